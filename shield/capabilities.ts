@@ -1,4 +1,7 @@
-/** The capabilities that a Shield has. Each is left out by leaving it out here; the kernel knows only the list. */
+/**
+ * The list of a Shield's capabilities. A capability that is removed from this list is absent; the kernel knows only the
+ * list.
+ */
 import { CONSOLE } from "./admin/console/capability.ts";
 import { INSPECT } from "./admin/inspect/capability.ts";
 import { MODERATION } from "./admin/operations/capability.ts";
@@ -30,7 +33,7 @@ import { STREAMS } from "./streams/capability.ts";
 import { TRACES } from "./traces/capability.ts";
 import { USAGE } from "./usage/capability.ts";
 
-/** In the order in which they open, and then start; one that builds on another is below it. */
+/** In the order in which they open, and then start; a capability follows those that it builds on. */
 export const SHIELD_CAPABILITIES: readonly Capability[] = [
   DURABLE,
   SSE,

@@ -1,7 +1,7 @@
 /**
- * What a capability gets of a Shield, and what it brings: what it declares, read once at start, what it puts into the
- * way of messages, and what it starts. Its folder says it in `capability.ts`; which of them a Shield has is a list (`capabilities.ts`),
- * and the kernel knows no other name.
+ * The interface between a Shield and its capabilities: what a capability declares, adds to the message path, and
+ * starts. Each folder exports its capability in `capability.ts`; `capabilities.ts` lists them, and the kernel knows
+ * only that list.
  */
 import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import type { ClusterNode } from "../shared/cluster/cluster_node.ts";
@@ -68,28 +68,26 @@ import type { TenantTable } from "./stats/tenant_stats.ts";
 /** What a Shield needs from its process. */
 export interface ShieldOptions
   extends Pick<Env, "config" | "spine" | "registry" | "log" | "now" | "monotonic_ms" | "random"> {
-  /** What it has beside its kernel, in the order in which they start. */
+  /** Its capabilities, in the order in which they start. */
   readonly capabilities: readonly Capability[];
   readonly version: string;
   /** Logger of component `overseer`. */
   readonly overseer_log: Logger;
   /** Logger of component `registry`. */
   readonly registry_log: Logger;
-  /** Cores of the machine. */
+  /** Number of CPU cores. */
   readonly cores: number;
-  /** The process cannot go on: drain it and exit non-zero. */
+  /** Called on a fatal error: drain the process and exit non-zero. */
   readonly onFatal: (detail: string) => void;
-  /**
-   * The process has no memory left: drain it in a hurry and start it anew; `at_once`: end it at once.
-   */
+  /** Called if the process runs out of memory: drain it quickly and restart it; `at_once`: end it at once. */
   readonly onExhausted: (detail: string, at_once: boolean) => void;
-  /** The logs of the process, whose levels an operator may change; absent: they stay. */
+  /** The logs of the process, whose levels an operator may change; absent: they are fixed. */
   readonly logging?: Pick<Logging, "levels" | "setLevel">;
-  /** Reads the configuration again; absent: it stays as it is. */
+  /** Reloads the configuration; absent: it is fixed. */
   readonly reloading?: ConfigReloading | undefined;
-  /** An operator drains this process: does what SIGTERM does. Absent: it cannot be. */
+  /** Drains this process for an operator, like SIGTERM; absent: it cannot be drained. */
   readonly onDrain?: (by: string) => void;
-  /** Whether the Spine stores what it is given, for readiness; absent: it is not asked. */
+  /** Whether the Spine can store data, for readiness; absent: it is not checked. */
   readonly storage?: () => HealthCheck;
   /** Absent: nothing is traced. */
   readonly tracing?: Tracing | undefined;
@@ -98,25 +96,25 @@ export interface ShieldOptions
   readonly fetch: typeof fetch;
 }
 
-/** What there is before the way of messages is put together. */
+/** The parts that exist before the message path is assembled. */
 export interface Ground {
   readonly node_id: string;
   readonly forwarding: Forwarding;
   readonly settings: Settings;
   readonly stats: ShieldStats;
-  /** What each tenant has done. */
+  /** The totals of each tenant. */
   readonly tenants: TenantTable;
   readonly flushes: FlushQueue;
   readonly rooms: StartedRoomClasses;
   readonly revocations: StartedRevocations;
   readonly signatures: SignatureDemands;
-  /** Says of this Shield that it lives. */
+  /** The heartbeat of this Shield. */
   readonly life: OwnLife;
-  /** What the Shield has beside its kernel. */
+  /** The running capabilities. */
   readonly running: RunningCapabilities;
 }
 
-/** Everything that one Shield consists of, once `server.ts` has put it together. */
+/** All parts of one Shield, as assembled by `server.ts`. */
 export interface Parts extends Ground, Pick<Given, "logs" | "presence" | "policies"> {
   readonly authenticator: Authenticator;
   readonly counters: ConnectionCounters;
@@ -127,63 +125,63 @@ export interface Parts extends Ground, Pick<Given, "logs" | "presence" | "polici
   readonly bans: Bans;
   /** The bucket `ARQON_BANS`. */
   readonly bans_bucket: KeyValue;
-  /** What readiness asks. */
+  /** The checks of readiness. */
   readonly checks: () => Record<string, HealthCheck>;
   readonly signals: Signals;
   readonly operations: Operations;
   readonly connections: ConnectionTable;
-  /** Sockets that are not closed yet, also those whose connection has ended. */
+  /** Sockets that are not closed yet, including those whose connection has ended. */
   readonly sockets: Map<ClientSocket, Connection>;
   readonly socket_server: SocketServer;
   readonly started_ms: number;
-  /** 0 until the drain begins. */
+  /** Start of the drain in Unix ms; 0: not draining. */
   draining_ms: number;
-  /** The drain waits for nothing but close frames. */
+  /** The drain waits only for close frames. */
   hurried: boolean;
   /** Whether the client port answers; absent before it is open. */
   listener?: () => HealthCheck;
 }
 
-/** What the description of an admin API needs to know of a capability, also where a Shield has it switched off. */
+/** The parts of the admin API's description for a capability, even if a Shield has it switched off. */
 export interface AdminSide {
   readonly tables: readonly { list(): Iterable<ListedRoute> }[];
-  /** Each tag of its routes, and what these are about. */
+  /** The tags of its routes, with their descriptions. */
   readonly tags: Readonly<Record<string, string>>;
-  /** What is in braces in their paths, and is not the kernel's. */
+  /** The path parameters of its routes that are not the kernel's. */
   readonly names?: Readonly<Record<string, Parameter>>;
-  /** What their descriptions refer to. */
+  /** The schemas that its routes refer to. */
   readonly schemas?: Readonly<Record<string, Schema>>;
 }
 
-/** What a capability does on the client listener. */
+/** The client listener's side of a capability. */
 export interface ClientSide {
-  /** Its routes, as the description has them. */
+  /** Its described routes. */
   readonly described: readonly DescribedRoute[];
-  /** Each tag of theirs that is not the kernel's. */
+  /** The tags of its routes that are not the kernel's. */
   readonly tags?: Readonly<Record<string, string>>;
-  /** Headers of its requests beside those of every request: a page may send them. */
+  /** Headers of its requests that pages may send, in addition to the usual ones. */
   readonly headers?: readonly string[];
-  /** Makes the routes, before anything is started that acts on its own. */
+  /** Makes the routes, before any background work is started. */
   routes(env: ShieldOptions, parts: Parts, entrance: EntranceContext): ClientRoute[];
 }
 
-/** Keys of the configuration that may change at any time, and what is done then. */
+/** Keys of the configuration that may change at any time, and the handler of changes. */
 export interface Followed {
   readonly keys: readonly LiveKey[];
   readonly renew: () => void;
 }
 
-/** Who is let in on the client listener, for a protocol that is not ours. */
+/** Admission to the client listener, for another protocol. */
 export interface Door
   extends Pick<HttpContext, "requireOpen" | "requireCapacity" | "admission" | "pending"> {
   readonly entrance: EntranceContext;
 }
 
-/** What is in the way of messages, as capabilities put it there: one that is below another may take its place. */
+/** The parts that capabilities add to the message path: a later capability may replace the part of an earlier one. */
 export interface Given {
   readonly policies: Policies;
   readonly schemas: Schemas;
-  /** Undefined, as what follows: there is none. */
+  /** Undefined here and below: absent. */
   readonly quota: Quota | undefined;
   readonly journal: Notes | undefined;
   readonly ledger: DeliveryNotes | undefined;
@@ -196,22 +194,24 @@ export interface Given {
   readonly logs: Logs;
   readonly durable: DurableRooms | undefined;
   readonly presence: Presence;
-  /** Compares what policies and schemas that only observe would have decided. */
+  /** Compares the verdicts of policies and schemas that only observe. */
   readonly candidates: CandidateVerdicts;
-  /** Counts what policies use; `room_id` is "" beside rooms. */
+  /** Counts the usage of policies; `room_id` is "" outside rooms. */
   readonly policyUsed:
     | ((identity: Identity, room_id: string, outcomes: readonly PolicyOutcome[]) => void)
     | undefined;
-  /** Learn of reads of stored messages. */
+  /** Called for reads of stored messages. */
   readonly noteRead: NoteRead | undefined;
   readonly reads: ReadMeter | undefined;
-  /** Whether quotas that tenants have of their own are counted. */
+  /** Whether tenants' own quotas are counted. */
   readonly has_quotas: boolean;
-  /** Reads how a tenant's budgets stand, so that they hold from then on; undefined: nothing counts budgets. */
+  /**
+   * Reads the current usage of a tenant's budgets, so that they apply from then on; undefined: budgets are not counted.
+   */
   readonly standBudgets: ((tenant_id: string) => Promise<unknown>) | undefined;
 }
 
-/** The way of messages of a bare gateway. */
+/** The message path of a bare gateway. */
 const NOTHING: Given = {
   policies: NO_POLICIES,
   schemas: NO_SCHEMAS,
@@ -237,11 +237,11 @@ const NOTHING: Given = {
 
 /** Spans of messages. */
 export interface PathTraces extends Traced {
-  /** Notes what policies said of a message, or of a caller that connects. */
+  /** Records the policies' verdicts about a message, or about a connecting client. */
   judged(about: object, verdict: Verdict): void;
   /** A Spine on which fan-out receives messages, with traced deliveries. */
   hearing(spine: Spine, stats: ShieldStats): Pick<Spine, "subscribe" | "onEvent">;
-  /** The Spine and the logs by which the path sends and stores, traced. */
+  /** The traced Spine and logs by which the path sends and stores. */
   sending(
     spine: Spine,
     logs: Logs,
@@ -249,43 +249,45 @@ export interface PathTraces extends Traced {
   ): Pick<MessagePath, "spine" | "logs">;
 }
 
-/** A store of blocks that a capability keeps. */
+/** A store of blocks of a capability. */
 export interface KeptBlocks {
   readonly name: BlockStoreName;
   readonly open: () => Promise<BlockStore>;
-  /** What stays of a user or a room, and until when. */
+  /** The data of a user or a room that an erasure keeps, and until when. */
   readonly stays: string;
-  /** Makes a user unreadable in them, and tells how many keys that took; absent: users are not named by keys. */
+  /**
+   * Makes a user unreadable in them, and returns the number of deleted keys; absent: users are not encrypted by key.
+   */
   readonly eraseUser?: (tenant_id: string, user_id: string) => Promise<number>;
-  /** What a transparency log has of a block, in its order; absent: it may have none of them. */
+  /** The leaves of a block in a transparency log, in order; absent: it may have none. */
   readonly leavesOf?: (tenant_id: string, block: StoredBlock) => Promise<readonly BlockLeaf[]>;
 }
 
-/** What a capability has before the way of messages is put together. */
+/** The parts of a capability that exist before the message path is assembled. */
 export interface Opened<Own = unknown> {
   readonly own?: Own;
   readonly gives?: Partial<Given>;
-  /** Learns what happens to messages. */
+  /** Observes what happens to messages. */
   readonly observer?: Observer | undefined;
-  /** What it keeps of tenants in blocks, for who exports and erases them. */
+  /** Its stores of tenants' blocks, for exports and erasures. */
   readonly keeps?: readonly KeptBlocks[];
-  /** What readiness asks. */
+  /** Its checks of readiness. */
   checks?(): Record<string, HealthCheck>;
-  /** Its part of what the Shield counts since its start. */
+  /** Its totals since the start of the Shield. */
   totals?(): Partial<ClusterNode["totals"]>;
   /** Its member of the status for admins. */
   status?(): Record<string, unknown>;
   /** As `Capability.start`. */
   start?(parts: Parts): Running<Own> | Promise<Running<Own>>;
-  /** The way of messages has ended: called in the backward order of the list. Never rejects. */
+  /** Called after the message path has ended, in reverse order of the list. Never rejects. */
   close?(): void | Promise<void>;
 }
 
-/** One capability; `Own` is what others may build on. */
+/** One capability; `Own` is the part that others may build on. */
 export interface Capability<Own = unknown> {
-  /** One word of the field. */
+  /** A name of one word. */
   readonly name: string;
-  /** One sentence. */
+  /** A description in one sentence. */
   readonly title: string;
   readonly client?: ClientSide;
   /** The grants that its commands need; absent, and for others: `command`. */
@@ -293,45 +295,45 @@ export interface Capability<Own = unknown> {
   /** What answers requests of another protocol, which is asked before all else; undefined: it is switched off. */
   foreign?(env: ShieldOptions, parts: Parts, door: Door): ForeignEntry | undefined;
   /**
-   * What claims of that protocol grant to a token without `grants`, for every listener; undefined: none of them is
-   * there. Throws `token-claim`.
+   * The grants of that protocol's claims for a token without `grants`, on every listener; undefined: there are no such
+   * claims. Throws `token-claim`.
    */
   grantsOf?(env: ShieldOptions, claims: Claims): readonly Grant[] | undefined;
   readonly admin?: AdminSide;
   readonly room_card?: RoomCard;
-  /** A file below `/console/` of the admin listener; undefined: it has none there. */
+  /** A file below `/console/` of the admin listener; undefined: it has no such file. */
   file?(path: string): Promise<AdminFile | undefined>;
-  /** Opens what it puts into the way of messages, which is not there yet. Rejects with `spine-unavailable`. */
+  /** Opens its parts of the message path, which is not assembled yet. Rejects with `spine-unavailable`. */
   open?(env: ShieldOptions, ground: Ground): Opened<Own> | Promise<Opened<Own>>;
-  /** Starts it, once the kernel is assembled. Rejects with `spine-unavailable`. */
+  /** Starts it after the kernel is assembled. Rejects with `spine-unavailable`. */
   start?(env: ShieldOptions, parts: Parts): Running<Own> | Promise<Running<Own>>;
 }
 
-/** A capability at work. */
+/** A running capability. */
 export interface Running<Own = unknown> {
   readonly own?: Own;
   /** Its routes on the admin listener; absent: none, or switched off here. */
   readonly routes?: Iterable<ServedRoute>;
-  /** Answers commands here, which do not go to a Brain. */
+  /** Answers commands on this Shield, which do not go to a Brain. */
   readonly commands?: OwnCommands;
-  /** What it answers when a process of the bus asks. */
+  /** Its answers to questions of other processes. */
   readonly questions?: AnswerHandlers;
-  /** Kinds of a tenant's state that it stores as documents of their own. */
+  /** Kinds of a tenant's state that it stores as separate documents. */
   readonly kinds?: DocumentKinds;
-  /** Writes down what admins do. */
+  /** Records the actions of admins. */
   readonly trail?: AuditTrail | undefined;
   readonly follows?: readonly Followed[] | undefined;
-  /** Called when nothing can keep the Shield from serving any longer, in the order of the list. */
+  /** Called once the Shield is certain to serve, in the order of the list. */
   begin?(): void | Promise<void>;
-  /** A client's socket has closed, whose memory is freed after this. */
+  /** Called when a client's socket has closed; its memory is freed afterwards. */
   socketClosed?(socket: ClientSocket, connection: Connection): void;
-  /** The Shield begins to drain: called at once, in the order of the list. */
+  /** Called at once when the Shield begins to drain, in the order of the list. */
   drain?(): void;
-  /** Ends what it does on its own, one after the other, while clients are told to go. Never rejects. */
+  /** Ends its background work, one capability after the other, while clients are asked to leave. Never rejects. */
   close?(): Promise<void>;
-  /** No client is left, or none is waited for any longer. Never rejects. */
+  /** Called when no client is left, or the drain stops waiting for clients. Never rejects. */
   clientsGone?(): Promise<void>;
-  /** Called when clients and kernel have ended, backwards. */
+  /** Called after clients and kernel have ended, in reverse order. */
   [Symbol.asyncDispose]?(): PromiseLike<void>;
 }
 
@@ -352,7 +354,7 @@ export function fileOf(capabilities: readonly Pick<Capability, "file">[]) {
 
 /** The capabilities of one Shield, started in the order of their list. */
 export class RunningCapabilities {
-  /** What those have put into the way of messages that are opened. */
+  /** The parts of the message path that the opened capabilities have added. */
   given: Given = NOTHING;
   readonly #opened = new Map<Capability, Opened>();
   readonly #running = new Map<Capability, Running>();
@@ -360,7 +362,7 @@ export class RunningCapabilities {
   readonly #commands: OwnCommands[] = [];
   readonly #ends = new AsyncDisposableStack();
 
-  /** Opens all of them. Rejects as the first that cannot open. */
+  /** Opens all of them. Rejects as the first one that fails. */
   async open(list: readonly Capability[], env: ShieldOptions, ground: Ground): Promise<void> {
     for (const capability of list) {
       const opened = await capability.open?.(env, ground);
@@ -370,7 +372,7 @@ export class RunningCapabilities {
     }
   }
 
-  /** Starts all of them. Rejects as the first that cannot start. */
+  /** Starts all of them. Rejects as the first one that fails. */
   async start(list: readonly Capability[], env: ShieldOptions, parts: Parts): Promise<void> {
     for (const capability of list) {
       const opened = this.#opened.get(capability);
@@ -385,18 +387,18 @@ export class RunningCapabilities {
     }
   }
 
-  /** What a capability has started that others may build on; undefined where it is left out or switched off. */
+  /** The part of a running capability that others may build on; undefined if it is absent or switched off. */
   of<Own>(capability: Capability<Own>): Own | undefined {
     const own = this.#running.get(capability)?.own ?? this.#opened.get(capability)?.own;
     return own as Own | undefined;
   }
 
-  /** Those who learn what happens to messages. */
+  /** The observers of messages. */
   observers(): (Observer | undefined)[] {
     return [...this.#opened.values()].map(({ observer }) => observer);
   }
 
-  /** What they keep of tenants in blocks. */
+  /** The capabilities' stores of tenants' blocks. */
   keeps(): KeptBlocks[] {
     return [...this.#opened.values()].flatMap(({ keeps = [] }) => keeps);
   }
@@ -414,7 +416,7 @@ export class RunningCapabilities {
     return Object.fromEntries(all.filter(([, status]) => status !== undefined));
   }
 
-  /** What answers a command here; undefined: nothing does. */
+  /** The answer to a command on this Shield; undefined: no capability answers it. */
   command(name: string): ReturnType<OwnCommands> {
     for (const own of this.#commands) {
       const answer = own(name);
@@ -423,29 +425,29 @@ export class RunningCapabilities {
     return undefined;
   }
 
-  /** Every route of the admin API that they answer here. */
+  /** The capabilities' admin routes on this Shield. */
   routes(): ServedRoute[] {
     return [...this.#running.values()].flatMap(({ routes }) => [...routes ?? []]);
   }
 
-  /** The cards of those whose routes are answered here. */
+  /** The room cards of capabilities with routes on this Shield. */
   roomCards(): RoomCard[] {
     return [...this.#running].flatMap(([{ room_card }, { routes }]) =>
       room_card === undefined || routes === undefined ? [] : [room_card]
     );
   }
 
-  /** What they answer when a process of the bus asks. */
+  /** The capabilities' answers to questions of other processes. */
   questions(): AnswerHandlers {
     return Object.assign({}, ...[...this.#running.values()].map(({ questions }) => questions));
   }
 
-  /** The kinds of a tenant's state that those have which are started by now. */
+  /** The kinds of a tenant's state of the capabilities started so far. */
   kinds(): DocumentKinds {
     return Object.assign({}, ...[...this.#running.values()].map(({ kinds }) => kinds));
   }
 
-  /** What writes down what admins do; undefined: nothing. */
+  /** The recorder of admin actions; undefined: there is none. */
   trail(): AuditTrail | undefined {
     for (const { trail } of this.#running.values()) if (trail !== undefined) return trail;
     return undefined;
@@ -471,7 +473,7 @@ export class RunningCapabilities {
     for (const running of this.#running.values()) await running.clientsGone?.();
   }
 
-  /** Ends what was put into the way of messages. */
+  /** Ends the capabilities' parts of the message path. */
   async closeOpened(): Promise<void> {
     for (const opened of [...this.#opened.values()].toReversed()) await opened.close?.();
   }

@@ -1,19 +1,19 @@
-/** Keeps the client listener on the certificate that its files hold. Reads no file and opens no port. */
+/** Keeps the client listener's certificate equal to its files. It reads no file and opens no port itself. */
 import type { Listener } from "../shared/listeners/listen.ts";
 import type { Env } from "../shared/env.ts";
 import { followTls } from "../shared/listeners/tls_reload.ts";
 import type { TlsPair } from "../shared/http1/door.ts";
 
-/** What serves clients, as far as another certificate concerns it. */
+/** The parts of the client listener that a change of the certificate needs. */
 export interface Serving extends Pick<Env, "registry" | "log" | "now"> {
-  /** What the files hold now; may throw. */
+  /** Reads the files; may throw. */
   readonly read: () => TlsPair | undefined;
   readonly client: Listener;
-  /** The port could not be opened again. */
+  /** Called if the port could not be opened again. */
   readonly onLost: (detail: string) => void;
 }
 
-/** Looks at the files of the certificate until it is disposed of. */
+/** Polls the files of the certificate until it is disposed. */
 export function followCertificate(served: TlsPair, serving: Serving): Disposable {
   const { read, client, registry, log, now, onLost } = serving;
   return followTls({

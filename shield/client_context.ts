@@ -1,7 +1,4 @@
-/**
- * What the client listener needs, out of the parts of a Shield: its upgrades and its HTTP API. No behaviour of
- * its own.
- */
+/** The client listener's context, made from the parts of a Shield: its upgrades and its HTTP API. */
 import { ArqonError } from "@arqon/proto";
 import { startClientApi } from "./http/start.ts";
 import { createUpgrade } from "./connection/upgrade.ts";
@@ -33,7 +30,7 @@ function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
   };
 }
 
-/** All of it. Throws when a file that a capability names cannot be read. */
+/** The whole context. Throws if a file that a capability names cannot be read. */
 export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   const { config, log } = options;
   const { authenticator, stats, tenants, counters } = parts;
@@ -70,7 +67,7 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   return { ...context, foreign: entries.length === 0 ? undefined : firstOf(entries) };
 }
 
-/** Asks one after the other. */
+/** Tries the entries in order. */
 function firstOf(entries: readonly ForeignEntry[]): ForeignEntry {
   return (request, url, remote_ip) => {
     for (const entry of entries) {
@@ -81,7 +78,7 @@ function firstOf(entries: readonly ForeignEntry[]): ForeignEntry {
   };
 }
 
-/** Throws when the user is banned or the token revoked, and while that is unknown. */
+/** Throws if the user is banned or the token revoked, and while that is unknown. */
 function requireEntry(
   { bans, revocations }: Pick<Parts, "bans" | "revocations">,
   identity: Identity,

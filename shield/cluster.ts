@@ -1,6 +1,5 @@
 /**
- * The questions that the processes of a bus ask each other, at this Shield: it asks all of them, and answers with what
- * its capabilities know.
+ * Questions between the processes of a bus, on this Shield: it asks all processes, and answers with its capabilities.
  */
 import { Answerer } from "../shared/cluster/cluster_answerer.ts";
 import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
@@ -12,14 +11,14 @@ import { scrapedGauge } from "../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../shared/metrics/metrics_plain.ts";
 import type { DeliveryNotes } from "./fanout/delivery_notes.ts";
 
-/** The questions of one Shield; nobody asks any before they are started. */
+/** The questions of one Shield; none is asked before `start`. */
 export class Cluster {
   readonly asker: ClusterAsker;
   readonly #start: (handlers: AnswerHandlers) => Answerer;
   #answerer!: Answerer;
   #stopEvents!: () => void;
 
-  /** Subscribes for answers, with effect from the next flush. Throws `spine-unavailable`. */
+  /** Subscribes to answers, with effect from the next flush. Throws `spine-unavailable`. */
   constructor(
     options: Pick<Env, "config" | "spine" | "registry" | "log" | "now" | "random">,
     { node_id, life }: { readonly node_id: string; readonly life: OwnLife },
@@ -30,9 +29,9 @@ export class Cluster {
     const common = { spine, node_id, kind: "shield" as const, log };
     const asker = new ClusterAsker({
       ...common,
-      // Beside an embedded Spine there is no other Shield.
+      // With an embedded Spine there is no other Shield.
       ...config.nats && { registered: () => readRegistered(life, now) },
-      // Other clocks are compared with that of the ledger, whose times are reported.
+      // Other clocks are compared with the ledger's clock, as its times are reported.
       now: () => ledger?.now_ms ?? now(),
       random,
       answerer: { own: (...asked) => this.#answerer.own(...asked) },
@@ -51,17 +50,17 @@ export class Cluster {
     };
   }
 
-  /** Begins to answer, with effect from the next flush. Throws `spine-unavailable`. */
+  /** Starts to answer, with effect from the next flush. */
   start(handlers: AnswerHandlers): void {
     this.#answerer = this.#start(handlers);
   }
 
-  /** Asks which processes are there, once the Spine has the subscriptions: who is not asked says so with its own beat. */
+  /** Asks which processes exist, once the Spine has the subscriptions; the others are found by their heartbeats. */
   hello(): void {
     void this.asker.hello().catch(() => {});
   }
 
-  /** Tells the others that the process ends, and answers nothing any longer. */
+  /** Notifies the others that the process ends, and stops answering. */
   close(): void {
     this.#stopEvents();
     this.#answerer.close();
@@ -78,8 +77,12 @@ function registerQuestions(
     scrapedGauge(registry, name, help, read);
   const counter = (name: string, help: string, read: () => Readonly<Record<string, number>>) =>
     scrapedFamily(registry, name, help, "outcome", read);
-  gauge("shield_admin_questions", "Questions to the cluster under way.", () => asker.pending);
-  gauge("shield_admin_answers", "Questions of others being answered.", () => answerer.pending);
+  gauge("shield_admin_questions", "Pending questions to the cluster.", () => asker.pending);
+  gauge(
+    "shield_admin_answers",
+    "Questions of other processes that are being answered.",
+    () => answerer.pending,
+  );
   counter(
     "shield_admin_questions_total",
     "Questions to the cluster: asked, refused (too many), nodes silent, messages malformed.",

@@ -1,7 +1,6 @@
 /**
- * The end of a Shield that was told to stop: clients are told to move and served on while they do,
- * what they have asked for is answered, those left are closed, members stay for their grace time.
- * Listeners and the Spine are the caller's.
+ * The drain of a stopping Shield: it asks clients to move, serves them meanwhile, answers their pending requests, and
+ * closes the remaining ones; members stay for their grace time. The caller closes listeners and the Spine.
  */
 import { encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { PlainSignal } from "@arqon/proto";
@@ -13,18 +12,17 @@ import { systemEnvelope } from "../shared/records/system_envelope.ts";
 import type { Frame } from "./fanout/frame_bytes.ts";
 import type { Parts } from "./capability.ts";
 
-/** Clients that do not move themselves are closed in this part of the window. */
+/** The share of the window in which clients that do not move are closed. */
 const SENT_AWAY_PART = 0.8;
 /** How long a drain waits for peers to answer their close frame, in ms. */
 const CLOSE_MS = 2_000;
-/** Time between two looks at what a drain waits for, in ms. */
+/** The interval of checks during a drain, in ms. */
 const POLL_MS = 10;
 /**
- * The part of `drain_timeout_ms` that is kept for closing sockets, listeners and the Spine, in ms;
- * half at most.
+ * The part of `drain_timeout_ms` that is reserved for closing sockets, listeners and the Spine, in ms; half at most.
  */
 const TAIL_MS = 10_000;
-/** The part of `drain_timeout_ms` that the other Shields may take to learn who moves: one in so many. */
+/** The other Shields have one part in this many of `drain_timeout_ms` to receive the list of moving clients. */
 const TOLD_SHARE = 8;
 
 /** What a drain needs of the process. */
@@ -33,14 +31,14 @@ export interface DrainOptions extends Pick<Env, "log" | "now" | "monotonic_ms" |
   readonly spine: Pick<Spine, "flush">;
 }
 
-/** A part of `drain_timeout_ms`, in ms: until then connections and their members may stay. */
+/** The time in ms, as a part of `drain_timeout_ms`, for which connections and their members may stay. */
 function stayOf(drain_timeout_ms: number): number {
   return drain_timeout_ms - Math.min(TAIL_MS, drain_timeout_ms / 2);
 }
 
 /**
- * Ends everything; `draining_ms` of the parts has been set, so that nobody new is let in.
- * `onClosed` is called when nobody is left to sweep.
+ * Drains the Shield; `draining_ms` of the parts is already set, so new clients are rejected. `onClosed` is called when
+ * no connection is left to sweep.
  */
 export async function drain(
   options: DrainOptions,
@@ -74,9 +72,9 @@ export async function drain(
   const answered_ms = parts.hurried ? 0 : until_ms;
   await closeAll(options, parts, (done) => wait(done, answered_ms));
   onClosed();
-  // What was accepted is with the Spine before this process says that it is gone.
+  // Accepted messages reach the Spine before this process announces its end.
   await spine.flush().catch((error) => log.warn("the last flush failed", { error }));
-  // A listener that shuts down before the peers have answered would tell them 1001 instead.
+  // A listener that shuts down before the peers have answered would close them with 1001 instead.
   const isGone = () => parts.sockets.size === 0 && parts.hub.gone.size === 0;
   await wait(isGone, monotonic_ms() + CLOSE_MS);
   await wait(() => parts.presence.stats.held_members === 0, answered_ms);
@@ -85,7 +83,7 @@ export async function drain(
   await release(parts);
 }
 
-/** Tells every client to move before the window ends; one encoding a tenant and form. */
+/** Asks every client to move before the window ends; the frame is encoded once per tenant and form. */
 function tellAll({ config, now, random }: DrainOptions, { connections, node_id }: Parts): void {
   const until_ms = now() + config.server.drain_ms;
   const signal: PlainSignal = { kind: "DRAIN", target: node_id, reason: "restart", until_ms };
@@ -104,10 +102,7 @@ function tellAll({ config, now, random }: DrainOptions, { connections, node_id }
   }
 }
 
-/**
- * Closes those whose time has come, of the clients that do not move themselves: each at a time of its own, and once
- * all that it has asked for is answered.
- */
+/** Closes clients that do not move themselves: each at its own time, and after its pending requests are answered. */
 function sendingAway(
   { config: { server }, monotonic_ms, random }: DrainOptions,
   { connections }: Parts,
@@ -127,7 +122,7 @@ function sendingAway(
   };
 }
 
-/** Each connection is closed when everything it has asked for is answered, or when time is over. */
+/** Closes each connection once its pending requests are answered, or at the deadline. */
 async function closeAll(
   { config, log }: DrainOptions,
   { connections, stats }: Parts,
@@ -145,7 +140,7 @@ async function closeAll(
     stats.drain_cuts += connection.pending;
     connection.sendAway(drain_ms);
   }
-  log.warn("connections were closed before all was answered", { operations: stats.drain_cuts });
+  log.warn("connections were closed with unanswered requests", { operations: stats.drain_cuts });
 }
 
 async function release(parts: Parts): Promise<void> {
@@ -156,7 +151,7 @@ async function release(parts: Parts): Promise<void> {
   parts.hub.close();
   parts.authenticator.close();
   await parts.running.closeOpened();
-  // After all who write, since others take what it has not written for lost.
+  // The heartbeat ends after all writers: other Shields then consider unwritten data lost.
   await parts.life.end();
   parts.rooms.close();
   parts.settings.close();

@@ -1,7 +1,6 @@
 /**
- * Starts what the other parts of a Shield are built on: settings of tenants, classes of rooms, revocations, and the
- * life that others look at; then capabilities open what they put into the way of messages. The parts that serve clients
- * are `server.ts`.
+ * Starts the base parts of a Shield: settings of tenants, room classes, revocations, and the heartbeat; then
+ * capabilities open their parts of the message path. `server.ts` assembles the parts that serve clients.
  */
 import { connectionId } from "../shared/ids.ts";
 import { Forwarding } from "./http/forwarding.ts";
@@ -42,14 +41,14 @@ async function layGround(options: ShieldOptions): Promise<Ground> {
   };
 }
 
-/** Resolves once all of it is known and open. Rejects with `spine-unavailable`. */
+/** Resolves once everything is loaded and open. Rejects with `spine-unavailable`. */
 export async function openFoundation(options: ShieldOptions): Promise<Ground> {
   const ground = await layGround(options);
   await ground.running.open(options.capabilities, options, ground);
   return ground;
 }
 
-/** Nothing that Shields write of what they did is kept for longer, in ms. */
+/** The longest retention of all that Shields record, in ms. */
 function keptMs({ journal, usage, ledger }: ShieldOptions["config"]): number {
   return Math.max(
     DAY_MS * Math.max(journal.retention_days, usage.retention_days),

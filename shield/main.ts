@@ -1,7 +1,4 @@
-/**
- * The Shield process: arguments, config file, clock, signals and listeners. Everything else gets
- * handed in from here.
- */
+/** The Shield process: arguments, config file, clock, signals and listeners. It passes them to all other parts. */
 import type { Config } from "../shared/config/schema.ts";
 import { connectionId, type Random, randomPool } from "../shared/ids.ts";
 import { openClientListener, operatorLimits } from "../shared/listeners/client_listener.ts";
@@ -80,12 +77,12 @@ other. docs/scale.md shows both.`;
 const NO_ISSUER = `[[auth.issuers]] is missing: without an issuer every token is refused. \
 docs/security.md shows one; \`arq auth keys\` makes a key.`;
 
-/** An id for a node that its config gives none. */
+/** A generated id for a node without a configured one. */
 function shieldId(random: Random): string {
   return connectionId(random).replace(/^c/, "shield-");
 }
 
-/** The name and the log of one Shield, its configuration, and what asks it to stop. */
+/** The name, log and configuration of one Shield, and its stop signal. */
 function begin(whole: GivenConfig, child: ChildOptions | undefined) {
   const given = whole.config;
   const random = randomPool((bytes) => crypto.getRandomValues(bytes));
@@ -109,7 +106,7 @@ function begin(whole: GivenConfig, child: ChildOptions | undefined) {
   return { config, node_id, random, logging, logOf, log, stopping, reloading, registry };
 }
 
-/** What a Shield runs. It is not loaded by a supervisor, which has no use for it. */
+/** Loads the modules of a Shield, which a supervisor does not need. */
 async function load() {
   const [server, list, tracing, spine] = await Promise.all([
     import("./server.ts"),
@@ -139,7 +136,7 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   // Shields of a supervisor share the client port.
   const own = placesOf(config).filter(({ name }) => child === undefined || name !== "client");
   await requireFreePorts(own);
-  // Before anything is loaded or waited for: whoever asks whether the process lives gets an answer.
+  // The door opens before anything is loaded, so that liveness probes are answered.
   const door = { config, read: readTextFile, token, registry, log, now, onGone: fatal.resolve };
   const ops_port = await openOps(door);
   const { starting } = ops_port;
@@ -192,7 +189,7 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   await serve({ ...running, ...ops_port, ...ended });
 }
 
-/** A Shield that has started, and what can end it. */
+/** A running Shield, and what can end it. */
 interface Running extends OpsPort, Pick<Env, "config" | "spine" | "registry" | "log"> {
   readonly child: ChildOptions | undefined;
   readonly shield: Shield;
@@ -201,13 +198,13 @@ interface Running extends OpsPort, Pick<Env, "config" | "spine" | "registry" | "
   readonly exporting: MetricsExport | undefined;
   readonly tracing: Tracing | undefined;
   readonly stopping: Promise<unknown>;
-  /** To be called once it serves. */
+  /** Call it once the Shield serves. */
   readonly started: () => void;
   readonly fatal: PromiseWithResolvers<string>;
   readonly exhausted: PromiseWithResolvers<string>;
 }
 
-/** Opens the listeners; resolves when the Shield has drained and all is closed. */
+/** Opens the listeners; resolves once the Shield has drained and everything is closed. */
 async function serve(running: Running): Promise<void> {
   const { config, child, shield, spine, registry, log, tls, stopping, fatal, exhausted } = running;
   const { door, ops, starting } = running;
@@ -251,24 +248,24 @@ async function serve(running: Running): Promise<void> {
     console.log(JSON.stringify({ ops_port: ops.port, admin_port: admin.port }));
   }
   exhausted.promise.then(async (detail) => {
-    // No listener is waited for: who holds the memory is on one of them.
+    // It does not wait for listeners: the connections that hold the memory are on one of them.
     await shield.drain(true);
     await spine.drain();
     await endWith(PROGRAM, EXIT_RESTART, detail);
   });
   const failure = await Promise.race([stopping.then(() => undefined), fatal.promise]);
-  if (failure !== undefined) log.error("draining: the process cannot go on", { failure });
+  if (failure !== undefined) log.error("draining after a fatal error", { failure });
   stopWithin(PROGRAM, config.server.drain_timeout_ms);
   await shield.drain();
   await client.close();
   await Promise.all([spine.drain(), running.exporting?.shutdown(), running.tracing?.stop()]);
-  // Listeners for operators last: probes see "draining" until the end.
+  // Listeners for operators close last, so that probes see "draining" until the end.
   await Promise.all([ops.close(), admin.close()]);
   log.info("stopped");
   if (failure !== undefined) await endWith(PROGRAM, EXIT_FAILED, failure);
 }
 
-/** What `read` makes of an argument; the process ends when it cannot be used. */
+/** The result of `read` for an argument; an invalid argument ends the process. */
 function argument<T>(read: () => T): T {
   try {
     return read();
@@ -295,7 +292,7 @@ async function runSeveral(given: GivenConfig, processes: number): Promise<void> 
   logUnhandled(log);
   const registry = createMetrics({ node_id, version });
   await requireFreePorts(placesOf(config));
-  // Opened alone first: among several that share a port, a stranger would go unnoticed.
+  // The port is first opened exclusively: among sockets that share a port, another program's would go unnoticed.
   const tls = tlsFiles(config);
   requireUsableAs("server", tls, now());
   const claimed = { ...config.server, tls, handler: () => new Response() };
@@ -341,8 +338,8 @@ async function runSeveral(given: GivenConfig, processes: number): Promise<void> 
   ]);
   const clean = await supervisor.stop();
   await Promise.all([ops.close(), admin.close(), exporting?.shutdown()]);
-  if (is_hopeless) await endWith(PROGRAM, EXIT_USAGE, "stopped: see the line before");
-  if (!clean) await endWith(PROGRAM, EXIT_FAILED, "not every process has drained");
+  if (is_hopeless) await endWith(PROGRAM, EXIT_USAGE, "stopped: see the previous line");
+  if (!clean) await endWith(PROGRAM, EXIT_FAILED, "some processes did not drain");
   log.info("stopped");
 }
 

@@ -1,6 +1,6 @@
 /**
- * Metrics that are read from the parts of a Shield at a scrape: connections by state, bytes that
- * wait for the Spine, tenants. Metrics that are counted are `stats.ts`.
+ * Gauges that are read from the parts of a Shield at a scrape: connections by state, bytes queued for the Spine,
+ * tenants. Counters are in `stats.ts`.
  */
 import type { Config } from "../shared/config/schema.ts";
 import { Gauge, scrapedGauge } from "../shared/metrics/metrics.ts";
@@ -8,14 +8,14 @@ import type { Registry } from "../shared/metrics/metrics.ts";
 import type { Parts } from "./capability.ts";
 import { registerTenantSeries } from "./stats/tenant_series.ts";
 
-/** Publishes connections by state: all sockets are looked at when somebody scrapes. */
+/** Registers the gauge of connections by state, which checks all sockets at a scrape. */
 function registerConnectionStates(
   connections: () => Iterable<{ readonly opened: boolean; readonly ended: boolean }>,
   registry: Registry,
 ): void {
   new Gauge({
     name: "shield_connections",
-    help: "Connections: before their WELCOME, open, ended with a socket not closed yet.",
+    help: "Connections by state: before WELCOME, open, or ended with an open socket.",
     labelNames: ["state"],
     registers: [registry],
     collect() {
@@ -28,7 +28,7 @@ function registerConnectionStates(
   });
 }
 
-/** Registers them; once a registry. */
+/** Registers the gauges; call it once per registry. */
 export function registerParts(
   { sockets, tenants, operations: { context: { flushes } } }: Pick<
     Parts,

@@ -1,13 +1,13 @@
-/** What a start says about the platform parts: a disabled one is skipped with a warning. */
+/** Log lines of a start about platform parts: a disabled part is skipped with a warning. */
 import type { Config } from "../shared/config/schema.ts";
 import type { Logger } from "../shared/logs/log.ts";
 
 const PLATFORM_PARTS = ["overseer", "mirroring", "registry"] as const;
 
-/** The tables whose part a configuration may switch off: then the part has no paths in the admin API. */
+/** The tables that can switch off their part; a part that is off has no paths in the admin API. */
 const SWITCHED = [...PLATFORM_PARTS.map((part) => `platform.${part}`), "usage"] as const;
 
-/** Those that it does. */
+/** The parts that the configuration switches off. */
 export function switchedOff(config: Pick<Config, "platform" | "usage">): readonly string[] {
   const { platform: { overseer, mirroring, registry }, usage } = config;
   const parts = [overseer, mirroring, registry, usage];
@@ -22,7 +22,7 @@ export function announcePlatform(platform: Config["platform"], log: Logger): voi
   }
 }
 
-/** Says of a Shield of its own what the configuration asks of another process. */
+/** Logs the parts of the configuration that need another process than a lone Shield. */
 export function announceOthers({ bridge }: Pick<Config, "bridge">, log: Logger): void {
   if (bridge.postgres === undefined) return;
   const hint = "run arq bridge postgres beside the Shields, or arq serve";

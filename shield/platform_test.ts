@@ -1,4 +1,4 @@
-/** What a start says about platform parts: warnings for what is off. */
+/** Log lines of a start about platform parts: warnings for parts that are off. */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { announcePlatform } from "./platform.ts";
@@ -12,11 +12,11 @@ function announced(platform: Record<string, unknown>): string[] {
   return lines;
 }
 
-Deno.test("with everything as it comes, nothing is said", () => {
+Deno.test("the defaults log nothing", () => {
   assert.deepEqual(announced({}), []);
 });
 
-Deno.test("each part that is switched off is skipped with a warning that names it", () => {
+Deno.test("each disabled part is skipped with a warning that names it", () => {
   for (const part of ["overseer", "mirroring", "registry"]) {
     const lines = announced({ [part]: { enabled: false } });
     assert.equal(lines.length, 1);
@@ -24,13 +24,13 @@ Deno.test("each part that is switched off is skipped with a warning that names i
   }
 });
 
-Deno.test("mirroring rules start without a word; when it is off, they are skipped", () => {
+Deno.test("mirroring rules start silently; if mirroring is off, they are skipped with a warning", () => {
   const rules = [{ prefix: "in.t.acme.*", percent: 0.1 }, { prefix: "in.t.*", percent: 1 }];
   assert.deepEqual(announced({ mirroring: { rules } }), []);
   assert.match(announced({ mirroring: { enabled: false, rules } }).join(), /part=mirroring/);
 });
 
-Deno.test("schema mappings start without a word; when the registry is off, they are skipped", () => {
+Deno.test("schema mappings start silently; if the registry is off, they are skipped with a warning", () => {
   assert.deepEqual(announced({ registry: { mappings: [MAPPING] } }), []);
   const lines = announced({ registry: { enabled: false, mappings: [MAPPING] } });
   assert.match(lines.join(), /part=registry .*skipped/);

@@ -1,4 +1,4 @@
-/** What a Shield says of itself: its status for admins, its checks for probes. Reads, changes nothing. */
+/** Reports of a Shield about itself: its status for admins, its checks for probes. It changes nothing. */
 import type { Env } from "../shared/env.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
@@ -9,7 +9,7 @@ import type { Parts } from "./capability.ts";
 /** What a report needs besides the parts. */
 export interface ReportOptions extends Pick<Env, "now"> {
   readonly spine: Pick<Spine, "status">;
-  /** Whether the Spine stores what it is given; absent: nobody asks it. */
+  /** Whether the Spine can store data; absent: it is not checked. */
   readonly storage?: () => HealthCheck;
   readonly version: string;
 }
@@ -36,7 +36,7 @@ export function statusOf({ version, now, spine }: ReportOptions, parts: Parts): 
   };
 }
 
-/** What readiness asks; the process is ready when all are ok. */
+/** The checks of readiness; the process is ready if all are ok. */
 export function checksOf(
   { spine, storage }: Pick<ReportOptions, "spine" | "storage">,
   parts: Parts,
@@ -44,7 +44,7 @@ export function checksOf(
   const { state, since_ms, engine, server } = spine.status;
   const { started_ms, draining_ms, listener } = parts;
   const keys = parts.authenticator.keyStatus();
-  // Only at the start: an issuer that takes its keys away later ends its own tokens, not this process.
+  // Keys are required only at the start: an issuer that withdraws its keys later ends its own tokens, not this process.
   const missing = keys.filter((key) => key.loaded_ms === 0).map((key) => key.issuer);
   return {
     settings: parts.settings.check(),

@@ -1,6 +1,6 @@
 /**
- * One Shield, assembled: handlers for its listeners, health, drain. Opens no listener, reads no
- * file and no clock itself; `main.ts` and the dev bus hand everything in.
+ * One Shield, assembled: handlers for its listeners, health, drain. It opens no listener and reads no file or clock;
+ * `main.ts` and the dev bus pass everything in.
  */
 import { BANS_BUCKET } from "../shared/records/bans.ts";
 import { operatorTenants } from "../shared/config/operators.ts";
@@ -49,7 +49,7 @@ import { startNatsApi } from "./http/nats_api.ts";
 import { httpContext } from "./client_context.ts";
 import { createTap } from "./message/tap.ts";
 
-/** A node without an issuer's keys is not ready, so no token will make it ask: it asks itself. */
+/** A node without an issuer's keys is not ready and receives no tokens, so it fetches keys by timer. */
 const WARM_MS = 5_000;
 
 /** A running Shield. */
@@ -57,25 +57,25 @@ export interface Shield {
   readonly node_id: string;
   /** Handler of the client listener. */
   client(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response>;
-  /** Answers a client that the client listener has turned away. */
+  /** Answers a client that the client listener has rejected. */
   turnAway: Shield["client"];
   /** Handler of the admin listener. */
   admin(request: Request, info: Deno.ServeHandlerInfo<Deno.NetAddr>): Promise<Response>;
   checks(): Record<string, HealthCheck>;
   status(): ShieldStatus;
   /**
-   * Tells every client to move to another node, serves on while they do, then ends: within
-   * `[server] drain_timeout_ms`, but for what the caller has to close. The Spine stays open: it is the
-   * caller's. In a hurry, clients are told to go and nothing is waited for but their close frames.
+   * Asks every client to move to another node, serves them meanwhile, then ends within `[server] drain_timeout_ms`. The
+   * caller closes listeners and the Spine. If `hurried`, it closes clients at once and waits only for their close
+   * frames.
    */
   drain(hurried?: boolean): Promise<void>;
-  /** What else its readiness asks, once there is a listener. */
+  /** Adds the listener's check to readiness, once there is a listener. */
   watch(listener: () => HealthCheck): void;
-  /** For what publishes in the same process. */
+  /** A backend for publishers in the same process. */
   backend(who: BackendIdentity): Backend;
 }
 
-/** How every Shield begins. */
+/** The initial state of every Shield. */
 const RUNNING = { draining_ms: 0, hurried: false };
 
 function assemble(
@@ -141,7 +141,7 @@ function assemble(
   return parts;
 }
 
-/** Commands that wait for Brains; undefined beside an embedded Spine, where no Brain goes alone, and without presence. */
+/** Commands that wait for Brains; undefined without presence, and with an embedded Spine, where no Brain ends alone. */
 function commandsOn(
   spine: CommandsUnderWayOptions["spine"],
   { config, monotonic_ms }: ShieldOptions,
@@ -158,7 +158,7 @@ function commandsOn(
   });
 }
 
-/** Asks for keys as long as an issuer has none. */
+/** Fetches keys repeatedly while an issuer has none. */
 function keepWarm(authenticator: Authenticator): ReturnType<typeof setInterval> {
   return setInterval(() => {
     if (authenticator.keyStatus().some(({ keys }) => keys === 0)) authenticator.warm();
@@ -166,8 +166,8 @@ function keepWarm(authenticator: Authenticator): ReturnType<typeof setInterval> 
 }
 
 /**
- * Resolves once policies and bans are known. Rejects with a start error when keys cannot be loaded or
- * the config asks for what is not there, and with `spine-unavailable`.
+ * Resolves once policies and bans are known. Rejects with a start error if keys cannot be loaded or the config needs
+ * something that is missing, and with `spine-unavailable`.
  */
 export async function startShield(options: ShieldOptions): Promise<Shield> {
   const { config, config: { auth, limits }, spine, log, now } = options;

@@ -156,7 +156,7 @@ async function cutsOff({ issuer, nats, start }: Place): Promise<void> {
   const stopped = shield.stop();
   assert.deepEqual(await client.closed(), { code: 1012, reason: "restart;spread_ms=0" });
   assert.equal((await stopped).code, 0, shield.log());
-  await logged(shield, /operations=1 msg="connections were closed before all was answered"/);
+  await logged(shield, /operations=1 msg="connections were closed with unanswered requests"/);
 }
 
 Deno.test("an unanswered request delays the process no longer than drain_timeout_ms", () =>

@@ -108,7 +108,7 @@ Deno.test("arq config check reads the content of every file", async () => {
       problems.map(({ key }: { key: string }) => key),
       ["server.tls_cert", "auth.issuers[0].jwks_file"],
     );
-    assert.match(problems[1].text, /"keys\.json" holds no key for RS256/);
+    assert.match(problems[1].text, /"keys\.json" has no key for RS256/);
     await Deno.writeTextFile(
       `${cwd}/config.toml`,
       `${OPS}${PORTS}${OPERATORS}${SERVER}${issuer.config}`,

@@ -77,11 +77,11 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     const messages = storesOf(brain).find(({ name }) => name === "messages")!;
     const stays = async (user: string) =>
       (await messages.stock({ tenant: "t", user }))?.stays ?? "";
-    assert.match(await stays("bob"), /what reducers were asked in counter/);
+    assert.match(await stays("bob"), /calls to reducers in counter/);
     for (const other of ["bo", "ob"]) assert.equal(await stays(other), "", other);
     const whose = { tenant: "t", user: "bob" };
     await messages.erase(whose, () => Promise.resolve(undefined));
-    assert.match(await stays("bob"), /what reducers were asked/);
+    assert.match(await stays("bob"), /calls to reducers/);
     const lines = await Array.fromAsync(messages.lines(whose));
     assert.ok(!lines.some((line) => line.includes("~reducer")), "others' calls are beside them");
   });

@@ -116,7 +116,7 @@ for (const websocket of ["native", "own"] as const) {
     }
     const { code } = await shield.status;
     assert.equal(code, 1, shield.log());
-    await logged(shield, /draining: the process cannot go on/);
+    await logged(shield, /draining after a fatal error/);
     for (const stranger of strangers) stranger.close();
   });
 }

@@ -104,7 +104,7 @@ async function operatorsSee(admin_url: string, token: string): Promise<void> {
   const list = await runArq(["schema", "list", ...flags]);
   assert.equal(list.code, 0, list.stderr);
   assert.match(list.stdout, /v1\.events\.user_created +2 +2 +BACKWARD/);
-  assert.match(list.stdout, /^refused no\/id: its key is no schema id: .*; nothing serves$/m);
+  assert.match(list.stdout, /^refused no\/id: its key is not a schema id: .*; nothing serves$/m);
   assert.match(
     list.stdout,
     /^refused v1\.events\.user_created \(.*\): not compatible .*version 2 serves$/m,

@@ -65,7 +65,7 @@ const Schema = z.strictObject({
   ),
 });
 
-const paused = z.boolean().optional().describe("absent: as it is, and a new one is not paused");
+const paused = z.boolean().optional().describe("absent: unchanged, and a new one is not paused");
 const { secret: _secret, ...hook } = TenantHook.shape;
 // The bus manages the secret: a hook keeps its own, and a new hook gets one.
 const Hook = z.strictObject({ id: id.describe("name of the hook"), ...hook, paused });

@@ -205,7 +205,7 @@ export async function serve(options: ServeOptions): Promise<void> {
   await options.onReady({ node_id, url, ops_url: ops.url, admin_url: admin.url }, log);
   servers.exhausted.then((detail) => endExhausted(servers, process, detail));
   const failure = await Promise.race([servers.stopping.then(() => undefined), fatal.promise]);
-  if (failure !== undefined) log.error("draining: the process cannot go on", { failure });
+  if (failure !== undefined) log.error("draining after a fatal error", { failure });
   process.stopWithin(config.server.drain_timeout_ms);
   await drain(servers, listeners, bridging);
   if (failure !== undefined) await process.exit(EXIT_FAILED, failure);

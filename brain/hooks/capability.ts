@@ -6,7 +6,7 @@ import { startHooks } from "./service.ts";
 /** URLs that are called after events. */
 export const HOOKS: BrainCapability = {
   name: "hooks",
-  title: "URLs that are called when something has happened",
+  title: "URLs that are called for events",
   async open(env) {
     const life_events = await HookLifeEvents.open(env);
     return { gives: { life_events }, drain: () => Promise.resolve(life_events.close()) };

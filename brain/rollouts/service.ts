@@ -169,7 +169,7 @@ class RolloutService {
       // The watch reports the deletion. Until then it stays known, so that a failure is retried.
       this.#bucket.delete([tenant_id, node_id], report.revision).catch((error) => {
         report.is_swept = false;
-        this.#options.log.warn("a report of a rollout that is over stays for now", {
+        this.#options.log.warn("the report of a finished rollout could not be deleted yet", {
           tenant_id,
           error,
         });

@@ -1,7 +1,7 @@
 /**
- * The admin listener: the console's files for everybody, the API for a token of role `admin`. Which
- * route a request takes, and how far that admin reaches, is `routing/`. It listens on loopback unless
- * configured otherwise. Probes and Prometheus use the ops listener (`shared/listeners/ops.ts`).
+ * The admin listener: the console's files for any caller, the API for a token of role `admin`. `routing/` finds the
+ * route of a request and checks the admin's scope. It listens on loopback unless configured otherwise. Probes and
+ * Prometheus use the ops listener (`shared/listeners/ops.ts`).
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
@@ -22,7 +22,7 @@ import type { HttpContext } from "../http/http.ts";
 import type { Identity } from "../auth/identity.ts";
 import { requireKnown } from "./routing/query.ts";
 
-/** A file for everybody who reaches the admin listener. */
+/** A file that needs no token. */
 export interface AdminFile {
   readonly body: string;
   readonly content_type: string;
@@ -33,17 +33,17 @@ export interface AdminContext extends Pick<HttpContext, "authenticator">, Pick<E
   readonly names: AdminNames;
   /** The tenants whose admins operate the whole bus; "*" is any. */
   readonly operators: () => readonly string[];
-  /** Every path that takes a token. */
+  /** The router of every path that requires a token. */
   readonly router: AdminRouter;
-  /** The description of the API, for everybody. */
+  /** The description of the API, which needs no token. */
   readonly description: () => Response;
-  /** A file of the console; undefined: there is none. */
+  /** A file of the console; undefined if there is none. */
   readonly file: (path: string) => Promise<AdminFile | undefined>;
   /** The audit log; absent: no log is written. */
   readonly audit?: AuditTrail | undefined;
   /** The rate of each caller; absent: no caller is limited. */
   readonly rates?: AdminRates | undefined;
-  /** The queue in which uploads wait for their checks, by tenant; absent: they do not wait. */
+  /** The queue of upload checks by tenant; absent: uploads do not queue. */
   readonly checks?: CheckQueue | undefined;
 }
 
@@ -104,10 +104,7 @@ async function answer(
   return await router.answer(request, { ...admin, audit, rates, checks });
 }
 
-/**
- * The admin behind a request, when the token is good for it and the caller within its rate. Rejects
- * with the refusal.
- */
+/** The admin behind a request. Rejects with the refusal unless the token is valid and the caller within its rate. */
 async function admitted(
   context: AdminContext,
   request: Request,
@@ -124,7 +121,7 @@ async function admitted(
     return adminOf({ identity, remote_ip }, context.operators());
   } catch (error) {
     if (error instanceof ArqonError) {
-      // This is not awaited: a caller without a good token is refused at once.
+      // This is not awaited: a caller without a valid token is refused at once.
       void context.audit?.refused(accessOf(request, identity, remote_ip), {
         status: error.code,
         reason: error.reason,

@@ -1,6 +1,6 @@
 /**
- * How often one caller may ask the admin API: a rate of requests and, within it, a rate of those that
- * go into the audit log. A caller is issuer and subject of a token, whatever address it asks from.
+ * Rate limits of the admin API per caller: one for all requests, and one for requests that go into the audit log. A
+ * caller is the issuer and subject of a token, from any address.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -12,11 +12,11 @@ import type { Identity } from "../auth/identity.ts";
 import { createBucket, setRate, take } from "../rates/token_bucket.ts";
 import type { TokenBucket } from "../rates/token_bucket.ts";
 
-/** The most callers that are remembered; those who asked longest ago go first. */
+/** The most callers that are kept; those that have been idle the longest are evicted first. */
 const CALLERS_MAX = 10_000;
 /** After this time without a request a caller's bucket is full again, in ms. */
 const IDLE_MS = 60_000;
-/** The burst of changes: a whole deployment comes at once, and then nothing for hours. */
+/** The burst of changes: a deployment makes many changes at once, and then none for hours. */
 const CHANGES_BURST = 10;
 
 interface Caller {
@@ -32,7 +32,7 @@ export class AdminRates {
     "admin_requests_per_second" | "admin_changes_per_second"
   >;
   readonly #now: () => number;
-  /** The callers in the order in which they asked last. */
+  /** The callers, least recently active first. */
   readonly #callers = new BoundedMap<string, Caller>(CALLERS_MAX);
   /** How many requests were refused. */
   refused = 0;
@@ -46,13 +46,13 @@ export class AdminRates {
     this.#now = now;
   }
 
-  /** Takes one request. Throws `rate-limited` (429), which says when there is room. */
+  /** Counts one request. Throws `rate-limited` (429) with the time of the next free slot. */
   takeRequest(identity: Pick<Identity, "tenant_id" | "user_key">): void {
     const { requests } = this.#callerOf(identity);
     this.#take(requests, "admin_requests_per_second");
   }
 
-  /** Takes one request that changes something, in addition. Throws as `takeRequest` does. */
+  /** Counts one request that changes something, in addition. Throws as `takeRequest` does. */
   takeChange(identity: Pick<Identity, "tenant_id" | "user_key">): void {
     const { changes } = this.#callerOf(identity);
     this.#take(changes, "admin_changes_per_second");
@@ -64,7 +64,7 @@ export class AdminRates {
     this.refused++;
     throw new ArqonError(
       "rate-limited",
-      `${bucket.per_second} a second of this caller on the admin API (limits.${key})`,
+      `${bucket.per_second} a second for one caller of the admin API (limits.${key})`,
       { retry_after_ms },
     );
   }
@@ -90,10 +90,7 @@ export class AdminRates {
   }
 }
 
-/**
- * Opens what guards the admin API: rates by caller, and a queue of checks for each tenant, both
- * registered.
- */
+/** Makes the gates of the admin API, both with metrics: rates by caller, and a queue of checks for each tenant. */
 export function openAdminGates(
   registry: Registry,
   limits: Config["limits"],
@@ -104,7 +101,7 @@ export function openAdminGates(
   scrapedCounter(
     registry,
     "shield_admin_rate_limited_total",
-    "Requests to the admin API that were refused because their caller asks too often.",
+    "Requests to the admin API that were refused because their caller exceeded its rate.",
     () => rates.refused,
   );
   registerChecks(registry, checks);

@@ -1,6 +1,6 @@
 /**
- * What a Shield answers to admins about itself and about them: `/v1/status`, and `/v1/access`, which
- * says how far the token reaches. Everything about the cluster is `inspect/`.
+ * `/v1/status`, which describes this Shield, and `/v1/access`, which describes the scope of the caller's token.
+ * Everything about the cluster is in `inspect/`.
  */
 import { BOOLEAN, COUNT, ID, list, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import type { Env } from "../../shared/env.ts";
@@ -9,10 +9,10 @@ import { AdminTable } from "./routing/admin_routes.ts";
 import type { AdminCall } from "./routing/admin_routes.ts";
 import type { KeyStatus } from "../auth/authenticate.ts";
 
-/** A card on the console's page of a room, with the members of one answer of the admin API. */
+/** A card on the console's page of a room that shows the answer of one admin route. */
 export interface RoomCard {
   readonly title: string;
-  /** Path of the GET, in which `{tenant}` and `{room}` stand for the room that is shown. */
+  /** Path of the GET; `{tenant}` and `{room}` are placeholders for the room that is shown. */
   readonly path: string;
 }
 
@@ -38,10 +38,10 @@ export interface ShieldStatus {
   bans: number;
 }
 
-/** What these paths need of the process; `status` is read anew for each request. */
+/** What these routes need of the process; `status` is read for each request. */
 export interface StatusContext extends Pick<Env, "log"> {
   readonly status: () => ShieldStatus;
-  /** Tables that the configuration switches off: their paths are not there. */
+  /** Tables that the configuration switches off: their paths have no routes. */
   readonly off: readonly string[];
   readonly room_cards: readonly RoomCard[];
 }
@@ -58,7 +58,7 @@ export const STATUS_ROUTES = new AdminTable<StatusContext>("cluster", {
   "GET /v1/access": {
     id: "getAccess",
     summary:
-      "who the token is for, whether it operates the whole bus or only its tenant, and what is switched off",
+      "the token's user, whether its scope is the whole bus or one tenant, and which parts are switched off",
     answer: object({
       user_id: TEXT,
       tenant_id: ID,
@@ -73,8 +73,8 @@ export const STATUS_ROUTES = new AdminTable<StatusContext>("cluster", {
 });
 
 /**
- * Answers what the configuration of this Shield makes of the token, which is not what the token says, which parts it
- * switches off, and which cards the console's page of a room has beside its own.
+ * Answers the token's effective scope in the configuration of this Shield, the parts that are switched off, and the
+ * extra cards of the console's page of a room.
  */
 function showAccess({ off, room_cards }: StatusContext, call: AdminCall): Response {
   const { by: user_id, tenant_id, expires_ms, only_tenant } = call;

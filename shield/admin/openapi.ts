@@ -1,7 +1,7 @@
 /**
- * The description of the admin API (OpenAPI 3.1), as `GET /v1/openapi.json` gives it: every path that
- * the admin listener answers, apart from the console's files. It is made of the route tables, which say
- * of each route what it is, and of the schemas that read the bodies; `tests/admin/openapi_test.ts` tries it.
+ * The description of the admin API (OpenAPI 3.1), as `GET /v1/openapi.json` gives it: every path that the admin
+ * listener answers, apart from the console's files. It is generated from the route tables and from the schemas that
+ * read the bodies; `tests/admin/openapi_test.ts` checks it.
  */
 import { actionOf, type ListedRoute } from "./routing/admin_routes.ts";
 import { COUNT, ID, inPath, object, operation, PROBLEM } from "../openapi/openapi_parts.ts";
@@ -12,11 +12,10 @@ import type { Described } from "./route_list.ts";
 import type { AdminSide } from "../capability.ts";
 import type { RouteScope } from "./routing/admin_scope.ts";
 
-/** By scope. */
 const SCOPE_TEXTS: Readonly<Record<RouteScope, string>> = {
   bus: "Bus-wide: for operators, who are admins of a tenant in `[admin] operator_tenants`.",
   shared: "For every admin.",
-  own: "For every admin; who is no operator sees and reaches its own tenant's only.",
+  own: "For every admin; an admin who is not an operator reaches only its own tenant.",
   "tenant-in-path": "For operators, and for admins of the tenant in the path.",
   "tenant-in-query": "For operators, and for admins of the tenant in the query.",
   "tenant-in-subject": "For operators, and for admins of the tenant in the subject.",
@@ -29,12 +28,12 @@ const TAGS: Readonly<Record<string, string>> = {
   "room classes": "options of rooms",
 };
 
-/** What several paths use. */
+/** Schemas that several paths use. */
 const SETTINGS_SCHEMAS: Readonly<Record<string, Schema>> = {
   TenantSettings: object({ tenant: ID, version: COUNT, revision: COUNT, here: { type: "object" } }),
 };
 
-/** What is in braces in the kernel's paths, and in those of several capabilities. */
+/** The path parameters of the kernel, and those that several capabilities share. */
 const NAMES: Readonly<Record<string, Parameter>> = {
   tenant: inPath("tenant", "the tenant"),
   room: inPath("room", "the room"),
@@ -49,7 +48,7 @@ function described(
   const { query = [], ...options } = about;
   const parts = templateNames(template).map((name) => {
     const part = names[name];
-    if (part === undefined) throw new TypeError(`${template}: nobody says what {${name}} is`);
+    if (part === undefined) throw new TypeError(`${template}: {${name}} has no description`);
     return part;
   });
   return {
@@ -64,7 +63,7 @@ function described(
   };
 }
 
-/** What all of them say of the same. */
+/** The parts of all descriptions, merged. */
 function merged<Part extends "tags" | "names" | "schemas">(
   capabilities: Described,
   part: Part,
@@ -72,7 +71,7 @@ function merged<Part extends "tags" | "names" | "schemas">(
   return Object.assign({}, ...capabilities.map(({ admin }) => admin?.[part]));
 }
 
-/** The paths of all tables' routes and of this description. */
+/** The paths of all route tables, and of this description itself. */
 function paths(capabilities: Described): Record<string, Record<string, Schema>> {
   const names = { ...NAMES, ...merged(capabilities, "names") };
   const all: Record<string, Record<string, Schema>> = {};
@@ -94,20 +93,20 @@ function paths(capabilities: Described): Record<string, Record<string, Schema>> 
   return all;
 }
 
-/** The whole document. Throws TypeError for a route with a name that nobody describes. */
+/** The whole document. Throws TypeError for a route with an undescribed path parameter. */
 export const adminOpenApi = (capabilities: Described): Schema => ({
   openapi: "3.1.0",
   info: {
     title: "ArqonBus admin API",
     version: "1",
     description: "On the admin listener of every Shield ([admin], port 4002), for tokens of role " +
-      "admin. Refusals are problem bodies (RFC 9457). x-arqon-scope says whom a path is for: bus " +
+      "admin. Refusals are problem bodies (RFC 9457). x-arqon-scope is the scope of a path: bus " +
       "(operators of the whole bus), shared and own (every admin; own: within its tenant), and " +
       "tenant-in-… (operators, and admins of the tenant that is named there). x-arqon-audit is what the " +
       "audit log calls its requests.",
     license: { name: "Apache-2.0", identifier: "Apache-2.0" },
   },
-  servers: [{ url: "/", description: "the Shield that gave this description" }],
+  servers: [{ url: "/", description: "the Shield that served this description" }],
   security: [{ admin: [] }],
   tags: Object.entries({ ...TAGS, ...merged(capabilities, "tags") })
     .map(([name, description]) => ({ name, description })),

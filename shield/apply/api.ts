@@ -1,7 +1,6 @@
 /**
- * `/v1/state` and `/v1/tenants/{tenant}/state` of the admin listener: who has set anything, and all that a tenant has in force, and all of it
- * replaced in one step. It knows requests and answers, and checks what is to be in force; how the step is
- * made is `applies.ts`.
+ * `/v1/state` and `/v1/tenants/{tenant}/state` of the admin listener: lists tenants with settings, and reads or
+ * replaces the whole state of a tenant in one step. It validates requests; `applies.ts` makes the step.
  */
 import { ID, list, object } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
@@ -45,35 +44,35 @@ import type { Wanted } from "./decision.ts";
 
 const OBJECT = { type: "object" };
 
-/** The largest body, in bytes: what one document can hold, twice. */
+/** The largest body, in bytes: twice the largest document. */
 const BODY_BYTES = 2_097_152;
-/** How long an answer waits until its change is in force in this process, in ms. */
+/** How long an answer waits for its change to be in force in this process, in ms. */
 const IN_FORCE_MS = 5_000;
-const SCHEMAS_OFF = "schemas: they are switched off on this Shield";
+const SCHEMAS_OFF = "schemas are switched off on this Shield";
 
 /** What the admin API needs of the process. */
 export interface ApplyAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly applies: Applies;
   readonly settings: Settings;
-  /** Schemas of the whole bus; undefined where they are switched off. */
+  /** Schemas of the whole bus; undefined if they are switched off. */
   readonly bus: BusApplies | undefined;
-  /** Kinds that are documents of their own. */
+  /** Kinds of state that are stored as separate documents. */
   readonly documents: Documents;
   /** The bucket of rollouts. */
   readonly rollouts: Pick<KeyValue, "get">;
   readonly policies: PolicyAdminContext;
-  /** Undefined where schemas are switched off: mappings are then not looked at. */
+  /** Undefined if schemas are switched off: mappings are then not checked. */
   readonly schemas: SchemaAdminContext | undefined;
   readonly given: CountedLimits;
 }
 
-/** Things of one list, where they are not `TENANT_RULES_MAX`. */
+/** Limits of lists that differ from `TENANT_RULES_MAX`. */
 const LISTS_MAX: Readonly<Record<string, number>> = {
   schemas: STAGED_SCHEMAS_MAX,
   schedules: 10_000,
 };
 
-/** A list whose entries differ in one of `members`. */
+/** A list whose entries are unique in one of `members`. */
 function listOf<Z extends z.ZodType>(list: string, entry: Z, ...members: string[]) {
   const [what, shown = ""] = [members.join(" and "), members[0]];
   const same = { same: `the same ${what}`, expected: `expected each ${what} once` };
@@ -82,13 +81,13 @@ function listOf<Z extends z.ZodType>(list: string, entry: Z, ...members: string[
     .optional();
 }
 
-/** What is to be in force, as requests have it. */
+/** The wanted state in a request. */
 export const StateBody = z.strictObject({
-  /** The revisions that the change was planned on; 0 for a document that is not there. */
+  /** The revisions that the change was planned on; 0 for a document that does not exist. */
   basis: z.strictObject({
     settings: z.int().min(0),
     policies: z.int().min(0),
-    /** Of hooks, schedules and reducers; absent: they may be as they are. */
+    /** The hash of hooks, schedules and reducers; absent: they are not compared. */
     documents: z.string().regex(/^[0-9a-f]{64}$/).optional(),
   }),
   policies: Policies.optional(),
@@ -101,27 +100,25 @@ export const StateBody = z.strictObject({
   hooks: listOf("hooks", StateHook, "id"),
   schedules: listOf("schedules", StateSchedule, "id"),
   reducers: listOf("reducers", StateReducer, "class"),
-  /** Versions, which are stored already. */
+  /** Versions that are already stored. */
   schemas: listOf("schemas", StagedSchema, "schema_id"),
 });
-/** One of them. */
 type StateBody = z.output<typeof StateBody>;
 
-/** Schemas that are to be in force for the whole bus, which are stored already. */
+/** Schemas for the whole bus, whose versions are already stored. */
 const BusBody = z.strictObject({ schemas: listOf("schemas", StagedSchema, "schema_id") });
-/** One of them. */
 type BusBody = z.output<typeof BusBody>;
 
-/** Reads a body that holds a state. Rejects with `invalid-settings`. */
+/** Reads a body with a state. Rejects with `invalid-settings`. */
 export const readStateBody = settingsWithin(BODY_BYTES);
 
-/** The routes of a tenant's whole state, and of what is the bus's. */
+/** The routes of a tenant's whole state, and of the state of the bus. */
 export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
   "state",
   {
     "GET /v1/state": {
       id: "listStates",
-      summary: "the tenants that have set anything at run time, from policies to quotas",
+      summary: "lists tenants with run-time settings, from policies to quotas",
       answer: object({ node_id: ID, tenants: list(ID) }),
       scope: "bus",
       handle: listStates,
@@ -129,7 +126,7 @@ export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
     "PUT /v1/state": {
       audit: "state.apply_bus",
       id: "applyBusState",
-      summary: "puts versions of schemas that are stored in force for the whole bus, all or none",
+      summary: "activates stored versions of schemas for the whole bus, all or none",
       answer: object({ node_id: ID, apply: {}, schemas: list(ID) }),
       refusals: [409, 429],
       scope: "bus",
@@ -137,7 +134,7 @@ export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
     },
     "GET /v1/tenants/{tenant}/state": {
       id: "getTenantState",
-      summary: "all that a tenant has in force, from policies to quotas, and its revisions",
+      summary: "shows the effective state of a tenant, from policies to quotas, and its revisions",
       answer: object({ tenant: ID, basis: OBJECT, policies: list(OBJECT), applied: {} }),
       scope: "tenant-in-path",
       handle: show,
@@ -146,7 +143,7 @@ export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
       audit: "state.apply",
       id: "applyTenantState",
       summary:
-        "replaces all that is given in one step, if nobody has changed anything since `basis`",
+        "replaces the given kinds of state in one step, if nothing has changed since `basis`",
       answer: object({ tenant: ID, basis: OBJECT, policies: list(OBJECT), applied: {} }),
       refusals: [409, 429],
       scope: "tenant-in-path",
@@ -156,7 +153,7 @@ export const APPLY_ROUTES = new AdminTable<ApplyAdminContext>(
   stateRefusal,
 );
 
-/** The refusal of a module that is no good; undefined for any other error. */
+/** The refusal of an invalid module; undefined for any other error. */
 export function stateRefusal(error: unknown): Response | undefined {
   return error instanceof PolicyModuleError
     ? problemResponse(new ArqonError("invalid-policy", error.message, { cause: error }))
@@ -197,7 +194,7 @@ async function view(
   };
 }
 
-/** What a rollout puts in force with its last step, without secrets. */
+/** The state that a rollout puts in force with its last step, without secrets. */
 function broughtBy(rollout: Rollout) {
   const { mirror, schemas = [] } = rollout;
   const lists = Object.fromEntries(STATE_KINDS.map((kind) => [kind, rollout[kind]]));
@@ -205,7 +202,7 @@ function broughtBy(rollout: Rollout) {
   return { ...lists, mirror: mirror?.rules, hooks, schemas };
 }
 
-/** Every tenant that has set anything: policies, what the settings' document holds, or documents of their own. */
+/** Every tenant with policies, settings, or other documents of state. */
 async function listStates(context: ApplyAdminContext): Promise<Response> {
   const { settings, policies: { registry }, bus, documents, node_id } = context;
   await bus?.finish();
@@ -216,9 +213,9 @@ async function listStates(context: ApplyAdminContext): Promise<Response> {
 
 async function show(context: ApplyAdminContext, { tenant }: AdminCall): Promise<Response> {
   const { applies, bus } = context;
-  // Schemas that are decided are part of what will be in force.
+  // Schemas of a decided apply are part of the state.
   await bus?.finish();
-  // Read before the state: one that ends meanwhile has its state there.
+  // The rollout is read before the state: if it ends in between, the state includes it.
   const rollout = await rolloutUnderWay(context, tenant);
   const stored = await applies.read(tenant);
   const coming = rollout && {
@@ -249,7 +246,7 @@ async function apply(
     stored.policies.revision === 0 ||
     registry.reached(tenant, stored.policies.revision, IN_FORCE_MS),
   ]);
-  // After the settings: these are the budgets that are read.
+  // Budgets are read from the settings, so they follow them.
   reached.push(given.budgets === undefined || await stands(context, tenant));
   await refreshed(schemas, wanted.schemas);
   const here = registry.tenant(tenant);
@@ -260,7 +257,7 @@ async function apply(
   return listingAnswer(tenant, { tenant, ...now, secrets, here: { node_id, in_force, policies } });
 }
 
-/** Whether the tenant's budgets hold here by now: how much of them is used could be read in time. */
+/** Whether the tenant's budgets are in force here: their usage was read in time. */
 async function stands({ given }: ApplyAdminContext, tenant: string): Promise<boolean> {
   const { promise: late, resolve } = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => resolve(false), IN_FORCE_MS);
@@ -269,7 +266,7 @@ async function stands({ given }: ApplyAdminContext, tenant: string): Promise<boo
   return await Promise.race([read, late]).finally(() => clearTimeout(timer));
 }
 
-/** Resolves once this Shield checks by what is in force now, or could not learn it in time. */
+/** Resolves once this Shield enforces the new state, or the timeout has passed. */
 async function refreshed(
   schemas: ApplyAdminContext["schemas"],
   changed: readonly StagedSchema[] = [],
@@ -292,7 +289,7 @@ async function applyToBus(
   return Response.json({ node_id, apply: id, schemas: schemas.map(({ schema_id }) => schema_id) });
 }
 
-/** The tenant's rollout, while it is under way and can be read. */
+/** The tenant's running rollout, if it can be read. */
 async function rolloutUnderWay(
   { rollouts }: ApplyAdminContext,
   tenant: string,
@@ -303,7 +300,7 @@ async function rolloutUnderWay(
   return isUnderWay(decoded.value) ? decoded.value : undefined;
 }
 
-/** Policies that change beside a rollout would end it. Rejects with `settings-conflict`. */
+/** A policy change during a rollout would end the rollout. Rejects with `settings-conflict`. */
 async function requireNoRollout(context: ApplyAdminContext, tenant: string): Promise<void> {
   const rollout = await rolloutUnderWay(context, tenant);
   if (rollout === undefined) return;
@@ -312,13 +309,13 @@ async function requireNoRollout(context: ApplyAdminContext, tenant: string): Pro
   throw new ArqonError("settings-conflict", detail);
 }
 
-/** What was checked: modules of policies by their sha256, and the documents as they are to be stored. */
+/** A checked state: modules of policies by their sha256, and the documents in their stored form. */
 interface CheckedState {
   readonly modules: Map<string, Uint8Array>;
   readonly lists: DocumentLists;
 }
 
-/** Checks what is to be in force, when it is the tenant's turn. */
+/** Checks the wanted state, in the tenant's turn. */
 export async function checkState(
   context: ApplyAdminContext,
   { tenant, checks, only_tenant }: Pick<AdminCall, "tenant" | "checks" | "only_tenant">,
@@ -353,7 +350,7 @@ export async function checkState(
   return { modules, lists };
 }
 
-/** The modules that policies name, each checked as a deployment checks it. */
+/** The modules that policies name, each checked as at a deployment. */
 async function requireModules(
   { policies: { registry: { store }, check } }: ApplyAdminContext,
   policies: StateBody["policies"] = [],
@@ -375,7 +372,7 @@ async function requireModules(
   return modules;
 }
 
-/** What says which limits this Shield counts. */
+/** The limits that this Shield counts. */
 export type CountedLimits = Pick<Given, "has_quotas" | "standBudgets">;
 
 const NEEDS = {
@@ -384,8 +381,8 @@ const NEEDS = {
 } as const;
 
 /**
- * Lets limits pass that are as they were. Throws `role-forbidden` (403) for others that a tenant's own admin
- * gives, and `invalid-settings` for those that are not counted here.
+ * Accepts unchanged limits. Throws `role-forbidden` (403) for changed ones from a tenant's own admin, and
+ * `invalid-settings` for those that this Shield does not count.
  */
 function requireLimits(
   { has_quotas, standBudgets }: CountedLimits,

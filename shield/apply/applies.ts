@@ -1,8 +1,8 @@
 /**
- * Applies a tenant's whole state: policies, schemas, mappings, room classes, mirror rules, quotas, budgets and
- * demands for signatures, all or none. Two documents hold them, and schemas that are stored before and come in
- * force after the decision, as hooks, schedules and reducers do (`documents.ts`); how that is one step is `decision.ts`. An apply that its Shield did not finish is
- * finished by whichever Shield sees it. What a good state is has been checked before (`api.ts`).
+ * Applies a tenant's whole state: policies, schemas, mappings, room classes, mirror rules, quotas, budgets and demands
+ * for signatures, all or none. Two documents hold them. Schemas are stored before the decision and activated after it,
+ * as are hooks, schedules and reducers (`documents.ts`); `decision.ts` makes this one atomic step. If a Shield does not
+ * finish an apply, any other Shield finishes it. `api.ts` has validated the state.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
@@ -25,36 +25,36 @@ import type { Wanted } from "./decision.ts";
 import { documentsHash } from "./documents.ts";
 import type { Documents } from "./documents.ts";
 
-/** How often a step may be overtaken by others before it gives up. */
+/** The most conflicts with other writers before a step gives up. */
 const ATTEMPTS = 64;
-/** How long a Shield waits before it tries again to finish an apply, in ms. */
+/** How long a Shield waits before it retries an unfinished apply, in ms. */
 const AGAIN_MS = 1_000;
 
 /** What applying needs of the process. */
 export interface AppliesOptions extends Pick<Env, "log" | "now"> {
   readonly settings: Pick<Settings, "read" | "replace" | "onChange" | "get">;
   readonly policies: Pick<PolicyStore, "read" | "replace">;
-  /** Puts a version that is stored in force, once for each apply; absent where schemas are switched off. */
+  /** Activates a stored version, once for each apply; absent if schemas are switched off. */
   readonly promote?: (
     schema: StagedSchema,
     decided: { readonly apply: string; readonly by: string; readonly at_ms: number },
   ) => Promise<void>;
-  /** Kinds that are documents of their own; absent: an apply has none of them. */
+  /** Kinds of state that are separate documents; absent: an apply has none of them. */
   readonly documents?: Pick<Documents, "list" | "require" | "write">;
   readonly random: (size_bytes: number) => Uint8Array;
 }
 
-/** Both documents of a tenant, as they are stored. */
+/** Both documents of a tenant, as stored. */
 export interface StoredState {
   readonly settings: StoredSettings;
   readonly policies: StoredDocument;
 }
 
-/** Revisions of the two documents; 0 for one that is not there. */
+/** Revisions of the two documents; 0 for one that does not exist. */
 export interface Basis {
   readonly settings: number;
   readonly policies: number;
-  /** The hash of all that is a document of its own; absent: it may be as it is. */
+  /** The hash of all separate documents; absent: they are not compared. */
   readonly documents?: string | undefined;
 }
 
@@ -76,7 +76,7 @@ export class Applies {
     });
   }
 
-  /** What is stored. An apply under way is finished first. Rejects as the stores do. */
+  /** The stored state. An unfinished apply is finished first. Rejects as the stores do. */
   async read(tenant_id: string): Promise<StoredState> {
     const { settings, policies } = this.#options;
     await this.finish(tenant_id);
@@ -84,9 +84,9 @@ export class Applies {
   }
 
   /**
-   * Puts `wanted` in force if both documents still have the revisions of `basis`. Rejects with
-   * `settings-conflict` when they do not, and nothing is changed. After any other rejection once the
-   * apply is stored, a Shield finishes it: all of it, or nothing. `id`: 32 hex digits; absent: new ones.
+   * Puts `wanted` in force if both documents still have the revisions of `basis`. Rejects with `settings-conflict` if
+   * they do not, and changes nothing. If it rejects with another error after the apply is stored, a Shield finishes the
+   * apply: all of it, or nothing. `id`: 32 hex digits; absent: new ones.
    */
   async apply(
     tenant_id: string,
@@ -104,18 +104,18 @@ export class Applies {
     const next = is_pending
       ? { ...settings.settings, pending }
       : settingsAfter(settings.settings, pending, policies.document.current.version);
-    // What the bus would refuse later is refused now.
+    // Refuses now what would fail after the decision.
     if (needsDecision(wanted)) policiesAfter(policies.document, pending);
     try {
       await this.#options.settings.replace(tenant_id, next, settings.revision);
     } catch (error) {
-      throw isConflict(error) ? stale("somebody else changed the settings meanwhile") : error;
+      throw isConflict(error) ? stale("the settings were changed concurrently") : error;
     }
     if (is_pending) await this.#require(tenant_id, pending);
     return await this.read(tenant_id);
   }
 
-  /** Finishes the tenant's apply, if one is under way, whoever began it. Rejects as the stores do. */
+  /** Finishes the tenant's unfinished apply, if there is one, from any Shield. Rejects as the stores do. */
   async finish(tenant_id: string): Promise<void> {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const stored = await this.#options.settings.read(tenant_id);
@@ -124,14 +124,17 @@ export class Applies {
       try {
         await this.#step(tenant_id, stored, pending);
       } catch (error) {
-        // Another Shield made the same step, or somebody the policies' next version.
+        // Another Shield made the same step, or another writer made the next version of the policies.
         if (!isConflict(error)) throw error;
       }
     }
-    throw new ArqonError("settings-conflict", `an apply was overtaken ${ATTEMPTS} times`);
+    throw new ArqonError(
+      "settings-conflict",
+      `an apply failed: ${ATTEMPTS} conflicts with other writers`,
+    );
   }
 
-  /** Finishes nothing more. */
+  /** Stops finishing applies. */
   close(): void {
     this.#closed = true;
     this.#stop();
@@ -164,17 +167,17 @@ export class Applies {
     };
   }
 
-  /** Rejects when they were changed since the plan, or what is wanted of them can no longer be put in force. */
+  /** Rejects if the documents changed since the plan, or if the wanted ones can no longer be activated. */
   async #requireDocuments(tenant_id: string, basis: Basis, wanted: Wanted): Promise<void> {
     const { documents } = this.#options;
     if (documents === undefined) return;
     const is_same = basis.documents === undefined ||
       await documentsHash(tenant_id, await documents.list(tenant_id)) === basis.documents;
-    if (!is_same) throw stale("somebody else changed hooks, schedules or reducers");
+    if (!is_same) throw stale("hooks, schedules or reducers were changed concurrently");
     await documents.require(tenant_id, wanted);
   }
 
-  /** One step towards the end. Rejects with `version-conflict` when somebody else was faster. */
+  /** One step towards the end. Rejects with `version-conflict` if another writer was faster. */
   async #step(tenant_id: string, stored: StoredSettings, pending: PendingApply): Promise<void> {
     const { settings, policies } = this.#options;
     const { document, revision } = await policies.read(tenant_id);
@@ -183,7 +186,7 @@ export class Applies {
     if (decision === "open") {
       await policies.replace(tenant_id, policiesAfter(document, pending), revision);
     }
-    // Mappings to what is new come after it: none is in force without its schema.
+    // Schemas are activated before mappings, so no mapping names a missing schema.
     if (decision !== "lost") await this.#promote(tenant_id, pending);
     if (decision !== "lost") await this.#writeDocuments(tenant_id, pending);
     const next: TenantSettings = decision === "lost"
@@ -199,7 +202,7 @@ export class Applies {
     await documents?.write({ tenant_id, by, at_ms, isPending }, pending);
   }
 
-  /** Puts the schemas in force of an apply that is made. Rejects as the store does. */
+  /** Activates the schemas of a decided apply. Rejects as the store does. */
   async #promote(tenant_id: string, { id, by, at_ms, schemas = [] }: PendingApply): Promise<void> {
     const { promote, log } = this.#options;
     for (const schema of schemas) {
@@ -210,23 +213,23 @@ export class Applies {
         await promote(schema, { apply: id, by, at_ms });
       } catch (error) {
         if (!(error instanceof ArqonError) || error.reason !== "schema-unavailable") throw error;
-        // Nothing brings its bytes back: the tenant's settings must not wait for them for ever.
+        // The schema's bytes are lost, and the tenant's settings must not be blocked for ever.
         const { schema_id } = schema;
-        log.error("a schema of an apply cannot be put in force", { tenant_id, schema_id, error });
+        log.error("a schema of an apply cannot be activated", { tenant_id, schema_id, error });
       }
     }
   }
 
-  /** Finishes an apply of ours, and rejects when it was not made. */
+  /** Finishes an apply of this process, and rejects if it lost. */
   async #require(tenant_id: string, pending: PendingApply): Promise<void> {
     await this.finish(tenant_id);
     if (pending.decided === true) return;
     const { document } = await this.#options.policies.read(tenant_id);
     if (decisionOf(pending, document) === "made") return;
-    throw stale("somebody else changed the policies meanwhile");
+    throw stale("the policies were changed concurrently");
   }
 
-  /** Finishes what was seen, and tries again for as long as it is there. */
+  /** Finishes an observed apply, and retries until it is finished. */
   async #drive(tenant_id: string): Promise<void> {
     const { settings, log } = this.#options;
     if (this.#closed || this.#driven.has(tenant_id)) return;

@@ -1,4 +1,7 @@
-/** Schemas of an apply are in force if it is made, and never before: with faults at every step, and rivals. */
+/**
+ * Schemas of an apply are active if the apply is made, and never before: with faults at every step, and concurrent
+ * writers.
+ */
 import assert from "node:assert/strict";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { StagedSchema } from "../../shared/records/staged_schema.ts";
@@ -54,7 +57,10 @@ function appliesOn({ settings, policies, promote }: Acting, { settings: known }:
   });
 }
 
-/** Versions that belong to a number, stored and not in force. The sets are no descriptors: nobody reads them here. */
+/**
+ * Versions that belong to a number, stored but not active. Their bytes are not valid descriptors, as these tests do not
+ * read them.
+ */
 async function stagedFor({ schemas }: Parts, number: number): Promise<StagedSchema[]> {
   return await Promise.all(IDS.map(async (schema_id) => {
     const bytes = new TextEncoder().encode(`${schema_id} ${number}`);
@@ -64,7 +70,7 @@ async function stagedFor({ schemas }: Parts, number: number): Promise<StagedSche
   }));
 }
 
-/** The numbers that are in force: of each schema (0: none), of the rule, of the policy. */
+/** The active numbers of each schema (0: none), of the rule and of the policy. */
 async function numbersOf({ schemas, settings, policies }: Parts) {
   const of_schemas = await Promise.all(IDS.map(async (schema_id) => {
     const stored = await schemas.read(schema_id);
@@ -86,7 +92,7 @@ const basisOf = async (applies: Applies) => {
   return { settings: settings.revision, policies: policies.revision };
 };
 
-Deno.test("a schema comes in force after the decision and before the mappings; without one decided, never", async () => {
+Deno.test("a schema is activated after the decision and before the mappings; never if the apply loses", async () => {
   await using engine = testSpine();
   const parts = await partsOn(engine.spine);
   const seen: string[] = [];
@@ -112,7 +118,7 @@ Deno.test("a schema comes in force after the decision and before the mappings; w
     },
   };
   const applies = appliesOn(watched, parts);
-  // Schemas alone need the decision as well.
+  // An apply with only schemas needs the decision, too.
   const schemas = await stagedFor(parts, 7);
   const { policies } = await applies.apply("acme", await basisOf(applies), { schemas }, "root");
   assert.deepEqual(seen, ["prepare", "decide", "fleet", "ship", "finish"]);
@@ -123,7 +129,7 @@ Deno.test("a schema comes in force after the decision and before the mappings; w
   parts.settings.close();
 });
 
-Deno.test("a policy that is deployed by hand in between keeps the schemas out of force", async () => {
+Deno.test("a concurrent deployment of a policy keeps the schemas inactive", async () => {
   await using engine = testSpine();
   const parts = await partsOn(engine.spine);
   const [binding] = wanted(1).policies as [Parameters<typeof withPolicy>[1]];
@@ -146,7 +152,7 @@ Deno.test("a policy that is deployed by hand in between keeps the schemas out of
   parts.settings.close();
 });
 
-Deno.test("a Shield without schemas leaves their apply to others; bytes that are gone hold up nobody", async () => {
+Deno.test("a Shield without schemas leaves their apply to others; lost bytes block nothing", async () => {
   await using engine = testSpine();
   const parts = await partsOn(engine.spine);
   const { promote: _, ...without } = parts;
@@ -164,7 +170,7 @@ Deno.test("a Shield without schemas leaves their apply to others; bytes that are
   parts.settings.close();
 });
 
-/** The same, whose every call may fail before it is made, or lose its answer. */
+/** The same parts, with calls that may fail before they are made, or lose their answer. */
 function faulty({ settings, policies, promote }: Parts, random: () => number): Acting {
   const wrap = faultyBy(random);
   return {
@@ -184,7 +190,7 @@ function faulty({ settings, policies, promote }: Parts, random: () => number): A
   };
 }
 
-Deno.test(`with faults at any step and rivals at once, schemas are of what is made (${RUNS} runs)`, async () => {
+Deno.test(`with faults at any step and concurrent writers, only schemas of made applies are active (${RUNS} runs)`, async () => {
   const seen = new Map<string, number>();
   for (let seed = 1; seed <= RUNS; seed++) {
     const random = seeded(seed);
@@ -204,12 +210,12 @@ Deno.test(`with faults at any step and rivals at once, schemas are of what is ma
     const { schemas, rule, policy, pending } = await numbersOf(parts);
     const about = `seed ${seed}: schemas ${schemas} rule ${rule} policy ${policy}`;
     assert.equal(pending, undefined, about);
-    assert.deepEqual([...schemas, policy], [rule, rule, rule], `${about}: nothing is half`);
+    assert.deepEqual([...schemas, policy], [rule, rule, rule], `${about}: nothing is partial`);
     const kind = `${halfway ? "halfway " : ""}${rule === 0 ? "nothing" : "made"}`;
     seen.set(kind, (seen.get(kind) ?? 0) + 1);
     parts.settings.close();
   }
-  // The runs met what they are about.
+  // The runs covered every case.
   for (const kind of ["made", "halfway made", "nothing"]) {
     assert.ok((seen.get(kind) ?? 0) > 3, `${kind}: ${JSON.stringify([...seen])}`);
   }

@@ -1,4 +1,4 @@
-/** All or nothing over two documents: with faults at every step, rivals, and a Shield that dies. */
+/** Applies over two documents are atomic: with faults at every step, concurrent writers, and a Shield that dies. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
@@ -68,7 +68,7 @@ const basisOf = async (applies: Applies) => {
   return { settings: settings.revision, policies: policies.revision };
 };
 
-Deno.test("both documents change in one step, and the same plan again is stale", async () => {
+Deno.test("both documents change in one step, and the same plan is then stale", async () => {
   await using engine = testSpine();
   const stores = await storesOn(engine.spine);
   const applies = appliesOn(stores);
@@ -85,7 +85,7 @@ Deno.test("both documents change in one step, and the same plan again is stale",
   stores.settings.close();
 });
 
-Deno.test("without policies one write is enough; what is not given stays", async () => {
+Deno.test("without policies one write is enough; absent kinds are unchanged", async () => {
   await using engine = testSpine();
   const stores = await storesOn(engine.spine);
   const applies = appliesOn(stores);
@@ -101,7 +101,7 @@ Deno.test("without policies one write is enough; what is not given stays", async
   stores.settings.close();
 });
 
-Deno.test("a change by hand is refused while an apply is under way, and another Shield finishes it", async () => {
+Deno.test("a manual change is refused during an apply, and another Shield finishes the apply", async () => {
   await using engine = testSpine();
   const stores = await storesOn(engine.spine);
   const dead = appliesOn({
@@ -127,7 +127,7 @@ Deno.test("a change by hand is refused while an apply is under way, and another 
   stores.settings.close();
 });
 
-Deno.test("a policy that is deployed by hand in between wins, and nothing of the apply stays", async () => {
+Deno.test("a concurrent deployment of a policy wins, and nothing of the apply remains", async () => {
   await using engine = testSpine();
   const stores = await storesOn(engine.spine);
   const author = { by: "ann", at_ms: 0 };
@@ -144,7 +144,7 @@ Deno.test("a policy that is deployed by hand in between wins, and nothing of the
   });
   await assert.rejects(applies.apply("acme", await basisOf(applies), wanted(5), "root"), {
     reason: "settings-conflict",
-    message: /nothing was changed: somebody else changed the policies/,
+    message: /nothing was changed: the policies were changed concurrently/,
   });
   assert.deepEqual(await numbersOf(stores), { rule: 0, policy: 1, pending: undefined });
   stores.settings.close();
@@ -179,7 +179,7 @@ async function outcome(made: Promise<unknown>): Promise<Outcome> {
   }
 }
 
-Deno.test("with faults at any step and rivals at once, all is made or nothing (150 runs)", async () => {
+Deno.test("with faults at any step and concurrent writers, an apply is atomic (150 runs)", async () => {
   const seen = new Map<string, number>();
   for (let seed = 1; seed <= 150; seed++) {
     const random = seeded(seed);
@@ -190,7 +190,7 @@ Deno.test("with faults at any step and rivals at once, all is made or nothing (1
     const rivals = [1, 2, 3].map((number) =>
       outcome(appliesOn(faulty(stores, random)).apply("acme", basis, wanted(number), "root"))
     );
-    // Other Shields help, and die of the same faults.
+    // Other Shields help, with the same faults.
     const helpers = [1, 2].map(() => outcome(appliesOn(faulty(stores, random)).finish("acme")));
     const outcomes = await Promise.all(rivals);
     await Promise.all(helpers);
@@ -199,7 +199,7 @@ Deno.test("with faults at any step and rivals at once, all is made or nothing (1
     const { rule, policy, pending } = await numbersOf(stores);
     const about = `seed ${seed}: ${outcomes.join()} rule ${rule} policy ${policy}`;
     assert.equal(pending, undefined, about);
-    assert.equal(rule, policy, `${about}: nothing is half`);
+    assert.equal(rule, policy, `${about}: nothing is partial`);
     const limits = rule === 0 ? {} : limitsOf(wanted(rule));
     assert.deepEqual(await limitsThere(stores), limits, about);
     assert.ok(outcomes.filter((one) => one === "made").length <= 1, about);
@@ -213,7 +213,7 @@ Deno.test("with faults at any step and rivals at once, all is made or nothing (1
     seen.set(kind, (seen.get(kind) ?? 0) + 1);
     stores.settings.close();
   }
-  // The runs met what they are about.
+  // The runs covered every case.
   for (const kind of ["made", "halfway made", "nothing"]) {
     assert.ok((seen.get(kind) ?? 0) > 5, kind);
   }

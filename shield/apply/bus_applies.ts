@@ -1,7 +1,7 @@
 /**
- * Puts schemas of the whole bus in force, all or none. They are stored before, and one document names them: its write,
- * by compare-and-set, is the decision. Whichever Shield sees a decided apply gives each schema its version, once, and
- * writes the document without it. A tenant's schemas come with the tenant's step (`applies.ts`).
+ * Activates schemas of the whole bus, all or none. Their versions are stored first, and one document names them: its
+ * write, by compare-and-set, is the decision. Any Shield that sees a decided apply activates each schema's version,
+ * once, and removes the apply from the document. Schemas of a tenant are part of the tenant's apply (`applies.ts`).
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -17,9 +17,9 @@ import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvWatch } from "../../shared/spine/contract/spine.ts";
 import type { AppliesOptions } from "./applies.ts";
 
-/** How often a step may be overtaken by others before it gives up. */
+/** The most conflicts with other writers before a step gives up. */
 const ATTEMPTS = 64;
-/** How long a Shield waits before it tries again to finish an apply, in ms. */
+/** How long a Shield waits before it retries an unfinished apply, in ms. */
 const AGAIN_MS = 1_000;
 
 /** What applying to the whole bus needs of the process. */
@@ -27,7 +27,7 @@ export interface BusAppliesOptions extends Pick<AppliesOptions, "now" | "random"
   /** The bucket of the tenants' settings. */
   readonly bucket: Pick<KeyValue, "get" | "update" | "watch">;
   readonly promote: NonNullable<AppliesOptions["promote"]>;
-  /** Rejects when schemas that are stored can no longer be put in force. */
+  /** Rejects if stored schemas can no longer be activated. */
   readonly requireStaged: (schemas: readonly StagedSchema[]) => Promise<void>;
   readonly log: Logger;
 }
@@ -40,7 +40,7 @@ interface Stored {
 const stale = (detail: string) =>
   new ArqonError("settings-conflict", `the plan is stale, nothing was changed: ${detail}`);
 
-/** All applies to the bus of one process. */
+/** All applies to the bus by one process. */
 export class BusApplies {
   readonly #options: BusAppliesOptions;
   readonly #watch: KvWatch;
@@ -53,13 +53,13 @@ export class BusApplies {
     this.#watch = options.bucket.watch(BUS_KEY, (change) => {
       if (change.type === "put") void this.#drive();
     });
-    // Who does not wait for it must not crash the process: it is watched again after a reconnect.
+    // An unhandled rejection would crash the process; the watch restarts after a reconnect.
     this.#watch.ready.catch(() => {});
   }
 
   /**
-   * Puts them in force; resolves with the id of the apply. Rejects with `settings-conflict` when another version or
-   * apply was faster, and nothing is changed. After any other rejection a Shield finishes it, if it is decided.
+   * Activates the schemas; resolves to the id of the apply. Rejects with `settings-conflict` if another version or
+   * apply was faster, and changes nothing. After any other rejection a Shield finishes the apply, if it is decided.
    */
   async apply(schemas: readonly StagedSchema[], by: string): Promise<string> {
     const { bucket, now, random, requireStaged } = this.#options;
@@ -71,18 +71,18 @@ export class BusApplies {
     try {
       await bucket.update(BUS_KEY, encodeBusSchemas(next), revision);
     } catch (error) {
-      throw isConflict(error) ? stale("somebody else applies schemas to the bus") : error;
+      throw isConflict(error) ? stale("another apply of schemas to the bus is running") : error;
     }
     await this.#finished();
     return id;
   }
 
-  /** Finishes an apply that is under way, whoever began it. Rejects as the stores do. */
+  /** Finishes the unfinished apply, if there is one, from any Shield. Rejects as the stores do. */
   async finish(): Promise<void> {
     await this.#finished();
   }
 
-  /** Finishes nothing more. */
+  /** Stops finishing applies. */
   close(): void {
     this.#closed = true;
     this.#watch.stop();
@@ -94,11 +94,11 @@ export class BusApplies {
     if (entry === undefined) return { document: noBusSchemas(), revision: 0 };
     const decoded = decodeBusSchemas(entry.value);
     if ("document" in decoded) return { document: decoded.document, revision: entry.revision };
-    const detail = `what is stored of the bus cannot be read: ${decoded.problem}`;
+    const detail = `the stored document of the bus cannot be read: ${decoded.problem}`;
     throw new ArqonError("settings-conflict", detail);
   }
 
-  /** What is stored once no apply is under way, whoever began it. Rejects as the stores do. */
+  /** The stored document after any unfinished apply is finished. Rejects as the stores do. */
   async #finished(): Promise<Stored> {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt++) {
       const stored = await this.#read();
@@ -115,7 +115,10 @@ export class BusApplies {
         if (!isConflict(error)) throw error;
       }
     }
-    throw new ArqonError("settings-conflict", `an apply was overtaken ${ATTEMPTS} times`);
+    throw new ArqonError(
+      "settings-conflict",
+      `an apply failed: ${ATTEMPTS} conflicts with other writers`,
+    );
   }
 
   async #promote(
@@ -127,13 +130,13 @@ export class BusApplies {
       await promote(schema, decided);
     } catch (error) {
       if (!(error instanceof ArqonError) || error.reason !== "schema-unavailable") throw error;
-      // Nothing brings its bytes back: others must not wait for them for ever.
+      // The schema's bytes are lost, and later applies must not be blocked for ever.
       const { schema_id } = schema;
-      log.error("a schema of the bus cannot be put in force", { schema_id, error });
+      log.error("a schema of the bus cannot be activated", { schema_id, error });
     }
   }
 
-  /** Finishes what was seen, and tries again for as long as it is there. */
+  /** Finishes an observed apply, and retries until it is finished. */
   async #drive(): Promise<void> {
     if (this.#closed || this.#is_driving) return;
     this.#is_driving = true;

@@ -1,4 +1,4 @@
-/** Schemas of the bus are in force all or not at all: with a Shield that dies at every step, and with rivals. */
+/** Schemas of the bus are activated all or none: with a Shield that dies at every step, and with concurrent writers. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { BUS_KEY } from "../../shared/records/bus_schemas.ts";
@@ -39,7 +39,7 @@ async function partsOn(spine: Spine) {
       const by = { by: "hand", now_ms: 1, versions_max: 10, compatibility: "NONE" as const };
       await register({ store, work }, { schema_id, bytes, ...by });
     },
-    /** Of each schema who has brought its versions. */
+    /** The applies that activated the versions of each schema. */
     applied: async () => {
       const of = IDS.map(async (id) => (await store.read(id))?.head.versions ?? []);
       return (await Promise.all(of)).map((all) => all.map(({ apply }) => apply ?? "hand"));
@@ -48,7 +48,7 @@ async function partsOn(spine: Spine) {
 }
 type Parts = Awaited<ReturnType<typeof partsOn>>;
 
-/** Applies of one Shield; `onStep` comes before each thing that it reads or writes, and may refuse it. */
+/** Applies of one Shield; `onStep` runs before each read or write, and may refuse it. */
 function shieldOn({ bucket, store }: Parts, watches: boolean, onStep = () => {}): BusApplies {
   const idle = { ready: Promise.resolve(), stop: () => {} };
   return new BusApplies({
@@ -70,12 +70,12 @@ function shieldOn({ bucket, store }: Parts, watches: boolean, onStep = () => {})
   });
 }
 
-/** One apply has brought the same version of all, or none of them. */
+/** An apply has activated a version of all schemas, or of none. */
 function requireWhole(applied: readonly (readonly string[])[]): void {
   assert.equal(new Set(applied.map((versions) => versions.join())).size, 1, applied.join(" | "));
 }
 
-Deno.test("schemas of the bus come all at once, each once", async () => {
+Deno.test("schemas of the bus are activated together, each once", async () => {
   await using engine = testSpine();
   const parts = await partsOn(engine.spine);
   const one = shieldOn(parts, false);
@@ -85,7 +85,7 @@ Deno.test("schemas of the bus come all at once, each once", async () => {
   one.close();
 });
 
-Deno.test("a Shield that dies at any step leaves all of it to another one, or nothing", async () => {
+Deno.test("a Shield that dies at any step leaves the whole apply to another one, or nothing", async () => {
   let [made, kept] = [0, 0];
   for (let step = 1; step <= 9; step++) {
     await using engine = testSpine();
@@ -115,7 +115,7 @@ Deno.test("a Shield that dies at any step leaves all of it to another one, or no
   assert.ok(made >= 4 && kept >= 2, `${made} made, ${kept} kept`);
 });
 
-Deno.test("of rivals one is made, and what was registered by hand since is no ground for a version of another plan", async () => {
+Deno.test("one of several concurrent applies is made, and a plan is stale after a manual registration", async () => {
   await using engine = testSpine();
   const parts = await partsOn(engine.spine);
   const shields = [1, 2, 3].map(() => shieldOn(parts, true));
@@ -139,14 +139,14 @@ Deno.test("of rivals one is made, and what was registered by hand since is no gr
   for (const shield of shields) shield.close();
 });
 
-Deno.test("a document of the bus that cannot be read is not written over", async () => {
+Deno.test("an unreadable document of the bus is not overwritten", async () => {
   await using engine = testSpine();
   const parts = await partsOn(engine.spine);
   const one = shieldOn(parts, false);
   await parts.bucket.put(BUS_KEY, new TextEncoder().encode('{"format":2}'));
   await assert.rejects(one.apply(await parts.staged("a"), "root"), {
     reason: "settings-conflict",
-    message: /what is stored of the bus cannot be read: .*format/,
+    message: /the stored document of the bus cannot be read: .*format/,
   });
   one.close();
 });

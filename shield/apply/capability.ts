@@ -1,4 +1,4 @@
-/** What plan brings to a Shield. */
+/** The plan capability of a Shield. */
 import type { Capability } from "../capability.ts";
 import { POLICIES } from "../policy/capability.ts";
 import { SCHEMAS } from "../schema/capability.ts";

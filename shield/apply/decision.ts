@@ -1,7 +1,7 @@
 /**
- * How an apply over two documents is decided. Pure. The settings' document carries all that the apply
- * writes; the version of the policies after `base_version` says, once and for all, whether it is made:
- * whoever reads the two comes to the same answer, and nobody waits for anybody. Who writes is `applies.ts`.
+ * The decision of an apply over two documents. Pure. The settings' document contains the whole apply; the version of
+ * the policies after `base_version` decides it for ever. Every reader of the two documents gets the same decision,
+ * without waiting for others. `applies.ts` writes them.
  */
 import type { StagedSchema } from "../../shared/records/staged_schema.ts";
 import type { PendingApply, TenantSettings } from "../../shared/records/tenant_settings.ts";
@@ -11,7 +11,7 @@ import { applyWords } from "../policy/chain/canary_turn.ts";
 import { withPolicies } from "../policy/chain/chain.ts";
 import type { PolicyDocument } from "../policy/chain/chain.ts";
 
-/** The kinds of what a tenant has that an apply replaces, each as a whole. */
+/** The kinds of a tenant's state; an apply replaces each of them as a whole. */
 export const STATE_KINDS = [
   "policies",
   "mirror",
@@ -23,36 +23,36 @@ export const STATE_KINDS = [
   ...DOCUMENT_KINDS,
 ] as const;
 
-/** What is to be in force; an absent kind stays as it is. */
+/** The wanted state; an absent kind is unchanged. */
 export type Wanted =
   & {
     readonly [Kind in typeof STATE_KINDS[number]]?: PendingApply[Kind] | undefined;
   }
   & {
-    /** Versions of schemas, which are stored already. */
+    /** Versions of schemas that are already stored. */
     readonly schemas?: readonly StagedSchema[] | undefined;
   };
 
-/** Whether the policies' document decides about it: it changes the policies, or schemas that come with them. */
+/** Whether the policies' document decides the apply: it changes policies, or schemas that are activated with them. */
 export function needsDecision({ policies, schemas = [] }: Wanted): boolean {
   return policies !== undefined || schemas.length > 0;
 }
 
-/** Whether it says anything of kinds that are documents of their own. */
+/** Whether it has kinds that are separate documents. */
 export function hasDocuments(wanted: Wanted): boolean {
   return DOCUMENT_KINDS.some((kind) => wanted[kind] !== undefined);
 }
 
-/** What of those kinds is there. */
+/** Its kinds that are separate documents. */
 export function documentsOf(wanted: Wanted): Pick<PendingApply, DocumentKindName> {
   const given = DOCUMENT_KINDS.filter((kind) => wanted[kind] !== undefined);
   return Object.fromEntries(given.map((kind) => [kind, [...wanted[kind] ?? []]]));
 }
 
-/** `open`: the policies still are as they were; `lost`: somebody else made their next version. */
+/** `open`: the policies are unchanged; `lost`: another writer made their next version. */
 export type Decision = "open" | "made" | "lost";
 
-/** What has become of an apply, by the tenant's policies as they are now or were a moment ago. */
+/** The outcome of an apply, by the current or slightly older policies of the tenant. */
 export function decisionOf(
   { id, base_version }: Pick<PendingApply, "id" | "base_version">,
   { current, history }: PolicyDocument,
@@ -62,13 +62,13 @@ export function decisionOf(
   return next?.change === applyWords(id) ? "made" : "lost";
 }
 
-/** The policies' document that the apply makes of the one it began from. Throws `invalid-policy`. */
+/** The policies' document that results from the apply. Throws `invalid-policy`. */
 export function policiesAfter(document: PolicyDocument, pending: PendingApply): PolicyDocument {
   const { policies, id, by, at_ms } = pending;
   return withPolicies(document, policies, applyWords(id), { by, at_ms });
 }
 
-/** The settings after an apply that is made. */
+/** The settings after an apply that was made. */
 export function settingsAfter(
   settings: TenantSettings,
   pending: PendingApply,
@@ -82,7 +82,7 @@ export function settingsAfter(
   return { ...withoutPending(settings), ...changed, applied };
 }
 
-/** What of quotas, budgets and demands for signatures is there. */
+/** The quotas, budgets and signature requirements among them. */
 export function limitsOf(
   { quotas, budgets, require_signature }: Pick<Wanted, "quotas" | "budgets" | "require_signature">,
 ): Pick<PendingApply, "quotas" | "budgets" | "require_signature"> {
@@ -93,7 +93,7 @@ export function limitsOf(
   };
 }
 
-/** The settings without an apply that is lost. */
+/** The settings without a lost apply. */
 export function withoutPending({ pending: _, ...settings }: TenantSettings): TenantSettings {
   return settings as TenantSettings;
 }

@@ -1,7 +1,7 @@
 /**
- * The kinds of a tenant's state of which each thing is a document of its own: hooks, schedules, and the modules that
- * are deployed to classes of rooms. An apply carries a kind whole, and whoever finishes it writes its documents after
- * the decision: the same ones, whoever it is, and none once the apply is finished.
+ * The kinds of a tenant's state with one document per thing: hooks, schedules, and modules that are deployed to room
+ * classes. An apply contains a kind as a whole. The Shield that finishes the apply writes its documents after the
+ * decision; every Shield would write the same ones, and none after the apply is finished.
  */
 import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
@@ -22,10 +22,10 @@ import type { Wanted } from "./decision.ts";
 /** The lists of a tenant; a kind that is switched off here is absent. */
 export type DocumentLists = { readonly [Name in DocumentKindName]?: DocumentThings[Name][] };
 
-/** A schedule that ends on its own is nothing that somebody has changed. */
+/** A schedule that ends automatically is not a change. */
 const endsItself = (thing: object): boolean => "at_ms" in thing || "until_ms" in thing;
 
-/** All kinds of one process. */
+/** The kinds of separate documents in one process. */
 export class Documents {
   readonly #kinds: DocumentKinds;
 
@@ -33,7 +33,7 @@ export class Documents {
     this.#kinds = kinds;
   }
 
-  /** What is in force for the tenant. */
+  /** The tenant's state of these kinds. */
   async list(tenant_id: string): Promise<DocumentLists> {
     const lists: Record<string, unknown> = {};
     for (const name of DOCUMENT_KINDS) {
@@ -43,13 +43,13 @@ export class Documents {
     return lists as DocumentLists;
   }
 
-  /** Tenants that have set any of it. */
+  /** Tenants that have any of them. */
   async tenants(): Promise<string[]> {
     const all = DOCUMENT_KINDS.map((name) => this.#kinds[name]?.tenants() ?? []);
     return (await Promise.all(all)).flatMap((tenants) => [...tenants]);
   }
 
-  /** What is wanted of these kinds, as it is to be stored. Rejects as `DocumentKind.check`. */
+  /** The wanted state of these kinds in its stored form. Rejects as `DocumentKind.check`. */
   async check(tenant_id: string, wanted: Wanted): Promise<DocumentLists> {
     return await this.#each(tenant_id, wanted, async (kind, things, name) => {
       if (kind.off !== undefined) throw new ArqonError("invalid-settings", `${name}: ${kind.off}`);
@@ -57,7 +57,7 @@ export class Documents {
     });
   }
 
-  /** Rejects when what was checked earlier can no longer be put in force. */
+  /** Rejects if the checked state can no longer be activated. */
   async require(tenant_id: string, wanted: Wanted): Promise<void> {
     await this.#each(tenant_id, wanted, async (kind, things) => {
       await kind.require?.(tenant_id, things);
@@ -65,7 +65,7 @@ export class Documents {
     });
   }
 
-  /** Writes what an apply has, which is decided. Rejects as the stores do. */
+  /** Writes the documents of a decided apply. Rejects as the stores do. */
   async write(writing: Writing, pending: PendingApply): Promise<void> {
     await this.#each(writing.tenant_id, pending, async (kind, things) => {
       await kind.write(writing, things);
@@ -90,7 +90,7 @@ export class Documents {
       if (kind === undefined) {
         throw new ArqonError("invalid-settings", `${name}: not on this Shield`);
       }
-      // A list of another release may have what this one does not know: nothing of it is lost in silence.
+      // The list of another release may have unknown things, which must not be dropped silently.
       const things: DocumentThings[Name][] = [];
       for (const one of list) {
         await slice(tenant_id);
@@ -103,13 +103,13 @@ export class Documents {
   }
 }
 
-/** Tells one state of these kinds from another, but for schedules that end by themselves. */
+/** A hash of the state of these kinds, without schedules that end automatically. */
 export async function documentsHash(
   tenant_id: string,
   { hooks = [], schedules = [], reducers = [] }: DocumentLists,
 ): Promise<string> {
   const lasting = schedules.filter((one) => !endsItself(one));
-  // That of the canonical JSON of all three lists, which may have many megabytes.
+  // The hash of the canonical JSON of all three lists, which may have many megabytes.
   const hash = createHash("sha256");
   for (const [at, list] of [hooks, lasting, reducers].entries()) {
     hash.update(at === 0 ? "[[" : ",[");
@@ -122,7 +122,7 @@ export async function documentsHash(
   return hash.update("]").digest("hex");
 }
 
-/** Secrets that were made for hooks that came without one, by the id of the hook. */
+/** Secrets that were generated for hooks without one, by the id of the hook. */
 export function madeSecrets(
   given: readonly StateHook[] = [],
   checked: readonly StateHook[] = [],

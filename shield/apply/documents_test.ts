@@ -1,4 +1,4 @@
-/** Documents of an apply: a Shield dies before they are written, another one writes them, and none writes them late. */
+/** Documents of an apply: after a Shield dies, another one writes them, and no Shield writes them late. */
 import assert from "node:assert/strict";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { sha256Hex } from "../../shared/sha256.ts";
@@ -65,7 +65,7 @@ async function basisOf(applies: Applies, documents?: string) {
   return { settings: settings.revision, policies: policies.revision, documents };
 }
 
-Deno.test("documents come in force with the apply, also when its Shield dies before it wrote them", async () => {
+Deno.test("documents are activated with the apply, also if its Shield dies before writing them", async () => {
   await using engine = testSpine();
   const { settings, documents, appliesWith } = await world(engine.spine);
   const dead = appliesWith({
@@ -92,7 +92,7 @@ Deno.test("documents come in force with the apply, also when its Shield dies bef
   settings.close();
 });
 
-Deno.test("a Shield that is late changes nothing any more, and a plan on other documents is stale", async () => {
+Deno.test("a late Shield changes nothing, and a plan on other documents is stale", async () => {
   await using engine = testSpine();
   const { settings, documents, store, appliesWith } = await world(engine.spine);
   const slow = Promise.withResolvers<void>();
@@ -112,7 +112,7 @@ Deno.test("a Shield that is late changes nothing any more, and a plan on other d
   const applying = late.apply("acme", await basisOf(late, before), wanted, "root");
   await reached.promise;
   await other.finish("acme");
-  // By hand, once all of it is in force.
+  // A manual change after the apply is finished.
   await store.change("acme", "a", (document) => ({
     ...document,
     spec: { ...document.spec!, retries: 7 },
@@ -123,11 +123,13 @@ Deno.test("a Shield that is late changes nothing any more, and a plan on other d
   const { hooks = [] } = await documents.list("acme");
   assert.deepEqual(hooks.map(({ id, retries }) => [id, retries]), [["a", 7]]);
   const stale = other.apply("acme", await basisOf(other, before), { hooks: [] }, "root");
-  await assert.rejects(stale, { message: /somebody else changed hooks, schedules or reducers/ });
+  await assert.rejects(stale, {
+    message: /hooks, schedules or reducers were changed concurrently/,
+  });
   settings.close();
 });
 
-Deno.test("the hash is that of all lists as one canonical JSON, made in turns with others", async () => {
+Deno.test("the hash is that of all lists as one canonical JSON, computed in slices", async () => {
   const one = { room: "r", user: "é", message: { type: "x", data: { b: 1, a: [2, "y"] } } };
   const lasting = Array.from(
     { length: 100 },

@@ -1,6 +1,6 @@
 /**
- * `/v1/rollouts` of the admin listener: starts a rollout, shows it, and takes orders. It checks what is to be
- * in force and writes the rollout's document; what happens then is `rollouts.ts` and the Brains' part.
+ * `/v1/rollouts` of the admin listener: starts a rollout, shows it, and accepts orders. It checks the wanted state and
+ * writes the rollout's document; `rollouts.ts` and the Brains run the rollout.
  */
 import { ID, inQuery, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import { ArqonError } from "@arqon/proto";
@@ -43,7 +43,7 @@ const ROLLOUT = object({
   nodes: list(OBJECT),
 });
 
-/** The longest time at one share: a week. */
+/** The longest time at one share: a week, in ms. */
 const HOLD_MS_MAX = 604_800_000;
 const AT_LEAST_MAX = 1_000_000_000;
 
@@ -65,7 +65,7 @@ const RolloutBody = StateBody.extend({
   /** How long each share is held, in ms. */
   for_ms: z.int().min(0).max(HOLD_MS_MAX),
   abort_if: z.array(Condition).max(CONDITIONS_MAX).default([]),
-  /** Messages that each changed policy must have judged at each share. */
+  /** The number of messages that each changed policy must have judged at each share. */
   at_least: z.int().min(1).max(AT_LEAST_MAX).default(100),
 });
 type RolloutBody = z.output<typeof RolloutBody>;
@@ -79,7 +79,7 @@ const order = (given: Order) => ({
 export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
   "GET /v1/rollouts": {
     id: "listRollouts",
-    summary: "the latest rollout of each tenant, and those before it",
+    summary: "lists the latest rollout of each tenant, and earlier ones",
     query: [inQuery("tenant", "only of this tenant", TEXT)],
     answer: object({ node_id: ID, rollouts: list(OBJECT) }),
     scope: "own",
@@ -87,7 +87,7 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
   },
   "GET /v1/rollouts/{tenant}": {
     id: "getRollout",
-    summary: "a tenant's latest rollout: how far it is, what it waits for, what was counted",
+    summary: "shows a tenant's latest rollout: its progress, what it waits for, and its counts",
     answer: ROLLOUT,
     refusals: [404],
     scope: "tenant-in-path",
@@ -96,7 +96,7 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
   "POST /v1/rollouts/{tenant}": {
     audit: "rollout.start",
     id: "startRollout",
-    summary: "puts a state in force in steps, and takes it back when a condition is not held",
+    summary: "activates a state in steps, and rolls it back if a condition is violated",
     answer: ROLLOUT,
     refusals: [409, 429],
     scope: "tenant-in-path",
@@ -105,7 +105,7 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
   "POST /v1/rollouts/{tenant}/pause": {
     audit: "rollout.pause",
     id: "pauseRollout",
-    summary: "holds a rollout at its share; its conditions are still looked after",
+    summary: "pauses a rollout at its share; its conditions are still checked",
     answer: ROLLOUT,
     refusals: [404, 409],
     ...order("pause"),
@@ -113,7 +113,7 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
   "POST /v1/rollouts/{tenant}/resume": {
     audit: "rollout.resume",
     id: "resumeRollout",
-    summary: "lets a rollout go on that was paused",
+    summary: "resumes a paused rollout",
     answer: ROLLOUT,
     refusals: [404, 409],
     ...order("resume"),
@@ -121,7 +121,7 @@ export const ROLLOUT_ROUTES = new AdminTable<RolloutAdminContext>("state", {
   "POST /v1/rollouts/{tenant}/abort": {
     audit: "rollout.abort",
     id: "abortRollout",
-    summary: "ends a rollout: the old state is in force again",
+    summary: "aborts a rollout: the old state is in force again",
     answer: ROLLOUT,
     refusals: [404, 409],
     ...order("abort"),
@@ -133,7 +133,7 @@ interface Stored {
   readonly revision: number;
 }
 
-/** The tenant's latest rollout. Rejects with `settings-conflict` when what is stored is none. */
+/** The tenant's latest rollout. Rejects with `settings-conflict` if the stored document is invalid. */
 async function stored(bucket: KeyValue, tenant: string): Promise<Stored> {
   const entry = await bucket.get([tenant]);
   if (entry === undefined) return { rollout: undefined, revision: 0 };
@@ -189,7 +189,7 @@ async function start(
     throw new ArqonError("settings-conflict", "the plan is stale, nothing was changed");
   }
   if (wanted.policies === undefined) {
-    throw new ArqonError("invalid-policy", "a canary is of policies, and none is given");
+    throw new ArqonError("invalid-policy", "a canary needs policies, and none are given");
   }
   const { current } = policies.document;
   const { changed } = canaryLists(current.policies, wanted.policies);
@@ -232,7 +232,7 @@ async function start(
   return Response.json({ ...await view(context, tenant, rollout), secrets });
 }
 
-/** A rollout that ends, with what was counted until now. */
+/** A rollout that ends, with its counts until now. */
 async function withTallies(bucket: KeyValue, tenant: string, next: Rollout): Promise<Rollout> {
   const reports = await reportsOf(bucket, tenant);
   const tallies = talliesAt(next, next.stage, reports.values());
@@ -250,7 +250,7 @@ async function obey(
     if (before === undefined) throw none(tenant);
     const next = ordered(before, given, by, now());
     if (next === undefined) {
-      const detail = `rollout ${before.id} is ${before.state}: it cannot be ${given}d any more`;
+      const detail = `rollout ${before.id} is ${before.state}: it can no longer be ${given}d`;
       throw new ArqonError("settings-conflict", detail.replace("abortd", "aborted"));
     }
     if (next === before) return next;
@@ -262,13 +262,13 @@ async function obey(
   return Response.json(await view(context, tenant, rollout));
 }
 
-/** Where a view is read from, and when: Unix ms. */
+/** The source of a view, and its time in Unix ms. */
 interface ViewSource {
   readonly bucket: Pick<KeyValue, "get" | "keys">;
   readonly now_ms: number;
 }
 
-/** What Shields say of a tenant's rollout, by node; those of Shields that are gone included. */
+/** The reports of Shields about a tenant's rollout, by node, including dead Shields. */
 async function reportsOf(
   bucket: ViewSource["bucket"],
   tenant: string,
@@ -284,7 +284,7 @@ async function reportsOf(
   return reports;
 }
 
-/** A tally with its fuel as two quantiles. */
+/** A tally with two quantiles of its fuel. */
 function tallyView({ fuel_old, fuel_new, ...counts }: PolicyTally) {
   const quantiles = (of: PolicyTally["fuel_old"]) => ({
     p50: fuelAt(of, 0.5).fuel,
@@ -293,7 +293,7 @@ function tallyView({ fuel_old, fuel_new, ...counts }: PolicyTally) {
   return { ...counts, fuel: { old: quantiles(fuel_old), new: quantiles(fuel_new) } };
 }
 
-/** Whether the Shield has said something lately, by its clock and ours. */
+/** Whether the Shield has reported recently, by its clock and ours. */
 const isFresh = ({ at_ms }: RolloutReport, now_ms: number): boolean =>
   Math.abs(now_ms - at_ms) <= FRESH_MS;
 
@@ -303,7 +303,7 @@ function waitsOf(rollout: Rollout, reports: Map<string, RolloutReport>, now_ms: 
   return waitsFor(rollout, seen, now_ms) || "a Brain makes the next step";
 }
 
-/** A rollout for people and programs. Rejects with `spine-unavailable`. */
+/** The view of a rollout. Rejects with `spine-unavailable`. */
 export async function rolloutView(
   { bucket, now_ms }: ViewSource,
   tenant: string,

@@ -1,6 +1,6 @@
 /**
- * The rollouts of all tenants at one Shield: runs each as a canary, says what both versions decided, and makes
- * the last step. Whether a rollout goes on or is taken back is decided by Brains (`brain/rollouts/`).
+ * The rollouts of all tenants on one Shield: it runs each as a canary, reports the decisions of both versions, and
+ * makes the last step. Brains decide whether a rollout continues or is rolled back (`brain/rollouts/`).
  */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
@@ -19,11 +19,11 @@ import type { Applies } from "./applies.ts";
 import { decisionOf, STATE_KINDS } from "./decision.ts";
 import type { Wanted } from "./decision.ts";
 
-/** How often a Shield says what it has counted, when that is more than before, in ms. */
+/** How often a Shield reports its counts if they have changed, in ms. */
 const REPORT_MS = 250;
-/** How often at least, so that others know that it lives, in ms. */
+/** How often it reports at least, as a heartbeat, in ms. */
 const BEAT_MS = 2_000;
-/** How long it waits before it tries the last step again, in ms. */
+/** How long it waits before it retries the last step, in ms. */
 const AGAIN_MS = 1_000;
 /** Rollouts that are looked at in one piece; one of 64 policies takes 0.2 ms. */
 const TENANTS_A_PIECE = 4;
@@ -33,27 +33,27 @@ export interface RolloutsOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
   readonly registry: Pick<PolicyRegistry, "setCanary" | "canaryOf" | "comparisons">;
   readonly applies: Pick<Applies, "apply" | "read">;
-  /** Rejects when schemas that are stored can no longer be put in force; absent where they are switched off. */
+  /** Rejects if stored schemas can no longer be activated; absent if they are switched off. */
   readonly requireStaged?: (schemas: readonly StagedSchema[]) => Promise<void>;
 }
 
-/** A rollout under way, as this Shield knows it. */
+/** A running rollout, as this Shield knows it. */
 interface Known {
   rollout: Rollout;
   readonly problem: CanaryProblem | undefined;
   beat: number;
-  /** What was said last, without its beat, and when. */
+  /** The last report without its heartbeat time. */
   said: string;
   said_ms: number;
   is_writing: boolean;
   is_applying: boolean;
-  /** When the last step was tried. */
+  /** Time of the last attempt to make the last step. */
   tried_ms: number;
 }
 
 class Rollouts {
   readonly #options: RolloutsOptions;
-  /** Rollouts, and what Shields say of them. */
+  /** Rollouts, and the reports of Shields. */
   readonly bucket: KeyValue;
   readonly #watch: KvWatch;
   readonly #known = new Map<string, Known>();
@@ -65,12 +65,12 @@ class Rollouts {
     this.#options = options;
     this.bucket = bucket;
     this.#watch = bucket.watch([], (change) => this.#hear(change), { depth: 1 });
-    // Who does not wait for it must not crash the process: it is watched again after a reconnect.
+    // An unhandled rejection would crash the process; the watch restarts after a reconnect.
     this.#watch.ready.catch(() => {});
     this.#timer = setInterval(() => void this.#tick(), REPORT_MS);
   }
 
-  /** Says and finishes nothing more. */
+  /** Stops reporting and finishing rollouts. */
   close(): void {
     this.#closed = true;
     this.#watch.stop();
@@ -109,9 +109,9 @@ class Rollouts {
     this.#options.registry.setCanary(tenant_id, undefined);
     if (!this.#known.delete(tenant_id)) return;
     const { node_id, log } = this.#options;
-    // What is left is of a rollout that is over, and is not looked at.
+    // A remaining report of a finished rollout is never read.
     this.bucket.delete([tenant_id, node_id]).catch((error) => {
-      log.debug("a report of a rollout that is over stays", { tenant_id, error });
+      log.debug("the report of a finished rollout could not be deleted", { tenant_id, error });
     });
   }
 
@@ -138,7 +138,7 @@ class Rollouts {
     }
   }
 
-  /** Stores what was counted, when there is something new, or nothing was stored for long. */
+  /** Stores the counts if they have changed or the heartbeat is due. */
   async #say(tenant_id: string, known: Known): Promise<void> {
     const { registry, node_id, log, now } = this.#options;
     const state = registry.canaryOf(tenant_id);
@@ -157,16 +157,16 @@ class Rollouts {
     try {
       await this.bucket.put([tenant_id, node_id], encodeRollout(report));
       Object.assign(known, { said, said_ms: now_ms });
-      // It ended meanwhile: what was just stored is of no use.
+      // The rollout has ended, so the stored report is useless.
       if (this.#known.get(tenant_id) !== known) await this.bucket.delete([tenant_id, node_id]);
     } catch (error) {
-      log.warn("what a rollout has counted could not be stored yet", { tenant_id, error });
+      log.warn("the counts of a rollout could not be stored yet", { tenant_id, error });
     } finally {
       known.is_writing = false;
     }
   }
 
-  /** Makes the last step, unless another Shield was faster; both come to the same end. */
+  /** Makes the last step, unless another Shield was faster; both have the same result. */
   async #finish(tenant_id: string, known: Known): Promise<void> {
     known.is_applying = true;
     try {
@@ -210,7 +210,7 @@ class Rollouts {
   }
 }
 
-/** Whether an apply can no longer be made: all else is tried again. */
+/** Whether an apply has failed for good; every other error is retried. */
 function isFinal(error: unknown): error is ArqonError {
   return error instanceof ArqonError &&
     ["settings-conflict", "invalid-policy", "invalid-settings", "schema-unavailable"]
@@ -219,7 +219,7 @@ function isFinal(error: unknown): error is ArqonError {
 
 function knownOf(rollout: Rollout): Known {
   const is_valid = Policies.safeParse(rollout.policies).success;
-  const problem = { kind: "refused", detail: "does not know a policy of the rollout" } as const;
+  const problem = { kind: "refused", detail: "lacks a policy of the rollout" } as const;
   const writing = {
     beat: 0,
     said: "",
@@ -231,7 +231,7 @@ function knownOf(rollout: Rollout): Known {
   return { rollout, problem: is_valid ? undefined : problem, ...writing };
 }
 
-/** Opens the bucket and begins to watch. Rejects with `spine-unavailable`. */
+/** Opens the bucket and starts the watch. Rejects with `spine-unavailable`. */
 export async function openRollouts(
   options: RolloutsOptions,
 ): Promise<{ readonly bucket: KeyValue; close(): void }> {

@@ -1,4 +1,4 @@
-/** Starts what changes a tenant's whole state: applies in one step, and rollouts. No behaviour of its own. */
+/** Starts atomic applies of a tenant's whole state, and rollouts. */
 import { TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import type { Env } from "../../shared/env.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
@@ -14,7 +14,7 @@ import type { RolloutsOptions } from "./rollouts.ts";
 import { promote, stagedBytes } from "../schema/registry/staging.ts";
 import type { DocumentKinds } from "../settings/document_kinds.ts";
 
-/** The parts of the process that applies act on; one that is switched off has no context. */
+/** The parts of the process that applies act on; a part that is switched off has no context. */
 interface ApplyParts extends Pick<ApplyAdminContext, "settings" | "node_id"> {
   readonly policies: PolicyAdminContext | undefined;
   readonly schemas: SchemaAdminContext | undefined;
@@ -27,7 +27,7 @@ interface ApplyStart extends Pick<AppliesOptions, "log" | "now" | "random">, Pic
 
 /** Applies and rollouts of one Shield. */
 export interface StartedApplies {
-  /** For its admin API; undefined where policies are switched off. */
+  /** For the admin API; undefined if policies are switched off. */
   readonly admin: {
     readonly state: ApplyAdminContext | undefined;
     readonly rollouts: RolloutAdminContext | undefined;
@@ -35,7 +35,7 @@ export interface StartedApplies {
   close(): void;
 }
 
-/** How staged schemas come in force; nothing where schemas are switched off. */
+/** How staged schemas are activated; undefined if schemas are switched off. */
 function promotionOf(
   schemas: SchemaAdminContext | undefined,
 ): Pick<AppliesOptions, "promote"> & Pick<RolloutsOptions, "requireStaged"> {
@@ -59,7 +59,7 @@ async function openBus(
   return new BusApplies({ bucket, promote, requireStaged, log, now, random });
 }
 
-/** Starts to finish what other Shields have begun. Rejects with `spine-unavailable`. */
+/** Starts to finish applies and rollouts of any Shield. Rejects with `spine-unavailable`. */
 export async function startApplies(start: ApplyStart, parts: ApplyParts): Promise<StartedApplies> {
   const { log, now, spine, random } = start;
   const { settings, node_id, schemas, policies, given } = parts;

@@ -31,9 +31,9 @@ const orNull = (type: string): Schema => ({ type: [type, "null"] });
 
 const ENTRY = object({
   format: { type: "integer", const: 1 },
-  seq: { type: "integer", minimum: 1, description: "place in the log" },
-  previous: { ...HASH, description: "hash of the entry before" },
-  hash: { ...HASH, description: "SHA-256 of this entry as it is stored" },
+  seq: { type: "integer", minimum: 1, description: "position in the log" },
+  previous: { ...HASH, description: "hash of the previous entry" },
+  hash: { ...HASH, description: "SHA-256 of this entry as stored" },
   at_ms: UNIX_MS,
   node: { ...TEXT, description: "the Shield that wrote it" },
   request: { ...TEXT, description: "the same in both entries of one request" },
@@ -47,13 +47,13 @@ const ENTRY = object({
   by: { ...orNull("string"), description: "user id; null: nobody with a good token" },
   by_tenant: orNull("string"),
   operator: BOOLEAN,
-  from: { ...TEXT, description: "address; empty where it is an operator's and not yours to see" },
+  from: { ...TEXT, description: "address; empty if it is an operator's and hidden from you" },
   method: TEXT,
   path: TEXT,
   about: { type: "object" },
   status: orNull("integer"),
   reason: orNull("string"),
-  count: { ...COUNT, description: "so many alike, one of which is shown" },
+  count: { ...COUNT, description: "number of equal refusals that this entry stands for" },
 });
 
 const NEWLINE = new Uint8Array([0x0a]);
@@ -89,16 +89,16 @@ export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>("audit", {
   "GET /v1/audit": {
     audit: { refused: "audit.read" },
     id: "listAudit",
-    summary: "who did what on the admin API, the newest first",
+    summary: "searches actions on the admin API, newest first",
     query: [
-      inQuery("tenant", "about this tenant"),
-      inQuery("actor", "by this user", TEXT),
+      inQuery("tenant", "only requests about this tenant"),
+      inQuery("actor", "only requests by this user", TEXT),
       inQuery("action", "an action, or the part before its dot", TEXT),
-      inQuery("outcome", "how it ended", { type: "string", enum: [...AUDIT_OUTCOMES] }),
+      inQuery("outcome", "outcome", { type: "string", enum: [...AUDIT_OUTCOMES] }),
       inQuery("since_ms", "not before this time", PLACE),
       inQuery("until_ms", "not after this time", PLACE),
-      inQuery("after", "entries above this place, the oldest first", PLACE),
-      inQuery("before", "entries below this place, the newest first", PLACE),
+      inQuery("after", "only entries after this position, oldest first", PLACE),
+      inQuery("before", "only entries before this position, newest first", PLACE),
       LIMIT,
     ],
     answer: object({
@@ -112,12 +112,12 @@ export const AUDIT_ROUTES = new AdminTable<AuditAdminContext>("audit", {
     scope: "own",
     handle: listed,
   },
-  // Whole entries one after the other are a chain; the entries of one tenant are not.
+  // Only the consecutive entries of all tenants form a chain.
   "GET /v1/audit/entries": {
     audit: { refused: "audit.export" },
     id: "exportAudit",
-    summary: "entries exactly as they are stored, one a line, the oldest first",
-    query: [inQuery("after", "entries above this place", PLACE), LIMIT],
+    summary: "reads entries exactly as stored, one per line, oldest first",
+    query: [inQuery("after", "only entries after this position", PLACE), LIMIT],
     answer: TEXT,
     type: "application/x-ndjson",
     scope: "bus",
@@ -156,7 +156,7 @@ const SCANNED_MAX = 10_000;
 const SLICE = 250;
 /** How much older an entry may be than those before it, in ms, as clocks of Shields differ. */
 const CLOCK_SKEW_MS = 60_000;
-/** How many entries after a page may have the outcome of a change that began on the page. */
+/** The most entries after a page that are searched for the outcome of a change that began on the page. */
 const OUTCOMES_AHEAD = 500;
 
 /** A search; an absent member matches everything. */
@@ -171,12 +171,9 @@ interface AuditQuery {
   /** Unix ms. */
   readonly since_ms?: number | undefined;
   readonly until_ms?: number | undefined;
-  /** The place above which entries are wanted, the oldest first. */
+  /** The position after which entries are wanted, oldest first. */
   readonly after?: number | undefined;
-  /**
-   * The place below which entries are wanted, the newest first; absent, and without `after`: from the
-   * newest on.
-   */
+  /** The position before which entries are wanted, newest first; absent, and without `after`: from the newest on. */
   readonly before?: number | undefined;
   readonly limit: number;
 }
@@ -215,7 +212,7 @@ function isWanted(entry: AuditEntry, query: AuditQuery): boolean {
 
 function shown({ payload }: LedgerEntry): ShownEntry | undefined {
   const decoded = decodeEntry(payload);
-  // An entry that cannot be read is named by `arq audit verify`.
+  // `arq audit verify` reports unreadable entries.
   return "entry" in decoded ? { ...decoded.entry, hash: entryHash(payload) } : undefined;
 }
 
@@ -227,7 +224,7 @@ function outcomesOf(entries: readonly LedgerEntry[], ended: Set<string>): void {
   }
 }
 
-/** Searches with the newest first. A change that began is left out when its outcome is known. */
+/** Searches, newest first. A beginning is omitted if its outcome is known. */
 async function backward(
   ledger: Ledger,
   query: AuditQuery,
@@ -263,7 +260,7 @@ async function backward(
   return { entries, next: before > first_offset ? before : null };
 }
 
-/** Searches with the oldest first, without beginnings: each has its outcome later. */
+/** Searches, oldest first, without beginnings: each has its outcome later. */
 async function forward(
   ledger: Ledger,
   query: AuditQuery,
@@ -273,7 +270,7 @@ async function forward(
   const entries: ShownEntry[] = [];
   let after = query.after ?? 0;
   if (after > last_offset) {
-    // Of a log that was removed: what is written in its place would be passed over.
+    // The position belongs to a removed log: entries of its replacement would be skipped.
     throw new ArqonError("invalid-settings", `after: the log ends at ${last_offset}`);
   }
   for (let scanned = 0; after < last_offset && scanned < SCANNED_MAX; scanned += SLICE) {

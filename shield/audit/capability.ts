@@ -1,4 +1,4 @@
-/** The audit capability of a Shield: who did what on the admin API. */
+/** The audit capability of a Shield: the record of actions on the admin API. */
 import type { Capability } from "../capability.ts";
 import { AUDIT_ROUTES } from "./api.ts";
 import { startAudit } from "./start.ts";
@@ -6,8 +6,8 @@ import { startAudit } from "./start.ts";
 /** The capability, for a Shield's list. */
 export const AUDIT: Capability = {
   name: "audit",
-  title: "who did what on the admin API",
-  admin: { tables: [AUDIT_ROUTES], tags: { audit: "who did what on this API" } },
+  title: "the record of actions on the admin API",
+  admin: { tables: [AUDIT_ROUTES], tags: { audit: "the record of actions on this API" } },
   start(env, { node_id }) {
     const { trail, admin, close } = startAudit({ ...env, node_id });
     return { trail, routes: AUDIT_ROUTES.serve(admin), [Symbol.asyncDispose]: close };

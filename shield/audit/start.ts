@@ -14,7 +14,7 @@ import { AuditWriter } from "./writer.ts";
 const DAY_SECONDS = 86_400;
 /** How often the log's state is read for metrics, in ms. */
 const STATUS_MS = 30_000;
-/** How long the end of the process waits for entries that are not written yet, in ms. */
+/** How long a stopping process waits for unwritten entries, in ms. */
 const CLOSE_MS = 2_000;
 
 /** The dependencies of `startAudit`. */
@@ -27,13 +27,13 @@ export interface AuditStart
 export interface StartedAudit {
   /** The trail for the admin API. */
   readonly trail: AuditTrail;
-  /** What its admin API acts on. */
+  /** The context of its admin API. */
   readonly admin: AuditAdminContext;
-  /** Writes the entries that wait, then ends. */
+  /** Writes the queued entries, then ends. */
   close(): Promise<void>;
 }
 
-/** Starts the audit log. What cannot be opened yet is opened when it is needed. */
+/** Starts the audit log. If the log cannot be opened yet, it is opened at its first use. */
 export function startAudit(start: AuditStart): StartedAudit {
   const { config: { audit }, spine, registry, node_id, now, random } = start;
   const log = start.log.child({ part: "audit" });
@@ -59,7 +59,7 @@ export function startAudit(start: AuditStart): StartedAudit {
   };
 }
 
-/** Registers the metrics; returns a function that ends their reading. */
+/** Registers the metrics; returns a function that stops reading them. */
 function register(registry: Registry, writer: AuditWriter, now: () => number): () => void {
   let status: LedgerStatus | undefined;
   const read = () => {
@@ -75,26 +75,26 @@ function register(registry: Registry, writer: AuditWriter, now: () => number): (
   scrapedFamily(
     registry,
     "shield_audit_entries_total",
-    "Entries of the audit log: written, attempts that failed, lost for good, and breaks: the log was found to be another one than was written.",
+    "Entries of the audit log: written, failed attempts, lost for good, and breaks: the log differs from what was written.",
     "outcome",
     () => ({ ...writer.counts }),
   );
   scrapedGauge(
     registry,
     "shield_audit_pending_entries",
-    "Entries of the audit log that wait to be written.",
+    "Queued entries of the audit log.",
     () => writer.pending,
   );
   scrapedGauge(
     registry,
     "shield_audit_log_bytes",
-    "Size of the audit log, of all Shields; 0 while it is not known.",
+    "Size of the audit log of all Shields; 0 while it is unknown.",
     () => status?.bytes ?? 0,
   );
   scrapedGauge(
     registry,
     "shield_audit_oldest_seconds",
-    "Age of the oldest entry of the audit log; 0 while it is not known, or empty.",
+    "Age of the oldest entry of the audit log; 0 if it is unknown or the log is empty.",
     oldest,
   );
   return () => clearInterval(timer);

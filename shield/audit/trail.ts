@@ -55,7 +55,7 @@ export class WrittenTrail implements AuditTrail {
       await this.#later(begun);
     } else {
       await writer.append(begun, false).catch((error: unknown) => {
-        log.warn("a change was refused: it cannot be written into the audit log", {
+        log.warn("a change was refused: the audit log cannot record it", {
           action: audited.action,
           by: audited.by,
         });
@@ -79,7 +79,7 @@ export class WrittenTrail implements AuditTrail {
     await this.#later({ ...common, outcome: "done" });
   }
 
-  /** Writes refusals that were only counted so far. Never rejects. */
+  /** Writes refusals that have only been counted so far. Never rejects. */
   flush(): Promise<void> {
     return this.#folds.flush();
   }
@@ -104,9 +104,7 @@ export class WrittenTrail implements AuditTrail {
     };
   }
 
-  /**
-   * Writes an entry now or when that is possible, and waits a little, so that the next reader finds it.
-   */
+  /** Writes an entry now or as soon as possible, and waits briefly, so that the next reader finds it. */
   async #later(fields: AuditFields): Promise<void> {
     // The writer has reported a lost entry.
     const written = this.#options.writer.append(fields, true).then(() => {}, () => {});
@@ -123,7 +121,7 @@ const KINDS_MAX = 512;
 
 interface Fold {
   readonly fields: AuditFields;
-  /** How many refusals came after the first. */
+  /** The number of refusals after the first. */
   more: number;
 }
 
@@ -138,7 +136,7 @@ class RefusalFolds {
     this.#write = write;
   }
 
-  /** Takes a refusal; resolves when it is written, or counted. */
+  /** Takes a refusal; resolves once it is written or counted. */
   async take(fields: AuditFields): Promise<void> {
     const { by_tenant, by, action, tenant, reason } = fields;
     const exact = JSON.stringify([by_tenant, by, action, tenant, reason]);

@@ -20,9 +20,9 @@ import type { Ledger, LedgerRetention } from "../../shared/spine/contract/ledger
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { opened } from "../../shared/turns/opened.ts";
 
-/** The most attempts for one entry: with n Shields at once the last one succeeds at its n-th. */
+/** The most attempts for one entry: with n concurrent Shields, the last one succeeds at its n-th attempt. */
 const ATTEMPTS = 256;
-/** The pause before an entry that may wait is tried again, in ms. */
+/** The pause before a queued entry is retried, in ms. */
 const RETRY_MS = 1_000;
 
 /** The dependencies and settings of `AuditWriter`. */
@@ -35,17 +35,17 @@ export interface AuditWriterOptions extends Pick<Env, "log" | "node_id" | "now">
 /** Counts of entries since the start of the process. */
 export interface AuditCounts {
   written: number;
-  /** Attempts that failed; entries that may wait are tried again. */
+  /** Failed attempts; queued entries are retried. */
   failed: number;
-  /** Entries that were given up, and are only in the process's log. */
+  /** Entries that were given up and are only in the process's log. */
   lost: number;
-  /** How often the log was shorter, or another one, than this Shield knew it. */
+  /** How often the log was shorter than, or different from, what this Shield had seen. */
   breaks: number;
 }
 
 interface Pending {
   readonly fields: AuditFields;
-  /** True when the entry is tried until it is written, since its request can no longer be refused. */
+  /** True if the entry is retried until it is written, as its request can no longer be refused. */
   readonly may_wait: boolean;
   resolve(anchor: Anchor): void;
   reject(error: unknown): void;
@@ -55,7 +55,7 @@ interface Pending {
 export class AuditWriter {
   readonly counts: AuditCounts = { written: 0, failed: 0, lost: 0, breaks: 0 };
   readonly #options: AuditWriterOptions;
-  /** The newest entry that is known. */
+  /** The newest known entry. */
   #head: Anchor | undefined;
   readonly #queue: Pending[] = [];
   #work: Promise<void> | undefined;
@@ -66,12 +66,12 @@ export class AuditWriter {
     this.#options = options;
   }
 
-  /** How many entries wait. */
+  /** The number of queued entries. */
   get pending(): number {
     return this.#queue.length;
   }
 
-  /** Opens the log now, so that the first change does not have to. Failures show when it is used. */
+  /** Opens the log now, so that the first change does not have to. Failures are reported at its first use. */
   warm(): void {
     this.ledger().catch((error: unknown) => {
       this.#options.log.error("the audit log cannot be opened", { error });
@@ -85,14 +85,14 @@ export class AuditWriter {
   });
 
   /**
-   * Appends an entry; resolves with its place when it is stored. With `may_wait`, an entry that cannot
-   * be stored yet is kept and tried again. Rejects with `audit-unavailable`.
+   * Appends an entry; resolves to its position once it is stored. With `may_wait`, an entry that cannot be stored yet
+   * is kept and retried. Rejects with `audit-unavailable`.
    */
   append(fields: AuditFields, may_wait: boolean): Promise<Anchor> {
     const { promise, resolve, reject } = Promise.withResolvers<Anchor>();
     const pending = { fields, may_wait, resolve, reject };
     if (this.#closed || this.#queue.length >= this.#options.pending_entries) {
-      this.#giveUp(pending, new Error("too many entries wait"));
+      this.#giveUp(pending, new Error("too many entries are queued"));
     } else {
       this.#queue.push(pending);
       void this.#begin();
@@ -100,7 +100,7 @@ export class AuditWriter {
     return promise;
   }
 
-  /** Writes the entries that wait, for at most `timeout_ms`; the rest goes to the process's log. */
+  /** Writes the queued entries, for at most `timeout_ms`; the others go to the process's log. */
   async close(timeout_ms: number): Promise<void> {
     const { promise: late, resolve } = Promise.withResolvers<void>();
     const timer = setTimeout(resolve, timeout_ms);
@@ -127,17 +127,14 @@ export class AuditWriter {
       } catch (error) {
         this.counts.failed++;
         if (!isFinalRefusal(error)) return this.#failed(error);
-        // It stands before no other entry.
+        // It must not block the entries behind it.
         this.#queue.shift();
         this.#giveUp(pending, error);
       }
     }
   }
 
-  /**
-   * Fails the entries that wait, all at once: those that may wait stay in the queue, the others are
-   * given up.
-   */
+  /** Handles a failed write for all queued entries: those that may wait stay in the queue, the others are given up. */
   #failed(error: unknown): void {
     const { log } = this.#options;
     log.error("the audit log cannot be written", { error, pending: this.#queue.length });
@@ -189,8 +186,7 @@ export class AuditWriter {
       }
       const hash = entryHash(bytes);
       this.#head = { seq, hash };
-      // The process's log is kept elsewhere: if the whole chain is ever rewritten, it differs from
-      // that.
+      // The process's log is stored elsewhere, so a rewritten chain would differ from it.
       log.info("audit", {
         seq,
         hash,
@@ -204,28 +200,27 @@ export class AuditWriter {
   }
 
   async #readHead(ledger: Ledger): Promise<Anchor> {
-    // The order matters: an entry that another Shield writes in between is either the newest, or a
-    // conflict. The other way round it would be counted without its hash, and the chain would fork
-    // there.
+    // The order matters: an entry that another Shield writes in between is either the newest, or a conflict. In the
+    // other order it would be counted without its hash, and the chain would fork there.
     const { last_offset } = await ledger.status();
     const last = await ledger.last();
     if (last !== undefined) return { seq: last.offset, hash: entryHash(last.payload) };
     return { seq: last_offset, hash: NO_HASH };
   }
 
-  /** Compares the log with what this Shield knew as its newest entry. */
+  /** Compares the log with its newest entry known to this Shield. */
   async #compare(ledger: Ledger, known: Anchor): Promise<void> {
     const head = await this.#readHead(ledger);
     const [there] = known.seq === 0
       ? []
       : await ledger.read({ after: known.seq - 1, limit: 1 }).catch((error) => {
-        this.#options.log.warn("the audit log was not compared: it cannot be read", { error });
+        this.#options.log.warn("the audit log could not be read for a comparison", { error });
         return [];
       });
     const is_other = there?.offset === known.seq && entryHash(there.payload) !== known.hash;
     if (head.seq >= known.seq && !is_other) return;
     this.counts.breaks++;
-    this.#options.log.error("the audit log is not the one that was written", {
+    this.#options.log.error("the audit log differs from what was written", {
       known_seq: known.seq,
       known_hash: known.hash,
       found_seq: head.seq,

@@ -1,4 +1,4 @@
-/** A writer of the audit log when another Shield writes at the same moment. */
+/** A writer of the audit log with a concurrent writer. */
 import assert from "node:assert/strict";
 import { decodeEntry, entryHash, NO_HASH } from "../../shared/audit/entry.ts";
 import type { AuditFields } from "../../shared/audit/entry.ts";
@@ -26,7 +26,7 @@ const fields = (request: string): AuditFields => ({
   count: 1,
 });
 
-Deno.test("an entry that another Shield writes while the newest is looked for does not fork the chain", async () => {
+Deno.test("a concurrent entry of another Shield does not fork the chain", async () => {
   await using test = testSpine();
   const shared = { retention: RETENTION, pending_entries: 10, log: keptLog().log };
   const now = () => SPINE_NOW_MS;
@@ -64,7 +64,7 @@ Deno.test("an entry that another Shield writes while the newest is looked for do
   assert.deepEqual(nodes, ["other", "one"]);
 });
 
-Deno.test("message-too-large: an entry that is too long is given up; those behind it are written", async () => {
+Deno.test("message-too-large: an oversized entry is given up; later ones are written", async () => {
   await using test = testSpine();
   const kept = keptLog();
   const now = () => SPINE_NOW_MS;

@@ -37,7 +37,7 @@ export interface AuthenticatorOptions
   readonly fetch: typeof fetch;
   /** Changes of the configuration; absent: there are none. */
   readonly reloading?: Pick<ConfigReloading, "onRead"> | undefined;
-  /** Grants from other claims if there are no `grants`; undefined: everything. Throws `token-claim`. */
+  /** Returns the grants from other claims if the token has no `grants`; undefined: everything. Throws `token-claim`. */
   readonly grantsOf?: (claims: Claims) => readonly Grant[] | undefined;
 }
 
@@ -49,23 +49,29 @@ export interface Authenticator {
    */
   authenticate(token: string): Promise<Identity>;
   /**
-   * Drops cached tokens with a matching identity, so that they are verified again; resolves with how many. Costs a check
-   * of each, in slices. A token withdrawn by other means is refused in any case.
+   * Drops cached tokens with a matching identity, so that they are verified again; resolves with their number. Checks
+   * each one, in slices. A token revoked by other means is refused in any case.
    */
   forget(fits: (identity: Identity) => boolean): Promise<number>;
-  /** Fetches the key sets that come by URL; failures are logged and tried again on demand. */
+  /** Fetches the key sets with a URL; failures are logged, and retried on demand. */
   warm(): Promise<void>;
-  /** One entry an issuer, in the order of the config. */
+  /** One entry for each issuer, in the order of the config. */
   keyStatus(): KeyStatus[];
   /** Aborts running fetches. */
   close(): void;
 }
 
-/** Verifications take a fraction of a millisecond, so a full queue is soon empty; spread by token. */
+/**
+ * The advised wait at a full queue, spread by token. Verifications take a fraction of a millisecond, so the queue is
+ * soon empty.
+ */
 const WAIT_MS = 250;
 const WAIT_SPREAD_MS = 500;
 
-/** The digest is as good as random, and the same token waits for the same verification anyway. */
+/**
+ * The refusal at a full queue. The digest serves as a random number, and the same token waits for the same verification
+ * anyway.
+ */
 function tooManyWait(digest: string): ArqonError {
   const spread = parseInt(digest.slice(0, 8), 16) / 2 ** 32;
   const retry_after_ms = WAIT_MS + Math.floor(spread * WAIT_SPREAD_MS);
@@ -109,7 +115,7 @@ async function verify(
   return await process.verifications.run(async () => {
     // After all waits.
     const now_ms = now();
-    // jose takes an absent exp for a token that never ends; identityFrom requires it.
+    // For jose a token without exp never ends; identityFrom requires exp.
     const skew_ms = auth.clock_skew_seconds * 1_000;
     const { payload } = await jwtVerify<JWTPayload>(token, key, {
       algorithms: [alg],
@@ -141,7 +147,7 @@ async function remembered(
     cache.delete(digest);
     return undefined;
   }
-  // Keys may have taken their time: it may have ended, or have been forgotten, meanwhile.
+  // Finding the key may have taken long: the entry may have expired or been dropped meanwhile.
   return cache.get(digest, options.now()) === verified ? verified.identity : undefined;
 }
 
@@ -157,7 +163,7 @@ interface Authentication {
 
 async function identify(token: string, process: Authentication): Promise<Identity> {
   const { cache, pending, options, uses } = process;
-  // Before anything is computed over it.
+  // This check comes before any computation over the token.
   if (token.length > options.limits.token_bytes) {
     throw new ArqonError("token-too-large", `at most ${options.limits.token_bytes} bytes`);
   }
@@ -255,8 +261,8 @@ function registerLevels(registry: Registry, process: Authentication): void {
 }
 
 /**
- * Loads all key files. Rejects with a ConfigError that names every unusable key and file and says what would be right.
- * URLs are not fetched yet: see `warm`.
+ * Loads all key files. Rejects with a ConfigError that names every unusable key and file and what is expected. URLs are
+ * not fetched yet: see `warm`.
  */
 export async function createAuthenticator(options: AuthenticatorOptions): Promise<Authenticator> {
   const { log, registry, limits } = options;
@@ -325,7 +331,7 @@ function isAlgorithm(alg: string): alg is Algorithm {
   return ALGORITHMS.includes(alg);
 }
 
-/** The content of an unverified token; used only to choose issuer and key. */
+/** The content of an unverified token; only used to choose the issuer and the key. */
 interface Unverified {
   readonly alg: Algorithm;
   readonly kid: string | undefined;
@@ -343,7 +349,7 @@ function parsed<T>(parse: () => T, part: string): T {
 
 /**
  * Checks header and payload byte by byte: jose takes the last of two equal members, and replaces invalid UTF-8, so
- * other readers may read another token. Throws `token-malformed` and `token-claim` (401).
+ * other parsers may read another token. Throws `token-malformed` and `token-claim` (401).
  */
 function requireOneMeaning(token: string): void {
   const [header = "", payload = ""] = token.split(".");
@@ -359,7 +365,7 @@ function requireStrict(part: string, text: string, reason: Reason): void {
   }
 }
 
-/** Parses a token. Throws ArqonError (401) for one that cannot be ours. */
+/** Parses a token. Throws ArqonError (401) for an invalid one. */
 function inspect(token: string, token_bytes: number): Unverified {
   if (token === "") throw new ArqonError("token-missing");
   // Units are never more than bytes, and non-ASCII text is refused below.

@@ -1,4 +1,4 @@
-/** Every way to forge or spoil a token that we know of, and the exact reason it is refused with. */
+/** Every known way to forge or damage a token, with the exact reason of its refusal. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
@@ -229,11 +229,11 @@ const FORGED: readonly (readonly [name: string, token: string, reason?: Reason])
   ["cnf.jwk private", await mint(rsa, { cnf: { jwk: { ...edwards.public_jwk, d: "AAAA" } } })],
 ];
 
-Deno.test("a good token passes, so the forged ones fail for what is wrong with them", async () => {
+Deno.test("a good token passes, so the forged ones fail for their own faults", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const identity = await authenticator.authenticate(good);
   assert.equal(identity.user_id, "u1");
-  // The header's jwk and jku are not ours to trust, nor a reason to refuse a well-signed token.
+  // The header's jwk and jku are never trusted, and are not a reason to refuse a correctly signed token.
   const extra = { jwk: stranger.public_jwk, jku: "http://127.0.0.1:1/jwks" };
   assert.equal((await authenticator.authenticate(await withHeader(extra))).user_id, "u1");
 });
@@ -281,7 +281,7 @@ Deno.test("whatever the bytes, a token is an identity, a 401 or a 503", async ()
       if (token === good) return;
       const signature = token.startsWith(`${goodHeader}.${goodPayload}.`);
       const result = await authenticator.authenticate(token).catch((error: unknown) => error);
-      // base64url has spare bits in its last character: the same signature in another spelling.
+      // base64url has unused bits in its last character, so the same signature can have several texts.
       if (signature && !(result instanceof Error)) return;
       assert.ok(result instanceof ArqonError);
       assert.ok(result.code === 401 || result.code === 503);

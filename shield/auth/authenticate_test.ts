@@ -1,6 +1,5 @@
 /**
- * Good tokens and their edges: claims, times, sizes, metrics. Forged tokens are in
- * `authenticate_forgery_test.ts`.
+ * Valid tokens and their limits: claims, times, sizes, metrics. Forged tokens are in `authenticate_forgery_test.ts`.
  */
 import assert from "node:assert/strict";
 import {
@@ -69,7 +68,7 @@ Deno.test("no grants means everything, an empty list means nothing", async () =>
   assert.deepEqual([all.grants, none.grants], [undefined, []]);
 });
 
-Deno.test("exp and nbf hold to the second, with the configured tolerance", async () => {
+Deno.test("exp and nbf apply to the second, with the configured tolerance", async () => {
   assert.equal(await reasonFor({ exp: NOW_SECONDS - SKEW_SECONDS }), "token-expired");
   assert.equal(await reasonFor({ exp: NOW_SECONDS - SKEW_SECONDS + 1 }), "ok");
   assert.equal(await reasonFor({ nbf: NOW_SECONDS + SKEW_SECONDS }), "ok");
@@ -100,11 +99,11 @@ Deno.test("subjects of 128 bytes and tenants of 64 bytes are the longest", async
   assert.equal((await authenticator.authenticate(token)).tenant_id.length, 64);
 });
 
-Deno.test("token_bytes is crossed by one byte", async () => {
+Deno.test("token_bytes is exceeded by one byte", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const padded = async (by: number) => await mint(key, { note: "x".repeat(by) });
   const base = (await padded(0)).length;
-  // Three characters of claims are four of token; walk to the limit of 4,096 and over it.
+  // Three characters of claims make four of the token; the sizes go up to the limit of 4,096 and beyond.
   const below = await padded(Math.floor((4_096 - base) * 3 / 4));
   assert.ok(below.length <= 4_096 && below.length > 4_090);
   assert.equal((await authenticator.authenticate(below)).user_id, "u1");
@@ -124,7 +123,7 @@ Deno.test("refusals are counted by reason", async () => {
   }
 });
 
-Deno.test("a failure that no token explains refuses the token and is logged without it", async () => {
+Deno.test("an unexpected failure refuses the token, and its log line does not contain it", async () => {
   const authenticator = await testAuthenticator(authConfig(), files, () => NaN);
   const token = await mint(key);
   await assert.rejects(authenticator.authenticate(token), { reason: "token-signature", code: 401 });

@@ -26,7 +26,7 @@ export function canAct(identity: Pick<Identity, "grants">, action: Action, room:
   return false;
 }
 
-/** An identity with grants beyond its token; one whose token has no grants may do everything. */
+/** An identity with grants beyond its token; an identity whose token has no grants may do everything. */
 export function withGrants(identity: Identity, more: readonly Grant[] = []): Identity {
   if (identity.grants === undefined || more.length === 0) return identity;
   return { ...identity, grants: [...identity.grants, ...more] };
@@ -47,8 +47,8 @@ export function requireGrant(
 }
 
 /**
- * True when one of the token's grants allows `action` in every room that a pattern, which ends in `*`, can
- * match; a token without grants allows everything. Grants that cover it together only do not.
+ * True when one of the token's grants allows `action` in every room that a pattern, which ends in `*`, can match; a
+ * token without grants allows everything. Several grants that cover the pattern only together do not.
  */
 export function canActInAll(
   { grants }: Pick<Identity, "grants">,
@@ -85,7 +85,7 @@ export function requireSignalRole(role: Role): void {
   if (role === "user") throw new ArqonError("signal-forbidden", "no SystemSignal with role user");
 }
 
-/** Commands that act on other people or list bans; with or without `room.` before the name. */
+/** Commands that affect other users or list bans, with or without `room.` before the name. */
 const MODERATION = /^(?:room\.)?(?:kick|ban|unban|bans)$/;
 
 /** Whether a command bans or unbans. */
@@ -108,8 +108,8 @@ export type CommandActions = Readonly<Record<string, Action>>;
 const VALUES = /^(?:(?:room\.)?values|room\.module)$/;
 
 /**
- * The action of the grant that a command needs in its room: presence for listing members, subscribe for reading
- * messages, and what capabilities say of their own.
+ * The action that a grant must allow for a command in its room: presence for listing members, subscribe for reading
+ * messages, publish for writing pieces.
  */
 export function commandAction(name: string, own: CommandActions = {}): Action {
   if (name.startsWith("history.") || VALUES.test(name)) return "subscribe";

@@ -61,7 +61,7 @@ Deno.test("a grant allows its actions in its rooms and nothing else", () => {
   ]);
 });
 
-Deno.test("an action is allowed exactly when one grant names both it and the room", () => {
+Deno.test("an action is allowed exactly if one grant names both it and the room", () => {
   const room = fc.stringMatching(/^[abc~-]{1,4}$/);
   const pattern = fc.oneof(room, room.map((prefix) => `${prefix}*`), fc.constant("*"));
   const grant = fc.record({ room: pattern, actions: fc.subarray([...ACTIONS]) });
@@ -77,7 +77,7 @@ Deno.test("an action is allowed exactly when one grant names both it and the roo
   ));
 });
 
-Deno.test("a missing grant is refused by name of action and room", () => {
+Deno.test("a missing grant is refused with the action and the room", () => {
   const grants: Grant[] = [{ room: "a", actions: ["subscribe"] }];
   requireGrant({ grants }, "subscribe", "a");
   refuses("not-granted", () => requireGrant({ grants }, "publish", "a"));
@@ -86,7 +86,7 @@ Deno.test("a missing grant is refused by name of action and room", () => {
   });
 });
 
-Deno.test("an envelope may leave the tenant out or name the token's, never another", () => {
+Deno.test("an envelope may omit the tenant or name the token's, but no other", () => {
   requireTenant(identity, "");
   requireTenant(identity, "acme");
   for (const named of ["globex", "ACME", "acme ", "acme\0", "*"]) {
@@ -114,7 +114,7 @@ Deno.test("signals are for services and admins, the admin API for admins only", 
   refuses("role-forbidden", () => requireRole({ role: "user" }, "admin"));
 });
 
-Deno.test("history is for who may subscribe, presence for who may see it, the rest for who may command", () => {
+Deno.test("history needs the action subscribe, presence the action presence, all else the action command", () => {
   assert.equal(commandAction("history.get"), "subscribe");
   assert.equal(commandAction("presence.list"), "presence");
   for (const name of ["room.set", "set", "history", ""]) {
@@ -122,7 +122,7 @@ Deno.test("history is for who may subscribe, presence for who may see it, the re
   }
 });
 
-Deno.test("a refreshed token continues the same issuer, subject and tenant only", () => {
+Deno.test("a refreshed token can only continue the same issuer, subject and tenant", () => {
   requireSameUser(identity, { ...identity, expires_ms: 2_000, grants: [], role: "service" });
   const others = [
     { ...identity, user_key: "https://evil.example.com\nu1" },
@@ -134,7 +134,7 @@ Deno.test("a refreshed token continues the same issuer, subject and tenant only"
   }
 });
 
-Deno.test("nobody writes what the bus says of values, and who subscribes to a room reads it", () => {
+Deno.test("no client writes the bus's values, and a subscriber of a room reads them", () => {
   assert.equal(canAct({ grants: undefined }, "publish", "a-1~values"), false);
   assert.equal(canAct({ grants: undefined }, "command", "a-1~values"), false);
   assert.equal(canAct({ grants: undefined }, "subscribe", "a-1~values"), true);

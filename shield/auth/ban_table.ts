@@ -1,4 +1,4 @@
-/** Bans in memory, by tenant, room and user. Without a bucket or clock of its own; `bans.ts` fills it. */
+/** Bans in memory, by tenant, room and user. It has no bucket or clock of its own; `bans.ts` fills it. */
 import { EVERY_ROOM, isActive } from "../../shared/records/bans.ts";
 import type { EntryTable } from "../../shared/spine/watched_bucket.ts";
 import type { Identity } from "./identity.ts";
@@ -18,10 +18,10 @@ export interface BanPlace {
   readonly user_id: string;
 }
 
-/** One user kept out of one room, or of the tenant. */
+/** The ban of one user in one room, or in the tenant. */
 export interface ArrivedBan extends HeldBan, BanPlace {}
 
-/** As much of an identity as a ban is about. */
+/** The parts of an identity that a ban can match. */
 export type Who = Pick<Identity, "tenant_id" | "user_id">;
 
 type Users = Map<string, HeldBan>;
@@ -44,7 +44,7 @@ export class BanTable implements EntryTable<BanPlace, HeldBan> {
     return this.#size;
   }
 
-  /** The active ban of a user in a room: the tenant's, else the room's own. */
+  /** The active ban of a user in a room: the tenant's, otherwise the room's own. */
   find({ tenant_id, user_id }: Who, room_id: string): ArrivedBan | undefined {
     if (this.#size === 0) return undefined;
     const rooms = this.#tenants.get(tenant_id);
@@ -91,7 +91,7 @@ export class BanTable implements EntryTable<BanPlace, HeldBan> {
     this.#resize(size);
   }
 
-  /** How many of a tenant are in memory. */
+  /** The number of a tenant's bans in memory. */
   countOf(tenant_id: string): number {
     let count = 0;
     for (const users of this.#tenants.get(tenant_id)?.values() ?? []) count += users.size;

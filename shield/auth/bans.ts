@@ -31,14 +31,14 @@ export interface BansOptions extends Pick<Env, "log" | "now"> {
 
 /** The check of an operation before it takes effect. */
 export interface BanCheck {
-  /** Throws `banned` (closes) or `room-banned` when the user may do nothing in that room. */
+  /** Throws `banned` (closes) or `room-banned` if the user may do nothing in that room. */
   requireRoom(who: Who, room_id: string): void;
 }
 
-/** A check that refuses nobody, for tools and tests. */
+/** A check that refuses no one, for tools and tests. */
 export const NO_BANS: BanCheck = { requireRoom: () => {} };
 
-/** ` until 2026-01-02T03:04:05.000Z: spam`, without missing parts. */
+/** ` until 2026-01-02T03:04:05.000Z: spam`, without the missing parts. */
 function particulars({ until_ms, reason }: HeldBan): string {
   const until = until_ms === 0 ? "" : ` until ${new Date(until_ms).toISOString()}`;
   return `${until}${reason === "" ? "" : `: ${reason}`}`;
@@ -81,13 +81,13 @@ export class Bans implements BanCheck {
         endOf: ({ until_ms }) => until_ms,
       },
       table: this.#table,
-      // Also if it exceeds the limit: present clients are closed all the same.
+      // Also for a ban beyond the limit: its connected clients are closed all the same.
       onPut: (place, ban) => this.#onBan?.({ ...place, ...ban }),
       onProblem: (problem) => bump(stats.ban_problems, problem),
     });
   }
 
-  /** Resolves when all bans are known for the first time; rejects when this is closed before. */
+  /** Resolves when all bans are known for the first time; rejects if it is closed earlier. */
   get ready(): Promise<void> {
     return this.#watched.ready;
   }
@@ -99,7 +99,7 @@ export class Bans implements BanCheck {
   }
 
   requireRoom(who: Who, room_id: string): void {
-    // Of the room itself, and of the one beside it.
+    // The room itself, and the room that it belongs to.
     for (let room: string | undefined = room_id; room !== undefined;) {
       const ban = this.#table.find(who, room);
       if (ban !== undefined) throw banRefusal(ban.room_id, ban);
@@ -127,7 +127,7 @@ export class Bans implements BanCheck {
     return this.#watched.isIncomplete(tenant_id);
   }
 
-  /** Whether this ban is in memory, or another one of the tenant fits its limit. */
+  /** Whether this ban is in memory, or the tenant's limit allows one more. */
   hasRoom(place: BanPlace, most: number): boolean {
     if (this.#table.get(place) !== undefined) return true;
     const { bans_max } = this.#options;
@@ -137,7 +137,7 @@ export class Bans implements BanCheck {
     return room();
   }
 
-  /** Adds a stored ban that the watch will report, too; it is active when this returns. */
+  /** Adds a stored ban that the watch will report, too; it is active when the method returns. */
   take(entry: KvEntry): void {
     this.#watched.take(entry);
   }
@@ -150,11 +150,11 @@ export class Bans implements BanCheck {
     this.#watched.close();
   }
 
-  /** Decodes a stored ban; an expired one is not kept: a Brain deletes it. */
+  /** Decodes a stored ban; an expired one is ignored: a Brain deletes it. */
   #read({ value }: KvEntry, place: BanPlace): HeldBan | undefined {
     const { until_ms, reason, room_id, user_id } = decodeBan(value);
     if (room_id !== place.room_id || user_id !== place.user_id) {
-      throw new TypeError("a ban stands under another's key");
+      throw new TypeError("a ban has the key of another one");
     }
     return isActive({ until_ms }, this.#options.now()) ? { until_ms, reason } : undefined;
   }

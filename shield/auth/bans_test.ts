@@ -11,7 +11,7 @@ import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 const ann = { tenant_id: "acme", user_id: "ann" };
 const UNTIL_MS = SPINE_NOW_MS + 60_000;
 
-/** `entry` if the user is rejected, `room` if it may do nothing in the lobby. */
+/** `entry` if the user is rejected, `room` if the user may do nothing in the lobby. */
 function refusals(bans: Bans, who = ann): Record<string, string> {
   const tried = { entry: () => bans.requireEntry(who), room: () => bans.requireRoom(who, "lobby") };
   const refused: Record<string, string> = {};
@@ -25,7 +25,7 @@ function refusals(bans: Bans, who = ann): Record<string, string> {
   return refused;
 }
 
-/** Every earlier write has been reported once another user's ban has been. */
+/** Waits until a ban of another user is reported: then every earlier write has been reported. */
 async function settled(spine: Spine, test: Awaited<ReturnType<typeof testBans>>): Promise<void> {
   const user_id = `marker-${test.arrived.items.length}`;
   await putBan(test.bucket, "markers", banOf({ user_id }));
@@ -33,7 +33,7 @@ async function settled(spine: Spine, test: Awaited<ReturnType<typeof testBans>>)
   await spine.flush();
 }
 
-Deno.test("nobody is let in before all bans are known; what stands then is in force", async () => {
+Deno.test("no user is admitted before all bans are known; then the stored bans are in force", async () => {
   await using engine = testSpine();
   const first = await engine.spine.keyValue("ARQON_BANS");
   await putBan(first, "acme", banOf({ reason: "spam", until_ms: UNTIL_MS }));
@@ -51,7 +51,7 @@ Deno.test("nobody is let in before all bans are known; what stands then is in fo
   assert.deepEqual(bans.check(), { ok: true, since_ms: SPINE_NOW_MS, detail: "1 ban" });
 });
 
-Deno.test("a ban keeps out its user in its tenant, whoever vouches for the user, and nobody else", async () => {
+Deno.test("a ban applies to its user in its tenant, whichever issuer signed the token, and to no other user", async () => {
   await using engine = testSpine();
   using test = await testBans(engine.spine);
   const { bans, bucket } = test;
@@ -72,7 +72,7 @@ Deno.test("a ban keeps out its user in its tenant, whoever vouches for the user,
   assert.deepEqual(refusals(bans, other_issuer), { room: "room-banned" });
 });
 
-Deno.test("a ban ends with its time, with its deletion and with its change", async () => {
+Deno.test("a ban ends with its time, its deletion or its change", async () => {
   await using engine = testSpine();
   using test = await testBans(engine.spine);
   const { bans, bucket, clock, stats } = test;
@@ -95,11 +95,11 @@ Deno.test("a ban ends with its time, with its deletion and with its change", asy
   const before = stats.bans;
   await putBan(bucket, "acme", banOf({ until_ms: UNTIL_MS }));
   await settled(engine.spine, test);
-  assert.deepEqual(refusals(bans), {}, "an end that has passed lifts the one without end");
-  assert.equal(stats.bans, before + 1, "only the marker is one more");
+  assert.deepEqual(refusals(bans), {}, "a past end replaces the ban without an end");
+  assert.equal(stats.bans, before + 1, "only the marker is additional");
 });
 
-Deno.test("a ban that cannot be read keeps its user out for good, and is counted", async () => {
+Deno.test("an unreadable ban keeps its user out without an end, and is counted", async () => {
   await using engine = testSpine();
   using test = await testBans(engine.spine);
   const { bans, bucket, stats, lines } = test;
@@ -120,7 +120,7 @@ Deno.test("a ban that cannot be read keeps its user out for good, and is counted
   assert.ok(lines.some((line) => line.includes("the key of a ban is malformed")), lines.join("\n"));
 });
 
-Deno.test("a tenant with more bans than fit gets nobody in until there is space; others do", async () => {
+Deno.test("a tenant with more bans than the limit admits no one until there is room; other tenants do", async () => {
   await using engine = testSpine();
   using test = await testBans(engine.spine, 2);
   const { bans, bucket, stats } = test;

@@ -1,5 +1,5 @@
 /**
- * From the claims of a verified token to an identity. Signature, issuer, audience and times are already checked
+ * Makes an identity from the claims of a verified token. Signature, issuer, audience and times are already checked
  * (`authenticate.ts`); every other claim is checked here, strictly: a wrong type is refused with `token-claim` (401)
  * that names the claim and never shows its value.
  */
@@ -11,12 +11,12 @@ import type { Action, Grant, Identity, Role } from "./identity.ts";
 import { isForSignatures } from "./keys.ts";
 
 type Issuer = Config["auth"]["issuers"][number];
-/** A claims set as parsed: nothing in it is trusted to have a type. */
+/** A claims set as parsed: no member is known to have a type. */
 export type Claims = Readonly<Record<string, unknown>>;
 
 const SUBJECT_BYTES_MAX = 128;
 const TOKEN_ID_UNITS_MAX = 256;
-/** Each operation walks the grants one by one, so there are few. */
+/** The most grants: each operation checks them one by one. */
 const GRANTS_MAX = 64;
 const SECONDS_MAX = NEVER_MS / 1_000;
 /** 32 bytes in base64url: the last character has two bits that must be 0. */
@@ -62,7 +62,7 @@ function isRole(value: string): value is Role {
 function role(claims: Claims): Role {
   const value = required(claims, "role");
   if (typeof value !== "string") return refuse("role is not a string");
-  return isRole(value) ? value : refuse("role is none of user, service and admin");
+  return isRole(value) ? value : refuse("role is not user, service or admin");
 }
 
 function tokenId(claims: Claims): string | undefined {
@@ -85,7 +85,7 @@ function grant(value: unknown, at: string): Grant {
   if (!Array.isArray(actions)) return refuse(`${at}.actions is not an array`);
   const known = actions.filter(isAction);
   if (known.length !== actions.length) {
-    return refuse(`${at}.actions has an entry that is none of ${ACTIONS.join(", ")}`);
+    return refuse(`${at}.actions has an entry that is not one of ${ACTIONS.join(", ")}`);
   }
   return { room, actions: [...new Set(known)] };
 }
@@ -106,13 +106,13 @@ async function signingKey(claims: Claims): Promise<CryptoKey | undefined> {
   const jwk = confirmation.jwk;
   if (jwk === undefined) return undefined;
   if (!isRecord(jwk)) return refuse("cnf.jwk is not an object");
-  if (jwk.d !== undefined) return refuse("cnf.jwk holds a private key");
+  if (jwk.d !== undefined) return refuse("cnf.jwk contains a private key");
   const { kty, crv, x, alg, use, key_ops } = jwk;
   if (kty !== "OKP" || crv !== "Ed25519" || typeof x !== "string") {
     return refuse('cnf.jwk is not an Ed25519 key {"kty":"OKP","crv":"Ed25519","x":"…"}');
   }
   if (!isForSignatures({ alg, use, key_ops }, "EdDSA")) {
-    return refuse("cnf.jwk is not for signatures, as its alg, use or key_ops has it");
+    return refuse("cnf.jwk is not for signatures, according to its alg, use or key_ops");
   }
   if (!ED25519_X.test(x)) return refuse("cnf.jwk.x is not 32 bytes in base64url");
   const raw = Uint8Array.fromBase64(x, { alphabet: "base64url" });
@@ -132,12 +132,14 @@ function requireTimes(claims: Claims): void {
   }
 }
 
-/** `token-claim` unless every audience is a string: the right one beside a number is no audience claim. */
+/**
+ * `token-claim` unless every audience is a string: a list with the right string and a number is not an audience claim.
+ */
 function requireAudience(claims: Claims): void {
   if (!isAudienceClaim(claims.aud)) refuse("aud is not a string or an array of strings");
 }
 
-/** Unix ms at which what holds until then, in seconds, ends; see `Identity.expires_ms`. */
+/** The end, in Unix ms, of a validity until `seconds`; see `Identity.expires_ms`. */
 export function endMs(seconds: number, now_ms: number, skew_ms: number): number {
   const end_ms = Math.floor(seconds * 1_000);
   return end_ms > now_ms ? end_ms : end_ms + skew_ms;

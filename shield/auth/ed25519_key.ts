@@ -1,6 +1,6 @@
 /**
- * Whether 32 bytes are a public Ed25519 key that proves anything. WebCrypto takes any 32 bytes; with a
- * point of small order as the key, signatures can be made that verify for every message.
+ * Checks that 32 bytes are a public Ed25519 key that proves something. WebCrypto accepts any 32 bytes; for a point of
+ * small order as the key there are signatures that verify for every message.
  */
 
 const PRIME = 2n ** 255n - 19n;
@@ -32,16 +32,16 @@ function isOnCurve(y: bigint): boolean {
   const square = y * y % PRIME;
   const above = (square + PRIME - 1n) % PRIME;
   const below = (D * square + 1n) % PRIME;
-  // A quotient is a square where the product is.
+  // A quotient is a square exactly if the product is.
   return power(above * below % PRIME, (PRIME - 1n) / 2n) === 1n;
 }
 
-/** What is wrong with 32 bytes as a public Ed25519 key; undefined when nothing. */
+/** The problem with 32 bytes as a public Ed25519 key; undefined if there is none. */
 export function ed25519KeyProblem(bytes: Uint8Array): string | undefined {
   if (bytes.length !== 32) return "is not 32 bytes long";
   const encoded = BigInt(`0x${new Uint8Array(bytes).reverse().toHex()}`);
   const y = encoded % SIGN_BIT;
-  if (y >= PRIME) return "is not written as RFC 8032 has it (y is 2^255-19 or more)";
+  if (y >= PRIME) return "is not encoded as RFC 8032 requires (y is 2^255-19 or more)";
   if (SMALL_ORDER_Y.has(y)) return "is a point of small order, which verifies anything";
-  return isOnCurve(y) ? undefined : "is not a point of the curve";
+  return isOnCurve(y) ? undefined : "is not a point on the curve";
 }

@@ -3,12 +3,12 @@
  * `authorize.ts` authorizes it.
  */
 
-/** The latest time of a Date, Unix ms: in place of "never". */
+/** The latest time of a Date, Unix ms, which stands for "never". */
 export const NEVER_MS = 8_640_000_000_000_000;
 
 /** An action that a grant may allow in a room. */
 export type Action = "publish" | "subscribe" | "presence" | "command";
-/** Every action, in the order in which clients meet them. */
+/** Every action, in the order in which clients use them. */
 export const ACTIONS: readonly Action[] = ["publish", "subscribe", "presence", "command"];
 
 /** Roles of a token: `user` is an end user, `service` a backend, `admin` may use the admin API. */
@@ -32,7 +32,7 @@ export interface Identity {
   readonly user_key: string;
   readonly role: Role;
   readonly issuer: string;
-  /** The token's `kid`; undefined: it names none. */
+  /** The token's `kid`; undefined: it has none. */
   readonly key_id?: string | undefined;
   /**
    * Unix ms at which the connection ends: the token's `exp`; for a token that was already past it
@@ -52,13 +52,13 @@ export interface Identity {
 /** The prefix of user ids of clients and backends of Pusher apps. */
 export const PUSHER_USER = "pusher:";
 
-/** Whether a user is a client of a Pusher app: another user with each of its connections. */
+/** Whether a user is a client of a Pusher app. Each of its connections is another user. */
 export const isPusherClient = (user_id: string): boolean => user_id.startsWith(PUSHER_USER);
 
 /** An actor of the bus itself. */
 export interface Tokenless extends Pick<Identity, "tenant_id" | "user_id" | "role" | "issuer"> {
   readonly grants?: Identity["grants"];
-  /** Claims beside `iss` and `sub`. */
+  /** Claims besides `iss` and `sub`. */
   readonly claims?: Identity["claims"];
 }
 

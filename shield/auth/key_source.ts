@@ -1,6 +1,6 @@
 /**
  * Opens the keys of each configured issuer: a JWKS file, a JWKS URL or a PEM file. A wrong file or URL stops the start
- * and says what would be right; files are read again with the configuration.
+ * with a message about what is expected; files are read again with the configuration.
  */
 import { ConfigError, unreadable } from "../../shared/config/load.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -17,15 +17,15 @@ type KeyOrigin = "jwks_file" | "jwks_url" | "pem_file";
 export interface KeyStatus {
   readonly issuer: string;
   readonly source: KeyOrigin;
-  /** Usable keys; 0 while a URL was never fetched, and when its keys have expired or were removed. */
+  /** The number of usable keys; 0 until the first fetch of a URL, and after its keys have expired or were removed. */
   readonly keys: number;
-  /** False while the last fetch failed; files are always true. */
+  /** False while the last fetch failed; always true for files. */
   readonly healthy: boolean;
   /** Unix ms of the last good load. 0: never. */
   readonly loaded_ms: number;
 }
 
-/** One issuer and its keys. Each has its own cache: keys are by issuer, URL and `kid`. */
+/** One issuer and its keys. Each has its own cache, so keys belong to an issuer, URL and `kid`. */
 export interface KeySource {
   readonly issuer: Issuer;
   /** See `RemoteKeys.find`. */
@@ -48,13 +48,13 @@ export interface KeySourceOptions extends Pick<Env, "log" | "now" | "monotonic_m
   >;
   readonly readTextFile: (path: string) => string;
   readonly fetch: typeof fetch;
-  /** Tokens of one issuer that may wait for its keys. */
+  /** The most tokens of one issuer that wait for its keys. */
   readonly waiting_max: number;
   /** Called after each fetch, for the metric. */
   readonly onFetch: (issuer: string, result: "ok" | "failed") => void;
 }
 
-/** An issuer with its place in the config, which start errors name. */
+/** An issuer with its index in the config, which start errors name. */
 interface Placed {
   readonly issuer: Issuer;
   readonly position: number;
@@ -92,7 +92,7 @@ async function keysFromFile(
   if (loaded.problems.length > 0) throw startError(placed, key, loaded.problems.join("; "));
   if (loaded.index.size === 0) {
     const names = algorithms.join(", ");
-    throw startError(placed, key, `holds no key for ${names}; add one, or change algorithms`);
+    throw startError(placed, key, `has no key for ${names}; add one, or change algorithms`);
   }
   return { ...loaded, text };
 }
@@ -101,7 +101,7 @@ async function keysFromFile(
 function checkedUrl(placed: Placed, text: string): URL {
   const url = new URL(text);
   if (url.username === "" && url.password === "") return url;
-  throw startError(placed, "jwks_url", "holds a user name or password; a JWK set is public");
+  throw startError(placed, "jwks_url", "contains a user name or password; a JWK set is public");
 }
 
 function remoteSource(placed: Placed, text: string, options: KeySourceOptions): KeySource {

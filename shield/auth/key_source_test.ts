@@ -1,6 +1,6 @@
 /**
- * Keys from files: which verify which tokens, and start errors that say what would be right. `remote_keys_test.ts`
- * tests keys by URL.
+ * Keys from files: the tokens that they verify, and start errors with what is expected. `remote_keys_test.ts` tests
+ * keys by URL.
  */
 import assert from "node:assert/strict";
 import { exportPKCS8 } from "@panva/jose";
@@ -53,7 +53,7 @@ Deno.test("a PEM public key verifies tokens of its algorithm, whatever their kid
   }
 });
 
-Deno.test("files of keys are read again with the configuration: a key that is gone verifies nothing, nor does a bad file", async () => {
+Deno.test("key files are read again with the configuration: a removed key verifies nothing, and an invalid file changes nothing", async () => {
   const [old, next] = [await makeTestKey("RS256", "old"), await makeTestKey("RS256", "next")];
   const files: Record<string, string> = { "jwks.json": jwksText(old) };
   let read: (() => Promise<readonly string[]>) | undefined;
@@ -70,7 +70,7 @@ Deno.test("files of keys are read again with the configuration: a key that is go
   assert.deepEqual(await read?.(), ["auth.issuers[0].jwks_file"]);
   assert.deepEqual([await user(old), await user(next)], ["token-unknown-key", "u1"]);
   files["jwks.json"] = '{"keys":[]}';
-  await assert.rejects(async () => await read?.(), /auth\.issuers\[0\]\.jwks_file.*holds no key/);
+  await assert.rejects(async () => await read?.(), /auth\.issuers\[0\]\.jwks_file.*has no key/);
   assert.equal(await user(next), "u1");
 });
 
@@ -107,13 +107,13 @@ const BAD_FILES:
       ["no JSON", "jwks_file", rsa.public_pem, /not JSON; expected a JWK set/],
       ["one bare JWK", "jwks_file", JSON.stringify(rsa.public_jwk), /expected a JWK set: \{"keys"/],
       ["keys not objects", "jwks_file", '{"keys":[1]}', /expected a JWK set/],
-      ["an empty set", "jwks_file", '{"keys":[]}', /holds no key for RS256; add one/],
-      ["only other algorithms", "jwks_file", jwksText(curve), /holds no key for RS256/],
+      ["an empty set", "jwks_file", '{"keys":[]}', /has no key for RS256; add one/],
+      ["only other algorithms", "jwks_file", jwksText(curve), /has no key for RS256/],
       [
         "RS512 or signing only",
         "jwks_file",
         JSON.stringify({ keys: others }),
-        /holds no key for RS256/,
+        /has no key for RS256/,
       ],
       ["a huge key", "jwks_file", JSON.stringify({ keys: [huge] }), /bits; expected 2048 to 8192/],
       [
@@ -152,7 +152,7 @@ const BAD_FILES:
       ["a private PEM", "pem_file", pkcs8, /private key; give only the public half: openssl pkey/],
       ["a PKCS#1 PEM", "pem_file", "-----BEGIN RSA PUBLIC KEY-----\n", /PKCS#1 key; convert it/],
       ["another block", "pem_file", "-----BEGIN X509 CRL-----\n", /a block "X509 CRL"; expected/],
-      ["two blocks", "pem_file", rsa.public_pem + "\n" + rsa.public_pem, /holds 2 blocks/],
+      ["two blocks", "pem_file", rsa.public_pem + "\n" + rsa.public_pem, /has 2 blocks/],
       [
         "a broken PEM",
         "pem_file",
@@ -167,7 +167,7 @@ const BAD_FILES:
       ],
     ];
 
-Deno.test("a bad key file stops the start with its key, its name and what would be right", async (test) => {
+Deno.test("an invalid key file stops the start, with its config key, its name and what is expected", async (test) => {
   for (const [name, key, text, wrong] of BAD_FILES) {
     await test.step(name, async () => {
       const auth = authConfig({ [key]: "/etc/arqon/the-file" });
@@ -201,7 +201,7 @@ Deno.test("every issuer whose keys cannot be loaded is reported, not only the fi
   });
 });
 
-Deno.test("without issuers every token is refused, none by accident accepted", async () => {
+Deno.test("without issuers every token is refused", async () => {
   const authenticator = await testAuthenticator(configFrom({}).auth, {});
   await assert.rejects(authenticator.authenticate(await mint(rsa)), { reason: "token-issuer" });
 });

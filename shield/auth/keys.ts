@@ -1,6 +1,6 @@
 /**
- * Public keys of one issuer: reads a JWK set or a PEM file into an index by algorithm and key id.
- * Not fetching (`remote_keys.ts`) and not verification (`authenticate.ts`).
+ * Public keys of one issuer: reads a JWK set or a PEM file into an index by algorithm and key id. `remote_keys.ts`
+ * fetches sets, and `authenticate.ts` verifies tokens.
  */
 import { exportJWK, importJWK, importSPKI, importX509 } from "@panva/jose";
 import type { JWK } from "@panva/jose";
@@ -13,9 +13,9 @@ export type Algorithm = Config["auth"]["issuers"][number]["algorithms"][number];
 
 /** NIST SP 800-131A: shorter RSA keys are not acceptable. */
 const RSA_BITS_MIN = 2_048;
-/** Longer ones only make each verification slow. */
+/** Longer RSA keys only make each verification slow. */
 const RSA_BITS_MAX = 8_192;
-/** Keys read from one set; issuers publish two or three. */
+/** The most keys read from one set; issuers publish two or three. */
 const KEYS_MAX = 64;
 const KID_UNITS_MAX = 256;
 
@@ -23,8 +23,8 @@ const KID_UNITS_MAX = 256;
 export interface KeyIndex {
   readonly size: number;
   /**
-   * The key of this algorithm and `kid`. Without a `kid`: the only key of the algorithm, and
-   * nothing when there are several, because guessing would hide a missing `kid`.
+   * The key of this algorithm and `kid`. Without a `kid`: the only key of the algorithm, or nothing if there are
+   * several, since guessing would hide a missing `kid`.
    */
   find(alg: Algorithm, kid: string | undefined): CryptoKey | undefined;
 }
@@ -32,7 +32,7 @@ export interface KeyIndex {
 /** The result of reading one set: bad members are skipped, not fatal. */
 export interface LoadedKeys {
   readonly index: KeyIndex;
-  /** What is wrong with members of the set, for the log or a start error; never key material. */
+  /** The problems of members of the set, for the log or a start error; never key material. */
   readonly problems: readonly string[];
 }
 
@@ -66,14 +66,14 @@ function algorithmOfKind({ kty, crv }: JWK): Algorithm | undefined {
   return kty === "OKP" && crv === "Ed25519" ? "EdDSA" : undefined;
 }
 
-/** What the `alg` of a JWK may be. RFC 9864 renamed EdDSA of such keys; tokens still say EdDSA. */
+/** The possible `alg` values of a JWK. RFC 9864 renamed EdDSA of such keys; tokens still use EdDSA. */
 const KEY_ALGS: Readonly<Record<Algorithm, readonly string[]>> = {
   RS256: ["RS256"],
   ES256: ["ES256"],
   EdDSA: ["EdDSA", "Ed25519"],
 };
 
-/** Whether a JWK may verify signatures of this algorithm, as its own members have it. */
+/** Whether a JWK's own members allow it to verify signatures of this algorithm. */
 export function isForSignatures(
   jwk: Readonly<Record<"alg" | "use" | "key_ops", unknown>> | JWK,
   algorithm: Algorithm,
@@ -86,13 +86,16 @@ export function isForSignatures(
   return key_ops === undefined || (Array.isArray(key_ops) && key_ops.includes("verify"));
 }
 
-/** The one algorithm of ours that a JWK is for; undefined for encryption keys and other kinds. */
+/** The supported algorithm of a JWK; undefined for encryption keys and other kinds. */
 function algorithmOf(jwk: JWK): Algorithm | undefined {
   const algorithm = algorithmOfKind(jwk);
   return algorithm !== undefined && isForSignatures(jwk, algorithm) ? algorithm : undefined;
 }
 
-/** With an exponent of 1 every signature fits; an even number is no exponent and no modulus. */
+/**
+ * The problem with an RSA key. With an exponent of 1 every signature verifies, and neither an exponent nor a modulus is
+ * even.
+ */
 function rsaProblem({ n, e }: Pick<JWK, "n" | "e">, key: CryptoKey): string | undefined {
   const { modulusLength: bits } = key.algorithm as RsaHashedKeyAlgorithm;
   if (bits < RSA_BITS_MIN || bits > RSA_BITS_MAX) {
@@ -106,14 +109,14 @@ function rsaProblem({ n, e }: Pick<JWK, "n" | "e">, key: CryptoKey): string | un
   return "is an RSA key whose exponent is not an odd number of 3 or more";
 }
 
-/** What is wrong with a key that WebCrypto takes. */
+/** The problem with a key that WebCrypto accepts. */
 function materialProblem(jwk: JWK, alg: Algorithm, key: CryptoKey): string | undefined {
   if (alg === "RS256") return rsaProblem(jwk, key);
   if (alg === "ES256") return undefined;
   return ed25519KeyProblem(Uint8Array.fromBase64(jwk.x ?? "", { alphabet: "base64url" }));
 }
 
-/** What is wrong with a member for any use. */
+/** The problem with a member of the set for any use. */
 function memberProblem({ kty, d, kid }: JWK): string | undefined {
   if (kty === "oct") return "is symmetric; expected a public RSA, EC P-256 or Ed25519 key";
   if (d !== undefined) return 'is a private key; remove "d" and the other private members';
@@ -123,7 +126,7 @@ function memberProblem({ kty, d, kid }: JWK): string | undefined {
   return `has a kid that is not a string of at most ${KID_UNITS_MAX} characters`;
 }
 
-/** A key, or what is wrong with it. */
+/** A key, or the problem with it. */
 async function usableKey(jwk: JWK, alg: Algorithm): Promise<UsableKey | string> {
   const { kid } = jwk;
   try {
@@ -147,7 +150,7 @@ export class UnusableSetError extends TypeError {
   override readonly name = "UnusableSetError";
 }
 
-/** A place in the set, as problems name it. */
+/** The name of a member of the set in problems. */
 function named(position: number, { kid }: JWK): string {
   const name = typeof kid === "string" ? JSON.stringify(kid.slice(0, 64)) : "without kid";
   return `key ${position + 1} (${name})`;
@@ -171,7 +174,7 @@ function parsedSet(text: string): readonly JWK[] {
 }
 
 /**
- * Parses a JWK set. Throws TypeError, with what would be right, for an invalid one, and UnusableSetError if it has too
+ * Parses a JWK set. Throws TypeError, with what is expected, for an invalid one, and UnusableSetError if it has too
  * many keys, two of one `kid` and algorithm, or a duplicate member: the intended one is unknown.
  */
 export async function keysFromJwks(
@@ -189,7 +192,7 @@ export async function keysFromJwks(
     const id = `${alg} ${jwk.kid}`;
     if (jwk.kid !== undefined && seen.has(id)) {
       throw new UnusableSetError(
-        `${named(position, jwk)} repeats a kid of ${alg}; each key needs its own`,
+        `${named(position, jwk)} repeats a kid of ${alg}; each key needs its own kid`,
       );
     }
     seen.add(id);
@@ -206,17 +209,17 @@ const PEM_EXPECTED =
 /** The advice for PEM files of other kinds, by the label of their first block. */
 function pemHint(label: string): string {
   if (label.includes("PRIVATE")) {
-    return "it holds a private key; give only the public half: openssl pkey -in KEY -pubout";
+    return "it is a private key; give only the public half: openssl pkey -in KEY -pubout";
   }
   if (label === "RSA PUBLIC KEY") {
-    return "it holds a PKCS#1 key; convert it: openssl rsa -RSAPublicKey_in -in KEY -pubout";
+    return "it is a PKCS#1 key; convert it: openssl rsa -RSAPublicKey_in -in KEY -pubout";
   }
-  return `it holds a block "${label}"; ${PEM_EXPECTED}`;
+  return `it has a block "${label}"; ${PEM_EXPECTED}`;
 }
 
 /**
  * Parses a PEM with one public key or certificate. Its key has no id: it verifies tokens with any `kid`. Throws
- * TypeError with what would be right.
+ * TypeError with what is expected.
  */
 export async function keyFromPem(
   text: string,
@@ -226,17 +229,17 @@ export async function keyFromPem(
   const label = labels[0];
   if (label === undefined) throw new TypeError(`it is not PEM; ${PEM_EXPECTED}`);
   if (label !== "PUBLIC KEY" && label !== "CERTIFICATE") throw new TypeError(pemHint(label));
-  if (labels.length > 1) throw new TypeError(`it holds ${labels.length} blocks; ${PEM_EXPECTED}`);
+  if (labels.length > 1) throw new TypeError(`it has ${labels.length} blocks; ${PEM_EXPECTED}`);
   const pem = text.slice(text.indexOf("-----BEGIN")).trimEnd();
   const read = label === "CERTIFICATE" ? importX509 : importSPKI;
   for (const alg of algorithms) {
-    // It is no key for that algorithm: the next one is tried, and below it is reported that none fits.
+    // The key is not for that algorithm. The next one is tried, and a failure of all is reported below.
     const key = await read(pem, alg, { extractable: true }).catch(() => undefined);
     if (key === undefined) continue;
     const jwk = await exportJWK(key);
     const problem = materialProblem(jwk, alg, key);
     if (problem !== undefined) throw new TypeError(`it ${problem}`);
-    // Through JWK again: WebCrypto checks a JWK's point more strictly than some SPKI parsers.
+    // The key is imported again as a JWK: WebCrypto checks a JWK's point more strictly than some SPKI parsers.
     const checked = await importJWK(jwk, alg) as CryptoKey;
     const index: KeyIndex = { size: 1, find: (wanted) => wanted === alg ? checked : undefined };
     return { index, problems: [] };

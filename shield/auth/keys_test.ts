@@ -1,4 +1,4 @@
-/** Which keys of a JWK set may verify, and which sets are unusable. */
+/** The keys of a JWK set that may verify, and unusable sets. */
 import assert from "node:assert/strict";
 import { keyFromPem, keysFromJwks, UnusableSetError } from "./keys.ts";
 import type { Algorithm } from "./keys.ts";
@@ -50,7 +50,7 @@ Deno.test("alg, use and key_ops of every kind of key count", async (test) => {
   }
 });
 
-Deno.test("two keys of one kid and algorithm: none of the set is taken", async () => {
+Deno.test("a set with two keys of one kid and algorithm is refused completely", async () => {
   const second = { ...other.public_jwk };
   for (const keys of [[curve.public_jwk, second], [curve.public_jwk, rsa.public_jwk, second]]) {
     await assert.rejects(
@@ -58,22 +58,22 @@ Deno.test("two keys of one kid and algorithm: none of the set is taken", async (
       (error) => error instanceof UnusableSetError && /repeats a kid of ES256/.test(error.message),
     );
   }
-  // Not even if the second is broken: the intended one is unknown.
+  // Not even if the second one is broken: the intended one is unknown.
   await assert.rejects(load(curve.public_jwk, { ...second, x: "AA" }), UnusableSetError);
   const { index } = await load(rsa.public_jwk, curve.public_jwk, edwards.public_jwk);
-  assert.equal(index.size, 3, "one kid for three algorithms is no repetition");
+  assert.equal(index.size, 3, "one kid for three algorithms is not a repetition");
   const beside = await load(curve.public_jwk, { ...second, use: "enc" });
-  assert.equal(beside.index.size, 1, "nor is one for encryption");
+  assert.equal(beside.index.size, 1, "and neither is one for encryption");
 });
 
-Deno.test("a set of 64 keys is read, one of 65 is refused whole", async () => {
+Deno.test("a set of 64 keys is read, and one of 65 is refused completely", async () => {
   const many = (count: number) =>
     Array.from({ length: count }, (_, at) => ({ ...curve.public_jwk, kid: `k${at}` }));
   assert.equal((await load(...many(64))).index.size, 64);
   await assert.rejects(load(...many(65)), UnusableSetError);
 });
 
-Deno.test("a set that names a member twice is refused", async () => {
+Deno.test("a set with a duplicate member is refused", async () => {
   const one = JSON.stringify(curve.public_jwk);
   const two = `${one.slice(0, -1)},"x":${JSON.stringify(other.public_jwk.x)}}`;
   for (const text of [`{"keys":[${two}]}`, `{"keys":[${one}],"keys":[]}`]) {
@@ -84,7 +84,7 @@ Deno.test("a set that names a member twice is refused", async () => {
   }
 });
 
-Deno.test("keys under which anything verifies are left out", async (test) => {
+Deno.test("keys that verify any signature are skipped", async (test) => {
   const bad: [name: string, jwk: unknown, why: RegExp][] = [
     ["an exponent of 1", { ...rsa.public_jwk, e: "AQ" }, /exponent/],
     ["an even exponent", { ...rsa.public_jwk, e: "Ag" }, /exponent/],

@@ -5,8 +5,8 @@
 import { ArqonError } from "@arqon/proto";
 
 /**
- * Requests without an Origin are not browsers and pass. An entry matches exactly (scheme and host
- * without regard to case), or by prefix when it ends with `*`.
+ * Requests without an Origin are not browsers and pass. An entry matches exactly (scheme and host without regard to
+ * case), or by prefix if it ends with `*`.
  */
 export function isOriginAllowed(origin: string | null, allowed: readonly string[]): boolean {
   if (origin === null) return true;

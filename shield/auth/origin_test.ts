@@ -1,4 +1,4 @@
-/** The Origin allow-list on bare requests; browsers are not involved. */
+/** The Origin allow-list on plain requests, without browsers. */
 import assert from "node:assert/strict";
 import { isOriginAllowed, requireOrigin } from "./origin.ts";
 
@@ -9,7 +9,7 @@ Deno.test("requests without an Origin are not browsers and pass, also with an em
   requireOrigin(new Request("http://shield/"), []);
 });
 
-Deno.test("an origin passes when it is listed, exactly or by its prefix", () => {
+Deno.test("an origin in the list passes, exactly or by its prefix", () => {
   const pass = [
     "https://app.example.com",
     "HTTPS://APP.EXAMPLE.COM",
@@ -32,7 +32,7 @@ Deno.test("every other origin is refused", () => {
   ];
   for (const origin of refuse) assert.ok(!isOriginAllowed(origin, allowed), origin);
   assert.ok(!isOriginAllowed("https://app.example.com", []));
-  assert.ok(isOriginAllowed("null", ["null"]), "sandboxed pages only where they are listed");
+  assert.ok(isOriginAllowed("null", ["null"]), "sandboxed pages pass only if they are in the list");
   assert.ok(isOriginAllowed("https://any.example", ["*"]));
 });
 

@@ -1,7 +1,7 @@
 /**
- * The key set of one issuer by URL: cached, fetched again when it is old or lacks a key, never more than one fetch at a
- * time and never more often than the cooldown. jose's `createRemoteJWKSet` is not used because it reads its own clock,
- * has no size limit, asks a failing endpoint once per token, and drops good keys as soon as a refresh fails.
+ * The key set of one issuer by URL: cached, and fetched again when it is old or lacks a key. There is one fetch at a
+ * time, at most one per cooldown. jose's `createRemoteJWKSet` is not used because it reads its own clock, has no size
+ * limit, asks a failing endpoint once per token, and drops good keys as soon as a refresh fails.
  */
 import { ArqonError } from "@arqon/proto";
 import { endedBy } from "../../shared/listeners/answer_body.ts";
@@ -9,7 +9,7 @@ import type { Env } from "../../shared/env.ts";
 import { keysFromJwks, UnusableSetError } from "./keys.ts";
 import type { Algorithm, KeyIndex } from "./keys.ts";
 
-/** A key set of a few kilobytes is usual; this is where reading stops. */
+/** The most bytes of a key set; a few kilobytes are usual. */
 const BODY_BYTES_MAX = 262_144;
 /** First wait after a failed fetch; doubles up to the cooldown. */
 const RETRY_MS = 1_000;
@@ -20,7 +20,7 @@ const RETRY_MS = 1_000;
  */
 const STALE_FACTOR = 10;
 /**
- * Tokens that may wait because of an unknown `kid`. Anybody can make such tokens, and waiting ones occupy slots that
+ * Tokens that may wait because of an unknown `kid`. Anybody can make such tokens, and waiting ones take places that
  * others need.
  */
 const UNKNOWN_KID_WAITING_MAX = 64;
@@ -39,12 +39,12 @@ export interface RemoteKeysOptions extends Pick<Env, "log" | "now" | "monotonic_
   readonly onFetch: (result: "ok" | "failed") => void;
 }
 
-/** A URL fit for logs: no query, no credentials. */
+/** A URL for logs: without query and credentials. */
 function shown(url: URL): string {
   return `${url.origin}${url.pathname}`;
 }
 
-/** Why a fetch failed, with the cause that fetch keeps apart, and without the URL's query. */
+/** The reason why a fetch failed, with the separate cause of fetch, and without the URL's query. */
 function failureText(error: unknown, url: URL): string {
   if (!(error instanceof Error)) return String(error);
   const text = error.cause instanceof Error
@@ -80,7 +80,7 @@ async function fetchText(options: RemoteKeysOptions, signal: AbortSignal): Promi
   return await boundedText(response, signal);
 }
 
-/** Runs `work` with a signal that aborts after `timeout_ms` or when `closed` does. */
+/** Runs `work` with a signal that aborts after `timeout_ms` or with `closed`. */
 async function withDeadline<T>(
   timeout_ms: number,
   closed: AbortSignal,
@@ -111,7 +111,7 @@ export class RemoteKeys {
   #attempted_at_ms = -Infinity;
   /** Failed fetches since the last good one. */
   #failures = 0;
-  /** The last set has no key for us: the issuer has withdrawn its former keys. */
+  /** Whether the last set has no usable key: the issuer has withdrawn its former keys. */
   #withdrawn = false;
   #pending: Promise<void> | undefined;
   /** Tokens that wait for `#pending`. */
@@ -195,7 +195,7 @@ export class RemoteKeys {
       onFetch("ok");
     } catch (error) {
       this.#failures += 1;
-      // Only another set takes that back, no failure.
+      // Only another set reverses this, not a failure.
       this.#withdrawn ||= error instanceof UnusableSetError;
       onFetch("failed");
       log.warn("the JWK set cannot be fetched", {

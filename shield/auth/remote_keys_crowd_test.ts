@@ -1,4 +1,4 @@
-/** Many tokens at a key set by URL: how many may wait for it, and when cached tokens expire with it. */
+/** Many tokens for a key set by URL: how many may wait, and when cached tokens expire with the set. */
 import assert from "node:assert/strict";
 import {
   authConfig,
@@ -17,7 +17,7 @@ const second = await makeTestKey("RS256", "k2");
 const LONG = { exp: NOW_MS / 1_000 + 86_400 };
 const CACHE_MS = 600_000;
 
-/** A server of these keys that answers when it is told to. */
+/** A server of these keys that answers when the test lets it. */
 function serveHeld(...keys: TestKey[]) {
   const set = { keys, hold: undefined as Promise<void> | undefined };
   const server = serveKeys(async () => {
@@ -38,7 +38,7 @@ const tokensOf = (key: typeof first, total: number) =>
     Array.from({ length: total }, (_, index) => mint(key, { ...LONG, sub: `u${index}` })),
   );
 
-Deno.test("a set that does not come holds up waiting_verifications tokens; more are keys-unavailable", async () => {
+Deno.test("a set that does not arrive holds waiting_verifications tokens; further ones are keys-unavailable", async () => {
   await using server = serveHeld(first);
   const release = Promise.withResolvers<void>();
   server.set.hold = release.promise;
@@ -51,7 +51,7 @@ Deno.test("a set that does not come holds up waiting_verifications tokens; more 
   assert.equal(server.state.requests, 1);
 });
 
-Deno.test("unknown kids hold up 64 tokens, and no token whose key is there", async () => {
+Deno.test("unknown kids hold 64 tokens, and no token whose key is known", async () => {
   await using server = serveHeld(first);
   const time = { now_ms: NOW_MS };
   const authenticator = await testAuthenticator(
@@ -71,7 +71,7 @@ Deno.test("unknown kids hold up 64 tokens, and no token whose key is there", asy
   assert.deepEqual(await count(outcomes.slice(0, 64)), { ok: 64 });
 });
 
-Deno.test("a remembered token is verified again when the set was loaded anew, and refused without its key", async () => {
+Deno.test("a cached token is verified again after a reload of the set, and refused without its key", async () => {
   await using server = serveHeld(first, second);
   const time = { now_ms: NOW_MS };
   const authenticator = await testAuthenticator(

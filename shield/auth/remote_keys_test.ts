@@ -84,7 +84,7 @@ Deno.test("warm fetches before the first token, and the status says so", async (
   assert.equal(server.state.requests, 1);
 });
 
-Deno.test("a rotated key is found by one more fetch, at most once a cooldown", async () => {
+Deno.test("a rotated key is found with one more fetch, at most one per cooldown", async () => {
   await using server = serveKeys(() => new Response(jwksText(first)));
   const time = clock();
   const authenticator = await open(server.url, time);
@@ -99,7 +99,7 @@ Deno.test("a rotated key is found by one more fetch, at most once a cooldown", a
   assert.equal(server.state.requests, 2);
 });
 
-Deno.test("a flood of unknown kids fetches once a cooldown and leaves good tokens alone", async () => {
+Deno.test("a flood of unknown kids causes one fetch per cooldown and does not affect valid tokens", async () => {
   await using server = serveKeys(() => new Response(jwksText(first)));
   const time = clock();
   const authenticator = await open(server.url, time);
@@ -116,7 +116,7 @@ Deno.test("a flood of unknown kids fetches once a cooldown and leaves good token
   }
 });
 
-Deno.test("a key that the issuer took away is refused once the cache is old", async () => {
+Deno.test("a key that the issuer removed is refused once the cache is old", async () => {
   await using server = serveKeys(() => new Response(jwksText(first, second)));
   const time = clock();
   const authenticator = await open(server.url, time);
@@ -129,7 +129,7 @@ Deno.test("a key that the issuer took away is refused once the cache is old", as
   assert.equal(await outcomeOf(authenticator, token), "token-unknown-key");
 });
 
-Deno.test("while the endpoint fails, old keys serve for ten cache times and no longer", async () => {
+Deno.test("while the endpoint fails, old keys are used for ten cache times and no longer", async () => {
   await using server = serveKeys(() => new Response(jwksText(first)));
   const time = clock();
   const authenticator = await open(server.url, time);
@@ -165,7 +165,7 @@ for (const step_ms of [-7_200_000, 7_200_000]) {
   });
 }
 
-Deno.test("a clock that is set back does not hold up a rotation", async () => {
+Deno.test("a clock that is set back does not delay a rotation", async () => {
   await using server = serveKeys(() => new Response(jwksText(first)));
   const time = clock();
   const authenticator = await open(server.url, time);
@@ -176,7 +176,7 @@ Deno.test("a clock that is set back does not hold up a rotation", async () => {
   assert.equal(await outcomeOf(authenticator, await mint(second, LONG)), "ok");
 });
 
-Deno.test("while the endpoint hangs after a failure, old keys serve without waiting for it", async () => {
+Deno.test("while the endpoint hangs after a failure, old keys are used without a wait", async () => {
   const held = Promise.withResolvers<Response>();
   await using server = serveKeys(() => new Response(jwksText(first)));
   const time = clock();
@@ -192,12 +192,12 @@ Deno.test("while the endpoint hangs after a failure, old keys serve without wait
   assert.equal(await outcomeOf(authenticator, token), "ok");
   assert.equal(answered, false);
   held.resolve(new Response(jwksText(first)));
-  // Joins the fetch under way, so that nothing is left of it.
+  // Waits for the running fetch, so that nothing of it is left.
   await authenticator.warm();
   assert.equal(authenticator.keyStatus()[0]?.healthy, true);
 });
 
-Deno.test("an endpoint that was never reached is tried again after 1 s, 2 s, 4 s up to the cooldown", async () => {
+Deno.test("an endpoint that was never reached is retried after 1 s, 2 s, 4 s up to the cooldown", async () => {
   await using server = serveKeys(() => new Response("down", { status: 503 }));
   const time = clock();
   const authenticator = await open(server.url, time);
@@ -213,7 +213,7 @@ Deno.test("an endpoint that was never reached is tried again after 1 s, 2 s, 4 s
   }
 });
 
-Deno.test("a refused connection is keys-unavailable, and the log names the host only", async () => {
+Deno.test("a refused connection is keys-unavailable, and the log only names the host", async () => {
   const server = serveKeys(() => new Response(""));
   await server.stop();
   const authenticator = await open(server.url, clock());
@@ -223,7 +223,7 @@ Deno.test("a refused connection is keys-unavailable, and the log names the host 
   assert.ok(!log.includes("hidden"), "the query of the URL is not logged");
 });
 
-Deno.test("an endpoint that never answers is given up after jwks_timeout_ms", async () => {
+Deno.test("a fetch without an answer ends after jwks_timeout_ms", async () => {
   const held = Promise.withResolvers<Response>();
   await using server = serveKeys(() => held.promise);
   const authenticator = await open(server.url, clock(), { jwks_timeout_ms: 50 });
@@ -232,7 +232,7 @@ Deno.test("an endpoint that never answers is given up after jwks_timeout_ms", as
   held.resolve(new Response(""));
 });
 
-Deno.test("a body that never ends is given up after jwks_timeout_ms too", async () => {
+Deno.test("a fetch of an endless body also ends after jwks_timeout_ms", async () => {
   const body = () =>
     new ReadableStream({
       start: (controller) => controller.enqueue(new TextEncoder().encode("{")),
@@ -243,7 +243,7 @@ Deno.test("a body that never ends is given up after jwks_timeout_ms too", async 
   assert.match(authenticator.lines.join(""), /no answer in 50 ms/);
 });
 
-Deno.test("close ends a fetch under way", async () => {
+Deno.test("close ends a running fetch", async () => {
   const asked = Promise.withResolvers<void>();
   const held = Promise.withResolvers<Response>();
   await using server = serveKeys(() => {
@@ -261,7 +261,7 @@ Deno.test("close ends a fetch under way", async () => {
 
 const USELESS: readonly (readonly [name: string, answer: () => Response, log: RegExp])[] = [
   ["a page", () => new Response("<html>login</html>"), /not JSON/],
-  ["JSON that is no set", () => Response.json({ keys: "none" }), /not a JWK set/],
+  ["JSON that is not a set", () => Response.json({ keys: "none" }), /not a JWK set/],
   ["an empty set", () => Response.json({ keys: [] }), /no usable key for RS256/],
   ["not UTF-8", () => new Response(new Uint8Array([0x7b, 0xff])), /cannot be fetched/],
   ["404", () => new Response("", { status: 404 }), /HTTP 404/],
@@ -269,7 +269,7 @@ const USELESS: readonly (readonly [name: string, answer: () => Response, log: Re
   ["more than 256 KiB", () => new Response(" ".repeat(262_145)), /more than 262144 bytes/],
 ];
 
-Deno.test("what is not a JWK set is refused, and the log says why", async (test) => {
+Deno.test("an invalid JWK set is refused, with the reason in the log", async (test) => {
   for (const [name, answer, log] of USELESS) {
     await test.step(name, async () => {
       await using server = serveKeys(answer);
@@ -281,7 +281,7 @@ Deno.test("what is not a JWK set is refused, and the log says why", async (test)
   }
 });
 
-Deno.test("unusable keys of a set are left out with a warning, the others serve", async () => {
+Deno.test("unusable keys of a set are skipped with a warning, and the others are used", async () => {
   const odd = [
     { kty: "oct", k: "AAAA", kid: "secret" },
     { kty: "RSA", kid: "short", e: "AQAB", n: "x".repeat(171) },
@@ -309,10 +309,10 @@ Deno.test("unusable keys of a set are left out with a warning, the others serve"
   ) {
     assert.match(log, new RegExp(text));
   }
-  assert.ok(!log.includes("encryption"), "encryption keys are nobody's mistake");
+  assert.ok(!log.includes("encryption"), "encryption keys cause no warning");
 });
 
-Deno.test("one issuer's keys never verify another's tokens, also under the same kid", async () => {
+Deno.test("one issuer's keys never verify another issuer's tokens, also with the same kid", async () => {
   await using server = serveKeys(() => new Response(jwksText(first)));
   await using other = serveKeys(() => new Response(jwksText(rogue)));
   const common = { audience: AUDIENCE, tenants: ["*"] };
@@ -334,5 +334,5 @@ Deno.test("one issuer's keys never verify another's tokens, also under the same 
   const one = await authenticator.authenticate(await mint(first, a));
   const two = await authenticator.authenticate(await mint(rogue, b));
   assert.equal(one.user_id, two.user_id);
-  assert.notEqual(one.user_key, two.user_key, "a user is issuer and subject");
+  assert.notEqual(one.user_key, two.user_key, "an issuer and a subject identify a user");
 });

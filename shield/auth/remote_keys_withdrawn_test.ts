@@ -1,4 +1,4 @@
-/** Keys withdrawn by a set without a key for us, with a real loopback HTTP server. */
+/** Keys that a set without a usable key withdraws, with a real loopback HTTP server. */
 import assert from "node:assert/strict";
 import {
   authConfig,
@@ -34,7 +34,7 @@ const WITHOUT: readonly (readonly [name: string, text: string])[] = [
   ["only a broken key", '{"keys":[{"kty":"RSA","kid":"k1","n":"AQ","e":"AQAB"}]}'],
   ["two keys of one kid", jwksText(key, key)],
   [
-    "more keys than the bound",
+    "more keys than the limit",
     JSON.stringify({
       keys: Array.from({ length: 65 }, (_, at) => ({ ...key.public_jwk, kid: `${at}` })),
     }),
@@ -57,7 +57,7 @@ Deno.test("a set without a usable key withdraws the old ones after the cache tim
         authenticator.keyStatus().map(({ keys, healthy }) => ({ keys, healthy })),
         [{ keys: 0, healthy: false }],
       );
-      // An outage on top of that brings nothing back.
+      // An additional outage brings nothing back.
       state.answer = () => new Response("down", { status: 500 });
       state.now_ms += 60_000;
       assert.equal(await ask(token), "keys-unavailable");
@@ -69,20 +69,20 @@ Deno.test("a set without a usable key withdraws the old ones after the cache tim
   }
 });
 
-Deno.test("a set without a usable key that comes early leaves the old ones their cache time", async () => {
+Deno.test("an early set without a usable key leaves the old ones for their cache time", async () => {
   await using issuer = await world();
   const { state, ask } = issuer;
   const token = await mint(key, LONG);
   assert.equal(await ask(token), "ok");
   state.answer = () => Response.json({ keys: [] });
   state.now_ms += CACHE_MS / 2;
-  assert.equal(await ask(await mint(next, LONG)), "keys-unavailable", "its kid made us ask");
+  assert.equal(await ask(await mint(next, LONG)), "keys-unavailable", "its kid caused a fetch");
   assert.equal(await ask(token), "ok");
   state.now_ms += CACHE_MS / 2;
   assert.equal(await ask(token), "keys-unavailable");
 });
 
-Deno.test("what is no set at all is an outage: old keys bridge it", async () => {
+Deno.test("an answer that is not a set is an outage: old keys bridge it", async () => {
   await using issuer = await world();
   const { state, ask } = issuer;
   const token = await mint(key, LONG);

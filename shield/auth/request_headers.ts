@@ -23,13 +23,13 @@ export function policyHeaders(headers: Headers): readonly (readonly [string, str
   const kept: [string, string][] = [];
   let size = 0;
   let is_full = false;
-  // An iterator would make three objects of each header, on the way of every handshake.
+  // An iterator would make three objects for each header in every handshake.
   headers.forEach((value, name) => {
     if (is_full || LEFT_OUT.has(name)) return;
     size += name.length + value.length;
     is_full = kept.length === HEADERS_MAX || size > BYTES_MAX;
     if (!is_full) kept.push([name, value]);
   });
-  // Kept as long as the connection: an array that grew has room for seventeen.
+  // The copy is kept as long as the connection: the engine allocates seventeen slots for an array that grew.
   return kept.slice();
 }

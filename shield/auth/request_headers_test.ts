@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { policyHeaders } from "./request_headers.ts";
 
-Deno.test("secrets and the handshake are left out, names are in lower case", () => {
+Deno.test("secrets and the handshake's headers are omitted, and names are in lower case", () => {
   const headers = new Headers({
     "X-Team": "blue",
     Authorization: "Bearer a.b.c",
@@ -15,7 +15,7 @@ Deno.test("secrets and the handshake are left out, names are in lower case", () 
   assert.deepEqual(policyHeaders(new Headers()), []);
 });
 
-Deno.test("from the header that crosses 8,192 bytes on, none is kept, however short", () => {
+Deno.test("from the header that exceeds 8,192 bytes on, none is kept, however short", () => {
   const headers = new Headers({
     "x-1": "a".repeat(4_000),
     "x-2": "a".repeat(4_186),
@@ -28,7 +28,7 @@ Deno.test("from the header that crosses 8,192 bytes on, none is kept, however sh
   assert.deepEqual(policyHeaders(headers).map(([name]) => name), ["x-1"]);
 });
 
-Deno.test("of more than 48 headers the first 48 are kept", () => {
+Deno.test("only the first 48 headers are kept", () => {
   const names = Array.from({ length: 60 }, (_, index) => `x-${String(index).padStart(2, "0")}`);
   const headers = new Headers(names.map((name): [string, string] => [name, "1"]));
   assert.deepEqual(policyHeaders(headers).map(([name]) => name), names.slice(0, 48));

@@ -26,19 +26,19 @@ import type { Identity } from "./identity.ts";
 
 /** Several revocations within this time cause one check of the connections. */
 const GATHER_MS = 20;
-/** Clocks differ: one that has expired here may be in force elsewhere. */
+/** The time after which an expired revocation is deleted. Clocks differ: it may still be in force elsewhere. */
 const SWEEP_AFTER_MS = 60_000;
 const SWEEP_EVERY_MS = 60_000;
-/** Deletions of one sweep. */
+/** The most deletions of one sweep. */
 const SWEEP_MAX = 64;
-/** The time of issue for a revocation that cannot be read: every moment is before it. */
+/** The time for an unreadable revocation: every time of issue is before it. */
 const ALWAYS_MS = 8_640_000_000_000_000;
 
 /** The dependencies and settings of `Revocations`. */
 export interface RevocationsOptions extends Pick<Env, "registry" | "log" | "now" | "monotonic_ms"> {
   readonly bucket: KeyValue;
   readonly spine: Pick<Spine, "status" | "onEvent">;
-  /** The most of all tenants: `limits.revocations`. */
+  /** The most revocations of all tenants: `limits.revocations`. */
   readonly revocations_max: number;
 }
 
@@ -49,7 +49,7 @@ export function revokedRefusal({ reason }: Revocation): ArqonError {
 
 /**
  * The revocations of all tenants in the bucket. Its content is only known from the end of a listing until the
- * connection to the Spine is lost; in between new clients are rejected, and present ones continue under the known
+ * connection to the Spine is lost; at other times new clients are rejected, and connected ones continue under the known
  * revocations.
  */
 export class Revocations {
@@ -69,12 +69,12 @@ export class Revocations {
     scrapedGauge(
       registry,
       "shield_revocations",
-      "Revocations in force that this Shield holds, of all tenants.",
+      "Revocations in force on this Shield, of all tenants.",
       () => this.#table.size,
     );
     const problems = new Counter({
       name: "shield_revocation_problems_total",
-      help: "Revocations not read, or too many to hold.",
+      help: "Unreadable revocations, and those beyond the limit.",
       labelNames: ["problem"],
       registers: [registry],
     });
@@ -90,7 +90,7 @@ export class Revocations {
     });
   }
 
-  /** Resolves when all are known for the first time; rejects when this is closed before. */
+  /** Resolves when all are known for the first time; rejects if it is closed earlier. */
   get ready(): Promise<void> {
     return this.#watched.ready;
   }
@@ -129,12 +129,12 @@ export class Revocations {
     return this.#table.list(tenant_id);
   }
 
-  /** Whether another one fits, or this one is in memory. */
+  /** Whether there is room for another one, or this one is in memory. */
   hasRoom(tenant_id: string, { kind, id }: Pick<Revocation, "kind" | "id">): boolean {
     return this.#watched.hasSpace() || this.#table.get({ tenant_id, kind, id }) !== undefined;
   }
 
-  /** Adds a stored one that the watch will report, too: it is in force when this returns. */
+  /** Adds a stored one that the watch will report, too: it is in force when the method returns. */
   take(entry: KvEntry): void {
     this.#watched.take(entry);
   }
@@ -144,8 +144,8 @@ export class Revocations {
   }
 
   /**
-   * Deletes long expired ones; every Shield does, and a second one finds nothing. Not while the clock may be wrong: a
-   * deletion readmits revoked tokens.
+   * Deletes revocations that expired long ago. Every Shield does, and the second one finds nothing. It deletes nothing
+   * while the clock may be wrong: a deletion would admit revoked tokens again.
    */
   async sweep(): Promise<number> {
     if (this.#steps.quietMs() < QUIET_MS) return 0;
@@ -161,9 +161,9 @@ export class Revocations {
         await bucket.delete(key, revision);
         swept++;
       } catch (error) {
-        // Renewed or deleted meanwhile.
+        // It was renewed or deleted meanwhile.
         if (isConflict(error)) continue;
-        log.warn("revocations that are over cannot be deleted", { error });
+        log.warn("expired revocations cannot be deleted", { error });
         break;
       }
     }
@@ -188,7 +188,7 @@ export class Revocations {
 function read({ key, revision, value }: KvEntry, { kind, id }: RevocationPlace): Held {
   const revocation = decodeRevocation(value);
   if (revocation.kind === kind && revocation.id === id) return { key, revision, revocation };
-  throw new TypeError("a revocation stands under another's key");
+  throw new TypeError("a revocation has the key of another one");
 }
 
 /** An unreadable record's key names the user, token or tenant: it revokes without an end. */
@@ -215,7 +215,7 @@ export function refusingRevoked<A extends Pick<Authenticator, "authenticate">>(
   };
 }
 
-/** As much of an identity as a revocation can be about. */
+/** The parts of an identity that a revocation can match. */
 export type Holder = Pick<Identity, "tenant_id" | "user_id" | "token_id" | "claims">;
 
 /** The scope of a revocation: in its tenant a user, a token or all tokens. */
@@ -234,10 +234,10 @@ interface Held {
 const placeOf = ({ kind, id }: Pick<Revocation, "kind" | "id">): string => `${kind}\t${id}`;
 const TENANT_PLACE = placeOf({ kind: "issued-before", id: EVERY_TOKEN });
 
-/** An `iat` further ahead of our clock is no time of issue. */
+/** An `iat` further ahead of this clock, in ms, is not valid. */
 const AHEAD_MS = 86_400_000;
 
-/** Unix ms of the token's `iat`; undefined when it has none that can be. */
+/** Unix ms of the token's `iat`; undefined if it has no possible one. */
 function issuedMs(
   { claims }: Pick<Identity, "claims">,
   now_ms: number,
@@ -246,7 +246,7 @@ function issuedMs(
   return issued_ms <= now_ms + AHEAD_MS ? issued_ms : undefined;
 }
 
-/** The revocations of all tenants; a lookup costs three reads, however many there are. */
+/** The revocations of all tenants; a lookup costs three reads, however many revocations there are. */
 class RevocationTable implements EntryTable<RevocationPlace, Held> {
   readonly #tenants = new Map<string, Map<string, Held>>();
   readonly #now: () => number;
@@ -304,7 +304,7 @@ class RevocationTable implements EntryTable<RevocationPlace, Held> {
     }
   }
 
-  /** The revocations that were over at that moment (Unix ms). */
+  /** The revocations that had expired at that time (Unix ms). */
   overAt(at_ms: number): Held[] {
     return [...this.#all()].map(({ held }) => held)
       .filter(({ revocation }) => !isInForce(revocation, at_ms));

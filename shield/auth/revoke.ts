@@ -17,7 +17,7 @@ import type { KeyValue, KvEntry, Spine } from "../../shared/spine/contract/spine
 import { Revocations } from "./revocations.ts";
 import type { Env } from "../../shared/env.ts";
 
-/** With n writers at once the last one succeeds at its n-th attempt. */
+/** With n concurrent writers the last one succeeds at its n-th attempt. */
 const ATTEMPTS = 16;
 
 /** Where a revocation is stored and applied. */
@@ -45,7 +45,7 @@ export async function revokeTokens(
   return decodeRevocation(entry.value);
 }
 
-/** Merged with the earlier one, never in its place. */
+/** Stores it merged with the earlier one, never instead of it. */
 function store(
   bucket: RevokeContext["bucket"],
   tenant_id: string,
@@ -61,8 +61,8 @@ function store(
 }
 
 /**
- * A revocation merged with a stored one. One that cannot be read is replaced: until then it hits
- * everything that it can be about.
+ * A revocation merged with a stored one. An unreadable one is replaced: until then it applies to everything that it can
+ * match.
  */
 function merged({ value }: KvEntry, wanted: Revocation): Revocation {
   try {
@@ -80,7 +80,7 @@ export interface RevocationsStart extends Pick<Env, "registry" | "log" | "now" |
 
 /** The revocations of one process. */
 export interface StartedRevocations {
-  /** Not started yet: an observer of changes comes first. */
+  /** Not started yet: the caller first sets an observer of changes. */
   readonly held: Revocations;
   readonly bucket: KeyValue;
   /** Rejects as `revokeTokens` does. */

@@ -1,6 +1,6 @@
 /**
- * Where a request carries its token and which subprotocols it offers. Nothing is verified here
- * (`authenticate.ts`), and a token never goes to a log or an error.
+ * Finds the token and the subprotocols of a request. Nothing is verified here (`authenticate.ts` does), and a token is
+ * never in a log or an error.
  */
 
 import { headerItems } from "../../shared/http1/header_list.ts";
@@ -8,10 +8,10 @@ import { headerItems } from "../../shared/http1/header_list.ts";
 /** The subprotocol in which browsers, which cannot set headers, send a token. */
 const TOKEN_SUBPROTOCOL = "arqon.token.";
 
-/** Where a token was found; a query is the only one that ends up in access logs. */
+/** Where a token was found; only a query is in access logs. */
 export type TokenSource = "header" | "subprotocol" | "query";
 
-/** A token as it came, unverified; it may be anything that fits a header. */
+/** An unverified token; it can be any text that fits a header. */
 export interface PresentedToken {
   readonly token: string;
   readonly source: TokenSource;
@@ -27,8 +27,8 @@ export function offeredSubprotocols(request: Request): string[] {
 }
 
 /**
- * The token of a request: `Authorization: Bearer`, else the subprotocol item, else
- * `?access_token=` where the config allows it. An empty one counts as none.
+ * The token of a request: `Authorization: Bearer`, otherwise the subprotocol item, otherwise `?access_token=` if the
+ * config allows it. An empty one counts as none.
  */
 export function tokenFrom(
   request: Request,

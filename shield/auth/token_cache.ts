@@ -25,9 +25,9 @@ interface Entry extends Verified {
   readonly size_bytes: number;
 }
 
-/** Tokens that are looked at in one piece. */
+/** The tokens that are checked without a pause. */
 const A_PIECE = 256;
-/** Bytes of an entry beside its token's. */
+/** The bytes of an entry without its token's. */
 const ENTRY_BYTES = 1_024;
 
 /** Limited by `bytes_max`; 0 caches nothing. Time is an argument. */
@@ -46,12 +46,12 @@ export class TokenCache {
     return this.#entries.size;
   }
 
-  /** As estimated: an identity takes about as much as its token, and a fixed part. */
+  /** The estimated bytes: an identity takes about as much as its token, and a fixed part. */
   get bytes(): number {
     return this.#bytes;
   }
 
-  /** Counts `forget`: a token verified before a purge must not be added after it. */
+  /** The number of calls of `forget`: a token verified before a purge must not be added after it. */
   get purges(): number {
     return this.#purges;
   }
@@ -92,11 +92,13 @@ export class TokenCache {
     this.#bytes -= entry.size_bytes;
   }
 
-  /** Drops every token with a matching identity, in slices: there may be tens of thousands. Resolves with how many. */
+  /**
+   * Drops every token with a matching identity, in slices: there may be tens of thousands. Resolves with their number.
+   */
   async forget(fits: (identity: Identity) => boolean): Promise<number> {
     this.#purges += 1;
     let dropped = 0;
-    // What is added meanwhile was verified after this call.
+    // Tokens that are added meanwhile were verified after this call.
     const looking = [...this.#entries].values().map(([digest]) => {
       const entry = this.#entries.get(digest);
       if (entry === undefined || !fits(entry.identity)) return;

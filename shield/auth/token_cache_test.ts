@@ -26,7 +26,7 @@ function verified(user_id: string, verified_ms: number, expires_ms: number): Ver
   return { identity, verified_ms, alg: "RS256", kid: "k", key: key.private_key } as Verified;
 }
 
-Deno.test("it never takes more than its bytes, and what is used stays longest", () => {
+Deno.test("it never takes more than its bytes, and the most recently used entries stay longest", () => {
   const step = fc.record({
     digest: fc.constantFrom("a", "b", "c", "d", "e"),
     add: fc.boolean(),
@@ -52,19 +52,19 @@ Deno.test("it never takes more than its bytes, and what is used stays longest", 
   }));
 });
 
-Deno.test("a token counts from its verification to its end, and not a millisecond more", () => {
+Deno.test("a token counts from its verification to its end, and not a millisecond longer", () => {
   const cache = new TokenCache(10_000);
   cache.add("x", 100, verified("u", 50, 100));
   assert.equal(cache.get("x", 99)?.identity.user_id, "u");
   assert.equal(cache.get("x", 50)?.identity.user_id, "u");
   assert.equal(cache.get("x", 49), undefined);
-  assert.equal(cache.size, 0, "gone for good");
+  assert.equal(cache.size, 0, "it is dropped for good");
   cache.add("x", 100, verified("u", 50, 100));
   assert.equal(cache.get("x", 100), undefined);
   assert.deepEqual([cache.size, cache.bytes], [0, 0]);
 });
 
-Deno.test("forget drops what fits and nothing else; without bytes nothing is remembered", async () => {
+Deno.test("forget only drops matching tokens; without bytes nothing is cached", async () => {
   const cache = new TokenCache(100_000);
   for (const user of ["ann", "bob", "eve"]) cache.add(user, 10, verified(user, 0, 10));
   assert.equal(await cache.forget(({ user_id }) => user_id === "bob"), 1);
@@ -86,7 +86,7 @@ async function counted(authenticator: TestAuthenticator, name: string): Promise<
 const verifications = (authenticator: TestAuthenticator) =>
   counted(authenticator, "shield_token_cache_misses_total");
 
-Deno.test("a token is verified once, also when it comes a hundred times at once", async () => {
+Deno.test("a token is verified once, also if it arrives a hundred times at once", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const token = await mint(key);
   const identities = await Promise.all(
@@ -99,7 +99,7 @@ Deno.test("a token is verified once, also when it comes a hundred times at once"
   assert.equal(await counted(authenticator, "shield_token_cache_tokens"), 1);
 });
 
-Deno.test("a token that differs in one character is another one, however well it is known", async () => {
+Deno.test("a token that differs in one character is another one", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const token = await mint(key);
   await authenticator.authenticate(token);
@@ -121,7 +121,7 @@ Deno.test("a token that differs in one character is another one, however well it
   assert.equal(await counted(authenticator, "shield_token_cache_tokens"), 1);
 });
 
-Deno.test("a refusal is never remembered: the same token is refused again, and verified again", async () => {
+Deno.test("a refusal is never cached: the same token is verified and refused again", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const forged = await mint(other, {});
   for (let count = 0; count < 3; count++) {
@@ -131,20 +131,20 @@ Deno.test("a refusal is never remembered: the same token is refused again, and v
   assert.equal(await counted(authenticator, "shield_token_cache_tokens"), 0);
 });
 
-Deno.test("what is remembered ends with the token, and follows the tolerance as if it were not", async () => {
+Deno.test("a cached token ends with the token, and the tolerance applies as without the cache", async () => {
   let now_ms = NOW_MS;
   const authenticator = await testAuthenticator(authConfig(), files, () => now_ms);
   const token = await mint(key, { exp: NOW_MS / 1_000 + 60 });
   const first = await authenticator.authenticate(token);
   assert.equal(first.expires_ms, NOW_MS + 60_000);
   now_ms = NOW_MS + 70_000;
-  // Past its exp it passes by the tolerance alone, and its connection ends with that.
+  // After its exp only the tolerance admits it, and its connection ends with the tolerance.
   assert.equal((await authenticator.authenticate(token)).expires_ms, NOW_MS + 90_000);
   now_ms = NOW_MS + 90_000;
   assert.equal((await refusalOf(authenticator, token)).reason, "token-expired");
 });
 
-Deno.test("thousands of tokens are forgotten in turns with others, and one that was verified anew stays", async () => {
+Deno.test("thousands of tokens are forgotten in turns with other work, and a token that was verified again stays", async () => {
   const cache = new TokenCache(100_000_000);
   for (let at = 0; at < 10_000; at++) cache.add(`t${at}`, 10, verified("ann", 0, 10));
   const { value, turns } = await turnsDuring(async () => {
@@ -156,7 +156,7 @@ Deno.test("thousands of tokens are forgotten in turns with others, and one that 
   assert(turns >= 30, `${turns} turns`);
 });
 
-Deno.test("forget reaches tokens that are being verified at that moment", async () => {
+Deno.test("forget also drops tokens that are being verified", async () => {
   const authenticator = await testAuthenticator(authConfig(), files);
   const token = await mint(key);
   const under_way = authenticator.authenticate(token);
@@ -170,7 +170,7 @@ Deno.test("forget reaches tokens that are being verified at that moment", async 
   assert.equal(await verifications(authenticator), 3);
 });
 
-Deno.test("token_cache_bytes is crossed: the tokens that were used last are the ones it keeps", async () => {
+Deno.test("beyond token_cache_bytes the most recently used tokens are kept", async () => {
   const authenticator = await testAuthenticator(authConfig(), files, undefined, {
     token_cache_bytes: 10_000,
   });
@@ -188,7 +188,7 @@ Deno.test("token_cache_bytes is crossed: the tokens that were used last are the 
   assert.equal(await verifications(authenticator), misses + 1);
 });
 
-Deno.test("waiting_verifications is crossed: those who came first get through, the rest hears 'admission'", async () => {
+Deno.test("beyond waiting_verifications the first tokens pass, and the rest gets 'admission'", async () => {
   const authenticator = await testAuthenticator(authConfig(), files, undefined, {
     concurrent_verifications: 1,
     waiting_verifications: 3,
@@ -196,7 +196,7 @@ Deno.test("waiting_verifications is crossed: those who came first get through, t
   const tokens = await Promise.all(
     Array.from({ length: 12 }, (_, index) => mint(key, { sub: `user-${index}` })),
   );
-  // The second one fails, and its place goes to the next one all the same.
+  // The second one fails, and the next one still gets its place.
   tokens[1] = `${tokens[1]!.slice(0, -9)}AAAAAAAAA`;
   const results = await Promise.all(tokens.map((token) =>
     authenticator.authenticate(token).then(

@@ -10,7 +10,7 @@ import type { Identity } from "./identity.ts";
 
 /** The refusal of an expired token that is valid otherwise: the only refusal that names the token's owner. */
 export class ExpiredToken extends ArqonError {
-  /** For the ledger; a client receives its reason alone. */
+  /** For the ledger; a client only gets the reason. */
   readonly bearer: Pick<Identity, "tenant_id" | "user_id">;
 
   constructor({ tenant_id, user_id }: Pick<Identity, "tenant_id" | "user_id">) {
@@ -23,7 +23,7 @@ type ClaimError = InstanceType<
   typeof errors.JWTClaimValidationFailed | typeof errors.JWTExpired
 >;
 
-/** Units of `iss` that a refusal repeats. */
+/** The most units of `iss` that a refusal repeats. */
 const ISS_UNITS_MAX = 100;
 
 /**
@@ -38,7 +38,7 @@ export function issuerRefusal(iss: string): ArqonError {
   return new ArqonError("token-issuer", `${text}${rest} is not trusted`);
 }
 
-/** jose's claim failures; `check_failed` also stands for an `aud` of a wrong type. */
+/** jose's claim failures; `check_failed` also means an `aud` of a wrong type. */
 function claimRefusal(error: ClaimError): ArqonError {
   const { claim, reason } = error;
   if (reason === "missing") return new ArqonError("token-claim", `${claim} is missing`);
@@ -47,14 +47,14 @@ function claimRefusal(error: ClaimError): ArqonError {
     return issuerRefusal(String(error.payload.iss));
   }
   if (reason === "check_failed" && claim === "aud" && isAudienceClaim(error.payload.aud)) {
-    return new ArqonError("token-audience", "it is for another one");
+    return new ArqonError("token-audience", "it is for another audience");
   }
   return new ArqonError("token-claim", `${claim} has a wrong type`);
 }
 
 type JoseCode = errors.JOSEErrorCode;
 
-/** Every code of jose's closed union; a new one fails the type check here. */
+/** The reason of every code of jose's closed union; a new code fails the type check here. */
 const REASON_BY_CODE: Record<JoseCode, Reason> = {
   ERR_JOSE_ALG_NOT_ALLOWED: "token-algorithm",
   ERR_JOSE_GENERIC: "token-malformed",
@@ -76,8 +76,8 @@ const REASON_BY_CODE: Record<JoseCode, Reason> = {
 /** The details of each reason, without the token's content; an expired one needs none. */
 const DETAILS: { readonly [R in Reason]?: string } = {
   "token-algorithm": "it is signed by an algorithm that its issuer does not use",
-  "token-claim": "a claim is missing or wrong",
-  "token-malformed": "it is no signed JWT",
+  "token-claim": "a claim is missing or invalid",
+  "token-malformed": "it is not a signed JWT",
   "token-signature": "the signature is not by this key",
   "token-unknown-key": "its issuer has no key, or several, that may have signed it",
 };
@@ -88,7 +88,7 @@ function isJoseCode(code: string): code is JoseCode {
 
 /**
  * The refusal for any verification error. jose's errors contain the whole payload, so they are never kept as a cause;
- * `undefined` for an error that no token should be able to cause.
+ * `undefined` for an error that no token can cause.
  */
 export function tokenRefusal(error: unknown): ArqonError | undefined {
   if (error instanceof ArqonError) return error;

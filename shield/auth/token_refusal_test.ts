@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { errors } from "@panva/jose";
 import { tokenRefusal } from "./token_refusal.ts";
 
-Deno.test("a refusal says what is wrong, and neither the token nor a library", () => {
+Deno.test("a refusal gives the reason, and neither the token nor a library", () => {
   const cases: [Error, string, RegExp][] = [
     [new errors.JWSSignatureVerificationFailed("eyJ"), "token-signature", /signature is not by/],
-    [new errors.JWSInvalid("eyJ"), "token-malformed", /no signed JWT/],
+    [new errors.JWSInvalid("eyJ"), "token-malformed", /not a signed JWT/],
     [new errors.JOSEAlgNotAllowed("eyJ"), "token-algorithm", /algorithm that its issuer/],
     [new errors.JWKSMultipleMatchingKeys("eyJ"), "token-unknown-key", /no key, or several/],
   ];

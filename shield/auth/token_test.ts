@@ -8,7 +8,7 @@ function request(headers: Record<string, string>, url = "http://shield/v1/socket
   return new Request(url, { headers });
 }
 
-Deno.test("a token comes as a Bearer header, whatever its case and spaces", () => {
+Deno.test("a token is read from a Bearer header, whatever its case and spaces", () => {
   for (const authorization of ["Bearer a.b.c", "bearer a.b.c", "BEARER   a.b.c  "]) {
     assert.deepEqual(tokenFrom(request({ authorization }), { query_token: false }), {
       token: "a.b.c",
@@ -17,7 +17,7 @@ Deno.test("a token comes as a Bearer header, whatever its case and spaces", () =
   }
 });
 
-Deno.test("a token comes as a subprotocol item beside the real subprotocols", () => {
+Deno.test("a token is read from a subprotocol item besides the real subprotocols", () => {
   const socket = request({
     "sec-websocket-protocol": "arqon.v1 ,arqon.token.a.b.c,  arqon.v1.json",
   });
@@ -51,7 +51,7 @@ Deno.test("white space and empty items make no difference to a list of subprotoc
   assert.equal(tokenFrom(socket, { query_token: false })?.token, "a.b.c");
 });
 
-Deno.test("a token in the URL counts only where the config allows it", () => {
+Deno.test("a token in the URL counts only if the config allows it", () => {
   assert.equal(tokenFrom(request({}, URL_TOKEN), { query_token: false }), undefined);
   assert.deepEqual(tokenFrom(request({}, URL_TOKEN), { query_token: true }), {
     token: "q.q.q",
@@ -59,7 +59,7 @@ Deno.test("a token in the URL counts only where the config allows it", () => {
   });
 });
 
-Deno.test("the header wins over the subprotocol, that over the URL", () => {
+Deno.test("the header has precedence over the subprotocol, and the subprotocol over the URL", () => {
   const headers = { authorization: "Bearer h.h.h", "sec-websocket-protocol": "arqon.token.s.s.s" };
   const both = request(headers, URL_TOKEN);
   assert.equal(tokenFrom(both, { query_token: true })?.token, "h.h.h");
@@ -67,7 +67,7 @@ Deno.test("the header wins over the subprotocol, that over the URL", () => {
   assert.equal(tokenFrom(item, { query_token: true })?.token, "s.s.s");
 });
 
-Deno.test("what carries no token is no token", () => {
+Deno.test("a request without a token has no token", () => {
   const none: Record<string, string>[] = [
     {},
     { authorization: "" },

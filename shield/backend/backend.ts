@@ -1,6 +1,6 @@
 /**
- * A backend of a tenant that runs in the process of the Shield, without socket and token: the configuration says
- * who it is. Its messages take the way of every other; why it publishes them is its own business.
+ * A tenant's backend that runs in the Shield's process, without socket and token: the configuration defines its
+ * identity. Its messages take the path of every other message.
  */
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
@@ -13,11 +13,11 @@ import type { Parts } from "../capability.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { takeIngress } from "../rates/ingress.ts";
 
-/** Who it is. */
+/** The identity of a backend. */
 export interface BackendIdentity {
   readonly tenant_id: string;
   readonly user_id: string;
-  /** Its issuer, which no token has. */
+  /** Its issuer, which no token can have. */
   readonly issuer: string;
 }
 
@@ -25,13 +25,13 @@ export interface BackendIdentity {
 export interface BackendMessage {
   readonly room: string;
   readonly type: string;
-  /** JSON, which goes out as it stands. */
+  /** JSON text, which is sent unchanged. */
   readonly data: string;
   readonly message_id: string;
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** What a room has stored, some messages in a row. */
+/** A page of a room's stored messages. */
 export interface BackendPage {
   /** Newest first. */
   readonly messages: readonly {
@@ -39,17 +39,17 @@ export interface BackendPage {
     readonly sender: string;
     readonly headers: Readonly<Record<string, string>>;
   }[];
-  /** When the oldest of them was stored, Unix ms. */
+  /** Storage time of the oldest one, Unix ms. */
   readonly oldest_ms: number;
 }
 
-/** What it can do. */
+/** The operations of a backend. */
 export interface Backend {
   /** The user id that its messages get. */
   readonly sender: string;
-  /** Resolves when the message is with the Spine or in its room's log. Rejects as a publish is refused. */
+  /** Resolves once the message is in the Spine or in its room's log. Rejects if the publish is refused. */
   publish(message: BackendMessage): Promise<void>;
-  /** What a room has stored, from the newest on; nothing where it has no log. */
+  /** The stored messages of a room, from the newest on; empty if it has no log. */
   storedBack(room_id: string): AsyncIterable<BackendPage>;
 }
 
@@ -62,7 +62,7 @@ type BackendParts = Pick<
   "operations" | "logs" | "rooms" | "rates" | "stats" | "tenants"
 >;
 
-/** A backend that may publish everywhere in its tenant, as much as one user may over HTTP. */
+/** A backend that may publish in every room of its tenant, at the HTTP rate of one user. */
 export function createBackend(
   { config: { limits }, now }: BackendStart,
   { operations: { context: { path, flushes } }, logs, rooms, stats, ...parts }: BackendParts,

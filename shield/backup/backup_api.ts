@@ -15,7 +15,7 @@ import type { Spine, SpineBackup } from "../../shared/spine/contract/spine.ts";
 import { AdminTable } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 
-/** What a backup is made of. */
+/** What a backup needs of the process. */
 export interface BackupStart extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "backup">;
   readonly version: string;
@@ -33,7 +33,7 @@ export const BACKUP_ROUTES = new AdminTable<BackupContext>("backup", {
   "GET /v1/backup": {
     audit: "bus.backup",
     id: "downloadBackup",
-    summary: "all that the embedded Spine keeps, at one moment, as arq backup writes it",
+    summary: "downloads a consistent snapshot of the embedded Spine, in the format of arq backup",
     answer: { type: "string", format: "binary" },
     type: "application/x-tar",
     refusals: [429, 503],
@@ -113,7 +113,7 @@ export function openBackups(start: BackupStart & { readonly registry: Registry }
   scrapedGauge(
     start.registry,
     "shield_backup_waiting_bytes",
-    "Bytes that the embedded Spine has written aside since the backup that is being read.",
+    "Bytes that the embedded Spine has written aside since the running backup began.",
     () => context.open?.waiting_bytes() ?? 0,
   );
   return context;

@@ -5,8 +5,8 @@ import { BACKUP_ROUTES, openBackups } from "./backup_api.ts";
 /** The capability, for a Shield's list. */
 export const BACKUP: Capability = {
   name: "backup",
-  title: "all that an embedded bus keeps",
-  admin: { tables: [BACKUP_ROUTES], tags: { backup: "all that an embedded bus keeps" } },
+  title: "backups of an embedded bus",
+  admin: { tables: [BACKUP_ROUTES], tags: { backup: "backups of an embedded bus" } },
   start: (env, { node_id }) => ({
     routes: BACKUP_ROUTES.serve(openBackups({ ...env, node_id })),
   }),

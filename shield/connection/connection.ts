@@ -129,7 +129,7 @@ export class Connection {
   #commands: Map<string, Promise<void>> | undefined;
   #fifo: Fifo<Queued> | undefined;
   #order: ReplyOrder<Frame> | undefined;
-  /** How many frames have been received. */
+  /** The number of received frames. */
   #places = 0;
   #ended = false;
   /** When something was last sent, in whole ms as in `Liveness`; see `sent_ms`. */
@@ -166,7 +166,7 @@ export class Connection {
     this.caller = { ...this.caller, identity: withGrants(own, more) };
   }
 
-  /** Ends a subscription now, whatever of its client waits to take effect, and leaves out the rest of its queue. */
+  /** Ends a subscription at once, regardless of the client's pending operations, and drops its queued messages. */
   leave(room_id: string): void {
     this.#outbox?.forget(room_id);
     this.#process.leave(this, room_id);
@@ -181,7 +181,7 @@ export class Connection {
     return this.created_ms + this.#sent_after_ms;
   }
 
-  /** The time in Unix ms. One reading of the clock serves everything that a frame does at once. */
+  /** The time in Unix ms. One reading of the clock serves all immediate effects of a frame. */
   get now_ms(): number {
     return this.#received_ms ?? this.#process.now();
   }
@@ -196,7 +196,7 @@ export class Connection {
     return this.#attendances?.get(room_id);
   }
 
-  /** The last running command in each room, since they run one at a time. */
+  /** The last running command in each room, as they run sequentially. */
   get commands(): Map<string, Promise<void>> {
     return this.#commands ??= new Map();
   }
@@ -231,13 +231,13 @@ export class Connection {
     this.#outbox?.send(frame, message);
   }
 
-  /** Updates `sent_ms` by what was sent since the call before, which was at `before_ms`. */
+  /** Updates `sent_ms` for frames sent since the previous call, which was at `before_ms`. */
   noteSent(before_ms: number): void {
     if (this.#outbox?.takeSent() !== true) return;
     this.#sent_after_ms = Math.max(this.#sent_after_ms, Math.trunc(before_ms - this.created_ms));
   }
 
-  /** Lets messages of one turn share a frame from now on; text connections have no such frame. */
+  /** Allows messages of one turn to share a frame from now on; text connections have no such frame. */
   useBatches(): void {
     if (!this.text) this.#outbox?.useBatches();
   }
@@ -259,7 +259,7 @@ export class Connection {
     return place;
   }
 
-  /** Undoes one `hold` of the same size and place, after the answer: ERRs may wait for that. */
+  /** Undoes one `hold` of the same size and position, after the answer: ERRs may wait for it. */
   release(size_bytes: number, place: number): void {
     this.#process.stats.pending_operations--;
     this.#order?.close(place, size_bytes);
@@ -347,7 +347,7 @@ export class Connection {
     this.send(ackFrame(this.text, ack));
   }
 
-  /** Sends an ERR when everything before its place has been answered. */
+  /** Sends an ERR once everything before its position has been answered. */
   err(error: ErrSaid, place: number): void {
     const frame = errFrame(this.text, error);
     const order = this.#order;
@@ -374,7 +374,7 @@ export class Connection {
     this.close(1012, `restart;spread_ms=${spread_ms}`);
   }
 
-  /** Ends the connection of a client that does not read: the backlog is dropped. */
+  /** Ends the connection of a client that does not read: its backlog is dropped. */
   overflow(): void {
     if (this.#ended) return;
     this.#countReject("slow-consumer");
@@ -417,7 +417,7 @@ export class Connection {
     const detail = `a frame of ${size_bytes} bytes; at most ${max_frame_bytes}`;
     const fatal = size_bytes > close_frame_bytes;
     const error = new ArqonError(fatal ? "frame-too-large" : "too-large", detail);
-    // A text of that size is not searched for its id.
+    // A text of that size is not parsed for its id.
     this.#onDecodeError(error, place, typeof data === "string" ? undefined : requestIdOf(data));
   }
 
@@ -466,14 +466,14 @@ function causeOf({ reason, cause }: ArqonError): Uint8Array {
   return encodeUtf8(JSON.stringify({ reason: cause.reason }));
 }
 
-/** Decodes one frame. Throws `DecodeError` with what is wrong. */
+/** Decodes one frame. Throws `DecodeError` with the problem. */
 export function decodeOperation(
   data: string | Uint8Array,
   text: boolean,
   limits: Limits,
 ): ClientOperation {
   if (typeof data !== "string") {
-    // A message is only read in place; parts of other frames may be kept.
+    // A message is only read in place; parts of other frames may be stored.
     const frame = data[0] === Opcode.PUB ? data : owned(data);
     if (!text) return decodeClientFrame(frame, limits);
     const detail = "a binary frame on a text connection (arqon.v1.json)";

@@ -19,7 +19,7 @@ export class ConnectionTable<C extends Listed = Connection> implements Iterable<
     else same.add(connection);
   }
 
-  /** Removes a connection; false when it was not there. */
+  /** Removes a connection; false if it was absent. */
   delete(connection: C): boolean {
     if (!this.#by_id.delete(connection.id)) return false;
     const key = userKey(connection.identity.tenant_id, connection.identity.user_id);
@@ -42,12 +42,12 @@ export class ConnectionTable<C extends Listed = Connection> implements Iterable<
     }
   }
 
-  /** The connections of a user, as a new list, since they may end while it is walked through. */
+  /** The connections of a user, as a new list, since they may end during an iteration. */
   ofUser(tenant_id: string, user_id: string): C[] {
     return [...this.#by_user.get(userKey(tenant_id, user_id)) ?? []];
   }
 
-  /** The connection with that id, when it is one of that tenant's. */
+  /** The connection with that id, if it belongs to that tenant. */
   ofTenant(tenant_id: string, connection_id: string): C | undefined {
     const connection = this.#by_id.get(connection_id);
     return connection?.identity.tenant_id === tenant_id ? connection : undefined;

@@ -13,7 +13,7 @@ function amongOthers(frame: Uint8Array): Uint8Array {
   return slab.subarray(100, 100 + frame.length);
 }
 
-Deno.test("a message is not copied to be read, other frames hold no more than themselves", () => {
+Deno.test("a message is not copied for reading, and other frames retain only their own bytes", () => {
   const event = { type: "note", data: new Uint8Array(9), content_type: "", schema_id: "" };
   const published = amongOthers(encodePub(writeEnvelope({ room_id: "hall", event })));
   const publish = decodeOperation(published, false, limits);

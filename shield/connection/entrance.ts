@@ -44,7 +44,7 @@ export interface EntranceContext
   readonly operations: OperationSteps<Queued>;
   /** Throws if the user is banned from the tenant, or that is unknown. */
   readonly requireNotBanned: (identity: Identity) => void;
-  /** True once the process has told its connections to leave; a late connection is notified at once. */
+  /** True once the process has asked its connections to leave; a late connection is notified at once. */
   readonly isDraining: () => boolean;
   /** Ends one subscription of a connection. */
   readonly leave: (connection: Connection, room_id: string) => void;
@@ -95,7 +95,7 @@ export function createEntrance(context: EntranceContext): Entrance {
 /** A socket that is about to open. */
 type Opening = Pick<Upgraded, "socket" | "listen">;
 
-/** The client. Another protocol may choose the connection's id, which nobody else has or can guess. */
+/** The client. Another protocol may choose the connection's id, which must be unique and unguessable. */
 type Entrant = Client & { readonly connection_id?: string };
 
 /** The client, and how its socket is made once nothing has refused it. */
@@ -126,7 +126,7 @@ export async function enter<T extends Opening>(
   try {
     release = context.counters.acquire(identity);
     await context.overseer.onConnect(caller, note);
-    // A ban may have come meanwhile; from here on a ban finds the connection.
+    // A ban may have arrived meanwhile; from here on a ban finds the connection.
     context.requireNotBanned(identity);
     if (claim !== undefined) requireLast(context, claim);
     entered = open();
@@ -166,7 +166,7 @@ const isUsed = (connection: Connection | undefined): boolean =>
 
 /** Ends the connection that the client has lost; throws if the client has reconnected since. */
 function requireLast({ connections }: EntranceContext, claim: Claim): void {
-  const gone = new ArqonError("heartbeat-lost", "the client has come again");
+  const gone = new ArqonError("heartbeat-lost", "the client has reconnected");
   const former = connections.get(claim.connection_id);
   if (!claim.is_last() || isUsed(former)) throw gone;
   former?.fail(gone);
@@ -211,8 +211,8 @@ function attach(context: EntranceContext, connection: Connection): SocketEvents 
 }
 
 /**
- * The socket's events and the outbox's options of a connection. One object, since functions would be a dozen for each
- * of thousands of connections.
+ * The socket's events and the outbox's options of a connection. One object per connection, instead of a dozen closures
+ * for each of thousands.
  */
 class Attachment implements SocketEvents, OutboxOptions {
   readonly #context: EntranceContext;
@@ -232,14 +232,14 @@ class Attachment implements SocketEvents, OutboxOptions {
     const connection = this.#connection;
     if (connection.ended) return this.socket.close(1012, "restart");
     connection.open(new Outbox(this), welcome(context, connection));
-    // Policies or the network took so long that the process has begun to stop.
+    // The process has begun to stop while policies or the network delayed the client.
     if (context.isDraining()) connection.sendAway(context.config.server.drain_ms);
   }
 
   message(data: string | Uint8Array<ArrayBuffer>): void {
     const connection = this.#connection;
     connection.receive(data);
-    // The client's messages wait until it has read: they may be what fills its outbox.
+    // The client's messages wait until it has read, as they may be filling its outbox.
     if (connection.outbox?.is_behind === true) this.socket.rest(Infinity);
   }
 
@@ -248,7 +248,7 @@ class Attachment implements SocketEvents, OutboxOptions {
   }
 
   flooded(): void {
-    this.#connection.flooded("more messages wait than may; the sender cannot be paused");
+    this.#connection.flooded("too many messages are queued, and the sender cannot be paused");
   }
 
   tooLong(problem: string): void {

@@ -1,8 +1,8 @@
 /**
- * The order of one connection: operations take effect in the order of arrival, however long their preparation (a
- * signature, a policy) takes. Up to `window` neighbours that allow it are prepared concurrently, so that a connection
- * is not as slow as one policy call after another; any other operation starts only when all before it are done.
- * `operations.ts` runs and refuses operations.
+ * The order of one connection: operations take effect in the order of arrival, for any duration of their preparation (a
+ * signature, a policy). Up to `window` neighbours that allow it are prepared concurrently, so that policy calls of a
+ * connection overlap; any other operation starts only after all earlier ones are done. `operations.ts` runs and refuses
+ * operations.
  */
 
 import type { Later, LaterWaiter } from "../../shared/turns/later.ts";
@@ -11,14 +11,14 @@ import type { HeaderPair } from "../message/caller.ts";
 /** The result of a preparation: the headers that policies add to a message. */
 export type Prepared = readonly HeaderPair[];
 
-/** The same, if it is pending. */
+/** A pending preparation. */
 export type PreparedLater = Promise<Prepared> | Later<Prepared>;
 
 /** The steps of operations; `Item` is one of them, in its connection's FIFO. */
 export interface OperationSteps<Item> {
-  /** How many operations of one connection are prepared side by side. */
+  /** The most operations of one connection that are prepared concurrently. */
   readonly window: number;
-  /** Whether an operation may be prepared beside others. */
+  /** Whether an operation may be prepared concurrently with others. */
   isPipelined(item: Item): boolean;
   /** Runs every check that can refuse an operation. Throws or rejects with the refusal. */
   prepare(item: Item): Prepared | PreparedLater;
@@ -26,7 +26,7 @@ export interface OperationSteps<Item> {
   commit(item: Item, added: Prepared): Promise<void> | undefined;
   /** Answers a refusal, in the operation's turn. */
   refuse(item: Item, error: unknown): void;
-  /** It has to wait for its turn or for its commit, until `left`. */
+  /** Called if the operation must wait for its turn or for its commit, until `left`. */
   queued(item: Item): void;
   left(item: Item): void;
 }
@@ -51,7 +51,7 @@ class Entry<Item> implements LaterWaiter<Prepared> {
     this.#fifo.onPrepared(this);
   }
 
-  /** A refusal is for the item's turn. */
+  /** A refusal is applied in the item's turn. */
   refused(error: unknown): void {
     this.is_over = true;
     this.error = error;
@@ -131,7 +131,7 @@ export class Fifo<Item> {
     entry.is_over = true;
   }
 
-  /** Starts the operations that may run beside the started ones. */
+  /** Starts the operations that may run concurrently with the started ones. */
   #startMore(): void {
     const { window } = this.#operations;
     while (this.#started < this.#entries.length && this.#started < window) {

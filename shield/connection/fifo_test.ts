@@ -45,7 +45,7 @@ async function run(items: readonly Item[], window: number, group: number) {
     },
     commit(queued, added) {
       const item = itemOf(queued);
-      assert.deepEqual(added, prepared(item.id), "what its own preparation gave");
+      assert.deepEqual(added, prepared(item.id), "the result of its own preparation");
       if (item.commit === 0) {
         if (item.fails === "commit") throw new Error("refused");
         finish(`${item.id}`);
@@ -76,7 +76,7 @@ const item = fc.record({
   fails: fc.constantFrom("no", "no", "no", "prepare", "commit" as const),
 });
 
-Deno.test("whatever is fast, slow or refused: everything happens once and in order", async () => {
+Deno.test("for any mix of fast, slow and refused items, everything happens once and in order", async () => {
   const list = fc.array(item, { minLength: 1, maxLength: 40 });
   await fc.assert(
     fc.asyncProperty(list, fc.integer({ min: 1, max: 6 }), fc.integer({ min: 1, max: 5 }), async (
@@ -88,15 +88,15 @@ Deno.test("whatever is fast, slow or refused: everything happens once and in ord
       const { effects, queued, most, barriers } = await run(items, window, group);
       const expected = items.map(({ id, fails }) => fails === "no" ? `${id}` : `${id} refused`);
       assert.deepEqual(effects, expected);
-      assert.equal(queued, 0, "what has left is counted out");
+      assert.equal(queued, 0, "finished items are not counted");
       assert(most <= window, `${most} preparations, window ${window}`);
-      assert.equal(barriers, 0, "what is not pipelined starts alone");
+      assert.equal(barriers, 0, "an item that is not pipelined starts alone");
     }),
     { numRuns: 500 },
   );
 });
 
-Deno.test("preparations of neighbours run side by side up to the window", async () => {
+Deno.test("preparations of neighbours run concurrently up to the window", async () => {
   const items = Array.from({ length: 20 }, (_, id): Item => ({
     id,
     prepare: 7,

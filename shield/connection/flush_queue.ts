@@ -18,7 +18,7 @@ export class FlushQueue {
     this.#spine = spine;
   }
 
-  /** Adds a callback. Its answer covers everything given to the Spine before this call. */
+  /** Adds a callback. The flush covers everything given to the Spine before this call. */
   push(done: Flushed): void {
     if (this.#waiting.push(done) === 1) queueMicrotask(() => this.#flush());
   }
@@ -40,7 +40,7 @@ export class FlushQueue {
     this.#unconfirmed += waiting.length;
     this.#waiting = [];
     const flushed = this.#spine.flush().then(() => undefined, toArqonError);
-    // Each callback has a promise of its own, so that one that throws does not affect the others.
+    // Each callback has its own promise, so that one that throws does not affect the others.
     for (const done of waiting) flushed.then(done);
     flushed.then(() => {
       this.#unconfirmed -= waiting.length;

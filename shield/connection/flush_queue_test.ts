@@ -29,7 +29,7 @@ function pushed(queue: FlushQueue, told: (ArqonError | undefined)[] = []) {
   );
 }
 
-Deno.test("all who ask in one turn share one flush, and each is answered once", async () => {
+Deno.test("all callbacks of one turn share one flush, and each is called once", async () => {
   await using embedded = testSpine();
   const { spine, flushes } = counted(embedded.spine);
   const queue = new FlushQueue(spine);
@@ -41,11 +41,11 @@ Deno.test("all who ask in one turn share one flush, and each is answered once", 
   await Promise.all(Array.from({ length: 50 }, () => pushed(queue, told)));
   assert.deepEqual([flushes(), told.length], [2, 150]);
   await setImmediate();
-  assert.deepEqual([flushes(), told.length], [2, 150], "an empty queue asks for nothing");
+  assert.deepEqual([flushes(), told.length], [2, 150], "an empty queue makes no flush");
   assert.ok(told.every((error) => error === undefined));
 });
 
-Deno.test("an answer covers what was published before the question", async () => {
+Deno.test("a flush covers everything published before the call", async () => {
   await using embedded = testSpine();
   const { spine } = embedded;
   const received = listenToAll(spine);
@@ -57,7 +57,7 @@ Deno.test("an answer covers what was published before the question", async () =>
   }
 });
 
-Deno.test("who asks while answers are given out is answered by the next flush", async () => {
+Deno.test("a callback added during callbacks is served by the next flush", async () => {
   await using embedded = testSpine();
   const { spine, flushes } = counted(embedded.spine);
   const queue = new FlushQueue(spine);
@@ -68,7 +68,7 @@ Deno.test("who asks while answers are given out is answered by the next flush", 
   assert.equal(flushes(), 2);
 });
 
-Deno.test("a closed engine refuses every waiting one with spine-unavailable", async () => {
+Deno.test("a closed engine refuses every waiting callback with spine-unavailable", async () => {
   const embedded = testSpine();
   const queue = new FlushQueue(embedded.spine);
   await embedded.spine.drain();
@@ -76,7 +76,7 @@ Deno.test("a closed engine refuses every waiting one with spine-unavailable", as
   assert.deepEqual(told.map((error) => error?.reason), Array(3).fill("spine-unavailable"));
 });
 
-Deno.test("whoever awaits is told with the callbacks, by the same flush or the same refusal", async () => {
+Deno.test("awaited confirmations settle with the callbacks, by the same flush or refusal", async () => {
   const embedded = testSpine();
   const { spine, flushes } = counted(embedded.spine);
   const queue = new FlushQueue(spine);
@@ -86,7 +86,7 @@ Deno.test("whoever awaits is told with the callbacks, by the same flush or the s
   await assert.rejects(queue.confirmed(), { name: "ArqonError", reason: "spine-unavailable" });
 });
 
-Deno.test("a callback that throws takes nothing from the others", async () => {
+Deno.test("a callback that throws does not affect the others", async () => {
   await using embedded = testSpine();
   const queue = new FlushQueue(embedded.spine);
   const bug = new Error("a bug in one callback");
@@ -105,7 +105,7 @@ Deno.test("a callback that throws takes nothing from the others", async () => {
   assert.equal(await reported, bug);
 });
 
-Deno.test("who waits is counted until the answer, whatever it is", async () => {
+Deno.test("waiting callbacks are counted until any answer", async () => {
   const answers: PromiseWithResolvers<void>[] = [];
   const flush = () => {
     answers.push(Promise.withResolvers<void>());

@@ -9,14 +9,14 @@ const pair: fc.Arbitrary<HeaderPair> = fc.tuple(
   fc.oneof(fc.constantFrom("a", "b"), fc.string(), fc.string({ minLength: 250, maxLength: 260 })),
 );
 
-Deno.test("whatever is shared, everybody has the headers that they sent", () => {
+Deno.test("for any sharing, every connection has the headers that it sent", () => {
   const pairs = new HeaderPairs();
   fc.assert(fc.property(fc.array(pair), (headers) => {
     assert.deepEqual(pairs.shared(headers), headers);
   }));
 });
 
-Deno.test("clients of one kind share their pairs, but not what is only theirs", () => {
+Deno.test("similar clients share pairs, but not individual ones", () => {
   const pairs = new HeaderPairs();
   const sent = (): HeaderPair[] => [["user-agent", "test/1"], ["x-key", "1"], ["host", "bus"]];
   const [first, second] = [pairs.shared(sent()), pairs.shared(sent())];
@@ -25,7 +25,7 @@ Deno.test("clients of one kind share their pairs, but not what is only theirs", 
   assert.equal(first[2], second[2]);
 });
 
-Deno.test("a client that makes up headers fills nothing, and long ones are not kept", () => {
+Deno.test("a client with invented headers cannot fill the cache, and long ones are not cached", () => {
   const pairs = new HeaderPairs();
   for (let made_up = 0; made_up < 5_000; made_up++) {
     pairs.shared([["user-agent", `${made_up}`]]);

@@ -22,7 +22,7 @@ export interface ConnectionCounters {
   acquire(identity: Counted): () => void;
   /** Throws `at-capacity` early, before a token is read. */
   requireRoom(): void;
-  /** How many connections are open; with a tenant, of that tenant. */
+  /** The number of open connections, in total or of a tenant. */
   open(tenant_id?: string): number;
   /** Distinct users and tenants with an open connection. */
   distinct(): { users: number; tenants: number };

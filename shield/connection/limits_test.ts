@@ -39,7 +39,7 @@ Deno.test("users, tenants and the process each have their own number of connecti
   }
 });
 
-Deno.test("whatever comes and goes, the counts are those of the open connections", () => {
+Deno.test("for any sequence of connections, the counts equal the open connections", () => {
   const who = fc.record({
     tenant_id: fc.constantFrom("a", "b", "c"),
     user_key: fc.constantFrom("x", "y", "z"),

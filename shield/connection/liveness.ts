@@ -9,13 +9,13 @@
  */
 export class Liveness {
   #began_ms: number;
-  /** How many complete messages have come; for operators. */
+  /** The number of received complete messages, for operators. */
   received = 0;
-  /** When the last complete message came, or the start. */
+  /** Time of the last complete message, or the start. */
   #heard_after_ms = 0;
-  /** When the first PING since then was sent; undefined when there was none. */
+  /** Time of the first PING since then; undefined if there was none. */
   #asked_after_ms: number | undefined;
-  /** True once the client has answered a PING, so it can. */
+  /** True once the client has answered a PING, which shows that it can. */
   #answers = false;
 
   constructor(now_ms: number) {
@@ -26,44 +26,44 @@ export class Liveness {
     return this.#began_ms;
   }
 
-  /** When the last complete message came, or the start. */
+  /** Time of the last complete message, or the start. */
   get heard_ms(): number {
     return this.began_ms + this.#heard_after_ms;
   }
 
-  /** A complete message has come. */
+  /** Records a complete message. */
   heard(now_ms: number): void {
     this.#heard_after_ms = this.#after_ms(now_ms);
     this.#asked_after_ms = undefined;
     this.received++;
   }
 
-  /** A PONG has come. */
+  /** Records a PONG. */
   answered(): void {
     this.#answers = true;
   }
 
-  /** A PING is sent. */
+  /** Records a sent PING. */
   asked(now_ms: number): void {
     this.#asked_after_ms ??= this.#after_ms(now_ms);
   }
 
-  /** Excuses a client after this process stalled for so long (no CPU, a clock set forward): an answer may be unread. */
+  /** Excuses a client after this process stalled for that time (no CPU, or a clock jump): an answer may be unread. */
   excuse(held_up_ms: number): void {
     if (this.#asked_after_ms !== undefined) this.#asked_after_ms += held_up_ms;
   }
 
-  /** Shifts all times after the clock was set back by so much. */
+  /** Shifts all times after the clock jumped back by that amount. */
   setBack(by_ms: number): void {
     this.#began_ms -= by_ms;
   }
 
-  /** Whether nothing has come for a heartbeat, and no PING was sent since. */
+  /** Whether nothing was received for a heartbeat, and no PING was sent since. */
   isDue(now_ms: number, heartbeat_ms: number): boolean {
     return this.#asked_after_ms === undefined && now_ms - this.heard_ms >= heartbeat_ms;
   }
 
-  /** How long a PING has had no answer, in ms; 0 for a client that need not answer. */
+  /** How long a PING has been unanswered, in ms; 0 for a client that need not answer. */
   overdue_ms(now_ms: number): number {
     const asked_after_ms = this.#asked_after_ms;
     if (asked_after_ms === undefined || !this.#answers) return 0;

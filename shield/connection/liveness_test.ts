@@ -1,28 +1,28 @@
-/** The heartbeat of one client, as a table of what it did. */
+/** The heartbeat of one client, as a table of its actions. */
 import assert from "node:assert/strict";
 import { Liveness } from "./liveness.ts";
 
 const BEAT_MS = 1_000;
 
-Deno.test("who has never answered a PING may stay silent", () => {
+Deno.test("a client that has never answered a PING may stay silent", () => {
   const liveness = new Liveness(0);
   assert(!liveness.isDue(999, BEAT_MS));
   assert(liveness.isDue(1_000, BEAT_MS));
   liveness.asked(1_000);
-  assert(!liveness.isDue(9_000, BEAT_MS), "asked once until something comes");
+  assert(!liveness.isDue(9_000, BEAT_MS), "pinged once until something is received");
   assert.equal(liveness.overdue_ms(9_000), 0);
 });
 
-Deno.test("who has answered is overdue from the first PING on", () => {
+Deno.test("a client that has answered before is overdue from the first unanswered PING on", () => {
   const liveness = new Liveness(0);
   liveness.answered();
-  assert.equal(liveness.overdue_ms(5_000), 0, "nobody has asked");
+  assert.equal(liveness.overdue_ms(5_000), 0, "no PING was sent");
   liveness.asked(1_000);
   liveness.asked(2_000);
   assert.equal(liveness.overdue_ms(3_000), 2_000);
 });
 
-Deno.test("who has answered once is to answer always", () => {
+Deno.test("a client that has answered once must always answer", () => {
   const liveness = new Liveness(0);
   liveness.asked(1_000);
   liveness.heard(1_100);
@@ -41,17 +41,17 @@ Deno.test("any complete message is an answer", () => {
   assert.equal(liveness.overdue_ms(9_000), 0);
 });
 
-Deno.test("time in which this side was held up counts for nobody", () => {
+Deno.test("time in which this process stalled does not count", () => {
   const liveness = new Liveness(0);
   liveness.answered();
   liveness.excuse(5_000);
-  assert(liveness.isDue(1_000, BEAT_MS), "nobody was asked: nothing to excuse");
+  assert(liveness.isDue(1_000, BEAT_MS), "no PING was sent: nothing to excuse");
   liveness.asked(1_000);
   liveness.excuse(5_000);
   assert.equal(liveness.overdue_ms(7_500), 1_500);
 });
 
-Deno.test("a clock that is set back by an hour: who is silent is asked, and found dead, as ever", () => {
+Deno.test("after a clock jump back by an hour, a silent client is pinged, and found dead as usual", () => {
   const hour_ms = 3_600_000;
   const liveness = new Liveness(2 * hour_ms);
   liveness.answered();

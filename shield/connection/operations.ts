@@ -35,12 +35,11 @@ export interface OperationContext extends SubscribeContext {
 
 /**
  * The steps of operations through the FIFO of any connection of the process: `prepare` runs every check that can refuse
- * an operation, `commit` makes it take effect. One object serves all connections, since functions for each would take
- * memory of every one.
+ * an operation, `commit` makes it take effect. One object serves all connections, which saves closures for each.
  */
 export class Operations implements OperationSteps<Queued> {
   readonly context: OperationContext;
-  /** How many publishes of one connection are prepared (signature, policies) side by side. */
+  /** The most publishes of one connection that are prepared (signature, policies) concurrently. */
   readonly window: number;
   #halted = false;
 
@@ -54,17 +53,14 @@ export class Operations implements OperationSteps<Queued> {
     this.#halted = true;
   }
 
-  /**
-   * Whether an operation may be prepared beside others. Events and signals only wait for their own checks; any other
-   * operation may change what those checks depend on.
-   */
+  /** Whether an operation may be prepared concurrently with others. */
   isPipelined({ operation }: Queued): boolean {
     return operation.kind === "publish" && operation.envelope.command === undefined;
   }
 
   /**
-   * Prepares one operation. A plain publish is admitted here, beside others; any other operation is checked in its
-   * turn. Throws or rejects with the refusal.
+   * Prepares one operation. A plain publish is admitted here, concurrently with others; any other operation is checked
+   * in its turn. Throws or rejects with the refusal.
    */
   prepare({ connection, operation }: Queued): Prepared | PreparedLater {
     if (this.#halted) requireHarmless(operation);
@@ -130,9 +126,8 @@ function requireValid({ now_ms, identity }: Connection): void {
 }
 
 /**
- * Answers a PING. With a body, its PONG follows a flush: everything before it is with the Spine, and everything that
- * the Spine had before is on its way to the client. The PONG is sent even if the flush fails, since a heartbeat must
- * not.
+ * Answers a PING. With a body, its PONG follows a flush: the Spine has everything before it, and everything that the
+ * Spine had before is in transit to the client. The PONG is sent even if the flush fails, since a heartbeat must not.
  */
 function runPing(
   { flushes }: OperationContext,
@@ -152,8 +147,8 @@ function runPing(
 }
 
 /**
- * Runs a SUB, whose decision the journal records. A function of its own for its closure: `commit` would make a context
- * for it with every message.
+ * Runs a SUB, whose decision the journal records. A separate function because of its closure: `commit` would allocate a
+ * context for every message.
  */
 function runFollowed(
   context: OperationContext,
@@ -284,7 +279,7 @@ async function runRefresh(
   });
 }
 
-/** The steps in which a connection leaves rooms that its token no longer grants. */
+/** The steps of leaving rooms that the connection's token no longer grants. */
 function* endingNotGranted(context: OperationContext, connection: Connection): Generator<void> {
   const { identity, patterns, subscriptions, attendances } = connection;
   const left: string[] = [];

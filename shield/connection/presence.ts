@@ -25,7 +25,7 @@ export interface Presence {
     /** Announces this Shield's queued membership changes. */
     announce(): void;
     brains(): readonly string[];
-    /** A Brain has not answered: it counts as down until its next heartbeat. */
+    /** Reports a Brain that has not answered: it counts as down until its next heartbeat. */
     suspect(brain_id: string): void;
     /** From now on members move. */
     beginMove(): void;
@@ -34,13 +34,13 @@ export interface Presence {
   /** Connections that move from one Shield to another. */
   readonly moving: {
     keep(connection_id: string, identity: Identity): Claim | undefined;
-    /** Tells the other Shields which connections move, waiting so long at most. */
+    /** Notifies the other Shields of moving connections, and waits at most that long. */
     tell(connections: readonly Connection[], at_most_ms: number): Promise<void>;
-    /** Resolves when the connections that move here are known. */
+    /** Resolves once the connections that move here are known. */
     known(): Promise<void>;
   };
   readonly stats: { readonly held_members: number };
-  /** Lets connections be members of rooms. */
+  /** Enables connections to be members of rooms. */
   attending(context: {
     readonly flushes: FlushQueue;
     readonly limits: Limits;

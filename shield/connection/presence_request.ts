@@ -1,6 +1,6 @@
 /**
- * What a SUB with presence requests, a member with metadata or an observer, and the presence that it gets.
- * `authorize.ts` checks the token.
+ * What a SUB with presence requests, a member with metadata or an observer, and the resulting presence. `authorize.ts`
+ * checks the token.
  */
 import { ArqonError, JSON_DEPTH_MAX, nestsTooDeep } from "@arqon/proto";
 import type { Subscribe } from "@arqon/proto";
@@ -33,9 +33,8 @@ function jsonText(bytes: Uint8Array): string {
 }
 
 /**
- * Checks what a SUB asks; undefined for a SUB without presence. Throws `invalid-field` (400) for
- * options that contradict each other or metadata that is not JSON, and `message-too-large` (413) for
- * too much metadata.
+ * Checks the presence options of a SUB; undefined without presence. Throws `invalid-field` (400) for options that
+ * contradict each other or metadata that is not JSON, and `message-too-large` (413) for too much metadata.
  */
 export function presenceRequest(
   { presence, observer, member_meta }: Subscribe,
@@ -48,7 +47,7 @@ export function presenceRequest(
     return undefined;
   }
   if (observer && has_meta) {
-    throw new ArqonError("invalid-field", "member_meta of an observer, who is no member");
+    throw new ArqonError("invalid-field", "member_meta of an observer, who is not a member");
   }
   if (member_meta.length > member_meta_bytes) {
     const detail = `member_meta has ${member_meta.length} bytes; at most ${member_meta_bytes}`;
@@ -61,7 +60,7 @@ export function presenceRequest(
 export interface LogPlace {
   /** The connection's position: its offset, and the members of a JSON object for the answer. */
   position(): { readonly offset: number; readonly members: string };
-  /** Called when the answer has been sent: missed messages follow. */
+  /** Called after the answer was sent: missed messages follow. */
   begin(): void;
 }
 
@@ -77,7 +76,7 @@ export interface AttendanceRequest {
   readonly restore: (subscriber: Subscriber | undefined) => void;
   /** Ends the subscription, and this attendance with it, unless a later SUB has replaced it. */
   readonly leave: () => void;
-  /** The place in the log, in a durable room. */
+  /** The position in the log, in a durable room. */
   readonly log?: LogPlace;
 }
 
@@ -87,6 +86,6 @@ export interface Attendance {
   ask(request: AttendanceRequest): void;
   /** Ends the presence; SUBs that are not answered yet are refused. Idempotent. */
   end(deliberate: boolean, reason?: LeaveReason): void;
-  /** Ends it where the subscription may stay: SUBs that are not answered are refused, and what was before them remains. */
+  /** Ends it while the subscription may stay: unanswered SUBs are refused, and the earlier state remains. */
   refuse(error: ArqonError): void;
 }

@@ -13,11 +13,11 @@ const SUB = {
 };
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-Deno.test("a SUB without presence asks nothing", () => {
+Deno.test("a SUB without presence requests none", () => {
   assert.equal(presenceRequest({ ...SUB, presence: false }, LIMITS), undefined);
 });
 
-Deno.test("a member may have metadata, which stays as it was given", () => {
+Deno.test("a member may have metadata, which is unchanged", () => {
   assert.deepEqual(presenceRequest(SUB, LIMITS), { is_member: true, meta: "" });
   const member_meta = bytes('{ "a":  1}');
   const presence_request = presenceRequest({ ...SUB, member_meta }, LIMITS);
@@ -28,7 +28,7 @@ Deno.test("a member may have metadata, which stays as it was given", () => {
   });
 });
 
-Deno.test("what contradicts itself or is not JSON is refused", () => {
+Deno.test("contradictory options and invalid JSON are refused", () => {
   const cases: [string, Partial<typeof SUB>][] = [
     ["metadata without presence", { presence: false, member_meta: bytes("1") }],
     ["an observer without presence", { presence: false, observer: true }],
@@ -43,13 +43,13 @@ Deno.test("what contradicts itself or is not JSON is refused", () => {
   }
 });
 
-Deno.test("metadata is bounded in bytes", () => {
+Deno.test("metadata is limited in bytes", () => {
   const member_meta = bytes('"€€€"');
   const refused = { reason: "message-too-large", code: 413, message: /11 bytes; at most 10/ };
   assert.throws(() => presenceRequest({ ...SUB, member_meta }, LIMITS), refused);
 });
 
-Deno.test("metadata that many readers give up on is refused", () => {
+Deno.test("metadata that many parsers reject is refused", () => {
   const limits = { member_meta_bytes: 4_096 };
   const deep = (levels: number) => bytes("[".repeat(levels) + "]".repeat(levels));
   assert.ok(presenceRequest({ ...SUB, member_meta: deep(96) }, limits));

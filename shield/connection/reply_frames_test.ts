@@ -10,7 +10,7 @@ const SAID: ErrSaid = {
   retry_after_ms: 1,
 };
 
-Deno.test("the same refusal, said again in the same form, is the same frame", () => {
+Deno.test("a repeated refusal in the same form is the same frame", () => {
   for (const text of [false, true]) {
     assert.equal(errFrame(text, { ...SAID }), errFrame(text, { ...SAID }));
   }

@@ -14,8 +14,8 @@ interface HeldErr<Frame> {
 export class ReplyOrder<Frame> {
   readonly #send: (frame: Frame) => void;
   /**
-   * The only unanswered frame, and how many of its parts are pending; 0: there is none, or there are several, which are
-   * in `#open`. Mostly there is one, and a map takes 230 bytes of each connection.
+   * The only unanswered frame, and its number of pending parts; 0: there is none, or there are several, which are in
+   * `#open`. Usually there is one, and a map takes 230 bytes per connection.
    */
   #lone_place = 0;
   #lone_parts = 0;
@@ -39,7 +39,7 @@ export class ReplyOrder<Frame> {
     return this.#held.length;
   }
 
-  /** Counts another part of a frame. Positions come here in order the first time. */
+  /** Counts another part of a frame. Positions are first opened in order. */
   open(place: number, size_bytes: number): void {
     this.pending++;
     this.pending_bytes += size_bytes;
@@ -50,7 +50,7 @@ export class ReplyOrder<Frame> {
     } else this.#openMore(place);
   }
 
-  /** A part is answered: sends the ERRs that waited for the last of it. */
+  /** Records an answered part: sends the ERRs that waited for its last one. */
   close(place: number, size_bytes: number): void {
     this.pending--;
     this.pending_bytes -= size_bytes;
@@ -60,7 +60,7 @@ export class ReplyOrder<Frame> {
     while (this.#held[0] !== undefined && this.#held[0].place <= lowest) this.#sendFirst();
   }
 
-  /** Takes the ERR for the frame at this position: sends it now, or in its turn. */
+  /** Sends the ERR for the frame at this position, now or in its turn. */
   err(place: number, frame: Frame): void {
     if (place <= this.#lowest()) return this.#send(frame);
     let at = this.#held.length;
@@ -73,7 +73,7 @@ export class ReplyOrder<Frame> {
     while (this.#held.length > 0) this.#sendFirst();
   }
 
-  /** Opens a frame or a part of one where there are others. */
+  /** Opens a frame, or a part of one, if others are open. */
   #openMore(place: number): void {
     const open = this.#open ??= { places: [], parts: [] };
     if (this.#lone_parts > 0) {

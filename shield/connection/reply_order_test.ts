@@ -23,7 +23,7 @@ import { createStats } from "../stats/stats.ts";
 import { TenantTable } from "../stats/tenant_stats.ts";
 import { ann } from "../auth/testing/identity.ts";
 
-Deno.test("an ERR is sent once nothing before it is open, in order, and none is lost", () => {
+Deno.test("an ERR is sent once all earlier frames are answered, in order, and none is lost", () => {
   const steps = fc.array(
     fc.record({
       parts: fc.integer({ min: 0, max: 2 }),
@@ -65,7 +65,7 @@ Deno.test("an ERR is sent once nothing before it is open, in order, and none is 
   }));
 });
 
-Deno.test("what waits when the connection closes is sent first, in its order", () => {
+Deno.test("ERRs that wait when the connection closes are sent first, in order", () => {
   const sent: number[] = [];
   const order = new ReplyOrder<number>((place) => sent.push(place));
   order.open(1, 0);
@@ -75,7 +75,7 @@ Deno.test("what waits when the connection closes is sent first, in its order", (
   assert.deepEqual([sent, order.held], [[2, 3, 4, 5], 0]);
 });
 
-/** The outcome of one frame: refused at a step, after so many turns of the event loop. */
+/** The outcome of one frame: refused at a step, after a number of turns of the event loop. */
 interface Fate {
   /** "garbage" cannot be decoded, "fast" is over a rate. */
   readonly kind: "pub" | "garbage" | "fast";
@@ -83,10 +83,10 @@ interface Fate {
   readonly fails: "no" | "prepare" | "commit" | "end";
   readonly prepare: number;
   readonly commit: number;
-  /** Its answer, after how many turns. */
+  /** The kind of its answer, and the delay in turns. */
   readonly answered: "at once" | "flush" | "log";
   readonly after: number;
-  /** Turns before the next frame comes. */
+  /** Turns before the next frame. */
   readonly pause: number;
 }
 
@@ -171,7 +171,7 @@ function commit(
   return commit === 0 ? finish() : pass(commit).then(finish);
 }
 
-/** Frames as they are answered: "ack 3", "err 3"; the number is the frame's. */
+/** Frames with their answers: "ack 3", "err 3"; the number is the frame's. */
 async function play(frames: readonly Fate[], pending_operations = 1_024): Promise<string[]> {
   const replies: string[] = [];
   const socket = {
@@ -265,7 +265,7 @@ function expectedOf({ kind, has_id, fails, answered }: Fate, index: number): str
   return fails === "no" ? undefined : `err ${index}`;
 }
 
-Deno.test("an ERR comes after the answers to everything that was sent before its frame", async () => {
+Deno.test("an ERR follows the answers to everything sent before its frame", async () => {
   await fc.assert(
     fc.asyncProperty(fates, async (frames) => {
       const replies = await play(frames);
@@ -289,7 +289,7 @@ Deno.test("an ERR comes after the answers to everything that was sent before its
   );
 });
 
-Deno.test("who lets too many refusals wait behind an answer is closed", async () => {
+Deno.test("a client with too many refusals waiting for an answer is closed", async () => {
   const slow: Fate = {
     kind: "pub",
     has_id: true,

@@ -14,7 +14,7 @@ import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Connection } from "./connection.ts";
 
-/** How many messages are skipped in one turn. */
+/** The number of messages that are skipped in one turn. */
 const PASSED_A_TURN = 1_000;
 
 /** What selects and counts missed messages. */
@@ -35,7 +35,7 @@ export function sendMissed(
 ): void {
   if (flow.is_sending || flow.is_live) return;
   flow.is_sending = true;
-  // Messages for a later SUB follow its ACK: not from here.
+  // Messages for a later SUB follow its own ACK.
   const { rewinds } = flow;
   const { path, stats, hub, ledger, filters } = context;
   const { tenant_id } = connection.identity;

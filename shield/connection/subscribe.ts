@@ -53,7 +53,6 @@ export interface SubscribeContext extends PatternContext {
 /** What ending a subscription needs. */
 type LeaveContext = Pick<SubscribeContext, "hub" | "ledger" | "filters">;
 
-/** An admitted SUB. */
 interface Allowed {
   readonly subscribe: Subscribe;
   readonly presence_request: PresenceRequest | undefined;
@@ -62,8 +61,8 @@ interface Allowed {
 }
 
 /**
- * The position in a SUB; undefined: the room's current one. No offset is above 2^53, so a larger one can only be of the
- * future.
+ * The position in a SUB; undefined: the room's current one. No offset is above 2^53, so a larger one is ahead of the
+ * log.
  */
 function positionOf({ after_offset, epoch }: Subscribe): Position | undefined {
   const after = Number(after_offset);
@@ -112,7 +111,7 @@ function requireClass(
     throw new ArqonError("presence-disabled", room_id);
   }
   if (subscribe.positions.length > 0) {
-    throw new ArqonError("invalid-field", "positions: of a pattern only");
+    throw new ArqonError("invalid-field", "positions: only for a pattern");
   }
   if (!durable && positionOf(subscribe) !== undefined) throw new ArqonError("not-durable", room_id);
 }
@@ -154,14 +153,14 @@ function join(
   return ackAfterFlush(context, connection, allowed.request, onFailure);
 }
 
-/** Throws if the connection may not have the subscription, or another one. */
+/** Throws if the connection may not have the subscription, or is at its limit. */
 function requirePlace(
   { path, limits, filters }: SubscribeContext,
   { identity, subscriptions }: Connection,
   room_id: string,
   filter: Filter | undefined,
 ): void {
-  // A ban may have come while policies judged the SUB, or the log answered.
+  // A ban may have arrived while policies judged the SUB, or the log answered.
   path.bans.requireRoom(identity, room_id);
   if (filter !== undefined) {
     const before = subscriptions.get(room_id)?.filter;
@@ -303,7 +302,7 @@ export function runUnsubscribe(
 
 /**
  * Ends one subscription, and the connection's presence in the room; not deliberately if the connection was lost, or
- * ended with this close `code`. The connection may have no subscription to the room.
+ * ended with this close `code`. It is allowed that the connection has no subscription to the room.
  */
 export function leave(
   context: LeaveContext,

@@ -74,14 +74,14 @@ function hear(
   const patterns = connection.patterns ??= new SubscribedPatterns(context, connection);
   const { rooms_per_connection } = context.limits;
   const size = connection.subscriptions.size + patterns.size;
-  // A ban may have come while policies judged the SUB.
+  // A ban may have arrived while policies judged the SUB.
   context.path.bans.requireRoom(connection.identity, pattern);
   if (!patterns.has(pattern) && size >= rooms_per_connection) {
     throw new ArqonError("too-many-rooms", String(rooms_per_connection));
   }
   if (batch) connection.useBatches();
   const request = subscribeRequest(subscribe);
-  // Without a limit that both keep, the positions of so many rooms would be unknown.
+  // Deltas of a pattern need a limit that both sides apply, as its rooms are not known in advance.
   const deltas = subscribe.delta_bytes > 0
     ? context.deltas?.wish(connection, subscribe)
     : undefined;
@@ -110,7 +110,7 @@ export function runUnsubscribePattern(
   return leaving.then(() => connection.ended ? undefined : acknowledge());
 }
 
-/** Rooms that are handled at a time. */
+/** The most rooms that are handled concurrently. */
 const AT_ONCE = 32;
 
 /** The outcome of a position in the ACK. */
@@ -134,8 +134,8 @@ interface PatternSub {
 }
 
 /**
- * Subscribes to the pattern from the positions on. Rejects with `log-unavailable` or `spine-unavailable`; then the
- * pattern is not received, whatever was before.
+ * Subscribes to the pattern from the positions on. Rejects with `log-unavailable` or `spine-unavailable`; the pattern
+ * is then not received, even if it was before.
  */
 async function hearFrom(
   context: SubscribeContext,
@@ -196,7 +196,10 @@ function outcomeOf(entry_point: EntryPoint): Outcome {
     : { recovered: false, reason, offset };
 }
 
-/** Works through a list, some at a time, and ends when everything started has ended. Rejects with the first failure. */
+/**
+ * Processes a list, a few items concurrently, and ends when everything started has ended. Rejects with the first
+ * failure.
+ */
 async function inTurns(
   all: readonly string[],
   at_once: number,
@@ -256,10 +259,10 @@ function readPositions(
     for (const [room_id, after] of Object.entries(rooms)) {
       requireRoomId(room_id);
       if (!matchesRoomPattern(pattern, room_id)) {
-        throw new ArqonError("invalid-room", `${room_id} is not of ${pattern}`);
+        throw new ArqonError("invalid-room", `${room_id} does not match ${pattern}`);
       }
       if (!Number.isSafeInteger(after) || Number(after) < 0) throw invalid(`${room_id}: no offset`);
-      if (positions.has(room_id)) throw invalid(`${room_id} stands twice`);
+      if (positions.has(room_id)) throw invalid(`${room_id} occurs twice`);
       positions.set(room_id, { after: Number(after), epoch });
       if (positions.size > most) {
         throw new ArqonError("too-many-rooms", `positions of ${pattern}, at most ${most}`);
@@ -279,12 +282,12 @@ function tableOf(bytes: Uint8Array): Readonly<Record<string, unknown>> {
   throw invalid("no object");
 }
 
-/** The epoch of all rooms of a log in one incarnation, in place of each room's own. */
+/** The common epoch of all rooms of a log in one incarnation, instead of each room's own. */
 function logEpoch(life: string): string {
   return roomEpoch(life, "*");
 }
 
-/** The position in its room's own epoch, if it was given in that of the log. */
+/** The position in its room's own epoch, if it was given in the log's epoch. */
 function ofRoom({ after, epoch }: Position, room_id: string, lives: Lives): Position {
   const life = lives.findLast(({ name }) => logEpoch(name) === epoch);
   return life === undefined ? { after, epoch } : { after, epoch: roomEpoch(life.name, room_id) };

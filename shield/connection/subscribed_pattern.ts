@@ -38,7 +38,7 @@ export class SubscribedPattern implements PatternListener {
   no_echo: boolean;
   filter: Filter | undefined;
   deltas: DeltaWish | undefined;
-  /** Settles once its SUB is answered: rooms that it enters before wait for that. Absent: answered. */
+  /** Settles once its SUB is answered: messages of rooms entered earlier wait for it. Absent: answered. */
   answering: Promise<void> | undefined;
   readonly #owner: PatternOwner;
 

@@ -1,7 +1,7 @@
 /**
- * The patterns that one connection receives, and the rooms that it receives by them: one copy of each message, whatever
- * matches. A subscription to the room itself takes precedence, then the longest pattern. `subscribe_pattern.ts` has SUB
- * and UNSUB; `fanout/pattern_rooms.ts` decides when a room is entered.
+ * The patterns that one connection receives, and the rooms that it receives by them: one copy of each message, even if
+ * several match. A subscription to the room itself takes precedence, then the longest pattern. `subscribe_pattern.ts`
+ * has SUB and UNSUB; `fanout/pattern_rooms.ts` decides when a room is entered.
  */
 import { isOnlyNamed } from "../fanout/pattern_index.ts";
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
@@ -25,7 +25,7 @@ import type { PatternWish } from "./subscribed_pattern.ts";
 import { markOf, noteLeft } from "./subscription_marks.ts";
 import type { LeaveWhy } from "./subscription_marks.ts";
 
-/** The most remembered rooms that policies have refused; others are judged again. */
+/** The most remembered rooms that policies have refused; beyond that, rooms are judged again. */
 const REFUSED_MAX = 4_096;
 /** The most rooms that a connection may be kicked from; beyond that its patterns end. */
 const PUT_OUT_MAX = 1_024;
@@ -67,7 +67,7 @@ export class SubscribedPatterns {
   /** Rooms that policies have refused, and rooms that the connection was kicked from. */
   readonly #refused = new Set<string>();
   readonly #put_out = new Set<string>();
-  /** Rooms to be entered at a position: until then nothing of them is received. */
+  /** Rooms that will be entered at a position: until then none of their messages is received. */
   readonly #awaited = new Set<string>();
 
   constructor(context: PatternContext, connection: Receiver) {
@@ -84,7 +84,7 @@ export class SubscribedPatterns {
     return this.#patterns.size;
   }
 
-  /** The patterns, in the order in which they came. */
+  /** The patterns, in the order of subscription. */
   get patterns(): Iterable<SubscribedPattern> {
     return this.#patterns.values();
   }
@@ -248,7 +248,7 @@ export class SubscribedPatterns {
     );
   }
 
-  /** Whether the room is received from the connection's position. */
+  /** Whether the room is received from the connection's position in its log. */
   hasPlace(room_id: string): boolean {
     return this.subscriber(room_id)?.flow !== undefined;
   }
@@ -289,7 +289,7 @@ export class SubscribedPatterns {
     return !this.#put_out.has(room_id) && this.#isAllowed(room_id);
   }
 
-  /** Whether the connection has everything of the room, so that nothing is lost if it leaves it. */
+  /** Whether the connection has all messages of the room, so that leaving it loses nothing. */
   mayRelease(room_id: string): boolean {
     const subscriber = this.subscriber(room_id);
     return !(subscriber instanceof HeldSubscriber) && subscriber?.flow?.is_live !== false;
@@ -300,12 +300,12 @@ export class SubscribedPatterns {
     this.#part(room_id, "idle");
   }
 
-  /** Leaves a room to a subscription to itself. */
+  /** Leaves a room because of a subscription to the room itself. */
   yieldTo(room_id: string): void {
     this.#part(room_id, "resubscribed");
   }
 
-  /** Takes over a room from the connection's own subscription that ends, at its position. */
+  /** Takes over a room from the connection's ending subscription to it, at its position. */
   takeOver(channel: Channel, flow: Flow | undefined): void {
     const pattern = this.#longest(channel.room_id);
     if (pattern !== undefined) this.enter(pattern, channel, flow);
@@ -319,7 +319,7 @@ export class SubscribedPatterns {
     if (this.#put_out.size <= PUT_OUT_MAX) return;
     void this.leave([...this.#patterns.keys()], "refused");
     this.#put_out.clear();
-    this.#connection.fail(new ArqonError("too-many-rooms", "that the connection was put out of"));
+    this.#connection.fail(new ArqonError("too-many-rooms", "that the connection was removed from"));
   }
 
   send(frame: Frame): void {

@@ -21,7 +21,7 @@ export type LeaveWhy =
   | "idle"
   | string;
 
-/** What marks are made of. */
+/** The dependencies of marks. */
 export interface MarkContext {
   readonly hub: Pick<Hub, "find">;
   readonly ledger?: DeliveryNotes | undefined;
@@ -33,7 +33,7 @@ interface Begun {
   readonly flow: Flow | undefined;
   readonly filter: Filter | undefined;
   readonly room_class: RoomClass;
-  /** Since when its messages have waited; absent: it begins now. */
+  /** The time since which its messages have been queued; absent: it begins now. */
   readonly began?: Pick<SubscriptionMark, "since" | "since_ms"> | undefined;
 }
 

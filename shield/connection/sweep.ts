@@ -9,16 +9,16 @@ import type { Connection } from "./connection.ts";
 
 /** The interval of passes, in ms. */
 export const SWEEP_MS = 500;
-/** How long an upgraded socket may take to open, in ms; the peer may have vanished in between. */
+/** How long an upgraded socket may take to open, in ms; the peer may have disconnected in between. */
 const OPEN_MS = 10_000;
-/** Connections that are ended or pinged in one piece. */
+/** Connections that one slice ends or pings. */
 const A_PIECE = 16;
 /** How many heartbeats a client has to answer a PING. */
 const PATIENCE = 2;
-/** The time between two passes that shows that the process stalled, in ms. */
+/** The interval between two passes from which on the process counts as stalled, in ms. */
 const HELD_UP_MS = 2 * SWEEP_MS;
 
-/** Whether a connection was made since the last pass: its times are by the current clock. */
+/** Whether a connection is newer than the last pass: its times are by the current clock. */
 function isNew({ created_ms }: Connection, now_ms: number): boolean {
   return created_ms <= now_ms && created_ms > now_ms - HELD_UP_MS;
 }
@@ -41,9 +41,9 @@ export class Sweeper {
   }
 
   /**
-   * Checks each connection once; a tenant's due connections are ended or pinged in its slices, since all of them may have
-   * one token. Time in which this process stalled is no client's fault: otherwise a process without CPU for a while would
-   * end thousands of healthy connections, just when it can bear that least.
+   * Checks each connection once; a tenant's due connections are ended or pinged in its slices, since all of them may
+   * have one token. Time in which this process stalled does not count: otherwise a process without CPU for a while
+   * would end thousands of healthy connections, under high load.
    */
   pass(now_ms: number): void {
     const held_up_ms = now_ms - this.#before_ms - HELD_UP_MS;
@@ -52,7 +52,7 @@ export class Sweeper {
     for (const connection of this.#connections) {
       if (held_up_ms > 0) connection.liveness.excuse(held_up_ms);
       connection.noteSent(this.#before_ms);
-      // Otherwise no client would be pinged, or found dead, until the clock has caught up.
+      // Without the shift, no client would be pinged, or found dead, until the clock has caught up.
       if (set_back_ms > 0 && !isNew(connection, now_ms)) connection.liveness.setBack(set_back_ms);
       if (this.#dueOf(connection, now_ms) !== undefined) due.push(connection);
     }
@@ -62,7 +62,7 @@ export class Sweeper {
     }
   }
 
-  /** It may have answered, or ended, since it was found. */
+  /** Re-checks each connection, which may have answered or ended since it was found. */
   *#each(connections: readonly Connection[], now_ms: number): Iterable<void> {
     for (const connection of connections) {
       this.#dueOf(connection, now_ms)?.();
@@ -70,7 +70,7 @@ export class Sweeper {
     }
   }
 
-  /** What is to be done about a connection; undefined: nothing. */
+  /** The due action for a connection; undefined: none. */
   #dueOf(connection: Connection, now_ms: number): (() => void) | undefined {
     if (connection.ended) return undefined;
     const { heartbeat_ms } = this.#server;
@@ -87,7 +87,7 @@ export class Sweeper {
       return () => connection.fail(new ArqonError("heartbeat-lost", detail));
     }
     const is_quiet = now_ms - connection.sent_ms >= heartbeat_ms;
-    // The PING tells the client that this side lives; its answer tells the same of the client.
+    // The PING shows the client that this side is alive; its answer shows the same of the client.
     return is_quiet || liveness.isDue(now_ms, heartbeat_ms) ? () => connection.ping() : undefined;
   }
 }

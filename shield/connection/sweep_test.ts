@@ -1,4 +1,4 @@
-/** The pass over all connections: many that are due at once are not all in one turn. */
+/** The pass over all connections: many due ones are not handled in one turn. */
 import assert from "node:assert/strict";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -7,7 +7,7 @@ import { Sweeper } from "./sweep.ts";
 
 const NOW_MS = 100_000;
 
-/** A connection that is open and was heard of lately; the token ends then. */
+/** An open connection with recent messages, whose token expires then. */
 function connectionTo(expires_ms: number, ended: string[]): Connection {
   const connection = {
     ...{ ended: false, opened: true, created_ms: 0, sent_ms: NOW_MS, noteSent: () => {} },
@@ -21,7 +21,7 @@ function connectionTo(expires_ms: number, ended: string[]): Connection {
   return connection as unknown as Connection;
 }
 
-Deno.test("connections whose token ends at once are ended in turns with others", async () => {
+Deno.test("connections whose tokens expire at the same time are ended in slices", async () => {
   const ended: string[] = [];
   const expired = Array.from({ length: 400 }, () => connectionTo(NOW_MS, ended));
   const others = Array.from({ length: 400 }, () => connectionTo(NOW_MS + 1, ended));

@@ -47,7 +47,7 @@ async function upgrade(
     return (await enter(context, shared, { request, client, text, open })).entered.response;
   } catch (cause) {
     if (cause instanceof ArqonError) throw cause;
-    const detail = cause instanceof TypeError ? cause.message : "the handshake came to no end";
+    const detail = cause instanceof TypeError ? cause.message : "the handshake did not complete";
     throw new ArqonError("not-a-websocket", detail, { cause });
   }
 }
@@ -59,7 +59,7 @@ function chooseSubprotocol(offered: string[]): string | undefined {
   if (offered.length === 0) return undefined;
   const odd = offered.find((item) => !isToken(item));
   if (odd !== undefined) {
-    const detail = `${shown(odd)} is no token: items stand bare, without quotes or spaces`;
+    const detail = `${shown(odd)} is not a token: items have no quotes or spaces`;
     throw new ArqonError("unsupported-subprotocol", detail);
   }
   const chosen = offered.find((item) => item === BINARY || item === TEXT);

@@ -1,6 +1,6 @@
 /**
- * The checks between an authenticated request and its socket. Nothing here gets as far as a socket: that is
- * `tests/session_test.ts`.
+ * The checks between an authenticated request and its socket. No socket is opened here; `tests/session_test.ts` does
+ * that.
  */
 import assert from "node:assert/strict";
 import { Registry } from "prom-client";
@@ -76,7 +76,7 @@ async function testUpgrade(onConnect: UpgradeContext["overseer"]["onConnect"]) {
   };
 }
 
-Deno.test("a ban that comes while policies look at a connection keeps it out", async () => {
+Deno.test("a ban that arrives while policies judge a connection rejects it", async () => {
   const asked = Promise.withResolvers<void>();
   const verdict = Promise.withResolvers<void>();
   await using test = await testUpgrade(() => {
@@ -91,16 +91,16 @@ Deno.test("a ban that comes while policies look at a connection keeps it out", a
   verdict.resolve();
   await refused;
   assert.equal(test.connections.size, 0);
-  assert.equal(test.counters.distinct().users, 0, "its place is free again");
+  assert.equal(test.counters.distinct().users, 0, "its slot is free again");
 });
 
-Deno.test("a handshake without its headers is refused, and its place is free again", async () => {
+Deno.test("a handshake without its headers is refused, and its slot is free again", async () => {
   await using test = await testUpgrade(() => undefined);
   await assert.rejects(test.upgrade(), { reason: "not-a-websocket", code: 400 });
   assert.equal(test.counters.distinct().users, 0);
 });
 
-Deno.test("a refused handshake says which header is wrong, and what would be right", async () => {
+Deno.test("a refused handshake names the wrong header, and the expected value", async () => {
   await using test = await testUpgrade(() => undefined);
   const key = { "sec-websocket-key": "AAAAAAAAAAAAAAAAAAAAAA==" };
   const good = { ...UPGRADE, ...key, connection: "Upgrade", "sec-websocket-version": "13" };
@@ -116,9 +116,9 @@ Deno.test("a refused handshake says which header is wrong, and what would be rig
   }
   const offers: [offer: string, says: RegExp][] = [
     ["mqtt,arqon.v2", /: "mqtt, arqon.v2"; expected arqon.v1 or arqon.v1.json$/],
-    ['"arqon.v1"', /: "\\"arqon.v1\\"" is no token: items stand bare, without quotes or spaces$/],
-    ['"x,arqon.v1,y"', /: "\\"x" is no token/],
-    ["arqon.v1 arqon.v1.json", /: "arqon.v1 arqon.v1.json" is no token/],
+    ['"arqon.v1"', /: "\\"arqon.v1\\"" is not a token: items have no quotes or spaces$/],
+    ['"x,arqon.v1,y"', /: "\\"x" is not a token/],
+    ["arqon.v1 arqon.v1.json", /: "arqon.v1 arqon.v1.json" is not a token/],
   ];
   for (const [offer, says] of offers) {
     const headers = { ...good, "sec-websocket-protocol": offer };

@@ -21,9 +21,9 @@ import type { StoresContext } from "./stores.ts";
 const OFFSET: Schema = { type: "string", pattern: "^[0-9]{1,16}$" };
 const WHOSE = [
   TENANT,
-  inQuery("user", "of this user", TEXT),
-  inQuery("room", "of this room and what stands beside it"),
-  inQuery("offset", "this one message of the room", OFFSET),
+  inQuery("user", "only data of this user", TEXT),
+  inQuery("room", "only data of this room and of its companion rooms"),
+  inQuery("offset", "only this message of the room", OFFSET),
 ];
 
 const BODY_BYTES = 4_096;
@@ -50,7 +50,7 @@ const Erased = z.strictObject({
   offset: z.int().min(1).optional(),
   all: z.literal(true).optional().describe("the whole tenant; without a user and a room"),
   through: z.boolean().optional().describe(
-    "in a log of NATS that an older ArqonBus made, what stands in the room before a message goes with it",
+    "in a NATS log of an older ArqonBus, erasing a message also erases the earlier ones of its room",
   ),
 });
 
@@ -60,7 +60,7 @@ export const DATA_ROUTES = new AdminTable<DataContext>("data", {
     audit: "data.find",
     id: "findData",
     summary:
-      "what the bus keeps of a tenant, a user, a room or a message, by store; what stays, and why",
+      "lists the stored data of a tenant, a user, a room or a message by store, and the data that an erasure keeps",
     query: WHOSE,
     answer: object({
       node_id: ID,
@@ -76,7 +76,7 @@ export const DATA_ROUTES = new AdminTable<DataContext>("data", {
   "GET /v1/data/export": {
     audit: "data.export",
     id: "exportData",
-    summary: "all of it, one JSON object a line; the last line says how many there were",
+    summary: "exports all of it, one JSON object per line; the last line has their number",
     query: WHOSE,
     answer: TEXT,
     type: "application/x-ndjson",
@@ -86,7 +86,8 @@ export const DATA_ROUTES = new AdminTable<DataContext>("data", {
   "POST /v1/data/erase": {
     audit: "data.erase",
     id: "eraseData",
-    summary: "erases it: nobody is served it a second later, and recovery over the hole is refused",
+    summary:
+      "erases it: within a second it is no longer served, and a recovery across the gap is refused",
     answer: object({
       node_id: ID,
       tenant: ID,
@@ -104,7 +105,7 @@ export const DATA_ROUTES = new AdminTable<DataContext>("data", {
 
 function requireWhole({ room, offset }: Whose): void {
   if (offset === undefined || room !== undefined) return;
-  throw new ArqonError("invalid-settings", "offset: which room is it of?");
+  throw new ArqonError("invalid-settings", "offset needs a room");
 }
 
 async function find(
@@ -141,9 +142,9 @@ async function exportAll(
   const whose = readQuery(url, Wanted);
   requireWhole(whose);
   const lines = linesOf(stores, whose);
-  // What fails at once is answered as such; later only the end is missing.
+  // An early failure gets an error response; after a later one only the last line is missing.
   let next = await lines.next();
-  log.info("an operator exports what is kept", { tenant_id: whose.tenant, by });
+  log.info("an operator exports stored data", { tenant_id: whose.tenant, by });
   const encoder = new TextEncoder();
   const stream = new ReadableStream<Uint8Array<ArrayBuffer>>({
     async pull(controller) {
@@ -165,7 +166,7 @@ async function erase(
 ): Promise<Response> {
   requireWhole(whose);
   if (isTenant(whose) !== (all === true)) {
-    const detail = "all: true erases a whole tenant, and stands without user and room";
+    const detail = "all: true erases a whole tenant, and excludes user and room";
     throw new ArqonError("invalid-settings", detail);
   }
   const done: { store: string; erased: number; failed?: string }[] = [];
@@ -174,9 +175,9 @@ async function erase(
     try {
       done.push({ store: store.name, erased: await store.erase(whose, brainOf) });
     } catch (error) {
-      // The other stores are erased all the same; a repeated request erases the rest.
+      // The other stores are still erased; a repeated request erases the rest.
       const failed = error instanceof Error ? error.message : String(error);
-      log.warn("a store did not erase what it keeps of somebody", { store: store.name, error });
+      log.warn("a store failed to erase its data", { store: store.name, error });
       done.push({ store: store.name, erased: 0, failed });
     }
   }
@@ -184,7 +185,7 @@ async function erase(
   const { tenant } = whose;
   // Only the audit log names the user.
   const erased = done.reduce((sum, one) => sum + one.erased, 0);
-  log.info("an operator erased what is kept", { tenant_id: tenant, by, erased });
+  log.info("an operator erased stored data", { tenant_id: tenant, by, erased });
   const shown = done.filter(({ erased, failed }) => erased > 0 || failed !== undefined);
   return Response.json({ node_id, tenant, stores: shown });
 }

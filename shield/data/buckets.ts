@@ -26,13 +26,13 @@ import type { BrainOf, DataStore, Stock, Whose } from "./store.ts";
 interface Kept {
   readonly name: string;
   readonly bucket: string;
-  /** Which token of its keys is a room; absent: they name none. */
+  /** The index of the room in its keys; absent: they name no room. */
   readonly room_at?: number;
-  /** The message that an entry has; absent: entries have none. */
+  /** The message that an entry contains; absent: entries contain none. */
   readonly messageIn?: (
     entry: KvEntry,
   ) => { readonly room: string; readonly offset: number } | undefined;
-  /** Whether an entry is the user's; absent: it is that of every named user. */
+  /** Whether an entry belongs to the user; absent: it belongs to every user that it names. */
   readonly isOf?: (
     entry: KvEntry,
     user: string,
@@ -40,9 +40,9 @@ interface Kept {
   ) => boolean | Promise<boolean>;
   /** The tenant and user that an entry belongs to; absent: its key begins with the tenant. */
   readonly holderOf?: (entry: KvEntry) => { tenant_id?: string; user_id?: string };
-  /** The bus makes messages of its entries. */
+  /** Messages are made from its entries. */
   readonly makes_messages?: true;
-  /** Whether an entry that names a user goes with the user; else why it stays. */
+  /** Whether an entry that names a user is erased with the user; otherwise why it stays. */
   readonly ofUser: (key: KvKey) => true | string;
 }
 
@@ -72,8 +72,12 @@ const BUCKETS: readonly Kept[] = [
     ofUser: (key) => key[2] === "dead" ? true : "a hook's settings",
   },
   { name: "schedules", bucket: SCHEDULES_BUCKET, makes_messages: true, ofUser: set_by_admins },
-  { name: "bans", bucket: BANS_BUCKET, room_at: 1, ofUser: () => "it keeps the user out" },
-  { name: "revocations", bucket: REVOCATIONS_BUCKET, ofUser: () => "it keeps the user out" },
+  { name: "bans", bucket: BANS_BUCKET, room_at: 1, ofUser: () => "it is a ban of the user" },
+  {
+    name: "revocations",
+    bucket: REVOCATIONS_BUCKET,
+    ofUser: () => "it is a revocation of the user",
+  },
   {
     name: "tickets",
     bucket: TICKETS_BUCKET,
@@ -90,14 +94,14 @@ const isMeant = ({ room_at, messageIn }: Kept, key: KvKey, { room, offset }: Who
   messageIn !== undefined || offset === undefined &&
     (room === undefined || (room_at !== undefined && key[room_at] === room));
 
-/** Whether an entry has the message, or one of the room. */
+/** Whether an entry contains the message, or a message of the room. */
 function hasMessage({ messageIn }: Kept, entry: KvEntry, { room, offset }: Whose): boolean {
   if (messageIn === undefined || room === undefined) return true;
   const message = messageIn(entry);
   return message?.room === room && (offset === undefined || message.offset === offset);
 }
 
-/** A growing message, or a part of its text, which names nobody. */
+/** Whether an entry is a growing message of the user, or a part of its text, which names no user. */
 async function isProducer(
   entry: KvEntry,
   user: string,
@@ -109,12 +113,12 @@ async function isProducer(
     JSON.parse(new TextDecoder().decode(head.value)).producer?.user_id === user;
 }
 
-/** Nobody's, once the ticket was redeemed. */
+/** The holder of a ticket; none once it was redeemed. */
 function holderOfTicket({ value }: KvEntry): { tenant_id?: string; user_id?: string } {
   return value.length === 0 ? {} : JSON.parse(new TextDecoder().decode(value)).identity;
 }
 
-/** A dead letter about the user, or settings of a hook that name the user. */
+/** Whether an entry is a dead letter about the user, or settings of a hook that name the user. */
 function isCalled({ key, value }: KvEntry, user: string): boolean {
   const letter = key[2] === "dead" ? readDeadLetter(value) : undefined;
   return letter === undefined ? namesUser(value, user) : calledAbout(letter.body, user);
@@ -151,10 +155,7 @@ function lineOf({ name, isOf }: Kept, { key, value }: KvEntry, whose: Whose): st
   return `{${head},${bodyOf(value, user)}}`;
 }
 
-/**
- * As JSON if it is JSON, else as text, else as bytes. Each line of a room's state has an author: a user gets the own
- * ones.
- */
+/** The value as JSON, text or bytes. Each line of a room's state has an author; a user gets only their own lines. */
 function bodyOf(value: Uint8Array, user: string | undefined): string {
   let text: string;
   try {
@@ -172,10 +173,10 @@ function bodyOf(value: Uint8Array, user: string | undefined): string {
   }
 }
 
-/** What asks the cluster; undefined: nothing does. */
+/** The cluster asker; undefined: there is none. */
 type Asking = Pick<ClusterAsker, "ask" | "hello"> | undefined;
 
-/** Which Brain erases what only Brains may write, for one erasure: asked once, when it is needed. */
+/** Finds the Brain that erases Brain-owned data in one erasure; it is asked once, on demand. */
 export function findBrain(asker: Asking): BrainOf {
   const ask = async () => (await asker?.hello({ of: "brain" }))?.answers[0]?.node_id;
   let asked: ReturnType<BrainOf> | undefined;
@@ -185,7 +186,7 @@ export function findBrain(asker: Asking): BrainOf {
 /** How long a Brain may take for one question, in ms. */
 const ERASE_MS = 30_000;
 
-/** Deletes entries: a Brain those of its buckets, which a Shield may not write. */
+/** Deletes entries; a Brain deletes those of its buckets, which a Shield may not write. */
 async function deleteAll(
   bucket: KeyValue,
   name: string,
@@ -205,7 +206,7 @@ async function deleteAll(
     const options = { params, to: brain_id, is_order: true, timeout_ms: ERASE_MS } as const;
     const { answers } = await asker!.ask("erase_entries", EraseAnswer, options);
     if (answers.length === 0) {
-      throw new ArqonError("process-unavailable", `Brain ${brain_id} did not erase it`);
+      throw new ArqonError("process-unavailable", `Brain ${brain_id} did not erase the entries`);
     }
   }
 }
@@ -246,8 +247,8 @@ function bucketStore(spine: Pick<Spine, "keyValue">, kept: Kept, asker: Asking):
 }
 
 /**
- * All of them, or only those that are, or are not, sources of messages. The settings are last: a class's retention
- * decides which part of a log is readable.
+ * The stores of all buckets, or only those that are, or are not, sources of messages. The settings are last: a class's
+ * retention decides which part of a log is readable.
  */
 export function bucketStores(
   spine: Pick<Spine, "keyValue">,

@@ -23,7 +23,7 @@ const ANN = { tenant: "acme", user: "ann" };
 const STAMPS = { now: Date.now, random: (size: number) => new Uint8Array(size) };
 const BRAINS = [ROOMS_BUCKET, MEMBERS_BUCKET, REDUCERS_BUCKET];
 
-Deno.test("an erasure asks once which Brain erases, however many of a Brain's buckets it is about", async () => {
+Deno.test("an erasure asks once for a Brain, for any number of Brain-owned buckets", async () => {
   const random = (size: number) => crypto.getRandomValues(new Uint8Array(size));
   const spine = openEmbedded({ log, now: Date.now });
   const common = { spine, log, now: Date.now };
@@ -56,7 +56,7 @@ Deno.test("an erasure asks once which Brain erases, however many of a Brain's bu
       erased.push(await store.erase({ tenant: "acme" }, brain_id));
     }
     assert.equal(erased.reduce((sum, count) => sum + count), BRAINS.length);
-    // For each order its process is asked for its clock, too.
+    // Each order also asks its process for its clock.
     assert.equal(asker.counts.asked - before, 1 + 2 * BRAINS.length);
   } finally {
     for (const one of [asker, shield, brain]) one.close();
@@ -64,7 +64,7 @@ Deno.test("an erasure asks once which Brain erases, however many of a Brain's bu
   }
 });
 
-Deno.test("a dead letter goes with the message that it has: of a user, a room, or a place there", async () => {
+Deno.test("a dead letter is erased with its message: by user, by room, or by offset", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const bucket = await spine.keyValue(HOOKS_BUCKET);
   const store = bucketStores(spine, undefined).find(({ name }) => name.startsWith("hooks"))!;
@@ -110,7 +110,7 @@ Deno.test("a dead letter goes with the message that it has: of a user, a room, o
   await spine.drain();
 });
 
-Deno.test("a growing message is its producer's, with all parts of its text, whatever it and its room name", async () => {
+Deno.test("a growing message belongs to its producer, with all parts of its text, whatever names it contains", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const bucket = await spine.keyValue(GROWING_BUCKET);
   const bytes = (text: string) => new TextEncoder().encode(text);
@@ -214,7 +214,7 @@ async function writeOf(
   }
 }
 
-Deno.test("a user who is called like a word of the bus takes what names the user, and nothing of others", async () => {
+Deno.test("a user whose id is a word of the bus's records gets only data that names the user", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const bucket = await spine.keyValue(HOOKS_BUCKET);
   const durable = await spine.log("acme", {
@@ -236,7 +236,7 @@ Deno.test("a user who is called like a word of the bus takes what names the user
   await spine.drain();
 });
 
-Deno.test("what makes messages goes before them: none comes back while a tenant is erased", async () => {
+Deno.test("sources of messages are erased before messages: none reappears while a tenant is erased", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const buckets = [SCHEDULES_BUCKET, GROWING_BUCKET];
   const left: number[] = [];
@@ -249,7 +249,7 @@ Deno.test("what makes messages goes before them: none comes back while a tenant 
       for (const name of buckets) {
         left.push((await (await spine.keyValue(name)).keys(["acme"])).length);
       }
-      throw new Error("a log is opened for its messages alone");
+      throw new Error("a log is opened only for its messages");
     },
   };
   for (const store of dataStores({ spine, logs, blocks: [], asker: undefined })) {
@@ -259,7 +259,7 @@ Deno.test("what makes messages goes before them: none comes back while a tenant 
   await spine.drain();
 });
 
-/** A log on a replica that has only the first two messages, for so many reads. */
+/** A log on a replica that shows only the first two messages during `reads` reads. */
 function lagging(log: DurableLog, reads: number): DurableLog {
   let left = reads;
   return new Proxy(log, {
@@ -277,7 +277,7 @@ function lagging(log: DurableLog, reads: number): DurableLog {
   });
 }
 
-Deno.test("what a replica lags behind is found and erased all the same, or the store says that it failed", async () => {
+Deno.test("messages that a replica lacks are still found and erased, or the store fails", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const durable = await spine.log("acme", {
     history_size: 100,
@@ -308,7 +308,7 @@ Deno.test("what a replica lags behind is found and erased all the same, or the s
   await spine.drain();
 });
 
-Deno.test("what is kept of somebody is sought in turns with others", async () => {
+Deno.test("a search for stored data runs in slices", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const messages = Array.from({ length: 500 }, (_, at) => ({
     ...{ offset: at + 1, time_ms: at, payload: systemEnvelope(STAMPS, { tenant_id: "acme" }) },

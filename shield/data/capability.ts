@@ -3,7 +3,7 @@ import type { Capability } from "../capability.ts";
 import { DATA_ROUTES } from "./api.ts";
 import { dataStores } from "./stores.ts";
 
-const TITLE = "what is kept of tenants and users: found, exported, erased";
+const TITLE = "finds, exports and erases the data of tenants and users";
 
 /** The capability, for a Shield's list. */
 export const DATA: Capability = {

@@ -4,7 +4,7 @@
  */
 import { Buffer } from "node:buffer";
 
-/** Members that are known to hold something else than a user; each that is not known may hold one. */
+/** Members that are known not to contain a user; any other member may contain one. */
 const NO_USER: ReadonlySet<string> = new Set([
   ...["type", "op", "tenant", "room", "epoch", "timestamp", "content_type", "scope", "stream"],
   ...[
@@ -20,7 +20,7 @@ const NO_USER: ReadonlySet<string> = new Set([
     "why",
   ],
 ]);
-/** Members that hold what an application has said. */
+/** Members with application data. */
 const APPLICATIONS: ReadonlySet<string> = new Set(["data", "value", "changes"]);
 
 const encoder = new TextEncoder();
@@ -36,7 +36,10 @@ function namesIn(value: unknown, user: string): boolean {
   });
 }
 
-/** The value of JSON that has the user's id as a text; null: it does not, as most; undefined: it does, and is no JSON. */
+/**
+ * The value of JSON that contains the user's id as a text; null: it does not contain it; undefined: it contains it, and
+ * is not JSON.
+ */
 function quoting(bytes: Uint8Array, user: string): unknown {
   const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length);
   if (!text.includes(JSON.stringify(user))) return null;
@@ -53,7 +56,9 @@ export function namesUser(bytes: Uint8Array, user: string): boolean {
   return value === undefined || namesIn(value, user);
 }
 
-/** Whether the body of a hook's call does: a message belongs to its sender alone, whoever is named in it. */
+/**
+ * Whether the body of a hook's call belongs to the user: a message belongs only to its sender, whatever users it names.
+ */
 export function calledAbout(body: string, user: string): boolean {
   const value = quoting(encoder.encode(body), user);
   if (typeof value !== "object" || value === null) return value === undefined;
@@ -64,7 +69,7 @@ export function calledAbout(body: string, user: string): boolean {
   return "sender" in data.message && data.message.sender === user;
 }
 
-/** Whether an entry of a reducer's log, where each text has its length before it, has the user's calls. */
+/** Whether an entry of a reducer's log contains calls of the user; each text follows its length. */
 export function hasCallsOf(bytes: Uint8Array, user: string): boolean {
   const text = Buffer.from(user);
   const length = Buffer.alloc(4);

@@ -1,18 +1,19 @@
 /**
- * What a store is, and those of blocks: of the journal, of usage and of deliveries. A tenant's are deleted whole; for a user, who shares blocks with
- * others, the journal deletes the keys, so that nobody can read the user's sections.
+ * The interface of a store, and the stores of blocks: journal, usage and deliveries. A tenant's blocks are deleted as a
+ * whole. A user shares blocks with others, so the journal deletes the user's keys, which makes the user's sections
+ * unreadable.
  */
 import { BLOCK_STREAMS } from "../../shared/spine/contract/block_store.ts";
 import type { KeptBlocks } from "../capability.ts";
 
-/** The owner of the data, and which part of it; all of a tenant without user and room. */
+/** The owner of the data, and the selected part; without user and room, all data of the tenant. */
 export interface Whose {
   readonly tenant: string;
   readonly user?: string | undefined;
   readonly room?: string | undefined;
   /** One message of the room. */
   readonly offset?: number | undefined;
-  /** Where a log removes no single messages, everything of the room up to them goes. */
+  /** Allows erasing everything of the room up to the message, in logs that cannot remove single messages. */
   readonly through?: boolean | undefined;
 }
 
@@ -23,7 +24,7 @@ export interface Stock {
   /** Messages, entries or blocks. */
   readonly count: number;
   readonly bytes: number;
-  /** What of it stays when it is erased, and why; absent: nothing. */
+  /** The part that an erasure keeps, and why; absent: nothing. */
   readonly stays?: string;
 }
 
@@ -38,20 +39,20 @@ export interface DataStore {
   erase(whose: Whose, brainOf: BrainOf): Promise<number>;
 }
 
-/** The id of a Brain that erases what only Brains may write; undefined: none answers. */
+/** The id of a Brain that erases Brain-owned data; undefined: none answers. */
 export type BrainOf = () => Promise<string | undefined>;
 
-/** Exports nothing: an erased user's part is unreadable, and the rest has commands of its own. */
+/** Exports nothing: an erased user's part is unreadable, and other commands export the rest. */
 async function* nothing(): AsyncGenerator<string> {}
 
 const isUser = ({ user, room, offset }: Whose): boolean =>
   user !== undefined && room === undefined && offset === undefined;
 
-/** Whether the whole tenant is meant. */
+/** Whether the whole tenant is selected. */
 export const isTenant = ({ user, room }: Whose): boolean =>
   user === undefined && room === undefined;
 
-/** One of them. */
+/** The data store of a capability's blocks. */
 export function blockStore({ name, open, stays, eraseUser }: KeptBlocks): DataStore {
   return {
     name,
@@ -60,7 +61,8 @@ export function blockStore({ name, open, stays, eraseUser }: KeptBlocks): DataSt
       if (count === 0) return undefined;
       const stock = { where: BLOCK_STREAMS[name], count, bytes };
       if (isTenant(whose)) return stock;
-      const without_keys = "decisions without user, address and payload: the user's keys go";
+      const without_keys =
+        "decisions without user, address and payload: the user's keys are deleted";
       return { ...stock, stays: eraseUser !== undefined && isUser(whose) ? without_keys : stays };
     },
     lines: nothing,

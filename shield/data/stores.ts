@@ -21,18 +21,18 @@ import { slice } from "../../shared/turns/slices.ts";
 import { entryOfObject } from "../../shared/records/reducer_points.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 
-/** What finds the stores. */
+/** What the stores need of the process. */
 export interface StoresContext extends Pick<Env, "spine"> {
   readonly logs: Pick<Logs, "of" | "has">;
-  /** Asks a Brain to erase what only Brains may write; undefined: nothing asks. */
+  /** Asks a Brain to erase Brain-owned data; undefined: there is no Brain to ask. */
   readonly asker: Pick<ClusterAsker, "ask" | "hello"> | undefined;
   /** The stores of this Shield's capabilities. */
   readonly blocks: readonly KeptBlocks[];
 }
 
 /**
- * All of them, in the order of erasure: sources of messages before messages, dead letters after their origin. Removed
- * data is gone from files once `Spine.scrub` has run.
+ * All stores, in the order of erasure: sources of messages before messages, dead letters after their origin. Files no
+ * longer contain erased data after `Spine.scrub` has run.
  */
 export function dataStores(context: StoresContext): readonly DataStore[] {
   const { blocks, spine, asker } = context;
@@ -49,34 +49,34 @@ export function dataStores(context: StoresContext): readonly DataStore[] {
   ];
 }
 
-/** Data that this does not erase, and until when it exists; `backup_days`: of the configuration. */
+/** Data that an erasure keeps, and until when; `backup_days` is from the configuration. */
 export const keptBeside = (backup_days: number | undefined, now: number) => ({
-  audit:
-    "who did what on the admin API stays for [audit] retention_days, for it is the proof of this erasure, too",
+  audit: "actions on the admin API stay for [audit] retention_days: they prove this erasure, too",
   "transparency logs":
-    "hash, offset and time of each message stay, for they prove what was; payloads are not in them",
+    "hash, offset and time of each message stay as proof; they contain no payloads",
   backups: `${untilWhen(backup_days, now)}; a site of arq standby copies no removals and has it ` +
     "until its age; erase again after a restore or a promotion",
-  mirrors: "buses and tools that a mirror, a hook or a bridge has sent it to have their own copies",
+  mirrors:
+    "buses and tools that received it from a mirror, a hook or a bridge have their own copies",
 });
 
-/** Until when files of `arq backup` have what is erased now. */
+/** Until when files of `arq backup` contain data that is erased now. */
 function untilWhen(backup_days: number | undefined, now: number): string {
   if (backup_days === undefined) {
-    return "a file of arq backup has it until the file is deleted, with --keep N until N later ones are made " +
-      "([admin] backup_days names the day here)";
+    return "a file of arq backup has it until the file is deleted, with --keep N until N later files are made " +
+      "([admin] backup_days makes this text name the day)";
   }
   const day = new Date(now + backup_days * DAY_MS).toISOString().slice(0, 10);
   return `files of arq backup have it until ${day} ([admin] backup_days = ${backup_days})`;
 }
 
-// Messages of durable rooms, and what is beside rooms in the same log: presence journals, growing messages, values. A
-// user's are those that the user sent and, in rooms of the bus's own, those that name the user.
+// Messages of durable rooms and of their companion rooms in the same log: presence journals, growing messages, values.
+// A user's messages are those that the user sent and, in the bus's own rooms, those that name the user.
 
 const PAGE = { limit: 500, max_bytes: 4_194_304 };
 const ROOMS_PAGE = 500;
 const DAY_MS = 86_400_000;
-/** Messages that are read in one piece. */
+/** Messages that one slice reads. */
 const A_PIECE = 16;
 
 interface Found {
@@ -84,7 +84,7 @@ interface Found {
   readonly messages: readonly LogMessage[];
 }
 
-/** The rooms that are meant: with a room those beside it, too. */
+/** The selected rooms; a room includes its companion rooms. */
 async function* roomsOf(log: DurableLog, { room, offset }: Whose): AsyncGenerator<string> {
   if (room !== undefined && offset !== undefined) return yield room;
   const prefix = room ?? "";
@@ -98,7 +98,7 @@ async function* roomsOf(log: DurableLog, { room, offset }: Whose): AsyncGenerato
   }
 }
 
-/** Whether a message is the user's: sent by the user or, where the bus writes, about the user. */
+/** Whether a message belongs to the user: sent by the user or, in the bus's own rooms, about the user. */
 function isOf({ payload }: LogMessage, room_id: string, user: string): boolean {
   if (reducedRoomOf(room_id) !== undefined) return hasCallsOf(payload, user);
   const is_bus = reservedRoom(room_id) !== undefined;
@@ -112,8 +112,8 @@ function isOf({ payload }: LogMessage, room_id: string, user: string): boolean {
 }
 
 /**
- * The matching messages, page by page, with all that was acknowledged before: what a lagging replica lacks would be
- * neither found nor erased.
+ * The matching messages, page by page, including all acknowledged ones: otherwise messages that a lagging replica lacks
+ * would be neither found nor erased.
  */
 async function* find(log: DurableLog, whose: Whose): AsyncGenerator<Found> {
   const { tenant, user, offset } = whose;
@@ -134,7 +134,7 @@ async function* find(log: DurableLog, whose: Whose): AsyncGenerator<Found> {
   }
 }
 
-/** Whether single messages of the room must stay: a reducer's state follows from all of them. */
+/** Whether single messages of the room must stay, as a reducer's state depends on all of them. */
 const isFolded = (room_id: string, { user, offset }: Whose): boolean =>
   (user !== undefined || offset !== undefined) && reducedRoomOf(room_id) !== undefined;
 
@@ -167,7 +167,7 @@ function textOf(room_id: string, { payload, offset }: LogMessage): string {
   }
 }
 
-/** Of all durable rooms. */
+/** The store of the messages of all durable rooms. */
 function messageStore({ logs }: Pick<StoresContext, "logs">): DataStore {
   const logOf = async ({ tenant }: Whose) => logs.has(tenant) ? await logs.of(tenant) : undefined;
   return {
@@ -187,14 +187,14 @@ function messageStore({ logs }: Pick<StoresContext, "logs">): DataStore {
       return {
         ...stock,
         stays:
-          `what reducers were asked in ${rooms}: their rooms follow from it; remove it with arq room trim`,
+          `calls to reducers in ${rooms}, as the rooms' state depends on them; remove them with arq room trim`,
       };
     },
     async *lines(whose) {
       const log = await logOf(whose);
       if (log === undefined) return;
       for await (const { room_id, messages } of find(log, whose)) {
-        // Others' calls are in the same entries.
+        // The same entries contain calls of other users.
         if (whose.user !== undefined && isFolded(room_id, whose)) continue;
         for (const message of messages) yield textOf(room_id, message);
       }
@@ -212,7 +212,7 @@ function messageStore({ logs }: Pick<StoresContext, "logs">): DataStore {
   };
 }
 
-/** The rooms with reducers that are meant; a user's share of one is not known. */
+/** The selected rooms with reducers; a single user's share of one is unknown. */
 async function reducedRooms(
   spine: Pick<Spine, "keyValue">,
   { tenant, user, room, offset }: Whose,
@@ -224,7 +224,7 @@ async function reducedRooms(
   return [...new Set(keys.map(([, room_id = ""]) => room_id))];
 }
 
-/** The objects of those rooms. */
+/** The objects of these rooms. */
 async function objectsOf(
   objects: ObjectStore,
   tenant_id: string,
@@ -237,7 +237,10 @@ async function objectsOf(
   );
 }
 
-/** Of all rooms with reducers. Their records are erased with them, and calls made while the log was erased. */
+/**
+ * The snapshots of all rooms with reducers. Their records are erased with them, and also calls made while the log was
+ * erased.
+ */
 function snapshotStore(
   { spine, logs }: Pick<StoresContext, "spine" | "logs">,
   records: readonly DataStore[],

@@ -1,9 +1,9 @@
-/** What deltas bring to a Shield. */
+/** The deltas capability of a Shield. */
 import type { Capability } from "../capability.ts";
 import { registeredCounts } from "./delta_counts.ts";
 import { DeltaBases } from "./deltas.ts";
 
-/** Messages that go out as diffs from the one before. */
+/** Messages that are sent as diffs from the previous one. */
 export const DELTAS: Capability = {
   name: "deltas",
   title: "messages that go out as diffs from the one before",

@@ -1,7 +1,7 @@
 /**
- * Messages as diffs from the ones before, for receivers that asked for it. The last data of each key of a room
- * is kept, and each receiver remembers which data it was sent; whoever holds the data before gets the diff,
- * which is made once, and everybody else gets all of it. What the bytes look like is `@arqon/proto`'s.
+ * Messages as diffs from earlier ones, for receivers that requested deltas. The last data of each key of a room is
+ * stored as a base, and each receiver records which base it has. Receivers with the previous base get the diff, which
+ * is made once; all others get the whole data. `@arqon/proto` defines the bytes.
  */
 import {
   adler32,
@@ -20,7 +20,7 @@ import { frameOf, type Outgoing } from "../fanout/room_message.ts";
 import { keyOf } from "../fanout/room_message.ts";
 import type { DeltaCounts } from "./delta_counts.ts";
 
-/** The bounds of deltas, as in `[limits]`. */
+/** The limits of deltas, as in `[limits]`. */
 export interface DeltaLimits {
   readonly delta_bases_per_room: number;
   readonly delta_bytes: number;
@@ -28,40 +28,40 @@ export interface DeltaLimits {
   readonly delta_bytes_per_connection: number;
 }
 
-/** The same, of which this keeps data. */
+/** A receiver with the bases that it has. */
 interface KeepingReceiver extends DeltaReceiver {
   readonly kept?: KeptBases | undefined;
 }
 
-/** Data is smaller than what says that it is a diff. */
+/** Smaller data is never diffed: the header of a diff is as large. */
 const DATA_BYTES_MIN = 48;
-/** What keeping some data takes beside it. */
+/** The memory of a base in addition to its data, in bytes. */
 const BASE_BYTES = 256;
 
-/** The place of one key of one room. */
+/** The base of one key of one room. */
 interface Slot {
   readonly room: RoomBases;
   readonly key: string;
   readonly index: number;
-  /** What the data is called; 0: there is none. */
+  /** The number of the data; 0: there is none. */
   number: number;
   data: Uint8Array;
 }
 
-/** The slots of one room, those that were not used the longest first. */
+/** The slots of one room, least recently used first. */
 export interface RoomBases {
   readonly slots: Map<string, Slot>;
-  /** The indexes below `next` that no slot has. */
+  /** The indexes below `next` that are free. */
   readonly free: number[];
   next: number;
 }
 
-/** A room as this sees it. */
+/** A room, with the members that deltas use. */
 interface SlottedRoom extends DeltaRoom {
   bases: RoomBases | undefined;
 }
 
-/** The data that is kept in the whole process. */
+/** All bases of the process. */
 export class DeltaBases implements Deltas {
   readonly #limits: DeltaLimits;
   readonly #stats: DeltaCounts;
@@ -99,7 +99,7 @@ export class DeltaBases implements Deltas {
     room.bases = undefined;
   }
 
-  /** Keeps data in place of its key's data before; undefined: it is kept by nobody. */
+  /** Stores data as the new base of its key; undefined if it is not stored. */
   #put(room: SlottedRoom, key: string, data: Uint8Array): Placed | undefined {
     const { delta_bases_per_room, delta_bytes, delta_message_bytes } = this.#limits;
     const size = data.length + BASE_BYTES;
@@ -119,7 +119,7 @@ export class DeltaBases implements Deltas {
     }
     const index = bases.free.pop() ?? bases.next++;
     const number = ++this.#last_number;
-    // The bytes of a message on its way are somebody else's soon.
+    // The bytes of a message in transit are reused, so the base is a copy.
     const slot = { room: bases, key, index, number, data: data.slice() };
     bases.slots.set(key, slot);
     this.#slots.add(slot);
@@ -135,38 +135,38 @@ export class DeltaBases implements Deltas {
   }
 }
 
-/** Data that is kept, and what was kept in its place. */
+/** A stored base, and the base that it replaced. */
 interface Placed {
   readonly slot: Slot;
   readonly before: Slot | undefined;
 }
 
-/** A message that has data to be kept. */
+/** A message whose data was stored as a base. */
 interface Foldable extends Placed {
   readonly frame: Uint8Array;
   readonly span: DataSpan;
 }
 
-/** In what a message goes out: the form of its frame, and that of the diff, if it is one. */
+/** The form of a sent message: of its frame, and of its diff, if it is one. */
 type Form = "whole" | "whole text" | "fossil" | "fossil text" | "vcdiff";
 
-/** A diff that is smaller than the data. */
+/** A diff that is smaller than its data. */
 interface Diff {
   readonly data: Uint8Array;
   readonly checksum?: number;
 }
 
-/** One message on its way to receivers of which some asked for deltas. */
+/** One message in transit to receivers of which some requested deltas. */
 class MessageDelta {
   readonly #outgoing: Outgoing;
   readonly #stats: DeltaCounts;
   readonly #put: (key: string, data: Uint8Array) => Placed | undefined;
-  /** What can be folded; null: nothing. Undefined until the first receiver asks. */
+  /** The message's diffable data; null: none. Undefined until the first receiver asks. */
   #foldable: Foldable | null | undefined;
   #fossil: Diff | null | undefined;
   #vcdiff: Diff | null | undefined;
   #is_text: boolean | undefined;
-  /** The frames that were made. */
+  /** The encoded frames. */
   readonly #frames = new Map<Form, Sized>();
 
   constructor(
@@ -186,7 +186,7 @@ class MessageDelta {
     if (foldable === null) return undefined;
     const { slot, before } = foldable;
     if (kept?.fits(slot.data.length) === false) return undefined;
-    // Slots that were never used are 0, so that the array has no holes.
+    // Unused slots are 0, so that the array has no holes.
     while (bases.length <= slot.index) bases.push(0);
     const held = bases[slot.index]!;
     const has = held === before?.number && kept?.has(held) !== false;
@@ -235,7 +235,7 @@ class MessageDelta {
     return sized;
   }
 
-  /** The diff; undefined when it is no smaller than the data. */
+  /** The diff; undefined if it is not smaller than the data. */
   #fossilOf({ slot, before }: Foldable): Diff | undefined {
     if (this.#fossil === undefined && before !== undefined) {
       const data = createFossil(before.data, slot.data);
@@ -283,26 +283,26 @@ function isText(data: Uint8Array): boolean {
   }
 }
 
-// Which data one connection still has, where it has said how many bytes of it it keeps: that which
-// came last. Both sides count alike, so that nobody has to say what was let go.
+// The bases that one connection still has, if it declared how many bytes it keeps. Both sides evict the oldest bases by
+// the same rule, so evictions need no messages.
 
-/** What data takes beside its bytes. */
+/** The memory of a base in addition to its bytes. */
 const DATA_BYTES = 256;
 
-/** The numbers of the data that a connection has, those that came first in front. */
+/** The numbers of a connection's bases, oldest first. */
 export class KeptBases {
   readonly bytes_max: number;
   readonly #sizes = new Map<number, number>();
   readonly #letGo: () => void;
   #bytes = 0;
 
-  /** `letGo` is called with each data that has to go before another takes its place. */
+  /** `letGo` is called for each base that is evicted. */
   constructor(bytes_max: number, letGo: () => void) {
     this.bytes_max = bytes_max;
     this.#letGo = letGo;
   }
 
-  /** Whether data of so many bytes is kept at all. */
+  /** Whether data of that many bytes is kept at all. */
   fits(length: number): boolean {
     return length + DATA_BYTES <= this.bytes_max;
   }
@@ -311,7 +311,7 @@ export class KeptBases {
     return this.#sizes.has(number);
   }
 
-  /** Takes note of data that was sent, in place of what was kept at its place; 0: that was nothing. */
+  /** Records sent data as the new base in a slot; `before` is the number of the replaced base, or 0. */
   replace(before: number, number: number, length: number): void {
     this.#forget(before);
     this.#sizes.set(number, length + DATA_BYTES);

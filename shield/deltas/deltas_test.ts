@@ -1,6 +1,6 @@
 /**
- * Deltas over any run of messages: whatever a receiver is not sent, its bytes are the publisher's. The
- * receivers here unfold by the npm package. `deno task test:deltas` makes it a million messages.
+ * Deltas over any sequence of messages: receivers reconstruct the publisher's bytes, whichever messages they miss. The
+ * receivers decode with the npm package. `deno task test:deltas` runs it with a million messages.
  */
 import { decode } from "@ably/vcdiff-decoder";
 import { applyDelta } from "fossil-delta";
@@ -38,7 +38,7 @@ interface Room {
 
 const room = (): Room => ({ room_class: { delta: "fossil" }, bases: undefined });
 
-/** What a client has kept of all its rooms, by room and slot; with a bound: what came last. */
+/** The bases that a client keeps, by room and slot; with a limit, only the latest. */
 class Held {
   readonly bytes_max: number;
   readonly all = new Map<string, { number: number; data: Uint8Array }>();
@@ -58,7 +58,7 @@ class Held {
   }
 }
 
-/** A client by the book: `docs/deltas.md`. */
+/** A client that follows `docs/deltas.md`. */
 class Reader {
   bases: number[] = [];
   readonly text = false;
@@ -100,7 +100,7 @@ class Reader {
   }
 }
 
-/** Data that changes a little from one message to the next, now and then altogether. */
+/** Data that changes a little from one message to the next, and sometimes completely. */
 function next(before: Uint8Array, seed: number): Uint8Array {
   if (seed % 11 === 0) return new Uint8Array(1 + seed % 2_100).fill(seed & 255);
   const data = before.slice(0, Math.max(1, before.length - (seed % 3)));
@@ -108,10 +108,7 @@ function next(before: Uint8Array, seed: number): Uint8Array {
   return seed % 5 === 0 ? new Uint8Array([...data, seed & 255, ...data.subarray(0, 9)]) : data;
 }
 
-/**
- * One client of two rooms that keeps so many bytes, of which the Shield knows no more than it was told; whether
- * it keeps more than that is its own affair.
- */
+/** One client of two rooms that declares `bytes_max` kept bytes; it may keep `more` than it declares. */
 function pairOfRooms(bytes_max: number, more: number, vcdiff: boolean): [Reader, Reader] {
   const kept = new KeptBases(bytes_max, () => {});
   const held = new Held(bytes_max + more);
@@ -119,7 +116,7 @@ function pairOfRooms(bytes_max: number, more: number, vcdiff: boolean): [Reader,
   return [of("a"), of("b")];
 }
 
-/** Sends one message to readers, of which some do not get it, and some later or never. */
+/** Sends one message to readers; some do not receive it, and some receive it later or never. */
 function send(
   deltas: DeltaBases,
   to: Room,
@@ -130,7 +127,7 @@ function send(
   const message = deltas.of(to, outgoing(frame));
   readers.forEach((reader, index) => {
     const fate = (seed >>> (2 * index)) & 7;
-    if (fate === 0) return; // A filter keeps it back.
+    if (fate === 0) return; // A filter excludes it.
     reader.is_direct = fate > 2;
     const folded = message?.frameFor(reader, true);
     if (!reader.is_direct) return assert.equal(folded, undefined);
@@ -167,7 +164,7 @@ Deno.test("any filters, drops and keys: every receiver's bytes are the publisher
         send(deltas, one, readers, { key: `k${key}`, data, seed });
         send(deltas, other, others, { key: `k${key % 2}`, data, seed: seed >>> 3 });
         if (gap === 0) deltas.forget(one);
-        // A SUB again: it begins with all of the data, and what was kept is counted on both sides.
+        // A new SUB begins with whole data, and both sides count the kept bases again.
         if (gap < 3) readers.at(-1 - gap)!.bases = [];
         sum(deltas, one, stats.base_bytes);
       }

@@ -1,4 +1,4 @@
-// What a connection is taken to have: within its bytes, what came last, and each that goes is counted.
+// The bases that a connection is assumed to have: the latest within its bytes, with every eviction counted.
 import assert from "node:assert/strict";
 import { DeltaCounts } from "./delta_counts.ts";
 import { DeltaBases } from "./deltas.ts";

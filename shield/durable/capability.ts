@@ -16,7 +16,7 @@ interface OwnDurable extends Pick<StartedDurable, "stats"> {
 /** The capability, for a Shield's list. */
 export const DURABLE: Capability<OwnDurable> = {
   name: "durable",
-  title: "rooms whose messages are kept and can be read again",
+  title: "rooms whose messages are stored and can be read again",
   client: {
     described: [HISTORY],
     routes: ({ config: { auth: { query_token } }, now }, { running, stats, rates }) => {

@@ -9,10 +9,10 @@ import type { LeftOutRun } from "./delivery_notes.ts";
 import { type Frame, frameBytes } from "./frame_bytes.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
-/** A message of a room whose class does not disconnect slow readers; all its receivers share it. */
+/** A message of a room whose class does not disconnect slow readers; its receivers share this object. */
 export interface RoomMessage {
   readonly room_id: string;
-  /** That of the room's class. */
+  /** The pattern of the room's class. */
   readonly pattern: string;
   readonly slow_reader: Exclude<SlowReader, "disconnect">;
   /** True when the message has an offset: then the client must get the room's messages in order. */
@@ -36,7 +36,7 @@ export interface BacklogOptions {
   readonly unsent_bytes_max: number;
   /** The most bytes of one room whose messages may be dropped. */
   readonly room_bytes_max: number;
-  /** Counts a message of so many bytes as delivered, or with `by` −1 as not delivered after all. */
+  /** Counts a message of that size as delivered, or with `by` −1 undoes that. */
   count?(message: RoomMessage, size_bytes: number, by: 1 | -1): void;
   /** The ledger's position of the message being sent; absent: no ledger. */
   position?(): number;
@@ -50,7 +50,7 @@ export interface LeftOut {
   /** The message's position in the ledger. */
   readonly position: number;
   readonly why: "slow_reader" | "conflated" | "queued";
-  /** Whether the client may have got messages of the room between this and the one before. */
+  /** Whether the client may have received messages of the room between this and the previous one. */
   readonly is_alone: boolean;
 }
 
@@ -61,7 +61,7 @@ export class Backlog {
   #head: Waiting | undefined;
   #tail: Waiting | undefined;
   #bytes = 0;
-  /** The part of `#bytes` that is in lanes, and that of their GAPs. */
+  /** The parts of `#bytes` in lanes, and in their GAPs. */
   #lane_bytes = 0;
   #gap_bytes = 0;
 
@@ -82,7 +82,7 @@ export class Backlog {
     return this.#head?.position ?? 0;
   }
 
-  /** The positions of the messages of a room that may be left out and wait; undefined: there are none. */
+  /** The positions of queued messages of a room that may be left out; undefined: there are none. */
   positionsOf(room_id: string): Set<number> | undefined {
     const lane = this.#lanes.get(room_id);
     if (lane === undefined) return undefined;
@@ -118,7 +118,7 @@ export class Backlog {
     return first.frame;
   }
 
-  /** Leaves out all that waits of a room in its lane, with the GAPs: the client asks for it anew. */
+  /** Leaves out all queued messages of a room's lane with their GAPs: the client requests them again. */
   forget(room_id: string): void {
     const lane = this.#lanes.get(room_id);
     if (lane === undefined) return;
@@ -157,14 +157,14 @@ export class Backlog {
   ): boolean {
     const { stats } = this.#options;
     const lane = this.#laneOf(message.room_id);
-    // It was counted just now, and may be left out: it counts once it leaves.
+    // It was counted just now, and may be left out: it is counted again when it leaves.
     this.#options.count?.(message, size_bytes, -1);
     const latest = message.slow_reader === "latest";
     const older = latest ? lane.keys.get(key) : undefined;
     const fits = (more: number) => this.#fits(more, held_bytes) && this.#mayWait(lane, more);
     if (older !== undefined) {
       stats.slow_reader.conflated++;
-      // Where offsets must grow, the newer message cannot take the older one's place.
+      // Offsets must grow, so the newer message cannot take the older one's place.
       this.#noteConflated(lane, older);
       if (message.durable) this.#leaveOut(lane, message, older);
       else if (fits(size_bytes - older.size_bytes)) {
@@ -195,7 +195,7 @@ export class Backlog {
 
   /** Records a message covered by the lane's GAP. Messages of one GAP are consecutive. */
   #noteDropped(lane: Lane, { room_id, slow_reader, position }: RoomMessage): void {
-    // Where only the newest of each key waits, others lie between two that are left out.
+    // With `latest`, other messages were delivered between two left-out ones.
     const is_alone = slow_reader === "latest";
     const left_out = { room_id, position, why: "slow_reader" as const, is_alone };
     lane.left_out = this.#options.leftOut?.(left_out, lane.left_out);
@@ -367,7 +367,7 @@ interface Waiting {
   readonly is_gap: boolean;
   /** The ledger's position of the message being sent when it was queued. */
   position: number;
-  /** Undefined: it is none that may be left out. */
+  /** Undefined: it may not be left out. */
   message: RoomMessage | undefined;
 }
 

@@ -28,7 +28,7 @@ function of(
 
 function backlog(bounds: { unsent_bytes_max?: number; room_bytes_max?: number } = {}) {
   const stats = createStats();
-  /** What was counted as given beyond what its sender has counted. */
+  /** Counted as delivered beyond the sender's own counts. */
   const counted = { messages: 0, bytes: 0 };
   const queue = new Backlog({
     stats,
@@ -51,7 +51,7 @@ function backlog(bounds: { unsent_bytes_max?: number; room_bytes_max?: number } 
   return { queue, stats, drain, counted };
 }
 
-Deno.test("drop-oldest leaves out the oldest of the room, with one GAP where they are missing", () => {
+Deno.test("drop-oldest leaves out the oldest messages of the room, with one GAP in their place", () => {
   const { queue, stats, drain } = backlog();
   const a = of("a", "drop-oldest");
   queue.push(named("ack 1"), undefined, 0);
@@ -63,7 +63,7 @@ Deno.test("drop-oldest leaves out the oldest of the room, with one GAP where the
   assert.equal(stats.unsent_bytes, 0);
 });
 
-Deno.test("what is left of a room that its client has left is left out, and counts as given to nobody", () => {
+Deno.test("queued messages of a room that the client has left are left out, and not counted as delivered", () => {
   const { queue, stats, drain, counted } = backlog();
   const [a, b] = [of("a", "drop-oldest"), of("b", "drop-oldest")];
   for (const name of ["a1", "a2", "a3", "a4"]) queue.push(named(name), a, 0);
@@ -79,7 +79,7 @@ Deno.test("what is left of a room that its client has left is left out, and coun
   assert.deepEqual(counted, { messages: -5, bytes: -50 });
 });
 
-Deno.test("what has no key is never left out: it is refused when nothing else fits", () => {
+Deno.test("a message without a key is never left out: it is refused if nothing else fits", () => {
   const { queue, stats, drain } = backlog({ unsent_bytes_max: 100 });
   const asked = { ...of("a", "drop-oldest"), key: () => undefined };
   for (let count = 0; count < 10; count++) assert.ok(queue.push(named(`s${count}`), asked, 0));
@@ -88,7 +88,7 @@ Deno.test("what has no key is never left out: it is refused when nothing else fi
   assert.equal(drain().length, 10);
 });
 
-Deno.test("latest keeps the newest of each key in the place of the oldest, without a GAP", () => {
+Deno.test("latest keeps the newest message of each key in the place of the oldest, without a GAP", () => {
   const { queue, stats, drain } = backlog();
   queue.push(named("x1"), of("a", "latest", "x"), 0);
   queue.push(named("y1"), of("a", "latest", "y"), 0);
@@ -98,16 +98,16 @@ Deno.test("latest keeps the newest of each key in the place of the oldest, witho
   assert.deepEqual(stats.slow_reader, { disconnected: 0, dropped: 0, conflated: 2 });
   assert.deepEqual(drain(), ["x3", "y1", "x of b"]);
   queue.push(named("x4"), of("a", "latest", "x"), 0);
-  assert.deepEqual(drain(), ["x4"], "what has left is not replaced");
+  assert.deepEqual(drain(), ["x4"], "a sent message is not replaced");
 });
 
-Deno.test("latest of a durable room: a GAP stands at each jump of the offsets, one for messages side by side", () => {
+Deno.test("latest in a durable room: there is a GAP at each jump of the offsets, one for neighbouring messages", () => {
   const { queue, drain } = backlog({ room_bytes_max: 200 });
   const push = (name: string) => queue.push(named(name), of("a", "latest", name[0], true), 0);
   for (const name of ["x1", "y2", "z3", "y4", "u5", "u6"]) push(name);
   assert.deepEqual(drain(), ["x1", "GAP a", "z3", "y4", "GAP a", "u6"]);
   for (const name of ["x1", "y2", "z3", "y4", "z5"]) push(name);
-  assert.deepEqual(drain(), ["x1", "GAP a", "y4", "z5"], "2 and 3 are side by side");
+  assert.deepEqual(drain(), ["x1", "GAP a", "y4", "z5"], "2 and 3 are neighbours");
   for (const name of ["x1", "y2"]) push(name);
   assert.deepEqual([queue.shift(), queue.shift()], [named("x1"), named("y2")]);
   for (const name of ["x3", "x4"]) push(name);
@@ -122,7 +122,7 @@ Deno.test("latest with too many keys leaves out the oldest, with a GAP", () => {
   assert.deepEqual(drain(), ["GAP a", "m4", "m3 again"], "a longer one costs the oldest too");
 });
 
-Deno.test("half of the bound is for what may not be left out", () => {
+Deno.test("half of the limit is for messages that may not be left out", () => {
   const { queue, drain } = backlog({ unsent_bytes_max: 100, room_bytes_max: 90 });
   for (let count = 0; count < 50; count++) {
     for (const room of ["a", "b"]) queue.push(named(`${room}${count}`), of(room, "drop-oldest"), 0);
@@ -132,7 +132,7 @@ Deno.test("half of the bound is for what may not be left out", () => {
   assert.equal(drain().filter((frame) => frame === "ack").length, 3);
 });
 
-Deno.test("a message that does not fit beside those of others is itself left out", () => {
+Deno.test("a message that does not fit beside messages of other rooms is itself left out", () => {
   const { queue, stats, drain } = backlog({ unsent_bytes_max: 100 });
   queue.push(named("disconnect", 85), undefined, 0);
   assert.ok(queue.push(named("a1", 20), of("a", "drop-oldest"), 0));
@@ -171,7 +171,7 @@ function roomOf({ room, key }: Step): RoomMessage {
   return of(`r${room}`, room === 0 ? "drop-oldest" : "latest", String(key), room === 2);
 }
 
-Deno.test("whatever comes: bounded, nothing else is lost, and each loss is behind a GAP", () => {
+Deno.test("for any traffic: the backlog is bounded, only droppable messages are lost, and each loss has a GAP", () => {
   fc.assert(fc.property(steps, (all) => {
     const { queue, stats, counted } = backlog({ unsent_bytes_max: 300, room_bytes_max: 60 });
     const sent: string[] = [];
@@ -187,7 +187,7 @@ Deno.test("whatever comes: bounded, nothing else is lost, and each loss is behin
         const message = step.kind === "ack" ? undefined : roomOf(step);
         const name = `${message?.room_id ?? "ack"}:${step.key}:${index}`;
         if (queue.push(named(name, Math.max(step.size, name.length)), message, 0)) sent.push(name);
-        // As its connection would: it ends here.
+        // The connection would end here.
         else break;
       }
       assert.ok(queue.bytes <= 300);
@@ -199,7 +199,7 @@ Deno.test("whatever comes: bounded, nothing else is lost, and each loss is behin
     const lost = sent.length - got.filter((name) => !name.startsWith("GAP")).length;
     const { dropped, conflated } = stats.slow_reader;
     assert.ok(lost === dropped + conflated || lost === dropped + conflated - 1);
-    assert.equal(counted.messages + dropped + conflated, 0, "only what leaves counts");
+    assert.equal(counted.messages + dropped + conflated, 0, "only sent messages are counted");
   }));
 });
 

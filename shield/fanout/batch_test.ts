@@ -58,7 +58,7 @@ async function connected(pump = new Pump()) {
   };
 }
 
-Deno.test("messages of one turn are one frame, a single one stays a MSG, and ACKs keep their place", async () => {
+Deno.test("messages of one turn share a frame, a single one stays a MSG, and ACKs keep their order", async () => {
   await using test = await connected();
   const { outbox, frames, stats } = test;
   outbox.useBatches();
@@ -72,7 +72,7 @@ Deno.test("messages of one turn are one frame, a single one stays a MSG, and ACK
   assert.deepEqual([stats.batches, stats.batched_messages], [2, 5]);
 });
 
-Deno.test("who did not ask gets a frame for each message, at once", async () => {
+Deno.test("a connection without batches gets a frame for each message, at once", async () => {
   await using test = await connected();
   const { outbox, frames, stats } = test;
   for (const number of [1, 2, 3]) outbox.send(msg(number));
@@ -81,7 +81,7 @@ Deno.test("who did not ask gets a frame for each message, at once", async () => 
   assert.equal(stats.batches, 0);
 });
 
-Deno.test("a batch has at most 64 KiB, a message that is larger its own frame; order and count hold", async () => {
+Deno.test("a batch has at most 64 KiB, a larger message its own frame; order and count are kept", async () => {
   await using test = await connected();
   const { outbox, frames } = test;
   outbox.useBatches();
@@ -95,7 +95,7 @@ Deno.test("a batch has at most 64 KiB, a message that is larger its own frame; o
   for (const { length } of batches) assert.ok(length <= BATCH_BYTES + 3 * 1_000, `${length} bytes`);
 });
 
-Deno.test("frames for later are batched too, behind what was sent before", async () => {
+Deno.test("deferred frames are batched, too, after earlier frames", async () => {
   await using test = await connected();
   const { outbox, frames } = test;
   outbox.useBatches();
@@ -123,7 +123,7 @@ Deno.test("a flush sends the turn's messages before the close; an end forgets th
   assert.deepEqual([ended.stats.batches, ended.frames.length], [0, 0]);
 });
 
-Deno.test("what a fast reader gets in one turn is never conflated", async () => {
+Deno.test("messages of one turn for a fast reader are never conflated", async () => {
   await using test = await connected();
   const { outbox, frames, stats } = test;
   outbox.useBatches();
@@ -142,7 +142,7 @@ Deno.test("what a fast reader gets in one turn is never conflated", async () => 
   assert.equal(stats.slow_reader.conflated, 0);
 });
 
-Deno.test("who hears the same in a turn shares one encoding, also beside those who hear less or more", async () => {
+Deno.test("connections with the same messages in a turn share one encoding, also beside others with fewer or more", async () => {
   const turn_end = new TurnEnd();
   const [one, two, three] = [msg(1), msg(2), msg(3)];
   const runs: (Run | undefined)[] = [undefined, undefined, undefined, undefined];

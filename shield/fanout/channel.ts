@@ -20,11 +20,11 @@ export interface Subscriber extends Filtered, DeltaReceiver {
   readonly connection_id: string;
   readonly text: boolean;
   readonly no_echo: boolean;
-  /** The subscriber's place in a durable room; undefined: it gets messages as they come. */
+  /** The subscriber's place in a durable room; undefined: it receives live messages. */
   readonly flow?: Flow | undefined;
-  /** The connection's number in the ledger, of a subscription that has no mark yet. */
+  /** The connection's number in the ledger, if the subscription has no mark yet. */
   readonly number?: number;
-  /** The object that counts what it gets; absent: not counted. */
+  /** The object that counts its usage; absent: not counted. */
   readonly use?: UserUse | undefined;
   /** Sends a frame. With `message`, it may be left out for a client that reads too slowly. */
   send(frame: Frame, message?: RoomMessage): void;
@@ -38,18 +38,18 @@ export interface Channel extends DeltaRoom, FilteredRoom {
   /** The counts of the room's tenant: deliveries are counted there too. */
   readonly tenant: TenantTotals;
   readonly subscribers: FewSet<Subscriber>;
-  /** The room's subscriptions to the Spine; empty: those of its tenant's patterns deliver it. */
+  /** The room's subscriptions to the Spine; empty: its tenant's pattern subscriptions deliver it. */
   spine: readonly Subscription[];
-  /** How many messages have come from the Spine since the room was opened. */
+  /** The number of messages from the Spine since the room was opened. */
   messages: number;
-  /** How many connections are about to subscribe; it stays open for them. */
+  /** The number of connections that are about to subscribe; the room stays open for them. */
   pins: number;
   room_class: RoomClass | undefined;
   durable: DurableRoom | undefined;
   readonly reception: Reception;
 }
 
-/** Counts deliveries to so many subscribers. */
+/** Counts deliveries to that many subscribers. */
 export function countSent(
   stats: Pick<ShieldStats, "egress_messages" | "egress_events">,
   { tenant }: Pick<Channel, "tenant">,

@@ -11,7 +11,7 @@ import { DEDUPLICATION_MS, messageKey, SeenMessages } from "./deduplicate.ts";
 const LIMITS = { headers: 16, header_bytes: 4_096, field_bytes: 4_096 };
 
 const text = fc.oneof(fc.string(), fc.string({ unit: "grapheme" }), fc.constant("\uFEFFa"));
-/** As tokens have it: never empty, no control characters. */
+/** As in tokens: never empty, no control characters. */
 const sender = fc.oneof(
   fc.string({ minLength: 1, unit: "grapheme" }),
   fc.constantFrom("a", "b", "a b", "\uFEFFa"),
@@ -48,7 +48,7 @@ function readByProtobuf(envelope: Uint8Array): { sender_id: string; message_id: 
   return found;
 }
 
-/** Stamped envelopes with some bytes changed, cut out or put in, or cut short. */
+/** Stamped envelopes with some bytes changed, removed, inserted or truncated. */
 const damaged = fc.tuple(
   stamped,
   fc.array(fc.tuple(fc.constantFrom("change", "insert", "remove", "cut"), fc.nat(), fc.nat(255)), {
@@ -82,19 +82,19 @@ Deno.test("two envelopes have one key exactly when sender and message id are the
   }));
 });
 
-Deno.test("an empty message id, also one that is spelled out, is no id", () => {
+Deno.test("an empty message id, also an explicit one, is not an id", () => {
   const sender = [0x42, 1, 0x61];
   assert.equal(messageKey(new Uint8Array([...sender, 0x5a, 0])), "");
   assert.equal(messageKey(new Uint8Array([...sender, 0x5a, 1, 0x78])), "a\nx");
 });
 
-Deno.test("the order of the fields does not matter, as it does not in Protobuf", () => {
+Deno.test("the order of the fields does not matter, as in Protobuf", () => {
   const sender = [0x42, 1, 0x61];
   const id = [0x5a, 1, 0x78];
   assert.equal(messageKey(new Uint8Array([...id, ...sender])), "a\nx");
 });
 
-Deno.test("an id that ends beyond the envelope is none", () => {
+Deno.test("an id that ends beyond the envelope is not an id", () => {
   assert.equal(messageKey(new Uint8Array([0x42, 1, 0x61, 0x5a, 9, 0x78])), "");
   const endless = new Uint8Array(4_000).fill(0xff);
   assert.equal(messageKey(endless), "");
@@ -102,7 +102,7 @@ Deno.test("an id that ends beyond the envelope is none", () => {
   assert.equal(messageKey(endless), "");
 });
 
-Deno.test("any bytes have a key or none, and a walk over them ends", () => {
+Deno.test("any bytes have a key or no key, and a walk over them ends", () => {
   fc.assert(fc.property(fc.oneof(damaged, fc.uint8Array()), (bytes) => {
     assert.equal(typeof messageKey(bytes), "string");
   }));
@@ -111,7 +111,7 @@ Deno.test("any bytes have a key or none, and a walk over them ends", () => {
   }
 });
 
-Deno.test("with room for all, exactly the keys of the last two minutes are repeated", () => {
+Deno.test("within the limit, exactly the keys of the last two minutes are repetitions", () => {
   const step = fc.record({
     key: fc.constantFrom("a", "b", "c", "d"),
     after_ms: fc.oneof(fc.nat(10), fc.nat(DEDUPLICATION_MS * 2), fc.constant(DEDUPLICATION_MS)),
@@ -126,12 +126,12 @@ Deno.test("with room for all, exactly the keys of the last two minutes are repea
       const expected = before !== undefined && now_ms - before < DEDUPLICATION_MS;
       assert.equal(seen.repeated(key, now_ms), expected);
       if (!expected) first_ms.set(key, now_ms);
-      assert.ok(seen.size <= 4, "what is old is forgotten");
+      assert.ok(seen.size <= 4, "old keys are forgotten");
     }
   }));
 });
 
-Deno.test("it never remembers more than it may, and of too many the latest", () => {
+Deno.test("it stores at most its limit of keys, and keeps the latest", () => {
   const jumps = fc.array(fc.integer({ min: -200_000, max: 200_000 }), { maxLength: 200 });
   fc.assert(fc.property(fc.integer({ min: 1, max: 8 }), jumps, (entries_max, jumps) => {
     const seen = new SeenMessages(entries_max);

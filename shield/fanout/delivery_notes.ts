@@ -14,7 +14,7 @@ export interface LivingConnection {
     | { readonly queued_from: number; readonly has_batches: boolean }
     | undefined;
   readonly subscriptions: ReadonlyMap<string, Marked>;
-  /** Those by patterns. */
+  /** Its subscriptions to patterns. */
   readonly patterns?:
     | { readonly rooms: ReadonlyMap<string, { readonly subscriber: Marked }> }
     | undefined;
@@ -58,30 +58,30 @@ interface LeftSubscription extends Pick<SubscriptionMark, "number" | "since" | "
   readonly filters: readonly number[] | undefined;
 }
 
-/** Why a message is not delivered to a connection. */
+/** The reason why a message is not delivered to a connection. */
 type Why = "slow_reader" | "conflated" | "echo" | "queued" | "filter";
 
 /** Takes the notes. Positions number messages, of all rooms together. */
 export interface DeliveryNotes {
   /** The position of the next message. */
   readonly position: number;
-  /** The position of the message that is being sent, else of the next one. */
+  /** The position of the message that is being sent, otherwise of the next one. */
   readonly current: number;
   /** Unix ms of a clock that never jumps. */
   readonly now_ms: number;
   readonly rooms: { find(tenant_id: string, room_id: string): NotedRoom | undefined };
   /** Connections with a new subscription; undefined: not needed. */
   readonly joined: { add(connection: LivingConnection): unknown } | undefined;
-  /** The number of a new connection, and of a new subscription. */
+  /** The number of a new connection. */
   nextConnection(): number;
   nextSubscription(): number;
   openRoom(tenant_id: string, room_id: string): NotedRoom;
   /** A message is about to be sent, until `sent`; returns its position. */
   message(room: NotedRoom, envelope: Uint8Array, offset: number): number;
   sent(): void;
-  /** It is not sent to this connection, which has published it. */
+  /** The message is not sent to this connection, which published it. */
   noEcho(connection: number): void;
-  /** A message is left out for all, since its id came before. */
+  /** A message is left out for all subscribers, since its id is a duplicate. */
   duplicate(room: NotedRoom, envelope: Uint8Array, offset: number): void;
   /** A room is notified that messages are missing. */
   gap(room: NotedRoom, reason: string): void;

@@ -19,11 +19,11 @@ export interface DeltaReceiver {
   readonly text: boolean;
   /** The number of the receiver's data, by slot; absent: it did not request deltas. */
   readonly bases?: number[] | undefined;
-  /** The data that the connection keeps of all its rooms; absent: `bases` decides. */
+  /** The bases that the connection keeps of all its rooms; absent: `bases` decides. */
   readonly kept?: KeptData | undefined;
   /** Whether the receiver reads diffs in VCDIFF; absent: it reads Fossil's. */
   readonly vcdiff?: boolean;
-  /** Whether sending cannot fail now; absent: it cannot. */
+  /** Whether a frame sent now cannot be dropped; absent: it cannot. */
   readonly is_direct?: boolean;
 }
 
@@ -50,7 +50,7 @@ export interface Deltas {
     connection: { kept_bases: KeptData | undefined },
     asked: AskedDeltas,
   ): DeltaWish | undefined;
-  /** The forms of a message that is about to be sent; undefined: everybody gets it whole. */
+  /** The forms of a message that is about to be sent; undefined: every receiver gets the whole message. */
   of(room: DeltaRoom, outgoing: Outgoing): {
     /**
      * The frame for a receiver, which keeps its data from then on; undefined: it gets the whole message, and keeps what

@@ -26,11 +26,11 @@ export interface Cursor {
    * memory.
    */
   readonly lag_bytes: number;
-  /** How many messages the cursor has not read. */
+  /** The number of messages that the cursor has not read. */
   readonly lag_messages: number;
 }
 
-/** The position that a subscriber brings; `epoch` is "" when it names none. */
+/** The position that a subscriber brings; `epoch` is "" if it has none. */
 export interface Position {
   readonly after: number;
   readonly epoch: string;
@@ -55,7 +55,7 @@ export interface EntryPoint {
   readonly recovered: boolean | undefined;
   /** Why the subscriber is not recovered; "" otherwise. */
   readonly reason: "" | Unrecovered;
-  /** Where the subscriber continues. Always the same object. */
+  /** The position where the subscriber continues. Always the same object. */
   readonly cursor: Cursor;
   /** The room's position at the time of this call. */
   position(): { offset: number; epoch: string };
@@ -69,16 +69,16 @@ export interface RoomEvents {
   onGap(reason: Lost): void;
 }
 
-/** One room's log in this process, or the way to it. */
+/** The log of one room in this process, perhaps still opening. */
 export interface DurableRoom {
   /**
-   * Takes a message with an offset; returns to whom the caller must deliver it itself, at once: all, nobody, or those
-   * without a position in the room's log.
+   * Takes a message with an offset; returns the subscribers to whom the caller must deliver it at once: all, none, or
+   * those without a position in the room's log.
    */
   receive(message: SpineMessage, has_live: boolean): "all" | "none" | "placeless";
-  /** Opens the log if need be; rejects as opening does. */
+  /** Opens the log if necessary; rejects as opening does. */
   log(): Promise<unknown>;
-  /** Enters a subscriber that has been at a position, within a time. */
+  /** Enters a subscriber with its former position, within a time limit. */
   enter(position: Position | undefined): Promise<EntryPoint>;
   /** Closes the log, because the room has no subscriber, or is no longer durable. */
   close(): void;

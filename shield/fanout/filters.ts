@@ -6,9 +6,9 @@ import { nextTurn } from "../../shared/turns/next_turn.ts";
 import type { NotedRoom, SubscriptionMark } from "./delivery_notes.ts";
 import type { Outgoing } from "./room_message.ts";
 
-/** The filter of a SUB, or that of a room's class for the holder of a token. */
+/** The filter of a SUB, or a class's filter for the holder of a token. */
 export interface Filter {
-  /** Its number in the ledger, of this process. */
+  /** Its number in this process's ledger. */
   readonly number: number;
   /** As requested. */
   readonly text: string;
@@ -20,7 +20,7 @@ export interface Filter {
 export interface Filtered {
   /** The filter of the SUB; undefined: none. */
   readonly filter?: Filter | undefined;
-  /** The token's claims; undefined: a class with a filter lets nothing through. */
+  /** The token's claims; undefined: a class with a filter passes nothing. */
   readonly identity?: Identity | undefined;
   /** The subscription in the ledger; absent: there is none. */
   mark?: SubscriptionMark | undefined;
@@ -37,15 +37,15 @@ export interface FilteredRoom {
 
 /** Judges one message for the subscribers of a room. */
 export interface SentJudge {
-  /** Whether it is kept from a subscriber; if so, that is counted and noted. */
+  /** Whether it is withheld from a subscriber; if so, this is counted and recorded. */
   withholds(subscriber: Filtered): boolean;
-  /** All receivers have it: the filters' steps are charged. */
+  /** Call it after all receivers: it charges the filters' steps. */
   end(): void;
 }
 
 /** Judges the missed messages of one reader of a room, one at a time. */
 export interface MissedJudge {
-  /** Whether a message is kept from the reader; if so, that is counted. */
+  /** Whether a message is withheld from the reader; if so, this is counted. */
   withholds(reader: Filtered, room_class: RoomClass, envelope: Uint8Array): boolean;
   /** Whether the reader has to yield now. */
   isOver(): boolean;
@@ -62,10 +62,7 @@ export interface Filters {
   of(tenant_id: string, text: string, room_id?: string): Filter | undefined;
   /** The filter of a room's class for the holder of a token; undefined: it has none. */
   ofClass(room_class: RoomClass | undefined, identity: Identity): Filter | undefined;
-  /**
-   * Throws `too-many-filters` when the room or the tenant may not have one more. `before` is the one that
-   * is replaced.
-   */
+  /** Throws `too-many-filters` if the room or the tenant is at its limit. `before` is the replaced one. */
   requireRoom(tenant_id: string, room_id: string, filter: Filter, before?: Filter): void;
   /** A subscriber of a room has a filter. */
   hold(tenant_id: string, room_id: string, filter: Filter | undefined): void;

@@ -29,22 +29,22 @@ export class Flow {
   #cursor: Cursor | undefined;
   /** What the connection was sent since the last `rewind` or `continueAs`. */
   episode: Episode = { after: 0, first: 0, last: 0, live: 0 };
-  /** Frames were requested and not all sent yet. */
+  /** Whether requested frames are not all sent yet. */
   is_sending = false;
-  /** How often the connection got another cursor: frames requested before are not sent. */
+  /** How often the connection got another cursor; frames requested earlier are not sent. */
   rewinds = 0;
 
-  /** True when the connection gets messages as they come; otherwise it gets them from `next`. */
+  /** True if the connection receives live messages; otherwise it gets them from `next`. */
   get is_live(): boolean {
     return this.#cursor === undefined;
   }
 
-  /** Bytes of the messages that the connection has yet to get; 0 when it is live. */
+  /** Bytes of the connection's unread messages; 0 if it is live. */
   get lag_bytes(): number {
     return this.#cursor?.lag_bytes ?? 0;
   }
 
-  /** How many messages the connection has yet to get. */
+  /** The number of the connection's unread messages. */
   get lag_messages(): number {
     return this.#cursor?.lag_messages ?? 0;
   }
@@ -66,7 +66,7 @@ export class Flow {
     return this.episode = { after: Math.max(after, last), first: 0, last: 0, live };
   }
 
-  /** The next message that the connection missed; undefined when there is none, and then it is live. */
+  /** The next message that the connection missed; undefined if there is none: it is live then. */
   next(): Entry | undefined {
     const entry = this.#cursor?.next();
     if (entry === undefined) {

@@ -7,12 +7,12 @@ import { utf8Size } from "@arqon/proto";
 /** A frame: bytes on a binary connection, a string on a text connection. */
 export type Frame = Uint8Array | string;
 
-/** A long text that was measured last, and its size: a frame goes to many connections, one after the other. */
+/** The last measured long text, and its size: a frame goes to many connections in a row. */
 let measured = "";
 let measured_bytes = 0;
-/** From so many characters on measuring takes longer than a look at what was measured last. */
+/** From this length on, measuring takes longer than comparing with the last measured text. */
 const LONG = 256;
-/** The very long ones that were measured last: many connections may get several of them each, such as pages of members. */
+/** The last measured very long texts: many connections may get several of them each, such as pages of members. */
 const longest: { readonly text: string; readonly size_bytes: number }[] = [];
 const VERY_LONG = { from: 16_384, to: 1_048_576, kept: 8 };
 

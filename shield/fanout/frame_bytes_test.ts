@@ -4,7 +4,7 @@ import fc from "fast-check";
 import { anyCharacter } from "../../shared/testing/any_character.ts";
 import { frameBytes } from "./frame_bytes.ts";
 
-Deno.test("a frame weighs what it takes on the wire", () => {
+Deno.test("the size of a frame is its size on the wire", () => {
   const encoder = new TextEncoder();
   const text = fc.oneof(
     fc.string(),
@@ -19,7 +19,7 @@ Deno.test("a frame weighs what it takes on the wire", () => {
   }));
 });
 
-Deno.test("long frames that take turns are measured right, however many there are", () => {
+Deno.test("alternating long frames are measured correctly, for any number of them", () => {
   const encoder = new TextEncoder();
   const frames = Array.from({ length: 12 }, (_, at) => `${"ä".repeat(at)}${"x".repeat(20_000)}`);
   for (let round = 0; round < 3; round++) {

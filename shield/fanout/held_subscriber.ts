@@ -13,7 +13,7 @@ import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { gapEnvelope } from "./room_message.ts";
 
-/** The most that waits for one verdict; above it all of it is lost, which is reported. */
+/** The most frames that wait for one verdict; beyond that all are lost, which is reported. */
 const HELD_FRAMES = 1_024;
 const HELD_BYTES = 262_144;
 
@@ -36,18 +36,18 @@ interface Began {
   readonly since_ms: number;
 }
 
-/** The subscriber of a connection that may turn out to receive nothing. */
+/** The subscriber of a connection whose admission policies still judge. */
 export class HeldSubscriber implements Subscriber {
   readonly connection_id: string;
   readonly text: boolean;
   no_echo: boolean;
   filter: Filter | undefined;
   readonly number: number;
-  /** From where in the ledger on all that came waits, and since when, Unix ms; undefined: nothing does. */
+  /** The ledger's position from which messages are queued, and its time in Unix ms; undefined: none are queued. */
   began: Began | undefined;
   readonly #connection: Pick<Recipient, "identity">;
   readonly #place: () => Began;
-  /** Whether messages were lost, as too many came. */
+  /** Whether messages were lost because too many arrived. */
   has_lost = false;
   #frames: { readonly frame: Frame; readonly message: RoomMessage | undefined }[] = [];
   #bytes = 0;
@@ -91,7 +91,7 @@ export class HeldSubscriber implements Subscriber {
     this.#bytes = 0;
   }
 
-  /** Delivers the queue; `pattern` is that of the room's class, for counting. */
+  /** Delivers the queue; `pattern` is the pattern of the room's class, for the counts. */
   release(to: Subscriber, pattern: string): void {
     for (const { frame, message } of this.#frames) {
       to.use?.caughtUp(pattern, frameBytes(frame));

@@ -1,6 +1,6 @@
 /**
- * Fan-out: which connection of this process receives which room. One pair of Spine subscriptions a
- * room, one encoding a message and form for all receivers. Knows nothing of tokens or grants.
+ * Fan-out: delivers the messages of rooms to the connections of this process. There is one pair of Spine subscriptions
+ * per room, and one encoding per message and form for all receivers. It does not check tokens or grants.
  */
 import { DecodeError } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
@@ -48,7 +48,7 @@ export interface HubOptions extends Partial<PatternLimits>, Pick<Env, "now" | "r
   spine: Pick<Spine, "subscribe" | "onEvent">;
   stats: ShieldStats;
   tenants: Pick<TenantTable, "of">;
-  /** Milliseconds of a clock that only grows; `performance.now` if absent. */
+  /** Monotonic milliseconds; `performance.now` if absent. */
   monotonic?: () => number;
   deduplication_entries: number;
   /** The durable rooms; absent: no room is durable, and all have echo. */
@@ -57,7 +57,7 @@ export interface HubOptions extends Partial<PatternLimits>, Pick<Env, "now" | "r
   ledger?: DeliveryNotes | undefined;
   /** Withholds messages from subscribers; absent: a subscriber with a filter gets nothing. */
   filters?: Pick<Filters, "sent"> | undefined;
-  /** Makes diffs; absent: everybody gets whole messages. */
+  /** Makes diffs; absent: every receiver gets whole messages. */
   deltas?: Deltas | undefined;
 }
 
@@ -77,13 +77,16 @@ export interface DurableRooms {
 export class Hub {
   readonly #options: HubOptions;
   readonly #channels = new Map<string, Channel>();
-  /** The seen messages by tenant, so that one tenant's messages never push out another's ids. */
+  /** The seen messages by tenant, so that one tenant's messages never evict another's ids. */
   readonly #tenants = new Map<string, { seen: SeenMessages; channels: number }>();
   readonly #monotonic: () => number;
   readonly #stopEvents: () => void;
   /** The rooms received by patterns. */
   readonly patterns: PatternRooms;
-  /** The ids of connections that have ended and have yet to leave rooms: they get and count nothing more. */
+  /**
+   * The ids of connections that have ended and have yet to leave rooms: they receive nothing, and nothing is counted
+   * for them.
+   */
   readonly gone = new Set<string>();
   readonly #stopClasses: (() => void) | undefined;
 
@@ -105,7 +108,7 @@ export class Hub {
     this.#stopEvents = options.spine.onEvent((event) => losses.hear(event));
   }
 
-  /** Subscribes, with effect at the server from the next flush. Throws as the Spine throws. */
+  /** Subscribes, with effect on the server from the next flush. Throws as the Spine throws. */
   subscribe(tenant_id: string, room_id: string, subscriber: Subscriber): void {
     const key = roomSubject("in", tenant_id, room_id);
     const channel = this.#channels.get(key) ?? this.#open(key, tenant_id, room_id);
@@ -158,7 +161,7 @@ export class Hub {
     if (tenant !== undefined && --tenant.channels === 0) this.#tenants.delete(tenant_id);
   }
 
-  /** The open channels, for operators: to be read only, and not in the midst of a change. */
+  /** The open channels, for operators: read-only, and not to be read during a change. */
   get channels(): ReadonlyMap<string, Channel> {
     return this.#channels;
   }
@@ -168,7 +171,7 @@ export class Hub {
     return this.#channels.get(roomSubject("in", tenant_id, room_id));
   }
 
-  /** The subscribers of a room, as one object as long as there are any; undefined: none. */
+  /** The subscribers of a room, as one object while there are any; undefined: none. */
   hearers(tenant_id: string, room_id: string): object | undefined {
     const channel = this.find(tenant_id, room_id);
     return channel !== undefined && channel.subscribers.size > 0 ? channel : undefined;
@@ -214,14 +217,14 @@ export class Hub {
     return channel;
   }
 
-  /** Gives a room Spine subscriptions of its own. */
+  /** Gives a room its own Spine subscriptions. */
   #listen(key: Subject, channel: Channel): void {
     const { spine } = this.#options;
     const deliver = (message: SpineMessage) => this.#deliver(channel, message);
     const inward = spine.subscribe(key, deliver, { copy: copyFor(channel) });
     try {
       const outward = roomSubject("out", channel.tenant_id, channel.room_id);
-      // This is not pushed: an array that grows has room for seventeen.
+      // The array is assigned, not pushed to: the engine allocates seventeen slots for an array that grows.
       channel.spine = [inward, spine.subscribe(outward, deliver)];
     } catch (error) {
       inward.unsubscribe();
@@ -244,7 +247,7 @@ export class Hub {
     const offset = offsetOf(message);
     channel.messages++;
     try {
-      // A message on `in` has passed a Shield; on `out` any backend may write anything.
+      // A message on `in` has passed a Shield; on `out` any backend can write anything.
       const plain = subject.startsWith("out.") ? readForeign(channel, payload) : undefined;
       const origin = message.headers[ORIGIN_HEADER];
       if (offset > 0 && plain === undefined) {
@@ -301,7 +304,7 @@ export class Hub {
     }
   }
 
-  /** Records a message that is about to be sent; returns its position, 0: it is not a client's. */
+  /** Records a message that is about to be sent; returns its position, 0: it is not from a client. */
   #note({ noted }: Channel, { envelope, offset, is_own }: Outgoing): number {
     if (noted === undefined || is_own === true) return 0;
     step(AT.ledger);
@@ -434,7 +437,7 @@ export class Hub {
     }
   }
 
-  /** For present subscribers: they continue to receive, from some message on with offsets. */
+  /** For present subscribers: they continue to receive, with offsets from some message on. */
   #makeDurable(channel: Channel): void {
     if (channel.durable !== undefined) return;
     const durable = channel.durable = this.#durable(channel);

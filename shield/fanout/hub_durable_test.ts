@@ -58,14 +58,14 @@ async function enter(test: TestDurable, id: string, position?: Position) {
   return { subscriber, flow, read, entry_point: places[0]! };
 }
 
-Deno.test("who is behind gets what it missed from its cursor, and then what is new, once", async () => {
+Deno.test("a subscriber that is behind gets missed messages from its cursor, then new ones, each once", async () => {
   await using test = testDurable(DURABLE);
   await publish(test, "a", "b", "c");
   const { epoch } = (await enter(test, "c0")).entry_point.position();
   const late = await enter(test, "c1", { after: 1, epoch });
   assert.equal(late.entry_point.recovered, true);
   await publish(test, "d");
-  assert.deepEqual(shown(late.subscriber.frames), [], "it has not read what is before");
+  assert.deepEqual(shown(late.subscriber.frames), [], "it has not read the earlier ones");
   assert.ok(late.flow.lag_bytes > 0);
   assert.deepEqual(late.read(), [2, 3, 4]);
   assert.ok(late.flow.is_live);
@@ -73,7 +73,7 @@ Deno.test("who is behind gets what it missed from its cursor, and then what is n
   assert.deepEqual(shown(late.subscriber.frames), ["e 5"]);
 });
 
-Deno.test("all who are live get the very same frame, with the offset in it", async () => {
+Deno.test("all live subscribers get the same frame, with the offset in it", async () => {
   await using test = testDurable(DURABLE);
   const first = await enter(test, "c1");
   const second = await enter(test, "c2");
@@ -83,7 +83,7 @@ Deno.test("all who are live get the very same frame, with the offset in it", asy
   assert.equal(first.subscriber.frames[0], second.subscriber.frames[0]);
 });
 
-Deno.test("a message of another Shield's durable room is delivered though no class here says so", async () => {
+Deno.test("a durable message of another Shield is delivered although no class on this Shield is durable", async () => {
   await using test = testDurable([]);
   const subscriber = keptSubscriber("c1");
   test.hub.subscribe("acme", ROOM, subscriber);
@@ -92,14 +92,14 @@ Deno.test("a message of another Shield's durable room is delivered though no cla
   assert.deepEqual(shown(subscriber.frames), ["a 7"]);
 });
 
-Deno.test("a room becomes durable under those who hear it: nothing is lost, nothing comes twice", async () => {
+Deno.test("a room becomes durable while it has subscribers: nothing is lost or delivered twice", async () => {
   await using test = testDurable([]);
   const subscriber = keptSubscriber("c1");
   test.hub.subscribe("acme", ROOM, subscriber);
   test.spine.publish(roomSubject("in", "acme", ROOM), message("plain"));
   await test.spine.flush();
   test.classes.setTenant("acme", [tenantClass(ROOM, { durable: true })]);
-  // The log of the room opens while messages already go through it.
+  // The log of the room opens while messages are already published.
   const types = Array.from({ length: 40 }, (_, index) => `m${index + 1}`);
   for (const type of types) await publish(test, type);
   const expected = ["plain 0", ...types.map((type, index) => `${type} ${index + 1}`)];
@@ -107,8 +107,8 @@ Deno.test("a room becomes durable under those who hear it: nothing is lost, noth
 });
 
 /**
- * Delays deliveries of the Spine, whose server may be further away than the log's. Returns a function that delivers so
- * many of the messages; after that the rest is delivered on arrival.
+ * Delays deliveries of the Spine, whose server may be further away than the log's. Returns a function that delivers
+ * that many messages; later ones are delivered on arrival.
  */
 function heldDeliveries(test: TestDurable): (count: number) => void {
   const waiting: (() => void)[] = [];
@@ -120,7 +120,7 @@ function heldDeliveries(test: TestDurable): (count: number) => void {
   };
 }
 
-Deno.test("a pattern's room whose log begins before its next messages come loses none of them", async () => {
+Deno.test("a pattern's room whose log starts before its next messages arrive loses none of them", async () => {
   await using test = testDurable(DURABLE);
   const deliver = heldDeliveries(test);
   const subscriber = keptSubscriber("c1");
@@ -129,7 +129,7 @@ Deno.test("a pattern's room whose log begins before its next messages come loses
     enter: () => test.hub.subscribe("acme", ROOM, subscriber),
   });
   await publish(test, "a", "b", "c");
-  // The first message opens the room, and the log returns its head before the others come.
+  // The first message opens the room, and the log returns its head before the others arrive.
   deliver(1);
   const { entry_point, read } = await enter(test, "c2");
   assert.deepEqual([entry_point.position().offset, read()], [3, []]);
@@ -138,7 +138,7 @@ Deno.test("a pattern's room whose log begins before its next messages come loses
   assert.deepEqual(shown(subscriber.frames), ["a 1", "b 2", "c 3", "d 4"]);
 });
 
-Deno.test("a room that becomes durable before its next messages come loses none of them", async () => {
+Deno.test("a room that becomes durable before its next messages arrive loses none of them", async () => {
   await using test = testDurable([{ room: "others", durable: true }]);
   const deliver = heldDeliveries(test);
   const subscriber = keptSubscriber("c1");
@@ -150,10 +150,10 @@ Deno.test("a room that becomes durable before its next messages come loses none 
   await publish(test, "c");
   deliver(Infinity);
   assert.deepEqual(shown(subscriber.frames), ["a 1", "b 2", "c 3"]);
-  assert.deepEqual(shown(late.subscriber.frames), ["c 3"], "it came behind the others");
+  assert.deepEqual(shown(late.subscriber.frames), ["c 3"], "it arrived after the others");
 });
 
-Deno.test("messages that are stored, and under way, when a room's log begins reach who hears the room", async () => {
+Deno.test("messages that are stored, and in transit, when a room's log starts reach its subscribers", async () => {
   await using test = testDurable(DURABLE);
   const log = await test.durable.logs.of("acme");
   const asked = Promise.withResolvers<void>();
@@ -165,7 +165,7 @@ Deno.test("messages that are stored, and under way, when a room's log begins rea
     return await head(room_id);
   };
   const heard = new Set(["c1", "c2"].map((id) => keptSubscriber(id)));
-  // Like a subscriber by a pattern: without a position in its log, which opens with the first message.
+  // Like a pattern subscriber: without a position in the room's log, which opens with the first message.
   test.hub.patterns.add("acme", {
     pattern: "log-*",
     text: false,
@@ -187,7 +187,7 @@ Deno.test("messages that are stored, and under way, when a room's log begins rea
   }
 });
 
-Deno.test("a room stops being durable: who hears it goes on hearing it", async () => {
+Deno.test("a room stops being durable: its subscribers continue to receive it", async () => {
   await using test = testDurable([]);
   test.classes.setTenant("acme", [tenantClass(ROOM, { durable: true })]);
   await publish(test, "a");
@@ -200,7 +200,7 @@ Deno.test("a room stops being durable: who hears it goes on hearing it", async (
   assert.equal(await test.metric("shield_log_open_rooms"), 0);
 });
 
-Deno.test("class option echo = false holds for whoever hears the room, at once", async () => {
+Deno.test("class option echo = false applies to all subscribers of the room at once", async () => {
   await using test = testDurable([]);
   const own = keptSubscriber("c1");
   const other = keptSubscriber("c2");
@@ -212,7 +212,7 @@ Deno.test("class option echo = false holds for whoever hears the room, at once",
   assert.deepEqual([own.frames.length, other.frames.length], [0, 1]);
 });
 
-Deno.test("an entrance that its user refuses leaves nothing open", async () => {
+Deno.test("an `enter` whose callback refuses leaves nothing open", async () => {
   await using test = testDurable(DURABLE);
   const refusal = new ArqonError("too-many-rooms", "1");
   await assert.rejects(
@@ -224,13 +224,13 @@ Deno.test("an entrance that its user refuses leaves nothing open", async () => {
   assert.equal(await test.metric("shield_log_open_rooms"), 0);
 });
 
-Deno.test("a subscriber that is too far behind is cut off", async () => {
+Deno.test("a subscriber that is too far behind is disconnected", async () => {
   await using test = testDurable(DURABLE);
   let cut = 0;
   const flow = new Flow();
   const overflow = () => void cut++;
   await test.hub.enter("acme", ROOM, undefined, ({ cursor }) => {
-    // As if it were behind by more than may be held for it.
+    // As if its lag exceeded the limit.
     const lag = { lag_bytes: Number.MAX_SAFE_INTEGER, lag_messages: 1 };
     flow.rewind({ next: () => cursor.next(), offset: 0, ...lag });
     test.hub.subscribe("acme", ROOM, { ...keptSubscriber("c1"), flow, overflow });
@@ -239,7 +239,7 @@ Deno.test("a subscriber that is too far behind is cut off", async () => {
   assert.equal(cut, 1);
 });
 
-Deno.test("what a durable room may keep is copied into a buffer of its own, what passes is not", async () => {
+Deno.test("messages that a durable room may cache are copied into their own buffer, passing ones are not", async () => {
   await using test = testDurable(DURABLE);
   const copies: PayloadCopy[] = [];
   const subscribe = test.spine.subscribe.bind(test.spine);

@@ -1,6 +1,6 @@
 /**
- * Who is notified of lost messages: on the embedded engine by overflowing subscriptions, on a real NATS by a restart of
- * the server.
+ * Which rooms are notified of lost messages: on the embedded engine after overflowing subscriptions, on a real NATS
+ * after a restart of the server.
  */
 import assert from "node:assert/strict";
 import { decodeServerFrame, writeEnvelope } from "@arqon/proto";
@@ -37,7 +37,7 @@ function shown(frame: Frame): string {
   return signal === undefined ? "message" : `${signal.kind} ${signal.target} ${signal.reason}`;
 }
 
-Deno.test("a room whose subscription overflows is told once, behind what it still got", async () => {
+Deno.test("a room whose subscription overflows gets one GAP, after the messages that still arrived", async () => {
   await using test = testHub({ subscription_messages: 3 });
   const binary = keptSubscriber("c1", { no_echo: true });
   const text = keptSubscriber("c2", { text: true });
@@ -62,7 +62,7 @@ Deno.test("a room whose subscription overflows is told once, behind what it stil
   });
 });
 
-Deno.test("what is lost of what a backend sent is a gap of the room too", async () => {
+Deno.test("lost messages of a backend are a gap of the room, too", async () => {
   await using test = testHub({ subscription_messages: 2 });
   const subscriber = keptSubscriber("c1");
   test.hub.subscribe("acme", "lobby", subscriber);
@@ -73,7 +73,7 @@ Deno.test("what is lost of what a backend sent is a gap of the room too", async 
   assert.deepEqual(subscriber.frames.map(shown).slice(2), ["GAP lobby slow-consumer"]);
 });
 
-Deno.test("a gap of others on the same engine, such as a backend's, is no room's gap", async () => {
+Deno.test("a gap of another client of the engine, such as a backend, is not a gap of a room", async () => {
   await using test = testHub({ subscription_messages: 3 });
   const subscriber = keptSubscriber("c1");
   test.hub.subscribe("acme", "lobby", subscriber);
@@ -88,11 +88,11 @@ Deno.test("a gap of others on the same engine, such as a backend's, is no room's
   assert.deepEqual([subscriber.frames.length, test.stats.gaps], [0, 0]);
 });
 
-Deno.test("what comes again or behind newer messages is dropped, and a hole is told at its place", async () => {
+Deno.test("repeated and overtaken messages are dropped, and a gap is reported at its position", async () => {
   await using test = testHub();
   const subscriber = keptSubscriber("c1");
   test.hub.subscribe("acme", "lobby", subscriber);
-  // As "s1 before number": 2 comes again, 4 comes too late, and so there is a hole before 5.
+  // As "s1 previous number": 2 is repeated, and 4 arrives late, so there is a gap before 5.
   for (const said of ["s1 0 1", "s1 1 2", "s1 1 2", "s1 2 3", "s1 4 5", "s1 3 4", "s1 5 6"]) {
     test.spine.publish(lobby, message, { [ORDER_HEADER]: said });
   }
@@ -102,7 +102,7 @@ Deno.test("what comes again or behind newer messages is dropped, and a hole is t
   assert.deepEqual([test.stats.repeated, test.stats.gaps], [2, 1]);
 });
 
-/** What the bus says of a room's change. */
+/** The bus's event about a change of a room. */
 function update(version: number, epoch = "7"): Uint8Array {
   const change = { ...event, type: "ROOM_UPDATE" };
   const message_id = changeId({ epoch, version });
@@ -116,13 +116,13 @@ function told(frame: Frame): string {
   return id === undefined ? shown(frame) : `change ${id.version}`;
 }
 
-Deno.test("each change comes once and in order, and a GAP stands where one is missing", async () => {
+Deno.test("each change is delivered once and in order, with a GAP in place of a missing one", async () => {
   await using test = testHub();
   const subscriber = keptSubscriber("c1");
   test.hub.subscribe("acme", "lobby", subscriber);
   const out = roomSubject("out", "acme", "lobby");
   for (const version of [1, 2, 2, 4, 3]) test.spine.publish(out, update(version));
-  // Said again: heard before, and not heard yet.
+  // Repeated reports: of a change received before, and of one not received yet.
   test.spine.publish(out, update(4), { [AGAIN_HEADER]: "2000" });
   test.spine.publish(out, update(6), { [AGAIN_HEADER]: "2000" });
   test.spine.publish(out, message);
@@ -133,7 +133,7 @@ Deno.test("each change comes once and in order, and a GAP stands where one is mi
   assert.deepEqual([test.stats.repeated, test.stats.duplicates, test.stats.gaps], [2, 0, 2]);
 });
 
-Deno.test("a room that is born again tells no GAP; one in another life does", async () => {
+Deno.test("a recreated room causes no GAP; one in another incarnation does", async () => {
   await using test = testHub();
   const subscriber = keptSubscriber("c1");
   test.hub.subscribe("acme", "lobby", subscriber);
@@ -149,7 +149,7 @@ Deno.test("a room that is born again tells no GAP; one in another life does", as
   ]);
 });
 
-Deno.test("what was said before a room was opened here is not said to who comes", async () => {
+Deno.test("changes reported before a room was opened here are not reported to new subscribers", async () => {
   await using test = testHub();
   const subscriber = keptSubscriber("c1");
   test.hub.subscribe("acme", "lobby", subscriber);
@@ -194,7 +194,7 @@ function handMadeSpine() {
   };
 }
 
-Deno.test("after a loss of the Spine the GAP stands before what comes first, once in each room", () => {
+Deno.test("after a loss of the Spine the GAP precedes the next message, once in each room", () => {
   const { spine, deliver, lose, restore, confirm } = handMadeSpine();
   const stats = createStats();
   const tenants = new TenantTable();
@@ -207,7 +207,7 @@ Deno.test("after a loss of the Spine the GAP stands before what comes first, onc
   lose();
   restore();
   hub.subscribe("acme", "late", late);
-  // The subscriptions are with the server again; that they are is not confirmed yet.
+  // The server has the subscriptions again, which is not confirmed yet.
   deliver(lobby, message);
   deliver(roomSubject("in", "acme", "late"), message);
   confirm();
@@ -217,7 +217,7 @@ Deno.test("after a loss of the Spine the GAP stands before what comes first, onc
   ]);
   assert.deepEqual(silent.frames.map(shown), ["GAP side reconnect"]);
   assert.deepEqual(late.frames.map(shown), ["message"]);
-  // Lost again before that was confirmed: one notice, and nothing precedes it.
+  // Lost again before the confirmation: one GAP, and nothing precedes it.
   lose();
   restore();
   lose();

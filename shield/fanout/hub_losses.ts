@@ -1,6 +1,6 @@
 /**
- * Decides which rooms of a hub are notified that the Spine may have lost messages, and when: as soon as something
- * follows the gap. `reception.ts` has what a room detects itself.
+ * Decides which rooms of a hub are notified that the Spine may have lost messages, and when: before the next message.
+ * `reception.ts` handles gaps that a room detects itself.
  */
 import { CHANGES_KEPT_MS } from "../../shared/records/room_update.ts";
 import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
@@ -12,7 +12,6 @@ export interface HubLossesOptions {
   /** The channels by the subject of clients' messages to them. */
   readonly channels: ReadonlyMap<string, Channel>;
   readonly patterns: Pick<PatternRooms, "lost">;
-  /** Milliseconds of a clock that only grows. */
   readonly monotonic: () => number;
   readonly tellGap: (channel: Channel, reason: string) => void;
 }
@@ -20,7 +19,7 @@ export interface HubLossesOptions {
 /** The losses of one hub's rooms. */
 export class HubLosses {
   readonly #options: HubLossesOptions;
-  /** Since when the Spine is unreachable; undefined: it is reachable, and its rooms have been notified. */
+  /** When the Spine became unreachable; undefined: it is reachable, and all rooms have been notified. */
   #cut_ms: number | undefined;
 
   constructor(options: HubLossesOptions) {
@@ -53,7 +52,7 @@ export class HubLosses {
     else if (pattern.startsWith("out.")) tellGap(channel, "changes-lost");
   }
 
-  /** Marks every room: its next message comes after a hole, whenever it comes. */
+  /** Marks every room: its next message follows a gap. */
   #cut(): void {
     const { channels, monotonic } = this.#options;
     this.#cut_ms ??= monotonic();
@@ -62,12 +61,12 @@ export class HubLosses {
     }
   }
 
-  /** Also notifies rooms without a message since. A subscriber that came after the loss has missed nothing. */
+  /** Also notifies rooms without a later message. A subscriber that came after the loss has missed nothing. */
   #tellAll(reason: "reconnect" | "slow-consumer"): void {
     const { channels, monotonic, tellGap } = this.#options;
     const cut_ms = reason === "reconnect" ? this.#cut_ms : undefined;
     if (cut_ms !== undefined) this.#cut_ms = undefined;
-    // Brains repeat the last changes for as long as they remember them.
+    // Brains repeat the last changes while they remember them.
     const forgotten = cut_ms !== undefined && monotonic() - cut_ms > CHANGES_KEPT_MS;
     for (const channel of channels.values()) {
       const { durable, reception } = channel;

@@ -1,6 +1,6 @@
 /**
- * Fan-out on real engines, with subscribers that record what they were sent. `hub_gap_test.ts` tests gaps,
- * `outbox_test.ts` sockets.
+ * Fan-out on real engines, with subscribers that record their frames. `hub_gap_test.ts` tests gaps, `outbox_test.ts`
+ * sockets.
  */
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, readEnvelope, writeEnvelope } from "@arqon/proto";
@@ -25,7 +25,7 @@ function message(room_id: string, text: string, message_id = "", sender_id = "an
   return writeEnvelope({ tenant_id: "acme", room_id, timestamp_ms, message_id, sender_id, event });
 }
 
-Deno.test("all receivers of a form get one encoding, and both forms the same message", async () => {
+Deno.test("all receivers of a form share one encoding, and both forms have the same message", async () => {
   await using test = testHub();
   const binary = [keptSubscriber("c1"), keptSubscriber("c2"), keptSubscriber("c3")];
   const text = [keptSubscriber("c4", { text: true }), keptSubscriber("c5", { text: true })];
@@ -54,7 +54,7 @@ Deno.test("all receivers of a form get one encoding, and both forms the same mes
   });
 });
 
-Deno.test("what is handed out is counted, in messages and in bytes of UTF-8", async () => {
+Deno.test("deliveries are counted, in messages and in bytes of UTF-8", async () => {
   await using test = testHub();
   const binary = keptSubscriber("c1");
   const text = keptSubscriber("c2", { text: true });
@@ -67,7 +67,7 @@ Deno.test("what is handed out is counted, in messages and in bytes of UTF-8", as
   assert.equal(test.stats.egress_bytes, binary.frames[0]!.length + bytes);
 });
 
-Deno.test("who asked for no echo hears all but its own, everybody else everything", async () => {
+Deno.test("a subscriber without echo receives all but its own messages, every other one all", async () => {
   await using test = testHub();
   const quiet = keptSubscriber("c1", { no_echo: true });
   const loud = keptSubscriber("c1");
@@ -75,7 +75,7 @@ Deno.test("who asked for no echo hears all but its own, everybody else everythin
   for (const subscriber of [quiet, loud, other]) test.hub.subscribe("acme", "lobby", subscriber);
   test.spine.publish(lobby, message("lobby", "of c1"), { [ORIGIN_HEADER]: "c1" });
   test.spine.publish(lobby, message("lobby", "of another Shield"), { [ORIGIN_HEADER]: "c9" });
-  test.spine.publish(lobby, message("lobby", "of nobody who asked"));
+  test.spine.publish(lobby, message("lobby", "without a no-echo subscriber"));
   await test.spine.flush();
   assert.deepEqual([quiet, loud, other].map(({ frames }) => frames.length), [2, 3, 3]);
 });
@@ -89,7 +89,7 @@ Deno.test("rooms of one name in two tenants share nothing, neither messages nor 
   const globexLobby = roomSubject("in", "globex", "lobby");
   test.spine.publish(lobby, message("lobby", "x", "id-1"));
   test.spine.publish(globexLobby, message("lobby", "x", "id-1"));
-  // Far more ids than may be remembered: they push out their own tenant's only.
+  // Far more ids than the limit: they evict only ids of their own tenant.
   for (let index = 0; index < 10; index++) {
     test.spine.publish(globexLobby, message("lobby", "x", `flood-${index}`));
   }
@@ -100,7 +100,7 @@ Deno.test("rooms of one name in two tenants share nothing, neither messages nor 
   assert.equal(test.stats.duplicates, 1);
 });
 
-Deno.test("an id comes once in two minutes for each room, plane and sender; no id is no repeat", async () => {
+Deno.test("an id is delivered once in two minutes per room, plane and sender; messages without an id always", async () => {
   await using test = testHub();
   const subscriber = keptSubscriber("c1");
   const side = keptSubscriber("c1");
@@ -120,7 +120,7 @@ Deno.test("an id comes once in two minutes for each room, plane and sender; no i
   for (let times = 0; times < 3; times++) {
     assert.equal(await arrived(lobby, message("lobby", "a")), 1);
   }
-  // The wall clock is set, in either direction: no time has passed.
+  // The wall clock jumps, in either direction: no time has passed.
   for (const step_ms of [HOUR_MS, -2 * HOUR_MS, HOUR_MS]) {
     test.clock.now_ms += step_ms;
     assert.equal(await arrived(lobby, message("lobby", "a", "id")), 0);
@@ -185,7 +185,7 @@ Deno.test("a room is opened on the Spine by its first subscriber and closed by i
   assert.deepEqual(closed, [lobby, lobbyOut, lobby, lobbyOut]);
 });
 
-Deno.test("a room that the Spine opens by half is closed again and not counted", async () => {
+Deno.test("a room that is only half opened on the Spine is closed again and not counted", async () => {
   await using test = testHub();
   const { spine, opened, closed } = recorded(test.spine, lobbyOut);
   const { stats } = test;
@@ -199,7 +199,7 @@ Deno.test("a room that the Spine opens by half is closed again and not counted",
   assert.deepEqual(subscriber.frames, []);
 });
 
-Deno.test("a subscriber that leaves in the middle of a message costs the others nothing", async () => {
+Deno.test("a subscriber that leaves during a delivery does not affect the others", async () => {
   await using test = testHub();
   const first = keptSubscriber("c1");
   const last = keptSubscriber("c3");
@@ -213,7 +213,7 @@ Deno.test("a subscriber that leaves in the middle of a message costs the others 
   assert.deepEqual([first, leaving, last].map(({ frames }) => frames.length), [1, 1, 3]);
 });
 
-Deno.test("an envelope that cannot be read is dropped for all and counted; later ones arrive", async () => {
+Deno.test("an unreadable envelope is dropped for all and counted; later ones are delivered", async () => {
   for (const text of [false, true]) {
     await using test = testHub();
     const binary = keptSubscriber("c1");
@@ -224,7 +224,7 @@ Deno.test("an envelope that cannot be read is dropped for all and counted; later
     const bad = [
       new Uint8Array([0xff, 0xff]),
       good.subarray(0, good.length - 1),
-      // A sender and a message id that can be read, then an event that ends within a tag.
+      // A readable sender and message id, then an event that ends within a tag.
       new Uint8Array([0x42, 3, 0x61, 0x6e, 0x6e, 0x5a, 2, 0x69, 0x64, 0xaa, 1, 1, 0xff]),
       // The subject and the envelope of a backend name different rooms.
       message("another-room", "x"),

@@ -1,6 +1,6 @@
 /**
- * The copy of a message that the Spine brings: as the stamper leaves it, with the heads of its frames
- * before it, so that it goes to a socket as it lies. Not for messages that are kept.
+ * The copy of a message from the Spine, with space for its frame headers before it, so that it is sent to a socket
+ * without another copy. Not for cached messages.
  */
 import { Opcode } from "@arqon/proto";
 import { passing_messages } from "../../shared/containers/byte_arena.ts";

@@ -1,10 +1,10 @@
-/** That a message from the Spine goes to a socket without another copy. */
+/** A message from the Spine is sent to a socket without another copy. */
 import assert from "node:assert/strict";
 import { encodeMsg, encodeMsgAt } from "@arqon/proto";
 import { BINARY, encodeFrame, frameAround } from "../socket/frame_head.ts";
 import { passingCopy } from "./message_copy.ts";
 
-Deno.test("a copied message is its frame, and the WebSocket's, without being copied again", () => {
+Deno.test("a copied message is its own frame, and the WebSocket's, without another copy", () => {
   for (const size of [0, 1, 124, 125, 126, 300, 2_040, 2_048, 65_535, 70_000]) {
     const read = new Uint8Array(size + 20).map((_, at) => at);
     const envelope = read.slice(10, 10 + size);

@@ -17,13 +17,13 @@ const HEAD_BYTES = 10;
 /** The most UTF-8 bytes of a string's unit. */
 const UNIT_BYTES = 3;
 
-/** Outboxes that get what their sockets have room for, up to 64 KiB each, in one piece. */
+/** Outboxes that one slice fills, up to 64 KiB each. */
 const A_PIECE = 16;
 
 /** The outboxes of a tenant that have a backlog. */
 interface Waiting {
   readonly outboxes: Set<Outbox>;
-  /** Whether a look at all of them is under way. */
+  /** Whether a pass over all of them is running. */
   is_pumped: boolean;
 }
 
@@ -67,11 +67,11 @@ export class Pump {
   }
 }
 
-/** One client's socket and limits; kept as long as the client. */
+/** One client's socket and limits; they live as long as the client. */
 export interface OutboxOptions extends BacklogOptions {
   readonly socket: Pick<ClientSocket, "send" | "bufferedAmount">;
   readonly pump: Pump;
-  /** The tenant in whose slices it gets more. */
+  /** The tenant whose slices its backlog is sent in. */
   readonly tenant_id: string;
   readonly stats: ShieldStats;
   /** Called once, when a frame would exceed `unsent_bytes_max`; the frame is not sent. */
@@ -82,30 +82,28 @@ export interface OutboxOptions extends BacklogOptions {
   onDrained?(): void;
 }
 
-/** The way out to one client. Frames leave in the order of `send`. */
+/** The outgoing queue of one client. Frames leave in the order of `send`. */
 export class Outbox {
-  // The members below are here, and not only in the options: with thousands of receivers, each further
-  // object on the way to a socket is one more miss of the cache.
+  // These members duplicate the options: with thousands of receivers, each further object on the way to a socket is
+  // another cache miss.
   readonly #socket: OutboxOptions["socket"];
   readonly #pump: Pump;
   readonly #stats: ShieldStats;
   /** The options, for rare cases. */
   readonly #options: OutboxOptions;
-  /** The queues are made when something first has to wait: for most clients nothing ever does. */
+  /** The queues are made on demand: most clients never have a backlog. */
   #backlog: Backlog | undefined;
-  /** The sources of frames that wait until nothing else does. */
+  /** The sources of frames that are sent when the queue is empty. */
   #later: (() => Frame | undefined)[] | undefined;
   #batches = false;
-  /**
-   * The MSG frames that leave as one frame. After a `send` that leaves a run here, nothing else waits.
-   */
+  /** The MSG frames that will leave as one frame. If a `send` leaves a run here, the queue is empty. */
   #run: Run | undefined;
   #run_bytes_max = 0;
-  /** An upper bound of the bytes in the socket: those at the last reading, and all since. */
+  /** An upper bound of the bytes in the socket: those at the last reading, and all sent since. */
   #held_bytes_max = 0;
   #awaits_turn = false;
   #has_sent = false;
-  /** How many frames were sent, for operators; a frame in a batch counts, too. */
+  /** The number of sent frames, for operators; a frame in a batch counts, too. */
   sent = 0;
   #ended = false;
   #queued_from = 0;
@@ -121,23 +119,23 @@ export class Outbox {
     return this.#options.tenant_id;
   }
 
-  /** Bytes that wait here, or that the kernel has not taken yet. */
+  /** Bytes that are queued here, or not yet taken by the kernel. */
   get unsent_bytes(): number {
     return (this.#backlog?.bytes ?? 0) + this.#socket.bufferedAmount;
   }
 
-  /** The ledger's position of the oldest frame that waits here; 0: none does, or there is no ledger. */
+  /** The ledger's position of the oldest queued frame; 0: none is queued, or there is no ledger. */
   get queued_from(): number {
     return this.#queued_from || (this.#backlog?.position ?? 0);
   }
 
-  /** The messages of a room that wait here; undefined: nothing waits at all. */
+  /** The queued messages of a room; undefined: the queue is empty. */
   waits(room_id: string): { from: number; listed: Set<number> | undefined } | undefined {
     const backlog = this.#backlog;
     return backlog && { from: backlog.position, listed: backlog.positionsOf(room_id) };
   }
 
-  /** Whether a frame that is sent in this turn leaves for the socket, and does not wait here. */
+  /** Whether a frame that is sent in this turn goes to the socket without queueing. */
   get is_direct(): boolean {
     return !this.#ended && (this.#run !== undefined || this.pump() && this.#hasRoom());
   }
@@ -166,7 +164,7 @@ export class Outbox {
     if (this.#ended) return;
     this.#has_sent = true;
     this.sent++;
-    // Pumping here too: by its timer alone, a client would get no more than 64 KiB every 5 ms.
+    // Pumping here, too: with only the timer, a client would get at most 64 KiB every 5 ms.
     if (this.#run !== undefined || this.pump() && this.#hasRoom()) {
       this.#put(frame);
       if (this.#run === undefined || this.#awaits_turn) return;
@@ -200,12 +198,12 @@ export class Outbox {
     if (!this.pump()) this.#pump.add(this);
   }
 
-  /** Leaves out a room's queue, where its class lets that be. */
+  /** Leaves out a room's queued messages, if its class allows that. */
   forget(room_id: string): void {
     this.#backlog?.forget(room_id);
   }
 
-  /** Hands over the frames that fit; true when nothing is left to wait for. */
+  /** Passes on the frames that fit; true if the queue is empty afterwards. */
   pump(): boolean {
     if (this.#backlog === undefined && this.#later === undefined) return true;
     while (this.#backlog?.is_empty === false && this.#hasRoom()) this.#handOver(this.#backlog);
@@ -225,7 +223,7 @@ export class Outbox {
     return true;
   }
 
-  /** Passes on everything that was sent (an orderly close follows), except `sendLater`. */
+  /** Passes on all queued frames before an orderly close, except those of `sendLater`. */
   flush(): void {
     const backlog = this.#backlog;
     while (backlog?.is_empty === false) this.#handOver(backlog);
@@ -267,7 +265,7 @@ export class Outbox {
     if (frame !== undefined) this.#put(frame);
   }
 
-  /** Sends a frame that is next to leave: at once, or together with the frames that follow. */
+  /** Sends the next frame: at once, or together with the following ones. */
   #put(frame: Frame): void {
     if (this.#ended) return;
     if (!this.#batches || !isBatchable(frame)) {
@@ -280,7 +278,7 @@ export class Outbox {
     if (!this.#fitsRun(run.bytes + 1)) this.#endRun();
   }
 
-  /** Whether the socket has room for a run of so many bytes. */
+  /** Whether the socket has room for a run of that size. */
   #fitsRun(bytes: number): boolean {
     if (bytes <= this.#run_bytes_max) return true;
     this.#held_bytes_max = this.#socket.bufferedAmount;
@@ -316,12 +314,12 @@ export class Outbox {
 // Messages of one turn in one frame. A send to a socket costs 5 to 7 µs whatever its size, so a connection that
 // requested it gets the messages of one event-loop turn as one BATCH.
 
-/** Whether the frame is a MSG of the binary form; all others go out on their own. */
+/** Whether the frame is a MSG of the binary form; all others are sent alone. */
 function isBatchable(frame: Frame): frame is Uint8Array {
   return typeof frame !== "string" && frame[0] === Opcode.MSG;
 }
 
-/** A connection that has messages of the present turn. */
+/** A connection with messages of the current turn. */
 interface TurnMember {
   /** Called at the end of the turn: sends the connection's messages. Must not throw. */
   endTurn(): void;
@@ -353,7 +351,7 @@ export class Run {
     return this.#before === undefined && this.#frame === frame;
   }
 
-  /** This run with one more frame. A message goes to all its receivers before the next one does. */
+  /** This run with one more frame. Each message is sent to all its receivers before the next one. */
   extend(frame: Uint8Array): Run {
     const next = this.#next;
     if (next !== undefined && next.#frame === frame) return next;
@@ -376,7 +374,7 @@ export class Run {
   }
 }
 
-/** The end of the present turn, for all connections of the process. */
+/** The end of the current turn, for all connections of the process. */
 export class TurnEnd {
   /**
    * The members; the first `#count` are those of this turn. The lists are reused, since new ones are

@@ -22,7 +22,7 @@ const HANDSHAKE = [
   "",
 ].join("\r\n");
 
-/** An outbox whose peer reads whatever comes. */
+/** An outbox whose peer reads everything. */
 async function withReader(port: number, next: () => Promise<WebSocket>, unsent_bytes_max = 1e9) {
   const upgraded = next();
   const client = new WebSocket(`ws://127.0.0.1:${port}/`);
@@ -57,7 +57,7 @@ function outboxOn(socket: WebSocket, unsent_bytes_max: number) {
   return { socket, outbox, pump, stats, overflows };
 }
 
-/** A frame that says which one it is; the kinds take turns. */
+/** A frame with a recognizable content; the kinds alternate. */
 function frame(index: number, size_bytes: number): Frame {
   if (index % 2 === 1) return `${index} `.padEnd(size_bytes, "t");
   const bytes = new Uint8Array(size_bytes);
@@ -70,7 +70,7 @@ function indexOf(received: string | Uint8Array): number {
   return new DataView(received.buffer, received.byteOffset).getUint32(0);
 }
 
-Deno.test("frames arrive whole and in order, however much waits", async () => {
+Deno.test("frames arrive whole and in order, for any backlog", async () => {
   await using server = upgradeServer();
   const { outbox, stats, client, received, closed } = await withReader(server.port, server.next);
   const count = 2_000;
@@ -79,7 +79,7 @@ Deno.test("frames arrive whole and in order, however much waits", async () => {
     outbox.send(frame(index, 1 + 1_000 + index % 7));
     most_bytes = Math.max(most_bytes, stats.unsent_bytes);
   }
-  assert.ok(most_bytes > 1_000_000, `only ${most_bytes} bytes waited`);
+  assert.ok(most_bytes > 1_000_000, `only ${most_bytes} bytes were queued`);
   await until("all frames", () => received.length === count);
   assert.deepEqual(received.map(indexOf), Array.from({ length: count }, (_, index) => index));
   for (const [index, { length }] of received.entries()) assert.equal(length, 1_001 + index % 7);
@@ -101,7 +101,7 @@ Deno.test("a flush sends everything before the close that follows", async () => 
   assert.deepEqual(received.map(indexOf), Array.from({ length: 1_000 }, (_, index) => index));
 });
 
-Deno.test("for a client that does not read, the backlog is bounded and the overflow told once", async () => {
+Deno.test("the backlog of a client that does not read is bounded, and its overflow is reported once", async () => {
   await using server = upgradeServer();
   const bound = 300_000;
   const { socket, outbox, stats, overflows, tcp, closed } = await withStalled(
@@ -119,7 +119,7 @@ Deno.test("for a client that does not read, the backlog is bounded and the overf
   };
   // The kernel takes some megabytes before it pushes back.
   await until("an overflow", fill);
-  assert.deepEqual(overflows, [0], "the backlog is dropped before the overflow is told");
+  assert.deepEqual(overflows, [0], "the backlog is dropped before the overflow is reported");
   for (let more = 0; more < 10; more++) outbox.send(frame(sent++, 1_000));
   assert.equal(outbox.pump(), true);
   assert.deepEqual([overflows.length, stats.unsent_bytes], [1, 0]);
@@ -148,7 +148,7 @@ Deno.test("a client that reads again gets its backlog from the pump", async () =
   await Promise.all([reading, closed]);
 });
 
-Deno.test("each send hands over what fits, so that a backlog never waits for the timer alone", async () => {
+Deno.test("each send passes on what fits, so that a backlog never waits only for the timer", async () => {
   await using server = upgradeServer();
   const pair = await withReader(server.port, server.next);
   const { socket, outbox, pump, stats, client, received, closed } = pair;
@@ -164,7 +164,7 @@ Deno.test("each send hands over what fits, so that a backlog never waits for the
   await closed;
 });
 
-Deno.test("the bound counts what the native buffer holds, and text in bytes", async () => {
+Deno.test("the limit includes the native buffer, and counts text in bytes", async () => {
   await using server = upgradeServer();
   const { outbox, stats, overflows, client, closed } = await withReader(
     server.port,
@@ -180,7 +180,7 @@ Deno.test("the bound counts what the native buffer holds, and text in bytes", as
   await closed;
 });
 
-Deno.test("a socket that closes under a backlog makes nothing throw, also not in the pump", async () => {
+Deno.test("a socket that closes with a backlog makes nothing throw, nor does the pump", async () => {
   await using server = upgradeServer();
   const { socket, outbox, stats, client, closed } = await withReader(server.port, server.next);
   const ended = new Promise<void>((resolve) =>
@@ -194,7 +194,7 @@ Deno.test("a socket that closes under a backlog makes nothing throw, also not in
   assert.equal(stats.unsent_bytes, 0);
 });
 
-Deno.test("frames for later go out one by one when nothing else waits, and never fill the backlog", async () => {
+Deno.test("deferred frames are sent one by one when the queue is empty, and never fill the backlog", async () => {
   await using server = upgradeServer();
   const pair = await withReader(server.port, server.next, 200_000);
   const { socket, outbox, stats, overflows, client, received, closed } = pair;
@@ -207,7 +207,7 @@ Deno.test("frames for later go out one by one when nothing else waits, and never
   outbox.send("now");
   await until("all frames", () => received.length === count + 1);
   const place = received.indexOf("now");
-  assert.ok(place >= at && place < at + 200, `after what was handed over: ${at}, ${place}`);
+  assert.ok(place >= at && place < at + 200, `after passed-on frames: ${at}, ${place}`);
   received.splice(place, 1);
   assert.deepEqual(received.map(indexOf), Array.from({ length: count }, (_, index) => index));
   assert.deepEqual(overflows, []);
@@ -215,7 +215,7 @@ Deno.test("frames for later go out one by one when nothing else waits, and never
   await closed;
 });
 
-Deno.test("an ended outbox asks for nothing more", async () => {
+Deno.test("an ended outbox requests no more frames", async () => {
   await using server = upgradeServer();
   const { outbox, client, closed } = await withReader(server.port, server.next);
   let asked = 0;
@@ -229,7 +229,7 @@ Deno.test("an ended outbox asks for nothing more", async () => {
   await closed;
 });
 
-Deno.test("many clients of a tenant that read again get their backlogs in turns with others", async () => {
+Deno.test("many clients of a tenant that read again get their backlogs in slices", async () => {
   const pump = new Pump();
   const stats = createStats();
   let [held_bytes, in_turn, most, sent] = [0, 0, 0, 0];
@@ -261,7 +261,7 @@ Deno.test("many clients of a tenant that read again get their backlogs in turns 
   }
   await laterTurn();
   [held_bytes, most, sent] = [0, 0, 0];
-  await until("all have got the rest", () => sent === 400);
+  await until("all have received the rest", () => sent === 400);
   clearImmediate(turn);
   assert(most <= 32, `${most} in one turn`);
 });

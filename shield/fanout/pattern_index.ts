@@ -5,12 +5,12 @@
 import { reservedRoom } from "../../shared/rooms/reserved.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 
-/** Rooms with a cached answer, at least. */
+/** The least number of rooms with a cached answer. */
 const ROOMS_MAX = 8_192;
 /** Most bytes of an id, and of a prefix of one. */
 const ID_MAX = 64;
 
-/** Whether a room can only be subscribed to by its name. */
+/** Whether a room can only be subscribed to by name. */
 export const isOnlyNamed = (room_id: string): boolean => reservedRoom(room_id) !== undefined;
 
 /** A subscription to a pattern. */
@@ -19,17 +19,16 @@ export interface Patterned {
 }
 
 /**
- * The patterns of one tenant. A recently requested room costs one map lookup, however many patterns there are; any
- * other at most one for each length of a pattern.
+ * The patterns of one tenant. A recently requested room costs one map lookup for any number of patterns; any other room
+ * at most one for each length of a pattern.
  */
 export class PatternIndex<T extends Patterned> {
   readonly #prefixes = new Map<string, Set<T>>();
-  /** How many prefixes have each length. */
+  /** The number of prefixes of each length. */
   readonly #lengths = new Uint32Array(ID_MAX + 1);
   readonly #known = new RecentMap<string, readonly ReadonlySet<T>[]>(ROOMS_MAX);
   #size = 0;
 
-  /** How many are in it. */
   get size(): number {
     return this.#size;
   }
@@ -59,7 +58,7 @@ export class PatternIndex<T extends Patterned> {
     this.#known.clear();
   }
 
-  /** Those whose pattern matches the room, the longest first; valid until one is added or deleted. */
+  /** The patterns that match the room, longest first; valid until one is added or deleted. */
   matching(room_id: string): readonly ReadonlySet<T>[] {
     const known = this.#known.get(room_id);
     if (known !== undefined) return known;
@@ -74,7 +73,7 @@ export class PatternIndex<T extends Patterned> {
     return found;
   }
 
-  /** All of them, in no order. */
+  /** All of them, unordered. */
   *all(): Iterable<T> {
     for (const members of this.#prefixes.values()) yield* members;
   }

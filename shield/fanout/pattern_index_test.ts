@@ -14,7 +14,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.tuple(fc.constant("ask" as const), room),
 );
 
-Deno.test("the index says what looking at each pattern says, the longest first", () => {
+Deno.test("the index gives the same result as testing each pattern, longest first", () => {
   const all = fc.array(one, { minLength: 20, maxLength: 20 });
   fc.assert(fc.property(all, fc.array(step, { maxLength: 60 }), (known, steps) => {
     const index = new PatternIndex<{ pattern: string }>();
@@ -40,7 +40,7 @@ Deno.test("the index says what looking at each pattern says, the longest first",
   }));
 });
 
-Deno.test("a room costs the same however many patterns do not match it", () => {
+Deno.test("the cost of a room does not depend on the number of patterns that do not match", () => {
   const looks = (count: number) => {
     let got = 0;
     const index = new PatternIndex<{ pattern: string }>();

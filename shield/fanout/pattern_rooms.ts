@@ -1,7 +1,7 @@
 /**
- * Which rooms patterns receive: existing and new ones. While a tenant has a pattern here, the messages of all its rooms
- * come here; the first message of a matching room opens that room. The listeners decide who may subscribe, and how
- * (`connection/subscribed_patterns.ts`).
+ * The rooms that patterns receive: existing and new ones. While a tenant has a pattern on this Shield, the Shield
+ * receives the messages of all its rooms; the first message of a matching room opens that room. The listeners decide
+ * whether and how to subscribe (`connection/subscribed_patterns.ts`).
  */
 import { ArqonError, encodeMsg, encodeTextMessage, isId, readEnvelope } from "@arqon/proto";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
@@ -15,10 +15,10 @@ import { copyFor } from "./message_copy.ts";
 import { isOnlyNamed, PatternIndex } from "./pattern_index.ts";
 import { gapEnvelope } from "./room_message.ts";
 
-/** Rooms that are tried in one pass when there are too many. */
+/** Rooms that one pass tries to close beyond the limit. */
 const LET_GO_TRIES = 16;
 
-/** Rooms without a match that are checked in one step: some cost as much as entering one. */
+/** Rooms without a match that are checked in one step: a check may cost as much as entering a room. */
 const LOOKED_A_STEP = 64;
 
 /** One connection's subscription to a pattern. */
@@ -30,7 +30,7 @@ export interface PatternListener {
   enter(channel: Channel): void;
   /** Whether the room can be closed. */
   mayRelease(room_id: string): boolean;
-  /** The room is closed until its next message. */
+  /** Called when the room is closed until its next message. */
   release(room_id: string): void;
   send(frame: Frame): void;
 }
@@ -63,9 +63,9 @@ export interface PatternRoomsOptions extends StampSource, PatternLimits {
   readonly tellGap: (channel: Channel, reason: string) => void;
 }
 
-/** A room that is received by a pattern. */
+/** A room that patterns receive. */
 interface HeldRoom {
-  /** How many connections do. */
+  /** The number of connections that receive it by patterns. */
   listeners: number;
 }
 
@@ -75,11 +75,11 @@ interface Tenant {
   readonly spine: readonly Subscription[];
   /** The tenant's open rooms. */
   readonly rooms: Map<string, Channel>;
-  /** How many of them have no Spine subscriptions of their own. */
+  /** The number of rooms without their own Spine subscriptions. */
   fed: number;
-  /** The rooms that are received by patterns, the longest silent first. */
+  /** The rooms that patterns receive, longest silent first. */
   readonly held: Map<string, HeldRoom>;
-  /** The sum of their listeners. */
+  /** The sum of the rooms' listeners. */
   places: number;
 }
 
@@ -93,14 +93,14 @@ export class PatternRooms {
   }
 
   /**
-   * Adds a listener, with effect at the server from the next flush; by the steps that it returns, the listener enters
-   * the matching rooms that are open. Throws `too-many-rooms`, and as the Spine throws.
+   * Adds a listener, with effect on the server from the next flush; the returned steps make it enter the matching open
+   * rooms. Throws `too-many-rooms`, and as the Spine throws.
    */
   add(tenant_id: string, listener: PatternListener): Iterable<void> {
     const { stats, patterns_per_tenant } = this.#options;
     const tenant = this.#tenants.get(tenant_id) ?? this.#begin(tenant_id);
     if (tenant.index.size >= patterns_per_tenant) {
-      throw new ArqonError("too-many-rooms", `${patterns_per_tenant} patterns of the tenant`);
+      throw new ArqonError("too-many-rooms", `${patterns_per_tenant} patterns per tenant`);
     }
     tenant.index.add(listener);
     stats.patterns++;
@@ -129,7 +129,7 @@ export class PatternRooms {
     this.#endIfUnused(tenant);
   }
 
-  /** Whether a room that is about to be opened gets its messages by the tenant's subscriptions. */
+  /** Whether the tenant's subscriptions deliver the messages of a room that is about to be opened. */
   feeds(tenant_id: string, room_id: string): boolean {
     const tenant = this.#tenants.get(tenant_id);
     return tenant !== undefined && tenant.index.matching(room_id).length > 0;
@@ -155,7 +155,7 @@ export class PatternRooms {
     this.#endIfUnused(tenant);
   }
 
-  /** Another connection receives a room by a pattern; closes other rooms if there are too many. */
+  /** Called when another connection receives a room by a pattern; closes other rooms if there are too many. */
   joined(tenant_id: string, room_id: string): void {
     const tenant = this.#tenants.get(tenant_id);
     if (tenant === undefined) return;
@@ -167,7 +167,7 @@ export class PatternRooms {
     if (tenant.places > this.#options.pattern_rooms_per_tenant) this.#letGo(tenant, room_id);
   }
 
-  /** One connection less does. */
+  /** Called when one connection less receives a room by a pattern. */
   parted(tenant_id: string, room_id: string): void {
     const tenant = this.#tenants.get(tenant_id);
     const room = tenant?.held.get(room_id);
@@ -241,7 +241,7 @@ export class PatternRooms {
       if (tenant.index.matching(room_id).length === 0) return void this.#options.stats.unmatched++;
       this.#options.open(tenant.tenant_id, room_id);
       channel = tenant.rooms.get(room_id);
-      // Nobody may receive it.
+      // The room has no receiver.
       if (channel === undefined) return;
     }
     const held = tenant.held.get(room_id);
@@ -249,13 +249,13 @@ export class PatternRooms {
       tenant.held.delete(room_id);
       tenant.held.set(room_id, held);
     }
-    // A room with subscriptions of its own has this message by them.
+    // A room with its own subscriptions receives this message by them.
     if (channel.spine.length > 0) return;
     const copy = copyFor(channel)(payload, 0, payload.length);
     this.#options.deliver(channel, { subject, payload: copy, headers, respond });
   }
 
-  /** Closes the rooms that were silent the longest, except this one, until there are not too many. */
+  /** Closes the longest silent rooms, except this one, down to the limit. */
   #letGo(tenant: Tenant, but: string): void {
     const { pattern_rooms_per_tenant: most } = this.#options;
     let tries = 0;

@@ -14,7 +14,7 @@ function message(room_id: string): Uint8Array {
   return writeEnvelope({ tenant_id: "acme", room_id, timestamp_ms: SPINE_NOW_MS, event });
 }
 
-/** A listener that hears each room that it may enter. */
+/** A listener that receives each room that it may enter. */
 class Kept implements PatternListener {
   readonly text = false;
   readonly rooms = new Map<string, Subscriber>();
@@ -51,7 +51,7 @@ class Kept implements PatternListener {
     this.hub.patterns.delete("acme", this);
   }
 
-  /** What it heard, in order. */
+  /** The received messages, in order. */
   get heard(): string[] {
     return this.frames.map((frame) => {
       assert.ok(typeof frame !== "string");
@@ -63,7 +63,7 @@ class Kept implements PatternListener {
   }
 }
 
-Deno.test("what overflows is told of each room that was open, and of the pattern", async () => {
+Deno.test("an overflow causes a GAP in each open room, and one of the pattern", async () => {
   await using test = testHub({ subscription_messages: 2 });
   const kept = new Kept(test.hub, "a-*");
   for (const _ of test.hub.patterns.add("acme", kept));
@@ -77,7 +77,7 @@ Deno.test("what overflows is told of each room that was open, and of the pattern
   kept.end();
 });
 
-Deno.test("a tenant's subscriptions stay while a pattern or a room that they feed does, and no longer", async () => {
+Deno.test("a tenant's subscriptions last as long as its last pattern, or room that they feed", async () => {
   await using test = testHub();
   const { hub, spine, stats } = test;
   const wide = tenantRoomsPattern("in", "acme");
@@ -90,7 +90,7 @@ Deno.test("a tenant's subscriptions stay while a pattern or a room that they fee
   kept.end();
   spine.publish(roomSubject("in", "acme", "a-1"), message("a-1"));
   await spine.flush();
-  assert.equal(other.frames.length, 1, "it goes on as it was");
+  assert.equal(other.frames.length, 1, "it continues unchanged");
   hub.unsubscribe("acme", "a-1", other);
   hub.subscribe("acme", "a-1", other);
   assert.equal(hub.find("acme", "a-1")?.spine.length, 2, "the tenant's have ended");
@@ -98,7 +98,7 @@ Deno.test("a tenant's subscriptions stay while a pattern or a room that they fee
   assert.deepEqual([stats.rooms, stats.patterns, stats.pattern_rooms], [0, 0, 0]);
 });
 
-Deno.test("a message of a room that no pattern matches opens nothing, however many patterns there are", async () => {
+Deno.test("a message of a room without a matching pattern opens nothing, for any number of patterns", async () => {
   await using test = testHub();
   const { hub, spine, stats } = test;
   for (let at = 0; at < 20_000; at++) hub.patterns.add("acme", new Kept(hub, `other-${at}-*`));
@@ -112,7 +112,7 @@ Deno.test("a message of a room that no pattern matches opens nothing, however ma
   assert.deepEqual([stats.rooms, stats.unmatched, stats.patterns], [1, 2, 20_000]);
 });
 
-Deno.test("open rooms are entered one in a step, also those that come meanwhile, and others are passed over", async () => {
+Deno.test("open rooms are entered one per step, including new ones, and others are skipped", async () => {
   await using test = testHub();
   const { hub } = test;
   const other = keptSubscriber("c2");

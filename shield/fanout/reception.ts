@@ -1,7 +1,7 @@
 /**
- * Decides about each message that the Spine brings for one room of this process: whether it is due, is
- * a repetition, or comes after a hole that its subscribers must be notified of first. Rooms with a log have
- * offsets for their messages; the changes of their state come this way, too.
+ * Judges each message from the Spine for one room of this process: whether it is due, is a repetition, or follows a gap
+ * of which the room's subscribers must first be notified. Messages of rooms with a log have offsets; changes of the
+ * room's state are judged here, too.
  */
 import type { PlainEnvelope } from "@arqon/proto";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
@@ -12,21 +12,18 @@ import { HeardOrder, ORDER_HEADER } from "../message/room_order.ts";
 export type Hole = "lost" | "changes-lost";
 
 /**
- * The verdict on a message. `repeated`: the servers delivered it before. `again`: it was sent again, for clients that
- * had not received it.
+ * The verdict on a message. `repeated`: the servers delivered it before. `again`: it was repeated for clients that had
+ * not received it.
  */
 export type Received = "due" | "repeated" | "again" | Hole;
 
 /** The reception of one room that is open. */
 export class Reception {
   readonly #opened_ms: number;
-  /** The order of what Shields publish on NATS; undefined until a message with an order has come. */
+  /** The publish order of Shields on NATS; undefined until a message with an order has arrived. */
   #order: HeardOrder | undefined;
   #changes: HeardChanges | undefined;
-  /**
-   * True when the connection was lost and nothing has come since: the loss is reported before the next
-   * message.
-   */
+  /** True if the connection was lost and nothing has arrived since: the loss is reported before the next message. */
   is_cut = false;
 
   /** `opened_ms` is monotonic. */
@@ -52,7 +49,7 @@ export class Reception {
     return change.again_ms === undefined ? "repeated" : "again";
   }
 
-  /** Subscribers were notified that messages may be missing. */
+  /** Called after subscribers were notified that messages may be missing. */
   gapTold(): void {
     this.is_cut = false;
     this.#order?.gapTold();

@@ -12,19 +12,16 @@ import {
 import type { ChangeNumber } from "../../shared/records/room_update.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 
-/** How many past epochs are remembered: their changes may come late. */
+/** The number of remembered past epochs, whose changes may arrive late. */
 const PAST_EPOCHS = 8;
-/**
- * A change that is repeated so soon has only been overtaken by its repetition: nothing is missing
- * before it.
- */
+/** A repetition within this time, in ms, has only overtaken the change itself: nothing is missing before it. */
 const OVERTAKEN_MS = 1_000;
 
-/** A change as it was reported. */
+/** A reported change. */
 export interface ToldChange extends ChangeNumber {
   /** How late it is reported, in ms; undefined for the first report. */
   readonly again_ms: number | undefined;
-  /** True for the first change since the room's birth: none before it can be missing. */
+  /** True for the first change since the room's creation: no earlier one can be missing. */
   readonly is_first: boolean;
 }
 
@@ -41,7 +38,9 @@ export function readChange(
   return { ...number, again_ms: again_ms >= 0 ? again_ms : undefined, is_first };
 }
 
-/** The verdict on a change. `repeated`: it came before, or a later one did. `hole`: a change before it is missing. */
+/**
+ * The verdict on a change. `repeated`: it, or a later one, was received before. `hole`: an earlier change is missing.
+ */
 export type HeardChange = "next" | "repeated" | "hole";
 
 /** The changes of one room received since it was opened. */
@@ -50,7 +49,7 @@ export class HeardChanges {
   #last: ChangeNumber | undefined;
   readonly #past = new Set<string>();
 
-  /** `opened_ms`: when the first subscriber came, monotonic. */
+  /** `opened_ms`: the time of the first subscriber, monotonic. */
   constructor(opened_ms: number) {
     this.#opened_ms = opened_ms;
   }
@@ -74,7 +73,7 @@ export class HeardChanges {
     return is_first ? "next" : "hole";
   }
 
-  /** Takes the first change: what happened before anybody subscribed is no news. */
+  /** Takes the first change: changes before the first subscription are no news. */
   #begin({ again_ms, is_first }: ToldChange, now_ms: number): HeardChange {
     if (again_ms === undefined) return "next";
     if (now_ms - again_ms < this.#opened_ms) return "repeated";

@@ -1,4 +1,4 @@
-/** What a room's subscribers receive of its changes, under all faults of servers and Brains. */
+/** The changes of a room that its subscribers receive, under all faults of servers and Brains. */
 import assert from "node:assert/strict";
 import { readEnvelope, writeEnvelope } from "@arqon/proto";
 import fc from "fast-check";
@@ -9,10 +9,10 @@ const told = (version: number, epoch = "7") => ({
   ...{ epoch, version, again_ms: undefined, is_first: false },
 });
 const again = (version: number, again_ms: number) => ({ ...told(version), again_ms });
-/** The first since a birth. */
+/** The first change since a room's creation. */
 const born = (version: number, epoch: string) => ({ ...told(version, epoch), is_first: true });
 
-Deno.test("changes in order are next, and what comes again or late is repeated", () => {
+Deno.test("changes in order are next, and repeated or late ones are repetitions", () => {
   const heard = new HeardChanges(0);
   assert.deepEqual(
     [told(4), told(5), told(5), told(4), again(5, 2_000), told(6)]
@@ -21,7 +21,7 @@ Deno.test("changes in order are next, and what comes again or late is repeated",
   );
 });
 
-Deno.test("a change that is missing shows by the next one, also by one that is said again", () => {
+Deno.test("a missing change is detected by the next one, also by a repeated one", () => {
   for (const later of [told(6), again(6, 2_000)]) {
     const heard = new HeardChanges(0);
     heard.hear(told(4), 0);
@@ -32,28 +32,28 @@ Deno.test("a change that is missing shows by the next one, also by one that is s
   assert.equal(heard.hear(again(5, 2_000), 10_000), "next");
 });
 
-Deno.test("what was said before anybody listened is nothing new; what was missed since is", () => {
+Deno.test("changes before the first subscription are no news; changes missed since then are", () => {
   const opened_ms = 10_000;
   assert.equal(new HeardChanges(opened_ms).hear(again(4, 2_001), 12_000), "repeated");
   assert.equal(new HeardChanges(opened_ms).hear(again(4, 2_000), 12_000), "hole");
-  // There is none before it.
+  // There is no earlier change.
   assert.equal(
     new HeardChanges(opened_ms).hear({ ...born(4, "7"), again_ms: 2_000 }, 12_000),
     "next",
   );
-  // Overtaken: the Brain that wrote it says it, too.
+  // Overtaken: the Brain that wrote it reports it, too.
   assert.equal(new HeardChanges(opened_ms).hear(again(4, 20), 12_000), "next");
   const heard = new HeardChanges(opened_ms);
   heard.hear(again(4, 2_001), 12_000);
   assert.equal(heard.hear(told(5), 12_500), "next");
 });
 
-Deno.test("a room that is born again begins anew, and its earlier life is over", () => {
+Deno.test("a recreated room starts again, and changes of its earlier incarnation are repetitions", () => {
   const heard = new HeardChanges(0);
   const began = 1_795_161_298_967_001;
   const changes = [
     ...[told(4), born(began, "9"), told(5), told(began + 1, "9")],
-    // In another incarnation of unchanged rooms: nobody has reported what was before.
+    // Another incarnation of unchanged rooms: its earlier changes were not reported.
     told(began + 9_000, "11"),
     ...[born(began + 9_500, "13"), born(began, "9")],
   ];
@@ -63,7 +63,7 @@ Deno.test("a room that is born again begins anew, and its earlier life is over",
   );
 });
 
-Deno.test("no order of changes lets a hole through untold, or a version go back", () => {
+Deno.test("no order of changes hides a gap, or lets a version go back", () => {
   const changes = fc.array(fc.tuple(fc.integer({ min: 1, max: 40 }), fc.boolean()), {
     maxLength: 60,
   });
@@ -82,7 +82,7 @@ Deno.test("no order of changes lets a hole through untold, or a version go back"
   }));
 });
 
-Deno.test("only what a Brain says is a change", () => {
+Deno.test("only events of a Brain are changes", () => {
   const event = { type: "ROOM_UPDATE", data: new Uint8Array() };
   const message_id = changeId({ epoch: "7", version: 4 });
   const read = (envelope: Parameters<typeof writeEnvelope>[0], headers = {}) =>

@@ -24,14 +24,14 @@ import type { RoomClass } from "../../shared/rooms/room_class.ts";
 /** The header, in any case, with the key of a publisher's message. For rooms that keep only the latest message. */
 const KEY_HEADER = "x-key";
 
-/** A room and its class; undefined stands for the default class. */
+/** A room and its class; undefined means the default class. */
 export interface ClassedRoom {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly room_class: Pick<RoomClass, "slow_reader" | "pattern"> | undefined;
 }
 
-/** An envelope of a room; `plain` is its content, when that has been read before. */
+/** An envelope of a room; `plain` is its content, if it has been decoded. */
 export interface Envelope {
   readonly envelope: Uint8Array;
   /** The message's offset; 0 in rooms that are not durable. */
@@ -39,12 +39,12 @@ export interface Envelope {
   readonly plain?: PlainEnvelope | undefined;
 }
 
-/** A message on its way to subscribers. */
+/** A message in delivery to subscribers. */
 export interface Outgoing extends Envelope {
   readonly origin: string | undefined;
   /** Whether the bus itself is the sender; absent: it is not. */
   readonly is_own?: boolean | undefined;
-  /** Its entry in the room's log, which caches its frames; absent: it is not from there. */
+  /** Its entry in the room's log, which caches its frames; absent: it is not from the log. */
   readonly entry?: Entry;
 }
 
@@ -56,7 +56,7 @@ export function frameOf({ entry, envelope, offset, plain }: Outgoing, is_text: b
   return encodeTextMessage(offset === 0 ? shown : { ...shown, offset });
 }
 
-/** The bytes of a GAP signal of a room, with why messages are missing. */
+/** The bytes of a GAP signal of a room, with the reason why messages are missing. */
 export function gapEnvelope(
   stamps: StampSource,
   { tenant_id, room_id }: Pick<ClassedRoom, "tenant_id" | "room_id">,
@@ -73,11 +73,11 @@ export function keyOf({ event, headers }: PlainEnvelope): string | undefined {
   if (event === undefined || isReservedType(event.type)) return undefined;
   const name = Object.keys(headers).find((one) => one.toLowerCase() === KEY_HEADER);
   const key = name === undefined ? undefined : headers[name];
-  // The key is marked with its origin: an `x-key` that reads like a type is not that type.
+  // The key is marked with its origin: an `x-key` equal to a type is not that type.
   return key === undefined ? `type ${event.type}` : `key ${key}`;
 }
 
-/** The key of an envelope; undefined also for one that cannot be read, as its sender is not known. */
+/** The key of an envelope; undefined also for an unreadable one, as its sender is unknown. */
 function keyIn(envelope: Uint8Array): string | undefined {
   try {
     return keyOf(readEnvelope(envelope));
@@ -88,8 +88,8 @@ function keyIn(envelope: Uint8Array): string | undefined {
 }
 
 /**
- * The message as one that may be left out, shared by all its receivers; undefined where the room's
- * class leaves nothing out. `position` is the ledger's; 0: it has none.
+ * The message as one that may be left out, shared by all its receivers; undefined if the room's class leaves nothing
+ * out. `position` is the ledger's; 0: it has none.
  */
 export function droppable(
   stamps: StampSource,
@@ -139,8 +139,8 @@ export function isOwnEvent(plain: PlainEnvelope | undefined): boolean {
 }
 
 /**
- * Reads an envelope from a backend. Throws DecodeError when it cannot be read, or names another tenant
- * or room than its subject.
+ * Reads an envelope from a backend. Throws DecodeError if it cannot be read, or names another tenant or room than its
+ * subject.
  */
 export function readForeign(
   { tenant_id, room_id }: { readonly tenant_id: string; readonly room_id: string },
@@ -149,5 +149,5 @@ export function readForeign(
   const plain = readEnvelope(payload);
   const tenant_fits = plain.tenant_id === "" || plain.tenant_id === tenant_id;
   if (tenant_fits && (plain.room_id === "" || plain.room_id === room_id)) return plain;
-  throw new DecodeError("invalid-field", "tenant_id or room_id is not that of the subject");
+  throw new DecodeError("invalid-field", "tenant_id or room_id differs from the subject");
 }

@@ -42,16 +42,16 @@ Deno.test("signals, commands and the events of the bus have no key: they are nev
     assert.equal(key({ event: { type } }), undefined);
   }
   const broken = droppable(STAMPS, room("latest"), { envelope: Uint8Array.of(0xff), offset: 0 });
-  assert.equal(broken?.key(), undefined, "nor what cannot be read");
+  assert.equal(broken?.key(), undefined, "nor unreadable messages");
 });
 
-Deno.test("a room that disconnects leaves nothing out", () => {
+Deno.test("a room that disconnects slow readers leaves nothing out", () => {
   const message = { envelope: envelope({ event: { type: "t" } }), offset: 0 };
   assert.equal(droppable(STAMPS, room("disconnect"), message), undefined);
   assert.equal(droppable(STAMPS, { ...room("latest"), room_class: undefined }, message), undefined);
 });
 
-Deno.test("the GAP is made once for each form, and says slow-consumer", () => {
+Deno.test("the GAP is made once per form, with reason slow-consumer", () => {
   const message = droppable(STAMPS, room("drop-oldest"), {
     envelope: envelope({ event: { type: "t" } }),
     offset: 7,
@@ -72,14 +72,14 @@ Deno.test("the GAP is made once for each form, and says slow-consumer", () => {
   assert.deepEqual([op, signal.kind, signal.reason], ["msg", "GAP", "slow-consumer"]);
 });
 
-/** A subscriber that keeps frames with what came beside them. */
+/** A subscriber that keeps frames and their messages. */
 function kept() {
   const got: { frame: Frame; message: RoomMessage | undefined }[] = [];
   const send = (frame: Frame, message?: RoomMessage) => void got.push({ frame, message });
   return { connection_id: "c1", text: false, no_echo: false, send, got };
 }
 
-Deno.test("the hub says what may be left out by the class of the moment", async () => {
+Deno.test("the hub decides by the current class which messages may be left out", async () => {
   await using test = testDurable([{ room: "ticker-*", slow_reader: "latest" }]);
   const subscriber = kept();
   test.hub.subscribe("acme", "ticker-1", subscriber);
@@ -97,7 +97,7 @@ Deno.test("the hub says what may be left out by the class of the moment", async 
   assert.equal(await publish(), undefined);
 });
 
-Deno.test("who falls too far behind in a durable room that drops goes on with the newest, behind a GAP", async () => {
+Deno.test("a slow reader of a durable room with drop-oldest continues with the newest message, after a GAP", async () => {
   await using test = testDurable([{ room: "log-*", durable: true, slow_reader: "drop-oldest" }]);
   const log = await test.durable.logs.of("acme");
   const append = async (type: string) => {
@@ -108,7 +108,7 @@ Deno.test("who falls too far behind in a durable room that drops goes on with th
     await test.spine.flush();
   };
   const flow = new Flow();
-  const overflow = () => assert.fail("it is not cut off");
+  const overflow = () => assert.fail("it is not disconnected");
   const subscriber = { ...kept(), flow, overflow };
   await append("a");
   await test.hub.enter("acme", "log-a", { after: 0, epoch: await epochOf(test) }, (entry_point) => {

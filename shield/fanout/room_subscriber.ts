@@ -1,7 +1,6 @@
 /**
- * One connection's subscription to one room, as the hub sees it. All that a message passes on its
- * way to each of thousands of receivers is here and in `outbox.ts`, and nowhere else. How a
- * connection gets its subscription is `subscribe.ts`.
+ * One connection's subscription to one room, for the hub. The whole path of a message to each of thousands of receivers
+ * is here and in `outbox.ts`. `subscribe.ts` creates subscriptions.
  */
 import type { RoomMessage } from "./backlog.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -23,9 +22,9 @@ export interface Recipient {
   /** The current identity: REFRESH makes another. */
   readonly identity: Identity;
   readonly use: UserUse | undefined;
-  /** Undefined until it is open. */
+  /** Undefined until the connection is open. */
   readonly outbox: Outbox | undefined;
-  /** Ends it, because more bytes wait than its limits allow. */
+  /** Ends the connection, because its backlog exceeds the limits. */
   overflow(): void;
 }
 

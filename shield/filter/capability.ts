@@ -3,10 +3,10 @@ import type { Capability } from "../capability.ts";
 import { SCHEMAS } from "../schema/capability.ts";
 import { type Filters, startFilters } from "./filters.ts";
 
-/** Subscribers receive what matches their own filter, and what their claims allow. */
+/** Subscribers receive messages that match their own filter, and that their claims allow. */
 export const FILTERS: Capability<Filters> = {
   name: "filters",
-  title: "subscribers receive what they have asked for, and what their claims let them have",
+  title: "subscribers receive messages that match their filter and their claims",
   open({ config, registry }, { stats, running }) {
     const schemas = running.of(SCHEMAS)?.gate;
     const { ledger } = running.given;

@@ -1,6 +1,6 @@
 /**
- * A compiled filter for one group of subscribers, which judges a message once for all of them, and the filter of a room
- * class, of which there is one for each set of claims. Does not know the subscribers.
+ * A compiled filter, which judges a message once for all of its subscribers, and the filter of a room class, with one
+ * instance for each set of claims. It does not know the subscribers.
  */
 import type { Identity } from "../auth/identity.ts";
 import type { Filter as AskedFilter, Filtered } from "../fanout/filters.ts";
@@ -12,7 +12,7 @@ import { classProgram } from "../../shared/filter/program.ts";
 import type { FilterProgram } from "../../shared/filter/program.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
-/** Sets of claims that a class's filter caches, least recently used dropped first. */
+/** The most sets of claims that a class's filter caches; the least recently used is evicted first. */
 const CLAIMS_KEPT = 10_000;
 
 /** The number of filters made so far. */
@@ -47,7 +47,7 @@ export class Filter implements AskedFilter {
   }
 }
 
-/** Lets nothing pass: for a class with a filter where no token is known. */
+/** Passes nothing: for a class with a filter if no token is known. */
 const NOTHING = new Filter(classProgram("false"));
 
 /**
@@ -68,7 +68,7 @@ export function withholding(
 
 const of_classes = new WeakMap<RoomClass, ClassFilter>();
 
-/** The filter of a room class, which is compiled once, and what that took is paid; undefined: it has none. */
+/** The filter of a room class, compiled once at the class's cost; undefined: it has none. */
 export function classFilter(
   room_class: RoomClass | undefined,
   pay: (steps: number) => void,
@@ -83,7 +83,7 @@ export function classFilter(
   return found;
 }
 
-/** The filter of a class as it is stored. One that only another version of ArqonBus can compile lets nothing through. */
+/** The stored filter of a class. One that only another version of ArqonBus can compile passes nothing. */
 function storedProgram(text: string): FilterProgram {
   try {
     return classProgram(text);
@@ -102,12 +102,12 @@ export class ClassFilter {
     this.#program = storedProgram(text);
   }
 
-  /** What compiling it took, in steps. */
+  /** The cost of compiling it, in steps. */
   get price(): number {
     return this.#program.price;
   }
 
-  /** The filter for the holder of a token: one object for all with the same relevant claims. */
+  /** The filter for the holder of a token: one object for all tokens with the same relevant claims. */
   of(identity: Identity): Filter {
     const known = this.#holders.get(identity);
     if (known !== undefined) return known;

@@ -1,6 +1,6 @@
 /**
  * The subscribers' filters in this process: one compiled filter for each text of a tenant, and the number of different
- * ones in a room. Judges nothing.
+ * filters in a room. It judges no messages.
  */
 import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -18,7 +18,7 @@ import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { FilterShares } from "./shares.ts";
 
-/** Limits, as in `[filters]`; read each time that one is needed. */
+/** Limits, as in `[filters]`; read at each use. */
 export interface FiltersLimits extends FilterLimits {
   readonly filters_per_room: number;
   readonly filters_per_tenant: number;
@@ -29,7 +29,7 @@ const NAMES = ["type", "sender", "headers", "data"] as const;
 
 interface TenantFilters {
   readonly by_text: Map<string, Held>;
-  /** The rooms with filters, and how many subscribers have each. */
+  /** The rooms with filters, and the number of subscribers of each filter. */
   readonly rooms: Map<string, Map<Filter, number>>;
 }
 
@@ -40,7 +40,7 @@ interface Held {
 
 /** All filters of a process. */
 export class Filters implements AskedFilters {
-  /** How many different filters there are. */
+  /** The number of different filters. */
   size = 0;
   /** The shares of the process's time for filters. */
   readonly shares: FilterShares;
@@ -59,7 +59,7 @@ export class Filters implements AskedFilters {
     this.shares = new FilterShares(now_ms);
   }
 
-  /** The tenant's share pays for compiling. */
+  /** The filter of a text; the tenant's share pays for compiling. */
   of(tenant_id: string, text: string, room_id?: string): Filter | undefined {
     if (text === "") return undefined;
     const filter = this.#compiled(tenant_id, text);
@@ -69,7 +69,7 @@ export class Filters implements AskedFilters {
 
   #compiled(tenant_id: string, text: string): Filter {
     const held = this.#tenants.get(tenant_id)?.by_text.get(text)?.filter;
-    // A limit may have been lowered since.
+    // The limit may have been lowered since.
     if (held !== undefined && text.length <= this.#limits.filter_chars) return held;
     this.shares.require(tenant_id);
     const program = new FilterProgram(text, this.#limits, NAMES);
@@ -113,7 +113,7 @@ export class Filters implements AskedFilters {
     const is_freed = before !== undefined && by_text.get(before.program.text)?.users === 1;
     const others = by_text.size - (is_freed ? 1 : 0);
     if (others >= filters_per_tenant && !by_text.has(filter.program.text)) {
-      throw new ArqonError("too-many-filters", `the tenant has ${by_text.size} here`);
+      throw new ArqonError("too-many-filters", `the tenant has ${by_text.size} on this Shield`);
     }
     const room = rooms.get(room_id);
     if (room === undefined || room.has(filter)) return;

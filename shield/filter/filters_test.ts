@@ -15,7 +15,7 @@ const LIMITS = {
   ...{ filters_per_room: 2, filters_per_tenant: 3 },
 };
 
-Deno.test("one text is one filter of a tenant, and none is left when nobody has it", () => {
+Deno.test("one text is one filter of a tenant, which is dropped with its last subscriber", () => {
   const filters = new Filters(LIMITS, { stats: createStats() });
   const first = filters.of("t", "true")!;
   filters.hold("t", "a", first);
@@ -30,7 +30,7 @@ Deno.test("one text is one filter of a tenant, and none is left when nobody has 
   assert.notEqual(filters.of("t", "true"), first);
 });
 
-Deno.test("bounds that change hold for the next SUB, and steps for the next message", () => {
+Deno.test("changed limits apply to the next SUB, and steps to the next message", () => {
   const limits = { ...LIMITS };
   const filters = new Filters(limits, { stats: createStats() });
   const envelope = writeEnvelope({ room_id: "a", message_id: "m" });
@@ -47,7 +47,7 @@ Deno.test("bounds that change hold for the next SUB, and steps for the next mess
   assert.throws(() => filters.requireRoom("t", "a", filters.of("t", "true")!), /a has 1/);
 });
 
-Deno.test("rooms and tenants have at most their bounds, whoever comes and goes", () => {
+Deno.test("rooms and tenants stay within their limits, whichever subscribers come and go", () => {
   const step = fc.record({
     room: fc.constantFrom("a", "b", "c"),
     text: fc.constantFrom("true", "false", "1 == 1", "2 == 2", "3 == 3"),
@@ -84,14 +84,14 @@ Deno.test("rooms and tenants have at most their bounds, whoever comes and goes",
   }));
 });
 
-Deno.test("the filter of a class is compiled once and paid; one that cannot be compiled lets nothing through", () => {
+Deno.test("the filter of a class is compiled once and charged; an invalid one passes nothing", () => {
   const paid: number[] = [];
   const pay = (steps: number) => void paid.push(steps);
   const one = { ...DEFAULT_CLASS, filter: 'type == "a"' };
   const first = classFilter(one, pay);
   assert.equal(classFilter(one, pay), first);
   assert.deepEqual(paid, [8 * one.filter.length]);
-  // As a newer version of ArqonBus may have stored it.
+  // A newer version of ArqonBus may have stored this one.
   const newer = classFilter({ ...DEFAULT_CLASS, filter: "true || newer(1)" }, pay)!;
   const envelope = writeEnvelope({ room_id: "a", message_id: "m" });
   const counts = { match: 0, no_match: 0, error: 0, cost: 0 };

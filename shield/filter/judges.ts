@@ -1,6 +1,6 @@
 /**
  * Judges messages by their subscribers' filters. Withheld messages are recorded in the delivery ledger: once for each
- * filter, however many subscribers have it.
+ * filter, for any number of subscribers.
  */
 import { type FilterCounts, MessageView } from "../../shared/filter/message_view.ts";
 import type { ReadMapped } from "../../shared/filter/message_view.ts";
@@ -19,7 +19,7 @@ import type { SchemaGate } from "../schema/gate.ts";
 import { type ClassFilter, classFilter, withholding } from "./filter.ts";
 import type { FilterShares } from "./shares.ts";
 
-/** What a verdict needs and where it is counted. */
+/** The dependencies and counters of verdicts. */
 export interface JudgeOptions {
   readonly stats: { filtered: number; readonly filter_verdicts: FilterCounts };
   /** The schemas of published events; absent: none. */
@@ -38,19 +38,19 @@ export function mappedReader(
   return ({ content_type, data }) => {
     const schema = schemas.schemaOf(roomSubject("in", tenant_id, room_id), tenant_id);
     if (schema === "none") return undefined;
-    if (schema === "missing") throw new Error("the schema is not there");
+    if (schema === "missing") throw new Error("the schema is missing");
     return schema.read(content_type, data);
   };
 }
 
-/** What one filter withheld in a room. */
+/** The messages that one filter withheld in a room. */
 interface Kept {
   /** The position of the last withheld message. */
   position: number;
   row: LeftOutRun | undefined;
 }
 
-/** What filters withhold in rooms with subscribers. */
+/** The messages that filters withhold in rooms with subscribers. */
 const kept_in = new WeakMap<FilteredRoom, WeakMap<Filter, Kept>>();
 
 function keptIn(room: FilteredRoom): WeakMap<Filter, Kept> {
@@ -59,7 +59,7 @@ function keptIn(room: FilteredRoom): WeakMap<Filter, Kept> {
   return all;
 }
 
-/** A message being sent to a room, as filters see it. */
+/** A message in delivery to a room, with its view for filters. */
 export class SentMessage extends MessageView implements SentJudge {
   readonly #options: JudgeOptions;
   readonly #shares: FilterShares;
@@ -113,7 +113,7 @@ export class SentMessage extends MessageView implements SentJudge {
       kept.row = ledger.leftOutAlone(room, filter.number, position, "filter", kept.row);
     }
     const filters = mark.filters ??= [];
-    // Another claim, or another class, makes it another filter.
+    // A different claim or class gives a different filter.
     if (!filters.includes(filter.number)) filters.push(filter.number);
   }
 }

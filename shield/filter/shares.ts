@@ -10,7 +10,7 @@ import { createFuelBuckets } from "../../shared/rates/fuel_bucket.ts";
 
 /** Steps per second of one tenant on this Shield: half a second at most, and a tenth usually. */
 const STEPS_PER_SECOND = 1_000_000;
-/** A reader yields after so many steps: 2 ms at most. */
+/** A reader yields after this many steps: 2 ms at most. */
 const SLICE_STEPS = 4_000;
 
 /** The shares of all tenants of a process. */
@@ -25,7 +25,7 @@ export class FilterShares {
     this.#now_ms = now_ms;
   }
 
-  /** What filters may do with a message in a room of the tenant. */
+  /** The share of a tenant for filters on a message in one of its rooms. */
   of(tenant_id: string): FilterShare {
     return this.#buckets.has(tenant_id, this.#now_ms()) ? "room" : "none";
   }
@@ -46,12 +46,12 @@ export class FilterShares {
     throw new ArqonError("rate-limited", detail, { retry_after_ms });
   }
 
-  /** Whether a reader of stored messages must yield, after so many steps in this turn. */
+  /** Whether a reader of stored messages must yield after this many steps in this turn. */
   isOver(tenant_id: string, steps: number): boolean {
     return steps >= SLICE_STEPS || !this.#buckets.has(tenant_id, this.#now_ms());
   }
 
-  /** Calls `resume` once, in the reader's turn, when its tenant has no debt. It must not throw. */
+  /** Calls `resume` once, in the reader's turn, after its tenant's debt is repaid. It must not throw. */
   later(tenant_id: string, resume: () => void): void {
     const wait_ms = this.#buckets.wait(tenant_id, this.#now_ms());
     if (wait_ms === 0) this.#turns.wait(resume);

@@ -1,4 +1,4 @@
-/** The shares of filters, by a clock that is handed in. */
+/** The shares of filters, with the test's clock. */
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
@@ -15,7 +15,7 @@ const LIMITS = {
   ...{ filters_per_room: 100, filters_per_tenant: 1_000 },
 };
 
-Deno.test("a tenant that has used up its share is refused until its debt is worked off, and no other is", () => {
+Deno.test("only a tenant that has used up its share is refused, until its debt is repaid", () => {
   let now_ms = 0;
   const shares = new FilterShares(() => now_ms);
   shares.require("a");
@@ -35,7 +35,7 @@ Deno.test("a tenant that has used up its share is refused until its debt is work
   assert.equal(shares.of("a"), "room");
 });
 
-Deno.test("compiling a filter is paid, and who owes compiles none", () => {
+Deno.test("compiling a filter is charged, and a tenant in debt compiles none", () => {
   const now_ms = 0;
   const filters = new Filters(LIMITS, { stats: createStats() }, () => now_ms);
   const texts = Array.from(
@@ -59,7 +59,7 @@ const LARGE = JSON.stringify(Object.fromEntries(Array.from({ length: 2_000 }, (_
 
 for (
   const [what, text, data] of [
-    ["judged by dear filters", `[${"1,".repeat(10)}1].all(x, [1, 2].all(y, x + y > 1))`, "{}"],
+    ["judged by expensive filters", `[${"1,".repeat(10)}1].all(x, [1, 2].all(y, x + y > 1))`, "{}"],
     ["of large data", 'data["7"] == 1', LARGE],
   ] as const
 ) {
@@ -102,7 +102,7 @@ for (
   });
 }
 
-Deno.test("readers of history with cheap filters are served in the slices of their tenant", async () => {
+Deno.test("readers of history with cheap filters are served in slices of their tenant", async () => {
   const filters = new Filters(LIMITS, { stats: createStats() });
   const filter = filters.of("a", 'type == "t"')!;
   const payload = writeEnvelope({ room_id: "r", event: { type: "t" } });
@@ -122,7 +122,7 @@ Deno.test("readers of history with cheap filters are served in the slices of the
   assert.ok(await mostInOneTurn(readers) <= 4);
 });
 
-Deno.test("values made of a large message are paid once for all its filters, and none fails for them", () => {
+Deno.test("values of a large message are charged once for all its filters, and no filter fails because of them", () => {
   const filters = new Filters(LIMITS, { stats: createStats() });
   const event = {
     type: "t",
@@ -140,7 +140,7 @@ Deno.test("values made of a large message are paid once for all its filters, and
   assert(view.spent_steps - first < 100);
 });
 
-Deno.test("data that cannot be read is paid as a whole, since its end may be what is wrong", () => {
+Deno.test("unreadable data is charged as a whole, since its end may be the fault", () => {
   const filters = new Filters(LIMITS, { stats: createStats() });
   const data = new TextEncoder().encode(LARGE.slice(0, -1));
   const event = { type: "t", content_type: "application/json", data };

@@ -1,23 +1,23 @@
 /**
- * Diffs as Fossil has them (https://fossil-scm.org/home/doc/trunk/www/delta_format.wiki), in time that goes with the
- * size of both, whatever they are: a publisher chooses both, and everybody waits for the diff.
+ * Diffs in Fossil's delta format (https://fossil-scm.org/home/doc/trunk/www/delta_format.wiki). The time is linear in
+ * the sizes of base and data for any input: publishers choose both, and everyone else waits for the diff.
  */
 
 const DIGITS = new TextEncoder().encode(
   "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ_abcdefghijklmnopqrstuvwxyz~",
 );
 const [NEWLINE, INSERT, COPY, COPY_END, END] = new TextEncoder().encode("\n:@,;");
-/** What is beside the parts of a diff, and its last bytes as they are: the size, the checksum, what ends them. */
+/** Bytes of a diff in addition to its commands: the size, the checksum, the terminators, and the last literal's header. */
 const FRAME_BYTES = 64;
 
-/** How many digits a number takes. */
+/** The number of digits of a number. */
 function digitsOf(value: number): number {
   let digits = 1;
   for (let rest = value; rest >= 64; rest = Math.floor(rest / 64)) digits++;
   return digits;
 }
 
-/** The bytes of a diff. Nothing is written that takes more than the data that it stands for. */
+/** The bytes of a diff. No command is written that is longer than the data it stands for. */
 class Diff {
   readonly #bytes: Uint8Array;
   #length = 0;
@@ -26,7 +26,7 @@ class Diff {
     this.#bytes = new Uint8Array(data_length + FRAME_BYTES);
   }
 
-  /** A number, and what it is for. */
+  /** A number, and the command that it belongs to. */
   number(value: number, what: number | undefined): void {
     let rest = value;
     for (let at = this.#length + digitsOf(value) - 1; at >= this.#length; at--) {
@@ -54,20 +54,20 @@ class Diff {
   }
 }
 
-/** What a copy saves, with the literal before it. */
+/** The bytes that a copy saves, with the literal before it. */
 function gainOf(from: number, length: number, literal: number): number {
   const before = literal === 0 ? 0 : digitsOf(literal) + 1;
   return length - digitsOf(length) - digitsOf(from) - 2 - before;
 }
 
-/** The sum of all words of four bytes, the highest first; what is left over is filled up with zeros. */
+/** The sum of all big-endian 32-bit words; the last one is padded with zeros. */
 function checksum(data: Uint8Array): number {
   let sum = 0;
   for (let at = 0; at < data.length; at++) sum = (sum + (data[at]! << (24 - 8 * (at & 3)))) | 0;
   return sum >>> 0;
 }
 
-/** What makes `data` of `base`; it may be a little larger than the data. `work` learns how much it took. */
+/** The diff that turns `base` into `data`; it may be slightly larger than the data. `work` receives the cost. */
 export function createFossil(base: Uint8Array, data: Uint8Array, work?: Work): Uint8Array {
   const diff = new Diff(data.length);
   diff.number(data.length, NEWLINE);
@@ -88,36 +88,38 @@ export function createFossil(base: Uint8Array, data: Uint8Array, work?: Work): U
   return diff.toBytes();
 }
 
-/** Bytes of a block: what is shorter is found only where it is behind what was found before. */
+/** Bytes of a block: shorter runs are found only next to an earlier match. */
 const WINDOW = 16;
-/** Blocks that are compared at one place, the first of the base first. */
+/** Blocks that are compared at one position, the first of the base first. */
 const TRIES = 32;
-/** A match of so many bytes is taken without a look for a better one. */
+/** A match of this many bytes is accepted without a search for a better one. */
 const ENOUGH = 512;
-/** Steps for each byte of both: when they are taken, what is left is looked for only behind the last match. */
+/**
+ * The budget of steps for each byte of both: once it is spent, the search tries only the position after the last match.
+ */
 const STEPS_PER_BYTE = 16;
 const FACTOR = 0x01000193;
 const HASH_BITS_MIN = 6;
 const HASH_BITS_MAX = 16;
 
-/** What a diff took. */
+/** The cost of a diff. */
 interface Work {
-  /** Bytes that were compared, and blocks that were looked at. */
+  /** Compared bytes and tried blocks. */
   steps: number;
 }
 
-/** A run of the data that is in the base, too. */
+/** A run of the data that is also in the base. */
 interface Match {
-  /** Where it is in the base. */
+  /** Its position in the base. */
   readonly from: number;
-  /** Where it begins in the data. */
+  /** Its position in the data. */
   readonly place: number;
   readonly length: number;
-  /** What it saves, in bytes. */
+  /** The bytes that it saves. */
   readonly gain: number;
 }
 
-/** What a copy of a place of the base saves, in bytes, with the literal before it. */
+/** The bytes that a copy saves, with the literal before it. */
 type Gain = (from: number, length: number, literal: number) => number;
 
 /** FACTOR to the power of `WINDOW - 1`. */
@@ -143,13 +145,13 @@ class Blocks {
   readonly #steps_max: number;
   readonly #shift: number;
   readonly #hashes: Int32Array;
-  /** The first block of each hash, and behind each block the next, plus 1; 0: none. */
+  /** The first block of each hash, and for each block the next one, plus 1; 0: none. */
   readonly #heads: Int32Array;
   readonly #next: Int32Array;
   /** The hash of the data at `#hashed`. */
   #hash = 0;
   #hashed = -1;
-  /** How far behind its place in the data the last match is in the base. */
+  /** The distance of the last match: its position in the base minus its position in the data. */
   #ahead = 0;
 
   constructor(base: Uint8Array, data: Uint8Array, gain: Gain, work: Work = { steps: 0 }) {
@@ -168,7 +170,7 @@ class Blocks {
     for (let block = 0; block < count; block++) this.#hashes[block] = hashOf(base, block * WINDOW);
     for (let block = count - 1; block >= 0; block--) {
       const hash = this.#hashes[block];
-      // In a run of one block only its ends say something: the rest would crowd out others.
+      // Of a run of equal blocks only its ends are indexed: the rest would crowd out other blocks.
       if (hash === this.#hashes[block - 1] && hash === this.#hashes[block + 1]) continue;
       const bucket = this.#bucketOf(hash!);
       this.#next[block] = this.#heads[bucket]!;
@@ -177,8 +179,8 @@ class Blocks {
   }
 
   /**
-   * The best match at a place, which may begin earlier, but not before `added`. Undefined: none saves anything. Places
-   * go up.
+   * The best match at a position, which may begin earlier, but not before `added`. Undefined: none saves bytes.
+   * Positions must ascend.
    */
   at(place: number, added: number): Match | undefined {
     this.#roll(place);
@@ -197,7 +199,7 @@ class Blocks {
     return best;
   }
 
-  /** What stands at a place of the base, when it is better. */
+  /** The match with a position of the base, if it is better. */
   #better(
     best: Match | undefined,
     from: number,

@@ -1,4 +1,4 @@
-/** Fossil's diffs against the decoder of the package `fossil-delta`, which is not ours, and against bounds. */
+/** Fossil diffs against a third-party decoder, the package `fossil-delta`, and against limits. */
 import fc from "fast-check";
 import { applyDelta, createDelta } from "fossil-delta";
 import assert from "node:assert/strict";
@@ -8,7 +8,7 @@ const text = (value: string) => new TextEncoder().encode(value);
 const apply = applyDelta as (base: Uint8Array, diff: Uint8Array) => Uint8Array;
 const others = createDelta as (base: Uint8Array, data: Uint8Array) => Uint8Array;
 
-/** The bytes of a diff, of which the other decoder makes the data. */
+/** The bytes of a diff, checked with the other decoder. */
 function expectSame(base: Uint8Array, data: Uint8Array): number {
   const diff = createFossil(base, data);
   assert.deepEqual(apply(base, diff), data);
@@ -30,7 +30,7 @@ const pieces = fc.record({
   return { base, data: new Uint8Array(data) };
 });
 
-Deno.test("what a diff makes is the data, by a decoder of somebody else", () => {
+Deno.test("a third-party decoder reconstructs the data", () => {
   fc.assert(fc.property(pieces, ({ base, data }) => void expectSame(base, data)), { numRuns: 500 });
   const any = fc.uint8Array({ maxLength: 600 });
   fc.assert(fc.property(any, any, (base, data) => void expectSame(base, data)));
@@ -39,7 +39,7 @@ Deno.test("what a diff makes is the data, by a decoder of somebody else", () => 
   fc.assert(fc.property(runs, runs, (base, data) => void expectSame(base, data)));
 });
 
-Deno.test("little that changes makes a small diff, and data that has nothing of its base little more than itself", () => {
+Deno.test("a small change gives a small diff, and unrelated data a diff slightly larger than itself", () => {
   const lines = Array.from({ length: 400 }, (_, n) => `line ${n} says ${n * 7919}\n`);
   const base = text(lines.join(""));
   const changed = lines.with(20, "another line\n").with(300, "line 300 is new\n").toSpliced(7, 1);
@@ -54,7 +54,7 @@ Deno.test("little that changes makes a small diff, and data that has nothing of 
   assert.ok(expectSame(before, after) <= others(before, after).length);
 });
 
-/** Data for which a diff may take long, each pair by a seed. */
+/** Data whose diff may take long; a seed makes each pair. */
 const SIZE = 20_000;
 function* hard(seed: number): Generator<readonly [string, Uint8Array, Uint8Array]> {
   let state = seed;
@@ -79,7 +79,7 @@ function* hard(seed: number): Generator<readonly [string, Uint8Array, Uint8Array
   yield ["blocks of few kinds", wordy(), wordy()];
 }
 
-Deno.test("data that is hard to find takes so many steps for each byte and no more", () => {
+Deno.test("data that is hard to match takes a bounded number of steps per byte", () => {
   fc.assert(
     fc.property(fc.nat(), (seed) => {
       for (const [name, base, data] of hard(seed)) {
@@ -94,7 +94,7 @@ Deno.test("data that is hard to find takes so many steps for each byte and no mo
   );
 });
 
-Deno.test("when the steps are taken, the rest still goes on behind the last match", () => {
+Deno.test("once the budget is spent, the rest still continues after the last match", () => {
   const base = new Uint8Array(SIZE).map((_, at) => at < SIZE / 2 ? at % 2 : at * at >>> 3);
   assert.ok(expectSame(base, base.with(SIZE - 100, 1)) < 40);
 });

@@ -22,7 +22,7 @@ export const GROWING: Capability<StartedGrowing> = {
     routes: ({ config: { auth, limits }, spine, now }, { running, stats, tenants, ...parts }) => {
       const rates = new HttpRates(parts.rates, now);
       const { query_token } = auth;
-      // It is started before the first client comes.
+      // It is started before the first client connects.
       const answer: StartedGrowing["answer"] = (...asked) => running.of(GROWING)!.answer(...asked);
       const growing = { answer };
       return [growingRoute({ growing, spine, limits, stats, tenants, rates, query_token, now })];

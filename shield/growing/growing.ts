@@ -29,9 +29,9 @@ type Request<Verb extends GrowingRequest["verb"]> = Extract<GrowingRequest, { ve
 /** The result of a command, as JSON. */
 type Result = Readonly<Record<string, unknown>> & { readonly offset?: number | undefined };
 
-/** How long ago a message may have ended that is still known by its log, in ms. */
+/** The longest time since the end of a message within which its log is searched for it, in ms. */
 const ENDED_MS = 600_000;
-/** How many messages of the room are searched for an id: an unknown id must not read the whole log. */
+/** The most messages of the room that are searched for an id: an unknown id must not read the whole log. */
 const ENDED_MESSAGES = 4_096;
 
 /** Answers a command whose name begins with `growing.`; rejects with the refusal. */
@@ -87,7 +87,7 @@ async function start(
 ): Promise<Result> {
   const { path, logTime, records, stats } = context;
   requirePossible(context, identity, key.room_id);
-  // The finished message would be refused for it, after its readers have received all of it.
+  // Otherwise the finished message would be refused after its readers have received all of it.
   requireEventType(identity.role, type);
   const { idle_ms, message_bytes } = context.bounds();
   const { user_id, user_key, issuer, role } = identity;
@@ -177,7 +177,7 @@ async function settleRefused(
   refusal: ArqonError | undefined,
 ): Promise<void> {
   if (refusal === undefined) return;
-  // Where this fails, the sweep takes it up: the message has ended.
+  // If this fails, the sweep completes it: the message has ended.
   await settle(context, key, found as Ended).catch(() => {});
   throw refusal;
 }
@@ -190,7 +190,7 @@ async function finish(
 ): Promise<Result> {
   const found = await context.records.get(key);
   if (found === undefined) {
-    // The answer of the first time was lost.
+    // The answer to the first attempt was lost.
     const stored = await lately(context, key);
     if (stored !== undefined && endingOf(stored).outcome === "finished") {
       return { id: key.id, outcome: "finished", offset: stored.offset };
@@ -227,8 +227,8 @@ async function stop(
 }
 
 /**
- * Ends a message by `decide`, which may throw the refusal; one with the same end already, or any if `any_end` is
- * allowed, is completed.
+ * Ends a message by `decide`, which may throw the refusal; a message with the same end, or with any end if `any_end` is
+ * set, is completed.
  */
 async function end(
   context: GrowingContext,
@@ -266,7 +266,7 @@ async function list(context: GrowingContext, { tenant_id, room_id }: GrowingKey)
   const keys = await context.records.list(tenant_id, room_id);
   const found = await Promise.all(keys.map(async (key) => {
     const one = await context.records.get(key);
-    // A message being ended exists until its readers are notified.
+    // An ending message exists until its readers are notified.
     return one && viewOf(key, one.record);
   }));
   return { messages: found.filter((one) => one !== undefined) };
@@ -323,7 +323,7 @@ async function requireFound(
   throw new ArqonError("growing-ended", `${key.id}: ${endingText(endingOf(stored))}`);
 }
 
-/** The message of that id which ended recently, in its room's log. */
+/** The message with that id that ended recently, in its room's log. */
 async function lately(
   context: GrowingContext,
   key: GrowingKey,

@@ -20,19 +20,19 @@ import type { GrowingStats } from "./stats.ts";
 import { tellEnd } from "./reader_events.ts";
 import type { Stored } from "./reader_events.ts";
 
-/** Header of the stored message: how it ended. */
+/** Header of the stored message: its outcome. */
 const OUTCOME_HEADER = "x-arqon-growing";
-/** Header of the stored message: why it ended, if given. */
+/** Header of the stored message: the reason of its end, if given. */
 const REASON_HEADER = "x-arqon-growing-reason";
 /** A log may forget a message id after two minutes; before that, no check is needed. */
 const REPETITION_MS = 60_000;
-/** After so long, in ms, an end that cannot be stored is given up: its room's log is gone. */
+/** Time after which an end that cannot be stored is given up, in ms: its room's log is lost. */
 const GIVE_UP_MS = 86_400_000;
-/** How long the process that gives it up must have tried, in ms: a clock may have been set. */
+/** How long the process that gives it up must have tried, in ms, as a clock may jump. */
 const TRIED_MS = 3_600_000;
 /** How far the log's clock may go back, in ms, when its leader changes. */
 const SKEW_MS = 60_000;
-/** The prefix of the connection id when the bus itself ends a message. */
+/** The prefix of the connection id if the bus itself ends a message. */
 const CONNECTION = "growing";
 
 /** What the end of a growing message needs: the way into the log of its room, and its record. */
@@ -49,21 +49,20 @@ export interface SettlingContext {
   readonly stats: GrowingStats;
 }
 
-/** Whether an end is given up that is so old, by clocks that may be set, and was tried here for so long. */
+/** Whether to give up an end that is so old, by clocks that may jump, and was tried here for so long. */
 export const isGivenUp = (ended_ms: number, tried_ms: number): boolean =>
   tried_ms >= GIVE_UP_MS || (ended_ms >= GIVE_UP_MS && tried_ms >= TRIED_MS);
 
-/** A record that ends. */
+/** A record with an end. */
 export interface Ended extends Found {
   readonly record: GrowingRecord & { readonly ending: Ending };
 }
 
 /**
- * Brings the end of a message about; resolves with its offset, with undefined when nothing of it is kept. Rejects
- * as a publish is refused: when the refusal is for good, or has come for a day, the message has ended without being
- * stored. Without a
- * `caller` it is published in the name of its producer. `tried_ms`: for how long this process has tried,
- * by its monotonic clock.
+ * Completes the end of a message; resolves to its offset, or to undefined if none of it is kept. Rejects as a publish
+ * is refused: if the refusal is permanent, or has lasted a day, the message has ended without being stored. Without a
+ * `caller` it is published in the name of its producer. `tried_ms`: how long this process has tried, by its monotonic
+ * clock.
  */
 export async function settle(
   context: SettlingContext,
@@ -98,7 +97,7 @@ export async function settle(
   return stored.offset;
 }
 
-/** Whether trying again would be refused again. */
+/** Whether a retry would be refused again. */
 function isForGood(error: unknown): boolean {
   return error instanceof ArqonError && error.code < 500 && error.code !== 429 &&
     error.code !== 408;
@@ -137,9 +136,8 @@ async function store(
 }
 
 /**
- * A message that grew under that id and was stored at `since_ms` (Unix ms) or later, among the newest `most` of
- * its room; undefined: there is none. Rejects
- * with `log-unavailable`.
+ * A message with that id that was stored at `since_ms` (Unix ms) or later, among the newest `most` of its room;
+ * undefined: there is none. Rejects with `log-unavailable`.
  */
 export async function findEnded(
   { logs }: Pick<SettlingContext, "logs">,
@@ -155,12 +153,12 @@ export async function findEnded(
   return await findStored(log, room_id, isWanted, since_ms, most);
 }
 
-/** How a stored message ended, by its headers. */
+/** The outcome of a stored message, from its headers. */
 export function endingOf({ envelope: { headers } }: StoredMessage): ToldEnding {
   return { outcome: headers[OUTCOME_HEADER] ?? "stored", reason: headers[REASON_HEADER] ?? "" };
 }
 
-/** The producer at the start of the message, when it was authorized. */
+/** The producer as it was authorized at the start of the message. */
 export function callerOf({ tenant_id, id }: GrowingKey, { producer }: GrowingRecord): Caller {
   return tokenlessCaller(
     { ...producer, tenant_id, claims: { growing: id } },

@@ -1,4 +1,4 @@
-/** A message whose room's log is gone: it waits for a day, then it is given up and its readers are notified. */
+/** A message whose room's log is lost: it waits for a day, then it is given up and its readers are notified. */
 import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { Registry } from "../../shared/metrics/metrics.ts";
@@ -25,7 +25,7 @@ const ended = (ago_ms: number): GrowingRecord =>
     at_ms: SPINE_NOW_MS - ago_ms,
   });
 
-Deno.test("a message whose log is gone waits for a day, then its readers hear that it is not stored", async () => {
+Deno.test("a message whose log is lost waits for a day, then its readers are notified that it is not stored", async () => {
   await using test = testPath();
   const records = new GrowingRecords(test.spine);
   const of = () => Promise.reject(new ArqonError("log-unavailable"));
@@ -39,12 +39,12 @@ Deno.test("a message whose log is gone waits for a day, then its readers hear th
     return await records.get(KEY);
   };
   assert.notEqual(await settled(23 * HOUR_MS), undefined);
-  // A clock that was set says that a day has passed.
+  // A clock jumps by more than a day.
   assert.notEqual(await settled(25 * HOUR_MS, HOUR_MS - 1), undefined);
   assert.equal(test.published.length, 0);
   assert.equal(isGivenUp(-2 * HOUR_MS, 24 * HOUR_MS), true, "or that none has");
   assert.equal(await settled(25 * HOUR_MS), undefined);
-  await until("its end is told", () => test.published.length > 0);
+  await until("its end is reported", () => test.published.length > 0);
   const { room_id, event } = readEnvelope(test.published[0]!.payload);
   assert.equal(room_id, "lobby~growing");
   const said = JSON.parse(new TextDecoder().decode(event?.data));

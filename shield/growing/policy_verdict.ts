@@ -86,13 +86,13 @@ export async function judgedWithEnding(
     });
     return { record: withEnding(record, ending, judged?.released ?? held) };
   } catch (error) {
-    // A message that ends anyhow drops text that nobody may receive.
+    // A message that ends otherwise drops text that nobody may receive.
     if (ending.outcome !== "finished") return { record: withEnding(record, ending) };
     return { record: withEnding(record, endingBy(error, now_ms)), refusal: error as ArqonError };
   }
 }
 
-/** The end that a policy's refusal causes. Throws any other error. */
+/** The end that results from a policy's refusal. Throws any other error. */
 function endingBy(error: unknown, at_ms: number): Ending {
   const is_end = error instanceof ArqonError &&
     ["policy-rejected", "message-too-large"].includes(error.reason);

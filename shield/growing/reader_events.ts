@@ -1,6 +1,6 @@
 /**
- * The events that readers of a room receive about growing messages, in a room beside it. At most once; a reader detects
- * a gap by the numbers, and requests the message. The SDKs have the readers.
+ * The events about growing messages for readers of a room, in its companion room. Delivery is at most once; a reader
+ * detects a gap by the numbers, and requests the message. The SDKs implement the readers.
  */
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { growingRoomOf } from "../../shared/rooms/reserved.ts";
@@ -14,15 +14,15 @@ import type { GrowingKey } from "./records.ts";
 /** The type of these events. */
 const GROWING_TYPE = "growing";
 
-/** Where an ended message is. */
+/** The position of an ended message. */
 export interface Stored {
-  /** In the room's log; 0: the room no longer has one. */
+  /** Its offset in the room's log; 0: the room no longer has one. */
   readonly offset: number;
   /** Whether it may differ from its pieces, since policies have judged the whole. */
   readonly is_changed: boolean;
 }
 
-/** The way of the bus's own events about growing messages. */
+/** The path of the bus's own events about growing messages. */
 export type TellingContext = Pick<MessagePath, "spine" | "order" | "now" | "random">;
 
 /** The public part of a message for subscribers of its room, without its text. */
@@ -45,7 +45,7 @@ export function tellPiece(context: TellingContext, key: GrowingKey, { seq, text 
   tell(context, key, { op: "append", id: key.id, seq, text });
 }
 
-/** Publishes its end, first the text released with the end, and its offset: absent if it was not stored. */
+/** Publishes its end: first the text released with the end, then its offset, which is absent if it was not stored. */
 export function tellEnd(
   context: TellingContext,
   key: GrowingKey,

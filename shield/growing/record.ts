@@ -8,14 +8,14 @@ import { ArqonError, utf8Size } from "@arqon/proto";
 import { z } from "zod";
 import { readStored } from "../../shared/records/stored.ts";
 
-/** How a message ended. */
+/** The outcomes of a growing message. */
 export const OUTCOMES = ["finished", "stopped", "aborted"] as const;
 /** One of `OUTCOMES`. */
 export type Outcome = typeof OUTCOMES[number];
 
 const Ending = z.strictObject({
   outcome: z.enum(OUTCOMES),
-  /** Why, for people; "": not given. */
+  /** The reason, for people; "": not given. */
   reason: z.string(),
   /** The user who ended it; "": the bus. */
   by: z.string(),
@@ -23,12 +23,12 @@ const Ending = z.strictObject({
   is_kept: z.boolean(),
   /** Unix ms. */
   at_ms: z.int().min(0),
-  /** UTF-16 units at the end of the text released with the end: another piece for its readers. */
+  /** UTF-16 units at the end of the text that were released with the end: another piece for readers. */
   tail: z.int().min(1).optional(),
-  /** The process that has taken it up, since another one has left it in the middle; absent: none. */
+  /** The process that took over the end from one that did not complete it; absent: none. */
   taken_by: z.string().optional(),
 });
-/** How it ends: from then on nothing is added. */
+/** The end of a message: nothing can be added after it. */
 export type Ending = z.output<typeof Ending>;
 
 /** The outcome of a message for reports: `stored` if only its log knows. */
@@ -37,23 +37,22 @@ export interface ToldEnding {
   readonly reason: string;
 }
 
-/** The same for people. Programs use `growing.outcome`. */
+/** The ending as text for people. Programs use `growing.outcome`. */
 export const endingText = ({ outcome, reason }: ToldEnding): string =>
   reason === "" ? outcome : `${outcome}: ${reason}`;
 
 const GrowingRecord = z.strictObject({
-  /** 2: parts are kept apart. */
+  /** 2: parts are stored separately. */
   format: z.union([z.literal(1), z.literal(2)]),
   type: z.string(),
   content_type: z.string(),
-  /** Its producer. */
   producer: z.strictObject({
     user_id: z.string(),
     user_key: z.string(),
     issuer: z.string(),
     role: z.enum(["user", "service", "admin"]),
   }),
-  /** The whole text that its readers have, or may have; for a message with parts, the rest after them. */
+  /** The whole text that its readers have, or may have; for a message with parts, the text after them. */
   text: z.string(),
   /** The parts before it, which no longer change; absent: none. */
   sealed: z.strictObject({
@@ -75,28 +74,28 @@ const GrowingRecord = z.strictObject({
     /** SHA-256 of the last piece as its producer wrote it, in hex. */
     last: z.string(),
   }).optional(),
-  /** Null: it still grows. */
+  /** Null: it is still growing. */
   ending: Ending.nullable(),
 });
 /** A message that grows. */
 export type GrowingRecord = z.output<typeof GrowingRecord>;
 
-/** The value under which it is kept. */
+/** The stored value of a record. */
 export const encodeRecord = (record: GrowingRecord): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(record));
 
-/** Reads a value; undefined: it is none. Throws `incompatible-version`. */
+/** Decodes a value; undefined: it is invalid. Throws `incompatible-version`. */
 export const decodeRecord = (value: Uint8Array): GrowingRecord | undefined =>
   readStored(value, GrowingRecord, "growing message", 2);
 
 /**
- * The id that the message has in its room's log: a repetition of its end is stored once, and another message
- * that takes its id later is another one.
+ * The id that the message has in its room's log: a repetition of its end is stored once, and a later message with the
+ * same id is distinct.
  */
 export const messageIdOf = (id: string, started_ms: number | ""): string =>
   `growing:${id}:${started_ms}`;
 
-/** When a message began, of such an id. */
+/** The start time of a message, from such an id. */
 export const startOf = (message_id: string): number =>
   Number(message_id.slice(message_id.lastIndexOf(":") + 1));
 
@@ -112,7 +111,7 @@ export interface Piece {
   readonly text: string;
 }
 
-/** UTF-16 units of text that each piece rewrites; beyond that a part is split off. */
+/** UTF-16 units of text that each piece rewrites; beyond that a part is sealed. */
 const PART_UNITS = 4_096;
 /** The part of the text before a piece that policies see is never split off. */
 const LAST_UNITS = 256;
@@ -120,7 +119,7 @@ const LAST_UNITS = 256;
 const hashOf = (text: string) => createHash("sha256").update(text).digest("hex");
 
 /**
- * The record with another piece, of which readers have what was `judged`; absent: all of it, and earlier held-back
+ * The record with another piece, of which readers have the `judged` part; absent: all of it, and earlier held-back
  * text. Throws `growing-conflict` or `message-too-large`.
  */
 export function withPiece(
@@ -147,7 +146,7 @@ export function withPiece(
   return { ...record, text: whole, seq: next, active_ms: now_ms, judged: kept };
 }
 
-/** A part of a text, and its place among them, from 0. */
+/** A sealed part of a text, and its index from 0. */
 export interface SealedPart {
   readonly index: number;
   readonly text: string;
@@ -165,7 +164,7 @@ export function withSealed(
     return { record: after };
   }
   let cut = before.text.length - LAST_UNITS;
-  // A character of two units is in one part.
+  // A surrogate pair is not split.
   if (/^[\uDC00-\uDFFF]/.test(before.text.slice(cut, cut + 1))) cut--;
   const text = before.text.slice(0, cut);
   const index = before.sealed?.parts ?? 0;
@@ -177,14 +176,14 @@ export function withSealed(
 /** Bytes of UTF-8 that are in parts. */
 export const sealedBytes = ({ sealed }: GrowingRecord): number => sealed?.bytes ?? 0;
 
-/** Whether there is any text of it. */
+/** Whether the message has any text. */
 export const hasText = ({ text, sealed }: GrowingRecord): boolean =>
   text !== "" || sealed !== undefined;
 
-/** Its held-back text. */
+/** The held-back text. */
 const heldOf = ({ judged }: GrowingRecord): string => judged?.held ?? "";
 
-/** The text that readers receive of a repeated last piece. Throws `growing-conflict` if it was another text. */
+/** The text that readers receive of a repeated last piece. Throws `growing-conflict` if its text differs. */
 export function saidOf({ text, judged }: GrowingRecord, piece: Piece): string {
   const is_same = judged === undefined
     ? text.endsWith(piece.text)

@@ -6,14 +6,14 @@ import { opened } from "../../shared/turns/opened.ts";
 import { decodeRecord, encodeRecord, withSealed } from "./record.ts";
 import type { GrowingRecord } from "./record.ts";
 
-/** Which message. */
+/** The key of a message. */
 export interface GrowingKey {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly id: string;
 }
 
-/** A record as it was read or written. */
+/** A record as read or written. */
 export interface Found {
   readonly record: GrowingRecord;
   readonly revision: number;
@@ -41,7 +41,7 @@ export class GrowingRecords {
     this.#spine = spine;
   }
 
-  /** The record; undefined when there is none. */
+  /** The record; undefined if there is none. */
   async get(key: GrowingKey): Promise<Found | undefined> {
     const entry = await (await this.#open()).get(keyOf(key));
     const record = entry && decodeRecord(entry.value);
@@ -50,7 +50,7 @@ export class GrowingRecords {
 
   /**
    * Writes the result of `change`, again after a conflict; `change` returns undefined to leave the record, and its
-   * errors are passed on. Resolves with the current record.
+   * errors are passed on. Resolves to the current record.
    */
   change(
     key: GrowingKey,
@@ -71,7 +71,7 @@ export class GrowingRecords {
     });
   }
 
-  /** The whole text of a record; undefined: the message has gone meanwhile. */
+  /** The whole text of a record; undefined: the message was deleted meanwhile. */
   async textOf(key: GrowingKey, record: GrowingRecord): Promise<string | undefined> {
     const bucket = await this.#open();
     const count = record.sealed?.parts ?? 0;
@@ -83,7 +83,7 @@ export class GrowingRecords {
     return text + record.text;
   }
 
-  /** Deletes the record of that revision, and its parts; when another has changed it, nothing. */
+  /** Deletes the record of that revision and its parts; does nothing if it has changed. */
   async delete(key: GrowingKey, { record, revision }: Found): Promise<void> {
     const bucket = await this.#open();
     try {
@@ -93,12 +93,12 @@ export class GrowingRecords {
       throw error;
     }
     for (let index = 0; index < (record.sealed?.parts ?? 0); index++) {
-      // The rest is unowned, and `sweep` deletes it.
+      // Remaining parts have no record, and `sweep` deletes them.
       await bucket.delete(partKeyOf(key, record, index)).catch(() => {});
     }
   }
 
-  /** The messages that grow: in a room, with a tenant alone in all its rooms, without in all there are. */
+  /** The growing messages of a room; of all rooms of a tenant; or of all tenants. */
   async list(tenant_id?: string, room_id?: string): Promise<GrowingKey[]> {
     const prefix = [tenant_id, room_id].filter((one) => one !== undefined);
     const keys = await (await this.#open()).keys(prefix);
@@ -114,7 +114,7 @@ export class GrowingRecords {
     for (const key of keys) {
       const head = key.slice(0, KEY_TOKENS);
       if (known.has(JSON.stringify(head))) continue;
-      // One that was written meanwhile may be missing in the list.
+      // The list may lack a record that was written meanwhile.
       if (await bucket.get(head) === undefined) await bucket.delete(key);
     }
     return heads.map(growingKeyOf);

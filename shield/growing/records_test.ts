@@ -1,5 +1,5 @@
 /**
- * The cost of a piece, in bytes written and read in the bucket: its own size, however long the text is. The text is
+ * The cost of a piece, in bytes written and read in the bucket: its own size, for any length of the text. The text is
  * complete with concurrent producers, and nothing is left over.
  */
 import fc from "fast-check";
@@ -72,7 +72,7 @@ Deno.test("a piece of one character costs as much in a text of 180 KB as in one 
   assert.ok(Math.max(...costs) < 1.5 * Math.min(...costs), `${costs} bytes a piece`);
 });
 
-Deno.test("whoever writes at once, the text is that of the pieces, and nothing is left of it", async () => {
+Deno.test("with concurrent writers the text is that of the pieces, and no parts remain", async () => {
   const piece = fc.oneof(
     fc.string({ unit: "grapheme", maxLength: 40 }),
     fc.nat(6_000).map((length) => "🦊".repeat(length)),
@@ -90,7 +90,7 @@ Deno.test("whoever writes at once, the text is that of the pieces, and nothing i
         await Promise.all(writers.map((records) => add(records, at + 1, text)));
         const found = (await writers[at % 3]!.get(KEY))!;
         assert.equal(await writers[0]!.textOf(KEY, found.record), whole);
-        // The last piece is known when it comes again.
+        // A repetition of the last piece is recognized.
         assert.equal(saidOf(found.record, { seq: at + 1, text }), text);
         assert.ok(whole.length < 256 || found.record.text.length >= 255);
       }
@@ -103,7 +103,7 @@ Deno.test("whoever writes at once, the text is that of the pieces, and nothing i
   );
 });
 
-Deno.test("a message counts all its parts against its bound, and ends with all of them", () => {
+Deno.test("a message counts all its parts against its limit, and ends with all of them", () => {
   let record = withPiece(started(), { seq: 1, text: "é".repeat(5_000) }, BOUNDS, 2);
   const { record: next, part } = withSealed(
     record,
@@ -119,7 +119,7 @@ Deno.test("a message counts all its parts against its bound, and ends with all o
   assert.deepEqual(withSealed(record, withEnding(record, ending)).record.sealed, record.sealed);
 });
 
-Deno.test("parts that were left of a message that has ended are deleted, those of others are not", async () => {
+Deno.test("remaining parts of an ended message are deleted, those of others are not", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue("ARQON_GROWING");
   const records = new GrowingRecords(engine.spine);

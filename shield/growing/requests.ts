@@ -6,11 +6,11 @@ import { z } from "zod";
 /** The prefix of all commands of growing messages. */
 const PREFIX = "growing.";
 
-/** More members than any command has. */
+/** The most members of a command's data: more than any command has. */
 const MEMBERS_MAX = 16;
 /** Characters of a reason. */
 const REASON_UNITS_MAX = 256;
-/** Bytes of a type and of a content type, as of every event. */
+/** Bytes of a type and of a content type, as in every event. */
 const TYPE_BYTES_MAX = 256;
 
 const TEXT_TYPE = "text/plain";
@@ -20,7 +20,7 @@ const Id = z.string().regex(/^[A-Za-z0-9_-]{1,64}$/, {
 });
 const Short = z.string().refine(isShort, { error: `expected at most ${TYPE_BYTES_MAX} bytes` });
 const Text = z.string().refine((text) => text.isWellFormed(), {
-  error: "expected whole characters: half of a surrogate pair is none",
+  error: "expected no lone surrogates",
 });
 const Reason = z.string().max(REASON_UNITS_MAX).refine((text) => /^[^\p{Cc}]*$/u.test(text), {
   error: "expected no control characters",
@@ -38,7 +38,7 @@ const REQUESTS = {
   }),
   append: z.strictObject({ id: Id, seq: Seq.optional(), text: Text.optional() })
     .refine(({ seq, text }) => (seq === undefined) === (text === undefined), {
-      error: 'expected both "seq" and "text", or neither: the producer is still there',
+      error: 'expected both "seq" and "text", or neither (a keep-alive)',
     }),
   finish: z.strictObject({ id: Id, seq: z.int().min(0).optional() }),
   abort: z.strictObject({ id: Id, reason: Reason.default(""), keep: z.boolean().default(true) }),
@@ -49,17 +49,17 @@ const REQUESTS = {
 };
 
 type Verb = keyof typeof REQUESTS;
-/** A command of growing messages that has been checked. */
+/** A validated command of growing messages. */
 export type GrowingRequest = {
   [V in Verb]: { readonly verb: V } & z.output<typeof REQUESTS[V]>;
 }[Verb];
 
-/** Whether a command is about growing messages: then the Shield answers it itself. */
+/** Whether a command is about growing messages: the Shield then answers it itself. */
 export const isGrowingCommand = (name: string): boolean => name.startsWith(PREFIX);
 
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Parses the command. Throws `invalid-command`, which says what would be right. */
+/** Parses the command. Throws `invalid-command`, which names what is expected. */
 export function requestOf({ bytes, command }: ScannedEnvelope): GrowingRequest {
   if (command === undefined) throw new TypeError("no command");
   const { name, content_type, data_start, data_end } = command;
@@ -80,7 +80,7 @@ export function requestOf({ bytes, command }: ScannedEnvelope): GrowingRequest {
   return { verb, ...read.data } as GrowingRequest;
 }
 
-/** Makes values of the members; of an object or a list, which no member is, only that it is one. */
+/** The values of the members; an object or a list, which no member may be, is only marked as such. */
 function parsed(data: Uint8Array): unknown {
   if (data.length === 0) return {};
   try {
@@ -94,7 +94,7 @@ function parsed(data: Uint8Array): unknown {
     }));
   } catch (cause) {
     const detail =
-      `data must be one JSON object in UTF-8 that has at most ${MEMBERS_MAX} members and names none twice`;
+      `data must be one JSON object in UTF-8 that has at most ${MEMBERS_MAX} members and no duplicates`;
     throw new ArqonError("invalid-command", detail, { cause });
   }
 }

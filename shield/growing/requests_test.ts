@@ -1,4 +1,4 @@
-/** Commands of growing messages: no values are made that no command has, whatever the data. */
+/** Commands of growing messages: invalid data creates no values. */
 import assert from "node:assert/strict";
 import { decodeClientText } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
@@ -13,12 +13,12 @@ function request(data: string) {
   return requestOf(operation.kind === "publish" ? operation.envelope : assert.fail());
 }
 
-Deno.test("an addition is read as it was written", () => {
+Deno.test("a piece is read unchanged", () => {
   const read = request(' { "id": "a", "seq": 1, "text": "\\u00e9\\n" } ');
   assert.deepEqual(read, { verb: "append", id: "a", seq: 1, text: "é\n" });
 });
 
-Deno.test("data that names a member twice, or has too many, is refused with what would be right", () => {
+Deno.test("data with duplicate or too many members is refused with the expected form", () => {
   const many = Array.from({ length: 17 }, (_, at) => `"m${at}":1`).join(",");
   for (const data of ['{"id":"a","id":"b"}', `{${many}}`, "[]", "null"]) {
     assert.throws(() => request(data), {

@@ -73,12 +73,12 @@ export function startGrowing(
 }
 
 // Ends abandoned messages, and completes ends that a killed Shield has left. Every Shield watches all of them:
-// concurrent work takes effect once.
+// concurrent work has a single effect.
 
-/** A Shield that claims an end completes it within so long, in ms, or another one does. */
+/** The time in which a Shield must complete an end that it has claimed, in ms, before another one may. */
 const SETTLE_MS = 5_000;
 const SWEEP_MS_MAX = 10_000;
-/** How often a message is checked before it counts as idle: each check may find a new piece. */
+/** The number of checks before a message counts as idle: each check may find a new piece. */
 const LOOKS = 4;
 /** Retries of an end become rarer the longer it fails; the longest interval. */
 const RETRY_MS_MAX = 600_000;
@@ -86,9 +86,9 @@ const RETRY_MS_MAX = 600_000;
 const ABANDONED = "abandoned";
 
 interface SweepOptions extends Pick<Env, "log"> {
-  /** Whether there may be messages at all. */
+  /** Whether messages can exist at all. */
   readonly isNeeded: () => boolean;
-  /** How long one that another process has claimed is left to it, in ms. */
+  /** How long another process may keep an end that it has claimed, in ms. */
   readonly left_ms: number;
   readonly monotonic_ms?: () => number;
 }
@@ -96,25 +96,25 @@ interface SweepOptions extends Pick<Env, "log"> {
 /** A message as this process has seen it. Times are monotonic ms: the clock of a log may be set. */
 interface Seen {
   readonly revision: number;
-  /** When that revision was seen first. */
+  /** When that revision was first seen. */
   readonly since_ms: number;
   /** When it was first seen to end, and when it ended by its record. */
   readonly ended?: { readonly seen_ms: number; readonly at_ms: number } | undefined;
-  /** When it is checked again. */
+  /** Time of its next check. */
   due_ms: number;
-  /** Whether it was reported that two processes died of it. */
+  /** Whether a log line reported that two processes died while ending it. */
   is_told: boolean;
 }
 
-/** Checks all messages regularly, until it is closed. */
+/** Checks all messages periodically, until it is closed. */
 export class GrowingSweep {
   readonly #context: GrowingContext;
   readonly #options: SweepOptions;
   readonly #timer: ReturnType<typeof setInterval>;
-  /** This process, among all that there have been. */
+  /** The unique id of this process. */
   readonly #life: string;
   readonly #monotonic_ms: () => number;
-  /** By their key. As many as there are. */
+  /** The seen messages by key; it has no limit of its own. */
   #seen = new Map<string, Seen>();
   #running: Promise<void> | undefined;
 
@@ -127,12 +127,12 @@ export class GrowingSweep {
     this.#timer = setInterval(() => {
       if (!options.isNeeded()) return;
       this.#running ??= this.pass().catch((error) => {
-        options.log.warn("growing messages could not be looked at", { error });
+        options.log.warn("growing messages could not be checked", { error });
       }).finally(() => this.#running = undefined);
     }, every_ms);
   }
 
-  /** Checks all that are due. Rejects with `spine-unavailable`. */
+  /** Checks all due messages. Rejects with `spine-unavailable`. */
   async pass(): Promise<void> {
     const { records, stats } = this.#context;
     const keys = await records.sweep();
@@ -165,7 +165,7 @@ export class GrowingSweep {
       return await this.#look(key);
     } catch (error) {
       failed.add(key.tenant_id);
-      this.#options.log.warn("growing messages of a tenant could not be looked at", {
+      this.#options.log.warn("growing messages of a tenant could not be checked", {
         ...{ tenant_id: key.tenant_id, error },
       });
       return 0;
@@ -201,7 +201,10 @@ export class GrowingSweep {
     return 0;
   }
 
-  /** A message claimed by another process is its own, or has killed it; the record is deleted a day after the end. */
+  /**
+   * Handles a message that another process has claimed: that process is working on it, or died of it. The record is
+   * deleted a day after the end.
+   */
   async #lookAtTaken(
     key: GrowingKey,
     found: Found,
@@ -212,7 +215,7 @@ export class GrowingSweep {
     const { records, stats } = this.#context;
     if (this.#monotonic_ms() - seen.since_ms < left_ms) return 0;
     if (!seen.is_told) {
-      log.error("a growing message was being ended when two processes died: it is set aside", {
+      log.error("two processes died while ending a growing message: it is set aside", {
         ...key,
       });
       stats.setAside();
@@ -222,7 +225,7 @@ export class GrowingSweep {
     return RETRY_MS_MAX;
   }
 
-  /** The record as this process brings it to its end; undefined: it stays as it is. */
+  /** The record as claimed by this process; undefined: it stays unchanged. */
   async #taking(
     key: GrowingKey,
     found: Found | undefined,
@@ -233,7 +236,7 @@ export class GrowingSweep {
     return { ...found.record, ending: { ...ending, taken_by: this.#life } };
   }
 
-  /** This process lives, whatever has failed. Never rejects: it continues with what is still its own. */
+  /** Releases this process's claim after a failure. Never rejects: a claim that remains is retried by this process. */
   async #giveBack(key: GrowingKey): Promise<void> {
     const given = this.#context.records.change(key, (found) => {
       const { ending } = found?.record ?? { ending: null };
@@ -245,7 +248,7 @@ export class GrowingSweep {
     await given.catch(() => {});
   }
 
-  /** For how long this process has known that it ends, in ms. */
+  /** How long this process has known the end, in ms. */
   #triedMs({ ended }: Seen): number {
     return ended === undefined ? 0 : this.#monotonic_ms() - ended.seen_ms;
   }
@@ -267,8 +270,8 @@ export class GrowingSweep {
   }
 
   /**
-   * How long the message may rest, in ms; 0 and less: it is due. This process itself has seen that nothing was added;
-   * an end claimed too early by the log's clock is done once all the same.
+   * The time until the message is due, in ms; 0 or less: it is due. This process itself has observed that nothing was
+   * added; an end that is claimed too early by the log's clock still has a single effect.
    */
   #restOf({ since_ms }: Seen, ending: GrowingRecord["ending"], now_ms: number): number {
     const passed_ms = this.#monotonic_ms() - since_ms;
@@ -277,7 +280,7 @@ export class GrowingSweep {
     return Math.min(idle_ms - passed_ms, idle_ms / LOOKS);
   }
 
-  /** The record with its end; undefined: there is none, it ends already, or it has been added to meanwhile. */
+  /** The record with its end; undefined: there is none, it has an end already, or a piece was added meanwhile. */
   async #abandoned(
     key: GrowingKey,
     found: Found | undefined,

@@ -1,4 +1,4 @@
-/** Commands about growing messages that come all at once: others have their turns between them. */
+/** Many simultaneous commands of growing messages: other tasks run between them. */
 import assert from "node:assert/strict";
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
@@ -13,7 +13,7 @@ import { NO_POLICIES } from "../message/gates.ts";
 
 const COMMANDS = 400;
 
-Deno.test("of a thousand commands at once a few are answered in one turn, in one room as in many", async () => {
+Deno.test("of a thousand simultaneous commands a few are answered per turn, in one room or many", async () => {
   await using test = testPath();
   const growing = startGrowing(
     {
@@ -36,7 +36,7 @@ Deno.test("of a thousand commands at once a few are answered in one turn, in one
     const envelope = scanEnvelope(writeEnvelope({ room_id, command }), LIMITS);
     return growing.answer(callerOf(ann), envelope).catch(() => {}).finally(() => answered++);
   };
-  // One connection asks in one room after the other, many connections at once.
+  // Commands of one connection and room are sequential, those of many connections concurrent.
   let chain = Promise.resolve<unknown>(undefined);
   for (let at = 0; at < COMMANDS; at++) chain = chain.then(() => ask("lobby"));
   const all = Array.from({ length: COMMANDS }, (_, at) => ask(`lobby-${at}`));

@@ -1,4 +1,4 @@
-/** When an abandoned message is ended: by what a Shield has seen itself, whatever the clocks say. */
+/** When an abandoned message is ended: by a Shield's own observation, for any clock. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Registry } from "../../shared/metrics/metrics.ts";
@@ -19,7 +19,7 @@ const RECORD: Omit<GrowingRecord, "started_ms" | "active_ms" | "text" | "ending"
 };
 const KEY = { tenant_id: "acme", room_id: "lobby", id: "a1" };
 
-/** What sweeps of one Spine need; `log_ms` is the time of its logs. */
+/** The dependencies of sweeps on one Spine; `log_ms` is the time of its logs. */
 function world(test: ReturnType<typeof testPath>, now: () => number, log_ms: () => number) {
   const records = new GrowingRecords(test.spine);
   const registry = new Registry();
@@ -44,7 +44,7 @@ const sweepOf = (context: GrowingContext, log = keptLog().log, monotonic_ms = ()
 
 const STEPS = [-2 * HOUR_MS, -20_000, -2_000, 0, 2_000, 20_000, 2 * HOUR_MS];
 for (const step_ms of STEPS) {
-  Deno.test(`a growing message is ended when it is idle, not before: the log's clock is set by ${step_ms} ms`, async () => {
+  Deno.test(`a growing message is ended when it is idle, not before: the log's clock jumps by ${step_ms} ms`, async () => {
     await using test = testPath();
     let [log_ms, passed_ms] = [SPINE_NOW_MS, 0];
     const { records, context } = world(test, () => log_ms, () => log_ms);
@@ -68,7 +68,7 @@ for (const step_ms of STEPS) {
   });
 }
 
-/** Sees what there is, and again when it is idle. */
+/** Runs a pass for the first sight, and another one when it is idle. */
 async function passTwice(sweep: GrowingSweep, wait: () => void): Promise<void> {
   await sweep.pass();
   wait();
@@ -91,7 +91,7 @@ async function dying(context: GrowingContext, at: number): Promise<void> {
   await sweep.close();
 }
 
-Deno.test("a message whose end two processes have died of is set aside; one that could not be stored is tried again", async () => {
+Deno.test("a message whose end killed two processes is set aside; one that could not be stored is retried", async () => {
   await using test = testPath();
   let log_ms = SPINE_NOW_MS;
   const { records, registry, context } = world(test, () => log_ms, () => log_ms);
@@ -112,21 +112,24 @@ Deno.test("a message whose end two processes have died of is set aside; one that
   const third = sweepOf(context, log);
   await third.pass();
   await third.close();
-  assert.match(lines.join(""), /level=error [^\n]*two processes died: it is set aside/);
+  assert.match(
+    lines.join(""),
+    /level=error [^\n]*two processes died while ending a growing message: it is set aside/,
+  );
   assert.match(await registry.metrics(), /^shield_growing_set_aside_total 1$/m);
   assert.equal((await records.get(KEY))?.record.text, "half");
   log_ms += 24 * HOUR_MS;
   let passed_ms = 0;
   const later = sweepOf(context, log, () => passed_ms);
   await later.pass();
-  assert.notEqual(await records.get(KEY), undefined, "the clock may have been set");
+  assert.notEqual(await records.get(KEY), undefined, "the clock may have jumped");
   passed_ms += HOUR_MS;
   await later.pass();
   await later.close();
   assert.equal(await records.get(KEY), undefined);
 });
 
-Deno.test("a tenant whose messages cannot be ended holds up nobody else's", async () => {
+Deno.test("a tenant whose messages cannot be ended does not delay other tenants", async () => {
   await using test = testPath();
   let log_ms = SPINE_NOW_MS;
   const { records, context } = world(test, () => log_ms, () => log_ms);
@@ -147,5 +150,5 @@ Deno.test("a tenant whose messages cannot be ended holds up nobody else's", asyn
   await sweep.close();
   assert.equal(await records.get(other), undefined);
   assert.notEqual(await records.get(KEY), undefined);
-  assert.match(lines.join(""), /growing messages of a tenant could not be looked at/);
+  assert.match(lines.join(""), /growing messages of a tenant could not be checked/);
 });

@@ -26,7 +26,7 @@ const BODY_BYTES = 16_384;
 /** The most dead letters, and rooms, in one answer. */
 const SHOWN = 100;
 
-/** What the routes of hooks act on. */
+/** The context of the hooks' routes. */
 export interface HookAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly store: HookStore;
   readonly webhooks: Webhooks;
@@ -56,7 +56,7 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
   "GET /v1/tenants/{tenant}/hooks/{hook}": {
     id: "getHook",
     ...about(
-      "one hook, how far it has come in each room, and its dead letters",
+      "shows one hook, its position in each room, and its dead letters",
       object({ tenant: ID, hook: OBJECT, rooms: list(OBJECT), dead: list(OBJECT), node_id: ID }),
     ),
     scope,
@@ -65,7 +65,8 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
   "PUT /v1/tenants/{tenant}/hooks/{hook}": {
     audit: "hook.set",
     id: "setHook",
-    summary: "sets a hook, or changes it; without a secret it gets one, which is told once",
+    summary:
+      "sets or changes a hook; without a secret it gets a generated one, which is shown only once",
     answer: HOOK,
     refusals: [409],
     scope,
@@ -82,7 +83,7 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
   "POST /v1/tenants/{tenant}/hooks/{hook}/pause": {
     audit: "hook.pause",
     id: "pauseHook",
-    ...about("calls it for nothing until it is resumed", HOOK),
+    ...about("pauses a hook: it is not called until it is resumed", HOOK),
     scope,
     handle: (context, call) =>
       order(context, call, "paused", (document) => ({ ...resumed(document), paused: true })),
@@ -90,7 +91,7 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
   "POST /v1/tenants/{tenant}/hooks/{hook}/resume": {
     audit: "hook.resume",
     id: "resumeHook",
-    ...about("calls it for everything since it was paused", HOOK),
+    ...about("resumes a hook: it is called for everything since it was paused", HOOK),
     scope,
     handle: (context, call) => order(context, call, "resumed", resumed),
   },
@@ -98,11 +99,11 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
     audit: "hook.replay",
     id: "replayHook",
     ...about(
-      "calls it once more for its dead letters, or for all that was stored since a time",
+      "calls it again for its dead letters, or for everything stored since a time",
       HOOK,
     ),
     query: [
-      inQuery("from_ms", "since then, Unix ms; without it for the dead letters", {
+      inQuery("from_ms", "start of the replay, Unix ms; absent: the dead letters", {
         type: "integer",
         minimum: 0,
       }),
@@ -114,7 +115,7 @@ export const HOOK_ROUTES = new AdminTable<HookAdminContext>("hooks", {
     audit: "hook.test",
     id: "testHook",
     ...about(
-      "calls it from this Shield, once, for nothing",
+      "calls it once from this Shield, with a test event",
       object({ tenant: ID, status: COUNT, problem: TEXT, took_ms: COUNT, node_id: ID }),
     ),
     scope,
@@ -130,8 +131,8 @@ function idOf({ names: { hook = "" } }: AdminCall): string {
 
 /** The note on a hook for events whose tenant has no log. */
 export const NO_LOG =
-  "no room class of the tenant is durable, so nothing is stored that it could " +
-  "be called for; events wait on the Shields, of too many the oldest go";
+  "no room class of the tenant is durable, so no events are stored that it could " +
+  "be called for; events are queued on the Shields, and the oldest are dropped beyond the limit";
 
 /** A hook without its secret. */
 async function view({ store, hasLog }: HookAdminContext, { hook, source, document }: StoredHook) {
@@ -197,7 +198,7 @@ async function set(
     const own = (await store.list(tenant)).filter(({ source }) => source === "tenant");
     if (own.length >= tenant_hooks) {
       const many = plural(own.length, "hook");
-      throw new ArqonError("settings-conflict", `tenant ${tenant} has ${many}, the most`);
+      throw new ArqonError("settings-conflict", `tenant ${tenant} has ${many}, which is the limit`);
     }
     begin = await store.begin(tenant, id);
   }
@@ -237,15 +238,15 @@ async function order(
 function replay(context: HookAdminContext, call: AdminCall): Promise<Response> {
   const { from_ms } = readQuery(call.url, { from_ms: FromMs });
   if (from_ms === undefined) {
-    return order(context, call, "told to replay", (document) => ({
+    return order(context, call, "set to replay", (document) => ({
       ...document,
       replay: document.replay + 1,
     }));
   }
   if (from_ms > context.now()) {
-    throw new ArqonError("invalid-settings", "from_ms: expected a time that has been, in Unix ms");
+    throw new ArqonError("invalid-settings", "from_ms: expected a past time in Unix ms");
   }
-  return order(context, call, "told to call again", (document) => withAgain(document, from_ms));
+  return order(context, call, "set to call again", (document) => withAgain(document, from_ms));
 }
 
 function secretOf({ readTextFile }: HookAdminContext, { secret, secret_file }: AfterHook): string {

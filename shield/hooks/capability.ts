@@ -12,10 +12,10 @@ import { TenantEvents } from "./tenant_events.ts";
 /** The capability, for a Shield's list. */
 export const HOOKS: Capability = {
   name: "hooks",
-  title: "URLs that are called when something has happened",
+  title: "URLs that are called for events",
   admin: {
     tables: [HOOK_ROUTES],
-    tags: { hooks: "URLs that are called when something has happened" },
+    tags: { hooks: "URLs that are called for events" },
     names: { hook: inPath("hook", "the hook's id") },
   },
   open(env, { node_id, running: { given } }) {
@@ -34,7 +34,7 @@ async function startHooks(
   const hasLog = (tenant_id: string) => classes.logRetentionOf(tenant_id) !== undefined;
   for (const { id, tenant, events } of config.hooks) {
     if (events.length === 0 || hasLog(tenant)) continue;
-    log.warn("a hook is called for nothing", { hook: id, tenant_id: tenant, problem: NO_LOG });
+    log.warn("a hook is never called", { hook: id, tenant_id: tenant, problem: NO_LOG });
   }
   await events.start((tenant_id) => logs.of(tenant_id));
   running.of(USAGE)?.store(

@@ -21,14 +21,14 @@ import type { Policies } from "../message/gates.ts";
 
 /** The most bytes of an answer. */
 const ANSWER_BYTES = 65_536;
-/** A client may retry after that. */
+/** Time after which a client may retry. */
 const RETRY_AFTER_MS = 1_000;
 const NONE_ADDED: readonly HeaderPair[] = [];
 const SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
 const Answer = z.looseObject({
   allow: z.boolean(),
-  /** For the client. */
+  /** The reason for the client. */
   reason: z.string().max(256).default(""),
 });
 
@@ -71,13 +71,13 @@ class Gates {
     this.#asked = new Counter({
       name: "shield_hook_asked_total",
       help:
-        "Questions to hooks, by hook and outcome: allowed, denied, or failed (on_failure decides).",
+        "Calls of hooks with `before`, by hook and outcome: allowed, denied, or failed (on_failure decides).",
       labelNames: ["hook", "outcome"],
       registers,
     });
     this.#seconds = new Histogram({
       name: "shield_hook_asked_seconds",
-      help: "From the question to a hook to its answer, or to the end of its time.",
+      help: "Time from the call of a hook to its answer or timeout.",
       buckets: SECONDS,
       registers,
     });
@@ -115,7 +115,7 @@ class Gates {
     return meant.length === 0 ? undefined : meant;
   }
 
-  /** Calls one after the other. Rejects with `policy-rejected` or `policy-fault`. */
+  /** Calls them sequentially. Rejects with `policy-rejected` or `policy-fault`. */
   async ask(
     gates: readonly Gate[],
     kind: BeforeKind,
@@ -154,7 +154,7 @@ class Gates {
     throw new ArqonError("policy-rejected", answer.reason === "" ? "" : `: ${answer.reason}`);
   }
 
-  /** Rejects without an answer in time that allows or denies. */
+  /** Rejects unless an answer that allows or denies arrives in time. */
   async #call(
     { before_timeout_ms, url, ...hook }: HookEntry,
     seats: Seats,
@@ -163,7 +163,7 @@ class Gates {
   ) {
     const { config: { webhooks }, readTextFile, now } = this.#options;
     if (seats.waiting >= webhooks.before_in_flight && !seats.makeRoom(sender)) {
-      throw new Error("too many questions wait");
+      throw new Error("too many calls are queued");
     }
     const ending = new AbortController();
     const late = () => ending.abort(new Error(`no answer within ${before_timeout_ms} ms`));
@@ -229,7 +229,7 @@ export function askingHooks(overseer: Policies, options: HookGateOptions): Polic
         return added;
       })();
     },
-    // Its endpoint is called for the message, once it is complete.
+    // The endpoint is called for the message once it is complete.
     onAppend: overseer.onAppend,
   };
 }

@@ -121,8 +121,8 @@ export class HookStore {
   }
 
   /**
-   * The start of a new hook: the present end of the log, however long no Brain loads the hook. Removes the state of a
-   * former hook with that name. Rejects as bucket and log do.
+   * The start of a new hook: the current end of the log, even if no Brain loads the hook for long. Removes the state of
+   * a former hook with that name. Rejects as bucket and log do.
    */
   async begin(tenant_id: string, hook_id: string): Promise<Pick<HookDocument, "since">> {
     await this.clear(tenant_id, hook_id);
@@ -137,12 +137,12 @@ export class HookStore {
     }
   }
 
-  /** How many dead letters there are. */
+  /** The number of dead letters. */
   async countDead(tenant_id: string, hook_id: string): Promise<number> {
     return (await (await this.#open()).keys(deadKey(tenant_id, hook_id))).length;
   }
 
-  /** Dead letters sorted by offset, and the hook's positions; so many of each at most. */
+  /** Dead letters sorted by offset, and the hook's positions, up to a limit of each. */
   async contents(
     tenant_id: string,
     hook_id: string,

@@ -41,7 +41,7 @@ export function hooksKind({ store, webhooks }: HooksKindOptions): DocumentKind<S
       const known = new Set(before.map(({ hook }) => hook.id));
       const { tenant_hooks } = webhooks;
       if (wanted.length > tenant_hooks && wanted.some(({ id }) => !known.has(id))) {
-        const detail = `hooks: ${plural(wanted.length, "hook")}, of ${tenant_hooks} at most`;
+        const detail = `hooks: ${plural(wanted.length, "hook")}, at most ${tenant_hooks}`;
         throw new ArqonError("settings-conflict", detail);
       }
       return wanted.map((one) =>

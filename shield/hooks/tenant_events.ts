@@ -1,7 +1,7 @@
 /**
- * Stores events for hooks that no room's log has: policy refusals, and exhausted budgets. Only events with a hook; a
- * limited number of refusals per second, and of waiting events. Dropped events are counted, and an entry in their place
- * has the count. `brain/hooks/` calls the hooks.
+ * Stores events for hooks that are in no room's log: policy refusals and exhausted budgets. It stores only events with
+ * a subscribed hook, with limits for refusals per second and for queued events. Dropped events are counted, and an
+ * entry in their place has the count. `brain/hooks/` calls the hooks.
  */
 import { bytesFrom } from "../../shared/ids.ts";
 import type { HookEntry } from "../../shared/config/automation/hooks.ts";
@@ -36,7 +36,7 @@ export interface TenantEventsOptions extends Pick<Env, "registry" | "log" | "now
 
 interface Waiting {
   readonly event: TenantEvent;
-  /** Two events with one key within two minutes are one. */
+  /** Events with the same key within two minutes are stored once. */
   readonly key?: string;
   readonly stored?: () => void;
 }
@@ -56,7 +56,7 @@ export class TenantEvents {
   /** By `tenant type`: of the configuration, and of tenants by the name of their hook. */
   #config: ReadonlySet<string> = new Set();
   readonly #own = new Map<string, readonly string[]>();
-  /** The union of `#own`: a message costs one lookup, however many hooks there are. */
+  /** The union of `#own`: a message costs one lookup, for any number of hooks. */
   #wanted: ReadonlySet<string> = new Set();
   /** Tenants with a hook for such events, after the first event. */
   readonly #held = new Map<string, Held>();
@@ -74,7 +74,7 @@ export class TenantEvents {
     scrapedFamily(
       options.registry,
       "shield_hook_events_total",
-      "Events for hooks that no room's log has, by outcome: stored or left_out.",
+      "Events for hooks that are in no room's log, by outcome: stored or left_out.",
       "result",
       () => this.#counts,
     );
@@ -136,7 +136,7 @@ export class TenantEvents {
     this.#add(tenant_id, held, { event: { type: "policy.refused", data } });
   }
 
-  /** A budget is exhausted; resolves when that is stored. */
+  /** Reports an exhausted budget; resolves once it is stored. */
   async exhausted(tenant_id: string, key: string, data: TenantEvent["data"]): Promise<void> {
     const { promise, resolve } = Promise.withResolvers<void>();
     const event = { type: "budget.exhausted", data } as const;
@@ -205,7 +205,7 @@ export class TenantEvents {
       } catch (error) {
         if (this.#ending.signal.aborted) return;
         if (isFinalRefusal(error)) {
-          // No other event follows it; the end of the second reports it.
+          // No other event follows it, so the end of the second reports it.
           if (queue[0] === next) queue.shift();
           held.left_out += countOf(event);
           if (event.type !== EVENTS_LOST) this.#counts.left_out++;
@@ -247,7 +247,7 @@ function lostEvent(count: number): TenantEvent {
   return { type: EVENTS_LOST, data: { room: null, count } };
 }
 
-/** How many events it represents. */
+/** The number of events that it stands for. */
 function countOf({ type, data }: TenantEvent): number {
   return type === EVENTS_LOST ? Number(data["count"]) : 1;
 }

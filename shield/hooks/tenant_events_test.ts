@@ -41,7 +41,7 @@ async function world(webhooks: object = {}) {
   };
 }
 
-Deno.test("with too many that wait the oldest go, and their place says how many", async () => {
+Deno.test("beyond the queue's limit the oldest are dropped, and an entry in their place has the count", async () => {
   await using here = await world({ events_waiting: 3, refusals_per_second: 1_000 });
   for (let n = 1; n <= 10; n++) here.events.refused("t", { room: "r", n });
   await here.start();
@@ -54,7 +54,7 @@ Deno.test("with too many that wait the oldest go, and their place says how many"
   assert.match(await here.registry.metrics(), /shield_hook_events_total\{result="left_out"\} 8/);
 });
 
-Deno.test("of refusals only so many a second are stored, and the others are counted, by tenant", async () => {
+Deno.test("a limited number of refusals per second is stored, and the others are counted, by tenant", async () => {
   await using here = await world({ refusals_per_second: 2 });
   await here.start();
   for (let n = 1; n <= 7; n++) here.events.refused("t", { room: "r", n });
@@ -65,7 +65,7 @@ Deno.test("of refusals only so many a second are stored, and the others are coun
   assert.equal(counted.reduce((sum, event) => sum + Number(event?.data["count"]), 0), 5);
 });
 
-Deno.test("message-too-large: an event that no log takes stands before no other, and is told as lost", async () => {
+Deno.test("message-too-large: an event that the log refuses blocks no other event, and is reported as lost", async () => {
   await using here = await world({ refusals_per_second: 1_000 });
   await here.start();
   here.events.refused("t", { room: "r", n: 1, detail: "x".repeat(2_000_000) });
@@ -78,7 +78,7 @@ Deno.test("message-too-large: an event that no log takes stands before no other,
   assert.match(await here.registry.metrics(), /shield_hook_events_total\{result="left_out"\} 1/);
 });
 
-Deno.test("what is wanted follows the hooks of the configuration and those that tenants set", async () => {
+Deno.test("subscribed events follow the hooks of the configuration and of tenants", async () => {
   await using here = await world();
   const { events, spine } = here;
   await here.start();
@@ -99,10 +99,10 @@ Deno.test("what is wanted follows the hooks of the configuration and those that 
     spec as Record<string, unknown>;
   const own = { ...shared, secret };
   await bucket.put(hookKey("u", "x"), hookBytes({ ...NEW_HOOK, spec: own } as typeof NEW_HOOK));
-  await until("it is heard of", () => events.isWanted("u", "budget.exhausted"));
+  await until("it is reported", () => events.isWanted("u", "budget.exhausted"));
   await events.exhausted("t", "key", { room: null, unit: "messages_in" });
   await events.exhausted("t", "key", { room: null, unit: "messages_in" });
   assert.deepEqual((await here.stored()).map((event) => event?.type), ["budget.exhausted"]);
   await bucket.delete(hookKey("u", "x"));
-  await until("it is gone", () => !events.isWanted("u", "budget.exhausted"));
+  await until("it was removed", () => !events.isWanted("u", "budget.exhausted"));
 });

@@ -3,10 +3,10 @@ import { headerItems } from "../../shared/http1/header_list.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { gzipped } from "./gzip.ts";
 
-/** A shorter body is sent as it is. */
+/** A shorter body is sent uncompressed. */
 const FROM_BYTES = 1_024;
 
-/** Whether a list takes one of these, which are in lower case; a weight of 0 takes nothing. */
+/** Whether a list accepts one of these names, which are in lower case; a weight of 0 accepts nothing. */
 export function isAccepted(list: string, names: readonly string[]): boolean {
   return headerItems(list.toLowerCase()).some((item) => {
     const [name = "", ...parameters] = item.split(";").map((part) => part.trim());
@@ -20,8 +20,8 @@ export function acceptsGzip({ headers }: Request): boolean {
 }
 
 /**
- * An answer with a complete body, compressed if the request accepts that and it saves bytes. Made in slices of the
- * tenant, whose readers may all wait for the same body.
+ * An answer with a complete body, compressed if the request accepts that and it saves bytes. It is compressed in slices
+ * of the tenant, whose readers may all wait for the same body.
  */
 export async function answerWith(
   request: Request,

@@ -1,6 +1,6 @@
 /**
- * `POST /v1/messages`: many messages, or one for many rooms, in one request. Each is published and answered as if it
- * had come alone: a refused one stops none after it.
+ * `POST /v1/messages`: many messages, or one for many rooms, in one request. Each is published and answered separately:
+ * a refused one does not stop the next ones.
  */
 import { ArqonError, decodeClientText, DecodeError, encodeTextAck, jsonItems } from "@arqon/proto";
 import type { Ack, ScannedEnvelope, Uint64 } from "@arqon/proto";
@@ -57,7 +57,7 @@ async function answer(context: BatchContext, call: ClientCall): Promise<Response
     membersOfQuery(url, [], query_token ? ["access_token"] : []);
     items = readBatch(bodyText(body), limits);
   } catch (error) {
-    // A batch that makes no sense counts as one request; the messages of any other count one by one.
+    // An invalid batch counts as one request; the messages of a valid one count individually.
     context.rates.take(identity, body.length);
     throw error;
   }
@@ -68,10 +68,7 @@ async function answer(context: BatchContext, call: ClientCall): Promise<Response
   return new Response(text, { headers });
 }
 
-/**
- * Publishes messages one after another, so that a room's messages stay in order; their answers come
- * together.
- */
+/** Publishes messages sequentially, so that a room's messages stay in order; their answers arrive together. */
 async function publishAll(
   context: BatchContext,
   { request, client }: ClientCall,
@@ -132,7 +129,7 @@ async function acknowledged(
   return ack;
 }
 
-/** Counts a refusal as any other. Any other error is a bug, and is logged without the client's data. */
+/** Counts and returns a refusal. Any other error is a bug, and is logged without the client's data. */
 function refusal(
   { stats, tenants, log }: BatchContext,
   identity: Identity,
@@ -167,8 +164,8 @@ function malformed(detail: string): ArqonError {
 }
 
 /**
- * The messages in their order, at least one. Throws for a batch that makes no sense as a whole:
- * `malformed-body`, `unknown-field`, `repeated-field`, and `too-large` (413) for too many messages.
+ * The messages in their order, at least one. Throws for an invalid batch: `malformed-body`, `unknown-field`,
+ * `repeated-field`, and `too-large` (413) for too many messages.
  */
 function readBatch(
   text: string,
@@ -204,7 +201,7 @@ function ofList(
   for (const name of members.keys()) {
     if (name === "messages") continue;
     const shown = JSON.stringify(name.slice(0, 64));
-    throw new ArqonError("unknown-field", `${shown}; beside "messages" there is nothing`);
+    throw new ArqonError("unknown-field", `${shown}; "messages" excludes other members`);
   }
   return itemsOf("messages", list, limits).map((text) => ({
     size_bytes: utf8.encode(text).length,
@@ -217,20 +214,20 @@ function toRooms(members: ReadonlyMap<string, string>, limits: BatchLimits): Bat
   const list = members.get("rooms");
   if (list === undefined) throw malformed(`expected "messages", or "rooms"; such as ${EXAMPLE}`);
   if (members.has("room")) {
-    throw new ArqonError("unknown-field", '"room"; beside "rooms" there is none');
+    throw new ArqonError("unknown-field", '"room"; "rooms" excludes it');
   }
   const rooms = new Set<string>();
   for (const [index, item] of itemsOf("rooms", list, limits).entries()) {
     const room = roomOf(item, index);
     const shown = JSON.stringify(room.slice(0, 64));
-    if (rooms.has(room)) throw malformed(`rooms[${index}] is ${shown} once more`);
+    if (rooms.has(room)) throw malformed(`rooms[${index}] is ${shown} again`);
     rooms.add(room);
   }
   const rest = [...members].filter(([name]) => name !== "rooms")
     .map(([name, value]) => `${JSON.stringify(name)}:${value}`);
   const frame = `{${['"op":"pub"', ...rest].join(",")}}`;
   const envelope = envelopeOf(frame, limits);
-  // Each room gets a message object of its own, for code that keeps something by message.
+  // Each room gets its own message object, as some code stores data by message object.
   return Array.from(rooms, (room_id) => ({
     size_bytes: envelope.size_bytes,
     read: () => ({ ...envelope, room_id }),

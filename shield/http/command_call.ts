@@ -36,7 +36,6 @@ export interface CommandContext extends IngressContext {
   readonly query_token: boolean;
 }
 
-/** The longest name of the holder of a lock; with its prefix, it is an id. */
 const HOLDER_UNITS_MAX = 32;
 const DIGEST_UNITS = 16;
 
@@ -55,9 +54,8 @@ export async function runCommand(
 }
 
 /**
- * The holder of a lock that was taken over HTTP. As there is no connection, its id is made from the
- * user and a name that the caller has chosen. No connection has such an id, and no other user can name
- * it.
+ * The holder of a lock that was taken over HTTP. There is no connection, so its id is made from the user and a name
+ * that the caller chooses. No connection has such an id, and no other user can produce it.
  */
 function holderId({ user_key }: Pick<Identity, "user_key">, name: string): string {
   if (!isId(name) || name.length > HOLDER_UNITS_MAX) {
@@ -133,7 +131,7 @@ function count({ stats, tenants, rates }: CommandContext, identity: Identity, by
   rates.take(identity, bytes);
 }
 
-/** The holder that the Brain receives in place of a connection, if the caller names one. */
+/** The holder that the Brain receives instead of a connection, if the caller names one. */
 function holderOf(identity: Identity, given: GivenMembers): string | undefined {
   const text = given.get("holder_id");
   if (text === undefined) return undefined;
@@ -141,7 +139,7 @@ function holderOf(identity: Identity, given: GivenMembers): string | undefined {
   return holderId(identity, typeof name === "string" ? name : "");
 }
 
-/** A text frame as a client would send it, with each value as it was written. */
+/** A text frame as from a client, with each value as written. */
 function frameOf(
   room: string,
   { command, path = {}, fixed = {}, members }: CommandRoute,
@@ -173,14 +171,14 @@ async function send(
   if (operation.kind !== "publish") throw new ArqonError("malformed-body", "expected a command");
   const envelope = inRequestTrace(context.path, operation.envelope, request.headers);
   const caller = httpCaller(client, request.headers);
-  // It may wait for a version or for a Brain, at most `command_timeout_ms`; a disconnected client frees its slot.
+  // The command may wait for a version or a Brain, at most `command_timeout_ms`; a disconnected client frees its slot.
   gone();
   return ackResponse(await runCommand(context, caller, envelope, holder));
 }
 
 /**
- * The response to an ACK: 200 with the text form of a positive one; a refusal is a problem body,
- * whether by the Shield or the Brain.
+ * The response to an ACK: 200 with the text form of a positive one; a refusal, by the Shield or the Brain, is a problem
+ * body.
  */
 function ackResponse(ack: Ack): Response {
   if (ack.code !== 0) return problemResponse(ack);

@@ -1,6 +1,6 @@
 /**
- * Requests of clients without a socket at another Shield than the one with their stream. Such a client receives by its
- * stream and sends by requests, each of which a load balancer may send to any Shield.
+ * Forwards requests of clients without a socket to the Shield with their stream. Such a client receives by its stream
+ * and sends by requests, each of which a load balancer may send to any Shield.
  */
 import { ArqonError, ERRORS } from "@arqon/proto";
 import type { Reason } from "@arqon/proto";
@@ -8,7 +8,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { processSubject } from "../../shared/subjects/subject.ts";
 
-/** How long another Shield may take: longer than a client rests. */
+/** How long another Shield may take, in ms: longer than a client rests. */
 const FORWARD_MS = 10_000;
 const NOTHING = new Uint8Array(0);
 
@@ -18,7 +18,7 @@ export type TakeForwarded = (
   body: Uint8Array<ArrayBuffer>,
 ) => Promise<Uint8Array | void>;
 
-/** Between this Shield and all others. */
+/** Forwards requests between this Shield and all others. */
 export class Forwarding {
   readonly #spine: Pick<Spine, "request" | "subscribe" | "flush">;
   readonly #node_id: string;
@@ -64,7 +64,7 @@ export class Forwarding {
       const options = { timeout_ms: FORWARD_MS, headers: { ...headers, kind } };
       reply = await this.#spine.request(subject, body, options);
     } catch (error) {
-      // Nobody subscribes there: the Shield has ended, and the stream with it.
+      // There is no subscriber: the Shield has ended, and with it the stream.
       const reason = error instanceof ArqonError ? error.reason : undefined;
       if (reason === "brain-unavailable") throw unknown();
       if (reason !== "command-timeout") throw error;

@@ -1,12 +1,12 @@
 /**
- * Answers as gzip (RFC 1952), in parts compressed on their own: a large body in slices of its tenant, and a stream
- * event by event, so that one compressed event serves all its readers and a reader needs no window. A short event is
- * not compressed. `accepts.ts` decides who gets gzip.
+ * Answers as gzip (RFC 1952), in separately compressed parts: a large body in slices of its tenant, and a stream event
+ * by event, so that one compressed event serves all its readers and a reader needs no window. A short event is not
+ * compressed. `accepts.ts` decides who gets gzip.
  */
 import { constants, crc32, deflateRawSync } from "node:zlib";
 import { slice } from "../../shared/turns/slices.ts";
 
-/** The level of compression: half of the bytes for a fifth of the time that the usual level takes. */
+/** The level of compression: half of the bytes in a fifth of the time of the default level. */
 const LEVEL = 1;
 /** The most bytes of a stored block (RFC 1951, 3.2.4). */
 const STORED_BYTES_MAX = 65_535;
@@ -24,12 +24,12 @@ export class EventPacker {
   #bytes: Uint8Array | undefined;
   #packed: Uint8Array<ArrayBuffer> | undefined;
 
-  /** `from_bytes`: a shorter event is stored as it is. */
+  /** `from_bytes`: a shorter event is stored uncompressed. */
   constructor(from_bytes: number) {
     this.#from_bytes = from_bytes;
   }
 
-  /** The blocks of an event; the same bytes several times in a row are compressed once. */
+  /** The blocks of an event; the same bytes in consecutive calls are compressed once. */
   pack(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
     if (bytes.length < this.#from_bytes) return stored(bytes);
     if (this.#packed !== undefined && this.#bytes === bytes) return this.#packed;

@@ -1,4 +1,4 @@
-/** Streams of gzip, read back by zlib's own reader: whole, event by event as they come, and shared. */
+/** Streams of gzip, read by zlib: whole, event by event, and shared. */
 import assert from "node:assert/strict";
 import { createGunzip, gunzipSync } from "node:zlib";
 import { Buffer } from "node:buffer";
@@ -8,7 +8,7 @@ import { EventPacker, gzipped, GzipStream } from "./gzip.ts";
 const bytesOf = (text: string) => new TextEncoder().encode(text);
 const EVENTS = ["", "data: 1\n\n", `data: ${"long ".repeat(500)}\n\n`, "x".repeat(600), ":\n\n"];
 
-Deno.test("a stream is what went in, to its sum and size", () => {
+Deno.test("a stream decompresses to its input, with correct checksum and size", () => {
   const random = crypto.getRandomValues(new Uint8Array(65_536));
   const incompressible = new Uint8Array([...random, ...random, 1]);
   const parts = [...EVENTS.map(bytesOf), incompressible, ...EVENTS.map(bytesOf)];
@@ -17,7 +17,7 @@ Deno.test("a stream is what went in, to its sum and size", () => {
   assert.deepEqual(gunzipSync(Buffer.concat(out)), Buffer.concat(parts));
 });
 
-Deno.test("each event can be read when it has come", async () => {
+Deno.test("each event can be read once it has arrived", async () => {
   const stream = new GzipStream(new EventPacker(512));
   const reader = createGunzip();
   reader.write(stream.head);
@@ -43,7 +43,7 @@ Deno.test("an event is compressed once for all its readers, and is smaller", () 
   assert.ok(packed.length < event.length / 10);
 });
 
-Deno.test("large bodies are compressed in pieces, and are what they were", async () => {
+Deno.test("large bodies are compressed in pieces, and decompress to their input", async () => {
   const body = bytesOf(Array.from({ length: 50_000 }, (_, at) => `${at},`).join(""));
   const all = Array.from({ length: 8 }, () => gzipped(body, "acme"));
   assert.ok(await mostInOneTurn(all) <= 2);

@@ -1,6 +1,6 @@
 /**
- * The client listener as a function from request to response: routes, Origin, tokens, problem
- * bodies. Opening sockets is `shared/listeners/listen.ts`, upgraded ones are `upgrade.ts`.
+ * The client listener as a function from request to response: routes, Origin, tokens, problem bodies.
+ * `shared/listeners/listen.ts` opens sockets, `upgrade.ts` upgrades them.
  */
 import { ArqonError } from "@arqon/proto";
 import { clientGone, showsToken } from "../../shared/http1/handled_request.ts";
@@ -33,7 +33,7 @@ export type ForeignEntry = (
   remote_ip: string,
 ) => Promise<Response> | undefined;
 
-/** What a request of the client listener can reach. */
+/** The context of requests on the client listener. */
 export interface HttpContext extends Pick<Env, "log"> {
   readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly origins: { readonly allowed_origins: readonly string[] };
@@ -42,11 +42,11 @@ export interface HttpContext extends Pick<Env, "log"> {
   readonly tenants: Pick<TenantTable, "of">;
   /** Answers GET /v1/socket, after Origin and token have been checked. */
   readonly upgrade: (request: Request, client: Client) => Promise<Response>;
-  /** The routes of everything else that takes a token. */
+  /** The routes of everything else that requires a token. */
   readonly api: ClientTable;
   /** The public description of the API. */
   readonly description: () => Response;
-  /** Headers that pages may send beside the common ones. */
+  /** Headers that pages may send in addition to the common ones. */
   readonly headers: readonly string[];
   /**
    * Answers another protocol, without a token of ours; undefined: the request has none. Never rejects. Absent: none.
@@ -62,12 +62,12 @@ export interface HttpContext extends Pick<Env, "log"> {
   readonly requireCapacity: () => void;
   /** Admission during a reconnect storm; called before any work on a token. */
   readonly admission: Admission;
-  /** Throws when the user is banned from the tenant, or when that cannot be determined. */
+  /** Throws if the user is banned from the tenant, or if that cannot be determined. */
   readonly requireNotBanned: (identity: Identity) => void;
   readonly observers: Observers;
 }
 
-/** Answers one request; with `turned_away` by a refusal, whatever it is. Never rejects. */
+/** Answers one request; with `turned_away`, always by a refusal. Never rejects. */
 export async function handleRequest(
   context: HttpContext,
   asked: Request,
@@ -99,7 +99,7 @@ export async function handleRequest(
       bump(context.stats.handshakes, "accepted");
       tellGreeted();
     }
-    // The response of an upgrade belongs to the runtime and must stay as it is.
+    // The response of an upgrade belongs to the runtime and must not be changed.
     return upgrade ? response : withCors(context, request, response);
   } catch (error) {
     const refusal = refusalOf(context, error, url.pathname);
@@ -175,7 +175,7 @@ async function route(
   return await counted(context, client.identity, answer(call));
 }
 
-/** Answers a client that is known, so a refusal counts for its tenant. */
+/** Answers a known client; a refusal counts for its tenant. */
 async function counted(
   context: Pick<HttpContext, "tenants">,
   { tenant_id }: Identity,
@@ -207,7 +207,7 @@ async function admitted(
   remote_ip: string,
 ): Promise<Identity> {
   const ticket = ticketIn(url);
-  // A token goes first: then the ticket stays good.
+  // A token has priority: the ticket then stays valid.
   const identity = ticket !== undefined && tokenFrom(request, context) === undefined
     ? await identityOfTicket(context.ticketed, ticket)
     : await authenticate(context, request);
@@ -232,7 +232,7 @@ function describe(identity: Identity): Response {
   return Response.json(body, { headers: { "cache-control": "no-store" } });
 }
 
-/** The method that answers a request: HEAD is GET, whose body the listener omits (RFC 9110, 9.3.2). */
+/** The method that answers a request: HEAD is handled as GET, and the listener omits the body (RFC 9110, 9.3.2). */
 function readMethod({ method }: Pick<Request, "method">): string {
   return method === "HEAD" ? "GET" : method;
 }

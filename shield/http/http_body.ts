@@ -1,20 +1,20 @@
-/** The body of a client's HTTP request: its type, its bytes within limits, its text. Knows no content. */
+/** The body of a client's HTTP request: its type, its bytes within limits, its text. */
 import { ArqonError } from "@arqon/proto";
 import { slice } from "../../shared/turns/slices.ts";
 
 const PROTOBUF = ["application/protobuf", "application/x-protobuf"];
-/** A smaller body costs less than waiting for a slice; in bytes. */
+/** Body size below which waiting for a slice costs more than the work, in bytes. */
 const SLICED_BYTES = 1_024;
 /** Longest content type that a refusal repeats, in UTF-16 units. */
 const SHOWN_UNITS = 100;
 
-/** The media type of a body, in lower case and without parameters; "" when the request names none. */
+/** The media type of a body, in lower case and without parameters; "" if the request names none. */
 function mediaType(request: Request): string {
   const header = request.headers.get("content-type") ?? "";
   return (header.split(";")[0] ?? "").trim().toLowerCase();
 }
 
-/** Whether a body is Protobuf. Throws `unsupported-media-type` (415) when it is not JSON either. */
+/** Whether a body is Protobuf. Throws `unsupported-media-type` (415) if it is not JSON either. */
 export function isProtobufBody(request: Request): boolean {
   const type = mediaType(request);
   if (PROTOBUF.includes(type)) return true;
@@ -62,14 +62,14 @@ export async function readBody(
     }
   } catch (cause) {
     if (cause instanceof ArqonError) throw cause;
-    // A client that leaves in the middle of its body is no bug of ours.
+    // A client that disconnects during its body is not a bug.
     throw new ArqonError("malformed-body", "it ended early", { cause });
   }
   if (size_bytes >= SLICED_BYTES) await slice(tenant_id);
   return body.slice();
 }
 
-/** Decodes a body as text. Throws `malformed-body` when the bytes are not UTF-8. */
+/** Decodes a body as text. Throws `malformed-body` if the bytes are not UTF-8. */
 export function bodyText(body: Uint8Array): string {
   try {
     return new TextDecoder("utf-8", { fatal: true }).decode(body);

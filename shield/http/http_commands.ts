@@ -1,12 +1,12 @@
 /**
- * The table of commands with a path of their own over HTTP, and their members. `command_call.ts` turns a request into
- * the command.
+ * The table of commands with their own path over HTTP, and their members. `command_call.ts` turns a request into the
+ * command.
  */
 import type { ClientRoute } from "./route.ts";
 import { DATA, HOLDER, READ, WRITE } from "./members.ts";
 import type { CommandMember } from "./members.ts";
 
-/** A command with a path of its own over HTTP. */
+/** A command with its own path over HTTP. */
 export interface CommandRoute extends Pick<ClientRoute, "method" | "template"> {
   /** The name of the operation in generated clients. */
   readonly id: string;
@@ -17,16 +17,16 @@ export interface CommandRoute extends Pick<ClientRoute, "method" | "template"> {
   readonly path?: Readonly<Record<string, string>>;
   /** Members of the data whose values follow from the path. */
   readonly fixed?: Readonly<Record<string, string>>;
-  /** The members that it takes: in the query for GET and DELETE, in the body otherwise. */
+  /** The members that it accepts: in the query for GET and DELETE, in the body otherwise. */
   readonly members: readonly CommandMember[];
-  /** Members of which it needs exactly one. */
+  /** Members of which exactly one is required. */
   readonly either?: readonly string[];
   /** The name of the result's schema. */
   readonly result: string;
 }
 
 /**
- * The room of bans of the whole tenant if no room is named. It is a room like any other: such bans need a grant for it,
+ * The room of bans from the whole tenant if no room is named. It is an ordinary room: such bans need a grant for it,
  * and its subscribers are notified.
  */
 export const TENANT_ROOM = "~tenant";
@@ -37,14 +37,14 @@ const needed = (member: CommandMember): CommandMember => ({ ...member, required:
 const STATE: readonly CommandRoute[] = [
   {
     ...{ method: "GET", template: `${ROOM}/state`, id: "getState", tag: "state" },
-    summary: "The whole state of a room, and its lock",
+    summary: "Reads the whole state of a room, and its lock",
     command: "room.get",
     members: [DATA.events_after, ...READ],
     result: "State",
   },
   {
     ...{ method: "GET", template: `${ROOM}/state/{key}`, id: "getKey", tag: "state" },
-    summary: "One key of a room's state",
+    summary: "Reads one key of a room's state",
     command: "room.get",
     path: { key: "key" },
     members: [DATA.events_after, ...READ],
@@ -71,14 +71,14 @@ const STATE: readonly CommandRoute[] = [
 const LOCKS: readonly CommandRoute[] = [
   {
     ...{ method: "POST", template: `${ROOM}/lock`, id: "lock", tag: "locks" },
-    summary: "Takes a room's lock, or extends the lease of the one that you hold",
+    summary: "Acquires a room's lock, or extends the lease of the caller's lock",
     command: "room.lock",
     members: [DATA.lease_ms, HOLDER, ...WRITE],
     result: "Locked",
   },
   {
     ...{ method: "DELETE", template: `${ROOM}/lock`, id: "unlock", tag: "locks" },
-    summary: "Gives the lock back that you hold",
+    summary: "Releases the caller's lock",
     command: "room.unlock",
     members: [HOLDER, ...WRITE],
     result: "Written",
@@ -88,14 +88,14 @@ const LOCKS: readonly CommandRoute[] = [
 const PRESENCE: readonly CommandRoute[] = [
   {
     ...{ method: "GET", template: `${ROOM}/presence`, id: "listMembers", tag: "presence" },
-    summary: "Who is in a room, page by page",
+    summary: "Lists a room's members, page by page",
     command: "presence.list",
     members: [DATA.limit, DATA.after],
     result: "Members",
   },
   {
     ...{ method: "GET", template: `${ROOM}/presence/count`, id: "countMembers", tag: "presence" },
-    summary: "How many are in a room",
+    summary: "Counts a room's members",
     command: "presence.count",
     members: [],
     result: "Count",
@@ -113,14 +113,14 @@ const MODERATION: readonly CommandRoute[] = [
   },
   {
     ...{ method: "GET", template: `${ROOM}/bans`, id: "listRoomBans", tag: "moderation" },
-    summary: "Who is kept out of a room: by a ban of the room or of the whole tenant",
+    summary: "Lists bans from a room, including those from the whole tenant",
     command: "room.bans",
     members: [DATA.scope, DATA.limit, DATA.after],
     result: "Bans",
   },
   {
     ...{ method: "POST", template: `${ROOM}/bans`, id: "banFromRoom", tag: "moderation" },
-    summary: "Keeps a user out of a room",
+    summary: "Bans a user from a room",
     command: "room.ban",
     fixed: { scope: "room" },
     members: [needed(DATA.user_id), DATA.ban_ms, DATA.reason, ...WRITE],
@@ -129,7 +129,7 @@ const MODERATION: readonly CommandRoute[] = [
   {
     ...{ method: "DELETE", template: `${ROOM}/bans/{user}`, id: "unbanFromRoom" },
     tag: "moderation",
-    summary: "Lets a user into a room again",
+    summary: "Lifts a ban from a room",
     command: "room.unban",
     path: { user: "user_id" },
     fixed: { scope: "room" },
@@ -138,7 +138,7 @@ const MODERATION: readonly CommandRoute[] = [
   },
   {
     ...{ method: "GET", template: "/v1/bans", id: "listBans", tag: "moderation" },
-    summary: "Who is kept out of the whole tenant",
+    summary: "Lists bans from the whole tenant",
     command: "room.bans",
     fixed: { scope: "tenant" },
     members: [DATA.limit, DATA.after],
@@ -146,7 +146,7 @@ const MODERATION: readonly CommandRoute[] = [
   },
   {
     ...{ method: "POST", template: "/v1/bans", id: "ban", tag: "moderation" },
-    summary: "Keeps a user out of the whole tenant",
+    summary: "Bans a user from the whole tenant",
     command: "room.ban",
     fixed: { scope: "tenant" },
     members: [needed(DATA.user_id), DATA.ban_ms, DATA.reason, ...WRITE],
@@ -154,7 +154,7 @@ const MODERATION: readonly CommandRoute[] = [
   },
   {
     ...{ method: "DELETE", template: "/v1/bans/{user}", id: "unban", tag: "moderation" },
-    summary: "Lets a user into the tenant again",
+    summary: "Lifts a ban from the tenant",
     command: "room.unban",
     path: { user: "user_id" },
     fixed: { scope: "tenant" },
@@ -163,7 +163,7 @@ const MODERATION: readonly CommandRoute[] = [
   },
 ];
 
-/** All commands with a path of their own. */
+/** All commands with their own path. */
 export const COMMAND_ROUTES: readonly CommandRoute[] = [
   ...STATE,
   ...LOCKS,

@@ -1,6 +1,6 @@
 /**
- * The description of the client listener's HTTP API (OpenAPI 3.1), for `GET /v1/openapi.json`. Made from the tables of
- * routes, `own_routes.ts` and `commands.ts`; `openapi_answers.ts` has the schemas of answers.
+ * The description of the client listener's HTTP API (OpenAPI 3.1), for `GET /v1/openapi.json`. It is generated from the
+ * route tables, `own_routes.ts` and `commands.ts`; `openapi_answers.ts` has the schemas of answers.
  */
 import { ID, inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
 import type { Parameter, RefusalWords, Schema } from "../openapi/openapi_parts.ts";
@@ -14,32 +14,31 @@ import type { DescribedRoute } from "./route.ts";
 import type { ClientSide } from "../capability.ts";
 
 const TAGS: Readonly<Record<string, string>> = {
-  messages: "publish, and read what was kept",
+  messages: "publish, and read history",
   state: "keys and values of a room",
   locks: "leases with a fence",
-  presence: "who is in a room",
-  moderation: "who may not be in it; for tokens of role service or admin",
-  commands: "any command, as it is sent over a socket",
-  client: "about this API and one's token",
+  presence: "presence in a room",
+  moderation: "kicks and bans; for tokens of role service or admin",
+  commands: "any command, as sent over a socket",
+  client: "this API and the caller's token",
 };
 
 const WORDS: RefusalWords = {
   texts: {
-    400: "what is asked for is not as it should be: the text says where, and what is right",
-    401: "no token, or one that is not good",
-    403:
-      "no grant or role for it, banned, refused by a policy, or the page's origin is not allowed",
-    404: "there is no such path",
-    405: "the path does not take this method; see Allow",
-    406: "the request takes no answer of this type; see Accept",
-    408: "no answer in time: it may have been done; repeat it with the same command_id",
-    409: "the version, the fence or the lock is another one; see Retry-After for a lock",
-    410: "deleted, or kept no longer",
+    400: "the request is invalid: the text says where, and what is expected",
+    401: "no token, or an invalid one",
+    403: "no grant or role for it, a ban, a policy's refusal, or a forbidden origin of the page",
+    404: "the path does not exist",
+    405: "the path does not support this method; see Allow",
+    406: "the request accepts no answer of this type; see Accept",
+    408: "no answer in time: the request may have taken effect; repeat it with the same command_id",
+    409: "the version, the fence or the lock has changed; see Retry-After for a lock",
+    410: "deleted or expired",
     413: "too large",
     415: "the body has another content type",
     429: "too many, too fast or over a limit; see Retry-After",
-    500: "an error of the Shield or Brain, which has logged it",
-    503: "what is needed is not available now; see Retry-After",
+    500: "an error of the Shield or Brain, which is in its log",
+    503: "a service that it needs is unavailable; see Retry-After",
   },
   usual: [400, 401, 403, 413, 429, 500, 503],
 };
@@ -47,7 +46,7 @@ const WORDS: RefusalWords = {
 /** The parts of paths, by name. */
 const PARTS: Readonly<Record<string, Parameter>> = {
   room: inPath("room", "the room", ID),
-  connection: inPath("connection", "the connection, as its stream has said", ID),
+  connection: inPath("connection", "the connection, as its stream reports it", ID),
   key: inPath("key", "the key, percent-encoded; 1 to 256 bytes", { ...FIELD, minLength: 1 }),
   user: inPath("user", "the user, percent-encoded; 1 to 128 bytes", USER),
 };
@@ -79,12 +78,12 @@ export const clientOpenApi = (sides: readonly Described[]): Schema => ({
   info: {
     title: "ArqonBus client API",
     version: "1",
-    description: "On the client listener of every Shield ([server], port 4000). The same tokens, " +
-      "grants, policies, schemas, limits and refusals as over WebSocket. Answers are the text form " +
+    description: "On the client listener of every Shield ([server], port 4000). Tokens, " +
+      "grants, policies, schemas, limits and refusals are the same as over WebSocket. Answers are the text form " +
       "of an ACK; refusals are problem bodies (RFC 9457) whose status is the code.",
     license: { name: "Apache-2.0", identifier: "Apache-2.0" },
   },
-  servers: [{ url: "/", description: "the Shield that gave this description" }],
+  servers: [{ url: "/", description: "the Shield that served this description" }],
   security: [{ token: [] }],
   tags: Object.entries(Object.assign({}, TAGS, ...sides.map(({ tags }) => tags))).map((
     [name, description],

@@ -19,7 +19,7 @@ import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { Caller } from "../message/caller.ts";
 import { bump } from "../stats/stats.ts";
 
-/** The same parts that publish for sockets, so that HTTP gets the same answers. */
+/** The parts of the socket's publish path, so that HTTP gives the same answers. */
 export interface HttpPublishContext extends Omit<CommandContext, "query_token"> {
   readonly flushes: FlushQueue;
 }
@@ -47,7 +47,7 @@ export function createHttpPublish(context: HttpPublishContext): ClientHandler {
     const ack = await run(context, httpCaller(client, request.headers), envelope);
     return protobuf
       ? new Response(new Uint8Array(writeAck(ack)), {
-        // A command that the Brain refused has the Brain's code; any other refusal has its own.
+        // A refusal by the Brain has the Brain's code.
         status: ack.code === 0 ? 200 : ack.code,
         headers: { "content-type": "application/protobuf" },
       })
@@ -86,7 +86,7 @@ async function runPublish(
 
 function inRoom(envelope: ScannedEnvelope, room: string): ScannedEnvelope {
   if (envelope.room_id !== "" && envelope.room_id !== room) {
-    throw new ArqonError("invalid-field", "room_id differs from the room of the path");
+    throw new ArqonError("invalid-field", "room_id differs from the room in the path");
   }
   return { ...envelope, room_id: room };
 }

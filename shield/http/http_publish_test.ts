@@ -1,6 +1,6 @@
 /**
- * `POST /v1/rooms/{room}/messages` as a function of requests, on a real engine: bodies, sizes and
- * rates. Routes, tokens and CORS are `tests/http_test.ts`.
+ * `POST /v1/rooms/{room}/messages` as a function, on a real engine: bodies, sizes and rates. Routes, tokens and CORS
+ * are `tests/http_test.ts`.
  */
 import assert from "node:assert/strict";
 import { readAck, readEnvelope, writeEnvelope } from "@arqon/proto";
@@ -75,7 +75,7 @@ function testPublish(limits: Record<string, number> = {}) {
   return { ...engine, published, clock, stats, post };
 }
 
-/** A body in pieces, which may end with an error, as when a client leaves. */
+/** A body in pieces, which may end with an error, as if the client disconnected. */
 function pieces(parts: (string | Error)[]): ReadableStream<Uint8Array> {
   return new ReadableStream({
     pull(controller) {
@@ -106,7 +106,7 @@ Deno.test("JSON and Protobuf are answered in their own form once the Spine has t
   assert.equal(test.stats.ingress_bytes, body.length + envelope.length);
 });
 
-Deno.test("a body in pieces is one body", async () => {
+Deno.test("a body in pieces is joined", async () => {
   await using test = testPublish();
   const response = await test.post(
     pieces(['{"type":"ch', 'at","data":"', "x".repeat(5_000), '"}']),
@@ -116,7 +116,7 @@ Deno.test("a body in pieces is one body", async () => {
   assert.equal(new TextDecoder().decode(data), `"${"x".repeat(5_000)}"`);
 });
 
-Deno.test("a body is counted while it comes, and refused at the first byte too many", async () => {
+Deno.test("a body is counted while it arrives, and refused at the first excess byte", async () => {
   await using test = testPublish({ max_frame_bytes: 1_024 });
   const open = `{"type":"chat","data":"`;
   const fill = (size_bytes: number) => open + "x".repeat(size_bytes - open.length - 2) + '"}';
@@ -129,7 +129,7 @@ Deno.test("a body is counted while it comes, and refused at the first byte too m
   assert.equal(test.published.length, 1);
 });
 
-Deno.test("a body that is compressed is refused, since nobody would unpack it", async () => {
+Deno.test("a compressed body is refused, since nothing would decompress it", async () => {
   const sent = (encoding: string) => {
     const headers = { "content-encoding": encoding };
     return readBody(new Request("http://x/", { method: "POST", headers, body: "{}" }), 10, "t");
@@ -140,14 +140,14 @@ Deno.test("a body that is compressed is refused, since nobody would unpack it", 
   assert.equal((await sent("Identity")).length, 2);
 });
 
-Deno.test("a client that leaves in the middle of its body is refused, as no bug of ours", async () => {
+Deno.test("a client that disconnects during its body is refused, and logged as no bug", async () => {
   await using test = testPublish();
   const left = pieces(['{"type":"chat",', new Deno.errors.BadResource("gone")]);
   await assert.rejects(test.post(left), { reason: "malformed-body" });
   assert.deepEqual(test.published, []);
 });
 
-Deno.test("the rate is by user: the wait is told and holds, and others are not slowed", async () => {
+Deno.test("the rate is per user: the answer has a valid waiting time, and other users are not slowed", async () => {
   await using test = testPublish({ messages_per_second: 2 });
   const bob = { ...ann, user_id: "bob", user_key: "https://id.example.com\nbob" };
   const post = (identity: Identity) => test.post("{}", "application/json", identity);

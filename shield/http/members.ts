@@ -21,7 +21,7 @@ export interface CommandMember {
 /** The given members by name, as JSON text. */
 export type GivenMembers = ReadonlyMap<string, string>;
 
-/** A version, a fence or an id as it is sent: above 2^53, a string of digits. */
+/** A version, a fence or an id as sent: beyond 2^53, a string of digits. */
 export const POSITION: Schema = {
   oneOf: [
     { type: "integer", minimum: 0, maximum: Number.MAX_SAFE_INTEGER },
@@ -43,21 +43,21 @@ const whole = (minimum: number, maximum: number): Schema => ({ type: "integer", 
 const AFTER_VERSION = of(
   "command",
   "after_version",
-  "a version that you have seen: the answer is no older",
+  "a version that the caller has seen: the answer is not older",
   POSITION,
 );
 const EPOCH = of("command", "epoch", "the epoch that the versions belong to", FIELD);
-const FENCE = of("command", "fence", "the fence of the lock that you hold", POSITION);
+const FENCE = of("command", "fence", "the fence of the caller's lock", POSITION);
 const EXPECT_VERSION = of(
   "command",
   "expect_version",
-  "the version that the room must be at",
+  "the version that the room must have",
   POSITION,
 );
-const COMMAND_ID = of("command", "command_id", "makes a repetition harmless", FIELD);
+const COMMAND_ID = of("command", "command_id", "makes a retry idempotent", FIELD);
 
 /** The holder of the lock, or its next one. */
-export const HOLDER = of("holder", "holder_id", "your name for who holds the lock", {
+export const HOLDER = of("holder", "holder_id", "the caller's name for the holder of the lock", {
   ...ID,
   pattern: "^[A-Za-z0-9_~:=-]{1,32}$",
 });
@@ -74,11 +74,16 @@ export const DATA = {
   events_after: of(
     "data",
     "events_after",
-    "also what happened after this version",
+    "also the events after this version",
     whole(0, Number.MAX_SAFE_INTEGER),
   ),
-  lease_ms: of("data", "ttl_ms", "how long the lease is", whole(1, 86_400_000)),
-  ban_ms: of("data", "ttl_ms", "for how long; absent: without an end", whole(1, TEN_YEARS_MS)),
+  lease_ms: of("data", "ttl_ms", "duration of the lease", whole(1, 86_400_000)),
+  ban_ms: of(
+    "data",
+    "ttl_ms",
+    "duration of the ban; absent: it never expires",
+    whole(1, TEN_YEARS_MS),
+  ),
   reason: of("data", "reason", "for people", { ...FIELD, type: ["string", "null"] }),
   user_id: of("data", "user_id", "the user", USER),
   connection_id: of("data", "connection_id", "the connection", ID),
@@ -86,11 +91,11 @@ export const DATA = {
     type: "string",
     enum: ["room", "tenant"],
   }),
-  limit: of("data", "limit", "how many on a page", whole(1, 1_000)),
-  after: of("data", "after", "`next` of the page before", { ...FIELD, minLength: 1 }),
+  limit: of("data", "limit", "number of entries on a page", whole(1, 1_000)),
+  after: of("data", "after", "`next` of the previous page", { ...FIELD, minLength: 1 }),
 } as const satisfies Readonly<Record<string, CommandMember>>;
 
-/** The most members of a request; no path has so many. */
+/** The most members in a request; no path has so many. */
 const MEMBERS_MAX = 32;
 const DIGITS = /^[0-9]{1,20}$/;
 
@@ -126,7 +131,7 @@ function queryValue({ name, schema }: CommandMember, value: string): string {
   if (!DIGITS.test(value)) {
     throw new ArqonError("invalid-field", `${name}: ${quoted(value)}; expected a whole number`);
   }
-  // A position may be above 2^53, and then it is a string of digits.
+  // A position beyond 2^53 is a string of digits.
   return schema["type"] === "integer" ? String(BigInt(value)) : `"${value}"`;
 }
 
@@ -148,13 +153,13 @@ export function membersOfBody(
   return given;
 }
 
-/** The members of one JSON object as they are written. Throws `malformed-body` or `repeated-field`. */
+/** The members of one JSON object, as written. */
 export function objectText(text: string): Map<string, string> {
   if (!isJson(text)) throw new ArqonError("malformed-body", "it is not JSON");
   return memberTexts(text);
 }
 
-/** The same of a part of such a text: JSON already. */
+/** The members of a part of such a text, which is valid JSON. */
 export function memberTexts(text: string): Map<string, string> {
   if (!/^\s*\{/.test(text)) throw new ArqonError("malformed-body", "expected one JSON object");
   const tooMany = () => new DecodeError("malformed-frame", `more than ${MEMBERS_MAX} members`);
@@ -169,5 +174,5 @@ export async function refuseBody(request: Request): Promise<void> {
   if (request.body === null) return;
   const { length } = await readBody(request, 1, STRANGERS).catch(() => ({ length: 1 }));
   if (length === 0) return;
-  throw new ArqonError("malformed-body", "there is none here; what it takes is in the query");
+  throw new ArqonError("malformed-body", "this path accepts no body; its members are in the query");
 }

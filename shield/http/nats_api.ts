@@ -1,7 +1,7 @@
 /**
- * The HTTP API of rooms for backends on the same NATS: a request on `api.t.{tenant}.r.{room}.{verb}` is one to the
- * client listener, with its token, limits and answers. Not how Shields speak with each other. An error has the
- * headers of NATS services (ADR-32).
+ * The HTTP API of rooms for backends on the same NATS: a request on `api.t.{tenant}.r.{room}.{verb}` is handled like
+ * one to the client listener, with the same tokens, limits and answers. Shields do not use it among themselves. An
+ * error has the headers of NATS services (ADR-32).
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -14,14 +14,14 @@ import { ALL_API, parseApiSubject } from "../../shared/subjects/subject.ts";
 import { authenticate, handleRequest } from "./http.ts";
 import type { HttpContext } from "./http.ts";
 
-/** Requests that a Shield answers at a time; one more is refused. */
+/** The most requests that a Shield answers at a time; one more is refused. */
 const UNDER_WAY_MAX = 1_024;
-/** Shields share the requests. */
+/** The queue group in which Shields share the requests. */
 const QUEUE = "arqon-api";
-/** Headers of the transport and of browsers. */
+/** Headers of the transport and of browsers, which are omitted. */
 const LEFT_OUT = /^(nats-|origin$|host$|connection$|content-length$)/i;
 
-/** The HTTP method of a verb; a query comes as the members of a JSON object. */
+/** The HTTP method of a verb; a query is sent as the members of a JSON object. */
 const VERBS: Readonly<Record<string, { readonly method: string; readonly path: string }>> = {
   publish: { method: "POST", path: "messages" },
   history: { method: "GET", path: "messages" },
@@ -33,7 +33,7 @@ interface NatsApiOptions extends Pick<Env, "registry" | "log"> {
   readonly spine: Pick<Spine, "subscribe">;
 }
 
-/** Answers from now on, where `[nats] api` is set. */
+/** Starts to answer, if `[nats] api` is set. */
 export function startNatsApi(
   { config, spine, registry, log }: NatsApiOptions,
   http: HttpContext,
@@ -76,7 +76,7 @@ async function respondTo(http: HttpContext, message: SpineMessage): Promise<Resp
     const request = requestOf(message, `/v1/rooms/${asked.room_id}/${verb.path}`, verb.method);
     const identity = await authenticate(http, request);
     if (identity.tenant_id !== asked.tenant_id) {
-      throw new ArqonError("tenant-mismatch", `the subject is of tenant ${asked.tenant_id}`);
+      throw new ArqonError("tenant-mismatch", `the subject belongs to tenant ${asked.tenant_id}`);
     }
     // The token's owner has been authenticated.
     const authenticator = { authenticate: () => Promise.resolve(identity) };
@@ -87,7 +87,7 @@ async function respondTo(http: HttpContext, message: SpineMessage): Promise<Resp
   }
 }
 
-/** The same over HTTP. Throws `malformed-body` for a query that is no object. */
+/** The equivalent HTTP request. Throws `malformed-body` for a query that is not an object. */
 function requestOf({ payload, headers }: SpineMessage, path: string, method: string): Request {
   const url = new URL(path, "http://nats");
   const kept = Object.entries(headers).filter(([name]) => !LEFT_OUT.test(name));
@@ -109,7 +109,7 @@ function queryIn(payload: Uint8Array): object {
     const query: unknown = JSON.parse(new TextDecoder().decode(payload));
     if (typeof query === "object" && query !== null && !Array.isArray(query)) return query;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new ArqonError("malformed-body", 'expected a JSON object such as {"after":0,"limit":100}');
 }
@@ -127,7 +127,7 @@ async function send(message: SpineMessage, response: Response): Promise<void> {
   message.respond(payload, headers);
 }
 
-/** The reason of a problem; "" for another body. */
+/** The reason of a problem; "" if the body is not a problem. */
 function reasonIn(payload: Uint8Array): string {
   try {
     const { reason } = JSON.parse(new TextDecoder().decode(payload));

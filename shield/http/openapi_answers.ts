@@ -5,7 +5,7 @@ import { FIELD, POSITION as SENT_POSITION } from "./members.ts";
 
 const VERSIONED = { version: COUNT, epoch: TEXT };
 const ANY: Schema = {};
-/** A number; above 2^53, a string of digits. */
+/** A number; beyond 2^53, a string of digits. */
 const POSITION: Schema = { type: ["number", "string"] };
 
 /** The text form of an ACK with that result, and other members that it may lack. */
@@ -21,13 +21,13 @@ export const RECEIPT: Schema = object({
 });
 
 const DATA: Schema = {
-  description: "any JSON; as content_type says: JSON, a string, or an object with base64",
+  description: "any JSON; content_type selects JSON, a string, or an object with base64",
 };
 /** Members of every envelope in text form. */
 const ENVELOPE = {
-  id: { ...SENT_POSITION, description: "comes back in the answer" },
+  id: { ...SENT_POSITION, description: "repeated in the answer" },
   ack: BOOLEAN,
-  message_id: { ...FIELD, description: "makes a repetition harmless" },
+  message_id: { ...FIELD, description: "makes a retry idempotent" },
   headers: { type: "object", additionalProperties: TEXT },
   trace_id: { ...TEXT, pattern: "^[0-9a-f]{32}$" },
   tenant_id: TEXT,
@@ -81,7 +81,7 @@ const MEMBER = object({ connection_id: TEXT, user_id: TEXT, meta: ANY, joined_ms
 const BAN = object({
   user_id: TEXT,
   scope: { ...TEXT, enum: ["room", "tenant"] },
-  until_ms: { ...UNIX_MS, description: "Unix time in milliseconds; 0: without an end" },
+  until_ms: { ...UNIX_MS, description: "Unix time in milliseconds; 0: never expires" },
   reason: TEXT,
   by: TEXT,
   created_ms: UNIX_MS,

@@ -1,4 +1,4 @@
-/** The description of a command with a path of its own, from its members. */
+/** The description of a command with its own path, made from its members. */
 import { inQuery, ref } from "../openapi/openapi_parts.ts";
 import type { DescribedBody } from "../openapi/openapi_parts.ts";
 import type { CommandRoute } from "./http_commands.ts";

@@ -28,7 +28,8 @@ export const OWN_ROUTES = {
     template: "/v1/tickets",
     about: {
       ...{ id: "ticket", tag: "messages" },
-      summary: "A ticket with which a page reads events, once and soon, without a token in its URL",
+      summary:
+        "Creates a short-lived, one-time ticket with which a page reads events, without a token in its URL",
       body: { schema: object({ rooms: { ...list(ID), minItems: 1 } }) },
       answer: object({ ticket: TEXT, expires_ms: UNIX_MS }),
     },
@@ -38,7 +39,7 @@ export const OWN_ROUTES = {
     template: "/v1/messages",
     about: {
       ...{ id: "publishMany", tag: "messages" },
-      summary: "Publishes many messages, or one to many rooms; each has its answer",
+      summary: "Publishes many messages, or one message to many rooms; each gets its own answer",
       body: { schema: BATCH },
       answer: ref("BatchAnswer"),
     },
@@ -61,7 +62,11 @@ export const LISTENER_ROUTES: readonly DescribedRoute[] = [
     method: "GET",
     template: "/v1/auth/check",
     about: {
-      ...{ id: "authCheck", tag: "client", summary: "Who the token is, or why it is refused" },
+      ...{
+        id: "authCheck",
+        tag: "client",
+        summary: "Shows the identity of the token, or why it is refused",
+      },
       answer: ref("Identity"),
     },
   },

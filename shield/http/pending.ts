@@ -6,10 +6,10 @@ import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
-/** The wait that is advised, in ms; the same as on a socket. */
+/** The advised wait in ms; the same as on a socket. */
 const RETRY_MS = 100;
 
-/** The place of one request, until it is disposed of. */
+/** The slot of one request, until it is disposed of. */
 export interface PendingPlace extends Disposable {
   /**
    * The client has disconnected: its slot is free, though the work may not have ended. As many abandoned requests as a

@@ -1,10 +1,10 @@
-/** Makes the trace of an HTTP request the trace of its message. `traces.ts` decides what is traced. */
+/** Continues the trace of an HTTP request in its message. `traces.ts` decides what is traced. */
 import type { ScannedEnvelope } from "@arqon/proto";
 import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { clientTraceId } from "../../shared/telemetry/trace_parent.ts";
 
-/** Gives the message the request's `traceparent`, unless it has a trace of its own. */
+/** Gives the message the request's `traceparent`, unless it has its own trace. */
 export function inRequestTrace(
   { traces }: Pick<MessagePath, "traces">,
   envelope: ScannedEnvelope,

@@ -1,7 +1,6 @@
 /**
- * The HTTP API of the client listener as a table: the methods of each path, with their handlers.
- * Tokens, Origin and refusals are `shield/http/http.ts`; the routes themselves are the other files
- * here.
+ * The HTTP API of the client listener as a table: the methods of each path, with their handlers. `shield/http/http.ts`
+ * handles tokens, Origin and refusals; the other files in this folder have the routes.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Caller, Client } from "../message/caller.ts";
@@ -14,10 +13,11 @@ export interface ClientCall {
   readonly request: Request;
   readonly client: Client;
   readonly url: URL;
-  /** Parts of the path by their names in the template, decoded and otherwise unchecked. */
+  /** The path's parameters by name, decoded and otherwise unchecked. */
   readonly names: Readonly<Record<string, string>>;
   /**
-   * For a handler that waits, once the body is read: aborted when the client has disconnected, whose slot is then free.
+   * A signal for handlers that wait, to be requested once the body is read: it aborts when the client disconnects,
+   * which frees the client's slot.
    */
   readonly gone: () => AbortSignal;
 }
@@ -25,7 +25,7 @@ export interface ClientCall {
 /** Answers one method of one path. Rejects with a refusal. */
 export type ClientHandler = (call: ClientCall) => Promise<Response>;
 
-/** The description of a route, without the parts of its path, which are described in one place. */
+/** The description of a route, without its path parameters, which are described in one place. */
 type ClientAbout = Omit<OperationOptions, "parameters" | "words"> & Pick<RouteAbout, "query">;
 
 /** One method of one path, with its description. */
@@ -34,7 +34,7 @@ export interface DescribedRoute {
   /** The path's template, for example `/v1/rooms/{room}/state/{key}`. */
   readonly template: string;
   readonly about: ClientAbout;
-  /** Connections that are told to move are served meanwhile, and so is this path. */
+  /** The path is answered during a drain, as moving connections still need it. */
   readonly while_draining?: true;
 }
 
@@ -49,7 +49,7 @@ export interface FoundPath {
   readonly methods: ReadonlyMap<string, ClientHandler>;
   /** Whether the path is answered while the process drains. */
   readonly while_draining: boolean;
-  /** The path's parts. Throws `invalid-room` or `invalid-field` for a malformed % escape. */
+  /** The path's parameters. Throws `invalid-room` or `invalid-field` for a malformed % escape. */
   readonly names: () => Readonly<Record<string, string>>;
 }
 
@@ -105,7 +105,7 @@ export function decodedPart(name: string, encoded: string): string {
   }
 }
 
-/** The caller for policies: all requests of one user look like those of one connection. */
+/** The caller for policies: all requests of one user look like requests of one connection. */
 export function httpCaller(client: Client, headers: Headers): Caller {
   const connection_id = `http:${client.identity.user_key}`;
   return { ...client, connection_id, request_headers: policyHeaders(headers) };

@@ -20,7 +20,7 @@ export interface ClientApiOptions extends Pick<Env, "registry" | "log" | "now" |
   readonly spine: Pick<Spine, "keyValue" | "request" | "subscribe" | "flush">;
 }
 
-/** The client listener beside sockets. */
+/** The parts of the client listener besides sockets. */
 export interface ClientApi {
   readonly api: ClientTable;
   /** The owner of a ticket, in place of a token. */
@@ -28,8 +28,8 @@ export interface ClientApi {
 }
 
 /**
- * Makes the routes of everything that takes a token, except upgrades; a user's rates apply to all of
- * them. `more` are the routes of capabilities.
+ * Makes all routes that require a token, except upgrades; a user's rates apply to all of them. `more` are the routes of
+ * capabilities.
  */
 export function startClientApi(
   options: ClientApiOptions,

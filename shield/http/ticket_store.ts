@@ -1,6 +1,6 @@
 /**
  * Tickets: one-time permissions to read some rooms as events within seconds, in place of a token, which must not be in
- * a URL. In a bucket that all Shields share; `tickets.ts` issues them.
+ * a URL. They are in a bucket that all Shields share; `tickets.ts` issues them.
  */
 import { hash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
@@ -14,9 +14,9 @@ import { reservedRoom } from "../../shared/rooms/reserved.ts";
 import type { Grant, Identity } from "../auth/identity.ts";
 
 const SECRET_BYTES = 32;
-/** When it ends, in base 36, then the secret. */
+/** The expiry in base 36, then the secret. */
 const TICKET = /^([0-9a-z]{1,11})\.([A-Za-z0-9_-]{43})$/;
-/** How long a process sees an expired ticket before it deletes it: its clock may be wrong. */
+/** How long a process sees an expired ticket before it deletes it, in ms, as its clock may be wrong. */
 const SWEEP_AFTER_MS = 60_000;
 /** The least time between two sweeps of one Shield. */
 const SWEEP_EVERY_MS = 60_000;
@@ -25,11 +25,11 @@ const NOTHING = new Uint8Array(0);
 /** The dependencies and settings of `TicketStore`. */
 export interface TicketStoreOptions extends Pick<Env, "now" | "random"> {
   readonly spine: Pick<Spine, "keyValue">;
-  /** How long a ticket is good. */
+  /** How long a ticket is valid. */
   readonly ticket_ms: number;
-  /** The most tickets of one user that are good, of this process. */
+  /** The most valid tickets of one user from this process. */
   readonly tickets_max: number;
-  /** How far the clock of another process may be from this one's. */
+  /** The largest assumed difference between clocks of processes. */
   readonly skew_ms: number;
   readonly monotonic_ms?: () => number;
 }
@@ -41,7 +41,7 @@ export interface Ticket {
   readonly expires_ms: number;
 }
 
-/** The identity that lies in the bucket; a key to sign with is none of a reader. */
+/** The stored identity; a reader needs no signing key. */
 interface Stored {
   readonly format: 1;
   readonly identity: Omit<Identity, "signing_key">;
@@ -54,11 +54,11 @@ export class TicketStore {
     this.#options.spine.keyValue(TICKETS_BUCKET, { unwatched: true })
   );
   readonly #monotonic_ms: () => number;
-  /** When the tickets of each user end that this process has made, monotonic ms. */
+  /** Expiry times of each user's tickets from this process, monotonic ms. */
   readonly #made = new Map<string, number[]>();
-  /** The same by ticket, the oldest first; as many as are good, and those that ended since the last sweep. */
+  /** The tickets of this process, oldest first: valid ones, and those that expired since the last sweep. */
   readonly #own = new Map<string, number>();
-  /** Since when the last sweep has seen each key of the bucket, monotonic ms. */
+  /** When the sweeps first saw each key of the bucket, monotonic ms. */
   #seen = new Map<string, number>();
   #swept_ms: number;
 
@@ -111,7 +111,7 @@ export class TicketStore {
     const entry = await bucket.get(key);
     if (entry === undefined || !this.#isGood(ticket, expires_ms, entry)) throw invalid();
     try {
-      // Of all concurrent redeemers, on any Shield, one succeeds.
+      // Of all concurrent redeemers, on any Shield, exactly one succeeds.
       await bucket.update([...key, "taken"], NOTHING, 0);
     } catch (error) {
       throw isConflict(error) ? invalid() : error;
@@ -141,14 +141,14 @@ export class TicketStore {
     const good = (this.#made.get(user) ?? []).filter((end_ms) => end_ms > now_ms);
     if (good.length >= tickets_max) {
       const retry_after_ms = Math.max(1, Math.ceil((good[0] ?? 0) - now_ms));
-      throw new ArqonError("too-many-pending", `${tickets_max} tickets of this user are good`, {
+      throw new ArqonError("too-many-pending", `${tickets_max} tickets of this user are valid`, {
         retry_after_ms,
       });
     }
     this.#made.set(user, [...good, ends_ms]);
   }
 
-  /** Removes expired entries, here and, now and then, in the bucket. */
+  /** Removes expired entries in this process and, occasionally, in the bucket. */
   #sweep(bucket: KeyValue): void {
     const now_ms = this.#monotonic_ms();
     if (now_ms - this.#swept_ms < SWEEP_EVERY_MS) return;
@@ -156,7 +156,7 @@ export class TicketStore {
     for (const [user, ends] of this.#made) {
       if ((ends.at(-1) ?? 0) <= now_ms) this.#made.delete(user);
     }
-    // The rest stays until the next sweep, of this Shield or another.
+    // Other entries stay until the next sweep, of this Shield or another.
     this.#sweepBucket(bucket, now_ms).catch(() => {});
   }
 
@@ -164,7 +164,7 @@ export class TicketStore {
     const { now, ticket_ms, skew_ms } = this.#options;
     for (const [ticket, ends_ms] of this.#own) {
       if (ends_ms > now_ms) break;
-      // First there: a clock that is set back would make it good again.
+      // The ticket is deleted before its redemption: a clock that jumps back would make it valid again.
       const [end = "", secret = ""] = ticket.split(".");
       await bucket.delete(keyOf(Number.parseInt(end, 36), secret));
       this.#own.delete(ticket);
@@ -204,9 +204,10 @@ export function startTickets<R>(
   };
 }
 
-/** Readers of the bucket cannot get a ticket from it: it has the digest of the secret. */
+/** The key has the digest of the secret, so readers of the bucket cannot obtain a ticket. */
 function keyOf(expires_ms: number, secret: string): KvKey {
   return [expires_ms.toString(36), hash("sha256", secret, "hex")];
 }
 
-const invalid = () => new ArqonError("ticket-invalid", "it was used, is over, or never was");
+const invalid = () =>
+  new ArqonError("ticket-invalid", "it was used, has expired, or never existed");

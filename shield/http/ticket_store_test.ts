@@ -16,7 +16,7 @@ const HOUR_MS = 3_600_000;
 /** Both directions, of a few seconds and of hours. */
 const STEPS_MS = [2_000, -2_000, 20_000, -20_000, 2 * HOUR_MS, -2 * HOUR_MS];
 
-/** A wall clock that a test sets, and time that passes for both clocks. */
+/** A wall clock that a test sets, and time that passes on both clocks. */
 class TestClock {
   now_ms = 10 * HOUR_MS;
   monotonic_ms = 0;
@@ -34,7 +34,7 @@ function storeOn(spine: Pick<Spine, "keyValue">, clock = new TestClock()) {
   return new TicketStore({ spine, random, ...clocks, ...bounds });
 }
 
-Deno.test("a ticket is whose it is, for its rooms only", async () => {
+Deno.test("a ticket belongs to its owner, for its rooms only", async () => {
   await using test = testSpine();
   const store = storeOn(test.spine);
   const { ticket, expires_ms } = await store.issue(ANN, ["a", "b"]);
@@ -45,7 +45,7 @@ Deno.test("a ticket is whose it is, for its rooms only", async () => {
   });
 });
 
-Deno.test("of all who take a ticket at once, on two Shields, one gets it", async () => {
+Deno.test("of all concurrent redeemers of a ticket, on two Shields, one succeeds", async () => {
   await using test = testSpine();
   const [one, two] = [storeOn(test.spine), storeOn(test.spine)];
   const { ticket } = await one.issue(ANN, ["a"]);
@@ -57,7 +57,7 @@ Deno.test("of all who take a ticket at once, on two Shields, one gets it", async
   await assert.rejects(two.redeem(ticket), { reason: "ticket-invalid" });
 });
 
-Deno.test("a ticket that is late, made up or changed is none", async () => {
+Deno.test("an expired, invented or changed ticket is refused", async () => {
   await using test = testSpine();
   const clock = new TestClock();
   const store = storeOn(test.spine, clock);
@@ -71,7 +71,7 @@ Deno.test("a ticket that is late, made up or changed is none", async () => {
   await assert.rejects(store.redeem(ticket), { reason: "ticket-invalid" });
 });
 
-Deno.test("a user has so many good tickets, and others none less", async () => {
+Deno.test("the number of a user's valid tickets is limited, and does not limit other users", async () => {
   await using test = testSpine();
   const clock = new TestClock();
   const store = storeOn(test.spine, clock);
@@ -83,7 +83,7 @@ Deno.test("a user has so many good tickets, and others none less", async () => {
   await store.issue(ANN, ["a"]);
 });
 
-Deno.test("expired entries leave the bucket", async () => {
+Deno.test("expired entries are deleted from the bucket", async () => {
   await using test = testSpine();
   const clock = new TestClock();
   const store = storeOn(test.spine, clock);
@@ -92,18 +92,18 @@ Deno.test("expired entries leave the bucket", async () => {
   await store.issue(ANN, ["a"]);
   const bucket = await test.spine.keyValue("ARQON_TICKETS");
   assert.equal((await bucket.keys()).length, 2);
-  // The first sweep sees what exists, the second one knows its age.
+  // The first sweep sees the entries, the second one knows their age.
   clock.pass(61_000);
   await store.issue(ANN, ["a"]);
   clock.pass(200_000);
   await store.issue(ANN, ["a"]);
-  // The sweep begins with the ticket and is not waited for.
+  // The sweep begins with the ticket and is not awaited.
   for (let turns = 0; turns < 1_000 && (await bucket.keys()).length > 1; turns++);
   assert.equal((await bucket.keys()).length, 1);
 });
 
 for (const step_ms of STEPS_MS) {
-  Deno.test(`a ticket is good for as long as it was made for, its Shield's clock is set by ${step_ms} ms`, async () => {
+  Deno.test(`a ticket is valid for its lifetime although its Shield's clock jumps by ${step_ms} ms`, async () => {
     await using test = testSpine();
     const clock = new TestClock();
     const store = storeOn(test.spine, clock);
@@ -113,7 +113,7 @@ for (const step_ms of STEPS_MS) {
     await store.redeem(early.ticket);
     clock.pass(1);
     await assert.rejects(store.redeem(late.ticket), { reason: "ticket-invalid" });
-    // Those that are over count no more, and another step brings none back.
+    // Expired tickets do not count, and another jump revives none.
     for (let times = 0; times < 2; times++) {
       clock.pass(61_000);
       await store.issue(ANN, ["a"]);
@@ -156,7 +156,7 @@ for (const step_ms of STEPS_MS) {
     await sweeping.issue(ANN, ["b"]);
     const bucket = await test.spine.keyValue("ARQON_TICKETS");
     await bucket.keys();
-    // Where the clocks differ by no more than those of tokens may, either takes it.
+    // If the clocks differ by no more than the tolerance, either Shield accepts it.
     await (Math.abs(step_ms) <= 20_000 ? sweeping : issuing).redeem(ticket);
   });
 }

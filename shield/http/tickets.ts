@@ -1,4 +1,4 @@
-/** `POST /v1/tickets`: a ticket for a page whose `EventSource` can set no header. `ticket_store.ts` stores it. */
+/** `POST /v1/tickets`: a ticket for a page whose `EventSource` cannot set headers. `ticket_store.ts` stores it. */
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
@@ -13,11 +13,11 @@ import { OWN_ROUTES } from "./own_routes.ts";
 import type { ClientCall, ClientRoute } from "./route.ts";
 import type { TicketStore } from "./ticket_store.ts";
 
-/** The paths that take a ticket in place of a token. */
+/** The paths that accept a ticket instead of a token. */
 const EVENT_PATHS = /^\/v1\/(?:rooms\/[^/]+\/)?events$/;
 const BODY_BYTES_MAX = 131_072;
 
-/** What issues a ticket, and the rates that it takes from. */
+/** The store of tickets, and the rates that a request is charged to. */
 export interface TicketsContext {
   readonly tickets: Pick<TicketStore, "issue">;
   readonly rates: Pick<HttpRates, "take">;
@@ -48,7 +48,7 @@ async function answer(context: TicketsContext, call: ClientCall): Promise<Respon
   return Response.json(ticket, { headers: { "cache-control": "no-store" } });
 }
 
-/** The rooms of a body. Throws 400, naming the fault. */
+/** The rooms in a body. Throws 400, naming the fault. */
 function roomsOf(text: string, rooms_max: number): string[] {
   const members = objectText(text);
   for (const name of members.keys()) {
@@ -60,21 +60,21 @@ function roomsOf(text: string, rooms_max: number): string[] {
     throw new ArqonError("invalid-field", 'rooms; expected a list such as ["lobby"]');
   }
   if (rooms.length > rooms_max) {
-    throw new ArqonError("too-many-rooms", `${rooms_max} of one stream`);
+    throw new ArqonError("too-many-rooms", `${rooms_max} per stream`);
   }
   return [...new Set<string>(rooms)];
 }
 
 const isText = (value: unknown) => typeof value === "string";
 
-/** The parts of a ticket's owner. */
+/** The dependencies of tickets' authentication. */
 export interface TicketEntry extends Pick<Env, "now"> {
   readonly tickets: Pick<TicketStore, "redeem">;
-  /** Throws `token-revoked` when the token of the identity was revoked meanwhile. */
+  /** Throws `token-revoked` if the identity's token has been revoked since. */
   readonly requireNotRevoked: (identity: Identity) => void;
 }
 
-/** The ticket of a request that has one where a ticket is taken. */
+/** The ticket in a request to a path that accepts tickets. */
 export function ticketIn(url: URL): string | undefined {
   return EVENT_PATHS.test(url.pathname) ? url.searchParams.get("ticket") ?? undefined : undefined;
 }

@@ -22,7 +22,7 @@ import { linesOf } from "./admin/read.ts";
 
 /** How long closing waits for the last blocks, in ms. */
 const CLOSE_MS = 5_000;
-/** The most time between the start of a decision and its record: a policy may take a while. */
+/** The longest time between the start of a decision and its record, in ms: a policy may take a while. */
 const IN_DECISION_MS = 1_000;
 
 interface JournalStart
@@ -69,7 +69,7 @@ function startJournal(start: JournalStart): StartedJournal {
     now,
     monotonic_ms,
   });
-  // Without a decision nothing can be missing.
+  // If there was no decision, none can be missing.
   let living: LivingPart | undefined;
   totals.register(registry, () => queue.bytes, () => place.keys_held, () => place.unkept);
   const rules = new JournalRules(config.journal);
@@ -95,7 +95,7 @@ function startJournal(start: JournalStart): StartedJournal {
   };
 }
 
-/** The live keys: what is written, and what every decision depends on. */
+/** The live keys: which decisions are written, and the settings that every decision depends on. */
 const KEYS: readonly LiveKey[] = [
   ...RATE_KEYS,
   ...liveKeysOf("quota"),
@@ -105,8 +105,8 @@ const KEYS: readonly LiveKey[] = [
 /** The journal of decisions about messages. */
 export const JOURNAL: Capability<StartedJournal> = {
   name: "journal",
-  title: "what was decided about messages",
-  admin: { tables: [JOURNAL_ROUTES], tags: { journal: "what was decided about messages" } },
+  title: "decisions about messages",
+  admin: { tables: [JOURNAL_ROUTES], tags: { journal: "decisions about messages" } },
   open(env, { node_id, life, rooms: { classes }, settings, running }) {
     const mirror = running.of(MIRROR)?.admin?.rules;
     const actions = actionsOf(env.capabilities);
@@ -120,7 +120,7 @@ export const JOURNAL: Capability<StartedJournal> = {
       keeps: [{
         name: "journal",
         open: () => place.store(),
-        stays: "all decisions, until [journal] retention_days: a room is not erased from them",
+        stays: "all decisions, until [journal] retention_days: the journal does not erase by room",
         eraseUser: async (tenant_id, user_id) =>
           await (await place.keys()).erase(tenant_id, user_id, place.max_age_ms),
         leavesOf: async (tenant_id, block) =>

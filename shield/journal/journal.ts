@@ -1,6 +1,7 @@
 /**
  * The journal for the message paths of a Shield: a note starts with an operation, is filled while it is decided, and
- * written with the decision. If nothing is to be written, no note is made. `queue.ts` has blocks and the store.
+ * written with the decision. If the decision will not be recorded, no note is made. `queue.ts` has blocks and the
+ * store.
  */
 import { createHash } from "node:crypto";
 import { ArqonError, type ScannedEnvelope } from "@arqon/proto";
@@ -77,12 +78,12 @@ class Note implements Noting {
     version: number,
     violation: NonNullable<JournalRecord["schema"]>["violation"] | undefined,
   ): void {
-    // A policy's replacement is checked, too: a violation of either stays.
+    // A policy's replacement is checked, too: a violation by either is kept.
     if (violation === undefined && this.#schema !== null) return;
     this.#schema = { id, version, violation: violation ?? null };
   }
 
-  /** What the operation is about. */
+  /** The operation of the note. */
   get about(): Noted {
     return this.#about;
   }
@@ -93,7 +94,7 @@ class Note implements Noting {
     if (envelope === undefined || envelope.message_id || givenTraceId(envelope)) return;
     const { twist } = idsOf(routed);
     if (twist < 0) return;
-    // A block omits an id that is no UUID.
+    // A block omits an id that is not a UUID.
     this.#twist = decoder.decode(routed.subarray(twist, twist + UUID_TEXT));
   }
 
@@ -255,7 +256,7 @@ export interface JournalParts extends Pick<Env, "now"> {
   readonly rules: JournalRules;
   readonly classes: Pick<RoomClasses, "of">;
   readonly queue: Pick<JournalQueue, "write">;
-  /** The terms beside schema and policies; absent: not recorded. */
+  /** The terms besides schema and policies; absent: not recorded. */
   readonly terms?: Pick<TermsOf, "of"> | undefined;
 }
 
@@ -299,7 +300,7 @@ export class Journal implements Observer, Notes {
     return new Note(rule, caller, { hook, room_id, time_ms: now() });
   }
 
-  /** Keeps the id and time that this Shield gave a message, while its bytes are available. */
+  /** Stores the id and time that this Shield gave a message, while its bytes are available. */
   passed({ envelope, routed, stored }: Readonly<Passed>): void {
     if (stored === undefined) this.#notes.get(envelope)?.stamped(routed);
   }
@@ -345,8 +346,8 @@ export class Journal implements Observer, Notes {
   }
 
   /**
-   * Records a refusal on a connection unless it is recorded already: an unreadable frame, or one too many. `room_id` is
-   * "" without a room.
+   * Records a refusal on a connection unless it is recorded already: of an unreadable frame, or of one beyond a rate.
+   * `room_id` is "" without a room.
    */
   denied(
     { caller }: Pick<Observed, "caller">,

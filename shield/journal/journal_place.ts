@@ -61,7 +61,7 @@ export class JournalPlace {
     return this.#open_keys?.size ?? 0;
   }
 
-  /** Users' sections that were not written, because there was no room for their keys. */
+  /** Users' sections that were not written, as the bucket of keys was full. */
   get unkept(): number {
     return this.#open_keys?.unkept ?? 0;
   }
@@ -74,8 +74,8 @@ export class JournalPlace {
   });
 
   /**
-   * The gaps of Shields that ended before writing all: since when decisions may be missing, up to the next start of
-   * that node, or now. Rejects with `spine-unavailable`.
+   * The gaps of Shields that ended before writing all: the time from which decisions may be missing, up to the next
+   * start of that node, or now. Rejects with `spine-unavailable`.
    */
   async silentEnds(tenant: string): Promise<readonly JournalHole[]> {
     const { own, now } = this.#options;
@@ -122,11 +122,11 @@ export class JournalPlace {
   async #sweep(keys: JournalKeys): Promise<void> {
     const { log } = this.#options;
     try {
-      // Keys are deleted for good: not by a clock that was just set.
+      // Keys are deleted permanently, so not by a clock that has just jumped.
       if (!this.#steps.isBelieved()) return;
       const swept = await keys.sweep(this.max_age_ms);
       if (swept > 0) {
-        log.info("keys of the journal were deleted that closed nothing any more", { swept });
+        log.info("unused keys of the journal were deleted", { swept });
       }
     } catch (error) {
       log.warn("keys of the journal could not be swept", { error });

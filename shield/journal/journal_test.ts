@@ -30,9 +30,9 @@ function testJournal(config = configOf("refused")): { journal: Journal; written:
   return { journal, written };
 }
 
-Deno.test("journal: refusals for a rate are all written, though they share one error", () => {
+Deno.test("journal: refusals by a rate are all written, although they share one error", () => {
   const { journal, written } = testJournal();
-  // As `RateRefusals` shares it among all that wait as long.
+  // `RateRefusals` shares it among all refusals with the same wait.
   const shared = new ArqonError("rate-limited", "", { retry_after_ms: 10 });
   for (const id of ["c1", "c1", "c2"]) {
     journal.denied({ caller: callerOf(id) }, "lobby", shared, shared);
@@ -40,7 +40,7 @@ Deno.test("journal: refusals for a rate are all written, though they share one e
   assert.deepEqual(written.map(({ sender }) => sender.connection), ["c1", "c1", "c2"]);
 });
 
-Deno.test("journal: a refused message is written once, though its connection tells of it again", () => {
+Deno.test("journal: a refused message is written once, although its connection reports it again", () => {
   const { journal, written } = testJournal();
   const event = { type: "chat", data: new Uint8Array(2) };
   const bytes = writeEnvelope({ room_id: "lobby", message_id: "m1", event });
@@ -52,7 +52,7 @@ Deno.test("journal: a refused message is written once, though its connection tel
   assert.deepEqual(written.map(({ message_id }) => message_id), ["m1"]);
 });
 
-Deno.test("journal: that a sender signed a message stands in its record", () => {
+Deno.test("journal: the record says that the sender signed a message", () => {
   const { journal, written } = testJournal();
   for (const signature of [new Uint8Array(64), undefined]) {
     const event = { type: "chat", data: new Uint8Array(2) };
@@ -66,7 +66,7 @@ Deno.test("journal: that a sender signed a message stands in its record", () => 
   assert.deepEqual(written.map(({ is_signed }) => is_signed), [true, undefined]);
 });
 
-Deno.test("journal: the server is asked about a message only where its record waits for that", async () => {
+Deno.test("journal: the server's confirmation of a message is requested only if its record needs it", async () => {
   for (const [mode, asked] of [["off", 0], ["refused", 1], ["all", 1]] as const) {
     const { journal } = testJournal(configOf(mode));
     const observers = observersOf([journal]);

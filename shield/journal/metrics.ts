@@ -32,7 +32,7 @@ export class JournalTotals {
     scrapedCounters(
       registry,
       "shield_journal_records_total",
-      "Decisions for the journal: stored, or lost because the queue was full, the store took none or one cannot be written.",
+      "Decisions for the journal: stored, or lost because the queue was full, the store refused them, or one could not be written.",
       ["outcome"],
       () => Object.entries(this.records).map(([outcome, total]) => [{ outcome }, total]),
     );
@@ -45,14 +45,14 @@ export class JournalTotals {
     scrapedCounters(
       registry,
       "shield_journal_holes_total",
-      "Stretches of which the journal has no decisions, by cause.",
+      "Gaps in the journal's decisions, by cause.",
       ["why"],
       () => Object.entries(this.holes).map(([why, total]) => [{ why }, total]),
     );
     scrapedCounter(
       registry,
       "shield_journal_unkept_total",
-      "Users' parts of blocks that were not written because there was no room for another key.",
+      "Users' parts of blocks that were not written because the bucket of keys was full.",
       unkept,
     );
     scrapedGauge(
@@ -64,7 +64,7 @@ export class JournalTotals {
     scrapedGauge(
       registry,
       "shield_journal_keys",
-      "Keys of users that are held in memory, to write and to read the journal.",
+      "Keys of users in memory, to write and to read the journal.",
       keys_held,
     );
   }

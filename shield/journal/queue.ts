@@ -1,7 +1,7 @@
 /**
  * The queue of a Shield's decisions before the store: limited in bytes, shared between tenants, encrypted in small
- * steps and stored a few blocks at a time. What does not fit, and what the store refuses after some retries, is counted
- * and becomes a gap, which the next block reports. No message waits for it.
+ * steps and stored a few blocks at a time. Decisions that do not fit, or that the store refuses after some retries, are
+ * counted and become a gap, which the next block reports. No message waits for it.
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { BlockBuilder, type BlockHole, type BlockOwner } from "../../shared/journal/block.ts";
@@ -18,7 +18,7 @@ import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
 
 /** A block is closed at this size, before compression; one more entry always fits. */
 const BLOCK_BYTES = BLOCK_BYTES_MAX - 196_608;
-/** The most bytes of one entry; a larger one is dropped, and reported as one that did not fit. */
+/** The most bytes of one entry; a larger one is dropped, and reported as a gap. */
 const ENTRY_BYTES = 180_000;
 /** The most blocks being closed or stored at a time. */
 const UNDER_WAY = 4;
@@ -32,7 +32,7 @@ const LOG_MS = 10_000;
 /** The most remembered series, least recently used dropped first. */
 const SERIES_MAX = 16_384;
 
-/** Where blocks of decisions go, and how long they may wait. */
+/** The destination of blocks, and the limits of the queue. */
 export interface QueueOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> {
   readonly owner: Omit<BlockOwner, "tenant">;
   /** The store and the users' keys; asked for again after a failure. */
@@ -40,7 +40,7 @@ export interface QueueOptions extends Pick<Env, "log" | "now" | "monotonic_ms"> 
   readonly keys: () => Promise<Pick<UserKeys, "forWriting">>;
   readonly queue_bytes: number;
   readonly flush_ms: number;
-  /** The pauses before retries, in ms; absent: 5 s together. Tests wait for less. */
+  /** The pauses before retries, in ms; absent: 5 s together. Tests use shorter ones. */
   readonly pauses_ms?: readonly number[];
   readonly totals: JournalTotals;
 }
@@ -94,7 +94,7 @@ export class JournalQueue {
   constructor(options: QueueOptions) {
     this.#options = options;
     this.#shares = new QueueShares(options.queue_bytes);
-    // No process of this node has used these numbers: none writes a thousand records in every ms.
+    // No earlier process of this node has used these numbers: none writes a thousand records per ms.
     this.#next = options.now() * 1_000;
   }
 
@@ -127,7 +127,7 @@ export class JournalQueue {
     try {
       block.builder.add(entry);
     } catch (error) {
-      // A bug, which costs this decision alone.
+      // A bug, which loses only this decision.
       return this.#drop(block, entry, "unwritable", error);
     }
     const before = block.bytes;
@@ -137,8 +137,8 @@ export class JournalQueue {
   }
 
   /**
-   * Stores what is queued, for at most so long; the rest is lost. Resolves with whether everything was stored, or
-   * reported as a gap. Never rejects.
+   * Stores the queue within the timeout; the rest is lost. Resolves to whether everything was stored, or reported as a
+   * gap. Never rejects.
    */
   async close(timeout_ms: number): Promise<boolean> {
     this.#flush();
@@ -179,7 +179,7 @@ export class JournalQueue {
 
   /** Queues every open block, and unreported gaps. */
   #flush(): void {
-    // While blocks wait, gaps do, too: blocks with gaps alone would have no limit while the store is unreachable.
+    // While blocks wait, gaps wait, too: blocks with only gaps would have no limit while the store is unreachable.
     if (this.#full.length === 0) {
       for (const { tenant_id, keeping } of this.#untold.values()) this.#block(tenant_id, keeping);
     } else if (this.#untold.size > 0) this.#arm();
@@ -233,7 +233,7 @@ export class JournalQueue {
     const untold = this.#untold.get(untoldKey(block));
     this.#untold.delete(untoldKey(block));
     const holes = [...untold?.by_cause.values() ?? []];
-    // A block whose answer was lost is stored, and would be there twice.
+    // Without an id, a block whose answer was lost would be stored twice.
     const id = crypto.randomUUID();
     const series = this.#seriesOf(block);
     const place = { ...series, first: block.first };
@@ -256,7 +256,7 @@ export class JournalQueue {
         const is_empty = builder.records === 0;
         const is_final = is_empty || isFinalRefusal(error);
         if (pause_ms !== undefined && !is_final && await this.#pause(pause_ms)) continue;
-        // It may be stored all the same: another series begins, in which its number does not matter.
+        // The block may have been stored nevertheless, so a new series begins, in which its number does not matter.
         this.#series.delete(untoldKey(block));
         for (const hole of holes) this.#untoldOf(block).by_cause.set(hole.why, hole);
         if (is_empty) {
@@ -299,7 +299,7 @@ export class JournalQueue {
     why: HoleCause,
     error?: unknown,
   ): void {
-    // The time itself may be what cannot be written.
+    // The time itself may be invalid.
     const at_ms = Number.isSafeInteger(time_ms) && time_ms >= 0 ? time_ms : this.#options.now();
     this.#miss(about, 1, why, [at_ms, at_ms], error);
   }
@@ -414,7 +414,7 @@ export class QueueShares {
     return this.#bytes;
   }
 
-  /** Whether a tenant may queue so many more bytes. */
+  /** Whether a tenant may queue that many more bytes. */
   hasRoom(tenant_id: string, size_bytes: number): boolean {
     const free = this.#bytes_max - this.#bytes - size_bytes;
     return free >= 0 && (this.#of.get(tenant_id) ?? 0) + size_bytes <= PARTS * free;

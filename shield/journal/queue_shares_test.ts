@@ -10,7 +10,7 @@ function fill(shares: QueueShares, tenant: string, piece: number): number {
   return held;
 }
 
-Deno.test("queue shares: one alone has four fifths, and each who comes next has four times what is left", () => {
+Deno.test("queue shares: a single tenant may use four fifths, and each further one four times the rest", () => {
   const shares = new QueueShares(10_000);
   assert.equal(fill(shares, "a", 10), 8_000);
   assert.equal(fill(shares, "b", 10), 1_600);
@@ -21,7 +21,7 @@ Deno.test("queue shares: one alone has four fifths, and each who comes next has 
   assert.equal(fill(shares, "c", 10), 6_400);
 });
 
-Deno.test("queue shares: whatever others do, there is never more than fits, and what is given back is free", () => {
+Deno.test("queue shares: for any load, the limit holds, and released bytes are free", () => {
   const step = fc.tuple(fc.constantFrom("a", "b", "c"), fc.nat(300));
   fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
     const shares = new QueueShares(1_000);

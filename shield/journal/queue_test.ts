@@ -1,6 +1,6 @@
 /**
- * Decisions in the queue, with a clock and a store that tests control: what fits is stored once, the rest is a gap that
- * the next block reports, and an unreachable store costs decisions only.
+ * Decisions in the queue, with a clock and a store that tests control: decisions that fit are stored once, the others
+ * are a gap that the next block reports, and an unreachable store only loses decisions.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -25,7 +25,7 @@ const entry = (user: string, change: Partial<JournalEntry> = {}): JournalEntry =
   ...change,
 });
 
-/** A store that keeps what it gets; while `fails` is set it rejects with that. */
+/** A store that keeps blocks; while `fails` is set it rejects with that error. */
 function testQueue(more: Partial<QueueOptions> = {}) {
   const stored: BlockAppend[] = [];
   const state: { fails: unknown; times: number; asked: number } = {
@@ -68,7 +68,7 @@ function testQueue(more: Partial<QueueOptions> = {}) {
   return { queue, stored, state, totals, lines, headOf, all: () => stored.flatMap(linesOf) };
 }
 
-Deno.test("journal: decisions are stored once, by tenant, each under a number of its own", async () => {
+Deno.test("journal: decisions are stored once, by tenant, each with its own number", async () => {
   const { queue, stored, all, totals } = testQueue();
   for (let n = 0; n < 100; n++) queue.write(n % 2 === 0 ? "acme" : "globex", KEEPING, entry("ann"));
   await queue.close(5_000);
@@ -79,7 +79,7 @@ Deno.test("journal: decisions are stored once, by tenant, each under a number of
   assert.deepEqual([totals.records, queue.bytes], [{ stored: 100, lost: 0 }, 0]);
 });
 
-Deno.test("journal: what the queue has no room for is one hole, which the next block tells", async () => {
+Deno.test("journal: decisions beyond the queue's limit are one gap, which the next block reports", async () => {
   const { queue, all, totals } = testQueue({ queue_bytes: 2_000 });
   const data = new Uint8Array(1_000);
   for (let n = 0; n < 5; n++) {
@@ -89,7 +89,7 @@ Deno.test("journal: what the queue has no room for is one hole, which the next b
       entry("ann", { payload: { form: "kept", data }, time_ms: NOW_MS + n }),
     );
   }
-  await until("the queue has done it", () => queue.bytes === 0);
+  await until("the queue has processed it", () => queue.bytes === 0);
   await queue.close(5_000);
   const lines = all();
   const holes = lines.filter(isHole);
@@ -108,7 +108,7 @@ Deno.test("journal: what the queue has no room for is one hole, which the next b
   assert.equal(totals.holes["queue-full"], 1);
 });
 
-Deno.test("journal: blocks are numbered in the order of storage, by tenant and by what bounds them", async () => {
+Deno.test("journal: blocks are numbered in the order of storage, by tenant and by retention", async () => {
   const test = testQueue({ pauses_ms: [] });
   const other = { ...KEEPING, ttl_seconds: 61 };
   const numbers: string[] = [];
@@ -136,7 +136,7 @@ Deno.test("journal: blocks are numbered in the order of storage, by tenant and b
   assert.equal(new Set(test.stored.map((block) => test.headOf(block).series)).size, 4);
 });
 
-Deno.test("journal: a tenant that sends more than fits pushes out its own decisions, not those of others", async () => {
+Deno.test("journal: a tenant that exceeds the queue loses its own decisions, not those of others", async () => {
   const { queue, all } = testQueue({ queue_bytes: 20_000, flush_ms: 60_000 });
   for (let n = 0; n < 200; n++) queue.write("loud", KEEPING, entry("ann"));
   for (let n = 0; n < 5; n++) queue.write("quiet", KEEPING, entry("bob"));
@@ -148,7 +148,7 @@ Deno.test("journal: a tenant that sends more than fits pushes out its own decisi
   assert(!lines.some((line) => isHole(line) && line.hole.tenant === "quiet"));
 });
 
-Deno.test("journal: a tenant whose blocks are refused again and again keeps no place that another needs", async () => {
+Deno.test("journal: a tenant whose blocks are refused repeatedly takes no space that another needs", async () => {
   const stored: BlockAppend[] = [];
   const held = Promise.withResolvers<never>();
   const append = async (block: BlockAppend) => {
@@ -167,24 +167,24 @@ Deno.test("journal: a tenant whose blocks are refused again and again keeps no p
   await queue.close(5_000);
 });
 
-Deno.test("journal: a store that is away costs decisions, which it is told once it is back", async () => {
+Deno.test("journal: an unreachable store loses decisions, which are reported as a gap once it is back", async () => {
   const test = testQueue();
   test.state.fails = new ArqonError("spine-unavailable", "away");
   test.queue.write("acme", KEEPING, entry("ann"));
-  await until("the queue has done it", () => test.totals.records.lost === 1);
-  assert(test.state.asked >= 3, "it was tried again");
+  await until("the queue has processed it", () => test.totals.records.lost === 1);
+  assert(test.state.asked >= 3, "it was retried");
   assert.equal(test.queue.bytes, 0);
   assert.match(test.lines.join(""), /decisions are missing from the journal/);
   test.state.fails = undefined;
-  await until("the queue has done it", () => test.stored.length > 0);
+  await until("the queue has processed it", () => test.stored.length > 0);
   const [line] = test.all();
   assert(isHole(line!));
   assert.deepEqual([line.hole.records, line.hole.why], [1, "unavailable"]);
   await test.queue.close(5_000);
-  assert.equal(test.stored.length, 1, "a hole is told once");
+  assert.equal(test.stored.length, 1, "a gap is reported once");
 });
 
-Deno.test("journal: up to when all is stored or told is known while decisions wait, and while holes do", async () => {
+Deno.test("journal: the time up to which all is stored or reported is known while decisions or gaps wait", async () => {
   const test = testQueue({ flush_ms: 60_000 });
   assert.equal(test.queue.sure_ms, NOW_MS);
   test.queue.write("acme", KEEPING, entry("ann", { time_ms: NOW_MS - 500 }));
@@ -197,24 +197,24 @@ Deno.test("journal: up to when all is stored or told is known while decisions wa
   away.queue.write("acme", KEEPING, entry("ann", { time_ms: NOW_MS - 500 }));
   await until("the decision is lost", () => away.totals.records.lost === 1);
   assert.deepEqual([away.totals.holes.unavailable, away.totals.holes["storage-full"]], [1, 0]);
-  assert.equal(away.queue.sure_ms, NOW_MS - 500, "nobody has been told of the hole");
+  assert.equal(away.queue.sure_ms, NOW_MS - 500, "the gap was not reported");
   assert.equal(await away.queue.close(5_000), false);
 });
 
-Deno.test("journal: a store that takes no more is told apart, and a block is tried again before it is lost", async () => {
+Deno.test("journal: a full store is distinguished, and a block is retried before it is lost", async () => {
   const test = testQueue();
   test.state.fails = new StorageFull("no space left", { reason: "log-unavailable" });
   test.queue.write("acme", KEEPING, entry("ann"));
   test.state.times = 2;
-  await until("the queue has done it", () => test.stored.length === 1);
+  await until("the queue has processed it", () => test.stored.length === 1);
   assert.deepEqual(test.totals.records, { stored: 1, lost: 0 });
   test.state.times = Infinity;
   test.queue.write("acme", KEEPING, entry("ann"));
-  await until("the queue has done it", () => test.totals.holes["storage-full"] === 1);
+  await until("the queue has processed it", () => test.totals.holes["storage-full"] === 1);
   await test.queue.close(5_000);
 });
 
-Deno.test("journal: a block whose answer was lost is tried again, and is there once", async () => {
+Deno.test("journal: a block whose answer was lost is retried, and stored once", async () => {
   await using engine = testSpine();
   const store = await engine.spine.blocks("journal", {
     max_bytes: 1_000_000,
@@ -239,7 +239,7 @@ Deno.test("journal: a block whose answer was lost is tried again, and is there o
   assert.deepEqual([blocks.length, lost < 0, totals.records.stored], [2, true, 2]);
 });
 
-Deno.test("journal: the end of the process stores what waits, and ends though nothing can be stored", async () => {
+Deno.test("journal: the end of the process stores the queue, and ends although nothing can be stored", async () => {
   const kept = testQueue({ flush_ms: 60_000 });
   kept.queue.write("acme", KEEPING, entry("ann"));
   await kept.queue.close(5_000);
@@ -262,7 +262,7 @@ Deno.test("journal: many decisions at once go into several blocks, none too larg
   assert(stored.length > 5 && stored.every(({ payload }) => payload.length <= 524_288));
 });
 
-Deno.test("journal: keys are asked for with the time at which a block was begun", async () => {
+Deno.test("journal: keys are requested with the start time of a block", async () => {
   const since: (number | undefined)[] = [];
   let now_ms = NOW_MS;
   const { queue } = testQueue({
@@ -283,7 +283,7 @@ Deno.test("journal: keys are asked for with the time at which a block was begun"
   assert.deepEqual(since, [NOW_MS]);
 });
 
-Deno.test("journal: while the store hangs, holes of many tenants wait without growing", async () => {
+Deno.test("journal: while the store hangs, gaps of many tenants wait without growing", async () => {
   let asked = 0;
   const hanging = Promise.withResolvers<void>();
   const { queue, totals } = testQueue({
@@ -301,10 +301,10 @@ Deno.test("journal: while the store hangs, holes of many tenants wait without gr
   hanging.resolve();
   await queue.close(5_000);
   assert.equal(totals.records.lost, 20 * (rounds + 1));
-  assert.ok(asked <= 60, `${asked} blocks were stored for the holes of 20 tenants`);
+  assert.ok(asked <= 60, `${asked} blocks were stored for the gaps of 20 tenants`);
 });
 
-Deno.test("journal: what makes a decision large is counted, and one that is too large costs no other", async () => {
+Deno.test("journal: the size of a decision includes all its parts, and an oversized one loses no other", async () => {
   const { queue, all, totals, stored, state } = testQueue({ queue_bytes: 10_000_000 });
   const long = "x".repeat(200_000);
   const read = { from: "state" as const, name: "{user}", value: null, key: long };
@@ -326,7 +326,7 @@ Deno.test("journal: what makes a decision large is counted, and one that is too 
   assert.equal(state.asked, 1);
 });
 
-Deno.test("journal: a decision that cannot be written costs itself alone, and is told with its field", async () => {
+Deno.test("journal: an unwritable decision loses only itself, and is reported with its field", async () => {
   const { queue, all, totals, lines } = testQueue();
   const refused: Partial<JournalEntry>[] = [
     { time_ms: Infinity },
@@ -338,7 +338,7 @@ Deno.test("journal: a decision that cannot be written costs itself alone, and is
     queue.write("acme", KEEPING, entry("ann", { room: `r-${at}` }));
     queue.write("acme", KEEPING, entry("bob", { room: `lost-${at}`, ...change }));
   }
-  // The time is also recorded if there was no room for the decision.
+  // The time is also recorded if the decision did not fit.
   queue.write("acme", KEEPING, entry("bob", { time_ms: NaN, message: "x".repeat(200_000) }));
   queue.write("acme", KEEPING, entry("ann", { room: "last" }));
   assert.equal(await queue.close(5_000), true);
@@ -356,7 +356,7 @@ Deno.test("journal: a decision that cannot be written costs itself alone, and is
   );
 });
 
-Deno.test("journal: a block that is too large to be stored is not tried again", async () => {
+Deno.test("journal: a block that is too large to be stored is not retried", async () => {
   const test = testQueue();
   test.state.fails = new ArqonError("message-too-large", "524289 bytes");
   test.state.times = 1;

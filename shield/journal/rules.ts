@@ -1,6 +1,6 @@
 /**
  * Which decisions are recorded, and how: the keys of a room's class override those of `[journal]`. Pure; a rule is one
- * object as long as its class is.
+ * object for the lifetime of its class.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import { isSampled } from "../../shared/sampling.ts";
@@ -24,7 +24,7 @@ export interface JournalRule {
   readonly payload: NonNullable<RoomClass["journal_payload"]>;
 }
 
-/** The most remembered values: a tenant's admin may set new ones all day. */
+/** The most remembered values, as a tenant's admin may set new ones repeatedly. */
 const KEEPINGS_MAX = 1_024;
 
 /** The rules of one process. */

@@ -11,7 +11,7 @@ function classOf(change: Partial<RoomClass>): RoomClass {
   return { ...DEFAULT_CLASS, ...change };
 }
 
-Deno.test("journal rules: a class that is changed counts from then on, and keepings are one object", () => {
+Deno.test("journal rules: a changed class applies from then on, and equal retentions are one object", () => {
   const rules = new JournalRules(config);
   assert.equal(rules.of(undefined), undefined);
   const all = classOf({ journal: "all" });
@@ -22,7 +22,7 @@ Deno.test("journal rules: a class that is changed counts from then on, and keepi
   assert.equal(rules.of(all)?.keeping, rules.of(refused)?.keeping);
 });
 
-Deno.test("journal rules: keepings that nobody uses any more are not remembered for ever", () => {
+Deno.test("journal rules: unused retentions are evicted", () => {
   const rules = new JournalRules(config);
   const keeping = (journal_ttl_seconds: number) =>
     rules.of(classOf({ journal: "all", journal_ttl_seconds }))?.keeping;

@@ -1,6 +1,6 @@
 /**
  * Records the rules in force for an operation: its token, the grant that allows it, the limits, the room's class and
- * the mirror rule. Decides nothing. Equal parts are one object, so that a block has each once.
+ * the mirror rule. Decides nothing. Equal parts are one object, so that a block contains each once.
  */
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -80,7 +80,7 @@ export class TermsOf {
     }
   }
 
-  /** The terms of an operation that is decided now. */
+  /** The terms of an operation that is being decided. */
   of(asked: TermsAsked): Terms {
     const { caller: { identity }, hook, room_id } = asked;
     return {
@@ -162,7 +162,7 @@ function actionOf(
   return envelope?.command === undefined ? "publish" : commandAction(envelope.command.name, own);
 }
 
-/** The room or pattern of the grant that `canAct` finds; null: none, or the token names no grants. */
+/** The room or pattern of the grant that `canAct` finds; null: none, or the token has no grants. */
 function grantOf(
   { grants }: Pick<Identity, "grants">,
   action: Action | undefined,

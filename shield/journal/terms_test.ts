@@ -108,7 +108,7 @@ Deno.test("terms: limits with the tenant's own quota, the room's class, and whet
   assert.deepEqual([entering.room_class, entering.mirror, entering.grant], [null, null, null]);
 });
 
-Deno.test("terms: parts that say the same are one object, so that a block has them once", () => {
+Deno.test("terms: equal parts are one object, so that a block has them once", () => {
   const of = terms();
   const [one, two] = [of.of(asked()), of.of(asked())];
   for (const part of ["credential", "limits", "room_class", "mirror"] as const) {

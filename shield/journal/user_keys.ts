@@ -21,13 +21,13 @@ const ID_BYTES = 16;
 const PERIOD_MS = 30 * 86_400_000;
 /** How long a key is used without reading the bucket; a watch reports erasures at once. */
 const CACHED_MS = 60_000;
-/** How long a full bucket gets no new users, without another try. */
+/** How long no new users are added to a full bucket, in ms. */
 const FULL_MS = 60_000;
-/** Concurrent requests for keys. */
+/** The most concurrent requests for keys. */
 const AT_ONCE = 32;
-/** How many periods a sweep looks back. */
+/** The number of periods that a sweep looks back. */
 const PERIODS_SWEPT = 12;
-/** Deletions of one sweep. */
+/** The most deletions of one sweep. */
 const SWEPT_MAX = 20_000;
 
 /** The dependencies and settings of `JournalKeys`. */
@@ -36,7 +36,7 @@ export interface JournalKeysOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "onEvent">;
   /** Monotonic ms; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
-  /** Keys in memory, for writers and readers each. */
+  /** The most keys in memory, for writers and for readers. */
   readonly keys_max: number;
 }
 
@@ -56,7 +56,7 @@ const place = (kind: "u" | "k" | "e", period: string, tenant_id: string, name: s
   name,
 ];
 
-/** Runs work for each item, few at a time and in slices of the tenant; results are in order. */
+/** Runs `work` for each item, a few at a time and in slices of the tenant; results are in order. */
 async function each<T, R>(
   tenant_id: string,
   items: readonly T[],
@@ -74,19 +74,16 @@ async function each<T, R>(
 export class JournalKeys implements UserKeys {
   readonly #options: JournalKeysOptions;
   readonly #handles: UserHandles;
-  /** By period, tenant and handle of the user. */
+  /** Keys by period, tenant and handle of the user. */
   readonly #writing: BoundedMap<string, Held<UserKey>>;
-  /** By period, tenant and id; undefined: erased. */
+  /** Keys by period, tenant and id; undefined: erased. */
   readonly #reading: BoundedMap<string, Held<Uint8Array | undefined>>;
-  /**
-   * When a user was erased, as far as this process knows, by period, tenant and handle: earlier records may be
-   * encrypted after it. Monotonic ms: a clock that is set between both would keep them readable, or hide later ones.
-   */
+  /** Known erasures, by period, tenant and handle: records from before an erasure may be encrypted after it. */
   readonly #erased: BoundedMap<string, { readonly id: string; readonly at_ms: number }>;
   /** Whether erasures from before this process are known. */
   #is_current = false;
   readonly #monotonic_ms: () => number;
-  /** Until then the bucket has no room for another user; monotonic ms. */
+  /** The end of the pause after a full bucket; monotonic ms. */
   #full_until_ms = -Infinity;
   /** Users' sections that were not written, for lack of a key. */
   unkept = 0;
@@ -109,7 +106,7 @@ export class JournalKeys implements UserKeys {
     });
     // It ends with the Spine, and resumes after a reconnect.
     this.#watch.ready.then(() => this.#is_current = true, (error: unknown) => {
-      options.log.warn("erasures of journal keys are not heard of", { error });
+      options.log.warn("erasures of journal keys are not received", { error });
     });
     this.#unlisten = options.spine.onEvent((event) => {
       if (event.type === "gap") this.#forgetAll();
@@ -137,8 +134,8 @@ export class JournalKeys implements UserKeys {
   }
 
   /**
-   * Deletes every key of the user whose period ended within `max_age_ms`. Resolves with their number, once none is
-   * left. Rejects with `spine-unavailable`; another try deletes the rest.
+   * Deletes every key of the user whose period ended within `max_age_ms`. Resolves to their number once all are
+   * deleted. Rejects with `spine-unavailable`; a retry deletes the rest.
    */
   async erase(tenant_id: string, user: string, max_age_ms: number): Promise<number> {
     const { now } = this.#options;
@@ -182,7 +179,7 @@ export class JournalKeys implements UserKeys {
     this.#forgetAll();
   }
 
-  /** The user's key, or `NO_KEY` if there is no room for another one. */
+  /** The user's key, or `NO_KEY` if the bucket is full. */
   async #ofUserIfRoom(tenant_id: string, user: string, since_ms: number): Promise<UserKey> {
     const { log } = this.#options;
     try {
@@ -191,7 +188,7 @@ export class JournalKeys implements UserKeys {
       if (!(error instanceof StorageFull)) throw error;
       if (this.#monotonic_ms() >= this.#full_until_ms) {
         this.#full_until_ms = this.#monotonic_ms() + FULL_MS;
-        log.warn("no room for keys of new users: the journal does not say who they are", { error });
+        log.warn("the bucket of keys is full: the journal does not identify new users", { error });
       }
       this.unkept++;
       return NO_KEY;
@@ -235,7 +232,7 @@ export class JournalKeys implements UserKeys {
       // An interrupted erasure is completed first.
       if (found !== undefined) await bucket.delete(place("k", period, tenant_id, text(found.id)));
       if (this.#monotonic_ms() < this.#full_until_ms) {
-        throw new StorageFull("it was full a moment ago");
+        throw new StorageFull("it was full recently");
       }
       const made = madeKey(period);
       const by_id = place("k", period, tenant_id, text(made.id));
@@ -298,13 +295,15 @@ export class JournalKeys implements UserKeys {
     return true;
   }
 
-  /** Runs work that only cleans up, or notifies others earlier: the user's key is deleted already. */
+  /** Runs cleanup work that may fail, as the user's key is deleted already. */
   async #tidy(work: () => Promise<unknown>): Promise<void> {
     try {
       await work();
     } catch (error) {
       if (isConflict(error)) return;
-      this.#options.log.warn("what is left of an erased key of the journal stays", { error });
+      this.#options.log.warn("remains of an erased key of the journal could not be deleted", {
+        error,
+      });
     }
   }
 
@@ -322,7 +321,7 @@ export class JournalKeys implements UserKeys {
     this.#reading.delete(`${period} ${tenant_id} ${text(id)}`);
   }
 
-  /** Erasures may have been missed meanwhile. */
+  /** Clears all keys, as erasures may have been missed. */
   #forgetAll(): void {
     this.#erasures++;
     while (this.#writing.size > 0) this.#writing.dropOldest();
@@ -345,7 +344,7 @@ function split(value: Uint8Array): { id: Uint8Array; key: Uint8Array | undefined
   return { id: value.slice(0, ID_BYTES), key };
 }
 
-/** The period is in the id, so that the id alone finds the key. */
+/** The period as part of an id, so that the id alone finds the key. */
 function periodBytes(period: string): [number, number] {
   const number = Number(period);
   return [number >> 8 & 255, number & 255];
@@ -364,10 +363,10 @@ const HANDLE_BYTES = 16;
 class UserHandles {
   readonly #bucket: Pick<KeyValue, "get" | "update">;
   readonly #secrets = new Map<string, Promise<Uint8Array>>();
-  /** By tenant and user: a block needs all of its users at once. */
+  /** Pseudonyms by tenant and user, as a block needs all of its users at once. */
   readonly #known: BoundedMap<string, string>;
 
-  /** Caches so many pseudonyms. */
+  /** Caches up to `known_max` pseudonyms. */
   constructor(bucket: Pick<KeyValue, "get" | "update">, known_max: number) {
     this.#bucket = bucket;
     this.#known = new BoundedMap(known_max);

@@ -1,4 +1,4 @@
-/** The journal's keys: one per user, the same on every Shield, and gone for good once the user is erased. */
+/** The journal's keys: one per user, the same on every Shield, and permanently deleted once the user is erased. */
 import assert from "node:assert/strict";
 import { configFrom } from "../../shared/config/load.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
@@ -90,15 +90,15 @@ onBoth(
   },
 );
 
-onBoth("an erased user's key is gone on every Shield, and a new one follows", async (bed) => {
+onBoth("an erased user's key is deleted on every Shield, and a new one follows", async (bed) => {
   const [one, two] = [await bed.shield(), await bed.shield()];
   const [before, kept] = await one.forWriting("acme", ["ann", "bob"]);
   assert.deepEqual(await two.forWriting("acme", ["ann", "bob"]), [before, kept]);
   assert.deepEqual((await two.forReading("acme", [before!.id])).map(hex), [hex(before!.key)]);
   assert.equal(await one.erase("acme", "ann", WEEK_MS), 1);
-  assert.equal(await one.erase("acme", "ann", WEEK_MS), 0, "there is none any more");
+  assert.equal(await one.erase("acme", "ann", WEEK_MS), 0, "there is none left");
   assert.deepEqual(await one.forReading("acme", [before!.id]), [undefined]);
-  await until("the other Shield has heard of it", async () => {
+  await until("the other Shield has received it", async () => {
     const [key] = await two.forReading("acme", [before!.id]);
     return key === undefined;
   });
@@ -113,7 +113,7 @@ onBoth("an erased user's key is gone on every Shield, and a new one follows", as
 });
 
 onBoth(
-  "what was said before an erasure and is written after it gets a key that nobody keeps",
+  "a record from before an erasure that is written after it gets a key that is not stored",
   async (bed) => {
     const [one, two] = [await bed.shield(), await bed.shield()];
     const said_ms = bed.now_ms;
@@ -124,16 +124,16 @@ onBoth(
       return read !== undefined;
     };
     for (const keys of [one, two]) {
-      await until("it has heard of it, though ann had no key", async () => {
+      await until("it has received it, although ann had no key", async () => {
         await one.erase("acme", "ann", WEEK_MS);
         return !await opened(keys, said_ms);
       });
-      await until("what is said later is readable", () => opened(keys, bed.now_ms));
+      await until("later records are readable", () => opened(keys, bed.now_ms));
       const [bob] = await keys.forWriting("acme", ["bob"], said_ms);
       assert.ok((await keys.forReading("acme", [bob!.id]))[0], "another user is not erased");
     }
     const late = await bed.shield();
-    assert.ok(await opened(late, bed.now_ms), "an erasure of long ago is not one of now");
+    assert.ok(await opened(late, bed.now_ms), "an old erasure does not apply now");
   },
 );
 
@@ -186,7 +186,7 @@ onBoth("the bucket names no user", async (bed) => {
 });
 
 onBoth(
-  "an erasure that was cut off is brought to its end by who needs the key next",
+  "an interrupted erasure is completed by the next user of the key",
   async (bed) => {
     const one = await bed.shield();
     const [before] = await one.forWriting("acme", ["ann"]);
@@ -200,7 +200,7 @@ onBoth(
 );
 
 onBoth(
-  "keys go with the period in which they were used, once nothing can be left of it",
+  "keys are deleted with their period, once all its records have expired",
   async (bed) => {
     const keys = await bed.shield();
     const [old] = await keys.forWriting("acme", ["ann"]);
@@ -228,7 +228,7 @@ onBoth("the keys in memory are bounded", async (bed) => {
   assert.deepEqual(await keys.forWriting("acme", users), first);
 });
 
-Deno.test("journal keys, nats: a bucket that is full gives new users no key, keeps those that it has, and erases", async () => {
+Deno.test("journal keys, nats: a full bucket has no key for new users, keeps existing keys, and can erase", async () => {
   const folder = await Deno.makeTempDir({ prefix: "arqon-journal-keys-" });
   const config = `jetstream { store_dir: ${JSON.stringify(folder)}, max_file: 8388608 }`;
   await using stack = new AsyncDisposableStack();
@@ -256,7 +256,7 @@ Deno.test("journal keys, nats: a bucket that is full gives new users no key, kee
   await spine.drain();
 });
 
-onBoth("of many users are made, read and used in turns with others", async (bed) => {
+onBoth("of many users are made, read and used in slices", async (bed) => {
   const users = Array.from({ length: 200 }, (_, at) => `user-${at}`);
   const writing = await bed.shield(1_000);
   const made = await turnsDuring(() => writing.forWriting("acme", users));

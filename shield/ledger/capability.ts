@@ -15,17 +15,17 @@ function keptBy(
   return [{
     name: "ledger",
     open: () => spine.blocks("ledger", bounds),
-    stays: "who was sent what, without payloads, until [ledger] seconds",
+    stays: "deliveries without payloads, until [ledger] seconds",
   }];
 }
 
 /** Records deliveries, and messages that were not delivered. */
 export const WHY: Capability = {
   name: "why",
-  title: "what was delivered to whom, and what was not",
+  title: "deliveries, and messages that were not delivered",
   admin: { tables: [WHY_ROUTES], tags: {} },
   open(env, { node_id, life }) {
-    // Its timestamps stay in order when the wall clock is set.
+    // Its timestamps stay in order when the wall clock jumps.
     const started = startLedger({ ...env, node_id, life, now: steadyMs(env) });
     const ledger = started?.ledger;
     const ledgerNow = () => ledger?.now_ms ?? env.now();

@@ -1,6 +1,6 @@
 /**
- * The outcome of one message for one connection, and for a room what a connection was due and got. Pure decisions over
- * what `history.ts` has gathered.
+ * The outcome of one message for one connection, and for a room the messages that a connection was due and received.
+ * Pure decisions on the data that `history.ts` gathers.
  */
 import { WHY_MISSED_MAX } from "../../shared/cluster/cluster_why.ts";
 import type {
@@ -24,27 +24,27 @@ import type {
   Waits,
 } from "./history.ts";
 
-/** Comparisons of one piece: of a message with a connection's subscriptions and gaps, or with what was read. */
+/** Comparisons in one slice: of a message with a connection's subscriptions and gaps, or with reads. */
 const A_PIECE = 4_096;
-/** An outcome takes about as long as so many comparisons, and those. */
+/** The cost of an outcome in comparisons, in addition to its comparisons. */
 const OUTCOME = 64;
-/** So many offsets of a list are compared in the time of one comparison. */
+/** The number of listed offsets that cost as much as one comparison. */
 const LISTED = 16;
 
 /** A requested message, and its receipt. */
 interface Told {
   readonly room_id: string;
   readonly offset: number;
-  /** When it was received, here or elsewhere. */
+  /** Time at which it was received, here or elsewhere. */
   readonly time_ms: number;
   readonly heard: HeardMessage | undefined;
-  /** If it was stored from here and not received. */
+  /** Set if it was stored from here and not received. */
   readonly stored?: StoredHere | undefined;
 }
 
 /** A connection's history in one room. */
 interface RoomHistory extends ConnectionHistory {
-  /** What was left out by position, and by offset of each subscription. */
+  /** Messages that were not delivered, by position, and by offset of each subscription. */
   readonly live_holes: readonly Hole[];
   readonly past_holes: ReadonlyMap<number | undefined, readonly Hole[]>;
 }
@@ -66,7 +66,7 @@ function inRoom(history: ConnectionHistory, room_id: string): RoomHistory {
   };
 }
 
-/** Whether the connection got the message. */
+/** Whether the connection received the message. */
 const isGiven = ({ state }: WhyOutcome) => state === "sent" || state === "caught_up";
 
 /**
@@ -98,7 +98,7 @@ function lostOutcome(
   if (heard === undefined && time_ms > by_ms) {
     return { state: "not_connected", why, until_ms: by_ms };
   }
-  // It may have read the room's log after its last record.
+  // The connection may have read the room's log after its last record.
   if (offset > 0 && state !== "sent") return unknown;
   if (heard !== undefined) {
     const waited = waiting !== undefined && waiting.at_ms >= until_ms &&
@@ -141,7 +141,7 @@ function knownOutcome(
 const isWithin = ({ since, until }: Interval, position: number) =>
   since <= position && position < until;
 
-/** Whether the subscription existed for a message that was not received. */
+/** Whether the subscription should have received a message that did not arrive. */
 function isDue(interval: Interval, told: Told): boolean {
   const { offset, time_ms, stored } = told;
   const { since, since_ms, caught_up } = interval;
@@ -218,7 +218,7 @@ function isWaiting(backlog: Waits | undefined, position: number): boolean {
   return listed === undefined ? from > 0 && position >= from : listed.has(position);
 }
 
-/** The outcome of a message that a subscription got, or was to get, from the room's log. */
+/** The outcome of a message that a subscription received, or should receive, from the room's log. */
 function caughtUp(
   { past_holes }: RoomHistory,
   interval: Interval,
@@ -244,7 +244,7 @@ function caughtUp(
   return { state: "cut_off", why: interval.why, from_ms: since_ms, until_ms };
 }
 
-/** Whether a message came after the end of a subscription or connection; by another clock, so many ms after it. */
+/** Whether a message came after the end of a subscription or connection; for a time of another clock, by a margin. */
 function isAfter(
   { heard, stored, time_ms }: Told,
   { until, until_ms }: Pick<Interval, "until" | "until_ms">,
@@ -254,7 +254,7 @@ function isAfter(
   return position === undefined ? time_ms > until_ms + apart_ms : position >= until;
 }
 
-/** Until when a subscription of a lost Shield is known. */
+/** The time up to which a subscription of a lost Shield is known. */
 const lostOf = ({ lost }: ConnectionHistory, { until_ms }: Interval) =>
   lost === undefined || until_ms !== Infinity ? {} : { until_ms: lost.until_ms, why: lost.why };
 
@@ -282,7 +282,7 @@ function absent(
   return { state: "not_subscribed", why: "never" };
 }
 
-/** The end of a connection, in a word. */
+/** The end of a connection, as one word. */
 function endOf({ reason, code }: { readonly reason: string; readonly code: number }): string {
   return reason === "" ? String(code) : reason;
 }
@@ -352,7 +352,7 @@ function toldOf(
   return { room_id, offset, time_ms: at_ms, heard, stored: here };
 }
 
-/** The requested messages that the user has read over HTTP, in the order of the reads. */
+/** The requested messages that the user has read over HTTP, in the order of reading. */
 export async function readsOf(
   gathered: Gathered,
   asked: WhyUser,
@@ -391,7 +391,7 @@ async function readBy(
   return undefined;
 }
 
-/** What one connection was due in a room since a time, and what it did not get. */
+/** The messages of a room that one connection was due since a time, and those that it did not receive. */
 async function roomAccount(
   history: ConnectionHistory,
   gathered: Gathered,

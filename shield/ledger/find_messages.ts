@@ -21,7 +21,7 @@ function wantedOf({ trace, twist, message_id, offset }: Omit<WhyFind, "tenant" |
   return is_odd ? undefined : wanted;
 }
 
-/** The messages of a tenant with these ids, the oldest first; of too many, the newest. */
+/** The messages of a tenant with these ids, oldest first; beyond the limit, only the newest. */
 export async function findMessages(
   ledger: LedgerSource,
   asked: WhyFind,
@@ -57,7 +57,7 @@ interface Found {
   readonly message: WhyMessage;
 }
 
-/** Whether the row of a stored message is about a received one, too: there was a subscriber meanwhile. */
+/** Whether the row of a stored message is about a received one, too: there was a subscriber at that time. */
 function isAgain({ kind, message }: Found, all: readonly Found[]): boolean {
   if (kind !== KIND.stored) return false;
   const { room_id, offset, twist_id } = message;
@@ -67,7 +67,7 @@ function isAgain({ kind, message }: Found, all: readonly Found[]): boolean {
   );
 }
 
-/** The messages of a room since a time, the oldest first; of too many, the oldest. */
+/** The messages of a room since a time, oldest first; beyond the limit, only the oldest. */
 export async function roomMessages(
   ledger: LedgerSource,
   { tenant, room: room_id, since_ms }: {

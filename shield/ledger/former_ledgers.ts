@@ -1,6 +1,6 @@
 /**
- * The ledgers of ended Shields, from their stored blocks: the same rows as in memory, for the same requests. Reads a
- * limited number of bytes. `shared/lives/` knows which Shields run.
+ * The ledgers of ended Shields, from their stored blocks: the same rows as in memory, for the same requests. It reads a
+ * limited number of bytes. `shared/lives/` has the running Shields.
  */
 import { readBlocks } from "../../shared/blocks/read_blocks.ts";
 import type { Env } from "../../shared/env.ts";
@@ -16,20 +16,20 @@ import type { ReadBlock } from "./stored_block.ts";
 
 /** Blocks of one page. */
 const PAGE_BLOCKS = 64;
-/** The most bytes that one question reads. */
+/** The most bytes that one request reads. */
 const READ_BYTES = 33_554_432;
-/** Shields that one question reports on; the others are reported as left out. */
+/** The most Shields in the answer to one request; others are reported as omitted. */
 const FORMER_MAX = 64;
-/** Clocks differ: a block may be stored so much earlier than the Shield's time. */
+/** The most that a block may be stored before the Shield's time, in ms, as clocks differ. */
 const CLOCK_SKEW_MS = 60_000;
 
 /** The stores that former ledgers are read from. */
 export interface FormerReading extends Pick<Env, "now"> {
   readonly store: () => Promise<Pick<BlockStore, "read">>;
   readonly lives: () => Promise<readonly Life[]>;
-  /** The turns of readers. */
+  /** The queue of readers. */
   readonly reads: Pick<StoreReads, "enter">;
-  /** How long a ledger is kept, in ms. */
+  /** The retention of a ledger, in ms. */
   readonly kept_ms: number;
 }
 
@@ -37,18 +37,18 @@ export interface FormerReading extends Pick<Env, "now"> {
 export interface FormerLedger extends LedgerSource {
   readonly node_id: string;
   readonly life_ms: number;
-  /** Since when it has everything, and up to when, Unix ms. */
+  /** The time from which it is complete, and the time up to which, Unix ms. */
   readonly since_ms: number;
   readonly until_ms: number;
-  /** By when the Shield had ended, Unix ms. */
+  /** The time by which the Shield had ended, Unix ms. */
   readonly by_ms: number;
   readonly state: "ended" | LostShield["why"];
 }
 
-/** The result. */
+/** The read ledgers. */
 export interface Former {
   readonly ledgers: readonly FormerLedger[];
-  /** There was more than one question may read. */
+  /** Whether there was more than one request may read. */
   readonly truncated: boolean;
 }
 
@@ -114,7 +114,7 @@ function ledgerOf(
     readonly all: readonly Life[];
     readonly now_ms: number;
     readonly oldest_ms: number;
-    /** The last blocks were not read. */
+    /** Whether the last blocks were not read. */
     readonly truncated: boolean;
   },
 ): FormerLedger {
@@ -125,7 +125,7 @@ function ledgerOf(
   let number = 0;
   let until_ms = truncated ? life_ms : life.parts.ledger?.until_ms ?? life_ms;
   for (const block of blocks) {
-    // Earlier blocks have expired, exceeded the tenant's limit, or were removed.
+    // Missing earlier blocks have expired, exceeded the tenant's limit, or were removed.
     if (block.number > number) since_ms = Math.max(since_ms, block.from_ms);
     number = block.number + 1;
     since_ms = Math.max(since_ms, block.since_ms);

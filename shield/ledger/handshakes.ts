@@ -9,7 +9,7 @@ import type { Ledger } from "./ledger.ts";
 import type { RunningRow } from "./left_out_rows.ts";
 import { clipped } from "./row_facts.ts";
 
-/** The most addresses with a remembered last refusal. */
+/** The most addresses whose last refusal is remembered. */
 const LAST_MAX = 256;
 
 /** The refused handshakes of one process. */
@@ -21,7 +21,7 @@ export class HandshakeNotes {
   #second = 0;
   #rows = 0;
 
-  /** Refusals that got no row, since the start. */
+  /** The number of refusals without a row, since the start. */
   unnoted = 0;
 
   /** `now` is in Unix ms. */
@@ -32,8 +32,8 @@ export class HandshakeNotes {
   }
 
   /**
-   * Records a refusal. User and tenant are "" if the token was refused without a known owner. An unauthenticated client
-   * may name any former connection; an authenticated one only those of its tenant.
+   * Records a refusal. User and tenant are "" if the refused token has no known owner. An unauthenticated client may
+   * name any former connection; an authenticated one only those of its tenant.
    */
   greeted(
     { remote_ip, who, former }: Omit<Asked, "request">,

@@ -1,6 +1,6 @@
 /**
  * A user's connections and some rooms in the ledger's rows and among the open connections, gathered for `explain.ts`.
- * Pure over the ledger; the open connections are handed in.
+ * Pure over the ledger; the open connections are an argument.
  */
 import { REFUSED_BYTES } from "./ledger.ts";
 import { readLeftOut } from "./left_out_rows.ts";
@@ -25,10 +25,10 @@ import type { AskedMessage, RefusalAccount, WhyUser } from "../../shared/cluster
 
 /** The most subscriptions, and gaps, of one connection: beyond that, half of them are dropped. */
 const OF_A_CONNECTION_MAX = 1_000;
-/** Messages of a room that one account is about, at most. */
+/** The most messages of a room in one account. */
 const ROOM_MESSAGES_MAX = 20_000;
 const GAPS_MAX = 200;
-/** The most reads of the rooms' logs, the last ones. */
+/** The most reads of the rooms' logs; the latest are kept. */
 const READS_MAX = 20_000;
 
 /** A connection that is open. */
@@ -47,11 +47,11 @@ export interface OpenConnection {
   waits?(room_id: string): Waits | undefined;
 }
 
-/** Messages of a room that wait for a client, by their positions. */
+/** Messages of a room that are queued for a client, by position. */
 export interface Waits {
-  /** Those from there on do; 0: none. */
+  /** All messages from this position on are queued; 0: none. */
   readonly from: number;
-  /** All of them one by one, if a newer one may be sent before an older one; undefined: `from` is enough. */
+  /** The queued messages one by one, if a newer one may be sent before an older one; undefined: `from` is enough. */
   readonly listed: ReadonlySet<number> | undefined;
 }
 
@@ -62,13 +62,13 @@ export interface Interval {
   readonly number: number;
   readonly since: number;
   readonly since_ms: number;
-  /** The position of its end; Infinity: it exists. */
+  /** The position of its end; Infinity: it has not ended. */
   readonly until: number;
   readonly until_ms: number;
   readonly why: string;
   readonly batch: boolean;
   readonly caught_up: CaughtUp | undefined;
-  /** The numbers of the filters that kept a message from it. */
+  /** The numbers of the filters that withheld a message from it. */
   readonly filters: readonly number[];
 }
 
@@ -85,28 +85,28 @@ export interface Hole {
   readonly at_ms: number;
 }
 
-/** One connection as far as the ledger goes back. */
+/** One connection, as far back as the ledger goes. */
 export interface ConnectionHistory {
   readonly number: number;
   readonly connection_id: string;
   readonly user_id: string;
   readonly remote_ip: string;
   readonly began_ms: number;
-  /** `position`: that of the next message. */
+  /** `position`: the position of the next message. */
   readonly ended:
     | (ConnectionEnd & { readonly at_ms: number; readonly position: number })
     | undefined;
   readonly intervals: Interval[];
   readonly holes: Hole[];
-  /** Of messages until then not all is known that the ledger has: these were too many. Unix ms. */
+  /** For messages up to then some facts of the ledger were dropped because they were too many. Unix ms. */
   cut_ms?: number;
   /** Single messages not delivered to it, by room and position. */
   readonly listed: Map<string, Map<number, LeftOutWhy>>;
-  /** Whether messages of one turn could share a frame; of a connection that is reported from the store. */
+  /** Whether messages of one turn could share a frame; for a connection from the store. */
   readonly batch?: boolean;
   /** The queue of an open connection, by room. */
   readonly backlog?: ReadonlyMap<string, Waits>;
-  /** From which message on some waited for it when that was written last, Unix ms. */
+  /** The position from which messages were queued for it, and the time of that record, Unix ms. */
   waiting?: { readonly from: number; readonly at_ms: number };
   /** Its Shield has ended without recording the connection's end. */
   lost?: LostShield;
@@ -114,15 +114,15 @@ export interface ConnectionHistory {
   readonly filtered: ReadonlyMap<number, ReadonlySet<number>>;
 }
 
-/** A Shield that ended before it had written everything, or that is silent. */
+/** A Shield that is unreachable, or that ended before it had written everything. */
 export interface LostShield {
   readonly why: "killed" | "silent";
-  /** Up to when its ledger is stored, and by when it was over, Unix ms. */
+  /** The time up to which its ledger is stored, and the time by which it had ended, Unix ms. */
   readonly until_ms: number;
   readonly by_ms: number;
 }
 
-/** A message as this Shield has received it. */
+/** A message as received by this Shield. */
 export interface HeardMessage {
   readonly position: number;
   readonly time_ms: number;
@@ -142,19 +142,19 @@ export interface ToldGap {
   readonly reason: string;
 }
 
-/** When a message was stored that no client here received. */
+/** The storage of a message that no client here received. */
 export interface StoredHere {
   readonly position: number;
   /** Unix ms. */
   readonly time_ms: number;
 }
 
-/** All that a question is answered from. */
+/** All facts that answer a request. */
 export interface Gathered {
   readonly connections: ConnectionHistory[];
   /** The requested messages, as received here; undefined: not received. */
   readonly asked: (HeardMessage | undefined)[];
-  /** When one of them was stored from here and not received; else undefined. */
+  /** The storage time of a requested message that was not received; otherwise undefined. */
   readonly stored: (StoredHere | undefined)[];
   /** Reads of the rooms' logs. */
   readonly reads: ReadPast[];
@@ -198,7 +198,7 @@ export async function gather(
   }, breathe);
   gathered.connections.push(...by_number.values());
   if (gathered.connections.length > WHY_CONNECTIONS_MAX) {
-    // Those that came last count.
+    // The latest connections are kept.
     gathered.connections.sort((a, b) => a.began_ms - b.began_ms);
     const gone = gathered.connections.splice(
       0,
@@ -227,7 +227,7 @@ export async function gather(
   return gathered;
 }
 
-/** A connection's subscriptions are over when it is, though it leaves the rooms of its patterns later. */
+/** A connection's subscriptions end with it, although it leaves the rooms of its patterns later. */
 function endWith({ intervals, ended }: ConnectionHistory): void {
   if (ended === undefined) return;
   const { position: until, at_ms: until_ms } = ended;
@@ -253,7 +253,7 @@ function openHistory(
     if (mark === undefined) continue;
     const { number, since, since_ms, episode, filters = [] } = mark;
     const ends = { until: Infinity, until_ms: Infinity, why: "" };
-    // A message after this request is not part of it.
+    // The request excludes later messages.
     const caught_up = episode === undefined ? undefined : { ...episode };
     const begin = { room_id, number, since, since_ms };
     intervals.push({ ...begin, ...ends, batch, caught_up, filters: [...filters] });
@@ -279,7 +279,7 @@ function isAskedFor(
 /** Connections by their numbers. */
 type Histories = Map<number, ConnectionHistory>;
 
-/** A stored row of an existing connection; its end may follow. */
+/** Adds a stored row of an existing connection; the row of its end may follow. */
 function addOpened(
   histories: Histories,
   { filtered }: Gathered,
@@ -306,13 +306,13 @@ function addEnded(
   const { connection_id, user_id, remote_ip, began_ms } = end;
   const ended = { ...end, at_ms: row.time_ms, position: row.position };
   const of = { number, connection_id, user_id, remote_ip, began_ms, ended };
-  // One that was open when the question came has its end here, too, if it ended meanwhile.
+  // The end of a connection that was open at the request is here, too, if it has ended meanwhile.
   histories.set(number, { ...of, intervals: [], holes: [], listed: new Map(), filtered });
 }
 
 type WantedMessages = readonly { one: AskedMessage; wanted: WantedIds | undefined }[];
 
-/** Records when a message was stored that no client here received. */
+/** Records the storage of a message that no client here received. */
 function addStored(
   { stored }: Gathered,
   { head, segment: { bytes, view }, position, time_ms }: Passed,
@@ -418,7 +418,7 @@ function addOwn(
   }
 }
 
-/** Beyond the limit keeps those that ended last: each message is compared with all of them. */
+/** Beyond the limit keeps those that ended last, as each message is compared with all of them. */
 function keepLast<T>(
   gathered: Gathered,
   history: ConnectionHistory,
@@ -453,7 +453,7 @@ function addRefusal({ refusals }: Gathered, row: Passed, asked: WhyUser): void {
   if (refusals.length > WHY_REFUSALS_MAX) refusals.shift();
 }
 
-/** The rooms that a question is about, by their numbers in the ledger. */
+/** The rooms of a request, by their numbers in the ledger. */
 function roomsOf(ledger: LedgerSource, asked: WhyUser): Map<number, string> {
   const rooms = new Map<number, string>();
   const ids = asked.messages.map(({ room_id }) => room_id);
@@ -474,7 +474,7 @@ function wantedOf(
     offset: offset === 0 ? undefined : offset,
     twist: packedId(twist_id),
     trace: packedId(trace_id),
-    // Of the longest ids rows have the beginning, which may end within a character.
+    // Rows have the beginning of the longest ids, which may end within a character.
     id: message_id === "" || message_id.endsWith("\ufffd")
       ? undefined
       : packedMessageId(message_id),
@@ -482,7 +482,7 @@ function wantedOf(
   return Object.values(wanted).every((one) => one === undefined) ? undefined : wanted;
 }
 
-/** Records a stored subscription; of repeated rows the last counts. */
+/** Records a stored subscription; of repeated rows the last one applies. */
 function addJoined(history: ConnectionHistory, row: Passed, room_id: string): void {
   const begin = factsOf<SubscriptionBegin>(row);
   const { number, since, since_ms, caught_up, filters = [] } = begin;
@@ -499,8 +499,8 @@ function addWaiting(history: ConnectionHistory | undefined, row: Passed): void {
 }
 
 /**
- * Removes the rows of an existing subscription, which are repeated. Another one of the same room may have begun at the
- * same position and time.
+ * Removes the rows of an existing subscription, which are repeated. Another subscription of the same room may have
+ * begun at the same position and time.
  */
 function removeJoined(
   { intervals }: ConnectionHistory,

@@ -1,7 +1,7 @@
 /**
- * The ledger of one Shield: the messages of its rooms and whom they did not reach, as rows in memory, limited in bytes
- * and time. A message is one row whatever the number of its receivers; a subscription and a connection are one row at
- * their end. Pure: the time is handed in. `scan.ts` reads.
+ * The ledger of one Shield: the messages of its rooms and the connections that did not receive them, as rows in memory,
+ * limited in bytes and time. A message is one row for any number of receivers; a subscription and a connection are one
+ * row at their end. Pure: the time is an argument. `scan.ts` reads.
  */
 import {
   HEAD_BYTES,
@@ -27,7 +27,7 @@ import type {
 
 /** Bytes of one segment: dropped at once when the ledger is full. */
 const SEGMENT_BYTES = 262_144;
-/** A segment takes rows for this part of the time that they are kept. */
+/** A segment takes rows for this fraction of their retention. */
 const SEGMENTS_KEPT = 8;
 /** Bytes after the head of a row of refusals, before its text: count, last time. */
 export const REFUSED_BYTES = 4 + 8;
@@ -36,24 +36,24 @@ export const REFUSED_BYTES = 4 + 8;
 export interface LedgerBounds {
   /** The most bytes of rows and rooms. */
   readonly bytes_max: number;
-  /** How long rows are kept at most, in ms. */
+  /** The retention of rows, in ms. */
   readonly kept_ms: number;
-  /** Unix ms of a clock that never jumps: it defines the age of rows. */
+  /** Unix ms of a clock that never jumps, which gives the age of rows. */
   readonly now: () => number;
 }
 
-/** A stretch of rows, in the order in which things happened. */
+/** A sequence of rows, in the order of the events. */
 export interface Segment {
   readonly bytes: Uint8Array<ArrayBuffer>;
   readonly view: DataView;
-  /** Which segment since the start it is. */
+  /** The number of the segment since the start. */
   readonly number: number;
   /** When it began, Unix ms. */
   readonly start_ms: number;
   /** The position of its first message. */
   readonly first_position: number;
   used: number;
-  /** How rows that are made longer refer to it. */
+  /** The reference of rows that are extended in place. */
   place: SegmentPlace;
 }
 
@@ -73,7 +73,7 @@ export class Ledger {
   #segments: Segment[] = [];
   #segment: Segment;
   #position = 1;
-  /** The position that is being sent; 0: none. */
+  /** The position of the message that is being sent; 0: none. */
   #sending = 0;
   #message_start = 0;
   #connections = 0;
@@ -91,17 +91,17 @@ export class Ledger {
     return this.#position;
   }
 
-  /** The position of the message that is being sent, else of the next one. */
+  /** The position of the message that is being sent, otherwise of the next one. */
   get current(): number {
     return this.#sending === 0 ? this.#position : this.#sending;
   }
 
-  /** The time of a row that is written now, Unix ms. */
+  /** The time of a row written now, Unix ms. */
   get now_ms(): number {
     return this.#bounds.now();
   }
 
-  /** Since when the ledger knows everything, Unix ms. */
+  /** The time from which the ledger is complete, Unix ms. */
   get since_ms(): number {
     return this.#since_ms;
   }
@@ -111,7 +111,7 @@ export class Ledger {
     return this.#segments.length * SEGMENT_BYTES + this.rooms.bytes;
   }
 
-  /** The segments, the oldest first; a list that later rows do not change, but its last segment grows. */
+  /** The segments, oldest first; later rows do not change the list, except that its last segment grows. */
   get segments(): readonly Segment[] {
     return [...this.#segments];
   }
@@ -119,7 +119,7 @@ export class Ledger {
   /** Connections with a new subscription, for the store; undefined: nothing is stored. */
   joined: { add(connection: LivingConnection): unknown } | undefined;
 
-  /** From now on no row that there is by now is made longer in its place. */
+  /** Ends the extension in place of all existing rows. */
   seal(): void {
     this.#segment.place.segment = undefined;
     this.#segment.place = { segment: this.#segment };
@@ -150,12 +150,12 @@ export class Ledger {
     return this.#sending = this.#position++;
   }
 
-  /** Ends what `message` started. */
+  /** Ends the sending that `message` started. */
   sent(): void {
     this.#sending = 0;
   }
 
-  /** The message that is being sent is not sent to this connection, which has published it. */
+  /** Records that the message being sent is not sent to this connection, which published it. */
   noEcho(connection: number): void {
     writeEcho(this.#segment.view, this.#message_start, connection);
   }
@@ -192,7 +192,7 @@ export class Ledger {
   }
 
   /**
-   * Records a message not delivered to a connection. With `run`, the result of the previous call for the room, the two
+   * Records a message not delivered to a connection. With `run`, the result of the previous call for the room, both
    * share a row.
    */
   leftOut(
@@ -267,7 +267,7 @@ export class Ledger {
     const { now, kept_ms } = this.#bounds;
     const now_ms = now();
     const isOld = ({ start_ms }: Segment) => now_ms - start_ms >= kept_ms;
-    // A segment ends where the next one begins; the last one is replaced before it is dropped.
+    // A segment ends where the next one begins, so the last one is replaced before it is dropped.
     if (this.#segment.used > 0 && this.#isOver(now_ms)) this.#segment = this.#open();
     while (this.#segments.length > 1 && isOld(this.#segments[1]!)) this.#drop();
   }
@@ -296,7 +296,7 @@ export class Ledger {
     this.#segment.bytes.set(this.#text.subarray(0, written), start + HEAD_BYTES);
   }
 
-  /** Makes room for a row with so many bytes after its head, writes the head, returns its start. */
+  /** Reserves a row with that many bytes after its head, writes the head, and returns its start. */
   #row(kind: number, body_bytes: number, room: LedgerRoom | undefined, connection: number): number {
     const size = HEAD_BYTES + body_bytes;
     let segment = this.#segment;
@@ -344,7 +344,7 @@ export class Ledger {
   }
 }
 
-/** Bytes of one room beside its ids, measured; an id's characters are bytes. */
+/** Measured bytes of one room in addition to its ids; an id's characters are bytes. */
 const ROOM_BYTES = 250;
 
 /** A room with subscribers here, or with rows. */
@@ -352,7 +352,7 @@ interface LedgerRoom {
   readonly number: number;
   readonly tenant_id: string;
   readonly room_id: string;
-  /** The number of the last segment that has a row of it. */
+  /** The number of the last segment with a row of it. */
   last_segment: number;
   is_open: boolean;
 }
@@ -374,7 +374,7 @@ class LedgerRooms {
     return this.#bytes;
   }
 
-  /** The room from now on; `segment` is the number of the present one. */
+  /** Opens the room; `segment` is the number of the current segment. */
   open(tenant_id: string, room_id: string, segment: number): LedgerRoom {
     const key = keyOf(tenant_id, room_id);
     const known = this.#by_key.get(key);
@@ -408,7 +408,7 @@ class LedgerRooms {
     return this.#by_key.get(keyOf(tenant_id, room_id));
   }
 
-  /** The room's number, as a list. */
+  /** The numbers of the room. */
   numbersOf(tenant_id: string, room_id: string): readonly number[] {
     const room = this.find(tenant_id, room_id);
     return room === undefined ? [] : [room.number];
@@ -418,7 +418,7 @@ class LedgerRooms {
     return this.#by_number.get(number);
   }
 
-  /** Forgets the rooms that only that segment and those before it were about. */
+  /** Drops the rooms whose rows are only in that segment and earlier ones. */
   forget(segment: number): void {
     for (const room of this.#by_number.values()) {
       if (room.is_open || room.last_segment > segment) continue;

@@ -47,7 +47,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   },
 ) as fc.Arbitrary<Step>;
 
-Deno.test("the ledger says of every message and connection what a list of rows says", async () => {
+Deno.test("the ledger gives the same outcome as a list of rows for every message and connection", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(step, { minLength: 5, maxLength: 120, size: "max" }),
@@ -57,7 +57,7 @@ Deno.test("the ledger says of every message and connection what a list of rows s
         const told = await model.told();
         model.list.forEach(({ states }, number) => {
           for (const { number: connection } of model.clients) {
-            // A connection that came after the message was not there.
+            // A connection that opened after the message was not connected.
             const expected = states.get(connection) ?? "not_connected";
             assert.equal(told[number]!.get(connection), expected, `${number} to ${connection}`);
           }
@@ -68,7 +68,7 @@ Deno.test("the ledger says of every message and connection what a list of rows s
   );
 });
 
-Deno.test("of what is older than the ledger, only who came later is certain", async () => {
+Deno.test("for messages older than the ledger, only later connections have a certain outcome", async () => {
   const now_ms = 1_700_000_000_000;
   const ledger = new Ledger({ bytes_max: 2 ** 20, kept_ms: 60_000, now: () => now_ms });
   const twist_id = twistOf(1);
@@ -86,7 +86,7 @@ Deno.test("of what is older than the ledger, only who came later is certain", as
   const [before_ms, later_ms] = [now_ms - 5_000, now_ms + 5_000];
   assert.deepEqual(await told(before_ms, later_ms), { state: "not_connected", from_ms: later_ms });
   assert.deepEqual(await told(before_ms, before_ms - 1), { state: "unknown", from_ms: now_ms });
-  // Nobody has heard it as it came, so its time is not known.
+  // No subscriber received it live, so its time is unknown.
   assert.deepEqual(await told(0, later_ms), { state: "unknown", from_ms: now_ms });
 });
 
@@ -124,7 +124,7 @@ Deno.test("messages are found by each of their ids, in their room and tenant onl
   });
 });
 
-Deno.test("the ledger keeps within its bytes and its time, and says how far back it goes", async () => {
+Deno.test("the ledger stays within its bytes and its time, and reports how far back it goes", async () => {
   const clock = { now_ms: 1_000_000 };
   const now = () => clock.now_ms;
   const ledger = new Ledger({ bytes_max: 1_048_576, kept_ms: 60_000, now });
@@ -133,7 +133,7 @@ Deno.test("the ledger keeps within its bytes and its time, and says how far back
     assert.ok(ledger.bytes <= 1_048_576, `${ledger.bytes} bytes after ${index}`);
     if (index % 100 === 0) clock.now_ms++;
   }
-  assert.ok(ledger.since_ms > 1_000_000, "the oldest have gone");
+  assert.ok(ledger.since_ms > 1_000_000, "the oldest were dropped");
   const gone = await findMessages(ledger, { tenant: "acme", twist: twistOf(1) }, breathe);
   assert.deepEqual(gone.rows, []);
   const kept = await findMessages(ledger, { tenant: "acme", twist: twistOf(39_999) }, breathe);
@@ -146,15 +146,15 @@ Deno.test("the ledger keeps within its bytes and its time, and says how far back
   assert.deepEqual(old.rows, []);
 });
 
-Deno.test("a message without X-Twist-ID is told by the ids that it has, of the longest, too", async () => {
+Deno.test("a message without X-Twist-ID is found by its other ids, including the longest", async () => {
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 5_000 });
   const room = ledger.openRoom("acme", "lobby");
-  // A backend stamps what it likes.
+  // A backend chooses its own stamp.
   for (const message_id of ["order-1", "order-2"]) {
     const event = { type: "t", data: new Uint8Array(1) };
     ledger.message(room, writeEnvelope({ room_id: "lobby", message_id, event }), 0);
   }
-  // Of an id of 256 bytes a row has 255, here up to the middle of its last sign.
+  // A row has 255 bytes of an id of 256, here up to the middle of its last character.
   ledger.message(room, envelopeOf(3, `${"a".repeat(254)}ö`), 0);
   ledger.sent();
   const { rows } = await findMessages(ledger, { tenant: "acme" }, breathe);
@@ -173,7 +173,7 @@ Deno.test("a message without X-Twist-ID is told by the ids that it has, of the l
 });
 
 for (const hours of [2, -2]) {
-  Deno.test(`a clock that is set by ${hours} h takes no row away, and keeps none a tenth longer`, async () => {
+  Deno.test(`a clock jump of ${hours} h drops no row, and keeps none a tenth longer`, async () => {
     let [set_ms, passed_ms] = [0, 0];
     const ledger = new Ledger({
       ...{ bytes_max: 1_048_576, kept_ms: 60_000 },
@@ -204,7 +204,7 @@ for (const hours of [2, -2]) {
   });
 }
 
-Deno.test("rooms that nobody hears and no row is about are forgotten", () => {
+Deno.test("rooms without subscribers and rows are dropped", () => {
   const clock = { now_ms: 0 };
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 8_000, now: () => clock.now_ms });
   const before = ledger.bytes;
@@ -223,7 +223,7 @@ Deno.test("rooms that nobody hears and no row is about are forgotten", () => {
   assert.notEqual(ledger.rooms.find("acme", "room-9"), undefined);
 });
 
-Deno.test("the same refusal again and again is one row; strangers fill no ledger", async () => {
+Deno.test("a repeated refusal is one row; unauthenticated clients cannot fill the ledger", async () => {
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 1_000 });
   const notes = new HandshakeNotes(ledger, () => 1_000, 50);
   const stranger = { who: undefined, former: "" };
@@ -242,14 +242,14 @@ Deno.test("the same refusal again and again is one row; strangers fill no ledger
   assert.deepEqual(refusals.map(({ count, reason }) => [count, reason]), [[100, "token-expired"]]);
 });
 
-Deno.test("single messages that are left out take two bytes each, and are told one by one", async () => {
+Deno.test("single left-out messages take two bytes each, and are reported individually", async () => {
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 1_000 });
   const hall = ledger.openRoom("acme", "hall");
   const before = ledger.segments.at(-1)!.used;
   const left_out = new Set<number>();
   let run: RunningRow | undefined;
   for (let position = 1; position < 300_000; position += 1 + position % 7) {
-    // Now and then so far from the one before that a row cannot list both.
+    // Sometimes the distance is too large for one row to list both.
     if (position % 50_000 < 7) position += 70_000;
     run = ledger.leftOutAlone(hall, 7, position, "conflated", run);
     left_out.add(position);
@@ -265,7 +265,7 @@ Deno.test("single messages that are left out take two bytes each, and are told o
   assert.deepEqual(new Set(connections[0]!.listed.get("hall")!.keys()), left_out);
 });
 
-/** A ledger of 1 MiB after 30,000 messages that one connection did not get. */
+/** A ledger of 1 MiB after 30,000 messages that one connection did not receive. */
 async function afterLong(leaveOut: (ledger: Ledger, position: number) => void) {
   const ledger = new Ledger({ bytes_max: 1_048_576, kept_ms: 1e9, now: () => 1_000 });
   const hall = ledger.openRoom("acme", "hall");
@@ -274,7 +274,7 @@ async function afterLong(leaveOut: (ledger: Ledger, position: number) => void) {
     leaveOut(ledger, position);
     ledger.sent();
   }
-  assert.ok(ledger.segments[0]!.number > 1, "the oldest rows have gone");
+  assert.ok(ledger.segments[0]!.number > 1, "the oldest rows were dropped");
   const mark = { number: 1, connection: 7, since: 1, since_ms: 0, episode: undefined };
   const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
   const open = [{ ...one, batch: false, subscription: () => mark }];
@@ -284,7 +284,7 @@ async function afterLong(leaveOut: (ledger: Ledger, position: number) => void) {
   return { room: account!.room!, refusals: gathered.refusals };
 }
 
-Deno.test("what goes on for longer than the ledger reaches is told as far as it reaches", async () => {
+Deno.test("facts that last longer than the ledger are reported as far back as it goes", async () => {
   const run: (RunningRow | undefined)[] = [];
   const rows = await afterLong((ledger, position) => {
     const hall = ledger.openRoom("acme", "hall");
@@ -302,10 +302,10 @@ Deno.test("what goes on for longer than the ledger reaches is told as far as it 
   const { refusals } = await afterLong((ledger) => {
     run[2] = ledger.refused(7, refusal, run[2]);
   });
-  assert.ok(refusals.length > 0, "the newest are there");
+  assert.ok(refusals.length > 0, "the newest are kept");
 });
 
-Deno.test("of a connection that subscribes again and again the last subscriptions are looked at", async () => {
+Deno.test("of a connection with many subscriptions the last ones are compared", async () => {
   const clock = { now_ms: 1_000 };
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => clock.now_ms });
   const hall = ledger.openRoom("acme", "hall");
@@ -321,16 +321,19 @@ Deno.test("of a connection that subscribes again and again the last subscription
   const open = [{ ...one, batch: false, subscription: () => undefined }];
   const asked = { tenant: "acme", user: "bob", room: "hall", since_ms: 0, messages: [] };
   const gathered = await gather(ledger, { asked, open }, breathe);
-  assert.ok(gathered.connections[0]!.intervals.length <= 1_000, "each message is held against all");
+  assert.ok(
+    gathered.connections[0]!.intervals.length <= 1_000,
+    "each message is compared with all",
+  );
   assert.equal(gathered.truncated, true);
   const [account] = await accountsOf(gathered, asked, ledger.since_ms, breathe);
   const { due, sent, missed } = account!.room!;
-  assert.equal(due, times, "what is not known is no message that was not for it");
-  assert.ok(sent >= 400 && sent <= 1_000, `${sent} are sure`);
+  assert.equal(due, times, "unknown messages are not reported as not subscribed");
+  assert.ok(sent >= 400 && sent <= 1_000, `${sent} are certain`);
   assert.deepEqual(new Set(missed.map(({ outcome }) => outcome.state)), new Set(["unknown"]));
 });
 
-Deno.test("who remembers a row holds no segment but the newest", () => {
+Deno.test("a reference to a row retains only the newest segment", () => {
   const ledger = new Ledger({ bytes_max: 1_048_576, kept_ms: 1e9, now: () => 1_000 });
   const hall = ledger.openRoom("acme", "hall");
   const run = ledger.leftOut(hall, 7, 1, "slow_reader");
@@ -341,7 +344,7 @@ Deno.test("who remembers a row holds no segment but the newest", () => {
   assert.equal(run.place.segment, undefined);
 });
 
-Deno.test("a connection that is refused for ever other things gets few rows", () => {
+Deno.test("a connection with ever different refusals gets few rows", () => {
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 1_000 });
   const identity = { tenant_id: "acme", user_id: "bob" };
   const connection = { id: "c1", number: 1, identity, caller: { remote_ip: "" } };
@@ -355,12 +358,12 @@ Deno.test("a connection that is refused for ever other things gets few rows", ()
   for (let count = 0; count < 10_000; count++) refuse(`room-${count}`, 1_000);
   assert.equal(ledger.counts.rows, 8);
   refuse("room-3", 1_000);
-  assert.equal(ledger.counts.rows, 8, "the same makes its row longer");
+  assert.equal(ledger.counts.rows, 8, "a repetition extends its row");
   refuse("later", 20_000);
   assert.equal(ledger.counts.rows, 9);
 });
 
-Deno.test("what is refused for another action in the same room is told in its own words", async () => {
+Deno.test("a refusal of another action in the same room is reported separately", async () => {
   const ledger = new Ledger({ bytes_max: 1e9, kept_ms: 1e9, now: () => 1_000 });
   const identity = { tenant_id: "acme", user_id: "bob" };
   const connection = { id: "c1", number: 1, identity, caller: { remote_ip: "" } };
@@ -379,7 +382,7 @@ Deno.test("what is refused for another action in the same room is told in its ow
   ]);
 });
 
-Deno.test("a question goes through rows and messages in pieces, however many they are", async () => {
+Deno.test("a request processes any number of rows and messages in pieces", async () => {
   const MESSAGES = 5_000;
   const now_ms = 1_700_000_000_000;
   const ledger = new Ledger({ bytes_max: 2 ** 24, kept_ms: 1e9, now: () => now_ms });
@@ -408,7 +411,7 @@ Deno.test("a question goes through rows and messages in pieces, however many the
   assert.ok(pieces >= MESSAGES / 64, `${MESSAGES} messages in ${pieces} pieces`);
 });
 
-Deno.test("outcomes of many subscriptions, gaps and reads are found in pieces of some comparisons", async () => {
+Deno.test("outcomes of many subscriptions, gaps and reads are computed in pieces of bounded comparisons", async () => {
   const at_ms = 1_700_000_000_000;
   const [subscriptions, messages] = [500, 200];
   const of = { room_id: "hall", batch: false, filters: [], why: "left" };
@@ -443,10 +446,10 @@ Deno.test("outcomes of many subscriptions, gaps and reads are found in pieces of
   const count = () => void pieces++;
   const [account] = await accountsOf(gathered, question, at_ms, count);
   assert.equal(account?.room?.due, messages);
-  // 50 messages that are asked for, and 200 of the room with a thousand comparisons each.
+  // 50 requested messages, and 200 of the room with a thousand comparisons each.
   assert(pieces >= 50 + messages / 5, `${pieces} pieces`);
   pieces = 0;
   assert.deepEqual(await readsOf(gathered, question, count), []);
-  // 50 messages, each compared with what 1,000 reads of 500 messages had.
+  // 50 messages, each compared with 1,000 reads of 500 messages.
   assert(pieces >= 50 * 5, `${pieces} pieces`);
 });

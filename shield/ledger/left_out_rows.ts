@@ -1,6 +1,6 @@
 /**
- * The rows of messages that a connection did not get. They grow in place: all messages of the room from the first to
- * the last, or a list.
+ * The rows of messages that a connection did not receive. They grow in place: all messages of the room from the first
+ * to the last, or a list.
  */
 import { HEAD_BYTES } from "./row_form.ts";
 import { LEFT_OUT_WHYS } from "./row_facts.ts";
@@ -19,18 +19,18 @@ const LISTED_MIN = 8;
 const LISTED_MAX = 128;
 
 /**
- * A reference to a segment while it is the newest: undefined later. So no row of an old segment gets new facts, which
- * would be dropped with it, and a reference keeps no dropped segment alive.
+ * A reference to a segment while it is the newest: undefined later. So no new facts are added to an old segment, which
+ * is dropped earlier, and a reference does not keep a dropped segment alive.
  */
 export interface SegmentPlace {
   segment: { readonly view: DataView } | undefined;
 }
 
-/** A row that grows in place while the same repeats. */
+/** A row that grows in place while the same fact repeats. */
 export interface RunningRow {
   readonly place: SegmentPlace;
   readonly start: number;
-  /** How many messages the row may list; 0: it lists none. */
+  /** The number of messages that the row can list; 0: it has no list. */
   readonly capacity: number;
 }
 
@@ -39,7 +39,7 @@ export interface LeftOutRow {
   readonly from: number;
   readonly to: number;
   readonly why: LeftOutWhy;
-  /** The messages one by one; undefined: all of the room from the first to the last. */
+  /** The messages individually; undefined: all of the room from the first to the last. */
   readonly listed: readonly number[] | undefined;
 }
 
@@ -47,13 +47,13 @@ export interface LeftOutRow {
 export const leftOutSize = (capacity: number): number =>
   LIST_AT - HEAD_BYTES + LISTED_BYTES * capacity;
 
-/** Room for how many messages the list after this one has. */
+/** The capacity of the list after this one. */
 export function nextCapacity(run: RunningRow | undefined): number {
   if (run?.place.segment === undefined) return LISTED_MIN;
   return Math.min(LISTED_MAX, 4 * Math.max(LISTED_MIN, run.capacity));
 }
 
-/** Writes a row with one message. It is at no distance from itself: the bytes are zero already. */
+/** Writes a row with one message. Its distance from itself is 0, which the bytes are already. */
 export function writeLeftOut(
   view: DataView,
   start: number,
@@ -66,7 +66,7 @@ export function writeLeftOut(
   view.setUint8(start + WHY_AT, LEFT_OUT_WHYS.indexOf(why));
 }
 
-/** Makes the row end with that message; false when it cannot. */
+/** Extends the row to that message; false if it cannot. */
 export function extend({ place, start, capacity }: RunningRow, position: number): boolean {
   if (place.segment === undefined || capacity > 0) return false;
   const { view } = place.segment;
@@ -75,7 +75,7 @@ export function extend({ place, start, capacity }: RunningRow, position: number)
   return true;
 }
 
-/** Adds a message to the row's list; false when it has no room. */
+/** Adds a message to the row's list; false if it is full. */
 export function addTo({ place, start, capacity }: RunningRow, position: number): boolean {
   if (place.segment === undefined) return false;
   const { view } = place.segment;

@@ -1,7 +1,7 @@
 /**
  * Writes existing connections and subscriptions as rows for the store: a killed Shield cannot record their end. Each is
- * written when it is new, again with all others, and a subscription until it has caught up. Memory does not need them:
- * a running Shield has them.
+ * written when it is new, and again periodically; a subscription also until it has caught up. They are only for the
+ * store, as a running Shield has them in memory.
  */
 import { turn } from "../../shared/turns/next_turn.ts";
 import type { Ledger } from "./ledger.ts";
@@ -16,13 +16,13 @@ const SLICE = 1_000;
 
 /** The connections and subscriptions of one Shield. */
 export class Presences {
-  /** Connections with a subscription that is not written yet. */
+  /** Connections with an unwritten subscription. */
   readonly joined = new Set<LivingConnection>();
   connections: Iterable<LivingConnection> = [];
   readonly #ledger: Pick<Ledger, "rooms">;
   readonly #draftOf: (tenant_id: string) => BlockDraft;
   #written = new WeakSet<SubscriptionMark>();
-  /** The number of the last connection that is written. */
+  /** The number of the last written connection. */
   #last = 0;
   /** Tenants whose connections are written again. */
   #again = new Set<string>();
@@ -32,14 +32,14 @@ export class Presences {
     this.#draftOf = draftOf;
   }
 
-  /** All are written again, or those of one tenant. */
+  /** Schedules all connections for another write, or those of one tenant. */
   forget(tenant_id?: string): void {
     if (tenant_id !== undefined) return void this.#again.add(tenant_id);
     this.#written = new WeakSet();
     this.#last = 0;
   }
 
-  /** Writes what is new. `now` is in Unix ms. */
+  /** Writes new connections and subscriptions. `now` is in Unix ms. */
   async write(now: () => number): Promise<void> {
     const first = this.#last;
     const again = this.#again;
@@ -58,7 +58,7 @@ export class Presences {
       last = Math.max(last, number);
       this.#writeConnection(connection, now());
     }
-    // Unless all are to be written again, as was found meanwhile.
+    // Not if another write of all was scheduled meanwhile.
     if (this.#last === first) this.#last = last;
     await this.#writeJoined(now);
   }
@@ -94,7 +94,7 @@ export class Presences {
     if (!this.#writeSubscriptions(connection, now_ms)) this.joined.add(connection);
   }
 
-  /** Writes subscriptions that are new or have come further; false when some have yet to catch up. */
+  /** Writes new subscriptions, and those that have advanced; false if some have not caught up yet. */
   #writeSubscriptions(
     connection: LivingConnection,
     now_ms: number,

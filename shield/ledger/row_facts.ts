@@ -1,13 +1,13 @@
-/** The text facts of the ledger's rows: data only. */
+/** Types of the text facts in the ledger's rows. */
 
-/** Why a connection did not get a message of a room that it subscribed to. */
+/** Reasons why a connection did not receive a message of a subscribed room. */
 export const LEFT_OUT_WHYS = ["slow_reader", "conflated", "echo", "queued", "filter"] as const;
 /** One of `LEFT_OUT_WHYS`. */
 export type LeftOutWhy = typeof LEFT_OUT_WHYS[number];
 
 /**
  * Stored messages of a durable room sent to a subscription, after the offset `after`: from `first` to `last`, 0: none;
- * `live` is the position at which it became live, 0: it is behind.
+ * `live` is the position at which it became live, 0: it has not caught up.
  */
 export interface CaughtUp {
   readonly after: number;
@@ -42,7 +42,7 @@ export interface SubscriptionEnd {
   readonly number: number;
   readonly since: number;
   readonly since_ms: number;
-  /** Why it ended: `unsubscribed`, `resubscribed`, `kicked`, `closed`, or a reason of a refusal. */
+  /** Why it ended: `unsubscribed`, `resubscribed`, `kicked`, `closed`, or the reason of a refusal. */
   readonly why: string;
   /** Whether messages of one turn could share a frame. */
   readonly batch: boolean;
@@ -83,9 +83,9 @@ export interface ConnectionEnd {
   readonly code: number;
   /** The reason that the client received, or ""; it closed the connection itself, or was lost. */
   readonly reason: string;
-  /** Bytes that the socket had not passed on to the kernel yet. */
+  /** Bytes that the socket had not passed to the kernel. */
   readonly unsent_bytes: number;
-  /** The position of the first message that was still queued and has not left; 0: none was. */
+  /** The position of the first message that was still queued; 0: none. */
   readonly queued_from: number;
 }
 

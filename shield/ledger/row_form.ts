@@ -1,5 +1,5 @@
 /**
- * The layout of the ledger's rows in memory: a head with what a row is about, so that readers can skip rows, and a
+ * The layout of the ledger's rows in memory: a head with the subject of a row, so that readers can skip rows, and a
  * body. `ledger.ts` writes rows.
  */
 
@@ -7,7 +7,7 @@
 export const KIND = {
   /** A message was sent to the room's subscribers. */
   message: 1,
-  /** A message came again and was left out for all. */
+  /** A duplicate message was left out for all. */
   duplicate: 2,
   /** The room was notified that messages are missing. */
   gap: 3,
@@ -15,7 +15,7 @@ export const KIND = {
   left: 4,
   /** A connection ended. */
   ended: 5,
-  /** Messages of one room that one connection did not get, from a position to a position. */
+  /** Messages of one room that one connection did not receive, from a position to a position. */
   left_out: 6,
   /** Messages of one room that one connection skipped, from an offset to an offset. */
   passed_over: 7,
@@ -25,13 +25,13 @@ export const KIND = {
   stored: 13,
   /** A part of a room's log was sent to a reader. */
   read: 14,
-  /** The kinds from here on are in stored blocks only. The rows after it have another time and position. */
+  /** The kinds from here on are only in stored blocks. The rows after this one have another time and position. */
   place: 9,
   /** A connection exists. */
   opened: 10,
   /** A subscription exists. */
   joined: 11,
-  /** Messages from a position on wait in the Shield for one connection. */
+  /** Messages from a position on are queued in the Shield for one connection. */
   waiting: 12,
 } as const;
 
@@ -48,7 +48,7 @@ export const ROW_BYTES_MAX = 8_192;
 /** Bytes of a trace id, and of a UUID. */
 const ID_BYTES = 16;
 const OFFSET_BYTES = 8;
-/** The longest message id that is kept whole; of a longer one the beginning is. */
+/** The longest message id that is kept whole; of a longer one the beginning is kept. */
 const MESSAGE_ID_BYTES = 255;
 
 const HAS_TRACE = 1;
@@ -63,7 +63,7 @@ export interface RowHead {
   /** The row's first byte, and the one after its last. */
   start: number;
   end: number;
-  /** The room's number; 0: it is about no room. */
+  /** The room's number; 0: no room. */
   room: number;
   /** In ms since the segment's beginning. */
   after_ms: number;
@@ -134,7 +134,7 @@ for (let value = 0; value < 16; value++) {
 }
 const DASH = 0x2d;
 
-/** Writes 32 hex digits as 16 bytes; dashes between them are passed over. */
+/** Writes 32 hex digits as 16 bytes; dashes between them are skipped. */
 function packHex(from: Uint8Array, start: number, to: Uint8Array, at: number): void {
   for (let index = 0; index < ID_BYTES; index++) {
     if (from[start] === DASH) start++;
@@ -156,7 +156,7 @@ const asUuid = (hex: string) =>
     hex.slice(20)
   }`;
 
-/** Where the ids of a message lie in its envelope; -1: it has none. */
+/** The positions of a message's ids in its envelope; -1: it has none. */
 interface Places {
   readonly trace: number;
   readonly twist: number;
@@ -207,7 +207,7 @@ export function writeMessage(
 
 /** The body of a message's row. */
 export interface MessageFacts {
-  /** 0: it has none. */
+  /** 0: none. */
   readonly offset: number;
   /** "" for none, here and below. */
   readonly trace_id: string;
@@ -240,7 +240,7 @@ export interface WantedIds {
   readonly offset?: number | undefined;
 }
 
-/** An id of 32 hex digits, or a UUID, as rows have it; undefined for any other text. */
+/** An id of 32 hex digits, or a UUID, in the form of rows; undefined for any other text. */
 export function packedId(text: string): Uint8Array | undefined {
   if (!/^[0-9a-fA-F-]+$/.test(text) || text.replaceAll("-", "").length !== 2 * ID_BYTES) {
     return undefined;
@@ -250,7 +250,7 @@ export function packedId(text: string): Uint8Array | undefined {
   return packed;
 }
 
-/** A message id as rows have it. */
+/** A message id in the form of rows. */
 export const packedMessageId = (text: string): Uint8Array =>
   new TextEncoder().encode(text).subarray(0, MESSAGE_ID_BYTES);
 
@@ -262,7 +262,7 @@ function isAt(bytes: Uint8Array, at: number, end: number, wanted: Uint8Array): b
   return true;
 }
 
-/** Whether the row of a message matches; allocates nothing. */
+/** Whether the row of a message matches. It allocates nothing. */
 export function isWanted(
   bytes: Uint8Array,
   view: DataView,

@@ -7,7 +7,7 @@ import type { Segment } from "./ledger.ts";
 import { HEAD_BYTES, isNumbered, KIND, readHead, readPlace } from "./row_form.ts";
 import type { RowHead } from "./row_form.ts";
 
-/** A row as it is passed: the object is the same for all rows. */
+/** A row during a scan: one object for all rows. */
 export interface Passed {
   readonly head: RowHead;
   segment: Segment;
@@ -22,7 +22,7 @@ export interface LedgerSource {
   /** The oldest first. */
   readonly segments: readonly Segment[];
   readonly rooms: {
-    /** The numbers that a room had; mostly one. */
+    /** The numbers that a room had; usually one. */
     numbersOf(tenant_id: string, room_id: string): readonly number[];
     of(number: number): { readonly tenant_id: string; readonly room_id: string } | undefined;
   };
@@ -30,19 +30,19 @@ export interface LedgerSource {
 
 const decoder = new TextDecoder();
 
-/** The facts of a row with text, after so many bytes. */
+/** The facts of a row with text, after `behind` bytes. */
 export function factsOf<F>({ head, segment }: Passed, behind = 0): F {
   const text = decoder.decode(segment.bytes.subarray(head.start + HEAD_BYTES + behind, head.end));
   return JSON.parse(text) as F;
 }
 
-/** Awaited before each piece of a question. */
+/** Awaited before each piece of a request. */
 export type Breathe = () => Promise<void> | undefined;
 
-/** Bytes of one slice: some hundred rows with text take a millisecond. */
+/** Bytes of one slice: a few hundred rows with text take a millisecond. */
 const PIECE_BYTES = 32_768;
 
-/** The slices of a request of a tenant, or of operators, beside all other sliced work. */
+/** The slices of a request of a tenant, or of operators, among all other sliced work. */
 export const piecesOf = (
   { tenant = STRANGERS }: { readonly tenant?: string | undefined },
 ): Breathe =>

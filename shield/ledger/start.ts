@@ -20,18 +20,18 @@ import { clipped } from "./row_facts.ts";
 /** Interval of dropping expired rows, in ms. */
 const EXPIRE_MS = 10_000;
 
-/** A ledger that runs, until it is closed. */
+/** A running ledger, until it is closed. */
 export interface StartedLedger {
   readonly ledger: Ledger;
   readonly noteRead: NoteRead;
   readonly observer: Observer;
   /** Absent: it is in memory only. */
   readonly store: LedgerStore | undefined;
-  /** Stores the rest. Never rejects. */
+  /** Stores the remaining rows. Never rejects. */
   close(): Promise<void>;
 }
 
-/** Starts it; undefined when it is disabled. */
+/** Starts it; undefined if it is disabled. */
 export function startLedger(start: StoreStart): StartedLedger | undefined {
   const { config, registry, now } = start;
   const { enabled, bytes, seconds } = config.ledger;
@@ -49,20 +49,20 @@ export function startLedger(start: StoreStart): StartedLedger | undefined {
   scrapedCounter(
     registry,
     "shield_ledger_messages_total",
-    "Messages that the ledger took note of.",
+    "Messages recorded in the ledger.",
     () => ledger.counts.messages,
   );
   scrapedCounter(
     registry,
     "shield_ledger_rows_total",
-    "Rows of the ledger: messages, and ends, holes and refusals of connections.",
+    "Rows of the ledger: messages, and ends, gaps and refusals of connections.",
     () => ledger.counts.rows,
   );
   const handshakes = new HandshakeNotes(ledger, now, config.ledger.handshakes_per_second);
   scrapedCounter(
     registry,
     "shield_ledger_unnoted_handshakes_total",
-    "Refused handshakes of which the ledger took no note: too many in a second.",
+    "Refused handshakes that the ledger did not record, beyond its limit per second.",
     () => handshakes.unnoted,
   );
   const store = startStore(start, ledger);
@@ -81,7 +81,7 @@ export function startLedger(start: StoreStart): StartedLedger | undefined {
 /** The open connections of a user, or one connection, of a tenant. */
 export type FindOpen = (asked: WhyUser) => readonly OpenConnection[];
 
-/** The answers to `why_find`, `why_room` and `why_user`; without a ledger they say so. */
+/** The answers to `why_find`, `why_room` and `why_user`; without a ledger they report that. */
 export function ledgerAnswers(
   { ledger, store }: Partial<Pick<StartedLedger, "ledger" | "store">>,
   now: () => number,
@@ -126,12 +126,12 @@ export function ledgerAnswers(
   };
 }
 
-/** Refusals of one connection that are made longer when they come again. */
+/** The most refusals of one connection whose rows repetitions extend. */
 const REFUSALS_MAX = 8;
 /** How long a connection with that many refusals gets no other row, in ms. */
 const REFUSALS_MS = 10_000;
 
-/** The refusals of a connection that were noted lately, by reason, room and detail; the oldest first. */
+/** The recent refusals of a connection, by reason, room and detail, oldest first. */
 type NotedRefusals = Map<string, { readonly run: RunningRow; readonly at_ms: number }>;
 
 /** The observer that fills the ledger. `now` is in Unix ms. */
@@ -142,7 +142,7 @@ export function noting(
 ): Observer {
   const refusals = new WeakMap<Observed, NotedRefusals>();
   return {
-    // Fan-out does not know it, and a query may have its ids.
+    // Fan-out does not see the message, and a query may have its ids.
     passed({ caller, envelope: { room_id }, routed, stored, is_heard }) {
       if (stored === undefined || stored.duplicate || is_heard) return;
       ledger.stored(caller.identity.tenant_id, room_id, routed, stored.offset);
@@ -182,7 +182,7 @@ function noteRefused(
   now_ms: number,
 ): void {
   const detail = clipped(refusal.message);
-  // Numbers alone, for example for how long to wait, make it no other one.
+  // Refusals that differ only in numbers, such as the time to wait, are the same.
   const key = `${refusal.reason} ${clipped(room_id)} ${detail.replace(/\d+/g, "")}`;
   const before = noted.get(key);
   if (before === undefined && noted.size >= REFUSALS_MAX) {
@@ -207,10 +207,10 @@ function noteRefused(
 
 /** The most offsets of one row's JSON. */
 const LISTED_MAX = 256;
-/** The prefix of the connection of a caller over HTTP, which has none. */
+/** The prefix of the connection id of a caller over HTTP, which has no connection. */
 const HTTP = "http:";
 
-/** The notes of a process. */
+/** The recorder of reads in a process. */
 function readNotes(ledger: Pick<Ledger, "read">): NoteRead {
   return ({ caller, room_id, how, offsets, is_whole }) => {
     const { identity: { tenant_id, user_id } } = caller;

@@ -1,6 +1,6 @@
 /**
- * Starts the storage of ledgers: the writer of this Shield's, and the reader of others'. Nothing is opened, created or
- * written unless `[ledger] store` is true.
+ * Starts the storage of ledgers: the writer of this Shield's ledger, and the reader of others. Nothing is opened,
+ * created or written unless `[ledger] store` is true.
  */
 import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -35,7 +35,7 @@ export interface StoreStart extends LedgerStart, Pick<Env, "log" | "node_id"> {
 export interface LedgerStore {
   readonly writer: StoreWriter;
   readonly former: FormerReading;
-  /** The incarnation in this Shield's own answers. */
+  /** The incarnation in this Shield's answers. */
   readonly life_ms: number;
 }
 
@@ -51,7 +51,7 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
   scrapedGauge(
     registry,
     "shield_ledger_waiting_bytes",
-    "Bytes of the ledger that wait for its store.",
+    "Bytes of the ledger that are queued for its store.",
     () => writer.waiting_bytes,
   );
   scrapedCounter(
@@ -63,7 +63,7 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
   scrapedCounter(
     registry,
     "shield_ledger_lost_blocks_total",
-    "Blocks of the ledger that were not stored: too many waited, or the store refused them.",
+    "Blocks of the ledger that were not stored: the queue was full, or the store refused them.",
     () => writer.totals.lost_blocks,
   );
   const lives = () => life.lives.all();
@@ -75,25 +75,25 @@ export function startStore(start: StoreStart, ledger: Ledger): LedgerStore | und
 
 // Writes the ledger to the store: every few seconds the new rows, as blocks of one tenant each, with the existing
 // connections and subscriptions. Nothing waits for it; blocks that do not fit its queue, or that the store rejects, are
-// dropped, and the tenant's next blocks record that. Rows of unauthenticated clients, who have no tenant, stay in
+// dropped, and the tenant's next blocks record that. Rows of unauthenticated clients, which have no tenant, stay in
 // memory.
 
-/** Rows that are copied before others have a turn. */
+/** Rows that one slice copies. */
 const SLICE_ROWS = 500;
-/** Blocks that one pass stores; the others wait for the next. */
+/** The most blocks that one pass stores; the others wait for the next. */
 const PASS_BLOCKS = 512;
-/** How often existing connections are written while a block is retained. */
+/** How often existing connections are written during the retention of a block. */
 const AGAIN = 4;
-/** How long the end of the process waits for the store, in ms. */
+/** How long a stopping process waits for the store, in ms. */
 const CLOSE_MS = 5_000;
 
 interface StoreWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly ledger: Ledger;
-  /** Asked for again after a failure. */
+  /** Called again after a failure. */
   readonly store: () => Promise<Pick<BlockStore, "append">>;
   readonly life: Pick<OwnLife, "begin" | "began_ms">;
   readonly flush_ms: number;
-  /** How long a block stays. */
+  /** The retention of a block, in seconds. */
   readonly seconds: number;
   readonly queue_bytes: number;
   readonly tenant_bytes: number;
@@ -102,14 +102,14 @@ interface StoreWriterOptions extends Pick<Env, "log" | "node_id" | "now"> {
 /** The state of one tenant's blocks. */
 interface Tenant {
   draft: BlockDraft;
-  /** The number of its next block, and since when nothing of it is missing, Unix ms. */
+  /** The number of its next block, and the time from which nothing of it is missing, Unix ms. */
   number: number;
   since_ms: number;
 }
 
 /** A block that waits for the store. */
 interface Waiting extends WaitingBlock {
-  /** All before that is in blocks before this one, Unix ms. */
+  /** All earlier rows are in earlier blocks, Unix ms. */
   readonly from_ms: number;
 }
 
@@ -121,9 +121,9 @@ export class StoreWriter {
   readonly #tenants = new Map<string, Tenant>();
   readonly #presences: Presences;
   readonly #waiting: BlockQueue<Waiting>;
-  /** The segment that is copied next, and from which byte on. */
+  /** The segment that is copied next, and the start in it, in bytes. */
   #next = { segment: 0, start: 0 };
-  /** Up to when rows were copied, Unix ms. */
+  /** The time up to which rows were copied, Unix ms. */
   #copied_ms: number;
   #again_ms: number;
   #living: LivingPart | undefined;
@@ -141,12 +141,12 @@ export class StoreWriter {
     options.ledger.joined = this.#presences.joined;
   }
 
-  /** Bytes that wait for the store. */
+  /** Bytes queued for the store. */
   get waiting_bytes(): number {
     return this.#waiting.bytes;
   }
 
-  /** Up to when everything is stored, or reported as lost, Unix ms. */
+  /** The time up to which everything is stored, or reported as lost, Unix ms. */
   get until_ms(): number {
     let until_ms = this.#copied_ms;
     for (const { from_ms } of this.#waiting.heads()) until_ms = Math.min(until_ms, from_ms);
@@ -161,23 +161,23 @@ export class StoreWriter {
     Deno.unrefTimer(this.#timer);
   }
 
-  /** Writes nothing more, as a process that is killed. */
+  /** Stops writing, as if the process were killed. */
   stop(): void {
     clearInterval(this.#timer);
     this.#closed = true;
   }
 
-  /** Writes what is due, unless the last write still runs. */
+  /** Starts a write of everything due, unless the last one still runs. */
   tick(): void {
     this.#pass ??= this.#flush().finally(() => this.#pass = undefined);
   }
 
-  /** Resolves when everything due was written, or failed. */
+  /** Resolves once everything due was written, or failed. */
   async idle(): Promise<void> {
     await this.#pass;
   }
 
-  /** Writes everything and ends; what cannot be written in time is reported as lost. Never rejects. */
+  /** Writes everything and ends; blocks that cannot be written in time are reported as lost. Never rejects. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     const timer = setTimeout(() => this.#closed = true, CLOSE_MS);
@@ -194,7 +194,7 @@ export class StoreWriter {
       this.#again_ms = now();
       this.#presences.forget();
     }
-    // A present connection is written, or its end is among the rows copied after that.
+    // An open connection is written, or its end is among the rows copied later.
     const until_ms = now();
     await this.#presences.write(now);
     await this.#copy();
@@ -206,7 +206,7 @@ export class StoreWriter {
     this.#living?.mark();
   }
 
-  /** Copies the rows that there are now into the drafts of their tenants. */
+  /** Copies the current rows into the drafts of their tenants. */
   async #copy(): Promise<void> {
     const { ledger } = this.#options;
     ledger.seal();
@@ -249,7 +249,7 @@ export class StoreWriter {
     draft.copy(row, place, isNumbered(head.kind) ? 1 : 0);
   }
 
-  /** The block for the tenant's next row: asked for before each row, so that every block is cut in time. */
+  /** The block for the tenant's next row; called before each row, so that every block is closed in time. */
   #draftOf(tenant_id: string): BlockDraft {
     const tenant = this.#of(tenant_id);
     const from_ms = this.#copied_ms;
@@ -277,7 +277,7 @@ export class StoreWriter {
     this.#waiting.push({ id: crypto.randomUUID(), tenant_id, payload, from_ms });
   }
 
-  /** A block was dropped: its tenant's ledger starts again. */
+  /** Handles a dropped block: its tenant's ledger starts again. */
   #lose({ tenant_id, payload }: Waiting, error?: unknown): void {
     this.totals.lost_blocks++;
     this.#of(tenant_id).since_ms = this.#options.now();
@@ -306,7 +306,7 @@ export class StoreWriter {
       }, () => this.#closed || tried >= PASS_BLOCKS)
     ).catch((error) => error);
     if (refusal !== undefined && !this.#failed) {
-      log.warn("the ledger was not stored; it is tried again", { error: refusal });
+      log.warn("the ledger was not stored; it is retried", { error: refusal });
     }
     this.#failed = refusal !== undefined;
   }
@@ -316,7 +316,7 @@ export class StoreWriter {
 class Walk {
   readonly segment: Segment;
   readonly head = { kind: 0, flags: 0, start: 0, end: 0, room: 0, after_ms: 0, connection: 0 };
-  /** The position of the present row, and that of the next message. */
+  /** The position of the current row, and that of the next message. */
   row_position: number;
   position: number;
   readonly #end: number;

@@ -13,9 +13,9 @@ const RETRY_MS = 1_000;
 
 /** The limits, by their keys in `[ledger]`. */
 export interface ReadBounds {
-  /** Questions that read at a time. */
+  /** The most requests that read at a time. */
   readonly store_reads: number;
-  /** How long one waits for its turn, in ms. */
+  /** How long a request waits for its turn, in ms. */
   readonly store_wait_ms: number;
 }
 
@@ -25,14 +25,14 @@ export class StoreReads {
   /** The waiting requests, first in first out: each starts when it is called. */
   readonly #waiting = new Set<() => void>();
   #under_way = 0;
-  /** Questions that were refused. */
+  /** The number of refused requests. */
   refused = 0;
 
   constructor(bounds: ReadBounds) {
     this.#bounds = bounds;
   }
 
-  /** Questions that read, and those that wait. */
+  /** The number of running and waiting requests. */
   get under_way(): number {
     return this.#under_way;
   }
@@ -41,8 +41,8 @@ export class StoreReads {
   }
 
   /**
-   * Resolves in the request's turn, with a function that ends it; call that once. Rejects with `too-many-pending` (429)
-   * after a timeout, or if too many wait.
+   * Resolves in the request's turn to a function that ends the turn; call it once. Rejects with `too-many-pending`
+   * (429) after a timeout, or if too many wait.
    */
   async enter(): Promise<() => void> {
     const { store_reads, store_wait_ms } = this.#bounds;
@@ -56,7 +56,7 @@ export class StoreReads {
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     this.#waiting.add(resolve);
     const timer = setTimeout(() => {
-      // A read whose turn has come meanwhile is no longer waiting.
+      // A read whose turn has started meanwhile is no longer waiting.
       if (this.#waiting.delete(resolve)) reject(this.#refusal());
     }, wait_ms);
     try {
@@ -66,7 +66,7 @@ export class StoreReads {
     }
   }
 
-  /** The turn goes to the first that waits. */
+  /** Gives the turn to the first waiting request. */
   #leave(): void {
     const [next] = this.#waiting;
     if (next === undefined) {
@@ -80,7 +80,7 @@ export class StoreReads {
   #refusal(): ArqonError {
     this.refused++;
     const { store_reads } = this.#bounds;
-    const detail = `${store_reads} questions read stored ledgers already (ledger.store_reads)`;
+    const detail = `${store_reads} requests read stored ledgers already (ledger.store_reads)`;
     return new ArqonError("too-many-pending", detail, { retry_after_ms: RETRY_MS });
   }
 }
@@ -90,19 +90,19 @@ export function registerReads(registry: Registry, reads: StoreReads): void {
   scrapedGauge(
     registry,
     "shield_ledger_reads",
-    "Questions that read stored ledgers.",
+    "Requests that are reading stored ledgers.",
     () => reads.under_way,
   );
   scrapedGauge(
     registry,
     "shield_ledger_reads_waiting",
-    "Questions that wait for their turn to read stored ledgers.",
+    "Requests that wait for their turn to read stored ledgers.",
     () => reads.waiting,
   );
   scrapedCounter(
     registry,
     "shield_ledger_reads_refused_total",
-    "Questions that were refused because too many read stored ledgers.",
+    "Requests that were refused because too many read stored ledgers.",
     () => reads.refused,
   );
 }

@@ -3,10 +3,10 @@ import assert from "node:assert/strict";
 import { refusedWith } from "../../shared/spine/testing/conformance.ts";
 import { StoreReads } from "./store_reads.ts";
 
-/** So long that nobody waits in vain. */
+/** A timeout that no request reaches, in ms. */
 const LONG_MS = 600_000;
 
-Deno.test("so many questions read at a time; the others have their turn in their order", async () => {
+Deno.test("a limited number of requests read at a time; the others follow in order", async () => {
   const reads = new StoreReads({ store_reads: 2, store_wait_ms: LONG_MS });
   const leave = [await reads.enter(), await reads.enter()];
   const begun: string[] = [];
@@ -27,7 +27,7 @@ Deno.test("so many questions read at a time; the others have their turn in their
   assert.deepEqual([reads.under_way, reads.refused], [0, 0]);
 });
 
-Deno.test("too-many-pending: one that has waited too long, or behind too many, is refused and leaves no trace", async () => {
+Deno.test("too-many-pending: a request that waits too long, or behind too many, is refused and leaves no trace", async () => {
   const reads = new StoreReads({ store_reads: 1, store_wait_ms: 1 });
   const leave = await reads.enter();
   await assert.rejects(reads.enter(), refusedWith("too-many-pending"));

@@ -1,6 +1,6 @@
 /**
- * A stored ledger has the same content as memory: however often it was written, whatever rows were in between, and with
- * reported losses. `tests/why_killed_test.ts` kills a real Shield.
+ * A stored ledger has the same content as memory: for any number of writes, with other tenants' rows in between, and
+ * with reported losses. `tests/why_killed_test.ts` kills a real Shield.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -23,7 +23,7 @@ const breathe = () => Promise.resolve();
 const START_MS = 1_767_323_045_000;
 const ROOMY = { queue_bytes: 1e9, tenant_bytes: 1e9, seconds: 3_600, flush_ms: 1_000 };
 
-/** A store, a Shield's writer, and what is read after that Shield has ended. */
+/** A store, a Shield's writer, and the ledger that is read after that Shield has ended. */
 async function withStore<T>(
   ledger: Ledger,
   clock: { now_ms: number },
@@ -56,7 +56,7 @@ async function openStore(
   const blocks = await spine.blocks("ledger", { max_bytes: 1e9, max_age_seconds: 3_600 });
   const gate: { open: boolean; removed?: number } = { open: true };
   const store = () =>
-    gate.open ? Promise.resolve(blocks) : Promise.reject(new Error("the store is away"));
+    gate.open ? Promise.resolve(blocks) : Promise.reject(new Error("the store is unreachable"));
   const writer = new StoreWriter({ ...ROOMY, ...bounds, ...own, ledger, life, store });
   writer.begin({ [Symbol.iterator]: () => connections()[Symbol.iterator]() });
   return {
@@ -69,7 +69,7 @@ async function openStore(
       await writer.idle();
       await life.idle();
     },
-    /** As a process that is killed: nothing more is written. */
+    /** Ends like a killed process: nothing more is written. */
     kill() {
       life.stop();
       writer.stop();
@@ -115,7 +115,7 @@ const step = fc.oneof(
   },
 ) as fc.Arbitrary<Step | { kind: "flush" }>;
 
-Deno.test("what is stored of a ledger says of every message and connection what a list of rows says", async () => {
+Deno.test("a stored ledger gives the same outcome as a list of rows for every message and connection", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(step, { minLength: 5, maxLength: 120, size: "max" }),
@@ -205,7 +205,7 @@ async function outcomes(
   return account?.outcomes.map(({ state, why = "" }) => `${state} ${why}`.trim());
 }
 
-Deno.test("a stored ledger has the own tenant's rows only, and their places among others'", async () => {
+Deno.test("a stored ledger has only its tenant's rows, and their positions among others'", async () => {
   const clock = { now_ms: START_MS };
   const { ledger, connection, say } = twoTenants(clock);
   await withStore(ledger, clock, () => [connection], async ({ flush, former }) => {
@@ -224,7 +224,7 @@ Deno.test("a stored ledger has the own tenant's rows only, and their places amon
   });
 });
 
-Deno.test("of the time before a removed block a stored ledger says nothing", async () => {
+Deno.test("a stored ledger reports nothing about the time before a removed block", async () => {
   const clock = { now_ms: START_MS };
   const { ledger, connection, say } = twoTenants(clock);
   await withStore(ledger, clock, () => [connection], async ({ flush, former, gate }) => {
@@ -240,14 +240,14 @@ Deno.test("of the time before a removed block a stored ledger says nothing", asy
   });
 });
 
-Deno.test("of a killed Shield's last seconds nothing is told but that they are gone", async () => {
+Deno.test("a killed Shield's last seconds are reported only as lost", async () => {
   const clock = { now_ms: START_MS };
   const { ledger, connection, outbox, say } = twoTenants(clock);
   await withStore(ledger, clock, () => [connection], async (test) => {
     say(1);
     clock.now_ms += 5_000;
     say(2);
-    // The second one still waits for a slow reader as this is written.
+    // The second one is still queued for a slow reader at this write.
     outbox.queued_from = 3;
     await test.flush();
     clock.now_ms += 3_000;
@@ -292,7 +292,7 @@ Deno.test("a Shield that ends in order leaves a whole ledger", async () => {
   });
 });
 
-Deno.test("what does not fit into the queue while the store is away is told as older than the ledger", async () => {
+Deno.test("rows that do not fit into the queue while the store is unreachable are reported as older than the ledger", async () => {
   const clock = { now_ms: START_MS };
   const { ledger, connection, say } = twoTenants(clock);
   await withStore(ledger, clock, () => [connection], async ({ writer, gate, flush, former }) => {
@@ -316,11 +316,11 @@ Deno.test("what does not fit into the queue while the store is away is told as o
   }, { queue_bytes: 4_096 });
 });
 
-Deno.test("more subscriptions than one block has room for are stored in several, and other tenants' rows with them", async () => {
+Deno.test("subscriptions beyond one block are stored in several blocks, along with other tenants' rows", async () => {
   const clock = { now_ms: START_MS };
   const { ledger, connection, say } = twoTenants(clock);
   const { mark } = connection.subscriptions.get("hall")!;
-  // With long names: a block's rooms take more room than its rows.
+  // With long names, a block's rooms take more bytes than its rows.
   const names = Array.from({ length: 8_000 }, (_, at) => `${at}-${"n".repeat(100)}`);
   for (const name of names) {
     ledger.openRoom("acme", name);
@@ -346,7 +346,7 @@ Deno.test("more subscriptions than one block has room for are stored in several,
   });
 });
 
-Deno.test("bytes that are no block are none", () => {
+Deno.test("invalid bytes are not a block", () => {
   const draft = new BlockDraft();
   draft.name(1, "hall");
   draft.add(11, 1, 2, { since: 1 }, START_MS);

@@ -1,12 +1,12 @@
 /**
- * A block of a stored ledger: rows of one tenant in their memory layout, with what they refer to. A row of `KIND.place`
- * replaces rows of other tenants. Bytes only; `store.ts` writes and `former_ledgers.ts` reads blocks.
+ * A block of a stored ledger: rows of one tenant in their memory layout, with the names that they refer to. A row of
+ * `KIND.place` replaces rows of other tenants. Bytes only; `store.ts` writes and `former_ledgers.ts` reads blocks.
  */
 import { z } from "zod";
 import { HEAD_BYTES, PLACE_BYTES, ROW_BYTES_MAX, writeHead, writePlace } from "./row_form.ts";
 import type { RowPlace } from "./row_form.ts";
 
-/** Bytes of rows and of their rooms' names in one block, but for those that come last. */
+/** Bytes of rows and of their rooms' names in one block; the last ones may exceed it. */
 const BLOCK_BYTES = 131_072;
 const FIRST_BYTES = 1_024;
 const VERSION = 1;
@@ -18,23 +18,23 @@ const Head = z.strictObject({
   life_ms: z.number(),
   /** The number of the tenant's block in that incarnation, from 0. */
   number: z.int().min(0),
-  /** Since when nothing is missing, Unix ms: something could not be stored before that. */
+  /** The time from which nothing is missing, Unix ms: something earlier could not be stored. */
   since_ms: z.number(),
   /** The time of its rows, Unix ms. */
   from_ms: z.number(),
   until_ms: z.number(),
-  /** The rooms that its rows are about, by number. */
+  /** The rooms of its rows, by number. */
   rooms: z.array(z.tuple([z.int(), z.string()])),
 });
 /** The head of a block. */
 export type BlockHead = Omit<z.output<typeof Head>, "v" | "rooms">;
 
-/** A block as it is read. */
+/** A decoded block. */
 export interface ReadBlock extends z.output<typeof Head> {
   readonly rows: Uint8Array<ArrayBuffer>;
 }
 
-/** Rows on their way into a block. */
+/** A block that is being filled. */
 export class BlockDraft {
   readonly #encoder = new TextEncoder();
   readonly #text = new Uint8Array(ROW_BYTES_MAX - HEAD_BYTES);
@@ -54,14 +54,14 @@ export class BlockDraft {
     return this.#used + this.#names_bytes >= BLOCK_BYTES;
   }
 
-  /** Names the room that rows call by that number. */
+  /** Stores the id of the room with that number in rows. */
   name(room: number, room_id: string): void {
     if (room === 0 || this.#rooms.has(room)) return;
     this.#rooms.set(room, room_id);
     this.#names_bytes += JSON.stringify([room, room_id]).length;
   }
 
-  /** Copies a row; `takes` positions are its own. */
+  /** Copies a row; `takes` is the number of its own positions. */
   copy(row: Uint8Array, { start_ms, position }: RowPlace, takes: number): void {
     if (this.#at.start_ms !== start_ms || this.#at.position !== position) {
       this.#place({ start_ms, position });
@@ -71,7 +71,7 @@ export class BlockDraft {
     this.#at = { start_ms, position: position + takes };
   }
 
-  /** Writes a row of its own, of that time. */
+  /** Adds a new row, of that time. */
   add(kind: number, room: number, connection: number, facts: object, time_ms: number): void {
     const { written } = this.#encoder.encodeInto(JSON.stringify(facts), this.#text);
     const { position } = this.#at;
@@ -96,12 +96,12 @@ export class BlockDraft {
   }
 
   #place(place: RowPlace): void {
-    // Making room may replace the bytes.
+    // Reserving space may replace the bytes.
     const start = this.#room(PLACE_BYTES);
     writePlace(this.#view, start, place);
   }
 
-  /** Makes room for so many bytes; returns the position. */
+  /** Reserves that many bytes; returns the position. */
   #room(size: number): number {
     const start = this.#used;
     if (start + size > this.#bytes.length) {
@@ -115,7 +115,7 @@ export class BlockDraft {
   }
 }
 
-/** Reads a block; undefined for bytes that are none. */
+/** Reads a block; undefined for invalid bytes. */
 export function readBlock(payload: Uint8Array): ReadBlock | undefined {
   if (payload.length < 4) return undefined;
   const length = new DataView(payload.buffer, payload.byteOffset).getUint32(0, true);

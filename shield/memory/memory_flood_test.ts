@@ -1,6 +1,6 @@
 /**
- * The guard against several flooding peers: a model of the runtime, which reads first come, first served, and whose
- * every poll may go to a flooding one. `tests/memory/memory_test.ts` has the real one.
+ * The guard against several flooding peers: a model of the runtime, which serves sockets in order of arrival, so that
+ * every poll may serve a flooding one. `tests/memory/memory_test.ts` tests the real runtime.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -9,17 +9,17 @@ import type { Action, Suspect } from "./memory_guard.ts";
 
 const LIMIT = 1_000_000_000;
 const LIMITS = { memory_bytes: LIMIT, max_frame_bytes: 262_144 };
-/** The memory of an idle process, as a part of the limit. */
+/** The memory of an idle process, as a fraction of the limit. */
 const FLOOR = 0.2;
 const ALERT_MS = 10;
-/** No run takes longer. */
+/** The longest run. */
 const MOST_MS = 60_000;
 
 interface Flood {
   readonly floods: number;
   /** Whether each honest client answers PINGs, and after how long it answers anything, in ms. */
   readonly others: readonly { readonly pongs: boolean; readonly answer_ms: number }[];
-  /** What a look at one that floods takes: part of the limit. */
+  /** The memory that one poll of a flooding peer takes, as a fraction of the limit. */
   readonly look: number;
   readonly look_ms: number;
 }
@@ -29,7 +29,7 @@ class Peer implements Suspect {
   ended = false;
   closed = false;
   readonly unfinished_bytes = undefined;
-  /** The bytes that the system has of it, or will: from when on, and its reaction. */
+  /** The peer's answers: their time, and their effect. */
   readonly answers: { readonly at_ms: number; readonly act: (now_ms: number) => void }[] = [];
   readonly floods: boolean;
   readonly #say: (peer: Peer, what: "ping" | "close") => void;
@@ -53,7 +53,7 @@ class Peer implements Suspect {
   }
 }
 
-/** Runs until the process has ended or `MOST_MS` are over. */
+/** Runs until the process has ended or `MOST_MS` have passed. */
 function run({ floods, others, look, look_ms }: Flood) {
   let [now_ms, used, peak] = [1_000, FLOOR, FLOOR];
   const say = (peer: Peer, what: "ping" | "close") => {
@@ -108,7 +108,7 @@ const flood = fc.record({
   look_ms: fc.integer({ min: 1, max: 300 }),
 });
 
-Deno.test("however many flood, and however fast, nobody who leaves when told is guilty", () => {
+Deno.test("for any number and speed of flooding peers, no client that leaves when asked is guilty", () => {
   fc.assert(
     fc.property(flood, (given) => {
       const { good, guilty } = run(given);
@@ -118,7 +118,7 @@ Deno.test("however many flood, and however fast, nobody who leaves when told is 
   );
 });
 
-Deno.test("however many flood, the end has begun before twice the limit and a look are taken", () => {
+Deno.test("for any number of flooding peers, the end begins before twice the limit plus one poll is taken", () => {
   const fast = flood.map((given) => ({ ...given, look: 0.02 + given.look }));
   fc.assert(
     fc.property(fast, (given) => {
@@ -130,7 +130,7 @@ Deno.test("however many flood, the end has begun before twice the limit and a lo
   );
 });
 
-Deno.test("with room for some looks at each, all that flood are guilty", () => {
+Deno.test("with memory for some polls of each, all flooding peers are guilty", () => {
   const fits = flood.map((given) => ({ ...given, look: 0.8 / (given.floods + 12) }));
   fc.assert(
     fc.property(fits, (given) => {

@@ -13,7 +13,7 @@ function freedBy() {
   return { freed, close, found };
 }
 
-Deno.test("of several that close in one turn, each has freed what it held", async () => {
+Deno.test("of several sockets that close in one turn, each is credited with its own memory", async () => {
   const { close, found } = freedBy();
   close("plain", 0);
   close("offender", 300);
@@ -24,7 +24,7 @@ Deno.test("of several that close in one turn, each has freed what it held", asyn
   assert.deepEqual(found, { plain: 0, offender: 300, other: 100, idle: 0 });
 });
 
-Deno.test("whoever is not to be looked at takes nothing from the one before, and gives it nothing", () => {
+Deno.test("an unobserved socket takes no credit from the previous one, and gives it none", () => {
   const { freed, close, found } = freedBy();
   close("offender", 300);
   freed.settle();

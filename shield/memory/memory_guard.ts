@@ -4,59 +4,59 @@
  * runs it.
  */
 
-/** From this part of `[limits] memory_bytes` on, every client is asked whether it is alive. */
+/** From this fraction of `[limits] memory_bytes` on, every client is pinged. */
 const ASK_AT = 0.45;
-/** From this part on, clients that do not answer are closed. */
+/** From this fraction on, clients that do not answer are closed. */
 const PART_AT = 0.55;
-/** Above this part, while memory still grows, clients do not get the whole time to answer. */
+/** Above this fraction, while memory still grows, clients get a shorter time to answer. */
 const PRESS_AT = 0.65;
-/** Above this part the process begins to end, even before anybody is judged. */
+/** Above this fraction the process begins to end, even before clients are judged. */
 const LEAVE_AT = 0.7;
-/** Above this part the process begins to end, even when no client is silent. */
+/** Above this fraction the process begins to end, even if no client is silent. */
 const END_AT = 1;
-/** Above this part the end is not orderly any longer, once the clients that were closed are judged. */
+/** Above this fraction the end is no longer orderly, once the closed clients are judged. */
 export const ABORT_AT = 1.4;
-/** Above this part the process waits for nothing. */
+/** Above this fraction the process waits for nothing. */
 export const GIVE_UP_AT = 2;
-/** How long a client has to answer a PING, and how long where memory is short. */
+/** The time in which a client must answer a PING, and the shorter one if memory is short. */
 export const ANSWER_MS = 2_000;
 const ANSWER_SHORT_MS = 500;
-/** How long a client has to answer a close frame. */
+/** The time in which a client must answer a close frame. */
 export const LEAVE_MS = 2_000;
-/** The end begins no earlier than this, so that a client that leaves at once can free the memory. */
+/** The end begins no earlier than this, in ms, so that a client that leaves at once can free the memory. */
 const LEAVE_SHORT_MS = 500;
 const TIMES = { leave_ms: LEAVE_MS, answer_ms: LEAVE_SHORT_MS };
 /** How long an orderly end may take. */
 export const END_MS = 10_000;
-/** Rest between two rounds without a guilty client, unless memory grows, in ms. */
+/** Pause between two rounds without a guilty client, unless memory grows, in ms. */
 const REST_MS = 5_000;
-/** Growth that counts as growing, as a part of the limit. */
+/** Growth that counts as growing, as a fraction of the limit. */
 const GROWTH = 0.05;
-/** Unfinished messages must hold this part of the limit, or they are not the cause. */
+/** Unfinished messages must hold this fraction of the limit to be the cause. */
 const HELD = 0.2;
-/** The memory that a guilty client must have freed: a part of the limit, and whole messages. */
+/** The memory that a guilty client must have freed: a fraction of the limit, and whole messages. */
 const WEIGHT = 0.01;
 const WEIGHT_MESSAGES = 4;
-/** Where a client's unfinished bytes are known, fewer than this count for nothing. */
+/** If a client's unfinished bytes are known, fewer than this are ignored. */
 const SMALL_BYTES = 65_536;
 /** The least polls of the sockets that show whether closed clients leave at once. */
 const LOOKS = 2;
-/** With fewer looks than this left before the end, the process has no time. */
+/** With fewer polls than this left before the end, the process is out of time. */
 const FEW_LOOKS = 8;
 /** The longest that the process stops reading at a time while it serves. Policies may take 250 ms. */
 export const PAUSE_MS = 200;
 /**
- * The pause in ms at the end, when nothing is left to wait for. It is short, since each step of the end
- * takes turns of the event loop.
+ * The pause in ms at the end, when only the judgement is pending. It is short, since each step of the end takes turns
+ * of the event loop.
  */
 const LAST_PAUSE_MS = 20;
 
 /**
  * The pauses between two readings while memory is stable: the shortest, and the longest, if free memory is far more
- * than what can arrive meanwhile. A reading costs some 0.1 ms, which all messages pay for.
+ * than what can arrive meanwhile. A reading costs about 0.1 ms of the message thread.
  */
 const CALM_MS = 50, CALM_LONG_MS = 250;
-/** Bytes that a peer on a fast network sends in a ms. */
+/** The bytes per ms from a peer on a fast network. */
 const BROUGHT_BYTES = 2_000_000;
 
 /** One reading of the process's memory. */
@@ -71,19 +71,19 @@ export interface Reading {
 
 /** One open socket, and the facts about its peer. */
 export interface Suspect extends Leaver {
-  /** Unix ms of the last complete message; 0 when there was none. */
+  /** Unix ms of the last complete message; 0 if there was none. */
   readonly heard_ms: number;
   /** The connection has ended: its socket waits for the peer's close frame. */
   readonly ended: boolean;
   ping(): void;
-  /** Cuts the connection off; called only where `unfinished_bytes` is known. */
+  /** Cuts the connection off; called only if `unfinished_bytes` is known. */
   terminate(): void;
 }
 
 /** The guard's action; at most one for each reading. */
 export type Action<S extends Suspect> =
   | { readonly kind: "none" }
-  /** Every client was asked whether it is alive. */
+  /** Every client was pinged. */
   | { readonly kind: "asked"; readonly clients: number }
   /** Clients that did not answer were closed. */
   | { readonly kind: "parted"; readonly clients: number }
@@ -107,14 +107,14 @@ type State<S extends Suspect> =
   | {
     readonly name: "ending";
     readonly since_ms: number;
-    /** The clients that are to leave; undefined once they are judged, or when there are none. */
+    /** The clients that should leave; undefined once they are judged, or if there are none. */
     readonly leaving: Leaving<S> | undefined;
   };
 
 /** The limits of a process that the guard needs. */
 export interface MemoryLimits {
   readonly memory_bytes: number;
-  /** The longest message that a client may send. */
+  /** The longest message that a client may send, in bytes. */
   readonly max_frame_bytes: number;
 }
 
@@ -125,24 +125,24 @@ export class MemoryGuard<S extends Suspect> {
   readonly #suspects: () => Iterable<S>;
   #state: State<S> = { name: "calm", until_ms: 0, below: 0 };
   #last: Reading | undefined;
-  /** The least memory so far that neither heap nor buffers accounted for: the runtime itself. */
+  /** The lowest memory so far outside heap and buffers: the runtime itself. */
   #floor_bytes = Infinity;
 
-  /** Makes a guard for the sockets that are not closed, which `suspects` lists. */
+  /** Makes a guard for the open sockets that `suspects` lists. */
   constructor({ memory_bytes, max_frame_bytes }: MemoryLimits, suspects: () => Iterable<S>) {
     this.#limit_bytes = memory_bytes;
     this.#weight_bytes = Math.max(WEIGHT * memory_bytes, WEIGHT_MESSAGES * max_frame_bytes);
     this.#suspects = suspects;
   }
 
-  /** True while nothing is wrong, so that it is enough to sample rarely. */
+  /** True while nothing is wrong, so that rare samples are enough. */
   get calm(): boolean {
     return this.#state.name === "calm";
   }
 
   /**
-   * How long no reading is needed while all is calm, in ms: half of what may still come before anybody is
-   * asked takes that long at the fastest.
+   * The time in ms without a reading while all is calm: half of the memory below the first level takes at least that
+   * long to fill.
    */
   calm_ms({ rss_bytes }: Reading): number {
     const free_bytes = ASK_AT * this.#limit_bytes - rss_bytes;
@@ -181,7 +181,7 @@ export class MemoryGuard<S extends Suspect> {
     }
   }
 
-  /** Whether a socket that has closed, and freed so many bytes, belonged to a guilty client. */
+  /** Whether a closed socket that freed that many bytes belonged to a guilty client. */
   isGuilty(suspect: S, freed_bytes: number): boolean {
     const state = this.#state;
     return (state.name === "parting" || state.name === "ending") &&
@@ -189,15 +189,15 @@ export class MemoryGuard<S extends Suspect> {
   }
 
   /**
-   * How long the process must stop reading, in ms, so that memory lasts until the clients are judged:
-   * nothing else slows a peer down. 0 while there is time.
+   * How long the process must stop reading, in ms, so that memory lasts until the clients are judged: only this slows a
+   * peer down. 0 while there is time.
    */
   pause_ms(reading: Reading): number {
     const last = this.#last;
     this.#last = reading;
     const state = this.#state;
     const { now_ms, rss_bytes } = reading;
-    // Frames of this turn are only sent with the next one.
+    // Frames of this turn are sent in the next one.
     if (state.name === "calm" || last === undefined || state.since_ms === now_ms) return 0;
     const [left_ms, ceiling, longest_ms] = waitOf(state, now_ms, this.#hasTime(reading, last));
     // As above: not every client has been notified.
@@ -211,7 +211,7 @@ export class MemoryGuard<S extends Suspect> {
     });
   }
 
-  /** Whether the memory lasts for many more looks if each takes as much as the last one did. */
+  /** Whether the memory lasts for many more polls if each takes as much as the last one. */
   #hasTime({ rss_bytes }: Reading, last = this.#last): boolean {
     const grown_bytes = rss_bytes - (last?.rss_bytes ?? rss_bytes);
     return rss_bytes + FEW_LOOKS * grown_bytes < END_AT * this.#limit_bytes;
@@ -227,7 +227,7 @@ export class MemoryGuard<S extends Suspect> {
     return unexplained ? { kind: "unexplained" } : NONE;
   }
 
-  /** Whether unfinished messages can be what uses up the memory. */
+  /** Whether unfinished messages can be the cause of the memory use. */
   #isHeld({ rss_bytes, own_bytes }: Reading, suspects: Iterable<S>): boolean {
     let held_bytes = rss_bytes - own_bytes - this.#floor_bytes;
     for (const { unfinished_bytes = 0 } of suspects) held_bytes += unfinished_bytes;
@@ -251,11 +251,11 @@ export class MemoryGuard<S extends Suspect> {
     const silent = this.#unheard(asked_ms);
     const theirs = silent.length > 0 && this.#isHeld(reading, silent);
     if (!theirs || used < PART_AT) {
-      // The clients are asked again after a while, for as long as so much memory is in use.
+      // The clients are pinged again after a while, as long as that much memory is in use.
       return this.#rest(now_ms, REST_MS, used, !theirs);
     }
     const leaving = new Leaving(silent, TIMES);
-    // The limit would be passed before a client that leaves can be seen.
+    // The limit would be exceeded before a leaving client is observed.
     if (!leaving.can_cut && used + LOOKS * this.#growth(reading) >= END_AT) {
       return this.#end(now_ms, leaving);
     }
@@ -278,10 +278,7 @@ export class MemoryGuard<S extends Suspect> {
     return { kind: "cut", guilty };
   }
 
-  /**
-   * Ends the process because too much came at once to ask anybody. Clients that were silent are judged
-   * while it ends.
-   */
+  /** Ends the process because memory grew too fast to ping clients. Silent clients are judged while it ends. */
   #overrun(reading: Reading, since_ms: number): Action<S> {
     const silent = this.#unheard(since_ms);
     const theirs = silent.length > 0 && this.#isHeld(reading, silent);
@@ -309,17 +306,17 @@ export class MemoryGuard<S extends Suspect> {
     return { kind: "judged", guilty: used < PART_AT ? [] : leaving.remaining() };
   }
 
-  /** The growth since the last reading, as a part of the limit. */
+  /** The growth since the last reading, as a fraction of the limit. */
   #growth({ rss_bytes }: Reading): number {
     return (rss_bytes - (this.#last?.rss_bytes ?? rss_bytes)) / this.#limit_bytes;
   }
 
-  /** Whether the end must begin before the clients that were closed had all their time. */
+  /** Whether the end must begin before the closed clients had their full time. */
   #isPressed(used: number, waited_ms: number): boolean {
     return used >= END_AT || (used >= LEAVE_AT && waited_ms >= LEAVE_SHORT_MS);
   }
 
-  /** The sockets that have sent no complete message since that time. */
+  /** The sockets without a complete message since that time. */
   #unheard(since_ms: number): S[] {
     return [...this.#suspects()].filter((suspect) =>
       (suspect.ended || suspect.heard_ms < since_ms) && !isInnocent(suspect)
@@ -327,7 +324,7 @@ export class MemoryGuard<S extends Suspect> {
   }
 }
 
-/** The deadline of a state: the remaining time, the part of the limit, and the longest pause. */
+/** The deadline of a state: the remaining time, the fraction of the limit, and the longest pause. */
 function waitOf<S extends Suspect>(
   state: Exclude<State<S>, { name: "calm" }>,
   now_ms: number,
@@ -346,20 +343,20 @@ function waitOf<S extends Suspect>(
     : [state.since_ms + LEAVE_SHORT_MS - now_ms, LEAVE_AT, Infinity];
 }
 
-/** Whether a client is known to hold too little of a message to be a suspect. */
+/** Whether a client is known to have too small a partial message to be a suspect. */
 function isInnocent({ unfinished_bytes }: Suspect): boolean {
   return unfinished_bytes !== undefined && unfinished_bytes < SMALL_BYTES;
 }
 
 /** The inputs of a pause. */
 export interface Pace {
-  /** The growth of memory since the last look. */
+  /** The growth of memory since the last poll. */
   readonly grown_bytes: number;
-  /** How long ago the last look was, in ms. */
+  /** The time since the last poll, in ms. */
   readonly took_ms: number;
   /** How long the state still waits, in ms. */
   readonly left_ms: number;
-  /** How much memory may grow in that time; below 0 when it has already grown more. */
+  /** The remaining memory until then; below 0 if it is exceeded already. */
   readonly left_bytes: number;
   readonly longest_ms: number;
 }
@@ -375,17 +372,13 @@ export function pauseFor({ grown_bytes, took_ms, left_ms, left_bytes, longest_ms
   return Math.max(0, Math.min(due_ms, left_ms, longest_ms));
 }
 
-// Clients that are closed because memory runs short, and how it becomes certain that one of them
-// does not leave. It has no clock and no sockets of its own; what follows is decided in
-// `memory_guard.ts`.
-//
-// The runtime serves some hundred sockets at a time, and a client that floods it is always served
-// first. While others flood, a close frame may not be written, and an answer that has come may not be
-// read. That is why few clients are notified at a time, why the time to leave begins when all are notified, and
-// why it ends only when the runtime has looked at the sockets so often that it must have served every
-// client.
+// Clients that are closed because memory runs short, and the proof that one of them does not leave. `memory_guard.ts`
+// decides the consequences. The runtime serves about a hundred sockets at a time, and a flooding client is always
+// served first. Meanwhile, a close frame may not be written, and an answer may not be read. That is why few clients are
+// notified at a time, why the time to leave begins when all are notified, and why it ends only when the runtime has
+// looked at the sockets so often that it must have served every client.
 
-/** Clients notified at a time: so many close frames are written at once. */
+/** The number of clients notified at a time, which limits concurrent close frames. */
 export const TOLD_AT_A_TIME = 96;
 /** The least polls after the time to leave in which nobody left. */
 export const LAST_LOOKS = 3;
@@ -395,25 +388,25 @@ export const LAST_LOOKS = 3;
  */
 export const LOOKS_MAX = 64;
 
-/** A client that is to leave. */
+/** A client that should leave. */
 interface Leaver {
   /** True when the client's socket is closed. */
   readonly closed: boolean;
   /** Bytes of a partial message; undefined if the runtime does not report them. */
   readonly unfinished_bytes: number | undefined;
-  /** Tells the client to reconnect elsewhere. */
+  /** Asks the client to reconnect elsewhere. */
   sendAway(): void;
 }
 
-/** How long clients have to leave after they were notified. */
+/** The times that clients have to leave after they were notified. */
 interface LeavingTimes {
   /** The least time to leave, in ms. */
   readonly leave_ms: number;
-  /** The time in ms after which all but a few answers have come; only looks after it count. */
+  /** The time in ms after which all but a few answers have arrived; only polls after it count. */
   readonly answer_ms: number;
 }
 
-/** The clients that are closed in one round. Times are in Unix ms. */
+/** The clients closed in one round. Times are in Unix ms. */
 export class Leaving<S extends Leaver> {
   readonly #all: readonly S[];
   readonly #times: LeavingTimes;
@@ -443,7 +436,7 @@ export class Leaving<S extends Leaver> {
     return this.#all.every(({ unfinished_bytes }) => unfinished_bytes !== undefined);
   }
 
-  /** Tells the next group of clients to leave, if there are any. */
+  /** Asks the next group of clients to leave, if there is one. */
   tell(now_ms: number): void {
     if (this.#told_ms < Infinity) return;
     const next = this.#all.slice(this.#told, this.#told + TOLD_AT_A_TIME);
@@ -454,7 +447,7 @@ export class Leaving<S extends Leaver> {
 
   /**
    * Whether, after a poll of the sockets, the remaining clients will not leave. Each poll may have served one flooding
-   * client, so there must be one poll more than clients left.
+   * client, so one poll more than the remaining clients is needed.
    */
   isOver(now_ms: number): boolean {
     const here = this.remaining().length;

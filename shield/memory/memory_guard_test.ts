@@ -1,4 +1,4 @@
-/** The guard as a table of readings, with peers that behave as they are named. */
+/** The guard as a table of readings, with peers that behave like their names. */
 import assert from "node:assert/strict";
 import {
   ABORT_AT,
@@ -15,7 +15,7 @@ import { LAST_LOOKS } from "./memory_guard.ts";
 const LIMIT = 1_000_000_000;
 const LIMITS = { memory_bytes: LIMIT, max_frame_bytes: 262_144 };
 
-/** One peer and what was done to it. */
+/** One peer and the guard's actions on it. */
 class Peer implements Suspect {
   heard_ms = 0;
   ended = false;
@@ -42,7 +42,7 @@ class Peer implements Suspect {
   }
 }
 
-/** A guard, its peers, and a clock. `used` is a part of the limit, of which the heap has 0.05. */
+/** A guard, its peers, and a clock. `used` is a fraction of the limit, of which the heap has 0.05. */
 function guardOf(...peers: Peer[]) {
   const guard = new MemoryGuard<Peer>(LIMITS, () => peers.filter(({ closed }) => !closed));
   let now_ms = 1_000;
@@ -56,7 +56,7 @@ function guardOf(...peers: Peer[]) {
     return guard.sample(readingOf(used));
   };
   assert.equal(sample(0.1).kind, "none");
-  /** Once the time is over, until the runtime must have read every answer. */
+  /** After the timeout, polls until the runtime must have read every answer. */
   const looks = (used: number, after_ms: number): Action<Peer> => {
     let action = sample(used, after_ms);
     for (let look = 0; look < LAST_LOOKS && action.kind === "none"; look++) action = sample(used);
@@ -69,14 +69,14 @@ function guardOf(...peers: Peer[]) {
   return { guard, sample, looks, pause, answer: (peer: Peer) => peer.heard_ms = now_ms };
 }
 
-Deno.test("below the first level nobody is asked anything", () => {
+Deno.test("below the first level no client is pinged", () => {
   const peer = new Peer("silent");
   const { sample } = guardOf(peer);
   assert.equal(sample(0.44, 1_000).kind, "none");
   assert.deepEqual(peer.done, []);
 });
 
-Deno.test("who answers the PING stays; who does not is closed; who does not leave is guilty", () => {
+Deno.test("a client that answers the PING stays; others are closed; those that do not leave are guilty", () => {
   const [sdk, plain, offender] = [new Peer("sdk"), new Peer("plain"), new Peer("offender")];
   const { sample, looks, answer } = guardOf(sdk, plain, offender);
   assert.deepEqual(sample(0.5), { kind: "asked", clients: 3 });
@@ -91,23 +91,23 @@ Deno.test("who answers the PING stays; who does not is closed; who does not leav
   assert.deepEqual(offender.done, ["ping", "away"]);
 });
 
-Deno.test("whoever can be cut off is, and the process goes on", () => {
+Deno.test("clients that can be cut off are, and the process continues", () => {
   const [idle, offender] = [new Peer("idle", 100), new Peer("offender", 300_000_000)];
   const { guard, sample, looks } = guardOf(idle, offender);
   assert.deepEqual(sample(0.5), { kind: "asked", clients: 1 });
   assert.deepEqual(sample(0.6, ANSWER_MS), { kind: "parted", clients: 1 });
   assert.deepEqual(looks(0.6, LEAVE_MS), { kind: "cut", guilty: [offender] });
   assert(guard.calm);
-  assert.deepEqual(idle.done, [], "its message is not in the middle");
+  assert.deepEqual(idle.done, [], "it has no partial message");
 });
 
-Deno.test("memory that has gone when the silent have left makes nobody guilty who is still there", () => {
+Deno.test("if the memory is freed when silent clients leave, the remaining ones are not guilty", () => {
   const [offender, unreachable] = [new Peer("offender"), new Peer("unreachable")];
   const { guard, sample, looks } = guardOf(offender, unreachable);
   sample(0.5);
   assert.equal(sample(0.6, ANSWER_MS).kind, "parted");
   assert(guard.isGuilty(offender, 0.4 * LIMIT), "it left with the memory");
-  assert(!guard.isGuilty(unreachable, 4 * LIMITS.max_frame_bytes), "so much is nothing");
+  assert(!guard.isGuilty(unreachable, 4 * LIMITS.max_frame_bytes), "that amount is ignored");
   offender.closed = true;
   assert.equal(looks(0.3, LEAVE_MS).kind, "none");
   assert(guard.calm);
@@ -120,7 +120,7 @@ Deno.test("a message that ends calms the guard", () => {
   assert(guard.calm);
 });
 
-Deno.test("with nobody silent it is nobody's fault, and asked again later or when it grows", () => {
+Deno.test("without silent clients nobody is guilty, and the PINGs are repeated later or on growth", () => {
   const peer = new Peer("busy");
   const { sample, answer } = guardOf(peer);
   assert.equal(sample(0.6).kind, "asked");
@@ -130,7 +130,7 @@ Deno.test("with nobody silent it is nobody's fault, and asked again later or whe
   assert.equal(sample(0.66, 1_000).kind, "asked", "but when it grows");
 });
 
-Deno.test("for memory in the heap nobody is asked", () => {
+Deno.test("for memory in the heap no client is pinged", () => {
   const peer = new Peer("silent");
   const guard = new MemoryGuard<Peer>(LIMITS, () => [peer]);
   const heap = (now_ms: number, used: number) =>
@@ -158,7 +158,7 @@ Deno.test("fast growth shortens the time to answer, and the process ends before 
   assert.equal(sample(0.85, 1).kind, "none");
 });
 
-Deno.test("few looks left shorten the time to answer, and the end begins with the closing", () => {
+Deno.test("few remaining polls shorten the time to answer, and the end begins with the closing", () => {
   const [offender, plain] = [new Peer("offender"), new Peer("plain")];
   const { sample, looks, pause } = guardOf(offender, plain);
   pause(0.3, 0);
@@ -172,7 +172,7 @@ Deno.test("few looks left shorten the time to answer, and the end begins with th
   assert.deepEqual(looks(0.9, LEAVE_MS), { kind: "judged", guilty: [offender] });
 });
 
-Deno.test("what comes at once passes the limit: who is silent has to go, and is judged", () => {
+Deno.test("a sudden growth exceeds the limit: silent clients are closed and judged", () => {
   const [offender, plain, talker] = [new Peer("offender"), new Peer("plain"), new Peer("talker")];
   const { sample, looks, pause, answer } = guardOf(offender, plain, talker);
   pause(0.2, 50);
@@ -184,7 +184,7 @@ Deno.test("what comes at once passes the limit: who is silent has to go, and is 
   assert.deepEqual(looks(1.5, LEAVE_MS), { kind: "judged", guilty: [offender] });
 });
 
-Deno.test("at its limit the process ends, and nobody is guilty when it is no unfinished message", () => {
+Deno.test("at its limit the process ends, and nobody is guilty if unfinished messages are not the cause", () => {
   const peer = new Peer("silent");
   const guard = new MemoryGuard<Peer>(LIMITS, () => [peer]);
   const heap = (now_ms: number, used: number) =>
@@ -194,7 +194,7 @@ Deno.test("at its limit the process ends, and nobody is guilty when it is no unf
   assert.deepEqual(peer.done, []);
 });
 
-Deno.test("an end that takes too long, or too much, is cut short", () => {
+Deno.test("an end that takes too much time or memory is cut short", () => {
   const slow = guardOf();
   slow.sample(1);
   assert.equal(slow.sample(1, END_MS - 1).kind, "none");
@@ -204,7 +204,7 @@ Deno.test("an end that takes too long, or too much, is cut short", () => {
   assert.equal(fast.sample(ABORT_AT, 1).kind, "abort");
 });
 
-Deno.test("an end is not cut short before the guilty are known, up to twice the limit", () => {
+Deno.test("an end is not cut short before the guilty clients are known, up to twice the limit", () => {
   const offender = new Peer("offender");
   const { sample, looks } = guardOf(offender);
   assert.equal(sample(1).kind, "end");
@@ -216,7 +216,7 @@ Deno.test("an end is not cut short before the guilty are known, up to twice the 
   assert.equal(far.sample(GIVE_UP_AT, 1).kind, "abort");
 });
 
-Deno.test("who came after the question and has said nothing is closed too", () => {
+Deno.test("a client that connects after the PINGs and sends nothing is closed, too", () => {
   const early = new Peer("early");
   const peers = [early];
   const guard = new MemoryGuard<Peer>(LIMITS, () => peers);
@@ -231,7 +231,7 @@ Deno.test("who came after the question and has said nothing is closed too", () =
   assert.deepEqual(late.done, ["away"]);
 });
 
-Deno.test("a socket that lingers after its connection's end is not pinged, but judged", () => {
+Deno.test("a socket that stays open after its connection's end is not pinged, but judged", () => {
   const lingering = new Peer("lingering");
   lingering.ended = true;
   const { sample, looks, answer } = guardOf(lingering);
@@ -245,26 +245,26 @@ Deno.test("reading is paused only while the guard judges, and only as growth dem
   const { sample, pause } = guardOf(new Peer("offender"));
   assert.equal(pause(0.4, 10), 0, "calm");
   sample(0.45);
-  assert.equal(pause(0.45, 0), 0, "the PINGs go out first");
+  assert.equal(pause(0.45, 0), 0, "the PINGs are sent first");
   assert.equal(pause(0.47, 10), PAUSE_MS, "0.02 in 10 ms leaves no time");
   assert.equal(pause(0.47, 10), 0, "no growth");
   assert.equal(pause(0.4701, 1_000), 0, "slow growth");
 });
 
-Deno.test("with nothing but the judgement to wait for, reading stops for as long as it takes", () => {
+Deno.test("if only the judgement is pending, reading stops until it is made", () => {
   const { sample, pause } = guardOf(new Peer("offender"));
   pause(0.9, 0);
   sample(1);
-  assert.equal(pause(1, 0), 0, "the close frames go out first");
+  assert.equal(pause(1, 0), 0, "the close frames are sent first");
   assert.equal(sample(1.1, 10).kind, "none");
   assert.equal(pause(1.1, 0), LEAVE_MS - 10);
 });
 
-Deno.test("while all is calm the pause is short where memory could be short at the next reading", () => {
+Deno.test("while all is calm, the pause is short if memory could run short by the next reading", () => {
   const guard = new MemoryGuard<Peer>({ ...LIMITS, memory_bytes: 4 * LIMIT }, () => []);
   const pause_ms = (rss_bytes: number) => guard.calm_ms({ now_ms: 0, rss_bytes, own_bytes: 0 });
   assert.equal(pause_ms(0.2 * LIMIT), 250);
-  // 800 MB until clients are asked: half of them come within 200 ms at the earliest.
+  // 800 MB until clients are pinged: half of them arrive within 200 ms at the earliest.
   assert.equal(pause_ms(LIMIT), 200);
   assert.equal(pause_ms(1.7 * LIMIT), 50);
   assert.equal(pause_ms(3 * LIMIT), 50);

@@ -1,4 +1,4 @@
-/** Clients that are closed, and a runtime that notices at its own pace. */
+/** Closing clients, and a runtime that observes it at its own pace. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { LAST_LOOKS, Leaving, LOOKS_MAX, TOLD_AT_A_TIME } from "./memory_guard.ts";
@@ -17,14 +17,14 @@ class Client {
   }
 
   sendAway(): void {
-    assert.equal(this.told_ms, Infinity, "told once");
+    assert.equal(this.told_ms, Infinity, "logged once");
     this.told_ms = this.#now_ms();
   }
 }
 
 const some = (count: number) => Array.from({ length: count }, () => new Client());
 
-Deno.test("few are told at a time, each once, and the time begins when all are", () => {
+Deno.test("a few clients are notified at a time, each once, and the time begins when all are", () => {
   const all = some(2 * TOLD_AT_A_TIME + 1);
   const leaving = new Leaving(all, TIMES);
   const told = () => all.filter(({ told_ms }) => told_ms < Infinity).length;
@@ -37,7 +37,7 @@ Deno.test("few are told at a time, each once, and the time begins when all are",
   assert.deepEqual([told(), leaving.over_ms], [all.length, 1_020 + TIMES.leave_ms]);
 });
 
-Deno.test("nobody is judged before the time is over, nor before the last looks", () => {
+Deno.test("no client is judged before the timeout, nor before the last polls", () => {
   const leaving = new Leaving(some(1), TIMES);
   leaving.tell(0);
   for (let now_ms = 0; now_ms < TIMES.leave_ms; now_ms += 10) assert(!leaving.isOver(now_ms));
@@ -45,7 +45,7 @@ Deno.test("nobody is judged before the time is over, nor before the last looks",
   assert(leaving.isOver(TIMES.leave_ms));
 });
 
-Deno.test("when all have left, there is nothing to wait for but the time", () => {
+Deno.test("once all have left, only the timeout is pending", () => {
   const [client] = some(1) as [Client];
   const leaving = new Leaving([client], TIMES);
   leaving.tell(0);
@@ -55,7 +55,7 @@ Deno.test("when all have left, there is nothing to wait for but the time", () =>
   assert.deepEqual(leaving.remaining(), []);
 });
 
-Deno.test("as many looks as there are clients left, whoever leaves in between begins them anew", () => {
+Deno.test("as many polls as remaining clients are needed, and a client that leaves restarts the count", () => {
   const all = some(10) as [Client, ...Client[]];
   const leaving = new Leaving(all, TIMES);
   leaving.tell(0);
@@ -66,7 +66,7 @@ Deno.test("as many looks as there are clients left, whoever leaves in between be
   };
   for (let look = 0; look < 10; look++) assert(!leaving.isOver(TIMES.leave_ms));
   all[0].closed = true;
-  assert.equal(looks(), 11, "one that sees it, ten for nine that are left");
+  assert.equal(looks(), 11, "one poll that sees it, ten for the nine that are left");
   const many = new Leaving(some(5_000), TIMES);
   for (let turn = 0; turn < 60; turn++) many.tell(0);
   let count = 1;
@@ -74,13 +74,13 @@ Deno.test("as many looks as there are clients left, whoever leaves in between be
   assert.equal(count, LOOKS_MAX + 1);
 });
 
-Deno.test("only those who show what they hold can be cut off", () => {
+Deno.test("only clients with known partial messages can be cut off", () => {
   const known = new Client(undefined, 1);
   assert(new Leaving([known], TIMES).can_cut);
   assert(!new Leaving([known, new Client()], TIMES).can_cut);
 });
 
-Deno.test("beside any peers that flood a fair runtime, nobody who answers in time is left over", () => {
+Deno.test("with any peers that flood a fair runtime, no client that answers in time remains", () => {
   const crowd = fc.record({
     floods: fc.integer({ min: 1, max: 30 }),
     answers_ms: fc.array(fc.integer({ min: 0, max: 480 }), { maxLength: 300 }),
@@ -93,7 +93,7 @@ Deno.test("beside any peers that flood a fair runtime, nobody who answers in tim
       const clock = () => now_ms;
       const [bad, good] = [some(floods), answers_ms.map(() => new Client(clock))];
       const leaving = new Leaving([...bad, ...good], TIMES);
-      // First come, first served; one that floods fills a look and is there again at once.
+      // A FIFO queue; a flooding peer fills a poll and is queued again at once.
       const queue: Client[] = [...bad];
       const waiting = new Set(good);
       do {

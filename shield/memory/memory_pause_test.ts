@@ -1,4 +1,4 @@
-/** Pauses between polls: properties over any growth, and a process that obeys them. */
+/** Pauses between polls: properties for any growth, and a process that obeys them. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { pauseFor } from "./memory_guard.ts";
@@ -13,21 +13,21 @@ const pace = fc.record({
   longest_ms: fc.constantFrom(20, 200, Infinity),
 });
 
-Deno.test("a pause is never negative, never beyond what is waited for, never longer than allowed", () => {
+Deno.test("a pause is never negative, never beyond the deadline, never longer than allowed", () => {
   fc.assert(fc.property(pace, (given: Pace) => {
     const pause_ms = pauseFor(given);
     assert(pause_ms >= 0 && pause_ms <= Math.max(0, given.left_ms) && pause_ms <= given.longest_ms);
   }));
 });
 
-Deno.test("without growth, and once the time is over, there is none", () => {
+Deno.test("without growth, and after the deadline, there is no pause", () => {
   fc.assert(fc.property(pace, (given: Pace) => {
     assert.equal(pauseFor({ ...given, grown_bytes: Math.min(0, given.grown_bytes) }), 0);
     assert.equal(pauseFor({ ...given, left_ms: Math.min(0, given.left_ms) }), 0);
   }));
 });
 
-Deno.test("more growth, and less room, never make it shorter", () => {
+Deno.test("more growth, and less memory left, never make it shorter", () => {
   fc.assert(fc.property(pace, fc.integer({ min: 0, max: 500 * MB }), (given: Pace, more) => {
     const pause_ms = pauseFor(given);
     assert(pauseFor({ ...given, grown_bytes: given.grown_bytes + more }) >= pause_ms);
@@ -35,7 +35,7 @@ Deno.test("more growth, and less room, never make it shorter", () => {
   }));
 });
 
-Deno.test("whatever a look takes, memory passes the room by less than two looks until the time is over", () => {
+Deno.test("for any cost of a poll, memory exceeds its limit by less than two polls before the deadline", () => {
   const look = fc.record({
     grown_bytes: fc.integer({ min: 1, max: 300 * MB }),
     room_bytes: fc.integer({ min: 0, max: 1_000 * MB }),

@@ -8,19 +8,17 @@ import { watchMemory } from "./memory_watch.ts";
 import type { MemoryWatch } from "./memory_watch.ts";
 import type { Parts } from "../capability.ts";
 
-/** How many buffers make the engine collect garbage, how far apart in ms, and how large each is. */
+/** The number of buffers that make the engine collect garbage, their interval in ms, and their size. */
 const COLLECT_TURNS = 16;
 const COLLECT_MS = 50;
 const COLLECT_BYTES = 67_108_864;
 
-/**
- * Allocates a buffer that is never touched. It takes no memory, but makes the engine collect garbage.
- */
+/** Allocates a buffer that is never touched. It takes no memory, but triggers a garbage collection. */
 function pretend(): void {
   try {
     new ArrayBuffer(COLLECT_BYTES);
   } catch {
-    // There was no address space left, and then the engine has collected already.
+    // The address space is exhausted; the engine has collected garbage in that case.
   }
 }
 
@@ -42,7 +40,7 @@ export function startMemoryWatch(
     sockets,
     bans,
     readMemory: Deno.memoryUsage,
-    // The thread stalls: while everything else waits, so do the peer's next bytes.
+    // The thread blocks: the peer's next bytes wait, too.
     pause: (pause_ms) => void Atomics.wait(never, 0, 0, pause_ms),
     collect() {
       for (let turn = 0; turn < COLLECT_TURNS; turn++) {

@@ -16,19 +16,19 @@ import type { Action, Reading, Suspect } from "./memory_guard.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import { bump } from "../stats/stats.ts";
 
-/** The pause between two readings while something is wrong. */
+/** The pause between two readings during an alert, in ms. */
 const ALERT_MS = 10;
 /** The shortest wait in which the runtime polls the system, in ms. */
 const LOOK_MS = 1;
 /** How long storing the bans may take, in ms; after that the process ends without them. */
 const BAN_MS = 2_000;
-/** The most users that are banned at a time; those with the most sockets come first. */
+/** The most users that are banned at a time; those with the most sockets first. */
 const BANNED_MAX = 100;
 const REASON = "unfinished messages took the memory of the process";
 
 type Sockets = ReadonlyMap<ClientSocket, Connection>;
 
-/** What the guard watches, and by what it acts. */
+/** The dependencies of the guard. */
 export interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node_id" | "now"> {
   readonly config: Pick<Config, "limits" | "server">;
   /** The bucket `ARQON_BANS`. */
@@ -37,24 +37,21 @@ export interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node
   readonly sockets: Sockets;
   /** Reads resident memory, and what heap and buffers account for. */
   readonly readMemory: () => { rss: number; heapTotal: number; external: number };
-  /** Stops this thread for so long, in ms. */
+  /** Blocks this thread, in ms. */
   readonly pause: (pause_ms: number) => void;
-  /**
-   * Makes the engine collect garbage: much memory may be garbage while nothing is allocated that would
-   * make it look.
-   */
+  /** Triggers a garbage collection: without allocations the engine does not collect, and much memory may be garbage. */
   readonly collect: () => void;
   /** Stops waiting for these sockets. */
   readonly giveUp: (sockets: readonly ClientSocket[]) => void;
-  /** Called when the process has to end and start anew; `at_once` means without a drain. */
+  /** Called when the process has to restart; `at_once` means without a drain. */
   readonly onExhausted: (detail: string, at_once: boolean) => void;
 }
 
-/** A guard at work. */
+/** A running guard. */
 export interface MemoryWatch {
   /** A socket has closed; call it before its memory is freed. */
   onClosed(socket: ClientSocket, connection: Connection): void;
-  /** Resolves once the guilty are banned, or that took too long; for the end of the process. */
+  /** Resolves once the guilty users are banned, or the timeout has passed; for the end of the process. */
   settled(): Promise<void>;
   close(): void;
 }
@@ -102,7 +99,7 @@ class SocketSuspect implements Suspect {
   }
 }
 
-/** The guard's objects for sockets: one each, so that the guard knows a socket again. */
+/** The guard's objects for sockets: one per socket, so that it recognizes a socket. */
 class Known {
   readonly #suspects = new WeakMap<ClientSocket, SocketSuspect>();
   readonly #sockets: Sockets;
@@ -138,7 +135,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
   const guard = new MemoryGuard(limits, () => known.all());
   let timer: ReturnType<typeof setTimeout>;
   let closed = false;
-  /** The bans that are being stored; the end of the process waits for them. */
+  /** Pending writes of bans; the end of the process waits for them. */
   let banning: Promise<void> = Promise.resolve();
   const judged = Promise.withResolvers<void>();
   const punish = (guilty: readonly SocketSuspect[]) => {
@@ -150,7 +147,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
     if (!guard.isGuilty(suspect, freed_bytes)) return;
     bump(actions, "left");
     const { id } = suspect.connection;
-    log.warn("a client left with the memory that was missing", { connection: id });
+    log.warn("a client that held the memory has left", { connection: id });
     punish([suspect]);
   });
   const act = (action: Action<SocketSuspect>, { rss_bytes }: Reading): void => {
@@ -162,7 +159,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
     log.warn(TEXTS[action.kind], { rss_bytes, memory_bytes, ...clients });
     punish(guilty);
     if (action.kind === "cut" || action.kind === "unexplained") options.collect();
-    // Every client is told to leave while the closed ones are judged and bans are stored.
+    // Every client is asked to leave while the closed ones are judged and bans are stored.
     if (action.kind === "end") options.onExhausted(TEXTS.end, false);
     if (action.kind === "end" ? action.judged : action.kind === "judged") judged.resolve();
     if (action.kind === "abort") banning.then(() => options.onExhausted(TEXTS.abort, true));
@@ -180,7 +177,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
       bump(actions, "paused");
       options.pause(pause_ms);
     }
-    // After a pause one poll is enough: each poll reads more bytes.
+    // After a pause one poll is enough, as each poll reads more bytes.
     const wait_ms = guard.calm ? guard.calm_ms(reading) : pause_ms >= 1 ? LOOK_MS : ALERT_MS;
     timer = setTimeout(turn, wait_ms);
     Deno.unrefTimer(timer);
@@ -202,15 +199,15 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
 
 const TEXTS = {
   asked: "memory runs short: all clients are pinged",
-  parted: "memory runs short: clients that answered no PING are closed",
+  parted: "memory runs short: clients that did not answer a PING are closed",
   cut: "clients that held the memory were cut off",
-  end: "the memory is used up: the process ends, to be started again",
-  judged: "clients did not leave, and the memory did not come back",
-  unexplained: "memory runs short, and not by unfinished messages",
-  abort: "the memory limit is passed: no time to drain",
+  end: "the memory is used up: the process ends for a restart",
+  judged: "clients did not leave, and their memory was not freed",
+  unexplained: "memory runs short, but not because of unfinished messages",
+  abort: "the memory limit is exceeded: no time to drain",
 } as const;
 
-/** Bans the users of these sockets from their tenants, for a while. Never rejects. */
+/** Bans the users of these sockets from their tenants temporarily. Never rejects. */
 async function banAll(
   options: MemoryWatchOptions,
   guilty: readonly SocketSuspect[],
@@ -241,7 +238,7 @@ async function banAll(
   clearTimeout(timer);
 }
 
-/** Bans one user. A ban that already stands for longer is left as it is. */
+/** Bans one user. A longer existing ban is kept. */
 async function ban(
   { bans, config: { limits }, node_id, now }: MemoryWatchOptions,
   { tenant_id, user_id }: Identity,
@@ -250,7 +247,7 @@ async function ban(
   const created_ms = now();
   const until_ms = created_ms + limits.memory_ban_seconds * 1_000;
   const one = { user_id, room_id: EVERY_ROOM, until_ms, reason: REASON, by: node_id, created_ms };
-  // Each round trip costs memory now, and mostly no ban is there: so a new one is tried first.
+  // Each round trip costs memory now, and usually there is no ban, so a new one is tried first.
   const first = await bans.update(key, encodeBan(one), 0).catch((error) => {
     if (isConflict(error)) return undefined;
     throw error;
@@ -271,18 +268,18 @@ function registerMetrics(
   gauge("shield_memory_bytes", "Resident memory of the process.", () => readMemory().rss);
   gauge(
     "shield_memory_limit_bytes",
-    "What it may be: [limits] memory_bytes.",
+    "The limit of resident memory: [limits] memory_bytes.",
     () => config.limits.memory_bytes,
   );
   gauge(
     "shield_lingering_sockets",
-    "Sockets whose connection has ended and whose peer has not closed yet.",
+    "Sockets whose connection has ended but whose peer has not closed yet.",
     () => [...sockets.values()].filter(({ ended }) => ended).length,
   );
   scrapedFamily(
     registry,
     "shield_memory_guard_total",
-    "What the memory guard did.",
+    "Actions of the memory guard.",
     "action",
     () => actions,
   );
@@ -302,8 +299,8 @@ export class Freed<S> {
 
   /**
    * A socket closes; call it in its close event. The runtime frees a socket's memory right after that event, but
-   * several close events may come before anything else runs. So memory freed by the next close event belonged to the
-   * socket before.
+   * several close events may come before anything else runs. So memory freed until the next close event belonged to
+   * this socket.
    */
   closing(who: S): void {
     this.settle();
@@ -311,7 +308,7 @@ export class Freed<S> {
     queueMicrotask(() => this.settle());
   }
 
-  /** Attributes memory freed so far to the last socket, and not to the next one that closes. */
+  /** Attributes memory freed so far to the last closed socket. */
   settle(): void {
     const last = this.#last;
     this.#last = undefined;

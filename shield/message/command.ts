@@ -42,7 +42,7 @@ export async function answered(
   const { room_id } = envelope;
   const added = await admit(path, caller, envelope);
   try {
-    // A ban may have come while policies judged the command.
+    // A ban may have arrived while policies judged the command.
     path.bans.requireRoom(caller.identity, room_id);
     const room_class = path.classes.of(tenant_id, room_id);
     const ack = await answer(room_class, added);
@@ -108,7 +108,7 @@ async function ask(
   }
 }
 
-/** The refusal of a command that waited for a version names it: its Brain may have waited, too. */
+/** The refusal of a command that waited for a version names the version: its Brain may have waited, too. */
 function timedOut(error: unknown, { command, room_id }: ScannedEnvelope, timeout_ms: number) {
   const { after_version = 0 } = command ?? {};
   const is_late = error instanceof ArqonError && error.reason === "command-timeout";

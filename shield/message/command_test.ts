@@ -1,7 +1,4 @@
-/**
- * Which commands leave the Shield, with which headers, and what a ban stops for messages and commands. Brains run
- * commands.
- */
+/** Commands that leave the Shield, their headers, and bans for messages and commands. Brains run commands. */
 import assert from "node:assert/strict";
 import { ArqonError, scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
 import { ALL_COMMANDS } from "../../shared/subjects/subject.ts";
@@ -88,7 +85,7 @@ async function testPath(
   };
 }
 
-Deno.test("a command tells the Brain its connection; one without a connection tells none", async () => {
+Deno.test("a command has its connection for the Brain; one without a connection has none", async () => {
   await using path = await testPath();
   assert.equal((await path.run("room.get", ann, "c1")).request_id, 7);
   await path.run("room.get");
@@ -96,7 +93,7 @@ Deno.test("a command tells the Brain its connection; one without a connection te
   assert.deepEqual(origins, ["c1", undefined]);
 });
 
-Deno.test("a tenant that has used up its budget or quota can throw people out all the same", async () => {
+Deno.test("a tenant with an exhausted budget or quota can still kick and ban", async () => {
   await using path = await testPath();
   const quota: MessagePath["quota"] = {
     take() {
@@ -111,7 +108,7 @@ Deno.test("a tenant that has used up its budget or quota can throw people out al
   await assert.rejects(other, { reason: "budget-exhausted" });
 });
 
-Deno.test("a command may be asked again when it has an id, and only then", async () => {
+Deno.test("a command may be retried only if it has an id", async () => {
   await using path = await testPath();
   const may: boolean[] = [];
   const commands: MoreOptions["commands"] = {
@@ -144,7 +141,7 @@ Deno.test("kick, ban, unban and the list of bans are for services and admins, wi
   for (const name of ["room.get", "lock", "kicks", "presence.kick"]) await path.run(name);
 });
 
-Deno.test("presence is asked for with the grant of that name, all else with `command`", async () => {
+Deno.test("presence commands need the grant `presence`, all others `command`", async () => {
   await using path = await testPath();
   const granted = (action: Grant["actions"][number]): Identity => (
     { ...ann, grants: [{ room: "lobby", actions: [action] }] }
@@ -162,7 +159,7 @@ Deno.test("presence is asked for with the grant of that name, all else with `com
   }
 });
 
-Deno.test("who is banned from a room neither publishes nor commands there, but elsewhere", async () => {
+Deno.test("a user banned from a room can publish and command only in other rooms", async () => {
   await using path = await testPath();
   await path.ban({ room_id: "lobby" });
   const before = path.published.length;
@@ -174,7 +171,7 @@ Deno.test("who is banned from a room neither publishes nor commands there, but e
 });
 
 for (const what of ["message", "command"] as const) {
-  Deno.test(`a ban that comes while policies look at a ${what} stops it`, async () => {
+  Deno.test(`a ban that arrives while policies judge a ${what} stops it`, async () => {
     const asked = Promise.withResolvers<void>();
     const verdict = Promise.withResolvers<[]>();
     await using path = await testPath({
@@ -196,7 +193,7 @@ for (const what of ["message", "command"] as const) {
   });
 }
 
-Deno.test("who is in a room without presence is told to nobody; its other commands go on", async () => {
+Deno.test("the members of a room without presence are shown to nobody; its other commands work", async () => {
   const classes = new RoomClasses(configClasses({ room: "lobby", presence: false }));
   await using path = await testPath(NO_POLICIES, classes);
   for (const name of ["presence.list", "presence.count"]) {

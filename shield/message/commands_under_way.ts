@@ -11,7 +11,7 @@ import { processSubject, type Subject } from "../../shared/subjects/subject.ts";
 
 /** The dependencies and settings of `CommandsUnderWay`. */
 export interface CommandsUnderWayOptions extends Pick<Env, "monotonic_ms"> {
-  /** The message that probes whether a Brain receives. */
+  /** The message that probes whether a Brain receives messages. */
   readonly hello: () => Uint8Array;
   readonly spine: Pick<Spine, "request">;
   /** The serving Brains, as far as this Shield knows. */
@@ -30,7 +30,7 @@ const REMEMBERED_MS = 10_000;
 const AGAIN_MAX = 3;
 
 interface Waiting {
-  /** When it was last sent. */
+  /** The time when it was last sent. */
   asked_ms: number;
   readonly again: () => void;
 }
@@ -38,9 +38,9 @@ interface Waiting {
 /** The pending commands of one Shield. */
 export class CommandsUnderWay {
   readonly #options: CommandsUnderWayOptions;
-  /** Those that may be retried, oldest first. */
+  /** Commands that may be retried, oldest first. */
   readonly #waiting = new Set<Waiting>();
-  /** Brains, and when they were last known to serve. */
+  /** Brains, and the time when they were last known to serve. */
   readonly #brains = new Map<string, number>();
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -103,7 +103,7 @@ export class CommandsUnderWay {
     for (const brain of this.#brains.keys()) void this.#knock(brain, now_ms);
   }
 
-  /** Nobody answers a hello: the probe only shows whether anybody receives it. */
+  /** A hello has no answer: the probe only shows whether there is a subscriber. */
   async #knock(brain: string, now_ms: number): Promise<void> {
     const { spine, hello, onGone } = this.#options;
     try {

@@ -1,4 +1,4 @@
-/** Commands whose Brain goes down before it has answered: which are retried, with which Brain, and which never are. */
+/** Commands whose Brain ends before it has answered: which are retried, on which Brain, and which never are. */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
@@ -49,7 +49,7 @@ function testBed() {
 const answer = ({ respond }: SpineMessage) => respond(new TextEncoder().encode("done"));
 const textOf = ({ payload }: SpineMessage) => new TextDecoder().decode(payload);
 
-Deno.test("a command whose Brain is killed is asked again, of another one", async () => {
+Deno.test("a command whose Brain is killed is retried on another one", async () => {
   const { engine, gone, brain, ask, again } = testBed();
   await using _ = engine;
   const one = brain("one", () => {});
@@ -61,7 +61,7 @@ Deno.test("a command whose Brain is killed is asked again, of another one", asyn
   assert.deepEqual([gone, again(), two.taken.length], [["one"], 2, 2]);
 });
 
-Deno.test("when a Brain goes, what waits with an id is asked again once, and what has none never", async () => {
+Deno.test("when a Brain ends, waiting commands with an id are retried once, those without an id never", async () => {
   const { engine, gone, brain, ask, again } = testBed();
   await using _ = engine;
   const slow = brain("slow", () => {});
@@ -73,7 +73,7 @@ Deno.test("when a Brain goes, what waits with an id is asked again once, and wha
   await until("somebody has it", () => both() === 2);
   const last = brain("last", () => {});
   last.die();
-  // The probe detects the Brain that goes down, so commands pending then can be retried.
+  // The probe detects the ended Brain, so pending commands can be retried.
   await until("one is gone", () => gone.length === 1);
   await until("it was asked again", () => again() === 1);
   await assert.rejects(without_id, { reason: "command-timeout" });
@@ -83,7 +83,7 @@ Deno.test("when a Brain goes, what waits with an id is asked again once, and wha
   assert.deepEqual([gone, again(), both()], [["last"], 1, 3]);
 });
 
-Deno.test("a Brain that is slow is asked whether it is there, and nothing again", async () => {
+Deno.test("a slow Brain is probed, and gets no retries", async () => {
   const { engine, gone, brain, ask, again } = testBed();
   await using _ = engine;
   let knocks = 0;

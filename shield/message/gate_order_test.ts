@@ -8,7 +8,7 @@ import { NO_POLICIES, NO_SCHEMAS } from "./gates.ts";
 import { publish } from "./pipeline.ts";
 import { callerOf, scan, testPath } from "./testing/path.ts";
 
-Deno.test("a message that every gate refuses is refused by the first; without that one, by the next", async () => {
+Deno.test("a message that every gate would refuse is refused by the first one; without that gate, by the next", async () => {
   await using test = testPath();
   const asked = GATES.slice(GATES.findIndex(([gate]) => gate === "room"));
   for (const at of asked.keys()) {
@@ -53,7 +53,7 @@ Deno.test("a message that every gate refuses is refused by the first; without th
   }
 });
 
-Deno.test("each gate is told once", () => {
+Deno.test("each gate is reported once", () => {
   assert.equal(new Set(GATES.map(([gate]) => gate)).size, GATES.length);
   assert(GATES.every(([, ...refusals]: readonly [string, ...Reason[]]) => refusals.length > 0));
 });

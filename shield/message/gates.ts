@@ -6,7 +6,7 @@ import type { Caller, HeaderPair } from "./caller.ts";
 
 /** The record of one decision while it is made. */
 export interface Note {
-  /** These policies run, of this version of the tenant's chain, at this time in Unix ms. */
+  /** These policies run, from this version of the tenant's chain, at this time in Unix ms. */
   asked(chain: readonly object[], version: number, asked_ms: number): void;
   /** Their verdict. */
   judged(verdict: object): void;
@@ -66,12 +66,9 @@ export interface Schemas {
   readonly isEmpty: boolean;
   /** All checks so far, and the steps of rules in them. */
   readonly steps: number;
-  /** What all checks so far have used of the time of filters and schemas, in steps of half a microsecond. */
+  /** The time of filters and schemas that all checks have used so far, in steps of half a microsecond. */
   readonly work: number;
-  /**
-   * Checks an event; undefined when it may pass. `subject` is `in.t.T.r.R` of that tenant. Never
-   * throws.
-   */
+  /** Checks an event; undefined if it passes. `subject` is `in.t.T.r.R` of that tenant. Never throws. */
   check(
     subject: Subject,
     tenant_id: string,
@@ -99,9 +96,9 @@ export interface GrowingPiece {
   readonly content_type: string;
   /** Text that no reader has: held-back text, and the new piece. */
   readonly text: string;
-  /** Text that its readers have, or the end of it. */
+  /** Text that its readers have already, or the end of it. */
   readonly released: string;
-  /** Bytes of UTF-8 that they have before that; absent: none. */
+  /** Bytes of UTF-8 that readers have before that; absent: none. */
   readonly sealed_bytes?: number;
   /** Whether the message ends with this piece. */
   readonly is_last: boolean;
@@ -109,7 +106,7 @@ export interface GrowingPiece {
 
 /** The verdict on a piece. */
 export interface JudgedPiece {
-  /** The text that its readers may have. */
+  /** The text that its readers may receive. */
   readonly released: string;
   /** Held back for the next piece. */
   readonly held: string;
@@ -130,13 +127,13 @@ export type ReplacedCheck<P, N> = (
 /** The header with the names of the policies that have replaced the payload. */
 export const REPLACED_HEADER = "x-arqon-replaced";
 
-/** The headers that policies add to a message that they let through. */
+/** The headers that policies add to a message that they allow. */
 export type Judged = readonly HeaderPair[] | JudgedLater;
 
 /** The same, with a verdict that is pending. */
 export type JudgedLater = Promise<readonly HeaderPair[]> | Later<readonly HeaderPair[]>;
 
-/** Whether there is a verdict already, or none is needed. */
+/** Whether the verdict is known, or none is needed. */
 export function isJudged(judged: Judged | undefined): judged is readonly HeaderPair[] | undefined {
   return judged === undefined || Array.isArray(judged);
 }

@@ -31,7 +31,7 @@ const ids: MessageIds = {
   ...{ trace: -1, twist: -1, sender: -1, sender_end: -1, id: -1, id_end: -1 },
   is_whole: false,
 };
-/** The bytes of these ids: several callers ask about a message, one after the other. */
+/** The bytes of these ids: several callers read a message's ids in a row. */
 let walked: Uint8Array | undefined;
 
 /** The position at which `varint` reads next; a closure in each call would be garbage. */
@@ -74,7 +74,7 @@ export function idsOf(bytes: Uint8Array): Readonly<MessageIds> {
     const length = varint(bytes);
     if (tag % 8 === 0) continue;
     const start = at;
-    // This is false, too, if an overlong varint has made `length` NaN.
+    // The comparison is false, too, if an overlong varint has made `length` NaN.
     if (tag % 8 !== 2 || !(start + length <= bytes.length)) return ids;
     at = start + length;
     if (tag === TRACE_ID && length === TRACE_TEXT) ids.trace = start;
@@ -84,7 +84,7 @@ export function idsOf(bytes: Uint8Array): Readonly<MessageIds> {
       ids.sender = start;
       ids.sender_end = at;
     } else if (tag === MESSAGE_ID) {
-      // An empty one is none.
+      // An empty id is no id.
       ids.id = length > 0 ? start : -1;
       ids.id_end = at;
     }

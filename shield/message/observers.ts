@@ -24,7 +24,7 @@ export interface Passed {
   headers: SpineHeaders | undefined;
   /** The answer of the room's log; undefined: the room has none. */
   stored: Appended | undefined;
-  /** Whether the room had a subscriber here all the while. */
+  /** Whether the room had a subscriber on this Shield all the while. */
   is_heard: boolean;
 }
 
@@ -68,15 +68,15 @@ export interface Observer {
   begun?(caller: Caller, envelope: ScannedEnvelope): void;
   /** The schema check of an event begins; `checked` follows in the same turn. */
   checking?(envelope: ScannedEnvelope): void;
-  /** The check ended, after so many steps; `error` is its refusal, if any. */
+  /** The check has ended after that many steps; `error` is its refusal, if any. */
   checked?(caller: Caller, envelope: ScannedEnvelope, steps: number, error: unknown): void;
   /** A message or command was refused, by any check. */
   refused?(caller: Caller, envelope: ScannedEnvelope, error: unknown): void;
-  /** It is with the Spine, or in its room's log. */
+  /** The message is in the Spine, or in its room's log. */
   passed?(passed: Readonly<Passed>): void;
-  /** It may be acknowledged: the log, or the server, has it. Otherwise `refused` follows. */
+  /** The message may be acknowledged: the log, or the server, has it. Otherwise `refused` follows. */
   confirmed?(envelope: ScannedEnvelope, stored: Appended | undefined): void;
-  /** Whether the observer needs that: the server is asked for it only then. Absent: for every message. */
+  /** Whether the observer needs `confirmed`, which makes a flush necessary. Absent: for every message. */
   awaits?(envelope: ScannedEnvelope): boolean;
   /** A command was answered. */
   answered?(caller: Caller, envelope: ScannedEnvelope, room_class: RoomClass, ack: Ack): void;
@@ -88,7 +88,7 @@ export interface Observer {
   connecting?(request: Request, caller: Caller): void;
   /** Its request was answered; with `refusal`, without a socket. */
   greeted?(asked: Asked, refusal: ArqonError | undefined): void;
-  /** A known user is banned, whatever it requested. */
+  /** A request of a known user was refused because of a ban. */
   banned?(client: Client, error: unknown): void;
   /** A connection has opened, or ended. */
   entered?(connection: Observed): void;

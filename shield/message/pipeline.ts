@@ -1,7 +1,7 @@
 /**
  * The message path, top to bottom: a scanned envelope from one publisher becomes a stamped message on the Spine.
  * connection.ts (WebSocket) and http_publish.ts (HTTP) enter here after limits and scan; hub.ts delivers. Every step is
- * one call to a leaf that knows nothing of the others.
+ * one call to a module that is independent of the others.
  */
 import { ArqonError, hasReceiptHeader, hasShadowHeader } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -40,7 +40,7 @@ import { kept, NONE_ADDED, passing, spineHeaders, stamp } from "./stamp.ts";
 import type { Traced } from "./stamp.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
-/** The receipt of a message of a room; undefined: it has none. Never rejects. */
+/** The receipt of a message of a room; undefined: there is none. Never rejects. */
 export type Receipts = (
   room: { readonly tenant_id: string; readonly room_id: string },
   stored: Appended,
@@ -75,9 +75,9 @@ export interface MessagePath extends Pick<Env, "now" | "random"> {
   readonly journal?: Notes | undefined;
   /** Makes the receipt of a stored message; never rejects. Absent, or undefined: none. */
   readonly receipts?: Receipts | undefined;
-  /** The room's subscribers here, as one object as long as there are some; absent: not needed. */
+  /** The room's subscribers here, as one object while there are any; absent: not needed. */
   readonly hearers?: ((tenant_id: string, room_id: string) => object | undefined) | undefined;
-  /** Pending commands of Brains that may go down; absent with an embedded Spine, where none does alone. */
+  /** Pending commands of Brains that may go down; absent with an embedded Spine, where no Brain ends alone. */
   readonly commands?: Pick<CommandsUnderWay, "request"> | undefined;
   /** Announces this Shield's queued membership changes. */
   readonly announce: () => void;
@@ -114,11 +114,11 @@ export function admit(
     tellRefused(path, caller, envelope, error);
     throw error;
   }
-  // The refusal is reported beside the caller's own path: the caller gets it as if nobody observed.
+  // The refusal is reported separately from the caller's path, so observers do not change what the caller gets.
   return isJudged(admitted) ? admitted : tellingRefused(path, caller, envelope, admitted);
 }
 
-/** A function of its own for its closure: `admit` would make a context for each message. */
+/** A separate function because of its closure: `admit` would allocate a context for each message. */
 function tellingRefused(
   path: MessagePath,
   caller: Caller,
@@ -158,9 +158,9 @@ function checkAll(
   path.bans.requireRoom(identity, envelope.room_id);
   requirePayloadRole(identity, envelope);
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
-  // The quota is the last cheap check: a refused message must not use it up.
+  // The quota is the last cheap check, as a refused message must not use it up.
   if (command === undefined) path.shares?.require(identity.tenant_id);
-  // A connection that cannot be closed would go on costing the tenant more than the command.
+  // An abusive connection costs the tenant more than the command that removes it.
   if (command === undefined || !isModeration(command.name)) {
     path.quota?.take(identity.tenant_id, envelope.size_bytes);
   }
@@ -169,7 +169,7 @@ function checkAll(
   return verified.then(() => checkContent(path, caller, envelope, note) ?? NONE_ADDED);
 }
 
-/** Throws `command-forbidden`, `reserved-type` or `signal-forbidden`, as the payload is. */
+/** Throws `command-forbidden`, `reserved-type` or `signal-forbidden`, depending on the payload. */
 function requirePayloadRole({ role }: Identity, envelope: ScannedEnvelope): void {
   const { payload: { kind }, command, event } = envelope;
   switch (kind) {
@@ -261,8 +261,8 @@ export function publish(
 }
 
 /**
- * Stamps and publishes an admitted message, with the headers from `admit`. Checks bans again: one may have come while
- * policies judged it. `now_ms` is Unix ms.
+ * Stamps and publishes an admitted message, with the headers from `admit`. Checks bans again, as one may have arrived
+ * while policies judged the message. `now_ms` is Unix ms.
  */
 export function publishAdmitted(
   path: MessagePath,
@@ -328,8 +328,8 @@ function tellConfirmed(
 }
 
 /**
- * Stores a message in its room's log. A function of its own for its closures: `send` would make a context for each
- * message.
+ * Stores a message in its room's log. A separate function because of its closures: `send` would allocate a context for
+ * each message.
  */
 function store(
   path: MessagePath,
@@ -353,7 +353,7 @@ function store(
     headers,
   };
   return path.logs.append(append).then((stored) => {
-    // Subscribers that came or left meanwhile may have missed it.
+    // Subscribers that arrived or left meanwhile may have missed it.
     const is_heard = before !== undefined && hearers?.(tenant_id, room_id) === before;
     const subject = roomSubject("in", tenant_id, room_id);
     tellPassed(path, caller, envelope, subject, room_class, routed, headers, stored, is_heard);

@@ -154,7 +154,7 @@ function assertStamped(identity: Identity, said: PlainEnvelope, message: SpineMe
   assert.deepEqual(names.filter((name) => name.startsWith("x-arqon-")), []);
 }
 
-Deno.test("whatever a client claims, the Spine sees its token's tenant and user and its room, or nothing", async () => {
+Deno.test("for any claims of a client, the Spine gets its token's tenant and user and its room, or nothing", async () => {
   await using path = testPath();
   let accepted = 0;
   const reasons = new Set<string>();
@@ -182,7 +182,7 @@ Deno.test("whatever a client claims, the Spine sees its token's tenant and user 
   }
 });
 
-Deno.test("each refusal keeps the contract's order, and the Spine sees none of them", async () => {
+Deno.test("each refusal follows the documented order, and the Spine gets no refused message", async () => {
   await using path = testPath([{ role: "user", room: "*" }]);
   const signal = { kind: "BAN" as const, target: "bob", reason: "", until_ms: 0 };
   const reserved = { type: "ROOM_X", data: new Uint8Array(), content_type: "", schema_id: "" };
@@ -208,7 +208,7 @@ Deno.test("each refusal keeps the contract's order, and the Spine sees none of t
   assert.deepEqual(path.published, []);
 });
 
-Deno.test("a signed message is published after its signature verified, else not at all", async () => {
+Deno.test("a signed message is published only after its signature is verified", async () => {
   await using path = testPath([{ role: "user", room: "*" }]);
   const pair = await crypto.subtle.generateKey("Ed25519", true, [
     "sign",
@@ -231,7 +231,7 @@ Deno.test("a signed message is published after its signature verified, else not 
   ]);
 });
 
-Deno.test("a policy's headers travel, and its refusal is one, whether known at once or later", async () => {
+Deno.test("a policy's headers are sent, and its refusal applies, for immediate and later verdicts", async () => {
   const added = [["X-Lang", "en"]] as const;
   const refused = new ArqonError("policy-rejected");
   for (const later of [false, true]) {
@@ -250,14 +250,14 @@ Deno.test("a policy's headers travel, and its refusal is one, whether known at o
   }
 });
 
-Deno.test("the origin connection travels as a Spine header only when there is one", async () => {
+Deno.test("the origin connection is a Spine header only if there is one", async () => {
   await using path = testPath();
   await path.send(ann, scan());
   await path.send(ann, scan(), "c1");
   assert.deepEqual(path.published.map(({ headers }) => headers[ORIGIN_HEADER]), [undefined, "c1"]);
 });
 
-Deno.test("what the Spine does not take is refused with the Spine's own reason", async () => {
+Deno.test("a message that the Spine refuses is refused with the Spine's reason", async () => {
   const path = testPath();
   const big = { type: "chat", data: new Uint8Array(1_048_576), content_type: "", schema_id: "" };
   assert.equal(await path.send(ann, scan({ event: big })), "message-too-large");

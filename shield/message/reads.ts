@@ -5,7 +5,7 @@ import type { Identity } from "../auth/identity.ts";
 export interface ReadMeter {
   /** A page of a room's log is about to be read; `pattern` is that of the room's class. Throws `budget-exhausted`. */
   page(identity: Identity, pattern: string): void;
-  /** So many bytes of it were sent. */
+  /** That many bytes of it were sent. */
   give(identity: Identity, pattern: string, size_bytes: number): void;
 }
 

@@ -13,7 +13,7 @@ import type { MessagePath } from "./pipeline.ts";
 import { scan, testPath } from "./testing/path.ts";
 import { NO_SCHEMAS } from "./gates.ts";
 
-Deno.test("a dead letter with a payload that a policy has made says which policy", async () => {
+Deno.test("a dead letter with a payload of a policy names the policy", async () => {
   const kept: Uint8Array[] = [];
   const refusal = {
     error: new ArqonError("schema-violation"),
@@ -36,7 +36,7 @@ Deno.test("a dead letter with a payload that a policy has made says which policy
   assert.deepEqual([mark, why], ["mask", "n"]);
 });
 
-Deno.test("the journal has the violation of a payload that a policy has made, and of the one before it", async () => {
+Deno.test("the journal has the violations of a policy's payload, and of the original one", async () => {
   const violation = { path: "id", rule: "string.min_len", message: "too short" };
   const refusal = { error: new ArqonError("schema-violation"), dead_letter: undefined };
   for (const violated of ["came", "made"]) {

@@ -26,7 +26,7 @@ export class PublishedOrder {
   /** The last number of each room. */
   readonly #last = new RecentMap<Subject, number>(ROOMS_MAX);
 
-  /** `publisher` is an id that no other process has, nor an earlier incarnation of the same node. */
+  /** `publisher` is an id that no other process, and no earlier incarnation of this node, has used. */
   constructor(publisher: string) {
     this.#publisher = publisher;
   }
@@ -41,7 +41,7 @@ export class PublishedOrder {
     this.#last.clear();
   }
 
-  /** The message of the last `next` is with the Spine. */
+  /** Call it once the message of the last `next` is in the Spine. */
   sent(subject: Subject): void {
     this.#last.set(subject, ++this.#number);
   }
@@ -61,13 +61,13 @@ export function orderOn(
   return order;
 }
 
-/** The verdict on a message. `repeated`: it came before, or a later one did. `hole`: one before it is missing. */
+/** The verdict on a message. `repeated`: it, or a later one, was received before. `hole`: an earlier one is missing. */
 export type Heard = "next" | "repeated" | "hole";
 
 /** The last number received from one publisher. */
 interface Reached {
   number: number;
-  /** Reported gaps at that time. */
+  /** The number of reported gaps at that time. */
   gaps: number;
 }
 
@@ -86,12 +86,12 @@ function numberIn(text: string, from: number, to: number): number {
 /** The numbers that one room has received from each publisher. */
 export class HeardOrder {
   readonly #reached = new BoundedMap<string, Reached>(PUBLISHERS_MAX);
-  /** The publisher of the last message: mostly that of the next one, too. */
+  /** The publisher of the last message, which is usually the next one's, too. */
   #publisher = "";
   #last: Reached | undefined;
   #gaps = 0;
 
-  /** Compares a message with those before it. A text that no Shield has written yields nothing. */
+  /** Compares a message with those before it. A text that no Shield has written is ignored. */
   hear(text: string): Heard {
     const first = text.indexOf(" ");
     const second = text.indexOf(" ", first + 1);
@@ -109,7 +109,7 @@ export class HeardOrder {
     const is_told = reached.gaps < this.#gaps;
     const is_hole = before > reached.number && !is_told;
     reached.number = number;
-    // The gap reported now precedes this message, and excuses nothing after it.
+    // The gap reported now precedes this message, and explains no later gap.
     reached.gaps = is_hole ? this.#gaps + 1 : this.#gaps;
     return is_hole ? "hole" : "next";
   }
@@ -123,7 +123,7 @@ export class HeardOrder {
     return this.#last;
   }
 
-  /** Subscribers were notified of a gap: the next message of each publisher makes none. */
+  /** Call it after subscribers were notified of a gap: the next message of each publisher then reports none. */
   gapTold(): void {
     this.#gaps++;
   }

@@ -11,7 +11,7 @@ function published(order: PublishedOrder, subject = LOBBY): string {
   return text;
 }
 
-Deno.test("nothing is let through twice or behind a later one, and every hole is told at its place", () => {
+Deno.test("no message passes twice or after a later one, and every gap is reported at its position", () => {
   const count = 30;
   const delivered = fc.array(fc.nat(count - 1), { maxLength: 100 });
   fc.assert(fc.property(delivered, (places) => {
@@ -32,7 +32,7 @@ Deno.test("nothing is let through twice or behind a later one, and every hole is
   }));
 });
 
-Deno.test("what was not sent leaves no hole", () => {
+Deno.test("an unsent message leaves no gap", () => {
   const order = new PublishedOrder("s1");
   const heard = new HeardOrder();
   assert.equal(heard.hear(published(order)), "next");
@@ -40,7 +40,7 @@ Deno.test("what was not sent leaves no hole", () => {
   assert.equal(heard.hear(published(order)), "next");
 });
 
-Deno.test("what a lost connection took with it leaves no hole either, and nothing comes again", () => {
+Deno.test("messages lost with a connection leave no gap either, and nothing is repeated", () => {
   const order = new PublishedOrder("s1");
   const heard = new HeardOrder();
   const first = published(order);
@@ -51,7 +51,7 @@ Deno.test("what a lost connection took with it leaves no hole either, and nothin
   assert.equal(heard.hear(first), "repeated");
 });
 
-Deno.test("after a told gap the next message makes no hole, and an old one is still repeated", () => {
+Deno.test("after a reported gap the next message reports none, and an old one is still a repetition", () => {
   const order = new PublishedOrder("s1");
   const heard = new HeardOrder();
   const first = published(order);
@@ -62,7 +62,7 @@ Deno.test("after a told gap the next message makes no hole, and an old one is st
   assert.equal(heard.hear(published(order)), "next");
 });
 
-Deno.test("a hole right behind a told one is told, too", () => {
+Deno.test("a gap directly after a reported one is reported, too", () => {
   const order = new PublishedOrder("s1");
   const heard = new HeardOrder();
   const texts = Array.from({ length: 8 }, () => published(order));
@@ -74,7 +74,7 @@ Deno.test("a hole right behind a told one is told, too", () => {
   assert.deepEqual([0, 2, 4, 5, 7].map(hear), ["next", "hole", "hole", "next", "hole"]);
 });
 
-Deno.test("however many gaps were told meanwhile, what comes late is repeated", () => {
+Deno.test("a late message is a repetition, for any number of gaps reported meanwhile", () => {
   const order = new PublishedOrder("s1");
   const heard = new HeardOrder();
   const late = published(order);
@@ -83,7 +83,7 @@ Deno.test("however many gaps were told meanwhile, what comes late is repeated", 
   assert.equal(heard.hear(late), "repeated");
 });
 
-Deno.test("what publishers say in turns is heard as if each spoke alone, whatever their names begin with", () => {
+Deno.test("interleaved publishers are tracked separately, for any names", () => {
   const names = ["s", "s1", "s12", "t1"];
   const said = fc.tuple(fc.constantFrom(...names), fc.nat(9), fc.nat(9));
   fc.assert(fc.property(fc.array(said, { maxLength: 40 }), (all) => {
@@ -96,7 +96,7 @@ Deno.test("what publishers say in turns is heard as if each spoke alone, whateve
   }));
 });
 
-Deno.test("a room that its publisher has forgotten makes no hole, and still no repetition", () => {
+Deno.test("a room that its publisher has evicted reports no gap, and no repetition", () => {
   const order = new PublishedOrder("s1");
   const heard = new HeardOrder();
   const first = published(order);
@@ -108,7 +108,7 @@ Deno.test("a room that its publisher has forgotten makes no hole, and still no r
   assert.equal(heard.hear(first), "repeated");
 });
 
-Deno.test("what no Shield has written says nothing", () => {
+Deno.test("a text that no Shield has written is ignored", () => {
   const heard = new HeardOrder();
   heard.hear("s1 0 5");
   fc.assert(fc.property(fc.string(), (text) => {

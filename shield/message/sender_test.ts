@@ -9,7 +9,7 @@ const USER = { tenant_id: "acme", user_id: "ann", role: "user", issuer: "id" } a
 
 const both = (caller: Caller, room_id: string) => [senderOf(caller, room_id), sourceOf(caller)];
 
-Deno.test("a user is one sender in all rooms, a service one in each", () => {
+Deno.test("a user is one sender in all rooms, a service one per room", () => {
   const user = tokenlessCaller(USER, "c1");
   assert.deepEqual(both(user, "r"), ["id\nann", "id\nann"]);
   assert.deepEqual(both({ ...user, remote_ip: "192.0.2.1" }, ""), both(user, "other"));
@@ -17,7 +17,7 @@ Deno.test("a user is one sender in all rooms, a service one in each", () => {
   assert.deepEqual(both(service, "r"), ["id\nann\nr", "id\nann"]);
 });
 
-Deno.test("clients of a Pusher app are one sender for each address, since each connection is a new user", () => {
+Deno.test("clients of a Pusher app are one sender per address, since each connection is a new user", () => {
   const app = {
     tenant: "acme",
     id: "1",

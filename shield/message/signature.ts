@@ -1,6 +1,6 @@
 /**
- * Ed25519 signatures of messages: whether one is required, and whether it verifies. Runs before
- * schema and policy. Keys come with the identity (`cnf.jwk`); who may sign what is `authorize.ts`.
+ * Ed25519 signatures of messages: whether one is required, and whether it verifies. Runs before schema and policy. Keys
+ * are in the identity (`cnf.jwk`); `authorize.ts` decides what a user may send.
  */
 import { ArqonError, matchesRoomPattern, signingInput } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
@@ -11,12 +11,12 @@ import type { Settings } from "../settings/settings.ts";
 /** Roles and rooms whose messages must be signed. */
 export type SignatureRules = Config["auth"]["require_signature"];
 
-/** The required signatures of a tenant: called for each message, never waits. */
+/** The signature requirements of a tenant: called for each message, never waits. */
 export interface SignatureDemands {
   of(tenant_id: string): SignatureRules;
 }
 
-/** The live `[auth] require_signature`, and those of the tenant. */
+/** The current `[auth] require_signature`, and the tenant's own. */
 export function signatureDemands(
   auth: Pick<Config["auth"], "require_signature">,
   settings: Pick<Settings, "get">,

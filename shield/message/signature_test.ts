@@ -1,4 +1,4 @@
-/** Ed25519 over scanned envelopes with real keys: what verifies, what is refused, and why. */
+/** Ed25519 over scanned envelopes with real keys: valid signatures, and refusals with their reason. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { scanEnvelope, scannedBytes, signingInput, writeEnvelope } from "@arqon/proto";
@@ -51,7 +51,7 @@ Deno.test("a signature is required by role and room", () => {
   assert.ok(!isSignatureRequired([], "user", "bank-1"));
 });
 
-Deno.test("a tenant's own demands come to those of the configuration, and both may change", () => {
+Deno.test("a tenant's requirements are added to those of the configuration, and both may change", () => {
   const rule = (room: string) => ({ role: "user", room } as const);
   const auth: { require_signature: SignatureRules } = { require_signature: [rule("a")] };
   const own = new Map([["acme", [rule("b")]]]);
@@ -66,7 +66,7 @@ Deno.test("a tenant's own demands come to those of the configuration, and both m
   assert.equal(demands.of("acme"), auth.require_signature);
 });
 
-Deno.test("an unsigned message passes at once where none is required, else is refused", () => {
+Deno.test("an unsigned message passes at once if no signature is required, otherwise it is refused", () => {
   assert.equal(verifySignature(scan(message), user, []), undefined);
   const rules = [{ role: "user", room: "bank" } as const];
   assert.throws(() => verifySignature(scan(message), user, rules), {
@@ -80,7 +80,7 @@ Deno.test("the user's own signature verifies", async () => {
   await verifySignature(scan(message, await sign(message)), user, [{ role: "user", room: "*" }]);
 });
 
-Deno.test("a signature without a key in the token is refused, also where none is required", async () => {
+Deno.test("a signature without a key in the token is refused, also if none is required", async () => {
   const signed = scan(message, await sign(message));
   assert.throws(() => verifySignature(signed, keyless, []), {
     reason: "signature-no-key",
@@ -95,7 +95,7 @@ Deno.test("a signature over another message, room, id or tenant does not verify"
     { ...message, room_id: "bank2" },
     { ...message, message_id: "m-2" },
     { ...message, message_id: "" },
-    // The parts are length-prefixed: moving a character across a border changes the input.
+    // The parts are length-prefixed: moving a character between parts changes the input.
     { ...message, room_id: "bankm", message_id: "-1" },
   ];
   for (const other of changed) {
@@ -125,7 +125,7 @@ Deno.test("one flipped bit anywhere in the signature is refused", async () => {
   }));
 });
 
-Deno.test("the frame may be changed after the call: what is verified was copied", async () => {
+Deno.test("the frame may be changed after the call, as the verified bytes were copied", async () => {
   const signed = scan(message, await sign(message));
   const result = verifySignature(signed, user, []);
   scannedBytes(signed).fill(0);

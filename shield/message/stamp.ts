@@ -26,13 +26,13 @@ export interface TracedStamps extends StampSource {
   readonly traces?: Traced | undefined;
 }
 
-/** The headers when no policy has added any. */
+/** The headers if no policy has added any. */
 export const NONE_ADDED: readonly HeaderPair[] = [];
 
-/** The trace id of the frame being stamped, as bytes: nobody needs it as text. */
+/** The trace id of the frame being stamped, as bytes, as no caller needs it as text. */
 const trace_id = new Uint8Array(TRACE_ID_BYTES);
 const twist_id = new Uint8Array(UUID_BYTES);
-/** The stamp of that frame: one object for all, since nobody keeps it. */
+/** The stamp of that frame: one object for all, since no caller keeps it. */
 const present = {
   trace_id: "" as string | Uint8Array,
   tenant_id: "",
@@ -48,8 +48,8 @@ export const passing = new HeadedSpace(passing_messages);
 export const kept = new HeadedSpace(new OwnBuffers());
 
 /**
- * The admitted envelope as every subscriber sees it: its routed form, in a whole MSG frame. With `space`, the frame is
- * valid only until it has been sent. `now_ms` is Unix ms.
+ * The admitted envelope for subscribers: its routed form, in a whole MSG frame. With `space`, the frame is valid only
+ * until it has been sent. `now_ms` is Unix ms.
  */
 export function stamp(
   path: TracedStamps,
@@ -80,7 +80,7 @@ function traceIdOf(path: TracedStamps, envelope: ScannedEnvelope): string | Uint
   return trace_id;
 }
 
-/** The headers of a message beside its envelope; undefined: none. */
+/** The headers of a message outside its envelope; undefined: none. */
 export function spineHeaders(
   { traces }: Pick<TracedStamps, "traces">,
   envelope: ScannedEnvelope,

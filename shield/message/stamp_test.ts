@@ -1,4 +1,4 @@
-/** The buffer of a stamped message: beside the received bytes, so that they are copied without a view. */
+/** The buffer of a stamped message: it has the received bytes, so that they are copied without a view. */
 import assert from "node:assert/strict";
 import { encodePub, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { FrameReader } from "../socket/frame_reader.ts";
@@ -26,7 +26,7 @@ function masked(body: Uint8Array): Uint8Array<ArrayBuffer> {
   return frame;
 }
 
-Deno.test("a message and its stamped form share a buffer, and it is the form that a copy has", () => {
+Deno.test("a message and its stamped form share a buffer, and a copy has the same form", () => {
   let received: Uint8Array = new Uint8Array(0);
   const fail = () => assert.fail();
   const reader = new FrameReader(

@@ -1,6 +1,6 @@
 /**
- * Copies a sample of clients' messages to the Brains' tap, on a subject of its own. The Brains share those messages in
- * a queue group. If one of NATS's servers stalls for a while, NATS may repeat messages to plain subscribers of subjects
+ * Copies a sample of clients' messages to the Brains' tap, on a separate subject. The Brains share those messages in a
+ * queue group. If one of NATS's servers stalls for a while, NATS may repeat messages to plain subscribers of subjects
  * with such a group, so no group subscribes to clients' messages. `brain/tap.ts` logs the sample.
  */
 import { ArqonError, DecodeError } from "@arqon/proto";
@@ -29,7 +29,7 @@ export function createTap(spine: Pick<Spine, "give">, fraction: number): Observe
   };
   return {
     passed({ caller, envelope: { room_id }, routed, headers, stored }) {
-      // A repetition was tapped with the original.
+      // A repetition is not tapped again.
       if (stored?.duplicate === true) return;
       step(AT.tap);
       const recorded = recordedIn(headers) !== undefined;

@@ -1,4 +1,4 @@
-/** What Shields copy to the Brains' tap. */
+/** The messages that Shields copy to the Brains' tap. */
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
@@ -28,7 +28,7 @@ function shown(fraction: number, messages: readonly Uint8Array[], headers?: Spin
 
 const THOUSAND = Array.from({ length: 1_000 }, (_none, number) => envelope(number));
 
-Deno.test("a fraction of messages is handed on, on a subject where no client listens", () => {
+Deno.test("a fraction of messages is copied to a subject without client subscribers", () => {
   const given = shown(0.1, THOUSAND);
   assert.ok(given.length > 50 && given.length < 200, `${given.length} of 1000`);
   assert.ok(
@@ -40,7 +40,7 @@ Deno.test("a fraction of messages is handed on, on a subject where no client lis
   assert.equal(shown(0, THOUSAND).length, 0);
 });
 
-Deno.test("a recorded trace is handed on with its traceparent and nothing else", () => {
+Deno.test("a message of a recorded trace is copied with only its traceparent", () => {
   const headers = { [TRACEPARENT]: RECORDED, "x-arqon-origin": "c1" };
   assert.deepEqual(shown(1e-9, THOUSAND.slice(1, 2), headers).map(({ headers }) => headers), [
     { [TRACEPARENT]: RECORDED },
@@ -49,7 +49,7 @@ Deno.test("a recorded trace is handed on with its traceparent and nothing else",
   assert.equal(shown(1e-9, THOUSAND.slice(1, 2), unrecorded).length, 0);
 });
 
-Deno.test("an envelope that cannot be read and a Spine that takes nothing end no publish", () => {
+Deno.test("an unreadable envelope or a Spine that refuses does not fail a publish", () => {
   assert.equal(shown(0.5, [new Uint8Array([0xff, 0xff, 0xff])]).length, 0);
   const tap = createTap({
     give: () => {

@@ -1,6 +1,9 @@
-/** A policy of a tenant's chain, and its verdict, for those who run it and those who observe. Plain data. */
+/** A policy of a tenant's chain, and its verdict, for its runner and for observers. Plain data. */
 
-/** Every hook, in the order of a connection's life: the one list of them. New ones come last: it numbers them. */
+/**
+ * Every hook, in the order of a connection's life: the one list of them. New ones come last, as their positions are
+ * their numbers.
+ */
 export const HOOKS = ["on_connect", "on_subscribe", "on_message", "on_append"] as const;
 /** The point at which a policy runs; the guest's export is `arqon_` and this name. */
 export type Hook = typeof HOOKS[number];
@@ -67,7 +70,7 @@ export interface PolicyOutcome {
   readonly fuel: number;
   /**
    * The fuel for making an instance for the call, in the same units, or for restoring its first state; 0 if an instance
-   * with lasting state existed.
+   * with persistent state existed.
    */
   readonly instance_fuel: number;
   readonly duration_ms: number;
@@ -75,7 +78,7 @@ export interface PolicyOutcome {
   readonly replaced?: boolean;
   /** When to retry, in ms; absent: unknown. */
   readonly retry_after_ms?: number;
-  /** True if the connection is to be closed, since its user continues after `sender-slowed`. */
+  /** True if the connection must be closed, as its user continues after `sender-slowed`. */
   readonly closes?: true;
 }
 
@@ -91,7 +94,7 @@ export interface PolicyValue {
   readonly value: string | null;
 }
 
-/** What a policy read and wrote in one call, for the journal. */
+/** The data that a policy read and wrote in one call, for the journal. */
 export interface PolicySeen {
   readonly has_read_payload: boolean;
   /** Each name once, in order; beyond a limit of the whole chain they are omitted. */
@@ -108,26 +111,24 @@ export interface PolicySeen {
   readonly payload?: string;
   /** The units available to its call. */
   readonly budget_units: number;
-  /** What was wrong, as a text; "" without a fault. */
+  /** The fault as a text; "" without a fault. */
   readonly detail: string;
 }
 
 /** The chain's verdict: that of the first enforcing policy that refuses, otherwise allowed. */
 export interface Verdict {
   readonly allowed: boolean;
-  /**
-   * 0 when allowed; otherwise 400 to 599: the policy's own code, 403 by default, 503 for its faults.
-   */
+  /** 0 if allowed; otherwise 400 to 599: the policy's own code, 403 by default, 503 for its faults. */
   readonly code: number;
   /** The policy's own text; "" if none. */
   readonly reason: string;
-  /** The name of the policy that refused; "" when allowed. */
+  /** The name of the policy that refused; "" if allowed. */
   readonly name: string;
   readonly added_headers: readonly (readonly [name: string, value: string])[];
   /** The new payload; absent: unchanged. */
   readonly payload?: Uint8Array | undefined;
   readonly outcomes: readonly PolicyOutcome[];
   readonly logs: readonly PolicyLog[];
-  /** What the policies have read and written, in the order of `outcomes`; absent unless requested. */
+  /** The data that the policies read and wrote, in the order of `outcomes`; absent unless requested. */
   readonly told?: readonly PolicySeen[];
 }

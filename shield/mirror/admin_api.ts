@@ -26,7 +26,7 @@ const IN_FORCE_MS = 5_000;
 /** The most rules in one listing. */
 const RULES_SHOWN = 2_000;
 
-/** What the routes of the mirror act on. */
+/** The context of the mirror's routes. */
 export interface MirrorAdminContext extends Pick<Env, "log"> {
   readonly rules: MirrorRules;
   readonly settings: Settings;
@@ -39,14 +39,14 @@ export interface MirrorAdminContext extends Pick<Env, "log"> {
 export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
   "GET /v1/mirror": {
     id: "listMirrorRules",
-    summary: "the mirror rules in force here",
+    summary: "lists the mirror rules in force on this Shield",
     answer: object({ node_id: ID, rules: list(OBJECT), truncated: BOOLEAN }),
     scope: "own",
     handle: listRules,
   },
   "GET /v1/mirror/explain": {
     id: "explainMirror",
-    summary: "which rule a subject is under, and whether a key is mirrored",
+    summary: "explains which rule applies to a subject, and whether a key is mirrored",
     query: [
       inQuery("subject", "in.t.TENANT.r.ROOM", TEXT, true),
       inQuery("key", "a trace id, or a connection's id", TEXT),
@@ -57,8 +57,8 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
   },
   "GET /v1/mirror/diff": {
     id: "getMirrorDiff",
-    summary: "what candidates would have decided otherwise, at this Shield",
-    query: [TENANT, inQuery("candidate", "only this one", TEXT)],
+    summary: "shows different decisions of candidates on this Shield",
+    query: [TENANT, inQuery("candidate", "only this candidate", TEXT)],
     answer: object({ node_id: ID, tenant: ID, candidates: list(OBJECT) }),
     scope: "tenant-in-query",
     handle: showDiff,
@@ -66,15 +66,15 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
   "DELETE /v1/mirror/diff": {
     audit: "mirror.forget_diff",
     id: "resetMirrorDiff",
-    summary: "forgets what candidates have decided",
-    query: [TENANT, inQuery("candidate", "only this one", TEXT)],
+    summary: "clears the counted decisions of candidates",
+    query: [TENANT, inQuery("candidate", "only this candidate", TEXT)],
     answer: OBJECT,
     scope: "tenant-in-query",
     handle: resetDiff,
   },
   "GET /v1/tenants/{tenant}/mirror": {
     id: "getMirrorRules",
-    summary: "a tenant's own mirror rules",
+    summary: "lists a tenant's own mirror rules",
     answer: SETTINGS,
     scope: "tenant-in-path",
     handle: showTenant,
@@ -82,7 +82,7 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
   "PUT /v1/tenants/{tenant}/mirror": {
     audit: "mirror.set",
     id: "setMirrorRule",
-    summary: "sets a tenant's mirror rule of one prefix",
+    summary: "sets a tenant's mirror rule for one prefix",
     answer: SETTINGS,
     refusals: [409],
     scope: "tenant-in-path",
@@ -101,7 +101,7 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
   "POST /v1/tenants/{tenant}/reset": {
     audit: "settings.reset",
     id: "resetSettings",
-    summary: "begins a tenant's settings anew that cannot be read",
+    summary: "resets a tenant's unreadable settings",
     answer: SETTINGS,
     refusals: [409],
     scope: "tenant-in-path",
@@ -109,7 +109,7 @@ export const MIRROR_ROUTES = new AdminTable<MirrorAdminContext>("mirror", {
   },
 });
 
-/** Lists rules; the admin of a tenant sees those that can be about the tenant's subjects. */
+/** Lists rules; the admin of a tenant sees those that can apply to the tenant's subjects. */
 function listRules(
   { rules, node_id }: MirrorAdminContext,
   { only_tenant }: AdminCall,
@@ -125,7 +125,8 @@ function explain({ rules, node_id }: MirrorAdminContext, { url }: AdminCall): Re
   const subject = parameterOf(url, "subject");
   const room = subject.startsWith("in.") ? parseRoomSubject(subject) : undefined;
   if (room === undefined) {
-    const detail = `${JSON.stringify(subject)} is no subject that clients publish on; expected ` +
+    const detail =
+      `${JSON.stringify(subject)} is not a subject that clients publish on; expected ` +
       "in.t.TENANT.r.ROOM";
     throw new ArqonError("invalid-settings", detail);
   }
@@ -189,9 +190,7 @@ async function removeRule(context: MirrorAdminContext, call: AdminCall): Promise
 
 type Rules = TenantSettings["mirror"]["rules"];
 
-/**
- * Changes a tenant's rules. `change` returns the list that it was given when there is nothing to write.
- */
+/** Changes a tenant's rules. `change` returns its argument if there is nothing to write. */
 async function changeRules(
   context: MirrorAdminContext,
   call: AdminCall,
@@ -211,7 +210,7 @@ async function resetTenant(context: MirrorAdminContext, call: AdminCall): Promis
   return await written(context, call, await context.settings.reset(call.tenant, call.by), true);
 }
 
-/** The answer to a change: what is stored, and whether it is in force in this process. */
+/** The answer to a change: the stored rules, and whether they are in force in this process. */
 async function written(
   { settings, log, node_id }: MirrorAdminContext,
   { tenant, by }: AdminCall,

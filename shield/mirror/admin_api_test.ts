@@ -1,11 +1,11 @@
-/** The mirror's admin API as requests and answers, over real settings on the embedded Spine. */
+/** The mirror's admin API, over real settings on the embedded Spine. */
 import assert from "node:assert/strict";
 import { testMirror } from "./testing/mirror.ts";
 
 const RULES = "/v1/tenants/acme/mirror";
 const CONFIG = { rules: [{ prefix: "in.t.*", percent: 0.01 }] };
 
-Deno.test("rules are set, listed, explained and removed, and are in force with the answer", async () => {
+Deno.test("rules are set, listed, explained and removed, and are in force once answered", async () => {
   await using test = await testMirror(CONFIG);
   const set = await test.ask("PUT", RULES, { prefix: "in.t.acme.r.vip*", percent: 0.0001 });
   assert.equal(set.status, 200);
@@ -44,7 +44,7 @@ Deno.test("rules are set, listed, explained and removed, and are in force with t
   assert.match(test.lines.join(""), /tenant_id=acme version=1 by=root .*rules were changed/);
 });
 
-Deno.test("a tenant that has set nothing is no error, and nothing matches without rules", async () => {
+Deno.test("a tenant without settings is not an error, and nothing matches without rules", async () => {
   await using test = await testMirror();
   const { status, body } = await test.ask("GET", "/v1/tenants/nobody/mirror");
   assert.deepEqual([status, body.version, body.rules], [200, 0, []]);
@@ -54,7 +54,7 @@ Deno.test("a tenant that has set nothing is no error, and nothing matches withou
   assert.equal((await test.ask("DELETE", `${RULES}?prefix=x`)).body.changed, false);
 });
 
-Deno.test("what is not valid is refused with invalid-settings that names it", async () => {
+Deno.test("invalid requests are refused with invalid-settings that names the problem", async () => {
   await using test = await testMirror();
   const prefix = "in.t.acme.*";
   for (
@@ -96,7 +96,7 @@ Deno.test("what is not valid is refused with invalid-settings that names it", as
   assert.equal((await test.ask("GET", RULES)).body.version, 0, "nothing was written");
 });
 
-Deno.test("a diff is forgotten for a tenant or one candidate", async () => {
+Deno.test("a diff is cleared for a tenant or one candidate", async () => {
   await using test = await testMirror();
   const forget = async (query: string) =>
     (await test.ask("DELETE", `/v1/mirror/diff?tenant=acme${query}`)).body.forgotten;

@@ -6,10 +6,10 @@ import type { CandidateVerdict } from "../message/gates.ts";
 
 /** A message on which candidate and production differ. */
 export interface DiffExample {
-  /** The message's trace id; "" when it was refused and its client had sent none. */
+  /** The message's trace id; "" if it was refused and its client had sent none. */
   readonly trace_id: string;
   readonly room: string;
-  /** The event's type; "" when it is not known here. */
+  /** The event's type; "" if it is unknown here. */
   readonly type: string;
   readonly would: "allow" | "refuse";
   readonly reason: string;
@@ -46,13 +46,10 @@ type Draft = { -readonly [Key in Exclude<keyof CandidateDiff, "examples">]: Cand
   examples: DiffExample[];
 };
 
-/** What an example says of its message. */
+/** The part of an example that describes its message. */
 export type Compared = Pick<DiffExample, "trace_id" | "room" | "type" | "at_ms">;
 
-/**
- * All candidates of all tenants, at most `candidates_max`. A further one is not kept, and counted as
- * overflow.
- */
+/** All candidates of all tenants, at most `candidates_max`. Further ones are counted as overflow. */
 export class DiffBook {
   readonly #candidates_max: number;
   readonly #count: (outcome: DiffOutcome) => void;
@@ -64,12 +61,12 @@ export class DiffBook {
     this.#count = count;
   }
 
-  /** How many candidates are kept. */
+  /** The number of kept candidates. */
   get size(): number {
     return this.#size;
   }
 
-  /** Compares a verdict with what production decided about the message. */
+  /** Compares a verdict with production's decision about the message. */
   compare(verdict: CandidateVerdict, production_refused: boolean, message: Compared): void {
     const draft = this.#draft(verdict);
     if (draft === undefined) return this.#count("overflow");
@@ -88,7 +85,7 @@ export class DiffBook {
     this.#count(`would-${would}`);
   }
 
-  /** Counts a verdict about a message of which nothing is known. */
+  /** Counts a verdict about an unknown message. */
   unmatched(verdict: CandidateVerdict): void {
     const draft = this.#draft(verdict);
     if (draft === undefined) return this.#count("overflow");
@@ -103,7 +100,7 @@ export class DiffBook {
     return drafts.map((draft) => ({ ...draft, examples: [...draft.examples] }));
   }
 
-  /** Forgets the tenant's candidates, or only the one of that name. Returns how many it forgot. */
+  /** Clears the tenant's candidates, or only the one of that name. Returns the number of cleared ones. */
   reset(tenant_id: string, candidate?: string): number {
     const drafts = this.#tenants.get(tenant_id);
     if (drafts === undefined) return 0;

@@ -10,7 +10,7 @@ const verdict = (refuse: boolean, candidate = "policy:words", tenant_id = "acme"
   reason: "because",
 });
 
-Deno.test("agreement is counted, difference is counted by its direction and shown", () => {
+Deno.test("agreements are counted, differences are counted by direction and shown", () => {
   const outcomes: string[] = [];
   const book = new DiffBook(10, (outcome) => void outcomes.push(outcome));
   book.compare(verdict(false), false, message);
@@ -48,7 +48,7 @@ Deno.test("the latest examples stay, and a long reason is cut", () => {
   assert.equal(examples[0]?.reason.length, 256);
 });
 
-Deno.test("one candidate too many is not kept but counted; a reset makes room", () => {
+Deno.test("a candidate beyond the limit is only counted; a reset frees its slot", () => {
   const outcomes: string[] = [];
   const book = new DiffBook(2, (outcome) => void outcomes.push(outcome));
   book.compare(verdict(true, "a"), false, message);

@@ -29,7 +29,7 @@ export interface MirrorParts extends Pick<Env, "now"> {
   readonly verdicts: Pick<ShadowVerdicts, "forward">;
 }
 
-/** The refusals that are compared with candidates: those by a schema or a policy. */
+/** The refusals that are compared with candidates' verdicts: those by a schema or a policy. */
 const COMPARED: ReadonlySet<string> = new Set([
   "schema-violation",
   "schema-unavailable",
@@ -72,7 +72,7 @@ export function createMirror(parts: MirrorParts): Mirror {
   return {
     passed(passed) {
       const { envelope, caller, routed, stored } = passed;
-      // A repetition was mirrored with the message that it repeats.
+      // A repetition is not mirrored again.
       if (stored?.duplicate === true) return;
       step(AT.mirror);
       copy(passed);
@@ -104,8 +104,8 @@ export function createMirror(parts: MirrorParts): Mirror {
 }
 
 /**
- * Adds a verdict. A candidate has one about a message: a schema that is asked again, since a policy has
- * replaced the payload, would have refused it when it refuses either.
+ * Adds a verdict. A candidate has one verdict about a message: a schema that is checked again, since a policy has
+ * replaced the payload, counts as a refusal if it refuses either payload.
  */
 function addVerdict(verdicts: CandidateVerdict[], verdict: CandidateVerdict): void {
   const at = verdicts.findIndex(({ candidate }) => candidate === verdict.candidate);

@@ -62,7 +62,7 @@ type Sent = Parameters<typeof writeEnvelope>[0] & {
   readonly origin?: string;
 };
 
-/** Undefined when it was accepted, else the refusal's reason. */
+/** The refusal's reason; undefined if it was accepted. */
 async function send(path: MessagePath, sent: Sent = {}): Promise<string | undefined> {
   const { connection_id = "c1", role = "user", origin, ...envelope } = sent;
   const caller = {
@@ -116,7 +116,7 @@ function overseerSaying(test: TestMirror, production: boolean, candidate: boolea
   });
 }
 
-Deno.test("a picked message is on both subjects, the copy marked twice, otherwise the same", async () => {
+Deno.test("a selected message is on both subjects; the copy is marked twice, otherwise equal", async () => {
   await using test = await testMirror(ALL);
   const data = new Uint8Array([1, 2, 3]);
   assert.equal(
@@ -136,13 +136,13 @@ Deno.test("a picked message is on both subjects, the copy marked twice, otherwis
   await until("it is published", async () => await test.metric(published) === 1);
 });
 
-Deno.test("the trace id decides, else the connection id; what is left out is counted", async () => {
+Deno.test("the trace id selects, else the connection id; unselected messages are counted", async () => {
   await using test = await testMirror({ rules: [{ prefix: "in.t.*", percent: 0.5 }] });
   const path = pathOf(test);
   for (let n = 0; n < 64; n++) {
     const trace_id = n.toString(16).padStart(2, "0").repeat(16);
     const room_id = `t${n}`;
-    // Whichever connection: the trace is the key. The trace of zeros is none at all.
+    // The trace is the key, for any connection. A trace of zeros counts as no trace.
     if (n > 0) await send(path, { trace_id, room_id, connection_id: "a" });
     if (n > 0) await send(path, { trace_id, room_id, connection_id: "b" });
     await send(path, { room_id: `c${n}`, connection_id: `c${n}` });
@@ -159,7 +159,7 @@ Deno.test("the trace id decides, else the connection id; what is left out is cou
   assert.equal(await test.metric(out), 64 * 4 - 2 - rooms.length);
 });
 
-Deno.test("a rule that a tenant sets at run time is in force with the change, and only for it", async () => {
+Deno.test("a rule that a tenant sets at run time is in force at once, and only for that tenant", async () => {
   await using test = await testMirror();
   const path = pathOf(test);
   await send(path);
@@ -198,7 +198,7 @@ Deno.test("a client's own shadow header is refused and signals are copied like e
   assert.equal((await test.shadows()).length, 1);
 });
 
-Deno.test("a copy that cannot be sent leaves the primary as it was", async () => {
+Deno.test("a copy that cannot be sent does not affect the primary", async () => {
   await using test = await testMirror({ ...ALL, buffer_bytes: 65_536 });
   const path = pathOf(test);
   const data = new Uint8Array(100_000);
@@ -209,7 +209,7 @@ Deno.test("a copy that cannot be sent leaves the primary as it was", async () =>
   assert.equal(await test.metric(dropped), 1);
 });
 
-Deno.test("candidates are compared on picked messages: both ways, with examples", async () => {
+Deno.test("candidates are compared on selected messages: in both directions, with examples", async () => {
   await using test = await testMirror(ALL);
   const say = async (production: boolean, candidate: boolean) =>
     await send(pathOf(test, overseerSaying(test, production, candidate)), { trace_id: TRACE_ID });
@@ -236,11 +236,11 @@ Deno.test("candidates are compared on picked messages: both ways, with examples"
       ],
     }],
   });
-  assert.equal((await test.shadows()).length, 2, "what production refused is not copied");
+  assert.equal((await test.shadows()).length, 2, "a message that production refused is not copied");
   assert.equal(await test.metric('shield_mirror_verdicts_total{outcome="agree"}'), 2);
 });
 
-Deno.test("a candidate that is asked twice about a message has one verdict, a refusal if one of them is", async () => {
+Deno.test("a candidate with two verdicts about a message counts once, as a refusal if either is", async () => {
   await using test = await testMirror(ALL);
   const { candidates } = test.started;
   for (const [first, second] of [[true, false], [false, true], [false, false]] as const) {
@@ -258,7 +258,7 @@ Deno.test("a candidate that is asked twice about a message has one verdict, a re
   assert.deepEqual([mirrored, agree, would_refuse], [3, 1, 2]);
 });
 
-Deno.test("an example of a message without a trace has the one that it was given", async () => {
+Deno.test("an example of a message without a trace has its assigned trace", async () => {
   await using test = await testMirror(ALL);
   await send(pathOf(test, overseerSaying(test, true, false)));
   const [shadow] = await test.shadows();
@@ -266,7 +266,7 @@ Deno.test("an example of a message without a trace has the one that it was given
   assert.equal(body.candidates[0].examples[0].trace_id, readEnvelope(shadow!.payload).trace_id);
 });
 
-Deno.test("what no rule picks is not compared, and neither is a command", async () => {
+Deno.test("messages that no rule selects are not compared, nor are commands", async () => {
   await using test = await testMirror({ rules: [{ prefix: "in.t.acme.r.vip*", percent: 1 }] });
   await send(pathOf(test, overseerSaying(test, false, true)));
   await send(pathOf(test, overseerSaying(test, true, false)));
@@ -277,7 +277,7 @@ Deno.test("what no rule picks is not compared, and neither is a command", async 
   assert.deepEqual(body.candidates, []);
 });
 
-Deno.test("when it is off nothing is mirrored and there is no API", async () => {
+Deno.test("if it is off, nothing is mirrored and there is no API", async () => {
   await using engine = testSpine();
   const { log } = keptLog();
   const registry = createMetrics({ node_id: "s1", version: "0" });

@@ -1,6 +1,7 @@
 /**
  * The mirror rule of a subject, and whether it selects a message. Compiles rules of the config and those of tenants. A
- * tenant's table is swapped in one assignment, so no message meets half a change. `start.ts` has the sources of rules.
+ * tenant's table is swapped in one assignment, so no message sees a partial change. `start.ts` has the sources of
+ * rules.
  */
 import type { MirrorRule } from "../../shared/config/schema_governance.ts";
 import { samplingHash, samplingThreshold } from "../../shared/sampling.ts";
@@ -15,9 +16,9 @@ export interface EffectiveRule extends MirrorRule {
   readonly tenant_id: string | undefined;
 }
 
-/** A rule as the message path uses it. */
+/** A compiled rule for the message path. */
 export interface CompiledRule extends EffectiveRule {
-  /** A message is picked when its key's hash is below this. */
+  /** A message is selected if its key's hash is below this. */
   readonly threshold: bigint;
   readonly totals: RuleTotals;
 }
@@ -39,7 +40,7 @@ export class MirrorRules {
   readonly #tenants = new Map<string, { table: Table; rules: readonly CompiledRule[] }>();
 
   /**
-   * Compiles the config's rules. `totalsOf` returns the counters of a rule. Throws TypeError for a prefix that is no
+   * Compiles the config's rules. `totalsOf` returns the counters of a rule. Throws TypeError for a prefix that is not a
    * pattern.
    */
   constructor(rules: readonly MirrorRule[], totalsOf: (prefix: string) => RuleTotals) {
@@ -55,30 +56,27 @@ export class MirrorRules {
     this.#config_rules = compiled;
   }
 
-  /**
-   * Replaces a tenant's own rules. Throws TypeError for a prefix that is no pattern, and then changes
-   * nothing.
-   */
+  /** Replaces a tenant's own rules. Throws TypeError for a prefix that is not a pattern, and then changes nothing. */
   setTenant(tenant_id: string, rules: readonly MirrorRule[]): void {
     if (rules.length === 0) return void this.#tenants.delete(tenant_id);
     const compiled = rules.map((rule) => this.#compile(rule, tenant_id));
     this.#tenants.set(tenant_id, { table: tableOf(compiled), rules: compiled });
   }
 
-  /** The rule that is about the subject, which must be one of that tenant's. */
+  /** The rule that applies to the subject, which must belong to that tenant. */
   match(subject: string, tenant_id: string): CompiledRule | undefined {
     const own = this.#tenants.size === 0 ? undefined : this.#tenants.get(tenant_id);
     if (own === undefined && this.#config.size === 0) return undefined;
     return better(this.#config.match(subject), own?.table.match(subject))?.value;
   }
 
-  /** Whether the rule picks the messages with that key. */
+  /** Whether the rule selects messages with that key. */
   picks({ percent, threshold }: CompiledRule, key: string): boolean {
     if (percent === 1) return true;
     return percent !== 0 && samplingHash(key) < threshold;
   }
 
-  /** Every rule that matches the subject; the first is the one that counts. */
+  /** Every rule that matches the subject; the first one applies. */
   explain(subject: string, tenant_id: string): EffectiveRule[] {
     const own = this.#tenants.get(tenant_id)?.table.all(subject) ?? [];
     const overruled = new Set(own.map(({ pattern }) => pattern));
@@ -86,7 +84,7 @@ export class MirrorRules {
     return [...own, ...config].sort(compareSpecificity).map(({ value }) => effective(value));
   }
 
-  /** How many rules there are. */
+  /** The number of rules. */
   get size(): number {
     let size = this.#config_rules.length;
     for (const { rules } of this.#tenants.values()) size += rules.length;

@@ -1,4 +1,4 @@
-/** Which mirror rule applies, and what it selects: coherent over Shields, a smaller share within a larger one. */
+/** The mirror rule that applies, and its selection: the same on all Shields, with smaller shares inside larger ones. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { configFrom } from "../../shared/config/load.ts";
@@ -20,7 +20,7 @@ function picked(percent: number, key: string): boolean {
 const percent = fc.double({ min: 0, max: 1, noNaN: true });
 const key = fc.oneof(fc.uuid(), fc.string());
 
-Deno.test("the same key is always in or always out, and in with every larger share", () => {
+Deno.test("a key is always selected or never, and also selected by every larger share", () => {
   fc.assert(fc.property(percent, percent, key, (a, b, text) => {
     assert.equal(picked(a, text), picked(a, text));
     if (picked(Math.min(a, b), text)) assert.ok(picked(Math.max(a, b), text));
@@ -29,7 +29,7 @@ Deno.test("the same key is always in or always out, and in with every larger sha
   }));
 });
 
-Deno.test("a share of a ten-thousandth picks about that many, and always the same", () => {
+Deno.test("a share of one ten-thousandth selects about that many keys, and always the same", () => {
   const rules = rulesOf(["in.t.*", 0.0001]);
   const rule = rules.match(SUBJECT, "acme")!;
   const pick = () => {
@@ -45,7 +45,7 @@ Deno.test("a share of a ten-thousandth picks about that many, and always the sam
   assert.deepEqual(pick(), keys);
 });
 
-Deno.test("the longest prefix wins, whoever set it; of the same prefix the tenant's own", () => {
+Deno.test("the longest prefix wins, from either source; for the same prefix the tenant's own", () => {
   const rules = rulesOf(["in.t.*", 0.1], ["in.t.acme.r.lobby", 0.2], ["in.t.acme.r.x*", 0.3]);
   const percentOf = (room: string, tenant = "acme") =>
     rules.match(`in.t.${tenant}.r.${room}`, tenant)?.percent;
@@ -66,7 +66,7 @@ Deno.test("the longest prefix wins, whoever set it; of the same prefix the tenan
   assert.deepEqual([percentOf("x1"), percentOf("a"), rules.size], [0.3, 0.1, 3]);
 });
 
-Deno.test("without rules nothing matches, and a bad rule of a tenant leaves the table as it was", () => {
+Deno.test("without rules nothing matches, and an invalid rule of a tenant leaves the table unchanged", () => {
   assert.equal(rulesOf().match(SUBJECT, "acme"), undefined);
   const rules = rulesOf(["in.t.*", 0.1]);
   rules.setTenant("acme", [{ prefix: "in.t.acme.*", percent: 0.5 }]);
@@ -75,7 +75,7 @@ Deno.test("without rules nothing matches, and a bad rule of a tenant leaves the 
   assert.equal(rules.match(SUBJECT, "acme")?.percent, 0.5);
 });
 
-Deno.test("rules of the config that could never match, or come twice, stop the start", () => {
+Deno.test("rules of the config that can never match, or are duplicates, prevent the start", () => {
   const load = (...rules: object[]) => configFrom({ platform: { mirroring: { rules } } });
   for (
     const [prefix, problem] of [
@@ -93,7 +93,7 @@ Deno.test("rules of the config that could never match, or come twice, stop the s
   }
 });
 
-Deno.test("rules beyond the bound count together as other", () => {
+Deno.test("rules beyond the limit are counted together as other", () => {
   const stats = new MirrorStats();
   const totals = Array.from({ length: RULES_MAX + 5 }, (_, n) => stats.totalsOf(`in.t.t${n}.*`));
   assert.equal(new Set(totals).size, RULES_MAX + 1);

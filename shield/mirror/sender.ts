@@ -1,7 +1,7 @@
 /**
- * Sends copies to the Spine from a limited buffer, in small turns of the event loop beside sockets and primary traffic.
- * Confirmed copies count as published; refused (`denied` afterwards, too) or possibly lost ones as failed. Primary
- * traffic is not affected: its bytes have precedence, and its flushes exclude the mirror's.
+ * Sends copies to the Spine from a limited buffer, in small pieces between sockets and primary traffic. Confirmed
+ * copies count as published; refused (`denied` afterwards, too) or possibly lost ones as failed. Primary traffic is not
+ * affected: its bytes have precedence, and its flushes exclude the mirror's.
  */
 import { setImmediate } from "node:timers";
 import type { Env } from "../../shared/env.ts";
@@ -27,42 +27,42 @@ const BUSY_MS = 5;
  * again.
  */
 const DENIED_MS = 1_000;
-/** The most denied tenants that are remembered; above that, the first of them are tried at once. */
+/** The most remembered denied tenants; beyond that, the oldest are retried at once. */
 const DENIED_MAX = 4_096;
 /** The least time between two log lines about failed copies, in ms. */
 const LOG_MS = 10_000;
 /** The share of the Spine's pending bytes above which copies wait: the rest is the primary's. */
 const PENDING_SHARE = 0.5;
 
-/** One message to copy. */
+/** One message to be copied. */
 export interface ShadowCopy {
   readonly rule: CompiledRule;
   readonly subject: Subject;
   readonly tenant_id: string;
-  /** The routed form. It is kept until it is sent, without a copy of its bytes. */
+  /** The routed form, kept until it is sent, without copying its bytes. */
   readonly envelope: Uint8Array;
   readonly headers: SpineHeaders | undefined;
 }
 
-/** The Spine of the copies, and how many may wait. */
+/** The dependencies and limits of the sender. */
 export interface SenderOptions extends Pick<Env, "log" | "now"> {
   readonly spine: Pick<Spine, "publish" | "flush" | "status" | "onEvent">;
   readonly buffer_messages: number;
   readonly buffer_bytes: number;
-  /** The most bytes that the Spine holds before it refuses, the primary's included. */
+  /** The limit of the Spine's pending bytes, including the primary's. */
   readonly pending_bytes_max: number;
-  /** Ms that only grow; absent: `now`. */
+  /** Monotonic ms; absent: `now`. */
   readonly monotonic_ms?: () => number;
-  /** Called for each copy right before it is handed to the Spine. */
+  /** Called for each copy right before it is given to the Spine. */
   readonly onSend: (copy: ShadowCopy) => void;
 }
 
-/** What one turn sent and the Spine has not confirmed. Denials come in the order of sending. */
+/** Unconfirmed copies of one turn. Denials arrive in the order of sending. */
 interface Turn {
   readonly sent: { readonly copy: ShadowCopy; denied: boolean }[];
-  /** The place in the turn before which no more denials can come. */
+  /** The position in the turn before which no more denials can arrive. */
   cursor: number;
-  /** The turn's number among those that are not confirmed. */
+  /** The turn's number among the unconfirmed ones. */
   number: number;
 }
 
@@ -93,12 +93,12 @@ export class ShadowSender {
     });
   }
 
-  /** How many copies wait. */
+  /** The number of queued copies. */
   get messages(): number {
     return this.#waiting.length - this.#head;
   }
 
-  /** The bytes of the copies that wait. */
+  /** The bytes of queued copies. */
   get bytes(): number {
     return this.#bytes;
   }
@@ -207,7 +207,7 @@ export class ShadowSender {
     } catch (error) {
       problem = error;
     }
-    // Denials came before the confirmation; this waits until their listeners have run, too.
+    // Denials arrive before the confirmation; this waits until their listeners have run.
     await new Promise<void>((resolve) => void setImmediate(resolve));
     this.#unconfirmed.take(turn.number);
     for (const { copy, denied } of turn.sent) {

@@ -1,5 +1,5 @@
 /**
- * Copies on their way to the Spine: limits, order, refusals at once, afterwards or by silence. On an embedded engine
+ * Copies on their way to the Spine: limits, order, and refusals: immediate, later or by timeout. On an embedded engine
  * and on a real NATS that denies the shadow.
  */
 import assert from "node:assert/strict";
@@ -76,7 +76,7 @@ Deno.test("copies arrive on the shadow subject in order, marked, with the primar
   const published = listenToAll(engine.spine);
   const { sender, copy, totals } = testSender(engine.spine);
   for (let n = 0; n < 300; n++) sender.push(copy(n));
-  assert.equal(published.length, 0, "nothing is sent on the path of the primary");
+  assert.equal(published.length, 0, "nothing is sent during the primary's publish");
   assert.equal(sender.messages, 300);
   await until("all confirmed", () => totals.published === 300);
   const texts = published.map(({ payload }) =>
@@ -92,13 +92,13 @@ Deno.test("copies arrive on the shadow subject in order, marked, with the primar
   await sender.close();
 });
 
-Deno.test("what the buffer has no room for is dropped, by number and by bytes", async () => {
+Deno.test("copies beyond the buffer's limits are dropped, by number and by bytes", async () => {
   await using engine = testSpine();
   const few = testSender(engine.spine, { buffer_messages: 10 });
   for (let n = 0; n < 25; n++) few.sender.push(few.copy(n));
   assert.deepEqual([few.totals.dropped, few.sender.messages], [15, 10]);
   await few.sender.close();
-  assert.equal(few.totals.published, 10, "what waited was sent when it closed");
+  assert.equal(few.totals.published, 10, "queued copies were sent at the close");
   few.sender.push(few.copy(0));
   assert.equal(few.totals.dropped, 16, "closed");
   const small = testSender(engine.spine, { buffer_bytes: 100 });
@@ -107,7 +107,7 @@ Deno.test("what the buffer has no room for is dropped, by number and by bytes", 
   await small.sender.close();
 });
 
-Deno.test("while the Spine is busy copies wait, so that the primary has its room", async () => {
+Deno.test("while the Spine is busy, copies wait, so that the primary has space", async () => {
   await using engine = testSpine();
   const { sender, copy, totals } = testSender(engine.spine, { pending_bytes_max: 20 });
   engine.spine.subscribe(subjectPattern("in.>"), () => {});
@@ -122,7 +122,7 @@ Deno.test("while the Spine is busy copies wait, so that the primary has its room
   await patient.sender.close();
 });
 
-Deno.test("what a closed engine does not take has failed and is logged once in a while", async () => {
+Deno.test("copies that a closed engine refuses have failed, with rate-limited log lines", async () => {
   const engine = testSpine();
   const { sender, copy, totals, lines, later } = testSender(engine.spine);
   await engine.spine.drain();
@@ -137,7 +137,7 @@ Deno.test("what a closed engine does not take has failed and is logged once in a
   await sender.close();
 });
 
-Deno.test("on a real NATS that denies one tenant's shadow, that fails and nothing else does", async () => {
+Deno.test("on a real NATS that denies one tenant's shadow, only that fails", async () => {
   const denied = 'permissions: { publish: { deny: "shadow.in.t.acme.>" } }';
   await using server = await startNats({
     config: `authorization { users: [ { user: u, password: p, ${denied} } ] }`,
@@ -161,7 +161,7 @@ Deno.test("on a real NATS that denies one tenant's shadow, that fails and nothin
     assert.deepEqual([totals.published, totals.failed], [200, 200]);
     assert.match(lines.join(""), /tenant_id=acme .*NATS denies shadow\.in\.t\.acme\.r\.lobby/);
     const errors = kept.lines.filter((line) => line.includes("level=error"));
-    assert.equal(errors.length, 1, "one line, however many messages are denied");
+    assert.equal(errors.length, 1, "one line, for any number of denied messages");
     await spine.flush();
     const of = (prefix: string) => shadows.filter(({ subject }) => subject.startsWith(prefix));
     assert.deepEqual([of("shadow.").length, of("in.").length], [200, 1]);

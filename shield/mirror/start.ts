@@ -31,9 +31,9 @@ export interface StartedMirror {
   readonly mirror: Mirror | undefined;
   /** Takes the verdicts of policies and schemas that only observe. */
   readonly candidates: CandidateVerdicts;
-  /** What its admin API acts on; undefined when mirroring is disabled. */
+  /** The context of its admin API; undefined if mirroring is disabled. */
   readonly admin: MirrorAdminContext | undefined;
-  /** Puts the rules into force that the configuration has now. */
+  /** Applies the rules of the current configuration. */
   renew(): void;
   /** Sends the queue, then ends. */
   close(): Promise<void>;

@@ -7,7 +7,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounters, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { DiffOutcome } from "./diff.ts";
 
-/** The most prefixes with totals of their own. */
+/** The most prefixes with their own totals. */
 export const RULES_MAX = 256;
 const OTHER = "other";
 
@@ -15,11 +15,11 @@ const OTHER = "other";
 export interface RuleTotals {
   /** Copies that the Spine has. */
   published: number;
-  /** Messages that the percentage left out. */
+  /** Messages that the percentage did not select. */
   sampled_out: number;
-  /** Copies for which the buffer had no room. */
+  /** Copies that exceeded the buffer's limits. */
   dropped: number;
-  /** Copies that the Spine did not take, or may have lost. */
+  /** Copies that the Spine refused, or may have lost. */
   failed: number;
 }
 
@@ -53,7 +53,7 @@ export class MirrorStats {
   readonly #rules = new Map<string, RuleTotals>();
   readonly #verdicts: Partial<Record<VerdictOutcome, number>> = {};
 
-  /** The totals in which the rule of that prefix counts; the same object for the same prefix. */
+  /** The totals of the rule with that prefix; the same object for the same prefix. */
   readonly totalsOf = (prefix: string): RuleTotals => {
     const label = this.#rules.has(prefix) || this.#rules.size < RULES_MAX ? prefix : OTHER;
     const totals = this.#rules.get(label) ??
@@ -67,14 +67,14 @@ export class MirrorStats {
     this.#verdicts[outcome] = (this.#verdicts[outcome] ?? 0) + 1;
   };
 
-  /** Publishes the totals under the contract's names. */
+  /** Registers the totals under the documented names. */
   register(registry: Registry, levels: () => MirrorLevels): void {
     const rules = this.#rules;
     const verdicts = this.#verdicts;
     scrapedCounters(
       registry,
       "shield_mirror_traffic_total",
-      "Messages that a mirror rule was about, by rule and the outcome of the copy.",
+      "Messages that a mirror rule matched, by rule and the outcome of the copy.",
       ["rule", "outcome"],
       function* () {
         for (const [rule, totals] of rules) {

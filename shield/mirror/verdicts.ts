@@ -33,13 +33,13 @@ const Verdict = z.looseObject({
   reason: z.string().default(""),
 });
 
-/** What production decided about a message. */
+/** Production's decision about a message. */
 export interface Decision {
   readonly refused: boolean;
   readonly room: string;
 }
 
-/** The latest decisions about messages that a rule picked, by tenant and trace id. */
+/** The latest decisions about messages that a rule selected, by tenant and trace id. */
 export class Decisions {
   readonly #decisions: BoundedMap<string, Decision>;
 
@@ -48,8 +48,8 @@ export class Decisions {
   }
 
   /**
-   * Remembers what production decided. Of several messages of one trace the latest counts; above the
-   * bound the oldest is forgotten.
+   * Stores the decision of production. Of several messages of one trace the latest counts; beyond the limit the oldest
+   * is dropped.
    */
   remember(tenant_id: string, trace_id: string, decision: Decision): void {
     this.#decisions.renew(`${tenant_id} ${trace_id}`, decision);
@@ -68,14 +68,14 @@ export interface VerdictsOptions extends Pick<Env, "log" | "now"> {
   readonly stats: Pick<MirrorStats, "verdict">;
 }
 
-/** Takes verdicts as long as it is open. */
+/** The receiver of verdicts, while it is open. */
 export interface ShadowVerdicts {
   /** Forwards a service client's verdict to every Shield. Never throws. */
   forward(tenant_id: string, data: Uint8Array): void;
   close(): void;
 }
 
-/** Begins to listen for verdicts. Throws `spine-unavailable`. */
+/** Starts to receive verdicts. Throws `spine-unavailable`. */
 export function startVerdicts(options: VerdictsOptions): ShadowVerdicts {
   const { spine, book, decisions, stats, log, now } = options;
   let logged_ms = -Infinity;

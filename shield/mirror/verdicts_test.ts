@@ -36,7 +36,7 @@ async function candidates(test: TestMirror) {
   return (await test.ask("GET", "/v1/mirror/diff?tenant=acme")).body.candidates;
 }
 
-Deno.test("a verdict is compared with what production decided about that trace", async () => {
+Deno.test("a verdict is compared with production's decision about its trace", async () => {
   await using test = await testMirror(ALL);
   mirrorOne(test);
   await test.shadows();
@@ -64,7 +64,7 @@ Deno.test("a verdict is compared with what production decided about that trace",
   assert.equal(await test.metric('shield_mirror_verdicts_total{outcome="unmatched"}'), 2);
 });
 
-Deno.test("malformed verdicts are counted, logged once in a while and change nothing", async () => {
+Deno.test("malformed verdicts are counted, logged at a limited rate, and change nothing", async () => {
   await using test = await testMirror(ALL);
   const good = { candidate: "model", trace_id: TRACE_ID, verdict: "allow" };
   const bad = [
@@ -84,7 +84,7 @@ Deno.test("malformed verdicts are counted, logged once in a while and change not
   assert.equal(test.lines.filter((line) => line.includes("malformed")).length, 1);
 });
 
-Deno.test("an event of a service client is a verdict to all Shields, one of a user is not", async () => {
+Deno.test("an event of a service client is a verdict for all Shields, one of a user is not", async () => {
   await using test = await testMirror(ALL);
   mirrorOne(test);
   await test.shadows();

@@ -1,10 +1,10 @@
 /**
- * The words that the descriptions of the HTTP APIs are written with: parameters, bodies, answers and
- * refusals of OpenAPI 3.1. What there is to describe is in the other `openapi_*.ts`.
+ * Building blocks for the OpenAPI 3.1 descriptions of the HTTP APIs: parameters, bodies, answers and refusals. The
+ * other `openapi_*.ts` use them.
  */
 import { z } from "zod";
 
-/** A JSON Schema (2020-12), as OpenAPI 3.1 has it. */
+/** A JSON Schema (2020-12), as in OpenAPI 3.1. */
 export type Schema = Readonly<Record<string, unknown>>;
 
 /** One parameter of a path or query. */
@@ -18,44 +18,41 @@ export interface Parameter {
 
 /** One method of one path. */
 export interface OperationOptions {
-  /** Names it in generated clients. */
+  /** The operation's name in generated clients. */
   readonly id: string;
   readonly tag: string;
   readonly summary: string;
   readonly parameters?: readonly Parameter[];
   readonly body?: { readonly type?: string; readonly schema: Schema; readonly optional?: true };
   readonly answer: Schema | undefined;
-  /** 200 unless it says otherwise. */
+  /** 200 by default. */
   readonly status?: number;
-  /** JSON unless it says otherwise. */
+  /** JSON by default. */
   readonly type?: string;
-  /** Statuses of refusals beside those that every path has. */
+  /** Statuses of refusals, in addition to the usual ones. */
   readonly refusals?: readonly number[];
-  /** Needs no token. */
+  /** The operation needs no token. */
   readonly open?: true;
-  /** What refusals mean, and which every path has; absent: as on the admin listener. */
+  /** The meanings of refusals, and the usual ones; absent: as on the admin listener. */
   readonly words?: RefusalWords;
 }
 
-/**
- * What a route of the admin API says of itself: its description is made of this, its path, its scope
- * and its body.
- */
+/** The documentation of a route of the admin API; its path, scope and body complete the description. */
 export interface RouteAbout
   extends
     Pick<OperationOptions, "id" | "tag" | "summary" | "answer" | "status" | "type" | "refusals"> {
-  /** Parameters of the query; it takes no others. */
+  /** Parameters of the query; others are refused. */
   readonly query?: readonly Parameter[];
 }
 
-/** The body of a route, as it is described. */
+/** The documented body of a route. */
 export type DescribedBody = NonNullable<OperationOptions["body"]>;
 
 /** The refusals of an API. */
 export interface RefusalWords {
   /** The text of each status. */
   readonly texts: Readonly<Record<number, string>>;
-  /** Statuses of every path with a token. */
+  /** Statuses that every path with a token can answer. */
   readonly usual: readonly number[];
 }
 
@@ -63,16 +60,16 @@ export interface RefusalWords {
 export const ID: Schema = { type: "string", pattern: "^[A-Za-z0-9_~:=-]{1,64}$" };
 /** Milliseconds since 1970. */
 export const UNIX_MS: Schema = { type: "number", description: "Unix time in milliseconds" };
-/** A count of things. */
+/** The schema of a count. */
 export const COUNT: Schema = { type: "number", minimum: 0 };
-/** Yes or no. */
+/** The schema of a boolean. */
 export const BOOLEAN: Schema = { type: "boolean" };
-/** Any text. */
+/** The schema of any text. */
 export const TEXT: Schema = { type: "string" };
 
-/** A list. */
+/** The schema of a list of such items. */
 export const list = (items: Schema): Schema => ({ type: "array", items });
-/** An object with these members, all of which are there unless they are in `optional`. */
+/** An object with these members, all of which are required unless they are in `optional`. */
 export const object = (
   properties: Readonly<Record<string, Schema>>,
   optional: readonly string[] = [],
@@ -81,12 +78,12 @@ export const object = (
   properties,
   required: Object.keys(properties).filter((name) => !optional.includes(name)),
 });
-/** What `components.schemas` has under that name. */
+/** A reference to a schema in `components.schemas`. */
 export const ref = (name: string): Schema => ({ $ref: `#/components/schemas/${name}` });
 
-/** A zod schema of what is answered. */
+/** The JSON Schema of answers that match a zod schema. */
 export const answerOf = (schema: z.ZodType): Schema => jsonSchema(schema, "output");
-/** A zod schema of what is sent. */
+/** The JSON Schema of request bodies that match a zod schema. */
 export const bodyOf = (schema: z.ZodType): Schema => jsonSchema(schema, "input");
 
 function jsonSchema(schema: z.ZodType, io: "input" | "output"): Schema {
@@ -94,7 +91,7 @@ function jsonSchema(schema: z.ZodType, io: "input" | "output"): Schema {
   return rest;
 }
 
-/** A part of the path. */
+/** A path parameter. */
 export const inPath = (name: string, description: string, schema: Schema = ID): Parameter => ({
   name,
   in: "path",
@@ -102,7 +99,7 @@ export const inPath = (name: string, description: string, schema: Schema = ID): 
   description,
   schema,
 });
-/** A parameter of the query. */
+/** A query parameter. */
 export const inQuery = (
   name: string,
   description: string,
@@ -113,7 +110,7 @@ export const inQuery = (
 /** `?node=`. */
 export const NODE = inQuery("node", "only this Shield or Brain");
 /** `?limit=`. */
-export const LIMIT = inQuery("limit", "how many rows", {
+export const LIMIT = inQuery("limit", "number of rows", {
   type: "integer",
   minimum: 1,
   maximum: 1_000,
@@ -121,12 +118,12 @@ export const LIMIT = inQuery("limit", "how many rows", {
 });
 /** `?sort=`, one of these, the first by default. */
 export const sortBy = (...names: string[]) =>
-  inQuery("sort", "what comes first: the most of it", {
+  inQuery("sort", "sort order, largest first", {
     type: "string",
     enum: names,
     default: names[0],
   });
-/** `?tenant=`, where it must be. */
+/** `?tenant=`, which is required. */
 export const TENANT = inQuery("tenant", "the tenant", ID, true);
 
 /** A refusal's body. */
@@ -141,20 +138,20 @@ export const PROBLEM: Schema = object({
 }, ["retry_after_ms"]);
 
 const REFUSALS: RefusalWords["texts"] = {
-  400: "something asked for is not as it should be: the text says what is right",
-  401: "no token, or one that is not good",
+  400: "the request is invalid: the text says what is expected",
+  401: "no token, or an invalid one",
   403:
-    "the token's role is not admin, it takes an operator, the admin is of another tenant, or a " +
-    "page of another site asks",
-  404: "there is no such thing",
-  405: "the path does not take this method",
-  408: "no answer in time; it may have been done",
-  409: "it does not fit what is there",
+    "the token's role is not admin, the path is for operators, the admin is of another tenant, or the " +
+    "request is cross-site",
+  404: "it does not exist",
+  405: "the path does not support this method",
+  408: "no answer in time; the request may have taken effect",
+  409: "it conflicts with the current state",
   413: "the body is too large",
   415: "the body has another content type",
   429: "too many at once; see Retry-After",
-  500: "an error of the Shield, which has logged it",
-  503: "what is needed is not available; see Retry-After",
+  500: "an error of the Shield, which is in its log",
+  503: "a service that it needs is unavailable; see Retry-After",
 };
 const ADMIN_WORDS: RefusalWords = { texts: REFUSALS, usual: [400, 401, 403, 429, 500, 503] };
 const OPEN = [403];
@@ -166,7 +163,7 @@ function refusal(status: number, { texts }: RefusalWords): Schema {
   };
 }
 
-/** Answers with a document, which is made when it is first asked for: that takes 50 ms of a core, of each start. */
+/** Answers with a document that is made at the first request: at the start it would take 50 ms of a core. */
 export function describedBy(document: () => Schema): () => Response {
   let text: string | undefined;
   const headers = { "content-type": "application/json" };

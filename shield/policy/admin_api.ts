@@ -50,7 +50,7 @@ const Rollback = z.strictObject({
 /** The body of `POST /v1/policies/reset`. */
 const Reset = z.strictObject({ tenant: id });
 
-/** What makes a new version of a tenant's policies. */
+/** The body of a change that makes a new version of a tenant's policies. */
 const change = (summary: string) => ({
   tag: "policies",
   summary,
@@ -58,12 +58,12 @@ const change = (summary: string) => ({
   refusals: [404, 409],
 });
 
-/** What several paths use. */
+/** The schemas that several paths use. */
 export const POLICY_SCHEMAS: Readonly<Record<string, Schema>> = {
   PolicyChange: object({ tenant: ID, revision: COUNT, version: COUNT, here: OBJECT }),
 };
 
-/** The largest upload in bytes: 1 MiB, the limit of a module, and some slack for the refusal's text. */
+/** The largest upload in bytes: 1 MiB, the limit of a module, with some slack so that the refusal can name the size. */
 const UPLOAD_BYTES = 1_048_576 + 65_536;
 /** How long an answer waits until its change is in force in this process, in ms. */
 const ENFORCED_MS = 5_000;
@@ -80,7 +80,7 @@ export interface CheckedModule {
   readonly [figure: string]: unknown;
 }
 
-/** What the admin API needs of the process. */
+/** The dependencies of the admin API. */
 export interface PolicyAdminContext extends Pick<Env, "log" | "now"> {
   readonly registry: PolicyRegistry;
   /** Checks a module. Rejects with `PolicyModuleError`, whose message is a sentence for people. */
@@ -102,7 +102,7 @@ const MODULE: RouteBody<PolicyAdminContext, Uint8Array> = {
   },
 };
 
-/** The routes of the policies' admin API. Modules belong to no tenant: whoever has the bytes can name their digest. */
+/** The routes of the policies' admin API. Modules belong to no tenant: whoever has the bytes knows their digest. */
 export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
   "GET /v1/policies": {
     id: "listPolicies",
@@ -122,7 +122,7 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
   },
   "GET /v1/policies/modules/{module}": {
     id: "downloadModule",
-    summary: "the bytes of a module that a tenant's policies name, or did in a remembered version",
+    summary: "the bytes of a module that a tenant's policies or a version in its history name",
     query: [TENANT],
     answer: { type: "string", format: "binary" },
     type: "application/wasm",
@@ -139,23 +139,23 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
   "POST /v1/policies/rollback": {
     audit: "policy.rollback",
     id: "rollBackPolicies",
-    ...change("makes the policies of an earlier version the next one"),
+    ...change("puts the policies of an earlier version in force as the next one"),
     ...inBody(jsonBody(Rollback, readJson), rollback),
   },
   "POST /v1/policies/reset": {
     audit: "policy.reset",
     id: "resetPolicies",
-    ...change("begins a document anew that cannot be read"),
+    ...change("replaces an unreadable document by an empty one"),
     ...inBody(jsonBody(Reset, readJson), reset),
   },
   "GET /v1/policies/logs": {
     audit: "policy.read_logs",
     id: "followPolicyLogs",
     summary:
-      "what policies of this Shield log from now on, without end, or have logged: lines of JSON",
+      "the lines that policies of this Shield log from now on, without end, or have logged: lines of JSON",
     query: [
       TENANT,
-      inQuery("follow", "false: the last lines that the Shield remembers, and the end", {
+      inQuery("follow", "false: only the last lines that the Shield remembers", {
         type: "boolean",
         default: true,
       }),
@@ -181,7 +181,7 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
   "DELETE /v1/policies/quarantine/{module}": {
     audit: "policy.release",
     id: "releaseModule",
-    summary: "lets a module out of quarantine, on every node",
+    summary: "releases a module from quarantine, on every node",
     answer: object({ sha256: TEXT, released: { type: "boolean" } }),
     refusals: [404],
     handle: release,
@@ -190,7 +190,7 @@ export const POLICY_ROUTES = new AdminTable<PolicyAdminContext>("policies", {
   "DELETE /v1/policies/{policy}": {
     audit: "policy.remove",
     id: "removePolicy",
-    ...change("takes a policy out of a tenant's chain"),
+    ...change("removes a policy from a tenant's chain"),
     query: [TENANT],
     scope: "tenant-in-query",
     handle: remove,
@@ -214,8 +214,8 @@ async function upload(
 }
 
 /**
- * The bytes of an uploaded module, for running it elsewhere. A tenant's own admin gets those that its policies name, or
- * did in a remembered version.
+ * The bytes of an uploaded module, for running it elsewhere. A tenant's own admin gets only modules that its policies
+ * or a version in its history name.
  */
 async function download(
   context: PolicyAdminContext,
@@ -246,7 +246,7 @@ async function deploy(
   if (bytes === undefined) {
     throw new ArqonError("policy-unknown", `module ${rest.sha256} has not been uploaded`);
   }
-  // The module is checked again: one that was accepted before may be refused by this version.
+  // The module is checked again: this version may refuse a module that an earlier one accepted.
   const { hooks: there } = await inTurn({ checks }, tenant, () => context.check(bytes));
   const lacking = (wanted ?? []).filter((hook) => !there.includes(hook));
   if (lacking.length > 0) {
@@ -256,7 +256,7 @@ async function deploy(
   const binding = { ...rest, hooks: wanted ?? [...there] };
   const author = { by, at_ms: context.now() };
   const stored = await store.change(tenant, (document) => withPolicy(document, binding, author));
-  // From now on no sweep deletes the module; between the upload and now one may have.
+  // From now on no sweep deletes the module, but one may have deleted it since the upload.
   await store.keepModule(rest.sha256, bytes);
   return await changed(context, tenant, stored, by);
 }
@@ -341,7 +341,7 @@ function quarantinedOf({ quarantine }: PolicyAdminContext, { policies }: PolicyV
   });
 }
 
-/** Modules in quarantine: all of them, or for a tenant's own admin those that its policies name. */
+/** Modules in quarantine: all, or for a tenant's own admin those that its policies name. */
 async function quarantined(
   context: PolicyAdminContext,
   { url, only_tenant }: AdminCall,
@@ -388,10 +388,7 @@ async function listed(
   });
 }
 
-/**
- * Every tenant with policies. A tenant's own admin is notified of that tenant only, without the number of
- * modules.
- */
+/** Every tenant with policies. A tenant's own admin sees only that tenant, without the number of modules. */
 function overview(registry: PolicyRegistry, only_tenant: string | undefined) {
   if (only_tenant !== undefined) {
     const own = registry.tenant(only_tenant);

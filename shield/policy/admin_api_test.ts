@@ -11,7 +11,7 @@ const MODULES = "/v1/policies/modules";
 const DEPLOY = "/v1/policies/deploy";
 const ROLLBACK = "/v1/policies/rollback";
 
-Deno.test("a module is taken with its hash and hooks, or refused with a sentence", async () => {
+Deno.test("an upload returns a module's hash and hooks, or is refused with a sentence", async () => {
   await using api = await startApi();
   const bytes = tinyModule(1, ["on_connect", "on_message"]);
   const taken = await api.ask("PUT", MODULES, bytes, "application/wasm; x=y");
@@ -56,7 +56,7 @@ Deno.test("an upload without an announced length is cut off at the limit", async
   assert.ok(cancelled && sent < 2_000_000, `${sent} bytes were read`);
 });
 
-Deno.test("a deployment says what is in force, here and stored", async () => {
+Deno.test("a deployment returns what is in force here and what is stored", async () => {
   await using api = await startApi();
   const sha256 = await api.upload(1, ["on_connect", "on_message"]);
   const plain = await api.ask("POST", DEPLOY, { tenant: "acme", name: "p", sha256 });
@@ -91,7 +91,7 @@ Deno.test("a deployment says what is in force, here and stored", async () => {
   assert.ok(api.lines.some((line) => /tenant_id=acme version=1 .*by=ops/.test(line)));
 });
 
-Deno.test("what cannot be deployed is refused before anything is written", async () => {
+Deno.test("an invalid deployment is refused before anything is written", async () => {
   await using api = await startApi();
   const sha256 = await api.upload(1);
   const good = { tenant: "acme", name: "p", sha256 };
@@ -118,7 +118,7 @@ Deno.test("what cannot be deployed is refused before anything is written", async
   assert.equal((await api.one.registry.store.read("acme")).revision, 0);
 });
 
-Deno.test("a listing shows the chain, its history and where this node stands", async () => {
+Deno.test("a listing has the chain, its history and this node's state", async () => {
   await using api = await startApi();
   const empty = await api.ask("GET", "/v1/policies?tenant=acme");
   assert.deepEqual([empty.body.version, empty.body.policies, empty.body.here], [0, [], null]);
@@ -139,7 +139,7 @@ Deno.test("a listing shows the chain, its history and where this node stands", a
   }
 });
 
-Deno.test("a rollback restores, step by step or by version; a removal removes", async () => {
+Deno.test("a rollback restores an earlier version, step by step or by number; a removal removes a policy", async () => {
   await using api = await startApi();
   for (const [at, name] of ["a", "b", "a"].entries()) {
     const sha256 = await api.upload(at);
@@ -168,7 +168,7 @@ Deno.test("a rollback restores, step by step or by version; a removal removes", 
   }
 });
 
-Deno.test("a policy may be named like a route and still be removed", async () => {
+Deno.test("a policy may have the name of a route and can still be removed", async () => {
   await using api = await startApi();
   const sha256 = await api.upload(1);
   for (const name of ["deploy", "logs", "a:b=c~"]) {
@@ -180,7 +180,7 @@ Deno.test("a policy may be named like a route and still be removed", async () =>
   assert.equal((await api.ask("DELETE", "/v1/policies/%?tenant=acme")).status, 400);
 });
 
-Deno.test("a document that cannot be read is a 409 until it is reset", async () => {
+Deno.test("an unreadable document is a 409 until it is reset", async () => {
   await using api = await startApi();
   const sha256 = await api.upload(1);
   const deploy = { tenant: "acme", name: "p", sha256 };
@@ -188,7 +188,7 @@ Deno.test("a document that cannot be read is a 409 until it is reset", async () 
   const stored = await api.one.registry.store.read("acme");
   const refused = await api.ask("POST", "/v1/policies/reset", { tenant: "acme" });
   assert.deepEqual([refused.status, refused.body.reason], [409, "policy-conflict"]);
-  // As a later version of ArqonBus might write it.
+  // A document as a later version of ArqonBus might write it.
   const later = JSON.parse(new TextDecoder().decode(documentBytes(stored.document)));
   await api.one.registry.store.change("acme", () => ({ ...later, format: 2 }));
   for (const path of [DEPLOY, ROLLBACK]) {
@@ -215,7 +215,7 @@ Deno.test("log lines are followed while the connection is open", async () => {
   assert.equal((await api.ask("GET", "/v1/policies/logs")).status, 400);
 });
 
-Deno.test("without following, what is remembered comes at once, and then the end", async () => {
+Deno.test("without following, the remembered lines come at once, and the answer ends", async () => {
   await using api = await startApi();
   const path = "/v1/policies/logs?tenant=acme&follow=false";
   const none = await api.request("GET", path);
@@ -232,7 +232,7 @@ Deno.test("without following, what is remembered comes at once, and then the end
   }
 });
 
-Deno.test("other paths are 404, other methods 405 with those that are allowed", async () => {
+Deno.test("other paths are 404, other methods 405 with the allowed ones", async () => {
   await using api = await startApi();
   const table: [method: string, path: string, status: number, allow: string | null][] = [
     ["GET", "/v1/policies/a/b", 404, null],
@@ -247,7 +247,7 @@ Deno.test("other paths are 404, other methods 405 with those that are allowed", 
   }
 });
 
-Deno.test("a fault of the check is a 500 in the log, not in the answer", async () => {
+Deno.test("an internal error of the check is a 500 with details in the log, not in the answer", async () => {
   await using api = await startApi();
   const context = {
     ...api.context,
@@ -260,12 +260,12 @@ Deno.test("a fault of the check is a 500 in the log, not in the answer", async (
   assert.ok(api.lines.some((line) => /level=error .*secret detail/.test(line)));
 });
 
-Deno.test("a module that is swept while it is deployed is there again", async () => {
+Deno.test("a module that is swept during its deployment is stored again", async () => {
   await using api = await startApi();
   const sha256 = await api.upload(1);
   const { store } = api.one.registry;
   const change = store.change.bind(store);
-  // Between the check of the module and the document that names it.
+  // This runs between the check of the module and the document that names it.
   store.change = async (...args) => {
     await store.deleteModule(sha256);
     return await change(...args);
@@ -280,7 +280,7 @@ Deno.test("a module that is swept while it is deployed is there again", async ()
   assert.deepEqual(await store.module(sha256), tinyModule(1));
 });
 
-Deno.test("a module's bytes are given out to an operator, and to the tenant whose policies name it", async () => {
+Deno.test("an operator, and the tenant whose policies name it, can download a module", async () => {
   await using api = await startApi();
   const [mine, theirs] = [await api.upload(1), await api.upload(2)];
   await api.ask("POST", DEPLOY, { tenant: "acme", name: "p", sha256: mine });

@@ -1,10 +1,10 @@
-/** Quarantine over the admin API: who sees what, and who may release a module. */
+/** Quarantine over the admin API: what each admin sees, and who may release a module. */
 import assert from "node:assert/strict";
 import { adminRequest, askJson, operator } from "../admin/routing/testing/admin.ts";
 import { POLICY_ROUTES } from "./admin_api.ts";
 import { startApi } from "./testing/admin_api.ts";
 
-Deno.test("what is in quarantine is listed, told of where policies name it, and let out by operators", async () => {
+Deno.test("a module in quarantine is listed and reported where policies name it, and operators release it", async () => {
   await using api = await startApi();
   const sha256 = await api.upload(7);
   const named = { tenant: "acme", name: "p" };
@@ -38,7 +38,7 @@ Deno.test("what is in quarantine is listed, told of where policies name it, and 
   const named_one = await api.ask("GET", "/v1/policies/quarantine?tenant=acme");
   assert.deepEqual(named_one.body.modules, [entry(sha256, "wedge")]);
   const path = `/v1/policies/quarantine/${sha256}`;
-  assert.equal((await asOwn("DELETE", path))[0], 403, "its tenant may not");
+  assert.equal((await asOwn("DELETE", path))[0], 403, "the module's tenant may not");
   const released = await api.ask("DELETE", path);
   assert.deepEqual([released.status, released.body], [200, { sha256, released: true }]);
   assert.equal((await api.ask("DELETE", path)).status, 404);

@@ -1,7 +1,7 @@
 /**
- * No host function costs less fuel than its work: adversarial inputs to each, on this thread, compared with a reference
- * loop on the same machine. The minimum of many short runs counts. The last quarter of the bound needs an idle machine:
- * `deno task test:prices`.
+ * Each host function costs at least as much fuel as its work. The test gives adversarial inputs to each on this thread,
+ * and compares the time with a reference loop on the same machine. The minimum of many short runs counts. The last
+ * quarter of the bound needs an idle machine: `deno task test:prices`.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -16,15 +16,15 @@ import { runChain } from "./worker/worker_chain.ts";
 import { createInstances } from "./worker/worker_instances.ts";
 
 const FUEL = 10_000;
-/** Short runs until they keep the bound: a busy machine needs more of them. */
+/** Rounds of short runs until the bound is met: a busy machine needs more of them. */
 const ROUNDS = 3;
 const MEMORY_PAGES = 64;
-/** Short runs are timed together, since a clock is too coarse for microseconds. */
+/** The short runs that are timed together, since the clock is too coarse for microseconds. */
 const SHORT_RUNS = 16;
 /** The largest value of state. */
 const VALUE_BYTES = 4_096;
 
-/** Text format of one call, with the parts of the payload that it is given. */
+/** The text format of one call, with its parts of the payload. */
 const CALLS: Readonly<Record<string, string>> = {
   host_get_header: "(drop (call $get_header (local.get $a) (local.get $a_size)))",
   host_get_claim: "(drop (call $get_claim (local.get $a) (local.get $a_size)))",
@@ -40,10 +40,10 @@ const CALLS: Readonly<Record<string, string>> = {
 };
 const NAMES = Object.keys(CALLS);
 
-/** The payload is: how often to call, size of the first and second part, the parts. */
+/** The payload: the number of calls, the sizes of the first and the second part, and the parts. */
 function guestOf(call: string) {
   return runnableGuest({
-    // What putting the first state back costs is not asked here, so that only what needs it is of version 2.
+    // The cost of restoring the first state is not tested here, so only functions that need version 2 use it.
     abi: /\$set_payload|\$state_/.test(call) ? 2 : 1,
     pages: MEMORY_PAGES,
     body: "(call $work)",
@@ -68,7 +68,7 @@ function guestOf(call: string) {
 
 const instances = createInstances(NAMES.length);
 for (const [at, name] of NAMES.entries()) {
-  // What making an instance costs is not asked here.
+  // The cost of making an instance is not tested here.
   const value_bytes = [VALUE_BYTES];
   instances.load(at + 1, { ...guestOf(CALLS[name]!), instance_units: 0, value_bytes });
 }
@@ -102,7 +102,7 @@ function payloadOf({ name, count, first, second }: Input): Uint8Array {
   return payload;
 }
 
-/** A request as a worker has it, from its bytes. */
+/** A request that is read from its bytes, as in a worker. */
 function requestOf(input: Input) {
   const { name, second, facts } = input;
   const module = NAMES.indexOf(name) + 1;
@@ -115,7 +115,7 @@ function requestOf(input: Input) {
   return decodeRequest(recordOf(parts));
 }
 
-/** Units and ms of one run of the guest, as a worker runs it: the mean of so many. */
+/** Units and ms of one run of the guest, as a worker runs it: the mean of `times` runs. */
 function run(input: Input, times: number): { units: number; took_ms: number } {
   const requests = Array.from({ length: times }, () => requestOf(input));
   takeTold(held, requests[0]!.told!);
@@ -126,7 +126,7 @@ function run(input: Input, times: number): { units: number; took_ms: number } {
   return { units, took_ms: took_ms / times };
 }
 
-/** Time of the calls in multiplications a unit, less what a run without them takes. */
+/** The time of the calls in multiplications per unit, without the time of a run without calls. */
 function leastRatio(input: Input): number {
   const nothing = { ...input, count: 0 };
   const is_short = input.count <= 3 || input.name === "host_reject";
@@ -147,7 +147,7 @@ function leastRatio(input: Input): number {
 }
 
 const encoder = new TextEncoder();
-/** What texts are made of: each takes another path of decoding, checking and lowering. */
+/** The characters of texts: each alphabet takes another path of decoding, checking and lowering. */
 const ALPHABETS: Readonly<Record<string, Uint8Array>> = {
   alternating: encoder.encode("Aa"),
   capitals: encoder.encode("ABCDEFGH"),
@@ -161,7 +161,7 @@ const ALPHABETS: Readonly<Record<string, Uint8Array>> = {
   token: encoder.encode("x-a!"),
 };
 
-/** A text, described in few words: a failure names it. */
+/** A text, described briefly for failures. */
 type Described = readonly [alphabet: string, size_bytes: number];
 
 function bytesOf([alphabet, size_bytes]: Described): Uint8Array {
@@ -170,7 +170,7 @@ function bytesOf([alphabet, size_bytes]: Described): Uint8Array {
 }
 const textOf = (described: Described) => new TextDecoder().decode(bytesOf(described));
 
-/** Claims that cost much to read and to write, by their size. */
+/** Claims that are expensive to read and to write, by their size. */
 const CLAIMS: Readonly<Record<string, (size: number) => unknown>> = {
   numbers: (size) => Array.from({ length: size }, () => 0),
   fractions: (size) => Array.from({ length: size >> 3 }, (_, at) => at / 3),
@@ -187,7 +187,7 @@ interface Drawn {
   readonly second: Described;
   readonly headers: readonly (readonly [name: Described, value: Described])[];
   readonly claim: readonly [kind: string, size: number];
-  /** Asks for what is there, under its own name. */
+  /** Whether the name exists. */
   readonly finds: boolean;
 }
 
@@ -219,7 +219,7 @@ const drawn: fc.Arbitrary<Drawn> = fc.record({
   count: fc.constantFrom(1, 3, 40, 64, 1_000),
   first: described(small, fc.constantFrom(256, 1_024, 16_384, 2_000_000)),
   second: described(small, fc.constantFrom(8_000, 16_000, 200_000)),
-  // An envelope and an upgrade request bring no more than some kilobytes.
+  // An envelope and an upgrade request have at most some kilobytes.
   headers: fc.array(fc.tuple(described(small), described(small)), { maxLength: 64 }),
   claim: fc.tuple(
     fc.constantFrom(...Object.keys(CLAIMS)),
@@ -228,7 +228,7 @@ const drawn: fc.Arbitrary<Drawn> = fc.record({
   finds: fc.boolean(),
 });
 
-Deno.test("no host function takes many times its price, whatever it is given", () => {
+Deno.test("no host function takes many times its price, whatever its input", () => {
   const seen = new Set<string>();
   fc.assert(
     fc.property(drawn, (input) => {
@@ -236,7 +236,7 @@ Deno.test("no host function takes many times its price, whatever it is given", (
       const ratio = leastRatio(inputOf(input));
       assert.ok(
         ratio <= MULTIPLICATIONS_MAX,
-        `${input.name}: ${ratio.toFixed(2)} multiplications a unit`,
+        `${input.name}: ${ratio.toFixed(2)} multiplications per unit`,
       );
     }),
     { numRuns: 80, seed: 7, endOnFailure: true },

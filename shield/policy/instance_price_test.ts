@@ -1,7 +1,8 @@
 /**
- * No instance costs less fuel than making it: policies as large in one kind as is accepted, on this thread, compared
- * with a reference loop on the same machine. Many are made in a row, so the collector's share is included. The minimum
- * of such rows counts. `deno task test:prices` checks the bound itself, on an idle machine.
+ * Each instance costs at least as much fuel as making it. The test makes the largest accepted policies of each kind on
+ * this thread, and compares the time with a reference loop on the same machine. It makes many in a row, so the time of
+ * the garbage collector is included. The minimum of such rows counts. `deno task test:prices` checks the bound itself,
+ * on an idle machine.
  */
 import assert from "node:assert/strict";
 import { meterPolicy } from "./abi/abi_check.ts";
@@ -16,7 +17,7 @@ import { runChain } from "./worker/worker_chain.ts";
 import { createInstances } from "./worker/worker_instances.ts";
 
 const OPTIONS = { memory_limit_pages: 64 };
-/** A row: long enough for the collector to come round. */
+/** The duration of a row: long enough to include the garbage collector. */
 const ROW_MS = 30;
 const PAGES = 64;
 const NOTHING_ASKED = {
@@ -25,7 +26,7 @@ const NOTHING_ASKED = {
   payload: new Uint8Array(),
 };
 
-/** Each nearly as large as is let in. */
+/** Each is nearly as large as the limit. */
 const LARGE: Readonly<Record<string, PolicyParts>> = {
   nothing: {},
   imports: { imports: 2_400 },
@@ -45,7 +46,10 @@ const LARGE: Readonly<Record<string, PolicyParts>> = {
   "a mixture": { exports: 500, globals: 3_000, tables: 500, elements: [50, 20], data: [2_000, 9] },
 };
 
-/** Time of one of many in a row in multiplications a unit, until it is good enough or time is up. */
+/**
+ * The time of one of many in a row in multiplications per unit. It measures until the value is good enough or the time
+ * is over.
+ */
 function leastRatio(units: number, make: () => void): number {
   const count = Math.max(Math.ceil(ROW_MS * 1e6 / units), 3);
   const deadline_ms = performance.now() + PATIENCE_MS;
@@ -68,11 +72,11 @@ for (const [kind, parts] of Object.entries(LARGE)) {
     const compiled = new WebAssembly.Module(bytes);
     const units = cost.instance_fuel * UNITS_PER_FUEL;
     const ratio = leastRatio(units, () => void instantiateGuest({ compiled }));
-    assert.ok(ratio <= MULTIPLICATIONS_MAX, `${ratio} multiplications a unit`);
+    assert.ok(ratio <= MULTIPLICATIONS_MAX, `${ratio} multiplications per unit`);
   });
 }
 
-/** A policy that sets so many globals of a type. */
+/** A policy that sets that many globals of a type. */
 function manyGlobals(count: number, type: string, first: string, other: string) {
   const all = Array.from({ length: count }, (_, at) => `$g${at}`);
   const functions = Array.from({ length: 10 }, (_, part) => {
@@ -104,7 +108,7 @@ const MUCH_STATE: Readonly<Record<string, Partial<GuestText>>> = {
 };
 
 for (const [kind, guest] of Object.entries(MUCH_STATE)) {
-  Deno.test(`putting the state back takes no longer than its price: ${kind}`, () => {
+  Deno.test(`restoring the state takes no longer than its price: ${kind}`, () => {
     const module = runnableGuest({ ...guest, abi: 2, body: "i32.const 0" });
     const instance = instantiateGuest(module);
     instance.call("on_message", NOTHING_ASKED, 10_000);
@@ -113,7 +117,7 @@ for (const [kind, guest] of Object.entries(MUCH_STATE)) {
       units + instance.restore_units,
       () => void instance.call("on_message", NOTHING_ASKED, 10_000),
     );
-    assert.ok(ratio <= MULTIPLICATIONS_MAX, `${ratio} multiplications a unit`);
+    assert.ok(ratio <= MULTIPLICATIONS_MAX, `${ratio} multiplications per unit`);
   });
 }
 
@@ -130,7 +134,7 @@ for (
     },
   })
 ) {
-  Deno.test(`${kind} that is touched everywhere, and then a trap, takes no longer than its price`, () =>
+  Deno.test(`${kind} that is touched everywhere before a trap takes no longer than its price`, () =>
     requireTouchesPaid(guest));
 }
 
@@ -162,5 +166,5 @@ function requireTouchesPaid(guest: GuestText): void {
   const ran = run();
   assert.equal(ran.fault, "trap");
   const ratio = leastRatio(ran.units + ran.instance_units, run);
-  assert.ok(ratio <= MULTIPLICATIONS_MAX, `${ratio} multiplications a unit`);
+  assert.ok(ratio <= MULTIPLICATIONS_MAX, `${ratio} multiplications per unit`);
 }

@@ -1,7 +1,7 @@
 /**
- * The Overseer for the message path: one question for each hook, answered at once if no policy applies. `registry.ts`
- * selects policies, `pool.ts` runs them; this file turns a verdict into a refusal, and puts a new payload into the
- * message.
+ * The Overseer for the message path: one function for each hook, which returns at once if no policy applies.
+ * `registry.ts` selects policies, `pool.ts` runs them; this file turns a verdict into a refusal, and puts a new payload
+ * into the message.
  */
 import { ArqonError, replaceData, type ScanLimits, type ScannedEnvelope } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
@@ -25,11 +25,11 @@ import type { JudgedRequest } from "./chain/comparisons.ts";
 import { judgedPiece, pieceHeaders } from "./piece.ts";
 import { senderOf, sourceOf } from "../message/sender.ts";
 
-/** What the Overseer needs of the process. */
+/** The dependencies and settings of the Overseer. */
 export interface OverseerOptions extends Pick<Env, "now"> {
   /**
-   * The policies that apply, in order; empty when none does. `key` decides for staged rollouts.
-   * Throws `policy-fault` when the tenant's chain is not known (fail closed).
+   * The policies that apply, in order; empty if none does. `key` selects the version in staged rollouts. Throws
+   * `policy-fault` if the tenant's chain is unknown (fail closed).
    */
   readonly chainFor: (
     tenant_id: string,
@@ -41,13 +41,12 @@ export interface OverseerOptions extends Pick<Env, "now"> {
   readonly versionOf?: (tenant_id: string) => number;
   readonly evaluate: (request: EvaluateRequest) => Promise<Verdict>;
   /**
-   * Does what `evaluate` does, and calls back in the task in which the verdict is there, never before it has
-   * returned. Absent: `evaluate` is asked about messages, too.
+   * Like `evaluate`, but calls back in the task in which the verdict arrives, never before it has returned. Absent:
+   * `evaluate` also judges messages.
    */
   readonly ask?: (request: EvaluateRequest, onVerdict: (verdict: Verdict) => void) => void;
   /**
-   * The verdict about a message when it can be had at once; undefined: `evaluate` has it. Absent: it
-   * never can.
+   * The verdict about a message if it is available at once; undefined: `evaluate` gives it. Absent: never available.
    */
   readonly evaluateInline?: (request: EvaluateRequest) => Verdict | undefined;
   /** Called with the outcomes of a chain's policies. */
@@ -55,13 +54,13 @@ export interface OverseerOptions extends Pick<Env, "now"> {
     request: EvaluateRequest & JudgedRequest,
     outcomes: readonly PolicyOutcome[],
   ) => void;
-  /** Called with what each policy has used; `room_id` is "" for a connection that begins. */
+  /** Called with the fuel of each policy; `room_id` is "" for a new connection. */
   readonly onUsed?:
     | ((identity: Identity, room_id: string, outcomes: readonly PolicyOutcome[]) => void)
     | undefined;
   /** Called with the verdict about a message, or about a caller that connects. */
   readonly onJudged?: ((about: object, verdict: Verdict) => void) | undefined;
-  /** The bounds of a message, and of a payload that policies are given. */
+  /** The limits of a message, and of a payload for policies. */
   readonly limits: ReplaceLimits;
   /** Called with every `host_log` line, in order. */
   readonly onLogs: (tenant_id: string, logs: readonly PolicyLog[]) => void;
@@ -100,7 +99,7 @@ export function createOverseer(options: OverseerOptions): Policies {
   };
 }
 
-/** Reports a verdict to all. Returns the headers that policies add; throws the refusal. */
+/** Reports a verdict to all receivers. Returns the headers that policies add; throws the refusal. */
 function judged(
   options: OverseerOptions,
   question: Question,
@@ -117,7 +116,7 @@ function judged(
   return verdict.added_headers;
 }
 
-/** Does what `judged` does, and puts a new payload into the message. */
+/** Like `judged`, and puts a new payload into the message. */
 function passed<P, N>(
   options: OverseerOptions,
   question: Question,
@@ -148,7 +147,7 @@ function judge<P, N extends Note>(
   return judgeLater(options, question, path, onReplaced, note);
 }
 
-/** A function of its own for its closures: `judge` would make a context for immediate verdicts. */
+/** A separate function because of its closures: in `judge` they would need a context for immediate verdicts, too. */
 function judgeLater<P, N>(
   options: OverseerOptions,
   question: Question,
@@ -171,11 +170,11 @@ function judgeLater<P, N>(
   return later;
 }
 
-/** The question about pieces. */
+/** The hook for pieces of growing messages. */
 function appending(options: OverseerOptions): Policies["onAppend"] {
   const { chainFor, evaluate, limits, now } = options;
   return (caller, room_id, piece) => {
-    // One version of a policy that is rolled out judges a message from its beginning to its end.
+    // One version of a policy in a rollout judges a message from its beginning to its end.
     const key = `${room_id} ${piece.id}`;
     const chain = chainFor(caller.identity.tenant_id, "on_append", room_id, key);
     if (chain.length === 0) return undefined;
@@ -188,7 +187,7 @@ function appending(options: OverseerOptions): Policies["onAppend"] {
   };
 }
 
-/** Records the policies that run, and from now on their verdicts and reads. */
+/** Records the policies that run, their verdicts and their reads. */
 function noteAsked(
   { versionOf }: Pick<OverseerOptions, "versionOf">,
   question: Question,
@@ -222,11 +221,11 @@ function tellCandidates(
   }
 }
 
-/** The refusal of a sender whose operations make a policy fail. */
-const SLOWED = "what you send makes it fail, wait for retry_after_ms";
-const GOES_ON = "what you send makes a policy fail, and you go on without a pause";
+/** The refusal for a sender whose operations repeatedly make a policy fail. */
+const SLOWED = "your messages make it fail, wait for retry_after_ms";
+const GOES_ON = "your messages make a policy fail, and you continue without a pause";
 
-/** The refusal of a verdict: the policy's own words and code, or 503 when it could not decide. */
+/** The refusal of a verdict: the policy's own text and code, or 503 if it could not decide. */
 function refusalOf(verdict: Verdict): ArqonError {
   const refused = verdict.outcomes.find(({ name, mode, allowed }) =>
     name === verdict.name && mode === "enforce" && !allowed
@@ -248,17 +247,17 @@ function refusalOf(verdict: Verdict): ArqonError {
 /** The limits of a message with a replaced payload. */
 interface ReplaceLimits extends ScanLimits {
   readonly max_frame_bytes: number;
-  /** The most bytes of a payload that policies are given. */
+  /** The most bytes of a payload for policies. */
   readonly payload_bytes: number;
 }
 
-/** Bytes of the frame and its lengths beside the received envelope. */
+/** The bytes of the frame and its lengths, without the received envelope. */
 const FRAME_SPARE_BYTES = 16;
 const encoder = new TextEncoder();
 const EMPTY = new Uint8Array(0);
 const decoder = new TextDecoder();
 
-/** A question to policies. What only some of them ask for is made when one does. */
+/** A request to policies. Facts that only some policies read are made on demand. */
 class Question implements EvaluateRequest {
   readonly hook: Hook;
   readonly tenant_id: string;
@@ -270,11 +269,11 @@ class Question implements EvaluateRequest {
   /** Unix ms. */
   readonly asked_ms: number;
   readonly #limits: ReplaceLimits;
-  /** The message, where it is about one. */
+  /** The message; undefined for other hooks. */
   readonly envelope: ScannedEnvelope | undefined;
   readonly #piece: GrowingPiece | undefined;
   #facts: PolicyFacts | undefined;
-  /** Records what policies decide and read; undefined: not recorded. */
+  /** Records the decisions and reads of policies; undefined: not recorded. */
   note: Note | undefined;
 
   constructor(
@@ -316,7 +315,7 @@ class Question implements EvaluateRequest {
     return sourceOf(this.caller);
   }
 
-  /** Not that of a service, which others publish through; before WELCOME there is none. */
+  /** False for a service, through which others publish, and before WELCOME, when there is no connection. */
   get can_be_closed(): boolean {
     return this.hook !== "on_connect" && this.caller.identity.role !== "service";
   }
@@ -367,8 +366,8 @@ function envelopeHeaders({ bytes, header_spans: spans }: ScannedEnvelope): Heade
 }
 
 /**
- * Whether a header has a reserved name. A client's own `x-arqon-*` comes last and is never found, as
- * the reserved names are looked up first.
+ * Whether a header has a reserved name. A client's own `x-arqon-*` comes last and is never found, since the reserved
+ * names come first.
  */
 function isReserved([name]: HeaderPair): boolean {
   return name.toLowerCase().startsWith("x-arqon-");

@@ -67,8 +67,8 @@ function refusal(
 }
 
 /**
- * An Overseer with one policy for everything in `lobby`, and all that it asked and logged. `inline` is the
- * verdict about a message that can be had at once.
+ * An Overseer with one policy for everything in `lobby`, and its requests and log lines. `inline` is the immediate
+ * verdict about a message.
  */
 function overseerWith(verdict: Verdict, inline?: Verdict) {
   const asked: EvaluateRequest[] = [];
@@ -107,7 +107,7 @@ function header(request: EvaluateRequest | undefined, name: string): string | un
   return request?.facts().headers.find(([key]) => key.toLowerCase() === name)?.[1];
 }
 
-Deno.test("where no policy applies the answer is there at once", () => {
+Deno.test("if no policy applies, the answer is immediate", () => {
   const { overseer, asked } = overseerWith(ALLOWED);
   assert.equal(overseer.onMessage(caller, envelope("elsewhere")), undefined);
   assert.equal(overseer.onSubscribe(caller, "elsewhere"), undefined);
@@ -135,7 +135,7 @@ Deno.test("a policy sees the message, the caller, and reserved headers that nobo
   for (const [name, value] of expected) assert.equal(header(request, name), value, name);
 });
 
-Deno.test("the rollout key is the client's trace id, else the connection", async () => {
+Deno.test("the rollout key is the client's trace id, otherwise the connection", async () => {
   const { overseer, keys } = overseerWith(ALLOWED);
   const trace_id = "ab".repeat(16);
   await overseer.onMessage(caller, envelope("lobby", trace_id));
@@ -147,7 +147,7 @@ Deno.test("the rollout key is the client's trace id, else the connection", async
   assert.deepEqual(keys, [trace_id, trace_id, "c1", "c1"]);
 });
 
-Deno.test("a refusal has the policy's code and words; a fault is 503 without any", async () => {
+Deno.test("a refusal has the policy's code and text; a fault is 503 without any", async () => {
   const said = overseerWith(refusal({ code: 451, reason: "not in this country" }));
   await assert.rejects(said.overseer.onSubscribe(caller, "lobby") ?? Promise.resolve(), {
     reason: "policy-rejected",
@@ -174,13 +174,13 @@ Deno.test("a refusal has the policy's code and words; a fault is 503 without any
   });
 });
 
-Deno.test("who makes a policy fail is told for how long it is slowed, and closed when it goes on", async () => {
+Deno.test("a sender that makes a policy fail gets a pause to wait, and is closed if it continues", async () => {
   const slowed = overseerWith(refusal({ code: 429 }, "sender-slowed", { retry_after_ms: 4_000 }));
   await assert.rejects(async () => await slowed.overseer.onMessage(caller, envelope("lobby")), {
     reason: "policy-fault",
     code: 429,
     retry_after_ms: 4_000,
-    message: "Message blocked by policy: what you send makes it fail, wait for retry_after_ms",
+    message: "Message blocked by policy: your messages make it fail, wait for retry_after_ms",
   });
   const hold = { retry_after_ms: 4_000, closes: true } as const;
   const closed = overseerWith(refusal({ code: 429 }, "sender-slowed", hold));
@@ -190,14 +190,14 @@ Deno.test("who makes a policy fail is told for how long it is slowed, and closed
   });
 });
 
-Deno.test("log lines are handed on, also of a policy that refuses", async () => {
+Deno.test("log lines are passed on, also from a policy that refuses", async () => {
   const logs = [{ name: "words", level: 2, message: "seen" }];
   const { overseer, logged } = overseerWith(refusal({ logs }));
   await assert.rejects(async () => await overseer.onMessage(caller, envelope("lobby")));
   assert.deepEqual(logged, logs);
 });
 
-Deno.test("a verdict that can be had at once is given at once, and no worker is asked", async () => {
+Deno.test("an immediate verdict is used at once, and no worker is asked", async () => {
   const logs = [{ name: "words", level: 2, message: "seen" }];
   const allowing = overseerWith(refusal({}), { ...ALLOWED, logs });
   assert.deepEqual(allowing.overseer.onMessage(caller, envelope("lobby")), [["X-Lang", "en"]]);
@@ -209,7 +209,7 @@ Deno.test("a verdict that can be had at once is given at once, and no worker is 
   });
   assert.deepEqual(refusing.asked, []);
   await refusing.overseer.onConnect(caller);
-  assert.equal(refusing.asked.length, 1, "only messages are judged at once");
+  assert.equal(refusing.asked.length, 1, "only messages are judged immediately");
 });
 
 /** The verdict of two policies, of which one or both replaced the payload. */
@@ -222,7 +222,7 @@ function replacedBy(payload: string, ...names: string[]): Verdict {
   return { ...ALLOWED, outcomes, payload: new TextEncoder().encode(payload) };
 }
 
-Deno.test("a replaced payload is the message's from then on, and a header names who replaced it", async () => {
+Deno.test("a replaced payload becomes the message's, and a header names the policies that replaced it", async () => {
   const verdict = replacedBy("masked", "mask", "trim");
   for (const inline of [undefined, verdict]) {
     const { overseer } = overseerWith(verdict, inline);
@@ -241,7 +241,7 @@ Deno.test("a replaced payload is the message's from then on, and a header names 
   }
 });
 
-Deno.test("a message that may not pass as it is now is refused with what the check throws", async () => {
+Deno.test("a message that is no longer valid is refused with the error of the check", async () => {
   const { overseer } = overseerWith(replacedBy("masked", "mask"));
   const onReplaced = () => {
     throw new ArqonError("schema-violation", ": n: required");
@@ -250,7 +250,7 @@ Deno.test("a message that may not pass as it is now is refused with what the che
   await assert.rejects(Promise.resolve(asked), { reason: "schema-violation" });
 });
 
-Deno.test("how large a new payload may be depends on the message, and a signed one has none", async () => {
+Deno.test("the limit of a new payload depends on the message, and a signed message allows none", async () => {
   const { overseer, asked } = overseerWith(ALLOWED);
   const event = { type: "chat", data: new Uint8Array(1_000), content_type: "", schema_id: "" };
   const ask = async (more: object) => {
@@ -266,7 +266,7 @@ Deno.test("how large a new payload may be depends on the message, and a signed o
   assert.equal(asked.at(-1)!.payload_most, NOT_A_MESSAGE);
 });
 
-Deno.test("a piece of a growing message is judged by its message, and a refusal says why", async () => {
+Deno.test("a piece of a growing message is judged as part of its message, and a refusal gives the reason", async () => {
   const piece = {
     ...{ id: "a1", type: "answer", content_type: "text/plain", text: "new", released: "old " },
     is_last: false,

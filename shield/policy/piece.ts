@@ -1,5 +1,5 @@
 /**
- * A piece of a growing message for policies: their input, and how much of it their verdict releases. Pure;
+ * A piece of a growing message for policies: their input, and the part of it that their verdict releases. Pure;
  * `overseer.ts` runs them, `shield/growing/policy_verdict.ts` handles the piece.
  */
 import { ArqonError, utf8Size } from "@arqon/proto";
@@ -7,9 +7,9 @@ import type { HeaderPair } from "../message/caller.ts";
 import type { GrowingPiece, JudgedPiece } from "../message/gates.ts";
 import type { Verdict } from "../message/verdict.ts";
 
-/** The header by which a policy says how many bytes of its payload may go. */
+/** The header in which a policy names the number of bytes of its payload to release. */
 const RELEASE_HEADER = "release";
-/** How much of the end of what readers have a policy is shown, in UTF-16 units. */
+/** How much of the text that readers already have a policy sees, in UTF-16 units. */
 const BEFORE_UNITS = 128;
 const encoder = new TextEncoder();
 const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
@@ -41,7 +41,7 @@ export function judgedPiece(
   const left = verdict.payload ?? given;
   const most = is_last ? left.length : Math.min(agreedBytes(verdict), unshifted(given, verdict));
   let end = Math.min(most, left.length);
-  // What begins before the border is held whole.
+  // A character that begins before the border is held back completely.
   while (end > 0 && end < left.length && (left[end]! & 0xC0) === 0x80) end--;
   try {
     return {
@@ -53,13 +53,15 @@ export function judgedPiece(
   }
 }
 
-/** The bytes that all policies let go. */
+/** The bytes that all policies release. */
 function agreedBytes({ added_headers }: Pick<Verdict, "added_headers">): number {
   let agreed = Infinity;
   for (const [name, value] of added_headers) {
     if (name.toLowerCase() !== RELEASE_HEADER) continue;
     if (!/^\d{1,9}$/.test(value)) {
-      throw fault(`${RELEASE_HEADER}: ${JSON.stringify(value.slice(0, 64))} is no number of bytes`);
+      throw fault(
+        `${RELEASE_HEADER}: ${JSON.stringify(value.slice(0, 64))} is not a number of bytes`,
+      );
     }
     agreed = Math.min(agreed, Number(value));
   }
@@ -67,8 +69,8 @@ function agreedBytes({ added_headers }: Pick<Verdict, "added_headers">): number 
 }
 
 /**
- * Up to where the bytes of all policies are the same: each counts in the payload as it left it, and one behind it may
- * have moved what follows.
+ * Up to where the bytes of all policies are the same. Each policy counts in its own output, and a later policy may have
+ * moved the following bytes.
  */
 function unshifted(
   given: Uint8Array,

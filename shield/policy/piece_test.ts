@@ -1,4 +1,4 @@
-/** The effect of a verdict on a piece: how much of it is released, at which border, and faults. */
+/** The effect of a verdict on a piece: the released part, its border, and faults. */
 import assert from "node:assert/strict";
 import type { PolicyOutcome } from "../message/verdict.ts";
 import { judgedPiece, pieceHeaders } from "./piece.ts";
@@ -22,7 +22,7 @@ function judged(
   return judgedPiece({ text, is_last }, { added_headers, outcomes, payload: left });
 }
 
-Deno.test("without a word all goes; of several words the least counts; at the end none does", () => {
+Deno.test("without a header everything is released; of several headers the smallest counts; at the end none does", () => {
   assert.deepEqual(judged("abc", []), { released: "abc", held: "" });
   assert.deepEqual(judged("abc", ["2", "1", "3"]), { released: "a", held: "bc" });
   assert.deepEqual(judged("abc", ["99"]), { released: "abc", held: "" });
@@ -30,24 +30,24 @@ Deno.test("without a word all goes; of several words the least counts; at the en
   assert.deepEqual(judged("abc", ["0"], undefined, [OUTCOME], true), { released: "abc", held: "" });
 });
 
-Deno.test("a character is held whole", () => {
+Deno.test("a partial character is held back", () => {
   assert.deepEqual(judged("a€b", ["2"]), { released: "a", held: "€b" });
   assert.deepEqual(judged("🦊", ["3"]), { released: "", held: "🦊" });
   assert.deepEqual(judged("a€b", ["4"]), { released: "a€", held: "b" });
 });
 
-Deno.test("behind what another policy has replaced nothing goes on the word of the one before", () => {
-  // The only one, and the first one, counts in what it has left.
+Deno.test("after a replacement by another policy, an earlier policy's number of bytes does not count", () => {
+  // The only policy, and the first one, count in their own output.
   assert.deepEqual(judged("abcdef", ["3"], "xxxdef", [REPLACED]), { released: "xxx", held: "def" });
   const first = [REPLACED, OUTCOME];
   assert.deepEqual(judged("abcdef", ["3"], "xxxdef", first), { released: "xxx", held: "def" });
-  // The second one has moved what the first one wanted to hold.
+  // The second policy has moved the bytes that the first one wanted to hold.
   const second = [OUTCOME, REPLACED];
   assert.deepEqual(judged("abcdef", ["4"], "a--bcdef", second), { released: "a", held: "--bcdef" });
   assert.deepEqual(judged("abcdef", ["2"], "abcd-", second), { released: "ab", held: "cd-" });
 });
 
-Deno.test("what is no number of bytes, and what is no text, is a fault", () => {
+Deno.test("a header that is not a number of bytes, and invalid text, are faults", () => {
   const fault = { reason: "policy-fault", code: 503 };
   for (const value of ["", "-1", "1.5", "0x1", "ten", "9999999999"]) {
     assert.throws(() => judged("abc", [value]), fault, value);
@@ -55,7 +55,7 @@ Deno.test("what is no number of bytes, and what is no text, is a fault", () => {
   assert.throws(() => judged("abc", [], new Uint8Array([0x61, 0xff])), fault);
 });
 
-Deno.test("a policy is shown the end of what readers have, in whole characters", () => {
+Deno.test("a policy sees the end of the text that readers have, in whole characters", () => {
   const piece = { id: "a1", type: "", content_type: "", text: "x", released: "🦊".repeat(70) };
   const headers = Object.fromEntries(pieceHeaders({ ...piece, is_last: true }));
   assert.deepEqual(headers, {

@@ -1,4 +1,4 @@
-/** `/v1/policies/stats`: the verdicts and costs of each policy at all Shields. `policy_table.ts` has those of one. */
+/** `/v1/policies/stats`: the verdicts and costs of each policy on all Shields. `policy_table.ts` has those of one. */
 import {
   BOOLEAN,
   COUNT,
@@ -19,7 +19,7 @@ import { Id, Limit, readQuery } from "../admin/routing/query.ts";
 import { POLICIES_MAX, PolicyAnswer, quantileOf_us } from "./policy_table.ts";
 import type { PolicyRow } from "./policy_table.ts";
 
-/** What it needs of the process. */
+/** The dependencies of the route. */
 interface StatsContext extends Pick<Env, "log"> {
   readonly asker: ClusterAsker;
 }
@@ -45,7 +45,7 @@ export const POLICY_STATS_ROUTES = new AdminTable<StatsContext>("policies", {
   "GET /v1/policies/stats": {
     id: "getPolicyStats",
     summary: "verdicts, fuel and time of each policy, over all Shields",
-    query: [inQuery("tenant", "only of this tenant"), NODE, LIMIT],
+    query: [inQuery("tenant", "only this tenant's policies"), NODE, LIMIT],
     answer: stats,
     refusals: [404, 429],
     scope: "own",
@@ -107,7 +107,7 @@ export async function policyStats(
   const all = mergePolicies(answers.flatMap(({ value }) => value.rows));
   const { items, total } = await topOf(all, {
     limit: Math.min(limit, POLICIES_MAX),
-    // The entry shared by several tenants has no name, whatever a tenant is called.
+    // The entry of all further tenants has no name, so it never matches a tenant's name.
     accept: ({ tenant_id, name }) =>
       (tenant === undefined || tenant_id === tenant) && (only_tenant === undefined || name !== ""),
     score: ({ allow, reject, error }) => allow + reject + error,

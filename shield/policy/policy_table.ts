@@ -1,5 +1,5 @@
 /**
- * The verdicts and costs of each policy at this Shield, for the admin API: plain numbers by tenant, policy, module and
+ * The verdicts and costs of each policy on this Shield, for the admin API: plain numbers by tenant, policy, module and
  * hook, limited. `policy/policy_metrics.ts` has metrics.
  */
 import { z } from "zod";
@@ -40,8 +40,8 @@ const BUCKETS = 112;
 const OTHER = "_other";
 
 /**
- * The bucket of a time in ms. The first holds everything up to 1 µs, and each next one reaches 2^(1/4)
- * times as far.
+ * The bucket of a time in ms. The first holds everything up to 1 µs, and the limit of each next one is 2^(1/4) times as
+ * large.
  */
 export function bucketOf(duration_ms: number): number {
   const micros = duration_ms * 1_000;
@@ -54,7 +54,7 @@ export function boundOf_us(bucket: number): number {
   return 2 ** (bucket / STEPS);
 }
 
-/** The time in µs that the fraction `quantile` of all times did not exceed; 0 where there are none. */
+/** The time in µs that the fraction `quantile` of all times did not exceed; 0 without times. */
 export function quantileOf_us(
   buckets: Iterable<readonly [bucket: number, count: number]>,
   quantile: number,
@@ -86,8 +86,7 @@ interface Totals {
 export class PolicyTable {
   readonly #totals = new Map<string, Totals>();
   /**
-   * The totals by binding, so that a message makes no key: a binding is one object while its chain
-   * stands.
+   * The totals by binding, so that no message has to make a key: a binding is one object while its chain is in force.
    */
   readonly #known = new WeakMap<PolicyBinding, Partial<Record<Hook, Totals>>>();
 
@@ -106,7 +105,7 @@ export class PolicyTable {
       totals.fuel += outcome.fuel;
       totals.fuel_max = Math.max(totals.fuel_max, outcome.fuel);
       const bucket = bucketOf(outcome.duration_ms);
-      // A policy that did not run would only pull the quantiles down.
+      // A policy that did not run would only lower the quantiles.
       if (outcome.duration_ms > 0) totals.buckets[bucket] = (totals.buckets[bucket] ?? 0) + 1;
     }
   }
@@ -122,7 +121,7 @@ export class PolicyTable {
     return sum;
   }
 
-  /** The totals of each policy, as other processes receive them. */
+  /** The totals of each policy, as other processes get them. */
   rows(): PolicyRow[] {
     return [...this.#totals.values()].map(({ buckets, ...totals }) => ({
       ...totals,

@@ -1,4 +1,4 @@
-/** Verdicts and costs of policies: fuel, and quantiles that are accurate within a bucket. */
+/** Verdicts and costs of policies: fuel, and quantiles with the accuracy of a bucket. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { PolicyBinding, PolicyOutcome } from "../message/verdict.ts";
@@ -31,7 +31,7 @@ const outcome = (name: string, more: Partial<PolicyOutcome> = {}): PolicyOutcome
 const asked = (tenant_id: string, ...chain: PolicyBinding[]) =>
   ({ tenant_id, hook: "on_message", chain }) as const;
 
-Deno.test("verdicts are told apart by policy, and added up", () => {
+Deno.test("verdicts are counted by policy, and summed", () => {
   const table = new PolicyTable();
   const [a, b] = [binding("a"), binding("b")];
   table.record(asked("acme", a, b), [outcome("a"), outcome("b", { allowed: false })]);
@@ -56,7 +56,7 @@ Deno.test("verdicts are told apart by policy, and added up", () => {
   assert.ok(PolicyAnswer.safeParse({ rows }).success);
 });
 
-Deno.test("policies beyond the bound count together", () => {
+Deno.test("policies beyond the limit count together", () => {
   const table = new PolicyTable();
   for (let index = 0; index < POLICIES_MAX + 500; index++) {
     const name = `p${index}`;
@@ -69,7 +69,7 @@ Deno.test("policies beyond the bound count together", () => {
   assert.ok(PolicyAnswer.safeParse({ rows }).success);
 });
 
-Deno.test("a quantile is at most a bucket too large, and never too small", () => {
+Deno.test("a quantile is at most one bucket too large, and never too small", () => {
   const times = fc.array(fc.double({ min: 0.001, max: 10_000, noNaN: true }), { minLength: 1 });
   fc.assert(fc.property(times, fc.constantFrom(0.5, 0.9, 0.99), (durations_ms, quantile) => {
     const counts = new Map<number, number>();

@@ -1,6 +1,6 @@
 /**
- * Puts the Overseer of one process together: pool, registry, admin API and logs behind the one
- * interface that the message path knows. With `[platform.overseer] enabled = false` there is none.
+ * Assembles the Overseer of one process: pool, registry, admin API and logs behind the interface of the message path.
+ * With `[platform.overseer] enabled = false` there is none.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
@@ -36,9 +36,9 @@ import { PolicyModuleError } from "../../wasm/module/errors.ts";
 import { NO_POLICIES } from "../message/gates.ts";
 import type { Policies } from "../message/gates.ts";
 
-/** The most modules that are kept ready beside those in force. */
+/** The most modules that are kept ready besides those in force. */
 const READY_MAX = 256;
-/** How long the end of the process waits until a quarantine is stored, in ms. */
+/** How long the end of the process waits for the storing of a quarantine, in ms. */
 const QUARANTINE_CLOSE_MS = 2_000;
 
 /** A module that has passed all steps of loading but the last. */
@@ -46,7 +46,7 @@ interface ReadyPolicy extends Omit<MeteredPolicy, "bytes">, CompiledPolicy {}
 
 type Prepare = (sha256: string, upload: Uint8Array) => Promise<ReadyPolicy>;
 
-/** What the Overseer needs of the process. */
+/** The dependencies and settings of the Overseer. */
 export interface OverseerStart
   extends Pick<Env, "config" | "spine" | "registry" | "now" | "monotonic_ms" | "random"> {
   /** A log of component `overseer`. */
@@ -55,9 +55,9 @@ export interface OverseerStart
   readonly candidates: CandidateVerdicts;
   /** The traces of the process; absent: nothing is traced. */
   readonly traces?: Pick<PathTraces, "judged"> | undefined;
-  /** Called with what each policy has used; absent: nobody counts it. */
+  /** Called with the fuel of each policy; absent: not counted. */
   readonly onUsed?: OverseerOptions["onUsed"];
-  /** Called when the pool has given up: drain and exit non-zero. */
+  /** Called when the pool has given up: the process must drain and exit non-zero. */
   readonly onFatal: (detail: string) => void;
   /** As in `PolicyRegistryOptions`; tests wait for less. */
   readonly tried_wait_ms?: number;
@@ -68,7 +68,7 @@ export interface StartedOverseer {
   readonly overseer: Policies;
   /** The totals of each policy. */
   readonly table: PolicyTable;
-  /** What its admin API acts on; undefined when the Overseer is disabled. */
+  /** The dependencies of its admin API; undefined if the Overseer is disabled. */
   readonly admin: PolicyAdminContext | undefined;
   checks(): Record<string, HealthCheck>;
   status(): Record<string, unknown>;
@@ -76,16 +76,16 @@ export interface StartedOverseer {
 }
 
 /**
- * Starts the Overseer. Resolves when the stored policies are in force, except for those that take long
- * (`PolicyRegistry.ready`). Rejects with `spine-unavailable`.
+ * Starts the Overseer. Resolves when the stored policies are in force, except for slow ones (`PolicyRegistry.ready`).
+ * Rejects with `spine-unavailable`.
  */
 export async function startOverseer(start: OverseerStart): Promise<StartedOverseer> {
   const { config, spine, log, registry, now, traces } = start;
   if (!config.platform.overseer.enabled) return noOverseer();
   const verdicts = await openVerdicts(spine, { engine: engineOf(), log });
   const { prepare, close: closePreparing } = startPreparing(start, verdicts);
-  // Of both there is nothing yet when the quarantine is opened, which comes before any module is loaded:
-  // one that wedged a worker before this start must not run again.
+  // Neither exists yet when the quarantine is opened. It is opened before any module is loaded, so that a module that
+  // wedged a worker before this start does not run again.
   const later: { pool?: PolicyPool; reload?: PolicyRegistry["reload"] } = {};
   const quarantine = await startQuarantine(start, later);
   const pool = later.pool = await startPool(start, quarantine);
@@ -110,7 +110,7 @@ export async function startOverseer(start: OverseerStart): Promise<StartedOverse
     onVerdict: countedBy(table, policies.comparisons),
     onUsed: start.onUsed,
     onJudged: traces && ((about, verdict) => traces.judged(about, verdict)),
-    // Its parameters are named: a rest of them would be an array for every message.
+    // The parameters are named, since rest parameters would make an array for every message.
     chainFor: (tenant_id, hook, room_id, key) => policies.chainFor(tenant_id, hook, room_id, key),
     versionOf: (tenant_id) => policies.versionOf(tenant_id),
     ...{ evaluate: pool.evaluate, ask: pool.ask, evaluateInline: pool.evaluateInline },
@@ -154,7 +154,7 @@ function countedBy(
   };
 }
 
-/** The bounds as the configuration has them at the moment. */
+/** The limits of the current configuration. */
 function replaceLimits({ limits, policy }: Config): OverseerOptions["limits"] {
   return {
     get headers() {
@@ -191,8 +191,8 @@ function startPool(
 }
 
 /**
- * Starts metering and compiling that keeps what came of it: an upload is checked, its deployment checks it
- * again, and then it is loaded, all within seconds.
+ * Starts metering and compiling with a cache of the results: an upload, its deployment and its load check the same
+ * module within seconds.
  */
 function startPreparing(
   { config, registry, monotonic_ms }: OverseerStart,
@@ -234,7 +234,7 @@ function startSweep(
   return sweep;
 }
 
-/** Unloads what comes into quarantine, and loads again what may run again. */
+/** Unloads modules that come into quarantine, and loads released ones again. */
 async function startQuarantine(
   { spine, log, now, config }: OverseerStart,
   later: { readonly pool?: PolicyPool; readonly reload?: PolicyRegistry["reload"] },
@@ -258,7 +258,7 @@ async function startQuarantine(
   });
 }
 
-/** What loading a module needs. */
+/** The dependencies of loading a module. */
 interface LoaderParts {
   readonly pool: PolicyPool;
   readonly prepare: Prepare;
@@ -269,7 +269,7 @@ interface LoaderParts {
 function loaderOf({ pool, prepare, verdicts, quarantine }: LoaderParts): ModuleLoader {
   return {
     async load(sha256, upload) {
-      // The rest of its chain is in force, and the pool refuses what this policy was to decide.
+      // The rest of its chain is in force, and the pool refuses operations that this policy would have to judge.
       if (quarantine.has(sha256)) return;
       const { compiled, state_keys, cost: { instance_fuel }, renewal } = await prepare(
         sha256,
@@ -282,9 +282,7 @@ function loaderOf({ pool, prepare, verdicts, quarantine }: LoaderParts): ModuleL
   };
 }
 
-/**
- * Checks a module by all steps of loading but the last, so that a module that passes here loads there.
- */
+/** Checks a module by all steps of loading but the last, so that a module that passes here also loads. */
 function checkerOf(
   { prepare, quarantine }: LoaderParts,
 ): (bytes: Uint8Array) => Promise<CheckedModule> {

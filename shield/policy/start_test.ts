@@ -1,4 +1,4 @@
-/** The Overseer of a process as it starts: real metering, real trial compilations, what is remembered of them. */
+/** The start of a process's Overseer: real metering, real trial compilations, and their stored verdicts. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { parseConfig } from "../../shared/config/load.ts";
@@ -41,7 +41,7 @@ function caller(tenant_id: string): Caller {
   };
 }
 
-/** Stores policies as if they had been deployed long ago, under another engine: no verdict is kept. */
+/** Stores policies as if they had been deployed long ago under another engine: they have no stored verdicts. */
 async function deployed(spine: Spine, tenant: string, count: number): Promise<void> {
   const store = await openPolicyStore(spine);
   for (let at = 0; at < count; at++) {
@@ -53,7 +53,7 @@ async function deployed(spine: Spine, tenant: string, count: number): Promise<vo
   }
 }
 
-Deno.test("a node is ready while modules are tried; their tenant alone is refused until they are", async () => {
+Deno.test("a node is ready while modules are tried; only their tenant is refused until they pass", async () => {
   await using engine = testSpine();
   await deployed(engine.spine, "slow", 8);
   {
@@ -62,7 +62,11 @@ Deno.test("a node is ready while modules are tried; their tenant alone is refuse
     assert.match(node.checks()["policies"]!.detail, /1 refused until 8 modules more are ready/);
     const { pending_modules, pending_tenants } = node.status();
     assert.deepEqual([pending_modules, pending_tenants], [8, 1]);
-    assert.equal(node.overseer.onConnect(caller("other")), undefined, "no policy, no wait");
+    assert.equal(
+      node.overseer.onConnect(caller("other")),
+      undefined,
+      "a start without policies does not wait",
+    );
     assert.throws(
       () => node.overseer.onConnect(caller("slow")),
       (error) => error instanceof ArqonError && error.reason === "policy-loading",
@@ -77,7 +81,7 @@ Deno.test("a node is ready while modules are tried; their tenant alone is refuse
   assert.equal((await bucket.keys()).length, 8);
 });
 
-Deno.test("a module in quarantine is refused over restarts until it is released, the rest of its chain goes on", async () => {
+Deno.test("a module in quarantine is refused across restarts until its release, and the rest of its chain runs", async () => {
   await using engine = testSpine();
   await deployed(engine.spine, "acme", 2);
   const store = await openPolicyStore(engine.spine);

@@ -1,7 +1,7 @@
 /**
- * Announces this Shield's own connections to the cluster: joins, updates and leaves in batches, heartbeats, and what
- * another process has missed. It is the only writer of its entries (`shared/presence`). The Shield's clients get them
- * from `tables.ts` at once.
+ * Announces this Shield's own connections to the cluster: joins, updates and leaves in batches, heartbeats, and answers
+ * to processes that missed something. It is the only writer of its entries (`shared/presence`). The Shield's clients
+ * get them from `tables.ts` at once.
  */
 import { matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -51,9 +51,9 @@ const REINCARNATION_MS = 30_000;
 /** The largest step of an incarnation above a younger one, in ms, for a node whose clock is behind. */
 const LEAP_MS = 60_000;
 
-/** Stays that are reported with one announcement; the others come with the next heartbeat. */
+/** The most stays in one announcement; the others are sent with the next heartbeat. */
 const BRIEF_MAX = 256;
-/** Reasons that one announcement has at most. */
+/** The most reasons in one announcement. */
 const REASONS_MAX = 8_192;
 
 /** The dependencies and settings of `Announcer`. */
@@ -92,7 +92,7 @@ export class Announcer {
   #moving = false;
   /** Why members left since the last announcement, by the counters of their entries. */
   #reasons = new Map<number, LeaveReason>();
-  /** Members that came and left since: no announcement contains them. */
+  /** Members that came and left since the last announcement, which therefore lacks them. */
   #brief: Stay[] = [];
   /** When the last few incarnations were taken, in Unix ms. */
   #reincarnated_ms: number[] = [];
@@ -115,7 +115,7 @@ export class Announcer {
     return this.#state.self as Writer;
   }
 
-  /** The own members of a room, in the order of their birth. */
+  /** The own members of a room, in the order of joining. */
   *members(tenant_id: string, room_id: string): Generator<Entry> {
     for (const { entry } of online(this.#state, tenant_id, room_id)) yield entry;
   }
@@ -186,14 +186,14 @@ export class Announcer {
     if (this.#cancelSend !== undefined) this.heartbeat();
   }
 
-  /** Announces stays that may not be in a journal; after the leaves, which Brains mostly record. */
+  /** Announces stays that may be missing in a journal; after the leaves, most of which Brains record. */
   tellStays(): void {
     for (const told of this.unconfirmed.told()) this.#options.port.send(this.#subject, told);
   }
 
   /** Answers a hello with this process's state. */
   onHello(): void {
-    // An announcement that is on its way answers it, too.
+    // A scheduled announcement answers it, too.
     if (this.#cancelSend === undefined) this.#sendSoon();
   }
 
@@ -321,8 +321,8 @@ export class Announcer {
   }
 
   /**
-   * The step above a younger incarnation if the clock is behind it. Two incarnations of this node may both learn of the
-   * same younger one, and must never take the same number.
+   * The step above a younger incarnation if the clock is behind it. Two incarnations of this node may both see the same
+   * younger one, and must not take the same number.
    */
   #leap(): number {
     return 1 + Math.floor(this.#options.port.random() * LEAP_MS);
@@ -348,21 +348,21 @@ export class Announcer {
     if (this.#reincarnated_ms.length > REINCARNATIONS_MAX) {
       log.error("another process uses this node id: each needs its own [server] node_id", fields);
     } else {
-      log.warn("the cluster had given up this node; its members are announced anew", fields);
+      log.warn("the cluster had dropped this node; its members are announced again", fields);
     }
     this.heartbeat();
   }
 }
 
-/** The most queued stays; beyond that, the first of a tenant with many is counted as missed in its room. */
+/** The most queued stays; beyond that, the first of a tenant with many is dropped and counted as missed in its room. */
 export const STAYS_MAX = 10_000;
-/** Rooms with missed ones; of a further room they are only counted in a metric. */
+/** The most rooms with a count of missed stays; those of further rooms are counted only in a metric. */
 export const MISSED_ROOMS_MAX = 1_000;
-/** In one message, and with one heartbeat. */
+/** The most stays in one message, and with one heartbeat. */
 const MESSAGE_STAYS = 256;
 const HEARTBEAT_STAYS = 2_048;
 
-/** Stays that did not fit. */
+/** Counts of dropped stays. */
 interface StaysStats {
   stays: number;
   stays_missed: number;
@@ -375,7 +375,7 @@ const roomOf = ({ tenant_id, room_id }: Pick<Entry, "tenant_id" | "room_id">): s
 /** The unconfirmed stays of one Shield. */
 export class Unconfirmed {
   readonly #stats: StaysStats;
-  /** Those that wait longest to be reported first. */
+  /** Unconfirmed stays, longest waiting first. */
   readonly #stays = new FairMap<Stay>(STAYS_MAX, ({ entry }) => entry.tenant_id);
   readonly #missed = new Map<string, MissedStays>();
 
@@ -395,7 +395,7 @@ export class Unconfirmed {
   *told(): Generator<Stays> {
     const missed = [...this.#missed.values()];
     const due = [...this.#stays.entries().take(HEARTBEAT_STAYS)];
-    // A room whose journal accepts nothing must not block the others.
+    // Reported stays move to the end, so that a room whose journal accepts nothing does not block the others.
     for (const [key, stay] of due) this.#stays.set(key, stay);
     const stays = due.map(([, stay]) => stay);
     while (stays.length > 0 || missed.length > 0) {
@@ -407,13 +407,13 @@ export class Unconfirmed {
     }
   }
 
-  /** A Brain has written them, or need not. */
+  /** Call it when a Brain has written them, or need not. */
   confirmed({ stays, missed }: Pick<StaysWritten, "stays" | "missed">): void {
     for (const tag of stays) this.#stays.delete(keyOf(tag));
     for (const { count, to_ms, ...room } of missed) {
       const known = this.#missed.get(roomOf(room));
       if (known === undefined) continue;
-      // More may have come since.
+      // More may have been added since.
       const rest = known.count - count;
       if (rest <= 0) this.#missed.delete(roomOf(room));
       else this.#missed.set(roomOf(room), { ...known, count: rest, from_ms: to_ms });

@@ -42,7 +42,7 @@ function mergeAll(state: PresenceState, announcements: readonly Announcement[]):
 const lobby = (state: PresenceState) =>
   [...online(state, "acme", "lobby")].map(({ entry }) => entry.connection_id).sort().join(" ");
 
-Deno.test("the first change is announced at once, what follows within announce_ms together", () => {
+Deno.test("the first change is announced at once, later ones within announce_ms together", () => {
   const { port, announcer } = fixture();
   announcer.join(member("a"));
   assert.equal(port.sent.length, 1);
@@ -58,10 +58,10 @@ Deno.test("the first change is announced at once, what follows within announce_m
   mergeAll(brain, sent);
   assert.equal(lobby(brain), "b");
   port.advance(1_000);
-  assert.equal(port.sent.length, 0, "nothing more to say");
+  assert.equal(port.sent.length, 0, "nothing left to announce");
 });
 
-Deno.test("who comes and goes within one batch is told with it, where the room has a journal", () => {
+Deno.test("a member that joins and leaves within one batch is reported with it, if the room has a journal", () => {
   const { port, announcer } = fixture();
   announcer.join(member("a", { room_id: "stage" }));
   for (const id of ["b", "c"]) announcer.join(member(id, { room_id: "stage" }));
@@ -69,7 +69,7 @@ Deno.test("who comes and goes within one batch is told with it, where the room h
   for (const room_id of ["stage", "lobby"]) {
     announcer.leave({ tenant_id: "acme", room_id, connection_id: "b" }, true, "closed");
   }
-  // Brains have heard that it came, and see it go.
+  // Brains have received its join, and see it leave.
   announcer.leave({ tenant_id: "acme", room_id: "stage", connection_id: "a" }, true);
   port.advance(50);
   port.advance(50);
@@ -102,7 +102,7 @@ Deno.test("10,000 joins in a second are at most 21 announcements and one timer",
   assert.deepEqual([stats.members, stats.announced_changes], [10_000, 10_000]);
 });
 
-Deno.test("a batch that is too large for one message is announced in steps that merge in order", () => {
+Deno.test("a batch that exceeds one message is announced in several that merge in order", () => {
   const { port, announcer } = fixture();
   announcer.join(member("first"));
   const meta = JSON.stringify("x".repeat(4_000));
@@ -111,14 +111,14 @@ Deno.test("a batch that is too large for one message is announced in steps that 
   const sent = port.take("announcement");
   assert(sent.length >= 5, `${sent.length}`);
   for (const [index, { delta }] of sent.entries()) {
-    assert.equal(delta.start, sent[index - 1]?.delta.end ?? 0, "without a hole");
+    assert.equal(delta.start, sent[index - 1]?.delta.end ?? 0, "without a gap");
   }
   const brain = replica();
   mergeAll(brain, sent);
   assert.equal([...online(brain, "acme", "lobby")].length, 501);
 });
 
-Deno.test("a heartbeat says how far it is, and carries what waits", () => {
+Deno.test("a heartbeat has the clock, and the queued changes", () => {
   const { port, announcer } = fixture();
   announcer.heartbeat();
   announcer.join(member("a"));
@@ -130,21 +130,21 @@ Deno.test("a heartbeat says how far it is, and carries what waits", () => {
   assert.equal(port.sent.length, 0, "it was not announced twice");
 });
 
-Deno.test("everybody who asks at once gets one heartbeat", () => {
+Deno.test("simultaneous requests get one heartbeat", () => {
   const { port, announcer } = fixture();
   for (let index = 0; index < 100; index++) announcer.onHello();
   port.advance(1_000);
   assert.equal(port.take("announcement").length, 2, "at once and at the end of the window");
 });
 
-Deno.test("a leave of somebody who is not there says nothing", () => {
+Deno.test("a leave of an absent member announces nothing", () => {
   const { port, announcer } = fixture();
   assert.deepEqual(announcer.leave(member("a"), true), []);
   port.advance(1_000);
   assert.equal(port.sent.length, 0);
 });
 
-Deno.test("a lost connection is held where the room has a grace time, and then leaves", () => {
+Deno.test("a lost connection is held if the room has a grace time, and then leaves", () => {
   const { port, announcer, lost, stats } = fixture({ grace: [{ room: "lob*", grace_ms: 3_000 }] });
   announcer.join(member("a"));
   announcer.join(member("b", { room_id: "hall" }));
@@ -153,7 +153,7 @@ Deno.test("a lost connection is held where the room has a grace time, and then l
   assert.equal(
     announcer.leave(member("b", { room_id: "hall" }), false).length,
     1,
-    "no grace there",
+    "no grace time there",
   );
   assert.deepEqual([stats.members, stats.held_members], [1, 1]);
   port.advance(2_900);
@@ -196,7 +196,7 @@ Deno.test("a held connection that joins again itself stays", () => {
   assert.equal([...announcer.members("acme", "lobby")].length, 1);
 });
 
-Deno.test("one Shield's members are bounded, but who replaces a lost connection has its place", () => {
+Deno.test("one Shield's members are limited, but a returning user gets the slot of the lost connection", () => {
   const values = { members_per_shield: 2, grace: [{ room: "*", grace_ms: 3_000 }] };
   const { announcer } = fixture(values);
   announcer.join(member("a"));
@@ -205,11 +205,11 @@ Deno.test("one Shield's members are bounded, but who replaces a lost connection 
   assert.throws(() => announcer.join(member("c")), refused);
   announcer.join(member("a", { meta: "1" }));
   announcer.leave(member("b"), false);
-  assert.throws(() => announcer.join(member("c")), refused, "held members count");
+  assert.throws(() => announcer.join(member("c")), refused, "held members are counted");
   announcer.join(member("d", { user_id: "bob" }));
 });
 
-Deno.test("who missed something gets it: a delta, everything, or that the writer is not known", () => {
+Deno.test("a process that missed something gets a delta, everything, or the answer that the writer is unknown", () => {
   const { port, announcer, stats } = fixture();
   for (const id of ["a", "b", "c"]) {
     announcer.join(member(id));
@@ -248,7 +248,7 @@ Deno.test("who missed something gets it: a delta, everything, or that the writer
   assert.deepEqual(stats.answers, { delta: 1, unknown: 1, full: 1 });
 });
 
-Deno.test("long answers go out a few pages at a time, and only so many at once", () => {
+Deno.test("long answers are sent a few pages at a time, and a limited number concurrently", () => {
   const { port, announcer, stats } = fixture();
   const meta = JSON.stringify("x".repeat(4_000));
   for (let index = 0; index < 600; index++) announcer.join(member(`m${index}`, { meta }));

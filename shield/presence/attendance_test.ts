@@ -97,7 +97,7 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
   };
 }
 
-Deno.test("a SUB waits for the list, joins, is answered with itself in it, and hears what follows", async () => {
+Deno.test("a SUB waits for the list, joins, is answered with a list that includes it, and receives later changes", async () => {
   await using it = fixture();
   const { brain, heard, held } = it;
   brain.beat("b1");
@@ -118,7 +118,7 @@ Deno.test("a SUB waits for the list, joins, is answered with itself in it, and h
   assert.equal(it.attendee.attendances.size, 0);
 });
 
-Deno.test("when nobody says who is there the SUB is refused and has no effect", async () => {
+Deno.test("if no Brain answers, the SUB is refused and has no effect", async () => {
   await using it = fixture();
   const plain: Subscriber = it.sub(1, false);
   it.brain.beat("b1");
@@ -134,12 +134,12 @@ Deno.test("when nobody says who is there the SUB is refused and has no effect", 
     "refused 2: presence-unavailable",
     "refused 3: presence-unavailable",
   ]);
-  assert.equal(it.subscribed(), plain, "what was there before both");
+  assert.equal(it.subscribed(), plain, "the state before both");
   assert.deepEqual([it.attendee.attendances.size, it.held.count], [0, 0]);
   assert.equal(it.brain.stats.watchers, 0);
 });
 
-Deno.test("a member too many is refused, and a SUB that stood before stands", async () => {
+Deno.test("a member beyond the limit is refused, and the earlier SUB stays in force", async () => {
   await using it = fixture({ members_per_shield: 1 });
   it.brain.presence.join(member("other"));
   it.brain.beat("b1");
@@ -157,7 +157,7 @@ Deno.test("a member too many is refused, and a SUB that stood before stands", as
   assert.equal(it.held.count, 0);
 });
 
-Deno.test("a second SUB before the list is there: both are answered, the last one counts", async () => {
+Deno.test("a second SUB before the list arrives: both are answered, and the last one applies", async () => {
   await using it = fixture();
   it.brain.beat("b1");
   it.sub(1, true, "1");
@@ -184,7 +184,7 @@ Deno.test("a member becomes an observer and a member again", async () => {
   assert.deepEqual(it.heard, ["ack 1: me", "leave: me", "ack 2: ", "update: me", "ack 3: me"]);
 });
 
-Deno.test("a leave before the list is there refuses the SUB and takes nothing", async () => {
+Deno.test("a leave before the list arrives refuses the SUB and removes no member", async () => {
   await using it = fixture();
   it.brain.beat("b1");
   it.sub(1);
@@ -196,7 +196,7 @@ Deno.test("a leave before the list is there refuses the SUB and takes nothing", 
   assert.deepEqual([it.held.count, it.brain.stats.members, it.brain.stats.watchers], [0, 0, 0]);
 });
 
-Deno.test("a leave while the Spine confirms takes the member away again", async () => {
+Deno.test("a leave during the Spine's confirmation removes the member again", async () => {
   await using it = fixture();
   it.brain.beat("b1");
   it.sub(1);
@@ -208,7 +208,7 @@ Deno.test("a leave while the Spine confirms takes the member away again", async 
   assert.deepEqual([it.held.count, it.brain.stats.members], [0, 0]);
 });
 
-Deno.test("when the Spine does not confirm, the connection leaves the room", async () => {
+Deno.test("if the Spine does not confirm, the connection leaves the room", async () => {
   await using it = fixture();
   it.brain.beat("b1");
   it.sub(1);
@@ -220,7 +220,7 @@ Deno.test("when the Spine does not confirm, the connection leaves the room", asy
   assert.deepEqual([it.subscribed(), it.brain.stats.members, it.held.count], [undefined, 0, 0]);
 });
 
-Deno.test("when the Spine does not confirm another SUB, the member stays as it was", async () => {
+Deno.test("if the Spine does not confirm another SUB, the member is unchanged", async () => {
   await using it = fixture();
   it.brain.beat("b1");
   const first = it.sub(1, true, "1");
@@ -239,7 +239,7 @@ Deno.test("when the Spine does not confirm another SUB, the member stays as it w
   assert.deepEqual([it.brain.stats.members, it.held.count], [1, 0]);
 });
 
-Deno.test("pages go out as the client reads, and no change overtakes them", async () => {
+Deno.test("pages are sent as the client reads, and no change overtakes them", async () => {
   await using it = fixture();
   it.brain.beat("b1");
   it.sub(1, false);
@@ -247,7 +247,7 @@ Deno.test("pages go out as the client reads, and no change overtakes them", asyn
   await it.settled();
   it.brain.update(1, [], [1, 5], { clock: 9 });
   assert.deepEqual(it.heard, ["ack 1: c1 c2 c3"]);
-  assert.equal(it.held.events, 1, "no page is made before it can leave, but the change is");
+  assert.equal(it.held.events, 1, "no page is made before it can be sent, but the change is");
   it.feed();
   const rest = ["page: c4 c5 c6", "page: c7", "leave: c1 c5"];
   assert.deepEqual(it.heard.slice(1), rest);
@@ -256,7 +256,7 @@ Deno.test("pages go out as the client reads, and no change overtakes them", asyn
   assert.deepEqual(it.heard.slice(4), ["update: c10"], "at once again");
 });
 
-Deno.test("who does not read its pages while much changes is ended", async () => {
+Deno.test("a client that does not read its pages during many changes is disconnected", async () => {
   await using it = fixture({}, 2_000);
   it.brain.beat("b1");
   it.sub(1, false);

@@ -6,7 +6,7 @@ import { startPresence } from "./service.ts";
 /** The capability, for a Shield's list. */
 export const PRESENCE: Capability = {
   name: "presence",
-  title: "who is in rooms",
+  title: "the members of rooms",
   open(env, { node_id, rooms: { classes } }) {
     const service = startPresence({ ...env, classes, node_id });
     return {

@@ -1,7 +1,7 @@
 /**
- * The frames of presence: events PRESENCE_UPDATE and PRESENCE_LEAVE and the answer to a SUB, whole, in
- * either subprotocol. Each batch and each view is encoded once for each form, however many connections
- * get it. Which connections get it is `service.ts`.
+ * The frames of presence: events PRESENCE_UPDATE and PRESENCE_LEAVE and the answer to a SUB, whole, in either
+ * subprotocol. Each batch and each view is encoded once per form, for any number of connections. `service.ts` selects
+ * the connections.
  */
 import { utf8Size } from "@arqon/proto";
 import {
@@ -111,8 +111,8 @@ export class PresenceFrames {
   }
 
   /**
-   * The pages from number `first` (0 or 1) on, as events, each made when it is called: a room may have hundreds. An
-   * empty room has one empty page.
+   * The pages from number `first` (0 or 1) on, as events, each made on call, as a room may have hundreds. An empty room
+   * has one empty page.
    */
   pages(view: RoomView, first: number, text: boolean): readonly (() => SizedFrame)[] {
     const encoded = this.#encodedOf(view, text).pages ??= [];

@@ -72,7 +72,7 @@ Deno.test("a batch is a PRESENCE_UPDATE and a PRESENCE_LEAVE, in either form", (
   assert.deepEqual(gone.data.members, [{ connection_id: "c2", user_id: 'user "2"' }]);
 });
 
-Deno.test("a batch is encoded once a form, for however many", () => {
+Deno.test("a batch is encoded once per form, for any number of connections", () => {
   const made = frames();
   const batch = changes([member(1)]);
   assert.equal(made.changes(batch, true), made.changes(batch, true));
@@ -98,7 +98,7 @@ Deno.test("a large batch is cut into frames of page_members", () => {
   ]);
 });
 
-Deno.test("an answer has the first page and how many there are; the others are events", () => {
+Deno.test("an answer has the first page and the number of pages; the others are events", () => {
   const list = view(Array.from({ length: 25 }, (_, index) => member(index)));
   const made = frames(10);
   const ack = text(made.ack(list, 9, true));

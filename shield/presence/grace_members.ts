@@ -1,6 +1,6 @@
 /**
  * Members in their grace time: the connection is lost and the user may return. Each is held for its room's grace time,
- * then removed. One timer for all of them. The announcer knows which rooms have a grace time.
+ * then removed. One timer serves all of them. The announcer knows which rooms have a grace time.
  */
 import type { PresencePort } from "../../shared/presence/messages.ts";
 import type { Entry } from "../../shared/presence/types.ts";
@@ -68,7 +68,7 @@ export class GraceMembers {
     if (until_ms < this.#due_ms) this.#setTimer(0);
   }
 
-  /** Ends the grace time of a member; false when it had none. */
+  /** Ends the grace time of a member; false if it had none. */
   release(member: MemberRef): boolean {
     const hold = this.#holds.get(memberKey(member));
     if (hold !== undefined) this.#drop(hold);
@@ -81,7 +81,6 @@ export class GraceMembers {
     return hold;
   }
 
-  /** Forgets all members. */
   clear(): void {
     this.#cancel?.();
     this.#due_ms = Infinity;

@@ -1,4 +1,4 @@
-/** Held members: how long, whose, and without a timer for each. */
+/** Held members: their times and users, without a timer for each. */
 import assert from "node:assert/strict";
 import { GraceMembers } from "./grace_members.ts";
 import type { MemberRef } from "./grace_members.ts";
@@ -12,7 +12,7 @@ function fixture() {
   return { port, ended, holds: new GraceMembers({ port, round_ms: 50, onEnd }) };
 }
 
-Deno.test("different grace times end in their own order", () => {
+Deno.test("different grace times end in the right order", () => {
   const { port, ended, holds } = fixture();
   holds.add(entryOf(1), 5_000);
   holds.add(entryOf(2), 1_000);
@@ -22,7 +22,7 @@ Deno.test("different grace times end in their own order", () => {
   assert.deepEqual(ended, [["c2"], ["c1"]]);
 });
 
-Deno.test("one timer holds thousands, and what ends together is let go together", () => {
+Deno.test("one timer serves thousands, and members whose time ends together are removed together", () => {
   const { port, ended, holds } = fixture();
   for (let counter = 1; counter <= 10_000; counter++) {
     holds.add(entryOf(counter), 5_000);
@@ -49,7 +49,7 @@ Deno.test("a user's longest held member is found, by room, issuer and subject", 
   assert.equal(holds.of(entryOf(9, ann))?.connection_id, "c2");
 });
 
-Deno.test("a released member does not end, and holding twice does not prolong", () => {
+Deno.test("a released member does not end, and holding twice does not extend the time", () => {
   const { port, ended, holds } = fixture();
   holds.add(entryOf(1), 1_000);
   holds.add(entryOf(2), 1_000);

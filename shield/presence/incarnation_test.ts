@@ -55,12 +55,12 @@ Deno.test("a Shield that was forgotten announces everything under a higher incar
   ]);
   assert.deepEqual(entries.map(({ joined_ms }) => joined_ms - START_MS), [0, 60_000], "as before");
   assert.deepEqual(entries.map(({ changed_ms }) => changed_ms - START_MS), [60_000, 60_000]);
-  assert.match(lines.join(""), /level=warn.*given up/);
+  assert.match(lines.join(""), /level=warn.*had dropped/);
   announcer.onBeat(beat(START_MS, "forgotten", 2));
   assert.equal(stats.reincarnations, 1, "a late beat about the old one changes nothing");
 });
 
-Deno.test("a Shield whose younger life somebody saw takes a still higher incarnation", () => {
+Deno.test("a Shield of which another process has seen a newer incarnation takes a higher one", () => {
   const { announcer, join } = fixture();
   join("a");
   announcer.onBeat(beat(START_MS + 5_000, "up", 3));
@@ -70,7 +70,7 @@ Deno.test("a Shield whose younger life somebody saw takes a still higher incarna
   assert.ok(announcer.writer.incarnation > first, "a clock from the future: two of us");
 });
 
-Deno.test("a Brain that is behind, has it down, or knows an older life is no reason", () => {
+Deno.test("a Brain that is behind, has it as down, or knows an older incarnation is not a reason", () => {
   const { announcer, join, stats } = fixture();
   join("a");
   announcer.onBeat(beat(START_MS, "up", 0));
@@ -93,7 +93,7 @@ Deno.test("more than three new incarnations in 30 s are an error in the log", ()
   assert.doesNotMatch(lines.join(""), /level=error/);
 });
 
-Deno.test("a Shield that stops says so with what waits, again with each heartbeat, and holds nobody", () => {
+Deno.test("a stopping Shield announces that with waiting changes, again with each heartbeat, and holds no member", () => {
   const { port, stats, announcer, join } = fixture({ grace: [{ room: "*", grace_ms: 3_000 }] });
   join("a");
   const b = join("b");

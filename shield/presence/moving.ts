@@ -14,17 +14,17 @@ import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts"
 import { MOVING } from "../../shared/subjects/subject.ts";
 import type { Claim } from "../connection/presence.ts";
 
-/** Connections in one message; each takes some 100 bytes. */
+/** Connections in one message; each takes about 100 bytes. */
 const CONNECTIONS_PER_MESSAGE = 1_000;
-/** The most connections that are awaited; beyond that they get new ids. */
+/** The most connections that are awaited; further ones get new ids. */
 const AWAITED_MAX = 200_000;
-/** Concurrently announcing Shields; another one is refused. */
+/** The most concurrently announcing Shields; another one is refused. */
 const TELLINGS_MAX = 1_024;
 
-/** The question of a stopping Shield to all others: do you know all these connections? */
+/** The request of a stopping Shield to all others, whether they know all these connections. */
 const HeardParams = z.strictObject({
   from: z.string().max(64),
-  /** Names this telling. */
+  /** The id of this announcement. */
   telling: z.string().max(64),
   connections: z.int().min(1),
 });
@@ -33,7 +33,7 @@ export type HeardParams = z.output<typeof HeardParams>;
 /** The answer to it. */
 export const HeardAnswer = z.strictObject({ heard: z.boolean() });
 
-/** Asks all Shields; resolves with how many of them do not know it in time. */
+/** Asks all Shields; resolves to the number of those that do not know it in time. */
 export type AskHeard = (params: HeardParams, timeout_ms: number) => Promise<number>;
 
 /** A connection that may move, and its user. */
@@ -56,7 +56,7 @@ interface Awaited {
   readonly tenant_id: string;
   readonly user_key: string;
   readonly until_ms: number;
-  /** The last one. */
+  /** The latest claim. */
   claim?: Claim;
 }
 
@@ -64,19 +64,19 @@ interface Awaited {
 interface Telling {
   connections: number;
   readonly until_ms: number;
-  /** Called with each further message of it. */
+  /** Called at each further message of the announcement. */
   onMore?: () => void;
 }
 
 const utf8 = new TextEncoder();
 const strictUtf8 = new TextDecoder("utf-8", { fatal: true });
 
-/** How long a start waits for that answer, in ms: without another Shield, there is none. */
+/** How long a start waits for that answer, in ms; without another Shield there is none. */
 const KNOWN_MS = 500;
-/** One of all Shields answers a Shield that has just started. */
+/** The queue group in which one of all Shields answers a Shield that has just started. */
 const QUEUE = "shield";
 
-/** The Shield that has just started and asks which connections may come; undefined: none. */
+/** The starting Shield that asks for the expected connections; undefined: the message is no such request. */
 function readWant(payload: Uint8Array): string | undefined {
   try {
     const { from, want } = JSON.parse(strictUtf8.decode(payload));
@@ -95,7 +95,7 @@ function readMessage(
   node_id: string,
 ): { from: string; telling: string; is_last: boolean; connections: string[][] } | undefined {
   try {
-    // An older Shield names no announcement, and asks nobody.
+    // An older Shield has no id of the announcement, and makes no request.
     const { from, telling = "", to = node_id, last, connections } = JSON.parse(
       strictUtf8.decode(payload),
     );
@@ -135,26 +135,26 @@ export class Moving {
     this.#options = options;
     const { spine, registry } = options;
     const hears = spine.subscribe(MOVING, (message) => this.#hear(message));
-    // Before it answers such questions: clients of the Shield that it replaces may come to this one.
+    // This request precedes its own answers: clients of the replaced Shield may come to this one.
     this.#publish({ from: options.node_id, want: true });
     const answers = spine.subscribe(MOVING, (message) => this.#answer(message), { queue: QUEUE });
     this.#unsubscribe = () => [hears, answers].forEach((one) => one.unsubscribe());
     scrapedGauge(
       registry,
       "shield_moving_connections",
-      "Connections of Shields that stop, which may come back here under their ids.",
+      "Connections of stopping Shields that may reconnect here with their ids.",
       () => this.size,
     );
     scrapedCounter(
       registry,
       "shield_moved_connections_total",
-      "Connections that came here from a Shield that stops, and kept their ids.",
+      "Connections that moved here from a stopping Shield and kept their ids.",
       () => this.#kept,
     );
     scrapedCounter(
       registry,
       "shield_moves_unheard_total",
-      "Other Shields that did not say in time that they know who moves.",
+      "Other Shields that did not confirm the moving connections in time.",
       () => this.#unheard,
     );
   }
@@ -190,15 +190,17 @@ export class Moving {
       const asked = { from, telling, connections: rows.length };
       const unheard = await this.#ask(asked, Math.min(heard_ms, at_most_ms));
       this.#unheard += unheard;
-      if (unheard > 0) log.warn("not all Shields know in time who moves", { shields: unheard });
+      if (unheard > 0) {
+        log.warn("not all Shields confirmed the moving connections in time", { shields: unheard });
+      }
     } catch (error) {
-      log.warn("other Shields do not know who moves: members leave and join", { error });
+      log.warn("other Shields do not know the moving connections: members leave and join", {
+        error,
+      });
     }
   }
 
-  /**
-   * Answers another stopping Shield: resolves with true if all its connections are known. Rejects an invalid question.
-   */
+  /** Answers another stopping Shield: resolves to true if all its connections are known. Rejects an invalid request. */
   async heard(params: unknown): Promise<z.output<typeof HeardAnswer>> {
     const { node_id, heard_ms } = this.#options;
     const { from, telling, connections } = HeardParams.parse(params);
@@ -212,8 +214,8 @@ export class Moving {
   }
 
   /**
-   * The claim of a connection to its former id, when it is awaited and was this user's. A client that lost its
-   * connection here may come again: the last claim counts.
+   * The claim of a connection to its former id, if it is awaited and belonged to this user. A client that lost its
+   * connection here may reconnect: the last claim applies.
    */
   keep(
     connection_id: string,
@@ -228,7 +230,7 @@ export class Moving {
     return claim;
   }
 
-  /** Resolves when another Shield has reported which connections may come, or soon if there is none. */
+  /** Resolves once another Shield has reported the expected connections, or soon if there is none. */
   async known(): Promise<void> {
     const timer = setTimeout(this.#known.resolve, Math.min(this.#options.heard_ms, KNOWN_MS));
     await this.#known.promise;
@@ -245,7 +247,7 @@ export class Moving {
     this.#options.spine.publish(MOVING, utf8.encode(JSON.stringify(message)));
   }
 
-  /** Tells a Shield that has just started which connections may come, except those that have come here. */
+  /** Reports the expected connections to a starting Shield, except those that have already arrived here. */
   #answer({ payload }: SpineMessage): void {
     const { node_id: from, log } = this.#options;
     const to = readWant(payload);
@@ -258,7 +260,7 @@ export class Moving {
       for (const connections of pagesOf(rows)) this.#publish({ from, to, connections });
       this.#publish({ from, to, connections: [], last: true });
     } catch (error) {
-      log.warn("a Shield that has started does not know who moves", { shield: to, error });
+      log.warn("a starting Shield was not sent the moving connections", { shield: to, error });
     }
   }
 
@@ -270,7 +272,7 @@ export class Moving {
     const until_ms = monotonic_ms() + patience_ms;
     for (const [id = "", tenant_id = "", user_key = ""] of message.connections) {
       if (this.#awaited.size >= AWAITED_MAX) break;
-      // After those whose time ends before.
+      // It moves after entries whose time ends earlier.
       this.#awaited.delete(id);
       this.#awaited.set(id, { tenant_id, user_key, until_ms });
     }

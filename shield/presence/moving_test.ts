@@ -57,7 +57,7 @@ Deno.test("an id is kept for its user, within the time, and not on its own Shiel
   const first = two.keep("c1", ANN);
   assert.deepEqual([first?.connection_id, first?.is_last()], ["c1", true]);
   const second = two.keep("c1", ANN);
-  assert.deepEqual([first?.is_last(), second?.is_last()], [false, true], "it came again");
+  assert.deepEqual([first?.is_last(), second?.is_last()], [false, true], "it reconnected");
   clock.now_ms = 999;
   assert.equal(two.keep("c2", ANN)?.connection_id, "c2");
   assert.match(await two.registry.metrics(), /shield_moved_connections_total(\{[^}]*\})? 2\n/);
@@ -80,7 +80,7 @@ Deno.test("an id is kept for its user, within the time, and not on its own Shiel
   assert.equal(two.size, 0);
 });
 
-Deno.test("a Shield that starts meanwhile hears who may come, but for those that have come elsewhere", async () => {
+Deno.test("a Shield that starts meanwhile receives the expected connections, except those that have moved elsewhere", async () => {
   await using test = testMoving();
   await test.tell(["c1", "c2"]);
   test.two.keep("c2", ANN);
@@ -93,7 +93,7 @@ Deno.test("a Shield that starts meanwhile hears who may come, but for those that
   assert.equal(test.two.size, 2);
 });
 
-Deno.test("who asks is answered when all are heard of whom it names, and with no when that takes too long", async () => {
+Deno.test("a request is answered with yes once all its connections are known, and with no after a timeout", async () => {
   await using test = testMoving();
   const asked = { from: "three", telling: "t1", connections: 2 };
   const answer = test.two.heard(asked);
@@ -114,7 +114,7 @@ Deno.test("who asks is answered when all are heard of whom it names, and with no
   }
 });
 
-Deno.test("strangers who tell without end take no memory beyond the bound", async () => {
+Deno.test("endless invalid announcements take no memory beyond the limit", async () => {
   await using test = testMoving();
   const hasty = test.open("hasty", 1);
   const ask = (telling: string) => hasty.heard({ from: "x", telling, connections: 1 });
@@ -122,14 +122,14 @@ Deno.test("strangers who tell without end take no memory beyond the bound", asyn
   const told = { from: "x", telling: "late", connections: [["c1", "acme", "k"]] };
   test.spine.publish(MOVING, new TextEncoder().encode(JSON.stringify(told)));
   await test.spine.flush();
-  assert.deepEqual(await ask("late"), { heard: false }, "there is no place");
+  assert.deepEqual(await ask("late"), { heard: false }, "there is no free slot");
   test.clock.now_ms = 1_000;
   test.spine.publish(MOVING, new TextEncoder().encode(JSON.stringify(told)));
   await test.spine.flush();
-  assert.deepEqual(await ask("late"), { heard: true }, "there is one again");
+  assert.deepEqual(await ask("late"), { heard: true }, "there is a free slot again");
 });
 
-Deno.test("Shields that do not know who moves are counted, and a Spine that is away holds nothing up", async () => {
+Deno.test("Shields without the moving connections are counted, and an unreachable Spine delays nothing", async () => {
   await using test = testMoving();
   const lines: string[] = [];
   const registry = createMetrics({ node_id: "three", version: "0" });

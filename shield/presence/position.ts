@@ -1,6 +1,6 @@
 /**
- * The position of a room's table in the owner's messages, and how to handle the next update or snapshot: apply it, skip
- * it, or request a snapshot. Plain data and functions, no time and no Spine. `tables.ts` requests.
+ * The position of a room's table in the owner's messages, and the handling of the next update or snapshot: apply it,
+ * skip it, or request a snapshot. Plain data and functions. `tables.ts` requests.
  */
 import type { Emitter, RoomUpdate } from "../../shared/presence/messages.ts";
 import type { WriterClock, WriterKey, WrittenEntry } from "../../shared/presence/types.ts";
@@ -16,11 +16,11 @@ export interface Position {
   /** The last emitter. Undefined: none yet, and the table is unknown. */
   emitter: Emitter | undefined;
   sequence: number;
-  /** How much of each writer the table has seen. */
+  /** The clock of each writer that the table has seen. */
   readonly seen: Map<WriterKey, number>;
   /** Updates that wait for those before them, at most `AHEAD_MAX`. */
   ahead: RoomUpdate[];
-  /** Since when snapshots are refused because their Brain has seen less than the table, in Unix ms. */
+  /** The time since which snapshots are refused because their Brain has seen less than the table, in Unix ms. */
   behind_since_ms: number | undefined;
 }
 
@@ -66,14 +66,14 @@ function raise(position: Position, clocks: readonly WriterClock[]): void {
 }
 
 function apply(position: Position, table: MemberTable, update: RoomUpdate, node_id: string): void {
-  // A Shield knows more of its own connections than any Brain.
+  // A Shield has newer data about its own connections than any Brain.
   for (const tag of update.leaves) if (tag.writer.node_id !== node_id) removeForeign(table, tag);
   for (const join of update.joins) if (join.writer.node_id !== node_id) addForeign(table, join);
   raise(position, update.clocks);
   position.sequence = update.sequence;
 }
 
-/** Applies the next updates in order; returns whether none waits any longer. */
+/** Applies the next updates in order; returns whether none is left. */
 function catchUp(position: Position, table: MemberTable, node_id: string): boolean {
   position.ahead.sort((a, b) => a.sequence - b.sequence);
   const waiting: RoomUpdate[] = [];
@@ -92,9 +92,7 @@ function catchUp(position: Position, table: MemberTable, node_id: string): boole
  */
 export type UpdateOutcome = "applied" | "known" | "gap";
 
-/**
- * Takes the next update of the room. `node_id` is this Shield's: its own members are left as they are.
- */
+/** Takes the next update of the room. `node_id` is this Shield's: its own members are unchanged. */
 export function takeUpdate(
   position: Position,
   table: MemberTable,
@@ -132,14 +130,14 @@ export interface SnapshotRules {
    * Brain that had it.
    */
   readonly patience_ms: number;
-  /** Whether some Brain reports this writer as forgotten, or replaced by a younger incarnation. */
+  /** Whether a Brain reports this writer as dropped, or replaced by a younger incarnation. */
   readonly isOver: (writer: WriterKey) => boolean;
 }
 
 /**
  * Whether the table has seen more of some writer than the snapshot. A writer with members here that is missing in the
- * snapshot has left only if a Brain says so: one that has just started, or could not receive the writer, does not know
- * it yet.
+ * snapshot has left only if a Brain reports that: a Brain that has just started, or could not receive the writer, does
+ * not know it yet.
  */
 function isBehind(
   { seen }: Position,
@@ -179,7 +177,7 @@ export function takeSnapshot(
   position.behind_since_ms = undefined;
   position.seen.clear();
   raise(position, clocks);
-  // Messages of another emitter before this answer are included in it, or a check will find them.
+  // This answer includes earlier messages of another emitter, or a check will find them.
   position.ahead = position.ahead.filter((update) => isSameEmitter(update.emitter, emitter));
   return catchUp(position, table, node_id) ? "applied" : "gap";
 }

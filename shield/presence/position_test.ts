@@ -42,7 +42,7 @@ function snapshot(emitter: Emitter, sequence: number, clock: number, counters: n
 
 const RULES = { node_id: NODE, now_ms: START_MS, patience_ms: 6_000, isOver: () => false };
 
-/** A table and its position, in the hand of a test. */
+/** A table and its position, for a test. */
 function fixture() {
   const table = createTable();
   const position = createPosition();
@@ -61,19 +61,19 @@ function fixture() {
   };
 }
 
-Deno.test("a Brain that stays behind is believed in the end", () => {
+Deno.test("a Brain that stays behind is trusted eventually", () => {
   const room = fixture();
   room.snapshot(A, 0, 10, [1, 2]);
   assert.equal(room.snapshot(B, 0, 9, [1]), "behind");
   room.pass(5_999);
   assert.equal(room.snapshot(B, 0, 9, [1]), "behind");
   room.pass(1);
-  assert.equal(room.snapshot(B, 0, 9, [1]), "applied", "what it lacks has died with A");
+  assert.equal(room.snapshot(B, 0, 9, [1]), "applied", "the data that it lacks was lost with A");
   assert.equal(room.shown(), "c1");
-  assert.equal(room.snapshot(A, 1, 8, []), "behind", "its patience begins anew");
+  assert.equal(room.snapshot(A, 1, 8, []), "behind", "its patience restarts");
 });
 
-Deno.test("a writer that is not in the snapshot is removed when somebody says so", () => {
+Deno.test("a writer that is missing in the snapshot is removed if a Brain reports that", () => {
   const room = fixture();
   room.snapshot(A, 0, 10, [1]);
   const entries = [{ ...written("w", 1), writer: writerOf("w", START_MS + 5) }];
@@ -83,10 +83,10 @@ Deno.test("a writer that is not in the snapshot is removed when somebody says so
   const rules = { ...RULES, isOver: (key: string) => key === `w@${START_MS}` };
   assert.equal(takeSnapshot(room.position, room.table, next, rules), "applied");
   assert.equal(room.shown(), "c1");
-  assert.deepEqual([...room.position.seen], [[`w@${START_MS + 5}`, 1]], "nothing piles up");
+  assert.deepEqual([...room.position.seen], [[`w@${START_MS + 5}`, 1]], "nothing accumulates");
 });
 
-Deno.test("what the owner says of this Shield's own connections is passed over", () => {
+Deno.test("the owner's data about this Shield's own connections is ignored", () => {
   const room = fixture();
   const own = { ...written("w", 1, { connection_id: "mine" }), writer: writerOf(NODE) };
   const clocks = [{ writer: writerOf(NODE), clock: 1 }, { writer: writerOf("w"), clock: 2 }];
@@ -98,7 +98,7 @@ Deno.test("what the owner says of this Shield's own connections is passed over",
   assert.equal(takeSnapshot(room.position, room.table, fewer, RULES), "applied");
 });
 
-Deno.test("updates that wait are bounded, and a snapshot makes up for those that were dropped", () => {
+Deno.test("waiting updates are limited, and a snapshot replaces dropped ones", () => {
   const room = fixture();
   room.snapshot(A, 0, 0, []);
   for (let sequence = 2; sequence <= 1_000; sequence++) {

@@ -1,7 +1,7 @@
 /**
  * Presence on one Shield, assembled: changes of its own connections go to the cluster (`announcer.ts`) and into the
- * tables of watched rooms (`tables.ts`), which follow the cluster. A machine without Spine, clock or timer of its own:
- * a simulation runs it through the same port as the process does (`service.ts`). Synchronous; no promises.
+ * tables of watched rooms (`tables.ts`), which follow the cluster. A state machine that a simulation runs through the
+ * same port as the process (`service.ts`). It is synchronous.
  */
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import { ArqonError } from "@arqon/proto";
@@ -31,8 +31,7 @@ export interface ShieldPresenceOptions extends Pick<Env, "log" | "node_id"> {
   readonly port: PresencePort;
   readonly config: Config["presence"];
   /**
-   * The most members of a room, where the room has a limit of its own. Absent or undefined: only
-   * `members_per_room` counts.
+   * The most members of a room, if the room has its own limit. Absent or undefined: only `members_per_room` applies.
    */
   readonly membersMax?: (tenant_id: string, room_id: string) => number | undefined;
   /** Whether the room has a journal of members; absent: none has. */
@@ -49,7 +48,7 @@ export class ShieldPresence {
   #cancelTick: () => void;
   /** Unix ms of the last tick. */
   #ticked_ms: number;
-  /** Since when nothing is received, in Unix ms. */
+  /** The time since which nothing is received, in Unix ms. */
   #lost_ms: number | undefined;
   #draining = false;
   #closed = false;
@@ -78,7 +77,7 @@ export class ShieldPresence {
       ownMembers: (tenant_id, room_id) => this.#announcer.members(tenant_id, room_id),
     });
     this.#ticked_ms = port.now();
-    // Shields that start together must not speak together for ever.
+    // The random delay keeps Shields that start together from sending in lockstep.
     this.#cancelTick = port.after(port.random() * config.heartbeat_ms, () => this.#tick());
     this.#announcer.heartbeat();
     this.#hello();
@@ -117,7 +116,7 @@ export class ShieldPresence {
     }
   }
 
-  /** Takes a message that came on this Shield's own subject. */
+  /** Takes a message on this Shield's own subject. */
   #receiveOwn(message: Exclude<ClusterMessage, { kind: "beat" | "hello" | "room_update" }>): void {
     switch (message.kind) {
       case "pull":
@@ -158,7 +157,7 @@ export class ShieldPresence {
     this.#tables.onOwn(tenant_id, room_id, joined, left);
   }
 
-  /** Removes a connection from a room, or holds it if it was lost (not deliberate). Ignores an unknown one. */
+  /** Removes a connection from a room, or holds it if it was lost (not deliberate). Ignores an unknown connection. */
   leave(
     tenant_id: string,
     room_id: string,
@@ -170,7 +169,7 @@ export class ShieldPresence {
     this.#tables.onOwn(tenant_id, room_id, [], left);
   }
 
-  /** Sends the changes that wait for others to travel with, so that a question sent next finds them. */
+  /** Sends the queued changes, so that the answer to the next request includes them. */
   announce(): void {
     if (!this.#closed) this.#announcer.announce();
   }
@@ -181,22 +180,22 @@ export class ShieldPresence {
     return this.#tables.watch(tenant_id, room_id, watcher);
   }
 
-  /** The members of a watched room as this Shield knows them now. */
+  /** The members of a watched room as currently known to this Shield. */
   view(tenant_id: string, room_id: string): RoomView | undefined {
     return this.#tables.view(tenant_id, room_id);
   }
 
-  /** The Brains that serve, as far as this Shield knows. */
+  /** The serving Brains, as known to this Shield. */
   brains(): readonly string[] {
     return this.#brains.live();
   }
 
-  /** A Brain does not answer: it counts as down until its next heartbeat. */
+  /** Reports a Brain that does not answer: it counts as down until its next heartbeat. */
   suspect(brain_id: string): void {
     this.#onLive(this.#brains.suspect(brain_id));
   }
 
-  /** Nothing is received: until `spineBack`, nobody is blamed for silence. */
+  /** Reports that nothing is received: until `spineBack`, no process is considered down for its silence. */
   spineLost(): void {
     this.#lost_ms ??= this.#options.port.now();
   }
@@ -214,7 +213,7 @@ export class ShieldPresence {
     this.#tables.check();
   }
 
-  /** This process will stop: a connection that ends from now on may be moving to another Shield. */
+  /** Call it before this process stops: a connection that ends from now on may be moving to another Shield. */
   beginMove(): void {
     this.#announcer.beginMove();
   }
@@ -236,7 +235,7 @@ export class ShieldPresence {
     this.#tables.close();
   }
 
-  /** Asks which Brains serve; otherwise they would only be known after a heartbeat. */
+  /** Asks which Brains serve, as otherwise they would be known only after a heartbeat. */
   #hello(): void {
     const { node_id: from, port } = this.#options;
     port.send(HELLO, { kind: "hello", from });
@@ -247,14 +246,14 @@ export class ShieldPresence {
     throw new ArqonError("presence-unavailable", "this node stops", { retry_after_ms: 1_000 });
   }
 
-  /** Does everything that is due every heartbeat, on one timer. */
+  /** Runs all periodic work of a heartbeat, on one timer. */
   #tick(): void {
     const { port, config: { heartbeat_ms } } = this.#options;
     const now_ms = port.now();
     this.#cancelTick = port.after(heartbeat_ms, () => this.#tick());
     const late_ms = now_ms - this.#ticked_ms - heartbeat_ms;
     this.#ticked_ms = now_ms;
-    // This process was stalled: messages of others are still unread.
+    // This process stalled, and messages of others are still unread.
     if (late_ms > 2 * heartbeat_ms) this.#brains.forgive(late_ms, now_ms);
     this.#announcer.heartbeat();
     if (this.#brains.live().length > 0) this.#announcer.tellStays();

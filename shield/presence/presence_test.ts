@@ -7,7 +7,7 @@ import { START_MS, writerOf, written } from "./testing/port.ts";
 const HEARTBEAT_MS = 1_500;
 const GRACE = { grace: [{ room: "lobby", grace_ms: 3_000 }] };
 
-Deno.test("it says at its start that it is there, asks who else is, and then beats", () => {
+Deno.test("at its start it announces itself, asks for other processes, and then sends heartbeats", () => {
   const { port } = machine();
   const kinds = port.sent.splice(0).map(({ subject, message }) => `${message.kind} ${subject}`);
   assert.deepEqual(kinds, ["announcement sys.presence.announce.own", `hello ${HELLO}`]);
@@ -16,7 +16,7 @@ Deno.test("it says at its start that it is there, asks who else is, and then bea
   assert.equal(port.timers.size, 1);
 });
 
-Deno.test("a question of another process is answered, its own is not", () => {
+Deno.test("a request of another process is answered, its own is not", () => {
   const { port, presence } = machine();
   port.advance(100);
   port.sent.splice(0);
@@ -26,7 +26,7 @@ Deno.test("a question of another process is answered, its own is not", () => {
   assert.equal(port.take("announcement").length, 1);
 });
 
-Deno.test("a reconnect within the grace time is one batch: who returned, then who was lost", () => {
+Deno.test("a reconnect within the grace time is one batch: the new member, then the lost one", () => {
   const { port, presence, beat, answer, watch } = machine(GRACE);
   beat("b1");
   const { told } = watch();
@@ -37,7 +37,7 @@ Deno.test("a reconnect within the grace time is one batch: who returned, then wh
   presence.join(member("new", { user_id: "ann" }));
   port.advance(10_000);
   assert.deepEqual(told.map(words), ["+old", "+new -old"]);
-  assert.deepEqual(told.map(({ users }) => users), [1, 1], "the user was never gone");
+  assert.deepEqual(told.map(({ users }) => users), [1, 1], "the user never left");
 });
 
 Deno.test("other metadata keeps the member's id and join time", () => {
@@ -59,7 +59,7 @@ Deno.test("other metadata keeps the member's id and join time", () => {
   );
 });
 
-Deno.test("a room's members are bounded, foreign ones included", () => {
+Deno.test("a room's members are limited, including those of other Shields", () => {
   const { port, presence, beat, answer, watch } = machine({ members_per_room: 2, ...GRACE });
   beat("b1");
   watch();
@@ -74,7 +74,7 @@ Deno.test("a room's members are bounded, foreign ones included", () => {
   assert.deepEqual(presence.view("acme", "lobby")?.connections, 2);
 });
 
-Deno.test("a room's own limit holds where it is lower, and as soon as it is another", () => {
+Deno.test("a room's own limit applies if it is lower, and as soon as it changes", () => {
   let own: number | undefined = 1;
   const asked: string[] = [];
   const { presence, beat, answer, watch } = machine({ members_per_room: 2 }, (...room) => {
@@ -97,7 +97,7 @@ Deno.test("a room's own limit holds where it is lower, and as soon as it is anot
   assert.throws(() => presence.join(member("c")), { message: /the room has 2 members/ });
 });
 
-Deno.test("a new incarnation is nothing to this Shield's own clients", () => {
+Deno.test("a new incarnation causes no event for this Shield's own clients", () => {
   const { port, presence, beat, answer, watch } = machine();
   beat("b1");
   const { told } = watch();
@@ -111,7 +111,7 @@ Deno.test("a new incarnation is nothing to this Shield's own clients", () => {
   assert.deepEqual(told.map(words), ["+a", "-a"]);
 });
 
-Deno.test("a process that stops takes its members away once and tells its clients nothing", () => {
+Deno.test("a stopping process removes its members once and sends its clients nothing", () => {
   const { port, presence, beat, answer, watch, stats } = machine(GRACE);
   beat("b1");
   const { told } = watch();
@@ -133,7 +133,7 @@ Deno.test("a process that stops takes its members away once and tells its client
   assert.deepEqual([port.timers.size, stats.rooms, stats.watchers, stats.members], [0, 0, 0, 0]);
 });
 
-Deno.test("while the Spine is gone no Brain is blamed for its silence", () => {
+Deno.test("while the Spine is unreachable no Brain counts as silent", () => {
   const { port, presence, beat, answer, watch, stats } = machine();
   beat("b1");
   watch();
@@ -148,10 +148,10 @@ Deno.test("while the Spine is gone no Brain is blamed for its silence", () => {
   port.advance(HEARTBEAT_MS);
   assert.equal(stats.live_brains, 1);
   port.advance(6_000);
-  assert.equal(stats.live_brains, 0, "but for the silence after that");
+  assert.equal(stats.live_brains, 0, "but its later silence counts");
 });
 
-Deno.test("a stalled process blames nobody for that time", () => {
+Deno.test("a stalled process ignores that time", () => {
   const { port, beat, watch, answer, stats } = machine();
   beat("b1");
   watch();
@@ -161,7 +161,7 @@ Deno.test("a stalled process blames nobody for that time", () => {
   assert.equal(stats.live_brains, 1);
 });
 
-Deno.test("what comes on a wrong subject or is not for a Shield is dropped and counted", () => {
+Deno.test("messages on a wrong subject or not for a Shield are dropped and counted", () => {
   const { presence, beat, answer, watch, stats, direct, shown } = machine();
   beat("b1");
   watch();

@@ -34,7 +34,7 @@ import type {
 export interface PresenceServiceOptions
   extends Pick<Env, "spine" | "registry" | "log" | "node_id" | "now" | "monotonic_ms" | "random"> {
   readonly config: Pick<Config, "presence" | "server" | "nats">;
-  /** The classes that give rooms limits of their own; absent: none. */
+  /** The classes with rooms' own limits; absent: none. */
   readonly classes?: Pick<RoomClasses, "of">;
 }
 
@@ -92,7 +92,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
       message = decodeMessage(payload);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      // Counted; its content is requested again.
+      // It is counted; its content is requested again.
       refuse(stats, "undecodable");
       return log.debug("a presence message cannot be read", { subject, error });
     }
@@ -103,7 +103,8 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     processSubject("direct", node_id),
     HELLO,
   ];
-  // The machine is made after this, so that it receives the answers; delivery is asynchronous, so it exists in time.
+  // The subscriptions precede the machine, so that it receives the answers; delivery is asynchronous, so it exists in
+  // time.
   const subscriptions = patterns.map((pattern) => spine.subscribe(pattern, onMessage));
   const presence = new ShieldPresence({
     node_id,
@@ -144,7 +145,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
 function onSpineEvent(presence: ShieldPresence, event: SpineEvent): void {
   switch (event.type) {
     case "gap": {
-      // A pattern of clients' rooms that was too slow is not one of presence.
+      // A slow subscription to clients' rooms does not affect presence.
       const is_ours = event.pattern === undefined || event.pattern.startsWith("sys.");
       return is_ours ? presence.spineBack() : undefined;
     }
@@ -186,7 +187,7 @@ interface AttendanceContext {
   readonly stats: Pick<ShieldStats, "egress_events" | "egress_bytes">;
 }
 
-/** What an attendance needs of its connection. */
+/** The part of its connection that an attendance needs. */
 export type Attendee = Pick<
   Connection,
   | "id"
@@ -203,9 +204,9 @@ export type Attendee = Pick<
 
 interface Later {
   readonly made: () => SizedFrame;
-  /** Bytes that count against the limit: those of changes, not those of pages, which answer one SUB. */
+  /** Bytes that count against the limit: of changes, not of pages, which answer one SUB. */
   readonly counted_bytes: number;
-  /** The place of the SUB that this answers. */
+  /** The position of the SUB that this answers. */
   readonly place: number | undefined;
 }
 
@@ -218,14 +219,11 @@ export class Attendance implements AskedAttendance {
   readonly #connection: Attendee;
   readonly #room_id: string;
   readonly #watch: PresenceWatch;
-  /**
-   * The SUBs that are not answered yet in their order, with the place of each among the connection's
-   * frames.
-   */
+  /** The unanswered SUBs in order, each with its position among the connection's frames. */
   readonly #requests = new Map<AttendanceRequest, number>();
-  /** The subscription that remains when the present SUB is refused. */
+  /** The subscription that remains if the current SUB is refused. */
   #subscriber: Subscriber | undefined;
-  /** The presence options of the last answered SUB, which stay, too. */
+  /** The presence options of the last answered SUB, which then remain, too. */
   #presence_request: PresenceRequest | undefined;
   #phase: "new" | "syncing" | "synced" | "ended" = "new";
   #is_member = false;
@@ -326,12 +324,12 @@ export class Attendance implements AskedAttendance {
   }
 
   /**
-   * Keeps the connection as the last answered SUB has made it, after a later one was entered and
-   * refused. False when there was none, or when its place is taken.
+   * Restores the state of the last answered SUB, after a later one was entered and refused. False if there was none, or
+   * if its slot is taken.
    */
   #stays(): boolean {
     if (this.#presence_request === undefined) return false;
-    // A later SUB has been entered meanwhile, and decides.
+    // A later SUB has been entered meanwhile, and takes precedence.
     if (this.#requests.size > 0) return true;
     try {
       this.#enter(this.#presence_request);
@@ -387,8 +385,8 @@ export class Attendance implements AskedAttendance {
   }
 
   /**
-   * Sends a frame now, or after the pages that wait: nothing may overtake them. `place` is that of an
-   * answered SUB.
+   * Sends a frame now, or after the pages that wait: nothing may overtake them. `place` is the position of an answered
+   * SUB.
    */
   #send(sized: SizedFrame, counted_bytes: number, place?: number): void {
     if (this.#later.length === 0) {

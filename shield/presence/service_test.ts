@@ -1,4 +1,4 @@
-/** Presence on a real Spine engine: bytes, subscriptions, timers, and what is wrong with a message. */
+/** Presence on a real Spine engine: bytes, subscriptions, timers, and invalid messages. */
 import assert from "node:assert/strict";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { configFrom } from "../../shared/config/load.ts";
@@ -18,7 +18,7 @@ import { startPresence } from "./service.ts";
 import { emitterOf, member } from "./testing/owner.ts";
 import { START_MS, writerOf, written } from "./testing/port.ts";
 
-/** A service on the embedded engine, and everything that it says. */
+/** A service on the embedded engine, and everything that it sends. */
 function fixture() {
   const engine = testSpine();
   const { spine } = engine;
@@ -49,7 +49,7 @@ function fixture() {
   };
 }
 
-Deno.test("a service announces itself, beats, and follows a room over the Spine", async () => {
+Deno.test("a service announces itself, sends heartbeats, and follows a room over the Spine", async () => {
   await using it = fixture();
   const { presence, stats } = it.service;
   await until("two heartbeats", () => it.kinds("announcement").length > 2);
@@ -80,7 +80,7 @@ Deno.test("a service announces itself, beats, and follows a room over the Spine"
   await until("the announcement", announced);
 });
 
-Deno.test("what cannot be read is dropped and counted, and the next message is heard", async () => {
+Deno.test("an unreadable message is dropped and counted, and the next one is received", async () => {
   await using it = fixture();
   const { stats } = it.service;
   it.spine.publish(processSubject("direct", "own"), new Uint8Array([1, 2, 3]));
@@ -93,7 +93,7 @@ Deno.test("what cannot be read is dropped and counted, and the next message is h
   assert.deepEqual(stats.refused, { undecodable: 2, "wrong-subject": 1 });
 });
 
-Deno.test("while the Spine takes nothing, messages are counted and nothing throws", async () => {
+Deno.test("while the Spine refuses messages, they are counted and nothing throws", async () => {
   await using it = fixture();
   const { presence, stats } = it.service;
   await it.spine.drain();
@@ -104,7 +104,7 @@ Deno.test("while the Spine takes nothing, messages are counted and nothing throw
   });
 });
 
-Deno.test("a closed service hears and says nothing more", async () => {
+Deno.test("a closed service receives and sends nothing", async () => {
   await using it = fixture();
   const { service, heard } = it;
   service.close();
@@ -114,5 +114,5 @@ Deno.test("a closed service hears and says nothing more", async () => {
   it.say(HELLO, { kind: "hello", from: "b1" });
   await it.spine.flush();
   assert.equal(service.stats.live_brains, 0);
-  assert.equal(heard.length, before + 1, "only the question itself");
+  assert.equal(heard.length, before + 1, "only the request itself");
 });

@@ -7,7 +7,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import { bump } from "../stats/stats.ts";
 
-/** Running totals since the start of the process, and levels of the moment. */
+/** Running totals since the start of the process, and current gauges. */
 export interface PresenceStats {
   /** Members that this Shield announces, held ones included. */
   members: number;
@@ -17,11 +17,11 @@ export interface PresenceStats {
   rooms: number;
   /** Subscriptions with presence. */
   watchers: number;
-  /** Brains that are alive, as this Shield sees it. */
+  /** Brains that this Shield considers alive. */
   live_brains: number;
   /** Members that left and are not in their room's journal yet, as far as this Shield knows. */
   stays: number;
-  /** Those that were too many to keep. */
+  /** Stays that were dropped at the limit. */
   stays_missed: number;
   announcements: number;
   announced_changes: number;
@@ -30,11 +30,11 @@ export interface PresenceStats {
   reincarnations: number;
   /** Rooms in check requests. */
   checks: number;
-  /** Rooms among those in `checks` that had moved on. */
+  /** Checked rooms whose owner had advanced. */
   check_differences: number;
-  /** Members sent to clients; each counts once for a batch and room. */
+  /** Members sent to clients; each counts once per batch and room. */
   told_members: number;
-  /** Messages that the Spine did not take. */
+  /** Messages that the Spine refused. */
   unsent: number;
   /** Requested snapshots, by outcome. */
   readonly pulls: Record<string, number>;
@@ -105,10 +105,10 @@ const LEVELS: Record<Level, [name: string, help: string]> = {
   ],
   rooms: ["shield_presence_rooms", "Rooms whose members this Shield keeps for its clients."],
   watchers: ["shield_presence_watchers", "Subscriptions with presence."],
-  live_brains: ["shield_presence_live_brains", "Brains that this Shield takes for alive."],
+  live_brains: ["shield_presence_live_brains", "Brains that this Shield considers alive."],
   stays: [
     "shield_presence_unconfirmed_stays",
-    "Members that left and whose room's Brain has not said that its journal has them.",
+    "Members that left and are not confirmed in their room's journal.",
   ],
 };
 
@@ -125,40 +125,40 @@ type Total =
 const TOTALS: Record<Total, [name: string, help: string]> = {
   stays_missed: [
     "shield_presence_missed_stays_total",
-    "Members that left and were too many to keep for their room's journal, which says so.",
+    "Members that left and were dropped at the limit; their room's journal records a gap.",
   ],
   announcements: ["shield_presence_announcements_total", "Announcements with changes."],
   announced_changes: ["shield_presence_announced_changes_total", "Joins and leaves announced."],
   heartbeats: ["shield_presence_heartbeats_total", "Announcements without changes."],
   reincarnations: [
     "shield_presence_reincarnations_total",
-    "New incarnations taken because the cluster had given up the old one.",
+    "New incarnations taken because the cluster had dropped the old one.",
   ],
   checks: ["shield_presence_checks_total", "Rooms whose position was checked with their owner."],
   check_differences: [
     "shield_presence_check_differences_total",
-    "Checked rooms that had moved on unnoticed.",
+    "Checked rooms whose owner had advanced without notice.",
   ],
   told_members: [
     "shield_presence_told_members_total",
-    "Members told to clients, each once a batch and room.",
+    "Members sent to clients, each once per batch and room.",
   ],
-  unsent: ["shield_presence_unsent_total", "Messages that the Spine did not take."],
+  unsent: ["shield_presence_unsent_total", "Presence messages that the Spine refused."],
 };
 
 type Family = "pulls" | "answers" | "refused" | "events";
 const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
-  pulls: ["shield_presence_pulls_total", "outcome", "Snapshots of rooms asked for, by outcome."],
+  pulls: ["shield_presence_pulls_total", "outcome", "Requested snapshots of rooms, by outcome."],
   answers: ["shield_presence_answers_total", "form", "Answers to Brains that missed something."],
   refused: [
     "shield_presence_refused_total",
     "reason",
     "Messages of other processes that were dropped, by reason.",
   ],
-  events: ["shield_presence_events_total", "type", "Batches told to clients, by event type."],
+  events: ["shield_presence_events_total", "type", "Batches sent to clients, by event type."],
 };
 
-/** Publishes the numbers; to be called once for each registry. */
+/** Registers the metrics; call it once per registry. */
 export function registerPresenceStats(stats: PresenceStats, registry: Registry): void {
   for (const [key, [name, help]] of Object.entries(LEVELS) as [Level, [string, string]][]) {
     scrapedGauge(registry, name, help, () => stats[key]);

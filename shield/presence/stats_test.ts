@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { createPresenceStats, refuse, registerPresenceStats } from "./stats.ts";
 
-Deno.test("each scrape has the numbers of the moment under their names", async () => {
+Deno.test("each scrape has the current numbers under their names", async () => {
   const stats = createPresenceStats();
   const registry = new Registry();
   registerPresenceStats(stats, registry);

@@ -1,4 +1,4 @@
-/** What a Shield keeps of left members: until it is confirmed, and beyond the limit as a number. */
+/** Stays of left members: stored until they are confirmed, and beyond the limit as a number. */
 import assert from "node:assert/strict";
 import { MISSED_ROOMS_MAX, STAYS_MAX, Unconfirmed } from "./announcer.ts";
 
@@ -9,7 +9,7 @@ const entry = (counter: number, room_id = "stage") => ({
 });
 const told = (stays: Unconfirmed) => [...stays.told()];
 
-Deno.test("who left is told again and again, until a Brain says that it stands there", () => {
+Deno.test("a left member is reported repeatedly, until a Brain confirms that it is recorded", () => {
   const stats = { stays: 0, stays_missed: 0 };
   const stays = new Unconfirmed(stats);
   assert.deepEqual(told(stays), []);
@@ -28,7 +28,7 @@ Deno.test("who left is told again and again, until a Brain says that it stands t
   assert.equal(stats.stays, 1);
 });
 
-Deno.test("with one heartbeat only so many are told, and each has its turn", () => {
+Deno.test("a heartbeat reports a limited number, and each has its turn", () => {
   const stays = new Unconfirmed({ stays: 0, stays_missed: 0 });
   for (let n = 0; n < 5_000; n++) stays.add(WRITER, entry(n), "closed", n);
   const seen = new Set<number>();
@@ -40,7 +40,7 @@ Deno.test("with one heartbeat only so many are told, and each has its turn", () 
   assert.equal(seen.size, 5_000);
 });
 
-Deno.test("what does not fit is a number for its room, and what came since stays one", () => {
+Deno.test("stays beyond the limit are a number for their room, and later ones are added to it", () => {
   const stats = { stays: 0, stays_missed: 0 };
   const stays = new Unconfirmed(stats);
   const count = STAYS_MAX + 3;
@@ -61,7 +61,7 @@ Deno.test("what does not fit is a number for its room, and what came since stays
   assert.ok(missed().length <= MISSED_ROOMS_MAX);
 });
 
-Deno.test("a tenant with many who left pushes out nobody of another tenant", () => {
+Deno.test("a tenant with many left members evicts none of another tenant", () => {
   const stats = { stays: 0, stays_missed: 0 };
   const stays = new Unconfirmed(stats);
   const of = (tenant_id: string, first: number, count: number) => {

@@ -21,9 +21,9 @@ export interface MemberTable {
   foreign_count: number;
   /** The members that clients see, by connection id, in the order of joining. */
   readonly shown: Map<string, TableMember>;
-  /** How many connections each user has, by issuer and user. */
+  /** The number of connections of each user, by issuer and user. */
   readonly users: Map<string, number>;
-  /** The last notified state of connections that have changed since; undefined: "not there". */
+  /** The last notified state of connections that have changed since; undefined: absent. */
   readonly told: Map<string, TableMember | undefined>;
 }
 
@@ -80,7 +80,7 @@ export function setOwn(table: MemberTable, entry: Entry): void {
   show(table, entry.connection_id, member);
 }
 
-/** Removes a connection of this Shield; one that is not there is left out. */
+/** Removes a connection of this Shield; an absent one is ignored. */
 export function removeOwn(table: MemberTable, connection_id: string): void {
   if (table.own.delete(connection_id)) show(table, connection_id, another(table, connection_id));
 }
@@ -89,7 +89,7 @@ export function removeOwn(table: MemberTable, connection_id: string): void {
 function another(table: MemberTable, connection_id: string): TableMember | undefined {
   const own = table.own.get(connection_id);
   if (own !== undefined) return own;
-  // There are no more entries than shown members, so no two share an id, and the search is spared.
+  // There are not more entries than shown members, so no two share an id, and no search is needed.
   if (table.foreign_count + table.own.size < table.shown.size) return undefined;
   for (const members of table.foreign.values()) {
     for (const member of members.values()) {
@@ -111,7 +111,7 @@ export function addForeign(table: MemberTable, { writer, entry }: WrittenEntry):
   if (!table.own.has(entry.connection_id)) show(table, entry.connection_id, member);
 }
 
-/** Removes a member of another Shield; one that is not there is left out. */
+/** Removes a member of another Shield; an absent one is ignored. */
 export function removeForeign(table: MemberTable, { writer, counter }: Tag): void {
   removeMarked(table, writerKey(writer), counter);
 }
@@ -128,7 +128,7 @@ function removeMarked(table: MemberTable, key: WriterKey, counter: number): void
   show(table, connection_id, another(table, connection_id));
 }
 
-/** Makes `entries` all members of other Shields; those that stay are left untouched. */
+/** Replaces all members of other Shields by `entries`; remaining ones are unchanged. */
 export function replaceForeign(table: MemberTable, entries: readonly WrittenEntry[]): void {
   const marks = new Map<WriterKey, Set<number>>();
   let last: Writer | undefined, counters = new Set<number>();

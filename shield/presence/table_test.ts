@@ -21,7 +21,7 @@ const ids = (members: readonly PresentMember[] | undefined) =>
   members?.map(({ connection_id }) => connection_id) ?? [];
 const tagOf = ({ writer, entry }: WrittenEntry) => ({ writer, counter: entry.counter });
 
-Deno.test("an update whose leave comes after its join does not make the member vanish", () => {
+Deno.test("an update whose leave follows its join does not remove the member", () => {
   const table = createTable();
   addForeign(table, written("b", 1));
   takeChanges(table);
@@ -43,7 +43,7 @@ Deno.test("users are counted by issuer and subject, connections by id", () => {
   assert.deepEqual([table.shown.size, table.users.size], [1, 1]);
 });
 
-Deno.test("a connection id that two claim stays while one of them has it", () => {
+Deno.test("a connection id with two members stays while one of them has it", () => {
   const table = createTable();
   addForeign(table, written("b", 1, { connection_id: "x", user_id: "first" }));
   addForeign(table, written("d", 1, { connection_id: "x", user_id: "second" }));
@@ -91,20 +91,20 @@ function apply(table: MemberTable, step: Step): void {
   }
 }
 
-Deno.test("the changes told, applied in order, are the view at every moment", () => {
+Deno.test("the notified changes, applied in order, equal the view at every moment", () => {
   fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
     const table = createTable();
     const view = new Map<string, PresentMember>();
     for (const step of steps) {
       apply(table, step);
-      assert.deepEqual(sorted(toldMembers(table)), sorted([...view.values()]), "told so far");
+      assert.deepEqual(sorted(toldMembers(table)), sorted([...view.values()]), "notified so far");
       if (step.do === "tell") {
         const changes = takeChanges(table);
         for (const { connection_id } of changes?.leaves ?? []) {
-          assert(view.delete(connection_id), "only who is there leaves");
+          assert(view.delete(connection_id), "only present members leave");
         }
         for (const member of changes?.updates ?? []) {
-          assert.notDeepEqual(view.get(member.connection_id), member, "an update says something");
+          assert.notDeepEqual(view.get(member.connection_id), member, "an update has a change");
           view.set(member.connection_id, member);
         }
         assert.deepEqual(sorted([...view.values()]), sorted([...table.shown.values()]));

@@ -23,11 +23,11 @@ import { WatchedRoom } from "./watched_room.ts";
 import type { PresenceWatch, PresenceWatcher, RoomView } from "./watched_room.ts";
 import { bump } from "../stats/stats.ts";
 
-/** The most rooms that are checked in one heartbeat; above that they take turns. */
+/** The most rooms that are checked in one heartbeat; beyond that they take turns. */
 const CHECKS_MAX = 2_000;
 /** Positions in one message; each takes at most about 300 bytes. */
 const CHECKS_PER_MESSAGE = 1_000;
-/** For how many heartbeats a Brain may lack what a table has seen (see `SnapshotRules`). */
+/** The number of heartbeats for which a Brain may lack data that a table has seen (see `SnapshotRules`). */
 const PATIENCE_HEARTBEATS = 4;
 
 /** The dependencies and settings of `Tables`. */
@@ -39,7 +39,7 @@ export interface TablesOptions {
   readonly brains: Pick<BrainTable, "ownerOf" | "live" | "beatOf">;
   /** Called with the id of a Brain that does not answer. */
   readonly onSilent: (brain_id: string) => void;
-  /** The members of a room that are this Shield's own. */
+  /** This Shield's own members of a room. */
   readonly ownMembers: (tenant_id: string, room_id: string) => Iterable<Entry>;
 }
 
@@ -143,12 +143,14 @@ export class Tables {
     }
   }
 
-  /** The set of live Brains has changed. */
+  /** Call it when the set of live Brains has changed. */
   onOwners(): void {
     this.#pulls.onOwners();
   }
 
-  /** Messages may have been missed: a new watcher gets a list only after the owner has confirmed it. */
+  /**
+   * Call it when messages may have been missed: a new watcher then gets a list only after the owner has confirmed it.
+   */
   doubt(): void {
     for (const { room } of this.#rooms.values()) room.doubt();
   }
@@ -169,14 +171,12 @@ export class Tables {
     for (const [owner, positions] of by_owner) this.#sendCheck(owner, positions);
   }
 
-  /** The members of a watched room, as far as they are known. */
+  /** The known members of a watched room. */
   view(tenant_id: string, room_id: string): RoomView | undefined {
     return this.#rooms.get(presenceSubject(tenant_id, room_id))?.room.view();
   }
 
-  /**
-   * The member that has the id of this connection and is of the same user: it has come from elsewhere.
-   */
+  /** The member with this connection's id and user: the connection has moved from another Shield. */
   sameMember(
     { tenant_id, room_id, connection_id, issuer, user_id }: MemberInput,
   ): TableMember | undefined {
@@ -185,7 +185,7 @@ export class Tables {
     return member?.issuer === issuer && member.user_id === user_id ? member : undefined;
   }
 
-  /** The number of connections in a watched room; undefined when it is not watched. */
+  /** The number of connections in a watched room; undefined if it is not watched. */
   size(tenant_id: string, room_id: string): number | undefined {
     return this.#rooms.get(presenceSubject(tenant_id, room_id))?.room.table.shown.size;
   }
@@ -223,7 +223,7 @@ export class Tables {
     return outcome;
   }
 
-  /** Whether some Brain lists this incarnation of a node as forgotten, or a younger one. */
+  /** Whether a Brain lists this incarnation of a node as dropped, or a younger one. */
   #isOver(key: WriterKey): boolean {
     const { brains } = this.#options;
     return brains.live().some((brain_id) =>
@@ -260,15 +260,12 @@ export class Tables {
 
 /** The most pending requests. */
 const PULLS_MAX = 256;
-/**
- * How long a question waits for its next page, in ms; twice as long after each failure, up to the
- * limit.
- */
+/** The timeout of the next page, in ms; it doubles after each failure, up to the limit. */
 const ANSWER_MS = 500;
 const ANSWER_MAX_MS = 4_000;
 /** After this many failures in a row the owner is reported as silent. */
 const SUSPECT_AFTER = 2;
-/** The shortest time between two questions for one room when the first was answered, in ms. */
+/** The shortest time between two requests for one room if the first was answered, in ms. */
 const AGAIN_MS = 250;
 const PAGES_MAX = 8_192;
 
@@ -289,7 +286,7 @@ interface Question {
   readonly room: WatchedRoom;
   readonly request: number;
   readonly owner: string;
-  /** The pages that have come, by number. */
+  /** The received pages, by number. */
   readonly pages: Map<number, RoomSnapshot>;
   members: number;
   cancel: () => void;
@@ -300,7 +297,7 @@ interface Delayed {
   readonly due_ms: number;
 }
 
-/** All questions of one Shield. */
+/** All requests of one Shield. */
 class Pulls {
   readonly #options: PullsOptions;
   #requests = 0;
@@ -308,7 +305,7 @@ class Pulls {
   readonly #questions = new Map<number, Question>();
   /** Rooms that wait because no Brain serves. */
   readonly #parked = new Set<WatchedRoom>();
-  /** Questions that wait for their time, in the order of these times. */
+  /** Requests that wait for their time, in that order. */
   #delayed: Delayed[] = [];
   #cancelDelay: (() => void) | undefined;
 

@@ -21,7 +21,7 @@ Deno.test("a watch asks the owner once and is ready with its answer", () => {
   assert.deepEqual(stats.pulls, { applied: 1 });
 });
 
-Deno.test("without a Brain nobody is asked, and with the first one everybody at once", () => {
+Deno.test("without a Brain no request is made, and with the first one all are made at once", () => {
   const { port, beat, answer, watch, shown } = machine();
   const { results } = watch();
   port.advance(2_000);
@@ -31,7 +31,7 @@ Deno.test("without a Brain nobody is asked, and with the first one everybody at 
   assert.deepEqual([results, shown()], [[undefined], "c1"]);
 });
 
-Deno.test("without an answer a watch fails after sync_timeout_ms, and asking goes on", () => {
+Deno.test("without an answer a watch fails after sync_timeout_ms, and requests continue", () => {
   const { port, beat, watch, stats } = machine();
   beat("b1");
   const { results } = watch();
@@ -42,7 +42,7 @@ Deno.test("without an answer a watch fails after sync_timeout_ms, and asking goe
   assert((stats.pulls.unanswered ?? 0) >= 2);
 });
 
-Deno.test("an owner that does not answer is taken for dead until its next beat", () => {
+Deno.test("an owner that does not answer is considered dead until its next heartbeat", () => {
   const { port, beat, watch } = machine();
   beat("b1");
   beat("b2");
@@ -58,7 +58,7 @@ Deno.test("an owner that does not answer is taken for dead until its next beat",
   assert.notEqual(questions[2], first);
 });
 
-Deno.test("pages count only together, and only of one moment", () => {
+Deno.test("pages are used only if complete, and from one moment", () => {
   const { port, beat, page, watch, shown, stats } = machine();
   beat("b1");
   const { results } = watch();
@@ -76,7 +76,7 @@ Deno.test("pages count only together, and only of one moment", () => {
   assert.deepEqual(stats.refused, { "mixed-pages": 2, "not-asked-for": 1 });
 });
 
-Deno.test("an answer that was cut is never applied; the room is asked for anew", () => {
+Deno.test("an incomplete answer is never applied; the room is requested again", () => {
   const { port, beat, page, watch, shown, stats } = machine();
   beat("b1");
   watch();
@@ -86,7 +86,7 @@ Deno.test("an answer that was cut is never applied; the room is asked for anew",
   const [again] = port.take("room_pull");
   assert.notEqual(again?.request, request);
   page(request, [written("w", 2)], {}, { page: 1, pages: 2 });
-  assert.equal(shown(), "", "the rest came too late");
+  assert.equal(shown(), "", "the rest arrived too late");
   assert.deepEqual(stats.pulls, { cut: 1 });
   page(again?.request ?? 0, [written("w", 2)]);
   assert.equal(shown(), "c2");
@@ -109,7 +109,7 @@ Deno.test("members of another room or tenant, and too many of them, are refused"
   assert.equal(shown(), "c1");
 });
 
-Deno.test("a room that nobody watches any more is forgotten", () => {
+Deno.test("a room without watchers is dropped", () => {
   const { port, presence, beat, update, answer, watch, stats } = machine();
   beat("b1");
   const { watch: one } = watch();
@@ -125,10 +125,10 @@ Deno.test("a room that nobody watches any more is forgotten", () => {
   assert.equal(port.take("room_check").length, 0);
   const { results } = watch();
   port.advance(100);
-  assert.deepEqual(results, [], "a new watch begins anew");
+  assert.deepEqual(results, [], "a new watch starts from the beginning");
 });
 
-Deno.test("questions under way are bounded, and checks take turns", () => {
+Deno.test("pending requests are limited, and checks take turns", () => {
   const { port, beat, page, watch, stats } = machine();
   beat("b1");
   for (let index = 0; index < 2_500; index++) watch(`room-${index}`);
@@ -149,7 +149,7 @@ Deno.test("questions under way are bounded, and checks take turns", () => {
   }
 });
 
-Deno.test("a busy room that loses updates is asked for four times a second at most", () => {
+Deno.test("a busy room that loses updates is requested at most four times a second", () => {
   const { port, beat, page, update, watch } = machine();
   beat("b1");
   watch();

@@ -17,7 +17,7 @@ import type { TableChanges } from "./table.ts";
 const WINDOW_MAX_MS = 1_000;
 /** Watchers that are notified in one piece: each gets frames of up to 256 KiB. */
 const WATCHERS_A_PIECE = 16;
-/** For each so many watchers the time between batches is one ms longer. */
+/** The time between batches grows by one ms per this many watchers. */
 const WATCHERS_PER_MS = 20;
 /** The retry time of a client when the members are unknown, in ms. */
 const RETRY_MS = 1_000;
@@ -57,9 +57,7 @@ export interface PresenceWatch {
    * reported only after the first success.
    */
   ready(callback: (error?: ArqonError) => void): void;
-  /**
-   * Calls back once everything that this Shield knows now has been reported; at once when it already has.
-   */
+  /** Calls back once everything that this Shield knows now has been reported; at once if it already has been. */
   told(callback: () => void): void;
   /** The members as this watcher knows them, after `ready`. In a callback of `told` nothing is missing. */
   snapshot(): RoomView;
@@ -85,7 +83,7 @@ interface Waiting {
 interface Watch {
   readonly watcher: PresenceWatcher;
   waiting: Waiting | undefined;
-  /** True once the watcher knows that the members are known; from then on it gets changes. */
+  /** True once the watcher was notified that the members are known; from then on it gets changes. */
   started: boolean;
   closed: boolean;
 }
@@ -109,7 +107,7 @@ export class WatchedRoom {
   #cancelFlush: (() => void) | undefined;
   #flushing = false;
   #flushed_ms = -Infinity;
-  /** The members as they are, and as watchers know them, which frames are made of once for all. */
+  /** The current and the notified members, from which frames are made once for all watchers. */
   #view: RoomView | undefined;
   #told_view: RoomView | undefined;
 
@@ -126,7 +124,7 @@ export class WatchedRoom {
     return this.#synced;
   }
 
-  /** True when the members were known, and something may have been missed since. */
+  /** True if the members were known, and something may have been missed since. */
   get doubted(): boolean {
     return this.#doubted;
   }
@@ -147,7 +145,7 @@ export class WatchedRoom {
     };
   }
 
-  /** Messages may have been missed: a watcher that comes from now on waits for the owner's answer. */
+  /** Call it when messages may have been missed: new watchers then wait for the owner's answer. */
   doubt(): void {
     this.#doubted = this.#synced;
   }
@@ -155,7 +153,7 @@ export class WatchedRoom {
   /** The table can be trusted from now on. */
   onSynced(): void {
     if (this.#synced && !this.#doubted) return;
-    // Watchers that come now begin with these members, so nobody has to be notified of them.
+    // New watchers begin with these members, so no notification is needed.
     if (!this.#synced) this.table.told.clear();
     this.#told_view = undefined;
     this.#synced = true;
@@ -167,7 +165,7 @@ export class WatchedRoom {
     this.touch();
   }
 
-  /** Something may have changed: notifies now or when the batch's time has passed. */
+  /** Call it after a possible change: it notifies now or when the batch's time has passed. */
   touch(): void {
     if (this.table.told.size > 0) {
       this.#told_view ??= this.#view;
@@ -191,14 +189,14 @@ export class WatchedRoom {
     return this.#told_view;
   }
 
-  /** The members as this Shield knows them now, notified or not. */
+  /** The members as currently known to this Shield, notified or not. */
   view(): RoomView {
     const { tenant_id, room_id, table } = this;
     const members = [...table.shown.values()];
     return { tenant_id, room_id, members, connections: members.length, users: table.users.size };
   }
 
-  /** Stops all timers; no watcher receives anything any longer. */
+  /** Stops all timers; no watcher is called from now on. */
   stop(): void {
     this.#cancelFlush?.();
     this.#cancelTimeout?.();
@@ -267,7 +265,7 @@ export class WatchedRoom {
     this.#flushing = true;
     const onEnd = () => {
       this.#flushing = false;
-      // A watcher that was called back may have changed something.
+      // A watcher's callback may have changed something.
       if (!this.closed) this.touch();
     };
     let rest: Promise<void> | undefined;
@@ -298,14 +296,14 @@ export class WatchedRoom {
     if (leaves.length > 0) bump(stats.events, "PRESENCE_LEAVE");
     stats.told_members += updates.length + leaves.length;
     const changes: RoomChanges = { tenant_id, room_id, updates, leaves, connections, users };
-    // This is a copy, since a watcher that starts meanwhile has these changes in its snapshot.
+    // The list is copied, since a watcher that starts meanwhile has these changes in its snapshot.
     for (const watch of [...this.#watches].filter(({ started }) => started)) {
       if (!watch.closed) watch.watcher.onChanges(changes);
       yield;
     }
   }
 
-  /** Sets one timer for the first watch that waits: all wait equally long. */
+  /** Sets one timer for the first waiting watch, as all have the same timeout. */
   #setTimeout(): void {
     const [first] = this.#waiting;
     const { port } = this.#options;
@@ -316,13 +314,13 @@ export class WatchedRoom {
   #giveUp(): void {
     const now_ms = this.#options.port.now();
     const { sync_timeout_ms } = this.#options;
-    const detail = `nobody said within ${sync_timeout_ms} ms who is in the room`;
+    const detail = `no answer within ${sync_timeout_ms} ms about the room's members`;
     const error = new ArqonError("presence-unavailable", detail, { retry_after_ms: RETRY_MS });
     for (const watch of [...this.#waiting]) {
       if (watch.closed || watch.waiting === undefined) continue;
       const { callback, until_ms } = watch.waiting;
       if (until_ms > now_ms) return this.#setTimeout();
-      // No owner contradicts, so the known members are trusted.
+      // No owner has answered, so the known members are trusted.
       if (this.#synced) return this.onSynced();
       this.#waiting.delete(watch);
       watch.waiting = undefined;

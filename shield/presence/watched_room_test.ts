@@ -51,7 +51,7 @@ const words = ({ updates, leaves }: RoomChanges) =>
 const members = (watch: PresenceWatch) =>
   watch.snapshot().members.map(({ connection_id }) => connection_id).join(" ");
 
-Deno.test("the first change is told at once, what follows at the end of the window together", () => {
+Deno.test("the first change is notified at once, later ones together at the end of the window", () => {
   const { port, room, join, leave, watch } = fixture();
   const { watch: one, told } = watch();
   room.onSynced();
@@ -91,7 +91,7 @@ Deno.test("the window grows with the number of watchers, up to a second", () => 
   assert.equal(told.length, 3);
 });
 
-Deno.test("many watchers are answered and told in turns with others; who comes meanwhile is not told twice", async () => {
+Deno.test("many watchers are answered and notified in slices; a new one is not notified twice", async () => {
   const { room, join, watch } = fixture();
   const all = Array.from({ length: 400 }, watch);
   let ready = 0;
@@ -105,12 +105,12 @@ Deno.test("many watchers are answered and told in turns with others; who comes m
     join("a");
     late.watch.ready(() => {});
     assert.equal(members(late.watch), "a");
-    await until("all are told", () => all.every(({ told }) => told.length === 1));
+    await until("all are notified", () => all.every(({ told }) => told.length === 1));
   });
   assert.deepEqual([late.told, answered.turns >= 20, told.turns >= 20], [[], true, true]);
 });
 
-Deno.test("who begins to watch within a window gets neither less nor the same twice", () => {
+Deno.test("a watcher that starts within a window misses nothing and gets nothing twice", () => {
   const { port, room, join, leave, watch } = fixture();
   room.onSynced();
   const { watch: one } = watch();
@@ -120,8 +120,8 @@ Deno.test("who begins to watch within a window gets neither less nor the same tw
   join("c");
   const { watch: late, told } = watch();
   late.ready(() => {});
-  assert.equal(members(late), "a b", "as all have been told");
-  // It is made once, whatever changes until it is told.
+  assert.equal(members(late), "a b", "as all have been notified");
+  // It is made once, for any changes until it is notified.
   const view = late.snapshot();
   join("d");
   leave("d");
@@ -131,23 +131,23 @@ Deno.test("who begins to watch within a window gets neither less nor the same tw
   assert.equal(members(late), "a c");
 });
 
-Deno.test("told calls back when everything known has been told, after the watchers", () => {
+Deno.test("told calls back once everything known has been notified, after the watchers", () => {
   const { port, room, join, watch } = fixture();
   room.onSynced();
   const { watch: one, told } = watch();
   one.ready(() => {});
   const order: string[] = [];
-  one.told(() => order.push("nothing to tell"));
+  one.told(() => order.push("nothing to notify"));
   join("a");
   join("b");
   one.told(() => order.push(`${told.length} batches, ${members(one)}`));
-  assert.deepEqual(order, ["nothing to tell"]);
+  assert.deepEqual(order, ["nothing to notify"]);
   port.advance(50);
-  assert.deepEqual(order, ["nothing to tell", "2 batches, a b"]);
+  assert.deepEqual(order, ["nothing to notify", "2 batches, a b"]);
   assert.equal(one.snapshot(), one.snapshot(), "the same view is the same object");
 });
 
-Deno.test("told also calls back when the change it waited for has been undone", () => {
+Deno.test("told also calls back if the change it waited for was undone", () => {
   const { port, room, join, leave, watch } = fixture();
   room.onSynced();
   const { watch: one, told } = watch();
@@ -161,7 +161,7 @@ Deno.test("told also calls back when the change it waited for has been undone", 
   assert.deepEqual([called, told.length], [1, 1]);
 });
 
-Deno.test("what a watcher does while it is told is told afterwards, in order, to all", () => {
+Deno.test("changes by a watcher during its notification are notified afterwards, in order, to all", () => {
   const { port, room, join, watch } = fixture();
   room.onSynced();
   const first = room.watch({
@@ -178,7 +178,7 @@ Deno.test("what a watcher does while it is told is told afterwards, in order, to
   assert.deepEqual(told.map(words), ["+a", "+b"]);
 });
 
-Deno.test("nobody is told before the members are known, and then nothing that is in the list", () => {
+Deno.test("no watcher is notified before the members are known, and then of nothing in the list", () => {
   const { port, room, join, watch } = fixture();
   const { watch: one, told } = watch();
   let ready = 0;
@@ -192,7 +192,7 @@ Deno.test("nobody is told before the members are known, and then nothing that is
   assert.equal(told.length, 0);
 });
 
-Deno.test("whoever waits longer than sync_timeout_ms is told that presence is unavailable", () => {
+Deno.test("a watcher that waits longer than sync_timeout_ms gets presence-unavailable", () => {
   const { port, room, watch } = fixture();
   const failures: (string | undefined)[] = [];
   const note = (error?: ArqonError) => void failures.push(error?.reason);
@@ -210,7 +210,7 @@ Deno.test("whoever waits longer than sync_timeout_ms is told that presence is un
   assert.equal(failures.length, 2);
 });
 
-Deno.test("while the members are in doubt, who begins to watch waits for them, and nobody else", () => {
+Deno.test("while the members are in doubt, only new watchers wait for them", () => {
   const { port, room, join, watch } = fixture();
   room.doubt();
   assert.equal(room.doubted, false, "they were never known");
@@ -225,7 +225,7 @@ Deno.test("while the members are in doubt, who begins to watch waits for them, a
   port.advance(100);
   join("b");
   assert.deepEqual([told.map(words), answers], [["+b"], []]);
-  // The owner's answer brings one more.
+  // The owner's answer has one more.
   setOwn(room.table, entryOf(9, { connection_id: "c", user_id: "c" }));
   room.onSynced();
   room.touch();
@@ -236,7 +236,7 @@ Deno.test("while the members are in doubt, who begins to watch waits for them, a
   assert.deepEqual(told_late.at(-1)?.updates.map(({ connection_id }) => connection_id), ["d"]);
 });
 
-Deno.test("members that nobody confirms within sync_timeout_ms are those that were known", () => {
+Deno.test("without a confirmation within sync_timeout_ms the known members are used", () => {
   const { port, room, join, watch } = fixture();
   room.onSynced();
   join("a");
@@ -255,7 +255,7 @@ Deno.test("members that nobody confirms within sync_timeout_ms are those that we
   assert.deepEqual(answers, ["first: a", "second: a"], "only once after each doubt");
 });
 
-Deno.test("a closed watch hears nothing, and the last one closes the room", () => {
+Deno.test("a closed watch is not notified, and the last one closes the room", () => {
   const { port, room, empty, stats, join, watch } = fixture();
   const { watch: one, told } = watch();
   const { watch: two } = watch();

@@ -1,4 +1,4 @@
-/** `/v1/proof` of the admin listener: gives the keys of transparency logs a new one. */
+/** `/v1/proof` of the admin listener: makes new keys for transparency logs. */
 import type { Logger } from "../../shared/logs/log.ts";
 import { type AdminCall, AdminTable } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
@@ -18,8 +18,9 @@ export const PROOF_ADMIN_ROUTES = new AdminTable<ProofAdminContext>("proof", {
   "POST /v1/proof/rotate": {
     audit: "proof.rotate",
     id: "rotateProofKey",
-    summary: "makes a new key for a tenant's transparency logs; the one before signs beside it",
-    query: [inQuery("tenant", "whose; absent: the records of the bus", ID)],
+    summary:
+      "makes a new key for a tenant's transparency logs; the previous key also keeps signing",
+    query: [inQuery("tenant", "the tenant; absent: the records of the bus", ID)],
     answer: object({ node_id: ID }),
     scope: "tenant-in-query",
     handle: rotate,

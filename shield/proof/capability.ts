@@ -1,4 +1,4 @@
-/** What transparency logs bring to a Shield. */
+/** The transparency logs capability of a Shield. */
 import { operatorTenants } from "../../shared/config/operators.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { Capability, Given, Parts, Running, ShieldOptions } from "../capability.ts";
@@ -10,7 +10,7 @@ import { ProofService } from "./service.ts";
 
 const TITLE = "transparency logs of rooms and of records";
 
-/** The service starts when the kernel is assembled, and is asked for with each request. */
+/** The service starts when the kernel is assembled, and each request looks it up. */
 const contextOf = ({ config, now }: ShieldOptions, parts: Parts): ProofHttpContext => ({
   service: () => parts.running.of(PROOF),
   operators: () => operatorTenants(config),
@@ -20,7 +20,7 @@ const contextOf = ({ config, now }: ShieldOptions, parts: Parts): ProofHttpConte
   stats: parts.stats,
 });
 
-/** Records whose history nobody rewrites unnoticed. */
+/** Transparency logs: records that nobody can rewrite unnoticed. */
 export const PROOF: Capability<ProofService> = {
   name: "proof",
   title: TITLE,
@@ -31,7 +31,7 @@ export const PROOF: Capability<ProofService> = {
   },
   admin: { tables: [PROOF_ADMIN_ROUTES], tags: { proof: TITLE } },
   foreign: (env, parts) => publicProofs(contextOf(env, parts)),
-  /** Throws when the file of the key cannot be read. */
+  /** Throws if the key file cannot be read. */
   open(env, { running }) {
     const { config, spine, registry, monotonic_ms, readTextFile } = env;
     const log = env.log.child({ part: "proof" });
@@ -48,7 +48,7 @@ export const PROOF: Capability<ProofService> = {
       scrapedFamily(
         registry,
         "shield_proof_total",
-        "Of transparency logs: entries and checkpoints that this Shield has signed, attempts that failed, breaks of a record, forks: a stored log was not the one that was signed, and cosignatures of witnesses: cosigned, and uncosigned where one has not signed.",
+        "Transparency logs: entries and checkpoints that this Shield has signed, failed attempts, breaks in a record, forks (a stored log that differs from the signed one), and witnesses: cosigned, or uncosigned if a witness has not signed.",
         "what",
         () => ({ ...service.counts }),
       );

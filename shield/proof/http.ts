@@ -1,7 +1,7 @@
 /**
  * Trees over HTTP, as c2sp.org/tlog-tiles has them, below `/v1/proof/{tree}/`: the checkpoint, tiles and bundles, and
- * the key that checks them. A tree is `TENANT.ROOM`, `audit`, `journal@TENANT` or `usage@TENANT`. Whoever may read a room's history may read its tree;
- * of a public one, anybody, and what is between may keep what never changes.
+ * the key that checks them. A tree is `TENANT.ROOM`, `audit`, `journal@TENANT` or `usage@TENANT`. A reader of a room's
+ * history may read its tree. Anybody may read a public tree, and caches may keep its immutable parts.
  */
 import { ArqonError, encodeVerifier, TILE_WIDTH, tileOf } from "@arqon/proto";
 import { templateNames } from "../../shared/path_template.ts";
@@ -19,7 +19,7 @@ import { bump, type ShieldStats } from "../stats/stats.ts";
 import type { NamedTree, ProofService } from "./service.ts";
 
 const PREFIX = "/v1/proof/";
-/** Requests without a token under way at a time. */
+/** The most running requests without a token. */
 const PUBLIC_MAX = 64;
 const RETRY_MS = 1_000;
 /** Beside a checkpoint: the room's class leaves messages out for its readers, so that not every entry comes to them. */
@@ -58,13 +58,13 @@ export const PROOF_ROUTES: readonly DescribedRoute[] = [
     route(
       `proofTile${at + 1}`,
       `tile/{level}/${parts}`,
-      "A tile of a record's tree, or with level entries a bundle of its entries",
+      "A tile of a record's tree; with the level `entries`, a bundle of its entries",
       "application/octet-stream",
     )
   ),
 ];
 
-/** What the routes need of the process. */
+/** The dependencies of the routes. */
 export interface ProofHttpContext {
   /** Undefined: it has not started. */
   readonly service: () => ProofService | undefined;
@@ -77,7 +77,7 @@ export interface ProofHttpContext {
 
 interface Asked extends NamedTree {
   readonly service: ProofService;
-  /** What of the tree: behind its name. */
+  /** The requested part: the path after the tree's name. */
   readonly what: string;
 }
 
@@ -89,7 +89,7 @@ function askedIn({ service: running }: ProofHttpContext, path: string): Asked | 
   return named && service && { ...named, service, what };
 }
 
-/** Answers what is asked of a tree. Rejects with a refusal. */
+/** Answers a request for a tree. Rejects with a refusal. */
 async function answer(asked: Asked): Promise<Response> {
   const { service, what } = asked;
   const tree = await service.open(asked);
@@ -122,7 +122,7 @@ async function answer(asked: Asked): Promise<Response> {
   });
 }
 
-/** Asks everything that can refuse a reader of the room's history. */
+/** Runs all checks that can refuse a reader of the room's history. */
 async function admit(
   context: ProofHttpContext,
   { client, request }: ClientCall,
@@ -130,11 +130,13 @@ async function admit(
 ): Promise<void> {
   const { identity } = client;
   if (room_id === undefined) {
-    if (identity.role !== "admin") throw new ArqonError("role-forbidden", "this log is for admins");
+    if (identity.role !== "admin") {
+      throw new ArqonError("role-forbidden", "only admins may read this log");
+    }
     const { only_tenant } = adminOf(client, context.operators());
     if (only_tenant === undefined || only_tenant === tenant_id) return;
     if (tenant_id !== undefined) throw new ArqonError("tenant-mismatch", tenant_id);
-    throw new ArqonError("role-forbidden", "this log is for operators");
+    throw new ArqonError("role-forbidden", "only operators may read this log");
   }
   if (tenant_id !== identity.tenant_id) throw new ArqonError("tenant-mismatch", tenant_id);
   requireGrant(identity, "subscribe", room_id);
@@ -155,7 +157,7 @@ export function proofRoutes(context: ProofHttpContext): ClientRoute[] {
   return PROOF_ROUTES.map((described) => ({ ...described, answer: answered }));
 }
 
-/** Answers requests for public trees, before a token is asked for. */
+/** Answers requests for public trees, before the check of tokens. */
 export function publicProofs(context: ProofHttpContext): ForeignEntry {
   let pending = 0;
   const refused = (error: unknown) => {

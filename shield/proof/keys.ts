@@ -1,7 +1,7 @@
 /**
  * The keys that sign checkpoints: those of a file for all trees, or of each tenant, made at first use and kept in the
- * bus. Both are PEM, the newest first: private keys sign, and public ones only check what was signed by them. A private
- * key is in the answer of nothing.
+ * bus. Both are PEM, the newest first: private keys sign, and public keys check their signatures. No answer contains a
+ * private key.
  */
 import { ArqonError, type Signer, type Verifier, verifierOf } from "@arqon/proto";
 import { pemKey } from "../../shared/proof/signing.ts";
@@ -12,9 +12,9 @@ import { PROOF_KEYS_BUCKET } from "../../shared/proof/entry.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 
-/** Logs whose keys are in memory: to read them takes longer than to sign. */
+/** The logs whose keys are cached: reading keys takes longer than signing. */
 const LOGS_MAX = 10_000;
-/** Keys of a tenant that sign, and those before them that still check. */
+/** The keys of a tenant that sign. Older ones only check. */
 const SIGNING = 2;
 const KEYS_MAX = 64;
 const BLOCK = /-----BEGIN (PRIVATE|PUBLIC) KEY-----[^-]+-----END \1 KEY-----/g;
@@ -34,12 +34,12 @@ const blocksIn = (pem: string) => [...pem.matchAll(BLOCK)].map(([block]) => bloc
 const publicPem = (block: string) =>
   createPublicKey(block).export({ format: "pem", type: "spki" }).toString();
 
-/** The keys of PEM blocks, which sign as `name`. Throws a SecretProblem. */
+/** The keys of PEM blocks; they sign as `name`. Throws a SecretProblem. */
 function keysIn(pem: string, name: string): LogKeys {
   const signers: Signer[] = [];
   const verifiers = blocksIn(pem).map((block) => {
     const key = pemKey(block, name);
-    if (key === undefined) throw new SecretProblem("is no Ed25519 key");
+    if (key === undefined) throw new SecretProblem("is not an Ed25519 key");
     if ("sign" in key) signers.push(key);
     return verifierOf(name, key.public_key);
   });
@@ -58,7 +58,7 @@ export function readProofKey(
 
 const newKey = () => generateKeyPairSync("ed25519").privateKey.export(PRIVATE_PEM).toString();
 
-/** What the bucket has of somebody's keys. An older bus has kept one key as DER. */
+/** The stored keys of an owner as PEM. An older version stored one key as DER. */
 function storedPem(bytes: Uint8Array): string {
   if (bytes[0] !== 0x30) return new TextDecoder().decode(bytes);
   const key = createPrivateKey({ ...DER, key: new Uint8Array(bytes) as never });
@@ -73,13 +73,13 @@ export class ProofKeys {
     LOGS_MAX,
   );
 
-  /** `own`: signs everything. */
+  /** `own`: a key that signs for all owners. */
   constructor(spine: Pick<Spine, "keyValue">, own: string | undefined) {
     this.#spine = spine;
     this.#own = own;
   }
 
-  /** The keys that sign as `name` for the owner of a tree, as they are now. Rejects as the Spine does. */
+  /** The current keys that sign as `name` for the owner of a tree. Rejects as the Spine does. */
   async of(owner: string, name: string): Promise<LogKeys> {
     const pem = this.#own ?? await this.#stored(owner, (stored) => stored ?? newKey());
     const known = this.#known.get(name);
@@ -89,10 +89,10 @@ export class ProofKeys {
     return keys;
   }
 
-  /** Puts a new key in front of an owner's; the one before signs, too, and older ones no more. */
+  /** Puts a new key before an owner's keys. The previous key also keeps signing, and older keys stop. */
   async rotate(owner: string): Promise<void> {
     if (this.#own !== undefined) {
-      throw new ArqonError("invalid-settings", "the keys are those of [proof] key_file");
+      throw new ArqonError("invalid-settings", "the keys of [proof] key_file are in use");
     }
     await this.#stored(
       owner,
@@ -105,7 +105,7 @@ export class ProofKeys {
     );
   }
 
-  /** Keeps what `change` makes of an owner's keys. */
+  /** Stores the result of `change` as an owner's keys. */
   async #stored(owner: string, change: (pem: string | undefined) => string): Promise<string> {
     const bucket: KeyValue = await this.#spine.keyValue(PROOF_KEYS_BUCKET, { unwatched: true });
     return await changeDocument(async (mayLose) => {

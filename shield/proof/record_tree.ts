@@ -1,8 +1,8 @@
 /**
  * The tree of one record: tiles, bundles and the newest checkpoint in a bucket, written by one Shield at a time. A
- * Shield claims the tree by compare-and-set before it writes, and publishes a checkpoint by another one, so that of two
- * Shields only one can: none signs what another has not. The log is the source, and the tree follows it; what a crash
- * leaves behind the published size is written again. Nothing waits for it.
+ * Shield claims the tree by compare-and-set before it writes, and publishes a checkpoint by another one. So only one of
+ * two Shields can publish, and no two signed checkpoints disagree. The log is the source, and the tree follows it.
+ * Tiles that a crash leaves after the published size are written again. No message waits for the tree.
  */
 import {
   ArqonError,
@@ -37,48 +37,48 @@ import type { LogKeys } from "./keys.ts";
 import type { Batch, Position, RecordSource } from "./sources.ts";
 import type { Witnesses } from "./witnesses.ts";
 
-/** A tree that has waited for the Shield that claims it for so long is another's, in ms. */
+/** How long a tree waits for the Shield with the claim before another one claims it, in ms. */
 const CLAIM_MS = 5_000;
 const EMPTY = new Uint8Array();
 const utf8 = new TextEncoder();
 
-/** What all trees count. */
+/** The counts of all trees. */
 export interface ProofCounts {
   entries: number;
   checkpoints: number;
-  /** Attempts that failed; each is tried again. */
+  /** Failed attempts; each is retried. */
   failed: number;
-  /** How often a record did not go on as its tree had it. */
+  /** How often a record did not continue as its tree recorded it. */
   breaks: number;
-  /** How often the stored tree was not the one that this Shield, or a witness, knew. */
+  /** How often the stored tree differed from the one that this Shield, or a witness, knew. */
   forks: number;
-  /** Signatures of witnesses, and how often one has not signed. */
+  /** Signatures of witnesses, and how often a witness has not signed. */
   cosigned: number;
   uncosigned: number;
 }
 
-/** What a tree needs of the process. */
+/** The dependencies and settings of a tree. */
 export interface RecordTreeOptions {
   /** The name of the log, which begins each checkpoint. */
   readonly origin: string;
-  /** Its keys begin with this. */
+  /** The prefix of its keys. */
   readonly place: KvKey;
   readonly bucket: KeyValue;
   readonly source: RecordSource;
-  /** Its keys as they are now, which sign as `origin`. */
+  /** The current keys, which sign as `origin`. */
   readonly keys: () => Promise<LogKeys>;
   readonly node_id: string;
   readonly log: Logger;
   readonly counts: Pick<ProofCounts, "entries" | "checkpoints" | "breaks" | "forks">;
-  /** Absent: it has no witnesses. */
+  /** Absent: the tree has no witnesses. */
   readonly cosign?: Witnesses["cosign"] | undefined;
   /** Ms that only grow. */
   readonly monotonic_ms: () => number;
-  /** What trees go on with, by their origins: of one that has nothing there the edge is read again. */
+  /** The writing states of trees by origin. A tree without one reads its edge again. */
   readonly writings: Pick<RecentMap<string, Writing>, "get" | "set" | "delete">;
 }
 
-/** What is stored of the newest checkpoint. */
+/** The stored state of the newest checkpoint. */
 interface Head extends Position {
   readonly owner: string;
   readonly size: number;
@@ -98,9 +98,9 @@ interface KnownTree extends TreeHead {
   readonly by: readonly number[];
 }
 
-/** What of a tree is in memory to go on with. */
+/** The state with which a tree continues, in memory. */
 export interface Writing {
-  /** Of the head that it is of, and which this Shield has written; 0: it has to claim the tree. */
+  /** The revision of the head, which this Shield has written; 0: it has to claim the tree. */
   readonly revision: number;
   readonly edge: Edge;
   /** The last bundle, when it is partial. */
@@ -114,14 +114,14 @@ const NEW_HEAD: Head = { owner: "", size: 0, stream: "", offset: 0, checkpoint: 
 /** The tree of one record. */
 export class RecordTree {
   readonly #options: RecordTreeOptions;
-  /** The newest tree that this Shield has seen proven, and its checkpoint. */
+  /** The newest proven tree on this Shield, and its checkpoint. */
   #known: KnownTree = { size: 0, root: emptyRoot(), checkpoint: "", by: [] };
   #work: Promise<boolean> | undefined;
-  /** When it last began to look for something new, by `monotonic_ms`. */
+  /** The start of the last look for new entries, by `monotonic_ms`. */
   worked_ms = -Infinity;
-  /** Where it ended in its record when it last looked. */
+  /** Where the tree ended in its record at the last look. */
   offset = 0;
-  /** Since when something waits for the Shield that has claimed the tree: by its revision and whether it is whole. */
+  /** Since when entries wait for the Shield with the claim, with the revision and whether the tree is whole. */
   #waiting: { readonly what: string; readonly since_ms: number } | undefined;
 
   constructor(options: RecordTreeOptions) {
@@ -129,7 +129,7 @@ export class RecordTree {
   }
 
   /**
-   * Takes in what its record has by now, and signs a checkpoint of it; false: another Shield is to. Rejects as the
+   * Adds the new entries of its record, and signs a checkpoint; false: another Shield has to do it. Rejects as the
    * Spine does, and with `log-unavailable` when the stored tree is not the one that this Shield knows.
    */
   advance(): Promise<boolean> {
@@ -137,19 +137,19 @@ export class RecordTree {
     return this.#work;
   }
 
-  /** The newest checkpoint, with its witnesses' signatures when they have come. Rejects as `advance` does. */
+  /** The newest checkpoint, with the witnesses' signatures if they have arrived. Rejects as `advance` does. */
   async checkpoint(): Promise<string> {
-    // A failure rejects whoever waits for the work itself.
+    // A failure rejects the callers that wait for the work itself.
     if (this.#options.cosign !== undefined) await this.#work?.catch(() => {});
     return (await this.#read()).head.checkpoint;
   }
 
-  /** What signs its checkpoints, and what has signed them. */
+  /** The keys that sign its checkpoints, and those that signed earlier ones. */
   keys(): Promise<LogKeys> {
     return this.#options.keys();
   }
 
-  /** A tile or bundle of a published tree; undefined: there is none such. Rejects as `advance` does. */
+  /** A tile or bundle of a published tree; undefined: there is none. Rejects as `advance` does. */
   async tile(tile: TileName): Promise<Uint8Array | undefined> {
     if (widthOf(this.#known.size, tile) < tile.width) await this.#read();
     if (tile.width > widthOf(this.#known.size, tile)) return undefined;
@@ -166,7 +166,7 @@ export class RecordTree {
       const is_signed = signers.every(({ id }) => this.#known.by.includes(id));
       const is_whole = batch.entries.length === 0 && !batch.more && is_signed;
       if (is_whole && cosign === undefined) return true;
-      // Readers are given a new key as soon as there is one.
+      // Readers get a new key at once.
       const is_rotated = !is_signed && stored.head.checkpoint !== "";
       if (!is_rotated && !this.#mayWrite(stored, is_whole)) return is_whole;
       try {
@@ -181,7 +181,7 @@ export class RecordTree {
     }
   }
 
-  /** Shows a published checkpoint to the witnesses that have not signed it, and adds what they sign; true. */
+  /** Sends a published checkpoint to the witnesses that have not signed it, and adds their signatures; returns true. */
   async #show({ head, revision }: Pick<StoredHead, "head" | "revision">): Promise<true> {
     const { cosign, origin } = this.#options;
     const { checkpoint: note, size } = head;
@@ -200,7 +200,7 @@ export class RecordTree {
     return tileReader(size, async (tile) => (await this.#stored(tile)).bytes);
   }
 
-  /** Whether the tree is this Shield's, or has been left by the one that has it. */
+  /** Whether this Shield has the claim, or the other Shield has abandoned it. */
   #mayWrite({ head: { owner }, revision }: StoredHead, is_whole: boolean): boolean {
     const { node_id, monotonic_ms } = this.#options;
     if (owner === node_id || owner === "") return true;
@@ -209,7 +209,7 @@ export class RecordTree {
     return monotonic_ms() - this.#waiting.since_ms >= CLAIM_MS;
   }
 
-  /** Whether there is a checkpoint, and every key that signs now has signed it. */
+  /** Whether there is a checkpoint that all signing keys have signed. */
   async isSignedByAll(): Promise<boolean> {
     const { by } = this.#known;
     return (await this.keys()).signers.every(({ id }) => by.includes(id));
@@ -221,7 +221,7 @@ export class RecordTree {
     return await bucket.update([...place, "head"], bytes, revision);
   }
 
-  /** The stored head, when it continues what this Shield knows. */
+  /** The stored head, if it continues the tree that this Shield knows. */
   async #read(): Promise<StoredHead> {
     const { bucket, place } = this.#options;
     const before = this.#known;
@@ -235,20 +235,20 @@ export class RecordTree {
     try {
       return { ...NEW_HEAD, ...JSON.parse(new TextDecoder().decode(bytes)) };
     } catch {
-      return this.#fork("its head is no JSON");
+      return this.#fork("its head is not JSON");
     }
   }
 
   /**
-   * The root of a stored head, which continues what this Shield knew before it read it. Its own writing, or another
-   * read, may have brought a newer one meanwhile: that is then held to continue this one.
+   * The root of a stored head that continues the tree known before the read. A write or another read of this Shield may
+   * have brought a newer head meanwhile, which must then continue this one.
    */
   async #proven({ size, checkpoint }: Head, before: KnownTree): Promise<Uint8Array> {
     if (size === before.size && checkpoint === before.checkpoint) return before.root;
     const said = size === 0 && checkpoint === ""
       ? { size, root: emptyRoot(), by: [] }
       : await this.#open(checkpoint);
-    if (said.size !== size) this.#fork("its head is not that of its checkpoint");
+    if (said.size !== size) this.#fork("its head does not match its checkpoint");
     const tree = { ...said, checkpoint };
     if (size < before.size) {
       return this.#fork(`it has ${size} entries, and had ${before.size} before`);
@@ -305,8 +305,8 @@ export class RecordTree {
   }
 
   /**
-   * Reads the right edge of the tree, and holds it to the root: the last bundle must make it on top of the tiles in front
-   * of it. Where the tree ends in its record, which nobody has signed, is held to its last leaf.
+   * Reads the right edge of the tree, and checks it against the root: the last bundle and the tiles before it must give
+   * the root. The unsigned end of the tree in its record is checked against its last leaf.
    */
   async #loadEdge(head: Head, root: Uint8Array): Promise<Writing> {
     const { size } = head;
@@ -327,7 +327,7 @@ export class RecordTree {
       edge.partial().map(async ({ tile, bytes }) => isSameHash(await load(tile), bytes)),
     );
     if (!isSameHash(edge.root(), root) || same.includes(false)) {
-      return this.#fork("its tiles are not those of its root");
+      return this.#fork("its tiles do not match its root");
     }
     const leaf = size === 0 ? undefined : decodeLeaf(entries.at(-1)!);
     if (size > 0 && (leaf === undefined || !isEnd(head, leaf))) {
@@ -388,14 +388,14 @@ export class RecordTree {
       if (!("break" in one)) continue;
       counts.breaks++;
       const found = { origin, kind: one.break };
-      log.warn("a record does not go on as its transparency log has it", found);
+      log.warn("a record does not continue as its transparency log recorded it", found);
     }
     return { head: next, revision: published };
   }
 
   /**
-   * Learns the revisions of tiles that are written for the first time, where a crash may have left something. The tree is
-   * claimed after that: whoever claims it later finds each tile as it is, or changes it first.
+   * Reads the revisions of tiles that are about to be written for the first time, since a crash may have left some. The
+   * tree is claimed after that, so a later claimer finds each tile unchanged, or changes it first.
    */
   async #learn(keys: readonly KvKey[], revisions: Map<string, number>): Promise<void> {
     await Promise.all(keys.map(async (key) => {
@@ -405,7 +405,7 @@ export class RecordTree {
   }
 }
 
-/** The first part of a stored tile or bundle; undefined: it is shorter. */
+/** The first part of a stored tile or bundle; undefined: it is shorter than requested. */
 function cut(stored: Uint8Array, { level, width }: TileName): Uint8Array | undefined {
   if (level !== "entries") {
     return stored.length < width * HASH_BYTES ? undefined : stored.slice(0, width * HASH_BYTES);

@@ -1,6 +1,6 @@
 /**
- * Trees of several Shields over one bucket that loses answers, and whose owner vanishes at any step: no two signed
- * checkpoints disagree, and every entry is in the tree once. And what a Shield says of a tree that somebody has changed.
+ * Trees of several Shields over one bucket that loses answers, and whose owner dies at any step. No two signed
+ * checkpoints disagree, and every entry is in the tree once. A Shield also detects a tree that somebody has changed.
  */
 import assert from "node:assert/strict";
 import {
@@ -41,7 +41,7 @@ const entryOf = (offset: number) => (
   { epoch: "e", offset, time_ms: 5, sha256: payloadHash(String(offset)) }
 );
 
-/** A record of that many entries, which come in batches of up to `limit`. */
+/** A record with that many entries, in batches of up to `limit`. */
 function growing(limit: number) {
   const record = { size: 0 };
   const source: RecordSource = {
@@ -148,13 +148,12 @@ async function shieldsVanish(turns: number, has_witness: boolean): Promise<void>
   );
 }
 
-Deno.test("Shields that vanish at any step, and answers that are lost, make no fork", () =>
+Deno.test("Shields that die at any step, and lost answers, make no fork", () =>
   shieldsVanish(150, false));
 
-Deno.test("a witness of Shields that vanish at any step sees no fork", () =>
-  shieldsVanish(60, true));
+Deno.test("a witness sees no fork when Shields die at any step", () => shieldsVanish(60, true));
 
-Deno.test("a tree is another Shield's once its own has done nothing for five seconds", async () => {
+Deno.test("another Shield takes over a tree after the owner has done nothing for five seconds", async () => {
   const { engine, clock, tree } = await world();
   await using _ = engine;
   const { record, source } = growing(1_000);
@@ -175,7 +174,7 @@ Deno.test("a tree is another Shield's once its own has done nothing for five sec
   assert.match(await one.checkpoint(), /\n700\n/);
 });
 
-Deno.test("a Shield that was stopped does not write over the tiles of the one that went on", async () => {
+Deno.test("a Shield that was stopped does not overwrite the tiles of the one that continued", async () => {
   const { engine, bucket, clock, tree, counts } = await world();
   await using _ = engine;
   const { record, source } = growing(1_000);
@@ -208,14 +207,14 @@ Deno.test("a Shield that was stopped does not write over the tiles of the one th
   assert.equal(counts.forks, 0);
 });
 
-Deno.test("keys that rotate twice while a record is idle sign what an earlier key has signed", async () => {
+Deno.test("keys that rotate twice while a record is idle sign the checkpoint of an earlier key", async () => {
   const { engine, tree, keys, counts } = await world();
   await using _ = engine;
   const der = generateKeyPairSync("ed25519").privateKey.export({ format: "der", type: "pkcs8" });
   const bucket = await engine.spine.keyValue(PROOF_KEYS_BUCKET);
   await bucket.put(["acme"], new Uint8Array(der));
   const first = await keys.of("acme", ORIGIN);
-  assert.equal(await keys.of("acme", ORIGIN), first, "nothing is made anew while nothing rotates");
+  assert.equal(await keys.of("acme", ORIGIN), first, "nothing is written again without a rotation");
   const { record, source } = growing(1_000);
   const one = tree(source);
   record.size = 300;
@@ -239,27 +238,27 @@ Deno.test("keys that rotate twice while a record is idle sign what an earlier ke
   assert.equal(pem.split("PRIVATE KEY").length, 5, "a key that signs no more is not kept");
 });
 
-Deno.test("a Shield that is asked after a rotation signs with the new key at once, also another one's tree", async () => {
+Deno.test("after a rotation a Shield signs with the new key at once, also another Shield's tree", async () => {
   const { engine, tree, keys, counts } = await world();
   await using _ = engine;
   const { record, source } = growing(1_000);
   const [one, two] = [tree(source), tree(source, { node_id: "two" })];
   record.size = 3;
   await one.advance();
-  // The other may be dead, and its key is no longer the one that readers are given.
+  // The other Shield may be dead, and its key is no longer the one that readers get.
   await new ProofKeys(engine.spine, undefined).rotate("acme");
   record.size = 5;
   assert.equal(await two.advance(), true);
   const { signers: [newest] } = await keys.of("acme", ORIGIN);
   assert.equal((await openCheckpoint(await two.checkpoint(), newest!)).size, 5);
   record.size = 6;
-  assert.equal(await one.advance(), false, "the tree is the other's now");
+  assert.equal(await one.advance(), false, "the tree belongs to the other Shield now");
   assert.equal(await two.advance(), true);
   assert.equal((await openCheckpoint(await one.checkpoint(), newest!)).size, 6);
   assert.equal(counts.forks, 0);
 });
 
-Deno.test("a Shield signs nothing on top of a tree that is not the one it knows", async () => {
+Deno.test("a Shield signs nothing on a tree that differs from the one it knows", async () => {
   const { engine, bucket, tree, counts, keys } = await world();
   await using _ = engine;
   const { record, source } = growing(1_000);
@@ -284,10 +283,10 @@ Deno.test("a Shield signs nothing on top of a tree that is not the one it knows"
   await bucket.delete(old.key);
   await refuses(/has 0 entries, and had 400/);
   await bucket.put(old.key, new TextEncoder().encode("x"));
-  await refuses(/no JSON/);
+  await refuses(/not JSON/);
   const text = new TextDecoder().decode(head.value);
   await bucket.put(old.key, new TextEncoder().encode(text.replace('"size":400', '"size":401')));
-  await refuses(/not that of its checkpoint/);
+  await refuses(/does not match its checkpoint/);
   await bucket.put(old.key, new TextEncoder().encode(text.replace("400\\n", "401\\n")));
   await refuses(/signature/);
   // Another key's tree, which has as many entries.
@@ -296,10 +295,10 @@ Deno.test("a Shield signs nothing on top of a tree that is not the one it knows"
   await strange.advance();
   await refuses(/no known key|signature/);
   await bucket.put(old.key, head.value);
-  assert.equal(await one.advance(), true, "it goes on once the tree is there again");
+  assert.equal(await one.advance(), true, "it continues once the tree is back");
 });
 
-Deno.test("a Shield that starts holds tiles to the root before it signs", async () => {
+Deno.test("a starting Shield checks the tiles against the root before it signs", async () => {
   const { engine, bucket, tree } = await world();
   await using _ = engine;
   const { record, source } = growing(1_000);
@@ -311,15 +310,15 @@ Deno.test("a Shield that starts holds tiles to the root before it signs", async 
     const changed = value.slice();
     changed[changed.length - 1]! ^= 1;
     await bucket.put(key, changed);
-    await assert.rejects(tree(source).advance(), /tiles are not those of its root/);
+    await assert.rejects(tree(source).advance(), /tiles do not match its root/);
     await bucket.put(key, value.slice(0, -1));
-    await assert.rejects(tree(source).advance(), /is gone, or cut|tiles are not/);
+    await assert.rejects(tree(source).advance(), /is gone, or cut|tiles do not/);
     await bucket.put(key, value);
   }
   assert.equal(await tree(source).advance(), true);
 });
 
-Deno.test("a Shield that starts holds where a tree ends to its last entry", async () => {
+Deno.test("a starting Shield checks the end of the tree against its last entry", async () => {
   const { engine, bucket, tree } = await world();
   await using _ = engine;
   const retention = { history_size: 999, history_ttl_seconds: 3_600, replicas: undefined };
@@ -354,7 +353,7 @@ Deno.test("a Shield that starts holds where a tree ends to its last entry", asyn
   }
 });
 
-Deno.test("a room's log that was trimmed, and another log, show as breaks", async () => {
+Deno.test("a room's log that was trimmed, and a replaced log, show as breaks", async () => {
   const { engine, tree, keys } = await world();
   await using _ = engine;
   const retention = { history_size: 3, history_ttl_seconds: 3_600, replicas: undefined };
@@ -376,11 +375,11 @@ Deno.test("a room's log that was trimmed, and another log, show as breaks", asyn
   await fill(5);
   await log.trim("bets", 3);
   await one.advance();
-  // The log is put back as it was at offset 6, and gets another message.
+  // The log is restored to its state at offset 6, and gets another message.
   view.stream = "second";
   view.lives = [...lives, { name: "second", first: 7 }];
   await one.advance();
-  // All of it is lost.
+  // All messages are lost.
   view.stream = "third";
   view.lives = [{ name: "third", first: 0 }];
   await one.advance();
@@ -392,7 +391,7 @@ Deno.test("a room's log that was trimmed, and another log, show as breaks", asyn
   assert.deepEqual(shown.join(" "), "1 2 gap4 5 6 7 restored6 7 lost0 gap4 5 6 7");
 });
 
-Deno.test("an audit log that is another one than its tree's shows as lost, and is read anew", async () => {
+Deno.test("an audit log that was replaced shows as lost, and is read from its start", async () => {
   const { engine, tree, keys } = await world();
   await using _ = engine;
   const bounds = { max_age_seconds: 3_600, max_bytes: 1_048_576 };
@@ -422,7 +421,7 @@ Deno.test("an audit log that is another one than its tree's shows as lost, and i
   assert.deepEqual(shown, [1, 2, 3, 4, "lost", 1, 2, 3, "lost", 1, 2, 3, 4]);
 });
 
-Deno.test("blocks of another store than the tree's show as lost, and none of a clock that is set back", async () => {
+Deno.test("blocks of a replaced store show as lost; blocks of a clock that is set back do not", async () => {
   const { engine, tree, keys } = await world();
   const clock = { ms: 1_000 };
   await using _ = engine;
@@ -462,7 +461,7 @@ Deno.test("blocks of another store than the tree's show as lost, and none of a c
   await look(whole);
   await append(whole, 2_500, "f");
   await look(whole);
-  // The copy has nothing newer than the tree, and then it has.
+  // The copy first has nothing newer than the tree, and then has something.
   await look(copy);
   await append(copy, 4_000, "g");
   await look(copy);
@@ -481,7 +480,7 @@ Deno.test("blocks of another store than the tree's show as lost, and none of a c
   assert.equal(shown, "a1b2c3d4e5f6 lost a7b8g9h10 lost i11j12");
 });
 
-Deno.test("a head that was read before the next one was published is no fork", async () => {
+Deno.test("a head that was read before the next one was published is not a fork", async () => {
   const { engine, bucket, tree, counts } = await world();
   await using _ = engine;
   const { record, source } = growing(100);
@@ -507,15 +506,15 @@ Deno.test("a head that was read before the next one was published is no fork", a
       held.push(Promise.withResolvers());
       holds = true;
       late.push(one.checkpoint());
-      await until("it is asked", () => !holds);
+      await until("it is requested", () => !holds);
     }
-    // The reader learns of the next head while one that it knows nothing of is still under way to it.
+    // The reader gets the next head while an unknown one is still on its way to it.
     record.size++;
     await writer.advance();
     held.push(Promise.withResolvers());
     holds = true;
     late.push(reader.checkpoint());
-    await until("it is asked", () => !holds);
+    await until("it is requested", () => !holds);
     record.size++;
     await writer.advance();
     await reader.checkpoint();

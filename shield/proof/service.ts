@@ -1,6 +1,6 @@
 /**
- * The transparency logs of one Shield: which there are, and when each looks for what its record has got. Once a second
- * every Shield asks the logs of tenants for their newest offset; nothing of this is on the path of a message.
+ * The transparency logs of one Shield: their list, and when each looks for new entries of its record. Once a second
+ * every Shield reads the newest offset of the tenants' logs. None of this is on the path of a message.
  */
 import { ArqonError, isId, TILE_WIDTH } from "@arqon/proto";
 import { signReceipt } from "../../shared/proof/signing.ts";
@@ -30,50 +30,56 @@ import {
 import { auditSource, blockSource, leafAt, roomSource } from "./sources.ts";
 import { Witnesses } from "./witnesses.ts";
 
-/** How often logs are asked for what is new, and the least time between two checkpoints on request, in ms. */
+/** The interval of looking for new entries, and the least time between two checkpoints on request, in ms. */
 const LOOK_MS = 1_000;
-/** How often rooms of a pattern are listed, in ms: a new one has a tree by then, or when it is asked for. */
+/** How often rooms of a pattern are listed, in ms. A new room gets a tree then, or at its first request. */
 const LIST_MS = 5_000;
-/** Rooms of one tenant that are looked after; those beyond have a tree when they are asked for. */
+/** The rooms of one tenant whose trees are kept current. Further rooms get a tree on request. */
 const ROOMS_MAX = 10_000;
 const ROOMS_PAGE = 500;
-/** Tenants at work at a time, and trees of each: with 64 tenants, a NATS on a busy machine answered some too late. */
+/**
+ * The tenants processed at a time, and the trees of each. With 64 tenants, a NATS on a busy machine answered some too
+ * late.
+ */
 const TENANTS_AT_A_TIME = 16;
 const TREES_AT_A_TIME = 8;
-/** Trees that are known, and of those with few entries behind their last full tile the edge: some 5 KB each. */
+/** The known trees, and for those with few entries after their last full tile also the edge: some 5 KB each. */
 const TREES_MAX = 10_000;
 const FEW = 16;
-/** Other trees whose edge is in memory, up to 100 KB each. */
+/** The other trees whose edge is in memory, up to 100 KB each. */
 const LARGE_MAX = 500;
-/** Tenants whose rooms and heads are known; of those beyond, they are read anew when something is new. */
+/** The tenants whose rooms and heads are cached. Those of further tenants are read again when something is new. */
 const TENANTS_MAX = 1_000;
 /**
- * Tenants of which is known what they had at the last look, and what was noted of them: each look goes through all that
- * there are, so that with fewer places than tenants none would be found again.
+ * The tenants whose state at the last look is cached. Each look goes through all tenants, so with fewer places than
+ * tenants the cache would never hit.
  */
 const LOOKED_MAX = 100_000;
-/** Within so long the entry of a receipt is in a checkpoint, in ms: what a Shield that is killed leaves, and more. */
+/**
+ * The time within which the entry of a receipt is in a checkpoint, in ms: longer than the takeover from a killed
+ * Shield.
+ */
 const PROMISE_MS = 60_000;
 /**
- * How often blocks of tenants are looked for that did something lately, and those of all tenants, in ms. A minute of use
- * is stored when it is over, and summed up an hour later.
+ * How often the blocks of recently active tenants, and those of all tenants, are looked for, in ms. A minute of usage
+ * is stored at its end, and folded an hour later.
  */
 const BLOCKS_MS = 5_000;
 const LATELY_MS = 120_000;
 const ALL_BLOCKS_MS = 600_000;
 const DAY_SECONDS = 86_400;
 /**
- * Below it the bucket has the tenants whose logs a Shield follows: what it leaves when it dies, another one takes over
- * that has never served them. How often they are noted, looked at, and forgotten, in ms.
+ * The prefix of the bucket's keys for tenants whose logs a Shield follows. When it dies, another Shield takes over,
+ * even one that has never served them. Below: how often they are recorded, read and forgotten, in ms.
  */
 const LATELY = "+lately";
 const NOTE_MS = 600_000;
 const LEFT_MS = 10_000;
 const FORGET_MS = 3_600_000;
-/** The owner of the bus's own trees, which is no tenant id. */
+/** The owner of the bus's own trees. It is not a tenant id. */
 export const BUS = "+bus";
 
-/** What it needs of the process. */
+/** The dependencies and settings of the service. */
 export interface ProofServiceOptions {
   readonly config: Pick<Config, "proof" | "audit">;
   readonly keys: ProofKeys;
@@ -81,7 +87,7 @@ export interface ProofServiceOptions {
   readonly logs: Pick<Logs, "of" | "has">;
   readonly classes: Pick<RoomClasses, "of" | "list">;
   readonly tenants: Pick<TenantTable, "entries" | "has">;
-  /** What capabilities keep of tenants in blocks. */
+  /** The records that capabilities keep of tenants in blocks. */
   readonly blocks: readonly KeptBlocks[];
   readonly node_id: string;
   readonly log: Logger;
@@ -91,9 +97,9 @@ export interface ProofServiceOptions {
 /** A tree by its name, with who may read it. */
 export interface NamedTree extends Pick<RecordTreeOptions, "place" | "source"> {
   readonly name: string;
-  /** Whose; absent: the bus's. */
+  /** The tenant; absent: the bus. */
   readonly tenant_id?: string;
-  /** Absent: it is of no room. */
+  /** Absent: the tree is not a room's. */
   readonly room_id?: string;
   readonly is_public: boolean;
   /** Whether its readers do not get all messages of the room, as its class says; absent: they do. */
@@ -103,21 +109,21 @@ export interface NamedTree extends Pick<RecordTreeOptions, "place" | "source"> {
 /** Blocks that have trees. */
 type TreeBlocks = Parameters<typeof blockSource>[0] & { readonly name: BlockRecord };
 
-/** What is known of a tenant's log. */
+/** The known state of a tenant's log. */
 interface Watched {
   stream: string;
-  /** Its log's state when every room then listed was looked after; "": they were not. */
+  /** The log's state when the trees of all listed rooms were current; "": they were not. */
   state: string;
   listed_ms: number;
   rooms: readonly string[];
-  /** The newest offset of each room that its tree has. */
+  /** The newest offset of each room in its tree. */
   readonly heads: Map<string, number>;
 }
 
-/** What is done again and again, one at a time. */
+/** A repeated look; one runs at a time. */
 interface Look {
   readonly every_ms: number;
-  /** Names the records, for the warning when it fails. */
+  /** The name of the records, for the warning of a failure. */
   readonly of: string;
   readonly look: () => Promise<void>;
   begun_ms?: number;
@@ -142,7 +148,7 @@ export class ProofService {
     delete: (name) => [this.#small, this.#large].forEach((edges) => edges.delete(name)),
   };
   readonly #tenants = new RecentMap<string, Watched>(TENANTS_MAX);
-  /** The newest offset of a tenant's log, when every tree had what there was. */
+  /** The newest offset of a tenant's log when all trees were current. */
   readonly #settled = new RecentMap<string, string>(LOOKED_MAX);
   readonly #openBucket = opened(() =>
     this.#options.spine.keyValue(PROOF_BUCKET, { unwatched: true })
@@ -157,16 +163,16 @@ export class ProofService {
   readonly #looks: readonly Look[] = [
     { every_ms: 0, of: "rooms", look: () => this.#look() },
     { every_ms: 0, of: "the audit log", look: () => this.#lookAtAudit() },
-    { every_ms: LEFT_MS, of: "what other Shields left", look: () => this.#lookAtLeft() },
+    { every_ms: LEFT_MS, of: "other Shields", look: () => this.#lookAtLeft() },
     { every_ms: BLOCKS_MS, of: "tenants' records", look: () => this.#lookAtBlocks() },
   ];
   readonly #noted = new RecentMap<string, number>(LOOKED_MAX);
-  /** What Shields have noted: by which write, and since when it is known here. */
+  /** The records of Shields: the revision of each, and since when it is known here. */
   readonly #left = new RecentMap<string, { readonly revision: number; readonly since_ms: number }>(
     LOOKED_MAX,
   );
   readonly #blocks: readonly TreeBlocks[];
-  /** Tenants whose blocks are looked after: what they had done, and since when. */
+  /** The tenants whose blocks are followed: the state of their last activity, and since when. */
   readonly #doing = new RecentMap<string, { readonly done: string; readonly since_ms: number }>(
     LOOKED_MAX,
   );
@@ -184,7 +190,7 @@ export class ProofService {
     this.#cosign = new Witnesses({ witnesses, counts: this.counts, log, monotonic_ms }).cosign;
   }
 
-  /** Begins to look for what is new. */
+  /** Starts to look for new entries. */
   begin(): void {
     this.#timer = setInterval(() => {
       for (const one of this.#looks) {
@@ -194,13 +200,13 @@ export class ProofService {
     Deno.unrefTimer(this.#timer);
   }
 
-  /** Ends it; resolves when what is under way has ended. Never rejects. */
+  /** Stops; resolves when running work has ended. Never rejects. */
   async close(): Promise<void> {
     clearInterval(this.#timer);
     await Promise.all(this.#looks.map(({ looking }) => looking));
   }
 
-  /** Looks when it is time; a failure is logged once, until it works again. */
+  /** Looks when it is time. A failure is logged once, until a look succeeds again. */
   async #again(one: Look): Promise<void> {
     const { log, monotonic_ms } = this.#options;
     const now_ms = monotonic_ms();
@@ -211,12 +217,12 @@ export class ProofService {
       one.is_failing = false;
     } catch (error) {
       const { of, is_failing } = one;
-      if (!is_failing) log.warn(`transparency logs of ${of} are behind; tried again`, { error });
+      if (!is_failing) log.warn(`transparency logs of ${of} are behind; retrying`, { error });
       one.is_failing = true;
     }
   }
 
-  /** The tree of that name; undefined: nothing has such a tree. */
+  /** The tree of that name; undefined: there is no such tree. */
   find(name: string): NamedTree | undefined {
     const { config: { proof: { records, public_records } }, classes, logs } = this.#options;
     if (name === AUDIT_TREE) {
@@ -230,7 +236,7 @@ export class ProofService {
     if (block !== undefined) {
       const blocks = this.#blocks.find((one) => one.name === block.record);
       if (blocks === undefined) return undefined;
-      // No room has such a name as a record.
+      // No room has the name of a record.
       const place = [tenant_id, `+${block.record}`];
       return { name, place, source: blockSource(blocks, tenant_id), is_public: false, tenant_id };
     }
@@ -244,8 +250,8 @@ export class ProofService {
   }
 
   /**
-   * Whether a tree that `find` has found is there, or its tenant is known here: nobody may have keys and logs made for
-   * tenants that there are not. Rejects as the Spine does.
+   * Whether a found tree exists, or its tenant is known here. No request may create keys and logs for unknown tenants.
+   * Rejects as the Spine does.
    */
   async isThere({ tenant_id, room_id }: NamedTree): Promise<boolean> {
     if (tenant_id === undefined || room_id === undefined) return true;
@@ -271,12 +277,11 @@ export class ProofService {
   }
 
   /**
-   * The newest checkpoint, of what there was a second ago at the latest, signed by every key that is served. Rejects as
-   * `RecordTree.advance` does.
+   * The newest checkpoint: at most a second old, and signed by every served key. Rejects as `RecordTree.advance` does.
    */
   async checkpoint(tree: RecordTree): Promise<string> {
     if (this.#options.monotonic_ms() - tree.worked_ms >= LOOK_MS) await this.#advance(tree);
-    // What was under way may have begun with earlier keys.
+    // Running work may have begun with earlier keys.
     for (let turn = 0; turn < 2 && !await tree.isSignedByAll(); turn++) await this.#advance(tree);
     const checkpoint = await tree.checkpoint();
     if (checkpoint !== "") return checkpoint;
@@ -285,7 +290,7 @@ export class ProofService {
     });
   }
 
-  /** The receipt of a stored message, as the result of an ACK; undefined: its log cannot be asked. Never rejects. */
+  /** The receipt of a stored message, as the result of an ACK; undefined: its log is unreachable. Never rejects. */
   readonly receipt: Receipts = async (room, stored) => {
     const { logs, keys, log } = this.#options;
     try {
@@ -319,7 +324,7 @@ export class ProofService {
     }
   }
 
-  /** Looks after the trees of tenants that this Shield serves. */
+  /** Advances the trees of tenants that this Shield serves. */
   async #look(): Promise<void> {
     const { tenants } = this.#options;
     const proven = this.#proven();
@@ -329,7 +334,7 @@ export class ProofService {
     await eachOf(tenant_ids, TENANTS_AT_A_TIME, (tenant_id) => this.#lookAt(tenant_id, proven));
   }
 
-  /** Looks after what Shields that have served other tenants may have left. */
+  /** Advances the trees that Shields of other tenants may have left behind. */
   async #lookAtLeft(): Promise<void> {
     const proven = this.#proven();
     if (proven.length === 0) return;
@@ -341,12 +346,15 @@ export class ProofService {
     });
   }
 
-  /** The classes whose rooms have trees. */
+  /** The classes of rooms that have trees. */
   #proven(): readonly OwnedClass[] {
     return this.#options.classes.list().filter(({ proof, durable }) => proof && durable);
   }
 
-  /** Removes what nobody has noted again in FORGET_MS here: wall clocks of Shields differ. Rejects as the Spine does. */
+  /**
+   * Removes records that no Shield has renewed for FORGET_MS by this Shield's clock, since the wall clocks of Shields
+   * differ. Rejects as the Spine does.
+   */
   async #forget(bucket: KeyValue, key: KvKey): Promise<void> {
     const name = key.join("/");
     const now_ms = this.#options.monotonic_ms();
@@ -358,7 +366,7 @@ export class ProofService {
     this.#left.set(name, { revision, since_ms: now_ms });
   }
 
-  /** Tells other Shields that this one follows a tenant's log. Rejects as the Spine does. */
+  /** Records for other Shields that this one follows a tenant's log. Rejects as the Spine does. */
   async #note(tenant_id: string): Promise<void> {
     const { monotonic_ms } = this.#options;
     const noted_ms = monotonic_ms();
@@ -375,7 +383,7 @@ export class ProofService {
     if (await this.#advanced(AUDIT_TREE)) this.#audit_offset = last_offset;
   }
 
-  /** Looks after trees of blocks. */
+  /** Advances the trees of blocks. */
   async #lookAtBlocks(): Promise<void> {
     if (this.#blocks.length === 0) return;
     const { tenants, monotonic_ms } = this.#options;
@@ -403,7 +411,7 @@ export class ProofService {
     return named && await this.#advance(await this.open(named));
   }
 
-  /** Looks after the rooms of a tenant. Rejects as the Spine does. */
+  /** Advances the trees of a tenant's rooms. Rejects as the Spine does. */
   async #lookAt(tenant_id: string, proven: readonly OwnedClass[]): Promise<void> {
     const { monotonic_ms, classes, logs } = this.#options;
     const patterns = proven.filter(({ tenant }) => tenant === "*" || tenant === tenant_id)
@@ -442,7 +450,7 @@ export class ProofService {
       const named = this.find(roomTree(tenant_id, room_id));
       if (named === undefined) return;
       const tree = await this.open(named);
-      // A page of a lagging replica may end in front of the head.
+      // A page of a lagging replica may end before the head.
       const is_advanced = await this.#advance(tree) && tree.offset >= head;
       if (is_advanced) watched.heads.set(room_id, head);
       is_done &&= is_advanced;
@@ -454,7 +462,10 @@ export class ProofService {
   }
 }
 
-/** Does it for all, so many at a time. Rejects with the first failure, when all are done: none keeps others from it. */
+/**
+ * Runs it for all, a limited number at a time. Rejects with the first failure after all have ended, so a failure does
+ * not stop the others.
+ */
 async function eachOf<T>(
   all: readonly T[],
   at_a_time: number,
@@ -473,7 +484,7 @@ async function eachOf<T>(
   if (failures.length > 0) throw failures[0];
 }
 
-/** The rooms of those patterns of which the log has a message. */
+/** The rooms of those patterns that have a message in the log. */
 async function roomsOf(log: DurableLog, patterns: readonly string[]): Promise<string[]> {
   const rooms = new Set(patterns.filter((pattern) => !pattern.endsWith("*")));
   for (const pattern of patterns.filter((one) => one.endsWith("*"))) {

@@ -1,4 +1,7 @@
-/** Which trees a Shield looks after: also those of tenants that only another one has served, and of a log that was made anew. */
+/**
+ * The trees that a Shield keeps current: also those of tenants that only another Shield has served, and of a recreated
+ * log.
+ */
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
 import { decodeCheckpoint } from "@arqon/proto";
@@ -16,7 +19,7 @@ import { overriding } from "../../shared/testing/overriding.ts";
 const EMPTY = new Uint8Array();
 const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
 
-/** Shields of one bus, whose every room has a tree, and on whose clock each look is so much later. */
+/** Shields of one bus on which every room has a tree; each look is `step_ms` later. */
 async function world(step_ms = 10_000) {
   const engine = testSpine();
   const kept = await engine.spine.log("acme", RETENTION);
@@ -44,7 +47,7 @@ async function world(step_ms = 10_000) {
     });
   };
   const bucket = await engine.spine.keyValue(PROOF_BUCKET);
-  /** How many entries the newest checkpoint of a room has. */
+  /** The number of entries in the newest checkpoint of a room. */
   const sizeOf = async (room: string) => {
     const head = await bucket.get(["acme", room, "head"]);
     const note = head && JSON.parse(new TextDecoder().decode(head.value)).checkpoint;
@@ -67,25 +70,25 @@ Deno.test("what a Shield has promised before it died is kept by one that has nev
   assert.ok(Math.abs(by_ms - 60_000 - kept.now()) < 30_000, `${by_ms}`);
   const other = shield("other");
   other.begin();
-  await until("the other has it in its tree", async () => await sizeOf("bets") === 1);
+  await until("the other Shield has it in its tree", async () => await sizeOf("bets") === 1);
   assert.equal((await bucket.keys(["+lately"])).length, 1);
   clock.ms += 3_600_000;
   await until(
-    "nobody looks for it for ever",
+    "no Shield looks for it for ever",
     async () => (await bucket.keys(["+lately"])).length === 0,
   );
   await other.close();
 });
 
-Deno.test("a tenant whose log cannot be read keeps no other tenant's tree from growing", async () => {
+Deno.test("a tenant whose log cannot be read does not stop other tenants' trees", async () => {
   const { engine, bucket, shield, sizeOf, append } = await world();
   await using _ = engine;
   await append("bets", "one");
   const one = shield("one", "torn", "acme");
   one.begin();
-  await until("the other's tree", async () => await sizeOf("bets") === 1);
+  await until("the other tenant's tree", async () => await sizeOf("bets") === 1);
   await one.close();
-  // And so it is with what another Shield has left.
+  // The same applies to entries that another Shield has left.
   for (const tenant_id of ["torn", "acme"]) await bucket.put(["+lately", tenant_id], EMPTY);
   await append("bets", "two");
   const two = shield("two");
@@ -94,7 +97,7 @@ Deno.test("a tenant whose log cannot be read keeps no other tenant's tree from g
   await two.close();
 });
 
-Deno.test("a log made anew whose newest message has the old one's offset has a tree", async () => {
+Deno.test("a recreated log whose newest message has the old log's offset gets a tree", async () => {
   const { engine, kept, told, shield, sizeOf, append } = await world();
   await using _ = engine;
   const one = shield("one", "acme");
@@ -108,13 +111,13 @@ Deno.test("a log made anew whose newest message has the old one's offset has a t
     status: async (...given) => ({ ...await kept.status(...given), stream }),
   });
   await until(
-    "it has the new log's message behind the break",
+    "it has the new log's message after the break",
     async () => await sizeOf("bets") === 3,
   );
   await one.close();
 });
 
-Deno.test("what a lagging replica does not show yet is looked for again", async () => {
+Deno.test("a message that a lagging replica does not show yet is looked for again", async () => {
   const { engine, kept, told, shield, sizeOf, append } = await world();
   await using _ = engine;
   for (const text of ["one", "two"]) await append("bets", text);
@@ -131,7 +134,7 @@ Deno.test("what a lagging replica does not show yet is looked for again", async 
   await one.close();
 });
 
-Deno.test("looks at many tenants find what they have seen, let others run between, and forget what nobody notes", async () => {
+Deno.test("looks at many tenants use the cache, let other work run in between, and forget tenants that no Shield records", async () => {
   const { engine, kept, told, clock, bucket, shield } = await world(0);
   await using _ = engine;
   const tenants = Array.from({ length: 2_100 }, (_, at) => `t${at}`);
@@ -158,7 +161,7 @@ Deno.test("looks at many tenants find what they have seen, let others run betwee
   const other = shield("other");
   clock.ms = 10_000;
   other.begin();
-  await until("what one has left", () => asked.looks >= 6_300);
+  await until("the tenants that one has left", () => asked.looks >= 6_300);
   await other.close();
   clock.ms = 3_620_000;
   other.begin();

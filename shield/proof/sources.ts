@@ -1,6 +1,6 @@
 /**
- * What trees are made of: messages of a durable room, the audit log, and blocks of a tenant. A source is read from where its tree ends,
- * and says so when the record does not go on as the tree knows it.
+ * The sources of trees: messages of a durable room, the audit log, and blocks of a tenant. A source is read from the
+ * end of its tree, and reports when the record does not continue as the tree recorded it.
  */
 import { DecodeError, encodeTextMessage, readRouted } from "@arqon/proto";
 import { decodeEntry } from "../../shared/audit/entry.ts";
@@ -14,36 +14,36 @@ import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { KeptBlocks } from "../capability.ts";
 
-/** Where a tree ends in its record; before the first entry `{ stream: "", offset: 0 }`. */
+/** The end of a tree in its record; before the first entry `{ stream: "", offset: 0 }`. */
 export interface Position {
-  /** The life of the log. */
+  /** The incarnation of the log. */
   readonly stream: string;
   readonly offset: number;
 }
 
-/** What follows a position. */
+/** The entries after a position. */
 export interface Batch {
   readonly entries: readonly (RecordEntry | RecordBreak)[];
-  /** Where the tree ends with them. */
+  /** The end of the tree with these entries. */
   readonly end: Position;
   readonly more: boolean;
 }
 
 /** A record that has a tree. */
 export interface RecordSource {
-  /** Reads what follows. Rejects as the record's log does. */
+  /** Reads the next entries. Rejects as the record's log does. */
   read(position: Position): Promise<Batch>;
-  /** Whether a tree that ends there has that last leaf; absent: a leaf does not say it. */
+  /** Whether a tree with that end has that last leaf; absent: a leaf does not show it. */
   readonly isEnd?: (end: Position, last: RecordEntry | RecordBreak) => boolean;
 }
 
-/** Entries of one batch: each batch is a write of its tiles, and a checkpoint. */
+/** The entries of one batch. Each batch is a write of its tiles, and a checkpoint. */
 const BATCH = 2_048;
 const BATCH_BYTES = 4_194_304;
-/** Messages that are hashed in one piece. */
+/** The messages that are hashed without a pause. */
 const MESSAGES_A_PIECE = 64;
 
-/** The hash of a message: of its text form, as text clients receive it. */
+/** The hash of a message's text form, as text clients receive it. */
 function hashOf({ payload, offset }: LogMessage): string {
   try {
     const envelope = readRouted(payload);
@@ -61,7 +61,7 @@ function entryOf(epoch: string, message: LogMessage): RecordEntry {
   return { epoch, offset, time_ms, sha256: hashOf(message) };
 }
 
-/** The leaf that a message just stored will have; undefined: the log does not show it yet, or is another one. */
+/** The leaf of a message that was just stored; undefined: the log does not show it yet, or was replaced. */
 export async function leafAt(
   log: DurableLog,
   room_id: string,
@@ -73,7 +73,7 @@ export async function leafAt(
   return encodeLeaf(entryOf(roomEpoch(stream, room_id), message));
 }
 
-/** How the log of another life goes on from a position; undefined: it has all that the tree has. */
+/** The break at which a log of another incarnation continues; undefined: it has everything in the tree. */
 function lifeBreak(
   { stream, offset }: Position,
   { lives }: Pick<DurableLog, "lives">,
@@ -101,11 +101,11 @@ export function roomSource(
       const page = after === position.offset
         ? first
         : await log.read(room_id, { ...bounds, after });
-      // A third life: the next turn finds it.
+      // A third incarnation: the next turn finds it.
       if (page.stream !== first.stream) return { entries: [], end: position, more: true };
       const { messages, stream, complete, erased = 0 } = page;
       const epoch = roomEpoch(stream, room_id);
-      // Retention takes the first ones, and an erasure any.
+      // Retention removes the first messages, and an erasure any.
       const behind = complete ? undefined : messages.find(({ offset }) => offset > erased);
       const entries: (RecordEntry | RecordBreak)[] = changed ? [{ ...changed, epoch }] : [];
       let end = changed ? { stream, offset: after } : position;
@@ -113,11 +113,11 @@ export function roomSource(
       for (const message of messages) {
         const { offset } = message;
         if (entries.length % MESSAGES_A_PIECE === 0) await slice(log.tenant_id);
-        // A log that cannot tell what is missing may give even the next offset.
+        // A log that cannot name missing messages may return even the next offset.
         if (message === behind && offset > end.offset + 1) {
           entries.push({ break: "gap", epoch, offset: offset - 1 });
         }
-        // A receipt has named the epoch in which it was stored.
+        // A receipt names the epoch in which the message was stored.
         const { name } = lifeAt(log.lives, offset);
         if (name !== stored?.name) stored = { name, epoch: roomEpoch(name, room_id) };
         end = { stream: name, offset };
@@ -128,10 +128,10 @@ export function roomSource(
   };
 }
 
-/** Of the audit log, whose offsets have one life: the leaves that follow, and where they end. */
+/** The epoch of the audit log, whose offsets have one incarnation. */
 const AUDIT_EPOCH = "audit";
 
-/** Whether the entry at the position is no longer the one that the tree has. */
+/** Whether the entry at the position differs from the tree's. */
 async function isOther(
   ledger: Ledger,
   { stream, offset }: Position,
@@ -139,12 +139,12 @@ async function isOther(
 ): Promise<boolean> {
   if (offset === 0) return false;
   if (there !== undefined) return there.offset === offset && payloadHash(there.payload) !== stream;
-  // Others may be behind, but not where appends are decided.
+  // Other replicas may lag, but not the one that decides appends.
   const last = await ledger.last();
   return last !== undefined && last.offset < offset;
 }
 
-/** The entries of the audit log. As its position has no life, the hash of the last entry is in its place. */
+/** The entries of the audit log. Its position has the hash of the last entry instead of an incarnation. */
 export function auditSource(open: () => Promise<Ledger>): RecordSource {
   return {
     isEnd: ({ stream, offset }, last) =>
@@ -174,7 +174,7 @@ export function auditSource(open: () => Promise<Ledger>): RecordSource {
   };
 }
 
-/** Blocks that are asked for at once. */
+/** The blocks of one read. */
 const BLOCKS = 64;
 
 /** The blocks of a tenant. Their entries are numbered, and a position has their place instead of a life. */

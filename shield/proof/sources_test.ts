@@ -1,4 +1,4 @@
-/** What a tree takes of a room's log: in which epoch its messages were stored, and where some were erased. */
+/** The entries that a tree takes from a room's log: the epochs of its messages, and the places of erased ones. */
 import assert from "node:assert/strict";
 import { encodeLeaf } from "../../shared/proof/entry.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
@@ -17,14 +17,14 @@ async function world() {
   return { engine, log, fill };
 }
 
-/** What follows where a tree ends; it ends there with the last of that. */
+/** The next entries after the end of a tree whose last entry is the one before them. */
 async function next(source: RecordSource, position: Position) {
   const { entries, end } = await source.read(position);
   assert(source.isEnd!(end, entries.at(-1)!));
   return { end, entries };
 }
 
-Deno.test("a message has the epoch in which it was stored, also when a tree reads it in a later one", async () => {
+Deno.test("a message has the epoch in which it was stored, also when a tree reads it in a later epoch", async () => {
   const { engine, log, fill } = await world();
   await using _ = engine;
   const promised = (await fill(2)).map((stored) => leafAt(log, "bets", stored));
@@ -42,7 +42,7 @@ Deno.test("a message has the epoch in which it was stored, also when a tree read
   assert.deepEqual(entries.map(({ epoch }) => epoch), [roomEpoch("later", "bets")]);
 });
 
-Deno.test("what was erased before a tree had it is a break where it was, and not before", async () => {
+Deno.test("a message that was erased before the tree read it is a break at its place, not earlier", async () => {
   const { engine, log, fill } = await world();
   await using _ = engine;
   const source = roomSource(() => Promise.resolve(log), "bets");
@@ -63,13 +63,13 @@ Deno.test("what was erased before a tree had it is a break where it was, and not
   await fill(3);
   await log.erase("bets", [8]);
   await read();
-  // Another may come that is not shown yet: that it was erased is told with the next one.
+  // Another erased message may not be shown yet: the next message reports it.
   await fill(1);
   await read();
   assert.equal(shown.join(" "), "1 2 3 gap4 5 6 7 gap8 9");
 });
 
-Deno.test("nothing is missing in front of the next offset, whatever the log can tell", async () => {
+Deno.test("nothing is missing before the next offset, whatever the log can name", async () => {
   const { engine, log, fill } = await world();
   await using _ = engine;
   const unsure = overriding(log, {

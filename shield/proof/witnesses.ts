@@ -1,6 +1,7 @@
 /**
- * Has checkpoints cosigned by witnesses (c2sp.org/tlog-witness), which sign what continues a log as they know it. A
- * checkpoint is published before a witness sees it: none has seen what a Shield that then died never published.
+ * Has checkpoints cosigned by witnesses (c2sp.org/tlog-witness), which sign a checkpoint that continues the log they
+ * know. A checkpoint is published before a witness sees it, so no witness knows an unpublished checkpoint of a Shield
+ * that died.
  */
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { textOf } from "../../shared/listeners/answer_body.ts";
@@ -18,13 +19,13 @@ import {
 import { encodeShown } from "../../shared/proof/witness.ts";
 
 const WAIT_MS = 2_000;
-/** So long a witness that has not answered, or that refuses a log, is not asked again, in ms. */
+/** How long a witness that has not answered, or that refuses a log, is not asked again, in ms. */
 const AWAY_MS = 30_000;
-/** How often one checkpoint is shown to a witness that says that it has seen another size than is known here. */
+/** How often one checkpoint is sent to a witness that reports another size than is known here. */
 const SHOWN_MAX = 3;
-/** The most bytes of what a witness answers: more than a note may have. */
+/** The most bytes of a witness's answer: more than a note may have. */
 const ANSWER_BYTES_MAX = 65_536;
-/** Logs whose size at a witness is known; of others the witness says it. */
+/** The logs whose size at a witness is known; for others the witness reports it. */
 const SIZES_MAX = 10_000;
 
 /** A published checkpoint. */
@@ -35,7 +36,7 @@ export interface Published {
   readonly read: SubtreeReader;
 }
 
-/** What it needs of the process. */
+/** The dependencies and settings of `Witnesses`. */
 export interface WitnessesOptions {
   readonly witnesses: readonly { readonly url: string; readonly vkey: string }[];
   readonly counts: { cosigned: number; uncosigned: number; forks: number };
@@ -56,7 +57,7 @@ export class Witnesses {
   readonly #asked: readonly Asked[];
   /** By witness and log. */
   readonly #sizes = new RecentMap<string, number>(SIZES_MAX);
-  /** By witness, and by witness and log: until when it is not asked. */
+  /** By witness, and by witness and log: the time until which it is not asked. */
   readonly #away = new RecentMap<string, number>(SIZES_MAX);
 
   constructor(options: WitnessesOptions) {
@@ -67,7 +68,7 @@ export class Witnesses {
     });
   }
 
-  /** The lines of those that have not cosigned the checkpoint and do so now, for its end. Never rejects. */
+  /** The new cosignature lines for the end of the checkpoint. Never rejects. */
   readonly cosign = async (published: Published): Promise<string> =>
     (await Promise.all(this.#asked.map((one) => this.#cosignedBy(one, published)))).join("");
 
@@ -105,8 +106,8 @@ export class Witnesses {
   }
 
   /**
-   * Shows the checkpoint; when the witness has seen another size than is known here, again. It has another tree when it
-   * refuses one that begins where it ends: as long as it names other sizes, other Shields may be showing it theirs.
+   * Sends the checkpoint, and again if the witness has another size than is known here. The witness has another tree if
+   * it refuses a proof from its own size. While it names changing sizes, other Shields may be sending it theirs.
    */
   async #shown({ url }: Asked, name: string, { note, size, read }: Published) {
     const signal = AbortSignal.timeout(this.#options.wait_ms ?? WAIT_MS);
@@ -123,7 +124,7 @@ export class Witnesses {
       const seen = status === 409 && /^\d{1,15}\n$/.test(body) ? Number(body) : -1;
       const is_other = seen >= 0 && seen <= size && seen !== old_size;
       const is_fork = status === 422 || seen === size && old_size === size;
-      // What it refused does not show that the past is another one.
+      // Its refusal does not prove that its past differs.
       if (status === 422 && isPowerOfTwo(old_size)) await post(old_size, pastProof).catch(() => {});
       if (!is_other || times === SHOWN_MAX) return { status, body, is_fork };
       old_size = seen;

@@ -1,4 +1,4 @@
-/** Witnesses that lie, hang, or say too much: what a log waits for, reads and believes of them. */
+/** Witnesses that lie, hang, or send too much: how long a log waits for them, and what it reads and accepts. */
 import assert from "node:assert/strict";
 import { cosigner, emptyRoot, encodeCheckpoint, encodeVerifier, signNote } from "@arqon/proto";
 import { signerOf } from "../../tests/proof/made_tree.ts";
@@ -8,7 +8,7 @@ import { Witnesses } from "./witnesses.ts";
 const ORIGIN = "bus.example/acme.bets";
 const CHUNK = new Uint8Array(65_536).fill(0x41);
 
-/** What a log has of a witness that answers so, and how often it was asked. */
+/** The cosignatures that a log gets from such a witness, and the number of requests. */
 async function asked(
   answer: (note: string, old_size: number, hashes: number) => Response | Promise<Response>,
   wait_ms = 60_000,
@@ -40,7 +40,7 @@ async function asked(
 const WITNESS = cosigner(await signerOf("witness.example"), () => 0);
 const NOTHING = { lines: "", cosigned: 0, uncosigned: 1, forks: 0 };
 
-/** A body that has always more, and says how much of it was taken. */
+/** An endless body that counts the bytes read. */
 function endless(taken: { bytes: number; is_given_up: boolean }) {
   return new ReadableStream({
     pull(controller) {
@@ -51,7 +51,7 @@ function endless(taken: { bytes: number; is_given_up: boolean }) {
   });
 }
 
-Deno.test("a witness that answers without an end is given up, whatever its status", async () => {
+Deno.test("a log stops reading a witness's endless answer, whatever its status", async () => {
   for (const status of [200, 403, 409]) {
     const taken = { bytes: 0, is_given_up: false };
     const had = await asked(() => new Response(endless(taken), { status }));
@@ -60,12 +60,12 @@ Deno.test("a witness that answers without an end is given up, whatever its statu
   }
 });
 
-Deno.test("a witness that stands still amid its answer is not waited for", async () => {
+Deno.test("a log does not wait for a witness that stops in the middle of its answer", async () => {
   const begun = new ReadableStream({ start: (controller) => controller.enqueue(CHUNK.slice(1)) });
   assert.deepEqual(await asked(() => new Response(begun), 100), { ...NOTHING, times: 1 });
 });
 
-Deno.test("sizes that no tree has, signatures of others and redirects give nothing", async () => {
+Deno.test("impossible sizes, signatures of others and redirects give no cosignature", async () => {
   const of = (body: string, status = 200, headers = {}) => () =>
     new Response(body, { status, headers });
   const stranger = cosigner(await signerOf("witness.example"), () => 0);
@@ -92,7 +92,7 @@ Deno.test("sizes that no tree has, signatures of others and redirects give nothi
   assert.equal(more.lines.split("\n").length, 2, "its own line, and once");
 });
 
-Deno.test("a witness that another Shield shows the same checkpoint meanwhile has seen no fork", async () => {
+Deno.test("a witness to which another Shield sends the same checkpoint meanwhile has seen no fork", async () => {
   const said = (body: string) => new Response(body, { status: 409 });
   const had = await asked(
     async (note, old_size) => {
@@ -111,7 +111,7 @@ Deno.test("a witness that another Shield shows the same checkpoint meanwhile has
   assert.deepEqual(await asked(() => said("1\n")), { ...NOTHING, forks: 1, times: 2 });
 });
 
-Deno.test("a witness that has another past of two to a power of entries is shown the log's own", async () => {
+Deno.test("a witness with another past of a power of two of entries gets the log's own proof", async () => {
   const asks: [old_size: number, hashes: number][] = [];
   const had = await asked(
     (_, old_size, hashes) => {

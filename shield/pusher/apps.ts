@@ -1,6 +1,6 @@
 /**
- * The apps of `[pusher]`, with their secrets, and the bus identities of their clients and backends. Their actions in a
- * room are then decided as for everybody: by grants, limits, bans and policies.
+ * The apps of `[pusher]`, with their secrets, and the bus identities of their clients and backends. Grants, limits,
+ * bans and policies apply to them as to every client.
  */
 import { ArqonError } from "@arqon/proto";
 import { SECRET_CHARS_MIN } from "../../shared/config/automation/pusher.ts";
@@ -9,7 +9,7 @@ import { passwordIn, readSecret, SecretProblem } from "../../shared/process/secr
 import { PUSHER_USER, tokenlessIdentity } from "../auth/identity.ts";
 import type { Identity, Tokenless } from "../auth/identity.ts";
 
-/** The issuer of clients and backends: no token has it. */
+/** The issuer of clients and backends. No token has this issuer. */
 const ISSUER = "arqon:pusher";
 
 /** An app with its secret. */
@@ -66,7 +66,7 @@ function identity(app: App, user: string, more: Pick<Tokenless, "role" | "grants
 /** The connection of a socket. */
 export const connectionOf = (socket_id: string): string => `c${socket_id.replace(".", "-")}`;
 
-/** The identity of a client: a user for each of its connections, in the rooms of its app. */
+/** The identity of a client. Each connection is a user of its own, in the rooms of its app. */
 export function clientIdentity(app: App, socket_id: string): Identity {
   const room = `${app.room_prefix}*`;
   const publish = app.client_events ? ["publish" as const] : [];
@@ -76,7 +76,7 @@ export function clientIdentity(app: App, socket_id: string): Identity {
   });
 }
 
-/** The user that an app's backend is. */
+/** The user id of an app's backend. */
 export const backendUser = ({ id }: Pick<App, "id">): string => `${PUSHER_USER}app:${id}`;
 
 /** The identity of the app's backend. */

@@ -15,7 +15,7 @@ export const PUSHER: Capability = {
     const { config: { pusher, limits }, readTextFile, now } = env;
     if (pusher.apps.length === 0) return undefined;
     const apps = readApps(pusher, readTextFile);
-    // A promise, so that what it throws is the reading's.
+    // Returns a promise, so that an error rejects the reading of the configuration.
     // deno-lint-ignore require-await
     env.reloading?.onRead(async () => renewSecrets(apps, pusher, readTextFile));
     return createPusherEntry({

@@ -1,6 +1,6 @@
 /**
- * Channels of the Pusher protocol as rooms of the bus. Pure. A channel's name is in its room's id unchanged, except for
- * characters that no room has: each is `:` and its two hex digits.
+ * Channels of the Pusher protocol as rooms of the bus. Pure. A room's id has the channel's name unchanged, except for
+ * characters that a room id must not have: each becomes `:` and its two hex digits.
  */
 import { isId } from "@arqon/proto";
 
@@ -26,7 +26,7 @@ export function kindOf(channel: string): ChannelKind {
   return channel.startsWith("private-") ? "private" : "public";
 }
 
-/** Why a channel can have no room, in words; undefined: it has one. */
+/** The reason why a channel cannot have a room, as a text; undefined: it can. */
 export function channelProblem(channel: unknown, room_prefix: string): string | undefined {
   if (typeof channel !== "string" || channel.length > NAME_MAX || !NAME.test(channel)) {
     return `a channel is 1 to ${NAME_MAX} of [-A-Za-z0-9_=@,.;]`;
@@ -41,7 +41,7 @@ export function roomOf(channel: string, room_prefix: string): string {
   return room_prefix + channel.replace(NO_ROOM, escaped);
 }
 
-/** The channel of a room; undefined: the room is no channel of that prefix. */
+/** The channel of a room; undefined: the room is not a channel of that prefix. */
 export function channelOf(room_id: string, room_prefix: string): string | undefined {
   if (!room_id.startsWith(room_prefix)) return undefined;
   const channel = room_id.slice(room_prefix.length)

@@ -1,4 +1,4 @@
-/** Names of channels and rooms: each channel has one room, and no room is two channels. */
+/** Names of channels and rooms: each channel has one room, and no two channels share a room. */
 import assert from "node:assert/strict";
 import { isId } from "@arqon/proto";
 import fc from "fast-check";
@@ -17,21 +17,21 @@ Deno.test("a channel's room says which channel it is", () => {
   }));
 });
 
-Deno.test("no two channels have one room", () => {
+Deno.test("no two channels share a room", () => {
   fc.assert(fc.property(channel, channel, prefix, (one, other, before) => {
     assert.equal(roomOf(one, before) === roomOf(other, before), one === other);
   }));
 });
 
-Deno.test("a room that no channel could have is none", () => {
+Deno.test("a room id that no channel maps to has no channel", () => {
   assert.equal(channelOf("news", "pusher:"), undefined);
   assert.equal(channelOf("pusher:", "pusher:"), undefined);
   assert.equal(channelOf("pusher:news~members", "pusher:"), undefined);
-  assert.equal(channelOf("pusher:a:41", "pusher:"), undefined, "A stands as it is");
+  assert.equal(channelOf("pusher:a:41", "pusher:"), undefined, "an A is not escaped");
   assert.equal(channelOf("pusher:App:2eUser:2e1", "pusher:"), "App.User.1");
 });
 
-Deno.test("what is no channel is told", () => {
+Deno.test("an invalid channel name gives a reason", () => {
   for (const odd of ["", "a b", "a/b", "ä", "a:b", "x".repeat(201), 1, undefined, null]) {
     assert.match(channelProblem(odd, "") ?? "", /a channel is/);
   }

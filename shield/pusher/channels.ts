@@ -1,5 +1,5 @@
 /**
- * Backends' queries about channels: occupied ones, their connections and users. Source:
+ * Answers backends' queries about channels: which are occupied, and their connections and users. Source:
  * https://pusher.com/docs/channels/library_auth_reference/rest-api/
  */
 import { ArqonError, decodeClientText } from "@arqon/proto";
@@ -12,18 +12,18 @@ import type { App } from "./apps.ts";
 import { channelOf, channelProblem, kindOf, roomOf } from "./channel.ts";
 import { PresenceRoll } from "./presence_roll.ts";
 
-/** Members of a page. */
+/** The members in one page. */
 const PAGE = 1_000;
 const ATTRIBUTES = ["user_count", "subscription_count"] as const;
 
-/** What answers questions about channels: all Shields are asked, as for an operator. */
+/** The dependencies of queries about channels. A query asks all Shields, like an operator's. */
 export interface ChannelsContext extends Pick<CommandContext, "path" | "limits" | "own"> {
-  /** What asks all Shields; undefined: not yet. */
+  /** Asks all Shields; undefined before the start. */
   readonly lists: () => ListContext | undefined;
   readonly presence_members: number;
 }
 
-/** An app's backend that asks. */
+/** The backend that sends the query. */
 export interface Backend {
   readonly app: App;
   readonly caller: Caller;
@@ -40,7 +40,7 @@ export function readInfo(text: string | null = ""): Info {
   const asked = new Set((text ?? "").split(",").map((one) => one.trim()).filter(Boolean));
   for (const one of asked) {
     if (ATTRIBUTES.some((known) => known === one)) continue;
-    const right = `expected ${ATTRIBUTES.join(" and ")}, with commas`;
+    const right = `expected ${ATTRIBUTES.join(" and ")}, separated by commas`;
     throw new ArqonError("invalid-field", `info: ${JSON.stringify(one.slice(0, 64))}; ${right}`);
   }
   return asked;
@@ -71,7 +71,10 @@ export async function listChannels(
   const { silent } = found.nodes as { silent: readonly string[] };
   requireAll(silent);
   if (found.truncated === true) {
-    throw new ArqonError("too-large", `more than ${ROWS_MAX} channels; ask with filter_by_prefix`);
+    throw new ArqonError(
+      "too-large",
+      `more than ${ROWS_MAX} channels; narrow the query with filter_by_prefix`,
+    );
   }
   const channels: Record<string, ChannelInfo> = {};
   for (const row of found.rooms as { room_id: string; subscribers: number }[]) {
@@ -95,7 +98,10 @@ export async function oneChannel(
   return { occupied: count > 0, ...await infoOf(context, backend, channel, info, count) };
 }
 
-/** What `info` asks of channels to which an event went, in their order; users are counted where presence is. */
+/**
+ * The attributes in `info` of the channels that got an event, in their order. Users are only counted in presence
+ * channels.
+ */
 export async function infosOf(
   context: ChannelsContext,
   backend: Backend,
@@ -140,7 +146,7 @@ function listsOf({ lists }: ChannelsContext): ListContext {
   return context;
 }
 
-/** A sum that lacks a Shield is none. Throws `process-unavailable`. */
+/** A sum without all Shields is not an answer. Throws `process-unavailable`. */
 function requireAll(silent: readonly string[]): void {
   if (silent.length === 0) return;
   throw new ArqonError("process-unavailable", `no answer from ${silent.join(", ").slice(0, 500)}`);
@@ -148,7 +154,7 @@ function requireAll(silent: readonly string[]): void {
 
 function requirePresence(channel: string): void {
   if (kindOf(channel) === "presence") return;
-  throw new ArqonError("invalid-room", `${channel}: only presence channels know their users`);
+  throw new ArqonError("invalid-room", `${channel}: only presence channels have users`);
 }
 
 /** The users of a presence channel. */
@@ -166,7 +172,10 @@ export async function rollOf(
     roll.take(page.members);
     after = page.next;
     if (roll.size > context.presence_members) {
-      throw new ArqonError("invalid-room", `more than ${context.presence_members} users are there`);
+      throw new ArqonError(
+        "invalid-room",
+        `more than ${context.presence_members} users are in the channel`,
+      );
     }
   } while (after !== undefined);
   return roll;

@@ -1,13 +1,13 @@
 /**
- * Sends clients the number of subscribers of their channels, over all Shields: a second after it changed here, and
- * every five seconds if it changed elsewhere.
+ * Sends clients the number of subscribers of their channels, on all Shields: a second after it changed on this Shield,
+ * and within five seconds of a change on another one.
  */
 import type { Logger } from "../../shared/logs/log.ts";
 
 const TICK_MS = 1_000;
-/** So many ticks from one question about every channel to the next. */
+/** The ticks between two queries about every channel. */
 const TICKS = 5;
-/** Rooms of one question. */
+/** The most rooms in one query. */
 const ASKED_MAX = 1_000;
 
 /** Sends a client the count of its channel; false: it has left the channel. */
@@ -15,14 +15,14 @@ export type TellCount = (count: number) => boolean;
 
 /** The dependencies and settings of `counts`. */
 export interface CountsOptions {
-  /** Subscribers on all Shields, in the order of the rooms. Rejects when that is not known. */
+  /** Subscribers on all Shields, in the order of the rooms. Rejects if a Shield does not answer. */
   readonly everywhere: (tenant_id: string, rooms: readonly string[]) => Promise<readonly number[]>;
   readonly here: (tenant_id: string, room_id: string) => number;
   readonly log: Pick<Logger, "debug">;
 }
 
 interface Watched {
-  /** At the last question. */
+  /** The subscribers on this Shield at the last query. */
   here: number;
   readonly tells: Set<TellCount>;
 }
@@ -40,20 +40,20 @@ export class SubscriptionCounts {
     this.#options = options;
   }
 
-  /** Calls `tell` with counts, until it returns false. */
+  /** Calls `tell` with counts until it returns false. */
   watch(tenant_id: string, room_id: string, tell: TellCount): void {
     const rooms = this.#tenants.get(tenant_id) ?? new Map<string, Watched>();
     this.#tenants.set(tenant_id, rooms);
     const { tells } = rooms.get(room_id) ?? { tells: new Set() };
-    // Where one has left for it the sum is the same, and it does not know that yet.
+    // If another subscriber has left meanwhile, the sum is unchanged, but this client does not know it yet.
     rooms.set(room_id, { here: -1, tells: tells.add(tell) });
     if (this.#is_idle) this.#next();
   }
 
-  /** No client is left. */
+  /** Ends the counting, when no client is left. */
   stop(): void {
     this.#tenants.clear();
-    // A tick under way ends alone.
+    // A running tick ends on its own.
     if (this.#timer === undefined) return;
     clearTimeout(this.#timer);
     this.#timer = undefined;

@@ -37,12 +37,12 @@ const UNKNOWN_APP = 4001;
 const UNKNOWN_VERSION = 4007;
 const NO_VERSION = 4008;
 
-/** What both ways into the endpoint need: an app's clients and its backends. */
+/** The dependencies of both parts of the endpoint: for clients and for backends. */
 export interface PusherContext
   extends HttpPublishContext, Pick<Env, "registry" | "log" | "now" | "random"> {
   readonly config: Pick<Config, "pusher" | "server">;
   readonly apps: Apps;
-  /** What asks all Shields; undefined: not yet. */
+  /** Asks all Shields; undefined before the start. */
   readonly lists: ChannelsContext["lists"];
   readonly own: ChannelsContext["own"];
   readonly hub: Pick<Hub, "find">;
@@ -57,7 +57,7 @@ export interface PusherContext
   readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops" | "rejects" | "handshakes">;
 }
 
-/** A client that is not let in, and how it learns so. */
+/** The refusal of a client, with its close code or status. */
 class Refused extends Error {
   readonly code: number;
 
@@ -67,7 +67,7 @@ class Refused extends Error {
   }
 }
 
-/** Makes the endpoint, which never rejects. */
+/** Makes the endpoint. It never rejects. */
 export function createPusherEntry(context: PusherContext): ForeignEntry {
   const { registry, config: { pusher } } = context;
   const messages = new RoomMessages();
@@ -76,7 +76,7 @@ export function createPusherEntry(context: PusherContext): ForeignEntry {
   scrapedGauge(
     registry,
     "shield_pusher_connections",
-    "Open connections of Pusher clients; each is one of the connections, too.",
+    "Open connections of Pusher clients; they also count as connections.",
     () => open.connections,
   );
   const { presence_members, request_skew_seconds } = pusher;
@@ -141,14 +141,14 @@ async function connect(
   }
 }
 
-/** Admits a client; a refused one gets a socket that says why, as in the protocol. */
+/** Admits a client. A refused client gets a socket whose close frame has the reason, as the protocol requires. */
 async function enter(
   context: Connecting,
   request: Request,
   url: URL,
   remote_ip: string,
 ): Promise<Response> {
-  // To Pusher's libraries 4408 would say that they must not come back.
+  // Pusher's libraries would never reconnect after 4408.
   const upgrade = () =>
     context.socket_server.upgrade(originalOf(request), undefined, CLOSE.reconnect);
   try {
@@ -179,7 +179,7 @@ async function enter(
 
 function appOfClient({ apps }: PusherContext, url: URL): App {
   const key = url.pathname.slice("/app/".length);
-  // Keys have nothing in them that a URL would escape.
+  // Keys have no characters that a URL escapes.
   const app = apps.by_key.get(key);
   if (app === undefined) {
     throw new Refused(UNKNOWN_APP, `there is no app with key ${JSON.stringify(key.slice(0, 64))}`);
@@ -192,7 +192,7 @@ function appOfClient({ apps }: PusherContext, url: URL): App {
   return app;
 }
 
-/** The protocol's refusal for a client; undefined: it gets an HTTP status. */
+/** The protocol's refusal for a client; undefined: the client gets an HTTP status. */
 function refusedOf(error: unknown): Refused | undefined {
   if (error instanceof Refused) return error;
   if (!(error instanceof ArqonError) || error.reason === "not-a-websocket") return undefined;
@@ -224,5 +224,5 @@ function openingOf(context: Connecting, upgraded: Upgraded, app: App, socket_id:
   };
 }
 
-/** Two numbers, as in the protocol's ids; unguessable. */
+/** A socket id of the protocol: two numbers. Nobody can guess it. */
 const socketId = (random: Random): string => `${randomUint32(random)}.${randomUint32(random)}`;

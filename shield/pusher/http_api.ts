@@ -1,6 +1,6 @@
 /**
  * Backends' requests at the Pusher endpoint: publish, and queries about channels (`channels.ts`). Each request is
- * signed with the app's secret. It then takes the path of a message or command over HTTP. Source:
+ * signed with the app's secret. It is then handled like a message or command over HTTP. Source:
  * https://pusher.com/docs/channels/library_auth_reference/rest-api/
  */
 import { ArqonError, decodeClientText, isJson } from "@arqon/proto";
@@ -21,17 +21,17 @@ import type { Backend, ChannelsContext } from "./channels.ts";
 import { OWN_EVENT, TERMINATE } from "./messages.ts";
 import { requestProblem } from "./signature.ts";
 
-/** Channels of one event, and events of a batch, at most: those of Pusher. */
+/** The most channels of one event, and the most events of a batch: Pusher's limits. */
 const CHANNELS_MAX = 100;
 const BATCH_MAX = 10;
 
-/** What answers an app's backend, beside the path of messages over HTTP. */
+/** The dependencies of answers to backends, beyond those of messages over HTTP. */
 export interface PusherApiContext
   extends HttpPublishContext, Pick<ChannelsContext, "lists" | "own"> {
   readonly apps: Apps;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;
-  /** Throws when too many requests of the app are under way. */
+  /** Throws when too many requests of the app are running. */
   readonly pending: Pick<PendingRequests, "enter">;
   readonly request_skew_seconds: number;
   readonly presence_members: number;
@@ -113,7 +113,7 @@ export async function answerBackend(
 
 const channelsOf = ({ channel = "", channels = [channel] }: Event) => channels;
 
-/** Publishes an event, and answers what its `info` asks of its channels. */
+/** Publishes an event, and answers with the attributes in its `info`. */
 async function answerEvent(
   context: PusherApiContext,
   backend: Backend,
@@ -127,7 +127,7 @@ async function answerEvent(
   return { channels: Object.fromEntries(channels.map((name, at) => [name, infos[at]])) };
 }
 
-/** The same for several events, with an answer in the place of each. */
+/** Publishes several events, and answers each one in its place. */
 async function answerBatch(
   context: PusherApiContext,
   backend: Backend,
@@ -169,14 +169,14 @@ function read<T>(schema: z.ZodType<T>, body: Uint8Array): T {
   throw new ArqonError("invalid-field", `${place === "" ? "" : `${place}: `}${issue?.message}`);
 }
 
-/** The frame that publishes an event to a channel. Data that is JSON is an event's JSON on the bus, too. */
+/** The frame that publishes an event to a channel. JSON data stays JSON on the bus. */
 function frameOf({ name, data }: Event, room: string): string {
   const start = JSON.stringify({ op: "pub", room, type: name }).slice(0, -1);
   if (isJson(data)) return `${start},"data":${data}}`;
   return `${start},"data":${JSON.stringify(data)},"content_type":"text/plain"}`;
 }
 
-/** Publishes. All channels are looked at before the first message goes out. */
+/** Publishes. All channels are checked before the first message is sent. */
 async function trigger(
   context: PusherApiContext,
   { app, caller }: Backend,
@@ -193,7 +193,7 @@ async function trigger(
     if (operation.kind !== "publish") {
       throw new ArqonError("malformed-body", "expected an event");
     }
-    // To the excepted socket it is an echo.
+    // The excluded socket is the origin, so it gets no echo.
     const origin = typeof event.socket_id === "string" ? connectionOf(event.socket_id) : undefined;
     messages.push({ envelope: operation.envelope, origin });
   }

@@ -6,16 +6,16 @@
 import { ArqonError, DecodeError, isJson, jsonMembers } from "@arqon/proto";
 import type { JsonMember } from "@arqon/proto";
 
-/** Ends the connections of a user, on the channel of that user: from its app's backend alone. */
+/** The event that ends a user's connections. Only the app's backend can publish it, on the user's channel. */
 export const TERMINATE = "pusher_internal:terminate";
 /** Events of the protocol itself, which nobody may publish. */
 export const OWN_EVENT = /^pusher(?:_internal)?:/;
 
-/** How the events begin that clients publish. */
+/** The prefix of events that clients publish. */
 export const CLIENT_EVENT = "client-";
 
 const MEMBERS_MAX = 32;
-/** Of the protocol's own messages values are made, and no longer ones are signed. */
+/** The longest data of the protocol's own messages that is parsed or signed, in UTF-16 units. */
 const DATA_UNITS_MAX = 32_768;
 
 /** A message of the protocol; `data` is JSON text. */
@@ -38,7 +38,7 @@ export function refusedText(channel: string, type: string, error: string, status
 export interface ClientMessage {
   readonly event: string;
   readonly channel: string | undefined;
-  /** As JSON text, as it was written; undefined: none. */
+  /** JSON text, unchanged; undefined: none. */
   readonly data: string | undefined;
 }
 
@@ -48,7 +48,7 @@ function membersOf(text: string, start = 0): Map<string, JsonMember> {
   return jsonMembers(text, start, MEMBERS_MAX, tooMany);
 }
 
-/** Reads a message; of its data no values are made. Throws `malformed-frame`, `repeated-field`. */
+/** Reads a message without parsing its data. Throws `malformed-frame`, `repeated-field`. */
 export function readClientMessage(text: string): ClientMessage {
   const right = 'expected {"event":"…","data":…}';
   if (!isJson(text) || !/^\s*\{/.test(text)) throw notAMessage(right);
@@ -83,7 +83,7 @@ export interface RoomMessage {
   readonly sender: string;
   /** The event's data for a client: a JSON string of the published data. */
   readonly data: string;
-  /** The same as JSON, or undefined for text and bytes. */
+  /** The published JSON; undefined for text and bytes. */
   readonly json: string | undefined;
   readonly signal: { readonly kind: string } | undefined;
 }
@@ -111,11 +111,11 @@ export function readRoomMessage(frame: string): RoomMessage {
   };
 }
 
-/** The same frame for several sockets of a process is read once. */
+/** Reads a frame once for all sockets of a process. */
 export class RoomMessages {
   #frame: string | undefined;
   #message: RoomMessage | undefined;
-  /** The last event that was made, of which message, and for whom. */
+  /** The last event, with its message and its receiver. */
   #event: { of: RoomMessage; channel: string; user: string | undefined; text: string } | undefined;
 
   of(frame: string): RoomMessage {
@@ -124,7 +124,7 @@ export class RoomMessages {
     return this.#message = readRoomMessage(frame);
   }
 
-  /** A message as the event of a channel, from that user: one text for all sockets. */
+  /** The text of a message as an event of the channel from that user. All sockets share the text. */
   eventOf(of: RoomMessage, channel: string, user: string | undefined): string {
     const last = this.#event;
     if (last?.of === of && last.channel === channel && last.user === user) return last.text;

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { eventText, readClientMessage, readRoomMessage, RoomMessages } from "./messages.ts";
 
-Deno.test("JSON that was published is the client's data to the letter", () => {
+Deno.test("published JSON is the client's data, unchanged", () => {
   for (
     const data of ['{"a": 1.0}', "[1,  2]", '"x"', "null", "123456789012345678901", '"\\u00e4"']
   ) {
@@ -12,7 +12,7 @@ Deno.test("JSON that was published is the client's data to the letter", () => {
   }
 });
 
-Deno.test("text is itself, and bytes are what the bus's JSON form says", () => {
+Deno.test("text stays text, and bytes have the bus's JSON form", () => {
   const of = (data: string, type: string) =>
     readRoomMessage(`{"op":"msg","room":"r","type":"t","data":${data},"content_type":"${type}"}`);
   assert.equal(JSON.parse(of('"a \\"word\\""', "text/plain").data), 'a "word"');
@@ -20,14 +20,14 @@ Deno.test("text is itself, and bytes are what the bus's JSON form says", () => {
   assert.equal(of('{"base64":"AA=="}', "image/png").json, undefined);
 });
 
-Deno.test("what a client wrote as data is passed on as it was written", () => {
+Deno.test("a client's data is passed on unchanged", () => {
   fc.assert(fc.property(fc.json(), fc.string(), (data, channel) => {
     const text = eventText("client-x", data, channel);
     assert.deepEqual(readClientMessage(text), { event: "client-x", channel, data });
   }));
 });
 
-Deno.test("of data that is only passed on no values are made, however it is written", () => {
+Deno.test("data that is only passed on is not parsed, however it is written", () => {
   const { parse } = JSON;
   const parsed: string[] = [];
   JSON.parse = (text: string) => {
@@ -44,7 +44,7 @@ Deno.test("of data that is only passed on no values are made, however it is writ
   assert.deepEqual(parsed, ['"client-\\u0078"']);
 });
 
-Deno.test("what is no message is refused", () => {
+Deno.test("an invalid message is refused", () => {
   for (
     const odd of ["", "1", "[]", "null", "{", "{}", '{"event":1}', '{"event":"x","channel":1}']
   ) {
@@ -60,7 +60,7 @@ Deno.test("what is no message is refused", () => {
   });
 });
 
-Deno.test("pusher: the event of a message is one text for all of a channel", () => {
+Deno.test("pusher: the event of a message is one text for all sockets of a channel", () => {
   const messages = new RoomMessages();
   const frame = '{"op":"msg","room":"r","type":"client-x","sender":"s","data":[1]}';
   const event = () => messages.eventOf(messages.of(frame), "c", undefined);

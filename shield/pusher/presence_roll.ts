@@ -1,6 +1,6 @@
 /**
- * The members of a presence channel for its clients: users, where the bus has connections. Pure. A user is present from
- * the first of its connections to the last.
+ * The members of a presence channel for its clients: its users instead of the bus's connections. Pure. A user is
+ * present from the first of its connections to the last.
  */
 
 /** A member of a room, in text clients' frames. */
@@ -17,7 +17,7 @@ export interface ChannelUser {
   readonly info: string;
 }
 
-/** What `channel_data` of a presence channel says. Undefined: it is not that of one. */
+/** The user in the `channel_data` of a presence channel; undefined if it has none. */
 export function readChannelData(text: unknown): ChannelUser | undefined {
   let data: unknown;
   try {
@@ -28,7 +28,7 @@ export function readChannelData(text: unknown): ChannelUser | undefined {
   return typeof data === "object" && data !== null ? userIn(data) : undefined;
 }
 
-/** Ids are strings to clients; backends also send numbers. */
+/** Clients get ids as strings; backends also send numbers. */
 function userIn(data: { user_id?: unknown; user_info?: unknown }): ChannelUser | undefined {
   const { user_id, user_info = null } = data;
   if (typeof user_id !== "string" && typeof user_id !== "number") return undefined;
@@ -44,7 +44,7 @@ export class PresenceRoll {
   readonly #names: Map<string, string> = new Map();
   readonly #isClient: (user_id: string) => boolean;
 
-  /** `isClient`: whether a user of the bus is a client of an app: its own metadata is signed. */
+  /** `isClient`: whether a user of the bus is a client of an app. A client's own metadata is signed. */
   constructor(isClient: (user_id: string) => boolean) {
     this.#isClient = isClient;
   }
@@ -53,7 +53,7 @@ export class PresenceRoll {
     return this.#users.size;
   }
 
-  /** Takes members that have come or changed; returns the users that are new. */
+  /** Adds new or changed members; returns the new users. */
   take(members: readonly RoomMember[]): ChannelUser[] {
     const added: ChannelUser[] = [];
     for (const { connection_id, user_id, meta } of members) {
@@ -71,7 +71,7 @@ export class PresenceRoll {
     return added;
   }
 
-  /** Takes members that have gone; returns the ids of users that have none left. */
+  /** Removes members; returns the ids of users whose last connection has left. */
   leave(members: readonly RoomMember[]): string[] {
     const removed: string[] = [];
     for (const { connection_id, user_id } of members) {
@@ -87,17 +87,17 @@ export class PresenceRoll {
     return removed;
   }
 
-  /** The user of a message's sender; undefined: not in the channel. */
+  /** The user id of a message's sender; undefined: not in the channel. */
   nameOf(sender: string): string | undefined {
     return this.#names.get(sender);
   }
 
-  /** The users' ids, in the order in which they came. */
+  /** The users' ids, in the order of joining. */
   ids(): string[] {
     return [...this.#users.keys()];
   }
 
-  /** `presence` of a client that has joined, as JSON text. */
+  /** The member `presence` for a client that has joined, as JSON text. */
   text(): string {
     const ids = JSON.stringify([...this.#users.keys()]);
     const hash = [...this.#users].map(([id, { info }]) => `${JSON.stringify(id)}:${info}`).join();

@@ -10,7 +10,7 @@ const member = (connection: number, user: string): RoomMember => ({
   meta: { user_id: user, user_info: { name: user } },
 });
 
-Deno.test("a user is there from the first connection to the last", () => {
+Deno.test("a user is present from its first connection to its last", () => {
   const steps = fc.array(fc.tuple(fc.boolean(), fc.nat(5), fc.constantFrom("a", "b", "c")));
   fc.assert(fc.property(steps, (list) => {
     const roll = new PresenceRoll(isPusherClient);
@@ -21,12 +21,12 @@ Deno.test("a user is there from the first connection to the last", () => {
       if (comes) {
         if (!there.has(one.connection_id)) there.set(one.connection_id, user);
         for (const { id } of roll.take([one])) {
-          assert.ok(!told.has(id), "told twice");
+          assert.ok(!told.has(id), "reported twice");
           told.add(id);
         }
       } else {
         there.delete(one.connection_id);
-        for (const id of roll.leave([one])) assert.ok(told.delete(id), "nobody had come");
+        for (const id of roll.leave([one])) assert.ok(told.delete(id), "no user has joined");
       }
       assert.deepEqual([...told].toSorted(), [...new Set(there.values())].toSorted());
       const { presence } = JSON.parse(roll.text());
@@ -36,14 +36,14 @@ Deno.test("a user is there from the first connection to the last", () => {
   }));
 });
 
-Deno.test("who is no client of an app is who its token says", () => {
+Deno.test("a member that is not a client of an app has the user of its token", () => {
   const roll = new PresenceRoll(isPusherClient);
   const forged = { connection_id: "c", user_id: "bob", meta: { user_id: "admin", user_info: 1 } };
   assert.deepEqual(roll.take([forged]).map(({ id }) => id), ["bob"]);
   assert.equal(roll.nameOf("bob"), undefined);
 });
 
-Deno.test("channel_data has a user", () => {
+Deno.test("channel_data must have a user", () => {
   assert.deepEqual(readChannelData('{"user_id":10}'), { id: "10", info: "null" });
   const bob = readChannelData('{"user_id":"b","user_info":{"n":1}}');
   assert.deepEqual(bob, { id: "b", info: '{"n":1}' });

@@ -1,7 +1,7 @@
 /**
- * A client of the Pusher protocol as a client's socket: its messages become JSON frames of `arqon.v1.json`, and frames
- * become its messages. Everything that applies to a connection applies to it. Only whether a client may join a channel
- * is decided here, by its app's signature.
+ * A client of the Pusher protocol as a client's socket: it converts the client's messages to JSON frames of
+ * `arqon.v1.json`, and frames to messages. All rules for connections apply to it. This file only decides whether a
+ * client may join a channel, by its app's signature.
  */
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
 import { type App, backendUser } from "./apps.ts";
@@ -22,7 +22,7 @@ import type { RoomMessage, RoomMessages } from "./messages.ts";
 import { PresenceRoll, readChannelData, type RoomMember } from "./presence_roll.ts";
 import { isChannelAuth, isUserAuth } from "./signature.ts";
 
-/** So many messages that are none, or signatures that are wrong, and the connection ends. */
+/** The number of invalid messages and wrong signatures after which the connection ends. */
 const ODD_MAX = 64;
 
 /** Close codes of the protocol: reconnect never, later, at once. */
@@ -41,15 +41,15 @@ export interface PusherSocketOptions {
   readonly isClient: (user_id: string) => boolean;
 }
 
-/** A channel that the client is in, or has asked for. */
+/** A channel that the client has joined or requested. */
 interface Channel {
   readonly name: string;
   readonly room_id: string;
   readonly kind: ChannelKind;
   is_in: boolean;
-  /** Of presence channels. */
+  /** For presence channels. */
   readonly roll: PresenceRoll | undefined;
-  /** Pages of members that have not come yet. */
+  /** The pages of members that have not arrived yet. */
   pages_left: number;
 }
 
@@ -68,9 +68,9 @@ export class PusherSocket implements ClientSocket {
   #events: SocketEvents | undefined;
   /** By their rooms. */
   readonly #channels = new Map<string, Channel>();
-  /** Requests under way: a SUB's channel, the name of a client event, or the room of an UNSUB. */
+  /** Unanswered requests: a SUB's channel, the name of a client event, or the room of an UNSUB. */
   readonly #asked = new Map<number, Channel | string | Leaving>();
-  /** When rooms are left anew whose UNSUB was too fast. */
+  /** The timers of rooms whose UNSUB was refused as too fast and is repeated. */
   readonly #leaving = new Map<string, ReturnType<typeof setTimeout>>();
   #requests = 0;
   /** The channel of the signed-in user; undefined: none. */
@@ -91,7 +91,7 @@ export class PusherSocket implements ClientSocket {
     return this.#inner.unfinished_bytes;
   }
 
-  /** The handlers of the client's WebSocket, for those of its connection. */
+  /** The handlers for the client's WebSocket; `events` are those of its connection. */
   handlersFor(events: SocketEvents): SocketEvents {
     this.#events = events;
     return {
@@ -140,7 +140,10 @@ export class PusherSocket implements ClientSocket {
     this.#ask({ op: "unsub", room: room_id }, { leaves: room_id });
   }
 
-  /** Else the client, who believes that it has left, would stay a member, and be billed. */
+  /**
+   * Repeats a refused UNSUB. Otherwise the client would stay a member and be billed, though it believes that it has
+   * left.
+   */
   #onLeft(room_id: string, { code, retry_after_ms = 1_000 }: Answer): void {
     if (code !== 429 || this.#is_closed) return;
     clearTimeout(this.#leaving.get(room_id));
@@ -171,13 +174,13 @@ export class PusherSocket implements ClientSocket {
     else if (event === "pusher:signin") this.#signIn(message);
     else if (event === "pusher:unsubscribe") this.#unsubscribe(message);
     else if (event.startsWith(CLIENT_EVENT)) this.#publish(message);
-    else this.#refuse(`${event.slice(0, 64)} is no event that a client may send`);
+    else this.#refuse(`${event.slice(0, 64)} is not an event that a client may send`);
   }
 
-  /** Says that a message of the client was none; after many of them its connection ends. */
+  /** Refuses an invalid message. After many of them the connection ends. */
   #refuse(problem: string): void {
     this.#inner.send(errorText(null, problem));
-    if (++this.#odd === ODD_MAX) this.close(1008, "too many messages that are none");
+    if (++this.#odd === ODD_MAX) this.close(1008, "too many invalid messages");
   }
 
   #signIn({ data }: ClientMessage): void {
@@ -187,7 +190,7 @@ export class PusherSocket implements ClientSocket {
     const problem = !isUserAuth(app, auth, socket_id, String(user_data))
       ? `auth is not the app's signature for socket ${socket_id}`
       : this.#own !== undefined
-      ? "signed in already"
+      ? "already signed in"
       : channelProblem(name, app.room_prefix);
     if (problem !== undefined) {
       this.#inner.send(errorText(CLOSE.refused, problem));
@@ -207,9 +210,11 @@ export class PusherSocket implements ClientSocket {
     return channel;
   }
 
-  /** The user's own channel is joined by signing in; its ACK may have come already. */
+  /** A client joins its user's own channel by signing in. The ACK may have come already. */
   #subscribeOwn(name: string): void {
-    if (name !== this.#own) return this.#refuseChannel(name, "nobody signed in as that user");
+    if (name !== this.#own) {
+      return this.#refuseChannel(name, "the connection has not signed in as that user");
+    }
     const channel = this.#channels.get(roomOf(name, this.#options.app.room_prefix));
     if (channel?.is_in === true) this.#joined(channel);
   }
@@ -249,14 +254,14 @@ export class PusherSocket implements ClientSocket {
     const { channel: name } = data === undefined ? {} : JSON.parse(data) ?? {};
     const room_id = typeof name === "string" ? roomOf(name, this.#options.app.room_prefix) : "";
     if (name === this.#own) return;
-    // As the protocol has it, a channel that the client is not in has been left.
+    // In the protocol, leaving a channel that the client is not in succeeds.
     if (this.#channels.delete(room_id)) this.#leave(room_id);
   }
 
   #publish({ event, channel: name = "", data }: ClientMessage): void {
     const { app } = this.#options;
     const channel = this.#channels.get(roomOf(name, app.room_prefix));
-    if (!app.client_events) return this.#refuse("the app does not take client events");
+    if (!app.client_events) return this.#refuse("the app does not accept client events");
     if (channel?.is_in !== true || channel.kind === "public" || channel.kind === "user") {
       return this.#refuse(
         `${event.slice(0, 64)}: not in a private or presence channel of that name`,
@@ -274,14 +279,14 @@ export class PusherSocket implements ClientSocket {
     this.#asked.delete(id);
     if (about === undefined) return;
     if (typeof about === "string") {
-      // 4301: the protocol's code for a client event that was one too many.
+      // 4301: the protocol's code for too many client events.
       if (code !== 0) {
         this.#inner.send(errorText(code === 429 ? 4301 : null, `${about}: ${message}`));
       }
       return;
     }
     if ("leaves" in about) return this.#onLeft(about.leaves, answer);
-    // Left again before it was in.
+    // The client left before it had joined.
     if (this.#channels.get(about.room_id) !== about) return;
     if (code !== 0) {
       this.#channels.delete(about.room_id);
@@ -293,7 +298,7 @@ export class PusherSocket implements ClientSocket {
     this.#joined(about);
   }
 
-  /** Says that the client is in, once all members are known. */
+  /** Confirms the subscription once all members are known. */
   #joined(channel: Channel): void {
     const { presence_members } = this.#options;
     if (channel.pages_left > 0 || this.#isLeft(channel, presence_members)) return;
@@ -315,19 +320,19 @@ export class PusherSocket implements ClientSocket {
     });
   }
 
-  /** Leaves a channel with more users than `most`, and says so. */
+  /** Leaves a channel with more users than `most`, and notifies the client. */
   #isLeft({ name, room_id, roll }: Channel, most: number): boolean {
     if (roll === undefined || roll.size <= most) return false;
     this.#channels.delete(room_id);
     this.#leave(room_id);
-    const problem = `more than ${most} users are in ${name}`;
+    const problem = `${name} has more than ${most} users`;
     this.#inner.send(refusedText(name, "LimitReached", problem, 403));
     return true;
   }
 
   #onMessage(message: RoomMessage): void {
     const { room_id, type, signal, sender } = message;
-    // A backend may say the same, to the room.
+    // A backend may publish the same event to the room.
     const is_own = sender === "";
     if (signal !== undefined) return is_own ? this.#onSignal(room_id, signal) : undefined;
     const channel = this.#channels.get(room_id);
@@ -361,14 +366,14 @@ export class PusherSocket implements ClientSocket {
       channel.pages_left--;
       return this.#joined(channel);
     }
-    // A member beyond the limit is announced and then leaves: present ones stay.
+    // A client above the limit is announced and then leaves; clients in the channel stay.
     if (this.#isLeft(channel, 2 * this.#options.presence_members)) return;
     for (const { id, info } of added) {
       tell("member_added", `{"user_id":${JSON.stringify(id)},"user_info":${info}}`);
     }
   }
 
-  /** Kicks and bans; the protocol has no message for missed messages, so a client gets an event. */
+  /** Handles kicks, bans and missed messages. The protocol has no message for the last, so the client gets an event. */
   #onSignal(room_id: string, { kind }: Exclude<RoomMessage["signal"], undefined>): void {
     const channel = this.#channels.get(room_id);
     if (channel === undefined) return;
@@ -376,7 +381,7 @@ export class PusherSocket implements ClientSocket {
       return this.#inner.send(eventText("arqon:gap", '"{}"', channel.name));
     }
     this.#channels.delete(room_id);
-    const problem = kind === "BAN" ? "banned from the channel" : "sent out of the channel";
+    const problem = kind === "BAN" ? "banned from the channel" : "removed from the channel";
     this.#inner.send(refusedText(channel.name, "AuthError", problem, 403));
   }
 
@@ -390,7 +395,7 @@ export class PusherSocket implements ClientSocket {
   }
 }
 
-/** The user's id in what its app's backend has signed; "" for none. */
+/** The user's id in the `user_data` that the app's backend has signed; "" for none. */
 function userIn(user_data: unknown): string {
   try {
     const { id } = JSON.parse(String(user_data));
@@ -400,7 +405,7 @@ function userIn(user_data: unknown): string {
   }
 }
 
-/** What an UNSUB is about. */
+/** The room of an UNSUB. */
 interface Leaving {
   readonly leaves: string;
 }

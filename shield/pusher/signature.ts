@@ -20,15 +20,15 @@ function isSame(given: string, right: string): boolean {
   return one.length === other.length && timingSafeEqual(one, other);
 }
 
-/** A client's request to join. */
+/** A client's request to join a channel. */
 export interface ChannelAsked {
   readonly socket_id: string;
   readonly channel: string;
-  /** Of presence channels, as the client sent it. */
+  /** For presence channels, as the client sent it. */
   readonly channel_data: string | undefined;
 }
 
-/** Whether `auth` is the app's word that this socket may join. */
+/** Whether `auth` is the app's signature for this socket and channel. */
 export function isChannelAuth(
   { key, secret }: AppKey,
   auth: unknown,
@@ -39,7 +39,7 @@ export function isChannelAuth(
   return isSame(auth, `${key}:${hmac(secret, text)}`);
 }
 
-/** Whether `auth` is the app's signature of this socket's user; `user_data` as the client sent it. */
+/** Whether `auth` is the app's signature for this socket's user; `user_data` as the client sent it. */
 export function isUserAuth(
   { key, secret }: AppKey,
   auth: unknown,
@@ -58,7 +58,7 @@ export interface SignedRequest {
   readonly body: Uint8Array;
 }
 
-/** Why a request's signature is not good, in words; undefined: it is. `now_ms` is Unix ms. */
+/** The reason why a request's signature is invalid, as a text; undefined: it is valid. `now_ms` is Unix ms. */
 export function requestProblem(
   { key, secret }: AppKey,
   { method, path, query, body }: SignedRequest,
@@ -77,12 +77,12 @@ export function requestProblem(
   const md5 = query.get("body_md5");
   const is_body_right = body.length === 0 && md5 === null ||
     md5 === createHash("md5").update(body).digest("hex");
-  if (!is_body_right) return "body_md5 is not the body's";
+  if (!is_body_right) return "body_md5 is not the MD5 of the body";
   const signed = [...query].filter(([name]) => name !== "auth_signature")
     .map(([name, value]) => [name.toLowerCase(), value] as const)
     .toSorted(([one], [other]) => one < other ? -1 : 1)
     .map(([name, value]) => `${name}=${value}`).join("&");
   const right = hmac(secret, `${method}\n${path}\n${signed}`);
   if (isSame(query.get("auth_signature") ?? "", right)) return undefined;
-  return "auth_signature is not that of this request";
+  return "auth_signature is not the signature of this request";
 }

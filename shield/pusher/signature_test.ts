@@ -1,11 +1,11 @@
-/** Signatures of the Pusher protocol, by the examples of its documentation, and similar invalid ones. */
+/** Signatures of the Pusher protocol, with the examples of its documentation, and similar invalid ones. */
 import assert from "node:assert/strict";
 import { isChannelAuth, requestProblem } from "./signature.ts";
 
 const APP = { key: "278d425bdf160c739803", secret: "7ad3773142a6692b25b8" };
 const utf8 = new TextEncoder();
 
-Deno.test("the documentation's channels are signed as it says", () => {
+Deno.test("the documentation's channels have the documented signatures", () => {
   const channel = { socket_id: "1234.1234", channel: "private-foobar", channel_data: undefined };
   const auth =
     "278d425bdf160c739803:58df8b0c36d6982b82c3ecf6b4662e34fe8c25bba48f5369f135bf843651c3a4";
@@ -24,7 +24,7 @@ Deno.test("the documentation's channels are signed as it says", () => {
   assert.equal(isChannelAuth(APP, word, presence), true);
 });
 
-Deno.test("the documentation's request is signed as it says, and no other", () => {
+Deno.test("only the documented signature of the documentation's request is valid", () => {
   const text = '{"name":"foo","channels":["project-3"],"data":"{\\"some\\":\\"data\\"}"}';
   const query = new URLSearchParams({
     auth_key: APP.key,

@@ -1,6 +1,7 @@
 /**
- * The bucket of one tenant, shared by all Shields: what a reservation takes from it, and the rest. Pure. `valkey.ts`
- * does the same in Lua, and a test compares the two. While the server is unreachable, this one is used itself.
+ * The bucket of one tenant, shared by all Shields: the amount that a reservation takes, and the rest. Pure. `valkey.ts`
+ * implements the same in Lua, and a test compares the two. While the server is unreachable, this implementation is
+ * used.
  */
 
 /** Messages and bytes, always together. */
@@ -9,7 +10,7 @@ export interface Amounts {
   readonly bytes: number;
 }
 
-/** What one Shield asks for, for one tenant. */
+/** One Shield's request for one tenant. */
 export interface Reservation {
   readonly tenant_id: string;
   /** The refill per second; a full bucket holds one second's worth. */
@@ -24,7 +25,7 @@ export interface Reservation {
 export interface Grant {
   /** The granted part of the wish. */
   readonly granted: Amounts;
-  /** Ms until the bucket has another one of what was not granted in full; 0 if all was granted. */
+  /** Ms until the bucket has the next unit of an amount that was not fully granted; 0 if all was granted. */
   readonly retry_after_ms: number;
 }
 
@@ -32,7 +33,7 @@ export interface Grant {
 export interface Bucket {
   messages: number;
   bytes: number;
-  /** When it was last filled, in ms; the caller decides by which clock. */
+  /** Time of the last fill, in ms by the caller's clock. */
   filled_ms: number;
 }
 

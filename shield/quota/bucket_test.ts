@@ -14,7 +14,7 @@ function asked(change: Partial<Reservation>): Reservation {
   return { tenant_id: "acme", rate: RATE, debt: NONE, wish: NONE, ...change };
 }
 
-Deno.test("a full bucket gives one second's worth, then what fills in", () => {
+Deno.test("a full bucket grants one second's worth, then only the refill", () => {
   const bucket = fullBucket(RATE, 0);
   const wish = { messages: 15, bytes: 500 };
   assert.deepEqual(reserve(bucket, asked({ wish }), 0), {
@@ -31,7 +31,7 @@ Deno.test("a full bucket gives one second's worth, then what fills in", () => {
   );
 });
 
-Deno.test("a debt is taken also from an empty bucket, and nothing is given until it is paid", () => {
+Deno.test("a debt is taken also from an empty bucket, and nothing is granted until it is paid", () => {
   const bucket = fullBucket(RATE, 0);
   const wish = { messages: 1, bytes: 0 };
   const debt = { messages: 30, bytes: 0 };
@@ -69,7 +69,7 @@ const CLOCKED = SCRIPT.replace(
   "{0, tonumber(ARGV[#ARGV]) * 1000}",
 );
 
-Deno.test("the script on a real server gives what the bucket gives, to the unit", async () => {
+Deno.test("the script on a real server grants the same as the bucket, to the unit", async () => {
   assert.notEqual(CLOCKED, SCRIPT);
   await using server = await startValkey();
   const redis = new Redis(server.url);
@@ -102,7 +102,7 @@ Deno.test("the script on a real server gives what the bucket gives, to the unit"
       { granted: NONE, retry_after_ms: 0 },
     ]);
     const left_ms = await redis.pttl(bucketKey("a"));
-    assert(left_ms > 1_000 && left_ms <= 2_000, "a bucket is forgotten when it has filled up");
+    assert(left_ms > 1_000 && left_ms <= 2_000, "a bucket is deleted once it is full");
   } finally {
     redis.disconnect();
   }

@@ -3,10 +3,10 @@ import { liveKeysOf } from "../../shared/config/keys/live_keys.ts";
 import type { Capability } from "../capability.ts";
 import { type StartedQuota, startQuota } from "./quota.ts";
 
-/** How much tenants may send on all Shields together. */
+/** Limits the messages of tenants on all Shields together. */
 export const QUOTA: Capability<StartedQuota> = {
   name: "quota",
-  title: "how much tenants may send on all Shields together",
+  title: "limits the messages of tenants on all Shields together",
   async open(env, { settings }) {
     const quota = await startQuota({ ...env, settings, log: env.log.child({ part: "quota" }) });
     if (quota === undefined) return {};

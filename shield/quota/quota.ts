@@ -1,7 +1,7 @@
 /**
  * Quotas of tenants on all Shields together. A message only reads its tenant's slice in memory (`slices.ts`). Slices
- * are filled in the background: from the server or, while the server is unreachable or late, from buckets of this
- * Shield's own, as if it were alone.
+ * are filled in the background: from the server or, while the server is unreachable or late, from local buckets, as if
+ * this Shield were the only one.
  */
 import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
@@ -21,7 +21,7 @@ import type { Quota } from "../message/gates.ts";
 import type { Settings } from "../settings/settings.ts";
 import type { QuotaServer, ValkeyOptions } from "./valkey.ts";
 
-/** The most tenants in one call: the server serves nobody else meanwhile. */
+/** The most tenants in one call, as the server is blocked meanwhile. */
 const CALL_TENANTS = 500;
 /**
  * The least time between two reservations for a slice that is used up early, as a part of `slice_ms`.
@@ -33,19 +33,19 @@ type QuotaConfig = NonNullable<Config["quota"]>;
 /** The dependencies and settings of `startQuota`. */
 export interface QuotaOptions extends Pick<Env, "registry" | "log" | "monotonic_ms"> {
   readonly config: QuotaConfig;
-  /** What tenants have of their own. */
+  /** The tenants' own settings. */
   readonly settings: Pick<Settings, "get" | "onChange">;
-  /** Reads a file; throws when there is no such file. */
+  /** Reads a file; throws if it does not exist. */
   readonly readTextFile: (path: string) => string;
 }
 
-/** Starts the quotas of `[quota]`; undefined without that table. Waits for no server. */
+/** Starts the quotas of `[quota]`; undefined without that table. It does not wait for the server. */
 export async function startQuota(
   options: Omit<QuotaOptions, "config"> & { readonly config: { quota?: QuotaConfig | undefined } },
 ): Promise<StartedQuota | undefined> {
   const config = options.config.quota;
   if (config === undefined) return undefined;
-  // Only a process that has quotas pays for loading the client.
+  // The client is loaded only by processes with quotas.
   const { connectValkey } = await import("./valkey.ts");
   return new StartedQuota({ ...options, config }, connectValkey);
 }
@@ -107,7 +107,7 @@ export class StartedQuota implements Quota {
     });
     this.#outcomes = new Counter({
       name: "shield_quota_reservations_total",
-      help: "Slices of quotas asked for, by what came of it",
+      help: "Requests for slices of quotas, by outcome",
       labelNames: ["outcome"],
       registers,
     });
@@ -120,13 +120,13 @@ export class StartedQuota implements Quota {
     scrapedGauge(
       registry,
       "shield_quota_tenants",
-      "Tenants whose slices this Shield holds",
+      "Tenants with a slice on this Shield",
       () => this.#slices.size,
     );
     scrapedCounter(
       registry,
       "shield_quota_untracked_total",
-      "Messages let through because more tenants were active than slices are held",
+      "Messages allowed without a quota because more tenants were active than the limit of slices",
       () => this.#slices.untracked,
     );
   }
@@ -142,7 +142,7 @@ export class StartedQuota implements Quota {
     if (shortage !== undefined) this.#refuse(shortage);
   }
 
-  /** Puts the quotas into force that the configuration has now. */
+  /** Applies the quotas of the current configuration. */
   renew(): void {
     this.#rateOf = ratesOf(this.#options.config);
     this.#slices.clear();
@@ -162,10 +162,7 @@ export class StartedQuota implements Quota {
     throw new ArqonError("tenant-quota", UNITS[unit], { retry_after_ms });
   }
 
-  /**
-   * Plans a round in `wait_ms` after the last one, or at once. A round that is planned for an earlier
-   * time stays.
-   */
+  /** Plans a round in `wait_ms` after the last one, or at once. An earlier planned round is kept. */
   #schedule(wait_ms: number): void {
     if (this.#closed || this.#running) return;
     const due_ms = this.#asked_ms + wait_ms;
@@ -185,7 +182,7 @@ export class StartedQuota implements Quota {
       await this.#reserve(asked.slice(at, at + CALL_TENANTS));
     }
     this.#running = false;
-    // Shields must not run in step, or the first would always find the bucket full and the last empty.
+    // Shields must not run in lockstep: the first would always find the bucket full and the last one empty.
     const jitter = 0.8 + 0.4 * Math.random();
     if (this.#slices.size > 0) this.#schedule(this.#options.config.slice_ms * jitter);
   }
@@ -221,7 +218,7 @@ export class StartedQuota implements Quota {
     this.#degraded = true;
     this.#told = true;
     const reason = error instanceof Error ? error.message : String(error);
-    this.#options.log.warn("the quota server is away: this Shield counts alone", {
+    this.#options.log.warn("the quota server is unreachable: this Shield counts alone", {
       server: serverOf(this.#options.config.url),
       reason,
     });
@@ -244,7 +241,7 @@ export class StartedQuota implements Quota {
   }
 }
 
-/** Looks up tenants' quotas: a tenant's own quota comes before the default. */
+/** Looks up tenants' quotas: a tenant's own quota has priority over the default. */
 function ratesOf(config: QuotaConfig): (tenant_id: string) => Amounts {
   const usual = {
     messages: config.tenant_messages_per_second,

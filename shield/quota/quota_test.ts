@@ -23,7 +23,7 @@ interface Member extends Disposable {
   readonly lines: string[];
 }
 
-/** Tenants without settings of their own. */
+/** Tenants without their own settings. */
 const NO_SETTINGS = { get: () => emptySettings(), onChange: () => () => {} };
 
 async function join(
@@ -45,7 +45,7 @@ async function join(
   return { quota, registry, lines, [Symbol.dispose]: () => quota.close() };
 }
 
-/** True when the message passes. */
+/** Whether the message passes. */
 function send({ quota }: Member, tenant: string): boolean {
   try {
     quota.take(tenant, 10);
@@ -60,7 +60,7 @@ function send({ quota }: Member, tenant: string): boolean {
   }
 }
 
-/** As much as passes within a time, all members at once; also how long that really took, in s. */
+/** The amount that passes within a time, with all members concurrently, and the real duration in s. */
 async function flood(members: readonly Member[], tenant: string, for_ms: number) {
   const started_ms = performance.now();
   let passed = 0;
@@ -111,12 +111,12 @@ Deno.test("two Shields share a tenant's quota; another tenant has its own", asyn
   using two = await join(server.url, more);
   const members = [one, two];
   const { passed, refused, took_s, rounds } = await sharedFlood(members, (at) => `a${at}`, 2_000);
-  // A second's burst, what fills in, and what two Shields hold or have spent in advance.
+  // A second's burst, the refill, and the slices and overdrafts of two Shields.
   const most = LIMIT * (1 + took_s + 2 * (0.2 + 0.1 + 0.25)) + 2;
   assert(passed <= most, `${passed} passed in ${took_s} s; at most ${most}`);
   assert(passed >= LIMIT, `only ${passed} passed`);
   assert(refused > 0);
-  assert.equal((await sharedFlood(members, () => "big", 200)).refused, 0, "a quota of its own");
+  assert.equal((await sharedFlood(members, () => "big", 200)).refused, 0, "its own quota");
   const metrics = await one.registry.metrics();
   assert.match(metrics, /^shield_quota_refusals_total\{quota="messages"\} [1-9]/m);
   assert.match(metrics, /^shield_quota_reservations_total\{outcome="granted"\} [1-9]/m);
@@ -124,7 +124,7 @@ Deno.test("two Shields share a tenant's quota; another tenant has its own", asyn
   assert.match(metrics, new RegExp(`^shield_quota_tenants ${rounds + 1}$`, "m"));
 });
 
-Deno.test("a quota of a tenant's own comes first, holds from its change on, and touches no other tenant", async () => {
+Deno.test("a tenant's own quota has priority, applies from its change on, and affects no other tenant", async () => {
   await using server = await startValkey();
   let quotas: TenantSettings["quotas"];
   const told = new Set<(tenant_id: string, settings: TenantSettings) => void>();
@@ -146,18 +146,18 @@ Deno.test("a quota of a tenant's own comes first, holds from its change on, and 
   assert.equal((await flood([member], "acme", 200)).refused, 0);
   change([{ unit: "messages", per_second: LIMIT }]);
   const { passed, refused, took_s } = await sharedFlood([member], () => "acme", 1_000);
-  assert(refused > 0, "the change holds");
+  assert(refused > 0, "the change applies");
   const most = LIMIT * (1 + took_s + 0.55) + 2;
   assert(passed <= most, `${passed} passed in ${took_s} s; at most ${most}`);
   assert.equal((await flood([member], "other", 200)).refused, 0);
   change([]);
-  await until("the configuration's holds again", () => send(member, "acme"));
+  await until("the configured quota applies again", () => send(member, "acme"));
   assert.equal((await flood([member], "acme", 200)).refused, 0);
   member.quota.close();
-  assert.equal(told.size, 0, "nobody listens to what is closed");
+  assert.equal(told.size, 0, "a closed quota has no listeners");
 });
 
-Deno.test("a server that is killed: each Shield counts alone, says so once, and comes back", async () => {
+Deno.test("after a server is killed each Shield counts alone, logs that once, and recovers", async () => {
   await using server = await startValkey();
   using member = await join(server.url, { tenant_messages_per_second: LIMIT });
   await until("it is connected", () => !member.quota.degraded);
@@ -165,31 +165,31 @@ Deno.test("a server that is killed: each Shield counts alone, says so once, and 
   await server.kill();
   await until("it notices", () => member.quota.degraded);
   const alone = await flood([member], "acme", 1_000);
-  assert(alone.passed >= LIMIT / 2, "the Shield's own bucket serves");
+  assert(alone.passed >= LIMIT / 2, "the Shield's own bucket is used");
   assert(alone.passed <= LIMIT * (1 + alone.took_s + 0.55) + 1, "and keeps the quota");
   assert.equal(await valueOf(member, "shield_quota_degraded"), 1);
   const said = () => member.lines.filter((line) => line.includes("counts alone")).length;
   assert.equal(said(), 1, member.lines.join(""));
   await server.start();
-  await until("it comes back", () => !member.quota.degraded);
+  await until("it recovers", () => !member.quota.degraded);
   assert.match(member.lines.join(""), /counts for all Shields/);
 });
 
-Deno.test("a server that hangs holds nothing up, and is asked again until it answers", async () => {
+Deno.test("a hanging server delays nothing, and is retried until it answers", async () => {
   await using server = await startValkey();
   using member = await join(server.url, { tenant_messages_per_second: 1_000_000, timeout_ms: 50 });
   await until("it is connected", () => !member.quota.degraded);
   server.freeze();
-  assert(send(member, "acme"), "a message is let through before anybody has answered");
+  assert(send(member, "acme"), "a message passes before any answer");
   await until("it notices", () => send(member, "acme") && member.quota.degraded);
   const { refused } = await flood([member], "acme", 300);
   assert.equal(refused, 0);
   server.resume();
-  await until("it comes back", () => !member.quota.degraded);
+  await until("it recovers", () => !member.quota.degraded);
   assert(send(member, "acme"));
 });
 
-Deno.test("a wrong password is no quota server, and is not in the log", async () => {
+Deno.test("with a wrong password there is no quota server, and the password is not logged", async () => {
   await using server = await startValkey({ args: ["--requirepass", "right"] });
   const url = server.url.replace("redis://", "redis://:verysecret@");
   using member = await join(url);
@@ -201,7 +201,7 @@ Deno.test("a wrong password is no quota server, and is not in the log", async ()
   await until("the right password", () => !right.quota.degraded);
 });
 
-Deno.test("a password in a file is read again, once the server takes another", async () => {
+Deno.test("a password file is read again after the server's password changes", async () => {
   await using server = await startValkey({ args: ["--requirepass", "first-hunter2"] });
   const password_file = await Deno.makeTempFile();
   try {
@@ -227,7 +227,7 @@ Deno.test("a password in a file is read again, once the server takes another", a
   }
 });
 
-Deno.test("a user of the server's access list comes with a password in a file", async () => {
+Deno.test("a user of the server's access list logs in with a password file", async () => {
   await using server = await startValkey({
     args: ["--user", "arqon", "on", ">hunter2", "~*", "+@all", "--user", "default", "off"],
   });
@@ -235,17 +235,17 @@ Deno.test("a user of the server's access list comes with a password in a file", 
   try {
     await Deno.writeTextFile(password_file, "hunter2\n");
     using member = await join(server.url.replace("//", "//arqon@"), { password_file });
-    await until("it is let in", () => !member.quota.degraded);
+    await until("it is admitted", () => !member.quota.degraded);
   } finally {
     await Deno.remove(password_file);
   }
 });
 
-Deno.test("a server that wants to see a certificate is shown one", async () => {
+Deno.test("a client certificate is sent to a server that requires one", async () => {
   await using server = await startValkey({ tls: "mutual" });
   const own = { tls_cert_file: `${TLS}server.pem`, tls_key_file: `${TLS}server_key.pem` };
   using member = await join(server.url, { tls_ca_file: TLS_CA, ...own });
-  await until("its certificate is taken", () => !member.quota.degraded);
+  await until("its certificate is accepted", () => !member.quota.degraded);
   using without = await join(server.url, { tls_ca_file: TLS_CA });
   await until("a word of it", () => without.lines.length > 0);
   assert(without.quota.degraded);
@@ -258,7 +258,7 @@ Deno.test("pauses between attempts double to eight times the first, and are half
   assert.deepEqual(pauses(0.5), [750, 1_500, 3_000, 6_000, 6_000, 6_000]);
 });
 
-Deno.test("over TLS the server is trusted by tls_ca_file and by nothing else", async () => {
+Deno.test("over TLS the server is trusted only by tls_ca_file", async () => {
   await using server = await startValkey({ tls: true });
   using member = await join(server.url, { tls_ca_file: TLS_CA });
   await until("it is trusted", () => !member.quota.degraded);
@@ -273,7 +273,7 @@ Deno.test("over TLS the server is trusted by tls_ca_file and by nothing else", a
   );
 });
 
-Deno.test("without [quota] there is none, and a wrong one stops the start", async () => {
+Deno.test("without [quota] there are no quotas, and an invalid one prevents the start", async () => {
   const log = QUIET;
   const registry = createMetrics({ node_id: "test", version: "0" });
   const config = configFrom({});

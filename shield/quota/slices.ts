@@ -1,14 +1,14 @@
 /**
  * The slices that one Shield has reserved of its tenants' quotas, and its next reservations. Plain arithmetic: time is
- * an argument, nothing here waits or calls; `quota.ts` sends reservations to the server.
+ * an argument, and nothing waits; `quota.ts` sends reservations to the server.
  */
 import type { Amounts, Grant, Reservation } from "./bucket.ts";
 
-/** How a Shield holds slices. */
+/** Options of slices. */
 export interface SliceOptions {
   /** The quota of a tenant for one second. */
   readonly rateOf: (tenant_id: string) => Amounts;
-  /** The time between two fillings of a slice, in ms. */
+  /** The interval of filling a slice, in ms. */
   readonly slice_ms: number;
   /** Timeout of an answer, in ms; the need of that time may be spent in advance. */
   readonly timeout_ms: number;
@@ -16,27 +16,27 @@ export interface SliceOptions {
   readonly tenants_max: number;
 }
 
-/** Which of a tenant's quotas is used up, and when it is worth another try. */
+/** Which of a tenant's quotas is used up, and when to retry. */
 export interface Shortage {
   readonly unit: "messages" | "bytes";
   readonly retry_after_ms: number;
 }
 
-/** The share of one amount, messages or bytes, in a slice. */
+/** One amount in a slice, messages or bytes. */
 interface Share {
   /** The tenant's quota for one second. */
   readonly rate: number;
   /** The most that the slice holds. */
   readonly full: number;
-  /** The most that may be spent in advance, until the bucket has said that there is no more. */
+  /** The most that may be spent in advance, until the bucket is known to be empty. */
   readonly overdraft: number;
   /** The rest; below zero if some was spent in advance. */
   level: number;
-  /** What messages have asked for since the last reservation, refused messages included. */
+  /** The demand of messages since the last reservation, including refused ones. */
   demand: number;
   /** The demand of one `slice_ms`, smoothed over the reservations so far. */
   recent: number;
-  /** True when the bucket had less than was asked for. */
+  /** True if the bucket had less than requested. */
   empty: boolean;
 }
 
@@ -49,9 +49,9 @@ interface Slice {
   used_ms: number;
 }
 
-/** Slices are filled up to what this many `slice_ms` need. */
+/** A slice is filled for the demand of this many `slice_ms`. */
 const HELD_SLICES = 2;
-/** A slice is dropped after so many `slice_ms` without use. */
+/** A slice is dropped after this many `slice_ms` without use. */
 const IDLE_SLICES = 20;
 
 /** The slices of one Shield. */
@@ -69,7 +69,7 @@ export class Slices {
     this.#slices.clear();
   }
 
-  /** Begins a tenant's slice anew if its quota is another one by now; says whether it is. */
+  /** Restarts a tenant's slice if its quota has changed; returns whether it has. */
   renew(tenant_id: string): boolean {
     const { rate } = this.#slices.get(tenant_id) ?? {};
     const { messages, bytes } = this.#options.rateOf(tenant_id);
@@ -77,19 +77,19 @@ export class Slices {
     return this.#slices.delete(tenant_id);
   }
 
-  /** How many tenants have a slice. */
+  /** The number of tenants with a slice. */
   get size(): number {
     return this.#slices.size;
   }
 
-  /** How many messages were let through because too many tenants have slices. */
+  /** The number of messages that passed because too many tenants have slices. */
   get untracked(): number {
     return this.#untracked;
   }
 
   /**
-   * Takes one message from both amounts or, when one of them is used up, from neither. Calls `ask` when
-   * a reservation should not wait for its time. A message larger than all that is left leaves a debt.
+   * Takes one message from both amounts or, if one of them is used up, from neither. Calls `ask` if a reservation
+   * should be made early. A message larger than the rest leaves a debt.
    */
   take(
     tenant_id: string,
@@ -116,7 +116,7 @@ export class Slices {
     return undefined;
   }
 
-  /** The reservations to make now. Drops unused slices. */
+  /** The due reservations. Drops unused slices. */
   due(now_ms: number): Reservation[] {
     const asked: Reservation[] = [];
     for (const [tenant_id, slice] of this.#slices) {
@@ -136,13 +136,10 @@ export class Slices {
     return asked;
   }
 
-  /**
-   * Takes the answer to a reservation that `due` gave. When the answer is lost, nothing needs to be
-   * done.
-   */
+  /** Applies the answer to a reservation of `due`. A lost answer needs no handling. */
   granted({ tenant_id, rate, debt, wish }: Reservation, { granted, retry_after_ms }: Grant): void {
     const slice = this.#slices.get(tenant_id);
-    // Reservations of another quota do not count for this one.
+    // A reservation for another quota does not apply.
     if (slice === undefined || slice.rate !== rate) return;
     for (const unit of ["messages", "bytes"] as const) {
       slice[unit].level += debt[unit] + granted[unit];
@@ -179,7 +176,7 @@ export class Slices {
     };
   }
 
-  /** Learns the demand: follows a rising one at once and a falling one by halves. */
+  /** Updates the demand: follows an increase at once and a decrease by halves. */
   #learn(share: Share, elapsed_ms: number): void {
     const { slice_ms } = this.#options;
     const now = share.demand * slice_ms / Math.max(elapsed_ms, slice_ms / 4);
@@ -202,7 +199,7 @@ function owed({ level }: Share): number {
 }
 
 /**
- * The amount to reserve. None while half of the target is available, so that a tenant with little traffic rarely
+ * The amount to reserve. Zero while half of the target is available, so that a tenant with little traffic rarely
  * reserves.
  */
 function wished({ level, recent, full }: Share): number {

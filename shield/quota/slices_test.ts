@@ -16,7 +16,7 @@ const OPTIONS = {
 };
 const ignore = () => {};
 
-/** Asks the bucket for everything that is due. */
+/** Makes all due reservations at the bucket. */
 function fill(slices: Slices, bucket: Bucket, now_ms: number): void {
   for (const asked of slices.due(now_ms)) slices.granted(asked, reserve(bucket, asked, now_ms));
 }
@@ -29,7 +29,7 @@ function passes(slices: Slices, times: number, now_ms: number, size_bytes = 1): 
   return passed;
 }
 
-Deno.test("the first message passes at once, and asks for a slice", () => {
+Deno.test("the first message passes at once, and requests a slice", () => {
   const slices = new Slices(OPTIONS);
   let asked = 0;
   assert.equal(slices.take("acme", 10, 0, () => asked++), undefined);
@@ -39,7 +39,7 @@ Deno.test("the first message passes at once, and asks for a slice", () => {
   ]);
 });
 
-Deno.test("without an answer no more passes than its rate in that time", () => {
+Deno.test("without an answer at most the rate of that time passes", () => {
   const slices = new Slices(OPTIONS);
   assert.equal(passes(slices, 500, 0), RATE.messages * (SLICE_MS + TIMEOUT_MS) / 1_000);
   const refused = slices.take("acme", 1, 0, ignore);
@@ -57,7 +57,7 @@ Deno.test("once the bucket is known to be empty, nothing is spent in advance", (
   assert(refused !== undefined && refused.retry_after_ms >= SLICE_MS);
 });
 
-Deno.test("bytes are counted beside messages, and named when they are what is missing", () => {
+Deno.test("bytes are counted as well as messages, and named if they are exhausted", () => {
   const slices = new Slices(OPTIONS);
   const bucket = { ...fullBucket(RATE, 0), bytes: 0 };
   passes(slices, 1, 0, 5_000);
@@ -69,7 +69,7 @@ Deno.test("bytes are counted beside messages, and named when they are what is mi
   assert.equal(slices.take("acme", 1, 400, ignore), undefined);
 });
 
-Deno.test("tenants do not see each other, and one too many is let through and counted", () => {
+Deno.test("tenants are independent, and one beyond the limit passes and is counted", () => {
   const slices = new Slices({ ...OPTIONS, tenants_max: 1 });
   passes(slices, 500, 0);
   assert.notEqual(slices.take("acme", 1, 0, ignore), undefined);
@@ -108,7 +108,7 @@ const step: fc.Arbitrary<Step> = fc.record({
   is_lost: fc.integer({ min: 0, max: 9 }).map((it) => it === 0),
 });
 
-/** What passed, as [ms, messages, bytes]. */
+/** The messages that passed, as [ms, messages, bytes]. */
 function run(steps: readonly Step[]): [number, number, number][] {
   const shields = Array.from({ length: SHIELDS }, () => new Slices(OPTIONS));
   const bucket = fullBucket(RATE, 0);
@@ -123,14 +123,14 @@ function run(steps: readonly Step[]): [number, number, number][] {
     if (!is_filled) continue;
     for (const asked of slices.due(now_ms)) {
       const grant = reserve(bucket, asked, now_ms);
-      // An answer that is lost has been taken from the bucket all the same.
+      // A lost answer was still taken from the bucket.
       if (!is_lost) slices.granted(asked, grant);
     }
   }
   return passed;
 }
 
-Deno.test("in no window passes more than quota, burst and what Shields hold or have in advance", () => {
+Deno.test("in no window more passes than quota, burst, and the slices and overdrafts of Shields", () => {
   const slices_s = (2 * SLICE_MS + SLICE_MS + TIMEOUT_MS) / 1_000;
   fc.assert(
     fc.property(fc.array(step, { minLength: 1, maxLength: 120 }), (steps) => {

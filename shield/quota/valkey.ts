@@ -8,21 +8,21 @@ import type { Grant, Reservation } from "./bucket.ts";
 /** The server that answers reservations. */
 export interface QuotaServer {
   /**
-   * Resolves with one grant for each reservation, in their order. Rejects when the server is unreachable, late
-   * or says something else.
+   * Resolves to one grant per reservation, in order. Rejects if the server is unreachable, late or gives an invalid
+   * answer.
    */
   reserve(asked: readonly Reservation[]): Promise<Grant[]>;
-  /** Resolves when the server answers; rejects as `reserve` does. */
+  /** Resolves once the server answers; rejects as `reserve` does. */
   ping(): Promise<void>;
   /** Whether an attempt to connect has ended, so that there is a reason. */
   tried(): boolean;
   close(): void;
 }
 
-/** The login and the certificates with which the server is reached. */
+/** The login and the certificates for the server. */
 export interface ValkeySecrets {
   readonly password?: string;
-  /** PEM texts; undefined: the system's authorities, and no certificate of our own. */
+  /** PEM texts; undefined: the system's authorities, and no client certificate. */
   readonly tls?: { readonly ca?: string; readonly cert?: string; readonly key?: string };
 }
 
@@ -66,9 +66,7 @@ function loginOptions({ password, tls }: ValkeySecrets): RedisOptions {
 /** Starts connecting; does not wait for it. */
 export function connectValkey(options: ValkeyOptions): QuotaServer {
   const { url, secrets, timeout_ms, retry_ms, random } = options;
-  /**
-   * Pauses since the server last answered. A connection alone is no answer: it may refuse the login.
-   */
+  /** Pauses since the server last answered. A connection alone does not count, as the server may refuse the login. */
   let pauses = 0;
   const redis = new Redis(url, {
     connectTimeout: timeout_ms,
@@ -80,13 +78,12 @@ export function connectValkey(options: ValkeyOptions): QuotaServer {
     },
     maxRetriesPerRequest: 0,
     enableOfflineQueue: false,
-    // The client's own check would wait for an answer without a limit.
+    // The client's own check would wait for an answer without a timeout.
     enableReadyCheck: false,
     autoResubscribe: false,
     autoResendUnfulfilledCommands: false,
   });
-  // The client reads its options anew for each connection; an empty password in the URL would win over
-  // ours.
+  // The client reads its options for each connection; an empty password in the URL would override this one.
   const takeSecrets = () => Object.assign(redis.options, loginOptions(secrets()));
   let last: Error | undefined;
   redis.on("error", (error: Error) => last = error);
@@ -105,7 +102,7 @@ export function connectValkey(options: ValkeyOptions): QuotaServer {
       pauses = 0;
       return answer;
     } catch (error) {
-      // A hanging server keeps what it received. A new connection has an empty queue.
+      // A hanging server keeps received commands. A new connection has an empty queue.
       if (isTimeout(error)) redis.disconnect(true);
       throw error;
     }
@@ -177,7 +174,7 @@ end
 return answer
 `;
 
-/** The key of a tenant's bucket. Tenant ids have an alphabet without surprises. */
+/** The key of a tenant's bucket. Tenant ids need no escaping. */
 export function bucketKey(tenant_id: string): string {
   return `arqon:quota:${tenant_id}`;
 }

@@ -1,6 +1,6 @@
 /**
- * Admission of one process: decides with the present time and load, counts, and turns a refusal into 503 `admission`
- * with its Retry-After. Knows no tokens.
+ * Admission of one process: decides by the current time and load, counts, and turns a refusal into 503 `admission` with
+ * Retry-After. It does not read tokens.
  */
 import { Counter, Histogram } from "prom-client";
 import type { Env } from "../../shared/env.ts";
@@ -10,8 +10,8 @@ import type { Config } from "../../shared/config/schema.ts";
 import { createBucket, setRate, take, type TokenBucket } from "./token_bucket.ts";
 
 /**
- * How often the memory of the process is read, in ms. It costs a system call, for which not every
- * client of a storm should pay.
+ * How often the memory of the process is read, in ms. A reading is a system call, which is too expensive for every
+ * client of a reconnect storm.
  */
 const MEMORY_READ_MS = 100;
 const HANDSHAKE_BUCKETS_SECONDS = [
@@ -29,20 +29,20 @@ const HANDSHAKE_BUCKETS_SECONDS = [
 ];
 
 const DETAILS: Record<Closed, string> = {
-  rate: "too many came at once",
-  concurrency: "too many handshakes are under way",
+  rate: "too many clients connect at once",
+  concurrency: "too many handshakes are pending",
   memory: "its memory is nearly used up",
   strangers: "too many connections without a token are open",
 };
 
-/** What admission is decided by. */
+/** The inputs of admission. */
 export interface AdmissionGateOptions extends Pick<Env, "registry" | "monotonic_ms" | "random"> {
   readonly limits: AdmissionLimits;
   /** Resident memory of the process. */
   readonly memory_bytes: () => number;
 }
 
-/** A handshake that was let in; leaving its scope frees its place. */
+/** An admitted handshake; leaving its scope frees its slot. */
 export interface Handshake extends Disposable {
   /** The upgrade was answered 101, so its duration counts. */
   accepted(): void;
@@ -57,11 +57,11 @@ export interface Admission {
    * upgrade.
    */
   requireOpen(): void;
-  /** Refuses a client that its listener has turned away: it too gets a place in the queue. */
+  /** Refuses a client that its listener has rejected: it also gets a place in the queue. */
   refuse(): never;
 }
 
-/** Makes the door. Refusals are counted in `shield_admission_refusals_total{reason}`. */
+/** Makes the admission. Refusals are counted in `shield_admission_refusals_total{reason}`. */
 export function createAdmission(options: AdmissionGateOptions): Admission {
   const { limits, registry, monotonic_ms } = options;
   const random = () => fractionOf(options.random(4));
@@ -69,26 +69,26 @@ export function createAdmission(options: AdmissionGateOptions): Admission {
   const registers = [registry];
   const refusals = new Counter({
     name: "shield_admission_refusals_total",
-    help: "Clients refused before their token was looked at, by reason.",
+    help: "Clients refused before their token was read, by reason.",
     labelNames: ["reason"],
     registers,
   });
   const duration = new Histogram({
     name: "shield_handshake_duration_seconds",
-    help: "From an upgrade request that was let in to its 101, in seconds.",
+    help: "Time from an admitted upgrade request to its 101, in seconds.",
     buckets: HANDSHAKE_BUCKETS_SECONDS,
     registers,
   });
   scrapedGauge(
     registry,
     "shield_handshakes_under_way",
-    "Upgrades that were let in and are not answered yet.",
+    "Admitted upgrades that are not answered yet.",
     () => state.under_way,
   );
   scrapedGauge(
     registry,
     "shield_admission_queue_seconds",
-    "Until everybody who was rejected has been asked to be back, in seconds.",
+    "Time until the retry times of all rejected clients have passed, in seconds.",
     () => drainTime(state, monotonic_ms()) / 1_000,
   );
   let load: Load = { memory_bytes: 0 };
@@ -139,7 +139,7 @@ function fractionOf(bytes: Uint8Array): number {
   return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0) / 2 ** 32;
 }
 
-// Decides at the upgrade which clients are let in, before anything is done with a token.
+// Decides at the upgrade which clients are admitted, before their token is read.
 
 /** The limits that admission depends on. */
 export type AdmissionLimits = Pick<
@@ -147,50 +147,45 @@ export type AdmissionLimits = Pick<
   "handshakes_per_second" | "handshake_burst" | "concurrent_handshakes" | "memory_bytes"
 >;
 
-/** Why a client is not let in; also the label of the metric. "strangers": a bound of its listener has turned it away. */
+/** Why a client is not admitted; also the label of the metric. "strangers": a limit of its listener rejected it. */
 type Closed = "rate" | "concurrency" | "memory" | "strangers";
 
-/** The refusal of a client, for now. */
+/** The refusal of a client. */
 interface NotNow {
   readonly why: Closed;
-  /** When the client should come back, in whole ms, at random around its place in the queue. */
+  /** When the client should retry, in whole ms, randomized around its place in the queue. */
   readonly retry_after_ms: number;
 }
 
 /** The state of admission; the functions below change the given state. */
 interface AdmissionState {
   readonly bucket: TokenBucket;
-  /** Handshakes that were let in and are not answered yet. */
+  /** Admitted handshakes that are not answered yet. */
   under_way: number;
-  /** When all clients that were rejected will have come back, each at its own time; monotonic ms. */
+  /** When the retry times of all rejected clients will have passed; monotonic ms. */
   drained_ms: number;
 }
 
-/** The load of the process at the moment. */
+/** The current load of the process. */
 interface Load {
   /** Resident memory of the process. */
   readonly memory_bytes: number;
 }
 
-/** From this fraction of `memory_bytes` on no client is let in, as open connections may still grow. */
+/** From this fraction of `memory_bytes` on no client is admitted, as open connections may still grow. */
 const MEMORY_SHARE = 0.8;
-/**
- * The part of the rate that is promised to clients that were rejected; the rest is for new ones.
- */
+/** The fraction of the rate that is reserved for rejected clients; the rest is for new ones. */
 const RETURNING_SHARE = 0.9;
-/** The shortest wait, in ms, roughly, even when the queue is nearly empty. */
+/** The approximate shortest wait, in ms, even if the queue is nearly empty. */
 const DRAIN_MS_MIN = 250;
-/** The wait while memory is short, in ms: memory comes back when connections end, which takes time. */
+/** The wait while memory is short, in ms: memory is freed when connections end, which takes time. */
 const MEMORY_DRAIN_MS = 5_000;
-/**
- * The longest wait, in ms, however long the queue is: a client that waited longer would rather try
- * another node.
- */
+/** The longest wait, in ms, for any length of the queue: a client that had to wait longer should try another node. */
 const DRAIN_MS_MAX = 30_000;
-/** The part of its wait within which each client comes back before or after its place. */
+/** The fraction of its wait by which each client retries earlier or later. */
 const JITTER = 0.25;
 
-/** A state with a full bucket, with no client under way and none rejected. `now_ms` is monotonic. */
+/** A state with a full bucket, and without pending or rejected clients. `now_ms` is monotonic. */
 export function createAdmissionState(limits: AdmissionLimits, now_ms: number): AdmissionState {
   const { handshakes_per_second, handshake_burst } = limits;
   return {
@@ -201,16 +196,16 @@ export function createAdmissionState(limits: AdmissionLimits, now_ms: number): A
 }
 
 /**
- * The wait of a client that is rejected, for a queue that takes `drain_ms`: that time × a factor drawn
- * evenly from [0.75, 1.25). A client that is rejected a moment later has a longer queue before it, so
- * the crowd comes back spread over the time that it takes to let it in. `random` is in [0, 1).
+ * The wait of a rejected client, for a queue that takes `drain_ms`: that time × a uniform random factor in [0.75,
+ * 1.25). Clients that are rejected later have a longer queue before them, so the retries are spread over the time that
+ * it takes to admit all. `random` is in [0, 1).
  */
 export function retryAfter(drain_ms: number, random: number): number {
   const bounded_ms = Math.min(DRAIN_MS_MAX, Math.max(DRAIN_MS_MIN, drain_ms));
   return Math.round(bounded_ms * (1 - JITTER + 2 * JITTER * random));
 }
 
-/** How long it takes until all clients that were rejected are in, in ms. */
+/** The time until all rejected clients are admitted, in ms. */
 export function drainTime(state: AdmissionState, now_ms: number): number {
   return Math.max(0, state.drained_ms - now_ms);
 }
@@ -234,7 +229,10 @@ function sendAway(
   return { why, retry_after_ms: retryAfter(Math.max(least_ms, drain_ms), random) };
 }
 
-/** Admits one handshake (undefined; `leave` ends it) or returns its delay. Costs the same however many came before. */
+/**
+ * Admits one handshake (undefined; `leave` ends it) or returns its delay. The cost does not depend on the number of
+ * earlier clients.
+ */
 export function enter(
   state: AdmissionState,
   limits: AdmissionLimits,
@@ -256,14 +254,14 @@ export function enter(
   return undefined;
 }
 
-/** An admitted handshake was answered, however it ended. */
+/** Records that an admitted handshake was answered, with any outcome. */
 export function leave(state: AdmissionState): void {
   state.under_way -= 1;
 }
 
 /**
- * Why a client that just tried may not have been let in. Browsers ask this, as they cannot read the
- * refusal of their upgrade. It takes no place in the queue, because the upgrade took one.
+ * Why a recent attempt may have been rejected. Browsers ask this, as they cannot read the refusal of an upgrade. It
+ * takes no place in the queue, as the upgrade took one.
  */
 export function whyClosed(
   state: AdmissionState,

@@ -36,16 +36,16 @@ function refusal(call: () => unknown): ArqonError {
     assert.ok(error instanceof ArqonError, String(error));
     return error;
   }
-  throw new Error("it was let in");
+  throw new Error("it was admitted");
 }
 
-Deno.test("by default a crowd of one address meets admission before the bounds of its listener", () => {
+Deno.test("by default many clients of one address reach admission before the limits of its listener", () => {
   const { limits } = configFrom({});
   assert.ok(limits.concurrent_handshakes < limits.strangers_per_address);
   assert.ok(limits.strangers_per_address < limits.strangers);
 });
 
-Deno.test("who was turned away by the listener has a place in the queue, too", async () => {
+Deno.test("a client rejected by the listener has a place in the queue, too", async () => {
   const { admission, sample } = door();
   const waits = Array.from({ length: 3_000 }, () => refusal(() => admission.refuse()));
   assert.deepEqual([waits[0]?.code, waits[0]?.reason], [503, "admission"]);
@@ -54,14 +54,14 @@ Deno.test("who was turned away by the listener has a place in the queue, too", a
   assert.ok(refusal(() => admission.requireOpen()).retry_after_ms > 0);
 });
 
-Deno.test("a handshake holds its place until its scope ends, and its duration counts when accepted", async () => {
+Deno.test("a handshake keeps its slot until its scope ends, and its duration counts if accepted", async () => {
   const { admission, process, sample } = door({ concurrent_handshakes: 1 });
   {
     using handshake = admission.enter();
     assert.equal(await sample("shield_handshakes_under_way"), 1);
     const refused = refusal(() => admission.enter());
     assert.deepEqual([refused.code, refused.reason], [503, "admission"]);
-    assert.match(refused.message, /too many handshakes are under way/);
+    assert.match(refused.message, /too many handshakes are pending/);
     assert.ok(refused.retry_after_ms > 0);
     process.now_ms += 7;
     handshake.accepted();
@@ -74,7 +74,7 @@ Deno.test("a handshake holds its place until its scope ends, and its duration co
   using _next = admission.enter();
 });
 
-Deno.test("handshakes_per_second is crossed: 503 with waits of their own, and who asks why hears the same", async () => {
+Deno.test("handshakes_per_second is crossed: 503 with individual waits, and a query for the reason gets the same", async () => {
   const { admission, process, sample } = door({ handshakes_per_second: 10, handshake_burst: 3 });
   admission.requireOpen();
   for (let count = 0; count < 3; count++) admission.enter()[Symbol.dispose]();
@@ -89,7 +89,7 @@ Deno.test("handshakes_per_second is crossed: 503 with waits of their own, and wh
   admission.enter()[Symbol.dispose]();
 });
 
-Deno.test("memory_bytes is crossed: nobody comes in until it is there again, and it is not read each time", async () => {
+Deno.test("memory_bytes is crossed: no client is admitted until it is free again, and it is not read each time", async () => {
   const { admission, process, sample } = door({ memory_bytes: GIB, handshake_burst: 10_000 });
   for (let count = 0; count < 1_000; count++) admission.enter()[Symbol.dispose]();
   assert.equal(process.reads, 1);

@@ -50,7 +50,7 @@ function storm(limits: AdmissionLimits, clients: number, seed: number) {
   let last_ms = 0;
   let left = clients;
   for (let now_ms = 0; left > 0; now_ms++) {
-    assert.ok(now_ms < 600_000, "somebody never gets in");
+    assert.ok(now_ms < 600_000, "a client is never admitted");
     for (const client of calendar.get(now_ms) ?? []) {
       client.tries += 1;
       const refused = enter(state, limits, IDLE, now_ms, draw());
@@ -68,7 +68,7 @@ function storm(limits: AdmissionLimits, clients: number, seed: number) {
   return { last_ms, attempts: due.reduce((sum, { tries }) => sum + tries, 0) };
 }
 
-Deno.test("a crowd that obeys is in after little more than its size over the rate", () => {
+Deno.test("obedient clients are admitted after little more than their number divided by the rate", () => {
   fc.assert(
     fc.property(
       fc.integer({ min: 500, max: 5_000 }),
@@ -85,7 +85,7 @@ Deno.test("a crowd that obeys is in after little more than its size over the rat
   );
 });
 
-Deno.test("in no stretch of time are more let in than the burst and the rate allow", () => {
+Deno.test("in no interval are more clients admitted than burst and rate allow", () => {
   fc.assert(fc.property(
     fc.array(fc.integer({ min: 0, max: 50 }), { maxLength: 400 }),
     fc.integer({ min: 1, max: 2_000 }),
@@ -121,7 +121,7 @@ Deno.test("every wait is whole, positive, bounded and within a quarter of the qu
   ));
 });
 
-Deno.test("who is rejected later is asked to come later, and two are not asked for the same time", () => {
+Deno.test("later rejections get later retry times, and two get different ones", () => {
   const limits = limitsOf({ handshake_burst: 1 });
   const state = createAdmissionState(limits, 0);
   const draw = drawer(7);
@@ -136,7 +136,7 @@ Deno.test("who is rejected later is asked to come later, and two are not asked f
   assert.equal(drainTime(state, 10_000), 0);
 });
 
-Deno.test("a handshake more than concurrent_handshakes is refused until one has left", () => {
+Deno.test("a handshake beyond concurrent_handshakes is refused until one has ended", () => {
   const limits = limitsOf({ concurrent_handshakes: 2 });
   const state = createAdmissionState(limits, 0);
   assert.equal(enter(state, limits, IDLE, 0, 0), undefined);
@@ -147,7 +147,7 @@ Deno.test("a handshake more than concurrent_handshakes is refused until one has 
   assert.equal(enter(state, limits, IDLE, 0, 0), undefined);
 });
 
-Deno.test("from 80 % of memory_bytes on nobody is let in", () => {
+Deno.test("from 80 % of memory_bytes on no client is admitted", () => {
   const limits = limitsOf({ memory_bytes: 1_000 });
   const state = createAdmissionState(limits, 0);
   assert.equal(enter(state, limits, { memory_bytes: 799 }, 0, 0), undefined);
@@ -157,7 +157,7 @@ Deno.test("from 80 % of memory_bytes on nobody is let in", () => {
   assert.equal(whyClosed(state, limits, { memory_bytes: 800 }, 0, 0)?.why, "memory");
 });
 
-Deno.test("asking why takes no place in the queue, and there is no answer when nobody was rejected", () => {
+Deno.test("a query for the reason takes no place in the queue, and has no answer if nobody was rejected", () => {
   const limits = limitsOf({ handshake_burst: 1 });
   const state = createAdmissionState(limits, 0);
   assert.equal(whyClosed(state, limits, IDLE, 0, 0.5), undefined);
@@ -171,7 +171,7 @@ Deno.test("asking why takes no place in the queue, and there is no answer when n
   assert.equal(whyClosed(state, limits, IDLE, queue_ms, 0.5), undefined);
 });
 
-Deno.test("limits that change count for the next upgrade, also where clients are under way", () => {
+Deno.test("changed limits apply to the next upgrade, also with pending clients", () => {
   const limits = { ...limitsOf() };
   const state = createAdmissionState(limits, 0);
   assert.equal(enter(state, limits, IDLE, 0, 0), undefined);

@@ -8,7 +8,7 @@ interface Tenant {
   readonly per_second: number;
   /** Units of each operation. */
   readonly amount: number;
-  /** From this ms on. */
+  /** The first ms of its operations. */
   readonly start_ms: number;
 }
 
@@ -17,11 +17,11 @@ interface Outcome {
   taken: number;
   asked: number;
   refusals: number;
-  /** Longest time without anything taken while it asked and was refused. */
+  /** Longest time without a grant while it requested and was refused. */
   starved_ms: number;
 }
 
-/** Runs them for a time; what each got between `from_ms` and the end. */
+/** Runs them for a time; returns their grants between `from_ms` and the end. */
 function simulate(rate: number, tenants: readonly Tenant[], end_ms: number, from_ms = 0) {
   const shared = createSharedRate(rate, 0);
   const states = tenants.map((tenant) => ({
@@ -68,7 +68,7 @@ const anyTenant = fc.record({
   amount: fc.integer({ min: 1, max: 20 }),
 });
 
-Deno.test("whatever tenants do, the total keeps to the rate, its burst and one operation", () => {
+Deno.test("for any tenants, the total stays within the rate, its burst and one operation", () => {
   const tenants = fc.array(anyTenant, { minLength: 1, maxLength: 8 });
   fc.assert(
     fc.property(fc.integer({ min: 1, max: 1_000 }), tenants, (rate, some) => {
@@ -79,7 +79,7 @@ Deno.test("whatever tenants do, the total keeps to the rate, its burst and one o
   );
 });
 
-Deno.test("a tenant within half its share is never refused, whatever the others do", () => {
+Deno.test("a tenant within half its share is never refused, for any other tenants", () => {
   const others = fc.array(anyTenant, { minLength: 1, maxLength: 7 });
   fc.assert(
     fc.property(fc.integer({ min: 500, max: 2_000 }), others, (rate, some) => {
@@ -92,7 +92,7 @@ Deno.test("a tenant within half its share is never refused, whatever the others 
   );
 });
 
-Deno.test("nobody starves: whoever asks often gets most of an equal share", () => {
+Deno.test("no tenant starves: a frequent one gets most of an equal share", () => {
   const others = fc.array(anyTenant, { minLength: 1, maxLength: 7 });
   fc.assert(
     fc.property(fc.integer({ min: 500, max: 2_000 }), others, (rate, some) => {
@@ -106,7 +106,7 @@ Deno.test("nobody starves: whoever asks often gets most of an equal share", () =
   );
 });
 
-Deno.test("nothing is wasted: what some leave, others get", () => {
+Deno.test("nothing is wasted: unused shares go to others", () => {
   const tenants = fc.array(anyTenant, { minLength: 1, maxLength: 8 });
   fc.assert(
     fc.property(fc.integer({ min: 200, max: 2_000 }), tenants, (rate, some) => {
@@ -120,7 +120,7 @@ Deno.test("nothing is wasted: what some leave, others get", () => {
   );
 });
 
-Deno.test("those above their share get the same, however hard they push", () => {
+Deno.test("tenants above their share get equal amounts, for any demand", () => {
   const { outcomes } = simulate(
     1_000,
     [tenant(50), tenant(600), tenant(3_000), tenant(30_000)],
@@ -133,7 +133,7 @@ Deno.test("those above their share get the same, however hard they push", () => 
   for (const rate of large) assert.ok(Math.abs(rate - 950 / 3) < 32, `${large}`);
 });
 
-Deno.test("a tenant that comes late finds room at once, and one alone gets everything", () => {
+Deno.test("a late tenant gets a share at once, and a single one gets everything", () => {
   const { outcomes, total } = simulate(1_000, [tenant(20_000), tenant(300, 3_000)], 6_000);
   assert.equal(outcomes[1]?.refusals, 0);
   assert.ok(total >= 6_000 && total <= 8_001, `${total}`);
@@ -141,21 +141,21 @@ Deno.test("a tenant that comes late finds room at once, and one alone gets every
   assert.ok((alone.outcomes[0]?.taken ?? 0) >= 2_950);
 });
 
-Deno.test("many tenants that come at once each get something", () => {
+Deno.test("many simultaneous tenants each get something", () => {
   const crowd = Array.from({ length: 300 }, (_, index) => tenant(100, 1_000 + index % 10));
   const { outcomes, lowest } = simulate(1_000, [tenant(20_000), ...crowd], 6_000, 1_000);
   assert.ok(lowest > -1, `${lowest}`);
   for (const { taken } of outcomes) assert.ok(taken > 0);
 });
 
-Deno.test("an operation larger than the rate passes beside a flood, and is paid back", () => {
+Deno.test("an operation larger than the rate passes during a flood, and leaves a debt", () => {
   const large = tenant(1, 2_000, 5_000);
   const { outcomes, total } = simulate(1_000, [tenant(20_000), large], 30_000, 2_000);
   assert.ok((outcomes[1]?.taken ?? 0) >= 5_000, "not refused for ever");
   assert.ok(total <= 32_000 + 5_000);
 });
 
-Deno.test("a refusal advises a wait after which there is room, when nobody else comes", () => {
+Deno.test("a refusal advises a wait that is sufficient without other tenants", () => {
   const asks = fc.array(fc.record({ wait_ms: fc.nat(40), of: fc.nat(3) }), { maxLength: 400 });
   fc.assert(fc.property(fc.integer({ min: 5, max: 200 }), asks, (rate, some) => {
     const shared = createSharedRate(rate, 0);
@@ -175,7 +175,7 @@ Deno.test("a refusal advises a wait after which there is room, when nobody else 
   }));
 });
 
-Deno.test("a clock that goes backwards gives nothing and locks nothing", () => {
+Deno.test("a clock that goes backwards grants nothing and locks nothing", () => {
   const shared = createSharedRate(10, 1_000_000);
   const portion = createPortion(1_000_000);
   for (let taken = 0; taken < 10; taken++) {

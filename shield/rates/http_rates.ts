@@ -1,6 +1,6 @@
 /**
- * Limits users' requests over HTTP: as much as on one connection, and together with the user's connections as much as
- * the user and the tenant may. Each request is one operation; `rates.ts` has the rates.
+ * Limits users' requests over HTTP: to the rate of one connection, and together with the user's connections to the
+ * rates of the user and the tenant. Each request is one operation; `rates.ts` has the rates.
  */
 import type { Identity } from "../auth/identity.ts";
 import type { Rates, RateTable } from "./rates.ts";
@@ -19,7 +19,7 @@ interface Asker {
 export class HttpRates {
   readonly #table: Pick<RateTable, "open">;
   readonly #now: () => number;
-  /** The users in the order in which they asked last. */
+  /** The users, least recently active first. */
   readonly #askers = new Map<string, Asker>();
 
   /** `now` is Unix ms. */
@@ -28,7 +28,7 @@ export class HttpRates {
     this.#now = now;
   }
 
-  /** Throws `rate-limited` (429) when the user, the tenant or the process has no more for now. */
+  /** Throws `rate-limited` (429) if the rate of the user, the tenant or the process is exhausted. */
   take(identity: Pick<Identity, "tenant_id" | "user_key">, size_bytes: number): void {
     const now_ms = this.#now();
     const key = `${identity.tenant_id}\n${identity.user_key}`;

@@ -8,7 +8,7 @@ import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { HttpRates } from "./http_rates.ts";
 
-/** What counts a message without a socket, and the rates that it takes from. */
+/** The counters of messages without a socket, and their rates. */
 export interface IngressContext {
   readonly stats: Pick<ShieldStats, "ingress_ops" | "ingress_bytes">;
   readonly tenants: Pick<TenantTable, "of">;

@@ -1,6 +1,6 @@
 /**
  * The rate limits of connections, users, tenants and the process: each operation is taken from all their buckets or
- * from none. Knows connections only by their identity; the arithmetic is here and in `token_bucket.ts`.
+ * from none. The arithmetic is here and in `token_bucket.ts`.
  */
 import type { LiveKey } from "../../shared/config/keys/live_keys.ts";
 import { ArqonError } from "@arqon/proto";
@@ -25,13 +25,13 @@ import type { BucketPair, TokenBucket } from "./token_bucket.ts";
 /** The shortest pause, in ms: frames come in batches, so a shorter one has no effect. */
 const PAUSE_MS = 100;
 /**
- * Refusals before the connection is not read for a while: each refused operation of a burst is answered at once, and
- * only a client that continues is slowed.
+ * The number of refusals before reading pauses: each refused operation of a burst is answered at once, and only a
+ * client that continues is slowed.
  */
 export const REFUSALS_BEFORE_REST = 64;
 /**
- * The shortest time without reading, in ms: at a high rate a message passes after it, so otherwise most messages
- * between two would be refused.
+ * The shortest pause in reading, in ms: with shorter ones most messages between two pauses would be refused at a high
+ * rate.
  */
 const REST_MS_MIN = 10;
 
@@ -49,7 +49,7 @@ type RateLimits = Pick<
   | "connections_per_process"
 >;
 
-/** A counter of holders; kept for a moment after the last of them, so that reconnecting gains nothing. */
+/** A rate with its number of holders; it is kept for a while after the last one, so that reconnecting gains nothing. */
 interface Held {
   readonly key: string;
   readonly pair: BucketPair;
@@ -66,7 +66,7 @@ class Holders<Item extends Held> {
   readonly #create: (key: string, now_ms: number) => Item;
   readonly #idle_max: number;
   readonly #items = new Map<string, Item>();
-  /** Items without a holder, in the order in which they were left. */
+  /** Items without a holder, in the order of their last use. */
   readonly #idle = new Map<string, Item>();
 
   constructor(create: (key: string, now_ms: number) => Item, idle_max: number) {
@@ -78,7 +78,7 @@ class Holders<Item extends Held> {
     return this.#items.size;
   }
 
-  /** Changes the rates of all. */
+  /** Changes the rates of all items. */
   setRates(messages_per_second: number, bytes_per_second: number): void {
     for (const { pair } of this.#items.values()) {
       setPairRates(pair, messages_per_second, bytes_per_second);
@@ -110,7 +110,7 @@ class Holders<Item extends Held> {
   }
 }
 
-/** The keys of the configuration that it reads. */
+/** The keys of the configuration for rates. */
 export const RATE_KEYS: readonly LiveKey[] = [
   "limits.messages_per_second",
   "limits.bytes_per_second",
@@ -123,16 +123,16 @@ export const RATE_KEYS: readonly LiveKey[] = [
 /** All rates of one process. */
 export class RateTable {
   readonly limits: RateLimits;
-  /** The rate of the process: each operation, and its bytes. */
+  /** The rate of the process: for operations, and for their bytes. */
   readonly messages: SharedRate;
   readonly bytes: SharedRate;
   /** When the table was made, in Unix ms: connections keep their times as whole ms since then. */
   readonly began_ms: number;
-  /** The buckets of one connection; they serve all connections in turn, each with its own levels. */
+  /** A pair of buckets that all connections share in turn, each with its own levels. */
   readonly connection: BucketPair;
   /** Operations that were refused, by the scope of the rate. */
   readonly refusals: Record<RateScope, number> = { connection: 0, user: 0, tenant: 0, process: 0 };
-  /** What refused operations are answered. */
+  /** The refusals of operations. */
   readonly said = new RateRefusals();
   readonly #users: Holders<Held>;
   readonly #tenants: Holders<HeldTenant>;
@@ -160,7 +160,7 @@ export class RateTable {
     this.#register(registry);
   }
 
-  /** Applies the current `limits` to everybody. */
+  /** Applies the current `limits` to all. */
   renew(): void {
     const { limits } = this;
     setPairRates(this.connection, limits.messages_per_second, limits.bytes_per_second);
@@ -183,7 +183,7 @@ export class RateTable {
     this.#tenants.leave(tenant, now_ms);
   }
 
-  /** How many users and tenants have rates here. */
+  /** The number of users and tenants with rates here. */
   tracked(): { users: number; tenants: number } {
     return { users: this.#users.size, tenants: this.#tenants.size };
   }
@@ -194,13 +194,13 @@ export class RateTable {
     scrapedFamily(
       registry,
       "shield_rate_refusals_total",
-      "Operations refused with rate-limited, by whose rate it was.",
+      "Operations refused with rate-limited, by the owner of the rate.",
       "scope",
       () => refusals,
     );
     new Gauge({
       name: "shield_rates",
-      help: "Users and tenants whose rates are kept.",
+      help: "Users and tenants with stored rates.",
       labelNames: ["scope"],
       registers: [registry],
       collect() {
@@ -213,27 +213,26 @@ export class RateTable {
 }
 
 /**
- * The rates that one connection takes from: its own, and those that it shares. Of its own buckets it
- * keeps only the levels, as plain numbers: with thousands of connections, every further object is work
- * for the garbage collector.
+ * The rates that one connection is charged to: its own, and shared ones. Of its own buckets it keeps only the levels,
+ * as plain numbers: with thousands of connections, every further object is work for the garbage collector.
  */
 export class Rates {
   readonly #table: RateTable;
   readonly #user: Held;
   readonly #tenant: HeldTenant;
   /**
-   * The levels of its own buckets, and when they were updated. For times, see `began_ms`. They begin as no
-   * whole numbers: the engine makes a new object for each value of a member that has begun as one.
+   * The levels of its own buckets, and when they were updated. For times, see `began_ms`. They start as NaN: for a
+   * member that starts as an integer the engine allocates an object at each other value.
    */
   #messages_thousandths = NaN;
   #bytes_thousandths = NaN;
   #updated_ms: number;
   #closed = false;
-  /** Operations that were refused since the last pause, less those taken. */
+  /** Operations refused since the last pause, minus those accepted. */
   #excess = 0;
   #paused_ms = 0;
   #advised_ms = 0;
-  /** Operations that were refused since it last had to rest. */
+  /** Operations refused since its last rest. */
   #refused = 0;
 
   /** Makes the rates of a connection; only `RateTable` calls it. */
@@ -247,15 +246,12 @@ export class Rates {
     this.#updated_ms = Math.trunc(now_ms - table.began_ms);
   }
 
-  /**
-   * True when, without a pause, it was refused more than `limits.rate_refusals` operations beyond
-   * those taken.
-   */
+  /** True if, without a pause, refusals exceed accepted operations by more than `limits.rate_refusals`. */
   get floods(): boolean {
     return this.#excess > this.#table.limits.rate_refusals;
   }
 
-  /** Asked after each refusal: how long to rest, in ms; above 0 once in `REFUSALS_BEFORE_REST` times. */
+  /** How long to rest after a refusal, in ms; above 0 once in `REFUSALS_BEFORE_REST` calls. */
   restMs({ retry_after_ms }: Pick<ArqonError, "retry_after_ms">): number {
     if (++this.#refused < REFUSALS_BEFORE_REST) return 0;
     this.#refused = 0;
@@ -294,9 +290,7 @@ export class Rates {
     this.#closed = true;
   }
 
-  /**
-   * The buckets of this connection, which must be read and changed before another connection's turn.
-   */
+  /** The shared buckets with this connection's levels, to be read and changed before another connection uses them. */
   #own(): BucketPair {
     const own = this.#table.connection;
     own.messages.thousandths = this.#messages_thousandths;
@@ -311,7 +305,7 @@ export class Rates {
     this.#paused_ms = at_ms + Math.max(PAUSE_MS, this.#advised_ms);
   }
 
-  /** The refusal, which names the rate that makes the operation wait longest. */
+  /** The refusal, which names the rate with the longest wait. */
   #refuse(own: BucketPair, size_bytes: number, now_ms: number): ArqonError {
     const { messages, bytes, refusals } = this.#table;
     const tenant = this.#tenant;
@@ -378,7 +372,7 @@ function refusalOf({ scope, unit, retry_after_ms, per_second }: Wait): ArqonErro
 }
 
 /**
- * Refusals for a rate. A flooding client gets the same one repeatedly, made once: an error with its stack costs more
+ * Refusals for a rate. A flooding client gets the same object repeatedly, as making an error with its stack costs more
  * than the refused message.
  */
 class RateRefusals {
@@ -397,23 +391,21 @@ class RateRefusals {
 }
 
 // One rate that all tenants share, max-min fair: a tenant that needs less than its share gets all of it, and the rest
-// is shared equally by those that need more. Plain data and arithmetic, O(1) a call however many tenants there are;
-// time is an argument.
-//
-// The process's bucket says how much room there is, and each tenant's portion what it took in about the last second. A
-// tenant may take while its portion is below an allowance that depends on the room alone: none with an empty bucket,
-// rate ÷ active tenants when it is half full, unlimited when it is full. Tenants that need much lower the bucket until
-// the allowance stops them, all at the same level, while those below it never notice. So the lower half is reserved for
-// tenants below their share.
+// is shared equally by those that need more. Plain data and arithmetic, O(1) per call for any number of tenants; time
+// is an argument. The process's bucket has the available amount, and each tenant's portion its usage in about the last
+// second. A tenant may take while its portion is below an allowance that depends only on the bucket's level: none with
+// an empty bucket, rate ÷ active tenants when it is half full, unlimited when it is full. Tenants with a high demand
+// lower the bucket until the allowance stops them, all at the same level, while those below it are not affected. So the
+// lower half is reserved for tenants below their share.
 
 /** The time after which usage counts for 1/e, in ms. A tenant stays active as long. */
 const MEMORY_MS = 1_000;
-/** A window that is neither a real one nor the one before one. */
+/** A window number that never equals or precedes a real one. */
 const NEVER = -2;
-/** The longest advice, in ms: by then there is other room. */
+/** The longest advised wait, in ms. */
 const ADVICE_MAX_MS = 5_000;
 
-/** The shared rate, and how many tenants have asked in this second and the one before. */
+/** The shared rate, and the number of tenants active in this second and the previous one. */
 interface SharedRate {
   readonly bucket: TokenBucket;
   window: number;
@@ -428,7 +420,7 @@ interface Portion {
   /** Recent usage, decaying with `MEMORY_MS`: in balance, its rate per second. */
   used: number;
   updated_ms: number;
-  /** The second in which the tenant asked last. */
+  /** The second of the tenant's last request. */
   window: number;
 }
 
@@ -468,10 +460,7 @@ function fade(portion: Portion, now_ms: number): void {
   if (elapsed_ms > 0) portion.used *= Math.exp(-elapsed_ms / MEMORY_MS);
 }
 
-/**
- * The most that a tenant may have taken in about a second to be given more, at this level of the
- * bucket.
- */
+/** The usage in about a second below which a tenant may take more, at this level of the bucket. */
 function allowance({ per_second, burst }: TokenBucket, level: number, active: number): number {
   const half = burst / 2;
   const share = per_second / active;
@@ -480,10 +469,9 @@ function allowance({ per_second, burst }: TokenBucket, level: number, active: nu
 }
 
 /**
- * The wait in ms after which `amount` may pass, 0 for now. It takes nothing, but the tenant counts as
- * active. An amount above a quarter of the burst passes at that level and leaves a debt, as it might
- * wait for more for ever beside other tenants. The advice is a guess, since others come and go
- * meanwhile.
+ * The wait in ms after which `amount` may pass, 0 for now. It takes nothing, but the tenant counts as active. An amount
+ * above a quarter of the burst passes at that level and leaves a debt, as it might otherwise wait for ever among other
+ * tenants. The wait is an estimate, as the load of others changes.
  */
 export function waitForShare(
   shared: SharedRate,

@@ -17,7 +17,7 @@ function testTable(limits: Record<string, number>) {
   return { table, registry, open };
 }
 
-/** Operations that pass at one moment, of as many. */
+/** The number of operations out of `count` that pass at one moment. */
 function passes(rates: Rates, count: number, size_bytes = 10, now_ms = START_MS): number {
   let passed = 0;
   for (let sent = 0; sent < count; sent++) {
@@ -48,7 +48,7 @@ Deno.test("each scope has its rate for messages and for bytes, and the refusal n
   }
 });
 
-Deno.test("what one rate refuses is taken from none", () => {
+Deno.test("an operation that one rate refuses is charged to none", () => {
   const { open } = testTable({ bytes_per_second: 50, user_messages_per_second: 2 });
   const fat = open("acme", "ann");
   assert.equal(passes(fat, 1, 100), 1);
@@ -65,7 +65,7 @@ Deno.test("connections of a user share one rate, users of a tenant another", () 
   assert.equal(passes(open("globex", "eve"), 20), 10, "and nothing of that for another");
 });
 
-Deno.test("HTTP requests and connections of a user and a tenant share their rates", () => {
+Deno.test("HTTP requests and connections of a user and a tenant share rates", () => {
   const { open, table } = testTable({ user_messages_per_second: 5, tenant_messages_per_second: 8 });
   const http = new HttpRates(table, () => START_MS);
   assert.equal(passes(open("acme", "ann"), 7), 7);
@@ -76,7 +76,7 @@ Deno.test("HTTP requests and connections of a user and a tenant share their rate
   assert.throws(() => http.take({ tenant_id: "acme", user_key: "bob" }, 10), /this tenant has 8/);
 });
 
-Deno.test("HTTP users are forgotten after a minute, and the table with them", () => {
+Deno.test("HTTP users are dropped after a minute, and their rates with them", () => {
   const { table } = testTable({});
   const clock = { now_ms: START_MS };
   const http = new HttpRates(table, () => clock.now_ms);
@@ -87,7 +87,7 @@ Deno.test("HTTP users are forgotten after a minute, and the table with them", ()
   assert.deepEqual(table.tracked(), { users: 1, tenants: 1 });
 });
 
-Deno.test("whoever leaves and comes back finds the rates as they were", () => {
+Deno.test("a returning user has the same rates", () => {
   const { open, table } = testTable({ user_messages_per_second: 5 });
   const first = open("acme", "ann");
   assert.equal(passes(first, 20), 10);
@@ -97,7 +97,7 @@ Deno.test("whoever leaves and comes back finds the rates as they were", () => {
   assert.deepEqual(table.tracked(), { users: 1, tenants: 1 });
 });
 
-Deno.test("users and tenants that left are forgotten when nothing is lost by it", () => {
+Deno.test("users and tenants that left are dropped once their buckets are full", () => {
   const { open, table } = testTable({ user_messages_per_second: 5, connections_per_process: 10 });
   const first = open("acme", "ann");
   passes(first, 10);
@@ -114,7 +114,7 @@ Deno.test("users and tenants that left are forgotten when nothing is lost by it"
   assert.equal(table.tracked().users, 11, "never more idle ones than connections");
 });
 
-Deno.test("whatever comes and goes, all are tracked that are connected, and few others", () => {
+Deno.test("for any connections and disconnections, all connected ones are tracked, and few others", () => {
   const step = fc.record({
     user: fc.constantFrom("x", "y", "z"),
     tenant: fc.constantFrom("a", "b"),
@@ -139,7 +139,7 @@ Deno.test("whatever comes and goes, all are tracked that are connected, and few 
   }));
 });
 
-Deno.test("only who goes on floods: a pause as advised forgives, and so does moderation", () => {
+Deno.test("only a client that continues floods: an advised pause resets it, and so does moderation", () => {
   const { open } = testTable({ messages_per_second: 10, rate_refusals: 50 });
   const rates = open("acme", "ann");
   passes(rates, 20 + 50);
@@ -152,12 +152,12 @@ Deno.test("only who goes on floods: a pause as advised forgives, and so does mod
   let now_ms = START_MS + 10_000;
   passes(rates, 20, 10, now_ms);
   for (let sent = 0; sent < 1_000; sent++) passes(rates, 1, 10, now_ms += 51);
-  assert.equal(rates.floods, false, "twice the rate for as long as it likes");
+  assert.equal(rates.floods, false, "twice the rate for any time");
   for (let sent = 0; sent < 1_000 && !rates.floods; sent++) passes(rates, 1, 10, now_ms += 20);
   assert.equal(rates.floods, true, "five times the rate");
 });
 
-Deno.test("a burst is refused at once, and who goes on has to rest now and then", () => {
+Deno.test("a burst is refused at once, and a client that continues must rest sometimes", () => {
   const { open } = testTable({ messages_per_second: 10 });
   const rates = open("acme", "ann");
   const asked = Array.from({ length: 3 * REFUSALS_BEFORE_REST }, (_, at) => at + 1);
@@ -167,7 +167,7 @@ Deno.test("a burst is refused at once, and who goes on has to rest now and then"
   assert.equal(rests[REFUSALS_BEFORE_REST - 1], REFUSALS_BEFORE_REST, "as long as advised");
 });
 
-Deno.test("a rest lets more through than is refused between two, however high the rate is", () => {
+Deno.test("more operations pass after a rest than are refused between two, at any rate", () => {
   const { open } = testTable({ messages_per_second: 20_000 });
   const rates = open("acme", "ann");
   let now_ms = START_MS;
@@ -183,7 +183,7 @@ Deno.test("a rest lets more through than is refused between two, however high th
   assert(all - passed < 10_000, `${all - passed} refused in a second`);
 });
 
-Deno.test("the same refusal for a rate is made once", () => {
+Deno.test("equal refusals by a rate are one object", () => {
   const { open } = testTable({ messages_per_second: 10 });
   const [ann, bob] = [open("acme", "ann"), open("acme", "bob")];
   for (const rates of [ann, bob]) passes(rates, 20);
@@ -195,13 +195,13 @@ Deno.test("the same refusal for a rate is made once", () => {
   assert.match(later?.message ?? "", /retry after 50 ms/);
 });
 
-Deno.test("a short advice is no excuse: frames of one batch are no pause", () => {
+Deno.test("a short advised wait does not reset it: frames of one batch are no pause", () => {
   const { open } = testTable({ messages_per_second: 10_000, rate_refusals: 100 });
   const rates = open("acme", "ann");
   let now_ms = START_MS;
   passes(rates, 20_000);
   for (let batch = 0; batch < 10 && !rates.floods; batch++) passes(rates, 100, 1, now_ms += 5);
-  assert.equal(rates.floods, false, "fifty a batch are its right, and as many were refused");
+  assert.equal(rates.floods, false, "fifty per batch are allowed, and as many were refused");
   for (let batch = 0; batch < 10 && !rates.floods; batch++) passes(rates, 500, 1, now_ms += 5);
   assert.equal(rates.floods, true);
 });
@@ -220,7 +220,7 @@ Deno.test("a flood of one tenant leaves another its share of the process, in byt
   }
 });
 
-Deno.test("metrics: refusals by scope, and who is tracked", async () => {
+Deno.test("metrics: refusals by scope, and tracked users", async () => {
   const { open, registry } = testTable({ messages_per_second: 1, tenant_messages_per_second: 2 });
   passes(open("acme", "ann"), 5);
   passes(open("acme", "bob"), 2);

@@ -4,8 +4,8 @@
  */
 
 /**
- * A token bucket. It fills at `per_second` up to `burst`, and may go below zero (see `take`). The level
- * is kept in thousandths, so that whole milliseconds at whole rates add up without rounding.
+ * A token bucket. It fills at `per_second` up to `burst`, and may go below zero (see `take`). The level is in
+ * thousandths, so that whole milliseconds at whole rates add up without rounding.
  */
 export interface TokenBucket {
   per_second: number;
@@ -23,7 +23,7 @@ export function createBucket(
   return { per_second, burst, thousandths: burst * 1_000, updated_ms: now_ms };
 }
 
-/** Changes a bucket's rate; its content stays, as far as it still fits. */
+/** Changes a bucket's rate; its content stays, up to the new burst. */
 export function setRate(
   bucket: TokenBucket,
   per_second: number,
@@ -37,7 +37,7 @@ export function setRate(
 /** Refills since the last call. A clock that goes backwards adds nothing and blocks nothing. */
 export function refill(bucket: TokenBucket, now_ms: number): void {
   const elapsed_ms = now_ms - bucket.updated_ms;
-  // Most operations come in the same millisecond as another.
+  // Most operations arrive in the same millisecond as another.
   if (elapsed_ms === 0) return;
   bucket.updated_ms = now_ms;
   if (elapsed_ms <= 0) return;
@@ -45,16 +45,13 @@ export function refill(bucket: TokenBucket, now_ms: number): void {
   bucket.thousandths = Math.min(bucket.burst * 1_000, filled);
 }
 
-/**
- * The wait in ms until `amount` fits a bucket as it stands; an amount above the burst fits a full
- * bucket.
- */
+/** The wait in ms until `amount` fits the bucket; an amount above the burst fits a full bucket. */
 export function waitFor(bucket: TokenBucket, amount: number): number {
   const missing = Math.min(amount, bucket.burst) * 1_000 - bucket.thousandths;
   return missing <= 0 ? 0 : Math.ceil(missing / bucket.per_second);
 }
 
-/** Takes without asking; only after `waitFor` gave 0. */
+/** Takes without a check; only after `waitFor` gave 0. */
 export function withdraw(bucket: TokenBucket, amount: number): void {
   bucket.thousandths -= amount * 1_000;
 }
@@ -112,7 +109,7 @@ export function withdrawPair(pair: BucketPair, size_bytes: number): void {
   withdraw(pair.bytes, size_bytes);
 }
 
-/** Whether both are full, so that dropping them gives nobody more than they have. */
+/** Whether both are full, so that dropping them gains nothing for their owner. */
 export function isPairFull({ messages, bytes }: BucketPair, now_ms: number): boolean {
   refill(messages, now_ms);
   refill(bytes, now_ms);

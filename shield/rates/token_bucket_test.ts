@@ -10,14 +10,14 @@ import {
   withdrawPair,
 } from "./token_bucket.ts";
 
-Deno.test("a bucket gives its burst at once, then its rate", () => {
+Deno.test("a bucket grants its burst at once, then its rate", () => {
   const bucket = createBucket(10, 0);
   for (let taken = 0; taken < 20; taken += 1) assert.equal(take(bucket, 1, 0), 0);
   assert.equal(take(bucket, 1, 0), 100);
   assert.equal(take(bucket, 1, 99), 1);
   assert.equal(take(bucket, 1, 100), 0);
   assert.equal(take(bucket, 1, 100), 100);
-  assert.equal(take(bucket, 20, 10_000), 0, "a long rest fills the burst, not more");
+  assert.equal(take(bucket, 20, 10_000), 0, "a long pause fills the burst, not more");
   assert.equal(take(bucket, 1, 10_000), 100);
 });
 
@@ -28,7 +28,7 @@ Deno.test("a refused amount takes nothing", () => {
   assert.equal(take(bucket, 2, 0), 0);
 });
 
-Deno.test("more than the burst passes a full bucket and is paid back afterwards", () => {
+Deno.test("more than the burst passes a full bucket and leaves a debt", () => {
   const bucket = createBucket(100, 0, 200);
   assert.equal(take(bucket, 500, 0), 0);
   assert.equal(take(bucket, 1, 0), 3_010);
@@ -43,7 +43,7 @@ Deno.test("a clock that goes backwards neither fills the bucket nor locks it", (
   assert.equal(take(bucket, 1, 100), 0);
 });
 
-Deno.test("whatever the pattern, the rate holds and the advised wait is exact", () => {
+Deno.test("for any pattern, the rate holds and the advised wait is exact", () => {
   const step = fc.record({ wait_ms: fc.nat(500), amount: fc.integer({ min: 1, max: 30 }) });
   fc.assert(fc.property(
     fc.integer({ min: 1, max: 1_000 }),

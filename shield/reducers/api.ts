@@ -1,7 +1,6 @@
 /**
- * `/v1/tenants/{tenant}/reducers…` of the admin listener: which module is the program of a class of rooms, another
- * one, and the previous one. Whether the caller may is checked before; Brains load it, and rooms take it
- * (`brain/reducers/class_programs.ts`).
+ * `/v1/tenants/{tenant}/reducers…` of the admin listener: lists, deploys and rolls back the modules of room classes.
+ * The router has authorized the caller; Brains load the module, and rooms use it (`brain/reducers/class_programs.ts`).
  */
 import { ArqonError } from "@arqon/proto";
 import type { ReducerEntry } from "../../shared/config/automation/reducers.ts";
@@ -41,21 +40,21 @@ import type { ReducerCheck } from "./check.ts";
 /** The largest upload in bytes: 1 MiB, the limit of a module, and some slack for the refusal's text. */
 const UPLOAD_BYTES = 1_048_576 + 65_536;
 
-/** What the routes of reducers act on. */
+/** The context of the reducers' routes. */
 export interface ReducerAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly spine: Pick<Spine, "keyValue" | "objects">;
   readonly classes: Pick<RoomClasses, "explain" | "list">;
   readonly reducers: readonly ReducerEntry[];
-  /** Modules that may be stored for one class. */
+  /** The most stored modules of one class. */
   readonly limits: { readonly reducer_modules: number };
   readonly check: ReducerCheck["check"];
-  /** Asks the tenant's budgets, as each of its messages does. Rejects with `budget-exhausted` or `tenant-quota`. */
+  /** Checks the tenant's budgets, as for each of its messages. Rejects with `budget-exhausted` or `tenant-quota`. */
   readonly requireBudget: (tenant_id: string) => Promise<void>;
 }
 
 const OBJECT = { type: "object" };
 const CLASS = object({ tenant: ID, reducer: OBJECT, node_id: ID });
-const number = inQuery("number", "only when this is the number of what is deployed", {
+const number = inQuery("number", "only if this is the current deploy number", {
   type: "integer",
   minimum: 0,
 });
@@ -75,14 +74,14 @@ const scope = "tenant-in-path" as const;
 export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>("reducers", {
   "GET /v1/tenants/{tenant}/reducers": {
     id: "listReducers",
-    summary: "the tenant's classes of rooms with reducers, and what is deployed to each",
+    summary: "lists the tenant's room classes with reducers, and their deployed modules",
     answer: object({ tenant: ID, reducers: list(OBJECT), node_id: ID }),
     scope,
     handle: showAll,
   },
   "GET /v1/tenants/{tenant}/reducers/{class}": {
     id: "getReducer",
-    summary: "what is deployed to one class, and what its module may use",
+    summary: "shows the deployed module of one class, and its limits",
     answer: CLASS,
     refusals: [404],
     scope,
@@ -91,7 +90,7 @@ export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>("reducers", {
   "PUT /v1/tenants/{tenant}/reducers/{class}": {
     audit: "reducer.deploy",
     id: "deployReducer",
-    summary: "makes a module the program of all rooms of a class",
+    summary: "deploys a module to all rooms of a class",
     query: [number],
     answer: object({ tenant: ID, reducer: OBJECT, size_bytes: COUNT, node_id: ID }),
     refusals: [404, 409, 413, 415, 429],
@@ -100,7 +99,7 @@ export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>("reducers", {
   },
   "GET /v1/tenants/{tenant}/reducers/{class}/modules/{module}": {
     id: "getReducerModule",
-    summary: "a module that is stored for one class, WebAssembly",
+    summary: "downloads a stored module of one class, as WebAssembly",
     answer: { type: "string", format: "binary" },
     refusals: [404],
     scope,
@@ -109,7 +108,7 @@ export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>("reducers", {
   "PUT /v1/tenants/{tenant}/reducers/{class}/modules/{module}": {
     audit: "reducer.upload",
     id: "storeReducerModule",
-    summary: "stores a module for one class, which an apply or a deploy then puts in force",
+    summary: "stores a module for one class, which an apply or a deploy can activate",
     answer: object({ tenant: ID, class: TEXT, module: TEXT, size_bytes: COUNT, node_id: ID }),
     refusals: [404, 409, 413, 415, 429],
     scope,
@@ -118,7 +117,7 @@ export const REDUCER_ROUTES = new AdminTable<ReducerAdminContext>("reducers", {
   "POST /v1/tenants/{tenant}/reducers/{class}/rollback": {
     audit: "reducer.rollback",
     id: "rollBackReducer",
-    summary: "makes the previous module the program again",
+    summary: "rolls back to the previous module",
     query: [number],
     answer: CLASS,
     refusals: [404, 409],
@@ -132,7 +131,7 @@ const QUERY = {
     .optional(),
 };
 
-/** The class with this pattern that is in force for the tenant; undefined: it has no reducer. */
+/** The tenant's class with this pattern in force; undefined: it has no reducer. */
 function reducedClass(
   { classes }: ReducerAdminContext,
   tenant: string,
@@ -143,14 +142,14 @@ function reducedClass(
   return found?.reducer === undefined ? undefined : { ...found, reducer: found.reducer };
 }
 
-/** A class of rooms with a reducer, and what its module may use. */
+/** A room class with a reducer, and the limits of its module. */
 export interface Named {
   readonly tenant: string;
   readonly pattern: string;
   readonly entry: ReducerEntry;
 }
 
-/** The class with this pattern; undefined: the tenant has none, or it has no reducer. */
+/** The class with this pattern; undefined: the tenant has no such class, or the class has no reducer. */
 export function namedClass(
   context: ReducerAdminContext,
   tenant: string,
@@ -184,13 +183,13 @@ export function deployedClasses(context: ReducerAdminContext, tenant: string): N
   return [...new Set(patterns)].sort().flatMap((one) => namedClass(context, tenant, one) ?? []);
 }
 
-/** What is deployed to a class, as it is stored. */
+/** The stored deployment of a class. */
 export interface StoredDeployment {
   readonly deployment: ReducerDeployment;
   readonly revision: number;
 }
 
-/** What is deployed to a class. Rejects with `settings-conflict` for what cannot be read. */
+/** The deployment of a class. Rejects with `settings-conflict` if it cannot be read. */
 export async function deployed(
   { spine }: ReducerAdminContext,
   { tenant, pattern, entry: { name } }: Named,
@@ -200,9 +199,9 @@ export async function deployed(
   const deployment = decodeDeployment(found.value);
   const { revision } = found;
   if (deployment === undefined) {
-    throw new ArqonError("settings-conflict", `what is deployed to ${pattern} cannot be read`);
+    throw new ArqonError("settings-conflict", `the deployment of ${pattern} cannot be read`);
   }
-  // Since then the class has got another reducer: what was deployed was for that one.
+  // The class has another reducer since then, so the deployment no longer applies.
   const is_same = deployment.reducer === name;
   return { deployment: is_same ? deployment : notDeployed(name, deployment), revision };
 }
@@ -227,7 +226,7 @@ async function show(context: ReducerAdminContext, call: AdminCall): Promise<Resp
   return Response.json({ tenant: call.tenant, reducer, node_id: context.node_id });
 }
 
-/** Changes what is deployed. Rejects with `settings-conflict` when it is not what the caller has seen. */
+/** Changes the deployment. Rejects with `settings-conflict` if it is not the one that the caller has seen. */
 async function change(
   context: ReducerAdminContext,
   { url }: AdminCall,
@@ -266,13 +265,13 @@ async function checkedModule(
 }
 
 const beingRemoved = ({ pattern }: Named, module: string): ArqonError => {
-  const detail = `nothing of ${pattern} has needed ${module} for long, and it is being removed`;
-  return new ArqonError("settings-conflict", `${detail}: deploy it again in a while`);
+  const detail = `${module} is unused in ${pattern} and is being removed`;
+  return new ArqonError("settings-conflict", `${detail}: deploy it again later`);
 };
 
 /**
- * Stores a module, so that it stays until it is deployed: the class names it first, and whoever removes modules is seen,
- * or takes the name away, and then it is not deployed.
+ * Stores a module, so that it stays until it is deployed. The class names the module first: a concurrent removal of the
+ * module is either seen here, or removes the name, and the module is then not deployed.
  */
 async function store(
   context: ReducerAdminContext,
@@ -290,7 +289,7 @@ async function store(
       }
       const many = plural(known.length, "module");
       const detail = `${one.pattern} has ${many} stored, limits.reducer_modules`;
-      const until = "those that no room needs any more are removed, brain.reducer_unused_ms";
+      const until = "unused modules are removed after brain.reducer_unused_ms";
       throw new ArqonError("settings-conflict", `${detail}; ${until}`);
     });
   }
@@ -360,7 +359,7 @@ async function rollBack(context: ReducerAdminContext, call: AdminCall): Promise<
   const changed = await change(context, call, one, (before) => {
     const next = withoutLast(before, { at_ms: now(), by });
     if (next !== undefined) return next;
-    throw new ArqonError("settings-conflict", `${one.pattern} has no deploy to take back`);
+    throw new ArqonError("settings-conflict", `${one.pattern} has no deploy to roll back`);
   });
   const { number: deploy, current: { module } } = changed.deployment;
   const about = { tenant_id: tenant, class: one.pattern, deploy, module, by };

@@ -1,4 +1,4 @@
-/** What reducers bring to a Shield. */
+/** The reducers capability of a Shield. */
 import type { Capability } from "../capability.ts";
 import { inPath } from "../openapi/openapi_parts.ts";
 import { USAGE } from "../usage/capability.ts";
@@ -6,13 +6,13 @@ import { REDUCER_ROUTES } from "./api.ts";
 import { createReducerCheck } from "./check.ts";
 import { reducersKind } from "./reducers_kind.ts";
 
-/** Programs of rooms. */
+/** Room programs. */
 export const REDUCERS: Capability = {
   name: "reducers",
-  title: "programs of rooms",
+  title: "room programs",
   admin: {
     tables: [REDUCER_ROUTES],
-    tags: { reducers: "programs of rooms" },
+    tags: { reducers: "room programs" },
     names: { module: inPath("module", "its sha256") },
   },
   start({ config, spine, now, ...env }, { node_id, running, rooms: { classes } }) {

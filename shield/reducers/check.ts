@@ -1,6 +1,6 @@
 /**
- * Holds a module to what a reducer has to be, beside the message path: it is decoded and metered in a thread, then
- * compiled in a child process, as a policy is. Runs nothing of it.
+ * Checks that a module is a valid reducer, off the message path: the module is decoded and metered in a worker, then
+ * compiled in a child process, like a policy. It runs none of its code.
  */
 import { sha256Hex } from "../../shared/sha256.ts";
 import { createCompiler } from "../policy/modules/compile.ts";
@@ -11,16 +11,16 @@ import { createMetering } from "../policy/modules/metering.ts";
 export interface ReducerCheck {
   /** Rejects with `PolicyModuleError`, whose message is a sentence for people. */
   check(bytes: Uint8Array, memory_limit_pages: number): Promise<void>;
-  /** Ends the thread. */
+  /** Ends the worker. */
   close(): void;
 }
 
-/** Makes it; the thread starts with the first module. */
+/** Makes the check; the worker starts with the first module. */
 export function createReducerCheck(): ReducerCheck {
-  // Brains compile what they run: here only the trial counts.
+  // Brains compile the modules that they run: here the compilation is only a test.
   const compiler = createCompiler();
   const metering = createMetering({ memory_limit_pages: 1 });
-  // One module is often deployed to several classes of rooms, one after the other.
+  // One module is often deployed to several room classes in a row.
   const tried = new Kept<void>({ max: 1 });
   return {
     async check(bytes, memory_limit_pages) {

@@ -1,6 +1,6 @@
 /**
- * Modules that are deployed to classes of rooms, as a kind of a tenant's state. A class that is not in the list has the
- * file of the configuration. Modules are stored before, as for a deploy.
+ * Modules that are deployed to room classes, as a kind of a tenant's state. A class that is not in the list uses the
+ * configured file. Modules are stored first, as for a deploy.
  */
 import { ArqonError } from "@arqon/proto";
 import {
@@ -88,7 +88,7 @@ class ReducersKind implements DocumentKind<StateReducer> {
       if (stored?.deployment.current.module === module || !await isPending()) return;
       const is_stored = module === "" || stored?.deployment.modules.includes(module) === true;
       if (stored === undefined || !is_stored) {
-        // Nothing brings it back: the tenant's settings must not wait for it for ever.
+        // The module is lost, and the tenant's settings must not be blocked for ever.
         log.error("a reducer of an apply cannot be deployed", {
           tenant_id,
           class: pattern,
@@ -102,6 +102,6 @@ class ReducersKind implements DocumentKind<StateReducer> {
   }
 }
 
-/** The kind. */
+/** Reducer deployments as a kind of a tenant's state. */
 export const reducersKind = (context: ReducerAdminContext): DocumentKind<StateReducer> =>
   new ReducersKind(context);

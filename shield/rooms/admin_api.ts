@@ -33,7 +33,7 @@ const IN_FORCE_MS = 5_000;
 /** The most classes in one listing. */
 const CLASSES_SHOWN = 2_000;
 
-/** What the routes of room classes act on. */
+/** The context of the room classes' routes. */
 export interface RoomsAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly classes: RoomClasses;
   readonly settings: Settings;
@@ -49,14 +49,14 @@ type ClassesBody = z.output<typeof ClassesBody>;
 export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>("room classes", {
   "GET /v1/rooms/classes": {
     id: "listRoomClasses",
-    summary: "the room classes in force",
+    summary: "lists the room classes in force",
     answer: object({ node_id: ID, classes: list(OBJECT), truncated: BOOLEAN }),
     scope: "own",
     handle: listClasses,
   },
   "GET /v1/rooms/classes/explain": {
     id: "explainRoomClass",
-    summary: "which class a room is of, and why",
+    summary: "explains which class applies to a room",
     query: [TENANT, inQuery("room", "the room", ID, true)],
     answer: OBJECT,
     scope: "tenant-in-query",
@@ -64,7 +64,7 @@ export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>("room classes", {
   },
   "GET /v1/tenants/{tenant}/rooms": {
     id: "getRoomClasses",
-    summary: "a tenant's own room classes",
+    summary: "lists a tenant's own room classes",
     answer: SETTINGS,
     scope: "tenant-in-path",
     handle: showTenant,
@@ -91,7 +91,7 @@ export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>("room classes", {
   "POST /v1/tenants/{tenant}/rooms/unreachable": {
     audit: { refused: "room_class.check" },
     id: "findUnreachable",
-    summary: "which stored messages nobody could reach with these classes of the tenant; no change",
+    summary: "reports stored messages that these classes would make unreachable, without a change",
     answer: object({
       tenant: ID,
       hidden: OBJECT,
@@ -105,7 +105,7 @@ export const ROOM_ROUTES = new AdminTable<RoomsAdminContext>("room classes", {
   },
 });
 
-/** A class as answers show it, with options that have no default. */
+/** A class in an answer, with options that have no default. */
 function shown(one: OwnedClass) {
   return { ...one, replicas: one.replicas ?? null, max_members: one.max_members ?? null };
 }
@@ -125,7 +125,9 @@ function listClasses(
 function idOf(url: URL, name: string): string {
   const text = parameterOf(url, name);
   if (isId(text)) return text;
-  const detail = `${name}: ${JSON.stringify(text)} is no id; expected 1 to 64 of [A-Za-z0-9_~:=-]`;
+  const detail = `${name}: ${
+    JSON.stringify(text)
+  } is not an id; expected 1 to 64 of [A-Za-z0-9_~:=-]`;
   throw new ArqonError("invalid-settings", detail);
 }
 
@@ -137,7 +139,7 @@ function explain({ classes, node_id }: RoomsAdminContext, { url }: AdminCall): R
 }
 
 function why({ source, pattern, tenant }: Pick<OwnedClass, "source" | "pattern" | "tenant">) {
-  if (source === "default") return "no class is about it: the defaults hold";
+  if (source === "default") return "no class matches: the defaults apply";
   const whose = tenant === "*" ? "the configuration" : `the configuration for tenant ${tenant}`;
   const owner = source === "tenant" ? "the tenant's settings" : whose;
   return `${pattern} of ${owner} has the longest pattern that matches`;
@@ -167,8 +169,7 @@ async function setClass(
     const at = classes.findIndex(({ room }) => room === one.room);
     if (at >= 0) return classes.with(at, one);
     if (classes.length < TENANT_RULES_MAX) return [...classes, one];
-    const detail =
-      `tenant ${call.tenant} has ${classes.length} room classes, the most there may be`;
+    const detail = `tenant ${call.tenant} has ${classes.length} room classes, which is the limit`;
     throw new ArqonError("invalid-settings", detail);
   });
 }
@@ -188,7 +189,7 @@ async function showUnreachable(
   { rooms: after }: ClassesBody,
 ): Promise<Response> {
   const { rooms: before } = (await settings.read(tenant)).settings;
-  // Without a durable class there is no log, and asking would make none.
+  // Without a durable class there is no log to ask.
   const has_log = classes.retentionOf(tenant) !== undefined;
   const change = { tenant_id: tenant, before: classes, after: classes.withTenant(tenant, after) };
   const found = has_log
@@ -216,14 +217,14 @@ async function changeClasses(
   return Response.json({ tenant, changed, ...view(stored), here: { node_id, in_force } });
 }
 
-/** Parses the class in a body. Rejects with `invalid-settings`, which says what is wrong and what is right. */
+/** Parses the class in a body. Rejects with `invalid-settings`, which names what is wrong and what is expected. */
 async function readClass(
   request: Request,
   schema: typeof TenantRoomClass,
 ): Promise<TenantRoomClass> {
   const value = await readValue(request, CLASS_BYTES);
   if (typeof value !== "object" || value === null || Array.isArray(value)) {
-    const detail = "the body is no JSON object; expected one class: " +
+    const detail = "the body is not a JSON object; expected one class: " +
       '{"room": "chat-*", "durable": true}';
     throw new ArqonError("invalid-settings", detail);
   }
@@ -232,7 +233,7 @@ async function readClass(
   }
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;
-  // The words are those that the same mistake gets in a config file.
+  // The message is the same as for this mistake in a config file.
   const issues = parsed.error.issues.map((issue) => ({
     ...issue,
     path: ["rooms", 0, ...issue.path],
@@ -246,12 +247,12 @@ async function readClass(
 // Which stored messages other room classes would make unreachable: those of rooms that would not be durable, or would
 // lose their reducer or their journal of members, and those beyond a shorter history. Changes nothing.
 
-/** Rooms that are looked at, at most. */
+/** The most rooms that are checked. */
 const ROOMS_MAX = 100_000;
-/** Questions to the log about single rooms, at most: then rooms are counted, and their messages are not. */
+/** The most requests to the log about single rooms; beyond that, rooms are counted without their messages. */
 const QUESTIONS_MAX = 3_000;
 const PAGE = 1_000;
-/** Rooms that are named. */
+/** The most named rooms. */
 const NAMED = 20;
 
 /** The used part of a tenant's log. */
@@ -263,13 +264,13 @@ interface Lost {
   readonly messages: number;
 }
 
-/** What could no longer be reached. */
+/** The rooms and messages that would become unreachable. */
 interface Unreachable {
-  /** Rooms of which nothing could be read. */
+  /** Rooms that would be unreadable. */
   readonly hidden: Lost;
   /** Rooms with a shorter history: messages beyond it are deleted. */
   readonly cut: Lost;
-  /** The first of both. */
+  /** The first rooms of both kinds. */
   readonly named: readonly { readonly room: string; readonly messages: number }[];
   /** There are more rooms, or messages that were not counted. */
   readonly more: boolean;
@@ -286,7 +287,7 @@ function prefixesOf(
     canonicalJson(known.get(room)) !== canonicalJson(wanted.get(room))
   );
   const prefixes = [...new Set(changed.map((room) => room.replace(/\*$/, "")))].sort();
-  // What begins with a shorter one is listed with it, and comes behind it.
+  // Rooms of a longer prefix are listed with a shorter one of theirs, which sorts first.
   const shortest: string[] = [];
   for (const one of prefixes) {
     const last = shortest.at(-1);
@@ -297,14 +298,14 @@ function prefixesOf(
 
 type Classes = Pick<RoomClasses, "of">;
 
-/** The classes of one tenant as they are, and as they would be. */
+/** The current and the changed classes of one tenant. */
 interface Change {
   readonly tenant_id: string;
   readonly before: Classes;
   readonly after: Classes;
 }
 
-/** Whether the room's present content could still be read. */
+/** Whether the room's current content would still be readable. */
 function isReachable({ tenant_id, before, after }: Change, room: string): boolean {
   const classOf = (classes: Classes, one: string) => classes.of(tenant_id, one);
   const reduced = reducedRoomOf(room);
@@ -319,7 +320,7 @@ function isReachable({ tenant_id, before, after }: Change, room: string): boolea
   return classOf(after, room).durable;
 }
 
-/** Counts messages of single rooms for as long as it may ask. */
+/** Counts messages of single rooms, within the limit of requests. */
 class Counting {
   readonly #log: AskedLog;
   #left = QUESTIONS_MAX;
@@ -339,7 +340,7 @@ class Counting {
     return Math.min(await this.#log.count(room, from), one.history_size);
   }
 
-  /** The offset from which on messages are younger, by bisection: times grow with offsets. */
+  /** The offset of the first message since then, by bisection: times grow with offsets. */
   async #firstSince(room: string, age_seconds: number): Promise<number> {
     const since_ms = this.#log.now() - 1_000 * age_seconds;
     const { last } = await this.#log.head(room);
@@ -367,7 +368,7 @@ async function* roomsOf(log: AskedLog, prefixes: readonly string[]): AsyncGenera
   }
 }
 
-/** What of the tenant's stored messages could no longer be reached. Rejects as the log does. */
+/** The tenant's stored messages that would become unreachable. Rejects as the log does. */
 export async function unreachable(
   log: AskedLog,
   change: Change,

@@ -1,4 +1,4 @@
-/** The room classes' admin API as requests and answers, over real settings on the embedded Spine. */
+/** The room classes' admin API, over real settings on the embedded Spine. */
 import assert from "node:assert/strict";
 import { TENANT_RULES_MAX, TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import { tenantClasses, testRooms } from "./testing/rooms.ts";
@@ -6,7 +6,7 @@ import { tenantClasses, testRooms } from "./testing/rooms.ts";
 const ROOMS = "/v1/tenants/acme/rooms";
 const CONFIG = { room: "chat-*", durable: true, history_size: 50 };
 
-Deno.test("classes are set, listed, explained and removed, and are in force with the answer", async () => {
+Deno.test("classes are set, listed, explained and removed, and are in force once answered", async () => {
   await using test = await testRooms(CONFIG);
   const set = await test.ask("PUT", ROOMS, { room: "vip-*", max_members: 3 });
   assert.equal(set.status, 200, JSON.stringify(set.body));
@@ -39,7 +39,7 @@ Deno.test("classes are set, listed, explained and removed, and are in force with
   assert.match(test.lines.join(""), /tenant_id=acme version=1 by=root .*classes were changed/);
 });
 
-Deno.test("the class of a pattern is replaced as a whole, in its place", async () => {
+Deno.test("the class of a pattern is replaced as a whole, at its position", async () => {
   await using test = await testRooms();
   await test.ask("PUT", ROOMS, { room: "a", durable: true, history_size: 7 });
   await test.ask("PUT", ROOMS, { room: "b" });
@@ -49,7 +49,7 @@ Deno.test("the class of a pattern is replaced as a whole, in its place", async (
   assert.deepEqual([again.body.changed, again.body.version], [false, 3]);
 });
 
-Deno.test("explain says which class counts, whose it is, and which are overruled", async () => {
+Deno.test("explain names the class that applies, its owner, and the overruled ones", async () => {
   await using test = await testRooms(CONFIG, { tenant: "acme", room: "*", presence: false });
   await test.ask("PUT", ROOMS, { room: "chat-vip*", cache_last: true, durable: true });
   const explain = async (room: string, tenant = "acme") =>
@@ -64,10 +64,10 @@ Deno.test("explain says which class counts, whose it is, and which are overruled
   assert.match((await explain("chat-1")).why, /^chat-\* of the configuration has/);
   const none = await explain("lobby", "globex");
   assert.deepEqual([none.class.source, none.others], ["default", []]);
-  assert.equal(none.why, "no class is about it: the defaults hold");
+  assert.equal(none.why, "no class matches: the defaults apply");
 });
 
-Deno.test("what is not valid is refused with invalid-settings that names it and what is right", async () => {
+Deno.test("invalid requests are refused with invalid-settings, which names the problem and the expected form", async () => {
   await using test = await testRooms();
   for (
     const [body, named] of [
@@ -83,7 +83,7 @@ Deno.test("what is not valid is refused with invalid-settings that names it and 
       [{ room: "a", replicas: null }, /: replicas: null is null; expected one of 1, 3, 5/],
       [{ room: "a", slow_reader: "drop" }, /: slow_reader: .* expected one of "disconnect"/],
       [{ room: "a", max_members: 1.5, echo: 1 }, /: max_members: .*; echo: /],
-      ["[]", /no JSON object; expected one class/],
+      ["[]", /not a JSON object; expected one class/],
       ["{", /JSON/],
     ] as const
   ) {
@@ -112,7 +112,7 @@ Deno.test("what is not valid is refused with invalid-settings that names it and 
   assert.equal((await test.ask("GET", ROOMS)).body.version, 0, "nothing was written");
 });
 
-Deno.test("a tenant has a bounded number of classes", async () => {
+Deno.test("a tenant has a limited number of classes", async () => {
   await using test = await testRooms();
   const rooms = Array.from({ length: TENANT_RULES_MAX }, (_, n) => ({ room: `r${n}` }));
   await test.settings.change("acme", "root", (before) => ({
@@ -121,11 +121,11 @@ Deno.test("a tenant has a bounded number of classes", async () => {
   }));
   const refused = await test.ask("PUT", ROOMS, { room: "one-more" });
   assert.equal(refused.status, 400);
-  assert.match(refused.body.detail, /tenant acme has 1000 room classes, the most there may be/);
+  assert.match(refused.body.detail, /tenant acme has 1000 room classes, which is the limit/);
   assert.equal((await test.ask("PUT", ROOMS, { room: "r0", echo: false })).status, 200);
 });
 
-Deno.test("unknown paths and methods, other bodies, and settings that cannot be read", async () => {
+Deno.test("unknown paths and methods, other bodies, and unreadable settings are refused", async () => {
   await using test = await testRooms();
   assert.equal((await test.ask("GET", "/v1/rooms/classes/nothing")).status, 404);
   assert.equal((await test.ask("POST", ROOMS, {})).status, 405);
@@ -140,7 +140,7 @@ Deno.test("unknown paths and methods, other bodies, and settings that cannot be 
   }
 });
 
-Deno.test("the metric counts classes by where they come from", async () => {
+Deno.test("the metric counts classes by their source", async () => {
   await using test = await testRooms(CONFIG, { tenant: "acme", room: "x" });
   await test.ask("PUT", ROOMS, { room: "a" });
   const text = await test.metrics();

@@ -1,5 +1,6 @@
 /**
- * Which class applies to a room, whoever set it; the required retention of a tenant's log; notifications of changes.
+ * The class that applies to a room, from any source; the required retention of a tenant's log; notifications of
+ * changes.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -11,7 +12,7 @@ import { configClasses, tenantClasses } from "./testing/rooms.ts";
 
 const named = ({ source, tenant, pattern }: OwnedClass) => `${source} ${tenant} ${pattern}`;
 
-Deno.test("without classes every room is of the default", () => {
+Deno.test("without classes every room has the default class", () => {
   const classes = new RoomClasses([]);
   assert.equal(classes.of("acme", "lobby"), DEFAULT_CLASS);
   assert.deepEqual(classes.explain("acme", "lobby"), [DEFAULT_CLASS]);
@@ -19,14 +20,14 @@ Deno.test("without classes every room is of the default", () => {
   assert.deepEqual([classes.size, classes.has_durable, classes.list()], [0, false, []]);
 });
 
-Deno.test("the default has the options of a class that gives none", () => {
+Deno.test("the default class equals a class without options", () => {
   const classes = new RoomClasses(configClasses({ room: "*" }));
   const { pattern: _, source: __, ...given } = classes.of("acme", "lobby");
   const { pattern: ___, source: ____, ...defaults } = DEFAULT_CLASS;
   assert.deepEqual(given, defaults);
 });
 
-Deno.test("the longest pattern wins, exact before prefix, whoever set it", () => {
+Deno.test("the longest pattern wins, exact before prefix, from any source", () => {
   const classes = new RoomClasses(configClasses(
     { room: "*" },
     { room: "chat-*" },
@@ -54,7 +55,7 @@ Deno.test("the longest pattern wins, exact before prefix, whoever set it", () =>
   ]);
 });
 
-Deno.test("of one pattern the tenant's run time comes first, then the config for it, then for all", () => {
+Deno.test("for one pattern, the tenant's own class comes first, then the config for the tenant, then for all", () => {
   const classes = new RoomClasses(
     configClasses({ room: "a*" }, { tenant: "acme", room: "a*" }),
   );
@@ -66,7 +67,7 @@ Deno.test("of one pattern the tenant's run time comes first, then the config for
   assert.equal(named(classes.of("globex", "a") as OwnedClass), "config * a*");
 });
 
-Deno.test("an option that the class does not give has its default, not a shorter pattern's", () => {
+Deno.test("an absent option of the class has its default, not a shorter pattern's value", () => {
   const classes = new RoomClasses(configClasses(
     { room: "*", durable: true, echo: false },
     { room: "chat-*", max_members: 5 },
@@ -79,7 +80,7 @@ const word = fc.string({ unit: fc.constantFrom("a", "b"), minLength: 1, maxLengt
 const pattern = fc.oneof(word, word.map((text) => `${text}*`), fc.constant("*"));
 const rooms = fc.uniqueArray(pattern, { maxLength: 8 });
 
-Deno.test("of agrees with explain, and explain with what patterns mean", () => {
+Deno.test("`of` agrees with explain, and explain with the meaning of patterns", () => {
   fc.assert(fc.property(rooms, rooms, rooms, word, (any, config, own, room) => {
     const classes = new RoomClasses(configClasses(
       ...any.map((text) => ({ room: text })),
@@ -98,7 +99,7 @@ Deno.test("of agrees with explain, and explain with what patterns mean", () => {
   }));
 });
 
-Deno.test("a class is one object for every room of it, and for as long as it does not change", () => {
+Deno.test("a class is one object for all of its rooms, while it does not change", () => {
   const classes = new RoomClasses([]);
   const told: (string | undefined)[] = [];
   const stop = classes.onChange((tenant_id) => void told.push(tenant_id));
@@ -114,11 +115,11 @@ Deno.test("a class is one object for every room of it, and for as long as it doe
   classes.setTenant("globex", []);
   stop();
   classes.setTenant("acme", []);
-  assert.deepEqual(told, ["acme", "acme"], "nobody listens any more");
+  assert.deepEqual(told, ["acme", "acme"], "the listener was removed");
   assert.equal(classes.of("acme", "a1"), DEFAULT_CLASS);
 });
 
-Deno.test("what a log keeps is the largest of the durable classes that can count", () => {
+Deno.test("a log's retention is the largest of the durable classes that can apply", () => {
   const classes = new RoomClasses(configClasses(
     { room: "big*", durable: true, history_size: 5_000, history_ttl_seconds: 10 },
     { room: "old*", durable: true, history_size: 10, history_ttl_seconds: 1_000, replicas: 1 },
@@ -144,7 +145,7 @@ Deno.test("what a log keeps is the largest of the durable classes that can count
   assert.deepEqual(classes.retentionOf("globex"), most);
 });
 
-Deno.test("fewer replicas than a cluster has by itself never reduce them, three and more do count", () => {
+Deno.test("fewer replicas than a cluster's default never reduce them, three and more apply", () => {
   const replicasOf = (...all: (number | undefined)[]) =>
     new RoomClasses(configClasses(...all.map((replicas, at) => ({
       ...{ room: `r${at}`, durable: true },

@@ -23,7 +23,7 @@ import type { RoomsTail } from "../../shared/records/rooms_tail.ts";
 /** The dependencies of `startRoomClasses`. */
 export interface RoomClassesStart extends Pick<Env, "registry" | "log" | "node_id"> {
   readonly config: Pick<Config, "rooms">;
-  /** The settings, which must be ready: what tenants have set is known. */
+  /** The settings, which must be ready: the tenants' classes are known. */
   readonly settings: Settings;
   readonly spine: Pick<Spine, "subscribe" | "publish" | "status">;
 }
@@ -31,9 +31,9 @@ export interface RoomClassesStart extends Pick<Env, "registry" | "log" | "node_i
 /** Room classes that follow the settings, and their admin API for operators. */
 export interface StartedRoomClasses {
   readonly classes: RoomClasses;
-  /** What their admin API acts on, without the logs. */
+  /** The context of their admin API, without the logs. */
   readonly admin: Omit<RoomsAdminContext, "logs">;
-  /** Puts the classes into force that the configuration has now. */
+  /** Applies the classes of the current configuration. */
   renew(): void;
   /** Prepares `renew` for a configuration that may follow. */
   prepare(next: Pick<Config, "rooms">): Promise<void>;
@@ -67,8 +67,7 @@ export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
   });
   new Gauge({
     name: "shield_room_classes_hash",
-    help:
-      "A number for the [[rooms]] of this Shield's configuration: those with others have another.",
+    help: "A hash of the [[rooms]] of this Shield's configuration: it differs if they differ.",
     registers: [registry],
     collect() {
       this.set(classesHash(config.rooms));
@@ -79,8 +78,8 @@ export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
   return { classes, admin: { classes, settings, log, node_id }, renew, prepare, close };
 }
 
-// Remembers the Brains' last report about the record beside the stored rooms, for a Brain that starts while no other
-// runs. So a restart of all Brains does not start a new incarnation of the rooms. Decides nothing.
+// Stores the Brains' last report about the record of the stored rooms, for a Brain that starts while no other runs. So
+// a restart of all Brains does not start a new incarnation of the rooms.
 
 const utf8 = new TextEncoder();
 const fromUtf8 = new TextDecoder();
@@ -100,8 +99,8 @@ function witnessRooms(
       spine.publish(roomsAnswer(fromUtf8.decode(payload)), utf8.encode(JSON.stringify(latest)));
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;
-      // Without a connection, which is reported on its own; the Brain asks again.
-      log.debug("a Brain was not told of the rooms' life", { error });
+      // The connection is lost, which is reported separately; the Brain asks again.
+      log.debug("a Brain was not sent the rooms' incarnation", { error });
     }
   });
   return () => {

@@ -1,4 +1,4 @@
-/** Which stored messages other classes would hide or delete, over a log with the test's clock. */
+/** Stored messages that other classes would hide or delete, over a log with the test's clock. */
 import assert from "node:assert/strict";
 import { RoomClassEntry, TenantRoomClass } from "../../shared/config/schema_durable.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
@@ -8,7 +8,7 @@ import { unreachable } from "./admin_api.ts";
 
 const BYTES = new Uint8Array(1);
 
-/** What would be lost of the log when the tenant's classes change so. */
+/** The messages of the log that would be lost by this change of the tenant's classes. */
 async function lost(log: ModelLog, from: object[], to: object[], config: object[] = []) {
   const classes = new RoomClasses(config.map((one) => RoomClassEntry.parse(one)));
   const [before, after] = [from, to].map((all) => all.map((one) => TenantRoomClass.parse(one)));
@@ -21,7 +21,7 @@ async function lost(log: ModelLog, from: object[], to: object[], config: object[
   return await unreachable(log, change, { before: before!, after: after! });
 }
 
-Deno.test("a shorter age cuts what is older, and a shorter history what is beyond it", async () => {
+Deno.test("a shorter age cuts older messages, and a shorter history excess ones", async () => {
   const log = new ModelLog();
   for (let hour = 0; hour < 10; hour++) {
     log.put("a-1", BYTES);
@@ -41,7 +41,7 @@ Deno.test("a shorter age cuts what is older, and a shorter history what is beyon
   assert.deepEqual((await lost(log, [one], [of_hours(48)])).cut, { rooms: 0, messages: 0 });
 });
 
-Deno.test("a class that takes a room's reducer or its journal of members hides their logs", async () => {
+Deno.test("a class without a room's reducer or its journal of members hides their logs", async () => {
   const log = new ModelLog();
   for (const room of ["r-1~reducer", "r-1", "m-1", "m-1~members"]) log.put(room, BYTES);
   const config = [{ room: "r-*", durable: true, reducer: "counter" }];
@@ -57,12 +57,12 @@ Deno.test("a class that takes a room's reducer or its journal of members hides t
   assert.equal((await lost(log, [kept], [])).hidden.rooms, 2);
 });
 
-Deno.test("of very many rooms the first are counted, and it is said that there are more", async () => {
+Deno.test("of very many rooms the first ones are counted, and `more` is set", async () => {
   const log = new ModelLog();
   for (let number = 0; number < 3_100; number++) log.put(`a-${number}`, BYTES);
   const { value, turns } = await turnsDuring(() => lost(log, [{ room: "a-*", durable: true }], []));
   const { hidden, named, more } = value;
-  // Others have their turns between the rooms.
+  // Other tasks run between the rooms.
   assert(turns > 3_000, `${turns} turns`);
   assert.deepEqual([hidden.rooms, hidden.messages, named.length, more], [3_100, 3_000, 20, true]);
 });

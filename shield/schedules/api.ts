@@ -21,10 +21,10 @@ import { decodeSchedule, encodeSchedule, paused, stateOf } from "./schedule.ts";
 import type { Schedule } from "./schedule.ts";
 import type { Schedules } from "./schedules.ts";
 
-/** Bytes of a body beside its message. */
+/** The bytes of a body without its message. */
 const BODY_BYTES = 4_096;
 
-/** What the routes of schedules act on: the bucket is the truth, `schedules` only counts. */
+/** The dependencies of the routes. The bucket has the schedules; `schedules` only counts them. */
 export interface ScheduleAdminContext extends Pick<Env, "log" | "node_id" | "now"> {
   readonly bucket: KeyValue;
   readonly schedules: Pick<Schedules, "count">;
@@ -59,7 +59,7 @@ export const SCHEDULE_ROUTES = new AdminTable<ScheduleAdminContext>("schedules",
   "PUT /v1/tenants/{tenant}/schedules/{schedule}": {
     audit: "schedule.set",
     id: "setSchedule",
-    summary: "sets a schedule, or replaces it by one that begins anew",
+    summary: "sets a schedule, or replaces an existing one, which starts again",
     answer: SCHEDULE,
     refusals: [409],
     scope: "tenant-in-path",
@@ -77,7 +77,7 @@ export const SCHEDULE_ROUTES = new AdminTable<ScheduleAdminContext>("schedules",
   "POST /v1/tenants/{tenant}/schedules/{schedule}/pause": {
     audit: "schedule.pause",
     id: "pauseSchedule",
-    summary: "pauses a schedule: its times pass",
+    summary: "pauses a schedule and skips its times",
     answer: SCHEDULE,
     refusals: [404],
     ...pausing(true),
@@ -85,7 +85,7 @@ export const SCHEDULE_ROUTES = new AdminTable<ScheduleAdminContext>("schedules",
   "POST /v1/tenants/{tenant}/schedules/{schedule}/resume": {
     audit: "schedule.resume",
     id: "resumeSchedule",
-    summary: "goes on with the next time that is to come",
+    summary: "resumes a schedule with its next future time",
     answer: SCHEDULE,
     refusals: [404],
     ...pausing(false),
@@ -153,11 +153,14 @@ async function show(context: ScheduleAdminContext, call: AdminCall): Promise<Res
   });
 }
 
-/** Throws `settings-conflict` when there are too many. */
+/** Throws `settings-conflict` at the most schedules of a tenant or of all tenants. */
 function requireRoom({ bounds, schedules }: ScheduleAdminContext, tenant: string): void {
   const [own, all] = [schedules.count(tenant), schedules.count()];
   const refuse = (whose: string, count: number) => {
-    throw new ArqonError("settings-conflict", `${whose} ${plural(count, "schedule")}, the most`);
+    throw new ArqonError(
+      "settings-conflict",
+      `${whose} ${plural(count, "schedule")}, which is the limit`,
+    );
   };
   if (own >= bounds.tenant_schedules) refuse(`tenant ${tenant} has`, own);
   if (all >= bounds.schedules) refuse("there are", all);

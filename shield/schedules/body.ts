@@ -17,18 +17,18 @@ export interface ScheduleSetting {
   readonly now_ms: number;
 }
 
-/** When it is due, with a first time where every so often is all that is said. */
+/** When a schedule is due. A period without a first time gets one. */
 export function whenFrom(body: Omit<ScheduleBody, "message">, now_ms: number) {
   const { at_ms, every_ms, cron, zone, until_ms } = body;
   const from_ms = every_ms === undefined ? undefined : body.from_ms ?? now_ms + every_ms;
   const given = { at_ms, every_ms, from_ms, cron, zone, until_ms };
-  // The stored form has no members without a value.
+  // The stored form omits members without a value.
   return Object.fromEntries(
     Object.entries(given).filter(([, value]) => value !== undefined),
   ) as When;
 }
 
-/** Throws for one that is never due, and `DecodeError` for a message that is none. */
+/** Throws if the schedule is never due, and `DecodeError` for an invalid message. */
 export function requireDue(
   body: ScheduleBody,
   { tenant_id, schedule_id, now_ms }: Omit<ScheduleSetting, "by">,
@@ -37,13 +37,13 @@ export function requireDue(
   const due_ms = dueAfter(whenFrom(body, now_ms), now_ms);
   if (due_ms === undefined) {
     const member = (["until_ms", "at_ms", "cron"] as const).find((one) => body[one] !== undefined);
-    throw new ArqonError("invalid-settings", `${member}: expected a time to come`);
+    throw new ArqonError("invalid-settings", `${member}: expected a future time`);
   }
   messageAt({ tenant_id, schedule_id, schedule: body, due_ms }, limits);
   return due_ms;
 }
 
-/** The schedule as it begins, due next at `next_ms`. */
+/** The initial schedule, next due at `next_ms`. */
 export function begun(
   body: ScheduleBody,
   { by, now_ms }: Pick<ScheduleSetting, "by" | "now_ms">,

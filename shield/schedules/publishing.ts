@@ -1,6 +1,6 @@
 /**
- * Publishes a schedule's message, on the path of every other message: schemas, policies, quotas, journal. The same
- * message may come here more than once, with the same id. `schedules.ts` decides when it is due.
+ * Publishes a schedule's message, with the checks of every other message: schemas, policies, quotas, journal. The same
+ * message may be published more than once, with the same id. `schedules.ts` decides when it is due.
  */
 import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
 import { ArqonError, decodeClientText } from "@arqon/proto";
@@ -18,14 +18,14 @@ import { takeIngress } from "../rates/ingress.ts";
 import type { IngressContext } from "../rates/ingress.ts";
 import type { Schedule } from "./schedule.ts";
 
-/** The issuer of schedules' users: no token has it. */
+/** The issuer of schedules' users. No token has this issuer. */
 const ISSUER = "arqon:schedule";
-/** Members of a PUB that a schedule says itself. */
+/** The members of a PUB that the schedule itself sets. */
 const OWN = [
   ...["op", "id", "ack", "room", "trace_id", "tenant_id", "message_id", "signature", "signal"],
 ] as const;
 
-/** How a due message is published, and how its room's log is asked whether it has it already. */
+/** The dependencies: publishing a due message, and looking for it in its room's log. */
 export interface PublishingContext {
   readonly path: MessagePath;
   readonly flushes: FlushQueue;
@@ -35,7 +35,7 @@ export interface PublishingContext {
   readonly logOf: (tenant_id: string) => Promise<DurableLog>;
 }
 
-/** One time at which a schedule of a tenant is due. */
+/** One due time of a tenant's schedule. */
 export interface DueTime {
   readonly tenant_id: string;
   readonly schedule_id: string;
@@ -44,20 +44,20 @@ export interface DueTime {
   readonly due_ms: number;
 }
 
-/** The message that is due then. Throws `DecodeError` for a message that is none. */
+/** The message of that due time. Throws `DecodeError` for an invalid message. */
 export function messageAt(
   { schedule_id, schedule: { room, message }, due_ms }: DueTime,
   limits: ScanLimits,
 ): ScannedEnvelope {
   const own = OWN.find((member) => Object.hasOwn(message, member));
-  if (own !== undefined) throw new ArqonError("invalid-field", `${own} is the schedule's`);
+  if (own !== undefined) throw new ArqonError("invalid-field", `${own} is set by the schedule`);
   const members = { op: "pub", room, ...message, message_id: messageIdOf(schedule_id, due_ms) };
   const operation = decodeClientText(JSON.stringify(members), limits);
   if (operation.kind === "publish") return operation.envelope;
   throw new ArqonError("malformed-body", "expected a message");
 }
 
-/** A backend of the tenant that may publish everywhere in it. */
+/** The caller: a backend of the tenant that may publish in all its rooms. */
 function callerOf({ tenant_id, schedule_id, schedule: { user } }: DueTime): Caller {
   const claims = { schedule: schedule_id };
   const who = { tenant_id, user_id: user, role: "service", issuer: ISSUER, claims } as const;
@@ -65,8 +65,8 @@ function callerOf({ tenant_id, schedule_id, schedule: { user } }: DueTime): Call
 }
 
 /**
- * Counts the message as any other that comes in. Resolves when it is with the Spine or in its room's log. Rejects as a
- * publish is refused.
+ * Publishes the message, and counts it as any other. Resolves when the Spine or the room's log has it. Rejects like a
+ * refused publish.
  */
 export async function publishDue(context: PublishingContext, due: DueTime): Promise<void> {
   const envelope = messageAt(due, context.limits);
@@ -78,8 +78,8 @@ export async function publishDue(context: PublishingContext, due: DueTime): Prom
 }
 
 /**
- * Whether the room's log has the message already: the Shield that claimed it at `claimed_ms` (Unix ms) was
- * killed behind the publish, maybe longer ago than repetitions are known. False in rooms without a log.
+ * Whether the room's log already has the message: the Shield that claimed it at `claimed_ms` (Unix ms) may have been
+ * killed after publishing it, maybe before the deduplication window. False in rooms without a log.
  */
 export async function isInLog(
   { classes, logOf }: PublishingContext,

@@ -1,13 +1,13 @@
 /**
- * A stored schedule in the bucket `ARQON_SCHEDULES`, and its steps: claimed by a Shield when it is due, published, due
- * again. Pure. `schedules.ts` claims and publishes.
+ * A stored schedule in the bucket `ARQON_SCHEDULES`, and its steps: a Shield claims it when it is due, publishes it,
+ * and it is due again. Pure. `schedules.ts` claims and publishes.
  */
 import { Id } from "../admin/routing/query.ts";
 import { dueAfter, WHEN } from "../../shared/records/schedule.ts";
 import { z } from "zod";
 import { readStored } from "../../shared/records/stored.ts";
 
-/** Times of a period, and of a cron expression, that are counted when they are skipped. */
+/** The most skipped times of a period, and of a cron expression, that are counted. */
 const SKIPPED_MAX = 10_000;
 const SOUGHT_MAX = 64;
 
@@ -24,7 +24,7 @@ const Outcome = z.strictObject({
 });
 /** The outcome of one time at which a message was due. */
 export type Outcome = z.output<typeof Outcome>;
-/** One that a schedule counts. */
+/** An outcome that the schedule counts. */
 export type CountedOutcome = Outcome & {
   readonly outcome: Exclude<Outcome["outcome"], "set_aside">;
 };
@@ -33,21 +33,21 @@ const Schedule = z.strictObject({
   format: z.literal(1),
   ...WHEN,
   room: Id,
-  /** The members of a PUB in the text form, but for its room and its ids. */
+  /** The members of a PUB in the text form, except for its room and its ids. */
   message: z.record(z.string(), z.unknown()),
-  /** The user in whose name it is published. */
+  /** The user that publishes it. */
   user: z.string(),
   by: z.string(),
   created_ms: Time,
   changed_ms: Time,
   is_paused: z.boolean(),
-  /** When it is due next; null: never again. */
+  /** The next due time; null: none. */
   next_ms: Time.nullable(),
-  /** A Shield publishes it now, or has gone meanwhile. */
+  /** The Shield that publishes it now, or has died meanwhile. */
   claim: z.strictObject({
     node_id: z.string(),
     claimed_ms: Time,
-    /** A previous claim did not end: if this one does not either, nobody claims it again. */
+    /** A previous claim has not ended. If this one does not end either, no Shield claims it again. */
     again: z.literal(true).optional(),
   }).nullable(),
   published: Count,
@@ -58,19 +58,19 @@ const Schedule = z.strictObject({
 /** A schedule as it is stored. */
 export type Schedule = z.output<typeof Schedule>;
 
-/** The value under which it is stored. */
+/** The stored value. */
 export const encodeSchedule = (schedule: Schedule): Uint8Array =>
   new TextEncoder().encode(JSON.stringify(schedule));
 
-/** Reads a stored value; undefined: it is none. Throws `incompatible-version`. */
+/** Reads a stored value; undefined: it is not a schedule. Throws `incompatible-version`. */
 export const decodeSchedule = (value: Uint8Array): Schedule | undefined =>
   readStored(value, Schedule, "schedule");
 
-/** The id of the message due then: the same whoever publishes it. */
+/** The id of the message of that due time: the same from every Shield. */
 export const messageIdOf = (schedule_id: string, due_ms: number): string =>
   `${schedule_id}.${due_ms}`;
 
-/** What may be seen of it. */
+/** The state that the API shows. */
 export function stateOf({ is_paused, next_ms, claim, last }: Schedule) {
   if (claim !== null) return "publishing";
   if (is_paused && last?.outcome === "set_aside") return "set_aside";
@@ -79,8 +79,8 @@ export function stateOf({ is_paused, next_ms, claim, last }: Schedule) {
 }
 
 /**
- * That Shield claims it; the time since when it may have been published stays. `is_left`: another process has left the
- * claim.
+ * The schedule with that Shield's claim. The time since which it may have been published stays. `is_left`: another
+ * process has abandoned its claim.
  */
 export function claimed(
   schedule: Schedule,
@@ -91,7 +91,7 @@ export function claimed(
   return { ...schedule, claim };
 }
 
-/** Two processes have died while they published it: it is paused, and that time is passed over. */
+/** Sets a schedule aside during whose publishing two processes died: pauses it, and skips that time. */
 export function setAside(schedule: Schedule, now_ms: number): Schedule {
   const due_ms = schedule.next_ms ?? now_ms;
   return {
@@ -106,7 +106,7 @@ export function setAside(schedule: Schedule, now_ms: number): Schedule {
   };
 }
 
-/** The due time has that outcome; the next time is due. */
+/** The schedule with the outcome of its due time, and the next time. */
 export function afterTime(schedule: Schedule, last: CountedOutcome): Schedule {
   return {
     ...schedule,
@@ -118,8 +118,8 @@ export function afterTime(schedule: Schedule, last: CountedOutcome): Schedule {
 }
 
 /**
- * Skips times before `oldest_ms` (Unix ms) that no Shield published; the same schedule if there are none. A claimed one
- * may have been published.
+ * Skips times before `oldest_ms` (Unix ms) that no Shield published; returns the same schedule if there are none. A
+ * claimed time may have been published.
  */
 export function withoutMissed(schedule: Schedule, oldest_ms: number, now_ms: number): Schedule {
   const { every_ms, until_ms = Infinity } = schedule;
@@ -135,7 +135,7 @@ export function withoutMissed(schedule: Schedule, oldest_ms: number, now_ms: num
   for (let skipped = 0; next_ms !== null && next_ms < oldest_ms; skipped++) {
     due_ms = next_ms;
     missed++;
-    // Of a cron of seconds that nobody kept for a night, not every one is sought: that takes up to 0.25 ms.
+    // A search takes up to 0.25 ms, so not every skipped second of a cron expression is searched after a night.
     const from_ms = skipped < SOUGHT_MAX ? next_ms : oldest_ms - 1;
     next_ms = dueAfter(schedule, from_ms) ?? null;
   }

@@ -1,7 +1,7 @@
 /**
- * The schedules of all tenants on one Shield. Every Shield knows all of them; the first to claim a time, by
- * compare-and-set, publishes it. An unfinished claim is taken over, and the message has the same id then: it is stored
- * once. `publishing.ts` publishes.
+ * The schedules of all tenants on one Shield. Every Shield knows all of them; the first Shield that claims a time by
+ * compare-and-set publishes it. Another Shield takes over an unfinished claim and uses the same message id, so the
+ * message is stored once. `publishing.ts` publishes.
  */
 import { ArqonError } from "@arqon/proto";
 import { ClockSteps } from "../../shared/clock_steps.ts";
@@ -27,36 +27,39 @@ import { createTurns, UNBOUNDED } from "../../shared/turns/tenant_turns.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
-/** Shields wait up to so long before they claim, so that mostly one does, in ms. */
+/** The longest random wait of a Shield before a claim, so that mostly one Shield claims, in ms. */
 const SPREAD_MS = 20;
-/** An unfinished claim is taken over after so long, in ms. */
+/** The time after which another Shield takes over an unfinished claim, in ms. */
 const CLAIM_MS = 5_000;
-/** A claim that was taken over and is unfinished after so long is a dead process's, in ms. */
+/** The time after which the process of a claim that was taken over counts as dead, in ms. */
 const LEFT_MS = 30_000;
-/** The pause before what could not be done is tried again, in ms. */
+/** The pause before a retry, in ms. */
 const AGAIN_MS = 500;
 const AGAIN_MAX_MS = 10_000;
-/** Messages that are being published at a time. */
+/** The most messages published at a time. */
 const AT_A_TIME = 64;
-/** Those of one tenant, whose messages may be slow to publish. */
+/** The most messages of one tenant published at a time: they may be slow. */
 const OF_A_TENANT = 16;
-/** How long a schedule stays once it is never due again, in ms: a day. */
+/** How long a schedule stays after its last time, in ms: a day. */
 const KEPT_MS = 86_400_000;
-/** Timers take no longer waits: they are set again then, in ms. */
+/** The longest wait of a timer, in ms. It is then set again. */
 const WAIT_MAX_MS = 3_600_000;
-/** Timers of times to come are set again then, in ms: the clock may be set meanwhile, or the machine sleep. */
+/**
+ * The longest wait for a future time, in ms. The timer is then set again, since the clock may be set or the machine may
+ * sleep.
+ */
 const LOOK_MS = 10_000;
-/** Repetitions are known for so long for certain, in ms. */
+/** How long the log certainly detects repetitions, in ms. */
 const KNOWN_MS = DEDUPLICATION_MS / 2;
 
 /** The dependencies and settings of `Schedules`. */
 export interface SchedulesOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly bucket: KeyValue;
-  /** Rejects as a publish is refused. */
+  /** Rejects like a refused publish. */
   readonly publish: (due: DueTime) => Promise<void>;
   /** Whether the log of the room has the message already. */
   readonly isInLog: (due: DueTime, claimed_ms: number) => Promise<boolean>;
-  /** A missed time is published late by so much at most, in ms. */
+  /** The largest delay with which a missed time is still published, in ms. */
   readonly late_ms: () => number;
   /** One time has ended: its outcome, and its delay, in ms. */
   readonly onTime: (outcome: Outcome["outcome"], late_ms: number) => void;
@@ -64,20 +67,17 @@ export interface SchedulesOptions extends Pick<Env, "log" | "node_id" | "now"> {
   readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1). */
   readonly random: () => number;
-  /** How long a claim is left to its Shield, in ms; absent: five seconds. */
+  /** How long a Shield may keep a claim, in ms; absent: five seconds. */
   readonly claim_ms?: number;
-  /**
-   * How long a second claim is left to its Shield, in ms; absent: half a minute. Longer than a living process does
-   * nothing about it.
-   */
+  /** How long a Shield may keep a second claim, in ms; absent: half a minute. A living process acts sooner. */
   readonly left_ms?: number;
-  /** The first pause after what failed, in ms; absent: half a second. */
+  /** The first pause after a failure, in ms; absent: half a second. */
   readonly again_ms?: number;
-  /** How often the clocks are looked at until a time is due, in ms; absent: ten seconds. */
+  /** The interval of reading the wall clock until a time is due, in ms; absent: ten seconds. */
   readonly look_ms?: number;
 }
 
-/** One schedule here. */
+/** A schedule as this Shield knows it. */
 interface Known {
   readonly tenant_id: string;
   readonly schedule_id: string;
@@ -85,11 +85,11 @@ interface Known {
   revision: number;
   timer: ReturnType<typeof setTimeout> | undefined;
   failures: number;
-  /** The claim that this process has written, or may have: since when it is claimed, Unix ms. */
+  /** The start of the claim that this process has written, or may have written, Unix ms. */
   own_claim_ms: number | undefined;
 }
 
-/** A schedule whose time has come, as of the write that had it: the next write makes it wait again. */
+/** A schedule whose time has come, with its revision. After another write it waits again. */
 interface Due {
   readonly known: Known;
   readonly revision: number;
@@ -97,13 +97,16 @@ interface Due {
 
 /** The schedules of all tenants. */
 export class Schedules {
-  /** Resolves when everything stored is known; rejects with `spine-unavailable` if it ends before. */
+  /** Resolves when all stored schedules are known; rejects with `spine-unavailable` if it ends earlier. */
   readonly ready: Promise<void>;
   readonly #options: SchedulesOptions;
   readonly #known = new Map<string, Known>();
   readonly #watch: KvWatch;
   readonly #due = createTurns<Due>(UNBOUNDED);
-  /** Those with a claim left by another process: they are tried one at a time, since one of them may kill this one. */
+  /**
+   * Schedules with a claim abandoned by another process. They are tried one at a time, since one of them may kill this
+   * process.
+   */
   readonly #left: Due[] = [];
   readonly #steps: ClockSteps;
   /** Which Shield publishes a time is chance: all go by the same clock. */
@@ -130,12 +133,12 @@ export class Schedules {
     return this.#time.now();
   }
 
-  /** All of them. */
+  /** All schedules. */
   get all(): Iterable<Schedule> {
     return this.#known.values().map(({ schedule }) => schedule);
   }
 
-  /** How many there are, of one tenant or of all. */
+  /** The number of schedules of one tenant, or of all. */
   count(tenant_id?: string): number {
     if (tenant_id === undefined) return this.#known.size;
     return this.#known.values().filter((known) => known.tenant_id === tenant_id)
@@ -159,7 +162,7 @@ export class Schedules {
     if (value !== undefined && schedule === undefined) {
       this.#options.log.error("a schedule cannot be read", { tenant_id, schedule: schedule_id });
     }
-    // A newer Shield publishes it.
+    // A Shield of a newer version publishes it.
     if (schedule === undefined || schedule === "newer") {
       clearTimeout(known?.timer);
       this.#known.delete(name);
@@ -181,7 +184,7 @@ export class Schedules {
     this.#arm(known);
   }
 
-  /** Waits until something is to be done about it. */
+  /** Sets the timer of a schedule's next action. */
   #arm(known: Known, wait_ms = this.#waitOf(known)): void {
     clearTimeout(known.timer);
     if (this.#is_closed || wait_ms === undefined) return;
@@ -198,13 +201,13 @@ export class Schedules {
     }, Math.min(wait_ms, most_ms));
   }
 
-  /** Whether the process that had the claim has left it. */
+  /** Whether the process of the claim has abandoned it. */
   #isLeft({ schedule: { claim }, own_claim_ms }: Known): boolean {
     if (claim === null) return false;
     return claim.node_id !== this.#options.node_id || claim.claimed_ms !== own_claim_ms;
   }
 
-  /** Whether that process had taken it over from another one. */
+  /** Whether that process had taken the claim over from another one. */
   #isLeftTwice(known: Known): boolean {
     return known.schedule.claim?.again === true && this.#isLeft(known);
   }
@@ -220,7 +223,7 @@ export class Schedules {
     return is_paused ? undefined : Math.max(0, next_ms - this.now()) + spread_ms;
   }
 
-  /** Whether one more of the tenant may be published beside those that are. */
+  /** Whether one more message of the tenant may be published now. */
   #hasPlace(tenant_id: string): boolean {
     const own = this.#running.values().filter((known) => known.tenant_id === tenant_id);
     return own.toArray().length < OF_A_TENANT;
@@ -241,7 +244,7 @@ export class Schedules {
     }
   }
 
-  /** No other that was left is tried meanwhile, or as long as a claim is left alone. */
+  /** Tries no other abandoned claim until this turn has ended, or for as long as a Shield may keep a claim. */
   #try(turn: Promise<void>): void {
     const trying = this.#trying = setTimeout(() => end(), this.#options.claim_ms ?? CLAIM_MS);
     const end = () => {
@@ -252,11 +255,11 @@ export class Schedules {
     void turn.then(end);
   }
 
-  /** Handles a schedule now, unless it was written since its time came: then it waits again. Never rejects. */
+  /** Handles a due schedule. One that was written since its time came waits again. Never rejects. */
   async #turn({ known, revision }: Due): Promise<void> {
     const { log, again_ms = AGAIN_MS } = this.#options;
     const { tenant_id, schedule_id, schedule } = known;
-    // Many are due together after an outage, and what each has missed is counted.
+    // After an outage many schedules are due at once, and the missed times of each are counted.
     await slice(tenant_id);
     await this.#asked;
     step(AT.schedule);
@@ -273,17 +276,17 @@ export class Schedules {
       // Another Shield was faster: the watch delivers its write.
       if (isConflict(error)) return;
       if (known.failures === 0) {
-        log.warn("a schedule could not be published; it is tried again", {
+        log.warn("a schedule could not be published; retrying", {
           ...{ tenant_id, schedule: schedule_id, error },
         });
       }
       const pause_ms = Math.min(AGAIN_MAX_MS, again_ms * 2 ** known.failures++);
-      // The owner of that claim could not write either, and gets its time again.
+      // The owner of that claim could not write either, so it gets its time again.
       this.#arm(known, this.#isLeftTwice(known) ? undefined : pause_ms);
     }
   }
 
-  /** Nothing is due any longer, and it is old: as the store has it, or by a clock that was not set lately. */
+  /** Deletes a schedule that ended long ago: by the store's clock, or by a clock that was not set lately. */
   async #forget(known: Known): Promise<void> {
     const { tenant_id, schedule_id, schedule, revision } = known;
     const { bucket } = this.#options;
@@ -295,7 +298,7 @@ export class Schedules {
     this.#arm(known, Math.max(1_000, Math.min(WAIT_MAX_MS, KEPT_MS - old_ms)));
   }
 
-  /** It may be what those processes died of. */
+  /** Sets aside a schedule that may have killed those processes. */
   async #setAside(known: Known): Promise<void> {
     const { bucket, log, onTime } = this.#options;
     const { tenant_id, schedule_id, schedule, revision } = known;
@@ -304,7 +307,7 @@ export class Schedules {
     this.#take(known, next, await bucket.update(key, encodeSchedule(next), revision));
     onTime("set_aside", 0);
     const about = { tenant_id, schedule: schedule_id, due_ms: schedule.next_ms };
-    log.error("a schedule was under way when two processes died: it is set aside", about);
+    log.error("two processes died while they published a schedule: it is set aside", about);
   }
 
   async #publish(known: Known): Promise<void> {
@@ -328,8 +331,7 @@ export class Schedules {
   }
 
   /**
-   * Publishes it. Rejects with what may be otherwise in a moment. Of a claim that another process has left, this one's
-   * clock does not say how old it is.
+   * Publishes it. Rejects with temporary errors. This process's clock does not show the age of another process's claim.
    */
   async #outcome(
     due: DueTime,
@@ -356,7 +358,7 @@ export class Schedules {
     }
   }
 
-  /** Notes its outcome, unless another Shield has taken the claim over. */
+  /** Stores its outcome, unless another Shield has taken over the claim. */
   async #end(known: Known, { claim }: Schedule, last: CountedOutcome): Promise<void> {
     const { bucket } = this.#options;
     const key = [known.tenant_id, known.schedule_id];
@@ -372,5 +374,5 @@ export class Schedules {
   }
 }
 
-/** Whether the same may be published in a moment: too much at once, or something is not there. */
+/** Whether the error is temporary: too many requests, or an unavailable dependency. */
 const isPassing = ({ code }: ArqonError): boolean => code === 408 || code === 429 || code >= 500;

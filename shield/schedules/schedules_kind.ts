@@ -32,7 +32,7 @@ function saidOf(id: string, schedule: Schedule): StateSchedule {
 
 const textOf = ({ paused: _, ...said }: StateSchedule): string => canonicalJson(said);
 
-/** A first time that is not said is as it was, for as long as the period is. */
+/** Keeps an omitted first time while the period is unchanged. */
 function withFirst(one: StateSchedule, before: StateSchedule | undefined, now_ms: number) {
   const kept = before?.every_ms === one.every_ms ? before?.from_ms : undefined;
   return { ...one, ...whenFrom({ ...one, from_ms: one.from_ms ?? kept }, now_ms) };
@@ -60,10 +60,10 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     return this.#options.spine.keyValue(SCHEDULES_BUCKET);
   }
 
-  /** Whether it has no future time: it stays for a while with its outcome, and nobody has to keep it. */
+  /** Whether it has no future time. It stays for a while with its outcome, but the state does not have to list it. */
   #isOver(schedule: Schedule): boolean {
     const now_ms = this.#options.now();
-    // What is stored says it without counting, as long as it is to come.
+    // While the stored next time is in the future, no computation is necessary.
     return (schedule.next_ms ?? 0) <= now_ms && dueAfter(schedule, now_ms) === undefined;
   }
 
@@ -86,7 +86,7 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     const all = schedules.count() - before.size + wanted.length;
     if (added > 0 && (wanted.length > bounds.tenant_schedules || all > bounds.schedules)) {
       const most = Math.min(bounds.tenant_schedules, bounds.schedules);
-      const detail = `schedules: ${plural(wanted.length, "schedule")}, of ${most} at most`;
+      const detail = `schedules: ${plural(wanted.length, "schedule")}, at most ${most} are allowed`;
       throw new ArqonError("settings-conflict", detail);
     }
     const checked: StateSchedule[] = [];
@@ -115,7 +115,7 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     for await (const { id } of storedIn(bucket, tenant_id)) {
       if (names.has(id)) continue;
       const key = [tenant_id, id];
-      // Another one may delete the same ones for the same apply.
+      // Another Shield may delete the same schedules for the same apply.
       await changeDocument(async (mayLose) => {
         const entry = await bucket.get(key);
         const schedule = entry && decodeSchedule(entry.value);
@@ -135,7 +135,7 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     }
   }
 
-  /** The record to store; undefined: it is unchanged, or its time has passed meanwhile. */
+  /** The record to store; undefined: it is unchanged, or its time is past. */
   #next(
     { tenant_id, by }: Writing,
     one: StateSchedule,
@@ -150,7 +150,7 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
     const now_ms = now();
     const next_ms = dueAfter(one, now_ms);
     if (next_ms === undefined) {
-      log.warn("a schedule of an apply is over already", { tenant_id, schedule: one.id });
+      log.warn("a schedule in the state has no future time", { tenant_id, schedule: one.id });
       return undefined;
     }
     const { created_ms } = stored ?? {};

@@ -1,6 +1,6 @@
 /**
- * Schedules of several Shields in one process, with a store that loses answers and Shields that vanish at every step:
- * each time is published under one id, and none is missed.
+ * Schedules of several Shields in one process, with a store that loses answers and Shields that die at every step. Each
+ * time is published under one id, and none is missed.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -28,7 +28,7 @@ import { overriding } from "../../shared/testing/overriding.ts";
 
 const KEY = ["acme", "tick"];
 const EVERY_MS = 1_000;
-/** Schedules of one time each, and how far apart, in ms. */
+/** The schedules of one time each, and their distance in ms. */
 const MANY = 150;
 const APART_MS = 10;
 const DAY_MS = 86_400_000;
@@ -54,7 +54,7 @@ async function read(bucket: KeyValue, key = KEY): Promise<Schedule | undefined> 
   return entry && decodeSchedule(entry.value);
 }
 
-Deno.test("each time is published under one id, whichever Shield vanishes, and whatever answer is lost", async () => {
+Deno.test("each time is published under one id, whichever Shield dies and whichever answer is lost", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
   const random = createRandom(30);
@@ -77,7 +77,7 @@ Deno.test("each time is published under one id, whichever Shield vanishes, and w
         if (random.chance(0.1)) throw new ArqonError("log-unavailable", "not now");
         const id = `${schedule_id}.${due_ms}`;
         times.set(id, (times.get(id) ?? 0) + 1);
-        // Killed between the publish and its note.
+        // The Shield is killed after the publish and before its outcome is stored.
         if (!is_gone && random.chance(0.1)) {
           is_gone = true;
           void one.close();
@@ -100,7 +100,7 @@ Deno.test("each time is published under one id, whichever Shield vanishes, and w
     wanted.add(`n${at}.${at_ms}`);
   }
   for (const node_id of ["a", "b", "c"]) start(node_id);
-  // As stored: a Shield that set one aside may have lost the answer.
+  // Taken from the store: a Shield that set a schedule aside may have lost the answer.
   const aside = new Set<string>();
   const ended = async () => {
     const all = [];
@@ -113,18 +113,18 @@ Deno.test("each time is published under one id, whichever Shield vanishes, and w
       one?.claim === null && one.next_ms === null && one.published + Number(one.is_paused) === 1
     );
   };
-  await until("all are over, each counted once", ended);
+  await until("all have ended, each counted once", ended);
   assert.equal(alive, 3);
-  // A time whose two Shields vanish is set aside; and on a busy machine one that a living Shield takes 2 s for.
+  // A schedule is set aside after two Shields died with it, or, on a busy machine, if a living Shield takes 2 s.
   assert.ok(aside.size < MANY / 2, `${aside.size} are set aside`);
   assert.deepEqual(new Set(times.keys()).difference(wanted), new Set());
   const missed = [...wanted].filter((id) => !times.has(id) && !aside.has(id.split(".")[0]!));
   assert.deepEqual(missed, []);
-  assert.ok([...times.values()].some((count) => count > 1), "nothing was repeated");
+  assert.ok([...times.values()].some((count) => count > 1), "no message was repeated");
   for (const one of all) await one.close();
 });
 
-Deno.test("a refusal is noted with its reason, and the next time is tried anew", async () => {
+Deno.test("a refusal is recorded with its reason, and the next time is published normally", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
   let asked = 0;
@@ -141,7 +141,7 @@ Deno.test("a refusal is noted with its reason, and the next time is tried anew",
   await schedules.close();
 });
 
-Deno.test("what is too late is missed, and told so; what was claimed long ago is sought in the log first", async () => {
+Deno.test("a time that is too late counts as missed, and a time claimed long ago is looked up in the log first", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
   const published: number[] = [];
@@ -179,7 +179,7 @@ Deno.test("what is too late is missed, and told so; what was claimed long ago is
     const entry = await bucket.get(["acme", id]);
     return entry && decodeSchedule(entry.value);
   };
-  await until("both are over", async () => {
+  await until("both have ended", async () => {
     const [late, claimed] = [await of("late"), await of("claimed")];
     return claimed?.next_ms === null && (late?.next_ms ?? 0) > Date.now();
   });
@@ -191,7 +191,7 @@ Deno.test("what is too late is missed, and told so; what was claimed long ago is
   await schedules.close();
 });
 
-Deno.test("a tenant whose messages cannot be published holds up no other tenant's", async () => {
+Deno.test("a tenant whose messages cannot be published delays no other tenant's", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
   const now_ms = Date.now();
@@ -210,11 +210,11 @@ Deno.test("a tenant whose messages cannot be published holds up no other tenant'
     claim_ms: 60_000,
   }));
   try {
-    await until("as many wait as may", () => waiting >= 16);
+    await until("as many as allowed are running", () => waiting >= 16);
     await pace(100);
     await bucket.update(KEY, encodeSchedule(scheduleOf(now_ms, at)), 0);
     const isOver = async () => (await read(bucket))?.published === 1;
-    await until("the other's is published", isOver, 5_000);
+    await until("the other tenant's is published", isOver, 5_000);
     hung.resolve();
     const all = Array.from({ length: 100 }, (_, n) => ["slow", `s${n}`]);
     await until("all are published", async () => {
@@ -227,7 +227,7 @@ Deno.test("a tenant whose messages cannot be published holds up no other tenant'
   }
 });
 
-Deno.test("what another Shield claims while it waits for its turn here is left to that one", async () => {
+Deno.test("a schedule that another Shield claims while it waits here is not published here", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
   const published: string[] = [];
@@ -238,7 +238,7 @@ Deno.test("what another Shield claims while it waits for its turn here is left t
   };
   await using stack = new AsyncDisposableStack();
   const due = () => scheduleOf(Date.now() - EVERY_MS, { next_ms: Date.now() - 1 });
-  // As many as a tenant may have under way, and two more.
+  // The most that a tenant may publish at a time, and two more.
   const names = Array.from({ length: 16 }, (_, at) => `held-${at}`);
   for (const name of names) await bucket.put(["acme", name], encodeSchedule(due()));
   const revision = await bucket.put(["acme", "waits"], encodeSchedule(due()));
@@ -248,10 +248,13 @@ Deno.test("what another Shield claims while it waits for its turn here is left t
   await until("all places are taken", () => published.length === names.length);
   const by = { node_id: "other", now_ms: Date.now(), is_left: false };
   await bucket.update(["acme", "waits"], encodeSchedule(claimed(due(), by)), revision);
-  await until("it is known", () => [...one.all].some(({ claim }) => claim?.node_id === "other"));
+  await until(
+    "the schedule is known",
+    () => [...one.all].some(({ claim }) => claim?.node_id === "other"),
+  );
   held.resolve();
   await until(
-    "what waited behind it has ended",
+    "the waiting schedules have ended",
     async () => (await read(bucket, ["acme", "waits-too"]))!.published > 0,
   );
   assert(!published.includes("waits"));
@@ -298,7 +301,7 @@ Deno.test("what a clock that is set forward makes due does not wait for its form
 });
 
 for (const hours of [2, -2]) {
-  Deno.test(`what a Shield may have published whose clock is set by ${hours} h is sought in the log first`, async () => {
+  Deno.test(`a time that another Shield may have published is looked up in the log first, with the clock set by ${hours} h`, async () => {
     await using engine = testSpine();
     const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
     const due_ms = Date.now() - 100;
@@ -309,13 +312,13 @@ for (const hours of [2, -2]) {
       publish: () => assert.fail("it is in the log"),
       isInLog: () => Promise.resolve(true),
     }));
-    await until("it is over", async () => (await read(bucket))?.next_ms === null);
+    await until("it has ended", async () => (await read(bucket))?.next_ms === null);
     assert.equal((await read(bucket))?.last?.outcome, "published");
     await schedules.close();
   });
 }
 
-Deno.test("a schedule that is over is deleted when the store has had it for a day, whatever the clocks show", async () => {
+Deno.test("an ended schedule is deleted after a day by the store's clock, whatever the wall clocks show", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
   const over = { every_ms: undefined, from_ms: undefined, at_ms: 1, next_ms: null };
@@ -341,7 +344,7 @@ Deno.test("a schedule that is over is deleted when the store has had it for a da
   await late.schedules.close();
 });
 
-/** A Shield that dies in the middle of a publish: the `at`th. Resolves then. */
+/** Runs a Shield that dies during its `at`th publish. Resolves then. */
 function dying(bucket: KeyValue, node_id: string, at = 1): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   let asked = 0;
@@ -358,7 +361,7 @@ function dying(bucket: KeyValue, node_id: string, at = 1): Promise<void> {
   return promise;
 }
 
-Deno.test("what was under way when two processes died is set aside, and said so; resumed, it goes on", async () => {
+Deno.test("a schedule is set aside after two processes died while publishing it, its state gives the reason, and it can be resumed", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
   const due_ms = Date.now();
@@ -382,15 +385,15 @@ Deno.test("what was under way when two processes died is set aside, and said so;
     due_ms,
   ]);
   assert.deepEqual([published, outcomes], [[], ["set_aside"]]);
-  assert.match(lines.join("\n"), /a schedule was under way when two processes died/);
+  assert.match(lines.join("\n"), /two processes died while they published a schedule/);
   const entry = (await bucket.get(KEY))!;
   await bucket.update(KEY, encodeSchedule(paused(aside, false, Date.now())), entry.revision);
-  await until("it goes on", () => published.length > 0);
+  await until("it is published again", () => published.length > 0);
   assert.ok(published[0]! > due_ms);
   await third.close();
 });
 
-Deno.test("who lives and cannot publish now is not taken for dead", async () => {
+Deno.test("a living process that cannot publish now does not count as dead", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
   await bucket.update(KEY, encodeSchedule(scheduleOf(Date.now() - EVERY_MS)), 0);
@@ -411,7 +414,7 @@ Deno.test("who lives and cannot publish now is not taken for dead", async () => 
   for (const one of both) await one.close();
 });
 
-Deno.test("what was only beside it goes on: one that was left is tried alone", async () => {
+Deno.test("schedules that only were due at the same time continue: an abandoned claim is tried alone", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
   const others = ["a", "b", "z"];
@@ -437,7 +440,7 @@ Deno.test("what was only beside it goes on: one that was left is tried alone", a
   const third = new Schedules(optionsOf(bucket, { node_id: "three", left_ms: 200 }));
   await until("it is set aside", async () => (await read(bucket))?.is_paused === true);
   for (const id of others) {
-    await until("it goes on", async () => {
+    await until("it is published", async () => {
       const one = await read(bucket, ["acme", id]);
       assert.equal(one?.is_paused, false);
       return one.published > 0;
@@ -446,7 +449,7 @@ Deno.test("what was only beside it goes on: one that was left is tried alone", a
   await third.close();
 });
 
-Deno.test("many schedules of a tenant's state are checked, written and listed one by one, in turns with others", async () => {
+Deno.test("many schedules of a tenant's state are checked, written and listed one by one, in turns with other work", async () => {
   await using engine = testSpine();
   const kind = schedulesKind({
     ...{ spine: engine.spine, log: keptLog().log, now: () => 1_000 },
@@ -474,12 +477,12 @@ Deno.test("many schedules of a tenant's state are checked, written and listed on
   const empty = () => kind.write({ ...writing, isPending: isLater }, []);
   await Promise.all([empty(), empty()]);
   assert.deepEqual(await kind.list("acme"), []);
-  // Too many are refused before any is looked at.
+  // Too many are refused before any is checked.
   const many = [...wanted, { ...wanted[0]!, id: "one" }];
   await assert.rejects(kind.check("acme", many), { reason: "settings-conflict" });
 });
 
-Deno.test("times that nobody was there to publish are counted by their period, and few of a cron are sought", () => {
+Deno.test("skipped times of a period are all counted, and only a few of a cron expression", () => {
   const passed = (more: Partial<Schedule>, oldest_ms: number) => {
     const { missed, next_ms, last } = withoutMissed(scheduleOf(0, more), oldest_ms, oldest_ms);
     return [missed, next_ms, last?.due_ms];

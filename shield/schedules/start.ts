@@ -26,7 +26,7 @@ type SchedulingParts = Pick<
 /** The schedules of one Shield. */
 export interface StartedSchedules {
   readonly admin: ScheduleAdminContext;
-  /** Publishes nothing more; resolves when running work has ended. Never rejects. */
+  /** Stops publishing; resolves when running work has ended. Never rejects. */
   close(): Promise<void>;
 }
 
@@ -49,7 +49,7 @@ function scheduleMetrics(
   const registers = [registry];
   new Gauge({
     name: "shield_schedules",
-    help: "Schedules of all tenants by their state. Every Shield says the same.",
+    help: "Schedules of all tenants by state. Every Shield reports the same number.",
     labelNames: ["state"],
     registers,
     collect() {
@@ -59,14 +59,14 @@ function scheduleMetrics(
   });
   const times = new Counter({
     name: "shield_schedule_times_total",
-    help: "Times of schedules that this Shield has ended, by outcome.",
+    help: "Due times that this Shield has handled, by outcome.",
     labelNames: ["outcome"],
     registers,
   });
   for (const outcome of OUTCOMES) times.inc({ outcome }, 0);
   const late = new Histogram({
     name: "shield_schedule_late_seconds",
-    help: "From when a message was due to when it was published.",
+    help: "Delay from the due time of a message to its publishing.",
     buckets: LATE_BUCKETS,
     registers,
   });

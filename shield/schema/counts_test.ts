@@ -37,7 +37,7 @@ Deno.test("tenants: the sum is right, names are bounded, and no series ever shri
   );
 });
 
-Deno.test("tenants: one that comes late and violates most gets a name of its own", () => {
+Deno.test("tenants: a late tenant with the most violations gets its own series", () => {
   const top = new TopTenants();
   for (let tenant = 0; tenant < NAMED_TENANTS; tenant++) {
     for (let count = 0; count < 20; count++) top.add(`t${tenant}`);
@@ -46,12 +46,12 @@ Deno.test("tenants: one that comes late and violates most gets a name of its own
   assert.equal(new Map(top.rows()).get("other"), 20);
   for (let count = 0; count < 30; count++) top.add("late");
   const rows = new Map(top.rows());
-  assert.equal(rows.get("late"), 30, "those before stay with the others");
+  assert.equal(rows.get("late"), 30, "earlier counts stay with the others");
   assert.equal(rows.size, NAMED_TENANTS + 1);
-  assert.equal(rows.get("other"), 40, "and so do those of the one that made room");
+  assert.equal(rows.get("other"), 40, "as do those of the replaced one");
 });
 
-Deno.test("rules of any name make no more series than there is room for", async () => {
+Deno.test("rules of any name make a bounded number of series", async () => {
   const registry = new Registry();
   const totals = registerSchemaMetrics(registry, figures);
   for (let at = 0; at < 1_000; at++) totals.violated("ping", `rule.${at}`);
@@ -68,14 +68,14 @@ Deno.test("rules of any name make no more series than there is room for", async 
   assert.match(text, /shield_schema_cache_age_seconds\{schema="ping"\} 1\.5/);
 });
 
-Deno.test("one tenant's violations fill only so many lines a second, and others' are not lost", () => {
+Deno.test("the log lines of one tenant's violations are rate-limited, and others' are not lost", () => {
   const { log, lines } = keptLog();
   const clock = { now_ms: SPINE_NOW_MS };
   const write = createViolationLog(log, () => clock.now_ms);
   for (let at = 0; at < 500; at++) write("msg", "n: required", "acme", { at });
   assert.equal(lines.length, LINES_PER_SECOND + 1);
   assert.match(lines[0] ?? "", /error="n: required" tenant_id=acme at=0 msg="msg"/);
-  assert.match(lines.at(-1) ?? "", /tenant_id=acme msg="more events .* lines are left out"/);
+  assert.match(lines.at(-1) ?? "", /tenant_id=acme msg="more events .* lines were dropped"/);
   write("msg", "n: required", "globex", {});
   assert.match(lines.at(-1) ?? "", /tenant_id=globex/);
   clock.now_ms += 1_000;
@@ -83,7 +83,7 @@ Deno.test("one tenant's violations fill only so many lines a second, and others'
   assert.equal(lines.length, LINES_PER_SECOND + 3);
 });
 
-Deno.test("the text of a violation has path and rule and is never long", () => {
+Deno.test("the text of a violation has path and rule and is bounded", () => {
   const text = (path: string, rule: string, message: string, total = 1) =>
     violationText({ violations: [{ path, rule, message }], total, unknown: 0, unknown_paths: [] });
   assert.equal(

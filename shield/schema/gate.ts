@@ -24,8 +24,8 @@ import type { CompiledSchema, WorkingSet } from "./registry/working_set.ts";
 const SUBJECTS_MAX = 65_536;
 const RETRY_AFTER_MS = 1_000;
 
-/** Why a cached schema cannot be used. */
-const PUT_AWAY = "it was put away, and too many others are brought back at the moment";
+/** Why the schema is evicted and cannot be used. */
+const PUT_AWAY = "it is evicted, and too many others are being restored";
 
 /** The gate for the message path and filters. */
 export interface SchemaGate extends Schemas {

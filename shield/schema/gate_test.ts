@@ -114,7 +114,7 @@ function replacing(payload: Uint8Array): MessagePath["overseer"] {
   });
 }
 
-Deno.test("a good event passes untouched, a bad one is refused with path and rule", async () => {
+Deno.test("a valid event passes unchanged, an invalid one is refused with path and rule", async () => {
   await using t = await testPath();
   assert.equal(await t.send({ data: GOOD_PING }), undefined);
   const [only] = t.published;
@@ -134,11 +134,11 @@ Deno.test("a good event passes untouched, a bad one is refused with path and rul
   assert.equal(await t.metric('shield_schema_violation_tenant_total{tenant="acme"}'), 2);
 });
 
-Deno.test("what a check costs is paid by the tenant of the event", async () => {
+Deno.test("the cost of a check is charged to the tenant of the event", async () => {
   await using t = await testPath({}, ruledPing());
   const shares = new FilterShares(() => SPINE_NOW_MS);
   Object.assign(t.path, { shares });
-  // Two seconds' worth, but for one step.
+  // The budget of two seconds, except for one step.
   shares.spend(ann.tenant_id, 1_999_999);
   assert.equal(await t.send({ data: GOOD_PING }), undefined);
   assert.equal((await t.send({ data: GOOD_PING }))?.reason, "rate-limited");
@@ -162,7 +162,7 @@ Deno.test("only events of mapped subjects are checked", async () => {
   assert.equal(ack.code, 0, "a command is not an event");
 });
 
-Deno.test("content types choose the form; anything else is refused by name", async () => {
+Deno.test("content types select the form; any other type is refused by name", async () => {
   await using t = await testPath();
   for (
     const content_type of [
@@ -178,8 +178,8 @@ Deno.test("content types choose the form; anything else is refused by name", asy
     assert.equal(await t.send({ data: json, content_type }), undefined);
   }
   const cases: [data: Uint8Array, content_type: string, message: RegExp][] = [
-    [json, PROTOBUF, /content-type: the data is JSON, its content type application\/protobuf/],
-    [text(' [{"n":7}]\n'), "", /content-type: the data is JSON, its content type none/],
+    [json, PROTOBUF, /content-type: the data is JSON, but its content type application\/protobuf/],
+    [text(' [{"n":7}]\n'), "", /content-type: the data is JSON, but its content type none/],
     [GOOD_PING, "application/json", /^Schema violation: (json|utf8|content-type): /],
     [json, "text/plain", /content-type: "text\/plain" cannot be checked; expected/],
     [json, "application/cbor", /content-type: "application\/cbor"/],
@@ -194,7 +194,7 @@ Deno.test("content types choose the form; anything else is refused by name", asy
   }
 });
 
-Deno.test("an event that names a schema must name that of its subject", async () => {
+Deno.test("an event that names a schema must name its subject's schema", async () => {
   await using t = await testPath();
   assert.equal(await t.send({ data: GOOD_PING, schema_id: "ping" }), undefined);
   const refused = await t.send({ data: GOOD_PING, schema_id: "pong" });
@@ -209,7 +209,7 @@ Deno.test("protovalidate rules are part of the schema", async () => {
   assert.match(refused?.message ?? "", /^Schema violation: text: string\.max_len: /);
 });
 
-Deno.test("unknown fields pass, are told, or are refused, as the mapping says", async () => {
+Deno.test("unknown fields pass, are reported, or are refused, as the mapping configures", async () => {
   for (
     const [unknown_fields, reason] of [
       ["allow", undefined],
@@ -227,7 +227,7 @@ Deno.test("unknown fields pass, are told, or are refused, as the mapping says", 
   }
 });
 
-Deno.test("observe counts, logs and says what it would have decided, and lets everything pass", async () => {
+Deno.test("observe counts, logs and reports its verdict, and lets everything pass", async () => {
   await using t = await testPath({ mappings: [{ mode: "observe" }] });
   assert.equal(await t.send({ data: GOOD_PING }), undefined);
   assert.equal(await t.send({ data: BAD_PING }), undefined);
@@ -276,7 +276,7 @@ Deno.test("a dead letter that does not fit is dropped, and the answer is the sam
   assert.equal(await t.metric('shield_schema_dead_letters_total{outcome="full"}'), 1);
 });
 
-Deno.test("a subject whose schema never loaded is refused, but for a mapping that only observes", async () => {
+Deno.test("events of a subject whose schema never loaded are refused, unless the mapping only observes", async () => {
   await using t = await testPath({
     mappings: [{}, { subject: "in.t.acme.r.watched", schema_id: "other", mode: "observe" }],
   }, new Uint8Array());
@@ -292,7 +292,7 @@ Deno.test("a subject whose schema never loaded is refused, but for a mapping tha
   await until("the schema", async () => await t.send({ data: GOOD_PING }) === undefined);
 });
 
-Deno.test("the schema decides before any policy is asked", async () => {
+Deno.test("the schema is checked before any policy is asked", async () => {
   const asked: number[] = [];
   const overseer = {
     onMessage: () => {
@@ -307,7 +307,7 @@ Deno.test("the schema decides before any policy is asked", async () => {
   assert.equal(asked.length, 1);
 });
 
-Deno.test("an event whose payload a policy replaces is checked again, as it will be", async () => {
+Deno.test("an event is checked again after a policy replaces its payload", async () => {
   for (
     const [replacement, reason] of [[GOOD_PING, undefined], [BAD_PING, "schema-violation"]] as const
   ) {

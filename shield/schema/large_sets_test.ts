@@ -69,7 +69,7 @@ const link = (number: number, to: string) =>
 const message = (name: string, fields: DescriptorProto["field"], more = {}) =>
   create(DescriptorProtoSchema, { name, field: fields, ...more });
 
-/** `big.M0` is small and alone in each of them, but for the chain. */
+/** `big.M0` is small and independent in each of them, except in the chain. */
 const SETS: Readonly<Record<string, () => Uint8Array<ArrayBuffer>>> = {
   "9,000 messages of 19 fields": () =>
     packed({
@@ -122,10 +122,10 @@ const GZIP = "application/gzip";
 const mapping = (message: string) =>
   JSON.stringify({ subject: "in.t.acme.r.x*", schema_id: "big", message: `big.${message}` });
 
-/** Answers of threads arrive after so many turns, so that waiting is counted, too. */
+/** Answers of workers arrive after this many turns, so that waiting is counted, too. */
 const HELD_TURNS = 20;
 
-/** Delays everything sent to threads, until disposed, by `HELD_TURNS`. */
+/** Delays everything sent to workers, until disposed, by `HELD_TURNS`. */
 function heldThreads(): Disposable {
   const { prototype } = Worker;
   const { postMessage } = prototype;
@@ -168,7 +168,7 @@ for (const [name, make] of Object.entries(SETS)) {
     ) {
       const { result, turns } = await turnsOf(() => ask(t, method, path, type, body));
       assert.equal(result.status, 200, JSON.stringify(result.body));
-      // On this thread it would be three or four turns: those of reading and writing.
+      // On this thread it would be three or four turns, for reading and writing.
       assert.ok(turns > 10, `${method} ${path}: ${turns} turns`);
     }
     const inForce = () => t.schemas.status().messages;
@@ -176,7 +176,7 @@ for (const [name, make] of Object.entries(SETS)) {
   });
 }
 
-Deno.test("a message that needs too many parts of its schema is not mapped, and says so", async () => {
+Deno.test("a mapping to a message that needs too many parts of its schema is refused with that reason", async () => {
   await using engine = testSpine();
   using t = await testSchemas(engine.spine);
   assert.equal((await ask(t, "PUT", "schemas/big", GZIP, chain())).status, 200);
@@ -236,7 +236,7 @@ function mixed() {
   });
 }
 
-Deno.test("what is cut out of a set judges as the whole set does", () => {
+Deno.test("a part cut out of a set judges as the whole set does", () => {
   const registry = mixed();
   const file = [...registry.files].map(({ proto }) => proto);
   const gzipped = new Uint8Array(

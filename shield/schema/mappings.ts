@@ -30,9 +30,7 @@ export class Mappings {
   readonly #own = new Map<string, readonly SchemaMapping[]>();
   #count = 0;
 
-  /**
-   * Compiles the configuration's mappings. Throws TypeError when one of their subjects is no pattern.
-   */
+  /** Compiles the configuration's mappings. Throws TypeError if one of their subjects is not a pattern. */
   constructor(config: readonly SchemaMapping[], limits: MappingLimits) {
     this.#config = config;
     this.#limits = limits;
@@ -51,12 +49,12 @@ export class Mappings {
     }
   }
 
-  /** How many run-time mappings are in force. */
+  /** The number of run-time mappings in force. */
   get tenant_mappings(): number {
     return this.#count;
   }
 
-  /** True when no subject is mapped, of any tenant. */
+  /** True if no subject of any tenant is mapped. */
   get isEmpty(): boolean {
     return this.#config.length === 0 && this.#tenants.size === 0;
   }

@@ -1,4 +1,4 @@
-/** Which mapping a subject falls under, of the configuration's and the tenants'. */
+/** Which mapping applies to a subject, among those of the configuration and of the tenants. */
 import assert from "node:assert/strict";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
 import { Mappings } from "./mappings.ts";
@@ -16,7 +16,7 @@ function found(mappings: Mappings, subject: string, tenant_id = "acme"): string 
   return bound === undefined || "problem" in bound ? bound?.problem : bound.mapping.schema_id;
 }
 
-Deno.test("the most specific pattern wins, whoever has set it", () => {
+Deno.test("the most specific pattern wins, from either source", () => {
   const mappings = new Mappings([
     mapping("in.t.*.r.*", "any"),
     mapping("in.t.acme.r.chat-*", "chat"),
@@ -33,13 +33,13 @@ Deno.test("the most specific pattern wins, whoever has set it", () => {
   assert.equal(found(mappings, "in.t.acme.r.chat-12"), "own");
   assert.equal(found(mappings, "in.t.acme.r.chat-2"), "chat", "the configuration's is narrower");
   assert.equal(found(mappings, "in.t.acme.r.other"), "broad");
-  assert.equal(found(mappings, "in.t.acme.r.lobby"), "mine", "of two equal ones the tenant's");
-  assert.equal(found(mappings, "in.t.globex.r.lobby", "globex"), "any", "others are as before");
+  assert.equal(found(mappings, "in.t.acme.r.lobby"), "mine", "the tenant's wins over an equal one");
+  assert.equal(found(mappings, "in.t.globex.r.lobby", "globex"), "any", "others are unchanged");
   mappings.set("acme", []);
   assert.equal(found(mappings, "in.t.acme.r.lobby"), "lobby");
 });
 
-Deno.test("with no mapping at all nothing is looked up; one tenant's concern nobody else", () => {
+Deno.test("without mappings nothing is looked up; one tenant's mappings affect no other tenant", () => {
   const mappings = new Mappings([], { tenant_mappings: 10 });
   assert.equal(mappings.isEmpty, true);
   mappings.set("acme", [mapping("in.t.acme.r.a", "a")]);
@@ -51,7 +51,7 @@ Deno.test("with no mapping at all nothing is looked up; one tenant's concern nob
   assert.equal(mappings.isEmpty, true);
 });
 
-Deno.test("what cannot be used leaves what was in force, and refuses everything when nothing was", () => {
+Deno.test("unusable mappings leave the former ones in force, and without former ones everything is refused", () => {
   const mappings = new Mappings([], { tenant_mappings: 3 });
   mappings.set("acme", [mapping("in.t.acme.r.a", "a")]);
   assert.match(mappings.set("acme", [mapping("in.t.ac*me.r", "b")]) ?? "", /not a subject pattern/);

@@ -26,7 +26,7 @@ async function heapOf(compiled_bytes: number): Promise<{ used_bytes: number[]; h
 /** The refusal's reason and text; undefined: it may pass. */
 const check = (t: TestSchemas, at: number, data: Uint8Array) => refusalOf(t, data, `t-${at}`);
 
-/** The bytes that each of the last eighty schemas has added. */
+/** The bytes that each of the last eighty schemas added. */
 async function eachBytes(compiled_bytes: number): Promise<number> {
   const { used_bytes, held } = await heapOf(compiled_bytes);
   assert.equal(held, 120);
@@ -34,19 +34,19 @@ async function eachBytes(compiled_bytes: number): Promise<number> {
   return (last - first) / 80;
 }
 
-Deno.test("a schema that is compiled takes what is its own: not the half megabyte that all import", async () => {
+Deno.test("a compiled schema takes memory only for its own part, not for the half megabyte that all import", async () => {
   // The standard rules of one type, which its validator compiles, are about 160 KB of it.
   const each_bytes = await eachBytes(1_024 * MIB);
   assert.ok(each_bytes < 400_000, `${Math.round(each_bytes)} bytes a schema`);
 });
 
-Deno.test("beyond the bound a schema takes little more than its gzipped set", async () => {
+Deno.test("beyond the limit a schema takes little more than its gzipped set", async () => {
   // Some twenty of them are compiled.
   const each_bytes = await eachBytes(4 * MIB);
   assert.ok(each_bytes < 60_000, `${Math.round(each_bytes)} bytes a schema`);
 });
 
-Deno.test("schemas beyond the bound are put away, and judge their next event as before", async () => {
+Deno.test("schemas beyond the limit are evicted, and judge their next event as before", async () => {
   await using engine = testSpine();
   const more = { compiled_bytes: MIB, restore_ms: 1_000 };
   // A stopped clock, so that recompiling uses none of its share.
@@ -69,7 +69,7 @@ Deno.test("schemas beyond the bound are put away, and judge their next event as 
   assert.equal(await t.metric('shield_schema_cache_total{outcome="miss"}'), 0);
 });
 
-Deno.test("beyond its share of time bringing back is refused, by name, and what is here is not", async () => {
+Deno.test("recompiling beyond its time budget is refused by name, and compiled schemas are not affected", async () => {
   await using engine = testSpine();
   const clock = { now_ms: 1, step_ms: 0 };
   const monotonic_ms = () => clock.now_ms += clock.step_ms;
@@ -78,12 +78,12 @@ Deno.test("beyond its share of time bringing back is refused, by name, and what 
   await registerMany(t, 0, 12);
   await registerMany(t, 12, 24, "observe");
   clock.step_ms = 100;
-  assert.equal(check(t, 0, GOOD), undefined, "the share is not used up");
+  assert.equal(check(t, 0, GOOD), undefined, "the budget is not used up");
   const refused = check(t, 1, GOOD);
   assert.equal(refused?.reason, "schema-unavailable");
   assert.equal(refused.retry_after_ms, 1_000);
-  assert.match(refused.message, /s-1: it was put away, and too many others/);
-  assert.equal(check(t, 0, GOOD), undefined, "what is here");
+  assert.match(refused.message, /s-1: it is evicted, and too many others/);
+  assert.equal(check(t, 0, GOOD), undefined, "a compiled schema");
   assert.equal(check(t, 12, BAD), undefined, "a mapping that never refuses");
   assert.equal(await t.metric('shield_schema_restores_total{outcome="refused"}'), 2);
   clock.now_ms += 60_000;

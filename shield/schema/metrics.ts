@@ -28,7 +28,7 @@ export interface SchemaFigures {
   /** Mapped messages by the version that serves them. */
   readonly messages: Readonly<Record<"current" | "outdated" | "missing", number>>;
   readonly tenant_mappings: number;
-  /** The bytes of the gzipped sets of everything that is held. */
+  /** The bytes of all stored gzipped sets. */
   readonly packed_bytes: number;
   readonly working: Pick<WorkingSet, "size" | "heap_bytes" | "totals">;
   /** Refused puts of other tools that nothing has replaced since. */
@@ -59,7 +59,7 @@ export class SchemaTotals {
     rules.set(label, (rules.get(label) ?? 0) + 1);
   }
 
-  /** Counts fields that a schema does not have, where its mapping only asks for a report. */
+  /** Counts fields outside a schema whose mapping only warns. */
   unknown(schema_id: string, fields: number): void {
     const schema = labelOf(this.unknown_fields, schema_id, SCHEMAS_MAX);
     this.unknown_fields.set(schema, (this.unknown_fields.get(schema) ?? 0) + fields);
@@ -70,7 +70,7 @@ function labelOf(known: ReadonlyMap<string, unknown>, name: string, max: number)
   return known.has(name) || known.size < max ? name : OTHER;
 }
 
-/** Makes the metrics and the totals behind them. */
+/** Registers the metrics, and returns the totals behind them. */
 export function registerSchemaMetrics(
   registry: Registry,
   figures: () => SchemaFigures,
@@ -86,7 +86,7 @@ function registerCounters(registry: Registry, totals: SchemaTotals): void {
   scrapedCounters(
     registry,
     "shield_schema_violation_total",
-    "Events that do not fit the schema of their subject, by schema and first rule.",
+    "Events that violate the schema of their subject, by schema and first rule.",
     ["schema", "rule"],
     function* () {
       for (const [schema, rules] of totals.violations) {
@@ -97,7 +97,7 @@ function registerCounters(registry: Registry, totals: SchemaTotals): void {
   scrapedCounters(
     registry,
     "shield_schema_violation_tenant_total",
-    "The same by tenant: those with the most by name, all others together.",
+    "Events that violate their schema, by tenant: those with the most by name, all others together.",
     ["tenant"],
     function* () {
       for (const [tenant, value] of totals.tenants.rows()) yield [{ tenant }, value];
@@ -115,14 +115,14 @@ function registerCounters(registry: Registry, totals: SchemaTotals): void {
   scrapedFamily(
     registry,
     "shield_schema_cache_total",
-    "Events of mapped subjects by what the cache had: hit, stale (not confirmed), miss (refused).",
+    "Events of mapped subjects by cache result: hit, stale (not confirmed), miss (refused).",
     "outcome",
     () => totals.cache,
   );
   scrapedFamily(
     registry,
     "shield_schema_loads_total",
-    "Looks at the schema registry, by outcome.",
+    "Reads of the schema registry, by outcome.",
     "outcome",
     () => totals.loads,
   );
@@ -136,7 +136,7 @@ function registerCounters(registry: Registry, totals: SchemaTotals): void {
   scrapedFamily(
     registry,
     "shield_schema_puts_total",
-    "What other tools did in the bucket of schemas, by what this process was first to make of it.",
+    "Changes by other tools in the bucket of schemas, by the outcome that this process was first to decide.",
     "outcome",
     () => totals.puts,
   );
@@ -156,7 +156,7 @@ function registerGauges(registry: Registry, figures: () => SchemaFigures): void 
   });
   new Gauge({
     name: "shield_schema_cache_messages",
-    help: "Mapped messages: current, outdated (the newest version cannot be used), or missing.",
+    help: "Mapped messages: current, outdated (the newest version is unusable), or missing.",
     labelNames: ["state"],
     registers,
     collect() {
@@ -166,7 +166,7 @@ function registerGauges(registry: Registry, figures: () => SchemaFigures): void 
   scrapedGauge(
     registry,
     "shield_schema_cache_schemas",
-    "Schemas that are held.",
+    "Schemas in memory.",
     () => figures().schemas,
   );
   scrapedGauge(
@@ -187,17 +187,17 @@ function registerWorkingSet(registry: Registry, figures: () => SchemaFigures): v
   const gauges: readonly (readonly [name: string, help: string, read: () => number])[] = [
     [
       "shield_schema_compiled_bytes",
-      "Memory that compiled schemas take, estimated.",
+      "Estimated memory of compiled schemas.",
       () => figures().working.heap_bytes,
     ],
     [
       "shield_schema_compiled_messages",
-      "Mapped messages that are compiled; the others are put away.",
+      "Mapped messages that are compiled; the others are evicted.",
       () => figures().working.size,
     ],
     [
       "shield_schema_packed_bytes",
-      "Gzipped descriptor sets that are held.",
+      "Gzipped descriptor sets in memory.",
       () => figures().packed_bytes,
     ],
     [
@@ -210,13 +210,13 @@ function registerWorkingSet(registry: Registry, figures: () => SchemaFigures): v
   scrapedCounter(
     registry,
     "shield_schema_put_away_total",
-    "Compiled messages that made room for others.",
+    "Compiled messages that were evicted for others.",
     () => figures().working.totals.put_away,
   );
   scrapedFamily(
     registry,
     "shield_schema_restores_total",
-    "Events whose message was put away: restored, or refused since too many others were restored.",
+    "Events whose message was evicted: restored, or refused as too many others were being restored.",
     "outcome",
     () => {
       const { restored, refused } = figures().working.totals;
@@ -234,7 +234,7 @@ export const NAMED_TENANTS = 50;
 /** The most tenants without a series whose counts are remembered; beyond that, all of these are cleared. */
 const CONTENDERS_MAX = 1_000;
 
-/** A tenant with a series of its own. */
+/** A tenant with its own series. */
 interface Named {
   /** The value of its series: counted since it has one. */
   count: number;

@@ -9,7 +9,7 @@ import { BAD_PING, GOOD_PING, ping, UNKNOWN_PING } from "./testing/schemas.ts";
 const FAILED = 'shield_schema_loads_total{outcome="failed"}';
 const STALE = 'shield_schema_cache_total{outcome="stale"}';
 
-Deno.test("without its server the last known good serves and says so; then it is current again", async () => {
+Deno.test("without the server the last known good version is used and reported; afterwards it is current again", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port, { request_timeout_ms: 500 });
   const options = {
@@ -30,16 +30,16 @@ Deno.test("without its server the last known good serves and says so; then it is
   assert.equal(check(t, BAD_PING), "schema-violation");
   assert.equal(await t.metric(STALE), stale + 2);
   await until(
-    "a second since it was confirmed",
+    "one second since the confirmation",
     async () => (await t.metric('shield_schema_cache_age_seconds{schema="ping"}') ?? 0) >= 1,
   );
   assert.match(t.lines.join(""), /error=.* schema=ping message=t\.Ping serving="version 1"/);
   await server.start();
   await one.reached("connected");
   await until(
-    "a look that succeeds",
+    "a successful read",
     async () => (await t.metric('shield_schema_cache_age_seconds{schema="ping"}') ?? 9) < 1,
   );
   await t.push("ping", ping(["extra", 99, "int32"]));
-  await until("a version of afterwards", () => check(t, UNKNOWN_PING) === undefined);
+  await until("a later version", () => check(t, UNKNOWN_PING) === undefined);
 });

@@ -42,11 +42,11 @@ export interface SchemaStart
 /** A running schema check, and its admin API for operators. */
 export interface StartedSchemas {
   readonly gate: SchemaGate;
-  /** What its admin API acts on; undefined when the schema check is disabled. */
+  /** The context of its admin API; undefined if the schema check is disabled. */
   readonly admin: SchemaAdminContext | undefined;
   checks(): Record<string, HealthCheck>;
   status(): Record<string, unknown>;
-  /** Puts the mappings into force that the configuration has now. */
+  /** Applies the mappings of the current configuration. */
   renew(): void;
   close(): void;
 }
@@ -60,7 +60,7 @@ const DISABLED: StartedSchemas = {
   close: () => {},
 };
 
-/** The parts that are put together, without what follows the settings. */
+/** The parts of the check, without those that follow the settings. */
 interface Parts {
   readonly mappings: Mappings;
   readonly cache: SchemaCache;
@@ -134,7 +134,7 @@ function openParts(
 const fractionOf = (random: Random): number => (random(1)[0] ?? 0) / 256;
 
 /**
- * Starts the schema check. Resolves when every mapped schema was read once. Rejects with `spine-unavailable` if the
+ * Starts the schema check. Resolves after every mapped schema was read once. Rejects with `spine-unavailable` if the
  * bucket cannot be opened; a schema that cannot be loaded does not prevent the start.
  */
 export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> {
@@ -201,7 +201,7 @@ function detailOf({ schemas, messages: { outdated, missing }, refused }: SchemaF
   return [plural(schemas, "schema"), ...trouble].join(", ");
 }
 
-/** How many refused puts a detail names, with their reasons. */
+/** The most refused puts that a detail names with their reasons. */
 const SHOWN_MAX = 3;
 
 function refusedText(refused: readonly RefusedPut[]): string {

@@ -1,4 +1,6 @@
-/** The wire walker against protobuf-es: whatever that encodes passes, and whatever passes can be decoded. */
+/**
+ * The wire walker against protobuf-es: everything that it encodes passes, and everything that passes can be decoded.
+ */
 import assert from "node:assert/strict";
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
@@ -10,7 +12,7 @@ const registry = proto3();
 const all = registry.getMessage("t.All")!;
 const schema = compileMessage(registry, "t.All");
 const schema2 = compileMessage(proto2(), "t.Node");
-/** The same with nothing required, since protobuf-es refuses to encode a message without its required fields. */
+/** The same without required fields, since protobuf-es refuses to encode a message without its required fields. */
 const lenient_node = proto2("LABEL_OPTIONAL").getMessage("t.Node")!;
 
 const int32 = fc.integer({ min: -0x80000000, max: 0x7fffffff });
@@ -76,7 +78,7 @@ function decodes(bytes: Uint8Array): boolean {
   }
 }
 
-Deno.test("whatever protobuf-es encodes passes, with no unknown field", () => {
+Deno.test("everything that protobuf-es encodes passes, with no unknown field", () => {
   fc.assert(fc.property(bytes_of, (bytes) => {
     const found = schema.validate(bytes, { unknown_fields: "refuse" });
     assert.deepEqual(found.violations, []);
@@ -98,7 +100,7 @@ Deno.test("a message cut at any byte is refused exactly when protobuf-es cannot 
   );
 });
 
-Deno.test("changed bytes never throw, and what passes can be decoded", () => {
+Deno.test("changed bytes never throw, and data that passes can be decoded", () => {
   const changes = fc.array(fc.tuple(fc.nat(), fc.nat({ max: 255 })), {
     minLength: 1,
     maxLength: 4,
@@ -111,7 +113,7 @@ Deno.test("changed bytes never throw, and what passes can be decoded", () => {
   }));
 });
 
-Deno.test("random bytes never throw, and what passes can be decoded", () => {
+Deno.test("random bytes never throw, and data that passes can be decoded", () => {
   fc.assert(
     fc.property(fc.uint8Array({ maxLength: 60 }), mode, (bytes, unknown_fields) => {
       const found = schema.validate(bytes, { unknown_fields });
@@ -147,7 +149,7 @@ function lacking(init: Record<string, unknown>): string[] {
   ];
 }
 
-Deno.test("exactly the required fields that are missing are named", () => {
+Deno.test("exactly the missing required fields are named", () => {
   fc.assert(fc.property(nodes, (init) => {
     const bytes = toBinary(lenient_node, create(lenient_node, init));
     const found = schema2.validate(bytes, { unknown_fields: "refuse" });

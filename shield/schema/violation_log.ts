@@ -30,7 +30,7 @@ export function createViolationLog(log: Logger, now: () => number): ViolationLog
     }
     if (++rate.lines <= LINES_PER_SECOND) log.warn(msg, { error, tenant_id, ...fields });
     else if (rate.lines === LINES_PER_SECOND + 1) {
-      const more = "more events of the tenant violate schemas; lines are left out";
+      const more = "more events of the tenant violate schemas; lines were dropped";
       log.warn(more, { error: "too many lines", tenant_id });
     }
   };

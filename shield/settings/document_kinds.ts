@@ -7,14 +7,14 @@ import { TenantHook } from "../../shared/config/automation/hooks.ts";
 import { id, roomPattern } from "../../shared/config/values/schema_values.ts";
 import { refuseWhen, ScheduleBody } from "../../shared/records/schedule.ts";
 
-/** The kinds. */
+/** The kinds of separate documents. */
 export const DOCUMENT_KINDS = ["hooks", "schedules", "reducers"] as const;
-/** One of them. */
+/** The name of a kind. */
 export type DocumentKindName = typeof DOCUMENT_KINDS[number];
 
-const paused = z.boolean().optional().describe("absent: as it is, and a new one is not paused");
+const paused = z.boolean().optional().describe("absent: unchanged, and a new one is not paused");
 
-/** A hook; without a secret it keeps its own, and a new one gets one. */
+/** A hook; without a secret it keeps its secret, and a new hook gets a generated one. */
 export const StateHook = z.strictObject({ id, ...TenantHook.shape, paused });
 /** A hook. */
 export type StateHook = z.output<typeof StateHook>;
@@ -25,15 +25,15 @@ export const StateSchedule = z.strictObject({ id, ...ScheduleBody.shape, paused 
 /** A schedule. */
 export type StateSchedule = z.output<typeof StateSchedule>;
 
-/** The module that is the program of a class of rooms, in place of the file of the configuration. */
+/** The module that a room class runs, instead of the configured file. */
 export const StateReducer = z.strictObject({
   class: roomPattern,
   sha256: z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lowercase hex digits" }),
 });
-/** One of these. */
+/** A deployed module. */
 export type StateReducer = z.output<typeof StateReducer>;
 
-/** A thing of each kind. */
+/** The type of an item of each kind. */
 export interface DocumentThings {
   readonly hooks: StateHook;
   readonly schedules: StateSchedule;
@@ -50,23 +50,23 @@ export interface Writing {
   readonly isPending: () => Promise<boolean>;
 }
 
-/** One kind. */
+/** One kind of documents. */
 export interface DocumentKind<Thing> {
   readonly entry: z.ZodType<Thing>;
-  /** Why it cannot be set here; undefined: it can. */
+  /** Why it cannot be set here; undefined if it can. */
   readonly off: string | undefined;
   /** The items in force, without secrets. */
   list(tenant_id: string): Promise<Thing[]>;
-  /** Tenants that have some. */
+  /** Tenants with items of this kind. */
   tenants(): Promise<Iterable<string>>;
   /** The items to store. Throws `invalid-settings` for an invalid item, `settings-conflict` for too many. */
   check(tenant_id: string, wanted: readonly Thing[]): Promise<Thing[]>;
-  /** Throws if items that were checked earlier can no longer be put in force. */
+  /** Throws if checked items can no longer be activated. */
   require?(tenant_id: string, wanted: readonly Thing[]): Promise<void>;
   write(writing: Writing, wanted: readonly Thing[]): Promise<void>;
 }
 
-/** The kinds that this process has; of a capability that it is without there is none. */
+/** The kinds of this process; kinds of absent capabilities are missing. */
 export type DocumentKinds = {
   readonly [Name in DocumentKindName]?: DocumentKind<DocumentThings[Name]>;
 };

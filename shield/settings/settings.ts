@@ -28,7 +28,7 @@ export interface SettingsOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly spine: Pick<Spine, "keyValue">;
 }
 
-/** A document and the revision at which it is stored; 0 when it is not. */
+/** A document and its stored revision; 0 if it does not exist. */
 export interface StoredSettings {
   readonly settings: TenantSettings;
   readonly revision: number;
@@ -41,13 +41,13 @@ interface ReadSettings {
   readonly settings: TenantSettings;
 }
 
-/** Called when a tenant's settings have changed; its errors are logged. */
+/** Called after a tenant's settings have changed; its errors are logged. */
 export type SettingsListener = (tenant_id: string, settings: TenantSettings) => void;
 
 /** One tenant: the settings in force, and whether the latest document could be read. */
 interface Known {
   readonly settings: TenantSettings;
-  /** What is wrong with the latest document; the previous settings are then in force. */
+  /** The problem of the latest document; the previous settings are then in force. */
   readonly problem: string | undefined;
 }
 
@@ -64,9 +64,9 @@ export class Settings {
   readonly #listeners = new Set<SettingsListener>();
   readonly #waiters = new SettingsWaiters();
   readonly #watch: KvWatch;
-  /** The document that was read last: whoever writes what an apply brings asks for it before each thing. */
+  /** The document that was read last, as an apply reads it before each item. */
   #last_read: ReadSettings | undefined;
-  /** Resolves when everything stored is known; rejects with `spine-unavailable` if it ends before. */
+  /** Resolves once everything stored is known; rejects with `spine-unavailable` if it is closed first. */
   readonly ready: Promise<void>;
   #state: "starting" | "ready" | "closed" = "starting";
   #since_ms: number;
@@ -89,12 +89,12 @@ export class Settings {
     return this.#tenants.get(tenant_id)?.settings ?? EMPTY;
   }
 
-  /** Every tenant that has set something. */
+  /** Every tenant with settings. */
   tenants(): Iterable<string> {
     return this.#tenants.keys();
   }
 
-  /** Why the tenant's latest document is not in force; undefined when it is. */
+  /** Why the tenant's latest document is not in force; undefined if it is. */
   problem(tenant_id: string): string | undefined {
     return this.#tenants.get(tenant_id)?.problem;
   }
@@ -108,7 +108,7 @@ export class Settings {
     return () => void this.#listeners.delete(listener);
   }
 
-  /** The tenant's document as it is stored. Rejects with `settings-conflict` when it cannot be read. */
+  /** The tenant's stored document. Rejects with `settings-conflict` if it cannot be read. */
   async read(tenant_id: string): Promise<StoredSettings> {
     requireTenantId(tenant_id);
     const entry = await this.#bucket.get([tenant_id]);
@@ -123,7 +123,10 @@ export class Settings {
       this.#last_read = { tenant_id, value, settings: decoded.settings };
       return { settings: decoded.settings, revision };
     }
-    throw new ArqonError("settings-conflict", `what is stored cannot be read: ${decoded.problem}`);
+    throw new ArqonError(
+      "settings-conflict",
+      `the stored document cannot be read: ${decoded.problem}`,
+    );
   }
 
   /**
@@ -152,36 +155,38 @@ export class Settings {
       return { settings, revision };
     }, {
       overtaken: (attempts) =>
-        new ArqonError("settings-conflict", `${attempts} attempts were overtaken by others`),
+        new ArqonError("settings-conflict", `${attempts} conflicts with other writers`),
     });
   }
 
   /**
-   * Puts empty settings in the place of a document that cannot be read. Rejects with
-   * `settings-conflict` when it can be read, or changes meanwhile.
+   * Replaces an unreadable document with empty settings. Rejects with `settings-conflict` if it is readable, or changes
+   * meanwhile.
    */
   async reset(tenant_id: string, by: string): Promise<StoredSettings> {
     requireTenantId(tenant_id);
     const entry = await this.#bucket.get([tenant_id]);
     if (entry === undefined || "settings" in decodeSettings(tenant_id, entry.value)) {
-      throw new ArqonError("settings-conflict", "they are in order; nothing was reset");
+      throw new ArqonError("settings-conflict", "they are readable; nothing was reset");
     }
     const settings = { ...emptySettings(), version: 1, by, changed_ms: this.#options.now() };
     const write = () => this.#write(tenant_id, settings, entry.revision);
     const revision = await changeDocument((mayLose) => mayLose(write()), {
       attempts: 1,
-      overtaken: () => new ArqonError("settings-conflict", "somebody else changed them"),
+      overtaken: () => new ArqonError("settings-conflict", "they were changed concurrently"),
     });
     return { settings, revision };
   }
 
-  /** Resolves with true once this process has that revision, or a later one, in force; else false. */
+  /** Resolves to true once this process has that revision, or a later one, in force; to false after the timeout. */
   reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
     if (this.#state === "closed") return Promise.resolve(false);
     return this.#waiters.reached(tenant_id, revision, timeout_ms);
   }
 
-  /** Writes the document as it is; the new revision. Rejects with `version-conflict`, `invalid-settings`. */
+  /**
+   * Writes the document unchanged; resolves to the new revision. Rejects with `version-conflict`, `invalid-settings`.
+   */
   replace(tenant_id: string, settings: TenantSettings, revision: number): Promise<number> {
     return this.#write(tenant_id, settings, revision);
   }
@@ -230,10 +235,10 @@ export class Settings {
   #hear(change: KvChange): boolean {
     const { key, revision } = change;
     const [tenant_id = ""] = key;
-    // Not a tenant's: its watcher is `shield/apply/bus_applies.ts`.
+    // The bus's own document; `shield/apply/bus_applies.ts` watches it.
     if (key.length === 1 && tenant_id === BUS_KEY[0]) return true;
     if (key.length !== 1 || !isId(tenant_id)) {
-      this.#options.log.warn("the settings bucket holds a key that is no tenant", { key });
+      this.#options.log.warn("the settings bucket has a key that is not a tenant", { key });
       return false;
     }
     const is_lost = change.type === "delete" && change.is_lost === true;
@@ -264,7 +269,7 @@ export class Settings {
   #keep(tenant_id: string, problem: string): false {
     const settings = this.get(tenant_id);
     this.#tenants.set(tenant_id, { settings, problem });
-    this.#options.log.error("a tenant's settings cannot be read; what was in force stays", {
+    this.#options.log.error("a tenant's settings cannot be read; the previous ones stay in force", {
       tenant_id,
       version: settings.version,
       error: problem,
@@ -281,7 +286,7 @@ export class Settings {
   }
 }
 
-/** A running apply determines the document: a change beside it would be lost. */
+/** A running apply determines the document: a concurrent change would be lost. */
 function requireNothingPending({ pending }: TenantSettings): void {
   if (pending === undefined) return;
   throw new ArqonError("settings-conflict", `apply ${pending.id} is under way; try again`);
@@ -289,10 +294,10 @@ function requireNothingPending({ pending }: TenantSettings): void {
 
 function requireTenantId(tenant_id: string): void {
   if (isId(tenant_id)) return;
-  throw new ArqonError("invalid-settings", `${JSON.stringify(tenant_id)} is no tenant id`);
+  throw new ArqonError("invalid-settings", `${JSON.stringify(tenant_id)} is not a tenant id`);
 }
 
-/** Opens the bucket and begins to watch; `ready` says when it is known. Rejects with `spine-unavailable`. */
+/** Opens the bucket and starts to watch; `ready` resolves once all is known. Rejects with `spine-unavailable`. */
 export async function openSettings(options: SettingsOptions): Promise<Settings> {
   return new Settings(await options.spine.keyValue(TENANTS_BUCKET), options);
 }
@@ -317,7 +322,7 @@ class SettingsWaiters {
     }
   }
 
-  /** Resolves with true once that revision, or a later one, was received, else with false. */
+  /** Resolves to true once that revision, or a later one, was received; to false after the timeout. */
   async reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
     if ((this.#revisions.get(tenant_id) ?? 0) >= revision) return true;
     if (this.#waiting >= WAITERS_MAX) return false;
@@ -355,12 +360,12 @@ function registerSettingsMetrics(
   gauge("shield_settings_documents", documents, () => counts().documents);
   gauge(
     "shield_settings_unreadable",
-    "Tenants whose latest settings cannot be read; those before are in force.",
+    "Tenants whose latest settings cannot be read; the previous ones are in force.",
     () => counts().unreadable,
   );
   const problems = new Counter({
     name: "shield_settings_problems_total",
-    help: "Documents and keys of the settings bucket that could not be taken up.",
+    help: "Documents and keys of the settings bucket that could not be applied.",
     registers,
   });
   return { unreadable: () => problems.inc() };

@@ -32,7 +32,7 @@ async function settingsOn(spine: Spine) {
   return { settings, lines, metric, [Symbol.dispose]: () => settings.close() };
 }
 
-Deno.test("what is stored is in force when it is ready; a change is told, with its author", async () => {
+Deno.test("stored settings are in force once it is ready; a change is reported, with its author", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
   await bucket.put(["acme"], encodeSettings(withRule(0.1)(emptySettings())));
@@ -44,7 +44,7 @@ Deno.test("what is stored is in force when it is ready; a change is told, with i
   const stop = settings.onChange((tenant_id, { mirror }) => {
     told.push([tenant_id, mirror.rules[0]?.percent]);
   });
-  assert.deepEqual(told, [["acme", 0.1]], "at once with what is known");
+  assert.deepEqual(told, [["acme", 0.1]], "at once with the known settings");
   const stored = await settings.change("acme", "root", withRule(0.2));
   assert.deepEqual([stored.settings.version, stored.settings.by], [1, "root"]);
   assert.equal(stored.settings.changed_ms, SPINE_NOW_MS);
@@ -52,12 +52,12 @@ Deno.test("what is stored is in force when it is ready; a change is told, with i
   stop();
   await settings.change("acme", "root", withRule(0.3));
   await until("the second version", () => settings.get("acme").version === 2);
-  assert.deepEqual(told, [["acme", 0.1], ["acme", 0.2]], "nobody listens any more");
+  assert.deepEqual(told, [["acme", 0.1], ["acme", 0.2]], "the listener was removed");
   assert.equal(await test.metric("shield_settings_documents"), 1);
   assert.match(settings.check().detail, /^1 tenant with settings$/);
 });
 
-Deno.test("a document that is read again is decoded once, for as long as nobody changes it", async () => {
+Deno.test("an unchanged document is decoded once for repeated reads", async () => {
   await using engine = testSpine();
   using test = await settingsOn(engine.spine);
   const { settings } = test;
@@ -66,13 +66,13 @@ Deno.test("a document that is read again is decoded once, for as long as nobody 
   assert.equal(first.settings, again.settings);
   await settings.change("acme", "root", withRule(0.2));
   assert.equal((await settings.read("acme")).settings.mirror.rules[0]?.percent, 0.2);
-  // What is good for one tenant may name what is not another's.
+  // Settings that are valid for one tenant may name things of another.
   const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
   await bucket.put(["globex"], encodeSettings((await settings.read("acme")).settings));
   await assert.rejects(settings.read("globex"), /does not begin with in\.t\.globex/);
 });
 
-Deno.test("a change that changes nothing writes nothing; one that throws neither", async () => {
+Deno.test("a change without effect writes nothing, nor does one that throws", async () => {
   await using engine = testSpine();
   using test = await settingsOn(engine.spine);
   assert.equal((await test.settings.change("acme", "root", (same) => same)).revision, 0);
@@ -84,7 +84,7 @@ Deno.test("a change that changes nothing writes nothing; one that throws neither
   assert.deepEqual(await bucket.keys(), []);
 });
 
-Deno.test("an invalid result is refused, and so is what is about another tenant", async () => {
+Deno.test("an invalid result is refused, and so are settings about another tenant", async () => {
   await using engine = testSpine();
   using test = await settingsOn(engine.spine);
   const set = (rule: unknown) =>
@@ -114,7 +114,7 @@ Deno.test("an invalid result is refused, and so is what is about another tenant"
   await assert.rejects(test.settings.read("a.b"), { reason: "invalid-settings" });
 });
 
-Deno.test("an unreadable document leaves what was in force, is logged and counted, and can be reset", async () => {
+Deno.test("an unreadable document leaves the previous settings in force, is logged and counted, and can be reset", async () => {
   await using engine = testSpine();
   using test = await settingsOn(engine.spine);
   const { settings } = test;
@@ -130,7 +130,7 @@ Deno.test("an unreadable document leaves what was in force, is logged and counte
   assert.equal(await test.metric("shield_settings_unreadable"), 1);
   assert.equal(await test.metric("shield_settings_problems_total"), 1);
   await assert.rejects(settings.change("acme", "root", withRule(1)), (error: Error) => {
-    assert.match(error.message, /what is stored cannot be read: .*format/s);
+    assert.match(error.message, /the stored document cannot be read: .*format/s);
     return "reason" in error && error.reason === "settings-conflict";
   });
   const { revision } = await settings.reset("acme", "root");
@@ -139,7 +139,7 @@ Deno.test("an unreadable document leaves what was in force, is logged and counte
   assert.equal(settings.problem("acme"), undefined);
 });
 
-Deno.test("a deleted document is one that was never there; a stranger's key is only counted", async () => {
+Deno.test("a deleted document equals an absent one; a foreign key is only counted", async () => {
   await using engine = testSpine();
   using test = await settingsOn(engine.spine);
   const { settings } = test;
@@ -149,7 +149,7 @@ Deno.test("a deleted document is one that was never there; a stranger's key is o
   const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
   await bucket.delete(["acme"]);
   await bucket.put(["not a tenant"], new Uint8Array());
-  await until("a word of it", () => test.lines.some((line) => line.includes("no tenant")));
+  await until("a word of it", () => test.lines.some((line) => line.includes("not a tenant")));
   assert.deepEqual(settings.get("acme"), emptySettings());
   assert.deepEqual([[...settings.tenants()], told], [[], [0.5, undefined]]);
   assert.equal(await test.metric("shield_settings_problems_total"), 1);
@@ -158,7 +158,7 @@ Deno.test("a deleted document is one that was never there; a stranger's key is o
   assert.equal(settings.get("acme").version, 1);
 });
 
-Deno.test("what a store has lost stays in force, and what was deleted meanwhile does not", async () => {
+Deno.test("settings that a store has lost stay in force, and deleted ones do not", async () => {
   await using server = await startNats({ jetstream: true });
   await using one = await watched(server.port, { request_timeout_ms: 20_000 });
   using test = await settingsOn(one.spine);
@@ -176,13 +176,13 @@ Deno.test("what a store has lost stays in force, and what was deleted meanwhile 
   await until("a word of it", () => settings.problem("acme") === "the store has lost it");
   assert.deepEqual(settings.get("acme").mirror.rules, [RULE]);
   assert.deepEqual(settings.get("globex"), emptySettings());
-  // The bucket that is made anew counts from the beginning.
+  // The recreated bucket counts from the beginning.
   const { revision } = await settings.change("acme", "root", withRule(1));
   assert.ok(await settings.reached("acme", revision, 10_000));
   assert.equal(settings.get("acme").mirror.rules[0]?.percent, 1);
 });
 
-Deno.test("whoever is overtaken every time gives up with settings-conflict", async () => {
+Deno.test("a writer that conflicts every time gives up with settings-conflict", async () => {
   await using engine = testSpine();
   using test = await settingsOn(engine.spine);
   const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
@@ -201,7 +201,7 @@ Deno.test("whoever is overtaken every time gives up with settings-conflict", asy
   using loser = await settingsOn(overtaken);
   await assert.rejects(loser.settings.change("acme", "root", withRule(1)), {
     reason: "settings-conflict",
-    message: "Settings conflict: 64 attempts were overtaken by others",
+    message: "Settings conflict: 64 conflicts with other writers",
   });
   await test.settings.change("acme", "root", withRule(1));
 });

@@ -1,7 +1,6 @@
 /**
- * What a message on `sys.t.{tenant}.signals` asks for, as Protobuf or as JSON: a kick by the Brain, or
- * an order of a backend. This file only reads: NATS permissions decide who may publish there, and
- * acting on an order is `signals.ts` and `signal_writes.ts`.
+ * Parses messages on `sys.t.{tenant}.signals`, in Protobuf or JSON: a kick by the Brain, or an order of a backend. NATS
+ * permissions decide who may publish there; `signals.ts` and `signal_writes.ts` carry out the order.
  */
 import { DecodeError, idProblem, readEnvelope } from "@arqon/proto";
 import type { PlainSignal } from "@arqon/proto";
@@ -12,16 +11,16 @@ import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts"
 import { parseTenantSubject } from "../../shared/subjects/subject.ts";
 import { problemText } from "../../shared/problem.ts";
 
-/** The header of the envelope that says what the target is, where it could be the id of two things. */
+/** The header with the kind of the target, for ids that could belong to two kinds. */
 const TARGET_KIND = "target_kind";
-/** The latest moment that a Date can hold. */
+/** The latest time that a Date can represent. */
 const TIME_MS_MAX = 8_640_000_000_000_000;
 const BRACE = 0x7b;
 const EXAMPLE = '{"signal":{"kind":"BAN","target":"ID"}}';
-/** The name of the sender when a signal gives none. */
+/** The name of the sender if a signal has none. */
 const UNNAMED = "signal";
 
-/** The things that a target can be the id of. */
+/** The kinds of things that a target can name. */
 export type TargetKind = "user" | "connection" | "token";
 
 /** The targets that each kind of signal can have. */
@@ -40,16 +39,16 @@ const KINDS = Object.keys(TARGETS).join(", ");
 export interface Order {
   readonly kind: OrderKind;
   readonly tenant_id: string;
-  /** The room; undefined when the signal is not about one room. */
+  /** The room; undefined if the signal is not about one room. */
   readonly room_id: string | undefined;
   readonly target: string;
-  /** The things that `target` may be the id of; at least one. */
+  /** The kinds of things that `target` may name; at least one. */
   readonly target_kinds: readonly TargetKind[];
   /** The reason, at most 256 UTF-16 units. */
   readonly reason: string;
-  /** The end, in Unix ms and later than now; 0 when the signal names none. */
+  /** The expiry, in Unix ms and later than now; 0 if the signal has none. */
   readonly until_ms: number;
-  /** The sender's name as it gives it; at most 256 UTF-16 units. */
+  /** The sender's name as given; at most 256 UTF-16 units. */
   readonly by: string;
 }
 
@@ -59,7 +58,7 @@ export interface Unusable {
   readonly detail: string;
 }
 
-/** The content of a signal in either form, before anything is checked. */
+/** The unchecked content of a signal in either form. */
 interface Said {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -90,7 +89,7 @@ function readText(payload: Uint8Array): Said | Unusable {
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
   } catch {
-    return malformed("it begins as JSON and is none");
+    return malformed("it begins like JSON and is not JSON");
   }
   const parsed = TextSignal.safeParse(value);
   if (!parsed.success) return malformed(`${problemText(parsed.error)}; expected ${EXAMPLE}`);
@@ -109,7 +108,7 @@ function readBinary(payload: Uint8Array): Said | Unusable {
   }
 }
 
-/** The things that the target may be; empty when it is no id, or the header does not fit. */
+/** The kinds that the target may have; empty if it is not an id, or the header does not match. */
 function targetKinds(kind: OrderKind, { headers, signal: { target } }: Said): TargetKind[] {
   const named = headers[TARGET_KIND];
   return TARGETS[kind].filter((one) =>
@@ -118,24 +117,24 @@ function targetKinds(kind: OrderKind, { headers, signal: { target } }: Said): Ta
   );
 }
 
-/** The problem with a signal of that kind; undefined when there is none. */
+/** The problem with a signal of that kind; undefined if there is none. */
 function problemOf(kind: OrderKind, said: Said, now_ms: number): string | undefined {
   const { room_id, signal: { reason, until_ms } } = said;
   const room_problem = room_id === "" ? undefined : idProblem(room_id);
   if (room_problem !== undefined) return `room: ${room_problem}`;
   if (kind === "REVOKE" && room_id !== "") {
-    return "room: a token is of the whole tenant; leave the room out";
+    return "room: a token belongs to the whole tenant; leave the room out";
   }
   if (targetKinds(kind, said).length === 0) {
     const kinds = TARGETS[kind].join(" or ");
-    return `target: expected the id of a ${kinds}, and what it is, if anything, in target_kind`;
+    return `target: expected the id of a ${kinds}; target_kind may name its kind`;
   }
   if (!reason.isWellFormed() || reason.length > BAN_REASON_UNITS_MAX) {
     return `reason: expected at most ${BAN_REASON_UNITS_MAX} characters`;
   }
   const to_come = Number.isInteger(until_ms) && until_ms > now_ms && until_ms <= TIME_MS_MAX;
   if ((kind === "BAN" || kind === "REVOKE") && until_ms !== 0 && !to_come) {
-    return "until_ms: expected a time to come in Unix ms, or 0";
+    return "until_ms: expected a future time in Unix ms, or 0";
   }
   return undefined;
 }
@@ -143,8 +142,7 @@ function problemOf(kind: OrderKind, said: Said, now_ms: number): string | undefi
 const isOrderKind = (kind: string): kind is OrderKind => Object.hasOwn(TARGETS, kind);
 
 /**
- * Reads what a message on a tenant's control subject asks for, or why it cannot be acted on. `now_ms`
- * is Unix ms.
+ * Parses a message on a tenant's control subject into an order, or the reason why it is unusable. `now_ms` is Unix ms.
  */
 export function readOrder(
   { subject, payload }: Pick<SpineMessage, "subject" | "payload">,
@@ -154,7 +152,7 @@ export function readOrder(
   if ("problem" in said) return said;
   const tenant_id = parseTenantSubject(subject);
   if (tenant_id === undefined || (said.tenant_id !== "" && said.tenant_id !== tenant_id)) {
-    return { problem: "foreign", detail: "the envelope is of another tenant than the subject" };
+    return { problem: "foreign", detail: "the envelope's tenant differs from the subject's" };
   }
   const { kind, target, reason, until_ms } = said.signal;
   if (!isOrderKind(kind)) return { problem: "unknown-kind", detail: `kind: expected ${KINDS}` };

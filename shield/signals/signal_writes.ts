@@ -1,11 +1,11 @@
 /**
- * What signals of backends leave behind: bans and revocations in their buckets, from which every Shield
- * learns of them as it does of those by commands and the admin API. It ends no connection itself.
+ * Stores bans and revocations of backends' signals in their buckets, from which every Shield receives them, like those
+ * of commands and the admin API. It ends no connection itself.
  *
- * Every Shield receives every order. One of them, whichever the Spine chose, takes it and writes it. A
- * later order for the same user may be taken by another Shield and overtake the first. So a Shield that
- * has written a user's ban lately also writes the next orders for that user that it receives. Then the
- * last word of each Shield that writes is the last order, whichever write arrives last.
+ * Every Shield receives every order, and one of them, chosen by the Spine, writes it. A later order for the same user
+ * may be written by another Shield and overtake the first. So a Shield that has recently written a user's ban also
+ * writes the next orders for that user that it receives. The last write of each such Shield is then the last order,
+ * whichever write arrives last.
  */
 import { ArqonError } from "@arqon/proto";
 import { banKey, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
@@ -19,14 +19,14 @@ import type { Order } from "./signal_order.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
-/** A time longer than an order can take to one Shield after another has taken it, in ms. */
+/** Longer than the delay between two Shields that receive the same order, in ms. */
 const LATELY_MS = 10_000;
-/** The most orders that wait for their turn. */
+/** The most queued orders. */
 const WAITING_MAX = 1_000;
-/** How long a failed write is tried again, in ms. */
+/** How long a failed write is retried, in ms. */
 const PATIENCE_MS = 30_000;
 const PAUSE_MS = 1_000;
-/** How long a Shield that stops waits for the orders that it has taken, in ms. */
+/** How long a stopping Shield waits for its unfinished orders, in ms. */
 const SETTLE_MS = 2_000;
 
 /** What the writes need of the process. */
@@ -38,7 +38,7 @@ export interface SignalWritesOptions extends Pick<Env, "log" | "now" | "monotoni
     readonly auth: Pick<Config["auth"], "revocation_seconds">;
     readonly brain: Pick<Config["brain"], "bans_per_tenant">;
   };
-  /** Revokes tokens as the admin API does. */
+  /** Revokes tokens, as the admin API does. */
   readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<unknown>;
   /** The bucket of revocations. */
   readonly bucket: Pick<KeyValue, "storeTime">;
@@ -54,13 +54,10 @@ interface Written {
 const keyOf = ({ tenant_id, room_id, target }: Order) =>
   banKey(tenant_id, room_id ?? EVERY_ROOM, target);
 
-/**
- * The writes of signals' orders, one after the other in the order in which they came; one per
- * Shield.
- */
+/** The writes of signals' orders, sequentially in the order of arrival; one per Shield. */
 export class SignalWrites {
   readonly #options: SignalWritesOptions;
-  /** The last writes by the ban's key; the oldest is the first. */
+  /** The last writes by the ban's key, oldest first. */
   readonly #lately = new Map<string, Written>();
   #last: Promise<void> = Promise.resolve();
   #waiting = 0;
@@ -70,10 +67,7 @@ export class SignalWrites {
     this.#options = options;
   }
 
-  /**
-   * Receives an order, as every Shield does. There is nothing to do unless this one has written the user's
-   * ban lately.
-   */
+  /** Receives an order, as every Shield does. It writes the order only if it has recently written the user's ban. */
   hear(order: Order): void {
     switch (order.kind) {
       case "DISCONNECT":
@@ -89,7 +83,7 @@ export class SignalWrites {
     }
   }
 
-  /** Takes an order that this Shield has to write. */
+  /** Takes an order that this Shield was chosen to write. */
   take(order: Order): void {
     switch (order.kind) {
       case "DISCONNECT":
@@ -105,12 +99,12 @@ export class SignalWrites {
     }
   }
 
-  /** Resolves when all orders that were taken so far are written or given up. */
+  /** Resolves once all orders taken so far are written or given up. */
   get idle(): Promise<void> {
     return this.#last;
   }
 
-  /** Gives up orders that cannot be written now. Resolves when that is done, or after two seconds. */
+  /** Gives up orders that cannot be written now. Resolves once that is done, or after two seconds. */
   async close(): Promise<void> {
     this.#closing = true;
     const late = Promise.withResolvers<void>();
@@ -127,9 +121,7 @@ export class SignalWrites {
     }
   }
 
-  /**
-   * Writes a ban, unless the same one is written already: it was both heard and taken, or sent twice.
-   */
+  /** Writes a ban, unless the same one is already written: the order was both received and taken, or sent twice. */
   #ban(order: Order): void {
     this.#forget();
     const key = JSON.stringify(keyOf(order));
@@ -150,10 +142,10 @@ export class SignalWrites {
     if (!queued) forget();
   }
 
-  /** Queues a write; false when too many wait. */
+  /** Queues a write; false if the queue is full. */
   #queue(order: Order, write: () => Promise<void>, onFailed = () => {}): boolean {
     if (this.#waiting >= WAITING_MAX) {
-      this.#drop("busy", order, `${WAITING_MAX} others wait`);
+      this.#drop("busy", order, `${WAITING_MAX} orders are queued`);
       return false;
     }
     this.#waiting++;
@@ -179,10 +171,7 @@ export class SignalWrites {
     this.#options.log.error("a control signal was not carried out", told);
   }
 
-  /**
-   * Tries a write until it succeeds or is given up: nobody who could repeat the order learns that it
-   * failed.
-   */
+  /** Retries a write until it succeeds or is given up, as the sender of the order is not notified of a failure. */
   async #patiently(write: () => Promise<void>): Promise<void> {
     const until_ms = this.#options.monotonic_ms() + PATIENCE_MS;
     for (;;) {
@@ -211,7 +200,7 @@ export class SignalWrites {
     await this.#options.bans_bucket.delete(keyOf(order));
   }
 
-  /** Revokes the token with that id, and the tokens that the user with that id has got so far. */
+  /** Revokes the token with that id, and all tokens issued so far to the user with that id. */
   async #revoke({ tenant_id, target, target_kinds, reason, until_ms, by }: Order): Promise<void> {
     const { revoke, bucket, config: { auth }, now } = this.#options;
     // With a clock of its own that is behind, tokens issued meanwhile would stay valid.

@@ -1,6 +1,6 @@
 /**
- * What signals of backends write, with several Shields on one engine: once, in the order in which it
- * was said, and within limits. Sockets, processes and NATS are `tests/signals_test.ts`.
+ * Writes of backends' signals, with several Shields on one engine: once, in order, and within limits. Tests with
+ * sockets, processes and NATS are in `tests/signals_test.ts`.
  */
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
@@ -19,7 +19,7 @@ const SUBJECT = tenantSubject("signals", "acme");
 const KEY = banKey("acme", EVERY_ROOM, "ann");
 const encoder = new TextEncoder();
 
-/** Shields on one engine, and a backend's word to all of them. */
+/** Shields on one engine, and a backend that sends to all of them. */
 async function cluster(shields_count: number, connections: readonly Kept[] = [], most?: number) {
   const engine = testSpine();
   const { spine } = engine;
@@ -31,7 +31,7 @@ async function cluster(shields_count: number, connections: readonly Kept[] = [],
   return {
     shields,
     one,
-    /** How often a bucket was written. */
+    /** Counts the writes of a bucket. */
     watch() {
       const writes: string[] = [];
       one.bans.bucket.watch([], ({ type }) => void writes.push(type));
@@ -44,7 +44,7 @@ async function cluster(shields_count: number, connections: readonly Kept[] = [],
     signal(kind: SignalKind, change: Record<string, unknown> = {}) {
       this.say({ signal: { kind, target: "ann", ...change } });
     },
-    /** Resolves when all that was said is carried out. */
+    /** Resolves once all sent orders are carried out. */
     async done() {
       await spine.flush();
       for (const { writes } of shields) await writes.idle;
@@ -56,7 +56,7 @@ async function cluster(shields_count: number, connections: readonly Kept[] = [],
   };
 }
 
-Deno.test("a BAN is written once, whatever the number of Shields, and acts at each of them", async () => {
+Deno.test("a BAN is written once for any number of Shields, and takes effect on each of them", async () => {
   const ann = new Kept("c1", "ann", ["lobby"]);
   await using test = await cluster(5, [ann]);
   const writes = test.watch();
@@ -81,7 +81,7 @@ Deno.test("a BAN is written once, whatever the number of Shields, and acts at ea
   for (const { bans } of test.shields) await until("the end", () => bans.stats.bans === 0);
 });
 
-Deno.test("bans and unbans in quick succession end as the last one says, whoever writes", async () => {
+Deno.test("the last of bans and unbans in quick succession wins, whichever Shield writes", async () => {
   await using test = await cluster(4);
   for (const last of ["BAN", "UNBAN"] as const) {
     for (let n = 0; n < 20; n++) {
@@ -91,7 +91,7 @@ Deno.test("bans and unbans in quick succession end as the last one says, whoever
     await test.done();
     const entry = await test.one.bans.bucket.get(KEY);
     assert.equal(entry && decodeBan(entry.value).by, last === "BAN" ? "BAN-19" : undefined);
-    // Which write arrives last is not ours to say: each writer's last word must be the same.
+    // The order of arrival is not deterministic, so the last write of each writer must be the same.
     for (const { lines } of test.shields) {
       const words = lines.filter((line) => line.includes("carried out"));
       assert.ok(words.length > 0, "each was chosen at least once");
@@ -138,7 +138,7 @@ Deno.test("a BAN of a room is of that room, and UNBAN lifts what it names", asyn
   assert.equal(await test.one.bans.bucket.get(lobby), undefined);
 });
 
-Deno.test("REVOKE hits the user's tokens so far and the token with that id, as the header says", async () => {
+Deno.test("REVOKE revokes the user's tokens so far or the token with that id, depending on the header", async () => {
   await using test = await cluster(3);
   const stored = async (kind: "user" | "token") => {
     const entry = await test.one.revocations.bucket.get(
@@ -174,9 +174,9 @@ Deno.test("REVOKE hits the user's tokens so far and the token with that id, as t
   assert.ok(!ids.join().includes("ann"), "token ids stay out of the log");
 });
 
-Deno.test("what is wrong with a signal is counted and logged once, and says what would be right", async () => {
+Deno.test("the problem of a signal is counted and logged once, with the expected form", async () => {
   const wrong: [value: unknown, says: RegExp][] = [
-    ['{"signal":', /it begins as JSON and is none/],
+    ['{"signal":', /it begins like JSON and is not JSON/],
     ["ban ann", /neither an Envelope nor JSON such as/],
     [{ kind: "BAN", target: "ann" }, /signal: Invalid input/],
     [{ signal: { kind: "BAN" } }, /signal.target: Invalid input/],
@@ -191,7 +191,10 @@ Deno.test("what is wrong with a signal is counted and logged once, and says what
     [{ signal: { kind: "BAN", target: "ann" }, user: "ann" }, /Unrecognized key: \\"user\\"/],
     [{ signal: { kind: "REVOKE", target: "ann" }, room: "lobby" }, /leave the room out/],
     [{ signal: { kind: "BAN", target: "c1" }, headers: { target_kind: "connection" } }, /id of a/],
-    [{ signal: { kind: "BAN", target: "ann" }, tenant_id: "globex" }, /another tenant/],
+    [
+      { signal: { kind: "BAN", target: "ann" }, tenant_id: "globex" },
+      /the envelope's tenant differs/,
+    ],
   ];
   for (const [value, says] of wrong) {
     await using test = await cluster(3);
@@ -209,7 +212,7 @@ Deno.test("what is wrong with a signal is counted and logged once, and says what
   }
 });
 
-Deno.test("a tenant has no more bans than brain.bans_per_tenant, and is told ban-limit", async () => {
+Deno.test("a tenant has at most brain.bans_per_tenant bans, and receives ban-limit beyond", async () => {
   await using test = await cluster(1, [], 2);
   for (const target of ["a", "b", "c", "a"]) test.signal("BAN", { target, reason: target });
   test.say({ signal: { kind: "BAN", target: "d" } }, tenantSubject("signals", "globex"));
@@ -227,7 +230,7 @@ Deno.test("revocations beyond limits.revocations are refused with revocation-lim
   assert.deepEqual(test.one.stats.dropped_signals, { limit: 1 });
 });
 
-Deno.test("a burst that waits for its turn has a bound", async () => {
+Deno.test("the queue of a burst is bounded", async () => {
   await using test = await cluster(1, [], 10_000);
   const message = (target: string) => ({
     subject: SUBJECT,
@@ -241,7 +244,7 @@ Deno.test("a burst that waits for its turn has a bound", async () => {
   assert.deepEqual(test.one.stats.dropped_signals, { busy: 200 });
   await test.done();
   assert.equal((await test.one.bans.bucket.keys()).length, 1_000);
-  // What was dropped can be said again.
+  // A dropped order can be repeated.
   const order = readOrder(message("u1100"), SPINE_NOW_MS);
   assert.ok(!("problem" in order));
   test.one.writes.take(order);

@@ -1,8 +1,7 @@
 /**
- * What others do to open connections: the Brain and backends by `sys.t.{tenant}.signals`, bans and
- * revocations as they arrive, operators. Keeping users out from then on is `bans.ts`, writing what
- * signals ask for is `signal_writes.ts`. Signals that clients publish to a room are messages and do
- * nothing here.
+ * Applies orders to open connections: signals of the Brain and of backends on `sys.t.{tenant}.signals`, bans,
+ * revocations, and orders of operators. `bans.ts` rejects banned users later on, and `signal_writes.ts` stores the
+ * orders of signals. Signals that clients publish to a room are messages and have no effect here.
  */
 import { ArqonError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { PlainSignal } from "@arqon/proto";
@@ -30,7 +29,7 @@ import type { SignalWrites } from "./signal_writes.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
-/** Connections that are looked at in one piece: each that is hit gets frames, and leaves its rooms or ends. */
+/** Connections that one slice handles: each affected one gets frames, and leaves its rooms or ends. */
 const A_PIECE = 16;
 
 /** The queue group of the Shields that share the writing: one of them takes each signal. */
@@ -56,25 +55,23 @@ export interface SignalsOptions<C extends Signalled = Connection> {
   readonly random: Random;
 }
 
-/** The signals' side of a process, until it is closed. */
+/** The running signals of a process. */
 export interface Signals {
-  /** Ends the connections of a user who was banned. Costs as much as that user has connections. */
+  /** Ends the connections of a banned user. The cost grows with the user's connections. */
   onBan(ban: ArrivedBan): void;
-  /** Ends one connection for an operator; false when it is not here. */
+  /** Ends one connection for an operator; false if it is not on this Shield. */
   disconnect(connection_id: string): boolean;
-  /** Ends the connections whose token `find` says is revoked. Costs one look at each. */
+  /** Ends the connections with revoked tokens, as `find` reports. It checks every connection. */
   onRevocations(find: (identity: Identity) => Revocation | undefined): void;
-  /** Resolves when the orders that this Shield has taken are written, or after some seconds. */
+  /** Resolves once the orders that this Shield has taken are written, or after some seconds. */
   close(): Promise<void>;
 }
 
-/**
- * Begins to listen, which takes effect at the server with the next flush. Throws as the Spine throws.
- */
+/** Subscribes to signals, which takes effect on the server with the next flush. Throws as the Spine throws. */
 export function startSignals<C extends Signalled>(options: SignalsOptions<C>): Signals {
   const { connections, stats, log } = options;
 
-  /** Receives a signal, as every Shield does; the one that takes it reports what is wrong with it. */
+  /** Receives a signal, as every Shield does; the Shield that takes it reports its problem. */
   function hear(message: SpineMessage): void {
     const order = readOrder(message, options.now());
     if ("problem" in order) return;
@@ -90,7 +87,7 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
     }
   }
 
-  /** Takes a signal, as one Shield of all does. */
+  /** Takes a signal, as one Shield of the queue group does. */
   function take(message: SpineMessage): void {
     const order = readOrder(message, options.now());
     if (!("problem" in order)) return options.writes.take(order);
@@ -133,15 +130,15 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
     async close() {
       await taken.drain().catch((error) => log.warn("signals may be lost in a drain", { error }));
       await options.writes.close();
-      // This one receives to the end: an order that lifts a ban that is being written must not be missed.
+      // This subscription stays until the end: an order that lifts a ban in writing must not be missed.
       stopHearing();
     },
   };
 }
 
 /**
- * Does this with each of the connections that has not ended, in slices of the tenant, the first of which begins at once
- * if no other runs. A user may have thousands, and thousands of signals may come together.
+ * Calls `act` for each open connection, in time slices of the tenant; the first slice begins at once if no other runs.
+ * A user may have thousands of connections, and thousands of signals may arrive together.
  */
 function forEach<C extends Signalled>(
   { log }: Pick<SignalsOptions, "log">,
@@ -156,17 +153,17 @@ function forEach<C extends Signalled>(
     }
   }
   const failed = (error: unknown) =>
-    log.error("not all connections of a signal were reached", { tenant_id, error });
+    log.error("a signal was not applied to all connections", { tenant_id, error });
   const run = () => inPieces(tenant_id, steps(), A_PIECE);
   const turn = slice(tenant_id);
   (turn === undefined ? run() : turn.then(run))?.catch(failed);
 }
 
 /**
- * Receives every message, until the returned function is called. It listens as a queue group of its own.
- * When a server of a NATS cluster stops and goes on, it hands what it kept for the group above to
- * another member, and then everybody who listens without a group gets that again. After a reconnect it
- * is another group: what was kept for the connection before would come after what this one has heard.
+ * Receives every message, until the returned function is called. It subscribes with its own queue group. When a server
+ * of a NATS cluster stalls and resumes, it redelivers its backlog of the shared group to another member, and
+ * subscribers without a group then receive those messages twice. After a reconnect the group has a new name: the
+ * backlog of the previous connection would arrive after newer messages.
  */
 function hearAll(
   { spine, random, log }: Pick<SignalsOptions, "spine" | "random" | "log">,
@@ -184,7 +181,7 @@ function hearAll(
       heard = join();
     } catch (error) {
       // The connection was lost again meanwhile; the next connect joins.
-      log.warn("control signals are not heard", { error });
+      log.warn("control signals are not received", { error });
     }
   });
   return () => {
@@ -193,7 +190,7 @@ function hearAll(
   };
 }
 
-/** Ends the target's connections or, for one room, their part in it. */
+/** Ends the target's connections or, for one room, their subscriptions and membership. */
 function disconnectAll<C extends Signalled>(options: SignalsOptions<C>, order: Order): void {
   const { tenant_id, room_id, target, target_kinds, reason } = order;
   const hit = new Set(
@@ -228,8 +225,8 @@ function endOne<C extends Signalled>(
 }
 
 /**
- * Ends connections whose tokens are revoked. The signal tells people why; the refusal after it says
- * what to do: get another token.
+ * Ends connections whose tokens are revoked. The signal has the reason for people; the following refusal tells programs
+ * to get another token.
  */
 function endRevoked<C extends Signalled>(
   options: SignalsOptions<C>,
@@ -245,8 +242,8 @@ function endRevoked<C extends Signalled>(
 }
 
 /**
- * Puts connections out of a room, and out of those beside it: what grows in the room, its values, and who comes and
- * goes. Those that subscribe learn why.
+ * Ends the connections' subscriptions to a room and to its companions: growing values, room values and presence.
+ * Subscribed connections receive the reason.
  */
 function putOut<C extends Signalled>(
   options: SignalsOptions<C>,
@@ -271,7 +268,7 @@ function putOut<C extends Signalled>(
   });
 }
 
-/** The signal as a frame, encoded once for each form that is needed. */
+/** The signal as a frame, encoded once for each needed form. */
 function framesOf(
   stamps: Pick<SignalsOptions, "now" | "random">,
   tenant_id: string,

@@ -1,6 +1,6 @@
 /**
- * Kicks and bans at open connections, on a real engine with connections that keep what they are
- * sent. Sockets and Brains are `tests/signals_test.ts`.
+ * Kicks and bans of open connections, on a real engine with connections that keep their frames. Tests with sockets and
+ * Brains are in `tests/signals_test.ts`.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -79,7 +79,7 @@ Deno.test("one connection can be kicked by its id, in its own tenant only", asyn
   assert.deepEqual(test.stats.dropped_signals, {});
 });
 
-Deno.test("what is no order of the subject's tenant does nothing, and is counted", async () => {
+Deno.test("an order of another tenant than the subject's does nothing, and is counted", async () => {
   const ann = new Kept("c1", "ann", ["lobby"]);
   await using test = await testSignals([ann]);
   const drain = { kind: "DRAIN" as const, target: "ann", reason: "", until_ms: 0 };
@@ -97,7 +97,7 @@ Deno.test("what is no order of the subject's tenant does nothing, and is counted
   assert.equal(test.lines.length, 8);
 });
 
-Deno.test("without a room, a DISCONNECT ends the connections of the user, or the one", async () => {
+Deno.test("without a room, a DISCONNECT ends all connections of a user, or one connection", async () => {
   const [one, two] = [new Kept("c1", "ann", ["lobby"]), new Kept("c2", "ann", [], true)];
   const [bob, foreign] = [new Kept("c3", "bob", []), new Kept("c4", "ann", [], false, "globex")];
   await using test = await testSignals([one, two, bob, foreign]);
@@ -120,7 +120,7 @@ Deno.test("without a room, a DISCONNECT ends the connections of the user, or the
   assert.deepEqual(test.stats.kicks, { signal: 3 });
 });
 
-Deno.test("the signals that clients publish to a room put nobody out", async () => {
+Deno.test("signals that clients publish to a room remove nobody", async () => {
   const ann = new Kept("c1", "ann", ["signals"]);
   await using test = await testSignals([ann]);
   const { spine } = test;
@@ -132,7 +132,7 @@ Deno.test("the signals that clients publish to a room put nobody out", async () 
   assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
 });
 
-Deno.test("a ban of the tenant ends its user's connections, a ban of a room their part in it", async () => {
+Deno.test("a ban from the tenant ends the user's connections, a ban from a room their subscription to it", async () => {
   const one = new Kept("c1", "ann", ["lobby"]);
   const two = new Kept("c2", "ann", [], true);
   const bob = new Kept("c3", "bob", ["lobby", "other"]);
@@ -143,7 +143,7 @@ Deno.test("a ban of the tenant ends its user's connections, a ban of a room thei
   test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "ann" });
   test.signals.onBan({ ...ban, room_id: "lobby", user_id: "bob" });
   test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "nobody" });
-  await until("bob is out", () => bob.subscriptions.size === 1);
+  await until("bob is removed", () => bob.subscriptions.size === 1);
   const told = { kind: "BAN", target: "ann", reason: "spam", until_ms };
   for (const banned of [one, two]) {
     assert.deepEqual(banned.signals, [{ room: "", ...told }]);
@@ -153,13 +153,13 @@ Deno.test("a ban of the tenant ends its user's connections, a ban of a room thei
   assert.deepEqual([...bob.subscriptions.keys()], ["other"]);
   assert.deepEqual([bob.failed.length, idle.frames.length], [0, 0]);
   assert.deepEqual(test.stats.kicks, { ban: 2, "room-ban": 1 });
-  // Bans are told again after each listing.
+  // Bans are reported again after each listing.
   test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "ann" });
   test.signals.onBan({ ...ban, room_id: "lobby", user_id: "bob" });
   assert.deepEqual(test.stats.kicks, { ban: 2, "room-ban": 1 });
 });
 
-Deno.test("a revocation ends the connections whose token it hits, told why, and no others", async () => {
+Deno.test("a revocation ends only connections with the revoked token, and sends them the reason", async () => {
   const [old, text] = [new Kept("c1", "ann", ["lobby"]), new Kept("c2", "ann", [], true)];
   const [bob, gone] = [new Kept("c3", "bob", ["lobby"]), new Kept("c4", "ann", [])];
   gone.ended = true;
@@ -179,7 +179,7 @@ Deno.test("a revocation ends the connections whose token it hits, told why, and 
   assert.deepEqual(test.stats.kicks, { revoked: 2 });
 });
 
-Deno.test("many connections of one user are put out, banned or ended in turns with others", async () => {
+Deno.test("many connections of one user are kicked, banned or ended in slices", async () => {
   const many = () => Array.from({ length: 400 }, (_, at) => new Kept(`c${at}`, "ann", ["lobby"]));
   const until_ms = SPINE_NOW_MS + 1_000;
   const banned = { tenant_id: "acme", user_id: "ann", reason: "spam", until_ms };
@@ -205,7 +205,7 @@ Deno.test("many connections of one user are put out, banned or ended in turns wi
   }
 });
 
-Deno.test("many signals that come together are carried out in turns with others", async () => {
+Deno.test("many simultaneous signals are carried out in slices", async () => {
   const connections = Array.from(
     { length: 4_000 },
     (_, at) => new Kept(`c${at}`, `user-${at % 400}`, ["lobby"]),
@@ -221,7 +221,7 @@ Deno.test("many signals that come together are carried out in turns with others"
   assert(turns >= 100, `${turns} turns`);
 });
 
-Deno.test("after the end nothing is listened to", async () => {
+Deno.test("after the end no signal is received", async () => {
   const ann = new Kept("c1", "ann", ["lobby"]);
   await using test = await testSignals([ann]);
   await test.signals.close();
@@ -229,7 +229,7 @@ Deno.test("after the end nothing is listened to", async () => {
   assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
 });
 
-Deno.test("any bytes on a control subject are an order or a reason why not", () => {
+Deno.test("any bytes on a control subject give an order or a problem", () => {
   const subject = tenantSubject("signals", "acme");
   fc.assert(fc.property(fc.uint8Array(), (bytes) => {
     const payload = new Uint8Array(bytes);
@@ -237,7 +237,7 @@ Deno.test("any bytes on a control subject are an order or a reason why not", () 
   }));
 });
 
-Deno.test("the table finds a user's connections, and forgets those that are gone", () => {
+Deno.test("the table finds a user's connections, and removes ended ones", () => {
   const connections = ["c1", "c2", "c3"].map((id) => new Kept(id, id === "c3" ? "bob" : "ann", []));
   const table = new ConnectionTable<Kept>();
   for (const connection of connections) table.add(connection);

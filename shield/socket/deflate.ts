@@ -1,11 +1,11 @@
 /**
- * Compressed messages (permessage-deflate, RFC 7692), each on its own: neither side keeps a window between messages, so
- * that a connection needs no memory for it and one compressed message serves all its receivers. `node:zlib` compresses;
- * `open.ts` decides what is compressed, and for whom.
+ * Compressed messages (permessage-deflate, RFC 7692) without context takeover: a connection needs no memory for a
+ * window, and one compressed message serves all its receivers. `node:zlib` compresses; `open.ts` decides what is
+ * compressed, and for whom.
  */
 import { constants, deflateRawSync, inflateRawSync } from "node:zlib";
 
-/** The compression that was agreed on with one client. */
+/** The compression negotiated with one client. */
 export interface DeflateAgreement {
   /** The value of Sec-WebSocket-Extensions in the answer. */
   readonly answer: string;
@@ -17,7 +17,7 @@ const NAME = "permessage-deflate";
 const WINDOW_BITS_MAX = 15;
 /** The smallest window, since zlib has no raw window of 2^8. */
 const WINDOW_BITS_MIN = 9;
-/** The level of compression: half of the bytes for a fifth of the time that the usual level takes. */
+/** The level of compression: half of the bytes in a fifth of the time of the default level. */
 const LEVEL = 1;
 /** The end of every compressed message, which is not sent (RFC 7692, 7.2.1). */
 const TAIL = new Uint8Array([0, 0, 0xff, 0xff]);
@@ -66,7 +66,7 @@ function isWindow(text: string): boolean {
   return /^([89]|1[0-5])$/.test(text);
 }
 
-/** Compresses a message's bytes; undefined when the result is no shorter. */
+/** Compresses a message's bytes; undefined if the result is not shorter. */
 export function deflate(
   body: Uint8Array,
   window_bits: number,
@@ -77,13 +77,10 @@ export function deflate(
   return length < body.length ? new Uint8Array(whole.subarray(0, length)) : undefined;
 }
 
-/** The result of decompression: the message's bytes, or why there are none. */
+/** The result of decompression: the message's bytes, or the reason of its failure. */
 export type Inflated = Uint8Array<ArrayBuffer> | "too-large" | "malformed";
 
-/**
- * Decompresses a message. The result never has more than `bytes_max` bytes, however small the message
- * was.
- */
+/** Decompresses a message. The result never has more than `bytes_max` bytes, for any size of the message. */
 export function inflate(body: Uint8Array, bytes_max: number): Inflated {
   const whole = new Uint8Array(body.length + TAIL.length);
   whole.set(body);

@@ -9,7 +9,7 @@ import { serveOwn } from "./testing/host.ts";
 
 const BOTH = "permessage-deflate; server_no_context_takeover; client_no_context_takeover";
 
-Deno.test("the first offer that can be taken is, without windows that are kept", () => {
+Deno.test("the first acceptable offer is chosen, without context takeover", () => {
   const answers: readonly (readonly [offered: string | null, answer: string | undefined])[] = [
     [null, undefined],
     ["", undefined],
@@ -34,7 +34,7 @@ Deno.test("the first offer that can be taken is, without windows that are kept",
   }
 });
 
-Deno.test("what is deflated inflates to itself, within its bound, with any window", () => {
+Deno.test("deflated data inflates to itself, within its limit, with any window", () => {
   const body = fc.uint8Array({ maxLength: 2_000, size: "max" });
   fc.assert(fc.property(body, fc.integer({ min: 9, max: 15 }), (bytes, window_bits) => {
     const repeated = new Uint8Array([...bytes, ...bytes, ...bytes]);
@@ -74,7 +74,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a small message that inflates beyond the bound ends with 1009, a wrong one with 1007",
+  name: "a small message that inflates beyond the limit ends with 1009, an invalid one with 1007",
   ...settings,
   async fn() {
     await using served = await serve();
@@ -88,7 +88,7 @@ Deno.test({
       await peer.write(frame);
       assert.equal(await peer.closeCode(), code);
     }
-    // Who has agreed on nothing may set no reserved bit.
+    // Without a negotiated extension a client may set no reserved bit.
     using peer = await RawPeer.connect(served.url);
     const frame = rawFrame(0x2, small);
     frame[0] = 0xc2;

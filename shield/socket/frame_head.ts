@@ -16,7 +16,7 @@ const LENGTH_16 = 126;
 const LENGTH_64 = 127;
 const HEAD_BYTES_MAX = 10;
 
-/** Bytes of the head of a frame that a server sends with a body of so many bytes. */
+/** Bytes of the head of a server's frame with a body of that length. */
 export function headBytes(body_bytes: number): number {
   return body_bytes < LENGTH_16 ? 2 : body_bytes <= 0xffff ? 4 : 10;
 }
@@ -53,8 +53,8 @@ export function writeHead(
 const head = new Uint8Array(HEAD_BYTES_MAX);
 
 /**
- * A whole, unmasked frame. No copy if its head precedes the body already, as from `frame_space.ts`: for a body whose
- * buffer no longer changes.
+ * A whole, unmasked frame. It is no copy if its head already precedes the body, as in buffers of `frame_space.ts`,
+ * which must no longer change.
  */
 export function frameAround(opcode: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, length } = body;
@@ -84,7 +84,7 @@ export function encodeClose(code: number, reason: string): Uint8Array<ArrayBuffe
   const body = new Uint8Array(CONTROL_BYTES_MAX);
   body[0] = code >>> 8;
   body[1] = code;
-  // Only whole characters are left out.
+  // The reason is cut between characters.
   const { written } = new TextEncoder().encodeInto(reason, body.subarray(2));
   return encodeFrame(CLOSE, body.subarray(0, 2 + written));
 }
@@ -95,7 +95,7 @@ export function isCloseCode(code: number): boolean {
   return code >= 1_000 && code <= 1_014 && code !== 1_004 && code !== 1_005 && code !== 1_006;
 }
 
-/** Bytes of a head with this second byte; without a mask it is refused anyway. */
+/** Bytes of a head with this second byte; a head without a mask is refused later. */
 export function lengthOfHead(second: number): number {
   if ((second & MASKED) === 0) return 2;
   const short = second & 0x7f;

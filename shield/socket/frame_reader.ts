@@ -20,8 +20,8 @@ import { passing_messages, PIECE_BYTES } from "../../shared/containers/byte_aren
 /** The content of frames. Functions must not throw. */
 export interface FrameSink {
   /**
-   * A complete message; its bytes are the sink's own, but may lie in a buffer with others (`owned`).
-   * `compressed`: as RFC 7692 has it.
+   * A complete message; its bytes are the sink's own, but may lie in a buffer with others (`owned`). `compressed`: by
+   * RFC 7692.
    */
   message(
     opcode: typeof TEXT | typeof BINARY,
@@ -31,11 +31,11 @@ export interface FrameSink {
   /** A ping; the body is the sink's own. */
   ping(body: Uint8Array<ArrayBuffer>): void;
   pong(): void;
-  /** The peer's close frame; 1005 when it names no code. Nothing comes after it. */
+  /** The peer's close frame; 1005 if it has no code. Nothing follows. */
   closed(code: number): void;
   /** The peer violated the protocol: the close code for it. Nothing follows. */
   failed(code: number, problem: string): void;
-  /** Asked after each frame: whether the rest has to wait for the next call of `read`. */
+  /** Checked after each frame: whether the rest waits for the next call of `read`. */
   readonly pauses: boolean;
 }
 
@@ -47,13 +47,13 @@ const FIN = 0x80, RSV1 = 0x40, RSV = 0x70, MASKED = 0x80;
 const HEAD_BYTES_MAX = 14;
 /** The bytes of a block; long messages are kept in blocks until they are complete. */
 const BLOCK_BYTES = 65_536;
-/** The most empty frames of one message: a message of nothing else would never end. */
+/** The most empty frames of one message: a message of only empty frames would never end. */
 const EMPTY_FRAGMENTS_MAX = 1_000;
 const NOTHING = new Uint8Array(0);
 
 const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** The text of UTF-8, byte order mark and all; undefined when the bytes are none. */
+/** The text of UTF-8, including a byte order mark; undefined if the bytes are invalid. */
 export function decodeText(body: Uint8Array): string | undefined {
   try {
     return utf8.decode(body);
@@ -62,7 +62,7 @@ export function decodeText(body: Uint8Array): string | undefined {
   }
 }
 
-/** The reader of one connection. Its own sink must not call it. */
+/** The reader of one connection. Its sink must not call it. */
 export class FrameReader {
   readonly #sink: FrameSink;
   readonly #max_message_bytes: number;
@@ -75,28 +75,28 @@ export class FrameReader {
   #fin = false;
   #left_bytes = 0;
   #mask = 0;
-  /** The message of which frames have come: TEXT, BINARY, or CONTINUATION for none. */
+  /** The type of the partial message: TEXT, BINARY, or CONTINUATION for none. */
   #message = CONTINUATION;
   #compressed = false;
   #empty_fragments = 0;
-  /** Decodes a text's fragments as they come: the first wrong one ends it. */
+  /** Decodes a text's fragments as they arrive: the first invalid one ends it. */
   #text: TextDecoder | undefined;
   /** The decoder's progress: whole blocks, and bytes of the next block. */
   #checked_blocks = 0;
   #checked_bytes = 0;
-  /** The body of the message so far: blocks that are full, and the one that is being filled. */
+  /** The body of the partial message: full blocks, and the one that is being filled. */
   #full: Uint8Array<ArrayBuffer>[] | undefined;
   #block: Uint8Array<ArrayBuffer> | undefined;
   #block_bytes = 0;
   #body_bytes = 0;
   #control: Uint8Array<ArrayBuffer> | undefined;
   #ended = false;
-  /** Where the bytes end that have come of the chunk that is being read. */
+  /** The end of the current chunk's bytes. */
   #chunk_end = 0;
 
   /**
-   * A message of more than `max_message_bytes` fails with 1009 as soon as its length is known.
-   * `deflate`: compressed messages were agreed on; their bound is for what arrives.
+   * A message of more than `max_message_bytes` fails with 1009 as soon as its length is known. `deflate`: compression
+   * was negotiated; the limit is for compressed bytes.
    */
   constructor(sink: FrameSink, max_message_bytes: number, deflate: boolean) {
     this.#sink = sink;
@@ -109,14 +109,14 @@ export class FrameReader {
     return this.#ended;
   }
 
-  /** Bytes that have come of a message or a head that has no end yet. */
+  /** Received bytes of a partial message or head. */
   get unfinished_bytes(): number {
     return this.#body_bytes + this.#head_bytes;
   }
 
   /**
-   * Reads the chunk from `start` to `end`, or until the sink pauses or nothing more counts.
-   * Returns where it stopped. The chunk is the caller's again.
+   * Reads the chunk from `start` to `end`, or until the sink pauses or the reader has ended. Returns the position where
+   * it stopped. The caller may reuse the chunk.
    */
   read(chunk: Uint8Array<ArrayBuffer>, start = 0, end: number = chunk.length): number {
     this.#chunk_end = end;
@@ -133,7 +133,7 @@ export class FrameReader {
     return this.#ended ? this.#chunk_end : at;
   }
 
-  /** Reads what there is of a head; then `#opcode` is set, or the head is kept for the next chunk. */
+  /** Reads the available part of a head; then `#opcode` is set, or the part is kept for the next chunk. */
   #readHead(chunk: Uint8Array<ArrayBuffer>, start: number): number {
     let at = start;
     let head: Uint8Array = chunk;
@@ -237,16 +237,16 @@ export class FrameReader {
   }
 
   /**
-   * The block to write to, when so many bytes have come of the frame. Never more than one block is
-   * free: a promised length costs nothing.
+   * The block to write to, given the received bytes of the frame. Never more than one block is allocated ahead: a
+   * declared length costs nothing.
    */
   #blockWithRoom(come_bytes: number): Uint8Array<ArrayBuffer> {
     const block = this.#block;
     if (block !== undefined && this.#block_bytes < block.length) return block;
     if (block !== undefined) (this.#full ??= []).push(block);
     this.#block_bytes = 0;
-    // Most messages are one short frame that comes at once, which then is the message. One that is still
-    // to come may keep its place for long, and would keep all that was cut from the same bytes.
+    // Most messages are one short frame that arrives at once, and are used in place. A partial message may stay for
+    // long, and would retain the whole shared buffer, so it is copied.
     const rest = this.#fin ? this.#left_bytes : BLOCK_BYTES;
     if (this.#fin && rest <= come_bytes && rest <= PIECE_BYTES) {
       const from = passing_messages.reserve(rest);
@@ -283,7 +283,7 @@ export class FrameReader {
       this.#checked_blocks = this.#full?.length ?? 0;
       this.#checked_bytes = this.#block_bytes;
     } catch {
-      this.#fail(INVALID_DATA, "text that is no UTF-8");
+      this.#fail(INVALID_DATA, "text that is not UTF-8");
     }
   }
 
@@ -328,7 +328,7 @@ export class FrameReader {
       return this.#fail(PROTOCOL_ERROR, `close code ${code}`);
     }
     if (decodeText(body.subarray(2)) === undefined) {
-      return this.#fail(INVALID_DATA, "a close reason that is no UTF-8");
+      return this.#fail(INVALID_DATA, "a close reason that is not UTF-8");
     }
     this.end();
     this.#sink.closed(code);
@@ -339,7 +339,7 @@ export class FrameReader {
     this.#sink.failed(code, problem);
   }
 
-  /** Ends the reading: nothing that comes counts any longer. */
+  /** Ends the reading: later bytes are ignored. */
   end(): void {
     this.#ended = true;
     this.#block =
@@ -354,7 +354,7 @@ export class FrameReader {
 /** The least bytes for which a loop over words is faster than one over bytes. */
 const WORDS_FROM_BYTES = 48;
 
-/** The words of the buffer that was unmasked last: messages in a row are cut from the same. */
+/** The words of the last unmasked buffer: consecutive messages are in the same one. */
 let buffer: ArrayBuffer | undefined;
 let words = new Uint32Array(0);
 
@@ -366,10 +366,10 @@ function wordsOf(bytes: Uint8Array<ArrayBuffer>): Uint32Array<ArrayBuffer> {
   return words;
 }
 
-/** The most bytes that a loop copies sooner than the engine, which has to be given a view. */
+/** The most bytes for which a loop is faster than the engine's copy, which needs a view. */
 const LOOP_BYTES_MAX = 1_024;
 
-/** The buffer that was copied from last, for reading words that begin anywhere in it. */
+/** The last copied buffer, for reading words at any offset in it. */
 let copied: ArrayBuffer | undefined;
 let anywhere = new DataView(new ArrayBuffer(0));
 
@@ -382,8 +382,8 @@ function anywhereIn(bytes: Uint8Array<ArrayBuffer>): DataView<ArrayBuffer> {
 }
 
 /**
- * Copies so many bytes from `source`, from `from`, to `target`, from `start`, and undoes their mask;
- * returns the mask for the byte that follows.
+ * Copies bytes from `source` at `from` to `target` at `start`, and unmasks them; returns the mask of the following
+ * byte.
  */
 export function copyUnmasked(
   target: Uint8Array<ArrayBuffer>,
@@ -425,7 +425,7 @@ export function copyUnmasked(
   return turned >>> 0;
 }
 
-/** Undoes the mask from `start` to `end`; returns the mask for the byte that follows. */
+/** Unmasks from `start` to `end`; returns the mask of the following byte. */
 export function unmask(
   bytes: Uint8Array<ArrayBuffer>,
   start: number,
@@ -435,7 +435,7 @@ export function unmask(
   let at = start;
   let turned = mask;
   if (end - start >= WORDS_FROM_BYTES) {
-    // Words are read at multiples of four of the buffer, in the machine's order: little-endian.
+    // Words are aligned to multiples of four, in the machine's byte order: little-endian.
     while ((bytes.byteOffset + at & 3) !== 0) {
       bytes[at] = (bytes[at] as number) ^ (turned >>> 24);
       turned = turned << 8 | turned >>> 24;
@@ -455,7 +455,7 @@ export function unmask(
   return turned >>> 0;
 }
 
-/** The bytes of a word in the opposite order. */
+/** The word with reversed byte order. */
 function swapped(word: number): number {
   return (word >>> 24 | (word >>> 8 & 0xff00) | (word & 0xff00) << 8 | word << 24) >>> 0;
 }

@@ -1,4 +1,4 @@
-/** The reader of frames, alone and beside the one of the npm package `ws`. */
+/** The reader of frames, alone and compared with the npm package `ws`. */
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import fc from "fast-check";
@@ -13,7 +13,7 @@ interface Seen {
   readonly events: (string | number | Uint8Array)[][];
 }
 
-/** What the reader makes of chunks; `pauses` after each frame, and reads on. */
+/** The reader's events for chunks; `pauses` after each frame, and reads on. */
 function read(chunks: readonly Uint8Array[], pauses = false): Seen["events"] {
   const events: Seen["events"] = [];
   const reader = new FrameReader(
@@ -36,7 +36,7 @@ function read(chunks: readonly Uint8Array[], pauses = false): Seen["events"] {
     const own = chunk.slice();
     for (let at = 0; at < own.length;) at = reader.read(own, at);
   }
-  // Text that is none ends a connection, which is the socket's to do.
+  // Invalid text ends a connection, which the socket does.
   const end = events.findIndex(([kind]) => kind === "failed" || kind === "closed");
   return end < 0 ? events : events.slice(0, end + 1);
 }
@@ -65,7 +65,7 @@ async function readByWs(bytes: Uint8Array): Promise<Seen["events"]> {
   });
   receiver.write(Buffer.from(bytes), () => resolve());
   await promise;
-  // One message a turn is its way.
+  // `ws` emits one message per turn.
   for (let before = -1; before !== events.length;) {
     before = events.length;
     for (let turns = 0; turns < 4; turns++) await new Promise((next) => setImmediate(next));
@@ -116,7 +116,7 @@ const drawn: fc.Arbitrary<Drawn> = fc.record({
   masked: fc.integer({ min: 0, max: 30 }).map((value) => value > 0),
   mask: fc.integer({ min: 0, max: 0xffffffff }),
   body,
-  // ws takes a length in more bytes than it needs.
+  // ws accepts overlong lengths.
   form: fc.constant(0),
 });
 
@@ -124,7 +124,7 @@ function utf8(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-/** Cuts at each of these places, taken modulo the length. */
+/** Cuts at each of these positions, modulo the length. */
 function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
   const sorted = [...new Set(places.map((place) => place % (bytes.length + 1)))].sort((a, b) =>
     a - b
@@ -132,13 +132,13 @@ function cut(bytes: Uint8Array, places: readonly number[]): Uint8Array[] {
   return [0, ...sorted].map((start, index) => bytes.subarray(start, sorted[index]));
 }
 
-Deno.test("reads what ws reads of random frames, to the same end", async () => {
+Deno.test("reads random frames like ws, with the same end", async () => {
   await fc.assert(
     fc.asyncProperty(fc.array(drawn, { maxLength: 12 }), async (frames) => {
       const bytes = new Uint8Array(frames.flatMap(bytesOf));
       const [ours, theirs] = [read([bytes]), await readByWs(bytes)];
       const end = ours.at(-1);
-      // ws looks at a text when it is whole, we at each fragment.
+      // ws validates a text when it is complete, this reader at each fragment.
       const early = end?.[0] === "failed" && end[1] === 1007;
       assert.deepEqual(
         early ? ours.slice(0, -1) : ours,
@@ -149,7 +149,7 @@ Deno.test("reads what ws reads of random frames, to the same end", async () => {
   );
 });
 
-Deno.test("where chunks are cut and where the sink pauses changes nothing", () => {
+Deno.test("splits of chunks and pauses of the sink change nothing", () => {
   fc.assert(fc.property(
     fc.array(drawn, { maxLength: 8 }),
     fc.array(fc.nat(10_000), { maxLength: 30 }),
@@ -163,13 +163,13 @@ Deno.test("where chunks are cut and where the sink pauses changes nothing", () =
   ));
 });
 
-Deno.test("a promised length is refused before its bytes come, and costs no memory", () => {
+Deno.test("a declared length is refused before its bytes arrive, and costs no memory", () => {
   const head = new Uint8Array([0x82, 0xff, 0, 0, 0, 0, 0, 0, 0xff, 0xff, 1, 2, 3, 4]);
   head[7] = 1;
   assert.deepEqual(read([head]), [["failed", 1009]]);
 });
 
-Deno.test("a message that came at once shares its buffer, one that had to be waited for does not", () => {
+Deno.test("a message that arrived at once shares its buffer, a partial one does not", () => {
   const mask = [1, 2, 3, 4];
   const body = Array.from({ length: 50 }, (_, at) => 7 ^ (mask[at % 4] as number));
   const frame = new Uint8Array([0x82, 0x80 | 50, ...mask, ...body]);
@@ -192,7 +192,7 @@ Deno.test("a length in more bytes than it needs is refused", () => {
   }
 });
 
-Deno.test("copying and unmasking at once gives what one after the other gives, and touches nothing else", () => {
+Deno.test("copying and unmasking together equals doing both in sequence, and changes nothing else", () => {
   const most = 1_100;
   fc.assert(fc.property(
     fc.uint8Array({ maxLength: most, size: "max" }),
@@ -216,7 +216,7 @@ Deno.test("copying and unmasking at once gives what one after the other gives, a
   assert.deepEqual(copy, long);
 });
 
-Deno.test("unmasking by words is unmasking by bytes, wherever it begins", () => {
+Deno.test("unmasking by words equals unmasking by bytes, for any start", () => {
   fc.assert(fc.property(
     fc.uint8Array({ maxLength: 300, size: "max" }),
     fc.nat(8),

@@ -16,7 +16,7 @@ function put(space: HeadedSpace, size: number, fill: number): Uint8Array<ArrayBu
 }
 
 for (const [name, open] of Object.entries(spaces)) {
-  Deno.test(`a frame in ${name} is not copied, and is what a copy is`, () => {
+  Deno.test(`a frame in ${name} is not copied, and equals a copy`, () => {
     const size = fc.oneof(
       fc.integer({ min: 0, max: 300 }),
       fc.integer({ min: 65_530, max: 65_540 }),
@@ -43,7 +43,7 @@ Deno.test("a body with anything else before it is copied", () => {
   assert.notEqual(frameAround(PING, body).buffer, body.buffer);
 });
 
-Deno.test("a frame that waits holds no slab in memory, and is made once for all who wait", () => {
+Deno.test("a queued frame retains no slab, and is made once for all queues", () => {
   const turn = new WireTurn();
   const body = put(new HeadedSpace(new ByteArena()), 100, 7);
   assert.ok(turn.frameOf(body).buffer.byteLength > 10_000);

@@ -1,4 +1,4 @@
-/** A light copy of a request of a real server, beside the request itself. */
+/** A light copy of a request of a real server, compared with the request. */
 import assert from "node:assert/strict";
 import { lightCopyOf, originalOf } from "./light_copy.ts";
 
@@ -9,7 +9,7 @@ Deno.test("a light copy has the request's method, address and headers, and knows
     assert.equal(copy.headers.get("x-one"), "1");
     assert.deepEqual([...copy.headers].find(([name]) => name === "x-two"), ["x-two", "2"]);
     assert.deepEqual([copy.method, copy.url], [request.method, request.url]);
-    assert.notEqual(copy.headers, request.headers, "the request holds no list of the copy's");
+    assert.notEqual(copy.headers, request.headers, "the request retains no list of the copy");
     resolve([copy, request]);
     return new Response("ok");
   });

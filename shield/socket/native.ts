@@ -16,11 +16,11 @@ import type {
 import { requireHandshake } from "./handshake.ts";
 import { NO_TURN, TURN_BYTES, TURN_FRAMES, Turns } from "../../shared/turns/turns.ts";
 
-/** The most waiting bytes of all connections together; a client that adds to them is told to leave. */
+/** The most waiting bytes of all connections together; a client that exceeds it is asked to leave. */
 const ALL_WAITING_BYTES_MAX = 268_435_456;
 
 type NativeOptions = Pick<SocketOptions, "heartbeat_ms" | "now_ms"> & {
-  /** What may wait of one connection for its turn, as nothing can stop the runtime's reading. */
+  /** The limits of one connection's queued messages, as the runtime's reading cannot be paused. */
   readonly waiting_max: { readonly messages: number; readonly bytes: number };
 };
 
@@ -60,15 +60,14 @@ export function nativeSockets(options: NativeOptions): SocketServer {
 }
 
 /**
- * The request as the runtime must see it. The runtime looks for the chosen protocol among what ", "
- * separates, where the space is optional. A request that is written otherwise is shown to it with the
- * choice as the only offer.
+ * The request in the form that the runtime needs. The runtime looks for the chosen protocol among what ", " separates,
+ * where the space is optional. A request in another form is passed to it with the choice as the only offer.
  */
 function offering(request: Request, protocol: string | undefined): Request {
   const { headers } = request;
   const offered = headers.get("sec-websocket-protocol") ?? "";
   if (protocol === undefined || offered.split(", ").includes(protocol)) return request;
-  // Only these are copied, as the headers stay as long as the socket.
+  // Only these are copied, as the headers live as long as the socket.
   const needed = ["connection", "sec-websocket-key", "upgrade"];
   const pairs = needed.map((name): [string, string] => [name, headers.get(name) ?? ""]);
   return lightCopyWith(request, new Headers([...pairs, ["sec-websocket-protocol", protocol]]));
@@ -77,13 +76,13 @@ function offering(request: Request, protocol: string | undefined): Request {
 const ONCE: AddEventListenerOptions = { once: true };
 
 /**
- * A native socket, which is its own listener: a function for each event would take memory of every connection, and so
- * does each listened type of event (some 300 bytes in the runtime). So "open" is removed after it has come, and
+ * A native socket, which is its own listener: a closure for each event would take memory per connection, and so does
+ * each type of event (about 300 bytes in the runtime). So the listener of "open" is removed after the event, and
  * "close", which follows "error", covers errors.
  */
 class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
   readonly #socket: WebSocket;
-  /** The runtime's upgrade; absent where the runtime accepts on its own. */
+  /** The runtime's upgrade; absent if the runtime accepts itself. */
   readonly #upgrade: RuntimeUpgrade | undefined;
   readonly #turns: Turns;
   readonly #waiting_max: NativeOptions["waiting_max"];
@@ -104,7 +103,7 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
     this.#waiting_max = waiting_max;
   }
 
-  /** The peer had disconnected before its upgrade was answered. */
+  /** Reports that the peer disconnected before its upgrade was answered. */
   lost(): void {
     this.#events?.closed(BROKEN);
     this.#events = undefined;
@@ -128,7 +127,7 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
     try {
       this.#socket.close(code, reason);
     } catch {
-      // Closing a socket whose peer has just disconnected throws, but that was wanted.
+      // Closing a socket whose peer has just disconnected throws, but it is closed then.
     }
   }
 
@@ -158,7 +157,7 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
         this.#events = undefined;
         events.closed(code);
       };
-      // Messages that came before the close were sent before it.
+      // Messages before the close are delivered first.
       if (this.#inbound === undefined) closed();
       else this.#inbound.finish(closed);
     }
@@ -189,8 +188,8 @@ class NativeSocket implements ClientSocket, EventListenerObject, InboundOwner {
 }
 
 /**
- * The close code of an event. The runtime says 0 when no close frame came. A code without a close frame
- * is the runtime's own: it has given up a peer that answered no ping.
+ * The close code of an event. The runtime reports 0 without a close frame. Any other code without a close frame is the
+ * runtime's own: the peer did not answer a ping.
  */
 function codeOf({ code, wasClean }: CloseEvent): number {
   if (code === 0) return BROKEN;
@@ -222,7 +221,7 @@ class InboundTurns {
   #turn = NO_TURN;
   #frames = 0;
   #bytes = 0;
-  /** True while something waits for a later turn. */
+  /** True while messages wait for a later turn. */
   #waits = false;
   /** True while the connection waits for a later turn; it must wait only once, or it gets two shares. */
   #awaits_turn = false;
@@ -234,7 +233,7 @@ class InboundTurns {
     this.#owner = owner;
   }
 
-  /** How many messages wait. */
+  /** The number of queued messages. */
   get length(): number {
     return this.#waiting.length - this.#next;
   }
@@ -266,9 +265,7 @@ class InboundTurns {
     onEmpty?.();
   }
 
-  /**
-   * Calls `then` when everything that came has been handed out or dropped; at once if it already has.
-   */
+  /** Calls `then` once all queued messages are delivered or dropped; at once if the queue is empty. */
   finish(then: () => void): void {
     if (this.#held_bytes === 0) return then();
     this.#onEmpty = then;

@@ -11,10 +11,7 @@ import { agreeOnDeflate } from "./deflate.ts";
 import { handshakeAnswer, requireHandshake } from "./handshake.ts";
 import { OwnShared, OwnSocket } from "./own_socket.ts";
 
-/**
- * Messages take memory besides their bytes, so the bound in bytes must not be far below that in
- * messages.
- */
+/** Messages take memory in addition to their bytes, so the limit in bytes must not be far below the one in messages. */
 const WAITING_BYTES_MIN = 16_777_216;
 
 /**
@@ -28,14 +25,14 @@ export function openSockets(
   const sockets = openKind(config);
   new Gauge({
     name: "shield_socket_implementation",
-    help: "Always 1; the label says what speaks WebSocket.",
+    help: "Always 1; the label is the WebSocket implementation.",
     labelNames: ["implementation"],
     registers: [registry],
   }).set({ implementation: sockets.implementation }, 1);
   scrapedGauge(
     registry,
     "shield_waiting_bytes",
-    "Bytes of messages that were read and wait for their turn of the event loop.",
+    "Bytes of received messages that wait for their turn of the event loop.",
     () => sockets.waiting_bytes,
   );
   return sockets;
@@ -44,7 +41,7 @@ export function openSockets(
 function openKind({ server, limits }: Pick<Config, "server" | "limits">): SocketServer {
   const { heartbeat_ms } = server;
   const max_message_bytes = limits.close_frame_bytes;
-  // A client with more messages waiting would be closed anyhow, for its rate.
+  // A client with more queued messages would be closed because of its rate.
   const waiting_max = {
     get messages() {
       return 2 * limits.messages_per_second + limits.rate_refusals;

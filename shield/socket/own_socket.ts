@@ -1,5 +1,5 @@
 /**
- * One WebSocket of our own. Many frames arrive by one read and leave by one write; reading pauses if a client is to
+ * One WebSocket of our own. Many frames arrive by one read and leave by one write; reading pauses if a client must
  * wait, and takes turns. `frame_reader.ts` and `frame_head.ts` have frames.
  */
 import { type ByteSink, closeQuietly, type LiveStream } from "../../shared/http1/byte_stream.ts";
@@ -20,15 +20,15 @@ import {
 import { afterPiece, firstPiece, type WireMember, type WireRun, WireTurn } from "./wire_turn.ts";
 
 /**
- * How long a peer that broke the protocol may send nothing more, in ms, before the connection ends; while it sends,
- * it has `CLOSE_MS` to read so.
+ * How long a peer that violated the protocol may be silent before the connection ends, in ms; while it sends, it has
+ * `CLOSE_MS` to read the close frame.
  */
 const FAILED_MS = 1_000;
 /** A peer that does not read gets no answers to its pings above this backlog, in bytes. */
 const PONG_BACKLOG_BYTES = 65_536;
 const NO_CODE = 1005, INVALID_DATA = 1007, TOO_BIG = 1009;
 const NOTHING = new Uint8Array(0);
-/** How many sockets may end in one turn: a crowd that goes at once must not stop the others. */
+/** How many sockets may end in one turn: many simultaneous ends must not delay other sockets. */
 const ENDS_A_TURN = 16;
 
 /** What all sockets of one process share. */
@@ -38,7 +38,7 @@ export class OwnShared {
   readonly ends = new Turns(ENDS_A_TURN);
   readonly heartbeat: Heartbeat;
   readonly options: SocketOptions;
-  /** The bytes that have been read of all sockets and wait for their turn. */
+  /** The received bytes of all sockets that wait for their turn. */
   waiting_bytes = 0;
 
   constructor(options: SocketOptions) {
@@ -57,24 +57,24 @@ export class OwnSocket
   readonly #window_bits: number;
   readonly #lost_code: number;
   #events: SocketEvents | undefined;
-  /** The connection; undefined before the handshake was sent, and after the end. */
+  /** The connection; undefined before the handshake and after the end. */
   #stream: LiveStream | undefined;
-  /** Frames that no write has taken yet. */
+  /** Frames that are not being written yet. */
   #run: WireRun | undefined;
-  /** Bytes being written: the stream has the first piece. */
+  /** Bytes being written, from the first piece on. */
   #writing: Uint8Array<ArrayBuffer> | undefined;
   #awaits_turn = false;
-  /** The last write was taken at once: so will the next one be. */
+  /** The last write was taken at once, so the next one probably is. */
   #takes_at_once = false;
-  /** A close frame was sent, or was to be: nothing follows it. */
+  /** A close frame was sent or queued: nothing follows it. */
   #closing = false;
-  /** The peer's close frame has come, or the peer broke the protocol. */
+  /** The peer has sent its close frame, or violated the protocol. */
   #peer_done = false;
-  /** Something has arrived since the last check whether the peer still sends. */
+  /** Bytes have arrived since the last check for a sending peer. */
   #hears = false;
-  /** Both sides have said that they close: nothing more comes. */
+  /** Both sides have sent close frames: nothing more arrives. */
   #orderly = false;
-  /** The code that `closed` will get, once it is decided. */
+  /** The code for `closed`, once it is decided. */
   #code: number | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
   #frames_of_turn = 0;
@@ -88,7 +88,7 @@ export class OwnSocket
   #pinged = false;
   heard_ms = 0;
 
-  /** `lost_code` closes a peer that is given up, as its protocol has it. */
+  /** `lost_code` is the close code of a peer that is given up. */
   constructor(shared: OwnShared, window_bits: number, lost_code: number) {
     this.#shared = shared;
     this.#lost_code = lost_code;
@@ -175,7 +175,7 @@ export class OwnSocket
     this.#goOnLater(bytes.slice(at, end), is_late).catch(() => this.#destroy());
   }
 
-  /** Waits, continues with the unread rest, and then reads on. */
+  /** Waits, handles the unread rest, and then continues to read. */
   async #goOnLater(rest: Uint8Array<ArrayBuffer>, is_late: boolean): Promise<void> {
     this.#shared.waiting_bytes += rest.length;
     if (is_late) await this.#giveWay();
@@ -191,7 +191,7 @@ export class OwnSocket
     this.#stream?.resume();
   }
 
-  /** Whether the peer has yet to answer our close frame: earlier bytes are read slowly. */
+  /** Whether the peer has yet to answer our close frame: bytes before it are read slowly. */
   #lingers(): boolean {
     return this.#closing && !this.#peer_done;
   }
@@ -219,7 +219,7 @@ export class OwnSocket
     const wait_ms = this.#resting_until_ms - performance.now();
     this.#resting_until_ms = 0;
     await this.#pause(wait_ms);
-    // The connection may end in its first turn, with an exhausted share.
+    // The connection may end in its first turn with an exhausted share.
     await this.#giveWay();
   }
 
@@ -235,13 +235,13 @@ export class OwnSocket
 
   message(opcode: number, received: Uint8Array<ArrayBuffer>, compressed: boolean): void {
     this.#frames_of_turn++;
-    // After our own close frame, nobody receives messages.
+    // After our own close frame, messages are dropped.
     if (this.#closing) return;
     const body = compressed ? this.#inflate(received) : received;
     if (body === undefined) return;
     if (opcode === BINARY) return this.#events?.message(body);
     const text = decodeText(body);
-    if (text === undefined) this.failed(INVALID_DATA, "text that is no UTF-8");
+    if (text === undefined) this.failed(INVALID_DATA, "text that is not UTF-8");
     else this.#events?.message(text);
   }
 
@@ -301,7 +301,7 @@ export class OwnSocket
   giveUp(): void {
     this.#code ??= PING_LOST;
     this.close(this.#lost_code, "heartbeat-lost");
-    // Once the close frame has left: a peer that is gone answers none.
+    // After the close frame has left: a lost peer does not answer.
     setTimeout(() => this.#destroy(), 0);
   }
 
@@ -340,12 +340,12 @@ export class OwnSocket
     this.#flush();
   }
 
-  /** Ends the connection, as a server does when its close frame has left (RFC 6455, 7.1.1). */
+  /** Ends the connection, as a server does after its close frame has left (RFC 6455, 7.1.1). */
   #finish(): void {
     const stream = this.#stream;
     if (stream === undefined || this.bufferedAmount > 0) return;
     if (this.#orderly) return this.#destroy();
-    // A peer that broke the protocol may still be sending: a reset would take our close frame from it.
+    // A peer that violated the protocol may still be sending: a reset would discard our close frame.
     stream.closeWrite().catch(() => {});
   }
 
@@ -355,13 +355,13 @@ export class OwnSocket
   }
 
   /**
-   * Ends the connection when the peer has sent nothing for `FAILED_MS`, or after `most_ms`. Unread bytes at the end
-   * make it a reset, which takes our close frame from a peer that is still sending (RFC 6455, 7.1.1).
+   * Ends the connection once the peer has been silent for `FAILED_MS`, or after `most_ms`. Unread bytes at the end
+   * cause a reset, which discards our close frame at a peer that is still sending (RFC 6455, 7.1.1).
    */
   #endWhenStill(most_ms: number, is_second = false): void {
     this.#hears = false;
     clearTimeout(this.#timer);
-    // In two checks: after a stall of this thread the first may come before arrived bytes are read.
+    // It takes two checks: after a stall of this thread the first may run before arrived bytes are read.
     const wait_ms = Math.min(FAILED_MS / 2, most_ms);
     this.#timer = setTimeout(() => {
       const goes_on = most_ms > wait_ms && (this.#hears || !is_second);
@@ -385,7 +385,7 @@ export class OwnSocket
     if (onOver === undefined) return;
     const { heartbeat, ends } = this.#shared;
     heartbeat.delete(this);
-    // A `closed` that throws has a bug, which must not take their end from those behind it.
+    // A bug in one `closed` must not affect the ends of later sockets.
     void ends.later().then(() => {
       clearTimeout(this.#timer);
       const stream = this.#stream;
@@ -397,20 +397,20 @@ export class OwnSocket
   }
 }
 
-/** After how many heartbeats a silent peer gets a ping: clearly after our own PING. */
+/** The heartbeats after which a silent peer gets a ping: clearly after our own PING. */
 const PING_HEARTBEATS = 1.5;
-/** After how many heartbeats without any bytes a peer counts as gone, as on native sockets. */
+/** The heartbeats without any bytes after which a peer counts as lost, as on native sockets. */
 const LOST_HEARTBEATS = 3;
 /** The longest time between two checks of the sockets, in ms. */
 const BEAT_MS = 1_000;
 
 /** One socket with a heartbeat. */
 interface Beating {
-  /** When something came last; ms of `performance.now`. */
+  /** Time of the last received bytes; ms of `performance.now`. */
   readonly heard_ms: number;
-  /** Sends a ping; called once until something comes. */
+  /** Sends a ping; called once until something is received. */
   sendPing(): void;
-  /** Gives the peer up: nothing came for three heartbeats. */
+  /** Gives up the peer: nothing was received for three heartbeats. */
   giveUp(): void;
 }
 
@@ -426,7 +426,7 @@ class Heartbeat {
       const now_ms = performance.now();
       const held_up = now_ms - looked_ms > 2 * every_ms;
       looked_ms = now_ms;
-      // Bytes that arrived while this process had no CPU are unread, and no socket is judged before that.
+      // After a stall, arrived bytes are still unread, so no socket is judged yet.
       if (held_up) return;
       for (const socket of this.#sockets) {
         const silent_ms = now_ms - socket.heard_ms;

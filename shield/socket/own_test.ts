@@ -7,10 +7,10 @@ import { serveOwn } from "./testing/host.ts";
 import { TURN_FRAMES } from "../../shared/turns/turns.ts";
 import { until } from "../../shared/testing/until.ts";
 
-/** What happens to the messages of one socket, which are all binary here. */
+/** The handler of one socket's messages, which are all binary here. */
 type OnMessage = (socket: ClientSocket, message: Uint8Array) => void;
 
-/** By this clock nothing takes time: a share is counted in messages. */
+/** With this fixed clock a share is counted in messages. */
 const standing_ms = performance.now();
 const serve = (onMessage: OnMessage) =>
   serveOwn((socket, data) => onMessage(socket, data as Uint8Array), { now_ms: () => standing_ms });
@@ -18,7 +18,7 @@ const serve = (onMessage: OnMessage) =>
 const FLOOD = 2_000;
 const NOTHING = new Uint8Array(0);
 
-/** So many empty messages as one piece. */
+/** That many empty messages as one piece. */
 function repeated(count: number): Uint8Array<ArrayBuffer> {
   const one = rawFrame(BINARY, NOTHING);
   const all = new Uint8Array(one.length * count);
@@ -26,7 +26,7 @@ function repeated(count: number): Uint8Array<ArrayBuffer> {
   return all;
 }
 
-/** How many messages come between two turns of the event loop, at most, until `end` is called. */
+/** Counts the most messages between two turns of the event loop, until `end` is called. */
 function turnCounter(): { count(): void; readonly most: number; end(): void } {
   let [most, now, counting] = [0, 0, true];
   const turn = () => {
@@ -46,7 +46,7 @@ function turnCounter(): { count(): void; readonly most: number; end(): void } {
 const settings = { sanitizeOps: false, sanitizeResources: false };
 
 Deno.test({
-  name: "what is sent in one turn leaves in its order, to a reader that is slow too",
+  name: "frames sent in one turn leave in order, also to a slow reader",
   ...settings,
   async fn() {
     await using served = await serve((socket, [count = 0]) => {
@@ -66,14 +66,14 @@ Deno.test({
 
 Deno.test({
   name:
-    "who was sent to rest and has more to say gets a small share of a turn, until it has said it",
+    "a peer with messages left after a rest gets a small share of each turn, until they are delivered",
   ...settings,
   async fn() {
     const counts = [turnCounter(), turnCounter()];
     const { promise: flooded, resolve: onFlooded } = Promise.withResolvers<void>();
     let heard = 0;
     await using served = await serve((socket) => {
-      // Longer than a busy machine takes for the rest of this read.
+      // Longer than a busy machine needs for the rest of this read.
       if (heard++ === 0) socket.rest(200);
       counts[heard > 1 + FLOOD ? 1 : 0]?.count();
       if (heard === 1 + FLOOD) onFlooded();
@@ -85,7 +85,7 @@ Deno.test({
     counts[0]?.end();
     const small = counts[0]?.most ?? Infinity;
     assert(small <= TURN_FRAMES / 2, `${small} in one turn`);
-    // A read that brings less than a share ends it.
+    // A read of less than a share ends it.
     await peer.write(rawFrame(BINARY, NOTHING));
     await until("the pause", () => heard === 2 + FLOOD);
     await peer.write(repeated(FLOOD));
@@ -97,7 +97,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a peer that is still sending what was refused gets to read so, however long that takes it",
+  name: "a peer that is still sending refused data can read the refusal",
   ...settings,
   async fn() {
     await using served = await serveOwn(() => {});
@@ -105,7 +105,7 @@ Deno.test({
     const [head, rest] = [14, new Uint8Array(1_000)];
     await peer.write(rawFrame(BINARY, new Uint8Array(2_000_000)).subarray(0, head));
     const begun_ms = performance.now();
-    // Longer than a silent peer has. A reset would make a write fail, or take the close frame.
+    // Longer than the time of a silent peer. A reset would make a write fail, or discard the close frame.
     await until("it has sent for long", async () => {
       await peer.write(rest);
       return performance.now() - begun_ms > 2_000;
@@ -115,8 +115,7 @@ Deno.test({
 });
 
 Deno.test({
-  name:
-    "a message that meets a bug ends its connection, also when it came right behind the request",
+  name: "a message that meets a bug ends its connection, also if it directly follows the request",
   ...settings,
   async fn() {
     await using served = await serve(() => {
@@ -146,7 +145,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a bug in what is done at one socket's end takes no other's end from it",
+  name: "a bug at one socket's end does not affect the end of others",
   ...settings,
   async fn() {
     const bugs: unknown[] = [];
@@ -171,7 +170,7 @@ Deno.test({
       await peer.write(rawFrame(BINARY, NOTHING));
     }
     await until("all three", () => ends === 3);
-    await until("the bug is told", () => bugs.length === 1);
+    await until("the bug is reported", () => bugs.length === 1);
     globalThis.removeEventListener("unhandledrejection", onBug);
   },
 });

@@ -18,13 +18,13 @@ interface Played {
   readonly pongs: readonly Uint8Array[];
 }
 
-/** Cut into pieces of so many bytes; 0 for none. */
+/** Plays a case, in pieces of that many bytes; 0: whole. */
 async function play(host: Host, { frames }: RfcCase, piece_bytes: number): Promise<Played> {
   const { peer, seen } = await open(host);
   using _peer = peer;
   const bytes = bytesOfFrames([...frames, { opcode: PING, body: MARK }]);
   const step = piece_bytes === 0 ? bytes.length : piece_bytes;
-  // A server that has refused a frame reads no more of them.
+  // A server that has refused a frame reads no further ones.
   const writing = (async () => {
     for (let at = 0; at < bytes.length; at += step) await peer.write(bytes.subarray(at, at + step));
   })().catch(() => {});
@@ -53,7 +53,7 @@ const settings = { sanitizeOps: false, sanitizeResources: false };
 
 for (const kind of ["native", "own"] as const) {
   Deno.test({
-    name: `${kind}: ${RFC_CASES.length} cases of RFC 6455 come out as the table says`,
+    name: `${kind}: ${RFC_CASES.length} cases of RFC 6455 have the outcomes of the table`,
     ...settings,
     async fn(t) {
       await using host = await startHost(kind);

@@ -1,22 +1,22 @@
-/** Work that a client asks for by the dozen in one message: it is done in pieces, while its socket rests. */
+/** Work of which a client requests many items in one message: it is done in pieces, while its socket rests. */
 import { inPieces } from "../../shared/turns/slices.ts";
 
-/** Items that are done in one piece: some half a millisecond. */
+/** Items of one piece: about half a millisecond. */
 const ITEMS_A_PIECE = 16;
-/** Messages whose items wait, in bytes of the longest, where the peer cannot be made to wait. */
+/** The limit of queued messages if the peer cannot be paused, in multiples of the longest message. */
 const WAITING_MESSAGES = 4;
-/** The socket rests at most so long, in ms. */
+/** The longest rest of the socket, in ms. */
 const REST_MS = 1_000;
 
-/** What one client has asked for, in order. */
+/** The requested items of one client, in order. */
 export class WaitingWork<Item> {
   #items: Item[] = [];
   #bytes = 0;
   #is_running = false;
-  /** Whether the socket rests for this. */
+  /** Whether the socket rests because of this work. */
   #rests = false;
 
-  /** One more message has come, and may be worked on once `is_open`; false: too much waits. */
+  /** Adds a message, which may be processed once `is_open`; false: the queue is full. */
   take({ length }: string | Uint8Array, message_bytes: number, is_open: boolean): boolean {
     if (this.#is_running || !is_open) this.#bytes += length;
     const most_bytes = message_bytes * (is_open ? WAITING_MESSAGES : 1);
@@ -27,17 +27,17 @@ export class WaitingWork<Item> {
     this.#items.push(item);
   }
 
-  /** None of them is done. */
+  /** Drops all items. */
   clear(): void {
     this.#items = [];
   }
 
-  /** Somebody else lets the socket rest, for a time of its own. */
+  /** Call it when other code sets the socket's rest. */
   leaveRest(): void {
     this.#rests = false;
   }
 
-  /** Does a piece of them at once, and the others in slices that the tenant pays, while the socket rests. */
+  /** Processes a piece at once, and the others in slices charged to the tenant, while the socket rests. */
   async run(
     tenant_id: string,
     one: (item: Item) => void,
@@ -60,7 +60,7 @@ export class WaitingWork<Item> {
   *#each(one: (item: Item) => void): Generator<void> {
     for (let item = this.#items.shift(); item !== undefined; item = this.#items.shift()) {
       one(item);
-      // The last one needs no further piece.
+      // There is no further piece after the last item.
       if (this.#items.length > 0) yield;
     }
   }

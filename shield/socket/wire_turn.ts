@@ -1,6 +1,6 @@
 /**
- * Frames of one turn as the bytes of one write. A message goes to all its receivers as the same bytes,
- * and connections that receive the same in a turn get the same write, made once. No sockets here.
+ * Frames of one turn as the bytes of one write. A message goes to all its receivers as the same bytes, and connections
+ * that receive the same in a turn get the same write, made once. It has no sockets.
  */
 import { deflate } from "./deflate.ts";
 import { BINARY, encodeFrame, frameAround, TEXT } from "./frame_head.ts";
@@ -13,7 +13,7 @@ export class WireRun {
   readonly #before: WireRun | undefined;
   #next: WireRun | undefined;
   #whole: Uint8Array<ArrayBuffer> | undefined;
-  /** Whether it has been written to a buffer that others use since. */
+  /** Whether it was written to a shared buffer that may have changed since. */
   was_copied = false;
 
   constructor(frame: Uint8Array<ArrayBuffer>, before?: WireRun) {
@@ -34,7 +34,7 @@ export class WireRun {
     return this.#next = new WireRun(frame, this);
   }
 
-  /** Whether its bytes are there in one piece. */
+  /** Whether its bytes are in one piece. */
   get is_whole(): boolean {
     return this.#before === undefined || this.#whole !== undefined;
   }
@@ -57,54 +57,52 @@ export class WireRun {
   }
 }
 
-/** A long write is handed over in such pieces, so that `bufferedAmount` falls as the peer reads. */
+/** A long write is passed on in pieces of this size, so that `bufferedAmount` falls as the peer reads. */
 const PIECE_BYTES = 65_536;
 
-/** What of a write the system is given first. */
+/** The first piece of a write. */
 export function firstPiece(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
   return bytes.length > PIECE_BYTES ? bytes.subarray(0, PIECE_BYTES) : bytes;
 }
 
-/** What is left to write once the system has the first piece. */
+/** The rest of a write after its first piece. */
 export function afterPiece(bytes: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> | undefined {
   return bytes.length > PIECE_BYTES ? bytes.subarray(PIECE_BYTES) : undefined;
 }
 
-/** A run of more bytes is joined in a buffer of its own. */
+/** A longer run is joined in its own buffer. */
 const JOINED_BYTES_MAX = 16_384;
 
-/** A connection that has frames of the present turn. */
+/** A connection with frames of the current turn. */
 export interface WireMember {
-  /** Called at the end of the turn: writes what the connection has. Must not throw. */
+  /** Called at the end of the turn: writes the connection's frames. Must not throw. */
   endTurn(): void;
 }
 
-/** The present turn, for all sockets of the process. */
+/** The current turn, for all sockets of the process. */
 export class WireTurn {
   #members: WireMember[] = [];
-  /** The run that was begun last: until the turn ends, other connections begin with the same. */
+  /** The run that was started last: until the turn ends, other connections start with the same one. */
   #begun: WireRun | undefined;
-  /** The message whose frame was made last, and that frame. */
+  /** The message that was framed last, and its frame. */
   #message: string | Uint8Array<ArrayBuffer> | undefined;
   #frame: Uint8Array<ArrayBuffer> | undefined;
-  /** The same for binary frames that have to wait. */
+  /** The same for binary frames that must wait. */
   #kept_message: Uint8Array<ArrayBuffer> | undefined;
   #kept_frame: Uint8Array<ArrayBuffer> | undefined;
-  /**
-   * The message that was compressed last, and its frames by the window of those who take it compressed.
-   */
+  /** The message that was compressed last, and its frames by the receivers' window. */
   #compressed_message: string | Uint8Array<ArrayBuffer> | undefined;
   readonly #compressed: (Uint8Array<ArrayBuffer> | undefined)[] = [];
   readonly #onEnd = () => this.#end();
-  /** Where runs are joined whose bytes the system takes at once. */
+  /** The buffer for runs whose bytes the system takes at once. */
   #joining = new Uint8Array(0);
-  /** The run that is there, and its bytes. */
+  /** The run in that buffer, and its bytes. */
   #joined_run: WireRun | undefined;
   #joined = this.#joining;
 
   /**
-   * The frame of a message, for a write of this turn: it may lie in a buffer with other messages. The
-   * same object or text several times in a row is made into a frame once.
+   * The frame of a message, for a write of this turn: it may be in a buffer with other messages. The same object or
+   * text in consecutive calls is framed once.
    */
   frameOf(message: string | Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     if (this.#frame !== undefined && this.#message === message) return this.#frame;
@@ -114,16 +112,16 @@ export class WireTurn {
       : frameAround(BINARY, message);
   }
 
-  /** As `frameOf`, for a frame that waits: it holds no memory beside its own. */
+  /** As `frameOf`, for a frame that waits: it retains no other memory. */
   keptFrameOf(message: string | Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
-    // The frame of a text has a buffer of its own anyway.
+    // The frame of a text always has its own buffer.
     if (typeof message === "string") return this.frameOf(message);
     if (this.#kept_frame !== undefined && this.#kept_message === message) return this.#kept_frame;
     this.#kept_message = message;
     return this.#kept_frame = encodeFrame(BINARY, message);
   }
 
-  /** The frame of a run, compressed where that makes it shorter. */
+  /** The frame of a run, compressed if that makes it shorter. */
   compressedFrameOf(
     message: string | Uint8Array<ArrayBuffer>,
     window_bits: number,
@@ -142,7 +140,7 @@ export class WireTurn {
     return encodeFrame(text ? TEXT : BINARY, body, true);
   }
 
-  /** The run with one more frame; without a run, one that begins with the frame. */
+  /** The run with one more frame; without a run, a new one with the frame. */
   extend(run: WireRun | undefined, frame: Uint8Array<ArrayBuffer>): WireRun {
     if (run !== undefined) return run.extend(frame);
     if (this.#begun?.isOnly(frame) === true) return this.#begun;
@@ -150,8 +148,8 @@ export class WireTurn {
   }
 
   /**
-   * The bytes of a run, for a write. Of one that the system `probably` takes at once they are there until the
-   * next call; when it does not take them at once, `giveAway` leaves them to it.
+   * The bytes of a run, for a write. If the system `probably` takes them at once, they are valid until the next call;
+   * if it then does not, call `giveAway`.
    */
   bytesOf(run: WireRun | undefined, probably: boolean): Uint8Array<ArrayBuffer> | undefined {
     return run !== undefined && probably ? this.#passing(run) : run?.whole();
@@ -159,7 +157,7 @@ export class WireTurn {
 
   #passing(run: WireRun): Uint8Array<ArrayBuffer> {
     if (run === this.#joined_run) return this.#joined;
-    // Many receivers of the same have it made once.
+    // A run of many receivers is joined only once.
     if (run.is_whole || run.was_copied || run.bytes > JOINED_BYTES_MAX) return run.whole();
     if (this.#joining.length === 0) this.#joining = new Uint8Array(JOINED_BYTES_MAX);
     run.was_copied = true;
@@ -167,7 +165,7 @@ export class WireTurn {
     return this.#joined = run.copyTo(this.#joining).subarray(0, run.bytes);
   }
 
-  /** Leaves these bytes to a write that goes on: nothing else is written there. */
+  /** Leaves these bytes to a pending write: the buffer is not reused. */
   giveAway(bytes: Uint8Array<ArrayBuffer>): void {
     if (bytes.buffer !== this.#joining.buffer) return;
     this.#joining = new Uint8Array(0);
@@ -182,7 +180,7 @@ export class WireTurn {
     const members = this.#members;
     this.#members = [];
     for (const member of members) member.endTurn();
-    // What the turn has made is garbage when it is over.
+    // The objects of the turn become garbage at its end.
     this.#joined = NOTHING;
     this.#begun =
       this.#joined_run =

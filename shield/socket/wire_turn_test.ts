@@ -1,4 +1,4 @@
-/** That frames of one turn leave as they were sent, whoever else writes from the same buffer. */
+/** Frames of one turn are sent unchanged, although other writes share their buffer. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { WireTurn } from "./wire_turn.ts";
@@ -25,7 +25,7 @@ Deno.test("runs that are taken at once are joined in one buffer, and a run of ma
   const next = turn.bytesOf(other, true)!;
   assert.equal(next.buffer, bytes.buffer);
   assert.deepEqual([...next], joined(second));
-  // It is asked for again when its bytes are gone: the third receiver has it made no more.
+  // It is requested again after its bytes were reused: for the third receiver it is not joined again.
   const again = turn.bytesOf(one, true)!;
   assert.notEqual(again.buffer, next.buffer);
   assert.deepEqual([...again], joined(first));
@@ -33,7 +33,7 @@ Deno.test("runs that are taken at once are joined in one buffer, and a run of ma
   assert.equal(turn.bytesOf(undefined, true), undefined);
 });
 
-Deno.test("what a write still reads stays as it is, whatever is joined behind it", () => {
+Deno.test("bytes that a write still reads are not changed by later runs", () => {
   const writes = fc.array(
     fc.record({
       sizes: fc.array(fc.integer({ min: 1, max: 6_000 }), { minLength: 1, maxLength: 5 }),

@@ -15,7 +15,7 @@ const routes: ClientSide["routes"] = (env, { rates, stats, node_id, forwarding }
   scrapedGauge(
     registry,
     "shield_event_streams",
-    "Open streams of server-sent events; each is one of the connections, too.",
+    "Open streams of server-sent events; they also count as connections.",
     () => readers.open,
   );
   const events = {

@@ -7,15 +7,15 @@
 export const MESSAGE_START = '{"op":"msg","room":"';
 /** As much of a frame's end as an offset and a signature take, in UTF-16 units. */
 const TAIL_UNITS = 160;
-/** The offset of a durable room's message: only a signature follows it. */
+/** The offset of a durable room's message. Only a signature can follow it. */
 const OFFSET_AT_END = /,"offset":(\d+)(?:,"signature":"[^"]*")?\}$/;
 /** Characters that a line of an event must not have. JSON has these only between its tokens. */
 const LINE_ENDS = /\r\n|\r|\n/g;
 const encoder = new TextEncoder();
 
-/** What a reader of events needs from a message's frame. */
+/** The parts of a message's frame that a reader of events needs. */
 export interface MessageFacts {
-  /** "" for a signal that is about no room. */
+  /** "" for a signal without a room. */
   readonly room_id: string;
   /** 0: the room is not durable, or the message is a signal. */
   readonly offset: number;
@@ -51,12 +51,12 @@ export function idBytes(id: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(`id: ${id}\n`);
 }
 
-/** A line that every reader passes over, in place of a PING. */
+/** A line that every reader ignores, used as a PING. */
 export const HEARTBEAT: Uint8Array<ArrayBuffer> = encoder.encode(":\n\n");
 
 /**
- * The reconnect delay of a reader, in ms: a line of the event that follows. On its own it would be an event without
- * data, which not every reader ignores.
+ * The reconnect delay of a reader, in ms, as a line of the event that follows. A line on its own would be an event
+ * without data, which not every reader ignores.
  */
 export function retryBytes(retry_ms: number): Uint8Array<ArrayBuffer> {
   return encoder.encode(`retry: ${Math.round(retry_ms)}\n`);

@@ -12,7 +12,7 @@ const ENVELOPE: PlainEnvelope = {
 
 const facts = (more: object) => factsOf(encodeTextMessage({ ...ENVELOPE, ...more }));
 
-Deno.test("a message's room and offset are read out of its frame, whatever its texts look like", () => {
+Deno.test("a message's room and offset are read from its frame, whatever its texts contain", () => {
   assert.deepEqual(facts({}), { room_id: "r~1:a", offset: 0, name: "message" });
   assert.equal(facts({ offset: 12 }).offset, 12);
   assert.equal(facts({ offset: 12, signature: new Uint8Array(64).fill(255) }).offset, 12);

@@ -1,6 +1,6 @@
 /**
- * What all readers of events share: a message's bytes are made once for all, and readers that get the same in a turn
- * share the write. `sse_socket.ts` has one connection.
+ * Shared work of all readers of events: the bytes of a message are made once for all, and readers that get the same
+ * bytes in a turn share the write. `sse_socket.ts` has one connection.
  */
 import { Turns } from "../../shared/turns/turns.ts";
 import { WireTurn } from "../socket/wire_turn.ts";
@@ -9,7 +9,7 @@ import { eventBytes, factsOf, idBytes } from "./event_text.ts";
 import type { MessageFacts } from "./event_text.ts";
 import { positionText } from "./positions.ts";
 
-/** How many readers may end in one turn: a crowd that goes at once must not stop the others. */
+/** The most readers that end in one turn: a crowd that leaves at once must not stop the others. */
 const ENDS_A_TURN = 16;
 
 /** A message as an event, for all its readers. */

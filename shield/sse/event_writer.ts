@@ -10,9 +10,9 @@ import type { WireMember, WireRun } from "../socket/wire_turn.ts";
 import type { EventReaders } from "./event_turn.ts";
 import type { GzipStream } from "../http/gzip.ts";
 
-/** A long write is handed over in such pieces, so that `bufferedAmount` falls as the peer reads. */
+/** A long write is split into pieces of this size, so that `bufferedAmount` falls as the peer reads. */
 const PIECE_BYTES = 65_536;
-/** Bytes that a reader may send after its request: it has nothing to send there. */
+/** The most bytes that a reader may send after its request: it has nothing to send. */
 const HEARD_BYTES_MAX = 65_536;
 
 /** The owner of a stream. Must not throw. */
@@ -64,7 +64,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     return this.#writing === undefined;
   }
 
-  /** Queues bytes, which must not change any longer. */
+  /** Queues bytes, which must no longer change. */
   push(bytes: Uint8Array<ArrayBuffer>): void {
     this.#pushRaw(this.#gzip === undefined ? bytes : this.#gzip.pack(bytes));
   }
@@ -76,13 +76,13 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     this.#readers.add(this);
   }
 
-  /** Ends it when the peer has read the queue, or does not read. */
+  /** Ends the stream when the peer has read the queue, or does not read. */
   end(): void {
     if (this.#is_ending || this.#is_over) return;
     this.#is_ending = true;
     if (this.#gzip !== undefined) this.#pushRaw(this.#gzip.end());
     this.#timer = setTimeout(() => this.destroy(), CLOSE_MS);
-    // With nothing to send there is no turn in which this would be seen.
+    // Without data to send, no turn would notice the end.
     if (!this.#awaits_turn && this.#writing === undefined) this.#flush();
   }
 
@@ -115,7 +115,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     if (this.#writing === undefined) this.#flush();
   }
 
-  /** Writes the queue, and then what was queued meanwhile. */
+  /** Writes the queue, and then the bytes queued meanwhile. */
   #flush(): void {
     for (let stream; (stream = this.#stream) !== undefined;) {
       if (this.#writing === undefined) {
@@ -149,7 +149,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
     this.destroy();
   }
 
-  /** Ends it at once; the owner is notified, and again when the stream reports it. */
+  /** Ends it at once. The owner is notified now, and again when the stream reports its end. */
   destroy(): void {
     if (this.#is_over) return;
     this.#is_over = true;

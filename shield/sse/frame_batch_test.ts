@@ -4,14 +4,14 @@ import { readBatch } from "./session_socket.ts";
 
 const bytes = (...list: number[]) => new Uint8Array(list);
 
-Deno.test("a batch is its number and its frames", () => {
+Deno.test("a batch has a number and frames", () => {
   const { number, frames, closes } = readBatch(bytes(0, 0, 1, 2, 0, 0, 0, 2, 7, 8, 0, 0, 0, 1, 9));
   assert.deepEqual([number, frames, closes], [258, [bytes(7, 8), bytes(9)], false]);
   const last = readBatch(bytes(0, 0, 0, 3, 0, 0, 0, 1, 5, 0, 0, 0, 0));
   assert.deepEqual([last.frames, last.closes], [[bytes(5)], true]);
 });
 
-Deno.test("what is no batch is refused as a whole", () => {
+Deno.test("an invalid batch is refused as a whole", () => {
   const wrong = [
     bytes(),
     bytes(0, 0, 0, 1),

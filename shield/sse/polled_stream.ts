@@ -1,20 +1,20 @@
 /**
- * A stream of events as the answers of consecutive long-polls: for clients behind a proxy that passes no answer on
- * before its end. `shield/sse/http/sessions.ts` has the requests.
+ * A stream of events as the answers of consecutive long-polls: for clients behind a proxy that holds back an answer
+ * until its end. `shield/sse/http/sessions.ts` has the requests.
  */
 import { Buffer } from "node:buffer";
 import { ArqonError } from "@arqon/proto";
 import type { ByteSink, LiveStream } from "../../shared/http1/byte_stream.ts";
 
-/** Bytes that are queued before the writer has to wait. */
+/** The bytes that are queued before the writer has to wait. */
 const WAITING_BYTES = 65_536;
 
-/** One stream. It is only written: a client that has gone is noticed by the poll that does not come. */
+/** One stream. It is write-only: a missing poll shows that the client has gone. */
 export class PolledStream implements LiveStream {
   readonly #patience_ms: number;
   #sink: ByteSink | undefined;
   #missing: ReturnType<typeof setTimeout> | undefined;
-  /** How many polls were answered or wait, repetitions included. */
+  /** The number of polls, including repeated ones. */
   #polls = 0;
   #waiting: Uint8Array<ArrayBuffer>[] = [];
   #waiting_bytes = 0;
@@ -25,7 +25,7 @@ export class PolledStream implements LiveStream {
   readonly #emptied = Promise.withResolvers<void>();
   #is_closing = false;
 
-  /** `patience_ms`: how long the next poll is waited for where the client of the last one may have gone. */
+  /** `patience_ms`: how long the stream waits for the next poll if the client of the last one may have gone. */
   constructor(patience_ms: number) {
     this.#patience_ms = patience_ms;
   }
@@ -42,9 +42,9 @@ export class PolledStream implements LiveStream {
   }
 
   /**
-   * The answer with that number, from 0: what has come since the one before it, at the latest after so many ms. The
-   * last one may be requested again, as a proxy or a client may repeat a request. `gone`: this request's client has
-   * disconnected. Rejects with `invalid-field` (400).
+   * The answer with that number, counted from 0: everything since the previous answer, after `wait_ms` at the latest.
+   * The last answer can be requested again, since a proxy or a client may repeat a request. `gone`: this request's
+   * client has disconnected. Rejects with `invalid-field` (400).
    */
   take(
     number: number,
@@ -75,12 +75,12 @@ export class PolledStream implements LiveStream {
     this.#waiting_bytes = 0;
     if (was_full) this.#sink?.written();
     if (this.#is_closing) this.#emptied.resolve();
-    // A client that has gone before its first answer does not know where to poll.
+    // A client that left before its first answer does not know where to poll.
     if (this.#polls === 1) this.#await();
     return bytes;
   }
 
-  /** Ends unless a poll comes. */
+  /** Ends the stream unless a poll arrives. */
   #await(): void {
     if (this.#is_closing) return;
     this.#missing = setTimeout(() => this.#sink?.ended(), this.#patience_ms);

@@ -1,4 +1,4 @@
-/** Polls that do not come: a client that has gone is not kept. */
+/** Polls that do not come: the stream of a client that has gone ends. */
 import assert from "node:assert/strict";
 import { PolledStream } from "./polled_stream.ts";
 
@@ -13,14 +13,14 @@ function opened() {
   return { stream, ended: ended.promise };
 }
 
-Deno.test("a client that opens a stream and never polls has gone", async () => {
+Deno.test("a client that opens a stream and never polls counts as gone", async () => {
   const { stream, ended } = opened();
   assert.deepEqual([...await stream.take(0, WITHIN_MS)], [1]);
   await ended;
   stream.close();
 });
 
-Deno.test("a client that goes while it polls is waited for, and a poll that was repeated is not", async () => {
+Deno.test("a stream waits for a client that leaves during a poll, but not after a repeated poll", async () => {
   const { stream, ended } = opened();
   await stream.take(0, WITHIN_MS);
   const [first, repeated] = [new AbortController(), new AbortController()];
@@ -30,7 +30,7 @@ Deno.test("a client that goes while it polls is waited for, and a poll that was 
   void ended.then(() => is_ended = true);
   first.abort();
   await new Promise((resolve) => setTimeout(resolve, PATIENCE_MS));
-  assert.equal(is_ended, false, "the client has asked again");
+  assert.equal(is_ended, false, "the client has polled again");
   repeated.abort();
   await ended;
   stream.close();

@@ -11,7 +11,7 @@ export interface RoomPosition {
   readonly offset: number;
 }
 
-/** For a room without a position: it is not durable, or has sent nothing yet. */
+/** The text for a room without a position: it is not durable, or has sent nothing yet. */
 const NOWHERE = "-";
 /** `*:0`: a reader from the start that has received nothing of the room yet. */
 const PART = /^([A-Za-z0-9_~=-]{0,64}|\*):(\d{1,16})$/;
@@ -23,8 +23,8 @@ export function positionText(position: RoomPosition | undefined): string {
 }
 
 /**
- * Reads a last event id: one position for each room, in the order in which the request names them.
- * Throws `invalid-field` (400) for a text that is none of ours, or is of other rooms.
+ * Reads a last event id: one position for each room, in the order in which the request names them. Throws
+ * `invalid-field` (400) for an invalid text, or one for other rooms.
  */
 export function parseEventId(text: string, rooms: number): (RoomPosition | undefined)[] {
   const parts = text.split(",");
@@ -36,15 +36,13 @@ export function parseEventId(text: string, rooms: number): (RoomPosition | undef
     const [, epoch = "", digits = ""] = PART.exec(part) ?? [];
     const offset = Number(digits);
     if (digits === "" || !Number.isSafeInteger(offset)) {
-      throw wrong("the last event id is no id of an event of this bus");
+      throw wrong("the last event id is not the id of an event of this bus");
     }
     return { epoch, offset };
   });
 }
 
-/**
- * The position that the query names; undefined: none. Throws `invalid-field` (400).
- */
+/** The position in the query; undefined: none. Throws `invalid-field` (400). */
 export function queriedPosition(
   query: Pick<URLSearchParams, "get">,
   rooms: number,
@@ -53,11 +51,11 @@ export function queriedPosition(
   const epoch = query.get("epoch");
   if (from !== null) {
     if (from !== "start") throw wrong("from; expected start");
-    if (after_offset ?? epoch) throw wrong("from goes without after_offset and epoch");
+    if (after_offset ?? epoch) throw wrong("from cannot be combined with after_offset and epoch");
     return { epoch: ANY_EPOCH, offset: 0 };
   }
   if (after_offset === null && epoch === null) return undefined;
-  if (rooms !== 1) throw wrong("after_offset and epoch are of one room; expected last_event_id");
+  if (rooms !== 1) throw wrong("after_offset and epoch are for one room; expected last_event_id");
   const offset = Number(after_offset ?? 0);
   if (after_offset !== null && !OFFSET.test(after_offset) || !Number.isSafeInteger(offset)) {
     throw wrong("after_offset; expected an integer below 2^53");

@@ -2,19 +2,19 @@
 import assert from "node:assert/strict";
 import { parseEventId, positionText, queriedPosition } from "./positions.ts";
 
-Deno.test("an event's id comes back as the positions that it was made of", () => {
+Deno.test("an event's id is parsed back to its positions", () => {
   const positions = [{ epoch: "3k0yukhub7axn", offset: 41 }, undefined, { epoch: "", offset: 7 }];
   assert.deepEqual(parseEventId(positions.map(positionText).join(","), 3), positions);
 });
 
-Deno.test("a reader from the start comes back from there, wherever it was cut off", () => {
+Deno.test("a reader from the start resumes from the start, wherever its stream was cut off", () => {
   assert.deepEqual(parseEventId("e:2,*:0", 2), [{ epoch: "e", offset: 2 }, {
     epoch: "*",
     offset: 0,
   }]);
 });
 
-Deno.test("an id of something else is refused, and never taken for a position", () => {
+Deno.test("an invalid id is refused, and never taken for a position", () => {
   for (const text of ["", "41", "e:", "e:-1", "e:1.5", "e:99999999999999999", "a b:1", "e:1;f:2"]) {
     assert.throws(() => parseEventId(text, 1), { reason: "invalid-field" }, text);
   }
@@ -22,11 +22,11 @@ Deno.test("an id of something else is refused, and never taken for a position", 
   assert.throws(() => parseEventId("e:1", 2), { reason: "invalid-field" });
 });
 
-Deno.test("a position in the query is of one room", () => {
+Deno.test("a position in the query is for one room", () => {
   const queried = (text: string, rooms: number) =>
     queriedPosition(new URLSearchParams(text), rooms);
   assert.equal(queried("", 2), undefined);
-  // Without an epoch it is one of no room.
+  // Without an epoch it belongs to no room.
   assert.deepEqual(queried("after_offset=3", 1), { epoch: "-", offset: 3 });
   assert.deepEqual(queried("after_offset=0", 1), { epoch: "-", offset: 0 });
   assert.deepEqual(queried("epoch=e", 1), { epoch: "e", offset: 0 });

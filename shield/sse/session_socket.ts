@@ -1,6 +1,6 @@
 /**
  * A client without WebSocket as a client's socket: its frames are those of `arqon.v1`, sent as events and received in
- * batches, each of which is a request. Everything that applies to a connection over WebSocket applies to it.
+ * batches, each of which is a request. All rules for connections over WebSocket apply to it.
  * `shield/sse/http/sessions.ts` receives batches.
  */
 import { Buffer } from "node:buffer";
@@ -12,13 +12,13 @@ import type { EventReaders } from "./event_turn.ts";
 import { EventWriter, type EventWriterOwner } from "./event_writer.ts";
 import type { GzipStream } from "../http/gzip.ts";
 
-/** After so many PINGs without a batch, the client counts as disconnected. */
+/** The PINGs without a batch after which the client counts as disconnected. */
 const PINGS_UNHEARD = 3;
 const NORMAL = 1000;
 
 /** The encoding of a connection's frames, for sessions of one kind. */
 export interface SessionWire {
-  /** A frame; undefined: it is none of this form. */
+  /** A frame as an event; undefined: the frame has another form. */
   readonly written: (
     frame: string | Uint8Array<ArrayBuffer>,
   ) => Uint8Array<ArrayBuffer> | undefined;
@@ -89,7 +89,7 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
     this.#events = events;
   }
 
-  /** Opens the connection; `path` is where its batches go. */
+  /** Opens the connection; `path` is the path of its batches. */
   begin(path: string): void {
     this.writer.push(eventBytes("session", JSON.stringify({ path })));
     this.#events?.opened();
@@ -106,9 +106,9 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
   }
 
   /**
-   * Takes a batch, and resolves when its frames have been handed out: later while the client is to
-   * rest. A batch that came before does nothing. Rejects with `malformed-body` or `invalid-field` (400)
-   * for one that is none, or is not the next.
+   * Takes a batch, and resolves when its frames have been passed on: later while the client must pause. A repeated
+   * batch does nothing. Rejects with `malformed-body` or `invalid-field` (400) for an invalid batch, or one that is not
+   * the next.
    */
   async take(body: Uint8Array<ArrayBuffer>): Promise<void> {
     const { number, frames, closes } = readBatch(body);
@@ -124,7 +124,7 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
     this.close(NORMAL, "");
   }
 
-  /** Hands frames of the client out, and resolves when all of them are: later while the client is to rest. */
+  /** Passes frames of the client on, and resolves after the last one: later while the client must pause. */
   async hand(frames: readonly (string | Uint8Array<ArrayBuffer>)[]): Promise<void> {
     this.#pings_unheard = 0;
     for (const frame of frames) {
@@ -178,7 +178,7 @@ const NUMBER_BYTES = 4;
 
 /** One batch. */
 interface FrameBatch {
-  /** The batches of a session are counted from 0: one that came twice is known by it. */
+  /** The number of the batch, counted from 0. It identifies a repeated batch. */
   readonly number: number;
   /** Parts of the body. */
   readonly frames: readonly Uint8Array<ArrayBuffer>[];
@@ -192,14 +192,14 @@ interface FrameBatch {
  */
 export function readBatch(body: Uint8Array<ArrayBuffer>): FrameBatch {
   const view = new DataView(body.buffer, body.byteOffset, body.byteLength);
-  if (body.length < 2 * NUMBER_BYTES) throw wrong(`${body.length} bytes are no batch`);
+  if (body.length < 2 * NUMBER_BYTES) throw wrong(`${body.length} bytes are not a batch`);
   const frames: Uint8Array<ArrayBuffer>[] = [];
   for (let at = NUMBER_BYTES; at < body.length;) {
     if (at + NUMBER_BYTES > body.length) throw wrong(`a length is cut off at byte ${at}`);
     const size_bytes = view.getUint32(at);
     at += NUMBER_BYTES;
     if (size_bytes === 0) {
-      if (at < body.length) throw wrong("something stands behind the end");
+      if (at < body.length) throw wrong("there are bytes after the end");
       return { number: view.getUint32(0), frames, closes: true };
     }
     if (at + size_bytes > body.length) throw wrong(`a frame is cut off at byte ${at}`);

@@ -1,7 +1,7 @@
 /**
  * A reader of server-sent events as a client's socket: a connection in the text form, whose frames are sent as events
- * and which sends only the SUBs of its request and an answer to each PING. Everything that applies to a connection over
- * WebSocket applies to it. `shield/sse/http/events.ts` has the answer's head.
+ * and which sends only the SUBs of its request and an answer to each PING. All rules for connections over WebSocket
+ * apply to it. `shield/sse/http/events.ts` has the answer's head.
  */
 import { ArqonError } from "@arqon/proto";
 import { BROKEN } from "../socket/client_socket.ts";
@@ -24,7 +24,7 @@ export interface SseSocketOptions {
   readonly retry_ms: number;
   /** From 0 up to 1. */
   readonly random: () => number;
-  /** Compresses what the reader gets; undefined: no compression. */
+  /** Compresses the stream; undefined: no compression. */
   readonly gzip: GzipStream | undefined;
   /** Whether the connection has no subscription any longer: it was kicked from all rooms. */
   readonly isOut: () => boolean;
@@ -38,17 +38,17 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
   readonly #options: SseSocketOptions;
   #events: SocketEvents | undefined;
   #closing = false;
-  /** The code that `closed` gets. */
+  /** The code for `closed`. */
   #code: number | undefined;
-  /** Until every SUB is answered. */
+  /** Pending until every SUB is answered. */
   #begun = Promise.withResolvers<void>();
-  /** A PING waits for the peer to read. */
+  /** Whether a PING waits for the peer to read. */
   #is_asked = false;
 
   constructor(options: SseSocketOptions) {
     this.#options = options;
     this.writer = new EventWriter(options.readers, options.gzip, this);
-    // Nobody may be waiting for it yet when it fails.
+    // No caller may be waiting yet when it fails.
     this.#begun.promise.catch(() => {});
   }
 
@@ -105,13 +105,13 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
       const again = this.#options.subscriptions.again(room_id);
       if (again !== undefined) queueMicrotask(() => this.#events?.message(again));
     }
-    // The connection leaves the room when it has been notified.
+    // The connection leaves the room after the notification.
     queueMicrotask(() => {
       if (!this.#closing && this.#options.isOut()) this.#leave(NORMAL, "no-room-left");
     });
   }
 
-  /** Ends on its own, and tells the connection that the peer has disconnected. */
+  /** Ends it here, and reports to the connection that the peer has disconnected. */
   #leave(code: number, reason: string): void {
     this.#code ??= code;
     this.close(code, reason);
@@ -123,7 +123,7 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
     if (this.writer.is_idle) queueMicrotask(() => this.#answerPing());
   }
 
-  /** Answers for a peer that reads: one that does not has no answer for it. */
+  /** Answers a PING for a peer that reads. A peer that does not read gets no answer. */
   #answerPing(): void {
     if (!this.#is_asked || this.#closing || !this.writer.is_running) return;
     this.#is_asked = false;
@@ -177,10 +177,10 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
   }
 
   gone(begun: boolean): void {
-    // A reader that goes is no accident: it has no other way to end.
+    // A reader that disconnects is not an error: it has no other way to end.
     this.#code ??= begun ? GOING_AWAY : BROKEN;
     this.#closing = true;
-    this.#begun.reject(new ArqonError("disconnected", "the reader has gone"));
+    this.#begun.reject(new ArqonError("disconnected", "the reader has disconnected"));
   }
 
   over(): void {

@@ -11,9 +11,9 @@ import type { RoomPosition } from "./positions.ts";
 /** One room of a reader. */
 export interface AskedRoom {
   readonly room_id: string;
-  /** Undefined: from now on. */
+  /** Undefined: only new messages. */
   readonly position: RoomPosition | undefined;
-  /** Only messages for which this is true, in CEL; "": all of them. */
+  /** A CEL expression that selects messages; "": all messages. */
   readonly filter: string;
 }
 
@@ -39,7 +39,7 @@ interface Answered {
   readonly epoch?: string;
 }
 
-/** A room that is subscribed to, as its reader sees it. */
+/** A subscribed room, as its reader sees it. */
 export interface Entered {
   readonly room: string;
   readonly recovered?: boolean;
@@ -78,7 +78,7 @@ export class EventSubscriptions {
     return this.#places.length === 1;
   }
 
-  /** The SUBs, as text frames; the id of each is the room's place, counted from 1. */
+  /** The SUBs, as text frames; the id of each is the room's index, counted from 1. */
   *frames(): Iterable<string> {
     for (const [at, { room_id, position, filter }] of this.#places.entries()) {
       const after = position === undefined
@@ -106,7 +106,7 @@ export class EventSubscriptions {
     if (this.#open > 0) this.#open--;
     const { recovered, offset = 0, epoch } = result;
     place.epoch = epoch;
-    // A reader that gets missed messages keeps its position until it has them.
+    // A reader that is still getting missed messages keeps its position until then.
     const is_behind = recovered === true;
     if (epoch !== undefined && !(is_behind && place.position?.epoch !== ANY_EPOCH)) {
       place.position = { epoch, offset: is_behind ? 0 : offset };
@@ -114,7 +114,7 @@ export class EventSubscriptions {
     return { room: place.room_id, ...result };
   }
 
-  /** A message was sent; returns its room's epoch, if it has an id. */
+  /** Records a sent message; returns its room's epoch, if it has an id. */
   sent(room_id: string, offset: number): string | undefined {
     const place = offset === 0 ? undefined : this.#by_room.get(room_id);
     if (place?.epoch === undefined) return undefined;
@@ -122,7 +122,7 @@ export class EventSubscriptions {
     return place.epoch;
   }
 
-  /** Where the reader is, as the id of an event. */
+  /** The reader's position, as the id of an event. */
   get id(): string {
     return this.#places.map(({ position }) => positionText(position)).join(",");
   }

@@ -33,8 +33,8 @@ export function createDeliveryLatency(): PlainHistogram {
 }
 
 /**
- * The timestamp (Unix ms) of an envelope that a Shield wrote, with its fields in order; 0 when it has
- * none in front of the other fields. Never throws.
+ * The timestamp (Unix ms) of an envelope that a Shield wrote, with its fields in order; 0 if the timestamp is not the
+ * first field. Never throws.
  */
 export function stampedMs(envelope: Uint8Array): number {
   const { length } = envelope;

@@ -13,7 +13,7 @@ function envelope(timestamp_ms: number, room_id = "lobby", trace_id = "ab".repea
   return writeEnvelope({ trace_id, tenant_id: "t1", room_id, timestamp_ms, event: EVENT });
 }
 
-Deno.test("the stamp of every envelope is read, whatever stands before it", () => {
+Deno.test("the stamp of every envelope is read, whatever precedes it", () => {
   fc.assert(fc.property(
     fc.integer({ min: 1, max: Number.MAX_SAFE_INTEGER }),
     fc.string({ unit: "grapheme", maxLength: 300 }),
@@ -24,7 +24,7 @@ Deno.test("the stamp of every envelope is read, whatever stands before it", () =
   ));
 });
 
-Deno.test("what is no envelope, or has no stamp where it belongs, is left out", () => {
+Deno.test("invalid envelopes, and envelopes without a stamp in its place, are ignored", () => {
   assert.equal(stampedMs(envelope(0)), 0);
   fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => {
     assert.ok(stampedMs(bytes) >= 0);
@@ -44,7 +44,7 @@ Deno.test("a clock that is ahead counts as no time at all", () => {
   assert.deepEqual([latency.counts[0], latency.sum], [1, 1.5]);
 });
 
-Deno.test("one observation a fan-out, not one a receiver; none of what a backend writes", async () => {
+Deno.test("one observation per fan-out, not per receiver; none for messages of backends", async () => {
   await using test = testHub();
   const { hub, spine, stats, clock } = test;
   const subscribers = ["c1", "c2", "c3"].map((id) => keptSubscriber(id));
@@ -58,7 +58,7 @@ Deno.test("one observation a fan-out, not one a receiver; none of what a backend
   assert.equal(stats.delivery_latency.sum, 0.04);
 });
 
-Deno.test("what a Shield stamps has its stamp where it is looked for", () => {
+Deno.test("a Shield writes the stamp where it is expected", () => {
   const scan = scanEnvelope(
     writeEnvelope({ room_id: "lobby", event: EVENT }),
     {

@@ -28,49 +28,49 @@ export interface ShieldStats {
   /** Subscriptions to patterns of rooms, and the rooms received by them. */
   patterns: number;
   pattern_rooms: number;
-  /** Messages that came for a tenant's patterns, of rooms that none of them matches. */
+  /** Messages received for a tenant's patterns, of rooms that no pattern matches. */
   unmatched: number;
   ingress_bytes: number;
   egress_messages: number;
-  /** Events of the bus itself that subscribers got: of presence and rooms, GAPs. */
+  /** Events of the bus that subscribers received: of presence and rooms, GAPs. */
   egress_events: number;
   egress_bytes: number;
   /** Messages not delivered because their id was seen within two minutes. */
   duplicates: number;
-  /** Messages not delivered because the servers of the Spine had handed them to this Shield before. */
+  /** Messages not delivered because the servers of the Spine repeated them. */
   repeated: number;
   /** Messages not delivered because their envelope could not be read. */
   malformed: number;
   gaps: number;
-  /** Operations that were not answered when a drain that took too long closed their connection. */
+  /** Operations without an answer because a drain that took too long closed their connection. */
   drain_cuts: number;
-  /** Commands that were asked again, because a Brain had gone while they waited. */
+  /** Commands that were retried because a Brain ended while they waited. */
   commands_again: number;
   /** BATCH frames that were sent, and the messages in them. */
   batches: number;
   batched_messages: number;
-  /** Bytes that wait in outboxes, of all connections together. */
+  /** Bytes queued in outboxes, of all connections. */
   unsent_bytes: number;
   pending_operations: number;
-  /** Bans that are in force, of all tenants. */
+  /** Bans in force, of all tenants. */
   bans: number;
-  /** Connections that others put out of a room or the process, by cause: `kick`, `ban`, `signal`, … */
+  /** Connections that were removed from a room or the process, by cause: `kick`, `ban`, `signal`, … */
   readonly kicks: Record<string, number>;
   /** Control signals that no Shield executed, by fault. */
   readonly dropped_signals: Record<string, number>;
-  /** Bans that could not be read, or could not be kept, by which of the two. */
+  /** Bans that could not be read, or exceeded the limit, by cause. */
   readonly ban_problems: Record<string, number>;
-  /** What happened to slow readers: `disconnected`, `dropped`, `conflated`. */
+  /** Effects on slow readers: `disconnected`, `dropped`, `conflated`. */
   readonly slow_reader: Record<SlowReaderAction, number>;
-  /** Messages that a filter kept from a subscriber, one for each of them. */
+  /** Messages that a filter withheld from a subscriber, once per subscriber. */
   filtered: number;
-  /** Verdicts of filters, once for all subscribers with the same one. */
+  /** Verdicts of filters, once for all subscribers with the same filter. */
   readonly filter_verdicts: Record<"match" | "no_match" | "error" | "cost", number>;
   readonly ingress_ops: Record<string, number>;
   readonly rejects: Partial<Record<Reason, number>>;
   readonly closes: Record<string, number>;
   readonly handshakes: Record<string, number>;
-  /** The time from a message's stamp to its hand-over, one observation for each fan-out. */
+  /** The time from a message's stamp to its delivery, one observation per fan-out. */
   readonly delivery_latency: PlainHistogram;
 }
 
@@ -150,17 +150,20 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
   ingress_bytes: ["shield_ingress_bytes_total", "Bytes received in frames and HTTP bodies."],
   egress_messages: [
     "shield_egress_messages_total",
-    "Messages of clients and backends handed to subscribers.",
+    "Messages of clients and backends delivered to subscribers.",
   ],
   egress_events: [
     "shield_egress_events_total",
-    "Events of the bus handed to subscribers: PRESENCE_UPDATE, PRESENCE_LEAVE, ROOM_UPDATE, GAP.",
+    "Events of the bus delivered to subscribers: PRESENCE_UPDATE, PRESENCE_LEAVE, ROOM_UPDATE, GAP.",
   ],
-  egress_bytes: ["shield_egress_bytes_total", "Bytes of frames handed to subscribers."],
-  duplicates: ["shield_duplicate_messages_total", "Messages dropped because their id was seen."],
+  egress_bytes: ["shield_egress_bytes_total", "Bytes of frames delivered to subscribers."],
+  duplicates: [
+    "shield_duplicate_messages_total",
+    "Messages dropped because their id was a duplicate.",
+  ],
   repeated: [
     "shield_repeated_messages_total",
-    "Messages dropped because the servers of the Spine brought them again or behind newer ones.",
+    "Messages dropped because the servers of the Spine repeated them or delivered them after newer ones.",
   ],
   malformed: [
     "shield_malformed_messages_total",
@@ -168,20 +171,20 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
   ],
   unmatched: [
     "shield_unmatched_messages_total",
-    "Messages that the Spine brought for a tenant's patterns, of rooms that none of them matches.",
+    "Messages received for a tenant's patterns, of rooms that no pattern matches.",
   ],
   filtered: [
     "shield_filtered_messages_total",
-    "Messages that a filter kept from a subscriber, one for each subscriber.",
+    "Messages that a filter withheld from a subscriber, once per subscriber.",
   ],
   gaps: ["shield_gaps_total", "GAP signals sent to rooms after the Spine lost messages."],
   drain_cuts: [
     "shield_drain_cuts_total",
-    "Operations without an answer when a drain that took too long closed their connection.",
+    "Operations without an answer because a drain that took too long closed their connection.",
   ],
   commands_again: [
     "shield_commands_again_total",
-    "Commands that were asked again, because a Brain had gone while they waited.",
+    "Commands that were retried because a Brain ended while they waited.",
   ],
   batches: ["shield_batches_total", "BATCH frames sent."],
   batched_messages: ["shield_batched_messages_total", "Messages sent in BATCH frames."],
@@ -203,9 +206,9 @@ const LEVELS: Record<Level, [name: string, help: string]> = {
   patterns: ["shield_patterns", "Subscriptions of all connections to patterns of rooms."],
   pattern_rooms: [
     "shield_pattern_rooms",
-    "Rooms that are heard by patterns, each counted once a connection.",
+    "Rooms that are received by patterns, each counted once per connection.",
   ],
-  unsent_bytes: ["shield_unsent_bytes", "Bytes that wait in outbound queues."],
+  unsent_bytes: ["shield_unsent_bytes", "Bytes in outbound queues."],
   pending_operations: ["shield_pending_operations", "Operations in queues or waiting for an ACK."],
   bans: ["shield_bans", "Bans in force that this Shield knows, of all tenants."],
 };
@@ -225,14 +228,22 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
   rejects: ["shield_rejects_total", "reason", "Refusals, by reason."],
   closes: ["shield_closes_total", "code", "Connections closed, by close code."],
   handshakes: ["shield_handshakes_total", "outcome", "Upgrade requests, by outcome."],
-  kicks: ["shield_kicks_total", "cause", "Connections put out of a room, or of the tenant."],
+  kicks: ["shield_kicks_total", "cause", "Connections removed from a room or from the tenant."],
   slow_reader: [
     "shield_slow_reader_total",
     "action",
     "Slow readers: connections disconnected, messages dropped or conflated.",
   ],
-  dropped_signals: ["shield_dropped_signals_total", "problem", "Control signals not acted on."],
-  ban_problems: ["shield_ban_problems_total", "problem", "Bans not read, or too many to hold."],
+  dropped_signals: [
+    "shield_dropped_signals_total",
+    "problem",
+    "Control signals that were not carried out.",
+  ],
+  ban_problems: [
+    "shield_ban_problems_total",
+    "problem",
+    "Bans that could not be read or exceeded the limit.",
+  ],
   filter_verdicts: [
     "shield_filter_verdicts_total",
     "verdict",
@@ -240,7 +251,7 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
   ],
 };
 
-/** Publishes the totals under the contract's names. */
+/** Registers the totals under the documented names. */
 export function registerStats(stats: ShieldStats, registry: Registry): void {
   for (const [key, [name, help]] of Object.entries(TOTALS) as [Total, [string, string]][]) {
     scrapedCounter(registry, name, help, () => stats[key]);
@@ -259,7 +270,7 @@ export function registerStats(stats: ShieldStats, registry: Registry): void {
   registerPlainHistogram(
     registry,
     "shield_delivery_latency_seconds",
-    "From a message's stamp at the Shield that took it to its hand-over to the subscribers here.",
+    "Time from a message's stamp at the receiving Shield to its delivery to subscribers here.",
     stats.delivery_latency,
   );
 }

@@ -31,7 +31,7 @@ Deno.test("the contract's names are there with their types, at zero, before anyt
   for (const line of expected) assert.ok(lines.includes(line), line);
 });
 
-Deno.test("each scrape has the values of the moment, however often it is asked", async () => {
+Deno.test("each scrape has the current values, for any number of scrapes", async () => {
   const { stats, registry } = registered();
   stats.active_connections = 7;
   bump(stats.ingress_ops, "publish");
@@ -59,7 +59,7 @@ Deno.test("each scrape has the values of the moment, however often it is asked",
   assert.ok(lines.includes('shield_ingress_ops{op="publish"} 3'));
 });
 
-Deno.test("every number of the totals is exposed, and in one metric only", async () => {
+Deno.test("every number of the totals is exposed in exactly one metric", async () => {
   const { stats, registry } = registered();
   const names = Object.entries(stats).filter(([, total]) => typeof total === "number")
     .map(([key]) => key);

@@ -25,12 +25,12 @@ const COUNTERS: Record<Counted, [name: string, help: string]> = {
   ],
   egress_messages: [
     "shield_tenant_egress_messages_total",
-    "Messages handed to subscribers, by tenant as in the messages received.",
+    "Messages delivered to subscribers, by tenant as in the messages received.",
   ],
   rejects: ["shield_tenant_rejects_total", "Refusals, by tenant as in the messages received."],
 };
 const COUNTED = Object.keys(COUNTERS) as Counted[];
-/** How many times the messages of the tenant that it displaces a newcomer needs. */
+/** The factor by which a newcomer's messages must exceed those of the tenant that it displaces. */
 const MARGIN = 1.5;
 
 /** The values of one series. */
@@ -109,7 +109,7 @@ export class TenantSeries {
   readonly #table: Pick<TenantTable, "entries" | "of">;
   readonly #series_max: number;
   readonly #listed = new Map<string, Listed>();
-  /** The counts of tenants that have lost their place, from the time while they had it. */
+  /** The counts of tenants that lost their series, from the time when they had it. */
   readonly #ended = zero();
 
   constructor(table: Pick<TenantTable, "entries" | "of">, series_max: number) {
@@ -151,7 +151,7 @@ export class TenantSeries {
   }
 
   #give(candidates: Largest): void {
-    // The weakest is the last, since it is the first to go.
+    // The weakest is the last, as it is displaced first.
     const places = [...this.#listed.values()].sort((one, other) =>
       messagesOf(other.totals) - messagesOf(one.totals)
     );

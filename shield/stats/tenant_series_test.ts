@@ -16,10 +16,10 @@ function busy(table: TenantTable, tenant_id: string, messages: number): void {
 
 const listed = (series: TenantSeries) => [...series.read().keys()].sort();
 
-Deno.test("100,000 tenants make a fixed number of series, those of the busiest", async () => {
+Deno.test("100,000 tenants have a fixed number of series, for the busiest", async () => {
   const table = new TenantTable();
   for (let index = 0; index < TENANTS_MAX; index++) {
-    // 7 and 100,000 have no common divisor: the busiest come in no order.
+    // 7 and 100,000 have no common divisor: the order is unrelated to the load.
     busy(table, `t${index}`, (index * 7) % TENANTS_MAX);
     table.of(`t${index}`).connections = 1;
   }
@@ -37,7 +37,7 @@ Deno.test("100,000 tenants make a fixed number of series, those of the busiest",
   assert.match(page, /^shield_tenant_connections\{tenant="_other"\} 99950$/m);
 });
 
-Deno.test("a tenant beyond those that are told apart is counted with the others", () => {
+Deno.test("a tenant beyond the limit is counted with the others", () => {
   const table = new TenantTable();
   for (let index = 0; index < TENANTS_MAX + 10; index++) busy(table, `t${index}`, 1);
   assert.equal([...table.entries()].length, TENANTS_MAX + 1);
@@ -49,7 +49,7 @@ Deno.test("a tenant beyond those that are told apart is counted with the others"
   assert.equal(samples.get(OTHER_TENANTS)?.ingress_messages, TENANTS_MAX + 10);
 });
 
-Deno.test("a place is lost to who has half as many messages again, not before", () => {
+Deno.test("a place is lost to a tenant with 1.5 times the messages, not before", () => {
   const table = new TenantTable();
   busy(table, "a", 100);
   busy(table, "b", 90);
@@ -62,7 +62,7 @@ Deno.test("a place is lost to who has half as many messages again, not before", 
   assert.deepEqual(listed(series), [OTHER_TENANTS, "a", "c"]);
 });
 
-Deno.test("with no series for tenants all are one", () => {
+Deno.test("without series for tenants all share one", () => {
   const table = new TenantTable();
   busy(table, "a", 3);
   const samples = new TenantSeries(table, 0).read();
@@ -70,7 +70,7 @@ Deno.test("with no series for tenants all are one", () => {
   assert.equal(samples.get(OTHER_TENANTS)?.ingress_messages, 3);
 });
 
-Deno.test("no series ever falls while it is there, and each message is in one", () => {
+Deno.test("no series ever falls while it exists, and each message is in exactly one", () => {
   const step = fc.record({
     tenant: fc.integer({ min: 0, max: 12 }),
     messages: fc.integer({ min: 0, max: 1_000 }),

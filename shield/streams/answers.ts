@@ -3,7 +3,9 @@ import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { StreamRecord } from "./record.ts";
 import { HEADER } from "./refusal.ts";
 
-/** Headers of every answer: a page that may read it may read its headers, and no type is guessed. */
+/**
+ * Headers of every answer: a page that may read the answer may read its headers, and browsers must not guess its type.
+ */
 export const COMMON: Readonly<Record<string, string>> = {
   "x-content-type-options": "nosniff",
   "cross-origin-resource-policy": "cross-origin",
@@ -43,7 +45,7 @@ export function cacheHeaders(
   const kept = http_cache === "none" || !has_messages ? undefined : `${http_cache}, ${A_MINUTE}`;
   return {
     "cache-control": kept ?? ASK_AGAIN,
-    // An answer in a shared cache does not depend on the reader.
+    // The answer in a shared cache does not depend on the reader.
     ...(kept !== undefined && http_cache === "public" ? {} : { vary: "authorization" }),
   };
 }
@@ -82,8 +84,8 @@ export function etagOf(
 }
 
 /**
- * Whether an `If-None-Match` names the tag (RFC 9110, 13.1.2): one of a list will do, and so will a weak one, which
- * proxies make of it when they compress.
+ * Whether an `If-None-Match` names the tag (RFC 9110, 13.1.2): one of a list is enough, and so is a weak one, which
+ * proxies make when they compress.
  */
 export function isNamed(etag: string, if_none_match: string | null): boolean {
   if (if_none_match === null) return false;

@@ -1,8 +1,8 @@
-/** Caching of streams follows the room's class; an empty page is never cached. */
+/** Caching of streams follows the room's class, and an empty page is never cached. */
 import assert from "node:assert/strict";
 import { cacheHeaders, etagOf, isNamed } from "./answers.ts";
 
-Deno.test("answers: caches keep pages with messages as the class says", () => {
+Deno.test("answers: caches keep pages with messages as the class allows", () => {
   const kept = (http_cache: "none" | "private" | "public", has_messages = true) =>
     cacheHeaders({ http_cache }, has_messages);
   assert.deepEqual(kept("none"), { "cache-control": "private, no-cache", vary: "authorization" });
@@ -24,7 +24,7 @@ Deno.test("answers: an entity tag differs by stream, offsets and closing", () =>
   assert.equal(new Set(tags).size, tags.length);
 });
 
-Deno.test("answers: a tag is found in a list, and where a proxy has made it weak", () => {
+Deno.test("answers: a tag is found in a list, and also as a weak one", () => {
   const tag = etagOf({ id: "a" }, "-1", "1", false);
   for (const named of [tag, `W/${tag}`, `"x", W/"y" ,W/${tag}`, "*"]) {
     assert.ok(isNamed(tag, named));

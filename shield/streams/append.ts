@@ -22,16 +22,16 @@ import type { Admitted } from "./send.ts";
 
 /** The result of an append. */
 export interface AppendOutcome {
-  /** The offset after which the next message comes. */
+  /** The offset before the next message. */
   readonly offset: number;
   readonly closed: boolean;
-  /** The producer's sequence that was taken last; undefined without a producer. */
+  /** The last accepted sequence of the producer; undefined without a producer. */
   readonly producer: { readonly epoch: number; readonly seq: number } | undefined;
-  /** Whether it was done before. */
+  /** Whether an earlier request has done it. */
   readonly duplicate: boolean;
 }
 
-/** One POST on its way. */
+/** One running POST. */
 interface Appending {
   readonly key: StreamKey;
   readonly caller: Caller;
@@ -41,7 +41,7 @@ interface Appending {
   readonly token: (offset: number) => Promise<string>;
 }
 
-/** Records are kept by producer's name; the mark keeps names of `Object.prototype` away. */
+/** Producers are stored by name. The prefix excludes the names of `Object.prototype`. */
 const producerKey = (id: string): string => `p:${id}`;
 
 /** Appends. Rejects with the protocol's refusals, and with those of all messages. */
@@ -102,7 +102,7 @@ function readMessages(
   return messagesOf(body, record.content_type, options);
 }
 
-/** Throws 409 when the `Stream-Seq` is none that comes after the last one. */
+/** Throws 409 unless the `Stream-Seq` is above the last one. */
 function requireSequence({ seq }: AppendRequest, { seq: last }: StreamRecord): void {
   if (seq !== undefined && last !== undefined && seq <= last) {
     throw new StreamRefusal("stream-sequence", "Stream-Seq is not above the last one");
@@ -127,7 +127,7 @@ function closedRefusal(token: string): StreamRefusal {
   return new StreamRefusal("stream-closed", "", headers);
 }
 
-/** The immediate answer to a producer: a refusal, or that it was done before. Undefined: it is new. */
+/** The immediate answer to a producer: a refusal, or the result of an earlier append. Undefined: the append is new. */
 async function judge(
   context: StreamContext,
   appending: Appending,
@@ -169,10 +169,10 @@ async function judge(
 
 function gapRefusal(expected: number, received: number): StreamRefusal {
   const headers = { [HEADER.expected_seq]: `${expected}`, [HEADER.received_seq]: `${received}` };
-  return new StreamRefusal("stream-sequence", `Producer-Seq ${expected} comes next`, headers);
+  return new StreamRefusal("stream-sequence", `expected Producer-Seq ${expected}`, headers);
 }
 
-/** Whether all messages of a producer's last append are stored, or were. */
+/** Whether all messages of a producer's last append are stored, or have been. */
 async function isComplete(
   { appends, logs }: StreamContext,
   { tenant_id, room_id }: StreamKey,
@@ -206,7 +206,7 @@ async function complete(
   context.appends.add(record.id, producer!);
 }
 
-/** Notes in the record what must not be done twice; undefined if another process was faster. */
+/** Records the append, so that it is not done twice; undefined if another process was faster. */
 async function note(
   { records, logTime, logs }: StreamContext,
   { key, request: { producer, seq } }: Appending,
@@ -218,7 +218,7 @@ async function note(
   const touched_ms = record.ttl_seconds === undefined ? record.touched_ms : now_ms;
   if (producer === undefined && seq === undefined) {
     if (touched_ms === record.touched_ms) return found;
-    // The faster process has touched it as well, or is found when the messages are stored.
+    // The faster process has touched it as well, or the storing of the messages detects it.
     return await records.put(key, { ...record, touched_ms }, revision) ?? found;
   }
   let { producers } = record;
@@ -245,7 +245,7 @@ async function admitFor(
   return await admitAll(context, { caller, room_id, content_type, idOf }, messages);
 }
 
-/** Stores the messages and makes sure that the stream shows them. Throws 409 when it does not. */
+/** Stores the messages and makes sure that the stream shows them. Throws 409 if it does not. */
 async function store(
   context: StreamContext,
   { key, token }: Appending,

@@ -1,6 +1,6 @@
 /**
- * Which producers' appends this process has seen complete. A record only says that one has started: unknown ones are
- * looked up in the log.
+ * The producers' appends that this process knows to be complete. A record only says that an append has started, so
+ * unknown appends are looked up in the log.
  */
 import { createHash } from "node:crypto";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
@@ -15,7 +15,7 @@ const PAGE_MESSAGES = 1_000;
 const PAGE_BYTES = 4_194_304;
 const ID_UNITS = 16;
 
-/** The last complete append of each producer, as far as this process made it. */
+/** The last complete append of each producer, if this process made it. */
 export class AppendMemory {
   readonly #complete = new BoundedMap<string, string>(PRODUCERS_KNOWN_MAX);
 
@@ -28,16 +28,16 @@ export class AppendMemory {
   }
 }
 
-/** The message id of one message of a producer's append: repeated, it is stored once. */
+/** The message id of one message of a producer's append. A repeated message is stored once. */
 export function messageIdOf(stream_id: string, tuple: ProducerTuple, index: number): string {
   const text = JSON.stringify([stream_id, tuple.id, tuple.epoch, tuple.seq, index]);
   return createHash("sha256").update(text).digest("base64url").slice(0, ID_UNITS);
 }
 
 /**
- * Which messages of a producer's append the log has, by their index; undefined: all, as far as is known. A missing
- * message may have been removed since: stored again it would be a duplicate, or undo its erasure. Only while the log
- * itself detects repetitions it stores none again. Rejects as the log does.
+ * Which messages of a producer's append the log has, by their index; undefined: all, or it is unknown. A missing
+ * message may have been removed since: storing it again would duplicate it, or undo its erasure. The log stores no
+ * message again only while it detects repetitions. Rejects as the log does.
  */
 export async function storedOf(
   log: DurableLog,

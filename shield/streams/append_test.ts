@@ -16,7 +16,7 @@ const by = (epoch: number, seq: number) => ({
 const refused = (reason: StreamReason) => (error: unknown) =>
   error instanceof StreamRefusal && error.reason === reason;
 
-Deno.test("appends: one that was cut off is completed by whichever Shield it comes to, once", async () => {
+Deno.test("appends: any Shield that receives an interrupted append again completes it, once", async () => {
   await using engine = testSpine();
   let stored = 0;
   const cut = streamShield(engine.spine, {
@@ -35,7 +35,7 @@ Deno.test("appends: one that was cut off is completed by whichever Shield it com
   assert.deepEqual(await streamShield(engine.spine).texts("r"), ["1", "2", "3", "4", "5"]);
 });
 
-Deno.test("appends: of an older epoch nothing is stored, whichever Shield it comes to", async () => {
+Deno.test("appends: no Shield stores an append of an older epoch", async () => {
   await using engine = testSpine();
   const [one, two] = [streamShield(engine.spine), streamShield(engine.spine)];
   await one.put("r", JSON_TYPE);
@@ -45,7 +45,7 @@ Deno.test("appends: of an older epoch nothing is stored, whichever Shield it com
   assert.deepEqual(await one.texts("r"), ["1", "2"]);
 });
 
-Deno.test("appends: two Shields with the same append store it once", async () => {
+Deno.test("appends: two Shields that get the same append store it once", async () => {
   await using engine = testSpine();
   const [one, two] = [streamShield(engine.spine), streamShield(engine.spine)];
   await one.put("r", JSON_TYPE);
@@ -56,7 +56,7 @@ Deno.test("appends: two Shields with the same append store it once", async () =>
   assert.deepEqual(await one.texts("r"), ["1", "2"]);
 });
 
-Deno.test("appends: one that a closing overtakes is told so, and nobody is shown it", async () => {
+Deno.test("appends: an append that a closing overtakes is refused, and no reader sees it", async () => {
   await using engine = testSpine();
   const closer = streamShield(engine.spine);
   const late = streamShield(engine.spine, {
@@ -71,7 +71,7 @@ Deno.test("appends: one that a closing overtakes is told so, and nobody is shown
   assert.deepEqual(await late.texts("r"), ["1"]);
 });
 
-Deno.test("appends: a closing that was cut off is finished with what was acknowledged", async () => {
+Deno.test("appends: an interrupted closing is completed with all acknowledged messages", async () => {
   await using engine = testSpine();
   const shield = streamShield(engine.spine);
   const key = { tenant_id: "acme", room_id: "r" };
@@ -84,7 +84,7 @@ Deno.test("appends: a closing that was cut off is finished with what was acknowl
 });
 
 for (const way of ["erased", "trimmed"] as const) {
-  Deno.test(`appends: one whose message was ${way} since counts once, and the next one is taken`, async () => {
+  Deno.test(`appends: an append whose message was ${way} meanwhile counts once, and the next one is accepted`, async () => {
     let now = 1_700_000_000_000;
     const clock = () => now;
     const spine = openEmbedded({ log: keptLog().log, now: clock, monotonic_ms: clock });
@@ -96,7 +96,7 @@ for (const way of ["erased", "trimmed"] as const) {
     const log = await first.context.logs.of("acme");
     if (way === "erased") await log.erase("r", [offset]);
     else await log.trim("r", 1);
-    // Behind that the log itself knows no repetition any longer.
+    // After that the log itself no longer detects repetitions.
     now += 150_000;
     assert.equal((await shield().post("r", by(0, 0), "1")).duplicate, true);
     assert.deepEqual(await first.texts("r"), ["2"]);

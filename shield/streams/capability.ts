@@ -3,13 +3,13 @@ import type { Capability } from "../capability.ts";
 import { startStreams } from "./start.ts";
 import { STREAM_REQUEST_HEADERS, STREAM_ROUTES } from "./stream_paths.ts";
 
-/** Durable rooms by the Durable Streams protocol. */
+/** Durable rooms over the Durable Streams protocol. */
 export const STREAMS: Capability = {
   name: "streams",
-  title: "durable rooms by the Durable Streams protocol",
+  title: "durable rooms over the Durable Streams protocol",
   client: {
     described: Object.values(STREAM_ROUTES),
-    tags: { streams: "durable rooms by the Durable Streams protocol" },
+    tags: { streams: "durable rooms over the Durable Streams protocol" },
     headers: STREAM_REQUEST_HEADERS,
     routes: startStreams,
   },

@@ -1,13 +1,13 @@
 /**
- * The bytes of a stream by its content type: how a body becomes messages, and messages a body or an event of an event
- * stream. Pure.
+ * The bytes of a stream by its content type: the conversion of a body to messages, and of messages to a body or an
+ * event of an event stream. Pure.
  */
 import { concat } from "../../shared/containers/concat.ts";
 import { isJson as isJsonText, JSON_DEPTH_MAX, jsonItems, nestsTooDeep } from "@arqon/proto";
 import { slice } from "../../shared/turns/slices.ts";
 import { invalid, StreamRefusal } from "./refusal.ts";
 
-/** The content type of a stream that names none. */
+/** The default content type of a stream. */
 export const DEFAULT_TYPE = "application/octet-stream";
 /** The longest content type in UTF-16 units. */
 const TYPE_UNITS_MAX = 200;
@@ -16,7 +16,7 @@ const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 const lenient = new TextDecoder("utf-8", { ignoreBOM: true });
 const encoder = new TextEncoder();
 
-/** The content type as a request names it; undefined when it names none that can be one. */
+/** The content type in a request; undefined if it is not valid. */
 export function typeOf(header: string | null): string | undefined {
   const text = (header ?? "").trim();
   return /^[\w.+-]+\/[\w.+-]+/.test(text) && text.length <= TYPE_UNITS_MAX ? text : undefined;
@@ -32,22 +32,22 @@ export function isJson(content_type: string): boolean {
   return mediaOf(content_type) === "application/json";
 }
 
-/** Whether events carry the bytes as text; else in base64. */
+/** Whether events contain the bytes as text; otherwise in base64. */
 export function isText(content_type: string): boolean {
   return isJson(content_type) || mediaOf(content_type).startsWith("text/");
 }
 
-/** How a body may be taken apart. */
+/** The limits of splitting a body. */
 export interface BodyLimits {
   /** The most messages of one body. */
   readonly messages: number;
-  /** Whether a body may have none: one that creates a stream. */
+  /** Whether a body may have no message, as one that creates a stream. */
   readonly may_be_empty: boolean;
 }
 
 /**
- * The messages of a body: for JSON each item of an array, exactly as written, or the one value; otherwise the unchanged
- * bytes. Throws 400 for invalid JSON, 413 for too many.
+ * The messages of a body: for JSON each item of an array, unchanged, or the one value; otherwise the unchanged bytes.
+ * Throws 400 for invalid JSON, 413 for too many.
  */
 export function messagesOf(
   body: Uint8Array,
@@ -75,7 +75,7 @@ function jsonText(body: Uint8Array): string {
   throw invalid(`the body is nested more than ${JSON_DEPTH_MAX} levels deep`);
 }
 
-/** A room's message that is not JSON, in a JSON stream: its bytes in base64, or null for none. */
+/** The form of a message that is not JSON in a JSON stream: its bytes in base64, or null without bytes. */
 function asJson(data: Uint8Array): string {
   if (data.length === 0) return "null";
   try {
@@ -85,7 +85,7 @@ function asJson(data: Uint8Array): string {
   }
 }
 
-/** The body that shows these messages, made in the tenant's slices. */
+/** The body with these messages, made in the tenant's slices. */
 export async function bodyOf(
   messages: readonly Uint8Array[],
   content_type: string,
@@ -100,12 +100,12 @@ export async function bodyOf(
   return encoder.encode(`[${items.join(",")}]`);
 }
 
-/** The first `size_bytes` of these joined messages. */
+/** The first `size_bytes` of these messages, joined. */
 export function prefixOf(messages: readonly Uint8Array[], size_bytes: number): Uint8Array {
   return concat(messages).subarray(0, size_bytes);
 }
 
-/** Characters of an event's data that are taken apart in one piece: each may be a line. */
+/** The characters of an event's data that are split without a pause: each may be a line. */
 const PIECE_CHARS = 16_384;
 
 /**
@@ -113,12 +113,12 @@ const PIECE_CHARS = 16_384;
  * writer of `sse/event_text.ts`: the protocol's conformance package reads `data:` without a space.
  */
 export async function eventText(event: string, data: string, tenant_id: string): Promise<string> {
-  // A reader takes one space away, if there is one.
+  // A reader removes one space, if there is one.
   let text = `event: ${event}\ndata:${data.startsWith(" ") ? " " : ""}`;
   for (let from = 0, to = 0; from < data.length; from = to) {
     if (from > 0) await slice(tenant_id);
     to = from + PIECE_CHARS;
-    // A line's end is in one piece, with a space after it.
+    // A line end is in one piece, followed by a space.
     if (data[to - 1] === "\r" && data[to] === "\n") to++;
     if (/[\r\n]/.test(data[to - 1] ?? "") && data[to] === " ") to++;
     text += data.slice(from, to).replace(/(?:\r\n|\r|\n)( ?)/g, "\ndata:$1$1");

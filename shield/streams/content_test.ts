@@ -1,4 +1,4 @@
-/** Bodies become messages and messages bodies, byte by byte as they were sent. */
+/** Bodies become messages, and messages bodies, with unchanged bytes. */
 import assert from "node:assert/strict";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { bodyOf, eventData, eventText, isText, messagesOf, typeOf } from "./content.ts";
@@ -10,7 +10,7 @@ const LIMITS = { messages: 3, may_be_empty: false };
 const messages = (body: string) =>
   messagesOf(bytes(body), "application/json; charset=utf-8", LIMITS).map(text);
 
-Deno.test("content: an array of JSON is taken apart once, and each item stays as it was written", async () => {
+Deno.test("content: a JSON array is split once, and each item stays unchanged", async () => {
   assert.deepEqual(messages(' [ {"a" : 1.0}, [2,  3],"],[" ] '), [
     '{"a" : 1.0}',
     "[2,  3]",
@@ -24,7 +24,7 @@ Deno.test("content: an array of JSON is taken apart once, and each item stays as
   assert.equal(text(await bodyOf([], "application/json", "t")), "[]");
 });
 
-Deno.test("content: what is no JSON, nothing, or too much is refused", () => {
+Deno.test("content: invalid JSON, empty content and too much content are refused", () => {
   const refused = (body: string | Uint8Array, code: number) =>
     assert.throws(
       () => messagesOf(typeof body === "string" ? bytes(body) : body, "application/json", LIMITS),
@@ -38,7 +38,7 @@ Deno.test("content: what is no JSON, nothing, or too much is refused", () => {
   assert.deepEqual(messagesOf(bytes("[]"), "application/json", { ...LIMITS, may_be_empty }), []);
 });
 
-Deno.test("content: JSON that many readers give up on is refused, and shown as base64", async () => {
+Deno.test("content: JSON that many parsers reject is refused, and shown as base64", async () => {
   const deep = bytes("[".repeat(97) + "]".repeat(97));
   const refused = { reason: "stream-invalid", message: /nested more than 96 levels deep/ };
   assert.throws(() => messagesOf(deep, "application/json", LIMITS), refused);
@@ -46,7 +46,7 @@ Deno.test("content: JSON that many readers give up on is refused, and shown as b
   assert.deepEqual(JSON.parse(body), [deep.toBase64()]);
 });
 
-Deno.test("content: a JSON stream shows what its room holds beside JSON as base64", async () => {
+Deno.test("content: a JSON stream shows messages that are not JSON as base64", async () => {
   const body = await bodyOf(
     [new Uint8Array([0xff]), bytes("nope"), bytes("")],
     "application/json",
@@ -55,7 +55,7 @@ Deno.test("content: a JSON stream shows what its room holds beside JSON as base6
   assert.deepEqual(JSON.parse(text(body)), ["/w==", "bm9wZQ==", null]);
 });
 
-Deno.test("content: other types are bytes, put together", async () => {
+Deno.test("content: other types are joined bytes", async () => {
   const parts = [new Uint8Array([0, 255]), new Uint8Array([10])];
   assert.deepEqual([...await bodyOf(parts, "application/x", "t")], [0, 255, 10]);
   assert.equal(await eventData(parts, "application/x", "t"), "AP8K");
@@ -63,7 +63,7 @@ Deno.test("content: other types are bytes, put together", async () => {
   assert.equal(isText("application/octet-stream"), false);
 });
 
-Deno.test("content: an event keeps every line apart, and no line can end it", async () => {
+Deno.test("content: an event keeps every line separate, and no line can end the event", async () => {
   const event = await eventText("data", "a\r\n\r\nevent: control\rdata: x\n b", "t");
   assert.equal(
     event,
@@ -71,7 +71,7 @@ Deno.test("content: an event keeps every line apart, and no line can end it", as
   );
 });
 
-Deno.test("content: an event of many lines is made in turns with others, wherever its pieces end", async () => {
+Deno.test("content: an event of many lines is made in turns with other work, wherever its pieces end", async () => {
   for (const end of ["\n", "\r", "\r\n", "\r\n ", "\n ", " ", "a\r\n"]) {
     const data = end.repeat(70_000);
     const { value, turns } = await turnsDuring(() => eventText("data", data, "t"));
@@ -83,7 +83,7 @@ Deno.test("content: an event of many lines is made in turns with others, whereve
   }
 });
 
-Deno.test("content: a type is one or none", () => {
+Deno.test("content: a request has one type or none", () => {
   assert.equal(typeOf(" application/vnd.a+json; x=1 "), "application/vnd.a+json; x=1");
   for (const none of [null, "", "text", "/x", `text/${"x".repeat(300)}`]) {
     assert.equal(typeOf(none), undefined);

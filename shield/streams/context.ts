@@ -26,7 +26,7 @@ export interface StreamContext
   readonly overseer: Pick<Policies, "onSubscribe">;
   readonly bans: BanCheck;
   readonly limits: Config["limits"];
-  /** How long a long-poll waits, in ms; an event stream is notified as often that it is still open. */
+  /** How long a long-poll waits, in ms; an event stream gets a keep-alive at this interval. */
   readonly long_poll_ms: number;
   /** How long an event stream lasts, in ms. */
   readonly sse_ms: number;

@@ -51,7 +51,7 @@ export async function create(context: StreamContext, creating: Creating): Promis
   });
 }
 
-/** Whether a stream is the requested one. */
+/** Whether the stream has the requested configuration. */
 function matches(record: StreamRecord, request: CreateRequest): boolean {
   const { fork } = request;
   const type = request.content_type ?? (fork === undefined ? DEFAULT_TYPE : record.content_type);
@@ -85,7 +85,7 @@ async function createNew(context: StreamContext, creating: Creating): Promise<Cr
     content_type,
     created_ms: now_ms,
     ...(messages.length > 0 ? { creating: true } : {}),
-    // The stored messages of the room are the beginning of its stream, but not of a fork.
+    // A room's stored messages are the beginning of its stream, but not of a fork.
     begin: start === undefined && head.last !== undefined ? 0 : head.log_offset,
     touched_ms: now_ms,
     ...forkExpiry(request, source?.record ?? {}),
@@ -130,7 +130,7 @@ async function begin(
   return { ...shown, closed: { end } };
 }
 
-/** The source of a fork. Throws 404, and 409 when it is only there for other forks. */
+/** The source of a fork. Throws 404, and 409 if it is kept only for other forks. */
 async function sourceOf(
   context: StreamContext,
   { tenant_id }: StreamKey,
@@ -145,7 +145,7 @@ async function sourceOf(
   return found;
 }
 
-/** Where a fork leaves its source. Throws 400 for a place that the source does not have. */
+/** The offset at which a fork leaves its source. Throws 400 if the source does not have it. */
 async function forkStart(
   context: StreamContext,
   { tenant_id }: StreamKey,
@@ -228,7 +228,7 @@ async function requireShortChain(
   }
 }
 
-/** Notes a fork at its source, which then outlives its own deletion. Throws 404, 409 and 429. */
+/** Records a fork in its source's record, which then outlives its own deletion. Throws 404, 409 and 429. */
 async function joinSource(
   { records }: Pick<StreamContext, "records">,
   key: StreamKey,

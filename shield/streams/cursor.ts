@@ -1,15 +1,15 @@
 /**
- * The cursors of live reads: a number that changes with time, so that a cache in between never returns the same answer
- * to a reader for good. Pure.
+ * The cursors of live reads: a number that changes with time, so that a cache cannot return the same answer to a reader
+ * for ever. Pure.
  */
 const INTERVAL_MS = 20_000;
-/** 2024-10-09, from which intervals are counted. */
+/** Intervals are counted from 2024-10-09. */
 const EPOCH_MS = Date.UTC(2024, 9, 9);
 const JITTER_SECONDS = 3_600;
 
 /**
- * The cursor of an answer: the number of the present interval, and always more than the one that the
- * client has. `now_ms` is Unix ms, `random` is in [0, 1).
+ * The cursor of an answer: the number of the present interval, and always more than the client's cursor. `now_ms` is
+ * Unix ms, `random` is in [0, 1).
  */
 export function nextCursor(asked: string | undefined, now_ms: number, random: number): string {
   const present = Math.floor((now_ms - EPOCH_MS) / INTERVAL_MS);

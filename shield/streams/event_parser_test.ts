@@ -12,7 +12,7 @@ const WRITERS = {
 };
 
 for (const [name, write] of Object.entries(WRITERS)) {
-  Deno.test(`npm's parser reads each event of ${name} as it was, with line ends of one kind`, async () => {
+  Deno.test(`npm's parser reads each event of ${name} unchanged, with uniform line ends`, async () => {
     const piece = fc.constantFrom("\r", "\n", "\r\n", " ", "data:", "event: x", ":", "id: 1", "");
     const text = fc.array(fc.oneof(piece, fc.string()), { maxLength: 12 }).map((all) =>
       all.join("")

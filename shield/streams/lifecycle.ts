@@ -1,5 +1,5 @@
 /**
- * The existence and the end of a stream: expiry, closing, deletion with what forks still need. `records.ts` has
+ * The existence and the end of a stream: expiry, closing, and deletion that keeps what forks need. `records.ts` has
  * records; reading and appending are elsewhere.
  */
 import { isExpired } from "./record.ts";
@@ -9,12 +9,12 @@ import type { Found, StreamKey } from "./records.ts";
 import { ownTail } from "./read.ts";
 import type { Reads } from "./read.ts";
 
-/** A creation or removal that takes longer, in ms, was cut off. */
+/** A creation or removal that takes longer, in ms, was interrupted. */
 const UNDER_WAY_MS = 30_000;
-/** A read extends a stream's life if this part of it has passed since the last one. */
+/** A read extends a stream's life if this fraction of it has passed since the last extension. */
 const TOUCH_PART = 100;
 
-/** What the end of a stream needs. */
+/** The dependencies of ending a stream. */
 export interface Ends extends Pick<Reads, "records" | "logs"> {
   /**
    * The time of the tenant's log, Unix ms: the same for all Shields, and it does not jump with a wall clock. Expiry
@@ -23,7 +23,7 @@ export interface Ends extends Pick<Reads, "records" | "logs"> {
   readonly logTime: (tenant_id: string) => Promise<number>;
 }
 
-/** The stream of a room. Throws 404 when there is none, 410 when only its forks show it. */
+/** The stream of a room. Throws 404 when there is none, 410 if it is kept only for its forks. */
 export async function findStream(context: Ends, key: StreamKey): Promise<Found> {
   const found = await lookUp(context, key);
   if (found === undefined) throw new StreamRefusal("stream-not-found");
@@ -31,7 +31,7 @@ export async function findStream(context: Ends, key: StreamKey): Promise<Found> 
   return found;
 }
 
-/** The stream of a room, also one that was deleted and has forks; undefined when there is none. */
+/** The stream of a room, also a deleted one with forks; undefined if there is none. */
 export async function lookUp(context: Ends, key: StreamKey): Promise<Found | undefined> {
   const { records, logTime } = context;
   for (;;) {
@@ -40,7 +40,7 @@ export async function lookUp(context: Ends, key: StreamKey): Promise<Found | und
     const { record } = found;
     const now_ms = await logTime(key.tenant_id);
     if (record.gone) {
-      // The caller waits for the removal: nothing else may come into the room before.
+      // The caller waits for the removal, so that nothing else is stored in the room earlier.
       const is_left = record.forks.length === 0 && now_ms - record.touched_ms > UNDER_WAY_MS;
       if (!is_left) return found;
     } else if (record.creating) {
@@ -55,8 +55,8 @@ export async function lookUp(context: Ends, key: StreamKey): Promise<Found | und
 }
 
 /**
- * Records where a closed stream ends: after everything stored when it was marked. Any process that finds one without an
- * end may do this.
+ * Records where a closed stream ends: after everything that was stored when it was marked. Any process that finds a
+ * closed stream without an end may do this.
  */
 export async function finishClosing(
   { records, logs }: Pick<Ends, "records" | "logs">,
@@ -82,23 +82,23 @@ export async function touch(
 }
 
 /**
- * Removes a stream: what only it shows is deleted, and what its forks show stays for them. Nothing happens if the
+ * Removes a stream: it deletes the messages that no fork shows, and keeps those that forks show. It does nothing if the
  * record has changed since; the caller checks again.
  */
 export async function removeStream(context: Ends, key: StreamKey, found: Found): Promise<void> {
   const { records, logTime } = context;
   const forks = await livingForks(context, key, found.record);
   const touched_ms = await logTime(key.tenant_id);
-  // From here on nobody forks it or writes to it.
+  // From now on no one forks it or writes to it.
   const marked = { ...found.record, forks, gone: true, touched_ms };
   const left = await records.put(key, marked, found.revision);
   if (left === undefined || forks.length > 0) return;
-  // First the messages: a stream created anew in this room must not show them.
+  // The messages come first: a new stream in this room must not show them.
   await (await context.logs.of(key.tenant_id)).trim(key.room_id, 0);
   if (await records.delete(key, left.revision)) await leaveSource(context, key, left.record);
 }
 
-/** The existing forks: one whose creation or deletion was interrupted may be listed in vain. */
+/** The existing forks: the list may also have one whose creation or deletion was interrupted. */
 async function livingForks(
   { records, logTime }: Ends,
   { tenant_id, room_id }: StreamKey,
@@ -116,7 +116,7 @@ async function livingForks(
   return living;
 }
 
-/** Tells the source of a fork that the fork is gone; a deleted source is removed with its last fork. */
+/** Removes a fork from its source's record. A deleted source is removed with its last fork. */
 export async function leaveSource(
   context: Ends,
   key: StreamKey,

@@ -1,7 +1,6 @@
 /**
  * The offset tokens of streams: an offset of the tenant's log with the log's incarnation, in digits that sort as text.
- * One position in the log has one token, whichever room shows it, so a fork and its source share theirs. Where messages
- * behind it had been erased before its reader came there, it says so in addition: the reader lacks none. Pure.
+ * A position in the log has the same token in every room, so a fork and its source share theirs. Pure.
  */
 import { fnvText, mixBits } from "../../shared/fnv.ts";
 import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
@@ -11,7 +10,7 @@ const DIGITS = 16;
 const TOKEN = /^(\d{16})_(\d{16})(?:_(\d{16}))?$/;
 /** The part of a token without an incarnation: with offset 0, the beginning of any log. */
 const NO_LIFE = "0".repeat(DIGITS);
-/** Bits of the second hash that fit below 2^53 beside the 32 of the first. */
+/** The bits of the second hash that fit below 2^53 with the 32 bits of the first. */
 const LOW_BITS = 21;
 const SECOND_SEED = 0x5bd1e995;
 

@@ -1,11 +1,11 @@
-/** The tokens of offsets sort as the log does, and mean nothing in another log. */
+/** Offset tokens sort like the log, and are invalid in another log. */
 import assert from "node:assert/strict";
 import { erasedIn, isToken, offsetOf, tokenOf } from "./offset.ts";
 
 const LIVES = [{ name: "one", first: 1 }, { name: "two", first: 100 }];
 const ZERO = `${"0".repeat(16)}_${"0".repeat(16)}`;
 
-Deno.test("offsets: a token comes back as its offset, and tokens sort as offsets do", () => {
+Deno.test("offsets: a token is parsed back to its offset, and tokens sort like offsets", () => {
   const offsets = [0, 1, 9, 10, 99, 100, 1_000_000];
   const tokens = offsets.map((offset) => tokenOf(LIVES, offset));
   assert.deepEqual(tokens.toSorted(), tokens);
@@ -14,10 +14,10 @@ Deno.test("offsets: a token comes back as its offset, and tokens sort as offsets
   assert.equal(tokens[0], ZERO);
 });
 
-Deno.test("offsets: a token stays what it is when a life begins after it", () => {
+Deno.test("offsets: a token stays the same when a new incarnation begins", () => {
   const before = LIVES.slice(0, 1);
   assert.equal(tokenOf(before, 99), tokenOf(LIVES, 99));
-  assert.notEqual(tokenOf(before, 100), tokenOf(LIVES, 100), "given again in another life");
+  assert.notEqual(tokenOf(before, 100), tokenOf(LIVES, 100), "reused in another incarnation");
   assert.equal(offsetOf(LIVES, tokenOf(before, 100)), undefined, "its part of the log is gone");
   assert.equal(offsetOf(LIVES, tokenOf(before, 99)), 99);
 });

@@ -1,5 +1,5 @@
 /**
- * The number of a tenant's streams, and expired ones: creating a stream counts them, and removes expired ones, once a
+ * The number of a tenant's streams, and expired ones: creating a stream counts them, and removes expired ones, once per
  * minute and tenant. Idle tenants cost nothing.
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
@@ -8,16 +8,16 @@ import { lookUp } from "./lifecycle.ts";
 import type { Ends } from "./lifecycle.ts";
 import { StreamRefusal } from "./refusal.ts";
 
-/** How long a count is good, in ms. */
+/** How long a count is valid, in ms. */
 const COUNT_MS = 60_000;
-/** Streams checked after one count. */
+/** The streams checked after one count. */
 const LOOKED_AT_MAX = 1_000;
-/** Tenants with a cached count. */
+/** The tenants with a cached count. */
 const TENANTS_MAX = 10_000;
 
 interface Counted {
   readonly counted_ms: number;
-  /** With those that were made since. */
+  /** Includes streams created since. */
   count: number;
 }
 
@@ -27,15 +27,15 @@ type Counts = Ends & Pick<Env, "monotonic_ms">;
 export class Population {
   readonly #max: number;
   readonly #tenants = new BoundedMap<string, Counted>(TENANTS_MAX);
-  /** Where the last check of a tenant's streams has ended. */
+  /** Where the last check of a tenant's streams ended. */
   readonly #places = new BoundedMap<string, number>(TENANTS_MAX);
 
-  /** `max`: how many streams a tenant may have. */
+  /** `max`: the most streams of a tenant. */
   constructor(max: number) {
     this.#max = max;
   }
 
-  /** Counts one more. Throws 429 when the tenant has no room for it. */
+  /** Counts one more. Throws 429 at the tenant's limit. */
   async enter(context: Counts, tenant_id: string): Promise<void> {
     const known = this.#tenants.get(tenant_id);
     const is_good = known !== undefined && context.monotonic_ms() - known.counted_ms < COUNT_MS;
@@ -53,7 +53,7 @@ export class Population {
     this.#tenants.renew(tenant_id, counted);
     const is_full = rooms.length >= this.#max;
     const looking = this.#look(context, tenant_id, rooms, counted);
-    // Only a full tenant has to wait for room. Any failure here recurs for the reader of that stream.
+    // Only a tenant at its limit has to wait. A failure here occurs again for the reader of that stream.
     if (is_full) await looking;
     return counted;
   }

@@ -1,4 +1,4 @@
-/** The limit of a tenant's streams, and that expired ones make room. */
+/** The limit of a tenant's streams; expired ones do not count. */
 import assert from "node:assert/strict";
 import { SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { StreamRefusal } from "./refusal.ts";
@@ -6,7 +6,7 @@ import { streamShield } from "./testing/context.ts";
 
 const isFull = (error: unknown) => error instanceof StreamRefusal && error.code === 429;
 
-Deno.test("population: a tenant has so many streams, and what has expired makes room", async () => {
+Deno.test("population: a tenant has a limited number of streams, and expired ones are removed", async () => {
   await using engine = testSpine();
   let now_ms = SPINE_NOW_MS;
   const shield = streamShield(engine.spine, { per_tenant: 2, clock: () => now_ms });
@@ -21,7 +21,7 @@ Deno.test("population: a tenant has so many streams, and what has expired makes 
 });
 
 for (const [by, step_ms] of [["forward", 3_600_000], ["back", -3_600_000]] as const) {
-  Deno.test(`a Shield whose wall clock is set ${by} by an hour removes no stream, and keeps none for longer`, async () => {
+  Deno.test(`a Shield whose wall clock is set ${by} by an hour removes no stream, and keeps none longer`, async () => {
     await using engine = testSpine();
     let passed_ms = 0;
     const logClock = () => SPINE_NOW_MS + passed_ms;
@@ -41,7 +41,7 @@ for (const [by, step_ms] of [["forward", 3_600_000], ["back", -3_600_000]] as co
   });
 }
 
-Deno.test("population: a creation that was cut off is forgotten after a while", async () => {
+Deno.test("population: an interrupted creation is forgotten after a while", async () => {
   await using engine = testSpine();
   let now_ms = SPINE_NOW_MS;
   const shield = streamShield(engine.spine, { clock: () => now_ms });

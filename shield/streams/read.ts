@@ -14,15 +14,15 @@ import type { StreamRecord } from "./record.ts";
 import { StreamRefusal } from "./refusal.ts";
 import type { Records, StreamKey } from "./records.ts";
 
-/** Messages and bytes of one answer, roughly. */
+/** The messages and bytes of one answer, roughly. */
 const PAGE_MESSAGES = 1_000;
 const PAGE_BYTES = 1_048_576;
-/** How many messages are read in one piece: less than half a millisecond. */
+/** The messages read without a pause: less than half a millisecond. */
 export const MESSAGES_A_PIECE = 32;
-/** How long a chain of forks may be. */
+/** The longest chain of forks. */
 export const CHAIN_MAX = 64;
 
-/** What reading a stream needs. */
+/** The dependencies of reading a stream. */
 export interface Reads {
   readonly records: Records;
   readonly logs: { of(tenant_id: string): Promise<DurableLog> };
@@ -43,9 +43,9 @@ export interface StreamPage {
   /** The data of each message. */
   readonly messages: readonly Uint8Array[];
   readonly offsets: readonly number[];
-  /** Their rooms, a fork's source before the fork, and the offsets read there. */
+  /** The rooms of the messages, a fork's source before the fork, and the offsets read in each. */
   readonly parts: readonly { readonly room_id: string; readonly offsets: readonly number[] }[];
-  /** Where to continue. */
+  /** The offset to continue after. */
   readonly next: number;
   /** As in a `Place`, of a reader at `next`. */
   readonly erased: number;
@@ -77,7 +77,7 @@ export async function ownTail(
   return tailIn(await log.head(room_id), record);
 }
 
-/** Where the next message of a stream will come after. */
+/** The offset before the next message of a stream. */
 export async function tailOf(
   { logs }: Pick<Reads, "logs">,
   { tenant_id, room_id }: StreamKey,
@@ -116,8 +116,8 @@ async function segmentsOf(
 }
 
 /**
- * The next messages after an offset; undefined: from the first stored one. Throws 410 if some of what follows the offset
- * is no longer stored, but for what a `Place` has as erased, or the log has never been that far.
+ * The next messages after an offset; undefined: from the first stored one. `messages_max` limits them further. Throws
+ * 410 if messages after the offset are no longer stored, or the log has never reached the offset.
  */
 export async function readStream(
   context: Reads,
@@ -133,11 +133,11 @@ export async function readStream(
     const page = await readSegments(context, key, segments, { after, erased });
     if (page.messages.length > 0 || !page.up_to_date) return page;
     const head = await (await context.logs.of(key.tenant_id)).head(key.room_id);
-    // A reader would wait there, and get nothing of what comes until the log is that far.
+    // A reader would wait there, and get no message until the log reaches the offset.
     if (after !== undefined && after > head.log_offset) {
       throw new StreamRefusal("stream-trimmed", "the offset is ahead of its log");
     }
-    // Nothing was read up to there only if the tail was known before: a message may have come since.
+    // The reader is up to date only with a tail that was known before the read: a message may have come since.
     const seen = Math.max(tail, page.next, tailIn(head, record));
     if (seen === Math.max(tail, page.next)) return { ...page, next: seen };
     tail = seen;
@@ -205,8 +205,8 @@ async function readSegment(
   const at = Math.max(from, after ?? 0);
   const before = to === Infinity ? 0 : to + 1;
   const page = await readHistory(room, { after: at, before, limit, reverse: false });
-  // The position before its first message is the beginning of a stream, whatever is still stored. Without any message
-  // it is unknown whether some followed the position.
+  // The position before the first message is the beginning of a stream, whatever is still stored. Without any message
+  // it is unknown whether messages followed the position.
   const may_lack = page.offset > at || page.offset === 0;
   if (after !== undefined && at > from && may_lack) {
     onRead();

@@ -1,7 +1,4 @@
-/**
- * GET and HEAD of a stream: its present content, at once or as soon as there is some (long-poll), or as an event
- * stream.
- */
+/** GET and HEAD of a stream: its content, at once or as soon as there is some (long-poll), or as an event stream. */
 import type { Caller } from "../message/caller.ts";
 import { requireGrant } from "../auth/authorize.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
@@ -38,7 +35,7 @@ export async function admitReader(
   requireGrant(identity, "subscribe", room_id);
   bans.requireRoom(identity, room_id);
   await overseer.onSubscribe(caller, judgedRoomOf(room_id));
-  // A ban may have come while policies judged it.
+  // A ban may have come while the policies ran.
   bans.requireRoom(identity, room_id);
 }
 
@@ -204,7 +201,7 @@ async function liveResponse(
     entered[Symbol.dispose]();
     throw error;
   }
-  // Proxies join readers on one connection if all of them restart regularly.
+  // Proxies can share one connection for several readers if all of them restart regularly.
   const until_ms = context.monotonic_ms() + context.sse_ms;
   const ending = new AbortController();
   const live: Live = { reading, first, wake, until_ms, place, told: false, ending };
@@ -214,9 +211,9 @@ async function liveResponse(
     wake[Symbol.dispose]();
     entered[Symbol.dispose]();
   };
-  // The runtime's own listener reports a reader that has gone no sooner than something is written.
+  // The runtime's own listener reports a disconnected reader only when something is written.
   reading.gone().addEventListener("abort", end, { once: true });
-  // A refusal is the answer as long as none has begun.
+  // Before the answer has begun, a refusal can still be the answer.
   let begun: Awaited<ReturnType<typeof nextEvents>>;
   try {
     begun = await nextEvents(context, live);
@@ -249,14 +246,14 @@ async function liveResponse(
   });
 }
 
-/** The next events; undefined: the time has passed, or nothing may be read any longer. */
+/** The next events; undefined: the time is over, or the reader may no longer read. */
 async function nextEvents(
   context: StreamContext,
   live: Live,
 ): Promise<{ events: string; is_last: boolean } | undefined> {
   const { reading, first, wake, until_ms, ending } = live;
   const { key, caller: { identity } } = reading;
-  // A token expires at a wall-clock time, the rest after a duration.
+  // A token expires at a wall-clock time, everything else after a duration.
   const left_ms = Math.max(0, identity.expires_ms - context.now());
   const monotonic_ms = context.monotonic_ms();
   const beat_ms = Math.min(until_ms, monotonic_ms + left_ms, monotonic_ms + context.long_poll_ms);

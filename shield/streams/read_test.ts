@@ -15,7 +15,7 @@ import { streamShield } from "./testing/context.ts";
 const TEXT = { "content-type": "text/plain" };
 const key = { tenant_id: "acme", room_id: "r" };
 
-Deno.test("reading: a message that comes between the read and its answer is not passed over", async () => {
+Deno.test("reading: a message that arrives between the read and its answer is not skipped", async () => {
   await using engine = testSpine();
   const shield = streamShield(engine.spine);
   const { context } = shield;
@@ -25,7 +25,7 @@ Deno.test("reading: a message that comes between the read and its answer is not 
   for (let at = 1; at <= 4; at++) {
     const before = await readStream(context, key, record, undefined);
     let heads = 0;
-    // A page reads the head once, and then the end of the stream.
+    // A page reads the head first, and then the end of the stream.
     const late = new Proxy<DurableLog>(log, {
       get(target, name) {
         if (name !== "head") {
@@ -46,7 +46,7 @@ Deno.test("reading: a message that comes between the read and its answer is not 
   }
 });
 
-Deno.test("reading: a place in a deleted stream is none in the next one of that name", async () => {
+Deno.test("reading: an offset of a deleted stream is invalid in the next stream of that name", async () => {
   await using engine = testSpine();
   const shield = streamShield(engine.spine);
   const { context } = shield;
@@ -63,7 +63,7 @@ Deno.test("reading: a place in a deleted stream is none in the next one of that 
   assert.deepEqual(await shield.texts("r"), ["4"]);
 });
 
-Deno.test("reading: a place behind which messages are gone is refused in each way of reading", async () => {
+Deno.test("reading: an offset after which messages are lost is refused in each kind of read", async () => {
   await using engine = testSpine();
   const shield = streamShield(engine.spine);
   const { context } = shield;
@@ -131,7 +131,7 @@ Deno.test("reading: a place that the log has never reached is refused in each wa
   const { lives } = await context.logs.of("acme");
   await refusedIn(context, tokenOf(lives, offset + 1));
   await refusedIn(context, tokenOf(lives, Number.MAX_SAFE_INTEGER));
-  // One of another room of the tenant may be ahead of this room.
+  // The head of another room of the tenant may be ahead of this room.
   await shield.put("other", TEXT);
   const { offset: later } = await shield.post("other", TEXT, "2");
   const { record } = await findStream(context, key);

@@ -18,7 +18,7 @@ export interface Reading {
   readonly gone: () => AbortSignal;
 }
 
-/** Whether the room's messages are a stream: a stream is read whole, which a filter does not allow. */
+/** Whether the room's messages are a stream: a stream is read completely, which a filter does not allow. */
 export function isStream(
   { classes }: Pick<StreamContext, "classes">,
   { tenant_id, room_id }: StreamKey,
@@ -37,7 +37,7 @@ export function requireReader(
   if (!isStream(context, key)) throw new StreamRefusal("stream-not-found");
 }
 
-/** The same as a question. */
+/** Like `requireReader`, but returns a boolean. */
 export function mayRead(...asked: Parameters<typeof requireReader>): boolean {
   try {
     requireReader(...asked);

@@ -5,9 +5,9 @@
 import { z } from "zod";
 import { readStored } from "../../shared/records/stored.ts";
 
-/** The most producers of one stream that are remembered. */
+/** The most producers of a stream that are remembered. */
 const PRODUCERS_MAX = 256;
-/** A producer that was idle for so long, in ms, is dropped if there is no room for another. */
+/** A producer that was idle for this long, in ms, is dropped if another one needs its place. */
 const PRODUCER_IDLE_MS = 7 * 86_400_000;
 /** The most forks of one stream. */
 export const FORKS_MAX = 1_000;
@@ -26,7 +26,7 @@ const Producer = z.object({
 const Tuple = z.object({ id: z.string(), epoch: Offset, seq: Offset });
 
 const Stored = z.object({
-  /** Names this stream from its creation to its end; a later one of the same room has another. */
+  /** The id of this stream from its creation to its end; a later stream of the same room has another id. */
   id: z.string(),
   content_type: z.string(),
   /** Unix ms; while `creating`, only its creator sees it. */
@@ -35,7 +35,7 @@ const Stored = z.object({
   /** Its own messages are those of the room above this offset. */
   begin: Offset,
   ttl_seconds: Offset.optional(),
-  /** As it was sent. */
+  /** The text of the request. */
   expires_at: z.string().optional(),
   /** The last read or write, if there is a `ttl_seconds`: Unix ms by the clock of the log. */
   touched_ms: z.number(),
@@ -54,14 +54,14 @@ const Stored = z.object({
   }).optional(),
   /** The streams that fork this one, as `room/id`. */
   forks: z.array(z.string()),
-  /** Deleted, and kept for its forks. */
+  /** The stream is deleted, and kept for its forks. */
   gone: z.boolean().optional(),
   producers: z.record(z.string(), Producer),
 });
 
 /** The record of one stream. */
 export type StreamRecord = z.infer<typeof Stored>;
-/** How far one producer has come. */
+/** The progress of one producer. */
 export type ProducerState = z.infer<typeof Producer>;
 /** One append of a producer. */
 export type ProducerTuple = z.infer<typeof Tuple>;
@@ -99,7 +99,7 @@ function expiryOf({ ttl_seconds, expires_at }: Pick<StreamRecord, "ttl_seconds" 
 /** The verdict on one append of a producer. */
 export type Sequenced =
   | { readonly kind: "accepted" }
-  /** Everything up to `seq` was taken before. `is_last`: it is the last one that was. */
+  /** Everything up to `seq` was accepted before. `is_last`: `seq` is the last accepted one. */
   | { readonly kind: "duplicate"; readonly seq: number; readonly is_last: boolean }
   | { readonly kind: "stale"; readonly epoch: number }
   | { readonly kind: "epoch-sequence" }
@@ -116,8 +116,8 @@ export function sequence(state: ProducerState | undefined, asked: ProducerTuple)
 }
 
 /**
- * The producers with one that has come so far; undefined when there is no room for it. Those that were
- * idle for long make room. `now_ms` is Unix ms.
+ * The producers with the new state of one; undefined when there is no place for it. Producers that were idle for long
+ * are dropped. `now_ms` is Unix ms.
  */
 export function withProducer(
   producers: StreamRecord["producers"],
@@ -131,7 +131,7 @@ export function withProducer(
   return busy.length <= PRODUCERS_MAX ? Object.fromEntries(busy) : undefined;
 }
 
-/** Whether two appends of producers are the same one. */
+/** Whether two appends of producers are the same. */
 export function isSameTuple(one: ProducerTuple | undefined, other: ProducerTuple | undefined) {
   if (one === undefined || other === undefined) return false;
   return one.id === other.id && one.epoch === other.epoch && one.seq === other.seq;

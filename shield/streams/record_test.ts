@@ -23,7 +23,7 @@ const RECORD: StreamRecord = {
 };
 const asked = (epoch: number, seq: number) => ({ id: "p", epoch, seq });
 
-Deno.test("records: a producer goes on, repeats, leaves a gap, or was overtaken", () => {
+Deno.test("records: a producer continues, repeats, leaves a gap, or was fenced", () => {
   assert.deepEqual(sequence(undefined, asked(7, 0)), { kind: "accepted" });
   assert.deepEqual(sequence(undefined, asked(0, 1)), { kind: "gap", expected: 0 });
   assert.deepEqual(sequence(STATE, asked(2, 6)), { kind: "accepted" });
@@ -35,7 +35,7 @@ Deno.test("records: a producer goes on, repeats, leaves a gap, or was overtaken"
   assert.deepEqual(sequence(STATE, asked(3, 1)), { kind: "epoch-sequence" });
 });
 
-Deno.test("records: idle producers make room for another, busy ones do not", () => {
+Deno.test("records: idle producers are dropped for another one, busy ones are not", () => {
   const week_ms = 7 * 86_400_000;
   const many = (at_ms: number) =>
     Object.fromEntries(Array.from({ length: 256 }, (_, n) => [`p:${n}`, { ...STATE, at_ms }]));
@@ -45,7 +45,7 @@ Deno.test("records: idle producers make room for another, busy ones do not", () 
   assert.equal(Object.keys(withProducer(many(1), "p:3", next, week_ms)!).length, 256);
 });
 
-Deno.test("records: a stream ends at its time, or when nobody has used it for long", () => {
+Deno.test("records: a stream ends at its time, or after it was not used for long", () => {
   assert.equal(isExpired(RECORD, Infinity), false);
   const idle = { ...RECORD, ttl_seconds: 2 };
   assert.deepEqual([isExpired(idle, 2_999), isExpired(idle, 3_000)], [false, true]);
@@ -53,7 +53,7 @@ Deno.test("records: a stream ends at its time, or when nobody has used it for lo
   assert.deepEqual([isExpired(until, 4_999), isExpired(until, 5_000)], [false, true]);
 });
 
-Deno.test("records: a fork has an end of its own, else that of its source", () => {
+Deno.test("records: a fork has its own expiry, or its source's", () => {
   const expires_at = "2030-01-01T00:00:00Z";
   assert.deepEqual(forkExpiry({}, {}), {});
   assert.deepEqual(forkExpiry({}, { ttl_seconds: 3 }), { ttl_seconds: 3 });
@@ -62,7 +62,7 @@ Deno.test("records: a fork has an end of its own, else that of its source", () =
   assert.deepEqual(forkExpiry({ expires_at }, { ttl_seconds: 1 }), { expires_at });
 });
 
-Deno.test("records: what was stored comes back, and nothing else is read", () => {
+Deno.test("records: a stored record is read back, and nothing else is read", () => {
   const producers = { "p:constructor": STATE };
   assert.deepEqual(decodeRecord(encodeRecord({ ...RECORD, producers })), { ...RECORD, producers });
   assert.equal(decodeRecord(new TextEncoder().encode("{}")), undefined);

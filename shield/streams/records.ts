@@ -9,13 +9,13 @@ import { opened } from "../../shared/turns/opened.ts";
 import { decodeRecord, encodeRecord } from "./record.ts";
 import type { StreamRecord } from "./record.ts";
 
-/** Which stream: the room of a tenant. */
+/** The key of a stream: the room of a tenant. */
 export interface StreamKey {
   readonly tenant_id: string;
   readonly room_id: string;
 }
 
-/** A record as it was read. */
+/** A record with its revision. */
 export interface Found {
   readonly record: StreamRecord;
   readonly revision: number;
@@ -23,7 +23,7 @@ export interface Found {
 
 const keyOf = ({ tenant_id, room_id }: StreamKey): KvKey => [tenant_id, room_id];
 
-/** The records of the process's Spine. Everything rejects with `spine-unavailable` while it is down. */
+/** The records in the process's Spine. Everything rejects with `spine-unavailable` while the Spine is down. */
 export class Records {
   readonly #spine: Pick<Spine, "keyValue">;
   readonly #open = opened(() => this.#spine.keyValue(STREAMS_BUCKET));
@@ -39,7 +39,7 @@ export class Records {
     return entry && record && { record, revision: entry.revision };
   }
 
-  /** Writes a record over the one of that revision (0: none); undefined when another was faster. */
+  /** Writes a record over the one of that revision (0: none); undefined if another process was faster. */
   async put(key: StreamKey, record: StreamRecord, revision: number): Promise<Found | undefined> {
     const bucket = await this.#open();
     try {
@@ -50,7 +50,7 @@ export class Records {
     }
   }
 
-  /** Deletes the record of that revision; false when another was faster. */
+  /** Deletes the record of that revision; false if another process was faster. */
   async delete(key: StreamKey, revision: number): Promise<boolean> {
     const bucket = await this.#open();
     try {
@@ -62,7 +62,7 @@ export class Records {
     }
   }
 
-  /** The rooms of a tenant that are streams, in no order. */
+  /** The rooms of a tenant that are streams, unordered. */
   async roomsOf(tenant_id: string): Promise<string[]> {
     const keys = await (await this.#open()).keys([tenant_id]);
     return keys.map(([, room_id = ""]) => room_id);

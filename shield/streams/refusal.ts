@@ -26,18 +26,18 @@ export const HEADER = {
 
 /** Status and title of each reason. */
 const REASONS = {
-  "stream-invalid": [400, "Not a request for a stream"],
+  "stream-invalid": [400, "Not a valid stream request"],
   "stream-epoch-sequence": [400, "A new epoch begins with sequence 0"],
-  "stream-epoch-stale": [403, "A newer epoch of this producer has written"],
+  "stream-epoch-stale": [403, "A newer epoch of this producer has written to the stream"],
   "stream-not-found": [404, "There is no such stream"],
   "stream-not-durable": [405, "The room's class keeps no messages, or filters them"],
   "stream-exists": [409, "The stream exists with another configuration"],
   "stream-type-differs": [409, "The stream has another content type"],
   "stream-closed": [409, "The stream is closed"],
-  "stream-sequence": [409, "The sequence does not continue"],
-  "stream-forked": [409, "The stream was deleted and forks still show it"],
-  "stream-gone": [410, "The stream was deleted and forks still show it"],
-  "stream-trimmed": [410, "What follows this offset is kept no longer"],
+  "stream-sequence": [409, "The sequence is not the next one"],
+  "stream-forked": [409, "The stream was deleted, and its forks still show it"],
+  "stream-gone": [410, "The stream was deleted, and its forks still show it"],
+  "stream-trimmed": [410, "Messages after this offset are no longer stored"],
   "stream-too-large": [413, "Too large"],
   "stream-too-many": [429, "Too many"],
 } as const;

@@ -47,7 +47,7 @@ function whole(text: string, name: string): number {
   return value;
 }
 
-/** Whether it is a day that there is, a time and its zone: `Date.parse` takes more, each in its own way. */
+/** Whether it is an existing day with a time and a zone. `Date.parse` accepts more, and engines differ. */
 function isTime(text: string): boolean {
   const [, day = ""] = TIME.exec(text) ?? [];
   if (day === "" || Number.isNaN(Date.parse(text))) return false;
@@ -62,7 +62,7 @@ export function readCreate(headers: Headers): CreateRequest {
     throw invalid("Stream-TTL and Stream-Expires-At exclude each other");
   }
   if (expires_at !== undefined && !isTime(expires_at)) {
-    throw invalid("Stream-Expires-At is no RFC 3339 time, such as 2030-01-01T00:00:00Z");
+    throw invalid("Stream-Expires-At is not an RFC 3339 time, such as 2030-01-01T00:00:00Z");
   }
   return {
     content_type: typeOf(headers.get("content-type")),
@@ -77,12 +77,14 @@ function readFork(headers: Headers): CreateRequest["fork"] {
   const from = headers.get(HEADER.forked_from);
   const offset = headers.get(HEADER.fork_offset) ?? undefined;
   const sub = headers.get(HEADER.fork_sub_offset);
-  if (offset !== undefined && !isToken(offset)) throw invalid("Stream-Fork-Offset is no offset");
+  if (offset !== undefined && !isToken(offset)) {
+    throw invalid("Stream-Fork-Offset is not an offset");
+  }
   if (from === null) {
     if (sub !== null) throw invalid("Stream-Fork-Sub-Offset without Stream-Forked-From");
     return undefined;
   }
-  // A proxy may serve the streams at another place: the last part of the path names the room.
+  // A proxy may serve the streams at another path; the last part names the room.
   const room = from.split(/[?#]/)[0]!.split("/").at(-1) ?? "";
   if (!isId(room)) throw invalid("Stream-Forked-From names no room");
   return { room, offset, sub: sub === null ? 0 : whole(sub, "Stream-Fork-Sub-Offset") };
@@ -106,7 +108,7 @@ function readProducer(headers: Headers): ProducerTuple | undefined {
   const seq = headers.get(HEADER.producer_seq);
   if (id === null && epoch === null && seq === null) return undefined;
   if (id === null || epoch === null || seq === null) {
-    throw invalid("Producer-Id, Producer-Epoch and Producer-Seq come together");
+    throw invalid("Producer-Id, Producer-Epoch and Producer-Seq can only be used together");
   }
   if (id === "" || id.length > NAME_UNITS_MAX) {
     throw invalid(`Producer-Id: expected 1 to ${NAME_UNITS_MAX} characters`);
@@ -119,7 +121,7 @@ export function readRead(query: URLSearchParams): ReadRequest {
   const [offset, ...more] = query.getAll("offset");
   if (more.length > 0) throw invalid("more than one offset");
   if (offset !== undefined && offset !== "-1" && offset !== "now" && !isToken(offset)) {
-    throw invalid("offset: expected -1, now, or what Stream-Next-Offset said");
+    throw invalid("offset: expected -1, now, or the value of Stream-Next-Offset");
   }
   const live = query.get("live") ?? undefined;
   if (live !== undefined && live !== "long-poll" && live !== "sse") {

@@ -19,7 +19,7 @@ Deno.test("requests: a fork names its source by the last part of a path", () => 
   refused(() => readCreate(new Headers({ "stream-forked-from": "/a", "stream-fork-offset": "7" })));
 });
 
-Deno.test("requests: times are whole seconds or a date, not both", () => {
+Deno.test("requests: an expiry is whole seconds or a date, not both", () => {
   assert.equal(readCreate(new Headers({ "stream-ttl": "0" })).ttl_seconds, 0);
   for (const ttl of ["", "01", "+1", "1.5", "1e3", "-1", "9".repeat(20)]) {
     refused(() => readCreate(new Headers({ "stream-ttl": ttl })));
@@ -34,7 +34,7 @@ Deno.test("requests: times are whole seconds or a date, not both", () => {
   refused(() => readCreate(new Headers(both)));
 });
 
-Deno.test("requests: a producer says all three or nothing", () => {
+Deno.test("requests: a producer has all three headers or none", () => {
   const all = { "producer-id": "p", "producer-epoch": "0", "producer-seq": "1" };
   assert.deepEqual(readAppend(new Headers(all)).producer, { id: "p", epoch: 0, seq: 1 });
   for (const name of Object.keys(all)) {
@@ -50,7 +50,7 @@ Deno.test("requests: only `true` closes", () => {
   assert.deepEqual(["true", "TRUE", "1", "yes", ""].map(close), [true, true, false, false, false]);
 });
 
-Deno.test("requests: a read has one offset, and waits only from one", () => {
+Deno.test("requests: a read has one offset, and a live read needs one", () => {
   const read = (query: string) => readRead(new URLSearchParams(query));
   assert.deepEqual(read(""), { offset: "-1", live: undefined, cursor: undefined });
   assert.equal(read(`offset=${TOKEN}&live=sse&cursor=5`).cursor, "5");
@@ -61,7 +61,7 @@ Deno.test("requests: a read has one offset, and waits only from one", () => {
   }
 });
 
-Deno.test("cursors: they follow time and never go back", () => {
+Deno.test("cursors: they grow with time and never go back", () => {
   const now_ms = Date.UTC(2024, 9, 9) + 20_000 * 50;
   assert.equal(nextCursor(undefined, now_ms, 0.5), "50");
   assert.equal(nextCursor("49", now_ms, 0.5), "50");

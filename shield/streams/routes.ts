@@ -1,6 +1,6 @@
 /**
- * `/v1/streams/{room}`: a durable room as a stream of the Durable Streams protocol: its methods, their authorization,
- * and the protocol's refusals.
+ * `/v1/streams/{room}`: a durable room as a stream of the Durable Streams protocol. This file has its methods, their
+ * authorization, and the protocol's refusals.
  */
 import { requireGrant } from "../auth/authorize.ts";
 import { bump } from "../stats/stats.ts";
@@ -39,7 +39,7 @@ export function streamRoutes(context: StreamContext): ClientRoute[] {
   ];
 }
 
-/** Answers, also with the protocol's own refusals; rejects with all others. */
+/** Answers, also for the protocol's own refusals; rejects with all others. */
 async function answered(
   context: StreamContext,
   call: ClientCall,
@@ -61,7 +61,7 @@ async function answered(
   }
 }
 
-/** A room that is not durable is no stream, and cannot become one. */
+/** The refusal for a room that is not durable and so cannot be a stream. */
 function notDurable(method: string): StreamRefusal {
   if (method === "GET" || method === "HEAD") return new StreamRefusal("stream-not-found");
   return new StreamRefusal("stream-not-durable", "", { allow: "GET, HEAD, OPTIONS" });
@@ -131,7 +131,7 @@ const get: Answer = async (context, { request, client, url, gone }, key) => {
 };
 
 const remove: Answer = async (context, { request, client: { identity } }, key) => {
-  // The answer contains others' messages: a token that may only publish is refused.
+  // The answer contains messages of others, so a token that may only publish is refused.
   requireGrant(identity, "publish", key.room_id);
   requireGrant(identity, "command", key.room_id);
   context.bans.requireRoom(identity, key.room_id);

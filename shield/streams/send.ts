@@ -1,5 +1,5 @@
 /**
- * Stores a stream's messages in its room: each is an event of the type `append`, checked and stored like any message.
+ * Stores a stream's messages in its room: each is an event of the type `append`, with the checks of every message.
  * Nothing is stored before the whole request is admitted.
  */
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
@@ -31,7 +31,7 @@ export interface Admitted {
   readonly added: readonly (readonly HeaderPair[])[];
 }
 
-/** What the messages of one request share. */
+/** The shared parts of the messages of one request. */
 export interface Sending {
   readonly caller: Caller;
   readonly room_id: string;
@@ -71,15 +71,15 @@ export async function admitAll(
 }
 
 /**
- * Stores the admitted messages, in order; resolves with the offset of the last one. `leaveOut` has the indices of those
- * stored already.
+ * Stores the admitted messages, in order; resolves with the offset of the last one. `leaveOut` has the indices of
+ * messages that are stored already.
  */
 export async function send(
   { path }: Pick<StreamContext, "path">,
   { caller, envelopes, added }: Admitted,
   leaveOut: ReadonlySet<number> = new Set(),
 ): Promise<number> {
-  // Nothing comes between the messages of one request.
+  // No other message comes between the messages of one request.
   await slice(caller.identity.tenant_id);
   const stored = envelopes.flatMap((envelope, index) =>
     leaveOut.has(index)
@@ -88,7 +88,7 @@ export async function send(
         publishAdmitted(path, { caller, origin: undefined }, envelope, added[index]!, path.now())
       )]
   );
-  // All are awaited, so that none is left alone with its refusal.
+  // All are awaited, so that no rejection stays unhandled.
   const outcomes = await Promise.allSettled(stored);
   let last = 0;
   for (const outcome of outcomes) {
@@ -102,7 +102,7 @@ async function storedOf(
   publish: () => ReturnType<typeof publishAdmitted>,
 ): Promise<number> {
   const stored = await publish();
-  // The class has changed under the stream: nothing was stored.
+  // The class has changed meanwhile: nothing was stored.
   if (stored === undefined) throw new ArqonError("not-durable");
   return stored.offset;
 }

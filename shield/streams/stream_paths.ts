@@ -24,9 +24,11 @@ export const STREAM_REQUEST_HEADERS: readonly string[] = [
 ];
 
 const READ_QUERY = [
-  inQuery("offset", "where to go on: what Stream-Next-Offset said, -1 or now", { type: "string" }),
-  inQuery("live", "waits for what comes", { type: "string", enum: ["long-poll", "sse"] }),
-  inQuery("cursor", "what Stream-Cursor said", { type: "string" }),
+  inQuery("offset", "the offset to read after: a value of Stream-Next-Offset, -1 or now", {
+    type: "string",
+  }),
+  inQuery("live", "waits for new messages", { type: "string", enum: ["long-poll", "sse"] }),
+  inQuery("cursor", "the last value of Stream-Cursor", { type: "string" }),
 ];
 
 /** The four methods of a stream; HEAD is answered as GET without a body. */
@@ -37,7 +39,7 @@ export const STREAM_ROUTES = {
     about: {
       ...{ id: "createStream", tag: "streams", status: 201, answer: undefined },
       summary:
-        "Makes a durable room a stream, or a fork of another one; 200 when it is one already",
+        "Creates a stream in a durable room, or a fork of another stream; 200 if it exists already",
       body: { ...BYTES, optional: true },
       refusals: [404, 405, 409, 410],
     },
@@ -47,7 +49,7 @@ export const STREAM_ROUTES = {
     template: STREAM,
     about: {
       ...{ id: "appendToStream", tag: "streams", status: 204, answer: undefined },
-      summary: "Appends to a stream, and closes it; 200 when it is new from a producer",
+      summary: "Appends to a stream, and closes it; 200 for a new append of a producer",
       body: { ...BYTES, optional: true },
       refusals: [404, 405, 409, 410],
     },
@@ -56,7 +58,7 @@ export const STREAM_ROUTES = {
     method: "GET",
     template: STREAM,
     about: {
-      ...{ id: "readStream", tag: "streams", summary: "What a stream has after an offset" },
+      ...{ id: "readStream", tag: "streams", summary: "The messages of a stream after an offset" },
       query: READ_QUERY,
       type: "application/octet-stream",
       answer: {},
@@ -68,7 +70,7 @@ export const STREAM_ROUTES = {
     template: STREAM,
     about: {
       ...{ id: "deleteStream", tag: "streams", status: 204, answer: undefined },
-      summary: "Deletes a stream with its messages; what forks show of it stays for them",
+      summary: "Deletes a stream with its messages; those that its forks show are kept for them",
       refusals: [404, 405, 410],
     },
   },

@@ -8,20 +8,20 @@ import { roomSubject } from "../../shared/subjects/subject.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { Records, StreamKey } from "./records.ts";
 
-/** How often waiters check whether the process drains, and whether they may wait on, in ms. */
+/** How often waiters check whether the process drains, and whether they may continue to wait, in ms. */
 const LOOK_MS = 1_000;
 
 interface Watched {
   readonly ready: Promise<void>;
   readonly end: () => void;
   readers: number;
-  /** Counts events. */
+  /** The number of events so far. */
   count: number;
   /** Ends each wait, and says whether it may continue. */
   readonly waiting: Map<() => void, () => boolean>;
 }
 
-/** What tells that a stream may have changed. */
+/** The dependencies of `StreamWakes`. */
 export interface WakesOptions {
   readonly spine: Pick<Spine, "subscribe" | "flush" | "onEvent">;
   readonly records: Pick<Records, "watch">;
@@ -34,7 +34,7 @@ export interface Wake extends Disposable {
   readonly count: number;
   /**
    * Resolves when `count` differs from `seen`, after `wait_ms`, when the process drains, when the reader has `gone`, or
-   * a second after it may no longer wait.
+   * a second after `mayWait` returns false.
    */
   after(seen: number, wait_ms: number, gone: AbortSignal, mayWait: () => boolean): Promise<void>;
 }
@@ -107,7 +107,7 @@ export class StreamWakes {
     };
     this.#watched.set(name, watched);
     this.#timer ??= setInterval(() => this.#look(), LOOK_MS);
-    // After a gap it is unknown what was missed.
+    // After a gap, missed changes are unknown.
     this.#stopEvents ??= spine.onEvent(({ type }) => {
       if (type === "gap" || type === "log") this.#wakeAll();
     });

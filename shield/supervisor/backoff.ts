@@ -1,12 +1,12 @@
 /** The delay before a dead process is restarted. Pure. */
 
-/** The pauses, which grow up to a longest one. */
+/** The pauses, which grow up to a maximum. */
 export interface BackoffOptions {
   /** The first pause, in ms. */
   readonly first_ms: number;
   /** The longest pause, in ms. */
   readonly max_ms: number;
-  /** After serving for this long, in ms, a process's end is not a failed start: pauses begin anew. */
+  /** If a process has served for this long, in ms, its end is not a failed start, and the first pause is used again. */
   readonly reset_ms: number;
 }
 

@@ -14,7 +14,7 @@ export interface ChildOptions {
   readonly port: number;
 }
 
-/** Ports on 127.0.0.1 on which only the supervisor asks. */
+/** Ports on 127.0.0.1 that only the supervisor uses. */
 export interface ChildPorts {
   readonly ops_port: number;
   readonly admin_port: number;
@@ -31,7 +31,7 @@ export function readChildOptions(text: string): ChildOptions {
   const { index, processes, node_id, port } = value;
   const is_one = Number.isInteger(index) && Number.isInteger(processes) && isPort(port) &&
     typeof node_id === "string";
-  if (!is_one) throw new TypeError("--child is for the supervisor of `shield --processes`");
+  if (!is_one) throw new TypeError("--child is only for the supervisor of `shield --processes`");
   return value as unknown as ChildOptions;
 }
 
@@ -53,8 +53,8 @@ function objectIn(text: string): Record<string, unknown> {
 }
 
 /**
- * The table of a child: its supervisor asks it on loopback and serves the operators' TLS itself; the
- * token is kept.
+ * The table for a child. Its supervisor sends requests over loopback and serves the operators' TLS itself; the token
+ * stays.
  */
 function plain<Table extends Config["ops"] | Config["admin"]>(table: Table): Table {
   const { tls_cert: _cert, tls_key: _key, ...rest } = table;

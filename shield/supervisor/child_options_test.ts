@@ -10,11 +10,11 @@ Deno.test("the argument of a child is read, and nothing else is", () => {
   for (
     const text of ["", "1", "null", "{}", '{"index":0}', JSON.stringify({ ...CHILD, port: 0 })]
   ) {
-    assert.throws(() => readChildOptions(text), /is for the supervisor/);
+    assert.throws(() => readChildOptions(text), /is only for the supervisor/);
   }
 });
 
-Deno.test("ports are read from a line of stdout, and other lines are passed over", () => {
+Deno.test("the ports are read from a line of stdout, and other lines are ignored", () => {
   assert.deepEqual(readChildPorts('{"ops_port":1,"admin_port":2}'), { ops_port: 1, admin_port: 2 });
   for (const line of ["", "hello", "[]", '{"ops_port":1}', '{"ops_port":0,"admin_port":70000}']) {
     assert.equal(readChildPorts(line), undefined);
@@ -34,7 +34,7 @@ Deno.test("a child has the node's configuration, its own id, and operators' port
   assert.deepEqual(
     admin,
     { ...own, operator_tenants: ["ops"], allowed_hosts: [] },
-    "who operates stays",
+    "the operators stay",
   );
   assert.deepEqual(limits, config.limits);
 });

@@ -25,7 +25,7 @@ const OPTIONS = {
 const flag = (args: string[], name: string) =>
   args.find((arg) => arg === `--allow-${name}` || arg.startsWith(`--allow-${name}=`));
 
-Deno.test("all that the supervisor may, when it may all", () => {
+Deno.test("a supervisor with all permissions passes on all of them", () => {
   const { program, args } = shieldCommand(OPTIONS, () => true);
   assert.equal(program, Deno.execPath());
   assert.equal(flag(args, "net"), "--allow-net");
@@ -40,7 +40,7 @@ Deno.test("all that the supervisor may, when it may all", () => {
   }
 });
 
-Deno.test("of a supervisor with narrow permissions, what the configuration names and it may", () => {
+Deno.test("a supervisor with narrow permissions passes on those that it has and the configuration needs", () => {
   const files = ["/etc/arqon/shield.toml", "/etc/tls/key.pem", "/srv/arqon/"];
   const hosts = ["0.0.0.0:4000", "127.0.0.1", "nats.internal:4222", "id.example.com:443"];
   const { program, args } = shieldCommand(OPTIONS, (asked) => {
@@ -53,7 +53,7 @@ Deno.test("of a supervisor with narrow permissions, what the configuration names
   assert.equal(flag(args, "read"), `--allow-read=${files.join(",")}`);
 });
 
-Deno.test("what the supervisor may not at all, a Shield is not given", () => {
+Deno.test("a Shield does not get a permission that the supervisor lacks", () => {
   const { args } = shieldCommand(OPTIONS, () => false);
   assert.equal(flag(args, "net"), undefined);
   assert.equal(flag(args, "read"), undefined);

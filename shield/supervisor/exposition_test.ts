@@ -1,4 +1,4 @@
-/** Pages of metrics made into one. */
+/** The pages of metrics of several processes are merged into one. */
 import assert from "node:assert/strict";
 import { Counter, Gauge, Histogram, Registry } from "../../shared/metrics/metrics.ts";
 import { PlainHistogram, registerPlainHistogram } from "../../shared/metrics/metrics_plain.ts";
@@ -17,7 +17,7 @@ async function page(opened: number, reason?: string): Promise<string> {
   return await registry.metrics();
 }
 
-Deno.test("each sample names its process, and the samples of one metric stand together", async () => {
+Deno.test("each sample names its process, and the samples of one metric are adjacent", async () => {
   const pages = [
     { process: "0", text: await page(3, 'a "quoted" {one} \n# TYPE') },
     { process: "1", text: await page(4) },
@@ -47,7 +47,7 @@ took_count{process="1"} 1
   );
 });
 
-Deno.test("states, tenants and plain histograms of several processes stay apart and well formed", async () => {
+Deno.test("states, tenants and plain histograms of several processes stay separate and well-formed", async () => {
   const pages = await Promise.all(["0", "1"].map(async (process, index) => {
     const registry = new Registry();
     const table = new TenantTable();

@@ -1,6 +1,6 @@
 /**
- * Operators' view of several Shields: one page of metrics, one health, one admin API. This file has only request
- * handlers; they ask the Shields on loopback, each within a time limit.
+ * Operators' view of several Shields: one page of metrics, one health, one admin API. The request handlers send
+ * requests to the Shields over loopback, each with a time limit.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Registry } from "prom-client";
@@ -13,7 +13,7 @@ import { type AdminNames, requireOwnName } from "../admin/routing/admin_host.ts"
 import { requireOwnSite, withSafety } from "../admin/routing/admin_safety.ts";
 import type { Slot } from "./slot.ts";
 
-/** The Shields that operators see as one, and how they are asked. */
+/** The Shields that operators see as one, and the settings of requests to them. */
 export interface OperatorOptions extends Pick<Env, "log" | "now"> {
   readonly slots: readonly Pick<
     Slot,
@@ -22,7 +22,7 @@ export interface OperatorOptions extends Pick<Env, "log" | "now"> {
   /** The supervisor's own metrics; their label is `process="supervisor"`. */
   readonly registry: Registry;
   readonly fetch: typeof fetch;
-  /** The token that the Shields want from readers of their ops listeners; absent: none. */
+  /** The token for the Shields' ops listeners; absent: none. */
   readonly token?: OpsToken | undefined;
   /** How long a Shield may take to answer, in ms. */
   readonly timeout_ms?: number;
@@ -30,7 +30,7 @@ export interface OperatorOptions extends Pick<Env, "log" | "now"> {
 
 type Place = OperatorOptions["slots"][number];
 
-/** A Shield's answer, or why there is none. */
+/** A Shield's answer, or the reason why there is none. */
 interface Answer {
   readonly place: Place;
   readonly status: number;
@@ -76,7 +76,7 @@ async function readText(response: Response): Promise<string> {
     new TransformStream<Uint8Array<ArrayBuffer>, Uint8Array<ArrayBuffer>>({
       transform(part, controller) {
         size_bytes += part.length;
-        if (size_bytes > ANSWER_BYTES) controller.error(new Error("too long an answer"));
+        if (size_bytes > ANSWER_BYTES) controller.error(new Error("the answer is too long"));
         else controller.enqueue(part);
       },
     }),
@@ -92,7 +92,7 @@ function json(status: number, body: unknown): Response {
   return Response.json(body, { status, headers: { "cache-control": "no-store" } });
 }
 
-/** A Shield's answer, together with what its supervisor knows. */
+/** A Shield's answer with its supervisor's data. */
 function described({ place, status, body }: Answer): Record<string, unknown> {
   const { index, node_id, pid, state, restarts } = place;
   let said: unknown;
@@ -121,7 +121,7 @@ async function metrics(options: OperatorOptions): Promise<Response> {
   return new Response(text, { headers: { "content-type": own.content_type } });
 }
 
-/** Answers whether the node is alive: it is, unless Shields serve and not one of them answers. */
+/** Answers whether the node is alive: it is not if Shields serve and none of them answers. */
 async function live(options: OperatorOptions, uptime_ms: number): Promise<Response> {
   const answers = await askAll(options, "/health/live");
   const serving = answers.filter(({ place }) => place.state === "serving");
@@ -134,8 +134,8 @@ async function live(options: OperatorOptions, uptime_ms: number): Promise<Respon
 }
 
 /**
- * Answers whether the node is ready: it is while one Shield is. The others' share of new connections is
- * refused or not accepted.
+ * Answers whether the node is ready: it is while one Shield is ready. New connections of the other Shields are refused
+ * or not accepted.
  */
 async function ready(options: OperatorOptions): Promise<Response> {
   const answers = await askAll(options, "/health/ready");
@@ -148,7 +148,7 @@ async function ready(options: OperatorOptions): Promise<Response> {
   });
 }
 
-/** One Shield as a check of its node, for readers that know the answer of a single Shield. */
+/** One Shield as a check of its node, for clients that expect the answer of a single Shield. */
 function checked({ place, status }: Answer): [string, { status: string; detail: string }] {
   const { index, node_id, restarts, state } = place;
   const detail = `${node_id} ${state}, ${restarts} restarts`;
@@ -173,9 +173,8 @@ function unavailable(detail: string): Response {
 }
 
 /**
- * Handler of the admin listener. It hands a request to one Shield that serves, each in turn, since what
- * that changes reaches all of them over NATS; `/v1/processes/{index}/…` is `/v1/…` of that Shield. The
- * Shield checks the token. Never rejects.
+ * Handler of the admin listener. It forwards requests to the serving Shields in turn, since a change reaches all of
+ * them over NATS; `/v1/processes/{index}/…` is `/v1/…` of that Shield. The Shield checks the token. Never rejects.
  */
 export function supervisorAdmin(
   options: OperatorOptions,
@@ -197,7 +196,7 @@ export function supervisorAdmin(
       ? serving[turn++ % Math.max(1, serving.length)]
       : serving.find((candidate) => candidate.index === Number(index));
     if (place?.ports === undefined) {
-      return unavailable(index === undefined ? "none serves" : `process ${index} does not serve`);
+      return unavailable(index === undefined ? "none serves" : `process ${index} is not serving`);
     }
     const path = rest === undefined ? url.pathname : `/v1${rest}`;
     const target = `http://127.0.0.1:${place.ports.admin_port}${path}${url.search}`;
@@ -215,14 +214,14 @@ export function supervisorAdmin(
       });
     } catch (error) {
       options.log.warn("a process does not answer", { process: place.index, path, error });
-      return unavailable(`process ${place.index} went away`);
+      return unavailable(`process ${place.index} did not answer`);
     }
   };
 }
 
 /**
- * Changes the headers that name the site: the Shield has another address than the listener that the
- * browser asked, which has checked them.
+ * Changes the headers that name the site. The listener that the browser contacted has checked them, and the Shield has
+ * another address.
  */
 function ofOwnSite(headers: Headers): Headers {
   for (const name of ["origin", "sec-fetch-site"]) headers.delete(name);
@@ -235,9 +234,9 @@ function endToEnd(headers: Headers): Headers {
   return kept;
 }
 
-// Several pages of metrics in the Prometheus text format made into one: each sample gets the label
-// `process`, and the samples of one metric stand together, as the format asks. Nothing is added
-// up: a sum over processes would fall when one of them restarts, and Prometheus adds up itself.
+// Merges several pages of metrics in the Prometheus text format: each sample gets the label `process`, and the samples
+// of one metric are adjacent, as the format requires. Nothing is summed: a sum over processes would fall when one of
+// them restarts, and Prometheus can sum.
 
 /** The page of one process. */
 interface Page {

@@ -72,7 +72,7 @@ async function status(fakes: readonly Fake[], path: string): Promise<[number, st
   return [response.status, status, processes.map(({ ok }: { ok: boolean }) => ok)];
 }
 
-Deno.test("ready while one Shield is", async () => {
+Deno.test("the node is ready while one Shield is", async () => {
   const path = "/health/ready";
   assert.deepEqual(await status([{}, {}], path), [200, "ok", [true, true]]);
   assert.deepEqual(await status([{ ready: 503 }, {}], path), [200, "degraded", [false, true]]);
@@ -92,7 +92,7 @@ Deno.test("each Shield is a check, as `arq status` shows them", async () => {
   });
 });
 
-Deno.test("alive unless Shields serve and none of them answers", async () => {
+Deno.test("the node is alive unless Shields serve and none of them answers", async () => {
   const path = "/health/live";
   assert.deepEqual(await status([{ hangs: true }, {}], path), [200, "ok", [false, true]]);
   assert.deepEqual(await status([{ hangs: true }], path), [503, "unavailable", [false]]);
@@ -115,7 +115,7 @@ Deno.test("other paths and methods are refused", async () => {
   assert.equal(posted.status, 405);
 });
 
-Deno.test("the admin API is that of one Shield after the other, or of the one that is named", async () => {
+Deno.test("the admin API forwards to the Shields in turn, or to the named one", async () => {
   await using node = start([{}, {}, { state: "waiting" }]);
   const first = await node.admin(
     new Request("http://node/v1/policies?a=b", { method: "PUT", body: "module" }),
@@ -132,7 +132,7 @@ Deno.test("the admin API is that of one Shield after the other, or of the one th
   ]);
 });
 
-Deno.test("no Shield to ask is process-unavailable, with Retry-After", async () => {
+Deno.test("without a serving Shield the answer is process-unavailable, with Retry-After", async () => {
   await using node = start([{ state: "waiting" }, {}]);
   for (const path of ["/v1/processes/0/status", "/v1/processes/9/status"]) {
     const response = await node.admin(get(path));
@@ -142,10 +142,10 @@ Deno.test("no Shield to ask is process-unavailable, with Retry-After", async () 
   }
   await Promise.all(node.admin_ports.map((listener) => listener.close(0)));
   const gone = await node.admin(get("/v1/status"));
-  assert.match((await gone.json()).detail, /went away/);
+  assert.match((await gone.json()).detail, /did not answer/);
 });
 
-Deno.test("a page of the listener itself may ask, one of another site may not", async () => {
+Deno.test("a page of the listener's own site may send requests, and a page of another site may not", async () => {
   await using node = start([{}]);
   const ask = (origin: string) =>
     node.admin(new Request("http://node/v1/cluster", { headers: { origin } }));

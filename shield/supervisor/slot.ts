@@ -8,15 +8,15 @@ import type { BackoffOptions } from "./backoff.ts";
 import { readChildPorts } from "./child_options.ts";
 import type { ChildPorts } from "./child_options.ts";
 
-/** The exit code for a configuration or arguments that are wrong, and will be at every start. */
+/** The exit code for a wrong configuration or wrong arguments, which fail at every start. */
 const EXIT_USAGE = 2;
 /** The longest line on stdout, in UTF-16 units. */
 const LINE_UNITS = 1_024;
 
-/** A process, as far as its place needs it; `Deno.ChildProcess` is one. */
+/** The parts of `Deno.ChildProcess` that a slot uses. */
 export type ChildProcess = Pick<Deno.ChildProcess, "pid" | "stdin" | "stdout" | "status" | "kill">;
 
-/** What one place needs. */
+/** The dependencies and settings of a slot. */
 export interface SlotOptions extends Pick<Env, "log" | "node_id"> {
   readonly index: number;
   /** Starts its process, with stdin and stdout piped. May throw. */
@@ -26,23 +26,20 @@ export interface SlotOptions extends Pick<Env, "log" | "node_id"> {
   readonly random: () => number;
   /** Monotonic ms. */
   readonly now: () => number;
-  /** Called when the Shield can never start: exit code 2 before it has served. */
+  /** Called when the Shield can never start: it exited with code 2 before it served. */
   readonly onHopeless: () => void;
   /** Called when the Shield serves. */
   readonly onServing: () => void;
 }
 
-/**
- * The state of a slot. `waiting`: its process is dead, and restarts after a pause. `ended`: it was told to stop, and
- * has stopped.
- */
+/** The state of a slot. `waiting`: its process is dead, and restarts after a pause. `ended`: it was stopped. */
 export type SlotState = "starting" | "serving" | "waiting" | "ended";
 
-/** One place and its process. */
+/** One slot and its process. */
 export class Slot {
   readonly index: number;
   readonly node_id: string;
-  /** How often it was started again. */
+  /** The number of restarts. */
   restarts = 0;
   #state: SlotState = "waiting";
   #ports: ChildPorts | undefined;
@@ -91,8 +88,8 @@ export class Slot {
   }
 
   /**
-   * Starts no process any longer, and asks the present one to drain. Resolves when it has ended, with
-   * whether its exit code was 0.
+   * Starts no further process, and drains the running one. Resolves when it has ended, with whether its exit code was
+   * 0.
    */
   async stop(): Promise<boolean> {
     this.#stopping = true;
@@ -111,12 +108,12 @@ export class Slot {
     const hear = this.#hear(child, () => served_from_ms = now());
     const { code, signal } = await child.status;
     await hear;
-    // The stdin is open until now: a Shield whose stdin ends has lost its supervisor, and drains.
+    // stdin stays open until now: if it ends, the Shield has lost its supervisor and drains.
     await child.stdin.close().catch(() => {});
     this.#child = undefined;
     const served = served_from_ms < Infinity;
     if (this.#stopping) {
-      // One without clients yet may end in any way.
+      // Before it has served there are no clients, so any end is clean.
       this.#is_clean = code === 0 || !served;
       return;
     }
@@ -136,14 +133,14 @@ export class Slot {
     this.#state = "waiting";
     this.#failures = failuresAfter(this.#failures, served_ms, backoff);
     const pause_ms = pauseAfter(this.#failures, backoff, random);
-    log.info("a process is started again", { ...this.#fields(), pause_ms });
+    log.info("a process is restarted", { ...this.#fields(), pause_ms });
     this.#timer = setTimeout(() => {
       this.restarts++;
       this.start();
     }, pause_ms);
   }
 
-  /** Reads stdout to its end; the first line that names ports is the one. */
+  /** Reads stdout to its end. The first line with ports counts. */
   async #hear(child: ChildProcess, onServing: () => void): Promise<void> {
     let text = "";
     let heard = false;
@@ -160,7 +157,7 @@ export class Slot {
         this.#options.onServing();
       }
     } catch {
-      // The pipe broke with the process; its status says more.
+      // The pipe broke when the process ended; its status has the reason.
     }
   }
 

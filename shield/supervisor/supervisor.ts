@@ -12,7 +12,7 @@ import type { ChildOptions } from "./child_options.ts";
 import { Slot } from "./slot.ts";
 import type { ChildProcess } from "./slot.ts";
 
-/** Most Shields of one supervisor. */
+/** The most Shields of one supervisor. */
 const PROCESSES_MAX = 64;
 /** After `drain_timeout_ms`: how long a Shield may take to end before it is killed. */
 const KILL_MS = 5_000;
@@ -41,24 +41,24 @@ export interface Supervisor {
   start(): void;
   /** Resolves when all have served once. */
   readonly ready: Promise<void>;
-  /** Resolves when one cannot ever start: its arguments or configuration are wrong. */
+  /** Resolves when a Shield can never start: its arguments or configuration are wrong. */
   readonly hopeless: Promise<void>;
-  /** Drains all; those that do not end in time are killed. True if all ended with 0. */
+  /** Drains all, and kills those that do not end in time. Resolves with true if all ended with 0. */
   stop(): Promise<boolean>;
-  /** Tells serving Shields to read their configuration again. */
+  /** Makes the serving Shields read their configuration again. */
   reload(): void;
-  /** Ends the process at once. */
+  /** Ends all processes at once. */
   kill(): void;
 }
 
-/** Throws TypeError unless it is a number of processes, as `--processes` takes it. */
+/** Parses the value of `--processes`. Throws TypeError for an invalid number. */
 export function readProcesses(text: string): number {
   const count = /^[0-9]{1,4}$/.test(text) ? Number(text) : 0;
   if (count >= 1 && count <= PROCESSES_MAX) return count;
   throw new TypeError(`--processes ${text}: expected a number from 1 to ${PROCESSES_MAX}`);
 }
 
-/** A supervisor that has not started anything yet. */
+/** Creates a supervisor. It starts nothing yet. */
 export function supervise(options: SupervisorOptions): Supervisor {
   const { processes, node_id, port, log } = options;
   const ready = Promise.withResolvers<void>();
@@ -89,7 +89,7 @@ export function supervise(options: SupervisorOptions): Supervisor {
     hopeless: hopeless.promise,
     async stop() {
       const timer = setTimeout(() => {
-        log.error("processes that do not end are killed");
+        log.error("processes that did not end in time are killed");
         kill();
       }, options.drain_timeout_ms + KILL_MS);
       const clean = await Promise.all(slots.map((slot) => slot.stop()));
@@ -107,7 +107,7 @@ function registerMetrics(registry: Registry, slots: readonly Slot[]): void {
   const registers = [registry];
   new Gauge({
     name: "shield_process_serving",
-    help: "1 while this process of the node serves.",
+    help: "1 while this process of the node is serving.",
     labelNames: ["index"],
     registers,
     collect() {
@@ -117,7 +117,7 @@ function registerMetrics(registry: Registry, slots: readonly Slot[]): void {
   scrapedCounters(
     registry,
     "shield_process_restarts_total",
-    "Starts of this process of the node after its first.",
+    "Restarts of this process of the node.",
     ["index"],
     () => slots.map(({ index, restarts }) => [{ index: String(index) }, restarts]),
   );

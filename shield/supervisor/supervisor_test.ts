@@ -7,7 +7,7 @@ import { readProcesses, supervise } from "./supervisor.ts";
 import type { Supervisor } from "./supervisor.ts";
 
 const SERVES = `echo '{"ops_port":1,"admin_port":2}'`;
-/** Does this at SIGTERM, serves, and ends with its stdin. */
+/** A script that serves, runs `on_term` at SIGTERM, and ends with its stdin. */
 const serving = (on_term: string) => `trap '${on_term}' TERM; ${SERVES}; read line`;
 const STAYS = serving("exit 0");
 
@@ -17,7 +17,7 @@ interface Running {
   readonly log: () => string;
 }
 
-/** Each start runs the next of the scripts, then always the last one. */
+/** Each start runs the next script; after the last script it runs that one again. */
 function run(scripts: readonly string[], processes = 1, drain_timeout_ms = 60_000): Running {
   const { log, lines } = keptLog({ level: "info" });
   const registry = new Registry();
@@ -30,7 +30,7 @@ function run(scripts: readonly string[], processes = 1, drain_timeout_ms = 60_00
     now: () => performance.now(),
     registry,
     backoff: { first_ms: 5, max_ms: 20, reset_ms: 60_000 },
-    // No jitter: half of a pause is by chance.
+    // No jitter: half of a pause is random.
     random: () => 1 - 2 ** -20,
     log,
     spawn({ index }) {
@@ -57,7 +57,7 @@ Deno.test("the number of processes is checked", () => {
   }
 });
 
-Deno.test("all serve, stop together, and that is a success", async () => {
+Deno.test("all processes serve and stop together, and the stop succeeds", async () => {
   const running = run([STAYS], 3);
   const { supervisor, registry } = running;
   await supervisor.ready;
@@ -69,7 +69,7 @@ Deno.test("all serve, stop together, and that is a success", async () => {
   assert.match(await registry.metrics(), /^shield_process_serving\{index="2"\} 0$/m);
 });
 
-Deno.test("one that dies, or could not be started at all, is started again", async () => {
+Deno.test("a process that dies or cannot start is restarted", async () => {
   const running = run([`${SERVES}; exit 3`, "", "exit 1", STAYS]);
   const { supervisor, registry, log } = running;
   const [slot] = supervisor.slots;
@@ -82,24 +82,24 @@ Deno.test("one that dies, or could not be started at all, is started again", asy
   assert.equal(await supervisor.stop(), true);
 });
 
-Deno.test("one that says that its configuration is wrong is not started again", async () => {
+Deno.test("a process that reports a wrong configuration is not restarted", async () => {
   const { supervisor } = run(["exit 2"]);
   await supervisor.hopeless;
   assert.equal(supervisor.slots[0]?.restarts, 0);
   assert.equal(await supervisor.stop(), true);
 });
 
-Deno.test("one that fails to drain makes the whole stop a failure", async () => {
+Deno.test("a process that fails to drain makes the stop fail", async () => {
   const { supervisor } = run([serving("exit 1")]);
   await supervisor.ready;
   assert.equal(await supervisor.stop(), false);
 });
 
-Deno.test("one that does not end is killed, and a stop ends a wait for the next start", async () => {
+Deno.test("a process that does not end is killed, and a stop ends the wait for the next start", async () => {
   const stubborn = run([serving("")], 1, -5_000);
   await stubborn.supervisor.ready;
   assert.equal(await stubborn.supervisor.stop(), false);
-  assert.match(stubborn.log(), /processes that do not end are killed/);
+  assert.match(stubborn.log(), /processes that did not end in time are killed/);
   const dead = run(["exit 1"]);
   await until(dead.log, () => (dead.supervisor.slots[0]?.restarts ?? 0) > 2);
   await dead.supervisor.stop();

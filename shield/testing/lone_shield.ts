@@ -37,7 +37,7 @@ export async function startWith(
   const config = configFrom({
     ...more,
     admin: { operator_tenants: ["*"] },
-    // The memory of this process is not this Shield's alone.
+    // Other tests use memory of this process, too, so the limit is out of reach.
     limits: { memory_bytes: 1_099_511_627_776 },
     auth: {
       issuers: [{
@@ -65,10 +65,10 @@ export async function startWith(
   return { spine, shield, registry };
 }
 
-/** A running one, with its Spine and its metrics. */
+/** A running Shield, with its Spine and its metrics. */
 export type Started = Awaited<ReturnType<typeof startWith>>;
 
-/** Asks one of its listeners, as a user or as an admin. */
+/** Sends a request to one of its listeners, as a user or as an admin. */
 export const asking =
   ({ shield }: Started) =>
   async (handler: "client" | "admin", path: string, init: RequestInit = {}) => {

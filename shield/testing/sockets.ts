@@ -1,6 +1,6 @@
-/** Real sockets for tests of what a connection sends: a server that upgrades everybody. Tests only. */
+/** Real sockets for tests of what a connection sends: a server that upgrades every request. Tests only. */
 
-/** A server that hands out the sockets it upgraded, open; ended when the scope ends. */
+/** A server that returns the open sockets that it upgraded; it ends with its scope. */
 export interface UpgradeServer extends AsyncDisposable {
   readonly port: number;
   /** The next socket that opens; must be called before its client connects. */

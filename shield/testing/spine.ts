@@ -9,7 +9,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { subjectPattern } from "../../shared/spine/testing/subjects.ts";
 
-/** The clock of these tests stands still: 2026-01-02T03:04:05Z. */
+/** The fixed clock of these tests: 2026-01-02T03:04:05Z. */
 export const SPINE_NOW_MS = 1_767_323_045_000;
 
 /** An engine, drained when the scope ends. */
@@ -19,7 +19,7 @@ export interface TestSpine extends AsyncDisposable {
   readonly lines: readonly string[];
 }
 
-/** A logger in debug level, and where its lines go. */
+/** A logger at debug level, and its lines. */
 export const keptLog = () => keptLogOf({ component: "shield", now: () => SPINE_NOW_MS });
 
 /** `limits` makes a small engine, whose subscriptions overflow. */
@@ -32,7 +32,7 @@ export function testSpine(
   return { spine, lines, [Symbol.asyncDispose]: () => spine.drain() };
 }
 
-/** Everything that is published on `spine` from now on, whatever its subject. */
+/** All messages that are published on `spine` from now on, on any subject. */
 export function listenToAll(spine: Spine): SpineMessage[] {
   const messages: SpineMessage[] = [];
   spine.subscribe(subjectPattern(">"), (message) => void messages.push(message));

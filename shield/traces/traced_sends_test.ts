@@ -60,7 +60,7 @@ async function spansOf(
   return collector.spans();
 }
 
-Deno.test("a message of a recorded trace has a span, and its receivers are below it", async () => {
+Deno.test("a message of a recorded trace has a span, with its receivers as children", async () => {
   const heard: SpineHeaders[] = [];
   const [send, ...more] = await spansOf(async (spine, tracing) => {
     spine.subscribe(SUBJECT, ({ headers }) => void heard.push({ ...headers }));
@@ -71,9 +71,9 @@ Deno.test("a message of a recorded trace has a span, and its receivers are below
     sends.give(SUBJECT, PAYLOAD);
     await spine.flush();
   });
-  assert.deepEqual(more, [], "what is not recorded has none");
+  assert.deepEqual(more, [], "an unrecorded message has no span");
   assert.deepEqual([send?.name, send?.trace_id, send?.parent_span_id], ["send", TRACE, PARENT]);
-  assert.equal(send?.flags, 0x301, "its parent is of another process");
+  assert.equal(send?.flags, 0x301, "its parent belongs to another process");
   assert.equal(send?.resource["telemetry.sdk.name"], "opentelemetry");
   assert.equal(send?.resource["service.instance.id"], "s1");
   assert.equal(send?.attributes["messaging.system"], "arqon");
@@ -87,7 +87,7 @@ Deno.test("a message of a recorded trace has a span, and its receivers are below
   ]);
 });
 
-Deno.test("a publish ends when its ACK may go out: its span and the journal say what the flush said", async () => {
+Deno.test("a publish ends when its ACK may be sent: its span and the journal have the result of the flush", async () => {
   const written: JournalEntry[] = [];
   const journal = new Journal({
     rules: new JournalRules(configFrom({ journal: { journal: "all" } }).journal),
@@ -113,7 +113,7 @@ Deno.test("a publish ends when its ACK may go out: its span and the journal say 
         publish(path, { caller: callerOf(ann), origin: undefined }, envelope),
         undefined,
       );
-      // Each has a flush of its own.
+      // Each has its own flush.
       await Promise.resolve();
     }
     ended_before = envelopes.map((envelope) => traces.find(envelope)?.ended ?? true);
@@ -121,13 +121,13 @@ Deno.test("a publish ends when its ACK may go out: its span and the journal say 
     traces.find(envelopes[0] as ScannedEnvelope)?.child("schema", "internal").end();
     outcomes[0]?.resolve();
     outcomes[1]?.reject(new ArqonError("spine-unavailable"));
-    await until("both are told", () => written.length === 2);
+    await until("both are recorded", () => written.length === 2);
   });
   assert.deepEqual(ended_before, [false, false]);
   assert.deepEqual(
     spans.filter(({ name }) => name === "schema").map(({ flags }) => flags),
     [0x101],
-    "its parent is of this process",
+    "its parent belongs to this process",
   );
   const shown = spans.filter(({ name }) => name === "publish");
   assert.deepEqual(
@@ -140,7 +140,7 @@ Deno.test("a publish ends when its ACK may go out: its span and the journal say 
   );
 });
 
-Deno.test("what the Spine does not take, or nobody answers, is a failed span", async () => {
+Deno.test("a send that the Spine refuses, or that nobody answers, is a failed span", async () => {
   const subject = commandSubject("acme", "lobby");
   const spans = await spansOf(async (spine, tracing) => {
     const sends = tracedSends(spine, new FlushQueue(spine), tracing);

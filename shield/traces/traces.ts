@@ -1,8 +1,7 @@
 /**
- * The spans of what comes into a Shield: handshakes, messages and commands, of what it sends on the Spine, and
- * of deliveries. This file decides with the
- * sampler which messages are recorded, and keeps each span beside the object that it is about. Without
- * tracing no `Traces` exists, and callers look for `undefined`.
+ * Spans of a Shield's input (handshakes, messages and commands), of its sends on the Spine, and of deliveries. The
+ * sampler decides which messages are recorded. Each span is kept beside its object. Without tracing there is no
+ * `Traces`, and callers check for `undefined`.
  */
 import { type Ack, ArqonError, type ScannedEnvelope } from "@arqon/proto";
 import { type Random, traceId } from "../../shared/ids.ts";
@@ -31,15 +30,12 @@ import {
 import type { ShieldStats } from "../stats/stats.ts";
 import { logSubject } from "../../shared/subjects/subject.ts";
 
-/** Lines of `host_log` that a span keeps, and the longest of them in UTF-16 units. */
+/** The most lines of `host_log` in a span, and the longest of them in UTF-16 units. */
 const LOG_EVENTS_MAX = 16;
 const LOG_UNITS_MAX = 512;
 const LOG_LEVELS = ["debug", "info", "warn", "error"];
 
-/**
- * Adds the log lines of policies to the message's span as events; lines above the limit are only
- * counted.
- */
+/** Adds the log lines of policies to the message's span as events; lines beyond the limit are only counted. */
 function tellLogs(span: Span, logs: readonly PolicyLog[]): void {
   for (const { name, level, message } of logs.slice(0, LOG_EVENTS_MAX)) {
     span.event("arqon.policy.log", {
@@ -75,14 +71,14 @@ function reasonOf(error: unknown): string {
 export class Traces implements Traced, Observer {
   readonly #tracing: Tracing;
   readonly #random: Random;
-  /** The span of the schema that is being asked; undefined: none is, or none is recorded. */
+  /** The span of the running schema check; undefined: none is running, or it is not recorded. */
   #schema: Span | undefined;
   /**
-   * The spans by the object that they are about: an envelope, a request or a caller. A span that is
-   * never ended goes with its object.
+   * The spans by the object that they are about: an envelope, a request or a caller. A span that is never ended is
+   * collected with its object.
    */
   readonly #spans = new WeakMap<object, Span>();
-  /** Trace contexts that came beside their envelopes, not in them. */
+  /** Trace contexts that arrived outside their envelopes. */
   readonly #parents = new WeakMap<ScannedEnvelope, TraceContext>();
 
   constructor(tracing: Tracing, random: Random) {
@@ -90,17 +86,17 @@ export class Traces implements Traced, Observer {
     this.#random = random;
   }
 
-  /** Notes that the envelope came as a child of this context, whose trace id it has. */
+  /** Records that the envelope is a child of this context, whose trace id it has. */
   place(envelope: ScannedEnvelope, context: TraceContext): void {
     this.#parents.set(envelope, context);
   }
 
-  /** The recorded span of an object; undefined when none is recorded. */
+  /** The recorded span of an object; undefined if none is recorded. */
   find(about: object): Span | undefined {
     return this.#spans.get(about);
   }
 
-  /** Lets a caller have the span of its handshake as well. */
+  /** Links a caller to the span of its handshake. */
   connecting(request: Request, caller: Caller): void {
     const span = this.#spans.get(request);
     if (span !== undefined) this.#spans.set(caller, span);
@@ -137,8 +133,8 @@ export class Traces implements Traced, Observer {
   }
 
   /**
-   * The Spine and the logs by which the message path sends and stores, traced; `flushes` says when the
-   * Spine has what was sent.
+   * The Spine and the logs by which the message path sends and stores, traced; `flushes` reports when the Spine has the
+   * sent messages.
    */
   sending(
     spine: MessagePath["spine"] & Pick<Spine, "status">,
@@ -180,11 +176,11 @@ export class Traces implements Traced, Observer {
   /** Records what the policies of a chain decided about a message, or about a caller that connects. */
   judged(about: object, { outcomes, logs }: Verdict): void {
     const span = this.#spans.get(about);
-    // Policies of the caller's subscriptions run later: they are no part of its handshake.
+    // Policies of the caller's subscriptions run later and are not part of its handshake.
     if (span === undefined || span.ended) return;
     const end_ms = this.#tracing.now_ms();
     let start_ms = end_ms - outcomes.reduce((sum, { duration_ms }) => sum + duration_ms, 0);
-    // The policies ran one after another, and the verdict has just come.
+    // The policies ran sequentially, and the verdict has just arrived.
     for (const { name, mode, allowed, fault, fuel, duration_ms, code } of outcomes) {
       const policy = span.child("policy", "internal", {
         "arqon.policy.module": name,
@@ -216,7 +212,7 @@ export class Traces implements Traced, Observer {
     this.#spans.get(request)?.set({ "arqon.tenant": tenant_id });
   }
 
-  /** Ends the span of a handshake, which was accepted or refused with an error. */
+  /** Ends the span of a handshake; `error` is its refusal. */
   greeted({ request }: Asked, error: ArqonError | undefined): void {
     let span = this.#spans.get(request);
     if (span === undefined) {
@@ -244,11 +240,11 @@ export class Traces implements Traced, Observer {
     span.end();
   }
 
-  /** The parent for the span of a message that is recorded; allocates nothing for any other message. */
+  /** The parent for the span of a recorded message; allocates nothing for any other message. */
   #sampled(envelope: ScannedEnvelope): SpanParent | undefined {
     const { trace_id } = envelope;
     let context: ClientContext = clientContext(envelope);
-    // The message has two trace ids. The envelope's counts, since receivers see that one.
+    // The message has two trace ids. The envelope's is used, as receivers see that one.
     if (context === "invalid" || (context && trace_id !== "" && context.trace_id !== trace_id)) {
       this.#tracing.countInvalid();
       context = undefined;
@@ -282,10 +278,10 @@ export class Traces implements Traced, Observer {
 /** The part of a Spine that fan-out needs. */
 type HeardSpine = Pick<Spine, "subscribe" | "onEvent">;
 
-/** The counters from which the number of receivers of a message follows. */
+/** The counters that give the number of receivers of a message. */
 type Receivers = Pick<ShieldStats, "egress_messages" | "egress_events">;
 
-/** Wraps `spine` so that its handlers are traced. `stats` tells how many receivers a message had. */
+/** Wraps `spine` so that its handlers are traced. `stats` has the number of receivers of a message. */
 function tracedDeliveries(
   spine: HeardSpine & Pick<Spine, "status">,
   tracing: Tracing,
@@ -323,7 +319,7 @@ function tracedDeliveries(
   };
 }
 
-/** Wraps `spine` so that publishes and requests are traced. `flushes` says when they are confirmed. */
+/** Wraps `spine` so that publishes and requests are traced. `flushes` reports when they are confirmed. */
 export function tracedSends(
   spine: MessagePath["spine"] & Pick<Spine, "status">,
   flushes: Pick<FlushQueue, "push">,
@@ -349,7 +345,7 @@ export function tracedSends(
   };
 }
 
-/** Wraps `logs` so that stored messages are traced; `spine` is the Spine that the logs are on. */
+/** Wraps `logs` so that stored messages are traced; `spine` is the Spine of the logs. */
 export function tracedLogs(
   logs: MessagePath["logs"],
   spine: Pick<Spine, "status">,

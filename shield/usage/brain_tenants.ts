@@ -1,6 +1,6 @@
 /**
- * Tenants with budgets that a Brain found exhausted. A Shield then reads them, too, though it has none of their
- * clients, and reports them (`budget_notices.ts`).
+ * Tenants with budgets that a Brain found exhausted. A Shield reads them even without clients of theirs, and reports
+ * them (`budget_notices.ts`).
  */
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import type { KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
@@ -9,7 +9,7 @@ import type { UsageStores } from "../../shared/usage/usage_stores.ts";
 
 /** How long a tenant is read after a Brain's report, in ms: each reading retries failures. */
 const READ_MS = 180_000;
-/** The most remembered tenants; beyond that, the oldest are only read where they use something. */
+/** The most remembered tenants. Beyond that, the oldest are only read on Shields where they use something. */
 const TENANTS_MAX = 10_000;
 
 /** The dependencies and settings of `BrainTenants`. */
@@ -23,7 +23,7 @@ export interface BrainTenantsOptions {
 /** The reports that one Shield has received from Brains. */
 export class BrainTenants {
   readonly #options: BrainTenantsOptions;
-  /** When each was received, monotonic ms. */
+  /** The time of each report, monotonic ms. */
   readonly #heard = new BoundedMap<string, number>(TENANTS_MAX);
   #watching: Promise<KvWatch | undefined> | undefined;
   #closed = false;

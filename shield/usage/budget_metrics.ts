@@ -14,20 +14,20 @@ export function registerBudgets(
   scrapedFamily(
     registry,
     "shield_usage_budget_refusals_total",
-    "Messages and commands that a budget held back: slowed, or refused until its period ends.",
+    "Messages and commands that a budget slowed, or refused until its period ends.",
     "action",
     () => budgets.refusals,
   );
   scrapedFamily(
     registry,
     "shield_usage_budget_exhausted_total",
-    "Budgets of tenants that were used up, each told by one Shield once in its period.",
+    "Exhausted budgets of tenants. One Shield reports each once per period.",
     "action",
     () => told,
   );
   new Gauge({
     name: "shield_usage_budget_used_ratio",
-    help: "Part of a tenant's budget that is used, when it was read here last; 1: all of it.",
+    help: "Used part of a tenant's budget at the last reading here; 1: all of it.",
     labelNames: ["tenant", "per", "unit", "action"],
     registers: [registry],
     collect() {

@@ -1,6 +1,6 @@
 /**
- * Reports an exhausted budget once for all Shields, in the log and the audit log: the first Shield to put a mark into
- * the bucket does. `budgets.ts` has the effect of a budget.
+ * Reports an exhausted budget once for all Shields, in the log and the audit log. The first Shield that puts a mark
+ * into the bucket reports it. `budgets.ts` applies the budget.
  */
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -56,7 +56,7 @@ export class BudgetNotices {
   /** Reports budgets that were not reported in their period. Never rejects. */
   async tell(tenant_id: string, exhausted: readonly BudgetState[]): Promise<void> {
     for (const state of exhausted) {
-      // Another limit is another budget: whoever changes it is notified again.
+      // Another limit makes another budget, so whoever changes the limit is notified again.
       const name = `${nameOf(state.budget)} ${state.budget.limit}`;
       const known = `${tenant_id} ${name}`;
       this.#keepOnce(tenant_id, name, state);
@@ -66,7 +66,7 @@ export class BudgetNotices {
         this.#known.set(known, state.begin_ms);
         if (is_first) await this.#say(tenant_id, state);
       } catch {
-        // The bucket is unreachable: the next reading tries again.
+        // The bucket is unreachable; the next reading retries.
       }
     }
   }

@@ -1,5 +1,5 @@
 /**
- * The budgets of tenants on all Shields together, enforced by one Shield: a message only reads memory.
+ * The budgets of tenants on all Shields together, enforced by one Shield. A message only reads memory.
  * `shared/usage/budget_standings.ts` has their states, `budget_notices.ts` reports exhausted ones.
  */
 import { ArqonError } from "@arqon/proto";
@@ -21,7 +21,7 @@ const SECOND_MS = 1_000;
 export interface BudgetsOptions extends Omit<BudgetStandingsOptions, "own" | "onRead"> {
   /** Tenants' own settings. */
   readonly settings: Pick<Settings, "get" | "onChange">;
-  /** Reports exhausted budgets, those that were not yet. Never rejects. */
+  /** Reports exhausted budgets that were not reported yet. Never rejects. */
   readonly tell: (tenant_id: string, exhausted: readonly BudgetState[]) => Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/** Budgets of one Shield as they take effect and end: a caller with the answer need not wait. */
+/** When budgets of one Shield take effect and end: a caller that has the answer does not have to wait. */
 import assert from "node:assert/strict";
 import type { TenantBudget } from "../../shared/config/schema_usage.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
@@ -6,7 +6,7 @@ import { Budgets, type BudgetsOptions } from "./budgets.ts";
 
 const NOW_MS = Date.UTC(2026, 1, 28, 13);
 
-Deno.test("budgets: one that is removed holds nothing back once it is said how the tenant stands", async () => {
+Deno.test("budgets: a removed budget no longer blocks once its tenant's state is read", async () => {
   const spent = { per: "month", unit: "messages_in", limit: 0, action: "refuse" } as TenantBudget;
   let own: TenantBudget[] = [spent];
   let change = (_tenant_id: string) => {};

@@ -7,10 +7,10 @@ import { type StartedUsage, startUsage } from "./start.ts";
 /** The capability, for a Shield's list. */
 export const USAGE: Capability<StartedUsage> = {
   name: "usage",
-  title: "what tenants use, and how much they may",
+  title: "the usage and budgets of tenants",
   admin: {
     tables: [USAGE_ROUTES],
-    tags: { usage: "what tenants use, and how much they may" },
+    tags: { usage: "the usage and budgets of tenants" },
   },
   open(env, { settings, node_id, life, rooms: { classes }, running }) {
     const usage = startUsage({ ...env, settings, node_id, life, classes });
@@ -40,7 +40,7 @@ export const USAGE: Capability<StartedUsage> = {
             { keys: ["usage.budgets"], renew: usage.renew },
             { keys: ["usage.prices", "usage.prices_from"], renew: usage.reprice },
           ],
-          // A start that fails before this has counted nothing, and leaves no incarnation that others would take for
+          // A start that fails earlier has counted nothing, and leaves no incarnation that others would consider
           // killed.
           begin: usage.begin,
         };

@@ -1,7 +1,7 @@
 /**
- * Folds stored usage: minutes of past hours into hours, hours of past days into days. Every Shield does; a fold is
- * stored by compare-and-swap, and its blocks are removed afterwards, by another Shield if necessary. One tenant at a
- * time, a limited number of blocks of each per minute.
+ * Folds stored usage: minutes of past hours into hours, hours of past days into days. Every Shield folds. A fold is
+ * stored by compare-and-swap; then its blocks are removed, by another Shield if necessary. One tenant at a time, a
+ * limited number of blocks of each per minute.
  */
 import { ArqonError } from "@arqon/proto";
 import { readBlocks } from "../../shared/blocks/read_blocks.ts";
@@ -31,10 +31,10 @@ const HOUR_MS = 3_600_000;
 const DAY_MS = 24 * HOUR_MS;
 /** How long after the end of an hour its last minutes may still be stored, in ms. */
 const LATE_MS = 60_000;
-/** How long usage is kept by the minute, and then by the hour, in ms; at most an hour, or a day, longer. */
+/** How long usage is kept by the minute, and then by the hour, in ms; at most an hour or a day longer. */
 const KEPT_MS: Readonly<Record<FoldedBy, number>> = { hour: HOUR_MS, day: 2 * DAY_MS };
 const UNIT_MS: Readonly<Record<FoldedBy, number>> = { hour: HOUR_MS, day: DAY_MS };
-/** How long others may complete a fold, in ms: after that, no Shield did. */
+/** How long another Shield may still complete a fold, in ms. */
 const FINISHED_MS = 2 * DAY_MS;
 /** Interval of the checks for a past hour, in ms. */
 const TICK_MS = 60_000;
@@ -146,7 +146,7 @@ export class UsageFolder {
       for (const tenant_id of [...this.#due]) {
         await slice(tenant_id);
         if (this.#closed) return;
-        // Whatever its outcome, the others' turn comes first.
+        // Whatever the outcome, the other tenants come first.
         this.#due.delete(tenant_id);
         if (await this.fold(tenant_id)) this.#due.add(tenant_id);
       }
@@ -154,7 +154,7 @@ export class UsageFolder {
     } catch (error) {
       this.totals.failed++;
       if (!this.#failed) {
-        log.warn("use could not be folded into hours and days; it is tried again", { error });
+        log.warn("usage could not be folded into hours and days; retrying", { error });
       }
       this.#failed = true;
     }
@@ -290,12 +290,12 @@ export class UsageFolder {
     const { next, lives, use } = fold;
     if (by === "day") return await store.remove(tenant_id, FOLD_WRITERS.hour, next);
     const bucket = await this.#options.place.running();
-    // The last minute of a killed Shield, also stored.
+    // The last minute of a killed Shield is also stored.
     for (const key of await bucket.keys(runningKey(tenant_id))) {
       const entry = await bucket.get(key);
       const minute = entry && decodeMinute(entry.value);
       if (minute === undefined || !lives.has({ ...minute, node_id: key[2] ?? "" })) continue;
-      // It was removed, or the Shield lives and counts on.
+      // The minute was removed, or the Shield lives and continues to count.
       await bucket.delete(key, entry!.revision).catch(unlessConflict);
     }
     const nodes = new Set([...lives.nodes, ...use.map(({ node_id }) => node_id)]);

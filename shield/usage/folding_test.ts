@@ -1,6 +1,6 @@
 /**
- * A tenant's usage is exactly the same before and after folding, in any order of blocks, whoever folds, and wherever
- * one of them is killed; compared with a sum of its own.
+ * A tenant's usage is exactly the same before and after folding, in any order of blocks, whichever Shield folds, and
+ * wherever it is killed. The test compares it with its own sum.
  */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
@@ -52,12 +52,12 @@ interface Counted {
   readonly row: { room: string; user: string; policy: string; counts: Counts };
 }
 
-/** A ledger with a clock set here, and its expected content. */
+/** A ledger with a clock that the test sets, and its expected content. */
 class Bench {
   readonly counted: Counted[] = [];
   readonly place: UsageStores;
   now_ms: number;
-  /** When the store has its first block, by a clock of its own, Unix ms; Infinity: the same clock. */
+  /** The store's time of its first block, by its own clock, Unix ms; Infinity: the same clock. */
   stored_since_ms = Infinity;
   readonly tenant: string;
   readonly #book: PriceBook;
@@ -129,7 +129,7 @@ class Bench {
     while (await folder.fold(this.tenant));
   }
 
-  /** Folds with a store that accepts only some of it. */
+  /** Folds with a store that fails in some operations. */
   async fail(broken: (store: BlockStore) => Partial<BlockStore>): Promise<void> {
     const folder = this.folder(async () => {
       const store = await this.place.store();
@@ -270,7 +270,7 @@ async function play(bench: Bench, steps: readonly Step[]): Promise<void> {
   await bench.check();
 }
 
-Deno.test("folding: what is read is the same to the unit, whatever is folded by whom and killed where", async () => {
+Deno.test("folding: the usage is the same to the unit, whichever Shield folds and wherever it is killed", async () => {
   let at = 0;
   await fc.assert(
     fc.asyncProperty(fc.array(step, { maxLength: 60 }), async (steps) => {
@@ -314,7 +314,7 @@ async function live(bench: Bench, hours: number): Promise<void> {
   }
 }
 
-Deno.test("folding: what is asked for by the minute or the hour is told from when on there is it", async () => {
+Deno.test("folding: usage by the minute or the hour names the time since which it is kept", async () => {
   await onBench(async (bench) => {
     await live(bench, 100);
     const { now_ms } = bench;
@@ -339,12 +339,12 @@ Deno.test("folding: what is asked for by the minute or the hour is told from whe
 });
 
 for (const bound of ["tenant_bytes", "log_bytes"]) {
-  Deno.test(`folding: what falls out by ${bound} is told, whether it was folded or not`, async () => {
+  Deno.test(`folding: usage removed by ${bound} is reported, whether it was folded or not`, async () => {
     const few = { [bound]: bound === "log_bytes" ? 1_048_576 : 65_536 };
     await onBench(async (bench, spine) => {
       const store = await bench.place.store();
       const bounds = { tenant_id: "acme", node_id: "filler", ttl_seconds: 86_400 * 90 };
-      // Another tenant uses almost all of the room, or this one's own blocks do.
+      // Another tenant uses almost all of the space, or this tenant's own blocks do.
       const payload = new Uint8Array(100_000);
       const others = { ...bounds, tenant_id: "other", payload, max_bytes: 1e9 };
       let told = 0;
@@ -366,7 +366,7 @@ for (const bound of ["tenant_bytes", "log_bytes"]) {
   });
 }
 
-Deno.test("folding: a Shield folds each hour, also tenants of whom nobody counts any more, and tells what fails once", async () => {
+Deno.test("folding: a Shield folds each hour, also for tenants without new counts, and logs a failure once", async () => {
   await onBench(async (bench) => {
     const store = await bench.place.store();
     const blocks = async () => (await store.status("acme")).blocks;
@@ -406,7 +406,7 @@ Deno.test("folding: a Shield folds each hour, also tenants of whom nobody counts
   });
 });
 
-Deno.test("folding: behind a fold that cannot be read nothing is folded, which is told, and what is there is read", async () => {
+Deno.test("folding: an unreadable fold stops folding and is reported, and the rest is read", async () => {
   await onBench(async (bench) => {
     const store = await bench.place.store();
     for (let minute = 0; minute < 9; minute++) {
@@ -437,7 +437,7 @@ Deno.test("folding: ten days of a tenant take less than 64 KiB, where their minu
   });
 });
 
-Deno.test("folding: however many minutes stand beside their fold, each counts once, and the next one removes them", async () => {
+Deno.test("folding: each minute counts once, however many are stored beside their fold, and the next fold removes them", async () => {
   await onBench(async (bench) => {
     for (let minute = 0; minute < 300; minute++) {
       await bench.count({});

@@ -1,6 +1,6 @@
 /**
- * Counts each tenant's usage of this Shield, in memory: the message path gets an object to count in, and the writer
- * takes the rows. Limited in tenants, classes of users and rows. Nothing here waits or throws.
+ * Counts each tenant's usage of this Shield, in memory: the message path gets an object for counting, and the writer
+ * takes the rows. Tenants, classes of users and rows are limited. Nothing here waits or throws.
  */
 import type { Identity } from "../auth/identity.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
@@ -71,7 +71,7 @@ export class UsageLedger {
     return tenant.users.get(user_class) ?? this.#openClass(tenant, user_class);
   }
 
-  /** A message was accepted, and so many bytes stored in its log. `pattern` is that of its room's class. */
+  /** A message was accepted, and `stored_bytes` were stored in its log. `pattern` is that of its room's class. */
   taken(identity: Counted, pattern: string, size_bytes: number, stored_bytes = 0): void {
     const counts = this.of(identity).room(pattern);
     counts.messages_in++;
@@ -92,7 +92,7 @@ export class UsageLedger {
     counts.read_bytes += size_bytes;
   }
 
-  /** A message was checked against a schema, in so many steps; none without a schema. */
+  /** A message was checked against a schema in that many steps; 0 without a schema. */
   checked(identity: Counted, pattern: string, steps: number): void {
     if (steps > 0) this.of(identity).room(pattern).schema_steps += steps;
   }
@@ -111,11 +111,11 @@ export class UsageLedger {
   }
 
   /**
-   * The rows of every tenant that has any now, each as of when it is asked for. `is_end`: the minute has ended, and counts
-   * restart.
+   * The rows of every tenant that has any now. Each is read when the caller asks for it. `is_end`: the minute has
+   * ended, and counts restart.
    */
   *take(is_end: boolean): Generator<TenantRows> {
-    // A tenant that comes back meanwhile is one of the next minute.
+    // A tenant that counts again meanwhile belongs to the next minute.
     for (const [tenant_id, { users, rows: budget }] of [...this.#tenants]) {
       const rows: UsageRow[] = [];
       const now_ms = this.#now_ms;

@@ -21,7 +21,7 @@ import { addCounts, type Counts, noCounts } from "../../shared/records/counts.ts
 import { amountsOf, costOf, type PriceList, type UsageAmounts } from "../../shared/usage/units.ts";
 
 const MINUTE_MS = 60_000;
-/** Rows that are summed in one piece. */
+/** The rows that are summed without a pause. */
 const ROWS_A_PIECE = 64;
 
 /** The dimensions of an answer. */
@@ -62,7 +62,7 @@ export interface UsageFound {
   readonly total: UsageAmounts;
   readonly cost: number;
   readonly lost: readonly LostUse[];
-  /** The period that is counted: longer than requested if an hour or a day at the edge counts as a whole. */
+  /** The counted period: longer than requested if an hour or a day at the edge counts as a whole. */
   readonly since_ms: number;
   readonly until_ms: number;
   /** From then on only `lost` and `damaged` are missing; earlier blocks may have been removed. */
@@ -178,7 +178,7 @@ class Sums implements UseSink {
     this.#known = lives;
   }
 
-  /** Adds a Shield's minute the first time that it is read: all its blocks are equal. */
+  /** Adds a Shield's minute when it is read for the first time: all its blocks are equal. */
   minute(told: Told): void {
     const { node_id, life_ms, seq, minute, rows } = told;
     const seen = `${node_id} ${life_ms} ${seq}`;

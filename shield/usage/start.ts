@@ -76,8 +76,8 @@ export interface StartedUsage {
   /** Puts the prices of the current configuration into the bus's book. */
   reprice(): void;
   /**
-   * Starts to write, once nothing can keep the Shield from serving. Resolves when its incarnation is recorded, or
-   * cannot be.
+   * Starts to write, once the Shield will certainly serve. Resolves when its incarnation is recorded, or cannot be
+   * recorded.
    */
   begin(): Promise<void>;
   /** Writes the rest, then ends. Never rejects. */
@@ -85,7 +85,7 @@ export interface StartedUsage {
 }
 
 const DAY_SECONDS = 86_400;
-/** How long closing waits for its store, in ms: reconnects are short, and a drain has other parts to end. */
+/** How long closing waits for its store, in ms: reconnects are short, and a drain has other steps. */
 const CLOSE_MS = 2_000;
 
 /** Starts it; undefined if usage is disabled. */
@@ -179,30 +179,31 @@ function registerWriter(registry: Registry, writer: UsageWriter, ledger: UsageLe
   scrapedCounter(
     registry,
     "shield_usage_minutes_total",
-    "Minutes of tenants' use that were stored.",
+    "Minutes of tenants' usage that were stored.",
     () => writer.totals.stored,
   );
   scrapedCounter(
     registry,
     "shield_usage_lost_minutes_total",
-    "Minutes of tenants' use that were lost: too many waited, or their store refused them.",
+    "Minutes of tenants' usage that were lost: too many waited, or their store refused them.",
     () => writer.totals.lost,
   );
   scrapedCounter(
     registry,
     "shield_usage_uncounted_total",
-    "Times at which use was not counted, since too many tenants are.",
+    "Number of times that usage was not counted because there are too many tenants.",
     () => ledger.uncounted,
   );
   scrapedGauge(
     registry,
     "shield_usage_waiting_bytes",
-    "Bytes of minutes of use that wait for their store.",
+    "Bytes of usage minutes that wait for their store.",
     () => writer.waiting_bytes,
   );
   new Gauge({
     name: "shield_usage_ledger_used_ratio",
-    help: "Used part of the bytes of the ledger of use: of all tenants, of the fullest tenant's.",
+    help:
+      "Used part of the bytes of the usage ledger: of all tenants together, and of the fullest tenant.",
     labelNames: ["of"],
     registers: [registry],
     collect() {
@@ -217,19 +218,19 @@ function registerFolder(registry: Registry, folder: UsageFolder): void {
   scrapedCounter(
     registry,
     "shield_usage_folded_blocks_total",
-    "Blocks of use that were folded into hours and days.",
+    "Blocks of usage that were folded into hours and days.",
     () => folder.totals.blocks,
   );
   scrapedCounter(
     registry,
     "shield_usage_fold_failures_total",
-    "Times at which use could not be folded; it is tried again.",
+    "Failed folds of usage; they are retried.",
     () => folder.totals.failed,
   );
   scrapedGauge(
     registry,
     "shield_usage_fold_waiting",
-    "Tenants whose use waits to be folded.",
+    "Tenants whose usage waits to be folded.",
     () => folder.waiting,
   );
 }

@@ -91,25 +91,29 @@ type Read = (amounts: UsageAmounts) => number;
 
 /** The metrics: names after `shield_usage_`, help texts, and amounts. */
 const FAMILIES: readonly (readonly [name: string, help: string, read: Read])[] = [
-  ["messages_in_total", "Messages and commands taken.", (used) => used.messages_in],
-  ["in_bytes_total", "Bytes of the messages and commands taken.", (used) => used.bytes_in],
-  ["messages_out_total", "Frames handed to subscribers.", (used) => used.messages_out],
-  ["out_bytes_total", "Bytes of frames handed to subscribers.", (used) => used.bytes_out],
-  ["deliveries_total", "Messages handed to subscribers.", (used) => used.deliveries],
+  ["messages_in_total", "Accepted messages and commands.", (used) => used.messages_in],
+  ["in_bytes_total", "Bytes of accepted messages and commands.", (used) => used.bytes_in],
+  ["messages_out_total", "Frames sent to subscribers.", (used) => used.messages_out],
+  ["out_bytes_total", "Bytes of frames sent to subscribers.", (used) => used.bytes_out],
+  ["deliveries_total", "Messages sent to subscribers.", (used) => used.deliveries],
   [
     "connection_seconds_total",
-    "Time for which connections were open.",
+    "Time with open connections.",
     (used) => used.connection_minutes * SECONDS,
   ],
-  ["fuel_total", "Fuel of policies, of 500 instructions each.", (used) => used.fuel],
+  ["fuel_total", "Fuel of policies; one unit is 500 instructions.", (used) => used.fuel],
   ["schema_steps_total", "Checks against schemas and steps of rules.", (used) => used.schema_steps],
   ["commands_total", "Commands answered.", (used) => used.commands],
   ["log_bytes_total", "Bytes stored in logs of durable rooms.", (used) => used.log_bytes],
-  ["reads_total", "Pages of stored messages read, for history and streams.", (used) => used.reads],
-  ["read_bytes_total", "Bytes of answers made of those pages.", (used) => used.read_bytes],
+  [
+    "reads_total",
+    "Pages of stored messages that were read for history and streams.",
+    (used) => used.reads,
+  ],
+  ["read_bytes_total", "Bytes of answers from those pages.", (used) => used.read_bytes],
 ];
 
-/** Registers them, each with the label `tenant`; a scrape reads them all at one moment. */
+/** Registers them, each with the label `tenant`; a scrape reads all at the same time. */
 export function registerTenantUse(
   registry: Registry,
   ledger: UsageLedger,
@@ -132,7 +136,7 @@ export function registerTenantUse(
     return reading.amounts;
   };
   const cost: Read = (amounts) => costOf(amounts, prices());
-  const families = [...FAMILIES, ["cost_total", "What it costs by the price list.", cost] as const];
+  const families = [...FAMILIES, ["cost_total", "Cost by the price list.", cost] as const];
   for (const [name, help, value] of families) {
     scrapedCounters(
       registry,

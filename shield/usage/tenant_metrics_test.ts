@@ -25,7 +25,7 @@ function counting() {
   return { registry, ledger, clock, value, send, end };
 }
 
-Deno.test("use by tenant: minutes that are over and the one that runs add up", async () => {
+Deno.test("usage by tenant: finished minutes and the running one add up", async () => {
   const { value, send, end } = counting();
   for (let at = 0; at < 3; at++) send("acme");
   assert.equal(await value("messages_in_total", "acme"), 3);
@@ -37,7 +37,7 @@ Deno.test("use by tenant: minutes that are over and the one that runs add up", a
   assert.equal(await value("cost_total", "acme"), 2);
 });
 
-Deno.test("use by tenant: tenants beyond the bound are summed, and each keeps its series", async () => {
+Deno.test("usage by tenant: tenants beyond the limit are summed, and each keeps its series", async () => {
   const { value, send, end } = counting();
   for (const tenant of ["one", "two", "three", "four", "four"]) send(tenant);
   assert.equal(await value("messages_in_total", "_other"), 3);
@@ -51,7 +51,7 @@ Deno.test("use by tenant: tenants beyond the bound are summed, and each keeps it
   assert.equal(await value("messages_in_total", "three"), NaN);
 });
 
-Deno.test("use by tenant: the time of connections is in seconds", async () => {
+Deno.test("usage by tenant: connection time is in seconds", async () => {
   const { ledger, clock, value, end } = counting();
   const use = ledger.of({ tenant_id: "acme", claims: {} });
   ledger.connected(use, 1);

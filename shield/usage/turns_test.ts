@@ -1,4 +1,4 @@
-/** Usage of many tenants, and of many minutes, is written and read in turns with others. */
+/** Usage of many tenants, and of many minutes, is written and read in turns with other work. */
 import assert from "node:assert/strict";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
@@ -15,7 +15,7 @@ import { readUsage } from "./read.ts";
 const START_MS = 1_700_000_040_000;
 const MINUTE_MS = 60_000;
 
-/** A bus with the stores of use, whose clock the test sets. */
+/** A bus with the stores of usage, whose clock the test sets. */
 async function onBus(
   run: (place: UsageStores, clock: { now_ms: number }) => Promise<void>,
 ): Promise<void> {
@@ -36,7 +36,7 @@ async function onBus(
   }
 }
 
-/** A minute of so many rows, each of another class of rooms. */
+/** A minute with that many rows, each of another class of rooms. */
 const minuteOf = (at: number, rows: number, life_ms = START_MS) =>
   encodeMinute({
     ...{ life_ms, seq: at, minute: START_MS / MINUTE_MS + at, until_ms: START_MS },
@@ -46,7 +46,7 @@ const minuteOf = (at: number, rows: number, life_ms = START_MS) =>
     })),
   });
 
-Deno.test("usage: many minutes are read, counted for budgets and folded in turns with others", () =>
+Deno.test("usage: many minutes are read, counted for budgets and folded in turns with other work", () =>
   onBus(async (place, clock) => {
     const [store, running] = [await place.store(), await place.running()];
     const bounds = { tenant_id: "acme", node_id: "s1", ttl_seconds: 1e9, max_bytes: 1e9 };
@@ -72,7 +72,7 @@ Deno.test("usage: many minutes are read, counted for budgets and folded in turns
     assert(folded.turns >= 49, `${folded.turns} turns`);
   }));
 
-Deno.test("usage: many tenants are written in turns with others, and what comes meanwhile counts once", () =>
+Deno.test("usage: many tenants are written in turns with other work, and counts that arrive meanwhile count once", () =>
   onBus(async (place, clock) => {
     const ledger = new UsageLedger({ user_claim: undefined, rows_max: 64, monotonic_ms: () => 0 });
     const take = (tenant_id: string) => ledger.taken({ tenant_id, claims: {} }, "*", 1);
@@ -96,7 +96,7 @@ Deno.test("usage: many tenants are written in turns with others, and what comes 
     clock.now_ms += MINUTE_MS;
     assert(await written(again) >= 100);
     clock.now_ms += MINUTE_MS;
-    // What came while the minute was written is in that minute, or in the next.
+    // Counts that arrived during the write are in that minute or in the next one.
     await written(() => {});
     for (const tenant_id of ["t0", "t500", "t999"]) {
       const month = (await new TenantUsed(tenant_id, place).read(clock.now_ms)).month;

@@ -92,18 +92,18 @@ interface Bus {
   ) => ReturnType<typeof readUsage>;
 }
 
-/** Writes what is due, and waits for it. */
+/** Writes everything that is due, and waits for it. */
 async function flushed({ writer, life }: Omit<Counting, "ledger">): Promise<void> {
   writer.tick();
   await writer.idle();
   await life.idle();
 }
 
-/** Messages of a month. */
+/** The messages of a month. */
 const monthOf = ({ month }: UsedCounts): number =>
   month.reduce((sum, { counts }) => sum + counts.messages_in, 0);
 
-/** Ends a Shield in order. */
+/** Ends a Shield regularly. */
 async function ended({ writer, life }: Omit<Counting, "ledger">): Promise<void> {
   await writer.close(CLOSE_MS);
   await life.end();
@@ -135,7 +135,7 @@ Deno.test("usage: a minute is read as it was written", () => {
   assert.throws(() => decodeMinute(newer), { reason: "incompatible-version" });
 });
 
-Deno.test("usage: sums over Shields, minutes and classes are what was counted", async () => {
+Deno.test("usage: sums over Shields, minutes and classes equal the counts", async () => {
   const step = fc.record({
     shield: fc.constantFrom(0, 1),
     tenant: fc.constantFrom("acme", "beta"),
@@ -187,7 +187,7 @@ Deno.test("usage: sums over Shields, minutes and classes are what was counted", 
   );
 });
 
-Deno.test("usage: a killed Shield loses what it had not written, which is told", async () => {
+Deno.test("usage: a killed Shield loses what it had not written, and the answer reports it", async () => {
   await onBus(async ({ clock, shield, read }) => {
     const [killed, other] = [shield("killed"), shield("other")];
     const who = identity("acme", "free");
@@ -219,7 +219,7 @@ Deno.test("usage: a killed Shield loses what it had not written, which is told",
   });
 });
 
-Deno.test("usage: what a store that is away for a moment refuses at the end is written, and nothing is lost", async () => {
+Deno.test("usage: counts that a briefly unavailable store refuses at the end are written, and nothing is lost", async () => {
   await onBus(async ({ clock, place, shield, read }) => {
     const one = shield("one");
     one.writer.start();
@@ -235,7 +235,7 @@ Deno.test("usage: what a store that is away for a moment refuses at the end is w
   });
 });
 
-Deno.test("usage: while minutes that are over wait for a slow store, the running one is written, and nothing is lost with the Shield", async () => {
+Deno.test("usage: while finished minutes wait for a slow store, the running one is written, and nothing is lost with the Shield", async () => {
   await onBus(async ({ clock, place, shield, read }) => {
     const [one, who] = [shield("one"), identity("acme", "pro")];
     one.ledger.taken(who, "", 10);
@@ -261,7 +261,7 @@ Deno.test("usage: while minutes that are over wait for a slow store, the running
         return one.writer.waiting_bytes > waiting_bytes;
       });
       one.ledger.taken(who, "", 10);
-      await until(`${wanted} are there`, async () => {
+      await until(`${wanted} are stored`, async () => {
         one.writer.tick();
         return await there() === wanted;
       });
@@ -276,7 +276,7 @@ Deno.test("usage: while minutes that are over wait for a slow store, the running
   });
 });
 
-Deno.test("usage: what no store takes by the end is told as lost", async () => {
+Deno.test("usage: counts that no store has taken by the end are reported as lost", async () => {
   await onBus(async ({ clock, place, shield, read }) => {
     const one = shield("one");
     one.writer.start();
@@ -292,7 +292,7 @@ Deno.test("usage: what no store takes by the end is told as lost", async () => {
   });
 });
 
-Deno.test("usage: however many rows of long names a tenant has, its minute is stored whole, and others' with it", async () => {
+Deno.test("usage: a minute is stored completely, however many rows with long names a tenant has, and so are the minutes of others", async () => {
   await onBus(async ({ clock, shield, read }) => {
     const one = shield("one", 4_096);
     const big = 999_999_999_999;
@@ -394,7 +394,7 @@ Deno.test("usage: minutes are asked for by their own time, not by when their sto
   });
 });
 
-Deno.test("usage: a clock set back into the month before finds what that month has used", async () => {
+Deno.test("usage: a clock set back into the previous month finds the usage of that month", async () => {
   await onBus(async ({ clock, place, shield }) => {
     const [one, budget] = [shield("one"), new TenantUsed("acme", place)];
     clock.now_ms = Date.UTC(2026, 1, 28, 23, 30);
@@ -452,7 +452,7 @@ Deno.test("usage: a budget counts what a store has that was made anew, or restor
 });
 
 for (const bound of ["tenant_bytes", "log_bytes"]) {
-  Deno.test(`usage: what falls out of the ledger by ${bound} is told, and from when on it is whole`, async () => {
+  Deno.test(`usage: usage that the ledger drops by ${bound} is reported, with the time since which it is complete`, async () => {
     await onBus(async ({ clock, shield, read }) => {
       const [one, who] = [shield("one"), identity("acme", "pro")];
       for (let minute = 0; minute < 1_000; minute++) {
@@ -490,7 +490,7 @@ Deno.test("usage: nothing is said to be whole from before it is kept, by the sto
   });
 });
 
-Deno.test("usage: the time of connections is counted until they end, over minutes", async () => {
+Deno.test("usage: connection time is counted until the end of the connection, across minutes", async () => {
   await onBus(async ({ clock, shield, read }) => {
     const one = shield("one");
     const { ledger } = one;
@@ -514,7 +514,7 @@ Deno.test("usage: the time of connections is counted until they end, over minute
   });
 });
 
-Deno.test("usage: rows and classes of users have bounds, and nothing is lost beyond them", () => {
+Deno.test("usage: rows and classes of users are limited, and nothing beyond the limits is lost", () => {
   const ledger = new UsageLedger({ user_claim: "plan", rows_max: 8, monotonic_ms: () => START_MS });
   for (let at = 0; at < 500; at++) {
     ledger.taken(identity("acme", `plan-${at % 100}`), `room-${at}-*`, 1);
@@ -529,7 +529,7 @@ Deno.test("usage: rows and classes of users have bounds, and nothing is lost bey
   assert.equal(ledger.tenants, 0);
 });
 
-Deno.test("usage: amounts are in the units that are told", () => {
+Deno.test("usage: amounts have the documented units", () => {
   const { connection_minutes, fuel } = amountsOf({
     ...noCounts(),
     connection_ms: 90_000,

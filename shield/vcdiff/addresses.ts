@@ -1,13 +1,16 @@
-/** The shortest way to name a place in VCDIFF (RFC 3284, section 5): near the last ones, or one of the earlier ones. */
+/**
+ * The shortest encoding of an address in VCDIFF (RFC 3284, section 5): relative to recent addresses, or equal to an
+ * earlier one.
+ */
 
 const NEAR = 4;
 const SAME = 3 * 256;
 const MODE_HERE = 1;
 const MODE_NEAR = 2;
-/** The first of three modes whose place is one byte. */
+/** The first of three modes whose address is one byte. */
 const MODE_SAME = MODE_NEAR + NEAR;
 
-/** The bytes of a number as VCDIFF writes it: seven bits each, the highest first. */
+/** The length of a number in VCDIFF: seven bits per byte, highest first. */
 export function sizeOf(value: number): number {
   return value < 0x80
     ? 1
@@ -20,13 +23,13 @@ export function sizeOf(value: number): number {
     : 5;
 }
 
-/** What a coder remembers of the places of copies. */
+/** The address caches of an encoder. */
 export class Addresses {
   readonly #near = new Int32Array(NEAR);
   readonly #same = new Int32Array(SAME);
   #next = 0;
 
-  /** How many bytes `write` takes. */
+  /** The number of bytes that `write` emits. */
   readonly cost = (from: number, at: number): number => {
     if (this.#same[from % SAME] === from && from !== 0) return 1;
     let least = Math.min(from, at - from);
@@ -37,7 +40,7 @@ export class Addresses {
     return sizeOf(least);
   };
 
-  /** Takes note of a copy's place; `put` gets what names it. Returns its mode. */
+  /** Records the address of a copy and writes its bytes to `put`. Returns its mode. */
   write(from: number, at: number, put: Put): number {
     const mode = this.#write(from, at, put);
     this.#near[this.#next] = from;
@@ -61,7 +64,7 @@ export class Addresses {
   }
 }
 
-/** Where bytes are put. */
+/** The sink of bytes. */
 interface Put {
   byte(value: number): void;
   number(value: number): void;

@@ -1,7 +1,4 @@
-/**
- * Diffs as VCDIFF (RFC 3284): one window over the whole base, the default code table, nothing compressed on
- * top.
- */
+/** Diffs in VCDIFF (RFC 3284): one window over the whole base, the default code table, no secondary compression. */
 import { Addresses, sizeOf } from "./addresses.ts";
 
 const HEADER = [0xd6, 0xc3, 0xc4, 0, 0];
@@ -12,14 +9,14 @@ const ADD_SIZE_MAX = 17;
 const COPY = 19;
 const COPY_MODE = 16;
 const COPY_SIZE_MAX = 18;
-/** An ADD of 1 to 4 and a COPY of 4 to 6 in one, of the modes up to 5; of the others a COPY of 4. */
+/** An ADD of 1 to 4 and a COPY of 4 to 6 in one instruction for modes 0 to 5; a COPY of 4 for the other modes. */
 const ADD_COPY = 163;
 const ADD_COPY_SAME = 235;
 const PAIR_ADD_MAX = 4;
 const PAIR_COPY_MAX = 6;
 const MODE_SAME = 6;
 
-/** Bytes that become more. */
+/** A growing buffer. */
 class Bytes {
   bytes = new Uint8Array(256);
   length = 0;
@@ -54,14 +51,14 @@ class Bytes {
   }
 }
 
-/** The three sections of a window, as they grow. */
+/** The three sections of a window. */
 class Window {
   readonly data = new Bytes();
   readonly instructions = new Bytes();
   readonly places = new Bytes();
   readonly addresses = new Addresses();
 
-  /** Bytes as they are, then a copy; either may be none. */
+  /** Literal bytes, then a copy; either may be empty. */
   write(added: Uint8Array, from: number, length: number, at: number): void {
     this.data.put(added);
     const mode = length === 0 ? 0 : this.addresses.write(from, at, this.places);
@@ -89,7 +86,7 @@ function pairOf(added: number, copied: number, mode: number): number | undefined
   return ADD_COPY + mode * 12 + (added - 1) * 3 + copied - MATCH_MIN;
 }
 
-/** What makes `data` of `base`. It may be larger than the data. `work` learns how much it took. */
+/** The diff that turns `base` into `data`. It may be larger than the data. `work` receives the cost. */
 export function createVcdiff(base: Uint8Array, data: Uint8Array, work?: Work): Uint8Array {
   const all = new Uint8Array(base.length + data.length);
   all.set(base);
@@ -99,7 +96,7 @@ export function createVcdiff(base: Uint8Array, data: Uint8Array, work?: Work): U
   const { cost } = window.addresses;
   let added = base.length;
   let at = base.length;
-  /** How far back the last copy was: after a byte or two that changed, it may well go on. */
+  /** The distance of the last copy: after a few changed bytes, the same run often continues. */
   let back = base.length;
   while (at < all.length) {
     const found = matches.at(at, at - back, cost);
@@ -132,7 +129,7 @@ function assemble(
   const size = sum(lengths.map(sizeOf)) + sum(sections.map(({ length }) => length));
   const out = new Bytes();
   out.put(Uint8Array.from(HEADER));
-  // Without a base there is no source.
+  // Without a base the window has no source segment.
   out.byte(base_length > 0 ? VCD_SOURCE : 0);
   if (base_length > 0) {
     out.number(base_length);
@@ -148,45 +145,45 @@ function sum(numbers: readonly number[]): number {
   return numbers.reduce((total, one) => total + one, 0);
 }
 
-/** Fewer bytes are not looked for. */
+/** Shorter matches are not searched. */
 const MATCH_MIN = 4;
-/** A match of so many bytes is taken without a look for a better one. */
+/** A match of this many bytes is accepted without a search for a better one. */
 const MATCH_ENOUGH = 32;
-/** Places that are tried for one beginning, the newest first: what is hard to find must not hold up others. */
+/** Positions that are tried for one start, newest first; the limit bounds the time of one diff. */
 const TRIES = 12;
 /**
- * Steps for each byte of the base and the data, of which a feed takes three. When they are taken, what is left is
- * looked for only where it may well stand, and of every so many places at one more.
+ * The budget of steps for each byte of the base and the data; a feed takes three. Once it is spent, the search tries
+ * only the likely position, and one more at every few positions.
  */
 const STEPS_PER_BYTE = 6;
 const STRIDE = 8;
 const HASH_BITS_MIN = 8;
 const HASH_BITS_MAX = 16;
 
-/** What finding took. */
+/** The cost of a search. */
 interface Work {
-  /** Bytes that were compared, and places that were looked at. */
+  /** Compared bytes and tried positions. */
   steps: number;
 }
 
-/** A run that stands earlier, too. */
+/** A run that also occurs earlier. */
 interface Match {
-  /** Where it stands, in the base with the data behind it. */
+  /** Its position in the base followed by the data. */
   readonly from: number;
   readonly length: number;
-  /** What it saves, in bytes. */
+  /** The bytes that it saves. */
   readonly gain: number;
 }
 
-/** How many bytes it takes to name a place, of a copy that is written at another. */
+/** The bytes that encode an address, for a copy at a given position. */
 type PlaceCost = (from: number, at: number) => number;
 
-/** The runs of one base and the data behind it. Places are those in `all`, which has both. */
+/** The runs of one base followed by its data. Positions are those in `all`, which has both. */
 class Matches {
   readonly #all: Uint8Array;
   readonly #base_length: number;
   readonly #shift: number;
-  /** The newest place of each hash, and before each place the one of the same hash, plus 1; 0: none. */
+  /** The newest position of each hash, and for each position the previous one of the same hash, plus 1; 0: none. */
   readonly #heads: Int32Array;
   readonly #before: Int32Array;
   #known: number;
@@ -206,9 +203,9 @@ class Matches {
     this.#steps_max = work.steps + STEPS_PER_BYTE * all.length;
   }
 
-  /** The best match at a place; `likely` is where it may well stand. Undefined: none is worth it. */
+  /** The best match at a position; `likely` is the position to try first. Undefined: no match saves bytes. */
   at(place: number, likely: number, cost: PlaceCost): Match | undefined {
-    // However hard the rest is to find, it costs little.
+    // Once the budget is spent, the rest costs little.
     const is_spent = this.#work.steps >= this.#steps_max;
     if (place + MATCH_MIN > this.#all.length) return undefined;
     let best = this.#better(undefined, likely, place, cost);
@@ -235,7 +232,7 @@ class Matches {
     if (from < 0 || from >= place) return best;
     const end = from < this.#base_length ? this.#base_length : all.length;
     const most = Math.min(end - from, all.length - place);
-    // One that is no longer can save more only where its place is cheaper to name.
+    // A match that is not longer can save more only if its address is shorter.
     const least = Math.max(MATCH_MIN, (best?.length ?? 0) - 2);
     if (most < least || all[from + least - 1] !== all[place + least - 1]) return best;
     let length = 0;
@@ -246,7 +243,7 @@ class Matches {
     return gain > (best?.gain ?? 0) ? { from, length, gain } : best;
   }
 
-  /** Takes note of the places before this one. */
+  /** Indexes the positions before this one. */
   #know(place: number, stride: number): void {
     const last = Math.min(place, this.#all.length - MATCH_MIN + 1);
     for (; this.#known < last; this.#known += stride) {

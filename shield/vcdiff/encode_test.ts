@@ -1,4 +1,4 @@
-/** Diffs against a decoder that is not ours (Ably's), and against bounds. */
+/** Diffs against a third-party decoder (Ably's), and against limits. */
 import { decode } from "@ably/vcdiff-decoder";
 import fc from "fast-check";
 import assert from "node:assert/strict";
@@ -6,14 +6,14 @@ import { createVcdiff } from "./encode.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);
 
-/** What the other decoder makes of a diff; it needs a base. */
+/** The result of the other decoder for a diff; it needs a base. */
 function expectSame(base: Uint8Array, data: Uint8Array): number {
   const diff = createVcdiff(base, data);
   assert.deepEqual(new Uint8Array(decode(diff, base)), data);
   return diff.length;
 }
 
-/** Data in which parts of other data stand in another order, some repeated, some changed. */
+/** Data made of parts of other data in another order, some repeated, some changed. */
 const pieces = fc.record({
   base: fc.uint8Array({ minLength: 1, maxLength: 3_000, max: 7 }),
   cuts: fc.array(fc.record({ at: fc.nat(), length: fc.nat(400), changed: fc.nat(255) }), {
@@ -27,7 +27,7 @@ const pieces = fc.record({
   return { base, data: new Uint8Array(data) };
 });
 
-Deno.test("what a diff makes is the data, by a decoder of somebody else", () => {
+Deno.test("a third-party decoder reconstructs the data", () => {
   fc.assert(fc.property(pieces, ({ base, data }) => void expectSame(base, data)), { numRuns: 500 });
   const any = fc.uint8Array({ minLength: 1, maxLength: 600 });
   fc.assert(fc.property(any, any, (base, data) => void expectSame(base, data)));
@@ -41,7 +41,7 @@ Deno.test("what a diff makes is the data, by a decoder of somebody else", () => 
   );
 });
 
-Deno.test("little that changes makes a small diff, and data that has nothing of its base a little more than itself", () => {
+Deno.test("a small change gives a small diff, and unrelated data a diff slightly larger than itself", () => {
   const lines = Array.from({ length: 400 }, (_, n) => `line ${n} says ${n * 7919}\n`);
   const base = text(lines.join(""));
   const changed = lines.with(20, "another line\n").with(300, "line 300 is new\n").toSpliced(7, 1);
@@ -53,7 +53,7 @@ Deno.test("little that changes makes a small diff, and data that has nothing of 
 
 Deno.test("without a base, and without data", () => {
   const diff = createVcdiff(new Uint8Array(), text("abcdabcdabcd"));
-  // No source, eight bytes more, twelve bytes are made, and the data section has the first four.
+  // No source; eight more bytes; the target has twelve bytes, and the data section the first four.
   assert.deepEqual([...diff.subarray(0, 5)], [0xd6, 0xc3, 0xc4, 0, 0]);
   assert.equal(diff[5], 0);
   assert.equal(diff[7], 12);
@@ -61,13 +61,13 @@ Deno.test("without a base, and without data", () => {
   expectSame(text("base"), new Uint8Array());
 });
 
-Deno.test("data that is hard to find takes so many steps for each byte and no more", () => {
+Deno.test("data that is hard to match takes a bounded number of steps per byte", () => {
   const seeds = fc.record({ most: fc.nat(9), run: fc.nat(40), seed: fc.nat() });
   fc.assert(
     fc.property(seeds, ({ most, run, seed }) => {
       let state = seed;
       const next = () => (state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0) >>> 16;
-      // Few values, and runs that end at any place.
+      // Few values, and runs that end at any position.
       const make = () => new Uint8Array(20_000).map((_, at) => at % (run + 1) ? most : next() % 8);
       const few = () => new Uint8Array(20_000).map(() => next() % (most + 1));
       for (const make_one of [make, few]) {

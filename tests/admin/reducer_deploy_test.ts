@@ -92,7 +92,7 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
   assert.equal(third.status, 409);
   assert.match(
     third.body.detail,
-    /has 2 modules stored, limits\.reducer_modules; those that no room needs/,
+    /has 2 modules stored, limits\.reducer_modules; unused modules are removed/,
   );
   const back = await admin.ask("POST", "/rollback");
   assert.equal(back.body.reducer.current.module, current.module);
@@ -102,7 +102,7 @@ Deno.test("a module is deployed by admins of the tenant, once, and is in force i
   });
   assert.equal((await admin.ask("POST", "/rollback")).body.reducer.current.module, "");
   const none = await admin.ask("POST", "/rollback");
-  assert.match(none.body.detail, /count-\* has no deploy to take back/);
+  assert.match(none.body.detail, /count-\* has no deploy to roll back/);
   const all = await admin.ask("GET", "", "/v1/tenants/default/reducers");
   assert.deepEqual(all.body.reducers.map((one: { class: string }) => one.class), ["count-*"]);
   assert.equal(client.welcome.connection_id, connection_id, "none of it ends a connection");

@@ -98,7 +98,7 @@ const rooms: Story = [
   row("room at lobby --offset 1", { code: 1, shows: /lobby has no reducer/ }),
   row("room diff lobby --from 1", { code: 1, shows: /lobby has no reducer/ }),
   row("room fork lobby --to again --at 1", { code: 1, shows: /lobby has no reducer/ }),
-  row("room trim lobby --yes", { code: 1, shows: /lobby is no durable room/ }),
+  row("room trim lobby --yes", { code: 1, shows: /lobby is not a durable room/ }),
   row("room repair lobby --accept-loss", { code: 1, shows: /lobby has no reducer/ }),
   row("room class set stage-* --no-echo"),
   row("room class list", { shows: /stage-\*/ }),
@@ -170,7 +170,7 @@ const policies: Story = [
   row("policy logs"),
   row("policy remove size"),
   row("policy rollback"),
-  row("policy reset", { code: 1, shows: /is in order/ }),
+  row("policy reset", { code: 1, shows: /is readable/ }),
   row("policy quarantine", { shows: /quarantine|\[\]/i }),
   row(`policy release ${"0".repeat(64)}`, { code: 1 }),
 ];

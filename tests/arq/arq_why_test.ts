@@ -181,12 +181,12 @@ const traceIn = (text: string) => text.match(/, trace ([0-9a-f]{32})/)?.[1] ?? "
 const WAY_IN = [
   /\n {2}token: issuer \S+, (no kid|kid \S+), role user, until 20/,
   /\n {2}rate: \d+ messages\/s and \d+ bytes\/s of the connection, .* of the tenant\n/,
-  /\n {2}grant: (the token names no grants: everything in the tenant|\S+)\n/,
-  /\n {2}quota: the tenant has none on all Shields together\n/,
-  /\n {2}schema: none is mapped to it\n/,
+  /\n {2}grant: (the token has no grants: everything in the tenant|\S+)\n/,
+  /\n {2}quota: none for the tenant on all Shields together\n/,
+  /\n {2}schema: no schema is mapped\n/,
   /\n {2}room class: class log-\*, of the configuration: durable\n/,
   /\n {2}stamp: trace [0-9a-f]{32}, X-Twist-ID [0-9a-f-]{36}\n/,
-  /\n {2}offset: 1\n {2}mirror: no rule is about it\n/,
+  /\n {2}offset: 1\n {2}mirror: no rule matches\n/,
 ];
 
 Deno.test("arq why continues in the journal, and shows the ledgers if it cannot be read", async () => {

@@ -252,7 +252,7 @@ function schedule({ admin, tenant, room, row }: Way): Source {
           const { status, body: answer } = await admin.ask("PUT", path, body);
           if (status === 200) break;
           // On a busy machine that time has passed when the request is read.
-          if (answer.detail?.includes("expected a time to come") !== true) {
+          if (answer.detail?.includes("expected a future time") !== true) {
             throw new Error(`the schedule: ${status} ${JSON.stringify(answer)}`);
           }
         }

@@ -53,7 +53,7 @@ const AWAY_MS: Readonly<Record<"kill" | "stop", readonly [least: number, most: n
 const CALM_MS = [500, 5_000] as const;
 /** What an honest bus does not log. */
 const WRONG =
-  /^.*(?:is not the one that was signed|has signed another|does not go on as|ended by itself|uncaught).*$/gm;
+  /^.*(?:is not the one that was signed|has signed another|does not continue as|ended by itself|uncaught).*$/gm;
 const CONFIG = `
 [limits]
 messages_per_second = 100_000

@@ -222,7 +222,7 @@ async function remove(bus: TestBus): Promise<void> {
   assert.match(await mirror(bus, "explain", "vehicles-7"), /: in\.t\.default\.\* of the tenant's/);
   const sound = await arq(bus, "mirror", "reset");
   assert.equal(sound.code, 1);
-  assert.match(sound.stderr, /in order; nothing was reset.*409 settings-conflict/);
+  assert.match(sound.stderr, /readable; nothing was reset.*409 settings-conflict/);
 }
 
 const VEHICLE = `syntax = "proto3"; package fleet.v1; message Vehicle { string id = 1; }`;

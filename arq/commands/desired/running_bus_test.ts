@@ -154,7 +154,7 @@ async function asked({ bus, arq }: Run): Promise<void> {
   assert.equal(await watchRollout(back, admin, "default", {}), EXIT.failure);
   assert.match(back.said(), /aborted by root\n/);
   assert.equal(await watching, EXIT.failure, "who went on sees the end too");
-  assert.match(await arq(1, "rollout", "resume"), /is returned: it cannot be resumed any more/);
+  assert.match(await arq(1, "rollout", "resume"), /is returned: it can no longer be resumed/);
 }
 
 /** The user answers only after the rollout has ended: the command reports its end, not an error. */
@@ -177,7 +177,7 @@ async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
     };
     assert.equal(await watchRollout(slow, admin, "default", {}), EXIT.failure);
     assert.match(slow.said(), /rolled back: the previous state is in force/);
-    const is_late = /is returned: it cannot be paused any more/.test(slow.said());
+    const is_late = /is returned: it can no longer be paused/.test(slow.said());
     assert.equal(is_late, typed === "h", "an abort of what was aborted is done already");
     assert.equal((await running.result()).code, 1);
   }

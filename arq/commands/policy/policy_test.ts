@@ -131,7 +131,7 @@ async function refusals(bus: TestBus, folder: string): Promise<void> {
   assert.match(lacking.stderr, /does not export arqon_on_connect/);
   const sound = await runArq(["policy", "reset", ...at(bus)]);
   assert.equal(sound.code, 1);
-  assert.match(sound.stderr, /in order; nothing was reset.*409 policy-conflict/);
+  assert.match(sound.stderr, /readable; nothing was reset.*409 policy-conflict/);
   const where = ["--admin-url", bus.admin_url];
   for (const args of [["list"], ["logs", "-f"], ["deploy", BAD_WORDS]]) {
     const user = await runArq(["policy", ...args, ...where, "--token", bus.token]);

@@ -78,7 +78,7 @@ async function signerFor(io: Io, { name, keyFile }: WitnessFlags): Promise<Signe
   const path = resolvePath(io.cwd, keyFile);
   try {
     const key = pemKey(await textIn(io, path), name);
-    if (key === undefined) throw new Error("is no Ed25519 key");
+    if (key === undefined) throw new Error("is not an Ed25519 key");
     if (!("sign" in key)) throw new Error("is no private key");
     return cosigner(key, io.now);
   } catch (error) {

@@ -125,7 +125,7 @@ async function cut(bus: TestBus): Promise<void> {
   for (const other of ["lobby", "count-1~reducer"]) {
     const refused = await trim(other, "--yes");
     assert.deepEqual([refused.code, refused.stdout], [1, ""]);
-    assert.match(refused.stderr, /is no durable room/);
+    assert.match(refused.stderr, /is not a durable room/);
   }
 }
 

@@ -304,7 +304,7 @@ async function explain(bus: TestBus): Promise<void> {
   assert.match(other, /^chat-vip1: chat-\* of the configuration has/);
   assert.match(
     await answered(bus, "explain", "x"),
-    /^x: no class is about it: the defaults hold\n/,
+    /^x: no class matches: the defaults apply\n/,
   );
 }
 

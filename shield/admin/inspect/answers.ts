@@ -1,7 +1,6 @@
 /**
- * What one Shield answers to questions about its connections, rooms and tenants. Any Shield
- * of the cluster may ask, for an operator; only processes with a right to NATS can. Answers are
- * bounded, and never take long in one turn.
+ * The answers of one Shield to questions of other Shields about its connections, rooms and tenants. Only processes with
+ * NATS credentials can ask. Answers are bounded and made in slices.
  */
 import { z } from "zod";
 import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
@@ -152,7 +151,7 @@ const TENANT_SCORES: Record<
   rejects: ({ totals }) => totals?.rejects ?? 0,
 };
 
-/** How many of the items each tenant has. */
+/** The number of items by tenant. */
 async function countByTenant(tenants: Iterable<string>): Promise<Map<string, number>> {
   const counts = new Map<string, number>();
   await visitAll(tenants, (tenant_id) => {
@@ -169,7 +168,7 @@ function* tenantsOfRooms({ hub }: Pick<Parts, "hub">): Iterable<string> {
   for (const { tenant_id } of hub.channels.values()) yield tenant_id;
 }
 
-/** The tenants that are counted, then those that only have connections or rooms. */
+/** The tenants with totals, then those that only have connections or rooms. */
 function* tenantUses(
   parts: InspectedParts,
   users: Map<string, number>,
@@ -195,7 +194,7 @@ async function tenants(parts: InspectedParts, params: unknown) {
   const open = ({ tenant_id }: TenantUse) => parts.counters.open(tenant_id);
   const { items, total } = await topOf(tenantUses(parts, users, rooms), {
     limit: TOLD_MAX,
-    // A single tenant is not told what several share, whatever that tenant is called.
+    // The shared row of several tenants is not shown to a single tenant, even one with the same name.
     accept: ({ tenant_id }) =>
       tenant === undefined || (tenant_id === tenant && tenant_id !== OTHER_TENANTS),
     score: (use) => TENANT_SCORES[sort](use, open(use)),
@@ -211,7 +210,7 @@ async function tenants(parts: InspectedParts, params: unknown) {
   return { rows: items.map(row), total };
 }
 
-/** Answers to questions that only read. Those that change something are `actions.ts`. */
+/** Answers to questions that only read. */
 export function shieldAnswers(parts: InspectedParts): AnswerHandlers {
   return {
     connections: (params) => connections(parts, params),

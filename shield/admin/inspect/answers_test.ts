@@ -1,4 +1,4 @@
-/** What one Shield tells of very many tenants: bounded, right, and not in one turn. */
+/** What one Shield reports of very many tenants: bounded, correct, and not in one turn. */
 import assert from "node:assert/strict";
 import { answerBytes } from "../../../shared/cluster/cluster_question.ts";
 import { ConnectionTable } from "../../connection/connection_table.ts";
@@ -7,7 +7,7 @@ import { shieldAnswers } from "./answers.ts";
 import type { InspectedParts } from "./answers.ts";
 import { TenantAnswer, TOLD_MAX } from "./rows.ts";
 
-/** Of a Shield without a client. */
+/** The parts of a Shield without clients. */
 function partsWith(tenants: TenantTable): InspectedParts {
   const connections: InspectedParts["connections"] = new ConnectionTable();
   const hub = { channels: new Map() };
@@ -15,7 +15,7 @@ function partsWith(tenants: TenantTable): InspectedParts {
   return { node_id: "n", connections, hub, counters, tenants } as unknown as InspectedParts;
 }
 
-Deno.test("100,000 tenants: the most active are told, within bounds, while others go on", async () => {
+Deno.test("100,000 tenants: the most active are reported, within bounds, while other tasks run", async () => {
   const tenants = new TenantTable();
   for (let index = 0; index < TENANTS_MAX + 10; index++) {
     tenants.of(`tenant-${index}`).ingress_messages = index;
@@ -26,7 +26,7 @@ Deno.test("100,000 tenants: the most active are told, within bounds, while other
   clearInterval(timer);
   const { rows, total } = TenantAnswer.parse(answer);
   assert.equal(rows.length, TOLD_MAX);
-  assert.equal(total, TENANTS_MAX + 1, "those that came later are one");
+  assert.equal(total, TENANTS_MAX + 1, "later tenants share one row");
   assert.deepEqual(rows.slice(0, 3).map(([tenant_id]) => tenant_id), [
     OTHER_TENANTS,
     `tenant-${TENANTS_MAX - 1}`,

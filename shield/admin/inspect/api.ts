@@ -1,7 +1,6 @@
 /**
- * `/v1/cluster`, `/v1/connections`, `/v1/rooms`, `/v1/tenants` and the other paths of the admin API
- * about the whole cluster: which request is which, and how it is answered. Whether the caller is an
- * admin has been checked before; asking the cluster is `lists.ts` and `details.ts`.
+ * `/v1/cluster`, `/v1/connections`, `/v1/rooms`, `/v1/tenants` and the other routes of the admin API about the whole
+ * cluster. The router has checked the caller; `lists.ts` and `details.ts` ask the cluster.
  */
 import { z } from "zod";
 import { AdminTable } from "../routing/admin_routes.ts";
@@ -48,11 +47,11 @@ import { CLUSTER_ROOM_ROUTES, doing, type InspectContext, reading } from "./room
 
 const NODES = ref("Nodes");
 
-/** What several paths use. */
+/** Schemas that several paths use. */
 export const CLUSTER_SCHEMAS: Readonly<Record<string, Schema>> = {
   Nodes: {
     ...object({ answered: list(ID), silent: list(ID) }),
-    description: "who answered within a second, and who is known and did not",
+    description: "nodes that answered within a second, and known nodes that did not",
   },
   Node: answerOf(ClusterNode),
   Connection: answerOf(ConnectionRow),
@@ -78,7 +77,7 @@ const ReloadBody = z.strictObject({ node_id: Id.optional() });
 export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "GET /v1/cluster": {
     id: "getCluster",
-    summary: "every Shield and Brain: its health, totals since its start, gauges",
+    summary: "lists Shields and Brains with health, totals since their start, and gauges",
     query: [NODE],
     answer: object({ now_ms: UNIX_MS, nodes: list(ref("Node")), silent: list(ID) }),
     refusals: [404, 429],
@@ -87,7 +86,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   },
   "GET /v1/cluster/history": {
     id: "getClusterHistory",
-    summary: "the last five minutes of every Shield and Brain, from its memory",
+    summary: "samples of the last five minutes of every Shield and Brain",
     query: [NODE],
     answer: object({
       now_ms: UNIX_MS,
@@ -101,7 +100,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   },
   "GET /v1/connections": {
     id: "listConnections",
-    summary: "clients of every Shield",
+    summary: "lists the connected clients of all Shields",
     query: [
       inQuery("tenant", "only of this tenant"),
       inQuery("user", "only of users with this id", {
@@ -109,7 +108,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
         minLength: 1,
         maxLength: 256,
       }),
-      inQuery("room", "only those that are subscribed to this room"),
+      inQuery("room", "only clients that are subscribed to this room"),
       sortBy("unsent", "age", "messages"),
       NODE,
       LIMIT,
@@ -124,20 +123,20 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
     scope: "own",
     handle: reading(connections),
   },
-  // An id does not tell its tenant, so connections of other tenants are not found.
+  // A connection id does not contain its tenant, so connections of other tenants are answered as not found.
   "GET /v1/connections/{connection}": {
     id: "getConnection",
-    summary: "one client and its rooms",
+    summary: "shows one client and its rooms",
     answer: ref("ConnectionDetail"),
     refusals: [404, 429],
     scope: "own",
     handle: reading(connection),
   },
-  // An id does not tell its tenant, so connections of other tenants are not found.
+  // A connection id does not contain its tenant, so connections of other tenants are answered as not found.
   "DELETE /v1/connections/{connection}": {
     audit: "connection.end",
     id: "disconnect",
-    summary: "the client is told, and its connection closed with 1008",
+    summary: "notifies the client and closes its connection with 1008",
     answer: undefined,
     status: 204,
     refusals: [404, 429],
@@ -149,7 +148,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   },
   "GET /v1/tenants": {
     id: "listTenants",
-    summary: "what each tenant has done since the Shields started",
+    summary: "lists tenants with their totals since the Shields started",
     query: [sortBy("messages", "connections", "rejects"), NODE, LIMIT],
     answer: object({
       tenants: list(object({ tenant_id: TEXT, ...FIGURES })),
@@ -162,7 +161,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   },
   "GET /v1/limits": {
     id: "getLimits",
-    summary: "the limits of the Shield that answers, without secrets",
+    summary: "shows the limits of the answering Shield, without secrets",
     answer: object({ node_id: ID, limits: { type: "object" } }),
     scope: "bus",
     handle: reading(limits),
@@ -170,7 +169,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "POST /v1/drain": {
     audit: "node.drain",
     id: "drain",
-    summary: "one Shield or Brain drains and ends, as at SIGTERM",
+    summary: "drains and stops one Shield or Brain, as SIGTERM does",
     answer: object({ node_id: ID, draining: BOOLEAN }),
     status: 202,
     refusals: [404, 409, 429],
@@ -179,7 +178,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   },
   "GET /v1/config": {
     id: "getConfig",
-    summary: "the configuration that is in force in each process, and what its file has otherwise",
+    summary: "shows the effective configuration of each process, and where its file differs",
     query: [NODE],
     answer: object({ configs: list(ref("Config")), nodes: NODES }),
     refusals: [404, 429],
@@ -190,7 +189,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
     audit: "node.reload_config",
     id: "reloadConfig",
     summary:
-      "each process, or one, reads its configuration again; a file with mistakes changes nothing",
+      "reloads the configuration of every process, or of one; an invalid file changes nothing",
     answer: object({ configs: list(ref("Config")), nodes: NODES }),
     refusals: [404, 429],
     scope: "bus",
@@ -198,7 +197,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   },
   "GET /v1/log": {
     id: "getLogLevels",
-    summary: "the levels of the logs of each process",
+    summary: "shows the log levels of each process",
     query: [NODE],
     answer: object({ levels: list(ref("Levels")), nodes: NODES }),
     refusals: [404, 429],
@@ -208,7 +207,7 @@ export const INSPECT_ROUTES = new AdminTable<InspectContext>("cluster", {
   "PUT /v1/log": {
     audit: "node.log_level",
     id: "setLogLevel",
-    summary: "sets the level of a component, or with null takes its own away",
+    summary: "sets the log level of a component; null removes it",
     answer: object({ levels: list(ref("Levels")), nodes: NODES }),
     refusals: [404, 429],
     scope: "bus",
@@ -226,8 +225,7 @@ async function config(context: ListContext, { url }: AdminCall): Promise<Answer>
 }
 
 /**
- * Answers `POST /v1/config/reload`. Rejects with `not-found` or `process-unavailable` for a process that does
- * not answer.
+ * Answers `POST /v1/config/reload`. Rejects with `not-found` or `process-unavailable` if the process does not answer.
  */
 async function reloadConfig(
   context: ListContext,
@@ -241,7 +239,7 @@ async function reloadConfig(
   return told(gathered);
 }
 
-/** A Brain in the process of a Shield has nothing to tell beside it. */
+/** A Brain in the process of a Shield has no configuration of its own to report. */
 function told({ answers, nodes }: Gathered<z.output<typeof NodeConfigAnswer>>): Answer {
   const configs = answers.flatMap(({ node_id, kind, value }) =>
     value === null ? [] : [{ node_id, kind, ...value }]

@@ -1,4 +1,4 @@
-/** What inspect brings to a Shield. */
+/** The inspect capability of a Shield. */
 import type { Capability } from "../../capability.ts";
 import { inPath } from "../../openapi/openapi_parts.ts";
 import { CLUSTER_SCHEMAS, INSPECT_ROUTES } from "./api.ts";
@@ -6,10 +6,10 @@ import type { ListContext } from "./lists.ts";
 
 import { startInspect } from "./start.ts";
 
-/** What all processes of the bus do now, and what operators ask of them. */
+/** State of all processes of the bus, and orders of operators to them. */
 export const INSPECT: Capability<ListContext> = {
   name: "inspect",
-  title: "what all processes of the bus do now, and what operators ask of them",
+  title: "the state of all processes of the bus, and orders to them",
   admin: {
     tables: [INSPECT_ROUTES],
     tags: {},

@@ -1,7 +1,4 @@
-/**
- * One connection, one room, one Shield's limits, and what an operator does to them: the rest of the
- * admin API that asks the cluster. Lists are `lists.ts`.
- */
+/** Admin routes about one connection, one room, one Shield's limits, drain and logs. Lists are in `lists.ts`. */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import { Draining, LevelChange, NodeLevels } from "../../../shared/cluster/cluster_control.ts";
@@ -69,7 +66,7 @@ export async function disconnect(
   if (!answers.some(({ value }) => value.done)) throw noConnection(connection_id, nodes);
 }
 
-/** What the log of a durable room holds, or why that is unknown; nothing for rooms that are not durable. */
+/** The extent of a durable room's log, or why it is unknown; nothing for rooms that are not durable. */
 async function storedOf(
   { classes, history }: DetailContext,
   tenant: string,
@@ -86,7 +83,7 @@ async function storedOf(
   }
 }
 
-/** Answers `GET /v1/rooms/{tenant}/{room}`; a room that nobody is in has zeros. */
+/** Answers `GET /v1/rooms/{tenant}/{room}`; a room without subscribers has zeros. */
 export async function room(
   context: DetailContext,
   { url, tenant, names }: AdminCall,
@@ -123,7 +120,7 @@ export async function room(
     truncated: member_count > members.length,
     ...(version === undefined ? {} : { version }),
     ...(owner === undefined ? {} : { brain_id: owner.node_id }),
-    // With null the room has no lock; without the member, no Brain can tell.
+    // Null: the room has no lock; absent: no Brain answered.
     ...(state === undefined ? {} : { lock: state.document?.lock ?? null }),
     ...stored,
     shields: here.map(({ node_id }) => node_id),
@@ -131,7 +128,7 @@ export async function room(
   };
 }
 
-/** Answers `GET /v1/limits`: the limits of this Shield, without anything that is secret. */
+/** Answers `GET /v1/limits`: the limits of this Shield, without secrets. */
 export function limits({ node_id, config }: DetailContext, { url }: AdminCall): Answer {
   readQuery(url, {});
   const { limits, presence, policy, durable, quota, brain, platform: { overseer } } = config;
@@ -141,21 +138,18 @@ export function limits({ node_id, config }: DetailContext, { url }: AdminCall): 
   return { ...shown, quota: { ...rest, tenants: tenants.length } };
 }
 
-/** Throws `not-found` or `process-unavailable` when that node has not answered. */
+/** Throws `not-found` or `process-unavailable` if that node has not answered. */
 function requireAnswer(context: ListContext, node_id: string, nodes: AskedNodes): void {
   context.asker.require(node_id, nodes);
   if (nodes.answered.includes(node_id)) return;
-  const detail = `no answer from ${node_id}, which may still do it within half a minute`;
+  const detail = `no answer from ${node_id}; it may still drain within half a minute`;
   throw new ArqonError("process-unavailable", detail, { retry_after_ms: 1_000 });
 }
 
 /** The body of `POST /v1/drain`. */
 export const DrainBody = z.strictObject({ node_id: Id });
 
-/**
- * Answers `POST /v1/drain`. Rejects with `not-found`, or `settings-conflict` when the process cannot be
- * drained.
- */
+/** Answers `POST /v1/drain`. Rejects with `not-found`, or `settings-conflict` if the process cannot be drained. */
 export async function drain(
   context: ListContext,
   { by }: Pick<AdminCall, "by">,
@@ -165,7 +159,10 @@ export async function drain(
   const { answers, nodes } = await context.asker.ask("drain", Draining, options);
   requireAnswer(context, node_id, nodes);
   if (answers[0]?.value.draining === true) return { node_id, draining: true };
-  throw new ArqonError("settings-conflict", `${node_id} can only be stopped where it was started`);
+  throw new ArqonError(
+    "settings-conflict",
+    `${node_id} can only be stopped by the process that started it`,
+  );
 }
 
 /** Answers `GET /v1/log`. */
@@ -189,7 +186,7 @@ function levelsOf(
 /** The body of `PUT /v1/log`. */
 export const LogBody = LevelChange.extend({ node_id: Id.optional() });
 
-/** Answers `PUT /v1/log`. Rejects with `invalid-settings` when no process has the component. */
+/** Answers `PUT /v1/log`. Rejects with `invalid-settings` if no process has the component. */
 export async function setLog(
   context: ListContext,
   { by }: Pick<AdminCall, "by">,

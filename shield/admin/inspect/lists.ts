@@ -1,6 +1,6 @@
 /**
- * The lists of the admin API: asks all Shields, or all processes, and makes one answer of theirs. Their
- * answers are `answers.ts`; paths and methods are `api.ts`.
+ * The lists of the admin API: they ask all Shields, or all processes, and merge the answers. The answering side is
+ * `answers.ts`; paths and methods are in `api.ts`.
  */
 import type { Env } from "../../../shared/env.ts";
 import { ClusterNode } from "../../../shared/cluster/cluster_node.ts";
@@ -28,12 +28,12 @@ export interface ListContext extends Pick<Env, "now"> {
 /** What lists read of a request. */
 export type ListCall = Pick<AdminCall, "url" | "only_tenant">;
 
-/** An answer as JSON has it. */
+/** A JSON answer. */
 export type Answer = Readonly<Record<string, unknown>>;
 
 const Node = { node: Id.optional() };
 
-/** What Shields are asked when the admin is a single tenant's: only about that tenant. */
+/** The filter of questions for the admin of a single tenant: only that tenant. */
 export const ownOf = (only_tenant: string | undefined): { readonly tenant?: string } =>
   only_tenant === undefined ? {} : { tenant: only_tenant };
 
@@ -42,7 +42,7 @@ export async function cluster(context: ListContext, { url }: AdminCall): Promise
   const { node } = readQuery(url, Node);
   const { answers, nodes } = await context.asker.ask("node", ClusterNode, { to: node });
   context.asker.require(node, nodes);
-  // A node speaks only for itself.
+  // A node's id is the sender's, whatever its answer contains.
   const shown = answers.map(({ node_id, kind, value }) => ({ ...value, node_id, kind }));
   return { now_ms: context.now(), nodes: shown, silent: nodes.silent };
 }
@@ -79,7 +79,7 @@ export async function connections(
   const options = { params, to: node, of: "shield" } as const;
   const { answers, nodes } = await context.asker.ask("connections", ConnectionAnswer, options);
   context.asker.require(node, nodes);
-  // Whatever a row says, it belongs to the node that sent it.
+  // A row belongs to the node that sent it, whatever it contains.
   const rows = answers.flatMap(({ node_id, value }) =>
     value.rows.map((row) => ({ ...row, node_id }))
   );
@@ -123,14 +123,14 @@ async function mergeRooms(
     }
     before.subscribers += subscribers;
     before.durable ||= durable;
-    // Each Shield receives every message of the room, so the one that has heard it longest has the number.
+    // Each Shield with subscribers receives every message of the room, so the largest count is the room's.
     before.messages = Math.max(before.messages, messages);
     before.nodes.push(node_id);
   });
   return merged;
 }
 
-/** Whether some node did not tell everything. */
+/** Whether some node's answer is truncated. */
 function isCut(
   answers: readonly {
     readonly value: { readonly rows: readonly unknown[]; readonly total: number };
@@ -159,7 +159,7 @@ export async function rooms(
   return { rooms: items, truncated, nodes };
 }
 
-/** Subscribers of up to 1,000 rooms on all Shields, in the order of the rooms; `silent` are not in the sums. */
+/** Subscribers of up to 1,000 rooms on all Shields, in the order of the rooms; the sums exclude `silent` nodes. */
 export async function subscriberCounts(
   { asker }: Pick<ListContext, "asker">,
   tenant: string,

@@ -1,4 +1,4 @@
-/** What the lists show the admin of one tenant, asked of real processes on one Spine. */
+/** The lists of a tenant's admin, from real processes on one Spine. */
 import assert from "node:assert/strict";
 import { Answerer } from "../../../shared/cluster/cluster_answerer.ts";
 import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
@@ -29,7 +29,7 @@ function cluster(handlers: AnswerHandlers) {
     now: Date.now,
   } as const;
   const answerer = new Answerer({ ...common, handlers });
-  // A busy machine takes longer for 100,000 tenants than the second of the default.
+  // A busy machine takes longer for 100,000 tenants than the default of one second.
   const asker = new ClusterAsker({ ...common, answerer, random, timeout_ms: 60_000 });
   return {
     context: { asker, now: Date.now, log },
@@ -46,14 +46,14 @@ function call(admin: Admin, path: string): AdminCall {
   return { ...admin, request, url: new URL(request.url), names: {}, tenant: "" };
 }
 
-/** Of a Shield without a client. */
+/** Answers of a Shield without clients. */
 function answersOf(tenants: TenantTable): AnswerHandlers {
   const connections: InspectedParts["connections"] = new ConnectionTable();
   const parts = { node_id: "s1", connections, hub: { channels: new Map() }, tenants };
   return shieldAnswers({ ...parts, counters: { open: () => 0 } } as unknown as InspectedParts);
 }
 
-Deno.test("a tenant that is small everywhere is shown to its admin among 100,000 larger ones", async () => {
+Deno.test("a small tenant is shown to its admin among 100,000 larger ones", async () => {
   const table = new TenantTable();
   for (let index = 0; index < TENANTS_MAX - 1; index++) table.of(`t${index}`).ingress_messages = 9;
   table.of("acme").ingress_messages = 1;
@@ -66,7 +66,7 @@ Deno.test("a tenant that is small everywhere is shown to its admin among 100,000
   assert.equal(own.truncated, false);
 });
 
-Deno.test("a tenant called as what those without a name share is not shown their figures", async () => {
+Deno.test("a tenant with the name of the shared row is not shown the shared figures", async () => {
   const table = new TenantTable();
   for (let index = 0; index < TENANTS_MAX; index++) table.of(`t${index}`);
   table.of("one-more").ingress_messages = 7;
@@ -88,7 +88,7 @@ function judged(table: PolicyTable, tenant_id: string, name: string): void {
   ]);
 }
 
-Deno.test("policies beyond the bound count together, and for no tenant's admin", async () => {
+Deno.test("policies beyond the bound are counted together, and hidden from tenants' admins", async () => {
   const table = new PolicyTable();
   judged(table, OTHER_TENANTS, "mine");
   for (let index = 0; index < POLICIES_MAX; index++) judged(table, "globex", `p${index}`);

@@ -1,6 +1,6 @@
 /**
- * The past of rooms with reducers, for admins: what a room was, a room that begins with the past of another one, a
- * log that is cut, and one that has lost entries. The Brain that owns the room does it; here is who asks for what.
+ * Admin routes about the past of rooms with reducers: reading it, forking a room, trimming a log, and repairing a log
+ * with lost entries. The Brain that owns the room does the work; this file validates the requests.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -17,7 +17,7 @@ import { type Reduced, reducedOf, type ReducedRoomContext } from "./reduced_room
 import { type StoredRoomsContext, trimStored } from "./stored_rooms.ts";
 import { askOwner, type OrderContext } from "./room_orders.ts";
 
-/** What it needs of the process. */
+/** What these routes need of the process. */
 export type ReducedPastContext = ReducedRoomContext & Pick<OrderContext, "path" | "config">;
 
 const Whole = z.int().min(0).max(Number.MAX_SAFE_INTEGER);
@@ -27,17 +27,17 @@ const BOTH = "expected either offset or time_ms";
 
 /** The body of a fork. */
 export const ForkBody = z.strictObject({
-  /** The room that begins with the past of this one. */
+  /** The new room, which begins with the past of this one. */
   to: Id,
   offset: Whole.optional(),
   time_ms: Whole.optional(),
   with_timers: z.boolean().default(true),
 }).refine(({ offset, time_ms }) => offset === undefined || time_ms === undefined, { error: BOTH });
 
-/** The body of a cut: what is not behind the entry goes; absent: all that is not needed. */
+/** The body of a trim: entries up to this one are deleted; absent: all entries that are not needed. */
 export const TrimBody = z.strictObject({ before: Whole.optional() });
 
-/** The body of a repair: what is lost is accepted as lost. */
+/** The body of a repair: it accepts that the lost entries stay lost. */
 export const RepairBody = z.strictObject({ accept_loss: z.literal(true) });
 
 async function ask(

@@ -1,7 +1,7 @@
 /**
- * What is stored of a room with a reducer beside its log, for who folds the log again: the record of its
- * snapshots, and the bytes of those, of programs and of modules. Reads only, and applies nothing; the log itself is
- * the history of the room `ROOM~reducer`. And which such rooms are cut off, as their Brains know.
+ * Read-only routes about rooms with reducers, for clients that fold a room's log themselves: the record of a room's
+ * snapshots, and the bytes of snapshots, programs and modules. The log itself is the history of the room
+ * `ROOM~reducer`. It also lists the rooms whose reducers are cut off.
  */
 import { ArqonError } from "@arqon/proto";
 import { CUT_OFF_MAX, CutOffAnswer } from "../../../shared/cluster/cluster_room.ts";
@@ -36,22 +36,22 @@ export interface Reduced {
   readonly reducer: string;
 }
 
-/** A snapshot, and where the log goes on from it. */
+/** A snapshot, and the position in the log that follows it. */
 interface Snapshot {
   readonly name: string;
   /** The last entry in it. */
   readonly offset: number;
-  /** The room's clock then; 0: it is not known. */
+  /** The room's clock then; 0: unknown. */
   readonly at_ms: number;
   /** The message of the log with that entry. */
   readonly position: number;
   readonly size_bytes: number;
 }
 
-/** By their names, which are digests: whoever has read the log of a room knows those that it names. */
+/** Names that are digests: only readers of a room's log know the names that it contains. */
 const PROGRAM = /^(?:program|module)-[0-9a-f]{64}$/;
 
-/** Throws `not-found` for a room without a reducer: nothing is opened for it. */
+/** Throws `not-found` for a room without a reducer, before anything is opened. */
 export function reducedOf(
   { classes }: Pick<ReducedRoomContext, "classes">,
   { tenant, names }: AdminCall,
@@ -75,7 +75,7 @@ async function recordOf(
   throw new ArqonError("log-unavailable", `the record of ${room_id} cannot be read`);
 }
 
-/** The snapshots of a room, in the order of their entries: those that its record names. */
+/** The snapshots of a room that its record names, in the order of their entries. */
 async function snapshotsOf(
   { spine }: ReducedRoomContext,
   { tenant_id, room_id }: Reduced,
@@ -87,7 +87,7 @@ async function snapshotsOf(
     ? undefined
     : await (await spine.objects(REDUCER_OBJECTS)).get(points);
   const known = bytes === undefined ? undefined : decodePoints(bytes);
-  // What was stored before there were points has one snapshot that is sure to be there.
+  // A record in the old format, without points, names only the newest snapshot.
   if (known?.stream !== stream) return [{ name, offset, at_ms: 0, position, size_bytes: 0 }];
   return known.points.map((point) => ({
     name: snapshotName(tenant_id, room_id, point),
@@ -123,7 +123,7 @@ export async function cutOffRooms(
   const options = { params: { tenant }, of: "brain" } as const;
   const { answers, nodes } = await asker.ask("cut_off", CutOffAnswer, options);
   if (answers.length === 0) {
-    throw new ArqonError("brain-unavailable", "no Brain can say which rooms are cut off", {
+    throw new ArqonError("brain-unavailable", "no Brain answered which rooms are cut off", {
       retry_after_ms: 1_000,
     });
   }
@@ -142,7 +142,7 @@ export async function reducedObject(
   const at = reducedOf(context, call);
   const { object = "" } = call.names;
   if (!PROGRAM.test(object)) {
-    // Snapshots are a tenant's own: only those that its record names.
+    // Snapshots belong to a tenant: only those in the room's record are served.
     const known = await snapshotsOf(context, at, await recordOf(context, at));
     if (!known.some(({ name }) => name === object)) throw notStored(at);
   }

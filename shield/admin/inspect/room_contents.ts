@@ -1,6 +1,6 @@
 /**
- * What a room holds, for operators: the history of a durable room, and the state of any. Reading
- * neither subscribes nor asks policies, as a tail does not; the log says who has read which room.
+ * The content of a room, for operators: the history of a durable room, and the state of any room. Like a tail, reading
+ * neither subscribes nor asks policies. The log records who read which room.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -21,14 +21,14 @@ export interface ContentsContext extends Pick<Env, "log"> {
   readonly config: Pick<Config, "limits">;
 }
 
-/** The room and, of its state, perhaps only one key. */
+/** The room and, optionally, one key of its state. */
 export interface StateWish {
   readonly tenant: string;
   readonly room: string;
   readonly key?: string | undefined;
 }
 
-/** What the owning Brain reports about the room's state; undefined when no Brain can tell. */
+/** What the owning Brain reports about the room's state; undefined if no Brain answers. */
 export async function askState(
   { asker }: { readonly asker: Pick<ClusterAsker, "ask"> },
   { tenant, room, key }: StateWish,
@@ -38,7 +38,7 @@ export async function askState(
   return answers.find(({ value }) => value !== null)?.value ?? undefined;
 }
 
-/** Answers `GET /v1/rooms/{tenant}/{room}/messages`, with the parameters that clients have. */
+/** Answers `GET /v1/rooms/{tenant}/{room}/messages`, with the same parameters as for clients. */
 export async function roomHistory(
   { history, log }: ContentsContext,
   { url, tenant, names, by }: AdminCall,
@@ -71,7 +71,7 @@ export async function roomState(
   });
   const answer = await askState(context, { tenant, room, key });
   if (answer === undefined) {
-    throw new ArqonError("brain-unavailable", "no Brain can say what the room's state is", {
+    throw new ArqonError("brain-unavailable", "no Brain answered with the room's state", {
       retry_after_ms: 1_000,
     });
   }
@@ -80,7 +80,7 @@ export async function roomState(
   const about = { tenant_id: tenant, room_id: room, version: document.version };
   if (key !== undefined) {
     if (value === undefined) throw new ArqonError("not-found", `the room has no key ${shown(key)}`);
-    // The value is sent as it is stored: numbers that JavaScript cannot hold stay what they are.
+    // The value is sent as stored, as JavaScript cannot represent every JSON number.
     const rest = JSON.stringify({ ...about, epoch: document.epoch, key }).slice(0, -1);
     const headers = { "content-type": "application/json" };
     return new Response(`${rest},"value":${value}}`, { headers });

@@ -1,6 +1,6 @@
 /**
- * What an operator does in a room: kicks and bans, which are commands to the Brain in the operator's
- * name, and publishing a message, which takes the way of every message. All of it is logged.
+ * Orders of an operator in a room: kicks and bans, which are commands to the Brain in the operator's name, and
+ * publishing a message, which takes the path of every message. Each order is logged.
  */
 import { ArqonError, decodeClientText, isReason, readAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
@@ -30,12 +30,9 @@ export interface OrderContext extends IngressContext, Pick<Env, "log"> {
   readonly config: Pick<Config, "limits">;
 }
 
-/** Ten years, in ms: a ban that is to last longer has no `ttl_ms`. */
+/** Ten years, in ms; a longer ban is one without `ttl_ms`. */
 const TTL_MAX_MS = 315_360_000_000;
-/**
- * The header of a message that came from the admin API, with the tenant of the admin. Clients cannot
- * send it.
- */
+/** The header of messages from the admin API; its value is the admin's tenant. Clients cannot send it. */
 const ADMIN_HEADER = "x-arqon-admin";
 
 const UserId = z.string().refine(isUserId, { error: "expected a user id of 1 to 128 bytes" });
@@ -55,19 +52,19 @@ export const KickBody = z.strictObject({
 export const BanBody = z.strictObject({
   user_id: UserId,
   scope: z.enum(["tenant", "room"]),
-  /** How long the ban lasts; absent: without end. */
+  /** How long the ban lasts; absent: it never expires. */
   ttl_ms: z.int().min(1).max(TTL_MAX_MS).optional(),
   reason: Reason,
 });
 
-/** The text form of PUB, of which these are the members that make sense here. */
+/** The members of a text PUB frame that apply here. */
 const MessageBody = z.strictObject({
   type: z.string(),
   data: z.unknown().optional(),
   content_type: z.string().optional(),
 });
 
-/** The body of a message, as JSON text; it is checked, and kept as it was written. */
+/** The body of a message, as JSON text; it is validated, and kept unchanged. */
 export const MESSAGE_BODY: RouteBody<OrderContext, string> = {
   schema: bodyOf(MessageBody),
   async read(request, { config: { limits } }) {
@@ -77,7 +74,7 @@ export const MESSAGE_BODY: RouteBody<OrderContext, string> = {
   },
 };
 
-/** A refusal as the Brain has worded it. */
+/** A Brain's refusal, with its own wording. */
 function refusalOf({ code, reason, message, retry_after_ms }: Ack): ArqonError {
   if (!isReason(reason)) return new ArqonError("internal");
   const refusal = new ArqonError(reason, "", { code, retry_after_ms });
@@ -93,7 +90,7 @@ function envelopeOf(
   return operation.envelope;
 }
 
-/** What is asked of the Brain that owns a room, in an admin's name. */
+/** A command in an admin's name for the Brain that owns a room. */
 export interface Asked {
   readonly tenant_id: string;
   readonly room_id: string;
@@ -104,7 +101,7 @@ export interface Asked {
 
 /**
  * Sends a command in the operator's name to the Brain that owns the room, and gives the result. Grants, bans and
- * policies are not asked: what the operator may do was decided before. Rejects as the Brain refuses.
+ * policies are not checked: the admin API has already authorized the operator. Rejects as the Brain refuses.
  */
 export async function askOwner(
   context: Pick<OrderContext, "path" | "config">,
@@ -172,9 +169,9 @@ export async function publishTest(
   return Response.json({ tenant_id, room_id, sender: by, ...at });
 }
 
-/** The body as a text frame: `data` stays as it was written, byte for byte. */
+/** The body as a text frame: `data` is copied byte for byte. */
 function messageFrame(text: string, room_id: string): string {
-  // This is an object with at least its type, so only white space can stand before the brace.
+  // The text is a validated, non-empty object, so only white space can precede the brace.
   const rest = text.slice(text.indexOf("{") + 1);
   return `{"op":"pub","room":${JSON.stringify(room_id)},${rest}`;
 }

@@ -1,4 +1,4 @@
-/** Rooms in the admin API: those of the whole cluster, what is in one, and what an operator does to it. */
+/** Rooms in the admin API: lists, contents, and orders of operators. */
 import type { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
 import { type AdminRoutes, jsonBody, withBody } from "../routing/admin_routes.ts";
@@ -44,13 +44,13 @@ import type { Schema } from "../../openapi/openapi_parts.ts";
 import { RoomLock, RoomMember, RoomStateKey } from "../../../shared/cluster/cluster_room.ts";
 
 const IN_ROOM = { tenant_id: ID, room_id: ID };
-/** Beside the usual ones: what a Brain may refuse with. */
+/** Refusals of a Brain, in addition to the usual ones. */
 const BRAIN_REFUSALS = [404, 408, 429];
 
 const orNull = (schema: Schema): Schema => ({ anyOf: [schema, { type: "null" }] });
 const BYTES = {
   ...object({ text: TEXT, base64: TEXT, size_bytes: COUNT }, ["text", "base64"]),
-  description: "as text, or in base64 where they are none; cut where there are more than 8,192",
+  description: "as text, or in base64 if it is not text; truncated to 8,192",
 };
 const ENTRY = object({
   offset: COUNT,
@@ -71,7 +71,7 @@ const ENTRY = object({
 const NODES = ref("Nodes");
 const OBJECT: Schema = { type: "object" };
 const OFFSET: Schema = { type: "integer", minimum: 0, default: 0 };
-/** Beside the usual ones: what a Brain may refuse a command with. */
+/** Refusals of a Brain for a command, in addition to the usual ones. */
 const ORDER_REFUSALS = [408, 409, 429];
 
 const ROOM = {
@@ -85,7 +85,7 @@ const ROOM = {
 /** The largest body, in bytes. */
 const BODY_BYTES = 4_096;
 
-/** What these paths need of the process. */
+/** What these routes need of the process. */
 export type InspectContext =
   & DetailContext
   & ContentsContext
@@ -97,13 +97,13 @@ export type InspectContext =
     readonly log: Logger;
   };
 
-/** A handler that answers with what is read. */
+/** A handler that answers with a value that is read. */
 export const reading = (
   read: (context: InspectContext, call: AdminCall) => Answer | Promise<Answer>,
 ): AdminHandler<InspectContext> =>
 async (context, call) => Response.json(await read(context, call));
 
-/** A small body that names what it is about, and the handler that answers with what was done. */
+/** A small body that names its subject, and the handler that answers with the result. */
 export const doing = <Z extends z.ZodType>(
   schema: Z,
   act: (context: InspectContext, call: AdminCall, body: z.output<Z>) => Promise<Answer>,
@@ -122,10 +122,10 @@ export const doing = <Z extends z.ZodType>(
 export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "GET /v1/rooms": {
     id: "listRooms",
-    summary: "rooms with subscribers, over all Shields",
+    summary: "lists rooms with subscribers on all Shields",
     query: [
       inQuery("tenant", "only of this tenant"),
-      inQuery("prefix", "only rooms whose id begins with this"),
+      inQuery("prefix", "only rooms whose id has this prefix"),
       sortBy("subscribers", "messages"),
       NODE,
       LIMIT,
@@ -137,15 +137,14 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   },
   "GET /v1/rooms/stored": {
     id: "listStoredRooms",
-    summary:
-      "durable rooms that have messages, also those that nobody is subscribed to, by their names",
+    summary: "lists durable rooms with messages by name, including rooms without subscribers",
     query: [
-      inQuery("tenant", "the tenant; absent: that of the token"),
-      inQuery("prefix", "only rooms whose id begins with this; empty: all", {
+      inQuery("tenant", "the tenant; absent: the token's tenant"),
+      inQuery("prefix", "only rooms whose id has this prefix; empty: all", {
         ...ID,
         pattern: "^[A-Za-z0-9_~:=-]{0,64}$",
       }),
-      inQuery("after", "`next` of the answer before: rooms behind this one"),
+      inQuery("after", "`next` of the previous answer: only rooms after this one"),
       LIMIT,
     ],
     answer: object({ tenant_id: ID, rooms: list(ID), next: orNull(ID) }),
@@ -156,7 +155,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   },
   "GET /v1/rooms/{tenant}/{room}": {
     id: "getRoom",
-    summary: "one room: its class, subscribers, members, lock, and what its log has",
+    summary: "shows one room: its class, subscribers, members, lock and log",
     answer: object({
       tenant_id: ID,
       room_id: ID,
@@ -187,7 +186,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "GET /v1/rooms/{tenant}/{room}/tail": {
     audit: "room.tail",
     id: "tailRoom",
-    summary: "messages of a room as they come: server-sent events, without end",
+    summary: "streams a room's messages as server-sent events, without end",
     answer: TEXT,
     type: "text/event-stream",
     refusals: [429],
@@ -197,7 +196,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "GET /v1/rooms/{tenant}/{room}/state": {
     audit: "room.read_state",
     id: "getRoomState",
-    summary: "a room's keys and its lock, or with ?key= the value of one key",
+    summary: "shows a room's keys and its lock, or with ?key= the value of one key",
     query: [inQuery("key", "only this key, with its value", TEXT)],
     answer: object({
       ...IN_ROOM,
@@ -219,16 +218,16 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "GET /v1/rooms/{tenant}/{room}/messages": {
     audit: "room.read_messages",
     id: "readRoom",
-    summary: "the history of a durable room, as clients get it",
+    summary: "reads the history of a durable room, as clients do",
     query: [
-      inQuery("after", "messages above this offset", OFFSET),
-      inQuery("before", "messages below this offset", OFFSET),
-      inQuery("limit", "how many; at most limits.history_messages", {
+      inQuery("after", "only messages after this offset", OFFSET),
+      inQuery("before", "only messages before this offset", OFFSET),
+      inQuery("limit", "number of messages; at most limits.history_messages", {
         type: "integer",
         minimum: 1,
         default: 100,
       }),
-      inQuery("reverse", "the newest first", { type: "boolean", default: false }),
+      inQuery("reverse", "newest first", { type: "boolean", default: false }),
     ],
     answer: object({ messages: list(OBJECT), offset: COUNT, epoch: TEXT, more: BOOLEAN }),
     scope: "tenant-in-path",
@@ -238,7 +237,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "POST /v1/rooms/{tenant}/{room}/messages": {
     audit: { private: "room.publish" },
     id: "publishInRoom",
-    summary: "publishes a message in the admin's name, on the way that every message takes",
+    summary: "publishes a message in the admin's name, with the checks of every message",
     answer: object({ ...IN_ROOM, sender: TEXT, offset: COUNT, epoch: TEXT }, ["offset", "epoch"]),
     refusals: [409, 429],
     scope: "tenant-in-path",
@@ -246,7 +245,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   },
   "GET /v1/rooms/{tenant}/{room}/reducer": {
     id: "getReducedRoom",
-    summary: "what is stored of a room with a reducer: its log's room, and its snapshots",
+    summary: "shows the stored data of a room with a reducer: its log's room, and its snapshots",
     answer: object({
       ...IN_ROOM,
       reducer: TEXT,
@@ -257,15 +256,15 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
       },
       refused: {
         ...orNull(object({ program: TEXT, deploy: COUNT })),
-        description: "the program that could not migrate the room, and the number of its deploy",
+        description: "the program that could not migrate the room, and its deploy number",
       },
       log_room_id: ID,
-      epoch: { ...TEXT, description: "of the log that the positions are in; empty: none yet" },
-      offset: { ...COUNT, description: "the last entry in the newest snapshot; 0: there is none" },
+      epoch: { ...TEXT, description: "the log of the positions; empty: none yet" },
+      offset: { ...COUNT, description: "the last entry in the newest snapshot; 0: no snapshot" },
       snapshots: list(object({
         name: TEXT,
-        offset: { ...COUNT, description: "the last entry in it" },
-        at_ms: { ...UNIX_MS, description: "the room's clock then, Unix ms; 0: not known" },
+        offset: { ...COUNT, description: "the last entry in the snapshot" },
+        at_ms: { ...UNIX_MS, description: "the room's clock then, Unix ms; 0: unknown" },
         position: { ...COUNT, description: "the message of the log with that entry" },
         size_bytes: COUNT,
       })),
@@ -282,7 +281,8 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "GET /v1/rooms/{tenant}/{room}/reducer/{object}": {
     audit: "room.read_reducer",
     id: "getReducedObject",
-    summary: "the bytes of a snapshot of a room, or of a program or module that its log names",
+    summary:
+      "reads the bytes of a snapshot of a room, or of a program or module that its log names",
     answer: { type: "string", format: "binary" },
     type: "application/octet-stream",
     refusals: [404],
@@ -293,13 +293,19 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     audit: "room.read_past",
     id: "getRoomPast",
     summary:
-      "what a room with a reducer was after an entry of its log, or at a time, and what the entry changed",
+      "shows the values of a room with a reducer after an entry of its log, or at a time, and what the entry changed",
     query: [
-      inQuery("offset", "after this entry; 0: before the first", { type: "integer", minimum: 0 }),
-      inQuery("time_ms", "then, by the room's clock", { type: "integer", minimum: 0 }),
-      inQuery("prefix", "only values whose keys begin with this", TEXT),
-      inQuery("after", "values behind this key, as `next` of the page before has it", TEXT),
-      inQuery("limit", "how many values", {
+      inQuery("offset", "the values after this entry; 0: before the first", {
+        type: "integer",
+        minimum: 0,
+      }),
+      inQuery("time_ms", "the values at this time, by the room's clock", {
+        type: "integer",
+        minimum: 0,
+      }),
+      inQuery("prefix", "only values whose keys have this prefix", TEXT),
+      inQuery("after", "only values after this key, which is `next` of the previous page", TEXT),
+      inQuery("limit", "number of values", {
         ...{ type: "integer", minimum: 1, maximum: 1_000, default: 200 },
       }),
     ],
@@ -314,7 +320,10 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
       timers: COUNT,
       values: list(object({ key: BYTES, value: BYTES })),
       changes: list(object({ key: BYTES, before: orNull(BYTES), after: orNull(BYTES) })),
-      next: { ...orNull(TEXT), description: "the key to go on behind; null: there are no more" },
+      next: {
+        ...orNull(TEXT),
+        description: "the cursor of the next page; null: this is the last page",
+      },
     }),
     refusals: BRAIN_REFUSALS,
     scope: "tenant-in-path",
@@ -323,7 +332,8 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "POST /v1/rooms/{tenant}/{room}/fork": {
     audit: "room.fork",
     id: "forkRoom",
-    summary: "begins another room with the past of this one, up to an entry or a time",
+    summary:
+      "forks a room: the new room begins with the past of this one, up to an entry or a time",
     answer: object({ ...IN_ROOM, source: ID, offset: COUNT, with_timers: BOOLEAN }),
     refusals: BRAIN_REFUSALS,
     scope: "tenant-in-path",
@@ -333,12 +343,12 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
     audit: "room.trim",
     id: "trimRoom",
     summary:
-      "removes messages of a durable room up to one; of a room with a reducer its log up to a snapshot, and all snapshots before it",
+      "removes messages of a durable room up to one; of a room with a reducer, its log up to a snapshot, and all earlier snapshots",
     answer: object({
       ...IN_ROOM,
-      offset: { ...COUNT, description: "the entry behind which the past is kept" },
-      messages: { ...COUNT, description: "of the log, that were removed" },
-      snapshots: { ...COUNT, description: "that were removed" },
+      offset: { ...COUNT, description: "the past is kept after this entry" },
+      messages: { ...COUNT, description: "removed messages of the log" },
+      snapshots: { ...COUNT, description: "removed snapshots" },
     }),
     refusals: BRAIN_REFUSALS,
     scope: "tenant-in-path",
@@ -347,13 +357,12 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "POST /v1/rooms/{tenant}/{room}/repair": {
     audit: "room.repair",
     id: "repairRoom",
-    summary:
-      "lets a room with a reducer go on that has lost entries of its log; one that has not stays as it is",
+    summary: "repairs a room with a reducer whose log has lost entries; other rooms are unchanged",
     answer: object({
       ...IN_ROOM,
       lost: orNull(object({ from: COUNT, to: COUNT, at_ms: UNIX_MS })),
-      offset: { ...COUNT, description: "the entry that it goes on behind" },
-      from_snapshot: { ...COUNT, description: "the last entry that its values still have" },
+      offset: { ...COUNT, description: "the entry that the room continues after" },
+      from_snapshot: { ...COUNT, description: "the last entry that its values include" },
     }, ["offset", "from_snapshot"]),
     refusals: BRAIN_REFUSALS,
     scope: "tenant-in-path",
@@ -371,7 +380,7 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   "POST /v1/rooms/{tenant}/{room}/ban": {
     audit: "room.ban",
     id: "ban",
-    summary: "keeps a user out of the room, or of its whole tenant",
+    summary: "bans a user from the room, or from its whole tenant",
     answer: object({ ...IN_ROOM, version: COUNT, scope: TEXT, user_id: TEXT }),
     refusals: ORDER_REFUSALS,
     scope: "tenant-in-path",
@@ -379,21 +388,21 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
   },
   "GET /v1/tenants/{tenant}/rooms/cut-off": {
     id: "listCutOffRooms",
-    summary: "rooms of a tenant that are cut off because their reducers keep failing",
+    summary: "lists rooms of a tenant that are cut off because their reducers keep failing",
     answer: object({
       tenant_id: ID,
       rooms: list(object({
         room_id: ID,
         brain_id: ID,
-        module: { ...TEXT, description: "SHA-256 of the module that fails" },
+        module: { ...TEXT, description: "SHA-256 of the failing module" },
         since_ms: UNIX_MS,
         until_ms: {
           ...UNIX_MS,
-          description: "the next call or timer from then on is tried, Unix ms",
+          description: "time of the next attempt by a call or timer, Unix ms",
         },
         fault: {
           ...object({ entry: COUNT, at_ms: UNIX_MS, reason: TEXT, detail: TEXT }),
-          description: "the last one: the entry of the room's log, and its outcome",
+          description: "the last failure: the entry of the room's log, and its outcome",
         },
       })),
       total: COUNT,

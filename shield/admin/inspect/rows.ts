@@ -1,14 +1,11 @@
 /**
- * The rows that one Shield tells another of its connections, rooms, tenants and policies, as they
- * are on the Spine. Strict and bounded, as anything on NATS may have written them.
+ * Rows about connections, rooms, tenants and policies that Shields send each other over the Spine. The schemas are
+ * strict and bounded, as any NATS client may have written the rows.
  */
 import { z } from "zod";
 import { Id } from "../routing/query.ts";
 
-/**
- * The most rooms, and tenants, that one Shield tells: more than an answer shows, so that sums are
- * right.
- */
+/** The most rooms, and tenants, that one Shield reports: more than an answer shows, so that sums are right. */
 export const TOLD_MAX = 2_000;
 /** The most rooms of one connection that are shown. */
 export const CONNECTION_ROOMS_MAX = 1_000;
@@ -37,10 +34,10 @@ export const ConnectionRow = z.strictObject({
 /** One connection. */
 export type ConnectionRow = z.output<typeof ConnectionRow>;
 
-/** How lists of connections are sorted: the most unsent, the oldest, or the most messages first. */
+/** How lists of connections are sorted: most unsent bytes, oldest, or most messages first. */
 const ConnectionSort = z.enum(["unsent", "age", "messages"]).default("unsent");
 
-/** Which connections are asked for. */
+/** A filter of connections. */
 export const ConnectionFilter = {
   tenant: Id.optional(),
   user: z.string().min(1).max(256).optional(),
@@ -55,7 +52,7 @@ export const ConnectionAnswer = z.strictObject({
   truncated: z.boolean().optional(),
 });
 
-/** One connection and its rooms; null where it is not. */
+/** One connection and its rooms; null on Shields that do not have it. */
 export const ConnectionDetail = ConnectionRow.extend({
   rooms: z.array(z.strictObject({
     /** A room's id, or a pattern of rooms. */
@@ -66,16 +63,16 @@ export const ConnectionDetail = ConnectionRow.extend({
     batch: z.boolean(),
   })).max(CONNECTION_ROOMS_MAX),
 }).nullable();
-/** One connection and its rooms; null where it is not. */
+/** One connection and its rooms; null on Shields that do not have it. */
 export type ConnectionDetail = z.output<typeof ConnectionDetail>;
 
-/** The answer to an action: whether its object was there, and the action was done. */
+/** The answer to an action: whether its object existed and the action was done. */
 export const Done = z.strictObject({ done: z.boolean() });
 
 /** How lists of rooms are sorted: the most first. */
 const RoomSort = z.enum(["subscribers", "messages"]).default("subscribers");
 
-/** Which rooms are asked for. */
+/** A filter of rooms. */
 export const RoomFilter = {
   tenant: Id.optional(),
   prefix: Id.optional(),
@@ -94,9 +91,9 @@ export const RoomAnswer = z.strictObject({
   truncated: z.boolean().optional(),
 });
 
-/** Rooms whose subscribers are asked for. */
+/** Rooms whose subscribers are counted. */
 export const CountsQuestion = z.strictObject({ tenant: Id, rooms: z.array(Id).max(1_000) });
-/** A Shield's subscribers of each. */
+/** The subscribers of each room on one Shield. */
 export const CountsAnswer = z.array(Count).max(1_000);
 
 /** How lists of tenants are sorted: the most first. */

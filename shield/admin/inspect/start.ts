@@ -1,4 +1,4 @@
-/** Puts together what a Shield shows of the cluster and reports of itself, and keeps the tails of rooms. */
+/** Starts the admin API over the cluster, this Shield's answers to other Shields, and the tails of rooms. */
 import type { AnswerHandlers } from "../../../shared/cluster/cluster_answerer.ts";
 import { controlAnswers } from "../../../shared/cluster/cluster_control.ts";
 import { Sampler, startSampler } from "../../../shared/cluster/cluster_samples.ts";
@@ -37,24 +37,24 @@ export interface InspectStart
 
 /** The running admin API over the cluster. */
 export interface StartedInspect {
-  /** What the admin API over the cluster acts on. */
+  /** What the admin routes over the cluster act on. */
   readonly admin: InspectContext;
-  /** What this Shield answers. */
+  /** Answers of this Shield to questions of others. */
   readonly questions: AnswerHandlers;
-  /** Ends all tails, since the process drains. */
+  /** Ends all tails, as the process drains. */
   drain(): void;
-  /** Takes no samples any longer. */
+  /** Stops taking samples. */
   close(): void;
 }
 
 const DisconnectParams = z.strictObject({
   connection_id: Id,
   by: z.string().max(256),
-  /** The only tenant that the asking admin may act on. */
+  /** The only tenant in the asking admin's scope. */
   tenant: Id.optional(),
 });
 
-/** Ends a connection of this Shield, and says who wanted it. */
+/** Ends a connection of this Shield, and logs who ordered it. */
 function disconnectAnswer(parts: Parts, log: Logger): AnswerHandlers {
   return {
     disconnect(params) {
@@ -72,14 +72,14 @@ function disconnectAnswer(parts: Parts, log: Logger): AnswerHandlers {
   };
 }
 
-/** Starts what operators read, and what this Shield tells those of others. */
+/** Starts the admin API over the cluster, and this Shield's answers to others. */
 export function startInspect(start: InspectStart, parts: Parts): StartedInspect {
   const { config, spine, registry, now } = start;
   const { node_id, running, cluster: { asker }, logs, rooms: { classes } } = parts;
   const log = start.log.child({ part: "admin" });
   const own = { ...start, checks: parts.checks, parts };
   const node = createShieldNode(own);
-  // The reader is one of its own, so that what operators read is counted from their own last reading.
+  // The sampler has its own reader, as rates are relative to a reader's previous reading.
   const sampler = new Sampler({ ...start, node: createShieldNode(own) });
   const tails = new Tails({ spine, log, now });
   const { stats, tenants, operations: { context: { path, flushes } } } = parts;
@@ -109,13 +109,13 @@ function registerTails(registry: Registry, tails: Tails): void {
   scrapedGauge(
     registry,
     "shield_admin_tails",
-    "Rooms that operators read.",
+    "Open tails of rooms.",
     () => tails.size,
   );
   scrapedFamily(
     registry,
     "shield_admin_tail_messages_total",
-    "Messages for operators who read a room: shown, or dropped because they read too slowly.",
+    "Messages for readers of room tails: shown, or dropped because the reader is too slow.",
     "outcome",
     () => ({ ...tails.counts }),
   );
@@ -160,7 +160,6 @@ async function totalsOf({ parts, registry }: ShieldNodeOptions): Promise<Cluster
   };
 }
 
-/** Reads this Shield's record. */
 function createShieldNode(options: ShieldNodeOptions): () => Promise<ClusterNode> {
   const { parts, spine, registry, version, checks, now, monotonic_ms } = options;
   const lag = new QuantileReader(registry, LAG_METRIC, monotonic_ms);

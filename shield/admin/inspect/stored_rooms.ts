@@ -1,6 +1,6 @@
 /**
- * The durable rooms of a tenant of which the log has messages, also those that nobody is subscribed to, and the cut of
- * one. Asks the log, no Shield; rooms with subscribers are `lists.ts`.
+ * Lists the durable rooms of a tenant whose logs have messages, including rooms without subscribers, and trims one. It
+ * asks the log, not the Shields; rooms with subscribers are in `lists.ts`.
  */
 import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
@@ -11,14 +11,14 @@ import type { AdminCall } from "../routing/admin_routes.ts";
 import { Id, readQuery, requireId } from "../routing/query.ts";
 import type { Answer } from "./lists.ts";
 
-/** Rooms of one answer at most. */
+/** The most rooms in one answer. */
 const ROOMS_MAX = 1_000;
 const LIMIT_ERROR = { error: `expected a whole number from 1 to ${ROOMS_MAX}` };
 
 const QUERY = {
   tenant: Id.optional(),
   prefix: z.string().refine((text) => text === "" || isId(text), {
-    error: "expected how ids of rooms begin",
+    error: "expected a prefix of room ids",
   }).default(""),
   after: Id.optional(),
   limit: z.string().regex(/^[0-9]{1,4}$/, LIMIT_ERROR).transform(Number)
@@ -39,14 +39,14 @@ export async function storedRooms(
   { url, only_tenant, tenant_id: own }: AdminCall,
 ): Promise<Answer> {
   const { tenant = only_tenant ?? own, prefix, after = "", limit } = readQuery(url, QUERY);
-  // Without a durable class there is no log, and asking would make none.
+  // Without a durable class there is no log to ask.
   const { rooms, more } = classes.retentionOf(tenant) === undefined
     ? { rooms: [], more: false }
     : await (await logs.of(tenant)).rooms({ prefix, after, limit });
   return { tenant_id: tenant, rooms, next: more ? rooms.at(-1) ?? null : null };
 }
 
-/** Cuts the log of a durable room. Rejects with `not-found` for a room that has none, and as `storedRooms`. */
+/** Trims the log of a durable room. Rejects with `not-found` for a room without a log, and as `storedRooms` does. */
 export async function trimStored(
   { logs, classes }: StoredRoomsContext,
   { tenant, names }: AdminCall,
@@ -54,7 +54,7 @@ export async function trimStored(
 ): Promise<Answer> {
   const room_id = requireId(names.room ?? "", "room");
   if (!classes.of(tenant, room_id).durable || reservedRoom(room_id) !== undefined) {
-    throw new ArqonError("not-found", `${room_id} is no durable room`);
+    throw new ArqonError("not-found", `${room_id} is not a durable room`);
   }
   const log = await logs.of(tenant);
   const last = (await log.head(room_id)).last?.offset ?? 0;

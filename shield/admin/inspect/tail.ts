@@ -1,8 +1,7 @@
 /**
- * The messages of a room as they come, for an operator, as server-sent events: straight from the Spine,
- * so that any Shield can show any room. Bounded: a reader that is too slow loses the oldest and is notified
- * how many. A tail is not a client's subscription: nothing is acknowledged, checked or counted as
- * delivered.
+ * A tail: the live messages of a room for an operator, as server-sent events. It reads from the Spine, so any Shield
+ * can show any room. Its queue is bounded: a slow reader loses the oldest messages and is notified how many. A tail is
+ * not a client's subscription: nothing is acknowledged, checked or counted as delivered.
  */
 import { ArqonError, DecodeError, encodeTextMessage } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
@@ -15,16 +14,14 @@ import { readForeign } from "../../fanout/room_message.ts";
 
 /** The most tails of one Shield at a time. */
 export const TAILS_MAX = 8;
-/**
- * The most tails of admins of single tenants, so that these never keep operators from reading a room.
- */
+/** The most tails of tenant admins, so that they never block operators. */
 export const TENANT_TAILS_MAX = 4;
-/** The most messages, and bytes of them, that wait for one reader. */
+/** The most queued messages of one reader, and their bytes. */
 export const TAIL_MESSAGES = 256;
 const TAIL_BYTES = 4_194_304;
 const HEARTBEAT_MS = 15_000;
 const PLANES = ["in", "out"] as const;
-/** The longest timer there is. */
+/** The longest timeout that a timer supports. */
 const TIMER_MS = 2_147_483_647;
 
 /** What tails need of the process. */
@@ -51,10 +48,10 @@ export interface TailCounts {
 }
 
 const encoder = new TextEncoder();
-/** The beginning of the text form, in whose place the event says more about the message. */
+/** The beginning of the text form; an event has more members in its place. */
 const HEAD = '{"op":"msg",';
 
-/** Makes one event; JSON may have line breaks between its tokens. */
+/** One event; JSON may have line breaks between its tokens. */
 function eventOf(text: string, name = ""): Uint8Array {
   const data = text.split(/\r\n|\r|\n/).map((line) => `data: ${line}\n`).join("");
   return encoder.encode(`${name === "" ? "" : `event: ${name}\n`}${data}\n`);
@@ -64,7 +61,7 @@ function eventOf(text: string, name = ""): Uint8Array {
 function gapOf(event: SpineEvent, subjects: readonly string[]): string | undefined {
   switch (event.type) {
     case "state":
-      // This is reported when the Spine is lost: when it is back, messages come before that is confirmed.
+      // The gap is reported at the disconnect: after a reconnect, messages arrive before it is confirmed.
       return event.status.state === "disconnected" ? "reconnect" : undefined;
     case "gap": {
       const { pattern, reason } = event;
@@ -93,7 +90,7 @@ function messageEvent(request: TailRequest, message: SpineMessage): Uint8Array |
   }
 }
 
-/** One reader and what is queued for it. */
+/** One reader and its queue. */
 class Tail {
   readonly stream: ReadableStream<Uint8Array>;
   readonly is_operator: boolean;
@@ -102,7 +99,7 @@ class Tail {
   #waiting: SpineMessage[] = [];
   #bytes = 0;
   #dropped = 0;
-  /** Why messages were lost before they came here. */
+  /** Why messages were lost on the Spine. */
   #gap: string | undefined;
   #beat = false;
   #wake: (() => void) | undefined;
@@ -133,13 +130,13 @@ class Tail {
     this.#wake?.();
   }
 
-  /** Takes note that messages of the room may have been lost. */
+  /** Notes that messages of the room may have been lost. */
   gap(reason: string): void {
     this.#gap = reason;
     this.#wake?.();
   }
 
-  /** Sends a sign of life to the reader and to everything between. */
+  /** Sends a heartbeat to the reader and to proxies in between. */
   beat(): void {
     this.#beat = true;
     this.#wake?.();
@@ -206,8 +203,8 @@ export class Tails {
   }
 
   /**
-   * Opens a tail: events from now on, until the reader cancels, the token ends or the process drains.
-   * Rejects with `too-many-pending`, `draining` or `spine-unavailable`.
+   * Opens a tail of events from now on, until the reader cancels, the token expires or the process drains. Rejects with
+   * `too-many-pending`, `draining` or `spine-unavailable`.
    */
   async open(request: TailRequest): Promise<ReadableStream<Uint8Array>> {
     const { spine, log, now } = this.#options;
@@ -226,8 +223,7 @@ export class Tails {
       const subjects = PLANES.map((plane) => roomSubject(plane, tenant_id, room_id));
       for (const subject of subjects) {
         const subscription = spine.subscribe(subject, (message) => {
-          // The header marks a change that is repeated for those who missed it; this reader sees what
-          // passes.
+          // The header marks a change that is repeated for clients that missed it; a tail shows each change only once.
           if (message.headers[AGAIN_HEADER] === undefined) tail.push(message);
         });
         ends.push(() => subscription.unsubscribe());
@@ -236,12 +232,12 @@ export class Tails {
         const reason = gapOf(event, subjects);
         if (reason !== undefined) tail.gap(reason);
       }));
-      // The wall clock may be set forward meanwhile.
+      // The wall clock may have been set forward.
       const isOver = () => now() >= expires_ms;
       const beats = setInterval(() => isOver() ? tail.end() : tail.beat(), HEARTBEAT_MS);
       const expiry = setTimeout(() => tail.end(), Math.min(TIMER_MS, expires_ms - now()));
       ends.push(() => clearInterval(beats), () => clearTimeout(expiry));
-      // Everything that is published after the answer is in the tail.
+      // After the flush, the tail has everything that is published after the answer.
       await spine.flush();
     } catch (error) {
       tail.end();
@@ -260,7 +256,7 @@ export class Tails {
     throw new ArqonError("too-many-pending", detail, { retry_after_ms: 1_000 });
   }
 
-  /** Ends all tails, since the process drains; none begins after that. */
+  /** Ends all tails, as the process drains; later ones are refused. */
   close(): void {
     this.#closed = true;
     for (const tail of [...this.#open]) tail.end();

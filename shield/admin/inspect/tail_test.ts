@@ -1,4 +1,4 @@
-/** Rooms that operators read: what comes is shown, who is slow is told, all of it bounded. */
+/** Tails of rooms: messages are shown, slow readers are notified of losses, and everything is bounded. */
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
@@ -73,7 +73,7 @@ function open(start = testSpine(), now = () => SPINE_NOW_MS) {
   return { start, spine, tails, lines, publish };
 }
 
-Deno.test("messages of both planes are shown as text clients see them", async () => {
+Deno.test("messages of both planes are shown in the text form", async () => {
   const { start, tails, publish, lines } = open();
   const reader = new Reader(await tails.open(REQUEST));
   const bytes = envelope('{\n  "html": "<b>",\r\n  "n": 1\n}');
@@ -100,7 +100,7 @@ Deno.test("messages of both planes are shown as text clients see them", async ()
   await start[Symbol.asyncDispose]();
 });
 
-Deno.test("what is no message of the room is left out", async () => {
+Deno.test("events that are not messages of the room are left out", async () => {
   const { start, tails, publish } = open();
   const reader = new Reader(await tails.open(REQUEST));
   publish(new Uint8Array([255, 255, 255]));
@@ -111,7 +111,7 @@ Deno.test("what is no message of the room is left out", async () => {
   await start[Symbol.asyncDispose]();
 });
 
-Deno.test("who reads too slowly loses the oldest and hears how many", async () => {
+Deno.test("a slow reader loses the oldest messages and is notified how many", async () => {
   const { start, spine, tails, publish } = open();
   const stream = await tails.open(REQUEST);
   const all = TAIL_MESSAGES + 50;
@@ -135,7 +135,7 @@ Deno.test("who reads too slowly loses the oldest and hears how many", async () =
   await start[Symbol.asyncDispose]();
 });
 
-Deno.test("few large messages are bounded by their bytes", async () => {
+Deno.test("a few large messages are bounded by their bytes", async () => {
   const { start, spine, tails, publish } = open();
   const stream = await tails.open(REQUEST);
   const large = JSON.stringify("x".repeat(500_000));
@@ -146,7 +146,7 @@ Deno.test("few large messages are bounded by their bytes", async () => {
   await start[Symbol.asyncDispose]();
 });
 
-Deno.test("what the Spine lost is told", async () => {
+Deno.test("losses of the Spine are reported as gaps", async () => {
   const { start, tails } = open(testSpine({ subscription_messages: 4 }));
   const reader = new Reader(await tails.open(REQUEST));
   for (let index = 0; index < 20; index++) {
@@ -159,7 +159,7 @@ Deno.test("what the Spine lost is told", async () => {
   await start[Symbol.asyncDispose]();
 });
 
-Deno.test("a tail ends with the drain, and with its reader's token", async () => {
+Deno.test("a tail ends at the drain, and when its reader's token expires", async () => {
   const { start, tails } = open();
   const drained = new Reader(await tails.open(REQUEST));
   const expired = new Reader(await tails.open({ ...REQUEST, expires_ms: SPINE_NOW_MS + 1 }));
@@ -171,7 +171,7 @@ Deno.test("a tail ends with the drain, and with its reader's token", async () =>
   await start[Symbol.asyncDispose]();
 });
 
-Deno.test("a tail ends with its reader's token also when the clock is set forward meanwhile", async () => {
+Deno.test("a tail ends when its reader's token expires, also if the clock is set forward", async () => {
   const { setInterval } = globalThis;
   let beat = () => {};
   globalThis.setInterval = ((run: () => void) => {
@@ -193,7 +193,7 @@ Deno.test("a tail ends with its reader's token also when the clock is set forwar
   }
 });
 
-Deno.test("there are at most so many tails", async () => {
+Deno.test("the number of tails is limited", async () => {
   const { start, tails } = open();
   for (let index = 0; index < TAILS_MAX; index++) await tails.open(REQUEST);
   await assert.rejects(tails.open(REQUEST), { reason: "too-many-pending", code: 429 });
@@ -201,7 +201,7 @@ Deno.test("there are at most so many tails", async () => {
   await start[Symbol.asyncDispose]();
 });
 
-Deno.test("admins of tenants never keep operators from a tail", async () => {
+Deno.test("tails of tenant admins never block operators", async () => {
   const { start, tails } = open();
   const of_tenant = { ...REQUEST, is_operator: false };
   const first = await tails.open(of_tenant);

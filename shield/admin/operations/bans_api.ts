@@ -1,6 +1,6 @@
 /**
  * `/v1/bans` of the admin listener: lists bans, and lifts one. Banning is a command of a room
- * (`inspect/room_orders.ts`). Whether the caller is an admin has been checked before.
+ * (`inspect/room_orders.ts`). The router has checked the caller.
  */
 import {
   answerOf,
@@ -41,10 +41,12 @@ const ShownBan = z.strictObject({
   user_id: z.string(),
   scope: z.enum(["tenant", "room"]),
   room_id: Id.optional(),
-  until_ms: z.number().describe("Unix time in milliseconds; 0: without end"),
+  until_ms: z.number().describe("Unix time in milliseconds; 0: never expires"),
   reason: z.string(),
-  by: z.string().describe("the user id of the one who banned; empty when it cannot be read"),
-  created_ms: z.number().describe("Unix time in milliseconds; 0 when it cannot be read"),
+  by: z.string().describe(
+    "user id of the admin or moderator who banned; empty if the ban cannot be read",
+  ),
+  created_ms: z.number().describe("Unix time in milliseconds; 0 if the ban cannot be read"),
 });
 type ShownBan = z.output<typeof ShownBan>;
 
@@ -56,7 +58,7 @@ const Lifted = { tenant: Id, room: Id.optional(), user: User };
 export const BAN_ROUTES = new AdminTable<BansAdminContext>("bans", {
   "GET /v1/bans": {
     id: "listBans",
-    summary: "who is kept out, of tenants and of rooms",
+    summary: "lists bans from tenants and from rooms",
     query: [
       inQuery("tenant", "only of this tenant"),
       inQuery("room", "only bans of this room alone"),
@@ -87,12 +89,12 @@ export const BAN_ROUTES = new AdminTable<BansAdminContext>("bans", {
   },
 });
 
-/** The order of bans: those of a whole tenant come before those of its rooms. */
+/** The order of bans: bans from a whole tenant come before those from its rooms. */
 function orderOf({ tenant_id, room_id, user_id }: ArrivedBan): string {
   return `${tenant_id}\t${room_id === EVERY_ROOM ? "" : room_id}\t${user_id}`;
 }
 
-/** The ban as the bucket has it; undefined when it has been lifted meanwhile. */
+/** The ban as stored in the bucket; undefined if it has been lifted meanwhile. */
 async function shown(
   { bucket }: BansAdminContext,
   { tenant_id, room_id, user_id, until_ms, reason }: ArrivedBan,
@@ -106,7 +108,7 @@ async function shown(
     const { by, created_ms, ...ban } = decodeBan(entry.value);
     return { ...whom, until_ms: ban.until_ms, reason: ban.reason, by, created_ms };
   } catch {
-    // In force all the same, as the Shields hold it.
+    // The ban is in force although its record cannot be read.
     return { ...whom, until_ms, reason, by: "", created_ms: 0 };
   }
 }

@@ -1,15 +1,15 @@
-/** What moderation brings to a Shield. */
+/** The moderation capability of a Shield. */
 import type { Capability } from "../../capability.ts";
 import { BAN_ROUTES } from "./bans_api.ts";
 import { REVOCATION_ROUTES } from "./revocations_api.ts";
 
-/** Users who are kept out, and withdrawn tokens. */
+/** Bans and revoked tokens. */
 export const MODERATION: Capability = {
   name: "moderation",
-  title: "users who are kept out, and withdrawn tokens",
+  title: "banned users and revoked tokens",
   admin: {
     tables: [REVOCATION_ROUTES, BAN_ROUTES],
-    tags: { revocations: "withdrawn tokens", bans: "users who are kept out" },
+    tags: { revocations: "withdrawn tokens", bans: "banned users" },
   },
   start({ config: { auth, limits }, now, ...env }, { revocations, bans, bans_bucket, node_id }) {
     const { held, bucket } = revocations;

@@ -1,6 +1,6 @@
 /**
- * `/v1/revocations` of the admin listener: revoke tokens, list what is revoked, lift it. Knows
- * requests and answers; that the caller is an admin has been checked before.
+ * `/v1/revocations` of the admin listener: revokes tokens, lists revocations, and lifts them. The router has checked
+ * the caller.
  */
 import { BOOLEAN, ID, inQuery, list, object, TENANT, TEXT } from "../../openapi/openapi_parts.ts";
 import { ArqonError, isId } from "@arqon/proto";
@@ -26,15 +26,12 @@ import { revokeTokens } from "../../auth/revoke.ts";
 
 /** Largest body, in bytes. */
 const BODY_BYTES = 4_096;
-/** Revocations that one listing shows. */
+/** The most revocations in one listing. */
 const SHOWN = 2_000;
-/** A moment later than this from now is taken for a mistake, as is one in seconds. */
+/** An `issued_before_ms` further ahead than this is refused as a mistake, as is one in seconds. */
 const AHEAD_MS = 86_400_000;
 const EARLIEST_MS = 1_000_000_000_000;
-/**
- * The part of `limits.revocations` that a tenant's admins may fill: others have to be able to
- * revoke, too.
- */
+/** The share of `limits.revocations` that one tenant's admins may fill, so that others can still revoke. */
 const TENANT_SHARE = 0.1;
 
 /** What the admin API needs of the process. */
@@ -60,7 +57,7 @@ type Body = z.output<typeof Body>;
 export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>("revocations", {
   "GET /v1/revocations": {
     id: "listRevocations",
-    summary: "what is revoked",
+    summary: "lists revocations",
     query: [inQuery("tenant", "only of this tenant", TEXT)],
     answer: object({ node_id: ID, revocations: list({ type: "object" }), truncated: BOOLEAN }),
     scope: "own",
@@ -80,8 +77,13 @@ export const REVOCATION_ROUTES = new AdminTable<RevocationsAdminContext>("revoca
     summary: "lifts a revocation",
     query: [
       TENANT,
-      inQuery("kind", "what it is about", { type: "string", enum: [...REVOCATION_KINDS] }, true),
-      inQuery("id", "the user or the token; not for issued-before", TEXT),
+      inQuery(
+        "kind",
+        "the kind of revocation",
+        { type: "string", enum: [...REVOCATION_KINDS] },
+        true,
+      ),
+      inQuery("id", "the user or the token id; not for issued-before", TEXT),
     ],
     answer: object({ node_id: ID, tenant: ID, lifted: BOOLEAN }),
     scope: "tenant-in-query",
@@ -93,7 +95,7 @@ const refuse = (detail: string): never => {
   throw new ArqonError("invalid-settings", detail);
 };
 
-/** What a body asks for. Throws `invalid-settings` that says what would be right. */
+/** The revocation that a body describes. Throws `invalid-settings`, which names what is expected. */
 function revocationFrom(
   { tenant, user, token_id, issued_before_ms, until_ms, reason }: Body,
   by: string,
@@ -110,7 +112,9 @@ function revocationFrom(
   if (issued_before_ms !== undefined && issued_before_ms > now_ms + AHEAD_MS) {
     refuse("issued_before_ms is more than a day ahead");
   }
-  if (until_ms !== undefined && until_ms !== 0 && until_ms <= now_ms) refuse("until_ms is over");
+  if (until_ms !== undefined && until_ms !== 0 && until_ms <= now_ms) {
+    refuse("until_ms is in the past");
+  }
   const about = user !== undefined
     ? { kind: "user" as const, id: user }
     : token_id !== undefined
@@ -129,7 +133,7 @@ function revocationFrom(
   return { tenant_id: tenant, revocation };
 }
 
-/** Throws `revocation-limit` for one more than the admins of a tenant may make; operators may make all. */
+/** Throws `revocation-limit` beyond the number that the admins of a tenant may make; operators have no such limit. */
 function requireShare(
   { revocations, limits }: RevocationsAdminContext,
   only_tenant: string | undefined,
@@ -142,7 +146,9 @@ function requireShare(
     if (kind === about.kind && id === about.id) return;
     held++;
   }
-  if (held >= most) throw new ArqonError("revocation-limit", `${most} of one tenant by its admins`);
+  if (held >= most) {
+    throw new ArqonError("revocation-limit", `${most} for one tenant by its admins`);
+  }
 }
 
 async function revoke(

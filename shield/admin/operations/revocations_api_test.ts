@@ -1,4 +1,4 @@
-/** The revocations' admin API as requests and answers, over the embedded Spine. */
+/** The revocations' admin API, over the embedded Spine. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { operator, tenantAdmin } from "../routing/testing/admin.ts";
@@ -21,7 +21,7 @@ async function api(most = 1_000) {
   };
 }
 
-Deno.test("what is revoked holds with the answer, is listed, and can be lifted", async () => {
+Deno.test("a revocation applies once it is answered, is listed, and can be lifted", async () => {
   await using test = await api();
   const made = await test.ask("POST", "", { tenant: "acme", user: "ann", reason: "lost phone" });
   assert.equal(made.status, 200, JSON.stringify(made.body));
@@ -54,7 +54,7 @@ Deno.test("what is revoked holds with the answer, is listed, and can be lifted",
   assert.doesNotMatch(test.lines.join(""), /t1|lost phone/, "ids and reasons stay out of the log");
 });
 
-Deno.test("a second revocation never lets back in what the first one hit", async () => {
+Deno.test("a second revocation never re-admits the tokens of the first one", async () => {
   await using test = await api();
   const first = { tenant: "acme", user: "ann", until_ms: 0 };
   await test.ask("POST", "", first);
@@ -65,7 +65,7 @@ Deno.test("a second revocation never lets back in what the first one hit", async
   assert.equal(body.revocation.until_ms, 0);
 });
 
-Deno.test("many at once each stand; none is lost to another", async () => {
+Deno.test("many concurrent revocations are all stored", async () => {
   await using test = await api();
   const times = Array.from({ length: 8 }, (_, n) => SPINE_NOW_MS - n * 1_000);
   const answers = await Promise.all(
@@ -82,7 +82,7 @@ async function refused(test: Pick<TestRevocations, "ask">, body: unknown, named:
   assert.match(problem.detail, named);
 }
 
-Deno.test("what is not valid is refused with what is wrong, and nothing is stored", async () => {
+Deno.test("invalid requests are refused with the reason, and store nothing", async () => {
   await using test = await api();
   const tenant = "acme";
   await refused(test, {}, /tenant/);
@@ -94,7 +94,7 @@ Deno.test("what is not valid is refused with what is wrong, and nothing is store
   await refused(test, { tenant, token_id: "x".repeat(513) }, /token_id: expected 1 to 512/);
   await refused(test, { tenant, issued_before_ms: SPINE_NOW_MS / 1_000 }, /expected Unix ms/);
   await refused(test, { tenant, issued_before_ms: SPINE_NOW_MS + 1e9 }, /a day ahead/);
-  await refused(test, { tenant, user: "a", until_ms: SPINE_NOW_MS }, /until_ms is over/);
+  await refused(test, { tenant, user: "a", until_ms: SPINE_NOW_MS }, /until_ms is in the past/);
   await refused(test, { tenant, user: "a", reason: "x".repeat(257) }, /reason/);
   await refused(test, { tenant, user: "a", more: 1 }, /more/);
   await refused(test, "{", /JSON/);
@@ -108,7 +108,7 @@ Deno.test("what is not valid is refused with what is wrong, and nothing is store
   assert.deepEqual(await test.bucket.keys(), []);
 });
 
-Deno.test("one more than limits.revocations is refused with revocation-limit; known ones may change", async () => {
+Deno.test("one more than limits.revocations is refused with revocation-limit; existing ones may change", async () => {
   await using test = await api(2);
   for (const user of ["a", "b"]) await test.ask("POST", "", { tenant: "acme", user });
   const more = await test.ask("POST", "", { tenant: "acme", user: "c" });
@@ -118,7 +118,7 @@ Deno.test("one more than limits.revocations is refused with revocation-limit; kn
   assert.equal((await test.ask("POST", "", { tenant: "acme", user: "c" })).status, 200);
 });
 
-Deno.test("admins of one tenant fill a tenth of limits.revocations, and operators the rest", async () => {
+Deno.test("admins of one tenant fill a tenth of limits.revocations, operators the rest", async () => {
   await using test = await api(20);
   const acme = tenantAdmin("acme");
   const revoke = (user: string, as = acme, tenant = "acme") =>
@@ -126,7 +126,7 @@ Deno.test("admins of one tenant fill a tenth of limits.revocations, and operator
   for (const user of ["a", "b"]) assert.equal((await revoke(user)).status, 200);
   const more = await revoke("c");
   assert.deepEqual([more.status, more.body.reason], [429, "revocation-limit"]);
-  assert.equal((await revoke("a")).status, 200, "a known one may change");
+  assert.equal((await revoke("a")).status, 200, "an existing one may change");
   assert.equal((await revoke("c", tenantAdmin("globex"), "globex")).status, 200);
   assert.equal((await revoke("c", operator())).status, 200);
   const own = await test.ask("GET", "", undefined, acme);

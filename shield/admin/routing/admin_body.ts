@@ -6,14 +6,14 @@ import { parseStrictJson, parseStrictJsonBytes } from "../../../shared/strict_js
 import { problemText } from "../../../shared/problem.ts";
 import { slice, STRANGERS } from "../../../shared/turns/slices.ts";
 
-/** Largest JSON body that is read at once, in bytes. */
+/** Largest JSON body that is parsed at once, in bytes. */
 const JSON_BYTES = 16_384;
-/** Members of a larger body, and entries of each of its lists: more than any state has. */
+/** The most members of a larger body, apart from the entries of its lists: more than any state has. */
 const MEMBERS_MAX = 64;
 const ENTRIES_MAX = 10_000;
-/** Bytes of one entry, or of one member that is no list: twice a schedule with its message. */
+/** The largest entry of a list, or member that is not a list, in bytes: twice a schedule with its message. */
 const ENTRY_BYTES = 524_288;
-/** Wrong things that an answer names. */
+/** The most problems that one answer names. */
 const PROBLEMS_MAX = 8;
 
 /** The media type of a request, without its parameters. */
@@ -21,7 +21,7 @@ function mediaType(request: Request): string {
   return (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
 }
 
-/** Throws `unsupported-media-type` unless the body says that it is `type`. */
+/** Throws `unsupported-media-type` unless the body's media type is `type`. */
 export function requireType(request: Request, type: string): void {
   const given = mediaType(request);
   if (given === type) return;
@@ -42,7 +42,7 @@ export async function readBytes(request: Request, max: number): Promise<Uint8Arr
   return concat(chunks);
 }
 
-/** The JSON body, as `schema` has it. Rejects with `malformed-body`, which names what is wrong. */
+/** The JSON body, validated by `schema`. Rejects with `malformed-body`, which names what is wrong. */
 export async function readJson<T extends z.ZodType>(
   request: Request,
   schema: T,
@@ -54,7 +54,7 @@ export async function readJson<T extends z.ZodType>(
   return parsed.data;
 }
 
-/** The query's `tenant`. Throws `malformed-body` when it is missing, repeated or no id. */
+/** The query's `tenant`. Throws `malformed-body` when it is missing, repeated or not an id. */
 export function tenantOf(url: URL): string {
   const [tenant = "", ...more] = url.searchParams.getAll("tenant");
   if (more.length > 0 || !isId(tenant)) {
@@ -63,7 +63,7 @@ export function tenantOf(url: URL): string {
   return tenant;
 }
 
-/** The query's parameter `true` or `false`; `preset` when it is not there. Throws `invalid-settings`. */
+/** The query's parameter `true` or `false`; `preset` if it is absent. Throws `invalid-settings`. */
 export function flagOf(url: URL, name: string, preset: boolean): boolean {
   const values = url.searchParams.getAll(name);
   const [value = String(preset), ...more] = values;
@@ -71,17 +71,14 @@ export function flagOf(url: URL, name: string, preset: boolean): boolean {
   throw new ArqonError("invalid-settings", `expected ?${name}=true or false, once`);
 }
 
-/** The query's parameter. Throws `invalid-settings` unless it is there once. */
+/** The query's parameter. Throws `invalid-settings` unless it is given exactly once. */
 export function parameterOf(url: URL, name: string): string {
   const [value, ...more] = url.searchParams.getAll(name);
   if (value !== undefined && value !== "" && more.length === 0) return value;
   throw new ArqonError("invalid-settings", `expected ?${name}= once`);
 }
 
-/**
- * The JSON value of a body. Rejects with `invalid-settings` when it is not JSON, or JSON that names a
- * member twice.
- */
+/** The JSON value of a body. Rejects with `invalid-settings` if it is not JSON or has a duplicate member. */
 export async function readValue(
   request: Request,
   max_bytes: number,
@@ -97,7 +94,9 @@ export async function readValue(
   }
 }
 
-/** The value of a large JSON object, whose lists are read in slices. Throws unless every reader takes the same. */
+/**
+ * The value of a large JSON object, whose lists are parsed in slices. Throws if JSON parsers could disagree about it.
+ */
 async function valueInSlices(bytes: Uint8Array, entry_bytes: number): Promise<unknown> {
   const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true }).decode(bytes);
   const tooMany = (what: string) => () => new DecodeError("malformed-frame", `more than ${what}`);
@@ -126,15 +125,15 @@ async function valueInSlices(bytes: Uint8Array, entry_bytes: number): Promise<un
 }
 
 /**
- * Reads the JSON of a body of at most so many bytes as the schema has it. It rejects with `invalid-settings`, which
- * names what is wrong.
+ * Reads a JSON body of at most that many bytes and validates it. Rejects with `invalid-settings`, which names what is
+ * wrong.
  */
 export const settingsWithin =
   (max_bytes: number, entry_bytes?: number) =>
   async <T extends z.ZodType>(request: Request, schema: T): Promise<z.output<T>> =>
     await checkedInSlices(schema, await readValue(request, max_bytes, entry_bytes));
 
-/** An object's schema in two parts: those of the entries of its lists, and all else. */
+/** An object's schema in two parts: the schemas of its lists' entries, and everything else. */
 interface Outline {
   readonly entries: ReadonlyMap<string, z.core.$ZodType>;
   readonly rest: z.ZodObject;
@@ -151,7 +150,7 @@ function outlineOf(schema: z.ZodObject): Outline {
     const list = member instanceof z.ZodOptional ? member.unwrap() : member;
     if (!(list instanceof z.ZodArray)) continue;
     entries.set(name, list.element);
-    // Its own checks stay: how many there may be, and that none is there twice.
+    // The list's own checks stay: its length, and that its entries are unique.
     const bare = list.clone({ ...list.def, element: z.unknown() });
     shape[name] = list === member ? bare : bare.optional();
   }
@@ -161,8 +160,8 @@ function outlineOf(schema: z.ZodObject): Outline {
 }
 
 /**
- * The value as the schema has it. The entries of an object's lists are checked in slices, one by one: a class of rooms
- * has a filter that is compiled, and a schedule a time zone. Rejects with `invalid-settings`.
+ * The validated value. The entries of an object's lists are checked in slices, as an entry can be expensive: a room
+ * class has a filter to compile, and a schedule a time zone. Rejects with `invalid-settings`.
  */
 async function checkedInSlices<T extends z.ZodType>(
   schema: T,
@@ -210,7 +209,7 @@ export async function readValueAndText(
   };
 }
 
-/** Throws with `reason` unless every JSON reader takes the same value from the bytes. */
+/** Throws with `reason` if JSON parsers could read different values from the bytes. */
 function orRefused(bytes: Uint8Array, reason: "invalid-settings" | "malformed-body"): unknown {
   try {
     return parseStrictJsonBytes(bytes);
@@ -219,7 +218,7 @@ function orRefused(bytes: Uint8Array, reason: "invalid-settings" | "malformed-bo
   }
 }
 
-/** The refusal in the runtime's words, which show the place in the text that the admin has sent. */
+/** The refusal with the runtime's message, which quotes the text that the admin sent. */
 function problemOf(cause: unknown): string {
   if (cause instanceof DecodeError) return cause.detail;
   if (!(cause instanceof Error)) return "it is not JSON";

@@ -1,4 +1,4 @@
-/** Large bodies of the admin API: the same value as of one that is read at once, or refused before values are made. */
+/** Large bodies of the admin API give the same value as when parsed at once, or are refused before values are made. */
 import assert from "node:assert/strict";
 import { z } from "zod";
 import { turnsDuring } from "../../../shared/testing/turns_during.ts";
@@ -14,7 +14,7 @@ function read(text: string): Promise<unknown> {
   return readValue(request, BYTES_MAX);
 }
 
-Deno.test("a large body is what it says", async () => {
+Deno.test("a large body is parsed to the same value", async () => {
   const body = { basis: { settings: 1 }, schedules: list(1_000), __proto__: undefined, none: [] };
   assert.deepEqual(
     await read(JSON.stringify(body, undefined, 1)),
@@ -22,7 +22,7 @@ Deno.test("a large body is what it says", async () => {
   );
 });
 
-Deno.test("a large body that is too much for its reader is refused, and so is an ambiguous one", async () => {
+Deno.test("a large body beyond its limits is refused, and so is an ambiguous one", async () => {
   const members = Object.fromEntries(list(1_000).map(({ id }) => [id, "x".repeat(20)]));
   const spaces = " ".repeat(20_000);
   const refused: Readonly<Record<string, string>> = {
@@ -53,14 +53,14 @@ function readListing(names: unknown, more: object = {}): Promise<z.output<typeof
   );
 }
 
-Deno.test("the entries of a list are checked one by one, and others have their turns between them", async () => {
+Deno.test("the entries of a list are checked one by one, and other tasks run between them", async () => {
   const names = Array.from({ length: 900 }, (_, at) => ({ id: `${at}` }));
   const { value, turns } = await turnsDuring(() => readListing(names));
   assert.deepEqual(value, { names: names.map((one) => ({ ...one, is_there: true })), count: 7 });
   assert(turns > 850, `${turns} turns`);
 });
 
-Deno.test("what is wrong in a list, with it and beside it is named together", async () => {
+Deno.test("problems in a list, of a list and beside it are named together", async () => {
   const refused: [names: unknown, more: object, detail: RegExp][] = [
     [[{ id: 1 }], { count: "x" }, /names\[0\]\.id: .*string.*; count: .*number/],
     [[{ id: "a" }, { id: "b" }, { id: "c" }], {}, /names: not three/],

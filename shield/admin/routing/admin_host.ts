@@ -1,20 +1,19 @@
 /**
- * The names to which the admin listener answers. A page of another site can give its own name the
- * address of this listener (DNS rebinding). To the browser the page is then of the same site, and
- * only the name that it asks for gives it away. An address cannot be used like that, so addresses
- * are not checked.
+ * The host names that the admin listener accepts. A page of another site can point its own name at the address of this
+ * listener (DNS rebinding). For the browser the page then has the same origin, and only the `Host` header reveals it.
+ * That attack needs a name, so IP addresses are always accepted.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../../shared/config/schema.ts";
 
-/** `[admin]`, as far as names matter. */
+/** The part of `[admin]` that names depend on. */
 export type AdminNames = Pick<Config["admin"], "host" | "allowed_hosts">;
 
 const SHOWN_UNITS = 100;
-/** As URLs have them: IPv4 in dots, IPv6 in brackets. */
+/** IP addresses as URLs write them: IPv4 in dots, IPv6 in brackets. */
 const ADDRESS = /^(?:[0-9]{1,3}(?:\.[0-9]{1,3}){3}|\[[0-9a-f:.]+\])$/;
 
-/** A `Host` header's name without its port, as URLs write it; undefined when it is none. */
+/** A `Host` header's name without its port, as URLs write it; undefined if it is not a name. */
 function nameOf(host: string): string | undefined {
   const url = /^[^/?#@\\\s]+$/.test(host) && URL.canParse(`http://${host}`)
     ? new URL(`http://${host}`)
@@ -27,7 +26,7 @@ function isOwn(name: string, { host, allowed_hosts }: AdminNames): boolean {
   return [host, ...allowed_hosts].some((own) => own.toLowerCase() === name);
 }
 
-/** Throws `host-not-allowed` (403) for a request to a name that is not one of the listener's. */
+/** Throws `host-not-allowed` (403) for a request to a name that the listener does not accept. */
 export function requireOwnName(request: Request, names: AdminNames): void {
   const host = request.headers.get("host") ?? new URL(request.url).host;
   const name = nameOf(host);

@@ -1,4 +1,4 @@
-/** Under which names the admin listener answers, and which it refuses, whatever they look like. */
+/** Which host names the admin listener accepts, and which it refuses. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
@@ -79,7 +79,7 @@ Deno.test("every other name is refused", () => {
   }
 });
 
-Deno.test("a request without the header is known by its URL", () => {
+Deno.test("a request without the header is checked by its URL", () => {
   requireOwnName(new Request("http://127.0.0.1:4002/"), BY_DEFAULT);
   assert.throws(() => requireOwnName(new Request("http://evil.example/"), BY_DEFAULT), ArqonError);
 });

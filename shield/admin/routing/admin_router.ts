@@ -1,7 +1,7 @@
 /**
- * The one router of the admin API: which route a request takes, whether the admin may use it, and what
- * a refusal looks like. It holds every route to what its table says of it, before the handler does
- * anything. It knows no route itself: the tables do (`admin_routes.ts`).
+ * The router of the admin API: it finds the route of a request, checks that the admin may use it, and makes refusals.
+ * It enforces what the route's table declares before the handler runs. The routes themselves are in the tables
+ * (`admin_routes.ts`).
  */
 import { ArqonError } from "@arqon/proto";
 import { problemResponse } from "../../../shared/problem.ts";
@@ -20,7 +20,7 @@ interface CompiledPath {
   readonly methods: Map<string, ServedRoute>;
 }
 
-/** The route of one method of a path, and the parts of the path by their names in its template. */
+/** The route of one method of a path, and the path's parameters by name. */
 interface FoundRoute {
   readonly route: ServedRoute;
   readonly names: Readonly<Record<string, string>>;
@@ -34,7 +34,7 @@ function compiled(template: string): CompiledPath {
   };
 }
 
-/** The text without its % escapes. Text with a malformed escape stays as it is: no id has a `%`. */
+/** The text without its % escapes. Text with a malformed escape stays unchanged: no id has a `%`. */
 function decoded(encoded: string): string {
   try {
     return decodeURIComponent(encoded);
@@ -57,7 +57,7 @@ export class AdminRouter {
       path.methods.set(method, route);
       paths.set(template, path);
     }
-    // A template without names comes last, and so wins where both take a method.
+    // Templates without names come last, so they override those with names for the same method.
     this.#paths = [...paths.values()].sort((a, b) => b.names.length - a.names.length);
   }
 
@@ -67,8 +67,8 @@ export class AdminRouter {
   }
 
   /**
-   * Answers one request of an admin. A bug, which is any error that neither is an ArqonError nor is
-   * known to the route's part, becomes a 500 and a line in the part's log. Never rejects.
+   * Answers one request of an admin. An error that is neither an ArqonError nor known to the route's part is a bug: it
+   * becomes a 500 and a line in the part's log. Never rejects.
    */
   async answer(request: Request, admin: Admin): Promise<Response> {
     const url = new URL(request.url);
@@ -78,7 +78,7 @@ export class AdminRouter {
     return await answerBy(method, { ...admin, request, url }, request, admin);
   }
 
-  /** The methods of every template that fits: a policy may have the name of another path. */
+  /** The methods of every template that matches: a policy may have the name of another path. */
   #find(path: string): Map<string, FoundRoute> {
     const found = new Map<string, FoundRoute>();
     for (const { shape, names, methods } of this.#paths) {
@@ -116,7 +116,7 @@ async function answerBy(
   return await record.end(response);
 }
 
-/** The handler's answer, once everything that the table says of the route is checked. */
+/** The handler's answer, after every check that the table declares for the route. */
 async function permitted(
   route: ServedRoute,
   call: AdminCall,
@@ -152,7 +152,10 @@ function refusal({ refusalOf, log }: ServedRoute, { url }: AdminCall, error: unk
   return response;
 }
 
-/** The tenants that a request names where its route's scope says, whatever else is wrong with it. */
+/**
+ * The tenants that a request names in the place that its route's scope declares, even if the request is otherwise
+ * invalid.
+ */
 function namedTenants(
   scope: RouteScope,
   { url: { searchParams }, names }: Pick<AdminCall, "url" | "names">,
@@ -164,7 +167,7 @@ function namedTenants(
     case "tenant-in-query":
       return searchParams.getAll("tenant");
     case "tenant-in-subject":
-      // Text that is no subject belongs to nobody.
+      // Text that is not a subject belongs to no tenant.
       return searchParams.getAll("subject").map((one) => parseRoomSubject(one)?.tenantId ?? "");
     case "bus":
     case "shared":

@@ -9,7 +9,7 @@ import { askPart, operator, tenantAdmin } from "./testing/admin.ts";
 import { keptLog } from "../../testing/spine.ts";
 
 const { log, lines } = keptLog();
-/** What handlers have done, newest last. */
+/** What handlers have done, latest last. */
 const done: string[] = [];
 const context = { log };
 
@@ -18,7 +18,7 @@ const note = (what: string) => (_: unknown, call: AdminCall) => {
   return Response.json({ what, names: call.names });
 };
 
-/** What a route has to say of itself. */
+/** What every route has to declare. */
 const about = { id: "x", summary: "x", answer: undefined };
 
 const TABLE = new AdminTable<typeof context>("x", {
@@ -51,7 +51,7 @@ const TABLE = new AdminTable<typeof context>("x", {
   },
 });
 
-/** Another part: it has a path below `/v1/things`, as a thing may be named. */
+/** Another part: it has a path below `/v1/things` that could also be the name of a thing. */
 const OTHER = new AdminTable<typeof context>("x", {
   "GET /v1/things/list": { ...about, scope: "own", handle: note("list") },
 });
@@ -74,7 +74,7 @@ async function ask(admin: Admin, method: string, path: string, body?: BodyInit) 
 
 const ACME = tenantAdmin("acme");
 
-Deno.test("a route that declares nothing is for operators, whatever its path says", async () => {
+Deno.test("a route that declares nothing is for operators, whatever its path contains", async () => {
   for (
     const [method, path] of [["POST", "/v1/forgotten"], ["PUT", "/v1/forgotten/acme"]] as const
   ) {
@@ -82,11 +82,11 @@ Deno.test("a route that declares nothing is for operators, whatever its path say
     assert.deepEqual([status, reason, did], [403, "role-forbidden", []], path);
     assert.equal((await ask(operator(), method, path)).status, 200);
   }
-  // What says that its tenant is in a path without one has none.
+  // A route that declares its tenant in the path, but has no such path parameter, names no tenant.
   assert.equal((await ask(ACME, "GET", "/v1/nowhere")).reason, "tenant-mismatch");
 });
 
-Deno.test("who may not send a large body is refused before a byte of it is read", async () => {
+Deno.test("a large body is refused before a byte of it is read if the admin may not send it", async () => {
   let pulled = 0;
   const body = new ReadableStream({
     pull(controller) {
@@ -98,7 +98,7 @@ Deno.test("who may not send a large body is refused before a byte of it is read"
   assert.deepEqual([status, request.bodyUsed, pulled, did], [403, false, 0, []]);
 });
 
-Deno.test("a tenant that is named in a body is read, and checked, before anything is done", async () => {
+Deno.test("a tenant that is named in a body is read, and checked, before the handler runs", async () => {
   const refused = await ask(ACME, "POST", "/v1/named", "globex");
   assert.deepEqual([refused.status, refused.reason, refused.did], [403, "tenant-mismatch", []]);
   assert.deepEqual((await ask(ACME, "POST", "/v1/named", "acme")).did, ["named acme"]);
@@ -107,7 +107,7 @@ Deno.test("a tenant that is named in a body is read, and checked, before anythin
   assert.deepEqual([large.status, large.did], [413, []]);
 });
 
-Deno.test("the tenant of a path is decoded once, and is what was checked", async () => {
+Deno.test("the tenant of a path is decoded once, and the decoded tenant is checked", async () => {
   const own = await ask(ACME, "GET", "/v1/tenants/%61cme/x");
   assert.deepEqual([own.status, own.did], [200, ["x acme"]]);
   for (const path of ["%2561cme", "a%2Fb", "%zz", "globex", "acme%20"]) {
@@ -118,7 +118,7 @@ Deno.test("the tenant of a path is decoded once, and is what was checked", async
   assert.deepEqual([wrong.status, wrong.reason, wrong.did], [400, "invalid-settings", []]);
 });
 
-Deno.test("a path in full wins, and leaves other methods to the one with names", async () => {
+Deno.test("a literal path wins, and leaves other methods to the path with names", async () => {
   const scopes = async (method: string, path: string) =>
     (await ask(ACME, method, path)).did.join() || "refused";
   assert.equal(await scopes("GET", "/v1/things/special"), "special");
@@ -134,7 +134,7 @@ Deno.test("a path in full wins, and leaves other methods to the one with names",
   assert.ok(!ROUTER.has("/v1/thingsXspecial"));
 });
 
-Deno.test("a path may belong to two parts, each with methods of its own", async () => {
+Deno.test("a path may belong to two parts, each with its own methods", async () => {
   const listed = await ask(ACME, "GET", "/v1/things/list");
   assert.deepEqual(
     [listed.did, listed.rest.names],
@@ -151,7 +151,7 @@ Deno.test("a path may belong to two parts, each with methods of its own", async 
   assert.throws(() => new AdminRouter(twice), /GET \/v1\/things\/list: two routes/);
 });
 
-Deno.test("a part answers the errors that only it knows", async () => {
+Deno.test("a part answers errors that only it knows", async () => {
   const known = new AdminTable<typeof context>("x", {
     "GET /v1/limited": {
       ...about,
@@ -165,7 +165,7 @@ Deno.test("a part answers the errors that only it knows", async () => {
   assert.equal((await askPart(known, context, request)).status, 409);
 });
 
-Deno.test("a handler that fails is a 500 without its words, which are in the log", async () => {
+Deno.test("a handler that fails gives a 500 without its message, which is in the log", async () => {
   const { status, reason, rest } = await ask(ACME, "GET", "/v1/broken");
   assert.deepEqual([status, reason], [500, "internal"]);
   assert.doesNotMatch(JSON.stringify(rest), /secret/);

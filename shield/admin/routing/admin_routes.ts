@@ -1,7 +1,7 @@
 /**
- * Routes of the admin API as tables. Each part exports one table: which method of which path, what the
- * route is about (`RouteScope`), how it is described, and its handler. Which route a request takes, and
- * what is checked before the handler runs, is `admin_router.ts`.
+ * Routes of the admin API as tables. Each part exports one table with the method, path, scope (`RouteScope`),
+ * description and handler of each route. `admin_router.ts` finds the route of a request and checks the request before
+ * the handler runs.
  */
 import type { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
@@ -12,20 +12,20 @@ import type { DescribedBody, RouteAbout } from "../../openapi/openapi_parts.ts";
 /** A request without its body: a handler gets the body only by `withBody`, which describes it. */
 export type RequestHead = Pick<Request, "headers" | "method" | "signal" | "url">;
 
-/** One request of an admin, taken apart. */
+/** One parsed request of an admin. */
 export interface AdminCall extends Admin {
   readonly request: RequestHead;
   readonly url: URL;
-  /** Parts of the path by their names in the template, decoded; only `tenant` is checked. */
+  /** The path's parameters by name, decoded; only `tenant` is checked. */
   readonly names: Readonly<Record<string, string>>;
-  /** The tenant of the path, else "". */
+  /** The tenant of the path; "" if it has none. */
   readonly tenant: string;
 }
 
 /** Answers one method of one path. */
 export type AdminHandler<C> = (context: C, call: AdminCall) => Response | Promise<Response>;
 
-/** A body that has been read, the tenant that it names, and what answers once that is allowed. */
+/** A body that has been read, the tenant that it names, and the handler that runs if that tenant is allowed. */
 interface NamedInBody {
   readonly tenant: string;
   readonly answer: () => Promise<Response>;
@@ -49,7 +49,7 @@ export type Answering<C> =
     readonly audit?: RouteAudit;
     /** What reads it; absent: it has no body, and its handler cannot come by one. */
     readonly body?: DescribedBody;
-    /** The handler refuses unknown parameters itself, in the words that clients get for the same. */
+    /** The handler refuses unknown parameters itself, with the same message as the client API. */
     readonly is_query_strict?: true;
   }
   & (
@@ -64,9 +64,8 @@ export type Answering<C> =
   );
 
 /**
- * The routes of a part, by `METHOD /path`: each says what it is about, and what answers it. Parameters that
- * its `query` does not name are refused before the handler runs. A handler that overlooked one, such as a
- * `dry_run` that does not exist, would do what the caller did not want.
+ * The routes of a part, by `METHOD /path`. Parameters that its `query` does not name are refused before the handler
+ * runs: a handler that ignored a misspelled `dry_run` would make a change that the caller did not want.
  */
 export type AdminRoutes<C> = Readonly<
   Record<`${string} /v1/${string}`, Omit<RouteAbout, "tag"> & Answering<C>>
@@ -74,11 +73,11 @@ export type AdminRoutes<C> = Readonly<
 
 /** A body of a request: its description, and the function that reads it. */
 export interface RouteBody<C, B> extends DescribedBody {
-  /** Reads the body of a request. Rejects with the refusal of a body that is not as described. */
+  /** Reads the body of a request. Rejects with a refusal if the body is not as described. */
   readonly read: (request: Request, context: C) => Promise<B>;
 }
 
-/** A body of JSON: `read` gets the same schema that describes the body. */
+/** A body of JSON; the schema that describes it also reads it. */
 export function jsonBody<C, Z extends z.ZodType>(
   schema: Z,
   read: (request: Request, schema: Z, context: C) => Promise<z.output<Z>>,
@@ -96,7 +95,7 @@ function readBody<C, B>({ read }: RouteBody<C, B>, context: C, call: AdminCall):
   return read(call.request as Request, context);
 }
 
-/** The body and the handler of a method that has one; it is read when everything else is allowed. */
+/** The body and the handler of a method with a body; the body is read after every other check. */
 export function withBody<C, B, Call extends AdminCall = AdminCall>(
   body: RouteBody<C, B>,
   handle: (context: C, call: Call, body: B) => Response | Promise<Response>,
@@ -124,7 +123,7 @@ export function inBody<C, B extends { readonly tenant: string }>(
   };
 }
 
-/** One method of one route, as descriptions and tests want it. */
+/** One method of one route, for descriptions and tests. */
 export interface ListedRoute {
   readonly template: string;
   readonly method: string;
@@ -136,7 +135,7 @@ export interface ListedRoute {
   readonly audit: RouteAudit | undefined;
 }
 
-/** A handler with the part of the process that it acts on. */
+/** A handler, bound to the part of the process that it acts on. */
 type BoundHandler =
   | {
     readonly scope: Exclude<RouteScope, "tenant-in-body">;
@@ -153,7 +152,7 @@ export type ServedRoute =
   & BoundHandler
   & {
     readonly is_query_strict: boolean;
-    /** Answers an error that only the part knows; undefined for any other. */
+    /** Answers an error that only this part knows; undefined for any other error. */
     readonly refusalOf: (error: unknown) => Response | undefined;
     readonly log: Logger;
   };
@@ -164,7 +163,7 @@ export class AdminTable<C extends { readonly log: Logger }> {
   readonly #routes: AdminRoutes<C>;
   readonly #refusalOf: ServedRoute["refusalOf"];
 
-  /** Described under `tag`. `refusalOf` answers errors that only the part knows, and no ArqonError. */
+  /** Routes are described under `tag`. `refusalOf` answers errors that only this part knows, never an ArqonError. */
   constructor(
     tag: string,
     routes: AdminRoutes<C>,
@@ -182,7 +181,10 @@ export class AdminTable<C extends { readonly log: Logger }> {
     }
   }
 
-  /** All routes of the table, each with handlers that act on `context`; without one it is switched off, and has none. */
+  /**
+   * All routes of the table with handlers that act on `context`; without a context the part is switched off, and the
+   * routes have no handlers.
+   */
   *serve(context: C | undefined): Iterable<ServedRoute> {
     if (context === undefined) return;
     for (const [name, route] of Object.entries(this.#routes)) {

@@ -1,4 +1,4 @@
-/** Tables of routes: what a route has to say of itself, and what a route that says nothing is. */
+/** Tables of routes: what a route has to declare, and the defaults of a route. */
 import assert from "node:assert/strict";
 import { AdminTable, withBody } from "./admin_routes.ts";
 import type { AdminCall, AdminRoutes } from "./admin_routes.ts";
@@ -31,16 +31,16 @@ Deno.test("a route that declares nothing is listed as one for operators, without
   }]);
 });
 
-Deno.test("there is no route without a description, and none that reads a body it does not describe", async () => {
+Deno.test("every route has a description, and reads only a body that it describes", async () => {
   type Method = AdminRoutes<typeof context>["GET /v1/x"];
-  // @ts-expect-error: it says nothing of itself.
+  // @ts-expect-error: it has no description.
   const silent: Method = { scope: "bus", handle: note("silent") };
-  // @ts-expect-error: nobody says what the answer is.
+  // @ts-expect-error: its answer is not described.
   const vague: Method = { id: "x", summary: "x", handle: note("vague") };
-  // @ts-expect-error: what a handler is given has no body.
+  // @ts-expect-error: a handler's request has no body.
   const bodyOf = (call: AdminCall) => call.request.text();
   const mute = { read: (request: Request) => request.text() };
-  // @ts-expect-error: nobody says what the body is.
+  // @ts-expect-error: its body is not described.
   const unknown: Method = { ...about, ...withBody(mute, note("x")) };
   assert.equal(new Set([silent, vague, bodyOf, unknown]).size, 4);
   const body = { schema: { type: "string" }, read: (request: Request) => request.text() };

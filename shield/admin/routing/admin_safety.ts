@@ -1,18 +1,18 @@
 /**
- * What keeps pages of other sites from using the admin listener through an operator's browser: which
- * requests are refused, and the headers of every answer. Who may ask at all is `admin.ts`.
+ * Protects the admin listener against pages of other sites in an operator's browser: it refuses cross-site requests and
+ * sets the headers of every answer. Authentication is in `admin.ts`.
  */
 import { ArqonError } from "@arqon/proto";
 
-/** The console's thread for replays. */
+/** The console's worker for replays. */
 export const REPLAY_PATH = "/console/replay_worker.js";
-/** The content policy of the console's pages; all other answers may load and run nothing. */
+/** The content policy of the console's pages; all other answers forbid loading and running anything. */
 const CONSOLE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; " +
   "connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; " +
   "form-action 'none'";
 /**
- * That of the thread in which the console tries modules of policies: it may run WebAssembly, and ask nobody. The
- * page itself may not.
+ * The content policy of the worker in which the console tries policy modules: it may run WebAssembly, and may make no
+ * requests. The page itself may not run WebAssembly.
  */
 const REPLAY_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'; " +
   "frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
@@ -31,18 +31,16 @@ const HEADERS: Readonly<Record<string, string>> = {
 const SHOWN_UNITS = 200;
 const REFUSED_SITES = ["cross-site", "same-site"];
 
-/** Whether the origin is of the very listener that is asked. */
+/** Whether the origin is the listener that received the request. */
 function isOwn(origin: string, request: Request): boolean {
   const host = request.headers.get("host") ?? new URL(request.url).host;
   if (!URL.canParse(origin)) return false;
   const { protocol, host: its_host } = new URL(origin);
-  // A proxy in front of it may speak TLS: the scheme is not compared.
+  // A proxy in front of it may speak TLS, so the scheme is not compared.
   return (protocol === "http:" || protocol === "https:") && its_host === host.toLowerCase();
 }
 
-/**
- * Whether somebody follows a link from elsewhere to the console: files that say nothing of anybody.
- */
+/** Whether the request follows a link from another site to the console, whose files have no data of any tenant. */
 function isVisit(request: Request, path: string): boolean {
   return request.method === "GET" && (path === "/" || path.startsWith("/console/")) &&
     request.headers.get("sec-fetch-mode") === "navigate" &&
@@ -50,8 +48,8 @@ function isVisit(request: Request, path: string): boolean {
 }
 
 /**
- * Throws `origin-not-allowed` for a request that a page of another site makes; requests without such
- * headers are not from browsers. There are no CORS headers either, so no such page reads an answer.
+ * Throws `origin-not-allowed` for a request from a page of another site; requests without these headers are not from
+ * browsers. There are no CORS headers, so such a page cannot read an answer either.
  */
 export function requireOwnSite(request: Request, path: string): void {
   const origin = request.headers.get("origin");
@@ -64,7 +62,7 @@ export function requireOwnSite(request: Request, path: string): void {
   throw new ArqonError("origin-not-allowed", `of another site (${site})`);
 }
 
-/** The answer with the headers that every one has. */
+/** Adds the headers that every answer has. */
 export function withSafety(response: Response, path: string): Response {
   const { headers } = response;
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);

@@ -1,4 +1,4 @@
-/** Requests that pages of other sites make are refused; what is no browser, or the own page, passes. */
+/** Requests from pages of other sites are refused; requests from tools and from the console's pages pass. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { requireOwnSite, withSafety } from "./admin_safety.ts";
@@ -23,7 +23,7 @@ Deno.test("tools and the listener's own pages pass", () => {
   assert.ok(passes({ host: "admin.example", origin: "https://admin.example" }), "behind TLS");
 });
 
-Deno.test("pages of other sites are refused, whatever they ask", () => {
+Deno.test("pages of other sites are refused, whatever they request", () => {
   for (
     const origin of [
       "https://evil.example",
@@ -45,7 +45,7 @@ Deno.test("pages of other sites are refused, whatever they ask", () => {
   }
 });
 
-Deno.test("a link from elsewhere opens the console, and nothing but that", () => {
+Deno.test("a link from another site opens the console, and nothing else", () => {
   const link = {
     "sec-fetch-site": "cross-site",
     "sec-fetch-mode": "navigate",
@@ -58,7 +58,7 @@ Deno.test("a link from elsewhere opens the console, and nothing but that", () =>
   assert.equal(passes({ ...link, "sec-fetch-dest": "iframe" }, "/console/"), false);
 });
 
-Deno.test("every answer forbids to be stored, framed and guessed at", () => {
+Deno.test("every answer forbids storing, framing and content sniffing", () => {
   const answers = [
     withSafety(Response.json({}), "/v1/status"),
     withSafety(new Response("<html>"), "/console/"),
@@ -80,7 +80,7 @@ Deno.test("every answer forbids to be stored, framed and guessed at", () => {
   assert.ok(policies.every((policy) => !policy.includes("unsafe")));
 });
 
-Deno.test("the console's thread may run WebAssembly and ask nobody; its page may not run it", () => {
+Deno.test("the console's worker may run WebAssembly and make no requests; its page may not run WebAssembly", () => {
   const policyOf = (path: string) =>
     withSafety(new Response(""), path).headers.get("content-security-policy") ?? "";
   const thread = policyOf("/console/replay_worker.js");

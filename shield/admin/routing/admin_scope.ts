@@ -1,6 +1,6 @@
 /**
- * What an admin may act on: the whole bus, or one tenant only. Pure decisions. The route tables say
- * what each route is about; `admin_router.ts` finds the tenant that a request names.
+ * The scope of an admin: the whole bus, or one tenant only. Pure decisions. The route tables declare the scope of each
+ * route; `admin_router.ts` finds the tenant that a request names.
  */
 import { ArqonError } from "@arqon/proto";
 import type { AdminRates } from "../admin_rates.ts";
@@ -9,12 +9,11 @@ import type { AuditTrail } from "./audited.ts";
 import type { Client } from "../../message/caller.ts";
 
 /**
- * What a route of the admin API is about. A route that says nothing is `bus`.
+ * The scope of a route of the admin API. The default is `bus`.
  * - `bus`: more than one tenant, or processes: for operators of the whole bus only.
- * - `shared`: what belongs to no tenant: for every admin.
- * - `own`: lists and lookups that span tenants, for every admin; whoever answers shows the admin of a
- *   tenant that tenant only. `?tenant=` may name no other.
- * - `tenant-in-…`: one tenant, which is named there; for its admins and for operators.
+ * - `shared`: things that belong to no tenant; for every admin.
+ * - `own`: lists and lookups that span tenants, for every admin. The handler shows the admin of one tenant only that tenant, and `?tenant=` may name no other.
+ * - `tenant-in-…`: one tenant, named in that place; for its admins and for operators.
  */
 export type RouteScope =
   | "bus"
@@ -25,27 +24,27 @@ export type RouteScope =
   | "tenant-in-subject"
   | "tenant-in-body";
 
-/** The admin behind a request, after role and token have been checked. */
+/** The admin behind a request, after the token and its role have been checked. */
 export interface Admin {
   /** User id. */
   readonly by: string;
   /** The tenant of the token. */
   readonly tenant_id: string;
-  /** Unix ms: the end of the token. */
+  /** Unix ms at which the token expires. */
   readonly expires_ms: number;
-  /** The one tenant that it may act on; undefined: it operates the whole bus. */
+  /** The only tenant that it may act on; undefined: it operates the whole bus. */
   readonly only_tenant: string | undefined;
   /** The identity of the token, and the address of the connection. */
   readonly client: Client;
-  /** The audit log for what it does; absent: there is none. */
+  /** The audit log of its actions; absent: there is none. */
   readonly audit?: AuditTrail | undefined;
-  /** The rate of its changes; absent: it has none. */
+  /** The rate of its changes; absent: unlimited. */
   readonly rates?: Pick<AdminRates, "takeChange"> | undefined;
-  /** The queue of checks for its uploads; absent: they do not wait. */
+  /** The queue of checks for its uploads; absent: uploads do not queue. */
   readonly checks?: Pick<CheckQueue, "run"> | undefined;
 }
 
-/** The admin behind a token; `operator_tenants` are as `shared/config/operators.ts` has them. */
+/** The admin behind a token; `operator_tenants` are described in `shared/config/operators.ts`. */
 export function adminOf(client: Client, operator_tenants: readonly string[]): Admin {
   const { user_id: by, tenant_id, expires_ms } = client.identity;
   const is_operator = operator_tenants.includes("*") || operator_tenants.includes(tenant_id);
@@ -53,9 +52,9 @@ export function adminOf(client: Client, operator_tenants: readonly string[]): Ad
 }
 
 /**
- * Whether that admin may use a route of that scope for the tenants that the request names. Throws
- * `role-forbidden` (403) when it takes an operator, `tenant-mismatch` (403) when another tenant is
- * named, or none where one has to be.
+ * Checks that the admin may use a route of that scope for the tenants that the request names. Throws `role-forbidden`
+ * (403) if the route needs an operator, and `tenant-mismatch` (403) if another tenant is named, or none where one is
+ * required.
  */
 export function requireScope(
   scope: RouteScope | undefined,
@@ -80,7 +79,7 @@ export function requireScope(
     case undefined:
       throw new ArqonError(
         "role-forbidden",
-        `this is for operators of the whole bus, and admins of tenant ${only_tenant} are none ` +
+        `this is for operators of the whole bus, and admins of tenant ${only_tenant} are not operators ` +
           "([admin] operator_tenants)",
       );
     default:

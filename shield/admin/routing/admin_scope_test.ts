@@ -1,4 +1,6 @@
-/** How far admins reach: every scope against operators, admins of a tenant, and whom a request names. */
+/**
+ * The scope of admins: every route scope against operators, admins of a tenant, and the tenants that a request names.
+ */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
@@ -30,7 +32,7 @@ function reasonOf(...args: Parameters<typeof requireScope>): string {
   }
 }
 
-Deno.test("operators have no default; an empty or a wrong list stops the start", () => {
+Deno.test("operators have no default; an empty or invalid list prevents the start", () => {
   const listOf = (admin: object) => configFrom({ admin }).admin.operator_tenants;
   assert.equal(listOf({}), undefined);
   assert.deepEqual(listOf({ operator_tenants: ["ops", "acme"] }), ["ops", "acme"]);
@@ -44,7 +46,7 @@ const client = (tenant_id: string) => ({
   remote_ip: "127.0.0.1",
 });
 
-Deno.test("an admin of acme reaches what is acme's, and says so when it is something else", () => {
+Deno.test("an admin of acme reaches only acme, and the refusal says why", () => {
   const table: [scope: RouteScope | undefined, named: string[], reason: string][] = [
     ["bus", [], "role-forbidden"],
     ["bus", ["acme"], "role-forbidden"],
@@ -67,7 +69,7 @@ Deno.test("an admin of acme reaches what is acme's, and says so when it is somet
       [scope, ["acme "], "tenant-mismatch"],
       [scope, ["*"], "tenant-mismatch"],
       [scope, [""], "tenant-mismatch"],
-      // Whoever names nobody might be answered about everybody.
+      // A request that names no tenant might be answered about all tenants.
       [scope, [], "tenant-mismatch"],
     );
   }
@@ -81,7 +83,7 @@ Deno.test("an admin of acme reaches what is acme's, and says so when it is somet
   refused("tenant-in-path", tenantAdmin("acme"), ["globex"]);
 });
 
-Deno.test("who operates is who is listed, and with * everybody", () => {
+Deno.test("operators are the listed tenants; with * every admin is one", () => {
   const table: [operator_tenants: string[], is_operator: boolean][] = [
     [["*"], true],
     [["acme"], true],
@@ -108,7 +110,7 @@ Deno.test("who operates is who is listed, and with * everybody", () => {
   }
 });
 
-Deno.test("no request of a tenant's admin passes that names anybody else, in any scope", () => {
+Deno.test("a tenant admin's request that names another tenant is refused in every scope", () => {
   const tenant = fc.constantFrom("acme", "globex", "initech", "*", "", "_other");
   const given = {
     scope: fc.constantFrom(...SCOPES),
@@ -121,7 +123,7 @@ Deno.test("no request of a tenant's admin passes that names anybody else, in any
     const reason = reasonOf(scope, admin, named);
     const may_all = operators.includes("*") || operators.includes(own);
     assert.equal(admin.only_tenant === undefined, may_all);
-    if (may_all) return assert.equal(reason, "", "an operator is refused nothing here");
+    if (may_all) return assert.equal(reason, "", "operators pass every check here");
     if (scope === undefined || scope === "bus") return assert.equal(reason, "role-forbidden");
     if (scope === "shared") return assert.equal(reason, "");
     const names_others = named.some((one) => one !== own);

@@ -1,15 +1,15 @@
-/** What is recorded of requests to the admin API: who asked for what, and how it ended. The audit log writes it. */
+/** The records of admin API requests for the audit log: who requested what, and the outcome. */
 
 /** Parts of a request's body. */
 type About = Readonly<Record<string, string | number | boolean>>;
 
-/** One request, as the log names it. */
+/** One request, as the audit log records it. */
 export interface Audited {
   readonly action: string;
   readonly method: string;
   /** The path with its query. */
   readonly path: string;
-  /** The tenant that the request is about; null: none, or all. */
+  /** The tenant of the request; null: none, or all. */
   readonly tenant: string | null;
   readonly by: string | null;
   readonly by_tenant: string | null;
@@ -28,18 +28,15 @@ export interface Ended {
   readonly reason: string | null;
 }
 
-/** Writes the end of a change that has begun. Never rejects. */
+/** Records the end of a change that has begun. Never rejects. */
 export type Finish = (ended: Ended) => Promise<void>;
 
-/** The audit log as the admin API writes it. */
+/** The audit log, as the admin API uses it. */
 export interface AuditTrail {
-  /**
-   * Writes that a change is about to happen. Rejects with `audit-unavailable`: then the change must not
-   * happen.
-   */
+  /** Records that a change is about to happen. Rejects with `audit-unavailable`: the change must then not happen. */
   begin(audited: Audited): Promise<Finish>;
-  /** Writes that a request was refused before it began. Never rejects. */
+  /** Records a request that was refused before it began. Never rejects. */
   refused(audited: Audited, ended: Ended): Promise<void>;
-  /** Writes that something has happened which nobody asked for. Never rejects. */
+  /** Records an event that no request caused. Never rejects. */
   happened(audited: Audited): Promise<void>;
 }

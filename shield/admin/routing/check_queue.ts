@@ -1,42 +1,42 @@
 /**
- * One queue of checks for each tenant: uploads of its admins wait behind each other, and tenants take
- * turns. So no upload waits behind all uploads of another tenant. The caller says what a check does.
+ * A fair queue of upload checks: one FIFO queue per tenant, served round-robin. So no upload waits behind all uploads
+ * of another tenant.
  */
 import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
 
-/** Checks that run at a time: the threads that do them are one each. */
+/** Checks that run at a time, one in each checking thread. */
 const RUNNING_MAX = 2;
-/** Checks of all tenants that wait. */
+/** The most queued checks of all tenants. */
 const WAITING_MAX = 256;
 const RETRY_MS = 1_000;
 
 /** The queues of one process. */
 export class CheckQueue {
-  /** How many checks of one tenant may wait. */
+  /** The most queued checks of one tenant. */
   readonly #limits: { readonly admin_checks: number };
-  /** The queues by tenant, in the order of their turns. */
+  /** The queues by tenant, in round-robin order. */
   readonly #queues = new Map<string, (() => void)[]>();
-  /** Tenants of which a check runs: one at a time. */
+  /** Tenants with a running check: one at a time. */
   readonly #running = new Set<string>();
   #waiting = 0;
-  /** Checks that were refused. */
+  /** The number of refused checks. */
   refused = 0;
 
   constructor(limits: { readonly admin_checks: number }) {
     this.#limits = limits;
   }
 
-  /** Checks that wait. */
+  /** The number of queued checks. */
   get waiting(): number {
     return this.#waiting;
   }
 
   /**
-   * Runs `check` when it is the tenant's turn, and resolves as it does. Rejects with `too-many-pending`
-   * (429) when too many of the tenant wait, or of all.
+   * Runs `check` when it is the tenant's turn, and resolves as it does. Rejects with `too-many-pending` (429) if the
+   * queue of the tenant, or of all tenants, is full.
    */
   async run<T>(tenant_id: string, check: () => Promise<T>): Promise<T> {
     await this.#turn(tenant_id);
@@ -71,7 +71,7 @@ export class CheckQueue {
       if (this.#running.size >= RUNNING_MAX) return;
       if (this.#running.has(tenant_id)) continue;
       const begin = queue.shift();
-      // Behind all others until its next turn.
+      // The tenant goes behind all others until its next turn.
       this.#queues.delete(tenant_id);
       if (queue.length > 0) this.#queues.set(tenant_id, queue);
       if (begin === undefined) continue;
@@ -82,7 +82,7 @@ export class CheckQueue {
   }
 }
 
-/** Runs a check in the tenant's turn, where there are turns. */
+/** Runs a check in the tenant's turn; at once if there is no queue. */
 export function inTurn<T>(
   { checks }: { readonly checks?: Pick<CheckQueue, "run"> | undefined },
   tenant_id: string,
@@ -91,7 +91,7 @@ export function inTurn<T>(
   return checks === undefined ? check() : checks.run(tenant_id, check);
 }
 
-/** Registers what is queued and what was refused. */
+/** Registers the metrics of the queue. */
 export function registerChecks(
   registry: Registry,
   checks: Pick<CheckQueue, "waiting" | "refused">,
@@ -99,13 +99,13 @@ export function registerChecks(
   scrapedGauge(
     registry,
     "shield_admin_checks_waiting",
-    "Modules and schemas of all tenants that wait to be checked.",
+    "Modules and schemas of all tenants that are queued for their checks.",
     () => checks.waiting,
   );
   scrapedCounter(
     registry,
     "shield_admin_checks_refused_total",
-    "Modules and schemas that were refused because too many of their tenant waited to be checked.",
+    "Modules and schemas that were refused because too many checks of their tenant were queued.",
     () => checks.refused,
   );
 }

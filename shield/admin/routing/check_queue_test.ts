@@ -1,10 +1,10 @@
-/** Checks wait behind those of their own tenant, never behind all of another's, and not without end. */
+/** Checks are queued per tenant, never behind all checks of another tenant, and within a limit. */
 import assert from "node:assert/strict";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import { turn } from "../../../shared/testing/pace.ts";
 import { CheckQueue } from "./check_queue.ts";
 
-/** Checks that end when they are told to, and the order in which they began. */
+/** Checks that a test ends, and the order in which they began. */
 class Held {
   readonly begun: string[] = [];
   readonly #ends = new Map<string, () => void>();
@@ -16,12 +16,12 @@ class Held {
 
   async end(name: string): Promise<void> {
     this.#ends.get(name)?.();
-    // What follows has begun when the timers have their turn.
+    // The next check begins within a turn of the event loop.
     await turn();
   }
 }
 
-Deno.test("tenants take turns, and one has one check at a time", async () => {
+Deno.test("tenants take turns, and each runs one check at a time", async () => {
   const queue = new CheckQueue({ admin_checks: 16 });
   const held = new Held();
   const all = ["a1", "a2", "a3", "b1", "c1"].map((name) => queue.run(name[0]!, held.of(name)));
@@ -37,7 +37,7 @@ Deno.test("tenants take turns, and one has one check at a time", async () => {
   assert.equal(queue.waiting, 0);
 });
 
-Deno.test("too-many-pending: a tenant's queue has an end, others are served", async () => {
+Deno.test("too-many-pending: a tenant's queue has a limit, and other tenants are served", async () => {
   const queue = new CheckQueue({ admin_checks: 2 });
   const held = new Held();
   const waiting = ["a1", "a2", "a3"].map((name) => queue.run("a", held.of(name)));
@@ -49,7 +49,7 @@ Deno.test("too-many-pending: a tenant's queue has an end, others are served", as
   await Promise.all([...waiting, other]);
 });
 
-Deno.test("a check that fails lets the next one begin", async () => {
+Deno.test("the next check begins after one that fails", async () => {
   const queue = new CheckQueue({ admin_checks: 2 });
   const failed = queue.run("a", () => Promise.reject(new Error("bad module")));
   const next = queue.run("a", () => Promise.resolve("good"));
@@ -57,7 +57,7 @@ Deno.test("a check that fails lets the next one begin", async () => {
   assert.equal(await next, "good");
 });
 
-Deno.test("a bound that changes counts for the next check, also where some wait already", async () => {
+Deno.test("a changed limit applies to the next check, also when some are queued", async () => {
   const limits = { admin_checks: 1 };
   const queue = new CheckQueue(limits);
   const held = Promise.withResolvers<void>();

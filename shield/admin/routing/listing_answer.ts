@@ -1,8 +1,8 @@
-/** Answers with lists that may have many megabytes: written entry by entry, in slices of the tenant. */
+/** Answers with lists that may have many megabytes: they are written entry by entry, in time slices of the tenant. */
 import { inChunks } from "../../../shared/http1/answer.ts";
 import { slice } from "../../../shared/turns/slices.ts";
 
-/** Characters that are written in one piece, unless one entry has more. */
+/** Characters that are written in one piece, unless a single entry has more. */
 const PIECE_CHARS = 65_536;
 
 const encoder = new TextEncoder();
@@ -28,7 +28,7 @@ function* piecesOf(body: Readonly<Record<string, unknown>>): Generator<string> {
   yield before === "{" ? "{}" : "}";
 }
 
-/** The same, as the bytes of an answer, each chunk in a slice of the tenant. */
+/** The pieces as bytes, each chunk in a time slice of the tenant. */
 async function* chunksOf(tenant_id: string, body: Readonly<Record<string, unknown>>) {
   await slice(tenant_id);
   let text = "";
@@ -42,7 +42,10 @@ async function* chunksOf(tenant_id: string, body: Readonly<Record<string, unknow
   yield encoder.encode(text);
 }
 
-/** The same answer as `Response.json` gives; an iterator is a list whose entries are made when they are written. */
+/**
+ * The same answer as `Response.json` gives, in pieces; an iterator is a list whose entries are made as they are
+ * written.
+ */
 export const listingAnswer = (
   tenant_id: string,
   body: Readonly<Record<string, unknown>>,

@@ -1,9 +1,9 @@
-/** Answers that are written in pieces: the same as in one, and others have their turns meanwhile. */
+/** Answers in pieces equal those written at once, and other tasks run in between. */
 import assert from "node:assert/strict";
 import { turnsDuring } from "../../../shared/testing/turns_during.ts";
 import { listingAnswer } from "./listing_answer.ts";
 
-Deno.test("an answer in pieces is the one that is written at once", async () => {
+Deno.test("an answer in pieces equals one that is written at once", async () => {
   const bodies: Record<string, unknown>[] = [
     {},
     { a: undefined },
@@ -29,7 +29,7 @@ Deno.test("an iterator is a list, made entry by entry", async () => {
   assert.equal(await answer.text(), '{"a":[1,2],"none":[]}');
 });
 
-Deno.test("others have their turns while a large answer is written", async () => {
+Deno.test("other tasks run while a large answer is written", async () => {
   const all = Array.from({ length: 100 }, (_, at) => ({ at, text: "x".repeat(70_000) }));
   const { value, turns } = await turnsDuring(() => listingAnswer("acme", { all }).json());
   assert.deepEqual(value, { all });

@@ -1,12 +1,12 @@
 /**
- * Queries and bodies of the admin API's questions about the cluster: strict, with refusals that say
- * what is wrong and what is right.
+ * Queries and bodies of admin routes about the cluster: strict, with refusals that name what is wrong and what is
+ * expected.
  */
 import { ArqonError, isId } from "@arqon/proto";
 import { z } from "zod";
 import { problemText } from "../../../shared/problem.ts";
 
-/** Rows that one answer shows at most. */
+/** The most rows of one answer. */
 export const ROWS_MAX = 1_000;
 const ROWS = 100;
 /** Longest value that a refusal repeats, in UTF-16 units. */
@@ -15,7 +15,7 @@ const SHOWN_UNITS = 60;
 /** 1 to 64 of `[A-Za-z0-9_~:=-]`. */
 export const Id = z.string().refine(isId, { error: "expected 1 to 64 of [A-Za-z0-9_~:=-]" })
   .meta({ pattern: "^[A-Za-z0-9_~:=-]{1,64}$" });
-/** How many rows are wanted. */
+/** The requested number of rows. */
 export const Limit = z.string().regex(/^[0-9]{1,5}$/, { error: limitError() }).transform(Number)
   .refine((limit) => limit >= 1 && limit <= ROWS_MAX, { error: limitError() }).default(ROWS);
 
@@ -25,7 +25,7 @@ function limitError(): string {
 
 const quoted = (text: string) => JSON.stringify(text.slice(0, SHOWN_UNITS));
 
-/** Throws `invalid-settings` for a parameter that is not among `known`, and for one that is there twice. */
+/** Throws `invalid-settings` for a parameter that is not among `known`, or that is repeated. */
 export function requireKnown({ searchParams }: URL, known: readonly string[]): void {
   const seen = new Set<string>();
   for (const name of searchParams.keys()) {
@@ -41,8 +41,8 @@ export function requireKnown({ searchParams }: URL, known: readonly string[]): v
 }
 
 /**
- * The query as the schema of its parameters has it. Throws `invalid-settings` that names what is
- * unknown, there twice, or not as it should be.
+ * The query, validated by the schema of its parameters. Throws `invalid-settings` for unknown, repeated and invalid
+ * parameters.
  */
 export function readQuery<S extends z.ZodRawShape>(
   url: URL,
@@ -54,16 +54,16 @@ export function readQuery<S extends z.ZodRawShape>(
   return parsed.data as z.output<z.ZodObject<S>>;
 }
 
-/** One part of a path, as it is decoded. Throws `invalid-settings` when it is no id. */
+/** One decoded part of a path. Throws `invalid-settings` if it is not an id. */
 export function requireId(text: string, what: string): string {
   if (isId(text)) return text;
   throw new ArqonError(
     "invalid-settings",
-    `${what}: ${quoted(text)} is no id; expected 1 to 64 of [A-Za-z0-9_~:=-]`,
+    `${what}: ${quoted(text)} is not an id; expected 1 to 64 of [A-Za-z0-9_~:=-]`,
   );
 }
 
-/** A value as a schema has it. Throws `invalid-settings`, which says what would be right. */
+/** The value, validated by a schema. Throws `invalid-settings`, which names what is expected. */
 export function checked<S extends z.ZodType>(value: unknown, schema: S): z.output<S> {
   const parsed = schema.safeParse(value);
   if (parsed.success) return parsed.data;

@@ -1,4 +1,4 @@
-/** Queries of the admin API: what is wrong is named, with what would be right. */
+/** Queries of the admin API: refusals name what is wrong and what is expected. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Limit, readQuery, requireId } from "./query.ts";
@@ -25,7 +25,7 @@ Deno.test("a query is read with its defaults", () => {
   });
 });
 
-Deno.test("what is wrong with a query is named", () => {
+Deno.test("problems of a query are named", () => {
   refused(() => read("colour=red"), /unknown parameter "colour"; known: tenant, user, room, /);
   refused(() => read("limit=1&limit=2"), /limit: expected once/);
   for (const limit of ["0", "1001", "-1", "1.5", "ten", "", "0x10", "99999999999"]) {
@@ -43,6 +43,6 @@ Deno.test("what is wrong with a query is named", () => {
 Deno.test("an id in a path is checked", () => {
   assert.equal(requireId("a:b", "room"), "a:b");
   for (const text of ["a.b", "%", "%61", "/", "a b", "<script>", "", "x".repeat(65)]) {
-    refused(() => requireId(text, "room"), /room: ".*" is no id; expected 1 to 64 of/);
+    refused(() => requireId(text, "room"), /room: ".*" is not an id; expected 1 to 64 of/);
   }
 });

@@ -1,6 +1,6 @@
 /**
- * One request to the admin API, as rates and audit log see it: its action, once the route is known; its
- * beginning, once it is allowed; and its outcome. Nothing here decides what a request may do.
+ * The record of one admin API request for rate limits and the audit log: its action, its beginning, and its outcome. It
+ * decides no permissions.
  */
 import type { Admin } from "./admin_scope.ts";
 import { actionOf, type RouteAudit } from "./admin_routes.ts";
@@ -71,7 +71,7 @@ async function aboutOf(request: Request): Promise<Record<string, string | number
 /** Longest problem body that is looked into for its reason, in bytes; ours are shorter. */
 const PROBLEM_BYTES = 65_536;
 
-/** Why an answer is a refusal; null for one that is none. */
+/** Why an answer is a refusal; null if it is not a refusal. */
 async function reasonOf(response: Response): Promise<string | null> {
   const is_problem = response.headers.get("content-type") === "application/problem+json";
   const size_bytes = Number(response.headers.get("content-length") ?? "0");
@@ -117,25 +117,23 @@ export class RequestRecord {
     };
   }
 
-  /** Takes note of the tenant that the body names. */
+  /** Stores the tenant that the body names. */
   name(tenant: string): void {
     if (this.#audited !== undefined) this.#audited = { ...this.#audited, tenant };
   }
 
-  /** Throws `rate-limited` when the caller changes too much. */
+  /** Throws `rate-limited` if the caller exceeded its rate of changes. */
   takeRate(): void {
     if (this.#is_recorded) this.#admin.rates?.takeChange(this.#admin.client.identity);
   }
 
-  /**
-   * To be called when the request may go ahead. Rejects with `audit-unavailable`: then it must not.
-   */
+  /** To be called before an allowed request runs. Rejects with `audit-unavailable`: the request must then not run. */
   async begin(): Promise<void> {
     if (!this.#is_recorded || this.#audited === undefined) return;
     this.#finish = await this.#admin.audit?.begin(this.#audited);
   }
 
-  /** Takes the answer with which the request ended. Never rejects. */
+  /** Records the answer with which the request ended. Never rejects. */
   async end(response: Response): Promise<Response> {
     const { audit } = this.#admin;
     if (audit === undefined) return response;
@@ -149,11 +147,9 @@ export class RequestRecord {
   }
 }
 
-/**
- * Whether an outcome is recorded: of readings only what was forbidden, of changes every refusal.
- */
+/** Whether an outcome is recorded: of reads only forbidden ones, of changes every refusal. */
 function isRefusal(status: number, reason: string | null, is_recorded: boolean): boolean {
-  // That no entry can be written cannot be written either.
+  // If the log is unavailable, its refusal cannot be recorded either.
   if (status < 400 || reason === "audit-unavailable") return false;
   return is_recorded || status === 403;
 }

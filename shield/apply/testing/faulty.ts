@@ -1,4 +1,4 @@
-/** Calls that fail as a Spine does: before anything was done, or after, with the answer lost. */
+/** Calls with faults of a Spine: they fail before they are made, or lose their answer. */
 import { ArqonError } from "@arqon/proto";
 
 /** Wraps calls, so that each may be slow, fail before it is made, or lose its answer. */

@@ -1,7 +1,7 @@
-/** What tests of applies want in force. Not for product code. */
+/** Wanted states for tests of applies. Not for product code. */
 import type { Wanted } from "../decision.ts";
 
-/** The policy, the rule and the limits that belong together: all have the number. */
+/** A policy, a rule and limits that belong together: all have the number. */
 export const wanted = (number: number): Wanted => ({
   policies: [{
     name: "one",

@@ -61,7 +61,7 @@ export function goodClaims(): Record<string, unknown> {
   };
 }
 
-/** One part of a compact token; text as it is, anything else as its JSON. */
+/** One part of a compact token: text unchanged, any other value as its JSON. */
 export function base64url(part: unknown): string {
   const text = typeof part === "string" ? part : JSON.stringify(part);
   return new TextEncoder().encode(text).toBase64({ alphabet: "base64url", omitPadding: true });
@@ -73,7 +73,7 @@ const SIGNING = {
   EdDSA: { name: "Ed25519" },
 } as const;
 
-/** Signs any header and payload, right or wrong: jose would refuse to make most of them. */
+/** Signs any header and payload, also invalid ones, which jose would refuse to make. */
 export async function sign(key: TestKey, header: unknown, payload: unknown): Promise<string> {
   const input = `${base64url(header)}.${base64url(payload)}`;
   const bytes = new TextEncoder().encode(input);
@@ -82,7 +82,7 @@ export async function sign(key: TestKey, header: unknown, payload: unknown): Pro
   return `${input}.${text}`;
 }
 
-/** A token with the good claims, changed by `change`; `undefined` takes a claim away. */
+/** A token with the good claims, changed by `change`; `undefined` removes a claim. */
 export function mint(key: TestKey, change: Record<string, unknown> = {}): Promise<string> {
   return sign(key, { alg: key.alg, kid: key.kid }, { ...goodClaims(), ...change });
 }

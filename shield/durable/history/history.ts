@@ -36,15 +36,15 @@ export interface HistoryContext {
   readonly bans: BanCheck;
   readonly limits: Pick<Config["limits"], "history_messages" | "unsent_bytes">;
   readonly stats: Pick<DurableStats, "read">;
-  /** The filters that subscribers have. */
+  /** The filters of subscribers. */
   readonly filters: Pick<Filters, "of" | "ofClass" | "shares" | "mapped">;
   /** Records what users read; absent: not recorded. */
   readonly noteRead?: NoteRead | undefined;
-  /** Counts what they read, and may refuse; absent: not counted. */
+  /** Counts reads, and may refuse them; absent: not counted. */
   readonly reads?: ReadMeter | undefined;
 }
 
-/** The extent of a durable room: what its class retains. */
+/** The extent of a durable room, within its class's retention. */
 export interface RoomExtent {
   /** Messages that history can show. */
   readonly messages: number;
@@ -120,7 +120,7 @@ export function createHistory(context: HistoryContext): History {
   };
   const give: History["give"] = async (caller, room_id, found, is_protobuf) => {
     const bytes = await (is_protobuf ? found.protobuf() : found.json());
-    // Many may have waited for the same answer, and each of them writes it out.
+    // Many callers may have waited for the same answer, and each of them writes it.
     await slice(caller.identity.tenant_id);
     const offsets = found.offsetsIn(is_protobuf ? "protobuf" : "json");
     const page = { caller, room_id, offsets, is_whole: !found.is_filtered };

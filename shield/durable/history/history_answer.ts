@@ -9,7 +9,7 @@ import { slice } from "../../../shared/turns/slices.ts";
 import type { HistoryPage } from "./history_window.ts";
 
 const utf8 = new TextEncoder();
-/** Bytes of an answer beside its messages. */
+/** Bytes of an answer in addition to its messages. */
 const FRAME_BYTES = 256;
 /** Bytes between two messages: a comma, or tag and length. */
 const BETWEEN_BYTES = 6;
@@ -33,12 +33,10 @@ export class HistoryAnswer {
   }
   #json: Promise<Uint8Array> | undefined;
   #protobuf: Promise<Uint8Array> | undefined;
-  /** How many messages each form has. */
+  /** The number of messages in each form. */
   readonly #counts = { json: 0, protobuf: 0 };
 
-  /**
-   * Cuts the page so that neither form is larger than `bytes_max`; it keeps one message in any case.
-   */
+  /** Cuts the page so that neither form is larger than `bytes_max`; it always has at least one message. */
   constructor(
     tenant_id: string,
     page: HistoryPage,
@@ -59,7 +57,7 @@ export class HistoryAnswer {
     return new HistoryAnswer(this.#tenant_id, page, this.#epoch, this.#bytes_max, next);
   }
 
-  /** The offsets of the messages that are in that form of the answer, once it was made. */
+  /** The offsets of the messages that are in that form of the answer, once it is made. */
   offsetsIn(form: "json" | "protobuf"): number[] {
     return this.page.entries.slice(0, this.#counts[form]).map(({ offset }) => offset);
   }
@@ -78,7 +76,7 @@ export class HistoryAnswer {
     const { messages, more } = await this.#cut(textOf, (text) => utf8.encode(text).length);
     this.#counts.json = messages.length;
     const { offset, entries } = this.page;
-    // If the answer had to be cut, the next page continues after its last message.
+    // If the answer was cut, the next page continues after its last message.
     const is_whole = this.#next !== undefined && messages.length === entries.length;
     const next = is_whole ? `,"next":${this.#next}` : "";
     const rest = `"offset":${offset},"epoch":${JSON.stringify(this.#epoch)},"more":${more}${next}`;

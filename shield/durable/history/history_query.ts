@@ -1,6 +1,6 @@
 /**
  * A client's query of a room's history, in its three forms: JSON or Protobuf data of a command, and the query of a URL.
- * Refusals say what is wrong and what is right; `history_window.ts` reads the log.
+ * Refusals name what is wrong and what is expected; `history_window.ts` reads the log.
  */
 import { ArqonError, dataForm, readHistoryQuery } from "@arqon/proto";
 import type { Uint64 } from "@arqon/proto";
@@ -11,7 +11,7 @@ export interface HistoryRange {
   readonly after: number;
   /** Messages below this offset; 0: no limit. */
   readonly before: number;
-  /** The most messages that the answer may have, at least 1. */
+  /** The most messages in the answer, at least 1. */
   readonly limit: number;
   /** True for the newest message first. */
   readonly reverse: boolean;
@@ -60,7 +60,7 @@ export function rangeOfData(
 ): HistoryQuestion {
   if (isProtobufType(content_type)) {
     const { after, before, limit, reverse, filter } = readHistoryQuery(data);
-    // A number that Protobuf does not carry is 0.
+    // An absent number in Protobuf is 0.
     return check({ after, before, reverse, filter, ...(limit === 0 ? {} : { limit }) }, bounds);
   }
   if (content_type !== "" && dataForm(content_type) !== "json") {

@@ -14,7 +14,7 @@ const json = (text: string, content_type = "application/json") =>
 const params = (query: string, others?: readonly string[]) =>
   rangeOfParams(new URLSearchParams(query), BOUNDS, others);
 
-Deno.test("JSON, Protobuf and a URL ask the same", () => {
+Deno.test("JSON, Protobuf and a URL give the same query", () => {
   const filter = 'sender == "ann"';
   const asked = { after: 5, before: 2 ** 40, limit: 1_000, reverse: true, filter };
   assert.deepEqual(json(JSON.stringify(asked)), asked);
@@ -29,7 +29,7 @@ Deno.test("JSON, Protobuf and a URL ask the same", () => {
   });
 });
 
-Deno.test("who says nothing gets a hundred, or as many as there may be", () => {
+Deno.test("the default is a hundred messages, or the limit if it is lower", () => {
   const nothing = new Uint8Array();
   assert.deepEqual(json(""), DEFAULT);
   assert.deepEqual(json("{}", ""), DEFAULT);

@@ -17,7 +17,7 @@ const chat = (text: string) => ({
   content_type: "application/json",
 });
 
-Deno.test("JSON is answered with messages as text clients get them, with their offsets", async () => {
+Deno.test("JSON is answered with messages in the text form, with their offsets", async () => {
   const { get, put, log } = testHistory();
   const offsets = ["one", "two", "three"].map((text) => put(ROOM, chat(text)));
   const ack = await get(ROOM, { limit: 2 });
@@ -46,7 +46,7 @@ Deno.test("JSON is answered with messages as text clients get them, with their o
   assert.equal(back.more, false);
 });
 
-Deno.test("Protobuf is answered with a History, envelopes as they were stored", async () => {
+Deno.test("Protobuf is answered with a History of the stored envelopes", async () => {
   const { get, put, log } = testHistory();
   put("kept-2", chat("elsewhere"));
   const offset = put(ROOM, chat("one"));
@@ -59,10 +59,10 @@ Deno.test("Protobuf is answered with a History, envelopes as they were stored", 
   assert.deepEqual([envelope?.offset, envelope?.event?.type], [offset, "chat"]);
 });
 
-Deno.test("an answer ends where it would be too large to send, and says that there is more", async () => {
+Deno.test("an answer is cut before it is too large to send, and reports that there is more", async () => {
   const limits = { ...CONFIG.limits, unsent_bytes: 65_536 };
   const { get, put } = testHistory({ limits });
-  // In JSON each byte of it takes six.
+  // In JSON each of its bytes takes six.
   const data = new Uint8Array(4_000).fill(1);
   for (let n = 0; n < 8; n++) put(ROOM, { type: "t", data, content_type: "text/plain" });
   const found: number[] = [];
@@ -104,14 +104,14 @@ Deno.test("refusals come in the contract's order, each before the log is asked",
   assert.equal(await refusal("other", "?"), "room-banned");
   refuse = ["policy"];
   assert.equal(await refusal("other", "?"), "policy-rejected");
-  assert.deepEqual(allowed, ["other"], "a policy is asked once nothing else refuses");
+  assert.deepEqual(allowed, ["other"], "a policy is asked after every other check");
   refuse = [];
   assert.equal(await refusal("other", "?"), "not-durable");
   assert.equal(await refusal(ROOM, "?"), "invalid-field");
   assert.deepEqual(reads, []);
 });
 
-Deno.test("a ban that comes while a policy looks at it counts", async () => {
+Deno.test("a ban that arrives during a policy's check applies", async () => {
   let banned = false;
   const bans = {
     ...NO_BANS,
@@ -127,11 +127,11 @@ Deno.test("a ban that comes while a policy looks at it counts", async () => {
   await assert.rejects(get(ROOM), { reason: "room-banned" });
 });
 
-Deno.test("a thousand equal questions are a handful of reads, and each sees what was stored before it", async () => {
+Deno.test("a thousand equal queries cost a few reads, and each sees all messages stored before it", async () => {
   const { get, put, reads } = testHistory();
   put(ROOM, chat("one"));
   const first = Array.from({ length: 1_000 }, () => get(ROOM));
-  // They are under way now, or about to be.
+  // They are running now, or about to start.
   await undefined;
   const offset = put(ROOM, chat("two"));
   const later = Array.from({ length: 1_000 }, () => get(ROOM));
@@ -141,7 +141,7 @@ Deno.test("a thousand equal questions are a handful of reads, and each sees what
   assert.deepEqual(new Set(reads), new Set(["history"]));
 });
 
-Deno.test("a log that cannot be opened refuses with 503, and the next question tries again", async () => {
+Deno.test("a log that cannot be opened refuses with 503, and the next query tries again", async () => {
   const { log } = testHistory();
   let tries = 0;
   const of = () =>
@@ -153,7 +153,7 @@ Deno.test("a log that cannot be opened refuses with 503, and the next question t
   assert.deepEqual(json(await get(ROOM)).messages, []);
 });
 
-Deno.test("an answer that many share is written out in slices", async () => {
+Deno.test("an answer that many callers share is written in slices", async () => {
   const { get, put } = testHistory();
   put(ROOM, chat("one"));
   const answers = Array.from({ length: 32 }, () => get(ROOM, {}));

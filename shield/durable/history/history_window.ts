@@ -1,6 +1,6 @@
 /**
- * One page of a room's history from its log: exactly what the room's class retains, however much more the log still
- * has, and never less than what was acknowledged before the request. `history.ts` authorizes it.
+ * One page of a room's history from its log: exactly the messages that the room's class retains, even if the log still
+ * has more, and all that were acknowledged before the request. `history.ts` authorizes it.
  */
 import { ArqonError } from "@arqon/proto";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
@@ -44,11 +44,11 @@ const TURNS_MAX = 5;
 /** The most rooms whose head at their last trim is remembered, oldest dropped first. */
 const TRIMS_MAX = 1_000;
 
-/** The rooms that need not be trimmed again, since nothing was added to them. */
+/** The rooms that need no trim, as nothing was added since the last one. */
 export class TrimMemory {
   readonly #trims = new BoundedMap<string, string>(TRIMS_MAX);
 
-  /** Whether the room was cut to `keep` messages when its head was this one, or later. */
+  /** Whether the room was trimmed to `keep` messages at this head or a later one. */
   has(room: HistoryRoom, head: RoomHead): boolean {
     return this.#trims.get(keyOf(room)) === stateOf(room, head);
   }
@@ -78,7 +78,7 @@ export async function readHistory(room: HistoryRoom, range: HistoryRange): Promi
     const offset = Math.max(head.last?.offset ?? 0, newest);
     return { ...found, offset, stream: head.stream, erased: head.erased ?? 0 };
   }
-  const detail = "the copy of it that answers is behind";
+  const detail = "the answering replica is behind";
   throw new ArqonError("log-unavailable", detail, { retry_after_ms: 1_000 });
 }
 
@@ -86,10 +86,7 @@ type Found = Pick<HistoryPage, "entries" | "more">;
 
 const NOTHING: Found = { entries: [], more: false };
 
-/**
- * Reads a page at one head of the log; undefined: the log has answered with less than the head
- * promises.
- */
+/** Reads a page at one head of the log; undefined: the log has answered with fewer messages than the head promises. */
 function readAt(
   room: HistoryRoom,
   range: HistoryRange,
@@ -122,7 +119,9 @@ async function readBack(
   return await room.log.readBack(room.room_id, { before, limit, max_bytes });
 }
 
-/** Trims the room in the log to the retention of its class, unless that was done and nothing was added since. */
+/**
+ * Trims the room in the log to the retention of its class, unless that was done already and nothing was added since.
+ */
 async function trim(room: HistoryRoom, head: RoomHead): Promise<void> {
   if (room.trims.has(room, head)) return;
   await room.log.trim(room.room_id, room.history_size);
@@ -157,7 +156,7 @@ async function forward(
   const young = page.messages.filter(({ time_ms }) => time_ms >= oldest_ms);
   // The messages expired meanwhile, but a page must say where to continue.
   if (page.more && young.length === 0) return undefined;
-  // Some messages may have come since the room was cut.
+  // Messages may have been added since the trim.
   const kept = page.more ? young : young.slice(-room.history_size);
   const entries = before === 0 ? kept : kept.filter(({ offset }) => offset < before);
   if (!page.more || entries.length < kept.length) return { entries, more: false };
@@ -204,7 +203,7 @@ async function backward(
 ): Promise<Found | undefined> {
   const { history_size } = room;
   const end = head.last?.offset ?? 0;
-  // On a page from the newest message on, the messages that are kept can be counted.
+  // On a page from the newest message on, the retained messages can be counted.
   const is_newest = before === 0 || before > end;
   if (!is_newest) await trim(room, head);
   const page = await readBack(room, before, is_newest ? Math.min(limit, history_size) : limit);

@@ -49,7 +49,7 @@ const ranges = fc.record({
   reverse: fc.boolean(),
 });
 
-Deno.test("a page is what the class keeps and was asked for, and says whether there is more", async () => {
+Deno.test("a page has the requested messages that the class retains, and reports whether there is more", async () => {
   const seen = { full: 0, cut: 0, empty: 0 };
   await fc.assert(
     fc.asyncProperty(
@@ -90,7 +90,7 @@ Deno.test("a page is what the class keeps and was asked for, and says whether th
   assert.ok(Math.min(...Object.values(seen)) > 100, JSON.stringify(seen));
 });
 
-Deno.test("a room whose log holds far more than its class keeps is cut once, not at each page", async () => {
+Deno.test("a room whose log has far more than its class retains is trimmed once, not at each page", async () => {
   const { log, offsets } = filled(500);
   const room = roomOf(log, { history_size: 100 });
   let after = 0;
@@ -105,10 +105,10 @@ Deno.test("a room whose log holds far more than its class keeps is cut once, not
   assert.equal(log.trimmed, 1);
   log.put("a", new Uint8Array([1]));
   assert.deepEqual((await read(room, { limit: 1 })).offsets, offsets.slice(401, 402));
-  assert.equal(log.trimmed, 2, "one has come since");
+  assert.equal(log.trimmed, 2, "one was added since");
 });
 
-Deno.test("messages that are too old are passed over without being read", async () => {
+Deno.test("expired messages are skipped without being read", async () => {
   const { log } = filled(5_000);
   log.now_ms += 61_000;
   const young = [1, 2, 3].map((n) => log.put("a", new Uint8Array([n])));
@@ -122,7 +122,7 @@ Deno.test("messages that are too old are passed over without being read", async 
   assert.ok(log.asked - before < 30, `${log.asked - before} questions`);
 });
 
-Deno.test("a copy that is behind is asked again, and refused when it stays behind", async () => {
+Deno.test("a stale replica is asked again, and refused if it stays stale", async () => {
   const { log, offsets } = filled(5);
   const room = roomOf(log);
   log.behind = 1;
@@ -138,7 +138,7 @@ Deno.test("a copy that is behind is asked again, and refused when it stays behin
   assert.deepEqual((await read(catching)).offsets, offsets);
 });
 
-Deno.test("a log that was made anew between two questions is asked again", async () => {
+Deno.test("a log that was recreated between two requests is asked again", async () => {
   const { log, offsets } = filled(5);
   let turn = 0;
   const room = roomOf(log, {
@@ -151,7 +151,7 @@ Deno.test("a log that was made anew between two questions is asked again", async
   assert.deepEqual(page.entries.map(({ offset }) => offset), offsets);
 });
 
-Deno.test("a range that ends before it begins is empty, and still says where the room is", async () => {
+Deno.test("a range that ends before it begins is empty, and still has the room's position", async () => {
   const { log, offsets } = filled(5);
   for (const reverse of [false, true]) {
     const page = await read(roomOf(log), { after: 5, before: 5, reverse });

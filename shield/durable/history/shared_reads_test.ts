@@ -16,7 +16,7 @@ function controlled(options: { reads_max?: number; waiting_max?: number } = {}) 
   return { ask, begun };
 }
 
-Deno.test("a read that fails fails for its own askers only", async () => {
+Deno.test("a failed read fails only for its own callers", async () => {
   const { ask, begun } = controlled();
   const first = [ask("a"), ask("a")];
   await turn();
@@ -28,7 +28,7 @@ Deno.test("a read that fails fails for its own askers only", async () => {
   assert.equal(await later, 3);
 });
 
-Deno.test("different questions run side by side up to the limit, the rest in their turn", async () => {
+Deno.test("different reads run concurrently up to the limit, the others queue", async () => {
   const { ask, begun } = controlled({ reads_max: 2 });
   const asked = ["a", "b", "c", "d"].map(ask);
   await turn();
@@ -41,7 +41,7 @@ Deno.test("different questions run side by side up to the limit, the rest in the
   assert.deepEqual(await Promise.all(asked), [0, 1, 2, 3]);
 });
 
-Deno.test("more than may wait is refused with 503, and the others are answered", async () => {
+Deno.test("reads beyond the queue's limit are refused with 503, and the others are answered", async () => {
   const { ask, begun } = controlled({ reads_max: 1, waiting_max: 2 });
   const asked = [ask("a")];
   await turn();

@@ -13,10 +13,10 @@ import type { History } from "../history/history.ts";
 import { isProtobufType, rangeOfParams } from "../history/history_query.ts";
 
 const HISTORY_QUERY = [
-  inQuery("after", "messages above this offset", { type: "integer", minimum: 0 }),
-  inQuery("before", "messages below this offset", { type: "integer", minimum: 0 }),
+  inQuery("after", "only messages after this offset", { type: "integer", minimum: 0 }),
+  inQuery("before", "only messages before this offset", { type: "integer", minimum: 0 }),
   inQuery("limit", "how many", { type: "integer", minimum: 1, maximum: 1_000, default: 100 }),
-  inQuery("reverse", "the newest first", { type: "boolean" }),
+  inQuery("reverse", "newest first", { type: "boolean" }),
 ];
 
 /** The route and its description. */
@@ -24,7 +24,7 @@ export const HISTORY = {
   method: "GET",
   template: "/v1/rooms/{room}/messages",
   about: {
-    ...{ id: "history", tag: "messages", summary: "The kept messages of a durable room" },
+    ...{ id: "history", tag: "messages", summary: "The stored messages of a durable room" },
     query: HISTORY_QUERY,
     answer: ref("History"),
     refusals: [409],

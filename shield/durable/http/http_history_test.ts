@@ -1,4 +1,7 @@
-/** `GET /v1/rooms/{room}/messages` as a function of requests. Over sockets and HTTP it is the reader `history` of `tests/model/`. */
+/**
+ * `GET /v1/rooms/{room}/messages` as a function of requests. The reader `history` of `tests/model/` tests it over
+ * sockets and HTTP.
+ */
 import assert from "node:assert/strict";
 import { gunzipSync } from "node:zlib";
 import { readEnvelope, readHistory } from "@arqon/proto";
@@ -27,7 +30,7 @@ function testHttp(limits: Record<string, number> = {}) {
   return { ...test, stats, request: get };
 }
 
-Deno.test("a page is JSON, or Protobuf for who accepts it, and is not to be kept", async () => {
+Deno.test("a page is JSON, or Protobuf for clients that accept it, and is not cacheable", async () => {
   const { put, request, stats } = testHttp();
   for (const type of ["a", "b", "c"]) put("kept-1", { type });
   const json = await request("?after=1&limit=1");
@@ -44,7 +47,7 @@ Deno.test("a page is JSON, or Protobuf for who accepts it, and is not to be kept
   assert.equal(stats.ingress_ops["http_history"], 2);
 });
 
-Deno.test("refusals are those of the command, and a user who asks too often is one", async () => {
+Deno.test("refusals are those of the command, including the rate limit of a user", async () => {
   const { request, log } = testHttp({ messages_per_second: 5 });
   await assert.rejects(request("?limit=5000"), { reason: "invalid-field" });
   await assert.rejects(request("?since=1"), { reason: "unknown-field" });
@@ -56,7 +59,7 @@ Deno.test("refusals are those of the command, and a user who asks too often is o
   await request("");
 });
 
-Deno.test("a long page is gzip for who takes it, and the same page", async () => {
+Deno.test("a long page is compressed for clients that accept gzip, and has the same content", async () => {
   const { put, request } = testHttp();
   for (let n = 0; n < 20; n++) put("kept-1", { type: "the-same-each-time" });
   const plain = await request("");

@@ -19,11 +19,11 @@ export interface LogCallsOptions {
   readonly clock: RetryClock;
   readonly stats: Pick<DurableStats, "read" | "failed">;
   readonly logger: Logger;
-  /** Called when a question has failed, and will be repeated. */
+  /** Called when a request has failed and will be repeated. */
   onFailure(error: unknown): void;
 }
 
-/** The questions of one room. */
+/** The requests of one room. */
 export class LogCalls {
   readonly #options: LogCallsOptions;
   readonly #wakers = new Set<() => void>();
@@ -95,7 +95,7 @@ export class LogCalls {
   #onFailure(purpose: ReadPurpose, error: unknown): void {
     const { stats, logger, onFailure } = this.#options;
     stats.failed(purpose);
-    // `watch.ts` reports it to operators, once for each tenant.
+    // `watch.ts` reports it to operators, once per tenant.
     logger.debug("asking the log failed", { purpose, error });
     onFailure(error);
   }

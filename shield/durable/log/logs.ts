@@ -27,7 +27,7 @@ interface Opening {
   waiting: number;
 }
 
-/** Ids that need no encoding, which nearly all are. */
+/** Ids that need no encoding; nearly all ids match. */
 const PLAIN = /^[\w.!~*'()-]*$/;
 
 function encoded(id: string): string {
@@ -84,7 +84,7 @@ export class TenantLogs {
       return this.#append(opening.log, append);
     }
     opening.waiting++;
-    // The engine copies the bytes when it is called, which is later.
+    // The engine copies the bytes only when it is called.
     const kept = { ...append, envelope: append.envelope.slice() };
     return new Promise((resolve, reject) => {
       opening.promise.then((log) => {
@@ -174,7 +174,7 @@ export class TenantLogs {
     try {
       await (await opened.promise).retain(retention, true);
     } catch (error) {
-      log.warn("what a tenant's log keeps could not be changed", { tenant_id, error });
+      log.warn("the retention of a tenant's log could not be changed", { tenant_id, error });
     }
   }
 }

@@ -27,7 +27,7 @@ function append(
   });
 }
 
-Deno.test("messages that come while a log opens are stored before those that come after", async () => {
+Deno.test("messages that arrive while a log opens are stored before later ones", async () => {
   await using test = testDurable(DURABLE);
   const told: number[] = [];
   const one = () =>
@@ -46,7 +46,7 @@ Deno.test("messages that come while a log opens are stored before those that com
   assert.equal(await test.metric("shield_log_pending_appends"), 0);
 });
 
-Deno.test("bytes that the caller changes while a log opens are stored as they were", async () => {
+Deno.test("bytes that the caller changes while a log opens are stored unchanged", async () => {
   await using test = testDurable(DURABLE);
   const envelope = new Uint8Array([7]);
   const stored = append(test, { envelope });
@@ -57,7 +57,7 @@ Deno.test("bytes that the caller changes while a log opens are stored as they we
   assert.deepEqual([...messages[0]!.payload], [7]);
 });
 
-Deno.test("a message id is stored once for each sender and room, and said to be a repetition", async () => {
+Deno.test("a message id is stored once per sender and room, and then reported as a duplicate", async () => {
   await using test = testDurable(DURABLE);
   const same = { message_id: "order/1 ü" };
   const first = await append(test, same);
@@ -72,7 +72,7 @@ Deno.test("a message id is stored once for each sender and room, and said to be 
   assert.equal(await test.metric("shield_log_deduplicated_total"), 1);
 });
 
-Deno.test("a log that could not be opened is tried again by the next message", async () => {
+Deno.test("the next message retries a log that could not be opened", async () => {
   let fails = true;
   const no_space = () => Promise.reject(new ArqonError("log-unavailable", "no space"));
   const wrap = (spine: Spine): Spine =>
@@ -87,7 +87,7 @@ Deno.test("a log that could not be opened is tried again by the next message", a
   assert.equal((await append(test)).offset, 1);
 });
 
-Deno.test("a class that changes at run time changes what the tenant's open log keeps", async () => {
+Deno.test("a run-time change of a class changes the retention of the tenant's open log", async () => {
   await using test = testDurable(DURABLE);
   await append(test);
   const log = await test.durable.logs.of("acme");

@@ -28,7 +28,7 @@ export type RecoveryOutcome =
   | "too-many"
   | "offset-ahead"
   | "failed";
-/** How a hole in the live messages ended. */
+/** The outcome of a gap in the live messages. */
 export type FillOutcome = "filled" | "lost" | "epoch-changed";
 /** The purpose of a request to the log. `lag`: whether a replica is stale, or messages are missing. */
 export type ReadPurpose =
@@ -42,17 +42,17 @@ export type ReadPurpose =
   | "status"
   | "heads";
 /**
- * Why a live message was not taken. A `buffer-full` one is read from the log later, and so is an
- * `unproven` one, which came before the log was compared after a reconnect.
+ * Why a live message was not taken. A `buffer-full` one is read from the log later, as is an `unproven` one, which
+ * arrived before the log was compared after a reconnect.
  */
 export type DropReason = "unreadable" | "old-stream" | "repeated" | "buffer-full" | "unproven";
 
-/** Running totals since the start of the process, and levels of the moment that their owners set. */
+/** Totals since the start of the process, and gauges that their owners set. */
 export interface DurableStats {
   /** Publishes that wait for the log's acknowledgement, and their bytes. */
   pending_appends: number;
   pending_bytes: number;
-  /** Rooms whose log is followed here, and the bytes of their cached messages. */
+  /** Rooms with a followed log on this Shield, and the bytes of their cached messages. */
   open_rooms: number;
   cache_bytes: number;
   /**
@@ -60,7 +60,7 @@ export interface DurableStats {
    * default.
    */
   stored(pattern: string, bytes: number): void;
-  /** Counts a publish with a known message id. */
+  /** Counts a publish with a duplicate message id. */
   deduplicated(): void;
   /** Counts a publish that was refused because of the log. */
   refused(reason: string): void;
@@ -72,8 +72,8 @@ export interface DurableStats {
   gapFill(outcome: FillOutcome): void;
   dropped(reason: DropReason): void;
   /**
-   * Observes the time in ms between the log's taking of a message and its arrival here. A negative time
-   * (clocks differ) counts as 0.
+   * Observes the time in ms from the log's acceptance of a message to its arrival here. A negative time (clocks differ)
+   * counts as 0.
    */
   lag(ms: number): void;
 }
@@ -150,18 +150,18 @@ function registerTotals(registry: Registry, totals: Totals): void {
   scrapedCounters(
     registry,
     "shield_log_stored_bytes_total",
-    "Bytes of them, by the pattern of the room class.",
+    "Bytes of acknowledged publishes to durable rooms, by the pattern of the room class.",
     ["class"],
     () => [...totals.classes].map(([name, bytes]) => [{ class: name }, bytes]),
   );
   sum(
     "shield_log_deduplicated_total",
-    "Publishes to durable rooms that the log had stored before.",
+    "Duplicate publishes to durable rooms, which the log had already stored.",
     () => totals.deduplicated_messages,
   );
   sum(
     "shield_log_recovered_messages_total",
-    "Missed messages that subscribers were given when they came back.",
+    "Missed messages that returning subscribers received.",
     () => totals.recovered_messages,
   );
   family(
@@ -178,7 +178,7 @@ function registerTotals(registry: Registry, totals: Totals): void {
   );
   family(
     "shield_log_gap_fills_total",
-    "Holes in what came live, by how they ended.",
+    "Gaps in live messages, by outcome.",
     "outcome",
     totals.fills,
   );
@@ -188,10 +188,15 @@ function registerTotals(registry: Registry, totals: Totals): void {
     "purpose",
     totals.reads,
   );
-  family("shield_log_failures_total", "Those that failed.", "purpose", totals.failures);
+  family(
+    "shield_log_failures_total",
+    "Failed requests that read a log, by purpose.",
+    "purpose",
+    totals.failures,
+  );
   family(
     "shield_log_dropped_total",
-    "Live messages of durable rooms that were not taken, by reason.",
+    "Live messages of durable rooms that were dropped, by reason.",
     "reason",
     totals.drops,
   );
@@ -213,7 +218,11 @@ function registerLevels(registry: Registry, totals: Totals): void {
     "Publishes that wait for the log's acknowledgement.",
     () => totals.pending_appends,
   );
-  level("shield_log_pending_bytes", "Bytes of them.", () => totals.pending_bytes);
+  level(
+    "shield_log_pending_bytes",
+    "Bytes of publishes that wait for the log's acknowledgement.",
+    () => totals.pending_bytes,
+  );
   level(
     "shield_log_open_rooms",
     "Durable rooms with a subscriber on this Shield.",
@@ -221,19 +230,19 @@ function registerLevels(registry: Registry, totals: Totals): void {
   );
   level(
     "shield_log_cache_bytes",
-    "What the messages weigh that are cached for subscribers that come back.",
+    "Bytes of messages that are cached for returning subscribers.",
     () => totals.cache_bytes,
   );
 }
 
-/** Makes the totals and publishes them on `registry`; to be called once for each registry. */
+/** Makes the totals and registers their metrics on `registry`; call it once per registry. */
 export function createDurableStats(registry: Registry): DurableStats {
   const totals = new Totals();
   registerTotals(registry, totals);
   registerLevels(registry, totals);
   totals.lag_histogram = new Histogram({
     name: "shield_log_lag_seconds",
-    help: "From the log's time of a message until it was on this Shield.",
+    help: "Time from the log's acceptance of a message to its arrival on this Shield.",
     buckets: LAG_BUCKETS_SECONDS,
     registers: [registry],
   });
@@ -245,7 +254,7 @@ export function registerPendingLimit(registry: Registry, limit_bytes: number): v
   scrapedGauge(
     registry,
     "shield_log_pending_limit_bytes",
-    "Bytes of publishes that may wait for the log; above, they are refused.",
+    "Limit of the bytes of publishes that wait for the log; publishes beyond it are refused.",
     () => limit_bytes,
   );
 }

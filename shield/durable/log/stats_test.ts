@@ -50,7 +50,7 @@ Deno.test("every metric of durable rooms is published under its name", async () 
   assert.deepEqual(expected.filter((line) => !lines.has(line)), []);
 });
 
-Deno.test("more classes than have series of their own share one", async () => {
+Deno.test("classes beyond those with their own series share one", async () => {
   const registry = new Registry();
   const stats = createDurableStats(registry);
   for (let round = 0; round < 2; round++) {

@@ -7,12 +7,12 @@ import type { Config } from "../../../shared/config/schema.ts";
 import type { RetryClock } from "./clock.ts";
 import type { DurableStats } from "./stats.ts";
 
-/** The most messages of a room without returning subscribers. */
+/** The most cached messages of a room without returning subscribers. */
 const SHARE_MESSAGES = 1_000;
 const SHARE_BYTES = 1_048_576;
 /** How long a room keeps messages read for a returning subscriber, in ms: others may follow. */
 const HOLD_MS = 10_000;
-/** Bytes of an entry beside its envelope: the object, its slot in the list, and the frame. */
+/** Bytes of an entry in addition to its envelope: the object, its slot in the list, and the frame. */
 const ENTRY_BYTES = 256;
 const COPIES = 2;
 /** Trimming goes this far below the budget, so that not every message trims. */
@@ -38,7 +38,7 @@ export interface TailCacheOptions {
 
 interface Room {
   weight_bytes: number;
-  /** Until when the room keeps more than its share, in monotonic ms. */
+  /** Until when the room may keep more than its share, in monotonic ms. */
   held_until_ms: number;
 }
 
@@ -48,7 +48,7 @@ export class TailCache {
   readonly #rooms = new Map<CachedTail, Room>();
   /** Tails with more than one message, the least recently used first. */
   readonly #trimmable = new Set<CachedTail>();
-  /** Tails that keep more than their share, in the order in which their time ends. */
+  /** Tails with more than their share, in the order in which their time ends. */
   readonly #held = new Set<CachedTail>();
   #cancel: (() => void) | undefined;
 

@@ -29,7 +29,7 @@ function add(cache: TailCache, list: Timeline, count: number, bytes = 10): void 
   }
 }
 
-Deno.test("a room keeps its share; more while somebody comes back, and for a while after", async () => {
+Deno.test("a room keeps its share; more while subscribers return, and for a while afterwards", async () => {
   const { cache, clock } = testCache();
   const list = new Timeline(0);
   cache.open(list);
@@ -42,7 +42,7 @@ Deno.test("a room keeps its share; more while somebody comes back, and for a whi
   cache.used(list);
   await clock.advance(9_000);
   add(cache, list, 5_000);
-  assert.equal(list.count, 10_000, "never more than one SUB recovers");
+  assert.equal(list.count, 10_000, "never more than one SUB can recover");
   await clock.advance(2_000);
   assert.equal(list.count, 1_000);
 });
@@ -57,7 +57,7 @@ Deno.test("bytes bound a room's share, but never its newest message", () => {
   assert.deepEqual([list.count, list.newest?.offset], [1, 21]);
 });
 
-Deno.test("over the budget the rooms that were not used for longest keep only their newest", () => {
+Deno.test("over the budget the least recently used rooms keep only their newest message", () => {
   const { cache, stats } = testCache({ log_cache_bytes: 1_000_000 });
   const lists = Array.from({ length: 10 }, () => new Timeline(0));
   for (const list of lists) cache.open(list);
@@ -72,7 +72,7 @@ Deno.test("over the budget the rooms that were not used for longest keep only th
   for (const list of lists) assert.equal(list.newest?.offset, list.last);
 });
 
-Deno.test("a budget that the newest messages alone exceed leaves them", () => {
+Deno.test("a budget smaller than the newest messages alone keeps them", () => {
   const { cache } = testCache({ log_cache_bytes: 65_536 });
   const lists = Array.from({ length: 500 }, () => new Timeline(0));
   for (const list of lists) {
@@ -83,7 +83,7 @@ Deno.test("a budget that the newest messages alone exceed leaves them", () => {
   assert.equal(cache.bytes, lists.reduce((sum, { count }) => sum + count * (256 + 200), 0));
 });
 
-Deno.test("a closed room weighs nothing, and leaves no timer behind", async () => {
+Deno.test("a closed room uses no budget, and leaves no timer behind", async () => {
   const { cache, clock, stats } = testCache();
   const list = new Timeline(0);
   cache.open(list);

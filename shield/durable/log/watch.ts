@@ -42,12 +42,12 @@ export interface LogWatchOptions {
 interface Tenant {
   /** The watched rooms by id. */
   readonly rooms: Map<string, WatchedRoom>;
-  /** Rooms that are to be verified, and how many are being verified. */
+  /** Rooms that are due for verification, and the number of running verifications. */
   readonly due: Set<WatchedRoom>;
   verifying: number;
   /** The state of the log at the last check; undefined before the first. */
   seen: Pick<LogStatus, "stream" | "log_offset" | "messages"> | undefined;
-  /** True when the log answered the last question. */
+  /** True if the log answered the last request. */
   answers: boolean;
   /** The remaining checks of the rooms although the log does not advance. */
   looks: number;
@@ -190,7 +190,7 @@ export class LogWatch {
       const status = await this.#ask("status", () => some.log.status());
       const { seen } = tenant;
       const { stream, log_offset, messages } = status;
-      // With as many messages as before, nothing was removed from it.
+      // An unchanged number of messages shows that nothing was removed.
       const has_moved = seen?.stream !== stream || seen.log_offset !== log_offset ||
         seen.messages !== messages;
       tenant.seen = { stream, log_offset, messages };
@@ -201,7 +201,7 @@ export class LogWatch {
       else for (const room of tenant.rooms.values()) if (room.is_started) room.confirm(room.offset);
     } catch (error) {
       const fields = { tenant_id: some.tenant_id, error };
-      // Each room retries on its own: one log line for a tenant and outage is enough.
+      // Each room retries on its own: one log line per tenant and outage is enough.
       if (tenant.answers) logger.warn("a tenant's log does not answer", fields);
       else logger.debug("a tenant's log still does not answer", fields);
       tenant.answers = false;

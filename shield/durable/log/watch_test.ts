@@ -40,7 +40,7 @@ function testWatch(clock: SimClock): TestWatch {
   };
 }
 
-/** A room with a live subscriber, and a watch that looks at it. */
+/** A room with a live subscriber, and a watch of it. */
 async function watchedRoom(room_class = {}) {
   const sim = new SimRoom({ seed: 1, room_class });
   const test = testWatch(sim.clock);
@@ -53,7 +53,7 @@ async function watchedRoom(room_class = {}) {
   return { sim, ...test, told };
 }
 
-/** Messages that are lost on their way, without a trace. */
+/** Loses messages in transit without a trace. */
 function lose(sim: SimRoom, messages: number): void {
   sim.log.faults = { ...NO_FAULTS, lost: 1 };
   for (let put = 0; put < messages; put++) sim.log.put();
@@ -67,7 +67,7 @@ for (
     ["the tenant's log", { type: "log", tenant_id: "acme" }],
   ] as const
 ) {
-  Deno.test(`an event that is about ${name} makes the room ask at once`, async () => {
+  Deno.test(`an event about ${name} makes the room ask at once`, async () => {
     const { sim, watch, emit, told } = await watchedRoom();
     using _ = sim;
     lose(sim, 3);
@@ -78,7 +78,7 @@ for (
   });
 }
 
-Deno.test("an event that is about something else asks nothing", async () => {
+Deno.test("an event about something else causes no request", async () => {
   const { sim, watch, emit } = await watchedRoom();
   using _ = sim;
   const { head } = sim.log.calls;
@@ -97,7 +97,7 @@ Deno.test("an event that is about something else asks nothing", async () => {
   watch.close();
 });
 
-Deno.test("what was lost without a trace is found by comparing, also behind a stale replica", async () => {
+Deno.test("silently lost messages are found by comparison, also behind a stale replica", async () => {
   for (const behind of [0, 0.5]) {
     const { sim, watch, told } = await watchedRoom();
     using _ = sim;
@@ -110,7 +110,7 @@ Deno.test("what was lost without a trace is found by comparing, also behind a st
   }
 });
 
-Deno.test("a log that stands still costs one question a round; its rooms none", async () => {
+Deno.test("an unchanged log costs one request a round, and its rooms cost none", async () => {
   const { sim, watch } = await watchedRoom();
   using _ = sim;
   await sim.clock.advance(5 * VERIFY_MS);
@@ -123,7 +123,7 @@ Deno.test("a log that stands still costs one question a round; its rooms none", 
   assert.equal(calls.status, before.status + 10);
 });
 
-Deno.test("a room whose messages all expire is told nothing false, however long it is quiet", async () => {
+Deno.test("a quiet room whose messages all expire reports no false gap", async () => {
   const { sim, watch, emit, told } = await watchedRoom({ history_ttl_seconds: 1 });
   using _ = sim;
   for (let round = 0; round < 3; round++) {
@@ -138,7 +138,7 @@ Deno.test("a room whose messages all expire is told nothing false, however long 
   watch.close();
 });
 
-Deno.test("a log that was lost is noticed, and told", async () => {
+Deno.test("a lost log is detected and reported", async () => {
   const { sim, watch, told } = await watchedRoom();
   using _ = sim;
   sim.log.recreate();
@@ -160,7 +160,7 @@ Deno.test("a log that does not answer is asked again in the next round", async (
   watch.close();
 });
 
-Deno.test("of a tenant's many rooms a few are verified at a time, and each once", async () => {
+Deno.test("a few of a tenant's many rooms are verified at a time, and each once", async () => {
   const sim = new SimRoom({ seed: 1 });
   using _ = sim;
   const clock = new SimClock(seeded(2));
@@ -188,7 +188,7 @@ Deno.test("of a tenant's many rooms a few are verified at a time, and each once"
   assert.equal(running, 0);
 });
 
-Deno.test("a room log that follows another of the same room is not removed with it", async () => {
+Deno.test("a room log that replaces another one of the same room is not removed with it", async () => {
   const { sim, watch, emit, told } = await watchedRoom();
   using _ = sim;
   const former: WatchedRoom = { ...watchedLike(sim), verify: () => Promise.resolve() };

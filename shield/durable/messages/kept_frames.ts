@@ -1,14 +1,14 @@
 /**
- * The buffers of the frames of one durable room's cached messages: several frames in one buffer. An array with a buffer
- * of its own takes 200 B of heap and some 200 B of malloc beside its bytes, and a room's list has nothing that lives
- * longer. A buffer is freed when none of its messages is cached. Not the list itself (`timeline.ts`), and for one room
- * only: a quiet room must not keep a busy one's dropped messages.
+ * The buffers of the frames of one durable room's cached messages: several frames in one buffer. An array with its own
+ * buffer takes 200 B of heap and about 200 B of malloc in addition to its bytes. A buffer is freed when none of its
+ * messages is cached. Each buffer belongs to one room: a quiet room must not retain a busy room's dropped messages.
+ * `timeline.ts` has the list itself.
  */
 import type { FrameSpace } from "@arqon/proto";
 
-/** The most bytes that are set aside at a time. */
+/** The most bytes that are reserved at a time. */
 const CHUNK_BYTES = 4_096;
-/** And at most this part of the room's messages, so that a small room wastes little. */
+/** The reserved space is at most this fraction of the room's messages, so that a small room wastes little. */
 const PART = 2;
 
 const NOTHING = new Uint8Array(0);
@@ -17,7 +17,7 @@ const NOTHING = new Uint8Array(0);
 export class KeptFrames implements FrameSpace {
   #chunk = NOTHING;
   #used = 0;
-  /** Bytes of the messages that the room keeps by now. */
+  /** Bytes of the cached messages of the room. */
   kept_bytes = 0;
 
   get bytes(): Uint8Array<ArrayBuffer> {

@@ -22,7 +22,7 @@ Deno.test("messages are taken by stream, in the order of their offsets", () => {
   assert.equal(buffer.size, 1);
 });
 
-Deno.test("what does not fit is forgotten, but not how far it went", () => {
+Deno.test("messages that do not fit are forgotten, except for their highest offset", () => {
   const buffer = new LiveBuffer({ messages: 2, bytes: 100 });
   assert.deepEqual([1, 2, 9, 5].map((offset) => buffer.add(live(offset))), [
     ...["kept", "kept", "buffer-full", "buffer-full"],
@@ -36,7 +36,7 @@ Deno.test("what does not fit is forgotten, but not how far it went", () => {
   assert.deepEqual([buffer.size, buffer.forgotten("s1")], [0, 0]);
 });
 
-Deno.test("of a former stream nothing is taken, unless it is the present one again", () => {
+Deno.test("messages of a former stream are dropped, unless it is current again", () => {
   const buffer = new LiveBuffer({ messages: 10, bytes: 100 });
   buffer.add(live(1, "s1"));
   buffer.add(live(1, "s2"));
@@ -49,7 +49,7 @@ Deno.test("of a former stream nothing is taken, unless it is the present one aga
   assert.equal(buffer.size, 0);
 });
 
-Deno.test("a message without a log's headers is not one of a log", () => {
+Deno.test("a message without a log's headers is not a log message", () => {
   const headers = {
     "Nats-Stream": "LOG_acme_1",
     "Nats-Sequence": "12",

@@ -11,7 +11,7 @@ import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
 import { legible } from "../../../shared/spine/contract/legible_message.ts";
 import type { StoredMessage } from "./timeline.ts";
 
-/** A message that came on `in` after its log had taken it. */
+/** A live message on `in`, after its log has stored it. */
 export interface LiveMessage extends StoredMessage {
   /** The incarnation of the log that assigned its offset. */
   readonly stream: string;
@@ -23,7 +23,7 @@ function isOffset(value: number): boolean {
   return Number.isSafeInteger(value) && value >= 0;
 }
 
-/** Reads a live message; undefined when its headers are not those of a log. */
+/** Reads a live message; undefined if its headers are not those of a log. */
 export function readLive(
   { payload, headers }: SpineMessage,
   log: Pick<DurableLog, "lifeOf">,
@@ -47,7 +47,7 @@ export function readLive(
   };
 }
 
-/** Makes a stored message of one that was read, which an older Shield may have stored. */
+/** Converts a message that was read, which an older Shield may have stored. */
 export function fromLog({ offset, time_ms, payload, headers }: LogMessage): StoredMessage {
   return { offset, time_ms, envelope: legible(payload), origin: headers[ORIGIN_HEADER] ?? "" };
 }

@@ -12,7 +12,7 @@ import { KeptFrames } from "./kept_frames.ts";
 /** A message as the log has stored it. */
 export interface StoredMessage {
   readonly offset: number;
-  /** When the log took it, in Unix ms by the log's clock. */
+  /** The log's time of storing it, in Unix ms. */
   readonly time_ms: number;
   readonly envelope: Uint8Array;
   /** The connection that published it without echo; "" for none. */
@@ -21,7 +21,7 @@ export interface StoredMessage {
 
 const NOTHING = new Uint8Array(0);
 
-/** One message of the list. There are as many objects as the cache holds, so their number and size count. */
+/** One message of the list. The cache has one object per message, so their size matters. */
 export class Entry implements StoredMessage, RoomEntry {
   readonly offset: number;
   readonly time_ms: number;
@@ -53,7 +53,7 @@ export class Entry implements StoredMessage, RoomEntry {
     this.next = next;
   }
 
-  /** Takes the message's bytes into this space, as the frame that all receivers get. */
+  /** Copies the message's bytes into this space, as the frame that all receivers get. */
   keep(envelope: Uint8Array, space: FrameSpace): this {
     const frame = encodeMsgAt(envelope, this.offset, space);
     this.#bytes = space.bytes;
@@ -63,7 +63,7 @@ export class Entry implements StoredMessage, RoomEntry {
     return this;
   }
 
-  /** Moves the kept part into an array of its own. */
+  /** Moves the frame into its own array. */
   settle(): void {
     if (this.#end - this.#start === this.#bytes.length) return;
     this.#bytes = this.#bytes.slice(this.#start, this.#end);
@@ -96,10 +96,10 @@ export interface Cursor extends RoomCursor {
 /** The outcome of an offer. `repeated`: the message is in the list, or lies before it. */
 export type Offer = "appended" | "repeated" | "gap";
 
-/** How many trimmed places may remain at the head of the array. */
+/** The most trimmed slots at the head of the array. */
 const SLACK = 64;
 
-/** Running bytes up to and with this entry. */
+/** The running bytes up to and including this entry. */
 function bytesThrough(entry: Entry): number {
   return entry.bytes_before + entry.size_bytes;
 }
@@ -110,14 +110,13 @@ function mark(offset: number, index: number, bytes_before: number, next?: Entry)
   return new Entry(nothing, index, bytes_before, next);
 }
 
-/** A mark right before `entry`. */
+/** A mark directly before `entry`. */
 function markBefore(entry: Entry): Entry {
   return mark(entry.offset - 1, entry.index - 1, entry.bytes_before, entry);
 }
 
 /**
- * The list of one room in one epoch. The lists of one room hang together, so that readers go from one
- * to the next.
+ * The list of one room in one epoch. The lists of one room are linked, so that readers continue from one to the next.
  */
 export class Timeline {
   #floor: number;
@@ -130,7 +129,7 @@ export class Timeline {
   #before: Entry;
   #tail: Entry;
 
-  /** Makes an empty list at position `offset`; readers at the end of `previous` continue here. */
+  /** Makes an empty list at position `offset`; readers at the end of `previous` continue in it. */
   constructor(offset: number, previous?: Timeline) {
     this.#floor = offset;
     this.#last = offset;
@@ -155,7 +154,7 @@ export class Timeline {
     return this.#entries.at(-1);
   }
 
-  /** The place of readers that have read everything; not necessarily a message. */
+  /** The position of readers that have read everything; not necessarily a message. */
   get tail(): Entry {
     return this.#tail;
   }
@@ -217,15 +216,15 @@ export class Timeline {
     return true;
   }
 
-  /** Moves the position to `offset`: the room has nothing between `last` and there, and never had. */
+  /** Moves the position to `offset`: the room never had a message between `last` and there. */
   rest(offset: number): void {
     this.#last = Math.max(this.#last, offset);
   }
 
   /**
    * Puts older messages in front: all of the room's above `floor` up to the present floor, in order. Throws TypeError
-   * if they are not in order, or the list is empty and they are not: a list without a message of its own cannot be sure
-   * that these are the last before it.
+   * if they are not in order, or the list is empty and they are not: a list without its own message cannot prove that
+   * these are the last ones before it.
    */
   prepend(messages: readonly StoredMessage[], floor: number): void {
     let next = this.first;
@@ -266,7 +265,7 @@ export class Timeline {
     // A mark takes the place of the trimmed entry, which would keep its envelope.
     this.#before = markBefore(first);
     if (this.count === 1) {
-      // It may stay for long, and its neighbours are not kept.
+      // The entry may stay for long, and its neighbours are dropped.
       first.settle();
       this.#frames.restart();
     }
@@ -282,7 +281,7 @@ export class Timeline {
     return entry.keep(envelope, this.#frames);
   }
 
-  /** The entry that a reader at this offset has read last. Throws RangeError below `floor`. */
+  /** The last entry that a reader at this offset has read. Throws RangeError below `floor`. */
   at(offset: number): Entry {
     if (offset < this.#floor) throw new RangeError(`${offset} is below ${this.#floor}`);
     let low = this.#start;

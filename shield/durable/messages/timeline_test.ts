@@ -39,7 +39,7 @@ const step: fc.Arbitrary<Step> = fc.oneof(
   fc.record({ kind: fc.constantFrom("skip", "rest", "forget"), by: fc.nat(3) }),
 );
 
-/** A list and the plain array that it must be like. */
+/** A list and the plain array that models it. */
 class Model {
   readonly list = new Timeline(1_000);
   readonly all = [] as { offset: number; bytes: number }[];
@@ -113,7 +113,7 @@ function checkContents(cursor: Cursor, bytesOf: (index: number) => number): void
   }
 }
 
-Deno.test("a list is what a plain array of the same messages is", () =>
+Deno.test("a list behaves like a plain array of the same messages", () =>
   fc.assert(
     fc.property(fc.array(step, { maxLength: 120, size: "max" }), (steps) => {
       const model = new Model();
@@ -123,17 +123,17 @@ Deno.test("a list is what a plain array of the same messages is", () =>
     { numRuns: 300 },
   ));
 
-Deno.test("what is there is not taken again, and what is missing before a message is seen", () => {
+Deno.test("existing messages are not added again, and a gap before a message is detected", () => {
   const list = new Timeline(10);
   assert.equal(list.offer(message(12), 11), "gap");
   assert.equal(list.offer(message(11), 10), "appended");
   assert.equal(list.offer(message(11), 10), "repeated");
   assert.equal(list.offer(message(3), 2), "repeated");
-  // The log has expired what came before it.
+  // The earlier messages have expired from the log.
   assert.equal(list.offer(message(20), 0), "appended");
 });
 
-Deno.test("a slow cursor sees what was trimmed after it began", () => {
+Deno.test("a slow cursor sees messages that were trimmed after it started", () => {
   const list = new Timeline(0);
   const slow = from(list, 0);
   for (let offset = 1; offset <= 500; offset++) list.offer(message(offset, 10), offset - 1);
@@ -146,7 +146,7 @@ Deno.test("a slow cursor sees what was trimmed after it began", () => {
   assert.equal(slow.lag_bytes, 0);
 });
 
-Deno.test("messages share buffers, and the last one holds none but its own", () => {
+Deno.test("messages share buffers, and the last one retains only its own", () => {
   const list = new Timeline(0);
   for (let offset = 1; offset <= 1_000; offset++) list.offer(message(offset, 400), offset - 1);
   const buffers = new Set<ArrayBufferLike>();
@@ -166,7 +166,7 @@ Deno.test("messages share buffers, and the last one holds none but its own", () 
   assert.equal(list.newest?.binary.buffer.byteLength, list.newest?.binary.length);
 });
 
-Deno.test("a cursor at the end goes on after a hole, and in the list that follows", () => {
+Deno.test("a cursor at the end continues after a gap, and in the following list", () => {
   const list = new Timeline(0);
   const cursor = cursorAfter(list.tail, () => next.tail);
   list.offer(message(1), 0);
@@ -178,7 +178,7 @@ Deno.test("a cursor at the end goes on after a hole, and in the list that follow
   assert.deepEqual(offsets(from(next, 0)), [2]);
 });
 
-Deno.test("a cursor before an entry begins with it", () => {
+Deno.test("a cursor before an entry starts with it", () => {
   const list = new Timeline(0);
   for (let offset = 1; offset <= 3; offset++) list.offer(message(offset, 5), offset - 1);
   const cursor = cursorBefore(list.newest ?? assert.fail(), () => list.tail);
@@ -186,7 +186,7 @@ Deno.test("a cursor before an entry begins with it", () => {
   assert.deepEqual(offsets(cursor), [3]);
 });
 
-Deno.test("older messages are refused that do not fit before the list", () => {
+Deno.test("older messages that do not fit before the list are refused", () => {
   const empty = new Timeline(5);
   assert.throws(() => empty.prepend([message(4)], 3), TypeError);
   empty.prepend([], 3);

@@ -61,7 +61,7 @@ export class LiveEntryPoint implements EntryPoint {
     return { offset, epoch };
   }
 
-  /** Checks for a gap since the decision, of which this subscriber was not notified. */
+  /** Checks for a gap since the decision that was not reported to this subscriber. */
   #look(): void {
     const { gaps, last_gap } = this.#room;
     if (this.#cursor !== undefined || this.#read === undefined || gaps === this.#gaps) return;

@@ -19,8 +19,7 @@ import { missedBetween } from "../messages/timeline.ts";
 import type { Entry, Timeline } from "../messages/timeline.ts";
 
 /**
- * How long a subscriber waits for a log that does not answer, in ms. After that the client is notified, and
- * tries again.
+ * How long a subscriber waits for a log that does not answer, in ms. After that the client gets an error, and retries.
  */
 const PATIENCE_MS = 5_000;
 
@@ -34,7 +33,7 @@ export interface RecoverableRoom extends BackfilledRoom, EntryPointRoom {
   /** See `Standing`. */
   readonly is_current: boolean;
   lastOf(epoch: string): number | undefined;
-  /** Up to where messages were erased, as far as the room knows. */
+  /** The offset up to which messages were erased, as known to the room. */
   readonly erased: number;
   /** Asks the log which part of the list it still has. */
   compare(): Promise<void>;

@@ -47,7 +47,7 @@ Deno.test("a position is judged by epoch, then by offset; the log is asked befor
     [11, "", false, "too-many"],
     [10, "", false, "history-trimmed"],
     [0, "e1", false, "history-trimmed"],
-    // An earlier life of the log, which ended with offset 150.
+    // An earlier incarnation of the log, which ended with offset 150.
     [150, "e0", false, "listed"],
     [99, "e0", false, "extend"],
     [151, "e0", false, "verify"],
@@ -58,13 +58,13 @@ Deno.test("a position is judged by epoch, then by offset; the log is asked befor
   }
 });
 
-Deno.test("what the list has is served only when the log was asked a moment ago", () => {
+Deno.test("messages of the list are served only if the log was asked recently", () => {
   const old = { ...standing, is_current: false };
   const judged = [99, 100, 199, 200].map((after) => judgePosition({ after, epoch: "" }, old, true));
   assert.deepEqual(judged, ["extend", "compare", "compare", "end"]);
 });
 
-Deno.test("nothing is served from the list while nobody knows whether the log still is its own", () => {
+Deno.test("nothing is served from the list while its log is not confirmed", () => {
   const unproven = { ...standing, is_proven: false };
   for (const after of [99, 150, 200]) {
     assert.equal(judgePosition({ after, epoch: "e1" }, unproven, false), "verify");
@@ -72,7 +72,7 @@ Deno.test("nothing is served from the list while nobody knows whether the log st
   assert.equal(judgePosition({ after: 150, epoch: "e1" }, unproven, true), "listed");
 });
 
-Deno.test("what was missed is bounded by the class first, then by what one SUB recovers", () => {
+Deno.test("missed messages are limited first by the class, then by the limit of one SUB", () => {
   const judge = (messages: number, bytes: number, time_ms: number) =>
     judgeMissed({ messages, bytes, first: { time_ms } }, 100_000, bounds);
   assert.equal(judgeMissed({ messages: 0, bytes: 0, first: undefined }, 0, bounds), "");
@@ -91,7 +91,7 @@ const stored = (offset: number) => ({
   origin: "",
 });
 
-Deno.test("pages hang together only where each is complete", () => {
+Deno.test("pages are joined only if each is complete", () => {
   let chain: Chain = { messages: [], complete: true };
   chain = joinPage(chain, { complete: true }, [stored(11)]);
   chain = joinPage(chain, { complete: true }, [stored(12)]);
@@ -112,7 +112,7 @@ Deno.test("pages hang together only where each is complete", () => {
   assert.equal(floorWith({ messages: [], complete: true }, 30, 20), 20);
 });
 
-Deno.test("any number of positions is decided in a handful of reads, wherever the border is", () =>
+Deno.test("any number of positions is decided in a few reads, for any border", () =>
   fc.assert(
     fc.property(
       fc.uniqueArray(fc.nat(100_000), { minLength: 1, maxLength: 2_000, size: "max" }),

@@ -10,9 +10,7 @@ import type { RoomLog } from "./room_log.ts";
 
 /** The dependencies and settings of `DurableChannel`. */
 export interface DurableChannelOptions extends RoomEvents {
-  /**
-   * Makes the room's log once its Spine subscription is with the server; the log is not started yet.
-   */
+  /** Makes the room's log after its Spine subscription has reached the server; the log is not started yet. */
   readonly open: (events: RoomEvents) => Promise<RoomLog>;
   /** Closes the log. */
   readonly release: (log: RoomLog) => void;
@@ -20,15 +18,15 @@ export interface DurableChannelOptions extends RoomEvents {
   readonly timeout_ms: number;
 }
 
-/** One room's log in this process, or the way to it. */
+/** The log of one room in this process, perhaps still opening. */
 export class DurableChannel implements DurableRoom {
   readonly #options: DurableChannelOptions;
   #opening: Promise<RoomLog> | undefined;
   #log: RoomLog | undefined;
-  /** The highest offset that subscribers got without the log's help, and the stream of it. */
+  /** The highest offset that subscribers received without the log, and its stream. */
   #passed = 0;
   #passed_stream = "";
-  /** Whether subscribers have got anything from the log, or have been notified of a hole. */
+  /** Whether subscribers have received anything from the log, or a gap was reported to them. */
   #has_spoken = false;
   #closed = false;
 
@@ -36,7 +34,7 @@ export class DurableChannel implements DurableRoom {
     this.#options = options;
   }
 
-  /** Takes a message with an offset; returns to whom the caller must deliver it itself, at once. */
+  /** Takes a message with an offset; returns the subscribers to whom the caller must deliver it itself, at once. */
   receive(message: SpineMessage, has_live: boolean): ReturnType<DurableRoom["receive"]> {
     const log = this.#log;
     if (log === undefined) {
@@ -44,8 +42,8 @@ export class DurableChannel implements DurableRoom {
       return "all";
     }
     const offset = offsetOf(message);
-    // The log began with messages whose live copies had not come yet: only subscribers that entered it have a position
-    // after them.
+    // The log started with messages whose live copies had not arrived yet: only subscribers that entered it have a
+    // position after them.
     const is_late = log.is_started && !this.#has_spoken && offset <= log.offset;
     log.receive(message);
     if (log.is_started && !is_late) return "none";
@@ -62,7 +60,7 @@ export class DurableChannel implements DurableRoom {
     return true;
   }
 
-  /** Opens the log if need be; rejects as opening does. */
+  /** Opens the log if necessary; rejects as opening does. */
   log(): Promise<RoomLog> {
     this.#opening ??= this.#open();
     return this.#opening;

@@ -16,7 +16,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import type { LogCalls } from "../log/log_calls.ts";
 import type { DurableStats } from "../log/stats.ts";
 
-/** How a durable room is followed, and what follows from what is found. */
+/** The dependencies of a follower, and its events. */
 export interface FollowerOptions {
   readonly calls: LogCalls;
   readonly stats: Pick<DurableStats, "dropped" | "gapFill">;
@@ -110,8 +110,8 @@ export class Follower {
   }
 
   /**
-   * Starts with the room's head; its message enters the list, but does not come out. If subscribers have received the
-   * room before, everything after that comes out: its live copies may have been in transit.
+   * Starts with the room's head; its message enters the list, but does not come out. If subscribers have received
+   * messages of the room before, all later ones come out, as their live copies may have been in transit.
    */
   begin(head: RoomHead, heard: Heard = { stream: "", offset: 0 }): void {
     if (this.#phase !== "waiting") return;
@@ -169,7 +169,7 @@ export class Follower {
     this.forgetBelow(this.#erased + 1);
   }
 
-  /** Resolves when everything up to `offset` has come out or is lost, or this is closed. */
+  /** Resolves once everything up to `offset` has come out or is lost, or the follower is closed. */
   arrival(offset: number): Promise<void> {
     if (this.#phase !== "following" || !this.#is_filling) return Promise.resolve();
     return this.#waits.wait(offset, this.#timeline);
@@ -182,8 +182,8 @@ export class Follower {
   }
 
   /**
-   * Whether age alone explains that the log has no message of the room. Otherwise somebody has removed them, and
-   * perhaps others that never came here.
+   * Whether age alone explains that the log has no message of the room. Otherwise they were removed, perhaps with
+   * others that never arrived here.
    */
   #isExplained(now_ms: number): boolean {
     const { newest } = this.#timeline;
@@ -195,7 +195,7 @@ export class Follower {
   #takeLive(live: LiveMessage): boolean {
     const { offset, previous, time_ms } = live;
     const { last } = this.#timeline;
-    // When the message names none before it, the log may have had some in between.
+    // If the message names no previous one, the log may have had some in between.
     const is_sure = previous > 0 || offset <= last + 1 || this.#isExplained(time_ms);
     return is_sure && this.#take(live, previous);
   }
@@ -261,7 +261,7 @@ export class Follower {
       } else if (this.#unproven > last) {
         await this.#proveNone(this.#unproven);
       } else {
-        // No turn has passed since the last check, so nothing can be missed.
+        // No turn of the event loop has passed since the last check, so nothing can be missed.
         break;
       }
     }
@@ -336,14 +336,14 @@ export class Follower {
     if (first === undefined) this.#freshness.know(this.#options.now());
   }
 
-  /** Gives up the missing messages up to `offset`: they will never come. */
+  /** Gives up the missing messages up to `offset`: they will never arrive. */
   #lose(offset: number): void {
     if (offset <= this.#timeline.last) return;
     this.#timeline.skip(offset);
     this.#tell("history-trimmed");
   }
 
-  /** Some of the missing messages were erased, maybe between existing ones. */
+  /** Gives up missing messages of which some were erased, maybe between existing ones. */
   #loseErased(offset: number): void {
     this.#timeline.skip(offset);
     this.#tell("erased");
@@ -441,8 +441,7 @@ class OffsetWaits {
   }
 
   /**
-   * Resolves the waits that `list`, the room's current one, allows. Undefined: nothing will be read, so nobody needs to
-   * wait.
+   * Resolves the waits that `list`, the room's current one, allows. Undefined: nothing will be read, so all waits end.
    */
   announce(list: Timeline | undefined): void {
     if (this.#waits.length === 0) return;
@@ -455,8 +454,8 @@ class OffsetWaits {
 }
 
 /**
- * The time beyond a class's age within which no message can have come and gone unnoticed. A message stays in the log
- * for at least twice the age of its class, and two minutes.
+ * The time beyond a class's age within which no message can have been stored and expired unnoticed. A message stays in
+ * the log for at least twice the age of its class, and two minutes.
  */
 const NOTICED_MS = 60_000;
 
@@ -469,17 +468,17 @@ class Freshness {
     this.#class_of = class_of;
   }
 
-  /** The room was complete at that time. */
+  /** Records that the room was complete at that time. */
   know(time_ms: number): void {
     this.#known_ms = Math.max(this.#known_ms, time_ms);
   }
 
-  /** Whether age can have removed no message by `time_ms` that came since then. */
+  /** Whether no message since then can have expired by `time_ms`. */
   holds(time_ms: number): boolean {
     return this.keeps(this.#known_ms, time_ms);
   }
 
-  /** Whether a message of `then_ms` is too young to have been removed by its age at `time_ms`. */
+  /** Whether a message of `then_ms` is too young to have expired at `time_ms`. */
   keeps(then_ms: number, time_ms: number): boolean {
     const age_ms = this.#class_of().history_ttl_seconds * 1_000;
     return time_ms - then_ms < age_ms + NOTICED_MS;

@@ -22,7 +22,7 @@ import type { CachedTail, TailCache } from "../log/tail_cache.ts";
 import type { Entry, Timeline } from "../messages/timeline.ts";
 
 /**
- * How long the list is served without asking whether the log still has it, in ms: a reconnect storm costs one request.
+ * How long the list is served without a check that the log still has it, in ms: a reconnect storm costs one request.
  * docs/durable.md states it.
  */
 const CURRENT_MS = 1_000;
@@ -32,7 +32,7 @@ export interface RoomLogOptions {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly log: DurableLog;
-  /** The room's class at each moment. */
+  /** The room's current class. */
   readonly class_of: () => RoomClass;
   readonly limits: Pick<Limits, "recovery_messages" | "recovery_bytes">;
   readonly cache: TailCache;
@@ -131,8 +131,8 @@ export class RoomLog {
   receive(message: SpineMessage): void {
     if (this.#phase === "closed") return;
     const { stats, log } = this.#options;
-    // The message may come from an older copy of the log. If it is lost by this, it is read when the
-    // log is compared.
+    // The message may come from an older copy of the log. If this drops a valid message, it is read when the log is
+    // compared.
     if (!log.is_proven) return stats.dropped("unproven");
     const live = readLive(message, log);
     if (live === undefined) return stats.dropped("unreadable");
@@ -220,7 +220,7 @@ export class RoomLog {
         if (!follower.compare(head, timeline, last)) continue;
         const list = follower.timeline;
         await follower.arrival(head.last?.offset ?? 0);
-        // The answer said nothing about a list that was replaced meanwhile.
+        // The answer does not apply to a list that was replaced meanwhile.
         if (list === follower.timeline) return list;
       }
     } catch (error) {
@@ -231,7 +231,7 @@ export class RoomLog {
     }
   }
 
-  /** Drops from the list what the log no longer has. Never rejects. */
+  /** Drops messages from the list that the log no longer has. Never rejects. */
   async #compare(): Promise<void> {
     const { timeline } = this.#follower;
     const [oldest, erased] = await Promise.all([
@@ -246,7 +246,7 @@ export class RoomLog {
     this.#current_ms = this.#options.clock.now();
   }
 
-  /** The room as recovering sees it. */
+  /** The view of the room for recoveries. */
   #view(): RecoverableRoom {
     const follower = this.#follower;
     // deno-lint-ignore no-this-alias
@@ -300,7 +300,7 @@ export class RoomLog {
   }
 }
 
-/** The room's list as the cache sees it. */
+/** The view of the room's list for the cache. */
 function cachedTail(follower: Follower): CachedTail {
   return {
     get count() {

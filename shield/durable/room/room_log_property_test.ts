@@ -91,7 +91,7 @@ const run: fc.Arbitrary<Run> = fc.record({
   page_messages: fc.constantFrom(2, 5, 1_000),
 });
 
-/** None, a former position, or any other, also from the future or another epoch. */
+/** No position, a former one, or any other, also from the future or another epoch. */
 function positionOf(sim: SimRoom, from: number): Position | undefined {
   const epochs = [...sim.log.truth.keys()].map((stream) => sim.epoch(stream));
   const epoch = ["", sim.epoch(), epochs[from % epochs.length] ?? "", "other"][from % 4] ?? "";
@@ -125,7 +125,7 @@ async function play(sim: SimRoom, { steps }: Run): Promise<SimSubscriber[]> {
   return await Promise.all(entering);
 }
 
-/** What the runs have met, as the metrics have it. */
+/** The cases that the runs covered, by their metrics. */
 const met = new Set<string>();
 
 async function note({ registry }: SimRoom): Promise<void> {
@@ -136,7 +136,7 @@ async function note({ registry }: SimRoom): Promise<void> {
   }
 }
 
-/** A property that never gets into trouble proves nothing. */
+/** A property that never covers faults proves nothing. */
 const TROUBLE = [
   ...["recovered", "epoch-changed", "history-trimmed", "too-many", "offset-ahead"].map((outcome) =>
     `shield_log_recoveries_total ${outcome}`
@@ -192,7 +192,7 @@ const LAGGING: Run = {
   page_messages: 5,
 };
 
-Deno.test("every subscriber sees each message once and in order, or is told what is lost", async () => {
+Deno.test("every subscriber receives each message once and in order, or is notified of the loss", async () => {
   const property = fc.asyncProperty(run, (one) => holds(one));
   await fc.assert(property, { numRuns: 1_500, examples: [[LAGGING]] });
   assert.deepEqual(TROUBLE.filter((name) => !met.has(name)), []);

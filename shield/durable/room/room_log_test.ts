@@ -7,7 +7,7 @@ import { NO_FAULTS, settled } from "../testing/sim_log.ts";
 import { SimRoom, SimSubscriber } from "../testing/sim_room.ts";
 import type { SimOptions } from "../testing/sim_room.ts";
 
-/** A started room with so many messages before it was opened here. */
+/** A started room with that many messages before it was opened here. */
 async function roomWith(
   messages: number,
   options: Partial<SimOptions> = {},
@@ -25,7 +25,7 @@ const offsetsOf = ({ told }: SimSubscriber) =>
 const readsOf = ({ log: { calls } }: SimRoom) => calls.head + calls.read + calls.readBack;
 const outcome = ({ answer }: SimSubscriber) => answer?.reason || String(answer?.recovered);
 
-Deno.test("a storm of 3,000 that come back costs a handful of reads", async () => {
+Deno.test("a reconnect storm of 3,000 subscribers costs a few reads", async () => {
   using sim = await roomWith(500);
   sim.log.faults = { ...NO_FAULTS, delay_ms: 20 };
   const before = readsOf(sim);
@@ -45,7 +45,7 @@ Deno.test("a storm of 3,000 that come back costs a handful of reads", async () =
   }
 });
 
-Deno.test("a storm from the future, or of another epoch, asks once or twice", async () => {
+Deno.test("a storm with positions of the future, or of another epoch, costs one or two requests", async () => {
   using sim = await roomWith(10);
   const before = readsOf(sim);
   const coming = Array.from(
@@ -68,7 +68,7 @@ for (
     using sim = await roomWith(3_000, { recovery_messages, room_class: { history_size: 5_000 } });
     sim.log.remove(2_500);
     const before = readsOf(sim);
-    // Each third, with the last and those on both sides of the border.
+    // Every third position, with the last one and those on both sides of the border.
     const border = 3_001 - served;
     const positions = Array.from({ length: 3_001 }, (_, after) => after)
       .filter((after) => after % 3 === 0 || Math.abs(after - border) < 3);
@@ -78,24 +78,24 @@ for (
     const good = positions.filter((after) => after >= border).length;
     const expected = new Map([[reason, positions.length - good], ["true", good]]);
     assert.deepEqual(new Map([...counts].map(([key, all]) => [key, all.length])), expected);
-    // Each try that fails decides half of those that are left.
+    // Each failed try decides half of the remaining ones.
     assert.ok(readsOf(sim) - before <= 40, `${readsOf(sim) - before} reads`);
     const again = readsOf(sim);
     await sim.enter({ after: 400, epoch: "" });
-    assert.equal(readsOf(sim), again, "what is known is not asked again");
+    assert.equal(readsOf(sim), again, "known facts are not requested again");
   });
 }
 
-Deno.test("each position is answered with what it is worth", async () => {
+Deno.test("each position gets its correct answer", async () => {
   const options = { recovery_messages: 20, room_class: { history_size: 40 } };
   const expected: [name: string, position: Position, outcome: string, first: number | undefined][] =
     [
       ["at the end", { after: 60, epoch: "" }, "true", undefined],
       ["one missed", { after: 59, epoch: "" }, "true", 60],
-      ["as many as one SUB recovers", { after: 40, epoch: "" }, "true", 41],
+      ["as many as one SUB can recover", { after: 40, epoch: "" }, "true", 41],
       ["one more", { after: 39, epoch: "" }, "too-many", undefined],
-      ["as many as are kept", { after: 20, epoch: "" }, "too-many", undefined],
-      ["one more than are kept", { after: 19, epoch: "" }, "history-trimmed", undefined],
+      ["as many as are retained", { after: 20, epoch: "" }, "too-many", undefined],
+      ["one more than are retained", { after: 19, epoch: "" }, "history-trimmed", undefined],
       ["the beginning", { after: 0, epoch: "" }, "history-trimmed", undefined],
       ["the future", { after: 61, epoch: "" }, "offset-ahead", undefined],
       ["another epoch", { after: 59, epoch: "other" }, "epoch-changed", undefined],
@@ -112,7 +112,7 @@ Deno.test("each position is answered with what it is worth", async () => {
   }
 });
 
-Deno.test("what its class has outlived is not recovered, though the log still has it", async () => {
+Deno.test("expired messages of a class are not recovered, though the log still has them", async () => {
   using sim = await roomWith(5, { room_class: { history_ttl_seconds: 60 } });
   await sim.clock.advance(61_000);
   sim.log.put();
@@ -121,7 +121,7 @@ Deno.test("what its class has outlived is not recovered, though the log still ha
   assert.deepEqual([old, recent].map((one) => one && outcome(one)), ["history-trimmed", "true"]);
 });
 
-Deno.test("a position in an empty room is good for as long as nothing was removed after it", async () => {
+Deno.test("a position in an empty room is valid until a later message is removed", async () => {
   using sim = new SimRoom({ seed: 1 });
   sim.log.skip(50);
   sim.room.start();
@@ -138,7 +138,7 @@ Deno.test("a position in an empty room is good for as long as nothing was remove
   assert.deepEqual(offsetsOf(subscriber), [71]);
 });
 
-Deno.test("cache_last: who recovers nothing gets the last message, unless it has expired", async () => {
+Deno.test("cache_last: a subscriber without a recovery gets the last message, unless it has expired", async () => {
   using sim = await roomWith(5, { room_class: { cache_last: true, history_ttl_seconds: 60 } });
   const fresh = await sim.enter(undefined);
   const known = await sim.enter({ after: 5, epoch: "" });
@@ -151,7 +151,7 @@ Deno.test("cache_last: who recovers nothing gets the last message, unless it has
   assert.deepEqual(offsetsOf(await sim.enter(undefined)), []);
 });
 
-Deno.test("where the room was heard before its log began, what is behind that comes out, or a gap is told", async () => {
+Deno.test("if the room was received before its log started, later messages come out, or a gap is reported", async () => {
   const told = async (offset: number, keep = 5, stream?: string) => {
     using sim = new SimRoom({ seed: 1 });
     sim.log.faults = { ...NO_FAULTS, lost: 1 };
@@ -164,13 +164,13 @@ Deno.test("where the room was heard before its log began, what is behind that co
     return offsetsOf(subscriber);
   };
   assert.deepEqual([await told(3), await told(5)], [[4, 5], []]);
-  assert.deepEqual(await told(0), [], "nothing is known of what they wait for");
+  assert.deepEqual(await told(0), [], "nothing is known about the missing messages");
   assert.deepEqual(await told(1, 2), ["history-trimmed", 4, 5]);
   assert.deepEqual(await told(9, 5, "former"), ["epoch-changed"]);
 });
 
 for (const left of [2, 0]) {
-  Deno.test(`what was removed from the log is served for a second at most, ${left} are left`, async () => {
+  Deno.test(`messages removed from the log are served for at most one second, ${left} are left`, async () => {
     using sim = await roomWith(5, { room_class: { cache_last: true } });
     const listening = await sim.enter(undefined);
     const all = await sim.enter({ after: 1, epoch: "" });
@@ -186,11 +186,11 @@ for (const left of [2, 0]) {
     assert.deepEqual(offsetsOf(await fresh), left === 0 ? [] : [5]);
     sim.log.put();
     await sim.clock.advance(10);
-    assert.deepEqual(offsetsOf(listening), [5, 6], "who hears the room has missed nothing");
+    assert.deepEqual(offsetsOf(listening), [5, 6], "live subscribers have missed nothing");
   });
 }
 
-Deno.test("a message that came unseen and was erased at once is a gap", async () => {
+Deno.test("a message that was stored unseen and erased at once is a gap", async () => {
   using sim = await roomWith(5);
   const subscriber = await sim.enter(undefined);
   sim.log.faults = { ...NO_FAULTS, lost: 1 };
@@ -202,7 +202,7 @@ Deno.test("a message that came unseen and was erased at once is a gap", async ()
   assert.deepEqual(offsetsOf(subscriber), ["history-trimmed", 7]);
 });
 
-Deno.test("an erased message is served for a second at most, and who missed it is refused", async () => {
+Deno.test("an erased message is served for at most one second, and subscribers that missed it are refused", async () => {
   using sim = await roomWith(6, { room_class: { cache_last: true } });
   const listening = await sim.enter(undefined);
   assert.deepEqual(offsetsOf(await sim.enter({ after: 1, epoch: "" })), [2, 3, 4, 5, 6]);
@@ -216,12 +216,12 @@ Deno.test("an erased message is served for a second at most, and who missed it i
     assert.deepEqual(
       await comes(after),
       ["erased", 6],
-      "and the last message, as anybody who comes",
+      "and the last message, like any new subscriber",
     );
   }
-  assert.deepEqual(await comes(4), ["true", 5, 6], "what is there is given");
+  assert.deepEqual(await comes(4), ["true", 5, 6], "existing messages are delivered");
   assert.deepEqual(await comes(6), ["true"]);
-  // The newest: a subscriber with it has missed nothing, and it is nobody's last message.
+  // The newest message: a subscriber with it has missed nothing, and it is never sent as the last message.
   await sim.log.erase("", [6]);
   await sim.clock.advance(1_000);
   assert.deepEqual([await comes(5), await comes(6)], [["erased"], ["true"]]);
@@ -229,11 +229,11 @@ Deno.test("an erased message is served for a second at most, and who missed it i
   assert.deepEqual(offsetsOf(fresh), []);
   sim.log.put();
   await sim.clock.advance(10);
-  assert.deepEqual(offsetsOf(listening), [6, 7], "who hears the room has missed nothing");
+  assert.deepEqual(offsetsOf(listening), [6, 7], "live subscribers have missed nothing");
   assert.deepEqual(await comes(6), ["true", 7]);
 });
 
-Deno.test("a room that is opened after an erasure knows of it", async () => {
+Deno.test("a room that is opened after an erasure knows the erasure", async () => {
   const sim = new SimRoom({ seed: 1 });
   for (let put = 0; put < 6; put++) sim.log.put();
   await sim.log.erase("", [3, 6]);
@@ -250,7 +250,7 @@ Deno.test("a room that is opened after an erasure knows of it", async () => {
   sim[Symbol.dispose]();
 });
 
-Deno.test("who hears a room is told of what came unseen and was erased", async () => {
+Deno.test("live subscribers are notified of messages that were stored unseen and erased", async () => {
   using sim = await roomWith(5);
   const subscriber = await sim.enter(undefined);
   sim.log.faults = { ...NO_FAULTS, lost: 1 };
@@ -262,7 +262,7 @@ Deno.test("who hears a room is told of what came unseen and was erased", async (
   assert.deepEqual(offsetsOf(subscriber), ["erased", 6, 8, 9, 10]);
 });
 
-Deno.test("an answer that is looked at after a hole says so", async () => {
+Deno.test("an answer that is read after a gap reports the gap", async () => {
   using sim = await roomWith(5);
   let entry_point: EntryPoint | undefined;
   sim.room.enter({ after: 5, epoch: "" }).then((it) => entry_point = it);
@@ -275,7 +275,7 @@ Deno.test("an answer that is looked at after a hole says so", async () => {
   assert.deepEqual(entry_point?.position(), { offset: 0, epoch: sim.epoch() });
 });
 
-Deno.test("an outage is sat out; who waited too long is told, and comes again", async () => {
+Deno.test("the room waits for the end of an outage; a subscriber that waited too long gets an error and retries", async () => {
   using sim = await roomWith(5);
   sim.log.faults = { ...NO_FAULTS, failing: 1 };
   const coming = sim.enter({ after: 1, epoch: "" });
@@ -291,7 +291,7 @@ Deno.test("an outage is sat out; who waited too long is told, and comes again", 
   assert.match(text, /shield_log_recoveries_total\{outcome="failed"\} 1\n/);
 });
 
-Deno.test("closing ends whoever waits, and everything that was under way", async () => {
+Deno.test("closing ends all waits and all running requests", async () => {
   using sim = await roomWith(5);
   sim.log.faults = { ...NO_FAULTS, failing: 1 };
   const coming = sim.enter({ after: 1, epoch: "" });
@@ -310,7 +310,7 @@ Deno.test("closing ends whoever waits, and everything that was under way", async
   assert.equal(sim.cache.bytes, 0);
 });
 
-Deno.test("more live messages than may wait come from the log, in order", async () => {
+Deno.test("live messages beyond the buffer's limit are read from the log, in order", async () => {
   using sim = await roomWith(0);
   const subscriber = await sim.enter(undefined);
   sim.log.faults = { ...NO_FAULTS, lost: 1 };
@@ -325,7 +325,7 @@ Deno.test("more live messages than may wait come from the log, in order", async 
   assert.deepEqual(offsetsOf(subscriber), Array.from({ length: 6_001 }, (_, n) => n + 1));
 });
 
-Deno.test("a log that has forgotten its newest is noticed, and followed from where it is", async () => {
+Deno.test("a log that has lost its newest messages is detected, and followed from its current position", async () => {
   using sim = await roomWith(5);
   const subscriber = await sim.enter(undefined);
   sim.log.rewind(3);
@@ -338,7 +338,7 @@ Deno.test("a log that has forgotten its newest is noticed, and followed from whe
   assert.deepEqual(offsetsOf(subscriber), ["history-trimmed", 3, 4]);
 });
 
-Deno.test("a listener that throws costs nobody else a message", async () => {
+Deno.test("a listener that throws loses no messages of others", async () => {
   const sim = new SimRoom({ seed: 1, allows_errors: true });
   using _ = sim;
   sim.room.start();

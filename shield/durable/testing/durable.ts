@@ -26,11 +26,11 @@ export interface TestDurable extends AsyncDisposable {
   readonly stats: ShieldStats;
   /** The log lines so far. */
   readonly lines: readonly string[];
-  /** The value of one series of the metrics; undefined when there is none. */
+  /** The value of one series of the metrics; undefined if there is none. */
   metric(series: string): Promise<number | undefined>;
 }
 
-/** A room class set by a tenant at run time; the rest has its defaults. */
+/** A room class set by a tenant at run time; other members have their defaults. */
 export function tenantClass(
   room: string,
   options: Partial<TenantRoomClass> = {},
@@ -39,7 +39,7 @@ export function tenantClass(
   return { ...rest, room, ...options };
 }
 
-/** Starts the durable rooms; `wrap` may inject faults between the parts and the engine. */
+/** Starts the durable rooms; `wrap` can inject faults between the parts and the engine. */
 export function testDurable(
   rooms: readonly Record<string, unknown>[],
   wrap: (spine: Spine) => Spine = (spine) => spine,

@@ -31,7 +31,7 @@ export class ModelLog implements DurableLog {
   /** Requested heads, pages and trims. */
   asked = 0;
   trimmed = 0;
-  /** How many of the newest messages reads do not see, as on a stale replica. */
+  /** The number of newest messages that reads do not return, as on a stale replica. */
   behind = 0;
   #messages: Stored[] = [];
   #offset = 0;

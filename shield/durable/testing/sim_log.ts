@@ -78,7 +78,7 @@ export function settled(): Promise<void> {
 export interface Faults {
   readonly lost: number;
   readonly repeated: number;
-  /** The longest way of a live message, in ms: they overtake each other. */
+  /** The longest delay of a live message, in ms: messages can overtake each other. */
   readonly delay_ms: number;
   readonly failing: number;
   /** The probability that a read is answered by a replica that lacks the newest messages. */
@@ -99,9 +99,9 @@ export class SimLog implements DurableLog {
   /** The most messages in one page, whatever is requested. */
   page_messages = Infinity;
   faults: Faults = NO_FAULTS;
-  /** Every message that each stream has ever taken of the room. */
+  /** Every message of the room that each stream has ever stored. */
   readonly truth = new Map<string, number[]>();
-  /** How often each kind of call was made. */
+  /** The number of calls by kind. */
   readonly calls = { head: 0, read: 0, readBack: 0, heads: 0, oldest: 0, erased: 0, status: 0 };
   readonly #clock: SimClock;
   readonly #deliver: (message: SpineMessage) => void;
@@ -176,7 +176,7 @@ export class SimLog implements DurableLog {
     return offset;
   }
 
-  /** Takes numbers as other rooms of the tenant do. */
+  /** Assigns offsets as other rooms of the tenant do. */
   skip(numbers: number): void {
     this.#offset += numbers;
   }
@@ -186,7 +186,7 @@ export class SimLog implements DurableLog {
     this.#remove(Math.max(keep, 1));
   }
 
-  /** As an operator does, who may keep none. */
+  /** Removes messages as an operator does, perhaps all of them. */
   purge(keep: number): void {
     this.#remove(keep);
   }
@@ -321,7 +321,7 @@ export class SimLog implements DurableLog {
     this.#expire();
     const answered = answer();
     await this.#wait();
-    if (this.#happens(this.faults.failing)) throw new Error("the log is not there");
+    if (this.#happens(this.faults.failing)) throw new Error("the log is missing");
     return answered;
   }
 

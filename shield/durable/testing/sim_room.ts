@@ -152,7 +152,7 @@ export class SimRoom implements Disposable {
     return subscriber;
   }
 
-  /** What a subscriber received wrongly, or should have received; undefined: nothing. */
+  /** The fault in a subscriber's messages: a wrong or a missing one; undefined: none. */
   fault(subscriber: SimSubscriber): string | undefined {
     const { answer, position, told } = subscriber;
     if (answer === undefined) return undefined;
@@ -184,7 +184,7 @@ export class SimRoom implements Disposable {
       at = Math.max(one.offset, is_last ? at : 0);
     }
     const missing = stream !== this.log.stream || this.#after(stream, at) !== undefined;
-    return missing && gaps === 0 ? `nothing came after ${stream}/${at}` : undefined;
+    return missing && gaps === 0 ? `nothing arrived after ${stream}/${at}` : undefined;
   }
 
   #after(stream: string, at: number): number | undefined {

@@ -1,4 +1,4 @@
-/** A hub on an embedded Spine, and subscribers that record what they are sent. Tests only. */
+/** A hub on an embedded Spine, and subscribers that record their frames. Tests only. */
 import type { Random } from "../../../shared/ids.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { Frame } from "../frame_bytes.ts";
@@ -20,10 +20,10 @@ export interface TestHub extends AsyncDisposable {
   readonly lines: readonly string[];
 }
 
-/** Random bytes as a server has them. */
+/** Random bytes, as in a server. */
 export const random: Random = (size_bytes) => crypto.getRandomValues(new Uint8Array(size_bytes));
 
-/** `subscription_messages` is the engine's limit: above it a subscription loses messages. */
+/** `subscription_messages` is the engine's limit: beyond it a subscription loses messages. */
 export function testHub(
   limits: { deduplication_entries?: number; subscription_messages?: number } = {},
 ): TestHub {

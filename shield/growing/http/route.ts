@@ -18,7 +18,7 @@ import { bump } from "../../stats/stats.ts";
 import { endingText } from "../record.ts";
 import type { StartedGrowing } from "../start.ts";
 
-/** Characters of one piece. */
+/** The most characters of one piece. */
 const PIECE_UNITS = 16_384;
 /** The first wait after a refusal that says no time; each further one is twice as long. */
 const PAUSE_MS = 100;
@@ -43,7 +43,7 @@ async function* bodyPieces(
   }
 }
 
-/** Cuts a text between its characters. */
+/** Splits a text between characters. */
 function* cut(text: string): Generator<string, void> {
   for (let at = 0; at < text.length;) {
     let end = Math.min(text.length, at + PIECE_UNITS);
@@ -58,7 +58,7 @@ export interface GrowingRouteContext extends IngressContext, Pick<Env, "now"> {
   readonly growing: Pick<StartedGrowing, "answer">;
   readonly spine: Pick<Spine, "subscribe">;
   readonly limits: Limits;
-  /** Whether tokens may be in the URL. */
+  /** Whether tokens are allowed in the URL. */
   readonly query_token: boolean;
 }
 
@@ -70,10 +70,10 @@ export const GROW: DescribedRoute = {
   template: "/v1/rooms/{room}/streams",
   about: {
     ...{ id: "grow", tag: "messages" },
-    summary: "Writes a message that grows: the body, as it comes; stored whole when it ends",
+    summary: "Writes a growing message: the body as it arrives; stored whole at its end",
     query: [
-      inQuery("id", "its name; absent: a random one", TEXT),
-      inQuery("type", "the type of the event that it becomes", TEXT),
+      inQuery("id", "id of the message; absent: a random one", TEXT),
+      inQuery("type", "type of the stored event", TEXT),
     ],
     body: { type: "text/plain", schema: TEXT, optional: true },
     answer: object({ id: TEXT, outcome: TEXT, offset: { type: "integer" } }),
@@ -132,7 +132,7 @@ function queryOf({ searchParams }: URL, others: readonly string[]): ReadonlyMap<
   return asked;
 }
 
-/** One message that a request writes. */
+/** One message, written by a request. */
 class Writing {
   readonly #context: GrowingRouteContext;
   readonly #caller: Caller;
@@ -149,7 +149,7 @@ class Writing {
     this.#caller = caller;
     this.#room_id = room_id;
     this.#id = id;
-    // Waiters are notified; there may be none.
+    // The rejection is handled here, as there may be no waiter.
     this.#ended.promise.catch(() => {});
   }
 
@@ -168,7 +168,7 @@ class Writing {
     throw new ArqonError("growing-conflict", `${this.#id} grows already`);
   }
 
-  /** Detects that another request ends it, until disposed. */
+  /** Watches for an end by another request, until disposed. */
   hear(): Disposable {
     const { tenant_id } = this.#caller.identity;
     const subject = roomSubject("in", tenant_id, growingRoomOf(this.#room_id) ?? "");
@@ -238,15 +238,15 @@ class Writing {
     }
   }
 
-  /** Ends it as it is, unless it has ended or another request writes it; never rejects. */
+  /** Aborts it, unless it has ended or another request writes it; never rejects. */
   async abort(why: unknown): Promise<void> {
     const reason = why instanceof ArqonError ? why.reason : "internal";
     if (this.#is_ended || reason === "growing-conflict") return;
-    // Where this fails it is abandoned, and ends on its own.
+    // If this fails, the message is abandoned, and the sweep ends it.
     await this.ask("abort", { id: this.#id, reason }).catch(() => {});
   }
 
-  /** A command as a client sends it, with its answer. Rejects with the refusal. */
+  /** Runs a command like a client's, and returns its answer. Rejects with the refusal. */
   async ask(verb: string, said: object): Promise<unknown> {
     const { growing, limits, rates, stats, tenants } = this.#context;
     const { identity } = this.#caller;

@@ -27,13 +27,13 @@ const BODY_BYTES = 4_096;
 
 /** The most lines of one answer. */
 const LINES_MAX = 10_000;
-/** Characters that are written in one piece, unless one line has more. */
+/** Characters that are written in one piece, unless a single line has more. */
 const CHUNK_CHARS = 65_536;
 const encoder = new TextEncoder();
 const TIME: Schema = { type: "integer", minimum: 0 };
 const TIME_OR_NULL: Schema = { type: ["number", "null"] };
 
-/** What the routes of the journal act on; `logs` has the payloads of durable rooms. */
+/** The context of the journal's routes; `logs` has the payloads of durable rooms. */
 export interface JournalAdminContext extends Pick<Env, "log" | "node_id"> {
   readonly place: JournalPlace;
   readonly logs: LogsOf;
@@ -45,7 +45,7 @@ const name = (units: number) => z.string().min(1).max(units);
 const Place = z.string().transform((text, context): JournalPlaceText => {
   const place = parsePlace(text);
   if (place !== undefined) return place;
-  context.addIssue({ code: "custom", message: "expected `next` of an answer before" });
+  context.addIssue({ code: "custom", message: "expected `next` of a previous answer" });
   return z.NEVER;
 });
 const lines_error = { error: `expected a whole number from 1 to ${LINES_MAX}` };
@@ -79,31 +79,34 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
     audit: "journal.read",
     id: "readJournal",
     summary:
-      "decisions with their inputs, one a line, the oldest block first; the last line says where to go on",
+      "reads decisions with their inputs, one per line, oldest block first; the last line has the cursor of the next page",
     query: [
       TENANT,
-      inQuery("room", "decisions about this room"),
-      inQuery("user", "about this user", TEXT),
-      inQuery("connection", "about this connection"),
-      inQuery("trace", "of this W3C trace", { type: "string", pattern: "^[0-9a-f]{32}$" }),
-      inQuery("message_id", "about this message", TEXT),
-      inQuery("policy", "for which this policy was asked", TEXT),
-      inQuery("outcome", "how they ended", { type: "string", enum: [...OUTCOMES] }),
+      inQuery("room", "only decisions about this room"),
+      inQuery("user", "only decisions about this user", TEXT),
+      inQuery("connection", "only decisions about this connection"),
+      inQuery("trace", "only decisions of this W3C trace", {
+        type: "string",
+        pattern: "^[0-9a-f]{32}$",
+      }),
+      inQuery("message_id", "only decisions about this message", TEXT),
+      inQuery("policy", "only decisions in which this policy ran", TEXT),
+      inQuery("outcome", "outcome", { type: "string", enum: [...OUTCOMES] }),
       inQuery("since_ms", "not before this time", TIME),
       inQuery("until_ms", "not after this time", TIME),
-      inQuery("after", "`next` of the answer before", TEXT),
-      inQuery("limit", "how many lines", {
+      inQuery("after", "`next` of the previous answer", TEXT),
+      inQuery("limit", "number of lines", {
         type: "integer",
         minimum: 1,
         maximum: LINES_MAX,
         default: 1_000,
       }),
-      inQuery("newest", "1: the newest lines, still the oldest block first; without `after`", {
+      inQuery("newest", "1: the newest lines, still oldest block first; excludes `after`", {
         type: "string",
         enum: ["0", "1"],
         default: "0",
       }),
-      inQuery("payload", "1: with the payloads that stand in rooms' logs", {
+      inQuery("payload", "1: with payloads from rooms' logs", {
         type: "string",
         enum: ["0", "1"],
         default: "0",
@@ -116,7 +119,7 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
   },
   "GET /v1/journal/status": {
     id: "journalStatus",
-    summary: "how much of a tenant's journal there is",
+    summary: "shows the size of a tenant's journal",
     query: [TENANT],
     answer: object({
       node_id: ID,
@@ -132,7 +135,7 @@ export const JOURNAL_ROUTES = new AdminTable<JournalAdminContext>("journal", {
   "POST /v1/journal/erase": {
     audit: "journal.erase",
     id: "eraseFromJournal",
-    summary: "deletes the keys of a user, so that nobody can read what the journal says of it",
+    summary: "deletes the keys of a user, which makes the user's data in the journal unreadable",
     answer: object({ node_id: ID, tenant: ID, erased: BOOLEAN }),
     ...inBody(
       jsonBody(
@@ -148,7 +151,7 @@ async function read(context: JournalAdminContext, call: AdminCall): Promise<Resp
   const { payload, newest, ...query } = readQuery(call.url, Wanted) satisfies JournalQuery;
   const { place, logs, log } = context;
   if (newest === "1" && query.after !== undefined) {
-    throw new ArqonError("invalid-settings", "after: nothing is behind the newest lines");
+    throw new ArqonError("invalid-settings", "after: excluded by the newest lines");
   }
   const reading = readingOf(place);
   const pages = newest === "1" ? readNewest(reading, query) : readJournal(reading, query);
@@ -189,7 +192,7 @@ async function* encoded(
     }
     yield encoder.encode(`${JSON.stringify(endOf(step.value))}\n`);
   } finally {
-    // The reader may have gone.
+    // The reader may have disconnected.
     await pages.return({ next: { block: 0, lines: undefined }, is_end: false, is_cut: true });
   }
 }
@@ -229,8 +232,8 @@ interface LogsOf {
 }
 
 /**
- * The largest difference between a message's timestamp and the start of its decision: hooks take 10 s, a frame's time
- * is taken on arrival, and clocks are set.
+ * The largest difference between a message's timestamp and the start of its decision: hooks take up to 10 s, a frame's
+ * time is that of its arrival, and clocks jump.
  */
 const STAMPED_WITHIN_MS = 60_000;
 
@@ -240,7 +243,9 @@ type Referring = JournalRecord & {
   readonly payload: Extract<JournalRecord["payload"], { form: "reference" }>;
 };
 
-/** Whether the log is searched for the payload: not for an erased user, nor for a payload that a policy replaced. */
+/**
+ * Whether the log is searched for the payload: not for an erased user, and not for a payload that a policy replaced.
+ */
 function isReferring(line: JournalLine): line is Referring {
   return !isHole(line) && line.payload.form === "reference" && line.offset !== null &&
     line.sender !== null && !line.policies.some(isReplacing);
@@ -297,7 +302,7 @@ async function readRoom(
   }
 }
 
-/** The payload of the record's message; undefined if the recreated log has another message there. */
+/** The payload of the record's message; undefined if a recreated log has another message at that offset. */
 function dataOf(stored: Uint8Array, record: Referring): Uint8Array | undefined {
   try {
     const envelope = readEnvelope(legible(stored));

@@ -1,4 +1,4 @@
-/** The journal's admin API as requests and answers, over the embedded Spine. */
+/** The journal's admin API, over the embedded Spine. */
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { parseLine } from "../../../shared/journal/record.ts";
@@ -24,7 +24,7 @@ function api() {
     const request = adminRequest(method, `/v1/journal${path}`, body);
     return askPart(JOURNAL_ROUTES, context, request, as);
   };
-  /** An answer's lines, and where it ended. */
+  /** An answer's lines, and its end. */
   const read = async (query: string, as?: Admin) => {
     const response = await send("GET", query, undefined, as);
     assert.equal(response.status, 200, await response.clone().text());
@@ -74,7 +74,7 @@ const some = (from: number, to: number) =>
       decision({ message_id: `m${from + at}`, time_ms: SPINE_NOW_MS + (from + at) * 1_000 }),
   );
 
-Deno.test("a journal is read in pieces of any size, each once and in order", async () => {
+Deno.test("a journal is read in pages of any size, each line once and in order", async () => {
   await using test = api();
   for (const from of [0, 5, 10]) {
     await writeBlock(test.place, some(from, from + 5), { first: from });
@@ -111,7 +111,7 @@ Deno.test("the lines of a block are read over many turns, a bounded part in each
   assert.ok(Math.max(...in_turn.values()) <= 256, `${[...in_turn.values()]} lines in turns`);
 });
 
-Deno.test("a block of many users is read, and long lines are written, in turns with others", async () => {
+Deno.test("a block of many users is read, and long lines are written, in slices", async () => {
   await using test = api();
   const LINES = 300;
   const header = { from: "header" as const, name: "h", value: "x".repeat(30_000) };
@@ -143,11 +143,11 @@ Deno.test("a position of another tenant's journal, or of one that was removed, i
     assert.equal(answer.status, 400);
     assert.match((await answer.json()).detail, whose);
   };
-  await refused(`?tenant=acme&after=${next}`, /after: it is of another tenant's journal/);
+  await refused(`?tenant=acme&after=${next}`, /after: it belongs to another tenant's journal/);
   assert.deepEqual(await test.ids(`?tenant=acme&after=${half}`), ["m2", "m3", "m4"]);
-  // One of an earlier version has no mark.
+  // A position of an earlier release has no mark.
   assert.deepEqual(await test.ids("?tenant=acme&after=1.3"), ["m3", "m4"]);
-  // The store was made anew: its blocks have the same cursors, or lower ones.
+  // The store was recreated: its blocks have the same cursors, or lower ones.
   await using other = api();
   other.advance(60_000);
   await writeBlock(other.place, some(5, 10));
@@ -164,11 +164,11 @@ async function refusedBy({ send }: Pick<ReturnType<typeof api>, "send">, query: 
   assert.equal(answer.status, 400);
   assert.match(
     (await answer.json()).detail,
-    /after: it is of a journal that was removed; read from/,
+    /after: it belongs to a journal that was removed; read from/,
   );
 }
 
-Deno.test("the newest lines are the last ones of all, in their order, and a cut is said", async () => {
+Deno.test("the newest lines are the last ones, in order, and a truncation is reported", async () => {
   await using test = api();
   const newest = async (query: string) => {
     const { lines, ...end } = await test.read(`?tenant=acme&newest=1${query}`);
@@ -198,7 +198,7 @@ Deno.test("the newest lines are the last ones of all, in their order, and a cut 
   assert.equal((await test.send("GET", "?tenant=acme&newest=1&after=3")).status, 400);
 });
 
-Deno.test("what is asked for is found, and what is of another tenant is not", async () => {
+Deno.test("matching decisions are found, and those of another tenant are not", async () => {
   await using test = api();
   const trace = "0af7651916cd43dd8448eb211c80319c";
   const refused = { allowed: false, code: 403, reason: "policy-rejected", message: "no" };
@@ -237,10 +237,10 @@ Deno.test("what is asked for is found, and what is of another tenant is not", as
   const erasing = await test.send("POST", "/erase", { tenant: "acme", user: "ann" }, own);
   assert.equal(erasing.status, 403);
   assert.equal((await test.ids("?tenant=acme&user=ann")).length, 4, "nobody was erased");
-  assert.doesNotMatch(test.lines.join(""), /bob/, "the log does not say who was looked for");
+  assert.doesNotMatch(test.lines.join(""), /bob/, "the log does not name the searched user");
 });
 
-Deno.test("wrong questions are refused with what would be right", async () => {
+Deno.test("invalid queries are refused with the expected form", async () => {
   await using test = api();
   const table: [path: string, detail: RegExp][] = [
     ["", /tenant: /],
@@ -261,7 +261,7 @@ Deno.test("wrong questions are refused with what would be right", async () => {
   assert.deepEqual([refused.status, (await refused.json()).reason], [400, "invalid-settings"]);
 });
 
-Deno.test("a block that was removed or is there twice is said, in pieces of any size", async () => {
+Deno.test("a removed or duplicate block is reported, in pages of any size", async () => {
   await using test = api();
   const series = 7;
   const write = (number: number, of: object = {}) =>
@@ -280,7 +280,7 @@ Deno.test("a block that was removed or is there twice is said, in pieces of any 
   await test.isInPieces(all, [1_000, 1, 2, 3, 5]);
 });
 
-Deno.test("a block that is damaged, cut off or another's is a hole, and what is beside it is there", async () => {
+Deno.test("a block that is damaged, truncated or another tenant's is a gap, and its neighbours are read", async () => {
   await using test = api();
   await writeBlock(test.place, some(0, 2));
   const { blocks: [good] } = await (await test.place.store()).read({ tenant_id: "acme", limit: 1 });
@@ -296,10 +296,10 @@ Deno.test("a block that is damaged, cut off or another's is a hole, and what is 
   assert.deepEqual(await test.ids("?tenant=acme"), ["m0", "m1", ...damaged, "queue-full", "m2"]);
   assert.deepEqual(await test.ids("?tenant=globex"), ["damaged"]);
   const asked = await test.ids("?tenant=acme&room=nowhere");
-  assert.deepEqual(asked, [...damaged, "queue-full"], "what is missing may be what was asked for");
+  assert.deepEqual(asked, [...damaged, "queue-full"], "missing decisions may match the query");
 });
 
-Deno.test("an erased user's decisions stay, and say nothing of the user", async () => {
+Deno.test("an erased user's decisions stay, without data about the user", async () => {
   await using test = api();
   await writeBlock(test.place, [
     decision({ message_id: "m0", policies: [decidedBy("words")] }),
@@ -314,17 +314,21 @@ Deno.test("an erased user's decisions stay, and say nothing of the user", async 
   assert.deepEqual(record.policies[0]?.reads, [
     { from: "header", name: "x-lang", value: null, is_erased: true },
   ]);
-  assert.equal(record.policies[0]?.units, 1_000, "what a policy cost is nobody's");
+  assert.equal(record.policies[0]?.units, 1_000, "a policy's cost belongs to no user");
   assert.equal((second as JournalRecord).sender?.user, "bob");
   assert.deepEqual(await test.ids("?tenant=acme&user=ann"), []);
   await writeBlock(test.place, some(2, 3), { first: 2 });
-  assert.deepEqual(await test.ids("?tenant=acme&user=ann"), ["m2"], "a returning user begins anew");
+  assert.deepEqual(
+    await test.ids("?tenant=acme&user=ann"),
+    ["m2"],
+    "a returning user has a new key",
+  );
   const again = await test.send("POST", "/erase", { tenant: "acme", user: "nobody" });
   assert.equal((await again.json()).erased, false);
   assert.doesNotMatch(test.lines.join(""), /ann/);
 });
 
-Deno.test("payloads that stand in a room's log are read from there, and those that are gone are told", async () => {
+Deno.test("payloads in a room's log are read from there, and deleted ones are reported", async () => {
   await using test = api();
   const log = await test.spine.log("acme", RETENTION);
   const offsets: number[] = [];
@@ -369,7 +373,7 @@ Deno.test("payloads that stand in a room's log are read from there, and those th
   assert.deepEqual(await shown(""), Array.from({ length: 7 }, () => reference));
 });
 
-Deno.test("the payload of a message without an id is found by what the record says of it, and no other's", async () => {
+Deno.test("the payload of a message without an id is found by the record's other members", async () => {
   await using test = api();
   const log = await test.spine.log("acme", RETENTION);
   const trace = "0af7651916cd43dd8448eb211c80319c";
@@ -387,7 +391,7 @@ Deno.test("the payload of a message without an id is found by what the record sa
   const { offset } = await log.append("lobby", writeEnvelope(sent));
   const payload = { form: "reference", bytes: 6 } as const;
   const own = decision({ message_id: null, offset, payload });
-  // As a recreated log has another message at the same offset.
+  // A recreated log has another message at the same offset.
   const others = [
     decision({ message_id: null, offset, payload, user: "bob" }),
     { ...own, type: "note" },
@@ -411,7 +415,7 @@ Deno.test("the payload of a message without an id is found by what the record sa
   assert.deepEqual((erased as JournalRecord).payload, { form: "erased" });
 });
 
-Deno.test("a journal's status says how much there is, and from when", async () => {
+Deno.test("a journal's status has its size and its oldest time", async () => {
   await using test = api();
   const empty = await (await test.send("GET", "/status?tenant=acme")).json();
   const nothing = { blocks: 0, bytes: 0, first_ms: null, last_ms: null };
@@ -429,13 +433,13 @@ function flipped(bytes: Uint8Array, at: number): Uint8Array {
   return copy;
 }
 
-/** How far clocks are set, in ms. */
+/** How far clocks jump, in ms. */
 const STEPS_MS = [2_000, 20_000, 30_000, 7_200_000];
 for (const step_ms of STEPS_MS) {
-  Deno.test(`a clock that is set back by ${step_ms} ms hides no decision, and the answer tells it`, async () => {
+  Deno.test(`a clock that jumps back by ${step_ms} ms hides no decision, and the answer reports it`, async () => {
     await using bus = api();
     let now_ms = SPINE_NOW_MS;
-    /** Ten decisions, one a second, each in a block of its own. */
+    /** Ten decisions, one per second, each in its own block. */
     const decide = async (name: string) => {
       for (let at = 0; at < 10; at++) {
         await writeBlock(bus.place, [decision({ message_id: `${name}${at}`, time_ms: now_ms })]);
@@ -461,7 +465,7 @@ for (const step_ms of STEPS_MS) {
       const told = found.filter((one) => one === "clock-set-back").length;
       return { ids: found.filter((one) => one !== "clock-set-back"), told };
     };
-    // Decisions after the step have times before `since_ms` if the step is longer.
+    // Decisions after a longer jump have times before `since_ms`.
     const from_ms = Math.min(since_ms, now_ms - 10_000);
     assert.deepEqual(await asked(`?tenant=acme&since_ms=${from_ms}&limit=1000`), {
       ids: step_ms > 3_600_000
@@ -469,7 +473,7 @@ for (const step_ms of STEPS_MS) {
         : all,
       told: 1,
     });
-    // The time that ends it is by the clock's current time.
+    // The end of the query is by the current clock.
     const until_ms = now_ms;
     const { ids } = await asked(
       `?tenant=acme&since_ms=${now_ms - 10_000}&until_ms=${until_ms}&limit=1000`,

@@ -5,7 +5,7 @@
 import { createHash } from "node:crypto";
 import type { BlockHead, BlockHole } from "../../../shared/journal/block.ts";
 
-/** Series in an answer's `next`: those that wrote last. */
+/** The most series in an answer's `next`: those that wrote last. */
 const SERIES_MAX = 32;
 const NODE_BYTES = 6;
 
@@ -30,7 +30,7 @@ export class BlockSequence {
     }
   }
 
-  /** What is wrong before this block; undefined: nothing, or its series is new. */
+  /** The problem before this block; undefined: none, or its series is new. */
   problemOf(head: BlockHead, stored_ms: number): BlockHole | undefined {
     const last = this.#last.get(keyOf(head));
     if (last === undefined || head.number === last.number + 1) return undefined;
@@ -40,7 +40,7 @@ export class BlockSequence {
       : { ...about, records: 0, why: "doubled" };
   }
 
-  /** The block was read. */
+  /** Records that the block was read. */
   add(head: BlockHead, stored_ms: number): void {
     const key = keyOf(head);
     const number = Math.max(head.number, this.#last.get(key)?.number ?? 0);
@@ -48,7 +48,7 @@ export class BlockSequence {
     this.#last.set(key, { number, stored_ms });
   }
 
-  /** A block of that node is unreadable, which is reported: nothing is known of the blocks after it. */
+  /** Clears a node's series after an unreadable block of it was reported: its later blocks cannot be checked. */
   forget(node: string): void {
     for (const key of this.#last.keys()) if (key.startsWith(nameOf(node))) this.#last.delete(key);
   }

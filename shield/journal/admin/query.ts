@@ -1,4 +1,4 @@
-/** Queries of a tenant's journal, and where an answer continues. Pure. */
+/** Queries of a tenant's journal, and positions in it. Pure. */
 import { createHash } from "node:crypto";
 import { SEQUENCE_PATTERN } from "./block_sequence.ts";
 import { isHole, type JournalLine } from "../../../shared/journal/record.ts";
@@ -22,13 +22,13 @@ export interface JournalQuery {
   readonly since_ms?: number | undefined;
   readonly until_ms?: number | undefined;
   readonly after?: JournalPlaceText | undefined;
-  /** The most lines of an answer. */
+  /** The most lines in an answer. */
   readonly limit: number;
 }
 
-/** What tells a block from one with the same cursor, of another tenant or in another store. */
+/** The distinction of blocks with the same cursor, of another tenant or in another store. */
 export interface BlockMark {
-  /** That of `tenantMark`. */
+  /** The tenant's mark, from `tenantMark`. */
   readonly tenant: string;
   /** When it was stored, Unix ms. */
   readonly stored_ms: number;
@@ -46,7 +46,7 @@ export interface JournalPlaceText {
 
 const MARK_BYTES = 6;
 
-/** A short name of a tenant, for positions. */
+/** A short mark of a tenant, for positions. */
 export const tenantMark = (tenant_id: string): string =>
   createHash("sha256").update(tenant_id).digest().subarray(0, MARK_BYTES).toString("base64url");
 

@@ -1,6 +1,6 @@
 /**
  * Reads a tenant's journal: block by block, each decrypted with its users' keys, a limited part at a time and in
- * slices, so that nothing else waits. An unreadable block is a gap. `api.ts` has the requests.
+ * slices, so that other work is not delayed. An unreadable block is a gap. `api.ts` has the requests.
  */
 import { ArqonError } from "@arqon/proto";
 import { isOtherStore } from "../../../shared/blocks/last_block.ts";
@@ -28,16 +28,16 @@ const BLOCKS_MAX = 256;
 const BYTES_MAX = 16_777_216;
 /** The first window of the search for the newest lines. */
 const WINDOW_MS = 4_000;
-/** Clocks differ: a decision may be so much younger than its block. */
+/** The most that a decision may be younger than its block, in ms, as clocks differ. */
 const CLOCK_SKEW_MS = 60_000;
-/** A block may be stored so much later than its first decision. */
+/** The most that a block may be stored after its first decision, in ms. */
 const LATE_MS = 600_000;
-/** A block stored so much before the previous one: the clock was set back. */
+/** A block stored this much before the previous one shows that the clock jumped back, in ms. */
 const STEP_MS = 1_000;
-/** The reason of such a gap: nothing is missing, but times do not give the order. */
+/** The reason of a gap after such a jump: nothing is missing, but times are out of order. */
 const SET_BACK = "clock-set-back";
 
-/** The journal that is read: its store, its keys, and gaps that no block reports. */
+/** The sources of a journal: its store, its keys, and gaps that no block reports. */
 export interface JournalReading {
   readonly store: () => Promise<BlockStore>;
   readonly keys: () => Promise<UserKeys>;
@@ -55,13 +55,13 @@ export const readingOf = (place: JournalPlace): JournalReading => ({
 /** The end of an answer. */
 export interface JournalEnd {
   readonly next: JournalPlaceText;
-  /** There were no more lines at that time. */
+  /** Whether there were no more lines at that time. */
   readonly is_end: boolean;
   /** For the newest lines: older ones were omitted or not searched. */
   readonly is_cut?: boolean;
 }
 
-/** Filters lines beyond the query, and limits how many are read. */
+/** An additional filter of lines, and a limit of lines read. */
 export interface JournalFilter {
   /** Skips blocks stored before, Unix ms; absent: those that the query's times exclude. */
   readonly from_ms?: number;
@@ -127,7 +127,7 @@ export async function* readJournal(
         return endAt(placeAt(one, at), false);
       }
       if (wanted.length > 0) yield wanted;
-      // Lines of the previous answer do not count, or paging would not advance.
+      // Lines of the previous answer are not counted, or paging would not advance.
       if (at > skipped) looked += slice.length;
       if (looked >= lines_max) return endAt(placeAt(one, at), false);
     }
@@ -139,15 +139,15 @@ export async function* readJournal(
 }
 
 /**
- * Throws `invalid-settings` for a position in the journal of another tenant, or in a store that was made anew since:
- * blocks before it there have not been read. What was stored after the block has a higher cursor, as long as the store is
+ * Throws `invalid-settings` for a position in the journal of another tenant, or in a store that was recreated since:
+ * its earlier blocks have not been read. What was stored after the block has a higher cursor, as long as the store is
  * the same.
  */
 async function requireOwn(store: BlockStore, { tenant, after }: JournalQuery): Promise<void> {
   if (after?.mark === undefined) return;
   const { block, mark: { tenant: of, stored_ms } } = after;
   const refuse = (whose: string) => {
-    const detail = `after: it is of ${whose}; read from the beginning, without after`;
+    const detail = `after: it belongs to ${whose}; read from the beginning, without after`;
     throw new ArqonError("invalid-settings", detail);
   };
   if (of !== tenantMark(tenant)) refuse("another tenant's journal");
@@ -176,7 +176,7 @@ export async function* readNewest(
   for (let back_ms = WINDOW_MS;; back_ms *= 2) {
     const start_ms = Math.max(oldest_ms, Math.min(last_ms, youngest_ms) - back_ms);
     const { found, is_end } = await counted(readJournal(reading, all, { from_ms: start_ms }));
-    // The smallest window is used in any case.
+    // The smallest window is always used.
     if (!is_end && back_ms > WINDOW_MS) {
       is_cut = true;
       break;
@@ -195,19 +195,20 @@ export async function* readNewest(
 }
 
 /**
- * When blocks with the queried times were stored, by the store's clock; the oldest is undefined if any block may match.
+ * The storage times of blocks with the queried times, by the store's clock; the oldest is undefined if any block may
+ * match.
  */
 async function storedWithin(store: BlockStore, { since_ms, until_ms = Infinity }: JournalQuery) {
   const is_all = since_ms === undefined && until_ms === Infinity;
   const ahead_ms = is_all ? 0 : await store.aheadMs();
-  // This only widens the search: blocks may have been stored before a clock was set.
+  // This only widens the search: blocks may have been stored before the clock jumped.
   const oldest_ms = since_ms === undefined
     ? undefined
     : Math.max(0, since_ms - CLOCK_SKEW_MS + Math.min(0, ahead_ms));
   return { oldest_ms, youngest_ms: until_ms + Math.max(0, ahead_ms) };
 }
 
-/** Whether the store's clock was set back after that block: its newest block is older. */
+/** Whether the store's clock jumped back after that block: its newest block is older. */
 async function isSetBack(
   store: BlockStore,
   tenant_id: string,
@@ -217,7 +218,7 @@ async function isSetBack(
   return last_ms < time_ms;
 }
 
-/** The gap that reports a clock set back between that block and the previous one. */
+/** The gap for a clock that jumped back between that block and the previous one. */
 function setBack(
   query: JournalQuery,
   { node_id: node, time_ms: from_ms }: StoredBlock,
@@ -229,7 +230,7 @@ function setBack(
   return isWanted(line, query) ? [line] : [];
 }
 
-/** How many lines there are, and whether that is all. */
+/** The number of lines, and whether that is all of them. */
 async function counted(
   pages: AsyncGenerator<readonly JournalLine[], JournalEnd>,
 ): Promise<{ readonly found: number; readonly is_end: boolean }> {
@@ -260,14 +261,16 @@ async function* slicesOf(
   { node_id, time_ms, payload }: StoredBlock,
   sequence: BlockSequence,
 ): AsyncGenerator<readonly JournalLine[]> {
-  // Also for a skipped block, whose checksum is verified.
+  // A skipped block takes a slice, too, as its checksum is verified.
   await piece(tenant);
   let slice: JournalLine[] = [];
   let taken = () => sequence.forget(node_id);
   try {
     const closed = new ClosedBlock(payload);
     const { head, key_ids } = closed;
-    if (head.tenant !== tenant || head.node !== node_id) throw new DamagedBlock("it is another's");
+    if (head.tenant !== tenant || head.node !== node_id) {
+      throw new DamagedBlock("it belongs to another tenant");
+    }
     taken = () => sequence.add(head, time_ms);
     const hole = sequence.problemOf(head, time_ms);
     if (hole !== undefined) {

@@ -1,6 +1,6 @@
 /**
- * How messages were admitted: the decisions about them in a tenant's journal, step by step. A limited part of the
- * journal at a time; the ledgers of deliveries narrow the time.
+ * How messages were admitted: the decisions about them in a tenant's journal, step by step. It reads a limited part of
+ * the journal at a time; the ledgers of deliveries narrow the time.
  */
 import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
@@ -19,10 +19,10 @@ import { NEVER_MS } from "../../auth/identity.ts";
 const LINES_MAX = 200;
 /** The most journal lines that one answer reads, about half a second, in slices. */
 const LOOKED_MAX = 100_000;
-/** A message is decided before it is delivered, by Shields whose clocks differ. */
+/** The tolerance for a decision after its delivery, in ms, as clocks of Shields differ. */
 const BESIDE_MS = 30_000;
 
-/** The steps, in order. `other`: a check without a step of its own. */
+/** The steps, in order. `other`: a check without its own step. */
 const STEPS = [
   "token",
   "rate",
@@ -97,7 +97,7 @@ export interface SoughtMessage {
   readonly heard: readonly { readonly time_ms: number }[];
 }
 
-/** The messages of the question. */
+/** The request about messages. */
 export interface WayInAsked {
   readonly tenant: string;
   readonly message_id?: string | undefined;
@@ -105,7 +105,7 @@ export interface WayInAsked {
   readonly twist?: string | undefined;
   readonly room?: string | undefined;
   readonly offset?: number | undefined;
-  /** The messages that ledgers have. */
+  /** The messages found in ledgers. */
   readonly found: readonly SoughtMessage[];
   /** `next` of the previous answer. */
   readonly after?: JournalPlaceText | undefined;
@@ -169,7 +169,7 @@ function isAbout({ room, message_id, offset, twist, trace }: JournalRecord, one:
 const digitsOf = (text: string | undefined): string | undefined =>
   text?.replaceAll("-", "").toLowerCase();
 
-/** When delivered messages were decided; all time for undelivered ones. */
+/** The time window of delivered messages' decisions; unlimited for undelivered ones. */
 function windowOf(found: readonly SoughtMessage[]): { since_ms?: number; until_ms?: number } {
   const heard_ms = found.flatMap(({ heard }) => heard.map(({ time_ms }) => time_ms));
   if (heard_ms.length === 0) return {};
@@ -291,12 +291,12 @@ function termSteps({ terms, hook, sender, room }: JournalRecord): Step[] {
 
 function quotaStep(quota: Terms["limits"]["quota"]): Step {
   return quota === null
-    ? none("quota", "the tenant has none on all Shields together")
+    ? none("quota", "none for the tenant on all Shields together")
     : passed("quota", `${rateText(quota)} of the tenant on all Shields together`);
 }
 
 function grantStep({ grant, credential: { has_grants } }: Terms): Step {
-  if (!has_grants) return passed("grant", "the token names no grants: everything in the tenant");
+  if (!has_grants) return passed("grant", "the token has no grants: everything in the tenant");
   return grant === null ? none("grant", "no grant allows it") : passed("grant", grant);
 }
 
@@ -306,7 +306,7 @@ const rateText = (
 
 function schemaSteps({ schema, hook, type }: JournalRecord): Step[] {
   if (schema === null) {
-    return hook === "on_message" && type !== "" ? [none("schema", "none is mapped to it")] : [];
+    return hook === "on_message" && type !== "" ? [none("schema", "no schema is mapped")] : [];
   }
   const { id, version, violation } = schema;
   const name = `${id} version ${version}`;
@@ -316,7 +316,7 @@ function schemaSteps({ schema, hook, type }: JournalRecord): Step[] {
 }
 
 function policySteps({ chain_version, policies }: JournalRecord): Step[] {
-  if (chain_version === null) return [none("policy", "the tenant has none for it")];
+  if (chain_version === null) return [none("policy", "the tenant has no policy for it")];
   return policies.map((one) => ({
     step: "policy",
     outcome: one.allowed || one.mode === "observe" ? "passed" : "refused",
@@ -341,10 +341,10 @@ function policyText(policy: PolicyRecord): string {
 /** The steps after all checks. */
 function outSteps({ terms, offset, type }: JournalRecord, stamped: Stamped | undefined): Step[] {
   const stamp = stamped === undefined
-    ? none("stamp", "no ledger knows which ids it got")
+    ? none("stamp", "no ledger has its ids")
     : passed("stamp", `trace ${stamped.trace_id}, X-Twist-ID ${stamped.twist_id}`);
   const place = offset === null
-    ? none("offset", "it is in no room's log")
+    ? none("offset", "not stored in a log")
     : passed("offset", String(offset));
   if (terms === undefined) return [stamp, place];
   const { room_class, mirror } = terms;
@@ -363,10 +363,12 @@ function classText({ pattern, source, durable }: NonNullable<Terms["room_class"]
 }
 
 function mirrorStep(mirror: Terms["mirror"]): Step {
-  if (mirror === null) return none("mirror", "no rule is about it");
+  if (mirror === null) return none("mirror", "no rule matches");
   const { prefix, percent, source, is_copied } = mirror;
   const whose = source === "tenant" ? "tenant" : "configuration";
   const share = Number((percent * 100).toPrecision(6));
   const rule = `rule ${prefix} of the ${whose}, share ${share} %`;
-  return is_copied ? passed("mirror", `copied by ${rule}`) : none("mirror", `left out by ${rule}`);
+  return is_copied
+    ? passed("mirror", `copied by ${rule}`)
+    : none("mirror", `not selected by ${rule}`);
 }

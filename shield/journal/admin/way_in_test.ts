@@ -41,7 +41,7 @@ const told = (record: JournalRecord) =>
 const refused = (reason: ConstructorParameters<typeof ArqonError>[0], more: object = {}) =>
   told(recordOf({ allowed: false, code: 403, reason, message: "no", ...more }));
 
-Deno.test("way in: a message that was let in has each step, with what was in force", () => {
+Deno.test("way in: an admitted message has each step, with the rules in force", () => {
   const record = recordOf({
     offset: 17,
     schema: { id: "chat.v1", version: 3, violation: null },
@@ -70,15 +70,15 @@ Deno.test("way in: a message that was let in has each step, with what was in for
   ]);
 });
 
-Deno.test("way in: of who has no token the time has no end", () => {
-  // Former releases wrote an expiry that is no date.
+Deno.test("way in: a caller without a token has no expiry", () => {
+  // Earlier releases wrote an expiry that is not a date.
   for (const expires_ms of [NEVER_MS, Number.MAX_SAFE_INTEGER]) {
     const [step] = stepsOf(recordOf({ terms: { ...TERMS, expires_ms } }), undefined);
     assert.equal(step?.text, "issuer https://id, kid k1, role user");
   }
 });
 
-Deno.test("way in: a refusal ends with the step that refused, and names no later one", () => {
+Deno.test("way in: a refusal ends with the refusing step, and names no later one", () => {
   assert.deepEqual(refused("rate-limited"), ["token passed", "rate refused"]);
   const grantless = { terms: { ...TERMS, grant: null } };
   const before = ["token passed", "rate passed"];
@@ -97,7 +97,7 @@ Deno.test("way in: a refusal ends with the step that refused, and names no later
   assert.deepEqual(refused("policy-loading"), [...paid, "schema none", "policy refused"]);
 });
 
-/** A journal of a tenant, and a question to it. */
+/** A journal of a tenant, and a query to it. */
 function journal() {
   const engine = testSpine();
   const place = journalPlace(engine.spine, () => SPINE_NOW_MS);
@@ -123,7 +123,7 @@ const heardAt = (seconds: number, change: Partial<SoughtMessage> = {}): SoughtMe
   ...change,
 });
 
-Deno.test("way in: decisions are found by each id, in the tenant that is asked about", async () => {
+Deno.test("way in: decisions are found by each id, in the requested tenant", async () => {
   await using test = journal();
   const trace = "0af7651916cd43dd8448eb211c80319c";
   await writeBlock(test.place, [
@@ -146,7 +146,7 @@ Deno.test("way in: decisions are found by each id, in the tenant that is asked a
   assert.deepEqual(await test.ids({ twist: TWIST }, [heardAt(2)]), ["s1.2 0"]);
 });
 
-Deno.test("way in: messages with the same id have the decisions that were nearest to them", async () => {
+Deno.test("way in: messages with the same id have the decisions nearest in time", async () => {
   await using test = journal();
   const same = (seconds: number) => decision({ ...at(seconds), message_id: "m1" });
   await writeBlock(test.place, [same(0), same(5), same(300)]);
@@ -155,7 +155,7 @@ Deno.test("way in: messages with the same id have the decisions that were neares
   assert.deepEqual(await test.ids({ message_id: "m1" }, found), ["s1.0 0", "s1.1 1"]);
 });
 
-Deno.test("way in: an answer looks at so many lines, and says where to go on", async () => {
+Deno.test("way in: an answer reads a limited number of lines, and has the position to continue", async () => {
   await using test = journal();
   const many = Array.from({ length: 200 }, (_, n) => decision({ ...at(n), message_id: `m${n}` }));
   await writeBlock(test.place, many);
@@ -175,7 +175,7 @@ Deno.test("way in: an answer looks at so many lines, and says where to go on", a
   assert.equal(found.length, 1);
 });
 
-Deno.test("way in: a journal that cannot be reached is said, not thrown", async () => {
+Deno.test("way in: an unreachable journal is reported, not thrown", async () => {
   const down = () => Promise.reject(new ArqonError("log-unavailable", "away"));
   const asked = { tenant: "acme", message_id: "m1", found: [] };
   const { decisions, is_whole, problem } = await wayIn(

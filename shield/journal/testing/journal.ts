@@ -62,7 +62,7 @@ export function decidedBy(
   };
 }
 
-/** A journal's place on that Spine. */
+/** A journal's store and keys on that Spine. */
 export function journalPlace(spine: Spine, now: () => number = Date.now): JournalPlace {
   return new JournalPlace({ config: configFrom({}), spine, log: keptLog().log, now });
 }
@@ -73,7 +73,7 @@ export interface WrittenBlock {
   readonly node?: string;
   /** The number of the first record. */
   readonly first?: number;
-  /** Its place among others; absent: a series of its own. */
+  /** Its series; absent: its own. */
   readonly series?: number;
   readonly number?: number;
   readonly holes?: readonly BlockHole[];

@@ -1,7 +1,7 @@
 /**
  * `GET /v1/why`: how a message was admitted, which Shields received it and its outcome for each connection of a user,
- * or what a user was due in a room. Asks all Shields; `shield/ledger/` has their deliveries, `shield/journal/` the
- * decisions.
+ * or the messages that a user was due in a room. It asks all Shields; `shield/ledger/` has their deliveries,
+ * `shield/journal/` the decisions.
  */
 import {
   answerOf,
@@ -51,11 +51,11 @@ import { slice } from "../../../shared/turns/slices.ts";
 
 const Number_ = (what: string) =>
   z.string().regex(/^[0-9]{1,16}$/, { error: `expected ${what}` }).transform(Number);
-/** With the dashes of a UUID, or without. */
+/** 32 hex digits, with the dashes of a UUID or without. */
 const HEX = /^[0-9a-f]{32}$|^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const Hex = z.string().regex(HEX, { error: "expected 32 hex digits" });
 
-/** How long a room's log is waited for, in ms: as long as all, and for one message within that. */
+/** The timeout of a room's log, in ms, as for all Shields; one message is read within it. */
 const LOG_MS = 900;
 const LOG_AT_MS = 300;
 
@@ -66,7 +66,7 @@ const QUERY = {
   twist: Hex.optional(),
   message_id: z.string().min(1).max(1_024).optional(),
   room: Id.optional(),
-  // Messages of rooms that are not durable have 0: it names none.
+  // Offset 0 names no message: all messages of rooms that are not durable have it.
   offset: Number_("an offset above 0").refine((offset) => offset > 0, "expected an offset above 0")
     .optional(),
   user: z.string().min(1).max(256).optional(),
@@ -76,7 +76,7 @@ const QUERY = {
   after: z.string().transform((text, context) => {
     const place = parsePlace(text);
     if (place !== undefined) return place;
-    context.addIssue({ code: "custom", message: "expected `way_in.next` of an answer before" });
+    context.addIssue({ code: "custom", message: "expected `way_in.next` of a previous answer" });
     return z.NEVER;
   }).optional(),
 };
@@ -88,9 +88,9 @@ interface WhyContext extends WhyLogContext, Pick<Env, "log" | "now"> {
   readonly journal: JournalReading | undefined;
   /** The ledgers of ended Shields; absent: not stored. */
   readonly former: FormerReading | undefined;
-  /** This Shield, with whose clock the others' are compared. */
+  /** This Shield, whose clock is the reference for the others. */
   readonly node_id: string;
-  /** Unix ms by the ledger's clock, which continues when that of `now` is set. */
+  /** Unix ms by the ledger's clock, which does not jump when the clock of `now` does. */
   readonly ledgerNow: () => number;
 }
 
@@ -113,18 +113,18 @@ export const WHY_ROUTES = new AdminTable<WhyContext>("cluster", {
   "GET /v1/why": {
     audit: "why.read",
     id: "why",
-    summary: "how a message came in and its outcome, or those of a user's messages",
+    summary: "explains how a message was admitted and its outcome, or those of a user's messages",
     query: [
-      inQuery("tenant", "the tenant; absent: that of the token"),
+      inQuery("tenant", "the tenant; absent: the token's tenant"),
       inQuery("trace", "messages with this trace id", TEXT),
       inQuery("twist", "the message with this X-Twist-ID", TEXT),
       inQuery("message_id", "messages with this message_id", TEXT),
-      inQuery("room", "the room; needed beside offset and since_ms"),
-      inQuery("offset", "the message with this offset", COUNT),
-      inQuery("user", "their outcome for the connections of this user", TEXT),
-      inQuery("connection", "their outcome for this connection"),
-      inQuery("address", "handshakes and operations that were refused from there", TEXT),
-      inQuery("after", "`way_in.next` of the answer before: reads on in the journal", TEXT),
+      inQuery("room", "the room; required with offset and since_ms"),
+      inQuery("offset", "the message at this offset", COUNT),
+      inQuery("user", "the outcome for the connections of this user", TEXT),
+      inQuery("connection", "the outcome for this connection"),
+      inQuery("address", "refused handshakes and operations from this address", TEXT),
+      inQuery("after", "`way_in.next` of the previous answer: continues in the journal", TEXT),
       inQuery("since_ms", "with room and user or connection: all messages since then", UNIX_MS),
     ],
     answer: object({
@@ -184,7 +184,7 @@ export function openOf(
     waits: (room_id) => {
       const waits = open.outbox?.waits(room_id);
       if (waits?.listed !== undefined) return waits;
-      // A newer message may have left in the place of an older one.
+      // A newer message may have been sent instead of an older one.
       const is_latest = classes.of(tenant, room_id).slow_reader === "latest";
       return waits && is_latest ? { ...waits, listed: new Set() } : waits;
     },
@@ -208,7 +208,7 @@ async function why(context: WhyContext, call: AdminCall): Promise<Response> {
   const asked = userOf(query, tenant, messages, clocks, context);
   const { since_ms } = asked ?? {};
   const logged = since_ms === undefined ? Promise.resolve([]) : log.since(since_ms, LOG_MS);
-  // Its caller gets the error; there may be none if an earlier request fails.
+  // The caller gets the error; there may be no caller if an earlier request fails.
   logged.catch(() => {});
   const [told, way_in, whole] = await Promise.all([
     asked && questions.ask(asked, async (user, lives) => ({
@@ -272,7 +272,7 @@ function meantBy({ trace, twist, message_id }: Query): (message: StoredMessage) 
       : digits(one.twist_id) === digits(twist ?? "none");
 }
 
-/** A Shield that answered late has reported the same as it had stored. */
+/** The deliveries once each: a late Shield reports the same as it has stored. */
 const onceEach = (heard: Heard["heard"]): Heard["heard"] =>
   heard.filter(({ node_id, time_ms }, at) =>
     at === heard.findIndex((one) => one.node_id === node_id && one.time_ms === time_ms)
@@ -285,7 +285,7 @@ function wayInOf(
   tenant: string,
   found: readonly Heard[],
 ): Promise<WayIn> {
-  // A message that no Shield received was decided about when it was stored.
+  // A message that no Shield received was decided when it was stored.
   const sought = found.map(({ stored_ms, heard, ...ids }) => ({
     ...ids,
     heard: stored_ms === undefined ? heard : [{ time_ms: stored_ms }],
@@ -297,7 +297,7 @@ function wayInOf(
 const names = ({ trace, twist, message_id, offset }: Query) =>
   [trace, twist, message_id, offset].some((one) => one !== undefined);
 
-/** Throws `invalid-settings` for an empty query, or one with too much at once. */
+/** Throws `invalid-settings` for an empty query, or one with members that exclude each other. */
 function requireSense(query: Query, only_tenant: string | undefined): void {
   const { trace, twist, message_id, room, offset, user, connection, address, since_ms, after } =
     query;
@@ -311,13 +311,13 @@ function requireSense(query: Query, only_tenant: string | undefined): void {
   if (ids.length + whose.length === 0) {
     wrong("expected trace, twist, message_id or offset, or user, connection or address");
   }
-  if (after !== undefined && ids.length === 0) wrong("after: expected a message beside it");
-  if (offset !== undefined && room === undefined) wrong("offset: expected room, too");
+  if (after !== undefined && ids.length === 0) wrong("after: needs a message");
+  if (offset !== undefined && room === undefined) wrong("offset: needs room");
   if (since_ms !== undefined && ids.length > 0) {
-    wrong("since_ms: expected room and user or connection, and no message");
+    wrong("since_ms: needs room and user or connection, and no message");
   }
   if (address !== undefined && only_tenant !== undefined) {
-    wrong("address: only operators of the whole bus may ask for it");
+    wrong("address: only for operators of the whole bus");
   }
 }
 
@@ -326,7 +326,7 @@ const findOf = (query: Query, tenant: string): WhyFind => {
   return defined({ tenant, trace, twist, message_id, room, offset }) as WhyFind;
 };
 
-/** Without the members that are undefined: answers and questions are strict. */
+/** The object without undefined members, as answers and queries are strict. */
 function defined(value: Readonly<Record<string, unknown>>): Record<string, unknown> {
   return Object.fromEntries(Object.entries(value).filter(([, one]) => one !== undefined));
 }
@@ -364,7 +364,7 @@ function userOf(
 }
 
 // Messages in the logs of durable rooms that no Shield reports, since all receivers are gone, or there was none: a part
-// of `GET /v1/why`. Reads a limited part of a log within a limited time.
+// of `GET /v1/why`. It reads a limited part of a log within a limited time.
 
 /** The most messages that one request reads from a log, the newest ones. */
 const MESSAGES_MAX = 2_000;
@@ -381,7 +381,7 @@ interface WhyLogContext {
   readonly classes: Pick<RoomClasses, "of">;
 }
 
-/** The log of one room, as far as one question needs it. */
+/** The log of one room, for one request. */
 class WhyLog {
   readonly #context: WhyLogContext;
   readonly #place: { readonly tenant_id: string; readonly room_id: string };
@@ -392,8 +392,8 @@ class WhyLog {
   }
 
   /**
-   * The message with that offset; undefined if the room is not durable, its log no longer has it, or does not answer
-   * within so many ms.
+   * The message with that offset; undefined if the room is not durable, its log no longer has it, or does not answer in
+   * time.
    */
   async at(offset: number, within_ms: number): Promise<StoredMessage | undefined> {
     return await this.#read(within_ms, undefined, async (log) => {
@@ -415,7 +415,7 @@ class WhyLog {
     );
   }
 
-  /** Those of the newest messages that match; none in the cases of `at`. */
+  /** The matching ones among the newest messages; none in the cases of `at`. */
   async find(
     isMeant: (message: StoredMessage) => boolean,
     within_ms: number,

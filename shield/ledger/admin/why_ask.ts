@@ -1,7 +1,7 @@
 /**
- * Asks all Shields for `GET /v1/why`, within a second whatever the number of requests, and merges the answers. `why.ts`
- * has requests and answers. The lead of another Shield's clock follows from an exchange: the time in an answer was read
- * between request and answer. No clock is set by it.
+ * Asks all Shields for `GET /v1/why`, within one second for all requests, and merges the answers. `why.ts` has requests
+ * and answers. The lead of another Shield's clock follows from an exchange: the time in an answer was read between
+ * request and answer.
  */
 import type { AskedNodes, ClusterAsker, Gathered } from "../../../shared/cluster/cluster_asker.ts";
 import {
@@ -30,7 +30,7 @@ interface Ahead {
   readonly within_ms: number;
 }
 
-/** The clocks of those that answered one request. */
+/** The clocks of the Shields that answered one request. */
 export class Clocks {
   /** The Shield whose clock is the reference. */
   readonly node_id: string;
@@ -40,7 +40,7 @@ export class Clocks {
     this.node_id = node_id;
   }
 
-  /** Records answers; of two, the common range is used, or the later one if the clock was set meanwhile. */
+  /** Records answers; of two, the common range is used, or the later one if the clock jumped meanwhile. */
   note({ answers, asked_ms, heard_ms }: Gathered<{ readonly now_ms: number }>): void {
     for (const { node_id, value: { now_ms } } of answers) {
       const heard = heard_ms.get(node_id);
@@ -55,7 +55,7 @@ export class Clocks {
     }
   }
 
-  /** Whether one of them is surely another clock; the ledger's own may be, once the wall clock was set. */
+  /** Whether one of them certainly differs; the ledger's own may differ after a jump of the wall clock. */
   get are_apart(): boolean {
     return this.#bounds.values().some(({ least, most }) => surelyAhead((least + most) / 2) !== 0);
   }
@@ -81,21 +81,21 @@ const UNDER_WAY_MS = 1_000;
 /** Messages that one Shield has not received. */
 export interface Unheard {
   readonly node_id: string;
-  /** The oldest first, their times by this Shield's clock. */
+  /** Oldest first, with times by this Shield's clock. */
   readonly messages: AskedMessage[];
-  /** There are more than one request may have. */
+  /** There are more than the limit of one request. */
   readonly truncated: boolean;
 }
 
-/** A connection as it is reported, with its Shield. */
+/** A connection in an answer, with its Shield. */
 type ToldConnection = ConnectionAccount & { readonly node_id: string };
 
 /** The messages of a room received by each Shield, ended ones included: each incarnation is one answer. */
 export type HeardInRoom = Gathered<WhyRoom>["answers"];
 
 /**
- * The same with messages from a room's log that no Shield received. The log is no Shield: nobody was connected there,
- * and its clock is taken as the caller's.
+ * The same with messages from a room's log that no Shield received. The log is not a Shield: it has no connections, and
+ * its clock is assumed to be the caller's.
  */
 export function withLogged(heard: HeardInRoom, logged: WhyRoom["rows"]): HeardInRoom {
   const known = new Set(
@@ -136,7 +136,7 @@ export function unheardBy(
     for (const [twist_id, one] of heard) {
       const time_ms = one.time_ms + ahead_ms;
       const apart_ms = UNDER_WAY_MS + one.within_ms + within_ms;
-      // Messages older than its ledger may have been read from the room's log.
+      // Messages from before its ledger may have been read from the room's log.
       const own_ms = since_ms + ahead_ms;
       const from_ms = one.offset > 0 ? own_ms : Math.max(own_ms, value.since_ms);
       if (own.has(twist_id) || time_ms < from_ms + apart_ms) continue;
@@ -165,7 +165,7 @@ export function withUnheard(
   });
 }
 
-/** Whether it came in the unrecorded last seconds of a lost Shield, to a subscription in its last record. */
+/** Whether a message arrived in the unrecorded last seconds of a lost Shield, for a subscription in its last record. */
 function isGone(
   { subscriptions }: RoomAccount,
   time_ms: number,
@@ -192,7 +192,7 @@ function counted(
       due++;
       sent++;
     }
-    // At the ends of a subscription it is unknown on which side of it the message would have come.
+    // Near the ends of a subscription it is unknown whether it included the message.
     const is_certain = state === "not_heard" && time_ms < until_ms - UNDER_WAY_MS &&
       time_ms > (outcome.from_ms ?? 0) + UNDER_WAY_MS;
     const is_told = is_certain || state === "left_out" || state === "cut_off" ||
@@ -206,9 +206,9 @@ function counted(
   return { ...account, due, sent, missed: missed.slice(0, WHY_MISSED_MAX), missed_count };
 }
 
-/** When the whole answer is due, in ms from the first question on: a silent Shield is named then. */
+/** The deadline of the whole answer, in ms from the first request on: silent Shields are named then. */
 const DUE_MS = 900;
-/** When the next request is sent to all, though not all have answered the first. */
+/** When the next request is sent although not all have answered the first, in ms. */
 const EARLY_MS = 400;
 /** The minimum timeout of the last request. */
 const LAST_MS = 100;
@@ -220,7 +220,7 @@ export type Heard = Omit<WhyMessage, "time_ms"> & {
   readonly stored_ms?: number;
 };
 
-/** The messages that some Shields have received. */
+/** The messages that at least one Shield has received. */
 export interface Found {
   /** The oldest first. */
   readonly messages: Heard[];
@@ -251,7 +251,7 @@ interface StoredInRoom {
   readonly logged: WhyRoom["rows"];
 }
 
-/** The questions of one request. */
+/** The requests for one answer. */
 export class WhyQuestions {
   readonly #asker: ClusterAsker;
   readonly #clocks: Clocks;
@@ -261,7 +261,7 @@ export class WhyQuestions {
   /** The incarnations of the Shields that have answered the last request. */
   lives: ReadonlySet<string> = new Set();
   #has_told = false;
-  /** The messages of the room that each Shield received. */
+  /** The messages of the room by Shield. */
   #heard: HeardInRoom = [];
 
   constructor(asker: ClusterAsker, clocks: Clocks, monotonic_ms = () => performance.now()) {
@@ -272,9 +272,9 @@ export class WhyQuestions {
   }
 
   /**
-   * Resolves with the known messages when all Shields have answered or the next request is due; `whole` with all
-   * answers in time. A Shield that was late and knows other messages counts as silent: it was not asked for their
-   * outcome. `stored` returns the stored data of those that have not answered; both reject with `too-many-pending`.
+   * Resolves to the known messages once all Shields have answered or the next request is due; `whole` resolves to all
+   * answers in time. A late Shield with other messages counts as silent, as it was not asked for their outcome.
+   * `stored` returns the stored data of those that have not answered; both reject with `too-many-pending`.
    */
   async find(
     params: WhyFind,
@@ -299,7 +299,7 @@ export class WhyQuestions {
       if (!this.#has_told) this.#noteLives(last);
       return withLate(rows, first, last);
     });
-    // Its caller gets the error; there may be none if the next request fails first.
+    // The caller gets the error; there may be no caller if the next request fails first.
     whole.catch(() => {});
     return { early: { ...rows, messages: [...rows.messages] }, whole };
   }
@@ -328,16 +328,14 @@ export class WhyQuestions {
       truncated: told.answers.some(({ value }) => value.truncated === true),
     };
     if (rooms === undefined) return all;
-    // Reading stored data takes its own time: running Shields get the rest.
+    // Reading stored data takes time: running Shields get the rest.
     const timeout_ms = this.#left_ms();
     const { former, logged } = await stored(params, this.lives);
     this.#heard = withLogged([...rooms.answers, ...former], logged);
     return await this.#askUnheard(all, rooms, params, timeout_ms);
   }
 
-  /**
-   * The same with messages that the user's Shields have not received, and others have: requested from these Shields.
-   */
+  /** Like `ask`, and then asks the user's Shields about messages that only others have received. */
   async #askUnheard(
     all: Told,
     rooms: Gathered<WhyRoom>,
@@ -437,7 +435,7 @@ interface Rows extends Found {
   readonly by_key: ReadonlyMap<string, Heard>;
 }
 
-/** The keys of a Shield's messages: it receives a message once, so the same ids again are another message. */
+/** The keys of a Shield's messages: it receives a message once, so a repetition of the same ids is another message. */
 function keysOf(rows: readonly WhyMessage[]): string[] {
   const times = new Map<string, number>();
   return rows.map(({ time_ms: _, ...message }) => {

@@ -14,7 +14,7 @@ const NOW_MS = 1_700_000_000_000;
 const HOUR_MS = 3_600_000;
 const OF = { node_id: "one", kind: "shield" as const, now: () => NOW_MS };
 const log = QUIET;
-/** The requests of Shields that do not know of clock differences. */
+/** The requests of Shields without support for clock differences. */
 const Older = WhyUser.omit({ now_ms: true });
 
 /**
@@ -53,12 +53,12 @@ async function askedOf(read: (params: unknown) => WhyUser, other_ms: number) {
   }
 }
 
-Deno.test("a Shield that knows nothing of clocks that are apart answers while they are not", async () => {
+Deno.test("a Shield without support for clock differences answers while there are none", async () => {
   const { silent, since_ms } = await askedOf(Older.parse, NOW_MS + 1);
   assert.deepEqual([silent, since_ms], [[], NOW_MS - 60_000]);
 });
 
-Deno.test("a Shield whose clock is another one is asked by it", async () => {
+Deno.test("a Shield with another clock is asked in its own time", async () => {
   const other_ms = NOW_MS + 2 * HOUR_MS;
   const { silent, since_ms } = await askedOf(WhyUser.parse, other_ms);
   assert.deepEqual([silent, since_ms], [[], other_ms - 60_000]);

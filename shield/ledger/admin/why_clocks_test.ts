@@ -1,4 +1,4 @@
-/** How far clocks are apart, as questions and answers show it. */
+/** Clock differences, as requests and answers show them. */
 import assert from "node:assert/strict";
 import { Clocks } from "./why_ask.ts";
 
@@ -9,7 +9,7 @@ const answered = (node_id: string, asked_ms: number, heard_ms: number, now_ms: n
   heard_ms: new Map([[node_id, heard_ms]]),
 });
 
-Deno.test("a clock's distance is known as far as an answer took, and better with each answer", () => {
+Deno.test("a clock's lead is known within the duration of an answer, and more exactly with each answer", () => {
   const clocks = new Clocks("one");
   clocks.note(answered("one", 100, 140, 120));
   assert.deepEqual(clocks.of("one"), { ahead_ms: 0, within_ms: 0 });
@@ -21,7 +21,7 @@ Deno.test("a clock's distance is known as far as an answer took, and better with
   assert.equal(clocks.here("two", 5_000), 60);
   clocks.note(answered("two", 200, 210, 5_140));
   assert.deepEqual(clocks.of("two"), { ahead_ms: 4_935, within_ms: 5 });
-  // It was set meanwhile: what was known before is wrong.
+  // It jumped meanwhile: the earlier result is wrong.
   clocks.note(answered("two", 300, 302, 301));
   assert.deepEqual(clocks.of("two"), { ahead_ms: 0, within_ms: 1 });
 });

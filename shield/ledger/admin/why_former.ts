@@ -37,12 +37,12 @@ export class FormerAnswers implements Disposable {
   readonly #tenant_id: string | undefined;
   #read: { readonly without: ReadonlySet<string>; readonly former: Promise<Former> } | undefined;
 
-  /** Ends the turn of this question to read. */
+  /** Ends the request's turn to read. */
   #leave: Promise<() => void> | undefined;
-  /** The messages of the requested room that each received. */
+  /** The received messages of the requested room by ledger. */
   readonly #rooms = new Map<FormerLedger, Promise<HeardInRoom[number]>>();
 
-  /** Without a tenant, or without stored ledgers, there are none. */
+  /** Without a tenant, or without stored ledgers, it has none. */
   constructor({ former }: { readonly former: FormerReading | undefined }, tenant_id?: string) {
     this.#reading = former;
     this.#tenant_id = tenant_id;
@@ -72,8 +72,8 @@ export class FormerAnswers implements Disposable {
   }
 
   /**
-   * The outcome of messages there; Shields that have answered meanwhile are not repeated. `unheardOf` returns the
-   * messages of the requested room that a Shield has not received.
+   * The outcome of messages in the stored ledgers; Shields that have answered meanwhile are not repeated. `unheardOf`
+   * returns the messages of the requested room that a Shield has not received.
    */
   async tell(
     asked: WhyUser | undefined,
@@ -105,16 +105,16 @@ export class FormerAnswers implements Disposable {
     return known;
   }
 
-  /** Repeated reads of one request share its turn. */
+  /** Enters the queue of readers; repeated reads of one request share a turn. */
   #enter(reads: FormerReading["reads"]): Promise<unknown> {
     this.#leave ??= reads.enter();
     return this.#leave;
   }
 
-  /** The question is answered: another may read. */
+  /** Ends the request, so that another one may read. */
   [Symbol.dispose](): void {
     const { former } = this.#read ?? {};
-    // One that was refused had no turn; one that reads still keeps its own until then.
+    // A refused request had no turn; a running read keeps its turn to its end.
     void Promise.allSettled([former]).then(() => this.#leave).then((leave) => leave?.(), () => {});
   }
 
@@ -123,7 +123,7 @@ export class FormerAnswers implements Disposable {
       return Promise.resolve({ ledgers: [], truncated: false });
     }
     const { reads } = this.#reading;
-    // A Shield that answered only the first request was read in none.
+    // A Shield that answered only the first request is missing in the earlier read.
     if (this.#read === undefined || !this.#read.without.isSubsetOf(answered)) {
       const without = new Set(answered);
       const former = readFormer(this.#reading, this.#tenant_id, without, () => this.#enter(reads));
@@ -133,7 +133,7 @@ export class FormerAnswers implements Disposable {
   }
 }
 
-/** Those that have not answered meanwhile. */
+/** The Shields that have not answered meanwhile. */
 const goneOf = (ledgers: readonly FormerLedger[], answered: ReadonlySet<string>) =>
   ledgers.filter(({ node_id, life_ms }) => !answered.has(lifeName(node_id, life_ms)));
 
@@ -153,7 +153,7 @@ async function roomOf(
 
 type Own = Awaited<ReturnType<typeof tellOf>>;
 
-/** The same with messages that the Shield has not received, and others have. */
+/** Adds messages that the Shield has not received, and others have. */
 async function withOthers(
   ledger: FormerLedger,
   { tenant, user, connection }: WhyUser,
@@ -175,7 +175,7 @@ async function tellOf(ledger: FormerLedger, asked: WhyUser) {
   const gathered = await gather(ledger, { asked, open: [] }, breathe);
   const { node_id, state, until_ms, by_ms, since_ms } = ledger;
   for (const one of gathered.connections) {
-    // Where all was written, a connection without an end has lost the block that reported it.
+    // If everything was written, the block with the end of the connection is lost.
     const why = state === "ended" ? "killed" : state;
     if (one.ended === undefined) one.lost = { why, until_ms, by_ms };
   }

@@ -1,4 +1,4 @@
-/** A request keeps its turn to read stored ledgers until it is answered, whatever it reads. */
+/** A request keeps its turn to read stored ledgers until it is answered. */
 import assert from "node:assert/strict";
 import type { WhyUser } from "../../../shared/cluster/cluster_why.ts";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
@@ -16,7 +16,7 @@ const NONE = new Set<string>();
 const FIND = { tenant: "acme", message_id: "m" };
 const BOB: WhyUser = { tenant: "acme", user: "bob", messages: [], room: "hall", since_ms: 0 };
 
-Deno.test("a question holds its turn from its first reading to its end; one that reads nothing needs none", async () => {
+Deno.test("a request keeps its turn from its first read to its end; one without reads needs none", async () => {
   const { spine, [Symbol.asyncDispose]: dispose } = testSpine();
   try {
     const lives = new Lives(spine);
@@ -42,9 +42,9 @@ Deno.test("a question holds its turn from its first reading to its end; one that
     const idle = new FormerAnswers({ former }, "acme");
     assert.deepEqual(await idle.find(FIND, new Set([lifeName("gone", BEGAN_MS)])), []);
     idle[Symbol.dispose]();
-    assert.equal(reads.under_way, 1, "neither has ended the turn of the first");
+    assert.equal(reads.under_way, 1, "neither has ended the first one's turn");
     first[Symbol.dispose]();
-    await until("the turn is over", () => reads.under_way === 0);
+    await until("the turn has ended", () => reads.under_way === 0);
     using third = new FormerAnswers({ former }, "acme");
     assert.equal((await third.find(FIND, NONE)).length, 1);
   } finally {

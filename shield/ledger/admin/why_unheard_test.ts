@@ -1,4 +1,4 @@
-/** Messages of a room that one Shield has not received, and others have; and those due to its connections. */
+/** Messages of a room that only other Shields have received, and those due to a Shield's connections. */
 import assert from "node:assert/strict";
 import type { WhyRoom } from "../../../shared/cluster/cluster_why.ts";
 import { Clocks } from "./why_ask.ts";
@@ -8,7 +8,7 @@ type Rows = WhyRoom["rows"];
 
 const NOW_MS = 1_000_000;
 
-/** What two Shields have heard; the clock of `two` is ahead. */
+/** The messages received by two Shields; the clock of `two` is ahead. */
 function roomOf(one: Rows, two: Rows, { ahead_ms = 0, truncated = false } = {}) {
   const of = (node_id: string, rows: Rows, more: object, now_ms: number) => ({
     node_id,
@@ -33,7 +33,7 @@ function found(one: Rows, two: Rows, options: { ahead_ms?: number; truncated?: b
   return unheard?.messages.map(({ twist_id, time_ms }) => `${twist_id} ${time_ms}`) ?? [];
 }
 
-Deno.test("what one Shield has heard and another has not is found, by the other's clock", () => {
+Deno.test("messages that only one Shield has received are found, by the other's clock", () => {
   const one: Rows = [[20_000, 0, "a", false], [30_000, 0, "b", false], [40_000, 0, "c", false]];
   assert.deepEqual(found(one, [[20_010, 0, "a", false]]), ["b 30000", "c 40000"]);
   assert.deepEqual(found(one, [[120_010, 0, "a", false]], { ahead_ms: 100_000 }), [
@@ -41,12 +41,12 @@ Deno.test("what one Shield has heard and another has not is found, by the other'
     "c 140000",
   ]);
   assert.deepEqual(found(one, [...one]), []);
-  // A duplicate that it dropped for all counts as received; a message dropped elsewhere was due to nobody.
+  // A duplicate that it dropped for all counts as received; a message dropped on the other Shield was due to nobody.
   assert.deepEqual(found(one.slice(0, 1), [[20_000, 0, "a", true]]), []);
   assert.deepEqual(found([[20_000, 0, "a", true]], []), []);
 });
 
-Deno.test("what is before the time that was asked for, still under way or beyond a cut list is not said", () => {
+Deno.test("messages before the requested time, in transit or beyond a truncated list are not reported", () => {
   const rows: Rows = [
     [10_500, 0, "early", false],
     [20_000, 0, "a", false],
@@ -56,7 +56,7 @@ Deno.test("what is before the time that was asked for, still under way or beyond
   assert.deepEqual(found(rows, [[15_000, 0, "x", false]], { truncated: true }), []);
 });
 
-Deno.test("at most fifty are asked about, and that there are more is said", () => {
+Deno.test("at most fifty are requested, and the truncation is reported", () => {
   const rows: Rows = Array.from({ length: 60 }, (_, at) => [20_000 + at, 0, `t${at}`, false]);
   const { rooms, clocks } = roomOf(rows, []);
   const { answers } = rooms;
@@ -66,7 +66,7 @@ Deno.test("at most fifty are asked about, and that there are more is said", () =
   assert.deepEqual(unheardBy(answers.slice(0, 1), hall, answers, clocks), []);
 });
 
-Deno.test("what the Shield says of them is added to what a connection there should have had", () => {
+Deno.test("the Shield's answer is added to the messages due to its connections", () => {
   const room = {
     subscriptions: [],
     due: 2,
@@ -97,10 +97,10 @@ Deno.test("what the Shield says of them is added to what a connection there shou
   );
   assert.deepEqual([told?.room?.due, told?.room?.sent, told?.room?.missed_count], [4, 2, 2]);
   assert.deepEqual(told?.room?.missed.map(({ twist_id }) => twist_id), ["lost", "m"]);
-  assert.deepEqual(other?.room, room, "another Shield's connection has heard by itself");
+  assert.deepEqual(other?.room, room, "another Shield's connection has received it");
 });
 
-Deno.test("what came in the unwritten seconds of a lost Shield is due to who was subscribed at its last writing", () => {
+Deno.test("messages in the unwritten seconds of a lost Shield are due to subscriptions in its last record", () => {
   const lost = { from_ms: 5_000, until_ms: 50_000, why: "killed" };
   const of = (connection_id: string, subscription: { until_ms: number; why: string }) => ({
     ...{ node_id: "two", connection_id, user_id: "bob", remote_ip: "", began_ms: 0, outcomes: [] },
@@ -126,7 +126,7 @@ Deno.test("what came in the unwritten seconds of a lost Shield is due to who was
   assert.deepEqual(told[0]?.room?.missed.map(({ twist_id }) => twist_id), ["t20000"]);
 });
 
-Deno.test("what only the room's log has, a Shield has not heard, older than its ledger or not", () => {
+Deno.test("messages only in the room's log count as not received by a Shield, even if older than its ledger", () => {
   const { rooms: { answers }, clocks } = roomOf([[20_000, 1, "a", false]], []);
   const young = answers.slice(1).map((one) => ({
     ...one,
@@ -141,6 +141,10 @@ Deno.test("what only the room's log has, a Shield has not heard, older than its 
   const all = withLogged([answers[0]!, ...young], logged);
   const [unheard] = unheardBy(young, { room: "hall", since_ms: 10_000 }, all, clocks);
   const told = unheard?.messages.map(({ twist_id, time_ms }) => `${twist_id} ${time_ms}`);
-  assert.deepEqual(told, ["a 20000", "b 30000", "c 40000"], "who heard it says when");
+  assert.deepEqual(
+    told,
+    ["a 20000", "b 30000", "c 40000"],
+    "a Shield that received it reports the time",
+  );
   assert.equal(withLogged(answers, logged.slice(0, 1)), answers);
 });

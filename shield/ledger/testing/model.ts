@@ -1,6 +1,6 @@
 /**
- * A ledger beside a list with a row for every message and connection: both get the same events, and the list predicts
- * the ledger's answers. Tests only.
+ * A ledger and a list with a row for every message and connection: both get the same events, and the list predicts the
+ * ledger's answers. Tests only.
  */
 import { writeEnvelope } from "@arqon/proto";
 import type { WhyOutcome } from "../../../shared/cluster/cluster_why.ts";
@@ -63,7 +63,9 @@ export type Step =
   | {
     readonly kind: "message";
     readonly room: number;
-    /** For each subscriber: 0 sent, 6 left out, 7 conflated; the first one's echo is left out if so. */
+    /**
+     * For each subscriber: 0 sent, 6 left out, 7 conflated; the first one's echo is left out if it is the publisher.
+     */
     readonly fates: readonly number[];
     readonly echo: boolean;
   };
@@ -150,7 +152,7 @@ export class Model {
     if (client !== undefined) use(client);
   }
 
-  /** Connections that have ended leave their rooms. */
+  /** Ended connections leave their rooms. */
   leave(): void {
     for (const client of this.#leaving) {
       for (const room of [...client.rooms.keys()]) this.#unsub(client, room);

@@ -17,7 +17,7 @@ import type { SignatureRules } from "../signature.ts";
 import { NO_POLICIES } from "../gates.ts";
 import { NO_SCHEMAS } from "../gates.ts";
 
-/** How much of an envelope is read. */
+/** Limits of reading an envelope. */
 export const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 const random = randomPool((bytes) => crypto.getRandomValues(bytes));
 

@@ -21,11 +21,11 @@ export interface TestMirror extends AsyncDisposable {
   /** All messages on the Spine, shadow or not. */
   readonly published: readonly SpineMessage[];
   readonly lines: readonly string[];
-  /** The messages on shadow subjects, once the mirror has nothing more to send. */
+  /** The messages on shadow subjects, after the mirror has sent everything. */
   shadows(): Promise<SpineMessage[]>;
-  /** The value of one series of the metrics; undefined when there is none. */
+  /** The value of one series of the metrics; undefined if there is none. */
   metric(series: string): Promise<number | undefined>;
-  /** One request of an admin, an operator unless it is given, answered by status and JSON. */
+  /** One request of an admin, an operator unless another one is given, answered by status and JSON. */
   // deno-lint-ignore no-explicit-any -- the tests say what is in it
   ask(m: string, path: string, body?: unknown, as?: Admin): Promise<{ status: number; body: any }>;
 }

@@ -96,12 +96,12 @@ function i32Type([parameters, results]: readonly [number, number]): FunctionType
   };
 }
 
-/** A name that the guest chose, made short and put on one line. */
+/** A name from the guest, shortened and on one line. */
 function quoted(name: string): string {
   return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
 }
 
-/** The version of the ABI that a module is for: that of its imports; without any, 2 if it is initialised. */
+/** The ABI version of a module: that of its imports; without imports, 2 if it has an initialisation. */
 function abiOf({ imports, exports }: WasmModule): AbiVersion {
   if (imports.length === 0) return exports.some(({ name }) => name === INIT_EXPORT) ? 2 : 1;
   return imports.some((entry) => entry.module === HOST_MODULE[2]) ? 2 : 1;
@@ -114,7 +114,7 @@ function importProblem(
 ): AbiProblem | undefined {
   const label = `${quoted(entry.module)}.${quoted(entry.name)}`;
   if (entry.module.startsWith("wasi_") || entry.module.startsWith("wasi:")) {
-    const sentence = `The import ${label} is WASI, which policies do not have: ` +
+    const sentence = `The import ${label} is WASI, which policies cannot use: ` +
       `build without it, for a bare wasm32 target.`;
     return { reason: "wasi-import", sentence };
   }
@@ -124,8 +124,8 @@ function importProblem(
     return { reason: "memory-import", sentence };
   }
   if (abi === 2 && entry.module === HOST_MODULE[1]) {
-    const sentence = `The import ${label} is of another version of the ABI than those of ` +
-      `"${HOST_MODULE[2]}": a policy is for one of them.`;
+    const sentence = `The import ${label} is of another ABI version than those of ` +
+      `"${HOST_MODULE[2]}": a policy can use only one of them.`;
     return { reason: "two-abis", sentence };
   }
   const functions = HOST_FUNCTIONS[abi];
@@ -220,18 +220,18 @@ function exportProblems(module: WasmModule, abi: AbiVersion): readonly AbiProble
 }
 
 /**
- * The problem with a start function. It would run whenever an instance is made, which a module that traps can cause
- * with every message, and its fuel could not be charged.
+ * The problem with a start function. It would run with every new instance, which a trapping module needs for every
+ * message, and its fuel could not be charged.
  */
 function startProblems({ start }: WasmModule, abi: AbiVersion): readonly AbiProblem[] {
   if (start === undefined) return [];
   const instead = { 1: "its first call", 2: `its export "${INIT_EXPORT}"` }[abi];
-  const sentence = `The module has a start section: let ${instead} do that work, ` +
-    "which then is paid for by its fuel.";
+  const sentence = `The module has a start section: do that work in ${instead}, ` +
+    "so that its fuel is charged.";
   return [{ reason: "start-section", sentence }];
 }
 
-/** Everything that keeps a module from being a policy, imports first; empty when nothing does. */
+/** All reasons why a module is not a policy, imports first; empty if it is one. */
 export function abiProblems(module: WasmModule): readonly AbiProblem[] {
   const abi = abiOf(module);
   const imports = module.imports.flatMap((entry) => importProblem(module, entry, abi) ?? []);
@@ -240,7 +240,7 @@ export function abiProblems(module: WasmModule): readonly AbiProblem[] {
 
 /** A metered module that is a policy. */
 export interface MeteredPolicy extends MeteredModule {
-  /** The version of the ABI that it is for. */
+  /** Its ABI version. */
   readonly abi: AbiVersion;
   /** The hooks that the module exports, in the order of a connection's life; at least one. */
   readonly hooks: readonly Hook[];

@@ -50,7 +50,7 @@ Deno.test("a module that imports from arqon_host_v2 is a policy of version 2, wi
   assert.equal(bare.abi, 1, "without imports");
 });
 
-Deno.test("only a module of version 1 may export the names that metering gives to version 2", () => {
+Deno.test("only a module of version 1 may export the names that metering adds in version 2", () => {
   for (const name of ["arqon_save", "arqon_restore"]) {
     const text = `${MEMORY} ${ALLOC} ${HOOK} (func (export "${name}"))`;
     assert.equal(meterPolicy(bytesOf(`${IMPORTS} ${text}`), OPTIONS).abi, 1);
@@ -86,7 +86,7 @@ const PROBLEMS: readonly (readonly [text: string, reason: string, sentence: RegE
     `(import "arqon_host_v2" "host_get_payload" (func (result i32)))
      (import "arqon_host_v1" "host_log" (func (param i32 i32 i32))) ${MEMORY} ${ALLOC} ${HOOK}`,
     "two-abis",
-    /"arqon_host_v1"."host_log" is of another version .* those of "arqon_host_v2"/,
+    /"arqon_host_v1"."host_log" is of another ABI version .* those of "arqon_host_v2"/,
   ],
   [
     `(import "arqon_host_v2" "host_get_payload" (func (result i32)))
@@ -98,7 +98,7 @@ const PROBLEMS: readonly (readonly [text: string, reason: string, sentence: RegE
     `(import "arqon_host_v2" "host_get_payload" (func (result i32)))
      ${MEMORY} ${ALLOC} ${HOOK} (func $s) (start $s)`,
     "start-section",
-    /let its export "arqon_init" do that work/,
+    /do that work in its export "arqon_init"/,
   ],
   [
     `(import "arqon_host_v1" "toString" (func)) ${MEMORY} ${ALLOC} ${HOOK}`,
@@ -147,7 +147,7 @@ const PROBLEMS: readonly (readonly [text: string, reason: string, sentence: RegE
 ];
 
 for (const [text, reason, sentence] of PROBLEMS) {
-  Deno.test(`a module is no policy as ${reason}: ${sentence.source}`, () => {
+  Deno.test(`a module is not a policy: ${reason}: ${sentence.source}`, () => {
     const problems = abiProblems(decodeModule(bytesOf(text)));
     assert.deepEqual(problems.map((problem) => problem.reason), [reason]);
     assert.match(problems[0]?.sentence ?? "", sentence);
@@ -159,7 +159,7 @@ for (const [text, reason, sentence] of PROBLEMS) {
   });
 }
 
-Deno.test("every problem is said, up to eight", () => {
+Deno.test("every problem is reported, up to eight", () => {
   const imports = Array.from({ length: 20 }, (_none, at) => `(import "env" "f${at}" (func))`);
   assert.throws(() => meterPolicy(bytesOf(imports.join(" ")), { memory_limit_pages: 64 }), {
     reason: "unknown-import",
@@ -174,7 +174,7 @@ Deno.test("names in sentences are short and on one line", () => {
   assert.ok(!problem.sentence.includes("\n"));
 });
 
-Deno.test("the lengths that thunks pay for are parameters of the host's functions", () => {
+Deno.test("the lengths that thunks charge for are parameters of the host's functions", () => {
   assert.deepEqual(Object.keys(LENGTH_PARAMETERS), Object.keys(HOST_FUNCTIONS[2]));
   assert.deepEqual(HOST_MODULES, Object.values(HOST_MODULE));
   for (const [name, lengths] of Object.entries(LENGTH_PARAMETERS)) {

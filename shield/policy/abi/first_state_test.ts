@@ -1,6 +1,6 @@
 /**
- * A call of a policy of version 2 begins with the state after initialisation, whatever earlier calls have done: real
- * instances of a worker, compared with fresh ones.
+ * A call of a policy of version 2 begins with the state after initialisation, whatever earlier calls did. The test
+ * compares real instances of a worker with new ones.
  */
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
@@ -13,7 +13,7 @@ import { createInstances } from "../worker/worker_instances.ts";
 
 const FUEL = 10_000;
 
-/** A worker's part that runs one policy, and keeps its instance as a worker does. */
+/** A part of a worker that runs one policy, and keeps its instance like a worker. */
 function runnerOf(module: ReturnType<typeof runnableGuest>) {
   const instances = createInstances(4);
   instances.load(1, module);
@@ -36,12 +36,12 @@ function runnerOf(module: ReturnType<typeof runnableGuest>) {
   };
 }
 
-/** What must not depend on the calls before: all but the price of the instance. */
+/** The parts that must not depend on earlier calls: all except the price of the instance. */
 function judged({ instance_units: _, ...ran }: ChainOutcome) {
   return ran;
 }
 
-Deno.test("what a policy leaves behind is not there in its next call, by no way at all", async (t) => {
+Deno.test("nothing that a policy leaves behind is visible in its next call, in any way", async (t) => {
   for (const [way, guest] of Object.entries(FORGETFUL)) {
     await t.step(way, () => {
       const run = runnerOf(runnableGuest(guest));
@@ -56,7 +56,7 @@ Deno.test("what a policy leaves behind is not there in its next call, by no way 
   }
 });
 
-Deno.test("the same policies of version 1 do find what they left, so that the ways are ways", () => {
+Deno.test("the same policies of version 1 do see what they left, so the test is meaningful", () => {
   const carried = Object.entries(FORGETFUL).filter(([, guest]) => {
     const run = runnerOf(runnableGuest({ ...guest, abi: 1 }));
     const first = run();
@@ -64,7 +64,7 @@ Deno.test("the same policies of version 1 do find what they left, so that the wa
     return JSON.stringify([next.logs, judged(next.ran)]) !==
       JSON.stringify([first.logs, judged(first.ran)]);
   });
-  // A fault ends an instance of version 1, and the height and the stack pointer are always put back.
+  // A fault ends an instance of version 1, and the height and the stack pointer are always restored.
   const never = new Set([
     "the stack pointer",
     "memory, and then a trap",
@@ -75,7 +75,7 @@ Deno.test("the same policies of version 1 do find what they left, so that the wa
   assert.deepEqual(carried.map(([way]) => way), expected);
 });
 
-Deno.test("a call pays for its instance, or for putting its state back", () => {
+Deno.test("a call pays for its instance, or for restoring its state", () => {
   const module = runnableGuest({ abi: 2, pages: 3, body: "i32.const 0" });
   const run = runnerOf(module);
   assert.ok(module.renewal?.by === "restore");
@@ -91,7 +91,7 @@ Deno.test("a call pays for its instance, or for putting its state back", () => {
   }
 });
 
-Deno.test("putting memory back costs the same whether arqon_init has grown it or the module begins with it", () => {
+Deno.test("restoring memory costs the same whether arqon_init has grown it or the module begins with it", () => {
   const init = `(func (export "arqon_init") (drop (memory.grow (i32.const 15))))`;
   const grown = runnerOf(runnableGuest({ abi: 2, more: init, body: "i32.const 0" }));
   const declared = runnerOf(runnableGuest({ abi: 2, pages: 16, body: "i32.const 0" }));
@@ -99,7 +99,7 @@ Deno.test("putting memory back costs the same whether arqon_init has grown it or
   assert.deepEqual(pays(grown)[1], pays(declared)[1]);
 });
 
-Deno.test("a fault costs the next call an instance, with its initialisation", () => {
+Deno.test("after a fault the next call pays for an instance with its initialisation", () => {
   const init = `(func (export "arqon_init") (local $i i32)
     (loop $l (br_if $l (i32.lt_u
       (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 1000)))))`;
@@ -113,7 +113,7 @@ Deno.test("a fault costs the next call an instance, with its initialisation", ()
   assert.equal(run(new Uint8Array([1])).ran.instance_units, first.instance_units);
 });
 
-Deno.test("an initialisation that does not end well fails every call", () => {
+Deno.test("a failing initialisation fails every call", () => {
   const bodies: readonly (readonly [string, string, RegExp])[] = [
     ["unreachable", "trap", /^arqon_init: .*unreachable/],
     ["(loop $l (br $l))", "fuel", /^arqon_init: out of fuel/],

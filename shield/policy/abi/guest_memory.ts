@@ -1,7 +1,10 @@
-/** The memory of a guest for its host. No value from a guest is trusted: if it names bytes outside, its call ends. */
+/**
+ * The memory of a guest for its host. No value from a guest is trusted: if it names bytes outside its memory, its call
+ * ends.
+ */
 import type { PolicyFault } from "../../message/verdict.ts";
 
-/** Thrown by an import to end the call: the JavaScript engine unwinds the guest, which cannot catch. */
+/** Thrown by an import to end the call: the JavaScript engine unwinds the guest, which cannot catch it. */
 export class EndCall {
   readonly fault: PolicyFault | undefined;
   readonly detail: string;
@@ -10,7 +13,7 @@ export class EndCall {
     this.detail = detail;
   }
 
-  /** The text of the error where it does not end a call: a start function that asks the host. */
+  /** The text of the error outside of a call, when a start function calls the host. */
   toString(): string {
     return this.detail;
   }
@@ -19,13 +22,13 @@ export class EndCall {
 /** The memory of one instance. */
 export interface GuestMemory {
   readonly memory: WebAssembly.Memory;
-  /** The whole memory at the last access: empty once it has grown since. See `memoryOf`. */
+  /** The whole memory at the last access. Empty if the memory has grown since. See `memoryOf`. */
   bytes: Uint8Array;
 }
 
 /**
- * All of the memory as it is now. Growing takes the bytes from every view; to ask for the buffer each time costs as
- * much as a small guest.
+ * All of the memory as it is now. Growing detaches every view, and getting the buffer each time costs as much as a
+ * small guest.
  */
 export function memoryOf(guest: GuestMemory): Uint8Array {
   if (guest.bytes.length === 0) guest.bytes = new Uint8Array(guest.memory.buffer);

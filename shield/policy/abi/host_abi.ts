@@ -1,6 +1,6 @@
 /**
- * One instance of a metered module: how it is made and called, and the outcome of a call. `host_functions.ts` has the
- * functions of a guest; `worker_chain.ts` chooses the instance, and handles its verdict.
+ * One instance of a metered module: its creation, its calls and their outcomes. `host_functions.ts` has the functions
+ * of a guest; `worker_chain.ts` chooses the instance, and handles its verdict.
  */
 import { FAULT_CODES } from "./policy.ts";
 import type { Hook, PolicyFault } from "../../message/verdict.ts";
@@ -13,11 +13,11 @@ import type { Call, Exports, GuestRequest, Running, Variable } from "./host_func
 
 /**
  * Units for a call that does not return, by `host_reject`, a trap or another fault: the engine has to unwind it. They
- * are taken from the rest of the call's fuel, so it never ends for lack of them.
+ * are taken from the rest of the call's fuel, so a lack of fuel never stops the ending.
  */
 const ENDING_UNITS = 20_000;
 const ENDING_UNITS_PER_SLOT = 6;
-/** The most fuel that `arqon_init` may use: as much as an instance may cost besides. */
+/** The most fuel of `arqon_init`: as much as an instance may cost otherwise. */
 export const INIT_FUEL = 5_000;
 
 /** The outcome of one call. */
@@ -27,35 +27,35 @@ export interface GuestOutcome {
   readonly code: number;
   readonly reason: string;
   readonly fault: PolicyFault | undefined;
-  /** What was wrong, for people; "" without a fault. */
+  /** The fault for people; "" without a fault. */
   readonly detail: string;
   /** Instruction units used. */
   readonly units: number;
   readonly added_headers: readonly (readonly [name: string, value: string])[];
   readonly logs: readonly { readonly level: number; readonly message: string }[];
-  /** The payload in place of the one that came; undefined: it stays. */
+  /** The new payload; undefined: it is unchanged. */
   readonly payload: Uint8Array | undefined;
-  /** True when the instance must not be used again. */
+  /** True if the instance must not be used again. */
   readonly broken: boolean;
-  /** The slots of state that it wrote, if it reached a verdict; null: deleted. Absent: none. */
+  /** The slots of state that the call wrote, if it reached a verdict; null: deleted. Absent: none. */
   readonly written?: ReadonlyMap<number, Uint8Array | null>;
-  /** The slots that it read before writing them, as bits; absent: none. */
+  /** The slots that the call read before writing them, as bits; absent: none. */
   readonly read_slots?: number;
 }
 
 /** A guest that can be called, one call at a time. */
 export interface Guest {
-  /** Units that its initialisation took, besides the price of an instance. */
+  /** Units of its initialisation, besides the price of an instance. */
   readonly init_units: number;
-  /** Units that its next call owes for putting its first state back; 0 where it has that still. */
+  /** Units that its next call pays for restoring its first state; 0 if it still has that. */
   readonly restore_units: number;
-  /** Units that every call but its first one owes for that, with the memory that its initialisation has left. */
+  /** Units that every call but the first one pays for the restoration, with the memory size after initialisation. */
   readonly renewal_units: number;
   /** Runs one hook with this much fuel. Never throws. */
   call(hook: Hook, request: GuestRequest, fuel: number): GuestOutcome;
 }
 
-/** A metered module, as instances are made of it. */
+/** A metered module from which instances are made. */
 export interface GuestModule {
   readonly compiled: WebAssembly.Module;
   /** Restores the state after initialisation for each call; absent: state lives between calls. */
@@ -63,15 +63,15 @@ export interface GuestModule {
 }
 
 /**
- * Makes an instance. Throws as the engine throws when it cannot make one (RangeError: no memory), `EndCall`
- * when its initialisation does not end well within `init_fuel`, and TypeError when an export is missing,
- * which the check of uploads has already refused.
+ * Makes an instance. Throws the engine's error if it cannot make one (RangeError: no memory), `EndCall` if its
+ * initialisation fails within `init_fuel`, and TypeError if an export is missing, which the check of uploads has
+ * already refused.
  */
 export function instantiateGuest(
   { compiled, renewal }: GuestModule,
   init_fuel: number = INIT_FUEL,
 ): Guest {
-  // The exports are not read before a call, and by then they are set.
+  // The exports are not read before a call, and are set by then.
   const running: Running = { exports: undefined!, call: undefined, in_alloc: false };
   const host_module = HOST_MODULE[renewal === undefined ? 1 : 2];
   const instance = new WebAssembly.Instance(compiled, { [host_module]: hostImports(running) });
@@ -130,7 +130,7 @@ const USED_UP: GuestOutcome = {
   broken: true,
 };
 
-/** An instance that is restored for each call; without a first state, it serves one call. */
+/** An instance that is restored for each call. Without a first state it serves only one call. */
 class RenewedGuest implements Guest {
   readonly init_units: number;
   readonly renewal_units: number;
@@ -162,7 +162,7 @@ class RenewedGuest implements Guest {
 
 type Hooks = Partial<Record<Hook, () => number>>;
 
-/** Runs one hook with this much fuel. Never throws. `hooks` keeps the functions that were found. */
+/** Runs one hook with this much fuel. Never throws. `hooks` caches the functions. */
 function runCall(
   running: Running,
   hooks: Hooks,
@@ -202,7 +202,7 @@ function runCall(
 
 const NONE: readonly never[] = [];
 
-/** The last budget, as a global takes it: mostly it is the next one, too. */
+/** The last budget as a global's value: mostly it is also the next one. */
 const last = { units: 0, big: 0n };
 
 function bigBudget(units: number): bigint {
@@ -213,7 +213,7 @@ function bigBudget(units: number): bigint {
   return last.big;
 }
 
-/** The units that unwinding costs for frames of so many slots. */
+/** The units that unwinding costs for frames of that many slots. */
 function endingUnits(height_slots: number): number {
   return ENDING_UNITS + height_slots * ENDING_UNITS_PER_SLOT;
 }
@@ -255,8 +255,8 @@ function hookOf(exports: Exports, hook: Hook): () => number {
 }
 
 /**
- * The outcome of a call. A refusal keeps the instance, whose memory may be the policy's state; a fault
- * does not.
+ * The outcome of a call. After a refusal the instance is kept, since its memory may be the policy's state; after a
+ * fault it is not.
  */
 function outcomeOf(
   call: Call,
@@ -267,7 +267,7 @@ function outcomeOf(
 ): GuestOutcome {
   const { added_headers = NONE, logs = NONE, payload } = call;
   const fault = undefined;
-  // What most calls come to is made in one piece.
+  // The most frequent outcome is made in one piece.
   if (thrown === undefined && verdict === 0) {
     return {
       allowed: true,

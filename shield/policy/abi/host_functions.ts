@@ -8,7 +8,7 @@ import { headerProblem, NAME_BYTES } from "./host_headers.ts";
 import { bytesAt, EndCall, type GuestMemory, memoryOf, requireInside } from "./guest_memory.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./policy.ts";
 
-/** The versions of the ABI, and the module that the guests of each import from. */
+/** The versions of the ABI, with the module from which guests of each import. */
 export const HOST_MODULE = { 1: "arqon_host_v1", 2: "arqon_host_v2" } as const;
 /** A version of the ABI. */
 export type AbiVersion = keyof typeof HOST_MODULE;
@@ -19,30 +19,27 @@ const LOG_LINES = 32;
 /** The most bytes of a reason; the rest is cut off. */
 const REASON_BYTES = 512;
 
-/**
- * Units for each byte of headers and claims; the first question of a call pays them, since all are
- * parsed then.
- */
+/** Units for each byte of headers and claims. The first read of a call pays them, since all are parsed then. */
 const ASKING_UNITS_PER_BYTE = 8;
-/** Units for each byte of a header or claim that is handed over: it becomes text and is copied. */
+/** Units for each byte of a header or claim that is passed to the guest: it becomes text and is copied. */
 const TEXT_UNITS_PER_BYTE = 4;
-/** How many bytes of payload are copied for one unit. */
+/** The bytes of payload that are copied for one unit. */
 const PAYLOAD_BYTES_PER_UNIT = 8;
 
-/** Units for each byte of a value of state that is handed over. */
+/** Units for each byte of a value of state that is passed to the guest. */
 const STATE_GET_UNITS_PER_BYTE = 1;
-/** Units for each byte of a value of state that is kept, beside the thunk's one. */
+/** Units for each byte of a value of state that is kept, besides the thunk's one. */
 const STATE_SET_UNITS_PER_BYTE = 3;
-/** Units of the first writing of a slot in a call: it becomes part of the reply, and is kept. */
+/** Units of the first write to a slot in a call: it becomes part of the reply, and is kept. */
 const STATE_WRITE_UNITS = 2_500;
 /** Units of the first new payload of a call: it becomes part of the reply. */
 const SET_PAYLOAD_UNITS = 2_500;
 
-/** The values that a policy keeps from call to call, as they are before a call. */
+/** The values that a policy keeps between calls, before the call. */
 export interface GuestState {
   /** The most bytes of a value, by slot. */
   readonly value_bytes: readonly number[];
-  /** The value of a slot that there is; null: none. */
+  /** The value of an existing slot; null: none. */
   value(slot: number): Uint8Array | null;
 }
 
@@ -53,11 +50,11 @@ export interface GuestRequest {
   /** The value of a claim as text; undefined when there is none. */
   readonly claim: (name: string) => string | undefined;
   readonly payload: Uint8Array;
-  /** The size of all headers and claims as they came, in bytes; absent: asking costs nothing. */
+  /** The size of all received headers and claims, in bytes; absent: reading is free. */
   readonly asking_bytes?: number;
   /** The policy's keyed state; absent: it has none. */
   readonly state?: GuestState | undefined;
-  /** The most bytes of a new payload, or why there can be none; absent: there is no bound. */
+  /** The most bytes of a new payload, or the reason why there can be none; absent: no limit. */
   readonly payload_most?: number;
 }
 
@@ -66,16 +63,16 @@ export interface Call {
   readonly request: GuestRequest;
   /** True once the call has paid for its headers and claims. */
   has_asked: boolean;
-  /** Made with the first of them, as the lines are: most calls have none. */
+  /** Made with the first header, like the lines: most calls have none. */
   added_headers: (readonly [string, string])[] | undefined;
   added_bytes: number;
   logs: { level: number; message: string }[] | undefined;
   rejected: { code: number; reason: string } | undefined;
   /** The slots written by the call; null: deleted. Absent until the first write. */
   written: Map<number, Uint8Array | null> | undefined;
-  /** The slots that it read before writing them, as bits. */
+  /** The slots that the call read before writing them, as bits. */
   read_slots: number;
-  /** The payload that the call wants in place of its own. */
+  /** The new payload of the call. */
   payload: Uint8Array | undefined;
 }
 
@@ -119,7 +116,7 @@ export function newCall(request: GuestRequest): Call {
   };
 }
 
-/** The call in progress. Imports may be used only in a call, and not by `arqon_alloc`. */
+/** The call in progress. Imports may only be used in a call, and not by `arqon_alloc`. */
 function current({ call, in_alloc }: Running): Call {
   if (in_alloc) throw new EndCall("abi", "arqon_alloc called the host");
   // A start section could call imports while there is no call yet.
@@ -127,7 +124,7 @@ function current({ call, in_alloc }: Running): Call {
   return call;
 }
 
-/** Reads text of at most `max_bytes`; a longer one is a fault, before any of it is read. */
+/** Reads text of at most `max_bytes`; a longer one is a fault before it is read. */
 function readText(
   running: Running,
   what: string,
@@ -136,7 +133,7 @@ function readText(
 ): string {
   const bytes = bytesAt(running.exports, what, pointer, size);
   if (bytes.length > max_bytes) {
-    throw new EndCall("abi", `${what}: ${bytes.length} bytes; at most ${max_bytes}`);
+    throw new EndCall("abi", `${what}: ${bytes.length} bytes; at most ${max_bytes} are allowed`);
   }
   try {
     return strict.decode(bytes);
@@ -145,14 +142,14 @@ function readText(
   }
 }
 
-/** Charges the guest's fuel for work that the host does for it. */
+/** Charges the guest's fuel for work of the host. */
 function charge({ exports: { fuel } }: Running, units: number): void {
   const left = fuel.value - BigInt(units);
   fuel.value = left;
   if (left < 0n) throw new EndCall("fuel", "out of fuel");
 }
 
-/** The call in progress, which has now paid for its headers and claims. */
+/** The request of the call in progress, after the call has paid for its headers and claims. */
 function asking(running: Running): GuestRequest {
   const call = current(running);
   if (!call.has_asked) {
@@ -204,7 +201,7 @@ function addHeader(call: Call, name: string, value: string, size_bytes: number):
   added.push([name, value]);
 }
 
-/** The state of the policy that calls, which has that slot; a fault otherwise. */
+/** The state of the calling policy; a fault if it has no such slot. */
 function stateOf({ request: { state } }: Call, slot: number): GuestState {
   const slots = state?.value_bytes.length ?? 0;
   if (state !== undefined && slot >>> 0 < slots) return state;
@@ -226,7 +223,7 @@ function write(running: Running, call: Call, slot: number, value: Uint8Array | n
   (call.written ??= new Map()).set(slot, value);
 }
 
-/** The imports of one instance that are there for its slots of state. */
+/** The imports of one instance for its slots of state. */
 function stateImports(running: Running) {
   return {
     host_state_get(slot: number): number {
@@ -251,7 +248,7 @@ function stateImports(running: Running) {
   };
 }
 
-/** The imports by which an instance of version 2 changes the message. */
+/** The imports with which an instance of version 2 changes the message. */
 function changingImports(running: Running) {
   return {
     host_set_payload(pointer: number, size: number): void {

@@ -1,4 +1,4 @@
-/** Which headers a policy may add, and the conversion of text between guest and host. Pure. */
+/** The headers that a policy may add, and the conversion of text between guest and host. Pure. */
 
 /** The most headers that one call may add. */
 export const ADDED_HEADERS = 64;

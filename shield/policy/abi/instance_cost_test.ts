@@ -1,4 +1,4 @@
-/** The cost of instances, found in advance: modules that are cheap to call and expensive to instantiate. */
+/** The precomputed cost of instances, for modules that are cheap to call and expensive to instantiate. */
 import assert from "node:assert/strict";
 import { meterPolicy } from "./abi_check.ts";
 import { INSTANCE_FUEL_MAX, instanceCost } from "../../../wasm/metering/instance_cost.ts";
@@ -10,7 +10,7 @@ const OPTIONS = { memory_limit_pages: 64 };
 
 const costOf = (parts: PolicyParts) => instanceCost(decodePolicy(plainPolicy(parts)));
 
-Deno.test("the example policies cost next to nothing", async () => {
+Deno.test("the example policies' instances cost almost nothing", async () => {
   const folder = new URL("../../../policies/build/", import.meta.url);
   for await (const { name } of Deno.readDir(folder)) {
     if (!name.endsWith(".wasm")) continue;
@@ -25,7 +25,7 @@ Deno.test("the example policies cost next to nothing", async () => {
 for (const [name, { parts, what }] of Object.entries(GREEDY_INSTANCES)) {
   Deno.test(`an instance with ${name} is refused and names the excess`, () => {
     const bytes = plainPolicy(parts());
-    assert.ok(bytes.length < 1_048_576, "small enough to upload");
+    assert.ok(bytes.length < 1_048_576, "the module is small enough to upload");
     assert.throws(() => meterPolicy(bytes, OPTIONS), (error) => {
       assert.ok(error instanceof PolicyModuleError, String(error));
       assert.equal(error.reason, "instance-cost");
@@ -35,7 +35,7 @@ for (const [name, { parts, what }] of Object.entries(GREEDY_INSTANCES)) {
   });
 }
 
-Deno.test("memory is charged by its pages and refused by its own limit only", () => {
+Deno.test("memory is charged by its pages and refused only by its own limit", () => {
   const one = costOf({ pages: 1 });
   const all = costOf({ pages: 64 });
   assert.equal(one.fuel_without_memory, all.fuel_without_memory);
@@ -47,7 +47,7 @@ Deno.test("memory is charged by its pages and refused by its own limit only", ()
   );
 });
 
-Deno.test("every kind has a price of its own, and more of it costs more", () => {
+Deno.test("every kind has its own price, and more of it costs more", () => {
   const none = costOf({}).fuel;
   const kinds: PolicyParts[] = [
     { imports: 100 },

@@ -10,7 +10,7 @@ import { NOT_A_MESSAGE, SIGNED } from "./policy.ts";
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** A policy that says `text` in place of the payload, and then does `then`. */
+/** A policy that replaces the payload with `text`, and then runs `then`. */
 function says(text: string, then = "i32.const 0"): GuestText {
   const more = `(data (i32.const 0) "${text}")`;
   return {
@@ -34,7 +34,7 @@ function run(
   const reply = runChain(runner, {
     ...{ generation: 1, id: 1, deadline_ms: 0, hook: "on_message", tenant_id: "acme" },
     ...{ facts: () => ({ headers: [], claims: {} }), facts_bytes: 0, payload_most: 100 },
-    payload: encoder.encode("as it came"),
+    payload: encoder.encode("unchanged"),
     chain: chain.map(([, mode], at) => ({ module: at + 1, mode })),
     ...more,
   });
@@ -51,7 +51,7 @@ const faultOf = (guest: GuestText, more: Partial<WorkerRequest> = {}) => {
   return [ran?.fault, ran?.code, ran?.detail];
 };
 
-Deno.test("the next policies see what one has put in place of the payload, and the last one counts", () => {
+Deno.test("later policies see the replacement, and the last replacement counts", () => {
   const { payload, outcomes, told } = run([
     [TELLS, "enforce"],
     [says("first"), "enforce"],
@@ -60,20 +60,20 @@ Deno.test("the next policies see what one has put in place of the payload, and t
     [TELLS, "observe"],
   ]);
   assert.equal(payload, "second");
-  assert.deepEqual(told, ["as it came", "first", "second"]);
+  assert.deepEqual(told, ["unchanged", "first", "second"]);
   const replaced = outcomes.map((ran) => ran.replaced === true);
   assert.deepEqual(replaced, [false, true, false, true, false]);
 });
 
-Deno.test("a call that replaces twice leaves the last, and itself sees what came", () => {
+Deno.test("the last of two replacements in a call counts, and the call itself sees the original", () => {
   const more = '(data (i32.const 0) "one") (data (i32.const 8) "two")';
   const body = `(call $set_payload (i32.const 0) (i32.const 3))
     (call $show (call $get_payload))
     (call $set_payload (i32.const 8) (i32.const 3)) (i64.store (i32.const 8) (i64.const 0)) i32.const 0`;
   const { payload, told } = run([[{ abi: 2, more, body }, "enforce"]]);
   assert.equal(payload, "two", "as it was when it was given");
-  assert.deepEqual(told, ["as it came"]);
-  assert.equal(run([[says(""), "enforce"]]).payload, "", "by nothing at all");
+  assert.deepEqual(told, ["unchanged"]);
+  assert.equal(run([[says(""), "enforce"]]).payload, "", "without any payload");
 });
 
 Deno.test("a policy that refuses, fails or only observes replaces nothing", () => {
@@ -87,10 +87,10 @@ Deno.test("a policy that refuses, fails or only observes replaces nothing", () =
     assert.deepEqual([payload, ran?.allowed, ran?.replaced], [undefined, false, undefined]);
   }
   const { payload, outcomes, told } = run([[says("new"), "observe"], [TELLS, "enforce"]]);
-  assert.deepEqual([payload, outcomes[0]?.replaced, told], [undefined, undefined, ["as it came"]]);
+  assert.deepEqual([payload, outcomes[0]?.replaced, told], [undefined, undefined, ["unchanged"]]);
 });
 
-Deno.test("what may not be replaced is a fault that says why", () => {
+Deno.test("a payload that must not be replaced is a fault with the reason", () => {
   const long = says("x".repeat(101));
   assert.deepEqual(faultOf(long), [
     "payload-too-large",
@@ -112,7 +112,7 @@ Deno.test("what may not be replaced is a fault that says why", () => {
   assert.deepEqual(faultOf(outside).slice(0, 2), ["abi", 503]);
 });
 
-Deno.test("replacing is paid by the byte", () => {
+Deno.test("a replacement is charged by the byte", () => {
   const unitsOf = (size: number) => {
     const body = `(call $set_payload (i32.const 0) (i32.const ${size})) i32.const 0`;
     return run([[{ abi: 2, body }, "enforce"]], { payload_most: 65_536 }).outcomes[0]!.units;

@@ -1,4 +1,4 @@
-/** How a module declares its state, and that it can do nothing else in that call. */
+/** How a module declares its state; that call can do nothing else. */
 import assert from "node:assert/strict";
 import { declares, FOREVER, type GuestText, meteredGuest } from "../testing/guests.ts";
 import { createCompiler } from "../modules/compile.ts";
@@ -12,13 +12,13 @@ const declaring = (body: string, more = "") => ({
   more: `${more} (func (export "arqon_state_keys") (result i32) ${body})`,
 });
 
-Deno.test("a module of version 2 is asked for its declaration; others have none", () => {
+Deno.test("a module of version 2 is asked for its declaration; other modules have none", () => {
   assert.deepEqual(JSON.parse(stateKeysText(compiled({ more: declares(KEYS) }))), KEYS);
   assert.equal(stateKeysText(compiled({})), "");
   assert.equal(stateKeysText(compiled({ abi: 1, more: declares(KEYS) })), "");
 });
 
-Deno.test("what a module initialises is there when it declares", () => {
+Deno.test("a module's initialisation runs before its declaration", () => {
   const init = `(func (export "arqon_init") (i32.store (i32.const 8) (i32.const 2))
     (i32.store16 (i32.const 12) (i32.const 0x5d5b)))`;
   assert.equal(stateKeysText(compiled(declaring("i32.const 8", init))), "[]");
@@ -29,15 +29,15 @@ const BAD: Readonly<Record<string, readonly [guest: Partial<GuestText>, sentence
   "calls the host": [declaring("(call $get_payload)"), /it called the host/],
   "returns nothing": [declaring("i32.const 0"), /returns 0, which is no value/],
   "points outside": [declaring("i32.const -3"), /returns 4294967293, which is no value/],
-  "gives too much": [
+  "returns too much": [
     declaring("(i32.store (i32.const 8) (i32.const 4097)) i32.const 8"),
     /gives 4097 bytes; at most 4096/,
   ],
-  "gives what is outside of its memory": [
+  "returns bytes outside its memory": [
     declaring("(i32.store (i32.const 65528) (i32.const 100)) i32.const 65528"),
     /gives 100 bytes; .*in its memory/,
   ],
-  "gives no text": [
+  "returns invalid text": [
     declaring(
       "(i32.store (i32.const 8) (i32.const 4)) (i32.store (i32.const 12) (i32.const -1)) i32.const 8",
     ),
@@ -51,7 +51,7 @@ for (const [what, [guest, sentence]] of Object.entries(BAD)) {
   });
 }
 
-Deno.test("a trial compilation gives the declaration, or refuses what has none to give", async () => {
+Deno.test("a trial compilation returns the declaration, or refuses a module whose declaration fails", async () => {
   const compiler = createCompiler();
   const guest = { abi: 2, body: "i32.const 0" } as const;
   const good = meteredGuest({ ...guest, more: declares(KEYS) });

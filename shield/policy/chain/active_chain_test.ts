@@ -14,7 +14,7 @@ const policies = fc.array(
   { maxLength: 8 },
 ).map((all) => all.map((more, at) => binding({ ...more, name: `p${at}` })));
 
-Deno.test("what is remembered for a room is what applies to it", () => {
+Deno.test("the cached list of a room is the list of policies that apply to it", () => {
   const rooms = fc.array(fc.constantFrom("chat-1", "chat-2", "c", "other", "x"), { maxLength: 10 });
   fc.assert(fc.property(policies, rooms, (all, asked) => {
     const chain = new ActiveChain(1, all);
@@ -22,13 +22,17 @@ Deno.test("what is remembered for a room is what applies to it", () => {
       for (const hook of HOOKS) {
         const list = chain.applicable(hook, room);
         assert.deepEqual(list, applicable(all, hook, room));
-        assert.equal(chain.applicable(hook, room), list, "the same list for the same question");
+        assert.equal(
+          chain.applicable(hook, room),
+          list,
+          "the same list for the same room and hook",
+        );
       }
     }
   }));
 });
 
-Deno.test("rooms are remembered up to a bound, and share the lists that are alike", () => {
+Deno.test("the number of cached rooms is limited, and rooms with equal lists share them", () => {
   const chain = new ActiveChain(1, [
     binding({ room: "chat-*" }),
     binding({ name: "q", room: "a" }),
@@ -45,7 +49,7 @@ Deno.test("rooms are remembered up to a bound, and share the lists that are alik
   assert.equal(chain.cached_rooms, 0);
 });
 
-Deno.test("policies for every room, and hooks without any, need no memory of rooms", () => {
+Deno.test("policies for every room, and hooks without policies, need no cache of rooms", () => {
   const chain = new ActiveChain(1, [
     binding({ name: "a" }),
     binding({ name: "b", room: "chat-*", hooks: ["on_connect"] }),

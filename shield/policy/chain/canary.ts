@@ -7,14 +7,14 @@ import { ArqonError } from "@arqon/proto";
 import type { PolicyBinding } from "../../message/verdict.ts";
 import { inOrder, sameBinding } from "./chain.ts";
 
-/** The longest name of a policy in a canary: what observes has a longer one. */
+/** The longest name of a policy in a canary: the observing version gets a longer one. */
 const NAME_UNITS_MAX = 60;
 
-/** The version of a policy that a binding stands for. */
+/** The version of a policy in a binding. */
 export interface Side {
   readonly name: string;
   readonly version: "old" | "new";
-  /** Whether it decides, where it is in force: a policy that only observes never does. */
+  /** Whether it decides while it is in force. A policy that only observes never does. */
   readonly decides: boolean;
   readonly is_in_force: boolean;
 }
@@ -23,7 +23,7 @@ export interface Side {
 export interface CanaryLists {
   /** For the share of the canary: the new policies are in force. */
   readonly inside: readonly PolicyBinding[];
-  /** For the rest: the old ones are. */
+  /** For the other keys: the old policies are in force. */
   readonly outside: readonly PolicyBinding[];
   /** The bindings of policies that differ. */
   readonly sides: ReadonlyMap<PolicyBinding, Side>;
@@ -33,7 +33,7 @@ export interface CanaryLists {
 
 type Policies = readonly PolicyBinding[];
 
-/** Names of policies that are added, removed, or not as they were. */
+/** Names of policies that are added, removed or changed. */
 function changedNames(before: Policies, after: Policies): string[] {
   const names = new Set([...before, ...after].map(({ name }) => name));
   const of = (all: Policies, name: string) => all.find((one) => one.name === name);
@@ -43,7 +43,9 @@ function changedNames(before: Policies, after: Policies): string[] {
   }).sort();
 }
 
-/** The list in which `force` decides, and what differs in `beside` observes, each just before its own. */
+/**
+ * The list in which `force` decides. The policies that differ in `beside` observe, each just before its counterpart.
+ */
 function mixed(
   force: Policies,
   beside: Policies,
@@ -69,7 +71,7 @@ function mixed(
   return [...pairs.values()].sort((a, b) => inOrder(a.at(-1)!, b.at(-1)!)).flat();
 }
 
-/** The lists of a canary. Throws `invalid-policy` when nothing differs, or names are too long or taken. */
+/** The lists of a canary. Throws `invalid-policy` if nothing differs, or a name is too long or taken. */
 export function canaryLists(before: Policies, after: Policies): CanaryLists {
   const changed = changedNames(before, after);
   const invalid = (detail: string) => new ArqonError("invalid-policy", detail);
@@ -77,7 +79,7 @@ export function canaryLists(before: Policies, after: Policies): CanaryLists {
   const names = new Set([...before, ...after].map(({ name }) => name));
   for (const name of changed) {
     if (name.length > NAME_UNITS_MAX) {
-      throw invalid(`${name}: in a canary a name has at most ${NAME_UNITS_MAX} characters`);
+      throw invalid(`${name}: a name in a canary has at most ${NAME_UNITS_MAX} characters`);
     }
     const taken = [`${name}~old`, `${name}~new`].find((one) => names.has(one));
     if (taken !== undefined) throw invalid(`the canary of ${name} needs the name ${taken}`);

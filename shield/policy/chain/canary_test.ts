@@ -1,4 +1,4 @@
-/** Both lists of a canary: in each, one version is in force and the differing policies observe. */
+/** Both lists of a canary: in each, one version is in force and the differing policies of the other observe. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isSampled } from "../../../shared/sampling.ts";
@@ -14,7 +14,7 @@ const policy = (name: string, letter: string, more: Partial<PolicyBinding> = {})
 const shown = (all: readonly PolicyBinding[]) =>
   all.map(({ name, sha256, mode }) => `${name} ${sha256[0]} ${mode}`);
 
-Deno.test("what differs observes just before what is in force, and the rest runs once", () => {
+Deno.test("the differing policies observe just before those in force, and the rest runs once", () => {
   const before = [policy("a", "a"), policy("b", "b", { order: 1 }), policy("gone", "c")];
   const after = [policy("a", "a"), policy("b", "d", { order: 1 }), policy("more", "e")];
   const { inside, outside, changed } = canaryLists(before, after);
@@ -56,7 +56,7 @@ const policies = fc.uniqueArray(
   { selector: ({ name }) => name },
 ).map((all) => all.map(({ name, letter, ...more }) => policy(name, letter, more)));
 
-Deno.test("for every key and room one whole version is in force, and the other is asked too", () => {
+Deno.test("for every key and room one whole version is in force, and the other one also runs", () => {
   fc.assert(
     fc.property(policies, policies, fc.double({ min: 0, max: 1, noNaN: true }), fc.string(), (
       before,
@@ -83,7 +83,7 @@ Deno.test("for every key and room one whole version is in force, and the other i
         assert.deepEqual(plain(decides), plain(force.applicable("on_message", room)));
         const asked = met.map(({ name, sha256 }) => `${name.split("~")[0]} ${sha256[0]}`);
         for (const { name, sha256 } of other.applicable("on_message", room)) {
-          assert.ok(asked.includes(`${name} ${sha256[0]}`), `${name} is asked`);
+          assert.ok(asked.includes(`${name} ${sha256[0]}`), `${name} runs`);
         }
         const orders = decides.map(({ order }) => order);
         assert.deepEqual(orders, orders.toSorted((a, b) => a - b));
@@ -144,7 +144,7 @@ Deno.test("messages are compared whichever version is in force", () => {
     "fault trap",
   ]);
   assert.equal(tally!.fuel_new.length, 2);
-  // The same stage again goes on, the next one begins anew.
+  // The same stage continues, and the next one starts at zero.
   set(0);
   assert.equal(comparisons.tallies("acme")[0]?.compared, 4);
   set(1);
@@ -154,7 +154,7 @@ Deno.test("messages are compared whichever version is in force", () => {
   assert.deepEqual(comparisons.tallies("acme"), []);
 });
 
-Deno.test("a policy that is new, gone, or only observes is compared with nothing", () => {
+Deno.test("a policy that is new, removed, or only observes is compared with nothing", () => {
   const observing = policy("p", "b", { mode: "observe" });
   const { comparisons, judged } = counting([policy("gone", "a")], [observing, policy("q", "c")]);
   judged("outside", outcome("gone", false));

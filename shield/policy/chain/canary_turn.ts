@@ -1,6 +1,6 @@
 /**
- * One tenant's canary in this process: the wanted one, whether it fits the policies in force, and its outcome. Knows no
- * modules and no clock; `tenant_chain.ts` loads and swaps.
+ * One tenant's canary in this process: the wanted one, whether it fits the policies in force, and its outcome. It has
+ * no modules and no clock; `tenant_chain.ts` loads and swaps.
  */
 import type { PolicyBinding } from "../../message/verdict.ts";
 import { canaryLists } from "./canary.ts";
@@ -15,19 +15,21 @@ export interface Canary {
   readonly stage: number;
   /** The fraction of the keys for which the new policies are in force. */
   readonly share: number;
-  /** The version of the policies that it is held against. */
+  /** The version of the policies with which it is compared. */
   readonly base_version: number;
-  /** All policies as they are to be. */
+  /** All policies of the rollout. */
   readonly policies: readonly PolicyBinding[];
 }
 
-/** Why a canary does not run: it may later, a module is refused, or the policies were changed manually. */
+/**
+ * The reason why a canary does not run: it may run later, a module is refused, or the policies were changed manually.
+ */
 export interface CanaryProblem {
   readonly kind: "retry" | "refused" | "superseded";
   readonly detail: string;
 }
 
-/** What runs of a canary. */
+/** The state of a canary in this process. */
 export interface CanaryState {
   readonly id: string;
   readonly stage: number;
@@ -35,13 +37,13 @@ export interface CanaryState {
   readonly problem?: CanaryProblem;
 }
 
-/** The words of the policies' version that an apply makes. */
+/** The change text of the version that an apply makes. */
 export const applyWords = (id: string): string => `apply ${id}`;
 
 /** The canary of one tenant. */
 export class CanaryTurn {
   #wanted: Canary | undefined;
-  /** The one that is being loaded. */
+  /** The canary that is being loaded. */
   #begun: Canary | undefined;
   /** The last lists, and their inputs. */
   #made: { readonly key: string; readonly lists: CanaryLists } | undefined;
@@ -51,7 +53,7 @@ export class CanaryTurn {
     state: undefined,
   };
 
-  /** What runs, or why it does not; undefined: there is no canary. */
+  /** The running canary, or the reason why it does not run; undefined: there is no canary. */
   get state(): CanaryState | undefined {
     return this.#state;
   }
@@ -64,7 +66,7 @@ export class CanaryTurn {
     return !is_same;
   }
 
-  /** The version to load beside this one; undefined: none. */
+  /** The lists to load with this version; undefined: none. */
   begin(current: PolicyVersion): (CanaryLists & { readonly share: number }) | undefined {
     const canary = this.#begun = this.#wanted;
     if (canary === undefined) {
@@ -85,7 +87,7 @@ export class CanaryTurn {
     }
   }
 
-  /** The canary that was begun has its modules. */
+  /** The modules of the canary are loaded. */
   loaded(): void {
     const canary = this.#begun;
     if (canary === undefined || this.#made === undefined) return;
@@ -94,19 +96,19 @@ export class CanaryTurn {
     this.#next = { state: stateOf(canary), stage: { id, stage, sides } };
   }
 
-  /** The canary that was begun does not run. */
+  /** The canary does not run. */
   failed(kind: CanaryProblem["kind"], detail: string): void {
     if (this.#begun !== undefined) this.#next = { state: stateOf(this.#begun, { kind, detail }) };
   }
 
-  /** The chain was swapped, or stays: returns the stage whose messages are compared from now on. */
+  /** The chain was swapped or kept. Returns the stage whose messages are compared from now on. */
   settle(): ComparedStage | undefined {
     const { state, stage } = this.#next;
     this.#state = state;
     return stage;
   }
 
-  /** The same lists for each stage of a rollout, so that running calls are counted, too. */
+  /** Returns the same lists for each stage of a rollout, so that running calls also count. */
   #lists({ id, policies }: Canary, current: PolicyVersion): CanaryLists {
     const key = `${id} ${current.version}`;
     if (this.#made?.key === key) return this.#made.lists;
@@ -127,7 +129,10 @@ function misfitOf(
   if (version === base_version) return undefined;
   if (change === applyWords(id)) return "applied";
   if (version < base_version) {
-    return { kind: "retry", detail: `has policies of version ${version} yet, not ${base_version}` };
+    return {
+      kind: "retry",
+      detail: `still has policies of version ${version}, not ${base_version}`,
+    };
   }
   const who = `${JSON.stringify(change)} by ${JSON.stringify(by)}`;
   const detail = `the policies were changed meanwhile: version ${version}, ${who}`;

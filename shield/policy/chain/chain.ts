@@ -51,7 +51,7 @@ const Version = z.strictObject({
   at_ms: z.int().min(0),
   /** The user id of the change's author. */
   by: z.string().max(256),
-  /** The change in words for people: "deploy bad-words". */
+  /** The change as a text for people: "deploy bad-words". */
   change: z.string().max(256),
   policies: Policies,
 });
@@ -68,21 +68,19 @@ export type PolicyVersion = z.output<typeof Version>;
 /** A tenant's document in `ARQON_POLICIES`. */
 export type PolicyDocument = z.output<typeof Document>;
 
-/** The author of a change to a document, and when (Unix ms). */
+/** The author and time (Unix ms) of a change to a document. */
 export interface Author {
   readonly by: string;
   readonly at_ms: number;
 }
 
-/** A document without policies, as a tenant has it before the first deployment. */
+/** A document without policies, as before a tenant's first deployment. */
 export function emptyDocument(): PolicyDocument {
   const current = { version: 0, restores: 0, at_ms: 0, by: "", change: "", policies: [] };
   return { format: 1, current, history: [] };
 }
 
-/**
- * Reads a stored document. Anything that is not exactly a document is a `problem`, never guessed at.
- */
+/** Reads a stored document. Anything that is not exactly a document is a `problem`. */
 export function parseDocument(
   bytes: Uint8Array,
 ): { readonly document: PolicyDocument } | { readonly problem: string } {
@@ -126,8 +124,8 @@ export const sameBinding = (a: PolicyBinding, b: PolicyBinding): boolean =>
   a.percent === b.percent && [...a.hooks].sort().join() === [...b.hooks].sort().join();
 
 /**
- * Adds a binding, or replaces the one of the same name. Returns the same document when nothing would
- * change. Throws `invalid-policy` when the chain would be longer than `POLICIES_MAX`.
+ * Adds a binding, or replaces the one of the same name. Returns the same document if nothing changes. Throws
+ * `invalid-policy` if the chain would be longer than `POLICIES_MAX`.
  */
 export function withPolicy(
   document: PolicyDocument,
@@ -145,7 +143,7 @@ export function withPolicy(
   return advanced(document, { policies: [...others, binding], change }, author);
 }
 
-/** Replaces all policies, as one version with the words `change`. Throws `invalid-policy`. */
+/** Replaces all policies, as one version with the text `change`. Throws `invalid-policy`. */
 export function withPolicies(
   document: PolicyDocument,
   policies: readonly unknown[],
@@ -157,7 +155,7 @@ export function withPolicies(
   return advanced(document, { policies: parsed.data, change }, author);
 }
 
-/** Removes a policy from the chain. Throws `policy-unknown` when it is not there. */
+/** Removes a policy from the chain. Throws `policy-unknown` if the chain does not have it. */
 export function withoutPolicy(
   document: PolicyDocument,
   name: string,
@@ -172,9 +170,9 @@ export function withoutPolicy(
 }
 
 /**
- * Puts the policies of an earlier version in force again, as a new version. That is `version`, or the
- * one before those in force, so that repeated rollbacks go back step by step. Returns the same document
- * when `version` is in force. Throws `policy-unknown` when the history has no such version.
+ * Puts the policies of an earlier version in force again, as a new version. The version is `version`, or the one before
+ * those in force, so that repeated rollbacks go back step by step. Returns the same document if `version` is in force.
+ * Throws `policy-unknown` if the history has no such version.
  */
 export function rolledBack(
   document: PolicyDocument,
@@ -198,7 +196,7 @@ export function rolledBack(
 }
 
 /**
- * A rollback that may be retried after a conflict. "The one before" is determined at the first try, so that two
+ * A rollback that may be retried after a conflict. The previous version is determined at the first try, so that two
  * concurrent rollbacks go back one step and not two.
  */
 export function rollingBack(
@@ -215,7 +213,7 @@ export function rollingBack(
 
 const NONE: readonly PolicyBinding[] = Object.freeze([]);
 
-/** Whether a policy's room counts at a hook: a connection that begins is in no room yet. */
+/** Whether a policy's room counts at a hook: a new connection is in no room yet. */
 export function isInRoom(hook: Hook): boolean {
   switch (hook) {
     case "on_connect":

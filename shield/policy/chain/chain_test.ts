@@ -34,7 +34,7 @@ function refusedWith(reason: Reason, text = /./): (error: unknown) => boolean {
   };
 }
 
-/** Deployments in turn, each named after its place. */
+/** Deploys in order; each policy is named after its index. */
 function deployed(...bindings: Partial<PolicyBinding>[]): PolicyDocument {
   return bindings.reduce(
     (document, more, at) => withPolicy(document, binding({ name: `p${at}`, ...more }), author),
@@ -63,7 +63,7 @@ Deno.test("policies run by order, equal ones by name", () => {
   assert.equal(document.current.version, 4);
 });
 
-Deno.test("a deployment replaces the policy of its name; the same again changes nothing", () => {
+Deno.test("a deployment replaces the policy of its name, and repeating it changes nothing", () => {
   const first = deployed({ name: "a", order: 1 }, { name: "b", order: 2 });
   const second = withPolicy(first, binding({ name: "a", order: 3 }), author);
   assert.deepEqual(names(second.current.policies), ["b", "a"]);
@@ -73,7 +73,7 @@ Deno.test("a deployment replaces the policy of its name; the same again changes 
   assert.notEqual(withPolicy(second, { ...shuffled, percent: 0.5 }, author), second);
 });
 
-Deno.test("a policy that is not there cannot be removed", () => {
+Deno.test("a missing policy cannot be removed", () => {
   const document = deployed({ name: "a" }, { name: "b" });
   const removed = withoutPolicy(document, "a", author);
   assert.deepEqual(names(removed.current.policies), ["b"]);
@@ -81,7 +81,7 @@ Deno.test("a policy that is not there cannot be removed", () => {
   assert.throws(() => withoutPolicy(removed, "a", author), refusedWith("policy-unknown", /"a"/));
 });
 
-Deno.test("a tenant has at most 64 policies, each of which may still be replaced", () => {
+Deno.test("a tenant has at most 64 policies, and each can still be replaced", () => {
   const full = deployed(...Array.from({ length: POLICIES_MAX }, () => ({})));
   const one_more = () => withPolicy(full, binding({ name: "more" }), author);
   assert.throws(one_more, refusedWith("invalid-policy", /at most 64/));
@@ -102,7 +102,7 @@ Deno.test("the largest document fits into a key-value value", () => {
   assert.ok("document" in parseDocument(documentBytes(document)));
 });
 
-Deno.test("rollbacks go back step by step, and a deployment begins anew from there", () => {
+Deno.test("rollbacks go back step by step, and a deployment continues from there", () => {
   const [a, b, c] = ["a", "b", "c"].map((name) => binding({ name, sha256: name.repeat(64) }));
   let document = emptyDocument();
   for (const one of [a, b, c]) document = withPolicy(document, one as PolicyBinding, author);
@@ -126,7 +126,7 @@ Deno.test("rollbacks go back step by step, and a deployment begins anew from the
   assert.throws(nothing, refusedWith("policy-unknown", /there is none/));
 });
 
-Deno.test("a rollback that was overtaken by the same rollback goes back one step, not two", () => {
+Deno.test("a rollback after the same concurrent rollback goes back one step, not two", () => {
   const document = deployed({ name: "a" }, { name: "b" }, { name: "c" });
   const change = rollingBack(undefined, author);
   assert.deepEqual(names(change(document).current.policies), ["a", "b"]);
@@ -136,7 +136,7 @@ Deno.test("a rollback that was overtaken by the same rollback goes back one step
   assert.deepEqual(names(exact(overtaken).current.policies), ["a"]);
 });
 
-Deno.test("any changes agree with a plain list of versions", () => {
+Deno.test("any changes match a plain list of versions", () => {
   type Step = { deploy: PolicyBinding } | { remove: string } | { back: number };
   const step: fc.Arbitrary<Step> = fc.oneof(
     fc.record({ deploy: anyBinding }),
@@ -156,7 +156,7 @@ Deno.test("any changes agree with a plain list of versions", () => {
       } catch (error) {
         assert.ok(error instanceof ArqonError && error.reason === "policy-unknown");
       }
-      assert.deepEqual(document, before, "the document given is not changed");
+      assert.deepEqual(document, before, "the given document is not changed");
       if (next !== document) versions.push(next.current.policies);
       if ("back" in one && next !== document) {
         assert.deepEqual(next.current.policies, versions[one.back]);
@@ -178,7 +178,7 @@ const chainFor = (
   key: string,
 ) => sampled(applicable(policies, hook, room), key);
 
-Deno.test("what runs is what a plain reading of hooks, rooms and rollouts says", () => {
+Deno.test("the policies that run match a plain reading of hooks, rooms and rollouts", () => {
   const room = fc.constantFrom("chat-1", "chat-2", "c", "other", "x");
   const bindings = fc.array(anyBinding, { maxLength: 12 });
   fc.assert(
@@ -203,7 +203,7 @@ Deno.test("a rollout keeps its keys when it grows, and covers none at 0 and all 
   }));
 });
 
-Deno.test("what is not exactly a document is malformed, and the sentence says where", () => {
+Deno.test("anything that is not exactly a document is malformed, and the sentence names the place", () => {
   const good = JSON.parse(new TextDecoder().decode(documentBytes(deployed({ name: "a" }))));
   const [policy] = good.current.policies;
   const withBinding = (more: Record<string, unknown>) => ({

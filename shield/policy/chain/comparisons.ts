@@ -9,10 +9,10 @@ import type { EvaluateRequest } from "../abi/policy.ts";
 import type { PolicyBinding, PolicyOutcome } from "../../message/verdict.ts";
 import type { CanaryLists, Side } from "./canary.ts";
 
-/** An operation that has been judged. */
+/** An operation that was judged. */
 export interface JudgedRequest extends Pick<EvaluateRequest, "tenant_id" | "chain"> {
   readonly caller: Caller;
-  /** "" for a connection that begins. */
+  /** "" for a new connection. */
   readonly room_id: string;
   /** Unix ms. */
   readonly asked_ms: number;
@@ -44,7 +44,7 @@ type Pair = Partial<Record<Side["version"], Said>>;
 export class Comparisons {
   readonly #tenants = new Map<string, Held>();
 
-  /** Begins to count a stage; the counts of the stage before are gone. Undefined: there is none. */
+  /** Starts to count a stage, and drops the counts of the previous stage. Undefined: no stage. */
   set(tenant_id: string, stage: ComparedStage | undefined): void {
     if (stage === undefined) return void this.#tenants.delete(tenant_id);
     const held = this.#tenants.get(tenant_id);
@@ -64,7 +64,7 @@ export class Comparisons {
     }));
   }
 
-  /** Counts a judged operation; one of a tenant without a canary costs a look into a map. */
+  /** Counts a judged operation; for a tenant without a canary this costs one map lookup. */
   record(request: JudgedRequest, outcomes: readonly PolicyOutcome[]): void {
     const held = this.#tenants.get(request.tenant_id);
     if (held === undefined) return;
@@ -98,7 +98,7 @@ function draftOf({ drafts }: Held, name: string): Draft {
   return draft;
 }
 
-/** Whether a version refuses; one that was not asked, because it does not apply, never does. */
+/** Whether a version refuses. A version that did not run, because it does not apply, never does. */
 const refuses = (said: Said | undefined): boolean =>
   said !== undefined && said.side.decides && !said.outcome.allowed;
 

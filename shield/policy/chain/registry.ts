@@ -22,27 +22,21 @@ import type { TenantStatus } from "./tenant_chain.ts";
 
 /** The most rooms of all tenants with cached chains; beyond that, the cache is cleared. */
 const CACHED_ROOMS = 65_536;
-/**
- * How long a start waits for modules that must be tried first, in ms; after that they load while
- * messages pass.
- */
+/** How long a start waits for modules that need a trial, in ms; after that they load while messages pass. */
 const TRIED_WAIT_MS = 500;
-/** How long a start waits for modules with a passed trial, in ms, by default. */
+/** The default wait of a start for modules with a passed trial, in ms. */
 const KNOWN_WAIT_MS = 10_000;
-/**
- * How long a module stays loaded by default, in ms: ten times what an evaluation may take before it is
- * a wedge.
- */
+/** How long a module stays loaded by default, in ms: ten times the time after which an evaluation counts as wedged. */
 const UNLOAD_DELAY_MS = 10_000;
 
 const NONE: readonly PolicyBinding[] = Object.freeze([]);
 
-/** What the registry needs of the process. */
+/** The dependencies and settings of the registry. */
 export interface PolicyRegistryOptions extends Pick<Env, "spine" | "registry" | "log" | "now"> {
   readonly loader: ModuleLoader;
   /** How long a module stays loaded after the last chain that names it is gone, in ms. */
   readonly unload_delay_ms?: number;
-  /** How long a start waits for modules that must be tried first, in ms; absent: half a second. */
+  /** How long a start waits for modules that need a trial, in ms; absent: half a second. */
   readonly tried_wait_ms?: number;
   /** How long a start waits for modules with a passed trial, in ms: `policy.start_wait_ms`. */
   readonly known_wait_ms?: number;
@@ -52,15 +46,15 @@ export interface PolicyRegistryOptions extends Pick<Env, "spine" | "registry" | 
 export interface PolicyRegistryStatus {
   readonly ready: boolean;
   readonly modules: number;
-  /** Modules that wait to be made ready, or are being made ready. */
+  /** Modules that wait to be loaded, or are being loaded. */
   readonly pending_modules: number;
-  /** Tenants whose operations are refused until their modules are ready. */
+  /** Tenants whose operations are refused until their modules are loaded. */
   readonly pending_tenants: number;
   readonly tenants: Readonly<Record<ChainState, number>>;
 }
 
 function fault(cause: string): ArqonError {
-  // Clients get no details: the problems of a tenant's policies are for its admins.
+  // Clients get no details: a tenant's admins see the problems of its policies.
   return new ArqonError("policy-fault", "", { retry_after_ms: 1_000, cause: new Error(cause) });
 }
 
@@ -72,12 +66,12 @@ function loading(cause: string): ArqonError {
 export class PolicyRegistry {
   /** The store of documents and modules, which the admin API changes. */
   readonly store: PolicyStore;
-  /** What both versions of canaries have said. */
+  /** The verdicts of both versions of canaries. */
   readonly comparisons = new Comparisons();
   /**
-   * Resolves when the stored policies are known and in force, have failed, or take too long; in the
-   * last case only their own tenants are refused until they are in force. Rejects with
-   * `spine-unavailable` when the registry is closed before.
+   * Resolves when the stored policies are known, and each is in force, has failed, or takes too long. In the last case
+   * only their tenants are refused until they are in force. Rejects with `spine-unavailable` if the registry is closed
+   * earlier.
    */
   readonly ready: Promise<void>;
   readonly #options: PolicyRegistryOptions;
@@ -87,7 +81,7 @@ export class PolicyRegistry {
   readonly #onSettled: (state: ChainState, duration_ms: number) => void;
   #since_ms: number;
   #state: "starting" | "ready" | "closed" = "starting";
-  /** Rooms that were remembered since all were last forgotten: no fewer than are remembered now. */
+  /** Rooms cached since the cache was last cleared: at least as many as are cached now. */
   #cached_rooms = 0;
 
   constructor(options: PolicyRegistryOptions, store: PolicyStore) {
@@ -107,15 +101,15 @@ export class PolicyRegistry {
     const watch = store.watch((change) => this.#hear(change));
     this.#stop = () => watch.stop();
     this.ready = this.#start(watch.ready);
-    // A caller that does not wait for `ready` must not crash the process by that.
+    // An unhandled rejection of `ready` must not crash the process.
     this.ready.catch(() => {});
   }
 
   /**
-   * The policies that apply, in order; empty when none does, and the same list for the same question
-   * unless a rollout is under way. `key` decides in staged rollouts: a trace id or connection id. Fails
-   * closed: throws `policy-loading` while the tenant's chain is not there yet, which is true of every
-   * tenant before `ready`, and `policy-fault` when it cannot be.
+   * The policies that apply, in order; empty if none does, and the same list for the same arguments unless a rollout is
+   * running. `key` selects the version in staged rollouts: a trace id or connection id. Fails closed: throws
+   * `policy-loading` while the tenant's chain is not loaded yet, which is true of every tenant before `ready`, and
+   * `policy-fault` when it cannot be.
    */
   chainFor(
     tenant_id: string,
@@ -135,7 +129,7 @@ export class PolicyRegistry {
     return sampled(list, key);
   }
 
-  /** The version of the tenant's chain in force; 0 when there is none. */
+  /** The version of the tenant's chain in force; 0 if there is none. */
   versionOf(tenant_id: string): number {
     return this.#chains.get(tenant_id)?.chain?.version ?? 0;
   }
@@ -158,8 +152,8 @@ export class PolicyRegistry {
   }
 
   /**
-   * Resolves with true when this process has settled that revision of the tenant's document, with false
-   * when that takes too long.
+   * Resolves with true when this process has settled that revision of the tenant's document, and with false after
+   * `timeout_ms`.
    */
   async reached(tenant_id: string, revision: number, timeout_ms: number): Promise<boolean> {
     // The policies in force are read below, whatever the outcome of the first reading.
@@ -168,18 +162,18 @@ export class PolicyRegistry {
     return await this.#chain(tenant_id).reached(revision, timeout_ms);
   }
 
-  /** Runs a canary beside the tenant's policies, or none; what runs then is in `canaryOf`. */
+  /** Runs a canary with the tenant's policies, or none; `canaryOf` has the running one. */
   setCanary(tenant_id: string, canary: Canary | undefined): void {
     if (canary === undefined) this.#chains.get(tenant_id)?.canary(undefined);
     else this.#chain(tenant_id).canary(canary);
   }
 
-  /** What runs here of the tenant's canary; undefined: there is none. */
+  /** The state of the tenant's canary here; undefined: there is none. */
   canaryOf(tenant_id: string): CanaryState | undefined {
     return this.#chains.get(tenant_id)?.canary_state;
   }
 
-  /** Loads a module again that chains in force name. Rejects as loading does. */
+  /** Loads a module again if a chain in force names it. Rejects as loading does. */
   reload(sha256: string): Promise<void> {
     return this.#modules.reload(sha256);
   }
@@ -218,7 +212,7 @@ export class PolicyRegistry {
     return { ok: this.#state === "ready", since_ms: this.#since_ms, detail };
   }
 
-  /** Stops watching and unloads everything; no chain is known from then on. */
+  /** Stops watching and unloads everything; then no chain is known. */
   close(): void {
     if (this.#state === "closed") return;
     this.#turnTo("closed");
@@ -231,13 +225,13 @@ export class PolicyRegistry {
     await listed;
     const { tried_wait_ms = TRIED_WAIT_MS, known_wait_ms = KNOWN_WAIT_MS } = this.#options;
     const settled = [...this.#chains.values()].map((chain) => chain.settled());
-    // Modules that ran before are in force when the node is ready, so that a rolling restart refuses nobody. Modules
-    // that need a trial may take minutes, and delay the node no longer than its own wait.
+    // Modules that ran before are in force when the node is ready, so that a rolling restart refuses no operation.
+    // Modules that need a trial may take minutes, and do not delay the node beyond its own wait.
     const timers: ReturnType<typeof setTimeout>[] = [];
     const after = (ms: number) =>
       new Promise<void>((resolve) => timers.push(setTimeout(resolve, ms)));
     let is_over = false;
-    // A chain is in force a turn after its last module was loaded.
+    // A chain is in force one turn after its last module was loaded.
     const loaded = this.#modules.quickDone().then(() => is_over ? undefined : after(0));
     const known = Promise.race([loaded, after(known_wait_ms)]);
     await Promise.race([Promise.all(settled), Promise.all([known, after(tried_wait_ms)])]);
@@ -270,7 +264,7 @@ export class PolicyRegistry {
   #tenantOf(key: KvKey): string | undefined {
     const [tenant_id = ""] = key;
     if (key.length === 1 && isId(tenant_id)) return tenant_id;
-    this.#options.log.warn("the policy bucket holds a key that is no tenant", { key });
+    this.#options.log.warn("the policy bucket has a key that is not a tenant", { key });
     return undefined;
   }
 
@@ -302,7 +296,7 @@ export class PolicyRegistry {
 }
 
 /**
- * Opens the buckets and begins to watch; `ready` says when the policies are in force. Rejects with
+ * Opens the buckets and begins to watch; `ready` resolves when the policies are in force. Rejects with
  * `spine-unavailable`.
  */
 export async function createPolicyRegistry(

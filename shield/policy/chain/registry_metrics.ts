@@ -9,7 +9,7 @@ export const CHAIN_STATES = ["loading", "active", "failed", "malformed", "gone"]
 /** One of `CHAIN_STATES`. */
 export type ChainState = typeof CHAIN_STATES[number];
 
-/** The figures that are read at every scrape. */
+/** The values that are read at every scrape. */
 export interface RegistryFigures {
   readonly tenants: Readonly<Record<ChainState, number>>;
   readonly modules: number;
@@ -18,7 +18,7 @@ export interface RegistryFigures {
   readonly cached_rooms: number;
 }
 
-/** The metrics that are counted as things happen. */
+/** The metrics that are counted when something happens. */
 export interface RegistryMetrics {
   /** Counts a change that is in force or has failed, `duration_ms` after this process received it. */
   settled(state: ChainState, duration_ms: number): void;
@@ -28,7 +28,7 @@ const APPLY_BUCKETS_SECONDS = [0.001, 0.005, 0.025, 0.1, 0.25, 0.5, 1, 2.5, 5, 1
 
 const COMPILE_SECONDS = [0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10];
 
-/** What is observed of modules as they are made ready. */
+/** Observes modules that are made ready. */
 export interface ReadyMetrics {
   /** Observes the time of compiling a module, trial included. */
   compiled(duration_ms: number): void;
@@ -48,7 +48,7 @@ export function registerReady(
   scrapedCounter(
     registry,
     "shield_policy_compiled_released_total",
-    "Compiled policy modules that were given back because nobody asked for them.",
+    "Compiled policy modules that were dropped because nothing used them.",
     () => kept.released,
   );
   const compile = new Histogram({
@@ -65,12 +65,12 @@ export function registerLogMemory(registry: Registry, memory: { readonly size: n
   scrapedGauge(
     registry,
     "shield_policy_log_lines",
-    "Lines of policies that are remembered, of all tenants.",
+    "Remembered lines of policies, of all tenants.",
     () => memory.size,
   );
 }
 
-/** Registers the metrics; to be called once for each registry. */
+/** Registers the metrics. Call it once for each registry. */
 export function registerRegistryMetrics(
   registry: Registry,
   read: () => RegistryFigures,
@@ -88,10 +88,10 @@ export function registerRegistryMetrics(
   });
   const gauge = (name: string, help: string, value: (figures: RegistryFigures) => number) =>
     scrapedGauge(registry, name, help, () => value(read()));
-  gauge("shield_policy_modules", "Policy modules loaded.", ({ modules }) => modules);
+  gauge("shield_policy_modules", "Loaded policy modules.", ({ modules }) => modules);
   gauge(
     "shield_policy_modules_pending",
-    "Policy modules that wait to be made ready, or are being.",
+    "Policy modules that wait to be made ready, or are being made ready.",
     ({ pending_modules }) => pending_modules,
   );
   gauge(
@@ -101,18 +101,18 @@ export function registerRegistryMetrics(
   );
   gauge(
     "shield_policy_cached_rooms",
-    "Rooms whose chains are remembered.",
+    "Rooms with a cached chain.",
     ({ cached_rooms }) => cached_rooms,
   );
   const changes = new Counter({
     name: "shield_policy_changes_total",
-    help: "Changes of tenants' policies that this process heard of, by outcome.",
+    help: "Changes of tenants' policies that this process has received, by outcome.",
     labelNames: ["state"],
     registers,
   });
   const seconds = new Histogram({
     name: "shield_policy_apply_seconds",
-    help: "From hearing of a change to enforcing it, in seconds.",
+    help: "Time from receiving a change to enforcing it, in seconds.",
     buckets: APPLY_BUCKETS_SECONDS,
     registers,
   });

@@ -11,7 +11,7 @@ import type { TestRegistry } from "../testing/registry.ts";
 const running = ({ registry }: TestRegistry, tenant = "acme") =>
   registry.chainFor(tenant, "on_message", "r", "key").map(({ sha256 }) => sha256);
 
-Deno.test("a document that the store has lost changes nothing but the status", async () => {
+Deno.test("a document that the store has lost changes only the status", async () => {
   await using server = await startNats({ jetstream: true });
   await using here = await watched(server.port, { request_timeout_ms: 20_000 });
   using one = await testRegistry(here.spine);
@@ -22,8 +22,8 @@ Deno.test("a document that the store has lost changes nothing but the status", a
   await server.restart();
   await until("the news", () => one.registry.tenant("acme")?.state === "gone");
   assert.deepEqual(running(one), [await tinyName(1)]);
-  assert.ok(one.lines.some((line) => /level=error .*is gone/.test(line)));
-  // The bucket that is made anew counts from the beginning.
+  assert.ok(one.lines.some((line) => /level=error .*is lost/.test(line)));
+  // The recreated bucket counts revisions from the beginning.
   const again = await deployTiny(one, "acme", 2);
   assert.equal(await one.registry.reached("acme", again, DEADLINE_MS), true);
   assert.deepEqual(running(one), [await tinyName(2)]);

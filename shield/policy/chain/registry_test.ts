@@ -25,19 +25,19 @@ const running = ({ registry }: TestRegistry, tenant = "acme", room = "r") =>
 const settled = ({ registry }: TestRegistry, revision: number, tenant = "acme") =>
   registry.reached(tenant, revision, DEADLINE_MS);
 
-/** Binds a module under its name without the upload that ought to come before. */
+/** Binds a module under its name without its upload. */
 async function bind(spine: Spine, sha256: string, tenant = "acme"): Promise<number> {
   const document = withPolicy(emptyDocument(), binding({ sha256 }), author);
   return await (await documents(spine)).put([tenant], documentBytes(document));
 }
 
-Deno.test("a deployment is enforced, a rollback restores what was before", async () => {
+Deno.test("a deployment is enforced, and a rollback restores the previous version", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   assert.deepEqual(running(one), []);
   assert.equal(await settled(one, await deployTiny(one, "acme", 1)), true);
   assert.deepEqual(running(one), [await tinyName(1)]);
-  assert.deepEqual(running(one, "other"), [], "another tenant has none of it");
+  assert.deepEqual(running(one, "other"), [], "another tenant has no policies");
   await settled(one, await deployTiny(one, "acme", 2, { name: "q", order: -1 }));
   assert.deepEqual(running(one), [await tinyName(2), await tinyName(1)]);
   const { store } = one.registry;
@@ -52,7 +52,7 @@ Deno.test("a deployment is enforced, a rollback restores what was before", async
   assert.ok(one.lines.some((line) => /component=overseer .*tenant_id=acme .*in force/.test(line)));
 });
 
-Deno.test("before the stored policies are known nothing passes, and the process is not ready", async () => {
+Deno.test("before the stored policies are known no operation passes, and the process is not ready", async () => {
   await using engine = testSpine();
   using first = await testRegistry(engine.spine);
   await deployTiny(first, "acme", 1);
@@ -67,7 +67,7 @@ Deno.test("before the stored policies are known nothing passes, and the process 
   assert.deepEqual(running(second, "without-policies"), []);
 });
 
-Deno.test("slow modules delay no start: their tenant is refused until they are ready, and no other", async () => {
+Deno.test("slow modules do not delay the start: only their tenant is refused until they are ready", async () => {
   await using engine = testSpine();
   using first = await testRegistry(engine.spine);
   await deployTiny(first, "fine", 1);
@@ -89,10 +89,14 @@ Deno.test("slow modules delay no start: their tenant is refused until they are r
   assert.equal(registry.check().ok, true);
   assert.throws(() => running(second, "slow"), (error) => {
     assert.ok(error instanceof ArqonError);
-    assert.ok((error.retry_after_ms ?? 0) > 0, "it is worth trying again");
+    assert.ok((error.retry_after_ms ?? 0) > 0, "a retry can succeed");
     return loading(error);
   });
-  assert.deepEqual(running(second, "fine"), [await tinyName(1)], "known: ready means in force");
+  assert.deepEqual(
+    running(second, "fine"),
+    [await tinyName(1)],
+    "a module with a passed trial is in force when the node is ready",
+  );
   assert.deepEqual(running(second, "without-policies"), []);
   const { pending_modules, pending_tenants } = registry.status();
   assert.deepEqual([pending_modules, pending_tenants], [6, 1]);
@@ -109,7 +113,7 @@ Deno.test("slow modules delay no start: their tenant is refused until they are r
   assert.equal(registry.check().detail, "2 tenants with policies");
 });
 
-Deno.test("modules that were compiled before are waited for, but not for ever", async () => {
+Deno.test("a start waits for modules that were compiled before, but only for a limited time", async () => {
   await using engine = testSpine();
   using first = await testRegistry(engine.spine);
   await deployTiny(first, "acme", 1);
@@ -128,7 +132,7 @@ Deno.test("modules that were compiled before are waited for, but not for ever", 
   const more = { loader, tried_wait_ms: 0, wait: false };
   using waiting = await testRegistry(engine.spine, { ...more, known_wait_ms: 600_000 });
   await begun.promise;
-  // Longer than it would be without a wait.
+  // Longer than without a wait.
   await new Promise((resolve) => setTimeout(resolve, 50));
   assert.equal(waiting.registry.check().ok, false);
   using bounded = await testRegistry(engine.spine, { ...more, known_wait_ms: 1 });
@@ -139,11 +143,11 @@ Deno.test("modules that were compiled before are waited for, but not for ever", 
   assert.deepEqual(running(waiting), [await tinyName(1)]);
 });
 
-Deno.test("a module that does not load keeps the old chain and says so", async () => {
+Deno.test("a module that does not load keeps the old chain, and the status reports it", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   await settled(one, await deployTiny(one, "acme", 1));
-  // Past the check of the admin API, which would have refused it.
+  // The bytes bypass the check of the admin API, which would refuse them.
   const sha256 = await one.registry.store.putModule(BAD_MODULE);
   const { revision } = await one.registry.store.change(
     "acme",
@@ -169,7 +173,7 @@ Deno.test("a module that does not load keeps the old chain and says so", async (
   assert.equal(one.registry.tenant("acme")?.state, "active");
 });
 
-Deno.test("at the start, a tenant whose modules do not load is refused, and no other", async () => {
+Deno.test("at the start, only the tenant whose modules do not load is refused", async () => {
   await using engine = testSpine();
   using first = await testRegistry(engine.spine);
   await deployTiny(first, "fine", 1);
@@ -184,20 +188,20 @@ Deno.test("at the start, a tenant whose modules do not load is refused, and no o
   assert.deepEqual(running(second), [await tinyName(1)]);
 });
 
-Deno.test("a module that arrives after its binding is taken up by itself", async () => {
+Deno.test("a module that is uploaded after its binding is loaded without a further change", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   await settled(one, await bind(engine.spine, await tinyName(7)));
   assert.match(one.registry.tenant("acme")?.detail ?? "", /not in the object store/);
-  assert.deepEqual(running(one), [], "a tenant without policies keeps having none");
+  assert.deepEqual(running(one), [], "a tenant without policies stays without them");
   await one.registry.store.putModule(tinyModule(7));
   await until("the retry", () => running(one).length === 1);
   assert.equal(one.registry.tenant("acme")?.state, "active");
   const told = one.lines.filter((line) => line.includes("do not load"));
-  assert.equal(told.length, 1, "a failure is told once, however often it is tried");
+  assert.equal(told.length, 1, "a failure is logged once, however often it is retried");
 });
 
-Deno.test("a document that cannot be read refuses that tenant until it can", async () => {
+Deno.test("an unreadable document refuses that tenant until it is readable", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   await settled(one, await deployTiny(one, "fine", 1), "fine");
@@ -219,7 +223,7 @@ Deno.test("a document that cannot be read refuses that tenant until it can", asy
   assert.match(exposed, /shield_policy_changes_total\{state="malformed"\} 3/);
 });
 
-Deno.test("after a malformed document one whose modules do not load refuses too", async () => {
+Deno.test("after a malformed document, a document whose modules do not load also refuses", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   await settled(one, await deployTiny(one, "acme", 1));
@@ -229,19 +233,19 @@ Deno.test("after a malformed document one whose modules do not load refuses too"
   assert.throws(() => running(one), fault);
 });
 
-Deno.test("a deleted document is one that was never there", async () => {
+Deno.test("a deleted document is like one that never existed", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   await settled(one, await deployTiny(one, "acme", 1));
   await (await documents(engine.spine)).delete(["acme"]);
   await until("the news", () => running(one).length === 0);
-  await until("it is counted no longer", () => one.registry.tenants().length === 0);
+  await until("it no longer counts", () => one.registry.tenants().length === 0);
   assert.equal(one.registry.status().tenants.active, 0);
   await settled(one, await deployTiny(one, "acme", 2));
   assert.deepEqual(running(one), [await tinyName(2)]);
 });
 
-Deno.test("keys that are no tenants are left alone", async () => {
+Deno.test("keys that are not tenants are ignored", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   const bucket = await documents(engine.spine);
@@ -249,10 +253,10 @@ Deno.test("keys that are no tenants are left alone", async () => {
   await bucket.put(["acme", "below"], bytes("{"));
   await settled(one, await deployTiny(one, "acme", 1));
   assert.deepEqual(one.registry.tenants().map(({ tenant }) => tenant), ["acme"]);
-  assert.equal(one.lines.filter((line) => line.includes("no tenant")).length, 2);
+  assert.equal(one.lines.filter((line) => line.includes("not a tenant")).length, 2);
 });
 
-Deno.test("a module leaves the pool after the last chain that names it, and not before", async () => {
+Deno.test("a module leaves the pool after the last chain that names it, and not earlier", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine, { unload_delay_ms: 1 });
   await settled(one, await deployTiny(one, "a", 1), "a");
@@ -262,12 +266,12 @@ Deno.test("a module leaves the pool after the last chain that names it, and not 
   const [first, second, third] = await Promise.all([tinyName(1), tinyName(2), tinyName(3)]);
   await until("the unloading of the second", () => !one.loader.loaded.has(second));
   assert.deepEqual([...one.loader.loaded].sort(), [first, third].sort());
-  assert.equal(one.loader.loads.length, 3, "one module of two tenants is loaded once");
+  assert.equal(one.loader.loads.length, 3, "a module of two tenants is loaded once");
   await settled(one, await deployTiny(one, "b", 3), "b");
   await until("the unloading of the first", () => one.loader.loaded.size === 1);
 });
 
-Deno.test("a closed registry knows no chains and answers who waits", async () => {
+Deno.test("a closed registry knows no chains, and rejects waiting callers", async () => {
   await using engine = testSpine();
   const one = await testRegistry(engine.spine);
   const revision = await deployTiny(one, "acme", 1);
@@ -281,7 +285,7 @@ Deno.test("a closed registry knows no chains and answers who waits", async () =>
   one.registry.close();
 });
 
-Deno.test("the rooms that are remembered are bounded over all tenants", async () => {
+Deno.test("the number of cached rooms of all tenants together is limited", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   const tenants = Array.from({ length: 17 }, (_, at) => `tenant-${at}`);
@@ -296,9 +300,8 @@ Deno.test("the rooms that are remembered are bounded over all tenants", async ()
 });
 
 /**
- * Each version binds one module to all hooks and rooms by several policies. A reader that ever saw two
- * modules, a module that is not loaded, or an older version after a newer one would have met half a
- * change.
+ * Each version binds one module to all hooks and rooms by several policies. A reader that ever sees two modules, a
+ * module that is not loaded, or an older version after a newer one has met half a change.
  */
 Deno.test("a reader never sees half a change", async () => {
   const rooms = ["*", "r*", "room"];
@@ -326,7 +329,7 @@ Deno.test("a reader never sees half a change", async () => {
           await turn();
         }
       })();
-      // It is awaited at the end; a failure before that must not be an unhandled one.
+      // It is awaited at the end; an earlier failure must not be unhandled.
       reader.catch(() => {});
       let revision = 0;
       for (const [version, number] of numbers.entries()) {

@@ -1,6 +1,6 @@
 /**
  * Stores policies: documents in the bucket `ARQON_POLICIES` under the tenant, module bytes in the object store
- * `ARQON_MODULES` under their sha256. Changes are compare-and-set: none is lost.
+ * `ARQON_MODULES` under their sha256. Changes use compare-and-set, so none is lost.
  */
 import { sha256Hex } from "../../../shared/sha256.ts";
 import { ArqonError } from "@arqon/proto";
@@ -22,7 +22,7 @@ import type { PolicyDocument } from "./chain.ts";
 const MODULES = "ARQON_MODULES";
 const SHA256 = /^[0-9a-f]{64}$/;
 
-/** A document and the revision at which it is stored; 0 when it is not stored. */
+/** A document and its revision; 0 if it is not stored. */
 export interface StoredDocument {
   readonly document: PolicyDocument;
   readonly revision: number;
@@ -42,7 +42,7 @@ export class PolicyStore {
     this.#rollouts = rollouts;
   }
 
-  /** Reads the tenant's document. Rejects with `policy-conflict` if the stored bytes are no document. */
+  /** Reads the tenant's document. Rejects with `policy-conflict` if the stored bytes are not a document. */
   async read(tenant_id: string): Promise<StoredDocument> {
     const entry = await this.#documents.get([tenant_id]);
     if (entry === undefined) return { document: emptyDocument(), revision: 0 };
@@ -67,31 +67,30 @@ export class PolicyStore {
       return { document, revision };
     }, {
       overtaken: (attempts) =>
-        new ArqonError("policy-conflict", `${attempts} attempts were overtaken by others`),
+        new ArqonError("policy-conflict", `${attempts} conflicts with other writers`),
     });
   }
 
   /**
-   * Replaces a document that cannot be read by an empty one. Rejects with `policy-conflict` when it can
-   * be read, or changes meanwhile.
+   * Replaces an unreadable document by an empty one. Rejects with `policy-conflict` if it is readable, or changes
+   * meanwhile.
    */
   async reset(tenant_id: string): Promise<StoredDocument> {
     const entry = await this.#documents.get([tenant_id]);
     if (entry === undefined || "document" in parseDocument(entry.value)) {
-      throw new ArqonError("policy-conflict", "the document is in order; nothing was reset");
+      throw new ArqonError("policy-conflict", "the document is readable; nothing was reset");
     }
     const document = emptyDocument();
     const write = () => this.#write(tenant_id, document, entry.revision);
     const revision = await changeDocument((mayLose) => mayLose(write()), {
       attempts: 1,
-      overtaken: () => new ArqonError("policy-conflict", "somebody else changed it"),
+      overtaken: () => new ArqonError("policy-conflict", "somebody else changed the document"),
     });
     return { document, revision };
   }
 
   /**
-   * Writes a document against a revision that was read. Resolves with the new one; rejects with
-   * `version-conflict`.
+   * Writes a document over the revision that was read. Resolves with the new revision; rejects with `version-conflict`.
    */
   replace(tenant_id: string, document: PolicyDocument, revision: number): Promise<number> {
     return this.#write(tenant_id, document, revision);
@@ -103,8 +102,8 @@ export class PolicyStore {
   }
 
   /**
-   * Stores a module under its sha256, which it returns. One that is there is written anew, so that its
-   * age counts from now.
+   * Stores a module under its sha256, which it returns. An existing module is written again, so that its age counts
+   * from now.
    */
   async putModule(bytes: Uint8Array): Promise<string> {
     const sha256 = await sha256Hex(bytes);
@@ -112,15 +111,13 @@ export class PolicyStore {
     return sha256;
   }
 
-  /** Stores a module again that is gone or damaged, although by now something names it. */
+  /** Stores a missing or damaged module again that something names meanwhile. */
   async keepModule(sha256: string, bytes: Uint8Array): Promise<void> {
     const there = await this.module(sha256).catch(() => undefined);
     if (there === undefined) await this.#modules.put(sha256, bytes);
   }
 
-  /**
-   * Every stored module, whether or not something names it. Other objects in the store are left out.
-   */
+  /** Every stored module, whether or not something names it. Other objects in the store are ignored. */
   async modules(): Promise<StoredObject[]> {
     return (await this.#modules.list()).filter(({ name }) => SHA256.test(name));
   }
@@ -131,8 +128,8 @@ export class PolicyStore {
   }
 
   /**
-   * The modules in a chain, in a version to which a rollback may go, or in a running rollout. Rejects with
-   * `policy-conflict` if a document cannot be read: its modules are unknown.
+   * The modules that a chain, a version in its history or a running rollout names. Rejects with `policy-conflict` if a
+   * document cannot be read: its modules are unknown.
    */
   async named(): Promise<Set<string>> {
     const named = new Set<string>();
@@ -148,13 +145,11 @@ export class PolicyStore {
     return named;
   }
 
-  /**
-   * The bytes of a module; undefined if it was not uploaded. Rejects with `internal` if they do not have that digest.
-   */
+  /** The bytes of a module; undefined if it was not uploaded. Rejects with `internal` if their digest differs. */
   async module(sha256: string): Promise<Uint8Array | undefined> {
     const bytes = await this.#modules.get(sha256);
     if (bytes === undefined || await sha256Hex(bytes) === sha256) return bytes;
-    const cause = new Error(`${MODULES} holds other bytes under ${sha256}`);
+    const cause = new Error(`${MODULES} has other bytes under ${sha256}`);
     throw new ArqonError("internal", "", { cause });
   }
 
@@ -172,9 +167,7 @@ export class PolicyStore {
   }
 }
 
-/**
- * Opens the bucket and the object store, and makes them if need be. Rejects with `spine-unavailable`.
- */
+/** Opens the bucket and the object store, and makes them if necessary. Rejects with `spine-unavailable`. */
 export async function openPolicyStore(spine: Spine): Promise<PolicyStore> {
   const [documents, modules, rollouts] = await Promise.all([
     spine.keyValue(POLICIES_BUCKET),

@@ -11,7 +11,7 @@ import { binding, tinyModule } from "../testing/modules.ts";
 const author = { by: "ops", at_ms: 1_767_323_045_000 };
 const bytes = (text: string) => new TextEncoder().encode(text);
 
-/** Both deploy at once, under names of their own: every deployment is a version, and none is lost. */
+/** Both deploy at the same time, under different names: every deployment becomes a version, and none is lost. */
 async function losesNothing(one: Spine, other: Spine): Promise<void> {
   const stores = await Promise.all([one, other].map(openPolicyStore));
   const names = Array.from({ length: 24 }, (_, at) => `p${at}`);
@@ -24,12 +24,12 @@ async function losesNothing(one: Spine, other: Spine): Promise<void> {
   assert.equal(document.current.version, names.length);
 }
 
-Deno.test("concurrent deployments are all kept", async () => {
+Deno.test("all concurrent deployments are kept", async () => {
   await using engine = testSpine();
   await losesNothing(engine.spine, engine.spine);
 });
 
-Deno.test("a change is asked again for what others wrote meanwhile, and may then be refused", async () => {
+Deno.test("after a conflict a change is computed again from the new document, and may then be refused", async () => {
   await using engine = testSpine();
   const store = await openPolicyStore(engine.spine);
   const bucket = await engine.spine.keyValue("ARQON_POLICIES");
@@ -38,7 +38,7 @@ Deno.test("a change is asked again for what others wrote meanwhile, and may then
   const removing = store.change("acme", (document) => {
     asked.push(document.current.version);
     const removed = withoutPolicy(document, "a", author);
-    // The other writer is faster by a moment.
+    // The other writer is slightly faster.
     if (asked.length === 1) void bucket.put(["acme"], documentBytes(removed));
     return removed;
   });
@@ -46,7 +46,7 @@ Deno.test("a change is asked again for what others wrote meanwhile, and may then
   assert.deepEqual(asked, [1, 2]);
 });
 
-Deno.test("a change that is overtaken for ever is a policy-conflict", async () => {
+Deno.test("a change that always conflicts is a policy-conflict", async () => {
   await using engine = testSpine();
   const store = await openPolicyStore(engine.spine);
   const bucket = await engine.spine.keyValue("ARQON_POLICIES");
@@ -69,7 +69,7 @@ Deno.test("a change that changes nothing is not written", async () => {
   assert.deepEqual((await store.read("nobody")).revision, 0);
 });
 
-Deno.test("a document that cannot be read is never written over, but by a reset", async () => {
+Deno.test("only a reset overwrites an unreadable document", async () => {
   await using engine = testSpine();
   const store = await openPolicyStore(engine.spine);
   const bucket = await engine.spine.keyValue("ARQON_POLICIES");

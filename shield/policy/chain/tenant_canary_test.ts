@@ -22,7 +22,7 @@ const canaryOf = (sha256: string, more: Partial<Canary> = {}): Canary => ({
   ...more,
 });
 
-Deno.test("a canary grows and goes, and messages meet both versions meanwhile", async () => {
+Deno.test("a canary grows and ends, and messages meet both versions meanwhile", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   const { registry } = one;
@@ -37,11 +37,11 @@ Deno.test("a canary grows and goes, and messages meet both versions meanwhile", 
   assert.deepEqual(running(one), [`p~old ${old}`, `p ${now}`]);
   assert.equal(registry.status().modules, 2);
   registry.setCanary("acme", undefined);
-  await until("it is gone", () => registry.canaryOf("acme") === undefined);
+  await until("it has ended", () => registry.canaryOf("acme") === undefined);
   assert.deepEqual(running(one), [`p ${old}`]);
 });
 
-Deno.test("a tenant that never had a policy can have a canary", async () => {
+Deno.test("a tenant without policies can have a canary", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   const { registry } = one;
@@ -50,25 +50,25 @@ Deno.test("a tenant that never had a policy can have a canary", async () => {
   await until("it runs", () => registry.canaryOf("acme") !== undefined);
   assert.deepEqual(running(one), [`p~new ${sha256.slice(0, 6)}`]);
   registry.setCanary("acme", undefined);
-  await until("it is gone", () => registry.canaryOf("acme") === undefined);
+  await until("it has ended", () => registry.canaryOf("acme") === undefined);
   assert.deepEqual(running(one), []);
 });
 
-Deno.test("a module that is refused leaves the old policies in force, and says so", async () => {
+Deno.test("a refused module leaves the old policies in force, and the state reports it", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   const { registry } = one;
   await registry.reached("acme", await deployTiny(one, "acme", 1), DEADLINE_MS);
   const before = running(one);
   registry.setCanary("acme", canaryOf(await registry.store.putModule(BAD_MODULE)));
-  await until("it is told", () => registry.canaryOf("acme")?.problem !== undefined);
+  await until("the state reports it", () => registry.canaryOf("acme")?.problem !== undefined);
   const { kind, detail } = registry.canaryOf("acme")!.problem!;
   assert.deepEqual([kind, /not a WebAssembly module/.test(detail)], ["refused", true]);
   assert.deepEqual(running(one), before);
   assert.equal(registry.tenant("acme")?.state, "active");
 });
 
-Deno.test("a module that is not there yet is asked for again", async () => {
+Deno.test("a missing module is fetched again", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   const { registry } = one;
@@ -84,7 +84,7 @@ Deno.test("a module that is not there yet is asked for again", async () => {
   assert.equal(running(one).length, 2);
 });
 
-Deno.test("what is changed by hand is in force at once, and the canary is over", async () => {
+Deno.test("a manual change is in force at once, and the canary ends", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   const { registry } = one;
@@ -99,7 +99,7 @@ Deno.test("what is changed by hand is in force at once, and the canary is over",
   assert.match(detail, /version 2, "deploy p" by "ops"/);
 });
 
-Deno.test("the modules of a rollout under way are named, so that no sweep takes them", async () => {
+Deno.test("the modules of a running rollout count as named, so no sweep deletes them", async () => {
   await using engine = testSpine();
   using one = await testRegistry(engine.spine);
   const bucket = await engine.spine.keyValue("ARQON_ROLLOUTS");

@@ -1,7 +1,7 @@
 /**
- * One tenant's path from documents to the chain in force: a new document's modules are loaded beside the old chain,
- * then the chain is swapped in one assignment. A document whose modules do not load leaves the old chain; an unreadable
- * one refuses the tenant's operations (fail closed).
+ * One tenant's path from documents to the chain in force: a new document's modules are loaded while the old chain runs,
+ * then the chain is swapped in one assignment. If the modules do not load, the old chain stays; an unreadable one
+ * refuses the tenant's operations (fail closed).
  */
 import type { Env } from "../../../shared/env.ts";
 import { applicable, documentBytes, emptyDocument, isInRoom, parseDocument } from "./chain.ts";
@@ -14,16 +14,13 @@ import { isSampled } from "../../../shared/sampling.ts";
 import type { CanaryLists } from "./canary.ts";
 import { type Hook, HOOKS, type PolicyBinding } from "../../message/verdict.ts";
 
-/**
- * The first pause before modules that could not be fetched are asked for again, in ms, and the longest:
- * it doubles each time.
- */
+/** The first and the longest pause before missing modules are fetched again, in ms. It doubles each time. */
 const RETRY_MS = 250;
 const LONGEST_RETRY_MS = 30_000;
 /** The most callers that wait for one tenant's document to settle. */
 const WAITERS_MAX = 256;
 
-/** What the registry gives each of its tenants. */
+/** The dependencies that the registry gives to its tenants. */
 export interface TenantContext extends Pick<Env, "log" | "now"> {
   readonly modules: ModuleSet;
   readonly onSettled: (state: ChainState, duration_ms: number) => void;
@@ -35,11 +32,11 @@ export interface TenantStatus {
   readonly tenant: string;
   /** `failed`, `malformed` and `gone` are about the latest document; see `enforced_version`. */
   readonly state: ChainState;
-  /** What is wrong; "" for nothing. */
+  /** The problem; "" for none. */
   readonly detail: string;
   /** The revision of the document that `state` is about. */
   readonly revision: number;
-  /** The version in force here; undefined when every operation is refused. */
+  /** The version in force here; undefined while every operation is refused. */
   readonly enforced_version: number | undefined;
   readonly policies: number;
   /** When the status last changed, in Unix ms. */
@@ -65,7 +62,7 @@ export class TenantChain {
   readonly #tenant_id: string;
   readonly #context: TenantContext;
   #active: ActiveChain | undefined;
-  /** Set while every operation is refused. */
+  /** True while every operation is refused. */
   #refused: boolean;
   #state: ChainState = "loading";
   #detail = "";
@@ -73,7 +70,7 @@ export class TenantChain {
   #since_ms: number;
   /** The latest document, until it is applied. */
   #wanted: Stored | undefined;
-  /** The latest document, also when it was applied or is lost; undefined: there is none. */
+  /** The latest document, also if it was applied or is lost; undefined: there is none. */
   #stored: Stored | undefined;
   readonly #turn = new CanaryTurn();
   #running: Promise<void> | undefined;
@@ -84,7 +81,8 @@ export class TenantChain {
 
   /**
    * Starts without a document. `is_new`: the tenant had no policies until now, so an empty chain is in force until its
-   * first document is. Otherwise the former chain is unknown here, and the tenant's operations are refused until then.
+   * first document. Otherwise the previous chain is unknown here, and the tenant's operations are refused until the
+   * document.
    */
   constructor(tenant_id: string, is_new: boolean, context: TenantContext) {
     this.#tenant_id = tenant_id;
@@ -94,12 +92,12 @@ export class TenantChain {
     this.#since_ms = context.now();
   }
 
-  /** The chain in force; undefined when operations are refused. */
+  /** The chain in force; undefined while operations are refused. */
   get chain(): ActiveChain | undefined {
     return this.#refused ? undefined : this.#active;
   }
 
-  /** True when operations are refused only because modules are still being made ready. */
+  /** True if operations are refused only because modules are still loading. */
   get is_pending(): boolean {
     return this.#refused && this.#active === undefined && this.#running !== undefined;
   }
@@ -120,7 +118,7 @@ export class TenantChain {
     };
   }
 
-  /** Takes up a stored document; of several in quick succession only the last needs to be looked at. */
+  /** Applies a stored document. Of several in quick succession only the last one counts. */
   put(value: Uint8Array, revision: number): void {
     if (this.#closed) return;
     this.#attempt = 0;
@@ -128,21 +126,21 @@ export class TenantChain {
     this.#want(this.#stored);
   }
 
-  /** Runs a canary beside the policies in force, or none; again when its share grows. */
+  /** Runs a canary with the policies in force, or none. It is called again when the share grows. */
   canary(canary: Canary | undefined): void {
     if (this.#closed || !this.#turn.wants(canary)) return;
-    // The chain in force is unknown yet: the next document meets the canary.
+    // The chain in force is still unknown; the next document takes the canary.
     if (this.#stored === undefined && this.#refused) return;
     this.#attempt = 0;
     this.#want({ ...this.#stored ?? NONE, heard_ms: this.#context.now() });
   }
 
-  /** The stage that runs here, or why it does not; undefined: there is no canary. */
+  /** The stage that runs here, or the reason why it does not run; undefined: there is no canary. */
   get canary_state(): CanaryState | undefined {
     return this.#turn.state;
   }
 
-  /** The document was deleted with its tenant: it has no policies any longer. */
+  /** The document was deleted with its tenant, which then has no policies. */
   deleted(revision: number): void {
     if (this.#closed) return;
     this.#attempt = 0;
@@ -150,25 +148,25 @@ export class TenantChain {
     this.#want({ ...NONE, revision, heard_ms: this.#context.now() });
   }
 
-  /** The store has lost the document. The chain stays in force: a loss must not switch protection off. */
+  /** The store has lost the document. The chain stays in force: a loss must not switch off protection. */
   lost(): void {
     if (this.#closed) return;
     clearTimeout(this.#retry);
     this.#wanted = undefined;
-    this.#context.log.error("a tenant's policy document is gone; what was in force stays", {
+    this.#context.log.error("a tenant's policy document is lost; the policies in force stay", {
       tenant_id: this.#tenant_id,
     });
-    const detail = "the store has lost it; what was in force stays until the next deployment";
+    const detail = "the store has lost it; the policies in force stay until the next deployment";
     // A recreated store reuses revisions.
     this.#settle("gone", detail, 0, this.#context.now());
   }
 
-  /** Resolves when nothing is under way. */
+  /** Resolves when no work is running. */
   async settled(): Promise<void> {
     while (this.#running !== undefined) await this.#running;
   }
 
-  /** Resolves with true once the document of this revision, or a later one, is settled; else false. */
+  /** Resolves with true once the document of this revision, or a later one, is settled, otherwise with false. */
   async reached(revision: number, timeout_ms: number): Promise<boolean> {
     if (this.#revision >= revision) return true;
     if (this.#closed || this.#waiters.size >= WAITERS_MAX) return false;
@@ -225,7 +223,7 @@ export class TenantChain {
     }
     if (this.#closed) return modules.release(next.modules);
     const previous = this.#active;
-    // This is the swap: from here on every operation meets the new chain, and none a mixture.
+    // The swap: from now on every operation meets the new chain, and none meets a mixture.
     this.#active = next;
     this.#refused = false;
     if (previous !== undefined) modules.release(previous.modules);
@@ -269,7 +267,7 @@ export class TenantChain {
     const stays = this.chain === undefined
       ? "its operations are refused"
       : `version ${this.chain.version} stays`;
-    // A retry that fails again is the same failure, which is reported only once.
+    // Repeated failures of a retry are reported only once.
     if (this.#attempt === 0) {
       this.#context.log.error(`a tenant's new policies do not load; ${stays}`, {
         tenant_id: this.#tenant_id,
@@ -298,9 +296,9 @@ export class TenantChain {
   }
 }
 
-// The policies of one tenant that are in force in this process, arranged for the message path:
-// which of them apply to a room is found once and then looked up. Immutable except for its cache;
-// a change makes a new one, so no caller can see half of it.
+// The policies of one tenant that are in force in this process, arranged for the message path: the list of policies for
+// a room is computed once and then cached. Immutable except for its cache; a change makes a new object, so no caller
+// sees half a change.
 
 /** The most rooms of one tenant with cached chains; beyond that, the cache is cleared. */
 export const CACHED_ROOMS = 4_096;
@@ -318,7 +316,7 @@ function constantLists(policies: readonly PolicyBinding[]): Partial<Lists> {
   return constant;
 }
 
-/** The two chains of a canary, and for which fraction of the keys the first one is. */
+/** The two chains of a canary, and the fraction of the keys for the first one. */
 interface Split {
   readonly share: number;
   readonly inside: ActiveChain;
@@ -333,13 +331,11 @@ export class ActiveChain {
   readonly modules: ReadonlySet<string>;
   readonly #constant: Partial<Lists>;
   readonly #rooms = new Map<string, Lists>();
-  /**
-   * The lists by content: rooms with the same policies share one object, and there are few of those.
-   */
+  /** The lists by content: rooms with the same policies share one object, so there are few. */
   readonly #shared = new Map<string, Lists>();
   readonly #split: Split | undefined;
 
-  /** With a canary its new policies are in force for `share` of the keys, and both versions judge. */
+  /** With a canary, the new policies are in force for `share` of the keys, and both versions judge. */
   constructor(
     version: number,
     policies: readonly PolicyBinding[],
@@ -357,14 +353,14 @@ export class ActiveChain {
     };
   }
 
-  /** The chain for a key: this one, or the one of the canary's two that the key meets. */
+  /** The chain for a key: this one, or one of the canary's two chains. */
   of(key: string): ActiveChain {
     const split = this.#split;
     if (split === undefined) return this;
     return isSampled(key, split.share) ? split.inside : split.outside;
   }
 
-  /** How many rooms are remembered now. */
+  /** The number of cached rooms. */
   get cached_rooms(): number {
     const { inside, outside } = this.#split ?? {};
     return this.#rooms.size + (inside?.cached_rooms ?? 0) + (outside?.cached_rooms ?? 0);
@@ -377,9 +373,7 @@ export class ActiveChain {
     this.#split?.outside.forget();
   }
 
-  /**
-   * The policies that apply before staged rollouts are considered; the same list for the same question.
-   */
+  /** The policies that apply before staged rollouts are considered; the same list for the same arguments. */
   applicable(hook: Hook, room: string): readonly PolicyBinding[] {
     return this.#constant[hook] ?? this.#ofRoom(room)[hook];
   }

@@ -1,5 +1,5 @@
 /**
- * `host_log` lines for people who follow them (`arq policy logs -f`). Best effort, and only those of this process: a
+ * `host_log` lines for people who follow them (`arq policy logs -f`). Best effort, and only lines of this process: a
  * follower that reads too slowly loses lines and gets their number. `log_memory.ts` keeps the last lines; the process's
  * own log has all.
  */
@@ -41,12 +41,12 @@ export class LogFollowers {
     this.#now = now;
   }
 
-  /** How many followers there are now. */
+  /** The number of followers. */
   get size(): number {
     return this.#followers.size;
   }
 
-  /** Sends the lines of one evaluation to the tenant's followers. Costs nothing without any. */
+  /** Sends the lines of one evaluation to the tenant's followers. Costs nothing without followers. */
   publish(tenant_id: string, logs: readonly PolicyLog[], at_ms = this.#now()): void {
     if (this.#followers.size === 0) return;
     for (const follower of this.#followers) {
@@ -57,13 +57,15 @@ export class LogFollowers {
   }
 
   /**
-   * Follows a tenant's lines from now on: NDJSON of `{"ts","policy","level","message"}`, and
-   * `{"dropped": n}` where lines were lost. An empty line comes at once, so that the reader knows it
-   * follows. Throws `too-many-pending`.
+   * Follows a tenant's lines from now on: NDJSON of `{"ts","policy","level","message"}`, and `{"dropped": n}` in place
+   * of lost lines. An empty line is sent at once, so that the reader knows that it follows. Throws `too-many-pending`.
    */
   follow(tenant_id: string): ReadableStream<Uint8Array> {
     if (this.#followers.size >= FOLLOWERS_MAX) {
-      throw new ArqonError("too-many-pending", `${FOLLOWERS_MAX} follow policy logs already`);
+      throw new ArqonError(
+        "too-many-pending",
+        `policy logs already have ${FOLLOWERS_MAX} followers`,
+      );
     }
     const follower: Follower = {
       tenant_id,
@@ -110,7 +112,7 @@ function offer(follower: Follower, line: string): void {
   follower.characters += line.length;
 }
 
-/** All lines that wait; undefined when the stream has ended. */
+/** All waiting lines; undefined when the stream has ended. */
 async function next(follower: Follower): Promise<string | undefined> {
   while (follower.lines.length === 0 && !follower.ended) {
     await new Promise<void>((resolve) => {

@@ -1,4 +1,4 @@
-/** Following policy logs: receivers, slow readers, limits. */
+/** Followers of policy logs: receivers, slow readers, limits. */
 import assert from "node:assert/strict";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import { LogFollowers } from "./log_followers.ts";
@@ -7,7 +7,7 @@ import type { PolicyLog } from "../../message/verdict.ts";
 const NOW_MS = 1_767_323_045_000;
 const line = (message: string, level = 1): PolicyLog => ({ name: "bad-words", level, message });
 
-/** Reads one chunk; an empty line is what a stream begins with. */
+/** Reads one chunk; a stream begins with an empty line. */
 async function read(reader: ReadableStreamDefaultReader<Uint8Array>): Promise<string> {
   return new TextDecoder().decode((await reader.read()).value);
 }
@@ -18,7 +18,7 @@ async function following(followers: LogFollowers, tenant: string) {
   return reader;
 }
 
-Deno.test("a follower gets the lines of its tenant as NDJSON, and of no other", async () => {
+Deno.test("a follower gets the lines of its tenant as NDJSON, and no other tenant's", async () => {
   const followers = new LogFollowers(() => NOW_MS);
   const acme = await following(followers, "acme");
   const other = await following(followers, "other");
@@ -30,16 +30,16 @@ Deno.test("a follower gets the lines of its tenant as NDJSON, and of no other", 
     { ts: "2026-01-02T03:04:05.000Z", policy: "bad-words", level: "error", message: "two" },
   ]);
   assert.match(await read(other), /"level":"info","message":"three"/);
-  // A read that waits gets the next line.
+  // A waiting read gets the next line.
   const waiting = read(acme);
   followers.publish("acme", [line("late")]);
   assert.match(await waiting, /"late"/);
   await Promise.all([acme.cancel(), other.cancel()]);
   assert.equal(followers.size, 0);
-  followers.publish("acme", [line("nobody hears it")]);
+  followers.publish("acme", [line("no follower gets it")]);
 });
 
-Deno.test("a follower that does not read loses lines and is told how many", async () => {
+Deno.test("a follower that does not read loses lines and gets their number", async () => {
   const followers = new LogFollowers(() => NOW_MS);
   const many = await following(followers, "acme");
   for (let at = 0; at < 2_000; at++) followers.publish("acme", [line(`${at}`)]);

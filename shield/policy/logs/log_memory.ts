@@ -1,13 +1,13 @@
 /**
- * The last `host_log` lines of each tenant, for later queries (`arq policy logs`). Only those of this process, in
- * memory, limited: the process's own log has all. `log_followers.ts` follows lines from now on.
+ * The last `host_log` lines of each tenant, for later queries (`arq policy logs`). Only lines of this process, in
+ * memory and limited: the process's own log has all. `log_followers.ts` follows lines from now on.
  */
 import type { Env } from "../../../shared/env.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { logText } from "./log_followers.ts";
 import type { PolicyLog } from "../../message/verdict.ts";
 
-/** The most tenants with remembered lines, least recently active dropped first. */
+/** The most tenants with remembered lines. The least recently active one is dropped first. */
 const TENANTS_MAX = 256;
 /** The most characters of one tenant's lines. */
 const CHARACTERS_MAX = 65_536;
@@ -23,7 +23,7 @@ interface Remembered {
   characters: number;
 }
 
-/** Bounds of the memory. */
+/** The limits of the memory. */
 export interface LogMemoryOptions extends Pick<Env, "now"> {
   /** The most lines of one tenant; 0: none is remembered. */
   readonly lines_max: number;
@@ -36,7 +36,7 @@ const sizeOf = ({ name, message }: PolicyLog) => name.length + message.length;
 /** The remembered lines of a process. */
 export class LogMemory {
   readonly #options: LogMemoryOptions;
-  /** The lines by tenant; the tenant that has logged last is the last. */
+  /** The lines by tenant; the tenant that logged most recently is last. */
   readonly #tenants: BoundedMap<string, Remembered>;
   #lines = 0;
 
@@ -45,7 +45,7 @@ export class LogMemory {
     this.#tenants = new BoundedMap(options.tenants_max ?? TENANTS_MAX);
   }
 
-  /** How many lines of all tenants are remembered now. */
+  /** The number of remembered lines of all tenants. */
   get size(): number {
     return this.#lines;
   }
@@ -63,10 +63,7 @@ export class LogMemory {
     this.#lines -= this.#tenants.renew(tenant_id, kept)?.lines.length ?? 0;
   }
 
-  /**
-   * A tenant's lines as NDJSON of `{"ts","policy","level","message"}`, the oldest first; "" without
-   * any.
-   */
+  /** A tenant's lines as NDJSON of `{"ts","policy","level","message"}`, the oldest first; "" without lines. */
   read(tenant_id: string): string {
     const { lines } = this.#tenants.get(tenant_id) ?? { lines: [] };
     return lines.map(({ log, at_ms }) => logText(log, at_ms)).join("");

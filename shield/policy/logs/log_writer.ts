@@ -1,6 +1,7 @@
 /**
  * `host_log` lines in the process's own log: `component=overseer module=NAME …`, with a limit for each tenant and
- * second. Lines above it are dropped, and one line a second says so. `log_followers.ts` sends a tenant's lines live.
+ * second. Lines above it are dropped, and one line per second reports that. `log_followers.ts` sends a tenant's lines
+ * live.
  */
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { PolicyLog } from "../../message/verdict.ts";
@@ -28,7 +29,7 @@ export function createPolicyLogWriter(log: Logger, now: () => number): PolicyLog
     for (const { name, level, message } of logs) {
       if (rate.lines > LINES_PER_SECOND) return;
       if (++rate.lines > LINES_PER_SECOND) {
-        log.warn("a tenant's policies log too much; lines are left out", { tenant_id });
+        log.warn("a tenant's policies log too much; lines were dropped", { tenant_id });
         return;
       }
       log.child({ module: name, tenant_id })[LEVELS[level] ?? "info"](message);

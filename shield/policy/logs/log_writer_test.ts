@@ -1,4 +1,4 @@
-/** How many lines of a tenant's policies reach the process's log, and the notice of dropped ones. */
+/** The lines of a tenant's policies that reach the process's log, and the notice of dropped ones. */
 import assert from "node:assert/strict";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import { createPolicyLogWriter, LINES_PER_SECOND } from "./log_writer.ts";
@@ -23,7 +23,7 @@ Deno.test("a line names the policy and has its level", () => {
   assert.match(lines[2] ?? "", /^level=info /);
 });
 
-Deno.test("over the limit one line a second says so, however the lines come", () => {
+Deno.test("over the limit one line per second reports dropped lines, in any batches", () => {
   for (const batch of [1, 7, 200]) {
     const { lines, clock, write } = writer();
     for (let sent = 0; sent < 210; sent += batch) {

@@ -1,8 +1,8 @@
 /**
  * Compiles metered modules for the process. A module that is new to the process is first compiled completely, by both
- * compilers of the engine, in child processes with limits on time and memory: one that compiles for minutes must not do
- * that here. A module that passed is then compiled lazily, as usual, and the verdict is stored (`verdict_store.ts`), so
- * that the same bytes are not tried again at the next start.
+ * compilers of the engine, in child processes with limits on time and memory: a module that compiles for minutes must
+ * not stop this process. A module that passed is then compiled lazily, as usual, and the verdict is stored
+ * (`verdict_store.ts`), so that the same bytes are not tried again at the next start.
  */
 import {
   EXIT_CPU,
@@ -19,30 +19,29 @@ import { denoCommand } from "../../../shared/process/deno_command.ts";
 
 /** The limits of one trial compilation. */
 export interface CompileLimits {
-  /** CPU time: how busy the machine is does not count. */
+  /** CPU time, so the load of the machine does not count. */
   readonly cpu_ms: number;
   readonly memory_bytes: number;
 }
 
-/** The limits by default: at most 10 s, and far less memory than a compile bomb takes. */
+/** The default limits: at most 10 s, and far less memory than a compile bomb takes. */
 export const COMPILE_LIMITS: CompileLimits = { cpu_ms: 10_000, memory_bytes: 536_870_912 };
-/** A trial that has not ended by then hangs, or gets no core: the module may be tried again. */
+/** A trial that takes longer hangs, or gets no core; the module may be tried again. */
 const TRIAL_MS = 60_000;
 
 /** A module that has passed its trial. */
 export interface CompiledPolicy {
   readonly compiled: WebAssembly.Module;
-  /** The state that it declared in the trial, as text; "" for none. */
+  /** The state that the module declared in the trial, as text; "" for none. */
   readonly state_keys: string;
 }
 
 /** The compiler of the process. */
 export interface Compiler {
   /**
-   * Compiles a module; `sha256` names the upload that `bytes` were made from. Rejects with
-   * `PolicyModuleError`: `compile-refused`, `compile-time`, `compile-memory`, `state-keys` when it cannot
-   * say which state it keeps, or `compile-failed` when the engine broke down over it; with another Error
-   * when the trial cannot be made at all.
+   * Compiles a module; `sha256` names the upload that `bytes` were made from. Rejects with `PolicyModuleError`:
+   * `compile-refused`, `compile-time`, `compile-memory`, `state-keys` if its declaration of state fails, or
+   * `compile-failed` if the engine crashed; with another Error if the trial cannot run at all.
    */
   compile(sha256: string, bytes: Uint8Array): Promise<CompiledPolicy>;
 }
@@ -50,14 +49,14 @@ export interface Compiler {
 /** Flags of the two compilers: the baseline one, and the optimising one for every function. */
 const TIERS = ["--liftoff-only", "--no-liftoff"];
 /**
- * A compiled server tries the baseline compiler only, since V8's flags are compiled in. The optimising
- * one is bounded by the transform alone: a function at its limit takes it 25 ms and 4 MiB (measured).
+ * A compiled server only tries the baseline compiler, since V8's flags are compiled in. The transform alone limits the
+ * optimising compiler: a function at the limit takes 25 ms and 4 MiB (measured).
  */
 const TRIALS = Deno.build.standalone ? TIERS.slice(0, 1) : TIERS;
 const CHILD = new URL("../../../wasm/instance/compile_child.ts", import.meta.url).href;
 /**
- * A name for everything besides the bytes that a verdict depends on: the transform that made them, the
- * compilers that were tried under which limits, and the engine on its machine.
+ * A name for everything except the bytes on which a verdict depends: the transform, the tried compilers with their
+ * limits, and the engine on its machine.
  */
 export function engineOf(limits: CompileLimits = COMPILE_LIMITS): string {
   const { v8, deno } = Deno.version;
@@ -67,13 +66,13 @@ export function engineOf(limits: CompileLimits = COMPILE_LIMITS): string {
     Deno.build.target;
 }
 
-/** The heap of the child, in MiB; it is kept small, as the child does nothing but compile. */
+/** The heap of the child, in MiB; it is small, since the child only compiles. */
 const CHILD_HEAP_MIB = 128;
 
 /** Options of a compiler. */
 export interface CompilerOptions {
   readonly limits?: CompileLimits;
-  /** The trials that have passed before; absent: every module is tried. */
+  /** The stored trials that have passed; absent: every module is tried. */
   readonly verdicts?: Verdicts | undefined;
 }
 
@@ -83,17 +82,17 @@ export function createCompiler(
 ): Compiler {
   let last: Promise<unknown> = Promise.resolve();
 
-  /** Runs one trial at a time: uploads must not take all cores from the traffic. */
+  /** Runs one trial at a time: uploads must not use all cores. */
   function inTurn<T>(action: () => Promise<T>): Promise<T> {
     const turn = last.then(action);
-    // Who asked for that turn is notified.
+    // The caller of that turn gets the error.
     last = turn.catch(() => {});
     return turn;
   }
 
   async function compile(sha256: string, bytes: Uint8Array): Promise<CompiledPolicy> {
     const copy = new Uint8Array(bytes);
-    // The verdict is looked up by the bytes about to be compiled: one about other bytes does not count.
+    // The lookup uses the bytes that are about to be compiled: a verdict about other bytes does not count.
     const metered_sha256 = await sha256Hex(copy);
     const passed = await verdicts?.passed(sha256);
     let state_keys = passed?.state_keys ?? "";
@@ -110,8 +109,7 @@ export function createCompiler(
 }
 
 /**
- * Makes one trial compilation in a child process; returns the module's declared state. Rejects with
- * `PolicyModuleError`.
+ * Runs one trial compilation in a child process; returns the module's declared state. Rejects with `PolicyModuleError`.
  */
 async function tryCompile(
   bytes: Uint8Array<ArrayBuffer>,
@@ -125,8 +123,7 @@ async function tryCompile(
     args: [String(memory_bytes), String(cpu_ms)],
     v8_flags: [
       "--no-wasm-lazy-compilation",
-      // The trial takes one core at a time, also for the largest module: the others belong to the
-      // messages.
+      // The trial uses one core, also for the largest module: the others are for messages.
       "--wasm-num-compilation-tasks=1",
       flags,
       `--max-old-space-size=${CHILD_HEAP_MIB}`,
@@ -154,18 +151,18 @@ function problem(code: number, said: string, limits: CompileLimits): PolicyModul
   );
 }
 
-/** How a child process is to run. */
+/** The options of a child process. */
 interface ChildOptions {
   /** The URL of the program, which may import files beside it and nothing from a registry. */
   readonly program: string;
-  /** The first argument by which a compiled server knows that it is to be that program. */
+  /** The first argument that makes a compiled server run that program. */
   readonly compiled_as: string;
   readonly args: readonly string[];
   readonly v8_flags: readonly string[];
   readonly stdin: Uint8Array<ArrayBuffer>;
 }
 
-/** How the child ended. `late`: it was killed after `TRIAL_MS`. */
+/** The end of the child. `late`: it was killed after `TRIAL_MS`. */
 interface ChildResult {
   readonly code: number;
   readonly stdout: Uint8Array;
@@ -174,16 +171,16 @@ interface ChildResult {
 }
 
 /**
- * The program and its arguments. A compiled server has no `deno` beside it, so it starts itself again and drops its
- * permissions at its start. V8 takes the flags that were compiled in and no others.
+ * The program and its arguments. A compiled server has no `deno` command, so it starts itself again and drops its
+ * permissions at the start. V8 only takes the flags that were compiled in.
  */
 export function childCommand(
   { program, compiled_as, args, v8_flags }: Omit<ChildOptions, "stdin">,
   standalone: boolean = Deno.build.standalone,
 ): { command: string; args: string[] } {
   if (standalone) return { command: Deno.execPath(), args: [compiled_as, ...args] };
-  // Deno keeps one compiled form of each module: with other flags of V8 it would write that of the
-  // server's modules anew, and the server's next start would write it back.
+  // Deno caches one compiled form of each module. With other flags of V8 the child would overwrite that of the server's
+  // modules, and the server's next start would write it back.
   const flags = [
     "--no-prompt",
     "--no-config",
@@ -204,7 +201,7 @@ async function feed(child: Deno.ChildProcess, bytes: Uint8Array<ArrayBuffer>): P
     await writer.write(bytes);
     await writer.close();
   } catch {
-    // The child has ended before it read everything; its exit code says why.
+    // The child ended before it read everything; its exit code has the reason.
   }
 }
 

@@ -9,7 +9,7 @@ import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 
 const BYTES = meteredGuest({ body: "i32.const 0" });
 
-/** One function with so many locals and empty loops: valid, and hard to compile. */
+/** One function with many locals and empty loops: valid, and hard to compile. */
 function compileBomb(locals: number, loops: number): Uint8Array<ArrayBuffer> {
   const leb = (value: number) => {
     const bytes = [];
@@ -34,7 +34,7 @@ async function reasonOf(promise: Promise<unknown>): Promise<[reason: string, sen
   assert.fail("it was compiled");
 }
 
-Deno.test("what the engine refuses is refused with its sentence, and may be tried again", async () => {
+Deno.test("a module that the engine refuses is refused with the engine's sentence, and may be tried again", async () => {
   const compiler = createCompiler();
   const [reason, sentence] = await reasonOf(compiler.compile("a", BYTES.subarray(0, 20)));
   assert.equal(reason, "compile-refused");
@@ -43,7 +43,7 @@ Deno.test("what the engine refuses is refused with its sentence, and may be trie
   assert.ok(compiled instanceof WebAssembly.Module);
 });
 
-Deno.test("a compile bomb ends at the memory limit", async () => {
+Deno.test("a compile bomb is stopped at the memory limit", async () => {
   const limits = { ...COMPILE_LIMITS, memory_bytes: 16_777_216 };
   const [reason] = await reasonOf(
     createCompiler({ limits }).compile("a", compileBomb(20_000, 2_000)),
@@ -51,13 +51,13 @@ Deno.test("a compile bomb ends at the memory limit", async () => {
   assert.equal(reason, "compile-memory");
 });
 
-Deno.test("a trial that takes too long ends", async () => {
+Deno.test("a trial that takes too long is stopped", async () => {
   const limits = { ...COMPILE_LIMITS, cpu_ms: 0.01 };
   const [reason, sentence] = await reasonOf(createCompiler({ limits }).compile("a", BYTES));
   assert.deepEqual([reason, sentence], ["compile-time", "compiling takes more than 0.01 ms"]);
 });
 
-Deno.test("a compiled server is started again itself for a trial", () => {
+Deno.test("a compiled server starts itself again for a trial", () => {
   const trial = {
     program: "file:///x/compile_child.ts",
     compiled_as: TRIAL_ARGUMENT,
@@ -70,10 +70,10 @@ Deno.test("a compiled server is started again itself for a trial", () => {
   assert.ok(childCommand(trial, false).args.includes("--v8-flags=--liftoff-only"));
 });
 
-Deno.test("a server that is started for a trial compiles eagerly, within the limit, and refuses", async () => {
+Deno.test("a server that is started for a trial compiles eagerly, within the limits, and refuses", async () => {
   const server = fileURLToPath(new URL("../../main.ts", import.meta.url));
   const trial = async (bytes: Uint8Array<ArrayBuffer>, memory_bytes: number) => {
-    // As a compiled server runs: with all its permissions and its own flags.
+    // The same as for a compiled server: all permissions and its own flags.
     const flags = ["run", "--quiet", "-A", "--v8-flags=--no-wasm-lazy-compilation"];
     const child = new Deno.Command(Deno.execPath(), {
       args: [...flags, server, TRIAL_ARGUMENT, String(memory_bytes), String(cpu_ms)],
@@ -90,6 +90,6 @@ Deno.test("a server that is started for a trial compiles eagerly, within the lim
   const [code, sentence] = await trial(BYTES.slice(0, 20), memory_bytes);
   assert.equal(code, EXIT_REFUSED);
   assert.match(sentence, /WebAssembly.compile\(\)/);
-  // Only an eager compiler takes long enough over it to be seen.
+  // Only an eager compiler takes long enough to be noticed.
   assert.equal((await trial(compileBomb(49_000, 2_000), 1))[0], EXIT_MEMORY);
 });

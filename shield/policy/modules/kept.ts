@@ -1,13 +1,13 @@
 /**
- * A cache of modules beside those in force, so that an upload's check, its deployment and its load do the work once:
- * the last few, each for a limited time after its last use.
+ * A cache of modules besides those in force, so that an upload's check, its deployment and its load do the work once.
+ * It has the last few modules, each for a limited time after its last use.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
 /** The limits of the cache. */
 export interface KeptLimits {
   readonly max: number;
-  /** How long a value is kept after its last use, in ms; absent: until others take its place. */
+  /** How long a value is kept after its last use, in ms; absent: until another value takes its place. */
   readonly kept_ms?: number | undefined;
 }
 
@@ -16,11 +16,11 @@ interface Entry<V> {
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** Values that are made or being made, by key. A value that could not be made is not kept. */
+/** Values that are made or being made, by key. A failure is not kept. */
 export class Kept<V> {
   readonly #limits: KeptLimits;
   readonly #entries: BoundedMap<string, Entry<V>>;
-  /** How many values were let go since the start. */
+  /** The number of values dropped since the start. */
   released = 0;
 
   constructor(limits: KeptLimits) {
@@ -28,12 +28,12 @@ export class Kept<V> {
     this.#entries = new BoundedMap(limits.max);
   }
 
-  /** How many values are kept now. */
+  /** The number of kept values. */
   get size(): number {
     return this.#entries.size;
   }
 
-  /** The value of a key, which is made now unless it is kept. */
+  /** The value of a key. It is made now unless it is kept. */
   get(key: string, make: () => Promise<V>): Promise<V> {
     const known = this.#entries.get(key);
     clearTimeout(known?.timer);
@@ -44,7 +44,7 @@ export class Kept<V> {
       this.released++;
     }
     if (known === undefined) {
-      // The failure may be this machine's bad moment, so the next caller tries again.
+      // The failure may be temporary, so the next caller tries again.
       entry.value.catch(() => {
         if (this.#entries.get(key)?.value === entry.value) this.#drop(key);
       });

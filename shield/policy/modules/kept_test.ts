@@ -1,20 +1,20 @@
-/** The cache beside the modules in force: how long, how many, and that memory is freed. */
+/** The cache beside the modules in force: its times, its size, and freed memory. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { Kept } from "./kept.ts";
 
-Deno.test("what nobody asks for any more is given back", async () => {
+Deno.test("an unused module is dropped", async () => {
   const kept = new Kept<object>({ max: 2, kept_ms: 50 });
   const make = () => Promise.resolve({});
   const first = await kept.get("a", make);
   assert.equal(await kept.get("a", make), first);
-  await until("it is given back", () => kept.size === 0);
+  await until("it is dropped", () => kept.size === 0);
   assert.equal(kept.released, 1);
-  assert.notEqual(await kept.get("a", make), first, "made anew");
+  assert.notEqual(await kept.get("a", make), first, "made again");
   kept.close();
 });
 
-Deno.test("a use counts from then on, the least used goes first, a failure is not kept", async () => {
+Deno.test("each use restarts the time, the least recently used is dropped first, and a failure is not kept", async () => {
   const kept = new Kept<number>({ max: 2, kept_ms: 60_000 });
   const asked: string[] = [];
   const ask = (key: string) =>
@@ -30,7 +30,7 @@ Deno.test("a use counts from then on, the least used goes first, a failure is no
   await ask("a");
   assert.deepEqual(asked, ["a", "b", "c"]);
   await assert.rejects(ask("bad"));
-  assert.equal(kept.size, 1, "a and the failed one's place");
+  assert.equal(kept.size, 1, "the places of a and of the failed one");
   await assert.rejects(ask("bad"));
   assert.deepEqual(asked, ["a", "b", "c", "bad", "bad"]);
   kept.close();

@@ -13,17 +13,17 @@ export interface MeterRequest {
   readonly id: number;
   readonly bytes: Uint8Array;
   readonly options: MeterOptions;
-  /** Absent: it is to be a policy. */
+  /** Absent: the module is a policy. */
   readonly is_reducer?: boolean;
 }
 
-/** The outcome of a module: metered, refused with reason and sentence, or a bug of ours. */
+/** The outcome of a module: metered, refused with reason and sentence, or an internal error. */
 export type MeterReply =
   | { readonly id: number; readonly metered: MeteredPolicy | MeteredModule }
   | { readonly id: number; readonly reason: string; readonly sentence: string }
   | { readonly id: number; readonly bug: string };
 
-/** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
+/** The used part of the worker's global scope; the workspace's `lib` is the main thread's. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent<MeterRequest>) => void) | null;
   postMessage(message: MeterReply): void;

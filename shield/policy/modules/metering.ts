@@ -1,4 +1,4 @@
-/** Metering beside the message path: modules go to a worker, one after another. `meter.ts` meters. */
+/** Metering outside the message path: modules go to a worker, one after another. `meter.ts` meters. */
 import type { MeteredPolicy } from "../abi/abi_check.ts";
 import type { MeteredModule, MeterOptions } from "../../../wasm/metering/meter.ts";
 import type { MeterReply, MeterRequest } from "./meter_thread.ts";
@@ -11,14 +11,14 @@ export interface Metering {
    * when the thread has died; the next call then starts another one.
    */
   meter(bytes: Uint8Array): Promise<MeteredPolicy>;
-  /** The same for a reducer. */
+  /** Like `meter`, for a reducer. */
   meterReducer(bytes: Uint8Array, memory_limit_pages: number): Promise<MeteredModule>;
-  /** Ends the thread; modules under way are rejected. */
+  /** Ends the thread; running calls are rejected. */
   close(): void;
 }
 
 interface Waiting {
-  /** The reply to a question about a policy is about one. */
+  /** The reply to a policy's request is about a policy. */
   readonly resolve: (metered: never) => void;
   readonly reject: (error: Error) => void;
 }
@@ -30,7 +30,7 @@ function settle({ resolve, reject }: Waiting, reply: MeterReply): void {
   else reject(new PolicyModuleError(reply.reason, reply.sentence));
 }
 
-/** Makes the thread, which starts with the first module. */
+/** Makes the thread. It starts with the first module. */
 export function createMetering(options: MeterOptions): Metering {
   const waiting = new Map<number, Waiting>();
   let thread: Worker | undefined;
@@ -76,6 +76,6 @@ export function createMetering(options: MeterOptions): Metering {
     meter: (bytes) => ask<MeteredPolicy>({ bytes, options }),
     meterReducer: (bytes, memory_limit_pages) =>
       ask<MeteredModule>({ bytes, options: { memory_limit_pages }, is_reducer: true }),
-    close: () => end("the process stops"),
+    close: () => end("the process is stopping"),
   };
 }

@@ -1,4 +1,4 @@
-/** Metering in its worker has the same results as here, refusals included, and can be ended. */
+/** Metering in its worker has the same results as on this thread, refusals included, and can be ended. */
 import assert from "node:assert/strict";
 import { meterPolicy } from "../abi/abi_check.ts";
 import { createMetering } from "./metering.ts";
@@ -10,7 +10,7 @@ const POLICY = fromText(`(module (memory (export "memory") 1)
   (func (export "arqon_alloc") (param i32) (result i32) (i32.const 8))
   (func (export "arqon_on_message") (result i32) (i32.const 0)))`);
 
-Deno.test("a thread meters as this one does, also several modules at once", async () => {
+Deno.test("a thread meters like this one, also several modules at once", async () => {
   const metering = createMetering(OPTIONS);
   const here = meterPolicy(POLICY, OPTIONS);
   const there = await Promise.all([metering.meter(POLICY), metering.meter(POLICY)]);
@@ -18,17 +18,17 @@ Deno.test("a thread meters as this one does, also several modules at once", asyn
   metering.close();
 });
 
-Deno.test("a refusal comes back with its reason and sentence", async () => {
+Deno.test("a refusal has its reason and sentence", async () => {
   const metering = createMetering(OPTIONS);
   const refused = await metering.meter(new Uint8Array(3)).catch((error) => error);
   assert(refused instanceof PolicyModuleError);
   assert.equal(refused.reason, "module-malformed");
   assert.match(refused.message, /The module is refused: .*at byte/);
-  assert.equal((await metering.meter(POLICY)).hooks[0], "on_message", "the thread goes on");
+  assert.equal((await metering.meter(POLICY)).hooks[0], "on_message", "the thread continues");
   metering.close();
 });
 
-Deno.test("closing rejects what is under way, and a later module starts another thread", async () => {
+Deno.test("closing rejects running calls, and a later module starts another thread", async () => {
   const metering = createMetering(OPTIONS);
   const under_way = metering.meter(POLICY).catch((error) => error);
   metering.close();

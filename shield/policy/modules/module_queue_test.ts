@@ -1,4 +1,4 @@
-/** The order in which modules are made ready. No time: the test ends every job. */
+/** The order in which modules are made ready. There is no clock: the test ends every job. */
 import assert from "node:assert/strict";
 import { turn } from "../../../shared/testing/pace.ts";
 import { ModuleQueue, QUICK_AT_ONCE, TRIED_AT_ONCE } from "./module_set.ts";
@@ -20,7 +20,7 @@ function startQueue() {
   return { queue, begun, add, end };
 }
 
-Deno.test("modules that must be tried stand in nobody's way", async () => {
+Deno.test("modules that need a trial do not delay others", async () => {
   const { begun, add, end } = startQueue();
   for (let at = 0; at < 6; at++) add(`slow${at}`);
   for (let at = 0; at < 6; at++) add(`k${at}`);
@@ -40,11 +40,11 @@ Deno.test("modules that must be tried stand in nobody's way", async () => {
   assert.equal(
     begun.length,
     6 + TRIED_AT_ONCE,
-    "the slow ones still take no more than their places",
+    "the slow ones still use only their slots",
   );
 });
 
-Deno.test("tenants take turns, and who is waited for comes first", async () => {
+Deno.test("tenants take turns, and tenants with waiting clients come first", async () => {
   const { queue, begun, add, end } = startQueue();
   for (let at = 0; at < 5; at++) add(`a${at}`, "a");
   add("b0", "b");
@@ -57,10 +57,14 @@ Deno.test("tenants take turns, and who is waited for comes first", async () => {
   queue.calm("c");
   await end("a1");
   await end("c0");
-  assert.deepEqual(begun.slice(3).sort(), ["a2", "b0"], "one of each, however many one has");
+  assert.deepEqual(
+    begun.slice(3).sort(),
+    ["a2", "b0"],
+    "one module of each tenant, however many one tenant has",
+  );
 });
 
-Deno.test("a job that fails gives its place to the next", async () => {
+Deno.test("a failing job gives its slot to the next", async () => {
   const queue = new ModuleQueue(() => Promise.resolve(false));
   const failing = Array.from(
     { length: 5 },
@@ -71,7 +75,7 @@ Deno.test("a job that fails gives its place to the next", async () => {
   assert.equal(await queue.run("last", new Set(["a"]), () => Promise.resolve(7)), 7);
 });
 
-Deno.test("all that take little are done while others are still tried", async () => {
+Deno.test("all quick modules are done while others are still tried", async () => {
   const { queue, add, end } = startQueue();
   await queue.quickDone();
   add("slow");

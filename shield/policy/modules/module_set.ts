@@ -1,34 +1,34 @@
 /**
  * The loaded modules of this process, reference-counted: a module is fetched and loaded once, however many chains name
- * it, and unloaded some time after the last chain has released it. The pool loads.
+ * it, and unloaded some time after the last chain has released it. The pool loads them.
  */
 import { ArqonError } from "@arqon/proto";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import { createTurns, type TenantTurns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
 
-/** Loads modules: the pool, by way of the metering transform. */
+/** Loads modules: the pool, after the metering transform. */
 export interface ModuleLoader {
   /**
-   * Makes a module ready to run; `bytes` are as uploaded. Rejects with `PolicyModuleError` when the
-   * module is no good, and with another Error when it may load later.
+   * Makes a module ready to run; `bytes` are as uploaded. Rejects with `PolicyModuleError` if the module is invalid,
+   * and with another Error if it may load later.
    */
   load(sha256: string, bytes: Uint8Array): Promise<void>;
   unload(sha256: string): void;
   /**
-   * Whether a module's trial compilation has passed before, so that loading it takes little; absent:
-   * all have passed. Never rejects.
+   * Whether a module's trial compilation has passed before, so that it loads quickly; absent: all have passed. Never
+   * rejects.
    */
   isKnown?(sha256: string): Promise<boolean>;
 }
 
-/** What a set is made from. */
+/** The dependencies and settings of a set. */
 export interface ModuleSetOptions {
   readonly loader: ModuleLoader;
-  /** Fetches the bytes as uploaded; undefined when they are not (yet) there. */
+  /** Fetches the bytes as uploaded; undefined if they are not (yet) there. */
   readonly fetch: (sha256: string) => Promise<Uint8Array | undefined>;
   /**
-   * How long a module stays loaded after the last chain let go of it, in ms. It must be longer than any
-   * evaluation of an old chain may take.
+   * How long a module stays loaded after the last chain has released it, in ms. It must be longer than any evaluation
+   * of an old chain.
    */
   readonly unload_delay_ms: number;
 }
@@ -42,7 +42,7 @@ interface Entry {
   unloading: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** True when trying again cannot help: the module itself was refused. */
+/** True if a retry cannot help: the module itself was refused. */
 export function isFinal(error: unknown): boolean {
   return error instanceof PolicyModuleError;
 }
@@ -60,33 +60,33 @@ export class ModuleSet {
     this.#queue = new ModuleQueue((sha256) => loader.isKnown?.(sha256) ?? Promise.resolve(true));
   }
 
-  /** How many modules are loaded now. */
+  /** The number of loaded modules. */
   get size(): number {
     let loaded = 0;
     for (const entry of this.#entries.values()) loaded += Number(entry.loaded);
     return loaded;
   }
 
-  /** How many modules wait or are being loaded. */
+  /** The number of modules that wait or are being loaded. */
   get pending(): number {
     let pending = 0;
     for (const entry of this.#entries.values()) pending += Number(!entry.loaded);
     return pending;
   }
 
-  /** Resolves when only modules are left to load that must be tried first. */
+  /** Resolves when all modules that remain to load need a trial. */
   quickDone(): Promise<void> {
     return this.#queue.quickDone();
   }
 
-  /** Loads what this tenant waits for before what others wait for. */
+  /** Loads this tenant's modules before those of others. */
   urge(tenant_id: string): void {
     this.#queue.urge(tenant_id);
   }
 
   /**
-   * Holds every module for a tenant, or none: then it rejects with the reason why the first of them
-   * cannot be loaded. Each success needs one `release` of the same modules.
+   * Holds every module for a tenant, or none; then it rejects with the error of the first module that cannot be loaded.
+   * Each success needs one `release` of the same modules.
    */
   async hold(modules: ReadonlySet<string>, tenant_id: string): Promise<void> {
     const all = [...modules];
@@ -107,7 +107,7 @@ export class ModuleSet {
     }
   }
 
-  /** Loads a module again that its loader has dropped on its own; does nothing if nobody uses it. */
+  /** Loads a module again that its loader has dropped; does nothing if no chain uses it. */
   async reload(sha256: string): Promise<void> {
     if (this.#entries.get(sha256)?.loaded === true) await this.#load(sha256);
   }
@@ -124,7 +124,7 @@ export class ModuleSet {
     if (!entry.loaded) entry.wanted_by.add(tenant_id);
     clearTimeout(entry.unloading);
     entry.unloading = undefined;
-    // When loading fails, the entry is gone already, and its count with it.
+    // When loading fails, the entry is already removed, with its count.
     await entry.loading;
   }
 
@@ -166,15 +166,15 @@ export class ModuleSet {
   }
 }
 
-// The order in which a process makes modules ready. Modules with a passed trial go beside those that need one; tenants
-// take turns; tenants with waiting clients go first.
+// The order in which a process makes modules ready. Modules with a passed trial have their own slots; tenants take
+// turns; tenants with waiting clients go first.
 
-/** How many modules with a passed trial are made ready at a time: each is fetched and metered. */
+/** The modules with a passed trial that are made ready at a time: each is fetched and metered. */
 export const QUICK_AT_ONCE = 4;
-/** How many modules are tried at a time: one is tried while the next is fetched and metered. */
+/** The modules that are tried at a time: one is tried while the next is fetched and metered. */
 export const TRIED_AT_ONCE = 2;
 
-/** One module that waits. */
+/** One waiting module. */
 interface Waiting {
   /** The tenants whose chains name the module. */
   readonly wanted_by: ReadonlySet<string>;
@@ -193,7 +193,7 @@ const track = (at_once: number): Track => ({
   waiting: createTurns(UNBOUNDED),
 });
 
-/** The modules that are to be made ready. */
+/** The modules that wait to be made ready. */
 export class ModuleQueue {
   readonly #isKnown: (sha256: string) => Promise<boolean>;
   readonly #quick = track(QUICK_AT_ONCE);
@@ -210,7 +210,7 @@ export class ModuleQueue {
     this.#isKnown = isKnown;
   }
 
-  /** Runs `job` when its turn has come; `wanted_by` is read until then and may grow. */
+  /** Runs `job` when its turn has come; `wanted_by` is read until then, and may grow. */
   async run<T>(
     sha256: string,
     wanted_by: ReadonlySet<string>,
@@ -224,7 +224,7 @@ export class ModuleQueue {
     return quick === undefined ? await this.#inTurn(this.#tried, wanted_by, job) : quick.value;
   }
 
-  /** Resolves when only modules are left that must be tried first. */
+  /** Resolves when all modules that are left need a trial. */
   quickDone(): Promise<void> {
     if (this.#quick.running === 0) return Promise.resolve();
     return new Promise((resolve) => this.#idle.add(resolve));
@@ -235,7 +235,7 @@ export class ModuleQueue {
     this.#urgent.add(tenant_id);
   }
 
-  /** Ends what `urge` began: the tenant waits no more. */
+  /** Ends the precedence of `urge`: the tenant no longer waits. */
   calm(tenant_id: string): void {
     this.#urgent.delete(tenant_id);
   }

@@ -12,7 +12,7 @@ async function stored(...modules: Uint8Array[]) {
   return { bytes, names: [...bytes.keys()] };
 }
 
-Deno.test("a module is fetched and loaded once, however many hold it", async () => {
+Deno.test("a module is fetched and loaded once, however many chains hold it", async () => {
   const { bytes, names } = await stored(tinyModule(1), tinyModule(2));
   let fetched = 0;
   const loader = compilingLoader();
@@ -28,7 +28,7 @@ Deno.test("a module is fetched and loaded once, however many hold it", async () 
   assert.deepEqual([loader.loaded.size, set.size], [0, 0]);
 });
 
-Deno.test("a module is unloaded when the last has let go and the delay has passed", async () => {
+Deno.test("a module is unloaded after its last release and the delay", async () => {
   const { bytes, names } = await stored(tinyModule(1));
   const loader = compilingLoader();
   const set = new ModuleSet({
@@ -42,7 +42,7 @@ Deno.test("a module is unloaded when the last has let go and the delay has passe
   set.release(modules);
   await set.hold(modules, "acme");
   set.release(modules);
-  // Held again before its time is up: it stays, and is not loaded again.
+  // Held again before its time is over: it stays, and is not loaded again.
   set.release(modules);
   await set.hold(modules, "acme");
   assert.equal(loader.loads.length, 1);
@@ -53,7 +53,7 @@ Deno.test("a module is unloaded when the last has let go and the delay has passe
   set.close();
 });
 
-Deno.test("of modules of which one fails none is held, and the failure says whether it is final", async () => {
+Deno.test("if one of several modules fails, none is held, and the failure says whether it is final", async () => {
   const { bytes, names } = await stored(tinyModule(1), BAD_MODULE);
   const loader = compilingLoader();
   const set = new ModuleSet({
@@ -65,7 +65,7 @@ Deno.test("of modules of which one fails none is held, and the failure says whet
     assert.ok(isFinal(error));
     return /not a WebAssembly module/.test(String(error));
   });
-  await until("the good one's unloading", () => loader.loaded.size === 0);
+  await until("the unloading of the valid module", () => loader.loaded.size === 0);
   const absent = new Set(["0".repeat(64)]);
   await assert.rejects(set.hold(absent, "acme"), (error) => {
     assert.ok(error instanceof ArqonError && error.reason === "policy-unknown");
@@ -75,7 +75,7 @@ Deno.test("of modules of which one fails none is held, and the failure says whet
   set.close();
 });
 
-Deno.test("at most four modules are loaded at a time, and all in the end", async () => {
+Deno.test("at most four modules are loaded at a time, and all are loaded in the end", async () => {
   const modules = Array.from({ length: 20 }, (_, at) => tinyModule(at));
   const { bytes, names } = await stored(...modules);
   let running = 0;
@@ -99,7 +99,7 @@ Deno.test("at most four modules are loaded at a time, and all in the end", async
   set.close();
 });
 
-Deno.test("a set that is closed while modules load unloads them when they are", async () => {
+Deno.test("a set that is closed while modules load unloads them when they are loaded", async () => {
   const { bytes, names } = await stored(tinyModule(1));
   const loader = compilingLoader();
   const begun = Promise.withResolvers<void>();

@@ -1,7 +1,7 @@
 /**
- * Deletes stored modules that neither a chain names nor a version to which a rollback may go, after
- * `policy.unused_module_seconds`: until then an upload may still be deployed. Every Shield sweeps. `module_set.ts` and
- * `compile.ts` have modules in memory.
+ * Deletes stored modules that neither a chain nor a version in its history names, after `policy.unused_module_seconds`:
+ * until then an upload can still be deployed. Every Shield sweeps. `module_set.ts` and `compile.ts` have modules in
+ * memory.
  */
 import { Counter, Gauge } from "prom-client";
 import { ClockSteps } from "../../../shared/clock_steps.ts";
@@ -18,11 +18,11 @@ export interface ModuleSweepOptions extends Pick<Env, "registry" | "log" | "now"
   readonly store: PolicyStore;
   /** A random number in [0, 1). */
   readonly random: () => number;
-  /** How long a module that nothing names is kept, in ms. */
+  /** How long a module without references is kept, in ms. */
   readonly kept_ms: number;
 }
 
-/** Modules of one kind, as the last pass found and left them. */
+/** Modules of one kind in the last pass. */
 interface Held {
   modules: number;
   bytes: number;
@@ -57,7 +57,7 @@ export class ModuleSweep {
     const { registry } = options;
     this.#swept = new Counter({
       name: "shield_policy_modules_swept_total",
-      help: "Stored policy modules that this process has deleted because nothing named them.",
+      help: "Stored policy modules without references that this process has deleted.",
       registers: [registry],
     });
     const held = (name: string, help: string, of: keyof Held) => {
@@ -74,21 +74,21 @@ export class ModuleSweep {
     };
     held(
       "shield_policy_stored_modules",
-      "Policy modules in the object store, by whether something names them, as last counted.",
+      "Policy modules in the object store, with and without references, at the last count.",
       "modules",
     );
     held(
       "shield_policy_stored_module_bytes",
-      "Bytes of the policy modules in the object store, as last counted.",
+      "Bytes of the policy modules in the object store, at the last count.",
       "bytes",
     );
   }
 
-  /** Makes a pass from time to time until it is closed. What fails is tried at the next pass. */
+  /** Runs a pass from time to time until it is closed. A failed pass is retried at the next one. */
   start(): void {
     const { random, kept_ms, log } = this.#options;
     const pause_ms = Math.max(SHORTEST_PAUSE_MS, Math.min(LONGEST_PAUSE_MS, kept_ms / 2));
-    // The pause is partly random, so that Shields that start together do not all sweep at once.
+    // The pause is partly random, so that Shields that start together do not sweep at the same time.
     const delay_ms = pause_ms * (0.5 + random() / 2);
     this.#timer = setTimeout(() => {
       this.pass().catch((error: unknown) => {
@@ -111,7 +111,8 @@ export class ModuleSweep {
   async pass(): Promise<SweepPass> {
     const { store, now, kept_ms } = this.#options;
     const modules = await store.modules();
-    // After the listing of modules, so that a module uploaded and deployed since is not in it.
+    // The references are read after the listing of modules, so that a module uploaded and deployed since is not in the
+    // listing.
     const named = await store.named();
     const held = nothingHeld();
     const is_believed = this.#steps.isBelieved(kept_ms);
@@ -131,20 +132,20 @@ export class ModuleSweep {
     return { swept };
   }
 
-  /** Deletes a module; true when it is gone. A deployment at the same moment gets it back. */
+  /** Deletes a module; returns true if it is gone. If a deployment at the same time names it, it is stored again. */
   async #delete({ name: sha256, size_bytes }: StoredObject): Promise<boolean> {
     const { store, log } = this.#options;
-    // A damaged module cannot be given back.
+    // A damaged module cannot be stored again.
     const bytes = await store.module(sha256).catch(() => undefined);
     await store.deleteModule(sha256);
-    // A deployment writes its document first and then checks that the module exists; the sweep does it in reverse. So
-    // one of the two sees what the other did.
+    // A deployment first writes its document and then checks the module; the sweep first deletes the module and then
+    // checks the documents. So one of the two sees the change of the other.
     if (bytes !== undefined && (await store.named()).has(sha256)) {
       await store.keepModule(sha256, bytes);
       return false;
     }
     this.#swept.inc();
-    log.info("a stored policy module was deleted that nothing names", { sha256, size_bytes });
+    log.info("a stored policy module without references was deleted", { sha256, size_bytes });
     return true;
   }
 }

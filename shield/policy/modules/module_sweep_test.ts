@@ -1,4 +1,4 @@
-/** Stored modules without a reference are swept; those that a chain or a rollback needs stay. */
+/** Stored modules without references are deleted; those that a chain or a rollback needs stay. */
 import assert from "node:assert/strict";
 import { Registry } from "prom-client";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
@@ -21,7 +21,7 @@ function onSpine(what: string, run: (spine: Spine) => Promise<void>): void {
   });
 }
 
-/** A sweep at a time that the test sets; the wall clock is ahead of it by `ahead_ms`. */
+/** A sweep with a clock that the test sets. */
 function sweepOf(store: PolicyStore, kept_ms = KEPT_MS) {
   const registry = new Registry();
   const clock = { now_ms: Date.now(), ahead_ms: 0 };
@@ -38,7 +38,7 @@ function sweepOf(store: PolicyStore, kept_ms = KEPT_MS) {
 const deploy = (store: PolicyStore, name: string, sha256: string) =>
   store.change("acme", (one) => withPolicy(one, binding({ name, sha256 }), AUTHOR));
 
-onSpine("a module that nothing names goes when it is old; a rollback still finds its own", async (
+onSpine("an old module without references is deleted, and a rollback still finds its own", async (
   spine,
 ) => {
   const store = await openPolicyStore(spine);
@@ -50,7 +50,7 @@ onSpine("a module that nothing names goes when it is old; a rollback still finds
   await deploy(store, "b", past);
   await store.change("acme", (one) => withoutPolicy(one, "b", AUTHOR));
   const { sweep, clock, metric, lines } = sweepOf(store);
-  assert.deepEqual(await sweep.pass(), { swept: [] }, "an upload may yet be deployed");
+  assert.deepEqual(await sweep.pass(), { swept: [] }, "an upload can still be deployed");
   assert.equal(await metric('shield_policy_stored_modules{state="unnamed"}'), 1);
   assert.equal(await metric('shield_policy_stored_modules{state="named"}'), 2);
   const size_bytes = tinyModule(3).length;
@@ -59,17 +59,17 @@ onSpine("a module that nothing names goes when it is old; a rollback still finds
   assert.deepEqual(await sweep.pass(), { swept: [unused] });
   assert.equal(await metric("shield_policy_modules_swept_total"), 1);
   assert.equal(await metric('shield_policy_stored_module_bytes{state="unnamed"}'), 0);
-  assert.match(lines.join(""), new RegExp(`sha256=${unused} .*was deleted that nothing names`));
+  assert.match(lines.join(""), new RegExp(`sha256=${unused} .*without references was deleted`));
   assert.equal(await store.module(unused), undefined);
   await store.change("acme", (one) => rolledBack(one, undefined, AUTHOR));
   const { document } = await store.read("acme");
   for (const { sha256 } of document.current.policies) {
-    assert.ok(await store.module(sha256), "what a rollback puts in force is there");
+    assert.ok(await store.module(sha256), "the modules that a rollback puts in force exist");
   }
   assert.equal(document.current.policies.length, 2);
 });
 
-onSpine("an upload of what was there already counts as new", async (spine) => {
+onSpine("uploading an existing module restarts its age", async (spine) => {
   const store = await openPolicyStore(spine);
   const sha256 = await store.putModule(tinyModule(1));
   const [before] = await store.modules();
@@ -110,7 +110,7 @@ onSpine("while a document cannot be read nothing is swept", async (spine) => {
   assert.ok(await store.module(sha256));
 });
 
-onSpine("a deployment in the moment of the sweep has its module", async (spine) => {
+onSpine("a deployment during the sweep has its module", async (spine) => {
   const store = await openPolicyStore(spine);
   const sha256 = await store.putModule(tinyModule(1));
   const deleteModule = store.deleteModule.bind(store);
@@ -126,7 +126,7 @@ onSpine("a deployment in the moment of the sweep has its module", async (spine) 
   assert.equal(await metric("shield_policy_modules_swept_total"), 0);
 });
 
-onSpine("it sweeps by itself, and not when it is closed", async (spine) => {
+onSpine("it sweeps on its own, and not after it is closed", async (spine) => {
   const store = await openPolicyStore(spine);
   const sha256 = await store.putModule(tinyModule(1));
   const { sweep, clock } = sweepOf(store, 1);

@@ -1,8 +1,8 @@
 /**
- * The modules that no Shield of the bus runs any longer because one of them wedged or killed a worker. They are in the
- * bucket `ARQON_POLICY_QUARANTINE` under their sha256, so that neither a restart nor another node tries them again.
- * Here they are in quarantine at once, whether or not the Spine answers. The pool decides which modules go in; only an
- * operator releases one.
+ * The modules that no Shield of the bus runs any longer because they wedged or killed a worker. They are in the bucket
+ * `ARQON_POLICY_QUARANTINE` under their sha256, so that neither a restart nor another node tries them again. Here they
+ * are in quarantine at once, whether or not the Spine answers. The pool decides which modules go in; only an operator
+ * releases one.
  */
 import { z } from "zod";
 import type { Env } from "../../../shared/env.ts";
@@ -11,9 +11,7 @@ import type { KeyValue, KvChange } from "../../../shared/spine/contract/spine.ts
 
 const BUCKET = "ARQON_POLICY_QUARANTINE";
 const SHA256 = /^[0-9a-f]{64}$/;
-/**
- * The first pause before a failed write is tried again, in ms, and the longest: it doubles each time.
- */
+/** The first and the longest pause before a failed write is retried, in ms. It doubles each time. */
 const RETRY_MS = 250;
 const LONGEST_RETRY_MS = 30_000;
 
@@ -35,7 +33,7 @@ const Entry = z.strictObject({
   node: z.string().max(256),
 });
 
-/** The words for a module in quarantine. */
+/** The text for a module in quarantine. */
 export const QUARANTINED =
   "the module has kept a worker busy without end, or killed it, and is in quarantine on every node " +
   "until an operator releases it (arq policy release)";
@@ -44,21 +42,19 @@ export const QUARANTINED =
 export interface QuarantinedModule {
   /** The sha256 of the module as uploaded. */
   readonly sha256: string;
-  /**
-   * Why it is in quarantine; "unknown" when the stored entry cannot be read, which counts all the same.
-   */
+  /** Why it is in quarantine; "unknown" if the stored entry is unreadable, which counts all the same. */
   readonly why: QuarantineCause | "unknown";
-  /** Unix ms; 0 when it is not known. */
+  /** Unix ms; 0 if it is unknown. */
   readonly at_ms: number;
   readonly node: string;
 }
 
-/** What the quarantine needs of the process. */
+/** The dependencies of the quarantine. */
 export interface QuarantineOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly node: string;
-  /** Called when a module is in quarantine from now on, but not for those that `add` names. */
+  /** Called when another node has put a module into quarantine, not for those of `add`. */
   readonly onAdded: (sha256: string) => void;
-  /** Called when a module was let out, here or elsewhere. */
+  /** Called when a module was released, here or elsewhere. */
   readonly onReleased: (sha256: string) => void;
 }
 
@@ -81,7 +77,7 @@ export class Quarantine {
   readonly #options: QuarantineOptions;
   readonly #bucket: KeyValue;
   readonly #modules = new Map<string, QuarantinedModule>();
-  /** Writes under way, by module. */
+  /** Running writes, by module. */
   readonly #writes = new Map<string, Promise<void>>();
   readonly #stop: () => void;
   readonly #closed = Promise.withResolvers<void>();
@@ -106,7 +102,7 @@ export class Quarantine {
     return [...this.#modules.values()].sort((a, b) => b.at_ms - a.at_ms);
   }
 
-  /** Puts a module into quarantine: here when it returns, and stored as soon as the Spine takes it. */
+  /** Puts a module into quarantine: here at once, and stored as soon as the Spine accepts it. */
   add(sha256: string, why: QuarantineCause): void {
     if (this.#modules.has(sha256)) return;
     const { now, node } = this.#options;
@@ -144,7 +140,7 @@ export class Quarantine {
       try {
         return void await this.#bucket.update([sha256], value, 0);
       } catch (error) {
-        // Another node has put the same module in.
+        // Another node has put the same module into quarantine.
         if (isConflict(error)) return;
         if (attempt === 0) {
           this.#options.log.error("a quarantine holds on this node only until it can be stored", {

@@ -1,4 +1,4 @@
-/** The quarantine of a bus: effective at once, on all Shields, over restarts and outages. */
+/** The quarantine of a bus: effective at once, on all Shields, across restarts and outages. */
 import assert from "node:assert/strict";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import { until } from "../../../shared/testing/until.ts";
@@ -10,7 +10,7 @@ const ONE = "1".repeat(64);
 const TWO = "2".repeat(64);
 const BUCKET = "ARQON_POLICY_QUARANTINE";
 
-/** A node's quarantine, and what it was told. */
+/** A node's quarantine, and its callbacks. */
 async function opened(spine: Spine, node: string) {
   const { log, lines } = keptLog();
   const told: string[] = [];
@@ -30,7 +30,7 @@ async function opened(spine: Spine, node: string) {
   };
 }
 
-Deno.test("a module in quarantine is held by every node, over restarts", async () => {
+Deno.test("every node keeps a module in quarantine, across restarts", async () => {
   await using engine = testSpine();
   const { spine } = engine;
   await using here = await opened(spine, "a");
@@ -39,8 +39,8 @@ Deno.test("a module in quarantine is held by every node, over restarts", async (
   assert.equal(here.quarantine.has(ONE), true, "at once");
   await until("the other node", () => there.quarantine.has(ONE));
   assert.deepEqual(there.told, ["added 1"]);
-  assert.equal(here.told.length, 0, "who found it knows it");
-  // The second to find it leaves the first one's word.
+  assert.equal(here.told.length, 0, "the node that found it knows it");
+  // A second node that finds it leaves the first one's entry.
   there.quarantine.add(ONE, "crash");
   there.quarantine.add(TWO, "crash");
   await until("the other module", () => here.quarantine.has(TWO));
@@ -56,7 +56,7 @@ Deno.test("a module in quarantine is held by every node, over restarts", async (
   assert.deepEqual(restarted.quarantine.list().map(({ sha256 }) => sha256), [TWO]);
 });
 
-Deno.test("an entry that cannot be read holds; a key that is no module says nothing", async () => {
+Deno.test("an unreadable entry counts, and a key that is not a module does not", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(BUCKET);
   await bucket.put([ONE], new TextEncoder().encode("no entry"));
@@ -65,7 +65,7 @@ Deno.test("an entry that cannot be read holds; a key that is no module says noth
   assert.deepEqual(here.quarantine.list(), [{ sha256: ONE, why: "unknown", at_ms: 0, node: "" }]);
 });
 
-Deno.test("a quarantine that cannot be stored yet holds here, and is stored when it can be", async () => {
+Deno.test("a quarantine that cannot be stored yet is effective here, and is stored later", async () => {
   await using engine = testSpine();
   let refusals = 3;
   const failing = (bucket: KeyValue): KeyValue =>
@@ -81,5 +81,9 @@ Deno.test("a quarantine that cannot be stored yet holds here, and is stored when
   assert.equal(here.quarantine.has(ONE), true);
   await using there = await opened(engine.spine, "b");
   await until("the write", () => there.quarantine.has(ONE));
-  assert.equal(here.lines.filter((line) => line.includes("can be stored")).length, 1, "told once");
+  assert.equal(
+    here.lines.filter((line) => line.includes("can be stored")).length,
+    1,
+    "logged once",
+  );
 });

@@ -12,9 +12,9 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { STATE_KEYS_BYTES } from "../../../wasm/instance/state_keys.ts";
 
 const BUCKET = "ARQON_POLICY_VERDICTS";
-/** The most entries that are kept; when there are more, the oldest quarter goes. */
+/** The most entries; beyond that the oldest quarter is deleted. */
 const VERDICTS_MAX = 8_192;
-/** How many writes of this process lie between two counts of the entries. */
+/** The writes of this process between two counts of the entries. */
 const COUNT_EVERY = 256;
 
 const HEX = z.string().regex(/^[0-9a-f]{64}$/);
@@ -28,25 +28,25 @@ const Verdict = z.strictObject({
   state_keys: z.string().max(STATE_KEYS_BYTES),
   /** Transform, compilers, limits, engine and machine. */
   engine: z.string().max(512),
-  /** A seal over the fields above: an entry that was changed or moved does not count. */
+  /** A seal of the fields above: a changed or moved entry does not count. */
   seal: HEX,
 });
 type Verdict = z.output<typeof Verdict>;
 
-/** A trial that has passed. */
+/** A passed trial. */
 export type PassedTrial = Readonly<Pick<Verdict, "metered_sha256" | "state_keys">>;
 
-/** The trials that have passed, by the upload's sha256. Neither method rejects. */
+/** The passed trials, by the upload's sha256. Neither method rejects. */
 export interface Verdicts {
   /** The passed trial: the digest of the metered bytes, and their declared state; undefined: none is known. */
   passed(sha256: string): Promise<PassedTrial | undefined>;
   remember(sha256: string, trial: PassedTrial): Promise<void>;
 }
 
-/** What the store of verdicts needs. */
+/** The dependencies and settings of the store of verdicts. */
 export interface VerdictStoreOptions extends Pick<Env, "log"> {
   readonly bucket: KeyValue;
-  /** The engine, on which a verdict depends besides the bytes; each engine has verdicts of its own. */
+  /** The engine: a verdict depends on it and on the bytes, so each engine has its own verdicts. */
   readonly engine: string;
   readonly max?: number;
 }
@@ -57,7 +57,7 @@ function sealOf({ format, sha256, metered_sha256, state_keys, engine }: Omit<Ver
   return sha256Hex(bytesOf(JSON.stringify([format, sha256, metered_sha256, state_keys, engine])));
 }
 
-/** Reads an entry; undefined when it is not a valid one for this upload and this engine. */
+/** Reads an entry; undefined if it is not valid for this upload and this engine. */
 async function read(
   value: Uint8Array,
   expected: Pick<Verdict, "sha256" | "engine">,
@@ -99,7 +99,7 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
     if (verdict !== undefined) {
       return { metered_sha256: verdict.metered_sha256, state_keys: verdict.state_keys };
     }
-    log.warn("a remembered trial compilation is not what it says; the module is tried again", {
+    log.warn("a stored trial compilation has other bytes; the module is tried again", {
       sha256,
     });
     return undefined;
@@ -116,7 +116,7 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
     async passed(sha256) {
       const here = known.get(sha256);
       if (here !== undefined) return here;
-      // It is tried again by compiling.
+      // The module is then compiled in a new trial.
       const found = await fetch(sha256).catch(() => undefined);
       if (found !== undefined) known.renew(sha256, found);
       return found;
@@ -124,7 +124,7 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
     async remember(sha256, trial) {
       known.renew(sha256, trial);
       await write(sha256, trial).catch((error) => {
-        log.warn("a trial compilation cannot be remembered; the next start makes it again", {
+        log.warn("a trial compilation cannot be stored; the next start repeats it", {
           sha256,
           error,
         });
@@ -134,8 +134,8 @@ function createVerdicts(options: VerdictStoreOptions): Verdicts {
 }
 
 /**
- * Opens the bucket, and makes it if need be. Undefined, with a line in the log, when that fails: then
- * every start makes its own trials.
+ * Opens the bucket, and makes it if necessary. Undefined, with a log line, if that fails: then every start runs its own
+ * trials.
  */
 export async function openVerdicts(
   spine: Spine,
@@ -144,7 +144,7 @@ export async function openVerdicts(
   try {
     return createVerdicts({ ...options, bucket: await spine.keyValue(BUCKET) });
   } catch (error) {
-    options.log.warn("trial compilations are not remembered: the bucket cannot be opened", {
+    options.log.warn("trial compilations are not stored: the bucket cannot be opened", {
       bucket: BUCKET,
       error,
     });

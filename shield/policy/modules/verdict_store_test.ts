@@ -14,7 +14,7 @@ const METERED = "a".repeat(64);
 const TRIAL = { metered_sha256: METERED, state_keys: '[{"key":"{user}"}]' };
 const BUCKET = "ARQON_POLICY_VERDICTS";
 
-/** As another process would open them: only stored entries are known. */
+/** Opens them as another process does: only stored entries are known. */
 async function opened(spine: Spine, more: Partial<VerdictStoreOptions> = {}) {
   const { log, lines } = keptLog();
   const verdicts = await openVerdicts(spine, { engine: "v8 1", log, ...more });
@@ -22,7 +22,7 @@ async function opened(spine: Spine, more: Partial<VerdictStoreOptions> = {}) {
   return { ...verdicts, lines };
 }
 
-Deno.test("a trial that passed is known to every process and after a restart", async () => {
+Deno.test("a passed trial is known to every process and after a restart", async () => {
   await using engine = testSpine();
   const { spine } = engine;
   const here = await opened(spine);
@@ -33,10 +33,10 @@ Deno.test("a trial that passed is known to every process and after a restart", a
   assert.deepEqual(await there.passed(ONE), TRIAL);
   assert.equal(await there.passed(TWO), undefined);
   const upgraded = await opened(spine, { engine: "v8 2" });
-  assert.equal(await upgraded.passed(ONE), undefined, "another engine has made no trial");
+  assert.equal(await upgraded.passed(ONE), undefined, "another engine has no passed trial");
 });
 
-Deno.test("an entry that was moved, changed or made up vouches for nothing", async () => {
+Deno.test("a moved, changed or invented entry proves nothing", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(BUCKET);
   await (await opened(engine.spine)).remember(ONE, TRIAL);
@@ -57,11 +57,11 @@ Deno.test("an entry that was moved, changed or made up vouches for nothing", asy
     await bucket.put([...at], new TextEncoder().encode(entry));
     const fresh = await opened(engine.spine);
     assert.equal(await fresh.passed(at[0]!), undefined, entry);
-    assert.match(fresh.lines.join("\n"), /level=warn .*is not what it says/);
+    assert.match(fresh.lines.join("\n"), /level=warn .*has other bytes/);
   }
 });
 
-Deno.test("more than the most are not kept: the oldest go", async () => {
+Deno.test("the number of entries is limited, and the oldest are deleted", async () => {
   await using engine = testSpine();
   const names = Array.from({ length: 9 }, (_, at) => String(at).repeat(64));
   for (const name of names.slice(0, 8)) await (await opened(engine.spine)).remember(name, TRIAL);
@@ -73,24 +73,24 @@ Deno.test("more than the most are not kept: the oldest go", async () => {
   assert.deepEqual(left, ["3", "4", "5", "6", "7", "8"]);
 });
 
-Deno.test("a store that does not answer refuses no module and ends nothing", async () => {
+Deno.test("a store that does not answer neither refuses a module nor ends the process", async () => {
   const engine = testSpine();
   const verdicts = await opened(engine.spine);
   await engine.spine.drain();
   await verdicts.remember(ONE, TRIAL);
-  assert.match(verdicts.lines.join("\n"), /level=warn .*cannot be remembered/);
+  assert.match(verdicts.lines.join("\n"), /level=warn .*cannot be stored/);
   assert.equal(await verdicts.passed(TWO), undefined);
   const { log, lines } = keptLog();
   assert.equal(await openVerdicts(engine.spine, { engine: "v8 1", log }), undefined);
-  assert.match(lines.join("\n"), /level=warn .*trial compilations are not remembered/);
+  assert.match(lines.join("\n"), /level=warn .*trial compilations are not stored/);
 });
 
-Deno.test("what passed is not tried again after a restart; other bytes of its name are", async () => {
+Deno.test("a passed trial is not repeated after a restart, but other bytes of its name are tried", async () => {
   await using engine = testSpine();
   const bytes = meteredGuest({ body: "i32.const 0" });
   const sha256 = await sha256Hex(bytes);
   await createCompiler({ verdicts: await opened(engine.spine) }).compile(sha256, bytes);
-  // Nothing is compiled within a hundredth of a millisecond: every trial is refused.
+  // Nothing compiles within a hundredth of a millisecond, so every trial is refused.
   const limits = { cpu_ms: 0.01, memory_bytes: 2 ** 30 };
   const restarted = createCompiler({ limits, verdicts: await opened(engine.spine) });
   const { compiled } = await restarted.compile(sha256, bytes);

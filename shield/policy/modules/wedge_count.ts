@@ -4,18 +4,18 @@
  * argument.
  */
 
-/** How many wedges within `memory_ms` make the process give up. */
+/** The number of wedges within `memory_ms` after which the process gives up. */
 export interface WedgeLimits {
   readonly most: number;
   /** How long a wedge counts, in ms. */
   readonly memory_ms: number;
 }
 
-/** The wedges of the last while. */
+/** The recent wedges. */
 export interface WedgeCount {
-  /** Counts a wedge. True when the limit is reached; only once, until some are forgotten. */
+  /** Counts a wedge. Returns true when the limit is reached, and again only after some are forgotten. */
   add(now_ms: number): boolean;
-  /** How many wedges count now. */
+  /** The number of wedges that count now. */
   size(now_ms: number): number;
 }
 

@@ -1,6 +1,6 @@
 /**
- * Decides whether a chain may run now (fuel of the tenant, breakers, loaded modules), and learns from
- * its outcomes. The rules of each are in their own files; nothing here waits.
+ * Decides whether a chain may run now (fuel of the tenant, breakers, loaded modules), and records its outcomes. Fuel,
+ * breakers and modules have their own files; nothing here waits.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
@@ -20,7 +20,7 @@ import { faultOutcome, faultVerdict, heldOutcome, outcomeOf, verdictOf } from ".
 import type { ChainEntry } from "../ring/ring_message.ts";
 import type { ChainOutcome, WorkerReply } from "../ring/ring_words.ts";
 
-/** What the gate of chains needs. */
+/** The dependencies of the gate. */
 export interface ChainGateOptions {
   readonly policy: Config["policy"];
   readonly modules: Pick<Modules, "find" | "sha256" | "isLoaded">;
@@ -30,18 +30,18 @@ export interface ChainGateOptions {
   readonly now: () => number;
 }
 
-/** A chain that may run, or the verdict in its place. */
+/** A chain that may run, or the verdict instead. */
 export type Admission =
   | { readonly chain: readonly ChainEntry[]; readonly skipped: readonly PolicyOutcome[] }
   | { readonly verdict: Verdict };
 
-/** A chain that was admitted whole, none of whose policies has state. */
+/** A chain that was completely admitted and has no policy with state. */
 interface KnownChain {
   readonly admission: Admission;
   readonly loaded: readonly LoadedModule[];
 }
 
-/** Lets chains run, or gives a verdict in their place; keeps breakers and fuel buckets. */
+/** Admits chains, or gives a verdict instead; has the breakers and fuel buckets. */
 export interface ChainGate {
   /** `state` has the places of the values that its policies use. */
   admit(request: EvaluateRequest, state: ChainState | undefined, now_ms: number): Admission;
@@ -52,18 +52,18 @@ export interface ChainGate {
     reply: WorkerReply,
     now_ms: number,
   ): PolicyOutcome[];
-  /** Whether the chain of a request could be admitted now without touching a breaker. */
+  /** Whether the chain of a request can be admitted now without a change of a breaker. */
   isClear(request: EvaluateRequest, now_ms: number): boolean;
-  /** Charges a tenant with fuel that no reply reports. */
+  /** Charges a tenant for fuel that no reply reports. */
   charge(tenant_id: string, fuel: number): void;
   forget(sha256: string): void;
-  /** Which breakers are open, and how many senders are remembered for their faults. */
+  /** The open breakers, and the number of senders remembered for faults. */
   readonly breakers: Pick<Breakers, "open" | "senders" | "senders_dropped">;
 }
 
-/** Faults that are the module's own. */
+/** Faults of the module itself. */
 const FAILURES: ReadonlySet<PolicyFault> = new Set(["fuel", "trap", "memory", "abi"]);
-/** Faults after which nothing is known of the module: neither that it fails nor that it works. */
+/** Faults that show neither that the module fails nor that it works. */
 const SAYS_NOTHING: ReadonlySet<PolicyFault | undefined> = new Set(
   [
     "missing-module",
@@ -71,10 +71,10 @@ const SAYS_NOTHING: ReadonlySet<PolicyFault | undefined> = new Set(
   ] as const,
 );
 const NOTHING = { added_headers: [], logs: [] };
-/** The most log lines about faults in a second. */
+/** The most log lines about faults per second. */
 const FAULT_LINES = 10;
 
-/** Logs faults, up to a limit for each second: a policy that fails often must not fill the disk. */
+/** Logs faults, with a limit per second: a policy that fails often must not fill the disk. */
 function createFaultLog(log: Logger) {
   let lines = 0;
   let lines_from_ms = -Infinity;
@@ -88,7 +88,7 @@ function createFaultLog(log: Logger) {
   };
 }
 
-/** Makes what follows from a fault of a module: it is logged, and counted by its breaker. */
+/** Creates the handler of a module's faults: it logs them, and counts them in the module's breaker. */
 function createFailures(
   breakers: Breakers,
   policy: { readonly breaker_seconds: number },
@@ -108,7 +108,7 @@ function createFailures(
     const about = { module: name, tenant_id, sha256 };
     if (after === "slowed") {
       const { sender } = asking;
-      log.warn("policy sender slowed: what it sends makes the policy fail", { ...about, sender });
+      log.warn("policy sender slowed: its messages make the policy fail", { ...about, sender });
       return;
     }
     log.error("policy cut off: it keeps failing, and its messages are refused", {
@@ -118,7 +118,7 @@ function createFailures(
   };
 }
 
-/** The policy as its worker is to run it. */
+/** The policy's entry for its worker. */
 export function entryOf(
   binding: PolicyBinding,
   { number, asks, abi }: LoadedModule,
@@ -131,8 +131,8 @@ export function entryOf(
 }
 
 /**
- * The module of a policy; undefined while it is not loaded, and for a request that came before it was, whose
- * keys of state nobody has looked for.
+ * The module of a policy; undefined while it is not loaded, and for a request that arrived before it was loaded, whose
+ * keys of state are unknown.
  */
 function readyFor(
   modules: ChainGateOptions["modules"],
@@ -144,7 +144,7 @@ function readyFor(
   return has_keys ? module : undefined;
 }
 
-/** The bounds of breakers as the configuration has them at the moment. */
+/** The limits of breakers in the current configuration. */
 function breakerLimits(policy: ChainGateOptions["policy"]): BreakerLimits {
   return {
     get failures() {
@@ -156,7 +156,7 @@ function breakerLimits(policy: ChainGateOptions["policy"]): BreakerLimits {
   };
 }
 
-/** Whether no breaker of the request's policies knows anything of its sender, or of failures in a row. */
+/** Whether no breaker of the request's policies has faults of its sender, or consecutive failures. */
 function hasClearWay(breakers: Breakers, request: EvaluateRequest, now_ms: number): boolean {
   if (breakers.isQuiet(request.tenant_id)) return true;
   for (const { sha256 } of request.chain) {
@@ -165,14 +165,14 @@ function hasClearWay(breakers: Breakers, request: EvaluateRequest, now_ms: numbe
   return true;
 }
 
-/** Makes a gate whose breakers are closed and whose buckets are full. */
+/** Makes a gate with closed breakers and full buckets. */
 export function createChainGate(
   { policy, modules, quarantine, log, now }: ChainGateOptions,
 ): ChainGate {
   const breakers = createBreakers(breakerLimits(policy));
   const buckets = createFuelBuckets(() => policy.fuel_per_second);
   const failure = createFailures(breakers, policy, log);
-  /** The chains that were admitted whole, with their modules. A chain is one list while it stands. */
+  /** The completely admitted chains, with their modules. A chain is the same list while it is in force. */
   const known = new WeakMap<readonly PolicyBinding[], KnownChain>();
 
   function missing(binding: PolicyBinding): PolicyOutcome {

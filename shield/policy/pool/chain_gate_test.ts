@@ -1,4 +1,4 @@
-/** What the gate of chains lets run, of modules whose life is given. */
+/** The chains that the gate admits, with modules that the test loads and unloads. */
 import assert from "node:assert/strict";
 import { parseConfig } from "../../../shared/config/load.ts";
 import { chainState } from "../state/chain_state.ts";
@@ -7,7 +7,7 @@ import { QUIET } from "../../../shared/testing/logs.ts";
 import { message, policy } from "../testing/pool.ts";
 import { createChainGate } from "./chain_gate.ts";
 
-Deno.test("a call that its chain had no fuel for ends no pause of its sender", () => {
+Deno.test("a call for which its chain had no fuel does not end its sender's pause", () => {
   const loaded = { number: 1, asks: false, abi: 1, slots: [] } as const;
   const gate = createChainGate({
     policy: parseConfig("", { file: "test" }).policy,
@@ -42,7 +42,7 @@ Deno.test("a call that its chain had no fuel for ends no pause of its sender", (
   assert.deepEqual([isHeld(2_001), isHeld(2_001)], [false, false]);
 });
 
-Deno.test("a request that came before a module with state was loaded finds it missing, and blames nobody", () => {
+Deno.test("a request from before the load of a module with state finds the module missing, and counts against no sender", () => {
   const slots = parseStateKeys('[{"key":"{tenant}","ttl_seconds":1,"value_bytes":8}]');
   const loaded = { number: 1, asks: false, abi: 2, slots } as const;
   const gate = createChainGate({

@@ -1,8 +1,8 @@
 /**
- * The inline tier: chains that the operator has marked run on the Shield's own thread, within a small
- * budget, so that no thread has to be woken for them. What does not come to a clean verdict there leaves
- * nothing behind and is judged by a worker, whole. This thread is one more worker to the policies: its
- * instances are its own. The tier is off unless `[policy] inline_modules` says otherwise.
+ * The inline tier: chains that the operator has marked run on the Shield's own thread, within a small budget, so that
+ * no thread has to be woken for them. A chain without a clean verdict there leaves nothing behind, and a worker judges
+ * it from the start. For policies, this thread is one more worker: its instances are its own. The tier is off unless
+ * `[policy] inline_modules` says otherwise.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
@@ -17,9 +17,9 @@ import { entryOf } from "./chain_gate.ts";
 import type { Modules } from "./pool_modules.ts";
 import type { PoolState } from "./pool_state.ts";
 
-/** What the tier needs of its pool. */
+/** The dependencies and settings of the tier. */
 export interface InlineOptions {
-  /** The fuel of the policies of one chain together; those that only observe have as much again. */
+  /** The fuel of the policies of one chain together; observing policies have the same amount again. */
   readonly fuel: number;
   /** sha256 of the modules that may run here. */
   readonly marked: ReadonlySet<string>;
@@ -28,29 +28,29 @@ export interface InlineOptions {
   readonly keyed: Pick<PoolState, "of" | "holds" | "store">;
   /** Monotonic ms. */
   readonly now: () => number;
-  /** Charges the tenant with fuel for what came to no verdict. */
+  /** Charges the tenant for fuel of chains without a verdict. */
   readonly charge: (tenant_id: string, fuel: number) => void;
-  /** Called when a chain that began here is left to a worker. */
+  /** Called when a chain that began here is passed to a worker. */
   readonly onAgain: () => void;
 }
 
-/** A chain that ran here, and its reply, as of a worker. */
+/** A chain that ran here, with its reply, like one of a worker. */
 export interface InlineRun {
   readonly chain: readonly ChainEntry[];
   readonly reply: WorkerReply;
-  /** When its last policy ended. Another look at the clock would cost as much as a small policy. */
+  /** The end of its last policy. Reading the clock again would cost as much as a small policy. */
   readonly ended_ms: number;
 }
 
 /** The chains that run on this thread. */
 export interface InlineTier {
-  /** Runs the request's chain, which begins now; undefined when it is for a worker. Never throws. */
+  /** Runs the request's chain, which begins now; undefined: a worker has to run it. Never throws. */
   run(request: EvaluateRequest, now_ms: number): InlineRun | undefined;
-  /** Takes note that a request went to a worker: the tenant's next ones follow it, in order. */
+  /** Records that a request went to a worker: the tenant's next ones follow it, in order. */
   sent(tenant_id: string): void;
-  /** Takes note that a request that went to a worker has its verdict. */
+  /** Records that a request of a worker has its verdict. */
   settled(tenant_id: string): void;
-  /** Takes note of what a worker has run: a module that has not run well there does not run here. */
+  /** Records what a worker has run: a module that has not run there without a fault does not run here. */
   proved(chain: readonly ChainEntry[], outcomes: readonly ChainOutcome[]): void;
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
@@ -58,32 +58,32 @@ export interface InlineTier {
 
 /** The most instances on this thread. */
 const INSTANCES = 256;
-/** The most fuel that making an instance here may cost, and its initialisation: half a millisecond each. */
+/** The most fuel for making an instance here, and for its initialisation: half a millisecond each. */
 const INSTANCE_FUEL = 1_000;
 /**
- * So many chains of a tenant go to a worker after one that came to no verdict here: what was burnt in
- * vain is a small part of what the tenant burns.
+ * The chains of a tenant that go to a worker after one without a verdict here. So the wasted fuel is a small part of
+ * the tenant's fuel.
  */
 const REST = 64;
-/** The most tenants that are remembered though they have nothing under way, and though they rest. */
+/** The most remembered tenants without running requests, and the most that rest. */
 const IDLE_TENANTS = 1_024;
 const RESTING_TENANTS = 16_384;
 
-/** The units for instances where all were there. */
+/** The units for instances if all existed. */
 const NONE_MADE: number[] = [];
 const hasNoFault = ({ fault }: ChainOutcome): boolean => fault === undefined;
 
 const addDuration = (ms: number, { duration_ms }: ChainOutcome): number => ms + duration_ms;
 
-/** What is known of a tenant. */
+/** The known state of a tenant. */
 interface Account {
-  /** How many of its requests are with workers. */
+  /** The number of its requests at workers. */
   away: number;
-  /** How many of its next chains go to a worker. */
+  /** The number of its next chains that go to a worker. */
   rest: number;
 }
 
-/** The accounts of tenants; one that is dropped was idle, and begins anew. */
+/** The accounts of tenants. Only idle accounts are dropped, and start again. */
 function createAccounts() {
   const accounts = new Map<string, Account>();
   const of = (tenant_id: string): Account => {
@@ -112,7 +112,7 @@ function createAccounts() {
   };
 }
 
-/** The tier that the configuration asks for; undefined when all chains run in workers. */
+/** The configured tier; undefined if all chains run in workers. */
 export function inlineTier(
   { inline_fuel: fuel, inline_modules }: Config["policy"],
   options: Omit<InlineOptions, "fuel" | "marked">,
@@ -122,8 +122,8 @@ export function inlineTier(
 }
 
 /**
- * Makes the instances that a tenant's chain lacks, outside of its budget. Gives the units that this took
- * for each of its policies; undefined when that is too dear, or fails.
+ * Makes the missing instances of a tenant's chain, outside its budget. Returns the units for each of its policies;
+ * undefined if that is too expensive, or fails.
  */
 function prepare(
   instances: Instances,
@@ -142,13 +142,13 @@ function prepare(
       return units[place]! + instances.make(tenant_id, module).init_units;
     });
   } catch {
-    // A worker finds out why. What the attempt has cost is not known: at most all that it may.
+    // A worker finds out why. The cost of the attempt is unknown, so the most that it may cost is charged.
     onFailed(tenant_id, sumOf(units) / UNITS_PER_FUEL + INSTANCE_FUEL);
     return undefined;
   }
 }
 
-/** Without a function for each policy: it is asked for every message. */
+/** A loop without closures, since it runs for every message. */
 function hasAll(instances: Instances, tenant_id: string, chain: readonly ChainEntry[]): boolean {
   for (const { module } of chain) {
     if (instances.find(tenant_id, module) === undefined) return false;
@@ -156,9 +156,7 @@ function hasAll(instances: Instances, tenant_id: string, chain: readonly ChainEn
   return true;
 }
 
-/**
- * The chain of a request, with the places of its values; undefined when some of it must not run here now.
- */
+/** The chain of a request, with the places of its values; undefined if a part of it must not run here now. */
 function chainOf(
   { marked, modules, keyed }: InlineOptions,
   proven: ReadonlySet<number>,
@@ -191,7 +189,7 @@ function createInlineTier(options: InlineOptions): InlineTier {
     accounts.of(tenant_id).rest = REST;
   }
 
-  /** Forgets that the chain has run here, but for its price. */
+  /** Removes all effects of the chain's run here, except its price. */
   function undo(tenant_id: string, chain: readonly ChainEntry[], units: number): void {
     charge(tenant_id, units / UNITS_PER_FUEL);
     for (const { module } of chain) instances.drop(tenant_id, module);

@@ -1,6 +1,6 @@
 /**
- * Chains on the Shield's own thread, beside a real worker: which run here, what is left of those that
- * come to no verdict, and the hostile gallery with the tier on.
+ * Chains on the Shield's own thread, with a real worker: which run here, that those without a verdict leave nothing,
+ * and the hostile policies with the tier enabled.
  */
 import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
@@ -17,7 +17,7 @@ const HOSTILE_PAYLOAD = new TextEncoder().encode("hostile");
 const UNLESS_HOSTILE = `(if (i32.ne
     (i32.load8_u (i32.add (call $get_payload) (i32.const 4))) (i32.const 104))
   (then (return (i32.const 0))))`;
-/** Counts its calls and refuses with 400 and the count. */
+/** Counts its calls, and refuses with 400 and the count. */
 const COUNTS = {
   body: `(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
     (call $reject (i32.add (i32.const 400) (global.get $calls)) (i32.const 0) (i32.const 0))
@@ -46,7 +46,7 @@ async function inlineTotals({ registry }: TestPool): Promise<Record<string, numb
   return Object.fromEntries([...lines].map(([, result, total]) => [result, Number(total)]));
 }
 
-Deno.test("a chain of one policy looks at the clock twice, which costs as much as a small policy", async () => {
+Deno.test("a chain of one policy reads the clock twice: reading it costs as much as a small policy", async () => {
   await using open = await started(["marked"]);
   const { test } = open;
   test.load("marked", { body: "i32.const 0" });
@@ -57,7 +57,7 @@ Deno.test("a chain of one policy looks at the clock twice, which costs as much a
   assert.equal(test.looks - before, 20);
 });
 
-Deno.test("a marked module runs on this thread once a worker has run it well", async () => {
+Deno.test("a marked module runs on this thread after a worker has run it without a fault", async () => {
   await using open = await started(["marked"]);
   const { test } = open;
   test.load("marked", { body: "i32.const 0" });
@@ -69,11 +69,11 @@ Deno.test("a marked module runs on this thread once a worker has run it well", a
     assert.equal((await judge(test, ask("other"))).inline, false);
   }
   const both = message([policy("marked"), policy("other")], { payload: GOOD });
-  assert.equal((await judge(test, both)).inline, false, "the chain has one that is not marked");
+  assert.equal((await judge(test, both)).inline, false, "one policy of the chain is not marked");
   assert.deepEqual(await inlineTotals(test), { verdict: 2, again: 0 });
 });
 
-Deno.test("a verdict of this thread has what one of a worker has: code, headers, logs, fuel", async () => {
+Deno.test("a verdict of this thread has the same parts as a worker's: code, headers, logs, fuel", async () => {
   await using open = await started(["says"]);
   const { test } = open;
   test.load("says", {
@@ -100,7 +100,7 @@ Deno.test("a verdict of this thread has what one of a worker has: code, headers,
   assert.equal(verdict.outcomes[0]!.instance_fuel, 0);
 });
 
-Deno.test("this thread is one more instance, whose state lives from call to call", async () => {
+Deno.test("this thread has its own instance, whose state lives between calls", async () => {
   await using open = await started(["counts"]);
   const { test } = open;
   test.load("counts", COUNTS);
@@ -112,10 +112,10 @@ Deno.test("this thread is one more instance, whose state lives from call to call
   assert.deepEqual(codes, [[false, 401], [true, 401], [true, 402], [true, 403]]);
 });
 
-Deno.test("a call that its budget here does not do leaves nothing but its price, and a worker judges", async () => {
+Deno.test("a call that exceeds its budget here leaves nothing but its price, and a worker judges it", async () => {
   await using open = await started(["first", "burns"]);
   const { test } = open;
-  // Some 1,000 fuel for a hostile payload: more than here, less than in a worker.
+  // A hostile payload takes some 1,000 fuel: more than the limit here, less than a worker's.
   const burns = `${UNLESS_HOSTILE} (local.set $i (i32.const 100000))
     (loop $l (br_if $l (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) i32.const 0`;
   test.load("first", {
@@ -127,23 +127,27 @@ Deno.test("a call that its budget here does not do leaves nothing but its price,
   const calls = async (payload: Uint8Array) => {
     const { inline, verdict } = await judge(test, message(chain, { payload }));
     assert.equal(verdict.allowed, true);
-    // The line is as long as the instance has had calls.
+    // The line is as long as the number of calls of the instance.
     return [inline, verdict.logs[0]!.message.length];
   };
   assert.deepEqual(await calls(GOOD), [false, 1]);
   assert.deepEqual([await calls(GOOD), await calls(GOOD)], [[true, 1], [true, 2]]);
-  assert.deepEqual(await calls(HOSTILE_PAYLOAD), [false, 2], "whole, and once, in the worker");
+  assert.deepEqual(
+    await calls(HOSTILE_PAYLOAD),
+    [false, 2],
+    "a worker judges it completely, and once",
+  );
   assert.deepEqual(await inlineTotals(test), { verdict: 2, again: 1 });
   for (let time = 0; time < 64; time++) assert.equal((await calls(GOOD))[0], false, "it rests");
-  assert.deepEqual(await calls(GOOD), [true, 1], "the instances that had run are gone");
+  assert.deepEqual(await calls(GOOD), [true, 1], "the instances that had run are removed");
 });
 
-Deno.test("a tenant rests here even among thousands of others", async () => {
+Deno.test("a tenant's rest here is remembered even among thousands of other tenants", async () => {
   await using open = await started(["burns"], { policy: { queue_messages: 4 } });
   const { test } = open;
   test.load("burns", { body: `${UNLESS_HOSTILE} ${FOREVER}` });
   await judge(test, ask("burns"));
-  // Each is remembered since its message was with a worker.
+  // Each is remembered since its message was at a worker.
   for (let count = 0; count < 1_100; count++) {
     await test.pool.evaluate(ask("burns", GOOD, { tenant_id: `t${count}` }));
   }
@@ -152,7 +156,7 @@ Deno.test("a tenant rests here even among thousands of others", async () => {
   assert.equal((await judge(test, ask("burns", GOOD, { tenant_id: "late" }))).inline, false);
 });
 
-Deno.test("what a tenant burns on this thread in vain is charged to it", async () => {
+Deno.test("the fuel that a tenant wastes on this thread is charged to it", async () => {
   await using open = await started(["burns"], { policy: { fuel_per_second: 1_000 } });
   const { test } = open;
   test.load("burns", { body: `${UNLESS_HOSTILE} ${FOREVER}` });
@@ -160,13 +164,13 @@ Deno.test("what a tenant burns on this thread in vain is charged to it", async (
   const before = await judge(test, ask("burns"));
   assert.equal(before.inline, true);
   assert.equal(test.pool.evaluateInline(ask("burns", HOSTILE_PAYLOAD)), undefined);
-  // In a worker it burns 10,000 more than the 2,000 of its bucket.
+  // In a worker it burns 10,000 more fuel than the 2,000 in its bucket.
   await test.pool.evaluate(ask("burns", HOSTILE_PAYLOAD));
   const { inline, verdict } = await judge(test, ask("burns"));
   assert.deepEqual([inline, verdict.outcomes[0]?.fault], [false, "rate"]);
 });
 
-Deno.test("while a tenant's messages are with workers its next ones follow them, others' do not", async () => {
+Deno.test("while a tenant's messages are at workers its next ones follow them, and others' do not", async () => {
   await using open = await started(["marked"]);
   const { test } = open;
   test.load("marked", { body: "i32.const 0" });
@@ -193,7 +197,7 @@ Deno.test("a module that was unloaded does not run on this thread", async () => 
   assert.equal((await judge(test, ask("marked"))).inline, false, "a worker is first again");
 });
 
-Deno.test("an instance that is dear to make is not made on this thread", async () => {
+Deno.test("an expensive instance is not made on this thread", async () => {
   await using open = await started(["large"]);
   const { test } = open;
   test.load("large", { body: "i32.const 0", pages: 64 });
@@ -203,7 +207,7 @@ Deno.test("an instance that is dear to make is not made on this thread", async (
   }
 });
 
-Deno.test("hostile modules that begin on this thread fail their own messages, and no other", async () => {
+Deno.test("hostile modules that begin on this thread fail only their own messages", async () => {
   await using open = await started(["allow", ...Object.keys(HOSTILE)]);
   const { test } = open;
   test.load("allow", { body: "i32.const 0" });
@@ -224,11 +228,11 @@ Deno.test("hostile modules that begin on this thread fail their own messages, an
     begun++;
   }
   assert.equal(begun, Object.keys(HOSTILE).length);
-  assert.ok((await inlineTotals(test))["again"]! >= begun / 2, "most of them did begin here");
+  assert.ok((await inlineTotals(test))["again"]! >= begun / 2, "most of them began here");
   assert.equal(test.pool.status().workers_replaced, 0);
 });
 
-Deno.test("a policy of version 2 finds nothing of its calls before, here and in a worker", async () => {
+Deno.test("a policy of version 2 sees nothing of its earlier calls, here and in a worker", async () => {
   const ways = Object.keys(FORGETFUL);
   await using open = await started(ways, { policy: { inline_fuel: 1_000 } });
   const { test } = open;
@@ -245,6 +249,6 @@ Deno.test("a policy of version 2 finds nothing of its calls before, here and in 
     for (const one of told) assert.deepEqual(one, told[0], way);
     assert.equal(told[0]?.logs.length, 1, way);
   }
-  // All but those that end in a fault, once a worker has run them well.
+  // All except those that end in a fault run here after a worker has run them.
   assert.ok(inline >= 3 * (ways.length - 3), `${inline}`);
 });

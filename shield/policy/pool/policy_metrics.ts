@@ -1,6 +1,6 @@
 /**
- * The Overseer's metrics, under the contract's names. The label `module` is the policy's name, which
- * tenants choose: after a bounded number of names the rest count as "other".
+ * The Overseer's metrics, under the contract's names. The label `module` is the policy's name, which tenants choose.
+ * Names beyond a limit count as "other".
  */
 import { Counter } from "prom-client";
 import type { Registry } from "prom-client";
@@ -17,24 +17,24 @@ import type { PolicyOutcome } from "../../message/verdict.ts";
 
 /** The pool's counters. */
 export interface PolicyMetrics {
-  /** Counts one policy of a chain that has run, or could not. */
+  /** Counts one policy of a chain that has run, or could not run. */
   outcome(outcome: PolicyOutcome): void;
-  /** Observes the time until a chain's verdict was given. */
+  /** Observes the time until a chain's verdict. */
   verdict(duration_ms: number): void;
   /** Observes the part of its budget that a chain used, instances included. */
   chain(used_ratio: number): void;
-  /** Counts a verdict that stood, but came after `timeout_ms`. */
+  /** Counts a verdict that came after `timeout_ms` and was used. */
   late(): void;
-  /** Counts a chain that ran on this thread to its verdict. */
+  /** Counts a chain that ran to its verdict on this thread. */
   ranInline(): void;
-  /** Counts a chain that began on this thread and is left to a worker. */
+  /** Counts a chain that began on this thread and was passed to a worker. */
   ranAgain(): void;
   replaced(): void;
-  /** Observes the time that a worker spent on one chain, whatever the outcome of its verdict. */
+  /** Observes a worker's time for one chain, whatever its outcome. */
   busy(duration_ms: number): void;
 }
 
-/** The most names of policies with series of their own. */
+/** The most policy names with their own series. */
 const NAMES = 256;
 const OTHER = "other";
 const EXECUTION_SECONDS = [
@@ -70,14 +70,14 @@ type VerdictName = "allowed" | "observed" | "refused";
 /** The pool's gauges, read at every scrape. */
 export interface PolicyGauges {
   readonly pending: () => number;
-  /** How many threads the pool has. */
+  /** The number of threads in the pool. */
   readonly workers: () => number;
   readonly slow_tenants: () => number;
-  /** How many modules are in quarantine because they wedged or killed a worker somewhere. */
+  /** The number of modules in quarantine because they wedged or killed a worker somewhere. */
   readonly quarantined: () => number;
-  /** How many senders are remembered because they have made a module fail. */
+  /** The number of remembered senders that made a module fail. */
   readonly senders: () => number;
-  /** How many of them were forgotten before their time. */
+  /** The number of senders that were forgotten early. */
   readonly senders_dropped: () => number;
 }
 
@@ -113,15 +113,14 @@ function registerInstances(registry: Registry, known: ReadonlyMap<string, Series
   scrapedCounters(
     registry,
     "shield_policy_instance_fuel_total",
-    "Fuel that making instances took, charged to the tenant beside what policies burn.",
+    "Fuel for making instances, which tenants pay besides the fuel of policies.",
     ["module"],
     () => [...known].map(([module, { instance_fuel }]) => [{ module }, instance_fuel]),
   );
 }
 
 /**
- * Makes the counting of outcomes: plain numbers, since a label lookup for each would cost more than a
- * policy.
+ * Makes the counting of outcomes: plain numbers, since a label lookup for each outcome would cost more than a policy.
  */
 function createOutcomes(registry: Registry): PolicyMetrics["outcome"] {
   const known = new Map<string, Series>();
@@ -134,7 +133,7 @@ function createOutcomes(registry: Registry): PolicyMetrics["outcome"] {
   scrapedCounters(
     registry,
     "shield_wasm_fuel_consumed_total",
-    "Fuel burnt by policies.",
+    "Fuel used by policies.",
     ["module"],
     () => [...known].map(([module, { fuel }]) => [{ module }, fuel]),
   );
@@ -154,7 +153,7 @@ function createOutcomes(registry: Registry): PolicyMetrics["outcome"] {
   };
   return (outcome) => {
     const series = known.get(outcome.name) ?? seriesOf(outcome.name);
-    // A policy that did not run would only pull the histogram down.
+    // A policy that did not run would only lower the histogram.
     if (outcome.duration_ms > 0) series.duration.observe(outcome.duration_ms / 1_000);
     series.fuel += outcome.fuel;
     if (outcome.instance_fuel > 0) series.instances++;
@@ -175,13 +174,13 @@ function registerGauges(registry: Registry, gauges: PolicyGauges): void {
   scrapedGauge(
     registry,
     "shield_policy_workers",
-    "Worker threads that run policies; their use is shield_policy_worker_busy_seconds_total.",
+    "Worker threads that run policies; shield_policy_worker_busy_seconds_total shows their usage.",
     () => gauges.workers(),
   );
   scrapedGauge(
     registry,
     "shield_policy_slow_tenants",
-    "Tenants that have a worker together because their chains run long.",
+    "Tenants that share one worker because their chains run long.",
     () => gauges.slow_tenants(),
   );
   scrapedGauge(
@@ -193,13 +192,13 @@ function registerGauges(registry: Registry, gauges: PolicyGauges): void {
   scrapedGauge(
     registry,
     "shield_policy_failing_senders",
-    "Senders that are remembered because they have made a policy fail; each further fault slows them.",
+    "Senders that are remembered because they made a policy fail; each further fault slows them.",
     () => gauges.senders(),
   );
   scrapedCounter(
     registry,
     "shield_policy_failing_senders_dropped_total",
-    "Such senders that were forgotten before their time, because there were too many.",
+    "Such senders that were forgotten early because there were too many.",
     () => gauges.senders_dropped(),
   );
 }
@@ -211,7 +210,7 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
   registerPlainHistogram(
     registry,
     "policy_execution_duration",
-    "From asking for a chain's verdict to having it, in seconds.",
+    "Time from a chain's request to its verdict, in seconds.",
     execution,
   );
   const chain = new PlainHistogram(CHAIN_RATIOS);
@@ -223,12 +222,12 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
   );
   const late = new Counter({
     name: "shield_policy_late_verdicts_total",
-    help: "Verdicts that came later than policy.timeout_ms and stood.",
+    help: "Verdicts that came later than policy.timeout_ms and were used.",
     registers,
   });
   const replaced = new Counter({
     name: "shield_policy_workers_replaced_total",
-    help: "Policy workers given up because they made no progress or died.",
+    help: "Policy workers that were replaced because they made no progress or died.",
     registers,
   });
   registerGauges(registry, gauges);
@@ -236,14 +235,14 @@ export function createPolicyMetrics(registry: Registry, gauges: PolicyGauges): P
   scrapedCounter(
     registry,
     "shield_policy_worker_busy_seconds_total",
-    "Seconds that all policy workers together have run policies.",
+    "Seconds that all policy workers together ran policies.",
     () => busy_ms / 1_000,
   );
   const inline = { verdict: 0, again: 0 };
   scrapedCounters(
     registry,
     "shield_policy_inline_total",
-    "Chains that ran on the Shield's own thread, to their verdict or to be run again by a worker.",
+    "Chains on the Shield's own thread, by result: with a verdict, or run again by a worker.",
     ["result"],
     () => Object.entries(inline).map(([result, total]) => [{ result }, total]),
   );

@@ -1,13 +1,11 @@
-/**
- * The bound on labels that tenants choose. That the pool counts right is in `pool_test.ts`.
- */
+/** The limit of labels that tenants choose. `pool_test.ts` tests that the pool counts correctly. */
 import assert from "node:assert/strict";
 import { createMetrics, exposition } from "../../../shared/metrics/metrics.ts";
 import { createPolicyMetrics } from "./policy_metrics.ts";
 import { faultOutcome } from "./pool_verdict.ts";
 import { policy } from "../testing/pool.ts";
 
-Deno.test("after 256 names of policies the rest count as other", async () => {
+Deno.test("after 256 names of policies the others count as other", async () => {
   const registry = createMetrics({ node_id: "test", version: "0" });
   const metrics = createPolicyMetrics(registry, {
     pending: () => 3,

@@ -1,6 +1,6 @@
 /**
- * The policy pool as the Shield sees it: hand it a request and the chain that applies, get the chain's
- * verdict. Which chain applies is `registry.ts`'s business; a message without one never comes here.
+ * The policy pool: it takes a request with its chain, and returns the chain's verdict. `registry.ts` selects the chain;
+ * a message without a chain never comes here.
  */
 import type { Env } from "../../../shared/env.ts";
 import type { Config } from "../../../shared/config/schema.ts";
@@ -21,30 +21,30 @@ import type { WorkerReply } from "../ring/ring_words.ts";
 import { createWedgeCount, type WedgeCount } from "../modules/wedge_count.ts";
 import type { Asking } from "../../../shared/rates/breaker.ts";
 
-/** What the pool needs of the process. */
+/** The dependencies and settings of the pool. */
 export interface PolicyPoolOptions extends Pick<Env, "registry" | "log"> {
   readonly policy: Config["policy"];
   readonly overseer: Pick<Config["platform"]["overseer"], "fuel_limit">;
-  /** Cores of the machine, `navigator.hardwareConcurrency`; used when `policy.workers` is absent. */
+  /** Cores of the machine, `navigator.hardwareConcurrency`; used if `policy.workers` is absent. */
   readonly cores: number;
   /** Monotonic ms, `performance.now`. */
   readonly now: () => number;
   /** CPU time that this process has used, in ms. */
   readonly cpu_ms: () => number;
-  /** Called when too many workers have wedged of late, or died: drain and exit non-zero. */
+  /** Called when too many workers have wedged recently, or died: the process must drain and exit non-zero. */
   readonly onFatal: (detail: string) => void;
-  /** Takes the modules that have wedged or killed a worker; those in it are refused. */
+  /** Gets the modules that have wedged or killed a worker; the pool refuses its modules. */
   readonly quarantine: Pick<Quarantine, "has" | "add" | "list">;
 }
 
 /** The pool's state, for `/v1/status` and tests. */
 export interface PoolStatus {
   readonly workers: number;
-  /** Tenants that share a worker of their own because their chains run long. */
+  /** Tenants that share one worker because their chains run long. */
   readonly slow_tenants: number;
-  /** How many requests wait or run. */
+  /** The number of requests that wait or run. */
   readonly pending: number;
-  /** sha256 of the modules that are loaded. */
+  /** sha256 of the loaded modules. */
   readonly modules: readonly string[];
   /** sha256 of the modules in quarantine. */
   readonly quarantined: readonly string[];
@@ -56,22 +56,22 @@ export interface PoolStatus {
 /** A running pool. */
 export interface PolicyPool extends Pick<Modules, "isStateful"> {
   /**
-   * The chain's verdict. Never rejects: whatever goes wrong is a refusal with a `fault` in the
-   * outcome of the policy that could not decide. Requests of one connection run in the order of its
-   * calls, those with keyed state in the order of those that share a key.
+   * The chain's verdict. Never rejects: every failure is a refusal with a `fault` in the outcome of the policy that
+   * could not decide. Requests of one connection run in the order of its calls, those with keyed state in the order of
+   * those that share a key.
    */
   evaluate(request: EvaluateRequest): Promise<Verdict>;
   /**
-   * Does what `evaluate` does, and calls back once, never before it has returned: many verdicts that are found
-   * together, or made, are reported in one turn.
+   * Like `evaluate`, but calls back once, never before it has returned. Verdicts that are found or made together are
+   * reported in one turn.
    */
   ask(request: EvaluateRequest, onVerdict: (verdict: Verdict) => void): void;
   /**
-   * The chain's verdict when it comes to one on this thread (`inline_tier.ts`); undefined when it is for
-   * `evaluate`. Never throws.
+   * The chain's verdict if it gets one on this thread (`inline_tier.ts`); undefined if `evaluate` has to run it. Never
+   * throws.
    */
   evaluateInline(request: EvaluateRequest): Verdict | undefined;
-  /** Gives a module to every worker, unless it is in quarantine: then chains that name it are refused. */
+  /** Gives a module to every worker, unless it is in quarantine; then chains that name it are refused. */
   load(sha256: string, module: LoadableModule): void;
   /**
    * Drops a module and its instances. Chains that still name it are refused (`missing-module`, or `wedge`
@@ -79,24 +79,24 @@ export interface PolicyPool extends Pick<Modules, "isStateful"> {
    */
   unload(sha256: string): void;
   status(): PoolStatus;
-  /** Refuses the requests that wait, and ends the workers. */
+  /** Refuses waiting requests, and ends the workers. */
   close(): Promise<void>;
 }
 
-/** How often a worker's progress is looked at within `policy.wedge_ms`. */
+/** The number of progress checks of a worker within `policy.wedge_ms`. */
 const WEDGE_CHECKS = 4;
 /**
- * Workers that wedge within this time, or die of our own errors at any, before the process gives up.
- * One wedge puts its module into quarantine before the next: so many take as many modules.
+ * The wedges within this time, or the deaths by internal errors at any time, after which the process gives up. Each
+ * wedge puts its module into quarantine, so several wedges need several modules.
  */
 const WEDGES = { most: 4, memory_ms: 600_000 };
 const CRASHES = 8;
 const NO_OUTCOMES: readonly PolicyOutcome[] = [];
 
-/** The parts of a running pool, and what it remembers. */
+/** The parts of a running pool, and its state. */
 interface State {
   readonly options: PolicyPoolOptions;
-  /** Absent when all chains run in workers. */
+  /** Absent if all chains run in workers. */
   readonly tier: InlineTier | undefined;
   readonly chain_fuel_limit: number;
   /** Jobs without a verdict, in the order of their deadlines, since all wait equally long. */
@@ -174,7 +174,7 @@ function createState(options: PolicyPoolOptions): State {
   return state;
 }
 
-/** Starts the workers; resolves when they are ready. Rejects when they do not start. */
+/** Starts the workers; resolves when they are ready. Rejects if they do not start. */
 export async function createPolicyPool(options: PolicyPoolOptions): Promise<PolicyPool> {
   const state = createState(options);
   const { modules, gate, lanes } = state;
@@ -240,7 +240,7 @@ function count({ metrics, options: { policy } }: State, verdict: Verdict, durati
   if (duration_ms > policy.timeout_ms) metrics.late();
 }
 
-/** Gives a job its verdict, once; later ones are dropped. */
+/** Gives a job its verdict once; later verdicts are dropped. */
 function settle(state: State, job: Job, verdict: Verdict, now_ms = state.options.now()): void {
   if (job.done) return;
   job.done = true;
@@ -272,7 +272,7 @@ function admit(state: State, job: Job, now_ms = state.options.now()): Entries | 
   return admission.chain;
 }
 
-/** Takes a worker's reply. A late one is charged too; only its verdict is void. */
+/** Handles a worker's reply. A late one is charged too; only its verdict does not count. */
 function onReply(state: State, job: Job, reply: WorkerReply, now_ms: number): void {
   const { metrics, tier, options: { overseer } } = state;
   for (const { duration_ms } of reply.outcomes) metrics.busy(duration_ms);
@@ -294,7 +294,7 @@ function replaceWedged(state: State): void {
   }
 }
 
-/** Puts the module that ran into quarantine, for every node; returns words for where it happened. */
+/** Puts the running module into quarantine on every node; returns a text for the place. */
 function blame(state: State, module: number, why: QuarantineCause): string {
   const sha256 = state.modules.sha256(module);
   if (sha256 === undefined) return "outside of a module";
@@ -303,7 +303,7 @@ function blame(state: State, module: number, why: QuarantineCause): string {
   return `in module ${sha256}, which is quarantined`;
 }
 
-/** Takes note that a worker died. True when another one is to be started. */
+/** Records that a worker died. Returns true if another one has to start. */
 function onCrash(state: State, module: number, detail: string): boolean {
   state.last_crash = detail;
   state.replaced++;
@@ -323,18 +323,20 @@ function close(state: State): void {
   for (const job of state.waiting.values()) refuse(state, job, "stall");
 }
 
-/** How often stalls are looked for within `stall_ms`. */
+/** The number of stall checks within `stall_ms`. */
 const STALL_CHECKS = 10;
-/** A look that comes later than this, in ms, shows that the thread was held up. */
+/** A check that is later than this, in ms, shows that the thread was blocked. */
 const LATE_MS = 10;
 
-/** One check in so many counts although this process hardly had a core: a worker may hang without using one. */
+/**
+ * While this process has hardly a core, one in this many checks still counts: a worker may hang without using a core.
+ */
 const STARVED_CHECKS = 10;
 
 /**
- * Makes a watch over the jobs and workers of a pool, which looks while there is work. It does not look yet. A worker
- * that had no core made no progress either, and its module is not to blame: checks count where the process had at least
- * half of a core since the one before.
+ * Makes a watch over the jobs and workers of a pool. It checks while there is work, and has not started yet. A worker
+ * without a core makes no progress either, without its module's fault. So a check only counts if the process had at
+ * least half a core since the previous one.
  */
 function createWatch(options: PolicyPoolOptions, pool: () => State) {
   const { policy, now, cpu_ms } = options;
@@ -348,8 +350,8 @@ function createWatch(options: PolicyPoolOptions, pool: () => State) {
   let starved = 0;
 
   /**
-   * Moves deadlines by the time in which this thread did not get to run: verdicts may wait to be read,
-   * and after a long garbage collection all of them would be refused in the first turn.
+   * Moves deadlines by the time in which this thread could not run: verdicts may wait to be read, and otherwise all of
+   * them would be refused in the first turn after a long garbage collection.
    */
   function forgive(late_ms: number): void {
     if (late_ms < LATE_MS) return;
@@ -366,7 +368,7 @@ function createWatch(options: PolicyPoolOptions, pool: () => State) {
   function checkWorkers(late_ms: number): void {
     const before_ms = used_ms;
     used_ms = cpu_ms();
-    // When this thread does not get to run either, a worker without progress is no sign of a wedge.
+    // If this thread cannot run either, a worker without progress is not a sign of a wedge.
     if (late_ms > wedge_check_ms) return;
     const is_starved = used_ms - before_ms < (wedge_check_ms + late_ms) / 2;
     if (!is_starved || ++starved % STARVED_CHECKS === 0) replaceWedged(pool());
@@ -391,7 +393,7 @@ function createWatch(options: PolicyPoolOptions, pool: () => State) {
   }
 
   return {
-    /** Looks from now on, until there is no work. */
+    /** Starts the checks, which end when there is no work. */
     begin() {
       if (timer !== undefined) return;
       const now_ms = now();
@@ -406,8 +408,8 @@ function createWatch(options: PolicyPoolOptions, pool: () => State) {
 }
 
 /**
- * The verdict of a chain that has run, wherever that was; `skipped` are the outcomes of policies that could not. A
- * reply without outcomes is learnt like any other, and its verdict is not to be used.
+ * The verdict of a chain that has run, on any thread; `skipped` are the outcomes of policies that could not run. A
+ * reply without outcomes is recorded like any other, but its verdict must not be used.
  */
 function verdictIn(
   { gate, metrics, chain_fuel_limit }: State,
@@ -431,17 +433,16 @@ function verdictIn(
   return verdictOf(outcomes, { added_headers, payload, logs: namedLogs(chain, reply.logs) });
 }
 
-// Tells who asked of the verdicts: all that were given in one task together, when it is over. A
-// verdict may be given in the middle of handing over others, where whoever learns of it must not
-// ask for the next one.
+// Reports verdicts to their callers: all verdicts of one task together, after the task. A verdict may be given while
+// others are being passed on, and its caller must not send the next request then.
 
 type Told = Pick<Job, "onVerdict" | "verdict">;
 
-/** The verdicts that nobody was notified of yet. */
+/** The verdicts that are not reported yet. */
 export class Verdicts {
   #jobs: Told[] = [];
 
-  /** Adds a job that has its verdict. */
+  /** Adds a job with its verdict. */
   add(job: Told): void {
     if (this.#jobs.push(job) === 1) queueMicrotask(this.#tell);
   }
@@ -453,7 +454,7 @@ export class Verdicts {
       try {
         onVerdict(verdict!);
       } catch (error) {
-        // It is the error of one who asked: the others learn of theirs, and the process of it.
+        // The error belongs to one caller: the others get their verdicts, and the process reports the error.
         queueMicrotask(() => {
           throw error;
         });

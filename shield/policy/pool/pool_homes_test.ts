@@ -1,4 +1,4 @@
-/** Tenants whose chains run long, beside others on real workers: who goes where, in what order, and back. */
+/** Tenants whose chains run long, with others on real workers: their worker, their order, and their way back. */
 import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
 import { turn } from "../../../shared/testing/pace.ts";
@@ -9,7 +9,7 @@ import { declares } from "../testing/guests.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
 
 const ALLOW = { body: "i32.const 0" };
-/** Loops so often and allows; a fuel is 70 to 80 times. */
+/** Loops `times` times and allows; 70 to 80 loops take one fuel. */
 const burns = (times: number) => ({
   body: `(local.set $i (i32.const ${times})) (loop $again
     (br_if $again (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) i32.const 0`,
@@ -18,12 +18,12 @@ const LONG = burns(600_000);
 const RATES = { fuel_per_second: 1_000_000_000, breaker_failures: 1_000 };
 
 interface Asked {
-  /** Numbers of the messages that have their verdicts, in the order of those. */
+  /** Numbers of the messages with a verdict, in the order of the verdicts. */
   readonly settled: number[];
   readonly all: Promise<Verdict[]>;
 }
 
-/** Asks for so many messages of a tenant at once. */
+/** Sends many messages of a tenant at once. */
 function ask(
   { pool }: TestPool,
   tenant_id: string,
@@ -44,7 +44,7 @@ function ask(
 
 const upTo = (count: number) => Array.from({ length: count }, (_, at) => at);
 
-Deno.test("a tenant whose chains run long gets another worker, in order, and comes back when they do not", async () => {
+Deno.test("a tenant whose chains run long gets another worker, in order, and comes back when they are short", async () => {
   await using test = await startTestPool({ policy: RATES });
   test.load("long", LONG);
   test.load("allow", ALLOW);
@@ -52,16 +52,16 @@ Deno.test("a tenant whose chains run long gets another worker, in order, and com
   const verdicts = await first.all;
   assert.ok(verdicts.every(({ allowed }) => allowed));
   assert.ok(verdicts[0]!.outcomes[0]!.fuel > LONG_FUEL);
-  assert.deepEqual(first.settled, upTo(60), "also over the move");
+  assert.deepEqual(first.settled, upTo(60), "the order is kept across the move");
   const { workers, slow_tenants } = test.pool.status();
   assert.deepEqual([workers, slow_tenants], [2, 1]);
   assert.match((await exposition(test.registry)).body, /shield_policy_slow_tenants 1\n/);
   const beside = ask(test, "long", "long", 400);
   await ask(test, "calm", "allow", 1).all;
-  assert.ok(beside.settled.length < 400, "nobody waits for what the other has piled up");
+  assert.ok(beside.settled.length < 400, "no tenant waits for the other one's queue");
   assert.ok((await beside.all).every(({ allowed }) => allowed));
   assert.deepEqual(beside.settled, upTo(400));
-  assert.equal(test.pool.status().slow_tenants, 1, "the calm one is not meant");
+  assert.equal(test.pool.status().slow_tenants, 1, "the other tenant stays");
   test.forward(120_000);
   const back = ask(test, "long", "allow", 50);
   await back.all;
@@ -69,7 +69,7 @@ Deno.test("a tenant whose chains run long gets another worker, in order, and com
   assert.deepEqual([test.pool.status().slow_tenants, test.pool.status().pending], [0, 0]);
 });
 
-Deno.test("moves there and back in the middle of traffic lose nothing and keep the order", async () => {
+Deno.test("moves in the middle of traffic lose nothing and keep the order", async () => {
   await using test = await startTestPool({ policy: { ...RATES, workers: 3 } });
   test.load("long", LONG);
   test.load("allow", ALLOW);
@@ -88,7 +88,7 @@ Deno.test("moves there and back in the middle of traffic lose nothing and keep t
   }
 });
 
-Deno.test("some long chains are normal: instances are made, and nobody moves", async () => {
+Deno.test("some long chains are normal: instances are made, and no tenant moves", async () => {
   await using test = await startTestPool({ policy: RATES });
   test.load("long", LONG);
   for (let time = 0; time < 20; time++) {
@@ -98,7 +98,7 @@ Deno.test("some long chains are normal: instances are made, and nobody moves", a
   assert.deepEqual([test.pool.status().workers, test.pool.status().slow_tenants], [1, 0]);
 });
 
-Deno.test("calls that share keys move together, and none waits for one behind it", async () => {
+Deno.test("calls that share keys move together, and none waits for a later one", async () => {
   await using test = await startTestPool({ policy: { ...RATES, workers: 3 } });
   const keyed = (key: string) => ({ ...LONG, abi: 2 as const, more: declares([{ key }]) });
   test.load("user", keyed("{user}"));
@@ -113,11 +113,11 @@ Deno.test("calls that share keys move together, and none waits for one behind it
   assert.equal(test.pool.status().slow_tenants, 1);
 });
 
-/** Verdicts of the light tenant before the fourth of the heavy one; both have asked at once. */
+/** The verdicts of the light tenant before the fourth of the heavy one; both send at the same time. */
 async function lightBeforeHeavy(test: TestPool): Promise<number> {
   const order: string[] = [];
   const noted = (name: string) => () => void order.push(name);
-  // As many as move nobody to another worker.
+  // Few enough that no tenant moves to another worker.
   const heavy = ask(test, "heavy", "heavy", 8, noted("heavy"));
   const light = ask(test, "light", "allow", 40, noted("light"));
   await Promise.all([heavy.all, light.all]);
@@ -132,15 +132,15 @@ Deno.test("tenants on one worker share its time, not its turns", async () => {
   await using test = await startTestPool({ policy: RATES });
   test.load("heavy", LONG);
   test.load("allow", ALLOW);
-  // A tenant gets its whole part of the worker's queue once its chains are known to be short.
+  // A tenant gets its full part of the worker's queue once its chains are known to be short.
   await ask(test, "light", "allow", 600).all;
   const counts: number[] = [];
   for (let time = 0; time < 5; time++) counts.push(await lightBeforeHeavy(test));
-  // The best of five: whoever is interrupted on a busy machine has used that time too.
+  // The best of five runs: on a busy machine an interruption counts as used time.
   assert.ok(Math.max(...counts) >= 20, `${counts}: by turns it would be 4`);
 });
 
-Deno.test("an end in the middle of a move leaves no worker behind", async () => {
+Deno.test("closing in the middle of a move leaves no worker behind", async () => {
   const test = await startTestPool({ policy: RATES });
   test.load("long", LONG);
   const asked = ask(test, "t", "long", 200);

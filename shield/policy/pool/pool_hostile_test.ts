@@ -1,6 +1,4 @@
-/**
- * Modules that mean harm, on real workers: what each costs itself, and that nobody else pays.
- */
+/** Hostile modules on real workers: each pays for its own cost, and no other tenant does. */
 import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
 import { until } from "../../../shared/testing/until.ts";
@@ -17,7 +15,7 @@ async function fault(test: TestPool, name: string, tenant_id = "acme", more: Ask
   return verdict.allowed ? "allowed" : verdict.outcomes[0]?.fault ?? String(verdict.code);
 }
 
-Deno.test("hostile modules fail their own messages, again and again, and no other", async () => {
+Deno.test("hostile modules fail only their own messages, again and again", async () => {
   await using test = await startTestPool({ policy: { breaker_failures: 1_000 } });
   test.load("allow", ALLOW);
   for (const [name, [expected, guest]] of Object.entries(HOSTILE)) {
@@ -38,7 +36,7 @@ const MOODY = {
 };
 const GOOD = { payload: new Uint8Array([1]) };
 
-Deno.test("a module that keeps failing is cut off, says so, and gets another chance", async () => {
+Deno.test("a module that keeps failing is cut off, which is logged, and gets another chance", async () => {
   await using test = await startTestPool({ policy: { breaker_failures: 3, breaker_seconds: 10 } });
   test.load("moody", MOODY);
   const by = (sender: string, more = {}) =>
@@ -58,7 +56,7 @@ Deno.test("a module that keeps failing is cut off, says so, and gets another cha
   assert.deepEqual(test.pool.status().open_breakers, []);
 });
 
-Deno.test("one sender's failures slow this sender, who is told, and leave the module to the others", async () => {
+Deno.test("a sender's failures slow only this sender, with a notice, and others can still use the module", async () => {
   await using test = await startTestPool({ policy: { breaker_failures: 3 }, stands_still: true });
   test.load("moody", MOODY);
   const bad = { sender: "bad", source: "bad" };
@@ -77,7 +75,7 @@ Deno.test("one sender's failures slow this sender, who is told, and leave the mo
   assert.match(body, /^shield_policy_failing_senders 1$/m);
 });
 
-Deno.test("a policy that only observes slows nobody", async () => {
+Deno.test("a policy that only observes slows no sender", async () => {
   await using test = await startTestPool();
   test.load("moody", MOODY);
   const chain = [policy("moody", { mode: "observe" })];
@@ -87,7 +85,7 @@ Deno.test("a policy that only observes slows nobody", async () => {
   }
 });
 
-Deno.test("a module of which no instance can be made is cut off, and no sender is blamed", async () => {
+Deno.test("a module of which no instance can be made is cut off, and no sender is slowed", async () => {
   await using test = await startTestPool({ policy: { breaker_failures: 3 } });
   test.load("unborn", { ...ALLOW, more: '(data (i32.const 65530) "beyond the end")' });
   for (let time = 0; time < 3; time++) assert.equal(await fault(test, "unborn"), "trap");
@@ -96,7 +94,7 @@ Deno.test("a module of which no instance can be made is cut off, and no sender i
   assert.match(body, /^shield_policy_failing_senders 0$/m);
 });
 
-Deno.test("a tenant that burns more fuel than its rate waits for it, others do not", async () => {
+Deno.test("a tenant that burns more fuel than its rate waits for it, and others do not", async () => {
   const rates = { breaker_failures: 1_000, fuel_per_second: 10_000 };
   await using test = await startTestPool({ policy: rates, stands_still: true });
   test.load("burns", { body: FOREVER });
@@ -112,18 +110,18 @@ Deno.test("a tenant that burns more fuel than its rate waits for it, others do n
   assert.equal(await fault(test, "allow"), "allowed");
 });
 
-Deno.test("a flood fills its own queue only", async () => {
+Deno.test("a flood only fills its own queue", async () => {
   await using test = await startTestPool({ policy: { queue_messages: 4 } });
   test.load("allow", ALLOW);
   const flood = Array.from({ length: 100 }, () => fault(test, "allow", "flood"));
   assert.equal(await fault(test, "allow", "calm"), "allowed");
   const answers = await Promise.all(flood);
-  // 4 under way and 4 waiting.
+  // 4 running and 4 waiting.
   assert.deepEqual(answers.filter((answer) => answer === "allowed").length, 8);
   assert.deepEqual(answers.filter((answer) => answer === "queue-full").length, 92);
 });
 
-Deno.test("a flooding tenant gets one turn for each turn of another", async () => {
+Deno.test("a flooding tenant gets one turn for each turn of another tenant", async () => {
   const policy_limits = { breaker_failures: 1_000_000, fuel_per_second: 1_000_000_000 };
   await using test = await startTestPool({ policy: policy_limits });
   test.load("burns", { body: FOREVER });
@@ -137,12 +135,12 @@ Deno.test("a flooding tenant gets one turn for each turn of another", async () =
     await fault(test, "allow", "calm");
     return flooded;
   }));
-  // A few were over before the calm ones came; then turn and turn about.
+  // A few had ended before the calm tenant's messages came; then the turns alternate.
   assert.ok(seen.at(-1)! <= 16 + 20 + 16, `${seen.at(-1)} turns`);
   await Promise.all(flood);
 });
 
-Deno.test("no verdict within stall_ms refuses; the late one changes nothing but is paid", async () => {
+Deno.test("a message without a verdict within stall_ms is refused; the late verdict changes nothing but is charged", async () => {
   await using test = await startTestPool({
     policy: { stall_ms: 1, breaker_failures: 1_000, fuel_per_second: 1_000_000_000 },
     fuel_limit: 400_000,
@@ -151,24 +149,24 @@ Deno.test("no verdict within stall_ms refuses; the late one changes nothing but 
   assert.equal(await fault(test, "burns"), "stall");
   const paid = /shield_policy_verdicts_total\{module="burns",verdict="refused",reason="stall"\} 1/;
   assert.match((await exposition(test.registry)).body, paid);
-  // The worker is still at it; once it is done the breaker has learnt of it.
+  // The worker still runs it; at the end the breaker counts it.
   await until("the late reply", () => test.lines.some((line) => line.includes("policy failed")));
   assert.match((await exposition(test.registry)).body, paid);
 });
 
-Deno.test("verdicts that lie there when this thread was held up count, however late they are read", async () => {
+Deno.test("verdicts that arrived while this thread was blocked count, however late they are read", async () => {
   await using test = await startTestPool({ policy: { wedge_ms: 500, stall_ms: 60_000 } });
   test.load("allow", ALLOW);
   assert.equal(await fault(test, "allow"), "allowed");
   const asked = Array.from({ length: 20 }, () => fault(test, "allow"));
-  // Real time makes the watch look before the verdicts are read; the clock makes the hold a long one.
+  // The watch uses real time and checks before the verdicts are read; the test's clock makes the pause a long one.
   const until_ms = performance.now() + 500;
   while (performance.now() < until_ms) { /* As a long collection of garbage would. */ }
   test.forward(90_000);
   assert.deepEqual(new Set(await Promise.all(asked)), new Set(["allowed"]));
 });
 
-Deno.test("a wedged worker is replaced, its module quarantined, the rest goes on", async () => {
+Deno.test("a wedged worker is replaced and its module quarantined, and all else continues", async () => {
   await using test = await startTestPool({ policy: { wedge_ms: 500, stall_ms: 20_000 } });
   test.load("allow", ALLOW);
   const spins = unmeteredGuest({ body: WEDGES });
@@ -186,7 +184,7 @@ Deno.test("a wedged worker is replaced, its module quarantined, the rest goes on
   assert.deepEqual(test.fatal, []);
 });
 
-Deno.test("a worker without progress has ten times as long where the process has no core", async () => {
+Deno.test("a worker without progress has ten times as long while the process has no core", async () => {
   await using test = await startTestPool({ policy: { wedge_ms: 100 }, cpu_ms: () => 0 });
   const began_ms = performance.now();
   await wedge(test, "spins");
@@ -194,13 +192,13 @@ Deno.test("a worker without progress has ten times as long where the process has
   assert.ok(took_ms > 900, `${took_ms} ms`);
 });
 
-/** Loads a module that spins, and asks it until its worker was replaced. */
+/** Loads a module that spins, and calls it until its worker was replaced. */
 async function wedge(test: TestPool, name: string): Promise<void> {
   test.pool.load(name, unmeteredGuest({ body: WEDGES }));
   assert.equal(await fault(test, name), "wedge");
 }
 
-Deno.test("four workers that wedge within ten minutes are fatal; earlier ones are forgotten", async () => {
+Deno.test("four wedged workers within ten minutes are fatal; earlier ones are forgotten", async () => {
   await using test = await startTestPool({ policy: { wedge_ms: 100, stall_ms: 20_000_000 } });
   await wedge(test, "long ago");
   test.forward(600_000);
@@ -210,21 +208,21 @@ Deno.test("four workers that wedge within ten minutes are fatal; earlier ones ar
   await wedge(test, "four");
   assert.deepEqual(test.fatal, ["4 policy workers wedged within 10 minutes"]);
   assert.equal(test.pool.status().workers_replaced, 5);
-  // On a busy machine a worker may not have begun the module within the time.
+  // On a busy machine a worker may not have started the module within the time.
   const outside = test.lines.filter((line) => line.includes("outside of a module")).length;
   const told = new Set(test.quarantined.map(({ sha256 }) => sha256));
-  assert.equal(told.size, test.quarantined.length, "each told once");
-  assert.equal(told.size + outside, 5, "each told before the process gave up");
+  assert.equal(told.size, test.quarantined.length, "each is logged once");
+  assert.equal(told.size + outside, 5, "each is logged before the process gives up");
 });
 
-Deno.test("a policy that traps pays for each new instance: its tenant runs out of fuel, others do not", async () => {
+Deno.test("a policy that traps pays for each new instance: its tenant runs out of fuel, and others do not", async () => {
   const rates = { breaker_failures: 1_000, fuel_per_second: 10_000 };
   await using test = await startTestPool({ policy: rates, stands_still: true });
   test.load("traps", { body: "unreachable", pages: 64 });
   test.load("allow", ALLOW);
   const faults: string[] = [];
   for (let time = 0; time < 10; time++) faults.push(await fault(test, "traps"));
-  assert.deepEqual(faults.slice(0, 2), ["trap", "trap"], "as long as it owes nothing");
+  assert.deepEqual(faults.slice(0, 2), ["trap", "trap"], "it runs while the tenant has fuel");
   assert.ok(faults.includes("rate"), faults.join());
   assert.equal(await fault(test, "allow", "other"), "allowed");
   const { body } = await exposition(test.registry);
@@ -233,7 +231,7 @@ Deno.test("a policy that traps pays for each new instance: its tenant runs out o
   assert.match(body, /shield_policy_instance_fuel_total\{module="traps"\} \d{5}/);
 });
 
-Deno.test("64 policies within their limits hold the thread no longer than the chain's budget", async () => {
+Deno.test("64 policies within their limits use the thread no longer than the chain's budget", async () => {
   await using test = await startTestPool({ policy: { breaker_failures: 1_000 } });
   const body = `(local.set $i (i32.const 600000)) (loop $again
     (br_if $again (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) i32.const 0`;

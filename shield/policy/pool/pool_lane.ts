@@ -1,7 +1,7 @@
 /**
- * One worker's queue in the process: jobs wait in fair turns, a few of each tenant are under way, and
- * the rest stay here, where a limit can still refuse them. Replaces its worker when that wedges or
- * dies. What a job may run and what a reply means is decided by `pool.ts`.
+ * One worker's queue in the process: jobs wait in fair turns, a few of each tenant are at the worker, and the others
+ * stay here, where a limit can still refuse them. The lane replaces its worker after a wedge or a death. `pool.ts`
+ * decides what a job may run, and interprets replies.
  */
 import type { EvaluateRequest } from "../abi/policy.ts";
 import type { PolicyOutcome, Verdict } from "../../message/verdict.ts";
@@ -16,31 +16,31 @@ import type { KeyHolds, KeyUser, LaneHolds } from "../state/key_holds.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { SequenceTable } from "../../../shared/containers/sequence_table.ts";
 
-/** One request on its way, and the callback for its verdict. */
+/** One request, with the callback for its verdict. */
 export interface Job extends KeyUser {
   readonly request: EvaluateRequest;
-  /** The places of the values that its policies use; undefined when they use none. */
+  /** The places of the values that its policies use; undefined if they use none. */
   readonly state: ChainState | undefined;
   readonly onVerdict: (verdict: Verdict) => void;
-  /** Set once there is one, before `onVerdict` is called with it. */
+  /** Set before `onVerdict` is called with it. */
   verdict: Verdict | undefined;
   readonly began_ms: number;
-  /** When the verdict is due, in monotonic ms; moved when this thread is held up meanwhile. */
+  /** The time limit of the verdict, in monotonic ms; moved if this thread is blocked meanwhile. */
   deadline_ms: number;
-  /** True when the verdict has been given; a reply that comes later is counted, and its state kept. */
+  /** Whether the verdict was given. A later reply is counted, and its state kept. */
   done: boolean;
-  /** The policies that run, once it is known. */
+  /** The policies that run, once they are known. */
   chain: readonly ChainEntry[];
   /** The outcomes of policies that observe and cannot run now. */
   skipped: readonly PolicyOutcome[];
-  /** The job's number among those that wait for a verdict. */
+  /** The job's number among the jobs that wait for a verdict. */
   number: number;
 }
 
 const NO_OUTCOMES: readonly PolicyOutcome[] = [];
 const NO_CHAIN: readonly ChainEntry[] = [];
 
-/** A job that begins at `began_ms`, and whose verdict is due `stall_ms` later. */
+/** A job that begins at `began_ms`, with its verdict due `stall_ms` later. */
 export function newJob(
   request: EvaluateRequest,
   state: ChainState | undefined,
@@ -62,65 +62,62 @@ export function newJob(
   };
 }
 
-/** Why a lane refuses a job on its own. */
+/** The reasons for which a lane itself refuses a job. */
 export type LaneFault = "queue-full" | "wedge";
 
-/** What a lane needs of its pool. */
+/** The dependencies and settings of a lane. */
 export interface LaneOptions {
   readonly start: (
     options: Pick<PolicyWorkerOptions, "onReply" | "onDrained" | "onCrash">,
   ) => PolicyWorker;
-  /** How many jobs of one tenant may wait. */
+  /** The most waiting jobs of one tenant. */
   readonly queue_messages: number;
   /**
-   * The policies to run for a job now, which is `now_ms` where that is known; undefined when the pool has
-   * refused it.
+   * The policies to run for a job now; undefined if the pool has refused it. `now_ms` is the present time, if it is
+   * known.
    */
   readonly admit: (job: Job, now_ms?: number) => readonly ChainEntry[] | undefined;
   readonly refuse: (job: Job, fault: LaneFault) => void;
   /** Called with a reply that was found at `now_ms`. `was_long`: the chain burnt more than `LONG_FUEL`. */
   readonly onReply: (job: Job, reply: WorkerReply, was_long: boolean, now_ms: number) => void;
-  /** Who may use which keys of state. */
+  /** The holds of keys of state. */
   readonly holds: KeyHolds;
-  /** Whether jobs of the tenant may go now: not while older ones are under way elsewhere. */
+  /** Whether jobs of the tenant may go now: not while older ones run at another worker. */
   readonly mayGo: (tenant_id: string) => boolean;
-  /**
-   * Called when the worker has died on its own while `module` ran (0: none). `replace` or `end` follows.
-   */
+  /** Called when the worker has died while `module` ran (0: none). `replace` or `end` follows. */
   readonly onCrash: (module: number, detail: string) => void;
 }
 
 /** A queue and its worker. */
 export interface Lane {
-  /** Adds a job; `now_ms` is the time, where it is known. */
+  /** Adds a job; `now_ms` is the present time, if it is known. */
   push(job: Job, now_ms?: number): void;
-  /** Hands over the jobs that may go. */
+  /** Sends the jobs that may go. */
   pump(): void;
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
-  /** Gives back the waiting jobs of a tenant, in order; those under way stay. */
+  /** Returns the waiting jobs of a tenant, in order; running ones stay. */
   takeBack(tenant_id: string): Job[];
-  /** How many jobs of a tenant are under way. */
+  /** The number of running jobs of a tenant. */
   underWay(tenant_id: string): number;
   /**
-   * Finds a stuck worker; to be called at equal distances of time. Returns the module that has kept the
-   * worker from any progress for `checks` calls in a row (0: it hangs outside of a guest), or undefined
-   * when all is well.
+   * Finds a stuck worker; the caller calls it at regular intervals. Returns the module that was running while the
+   * worker made no progress for `checks` calls in a row (0: outside a guest); undefined if the worker is not stuck.
    */
   stuck(checks: number): number | undefined;
-  /** Gives up the worker, refuses its jobs (`wedge`), and starts another one. */
+  /** Drops the worker, refuses its jobs (`wedge`), and starts another one. */
   replace(): void;
-  /** How many jobs wait or are under way. */
+  /** The number of jobs that wait or run. */
   readonly size: number;
   readonly ready: Promise<void>;
   end(): void;
 }
 
-/** The bounds of what is queued in all, as a multiple of one tenant's part, and in payload bytes. */
+/** The limits of all queued jobs, as a multiple of one tenant's part, and in payload bytes. */
 const QUEUE_TENANTS = 16;
 const QUEUE_BYTES = 67_108_864;
 
-/** Makes a counter of how often in a row a worker with work has not moved. */
+/** Makes a counter of consecutive checks in which a worker with work has made no progress. */
 function createStuckCheck() {
   let last_steps = -1;
   let unmoved = 0;
@@ -141,7 +138,7 @@ interface State {
   readonly holds: LaneHolds;
   worker: PolicyWorker;
   unmoved: ReturnType<typeof createStuckCheck>;
-  /** A request under way for which the current worker's ring has no room yet. */
+  /** A request for which the current worker's ring has no room yet. */
   blocked: readonly Uint8Array[] | undefined;
   ended: boolean;
 }
@@ -179,7 +176,7 @@ function start(options: LaneOptions, state: () => State): PolicyWorker {
   return worker;
 }
 
-/** Sends a request. False when the ring is full: the request then waits for the next pump. */
+/** Sends a request. False if the ring is full; then the request waits for the next pump. */
 function send(state: State, parts: readonly Uint8Array[]): boolean {
   const sent = state.worker.send(parts);
   state.blocked = sent ? undefined : parts.map((part) => part.slice());
@@ -192,7 +189,7 @@ function sizeOf(parts: readonly Uint8Array[]): number {
   return size_bytes;
 }
 
-/** `now_ms` is the time, where it is known. */
+/** `now_ms` is the present time, if it is known. */
 function pump(state: State, now_ms?: number): void {
   const { turns, under_way, blocked, mayTake, holds } = state;
   if (state.ended) return;
@@ -205,7 +202,7 @@ function pump(state: State, now_ms?: number): void {
   }
 }
 
-/** Sends a job to the worker, or refuses it. False when the ring is full. */
+/** Sends a job to the worker, or refuses it. False if the ring is full. */
 function handOver(state: State, job: Job, now_ms: number | undefined): boolean {
   const { options, under_way, worker, holds } = state;
   const chain = job.done ? undefined : options.admit(job, now_ms);
@@ -218,12 +215,12 @@ function handOver(state: State, job: Job, now_ms: number | undefined): boolean {
   if (sizeOf(parts) <= worker.record_bytes) return send(state, parts);
   under_way.take(id);
   holds.unsent(chain, values);
-  // Values of state, headers and claims make it so large: the payload alone has room.
+  // Values of state, headers and claims make it that large: the payload alone has room.
   options.refuse(job, "queue-full");
   return true;
 }
 
-/** Whether a job may go at once: nothing waits before it, for whatever reason. */
+/** Whether a job may go at once: no job waits before it, for any reason. */
 function mayPass({ turns, under_way, mayTake, blocked, ended }: State, job: Job): boolean {
   return turns.size === 0 && blocked === undefined && !ended && !under_way.is_full &&
     job.state === undefined && mayTake(job.request.tenant_id, job);
@@ -231,7 +228,7 @@ function mayPass({ turns, under_way, mayTake, blocked, ended }: State, job: Job)
 
 function replace(state: State): void {
   const { options, under_way, worker, holds } = state;
-  // What the worker has judged counts, even if it did not come to say so.
+  // Verdicts of the worker count even if it could not signal them.
   worker.drain();
   const lost = under_way.clear();
   holds.lost(lost.map(({ chain }) => chain));
@@ -290,7 +287,7 @@ export function createLane(
     unload: (module) => state.worker.unload(module),
     takeBack(tenant_id) {
       const jobs = turns.takeAll(tenant_id);
-      // At its new place one that waits for keys may be behind others that want the same.
+      // At its new place a job that waits for keys may be behind others that want the same keys.
       for (const job of jobs) options.holds.forget(job);
       return jobs;
     },
@@ -315,25 +312,21 @@ export function createLane(
   };
 }
 
-// The jobs that a worker has. Their number is bounded for one tenant and for all, so that what is queued
-// can still be refused, or go to another worker. A tenant begins with few and gets more as its chains
-// turn out short, so that a thread is not given away for long before anybody knows. It has no queue of
-// its own.
+// The jobs at a worker. Their number is limited per tenant and in total, so that queued jobs can still be refused, or
+// go to another worker. A tenant begins with few and gets more as its chains turn out to be short, so that an unknown
+// tenant cannot use a thread for long. The window has no queue of its own.
 
-/** How many jobs a tenant may have under way while nothing is known of its chains. */
+/** The running jobs of a tenant while nothing is known about its chains. */
 const WINDOW_START = 8;
 /**
- * How many jobs a tenant with short chains may have under way, unless fewer may wait: what the process
- * hands over in one turn of its event loop. With 16, a turn of 10 ms let through 1,600 messages a
- * second.
+ * The running jobs of a tenant with short chains, unless fewer may wait: as many as the process sends in one turn of
+ * its event loop. With 16, a turn of 10 ms let through 1,600 messages a second.
  */
 const WINDOW = 256;
-/**
- * The most jobs under way, and the most bytes of their payloads: what the worker's own queue may hold.
- */
+/** The most running jobs, and the most bytes of their payloads: the limits of the worker's own queue. */
 const WINDOW_TOTAL = 1_024;
 const WINDOW_BYTES = 33_554_432;
-/** The most tenants whose counts are kept though no job of theirs is under way: deleting costs more. */
+/** The most tenants without running jobs whose counts are kept: deleting costs more. */
 const IDLE_TENANTS = 1_024;
 
 /** The part of a job that a window uses. */
@@ -346,25 +339,24 @@ interface Account {
   most: number;
 }
 
-/** The jobs under way on one worker, by the number that its replies name. */
+/** The running jobs of one worker, by the number in its replies. */
 interface Window<T extends Held> {
   readonly size: number;
   readonly is_full: boolean;
   hasRoom(tenant_id: string, job: T): boolean;
-  /** How many jobs of one tenant are under way. */
+  /** The number of running jobs of one tenant. */
   count(tenant_id: string): number;
   add(job: T): number;
   take(id: number): T | undefined;
   /**
-   * Takes note that a job of the tenant has come back. After short ones the tenant may have more of
-   * them, after a long one fewer.
+   * Records the end of a job of the tenant. After short jobs the tenant may have more of them, after a long one fewer.
    */
   learn(tenant_id: string, was_long: boolean): void;
-  /** Takes out all jobs. */
+  /** Removes all jobs and returns them. */
   clear(): T[];
 }
 
-/** Makes an empty window; `per_tenant` bounds it further. */
+/** Makes an empty window; `per_tenant` limits it further. */
 export function createWindow<T extends Held>(per_tenant: number): Window<T> {
   const jobs = new SequenceTable<T>();
   const accounts = new Map<string, Account>();

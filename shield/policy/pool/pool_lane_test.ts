@@ -87,7 +87,7 @@ async function startLane(holds = keyHolds()) {
   return { lane, workers, crashes, push, take, all };
 }
 
-Deno.test("what does not fit into the ring waits its turn and keeps its order", async () => {
+Deno.test("a job that does not fit into the ring waits and keeps its order", async () => {
   const { lane, push, all } = await startLane();
   for (let id = 1; id <= 100; id++) push(id, 20_000);
   const answers = await all(100);
@@ -96,7 +96,7 @@ Deno.test("what does not fit into the ring waits its turn and keeps its order", 
   lane.end();
 });
 
-Deno.test("what can never fit into the ring is refused", async () => {
+Deno.test("a job that can never fit into the ring is refused", async () => {
   const { lane, push, all } = await startLane();
   push(1, 40_000);
   push(2);
@@ -104,10 +104,10 @@ Deno.test("what can never fit into the ring is refused", async () => {
   lane.end();
 });
 
-Deno.test("a worker that dies is told of, and its successor has the modules", async () => {
+Deno.test("the death of a worker is reported, and its successor has the modules", async () => {
   const { lane, workers, crashes, push, all } = await startLane();
   await lane.ready;
-  // Not a request: reading it ends the thread, as an error of our own would.
+  // Not a request: reading it ends the thread, like an internal error.
   workers[0]!.send([new Uint8Array(4)]);
   push(1);
   assert.deepEqual(await all(1), [[1, "wedge"]]);
@@ -118,7 +118,7 @@ Deno.test("a worker that dies is told of, and its successor has the modules", as
   lane.end();
 });
 
-Deno.test("a lane that ends refuses what waits", async () => {
+Deno.test("a lane that ends refuses waiting jobs", async () => {
   const { lane, push, all } = await startLane();
   for (let id = 1; id <= 30; id++) push(id);
   lane.end();
@@ -127,7 +127,7 @@ Deno.test("a lane that ends refuses what waits", async () => {
   assert.equal(lane.size, 0);
 });
 
-Deno.test("jobs that wait for keys and move to one lane do not wait for one behind them", async () => {
+Deno.test("jobs that wait for keys and move to one lane do not wait for later ones", async () => {
   const holds = keyHolds();
   const other = holds.lane();
   const taken = [{ slots: [refOf("x"), refOf("y")] }];

@@ -1,8 +1,7 @@
 /**
- * Which worker serves which job: shared workers by connection, with one more for tenants whose chains
- * run long, or one worker for each tenant. A connection stays with its worker, or
- * moves in a way that keeps the order of its operations. Chains with keyed state go by their first key
- * instead, so that calls that share it find it where it is.
+ * Which worker serves which job: shared workers by connection, with one more for tenants whose chains run long, or one
+ * worker for each tenant. A connection stays at its worker, or moves in a way that keeps the order of its operations.
+ * Chains with keyed state go by their first key instead, so that calls that share it find it where it is.
  */
 import type { Config } from "../../../shared/config/schema.ts";
 import { createLane, type Job, type Lane, type LaneOptions } from "./pool_lane.ts";
@@ -12,7 +11,7 @@ import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { fnvText } from "../../../shared/fnv.ts";
 import { createPace } from "../../../shared/rates/pace.ts";
 
-/** What the lanes need of the pool. */
+/** The dependencies and settings of the lanes. */
 export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse" | "holds"> {
   readonly onReply: (job: Job, reply: WorkerReply, now_ms: number) => void;
   readonly policy: Config["policy"];
@@ -22,28 +21,28 @@ export interface LanesOptions extends Pick<LaneOptions, "admit" | "refuse" | "ho
   readonly now: () => number;
   /** The loaded modules by number; live. */
   readonly modules: ReadonlyMap<number, RunnableModule>;
-  /** Called when a worker died; answers whether another one is to take its place. */
+  /** Called when a worker died; returns whether another one takes its place. */
   readonly onCrash: (module: number, detail: string) => boolean;
 }
 
 /** The workers of a pool. */
 export interface Lanes {
-  /** Adds a job that begins now. */
+  /** Adds a new job. */
   push(job: Job): void;
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
-  /** Hands over the jobs that may go, when this turn has done what it does. */
+  /** Sends the jobs that may go, at the end of this turn. */
   pumpLater(): void;
   /**
-   * Looks at every worker's progress, and replaces those that made none for `checks` calls in a row.
-   * Returns the modules that they ran (0: none).
+   * Checks every worker's progress, and replaces those without progress for `checks` calls in a row. Returns the
+   * modules that they ran (0: none).
    */
   replaceStuck(checks: number): number[];
   ready(): Promise<unknown>;
   readonly size: number;
-  /** How many tenants share a worker because their chains run long. */
+  /** The number of tenants that share a worker because their chains run long. */
   readonly slow_tenants: number;
-  /** How many jobs wait or are under way. */
+  /** The number of jobs that wait or run. */
   readonly pending: number;
   end(): void;
 }
@@ -52,12 +51,12 @@ export interface Lanes {
 const TENANT_LANES = 64;
 /** The key of the slow tenants' worker. */
 const SLOW = -1;
-/** A worker blocks for a reply that does not fit: log lines, headers, state and a payload together do. */
+/** A worker blocks for a reply that does not fit. Log lines, headers, state and a payload together fit. */
 const MIN_RING_BYTES = 2_097_152;
 
 type LaneKey = string | number;
 
-/** Makes lanes: each gets its worker's share of the pool's limits, and what happens in a crash. */
+/** Makes lanes. Each gets its worker's share of the pool's limits, and the handler of crashes. */
 function laneFactory(
   options: LanesOptions,
   workers: number,
@@ -97,8 +96,8 @@ function laneFactory(
 }
 
 /**
- * The tenant's own lane. `lanes` is in the order of use; an idle lane of another tenant makes room for
- * it. Undefined when all are busy.
+ * The tenant's own lane. `lanes` is in the order of use; an idle lane of another tenant is replaced. Undefined if all
+ * are busy.
  */
 function tenantLane(
   lanes: Map<LaneKey, Lane>,
@@ -120,7 +119,7 @@ function tenantLane(
   return create(tenant_id);
 }
 
-/** Makes the shared workers by connection, and one for slow tenants once there are some. */
+/** Makes the shared workers for connections, and one for slow tenants once there are some. */
 function sharedHomes(
   options: LanesOptions,
   count: number,
@@ -133,7 +132,7 @@ function sharedHomes(
     pumpLater,
     shared: () => [...lanes].flatMap(([key, lane]) => key === SLOW ? [] : lane),
     sharedOf: ({ request, state }) => {
-      // Who shares a key mostly shares a worker, and never waits for another.
+      // Calls that share a key mostly share a worker, and then do not wait for another worker.
       const home = state === undefined ? request.connection_id : state.first;
       return lanes.get((fnvText(home) >>> 0) % count);
     },
@@ -142,7 +141,7 @@ function sharedHomes(
   });
 }
 
-/** Makes a function that does something after the present task, once however often it is called. */
+/** Makes a function that runs `act` after the present task, once however often it is called. */
 function onceATurn(act: () => void): () => void {
   let will_act = false;
   return () => {
@@ -203,44 +202,43 @@ export function createLanes(options: LanesOptions): Lanes {
   };
 }
 
-// Where a tenant's jobs go when tenants share workers: to the workers that all share or, while the
-// tenant's chains run long, to the one for such tenants. A move keeps the order of each
-// connection: waiting jobs go along, and none begins at the new place while one is under way at
-// the old.
+// The workers of a tenant's jobs when tenants share workers: the shared ones or, while the tenant's chains run long,
+// the one for such tenants. A move keeps the order of each connection: waiting jobs move along, and none begins at the
+// new worker while one runs at the old one.
 
 /** The lanes between which tenants move. */
 interface HomesOptions {
   /** Monotonic ms. */
   readonly now: () => number;
-  /** Hands over what may go, in a turn of its own: a lane may be in the middle of that. */
+  /** Sends the jobs that may go, in a turn of its own: a lane may be sending now. */
   readonly pumpLater: () => void;
   readonly shared: () => readonly Lane[];
   /** The lane that the job's connection shares. */
   readonly sharedOf: (job: Job) => Lane | undefined;
-  /** The lane of slow tenants, which is made when it is first asked for. */
+  /** The lane of slow tenants, which is made at its first use. */
   readonly slow: () => Lane;
-  /** Refuses a job that finds no room at the new place. */
+  /** Refuses a job for which the new lane has no room. */
   readonly refuse: (job: Job) => void;
 }
 
-/** Which lane the jobs of each tenant go to. */
+/** The lane of each tenant's jobs. */
 interface Homes {
   laneOf(job: Job): Lane | undefined;
   /** Whether jobs of the tenant may go to its worker now. */
   mayGo(tenant_id: string): boolean;
-  /** Takes note that a chain of the tenant has run long. */
+  /** Records that a chain of the tenant has run long. */
   long(tenant_id: string): void;
-  /** Takes note that a job has left its lane: jobs that waited for that at another may go. */
+  /** Records that a job has left its lane: jobs that waited for it at another lane may go. */
   left(tenant_id: string): void;
-  /** How many tenants' jobs go to the lane of slow ones. */
+  /** The number of tenants in the lane of slow ones. */
   readonly slow_tenants: number;
 }
 
-/** Makes the homes; at first every tenant is with the shared lanes. */
+/** Makes the homes; at first every tenant uses the shared lanes. */
 function createHomes(options: HomesOptions): Homes {
   const pace = createPace();
   const slow = new Set<string>();
-  /** The lanes where a tenant's older jobs may be under way. */
+  /** The lanes where a tenant's older jobs may still run. */
   const moving = new Map<string, readonly Lane[]>();
 
   function isMoving(tenant_id: string): boolean {
@@ -265,7 +263,7 @@ function createHomes(options: HomesOptions): Homes {
     }
   }
 
-  /** Moves the tenant when it is not where it belongs and not already on its way. */
+  /** Moves the tenant if it is not in its lane and not already moving. */
   function settle(tenant_id: string, now_ms = options.now()): void {
     const belongs = pace.isSlow(tenant_id, now_ms);
     if (belongs === slow.has(tenant_id) || isMoving(tenant_id)) return;

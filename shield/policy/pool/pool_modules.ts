@@ -1,6 +1,6 @@
 /**
- * The modules that workers have, under numbers that are cheap to send. Who holds a module is counted in
- * `module_set.ts`, which loads and unloads; what no Shield may load is `quarantine.ts`.
+ * The modules of workers, under numbers that are cheap to send. `module_set.ts` counts the holders of a module, and
+ * loads and unloads it; `quarantine.ts` has the forbidden modules.
  */
 import type { AbiVersion } from "../abi/host_functions.ts";
 import type { CompiledPolicy } from "../modules/compile.ts";
@@ -9,15 +9,15 @@ import type { Renewal } from "../../../wasm/metering/renewal.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { parseStateKeys, type StateSlot } from "../state/declaration.ts";
 
-/** A metered and compiled module that is to run. */
+/** A metered and compiled module that is going to run. */
 export interface LoadableModule extends CompiledPolicy {
-  /** The fuel that making an instance costs. */
+  /** The fuel for making an instance. */
   readonly instance_fuel: number;
-  /** How each call begins with the state after initialisation; absent: state lives between calls. */
+  /** Restores the state after initialisation for each call; absent: state lives between calls. */
   readonly renewal?: Renewal | undefined;
 }
 
-/** What the modules need of the pool. */
+/** The dependencies of the modules. */
 export interface ModulesOptions {
   readonly onLoad: (number: number, runnable: RunnableModule) => void;
   readonly onUnload: (number: number) => void;
@@ -25,17 +25,17 @@ export interface ModulesOptions {
 
 /** A loaded module. */
 export interface LoadedModule {
-  /** The number by which workers know it. */
+  /** The number of the module in workers. */
   readonly number: number;
-  /** Whether it can ask for headers or claims. */
+  /** Whether it can read headers or claims. */
   readonly asks: boolean;
-  /** The version of the ABI that it is for. */
+  /** The version of its ABI. */
   readonly abi: AbiVersion;
-  /** The keys under which it keeps state; empty when it keeps none. */
+  /** The keys of its state; empty if it has none. */
   readonly slots: readonly StateSlot[];
 }
 
-/** Host functions whose answers are `PolicyFacts`. */
+/** Host functions that return `PolicyFacts`. */
 const ASKING: ReadonlySet<string> = new Set(["host_get_header", "host_get_claim"]);
 const canAsk = (compiled: WebAssembly.Module): boolean =>
   WebAssembly.Module.imports(compiled).some(({ name }) => ASKING.has(name));
@@ -43,11 +43,11 @@ const canAsk = (compiled: WebAssembly.Module): boolean =>
 export class Modules {
   readonly #options: ModulesOptions;
   readonly #loaded = new Map<string, LoadedModule>();
-  /** The names of loaded modules by number, for the answers of workers. */
+  /** The names of loaded modules by number, for workers' answers. */
   readonly #names = new Map<number, string>();
   readonly #runnable = new Map<number, RunnableModule>();
   #last_number = 0;
-  /** How many loaded modules keep state. */
+  /** The number of loaded modules with state. */
   stateful = 0;
 
   constructor(options: ModulesOptions) {
@@ -73,7 +73,7 @@ export class Modules {
     this.#options.onLoad(number, runnable);
   }
 
-  /** Unloads a module; true when it was loaded. */
+  /** Unloads a module; returns true if it was loaded. */
   unload(sha256: string): boolean {
     const loaded = this.#loaded.get(sha256);
     if (loaded === undefined) return false;
@@ -91,7 +91,7 @@ export class Modules {
     return this.#loaded.get(sha256);
   }
 
-  /** Whether that is still what `find` gives. */
+  /** Whether `find` still returns this module. */
   isLoaded({ number }: LoadedModule): boolean {
     return this.#names.has(number);
   }
@@ -106,13 +106,13 @@ export class Modules {
     return this.#runnable;
   }
 
-  /** Whether a module may keep memory from call to call (version 1); undefined while it is not loaded. */
+  /** Whether a module may keep memory between calls (version 1); undefined while it is not loaded. */
   isStateful(sha256: string): boolean | undefined {
     const loaded = this.find(sha256);
     return loaded && this.#runnable.get(loaded.number)?.renewal === undefined;
   }
 
-  /** sha256 of the modules that are loaded. */
+  /** sha256 of the loaded modules. */
   loaded(): readonly string[] {
     return [...this.#loaded.keys()];
   }

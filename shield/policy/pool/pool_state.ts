@@ -1,6 +1,6 @@
 /**
- * Keyed state in the process: which values a chain uses, where they are, and that values whose time is over
- * go. The rules of each are in `shield/policy/state/`.
+ * Keyed state in the process: the values of a chain, their places, and the removal of expired values. The rules are in
+ * `shield/policy/state/`.
  */
 import type { Registry } from "prom-client";
 import type { Config } from "../../../shared/config/schema.ts";
@@ -16,7 +16,7 @@ import { KeyHolds } from "../state/key_holds.ts";
 import { StateStore } from "../state/state_store.ts";
 import type { Modules } from "./pool_modules.ts";
 
-/** What keyed state needs of the process. */
+/** The dependencies of keyed state. */
 interface PoolStateOptions {
   readonly policy: Config["policy"];
   readonly registry: Registry;
@@ -28,7 +28,7 @@ interface PoolStateOptions {
 export interface PoolState {
   readonly store: StateStore;
   readonly holds: KeyHolds;
-  /** The places of the values that a request's chain uses; undefined when it uses none. */
+  /** The places of the values that a request's chain uses; undefined if it uses none. */
   of(request: EvaluateRequest): ChainState | undefined;
   end(): void;
 }
@@ -40,34 +40,34 @@ function registerState(registry: Registry, store: StateStore): PlainHistogram {
   scrapedGauge(
     registry,
     "shield_policy_state_entries",
-    "Values that policies keep from call to call.",
+    "Values that policies keep between calls.",
     () => store.entries,
   );
   scrapedGauge(
     registry,
     "shield_policy_state_bytes",
-    "Bytes of those values and their keys.",
+    "Bytes of these values and their keys.",
     () => store.bytes,
   );
   scrapedCounter(
     registry,
     "shield_policy_state_dropped_total",
-    "Values that went before their time because there was no room.",
+    "Values that were dropped early because there was no room.",
     () => store.dropped,
   );
   const waits = new PlainHistogram(WAIT_SECONDS);
   registerPlainHistogram(
     registry,
     "shield_policy_state_wait_seconds",
-    "How long operations waited for a key of state that another worker had, in seconds.",
+    "How long operations waited for a key of state that another worker held, in seconds.",
     waits,
   );
   return waits;
 }
 
 /**
- * Makes keyed state without values. `onFreed` is called when requests that waited for a key may go, in the
- * middle of what frees it.
+ * Makes keyed state without values. `onFreed` is called while a key is being freed, when requests that waited for it
+ * may go.
  */
 export function createPoolState(
   { policy, registry, now }: PoolStateOptions,

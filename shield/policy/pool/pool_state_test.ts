@@ -1,7 +1,6 @@
 /**
- * Keyed state with real workers: calls that share a key run as if one after another, whatever runs beside
- * them and whichever worker dies; tenants, policies and modes share nothing; values go when their time is
- * over; refusals count and faults do not.
+ * Keyed state with real workers: calls that share a key run as if one after another, whatever else runs and whichever
+ * worker dies; tenants, policies and modes share nothing; values expire; refusals keep their writes and faults do not.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -11,7 +10,7 @@ import type { EvaluateRequest } from "../abi/policy.ts";
 import { declares, type GuestText, unmeteredGuest, WEDGES } from "../testing/guests.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";
 
-/** Reads the count in slot 0 and writes one more; `$i` has the new one. */
+/** Reads the count in slot 0 and writes one more; `$i` has the new count. */
 const COUNT = `
   (local.set $i (call $state_get (i32.const 0)))
   (local.set $i (if (result i32) (local.get $i)
@@ -28,9 +27,9 @@ const counter = (key: string, body = `${COUNT} i32.const 0`): GuestText => ({
   more: declares([{ key }]),
   body,
 });
-/** Says how often the key was counted, and counts this time too. */
+/** Reports how often the key was counted, this time included. */
 const teller = (key: string): GuestText => counter(key, `${COUNT} ${TELL}`);
-/** Counts, and says how often when the payload begins with "t". */
+/** Counts, and reports the count if the payload begins with "t". */
 const tellerWhenAsked = (key: string): GuestText =>
   counter(
     key,
@@ -39,7 +38,7 @@ const tellerWhenAsked = (key: string): GuestText =>
       i32.const 0`,
   );
 
-/** A message of a user in a room, by a connection of its own unless it is given. */
+/** A message of a user in a room, on its own connection unless one is given. */
 function of(
   user: string,
   room = "r",
@@ -49,7 +48,7 @@ function of(
   return { connection_id: `c-${user}`, facts: () => ({ headers, claims: {} }), ...more };
 }
 
-/** For tests whose policies have names of their own, and no more than a state each: to start a worker is what costs. */
+/** For tests whose policies have their own names, and at most one state each: starting a worker is expensive. */
 const sharedPool = sharedByTests(() => startTestPool());
 
 const ask = ({ pool }: TestPool, name: string, more: Partial<EvaluateRequest>) =>
@@ -72,7 +71,7 @@ Deno.test("ten connections of one user are counted together, exactly, on several
   }
 });
 
-Deno.test("two tenants with the same users share nothing, nor two policies, nor two modes", async () => {
+Deno.test("two tenants with the same users share nothing, and neither do two policies or two modes", async () => {
   const test = await sharedPool();
   test.load("one", teller("{user}"));
   test.load("two", teller("{user}"));
@@ -87,7 +86,7 @@ Deno.test("two tenants with the same users share nothing, nor two policies, nor 
   assert.equal(await next("one"), 403);
 });
 
-Deno.test("the same module deployed anew goes on with its state, another one begins without", async () => {
+Deno.test("the same module deployed again continues with its state, and another module starts without state", async () => {
   const test = await sharedPool();
   test.load("a", teller("{user}"));
   test.load("b", { ...teller("{user}"), pages: 2 });
@@ -102,7 +101,7 @@ Deno.test("the same module deployed anew goes on with its state, another one beg
   assert.equal(await next("a"), 403);
 });
 
-Deno.test("a value is gone when its time after the last write is over", async () => {
+Deno.test("a value expires after its time since the last write", async () => {
   await using test = await startTestPool();
   test.load("count", teller("{user}"));
   const next = async () => (await ask(test, "count", of("u"))).code;
@@ -115,9 +114,9 @@ Deno.test("a value is gone when its time after the last write is over", async ()
   assert.equal(await next(), 401);
 });
 
-Deno.test("what a call wrote that failed is not kept, what one wrote that refused is", async () => {
+Deno.test("writes of a failed call are not kept, and writes of a call that refused are", async () => {
   await using test = await startTestPool({ policy: { breaker_failures: 1_000 } });
-  // Fails in every second call, after it has written; what it wrote would say so.
+  // Fails in every second call after it has written; the count would show what it wrote.
   test.load(
     "fails",
     counter(
@@ -144,14 +143,14 @@ const FAULTS: Readonly<Record<string, readonly [body: string, detail: RegExp]>> 
     "(call $state_set (i32.const 0) (i32.const 0) (i32.const 9)) i32.const 0",
     /9 bytes; slot 0 has at most 8/,
   ],
-  "a value outside of its memory": [
+  "a value outside its memory": [
     "(call $state_set (i32.const 0) (i32.const 65535) (i32.const 2)) i32.const 0",
     /outside of the memory/,
   ],
 };
 
 for (const [what, [body, detail]] of Object.entries(FAULTS)) {
-  Deno.test(`a policy that asks for ${what} has a fault`, async () => {
+  Deno.test(`a policy that uses ${what} has a fault`, async () => {
     const test = await sharedPool();
     test.load(what, counter("{user}", body));
     const { outcomes } = await ask(test, what, of("u"));
@@ -160,7 +159,7 @@ for (const [what, [body, detail]] of Object.entries(FAULTS)) {
   });
 }
 
-Deno.test("a policy sees what it wrote, also that it deleted", async () => {
+Deno.test("a policy sees what it wrote, and also that it deleted", async () => {
   const test = await sharedPool();
   test.load(
     "turns",
@@ -180,7 +179,7 @@ Deno.test("a policy sees what it wrote, also that it deleted", async () => {
   assert.deepEqual(codes, [0, 403, 0, 403]);
 });
 
-Deno.test("on the Shield's own thread state is the workers', and what fails there leaves none", async () => {
+Deno.test("on the Shield's own thread policies use the workers' state, and a failed call leaves none", async () => {
   const own = { inline_fuel: 200, inline_modules: ["count", "long"], breaker_failures: 1_000 };
   await using test = await startTestPool({ policy: own });
   test.load("count", teller("{user}"));
@@ -197,7 +196,7 @@ Deno.test("on the Shield's own thread state is the workers', and what fails ther
   assert.deepEqual(await judge("count"), [true, 405]);
 });
 
-Deno.test("a stall and a worker that dies free the keys; what was judged before counts", async () => {
+Deno.test("a stall and the death of a worker free the keys; earlier verdicts count", async () => {
   await using test = await startTestPool({
     policy: { workers: 2, stall_ms: 2_000, wedge_ms: 300, breaker_failures: 1_000 },
   });
@@ -205,11 +204,11 @@ Deno.test("a stall and a worker that dies free the keys; what was judged before 
   const spins = counter("{user}", `${COUNT} i32.const 0`);
   test.load("count-too", spins);
   assert.equal((await ask(test, "count", of("u"))).code, 401);
-  // Two policies share the chain, and with it the keys of both: the second never comes back.
+  // Two policies share the chain, and with it the keys of both: the second one never returns.
   const { pool } = test;
   pool.load("wedges", unmeteredGuest({ body: WEDGES }));
   const lost = await pool.evaluate(message([policy("count"), policy("wedges")], of("u")));
-  // The first policy refuses, so that the second does not run: its verdict counts.
+  // The first policy refuses, so that the second one does not run: its verdict counts.
   assert.equal(lost.code, 402);
   const wedged = await pool.evaluate(message([policy("count-too"), policy("wedges")], of("u")));
   assert.ok(["wedge", "stall"].includes(wedged.outcomes.at(-1)?.fault ?? ""));
@@ -221,7 +220,7 @@ Deno.test("a stall and a worker that dies free the keys; what was judged before 
   }
 });
 
-Deno.test("when there is no room, the value that was written longest ago goes, and is counted", async () => {
+Deno.test("without room the value with the oldest write is dropped, and counted", async () => {
   await using test = await startTestPool({ policy: { state_tenant_entries: 2 } });
   test.load("count", teller("{user}"));
   const next = async (user: string) => (await ask(test, "count", of(user))).code;
@@ -233,7 +232,7 @@ Deno.test("when there is no room, the value that was written longest ago goes, a
   assert.match(body, /^shield_policy_state_bytes [3-9]\d\d$/m);
 });
 
-/** Which chain a message passes, of whom it is and by which connection. */
+/** The chain of a message, its user, and its connection. */
 const sent = fc.record({
   chain: fc.constantFrom(["user"], ["room"], ["user", "room"], ["room", "user"], ["plain", "user"]),
   user: fc.nat(4),
@@ -242,7 +241,7 @@ const sent = fc.record({
   tenant: fc.constantFrom("acme", "other"),
 });
 
-Deno.test("whatever shares keys on several workers, counters are those of one after another", async () => {
+Deno.test("whatever calls share keys on several workers, the counters are those of sequential calls", async () => {
   await using test = await startTestPool({
     policy: { workers: 3, fuel_per_second: 1e12, breaker_failures: 1e6 },
   });
@@ -278,7 +277,7 @@ Deno.test("whatever shares keys on several workers, counters are those of one af
   );
 });
 
-Deno.test("a chain that writes all the state it can, and tells all it can, gets a verdict", async () => {
+Deno.test("a chain that writes and logs as much as it can still gets a verdict", async () => {
   await using test = await startTestPool({ policy: { fuel_per_second: 1e12 } });
   const slots = ["{user}", "{room}", "{tenant}", "{type}"];
   test.load("writes", {
@@ -288,7 +287,7 @@ Deno.test("a chain that writes all the state it can, and tells all it can, gets 
       `(call $state_set (i32.const ${slot}) (i32.const 32768) (i32.const 4096))`
     ).join(" ") + " i32.const 0",
   });
-  // Each character of its lines takes six bytes on the way.
+  // Each character of its lines takes six bytes in the ring.
   test.load("logs", {
     more: "(func $lines (param $left i32) (loop $l (call $log (i32.const 1) (i32.const 40000)" +
       " (i32.const 1024)) (br_if $l (local.tee $left (i32.sub (local.get $left) (i32.const 1))))))",
@@ -296,7 +295,7 @@ Deno.test("a chain that writes all the state it can, and tells all it can, gets 
   });
   const chain = Array.from({ length: 8 }, (_, at) => policy(`w${at}`, { sha256: "writes" }));
   for (let at = 0; at < 4; at++) chain.push(policy(`l${at}`, { sha256: "logs" }));
-  // What only observes writes as much again, and is no reason for a refusal.
+  // Observing policies write as much again, which is not a reason for a refusal.
   const beside = chain.slice(0, 8).map((one) => ({ ...one, mode: "observe" as const }));
   for (let time = 0; time < 20; time++) {
     const { allowed, logs } = await test.pool.evaluate(message([...beside, ...chain], of("u")));
@@ -308,7 +307,7 @@ Deno.test("a chain that writes all the state it can, and tells all it can, gets 
   assert.match(test.lines.join("\n"), /the chain writes more than 131072 bytes of state/);
 });
 
-Deno.test("what each policy read and wrote of its state is told where that is asked, inline too", async () => {
+Deno.test("what each policy read and wrote of its state is reported on request, inline too", async () => {
   const own = { workers: 2, inline_fuel: 200, inline_modules: ["count"] };
   await using test = await startTestPool({ policy: own });
   test.load("count", teller("{room}/{user}"));

@@ -1,6 +1,4 @@
-/**
- * The pool with policies that mean well, on real workers: verdicts, headers, order, isolation.
- */
+/** The pool with harmless policies, on real workers: verdicts, headers, order, isolation. */
 import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
 import type { Verdict } from "../../message/verdict.ts";
@@ -27,7 +25,7 @@ function shows(name: string) {
   };
 }
 
-Deno.test("the first policy that enforces and refuses gives the verdict", async () => {
+Deno.test("the first enforcing policy that refuses gives the verdict", async () => {
   await using test = await startTestPool();
   test.load("allow", ALLOW);
   test.load("refuse", REFUSE);
@@ -49,7 +47,7 @@ Deno.test("the first policy that enforces and refuses gives the verdict", async 
   assert.ok(allowed.outcomes[0]!.fuel > 0);
 });
 
-Deno.test("an added header is seen by the next policy and is in the verdict", async () => {
+Deno.test("the next policy sees an added header, and the verdict has it", async () => {
   await using test = await startTestPool();
   test.load("first", adds("X-Mood", "calm"));
   test.load("second", adds("x-mood", "merry"));
@@ -86,9 +84,9 @@ Deno.test("a policy that observes never blocks and adds nothing", async () => {
   );
 });
 
-Deno.test("a module that is not loaded, or no more, refuses", async () => {
+Deno.test("a module that is not loaded, or no longer loaded, refuses", async () => {
   await using test = await startTestPool();
-  // One list, as a chain is while it stands: what was admitted before says nothing of now.
+  // One list, like a chain in force: an earlier admission does not count now.
   const chain = [policy("later")];
   const fault = async () => {
     const verdict = await test.pool.evaluate(message(chain));
@@ -105,20 +103,20 @@ Deno.test("a module that is not loaded, or no more, refuses", async () => {
   assert.deepEqual(await fault(), [true, 0, "", undefined]);
 });
 
-Deno.test("a verdict takes few looks at the clock: when it is asked for, and when replies are found", async () => {
+Deno.test("a verdict takes few reads of the clock: at the request, and when replies are found", async () => {
   await using test = await startTestPool();
   test.load("allow", ALLOW);
   const chain = [policy("allow")];
-  // From here on the tenant's chains are known to be short, and all of them may be under way.
+  // From now on the tenant's chains are known to be short, and all of them may run.
   for (let count = 0; count < 8; count++) await test.pool.evaluate(message(chain));
   const before = test.looks;
   const verdicts = Array.from({ length: 64 }, () => test.pool.evaluate(message(chain)));
   assert.ok((await Promise.all(verdicts)).every(({ allowed }) => allowed));
-  // Each once, and at most once more when its reply is the only one that is found.
+  // Once each, and at most once more if its reply is the only one that is found.
   assert.ok(test.looks - before <= 2 * 64, `${test.looks - before} looks`);
 });
 
-Deno.test("a payload above the limit is not handed over", async () => {
+Deno.test("a payload above the limit is not sent to a worker", async () => {
   await using test = await startTestPool({ policy: { payload_bytes: 1_024 } });
   test.load("allow", ALLOW);
   const size = (bytes: number) =>
@@ -134,7 +132,7 @@ Deno.test("a payload above the limit is not handed over", async () => {
 
 Deno.test("a tenant's instance keeps its memory, another tenant has its own", async () => {
   await using test = await startTestPool();
-  // The call's number in this instance is its refusal: 401, 402, …
+  // The refusal has the call's number in this instance: 401, 402, …
   const body = `(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
     (call $reject (i32.add (i32.const 400) (global.get $calls)) (i32.const 0) (i32.const 0))
     i32.const 0`;
@@ -146,8 +144,8 @@ Deno.test("a tenant's instance keeps its memory, another tenant has its own", as
   assert.deepEqual(codes, [401, 402, 401, 403]);
 });
 
-Deno.test("instances beyond the limit go, the least recently used first", async () => {
-  // Half of them are the share of the thread for tenants whose chains run long.
+Deno.test("instances beyond the limit are dropped, the least recently used first", async () => {
+  // Half of them are the share of the thread for slow tenants.
   await using test = await startTestPool({ policy: { instances: 4 } });
   const body = `(global.set $calls (i32.add (global.get $calls) (i32.const 1)))
     (call $reject (i32.add (i32.const 400) (global.get $calls)) (i32.const 0) (i32.const 0))
@@ -160,9 +158,9 @@ Deno.test("instances beyond the limit go, the least recently used first", async 
   assert.deepEqual(codes, [401, 401, 402, 401, 403, 401]);
 });
 
-Deno.test("requests of one connection run in order, on one of several workers", async () => {
+Deno.test("requests of one connection run in order on one of several workers", async () => {
   await using test = await startTestPool({ policy: { workers: 3 } });
-  // Refuses with a code from the payload's first byte, after work that depends on it.
+  // Refuses with a code from the payload's first byte, after an amount of work that depends on it.
   const body = `(local.set $i (i32.mul (i32.load8_u (i32.add (call $get_payload) (i32.const 4)))
       (i32.const 3000)))
     (loop $l (br_if $l (i32.gt_s (local.tee $i (i32.sub (local.get $i) (i32.const 1)))
@@ -201,7 +199,7 @@ Deno.test("with isolation by tenant each tenant has its own worker", async () =>
   assert.equal(test.pool.status().workers, 2);
 });
 
-Deno.test("what waits when the pool closes is refused, and what comes after", async () => {
+Deno.test("requests that wait when the pool closes, and later ones, are refused", async () => {
   const test = await startTestPool();
   test.load("allow", ALLOW);
   const verdicts = Array.from(
@@ -211,13 +209,13 @@ Deno.test("what waits when the pool closes is refused, and what comes after", as
   await test.pool.close();
   const late = await test.pool.evaluate(message([policy("allow")]));
   assert.equal(late.allowed, false);
-  // What a worker had judged by then stands.
+  // Verdicts that a worker had given by then count.
   for (const { allowed, outcomes } of await Promise.all(verdicts)) {
     assert.equal(outcomes[0]?.fault === undefined, allowed);
   }
 });
 
-Deno.test("a verdict after timeout_ms stands and is counted as late", async () => {
+Deno.test("a verdict after timeout_ms is used and counted as late", async () => {
   await using test = await startTestPool({ policy: { timeout_ms: 1_000 } });
   test.load("allow", ALLOW);
   const slow = test.pool.evaluate(message([policy("allow")]));
@@ -253,7 +251,7 @@ Deno.test("metrics count verdicts, time and fuel by policy", async () => {
   assert.ok(ran_seconds > 0 && Math.abs(Number(busy) - ran_seconds) < 1e-9);
 });
 
-Deno.test("a chain that adds more headers than an envelope takes is a fault", async () => {
+Deno.test("a chain that adds more headers than an envelope allows is a fault", async () => {
   await using test = await startTestPool();
   const many = (prefix: string) => ({
     more: `(data (i32.const 0) "x-${prefix}0") (data (i32.const 8) "v")`,

@@ -1,6 +1,6 @@
 /**
- * Makes a chain's verdict from what its policies did. Pure. Every fault refuses: a message whose policy
- * cannot decide is never let through.
+ * Makes a chain's verdict from the outcomes of its policies. Pure. Every fault refuses: a message never passes if a
+ * policy could not decide.
  */
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
@@ -29,7 +29,7 @@ export function faultCode(fault: PolicyFault): number {
   return FAULT_CODES[fault] ?? 503;
 }
 
-/** The outcome of a policy that was not run. */
+/** The outcome of a policy that did not run. */
 export function faultOutcome(binding: PolicyBinding, fault: PolicyFault): PolicyOutcome {
   const { name, mode } = binding;
   const code = faultCode(fault);
@@ -46,14 +46,14 @@ export function faultOutcome(binding: PolicyBinding, fault: PolicyFault): Policy
   };
 }
 
-/** The outcome of a policy that its breaker holds. */
+/** The outcome of a policy that its breaker blocks. */
 export function heldOutcome(binding: PolicyBinding, { fault, ...hold }: Hold): PolicyOutcome {
   return { ...faultOutcome(binding, fault), ...hold };
 }
 
 /**
- * The verdict when no policy was run. The first one that enforces counts as the one that could not
- * decide; a chain that only observes lets the message through.
+ * The verdict if no policy ran. The first enforcing policy counts as the one that could not decide; a chain that only
+ * observes allows the message.
  */
 export function faultVerdict(request: EvaluateRequest, fault: PolicyFault): Verdict {
   const outcomes = request.chain.map((binding) => faultOutcome(binding, fault));
@@ -72,7 +72,7 @@ export function namedLogs(
   return logs.map(({ place, level, message }) => ({ name: chain[place]!.name, level, message }));
 }
 
-/** The outcome of one policy, as a worker told it. */
+/** The outcome of one policy, from a worker's reply. */
 export function outcomeOf(entry: NamedEntry, ran: ChainOutcome): PolicyOutcome {
   const { name, mode } = entry;
   const { allowed, code, reason, fault, duration_ms } = ran;
@@ -101,8 +101,8 @@ function valuesOf(
 }
 
 /**
- * The verdict with what its policies have seen, where the request asks for that. A call whose budget was not
- * told had `fuel_limit`.
+ * The verdict with the reads and writes of its policies, if the request asks for them. A call without a reported budget
+ * had `fuel_limit`.
  */
 export function withTold(
   verdict: Verdict,
@@ -131,7 +131,7 @@ export function withTold(
   return { ...verdict, told };
 }
 
-/** The verdict of the first policy that enforces and refuses; allowed when there is none. */
+/** The verdict of the first enforcing policy that refuses; allowed if none does. */
 export function verdictOf(
   outcomes: readonly PolicyOutcome[],
   { added_headers, payload, logs }:

@@ -1,4 +1,4 @@
-/** Verdicts are told together, later, and each to its own. */
+/** Verdicts are reported together, later, and each to its own caller. */
 import assert from "node:assert/strict";
 import type { Verdict } from "../../message/verdict.ts";
 import { verdictOf } from "./pool_verdict.ts";
@@ -6,7 +6,7 @@ import { Verdicts } from "./pool.ts";
 
 const VERDICT = verdictOf([], { added_headers: [], logs: [] });
 
-Deno.test("verdicts are told after the task that gave them, in order, and those given meanwhile behind them", async () => {
+Deno.test("verdicts are reported after the task that gave them, in order, and verdicts given meanwhile follow", async () => {
   const verdicts = new Verdicts();
   const told: string[] = [];
   const add = (name: string, onVerdict = () => {}) =>
@@ -27,7 +27,7 @@ Deno.test("verdicts are told after the task that gave them, in order, and those 
   assert.deepEqual(told, ["first", "second", "third"]);
 });
 
-Deno.test("one who fails when told keeps no verdict from the others, and the process hears of it", async () => {
+Deno.test("a caller that throws keeps no verdict from the others, and the process gets the error", async () => {
   const verdicts = new Verdicts();
   const { promise: heard, resolve } = Promise.withResolvers<unknown>();
   const onError = (event: ErrorEvent) => {
@@ -35,7 +35,7 @@ Deno.test("one who fails when told keeps no verdict from the others, and the pro
     resolve(event.error);
   };
   globalThis.addEventListener("error", onError);
-  const error = new Error("the one who asked fails");
+  const error = new Error("the caller throws");
   let told = false;
   verdicts.add({
     verdict: VERDICT,

@@ -1,4 +1,4 @@
-/** How many jobs of a tenant a worker is given: few until they are known to be short. Pure. */
+/** The number of a tenant's jobs at a worker: few until they are known to be short. Pure. */
 import assert from "node:assert/strict";
 import { createWindow } from "./pool_lane.ts";
 
@@ -15,7 +15,7 @@ function fill(window: ReturnType<typeof createWindow>, tenant_id: string): numbe
   return numbers;
 }
 
-Deno.test("a stranger has 8 places, who is quick 256, who is slow 8 again", () => {
+Deno.test("an unknown tenant has 8 places, a quick one 256, and a slow one 8 again", () => {
   const window = createWindow(1_000);
   const [first] = fill(window, "a");
   assert.equal(window.count("a"), 8);
@@ -30,10 +30,10 @@ Deno.test("a stranger has 8 places, who is quick 256, who is slow 8 again", () =
   for (const number of numbers) window.take(number);
   assert.equal(window.count("a"), 16);
   assert.equal(window.hasRoom("a", job("a")), false);
-  assert.equal(window.hasRoom("b", job("b")), true, "it is each tenant's own");
+  assert.equal(window.hasRoom("b", job("b")), true, "each tenant has its own");
 });
 
-Deno.test("all tenants together have a bound, in jobs and in bytes, and so has a small queue", () => {
+Deno.test("all tenants together have a limit in jobs and in bytes, and so does a small queue", () => {
   const window = createWindow(1_000);
   for (let tenant = 0; tenant < 200; tenant++) fill(window, `t${tenant}`);
   assert.deepEqual([window.size, window.is_full], [1_024, true]);

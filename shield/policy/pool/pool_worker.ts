@@ -1,6 +1,6 @@
 /**
- * One policy worker as the process sees it: a thread, two rings of its own and its progress. The rings of
- * a worker that was given up are read by nobody.
+ * One policy worker from the process's side: a thread, its two rings and its progress. After a worker was dropped, its
+ * rings are no longer read.
  */
 import {
   openRing,
@@ -27,7 +27,7 @@ import {
   type WorkerReady,
 } from "../ring/worker_protocol.ts";
 
-/** What a worker needs of its lane. */
+/** The dependencies and settings of a worker. */
 export interface PolicyWorkerOptions {
   readonly ring_bytes: number;
   readonly fuel_limit: number;
@@ -35,11 +35,11 @@ export interface PolicyWorkerOptions {
   readonly instances: number;
   /** Monotonic ms. */
   readonly now: () => number;
-  /** Called with each reply; `now_ms` is when it was found, the same for all that were found together. */
+  /** Called with each reply; `now_ms` is the time at which it was found, the same for all replies found together. */
   readonly onReply: (id: number, reply: WorkerReply, now_ms: number) => void;
-  /** Called after the replies of one wake-up have been handed over. */
+  /** Called after the replies of one wake-up have been passed on. */
   readonly onDrained: () => void;
-  /** Called when the worker has died of an error that is not a guest's. */
+  /** Called when the worker has died of an error that no guest caused. */
   readonly onCrash: (detail: string) => void;
 }
 
@@ -50,17 +50,17 @@ export interface PolicyWorker {
   /** The largest record that the worker takes, in bytes. */
   readonly record_bytes: number;
   /**
-   * Sends a request; false when there is no room now. The worker is woken once for all that are sent in
-   * one turn of the event loop (`ring_sender.ts`).
+   * Sends a request; false if there is no room now. The worker is woken once for all requests of one turn of the event
+   * loop (`ring_sender.ts`).
    */
   send(parts: readonly Uint8Array[]): boolean;
   load(module: number, runnable: RunnableModule): void;
   unload(module: number): void;
-  /** How often the worker has begun or ended a call, and which module runs (0: none). */
+  /** The number of calls that the worker has begun or ended, and the running module (0: none). */
   progress(): { steps: number; running: number; is_ready: boolean };
-  /** Hands over the replies that are there, whether the worker has reported them or not. */
+  /** Passes on the replies in the ring, whether the worker has signalled them or not. */
   drain(): void;
-  /** Gives the worker up at once, whatever it does. */
+  /** Drops the worker at once, whatever it does. */
   end(): void;
 }
 
@@ -81,10 +81,10 @@ function startThread(onReady: () => void, onCrash: (detail: string) => void): Wo
   return thread;
 }
 
-/** Replies are copied out of the ring in pieces of so many bytes. */
+/** The bytes of one piece in which replies are copied out of the ring. */
 const TAKEN_BYTES = 65_536;
 
-/** Hands over the replies that are there, until `isEnded`. */
+/** Passes on the replies in the ring, until `isEnded`. */
 function handOver(
   replies: Ring,
   kept: Records,
@@ -102,7 +102,7 @@ function handOver(
   }
 }
 
-/** Hands over replies until `isEnded`, which a `ringWake` reports. */
+/** Passes on replies until `isEnded`, which a `ringWake` signals. */
 async function listen(
   replies: Ring,
   drain: () => void,
@@ -131,7 +131,7 @@ export function startPolicyWorker(options: PolicyWorkerOptions): PolicyWorker {
     if (ended) return;
     ended = true;
     Atomics.store(progress, ENDED, 1);
-    // Ends `listen`, and the worker's blocking wait when it is in one.
+    // Ends `listen`, and the worker's blocking wait if it is in one.
     ringSignal(requests);
     ringWake(replies);
     thread.terminate();

@@ -10,11 +10,11 @@ import { FOREVER, loadableGuest, unmeteredGuest, WEDGES } from "../testing/guest
 import { message } from "../testing/pool.ts";
 import type { LoadableModule } from "./pool_modules.ts";
 
-/** So many calls that burn all their fuel take more time than a late request may wait for others. */
+/** This many calls that burn all their fuel take longer than a late request may wait for others. */
 const BURNS = 50;
 const ENTRY: ChainEntry = { module: 1, name: "p", mode: "enforce", asks: false };
 
-Deno.test("a worker whose code is of another version than the process says so and does no work", async () => {
+Deno.test("a worker with code of another version than the process reports that and does no work", async () => {
   const said = Promise.withResolvers<string>();
   const thread = new Worker(new URL("../worker/worker.ts", import.meta.url), {
     type: "module",
@@ -30,7 +30,7 @@ Deno.test("a worker whose code is of another version than the process says so an
   thread.terminate();
 });
 
-/** A worker with one module, and what it answers. */
+/** A worker with one module, and its replies. */
 async function startWorker({ compiled }: LoadableModule) {
   const replies: [id: number, reply: WorkerReply][] = [];
   let arrived = Promise.withResolvers<void>();
@@ -59,7 +59,7 @@ async function startWorker({ compiled }: LoadableModule) {
   };
 }
 
-Deno.test("a request for which others have left no time is not run", async () => {
+Deno.test("a request for which other calls have left no time is not run", async () => {
   const { replies, arrival, send, worker } = await startWorker(loadableGuest({ body: FOREVER }));
   for (let id = 1; id <= BURNS; id++) send(id);
   send(BURNS + 1, -Infinity);
@@ -71,7 +71,7 @@ Deno.test("a request for which others have left no time is not run", async () =>
   worker.end();
 });
 
-Deno.test("a request that only the machine has held up is run", async () => {
+Deno.test("a request that only a busy machine has delayed is run", async () => {
   const { replies, arrival, send, worker } = await startWorker(
     loadableGuest({ body: "i32.const 0" }),
   );
@@ -82,7 +82,7 @@ Deno.test("a request that only the machine has held up is run", async () => {
   worker.end();
 });
 
-Deno.test("a worker shows the module that runs, and is silent once it was given up", async () => {
+Deno.test("a worker shows the running module, and is silent after it was dropped", async () => {
   const { worker, replies, send } = await startWorker(unmeteredGuest({ body: WEDGES }));
   send(1);
   await until("the module runs", () => worker.progress().running === 1);

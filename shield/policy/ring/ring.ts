@@ -1,20 +1,19 @@
 /**
- * A bounded queue of byte records in shared memory, for one writer and one reader on two threads. Many
- * records are put and taken for one wake-up. It moves bytes; their meaning is `ring_message.ts`. No guest
- * can reach it: guests see only their own memory. Positions count up modulo 2^32, and the capacity is a
- * power of two.
+ * A bounded queue of byte records in shared memory, for one writer and one reader on two threads. Many records are put
+ * and taken per wake-up. The ring moves bytes; `ring_message.ts` has their meaning. Guests cannot access it: they only
+ * see their own memory. Positions count up modulo 2^32, and the capacity is a power of two.
  */
 
-/** Places in the control words. */
+/** The indices of the control words. */
 const WRITTEN = 0;
 const READ = 1;
 const SIGNAL = 2;
 const ROOM = 3;
-/** 1 while a writer waits for room, or is about to. */
+/** 1 while a writer waits for room, or is about to wait. */
 const WAITING = 4;
 const CONTROL_BYTES = 64;
 
-/** The view that one end has of a ring; both ends make theirs from the same memory. */
+/** The view of one end of a ring; both ends make theirs from the same memory. */
 export interface Ring {
   readonly memory: SharedArrayBuffer;
   readonly control: Int32Array<SharedArrayBuffer>;
@@ -39,7 +38,7 @@ export function openRing(memory: SharedArrayBuffer): Ring {
   };
 }
 
-/** How many bytes a record of `size_bytes` takes. */
+/** The number of bytes that a record of `size_bytes` takes. */
 export function recordBytes(size_bytes: number): number {
   return 4 + ((size_bytes + 3) & ~3);
 }
@@ -48,10 +47,10 @@ function used(ring: Ring): number {
   return (Atomics.load(ring.control, WRITTEN) - Atomics.load(ring.control, READ)) >>> 0;
 }
 
-/** So many bytes are copied one by one: the engine's own copying takes longer to begin. */
+/** Up to this many bytes are copied one by one: the engine's own copying takes longer to start. */
 const FEW_BYTES = 16;
 
-/** Copies bytes in, around the end. */
+/** Copies bytes into the ring, around its end. */
 function put(ring: Ring, at: number, bytes: Uint8Array): void {
   const start = at & (ring.data.length - 1);
   const first = Math.min(bytes.length, ring.data.length - start);
@@ -70,8 +69,8 @@ function lengthIndex(ring: Ring, position: number): number {
 }
 
 /**
- * Writes one record made of `parts`, which the reader finds at the next `ringSignal` at the latest;
- * false when there is no room now.
+ * Writes one record made of `parts`, which the reader finds at the next `ringSignal` at the latest; false if there is
+ * no room now.
  */
 export function ringPut(ring: Ring, parts: readonly Uint8Array[]): boolean {
   let size_bytes = 0;
@@ -89,32 +88,32 @@ export function ringPut(ring: Ring, parts: readonly Uint8Array[]): boolean {
   return true;
 }
 
-/** Records that left a ring together. One of them is the present one; `next` steps to the first. */
+/** Records that were taken from a ring together. One of them is the current one; `next` moves to the first. */
 export class Records {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** The same bytes. */
   readonly view: DataView<ArrayBuffer>;
-  /** Where the present record begins and ends. */
+  /** Where the current record begins and ends. */
   start = 0;
   end = 0;
   readonly #words: Uint32Array<ArrayBuffer>;
   #next = 0;
   #filled = 0;
 
-  /** Makes room for so many bytes of records and their lengths; a multiple of 4. */
+  /** Makes room for that many bytes of records and their lengths; a multiple of 4. */
   constructor(capacity_bytes: number) {
     this.bytes = new Uint8Array(capacity_bytes);
     this.view = new DataView(this.bytes.buffer);
     this.#words = new Uint32Array(this.bytes.buffer);
   }
 
-  /** Takes note that so many bytes of records, with their lengths, are there. */
+  /** Sets the number of bytes of the records with their lengths. */
   fill(filled_bytes: number): void {
     this.#next = 0;
     this.#filled = filled_bytes;
   }
 
-  /** Steps to the next record; false when there is none. */
+  /** Moves to the next record; false if there is none. */
   next(): boolean {
     if (this.#next >= this.#filled) return false;
     const size_bytes = this.#words[this.#next >>> 2]!;
@@ -125,17 +124,16 @@ export class Records {
   }
 }
 
-/**
- * The bytes of the records at `position` that are taken together. Throws RangeError when the ring is
- * corrupt.
- */
+/** The bytes of the records at `position` that are taken together. Throws RangeError if the ring is corrupt. */
 function takenBytes(ring: Ring, position: number, available: number, most_bytes: number): number {
   let taken = 0;
   while (taken < available) {
     const size_bytes = ring.words[lengthIndex(ring, position + taken)]!;
     const next = taken + recordBytes(size_bytes);
     if (available > ring.data.length || size_bytes > available || next > available) {
-      throw new RangeError(`ring: a record of ${size_bytes} bytes, ${available - taken} are there`);
+      throw new RangeError(
+        `ring: a record of ${size_bytes} bytes, with ${available - taken} bytes available`,
+      );
     }
     if (next > most_bytes && taken > 0) break;
     taken = next;
@@ -144,9 +142,9 @@ function takenBytes(ring: Ring, position: number, available: number, most_bytes:
 }
 
 /**
- * A copy of the next records, undefined when there are none: at most `most_bytes` of them with their
- * lengths, but one at least. `kept` is used for them when they fit into it. Throws RangeError when the
- * ring is corrupt, which only an error in this program can cause.
+ * A copy of the next records, undefined if there are none: at most `most_bytes` of them with their lengths, but at
+ * least one. They are put into `kept` if they fit. Throws RangeError if the ring is corrupt, which only an error in
+ * this program can cause.
  */
 export function ringTake(ring: Ring, most_bytes: number, kept?: Records): Records | undefined {
   const available = used(ring);
@@ -160,7 +158,7 @@ export function ringTake(ring: Ring, most_bytes: number, kept?: Records): Record
   if (first < taken) records.bytes.set(ring.data.subarray(0, taken - first), first);
   records.fill(taken);
   Atomics.store(ring.control, READ, (read + taken) | 0);
-  // A writer that comes to wait after this has found the room.
+  // A writer that starts to wait after this has found the room.
   if (Atomics.load(ring.control, WAITING) !== 0) tellRoom(ring);
   return records;
 }
@@ -171,13 +169,13 @@ function tellRoom(ring: Ring): void {
   Atomics.notify(ring.control, ROOM);
 }
 
-/** Wakes the reader, for what was put since the last time or for something else. */
+/** Wakes the reader, for new records or another reason. */
 export function ringSignal(ring: Ring): void {
   Atomics.add(ring.control, SIGNAL, 1);
   Atomics.notify(ring.control, SIGNAL);
 }
 
-/** The number of signals so far. Take it, look for records, then wait for it to change. */
+/** The number of signals so far. Read it, look for records, then wait for a change. */
 export function ringSignals(ring: Ring): number {
   return Atomics.load(ring.control, SIGNAL);
 }
@@ -200,9 +198,8 @@ export function ringWake(ring: Ring): void {
 }
 
 /**
- * As `ringPut`, but blocks this thread until there is room, and wakes the reader for that; gives up
- * when `isEnded` says so after a `ringWake`. The record must fit into an empty ring. True when there was
- * room at once.
+ * Like `ringPut`, but blocks this thread until there is room, and wakes the reader; gives up if `isEnded` returns true
+ * after a `ringWake`. The record must fit into an empty ring. True if there was room at once.
  */
 export function ringPutBlocking(
   ring: Ring,

@@ -1,15 +1,15 @@
 /**
- * What a request says that mostly is as in the one before: its tenant and its chain. Each thread keeps the last
- * of both, so that the next request makes them anew only where they differ. Never a reason for another answer.
+ * The parts of a request that mostly equal those of the previous one: its tenant and its chain. Each thread caches the
+ * last of both, so that the next request only makes them again if they differ. The cache never changes an answer.
  */
 import type { PolicyMode } from "../../message/verdict.ts";
 
-/** One policy to run, as the worker knows it. */
+/** One policy to run, in the worker's form. */
 export interface WorkerEntry {
-  /** The number that the pool gave the module in this process. */
+  /** The module's number in this process, from the pool. */
   readonly module: number;
   readonly mode: PolicyMode;
-  /** The holds of its slots of state, in order; absent without. */
+  /** The holds of its slots of state, in order; absent without slots. */
   readonly holds?: readonly number[];
 }
 
@@ -18,7 +18,7 @@ export const ENTRY_BYTES = 6;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The tenant of the last request and its UTF-8: mostly it is the tenant of the next one, too. */
+/** The tenant of the last request and its UTF-8: mostly it is also the tenant of the next one. */
 const written = { tenant_id: "", bytes: new Uint8Array(0) };
 const read = { tenant_id: "", bytes: new Uint8Array(0) };
 
@@ -31,7 +31,7 @@ export function tenantBytes(tenant_id: string): Uint8Array {
   return written.bytes;
 }
 
-/** The tenant whose UTF-8 is there. */
+/** The tenant whose UTF-8 is in these bytes. */
 export function tenantOf(bytes: Uint8Array, start: number, end: number): string {
   const known = read.bytes;
   let same = 0;
@@ -46,10 +46,10 @@ export function tenantOf(bytes: Uint8Array, start: number, end: number): string 
 const modeAt = (view: DataView, at: number): PolicyMode =>
   view.getUint8(at + 4) === 1 ? "enforce" : "observe";
 
-/** The chain of the last request: mostly it is the chain of the next one, too. */
+/** The chain of the last request: mostly it is also the chain of the next one. */
 let last_chain: readonly WorkerEntry[] = [];
 
-/** The chain of so many policies that is there. */
+/** The chain of `count` policies at `start`. */
 export function chainAt(view: DataView, start: number, count: number): readonly WorkerEntry[] {
   let same = count === last_chain.length;
   for (let place = 0; same && place < count; place++) {

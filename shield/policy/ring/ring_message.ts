@@ -1,8 +1,7 @@
 /**
- * What travels through the rings between the process and a policy worker: requests to the worker,
- * replies back, as bytes at fixed places. What only some policies want is left out for the others:
- * headers and claims, words of a refusal, log lines. A worker knows the policies of a chain by their
- * place in it; their names stay in the process.
+ * The messages in the rings between the process and a policy worker: requests to the worker and its replies, as bytes
+ * at fixed places. Parts that only some policies need are omitted for the others: headers and claims, texts of a
+ * refusal, log lines. A worker identifies the policies of a chain by their index; their names stay in the process.
  */
 import type { EvaluateRequest, PolicyFacts } from "../abi/policy.ts";
 import { HOOKS, POLICY_FAULTS } from "../../message/verdict.ts";
@@ -27,36 +26,36 @@ import type { AbiVersion } from "../abi/host_functions.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import type { WorkerEntry } from "./ring_last.ts";
 
-/** One policy to run, as the process knows it. */
+/** One policy to run, in the process's form. */
 export interface ChainEntry extends WorkerEntry {
   /** Name of the policy. */
   readonly name: string;
-  /** True when its module can ask for headers or claims. */
+  /** Whether its module can read headers or claims. */
   readonly asks: boolean;
   /** The places of its values for this operation, by slot; absent without state. */
   readonly slots?: readonly SlotRef[];
-  /** The version of the ABI that its module is for; absent: 1. */
+  /** The version of its module's ABI; absent: 1. */
   readonly abi?: AbiVersion;
 }
 
-/** A request as the worker reads it. */
+/** A request in the worker's form. */
 export interface WorkerRequest {
   readonly id: number;
-  /** When nobody waits for the verdict any longer, in ms of the process's monotonic clock. */
+  /** The time after which the verdict is no longer awaited, in ms of the process's monotonic clock. */
   readonly deadline_ms: number;
   readonly hook: Hook;
   readonly tenant_id: string;
   readonly chain: readonly WorkerEntry[];
-  /** The facts, parsed on the first call and then kept; empty when no policy of the chain can ask. */
+  /** The facts, parsed on the first call and then cached; empty if no policy of the chain can read them. */
   readonly facts: () => PolicyFacts;
-  /** The size of the facts as JSON; 0 when no policy of the chain can ask. */
+  /** The size of the facts as JSON; 0 if no policy of the chain can read them. */
   readonly facts_bytes: number;
   readonly payload: Uint8Array;
-  /** What is new of the holds of its policies; absent: nothing. */
+  /** The new values and ended holds of its policies; absent: none. */
   readonly told?: ToldValues;
-  /** As in `EvaluateRequest`. */
+  /** See `EvaluateRequest`. */
   readonly payload_most: number;
-  /** Whether the reply is to tell what each policy read. */
+  /** Whether the reply has to contain what each policy read. */
   readonly record_reads?: boolean;
 }
 
@@ -69,27 +68,27 @@ const REPLY_HEAD_BYTES = 8;
 const EXPIRED = 1;
 const HAS_PAYLOAD = 2;
 /**
- * The layout of messages, for both ends to compare. A worker reads its code when it starts, perhaps
- * hours after the process did. When the files have been replaced meanwhile, the two must not talk,
- * since one would read at the wrong places.
+ * The layout of messages, for both ends to compare. A worker reads its code when it starts, perhaps hours after the
+ * process. If the files were replaced meanwhile, the two must not communicate, since one would read at the wrong
+ * places.
  */
 export const RING_LAYOUT = [
   ...[10, REQUEST_HEAD_BYTES, ENTRY_BYTES, REPLY_HEAD_BYTES, OUTCOME_BYTES, POLICY_FAULTS.length],
   METER_VERSION,
 ].join(".");
-/** The bit of a request's hook that asks what policies read. */
+/** The bit of a request's hook that asks for the reads of policies. */
 const RECORD_READS = 0x80;
 const NO_FACTS: PolicyFacts = { headers: [], claims: {} };
 const NO_TEXTS: readonly [string, string] = ["", ""];
 const NO_VALUES: readonly SlotValue[] = [];
 
-/** What a worker needs of a request. */
+/** The parts of a request that a worker needs. */
 type Asked = Pick<
   EvaluateRequest,
   "hook" | "tenant_id" | "facts" | "payload" | "payload_most" | "record_reads"
 >;
 
-/** A request as a worker reads it, for a chain that runs where it was asked: at the same price for its facts. */
+/** A request in the worker's form for a chain that runs on this thread, with the same price for its facts. */
 export function requestInPlace(
   request: Asked,
   chain: readonly ChainEntry[],
@@ -121,8 +120,8 @@ export function requestInPlace(
 const slotsOf = ({ slots }: ChainEntry): number => slots?.length ?? 0;
 
 /**
- * The parts of a request's record; their lengths add up to its size. They must be copied before the
- * next call of this module, which writes over them.
+ * The parts of a request's record; their lengths add up to its size. They must be copied before the next call of this
+ * module, which overwrites them.
  */
 export function encodeRequest(
   head: { id: number; deadline_ms: number },
@@ -168,8 +167,8 @@ export function encodeRequest(
 }
 
 /**
- * Reads what `encodeRequest` wrote, from the present record. Its payload is a view of the
- * records. Throws RangeError when the record is no request.
+ * Reads a request of `encodeRequest` from the current record. Its payload is a view of the records. Throws RangeError
+ * if the record is not a request.
  */
 export function decodeRequest({ view, bytes, start, end }: Records): WorkerRequest {
   const entries_start = start + REQUEST_HEAD_BYTES;
@@ -228,8 +227,8 @@ export function encodeReply(id: number, reply: WorkerReply): Uint8Array[] {
 }
 
 /**
- * Reads what `encodeReply` wrote, from the present record; nothing of it is a view. Throws RangeError
- * when the record is no reply.
+ * Reads a reply of `encodeReply` from the current record; nothing in it is a view. Throws RangeError if the record is
+ * not a reply.
  */
 export function decodeReply(
   { view, bytes, start, end }: Records,
@@ -262,21 +261,20 @@ export function decodeReply(
   return { id: view.getUint32(start, true), reply };
 }
 
-// Headers and claims as they travel to a policy worker, as the JSON of each. The claims of a
-// connection are the same for all its messages: they are written once, and read once for as long
-// as the worker remembers them. Never a reason for another answer or price.
+// Headers and claims for a policy worker, each as JSON. The claims of a connection are the same for all its messages:
+// they are written once, and read once while the worker caches them. The cache never changes an answer or a price.
 
-/** What the JSON of facts has around that of headers and claims; it is in the price of asking. */
+/** The size of the JSON of facts without that of headers and claims; it is part of the price of reading them. */
 const AROUND_BYTES = '{"headers":,"claims":}'.length;
-/** The most claims that a worker remembers, and the longest JSON of them, in UTF-16 units. */
+/** The most claims that a worker caches, and their longest JSON, in UTF-16 units. */
 const CLAIMS_MAX = 256;
 const CLAIMS_UNITS = 4_096;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The claims that were written, as bytes. */
+/** The written claims, as bytes. */
 const written = new WeakMap<PolicyFacts["claims"], Uint8Array>();
-/** The claims that were read, by their JSON. */
+/** The read claims, by their JSON. */
 const read = new BoundedMap<string, PolicyFacts["claims"]>(CLAIMS_MAX);
 
 /** The parts of facts. */
@@ -285,19 +283,19 @@ interface EncodedFacts {
   readonly claims: Uint8Array;
 }
 
-/** The parts of facts that travel. */
+/** The parts of facts that are sent. */
 function encodeFacts({ headers, claims }: PolicyFacts): EncodedFacts {
   let bytes = written.get(claims);
   if (bytes === undefined) written.set(claims, bytes = encoder.encode(JSON.stringify(claims)));
   return { headers: encoder.encode(JSON.stringify(headers)), claims: bytes };
 }
 
-/** The size of facts, on which the price of asking depends: that of their JSON. */
+/** The size of the JSON of facts, on which the price of reading them depends. */
 function factsBytes(headers_bytes: number, claims_bytes: number): number {
   return headers_bytes + claims_bytes + AROUND_BYTES;
 }
 
-/** The facts that are there: headers, then claims. They are parsed on the first call. */
+/** The facts in these bytes: headers, then claims. They are parsed on the first call. */
 function factsAt(
   bytes: Uint8Array,
   start: number,
@@ -328,7 +326,7 @@ const REPLACED = 2;
 const READ_PAYLOAD = 4;
 const UNMADE = 8;
 
-/** Writes outcomes from `start` on, one behind the other. */
+/** Writes outcomes from `start` on, one after the other. */
 function putOutcomes(
   view: DataView,
   start: number,
@@ -343,7 +341,7 @@ function putOutcomes(
         (ran.has_read_payload === true ? READ_PAYLOAD : 0) |
         (ran.unmade === true ? UNMADE : 0),
     );
-    // 0 stands for no fault.
+    // 0 means no fault.
     view.setUint8(at + 1, fault === undefined ? 0 : POLICY_FAULTS.indexOf(fault) + 1);
     view.setUint16(at + 2, code, true);
     view.setFloat64(at + 4, units, true);
@@ -353,7 +351,7 @@ function putOutcomes(
   }
 }
 
-/** A copy of the payload of a reply that has one. */
+/** A copy of the payload in a reply, if it has one. */
 function payloadAt(
   view: DataView,
   bytes: Uint8Array,
@@ -365,7 +363,7 @@ function payloadAt(
   return bytes.slice(from, from + view.getUint32(start, true));
 }
 
-/** Reads the outcome that is there, with its words. */
+/** Reads the outcome at this place, with its texts. */
 function outcomeAt(
   view: DataView,
   at: number,
@@ -391,15 +389,15 @@ function outcomeAt(
   return (flags & UNMADE) === 0 ? failed : { ...failed, unmade: true };
 }
 
-/** Heads up to this size have a view that is made once for each size. */
+/** Heads up to this size have a cached view for each size. */
 const KEPT_BYTES = 512;
 
-/** It grows, and never leaves this thread. */
+/** The scratch grows, and never leaves this thread. */
 let scratch = new DataView(new ArrayBuffer(KEPT_BYTES));
-/** The first bytes of the scratch, by how many. */
+/** Views of the first bytes of the scratch, by size. */
 let heads: Uint8Array<ArrayBuffer>[] = [];
 
-/** Room for a head; what was there is written over. */
+/** Room for a head; the old content is overwritten. */
 export function headRoom(size_bytes: number): DataView<ArrayBuffer> {
   if (scratch.byteLength < size_bytes) {
     scratch = new DataView(new ArrayBuffer(size_bytes * 2));
@@ -414,10 +412,10 @@ export function headPart(size_bytes: number): Uint8Array<ArrayBuffer> {
   return heads[size_bytes] ??= new Uint8Array(scratch.buffer, 0, size_bytes);
 }
 
-/** The lists of so many parts. One that shrinks and grows would be given new memory each time. */
+/** The lists by their number of parts. A single list that shrinks and grows would get new memory each time. */
 const lists: Uint8Array[][] = [];
 
-/** The list of a record's `count` parts, the first of them in it; the others are to be put there. */
+/** The list of a record's `count` parts, with the first one set; the caller sets the others. */
 export function partsFrom(head: Uint8Array, count: number): Uint8Array[] {
   const parts = lists[count] ??= new Array(count).fill(head);
   parts[0] = head;

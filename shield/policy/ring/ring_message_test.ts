@@ -1,6 +1,4 @@
-/**
- * That requests and replies survive their encoding. Pure.
- */
+/** Requests and replies are unchanged by encoding and decoding. Pure. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../../../shared/testing/any_character.ts";
@@ -37,7 +35,7 @@ const mode = fc.constantFrom("enforce" as const, "observe" as const);
 const entry = fc.record({ module: word, name: text, mode, asks: fc.boolean() }, PLAIN);
 const chain = fc.array(entry, { minLength: 1, maxLength: 200 });
 
-Deno.test("a request arrives as it was sent, its facts where a policy can ask", () => {
+Deno.test("a request arrives as it was sent, with its facts if a policy can read them", () => {
   fc.assert(fc.property(head, request, facts, chain, (head, request, facts, chain) => {
     let asked = 0;
     const given = { ...request, facts: () => (asked++, facts) };
@@ -59,7 +57,7 @@ Deno.test("a request arrives as it was sent, its facts where a policy can ask", 
   }));
 });
 
-Deno.test("headers and claims are read for themselves, whoever had which before", () => {
+Deno.test("headers and claims are read correctly, whatever earlier requests had", () => {
   const given = {
     hook: "on_message",
     tenant_id: "a",
@@ -88,7 +86,7 @@ const few = fc.record({
   ),
 }, PLAIN);
 
-Deno.test("a request is read for itself, however much it is like the one before", () => {
+Deno.test("a request is read correctly, however similar to the previous one", () => {
   const given = { hook: "on_message", payload: new Uint8Array(0), payload_most: 0 } as const;
   const facts = () => ({ headers: [], claims: {} });
   const head = { id: 1, deadline_ms: 0 };
@@ -113,7 +111,7 @@ const slotted = fc.array(
   { minLength: 1, maxLength: 64 },
 );
 
-Deno.test("the holds of a chain's slots arrive with their policies, new values as they were", () => {
+Deno.test("the holds of a chain's slots arrive with their policies, and new values unchanged", () => {
   fc.assert(fc.property(
     head,
     request,
@@ -206,7 +204,7 @@ Deno.test("a reply arrives as it was sent", () => {
   }));
 });
 
-Deno.test("an outcome without words is bytes only, 28 of them", () => {
+Deno.test("an outcome without texts has 28 bytes", () => {
   const ran = {
     allowed: true,
     code: 0,

@@ -1,11 +1,9 @@
-/**
- * Heads of records that are written one after the other, small ones and large ones.
- */
+/** Heads of records that are written one after the other, small and large. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { headPart, headRoom, partsFrom } from "./ring_message.ts";
 
-Deno.test("a head is what was written last, whatever its size and those before it", () => {
+Deno.test("a head has the bytes written last, whatever its size and earlier heads", () => {
   fc.assert(
     fc.property(fc.array(fc.integer({ min: 1, max: 3_000 }), { maxLength: 20 }), (sizes) => {
       for (const [index, size_bytes] of sizes.entries()) {

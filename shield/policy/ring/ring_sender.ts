@@ -1,16 +1,16 @@
 /**
- * The writer of a ring on a thread with an event loop: what one turn puts into the ring wakes the reader
- * together. Knows no messages.
+ * The writer of a ring on a thread with an event loop: all records of one turn wake the reader once. It knows nothing
+ * about their content.
  */
 import { type Ring, ringPut, ringSignal } from "./ring.ts";
 
 /**
- * The most records that wait for the end of their turn: the reader may begin before the turn is over when
- * there is much to do.
+ * The most records that wait for the end of their turn: after more records the reader may begin before the end of the
+ * turn.
  */
 const UNSAID_MOST = 32;
 
-/** Makes the writer of a ring. It answers false when the ring has no room now. */
+/** Makes the writer of a ring. It returns false if the ring has no room now. */
 export function createSender(ring: Ring): (parts: readonly Uint8Array[]) => boolean {
   let unsaid = 0;
   const say = () => {

@@ -1,6 +1,4 @@
-/**
- * When the reader of a ring is woken: counted, on one thread.
- */
+/** The wake-ups of a ring's reader, counted on one thread. */
 import assert from "node:assert/strict";
 import { openRing, ringMemory, ringSignals, ringTake } from "./ring.ts";
 import { createSender } from "./ring_sender.ts";
@@ -10,20 +8,20 @@ function open() {
   return { ring, send: createSender(ring), turn: () => new Promise<void>(queueMicrotask) };
 }
 
-Deno.test("what one turn sends wakes the reader once, when the turn is over", async () => {
+Deno.test("the records of one turn wake the reader once, at the end of the turn", async () => {
   const { ring, send, turn } = open();
   for (let count = 0; count < 5; count++) assert.equal(send([new Uint8Array(4)]), true);
   assert.equal(ringSignals(ring), 0);
   await turn();
   assert.equal(ringSignals(ring), 1);
   await turn();
-  assert.equal(ringSignals(ring), 1, "nobody is woken for nothing");
+  assert.equal(ringSignals(ring), 1, "without records the reader is not woken");
   send([new Uint8Array(4)]);
   await turn();
   assert.equal(ringSignals(ring), 2);
 });
 
-Deno.test("a long turn wakes the reader on the way, and then for the rest", async () => {
+Deno.test("a long turn wakes the reader in the middle, and again for the rest", async () => {
   const { ring, send, turn } = open();
   for (let count = 0; count < 70; count++) send([new Uint8Array(4)]);
   assert.equal(ringSignals(ring), 2);
@@ -31,7 +29,7 @@ Deno.test("a long turn wakes the reader on the way, and then for the rest", asyn
   assert.equal(ringSignals(ring), 3);
 });
 
-Deno.test("what found no room wakes nobody, and what was there before it is told of", async () => {
+Deno.test("a record without room wakes no one, and earlier records are signalled", async () => {
   const { ring, send, turn } = open();
   assert.equal(send([new Uint8Array(4_000)]), true);
   assert.equal(send([new Uint8Array(400)]), false);

@@ -1,19 +1,18 @@
 /**
- * How values of keyed state are in the records of the rings: in requests the holds of a chain's policies
- * with what is new of them, in replies what was written and read. Bytes at fixed places; their meaning is
- * `state/key_holds.ts`.
+ * Values of keyed state in the records of the rings: requests have the holds of a chain's policies with new values,
+ * replies have the written and read values. Bytes at fixed places; `state/key_holds.ts` has their meaning.
  */
 import type { SlotValue, ToldValues } from "../state/held_values.ts";
 import type { ChainValues } from "../state/key_holds.ts";
 import type { Records } from "./ring.ts";
 import type { WorkerEntry } from "./ring_last.ts";
 
-/** The length of a value that is not there, and of one that the worker has already. */
+/** The length of an absent value, and of a value that the worker already has. */
 const ABSENT = 0xffff_ffff;
 const KNOWN = 0xffff_fffe;
 const VALUE_HEAD_BYTES = 8;
 
-/** The bytes of what a request carries. */
+/** The bytes of a request's state. */
 export function encodeRequestState({ values, ended }: ChainValues): Uint8Array<ArrayBuffer> {
   let size_bytes = 8 + ended.length * 4 + values.length * VALUE_HEAD_BYTES;
   for (const { value } of values) size_bytes += value?.length ?? 0;
@@ -38,13 +37,13 @@ export function encodeRequestState({ values, ended }: ChainValues): Uint8Array<A
   return bytes;
 }
 
-/** What a request says: the holds of its slots in order, and what is new. */
+/** The state in a request: the holds of its slots in order, and the new values. */
 interface ReadRequestState {
   readonly holds: readonly number[];
   readonly told: ToldValues;
 }
 
-/** Reads what `encodeRequestState` wrote from `start` on. Throws RangeError when it does not end at `end`. */
+/** Reads the state of `encodeRequestState` from `start` on. Throws RangeError if it does not end at `end`. */
 export function decodeRequestState(
   bytes: Uint8Array,
   start: number,
@@ -68,7 +67,7 @@ export function decodeRequestState(
       given.push([hold, null]);
       continue;
     }
-    // The records' memory is not kept.
+    // The memory of the records is reused.
     given.push([hold, bytes.slice(at, at + length)]);
     at += length;
   }
@@ -76,7 +75,7 @@ export function decodeRequestState(
   return { holds, told: { given, ended } };
 }
 
-/** The same for a chain that runs where it was asked. */
+/** The same for a chain that runs on this thread. */
 export function stateInPlace({ values, ended }: ChainValues): ReadRequestState {
   const given = values.flatMap(({ hold, value }) =>
     value === undefined ? [] : [[hold, value] as const]
@@ -84,7 +83,7 @@ export function stateInPlace({ values, ended }: ChainValues): ReadRequestState {
   return { holds: values.map(({ hold }) => hold), told: { given, ended } };
 }
 
-/** The chain with the holds of its slots, so many for each policy as `count` says. */
+/** The chain with the holds of its slots; `count` has their number for each policy. */
 export function withHolds<T extends WorkerEntry>(
   chain: readonly T[],
   count: (entry: T, place: number) => number,
@@ -114,15 +113,15 @@ function putValues(view: DataView, at: number, values: readonly SlotValue[]): nu
   return at;
 }
 
-/** What a reply reports about state. */
+/** The state in a reply. */
 interface ReplyState {
-  /** What the chain's policies wrote, in order. */
+  /** The writes of the chain's policies, in order. */
   readonly written: readonly SlotValue[];
-  /** What they read, where the request asked for it. */
+  /** Their reads, if the request asked for them. */
   readonly read: readonly SlotValue[];
 }
 
-/** The bytes of what a reply tells, the number of them first. */
+/** The bytes of a reply's state, beginning with their number. */
 export function encodeReplyState({ written, read }: ReplyState): Uint8Array<ArrayBuffer> {
   let size_bytes = 12;
   for (const values of [written, read]) {
@@ -136,7 +135,7 @@ export function encodeReplyState({ written, read }: ReplyState): Uint8Array<Arra
   return new Uint8Array(view.buffer);
 }
 
-/** Reads what `encodeReplyState` wrote at `start`; nothing of it is a view. */
+/** Reads the state of `encodeReplyState` at `start`; nothing in it is a view. */
 export function decodeReplyState(
   { view, bytes, start, end }: Pick<Records, "view" | "bytes" | "start" | "end">,
 ): ReplyState & { readonly end: number } {

@@ -1,6 +1,4 @@
-/**
- * The ring against a model, on one thread; across threads it is tested with the workers.
- */
+/** The ring compared with a model, on one thread. The tests of workers test it across threads. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import {
@@ -26,7 +24,7 @@ function ends(capacity_bytes: number, position = 0) {
   return [openRing(memory), openRing(memory)] as const;
 }
 
-/** The records that the ring gives together, in memory of their own or in `kept`. */
+/** The records that the ring returns together, in their own memory or in `kept`. */
 function taken(ring: Ring, most_bytes: number, kept?: Records): Uint8Array[] {
   const records = ringTake(ring, most_bytes, kept);
   const all: Uint8Array[] = [];
@@ -39,7 +37,7 @@ const operation = fc.oneof(
   fc.record({ most_bytes: fc.constantFrom(1, 64, 128), keeps: fc.boolean() }),
 );
 
-Deno.test("a ring gives back what was written, in order, also around its end and 2^32", () => {
+Deno.test("a ring returns what was written, in order, also around its end and 2^32", () => {
   const starts = fc.constantFrom(0, 64, 2 ** 31 - 8, 2 ** 32 - 64);
   fc.assert(fc.property(starts, fc.array(operation, { maxLength: 200 }), (start, operations) => {
     const [writer, reader] = ends(128, start);
@@ -71,7 +69,7 @@ Deno.test("a ring gives back what was written, in order, also around its end and
   }));
 });
 
-Deno.test("a corrupt ring is noticed, never read beyond", () => {
+Deno.test("a corrupt ring is detected, and never read beyond its end", () => {
   fc.assert(
     fc.property(fc.integer(), fc.uint8Array({ minLength: 64, maxLength: 64 }), (at, data) => {
       const [writer, reader] = ends(64);
@@ -90,7 +88,7 @@ Deno.test("a corrupt ring is noticed, never read beyond", () => {
   );
 });
 
-Deno.test("a signal that came before the wait ends it", async () => {
+Deno.test("a signal before the wait ends it", async () => {
   const [writer, reader] = ends(64);
   const seen = ringSignals(reader);
   ringSignal(writer);
@@ -103,13 +101,13 @@ Deno.test("a signal that came before the wait ends it", async () => {
   wait?.then(() => is_woken = true);
   ringPut(writer, [new Uint8Array([1])]);
   await new Promise((resolve) => setTimeout(resolve, 1));
-  assert.equal(is_woken, false, "a record alone wakes nobody");
+  assert.equal(is_woken, false, "a record alone wakes no reader");
   ringSignal(writer);
   assert.equal(await wait, "ok");
   clearInterval(alive);
 });
 
-Deno.test("a writer that waits for room on another thread goes on as soon as there is some", async () => {
+Deno.test("a writer that waits for room on another thread continues as soon as there is some", async () => {
   const reader = openRing(ringMemory(64));
   const url = new URL("../testing/ring_writer.ts", import.meta.url);
   const writer = new Worker(url, { type: "module" });
@@ -118,7 +116,7 @@ Deno.test("a writer that waits for room on another thread goes on as soon as the
   const numbers: number[] = [];
   while (numbers.length < writing.count) {
     const seen = ringSignals(reader);
-    // A few at a time, so that the writer comes to wait again and again.
+    // A few at a time, so that the writer has to wait again and again.
     const some = taken(reader, 16);
     for (const [number] of some) numbers.push(number!);
     if (some.length === 0) await ringWait(reader, seen);
@@ -127,7 +125,7 @@ Deno.test("a writer that waits for room on another thread goes on as soon as the
   writer.terminate();
 });
 
-Deno.test("a writer without room gives up when it is ended", () => {
+Deno.test("a writer without room gives up when the ring is ended", () => {
   const [writer] = ends(64);
   assert.equal(ringPut(writer, [new Uint8Array(60)]), true);
   ringPutBlocking(writer, [new Uint8Array(1)], () => true);

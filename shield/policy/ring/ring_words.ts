@@ -1,52 +1,52 @@
 /**
- * The words of a reply: texts of refusals, added headers, log lines, and what policies have seen. They stand as
- * JSON behind the rest of it, and are mostly absent. Knows no places of numbers.
+ * The words of a reply: texts of refusals, added headers, log lines, and the reads of policies. They are JSON after the
+ * other parts of a reply, and mostly absent.
  */
 import type { PolicyFault, PolicySeen } from "../../message/verdict.ts";
 import type { SlotValue } from "../state/held_values.ts";
 
-/** What one policy of a chain did. */
+/** The outcome of one policy of a chain. */
 export interface ChainOutcome {
   readonly allowed: boolean;
   readonly code: number;
   readonly reason: string;
   readonly fault?: PolicyFault;
-  /** What was wrong, for the log; set together with `fault`. */
+  /** The problem, for the log; set together with `fault`. */
   readonly detail?: string;
-  /** True when no instance could be made, which is no sender's doing. */
+  /** True if no instance could be made, which no sender causes. */
   readonly unmade?: true;
   /** Instruction units, whole. */
   readonly units: number;
-  /** Units for making an instance for the call, or for putting its first state back. */
+  /** Units for making an instance for the call, or for restoring its first state. */
   readonly instance_units: number;
   readonly duration_ms: number;
-  /** True when it has replaced the payload; absent: it has not. */
+  /** True if it has replaced the payload; absent: it has not. */
   readonly replaced?: boolean;
-  /** Whether it asked for the payload; told only with `record_reads`. */
+  /** Whether it read the payload; only with `record_reads`. */
   readonly has_read_payload?: true;
-  /** What else it read; told only with `record_reads`, and absent when there is nothing to tell. */
+  /** What else it read; only with `record_reads`, and absent without reads. */
   readonly seen?: WorkerSeen;
 }
 
-/** The answer of a worker to one request. */
+/** A worker's answer to one request. */
 export interface WorkerReply {
-  /** True when nothing was run because `deadline_ms` had passed. */
+  /** True if nothing ran because `deadline_ms` had passed. */
   readonly expired?: boolean;
-  /** The outcomes of the chain's policies in order, as far as they were run. */
+  /** The outcomes of the chain's policies in order, of those that ran. */
   readonly outcomes: readonly ChainOutcome[];
   readonly added_headers: readonly (readonly [name: string, value: string])[];
   readonly logs: readonly WorkerLog[];
-  /** The state that policies wrote which came to a verdict, in order; absent: none. */
+  /** The state that policies with a verdict wrote, in order; absent: none. */
   readonly written?: readonly SlotValue[];
-  /** The state that they read, as far as the request asks for it; absent: none. */
+  /** The state that they read, if the request asks for it; absent: none. */
   readonly read?: readonly SlotValue[];
-  /** The payload that the last policy has left which replaced it; absent: none did. */
+  /** The payload of the last policy that replaced it; absent: none did. */
   readonly payload?: Uint8Array;
 }
 
 /** One `host_log` line. */
 export interface WorkerLog {
-  /** The place of the policy in its chain, from 0 on. */
+  /** The index of the policy in its chain. */
   readonly place: number;
   /** 0 debug, 1 info, 2 warn, 3 error. */
   readonly level: number;
@@ -55,9 +55,9 @@ export interface WorkerLog {
 
 type SeenWords = Pick<PolicySeen, "reads" | "added_headers" | "asking_bytes" | "payload">;
 
-/** What a policy read and wrote, beside its outcome. What is usual is absent. */
+/** What a policy read and wrote, besides its outcome. Usual values are absent. */
 export interface WorkerSeen extends SeenWords {
-  /** The units that the call had; absent: those of a whole call. */
+  /** The units of the call; absent: those of a whole call. */
   readonly budget_units?: number;
 }
 
@@ -66,16 +66,16 @@ export interface Words {
   readonly texts: readonly (readonly [reason: string, detail: string])[];
   readonly added_headers: WorkerReply["added_headers"];
   readonly logs: WorkerReply["logs"];
-  /** What each policy has seen, by its place; absent when nobody asked, or none has. */
+  /** The reads of each policy, by its index; absent if not requested, or without reads. */
   readonly seen?: readonly (WorkerSeen | null)[];
 }
 
-/** The words of a reply that has none. */
+/** The words of a reply without any. */
 export const NO_WORDS: Words = { texts: [], added_headers: [], logs: [] };
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** The words of a reply, as bytes; undefined when it has none. */
+/** The words of a reply, as bytes; undefined if it has none. */
 export function encodeWords(reply: WorkerReply): Uint8Array | undefined {
   const { outcomes, added_headers, logs } = reply;
   const wordless = added_headers.length === 0 && logs.length === 0 &&
@@ -90,7 +90,7 @@ export function encodeWords(reply: WorkerReply): Uint8Array | undefined {
   return encoder.encode(JSON.stringify(words));
 }
 
-/** The words that are there; no bytes are none. */
+/** The words in these bytes; no bytes mean none. */
 export function decodeWords(bytes: Uint8Array): Words {
   return bytes.length === 0 ? NO_WORDS : JSON.parse(decoder.decode(bytes));
 }

@@ -1,19 +1,19 @@
 /**
- * What a policy worker and the process agree on besides the rings: the mail (`postMessage`) that
- * carries modules, and the words of shared memory in which the worker shows its progress.
+ * The protocol between a policy worker and the process besides the rings: the mail (`postMessage`) with modules, and
+ * the words of shared memory in which the worker shows its progress.
  */
 
 import type { Renewal } from "../../../wasm/metering/renewal.ts";
 
-/** A module as workers receive it. */
+/** A module for workers. */
 export interface RunnableModule {
   /** The metered module, compiled. */
   readonly compiled: WebAssembly.Module;
-  /** Instruction units that making an instance costs. */
+  /** Instruction units for making an instance. */
   readonly instance_units: number;
-  /** How each call begins with the state after initialisation; absent: state lives between calls. */
+  /** Restores the state after initialisation for each call; absent: state lives between calls. */
   readonly renewal?: Renewal | undefined;
-  /** The most bytes of a value of each of its slots of state; absent: it has none. */
+  /** The most bytes of a value of each of its slots of state; absent: it has no state. */
   readonly value_bytes?: readonly number[];
 }
 
@@ -29,7 +29,7 @@ export type WorkerMail =
     readonly fuel_limit: number;
     /** The fuel limit of the policies of one operation together. */
     readonly chain_fuel_limit: number;
-    /** How many instances this worker may keep. */
+    /** The most instances of this worker. */
     readonly instances: number;
     /** The time of the process's monotonic clock when the mail was sent. */
     readonly now_ms: number;
@@ -46,9 +46,7 @@ export const STEPS = 0;
 export const RUNNING = 1;
 /** The word that counts the mail that the process has sent after `start`. */
 export const MAIL = 2;
-/**
- * The word that is 1 when the worker must end. A thread that blocks does not end by `terminate` alone.
- */
+/** The word that is 1 when the worker must end. `terminate` alone does not end a thread that blocks. */
 export const ENDED = 3;
 /** The bytes of the progress words. */
 export const PROGRESS_BYTES = 16;

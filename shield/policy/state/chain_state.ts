@@ -1,34 +1,34 @@
 /**
- * The places of the values that the policies of a chain keep for one operation. A place belongs to a policy
- * of a tenant by name, to its mode and to its module: what is deployed anew under the same name with the
- * same module goes on with its values, another module begins with none. Pure.
+ * The places of the values that the policies of a chain keep for one operation. A place belongs to a policy of a tenant
+ * by name, to its mode and to its module: a policy that is deployed again with the same name and module continues with
+ * its values, and another module starts without values. Pure.
  */
 import type { EvaluateRequest } from "../abi/policy.ts";
 import type { PolicyBinding } from "../../message/verdict.ts";
 import { filledKey, type StateSlot } from "./declaration.ts";
 import type { StateRef } from "./state_store.ts";
 
-/** The place of a policy's value, and what it is called in the journal. */
+/** The place of a policy's value, and its name in the journal. */
 export interface SlotRef extends StateRef {
   /** The key of the slot as declared. */
   readonly template: string;
-  /** The values that filled it. */
+  /** The values that filled the key. */
   readonly filled: string;
 }
 
 /** The places of one operation. */
 export interface ChainState {
-  /** All of them. */
+  /** All places. */
   readonly keys: readonly StateRef[];
-  /** Those of each policy that has some, by slot. */
+  /** The places of each policy with state, by slot. */
   readonly slots: ReadonlyMap<PolicyBinding, readonly SlotRef[]>;
-  /** The filled key of the first slot: operations with the same one go to the same worker. */
+  /** The filled key of the first slot: operations with the same key go to the same worker. */
   readonly first: string;
 }
 
 /**
- * The places of a request; undefined when none of its policies keeps state. `slotsOf` gives the slots of
- * the module with that sha256.
+ * The places of a request; undefined if none of its policies keeps state. `slotsOf` returns the slots of the module
+ * with that sha256.
  */
 export function chainState(
   request: Pick<EvaluateRequest, "tenant_id" | "connection_id" | "chain" | "facts">,

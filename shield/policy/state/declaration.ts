@@ -1,7 +1,7 @@
 /**
- * What a policy declares of its keyed state: the keys under which values are kept from call to call, how
- * long, and how large. Reads the JSON of `arqon_state_keys`, and fills a key for one operation. Pure.
- * Who calls the guest for it is `abi/state_keys.ts`, where values are is `state_store.ts`.
+ * A policy's declaration of its keyed state: the keys of values that are kept between calls, their lifetime and their
+ * size. Reads the JSON of `arqon_state_keys`, and fills a key for one operation. Pure. `abi/state_keys.ts` calls the
+ * guest, and `state_store.ts` has the values.
  */
 import { sha256 } from "@noble/hashes/sha2.js";
 import * as z from "zod";
@@ -14,11 +14,11 @@ import type { EvaluateRequest, PolicyFacts } from "../abi/policy.ts";
 const STATE_SLOTS = 4;
 /** The most bytes of one value. */
 const STATE_VALUE_BYTES = 4_096;
-/** The longest time for which a value is kept after it was written, in seconds. */
+/** The longest time for which a value is kept after its write, in seconds. */
 const TTL_SECONDS = 86_400;
 /** The most characters of a template. */
 const TEMPLATE_CHARACTERS = 512;
-/** A longer value of a placeholder, in characters, is in the key by its SHA-256. */
+/** A longer value of a placeholder, in characters, is replaced by its SHA-256 in the key. */
 const FILLED_CHARACTERS = 256;
 
 const Declared = z.array(z.strictObject({
@@ -27,7 +27,7 @@ const Declared = z.array(z.strictObject({
   value_bytes: z.int().min(1).max(STATE_VALUE_BYTES),
 })).max(STATE_SLOTS);
 
-/** The values of an operation that a key can be made of. */
+/** The values of an operation that can be in a key. */
 const FIELDS = ["tenant", "room", "user", "connection", "type"] as const;
 
 /** One placeholder of a template. */
@@ -35,7 +35,7 @@ type Placeholder =
   | { readonly from: typeof FIELDS[number] }
   | { readonly from: "claim" | "header"; readonly name: string };
 
-/** One key of a policy's state: a slot, by its place in the declaration. */
+/** One key of a policy's state: a slot, by its index in the declaration. */
 export interface StateSlot {
   /** The template as declared. */
   readonly key: string;
@@ -51,7 +51,7 @@ function refusal(sentence: string): PolicyModuleError {
 const isField = (text: string): text is typeof FIELDS[number] =>
   (FIELDS as readonly string[]).includes(text);
 
-/** The placeholder of this text; undefined when there is none like it. */
+/** The placeholder of this text; undefined if the text is not one. */
 function placeholderOf(text: string): Placeholder | undefined {
   if (isField(text)) return { from: text };
   const dot = text.indexOf(".");
@@ -75,13 +75,13 @@ function placeholdersOf(template: string): Placeholder[] {
     found.push(placeholder);
     return "";
   });
-  if (/[{}]/.test(rest)) throw refusal(`the key ${JSON.stringify(template)} has a brace alone`);
+  if (/[{}]/.test(rest)) throw refusal(`the key ${JSON.stringify(template)} has a single brace`);
   return found;
 }
 
 /**
  * The slots that the JSON of `arqon_state_keys` declares; none for "". Throws `PolicyModuleError` with the reason
- * `state-keys` when it is no declaration, and says what is wrong and where.
+ * `state-keys`, the problem and its place if it is not a declaration.
  */
 export function parseStateKeys(json: string): StateSlot[] {
   if (json === "") return [];
@@ -89,7 +89,7 @@ export function parseStateKeys(json: string): StateSlot[] {
   try {
     value = JSON.parse(json);
   } catch {
-    throw refusal("arqon_state_keys gives no JSON");
+    throw refusal("arqon_state_keys does not return JSON");
   }
   const parsed = Declared.safeParse(value);
   if (!parsed.success) throw refusal(`arqon_state_keys: ${problemText(parsed.error)}`);
@@ -97,7 +97,7 @@ export function parseStateKeys(json: string): StateSlot[] {
   const repeated = keys.find((key, at) => keys.indexOf(key) !== at);
   // A record of the journal names a value by its key.
   if (repeated !== undefined) {
-    throw refusal(`the key ${JSON.stringify(repeated)} stands there twice`);
+    throw refusal(`the key ${JSON.stringify(repeated)} is declared twice`);
   }
   return parsed.data.map(({ key, ttl_seconds, value_bytes }) => ({
     key,
@@ -107,14 +107,14 @@ export function parseStateKeys(json: string): StateSlot[] {
   }));
 }
 
-/** What a key is filled from. */
+/** The values from which a key is filled. */
 export type KeySource = Pick<EvaluateRequest, "tenant_id" | "connection_id"> & {
   readonly facts: PolicyFacts;
 };
 
-/** The Shield's own header of that name; it has each once. */
+/** The Shield's own header of that name; each exists once. */
 function ownHeader({ headers }: PolicyFacts, name: string): string {
-  // The reserved ones come last, and nobody else has such names.
+  // The reserved headers come last, and no other header has such a name.
   for (let at = headers.length - 1; at >= 0; at--) {
     const [found, value] = headers[at]!;
     if (found === name) return value;
@@ -129,7 +129,7 @@ function claimOf({ claims }: PolicyFacts, name: string): string | null {
   return typeof value === "string" ? value : JSON.stringify(value) ?? null;
 }
 
-/** The text of a placeholder; null when the operation has none. */
+/** The text of a placeholder; null if the operation has none. */
 function filledBy(placeholder: Placeholder, source: KeySource): string | null {
   const { facts } = source;
   switch (placeholder.from) {
@@ -150,16 +150,16 @@ function filledBy(placeholder: Placeholder, source: KeySource): string | null {
   }
 }
 
-/** The value, or its hash in a form that no value has. The hash is plain code, so that browsers run this, too. */
+/** The value, or its hash in a form that no value has. The hash is plain code, so that browsers can also run it. */
 function bounded(text: string | null): string | null | { readonly sha256: string } {
   if (text === null || text.length <= FILLED_CHARACTERS) return text;
   return { sha256: sha256(new TextEncoder().encode(text)).toHex() };
 }
 
 /**
- * The key of a slot for one operation: the values of its placeholders as a JSON array, null for one
- * that the operation does not have. Two operations have the same key exactly when all values are the
- * same. Headers are those that the operation came with, not those that policies add.
+ * The key of a slot for one operation: the values of its placeholders as a JSON array, null for one that the operation
+ * does not have. Two operations have the same key exactly if all values are the same. The headers are the operation's
+ * own, not those that policies add.
  */
 export function filledKey({ placeholders }: StateSlot, source: KeySource): string {
   return JSON.stringify(placeholders.map((one) => bounded(filledBy(one, source))));

@@ -1,4 +1,4 @@
-/** What a policy may declare of its state, what is refused and why, and how keys are filled. */
+/** Valid and refused declarations of a policy's state, and how keys are filled. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import fc from "fast-check";
@@ -20,7 +20,7 @@ function source(
   return { tenant_id: "acme", connection_id: "c1", facts: { headers, claims } };
 }
 
-Deno.test("each placeholder stands for its value of the operation, null for none", () => {
+Deno.test("each placeholder is replaced by its value of the operation, or null", () => {
   const about = source(
     { room: "chat-1", user: "u1", type: "chat.said" },
     [["X-Device", "phone"], ["x-device", "other"]],
@@ -34,7 +34,7 @@ Deno.test("each placeholder stands for its value of the operation, null for none
   ]);
 });
 
-Deno.test("a long value stands in the key by its SHA-256, as it always did", () => {
+Deno.test("a long value is in the key as its SHA-256", () => {
   for (const room of ["r".repeat(257), "é😀".repeat(200), "x".repeat(16_384)]) {
     const sha256 = createHash("sha256").update(room).digest("hex");
     assert.equal(filledKey(slotOf("{room}"), source({ room })), JSON.stringify([{ sha256 }]));
@@ -43,12 +43,12 @@ Deno.test("a long value stands in the key by its SHA-256, as it always did", () 
   assert.equal(filledKey(slotOf("{room}"), source({ room: short })), JSON.stringify([short]));
 });
 
-Deno.test("a client's header cannot stand for one of the Shield's own", () => {
+Deno.test("a client's header cannot replace one of the Shield's own", () => {
   const forged = source({ user: "u1" }, [["x-other", "u2"]]);
   assert.equal(filledKey(slotOf("{user}"), forged), '["u1"]');
 });
 
-Deno.test("two operations have the same key exactly when all values are the same", () => {
+Deno.test("two operations have the same key exactly if all values are the same", () => {
   const slot = slotOf("{room}/{header.a}/{user}");
   const value = fc.string({ maxLength: 3 });
   fc.assert(fc.property(value, value, value, value, value, value, (...[a, b, c, d, e, f]) => {
@@ -66,15 +66,15 @@ const BAD: Readonly<Record<string, string>> = {
   "a key twice": JSON.stringify(Array(2).fill({ key: "a", ttl_seconds: 1, value_bytes: 1 })),
   "an unknown placeholder": one("{who}"),
   "a claim without a name": one("{claim.}"),
-  "a brace alone": one("{tenant"),
+  "a single brace": one("{tenant"),
   "braces in braces": one("{{tenant}}"),
   "an empty key": one(""),
   "no time": JSON.stringify([{ key: "a", value_bytes: 1 }]),
   "more than a day": JSON.stringify([{ key: "a", ttl_seconds: 86_401, value_bytes: 1 }]),
   "half a second": JSON.stringify([{ key: "a", ttl_seconds: 0.5, value_bytes: 1 }]),
   "no room": JSON.stringify([{ key: "a", ttl_seconds: 1, value_bytes: 0 }]),
-  "too much room": JSON.stringify([{ key: "a", ttl_seconds: 1, value_bytes: 4_097 }]),
-  "a field of tomorrow": JSON.stringify([{ key: "a", ttl_seconds: 1, value_bytes: 1, b: 1 }]),
+  "a value that is too large": JSON.stringify([{ key: "a", ttl_seconds: 1, value_bytes: 4_097 }]),
+  "an unknown member": JSON.stringify([{ key: "a", ttl_seconds: 1, value_bytes: 1, b: 1 }]),
 };
 
 for (const [what, json] of Object.entries(BAD)) {
@@ -88,7 +88,7 @@ for (const [what, json] of Object.entries(BAD)) {
   });
 }
 
-Deno.test("up to four keys are accepted, and none", () => {
+Deno.test("up to four keys are accepted, and also none", () => {
   const four = ["{user}", "{room}", "{type}", "all"].map((key) => (
     { key, ttl_seconds: 86_400, value_bytes: 4_096 }
   ));

@@ -1,28 +1,28 @@
 /**
- * The values of keyed state where policies run: what came with requests, and what calls have written since,
- * by the numbers of the holds. `key_holds.ts` decides in the process which worker has which key.
+ * The values of keyed state where policies run: the values in requests, and later writes of calls, by the numbers of
+ * the holds. In the process `key_holds.ts` decides which worker has which key.
  */
 
-/** Values by the number of their hold; null where there is none. */
+/** Values by the number of their hold; null if there is none. */
 export type HeldValues = Map<number, Uint8Array | null>;
 
-/** What a request says of holds. */
+/** The changes of holds in a request. */
 export interface ToldValues {
-  /** The holds that begin with it, and their values. */
+  /** The new holds, and their values. */
   readonly given: readonly (readonly [hold: number, value: Uint8Array | null])[];
   /** The holds that have ended. */
   readonly ended: readonly number[];
 }
 
-/** Takes over what a request says. */
+/** Applies the changes of a request. */
 export function takeTold(held: HeldValues, { given, ended }: ToldValues): void {
   for (const hold of ended) held.delete(hold);
   for (const [hold, value] of given) held.set(hold, value);
 }
 
-/** A value that a policy read before it wrote it, or wrote; null: there is none. */
+/** A value that a policy wrote, or read before a write; null: there is none. */
 export interface SlotValue {
-  /** The place of the policy in its chain, from 0 on. */
+  /** The index of the policy in its chain. */
   readonly place: number;
   /** The slot of its declaration. */
   readonly slot: number;

@@ -1,21 +1,21 @@
 /**
- * Who may use a key of state now: one worker at a time, which runs the calls that share the key one after
- * another, in the order in which it got them. A call that shares a key with one under way at another worker
- * waits until that one is done; a call with several keys waits until it may have all of them, and holds none
- * until then, so that no two wait for each other. Knows no rings and no values but what the store has.
+ * The holder of each key of state: one worker at a time, which runs the calls that share the key one after another, in
+ * the order in which it got them. A call that shares a key with a running call at another worker waits for its end; a
+ * call with several keys waits until it may have all of them, and holds none until then, so that no two wait for each
+ * other. Knows no rings and no values but what the store has.
  */
 import type { SlotValue } from "./held_values.ts";
 import type { StateRef, StateStore } from "./state_store.ts";
 
-/** A value that goes along with a call. */
+/** A value that is sent with a call. */
 export interface HeldValue {
-  /** The number by which the worker knows the key, for as long as it holds it. */
+  /** The worker's number for the key, for as long as it holds it. */
   readonly hold: number;
-  /** Null: there is none. Undefined: the worker has it, from the call before. */
+  /** Null: there is none. Undefined: the worker has it from the previous call. */
   readonly value: Uint8Array | null | undefined;
 }
 
-/** What goes along with the request of a chain. */
+/** The values that are sent with the request of a chain. */
 export interface ChainValues {
   /** The values of all slots of the chain's policies, in order. */
   readonly values: readonly HeldValue[];
@@ -33,7 +33,7 @@ interface SlottedEntry {
 export interface KeyUser {
   /** All keys that it may use; undefined for a call without state. */
   readonly state: { readonly keys: readonly StateRef[] } | undefined;
-  /** True when nobody waits for it any longer. */
+  /** True when it is no longer awaited. */
   readonly done: boolean;
 }
 
@@ -41,9 +41,9 @@ export interface KeyUser {
 interface Hold {
   readonly owner: LaneHolds;
   readonly number: number;
-  /** How many calls with the key are under way. */
+  /** The number of running calls with the key. */
   calls: number;
-  /** Whether the store had a value when the worker was last known to have the same one. */
+  /** Whether the store had a value when the worker last had the same value. */
   had_value: boolean;
 }
 
@@ -54,18 +54,18 @@ interface Claim {
   readonly since_ms: number;
 }
 
-/** What the holds of a process need. */
+/** The dependencies of the holds. */
 export interface KeyHoldsOptions {
   readonly store: StateStore;
   /** Monotonic ms. */
   readonly now: () => number;
-  /** Called when calls that waited may be able to go; not from within one of these methods' callers. */
+  /** Called when waiting calls may go, but not during a call of one of these methods. */
   readonly onFreed: () => void;
-  /** Called with how long a call has waited for its keys. */
+  /** Called with the time that a call has waited for its keys. */
   readonly onWaited: (waited_ms: number) => void;
 }
 
-/** A text that was made once for all look-ups is hashed once. */
+/** The engine hashes a text once if it is the same object in all lookups. */
 const nameOf = ({ place }: StateRef): string => place;
 const NO_KEYS: readonly never[] = [];
 const hasSlots = (chain: readonly SlottedEntry[]): boolean =>
@@ -73,7 +73,7 @@ const hasSlots = (chain: readonly SlottedEntry[]): boolean =>
 const refsOf = (chain: readonly SlottedEntry[]): StateRef[] =>
   chain.flatMap(({ slots }) => slots ?? NO_KEYS);
 
-/** Keeps what a chain has written, from now on. */
+/** Stores what a chain has written. */
 export function keepWritten(
   { store, now }: Pick<KeyHoldsOptions, "store" | "now">,
   chain: readonly SlottedEntry[],
@@ -99,12 +99,12 @@ export class KeyHolds {
     this.options = options;
   }
 
-  /** How many keys some worker holds. */
+  /** The number of keys that workers hold. */
   get size(): number {
     return this.held.size;
   }
 
-  /** Whether no worker holds any of the keys, and none waits for one: this thread may use them at once. */
+  /** Whether no worker holds any of the keys or waits for one, so that this thread may use them at once. */
   isFree(keys: readonly StateRef[]): boolean {
     if (this.held.size === 0 && this.claimed.size === 0) return true;
     return keys.every((ref) => {
@@ -118,7 +118,7 @@ export class KeyHolds {
     return new LaneHolds(this);
   }
 
-  /** Takes note that a call does not wait any longer, whatever its outcome. */
+  /** Removes the claim of a call that no longer waits, for any reason. */
   forget(user: KeyUser): void {
     const claim = user.state === undefined ? undefined : this.claims.get(user);
     if (claim === undefined) return;
@@ -133,7 +133,7 @@ export class KeyHolds {
     if (others) this.options.onFreed();
   }
 
-  /** Takes note that a call has to wait. */
+  /** Records that a call has to wait. */
   claim(user: KeyUser, keys: readonly string[]): void {
     if (this.claims.has(user)) return;
     const claim = { number: ++this.#last_claim, keys, since_ms: this.options.now() };
@@ -145,14 +145,14 @@ export class KeyHolds {
     }
   }
 
-  /** Adds a call to the owner's hold on a key, which begins with it if need be. */
+  /** Adds a call to the owner's hold on a key. The hold begins with it if there is none. */
   hold(name: string, owner: LaneHolds): { readonly hold: Hold; readonly is_new: boolean } {
     const known = this.held.get(name);
     if (known !== undefined) {
       known.calls++;
       return { hold: known, is_new: false };
     }
-    // Numbers are compared by one worker only, which has few at a time.
+    // Only one worker compares numbers, and it has few at a time.
     this.#last_hold = (this.#last_hold + 1) >>> 0;
     const hold = { owner, number: this.#last_hold, calls: 1, had_value: false };
     this.held.set(name, hold);
@@ -160,8 +160,8 @@ export class KeyHolds {
   }
 
   /**
-   * Whether the worker may have a value whose time is over, or for which there was no room: such a hold
-   * takes no more calls, however many come, and ends with those that are under way.
+   * Whether the worker may have an expired value, or one that was dropped for room. Such a hold takes no more calls,
+   * and ends with the running ones.
    */
   isOver({ had_value }: Hold, ref: StateRef): boolean {
     const { store, now } = this.options;
@@ -172,24 +172,24 @@ export class KeyHolds {
 /** The holds of one worker. */
 export class LaneHolds {
   readonly #all: KeyHolds;
-  /** The keys of calls that were taken since `begin`, while others waited for some. */
+  /** The keys of calls that were taken since `begin` while others waited. */
   readonly #taken = new Set<string>();
-  /** The holds that ended since they were last told. */
+  /** The ended holds that were not reported yet. */
   #ended: number[] = [];
 
   constructor(all: KeyHolds) {
     this.#all = all;
   }
 
-  /** Begins to take calls: those that share a key with one that is taken may go with it. */
+  /** Begins to take calls. Calls that share a key with a taken one may go with it. */
   begin(): void {
-    // A set that is cleared is given a new table, though it was empty.
+    // Clearing a set allocates a new table, even if it was empty.
     if (this.#taken.size > 0) this.#taken.clear();
   }
 
   /**
-   * Whether a call, the next of its tenant at this worker, may go now. One that may not has a claim from
-   * then on: calls of other workers that come later do not get its keys before it.
+   * Whether a call, the next of its tenant at this worker, may go now. If it may not, it gets a claim: later calls of
+   * other workers do not get its keys before it.
    */
   mayTake(user: KeyUser): boolean {
     const all = this.#all;
@@ -208,7 +208,7 @@ export class LaneHolds {
     return true;
   }
 
-  /** Takes the keys of a chain that goes to the worker now; undefined for one without state. */
+  /** Takes the keys of a chain that goes to the worker now; undefined for a chain without state. */
   take(chain: readonly SlottedEntry[]): ChainValues | undefined {
     if (!hasSlots(chain)) return undefined;
     const { store, now } = this.#all.options;
@@ -224,7 +224,7 @@ export class LaneHolds {
     return { values, ended };
   }
 
-  /** Keeps what a chain has written, and gives its keys back. */
+  /** Stores what a chain has written, and releases its keys. */
   replied(chain: readonly SlottedEntry[], written: readonly SlotValue[]): void {
     if (!hasSlots(chain)) return;
     keepWritten(this.#all.options, chain, written);
@@ -236,13 +236,13 @@ export class LaneHolds {
     this.#giveBack(chain);
   }
 
-  /** Gives back the keys of chains that were lost with their worker; another takes its place. */
+  /** Releases the keys of chains that were lost with their worker; another worker takes its place. */
   lost(chains: Iterable<readonly SlottedEntry[]>): void {
     for (const chain of chains) if (hasSlots(chain)) this.#giveBack(chain);
     this.#ended = [];
   }
 
-  /** Gives back the keys of a chain that was not sent after all, with what `take` gave for it. */
+  /** Releases the keys of a chain that was not sent, with the result of `take` for it. */
   unsent(chain: readonly SlottedEntry[], values: ChainValues | undefined): void {
     if (values === undefined) return;
     this.#ended.push(...values.ended);
@@ -263,7 +263,7 @@ export class LaneHolds {
     if (freed) all.options.onFreed();
   }
 
-  /** Whether no other worker has the key, and this one, where it has it, may go on with it. */
+  /** Whether no other worker has the key, and this one may continue with it if it has it. */
   #isHere(ref: StateRef): boolean {
     const hold = this.#all.held.get(nameOf(ref));
     return hold === undefined || (hold.owner === this && !this.#all.isOver(hold, ref));

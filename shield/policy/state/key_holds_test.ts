@@ -1,6 +1,6 @@
 /**
- * That calls which share a key run one after another, that nobody waits for ever, and that a worker gets
- * values as the call before left them. Workers are simulated; the real ones are in `pool_state_test.ts`.
+ * Calls that share a key run one after another, no call waits for ever, and a worker gets the values of the previous
+ * call. Workers are simulated here; `pool_state_test.ts` has real ones.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -23,7 +23,7 @@ function callOf(...places: string[]): Call {
   return { state: { keys }, chain: [{ slots: keys }], done: false };
 }
 
-/** A worker that counts what runs: each call adds one to each of its values. */
+/** A worker that counts: each call adds one to each of its values. */
 class CountingLane {
   readonly holds: LaneHolds;
   readonly queue: Call[] = [];
@@ -38,7 +38,7 @@ class CountingLane {
     return this.#under_way.map(({ call }) => call);
   }
 
-  /** Hands over calls while the first may go, as many as there is room for. */
+  /** Sends calls while the first one may go, up to `room`. */
   pump(room = Infinity): void {
     this.holds.begin();
     for (let head = this.queue[0]; head !== undefined; head = this.queue[0]) {
@@ -92,7 +92,7 @@ function setUp(count: number) {
   return { all, lanes, valueOf, waits, freed, clock };
 }
 
-Deno.test("calls with one key go to one worker together, and another's wait until they are done", () => {
+Deno.test("calls with one key go to one worker together, and a call of another worker waits for their end", () => {
   const { all, lanes: [left, right], valueOf, waits, freed } = setUp(2);
   left!.queue.push(callOf("a"), callOf("a"));
   right!.queue.push(callOf("a"));
@@ -111,7 +111,7 @@ Deno.test("calls with one key go to one worker together, and another's wait unti
   assert.deepEqual([waits.length, all.size], [1, 0]);
 });
 
-Deno.test("a worker does not keep a key from another by ever more calls", () => {
+Deno.test("a worker cannot keep a key from another by sending more and more calls", () => {
   const { lanes: [left, right], valueOf } = setUp(2);
   left!.queue.push(callOf("a"));
   left!.pump();
@@ -119,19 +119,19 @@ Deno.test("a worker does not keep a key from another by ever more calls", () => 
   right!.pump();
   left!.queue.push(callOf("a"));
   left!.pump();
-  assert.equal(left!.under_way.length, 1, "the other one was first");
+  assert.equal(left!.under_way.length, 1, "the other worker was first");
   left!.reply();
   left!.pump();
   assert.equal(left!.under_way.length, 0);
   right!.pump();
-  assert.equal(right!.under_way.length, 2, "what waits at one worker goes together");
+  assert.equal(right!.under_way.length, 2, "calls that wait at one worker go together");
   while (right!.reply() !== undefined);
   left!.pump();
   left!.reply();
   assert.equal(valueOf("a"), 4);
 });
 
-Deno.test("a call that nobody waits for any more frees what it waited for, and goes by", () => {
+Deno.test("a call that is no longer awaited frees its keys, and is skipped", () => {
   const { all, lanes: [left, right, third], freed } = setUp(3);
   left!.queue.push(callOf("a"));
   left!.pump();
@@ -140,7 +140,7 @@ Deno.test("a call that nobody waits for any more frees what it waited for, and g
   right!.pump();
   third!.queue.push(callOf("b"));
   third!.pump();
-  assert.equal(third!.under_way.length, 0, "its key is the older call's");
+  assert.equal(third!.under_way.length, 0, "its key belongs to the older call");
   stalled.done = true;
   all.forget(stalled);
   assert.equal(freed.times, 1);
@@ -151,7 +151,7 @@ Deno.test("a call that nobody waits for any more frees what it waited for, and g
   assert.deepEqual(right!.under_way.length, 1);
 });
 
-Deno.test("a value goes when its time is over, however many calls come that do not write it", () => {
+Deno.test("a value expires, however many calls come that do not write it", () => {
   const { all, lanes: [lane], clock, freed } = setUp(1);
   const { holds } = lane!;
   const call = callOf("a");
@@ -166,7 +166,7 @@ Deno.test("a value goes when its time is over, however many calls come that do n
   assert.equal(next(), undefined, "the worker has it");
   holds.replied(chain, []);
   clock.now_ms = 1_000;
-  assert.equal(next(), "waits", "until the worker's calls are done");
+  assert.equal(next(), "waits", "until the end of the worker's calls");
   holds.replied(chain, []);
   assert.equal(freed.times, 1);
   assert.equal(next(), null);
@@ -178,7 +178,7 @@ Deno.test("a value goes when its time is over, however many calls come that do n
   assert.equal(next(), "waits");
 });
 
-Deno.test("a worker is told of holds that ended also after a request that did not go", () => {
+Deno.test("a worker gets the ended holds also after a request that was not sent", () => {
   const { lanes: [lane] } = setUp(1);
   const { holds } = lane!;
   const { chain } = callOf("a");
@@ -190,7 +190,7 @@ Deno.test("a worker is told of holds that ended also after a request that did no
   assert.deepEqual(holds.take(chain)!.ended, [values[0]!.hold, unsent.values[0]!.hold]);
 });
 
-Deno.test("keys of a worker that died are free, and their values those of the last reply", () => {
+Deno.test("the keys of a dead worker are free, with the values of its last reply", () => {
   const { all, lanes: [left, right], valueOf } = setUp(2);
   left!.queue.push(callOf("a"), callOf("a"), callOf("a"));
   left!.pump();
@@ -203,7 +203,7 @@ Deno.test("keys of a worker that died are free, and their values those of the la
   assert.equal(valueOf("a"), 2);
 });
 
-Deno.test("whatever shares keys, in any order and with deaths: counts are exact and nobody is left", () => {
+Deno.test("whatever calls share keys, in any order and with deaths: counts are exact and no call stays", () => {
   const PLACES = ["a", "b", "c", "d"];
   const keys = fc.uniqueArray(fc.constantFrom(...PLACES), { minLength: 1, maxLength: 3 });
   const step = fc.oneof(
@@ -234,12 +234,12 @@ Deno.test("whatever shares keys, in any order and with deaths: counts are exact 
         const users = lanes.filter(({ under_way }) =>
           under_way.some(({ state: { keys } }) => keys.some((key) => key.place === place))
         );
-        assert.ok(users.length <= 1, `${place} is with ${users.length} workers`);
+        assert.ok(users.length <= 1, `${place} is held by ${users.length} workers`);
       }
     }
-    // Every round some call goes, or all are gone.
+    // In every round a call goes, or all have gone.
     for (let round = 0; lanes.some(({ queue }) => queue.length > 0); round++) {
-      assert.ok(round < 2_000, "somebody waits for ever");
+      assert.ok(round < 2_000, "a call waits for ever");
       for (const lane of lanes) {
         lane.pump(2);
         for (let call = lane.reply(); call !== undefined; call = lane.reply()) replied(call);

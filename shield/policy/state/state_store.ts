@@ -1,11 +1,11 @@
 /**
- * The values of keyed state at this Shield: kept in memory for their time, bounded by tenant and in all.
- * When there is no room, the value that was written longest ago goes, out of the same tenant or out of
- * the one that has most. Plain data; time is an argument. Who may read and write when is `key_holds.ts`.
+ * The values of keyed state on this Shield: kept in memory for their time, and limited per tenant and in total. Without
+ * room, the value with the oldest write is dropped, of the same tenant or of the largest one. Plain data; time is an
+ * argument. `key_holds.ts` decides when a value may be read and written.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 
-/** The bounds of what is kept. Bytes are those of keys and values, and `ENTRY_BYTES` for each entry. */
+/** The limits of the store. Bytes are those of keys and values, plus `ENTRY_BYTES` for each entry. */
 export interface StateLimits {
   readonly tenant_entries: number;
   readonly tenant_bytes: number;
@@ -13,14 +13,12 @@ export interface StateLimits {
   readonly bytes: number;
 }
 
-/** One value's place. */
+/** The place of one value. */
 export interface StateRef {
   readonly tenant_id: string;
-  /**
-   * The tenant, the policy, its mode, its module, the slot and the filled key: nothing else has the same.
-   */
+  /** The tenant, the policy, its mode, its module, the slot and the filled key, which identify the value. */
   readonly place: string;
-  /** How long a value is kept after it was written, in ms. */
+  /** How long a value is kept after its write, in ms. */
   readonly ttl_ms: number;
 }
 
@@ -30,15 +28,15 @@ interface Entry {
   readonly expires_ms: number;
 }
 
-/** The values of one tenant, the one that was written longest ago first. */
+/** The values of one tenant, the oldest write first. */
 interface TenantValues {
   readonly entries: BoundedMap<string, Entry>;
   bytes: number;
 }
 
-/** What an entry takes besides the bytes of its key and value. */
+/** The bytes of an entry without its key and value. */
 export const ENTRY_BYTES = 128;
-/** How many entries one sweep looks at. */
+/** The entries that one sweep checks. */
 const SWEEP_ENTRIES = 4_096;
 
 const sizeOf = (place: string, { value }: Entry): number =>
@@ -48,20 +46,20 @@ const sizeOf = (place: string, { value }: Entry): number =>
 export class StateStore {
   readonly #limits: StateLimits;
   readonly #tenants = new Map<string, TenantValues>();
-  /** Where the sweep goes on, and its time. */
+  /** Where the sweep continues, and its time. */
   #sweeping: Iterator<void> | undefined;
   #swept_ms = 0;
   /** Entries and bytes of all tenants. */
   entries = 0;
   bytes = 0;
-  /** How many values went before their time because there was no room. */
+  /** The number of values that were dropped early because there was no room. */
   dropped = 0;
 
   constructor(limits: StateLimits) {
     this.#limits = limits;
   }
 
-  /** The value; undefined when there is none, or its time is over. */
+  /** The value; undefined if there is none, or it has expired. */
   get({ tenant_id, place }: StateRef, now_ms: number): Uint8Array | undefined {
     const tenant = this.#tenants.get(tenant_id);
     const entry = tenant?.entries.get(place);
@@ -71,7 +69,7 @@ export class StateStore {
     return undefined;
   }
 
-  /** Sets a value, which is kept from now on for its time; null deletes it. */
+  /** Sets a value, and restarts its time; null deletes it. */
   set(ref: StateRef, value: Uint8Array | null, now_ms: number): void {
     const { tenant_id, place } = ref;
     let tenant = this.#tenants.get(tenant_id);
@@ -80,7 +78,7 @@ export class StateStore {
       this.#remove(tenant_id, tenant, place, before);
     }
     if (value === null) return;
-    // The tenant may just have lost its only value, and its place.
+    // The tenant may just have lost its only value, and its entry.
     tenant = this.#tenants.get(tenant_id);
     if (tenant === undefined) {
       tenant = { entries: new BoundedMap(Infinity), bytes: 0 };
@@ -92,7 +90,7 @@ export class StateStore {
     this.#makeRoom(tenant_id, tenant, now_ms);
   }
 
-  /** Lets go of values whose time is over; each call looks at some and goes on where the last ended. */
+  /** Removes expired values; each call checks some and continues where the last one ended. */
   sweep(now_ms: number): void {
     this.#swept_ms = now_ms;
     this.#sweeping ??= this.#sweepAll();
@@ -112,7 +110,7 @@ export class StateStore {
     }
   }
 
-  /** Drops what was written longest ago until the bounds hold. */
+  /** Drops the oldest writes until the limits hold. */
   #makeRoom(writer_id: string, writer: TenantValues, now_ms: number): void {
     const { tenant_entries, tenant_bytes, entries, bytes } = this.#limits;
     while (writer.entries.size > tenant_entries || writer.bytes > tenant_bytes) {
@@ -131,7 +129,7 @@ export class StateStore {
     }
   }
 
-  /** The tenant that has most of what the store holds. There is one, since something is too much. */
+  /** The largest tenant of the store. There is one, since a limit is exceeded. */
   #largest(): [tenant_id: string, tenant: TenantValues] {
     const share = ({ entries, bytes }: TenantValues) =>
       Math.max(entries.size / this.#limits.entries, bytes / this.#limits.bytes);

@@ -1,7 +1,4 @@
-/**
- * What the store of keyed state must not do: keep a value longer than its time, mix tenants, or hold more
- * than its bounds.
- */
+/** The store of keyed state must not keep a value longer than its time, mix tenants, or exceed its limits. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ENTRY_BYTES, type StateLimits, StateStore } from "./state_store.ts";
@@ -15,7 +12,7 @@ const ROOMY: StateLimits = {
 const ref = (place: string, tenant_id = "acme", ttl_ms = 1_000) => ({ tenant_id, place, ttl_ms });
 const bytes = (...values: number[]) => new Uint8Array(values);
 
-Deno.test("a value is there until its time after the last write is over, and not a moment longer", () => {
+Deno.test("a value exists until its time after the last write is over, and not longer", () => {
   const store = new StateStore(ROOMY);
   store.set(ref("a"), bytes(1), 0);
   assert.deepEqual(store.get(ref("a"), 999), bytes(1));
@@ -33,7 +30,7 @@ Deno.test("two tenants share no value, whatever their keys are called", () => {
   assert.deepEqual(store.get(ref("a", "acme"), 0), bytes(1));
 });
 
-Deno.test("where a tenant has no room, its own value that was written longest ago goes", () => {
+Deno.test("a tenant without room loses its own value with the oldest write", () => {
   const store = new StateStore({ ...ROOMY, tenant_entries: 2 });
   store.set(ref("other", "other"), bytes(9), 0);
   for (const [at, place] of ["a", "b", "a", "c"].entries()) store.set(ref(place), bytes(at), at);
@@ -43,7 +40,7 @@ Deno.test("where a tenant has no room, its own value that was written longest ag
   assert.equal(store.dropped, 1);
 });
 
-Deno.test("a value whose time is over when it makes room did not go before its time", () => {
+Deno.test("an expired value that is dropped for room does not count as dropped early", () => {
   const store = new StateStore({ ...ROOMY, tenant_entries: 2 });
   store.set(ref("a"), bytes(1), 0);
   store.set(ref("b"), bytes(2), 500);
@@ -53,7 +50,7 @@ Deno.test("a value whose time is over when it makes room did not go before its t
   assert.deepEqual([store.entries, store.dropped], [2, 1]);
 });
 
-Deno.test("where the store has no room, a value of the tenant that has most goes", () => {
+Deno.test("a store without room drops a value of the largest tenant", () => {
   const store = new StateStore({ ...ROOMY, entries: 4 });
   for (const place of ["a", "b", "c"]) store.set(ref(place, "greedy"), bytes(1), 0);
   store.set(ref("x", "quiet"), bytes(2), 1);
@@ -63,7 +60,7 @@ Deno.test("where the store has no room, a value of the tenant that has most goes
   assert.deepEqual(store.get(ref("y", "quiet"), 3), bytes(3));
 });
 
-Deno.test("sweeping lets go of everything whose time is over, also in a store of many", () => {
+Deno.test("sweeps remove everything that has expired, also from a store with many values", () => {
   const store = new StateStore({ ...ROOMY, tenant_entries: 20_000, entries: 40_000 });
   for (let at = 0; at < 10_000; at++) store.set(ref(`k${at}`, `t${at % 7}`), bytes(1), 0);
   store.set(ref("young"), bytes(2), 500);
@@ -73,7 +70,7 @@ Deno.test("sweeping lets go of everything whose time is over, also in a store of
   assert.equal(store.dropped, 0);
 });
 
-Deno.test("whatever is written, read and swept: bounds hold, sums are right, values are the last", () => {
+Deno.test("whatever is written, read and swept: limits hold, sums are right, and values are the last written", () => {
   const limits = { tenant_entries: 4, tenant_bytes: 900, entries: 7, bytes: 1_500 };
   const step = fc.record({
     tenant: fc.constantFrom("a", "b", "c"),
@@ -97,7 +94,7 @@ Deno.test("whatever is written, read and swept: bounds hold, sums are right, val
         const [tenant = "", place = ""] = name.split(" ");
         const there = store.get(ref(place, tenant), now_ms);
         if (there === undefined) continue;
-        assert.ok(value !== null && until_ms > now_ms, "it was deleted, or its time is over");
+        assert.ok(value !== null && until_ms > now_ms, "it was deleted, or has expired");
         assert.deepEqual(there, value);
         entries++;
         sum += ENTRY_BYTES + place.length + there.length;

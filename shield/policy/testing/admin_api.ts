@@ -17,11 +17,11 @@ import type { TestRegistry } from "./registry.ts";
 export interface Answer {
   readonly status: number;
   readonly headers: Headers;
-  // deno-lint-ignore no-explicit-any -- the tests say what is in it
+  // deno-lint-ignore no-explicit-any -- the tests know its content
   readonly body: any;
 }
 
-/** The API and what is behind it. */
+/** The API and its parts. */
 export interface Api extends AsyncDisposable {
   readonly one: TestRegistry;
   readonly context: PolicyAdminContext;
@@ -35,7 +35,7 @@ export interface Api extends AsyncDisposable {
   upload(number: number, hooks?: readonly Hook[]): Promise<string>;
 }
 
-/** Starts one, which ends with its scope. */
+/** Starts an API, which ends with its scope. */
 export async function startApi(): Promise<Api> {
   const engine = testSpine();
   const one = await testRegistry(engine.spine);

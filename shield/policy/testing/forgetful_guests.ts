@@ -1,6 +1,6 @@
 /**
- * Policies of version 2 that try to carry something from one call to the next, each in one way. Each logs
- * what it finds before it writes, and has to find the same in every call. Tests only.
+ * Policies of version 2 that try to pass data from one call to the next, each in one way. Each logs what it finds
+ * before it writes, and must find the same in every call. Tests only.
  */
 import type { GuestText } from "./guests.ts";
 
@@ -16,7 +16,7 @@ const carriesBy = (more: string, body: string): GuestText => ({
   body: `${body} i32.const 0`,
 });
 
-/** The guests by the way in which they try. */
+/** The guests, by their way. */
 export const FORGETFUL: Readonly<Record<string, GuestText>> = {
   "memory": carriesBy(
     '(data (i32.const 8192) "begin")',

@@ -1,6 +1,6 @@
 /**
- * For the tests of host and pool: policies in the text format, metered as uploads are, and some that
- * are not, which only tests can load. Tests only.
+ * For the tests of host and pool: policies in the text format, metered like uploads, and unmetered ones that only tests
+ * can load. Tests only.
  */
 import loadWabt from "wabt";
 import { meter } from "../../../wasm/metering/meter.ts";
@@ -23,11 +23,11 @@ export interface GuestText {
   readonly more?: string;
   /** Pages of memory. */
   readonly pages?: number;
-  /** The version of the ABI; 1 when left out. */
+  /** The version of the ABI; absent: 1. */
   readonly abi?: AbiVersion;
 }
 
-/** Where the allocator of `guestText` begins; below it is the guest's own data. */
+/** Where the allocator of `guestText` begins; the guest's own data is below it. */
 export const HEAP = 16_384;
 const BUMP = "global.get $next (global.set $next (i32.add (global.get $next) (local.get $size)))";
 
@@ -54,7 +54,7 @@ export function declares(
 const SET_PAYLOAD =
   '(import "arqon_host_v2" "host_set_payload" (func $set_payload (param i32 i32)))';
 
-/** The whole module. It imports everything, has 64 KiB, and forgets its allocations at each call. */
+/** The whole module. It imports everything, has 64 KiB, and drops its allocations at each call. */
 export function guestText(
   { body, hook = "on_message", alloc = BUMP, more = "", pages = 1, abi = 1 }: GuestText,
 ): string {
@@ -102,7 +102,7 @@ function metered(guest: GuestText) {
   return meter(binary(guestText(guest)), { memory_limit_pages: 64, renewed: guest.abi === 2 });
 }
 
-/** A metered policy, as a pool's `load` takes it. */
+/** A metered policy for a pool's `load`. */
 export function loadableGuest(guest: GuestText): LoadableModule {
   const { bytes, cost, renewal } = metered(guest);
   const compiled = new WebAssembly.Module(bytes);
@@ -110,14 +110,14 @@ export function loadableGuest(guest: GuestText): LoadableModule {
   return { compiled, state_keys: stateKeysText(compiled), instance_fuel, renewal };
 }
 
-/** A metered policy, as a worker has it. */
+/** A metered policy for a worker. */
 export function runnableGuest(guest: GuestText): RunnableModule {
   const { bytes, cost, renewal } = metered(guest);
   const compiled = new WebAssembly.Module(bytes);
   return { compiled, instance_units: cost.instance_fuel * UNITS_PER_FUEL, renewal };
 }
 
-/** A policy that pays for nothing but looks metered, for a pool's `load`. No upload comes out like this. */
+/** A policy that looks metered but charges nothing, for a pool's `load`. No upload has this form. */
 export function unmeteredGuest(guest: GuestText): LoadableModule {
   const fuel = '(global $fuel (export "arqon_fuel") (mut i64) (i64.const 0))';
   const bytes = binary(guestText({ ...guest, more: `${guest.more ?? ""} ${fuel}` }));

@@ -1,4 +1,4 @@
-/** Policies that mean harm, and the faults that may come of them. Tests only. */
+/** Hostile policies, and the faults that they may cause. Tests only. */
 import { declares, FOREVER, type GuestText } from "./guests.ts";
 
 /** The guests by what they do. */

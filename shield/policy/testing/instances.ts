@@ -1,15 +1,15 @@
 /**
- * Policies that allow everything and are made of many parts that only making an instance looks at,
- * byte by byte: no compiler writes such modules. For the tests and benchmarks of what instances cost.
+ * Policies that allow everything and have many parts that matter only when an instance is made. They are assembled byte
+ * by byte, since no compiler writes such modules. For the tests and benchmarks of the cost of instances.
  */
 import { leb, moduleOf, section } from "../../../wasm/testing/bytes.ts";
 
-/** How many of what a policy has. */
+/** The number of parts of a policy. */
 export interface PolicyParts {
   readonly imports?: number;
-  /** Of one function, under names of their own. */
+  /** Exports of one function under different names. */
   readonly exports?: number;
-  /** Exported functions of their own. */
+  /** Functions that are exported. */
   readonly exported_functions?: number;
   readonly functions?: number;
   readonly types?: number;
@@ -91,7 +91,7 @@ export function plainPolicy(parts: PolicyParts): Uint8Array<ArrayBuffer> {
   );
 }
 
-/** Modules that are accepted by every other limit, and how the refusal names the excess. */
+/** Modules that every other limit accepts, and the refusal's text for the excess. */
 export const GREEDY_INSTANCES: Readonly<
   Record<string, { readonly parts: () => PolicyParts; readonly what: RegExp }>
 > = {

@@ -1,6 +1,6 @@
 /**
- * For the tests of chains, registry and admin API: tiny real modules, and a loader that really compiles
- * them but runs nothing. The pool's own tests run modules. Tests only.
+ * For the tests of chains, registry and admin API: tiny real modules, and a loader that compiles them but runs nothing.
+ * The pool's own tests run modules. Tests only.
  */
 import type { CheckedModule } from "../admin_api.ts";
 import type { ModuleLoader } from "../modules/module_set.ts";
@@ -15,7 +15,7 @@ function section(id: number, content: readonly number[]): number[] {
   return [id, content.length, ...content];
 }
 
-/** A module whose hooks return `number` (0 to 63): valid, and with bytes of its own. */
+/** A module whose hooks return `number` (0 to 63): valid, and with different bytes for each number. */
 export function tinyModule(number: number, hooks: readonly Hook[] = ["on_message"]): Uint8Array {
   const names = hooks.map((hook) => [...new TextEncoder().encode(`arqon_${hook}`)]);
   const body = [0x04, 0x00, 0x41, number, 0x0b];
@@ -31,7 +31,7 @@ export function tinyModule(number: number, hooks: readonly Hook[] = ["on_message
 /** Bytes that no engine compiles. */
 export const BAD_MODULE = new TextEncoder().encode("this is no module");
 
-/** Hooks and size of a module; rejects with `PolicyModuleError` for what does not compile. */
+/** Hooks and size of a module; rejects with `PolicyModuleError` if it does not compile. */
 // deno-lint-ignore require-await -- answers with a promise, also when it throws
 export async function checkModule(bytes: Uint8Array): Promise<CheckedModule> {
   try {
@@ -46,14 +46,14 @@ export async function checkModule(bytes: Uint8Array): Promise<CheckedModule> {
   }
 }
 
-/** A loader that compiles, and what it has loaded by now. */
+/** A loader that compiles, and the modules that it has loaded. */
 export interface CompilingLoader extends ModuleLoader {
   readonly loaded: ReadonlySet<string>;
-  /** Every load, also failed ones. */
+  /** Every load, including failed ones. */
   readonly loads: readonly string[];
 }
 
-/** A new one, with nothing loaded. */
+/** A new loader, with nothing loaded. */
 export function compilingLoader(): CompilingLoader {
   const loaded = new Set<string>();
   const loads: string[] = [];
@@ -70,7 +70,7 @@ export function compilingLoader(): CompilingLoader {
   };
 }
 
-/** A binding with every field; `more` says what is special. */
+/** A binding with every field; `more` has the special ones. */
 export function binding(more: Partial<PolicyBinding> = {}): PolicyBinding {
   return {
     name: "p",

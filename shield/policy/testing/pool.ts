@@ -1,6 +1,4 @@
-/**
- * A pool for tests: real workers, a clock that can be put forward. Tests only.
- */
+/** A pool for tests: real workers, a clock that the test can advance. Tests only. */
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { Registry } from "../../../shared/metrics/metrics.ts";
 import { parseConfig } from "../../../shared/config/load.ts";
@@ -19,27 +17,27 @@ export interface TestPool extends AsyncDisposable {
   readonly lines: readonly string[];
   /** What `onFatal` was called with. */
   readonly fatal: readonly string[];
-  /** What was put into quarantine. */
+  /** The quarantined modules. */
   readonly quarantined: readonly QuarantinedModule[];
-  /** How often the pool has looked at its clock. */
+  /** How often the pool has read its clock. */
   readonly looks: number;
-  /** Puts the pool's clock forward. */
+  /** Advances the pool's clock. */
   forward(ms: number): void;
-  /** Meters and loads a policy under a name, which is its sha256 too. */
+  /** Meters and loads a policy under a name, which is also its sha256. */
   load(name: string, guest: GuestText): void;
 }
 
-/** What is special about a test's pool. */
+/** The special options of a test's pool. */
 export interface TestPoolOptions {
   readonly policy?: Partial<Config["policy"]>;
   readonly fuel_limit?: number;
   /** CPU time of the process; absent: it always has a core. */
   readonly cpu_ms?: () => number;
-  /** The pool's clock stands still until it is put forward. */
+  /** The pool's clock only moves when the test advances it. */
   readonly stands_still?: boolean;
 }
 
-/** Starts one with one worker, whose requests never stall unless a test says so. */
+/** Starts a pool with one worker, whose requests never stall unless a test sets that. */
 export async function startTestPool(options: TestPoolOptions = {}): Promise<TestPool> {
   const config = parseConfig("", { file: "test" });
   const registry = createMetrics({ node_id: "test", version: "0" });
@@ -101,7 +99,7 @@ export function policy(name: string, more: Partial<PolicyBinding> = {}): PolicyB
 
 let messages = 0;
 
-/** A message of tenant "acme" through these policies, of a sender of its own: what fails slows no other message. */
+/** A message of tenant "acme" through these policies, of its own sender, so that a failure slows no other message. */
 export function message(
   chain: readonly PolicyBinding[],
   more: Partial<EvaluateRequest> = {},

@@ -1,9 +1,7 @@
-/**
- * The bound to which tests hold what policies pay for: work of one unit against a reference loop on the same machine.
- */
+/** The limit that tests set for the work of one unit, compared with a reference loop on the same machine. */
 import { MULTIPLICATIONS_PER_UNIT } from "../../../wasm/metering/meter_costs.ts";
 
-/** Whether the machine does nothing else, as `deno task test:prices` wants it. */
+/** Whether the machine does nothing else, as `deno task test:prices` requires. */
 const IS_EXACT = Deno.env.get("POLICY_PRICES") === "exact";
 
 /**
@@ -13,5 +11,5 @@ const IS_EXACT = Deno.env.get("POLICY_PRICES") === "exact";
  */
 export const MULTIPLICATIONS_MAX = MULTIPLICATIONS_PER_UNIT * (IS_EXACT ? 1 : 8);
 
-/** So long the work is tried again, until it keeps the bound: a busy machine needs more tries. */
+/** How long the work is repeated until it is within the limit: a busy machine needs more tries. */
 export const PATIENCE_MS = 60_000;

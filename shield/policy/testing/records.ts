@@ -1,7 +1,7 @@
-/** Records as a ring gives them to its reader, for tests of what is in them. */
+/** Records as a ring returns them to its reader, for tests of their content. */
 import { openRing, type Records, ringMemory, ringPut, ringTake } from "../ring/ring.ts";
 
-/** The record of these parts, taken out of a ring behind another record. */
+/** The record of these parts, taken from a ring after another record. */
 export function recordOf(parts: readonly Uint8Array[]): Records {
   const size_bytes = parts.reduce((sum, part) => sum + part.length, 0);
   const ring = openRing(ringMemory(size_bytes + 64));

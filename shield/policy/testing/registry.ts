@@ -1,4 +1,4 @@
-/** What the tests of registry and admin API share: a registry on a Spine, with its loader and log. Tests only. */
+/** Shared parts of the tests of registry and admin API: a registry on a Spine, with its loader and log. Tests only. */
 import { Registry } from "prom-client";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -10,10 +10,10 @@ import { sha256Hex } from "../../../shared/sha256.ts";
 import { binding, compilingLoader, tinyModule } from "./modules.ts";
 import type { CompilingLoader } from "./modules.ts";
 
-/** How long a test waits for what must happen; reached only when it never does. */
+/** How long a test waits for an event before it fails. */
 export const DEADLINE_MS = 20_000;
 
-/** A registry and what a test may ask about it. */
+/** A registry, and what tests can read of it. */
 export interface TestRegistry extends Disposable {
   readonly registry: PolicyRegistry;
   readonly loader: CompilingLoader;
@@ -22,7 +22,7 @@ export interface TestRegistry extends Disposable {
   readonly lines: readonly string[];
 }
 
-/** A registry on `spine`, ready unless `more` says how to wait. */
+/** A registry on `spine`, ready unless `more` changes the waits. */
 export async function testRegistry(
   spine: Spine,
   more: Partial<PolicyRegistryOptions> & { wait?: boolean } = {},

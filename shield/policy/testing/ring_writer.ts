@@ -1,10 +1,7 @@
-/**
- * A worker that writes so many records of one byte each into a ring, and blocks while there is no room; for
- * tests.
- */
+/** A worker that writes a number of one-byte records into a ring, and blocks while there is no room; for tests. */
 import { openRing, ringPutBlocking, ringSignal } from "../ring/ring.ts";
 
-/** What it is to write. */
+/** The options of the writer. */
 export interface RingWriting {
   readonly memory: SharedArrayBuffer;
   readonly count: number;

@@ -1,6 +1,6 @@
 /**
- * Runs a chain where it was asked, on the thread that has the store of keyed state. What it wrote is in its
- * reply; whether that is kept is the caller's business (`keepWritten`).
+ * Runs a chain on the calling thread, which has the store of keyed state. Its writes are in its reply; the caller
+ * decides whether they are kept (`keepWritten`).
  */
 import type { EvaluateRequest } from "../abi/policy.ts";
 import { type ChainEntry, requestInPlace } from "../ring/ring_message.ts";
@@ -12,7 +12,7 @@ import { type ChainRunner, runChain } from "./worker_chain.ts";
 
 const hasNoSlots = ({ slots }: ChainEntry): boolean => slots === undefined;
 
-/** The values of the chain's slots, which nobody else uses while it runs; undefined when it has none. */
+/** The values of the chain's slots, which are not used elsewhere while it runs; undefined if it has none. */
 function valuesOf(
   store: StateStore,
   chain: readonly ChainEntry[],
@@ -25,8 +25,8 @@ function valuesOf(
 }
 
 /**
- * Makes the function that runs chains, with their values from the store; `now_ms` is when one begins. It
- * never throws.
+ * Makes the function that runs chains with their values from the store; `now_ms` is the start of the chain. It never
+ * throws.
  */
 export function createInPlace(
   limits: Omit<ChainRunner, "held">,
@@ -38,7 +38,7 @@ export function createInPlace(
     const in_place = requestInPlace(request, chain, valuesOf(store, chain, now_ms));
     if (in_place.told !== undefined) takeTold(held, in_place.told);
     const reply = runChain(runner, in_place, now_ms);
-    // A map that is cleared is given a new table, though it was empty.
+    // Clearing a map allocates a new table, even if it was empty.
     if (held.size > 0) held.clear();
     return reply;
   };

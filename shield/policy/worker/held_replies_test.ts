@@ -1,6 +1,4 @@
-/**
- * For which replies the process is woken. Pure.
- */
+/** The replies for which the process is woken. Pure. */
 import assert from "node:assert/strict";
 import { HeldReplies } from "./worker.ts";
 
@@ -9,7 +7,7 @@ const SHORT_MS = 0.01;
 function open() {
   let signals = 0;
   const held = new HeldReplies(() => signals++);
-  /** A chain of the tenant as the worker runs it: how often the process was woken before it ran. */
+  /** A chain of the tenant in the worker; returns the wake-ups of the process before it ran. */
   const run = (tenant_id: string, now_ms = 0, work_ms = SHORT_MS) => {
     const before = signals;
     held.before(tenant_id, now_ms);
@@ -23,7 +21,7 @@ function open() {
   return { held, run, trust, signals: () => signals };
 }
 
-Deno.test("nothing waits for a chain of a tenant whose chains are not known", () => {
+Deno.test("no reply waits for a chain of a tenant whose chains are unknown", () => {
   const { run, trust } = open();
   assert.deepEqual([run("a"), run("a"), run("a")], [0, 1, 1]);
   trust("a");
@@ -37,7 +35,7 @@ Deno.test("a long chain makes its tenant unknown again", () => {
   assert.deepEqual([run("a"), run("b", 0, 5), run("a"), run("b"), run("b")], [0, 0, 0, 1, 1]);
 });
 
-Deno.test("a reply waits for no more than 31 others and no longer than a quarter of a ms", () => {
+Deno.test("a reply waits for at most 31 others and at most a quarter of a ms", () => {
   const { run, trust, signals } = open();
   trust("a");
   const before = signals();
@@ -48,7 +46,7 @@ Deno.test("a reply waits for no more than 31 others and no longer than a quarter
   assert.equal(run("a", 0.25), 1);
 });
 
-Deno.test("what is held is told of once, and nothing when nothing is held", () => {
+Deno.test("held replies are signalled once, and without any there is no signal", () => {
   const { held, run, signals } = open();
   held.tell();
   assert.equal(signals(), 0);

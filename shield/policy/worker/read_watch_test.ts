@@ -1,4 +1,4 @@
-/** What is noted of the reads of a chain's policies, with real guests, and that nothing is without being asked. */
+/** The recorded reads of a chain's policies, with real guests; without a request nothing is recorded. */
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { WorkerRequest } from "../ring/ring_message.ts";
@@ -9,7 +9,7 @@ import { runChain } from "./worker_chain.ts";
 import { createInstances } from "./worker_instances.ts";
 
 const FUEL = 10_000;
-/** Puts four bytes in the place of the payload. */
+/** Replaces the payload with four bytes. */
 const SETS = meteredGuest({
   abi: 2,
   body: "(call $set_payload (i32.const 0) (i32.const 4)) i32.const 0",
@@ -52,7 +52,7 @@ async function outcomesOf(request: WorkerRequest, ...bodies: string[]) {
 const READS = ask("get_header", 0, 3) + ask("get_header", 11, 3) + ask("get_claim", 3, 5) +
   ask("get_header", 8, 3);
 
-Deno.test("reads are told with their values, each name once, to who asks for them", async () => {
+Deno.test("reads are reported with their values, each name once, on request", async () => {
   const [told, silent] = await outcomesOf({ ...REQUEST, record_reads: true }, READS, "");
   assert.deepEqual(told!.seen, {
     reads: [["header", "x-a", "one"], ["claim", "roles", '["a"]'], ["header", "x-b", null]],
@@ -63,16 +63,16 @@ Deno.test("reads are told with their values, each name once, to who asks for the
   assert.deepEqual([silent!.seen, silent!.has_read_payload], [undefined, undefined]);
   const [untold] = await outcomesOf(REQUEST, READS);
   assert.deepEqual([untold!.seen, untold!.has_read_payload], [undefined, undefined]);
-  assert.equal(untold!.units, told!.units, "telling costs the guest nothing");
+  assert.equal(untold!.units, told!.units, "recording costs the guest nothing");
 });
 
-Deno.test("that the payload was read is told of the policy that read it", async () => {
+Deno.test("a read of the payload is reported for the policy that read it", async () => {
   const request = { ...REQUEST, record_reads: true };
   const [first, second] = await outcomesOf(request, "(drop (call $get_payload))", "");
   assert.deepEqual([first!.has_read_payload, second!.has_read_payload], [true, undefined]);
 });
 
-Deno.test("what a chain reads is noted up to a bound, and a budget that others have used is told", async () => {
+Deno.test("the recorded reads of a chain are limited, and a budget that others have reduced is reported", async () => {
   const long = "v".repeat(40_000);
   const facts = () => ({ headers: [["x-a", long]] as [string, string][], claims: {} });
   const request = { ...REQUEST, record_reads: true, facts };
@@ -92,7 +92,7 @@ Deno.test("what a chain reads is noted up to a bound, and a budget that others h
   assert.equal(short!.seen?.budget_units, left);
 });
 
-Deno.test("what bounds a new payload bounds it when reads are told, too", async () => {
+Deno.test("the limit of a new payload also applies while reads are recorded", async () => {
   const instances = createInstances(10);
   const module = await WebAssembly.compile(SETS);
   instances.load(1, { compiled: module, instance_units: 0, renewal: { by: "instance" } });

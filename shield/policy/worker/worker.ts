@@ -1,8 +1,7 @@
 /**
- * The thread on which policies run: a Web Worker without permissions. It takes requests from its ring,
- * lets tenants take turns by the time that they use, and blocks when there is nothing to do. It returns
- * to its event loop only to receive mail (modules), which is why the process announces mail in shared
- * memory.
+ * The thread on which policies run: a Web Worker without permissions. It takes requests from its ring, shares its time
+ * between tenants, and blocks when it has no work. It returns to its event loop only to receive mail (modules), so the
+ * process announces mail in shared memory.
  */
 import { createTurns, UNBOUNDED } from "../../../shared/turns/tenant_turns.ts";
 import {
@@ -26,7 +25,7 @@ import type { WorkerMail, WorkerReady } from "../ring/worker_protocol.ts";
 
 type Start = WorkerMail & { kind: "start" };
 
-/** The part of the worker's global scope that is used; the workspace's `lib` is the main thread's. */
+/** The used part of the worker's global scope; the workspace's `lib` is the main thread's. */
 interface WorkerScope {
   onmessage: ((event: MessageEvent<WorkerMail>) => void) | null;
   postMessage(message: WorkerReady): void;
@@ -36,10 +35,7 @@ interface WorkerScope {
 /** A request that waits for its turn. */
 interface Waiting {
   readonly request: WorkerRequest;
-  /**
-   * The thread's working time when the request came, and how much more it may be before that is too
-   * late.
-   */
+  /** The thread's working time when the request arrived, and how much more work it can wait for. */
   readonly worked_ms: number;
   readonly most_ms: number;
 }
@@ -54,31 +50,30 @@ interface Thread {
   readonly held_values: HeldValues;
   readonly held: HeldReplies;
   readonly isEnded: () => boolean;
-  /** Room for requests, for when no older one waits whose piece it may be. */
+  /** Room for requests, used if no older request still needs its piece. */
   readonly taken: Records;
   mail_handled: number;
   /**
-   * The thread's working time in guests. It is no more than their fuel can take, so pauses of the
-   * thread do not count.
+   * The thread's working time in guests. It is at most the time that their fuel can take, so pauses of the thread do
+   * not count.
    */
   worked_ms: number;
 }
 
-/** Requests are copied out of the ring in pieces of so many bytes: one that waits keeps its piece. */
+/** The bytes of one piece in which requests are copied out of the ring. A waiting request keeps its piece. */
 const TAKEN_BYTES = 65_536;
-/** The most time that a unit of fuel takes, and that a call takes besides its fuel, in ms. */
+/** The most time of a unit of fuel, and of a call besides its fuel, in ms. */
 const UNIT_MS = 1e-6;
 const CALL_MS = 0.1;
 /**
- * The least time that a request counts as having left, in ms: one that comes at its deadline or later
- * was held up on its way.
+ * The least remaining time of a request, in ms: a request that arrives at its deadline or later was delayed on its way.
  */
 const LEFT_MS = 25;
 const EXPIRED: WorkerReply = { expired: true, outcomes: [], added_headers: [], logs: [] };
 
 function createThread(start: Start): Thread {
   if (start.layout !== RING_LAYOUT) {
-    const versions = `${start.layout} in the process, ${RING_LAYOUT} here`;
+    const versions = `${start.layout} in the process, ${RING_LAYOUT} in the worker`;
     throw new Error(
       `the program's files were replaced while it ran (messages ${versions}): restart it`,
     );
@@ -117,8 +112,8 @@ function handle(thread: Thread, mail: Exclude<WorkerMail, Start>): void {
 }
 
 /**
- * Whether nobody waits for a request any longer because others took the time. Where the machine took it,
- * the process has not noticed either and waits on.
+ * Whether a request is no longer awaited because others used the time. If the machine was busy, the process has not
+ * noticed either and still waits.
  */
 function isExpired(
   thread: Thread,
@@ -134,7 +129,7 @@ function receive(thread: Thread, request: WorkerRequest, now_ms: number): Waitin
   return { request, worked_ms: thread.worked_ms, most_ms: left_ms / 2 };
 }
 
-/** The working time of a chain, but no more than its fuel can have taken. */
+/** The working time of a chain, but at most the time that its fuel can take. */
 function workOf({ outcomes }: WorkerReply): number {
   let worked_ms = 0;
   for (const { duration_ms, units, instance_units } of outcomes) {
@@ -150,8 +145,8 @@ function endOf({ outcomes }: WorkerReply, began_ms: number): number {
 }
 
 /**
- * Answers a request whose turn has come; `now_ms` is the time now. Gives the time when that is done: a clock
- * costs as much as a short reply, so after one of those it is when the chain ended.
+ * Answers a request whose turn has come; `now_ms` is the present time. Returns the time at its end: reading the clock
+ * costs as much as a short reply, so after a short one it is the end of the chain.
  */
 function answer(thread: Thread, waiting: Waiting, now_ms: number): number {
   const { request } = waiting;
@@ -167,9 +162,7 @@ function answer(thread: Thread, waiting: Waiting, now_ms: number): number {
   return was_short && had_room ? endOf(reply, now_ms) : runner.now();
 }
 
-/**
- * Takes all requests out of the ring; they wait for their turns. Gives the time when there were some.
- */
+/** Takes all requests out of the ring; they wait for their turns. Returns the time if there were some. */
 function takeRequests(thread: Thread, turns: WaitingTurns): number | undefined {
   let now_ms: number | undefined;
   for (;;) {
@@ -186,23 +179,20 @@ function takeRequests(thread: Thread, turns: WaitingTurns): number | undefined {
   }
 }
 
-/**
- * Works until there is mail, or until the thread is ended. What is left in `turns` waits for the next
- * time.
- */
+/** Works until there is mail, or until the thread is ended. Requests in `turns` wait for the next call. */
 function work(thread: Thread, turns: WaitingTurns): void {
   const { requests, progress, held, runner } = thread;
-  /** The time, where nothing was done since somebody looked. */
+  /** The time, if nothing was done since it was read. */
   let now_ms: number | undefined;
   for (;;) {
     const seen = ringSignals(requests);
     now_ms = takeRequests(thread, turns) ?? now_ms;
-    // This comes after reading: a request may need a module whose mail was sent before it.
+    // This follows the reading: a request may need a module whose mail was sent before it.
     if (thread.isEnded() || Atomics.load(progress, MAIL) !== thread.mail_handled) break;
     const waiting = turns.take();
     if (waiting === undefined) {
       held.tell();
-      // Mail signals the ring, too, so whatever came after `seen` was read ends the wait.
+      // Mail also signals the ring, so anything that came after the read of `seen` ends the wait.
       ringWaitBlocking(requests, seen);
       now_ms = undefined;
       continue;
@@ -214,7 +204,7 @@ function work(thread: Thread, turns: WaitingTurns): void {
   held.tell();
 }
 
-/** Starts the thread. The first mail is `start`, and every other one was announced. */
+/** Starts the thread. The first mail is `start`; all others are announced. */
 function serve(scope: WorkerScope): void {
   const turns = createTurns<Waiting>(UNBOUNDED);
   let thread: Thread | undefined;
@@ -234,28 +224,28 @@ function serve(scope: WorkerScope): void {
 
 serve(globalThis as unknown as WorkerScope);
 
-// Which replies wake the process. Waking it costs more than most chains, so replies to many
-// requests are reported together; but none waits for a chain that may run long, nor for many short
-// ones. Knows no ring: the replies are there already, only the signal for them is held back.
+// Decides which replies wake the process. Waking it costs more than most chains, so replies to many requests are
+// signalled together. But no reply waits for a chain that may run long, or for many short ones. The replies are already
+// in the ring; only their signal is held back.
 
-/** The most replies that one signal reports. */
+/** The most replies of one signal. */
 const HELD_MOST = 32;
-/** How long a reply is held while others run, in ms. */
+/** How long a reply is held while other chains run, in ms. */
 const HELD_MS = 0.25;
-/** A chain is short up to this working time, in ms. */
+/** The longest working time of a short chain, in ms. */
 const SHORT_MS = 0.1;
 /**
- * So many chains of a tenant in a row must have been short before replies wait for its next one. If that
- * is a long one after all, it is one of many, and at most the fuel of a chain.
+ * The number of consecutive short chains of a tenant before replies wait for its next one. If that one is long after
+ * all, it is one of many, and at most the fuel of a chain.
  */
 const TRUSTED = 64;
-/** The most tenants whose chains are counted; all are forgotten for one more. */
+/** The most tenants whose chains are counted; one more clears all counts. */
 const TENANTS = 4_096;
 
-/** The replies of a worker that the process was not notified of. */
+/** The replies of a worker that were not signalled yet. */
 export class HeldReplies {
   readonly #signal: () => void;
-  /** How many chains of each tenant were short, since the last that was not. */
+  /** The number of short chains of each tenant since its last long one. */
   readonly #short = new Map<string, number>();
   #count = 0;
   #since_ms = 0;
@@ -265,7 +255,7 @@ export class HeldReplies {
     this.#signal = signal;
   }
 
-  /** Reports what is held unless it may wait for a chain of the tenant, which is about to run. */
+  /** Signals the held replies unless they may wait for a chain of the tenant, which is about to run. */
   before(tenant_id: string, now_ms: number): void {
     if (this.#count === 0) return;
     const may_wait = now_ms - this.#since_ms < HELD_MS && this.#count < HELD_MOST &&
@@ -273,10 +263,7 @@ export class HeldReplies {
     if (!may_wait) this.tell();
   }
 
-  /**
-   * Holds one more reply of a chain that began at `now_ms`; its working time says how much the tenant
-   * is trusted.
-   */
+  /** Holds one more reply of a chain that began at `now_ms`. Its working time counts for the tenant's next chains. */
   put(tenant_id: string, work_ms: number, now_ms: number): void {
     if (this.#count++ === 0) this.#since_ms = now_ms;
     const short = this.#short.get(tenant_id) ?? 0;
@@ -284,7 +271,7 @@ export class HeldReplies {
     else if (short < TRUSTED) this.#trust(tenant_id, short + 1);
   }
 
-  /** Reports everything that is held. */
+  /** Signals all held replies. */
   tell(): void {
     if (this.#count === 0) return;
     this.#count = 0;

@@ -1,7 +1,7 @@
 /**
- * Runs a tenant's chain for one request: policy after policy, until one that enforces refuses, and
- * within a budget for all of them, since no other request has a turn meanwhile. Headers that one policy
- * adds are seen by the next. Knows no ring and no clock of its own.
+ * Runs a tenant's chain for one request: policy after policy, until an enforcing one refuses, and within a budget for
+ * all of them, since no other request has a turn meanwhile. Each policy sees the headers that earlier ones added. It
+ * uses no ring, and its runner's clock.
  */
 import type { HeaderPair } from "../../message/caller.ts";
 import type { GuestOutcome } from "../abi/host_abi.ts";
@@ -16,7 +16,7 @@ import type { HeldValues, SlotValue } from "../state/held_values.ts";
 import type { Instances } from "./worker_instances.ts";
 import type { PolicyRead } from "../../message/verdict.ts";
 
-/** What running a chain needs of its worker. */
+/** The dependencies and settings of running a chain. */
 export interface ChainRunner {
   readonly instances: Instances;
   /** The fuel of one call. */
@@ -27,11 +27,11 @@ export interface ChainRunner {
   readonly now: () => number;
   /** Called with the module before a guest may run, and with 0 afterwards. */
   readonly onProgress: (module: number) => void;
-  /** The values of keyed state of the chains that have come here; absent: none has any. */
+  /** The values of keyed state of the chains in this worker; absent: none. */
   readonly held?: HeldValues;
 }
 
-/** The most characters of all log lines of one reply; what comes after is dropped. */
+/** The most characters of all log lines of one reply; further lines are dropped. */
 const LOG_CHARACTERS = 131_072;
 
 const NO_VALUES: HeldValues = new Map();
@@ -40,14 +40,14 @@ const NO_LOGS: readonly WorkerLog[] = [];
 
 const hasHolds = ({ holds }: WorkerEntry): boolean => holds !== undefined;
 
-/** The headers that the chain has added, the last of each name, as guests see them. */
+/** The headers that the chain has added, the last of each name, in the guests' form. */
 interface Added {
-  /** Absent until there is one. */
+  /** Absent before the first header. */
   by_name: Map<string, HeaderPair> | undefined;
   size_bytes: number;
 }
 
-/** Runs the chain and gives its reply. `from_ms`: when it begins, by the runner's clock. Never throws. */
+/** Runs the chain and returns its reply. `from_ms`: its start by the runner's clock. Never throws. */
 export function runChain(
   runner: ChainRunner,
   request: WorkerRequest,
@@ -62,11 +62,11 @@ export function runChain(
     ? new ReadWatch(chain_request, runner.fuel_limit)
     : undefined;
   const guest_request = watch ?? chain_request;
-  // Most chains have one policy, for which an array that grows would be too large.
+  // Most chains have one policy, for which a growing array would be too large.
   const outcomes: ChainOutcome[] = new Array(request.chain.length);
   let logs: WorkerLog[] | undefined;
   let characters = 0;
-  // A policy that only observes has a budget of its own: it must not be the reason for a refusal.
+  // A policy that only observes has its own budget: it must not cause a refusal.
   const units = runner.chain_fuel_limit * UNITS_PER_FUEL;
   let left_enforce = units;
   let left_observe = units;
@@ -107,13 +107,13 @@ export function runChain(
   return payload === request.payload ? ran : { ...ran, payload };
 }
 
-/** The reply with what it reports about keyed state, which mostly is nothing. */
+/** The reply with its keyed state, which it mostly does not have. */
 function replyOf(reply: WorkerReply, values: ChainValues | undefined): WorkerReply {
   const told = values?.told;
   return told === undefined ? reply : { ...reply, ...told };
 }
 
-/** The outcome of a call, and the units that making its instance took, or restoring it. */
+/** The outcome of a call, and the units for making or restoring its instance. */
 type EntryOutcome =
   & GuestOutcome
   & Pick<ChainOutcome, "unmade">
@@ -138,7 +138,7 @@ const SPENT: EntryOutcome = {
   instance_units: 0,
 };
 
-/** Runs one policy; `units_left` is what is left of its chain's budget. */
+/** Runs one policy; `units_left` is the remaining budget of its chain. */
 function runEntry(
   { instances, fuel_limit }: ChainRunner,
   { tenant_id, hook }: WorkerRequest,
@@ -162,21 +162,18 @@ function runEntry(
     if (is_chains) return { ...ran, fault: SPENT.fault, detail: SPENT.detail, instance_units };
     return { ...ran, instance_units };
   } catch (error) {
-    // Only making the instance throws: no room for its memory, a segment out of bounds, or its
+    // Only making the instance throws: it has no room for its memory, a segment out of bounds, or a failing
     // initialisation.
     const own = error instanceof EndCall ? error.fault : undefined;
     const fault = own ?? (error instanceof RangeError ? "memory" : "trap");
     const detail = error instanceof Error ? error.message : String(error);
-    // What the attempt has cost cannot be known. It is charged as all that the call may use, so that it
-    // is not free.
+    // The cost of the attempt is unknown. All that the call may use is charged, so that it is not free.
     const units = fuel_limit * UNITS_PER_FUEL;
     return { ...NOTHING, units, fault, detail, broken: true, instance_units, unmade: true };
   }
 }
 
-/**
- * Takes over the headers of a policy that enforces; too many headers of the whole chain are its fault.
- */
+/** Adds the headers of an enforcing policy; too many headers of the whole chain are its fault. */
 function merge(ran: EntryOutcome, { mode }: WorkerEntry, added: Added): EntryOutcome {
   if (!ran.allowed || mode === "observe" || ran.added_headers.length === 0) return ran;
   const by_name = added.by_name ??= new Map();
@@ -201,8 +198,8 @@ function outcome(ran: EntryOutcome, duration_ms: number): ChainOutcome {
 }
 
 /**
- * The guest's view of the request. The first header of a name counts: what earlier policies added, then
- * the request's own.
+ * The guest's view of the request. The first header of a name counts: those of earlier policies, then the request's
+ * own.
  */
 class ChainRequest implements GuestRequest {
   payload: Uint8Array;
@@ -213,7 +210,7 @@ class ChainRequest implements GuestRequest {
   readonly #request: WorkerRequest;
   readonly #added: Added;
   #by_name: Map<string, string> | undefined;
-  /** The claims that were asked for: each is written as JSON only once. */
+  /** The claims that were read: each is written as JSON only once. */
   #claims: Map<string, string> | undefined;
 
   constructor(request: WorkerRequest, added: Added) {
@@ -253,11 +250,11 @@ function claimText(value: unknown): string {
 }
 
 /**
- * The most bytes of values that the policies of one chain write which enforce, and as many those which
- * observe; with more, a policy has a fault. It bounds a reply.
+ * The most bytes of values that the enforcing policies of one chain write, and the same for the observing ones. More is
+ * a fault. It limits a reply.
  */
 const STATE_CHAIN_BYTES = 131_072;
-/** As much is reported of what they read; the rest is left out. */
+/** The same limit for the reported reads; further reads are omitted. */
 const READ_BYTES = 131_072;
 
 /** The state of one chain. */
@@ -269,21 +266,20 @@ class ChainValues {
   readonly #bytes = { enforce: 0, observe: 0 };
   #read_bytes = 0;
 
-  /** `records_reads`: the reply is to tell what was read. */
+  /** `records_reads`: the reply has to contain the reads. */
   constructor(held: HeldValues, records_reads: boolean) {
     this.#held = held;
     this.#records_reads = records_reads;
   }
 
-  /** The state of a policy that is about to run; undefined when it has none. */
+  /** The state of a policy that is about to run; undefined if it has none. */
   of({ holds }: WorkerEntry, value_bytes: readonly number[]): GuestState | undefined {
     if (holds === undefined) return undefined;
     return { value_bytes, value: (slot) => this.#held.get(holds[slot]!) ?? null };
   }
 
   /**
-   * Takes note of what a policy read and wrote. Writing more than the chain may is its fault, and what it
-   * wrote is not kept.
+   * Records what a policy read and wrote. Writing more than the chain may is its fault, and its writes are not kept.
    */
   ran<T extends GuestOutcome>({ holds, mode }: WorkerEntry, place: number, outcome: T): T {
     const { written, read_slots = 0 } = outcome;
@@ -294,7 +290,7 @@ class ChainValues {
       this.#read_bytes += value?.length ?? 0;
       if (this.#read_bytes <= READ_BYTES) (this.#read ??= []).push({ place, slot, value });
     }
-    // A fault of the chain's makes it none of the policy's.
+    // Only a call without a fault can have this one.
     if (written === undefined || outcome.fault !== undefined) return outcome;
     for (const value of written.values()) this.#bytes[mode] += value?.length ?? 0;
     if (this.#bytes[mode] > STATE_CHAIN_BYTES) {
@@ -309,25 +305,25 @@ class ChainValues {
     return outcome;
   }
 
-  /** What the reply reports about it. */
+  /** The keyed state in the reply. */
   get told(): Pick<WorkerReply, "written" | "read"> | undefined {
     if (this.#written === undefined && this.#read === undefined) return undefined;
     return { written: this.#written ?? [], read: this.#read ?? [] };
   }
 }
 
-/** The most characters of what is noted of one chain: a reply must fit into its ring. */
+/** The most recorded characters of one chain: a reply must fit into its ring. */
 const READ_CHARACTERS = 16_384;
 
 const READ_PAYLOAD = { has_read_payload: true } as const;
 
-/** A request whose readers are watched. It has every member of a request: none may get lost on the way. */
+/** A request that records its reads. It has every member of a request, so that none gets lost. */
 class ReadWatch implements Required<GuestRequest> {
   readonly #request: GuestRequest;
   readonly #fuel_limit: number;
   #has_read_payload = false;
   #reads: PolicyRead[] = [];
-  /** Absent until there is one: most policies read only the payload. */
+  /** Absent before the first name: most policies read only the payload. */
   #names: Set<string> | undefined;
   #characters = 0;
 
@@ -346,7 +342,7 @@ class ReadWatch implements Required<GuestRequest> {
     return this.#request.asking_bytes ?? 0;
   }
 
-  /** Without it nothing would bound a new payload, and a signed one could be changed. */
+  /** Without it a new payload would have no limit, and a signed one could be changed. */
   get payload_most(): number {
     return this.#request.payload_most ?? Infinity;
   }
@@ -364,8 +360,8 @@ class ReadWatch implements Required<GuestRequest> {
   }
 
   /**
-   * What the policy has seen whose call is over, undefined: nothing; `units_left` is what its chain had before, `replaces` whether
-   * its payload is the next one's.
+   * What the policy of the ended call has read; undefined: nothing. `units_left` is its chain's budget before the call,
+   * `replaces` whether its payload becomes the next one's.
    */
   take(
     ran: GuestOutcome & { readonly instance_units: number },
@@ -396,13 +392,13 @@ class ReadWatch implements Required<GuestRequest> {
     return { ...payload, seen: is_whole ? seen : { ...seen, budget_units } };
   }
 
-  /** A new payload as base64; undefined beyond the bound. */
+  /** A new payload as base64; undefined beyond the limit. */
   #kept(payload: Uint8Array): string | undefined {
     const size = Math.ceil(payload.length / 3) * 4;
     return this.#hasRoom(size) ? payload.toBase64() : undefined;
   }
 
-  /** Whether so many characters more may be noted; if so, they count. */
+  /** Whether that many characters more may be recorded; if so, they count. */
   #hasRoom(characters: number): boolean {
     if (this.#characters + characters > READ_CHARACTERS) return false;
     this.#characters += characters;

@@ -1,6 +1,4 @@
-/**
- * What a chain does with real guests, on this thread: claims, headers, instances, progress.
- */
+/** Chains with real guests, on this thread: claims, headers, instances, progress. */
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { HOOKS } from "../../message/verdict.ts";
@@ -52,7 +50,7 @@ const show = (fetched: string, name: string) => ({
   body: `(call $show (call $${fetched} (i32.const 0) (i32.const ${name.length}))) i32.const 0`,
 });
 
-Deno.test("claims are the token's own: text as it is, the rest as JSON", async () => {
+Deno.test("claims are those of the token: text unchanged, other values as JSON", async () => {
   const names = ["sub", "roles", "toString", "__proto__", "nothing"];
   const { runner } = await runnerOf(names.map((name) => show("get_claim", name)));
   const claims = JSON.parse('{"sub":"al\\"ice","roles":["a",1],"nothing":null}');
@@ -67,10 +65,10 @@ Deno.test("claims are the token's own: text as it is, the rest as JSON", async (
   ]);
 });
 
-Deno.test("headers are not looked at before a policy asks, and names fold in ASCII only", async () => {
+Deno.test("headers are not read before a policy asks for them, and names are compared without case in ASCII only", async () => {
   const { runner } = await runnerOf([{ body: "i32.const 0" }, show("get_header", "X-K")]);
   let asked = 0;
-  // U+212A, the Kelvin sign, is a "k" only to Unicode.
+  // U+212A, the Kelvin sign, is a "k" only in Unicode.
   const headers = [["x-\u212a", "kelvin"], ["X-k", "right"], ["x-K", "second"]] as const;
   const facts = () => {
     asked++;
@@ -82,7 +80,7 @@ Deno.test("headers are not looked at before a policy asks, and names fold in ASC
   assert.deepEqual(logs.map(({ message }) => message), ["right"]);
 });
 
-Deno.test("progress is shown around each policy, and time is told of each", async () => {
+Deno.test("progress is shown around each policy, and each has its time", async () => {
   const { runner, steps } = await runnerOf([{ body: "i32.const 0" }, { body: "i32.const 1" }]);
   const reply = runChain(runner, requestOf([entry(1), entry(2), entry(1)]));
   assert.deepEqual(steps, [1, 0, 2, 0]);
@@ -92,7 +90,7 @@ Deno.test("progress is shown around each policy, and time is told of each", asyn
   );
 });
 
-Deno.test("all log lines of a chain together are bounded", async () => {
+Deno.test("the log lines of a chain together are limited", async () => {
   const body = `(memory.fill (i32.const 0) (i32.const 97) (i32.const 1024))
     (loop $l (call $log (i32.const 0) (i32.const 0) (i32.const 1024))
       (br_if $l (i32.lt_u (local.tee $i (i32.add (local.get $i) (i32.const 1))) (i32.const 32))))
@@ -102,7 +100,7 @@ Deno.test("all log lines of a chain together are bounded", async () => {
   assert.equal(logs.length, 128);
 });
 
-Deno.test("a module that was unloaded is missing, its instances are gone", async () => {
+Deno.test("an unloaded module is missing, and its instances are removed", async () => {
   const { runner } = await runnerOf([{ body: "i32.const 0" }]);
   runChain(runner, requestOf([entry(1)]));
   assert.equal(runner.instances.size, 1);
@@ -111,23 +109,23 @@ Deno.test("a module that was unloaded is missing, its instances are gone", async
   assert.equal(runChain(runner, requestOf([entry(1)])).outcomes[0]?.fault, "missing-module");
 });
 
-/** Loops so often, for a little more than 3 fuel a thousand, and allows. */
+/** Loops `times` times, for a little more than 3 fuel per thousand, and allows. */
 const burns = (times: number) => ({
   body: `(local.set $i (i32.const ${times}))
     (loop $again (br_if $again (local.tee $i (i32.sub (local.get $i) (i32.const 1))))) i32.const 0`,
 });
 const FUEL_OF_INSTANCE = INSTANCE_UNITS / UNITS_PER_FUEL;
 
-Deno.test("what only observes uses up no budget of what enforces, and cannot use more than one", async () => {
+Deno.test("an observing policy uses none of the budget of enforcing ones, and cannot use more than its own", async () => {
   const { runner } = await runnerOf([burns(500_000), { body: "i32.const 0" }]);
   const observers = Array.from({ length: 20 }, () => ({ module: 1, mode: "observe" }) as const);
   const { outcomes } = runChain(runner, requestOf([...observers, entry(2)]));
-  assert.equal(outcomes.length, 21, "a refusal of one that observes ends nothing");
+  assert.equal(outcomes.length, 21, "a refusal of an observing policy ends nothing");
   assert.deepEqual([outcomes[0]?.fault, outcomes[19]?.fault], [undefined, "chain-fuel"]);
   assert.equal(outcomes[20]?.allowed, true);
 });
 
-Deno.test("making an instance is charged each time: at first, after a trap, after another tenant's", async () => {
+Deno.test("making an instance is charged each time: at first, after a trap, and after another tenant's use", async () => {
   const { runner } = await runnerOf([{ body: "unreachable" }, { body: "i32.const 0" }]);
   const charged = (module: number, tenant_id: string) =>
     runChain(runner, requestOf([entry(module)], { tenant_id })).outcomes[0]!.instance_units;
@@ -135,7 +133,7 @@ Deno.test("making an instance is charged each time: at first, after a trap, afte
   assert.deepEqual([charged(2, "a"), charged(2, "a"), charged(2, "b")], [50_000, 0, 50_000]);
 });
 
-Deno.test("instances count against the chain's budget, are kept, and so are there the next time", async () => {
+Deno.test("instances count against the chain's budget and are kept, so they exist the next time", async () => {
   const { runner } = await runnerOf(Array(8).fill({ body: "i32.const 0" }));
   const small = { ...runner, chain_fuel_limit: 3.5 * FUEL_OF_INSTANCE };
   const chain = Array.from({ length: 8 }, (_, index) => entry(index + 1));

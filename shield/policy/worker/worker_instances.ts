@@ -1,8 +1,7 @@
 /**
- * The instances of one worker: one for each tenant and module, made on first use; the one used longest
- * ago is dropped when there are too many. The memory of an instance of version 1 is the policy's state; one of
- * version 2 begins each call anew (`host_abi.ts`). Making one has a price, which the call that needs it
- * pays.
+ * The instances of one worker: one for each tenant and module, made on first use; the one used longest ago is dropped
+ * when there are too many. The memory of an instance of version 1 is the policy's state; one of version 2 starts each
+ * call with its first state (`host_abi.ts`). Making one has a price, which the call that needs it pays.
  */
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { type Guest, INIT_FUEL, instantiateGuest } from "../abi/host_abi.ts";
@@ -10,11 +9,11 @@ import type { RunnableModule } from "../ring/worker_protocol.ts";
 
 /** The instances by tenant and module. */
 export interface Instances {
-  /** The tenant's instance of a module; undefined when there is none. */
+  /** The tenant's instance of a module; undefined if there is none. */
   find(tenant_id: string, module: number): Guest | undefined;
-  /** The units that making an instance costs, beside its `init_units`; undefined when the module is not loaded. */
+  /** The units for making an instance, without its `init_units`; undefined if the module is not loaded. */
   price(module: number): number | undefined;
-  /** The most bytes of a value of each slot of a loaded module; empty when it keeps no state. */
+  /** The most bytes of a value of each slot of a loaded module; empty if it keeps no state. */
   valueBytes(module: number): readonly number[];
   /** Makes the tenant's instance of a loaded module. Throws as instantiating throws. */
   make(tenant_id: string, module: number): Guest;
@@ -34,7 +33,7 @@ export function createInstances(max: number, init_fuel: number = INIT_FUEL): Ins
   // The map is in the order of use.
   const guests = new BoundedMap<string, { guest: Guest; module: number }>(max);
   const key = (tenant_id: string, module: number) => `${module} ${tenant_id}`;
-  /** The instance that was used last, which is the newest in the order: mostly it is the next one. */
+  /** The most recently used instance, which is the newest in the order: mostly it is also the next one. */
   let last: { tenant_id: string; module: number; guest: Guest } | undefined;
 
   function use(tenant_id: string, module: number): Guest | undefined {

@@ -16,7 +16,7 @@ import type { PresenceWatch, RoomChanges, ShieldPresenceOptions } from "../prese
 import { createPresenceStats } from "../stats.ts";
 import { presenceConfig, presenceLog, START_MS, TestPort, writerOf } from "./port.ts";
 
-/** The node id of the tests' own Shield. */
+/** The id of the tests' own Shield. */
 export const NODE = "own";
 
 /** An owner's message about a room, besides its entries. */
@@ -28,7 +28,7 @@ export interface Saying {
   readonly clock?: number;
 }
 
-/** A member that a test lets join. */
+/** A member that a test adds. */
 export function member(connection_id: string, change: Partial<MemberInput> = {}): MemberInput {
   const issuer = "https://id.example.com";
   const user_id = `user-${connection_id}`;
@@ -43,12 +43,12 @@ export function member(connection_id: string, change: Partial<MemberInput> = {})
   };
 }
 
-/** An emitter of one life of a Brain. */
+/** An emitter of one incarnation of a Brain. */
 export function emitterOf(brain_id: string, term = 1): Emitter {
   return { brain_id, boot: START_MS, term };
 }
 
-/** A batch as a short text: `+` for a member that came or changed, `-` for one that left. */
+/** A batch as a short text: `+` for a new or changed member, `-` for one that left. */
 export function words({ updates, leaves }: RoomChanges): string {
   const came = updates.map(({ connection_id }) => `+${connection_id}`);
   return [...came, ...leaves.map(({ connection_id }) => `-${connection_id}`)].join(" ");
@@ -144,7 +144,7 @@ class TestMachine {
     return { watch, told, results };
   };
 
-  /** The members of a watched room, in the order of the alphabet. */
+  /** The members of a watched room, in alphabetical order. */
   shown = (room_id = "lobby"): string => {
     const members = this.presence.view("acme", room_id)?.members ?? [];
     return members.map(({ connection_id }) => connection_id).sort().join(" ");

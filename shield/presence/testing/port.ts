@@ -11,7 +11,7 @@ import type { Entry, Writer, WrittenEntry } from "../../../shared/presence/types
 /** The start of the tests' clock: 2026-01-02T03:04:05Z. */
 export const START_MS = 1_767_323_045_000;
 
-/** A message that was sent, and when. */
+/** A sent message, and its time. */
 export interface Sent {
   readonly at_ms: number;
   readonly subject: string;
@@ -29,7 +29,7 @@ export class TestPort implements PresencePort {
   readonly sent: Sent[] = [];
   /** Subscribed subjects, besides those of every machine. */
   readonly heard = new Set<string>();
-  /** Timers that run. A map keeps the order of those that are due together. */
+  /** Running timers. A map keeps the order of those that are due together. */
   readonly timers = new Map<number, Timer>();
   #ids = 0;
 
@@ -68,9 +68,7 @@ export class TestPort implements PresencePort {
     this.now_ms = until_ms;
   }
 
-  /**
-   * The messages of one kind that were sent since the last call, oldest first; forgets everything sent.
-   */
+  /** The messages of one kind that were sent since the last call, oldest first; clears everything sent. */
   take<Kind extends ClusterMessage["kind"]>(kind: Kind): Extract<ClusterMessage, { kind: Kind }>[] {
     return this.sent.splice(0).flatMap(({ message }) =>
       message.kind === kind ? [message as Extract<ClusterMessage, { kind: Kind }>] : []
@@ -83,7 +81,7 @@ export function presenceConfig(values: Record<string, unknown> = {}): Config["pr
   return configFrom({ presence: values }).presence;
 }
 
-/** A logger whose lines can be looked at. */
+/** A logger, and its lines. */
 export const presenceLog = () => keptLog({ now: () => START_MS });
 
 /** A writer for tests. */

@@ -12,7 +12,7 @@ import { ROOM_ROUTES } from "../admin_api.ts";
 import { startRoomClasses } from "../start.ts";
 import type { StartedRoomClasses } from "../start.ts";
 
-/** Classes of a config, every option that was not given with its default. */
+/** Classes of a config, with defaults for absent options. */
 export function configClasses(...rooms: object[]): RoomClassEntry[] {
   return configFrom({ rooms }).rooms;
 }
@@ -22,20 +22,20 @@ export function tenantClasses(...rooms: object[]): TenantRoomClass[] {
   return configClasses(...rooms).map(({ tenant: _, ...one }) => one);
 }
 
-/** Running classes and what they do. */
+/** Running classes and their effects. */
 export interface TestRooms extends AsyncDisposable {
   readonly engine: TestSpine;
   readonly settings: Settings;
   readonly started: StartedRoomClasses;
   readonly lines: readonly string[];
-  /** All metrics as Prometheus reads them. */
+  /** All metrics in Prometheus form. */
   metrics(): Promise<string>;
-  /** One request of an admin, an operator unless it is given, answered by status and JSON. */
+  /** One request of an admin, an operator unless another one is given, answered by status and JSON. */
   // deno-lint-ignore no-explicit-any -- the tests say what is in it
   ask(m: string, path: string, body?: unknown, as?: Admin): Promise<{ status: number; body: any }>;
 }
 
-/** Starts them with these entries of `[[rooms]]`. */
+/** Starts the classes with these entries of `[[rooms]]`. */
 export async function testRooms(...rooms: object[]): Promise<TestRooms> {
   const engine = testSpine();
   const registry = createMetrics({ node_id: "s1", version: "0" });

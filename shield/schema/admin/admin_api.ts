@@ -36,7 +36,7 @@ export const SCHEMA_SCHEMAS: Readonly<Record<string, Schema>> = {
   Registered: object({ schema_id: TEXT, registered: BOOLEAN, version: COUNT }),
 };
 
-const COMPATIBILITY = inQuery("compatibility", "what a new version is checked for", {
+const COMPATIBILITY = inQuery("compatibility", "compatibility mode of new versions", {
   type: "string",
   enum: [...COMPATIBILITY_MODES],
 });
@@ -80,13 +80,13 @@ const of = <B>(
 export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   "GET /v1/schemas": {
     id: "listSchemas",
-    summary: "every schema and what of it is in force here",
+    summary: "lists the schemas, and their state on this Shield",
     answer: object({ schemas: list(OBJECT), refused: list(OBJECT) }),
     ...of("own", listSchemas),
   },
   "GET /v1/schemas/{schema}": {
     id: "getSchema",
-    summary: "one schema and its versions",
+    summary: "shows a schema and its versions",
     answer: object({ schema_id: TEXT, compatibility: TEXT, versions: list(OBJECT) }),
     refusals: [404],
     ...of("shared", showSchema),
@@ -94,7 +94,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   "PUT /v1/schemas/{schema}": {
     audit: "schema.push",
     id: "registerSchema",
-    summary: "registers a version; without a body changes only the compatibility",
+    summary: "registers a version; without a body, changes only the compatibility",
     query: [COMPATIBILITY],
     answer: ref("Registered"),
     refusals: [404, 409],
@@ -103,7 +103,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   "DELETE /v1/schemas/{schema}": {
     audit: "schema.delete",
     id: "deleteSchema",
-    summary: "deletes a schema to which nothing is mapped, with all of its versions",
+    summary: "deletes an unmapped schema with all of its versions",
     answer: object({ schema_id: TEXT, deleted: BOOLEAN, version: COUNT, versions: COUNT }),
     refusals: [404, 409],
     ...of("bus", removeSchema),
@@ -111,7 +111,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   "POST /v1/schemas/{schema}/check": {
     audit: { refused: "schema.check" },
     id: "checkSchema",
-    summary: "what registering would say",
+    summary: "checks a version as a registration would, without storing it",
     query: [COMPATIBILITY],
     answer: object({ schema_id: TEXT, compatible: BOOLEAN, findings: list(OBJECT) }),
     refusals: [409],
@@ -120,8 +120,13 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   "POST /v1/schemas/{schema}/rollback": {
     audit: "schema.rollback",
     id: "rollbackSchema",
-    summary: "puts an earlier version in force again, as the next one",
-    query: [inQuery("version", "which; absent: the one before", { type: "integer", minimum: 1 })],
+    summary: "rolls a schema back: an earlier version becomes the next one",
+    query: [
+      inQuery("version", "the version to restore; absent: the previous one", {
+        type: "integer",
+        minimum: 1,
+      }),
+    ],
     answer: object({ schema_id: TEXT, registered: BOOLEAN, version: COUNT }),
     refusals: [404, 409],
     ...of("bus", rollbackSchema),
@@ -129,7 +134,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   "PUT /v1/schemas/{schema}/staged": {
     audit: "schema.stage",
     id: "stageSchema",
-    summary: "stores a version that is not in force until an apply of a tenant's state names it",
+    summary: "stages a version, which an apply of a tenant's state can activate",
     query: [COMPATIBILITY],
     answer: object({ schema_id: TEXT, after: COUNT, version: COUNT, sha256: TEXT }),
     refusals: [409],
@@ -138,11 +143,11 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   "POST /v1/schemas/{schema}/validate": {
     audit: { refused: "schema.validate" },
     id: "validateData",
-    summary: "what the gate would say of an event's data",
+    summary: "checks an event's data as the gate would",
     query: [
       inQuery("message", "full name of the message", TEXT),
-      inQuery("version", "which version; the latest by default", VERSION),
-      inQuery("unknown_fields", "what a field outside the schema does", {
+      inQuery("version", "the version; the latest by default", VERSION),
+      inQuery("unknown_fields", "the treatment of fields outside the schema", {
         type: "string",
         enum: ["allow", "warn", "refuse"],
         default: "allow",
@@ -154,7 +159,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   },
   "GET /v1/schemas/{schema}/versions/{version}": {
     id: "getSchemaVersion",
-    summary: "a version's gzipped FileDescriptorSet as it was registered",
+    summary: "downloads a version's gzipped FileDescriptorSet, as registered",
     answer: { type: "string", format: "binary" },
     type: "application/gzip",
     refusals: [404],
@@ -162,14 +167,14 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   },
   "GET /v1/tenants/{tenant}/mappings": {
     id: "getMappings",
-    summary: "which message the events of which subject must be",
+    summary: "lists the mappings of subjects to messages",
     answer: SETTINGS,
     ...of("tenant-in-path", showMappings),
   },
   "PUT /v1/tenants/{tenant}/mappings": {
     audit: "mapping.set",
     id: "setMappings",
-    summary: "puts one mapping beside the others, or all in their place",
+    summary: "adds or replaces one mapping, or replaces all",
     answer: SETTINGS,
     refusals: [404, 409],
     ...of("tenant-in-path", setMappings, MAPPINGS),
@@ -177,7 +182,7 @@ export const SCHEMA_ROUTES = new AdminTable<SchemaAdminContext>("schemas", {
   "DELETE /v1/tenants/{tenant}/mappings": {
     audit: "mapping.remove",
     id: "removeMappings",
-    summary: "removes the mapping of a subject, or all of them",
+    summary: "removes the mapping of a subject, or all mappings",
     query: [inQuery("subject", "only of this subject", TEXT)],
     answer: SETTINGS,
     refusals: [409],

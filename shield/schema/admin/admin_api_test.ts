@@ -52,7 +52,7 @@ async function ask(
 const map = (t: TestSchemas, mapping: object, tenant = "acme") =>
   ask(t, "PUT", `tenants/${tenant}/mappings`, JSON.stringify(mapping), JSON_TYPE);
 
-Deno.test("a version without a mapped message is a warning in every mode, and the one before it stays in force", async () => {
+Deno.test("a version without a mapped message is a warning in every mode, and the previous one stays in force", async () => {
   await using engine = testSpine();
   using t = await testSchemas(engine.spine);
   await ask(t, "PUT", "schemas/ping", ping());
@@ -74,7 +74,7 @@ Deno.test("a version without a mapped message is a warning in every mode, and th
   const [{ version, problem }] = pushed.body.here.messages;
   assert.equal(version, 1);
   assert.match(problem, /^version 2: .*no message.*t\.Ping/);
-  // A Shield that starts only now.
+  // A Shield that starts later.
   using fresh = await testSchemas(engine.spine);
   const { here } = (await ask(fresh, "GET", "schemas/ping")).body;
   assert.deepEqual(here.messages, [{ message: "t.Ping", version, problem }]);
@@ -84,7 +84,7 @@ Deno.test("a version without a mapped message is a warning in every mode, and th
   assert.deepEqual(other.body.findings, []);
 });
 
-Deno.test("a schema is registered, listed, shown and handed out as it was sent", async () => {
+Deno.test("a schema is registered, listed, shown and downloaded unchanged", async () => {
   await using engine = testSpine();
   using t = await testSchemas(engine.spine);
   assert.deepEqual((await ask(t, "GET", "schemas")).body, { schemas: [], refused: [] });
@@ -112,7 +112,7 @@ Deno.test("a schema is registered, listed, shown and handed out as it was sent",
   assert.ok(gunzipSync(latest.bytes).length > 0);
 });
 
-Deno.test("an incompatible version is 409 with every finding; a check says the same and does nothing", async () => {
+Deno.test("an incompatible version is 409 with every finding; a check gives the same answer and changes nothing", async () => {
   await using engine = testSpine();
   using t = await testSchemas(engine.spine);
   await ask(t, "PUT", "schemas/ping", ping());
@@ -155,7 +155,7 @@ Deno.test("compatibility is stored with the schema and changes with or without a
   assert.deepEqual([nobody.status, nobody.body.reason], [404, "schema-unknown"]);
 });
 
-Deno.test("what cannot be a schema is refused with what is wrong", async () => {
+Deno.test("an invalid schema is refused with its problem", async () => {
   await using engine = testSpine();
   using t = await testSchemas(engine.spine);
   const text = (value: string) => new TextEncoder().encode(value);
@@ -178,7 +178,7 @@ Deno.test("what cannot be a schema is refused with what is wrong", async () => {
   assert.deepEqual((await ask(t, "GET", "schemas")).body, { schemas: [], refused: [] });
 });
 
-Deno.test("paths that are none and methods that are not there say so", async () => {
+Deno.test("unknown paths and methods are refused as such", async () => {
   await using engine = testSpine();
   using t = await testSchemas(engine.spine);
   const cases: [method: string, path: string, status: number, reason: string][] = [
@@ -202,7 +202,7 @@ Deno.test("paths that are none and methods that are not there say so", async () 
   assert.deepEqual([version.status, version.body.reason], [404, "schema-unknown"]);
 });
 
-Deno.test("data is judged as the gate would, in both forms", async () => {
+Deno.test("data is judged as by the gate, in both forms", async () => {
   await using engine = testSpine();
   using t = await testSchemas(engine.spine);
   await ask(t, "PUT", "schemas/ping", ping());
@@ -225,7 +225,7 @@ Deno.test("data is judged as the gate would, in both forms", async () => {
   assert.deepEqual([nobody.status, nobody.body.reason], [400, "invalid-schema"]);
 });
 
-Deno.test("mappings are put, replaced, shown and removed, one by one and all together", async () => {
+Deno.test("mappings are set, replaced, shown and removed, one by one and all together", async () => {
   await using engine = testSpine();
   using t = await testSchemas(engine.spine, { mappings: [] });
   await ask(t, "PUT", "schemas/ping", ping());
@@ -252,7 +252,7 @@ Deno.test("mappings are put, replaced, shown and removed, one by one and all tog
   assert.equal(await t.metric("shield_schema_tenant_mappings"), 0);
 });
 
-Deno.test("settings that cannot be read refuse the tenant's events, and are not written over", async () => {
+Deno.test("unreadable settings refuse the tenant's events, and are not overwritten", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
   await bucket.put(["acme"], new TextEncoder().encode("damaged"));
@@ -265,7 +265,7 @@ Deno.test("settings that cannot be read refuse the tenant's events, and are not 
   assert.equal(shown.body.reason, "settings-conflict");
   const check = (room: string, data: Uint8Array) => refusalOf(t, data, "acme", room)?.reason;
   assert.equal(check("a", GOOD_PING), "schema-unavailable");
-  assert.equal(check("b", GOOD_PING), "schema-unavailable", "nobody knows what is mapped");
+  assert.equal(check("b", GOOD_PING), "schema-unavailable", "the mappings are unknown");
   await t.settings.reset("acme", "root");
   assert.equal((await map(t, one)).status, 200);
   assert.equal(check("a", GOOD_PING), undefined);
@@ -273,7 +273,7 @@ Deno.test("settings that cannot be read refuse the tenant's events, and are not 
   assert.equal(check("b", BAD_PING), undefined);
 });
 
-Deno.test("an admin of one tenant reads schemas, sees what its subjects are mapped to, and registers none", async () => {
+Deno.test("an admin of one tenant reads schemas and its own mappings, and registers none", async () => {
   await using engine = testSpine();
   const mappings = [{ subject: "in.t.globex.r.*" }, {
     subject: "in.t.*.r.all",

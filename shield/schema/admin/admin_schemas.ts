@@ -53,7 +53,7 @@ export interface SchemaAdminContext extends Pick<Env, "log" | "now" | "monotonic
   readonly puts: Pick<Adoption, "refused">;
   readonly mappings: Mappings;
   readonly settings: Settings;
-  /** How many versions of a schema are kept. */
+  /** The most stored versions of a schema. */
   readonly versions_max: number;
 }
 
@@ -155,7 +155,9 @@ function modeOf(url: URL): CompatibilityMode | undefined {
   if (text === null || isCompatibilityMode(text)) return text ?? undefined;
   throw new ArqonError(
     "invalid-schema",
-    `${JSON.stringify(text)} is no compatibility; expected ${COMPATIBILITY_MODES.join(", ")}`,
+    `${JSON.stringify(text)} is not a compatibility mode; expected ${
+      COMPATIBILITY_MODES.join(", ")
+    }`,
   );
 }
 
@@ -175,7 +177,7 @@ interface Data {
   readonly is_json: boolean;
 }
 
-/** The body of a trial: JSON where the content type says so, otherwise binary data. */
+/** The body of a trial: JSON if its content type is JSON, otherwise binary data. */
 export const DATA: RouteBody<SchemaAdminContext, Data> = {
   schema: {},
   optional: true,

@@ -16,15 +16,12 @@ import { isJudged, isPut, remainsOf } from "./stored_set.ts";
 import type { StoredSet } from "./stored_set.ts";
 import type { SchemaStore } from "./store.ts";
 
-/**
- * The longest wait before a put is judged, in ms: the Shield that is first spares the others the work.
- */
+/** The longest wait before a put is judged, in ms: the first Shield saves the others the work. */
 const JITTER_MS = 250;
-/** The pause before a retry, in ms. */
 const RETRY_MS = 2_000;
 /** The longest reason of a refusal, in UTF-16 units. */
 const PROBLEM_UNITS = 500;
-/** The most keys that are no schema ids and of which each is reported. */
+/** The most invalid keys that are reported one by one. */
 const ODD_MAX = 1_000;
 /** The longest key that is shown, in UTF-16 units. */
 const KEY_UNITS = 128;
@@ -34,17 +31,17 @@ const PUT_OUTCOMES = ["registered", "refused", "restored"] as const;
 /** One of `PUT_OUTCOMES`. */
 export type PutOutcome = typeof PUT_OUTCOMES[number];
 
-/** A put that is refused, as operators see it. */
+/** A refused put, as shown to operators. */
 export interface RefusedPut {
-  /** The key of the bucket, which need not be a schema id. */
+  /** The key in the bucket, which may be an invalid schema id. */
   readonly schema_id: string;
-  /** The sha256 of the put; "" when the key was deleted. */
+  /** The sha256 of the put; "" if the key was deleted. */
   readonly sha256: string;
   readonly size_bytes: number;
-  /** When it was refused, in Unix ms; null for a key that is no schema id. */
+  /** When it was refused, in Unix ms; null for a key that is not a schema id. */
   readonly refused_ms: number | null;
   readonly problem: string;
-  /** The version that stays in force; null when there is none. */
+  /** The version that stays in force; null if there is none. */
   readonly serving: number | null;
 }
 
@@ -55,14 +52,14 @@ export interface AdoptionOptions extends Pick<Env, "log" | "now"> {
   /** A random number in [0, 1). */
   readonly random: () => number;
   readonly kv_bucket: string;
-  /** How many versions of a schema are kept. */
+  /** The most stored versions of a schema. */
   readonly versions_max: number;
   /** The messages of a schema that subjects are mapped to. */
   readonly mapped: (schema_id: string) => ReadonlySet<string>;
   /** The interval of listing the bucket, in ms: only that shows that all of it was purged. */
   readonly listed_ms: number;
   readonly onPut: (outcome: PutOutcome) => void;
-  /** The history of a schema is there, has changed, or has gone. */
+  /** Called when the history of a schema is first read, has changed, or was deleted. */
   readonly onHistory: (schema_id: string) => void;
 }
 
@@ -78,7 +75,7 @@ export class Adoption {
   readonly #deleted = new Map<string, number>();
   readonly #refusals = new Map<string, Refusal>();
   readonly #odd = new Map<string, RefusedPut>();
-  /** The keys to be looked at. */
+  /** The keys to check. */
   readonly #due = new Set<string>();
   readonly #timers = new Map<string, ReturnType<typeof setTimeout>>();
   readonly #watches: readonly KvWatch[];
@@ -131,7 +128,7 @@ export class Adoption {
     try {
       for (const { ready } of this.#watches) await ready;
     } catch {
-      // This was closed before it was ready.
+      // The adoption was closed before it was ready.
       return;
     }
     this.#started = true;
@@ -148,7 +145,7 @@ export class Adoption {
     const read = value && decodeSchemaRecord(value);
     if (read !== undefined && "head" in read) this.#latest.set(schema_id, latestOf(read.head));
     else this.#latest.delete(schema_id);
-    // The key is deleted together with the schema, so that is nobody's mistake.
+    // The key is deleted together with the schema, so its deletion is no mistake.
     if (read !== undefined && "tombstone" in read) this.#deleted.delete(schema_id);
     this.#options.onHistory(schema_id);
     this.#later(schema_id);
@@ -167,7 +164,7 @@ export class Adoption {
     this.#later(key);
   }
 
-  /** Checks a key after a short delay, unless it is in order by then. */
+  /** Checks a key after a short delay, unless it is current by then. */
   #later(key: string, delay_ms = this.#options.random() * JITTER_MS): void {
     if (this.#closed || !this.#started || this.#timers.has(key) || !this.#isTrouble(key)) return;
     const fire = () => {
@@ -248,7 +245,7 @@ export class Adoption {
     put: Pick<Refusal, "revision" | "sha256" | "size_bytes" | "problem">,
   ): Promise<void> {
     const { store, now, onPut } = this.#options;
-    // The version is read now: a refusal stands until there is another version.
+    // The version is read now: a refusal is valid until there is another version.
     const stored = await store.read(key);
     const serving = stored === undefined ? 0 : latestOf(stored.head).version;
     const problem = put.problem.slice(0, PROBLEM_UNITS);
@@ -262,13 +259,13 @@ export class Adoption {
   async #replace(key: string): Promise<void> {
     const revision = this.#deleted.get(key);
     if (revision !== undefined) {
-      const problem = "the key was deleted; a schema that is registered stays";
+      const problem = "the key was deleted; a registered schema stays";
       await this.#refuse(key, { revision, sha256: "", size_bytes: 0, problem });
     }
     await this.#restore(key);
   }
 
-  /** Clears the set of a deleted schema that is not a new one, so that no reader takes it for one. */
+  /** Clears the remaining set of a deleted schema, so that no reader takes it for a new schema. */
   async #clear(key: string, set: StoredSet, remains: "left" | "late"): Promise<void> {
     const { store, log, kv_bucket } = this.#options;
     if (remains === "late") {
@@ -278,7 +275,7 @@ export class Adoption {
       await this.#refuse(key, { revision, sha256, size_bytes: bytes.length, problem });
     }
     await store.clear(key, set);
-    log.info("the set of a deleted schema is gone", { schema: key, bucket: kv_bucket });
+    log.info("the set of a deleted schema was cleared", { schema: key, bucket: kv_bucket });
   }
 
   async #pardon(key: string): Promise<void> {
@@ -289,7 +286,7 @@ export class Adoption {
   async #restore(key: string, judged?: StoredSet): Promise<void> {
     const { store, log, kv_bucket, onPut } = this.#options;
     if (!await restore(store, key, judged)) return;
-    log.warn("the newest version of a schema was put back", { schema: key, bucket: kv_bucket });
+    log.warn("the newest version of a schema was restored", { schema: key, bucket: kv_bucket });
     onPut("restored");
   }
 
@@ -303,7 +300,7 @@ export class Adoption {
     for (const key of this.#troubles()) this.#later(key);
   }
 
-  /** Every key that is out of order. */
+  /** Every key whose set is not current. */
   #troubles(): string[] {
     const keys = new Set(
       [this.#latest, this.#sets, this.#refusals].flatMap((map) => [...map.keys()]),
@@ -320,7 +317,7 @@ export class Adoption {
     return refusal?.revision !== set?.revision || refusal?.sha256 !== set?.sha256;
   }
 
-  /** Records a refused put, which is logged once, or that the last one is settled. */
+  /** Records a refused put, which is logged once, or clears the last refusal. */
   #takeRefusal(schema_id: string, refusal: Refusal | undefined): void {
     const before = this.#refusals.get(schema_id);
     if (refusal === undefined) return void this.#refusals.delete(schema_id);
@@ -333,7 +330,7 @@ export class Adoption {
   #takeOdd(key: string, value: Uint8Array): void {
     const schema_id = key.slice(0, KEY_UNITS);
     const sha256 = sha256Of(value);
-    const problem = `its key is no schema id: ${SCHEMA_ID_RULE}`;
+    const problem = `its key is not a schema id: ${SCHEMA_ID_RULE}`;
     this.#say(schema_id, problem, sha256, "nothing");
     if (this.#odd.size >= ODD_MAX) return;
     const refused = { schema_id, sha256, size_bytes: value.length, problem };
@@ -347,7 +344,7 @@ export class Adoption {
   }
 }
 
-/** Why a put is refused; undefined when the error is not the put's fault. */
+/** Why a put is refused; undefined if the put is not the cause of the error. */
 function problemOf(error: unknown): string | undefined {
   if (error instanceof IncompatibleError) {
     const { compatibility, against } = error.check;

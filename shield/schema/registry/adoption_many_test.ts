@@ -1,4 +1,4 @@
-/** Puts of other tools when several Shields see them, one dies in between, or one puts as well. */
+/** Puts of other tools that several Shields see, with a Shield that dies in between, or that puts as well. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
@@ -21,7 +21,7 @@ const OUTCOMES = ["registered", "refused", "restored"] as const;
 const numbers = async ({ store }: TestSchemas): Promise<number[]> =>
   (await store.read(ID))?.head.versions.map(({ version }) => version) ?? [];
 
-/** The outcomes that all of them together were first to record. */
+/** The sum of an outcome over all of them. */
 async function counted(all: readonly TestSchemas[], outcome: typeof OUTCOMES[number]) {
   const counts = await Promise.all(
     all.map((t) => t.metric(`shield_schema_puts_total{outcome="${outcome}"}`)),
@@ -43,7 +43,7 @@ async function inAll(
   await run(all);
 }
 
-Deno.test("of five Shields one makes a put a version, one refuses it, and all know", async () => {
+Deno.test("one of five Shields registers a put, one refuses a put, and all of them know it", async () => {
   await using stage = await natsStage();
   const tool = await stage.tool();
   await inAll(stage, 5, async (all) => {
@@ -51,7 +51,7 @@ Deno.test("of five Shields one makes a put a version, one refuses it, and all kn
     assert.ok(first);
     const sets = Array.from({ length: 6 }, (_, at) => ping([`f${at}`, 50 + at, "int32"]));
     for (const [at, set] of sets.entries()) {
-      // Together with the one before: no check may miss a removed field.
+      // The mode includes the previous version: no check may miss a removed field.
       await first.store.change(
         ID,
         ({ stored }) =>
@@ -68,7 +68,7 @@ Deno.test("of five Shields one makes a put a version, one refuses it, and all kn
     await tool.put(ID, incompatiblePing());
     for (const t of all) {
       await until("the refusal", async () => await t.metric("shield_schema_refused") === 1);
-      assert.equal(t.lines.filter((line) => line.includes("is refused")).length, 1, "told once");
+      assert.equal(t.lines.filter((line) => line.includes("is refused")).length, 1, "logged once");
     }
     await until("the last known good", async () => await counted(all, "restored") === 1);
     assert.equal(await counted(all, "refused"), 1);
@@ -79,14 +79,14 @@ Deno.test("of five Shields one makes a put a version, one refuses it, and all kn
 
 const { work } = new SetWorker();
 
-/** A bucket whose process ends just before it writes. */
+/** A bucket whose process dies just before it writes. */
 function dying(bucket: KeyValue): KeyValue {
   const killed = () => Promise.reject(new ArqonError("spine-unavailable", "killed"));
   return overriding(bucket, { put: killed, update: killed, delete: killed });
 }
 
 for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {
-  Deno.test(`${engine}: a registration that ends halfway is whole after the next start, and at once elsewhere`, async () => {
+  Deno.test(`${engine}: an interrupted registration is completed at the next start, and at once on other Shields`, async () => {
     await using stage = await open();
     const tool = await stage.tool();
     const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
@@ -101,12 +101,12 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     await assert.rejects(register({ store: halfway, work }, { ...base, bytes: second }), /killed/);
     await until("the repair", async () => (await tool.get(ID))?.length === second.length);
     assert.deepEqual(await tool.get(ID), new Uint8Array(second));
-    assert.deepEqual(await numbers(t), [1, 2], "nobody took it for another tool's");
+    assert.deepEqual(await numbers(t), [1, 2], "no Shield took it for another tool's");
     assert.equal(await counted([t], "registered") + await counted([t], "refused"), 0);
     await until("both repairs", async () => await counted([t], "restored") === 2);
   });
 
-  Deno.test(`${engine}: a Shield that puts the version before back too late is not taken for a tool`, async () => {
+  Deno.test(`${engine}: a Shield that restores the previous version too late is not taken for a tool`, async () => {
     await using stage = await open();
     const tool = await stage.tool();
     const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
@@ -133,10 +133,10 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     assert.deepEqual(await tool.get(ID), new Uint8Array(second));
     assert.deepEqual(await numbers(t), [1, 2]);
     await tool.put(ID, ping());
-    await until("a tool that means it", async () => (await numbers(t)).length === 3);
+    await until("an intended put of a tool", async () => (await numbers(t)).length === 3);
   });
 
-  Deno.test(`${engine}: nor is one that puts it back over a put that a registration found unjudged`, async () => {
+  Deno.test(`${engine}: nor is one that restores it over an unjudged put that a registration found`, async () => {
     await using stage = await open();
     const tool = await stage.tool();
     const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
@@ -158,10 +158,10 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
     assert.deepEqual(await tool.get(ID), new Uint8Array(second));
     assert.deepEqual(await numbers(t), [1, 2]);
     await tool.put(ID, ping());
-    await until("a tool that means it", async () => (await numbers(t)).length === 3);
+    await until("an intended put of a tool", async () => (await numbers(t)).length === 3);
   });
 
-  Deno.test(`${engine}: a put and a registration at once are both kept, whichever is first`, async () => {
+  Deno.test(`${engine}: a concurrent put and registration are both kept, in either order`, async () => {
     await using stage = await open();
     const tool = await stage.tool();
     await inAll(stage, 2, async (all) => {
@@ -187,7 +187,7 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
   });
 }
 
-Deno.test("whatever Shields and tools do at once, each registration is there once and the key is the last", async () => {
+Deno.test("with any concurrency of Shields and tools, each registration is stored once and the key has the last one", async () => {
   await using stage = await natsStage();
   const tool = await stage.tool();
   await inAll(stage, 3, async (all) => {
@@ -216,7 +216,7 @@ Deno.test("whatever Shields and tools do at once, each registration is there onc
       const { head } = await first.store.require(ID);
       const latest = head.versions.at(-1)?.sha256 ?? "";
       const found = sha256Of(await tool.get(ID) ?? new Uint8Array(0));
-      // Until the history says so, an older version may be one that a Shield puts late.
+      // Until the history settles it, an older version may be one that a Shield puts late.
       const is_settled = (head.judged?.floor ?? 0) >= (head.versions.at(-1)?.version ?? 0);
       const is_quiet = is_settled && found === latest && last === latest;
       last = latest;
@@ -233,14 +233,14 @@ Deno.test("whatever Shields and tools do at once, each registration is there onc
     assert.ok(older);
     await tool.put(ID, await first.store.bytes(ID, older));
     const wanted = [shas.length + 1, older.sha256];
-    await until("an older set that somebody means", async () => {
+    await until("an older set, put on purpose", async () => {
       const latest = (await first.store.require(ID)).head.versions.at(-1);
       return latest?.version === wanted[0] && latest?.sha256 === wanted[1];
     });
   });
 });
 
-Deno.test("what was purged without a word is put back", async () => {
+Deno.test("a silently purged set is restored", async () => {
   await using stage = await natsStage();
   const tool = await stage.tool();
   using t = await testSchemas(stage.spine, { ...MAPPED, more: { cache_ttl_seconds: 1 } });

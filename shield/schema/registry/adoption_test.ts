@@ -1,6 +1,6 @@
 /**
- * What other tools put into the bucket of schemas: accepted as the next version, or refused and reported. Every case on
- * the embedded engine and on a real NATS server, there with the client library alone.
+ * Puts of other tools into the bucket of schemas: accepted as the next version, or refused and reported. Every case
+ * runs on the embedded engine and on a real NATS server, there with only the client library.
  */
 import assert from "node:assert/strict";
 import { gunzipSync, gzipSync } from "node:zlib";
@@ -64,17 +64,17 @@ onBoth(
     assert.equal(pushed.version, 3);
     assert.ok(await is(tool, ID, third), "bare and gzipped");
     assert.deepEqual(gunzipSync(await tool.get(ID) ?? ""), gunzipSync(third));
-    assert.deepEqual(await tool.keys(), [ID], "schema ids and nothing else");
+    assert.deepEqual(await tool.keys(), [ID], "schema ids only");
     assert.deepEqual(
       await Promise.all(["registered", "refused", "restored"].map((one) => putsOf(t, one))),
       [2, 0, 0],
-      "our own put is nobody else's",
+      "our own put is not taken for another tool's",
     );
   },
 );
 
 onBoth(
-  "a set that is not compatible is refused, told everywhere and put back",
+  "an incompatible set is refused, reported everywhere and replaced",
   async (stage, tool) => {
     using t = await testSchemas(stage.spine, MAPPED);
     await tool.put(ID, ping());
@@ -116,7 +116,7 @@ const GARBAGE: readonly (readonly [string, () => Uint8Array, RegExp])[] = [
 ];
 
 onBoth(
-  "what is no set is refused with what it is, with and without a version before",
+  "bytes that are not a set are refused with the reason, with and without an earlier version",
   async (stage, tool) => {
     using t = await testSchemas(stage.spine, MAPPED);
     await tool.put(ID, ping());
@@ -134,7 +134,7 @@ onBoth(
       assert.match(own.problem, problem, what);
       assert.deepEqual([own.serving, other.serving], [1, null]);
       assert.equal(other.problem, own.problem);
-      assert.ok(await is(tool, `new.${at}`, make()), "there is nothing to put back");
+      assert.ok(await is(tool, `new.${at}`, make()), "there is nothing to restore");
       const answer = await ask(t, `schemas/new.${at}`);
       assert.deepEqual([answer.status, answer.reason], [404, "schema-unknown"]);
     }
@@ -143,13 +143,13 @@ onBoth(
     await tool.delete("new.0");
     await tool.put("new.1", ping());
     const left = GARBAGE.length + 1 - 2;
-    await until("what is settled", async () => await t.metric("shield_schema_refused") === left);
+    await until("a settled refusal", async () => await t.metric("shield_schema_refused") === left);
     assert.equal(await versionsOf(t, "new.1"), 1);
   },
 );
 
 onBoth(
-  "the same set is no new version, however it is gzipped; an older one is the next",
+  "the same set is no new version, in any gzip form; an older set becomes the next version",
   async (stage, tool) => {
     using t = await testSchemas(stage.spine, MAPPED);
     const first = ping();
@@ -167,7 +167,7 @@ onBoth(
     await until("version 2", async () => await versionsOf(t) === 2);
     await ask(t, `schemas/${ID}?compatibility=NONE`, { method: "PUT" });
     await tool.put(ID, first);
-    await until("the way back", async () => await versionsOf(t) === 3);
+    await until("the rollback", async () => await versionsOf(t) === 3);
     await until("the older set", () => check(t, UNKNOWN_PING) === "schema-violation");
     assert.ok(await is(tool, ID, first));
     assert.equal(await putsOf(t, "refused"), 0);
@@ -175,7 +175,7 @@ onBoth(
 );
 
 onBoth(
-  "who deletes a key is told, and the last known good serves and is put back",
+  "deleting a key is reported, and the last known good version is used and restored",
   async (stage, tool) => {
     using t = await testSchemas(stage.spine, MAPPED);
     await tool.put(ID, ping());
@@ -193,37 +193,40 @@ onBoth(
   },
 );
 
-onBoth("a key that is no schema id is told and left alone", async (stage, tool) => {
+onBoth("a key that is not a schema id is reported and not changed", async (stage, tool) => {
   using t = await testSchemas(stage.spine, MAPPED);
   await tool.put("proto/user=1", ping());
   await until("the refusal", async () => await t.metric("shield_schema_refused") === 1);
   const { refused: [put], schemas } = await ask(t, "schemas");
   assert.deepEqual([put.schema_id, put.serving, schemas], ["proto/user=1", null, []]);
-  assert.match(put.problem, /no schema id: a schema id is 1 to 128/);
+  assert.match(put.problem, /not a schema id: a schema id is 1 to 128/);
   await tool.delete("proto/user=1");
   await until("its end", async () => await t.metric("shield_schema_refused") === 0);
 });
 
-onBoth("what was put while no Shield ran is judged before one is ready", async (stage, tool) => {
-  {
+onBoth(
+  "puts without a running Shield are judged before the next one is ready",
+  async (stage, tool) => {
+    {
+      using t = await testSchemas(stage.spine, MAPPED);
+      await tool.put(ID, ping());
+      await until("version 1", () => check(t, GOOD_PING) === undefined);
+    }
+    await tool.put(ID, ping(["extra", 99, "int32"]));
+    await tool.put("other", text("neither"));
+    {
+      using t = await testSchemas(stage.spine, MAPPED);
+      assert.equal(check(t, UNKNOWN_PING), undefined);
+      assert.equal(await t.metric("shield_schema_refused"), 1);
+    }
+    await tool.delete(ID);
+    await tool.delete("other");
     using t = await testSchemas(stage.spine, MAPPED);
-    await tool.put(ID, ping());
-    await until("version 1", () => check(t, GOOD_PING) === undefined);
-  }
-  await tool.put(ID, ping(["extra", 99, "int32"]));
-  await tool.put("other", text("neither"));
-  {
-    using t = await testSchemas(stage.spine, MAPPED);
+    assert.ok(await is(tool, ID, ping(["extra", 99, "int32"])));
+    assert.equal(await t.metric("shield_schema_refused"), 0);
     assert.equal(check(t, UNKNOWN_PING), undefined);
-    assert.equal(await t.metric("shield_schema_refused"), 1);
-  }
-  await tool.delete(ID);
-  await tool.delete("other");
-  using t = await testSchemas(stage.spine, MAPPED);
-  assert.ok(await is(tool, ID, ping(["extra", 99, "int32"])));
-  assert.equal(await t.metric("shield_schema_refused"), 0);
-  assert.equal(check(t, UNKNOWN_PING), undefined);
-});
+  },
+);
 
 onBoth("kv_bucket names the bucket", async (stage) => {
   const tool = await stage.tool("CONTRACTS");

@@ -27,9 +27,9 @@ export interface SchemaCacheOptions extends Pick<Env, "log" | "monotonic_ms"> {
   readonly ttl_ms: number;
   /** The most cached schemas: `platform.registry.schemas`. */
   readonly schemas_max: number;
-  /** The working set, in which the schemas' messages are compiled. */
+  /** The working set, which compiles the schemas' messages. */
   readonly working: WorkingSet;
-  /** The tools by which large sets are cut down. */
+  /** The tools that cut down large sets. */
   readonly tools: SourceTools;
   readonly onLoaded: (outcome: LoadOutcome) => void;
 }
@@ -92,7 +92,7 @@ export class SchemaCache {
     return this.#schemas.get(schema_id)?.get(message);
   }
 
-  /** Resolves when no read is due or running. */
+  /** Resolves once no read is due or running. */
   async settled(): Promise<void> {
     while (!this.#closed && this.#loading.size + this.#due.size > 0) {
       await new Promise<void>((resolve) => this.#waiters.add(resolve));

@@ -1,4 +1,4 @@
-/** Schemas in memory: loaded, replaced, kept when the registry has nothing better, limited. */
+/** Schemas in memory: loaded, replaced, kept if the registry has no better version, limited. */
 import assert from "node:assert/strict";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -64,7 +64,7 @@ async function testCache(
   };
 }
 
-Deno.test("what is wanted is loaded, and a new version takes the place of the old one", async () => {
+Deno.test("wanted messages are loaded, and a new version replaces the old one", async () => {
   await using engine = testSpine();
   using t = await testCache(engine.spine);
   await t.push("ping", ping());
@@ -79,15 +79,15 @@ Deno.test("what is wanted is loaded, and a new version takes the place of the ol
     t.cache.get("ping", "t.Ping")?.compiled?.message?.validate(UNKNOWN_PING, REFUSE).total,
     0,
   );
-  assert.equal(old?.validate(UNKNOWN_PING, REFUSE).total, 1, "the old one is as it was");
+  assert.equal(old?.validate(UNKNOWN_PING, REFUSE).total, 1, "the old one is unchanged");
   await t.push("other", ping());
   await t.cache.settled();
-  assert.deepEqual([...t.cache.schemas.keys()], ["ping"], "what nobody wants is not held");
+  assert.deepEqual([...t.cache.schemas.keys()], ["ping"], "unwanted messages are dropped");
   t.cache.want([]);
   assert.equal(t.cache.get("ping", "t.Ping"), undefined);
 });
 
-Deno.test("a version that cannot be used leaves the old one in force, message by message", async () => {
+Deno.test("an unusable version leaves the old one in force, message by message", async () => {
   await using engine = testSpine();
   using t = await testCache(engine.spine);
   const inner = { schema_id: "ping", message: "t.Inner" };
@@ -95,7 +95,7 @@ Deno.test("a version that cannot be used leaves the old one in force, message by
   t.cache.want([PING, inner]);
   await t.cache.settled();
   await t.push("ping", pong());
-  await until("the look at version 2", () => t.loads.includes("invalid"));
+  await until("the read of version 2", () => t.loads.includes("invalid"));
   assert.deepEqual([t.version(), t.version(inner)], [1, 1]);
   const [line, ...more] = t.lines.filter((one) => one.includes("t.Inner"));
   assert.match(
@@ -107,14 +107,14 @@ Deno.test("a version that cannot be used leaves the old one in force, message by
   const pongs = { schema_id: "ping", message: "t.Pong" };
   t.cache.want([PING, pongs]);
   await t.cache.settled();
-  assert.equal(t.version(pongs), 2, "what the new version has is served from it");
+  assert.equal(t.version(pongs), 2, "messages of the new version are served from it");
   assert.equal(t.version(), 1);
   await t.push("ping", ping(["again", 50, "int32"]));
-  await until("a version that is good again", () => t.version() === 3);
-  assert.equal(t.version(pongs), 2, "and now this one lacks it");
+  await until("a valid version again", () => t.version() === 3);
+  assert.equal(t.version(pongs), 2, "now this version lacks it");
 });
 
-Deno.test("a process that has just started serves the version that all others serve, message by message", async () => {
+Deno.test("a newly started process serves the same version as all others, message by message", async () => {
   await using engine = testSpine();
   using old = await testCache(engine.spine);
   const inner = { schema_id: "ping", message: "t.Inner" };
@@ -156,7 +156,7 @@ Deno.test("a process that has just started serves the version that all others se
   assert.deepEqual([served(fresh), served(last)], [[4, 2, 3, undefined], [4, 2, 3, undefined]]);
 });
 
-Deno.test("bytes that cannot be read leave the old version in force and are looked at again", async () => {
+Deno.test("unreadable bytes leave the old version in force and are read again", async () => {
   await using engine = testSpine();
   using t = await testCache(engine.spine, { ttl_ms: 60_000 });
   await t.push("ping", ping());
@@ -171,22 +171,22 @@ Deno.test("bytes that cannot be read leave the old version in force and are look
   await until("the look", () => t.loads.includes("failed"));
   assert.equal(t.version(), 1);
   assert.equal(t.cache.schemas.get("ping")?.isStale, true);
-  assert.ok(t.lines.some((line) => line.includes("version 9 is not there")));
+  assert.ok(t.lines.some((line) => line.includes("version 9 is missing")));
   await t.bucket.put(["ping"], new TextEncoder().encode("neither"));
   await until(
     "the look",
-    () => t.lines.some((line) => line.includes("cannot be read: it is no JSON")),
+    () => t.lines.some((line) => line.includes("cannot be read: it is not JSON")),
   );
   await t.bucket.delete(["ping"]);
   await until("the look", () => t.loads.includes("absent"));
-  assert.equal(t.version(), 1, "also when it is gone: nothing that we do deletes a schema");
+  assert.equal(t.version(), 1, "also if it is missing: the bus never deletes it like this");
   assert.equal(t.cache.schemas.get("ping")?.isStale, true);
   await t.push("ping", ping(["extra", 9, "int32"]));
   await until("the repair", () => t.version() === 1 && t.loads.at(-1) === "loaded");
   assert.equal(t.cache.schemas.get("ping")?.isStale, false);
 });
 
-Deno.test("a set that is stored but no descriptor set is not unpacked again and again", async () => {
+Deno.test("stored bytes that are not a descriptor set are not unpacked repeatedly", async () => {
   await using engine = testSpine();
   using t = await testCache(engine.spine);
   const bytes = new Uint8Array([0x1f, 0x8b, 1, 2, 3]);
@@ -205,7 +205,7 @@ Deno.test("a set that is stored but no descriptor set is not unpacked again and 
   assert.equal(t.lines.length, 1);
 });
 
-Deno.test("at its age a schema is looked at although nobody tells of a change", async () => {
+Deno.test("a schema is read at its maximum age although no change was reported", async () => {
   await using engine = testSpine();
   using t = await testCache(engine.spine, { deaf: true, ttl_ms: 300_000 });
   await t.push("ping", ping());
@@ -217,11 +217,11 @@ Deno.test("at its age a schema is looked at although nobody tells of a change", 
   assert.equal(t.version(), 1, "not before");
   assert.equal(t.cache.schemas.get("ping")?.confirmed_ms, 1_000_000);
   t.clock.now_ms += 1;
-  await until("the look at its age", () => t.version() === 2);
+  await until("the read at its age", () => t.version() === 2);
   assert.equal(t.cache.schemas.get("ping")?.confirmed_ms, 1_300_000);
 });
 
-Deno.test("what does not fit is left out by name, and fits when others go", async () => {
+Deno.test("messages beyond the limit are omitted by name, and are included when others are dropped", async () => {
   await using engine = testSpine();
   using t = await testCache(engine.spine, { schemas_max: 2 });
   const all = ["a", "b", "c"].map((schema_id) => ({ schema_id, message: "t.Ping" }));
@@ -235,7 +235,7 @@ Deno.test("what does not fit is left out by name, and fits when others go", asyn
   assert.deepEqual(all.map((one) => t.version(one)), [undefined, 1, 1]);
 });
 
-Deno.test("versions are told apart by their bytes, also when a schema begins anew", async () => {
+Deno.test("versions are distinguished by their bytes, also after a schema was deleted", async () => {
   await using engine = testSpine();
   using t = await testCache(engine.spine);
   await t.push("ping", ping());

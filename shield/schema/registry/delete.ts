@@ -35,19 +35,19 @@ export interface DeleteRequest {
   readonly by: string;
   /** Unix ms. */
   readonly now_ms: number;
-  /** The mappings to the schema; asked for again at each attempt. */
+  /** The mappings to the schema; read again at each attempt. */
   readonly mapped: () => readonly SchemaMapping[];
 }
 
 /** What was deleted. */
 export interface Deleted extends Deletion {
-  /** How many versions there were. */
+  /** The number of its versions. */
   readonly versions: number;
 }
 
 /**
- * Deletes the schema. If a crash leaves some of it behind, the Shields that watch the buckets remove
- * that. Rejects with `schema-unknown`, `MappedError`, and as the store rejects.
+ * Deletes the schema. If a crash leaves remains, the Shields that watch the buckets remove them. Rejects with
+ * `schema-unknown`, `MappedError`, and as the store rejects.
  */
 export async function deleteSchema(
   store: SchemaStore,

@@ -1,6 +1,6 @@
 /**
- * A deleted schema: what is removed, what stays, and that nothing restores it unasked. Every case on the embedded
- * engine and on a real NATS server.
+ * A deleted schema: its bytes are removed, its tombstone stays, and nothing restores it. Every case runs on the
+ * embedded engine and on a real NATS server.
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
@@ -40,7 +40,7 @@ function onBoth(what: string, run: (stage: ToolStage, tool: BucketTool) => Promi
   }
 }
 
-onBoth("a deleted schema leaves no bytes, and a push begins anew with the next number", async (
+onBoth("a deleted schema leaves no bytes, and the next push gets the next number", async (
   stage,
   tool,
 ) => {
@@ -57,14 +57,14 @@ onBoth("a deleted schema leaves no bytes, and a push begins anew with the next n
     assert.match(detail, /"fleet", which .+ deleted at version 2 \(\d{4}-/);
   }
   assert.deepEqual(await t.store.list(), []);
-  // Compared with nothing: under BACKWARD this would be refused.
+  // It is not compared: under BACKWARD it would be refused.
   const anew = await ask(t, "PUT", incompatiblePing());
   assert.deepEqual([anew.status, anew.registered, anew.version], [200, true, 3]);
   const { versions, deleted } = await ask(t, "GET");
   assert.deepEqual(versions.map(({ version }: { version: number }) => version), [3]);
   assert.deepEqual([deleted.version, deleted.by], [2, operator().by]);
   const same = await ask(t, "PUT", ping());
-  assert.equal(same.status, 409, "held to its past again");
+  assert.equal(same.status, 409, "compared with earlier versions again");
 });
 
 onBoth("a mapped schema is not deleted, and the mappings are named", async (stage) => {
@@ -91,7 +91,7 @@ onBoth("a mapped schema is not deleted, and the mappings are named", async (stag
   assert.equal((await ask(t, "GET")).versions.length, 1);
 });
 
-onBoth("what a crash leaves of a deleted schema in the bucket is not registered", async (
+onBoth("remains of a deleted schema after a crash are not registered", async (
   stage,
   tool,
 ) => {
@@ -100,26 +100,26 @@ onBoth("what a crash leaves of a deleted schema in the bucket is not registered"
     await ask(t, "PUT", ping());
     const standing = await t.store.standing(ID);
     assert.ok(standing.stored !== undefined);
-    // The Shield dies between the tombstone and the rest; nobody watches.
+    // The Shield dies after writing the tombstone, and no other Shield runs.
     t.schemas.close();
     const tombstone = tombstoneOf(standing, { by: "ops", deleted_ms: 1 });
     await t.store.bury(ID, standing.stored, tombstone);
   }
   assert.deepEqual(await tool.keys(), [ID]);
   using later = await testSchemas(stage.spine, { mappings: [] });
-  await until("the rest is cleared", async () => (await tool.keys()).length === 0);
+  await until("the remains are cleared", async () => (await tool.keys()).length === 0);
   assert.equal((await ask(later, "GET")).status, 404);
   assert.equal(await later.metric('shield_schema_puts_total{outcome="refused"}'), 0);
 });
 
 onBoth(
-  "the deleted bytes do not come back by the bucket, others begin anew",
+  "deleted bytes cannot be restored by the bucket, other bytes start a new schema",
   async (stage, tool) => {
     using t = await testSchemas(stage.spine, { mappings: [] });
     await ask(t, "PUT", ping());
     await ask(t, "DELETE");
     await tool.put(ID, ping());
-    await until("it is taken out again", async () => (await tool.keys()).length === 0);
+    await until("it is removed again", async () => (await tool.keys()).length === 0);
     assert.equal((await ask(t, "GET")).status, 404);
     assert.match(t.lines.join(""), /the schema was deleted with these bytes/);
     const other = ping(["extra", 99, "int32"]);
@@ -133,7 +133,7 @@ onBoth(
   },
 );
 
-onBoth("of a deletion and pushes at once, one comes after the other", async (stage) => {
+onBoth("a concurrent deletion and pushes are serialized", async (stage) => {
   using t = await testSchemas(stage.spine, { mappings: [] });
   await t.push(ID, ping());
   const request = { schema_id: ID, by: "ops", now_ms: 1, mapped: () => [] };

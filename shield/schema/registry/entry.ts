@@ -31,16 +31,16 @@ export type LoadOutcome = typeof LOAD_OUTCOMES[number];
 export interface MappedMessage {
   readonly schema: CachedSchema;
   readonly type_name: string;
-  /** The version in force; undefined while none was ever loaded. */
+  /** The version in force; undefined until one was loaded. */
   readonly compiled: CompiledSchema | undefined;
-  /** Why the newest version is not in force; "" when it is. */
+  /** Why the newest version is not in force; "" if it is. */
   readonly problem: string;
 }
 
 /** The problem of a message that was not loaded yet. */
 const NOT_LOADED = "not loaded yet";
 
-/** What cutting needs. */
+/** The tools that cut messages out of a set. */
 export interface SourceTools {
   readonly work: Pick<SetWork, "cut">;
   /** `platform.registry.message_parts`. */
@@ -70,9 +70,9 @@ type Slot = { -readonly [Key in keyof MappedMessage]: MappedMessage[Key] };
 /** One schema of the cache. */
 export class CachedSchema {
   readonly schema_id: string;
-  /** When a read last found the registry in order, monotonic ms; 0: never. */
+  /** Time of the last successful read of the registry, Unix ms; 0: never. */
   confirmed_ms = 0;
-  /** When the last read began, monotonic ms. */
+  /** Time at which the last read began, Unix ms. */
   tried_ms = 0;
   /** The outcome of the last read; undefined before the first. */
   outcome: LoadOutcome | undefined;
@@ -102,12 +102,12 @@ export class CachedSchema {
     return [...this.#slots.values()].some(({ problem }) => problem === NOT_LOADED);
   }
 
-  /** The number of the newest version that could be unpacked; 0 when there is none. */
+  /** The number of the newest version that could be unpacked; 0 if there is none. */
   get version(): number {
     return this.#newest?.version ?? 0;
   }
 
-  /** Whether the versions in force may be out of date. */
+  /** Whether the versions in force may be outdated. */
   get isStale(): boolean {
     return this.outcome === "failed" || this.outcome === "absent";
   }
@@ -142,7 +142,7 @@ export class CachedSchema {
     }
   }
 
-  /** The message; undefined when it is not wanted. */
+  /** The message; undefined if it is not wanted. */
   get(type_name: string): MappedMessage | undefined {
     return this.#slots.get(type_name);
   }
@@ -212,7 +212,7 @@ export class CachedSchema {
       });
       for (const slot of open) {
         const { problem } = slot;
-        // The message may have been given up meanwhile.
+        // The message may have been dropped meanwhile.
         const is_wanted = this.#slots.get(slot.type_name) === slot;
         if (!is_wanted || this.#compile(slot, version, opened)) {
           this.#found(open, slot, newest);
@@ -229,7 +229,7 @@ export class CachedSchema {
     }
   }
 
-  /** Opens a version for these messages. Rejects with `SchemaError` when the bytes are no descriptor set. */
+  /** Opens a version for these messages. Rejects with `SchemaError` if the bytes are not a descriptor set. */
   async #open(
     { version, sha256 }: Version,
     bytes: Uint8Array,
@@ -258,8 +258,8 @@ export class CachedSchema {
   }
 
   /**
-   * Compiles every message from the newest version, one in each turn of the event loop. Resolves with
-   * whether that version is in force for all.
+   * Compiles every message from the newest version, one in each turn of the event loop. Resolves to whether that
+   * version is in force for all.
    */
   async #compileAll(): Promise<boolean> {
     const newest = this.#newest;

@@ -1,6 +1,6 @@
 /**
- * Registers versions: reads what was sent, compares it with earlier versions, and stores it. `shared/schema/` defines
- * valid descriptor sets and compatible changes; `store.ts` stores versions.
+ * Registers versions: reads a set, compares it with earlier versions, and stores it. `shared/schema/` defines valid
+ * descriptor sets and compatible changes; `store.ts` stores versions.
  */
 import { ArqonError } from "@arqon/proto";
 import {
@@ -21,10 +21,10 @@ import { isJudged } from "./stored_set.ts";
 import type { Standing, StoredHead } from "./stored_set.ts";
 import type { HeadChange, SchemaStore } from "./store.ts";
 
-/** How a candidate was compared, and with what result. */
+/** The comparison of a candidate, and its result. */
 export interface CompatibilityCheck {
   readonly compatibility: CompatibilityMode;
-  /** The numbers of the versions that it was compared with, the newest first. */
+  /** The numbers of the versions that it was compared with, newest first. */
   readonly against: readonly number[];
   /** The findings, errors first. Without an error the version may be registered. */
   readonly findings: readonly Finding[];
@@ -66,7 +66,7 @@ export interface RegisterRequest {
   readonly by: string;
   /** Unix ms. */
   readonly now_ms: number;
-  /** How many versions are kept. */
+  /** The most stored versions. */
   readonly versions_max: number;
   /**
    * Set if the bytes are another tool's put in the bucket of current sets, at this revision: nothing is registered if
@@ -93,8 +93,9 @@ export function missingMessages(
   stored: StoredHead | undefined,
 ): Finding[] {
   const from_version = stored === undefined ? "" : String(latestOf(stored.head).version);
-  const detail = "is missing, and subjects are mapped to it: they go on with the newest earlier " +
-    "version that has it, and are refused where there is none";
+  const detail =
+    "is missing, and subjects are mapped to it: they continue with the newest earlier " +
+    "version that has it, and are refused if there is none";
   return missing.slice(0, FINDINGS_MAX).map((message) => ({
     severity: "warning",
     rule: "mapped-message-missing",
@@ -139,8 +140,8 @@ export async function checkCandidate(
 function notComparable({ version }: SchemaVersion, problem: string): ArqonError {
   return new ArqonError(
     "invalid-schema",
-    `the stored version ${version} cannot be compared with: ${problem}; ` +
-      "compatibility NONE compares with nothing",
+    `the stored version ${version} cannot be compared: ${problem}; ` +
+      "compatibility NONE skips the comparison",
     { cause: new SchemaError(problem) },
   );
 }
@@ -158,7 +159,7 @@ export async function isSameSet(
     return stored.unpacked_sha256 === candidate.unpacked_sha256;
   } catch (error) {
     if (error instanceof SchemaError) return false;
-    // A damaged set is the same as no other.
+    // A damaged set equals no other set.
     if (error instanceof ArqonError && error.reason === "schema-unavailable") return false;
     throw error;
   }
@@ -193,8 +194,8 @@ function isPending({ put_revision }: RegisterRequest, standing: Standing): boole
 }
 
 /**
- * Registers a version, or finds that the newest one is this set. Resolves with undefined if `put_revision` says that
- * nothing is left to do. Rejects with `invalid-schema`, `IncompatibleError`, and errors of the store.
+ * Registers a version, or finds that the newest one is this set. Resolves to undefined if the put at `put_revision` was
+ * replaced or judged meanwhile. Rejects with `invalid-schema`, `IncompatibleError`, and errors of the store.
  */
 export async function registerPut(
   tools: RegisterTools,
@@ -251,7 +252,7 @@ export async function register(
 
 /**
  * Restores the current version for other tools, unless it is there or a put other than `judged` is still to be judged.
- * Resolves with whether it was missing.
+ * Resolves to whether it was missing.
  */
 export async function restore(
   store: SchemaStore,
@@ -270,7 +271,7 @@ export async function restore(
   return true;
 }
 
-/** Changes the compatibility of a schema, and compares nothing. Rejects with `schema-unknown`. */
+/** Changes the compatibility of a schema without a comparison. Rejects with `schema-unknown`. */
 export async function setCompatibility(
   store: SchemaStore,
   schema_id: string,

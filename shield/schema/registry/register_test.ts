@@ -19,7 +19,7 @@ function push(store: SchemaStore, bytes: Uint8Array, more: Partial<RegisterReque
   return register({ store, work: new SetWorker().work }, { ...base, bytes, ...more });
 }
 
-/** Every one adds a field of its own under a mode that compares nothing: all must be kept. */
+/** Each registration adds its own field in mode NONE: all must be kept. */
 async function losesNothing(one: Spine, other: Spine): Promise<void> {
   const stores = await Promise.all([one, other].map(open));
   const uploads = Array.from({ length: 16 }, (_, at) => ping([`f${at}`, 100 + at, "int32"]));
@@ -40,24 +40,24 @@ async function losesNothing(one: Spine, other: Spine): Promise<void> {
     const bytes = await store.bytes("ping", version);
     assert.equal(bytes.length, version.size_bytes);
   }
-  // Who lost a race leaves no bytes behind: one key a version, and the history.
+  // The loser of a race leaves no bytes: there is one key per version, and the history.
   const keys = await (await one.keyValue(versionsBucket(BUCKET))).keys(["ping"]);
-  assert.equal(keys.length, versions.length + 1, "no bytes that nobody names");
+  assert.equal(keys.length, versions.length + 1, "no unnamed bytes");
 }
 
-Deno.test("concurrent registrations are all kept, each under a number of its own", async () => {
+Deno.test("concurrent registrations are all kept, each with its own number", async () => {
   await using engine = testSpine();
   await losesNothing(engine.spine, engine.spine);
 });
 
-Deno.test("equal bytes are registered once, also by many at a time", async () => {
+Deno.test("equal bytes are registered once, also concurrently", async () => {
   await using engine = testSpine();
   const store = await open(engine.spine);
   const all = await Promise.all(Array.from({ length: 8 }, () => push(store, ping())));
   assert.equal(all.filter(({ is_new }) => is_new).length, 1);
   const { head } = await store.require("ping");
   assert.equal(head.versions.length, 1);
-  assert.equal(head.compatibility, "BACKWARD", "what holds unless somebody says otherwise");
+  assert.equal(head.compatibility, "BACKWARD", "the default");
   assert.deepEqual(head.versions[0], {
     version: 1,
     sha256: sha256Of(ping()),
@@ -67,7 +67,7 @@ Deno.test("equal bytes are registered once, also by many at a time", async () =>
   });
 });
 
-Deno.test("a version is held to the last one in the stored mode, which a registration may change", async () => {
+Deno.test("a version is compared with the last one in the stored mode, which a registration may change", async () => {
   await using engine = testSpine();
   const store = await open(engine.spine);
   await push(store, ping());
@@ -97,7 +97,7 @@ Deno.test("a version is held to the last one in the stored mode, which a registr
   await assert.rejects(setCompatibility(store, "nobody", "NONE"), refusedWith("schema-unknown"));
 });
 
-Deno.test("beyond the versions that are kept the oldest one goes, with its bytes", async () => {
+Deno.test("beyond the most stored versions the oldest one is deleted with its bytes", async () => {
   await using engine = testSpine();
   const store = await open(engine.spine);
   for (const number of [10, 11, 12]) {
@@ -109,7 +109,7 @@ Deno.test("beyond the versions that are kept the oldest one goes, with its bytes
   assert.equal((await bucket.keys(["ping"])).length, 3, "two versions and the history");
 });
 
-Deno.test("what is no descriptor set is invalid-schema, and so is an id that cannot be one", async () => {
+Deno.test("bytes that are not a descriptor set are invalid-schema, as is an invalid id", async () => {
   await using engine = testSpine();
   const store = await open(engine.spine);
   const invalid = refusedWith("invalid-schema");
@@ -122,7 +122,7 @@ Deno.test("what is no descriptor set is invalid-schema, and so is an id that can
   assert.deepEqual(await store.list(), []);
 });
 
-Deno.test("damage is told, and pushing the same bytes again repairs it", async () => {
+Deno.test("damage is reported, and pushing the same bytes again repairs it", async () => {
   await using engine = testSpine();
   const store = await open(engine.spine);
   const bucket = await engine.spine.keyValue(versionsBucket(BUCKET));
@@ -142,7 +142,7 @@ Deno.test("damage is told, and pushing the same bytes again repairs it", async (
   assert.deepEqual(await store.bytes("ping", version), ping());
 });
 
-Deno.test("a listing has every schema once, by id, and no version as one", async () => {
+Deno.test("a listing has every schema once, by id, and no versions", async () => {
   await using engine = testSpine();
   const store = await open(engine.spine);
   await push(store, ping(), { schema_id: "b" });

@@ -8,7 +8,7 @@ import { latestOf } from "./schema_record.ts";
 import type { SchemaRecord, SchemaVersion } from "./schema_record.ts";
 import type { SchemaStore } from "./store.ts";
 
-/** Which schema goes back to which version, and by whom. */
+/** The schema to roll back, the version, and the operator. */
 export interface RollbackRequest {
   readonly schema_id: string;
   /**
@@ -18,7 +18,7 @@ export interface RollbackRequest {
   readonly by: string;
   /** Unix ms. */
   readonly now_ms: number;
-  /** How many versions are kept. */
+  /** The most stored versions. */
   readonly versions_max: number;
 }
 
@@ -28,7 +28,7 @@ export interface RolledBack {
   readonly is_new: boolean;
 }
 
-/** The version whose bytes a version has, which after a rollback is an earlier one. */
+/** The version whose bytes a version has; after a rollback it is an earlier one. */
 const originOf = ({ version, restores }: SchemaVersion): number => restores ?? version;
 
 function targetOf({ versions }: SchemaRecord, wanted: number | undefined): SchemaVersion {
@@ -46,15 +46,15 @@ function targetOf({ versions }: SchemaRecord, wanted: number | undefined): Schem
 }
 
 /**
- * Puts an earlier version in force again, as a new one. Rejects with `schema-unknown` when there is no
- * such schema or version, and as the store does.
+ * Activates an earlier version as a new one. Rejects with `schema-unknown` if there is no such schema or version, and
+ * as the store does.
  */
 export async function rollBack(
   store: SchemaStore,
   { schema_id, version: wanted, by, now_ms, versions_max }: RollbackRequest,
 ): Promise<RolledBack> {
   let is_new = false;
-  // "The one before" is determined once, so that two concurrent rollbacks go back one step.
+  // The previous version is determined once, so that two concurrent rollbacks go back one step.
   let target: number | undefined = wanted;
   const head = await store.change(schema_id, async ({ stored }) => {
     if (stored === undefined) throw new ArqonError("schema-unknown", JSON.stringify(schema_id));

@@ -9,7 +9,7 @@ import { COMPATIBILITY_MODES, type CompatibilityMode } from "../../../shared/sch
 import type { KvKey } from "../../../shared/spine/contract/spine.ts";
 import { isIncompatible, requireFormat } from "../../../shared/records/stored.ts";
 
-/** The compatibility of a schema for which no other was chosen. */
+/** The default compatibility of a schema. */
 export const DEFAULT_COMPATIBILITY: CompatibilityMode = "BACKWARD";
 
 const Sha256 = z.string().regex(/^[0-9a-f]{64}$/);
@@ -58,7 +58,7 @@ const Refusal = z.looseObject({
 });
 
 /**
- * One registered version; `restores` is the version that a rollback restored, `apply` the apply that put it in force.
+ * One registered version; `restores` is the version that a rollback restored, `apply` the apply that activated it.
  * `sha256` and `size_bytes` are those of the gzipped descriptor set.
  */
 export type SchemaVersion = z.output<typeof Version>;
@@ -71,9 +71,9 @@ export type SchemaRecord = z.output<typeof Head>;
 /** The deletion of a schema: by whom, when (Unix ms), and the newest version that it had. */
 export type Deletion = z.output<typeof Deletion>;
 /**
- * The tombstone of a deleted schema. It takes the place of the history, so that remains are not taken
- * for a new schema. `judged`: the put that was deleted with it; no revision when there was none.
- * `late`: what Shields may still have been about to put.
+ * The tombstone of a deleted schema. It takes the place of the history, so that remains are not taken for a new schema.
+ * `judged`: the put that was deleted with it; no revision if there was none. `late`: what Shields may still have been
+ * about to put.
  */
 export type Tombstone = z.output<typeof Tombstone>;
 /**
@@ -91,7 +91,7 @@ export function sha256Of(bytes: Uint8Array): string {
   return createHash("sha256").update(bytes).digest("hex");
 }
 
-/** The key under which the bytes of a version are stored. */
+/** The key of a version's bytes. */
 export function versionKey(
   schema_id: string,
   { version, sha256 }: Pick<SchemaVersion, "version" | "sha256">,
@@ -102,7 +102,7 @@ export function versionKey(
 /** The part of a key below the id that marks a refusal. */
 export const REFUSED = "refused";
 
-/** The key under which the last refusal is stored. */
+/** The key of the last refusal. */
 export function refusalKey(schema_id: string): KvKey {
   return [schema_id, REFUSED];
 }
@@ -139,7 +139,7 @@ function parse(bytes: Uint8Array): unknown {
   }
 }
 
-/** Reads the history or a tombstone, or says what is wrong with the bytes. */
+/** Reads the history or a tombstone, or returns the problem of the bytes. */
 export function decodeSchemaRecord(
   bytes: Uint8Array,
 ):
@@ -147,7 +147,7 @@ export function decodeSchemaRecord(
   | { readonly tombstone: Tombstone }
   | { readonly problem: string } {
   const json = parse(bytes);
-  if (json === undefined) return { problem: "it is no JSON" };
+  if (json === undefined) return { problem: "it is not JSON" };
   try {
     requireFormat(json, "history of a schema");
   } catch (error) {
@@ -164,7 +164,7 @@ export function decodeSchemaRecord(
   return ascending ? { head: parsed.data } : { problem: "its versions do not ascend" };
 }
 
-/** Reads a refusal; undefined when the bytes are none. */
+/** Reads a refusal; undefined if the bytes are invalid. */
 export function decodeRefusal(bytes: Uint8Array): Refusal | undefined {
   const parsed = Refusal.safeParse(parse(bytes));
   return parsed.success ? parsed.data : undefined;

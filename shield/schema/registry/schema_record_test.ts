@@ -15,7 +15,7 @@ const version = (number: number) => ({
   by: "ops",
 });
 
-Deno.test("a history is read as it was written, with what a later version put beside it", () => {
+Deno.test("a history is decoded as it was encoded, with members of later releases", () => {
   fc.assert(fc.property(
     fc.constantFrom(...COMPATIBILITY_MODES),
     fc.uniqueArray(fc.integer({ min: 1, max: 1_000_000 }), { minLength: 1, maxLength: 20 }),
@@ -31,7 +31,7 @@ Deno.test("a history is read as it was written, with what a later version put be
   ));
 });
 
-Deno.test("bytes that are no history never throw and are told as a problem", () => {
+Deno.test("invalid bytes of a history never throw and are reported as a problem", () => {
   fc.assert(fc.property(fc.uint8Array(), (noise) => {
     const read = decodeSchemaRecord(noise);
     assert.ok("problem" in read);
@@ -51,7 +51,7 @@ Deno.test("bytes that are no history never throw and are told as a problem", () 
   }
 });
 
-Deno.test("an id is 1 to 128 of a closed set of characters, and a key that NATS takes", () => {
+Deno.test("an id has 1 to 128 of a fixed set of characters, and is a valid NATS key", () => {
   const good = ["a", "transit.v2", "A_b-1", "x".repeat(128), "v1.events.user_created", "a-.-b"];
   for (const id of good) assert.ok(isSchemaId(id), id);
   const bad = ["", "a b", "a/b", "ä", "a\n", "x".repeat(129), "a*", ".a", "a.", "a..b", "."];

@@ -58,7 +58,7 @@ export interface SetJobs {
 }
 
 /**
- * The parts of an unpacked set that take memory, without files that this process shares among all sets. Throws
+ * The parts of an unpacked set that take memory, without files that all sets in this process share. Throws
  * `SchemaError` above `elements`, in which those files count.
  */
 export function partsOf(unpacked: Uint8Array, elements: number): number {
@@ -70,7 +70,7 @@ export function partsOf(unpacked: Uint8Array, elements: number): number {
 function cutOne(set: DescriptorSet, type_name: string, parts_max: number): CutMessage {
   try {
     const desc = set.registry.getMessage(type_name);
-    // This is called for its error.
+    // The call throws the error.
     if (desc === undefined) compileMessage(set.registry, type_name);
     const unpacked = pruneTo(set, desc!);
     const parts = partsOf(unpacked, DESCRIPTOR_LIMITS.elements);

@@ -1,7 +1,6 @@
 /**
- * The thread on which large descriptor sets are read, compared and cut down: a Web Worker without
- * permissions. A legal set can take seconds, for which messages must not wait. `set_work.ts` starts the
- * thread.
+ * The worker that reads, compares and cuts down large descriptor sets, without permissions. A valid set can take
+ * seconds, which must not delay messages. `set_work.ts` starts the worker.
  */
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { createSetJobs } from "./set_jobs.ts";
@@ -14,7 +13,7 @@ export interface SetRequest {
   readonly args: readonly unknown[];
 }
 
-/** The answer to a job: its result, what is wrong with the schema, or a bug of ours. */
+/** The answer to a job: its result, the schema's problem, or a bug in our code. */
 export type SetReply =
   | { readonly id: number; readonly result: unknown }
   | { readonly id: number; readonly problem: string }

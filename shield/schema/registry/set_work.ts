@@ -10,12 +10,12 @@ import { createSetJobs, partsOf } from "./set_jobs.ts";
 import type { CutMessage, SetJobs } from "./set_jobs.ts";
 import type { SetReply, SetRequest } from "./set_thread.ts";
 
-/** A set is small with at most so many parts and so many unpacked bytes: some ten milliseconds. */
+/** The limits of a small set, in parts and unpacked bytes: about ten milliseconds of work. */
 const SMALL_PARTS = 3_000;
 const SMALL_BYTES = 524_288;
 /** The time limit of a job, in ms. The slowest legal job takes a sixth of it on a slow machine. */
 const JOB_MS = 60_000;
-/** How long an idle thread is kept, in ms; it takes some 40 MB. */
+/** How long an idle worker is kept, in ms; it takes about 40 MB. */
 const IDLE_MS = 30_000;
 
 /**
@@ -38,12 +38,12 @@ export function isSmallSet(gzipped: Uint8Array, parts = SMALL_PARTS, bytes = SMA
     return partsOf(unpackSet(gzipped, limits), parts) <= parts;
   } catch (error) {
     if (!(error instanceof SchemaError)) throw error;
-    // A damaged set is refused at once; one above a bound is for the thread.
+    // A damaged set is refused at once; a set above a limit goes to the worker.
     return !/more than/.test(error.message);
   }
 }
 
-/** Does the small jobs itself, and all others on one thread at a time. */
+/** Does small jobs itself, and all others in one worker at a time. */
 export class SetWorker {
   readonly #jobs = createSetJobs();
   readonly #waiting = new Map<number, Waiting>();
@@ -51,7 +51,7 @@ export class SetWorker {
   #idle: ReturnType<typeof setTimeout> | undefined;
   #last_id = 0;
 
-  /** The jobs; `sets` are the descriptor sets that a job is about. */
+  /** The jobs; `sets` are the descriptor sets that a job works on. */
   readonly work: SetWork = {
     read: (...args) => this.#do<"read">("read", args, args[0]),
     compare: (...args) => this.#do("compare", args, args[0], args[1]),
@@ -139,7 +139,7 @@ export class SetWorker {
   }
 }
 
-/** Why a message cannot be used; undefined when it can. */
+/** Why a message cannot be used; undefined if it can. */
 export function problemOfCut(cut: CutMessage | undefined): string | undefined {
-  return cut === undefined ? "it is not there" : "problem" in cut ? cut.problem : undefined;
+  return cut === undefined ? "it does not exist" : "problem" in cut ? cut.problem : undefined;
 }

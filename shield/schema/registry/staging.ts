@@ -1,7 +1,7 @@
 /**
- * Staged versions: stored before it is decided whether they come into force. No history names them, so nothing is
- * checked against them. A decided apply (`shield/apply/`) puts them in force, whichever Shield finishes it; those of a
- * refused one are swept (`sweep.ts`).
+ * Staged versions: stored before it is decided whether they are activated. No history names them, so nothing is checked
+ * against them. A decided apply (`shield/apply/`) activates them, on the Shield that finishes it; those of a lost apply
+ * are swept (`sweep.ts`).
  */
 import { ArqonError } from "@arqon/proto";
 import type { StagedSchema } from "../../../shared/records/staged_schema.ts";
@@ -14,7 +14,7 @@ import type { SchemaVersion } from "./schema_record.ts";
 import type { Standing } from "./stored_set.ts";
 import type { SchemaStore } from "./store.ts";
 
-/** Which set is stored. */
+/** The set to store. */
 interface StageRequest {
   readonly schema_id: string;
   /** A gzipped FileDescriptorSet. */
@@ -22,11 +22,11 @@ interface StageRequest {
   readonly compatibility: CompatibilityMode | undefined;
 }
 
-/** What is stored. */
+/** The stored version. */
 export interface Stage extends CompatibilityCheck {
   /** The newest version in force; 0: there is none. */
   readonly after: number;
-  /** The version that it would be: `after` itself, when that is this set. */
+  /** The version number that it would get; `after` if that version is the same set. */
   readonly version: number;
   readonly sha256: string;
 }
@@ -70,8 +70,8 @@ const stale = (schema_id: string, latest: number) =>
   );
 
 /**
- * The bytes of a staged version. Rejects with `settings-conflict` if another version was registered since, and with
- * `schema-unavailable` if the bytes are missing.
+ * The bytes of a staged version. Rejects with `settings-conflict` if another version has been registered since, and
+ * with `schema-unavailable` if the bytes are missing.
  */
 export async function stagedBytes(store: SchemaStore, staged: StagedSchema): Promise<Uint8Array> {
   const { schema_id, version, sha256 } = staged;
@@ -85,7 +85,7 @@ export async function stagedBytes(store: SchemaStore, staged: StagedSchema): Pro
   return await store.bytes(schema_id, staged);
 }
 
-/** Whether an apply has put its version in force already. */
+/** Whether an apply has already activated its version. */
 function isPromoted(
   versions: readonly SchemaVersion[],
   { version, sha256 }: StagedSchema,
@@ -96,7 +96,7 @@ function isPromoted(
   );
 }
 
-/** Who puts a staged version in force, and when that was decided. */
+/** The apply that activates a staged version, and the time of its decision. */
 interface Promotion {
   readonly apply: string;
   readonly by: string;
@@ -106,8 +106,8 @@ interface Promotion {
 }
 
 /**
- * Puts a staged version in force exactly once, however many Shields do it. A version registered since becomes the one
- * before it. Rejects as the store does.
+ * Activates a staged version exactly once, even if several Shields do it. A version registered in between precedes it.
+ * Rejects as the store does.
  */
 export async function promote(
   store: SchemaStore,
@@ -121,7 +121,7 @@ export async function promote(
       DEFAULT_COMPATIBILITY;
     if (stored !== undefined && isPromoted(stored.head.versions, staged, apply)) {
       const { head } = stored;
-      // Only if no later version exists: a Shield that is late changes nothing.
+      // A late Shield changes nothing: the set is written only if no later version exists.
       const is_last = latestOf(head).version === staged.version;
       return head.compatibility === compatibility || !is_last
         ? undefined

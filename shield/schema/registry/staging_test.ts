@@ -1,4 +1,4 @@
-/** Staged versions: stored before it is decided whether they come into force, and put in force once. */
+/** Staged versions: stored before it is decided whether they are activated, and activated once. */
 import assert from "node:assert/strict";
 import { testSpine } from "../../testing/spine.ts";
 import { incompatiblePing, ping } from "../testing/schemas.ts";
@@ -31,7 +31,7 @@ const staged = async (store: SchemaStore, bytes: Uint8Array, compatibility?: "FU
 const versionsOf = async (store: SchemaStore) =>
   (await store.read("ping"))?.head.versions.map(({ version, sha256 }) => [version, sha256]) ?? [];
 
-Deno.test("a staged version is in force once it is promoted, and only once", async () => {
+Deno.test("a staged version is in force after its promotion, and only once", async () => {
   await using engine = testSpine();
   const store = await openSchemaStore(engine.spine, "ARQON_SCHEMAS");
   const [one, two] = [ping(), ping(["more", 7, "int32"])];
@@ -55,12 +55,12 @@ Deno.test("a staged version is in force once it is promoted, and only once", asy
     "root",
     2_000,
   ]);
-  // What is in force already is the version that it is.
+  // A set that is already in force keeps its version.
   const { version, sha256 } = (await staged(store, two)).named;
   assert.deepEqual([version, sha256], [2, sha256Of(two)]);
 });
 
-Deno.test("a Shield that comes late to a promotion changes nothing that was done since", async () => {
+Deno.test("a late Shield's promotion does not change later versions", async () => {
   await using engine = testSpine();
   const store = await openSchemaStore(engine.spine, "ARQON_SCHEMAS");
   await push(store, ping());
@@ -73,7 +73,7 @@ Deno.test("a Shield that comes late to a promotion changes nothing that was done
   assert.deepEqual(await versionsOf(store), before);
 });
 
-Deno.test("a version that came after the staging is stale to check, and the one before once decided", async () => {
+Deno.test("a version registered after the staging makes a check stale, and precedes the staged one once that is decided", async () => {
   await using engine = testSpine();
   const store = await openSchemaStore(engine.spine, "ARQON_SCHEMAS");
   await push(store, ping());
@@ -92,7 +92,7 @@ Deno.test("a version that came after the staging is stale to check, and the one 
   assert.deepEqual((await store.set("ping"))?.bytes, ours);
 });
 
-Deno.test("what may not be registered is not staged, and numbers of deleted versions are not used", async () => {
+Deno.test("a set that may not be registered is not staged, and numbers of deleted versions are not reused", async () => {
   await using engine = testSpine();
   const store = await openSchemaStore(engine.spine, "ARQON_SCHEMAS");
   await push(store, ping());

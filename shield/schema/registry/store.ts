@@ -1,9 +1,10 @@
 /**
  * The stored schemas, in two buckets. `kv_bucket` has the current gzipped set under each schema id, plain, for any tool
- * to read and put. The bucket with `_VERSIONS` at the end of its name is ours: under `[id]` it has the history, beside
- * it the set of each version under a key with its digest. The history decides what is in force. It is written after the
- * bytes that it names and before the current set, by compare-and-set, and it records the last known put. So our own put
- * is not taken for another tool's, and the remains of a crash are not taken for an unjudged put. `adoption.ts` judges.
+ * to read and put. The bucket whose name ends with `_VERSIONS` belongs to the Shields: it has the history under `[id]`,
+ * and the set of each version under a key with its digest. The history decides which version is in force. It is written
+ * after the bytes that it names and before the current set, by compare-and-set, and it records the last known put. So
+ * our own put is not taken for another tool's, and the remains of a crash are not taken for an unjudged put.
+ * `adoption.ts` judges.
  */
 import { ArqonError } from "@arqon/proto";
 import { changeDocument, isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
@@ -50,7 +51,7 @@ export interface ListedSchema {
 export interface HeadChange {
   readonly head: SchemaRecord;
   readonly bytes?: Uint8Array;
-  /** How many versions are kept; those before them are deleted. Absent: all. */
+  /** The most stored versions; older ones are deleted. Absent: all are kept. */
   readonly versions_max?: number;
 }
 
@@ -58,7 +59,7 @@ export interface HeadChange {
 export function requireSchemaId(schema_id: string): void {
   if (isSchemaId(schema_id)) return;
   const shown = JSON.stringify(schema_id.slice(0, 64));
-  throw new ArqonError("invalid-schema", `the id ${shown} cannot be one; ${SCHEMA_ID_RULE}`);
+  throw new ArqonError("invalid-schema", `the id ${shown} is invalid; ${SCHEMA_ID_RULE}`);
 }
 
 /**
@@ -75,23 +76,23 @@ export class SchemaStore {
   }
 
   /**
-   * Reads the schema's history; undefined when there is no such schema. Rejects with `invalid-schema`
-   * for a text that cannot be an id, and with `schema-unavailable` when what is stored cannot be read.
+   * Reads the schema's history; undefined if there is no such schema. Rejects with `invalid-schema` for an invalid id,
+   * and with `schema-unavailable` if the stored record cannot be read.
    */
   async read(schema_id: string): Promise<StoredHead | undefined> {
     return (await this.#history(schema_id)).stored;
   }
 
-  /** Reads as `read` does, but rejects with `schema-unknown` when there is no such schema. */
+  /** Reads as `read` does, but rejects with `schema-unknown` if there is no such schema. */
   async require(schema_id: string): Promise<StoredHead> {
     const { stored, buried } = await this.#history(schema_id);
     if (stored !== undefined) return stored;
     throw unknown(schema_id, buried);
   }
 
-  /** Reads all that is stored of a schema. Rejects as `read` does. */
+  /** Reads the stored state of a schema. Rejects as `read` does. */
   async standing(schema_id: string): Promise<Standing> {
-    // The history is read first: otherwise a put that it does not know yet could look known.
+    // The history is read first: otherwise a later put could look as if the history included it.
     const { stored, buried } = await this.#history(schema_id);
     const set = await this.set(schema_id);
     const refused = await this.#versions.get(refusalKey(schema_id));
@@ -106,7 +107,7 @@ export class SchemaStore {
     return { bytes, revision, sha256: sha256Of(bytes) };
   }
 
-  /** The gzipped descriptor set of a version. Rejects with `schema-unavailable` when it is damaged. */
+  /** The gzipped descriptor set of a version. Rejects with `schema-unavailable` if it is damaged. */
   async bytes(
     schema_id: string,
     version: Pick<SchemaVersion, "version" | "sha256">,
@@ -115,7 +116,7 @@ export class SchemaStore {
     if (bytes !== undefined && sha256Of(bytes) === version.sha256) return bytes;
     const set = await this.set(schema_id);
     if (set?.sha256 === version.sha256) return set.bytes;
-    const what = bytes === undefined ? "is not there" : "is not what was registered";
+    const what = bytes === undefined ? "is missing" : "differs from what was registered";
     throw unreadable(schema_id, `its version ${version.version} ${what}`);
   }
 
@@ -130,7 +131,7 @@ export class SchemaStore {
 
   /**
    * Writes the result of `change`, and calls it again after a conflict. Nothing is written if it returns undefined.
-   * Resolves with the new history. Rejects as `change` throws, and with `version-conflict`.
+   * Resolves to the new history. Rejects as `change` throws, and with `version-conflict`.
    */
   async change(
     schema_id: string,
@@ -147,8 +148,7 @@ export class SchemaStore {
       }
       const { bytes, versions_max = Infinity } = changed;
       const versions = changed.head.versions.slice(-versions_max);
-      // The bytes are written even when they are there: damage is repaired, and a new write is not
-      // swept.
+      // The bytes are written even if they exist: this repairs damage, and renews their age for the sweep.
       if (bytes !== undefined) {
         await this.#versions.put(versionKey(schema_id, latestOf(changed.head)), bytes);
         put.push(latestOf(changed.head));
@@ -158,7 +158,7 @@ export class SchemaStore {
       const revision = (stored ?? buried)?.revision ?? 0;
       await mayLose(this.#versions.update([schema_id], encodeSchemaRecord(head), revision));
       const is_there = set?.sha256 === latestOf(head).sha256;
-      // When another put is there, the Shields that watch the bucket deal with it.
+      // If there is another put, the Shields that watch the bucket handle it.
       if (bytes !== undefined && isJudged(standing) && !is_there) {
         await this.putBack(schema_id, set, bytes);
         if ((judged?.floor ?? Infinity) < latestOf(head).version) await this.settle(schema_id);
@@ -170,8 +170,8 @@ export class SchemaStore {
   }
 
   /**
-   * Makes the bytes of the newest version the current set, in the place of `set`. Resolves with its
-   * revision; undefined when something else was put meanwhile.
+   * Makes the bytes of the newest version the current set, instead of `set`. Resolves to its revision; undefined if
+   * something else was put meanwhile.
    */
   async putBack(
     schema_id: string,
@@ -188,7 +188,8 @@ export class SchemaStore {
 
   /**
    * Settles which version is the current set. Concurrent registrations leave a history in which versions other than the
-   * newest may still be put. Once the newest is in place none can be, so that a later put of one of them is intended.
+   * newest may still be put. Once the newest is the current set, none of them can be, so a later put of one of them is
+   * intended.
    */
   async settle(schema_id: string): Promise<void> {
     const { stored, set } = await this.standing(schema_id);
@@ -200,12 +201,12 @@ export class SchemaStore {
     try {
       await this.#versions.update([schema_id], encodeSchemaRecord({ ...head, judged }), revision);
     } catch (error) {
-      // A faster Shield has put a version, and settles it.
+      // A faster Shield has put a version and settles it.
       if (!isConflict(error)) throw error;
     }
   }
 
-  /** Stores a refusal. Resolves with false when it is there already, as somebody else was faster. */
+  /** Stores a refusal. Resolves to false if it exists already, as another Shield was faster. */
   async refuse(schema_id: string, refusal: Refusal): Promise<boolean> {
     const key = refusalKey(schema_id);
     return await changeDocument(async (mayLose) => {
@@ -223,14 +224,12 @@ export class SchemaStore {
     await this.#versions.delete(refusalKey(schema_id));
   }
 
-  /**
-   * Replaces the history by a tombstone. Rejects with `version-conflict` when the history has changed.
-   */
+  /** Replaces the history by a tombstone. Rejects with `version-conflict` if the history has changed. */
   async bury(schema_id: string, { revision }: StoredHead, tombstone: Tombstone): Promise<void> {
     await this.#versions.update([schema_id], encodeSchemaRecord(tombstone), revision);
   }
 
-  /** Deletes a current set, unless another one is there by now. */
+  /** Deletes a current set, unless another one has replaced it. */
   async clear(schema_id: string, { revision }: CheckedPut): Promise<void> {
     await this.#sets.delete(setKey(schema_id), revision).catch((error: unknown) => {
       if (!isConflict(error)) throw error;
@@ -257,7 +256,7 @@ export class SchemaStore {
     return this.#versions.watch([], onChange, { depth: 2 });
   }
 
-  /** Watches the bucket of current sets: first the existing entries, then each change, whoever makes it. */
+  /** Watches the bucket of current sets: first the existing entries, then each change by any writer. */
   watchSets(onChange: (change: KvChange) => void): KvWatch {
     return this.#sets.watch([], onChange);
   }
@@ -267,7 +266,7 @@ export class SchemaStore {
     return (await this.#sets.keys()).map((key) => key.join("."));
   }
 
-  /** Reads what is stored in the place of the history. */
+  /** Reads the history, or the tombstone in its place. */
   async #history(schema_id: string): Promise<Pick<Standing, "stored" | "buried">> {
     requireSchemaId(schema_id);
     const entry = await this.#versions.get([schema_id]);
@@ -310,10 +309,10 @@ function unreadable(schema_id: string, problem: string): ArqonError {
 /** The bucket of histories that belongs to a `kv_bucket`. */
 export const versionsBucket = (kv_bucket: string) => `${kv_bucket}${VERSIONS_SUFFIX}`;
 
-/** Opens both buckets, and makes them if need be. Rejects with `spine-unavailable`. */
+/** Opens both buckets, and creates them if necessary. Rejects with `spine-unavailable`. */
 export async function openSchemaStore(spine: Spine, kv_bucket: string): Promise<SchemaStore> {
   const sets = spine.keyValue(kv_bucket, { plain: true });
-  // This keeps a rejection from being unhandled when the other bucket fails first.
+  // This keeps a rejection from being unhandled if the other bucket fails first.
   sets.catch(() => {});
   return new SchemaStore(await spine.keyValue(versionsBucket(kv_bucket)), await sets);
 }

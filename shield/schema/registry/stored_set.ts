@@ -1,5 +1,5 @@
 /**
- * The whole stored state of a schema at one moment: whether the current set was judged, and what a deletion leaves.
+ * The whole stored state of a schema at one moment: whether the current set was judged, and the remains of a deletion.
  * Pure; `store.ts` reads and writes.
  */
 import { latestOf } from "./schema_record.ts";
@@ -17,7 +17,7 @@ export interface StoredTombstone {
   readonly revision: number;
 }
 
-/** The entry of the bucket of current sets under an id, whoever has put it there. */
+/** The entry of the bucket of current sets under an id, put by any writer. */
 export interface StoredSet extends CheckedPut {
   readonly bytes: Uint8Array;
 }
@@ -48,10 +48,7 @@ export function isJudged({ stored, set, refusal }: Standing): boolean {
   return is_late || set.sha256 === latestOf(stored.head).sha256 || isPut(set, judged);
 }
 
-/**
- * How the current set of a deleted schema came to be there: `left` as it was, or put `late`; undefined
- * for anything else.
- */
+/** The origin of a deleted schema's current set: `left` over, or put `late`; undefined for anything else. */
 export function remainsOf({ buried, set }: Standing): "left" | "late" | undefined {
   if (buried === undefined || set === undefined) return undefined;
   const { judged, late } = buried.tombstone;
@@ -78,15 +75,15 @@ export function tombstoneOf(
   };
 }
 
-/** The first version that a Shield may still be about to put, once `head` is written. */
+/** The first version that a Shield may still put late, after `head` is written. */
 function floorOf({ stored, set }: Standing, head: SchemaRecord): number {
   const { version, sha256 } = latestOf(head);
-  // A Shield that wants to replace an older put comes too late: this one has another revision.
+  // A Shield that would replace an older put fails, as this one has another revision.
   if (set?.sha256 === sha256) return version + 1;
   if (stored === undefined) return version;
   const before = latestOf(stored.head);
   if (set?.sha256 === before.sha256) return before.version + 1;
-  // A Shield may be about to put back the version that was the newest until now.
+  // A Shield may be restoring the version that was the newest until now.
   return Math.min(stored.head.judged?.floor ?? before.version, before.version);
 }
 
@@ -97,7 +94,7 @@ export function checkedBeside(standing: Standing, head: SchemaRecord): SchemaRec
   if (isJudged(standing) || set?.sha256 === latestOf(head).sha256) {
     return { revision: set?.revision ?? 0, sha256: set?.sha256 ?? "", floor };
   }
-  // A set that has not been judged stays so. A Shield that refuses it meanwhile puts back what was the
-  // newest until now.
+  // An unjudged set stays unjudged. A Shield that refuses it meanwhile restores the version that was the newest until
+  // now.
   return stored && { ...stored.head.judged ?? { revision: 0, sha256: "" }, floor };
 }

@@ -1,7 +1,8 @@
 /**
  * Deletes bytes of versions that no history names. Bytes are written before the history that names them, so a Shield
- * that dies in between, or while it deletes, leaves some behind. Those without a name for ten minutes are deleted;
- * every Shield sweeps. Versions in a running rollout wait for its last step. `adoption.ts` has the current sets.
+ * that dies in between, or while it deletes, leaves some behind. Versions that stay unnamed for ten minutes are
+ * deleted; every Shield sweeps. Versions in a running rollout wait for its last step. `adoption.ts` handles the current
+ * sets.
  */
 import type { Env } from "../../../shared/env.ts";
 import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
@@ -81,7 +82,7 @@ export class VersionSweep {
     );
   }
 
-  /** Makes a pass from time to time until it is closed. What fails is tried at the next pass. */
+  /** Makes periodic passes until it is closed. A failed deletion is retried at the next pass. */
   start(): void {
     const { random, log } = this.#options;
     this.#timer = setTimeout(() => {
@@ -98,9 +99,7 @@ export class VersionSweep {
     clearTimeout(this.#timer);
   }
 
-  /**
-   * Looks at all versions once; resolves with how many were deleted. Rejects with `spine-unavailable`.
-   */
+  /** Checks all versions once; resolves to the number of deleted ones. Rejects with `spine-unavailable`. */
   async pass(): Promise<number> {
     const { versions } = this.#options;
     const seen = new Map<string, Seen>();
@@ -123,7 +122,7 @@ export class VersionSweep {
     return this.#swept - swept_before;
   }
 
-  /** Keys, as JSON, of versions that rollouts under way put in force at their end. Rejects when one cannot be read. */
+  /** Keys, as JSON, of versions that running rollouts will activate. Rejects if a rollout cannot be read. */
   async #held(): Promise<ReadonlySet<string>> {
     const { rollouts } = this.#options;
     const held = new Set<string>();
@@ -165,7 +164,7 @@ export class VersionSweep {
     try {
       await versions.delete(key, revision);
     } catch (error) {
-      // A registration is about to name the version, as it writes its bytes anew.
+      // A registration has rewritten the bytes, and is about to name the version.
       if (isConflict(error)) return;
       throw error;
     }

@@ -1,6 +1,6 @@
 /**
- * Versions that no history names are swept, and no others. Every case on the embedded engine and on a
- * real NATS server.
+ * Versions that no history names are swept, and no others. Every case runs on the embedded engine and on a real NATS
+ * server.
  */
 import assert from "node:assert/strict";
 import { Registry } from "prom-client";
@@ -42,7 +42,7 @@ async function stageOf(spine: Spine) {
       const request = { schema_id: "ping", bytes, by: "ops", now_ms: 1, versions_max: 10 };
       return register({ store, work: new SetWorker().work }, request);
     },
-    /** What a Shield leaves that died before it wrote the history. */
+    /** The remains of a Shield that died before it wrote the history. */
     async leave(version: number, bytes: Uint8Array, schema_id = "ping") {
       const key = versionKey(schema_id, { version, sha256: sha256Of(bytes) });
       await versions.put(key, bytes);
@@ -66,14 +66,14 @@ function onBoth(what: string, run: (stage: Stage) => Promise<void>): void {
   }
 }
 
-onBoth("bytes that a crash has left go after ten minutes, and no version with them", async (t) => {
+onBoth("remains of a crash are deleted after ten minutes, and no version with them", async (t) => {
   await t.push(ping());
   await t.push(ping(["extra", 99, "int32"]));
   const left = await t.leave(3, ping(["lost", 100, "int32"]));
   const first = await t.leave(1, ping(), "never");
   assert.equal(await t.sweep.pass(), 0);
   t.clock.now_ms += UNNAMED_MS - 1;
-  assert.equal(await t.sweep.pass(), 0, "it may yet be named");
+  assert.equal(await t.sweep.pass(), 0, "it may still be named");
   assert.equal(await t.metric("shield_schema_unnamed_versions"), 2);
   const size_bytes = ping(["lost", 100, "int32"]).length + ping().length;
   assert.equal(await t.metric("shield_schema_unnamed_bytes"), size_bytes);
@@ -91,7 +91,7 @@ onBoth("bytes that a crash has left go after ten minutes, and no version with th
   for (const version of head.versions) await t.store.bytes("ping", version);
 });
 
-/** A rollout that puts that version in force at its end. */
+/** A rollout that will activate that version. */
 const rolloutOf = (state: Rollout["state"], version: number, bytes: Uint8Array): Rollout => ({
   ...{ format: 1, id: "0".repeat(32), by: "ops", began_ms: 1, stage: 0, stage_ms: 1, past: [] },
   ...{ basis: { settings: 0, policies: 0 }, base_version: 0, policies: [], changed: ["rule"] },
@@ -99,7 +99,7 @@ const rolloutOf = (state: Rollout["state"], version: number, bytes: Uint8Array):
   schemas: [{ schema_id: "ping", version, sha256: sha256Of(bytes) }],
 });
 
-onBoth("what a rollout under way names stays, however long that takes", async (t) => {
+onBoth("a version that a running rollout names stays, for any time", async (t) => {
   await t.push(ping());
   const bytes = ping(["extra", 99, "int32"]);
   const key = await t.leave(2, bytes);
@@ -113,13 +113,13 @@ onBoth("what a rollout under way names stays, however long that takes", async (t
   await put(new Uint8Array([1]));
   await assert.rejects(t.sweep.pass(), /rollout of acme/);
   await put(encodeRollout(rolloutOf("returned", 2, bytes)));
-  assert.equal(await t.sweep.pass(), 0, "from now on its time counts");
+  assert.equal(await t.sweep.pass(), 0, "its time counts from now on");
   t.clock.now_ms += UNNAMED_MS;
   assert.equal(await t.sweep.pass(), 1);
   assert.equal(await t.versions.get(key), undefined);
 });
 
-onBoth("a registration of bytes that lay unnamed keeps them", async (t) => {
+onBoth("a registration of unnamed bytes keeps them", async (t) => {
   await t.push(ping());
   const lost = ping(["lost", 100, "int32"]);
   const key = await t.leave(2, lost);
@@ -140,7 +140,7 @@ onBoth("a registration of bytes that lay unnamed keeps them", async (t) => {
 });
 
 onBoth(
-  "what is left of a deletion goes, and while a history cannot be read nothing does",
+  "remains of a deletion are deleted, and nothing is deleted while a history is unreadable",
   async (t) => {
     await t.push(ping());
     const request = { schema_id: "ping", by: "ops", now_ms: 1, mapped: () => [] };

@@ -12,14 +12,12 @@ import type { TokenBucket } from "../../rates/token_bucket.ts";
 import { compileMessage } from "../validation/message_schema.ts";
 import type { MessageSchema } from "../validation/message_schema.ts";
 
-/** One version of a schema as it is stored and, while a message of it is compiled, unpacked. */
+/** One stored version of a schema, unpacked while a message of it is compiled. */
 export class SchemaSource {
   readonly version: number;
-  /**
-   * The sha256 of the descriptor set. A number would not do: a schema that was deleted may begin anew.
-   */
+  /** The sha256 of the descriptor set. A version number is not unique, as a deleted schema may be registered again. */
   readonly sha256: string;
-  /** How many of its messages are compiled. */
+  /** The number of its compiled messages. */
   users = 0;
   readonly #gzipped: Uint8Array;
   #set: DescriptorSet | undefined;
@@ -31,7 +29,7 @@ export class SchemaSource {
     this.#gzipped = gzipped.slice();
   }
 
-  /** Opens the set's types. Throws `SchemaError` when it is no descriptor set. */
+  /** Opens the set's types. Throws `SchemaError` if it is not a descriptor set. */
   open(): FileRegistry {
     this.#set ??= readDescriptorSet(this.#gzipped);
     return this.#set.registry;
@@ -46,21 +44,21 @@ export class SchemaSource {
     return this.#gzipped.length;
   }
 
-  /** About how many bytes the types take while they are open. */
+  /** The estimated bytes of the types while they are open. */
   get open_bytes(): number {
     return this.#set?.heap_bytes ?? 0;
   }
 }
 
-/** A message of a version that was compiled once and can be compiled again. */
+/** A message of a version that was compiled and can be compiled again. */
 export interface CompiledSchema extends Pick<SchemaSource, "version" | "sha256"> {
   readonly source: SchemaSource;
   readonly type_name: string;
   /** The compiled message; undefined while it is evicted: see `WorkingSet.use`. */
   message: MessageSchema | undefined;
-  /** The bytes of the working set that it takes. */
+  /** Its bytes in the working set. */
   heap_bytes: number;
-  /** The order of use: the larger, the later it was used. */
+  /** The order of use; larger is later. */
   used: number;
 }
 
@@ -87,12 +85,12 @@ export class WorkingSet {
     this.#budget = createBucket(options.restore_ms, options.monotonic_ms());
   }
 
-  /** About how many bytes everything that is compiled takes. */
+  /** The estimated bytes of everything that is compiled. */
   get heap_bytes(): number {
     return this.#heap_bytes;
   }
 
-  /** How many messages are compiled. */
+  /** The number of compiled messages. */
   get size(): number {
     return this.#compiled.size;
   }
@@ -113,7 +111,7 @@ export class WorkingSet {
     return compiled;
   }
 
-  /** The message, compiled again if necessary; undefined if too much was recompiled just now. */
+  /** The message, compiled again if necessary; undefined if the recompilation budget is used up. */
   use(compiled: CompiledSchema): MessageSchema | undefined {
     if (compiled.message === undefined && !this.#restore(compiled)) return undefined;
     compiled.used = ++this.#uses;
@@ -131,7 +129,7 @@ export class WorkingSet {
     source.close();
   }
 
-  /** Closes a version of which nothing could be compiled. */
+  /** Closes a version without compiled messages. */
   closeUnused(source: SchemaSource): void {
     if (source.users === 0) source.close();
   }
@@ -162,7 +160,7 @@ export class WorkingSet {
     }
     if (source.users++ === 0) this.#heap_bytes += source.open_bytes;
     compiled.message = message;
-    // Rules may have descriptors of their own, in which their loops are counted.
+    // Rules may have their own descriptors, in which their loops are counted.
     compiled.heap_bytes = message.heap_bytes + (message.has_rules ? source.open_bytes : 0);
     compiled.used = ++this.#uses;
     this.#heap_bytes += compiled.heap_bytes;

@@ -1,4 +1,4 @@
-/** Which messages are compiled: the recent ones, within the limit; the others are compiled again on use. */
+/** Which messages are compiled: recent ones within the limit; the others are compiled again on use. */
 import assert from "node:assert/strict";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
 import { sha256Of } from "./schema_record.ts";
@@ -7,7 +7,7 @@ import { SchemaSource, WorkingSet } from "./working_set.ts";
 
 const ALLOW = { unknown_fields: "allow" } as const;
 
-/** A working set whose clock advances by `step_ms` at every reading, and versions that differ. */
+/** A working set whose clock advances by `step_ms` at every reading, and distinct versions. */
 function testSet(options: { compiled_bytes?: number; restore_ms?: number; step_ms?: number } = {}) {
   const clock = { now_ms: 1_000_000, step_ms: options.step_ms ?? 0 };
   const { compiled_bytes = 1_073_741_824, restore_ms = 1_000 } = options;
@@ -18,14 +18,14 @@ function testSet(options: { compiled_bytes?: number; restore_ms?: number; step_m
   return { working, clock, source };
 }
 
-/** What one of these takes. */
+/** The bytes of one of these messages. */
 function costOf(bytes = ping(["f1", 100, "int32"])): number {
   const { working, source } = testSet();
   working.compile(source(1, bytes), "t.Ping");
   return working.heap_bytes;
 }
 
-Deno.test("beyond the bound those unused for longest are put away, and come back as they were", () => {
+Deno.test("beyond the limit the least recently used are evicted, and restored unchanged", () => {
   const cost = costOf();
   assert.ok(cost > 10_000 && cost < 100_000, `${cost} bytes`);
   const { working, source } = testSet({ compiled_bytes: 3 * cost });
@@ -35,7 +35,7 @@ Deno.test("beyond the bound those unused for longest are put away, and come back
   working.use(all[0]);
   const fourth = working.compile(source(4), "t.Ping");
   const here = () => [...all, fourth].map(({ message }) => message !== undefined);
-  assert.deepEqual(here(), [true, false, true, true], "the second was used least lately");
+  assert.deepEqual(here(), [true, false, true, true], "the second is the least recently used");
   assert.equal(working.size, 3);
   assert.ok(working.heap_bytes <= 3 * cost);
   assert.ok(all[1]);
@@ -46,7 +46,7 @@ Deno.test("beyond the bound those unused for longest are put away, and come back
   assert.deepEqual(working.totals, { put_away: 2, restored: 1, refused: 0 });
 });
 
-Deno.test("one message is held, however large; messages of one version share its types", () => {
+Deno.test("one message is kept at any size; messages of one version share its types", () => {
   const { working, source } = testSet({ compiled_bytes: 1 });
   const one = source(1);
   const outer = working.compile(one, "t.Ping");
@@ -62,7 +62,7 @@ Deno.test("one message is held, however large; messages of one version share its
   assert.ok(roomy.working.heap_bytes - first_bytes < both.open_bytes, "counted once");
 });
 
-Deno.test("what nobody asks for any more leaves nothing behind, put away or not", () => {
+Deno.test("a dropped message leaves nothing behind, evicted or not", () => {
   const { working, source } = testSet({ compiled_bytes: 2 * costOf() });
   const all = [1, 2, 3, 4].map((version) => working.compile(source(version), "t.Ping"));
   assert.equal(working.size, 2);
@@ -71,10 +71,10 @@ Deno.test("what nobody asks for any more leaves nothing behind, put away or not"
   assert.equal(working.size, 0);
   assert.equal(working.heap_bytes, 0);
   assert.ok(all.every(({ source }) => source.open_bytes === 0));
-  assert.equal(working.totals.put_away, 2, "only what made room counts");
+  assert.equal(working.totals.put_away, 2, "only evictions count");
 });
 
-Deno.test("what does not compile takes nothing, and does not take the types from others", () => {
+Deno.test("a message that fails to compile takes no memory, and keeps the types of others", () => {
   const { working, source } = testSet();
   const lacking = source(1, pong());
   assert.throws(() => working.compile(lacking, "t.Ping"), SchemaError);
@@ -86,6 +86,6 @@ Deno.test("what does not compile takes nothing, and does not take the types from
   assert.ok(lacking.open_bytes > 0 && good.message !== undefined);
 });
 
-Deno.test("rules count for what they take", () => {
+Deno.test("rules count with their memory", () => {
   assert.ok(costOf(ruledPing()) > costOf() + 150_000);
 });

@@ -1,6 +1,6 @@
 /**
- * The bucket of schemas for another tool: on NATS by the client library alone, on the embedded engine by a plain view.
- * Tests only.
+ * The bucket of schemas for another tool: on NATS with only the client library, on the embedded engine with a plain
+ * view. Tests only.
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
@@ -10,11 +10,11 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { startNats } from "../../../tests/harness/nats_server.ts";
 import { testSpine } from "../../testing/spine.ts";
 
-/** Reads and writes keys and values as they are stored, as another tool would. */
+/** Reads and writes raw keys and values, as another tool would. */
 export interface BucketTool {
   put(key: string, value: Uint8Array): Promise<unknown>;
   get(key: string): Promise<Uint8Array | undefined>;
-  /** Deletes a key; with `purge` the key's history goes, too, where there is one. */
+  /** Deletes a key; with `purge` also the key's history, if there is one. */
   delete(key: string, purge?: boolean): Promise<void>;
   keys(): Promise<string[]>;
 }
@@ -22,7 +22,7 @@ export interface BucketTool {
 /** A bus and another tool at its bucket. */
 export interface ToolStage extends AsyncDisposable {
   readonly spine: Spine;
-  /** Opens a further connection; the embedded engine has only the one. */
+  /** Opens another connection; the embedded engine has only one. */
   connect(): Promise<Spine>;
   tool(bucket?: string): Promise<BucketTool>;
   /** Removes everything from a stream, which watches do not report. NATS only. */

@@ -9,7 +9,7 @@ import { field, rules } from "./messages.ts";
 import type { TestSchemas } from "./registry.ts";
 import { upload } from "./schemas.ts";
 
-/** Schema `s-{at}`: a message `t.Ping` with a field `n` below 1,000 that no other schema has so. */
+/** Schema `s-{at}`: a message `t.Ping` with a unique field `n` below 1,000. */
 function bytesOf(at: number): Uint8Array<ArrayBuffer> {
   const below = rules({ int32: { lt: 1_000 } });
   const fields: JsonValue[] = [field("n", 1, "int32", below), field(`f_${at}`, 2, "string")];
@@ -23,7 +23,7 @@ async function put({ schemas }: TestSchemas, path: string, type: string, body: B
   await response.body?.cancel();
 }
 
-/** Registers the schemas `from` to `to`, and maps each in a tenant `t-{at}` of its own. */
+/** Registers the schemas `from` to `to`, and maps each in its own tenant `t-{at}`. */
 export async function registerMany(
   running: TestSchemas,
   from: number,

@@ -27,7 +27,7 @@ import {
 } from "@bufbuild/protobuf/wkt";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 
-/** The files that the file of the rules imports, then that file. */
+/** The imports of the file of the rules, then that file. */
 const OF_RULES = [
   file_google_protobuf_descriptor,
   file_google_protobuf_duration,
@@ -73,7 +73,7 @@ function setOf(file: More, known: typeof WELL_KNOWN, options?: Registry): FileDe
   return create(FileDescriptorSetSchema, { file: [...known.map(({ proto }) => proto), proto] });
 }
 
-/** A proto3 file of package `bench` with these messages and what it imports, as a client registers it. */
+/** A proto3 file of package `bench` with these messages and its imports, as a client registers it. */
 export function gzippedSet(messages: readonly JsonValue[]): Uint8Array<ArrayBuffer> {
   const about = { name: "bench.proto", package: "bench", syntax: "proto3" };
   const set = setOf({ ...about, messageType: [...messages] }, OF_RULES);
@@ -81,8 +81,8 @@ export function gzippedSet(messages: readonly JsonValue[]): Uint8Array<ArrayBuff
 }
 
 /**
- * A registry of one file `t.proto`, package `t`, in JSON, and of what it imports. `options` has the
- * extensions that stand in its options, besides those of protovalidate.
+ * A registry of one file `t.proto`, package `t`, in JSON, and of its imports. `options` has the extensions in its
+ * options, in addition to those of protovalidate.
  */
 export function registryOf(file: More, options?: Registry): FileRegistry {
   return createFileRegistry(

@@ -1,6 +1,6 @@
 /**
- * One schema for comparisons with other readers of Protobuf: `t.All` of proto3, `t2.Node` of proto2, and
- * `t3.Known` with types that JSON writes in a way of their own. Not part of the Shield.
+ * One schema for comparisons with other readers of Protobuf: `t.All` of proto3, `t2.Node` of proto2, and `t3.Known`
+ * with types that have a special JSON form. Not part of the Shield.
  */
 import {
   create,

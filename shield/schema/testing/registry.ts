@@ -19,7 +19,7 @@ import type { SchemaStore } from "../registry/store.ts";
 
 const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 
-/** The refusal of an event with that data; undefined when it may pass. */
+/** The refusal of an event with that data; undefined if it passes. */
 export function refusalOf(
   { schemas }: Pick<TestSchemas, "schemas">,
   data: Uint8Array,
@@ -33,10 +33,10 @@ export function refusalOf(
 /** The reason of the refusal. */
 export const check = (t: TestSchemas, data: Uint8Array) => refusalOf(t, data)?.reason;
 
-/** What a test may change. */
+/** The options of a test. */
 export interface TestSchemasOptions {
   readonly mappings?: readonly Partial<SchemaMapping>[];
-  /** Further keys of `[platform.registry]`. */
+  /** More keys of `[platform.registry]`. */
   readonly more?: Readonly<Record<string, unknown>>;
   readonly now?: () => number;
   readonly monotonic_ms?: () => number;
@@ -53,7 +53,7 @@ export interface TestSchemas extends Disposable {
   readonly verdicts: readonly CandidateVerdict[];
   /** Registers the next version, compatible or not. */
   push(schema_id: string, bytes: Uint8Array): Promise<void>;
-  /** The value of a metric's line; undefined when there is none. */
+  /** The value of a metric's line; undefined if there is none. */
   metric(line: string): Promise<number | undefined>;
 }
 

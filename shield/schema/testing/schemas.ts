@@ -29,7 +29,7 @@ export function ping(...more: Parameters<typeof field>[]): Uint8Array<ArrayBuffe
   });
 }
 
-/** The message `t.Ping` with `n` as a string: what the old version wrote cannot be read. */
+/** The message `t.Ping` with `n` as a string: data of the old version cannot be read. */
 export function incompatiblePing(): Uint8Array<ArrayBuffer> {
   return upload({
     syntax: "proto2",
@@ -44,7 +44,7 @@ export function incompatiblePing(): Uint8Array<ArrayBuffer> {
   });
 }
 
-/** A schema in which nothing is called `t.Ping`. */
+/** A schema without a message `t.Ping`. */
 export function pong(): Uint8Array<ArrayBuffer> {
   return upload({
     syntax: "proto3",
@@ -66,14 +66,11 @@ export function ruledPing(): Uint8Array<ArrayBuffer> {
   });
 }
 
-/** Good data of `t.Ping`: n = 7, text = "hi". */
+/** Valid data of `t.Ping`: n = 7, text = "hi". */
 export const GOOD_PING = new Uint8Array([0x08, 7, 0x12, 2, 0x68, 0x69]);
 /** Data of `t.Ping` without the required `n`. */
 export const BAD_PING = new Uint8Array([0x12, 2, 0x68, 0x69]);
-/**
- * Data of `t.Ping` whose second `inner` lacks its `id`, and which lacks `n`: the first is what is
- * named.
- */
+/** Data of `t.Ping` whose second `inner` lacks its `id`, and which lacks `n`: the first is the one named. */
 export const DEEP_BAD_PING = new Uint8Array([0x08, 7, 0x1a, 2, 8, 1, 0x1a, 0]);
-/** Good data of `t.Ping` with field 99, which no schema has. */
+/** Valid data of `t.Ping` with field 99, which no schema has. */
 export const UNKNOWN_PING = new Uint8Array([0x08, 7, 0x98, 6, 1]);

@@ -1,4 +1,4 @@
-/** Which form of a message an event's content type names. Pure. */
+/** The form of a message that a content type selects. Pure. */
 
 const BINARY: ReadonlySet<string> = new Set([
   "",
@@ -13,7 +13,7 @@ export function essenceOf(content_type: string): string {
   return (semicolon < 0 ? content_type : content_type.slice(0, semicolon)).trim().toLowerCase();
 }
 
-/** The form that it names; undefined: neither. */
+/** The selected form; undefined: neither. */
 export function formOf(content_type: string): "binary" | "json" | undefined {
   const type = essenceOf(content_type);
   if (BINARY.has(type)) return "binary";

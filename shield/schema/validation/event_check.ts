@@ -1,6 +1,6 @@
 /**
- * Checks one event against one mapping: by its content type, in the binary form or the JSON form of the message. It
- * reports faults and decides nothing; `gate.ts` decides. Pure.
+ * Checks one event against one mapping: in the binary or JSON form that its content type selects. It reports faults;
+ * `gate.ts` decides. Pure.
  */
 import type { ScannedEnvelope, ScannedEvent } from "@arqon/proto";
 import type { SchemaMapping } from "../../../shared/config/schema_governance.ts";
@@ -25,7 +25,7 @@ function looksLikeJson(data: Uint8Array): boolean {
   return (first === 0x7b && last === 0x7d) || (first === 0x5b && last === 0x5d);
 }
 
-/** Checks an event; the result has no violations when nothing is wrong. */
+/** Checks an event; the result has no violations if the event is valid. */
 export function checkEvent(
   mapping: SchemaMapping,
   schema: MessageSchema,
@@ -34,7 +34,10 @@ export function checkEvent(
 ): Validation {
   if (event.schema_id !== "" && event.schema_id !== mapping.schema_id) {
     const named = JSON.stringify(event.schema_id);
-    return only("schema-id", `the event names ${named}, its subject carries ${mapping.schema_id}`);
+    return only(
+      "schema-id",
+      `the event names ${named}, but its subject is mapped to ${mapping.schema_id}`,
+    );
   }
   const data = bytes.subarray(event.data_start, event.data_end);
   const type = essenceOf(event.content_type);
@@ -45,7 +48,7 @@ export function checkEvent(
     const named = type === "" ? "none" : type;
     return only(
       "content-type",
-      `the data is JSON, its content type ${named} says that it is binary`,
+      `the data is JSON, but its content type ${named} is binary`,
     );
   }
   if (form === undefined) {
@@ -67,7 +70,7 @@ export function violationText({ violations, total }: Validation): string {
   if (first === undefined) return "";
   const { path, rule, message } = first;
   const where = path === "" ? "" : `${clip(path, PATH_UNITS)}: `;
-  // The path alone says what is wrong.
+  // The path alone explains the violation.
   const is_plain = message === "" || rule === "required";
   const why = is_plain ? "" : `: ${clip(message, MESSAGE_UNITS)}`;
   return `${where}${rule}${why}${total > 1 ? ` (1 of ${total})` : ""}`;

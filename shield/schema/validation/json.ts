@@ -1,6 +1,6 @@
 /**
  * Checks the ProtoJSON form. A valid text costs one decoding; only if that fails, the value is searched field by field
- * for the place of the fault. Without rules: it passes the decoded message on.
+ * for the fault. It runs no rules and returns the decoded message.
  */
 import { getOption, ScalarType } from "@bufbuild/protobuf";
 import type { DescField, DescMessage, Message, Registry } from "@bufbuild/protobuf";
@@ -20,19 +20,17 @@ import { field as field_option } from "@bufbuild/protovalidate/gen/buf/validate/
 import { withInner } from "./rules_collect.ts";
 import { joinPath, quoteKey } from "./validate_path.ts";
 
-/** What checking a text needs of its message type. */
+/** The parts that checking a text of a message type needs. */
 export interface JsonContext {
   readonly desc: DescMessage;
   readonly registry: Registry;
-  /**
-   * The finder of missing required fields; undefined where no type that the message reaches has any.
-   */
+  /** The finder of missing required fields; undefined if no type that the message reaches has any. */
   readonly required: RequiredFields | undefined;
   readonly work: MessageWork;
   readonly limits: SchemaLimits;
 }
 
-/** The findings, and the message when nothing is wrong with its form. */
+/** The findings, and the message if its form is valid. */
 export interface JsonValidation {
   readonly validation: Validation;
   readonly message: Message | undefined;
@@ -40,7 +38,10 @@ export interface JsonValidation {
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** About how many values a text has; undefined: objects and arrays are nested deeper than `most`. Strings are skipped. */
+/**
+ * The approximate number of values in a text; undefined: objects and arrays are nested deeper than `most`. Strings are
+ * skipped.
+ */
 function countValues(text: Uint8Array, most: number): number | undefined {
   let depth = 0;
   let values = 1;
@@ -72,19 +73,19 @@ function utf8(text: Uint8Array): string | undefined {
   }
 }
 
-/** A text, and about how many values it has. */
+/** A text, and the approximate number of its values. */
 interface JsonText {
   readonly text: string;
   readonly values: number;
 }
 
-/** Parses a text, which is paid for. */
+/** Parses a text, after charging its cost. */
 function parse({ work }: JsonContext, { text, values }: JsonText): unknown {
   work.begin();
   return parseNumerals(text, values, (steps) => work.spend(steps));
 }
 
-/** Decodes a value of `parse`. Throws an Error that says what is wrong. */
+/** Decodes a value of `parse`. Throws an Error that names the problem. */
 function decode(context: JsonContext, value: unknown, more: Partial<ReadOptions>): Message {
   const { registry, limits, work } = context;
   const options = { registry, work, recursionLimit: limits.depth, ...more };
@@ -103,7 +104,7 @@ function search(
   try {
     if (tripped instanceof DuplicateMember) throw tripped;
     const message = decode(context, parse(context, text), { ignoreUnknownFields: true });
-    // A search that ended early may not have come to the unknown field, which must not pass.
+    // A search that ended early may have missed an unknown field, which must not pass.
     if (findings.mode !== "refuse") return message;
   } catch (error) {
     if (error instanceof TooMuchWork) throw error;
@@ -113,7 +114,7 @@ function search(
   return undefined;
 }
 
-/** Decodes strictly, else searches for what is wrong; undefined: `findings` say it. Throws `TooMuchWork`. */
+/** Decodes strictly, else searches for faults; undefined: `findings` has them. Throws `TooMuchWork`. */
 function read(context: JsonContext, text: JsonText, findings: Findings): Message | undefined {
   let value: unknown;
   try {
@@ -175,7 +176,7 @@ function isObject(value: unknown): value is Record<string, unknown> {
     !(value instanceof Numeral);
 }
 
-/** Whether the rules of the field take no values of its enum but those that it names. */
+/** Whether the rules of the field allow only the defined values of its enum. */
 function isDefinedOnly(field: DescField): boolean {
   if (field.enum === undefined) return false;
   for (const { type } of withInner(getOption(field, field_option))) {
@@ -184,14 +185,11 @@ function isDefinedOnly(field: DescField): boolean {
   return false;
 }
 
-/**
- * The most leaves that are tried, so that a large text cannot hold up others; one takes some
- * microseconds.
- */
+/** The most leaves that are tried, so that a large text cannot delay others; one takes a few microseconds. */
 const TRIALS = 4_000;
 
 /**
- * One search. Findings go where the constructor says. The search ends early after enough violations or trials; then
+ * One search. Findings go to the constructor's argument. The search ends early after enough violations or trials; then
  * counts are lower bounds.
  */
 class JsonSearch {
@@ -211,7 +209,7 @@ class JsonSearch {
     this.#most = limits.violations;
   }
 
-  /** Searches what should be one message. `depth` is the number of messages around it. */
+  /** Searches a value that should be one message. */
   message(desc: DescMessage, value: unknown, path: string, depth = 0): void {
     if (depth >= this.#depth) {
       this.#report(path, "depth", `messages are nested more than ${this.#depth} deep`);
@@ -243,7 +241,7 @@ class JsonSearch {
     }
   }
 
-  /** Handles a key that is no field of the message: an extension, or unknown. */
+  /** Handles a key that is not a field of the message: an extension, or unknown. */
   #stranger(desc: DescMessage, key: string, value: unknown, path: string): void {
     const extension = key.startsWith("[")
       ? this.#registry.getExtension(key.slice(1, -1))
@@ -264,7 +262,7 @@ class JsonSearch {
     path: string,
     depth: number,
   ): void {
-    // As everywhere in ProtoJSON, null stands for the default; for a Value it is a value.
+    // As everywhere in ProtoJSON, null means the default; for a Value it is a value.
     if (value === null) {
       this.#try(desc, { [key]: value }, path);
     } else if (field.fieldKind === "message") {
@@ -289,7 +287,7 @@ class JsonSearch {
     }
   }
 
-  /** Decodes a leaf alone: it is right, unknown (such as the name of an enum value), or wrong. */
+  /** Decodes a leaf alone: it is valid, unknown (such as an unknown name of an enum value), or invalid. */
   #try(desc: DescMessage, value: unknown, path: string, field?: DescField): void {
     const error = this.#error(desc, value, false);
     if (error === undefined) return;

@@ -18,7 +18,7 @@ function found(schema: MessageSchema, json: unknown, mode?: UnknownFields): stri
   return validate(schema, json, mode).violations.map(({ path, rule }) => `${rule} ${path}`);
 }
 
-Deno.test("what protobuf-es writes passes", () => {
+Deno.test("texts of protobuf-es pass", () => {
   const desc = registry.getMessage("t.All")!;
   const text = toJsonString(
     desc,
@@ -36,7 +36,7 @@ Deno.test("what protobuf-es writes passes", () => {
   assert.deepEqual(found(all, text, "refuse"), []);
 });
 
-Deno.test("members that do not fit are named with their path, all of them", () => {
+Deno.test("all invalid members are named with their path", () => {
   const json = {
     oneInt32: "x",
     one_bool: 1,
@@ -60,7 +60,7 @@ Deno.test("members that do not fit are named with their path, all of them", () =
   ]);
 });
 
-Deno.test("unknown members are counted, named or refused, as the mode says", () => {
+Deno.test("unknown members are counted, named or refused, by mode", () => {
   const json = { nope: 1, self: { selves: [{ what: {} }] }, color: "GREEN", oneInt32: 5 };
   assert.deepEqual(validate(all, json, "allow"), {
     violations: [],
@@ -78,13 +78,13 @@ Deno.test("unknown members are counted, named or refused, as the mode says", () 
   ]);
 });
 
-Deno.test("a member that comes twice is refused, under one name or two", () => {
+Deno.test("a duplicate member is refused, under one name or two", () => {
   assert.deepEqual(found(all, '{"oneInt32": 1, "oneInt32": 2}'), ["json "]);
   assert.deepEqual(found(all, '{"oneInt32": 1, "one_int32": 2}'), ["json one_int32"]);
   assert.deepEqual(found(all, '{"either": "a", "other": {}}'), ["json "]);
 });
 
-Deno.test("what is no JSON, no UTF-8 or no object is refused", () => {
+Deno.test("invalid JSON, invalid UTF-8 and non-objects are refused", () => {
   for (const text of ["", "{", "nul", "{}{}", "\ufeff{}", '{"a": undefined}', "\0", "[1,]"]) {
     assert.deepEqual(found(all, text), ["json "], text);
   }
@@ -101,7 +101,7 @@ Deno.test("binary sent as JSON is refused", () => {
   assert.equal(all.validateJson(bytes, { unknown_fields: "allow" }).total, 1);
 });
 
-Deno.test("JSON 10,000 deep is refused before anything recurses", () => {
+Deno.test("JSON nested 10,000 deep is refused without recursion", () => {
   const deep = (open: string, close: string, depth = 10_000) =>
     `${open.repeat(depth)}1${close.repeat(depth)}`;
   assert.deepEqual(found(all, deep("[", "]")), ["depth "]);
@@ -120,7 +120,7 @@ Deno.test("missing required fields are named at every level", () => {
   assert.deepEqual(found(node, json), ["required leaves[1].id", "required item[0].name"]);
 });
 
-Deno.test("an extension that the set knows is read", () => {
+Deno.test("an extension in the set is read", () => {
   const json = { leaf: { id: "a" }, version: 1, "[t.extra]": { id: "b" } };
   assert.deepEqual(found(node, json, "refuse"), []);
   assert.deepEqual(found(node, { ...json, "[t.extra]": 5 }, "refuse"), ["json [t.extra]"]);
@@ -152,7 +152,7 @@ Deno.test("rules are judged in JSON as in binary", () => {
   });
 });
 
-Deno.test("a long text with one fault far back is searched within bounds, and still refused", () => {
+Deno.test("a long text with one late fault is searched within limits, and refused", () => {
   const long = { many_int32: Array<unknown>(100_000).fill(1) };
   long.many_int32.push("x");
   assert.deepEqual(found(all, long), ["json "]);
@@ -164,7 +164,7 @@ Deno.test("a long text with one fault far back is searched within bounds, and st
   assert.equal(validate(all, faults).violations.length, 16);
 });
 
-Deno.test("a name that is none of the enum's is refused where the rules say defined_only, wherever it stands", () => {
+Deno.test("an unknown enum name is refused if the rules require defined_only, at any position", () => {
   const color = { type: "TYPE_ENUM", typeName: ".t.Color" };
   const only = { enum: { definedOnly: true } };
   const entry = {

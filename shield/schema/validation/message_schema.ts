@@ -1,7 +1,7 @@
 /**
  * A Protobuf message as a contract: `compileMessage` compiles a descriptor, and the result checks data. Binary data is
- * walked on the wire first; rules of protovalidate run only if the message has some. Fetches no schema and knows no
- * subject: `gate.ts` and `cache.ts` do.
+ * walked on the wire first; rules of protovalidate run only if the message has any. `gate.ts` and `cache.ts` handle
+ * subjects and schemas.
  */
 import { type DescMessage, type FileRegistry, fromBinary } from "@bufbuild/protobuf";
 import { dataView } from "./typed_fields.ts";
@@ -25,16 +25,15 @@ import { WireWalker } from "./validate_wire.ts";
 export { SCHEMA_LIMITS, type SchemaLimits, type UnknownFields } from "./validate_types.ts";
 export type { ValidateOptions, Validation, Violation } from "./validate_types.ts";
 
-/** A compiled message. Synchronous; throws nothing, whatever the data. */
+/** It is synchronous and never throws, for any data. */
 export class MessageSchema {
   /** The full name of the message, such as `transit_realtime.FeedMessage`. */
   readonly type_name: string;
   /** Whether the message, or one inside it, has protovalidate rules. */
   readonly has_rules: boolean;
-  /** About how many bytes it takes in memory, without descriptors. */
+  /** Estimated bytes in memory, without descriptors. */
   readonly heap_bytes: number;
   readonly #table: MessageTable;
-  /** The message's description. */
   readonly desc: DescMessage;
   readonly #registry: FileRegistry;
   readonly #rules: MessageRules | undefined;
@@ -57,19 +56,19 @@ export class MessageSchema {
     if (this.#table.reaches_required) this.#required = new RequiredFields(this.#registry);
   }
 
-  /** The steps of decoding over all messages so far, with fractions; a step of rules is two of them. */
+  /** The decoding steps of all messages so far, with fractions; a rule step counts as two of them. */
   get work(): number {
     return this.#work.taken + 2 * this.rule_steps;
   }
 
-  /** The steps that the rules have taken over all messages so far, with fractions. */
+  /** The rule steps of all messages so far, with fractions. */
   get rule_steps(): number {
     return this.#rules?.steps ?? 0;
   }
 
   /**
-   * Reads data in the form that its content type names, for filters: the message, by both names of its fields;
-   * undefined when no form is named. Throws when it is not the message, or costs too much.
+   * Decodes data for filters, in the form that its content type selects: the message, by both names of its fields;
+   * undefined if the content type selects no form. Throws if the data is invalid or costs too much.
    */
   read(content_type: string, data: Uint8Array): unknown {
     const form = formOf(content_type);
@@ -138,8 +137,7 @@ export class MessageSchema {
 
 /**
  * Compiles the message with this full name, and everything it reaches. Extensions in the registry are part of the
- * schema. A repeated singular field is no violation, as in Protobuf, and the pieces of a message are merged: required
- * fields may be in any of them.
+ * schema. As in Protobuf, a singular field may occur repeatedly, and the pieces of a message are merged: required fields may be in any of them.
  *
  * Throws `SchemaError` if there is no such message, or it or its rules cannot be used.
  */

@@ -1,4 +1,4 @@
-/** What a compiled message says as a whole: modes for unknown fields, bounds, and refused schemas. */
+/** Compiled messages as a whole: modes for unknown fields, limits, and refused schemas. */
 import assert from "node:assert/strict";
 import { create, toBinary } from "@bufbuild/protobuf";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
@@ -7,20 +7,20 @@ import { field, list, proto2, proto3, registryOf } from "../testing/messages.ts"
 
 const all = compileMessage(proto3(), "t.All");
 const node = compileMessage(proto2(), "t.Node");
-/** A Node with what it must have, and nothing else. */
+/** A Node with its required fields only. */
 const NODE = [0x0a, 0x03, 0x0a, 0x01, 0x61, 0x10, 0x01];
 
 function validate(schema: typeof all, bytes: number[], unknown_fields: UnknownFields = "allow") {
   return schema.validate(new Uint8Array(bytes), { unknown_fields });
 }
 
-Deno.test("a good message costs no allocation: the same answer each time", () => {
+Deno.test("a valid message costs no allocation: the result is shared", () => {
   const first = validate(all, []);
   assert.equal(first, validate(all, [0x10, 0x01].slice(0, 0)));
   assert.deepEqual(first, { violations: [], total: 0, unknown: 0, unknown_paths: [] });
 });
 
-Deno.test("an unknown field is counted, named or refused, as the mode says", () => {
+Deno.test("an unknown field is counted, named or refused, by mode", () => {
   // Field 600 in the message, and field 7 in `self` within `self`.
   const bytes = [0xc0, 0x25, 0x01, 0xda, 0x02, 0x06, 0xda, 0x02, 0x03, 0xc0, 0x25, 0x05];
   assert.deepEqual(validate(all, bytes, "allow"), {
@@ -41,7 +41,7 @@ Deno.test("an unknown field is counted, named or refused, as the mode says", () 
   });
 });
 
-Deno.test("an extension that the set knows is known, and judged by its type", () => {
+Deno.test("an extension in the set is known, and checked by its type", () => {
   // Field 100 is the extension t.extra, a Leaf; here with its required id, and without.
   const good = [...NODE, 0xa2, 0x06, 0x03, 0x0a, 0x01, 0x62];
   assert.deepEqual(validate(node, good, "refuse").violations, []);
@@ -84,7 +84,7 @@ Deno.test("a message that reaches too many types is refused", () => {
   assert.equal(compileMessage(proto2(), "t.Leaf", limits).type_name, "t.Leaf");
 });
 
-Deno.test("more required fields than an integer has bits are all looked for", () => {
+Deno.test("more required fields than an integer has bits are all checked", () => {
   const required = { label: "LABEL_REQUIRED" };
   const fields = Array.from({ length: 70 }, (_, at) => field(`f${at}`, 1 + at, "int32", required));
   const registry = registryOf({

@@ -1,7 +1,7 @@
 /**
- * The cost of decoding a message and running the rules of its fields: known before it is done, from the number of
- * messages and values and from their types. A decoder makes every field without presence, also of an empty message, so
- * that two bytes may cost as much as a hundred values.
+ * The cost of decoding a message and running the rules of its fields: computed in advance from the number and types of
+ * messages and values. A decoder creates every field without presence, even of an empty message, so two bytes may cost
+ * as much as a hundred values.
  */
 import {
   type DescExtension,
@@ -34,7 +34,7 @@ function known<K extends WeakKey>(all: WeakMap<K, number>, key: K, price: (key: 
   return steps;
 }
 
-/** What rules cost each time that they are asked, without those of elements. */
+/** The cost of rules at each evaluation, without those of elements. */
 function rulesSteps(rules: Pick<FieldRules, "cel" | "celExpression">): number {
   let steps = RULE;
   for (const { expression } of rules.cel) {
@@ -44,7 +44,7 @@ function rulesSteps(rules: Pick<FieldRules, "cel" | "celExpression">): number {
   return steps;
 }
 
-/** The steps of one message of this type, whatever it has, without those of its values. */
+/** The fixed steps of one message of this type, without those of its values. */
 export const messageSteps = (desc: DescMessage): number =>
   known(messages, desc, () => {
     const { cel, celExpression } = getOption(desc, message_option);
@@ -76,7 +76,7 @@ export class TooMuchWork extends Error {
   override readonly name = "TooMuchWork";
 }
 
-/** The work of one type's messages; each of them has the same bound. */
+/** The work of one type's messages; each message has the same limit. */
 export class MessageWork {
   /** The steps of all messages so far. */
   taken = 0;
@@ -87,7 +87,7 @@ export class MessageWork {
     this.#most = decode_steps;
   }
 
-  /** Begins with a message, or with another reading of it. */
+  /** Starts with a message, or with another reading of it. */
   begin(): this {
     this.#left = this.#most;
     return this;

@@ -1,4 +1,4 @@
-/** The work caused by the worst messages of a size: counted in messages made and rules run, never in time. */
+/** The work of the worst messages of a size, counted in created messages and rule evaluations, not in time. */
 import assert from "node:assert/strict";
 import { field, list, map, registryOf, rules } from "../testing/messages.ts";
 import { compileMessage, SCHEMA_LIMITS } from "./message_schema.ts";
@@ -8,7 +8,7 @@ const encoder = new TextEncoder();
 const ALLOW = { unknown_fields: "allow" } as const;
 const COUNT = 80_000;
 
-/** A message with a list of items that have so many fields, which are like this one. */
+/** A message with a list of items that have `count` fields like this one. */
 function itemsOf(count: number, more: Parameters<typeof field>[3] = {}, syntax = "proto3") {
   const fields = Array.from({ length: count }, (_, at) => field(`f${at}`, at + 1, "string", more));
   const messageType = [
@@ -18,7 +18,7 @@ function itemsOf(count: number, more: Parameters<typeof field>[3] = {}, syntax =
   return compileMessage(registryOf({ syntax, messageType }), "t.M");
 }
 
-/** Bytes of so many empty items. */
+/** The bytes of `count` empty items. */
 function empties(count: number): Uint8Array {
   const bytes = new Uint8Array(2 * count);
   for (let at = 0; at < bytes.length; at += 2) bytes[at] = 0x0a;
@@ -28,7 +28,7 @@ function empties(count: number): Uint8Array {
 const emptyTexts = (count: number) =>
   encoder.encode(`{"items":[${new Array(count).fill("{}").join(",")}]}`);
 
-Deno.test("a message of empty messages with many fields is refused before they are made", () => {
+Deno.test("a message of empty messages with many fields is refused before they are created", () => {
   const many = itemsOf(100);
   const few = itemsOf(2);
   assert.equal(many.validateJson(emptyTexts(COUNT), ALLOW).violations[0]?.rule, "rule-cost");
@@ -38,12 +38,12 @@ Deno.test("a message of empty messages with many fields is refused before they a
   const { work } = many;
   assert.equal(many.validate(empties(COUNT), ALLOW).total, 0);
   assert.equal(many.work, work);
-  // A filter decodes what was only walked.
+  // A filter decodes the message, which the check only walks.
   assert.throws(() => many.read("application/protobuf", empties(COUNT)), /more than 200000 steps/);
   assert.throws(() => many.read("application/json", emptyTexts(COUNT)), /more than 200000 steps/);
 });
 
-Deno.test("rules without loops count for each message that they are asked for", () => {
+Deno.test("rules without loops count for each evaluated message", () => {
   for (
     const rule of [{ string: { maxLen: "5" } }, { cel: [{ id: "a", expression: "this != 'b'" }] }]
   ) {
@@ -55,7 +55,7 @@ Deno.test("rules without loops count for each message that they are asked for", 
   }
 });
 
-Deno.test("rules of elements count for each of them, also where they come packed or in a map", () => {
+Deno.test("rules of elements count for each element, also if packed or in a map", () => {
   const expression = `${"this + 0 >= 0 && ".repeat(200)}true`;
   const each = { cel: [{ id: "a", expression }] };
   const [entries, entry] = map("all", 2, "int32", field("value", 2, "int32"));
@@ -84,12 +84,12 @@ Deno.test("rules of elements count for each of them, also where they come packed
   assert.equal(schema.validateJson(text, ALLOW).violations[0]?.rule, "rule-cost");
 });
 
-Deno.test("a walk ends when ten thousand required fields are missing, and each message is looked through once", () => {
+Deno.test("a walk ends after ten thousand missing required fields, and each message is searched once", () => {
   const required = itemsOf(100, REQUIRED, "proto2");
   const found = required.validate(empties(COUNT), ALLOW);
   assert.equal(found.total, 10_000);
   assert.equal(found.violations[0]?.path, "items[0].f0");
-  // The 40 fields come in any order, each once; the last of them are found like the first.
+  // The 40 fields are in any order, each once; the last ones are found like the first.
   const fields = Array.from({ length: 40 }, (_, at) => field(`f${at}`, at + 1, "int32", REQUIRED));
   const wide = compileMessage(
     registryOf({ syntax: "proto2", messageType: [{ name: "Wide", field: fields }] }),
@@ -103,7 +103,7 @@ Deno.test("a walk ends when ten thousand required fields are missing, and each m
   assert.deepEqual(lacking.violations.map(({ path }) => path), ["f39"]);
 });
 
-Deno.test("where one number is wide each value costs more, and commas in texts are none", () => {
+Deno.test("one wide number makes each value cost more, and commas in strings do not count", () => {
   const schema = compileMessage(
     registryOf({
       syntax: "proto3",
@@ -122,7 +122,7 @@ Deno.test("where one number is wide each value costs more, and commas in texts a
   assert.equal(judge("1e1", ",1").total, 0);
 });
 
-Deno.test("values of a Struct, and readings of a text that lacks its form, count as well", () => {
+Deno.test("values of a Struct, and repeated readings of an invalid text, count as well", () => {
   const schema = compileMessage(
     registryOf({
       syntax: "proto3",
@@ -137,7 +137,7 @@ Deno.test("values of a Struct, and readings of a text that lacks its form, count
   assert.ok(schema.work > before);
 });
 
-Deno.test("names of no field are paid in each mode, and refused where they are too many", () => {
+Deno.test("unknown names are charged in each mode, and refused if there are too many", () => {
   const names = (count: number) =>
     encoder.encode(`{${Array.from({ length: count }, (_, at) => `"k${at}":1`).join(",")}}`);
   const schema = itemsOf(2);
@@ -153,7 +153,7 @@ Deno.test("names of no field are paid in each mode, and refused where they are t
   assert.ok(schema.work - before < 50);
 });
 
-Deno.test("keys of a map are paid as names are, and refused where they are too many", () => {
+Deno.test("keys of a map are charged like names, and refused if there are too many", () => {
   const [entries, entry] = map("all", 1, "string", field("value", 2, "int32"));
   const messageType = [{ name: "All", field: [entries], nestedType: [entry] }];
   const schema = compileMessage(registryOf({ syntax: "proto3", messageType }), "t.All");

@@ -1,7 +1,7 @@
 /**
  * ProtoJSON where protobuf-es deviates from the specification: a value is prepared for that decoder, along its
- * descriptor. Numbers keep all their digits until their type is known. Texts that only JavaScript takes for a number, a
- * day or a duration are refused, and so is a text with a duplicate member.
+ * descriptor. Numbers keep all their digits until their type is known. Texts that only JavaScript accepts as a number,
+ * day or duration are refused, as is a text with a duplicate member.
  */
 import {
   type DescExtension,
@@ -18,7 +18,7 @@ import {
 import { EmptySchema, hasCustomJsonRepresentation, isWrapperDesc } from "@bufbuild/protobuf/wkt";
 import { messageSteps, type MessageWork, valueSteps } from "./message_work.ts";
 
-/** A number as the text has it, which a double may not hold exactly. */
+/** A number as written in the text, which a double may not represent exactly. */
 export class Numeral {
   readonly text: string;
 
@@ -32,17 +32,17 @@ export class Numeral {
   }
 }
 
-/** A number with sixteen digits or an exponent, which a double may not hold exactly. */
+/** A number with sixteen digits or an exponent, which a double may not represent exactly. */
 const WIDE = /(?:\d\.?){16}|\d[eE][+-]?\d/;
 /** A number of JSON: sign, whole part, fraction, exponent. */
 const NUMBER = /^(-?)(0|[1-9]\d*)(?:\.(\d+))?(?:[eE]([+-]?\d+))?$/;
 /** The digits of the largest integer of 64 bits. */
 const INTEGER_DIGITS = 20;
-/** What it costs to see a value of a text as it is written there. */
+/** The cost of visiting a value of a text in its written form. */
 const LOOK_STEPS = 3;
-/** What a value of a Struct costs, which is a message. */
+/** The cost of a value of a Struct, which is a message. */
 const PLAIN_STEPS = 4;
-/** The cost of a map key beside its value: new keys, or numbers, cost as much as unknown names. */
+/** The cost of a map key in addition to its value: new keys, or numbers, cost as much as unknown names. */
 const KEY_STEPS = 6;
 /** The cost of an unknown name; of one in a checked text, which is parsed four times before a refusal names it. */
 const NAME_STEPS = 5;
@@ -55,7 +55,7 @@ type AnyField = DescField | DescExtension;
 type Members = Record<string, unknown>;
 
 /**
- * Parses a JSON text; wide numbers become `Numeral`s. If there is one, `spend` is called before with the cost of
+ * Parses a JSON text; wide numbers become `Numeral`s. If there is one, `spend` is first called with the cost of
  * visiting the text's `values`. Throws SyntaxError, and what `spend` throws.
  */
 export function parseNumerals(text: string, values = 0, spend?: (steps: number) => void): unknown {
@@ -66,10 +66,10 @@ export function parseNumerals(text: string, values = 0, spend?: (steps: number) 
   return JSON.parse(text, keep as (key: string, value: unknown) => unknown);
 }
 
-/** An object of a text has a member twice. */
+/** An object of a text has a duplicate member. */
 export class DuplicateMember extends Error {}
 
-/** Throws `DuplicateMember` when an object of a JSON text has a member twice. */
+/** Throws `DuplicateMember` if an object of a JSON text has a duplicate member. */
 function refuseDuplicates(text: string): void {
   try {
     fromJsonString(EmptySchema, `{"":${text}}`, { ignoreUnknownFields: true });
@@ -81,16 +81,16 @@ function refuseDuplicates(text: string): void {
   }
 }
 
-/** How a value is decoded, and what is charged for it before. */
+/** How a value is decoded, and how its cost is charged. */
 export interface ReadOptions extends Partial<JsonReadOptions> {
   readonly registry: Registry;
   readonly work: MessageWork;
-  /** The whole text of the value, which must not have a member twice; absent: that is not checked. */
+  /** The whole text of the value, which is checked for duplicate members; absent: no check. */
   readonly checked?: string;
 }
 
 /**
- * Decodes a value of `parseNumerals`, which it changes. Throws an Error that names what is wrong, `DuplicateMember` and
+ * Decodes a value of `parseNumerals`, which it changes. Throws an Error that names the problem, `DuplicateMember` and
  * `TooMuchWork`.
  */
 export function readJson(desc: DescMessage, value: unknown, options: ReadOptions): Message {
@@ -151,7 +151,7 @@ function readyMessage(desc: DescMessage, value: unknown, given: ReadOptions): un
   return value;
 }
 
-/** Prepares a value of the `google.protobuf` types that JSON writes in a way of their own. */
+/** Prepares a value of the `google.protobuf` types with a special JSON form. */
 function readyKnown(desc: DescMessage, value: unknown, given: ReadOptions): unknown {
   if (isWrapperDesc(desc)) return readyScalar(desc.fields[0], desc.fields[0].scalar, value);
   switch (desc.typeName) {
@@ -160,7 +160,7 @@ function readyKnown(desc: DescMessage, value: unknown, given: ReadOptions): unkn
       return value;
     case "google.protobuf.Duration":
       if (typeof value !== "string" || DURATION.test(value)) return value;
-      throw wrong(desc, `${quoted(value)} is no duration such as "1.5s"`);
+      throw wrong(desc, `${quoted(value)} is not a duration such as "1.5s"`);
     case "google.protobuf.Any":
       return readyAny(value, given);
     case "google.protobuf.Struct":
@@ -172,16 +172,14 @@ function readyKnown(desc: DescMessage, value: unknown, given: ReadOptions): unkn
   }
 }
 
-/**
- * Refuses a day that its month does not have, and 24 o'clock: JavaScript takes them for the next day.
- */
+/** Refuses a day that its month does not have, and 24 o'clock: JavaScript reads them as the next day. */
 function refuseNoDay(desc: DescMessage, text: string): void {
   const found = /^(\d{4})-(\d{2})-(\d{2})T(\d{2}):/.exec(text)?.map(Number);
   if (found === undefined) return;
   const [, year = 0, month = 0, day = 0, hour = 0] = found;
-  // JavaScript takes the years 0 to 99 for others; leap years repeat every 400 years.
+  // JavaScript reads the years 0 to 99 as 1900 to 1999; leap years repeat every 400 years.
   const days = new Date(Date.UTC(2000 + year % 400, month, 0)).getUTCDate();
-  if (day > days || hour > 23) throw wrong(desc, `${quoted(text)} is no time that there is`);
+  if (day > days || hour > 23) throw wrong(desc, `${quoted(text)} is not a valid time`);
 }
 
 function readyAny(value: unknown, given: ReadOptions): unknown {
@@ -227,7 +225,7 @@ function readyField(field: AnyField, value: unknown, given: ReadOptions): unknow
   given.work.spend(keys.length * (KEY_STEPS + valueSteps(field)));
   for (const key of keys) {
     if (is_number && !/^-?\d+$/.test(key)) {
-      throw wrong(field, `the key ${quoted(key)} is no integer`);
+      throw wrong(field, `the key ${quoted(key)} is not an integer`);
     }
     const ready = readyValue(field, value[key], given);
     if (ready !== value[key]) put(value, key, ready);
@@ -257,7 +255,7 @@ function readyScalar(field: AnyField, type: ScalarType, value: unknown): unknown
       return readyNumeral(value);
     case ScalarType.BYTES:
       if (value instanceof Numeral || isBase64(text)) return readyNumeral(value);
-      throw wrong(field, `${quoted(text)} is no base64`);
+      throw wrong(field, `${quoted(text)} is not base64`);
     case ScalarType.DOUBLE:
     case ScalarType.FLOAT:
       if (value !== text || !WORDS.includes(text)) return finite(field, text);
@@ -278,21 +276,21 @@ function isBase64(text: string): boolean {
 }
 
 function finite(field: AnyField, text: string): number {
-  if (!NUMBER.test(text)) throw wrong(field, `${quoted(text)} is no number`);
+  if (!NUMBER.test(text)) throw wrong(field, `${quoted(text)} is not a number`);
   const number = Number(text);
   if (Number.isFinite(number)) return number;
   throw wrong(field, `${quoted(text)} is out of range`);
 }
 
-/** An integer as plain digits, from any form that a number has, also `1e2` and `1.0`. */
+/** An integer as plain digits, from any form of a number, including `1e2` and `1.0`. */
 function integerText(field: AnyField, text: string): string {
   const [, sign = "", whole = "", fraction = "", exponent = "0"] = NUMBER.exec(text) ?? [];
-  if (whole === "") throw wrong(field, `${quoted(text)} is no number`);
+  if (whole === "") throw wrong(field, `${quoted(text)} is not a number`);
   const digits = (whole + fraction).replace(/^0+/, "");
   const bare = digits.replace(/0+$/, "");
   if (bare === "") return "0";
   const zeros = Number(exponent) - fraction.length + digits.length - bare.length;
-  if (zeros < 0) throw wrong(field, `${quoted(text)} is no integer`);
+  if (zeros < 0) throw wrong(field, `${quoted(text)} is not an integer`);
   if (bare.length + zeros > INTEGER_DIGITS) throw wrong(field, `${quoted(text)} is out of range`);
   return `${sign}${bare}${"0".repeat(zeros)}`;
 }

@@ -1,4 +1,4 @@
-/** ProtoJSON of the specification, where JavaScript would read it otherwise: form by form. */
+/** ProtoJSON as specified, for each form that JavaScript reads differently. */
 import assert from "node:assert/strict";
 import { type Message, toBinary } from "@bufbuild/protobuf";
 import { validateJsonText } from "./json.ts";
@@ -24,7 +24,7 @@ function read(text: string): Message | undefined {
 const number = (name: string, text: string) =>
   (read(`{"${name}":${text}}`) as unknown as Record<string, unknown> | undefined)?.[name];
 
-Deno.test("a number in quotes is a number of JSON and nothing else", () => {
+Deno.test("a number in quotes must be a number in JSON syntax", () => {
   const none = [
     "0x10",
     "0b11",
@@ -83,7 +83,7 @@ Deno.test("integers are exact in each form, and within their range", () => {
     ["oneInt32", "1.5"],
   ];
   for (const [name, text] of refused) assert.equal(number(name, text), undefined, text);
-  // Where the field is something else, such a number is what it is to a double, or no value at all.
+  // For other fields, such a number is its nearest double, or invalid.
   assert.equal(number("oneDouble", "18446744073709551615"), 2 ** 64);
   assert.equal(number("oneDouble", "1e400"), undefined);
   assert.equal(number("oneString", "18446744073709551615"), undefined);
@@ -91,7 +91,7 @@ Deno.test("integers are exact in each form, and within their range", () => {
   assert.ok(number("anything", '{"a":[12345678901234567890],"__proto__":1234567890123456789}'));
 });
 
-Deno.test("numbers are read alike in lists, in maps and as keys", () => {
+Deno.test("numbers are read equally in lists, in maps and as keys", () => {
   const many = read('{"manyInt64":["1e2",18446744073709551,"1.0"],"labels":{"a":1e1,"b":"2.0"}}');
   assert.deepEqual((many as unknown as { manyInt64: bigint[] }).manyInt64, [
     100n,
@@ -106,7 +106,7 @@ Deno.test("numbers are read alike in lists, in maps and as keys", () => {
   assert.equal(read('{"manyInt64":["0x1"]}'), undefined);
 });
 
-Deno.test("a time is one that there is", () => {
+Deno.test("a time must exist", () => {
   const when = (text: string) => read(JSON.stringify({ when: text })) !== undefined;
   for (const day of ["2024-02-29", "2000-02-29", "2023-12-31", "0001-01-01", "9999-12-31"]) {
     assert.ok(when(`${day}T23:59:59.999999999Z`), day);
@@ -140,7 +140,7 @@ const durations = registryOf({
   }],
 });
 
-Deno.test("durations, wrappers and what is inside of an Any are read by the same rules", () => {
+Deno.test("durations, wrappers and the content of an Any are read by the same rules", () => {
   const schema = compileMessage(durations, "t.D");
   const fits = (json: string) =>
     schema.validateJson(encoder.encode(json), { unknown_fields: "refuse" }).total === 0;
@@ -171,7 +171,7 @@ Deno.test("durations, wrappers and what is inside of an Any are read by the same
   assert.ok(any("google.protobuf.UInt64Value", '"value":18446744073709551615'));
 });
 
-Deno.test("base64 has no blanks, and padding only whole", () => {
+Deno.test("base64 has no blanks, and padding is complete or absent", () => {
   for (const text of ["", "YQ==", "YQ", "_-8", "+/8="]) {
     assert.ok(read(`{"oneBytes":"${text}"}`), text);
   }
@@ -180,7 +180,7 @@ Deno.test("base64 has no blanks, and padding only whole", () => {
   }
 });
 
-Deno.test("a float is one of 32 bits before rules look at it, in JSON as in binary", () => {
+Deno.test("a float is rounded to 32 bits before rules run, in JSON as in binary", () => {
   const ruled = registryOf({
     syntax: "proto3",
     messageType: [{

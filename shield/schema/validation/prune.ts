@@ -1,7 +1,7 @@
 /**
- * Cuts a descriptor set down to what one message needs: the types that it reaches, with their extensions, and the files
- * of every Protobuf compiler. So the message thread compiles only what is mapped, however large the set is. Pure; runs
- * in a worker.
+ * Cuts a descriptor set down to the needs of one message: the types that it reaches, with their extensions, and the
+ * files of every Protobuf compiler. So the message thread compiles only mapped messages, for any size of the set. Pure;
+ * runs in a worker.
  */
 import { clone, create, toBinary } from "@bufbuild/protobuf";
 import type { DescEnum, DescExtension, DescField, DescMessage } from "@bufbuild/protobuf";
@@ -15,10 +15,10 @@ import {
 import type { DescriptorSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import { isShared } from "../../../shared/schema/descriptors/shared_files.ts";
 
-/** The type whose JSON names types by text, so that any type of the set may be needed. */
+/** The type whose JSON names types as text, so that any type of the set may be needed. */
 const ANY = "google.protobuf.Any";
 
-/** What is kept: the full names of messages, enums and extensions, and the files that they are in. */
+/** The kept parts: the full names of messages, enums and extensions, and their files. */
 interface Kept {
   readonly names: Set<string>;
   readonly files: Set<string>;
@@ -35,7 +35,7 @@ function extensionsOf({ registry }: DescriptorSet): Map<string, DescExtension[]>
   return found;
 }
 
-/** What a message reaches; undefined when everything may be needed. */
+/** The parts that a message reaches; undefined if it may need all of them. */
 function reachedBy(root: DescMessage, set: DescriptorSet): Kept | undefined {
   const extensions = extensionsOf(set);
   const kept: Kept = { names: new Set(), files: new Set() };
@@ -64,7 +64,7 @@ function reachedBy(root: DescMessage, set: DescriptorSet): Kept | undefined {
 
 const nameIn = (scope: string, name: string) => scope === "" ? name : `${scope}.${name}`;
 
-/** A message, cut down to what is kept of it and in it; undefined when that is nothing. */
+/** A message with only its kept parts; undefined if nothing is kept. */
 function cutMessage(
   proto: DescriptorProto,
   scope: string,
@@ -83,12 +83,12 @@ function cutMessage(
     if (is_empty) return undefined;
     return create(DescriptorProtoSchema, { name: proto.name, nestedType, enumType, extension });
   }
-  // This is a copy, as others use the original; what is nested is replaced, so it need not be copied.
+  // This is a copy, as others use the original; nested parts are replaced, so they need no copy.
   const bare = { ...proto, nestedType: [], enumType: [], extension: [] };
   return { ...clone(DescriptorProtoSchema, bare), nestedType, enumType, extension };
 }
 
-/** The files that a kept file needs: those with types that it names, and the shared ones. */
+/** The imports of a kept file: files with types that it names, and the shared ones. */
 function importsOf(file: FileDescriptorProto, kept: Kept, all: DescriptorSet): string[] {
   const needed = new Set<string>();
   const desc = all.registry.getFile(file.name);
@@ -115,8 +115,8 @@ function importsOf(file: FileDescriptorProto, kept: Kept, all: DescriptorSet): s
 }
 
 /**
- * The encoded set with what the message needs; the whole set when any of it may be needed. The set must
- * have the message.
+ * The encoded set with the parts that the message needs; the whole set if it may need all. The set must have the
+ * message.
  */
 export function pruneTo(all: DescriptorSet, root: DescMessage): Uint8Array {
   const kept = reachedBy(root, all);

@@ -1,5 +1,5 @@
 /**
- * Finds missing required fields in a decoded message. For JSON, and for binary data with a message in several pieces,
+ * Finds missing required fields in a decoded message. It serves JSON, and binary data with a message in several pieces,
  * which only a reader merges. The wire walker finds all others.
  */
 import {

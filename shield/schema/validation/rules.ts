@@ -25,10 +25,10 @@ export type RuleFindings = Pick<Validation, "violations" | "total">;
 
 /** The rules of one message type. */
 export class MessageRules {
-  /** The descriptor to decode with; not the given registry's where rules had to be changed. */
+  /** The descriptor to decode with; not the given registry's if rules had to be changed. */
   readonly desc: DescMessage;
   readonly registry: FileRegistry;
-  /** About how many bytes they take in memory, without descriptors. */
+  /** Estimated bytes in memory, without descriptors. */
   readonly heap_bytes: number;
   readonly #validator: Validator;
   readonly #steps: RuleSteps;
@@ -37,7 +37,7 @@ export class MessageRules {
   /** Whether some message that it reaches has a `float`. */
   readonly #has_floats: boolean;
 
-  /** Compiles the rules. Throws `SchemaError` when protovalidate cannot. */
+  /** Compiles the rules. Throws `SchemaError` if protovalidate cannot. */
   constructor(
     registry: FileRegistry,
     desc: DescMessage,
@@ -60,12 +60,12 @@ export class MessageRules {
     }
   }
 
-  /** The steps that all messages so far have taken. */
+  /** The steps of all messages so far. */
   get steps(): number {
     return this.#steps.taken;
   }
 
-  /** Judges binary data, whose structure was found good; `undefined` when every rule is kept. */
+  /** Checks binary data of valid structure; `undefined` if it violates no rule. */
   judgeBinary(data: Uint8Array, size_bytes: number = data.length): RuleFindings | undefined {
     let message: Message;
     try {
@@ -80,8 +80,8 @@ export class MessageRules {
   }
 
   /**
-   * As `judge`, for a message decoded from JSON. Its floats are doubles and are rounded to 32 bits first, as every
-   * reader of the binary form has them.
+   * As `judge`, for a message decoded from JSON. Its floats are doubles and are first rounded to 32 bits, as in the
+   * binary form.
    */
   judgeJson(message: Message, size_bytes: number): RuleFindings | undefined {
     if (!this.#has_floats) return this.judge(message, size_bytes);
@@ -89,8 +89,8 @@ export class MessageRules {
   }
 
   /**
-   * Judges a message; `undefined` when every rule is kept. `size_bytes` is the size of the data that
-   * the message was decoded from.
+   * Checks a message; `undefined` if it violates no rule. `size_bytes` is the size of the data that the message was
+   * decoded from.
    */
   judge(message: Message, size_bytes: number): RuleFindings | undefined {
     this.#steps.begin(size_bytes);
@@ -115,7 +115,7 @@ export class MessageRules {
 
   #describe(findings: Findings, broken: Broken): void {
     const rule = this.#counted.get(broken.ruleId) ?? broken.ruleId;
-    // Protovalidate quotes the expression of a rule that has no message of its own.
+    // Protovalidate quotes the expression of a rule without its own message.
     const quoted = /^"([^]*)" returned false$/.exec(broken.message)?.[1] ?? "";
     const original = this.#counted.get(quoted);
     const message = original === undefined ? broken.message : `"${original}" returned false`;
@@ -135,8 +135,7 @@ function reachesFloat(desc: DescMessage): boolean {
 }
 
 /**
- * Compiles the rules of a message; `undefined` when it reaches none. Throws `SchemaError` for rules
- * that cannot be used.
+ * Compiles the rules of a message; `undefined` if it reaches none. Throws `SchemaError` for rules that cannot be used.
  */
 export function compileRules(
   registry: FileRegistry,

@@ -1,6 +1,6 @@
 /**
- * Finds the protovalidate rules that a message reaches, checks that they are within limits and can be compiled, and
- * makes a copy of a registry in which their loops are counted. Runs no rule.
+ * Finds the protovalidate rules that a message reaches, checks that they are within limits and compile, and copies a
+ * registry with counters in their loops. It runs no rules.
  */
 import { parse } from "@bufbuild/cel";
 import {
@@ -43,25 +43,23 @@ import type { SchemaLimits } from "./validate_types.ts";
 export interface RuleInventory {
   /** Whether there is at least one rule. */
   readonly any: boolean;
-  /** Whether some rules are about names of hosts. */
+  /** Whether some rules are about host names. */
   readonly has_hosts: boolean;
   /** The schema's expressions by their counted form; only those that differ from it. */
   readonly counted: ReadonlyMap<string, string>;
-  /** About how many bytes the compiled rules take in memory. */
+  /** Estimated bytes of the compiled rules in memory. */
   readonly heap_bytes: number;
 }
 
-/** The longest text or bytes that `contains` and `not_contains` of a field look for. */
+/** The longest text or bytes that `contains` and `not_contains` of a field may search for. */
 const NEEDLE_MAX = 256;
-/**
- * Bytes, as measured: of a validator, of the standard rules of one type, of an expression or pattern.
- */
+/** Measured bytes: of a validator, of the standard rules of one type, of an expression or pattern. */
 const VALIDATOR_BYTES = 32_768;
 const STANDARD_BYTES = 163_840;
 const EXPRESSION_BYTES = 2_048;
 const EXPRESSION_CHAR_BYTES = 40;
 
-/** A place with CEL expressions: a message, a field, or a predefined rule. */
+/** An element with CEL expressions: a message, a field, or a predefined rule. */
 interface CelHolder {
   cel: Rule[];
   celExpression?: string[];
@@ -129,7 +127,7 @@ class Collector {
         this.#needle(type.value.contains, where);
         this.#needle(type.value.notContains, where);
       } else if (type.case === "bytes") this.#needle(type.value.contains, where);
-      // Protovalidate compares each message with each other, and never by what is in them.
+      // Protovalidate compares messages pairwise, and never by content.
       if (type.case === "repeated" && type.value.unique && field.message !== undefined) {
         throw new SchemaError(`${quoteName(where)}: repeated.unique cannot be used on messages`);
       }
@@ -175,7 +173,7 @@ class Collector {
     throw new SchemaError(`${text} cannot be used: ${problem}`);
   }
 
-  /** What a text is to contain is compared with each place of it, and no step counts that. */
+  /** The needle is compared at each position of the text, and no step counts that. */
   #needle({ length }: string | Uint8Array, where: string): void {
     if (length <= NEEDLE_MAX) return;
     const found = `looks for ${length} characters or bytes, at most ${NEEDLE_MAX}`;
@@ -190,7 +188,7 @@ class Collector {
   }
 }
 
-/** The message and all messages inside of it, at any depth. */
+/** The message and all nested messages, at any depth. */
 export function reachable(root: DescMessage): Set<DescMessage> {
   const found = new Set([root]);
   for (const desc of found) {
@@ -201,10 +199,7 @@ export function reachable(root: DescMessage): Set<DescMessage> {
   return found;
 }
 
-/**
- * Collects the rules. Throws `SchemaError` when one cannot be compiled, or when they are too many or
- * too long.
- */
+/** Collects the rules. Throws `SchemaError` if one cannot be compiled, or if they are too many or too long. */
 export function collectRules(
   registry: FileRegistry,
   root: DescMessage,
@@ -219,7 +214,7 @@ export function collectRules(
     }
   } catch (error) {
     if (error instanceof SchemaError) throw error;
-    // The bytes of the options are no rules.
+    // The bytes of the options are not rules.
     throw new SchemaError(`the rules cannot be read: ${(error as Error).message}`);
   }
   return collector;

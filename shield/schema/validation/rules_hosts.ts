@@ -1,7 +1,7 @@
 /**
- * Names of hosts as protovalidate defines them: at most 253 characters, *excluding* the dot that may be
- * at the end. The library counts that dot, so rules about hosts are handed to this file, by patterns
- * that `RuleSteps.matches` knows: it is the one function of the library that can be replaced.
+ * Host names as protovalidate defines them: at most 253 characters, *excluding* an optional final dot. The library
+ * counts that dot, so rules about hosts are replaced by patterns that `RuleSteps.matches` passes to this file:
+ * `matches` is the only function of the library that can be replaced.
  */
 import type {
   FieldRules,
@@ -12,7 +12,7 @@ import { create } from "@bufbuild/protobuf";
 
 /** The pattern that stands for `isHostname` in expressions; no text matches it. */
 export const HOSTNAME = "(?#hostname)";
-/** The pattern that stands for host and port, for hosts that the library takes for too long. */
+/** The pattern for host and port, for hosts that the library considers too long. */
 const LONG_HOST_AND_PORT = "(?#long-host-and-port)";
 
 const NAME_CHARS = 253;

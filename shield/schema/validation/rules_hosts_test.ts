@@ -1,9 +1,9 @@
-/** Names of hosts: in standard rules and in expressions, 253 characters and the dot. */
+/** Host names in standard rules and in expressions: 253 characters and the dot. */
 import assert from "node:assert/strict";
 import { compileMessage } from "./message_schema.ts";
 import { field, list, registryOf, rules } from "../testing/messages.ts";
 
-/** Rules that hold for a field that is there. */
+/** Rules that apply only to a field that is set. */
 const GIVEN = Object.fromEntries([["ignore", "IGNORE_IF_ZERO_VALUE"]]);
 
 const registry = registryOf({
@@ -99,7 +99,7 @@ Deno.test("a host has 253 characters at most, without the dot at its end", () =>
   }
 });
 
-Deno.test("addresses and ports are what they were, and empty texts are told by their own rules", () => {
+Deno.test("addresses and ports are unchanged, and empty texts have their own rules", () => {
   for (const address of ["127.0.0.1", "::1", `${LONGEST}.`]) {
     assert.deepEqual(found({ address }), []);
   }

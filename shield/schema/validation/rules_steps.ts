@@ -9,19 +9,19 @@ import { RE2JS } from "@bufbuild/re2";
 import { HOSTNAME, matchesHost } from "./rules_hosts.ts";
 import type { SchemaLimits } from "./validate_types.ts";
 
-/** The mark. It is no pattern of RE2, so no pattern of a schema can be mistaken for it. */
+/** The mark. It is not an RE2 pattern, so it differs from every pattern of a schema. */
 const TURN = "(?#turn)";
 const UNIQUE = "(?#unique)";
 const TURN_CALL = `"".matches("${TURN}")`;
 const UNIQUE_CALL = `"".matches("${UNIQUE}")`;
-/** Before the length of what is looked for, as far as the expression says it. */
+/** The prefix of the needle's length, if the expression has the needle. */
 const CONTAINS = "(?#contains ";
 
 /** The macros that loop; `map` may have a filter as well. */
 const MACROS = new Set(["all", "exists", "exists_one", "existsOne", "filter", "map"]);
-/** How many instructions of a pattern times characters count as one step. */
+/** Instructions of a pattern times characters that count as one step. */
 const MATCHES_PER_STEP = 16;
-/** How many bytes count as one step of `unique`, which compares each element with those before it. */
+/** Bytes that count as one step of `unique`, which compares each element with the earlier ones. */
 const UNIQUE_BYTES_PER_STEP = 512;
 /** Pairs of a text's and a needle's characters that count as one step of `contains`. */
 const PAIRS_PER_STEP = 4_096;
@@ -69,7 +69,7 @@ export class RuleSteps {
     this.#clock = clock;
   }
 
-  /** Begins with a message of this size. */
+  /** Starts with a message of this size. */
   begin(size_bytes: number): void {
     this.exhausted = false;
     this.#steps = 0;
@@ -79,10 +79,7 @@ export class RuleSteps {
     this.#from_cpu_ms = undefined;
   }
 
-  /**
-   * Matches a text with a pattern, for protovalidate. Throws as RE2 throws for a pattern that it cannot
-   * read.
-   */
+  /** Matches a text with a pattern, for protovalidate. Throws as RE2 does for an invalid pattern. */
   readonly matches = (pattern: string, text: string): boolean => {
     if (pattern === TURN) return this.#spend(1);
     if (pattern === UNIQUE) return this.#spend(1 + this.#size_bytes / UNIQUE_BYTES_PER_STEP);
@@ -140,7 +137,7 @@ function checkPattern(pattern: string, limits: SchemaLimits): void {
   );
 }
 
-/** The problem with a pattern of a schema; `undefined` when there is none. */
+/** The problem with a pattern of a schema; `undefined` if there is none. */
 export function patternProblem(pattern: string, limits: SchemaLimits): string | undefined {
   try {
     checkPattern(pattern, limits);

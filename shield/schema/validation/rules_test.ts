@@ -1,4 +1,4 @@
-/** Protovalidate rules: ids and paths of violations, refused rules, and bounds on what rules cost. */
+/** Protovalidate rules: ids and paths of violations, refused rules, and limits on the cost of rules. */
 import assert from "node:assert/strict";
 import { create, type FileRegistry, type JsonValue, toBinary } from "@bufbuild/protobuf";
 import { SchemaError } from "../../../shared/schema/schema_error.ts";
@@ -105,7 +105,7 @@ Deno.test("16 broken rules are described and all are counted", () => {
   assert.equal(found.total, 60);
 });
 
-Deno.test("unknown fields are counted beside broken rules", () => {
+Deno.test("unknown fields are counted in addition to broken rules", () => {
   const schema = compileMessage(vehicle(), "t.Vehicle");
   const found = schema.validate(new Uint8Array([0x78, 0x01, 0x78, 0x01]), {
     unknown_fields: "warn",
@@ -113,13 +113,13 @@ Deno.test("unknown fields are counted beside broken rules", () => {
   assert.deepEqual([found.total, found.unknown, found.unknown_paths], [2, 2, ["15", "15"]]);
 });
 
-Deno.test("rules are looked at only when the structure is right", () => {
+Deno.test("rules run only if the structure is valid", () => {
   const schema = compileMessage(vehicle(), "t.Vehicle");
   const found = schema.validate(new Uint8Array([0x0a, 0x05, 0x61]), { unknown_fields: "allow" });
   assert.deepEqual(found.violations.map(({ rule }) => rule), ["truncated"]);
 });
 
-Deno.test("CEL over the message gives its own id and sentence", () => {
+Deno.test("CEL over the message gives its own id and message", () => {
   const cel = {
     id: "times",
     message: "the end is before the start",
@@ -155,7 +155,7 @@ Deno.test("a rule with a loop works as written, and is quoted as written", () =>
   );
 });
 
-Deno.test("each loop of CEL gets a mark, and text that looks like one does not", () => {
+Deno.test("each CEL loop gets a mark, and text that looks like a loop does not", () => {
   const turn = '"".matches("(?#turn)")';
   assert.equal(countTurns("this.all ( x , x > 1 )"), `this.all ( x , ${turn} && (x > 1 ))`);
   assert.equal(countTurns("a.map(x, x)"), `a.map(x, ${turn}, x)`);
@@ -183,7 +183,7 @@ Deno.test("each loop of CEL gets a mark, and text that looks like one does not",
   assert.equal(countTurns("a.unique()"), 'a.filter(turn_, "".matches("(?#unique)")).unique()');
 });
 
-Deno.test("loops in loops over a large message stop at the bound and say so", () => {
+Deno.test("nested loops over a large message stop at the limit and report it", () => {
   const cubic = "this.numbers.all(a, this.numbers.all(b, this.numbers.all(c, a + b + c > 0)))";
   const numbers = Array<number>(20_000).fill(1);
   const limits = { ...SCHEMA_LIMITS, rule_steps: 20_000 };
@@ -219,7 +219,7 @@ Deno.test("rules that take too much of a core stop, however few their steps, and
   assert.equal(judged(1_000, 1), undefined, "the machine stalls");
 });
 
-Deno.test("patterns are RE2: linear, and what backtracks elsewhere ends at once", () => {
+Deno.test("patterns are RE2: linear, and patterns that backtrack elsewhere end at once", () => {
   const registry = withField({ repeated: { items: { string: { pattern: "^(a+)+$" } } } });
   const found = judge(registry, "t.M", { inner: { value: [`${"a".repeat(5_000)}!`] } });
   assert.deepEqual(found.violations.map(({ path, rule }) => `${path} ${rule}`), [
@@ -232,7 +232,7 @@ Deno.test("patterns are RE2: linear, and what backtracks elsewhere ends at once"
   assert.deepEqual(costly.violations.map(({ rule }) => rule), ["rule-cost"]);
 });
 
-Deno.test("a pattern out of the message is bounded as well", () => {
+Deno.test("a pattern from the message is limited as well", () => {
   const registry = withCel("'aaa'.matches(this.text)");
   assert.equal(judge(registry, "t.M", { text: "^a+$" }).total, 0);
   assert.equal(judge(registry, "t.M", { text: "b" }).violations[0]?.rule, "rule");
@@ -243,7 +243,7 @@ Deno.test("a pattern out of the message is bounded as well", () => {
   );
 });
 
-Deno.test("what one text is looked for in another takes is paid by the worst texts", () => {
+Deno.test("the cost of a substring search is charged for the worst texts", () => {
   const registry = withCel("!this.text.contains(this.other)");
   const [text, half] = ["a".repeat(64_000), "a".repeat(16_000)];
   const limits = { ...SCHEMA_LIMITS, rule_steps: 100_000 };
@@ -255,7 +255,7 @@ Deno.test("what one text is looked for in another takes is paid by the worst tex
   assert.equal(judge(literal, "t.M", { text }, limits).total, 0);
 });
 
-Deno.test("patterns that are no RE2, explode or are too long are refused with their field", () => {
+Deno.test("patterns that are not RE2, explode or are too long are refused with their field", () => {
   const pattern = (text: string) =>
     withField({ repeated: { items: { string: { pattern: text } } } });
   refused(pattern("(a)\\1"), /the pattern "\(a\)\\\\1" of "t\.Inner\.value" cannot be used/);
@@ -266,7 +266,7 @@ Deno.test("patterns that are no RE2, explode or are too long are refused with th
   refused(needle, /a rule of "t\.Inner\.value" looks for 257 characters or bytes, at most 256/);
 });
 
-Deno.test("CEL that cannot be parsed is refused with the place where it stands", () => {
+Deno.test("invalid CEL is refused with its position", () => {
   refused(
     withCel("this.numbers.all(n, "),
     /"this\.numbers\.all\(n, " of "t\.M" cannot be compiled/,
@@ -282,7 +282,7 @@ Deno.test("too many expressions are refused", () => {
   assert.ok(compileMessage(registry, "t.M", { ...SCHEMA_LIMITS, expressions: 11 }).has_rules);
 });
 
-Deno.test("rules for another type, and unique messages, are refused", () => {
+Deno.test("rules for another type, and unique on messages, are refused", () => {
   refused(withField({ int32: { gt: 1 } }), /the rules of t\.M: .*expected rule "repeated"/);
   const inner = { name: "Inner", field: [field("x", 1, "int32")] };
   const unique = registryOf({

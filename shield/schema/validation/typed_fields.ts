@@ -1,6 +1,6 @@
 /**
- * The data of a Protobuf message for filters: fields by their names in the schema and in JSON; and which fields of a
- * filter the schema lacks. Decodes nothing. Pure.
+ * The data of a Protobuf message for filters: fields by their names in the schema and in JSON, and the fields of a
+ * filter that the schema lacks. It decodes nothing. Pure.
  */
 import type { DescField, DescMessage, Message } from "@bufbuild/protobuf";
 import { reflect } from "@bufbuild/protobuf/reflect";
@@ -8,17 +8,17 @@ import { parse } from "@bufbuild/cel";
 import { nearest } from "../../../shared/config/suggest.ts";
 import type { Expr } from "../../../shared/filter/syntax.ts";
 
-/** Messages that CEL has values of its own for, or whose fields no schema says. */
+/** Messages that have their own CEL values, or whose fields are in no schema. */
 const VALUES = /^google\.protobuf\.(?:Any|Struct|Value|ListValue|Timestamp|Duration|\w+Value)$/;
 
 const views = new WeakMap<DescMessage, DescMessage>();
 
-/** The message with the fields that can be asked for by a filter. */
+/** The message with the fields that a filter can use. */
 export function dataView(desc: DescMessage, message: Message): unknown {
   return reflect(viewOf(desc), message);
 }
 
-/** The description with each field under both of its names; a name of the schema goes first. */
+/** The description with each field under both of its names; the schema's name has priority. */
 function viewOf(desc: DescMessage): DescMessage {
   if (VALUES.test(desc.typeName)) return desc;
   let view = views.get(desc);
@@ -51,7 +51,7 @@ type Known =
   | { readonly kind: "map"; readonly item: Known }
   | undefined;
 
-/** What is wrong with the fields of `data` that a filter names, where data is such a message. */
+/** The problem with the fields of `data` that a filter names, for data of that message. */
 export function fieldProblem(text: string, data: DescMessage): string | undefined {
   const { expr } = parse(text);
   const finder = new Finder();
@@ -62,7 +62,7 @@ export function fieldProblem(text: string, data: DescMessage): string | undefine
 class Finder {
   problem: string | undefined;
 
-  /** Looks at a node where these names are known. */
+  /** Checks a node in which these names are known. */
   look(expr: Expr | undefined, names: ReadonlyMap<string, Known>): Known {
     if (expr === undefined) return undefined;
     const { exprKind } = expr;

@@ -5,7 +5,7 @@ import { clipPath } from "./validate_path.ts";
 
 const MESSAGE_CHARS = 512;
 
-/** Collects what one validation finds. It is used for many, so `reset` comes first. */
+/** Collects what one validation finds. It is reused, so call `reset` first. */
 export class Findings {
   total = 0;
   unknown = 0;
@@ -24,7 +24,7 @@ export class Findings {
     this.mode = mode;
   }
 
-  /** Counts a violation, and says whether it is to be described with `describe`. */
+  /** Counts a violation; returns whether to describe it with `describe`. */
   count(): boolean {
     if (this.total === 0) this.#violations = [];
     return ++this.total <= this.#most;
@@ -35,7 +35,7 @@ export class Findings {
     this.#violations.push({ path: clipPath(path), rule, message: text });
   }
 
-  /** Counts an unknown field, and says whether it is to be named with `nameUnknown`. */
+  /** Counts an unknown field; returns whether to name it with `nameUnknown`. */
   countUnknown(): boolean {
     if (this.unknown++ === 0) this.#unknown_paths = [];
     if (this.mode === "refuse") return this.count();

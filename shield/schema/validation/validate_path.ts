@@ -1,6 +1,6 @@
 /**
- * The path of a place in a message: its indices and map keys are counted afterwards, in bytes that the walker has
- * passed, so that the walker keeps no counters. Checks nothing.
+ * The path of a position in a message. Its indices and map keys are computed afterwards from the bytes that the walker
+ * has passed, so that the walker keeps no counters. It checks nothing.
  */
 import { ScalarType } from "@bufbuild/protobuf";
 import type { FieldEntry } from "./validate_table.ts";
@@ -10,15 +10,13 @@ import { WIRE_VARINT } from "./validate_table.ts";
 const KEY_CHARS = 64;
 const PATH_CHARS = 1_024;
 
-/** A cursor that never throws: beyond the end it reads zeros. */
+/** A cursor that never throws: after the end it reads zeros. */
 interface Cursor {
   readonly bytes: Uint8Array;
   pos: number;
 }
 
-/**
- * Reads a varint, exact up to 2^53, which is enough for tags and for lengths that were found to fit.
- */
+/** Reads a varint, exact up to 2^53, which is enough for tags and for valid lengths. */
 function varint(cursor: Cursor): number {
   const { bytes } = cursor;
   let value = 0;
@@ -30,7 +28,7 @@ function varint(cursor: Cursor): number {
   return value;
 }
 
-/** Reads a varint with all its 64 bits. */
+/** Reads a varint of 64 bits. */
 function wideVarint(cursor: Cursor): bigint {
   let value = 0n;
   for (let shift = 0n; shift < 70n; shift += 7n) {
@@ -70,7 +68,7 @@ function packedElements(cursor: Cursor, end: number, wire: number): number {
   return count;
 }
 
-/** How many elements of a field lie in the records of `bytes[from..to)`. */
+/** The number of elements of a field in the records of `bytes[from..to)`. */
 function countElements(
   bytes: Uint8Array,
   from: number,
@@ -93,7 +91,7 @@ function countElements(
   return count;
 }
 
-/** A map key as paths have it: in quotes, and not longer than a line. */
+/** A map key in a path: in quotes, and not longer than a line. */
 export function quoteKey(key: string): string {
   return JSON.stringify(key.length > KEY_CHARS ? `${key.slice(0, KEY_CHARS)}…` : key);
 }
@@ -129,7 +127,7 @@ function keyText(cursor: Cursor, type: ScalarType): string {
   }
 }
 
-/** The key of the map entry whose record begins at `at`; `undefined` when it cannot be read. */
+/** The key of the map entry whose record begins at `at`; `undefined` if it cannot be read. */
 function mapKey(bytes: Uint8Array, at: number, type: ScalarType): string | undefined {
   const cursor = { bytes, pos: at };
   varint(cursor);
@@ -161,7 +159,7 @@ export interface Levels {
   readonly starts: number[];
 }
 
-/** The place of a packed element: where all of them begin, and where this one does. */
+/** The position of a packed element: the start of all elements, and of this one. */
 export interface PackedPlace {
   readonly start: number;
   readonly at: number;
@@ -180,7 +178,7 @@ export function pathTo(
     const field = fields[at];
     // Levels below the last field belong to an earlier walk.
     if (field === undefined) break;
-    // The key before it names the entry; what is inside belongs to the value.
+    // The preceding key names the entry; the fields inside belong to the value.
     const in_entry = at > 0 && fields[at - 1]?.map_key !== undefined;
     if (!in_entry) path = joinPath(path, field.name);
     if (!field.repeated) continue;
@@ -207,7 +205,7 @@ function element(
   return String(before + packedElements(inside, packed.at, field.wire));
 }
 
-/** The path, shortened if it is too long: names in a schema are not bounded. */
+/** The path, shortened if it is too long: names in a schema have no length limit. */
 export function clipPath(path: string): string {
   return path.length > PATH_CHARS ? `${path.slice(0, PATH_CHARS)}…` : path;
 }

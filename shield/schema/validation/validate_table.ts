@@ -1,6 +1,6 @@
 /**
- * Descriptors compiled to tables that the wire walker reads: from field number to wire type, shape and
- * what is inside. There is one table for each message type that is reached. Looks at no data.
+ * Descriptors compiled to tables that the wire walker reads: from field number to wire type, shape and nested table.
+ * There is one table for each reached message type. It reads no data.
  */
 import type { DescExtension, DescField, DescMessage } from "@bufbuild/protobuf";
 import { type Registry, ScalarType } from "@bufbuild/protobuf";
@@ -25,21 +25,21 @@ const PIECE_BITS = 30;
 const TABLE_BYTES = 1_280;
 const ENTRY_BYTES = 176;
 
-/** What the bytes behind a field's wire type are. */
+/** The content of a field's bytes. */
 export type Shape = "plain" | "text" | "message" | "closed-enum";
 
-/** One field of a table. It is a class, so that all fields have one hidden class. */
+/** One field of a table. It is a class, so that all fields share one hidden class. */
 export class FieldEntry {
   readonly number: number;
-  /** The field's name as in a path: `latitude`, or `[package.extension]`. */
+  /** The field's name in a path: `latitude`, or `[package.extension]`. */
   readonly name: string;
-  /** The field's type for sentences: `float`, `enum a.B`, `message a.B`. */
+  /** The field's type in messages: `float`, `enum a.B`, `message a.B`. */
   readonly type: string;
   /** The wire type of one element. */
   readonly wire: number;
   readonly shape: Shape;
   readonly repeated: boolean;
-  /** Whether its elements may also come packed, for a repeated field. */
+  /** Whether its elements may also be packed, for a repeated field. */
   readonly packable: boolean;
   /**
    * The table of the message inside, for `shape` "message"; for a map, of its entry. Set once, as types
@@ -50,7 +50,7 @@ export class FieldEntry {
   readonly values: ReadonlySet<number> | undefined;
   /** The type of a map's keys. */
   readonly map_key: ScalarType | undefined;
-  /** What decoding one value costs, with the rules of elements. */
+  /** The cost of decoding one value, with the rules of elements. */
   readonly steps: number;
   /** The field's bit in the required mask; 0: the field is not required. */
   required_bit = 0;
@@ -88,20 +88,20 @@ export class MessageTable {
   readonly type_name: string;
   /** True for an entry of a map: a message on the wire, but not in a path. */
   readonly is_entry: boolean;
-  /** What decoding one costs, without its values. */
+  /** The cost of decoding one message, without its values. */
   steps = 0;
   readonly dense: (FieldEntry | undefined)[] = new Array(DENSE_NUMBERS).fill(undefined);
   readonly sparse = new Map<number, FieldEntry>();
-  /** The required fields, in the order of their declaration. */
+  /** The required fields, in the order of declaration. */
   required: FieldEntry[] = [];
   required_mask = 0;
   /** Required fields without a bit in the mask; they are searched for. */
   late_required: FieldEntry[] = [];
   /** For the outermost table: whether some type that it reaches has required fields. */
   reaches_required = false;
-  /** For the outermost table: about how many bytes all tables that it reaches take. */
+  /** For the outermost table: estimated bytes of all tables that it reaches. */
   heap_bytes = 0;
-  /** How many fields have a message that is not repeated. */
+  /** The number of singular fields with a message. */
   #singles = 0;
 
   constructor(type_name: string, is_entry: boolean) {
@@ -111,14 +111,14 @@ export class MessageTable {
 
   add(field: FieldEntry): void {
     if (field.shape === "message" && !field.repeated) {
-      // Fields above the bits share the last one: two of them look like two pieces of one.
+      // Fields beyond the available bits share the last one: two of them look like two pieces of one.
       field.piece_bit = 1 << Math.min(this.#singles++, PIECE_BITS - 1);
     }
     if (field.number < DENSE_NUMBERS) this.dense[field.number] = field;
     else this.sparse.set(field.number, field);
   }
 
-  /** The field with that number; `undefined` when the schema has none. */
+  /** The field with that number; `undefined` if the schema has none. */
   find(number: number): FieldEntry | undefined {
     return number < DENSE_NUMBERS ? this.dense[number] : this.sparse.get(number);
   }
@@ -175,7 +175,7 @@ function fieldValue(field: Any): Value {
   return { type, wire: group ? WIRE_GROUP : WIRE_BYTES, shape: "message" };
 }
 
-/** Compiles one message type and remembers those that it reaches. */
+/** Compiles one message type and records those that it reaches. */
 class TableCompiler {
   readonly #tables = new Map<string, MessageTable>();
   readonly #extensions: ReadonlyMap<string, readonly DescExtension[]>;
@@ -201,7 +201,7 @@ class TableCompiler {
     for (let next = this.#waiting.pop(); next !== undefined; next = this.#waiting.pop()) {
       this.#fill(this.#tableOf(next), next);
     }
-    // An entry without a value stands for an empty message, which may lack required fields.
+    // An entry without a value means an empty message, which may lack required fields.
     for (const map of this.#entries) {
       const value = map.table?.find(2);
       if (value?.table !== undefined && value.table.required.length > 0) map.table?.require(value);
@@ -274,10 +274,7 @@ class TableCompiler {
   }
 }
 
-/**
- * Compiles the tables of a message. Throws `SchemaError` when it reaches too many types, or cannot be
- * checked.
- */
+/** Compiles the tables of a message. Throws `SchemaError` if it reaches too many types, or cannot be checked. */
 export function compileTable(
   registry: Registry,
   desc: DescMessage,

@@ -1,11 +1,9 @@
-/**
- * The result of a validation, and the bounds on schemas and on the work that they may cause. Data only.
- */
+/** The result of a validation, and the limits of schemas and of their work. Data only. */
 
-/** What a field outside the schema causes: nothing, its name in the result, or a refusal. */
+/** The effect of a field outside the schema: none, its name in the result, or a refusal. */
 export type UnknownFields = "allow" | "warn" | "refuse";
 
-/** One violation: one thing that is wrong. */
+/** One violation of a schema. */
 export interface Violation {
   /**
    * The path of the field, such as `entity[2].vehicle.position.latitude`; "" for the message itself.
@@ -16,35 +14,34 @@ export interface Violation {
    * `depth`, `json`, `rule-cost`, `rule-error`, or the id of a protovalidate rule.
    */
   readonly rule: string;
-  /** A sentence for people, without a full stop. */
+  /** A message for people, without a full stop. */
   readonly message: string;
 }
 
-/** The result of a validation; `violations` is empty when nothing is wrong. */
+/** The result of a validation; `violations` is empty if the data is valid. */
 export interface Validation {
   /** The first violations, at most `SchemaLimits.violations`. */
   readonly violations: readonly Violation[];
-  /** How many violations there are in all; for a long JSON text it is a lower bound. */
+  /** The total number of violations; for a long JSON text it is a lower bound. */
   readonly total: number;
   /**
-   * How many fields outside the schema and values outside a closed enum there are; counted in every
-   * mode, like `total`.
+   * The number of fields outside the schema and of values outside a closed enum; counted in every mode, like `total`.
    */
   readonly unknown: number;
-  /** The paths of the first unknown fields when they are to be named (`warn`), otherwise empty. */
+  /** The paths of the first unknown fields if they are to be named (`warn`), otherwise empty. */
   readonly unknown_paths: readonly string[];
 }
 
-/** How data is judged. */
+/** Options of a check. */
 export interface ValidateOptions {
   readonly unknown_fields: UnknownFields;
 }
 
-/** Bounds on schemas and on the work that they may cause. */
+/** Limits of schemas and of their work. */
 export interface SchemaLimits {
-  /** The most messages inside one another, the outermost one and map entries included. */
+  /** The most nested messages, including the outermost one and map entries. */
   readonly depth: number;
-  /** The most violations and unknown paths that are named; the rest is only counted. */
+  /** The most violations and unknown paths that are named; the others are only counted. */
   readonly violations: number;
   /** The most message types that one message may reach. */
   readonly messages: number;
@@ -52,11 +49,11 @@ export interface SchemaLimits {
   readonly expressions: number;
   /** The most UTF-16 units of one CEL expression or pattern. */
   readonly expression_chars: number;
-  /**
-   * The most steps of CEL macros and pattern matching for one message; each takes about a microsecond.
-   */
+  /** The most steps of CEL macros and pattern matching for one message; each takes about one microsecond. */
   readonly rule_steps: number;
-  /** The most steps of making one message's values, and of asking rules once for each; two take about a microsecond. */
+  /**
+   * The most steps of creating one message's values and evaluating rules once for each; two take about one microsecond.
+   */
   readonly decode_steps: number;
   /** The thread's CPU that the rules may take for one message, as steps differ in what they cost. */
   readonly rule_cpu_ms: number;
@@ -74,7 +71,7 @@ export const SCHEMA_LIMITS: SchemaLimits = {
   rule_cpu_ms: 40,
 };
 
-/** A result with no findings. It is shared, so that a good message costs no allocation. */
+/** A result with no findings. It is shared, so that a valid message costs no allocation. */
 export const VALID: Validation = Object.freeze({
   violations: Object.freeze([]),
   total: 0,

@@ -1,6 +1,6 @@
 /**
- * The structural check of binary data: one walk over the wire along compiled tables, without an object tree and without
- * allocation as long as nothing is wrong. Checks types, not rules.
+ * The structural check of binary data: one walk over the wire along compiled tables, without an object tree, and
+ * without allocation for valid data. It checks types, not rules.
  */
 import { isUtf8 } from "node:buffer";
 import { Findings } from "./validate_findings.ts";
@@ -22,12 +22,12 @@ const SHORT_TEXT_BYTES = 64;
 /** Ends a walk: nothing after it can be read. Thrown and caught here only. */
 const STOP = new Error("the walk ends here");
 const NO_BYTES = new Uint8Array(0);
-/** How many steps a packed element costs less than another value. */
+/** The steps that a packed element costs less than another value. */
 const PACKED_LESS = 0.5;
-/** The walk ends after so many missing fields: naming them may cost more than the data is long. */
+/** The walk ends after this many missing fields, as naming them may be disproportionate to the length of the data. */
 const LACKING_MAX = 10_000;
 
-/** Walks one message at a time; not to be entered again before it returns. */
+/** Walks one message at a time; it is not reentrant. */
 export class WireWalker {
   readonly #depth: number;
   readonly #findings: Findings;
@@ -38,11 +38,11 @@ export class WireWalker {
   /** The depth of the path to the current position. */
   #level = 0;
   readonly #levels: Levels;
-  /** Whether a message that is not repeated came more than once: readers merge the pieces. */
+  /** Whether a singular message occurred more than once: readers merge the pieces. */
   #in_pieces = false;
-  /** How many violations only say that a required field is missing. */
+  /** The number of violations that only report a missing required field. */
   #lacking = 0;
-  /** What decoding what the last walk has passed costs; see `message_work.ts`. */
+  /** The decoding cost of the data that the last walk has passed; see `message_work.ts`. */
   steps = 0;
 
   constructor(limits: SchemaLimits) {
@@ -55,7 +55,7 @@ export class WireWalker {
     };
   }
 
-  /** Walks a message. Throws nothing, whatever the bytes are. */
+  /** Walks a message. Never throws, for any bytes. */
   walk(table: MessageTable, bytes: Uint8Array, mode: UnknownFields): Validation {
     this.#findings.reset(mode);
     this.#bytes = bytes;
@@ -79,7 +79,7 @@ export class WireWalker {
     return this.#in_pieces && this.#lacking > 0 && this.#lacking === this.#findings.total;
   }
 
-  /** Walks a message up to `end` or, with `group`, to the end of the group of that number. */
+  /** Walks a message up to `end` or, with `group`, to the end of the group with that number. */
   #message(table: MessageTable, end: number, group: number): void {
     const level = this.#level;
     const bytes = this.#bytes;
@@ -126,7 +126,7 @@ export class WireWalker {
     }
   }
 
-  /** Takes a value. Whether the field has one now: an unknown one of a closed enum is none. */
+  /** Reads a value. Returns whether the field has a value now: an unknown value of a closed enum does not count. */
   #value(table: MessageTable, field: FieldEntry, wire: number, end: number): boolean {
     if (wire !== field.wire) {
       if (wire === WIRE_BYTES && field.packable) return this.#packed(table, field, end);
@@ -177,7 +177,7 @@ export class WireWalker {
     if (field.wire === WIRE_FIXED32 || field.wire === WIRE_FIXED64) {
       const width = field.wire === WIRE_FIXED32 ? 4 : 8;
       if (size % width !== 0) {
-        const what = `${size} bytes are no whole number of packed ${width}-byte elements`;
+        const what = `${size} bytes are not a whole number of packed ${width}-byte elements`;
         this.#fail("truncated", `${what} in ${table.type_name}`);
       }
       this.#pos = stop;
@@ -262,7 +262,7 @@ export class WireWalker {
     return this.#fail("field-number", `the field number at byte ${start} is beyond 2^29`);
   }
 
-  /** Reads a length; that many bytes are there. */
+  /** Reads a length, and checks that that many bytes follow. */
   #length(end: number): number {
     const first = this.#bytes[this.#pos];
     let size: number;
@@ -284,7 +284,7 @@ export class WireWalker {
     return this.#fail("varint", `the tag or length at byte ${start} has more than 5 bytes`);
   }
 
-  /** Reads a varint, exact up to 2^53; above that the result is at least as large. */
+  /** Reads a varint, exact up to 2^53; beyond that the result is at least as large. */
   #varint(end: number): number {
     const bytes = this.#bytes;
     const start = this.#pos;
@@ -373,22 +373,19 @@ function wireName(wire: number): string {
   return WIRES[wire] ?? `wire type ${wire}`;
 }
 
-/** The sentence for a field with another wire type than its own. */
+/** The message for a field with a wrong wire type. */
 function wrongWire(table: MessageTable, field: FieldEntry, wire: number): string {
   const expected = `${wireName(field.wire)}${field.packable ? " or packed" : ""}`;
   const what = `field ${field.name} of ${table.type_name} (${field.type})`;
   return `${what} is ${expected} on the wire, not ${wireName(wire)}`;
 }
 
-/** The sentence for a field that the schema does not have. */
+/** The message for a field that the schema does not have. */
 function unknownField(table: MessageTable, number: number, wire: number): string {
   return `field ${number} (${wireName(wire)}) is not in ${table.type_name}`;
 }
 
-/**
- * The sentence for something that reaches beyond byte `end`, where the data or the message around it
- * ends.
- */
+/** The message for something that reaches beyond byte `end`, where the data or the message around it ends. */
 function endsEarly(end: number, lacking: number, whole: boolean): string {
   const what = whole ? "the data ends" : "the message around it ends";
   const size = lacking > Number.MAX_SAFE_INTEGER ? "2^53 or more" : lacking;

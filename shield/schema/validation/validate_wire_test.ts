@@ -1,4 +1,4 @@
-/** Every possible fault on the wire: its rule, its path, and that nothing throws. */
+/** Every possible fault on the wire: its rule and its path, without exceptions. */
 import assert from "node:assert/strict";
 import { compileMessage, type MessageSchema } from "./message_schema.ts";
 import { editions, proto2, proto3 } from "../testing/messages.ts";
@@ -45,7 +45,7 @@ Deno.test("a length beyond the end is refused, however large it is", () => {
   }
 });
 
-Deno.test("an inner length may not reach beyond its message, even when there is data", () => {
+Deno.test("an inner length may not reach beyond its message, even if there is data", () => {
   const inner = [...tag(9, 2), 3, 0x61];
   assert.deepEqual(found(all, [...bytes(44, []), ...bytes(44, inner), 0x28, 0x01, 0x28, 0x01]), [
     "truncated selves[1].one_string",
@@ -63,7 +63,7 @@ Deno.test("a varint longer than 64 bits is refused, a long form of a small numbe
   assert.deepEqual(found(all, [...tag(25, 2), 11, ...eleven, 0]), ["varint many_int32[0]"]);
 });
 
-Deno.test("a tag or a length of more than 5 bytes is refused wherever it stands", () => {
+Deno.test("a tag or a length of more than 5 bytes is refused at any position", () => {
   const padded = (value: number, bytes: number) => [
     value | 0x80,
     ...Array<number>(bytes - 2).fill(0x80),
@@ -91,24 +91,24 @@ Deno.test("a tag or a length of more than 5 bytes is refused wherever it stands"
   assert.deepEqual(found(all, [...tag(5, 0), ...padded(1, 10)]), []);
 });
 
-Deno.test("required fields may be in any piece of a message that comes in several", () => {
+Deno.test("required fields may be in any piece of a message in several pieces", () => {
   const leaf = (body: number[]) => bytes(1, body);
   const id = bytes(1, [0x61]), note = bytes(2, [0x62]), version = [0x10, 0x01];
   assert.deepEqual(found(node, [...leaf(note), ...version, ...leaf(id)]), []);
   assert.deepEqual(found(node, [...leaf(id), ...version, ...leaf(note)]), []);
   assert.deepEqual(found(node, [...leaf(note), ...version, ...leaf(note)]), ["required leaf.id"]);
   assert.deepEqual(found(node, [...leaf(note), ...leaf(id)]), ["required version"]);
-  // Elements of a list are no pieces of one message.
+  // Elements of a list are not pieces of one message.
   const list = [...leaf(id), ...version, ...bytes(3, note), ...bytes(3, id)];
   assert.deepEqual(found(node, list), ["required leaves[0].id"]);
-  // Pieces within pieces, and inside of an extension.
+  // Pieces within pieces, and inside an extension.
   assert.deepEqual(found(loose, [...bytes(1, bytes(1, [])), ...bytes(1, bytes(1, []))]), []);
   const extra = (body: number[]) => bytes(100, body);
   assert.deepEqual(found(node, [...leaf(id), ...version, ...extra(note), ...extra(id)]), []);
   assert.deepEqual(found(node, [...leaf(id), ...leaf(note), ...version, ...extra(note)]), [
     "required [t.extra].id",
   ]);
-  // Something else is wrong as well: that is what counts.
+  // Another fault takes precedence.
   assert.deepEqual(found(node, [...leaf(note), ...version, ...leaf(id), 0x00]), [
     "required leaf.id",
     "field-number ",
@@ -124,17 +124,17 @@ Deno.test("field number 0, one beyond 2^29 and wire types 6 and 7 are refused", 
   assert.deepEqual(found(all, [...tag(700, 7)]), ["wire-type "]);
 });
 
-Deno.test("a wrong wire type is named and the walk goes on behind it", () => {
+Deno.test("a wrong wire type is named and the walk continues after it", () => {
   const wrong = [...tag(9, 0), 0x05, ...tag(1, 5), 0, 0, 0, 0, ...tag(43, 1), ...Array(8).fill(0)];
   assert.deepEqual(found(all, wrong), [
     "wire-type one_string",
     "wire-type one_double",
     "wire-type self",
   ]);
-  // A singular scalar is not packed, and a repeated text neither.
+  // Singular scalars and repeated strings are not packed.
   assert.deepEqual(found(all, bytes(5, [1])), ["wire-type one_int32"]);
   assert.deepEqual(found(all, [...tag(29, 0), 1]), ["wire-type many_string[0]"]);
-  // A message where the schema has one as a field is no group.
+  // A message field is not a group.
   assert.deepEqual(found(all, [...tag(43, 3), ...tag(43, 4)]), ["wire-type self"]);
 });
 
@@ -151,7 +151,7 @@ Deno.test("packed and unpacked elements may be mixed in one field", () => {
   assert.deepEqual(found(node, [...NODE, ...numbers]), []);
 });
 
-Deno.test("text must be UTF-8 where the syntax asks for it", () => {
+Deno.test("text must be UTF-8 if the syntax requires it", () => {
   const bad_texts = [[0xff], [0xc0, 0x80], [0xed, 0xa0, 0x80], [0xf5, 0x80, 0x80, 0x80], [
     0xe2,
     0x82,
@@ -161,7 +161,7 @@ Deno.test("text must be UTF-8 where the syntax asks for it", () => {
     const long = [...Array<number>(100).fill(0x61), ...text];
     assert.deepEqual(found(all, [...bytes(29, []), ...bytes(29, long)]), ["utf8 many_string[1]"]);
     assert.deepEqual(found(all, bytes(10, text)), []);
-    // Proto2 does not say.
+    // Proto2 does not require it.
     assert.deepEqual(found(loose, bytes(2, text)), []);
     assert.deepEqual(found(edition, [...bytes(1, text), ...bytes(2, text)]), ["utf8 checked"]);
     // A key of a map.
@@ -172,7 +172,7 @@ Deno.test("text must be UTF-8 where the syntax asks for it", () => {
   assert.deepEqual(found(all, bytes(9, [...new TextEncoder().encode("größer € 𝄞")])), []);
 });
 
-Deno.test("the key of a map stands in the path", () => {
+Deno.test("the key of a map is in the path", () => {
   const wrong_value = [...bytes(1, [0x61, 0x22]), ...tag(2, 5), 0, 0, 0, 0];
   assert.deepEqual(found(all, bytes(60, wrong_value)), ['wire-type labels["a\\""]']);
   // -3 as sint64, then a child whose text is bad.
@@ -194,7 +194,7 @@ Deno.test("missing required fields are named at every level", () => {
   assert.deepEqual(found(node, [...NODE, ...leaves]), ["required leaves[1].id"]);
 });
 
-Deno.test("groups are read where the descriptor has them, and must close what they open", () => {
+Deno.test("groups of the descriptor are read, and must be closed", () => {
   const item = [...tag(6, 3), ...bytes(1, [0x61]), ...tag(6, 4)];
   assert.deepEqual(found(node, [...NODE, ...item, ...item]), []);
   const nameless = [...tag(6, 3), ...tag(2, 0), 1, ...tag(6, 4)];
@@ -211,7 +211,7 @@ Deno.test("groups are read where the descriptor has them, and must close what th
   assert.deepEqual(found(edition, bytes(3, [])), ["required inner.must"]);
 });
 
-Deno.test("an unknown group is passed over with what is in it, and must be whole", () => {
+Deno.test("an unknown group is skipped with its content, and must be complete", () => {
   const inner = [...tag(2, 3), ...tag(9, 5), 1, 2, 3, 4, ...tag(2, 4)];
   assert.deepEqual(found(all, [...tag(700, 3), ...bytes(3, [1]), ...inner, ...tag(700, 4)]), []);
   assert.deepEqual(found(all, [...tag(700, 3), ...inner]), ["group "]);
@@ -219,7 +219,7 @@ Deno.test("an unknown group is passed over with what is in it, and must be whole
   assert.deepEqual(found(all, bytes(43, [...tag(700, 3), 0x00])), ["field-number self"]);
 });
 
-/** `self` within `self`, with true lengths; written from the inside out, in one piece. */
+/** `self` within `self`, with true lengths; built from the inside out. */
 function nestedSelf(depth: number): number[] {
   const reversed: number[] = [];
   for (let level = 0; level < depth; level++) {

@@ -1,6 +1,6 @@
 /**
- * The signals of one Shield on a Spine that is handed in, with its bans and revocations, and
- * connections that keep what they are sent. Tests only.
+ * The signals of one Shield on a given Spine, with its bans and revocations, and connections that keep their frames.
+ * Tests only.
  */
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, ERRORS } from "@arqon/proto";
@@ -20,7 +20,7 @@ import type { TestRevocations } from "../../auth/testing/revocations.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
 import type { ShieldStats } from "../../stats/stats.ts";
 
-/** A connection as far as signals see it. */
+/** The part of a connection that signals use. */
 export class Kept implements Signalled {
   readonly subscriptions: Signalled["subscriptions"] = new Map();
   readonly patterns = undefined;
@@ -62,7 +62,7 @@ export class Kept implements Signalled {
     if (ERRORS[error.reason].close !== 0) this.ended = true;
   }
 
-  /** The signals that it was sent, as a client reads them. */
+  /** The signals sent to it, as a client reads them. */
   get signals(): unknown[] {
     return this.frames.map((frame) => {
       if (typeof frame === "string") {
@@ -80,7 +80,7 @@ export class Kept implements Signalled {
   }
 }
 
-/** As much of a Shield as signals reach. */
+/** The part of a Shield that signals affect. */
 export interface TestSignals extends AsyncDisposable {
   readonly signals: Signals;
   readonly writes: SignalWrites;
@@ -94,7 +94,7 @@ export interface TestSignals extends AsyncDisposable {
   readonly lines: readonly string[];
 }
 
-/** Listening, with all bans and revocations known. `most`: bans of a tenant, and revocations. */
+/** Running signals, with all bans and revocations loaded. `most`: limit of a tenant's bans, and of revocations. */
 export async function signalled(
   spine: Spine,
   connections: readonly Kept[] = [],

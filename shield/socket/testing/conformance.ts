@@ -1,7 +1,7 @@
 /**
- * What every implementation of client sockets does, on real listeners with real peers;
- * `conformance_test.ts` runs it against all. Here is what the cases share, and those of messages
- * and closing; the others are in `conformance_fair.ts` and `conformance_http.ts`.
+ * The behaviour of every implementation of client sockets, on real listeners with real peers; `conformance_test.ts`
+ * runs it against all. This file has the shared parts, and the cases of messages and closing; the others are in
+ * `conformance_fair.ts` and `conformance_http.ts`.
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
@@ -25,7 +25,7 @@ export class Seen {
   readonly socket: ClientSocket;
   /** In order: "open", messages, and the close code. */
   readonly events: (string | Uint8Array | number)[] = [];
-  /** Called for each message when it has been noted. */
+  /** Called for each recorded message. */
   onmessage: () => void = () => {};
 
   constructor({ socket, listen }: Upgraded) {
@@ -42,7 +42,7 @@ export class Seen {
     });
   }
 
-  /** Resolves once so many events have come. Rejects after 20 s. */
+  /** Resolves once that many events were recorded. Rejects after 20 s. */
   async count(count: number): Promise<readonly (string | Uint8Array | number)[]> {
     const said = () => `${count} events, not ${this.events.length}`;
     await until(said, () => this.events.length >= count);
@@ -56,7 +56,7 @@ export class Seen {
   }
 }
 
-/** A listener whose upgrades one implementation takes. */
+/** A listener with upgrades by one implementation. */
 export interface Host extends AsyncDisposable {
   readonly implementation: SocketServer["implementation"];
   readonly url: string;
@@ -66,23 +66,23 @@ export interface Host extends AsyncDisposable {
   next(): Promise<Seen>;
 }
 
-/** How a case wants its host. */
+/** Options of a case's host. */
 export interface HostOptions {
   readonly heartbeat_ms?: number;
   readonly close_ms?: number;
-  /** Messages of one connection that may wait; more than any case sends that does not say. */
+  /** The most queued messages of one connection; by default more than any case sends. */
   readonly waiting_messages?: number;
   /** Monotonic ms, for shares of turns. */
   readonly now_ms?: () => number;
   readonly tls?: boolean;
-  /** Answers what is no upgrade, and upgrades to `/refused`. */
+  /** Answers requests that are no upgrade, and upgrades to `/refused`. */
   readonly handler?: (request: Request) => Response | Promise<Response>;
 }
 
-/** One thing that every implementation does. */
+/** One behaviour of every implementation. */
 export interface Case {
   readonly behaviour: string;
-  /** What a kind does instead that cannot do it; the case looks at that. */
+  /** The behaviour of an implementation that lacks this one; the case tests it. */
   readonly except?: Partial<Readonly<Record<SocketServer["implementation"], string>>>;
   readonly options?: HostOptions;
   run(host: Host): Promise<void>;
@@ -101,7 +101,7 @@ export async function open(
   return { peer, seen };
 }
 
-/** A case of one open socket, whose peer goes when it ends. */
+/** A case of one open socket, whose peer disconnects at the end. */
 export function opened(
   run: (pair: Awaited<ReturnType<typeof open>>, host: Host) => Promise<void>,
 ): Case["run"] {
@@ -117,7 +117,7 @@ const fill = (length: number, value = 7) => new Uint8Array(length).fill(value);
 
 const MESSAGES: readonly Case[] = [
   {
-    behaviour: "opens once, then hands out text and binary messages whole and in order",
+    behaviour: "opens once, then delivers text and binary messages whole and in order",
     run: opened(async ({ peer, seen }) => {
       const long = fill(200_000);
       const frames = [
@@ -130,7 +130,7 @@ const MESSAGES: readonly Case[] = [
     }),
   },
   {
-    behaviour: "puts a fragmented message together, control frames between the fragments or not",
+    behaviour: "joins a fragmented message, with or without control frames between the fragments",
     run: opened(async ({ peer, seen }) => {
       await peer.write(rawFrame(TEXT, bytes("one "), false));
       await peer.write(rawFrame(CONTINUATION, bytes("two "), false));
@@ -153,7 +153,7 @@ const MESSAGES: readonly Case[] = [
     }),
   },
   {
-    behaviour: "a message's buffer is its own, also of messages that came in one packet",
+    behaviour: "a message has its own buffer, also for messages that arrived in one packet",
     run: opened(async ({ peer, seen }) => {
       const two = [...rawFrame(BINARY, fill(3, 1)), ...rawFrame(BINARY, fill(3, 2))];
       await peer.write(new Uint8Array(two));
@@ -164,7 +164,7 @@ const MESSAGES: readonly Case[] = [
     }),
   },
   {
-    behaviour: "keeps a byte order mark, and refuses text that is no UTF-8",
+    behaviour: "keeps a byte order mark, and refuses text that is not UTF-8",
     run: opened(async ({ peer, seen }) => {
       await peer.write(rawFrame(TEXT, bytes("\ufeffx")));
       assert.deepEqual(await seen.count(2), ["open", "\ufeffx"]);
@@ -175,7 +175,7 @@ const MESSAGES: readonly Case[] = [
     }),
   },
   {
-    behaviour: "tells how much a peer that does not read has not taken",
+    behaviour: "reports the unsent bytes of a peer that does not read",
     run: opened(async ({ peer, seen }) => {
       const { socket } = seen;
       assert.equal(socket.bufferedAmount, 0);
@@ -189,7 +189,7 @@ const MESSAGES: readonly Case[] = [
 
 const CLOSES: readonly Case[] = [
   {
-    behaviour: "closes with code and reason, once the peer has answered, after what was sent",
+    behaviour: "closes with code and reason, after the sent frames, once the peer has answered",
     run: opened(async ({ peer, seen }) => {
       seen.socket.send("last");
       seen.socket.close(1012, "restart");
@@ -207,7 +207,7 @@ const CLOSES: readonly Case[] = [
     }),
   },
   {
-    behaviour: "tells the code of a peer that closes, and answers it",
+    behaviour: "reports the code of a peer that closes, and answers it",
     run: opened(async ({ peer, seen }) => {
       await peer.write(rawFrame(CLOSE, new Uint8Array([0x0f, 0xa1, ...bytes("bye")])));
       assert.equal(await peer.closeCode(), 4001);
@@ -216,7 +216,7 @@ const CLOSES: readonly Case[] = [
     }),
   },
   {
-    behaviour: "a peer that goes as one would that is given up has gone by itself",
+    behaviour: "a peer that closes like a given-up one has closed itself",
     run: opened(async ({ peer, seen }) => {
       const reason = bytes("No response from ping frame.");
       await peer.write(rawFrame(CLOSE, new Uint8Array([0x03, 0xe9, ...reason])));
@@ -225,7 +225,7 @@ const CLOSES: readonly Case[] = [
     }),
   },
   {
-    behaviour: "a peer that vanishes is 1006, and sending and closing then do nothing",
+    behaviour: "a peer that disconnects is 1006, and sending and closing then do nothing",
     async run(host) {
       const { peer, seen } = await open(host);
       peer[Symbol.dispose]();
@@ -237,7 +237,7 @@ const CLOSES: readonly Case[] = [
     },
   },
   {
-    behaviour: "ends a peer that breaks the protocol",
+    behaviour: "ends a peer that violates the protocol",
     run: opened(async ({ peer, seen }) => {
       // A continuation of nothing.
       await peer.write(rawFrame(CONTINUATION, bytes("x")));
@@ -248,7 +248,7 @@ const CLOSES: readonly Case[] = [
   },
   {
     behaviour:
-      "a message below the bound arrives; above it, where there is a bound, the peer sees 1009",
+      "a message below the limit arrives; above it, if there is a limit, the peer sees 1009",
     run: opened(async ({ peer, seen }, host) => {
       await peer.write(rawFrame(BINARY, fill(MESSAGE_BYTES_MAX)));
       await seen.count(2);
@@ -265,7 +265,8 @@ const CLOSES: readonly Case[] = [
     }),
   },
   {
-    behaviour: "a peer in the middle of a message is cut off, or that it cannot be is said",
+    behaviour:
+      "a peer with a partial message is cut off, or the implementation reports that it cannot",
     run: opened(async ({ peer, seen }, host) => {
       await peer.write(rawFrame(BINARY, fill(300_000), false));
       await peer.write(rawFrame(PING, bytes("?")));
@@ -298,7 +299,7 @@ const HEARTBEAT: readonly Case[] = [
         await peer.write(rawFrame(PONG, frame?.body ?? new Uint8Array(0)));
       }
       assert.deepEqual(dead.seen.events, ["open", 4408]);
-      // Native sockets are closed by Deno, which has a code of its own.
+      // Native sockets are closed by Deno, with its own code.
       const told = host.implementation === "own" ? 4408 : 1001;
       assert.equal(await dead.peer.closeCode(), told);
       const silent_ms = performance.now() - began_ms;

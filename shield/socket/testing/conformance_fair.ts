@@ -1,7 +1,7 @@
 /**
- * What every implementation does about a peer that sends too much, does not read, or does not go: turns,
- * rests, and ends that are hard. Counted in turns of the event loop, never in time. The rest of the
- * suite is `conformance.ts`.
+ * The behaviour of every implementation with a peer that sends too much, does not read, or does not leave: turns,
+ * rests, and forced ends. It is counted in turns of the event loop, never in time. The rest of the suite is
+ * `conformance.ts`.
  */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
@@ -12,14 +12,14 @@ import type { RawPeer } from "./conformance_peer.ts";
 import { LOOK_FRAMES, TURN_FRAMES } from "../../../shared/turns/turns.ts";
 
 const NOTHING = new Uint8Array(0);
-/** How long a peer may take to answer a close in the cases in which it never does. */
+/** The time to answer a close, in cases in which the peer never does, in ms. */
 const CLOSE_MS = 1_000;
 
-/** A clock that goes on by a second whenever somebody looks at it. */
+/** A clock that advances by a second at each reading. */
 let slow_ms = 0;
 const slowClock = () => slow_ms += 1_000;
 
-/** So many frames as one piece. */
+/** That many frames as one piece. */
 function repeated(frame: Uint8Array, count: number): Uint8Array<ArrayBuffer> {
   const all = new Uint8Array(frame.length * count);
   for (let at = 0; at < all.length; at += frame.length) all.set(frame, at);
@@ -37,7 +37,7 @@ function numbered(count: number, from = 0): Uint8Array<ArrayBuffer> {
 
 const numbers = (count: number) => Array.from({ length: count }, (_, at) => String(at));
 
-/** How many messages of a socket came between two turns of the event loop, at most. */
+/** The most messages of a socket between two turns of the event loop. */
 async function mostInTurn(seen: Seen, done: () => boolean): Promise<number> {
   let [most, now] = [0, 0];
   let counting = true;
@@ -51,7 +51,7 @@ async function mostInTurn(seen: Seen, done: () => boolean): Promise<number> {
   return most;
 }
 
-/** Sends until nobody takes it; resolves when the server is gone. */
+/** Sends until the server is gone. */
 async function goOn(peer: RawPeer, bytes: Uint8Array): Promise<void> {
   try {
     for (;;) await peer.write(bytes);
@@ -66,14 +66,14 @@ const TURNS: readonly Case[] = [
     run: opened(async ({ peer, seen }) => {
       const counted = mostInTurn(seen, () => seen.events.length === 5_001);
       await peer.write(numbered(5_000));
-      // The share of one turn, and that of the next one as soon as it begins.
+      // The share of one turn, and of the next one as soon as it begins.
       const most = await counted;
       assert(most <= 2 * TURN_FRAMES, `${most} in one turn`);
       assert.deepEqual(seen.events.slice(1), numbers(5_000));
     }),
   },
   {
-    behaviour: "delivers less in a turn when its messages take long",
+    behaviour: "delivers less in a turn if its messages take long",
     options: { now_ms: slowClock },
     run: opened(async ({ peer, seen }) => {
       const counted = mostInTurn(seen, () => seen.events.length === 1_001);
@@ -84,7 +84,7 @@ const TURNS: readonly Case[] = [
     }),
   },
   {
-    behaviour: "another peer's message comes between those of a flood",
+    behaviour: "another peer's message is delivered between those of a flood",
     async run(host) {
       const flooding = await open(host);
       const other = await open(host);
@@ -112,7 +112,7 @@ const TURNS: readonly Case[] = [
     }),
   },
   {
-    behaviour: "a flood of pings leaves others their turn, and its last ping is answered",
+    behaviour: "a flood of pings does not block others, and its last ping is answered",
     async run(host) {
       const flooding = await open(host);
       const other = await open(host);
@@ -136,7 +136,7 @@ const TURNS: readonly Case[] = [
   },
   {
     behaviour: "a sender faster than its turns is back-pressured and loses nothing",
-    except: { native: "its messages queue in the Shield; above a bound it is closed with 4429" },
+    except: { native: "its messages queue in the Shield; beyond a limit it is closed with 4429" },
     options: { waiting_messages: 500 },
     run: opened(async ({ peer, seen }, host) => {
       await peer.write(numbered(3_000));
@@ -167,7 +167,7 @@ const RESTS: readonly Case[] = [
       assert.deepEqual((await seen.count(1_001)).slice(1), numbers(1_000));
       if (host.implementation === "native") return;
       assert(rested_ms >= 299, `${rested_ms} ms`);
-      // Reading goes on.
+      // Reading continues.
       await peer.write(numbered(1, 1_000));
       await seen.count(1_002);
     }),

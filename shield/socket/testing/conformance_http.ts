@@ -1,13 +1,13 @@
 /**
- * What a listener of client sockets does besides: subprotocols, refusals, plain HTTP, TLS. The rest
- * of the suite is `conformance.ts`.
+ * Other behaviour of a listener of client sockets: subprotocols, refusals, plain HTTP, TLS. The rest of the suite is
+ * `conformance.ts`.
  */
 import assert from "node:assert/strict";
 import type { Case } from "./conformance.ts";
 import { open } from "./conformance.ts";
 import { rawFrame, RawPeer, TEXT } from "./conformance_peer.ts";
 
-/** Answers with what it was asked. */
+/** Answers with the content of the request. */
 async function echo(request: Request): Promise<Response> {
   const { method, url } = request;
   if (url.endsWith("/refused")) {
@@ -25,7 +25,7 @@ async function echo(request: Request): Promise<Response> {
 
 const TOKEN_ITEM = "arqon.token.e30.e30.sig";
 
-/** The same offer, as clients and proxies write it. */
+/** The same offer in the forms of clients and proxies. */
 const OFFERS: readonly (readonly string[])[] = [
   [`Sec-WebSocket-Protocol: arqon.v1,${TOKEN_ITEM}`],
   [`Sec-WebSocket-Protocol:arqon.v1,${TOKEN_ITEM}`],
@@ -37,7 +37,7 @@ const OFFERS: readonly (readonly string[])[] = [
   ["Sec-WebSocket-Protocol: arqon.v1,arqon.v1"],
 ];
 
-/** Ways to ask for a WebSocket that all say the same. */
+/** Equivalent forms of a WebSocket request. */
 const UPGRADES: readonly (readonly string[])[] = [
   ["Connection: keep-alive, Upgrade"],
   ["connection: keep-alive,upgrade"],
@@ -60,7 +60,7 @@ export const HTTP_CASES: readonly Case[] = [
     },
   },
   {
-    behaviour: "confirms it however the list is written",
+    behaviour: "confirms it in any form of the list",
     async run(host) {
       for (const lines of OFFERS) {
         const { peer } = await open(host, lines);
@@ -72,7 +72,7 @@ export const HTTP_CASES: readonly Case[] = [
     },
   },
   {
-    behaviour: "takes Connection and Upgrade as lists, whatever their case",
+    behaviour: "accepts Connection and Upgrade as lists, in any case",
     async run(host) {
       for (const lines of UPGRADES) {
         const { peer } = await open(host, [...lines, "Sec-WebSocket-Protocol: arqon.v1"]);
@@ -82,7 +82,7 @@ export const HTTP_CASES: readonly Case[] = [
     },
   },
   {
-    behaviour: "confirms none when none was chosen",
+    behaviour: "confirms none if none was chosen",
     async run(host) {
       const { peer } = await open(host, ["Sec-WebSocket-Protocol: other"]);
       using _peer = peer;
@@ -118,7 +118,7 @@ export const HTTP_CASES: readonly Case[] = [
       assert.equal((await posted.json()).length, 300_000);
       const empty = await fetch(`${host.url}empty`);
       assert.equal(empty.status, 204);
-      // The runtime's server compresses, and says so.
+      // The runtime's server compresses, which its headers show.
       assert.match(empty.headers.get("vary") ?? "", /^(Accept-Encoding, )?origin$/);
       const head = await fetch(host.url, { method: "HEAD" });
       assert.deepEqual([head.status, await head.text()], [200, ""]);

@@ -1,6 +1,6 @@
 /**
- * A WebSocket peer written by hand for the conformance suite and for tests: sends frames as they are
- * made, reads what comes. No client of this protocol.
+ * A hand-written WebSocket peer for the conformance suite and tests: it sends given frames unchanged, and returns
+ * received frames.
  */
 
 const WAIT_MS = 20_000;
@@ -14,7 +14,7 @@ export interface RawFrame {
   readonly body: Uint8Array;
 }
 
-/** A client's frame with mask 0, which changes nothing; `last`: no fragment follows. */
+/** A client's frame with mask 0, which leaves the bytes unchanged; `last`: no fragment follows. */
 export function rawFrame(opcode: number, body: Uint8Array, last = true): Uint8Array<ArrayBuffer> {
   const extra = body.length < 126 ? 0 : body.length < 0x1_0000 ? 2 : 8;
   const frame = new Uint8Array(2 + extra + 4 + body.length);
@@ -39,8 +39,8 @@ export class RawPeer implements Disposable {
   }
 
   /**
-   * Sends the handshake and reads the head of the answer, whatever it is. `url` is http(s). Headers
-   * stand in place of the handshake's own of the same name.
+   * Sends the handshake and reads the head of the answer, whatever it is. `url` is http(s). Headers replace the
+   * handshake's own ones of the same name.
    */
   static async connect(
     url: string,
@@ -72,7 +72,7 @@ export class RawPeer implements Disposable {
     for (let at = 0; at < bytes.length;) at += await this.#connection.write(bytes.subarray(at));
   }
 
-  /** The next frame; undefined at the end of the connection, however it came. */
+  /** The next frame; undefined at any end of the connection. */
   async frame(wait_ms = WAIT_MS): Promise<RawFrame | undefined> {
     while (true) {
       const short = (this.#buffer[1] ?? 0) & 0x7f;
@@ -95,7 +95,7 @@ export class RawPeer implements Disposable {
     }
   }
 
-  /** The code of the close frame, other frames passed over; undefined when the connection ends. */
+  /** The code of the close frame, other frames are skipped; undefined if the connection ends. */
   async closeCode(): Promise<number | undefined> {
     for (let frame = await this.frame(); frame !== undefined; frame = await this.frame()) {
       if (frame.opcode !== CLOSE) continue;
@@ -104,13 +104,13 @@ export class RawPeer implements Disposable {
     return undefined;
   }
 
-  /** Reads up to the server's close frame, or to the end of the connection, and goes, as clients do. */
+  /** Reads up to the server's close frame, or to the end of the connection, and disconnects, as clients do. */
   async leave(): Promise<void> {
     await this.closeCode();
     this[Symbol.dispose]();
   }
 
-  /** So many bytes as text; less at the end of the connection. */
+  /** That many bytes as text; fewer at the end of the connection. */
   async text(size_bytes: number): Promise<string> {
     while (this.#buffer.length < size_bytes && await this.#more());
     return new TextDecoder().decode(this.#buffer.subarray(0, size_bytes));
@@ -143,7 +143,7 @@ export class RawPeer implements Disposable {
     const late = new Promise<never>((_, reject) => {
       timer = setTimeout(() => reject(new Error("nothing came from the server")), wait_ms);
     });
-    // A reset is an end.
+    // A reset counts as the end.
     const reading = this.#connection.read(chunk).catch(() => null);
     const count = await Promise.race([reading, late]).finally(() => clearTimeout(timer));
     if (count === null) return false;

@@ -1,6 +1,6 @@
 /**
- * An answer that is a stream of events: whether the request accepts one, its head, and how the connection becomes the
- * stream. `shield/sse/` has the events.
+ * An answer that is a stream of events: the check that the request accepts one, its head, and the change of the
+ * connection into the stream. `shield/sse/` makes the events.
  */
 import { ArqonError } from "@arqon/proto";
 import { clientGone } from "../../../shared/http1/handled_request.ts";
@@ -14,16 +14,16 @@ import { acceptsGzip, isAccepted } from "../../http/accepts.ts";
 /** The media type of the answer. */
 const EVENT_STREAM = "text/event-stream";
 
-/** Which pages may read the answer. */
+/** The origins of pages that may read the answer. */
 interface HeadOptions {
   readonly allowed_origins: readonly string[];
 }
 
-/** Throws `not-acceptable` (406) for a request that takes no events. */
+/** Throws `not-acceptable` (406) if the request accepts no events. */
 export function requireAccepted(request: Request): void {
   const types = ["*/*", "text/*", EVENT_STREAM];
   const takes = isAccepted(request.headers.get("accept") ?? "*/*", types);
-  if (!takes) throw new ArqonError("not-acceptable", `this is ${EVENT_STREAM}`);
+  if (!takes) throw new ArqonError("not-acceptable", `the answer is ${EVENT_STREAM}`);
 }
 
 /** The head of the answer. */
@@ -45,8 +45,8 @@ export function headersOf({ allowed_origins }: HeadOptions, request: Request): H
 }
 
 /**
- * Answers on the connection itself, whose end is then the end of the answer, for HTTP/1.0 as well; or by a body, if the
- * connection cannot be taken. `now_ms` is Unix ms.
+ * Answers on the connection itself, whose end is then the end of the answer, also for HTTP/1.0; or with a body, if the
+ * connection cannot be taken over. `now_ms` is Unix ms.
  */
 export function answerWith(
   request: Request,

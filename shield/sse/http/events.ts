@@ -23,7 +23,7 @@ import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
 import { EVENT_ROUTES } from "./routes.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
 
-/** What a stream of events needs to admit its reader. */
+/** The dependencies and settings of streams of events. */
 export interface EventsContext extends Pick<Env, "now" | "random"> {
   readonly enter: Entrance;
   readonly readers: EventReaders;
@@ -54,7 +54,7 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
   requireAccepted(request);
   const rooms = askedRooms(context, call);
   const headers = headersOf(context, request);
-  // Nobody reads the answer of a HEAD: it has the head of a GET, and opens nothing.
+  // The answer to a HEAD has only the head of the GET, and opens nothing.
   if (request.method === "HEAD") return new Response(null, { headers });
   const place: { connection?: Connection } = {};
   const socket = new SseSocket({
@@ -73,7 +73,7 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
 const hearsNothing = ({ subscriptions, patterns }: Connection) =>
   subscriptions.size === 0 && (patterns === undefined || patterns.size === 0);
 
-/** The rooms of a request, with the position in each. Throws 400, naming the fault. */
+/** The rooms of a request, with the position in each. Throws 400 with the fault. */
 function askedRooms(
   { rooms_max, query_token }: EventsContext,
   { request, url: { searchParams }, names: { room } }: ClientCall,
@@ -90,7 +90,7 @@ function askedRooms(
   const rooms = room === undefined ? searchParams.getAll("room") : [room];
   if (rooms.length === 0) throw new ArqonError("invalid-room", "expected ?room=…");
   if (rooms.length > rooms_max) {
-    throw new ArqonError("too-many-rooms", `${rooms_max} of one stream`);
+    throw new ArqonError("too-many-rooms", `at most ${rooms_max} rooms in one stream`);
   }
   for (const one of rooms) {
     if (isPattern(one)) requireRoomsPattern(one);

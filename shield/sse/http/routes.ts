@@ -4,13 +4,13 @@ import type { DescribedRoute } from "../../http/route.ts";
 
 const EVENTS_QUERY = [
   inQuery("from", "start: from the beginning of each room", { enum: ["start"] }),
-  inQuery("last_event_id", "as the header Last-Event-ID, which goes before it", TEXT),
-  inQuery("ticket", "in place of a token", TEXT),
+  inQuery("last_event_id", "like the header Last-Event-ID, which has precedence", TEXT),
+  inQuery("ticket", "instead of a token in a header", TEXT),
 ];
-const NODE = inQuery("node", "the Shield that has the connection, as its stream has said", TEXT);
+const NODE = inQuery("node", "the Shield with the connection, as the stream named it", TEXT);
 const EVENTS = { answer: TEXT, type: "text/event-stream", refusals: [406, 409] };
 
-/** Each of them. */
+/** The routes of server-sent events. */
 export const EVENT_ROUTES = {
   roomEvents: {
     method: "GET",
@@ -30,7 +30,7 @@ export const EVENT_ROUTES = {
     template: "/v1/events",
     about: {
       ...{ id: "events", tag: "messages", summary: "Several rooms as server-sent events" },
-      query: [inQuery("room", "each of the rooms", list(ID), true), ...EVENTS_QUERY],
+      query: [inQuery("room", "the rooms", list(ID), true), ...EVENTS_QUERY],
       ...EVENTS,
     },
   },
@@ -39,12 +39,16 @@ export const EVENT_ROUTES = {
     template: "/v1/connections",
     about: {
       ...{ id: "connect", tag: "client" },
-      summary: "A connection as over WebSocket, whose frames come as server-sent events",
+      summary: "A connection as over WebSocket, whose frames are sent as server-sent events",
       query: [
-        inQuery("resume", "the connection that the client had before", TEXT),
-        inQuery("poll", "0: the answer ends with the first events; the next ones are polled", {
-          enum: ["0"],
-        }),
+        inQuery("resume", "the client's previous connection", TEXT),
+        inQuery(
+          "poll",
+          "0: the answer ends with the first events, and the client polls for the next ones",
+          {
+            enum: ["0"],
+          },
+        ),
       ],
       ...EVENTS,
     },
@@ -55,10 +59,10 @@ export const EVENT_ROUTES = {
     while_draining: true,
     about: {
       ...{ id: "poll", tag: "client" },
-      summary: "What a connection that is polled has for its client, once there is something",
+      summary: "The next events of a polled connection, once there are some",
       query: [
         NODE,
-        inQuery("poll", "the number of this answer; one behind that of the last", {
+        inQuery("poll", "the number of this answer: one more than the last", {
           type: "integer",
           minimum: 1,
         }),
@@ -72,7 +76,7 @@ export const EVENT_ROUTES = {
     while_draining: true,
     about: {
       ...{ id: "frames", tag: "client", status: 204, answer: undefined },
-      summary: "Frames of the client of such a connection",
+      summary: "Sends frames of the client on such a connection",
       query: [NODE],
       body: { type: "application/octet-stream", schema: {} },
       refusals: [404],

@@ -20,12 +20,14 @@ import { readBody } from "../../http/http_body.ts";
 import { EVENT_ROUTES } from "./routes.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
 
-/** How long a poll waits for something: less than proxies do, and than another Shield may take. */
+/** How long a poll waits for events: less than the timeouts of proxies and of another Shield. */
 const POLL_MS = 8_000;
-/** Bytes of a batch beside its frames: their lengths. */
+/** The bytes of a batch without its frames: their lengths. */
 const LENGTHS_BYTES = 8_192;
 
-/** What connections over HTTP need: that of streams of events, and the way to the Shield that has the stream. */
+/**
+ * The dependencies of connections over HTTP: those of streams of events, and the path to the Shield with the stream.
+ */
 export interface SessionsContext
   extends
     Pick<EventsContext, "enter" | "readers" | "rates" | "stats" | "allowed_origins" | "packer">,
@@ -39,7 +41,7 @@ export interface SessionsContext
 interface Session {
   readonly socket: SessionSocket;
   readonly owner: string;
-  /** Its client polls. */
+  /** The polled stream; undefined: the client does not poll. */
   readonly polled: PolledStream | undefined;
 }
 
@@ -74,7 +76,7 @@ class Sessions {
       ? new PolledStream(Math.max(context.heartbeat_ms, POLL_MS))
       : undefined;
     if (polled !== undefined) headers.delete("content-encoding");
-    // Nobody reads the answer of a HEAD: it has the head of a GET, and opens nothing.
+    // The answer to a HEAD has only the head of the GET, and opens nothing.
     if (request.method === "HEAD") return new Response(null, { headers });
     await context.forwarding.hear(
       "frames",
@@ -129,7 +131,7 @@ class Sessions {
     const node = url.searchParams.get("node") ?? node_id;
     const owner = ownerOf(client.identity);
     const is_known = node === node_id && this.#open.get(connection)?.owner === owner;
-    // A connection has rates of its own. A request without a connection counts as any other.
+    // A connection has its own rates. A request without a connection counts like any other.
     if (!is_known) this.#context.rates.take(client.identity, request.url.length);
     if (!is_known && node === node_id) throw unknown(connection);
     const body = await readBody(

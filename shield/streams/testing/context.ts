@@ -1,4 +1,4 @@
-/** Streams on the embedded engine, as several Shields have them together. Tests only. */
+/** Streams of several Shields on the embedded engine. Tests only. */
 import { configFrom } from "../../../shared/config/load.ts";
 import { randomPool } from "../../../shared/ids.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
@@ -57,7 +57,7 @@ interface ShieldOptions {
   readonly logClock?: () => number;
 }
 
-/** The path of messages into the log, on which each may be paused. */
+/** The path of messages into the log. Tests can pause each message. */
 function pathOf(
   spine: Spine,
   logs: TenantLogs,

@@ -25,7 +25,7 @@ const By = z.string().transform((text, context): readonly UsageBy[] => {
   const names = text === "" ? [] : text.split(",");
   const known = names.filter((name): name is UsageBy => USAGE_BY.some((by) => by === name));
   if (known.length === names.length && new Set(names).size === names.length) return known;
-  const message = `expected some of ${USAGE_BY.join(", ")}, each once, with commas between`;
+  const message = `expected some of ${USAGE_BY.join(", ")}, each once, separated by commas`;
   context.addIssue({ code: "custom", message });
   return z.NEVER;
 });
@@ -47,12 +47,12 @@ export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>("usage", {
   ...BUDGET_ROUTES,
   "GET /v1/usage": {
     id: "readUsage",
-    summary: "what a tenant has used, and what that costs",
+    summary: "a tenant's usage and its cost",
     query: [
-      inQuery("tenant", "the tenant; absent: that of the token"),
-      inQuery("by", `told apart by some of ${USAGE_BY.join(", ")}, with commas between`, TEXT),
-      inQuery("since_ms", "what ends after this time; absent: of the last day", TIME),
-      inQuery("until_ms", "what begins before this time; absent: all that is later", TIME),
+      inQuery("tenant", "the tenant; absent: the token's tenant"),
+      inQuery("by", `separated by some of ${USAGE_BY.join(", ")}, with commas between them`, TEXT),
+      inQuery("since_ms", "usage that ends after this time; absent: of the last day", TIME),
+      inQuery("until_ms", "usage that begins before this time; absent: all later usage", TIME),
     ],
     answer: object({
       node_id: ID,
@@ -75,12 +75,12 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
   const { place, prices, node_id, log, now } = context;
   const asked_for = readQuery(call.url, Wanted);
   const { tenant = call.tenant_id, by, since_ms = now() - DAY_MS } = asked_for;
-  // Without an end the answer includes minutes counted by a clock that was ahead.
+  // Without an end, the answer includes minutes that were counted by a clock that was ahead.
   const until_ms = asked_for.until_ms ?? Infinity;
   if (since_ms >= until_ms) {
     throw new ArqonError("invalid-settings", "since_ms: expected a time before until_ms");
   }
-  log.info("an operator reads what a tenant has used", { tenant_id: tenant, by: call.by });
+  log.info("an operator read a tenant's usage", { tenant_id: tenant, by: call.by });
   const [store, running, book] = await Promise.all([place.store(), place.running(), prices.read()]);
   const bounds = { rows_max: USAGE_ROWS_MAX, refuse: () => refuse(by), refuseBy };
   const source = { store, running, place, book, now, ...bounds };
@@ -103,7 +103,7 @@ function refuseBy(by: UsageBy, before_ms: number): never {
   const kept = by === "minute" ? "hour, later by the day" : "day";
   throw new ArqonError(
     "invalid-settings",
-    `by ${by}: ask from ${
+    `by ${by}: request usage from ${
       new Date(before_ms).toISOString()
     } on; before, use is kept by the ${kept}`,
   );
@@ -112,6 +112,8 @@ function refuseBy(by: UsageBy, before_ms: number): never {
 function refuse(by: readonly UsageBy[]): never {
   throw new ArqonError(
     "invalid-settings",
-    `more than ${USAGE_ROWS_MAX} rows by ${by.join(", ")}: ask for less time, or by less`,
+    `more than ${USAGE_ROWS_MAX} rows by ${
+      by.join(", ")
+    }: request a shorter period or fewer dimensions`,
   );
 }

@@ -18,7 +18,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import type { UsageStores } from "../../../shared/usage/usage_stores.ts";
 import type { Prices } from "../../../shared/usage/prices.ts";
 
-/** What the admin API needs of the process. */
+/** The dependencies of the admin API. */
 export interface UsageAdminContext {
   readonly place: UsageStores;
   readonly prices: Prices;
@@ -34,7 +34,7 @@ const BODY_BYTES = 4_096;
 const IN_FORCE_MS = 5_000;
 const NO_STORE = { "cache-control": "no-store" };
 
-/** What the routes of budgets act on. */
+/** The dependencies of the routes of budgets. */
 export interface BudgetsAdminContext extends UsageAdminContext {
   readonly budgets: Budgets;
   readonly settings: Settings;
@@ -53,7 +53,7 @@ const ANSWER = object({
 export const BUDGET_ROUTES: AdminRoutes<BudgetsAdminContext> = {
   "GET /v1/tenants/{tenant}/budgets": {
     id: "getBudgets",
-    summary: "a tenant's budgets, and how much of each is used",
+    summary: "a tenant's budgets, and the used part of each",
     answer: ANSWER,
     scope: "tenant-in-path",
     handle: show,
@@ -127,7 +127,10 @@ async function set(
     const at = budgets.findIndex((one) => nameOf(one) === nameOf(budget));
     if (at >= 0) return budgets.with(at, budget);
     if (budgets.length < TENANT_BUDGETS_MAX) return [...budgets, budget];
-    throw new ArqonError("invalid-settings", `there are ${budgets.length} budgets, the most`);
+    throw new ArqonError(
+      "invalid-settings",
+      `there are ${budgets.length} budgets, which is the limit`,
+    );
   });
 }
 

@@ -1,6 +1,6 @@
 /**
- * Admins for tests: who operates the whole bus, and who acts for one tenant only; and their requests to
- * the routes of one part. Tests only.
+ * Admins for tests: operators of the whole bus, and admins of one tenant; and their requests to the routes of one part.
+ * Tests only.
  */
 import type { Logger } from "../../../../shared/logs/log.ts";
 import { AdminRouter } from "../admin_router.ts";
@@ -20,7 +20,7 @@ export function operator(by = "root"): Admin {
   return adminIn("ops", by, undefined);
 }
 
-/** One request to the routes of a part, by an operator unless it says otherwise. */
+/** One request to the routes of a part, by an operator unless another admin is given. */
 export function askPart<C extends { readonly log: Logger }>(
   table: AdminTable<C>,
   context: C | undefined,
@@ -31,7 +31,7 @@ export function askPart<C extends { readonly log: Logger }>(
   return new AdminRouter(table.serve(context)).answer(request, as);
 }
 
-/** A request as an admin sends it: text, bytes and streams as they are, anything else as JSON. */
+/** A request as an admin sends it: text, bytes and streams unchanged, anything else as JSON. */
 export function adminRequest(method: string, path: string, body?: unknown, type?: string): Request {
   const is_raw = typeof body === "string" || body instanceof Uint8Array ||
     body instanceof ReadableStream;
@@ -54,7 +54,7 @@ export async function askJson<C extends { readonly log: Logger }>(
   return { status: response.status, body: await response.json() };
 }
 
-/** An admin of that tenant only. */
+/** An admin of only that tenant. */
 export function tenantAdmin(tenant_id: string, by = "root"): Admin {
   return adminIn(tenant_id, by, tenant_id);
 }
