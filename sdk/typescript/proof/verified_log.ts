@@ -357,7 +357,8 @@ export class VerifiedLog {
     }
     const hidden = before.find((one) => one.sha256 !== undefined && !one.is_over);
     if (complete && this.#is_joined && hidden !== undefined) {
-      this.#accuse("gap", "the log has what has not come before", { message, entry: hidden.text });
+      const what = "the log has an entry that did not arrive before";
+      this.#accuse("gap", what, { message, entry: hidden.text });
     }
     this.#is_joined = true;
   }

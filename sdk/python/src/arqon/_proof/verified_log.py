@@ -1,6 +1,7 @@
-"""Compares the messages of a loop with the room's transparency log: each must be an entry below the
-newest signed checkpoint, and each checkpoint must extend the one before. Reads by `read`, which
-gives a file of the log by its path.
+"""Compares the messages of a loop with the room's transparency log.
+
+Each message must be an entry below the newest signed checkpoint, and each checkpoint must extend
+the previous one. `read` returns a file of the log by its path.
 """
 
 from __future__ import annotations
@@ -33,9 +34,9 @@ class _Entry:
     sha256: str | None
     """None: the record breaks here."""
     kind: str | None
-    """That of the break."""
+    """The offset of the break."""
     is_over: bool = False
-    """The record has gone on without it: its log was lost, or restored from before it."""
+    """The record has continued without it: its log was lost, or restored from a backup."""
 
 
 def _entry_of(data: bytes) -> _Entry:
@@ -46,7 +47,7 @@ def _entry_of(data: bytes) -> _Entry:
 
 @dataclass(frozen=True)
 class Terms:
-    """What a log must have. Keys are there once each."""
+    """The requirements for a log. Each key occurs once."""
 
     keys: Sequence[Key]
     witnesses: Sequence[Key] = ()
@@ -54,31 +55,31 @@ class Terms:
     wait_seconds: float = 60.0
     complete: bool = True
     checkpoint: str | None = None
-    """Of an earlier visit: the log must extend it."""
+    """The checkpoint of an earlier visit: the log must extend it."""
 
 
 class VerifiedLog:
     """Verifies the messages of one room, one after another."""
 
     def __init__(self, read: Callable[[str], Awaitable[bytes]], terms: Terms) -> None:
-        """Nothing is read yet."""
+        """Reads nothing yet."""
         self._read = read
         self._terms = terms
         self._entries: list[_Entry] = []
-        """Those behind the last verified message."""
+        """The entries after the last verified message."""
         self._edge: Edge | None = None
         self._checkpoint: Checkpoint | None = None
         self._is_joined = False
-        """The entry before arrived as a message."""
+        """Whether the previous entry arrived as a message."""
 
     @property
     def checkpoint(self) -> str | None:
-        """The newest verified checkpoint, to keep; None: none yet."""
+        """The newest verified checkpoint, for saving; None: none yet."""
         return None if self._checkpoint is None else self._checkpoint.note
 
     async def hold(self, message: Message) -> Message:
         """The message, once it is verified. Raises `ProofError` and `LogError`."""
-        # Of the bus itself, and not stored: no user may send such a type.
+        # Messages of the bus itself are not stored; no user may send such a type.
         of_bus = message.signal is not None or _BUS_TYPE.match(message.type)
         if message.offset == 0 and not message.sender and of_bus:
             if message.is_gap:
@@ -112,13 +113,13 @@ class VerifiedLog:
             self._accuse("missing", "the log has no entry of", message, digest)
         before, entry = self._entries[:at], self._entries[at]
         del self._entries[: at + 1]
-        # A GAP is in place of what the SDK cannot read, or make of a diff; or it is in the log.
+        # A GAP replaces a message that the SDK cannot read or restore; or the log itself has it.
         if entry.sha256 != digest and not message.is_gap:
             what = "the log has another message in place of"
             self._accuse("changed", what, message, digest, entry.text)
         hidden = [one for one in before if one.sha256 is not None and not one.is_over]
         if self._terms.complete and self._is_joined and hidden:
-            what = "the log has what has not come before"
+            what = "the log has an entry that did not arrive before"
             self._accuse("gap", what, message, None, hidden[0].text)
         self._is_joined = True
 
@@ -174,7 +175,7 @@ class VerifiedLog:
             bundles *= 2
 
     def _tiles(self, tree: Checkpoint) -> TileReader:
-        """Gives tiles of a tree, each as wide as it is in that one."""
+        """Returns a reader of tiles with their widths in that tree."""
         return lambda level, index: self._read(tile_path(tree.size, level, index))
 
     async def _advance(self) -> Checkpoint:
