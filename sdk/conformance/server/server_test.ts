@@ -1,5 +1,5 @@
-// The scripted server itself: a scenario with a word that nobody knows does not start, and a client
-// that does something else than the script says is told on.
+// The scripted server itself: a scenario with an unknown word does not start, and a client that deviates from the
+// script is reported.
 import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
@@ -68,7 +68,7 @@ Deno.test("an expectation is a part of the frame, and null is what is not there"
   assert.match(differs({ epoch: "e1" }, frame) ?? "", /\.epoch is undefined/);
 });
 
-/** Plays a scenario with a client that does this with its WebSocket; resolves with the report. */
+/** Plays a scenario with a client that uses its WebSocket like this; resolves with the report. */
 async function playedBy(
   scenario: string,
   client: (socket: WebSocket) => void,

@@ -1,4 +1,4 @@
-// What is whole of updates that come in parts, and up to where a snapshot may say that it has everything.
+// Updates in several parts: which are complete, and up to which offset a snapshot may claim to have everything.
 import assert from "node:assert/strict";
 import type { Message } from "@arqon/sdk";
 import { Assembler } from "./reading.ts";

@@ -1,4 +1,4 @@
-// Who makes a snapshot, and when, out of nothing but the order of the log.
+// The author and time of a snapshot, determined only by the order of the log.
 import assert from "node:assert/strict";
 import { Compaction } from "./reading.ts";
 
