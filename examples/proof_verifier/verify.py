@@ -267,7 +267,7 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
     # The bus names its present epoch, also of what was stored in an earlier one.
     for place, one in due.items():
         if logged.get(place, standing.get(place[1])) != one:
-            raise Wrong(f"the message at offset {place[1]} is not the one that was logged")
+            raise Wrong(f"the message at offset {place[1]} is not the logged one")
     found = {"size": size, "root": base64.b64encode(root).decode()}
     return {**found, "breaks": [one for one in records if "break" in one], "messages": len(due)}
 

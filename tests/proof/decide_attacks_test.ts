@@ -33,7 +33,7 @@ const decidedBy = async (module: string) => {
   return Array.from({ length: SIZE }, (_, at) => recorder.record({ payload: payloadAt(at) }));
 };
 
-const MADE_AGAIN = /: made again\n$/;
+const MADE_AGAIN = /: repeated\n$/;
 
 type Lie = (record: JournalRecord) => JournalRecord;
 const inPolicy = (change: (policy: PolicyRecord) => Partial<PolicyRecord>): Lie => (record) => ({
@@ -52,19 +52,19 @@ function liesOf(other_sha256: string, others: readonly JournalRecord[]): [Lie, R
     return inPolicy(() => said)({ ...record, ...said, reason: allowed ? "policy-rejected" : "" });
   };
   return [
-    [inPolicy(() => ({ module: other_sha256 })), /decided otherwise: .*fuel/],
-    [inPolicy(() => ({ module: payloadHash("gone") })), /nobody has its module/],
-    [inPolicy(({ units }) => ({ units: units + 1 })), /decided otherwise: fuel/],
-    [inPolicy(() => ({ budget_units: 10 })), /decided otherwise: /],
-    [(record) => ({ ...record, payload: { form: "kept", data: payload } }), /decided otherwise: /],
-    [flipped, /decided otherwise: verdict/],
+    [inPolicy(() => ({ module: other_sha256 })), /decided differently: .*fuel/],
+    [inPolicy(() => ({ module: payloadHash("gone") })), /its module is missing/],
+    [inPolicy(({ units }) => ({ units: units + 1 })), /decided differently: fuel/],
+    [inPolicy(() => ({ budget_units: 10 })), /decided differently: /],
+    [(record) => ({ ...record, payload: { form: "kept", data: payload } }), /decided differently: /],
+    [flipped, /decided differently: verdict/],
     // Nobody but the log can say these: the module has no part in them, or agrees.
     [(record) => ({ ...record, time_ms: record.time_ms - 86_400_000 }), MADE_AGAIN],
     [(record) => ({ ...record, sender: { ...record.sender!, user: "bob" } }), MADE_AGAIN],
     [(record) => others.find(({ id }) => id === record.id)!, MADE_AGAIN],
     [
       (record) => ({ ...inPolicy(() => ({ units: 1 }))(record), meter_version: 5 }),
-      /: made again, with fuel by other prices, which is not compared\n$/,
+      /: repeated; its fuel has other prices and is not compared\n$/,
     ],
   ];
 }
@@ -115,7 +115,7 @@ Deno.test("another module, fuel, input, verdict or time of a journalled decision
     await writeFiles(`${folder}/forged`, forged);
     const [forged_code, forged_said] = await decided("./forged", lied);
     assert.match(forged_said, found, `attack ${kind}`);
-    assert.equal(forged_code, /: made again/.test(forged_said) ? 0 : 1, `attack ${kind}`);
+    assert.equal(forged_code, /: repeated/.test(forged_said) ? 0 : 1, `attack ${kind}`);
     const tree = await TreeReader.open((path) => Promise.resolve(forged.get(path)!), signer);
     await assert.rejects(tree.continues(await openCheckpoint(old, signer)), /two signed trees/);
     if (turn % SHOWN !== 0) continue;
@@ -149,5 +149,5 @@ Deno.test("a module whose stored bytes were exchanged decides nothing", async ()
   served = await builtModule("mask_digits");
   const again = diskIo(folder);
   assert.equal(await decide(again, "line.ndjson", flags), 1);
-  assert.match(again.stdout.text(), /nobody has its module/);
+  assert.match(again.stdout.text(), /its module is missing/);
 });
