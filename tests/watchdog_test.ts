@@ -9,7 +9,7 @@ import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { logged } from "./harness/server_state.ts";
 
-const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop stands/;
+const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop hangs/;
 
 /** Appends this to the folder's configuration. */
 async function addConfig(folder: string, text: string): Promise<void> {

@@ -240,7 +240,7 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
         at = 0
         for path, width in tiles_of(str(level), len(expected)):
             if source.read(path) != b"".join(expected[at : at + width]):
-                raise Wrong(f"{path} is not made of the entries")
+                raise Wrong(f"{path} does not match the entries")
             at += width
         whole = len(expected) // WIDTH * WIDTH
         expected = [root_of(expected[at : at + WIDTH]) for at in range(0, whole, WIDTH)]
@@ -249,7 +249,7 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
         note = Path(path).read_bytes().decode()
         old, old_root = open_checkpoint(note, given, set())
         if old > size or root_of(hashes[:old]) != old_root:
-            what = f"that of {size} entries does not continue that of {old}"
+            what = f"that of {size} entries does not extend that of {old}"
             raise Wrong(f"two signed trees: {what}\n\n{note}\n{signed}")
     records = [json.loads(entry) for entry in entries]
     logged, standing, last = {}, {}, 0

@@ -66,7 +66,7 @@ Deno.test("what is no filter is refused with what is wrong", () => {
     ["", /end of input/],
     ["data.a ==", /1:8: found =/],
     ["dato.a == 1", /there is no "dato"; a filter may use type, sender, headers, data/],
-    ["foo(1)", /there is no function "foo"/],
+    ["foo(1)", /unknown function "foo"/],
     ["true || [1].exists(x, y == 1)", /there is no "y"/],
     [`type == "${"x".repeat(1_100)}"`, /1110 characters, at most 1024/],
     ['data.s.matches("(")', /missing closing/],

@@ -106,7 +106,7 @@ Deno.test("a port that nobody can open again is gone, after its time", async () 
       return Promise.reject(new Error("taken"));
     },
   });
-  assert.match(await gone, /^the listener at http:\/\/127\.0\.0\.1:\d+ is gone: .*ECONNREFUSED/);
+  assert.match(await gone, /^the listener at http:\/\/127\.0\.0\.1:\d+ has died: .*ECONNREFUSED/);
   assert.equal(watched.check().ok, false);
   assert(tries > 0);
 });

@@ -88,7 +88,7 @@ Deno.test("it says what it waits for", () => {
   const retry = seenOf(reportOf(), reportOf({ problem }));
   assert.equal(waitsOf(rollout, retry, 5_000), "s1: module gone");
   const late = seenOf(reportOf({ stage: 1 }), reportOf());
-  assert.equal(waitsOf(rolloutOf({ stage: 1 }), late, 5_000), "s1 is not there yet");
+  assert.equal(waitsOf(rolloutOf({ stage: 1 }), late, 5_000), "s1 is not ready yet");
   // A gap in the reports restarts the time.
   const gap = { ...seenOf(reportOf()), held_ms: 500 };
   assert.equal(waitsOf(rollout, gap, 5_000), "holds for 1 s more");

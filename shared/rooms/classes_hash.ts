@@ -2,7 +2,7 @@
 import { fnvText, mixBits } from "../fnv.ts";
 import type { RoomClassEntry } from "../config/schema_durable.ts";
 
-/** From 1 to 2^32 - 1. The same for the same `[[rooms]]`, in whatever order and whichever process; other ones have another. */
+/** From 1 to 2^32 - 1. Equal for the same `[[rooms]]` in any order and process; different ones have another value. */
 export function classesHash(rooms: readonly RoomClassEntry[]): number {
   const texts = rooms.map((entry) =>
     JSON.stringify(Object.entries(entry).toSorted(([a], [b]) => a < b ? -1 : 1))

@@ -10,12 +10,12 @@ Deno.test("until looks again and again, at least once even without time", async 
 });
 
 Deno.test("what never holds is named, with the limit", async () => {
-  const named = { message: "waited 20 ms in vain: the moon" };
+  const named = { message: "not within 20 ms: the moon" };
   await assert.rejects(until("the moon", () => false, 20), named);
   let looks = 0;
   const said = () => `after ${looks > 1 ? "some" : "no"} looks`;
   await assert.rejects(until(said, () => ++looks < 0, 20), {
-    message: "waited 20 ms in vain: after some looks",
+    message: "not within 20 ms: after some looks",
   });
   await assert.rejects(found("the moon", () => undefined, 20), named);
 });
@@ -44,7 +44,7 @@ Deno.test("a look that comes too early has seen nothing yet, and what the last o
   });
   assert.equal(await becomes(async () => !!await early[0]!(), 0), false);
   await assert.rejects(until("the moon", () => Promise.reject(new TypeError("no moon")), 0), {
-    message: "waited 0 ms in vain: the moon; the last look threw TypeError: no moon",
+    message: "not within 0 ms: the moon; the last look threw TypeError: no moon",
   });
 });
 
@@ -67,7 +67,7 @@ Deno.test("seen gives the first value that is right, else says the last one", as
   assert.equal(await seen("three", () => ++count, (value) => value === 3), 3);
   const look = () => Promise.resolve({ rooms: [count] });
   await assert.rejects(seen("four", look, ({ rooms }) => rooms[0] === 4, 0), {
-    message: "waited 0 ms in vain: four; last seen: { rooms: [ 3 ] }",
+    message: "not within 0 ms: four; last seen: { rooms: [ 3 ] }",
   });
 });
 
@@ -82,7 +82,7 @@ Deno.test("insist tries again what is refused for now, and nothing else", async 
   const busy = () => Promise.reject(new Error("busy: no leader"));
   await assert.rejects(
     insist("an answer", busy, isBusy, 0),
-    /^Error: waited 0 ms in vain: an answer; the last look threw Error: busy: no leader$/,
+    /^Error: not within 0 ms: an answer; the last look threw Error: busy: no leader$/,
   );
 });
 

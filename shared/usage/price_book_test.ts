@@ -66,7 +66,7 @@ Deno.test("prices: an older configuration that starts again does not bring its p
 Deno.test("prices: those of a day that has begun stay, those of a day to come may change", () => {
   const book = taken(START, price(2), { from_ms: day(11, 20) });
   const begun = after(book, price(4), { from_ms: day(11, 20) });
-  assert.match(String(begun), /others hold from that day on already/);
+  assert.match(String(begun), /other prices already apply from that day on/);
   const planned = taken(book, price(5), { from_ms: day(12, 1) });
   const other = taken(planned, price(6), { from_ms: day(12, 1) });
   assert.deepEqual(other.lists.map(({ prices }) => prices.messages_in), [1, 2, 6]);

@@ -1,4 +1,4 @@
-/** The watchdog as an operator meets it: whose event loop stands is killed, and nobody else. */
+/** The watchdog for an operator: it kills a process whose event loop hangs, and no other one. */
 import assert from "node:assert/strict";
 import { pace } from "../testing/pace.ts";
 import type { Hanging } from "./testing/hanging.ts";
@@ -92,5 +92,5 @@ Deno.test("a process with a debugger is not watched", async () => {
   await inspected.says("alive");
   const { code, log } = await inspected.end();
   assert.equal(code, 0);
-  assert.match(log, /a debugger may hold the process: no watchdog/);
+  assert.match(log, /a debugger may pause the process: no watchdog/);
 });

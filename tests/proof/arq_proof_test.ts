@@ -211,7 +211,7 @@ Deno.test("a saved log proves itself, and what was changed in it is found", asyn
   await changed(
     "tile/entries/000",
     (text) => text.replace("time_ms", "time_mS"),
-    /no whole bundle/,
+    /not a complete bundle/,
   );
   await changed("checkpoint", (text) => text.replace("\n300\n", "\n299\n"), /is not of this text/);
   await fails(/no such file/i, "verify", "./nowhere", ...key);
