@@ -1,4 +1,4 @@
-/** What a strict reader of JSON refuses that `JSON.parse` takes, and that it takes everything else. */
+/** The strict reader refuses ambiguous JSON that `JSON.parse` accepts, and accepts everything else. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { parseStrictJson, parseStrictJsonBytes } from "./strict_json.ts";
@@ -20,13 +20,13 @@ const REFUSED: readonly (readonly [text: string, why: RegExp])[] = [
   ["", /^it is not JSON$/],
 ];
 
-Deno.test("JSON that says two things, or an infinite one, is refused", () => {
+Deno.test("ambiguous JSON, and infinite numbers, are refused", () => {
   for (const [text, why] of REFUSED) {
     assert.throws(() => parseStrictJson(text), { name: "SyntaxError", message: why }, text);
   }
 });
 
-Deno.test("the same name in different objects, in strings and as a value is no repetition", () => {
+Deno.test("the same name in different objects, in strings and as a value is no duplicate", () => {
   for (
     const text of [
       '{"a":{"a":{"a":"a"}},"b":["a","a"]}',
@@ -62,7 +62,7 @@ Deno.test("bytes are UTF-8 without a byte order mark", () => {
   assert.throws(() => parseStrictJsonBytes(bytes('\ufeff{"a":1}')), /not JSON/);
 });
 
-Deno.test("what is neither a number nor a string is passed over without a look by a pattern", () => {
+Deno.test("values that are neither numbers nor strings are skipped without a pattern", () => {
   const { test } = RegExp.prototype;
   let looks = 0;
   RegExp.prototype.test = function (text) {

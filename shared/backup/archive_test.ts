@@ -28,7 +28,7 @@ async function packed(head = HEAD, parts = PARTS): Promise<Uint8Array<ArrayBuffe
   return new Uint8Array(await new Blob(pieces as BlobPart[]).arrayBuffer());
 }
 
-Deno.test("backup: files come back as they were, and the manifest says what they are", async () => {
+Deno.test("backup: files are restored unchanged, and the manifest describes them", async () => {
   const files = new Map<string, string>();
   const bytes = await packed();
   const manifest = await readBackup(ReadableStream.from([bytes]), {
@@ -45,7 +45,7 @@ Deno.test("backup: files come back as they were, and the manifest says what they
   assert.equal(manifest.ended_ms, 2_000);
 });
 
-Deno.test("backup: one that is cut short is refused, wherever it is cut", async () => {
+Deno.test("backup: a truncated one is refused at every length", async () => {
   const bytes = await packed();
   for (let length = 0; length < bytes.length; length += 64) {
     const cut = ReadableStream.from([bytes.subarray(0, length)]);
@@ -113,7 +113,7 @@ Deno.test("backup: a file too many, too few or twice, and a foreign manifest are
   }
 });
 
-Deno.test("backup: a file that is not as long as it was said to be ends the making", async () => {
+Deno.test("backup: a file with another length than announced aborts the backup", async () => {
   const lying: GivenPart = {
     facts: { kind: "file", name: "/x", taken_ms: 1, mode: 0o600 },
     files: [{ path: "files/000/x", size_bytes: 5, bytes: [encoder.encode("four")] }],

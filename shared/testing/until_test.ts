@@ -1,4 +1,4 @@
-/** What holds ends a wait, what never does ends it with its name, and what is thrown goes through. */
+/** A true condition ends a wait, one that never becomes true fails it by name, and errors are rethrown. */
 import assert from "node:assert/strict";
 import { becomes, found, insist, seen, standsStill, until } from "./until.ts";
 
@@ -9,7 +9,7 @@ Deno.test("until looks again and again, at least once even without time", async 
   await until("at once", () => Promise.resolve(true), 0);
 });
 
-Deno.test("what never holds is named, with the limit", async () => {
+Deno.test("a condition that never becomes true is named, with the limit", async () => {
   const named = { message: "not within 20 ms: the moon" };
   await assert.rejects(until("the moon", () => false, 20), named);
   let looks = 0;
@@ -20,16 +20,16 @@ Deno.test("what never holds is named, with the limit", async () => {
   await assert.rejects(found("the moon", () => undefined, 20), named);
 });
 
-Deno.test("who waits long looks less and less often", async () => {
+Deno.test("a long wait polls less and less often", async () => {
   let looks = 0;
   await becomes(() => ++looks < 0, 1_000);
   // Every 10 ms that would be 100 looks; a slow machine has fewer in any case.
   assert.ok(looks <= 40, `${looks} looks`);
 });
 
-Deno.test("a look that comes too early has seen nothing yet, and what the last one threw is told", async () => {
+Deno.test("a poll that is too early is retried, and the error of the last one is reported", async () => {
   const early = [
-    // Nobody listens; a member of a body that is not there yet; a body that is no JSON.
+    // Nothing listens; a missing member of a body; a body that is not JSON.
     () => fetch("http://127.0.0.1:1/"),
     () => JSON.parse("{}").rows[0].name,
     () => JSON.parse("<html>"),
@@ -48,7 +48,7 @@ Deno.test("a look that comes too early has seen nothing yet, and what the last o
   });
 });
 
-Deno.test("what a condition throws else is not waited for", async () => {
+Deno.test("other errors of a condition are rethrown at once", async () => {
   const failed = new Error("failed");
   await assert.rejects(until("it", () => Promise.reject(failed)), failed);
   await assert.rejects(found("it", () => Promise.reject(failed)), failed);
@@ -56,13 +56,13 @@ Deno.test("what a condition throws else is not waited for", async () => {
   await assert.rejects(becomes(() => Promise.reject(failed), 0), failed);
 });
 
-Deno.test("found gives the first value, be it false or null", async () => {
+Deno.test("found returns the first value, also false or null", async () => {
   const values = [undefined, undefined, null];
   assert.equal(await found("a value", () => values.shift()), null);
   assert.equal(await found("a value", () => Promise.resolve(false)), false);
 });
 
-Deno.test("seen gives the first value that is right, else says the last one", async () => {
+Deno.test("seen returns the first matching value, otherwise reports the last one", async () => {
   let count = 0;
   assert.equal(await seen("three", () => ++count, (value) => value === 3), 3);
   const look = () => Promise.resolve({ rooms: [count] });
@@ -71,7 +71,7 @@ Deno.test("seen gives the first value that is right, else says the last one", as
   });
 });
 
-Deno.test("insist tries again what is refused for now, and nothing else", async () => {
+Deno.test("insist retries temporary refusals only", async () => {
   let attempts = 0;
   const third = () => ++attempts < 3 ? Promise.reject(new Error("busy")) : Promise.resolve("done");
   assert.equal(await insist("an answer", third), "done");
@@ -86,13 +86,13 @@ Deno.test("insist tries again what is refused for now, and nothing else", async 
   );
 });
 
-Deno.test("becomes says whether it has, and does not reject", async () => {
+Deno.test("becomes returns whether it was true in time, and does not reject", async () => {
   let looks = 0;
   assert.equal(await becomes(() => ++looks === 3, 60_000), true);
   assert.equal(await becomes(() => false, 20), false);
 });
 
-Deno.test("standsStill outlasts what goes on", async () => {
+Deno.test("standsStill waits while the value changes", async () => {
   let value = 0;
   await standsStill(() => value < 20 ? ++value : value);
   assert.equal(value, 20);

@@ -21,7 +21,7 @@ function start(hanging: Hanging, flags: readonly string[] = []) {
   let said = "";
   return {
     child,
-    /** Rejects when it ends before it says so. */
+    /** Rejects if it ends before it reports. */
     async says(word: string): Promise<void> {
       while (!said.includes(word)) {
         const { value, done } = await reader.read();
@@ -29,7 +29,7 @@ function start(hanging: Hanging, flags: readonly string[] = []) {
         said += value;
       }
     },
-    /** Lets it end, and gives its exit code and log. */
+    /** Lets it end, and returns its exit code and log. */
     async end() {
       await child.stdin.close().catch(() => {});
       const [status, log] = await Promise.all([child.status, new Response(child.stderr).text()]);
@@ -48,7 +48,7 @@ function start(hanging: Hanging, flags: readonly string[] = []) {
   };
 }
 
-Deno.test("a process whose event loop stands kills itself, and says in which step", async () => {
+Deno.test("a process whose event loop hangs kills itself, and reports the step", async () => {
   await using hanging = start({ stall_ms: 200, hang_ms: FOR_EVER_MS });
   const { signal } = await hanging.child.status;
   assert.equal(signal, "SIGKILL");
@@ -64,7 +64,7 @@ Deno.test("a process whose event loop stands kills itself, and says in which ste
   assert.ok(stood_ms >= 200);
 });
 
-Deno.test("nor does a reader of the log that stands still keep it alive", async () => {
+Deno.test("a stalled reader of the log does not keep it alive", async () => {
   await using hanging = start({ stall_ms: 200, hang_ms: FOR_EVER_MS, log_bytes: 500_000 });
   assert.equal((await hanging.child.status).signal, "SIGKILL");
 });
