@@ -113,7 +113,7 @@ async function step(world: World, what: string, number: number): Promise<void> {
   await microtasks();
 }
 
-Deno.test("in any order and with any losses all editors have what Yjs alone has", async () => {
+Deno.test("in any order and with any losses all editors have the document of Yjs alone", async () => {
   let marks = 0;
   await fc.assert(
     fc.asyncProperty(

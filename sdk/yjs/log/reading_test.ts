@@ -36,7 +36,7 @@ class Written {
   }
 }
 
-Deno.test("a late reader has the newest snapshot and what is behind it, over many pages", async () => {
+Deno.test("a late reader has the newest snapshot and later updates, over many pages", async () => {
   const written = new Written();
   assert.deepEqual(await written.read(), ["", 0]);
   for (let at = 0; at < 20; at += 1) await written.write(`${at} `);
@@ -57,7 +57,7 @@ Deno.test("a late reader has the newest snapshot and what is behind it, over man
   assert.match((await written.read())[0], /^0 1 .*second end$/);
 });
 
-Deno.test("a snapshot of which a part or the mark is missing does not count", async () => {
+Deno.test("a snapshot without all parts and its mark does not count", async () => {
   const written = new Written();
   const first = await written.write("one ");
   await written.snapshot(first);
@@ -70,7 +70,7 @@ Deno.test("a snapshot of which a part or the mark is missing does not count", as
   assert.deepEqual(await written.read(), ["one two ", 2]);
 });
 
-Deno.test("a mark is not believed when another message stands where it says", async () => {
+Deno.test("a mark is invalid if another message is at its offset", async () => {
   const written = new Written();
   await written.write("one ");
   const gone = await written.write("two ");
@@ -87,7 +87,7 @@ Deno.test("a mark is not believed when another message stands where it says", as
   assert.deepEqual(documentOf(updates).getMap("m").toJSON(), { new: true });
 });
 
-Deno.test("a mark that cannot be true is no mark", async () => {
+Deno.test("an impossible mark is ignored", async () => {
   const written = new Written();
   await written.write("one ");
   for (const upto of [{ offset: 99, id: "m99" }, { offset: 0, id: "" }]) {
@@ -98,7 +98,7 @@ Deno.test("a mark that cannot be true is no mark", async () => {
   assert.deepEqual(await written.read(), ["one ", 1]);
 });
 
-Deno.test("of two snapshots that were made at once the one that holds more is read", async () => {
+Deno.test("of two concurrent snapshots the one with more content is read", async () => {
   const written = new Written();
   const first = await written.write("one ");
   const little = documentOf([Y.encodeStateAsUpdate(written.doc)]);
