@@ -1,6 +1,6 @@
 /**
- * What the scanner takes, other readers of Protobuf take: here protobuf-es, over envelopes that are
- * written as no encoder would. `tests/verification/payloads_by_upb.py` does the same with Google's.
+ * Envelopes that the scanner accepts are accepted by other Protobuf decoders: here protobuf-es, with unusual encodings.
+ * `tests/verification/payloads_by_upb.py` does the same with Google's.
  */
 import { fromBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";

@@ -1,6 +1,6 @@
-// Aborting in the middle of every await, against a peer that answers nothing: the signal's reason comes
-// at once, what was not sent is not sent, and no listener stays on the signal. That no timer, socket or
-// operation stays behind is what Deno's sanitizers check (CLEAN).
+// Aborting within every await, against a peer that answers nothing: the signal's reason is thrown at once, unsent
+// requests are not sent, and no listener stays on the signal. Deno's sanitizers check for timers, sockets and
+// operations (CLEAN).
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck } from "@arqon/proto";
 import { connect, holdLock, withLock } from "./mod.ts";

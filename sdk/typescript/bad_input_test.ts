@@ -1,5 +1,5 @@
-// What goes wrong between a client and its bus, each over real sockets: what the program sees of it, and
-// that nothing stays behind (timers, operations and resources are what Deno's sanitizers look at).
+// Failures between a client and its bus, over real sockets: the program's view, and that nothing stays behind (Deno's
+// sanitizers check timers, operations and resources).
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, encodeMsg } from "@arqon/proto";
 import { writeEnvelope } from "@arqon/proto";

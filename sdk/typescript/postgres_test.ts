@@ -1,5 +1,5 @@
-// Which messages a page has seen, against what PostgreSQL says of snapshots, and what is no position. That nothing is
-// missed or repeated is tests/bridge_page_test.ts, on a real database.
+// The messages that a page has seen, compared with PostgreSQL's snapshots, and invalid positions.
+// tests/bridge_page_test.ts checks on a real database that nothing is missed or repeated.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";

@@ -74,7 +74,7 @@ export async function until(
 ): Promise<void> {
   const last = await vain(condition, limit_ms, isPassing);
   if (last === undefined) return;
-  const threw = "thrown" in last ? `; the last look threw ${last.thrown}` : "";
+  const threw = "thrown" in last ? `; the last poll threw ${last.thrown}` : "";
   throw new Error(`not within ${limit_ms} ms: ${textOf(what)}${threw}`, { cause: last.thrown });
 }
 

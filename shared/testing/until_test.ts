@@ -44,7 +44,7 @@ Deno.test("a poll that is too early is retried, and the error of the last one is
   });
   assert.equal(await becomes(async () => !!await early[0]!(), 0), false);
   await assert.rejects(until("the moon", () => Promise.reject(new TypeError("no moon")), 0), {
-    message: "not within 0 ms: the moon; the last look threw TypeError: no moon",
+    message: "not within 0 ms: the moon; the last poll threw TypeError: no moon",
   });
 });
 
@@ -82,7 +82,7 @@ Deno.test("insist retries temporary refusals only", async () => {
   const busy = () => Promise.reject(new Error("busy: no leader"));
   await assert.rejects(
     insist("an answer", busy, isBusy, 0),
-    /^Error: not within 0 ms: an answer; the last look threw Error: busy: no leader$/,
+    /^Error: not within 0 ms: an answer; the last poll threw Error: busy: no leader$/,
   );
 });
 

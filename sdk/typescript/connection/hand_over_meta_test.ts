@@ -1,5 +1,5 @@
-// A member's metadata while the client moves to another Shield, against a peer that follows a script:
-// the Shield on which it ends up must have what the program was told to be taken.
+// A member's metadata during a move to another Shield, with a scripted peer: the final Shield must have the metadata
+// that the program knows to be accepted.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, encodeMsg, encodePong, writeEnvelope } from "@arqon/proto";
 import type { ClientOperation } from "@arqon/proto";

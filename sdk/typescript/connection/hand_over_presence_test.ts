@@ -1,5 +1,5 @@
-// Who is in a room while the client moves to another Shield, against a peer that follows a script: the two
-// Shields know of one another's members a moment late, and nobody may seem to leave for that.
+// The members of a room during a move to another Shield, with a scripted peer: the Shields receive each other's members
+// with a delay, and no member may seem to leave because of that.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, encodeMsg, encodePong } from "@arqon/proto";
 import { encodePresenceUpdate, writeEnvelope } from "@arqon/proto";

@@ -1,5 +1,5 @@
-// The move to another Shield, against a peer that follows a script: what goes where, and what the loops
-// find when the other one is not available, or dies on the way.
+// The move to another Shield, with a scripted peer: which frames go to which connection, and what the loops receive if
+// the other Shield is unavailable or fails during the move.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, encodeMsg, encodePing, encodePong } from "@arqon/proto";
 import { plainEnvelope, writeEnvelope } from "@arqon/proto";

@@ -1,5 +1,5 @@
-// What follows from the network, the page and the clock of the device: with a device that the test
-// turns, over real sockets, and a session on a socket that the test looks into.
+// Effects of the network, the page and the clock of the device: with a device that the test controls, over real
+// sockets, and with a session on a test socket.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeWelcome } from "@arqon/proto";
 import { connect, type SocketLike, type Status } from "../mod.ts";

@@ -1,5 +1,5 @@
-// Durable rooms from the requesting side, over real sockets against a peer that follows a script:
-// history, what a publish says, options that change, and a long run of drops.
+// Requests about durable rooms, over real sockets with a scripted peer: history, the result of a publish, changed
+// options, and many lost connections.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { plainEnvelope, readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";

@@ -1,5 +1,5 @@
-// Loops on a durable room over real sockets, against a peer that follows a script: what SUBs ask for,
-// what becomes of the answers, and what the loops find.
+// Loops on a durable room over real sockets, with a scripted peer: the positions in SUBs, the effect of answers, and
+// the items of loops.
 import assert from "node:assert/strict";
 import { encodePong } from "@arqon/proto";
 import { connect, type Connection, type Message, type Subscription } from "../mod.ts";

@@ -1,6 +1,6 @@
-// Where a client stands, without a socket: in every order of live and stored messages, answers, GAPs, drops,
-// moves and slow loops nothing is lost or repeated without a GAP. What follows from each step stands in
-// `sdk/conformance/vectors/positions.json`.
+// A client's position, without a socket: in every order of live and stored messages, answers, GAPs, lost connections,
+// moves and slow loops nothing is lost or repeated without a GAP. `sdk/conformance/vectors/positions.json` has each
+// single step.
 import assert from "node:assert/strict";
 import type { Ack } from "@arqon/proto";
 import fc from "fast-check";

@@ -1,6 +1,6 @@
 /**
- * The list of one room's members while the client moves: who is missing in the next Shield's list, and
- * when that is a leave. Lists and pages of one Shield are conformance vectors (`conformance_test.ts`).
+ * The list of one room's members during a move: members missing in the next Shield's list, and when that is a leave.
+ * Lists and pages of one Shield are conformance vectors (`conformance_test.ts`).
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";

@@ -1,5 +1,5 @@
-// Presence, rooms and moderation through the SDK against a real bus. Who comes and goes, over lost connections and many
-// pages: `sdk/conformance/scenarios/presence.json` and `tests/walks/people`.
+// Presence, rooms and moderation by the SDK on a real bus. `sdk/conformance/scenarios/presence.json` and
+// `tests/walks/people` have lost connections and many pages.
 import assert from "node:assert/strict";
 import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { connect } from "../mod.ts";

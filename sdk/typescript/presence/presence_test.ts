@@ -1,5 +1,4 @@
-// The list of members and its changes by themselves, without a socket: what the server says goes in,
-// what the program sees comes out.
+// The list of members and its changes alone, without a socket: server's data in, program's items out.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError, encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";

@@ -1,5 +1,5 @@
-// Subscriptions with presence over real sockets, against a peer that follows a script: what is sent,
-// what becomes of it over reconnects, how a kick ends.
+// Subscriptions with presence over real sockets, with a scripted peer: the sent frames, reconnects, and the end by a
+// kick.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck } from "@arqon/proto";
 import type { ClientOperation, PresentMember, Subscribe } from "@arqon/proto";

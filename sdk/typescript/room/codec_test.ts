@@ -1,5 +1,4 @@
-// Codecs by themselves: a real validator (zod), validators of the test's own for what zod does not do,
-// and Protobuf-ES.
+// Codecs alone: a real validator (zod), test validators for features that zod lacks, and Protobuf-ES.
 import assert from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";

@@ -1,5 +1,5 @@
-// A lock that renews itself, with a room that answers as the test says and a clock that it turns.
-// Against a real Brain: `features_bus_test.ts`.
+// A lock with automatic renewal, with a simulated room and a clock that the test controls. `features_bus_test.ts` uses
+// a real Brain.
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { type HoldLockOptions, keepLock, type LockRoom } from "./held_lock.ts";

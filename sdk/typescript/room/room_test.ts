@@ -1,5 +1,4 @@
-// The room's own methods against a peer that answers commands: what goes over the wire for each, and
-// what comes back.
+// The room's methods with a peer that answers commands: the frames of each, and the results.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, type PlainCommand, readEnvelope } from "@arqon/proto";
 import { connect, type Connection, type Room } from "../mod.ts";

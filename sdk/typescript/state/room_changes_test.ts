@@ -1,5 +1,5 @@
-// What a loop gets of a room's changes, whatever the bus loses, repeats or reorders: each once and in
-// order, or the whole state in place of what the room has forgotten.
+// The changes that a loop receives, whatever the bus loses, repeats or reorders: each once and in order, or the whole
+// state if changes are no longer stored.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type PlainEnvelope, readEnvelope } from "@arqon/proto";

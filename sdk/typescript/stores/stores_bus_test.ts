@@ -1,4 +1,4 @@
-// The stores on a real bus: messages, presence, state, locks, and what a lost connection does to them.
+// The stores on a real bus: messages, presence, state, locks, and lost connections.
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";

@@ -1,5 +1,5 @@
-// Loops that begin with what is stored, on a real bus in one process. Recovery
-// by SUB is cut short by the configuration, so that only the history can bring what is stored.
+// Loops that begin with stored messages, on a real bus in one process. The configuration limits recovery by SUB, so
+// that only the history can deliver stored messages.
 import assert from "node:assert/strict";
 import { pace } from "../../../shared/testing/pace.ts";
 import { startBus, type TestBus } from "../../../tests/harness/bus.ts";

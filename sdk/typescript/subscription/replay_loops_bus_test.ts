@@ -1,6 +1,6 @@
-// Loops that begin with stored messages on a real bus while others publish, over a slow line and with a
-// small buffer: whatever the order in which pages, live messages and answers come, no loop has a hole
-// that no GAP tells. `REPLAY_LOOPS=100` runs so many loops (`deno task test:replay`).
+// Loops that begin with stored messages on a real bus while others publish, over a slow line and with a small buffer:
+// in any order of pages, live messages and answers, no loop misses messages without a GAP. `REPLAY_LOOPS=100` runs that
+// many loops (`deno task test:replay`).
 import assert from "node:assert/strict";
 import { startBus, startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { pace } from "../../../shared/testing/pace.ts";

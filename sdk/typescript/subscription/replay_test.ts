@@ -1,5 +1,4 @@
-// What a loop asks that begins with the stored messages, against a peer that follows a script. On a real
-// bus: `replay_bus_test.ts`.
+// The requests of a loop that begins with stored messages, with a scripted peer. `replay_bus_test.ts` uses a real bus.
 import assert from "node:assert/strict";
 import { plainEnvelope, readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
 import type { HistoryQuery, Uint64 } from "@arqon/proto";

@@ -1,6 +1,6 @@
 /**
- * Things that a program hands to the SDK, and how many listeners they have: so that a test can see that
- * none stays behind. Not part of the package.
+ * Arguments of a program for the SDK, with their number of listeners, so that a test can check that none is left. Not
+ * part of the package.
  */
 import type { PlatformEvents, WebSocketConstructor } from "../mod.ts";
 

@@ -1,6 +1,6 @@
 /**
- * A peer that speaks for one durable room: what a test makes it say, frame by frame, or by itself
- * from a small log. Real sockets; not a Shield, and not part of the package.
+ * A peer that serves one durable room: frames of the test, or of a small log. Real sockets; not a Shield, and not part
+ * of the package.
  */
 import { decodeClientFrame, encodeAck, encodeMsg, writeEnvelope } from "@arqon/proto";
 import type { ClientOperation, EnvelopeInput, Subscribe, Uint64 } from "@arqon/proto";

@@ -1,6 +1,6 @@
 /**
- * A peer on bare TCP that speaks just enough WebSocket to say WELCOME, and then whatever bytes a test
- * wants: half frames, garbage, silence. Not part of the package.
+ * A peer on bare TCP with enough WebSocket to send WELCOME, and then any bytes of a test: partial frames, garbage,
+ * nothing. Not part of the package.
  */
 import { createHash } from "node:crypto";
 import { encodeWelcome } from "@arqon/proto";

@@ -1,7 +1,6 @@
 /**
- * Runs one scenario of `sdk/conformance/scenarios` with this SDK: does its client steps, then compares
- * what the program saw with what the scenario expects. The other side is the scripted server. Not
- * part of the package.
+ * Runs one scenario of `sdk/conformance/scenarios` with this SDK: runs its client steps, then compares the program's
+ * results with the expected ones. The other side is the scripted server. Not part of the package.
  */
 import assert from "node:assert/strict";
 import { dataForm } from "@arqon/proto";
@@ -303,10 +302,7 @@ function compare(program: Program, expect: Plain): void {
   }
 }
 
-/**
- * Plays a scenario over one transport; throws an AssertionError for the first thing that is not as it
- * says.
- */
+/** Plays a scenario over one transport; throws an AssertionError for the first difference. */
 export async function runScenario(
   server: ScenarioServer,
   scenario: Plain,

@@ -1,6 +1,6 @@
 /**
- * The scripted server of `sdk/conformance/server` as a process of its own, and what a driver asks of
- * it. Not part of the package.
+ * The scripted server of `sdk/conformance/server` as a separate process, and the requests of a driver. Not part of the
+ * package.
  */
 import assert from "node:assert/strict";
 

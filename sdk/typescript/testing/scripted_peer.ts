@@ -1,6 +1,5 @@
 /**
- * A peer with real sockets that follows a script, for what a Shield does rarely or never. Not part
- * of the package.
+ * A scripted peer with real sockets, for rare or impossible behaviour of a Shield. Not part of the package.
  */
 import assert from "node:assert/strict";
 import { ArqonError, encodeWelcome, type Reason } from "@arqon/proto";

@@ -1,6 +1,5 @@
 /**
- * Feeds one case of the vectors of `sdk/conformance` to this SDK: one runner for each file. Not part of the
- * package.
+ * Runs one case of the vectors of `sdk/conformance` with this SDK: one runner for each file. Not part of the package.
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
