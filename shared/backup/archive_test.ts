@@ -90,7 +90,7 @@ Deno.test("backup: a file too many, too few or twice, and a foreign manifest are
     [/files\/009\/x is after the manifest/, (files) => [...files, stranger]],
     [/does not begin with arqon-backup\.json/, (files) => files.slice(1)],
     [
-      /the manifest is that of another|its manifest is that of another/,
+      /its manifest belongs to another backup/,
       (files) =>
         files.map(([path, bytes]) => {
           const text = new TextDecoder().decode(bytes);

@@ -51,7 +51,7 @@ Deno.test("prices: a past month keeps its prices, whatever date is given", () =>
   const next = { from_ms: day(9, 1), is_change: false, now_ms: day(12, 3) };
   assert.equal(after(book, price(2), next), "held");
   const third = taken(book, price(3), { now_ms: day(12, 2) });
-  assert.match(String(after(third, price(2), next)), /name a later prices_from/);
+  assert.match(String(after(third, price(2), next)), /set a later prices_from/);
 });
 
 Deno.test("prices: a restart with an older configuration does not restore its prices", () => {

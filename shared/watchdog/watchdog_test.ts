@@ -59,7 +59,7 @@ Deno.test("a process whose event loop hangs kills itself, and reports the step",
     component: "shield",
     node_id: "one",
     step: "the journal",
-    msg: "the event loop stands: the process is killed, to be started again",
+    msg: "the event loop hangs: the process is killed, to be started again",
   });
   assert.ok(stood_ms >= 200);
 });

@@ -72,6 +72,6 @@ Deno.test("the flips of a replay's result are rows, and other texts are refused 
   ]);
   assert.throws(() => replayResult("{"), /This is not JSON/);
   for (const other of ["null", "[]", "{}", '{"policy":"p","candidate":{"repeated":1}}']) {
-    assert.throws(() => replayResult(other), /no result of arq policy replay/, other);
+    assert.throws(() => replayResult(other), /not a result of arq policy replay/, other);
   }
 });
