@@ -38,10 +38,16 @@ const OTHER_WIRE = "this transport is not supported: docs/centrifugo.md";
 /** Why a key is not carried over, by a prefix of its last parts; the first match counts. */
 const REASONS: readonly (readonly [key: RegExp, why: string])[] = [
   [/anonymous/, "the bus accepts no client without a token"],
-  [/hmac|^secret$/, "the bus accepts no symmetric key, which could sign: docs/moving_centrifugo.md#tokens"],
+  [
+    /hmac|^secret$/,
+    "the bus accepts no symmetric key, which could sign: docs/moving_centrifugo.md#tokens",
+  ],
   [/(^|_|\.)proxy|proxies/, PROXIES],
   [/(^|\.)allow_/, "the token's grants define the permissions: docs/centrifugo.md#tokens"],
-  [/insecure|skip_token/, "the bus accepts no client without a token, and no backend without a key"],
+  [
+    /insecure|skip_token/,
+    "the bus accepts no client without a token, and no backend without a key",
+  ],
   [/^admin|swagger|debug/, "admins have tokens of role admin: docs/security.md#tokens"],
   [
     /engine|redis|nats|broker|presence_manager|shard/,

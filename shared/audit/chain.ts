@@ -87,7 +87,9 @@ export class ChainCheck {
       if (seq > 1 || previous === NO_HASH) return undefined;
       return { seq, problem: "it is the first entry, but refers to a previous one" };
     }
-    if (seq > expected) return { seq: expected, problem: `it is missing: the next entry is ${seq}` };
+    if (seq > expected) {
+      return { seq: expected, problem: `it is missing: the next entry is ${seq}` };
+    }
     if (seq < expected) return { seq, problem: `it is after entry ${expected - 1}` };
     if (previous === this.#last?.hash) return undefined;
     return {

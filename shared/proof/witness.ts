@@ -107,7 +107,9 @@ export class Witness {
   async #add(body: string): Promise<WitnessAnswer> {
     const { seen, signer, keep } = this.#options;
     const shown = decodeShown(body);
-    if (shown === undefined) return { status: 400, body: "this is not an add-checkpoint request\n" };
+    if (shown === undefined) {
+      return { status: 400, body: "this is not an add-checkpoint request\n" };
+    }
     const { note, old_size, proof } = shown;
     const origin = note.slice(0, note.indexOf("\n"));
     const verifiers = this.#verifiersOf(origin);

@@ -15,7 +15,10 @@ export const nothingShown = (room_id: string): ArqonError =>
 
 /** The refusal for a room whose module is not public. */
 export const noModule = (room_id: string): ArqonError =>
-  new ArqonError("invalid-command", `room.module: ${room_id} does not publish it: no reducer_public`);
+  new ArqonError(
+    "invalid-command",
+    `room.module: ${room_id} does not publish it: no reducer_public`,
+  );
 
 /** The suffix of the name of such a room. */
 const REDUCER_SUFFIX = "~reducer";

@@ -72,7 +72,9 @@ export class Prices {
       if (!is_due) return before;
       const taken = take(before, given, now());
       if ("why" in taken) {
-        log.warn(`[usage.prices] of this Shield are not applied: ${taken.why}`, { prices_from: from });
+        log.warn(`[usage.prices] of this Shield are not applied: ${taken.why}`, {
+          prices_from: from,
+        });
       }
       if (!("book" in taken)) return before;
       await mayLose(bucket.update(KEY, encodeBook(taken.book), entry?.revision ?? 0));

@@ -64,7 +64,8 @@ async function aborted(page: Page, ask: Ask, traffic: Traffic): Promise<void> {
 }
 
 const shows: Scenario = {
-  name: "a tenant's admin watches a rollout, pauses it, sees why it was rolled back, and aborts another",
+  name:
+    "a tenant's admin watches a rollout, pauses it, sees why it was rolled back, and aborts another",
   async run({ browser }) {
     await using bus = await startBusWith('[admin]\noperator_tenants = ["ops"]\n');
     const admin = await bus.tokenFor({ role: "admin", user: "root", tenant: "ops" });

@@ -56,7 +56,10 @@ function liesOf(other_sha256: string, others: readonly JournalRecord[]): [Lie, R
     [inPolicy(() => ({ module: payloadHash("gone") })), /its module is missing/],
     [inPolicy(({ units }) => ({ units: units + 1 })), /decided differently: fuel/],
     [inPolicy(() => ({ budget_units: 10 })), /decided differently: /],
-    [(record) => ({ ...record, payload: { form: "kept", data: payload } }), /decided differently: /],
+    [
+      (record) => ({ ...record, payload: { form: "kept", data: payload } }),
+      /decided differently: /,
+    ],
     [flipped, /decided differently: verdict/],
     // Nobody but the log can say these: the module has no part in them, or agrees.
     [(record) => ({ ...record, time_ms: record.time_ms - 86_400_000 }), MADE_AGAIN],

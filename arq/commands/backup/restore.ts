@@ -216,9 +216,7 @@ function summary(io: Io, place: Place, manifest: Manifest, restored: Restored): 
   const moved = kept === null ? "" : `the previous data is in ${kept}\n`;
   const ledger = left.length === 0
     ? ""
-    : `the existing usage ledger was kept (${
-      left.join(", ")
-    }): remove it before ` +
+    : `the existing usage ledger was kept (${left.join(", ")}): remove it before ` +
       "the restore to get the backup's\n";
   const written = files.map((path) => `wrote ${path}\n`).join("");
   const alone = files.length === 0 && hasFiles(manifest)

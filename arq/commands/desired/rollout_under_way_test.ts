@@ -89,7 +89,10 @@ Deno.test("a folder of the bus rolls back a tenant's rollout, too", async () => 
   );
   const { arq, stateOf, path, end } = await rollingOut(bus, { "bus.toml": "schemas = []\n" });
   for (const name of ["b", "c"]) await Deno.remove(`${path}/${name}`, { recursive: true });
-  assert.match(await arq(2, "plan", "."), /tenant default: rollout \w{32} by root will be rolled back/);
+  assert.match(
+    await arq(2, "plan", "."),
+    /tenant default: rollout \w{32} by root will be rolled back/,
+  );
   const { parts } = JSON.parse(await arq(0, "apply", ".", "--json"));
   assert.deepEqual(parts.map(({ outcome }: { outcome: string }) => outcome), [
     "unchanged",

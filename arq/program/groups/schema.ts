@@ -36,7 +36,9 @@ const version = positive("a version, as arq schema history shows them", true, 2 
 const eventCount = whole("a number of events");
 
 const COMPAT = rows`
-    --compat <mode>  the required compatibility with earlier versions: ${COMPATIBILITY_MODES.join(", ")}
+    --compat <mode>  the required compatibility with earlier versions: ${
+  COMPATIBILITY_MODES.join(", ")
+}
       (default: the schema's own, for a new one BACKWARD) ${compatibility}`;
 
 /** The options of a check against recorded traffic. */

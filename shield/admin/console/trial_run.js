@@ -77,7 +77,9 @@ function pieceOf(text) {
   } catch {
     end = undefined;
   }
-  if (typeof end?.next !== "string") throw failure("The journal's answer was truncated. Try again.");
+  if (typeof end?.next !== "string") {
+    throw failure("The journal's answer was truncated. Try again.");
+  }
   return { bytes: new TextEncoder().encode(text.slice(0, cut)), end };
 }
 

@@ -124,7 +124,8 @@ export function showConnection(ctx, place, { connection_id }) {
   const disconnect = async () => {
     const is_done = await confirmed({
       title: "Disconnect this client?",
-      text: `This closes ${connection_id} at once. Its token stays valid: to keep it out, revoke it.`,
+      text:
+        `This closes ${connection_id} at once. Its token stays valid: to keep it out, revoke it.`,
       confirm: "Disconnect",
       act: () => ctx.api.remove(path),
       done: () => "The client was disconnected.",

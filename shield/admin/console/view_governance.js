@@ -124,7 +124,8 @@ const MIRROR_COLUMNS = [
 export function showMirror(ctx, place) {
   showList(ctx, place, {
     title: "Mirror rules",
-    about: "The share of each tenant's traffic that is copied. Of matching rules the longest applies.",
+    about:
+      "The share of each tenant's traffic that is copied. Of matching rules the longest applies.",
     noun: ["rule", "rules"],
     columns: MIRROR_COLUMNS,
     key: ({ prefix, tenant_id }) => `${tenant_id ?? ""}/${prefix}`,

@@ -49,8 +49,7 @@ const WHICH = [["", "with subscribers"], ["stored", "with stored messages"]];
 export function showRooms(ctx, place) {
   showList(ctx, place, {
     title: "Rooms",
-    about:
-      "Rooms with subscribers on any Shield; or durable rooms of one tenant with stored " +
+    about: "Rooms with subscribers on any Shield; or durable rooms of one tenant with stored " +
       "messages, with or without subscribers.",
     noun: ["room", "rooms"],
     fields: [

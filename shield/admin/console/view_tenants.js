@@ -51,8 +51,7 @@ const SETTINGS = [
       plain("presence", "Presence", ({ presence }) => (presence ? "yes" : "no")),
       plain("slow_reader", "Slow readers"),
     ],
-    empty:
-      "None of its own: the configuration's classes apply. Set one with arq room class set.",
+    empty: "None of its own: the configuration's classes apply. Set one with arq room class set.",
   },
   {
     title: "Schema mappings",

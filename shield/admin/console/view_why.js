@@ -65,7 +65,7 @@ const heardText = ({ heard, stored_ms }) =>
   stored_ms === undefined
     ? heard.map(({ node_id, time_ms }) => `${node_id} ${clock(time_ms)}`).join(", ")
     : `in the room's log ${clock(stored_ms)}; no Shield's ledger has it`;
-    const duplicateText = ({ duplicate }) => duplicate ? "for all: a duplicate id" : undefined;
+const duplicateText = ({ duplicate }) => duplicate ? "for all: a duplicate id" : undefined;
 
 const messagesCard = (rows) =>
   tableCard("Received", {
