@@ -100,7 +100,7 @@ Deno.test("a broken module is refused in the words of the check on a Shield", as
 Deno.test("a truncated answer of the journal is not considered its end", async () => {
   const cut = (await lines()).join("\n") + "\n";
   const trial = tried(apiOf([cut]), await builtModule("content_size"));
-  await assert.rejects(trial, /was cut off/);
+  await assert.rejects(trial, /was truncated/);
 });
 
 Deno.test("a trial that is stopped ends at once", async () => {
