@@ -85,7 +85,7 @@ Deno.test("backup: a file too many, too few or twice, and a foreign manifest are
   const cases: [RegExp, Parameters<typeof repacked>[0]][] = [
     [/files\/009\/x is not in the manifest/, (files) => files.toSpliced(2, 0, stranger)],
     [/files\/001\/b is missing/, (files) => files.filter(([path]) => path !== "files/001/b")],
-    [/files\/000\/a is there twice/, (files) => files.toSpliced(1, 0, files[1]!)],
+    [/files\/000\/a occurs twice/, (files) => files.toSpliced(1, 0, files[1]!)],
     [/it has no manifest/, (files) => files.slice(0, -1)],
     [/files\/009\/x is after the manifest/, (files) => [...files, stranger]],
     [/does not begin with arqon-backup\.json/, (files) => files.slice(1)],

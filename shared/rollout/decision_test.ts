@@ -83,7 +83,10 @@ Deno.test("it reports what it waits for", () => {
   assert.equal(waitsOf(rollout, seenOf(), 5_000), "no Shield has reported yet");
   assert.equal(waitsOf(rollout, seenOf(reportOf()), 400), "holds for 1 s more");
   const few = seenOf(reportOf({ tallies: [tallyOf(4)] }), reportOf({ tallies: [tallyOf(5)] }));
-  assert.match(String(waitsOf(rollout, few, 5_000)), /^9 of 10 messages for no-spam: it goes on/);
+  assert.match(
+    String(waitsOf(rollout, few, 5_000)),
+    /^9 of 10 messages for no-spam: it needs more traffic/,
+  );
   const problem = { kind: "retry", detail: "module gone" } as const;
   const retry = seenOf(reportOf(), reportOf({ problem }));
   assert.equal(waitsOf(rollout, retry, 5_000), "s1: module gone");

@@ -54,5 +54,5 @@ Deno.test("it can be awaited, and only one can wait", async () => {
   queueMicrotask(() => second.refuse(new Error("no")));
   assert.equal(await first, 1);
   await assert.rejects(async () => await second, /no/);
-  assert.throws(() => first.tell(listener()), /waits for it already/);
+  assert.throws(() => first.tell(listener()), /already has a waiter/);
 });
