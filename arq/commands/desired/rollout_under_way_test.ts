@@ -122,7 +122,7 @@ Deno.test("a schema that a rollout brings is its tenant's to take back, and in t
   const planned = await arq(2, "plan", "other");
   assert.match(
     planned,
-    /\n {2}\+ schemas fleet .*\ntenant default: rollout \w{32} by root is under/,
+    /\n {2}\+ schemas fleet .*\ntenant default: rollout \w{32} by root is active/,
   );
   assert.match(
     await arq(1, "apply", "other"),
