@@ -79,7 +79,7 @@ class Place:
         self, session: object, asked: Position | None, offset: int, answer: dict[str, Any]
     ) -> str | None:
         """Applies the ACK of a SUB with the position `asked`. Returns why messages are missing.
-        
+
         If a position is still to be `asked` after it, the answer was to an outdated position: the
         answer to the next SUB decides.
         """

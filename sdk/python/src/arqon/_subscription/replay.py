@@ -47,7 +47,7 @@ async def replay(room: Room, entry: RoomEntry, start: Start) -> None:
 class Reading:
     """The progress of reading the history of one room. Pure: decides which page comes next, and
     whether it continues the previous one.
-    
+
     While the previous page's last message is stored, nothing after it was removed, so each page
     begins with that message; in another epoch of the log, after a restart, it has the same id.
     """
