@@ -256,7 +256,7 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
     for one in records:
         if "sha256" in one:
             if one["offset"] <= last:
-                raise Wrong(f"an entry has offset {one['offset']}, behind one of {last}")
+                raise Wrong(f"an entry has offset {one['offset']}, after one of {last}")
             logged[one["epoch"], one["offset"]] = standing[one["offset"]] = one["sha256"]
         elif one["break"] != "gap":
             standing = {at: was for at, was in standing.items() if at <= one["offset"]}

@@ -206,7 +206,7 @@ Deno.test("a saved log proves itself, and what was changed in it is found", asyn
   await changed(
     "messages.ndjson",
     (text) => text.replace('"n":7,', '"n":8,'),
-    /not the one that was/,
+    /is not the logged one/,
   );
   await changed(
     "tile/entries/000",
