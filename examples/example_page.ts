@@ -1,6 +1,6 @@
 /**
- * What examples with a page share: a development bus of their own, and a page that gets the bus's address and a token.
- * For a look at them: whoever reaches the page gets the token. What an example shows is in its own folder.
+ * Shared by the examples with a page: starts a development bus, and serves a page with the bus's address and a token.
+ * For trying them only: everybody who can open the page gets the token. The folder of each example has its own code.
  */
 import { fileURLToPath } from "node:url";
 import { build } from "esbuild";
@@ -23,7 +23,7 @@ const PACKAGES: Plugin = {
   },
 };
 
-/** A bus of its own process on free ports, perhaps with a configuration; it ends with this one. */
+/** Starts a bus in its own process on free ports, optionally with a configuration. It stops with this process. */
 export async function startBus(config?: URL): Promise<BusPlace> {
   const child = new Deno.Command(Deno.execPath(), {
     args: ["task", "--quiet", "dev", "--json", "--no-watch"].concat(
@@ -43,13 +43,13 @@ export async function startBus(config?: URL): Promise<BusPlace> {
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
   for (let text = "";;) {
     const { value, done } = await reader.read();
-    if (done) throw new Error("the bus has ended before it was ready");
+    if (done) throw new Error("the bus exited before it was ready");
     text += value;
     if (text.includes("\n")) return JSON.parse(text);
   }
 }
 
-/** Gives whoever has a name a token of the development bus. An application does that for who is logged in. */
+/** Gives a token of the development bus for any name. A real application gives tokens to logged-in users only. */
 export async function tokensOf({ token }: BusPlace): Promise<(name: string) => Promise<string>> {
   const { iss = "", aud = "", tenant_id } = decodeJwt(token);
   const file = new URL("../.arqon/dev-key.json", import.meta.url);
@@ -81,7 +81,7 @@ type Files = Readonly<
   Record<string, readonly [type: string, content: string | Uint8Array<ArrayBuffer>]>
 >;
 
-/** What a page may have besides. */
+/** Optional parts of a page. */
 interface PageOptions {
   /** Tokens by the name in `bus.json?name=ann`; absent: everybody has the bus's. */
   readonly tokenOf?: (name: string) => Promise<string>;

@@ -1,6 +1,6 @@
 /**
- * What any peer needs to speak ArqonBus: frames, envelopes, codes. Runs in Deno, Node and browsers
- * and has no dependency. The generated Protobuf classes are not part of it: they are for tools.
+ * The protocol of ArqonBus for any peer: frames, envelopes, codes. Runs in Deno, Node and browsers without
+ * dependencies. The generated Protobuf classes, for tools, are not part of it.
  */
 export * from "./errors/error.ts";
 export * from "./room.ts";

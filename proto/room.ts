@@ -1,6 +1,6 @@
 /**
- * What a room or tenant id may be, and the prefix patterns that grants and config use for rooms.
- * Pure; every peer needs it. Subjects are built from ids in `shared/subjects/subject.ts` only.
+ * The syntax of room and tenant ids, and the prefix patterns of rooms in grants and configuration. Pure. Only
+ * `shared/subjects/subject.ts` builds subjects from ids.
  */
 const ID = /^[A-Za-z0-9_~:=-]{1,64}$/;
 
@@ -9,7 +9,7 @@ export function isId(text: string): boolean {
   return ID.test(text);
 }
 
-/** Says what is wrong with an id, or `undefined` when it is right. Safe to show: control bytes are escaped. */
+/** The problem of an id, with control bytes escaped; `undefined` for a valid id. */
 export function idProblem(text: string): string | undefined {
   if (ID.test(text)) return undefined;
   const bad = /[^A-Za-z0-9_~:=-]/u.exec(text)?.[0];
@@ -21,7 +21,7 @@ export function idProblem(text: string): string | undefined {
   return `${what}; expected 1 to 64 bytes of [A-Za-z0-9_~:=-]`;
 }
 
-/** A pattern is an id, or a prefix of one followed by `*`, or `*` alone. */
+/** Whether a text is a pattern: an id, a prefix of one followed by `*`, or `*` alone. */
 export function isRoomPattern(pattern: string): boolean {
   return pattern === "*" || isId(pattern.endsWith("*") ? pattern.slice(0, -1) : pattern);
 }

@@ -1,4 +1,4 @@
-/** Ids and room patterns: what is one, and what is wrong with the others. */
+/** Ids and room patterns: valid ones, and the problems of others. */
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { anyCharacter } from "../shared/testing/any_character.ts";
@@ -17,7 +17,7 @@ Deno.test("an id is 1 to 64 bytes of letters, digits and _~:=-", () => {
   }
 });
 
-Deno.test("idProblem says what is wrong, on one line of printable text", () => {
+Deno.test("idProblem returns the problem as one line of printable text", () => {
   assert.match(idProblem("") ?? "", /empty/);
   assert.match(idProblem("x".repeat(65)) ?? "", /65 bytes; expected 1 to 64/);
   assert.match(idProblem("a b") ?? "", /character " "/);

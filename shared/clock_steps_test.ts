@@ -1,4 +1,4 @@
-/** When a wall clock was set last, as seen beside a clock that nobody sets. */
+/** Detects when a wall clock was last set, compared with a monotonic clock. */
 import assert from "node:assert/strict";
 import { ClockSteps } from "./clock_steps.ts";
 
@@ -17,7 +17,7 @@ function clocks() {
   return { clock, steps, pass };
 }
 
-Deno.test("a clock that is not set is quiet since the beginning, also one that NTP corrects slowly", () => {
+Deno.test("a clock that is not set is stable since the beginning, also if NTP corrects it slowly", () => {
   const { steps, pass } = clocks();
   assert.equal(steps.quietMs(), 0);
   for (let minute = 1; minute <= 600; minute++) {
@@ -26,7 +26,7 @@ Deno.test("a clock that is not set is quiet since the beginning, also one that N
   }
 });
 
-Deno.test("a step in either direction begins the quiet anew, each for itself", () => {
+Deno.test("a step in either direction restarts the stable time", () => {
   for (const step_ms of [HOUR_MS, -HOUR_MS, 2_000, -2_000]) {
     const { clock, steps, pass } = clocks();
     pass(HOUR_MS);

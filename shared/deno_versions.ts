@@ -1,8 +1,8 @@
-/** Versions of Deno: the one that this release was made for, and the oldest one that runs it. */
+/** Versions of Deno: the one for this release, and the oldest supported one. */
 
 /** The version of Deno for which this release was made. */
 export const MADE_FOR_DENO = "2.9.6";
-/** Older ones cannot read the console's files, and accept connections that they never answer. */
+/** Older versions cannot read the console's files, and accept connections without answering them. */
 const OLDEST_DENO = "2.8.0";
 
 /** Whether version `have` is `oldest` or newer; both have the form "2.9.6". */
@@ -15,7 +15,7 @@ export function isAtLeast(have: string, oldest: string): boolean {
   return at < 0 || (mine[at] ?? 0) > (needed[at] ?? 0);
 }
 
-/** Why this Deno runs no server; undefined for one that does. */
+/** Why this Deno cannot run a server; undefined if it can. */
 export function denoProblem(version: string = Deno.version.deno): string | undefined {
   if (isAtLeast(version, OLDEST_DENO)) return undefined;
   return `Deno ${version} is too old: expected ${OLDEST_DENO} or newer. ` +

@@ -10,7 +10,7 @@ const FNV: readonly (readonly [text: string, hash: number])[] = [
   ["foobar", 0xbf9cf968],
 ];
 
-Deno.test("texts and bytes have the hash that FNV-1a gives them", () => {
+Deno.test("texts and bytes have their FNV-1a hash", () => {
   for (const [text, hash] of FNV) {
     assert.equal(fnvText(text) >>> 0, hash, text);
     assert.equal(fnvBytes(new TextEncoder().encode(text)) >>> 0, hash, text);

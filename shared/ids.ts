@@ -1,23 +1,18 @@
 /**
- * Identifiers: UUIDv7 (RFC 9562), W3C trace ids and connection ids, from a clock and a source of
- * random bytes that the caller gives. Pure apart from the pool's own buffer; not for room or tenant
- * ids (`@arqon/proto`).
+ * Creates UUIDv7 (RFC 9562), W3C trace ids and connection ids from the caller's clock and random bytes. Pure except for
+ * the pool's buffer; `@arqon/proto` has room and tenant ids.
  */
 
 /** Returns `size_bytes` fresh random bytes. The view may be overwritten by the next call. */
 export type Random = (size_bytes: number) => Uint8Array;
 
 const POOL_BYTES = 8_192;
-/**
- * Up to this many random bytes are copied out, which takes less time than making a view on the
- * pool.
- */
+/** Up to this many random bytes are copied, which is faster than a view of the pool. */
 const COPIED_BYTES = 32;
 
 /**
- * A source that draws many ids from one fill, so that the message path makes no system call each.
- * `fill` is `(bytes) => crypto.getRandomValues(bytes)` in servers. Throws RangeError for a request
- * larger than the pool.
+ * A source that fills its pool once for many ids, so that the message path makes no system call for each. `fill` is
+ * `(bytes) => crypto.getRandomValues(bytes)` in servers. Throws RangeError for a request larger than the pool.
  */
 export function randomPool(
   fill: (bytes: Uint8Array<ArrayBuffer>) => void,
@@ -65,8 +60,8 @@ function putHex(out: Uint8Array, at: number, byte: number): number {
 }
 
 /**
- * Writes a `uuidv7` into the first 36 bytes of `out` as ASCII, for the message path: no string is
- * made. Takes and throws what that does.
+ * Writes a `uuidv7` into the first 36 bytes of `out` as ASCII, without creating a string, for the message path.
+ * Arguments and errors as there.
  */
 export function putUuidv7(out: Uint8Array, now_ms: number, random: Uint8Array | Random): void {
   const ms = unixMs(now_ms);
@@ -109,7 +104,7 @@ const text = new Uint8Array(UUID_BYTES);
 
 const HEX = Array.from({ length: 256 }, (_, byte) => byte.toString(16).padStart(2, "0"));
 
-/** The lowest byte of a whole number in hex; what is behind its point does not count. */
+/** The lowest byte of a number in hex; its fraction is ignored. */
 const hexOf = (number: number): string => HEX[number & 255]!;
 
 function textOf(size: number): string {
@@ -117,8 +112,8 @@ function textOf(size: number): string {
 }
 
 /**
- * A UUIDv7 in lower case: 48 bits of Unix ms, then 74 random bits (RFC 9562, 5.7). Takes 16 random
- * bytes; throws RangeError when there are fewer, or when the time does not fit 48 bits.
+ * A UUIDv7 in lower case: 48 bits of Unix ms, then 74 random bits (RFC 9562, 5.7). Needs 16 random bytes; throws
+ * RangeError if there are fewer, or if the time needs more than 48 bits.
  */
 export function uuidv7(now_ms: number, random: Uint8Array | Random): string {
   const ms = unixMs(now_ms);
@@ -157,7 +152,7 @@ export function randomUint32(random: Random): number {
 /** A number in [0, 1), in steps of 2⁻³². Takes 4 random bytes. */
 export const randomFraction = (random: Random): number => randomUint32(random) / 2 ** 32;
 
-/** Random bytes from a source of numbers; the ids made of them are no secrets. */
+/** Random bytes from a source of numbers; ids from them are no secrets. */
 export function bytesFrom(random: () => number): Random {
   return (size_bytes) => Uint8Array.from({ length: size_bytes }, () => Math.floor(random() * 256));
 }

@@ -50,7 +50,7 @@ Deno.test("a trace id is 32 lowercase hex digits and never all zero", () => {
   assert.match(traceId(new Uint8Array(16)), /^0{31}1$/);
 });
 
-Deno.test("ids as bytes are the same ids, and nothing behind them is touched", () => {
+Deno.test("ids as bytes are the same ids, and later bytes are unchanged", () => {
   fc.assert(fc.property(time_ms, random16, (now_ms, random) => {
     const out = new Uint8Array(40).fill(0x2a);
     putUuidv7(out, now_ms, random);
@@ -69,7 +69,7 @@ Deno.test("a connection id is a valid id and keeps all 128 random bits", () => {
   }));
 });
 
-Deno.test("a random pool hands out every byte once and fills again when it is empty", () => {
+Deno.test("a random pool returns every byte once and is refilled when it is empty", () => {
   let next = 0;
   let fills = 0;
   const random = randomPool((bytes) => {

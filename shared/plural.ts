@@ -1,4 +1,4 @@
-/** A number with its noun, as every text for people says it. No grammar beyond that. */
+/** A number with its noun, in singular or plural. */
 
 /** `1 schema`, `0 schemas`, `2 policies`; `many` where an s is not all that changes. */
 export function plural(count: number | bigint, one: string, many: string = `${one}s`): string {

@@ -1,4 +1,4 @@
-/** One has a noun of its own; everything else, none too, has the other. */
+/** One has the singular; every other number, also 0, has the plural. */
 import assert from "node:assert/strict";
 import { plural } from "./plural.ts";
 

@@ -1,11 +1,11 @@
 /**
- * RFC 9457 problem bodies for refusals over HTTP, with the headers that RFC 6750 (401) and RFC 9110
- * (409, 429, 503) ask for. Not for WebSocket refusals: those are ACK and ERR frames.
+ * RFC 9457 problem bodies for refusals over HTTP, with the headers of RFC 6750 (401) and RFC 9110 (409, 429, 503).
+ * WebSocket refusals are ACK and ERR frames instead.
  */
 import type { ArqonError } from "@arqon/proto";
 import type { z } from "zod";
 
-/** What a refusal says: an `ArqonError`, or an ACK that is none. */
+/** The content of a refusal: an `ArqonError`, or an ACK. */
 export type Refusal =
   & Pick<ArqonError, "code" | "message" | "retry_after_ms">
   & { readonly reason: string };
@@ -20,7 +20,7 @@ export interface Problem {
   readonly detail: string;
   readonly reason: string;
   readonly code: number;
-  /** Only when there is something to wait for. */
+  /** Only with a wait. */
   readonly retry_after_ms?: number;
 }
 
@@ -46,8 +46,8 @@ function challenge(error: Refusal): string {
 }
 
 /**
- * The HTTP answer to a refusal. 401 carries `WWW-Authenticate`, and 409, 429 and 503 carry
- * `Retry-After` (whole seconds, rounded up) when the error says how long to wait. `extra_headers` are added last.
+ * The HTTP answer to a refusal. 401 has `WWW-Authenticate`, and 409, 429 and 503 have `Retry-After` (whole seconds,
+ * rounded up) if the error has a wait. `extra_headers` are added last.
  */
 export function problemResponse(error: Refusal, extra_headers?: HeadersInit): Response {
   const headers = new Headers({
@@ -62,7 +62,7 @@ export function problemResponse(error: Refusal, extra_headers?: HeadersInit): Re
   return new Response(JSON.stringify(problemOf(error)), { status: error.code, headers });
 }
 
-/** What is wrong with a value, as one sentence: "policies[0].room: expected …". */
+/** The problem of a value as one sentence: "policies[0].room: expected …". */
 export function problemText(error: z.ZodError): string {
   return error.issues.slice(0, 8).map(({ path, message }) => {
     const where = path.map((step) => typeof step === "number" ? `[${step}]` : `.${String(step)}`);

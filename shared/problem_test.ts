@@ -36,7 +36,7 @@ Deno.test("401 without a token carries a challenge without an error code", () =>
   assert.equal(response.headers.get("www-authenticate"), 'Bearer realm="arqon"');
 });
 
-Deno.test("401 with a bad token says invalid_token and why", () => {
+Deno.test("401 with a bad token has invalid_token and the reason", () => {
   const response = problemResponse(new ArqonError("token-claim", "exp"));
   assert.equal(
     response.headers.get("www-authenticate"),
@@ -62,7 +62,7 @@ Deno.test("403 and 404 carry no challenge", () => {
   }
 });
 
-Deno.test("429 and 503 say in whole seconds when to try again, if that is known", async () => {
+Deno.test("429 and 503 have the wait in whole seconds, if known", async () => {
   for (const reason of ["rate-limited", "spine-unavailable"] as const) {
     const response = problemResponse(new ArqonError(reason, "", { retry_after_ms: 1_001 }));
     assert.equal(response.headers.get("retry-after"), "2");

@@ -6,14 +6,14 @@ import { isSampled, samplingHash, samplingThreshold } from "./sampling.ts";
 const fraction = fc.double({ min: 0, max: 1, noNaN: true });
 const key = fc.string({ unit: "grapheme", maxLength: 64 });
 
-Deno.test("the hash is xxHash64 with seed 0, so that any language can tell who is in", () => {
+Deno.test("the hash is xxHash64 with seed 0, so that any language can compute the sample", () => {
   // From the reference implementation's documentation and test vectors.
   assert.equal(samplingHash(""), 0xef46db3751d8e999n);
   assert.equal(samplingHash("a"), 0xd24ec4f1a98c6e5bn);
   assert.equal(samplingHash("abc"), 0x44bc2cf5ad770999n);
 });
 
-Deno.test("what a smaller fraction picks, a larger one picks too", () => {
+Deno.test("a larger fraction includes the sample of a smaller one", () => {
   fc.assert(fc.property(key, fraction, fraction, (one, a, b) => {
     const [smaller, larger] = a < b ? [a, b] : [b, a];
     assert.ok(!isSampled(one, smaller) || isSampled(one, larger));
@@ -46,7 +46,7 @@ Deno.test("of many keys about the fraction is in", () => {
   }
 });
 
-Deno.test("what is no fraction is refused", () => {
+Deno.test("an invalid fraction is refused", () => {
   for (const wrong of [-0.1, 1.1, NaN, Infinity, -Infinity]) {
     assert.throws(() => isSampled("a", wrong), RangeError);
     assert.throws(() => samplingThreshold(wrong), RangeError);

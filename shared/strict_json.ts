@@ -11,7 +11,7 @@ const SHOWABLE = /^[ -~]{1,64}$/;
 const NUMBER = /-?[0-9][0-9.eE+-]*/y;
 const COLON = /[ \t\r\n]*:/y;
 
-/** Where `shape` ends that begins at `at`; -1 when it does not begin there. */
+/** The end of `shape` at `at`; -1 if it is not there. */
 function afterMatch(shape: RegExp, text: string, at: number): number {
   shape.lastIndex = at;
   return shape.test(text) ? shape.lastIndex : -1;
@@ -23,17 +23,17 @@ function shown(name: string): string {
 
 /** The ambiguity in a text that `JSON.parse` accepts; undefined if there is none. */
 function ambiguity(text: string): string | undefined {
-  /** Names so far of each object that is open; arrays have none. */
+  /** Names so far of each open object; arrays have none. */
   const open: (Set<string> | undefined)[] = [];
   for (let at = 0; at < text.length;) {
     const unit = text[at] ?? "";
     if (unit === '"') {
       const end = afterJsonString(text, at);
-      // Where the text is JSON, only the name of a member has a colon behind it.
+      // In JSON only the name of a member is followed by a colon.
       if (afterMatch(COLON, text, end) >= 0) {
         const name: string = JSON.parse(text.slice(at, end));
         const names = open.at(-1);
-        if (names?.has(name)) return `${shown(name)} stands twice`;
+        if (names?.has(name)) return `${shown(name)} occurs twice`;
         names?.add(name);
       }
       at = end;

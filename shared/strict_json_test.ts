@@ -1,18 +1,18 @@
-/** What a strict reader of JSON refuses that `JSON.parse` takes, and that it takes everything else. */
+/** The strict reader refuses ambiguous JSON that `JSON.parse` accepts, and accepts everything else. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { parseStrictJson, parseStrictJsonBytes } from "./strict_json.ts";
 
 const REFUSED: readonly (readonly [text: string, why: RegExp])[] = [
-  ['{"a":1,"a":1}', /^"a" stands twice$/],
-  ['{"a":1,"\\u0061":2}', /^"a" stands twice$/],
-  ['{"a" : 1 ,\n"a"\t:2}', /stands twice/],
-  ['{"x":[{"y":{"b":1,"c":2,"b":[]}}]}', /^"b" stands twice$/],
-  ['[{"a":1},{"a":1,"a":2}]', /stands twice/],
-  ['{"__proto__":1,"__proto__":2}', /^"__proto__" stands twice$/],
-  ['{"a":{"b":1},"c":"\\"a\\":","a":2}', /^"a" stands twice$/],
-  ['{"":1,"":2}', /^a member stands twice$/],
-  ['{"\u202e":1,"\u202e":2}', /^a member stands twice$/],
+  ['{"a":1,"a":1}', /^"a" occurs twice$/],
+  ['{"a":1,"\\u0061":2}', /^"a" occurs twice$/],
+  ['{"a" : 1 ,\n"a"\t:2}', /occurs twice/],
+  ['{"x":[{"y":{"b":1,"c":2,"b":[]}}]}', /^"b" occurs twice$/],
+  ['[{"a":1},{"a":1,"a":2}]', /occurs twice/],
+  ['{"__proto__":1,"__proto__":2}', /^"__proto__" occurs twice$/],
+  ['{"a":{"b":1},"c":"\\"a\\":","a":2}', /^"a" occurs twice$/],
+  ['{"":1,"":2}', /^a member occurs twice$/],
+  ['{"\u202e":1,"\u202e":2}', /^a member occurs twice$/],
   ['{"a":1e309}', /number/],
   ["[-1e309]", /number/],
   [`[1${"0".repeat(309)}]`, /number/],
@@ -20,13 +20,13 @@ const REFUSED: readonly (readonly [text: string, why: RegExp])[] = [
   ["", /^it is not JSON$/],
 ];
 
-Deno.test("JSON that says two things, or an infinite one, is refused", () => {
+Deno.test("ambiguous JSON, and infinite numbers, are refused", () => {
   for (const [text, why] of REFUSED) {
     assert.throws(() => parseStrictJson(text), { name: "SyntaxError", message: why }, text);
   }
 });
 
-Deno.test("the same name in different objects, in strings and as a value is no repetition", () => {
+Deno.test("the same name in different objects, in strings and as a value is no duplicate", () => {
   for (
     const text of [
       '{"a":{"a":{"a":"a"}},"b":["a","a"]}',
@@ -50,7 +50,7 @@ Deno.test("a name put in once more is found, wherever it is", () => {
     const names = Object.keys(object);
     const again = JSON.stringify(names[which % names.length]);
     const text = `[{"x":${JSON.stringify(object).slice(0, -1)},${again}:null}}]`;
-    assert.throws(() => parseStrictJson(text), /stands twice/);
+    assert.throws(() => parseStrictJson(text), /occurs twice/);
   }));
 });
 
@@ -62,7 +62,7 @@ Deno.test("bytes are UTF-8 without a byte order mark", () => {
   assert.throws(() => parseStrictJsonBytes(bytes('\ufeff{"a":1}')), /not JSON/);
 });
 
-Deno.test("what is neither a number nor a string is passed over without a look by a pattern", () => {
+Deno.test("values that are neither numbers nor strings are skipped without a pattern", () => {
   const { test } = RegExp.prototype;
   let looks = 0;
   RegExp.prototype.test = function (text) {

@@ -8,7 +8,7 @@ export interface TarEntry {
   /** Relative, with `/` between its parts, none of which is `..`. */
   readonly path: string;
   readonly size_bytes: number;
-  /** The file's bytes; what is left unread is skipped when the next entry is asked for. */
+  /** The file's bytes; unread ones are skipped when the next entry is requested. */
   readonly bytes: AsyncIterable<Uint8Array<ArrayBuffer>>;
 }
 
@@ -28,7 +28,7 @@ const OCTAL_MAX = 8 ** 11 - 1;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder("utf-8", { fatal: true });
 
-/** The name's two header fields. Throws RangeError when it does not fit into them. */
+/** The name's two header fields. Throws RangeError if it does not fit. */
 function splitName(path: string): readonly [prefix: Uint8Array, name: Uint8Array] {
   const whole = encoder.encode(path);
   if (whole.length <= NAME_BYTES) return [new Uint8Array(), whole];
@@ -38,7 +38,7 @@ function splitName(path: string): readonly [prefix: Uint8Array, name: Uint8Array
   throw new RangeError(`the path is too long for an archive: ${path}`);
 }
 
-/** Throws RangeError for a number that such a field cannot hold. */
+/** A number as octal digits. Throws RangeError if it does not fit. */
 function octal(number: number, digits: number): string {
   const text = number.toString(8);
   if (/^[0-7]+$/.test(text) && text.length <= digits) return text.padStart(digits, "0");
@@ -54,7 +54,7 @@ function putSize(header: Uint8Array, size_bytes: number): void {
   new DataView(header.buffer, header.byteOffset).setBigUint64(SIZE_AT + 4, BigInt(size_bytes));
 }
 
-/** The sum of a header's bytes, its own field taken for spaces. */
+/** The sum of a header's bytes, with its own field as spaces. */
 const sumOf = (header: Uint8Array) =>
   header.reduce(
     (total, byte, at) => total + (at >= SUM_AT && at < SUM_AT + 8 ? 0x20 : byte),
@@ -62,8 +62,8 @@ const sumOf = (header: Uint8Array) =>
   );
 
 /**
- * The header before a file's bytes; `time_s` is its time in Unix seconds. Throws RangeError when
- * the path is longer than the format allows, or a number is none that it can hold.
+ * The header before a file's bytes; `time_s` is its time in Unix seconds. Throws RangeError if the path is too long for
+ * the format, or a number is out of range.
  */
 export function tarHeader(
   path: string,
@@ -85,7 +85,7 @@ export function tarHeader(
   return header;
 }
 
-/** The padding behind a file's bytes. */
+/** The padding after a file's bytes. */
 export function tarPadding(size_bytes: number): Uint8Array<ArrayBuffer> {
   return new Uint8Array((BLOCK_BYTES - size_bytes % BLOCK_BYTES) % BLOCK_BYTES);
 }
@@ -95,7 +95,7 @@ export function tarEnd(): Uint8Array<ArrayBuffer> {
   return new Uint8Array(2 * BLOCK_BYTES);
 }
 
-/** Takes exact counts of bytes out of a stream of pieces. */
+/** Reads exact numbers of bytes from a stream of pieces. */
 class Pieces {
   readonly #source: AsyncIterator<Uint8Array>;
   #rest: Uint8Array = new Uint8Array(0);
@@ -116,7 +116,7 @@ class Pieces {
     return taken as Uint8Array<ArrayBuffer>;
   }
 
-  /** So many pieces that make up `size_bytes`. Throws TarError at the end of the stream. */
+  /** Pieces of `size_bytes` in total. Throws TarError at the end of the stream. */
   async *exactly(size_bytes: number): AsyncGenerator<Uint8Array<ArrayBuffer>> {
     for (let left = size_bytes; left > 0;) {
       const piece = await this.some(left);
@@ -140,7 +140,7 @@ class Pieces {
     return block;
   }
 
-  /** Ends the source: nobody reads on. */
+  /** Ends the source, which is not read further. */
   async end(): Promise<void> {
     await this.#source.return?.();
   }
@@ -185,7 +185,7 @@ function parseHeader(header: Uint8Array): { path: string; size_bytes: number } {
 
 const isZero = (block: Uint8Array) => block.every((byte) => byte === 0);
 
-/** The files of an archive, one after the other. Throws TarError, also when its end is missing. */
+/** The files of an archive in order. Throws TarError, also for a missing end. */
 export async function* readTar(source: AsyncIterable<Uint8Array>): AsyncGenerator<TarEntry> {
   const pieces = new Pieces(source);
   try {

@@ -1,4 +1,4 @@
-/** Archives are read by the system's `tar` and by us, whoever has written them. */
+/** Archives of the system's `tar` and of this program are read by both. */
 import { concat } from "./containers/concat.ts";
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
@@ -44,7 +44,7 @@ Deno.test("tar: whatever is written is read again, however it arrives", async ()
   ));
 });
 
-Deno.test("tar: what a reader leaves of a file is skipped", async () => {
+Deno.test("tar: the unread rest of a file is skipped", async () => {
   const files: File[] = [["a", new Uint8Array(5_000)], ["b", textOf("b")], ["c", textOf("c")]];
   const found: string[] = [];
   for await (const { path, bytes } of readTar(inPieces(archiveOf(files), 700))) {
@@ -82,7 +82,7 @@ Deno.test("tar: links, ways out of the folder and damaged headers are refused", 
   await assert.rejects(readAll(inPieces(damaged, 512)), /no tar archive, or it is damaged/);
 });
 
-Deno.test("tar: any size is written and read, also beyond eight GiB, or refused, as is a time", async () => {
+Deno.test("tar: any size is written and read, also above eight GiB, or refused, as is a time", async () => {
   await fc.assert(fc.asyncProperty(anyNumber, async (number) => {
     const isWhole = Number.isSafeInteger(number) && number >= 0;
     if (!isWhole || number >= 8 ** 11) {
@@ -96,7 +96,7 @@ Deno.test("tar: any size is written and read, also beyond eight GiB, or refused,
   }));
 });
 
-Deno.test("tar: what the system's tar has packed is read", async () => {
+Deno.test("tar: archives of the system's tar are read", async () => {
   const folder = await Deno.makeTempDir();
   try {
     await Deno.writeTextFile(`${folder}/one.txt`, "one");

@@ -50,7 +50,7 @@ Deno.test("backup, embedded: the ledger of use is in it, and one that is there s
   assert.ok((await names("stopped.tar")).includes("usage.sqlite"));
   await life(2, nothing);
   const over = await run("restore", "stopped.tar", "--force");
-  assert.match(succeeds(over), /the ledger of use that was there was left/);
+  assert.match(succeeds(over), /the existing usage ledger was kept/);
   await life(3, nothing);
   await Deno.remove(`${path}/data`, { recursive: true });
   assert.match(succeeds(await run("restore", "two.tar")), /usage\.sqlite/);
@@ -92,7 +92,7 @@ Deno.test("backup on NATS: the ledger of use is in it, and one that is there sta
     assert.ok(names.indexOf("KV_ARQON_USAGE") < names.indexOf("ARQON_USAGE"), String(names));
     await life(nats.url, 1);
     const over = await run("restore", file, "--config", "restore.toml", "--force");
-    assert.match(succeeds(over), /the ledger of use that was there was left/);
+    assert.match(succeeds(over), /the existing usage ledger was kept/);
     await life(nats.url, 2);
   }
   await using nats = await startNats({ jetstream: true, config: accounts });

@@ -92,7 +92,7 @@ Deno.test("a limited number of unsigned rows is kept, and all signed ones are pu
   await until("it has come", async () => (await idsIn(bus)).length > 0);
   await until("all are over", () => bridge.outcomes.length === 1_201);
   assert.equal(await database.sql("select count(*) from arqon.refused"), "1000");
-  const said = bridge.lines.filter((line) => line.includes("refused for good"));
+  const said = bridge.lines.filter((line) => line.includes("refused permanently"));
   assert.equal(said.length, 1_000);
 });
 

@@ -65,7 +65,7 @@ Deno.test("up starts the bus once, commands find it, down drains it, its state s
   const unsure = await run("reset");
   assert.equal(unsure.code, 2);
   assert.match(unsure.stderr, /No terminal to ask\n\s+confirm with --yes/);
-  assert.match((await run("reset", "--yes")).stderr, /has ended and its state is gone/);
+  assert.match((await run("reset", "--yes")).stderr, /has ended and its state is deleted/);
   const names = (await Array.fromAsync(Deno.readDir(here.dev))).map(({ name }) => name);
   assert.deepEqual(names, []);
 });

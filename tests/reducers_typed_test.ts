@@ -80,7 +80,7 @@ async function theBusGivesTheModule(bus: TestBus): Promise<void> {
   await until("the room has confirmed it", () => seen.pending === 0);
   await ownCallsAreTyped(seen);
   await assert.rejects(reduced(cid.room("own-1")).module(), {
-    ...{ reason: "invalid-command", message: /own-1 gives none: no reducer_public/ },
+    ...{ reason: "invalid-command", message: /own-1 does not publish it: no reducer_public/ },
   });
   const grants = [{ room: "sale-1", actions: ["command"] }];
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "eve", claims: { grants } }));

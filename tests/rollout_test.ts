@@ -75,7 +75,7 @@ async function refusals(bus: TestBus): Promise<void> {
   assert.equal((await ask("POST", "rollouts/wrong", good)).status, 200);
   await until("it says so", async () => {
     const { body } = await ask("GET", "rollouts/wrong");
-    return /^0 of 20 messages for rule: it goes on with more traffic$/.test(body.waits);
+    return /^0 of 20 messages for rule: it needs more traffic$/.test(body.waits);
   });
   await refused({}, 409, /is under way, nothing was changed/);
   const applied = await ask("PUT", "tenants/wrong/state", { basis: good.basis, policies: [] });

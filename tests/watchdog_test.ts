@@ -10,7 +10,7 @@ import { AdminClient } from "./peers/admin_client.ts";
 import { logged } from "./harness/server_state.ts";
 import { secretFile } from "./harness/secret_file.ts";
 
-const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop stands/;
+const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop hangs/;
 
 /** Appends this to the folder's configuration. */
 async function addConfig(folder: string, text: string): Promise<void> {

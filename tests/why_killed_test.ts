@@ -106,7 +106,7 @@ Deno.test("a killed Shield's ledger is shown up to its last flush, and that the 
   assert.deepEqual(heard.toSorted(), ["killed", "other"]);
   const args = ["--admin-url", other.ready.admin_url ?? "", "--token", token];
   const shown = await runArq(["why", "--message-id", "m-late", "--user", "bob", ...args]);
-  assert.match(shown.stdout, /this Shield was killed and its ledger of those seconds is gone/);
+  assert.match(shown.stdout, /this Shield was killed and its ledger of those seconds is lost/);
   const theirs = await whyOf(other.ready, token, "message_id=m-written&user=bob&tenant=other");
   assert.deepEqual([theirs.messages, theirs.connections], [[], []]);
 });
@@ -158,7 +158,7 @@ Deno.test("a durable room's log reports a message that no Shield reports", async
   assert.deepEqual((await admin.read(`${by_offset}&tenant=other`)).messages, []);
   const args = ["--admin-url", adminOf(next), "--token", token];
   const shown = await runArq(["why", "--room", "log-1", "--offset", "2", ...args]);
-  assert.match(shown.stdout, /in the room's log .*; no Shield tells of it/);
+  assert.match(shown.stdout, /in the room's log .*; no Shield's ledger has it/);
   // A recovered message was due, though no available ledger has it.
   await until("it is not under way any more", async () => {
     const { connections: [told] } = await admin.read("/v1/why?user=bob&room=log-1&since_ms=0");

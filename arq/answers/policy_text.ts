@@ -116,7 +116,7 @@ export const quarantineTable = (modules: unknown): string =>
 export function quarantinedLines(quarantined: unknown): string {
   return listOf(quarantined).map(membersOf).map((one) =>
     told(
-      "IN QUARANTINE: {name}[ since {at_ms}] ({why}); what it guards is refused until " +
+      "IN QUARANTINE: {name}[ since {at_ms}] ({why}); its messages are refused until " +
         "arq policy release {sha256}\n",
       one,
     )
@@ -134,7 +134,7 @@ export function nodeTrouble(here: unknown, version: unknown): string {
   // A tenant without a document has nothing to enforce.
   if (here === null && version === 0) return "";
   const why = cell(detail) === "" ? "" : `: ${cell(detail)}`;
-  return `this node is ${cell(state) || "not there yet"}${why}`;
+  return `this node is ${cell(state) || "not ready yet"}${why}`;
 }
 
 /** The table of all tenants for which a node has policies. */

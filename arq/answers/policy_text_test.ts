@@ -26,7 +26,7 @@ Deno.test("modules in quarantine are listed, and named where a policy needs them
   );
   assert.equal(
     quarantinedLines([{ name: "words", ...module }]),
-    "IN QUARANTINE: words since 1970-01-01T00:00:01.000Z (wedge); what it guards is refused " +
+    "IN QUARANTINE: words since 1970-01-01T00:00:01.000Z (wedge); its messages are refused " +
       `until arq policy release ${module.sha256}\n`,
   );
   assert.deepEqual([quarantineTable(undefined), quarantinedLines(undefined)], ["", ""]);
@@ -76,7 +76,7 @@ Deno.test("earlier versions are listed latest first, the empty start without a t
 Deno.test("a node that does not enforce the version reports that", () => {
   assert.equal(nodeTrouble({ state: "active", detail: "", enforced_version: 3 }, 3), "");
   assert.equal(nodeTrouble(null, 0), "");
-  assert.match(nodeTrouble(null, 1), /this node is not there yet/);
+  assert.match(nodeTrouble(null, 1), /this node is not ready yet/);
   assert.match(nodeTrouble({ state: "active", enforced_version: 2 }, 3), /this node is active/);
   const failed = { state: "failed", detail: "out of\u001b[2J memory", enforced_version: 2 };
   assert.equal(nodeTrouble(failed, 3), "this node is failed: out of\\u001b[2J memory");

@@ -228,8 +228,8 @@ function differenceText(room_id: string, difference: FoldDifference): string[] {
   const { about, first, last, noted, folded } = difference;
   const which = first === last ? `entry ${first}` : `one of the entries ${first} to ${last}`;
   const what = about === "snapshot"
-    ? `the snapshot behind entry ${last} differs from what its entries produce`
-    : `${which} has a different result than when it was written`;
+    ? `the snapshot after entry ${last} differs from the result of its entries`
+    : `${which} has a different result than the recorded one`;
   return [
     `${room_id}: ${what}`,
     `noted   ${noted.toHex()}`,
@@ -251,8 +251,8 @@ export function foldReport(end: FoldEnd): Report {
   const told = { room, same: differs === null, ...counts, differs, state: values, chain };
   if (difference !== undefined) return { told, text: lines(differenceText(room, difference)) };
   const behind = end.from === undefined
-    ? `behind the snapshot of entry ${begin}`
-    : `behind entry ${begin} of ${end.from}`;
+    ? `after the snapshot of entry ${begin}`
+    : `after entry ${begin} of ${end.from}`;
   const from = begin === 0 ? "from the first" : behind;
   const past = snapshots === 0 ? "" : `, past ${counted(snapshots, "snapshot", "snapshots")}`;
   const text = lines([

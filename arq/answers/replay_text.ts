@@ -80,7 +80,7 @@ function gapRows({ journal }: ReplayAnswer): readonly Row[] {
 function notJudgedRow({ journal, candidate }: ReplayAnswer): Row {
   const { not_judged, unknown } = candidate;
   const of = `${count(not_judged)} of ${plural(journal.decisions, "decision")}`;
-  return ["NOT JUDGED", above(not_judged, `${of}; not known: ${countsText(unknown)}`)];
+  return ["NOT JUDGED", above(not_judged, `${of}; unknown: ${countsText(unknown)}`)];
 }
 
 function recordedRows({ recorded }: ReplayAnswer): readonly Row[] {

@@ -23,7 +23,7 @@ function about(name: string, value: unknown): string {
 export const usageText = (answer: Members, { csv }: Members): string =>
   csv === true ? usageCsv(answer) : usageTable(answer);
 
-/** The table, and the periods that are missing from it. */
+/** The table, and the missing periods. */
 function usageTable(answer: Members): string {
   const by = list(answer["by"]).map(String);
   const line = (row: Members, first: readonly string[]) => [
@@ -41,9 +41,9 @@ function usageTable(answer: Members): string {
 
 function missing(answer: Members): string {
   const { lost, damaged, since_ms, whole_since_ms } = answer;
-  const killed = "missing: {node_id} was killed; what it counted in up to {s} s after {after_ms}\n";
+  const killed = "missing: {node_id} was killed; its counts after {after_ms}, at most {s} s\n";
   return (Number(whole_since_ms) > Number(since_ms)
-    ? told("missing: what was before {whole_since_ms} may have gone\n", answer)
+    ? told("missing: data before {whole_since_ms} may have expired\n", answer)
     : "") +
     list(lost).map(members).map((one) =>
       told(killed, { ...one, s: Number(one["most_ms"]) / 1_000 })

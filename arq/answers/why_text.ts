@@ -8,32 +8,33 @@ import { plural } from "../../shared/plural.ts";
 /** The meaning of an outcome: by its state and its reason, or by the timestamp that it carries. */
 const OUTCOMES = new Map(Object.entries({
   "sent": "sent {at_ms} ({frame})",
-  "caught_up": "[read in a page of {why} that it asked for, {from_ms}]",
+  "caught_up": "[read in a page of {why} that the client requested, {from_ms}]",
   "caught_up from_ms": "sent from the room's log, after {from_ms}",
   "left_out": "left out: the client read too slowly",
-  "left_out echo": "left out: its publisher wants no echo",
-  "left_out filter": "left out: a filter kept it back: its own, or that of the room's class",
-  "left_out conflated": "left out: a newer one took its place, as the client read too slowly",
-  "queued": "not yet: it waits for the client, which reads too slowly",
+  "left_out echo": "left out: the client published it and subscribed without echo",
+  "left_out filter": "left out: the client's filter or the room class's filter did not match",
+  "left_out conflated": "left out: replaced by a newer message, because the client read too slowly",
+  "queued": "not yet: queued, because the client reads too slowly",
   "queued until_ms": "still queued when the connection ended ({why}) {until_ms}",
-  "behind": "not yet: the connection has to read what came before",
-  "cut_off": "the subscription ended before it had read so far",
+  "behind": "not yet: the connection has to read earlier messages first",
+  "cut_off": "the subscription ended before it had reached this message",
   "not_heard": "lost on the way to this Shield: subscribed since {from_ms}",
   "not_subscribed": "not subscribed: {why}",
   "not_subscribed until_ms": "not subscribed: until {until_ms} ({why})",
   "not_subscribed from_ms": "not subscribed: only from {from_ms}",
   "not_connected": "not connected: {why}",
   "not_connected killed": "not connected: its Shield was killed, by {until_ms}",
-  "not_connected until_ms": "not connected: gone {until_ms} ({why})",
+  "not_connected until_ms": "not connected: ended {until_ms} ({why})",
   "not_connected from_ms": "not connected: only from {from_ms}",
   "unknown": "unknown: the ledger begins {from_ms}",
-  "unknown killed": "unknown: this Shield was killed and its ledger of those seconds is gone " +
+  "unknown killed": "unknown: this Shield was killed and its ledger of those seconds is lost " +
     "({from_ms} to {until_ms})",
-  "unknown silent": "unknown: this Shield is silent, its ledger ends {from_ms}",
-  "unknown edge": "unknown: not heard here, within a second of a subscription's beginning or end",
+  "unknown silent": "unknown: this Shield is unreachable, its stored ledger ends {from_ms}",
+  "unknown edge":
+    "unknown: not received here, within a second of the subscription's beginning or end",
 }));
 
-/** An outcome in words. */
+/** An outcome as text. */
 function outcomeText(outcome: Members): string {
   const { state, why } = outcome;
   const times = ["until_ms", "from_ms"].filter((name) => outcome[name] !== undefined);
@@ -47,18 +48,18 @@ function messageLines(message: Members, apart: ReadonlyMap<string, Members>): st
   const head =
     "message in {room_id}: [offset {offset}, ][message_id {message_id}, ]trace {trace_id}";
   const heard = listOf(message["heard"]).map(membersOf).map((one) =>
-    told("  heard at {node_id} {time_ms}", one) +
-    told("[, by the clock that was asked {here_ms} (± {within_ms:plain} ms)]", {
+    told("  received at {node_id} {time_ms}", one) +
+    told("[, by the answering Shield's clock {here_ms} (± {within_ms:plain} ms)]", {
       ...one,
       within_ms: apart.get(String(one["node_id"]))?.["within_ms"],
     })
   );
-  const stored = told("[  in the room's log {stored_ms}; no Shield tells of it]", message);
+  const stored = told("[  in the room's log {stored_ms}; no Shield's ledger has it]", message);
   return [
     told(`${head}, twist {twist_id}`, { ...message, offset }),
     ...heard,
     ...(stored === "" ? [] : [stored]),
-    ...(message["duplicate"] === true ? ["  left out for all: its id had come before"] : []),
+    ...(message["duplicate"] === true ? ["  left out for all: a duplicate id"] : []),
   ];
 }
 
@@ -70,7 +71,7 @@ function endOf(connection: Members): string {
   if (connection["ended"] === undefined) {
     const lost = membersOf(connection["lost"]);
     if (lost["why"] === undefined) return "open";
-    const how = lost["why"] === "killed" ? "was killed" : "was heard last";
+    const how = lost["why"] === "killed" ? "was killed" : "last answered";
     return told(`open {until_ms} when its Shield ${how}`, lost);
   }
   const ended = membersOf(connection["ended"]);
@@ -131,25 +132,25 @@ export function tellsAnything(answer: Members, is_message: boolean): boolean {
 const hasOutcomes = (answer: Members) =>
   listOf(answer["connections"]).some((one) => listOf(membersOf(one)["outcomes"]).length > 0);
 
-/** What the user has read over HTTP. */
+/** A user's read over HTTP. */
 const readLine = (one: Members, due: readonly Members[]): string =>
   twistOf(due, Number(one["message"])) +
   told("read by {user_id} over HTTP, a page of {how}, at {node_id} {at_ms}", one);
 
-/** What is left of the ledger of a Shield that no longer exists. */
+/** The stored ledger of a Shield that no longer exists. */
 function formerLine(one: Members): string {
   const stored = told("stored ledger of {node_id} from {since_ms} to {until_ms}", one);
   if (one["state"] === "ended") return stored;
-  if (one["state"] === "silent") return `${stored}; it is silent since`;
+  if (one["state"] === "silent") return `${stored}; it has been unreachable since then`;
   return `${stored}; ${
-    told("it was killed by {by_ms}, and its ledger of those seconds is gone", one)
+    told("it was killed by {by_ms}, and its ledger of those seconds is lost", one)
   }`;
 }
 
 /** A smaller difference between clocks is not reported. */
 const CLOCKS_APART_MS = 100;
 
-/** The Shields whose clock surely differs from the clock of the Shield that answered. */
+/** The Shields whose clock certainly differs from the answering Shield's. */
 function apartOf(answer: Members): ReadonlyMap<string, Members> {
   const ledgers = listOf(answer["ledgers"]).map(membersOf);
   return new Map(
@@ -170,7 +171,7 @@ function clockLines(answer: Members): string[] {
       side: ms > 0 ? "ahead of" : "behind",
     };
     return told(
-      "the clock of {node_id} is {ms} ms (± {within_ms:plain} ms) {side} that of {here}",
+      "the clock of {node_id} is {ms} ms (± {within_ms:plain} ms) {side} the clock of {here}",
       about,
     );
   });
@@ -221,11 +222,11 @@ export function ledgerLines(answer: Members): string[] {
     ...listOf(answer["former"]).map(membersOf).map(formerLine),
     ...clockLines(answer),
     ...(silent.length === 0 ? [] : [`no answer from ${silent.join(", ")}`]),
-    ...(answer["truncated"] === true ? ["there is more than is shown"] : []),
+    ...(answer["truncated"] === true ? ["the answer is truncated: there is more"] : []),
   ];
 }
 
-/** Holes that are listed one by one. */
+/** The maximum of holes that are listed one by one. */
 const HOLES_SHOWN = 5;
 
 /** The lines of all decisions, the oldest first. */
@@ -245,7 +246,7 @@ export function wayInGaps(way_in: Members): string[] {
     ...(problem === "" ? [] : [`the journal could not be read: ${problem}`]),
     ...(way_in["is_whole"] === true || problem !== ""
       ? []
-      : ["there is more in the journal than was read"]),
+      : ["the journal has more than was read"]),
   ];
 }
 
@@ -255,7 +256,7 @@ function decisionLines(decision: Members): string[] {
     ? told("allowed[, offset {offset}]", decision)
     : told("refused {code} {reason}[ ({message})]", decision);
   const who = sender === null
-    ? "somebody who was erased"
+    ? "an erased user"
     : told("{user}, connection {connection}, from {remote_ip}", membersOf(sender));
   return [
     told("decided at {node} {time_ms}: {verdict}", { ...decision, verdict }),

@@ -8,15 +8,15 @@ const answerOf = (clocks: readonly { ahead_ms: number; within_ms: number }[]) =>
   nodes: { answered: [], silent: [] },
 });
 
-Deno.test("arq why: clocks that surely differ are named, with how certain that is; others are not", () => {
+Deno.test("arq why: clocks that certainly differ are named with the uncertainty; others are not", () => {
   const of = (...clocks: [number, number][]) =>
     ledgerLines(answerOf([[0, 0], ...clocks].map(([ahead_ms = 0, within_ms = 0]) => ({
       ahead_ms,
       within_ms,
     })))).filter((line) => line.startsWith("the clock"));
   assert.deepEqual(of([12_000, 40], [-700, 5]), [
-    "the clock of s1 is 12000 ms (± 40 ms) ahead of that of s0",
-    "the clock of s2 is 700 ms (± 5 ms) behind that of s0",
+    "the clock of s1 is 12000 ms (± 40 ms) ahead of the clock of s0",
+    "the clock of s2 is 700 ms (± 5 ms) behind the clock of s0",
   ]);
   assert.deepEqual(of([90, 1], [500, 450]), []);
 });
@@ -36,8 +36,8 @@ Deno.test("arq why: times of a differing clock are also given in the other clock
     }],
   });
   assert.deepEqual(lines.slice(1, 3), [
-    "  heard at s0 1970-01-01T00:00:05.000Z",
-    "  heard at s1 1970-01-01T00:00:17.000Z, by the clock that was asked " +
+    "  received at s0 1970-01-01T00:00:05.000Z",
+    "  received at s1 1970-01-01T00:00:17.000Z, by the answering Shield's clock " +
     "1970-01-01T00:00:05.000Z (± 40 ms)",
   ]);
 });
@@ -59,12 +59,12 @@ Deno.test("arq why: a killed Shield's last known state is shown, and that the re
   const at = (second: number) => `1970-01-01T00:00:0${second}.000Z`;
   assert.deepEqual([...outcomeLines(answer), ...ledgerLines(answer)], [
     `connection c1 of ann at s1, since ${at(1)}, open ${at(5)} when its Shield was killed`,
-    `  unknown: this Shield was killed and its ledger of those seconds is gone (${at(5)} to ${
+    `  unknown: this Shield was killed and its ledger of those seconds is lost (${at(5)} to ${
       at(9)
     })`,
     `  not connected: its Shield was killed, by ${at(9)}`,
     `stored ledger of s1 from ${at(1)} to ${at(5)}; it was killed by ${at(9)}, and its ledger of ` +
-    "those seconds is gone",
+    "those seconds is lost",
     `stored ledger of s1 from ${at(1)} to ${at(5)}`,
   ]);
 });

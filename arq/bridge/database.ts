@@ -233,7 +233,7 @@ function problemOf(slot: string, own: Slot | undefined, noted: Noted): string | 
     return `arqon.bridge belongs to another database (${source} up to ${lsn}; ` +
       `this is ${here} up to ${end_lsn})`;
   }
-  if (own === undefined) return `the slot ${slot} is gone`;
+  if (own === undefined) return `the slot ${slot} was deleted`;
   if (parseLsn(own.lsn) <= parseLsn(lsn)) return undefined;
   const promoted = source === here ? "" : ` after ${source} became ${here}`;
   return `the slot ${slot} was recreated or moved${promoted}, and begins at ${own.lsn}`;
@@ -307,5 +307,5 @@ export async function noteRefused(
     [source, place.lsn, place.number, room, type, data, message_id, reason],
   );
   const said = room === "" ? place.lsn : room;
-  if (rows.length > 0) say(`${said}: refused for good: ${reason}; it is in arqon.refused`);
+  if (rows.length > 0) say(`${said}: refused permanently: ${reason}; it is in arqon.refused`);
 }

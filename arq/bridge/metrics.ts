@@ -13,7 +13,7 @@ export function bridgeMetrics(registry: Registry, now: () => number): BridgeWatc
   const gauge = (name: string, help: string) => new Gauge({ name, help, registers });
   const following = gauge(
     "bridge_following",
-    "1 while this bridge follows the database; of several with a slot, one does.",
+    "1 while this bridge follows the database; of several with a slot only one does.",
   );
   const messages = new Counter({
     name: "bridge_messages_total",
@@ -24,7 +24,7 @@ export function bridgeMetrics(registry: Registry, now: () => number): BridgeWatc
   for (const outcome of OUTCOMES) messages.inc({ outcome }, 0);
   const commits = new Histogram({
     name: "bridge_commit_seconds",
-    help: "From a commit, by the database's clock, to when the bus has taken its message.",
+    help: "Time from a commit, by the database's clock, until the bus has accepted its message.",
     buckets: COMMIT_BUCKETS,
     registers,
   });
@@ -34,7 +34,7 @@ export function bridgeMetrics(registry: Registry, now: () => number): BridgeWatc
   );
   const kept = gauge(
     "bridge_kept_wal_bytes",
-    "Bytes of its log that the database keeps for the slot, when it was asked last.",
+    "Bytes of its log that the database keeps for the slot, at the last query.",
   );
   const safe = new Gauge({
     name: "bridge_safe_wal_bytes",

@@ -40,16 +40,16 @@ function tomlOf(value: unknown): string {
 
 /** The file of each kind, and its comment when there are none. */
 const FILES: Readonly<Record<Kind, readonly [file: string, none: string]>> = {
-  policies: ["policies", "no policy decides"],
+  policies: ["policies", "no policies"],
   schemas: ["schemas", "no mapping needs one"],
   mappings: ["mappings", "no event is checked"],
-  rooms: ["rooms", "rooms are as the configuration says"],
-  mirror: ["mirror", "nothing is copied but by the configuration"],
-  quotas: ["quotas", "those of the configuration hold"],
-  budgets: ["budgets", "those of the configuration hold"],
-  require_signature: ["signatures", "only as the configuration demands"],
-  hooks: ["hooks", "those of the configuration are called"],
-  schedules: ["schedules", "nothing is published by itself"],
+  rooms: ["rooms", "the configuration's classes apply"],
+  mirror: ["mirror", "only the configuration's rules copy messages"],
+  quotas: ["quotas", "the configuration's quotas apply"],
+  budgets: ["budgets", "the configuration's budgets apply"],
+  require_signature: ["signatures", "only the configuration requires signatures"],
+  hooks: ["hooks", "the configuration's hooks are called"],
+  schedules: ["schedules", "no message is scheduled"],
   reducers: ["reducers", "the configuration's files are in force"],
 };
 /** A bus may lack these kinds or manage them elsewhere, so no file says that there are none. */

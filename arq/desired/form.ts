@@ -37,16 +37,16 @@ const Policy = z.strictObject({
   name: id.describe("name of the policy"),
   module: filePath.optional().describe("the module, a .wasm file of the folder"),
   source: filePath.regex(/^[^"\\\p{Cc}]+\.ts$/u, { error: "expected a .ts file" }).optional()
-    .describe("in place of module: a .ts file that is compiled"),
+    .describe("instead of module: a .ts file that is compiled"),
   room: roomPattern.default("*").describe("room id or prefix pattern"),
   hooks: z.array(z.enum(HOOKS)).min(1).refine((all) => new Set(all).size === all.length, {
     error: "expected each hook once",
-  }).optional().describe("when it is asked; absent: at every hook that the module has"),
+  }).optional().describe("the hooks that call it; absent: every hook of the module"),
   order: z.int().min(-1_000_000).max(1_000_000).default(0).describe(
-    "the lower comes first; of two with the same order the name decides",
+    "position in the chain: lower first; equal orders are sorted by name",
   ),
   mode: z.enum(["enforce", "observe"]).default("enforce").describe(
-    "whether its verdict counts, or is only compared",
+    "enforce its verdicts, or only compare them",
   ),
   percent: fraction.default(1).describe("fraction of the traffic: 0.10 is 10 %"),
 }).superRefine(({ module, source }, context) => {
@@ -61,7 +61,7 @@ const Schema = z.strictObject({
   id: z.string().refine(isSchemaId, { error: SCHEMA_ID_RULE }).describe("the schema"),
   set: filePath.describe("a gzipped FileDescriptorSet, or a folder or file of .proto"),
   compatibility: z.enum(COMPATIBILITY_MODES).optional().describe(
-    "how versions are held to those before; absent: as it is",
+    "required compatibility with earlier versions; absent: unchanged",
   ),
 });
 
@@ -128,23 +128,23 @@ function kind<Z extends z.ZodType>(list: Kind, entry: Z, max = RULES_MAX) {
 
 /** One file. The bus keeps a kind that no file of the folder has. */
 export const StateFile = z.strictObject({
-  tenant: id.optional().describe("whose state it is; in exactly one of the files"),
+  tenant: id.optional().describe("the tenant of the state; in exactly one of the files"),
   policies: kind("policies", Policy, POLICIES_MAX).describe("all policies of the tenant"),
   schemas: kind("schemas", Schema).describe("schemas of the bus; others stay"),
   mappings: kind("mappings", SchemaMapping).describe("all mappings of the tenant"),
   rooms: kind("rooms", TenantRoomClass).describe("all room classes of the tenant"),
   mirror: kind("mirror", MirrorRule).describe("all mirror rules of the tenant"),
   quotas: kind("quotas", OwnQuota).describe(
-    "quotas of the tenant's own, in place of the configuration's; for operators",
+    "the tenant's own quotas, which replace the configuration's; for operators",
   ),
-  budgets: kind("budgets", TenantBudget).describe("budgets of the tenant's own; for operators"),
+  budgets: kind("budgets", TenantBudget).describe("the tenant's own budgets; for operators"),
   require_signature: kind("require_signature", SignatureRule).describe(
-    "whose messages must be signed beside those that the configuration names",
+    "rooms whose messages must be signed, besides the configuration's",
   ),
-  hooks: kind("hooks", Hook).describe("all hooks of the tenant but those of the configuration"),
+  hooks: kind("hooks", Hook).describe("all hooks of the tenant except the configuration's"),
   schedules: kind("schedules", Schedule, SCHEDULES_MAX).describe("all schedules of the tenant"),
   reducers: kind("reducers", Reducer).describe(
-    "all modules that are deployed to classes of rooms, in place of the configuration's files",
+    "all modules deployed to room classes, which replace the configuration's files",
   ),
 });
 /** The content of one file. */

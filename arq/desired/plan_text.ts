@@ -27,9 +27,9 @@ export interface UnderWay {
 }
 
 const STANDS = {
-  "is-taken-back": "is to be taken back: this is the previous state",
+  "is-taken-back": "will be rolled back: this is the previous state",
   "brings-it": "puts this in force; arq apply is refused until it has ended",
-  "in-the-way": "is under way; arq apply is refused until it has ended",
+  "in-the-way": "is active; arq apply is refused until it has ended",
 } as const;
 
 const SIGNS = { add: "+", change: "~", remove: "-" } as const;
@@ -218,7 +218,7 @@ function policyText(one: Consequence): string {
     ? fuel.planned.p99
     : `${fuel.recorded.p99} → ${fuel.planned.p99}`;
   return head + doubt +
-    `  would be refused: ${one.allow_to_refuse}, would be let through: ${one.refuse_to_allow}, ` +
+    `  would be refused: ${one.allow_to_refuse}, would be allowed: ${one.refuse_to_allow}, ` +
     `otherwise changed: ${one.changed}\n${
       [...shown, ...let_through].join("")
     }${senders}${observes}` +
@@ -238,7 +238,7 @@ function schemaText(one: SchemaConsequence): string {
       countedLines(one.by_rule)
     }`;
   return head + doubt +
-    `  would be refused: ${one.allow_to_refuse}, would be let through: ${one.refuse_to_allow}, ` +
+    `  would be refused: ${one.allow_to_refuse}, would be allowed: ${one.refuse_to_allow}, ` +
     `refused as then: ${one.still_refused}\n${refused}`;
 }
 

@@ -94,7 +94,7 @@ async function tokenFinding(
   const renewal = target.renewal(role) ?? `make another: arq auth gen --role ${role}`;
   try {
     const { status, body, time } = await ask(io, url, await target.token(role));
-    if (status === 200) return { finding: ok(check, `${target.title} takes it`), time };
+    if (status === 200) return { finding: ok(check, `${target.title} accepts it`), time };
     const reason = printable(String(body["reason"] ?? `HTTP ${status}`));
     return { finding: fail(check, `${target.title} refuses it: ${reason}`, renewal), time };
   } catch (error) {

@@ -77,7 +77,7 @@ Deno.test("the clock is compared as far as an answer in whole seconds allows", (
   }));
   assert.equal(clockOffset_ms(answer(20)), 0);
   assert.equal(clockFinding(NOW_MS, answer(20), 30).status, "ok");
-  assert.match(clockFinding(NOW_MS, answer(10_000), 30).text, /behind that of bus/);
+  assert.match(clockFinding(NOW_MS, answer(10_000), 30).text, /behind the clock of bus/);
   assert.equal(clockFinding(NOW_MS, answer(-10_000), 30).status, "warn");
   assert.equal(clockFinding(NOW_MS, answer(60_000), 30).status, "fail");
   assert.equal(clockFinding(0, undefined, 30).status, "fail");

@@ -80,7 +80,9 @@ export function clockFinding(
   if (answer === undefined) return ok("clock", "set; no bus answers to compare it with");
   const offset_ms = clockOffset_ms(answer);
   const seconds = Math.abs(offset_ms / 1_000).toFixed(1);
-  const text = `${seconds} s ${offset_ms > 0 ? "behind" : "ahead of"} that of ${answer.server}`;
+  const text = `${seconds} s ${
+    offset_ms > 0 ? "behind" : "ahead of"
+  } the clock of ${answer.server}`;
   if (Math.abs(offset_ms) > skew_seconds * 1_000) {
     return fail("clock", `${text}; tokens are refused above ${skew_seconds} s`, fix);
   }

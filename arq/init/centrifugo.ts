@@ -32,28 +32,34 @@ const TTL_MAX = 315_360_000;
 /** Patterns of one key of `[centrifugo]`. */
 const PATTERNS_MAX = 64;
 const ISSUER = "an issuer of [[auth.issuers]] has one public key, or key set";
-const PROXIES = "hooks ask a backend, and policies decide in the bus: docs/hooks.md";
+const PROXIES = "hooks call a backend, and policies decide in the bus: docs/hooks.md";
 const OTHER_WIRE = "this transport is not supported: docs/centrifugo.md";
 
 /** Why a key is not carried over, by a prefix of its last parts; the first match counts. */
 const REASONS: readonly (readonly [key: RegExp, why: string])[] = [
-  [/anonymous/, "the bus takes no client without a token"],
-  [/hmac|^secret$/, "the bus takes no key that could sign: docs/moving_centrifugo.md#tokens"],
+  [/anonymous/, "the bus accepts no client without a token"],
+  [
+    /hmac|^secret$/,
+    "the bus accepts no symmetric key, which could sign: docs/moving_centrifugo.md#tokens",
+  ],
   [/(^|_|\.)proxy|proxies/, PROXIES],
-  [/(^|\.)allow_/, "grants of the token say what its holder may do: docs/centrifugo.md#tokens"],
-  [/insecure|skip_token/, "the bus takes no client without a token, and no backend without a key"],
+  [/(^|\.)allow_/, "the token's grants define the permissions: docs/centrifugo.md#tokens"],
+  [
+    /insecure|skip_token/,
+    "the bus accepts no client without a token, and no backend without a key",
+  ],
   [/^admin|swagger|debug/, "admins have tokens of role admin: docs/security.md#tokens"],
   [
     /engine|redis|nats|broker|presence_manager|shard/,
     "the Spine: [nats], or embedded with data_dir",
   ],
   [/^consumers|outbox|kafka/, "commit is publish: docs/bridge.md"],
-  [/push_notifications|^fcm|^apns|^hms|user_status|clickhouse/, "not there"],
+  [/push_notifications|^fcm|^apns|^hms|user_status|clickhouse/, "not supported"],
   [/sockjs|webtransport|grpc|^uni_/, OTHER_WIRE],
-  [/^(sse|http_stream|websocket)\b/, "always there, where [centrifugo] is enabled"],
+  [/^(sse|http_stream|websocket)\b/, "always available with [centrifugo] enabled"],
   [/^rpc/, "rpc calls a command of a room: docs/centrifugo.md#what-there-is"],
-  [/error_mode$/, "backends say so in a header: docs/centrifugo.md#the-server-api"],
-  [/subscription_token/, "tokens of channels are of the same issuers: docs/centrifugo.md#tokens"],
+  [/error_mode$/, "backends choose it with a header: docs/centrifugo.md#the-server-api"],
+  [/subscription_token/, "channel tokens have the same issuers: docs/centrifugo.md#tokens"],
   [
     /port|address|^tls|\.tls/,
     "[server], [ops] and [admin] have the bus's own: docs/configuration.md",
@@ -158,7 +164,7 @@ class Carrying {
       const problem = name === undefined
         ? "a namespace is a table with a name"
         : names.has(name)
-        ? "there is a namespace of that name above"
+        ? "another namespace above has this name"
         : isRoomPattern(`${roomsOf(name)}*`)
         ? undefined
         : "no room's id begins so: docs/centrifugo.md#channels-and-rooms";

@@ -210,7 +210,7 @@ Deno.test("what the bus could not start with is left, and said", () => {
       ["client.allowed_origins", /https:\/\/\*\.example\.com/],
       ["client.subscribe_to_user_personal_channel.enabled", /./],
       ["http_api.key", /16 to 256/],
-      [`${channels}[1]`, /of that name/],
+      [`${channels}[1]`, /has this name/],
       ...[2, 5].map((at) => [`${channels}[${at}]`, /begins so/] as const),
       ...[3, 4].map((at) => [`${channels}[${at}]`, /a table with a name/] as const),
       [`${channels}[7].history_size`, /300s/],

@@ -25,7 +25,7 @@ Deno.test("an old version: how many changes ago, its time and author, and what i
   assert.equal(
     first,
     "version 1 is 3 changes back, made 2026-01-01T00:00:00.000Z by ann-1 (deploy p1); " +
-      "what is taken back:",
+      "it undoes:",
   );
   assert.match(head ?? "", /^VERSION +AT +BY +CHANGE +POLICIES$/);
   assert.deepEqual(rows.map((row) => row.split(/ +/)), [

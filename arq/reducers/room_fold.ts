@@ -221,7 +221,7 @@ export async function stateAt(source: RoomSource, wanted: Wanted): Promise<RoomS
     const { noted } = folded;
     if (noted !== undefined && noted.chain.toHex() !== state.chain.toHex()) {
       const text =
-        `entry ${state.offset} of ${source.room_id} has a different result than when it was written`;
+        `entry ${state.offset} of ${source.room_id} has a different result than the recorded one`;
       throw new DifferentEntries(text);
     }
     if (state.offset === wanted.offset) break;

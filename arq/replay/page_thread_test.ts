@@ -78,10 +78,10 @@ Deno.test("a trial ends at its limits, and reports which", async () => {
   const api = () => apiOf([answer(all, "1", false), answer(all, "2", true)]);
   const module = () => builtModule("content_size");
   const few = await tried(api(), await module(), { lines: 4, bytes: 1e9, time_ms: 60_000 });
-  assert.equal(few.why, "4 records are the most of one trial");
+  assert.equal(few.why, "one trial is limited to 4 records");
   assert.equal(few.tally?.decisions, 4);
   const small = await tried(api(), await module(), { lines: 1e6, bytes: 1_024, time_ms: 60_000 });
-  assert.equal(small.why, "1.0 KiB are the most of one trial");
+  assert.equal(small.why, "one trial is limited to 1.0 KiB");
   assert.equal(small.tally?.decisions, 4);
 });
 
@@ -100,7 +100,7 @@ Deno.test("a broken module is refused in the words of the check on a Shield", as
 Deno.test("a truncated answer of the journal is not considered its end", async () => {
   const cut = (await lines()).join("\n") + "\n";
   const trial = tried(apiOf([cut]), await builtModule("content_size"));
-  await assert.rejects(trial, /was cut off/);
+  await assert.rejects(trial, /was truncated/);
 });
 
 Deno.test("a trial that is stopped ends at once", async () => {

@@ -1,11 +1,13 @@
-/** The scenario `durable`: what durable rooms cost, beside a bare JetStream publisher. */
+/** The scenario `durable`: compares durable rooms with a bare JetStream publisher. */
 import { part, type Parts, runParts } from "../measure/parts.ts";
 import { scenario } from "../measure/scenario.ts";
 import { renderTable } from "../measure/table.ts";
 import { ALONE, CLUSTER, measureWrites, nameOf, renderWrites, shares } from "./durable_write.ts";
 import type { WriteReport } from "./durable_write.ts";
 
-/** Share of a bare publisher's pace that a Shield is to reach. A missed one is a finding and does not fail the run. */
+/**
+ * The share of a bare publisher's rate that a Shield should reach. Missing it is a finding and does not fail the run.
+ */
 const SHARE = 0.7;
 
 const percent = (share: number) => `${(share * 100).toFixed(0)} %`;

@@ -1,6 +1,6 @@
 /**
- * The publishers of durable messages in the benchmark: WebSocket clients of a Shield, and a bare JetStream
- * publisher. Both say when a message is stored, and nothing else.
+ * The publishers of durable messages in the benchmark: WebSocket clients of a Shield, and a bare JetStream publisher.
+ * Both only report when a message is stored.
  */
 import { decodeServerFrame, encodePub, Opcode, writeEnvelope } from "@arqon/proto";
 import { jetstream } from "@nats-io/jetstream";
@@ -60,9 +60,7 @@ export function shieldTarget(name: string, url: string, token: string): PublishT
   return { name, open };
 }
 
-/**
- * Publishers to JetStream alone, on one connection, as a Shield has one. `payload` is what a Shield stores.
- */
+/** Publishers to JetStream only, on one connection, like a Shield. `payload` has the bytes that a Shield stores. */
 export function bareTarget(
   name: string,
   connection: NatsConnection,
@@ -76,7 +74,7 @@ export function bareTarget(
   return { name, open: () => Promise.resolve({ publish, close: () => {} }) };
 }
 
-/** Publishes so many messages at a time for so many seconds, and tells how fast that was. */
+/** Publishes `outstanding` messages at a time for some seconds, and returns the rate. */
 export async function keepBusyFor(
   seconds: number,
   outstanding: number,

@@ -1,6 +1,6 @@
 /**
- * Durable publishes: a Shield (process) on NATS and its clients, in turns with a bare JetStream publisher on the
- * same servers, whose stream has the same configuration.
+ * Durable publishes: a Shield (process) on NATS and its clients take turns with a bare JetStream publisher on the same
+ * servers, whose stream has the same configuration.
  */
 import { jetstreamManager } from "@nats-io/jetstream";
 import type { JetStreamManager } from "@nats-io/jetstream";
@@ -15,8 +15,8 @@ import { renderTable } from "../measure/table.ts";
 import { bareTarget, keepBusyFor, type PublishTarget, shieldTarget } from "./durable_publishers.ts";
 
 /**
- * How NATS stores writes: it confirms `each` one after it is on the disk, as `docs/run_nats.md` has it, or
- * syncs them `later`, every two minutes, which is its default.
+ * How NATS stores writes. `each`: it confirms each write after it is on the disk, as in `docs/run_nats.md`. `later`: it
+ * syncs every two minutes, which is its default.
  */
 type Syncing = "each" | "later";
 
@@ -52,13 +52,13 @@ export interface WriteReport {
 
 const TENANT = "acme";
 const CONNECTIONS = 8;
-/** Messages that are under way at a time. */
+/** The number of messages that wait for their acknowledgement at a time. */
 const OUTSTANDING = 256;
 const BODY_BYTES = 256;
 const WARM_UP_SECONDS = 1;
 const BARE = "BENCH_BARE";
 const FIRST = "kept-first";
-/** So few that one room and ten rooms are full after the warm-up, and each message removes another. */
+/** A limit so low that one room and ten rooms are full after the warm-up, and each message removes another. */
 const HISTORY_SIZE = 100;
 
 type Who = WriteRound["who"];
@@ -106,10 +106,10 @@ async function copyStream(manager: JetStreamManager) {
   return { payload: stored.data, replicas: config.num_replicas };
 }
 
-/** The name of a room; each number of rooms has rooms of its own. */
+/** The name of a room. Each number of rooms has separate rooms. */
 const roomOf = (rooms: number, index: number) => `kept-${rooms}-${index % rooms}`;
 
-/** Publishes so many messages at a time; each worker goes on to its next room. */
+/** Publishes `OUTSTANDING` messages at a time. Each worker uses its rooms in turn. */
 async function round(
   who: Who,
   target: PublishTarget,
@@ -179,7 +179,7 @@ export const ALONE: readonly Setting[] = [
   { servers: 1, syncing: "each", rooms: [1, 10, 1_000] },
 ];
 
-/** Settings with three servers, of which each has a copy. */
+/** Settings with three servers that each have a copy. */
 export const CLUSTER: readonly Setting[] = [
   { servers: 3, syncing: "each", rooms: [10] },
 ];

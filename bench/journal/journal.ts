@@ -1,7 +1,6 @@
 /**
- * The scenario `journal`: what writing every decision costs a Shield in CPU time of the whole process, messages with
- * one policy on a bus that writes every decision and on one that writes none in turns at one rate, and what a decision
- * takes on disk.
+ * The scenario `journal`: the CPU time and disk space of writing every decision. A bus that writes every decision takes
+ * turns with a bus that writes none, at one rate, with one policy.
  */
 import { atRate, busTarget, inTurns, isLost, type Player } from "../load/crowd/turns.ts";
 import { ownRooms } from "../load/plans/plan.ts";
@@ -16,7 +15,7 @@ import { ROWS } from "../policy/policy_rows.ts";
 const RATE = 5_000;
 const CONNECTIONS = 50;
 const ROW = ROWS.find(({ name }) => name === "bad words 200 B")!;
-/** Payloads are not kept, as in durable rooms: what a decision takes beside them counts. */
+/** Payloads are not kept, as in durable rooms: only the rest of a decision counts. */
 const JOURNALS: Readonly<Record<string, string>> = {
   "off": "",
   "all": '[journal]\njournal = "all"\n#constant journal.journal_payload = "hash"\n',
@@ -28,13 +27,13 @@ interface JournalPrice {
   readonly journal: string;
   /** CPU time of the process for each message, all threads. */
   readonly cpu_us: number;
-  /** The same beside the turn of the same round that wrote nothing. */
+  /** The same minus the turn of the same round without a journal. */
   readonly of_off: number;
   readonly p50_us: number;
   readonly p99_us: number;
   /** Bytes of the journal for each decision; 0 without one. */
   readonly bytes: number;
-  /** Whether messages did not come back, and decisions that were not stored. */
+  /** Whether messages were lost, or decisions were not stored. */
   readonly missing: boolean;
   readonly lost: number;
 }
@@ -56,7 +55,7 @@ async function playerOf(name: string, bus: BusProcess): Promise<Player> {
   };
 }
 
-/** Decisions that the bus has lost so far, and the bytes of each that it has stored. */
+/** The number of decisions that the bus has lost so far, and the stored bytes per decision. */
 async function journalCounts({ ops_url }: BusProcess): Promise<{ lost: number; bytes: number }> {
   const page = new Scrape(await (await fetch(`${ops_url}/metrics`)).text());
   const records = (outcome: string) => page.sum("shield_journal_records_total", `"${outcome}"`);

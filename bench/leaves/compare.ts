@@ -24,7 +24,7 @@ export function mostAllowed({ unit, value }: Omit<LeafFigure, "name">): number {
 
 const RECORD = "deno task bench leaves --record";
 
-/** What is said of a figure beside its record; undefined when it is the same. A note is no failure. */
+/** The line about a figure and its record; undefined when they are equal. A note is not a failure. */
 function sentence(before: number | undefined, now: LeafFigure): string | undefined {
   const { name, unit, value } = now;
   if (before === undefined) return `${name}: ${value} ${unit} and no record; ${RECORD}`;
@@ -40,7 +40,10 @@ function sentence(before: number | undefined, now: LeafFigure): string | undefin
     `Find what allocates, or, if it is worth it, ${RECORD} and say why in the commit`;
 }
 
-/** The judgement. Worse figures fail, and leaves without a record, and records without a leaf; better ones are a note. */
+/**
+ * The verdict. Worse figures fail, and so do leaves without a record and records without a leaf; better figures are
+ * notes.
+ */
 export function judge(
   recorded: Recorded,
   measured: readonly LeafFigure[],

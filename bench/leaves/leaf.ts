@@ -1,19 +1,19 @@
 /**
- * A hot leaf of the regression gate: a piece of the message path that is called for each message, and how to
- * call it. `leaves_child.ts` measures leaves, `compare.ts` judges them.
+ * A hot leaf of the regression gate: code that runs for each message, with a way to call it. `leaves_child.ts` measures
+ * leaves, `compare.ts` compares them with the record.
  */
 
-/** A leaf whose garbage is counted. */
+/** A leaf with counted garbage. */
 export interface AllocationLeaf {
   readonly name: string;
   readonly unit: "B";
-  /** Operations of a round, so many that the cost around a round does not show in one operation. */
+  /** Operations of a round: enough to make the cost around a round negligible for one operation. */
   readonly times: number;
-  /** Prepares everything that exists before a message comes. */
+  /** Prepares everything that exists before a message arrives. */
   open(): LeafRun | Promise<LeafRun>;
 }
 
-/** Runs so many operations, and resolves when the last one has had its effect. */
+/** Runs this number of operations. Resolves when the last one has had its effect. */
 export type LeafRun = (times: number) => void | Promise<void>;
 
 /** A leaf whose figure is the same in every run. */
@@ -34,5 +34,5 @@ export interface LeafFigure {
   readonly value: number;
 }
 
-/** The last result, kept here so that the engine cannot leave out what nobody reads. */
+/** Stores the last result, so that the engine cannot remove unused code. */
 export const kept: { value: unknown } = { value: undefined };

@@ -1,7 +1,7 @@
 /**
- * A program that measures one leaf. Its arguments are a module with a list `LEAVES` and the leaf's name; it
- * prints a `LeafFigure` as JSON. With these flags of V8 and a process of its own, the same code gives the
- * same figure to a byte or so. `measure.ts` starts it.
+ * A program that measures one leaf. Its arguments are a module with a list `LEAVES` and the leaf's name; it prints a
+ * `LeafFigure` as JSON. With these flags of V8 and in a separate process, the same code gives the same figure within
+ * about a byte. `measure.ts` starts it.
  */
 import { getHeapStatistics } from "node:v8";
 import { median } from "../measure/statistics.ts";
@@ -13,12 +13,12 @@ const ROUNDS = 5;
 
 declare const gc: () => void;
 
-/** The engine counts bytes that it sets aside, which exceed the used bytes by no more than this. */
+/** The engine counts reserved bytes, which exceed the used bytes by at most this. */
 const SET_ASIDE_BYTES = 2_097_152;
 
 /**
- * The allocated bytes at one moment. `used_bytes` are those of the heap and of the contents of arrays, which
- * is all that was allocated while no GC runs.
+ * The allocated bytes at one moment. `used_bytes` counts the heap and the contents of arrays: everything that was
+ * allocated while no GC runs.
  */
 interface Taken {
   readonly used_bytes: number;
@@ -28,7 +28,7 @@ interface Taken {
 }
 
 function taken(): Taken {
-  // The types of node:v8 lack two of these members.
+  // The types of node:v8 do not have two of these members.
   const { used_heap_size: heap_bytes, ...rest } = getHeapStatistics();
   const { external_memory, total_allocated_bytes: ever_bytes } = rest as unknown as Record<
     "external_memory" | "total_allocated_bytes",

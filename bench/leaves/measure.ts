@@ -1,6 +1,6 @@
 /**
- * Measures leaves, each in a process of its own with flags that make the engine repeat itself. Reads and
- * writes the record; `compare.ts` judges.
+ * Measures leaves, each in a separate process with flags for repeatable figures. Reads and writes the record;
+ * `compare.ts` compares.
  */
 import { runProgram } from "../measure/program.ts";
 import { ROOT } from "../measure/scenario.ts";
@@ -11,7 +11,7 @@ import { POLICY_LEAVES } from "./policy_leaves.ts";
 import { PROCESS_LEAVES } from "./process_leaves.ts";
 import { WIRE_LEAVES } from "./wire_leaves.ts";
 
-/** All leaves, in the order in which they are shown. A new one is one more line in the file of its kind. */
+/** All leaves in the order of the table. Add a new one to the file of its kind. */
 export const LEAVES: readonly Leaf[] = [
   ...WIRE_LEAVES,
   ...PATH_LEAVES,
@@ -22,8 +22,8 @@ export const LEAVES: readonly Leaf[] = [
 const RECORD = `${ROOT}/bench/leaves/recorded.json`;
 
 /**
- * Flags for the engine: no work on other threads, so that each run optimises at the same calls; and a young
- * generation that holds a whole round, so that no collection frees anything while it is counted.
+ * Flags for the engine: no work on other threads, so that each run optimises at the same calls, and a young generation
+ * that holds a whole round, so that no collection frees memory while it is counted.
  */
 const V8_FLAGS = [
   "--expose-gc",

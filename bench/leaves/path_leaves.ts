@@ -1,6 +1,6 @@
 /**
- * Leaves of a message's way through a Shield without sockets: the embedded Spine, the hub, the outbox, and
- * the whole inbound path. A leaf ends where a socket begins; what would be sent is dropped.
+ * Leaves of a message's path through a Shield without sockets: the embedded Spine, the hub, the outbox, and the whole
+ * inbound path. A leaf ends at the socket; bytes to send are dropped.
  */
 import { decodeClientFrame, encodeMsg, encodePub } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
@@ -145,8 +145,8 @@ function outboxes(batches: boolean): LeafRun {
 }
 
 /**
- * The way from a frame to its only subscriber, as `shield/connection/connection.ts` and `operations.ts` go
- * it. `traces` is for a path with tracing on; `partsOf` gives parts that the path is to have beside.
+ * The path from a frame to its only subscriber, as in `shield/connection/connection.ts` and `operations.ts`. `traces`
+ * turns tracing on; `partsOf` adds parts to the path.
  */
 export function wholePath(
   traces?: Traces,
@@ -184,7 +184,7 @@ export function wholePath(
   });
 }
 
-/** What a Shield has by its default configuration, none of which applies to the messages here. */
+/** The parts of a Shield with the default configuration. None of them applies to these messages. */
 function idleParts(spine: Spine): Partial<MessagePath> {
   const config = configFrom({ journal: { journal: "off" } });
   const fail = (): never => {

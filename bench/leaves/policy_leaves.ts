@@ -22,7 +22,7 @@ const REQUEST = {
 const RAN = { allowed: true, code: 0, reason: "", units: 1_234, instance_units: 0 };
 const REPLY = { outcomes: [{ ...RAN, duration_ms: 0.01 }], added_headers: [], logs: [] };
 
-/** A run that puts a record into a ring, takes it out and reads it. */
+/** A run that writes a record into a ring, removes it and reads it. */
 function through(
   encode: (id: number) => readonly Uint8Array[],
   decode: (records: Records) => unknown,

@@ -21,7 +21,7 @@ function rateTaken(): LeafRun {
   let now_ms = NOW_MS;
   return (times) => {
     for (let index = 0; index < times; index++) {
-      // The clock goes on by a second, so that there is room again.
+      // The clock advances by a second, so that the limit allows more.
       kept.value = rates.take(256, now_ms += 1_000);
     }
   };
@@ -63,7 +63,7 @@ async function metered(name: string): Promise<LeafRun> {
   };
 }
 
-/** Units that a policy takes for a message. They depend only on the code and the prices. */
+/** Units of a policy for a message. They depend only on the code and the prices. */
 async function unitsOf(name: string, payload_bytes: number): Promise<number> {
   const { bytes } = meter(await example(name), { memory_limit_pages: PAGES });
   const guest = instantiateGuest({ compiled: new WebAssembly.Module(bytes) });

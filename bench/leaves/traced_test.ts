@@ -1,9 +1,9 @@
-/** What tracing costs a message that is not recorded, measured. */
+/** The cost of tracing for a message that is not recorded. */
 import assert from "node:assert/strict";
 import { measureFrom } from "./measure.ts";
 
 const TRACED = new URL("./testing/traced.ts", import.meta.url).href;
-/** What the pool of random bytes draws more often is garbage, too, and little. */
+/** Tolerance: the refills of the pool of random bytes make some garbage too. */
 const NOISE_BYTES = 16;
 
 Deno.test("with tracing on, a message that is not sampled makes no garbage of its own", async () => {

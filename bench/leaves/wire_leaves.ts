@@ -13,7 +13,7 @@ import { kept, type Leaf, type LeafRun } from "./leaf.ts";
 /** The `[limits]` of a Shield without a configuration. */
 export const SCAN_LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
 
-/** Rooms that take turns, since real clients do not send all messages to one room. */
+/** Rooms that are used in turn, since real clients use more than one room. */
 export const ROOMS: readonly string[] = Array.from({ length: 64 }, (_, index) => `room-${index}`);
 
 const TRACE_ID = "4bf92f3577b34da6a3ce929d0e0e4736";

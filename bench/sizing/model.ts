@@ -1,6 +1,6 @@
 /**
- * What a load costs on N Shields: cores, memory, processes, and what asks for the most of them. Pure
- * arithmetic on measured costs (`costs.ts`); it starts nothing and reads no machine.
+ * The cost of a load on N Shields: cores, memory, processes, and the largest need. Only arithmetic on measured costs
+ * (`costs.ts`); it starts nothing and measures nothing.
  */
 import type { Costs, Price } from "./costs.ts";
 
@@ -9,7 +9,7 @@ export interface SizingPlan {
   readonly connections: number;
   /** Publishes of one connection in a minute. */
   readonly messages_per_minute: number;
-  /** Members of a room: so many receive each message, its publisher included. */
+  /** Members of a room: this number receives each message, its publisher included. */
   readonly room: number;
   /** Rooms that a connection is in. */
   readonly rooms_each: number;
@@ -17,7 +17,7 @@ export interface SizingPlan {
   readonly size_bytes: number;
   /** `[server] heartbeat_ms`: a PING to each connection so often. */
   readonly heartbeat_ms: number;
-  /** Within how many seconds all connections can come back, with TLS. */
+  /** The seconds within which all connections can reconnect, with TLS. */
   readonly back_seconds: number;
   /** Cores and memory of a machine for Shields. */
   readonly cores: number;
@@ -38,20 +38,20 @@ export interface Part {
   readonly busy_cores: number;
 }
 
-/** A need, and how many of the same thing it asks for. */
+/** A need, and its amount. */
 export interface Need {
   readonly what: string;
   readonly count: number;
 }
 
-/** What a load needs. */
+/** The needs of a load. */
 export interface Sizing {
   readonly in_per_s: number;
   readonly out_per_s: number;
   /** Processes that subscribe to a room, on average. */
   readonly hear: number;
   readonly processes: number;
-  /** What asks for processes; the first asks for the most. */
+  /** The reasons for processes, the largest need first. */
   readonly process_needs: readonly Need[];
   readonly machines: number;
   readonly machine_needs: readonly Need[];
@@ -68,14 +68,14 @@ export interface Sizing {
   readonly network_bits_per_s: number;
 }
 
-/** The processes of `processes` on which a room of `room` members has at least one, on average. */
+/** The average number of the `processes` on which a room of `room` members has at least one. */
 export function hearing(processes: number, room: number): number {
   return processes * (1 - (1 - 1 / processes) ** room);
 }
 
 /**
- * CPU in µs of all Shields together for one delivery of a message to `room` members on `processes` Shields:
- * its publish and its arrival at each Shield that subscribes to the room are shared by the deliveries.
+ * CPU in µs of all Shields together for one delivery of a message to `room` members on `processes` Shields. The
+ * deliveries share its publish and its arrival at each Shield that subscribes to the room.
  */
 export function deliveryUs(costs: Costs, processes: number, room: number): Price {
   const hear = hearing(processes, room);
@@ -84,7 +84,7 @@ export function deliveryUs(costs: Costs, processes: number, room: number): Price
   return { calm: at("calm"), busy: at("busy") };
 }
 
-/** Memory of a connection: what it has at rest, and more with what it says, up to the soak's. */
+/** Memory of a connection: the amount at rest, and more with its messages, up to the amount of the soak. */
 function connectionBytes(costs: Costs, plan: SizingPlan): number {
   const busy = Math.min(1, plan.messages_per_minute / 60 / costs.busy_messages_per_s);
   return costs.idle_bytes + busy * (costs.busy_bytes - costs.idle_bytes);
@@ -116,7 +116,10 @@ function partsOf(costs: Costs, plan: SizingPlan, processes: number): Part[] {
 
 const sumOf = (parts: readonly Part[]) => parts.reduce((sum, { cores }) => sum + cores, 0);
 
-/** The processes that a load needs. More processes subscribe to a room more often, so it is counted until it holds. */
+/**
+ * The number of processes for a load. With more processes, a room has subscribers on more of them, so the number is
+ * raised until it is enough.
+ */
 function processesFor(costs: Costs, plan: SizingPlan): { processes: number; needs: Need[] } {
   const guarded = costs.guard_share * plan.process_memory_bytes - costs.process_bytes;
   const held = [
@@ -143,7 +146,7 @@ function processesFor(costs: Costs, plan: SizingPlan): { processes: number; need
   }
 }
 
-/** What a load needs. */
+/** The needs of a load. */
 export function sizeOf(costs: Costs, plan: SizingPlan): Sizing {
   const { processes, needs } = processesFor(costs, plan);
   const parts = partsOf(costs, plan, processes);

@@ -1,6 +1,6 @@
 /**
- * What one machine does with one Shield and with several on one port (`shield --processes N`, one NATS server):
- * fan-out from one publisher, and many publishers to few readers.
+ * The throughput of one machine with one Shield and with several on one port (`shield --processes N`, one NATS server):
+ * fan-out from one publisher, and many publishers with few readers.
  */
 import { createIssuer, startServer } from "../../tests/harness/cluster.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
@@ -19,7 +19,7 @@ export interface ProcessesPlan {
   readonly size_bytes: number;
 }
 
-/** A load of so many messages, published as fast as possible. */
+/** A load of a number of messages, published as fast as possible. */
 export interface ProcessesLoad {
   readonly name: string;
   readonly publishers: number;
@@ -38,7 +38,7 @@ export interface ProcessesRow {
   readonly cpu_us: number;
 }
 
-/** Most messages per second: a Shield refuses more than its queue for a publisher holds. */
+/** The highest rate: a Shield refuses messages beyond its queue for a publisher. */
 const RATE = 20_000;
 const BURST = 50;
 

@@ -1,6 +1,6 @@
 /**
- * The scenario of `deno task bench sizing`: what a load needs on paper, and with `--check` what one, two and
- * three Shields cost here beside what the model says of them. The model is in `model.ts`.
+ * The scenario of `deno task bench sizing`: the calculated needs of a load. With `--check` it measures one, two and
+ * three Shields here and compares them with the model of `model.ts`.
  */
 import { measureProcesses, type ProcessesRow } from "./processes.ts";
 import { type Options, scenario, UsageError, type Values } from "../measure/scenario.ts";
@@ -52,7 +52,7 @@ const cores = (value: number) => `${value.toFixed(2)} cores`;
 const needsText = (needs: readonly Need[]) =>
   needs.map(({ what, count }) => `${count} ${what}`).join(", ");
 
-/** What a load needs, as a table, and in a sentence what limits it. */
+/** The needs of a load as a table, and a sentence about the limiting one. */
 export function renderSizing(plan: SizingPlan, size: Sizing): string {
   const rows = [
     ["messages in", "", `${count(size.in_per_s)}/s`],
@@ -86,13 +86,13 @@ export function renderSizing(plan: SizingPlan, size: Sizing): string {
   return `${renderRows(["what", "arithmetic", "comes to"], rows)}\n\n${limits}`;
 }
 
-/** The loads of `--check`: so many receive a message of one publisher, and of eight. */
+/** The loads of `--check`: the receivers of a message, with one publisher and with eight. */
 const CHECKED = [
   { name: "1 to 200", publishers: 1, readers: 200, messages: 300 },
   { name: "8 to 4", publishers: 8, readers: 4, messages: 375 },
 ] as const;
 
-/** What a load on some Shields cost, beside what the model says. */
+/** The measured cost of a load on some Shields, and the model's. */
 export interface Compared {
   readonly load: string;
   readonly shields: number;
@@ -101,7 +101,7 @@ export interface Compared {
   readonly model_us: Price;
 }
 
-/** The model beside what was measured. */
+/** The model and the measurement. */
 export function compared(rows: readonly ProcessesRow[]): Compared[] {
   const kinds = Map.groupBy(rows, ({ load, count }) => `${load}\n${count}`);
   return [...kinds.values()].flatMap((rounds): Compared[] => {
@@ -113,13 +113,13 @@ export function compared(rows: readonly ProcessesRow[]): Compared[] {
   });
 }
 
-/** Whether a figure lies between the prices of the model, or at most `slack` of one beside them. */
+/** Whether a figure is between the prices of the model, within the factor `slack`. */
 export function isWithin({ measured_us, model_us }: Compared, slack: number): boolean {
   const { calm, busy } = model_us;
   return measured_us >= busy * (1 - slack) && measured_us <= calm * (1 + slack);
 }
 
-/** Machines differ, and other work on this one makes everything dearer. */
+/** Machines differ, and other work on the machine raises every cost. */
 const SLACK = 0.25;
 
 /** The scenario of `deno task bench sizing`. */

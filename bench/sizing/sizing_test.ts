@@ -1,4 +1,4 @@
-/** The model on loads whose answer is known otherwise, and beside what 1, 2 and 3 Shields cost here once. */
+/** The model for loads with a known answer, and compared with measured costs of 1, 2 and 3 Shields. */
 import assert from "node:assert/strict";
 import { COSTS } from "./costs.ts";
 import { deliveryUs, hearing, sizeOf } from "./model.ts";
@@ -24,7 +24,7 @@ Deno.test("a delivery costs at most the calm price, and less the more share a me
   assert.ok(deliveryUs(COSTS, 3, 200).calm < few.calm);
   assert.ok(deliveryUs(COSTS, 1, 4).calm < few.calm);
   const echo = deliveryUs(COSTS, 1, 1);
-  // Measured: 32.6 µs for an echo at 10,000/s, whose delivery is alone in its write.
+  // Measured: 32.6 µs for an echo at 10,000/s, with one delivery per write.
   assert.ok(echo.busy < 32.6 && 32.6 < echo.calm);
   assert.ok(Math.abs(echo.calm - 124.5) < 0.1);
 });
@@ -53,7 +53,7 @@ Deno.test("what limits changes with the load: CPU of many messages, memory, ever
     limits({ connections_per_process: 1e6, messages_per_minute: 0.01, memory_bytes: 4e9 }),
     ["memory_bytes", "memory"],
   );
-  // More processes hear a room more often, which costs more: the number of processes already counts that.
+  // With more processes, more of them subscribe to a room, which costs more: the number of processes includes that.
   const { processes, process_needs } = sizeOf(COSTS, { ...plan, messages_per_minute: 60 });
   assert.ok(processes >= Math.max(...process_needs.map(({ count }) => count)));
 });

@@ -1,6 +1,7 @@
 /**
- * The scenario `slow_reader`: what readers that do not read cost the other readers, by room class: one bus on the
- * embedded Spine, readers in client processes, one publisher, and in turns no slow reader, one, and many.
+ * The scenario `slow_reader`: the effect of slow readers on the other readers, by room class. It runs one bus on the
+ * embedded Spine, readers in client processes and one publisher, in turns without a slow reader, with one, and with
+ * many.
  */
 import { encodePub, writeEnvelope } from "@arqon/proto";
 import { type Load, openLoad } from "../load/crowd/driver.ts";
@@ -31,7 +32,7 @@ export interface SlowReaderPlan {
   readonly server_lines: string;
 }
 
-/** The room classes, by what they do with a slow reader. */
+/** The room classes, by their treatment of a slow reader. */
 export const CLASSES = ["disconnect", "drop-oldest", "latest"] as const;
 /** One of these classes. */
 export type SlowClass = typeof CLASSES[number];
@@ -48,7 +49,7 @@ export interface PhaseResult extends Phase {
   readonly received: number;
   readonly p50_ms: number;
   readonly p99_ms: number;
-  /** What the Shield did with the slow readers, by `shield_slow_reader_total`. */
+  /** The Shield's actions on slow readers, by `shield_slow_reader_total`. */
   readonly disconnected: number;
   readonly dropped: number;
   readonly conflated: number;
@@ -70,9 +71,9 @@ unsent_bytes = 1_048_576
 #constant limits.slow_reader_bytes = 16_384
 ${CLASSES.map((name) => `[[rooms]]\nroom = "${name}-*"\nslow_reader = "${name}"\n`).join("")}`;
 
-/** Size of messages that only slow readers receive, to fill what the kernel and the Shield hold for them. */
+/** Size of messages that only slow readers receive, to fill the buffers of the kernel and the Shield. */
 const FILL_BYTES = 60_000;
-/** So few between two looks that nobody is cut off before its backlog is seen. */
+/** So few between two checks that no reader is disconnected before its backlog is seen. */
 const FILL_STEP = 5;
 /** Number of messages after which no slow reader of `disconnect` is left. */
 const FLOOD = 40;
@@ -82,9 +83,9 @@ const fillOf = (name: SlowClass) => `${name}-fill`;
 /** A bus and all its clients. */
 interface Stage {
   readonly bus: BusProcess;
-  /** Publishes what only slow readers receive. */
+  /** Publishes the messages that only slow readers receive. */
   readonly publisher: LoadSocket;
-  /** The readers of the class, and who publishes to them. */
+  /** The readers of the class, and their publisher. */
   readonly load: Load;
   metrics(): Promise<Scrape>;
 }
@@ -107,7 +108,7 @@ async function stallAll(stage: Stage, { class: name, slow }: Phase) {
   await until(
     async () => {
       if ((await metrics()).sum("shield_unsent_bytes") >= slow * FILL_BYTES * 0.9) return true;
-      // A Shield that has no core yet has not seen them, and more would come on top.
+      // A Shield without CPU time has not received them yet, and more would be added.
       const all_published = await published() + FILL_STEP;
       flood(stage, name, FILL_STEP);
       await until(async () => await published() >= all_published, "the messages that fill");
@@ -152,7 +153,7 @@ async function run(stage: Stage, phase: Phase, plan: SlowReaderPlan): Promise<Ph
   return { ...phase, ...result, ...counts, unsent_bytes };
 }
 
-/** All phases: every class with no slow reader, one and many. */
+/** All phases: every class without a slow reader, with one, and with many. */
 const phasesOf = (many: number): Phase[] =>
   CLASSES.flatMap((name) => [0, 1, many].map((slow) => ({ class: name, slow })));
 
@@ -163,7 +164,7 @@ async function measure(plan: SlowReaderPlan): Promise<PhaseResult[]> {
   const publisher = await connectSocket(bus.url, ["arqon.v1", `arqon.token.${bus.token}`]);
   owned.defer(() => publisher.close());
   const results: PhaseResult[] = [];
-  // One class at a time, since the readers of the others would only take memory.
+  // One class at a time, since the readers of other classes would only use memory.
   for (const name of CLASSES) {
     const groups = oneRoom(name, 1, plan.readers, true);
     const crowd = { groups, processes: plan.processes, echo: false };
@@ -190,7 +191,7 @@ export interface Row extends PhaseResult {
   readonly p50_ratio: number;
   readonly p99_ratio: number;
   readonly added_p99_ms: number;
-  /** The same ratio of the rounds that were disturbed least. */
+  /** The same ratio for the least disturbed rounds. */
   readonly least_p99_ratio: number;
 }
 
@@ -227,7 +228,7 @@ export function brokenBy(row: Row, rounds: number, noise_ms: number): string | u
   const where = `${row.class} with ${row.slow} slow`;
   if (row.received !== row.expected) return `${where}: ${row.expected - row.received} are missing`;
   const medians_broken = row.p99_ratio > RATIO_MAX && row.added_p99_ms > noise_ms;
-  // The cost of slow readers is there in every round, disturbances of the machine only in some.
+  // Slow readers cost in every round, other work on the machine only in some.
   if (medians_broken && row.least_p99_ratio > RATIO_MAX) {
     return `${where}: p99 of the others is ${row.p99_ratio.toFixed(2)} times that with none`;
   }

@@ -1,4 +1,4 @@
-/** When `deno task bench slow_reader` fails: figures as they may come, not measured ones. */
+/** When `deno task bench slow_reader` fails, with invented figures. */
 import assert from "node:assert/strict";
 import { brokenBy, CLASSES, rowsOf } from "./slow_reader.ts";
 import type { Phase, PhaseResult } from "./slow_reader.ts";
@@ -7,7 +7,7 @@ const MANY = 50;
 const ROUNDS = 3;
 const NOISE_MS = 10;
 
-/** What a phase brings when all is well, with a p99 of its own. */
+/** A phase without a fault, with the given p99. */
 function result(phase: Phase, p99_ms: number): PhaseResult {
   const { class: name, slow } = phase;
   return {

@@ -1,7 +1,7 @@
 /**
- * The scenario `flood`: how long a clean client receives nothing while another client sends at full speed, for
- * each kind of client sockets, each kind of flood, and default and tight limits. `flood_child.ts` floods, in
- * a process of its own.
+ * The scenario `flood`: the longest time in which a clean client receives nothing while another client sends at full
+ * speed, for each kind of client sockets, each kind of flood, and default and tight limits. `flood_child.ts` sends the
+ * flood from a separate process.
  */
 import type { FloodEffect } from "../load/goals.ts";
 import { niceness, startProgram } from "../measure/line_program.ts";
@@ -57,7 +57,9 @@ export interface FloodRow {
 
 const pause = (wait_ms: number) => new Promise((resolve) => setTimeout(resolve, wait_ms));
 
-/** Begins to measure how long these processes wait for a core; the function gives it in ms a second each. */
+/**
+ * Begins to measure the time that these processes wait for a core. The function returns it in ms per second for each.
+ */
 async function waits(pids: readonly number[]): Promise<() => Promise<number[]>> {
   const all = () => Promise.all(pids.map(waitedSeconds));
   const [before, began_ms] = [await all(), performance.now()];
@@ -68,10 +70,7 @@ async function waits(pids: readonly number[]): Promise<() => Promise<number[]>> 
   };
 }
 
-/**
- * Measures one flood. A token of another tenant's user would change nothing, since rates belong to
- * connections.
- */
+/** Measures one flood. A token of another tenant's user would change nothing, since rates belong to connections. */
 async function flooded(
   bus: BusProcess,
   clean: SteadyPair,
@@ -120,7 +119,7 @@ async function rowsOf(
   const rows: FloodRow[] = [];
   for (const flood of ["none" as const, ...floods]) {
     if (flood === "bombs" && deflate === "") continue;
-    // Each flood has its own clean client and bus, so that it does not feel what another flood left behind.
+    // Each flood has a separate clean client and bus, so that an earlier flood has no effect on it.
     await using bus = await startConfigured(config);
     using clean = await SteadyPair.open(busTarget(bus, [bus.token]).wire, RATE, "sent");
     await pause(500);
@@ -129,7 +128,7 @@ async function rowsOf(
   return rows;
 }
 
-/** What each flood does to the clean client's p99, in that without a flood on the same sockets and limits. */
+/** The ratio of the clean client's p99 with each flood to its p99 without, on the same sockets and limits. */
 export function floodEffects(rows: readonly FloodRow[]): FloodEffect[] {
   return rows.filter(({ flood }) => flood !== "none").map(({ websocket, limits, p99_ms }) => {
     const calm = rows.find((one) =>

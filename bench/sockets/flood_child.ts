@@ -1,6 +1,6 @@
 /**
- * A client that sends one kind of bytes as fast as they are taken, reads nothing, and reconnects whenever it
- * is cut off, until its standard input ends. Its argument is a `FloodPlan` as JSON.
+ * A client that sends one kind of bytes as fast as they are accepted and reads nothing. It reconnects after each
+ * disconnection until its standard input ends. Its argument is a `FloodPlan` as JSON.
  */
 import process from "node:process";
 import { deflateRawSync } from "node:zlib";
@@ -60,7 +60,7 @@ function publication(room_id: string, size_bytes: number): Uint8Array {
   );
 }
 
-/** The bytes that are sent once, and those that are sent again and again. */
+/** The bytes that are sent once, and the bytes that are sent repeatedly. */
 function bytesOf(
   { flood, token }: FloodPlan,
 ): [first: Uint8Array<ArrayBuffer>, then: Uint8Array<ArrayBuffer>] {
@@ -127,7 +127,7 @@ async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void>
   for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
 }
 
-/** Sends on one connection until it is cut off. HTTP answers are read, so that the bus need not hold them. */
+/** Sends on one connection until it is closed. It reads HTTP answers, so that the bus need not buffer them. */
 async function attack(plan: FloodPlan, count: (bytes: number) => void): Promise<void> {
   const url = new URL(plan.url);
   using connection = await Deno.connect({ hostname: url.hostname, port: Number(url.port) });

@@ -1,4 +1,4 @@
-/** What a flood does to a clean client, from rows that no server gave. */
+/** The effect of a flood on a clean client, from invented rows. */
 import assert from "node:assert/strict";
 import { floodEffects } from "./flood.ts";
 

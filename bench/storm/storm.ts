@@ -1,7 +1,7 @@
 /**
- * The scenario `storm`: all clients of a Shield lose their connection and return at once: crowds of clients in
- * processes of their own, and a steady pair beside them. The promises of docs/architecture.md#promises are
- * beside the figures, and one that does not hold fails the run.
+ * The scenario `storm`: all clients of a Shield lose their connection and reconnect at once. The clients run in
+ * separate processes with a steady pair of clients. It compares the figures with the promises of
+ * docs/architecture.md#promises; a broken promise fails the run.
  */
 import { createIssuer, type Issuer, startServer } from "../../tests/harness/cluster.ts";
 import { niceness, type Program, startProgram } from "../measure/line_program.ts";
@@ -20,7 +20,7 @@ import type { Spent, StormRound } from "./storm_verdict.ts";
 export interface StormPlan {
   readonly clients: number;
   readonly processes: number;
-  /** Attempts that are under way at a time in all processes together. */
+  /** The number of concurrent attempts in all processes together. */
   readonly lanes: number;
   /** `[limits] handshakes_per_second` and `handshake_burst` of the Shield. */
   readonly handshakes_per_second: number;
@@ -37,7 +37,7 @@ export interface StormPlan {
 }
 
 const CA_FILE = `${ROOT}/tests/tls/ca.pem`;
-/** The whole process trusts the authority, since one that a client brings is parsed each time. */
+/** The whole process trusts the authority, since a client's own authority is parsed for each attempt. */
 const CLIENT_FLAGS = ["--allow-net", "--cert", CA_FILE];
 
 const CERT = `${ROOT}/tests/tls/server.pem`;
@@ -207,7 +207,7 @@ below 100 ms, or when the p99 of the steady pair more than doubles.`,
   {
     clients: [10_000, ""],
     processes: [2, "processes of clients"],
-    // A machine that is all clients has only its own cores, and what is queued for them is not the Shield's delay.
+    // One machine runs all clients with few cores, and their waiting for a core is not the Shield's delay.
     lanes: [128, "attempts under way at a time, all processes together"],
     handshakes: [2_500, "[limits] handshakes_per_second of the Shield"],
     burst: [1_000, "limits.handshake_burst"],

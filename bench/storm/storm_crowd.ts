@@ -1,6 +1,6 @@
 /**
- * A crowd of clients in this process that behave like the SDK: they connect, lose everything at once, come
- * back after a random moment, and wait as long as a refusal says. Its report is plain numbers.
+ * A group of clients in this process that behave like the SDK: they connect, lose all connections at once, reconnect
+ * after a random time, and wait as a refusal says. The report is plain numbers.
  */
 import { cpuSeconds } from "../../shared/metrics/metrics.ts";
 import { backoffDelay, DEFAULT_BACKOFF } from "../../sdk/typescript/time/clock.ts";
@@ -12,7 +12,7 @@ export interface CrowdPlan {
   readonly door: Door;
   /** One token for each client. */
   readonly tokens: readonly string[];
-  /** Attempts that are under way at a time, since a machine with many clients has only its own cores. */
+  /** The number of concurrent attempts, since a machine with many clients has few cores. */
   readonly lanes: number;
 }
 
@@ -22,7 +22,7 @@ export interface CrowdReport {
   readonly handshake_ms: readonly number[];
   /** Time from the drop to WELCOME, for each client. */
   readonly back_ms: readonly number[];
-  /** The time after which to come back, for each 503. */
+  /** The time before the next attempt after each 503. */
   readonly retry_after_ms: readonly number[];
   /** Number of 503 without a Retry-After header or without retry_after_ms. */
   readonly mute_refusals: number;
@@ -36,7 +36,7 @@ export interface CrowdReport {
   readonly cpu_seconds: number;
 }
 
-/** Number of attempts after which a client counts as lost; an SDK would go on. */
+/** Number of attempts after which a client counts as lost; an SDK would continue. */
 const ATTEMPTS_MAX = 60;
 
 interface Measured {
@@ -86,8 +86,8 @@ export class Crowd {
   }
 
   /**
-   * Ends all connections in one turn, and lets all clients come back. Then it calls `onBack`, and asks each
-   * connection whether it really works.
+   * Ends all connections in one turn, and lets all clients reconnect. Then it calls `onBack`, and tests each connection
+   * with a request.
    */
   async storm(onBack: () => void = () => {}): Promise<CrowdReport> {
     for (const [index, connection] of this.#connections.entries()) {

@@ -11,7 +11,7 @@ export interface Door {
   /** `ws://…/v1/socket`, or `wss:` with TLS. */
   readonly url: string;
   /**
-   * PEM of the authority, which each attempt parses anew (0.15 ms); absent for an authority that the process trusts
+   * PEM of the authority, which each attempt parses again (0.15 ms); absent if the process trusts the authority
    * (`--cert`).
    */
   readonly ca?: string;
@@ -32,13 +32,13 @@ export interface Refused {
 export type Attempt =
   | { readonly kind: "open"; readonly connection: WireConnection; readonly handshake_ms: number }
   | Refused
-  /** There was no answer: the connection failed or ended. */
+  /** No answer: the connection failed or ended. */
   | { readonly kind: "failed"; readonly detail: string };
 
 /** The SDK's `handshake_timeout_ms`. */
 const TIMEOUT_MS = 10_000;
 
-/** Resolves with what `work` does; rejects when that takes longer than an SDK waits. */
+/** Resolves with the result of `work`; rejects if that takes longer than an SDK waits. */
 async function inTime<T>(work: Promise<T>): Promise<T> {
   const { promise, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(new Error("no answer in time")), TIMEOUT_MS);
@@ -70,7 +70,7 @@ export async function attempt({ url, ca }: Door, token: string): Promise<Attempt
     const connection = await inTime(opening);
     return { kind: "open", connection, handshake_ms: performance.now() - began_ms };
   } catch (error) {
-    // One that is connected too late counts for nothing.
+    // A connection that opens too late does not count.
     opening.then((connection) => connection.close(), () => {});
     if (error instanceof UpgradeRefused && error.status !== 0) return refusalOf(error);
     return { kind: "failed", detail: error instanceof Error ? error.message : String(error) };

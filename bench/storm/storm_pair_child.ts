@@ -1,7 +1,6 @@
 /**
- * A program that is the existing traffic: a steady publisher and subscriber of a Shield. Its first line on stdin is a
- * plan as JSON; each further line names the phase that begins, and the end of stdin ends the last one. It prints one
- * report.
+ * A program for the existing traffic: a steady publisher and subscriber of a Shield. Its first line on stdin is a plan
+ * as JSON; each further line names the next phase, and the end of stdin ends the last one. It prints one report.
  */
 import { SteadyPair, type SteadyPhase } from "../load/crowd/steady.ts";
 import type { WireSpec } from "../load/targets/target.ts";
@@ -14,10 +13,10 @@ export interface PairPlan {
   readonly rate: number;
 }
 
-/** What the pair measured in all phases, by name. */
+/** The measurements of the pair in all phases, by name. */
 export type PairReport = Readonly<Record<string, SteadyPhase>>;
 
-/** Time in which the last messages may still arrive. */
+/** The time to wait for the last messages. */
 const LAST_MS = 3_000;
 
 if (import.meta.main) {

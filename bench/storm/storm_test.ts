@@ -1,4 +1,4 @@
-/** What `deno task bench storm` takes, and when it fails: figures as they may come, not measured ones. */
+/** The options of `deno task bench storm`, and when it fails, with invented figures. */
 import assert from "node:assert/strict";
 import { UsageError } from "../measure/scenario.ts";
 import { socketLine } from "../measure/targets.ts";
@@ -8,7 +8,7 @@ import { figuresOf, promisesOf } from "./storm_verdict.ts";
 const CLIENTS = 4;
 const CORES = 2;
 
-/** A storm in which all goes well, but for what is given. */
+/** A storm without a fault, except for the given values. */
 function storm(
   crowd: Partial<StormRound["crowds"][number]> = {},
   pair: Partial<StormRound["pair"][string]> = {},

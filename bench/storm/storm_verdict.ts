@@ -1,6 +1,6 @@
 /**
- * What a storm measured, and which promises of docs/architecture.md#promises it kept. Pure; the tables
- * are `storm.ts`.
+ * The measurements of a storm, and the promises of docs/architecture.md#promises that it kept. Pure; `storm.ts` prints
+ * the tables.
  */
 import { delaysOf, sumOf } from "../measure/statistics.ts";
 import type { CrowdReport } from "./storm_crowd.ts";
@@ -13,10 +13,10 @@ export interface StormRound {
   readonly spent: Spent;
 }
 
-/** What a storm cost the Shield, by its own figures. */
+/** The cost of a storm, by the Shield's own figures. */
 export interface Spent {
   readonly cpu_seconds: number;
-  /** Time in which its main thread was ready and had no core, as Linux reports it; absent elsewhere. */
+  /** Time that its main thread was ready and had no core, from Linux; absent on other systems. */
   readonly waited_seconds?: number;
   /** Number of upgrades that it accepted in the storm. */
   readonly accepted: number;
@@ -40,10 +40,10 @@ export interface Kept {
   readonly kept: boolean;
 }
 
-/** What one storm came to. */
+/** The result of one storm. */
 export type Figures = ReturnType<typeof figuresOf>;
 
-/** The figures of a storm of so many clients. */
+/** The figures of a storm with a number of clients. */
 export function figuresOf({ crowds, pair, spent }: StormRound, clients: number) {
   const all = (key: "back_ms" | "handshake_ms" | "retry_after_ms") =>
     crowds.flatMap((crowd) => crowd[key]);
@@ -65,7 +65,7 @@ export function figuresOf({ crowds, pair, spent }: StormRound, clients: number) 
     handshake_max_ms: handshake!.max_ms,
     clients_cpu_seconds: sumOf(crowds, "cpu_seconds"),
     server_cpu_seconds: spent.cpu_seconds,
-    /** Time in which the server had no core, which is not its fault; NaN where the system does not say. */
+    /** Time that the server had no core, which is not its fault; NaN on other systems. */
     server_waited_seconds: spent.waited_seconds ?? NaN,
     steady_p99_ms: pair["storm"]?.p99_ms ?? NaN,
     /** Ratio of that p99 to the one before the storm. */
@@ -77,7 +77,7 @@ export function figuresOf({ crowds, pair, spent }: StormRound, clients: number) 
 export const ms = (value: number | undefined) =>
   value === undefined ? "" : `${value.toFixed(1)} ms`;
 
-/** The promises, on a machine with so many cores. */
+/** The promises, on a machine with this number of cores. */
 export function promisesOf(figures: Figures, { pair }: StormRound, cores: number): Kept[] {
   const pairs = Math.max(1, Math.floor(cores / 2));
   const back_ms = BACK_MS * Math.max(1, figures.clients / (BACK_CLIENTS * pairs));

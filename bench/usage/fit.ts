@@ -1,9 +1,9 @@
 /**
- * Prices by least squares: of what some runs used and cost, the price of each unit, none below zero, with which
- * the sums come closest to what the runs cost. Pure.
+ * Prices by least squares: from the usage and the cost of some runs, a price of each unit (none below zero) for which
+ * the sums are closest to the costs. Pure.
  */
 
-/** What one run used, by unit, and what it cost. */
+/** The usage of one run, by unit, and its cost. */
 export interface FittedRun {
   readonly amounts: Readonly<Record<string, number>>;
   readonly cost: number;
@@ -14,7 +14,7 @@ const PASSES = 20_000;
 /** A price that changes by less than this part is found. */
 const SMALL = 1e-10;
 
-/** What amounts cost by these prices. */
+/** The cost of amounts with these prices. */
 export function pricedAt(
   prices: Readonly<Record<string, number>>,
   amounts: Readonly<Record<string, number>>,
@@ -25,14 +25,14 @@ export function pricedAt(
 }
 
 /**
- * The prices. A run that cost twice as much does not count twice: errors are parts of what a run cost. Units of
- * which no run used anything cost nothing. Every run must have cost something.
+ * The prices. A run with twice the cost does not count twice: errors are relative to the cost of a run. Unused units
+ * cost nothing. Every run must have a cost above zero.
  */
 export function fitPrices(
   runs: readonly FittedRun[],
   units: readonly string[],
 ): Record<string, number> {
-  // Columns of the same size: each unit in parts of the most that a run used for what it cost.
+  // Scales the columns: each unit is relative to the highest usage per cost of any run.
   const columns = units.map((unit) => runs.map((run) => (run.amounts[unit] ?? 0) / run.cost));
   const scales = columns.map((column) => Math.max(...column));
   const scaled = columns.map((column, at) => column.map((value) => value / (scales[at] || 1)));

@@ -1,4 +1,4 @@
-/** Fitted prices are those by which the runs were made, and none is below zero. */
+/** Fitted prices equal the prices that made the runs, and none is below zero. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { fitPrices, pricedAt } from "./fit.ts";

@@ -1,7 +1,6 @@
 /**
- * The scenario `usage`: prices in CPU time. Some tenants with different loads use one bus in changing measures; of
- * some runs prices are fitted, by which the cost of all tenants together is the CPU time of the bus. Other runs
- * check them.
+ * The scenario `usage`: prices in CPU time. Tenants with different loads use one bus in varying amounts. It fits prices
+ * to some runs, so that the cost of all tenants together is the CPU time of the bus. Other runs check the prices.
  */
 import { policyAdmin } from "../../tests/peers/policy_admin.ts";
 import { type Load, openLoad } from "../load/crowd/driver.ts";
@@ -15,10 +14,10 @@ import { cpuSecondsBetween, usagesOf } from "../measure/usage.ts";
 import { CONFIG, type TokenFor, tokens } from "../policy/policy_bus.ts";
 import { fitPrices, type FittedRun, pricedAt } from "./fit.ts";
 
-/** So much of the CPU time has to be in checked runs whose cost is within this part of it. */
+/** At least this share of the CPU time must be in checked runs whose cost is within this part of it. */
 const GOAL_EXPLAINED = 0.9;
 const GOAL_WITHIN = 0.1;
-/** What prices are of: units that do not contain one another. Nobody checks schemas or sends commands here. */
+/** The units with a price: they do not contain one another. No tenant here checks schemas or sends commands. */
 const UNITS = [
   "messages_in",
   "bytes_in",
@@ -40,7 +39,7 @@ durable = true
 const ARRIVE_MS = 30_000;
 const MINUTE_MS = 60_000;
 
-/** One tenant: its connections, how large its messages are, and how many a second while it sends. */
+/** One tenant: its connections, the size of its messages, and its rate while it sends. */
 interface UsageLoad {
   readonly tenant: string;
   readonly groups: readonly Group[];
@@ -55,7 +54,7 @@ const load = (
   groups = [ownRooms(10, "room")],
 ): UsageLoad => ({ tenant, groups, rate, size_bytes });
 
-/** All tenants: to one another, one to many, large bodies, a policy, a log, and nobody says a word. */
+/** All tenants: one to one, one to many, large bodies, a policy, a log, and a silent tenant. */
 const LOADS: readonly UsageLoad[] = [
   load("pairs", 6_000),
   load("crowd", 240, 100, [
@@ -79,7 +78,7 @@ async function deploy(bus: BusProcess, tokenFor: TokenFor): Promise<void> {
   if (status !== 200) throw new Error(`deploy: ${status}`);
 }
 
-/** What all tenants have used so far, by unit. */
+/** The usage of all tenants so far, by unit. */
 async function usedOf(bus: BusProcess, token: string): Promise<Record<string, number>> {
   const used: Record<string, number> = {};
   for (const { tenant } of LOADS) {
@@ -102,7 +101,7 @@ async function settled(bus: BusProcess, token: string, received: number) {
   }
 }
 
-/** The same numbers each time, from 0 to 1. */
+/** Repeatable random numbers from 0 to 1. */
 function* sameNumbers(): Generator<number> {
   for (let state = 1;;) {
     state = (state * 48_271) % 2_147_483_647;
@@ -127,7 +126,7 @@ function turnsOf(numbers: Generator<number, never>, seconds: number): Turn[] {
   });
 }
 
-/** The tenants that are connected, and how many messages they have received so far. */
+/** The connected tenants, and the number of messages that they have received. */
 interface Crowd {
   readonly bus: BusProcess;
   readonly token: string;
@@ -135,10 +134,7 @@ interface Crowd {
   received: number;
 }
 
-/**
- * One run. A tenant that sends does so at its one rate: at a lower one, a bus wakes up more often for each
- * message.
- */
+/** One run. A tenant always sends at its one rate: at a lower one, a bus wakes up more often for each message. */
 async function runOnce(crowd: Crowd, turns: readonly Turn[]): Promise<FittedRun> {
   const { bus, token, loads } = crowd;
   const before = await settled(bus, token, crowd.received);
@@ -158,17 +154,17 @@ async function runOnce(crowd: Crowd, turns: readonly Turn[]): Promise<FittedRun>
   const ended = await usage();
   const after = await settled(bus, token, crowd.received);
   const amounts = Object.fromEntries(UNITS.map((unit) => [unit, after[unit]! - before[unit]!]));
-  // The ledger has those of the time in which it was waited for, too, and no CPU time was counted then.
+  // The ledger also counts the time of the wait, and the CPU time of that was not counted.
   const connection_minutes = CONNECTIONS * (ended.at_ms - begun.at_ms) / MINUTE_MS;
   return { amounts: { ...amounts, connection_minutes }, cost: cpuSecondsBetween(begun, ended) };
 }
 
-/** The cheapest of a run's rounds, and the most that one of them cost: how far apart they are is the machine's. */
+/** The cheapest of a run's rounds, and the highest cost of one of them: the difference is caused by the machine. */
 interface MeasuredRun extends FittedRun {
   readonly most: number;
 }
 
-/** Runs, one after the other, and all of them again in each round; the cheapest of each. */
+/** Runs one after the other, repeated in each round. The cheapest of each counts. */
 async function measure(runs: number, rounds: number, seconds: number): Promise<MeasuredRun[]> {
   await using owned = new AsyncDisposableStack();
   const bus = owned.use(await startConfigured(CONFIG + COUNTING));
@@ -215,14 +211,14 @@ time of the process.`,
   {
     runs: [14, "runs of which prices are made"],
     checks: [6, "runs that check them"],
-    // What others do beside only adds to it.
+    // Other work on the machine only raises the cost.
     rounds: [4, "how often each is made; the least CPU time counts"],
     seconds: [3, "of a run"],
     prices: ["bench/results/usage_prices.toml", "where the prices go, as TOML"],
   },
   async ({ runs, checks, rounds, seconds, prices: file }) => {
     const all = await measure(runs + checks, rounds, seconds);
-    // Every so often one is a check: what else the machine does then is the same for both.
+    // Every few runs one is a check, so that other work on the machine is about the same for both.
     const every = Math.max(2, Math.floor(all.length / checks));
     const is_check = (at: number) => at % every === every - 1;
     const prices = fitPrices(all.filter((_, at) => !is_check(at)), UNITS);

@@ -1,6 +1,6 @@
 /**
- * A chat with a model whose answers are messages that grow: they go on after a reload and on every device, and are
- * stopped from any. `serve.ts` starts the bus and the model, and bundles and serves this.
+ * A chat with a model. Its answers are growing messages: they continue after a reload and on every device, and each
+ * device can stop them. `serve.ts` starts the bus and the model, bundles this page and serves it.
  */
 import { StrictMode, useEffect, useState } from "react";
 import type { FormEvent } from "react";
@@ -10,12 +10,12 @@ import type { Message } from "@arqon/sdk";
 import { growing, stopStream } from "@arqon/sdk/streams";
 import type { Growing } from "@arqon/sdk/streams";
 
-/** A room that the development bus keeps. */
+/** The development bus stores this room. */
 const ROOM = "durable-chat";
-/** Questions and answers that are fetched at first, and held at most. */
+/** The page loads this many questions and answers at first, and keeps this many at most. */
 const HISTORY = 100, LIMIT = 1_000;
 
-/** The answers that are being written, also those that have ended and are not in the room's messages yet. */
+/** The growing answers, also those that have ended and are not in the room's messages yet. */
 function useGrowing(): readonly Growing[] {
   const room = useRoom(ROOM);
   const [answers, setAnswers] = useState<readonly Growing[]>([]);
@@ -25,7 +25,7 @@ function useGrowing(): readonly Growing[] {
     const hear = async () => {
       await room.use(async (room) => {
         for await (const one of growing(room, { signal })) {
-          // As many as may grow in a room at once, and the last that have ended.
+          // The most answers that may grow in a room at once, and the last ended ones.
           setAnswers((before) => [...before.filter(({ id }) => id !== one.id), one].slice(-64));
         }
       });
@@ -36,11 +36,11 @@ function useGrowing(): readonly Growing[] {
   return answers;
 }
 
-/** How an answer ended, for people; "" for one that is whole. */
+/** How an answer ended, as text; "" for a complete one. */
 const endingOf = (state: string | undefined, reason = "") =>
   state === "stopped" || state === "aborted" ? ` (${state}${reason && `: ${reason}`})` : "";
 
-/** A question, or an answer that is whole. */
+/** A question, or a complete answer. */
 function Said({ message }: { readonly message: Message }) {
   const { "x-arqon-growing": state, "x-arqon-growing-reason": reason } = message.headers;
   return (
@@ -51,7 +51,7 @@ function Said({ message }: { readonly message: Message }) {
   );
 }
 
-/** An answer that is being written. */
+/** An answer that is still growing. */
 function Writing({ answer: { id, text, state, reason } }: { readonly answer: Growing }) {
   const room = useRoom(ROOM);
   const stop = () => room.use((room) => stopStream(room, id, "by its reader"));
@@ -74,7 +74,7 @@ function App() {
   const ask = async (event: FormEvent) => {
     event.preventDefault();
     setQuestion("");
-    // With an id it is repeated when the connection drops, and asked once.
+    // The id lets the SDK repeat the question after a lost connection without asking it twice.
     await publish("question", question, { message_id: crypto.randomUUID() });
   };
   const shown = messages.filter(({ signal, type }) =>

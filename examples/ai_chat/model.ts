@@ -1,6 +1,6 @@
 /**
- * What answers in place of a model: it streams words, one after the other, and knows how to count. What an answer
- * is on the bus is `stream`: to use a model, give its text there instead.
+ * Stands in for a model: it streams words one after another, and it can count. An answer is written to the bus with
+ * `stream`. To use a real model, pass its text to `stream` instead.
  */
 import type { Room } from "@arqon/sdk";
 import { stream } from "@arqon/sdk/streams";
@@ -8,8 +8,8 @@ import { stream } from "@arqon/sdk/streams";
 /** Between two words, in ms. */
 const WORD_MS = 40;
 const STORY =
-  "Once upon a time there was a message that could not be said all at once. So it was " +
-  "said piece by piece, and whoever came late was told what there was of it, and then the rest.";
+  "Once upon a time there was a message that was too long to send all at once. So it was " +
+  "sent piece by piece, and readers who came late got the pieces so far, and then the rest.";
 
 /** The words of an answer. */
 function* wordsFor(question: string): Generator<string, void> {
@@ -18,7 +18,7 @@ function* wordsFor(question: string): Generator<string, void> {
   else for (let at = 1; at <= Number(count); at++) yield `${at} `;
 }
 
-/** The same, as slowly as a model says them. It ends when nobody wants more. */
+/** The same words with pauses like those of a model. It ends when the reader stops it. */
 async function* said(question: string): AsyncGenerator<string, void> {
   for (const word of wordsFor(question)) {
     yield word;

@@ -1,6 +1,6 @@
 /**
- * `deno task example:chat [PORT]`: starts a development bus and what answers, and serves the page with the bus's address
- * and a token. For a look at it: whoever reaches the page gets the token.
+ * `deno task example:chat [PORT]`: starts a development bus and the model, and serves the page with the bus's address
+ * and a token. For trying it only: everybody who can open the page gets the token.
  */
 import { connect } from "@arqon/sdk";
 import { bundlePage, servePage, startBus } from "../example_page.ts";

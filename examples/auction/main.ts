@@ -1,7 +1,7 @@
 /**
- * An auction for everybody who has the page open. The room decides: `policies/reducers/sale.ts` says what a bid is, who
- * leads and when it is over. This shows it, and asks it for things; the same program runs here, too, so that an own bid is
- * seen before the room has answered.
+ * An auction for everybody with the page open. The room decides: `policies/reducers/sale.ts` has the rules for bids,
+ * for the leader and for the end. This page shows the auction and calls the room. The same program also runs here, so
+ * that the page shows its own bid before the room has answered.
  */
 import { connect } from "@arqon/sdk";
 import { optimistic, reduced } from "@arqon/sdk/reducers";
@@ -13,12 +13,12 @@ const own = query.get("name") ?? `guest-${Date.now() % 1_000}`;
 const find = <Kind extends HTMLElement>(selector: string) =>
   document.querySelector<Kind>(selector)!;
 
-/** Always as text: what others say is no HTML. */
+/** Always sets text: data of others must not become HTML. */
 function tell(selector: string, text: string): void {
   find(selector).textContent = text;
 }
 
-/** What the room says of the lot; a text that is not there is "". */
+/** The room's values of the lot; a missing value is "". */
 type Read = (key: keyof Sale["values"]) => string;
 
 const nameOf = (user: string) => user === own ? "you" : user || "nobody";
@@ -41,7 +41,7 @@ function show(read: Read): void {
   showTime(read);
 }
 
-/** A lot that is over joins the list of those before. */
+/** Adds a closed lot to the list of earlier lots. */
 function note(read: Read): void {
   const state = read("state");
   if (state !== "sold" && state !== "unsold") return;
@@ -56,7 +56,7 @@ async function bid(): Promise<void> {
   const module = await (await fetch("/sale.wasm")).arrayBuffer();
   const bus = await connect({ url, token });
   const room = reduced<Sale>(bus.room(query.get("room") ?? "sale-1"));
-  // What the room has decided, and own calls on top of it until it has answered them.
+  // The values of the room, with the page's own calls applied until the room has answered them.
   const sale = await optimistic(room, { module, user: own });
   const read: Read = (key) => String(sale.read(key) ?? "");
   sale.changed((changes) => {

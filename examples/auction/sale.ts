@@ -1,4 +1,4 @@
-// Made of sale.schema.json by `arq reducer types`: change that, and make this anew.
+// Generated from sale.schema.json by `arq reducer types`: change that and run it again.
 
 /** `State` of the schema. */
 export type State = "open" | "sold" | "unsold";
@@ -16,7 +16,7 @@ export type Lot = {
 
 /** One lot after another. A bid in the last five seconds leaves five more. */
 export type Sale = {
-  /** What it takes and answers. */
+  /** Data and answers of the commands. */
   readonly commands: {
     /** Offers a lot, when none is open. */
     readonly offer: readonly [data: {
@@ -31,11 +31,11 @@ export type Sale = {
     }, answer: null];
     readonly look: readonly [data: undefined, answer: Lot];
   };
-  /** What its messages are. */
+  /** Data of the messages. */
   readonly events: {
     readonly lot: Lot;
   };
-  /** What it shows. */
+  /** The visible values. */
   readonly values: {
     /** Its number, from 1. */
     readonly lot: number;

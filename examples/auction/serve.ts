@@ -1,6 +1,7 @@
 /**
- * `deno task example:auction [PORT]`: starts a development bus with the room's program, and serves the page with its address
- * and a token for the name that the page asks for. For a look at it: whoever reaches the page gets one.
+ * `deno task example:auction [PORT]`: starts a development bus with the room's program. It serves the page with the
+ * bus's address and a token for the name that the user enters. For trying it only: everybody who can open the page gets
+ * one.
  */
 import { bundlePage, servePage, startBus, tokensOf } from "../example_page.ts";
 

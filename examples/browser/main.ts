@@ -1,12 +1,12 @@
 /**
- * A chat in the browser: what was said before, who is here, and what the connection is doing. In the
- * page `index.html`; `serve.ts` bundles and serves both.
+ * A chat in the browser: earlier messages, members, and the state of the connection. It is the script of `index.html`;
+ * `serve.ts` bundles and serves both.
  */
 import { connect } from "@arqon/sdk";
 import type { Connection, Message, PresenceSubscription, Room, Status } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 
-/** A room that the development bus keeps. */
+/** The development bus stores this room. */
 const ROOM = "durable-chat";
 const HISTORY = 20;
 
@@ -15,7 +15,7 @@ const join = find<HTMLFormElement>("#join");
 const say = find<HTMLFormElement>("#say");
 const log = find("#log");
 
-/** Always as text: what others send is no HTML. */
+/** Always sets text: data of others must not become HTML. */
 function show(text: string, kind = ""): void {
   const line = document.createElement("li");
   line.className = kind;
@@ -29,7 +29,7 @@ function showStatus(status: Status): void {
     : status.state;
 }
 
-/** The nick is what somebody says; the sender is what the bus vouches for. */
+/** The user chooses the nick; the bus guarantees the sender. */
 function showMessage(message: Message): void {
   if (message.signal !== undefined) return show(`${message.signal.kind}`, "note");
   if (message.content_type !== "application/json") return show("something else", "note");
@@ -46,7 +46,7 @@ async function followMembers({ presence }: PresenceSubscription): Promise<void> 
   }
 }
 
-/** Shows the last messages and goes on right after them: nothing is missed, nothing comes twice. */
+/** Shows the last messages and continues after them, without holes or repeats. */
 async function follow(room: Room, nick: string): Promise<void> {
   const { messages, offset, epoch } = await history(room, { limit: HISTORY, reverse: true });
   for (const message of messages.toReversed()) showMessage(message);
@@ -70,7 +70,7 @@ function talk(bus: Connection, room: Room, nick: string): void {
     event.preventDefault();
     const text = String(new FormData(say).get("text"));
     say.reset();
-    // With an id it is repeated when the connection drops, and said once.
+    // The id lets the SDK repeat the message after a lost connection without sending it twice.
     const options = { message_id: crypto.randomUUID() };
     await room.publish("chat", { nick, text }, options).catch((error) => show(`${error}`, "note"));
   };

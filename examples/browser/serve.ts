@@ -1,13 +1,13 @@
 /**
- * Serves the chat page on this machine and bundles its script anew for each request, so that a change
- * is there after a reload. For development: what is put on a web server is what `esbuild` writes.
+ * Serves the chat page on this machine and bundles its script again for each request, so that a reload shows each
+ * change. For development only: on a web server, deploy the output of `esbuild`.
  */
 import process from "node:process";
 import { fileURLToPath } from "node:url";
 import { context, stop } from "esbuild";
 
 const path = (url: string) => fileURLToPath(new URL(url, import.meta.url));
-/** Packages are where this program finds them. */
+/** Finds packages as this program does. */
 const alias = Object.fromEntries(
   ["@arqon/sdk", "@arqon/sdk/history", "@arqon/proto"].map((name) => [
     name,
@@ -27,7 +27,7 @@ const page = await context({
   write: false,
 });
 const served = await page.serve({ servedir: path("."), host: "127.0.0.1", port: Number(port) });
-/** esbuild is a process of its own, which may outlive this one while it serves. */
+/** esbuild is a separate process, which may outlive this one while it serves. */
 async function end(): Promise<void> {
   await page.dispose();
   await stop();

@@ -1,7 +1,7 @@
 /**
- * A capability of a Shield that stands outside it: rooms that count their words. It has an observer, a metric, routes
- * of the admin API, a command and a card in the console, and changes no file: a program hands it to `startShield` in its
- * list.
+ * A capability outside the Shield's code: rooms that count their words. It has an observer, a metric, routes of the
+ * admin API, a command and a card in the console, and it changes no file of the Shield. A program passes it to
+ * `startShield` in its list.
  */
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -12,10 +12,10 @@ import { answered } from "../../shield/message/command.ts";
 import { EMPTY_ACK } from "../../shield/message/request_ref.ts";
 import { COUNT, ID, object } from "../../shield/openapi/openapi_parts.ts";
 
-/** The command that asks a room for its count; whoever may send commands there may ask. */
+/** The command that returns the count of a room; it needs the right to send commands there. */
 const COUNT_WORDS = "words.count";
 
-/** What a Shield has counted since it started. */
+/** The counts of a Shield since its start. */
 export interface WordCounts {
   /** Words of a room; 0 where none were counted. */
   of(tenant_id: string, room_id: string): number;
@@ -47,7 +47,7 @@ function wordsIn({ event, bytes }: ScannedEnvelope): number {
   return text.match(/[\p{L}\p{N}]+/gu)?.length ?? 0;
 }
 
-/** Counts in `rooms_max` rooms at most: the one that was silent for longest gives way. */
+/** Counts in at most `rooms_max` rooms: a new room replaces the one that was silent the longest. */
 export function words(rooms_max: number): Capability<WordCounts> {
   return {
     name: "words",

@@ -1,4 +1,4 @@
-/** Cursors: where everybody points. Moves are lines "X Y"; in a page they are pointer events. */
+/** Cursors: the position of each member's pointer. Each input line "X Y" is a move; in a page, use pointer events. */
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { createClient } from "@arqon/sdk/stores";
@@ -7,7 +7,7 @@ const [url = "", token = "", room = "board"] = process.argv.slice(2);
 const client = createClient({ url, token });
 const { presence } = client.room(room);
 
-// Sent at most every 50 ms, however often it moves: the newest place wins.
+// Sent at most every 50 ms, always the newest place.
 presence.begin({ initial: { x: 0, y: 0 }, throttle_ms: 50 });
 presence.subscribe(({ others }) => {
   for (const { user_id, meta } of others) console.log(user_id, JSON.stringify(meta));

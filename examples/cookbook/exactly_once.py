@@ -1,6 +1,6 @@
 """A consumer that counts each message once: effect and position are one transaction.
 
-However often it is killed, it goes on behind the last message that it has booked.
+After each kill it continues after the last message that it has booked.
 """
 
 from __future__ import annotations
@@ -19,14 +19,14 @@ create table if not exists paid (customer text primary key, amount integer);
 
 
 def place_of(db: sqlite3.Connection, room: str) -> arqon.Position | None:
-    """Where it is in the room; None: nothing was booked yet."""
+    """The position of the last booked message; None: no message was booked yet."""
     sql = "select position_offset, epoch from place where room = ?"
     row = db.execute(sql, (room,)).fetchone()
     return None if row is None else arqon.Position(row[0], row[1])
 
 
 def book(db: sqlite3.Connection, room: str, data: Any, position: arqon.Position) -> None:
-    """The message's effect and its position, both or none."""
+    """Stores the message's effect and its position in one transaction."""
     with db:
         db.execute(
             "insert into paid values (?, ?)"
@@ -40,7 +40,7 @@ def book(db: sqlite3.Connection, room: str, data: Any, position: arqon.Position)
 
 
 async def consume(url: str, token: str, room_id: str, file: str) -> None:
-    """Until it is killed."""
+    """Consumes the room until it is killed."""
     db = sqlite3.connect(file)
     db.executescript(TABLES)
     place = place_of(db, room_id)

@@ -1,4 +1,4 @@
-/** Late join: who comes in the middle sees the last twenty messages, and then what comes. */
+/** Late join: a client that joins later gets the last twenty messages, and then the new ones. */
 import process from "node:process";
 import { connect } from "@arqon/sdk";
 import { replay } from "@arqon/sdk/history";

@@ -1,4 +1,4 @@
-/** Leader election: of many workers one leads, and when it dies another one does. */
+/** Leader election: one of many workers leads; if it fails, another takes over. */
 import process from "node:process";
 import { setTimeout as sleep } from "node:timers/promises";
 import { ArqonError, connect, withLock } from "@arqon/sdk";
@@ -10,7 +10,7 @@ const bus = await connect({ url, token });
 const room = bus.room(room_id);
 const state = roomState(room);
 
-/** What only the leader does. The fence lets the bus refuse who has lost the lock and does not know. */
+/** The leader's work. With the fence, the bus refuses writes of a former leader that has not noticed its loss. */
 async function lead(fence: number, lost: AbortSignal): Promise<void> {
   console.log(`${name} leads with fence ${fence}`);
   for (let beat = 1; !lost.aborted; beat++) {
@@ -24,7 +24,7 @@ for (;;) {
     const options = { ttl_ms: LEASE_MS, wait_ms: 60_000 };
     await withLock(room, options, ({ fence, signal }) => lead(fence, signal));
   } catch (error) {
-    // Somebody else leads, or this one does no longer: it stands for election again.
+    // Another worker leads, or this one has lost the lock: it tries again.
     const why = error instanceof ArqonError ? error.reason : String(error);
     console.log(`${name} does not lead: ${why}`);
     await sleep(1_000);

@@ -1,6 +1,6 @@
 /**
- * Moderation: a bot that warns who says a forbidden word, and at the third time keeps him out of the room for ten
- * minutes. Its token has the role service. What must never be seen by anybody is a policy's to refuse.
+ * Moderation: a bot warns users for a forbidden word, and removes a user from the room for ten minutes after the third.
+ * Its token has the role service. Content that nobody may see at all needs a policy.
  */
 import process from "node:process";
 import { connect, type Message } from "@arqon/sdk";
@@ -11,7 +11,7 @@ const OUT_MS = 600_000;
 const [url = "", token = "", room_id = "lobby", ...words] = process.argv.slice(2);
 const bus = await connect({ url, token });
 const room = bus.room(room_id);
-/** Strikes are kept by the bus, so that a bot that is started again knows them. */
+/** The bus stores the strikes, so a restarted bot has them. */
 const notes = roomState(bus.room(`mod-${room_id}`));
 
 async function judge(message: Message): Promise<void> {

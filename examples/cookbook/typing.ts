@@ -1,4 +1,4 @@
-/** Typing: "ann is typing", until she has paused for three seconds. Each line is a key press. */
+/** Typing: shows "ann is typing" until a pause of three seconds. Each input line is a key press. */
 import process from "node:process";
 import { createInterface } from "node:readline";
 import { connect } from "@arqon/sdk";
@@ -23,7 +23,7 @@ void show();
 let is_typing = false;
 let pause: ReturnType<typeof setTimeout> | undefined;
 
-// Told when it begins and when it ends, not at each key.
+// Sent when typing begins and ends, not at each key.
 function say(typing: boolean): void {
   if (typing !== is_typing) void room.update({ typing });
   is_typing = typing;

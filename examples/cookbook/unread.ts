@@ -1,6 +1,6 @@
 /**
- * Unread counters: how many messages of each room a user has not read, the same on all devices. What was read
- * is in a durable room of the user's own. A line "ROOM" says that the room has been read.
+ * Unread counters: the number of messages in each room that a user has not read, the same on all devices. A durable
+ * room of the user stores what was read. An input line "ROOM" marks that room as read.
  */
 import process from "node:process";
 import { createInterface } from "node:readline";
@@ -11,7 +11,7 @@ const MOST = 99;
 const [url = "", token = "", user = "", ...rooms] = process.argv.slice(2);
 const bus = await connect({ url, token });
 const inbox = bus.room(`durable-inbox-${user}`);
-/** The offset up to which each room was read. */
+/** For each room, the offset of the last message that was read. */
 const read = new Map<string, number>();
 
 async function show(room: string): Promise<void> {
@@ -20,7 +20,7 @@ async function show(room: string): Promise<void> {
   console.log(`${room}: ${messages.length}${more ? "+" : ""}`);
 }
 
-// All that was ever marked, and then what this or another device marks.
+// All stored marks, and then the new ones of this or another device.
 const marks = inbox.listen(async (message) => {
   if (message.type !== "read") return;
   const { room, offset } = message.json() as { room: string; offset: number };
@@ -30,7 +30,7 @@ const marks = inbox.listen(async (message) => {
 await marks.ready;
 
 for (const room of rooms) {
-  // One that is busy is counted once for all that has come meanwhile.
+  // With a buffer of 1, a busy room is counted once for all messages that arrived meanwhile.
   await bus.room(room).listen(() => show(room), { buffer: 1 }).ready;
   await show(room);
 }

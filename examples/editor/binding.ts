@@ -1,17 +1,17 @@
 /**
- * A `<textarea>` and a text of Yjs that are the same: what is typed becomes the smallest change, and what
- * others write moves the cursor as one expects. For rich editors Yjs has bindings of their own.
+ * Keeps a `<textarea>` and a Yjs text equal. Typing becomes the smallest change, and a change of others moves the
+ * cursor as the user expects. For rich editors Yjs has its own bindings.
  */
 import type * as Y from "yjs";
 
-/** What was taken out and put in at one place. */
+/** The removed and the inserted text at one place. */
 export interface Change {
   readonly at: number;
   readonly deleted: number;
   readonly inserted: string;
 }
 
-/** The one change that makes `after` of `before`; `cursor` is where it ends, which decides between equals. */
+/** The one change from `before` to `after`. `cursor` is the end of the change; it decides between equal changes. */
 export function changeOf(before: string, after: string, cursor: number): Change {
   const tail_most = Math.min(before.length, after.length);
   let tail = 0;
@@ -23,7 +23,7 @@ export function changeOf(before: string, after: string, cursor: number): Change 
   return { at, deleted: before.length - tail - at, inserted: after.slice(at, after.length - tail) };
 }
 
-/** Where a cursor is after a change of others; what is put in right at it comes behind it. */
+/** The cursor after a change of others. Text that is inserted exactly at the cursor goes after it. */
 export function moved(cursor: number, delta: Y.YTextEvent["delta"]): number {
   let at = 0;
   let now = cursor;

@@ -6,13 +6,13 @@ import { changeOf, moved } from "./binding.ts";
 Deno.test("a change is the smallest one that ends at the cursor", () => {
   assert.deepEqual(changeOf("one", "one two", 7), { at: 3, deleted: 0, inserted: " two" });
   assert.deepEqual(changeOf("one two", "one", 3), { at: 3, deleted: 4, inserted: "" });
-  // Which of equal letters is new the cursor tells.
+  // The cursor decides which of the equal letters is new.
   assert.deepEqual(changeOf("aaa", "aaaa", 1), { at: 0, deleted: 0, inserted: "a" });
   assert.deepEqual(changeOf("aaa", "aaaa", 4), { at: 3, deleted: 0, inserted: "a" });
   assert.deepEqual(changeOf("abc", "aXc", 2), { at: 1, deleted: 1, inserted: "X" });
 });
 
-Deno.test("whatever is typed where, the change makes one text of the other", () => {
+Deno.test("for any edit the change turns the old text into the new one", () => {
   const text = fc.string({ unit: fc.constantFrom("a", "b", "\n"), maxLength: 12 });
   fc.assert(fc.property(text, text, fc.nat({ max: 12 }), (before, after, at) => {
     const change = changeOf(before, after, Math.min(at, after.length));

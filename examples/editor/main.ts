@@ -1,6 +1,6 @@
 /**
- * A text that everybody who has the page open writes together: the document in a durable room, who is here
- * and in which line by presence. In the page `index.html`; `serve.ts` serves both and starts a bus.
+ * A text that everybody with the page open edits: the document is in a durable room, presence shows the members and
+ * their lines. It is the script of `index.html`; `serve.ts` serves both and starts a bus.
  */
 import { connect } from "@arqon/sdk";
 import { YjsProvider } from "@arqon/yjs";
@@ -13,7 +13,7 @@ const find = <Kind extends Element>(selector: string) => document.querySelector<
 const area = find<HTMLTextAreaElement>("#text");
 const COLORS = ["#c33", "#283", "#26c", "#a3a", "#a70", "#088"];
 
-/** What each editor says of itself. */
+/** The metadata of each editor. */
 interface Person {
   readonly name: string;
   readonly color: string;
@@ -22,7 +22,7 @@ interface Person {
 
 const lineAt = (text: string, offset: number) => text.slice(0, offset).split("\n").length;
 
-/** Always as text: what others say is no HTML. */
+/** Always sets text: data of others must not become HTML. */
 function showPeople(awareness: Awareness): void {
   const people = [...awareness.getStates().values()] as Partial<Person>[];
   const items = people.map(({ name = "?", color = "", line = 1 }) => {

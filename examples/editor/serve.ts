@@ -1,6 +1,6 @@
 /**
- * `deno task example:editor [PORT]`: starts a bus of its own with the rooms that documents need, and serves the
- * page. For development: a real page has a server that gives each user a token.
+ * `deno task example:editor [PORT]`: starts a bus with the rooms that documents need, and serves the page. For
+ * development only: in production a server gives each user a token.
  */
 import { fileURLToPath } from "node:url";
 import { build, type Plugin, stop } from "esbuild";

@@ -1,19 +1,19 @@
 /**
- * The arena as the room tells it: its answer to "join", and a tick twenty times a second. Pure but for what it holds;
- * what is drawn is `main.ts`, and the rules are `policies/reducers/arena.ts`.
+ * The state of the arena from the room's messages: its answer to "join", and a tick 20 times a second. It has no side
+ * effects. `main.ts` draws it; `policies/reducers/arena.ts` has the rules.
  */
 
-/** The field, as the room answers who joins. */
+/** The field in the room's answer to "join". */
 export interface Field {
   readonly wide: number;
   readonly high: number;
-  /** Steps of a cell; a gem lies in one. */
+  /** Steps per cell; a gem occupies one cell. */
   readonly cell: number;
   readonly tick: number;
   readonly gems: readonly number[];
 }
 
-/** What an event `tick` says: where everybody is, and which gems come and go. */
+/** The data of an event `tick`: positions of all players, and new and removed gems. */
 export interface Tick {
   readonly tick: number;
   readonly players: Readonly<Record<string, readonly [x: number, y: number, score: number]>>;
@@ -23,21 +23,21 @@ export interface Tick {
 /** Ticks that wait for the answer to "join" at most; then the oldest is missing. */
 const WAITING = 200;
 
-/** What is known of the arena. */
+/** The known state of the arena. */
 export class Arena {
   readonly gems = new Set<number>();
   field: Field | undefined;
-  /** The last tick and the one before it, between which is drawn. */
+  /** The last two ticks. The page draws positions between them. */
   now: Tick | undefined;
   before: Tick | undefined;
   #waiting: Tick[] = [];
 
-  /** Forgets what may be wrong, until `begin`. */
+  /** Drops the state, which may be wrong, until `begin`. */
   leave(): void {
     this.field = undefined;
   }
 
-  /** The room has answered: what came since counts on top of it. False: of that, a tick is missing. */
+  /** Applies the room's answer, and the later ticks on top of it. Returns false if a tick is missing. */
   begin(field: Field): boolean {
     this.field = field;
     this.now = undefined;
@@ -46,7 +46,9 @@ export class Arena {
     return this.#waiting.splice(0).map((tick) => this.take(tick)).every(Boolean);
   }
 
-  /** A tick has come. False: one is missing between this and the last, so that the field is to be asked for. */
+  /**
+   * Applies a tick. Returns false if one is missing between this and the last; the page must then request the field.
+   */
   take(tick: Tick): boolean {
     if (this.field === undefined) {
       this.#waiting = [...this.#waiting, tick].slice(-WAITING);

@@ -1,4 +1,4 @@
-/** What a page knows of the arena: ticks on top of what the room answered, and the ones that are missing. */
+/** The state of the arena: ticks on top of the room's answer, and missing ticks. */
 import assert from "node:assert/strict";
 import { Arena, type Tick } from "./arena.ts";
 
@@ -7,21 +7,21 @@ const tick = (number: number, gems: Tick["gems"] = []): Tick => ({
   ...{ tick: number, players: { ann: [number, 0, 0] }, gems },
 });
 
-Deno.test("ticks that come before the answer count when they are later than it", () => {
+Deno.test("ticks that arrive before the answer count if they are later than the answer", () => {
   const arena = new Arena();
   for (const one of [tick(4, [[9, 1]]), tick(5, [[8, 1]]), tick(6, [[2, 0], [3, 1]])]) {
     assert.equal(arena.take(one), true);
   }
   assert.equal(arena.begin(FIELD), true);
   assert.deepEqual([...arena.gems], [1, 3]);
-  // A gem that is taken and laid again in one tick is there.
+  // A gem that is collected and placed again in one tick exists.
   assert.equal(arena.take(tick(7, [[1, 0], [1, 1], [3, 0], [4, 1], [4, 0]])), true);
   assert.deepEqual([...arena.gems], [1]);
   assert.deepEqual(arena.now?.players["ann"], [7, 0, 0]);
   assert.equal(arena.before?.tick, 6);
 });
 
-Deno.test("a tick that is missing is noticed, also among those that waited", () => {
+Deno.test("a missing tick is detected, also among the waiting ticks", () => {
   const arena = new Arena();
   assert.equal(arena.begin(FIELD), true);
   assert.equal(arena.take(tick(6)), true);

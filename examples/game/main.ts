@@ -1,12 +1,12 @@
 /**
- * A game for everybody who has the page open. The room plays it, twenty times a second: keys go there as calls, and
- * what comes of them comes back as events. This draws them, and nothing else.
+ * A game for everybody with the page open. The room runs it, 20 times a second: keys become calls to the room, and the
+ * room's events return the results. This page only draws them.
  */
 import { connect } from "@arqon/sdk";
 import { reduced } from "@arqon/sdk/reducers";
 import { Arena, type Field, type Tick } from "./arena.ts";
 
-/** What the room is asked, and answers. */
+/** The room's calls and their answers. */
 type ArenaCalls = {
   readonly join: readonly [undefined, Field];
   readonly steer: readonly [number, null];
@@ -14,10 +14,10 @@ type ArenaCalls = {
 };
 
 const TICK_MS = 50;
-/** The room lets go of who says nothing for 15 seconds. */
+/** The room removes a player that sends nothing for 15 seconds. */
 const HERE_MS = 4_000;
 const COLORS = ["#f87171", "#4ade80", "#60a5fa", "#c084fc", "#f472b6", "#facc15"];
-/** Directions by where one goes: north, then clockwise; 0 is nowhere. */
+/** Directions: north, then clockwise; 0 is no movement. */
 const DIRECTIONS: Readonly<Record<string, number>> = {
   ...{ "0,-1": 1, "1,-1": 2, "1,0": 3, "1,1": 4, "0,1": 5, "-1,1": 6, "-1,0": 7, "-1,-1": 8 },
 };
@@ -40,7 +40,7 @@ function colorOf(name: string): string {
   return COLORS[sum % COLORS.length]!;
 }
 
-/** Names, places and scores, as text: what others are called is no HTML. */
+/** Names, positions and scores, as text: names of others must not become HTML. */
 function showPlayers({ players }: Tick): void {
   const best = Object.entries(players).sort(([, one], [, other]) => other[2] - one[2]);
   find("#players").replaceChildren(...best.map(([name, [x, y, score]]) => {
@@ -52,7 +52,7 @@ function showPlayers({ players }: Tick): void {
   }));
 }
 
-/** Draws the way between the last two ticks, so that nothing jumps. */
+/** Draws between the last two ticks, so that movement is smooth. */
 function draw(at_ms: number): void {
   requestAnimationFrame(draw);
   const { field, now, before, gems } = arena;
@@ -77,7 +77,7 @@ function draw(at_ms: number): void {
   }
 }
 
-/** Tells where the keys or the pointer lead, whenever that changes. */
+/** Sends the direction of the keys or the pointer whenever it changes. */
 function hearKeys(steer: (direction: number) => void): void {
   const down = new Set<string>();
   const keys = () => {
@@ -114,12 +114,12 @@ async function play(): Promise<void> {
     joining ??= (async () => {
       while (!arena.begin((await game.call("join")).answer)) arena.leave();
       greet();
-      // Who was let go is where the room has put them, with the key still down.
+      // A removed player joins at a new position with the key still down.
       if (direction !== 0) void steer();
     })().catch((error) => tell(error.message)).finally(() => joining = undefined);
   const steer = () =>
     game.call("steer", direction).then(greet, (error) => {
-      // Who was disconnected for long is not there any longer.
+      // After a long disconnection the room no longer has the player.
       if (error.code === 404) return join();
       tell(error.message);
     });

@@ -1,4 +1,4 @@
-/** What docs/moving_ably.md shows, as one program: URL TOKEN, until it is ended. */
+/** The code of docs/moving_ably.md as one program. Arguments: URL TOKEN. It runs until it is stopped. */
 import process from "node:process";
 import { connect } from "@arqon/sdk";
 import { history, replay } from "@arqon/sdk/history";

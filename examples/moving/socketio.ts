@@ -1,4 +1,4 @@
-/** What docs/moving_socketio.md shows, as one program: URL TOKEN, until it is ended. */
+/** The code of docs/moving_socketio.md as one program. Arguments: URL TOKEN. It runs until it is stopped. */
 import process from "node:process";
 import { connect } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
@@ -11,7 +11,7 @@ const getToken = () => token;
 // #region connect
 const bus = await connect({
   url,
-  getToken, // asked again before the token expires
+  getToken, // called again before the token expires
   onStatus: ({ state }) => console.log(state), // open, waiting, closed
 });
 // #endregion

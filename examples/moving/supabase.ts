@@ -1,4 +1,4 @@
-/** What docs/moving_supabase.md shows, as one program: URL TOKEN, until it is ended. */
+/** The code of docs/moving_supabase.md as one program. Arguments: URL TOKEN. It runs until it is stopped. */
 import process from "node:process";
 import { connect } from "@arqon/sdk";
 import { replay } from "@arqon/sdk/history";
@@ -28,7 +28,7 @@ await online.update({ page: "cart" });
 
 // #region changes
 const rows = bus.room("durable-todos-7").listen((message) => {
-  console.log(message.type, message.json()); // what your transaction said, once it was committed
+  console.log(message.type, message.json()); // the change of your transaction, after its commit
 }, { begin: replay({ since: "10m" }) });
 await rows.ready;
 // #endregion

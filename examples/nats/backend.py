@@ -18,21 +18,21 @@ from nats.errors import Error as NatsError
 
 TENANT = os.environ.get("ARQON_TENANT", "default")
 TOKEN = os.environ.get("ARQON_TOKEN", "")
-# How often the room is read though nothing rang, in seconds: a bell may be lost with a connection.
+# The room is read at least this often, in seconds: a lost connection can lose the live message.
 READ_SECONDS = 5
 
 
 class Refused(Exception):
-    """The bus said no, with its code and its reason."""
+    """The bus refused the request, with its code and its reason."""
 
     def __init__(self, code: int, reason: str) -> None:
-        """Keep the code, by which `ask` knows what may pass."""
+        """Keeps the code, which tells `ask` whether the error can be temporary."""
         super().__init__(f"{code} {reason}")
         self.code = code
 
 
 async def ask(bus: Client, room: str, verb: str, body: dict[str, Any]) -> dict[str, Any]:
-    """Asks the bus; what may pass in a moment is asked again."""
+    """Sends a request to the bus. Repeats it after an error that can be temporary."""
     subject = f"api.t.{TENANT}.r.{room}.{verb}"
     headers = {"authorization": f"Bearer {TOKEN}"}
     while True:
@@ -54,7 +54,7 @@ async def ask(bus: Client, room: str, verb: str, body: dict[str, Any]) -> dict[s
 
 
 async def publish(bus: Client, room: str, count: int) -> None:
-    """A repeated message has the same id: the room takes it once."""
+    """A repeated message has the same id, so the room stores it once."""
     run = uuid.uuid4()
     for n in range(1, count + 1):
         await ask(
@@ -66,7 +66,7 @@ async def publish(bus: Client, room: str, count: int) -> None:
 
 
 async def follow(bus: Client, room: str, after: int) -> None:
-    """The live subject is the bell, the room's log has the content."""
+    """The live subject only signals a new message; the content is read from the room's log."""
     bell = asyncio.Event()
 
     async def ring(_message: object) -> None:
@@ -88,11 +88,11 @@ async def follow(bus: Client, room: str, after: int) -> None:
 
 
 async def main() -> None:
-    """Connect, then do what the command line says."""
+    """Connects, then runs the command of the command line."""
     verb, room, number = sys.argv[1:4]
     bus = await nats.connect(
         os.environ["NATS_URL"],
-        # Answers to others are none of its business, so its account receives this inbox only.
+        # Its account may receive this inbox only, and not the answers to others.
         inbox_prefix="_INBOX_BACKEND",
         max_reconnect_attempts=-1,
     )

@@ -19,7 +19,7 @@ class Refused extends Error {
   }
 }
 
-/** Asks the bus; what may pass in a moment is asked again. */
+/** Sends a request to the bus. Repeats it after an error that can be temporary. */
 async function ask(nats: NatsConnection, room: string, verb: string, body: object) {
   const subject = `api.t.${TENANT}.r.${room}.${verb}`;
   for (;;) {
@@ -42,7 +42,7 @@ async function ask(nats: NatsConnection, room: string, verb: string, body: objec
   }
 }
 
-/** A repeated message has the same id: the room takes it once. */
+/** A repeated message has the same id, so the room stores it once. */
 async function publish(nats: NatsConnection, room: string, count: number) {
   const run = crypto.randomUUID();
   for (let n = 1; n <= count; n++) {
@@ -51,7 +51,7 @@ async function publish(nats: NatsConnection, room: string, count: number) {
   }
 }
 
-/** The live subject is the bell, the room's log has the content: so nothing is missed, and nothing comes twice. */
+/** The live subject only signals a new message; the content is read from the room's log, without holes or repeats. */
 async function follow(nats: NatsConnection, room: string, after: number) {
   let wake = () => {};
   nats.subscribe(`in.t.${TENANT}.r.${room}`, { callback: () => wake() });

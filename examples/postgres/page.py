@@ -1,8 +1,8 @@
-"""Follows a room from where a transaction's queries were: python page.py ROOM POSITION.
+"""Follows a room from the position of a transaction's queries: python page.py ROOM POSITION.
 
-POSITION is what `select arqon.position()` gave in the transaction (repeatable read) that loaded the
-page, by any client of PostgreSQL. ARQON_URL and ARQON_TOKEN say which bus. Prints a line of JSON
-for each message that the queries have not seen, then for each that comes.
+POSITION is the result of `select arqon.position()` in the transaction (repeatable read) that loaded
+the page, with any client of PostgreSQL. ARQON_URL and ARQON_TOKEN select the bus. It prints a line
+of JSON for each message that the queries have not seen, then for each new one.
 """
 
 import asyncio
@@ -14,12 +14,12 @@ from arqon.postgres import subscribe_since
 
 
 async def main(room: str, position: str) -> None:
-    """Prints until it is interrupted, or the page has to be loaded anew."""
+    """Prints until it is interrupted or the page must be loaded again."""
     url, token = os.environ["ARQON_URL"], os.environ["ARQON_TOKEN"]
     async with await arqon.connect(url, token=token) as bus:
         async for message in subscribe_since(bus, room, position):
             if message.is_gap:
-                sys.exit(f"load the page anew: {message.signal}")
+                sys.exit(f"load the page again: {message.signal}")
             print(message.raw.decode(), flush=True)
 
 

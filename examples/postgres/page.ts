@@ -1,6 +1,6 @@
 /**
- * A page of orders that loads from PostgreSQL and then goes on with a room, without a hole: `select
- * arqon.position()` in the transaction of its queries, then `subscribeSince`. Any client of PostgreSQL will do.
+ * A page of orders that loads from PostgreSQL and then follows a room, without a hole: it reads `select
+ * arqon.position()` in the transaction of its queries, then calls `subscribeSince`. Any client of PostgreSQL works.
  */
 import type { Room } from "@arqon/sdk";
 import { subscribeSince } from "@arqon/sdk/postgres";
@@ -10,13 +10,13 @@ interface Session {
   query(text: string): Promise<{ readonly rows: readonly Record<string, unknown>[] }>;
 }
 
-/** What the table and the messages have. */
+/** The fields of the table and of the messages. */
 export interface Order {
   readonly id: number;
   readonly total: number;
 }
 
-/** All orders that there are, then those that are made; "again" when the page has to be loaded anew. */
+/** Yields all present orders, then new ones; "again" when the page must be loaded again. */
 export async function* ordersOf(session: Session, room: Room): AsyncGenerator<Order | "again"> {
   await session.query("begin isolation level repeatable read");
   const { rows: [taken] } = await session.query("select arqon.position() as position");

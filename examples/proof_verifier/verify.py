@@ -240,7 +240,7 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
         at = 0
         for path, width in tiles_of(str(level), len(expected)):
             if source.read(path) != b"".join(expected[at : at + width]):
-                raise Wrong(f"{path} is not made of the entries")
+                raise Wrong(f"{path} does not match the entries")
             at += width
         whole = len(expected) // WIDTH * WIDTH
         expected = [root_of(expected[at : at + WIDTH]) for at in range(0, whole, WIDTH)]
@@ -249,14 +249,14 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
         note = Path(path).read_bytes().decode()
         old, old_root = open_checkpoint(note, given, set())
         if old > size or root_of(hashes[:old]) != old_root:
-            what = f"that of {size} entries does not continue that of {old}"
+            what = f"that of {size} entries does not extend that of {old}"
             raise Wrong(f"two signed trees: {what}\n\n{note}\n{signed}")
     records = [json.loads(entry) for entry in entries]
     logged, standing, last = {}, {}, 0
     for one in records:
         if "sha256" in one:
             if one["offset"] <= last:
-                raise Wrong(f"an entry has offset {one['offset']}, behind one of {last}")
+                raise Wrong(f"an entry has offset {one['offset']}, after one of {last}")
             logged[one["epoch"], one["offset"]] = standing[one["offset"]] = one["sha256"]
         elif one["break"] != "gap":
             standing = {at: was for at, was in standing.items() if at <= one["offset"]}
@@ -267,7 +267,7 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
     # The bus names its present epoch, also of what was stored in an earlier one.
     for place, one in due.items():
         if logged.get(place, standing.get(place[1])) != one:
-            raise Wrong(f"the message at offset {place[1]} is not the one that was logged")
+            raise Wrong(f"the message at offset {place[1]} is not the logged one")
     found = {"size": size, "root": base64.b64encode(root).decode()}
     return {**found, "breaks": [one for one in records if "break" in one], "messages": len(due)}
 

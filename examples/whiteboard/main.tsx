@@ -1,6 +1,6 @@
 /**
- * A whiteboard for everybody who has the page open: strokes are messages of a durable room, pointers its
- * presence, title and "clear" its state. `serve.ts` starts the bus, and bundles and serves this.
+ * A whiteboard for everybody with the page open: strokes are messages of a durable room, pointers are its presence,
+ * title and "clear" are its state. `serve.ts` starts the bus, bundles this page and serves it.
  */
 import { StrictMode, useMemo, useRef, useState } from "react";
 import type { PointerEvent } from "react";
@@ -15,15 +15,15 @@ import {
 } from "@arqon/react";
 import { type Point, readStroke } from "./stroke.ts";
 
-/** A room that the development bus keeps. */
+/** The development bus stores this room. */
 const ROOM = "durable-whiteboard";
 const COLORS = ["#c2410c", "#15803d", "#1d4ed8", "#7e22ce", "#be185d"];
 /** Strokes that are fetched at first, and held at most. */
 const HISTORY = 500, LIMIT = 5_000;
-/** A pointer is reported at most every so many ms. */
+/** The least time between two reports of a pointer, in ms. */
 const POINTER_MS = 40;
 
-/** What others see of somebody. */
+/** The metadata of a member. */
 interface Pointer {
   readonly name: string;
   readonly color: string;

@@ -1,6 +1,6 @@
 /**
- * `deno task example:whiteboard [PORT]`: starts a development bus, and serves the page with its address
- * and a token. For a look at it: whoever reaches the page gets the token.
+ * `deno task example:whiteboard [PORT]`: starts a development bus, and serves the page with its address and a token.
+ * For trying it only: everybody who can open the page gets the token.
  */
 import { bundlePage, servePage, startBus } from "../example_page.ts";
 

@@ -1,4 +1,4 @@
-/** Strokes as messages carry them. What others send is checked here, and nowhere else. */
+/** Strokes in messages. Data of others is checked only here. */
 import type { Message } from "@arqon/sdk";
 
 /** A place on the board, in CSS pixels. */
@@ -13,7 +13,7 @@ export interface Stroke {
 const isPoint = (value: unknown): value is Point =>
   Array.isArray(value) && value.length === 2 && value.every(Number.isFinite);
 
-/** The stroke of a message; undefined for what is none. */
+/** The stroke of a message; undefined if the data is not a stroke. */
 export function readStroke(message: Message): Stroke | undefined {
   if (message.signal || message.content_type !== "application/json") return undefined;
   const { color, points } = Object(message.json()) as Partial<Record<keyof Stroke, unknown>>;

@@ -1,14 +1,14 @@
 /**
- * The envelope as a plain object, for SDKs, tools and the Brain. Lenient like Protobuf: unknown
- * fields are passed over, of a repeated field the last one counts. Not for the message path of the
- * Shield, which never builds this object for a binary client.
+ * The envelope as a plain object, for SDKs, tools and the Brain. Lenient like Protobuf: it skips unknown
+ * fields, and the last one of a repeated field counts. Not for the message path of the Shield, which
+ * never builds this object for a binary client.
  */
 import { SIGNAL_NUMBERS, type SignalKind, signalKind } from "./signal_kind.ts";
 import { type Uint64, WireReader } from "../wire/wire.ts";
 import { TAG_OWNED, VARINT_BYTES_MAX } from "../wire/wire_numbers.ts";
 import { WireWriter } from "../wire/wire_writer.ts";
 
-/** Something that happened. `data` is a view into the bytes it was read from. */
+/** An event. `data` is a view into the bytes it was read from. */
 export interface PlainEvent {
   type: string;
   data: Uint8Array;
@@ -16,7 +16,7 @@ export interface PlainEvent {
   schema_id: string;
 }
 
-/** Something for the room's Brain to do. Versions and fence are 0, epoch "", when not asked for. */
+/** A command for the room's Brain. Versions and fence are 0, and epoch "", if not set. */
 export interface PlainCommand {
   name: string;
   data: Uint8Array;
@@ -29,8 +29,8 @@ export interface PlainCommand {
 }
 
 /**
- * A word from the system. `until_ms` is Unix ms, 0 without an end; `target` is what the kind is
- * about, such as the room of a GAP.
+ * A message of the system. `until_ms` is Unix ms, 0 without an end; `target` is the subject of the kind,
+ * such as the room of a GAP.
  */
 export interface PlainSignal {
   kind: SignalKind;
@@ -39,7 +39,7 @@ export interface PlainSignal {
   until_ms: number;
 }
 
-/** At most one of `event`, `command` and `signal` is there. */
+/** At most one of `event`, `command` and `signal` is set. */
 export interface PlainEnvelope {
   trace_id: string;
   tenant_id: string;
@@ -58,22 +58,22 @@ export interface PlainEnvelope {
   signal?: PlainSignal;
 }
 
-/** What an envelope can carry. */
+/** The payload of an envelope. */
 type Payloads = Required<Pick<PlainEnvelope, "event" | "command" | "signal">>;
 
-/** The payload of an envelope by its kind, so that whoever takes it apart misses none. */
+/** The payload of an envelope by its kind, so that a switch over it is complete. */
 export type PlainPayload = {
   [Kind in keyof Payloads]: { readonly kind: Kind } & Readonly<Pick<Payloads, Kind>>;
 }[keyof Payloads];
 
-/** Undefined when there is none. */
+/** The payload; undefined if there is none. */
 export function payloadOf({ event, command, signal }: PlainEnvelope): PlainPayload | undefined {
   if (event !== undefined) return { kind: "event", event };
   if (command !== undefined) return { kind: "command", command };
   return signal && { kind: "signal", signal };
 }
 
-/** What `writeEnvelope` takes: every field may be left out, also inside the payload. */
+/** The input of `writeEnvelope`: every field is optional, also inside the payload. */
 export type EnvelopeInput =
   & Given<Omit<PlainEnvelope, "event" | "command" | "signal">>
   & {
@@ -82,23 +82,23 @@ export type EnvelopeInput =
     signal?: Given<PlainSignal> | undefined;
   };
 
-/** What a writer takes: any field may be left out. */
+/** The input of a writer: every field is optional. */
 export type Given<Message> = { [Field in keyof Message]?: Message[Field] | undefined };
 
 const EMPTY = new Uint8Array();
 
-/** The reason of a GAP in place of one message that came, but cannot be read. */
+/** The reason of a GAP that replaces an unreadable message. */
 export const UNREADABLE = "unreadable";
 
-/** Says that messages of a room are missing. */
+/** A GAP: messages of a room are missing. */
 export function gapSignal(target: string, reason: string): PlainSignal {
   return { kind: "GAP", target, reason, until_ms: 0 };
 }
 
 /**
- * As `readEnvelope`, for what a Shield routed. What its sender wrote may be unreadable, when a Shield
- * stored it that did not look closely: then there is a GAP with reason `unreadable` in place of the payload,
- * beside what the Shield wrote, such as room and offset. Throws `DecodeError` when there is no room.
+ * As `readEnvelope`, for a routed envelope. The sender's part may be unreadable, if an older Shield stored it
+ * without a strict check: then a GAP with reason `unreadable` replaces the payload, and the Shield's fields,
+ * such as room and offset, stay. Throws `DecodeError` without a room.
  */
 export function readRouted(bytes: Uint8Array): PlainEnvelope {
   try {
@@ -116,7 +116,7 @@ export function readEnvelope(bytes: Uint8Array): PlainEnvelope {
   return readFields(bytes, false);
 }
 
-/** `torn`: only fields 1 to 9 are looked at, which the Shield writes. */
+/** `torn`: reads only fields 1 to 9, which the Shield writes. */
 function readFields(bytes: Uint8Array, torn: boolean): PlainEnvelope {
   const reader = new WireReader(bytes);
   if (torn) reader.prefix_bytes_max = VARINT_BYTES_MAX;
@@ -158,7 +158,7 @@ function readField(reader: WireReader, envelope: PlainEnvelope, tag: number): vo
   else reader.skip(tag);
 }
 
-/** An empty one is none. */
+/** An empty string is absent. */
 function readSignature(reader: WireReader, envelope: PlainEnvelope): void {
   delete envelope.signature;
   const signature = reader.view();
@@ -176,7 +176,7 @@ function readHeader(reader: WireReader, headers: Record<string, string>): void {
   headers[key] = value;
 }
 
-/** As in Protobuf, a later payload of another kind replaces, one of the same kind is merged. */
+/** As in Protobuf, a later payload of another kind replaces the first; one of the same kind is merged. */
 function readPayload(reader: WireReader, envelope: PlainEnvelope, tag: number): void {
   const { command, event, signal } = envelope;
   // To delete what is not there takes as long as to read a field.
@@ -241,8 +241,8 @@ function readSignal(reader: WireReader, before: PlainSignal | undefined): PlainS
 }
 
 /**
- * The Protobuf bytes, in field order, after `opcode` if there is one: a whole frame. Of the payloads
- * only one may be there. Throws TypeError for a number that its field cannot hold.
+ * The Protobuf bytes, in field order; with `opcode` a whole frame. At most one payload may be set. Throws
+ * TypeError for a number out of its field's range.
  */
 export function writeEnvelope(envelope: EnvelopeInput, opcode?: number): Uint8Array<ArrayBuffer> {
   const { command, event, signal } = envelope;
@@ -253,7 +253,7 @@ export function writeEnvelope(envelope: EnvelopeInput, opcode?: number): Uint8Ar
   return writer.finish();
 }
 
-/** As `writeEnvelope`, for who sends no signals and only one payload: a page need not load the rest. */
+/** As `writeEnvelope` without signals and with one payload, so that a web page need not load the rest. */
 export function writeRequest(
   request: Omit<EnvelopeInput, "signal">,
   opcode?: number,

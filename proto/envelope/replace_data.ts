@@ -1,6 +1,6 @@
 /**
- * Writes an envelope anew with other data in its event or command, everything else as it stands. The sender's
- * signature is over the old data, so a signed envelope is not for this. Decides nothing.
+ * Replaces the data in an event or command of an envelope; the rest stays unchanged. Signed envelopes are refused,
+ * because the signature covers the old data.
  */
 import { type FieldNames, skipField } from "../wire/fields.ts";
 import { WireReader } from "../wire/wire.ts";
@@ -16,7 +16,7 @@ const TAG_COMMAND = 0xa2;
 const TAG_PAYLOAD_BYTES = 2;
 const NO_NAMES: FieldNames = [];
 
-/** Where the data field lies in the body, with its tag; nothing, at the body's end, when there is none. */
+/** The span of the data field in the body, with its tag; an empty span at the body's end without data. */
 function dataField({ bytes, payload: { body_start, body_end } }: ScannedEnvelope) {
   const reader = new WireReader(bytes.subarray(0, body_end));
   reader.pos = body_start;
@@ -29,16 +29,15 @@ function dataField({ bytes, payload: { body_start, body_end } }: ScannedEnvelope
   return { start: body_end, end: body_end };
 }
 
-/** The positions of a scan without what may be set anew after it. */
+/** The positions of a scan, without values that may be set after it. */
 function spansOf(scan: ScannedEnvelope): EnvelopeSpans {
   const { bytes, size_bytes, header_spans, signature, payload, event, command, owned_spans } = scan;
   return { bytes, size_bytes, header_spans, signature, payload, event, command, owned_spans };
 }
 
 /**
- * Puts `data` in place of the data of an event or a command. The same object is the new envelope from then
- * on: whoever holds it knows it by that, and the old data must not go anywhere. Throws `TypeError` for a
- * signal, which has none, and for a signed envelope.
+ * Replaces the data of an event or a command. It changes the object in place, because others refer to it and the
+ * old data must not be used. Throws `TypeError` for a signal, which has no data, and for a signed envelope.
  */
 export function replaceData(envelope: ScannedEnvelope, data: Uint8Array, limits: ScanLimits): void {
   if (envelope.payload.kind === "signal") throw new TypeError("a signal has no data");

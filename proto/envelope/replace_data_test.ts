@@ -1,4 +1,4 @@
-/** Envelopes with other data, beside what protobuf-es makes of them. */
+/** Envelopes with replaced data, compared with protobuf-es. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -9,7 +9,7 @@ import { scannedBytes } from "./plain_scan.ts";
 import { replaceData } from "./replace_data.ts";
 import { scanEnvelope } from "./scan.ts";
 
-Deno.test("an envelope with other data is the same but for its data, wherever it lies", () => {
+Deno.test("an envelope with replaced data is otherwise unchanged, wherever the data is", () => {
   let replaced = 0;
   const signed = fc.constantFrom(new Uint8Array(), new Uint8Array(), Uint8Array.of(1));
   const envelope = fc.tuple(envelopeInit, signed).map(([init, signature]) =>
@@ -36,7 +36,7 @@ Deno.test("an envelope with other data is the same but for its data, wherever it
   assert.ok(replaced > 10);
 });
 
-Deno.test("what was set on the envelope after the scan stays", () => {
+Deno.test("values set on the envelope after the scan stay", () => {
   const sent = writeEnvelope({ event: { type: "t", data: Uint8Array.of(1) } });
   const set = { room_id: "lobby", trace_id: "0af7651916cd43dd8448eb211c80319c" };
   const scan = { ...scanEnvelope(sent, WIDE), ...set };
@@ -45,7 +45,7 @@ Deno.test("what was set on the envelope after the scan stays", () => {
   assert.equal(scan.size_bytes, sent.length + 1);
 });
 
-Deno.test("fields in any order, unknown ones and long tags are kept or written anew", () => {
+Deno.test("fields in any order, unknown ones and long tags are kept or rewritten", () => {
   const field = (number: number, body: readonly number[]) => [
     ...varintBytes(number * 8 + 2),
     ...varintBytes(body.length),

@@ -18,40 +18,40 @@ import type { SpannedBytes } from "../wire/spanned_bytes.ts";
 import { checkUtf8, decodeUtf8 } from "../wire/utf8.ts";
 import { type Uint64, WireReader } from "../wire/wire.ts";
 
-/** Where the payload field lies in `ScannedEnvelope.bytes`. */
+/** The position of the payload field in `ScannedEnvelope.bytes`. */
 export interface PayloadSpan {
   readonly kind: "event" | "cmd" | "signal";
   /** The whole field as on the wire: tag, length, body. */
   readonly field_start: number;
   readonly field_end: number;
-  /** The message inside. */
+  /** The embedded message. */
   readonly body_start: number;
   readonly body_end: number;
 }
 
-/** Where the parts of an envelope lie. */
+/** The positions of the parts of an envelope. */
 export interface EnvelopeSpans {
-  /** What was scanned, or more; the spans below are positions in it. Not copied. */
+  /** The scanned bytes, or more; the spans below are positions in it. Not copied. */
   readonly bytes: SpannedBytes;
-  /** Of the envelope alone, which is at the end of `bytes`. */
+  /** The size of the envelope alone, which is at the end of `bytes`. */
   readonly size_bytes: number;
-  /** Flat: key start, key end, value start, value end; once a header. */
+  /** Flat: key start, key end, value start, value end, for each header. */
   readonly header_spans: number[];
-  /** A view into `bytes`; `undefined` when absent or empty, which Protobuf does not tell apart. */
+  /** A view into `bytes`; `undefined` if absent or empty, which are equal in Protobuf. */
   readonly signature: Uint8Array | undefined;
   readonly payload: PayloadSpan;
   readonly event: Readonly<ScannedEvent> | undefined;
   readonly command: Readonly<ScannedCommand> | undefined;
-  /** Flat: start, end; what the sender owns (fields 10 and up), in order, neighbours joined. */
+  /** Flat: start, end, for the sender's fields (10 and up), in order, adjacent ones joined. */
   readonly owned_spans: number[];
 }
 
 /**
- * What routing and policy need of an envelope, and where the rest of it lies. What is not a position may differ
- * from what was scanned: HTTP sets the room and the trace of its request. `plainEnvelope` has what holds.
+ * The parts of an envelope that routing and policies need, and the positions of the rest. Values may differ from the
+ * scanned bytes, because HTTP sets the room and trace of its request. `plainEnvelope` has the effective values.
  */
 export interface ScannedEnvelope extends EnvelopeSpans {
-  /** "" when absent; so are the other texts. */
+  /** "" if absent, as the other texts. */
   readonly trace_id: string;
   readonly tenant_id: string;
   readonly room_id: string;
@@ -60,7 +60,7 @@ export interface ScannedEnvelope extends EnvelopeSpans {
   readonly ack_requested: boolean;
 }
 
-/** A scan under way: the same object, still writable. */
+/** A running scan: the same object, still writable. */
 type Draft = { -readonly [Key in keyof ScannedEnvelope]: ScannedEnvelope[Key] };
 
 const ENVELOPE: FieldNames = /* @__PURE__ */ Object.assign([
@@ -86,18 +86,18 @@ const NO_PAYLOAD: PayloadSpan = {
   body_start: 0,
   body_end: 0,
 };
-/** Of an envelope that has none; nobody writes to it. */
+/** Shared by envelopes without any; never written to. */
 const NO_SPANS: number[] = [];
 const OWNED_FROM = 10;
 const FIELD_HEADERS = 5;
 const FIELD_PAYLOAD_FROM = 20;
 
-/** No scan begins before another has ended, so that one reader serves all. */
+/** Scans do not overlap, so all share one reader. */
 const shared_reader = /* @__PURE__ */ new WireReader(new Uint8Array(0));
 
 /**
- * Reads an envelope that begins at `start` and ends with `bytes`. Throws `DecodeError` and nothing
- * else; `bytes` may hold anything. Does not judge ids, event types or header names: the pipeline does.
+ * Reads an envelope from `start` to the end of `bytes`, which may be any bytes. Throws only `DecodeError`. Does not
+ * validate ids, event types or header names: the pipeline does.
  */
 export function scanEnvelope(bytes: Uint8Array, limits: ScanLimits, start = 0): ScannedEnvelope {
   shared_reader.bytes = bytes;
@@ -147,10 +147,10 @@ function scanFields(reader: WireReader, size_bytes: number, limits: ScanLimits):
   return scan;
 }
 
-/** Neighbours are joined, so that an envelope in field order is copied in one piece. */
+/** Joins adjacent spans, so that an envelope in field order is copied in one piece. */
 function addSpan(scan: Draft, start: number, end: number): void {
   const spans = scan.owned_spans;
-  // An array made with both is half as large as one that they are pushed to.
+  // An array literal is half as large as an array after two pushes.
   if (spans.length === 0) scan.owned_spans = [start, end];
   else if (spans[spans.length - 1] === start) spans[spans.length - 1] = end;
   else spans.push(start, end);
@@ -247,7 +247,7 @@ function scanPayload(
   reader.end = outer_end;
 }
 
-/** The headers of one envelope: their number, their bytes, and no name twice in any case. */
+/** Checks the headers of one envelope: number, bytes, and unique names, ignoring case. */
 class HeaderScan {
   private readonly limits: ScanLimits;
   private readonly names = new Set<string>();

@@ -1,6 +1,6 @@
 /**
- * What the scanner takes, other readers of Protobuf take: here protobuf-es, over envelopes that are
- * written as no encoder would. `tests/verification/payloads_by_upb.py` does the same with Google's.
+ * Envelopes that the scanner accepts are accepted by other Protobuf decoders: here protobuf-es, with unusual encodings.
+ * `tests/verification/payloads_by_upb.py` does the same with Google's.
  */
 import { fromBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
@@ -15,7 +15,7 @@ import { encodeUtf8 } from "../wire/utf8.ts";
 const LIMITS = { headers: 8, header_bytes: 1_000, field_bytes: 64 };
 const BOUNDS = [1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11];
 
-/** A varint in so many bytes, more than it needs. */
+/** A varint padded to this many bytes. */
 function padded(value: number, bytes: number): number[] {
   const out: number[] = [];
   for (let rest = value; rest > 0x7f; rest = Math.floor(rest / 128)) out.push(rest % 128 | 0x80);
@@ -27,7 +27,7 @@ function padded(value: number, bytes: number): number[] {
   return out;
 }
 
-/** A length-delimited field with a tag and a length of so many bytes. */
+/** A length-delimited field with a tag and a length of this many bytes. */
 function field(number: number, body: readonly number[], tag_bytes = 1, length_bytes = 1): number[] {
   return [...padded(number * 8 + 2, tag_bytes), ...padded(body.length, length_bytes), ...body];
 }
@@ -37,7 +37,7 @@ const EVENT = field(21, field(1, [0x65]));
 const scan = (bytes: readonly number[]) => scanEnvelope(new Uint8Array(bytes), LIMITS);
 const foreign = (bytes: readonly number[]) => fromBinary(EnvelopeSchema, new Uint8Array(bytes));
 
-/** Where a length may stand: before a field of the envelope, and inside of each payload. */
+/** The positions of lengths: before a field of the envelope, and inside each payload. */
 const PLACES: readonly (readonly [string, (length_bytes: number) => number[]])[] = [
   ["tenant_id", (bytes) => [...field(2, [0x74], 1, bytes), ...EVENT]],
   ["room_id", (bytes) => [...field(3, [0x6c], 1, bytes), ...EVENT]],
@@ -70,7 +70,7 @@ for (const [place, make] of PLACES) {
   });
 }
 
-Deno.test("a tag of up to 5 bytes is taken, a longer one is 'malformed-frame', in the payload too", () => {
+Deno.test("a tag of up to 5 bytes is accepted, a longer one is 'malformed-frame', also in the payload", () => {
   for (const bytes of BOUNDS.slice(2)) {
     for (const made of [field(21, [], bytes), field(21, field(1, [0x65], bytes))]) {
       if (bytes <= 5) assert.ok(scan(made).event && foreign(made));
@@ -79,7 +79,7 @@ Deno.test("a tag of up to 5 bytes is taken, a longer one is 'malformed-frame', i
   }
 });
 
-Deno.test("a number may have 10 bytes: a negative enum is legal, and padding says nothing", () => {
+Deno.test("a number may have 10 bytes: a negative enum is legal, and padding is ignored", () => {
   const negative = [0x08, ...new Array(9).fill(0xff), 0x01];
   assert.equal(scan(field(22, negative)).payload.kind, "signal");
   foreign(field(22, negative));
@@ -87,7 +87,7 @@ Deno.test("a number may have 10 bytes: a negative enum is legal, and padding say
   assert.throws(() => scan([0x38, ...padded(7, 11), ...EVENT]), { reason: "malformed-frame" });
 });
 
-/** Fields as a hostile client writes them: known and not, too long, cut, of a wrong type. */
+/** Fields of a hostile client: known and unknown, too long, truncated, of a wrong type. */
 const lengths = fc.oneof({ weight: 6, arbitrary: fc.constant(1) }, {
   weight: 1,
   arbitrary: fc.integer({ min: 2, max: 11 }),
@@ -117,7 +117,7 @@ const envelopes = fc.tuple(
   sized(fc.constantFrom(20, 21, 22), inner),
 ).map(([before, payload]) => [...before, ...payload]);
 
-Deno.test("what the scanner takes protobuf-es takes, whatever it is", () => {
+Deno.test("protobuf-es accepts everything that the scanner accepts", () => {
   let taken = 0, refused = 0;
   fc.assert(
     fc.property(envelopes, (bytes) => {
@@ -137,10 +137,10 @@ Deno.test("what the scanner takes protobuf-es takes, whatever it is", () => {
   assert.ok(taken > 250 && refused > 250, `${taken} taken, ${refused} refused`);
 });
 
-Deno.test("of what is damaged inside, what the Shield wrote is read: before it and behind it", () => {
+Deno.test("the Shield's fields before and after a damaged part are read", () => {
   const owned = fc.oneof(
     fc.constantFrom(...PLACES.slice(5)).map(([, make]) => make(6)),
-    // In more than ten bytes nothing is a tag or a length, and what is behind it cannot be found.
+    // More than ten bytes are no tag or length, so the position after them is unknown.
     fc.tuple(fc.integer({ min: 2, max: 10 }), fc.integer({ min: 1, max: 10 })).map(
       ([tag_bytes, length_bytes]) => field(21, [0x0a, 0x05], tag_bytes, length_bytes),
     ),
@@ -161,6 +161,6 @@ Deno.test("of what is damaged inside, what the Shield wrote is read: before it a
     });
     assert.equal(envelope.event, undefined);
   }));
-  // Without a room nobody can be told.
+  // Without a room there is no receiver.
   assert.throws(() => readRouted(new Uint8Array(field(21, [0x0a, 0x05]))), DecodeError);
 });

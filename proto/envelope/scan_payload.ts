@@ -1,37 +1,37 @@
 /**
- * One level into the payload: what routing, policies and schemas need of an Event or a Command, and
- * a check of a SystemSignal. Unknown fields in here are the sender's and only have to be well formed.
+ * Scans one level of the payload: the fields of an Event or a Command that routing, policies and schemas need, and a
+ * check of a SystemSignal. Unknown fields are the sender's and only have to be well formed.
  */
 import { DecodeError } from "../errors/decode_error.ts";
 import { type FieldNames, seenOnce, skipField } from "../wire/fields.ts";
 import { checkUtf8, decodeName, decodeUtf8 } from "../wire/utf8.ts";
 import type { Uint64, WireReader } from "../wire/wire.ts";
 
-/** Bounds of one scan; from `[limits]` of the config. */
+/** Limits of one scan, from `[limits]` of the configuration. */
 export interface ScanLimits {
-  /** Most headers an envelope may carry. */
+  /** The maximum number of headers. */
   headers: number;
-  /** Most bytes of header names and values together. */
+  /** The maximum of bytes of header names and values together. */
   header_bytes: number;
-  /** Most bytes of a small text field: message id, event type, content type and the like. */
+  /** The maximum of bytes of a small text field: message id, event type, content type and similar. */
   field_bytes: number;
 }
 
-/** The small fields of an Event as text ("" when absent), its data as a span. */
+/** The small fields of an Event as text ("" if absent), its data as a span. */
 export interface ScannedEvent {
   type: string;
   content_type: string;
   schema_id: string;
-  /** `Event.data` in the scanned bytes; both 0 when absent. */
+  /** `Event.data` in the scanned bytes; both 0 if absent. */
   data_start: number;
   data_end: number;
 }
 
-/** The small fields of a Command as text ("" when absent) or numbers (0), its data as a span. */
+/** The small fields of a Command as text ("" if absent) or numbers (0), its data as a span. */
 export interface ScannedCommand {
   name: string;
   content_type: string;
-  /** `Command.data` in the scanned bytes; both 0 when absent. */
+  /** `Command.data` in the scanned bytes; both 0 if absent. */
   data_start: number;
   data_end: number;
   expect_version: Uint64;
@@ -55,7 +55,7 @@ const COMMAND: FieldNames = [
 ];
 const SIGNAL: FieldNames = ["SystemSignal", "kind", "target", "reason", "until_ms"];
 
-/** Passes over a length and so many bytes, and returns where they start; `invalid-field` beyond the limit. */
+/** Skips a length and its bytes, and returns their start; `invalid-field` above the limit. */
 function passSmall(reader: WireReader, limit_bytes: number, name: string): number {
   const size = reader.length();
   if (size > limit_bytes) {
@@ -66,19 +66,19 @@ function passSmall(reader: WireReader, limit_bytes: number, name: string): numbe
   return start;
 }
 
-/** Text of at most `limit_bytes`, else `invalid-field`. */
+/** Text of at most `limit_bytes`, otherwise `invalid-field`. */
 export function readSmallText(reader: WireReader, limit_bytes: number, name: string): string {
   const start = passSmall(reader, limit_bytes, name);
   return decodeUtf8(reader.bytes, start, reader.pos);
 }
 
-/** Likewise, for what comes again and again. */
+/** As `readSmallText`, for frequent values. */
 function readName(reader: WireReader, limit_bytes: number, name: string): string {
   const start = passSmall(reader, limit_bytes, name);
   return decodeName(reader.bytes, start, reader.pos);
 }
 
-/** Text that comes again and again, as names of rooms do. */
+/** Frequent text, such as names of rooms. */
 export function readAnyName(reader: WireReader): string {
   const size = reader.length();
   const start = reader.pos;
@@ -86,7 +86,7 @@ export function readAnyName(reader: WireReader): string {
   return decodeName(reader.bytes, start, reader.pos);
 }
 
-/** Passes over text that nobody here reads, but that must be UTF-8. */
+/** Skips text that is not needed but must be UTF-8. */
 export function passText(reader: WireReader): void {
   const size = reader.length();
   const start = reader.pos;
@@ -180,7 +180,7 @@ export function scanCommand(reader: WireReader, limits: ScanLimits): ScannedComm
   return command;
 }
 
-/** Checks the SystemSignal between the reader's position and its end, so that every peer can read it. */
+/** Checks the SystemSignal between the reader's position and its end, so that every peer can decode it. */
 export function checkSignal(reader: WireReader): void {
   let seen = 0;
   while (reader.pos < reader.end) {

@@ -13,7 +13,7 @@ import { countReads } from "../testing/read_counter.ts";
 
 const decoder = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
 
-/** Most times that the scanner may touch one byte; it is four for a long varint inside a payload. */
+/** The most reads of one byte: four, for a long varint inside a payload. */
 const READS_PER_BYTE = 4;
 
 function tryScan(bytes: Uint8Array): ScannedEnvelope | DecodeError {
@@ -78,7 +78,7 @@ function expectSame(scan: ScannedEnvelope): void {
   }
 }
 
-Deno.test("the scanner accepts what protobuf-es writes and reads the same", () => {
+Deno.test("the scanner accepts what protobuf-es writes, and reads the same values", () => {
   fc.assert(
     fc.property(envelopeBytes, (bytes) => {
       const scan = tryScan(bytes);
@@ -119,14 +119,14 @@ function boundaries(bytes: Uint8Array): number[] {
   return starts;
 }
 
-/** `bytes` with `extra` put in before one of its fields, or at its end. */
+/** `bytes` with `extra` inserted before one of its fields, or at its end. */
 function insert(bytes: Uint8Array, extra: Uint8Array, place: number): Uint8Array<ArrayBuffer> {
   const starts = boundaries(bytes);
   const at = starts[place % starts.length] ?? 0;
   return new Uint8Array([...bytes.subarray(0, at), ...extra, ...bytes.subarray(at)]);
 }
 
-Deno.test("any field that comes twice, which Protobuf would merge, is refused wherever it is put", () => {
+Deno.test("any repeated field, which Protobuf would merge, is refused at any position", () => {
   fc.assert(
     fc.property(envelopeBytes, fc.nat(), fc.nat(), (bytes, which, place) => {
       const starts = boundaries(bytes);
@@ -141,7 +141,7 @@ Deno.test("any field that comes twice, which Protobuf would merge, is refused wh
   );
 });
 
-Deno.test("a field of the payload that comes twice is refused", () => {
+Deno.test("a repeated field of the payload is refused", () => {
   fc.assert(
     fc.property(envelopeBytes, fc.nat(), fc.nat(), (bytes, which, place) => {
       const { payload } = scanEnvelope(bytes, WIDE);

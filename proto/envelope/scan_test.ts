@@ -1,4 +1,4 @@
-/** The scanner's rules one by one: what it hands on, and each refusal with its reason and field. */
+/** The scanner's rules one by one: its results, and each refusal with its reason and field. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import assert from "node:assert/strict";
 import { EnvelopeSchema } from "../testing/schemas.ts";
@@ -315,7 +315,7 @@ Deno.test("unknown fields inside the payload are the sender's and stay", () => {
   assert.deepEqual(scanned.owned_spans, [0, scanned.bytes.length]);
 });
 
-Deno.test("fields in any order: what the sender owns is listed in the order of the wire", () => {
+Deno.test("fields in any order: the sender's fields are listed in wire order", () => {
   const bytes = [...EVENT, ...text(3), ...text(11), ...text(10), ...text(2)];
   const scanned = scan(bytes);
   const end = EVENT.length;

@@ -9,17 +9,17 @@ export const SIGNAL_NUMBERS = {
   GAP: 6,
 } as const;
 
-/** The names that the text form and `PlainSignal` use: those of the .proto file without `KIND_`. */
+/** The names in the text form and in `PlainSignal`: those of the .proto file without `KIND_`. */
 export type SignalKind = keyof typeof SIGNAL_NUMBERS;
 
 const KINDS = /* @__PURE__ */ Object.keys(SIGNAL_NUMBERS) as SignalKind[];
 
-/** A number that is not known here, for example a newer peer's, is "UNSPECIFIED". */
+/** The name of a number; "UNSPECIFIED" for an unknown one, for example a newer peer's. */
 export function signalKind(number: number): SignalKind {
   return KINDS[number] ?? "UNSPECIFIED";
 }
 
-/** False also for the names of Object.prototype; `name` may be anything that a client sent. */
+/** Whether a name from a client is a kind; false also for the names of Object.prototype. */
 export function isSignalKind(name: string): name is SignalKind {
   return Object.hasOwn(SIGNAL_NUMBERS, name);
 }

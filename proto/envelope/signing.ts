@@ -1,6 +1,5 @@
 /**
- * The bytes that a message's Ed25519 signature covers. Signing and verifying themselves are Web
- * Crypto's and happen where the keys are.
+ * The bytes that a message's Ed25519 signature covers. Web Crypto signs and verifies them where the keys are.
  */
 import { encodeUtf8 } from "../wire/utf8.ts";
 

@@ -1,10 +1,9 @@
 /**
- * The one error that decoding throws, whatever the bytes. Not for encoding: a value that cannot be
- * encoded is a programmer's error.
+ * The only error that decoding throws. Not for encoding: a value that cannot be encoded is a programming error.
  */
 import { ArqonError } from "./error.ts";
 
-/** The reasons that decoding can give; all of them are code 400. */
+/** The reasons of decoding errors; all have code 400. */
 export type DecodeReason =
   | "malformed-frame"
   | "unknown-opcode"
@@ -15,12 +14,12 @@ export type DecodeReason =
   | "invalid-field";
 
 /**
- * Thrown by every reader here for bytes or text that are not what they should be; always code 400.
+ * Thrown by every reader for invalid bytes or text; always code 400.
  */
 export class DecodeError extends ArqonError {
   declare readonly reason: DecodeReason;
   declare readonly detail: string;
-  /** Set when the request's id could be read: its refusal is then an ACK, not an ERR. */
+  /** Set if the request's id could be read: then the refusal is an ACK, not an ERR. */
   declare readonly request_id: number | bigint | undefined;
 
   constructor(reason: DecodeReason, detail: string, request_id?: number | bigint) {

@@ -1,32 +1,32 @@
 /**
- * The one error class of ArqonBus. Reasons come from the closed union that `errors.json` generates;
- * the numeric code and the text follow from the reason. Not for programmer errors (plain `TypeError`).
+ * The only error class of ArqonBus. Reasons are the closed union generated from `errors.json`; code and text follow
+ * from the reason. Not for programming errors (plain `TypeError`).
  */
 import type { Reason } from "../gen/errors.ts";
 import { ruleOf } from "./reasons.ts";
 
-/** What may be refused, or end, in a room: a part of the protocol (docs/protocol.md). */
+/** The actions in a room that may be refused or ended; part of the protocol (docs/protocol.md). */
 export type RefusedAction = "publish" | "command" | "subscribe" | "unsubscribe" | "presence";
 
-/** What an error carries besides its reason and detail. */
+/** The optional parts of an error besides reason and detail. */
 export interface ArqonErrorOptions {
-  /** Another code than the reason's: a policy may choose its own. */
+  /** A code instead of the reason's: a policy may choose its own. */
   code?: number;
-  /** How long the client should wait before it tries again, in ms. */
+  /** The wait before a retry, in ms. */
   retry_after_ms?: number;
-  /** The room that it is about, when it answers no request that names it. */
+  /** The room of a refusal without a request. */
   room?: string;
-  /** What was refused or has ended in that room: a `RefusedAction`, or what a newer Shield says. */
+  /** The refused or ended action in that room: a `RefusedAction`, or one of a newer Shield. */
   action?: string;
-  /** The trace of the message that was refused; for a client's own errors. */
+  /** The trace of the refused message; for a client's own errors. */
   trace_id?: string;
-  /** The connection on which it happened; for a client's own errors. */
+  /** The id of the connection; for a client's own errors. */
   connection_id?: string;
-  /** What led here; for logs only, never sent to a client. */
+  /** The cause, for logs only; never sent to a client. */
   cause?: unknown;
 }
 
-/** Fills the `{detail}` of a reason's message template; without one a colon before it goes, too. */
+/** Fills `{detail}` in a reason's message template; without a detail it also removes the colon before it. */
 export function errorMessage(reason: Reason, detail = ""): string {
   return ruleOf(reason).message.replace(detail ? "{detail}" : /(: )?{detail}/, () => detail);
 }
@@ -35,17 +35,17 @@ export function errorMessage(reason: Reason, detail = ""): string {
 export class ArqonError extends Error {
   override readonly name = "ArqonError";
   declare readonly reason: Reason;
-  /** HTTP's code, 400 to 503. */
+  /** The HTTP code, 400 to 503. */
   declare readonly code: number;
-  /** 0 when there is nothing to wait for. */
+  /** The wait before a retry, in ms; 0: none. */
   declare readonly retry_after_ms: number;
-  /** The room that a refusal without a request is about; "" in all other errors. */
+  /** The room of a refusal without a request; "" in all other errors. */
   declare readonly room: string;
-  /** What was refused or has ended in `room`: a `RefusedAction`, or what a newer Shield says; else "". */
+  /** The refused or ended action in `room`: a `RefusedAction`, or one of a newer Shield; otherwise "". */
   declare readonly action: string;
-  /** In a client, the trace id of the publish or command that it answers: `arq why --trace`; else "". */
+  /** In a client, the trace id of the refused publish or command (`arq why --trace`); otherwise "". */
   declare readonly trace_id: string;
-  /** In a client, the connection on which it happened: `arq why --connection`; "" before there was one. */
+  /** In a client, the connection's id (`arq why --connection`); "" before there was a connection. */
   declare readonly connection_id: string;
 
   /** `detail` fills the reason's message template; it must never contain a token. */

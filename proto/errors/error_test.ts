@@ -1,4 +1,4 @@
-/** The error class and the registry that it takes its codes and texts from. */
+/** The error class, and the registry with its codes and texts. */
 import assert from "node:assert/strict";
 import { DecodeError } from "./decode_error.ts";
 import { ArqonError, errorMessage } from "./error.ts";
@@ -22,7 +22,7 @@ Deno.test("without a detail a text has no colon at its end", () => {
   assert.equal(errorMessage("connection-closed"), "Connection closed");
 });
 
-Deno.test("what clients know of a reason is what servers know of it", () => {
+Deno.test("clients and servers have the same entries for reasons", () => {
   assert.deepEqual([...REASONS.keys()].sort(), Object.keys(ERRORS).sort());
   for (const [reason, { code, client, close, message }] of Object.entries(ERRORS)) {
     const rule = ruleOf(reason as Reason);
@@ -32,7 +32,7 @@ Deno.test("what clients know of a reason is what servers know of it", () => {
   assert.equal(isReason("constructor"), false);
 });
 
-Deno.test("a client reconnects after a close code unless it says never, or all is done", () => {
+Deno.test("a client reconnects after a close code, except for final ones", () => {
   for (const [code, { name, client, reconnect }] of Object.entries(CLOSES)) {
     assert.deepEqual(ruleOfClose(Number(code) as CloseCode), { name, client });
     assert.equal(reconnect, client !== "never-retry" && client !== "none", code);
@@ -40,7 +40,7 @@ Deno.test("a client reconnects after a close code unless it says never, or all i
   assert.equal(ruleOfClose(4999), undefined);
 });
 
-Deno.test("a detail is put in as it is, also with dollar signs", () => {
+Deno.test("a detail is inserted unchanged, also with dollar signs", () => {
   assert.equal(errorMessage("invalid-room", "$& {detail}"), "Invalid room: $& {detail}");
 });
 

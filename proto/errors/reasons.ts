@@ -1,22 +1,22 @@
 /**
- * What a client knows of each reason: code, what to do, text. Made from the compact form of
- * `errors.json`, so that a page need not load the rest of it; servers have all of it in `ERRORS`.
+ * The reasons for clients: code, action, text. From the compact form of `errors.json`, so that a page need not load
+ * the rest; servers use `ERRORS`.
  */
 import { CLOSE_GROUPS, REASON_GROUPS } from "../gen/errors.ts";
 import type { ERRORS, Reason } from "../gen/errors.ts";
 
-/** One reason, as clients need it. */
+/** One reason, for clients. */
 export interface ReasonRule {
   readonly code: number;
-  /** What a client does. */
+  /** The client's action. */
   readonly client: typeof ERRORS[Reason]["client"];
-  /** The close code that comes with it; 0: the connection lives on. */
+  /** The close code; 0: the connection stays open. */
   readonly close: number;
-  /** `{detail}` stands for what the occurrence has to say. */
+  /** The text; `{detail}` is replaced by the occurrence's detail. */
   readonly message: string;
 }
 
-/** By reason; of one code the first is what an unknown reason of that code is taken for. */
+/** By reason; the first one of each code replaces unknown reasons of that code. */
 export const REASONS: ReadonlyMap<string, ReasonRule> = /* @__PURE__ */ ruleMap();
 
 function ruleMap(): Map<string, ReasonRule> {
@@ -38,17 +38,17 @@ function ruleMap(): Map<string, ReasonRule> {
   return rules;
 }
 
-/** True for a reason of this version. */
+/** Whether this version knows the reason. */
 export function isReason(text: string): text is Reason {
   return REASONS.has(text);
 }
 
-/** What is known of it. */
+/** The entry of a reason. */
 export function ruleOf(reason: Reason): ReasonRule {
   return REASONS.get(reason) as ReasonRule;
 }
 
-/** What a client does after a close code, and its name; undefined for one of somebody else's. */
+/** A client's action after a close code, and the code's name; undefined for codes of other protocols. */
 export function ruleOfClose(code: number): { client: string; name: string } | undefined {
   const [name, client = "never-retry"] = CLOSE_GROUPS[code]?.split(" ") ?? [];
   return name ? { client, name } : undefined;

@@ -1,7 +1,7 @@
 /**
- * What client and Shield say about the connection itself, as plain objects with the Protobuf names.
- * Strict: a repeated field is refused everywhere, an unknown one where a client speaks; what the
- * Shield says may grow, so clients pass over fields that they do not know.
+ * Frames between client and Shield about the connection itself, as plain objects with the Protobuf names. Strict: a
+ * repeated field is refused everywhere, an unknown field in a client's frames. The Shield's frames may get new
+ * fields, so clients skip unknown ones.
  */
 import type { Given } from "../envelope/envelope.ts";
 import {
@@ -17,7 +17,7 @@ import type { AskedDeltas } from "./delta.ts";
 import { WireWriter } from "../wire/wire_writer.ts";
 
 /**
- * The first frame of every connection: who the Shield took the client for, and what it may send.
+ * The first frame of every connection: the client's identity, and the limits of what it may send.
  */
 export interface Welcome {
   connection_id: string;
@@ -34,8 +34,8 @@ export interface Welcome {
 }
 
 /**
- * Asks to subscribe to a room; when it is heard already, changes how. Of the positions, `after_offset` and
- * `epoch`, a durable room takes note; zero and "" mean "from now on".
+ * Subscribes to a room, or changes the options of a subscription. The position, `after_offset` and `epoch`, is for
+ * durable rooms; 0 and "" mean "from now on".
  */
 export interface Subscribe {
   room_id: string;
@@ -46,36 +46,36 @@ export interface Subscribe {
   member_meta: Uint8Array;
   after_offset: Uint64;
   epoch: string;
-  /** With `presence`: receive who comes and goes without being a member. */
+  /** With `presence`: receive joins and leaves without being a member. */
   observer: boolean;
-  /** Only messages for which this is true, in CEL; "": all of them. */
+  /** Only messages that match this CEL expression; "": all. */
   filter: string;
-  /** Of a pattern: JSON, `{EPOCH: {ROOM: OFFSET}}`; empty: none. `withPositions` writes it. */
+  /** Positions of a pattern: JSON, `{EPOCH: {ROOM: OFFSET}}`; empty: none. `withPositions` writes it. */
   positions: Uint8Array;
   /** The client understands deltas; `askDeltas` writes it. */
   delta: boolean;
-  /** With `delta`: so many bytes of data are kept of all rooms and patterns; 0: as many as a room has. */
+  /** With `delta`: the client keeps this many bytes of data for all rooms and patterns; 0: the room's bound. */
   delta_bytes: number;
   /** With `delta`: the client understands diffs in VCDIFF. */
   vcdiff: boolean;
 }
 
-/** Asks to subscribe to a room no longer; refused with `not-subscribed` when it was not heard. */
+/** Unsubscribes from a room; refused with `not-subscribed` without a subscription. */
 export interface Unsubscribe {
   room_id: string;
   request_id: Uint64;
 }
 
-/** A new token for the same subject and tenant; any other ends the connection with 4401. */
+/** A new token for the same subject and tenant; any other one closes the connection with 4401. */
 export interface Refresh {
   token: string;
   request_id: Uint64;
 }
 
-/** The one answer to a request. `result` is JSON where there is one (commands and REFRESH). */
+/** The answer to a request. `result` is JSON, if any (commands and REFRESH). */
 export interface Ack {
   request_id: Uint64;
-  /** 0 accepted; anything else refused. */
+  /** 0: accepted; anything else: refused. */
   code: number;
   reason: string;
   message: string;
@@ -126,7 +126,7 @@ const ACK: Shape = /* @__PURE__ */ shapeOf<Ack>("Ack", {
   retry_after_ms: "uint32",
 });
 
-/** Throws `DecodeError`, as every reader here does. */
+/** Throws `DecodeError`, as every reader in this file. */
 export function readWelcome(bytes: Uint8Array): Welcome {
   return readShape(new WireReader(bytes), WELCOME);
 }
@@ -173,7 +173,7 @@ export function readSubscribe(bytes: Uint8Array): Subscribe {
   return subscribe;
 }
 
-/** Throws `DecodeError`; also for an unknown field, as with all that a client says. */
+/** Throws `DecodeError`, also for an unknown field, as in every frame of a client. */
 export function readUnsubscribe(bytes: Uint8Array): Unsubscribe {
   const reader = new WireReader(bytes);
   const unsubscribe: Unsubscribe = { room_id: "", request_id: 0 };
@@ -188,7 +188,7 @@ export function readUnsubscribe(bytes: Uint8Array): Unsubscribe {
   return unsubscribe;
 }
 
-/** Throws `DecodeError`, whose text never holds the token. */
+/** Throws `DecodeError`, whose text never contains the token. */
 export function readRefresh(bytes: Uint8Array): Refresh {
   const reader = new WireReader(bytes);
   const refresh: Refresh = { token: "", request_id: 0 };
@@ -208,14 +208,14 @@ export function readAck(bytes: Uint8Array): Ack {
   return readShape(new WireReader(bytes), ACK);
 }
 
-/** A writer that begins with the opcode byte when there is one: then the result is a whole frame. */
+/** A writer; with an opcode it begins with that byte, and the result is a whole frame. */
 function begin(opcode: number | undefined): WireWriter {
   const writer = new WireWriter();
   if (opcode !== undefined) writer.byte(opcode);
   return writer;
 }
 
-/** Throws TypeError for a number that its field cannot hold, as every writer here does. */
+/** Throws TypeError for a number out of its field's range, as every writer in this file. */
 export function writeWelcome(welcome: Partial<Welcome>, opcode?: number): Uint8Array<ArrayBuffer> {
   const writer = begin(opcode);
   writer.text(1, welcome.connection_id);
@@ -231,9 +231,8 @@ export function writeWelcome(welcome: Partial<Welcome>, opcode?: number): Uint8A
 }
 
 /**
- * The body alone, or with `opcode` the whole frame. Fields at their default take no bytes. `positions` are
- * written by those who keep some, with `withPositions`, what is about deltas by those who understand them,
- * with `askDeltas`.
+ * The body alone, or with `opcode` the whole frame. Fields at their default take no bytes. `withPositions` adds
+ * positions, `askDeltas` the fields of deltas.
  */
 export function writeSubscribe(
   subscribe: Given<Omit<Subscribe, "positions" | keyof AskedDeltas>>,
@@ -253,7 +252,7 @@ export function writeSubscribe(
   return writer.finish();
 }
 
-/** A SUB, its body or its frame, with the positions of a pattern: UTF-8 of JSON. */
+/** A SUB (body or frame) with the positions of a pattern: UTF-8 of JSON. */
 export function withPositions(sub: Uint8Array, positions: Uint8Array): Uint8Array<ArrayBuffer> {
   const writer = new WireWriter();
   writer.bytes(11, positions);
@@ -277,12 +276,12 @@ export function writeUnsubscribe(
 
 /** The body alone, or with `opcode` the whole frame. */
 export function writeRefresh(refresh: Partial<Refresh>, opcode?: number): Uint8Array<ArrayBuffer> {
-  // The same two fields under another name.
+  // REFRESH has the same two fields under other names.
   return writeUnsubscribe({ ...refresh, room_id: refresh.token ?? "" }, opcode);
 }
 
 /**
- * The body alone, as the Brain answers a command over the Spine, or with `opcode` the whole frame.
+ * The body alone, as in the Brain's answers over the Spine, or with `opcode` the whole frame.
  */
 export function writeAck(ack: Partial<Ack>, opcode?: number): Uint8Array<ArrayBuffer> {
   const writer = begin(opcode);

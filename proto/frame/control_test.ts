@@ -43,7 +43,7 @@ function expectSame<Plain>(
   assert.deepEqual(new Uint8Array(write(result)), new Uint8Array(written));
 }
 
-/** A SUB as who keeps positions writes it. */
+/** A SUB of a client that keeps positions. */
 function writeWhole(subscribe: Partial<Subscribe>): Uint8Array {
   const { positions = new Uint8Array(), delta = false, delta_bytes, vcdiff } = subscribe;
   const written = withPositions(writeSubscribe(subscribe), positions);
@@ -159,7 +159,7 @@ Deno.test("Ack: equal to protobuf-es both ways", () => {
   }));
 });
 
-/** What protobuf-es makes of the bytes, and of what we read and wrote again; unknown fields aside. */
+/** Decodes the bytes, and our re-encoding of them, by protobuf-es, without unknown fields. */
 function bothViews<Schema extends DescMessage, Plain>(
   schema: Schema,
   read: (bytes: Uint8Array) => Plain,
@@ -250,7 +250,7 @@ Deno.test("a wrong wire type, a uint32 beyond its range and a time beyond 2^53 a
   assert.throws(() => readWelcome(far), { reason: "invalid-field", message: /2\^53/ });
 });
 
-Deno.test("numbers that a field cannot hold are the writer's own error", () => {
+Deno.test("numbers out of a field's range are a TypeError of the writer", () => {
   for (const request_id of [-1, 1.5, NaN, 2 ** 53, -1n, 2n ** 64n]) {
     assert.throws(() => writeAck({ request_id }), TypeError, String(request_id));
   }

@@ -1,6 +1,6 @@
 /**
- * Deltas on the wire: how a SUB asks for them, and how a MSG says that its data is a diff, and from what. What
- * a diff is, and who holds which data, is not known here.
+ * Deltas on the wire: the fields of a SUB that request them, and the field of a MSG that describes a diff. Not the
+ * diffs, and not the stored data.
  */
 import { DecodeError } from "../errors/decode_error.ts";
 import type { PlainEnvelope } from "../envelope/envelope.ts";
@@ -9,28 +9,28 @@ import { WireReader } from "../wire/wire.ts";
 import { WIRE_VARINT } from "../wire/wire_numbers.ts";
 import { putBytes, putVarint, varintSize, WireWriter } from "../wire/wire_writer.ts";
 
-/** What the data of a message is to data that came before. */
+/** How the data of a message depends on earlier data. */
 export interface Delta {
-  /** The place where the receiver keeps the data, in this room on this connection. */
+  /** The slot in which the receiver stores the data, per room and connection. */
   readonly slot: number;
-  /** What the data is called, from 1 on; never the same for other data of a connection. */
+  /** The number of the data, from 1; unique on a connection. */
   readonly number: number;
-  /** The number of the data that this is a diff from; 0: it is whole. */
+  /** The number of the diff's base data; 0: the data is whole. */
   readonly base: number;
-  /** Of a diff in VCDIFF the Adler-32 of the whole data; absent: 0. */
+  /** For a diff in VCDIFF: the Adler-32 of the whole data; absent: 0. */
   readonly checksum?: number;
 }
 
-/** What a SUB says of deltas. */
+/** The fields of a SUB about deltas. */
 export interface AskedDeltas {
   readonly delta: boolean;
   readonly delta_bytes: number;
   readonly vcdiff: boolean;
 }
 
-/** Where an event's data lies in an envelope's bytes. */
+/** The position of an event's data in an envelope's bytes. */
 export interface DataSpan {
-  /** The length of the event, and where its body begins. */
+  /** The length of the event, and the start of its body. */
   readonly event_length: number;
   readonly event_start: number;
   /** The length of the data, and the data itself. */
@@ -39,7 +39,7 @@ export interface DataSpan {
   readonly end: number;
   readonly event_end: number;
   readonly room_id: string;
-  /** Where the field of the delta begins, if there is one; otherwise the end of the envelope. */
+  /** The start of the delta field, if there is one; otherwise the end of the envelope. */
   readonly envelope_end: number;
   readonly delta: Delta | undefined;
 }
@@ -57,7 +57,7 @@ const ASKED_VCDIFF = 14;
 /** Delta.checksum. */
 const TAG_CHECKSUM = 0x25;
 
-/** A SUB, its body or its frame, that asks for deltas; it must not ask for them yet. */
+/** Adds a request for deltas to a SUB (body or frame), which must not have one. */
 export function askDeltas(
   frame: Uint8Array,
   { delta = true, delta_bytes = 0, vcdiff = false }: Partial<AskedDeltas> = {},
@@ -74,8 +74,8 @@ export function askDeltas(
 }
 
 /**
- * Finds the data of an event. Undefined where there is none, or where the envelope is written in another way
- * than Protobuf writes it, so that its bytes could not be made again. Throws `DecodeError`.
+ * Finds the data of an event. Undefined without data, or for an unusual Protobuf encoding, whose bytes could not be
+ * restored. Throws `DecodeError`.
  */
 export function findData(envelope: Uint8Array): DataSpan | undefined {
   const reader = new WireReader(envelope);
@@ -104,7 +104,7 @@ export function findData(envelope: Uint8Array): DataSpan | undefined {
     else if (tag === TAG_DELTA) {
       envelope_end = at;
       delta = deltaOf(reader);
-      // It is the last field: whatever came behind it would be lost with it.
+      // It is the last field: later fields would be lost with it.
       if (reader.pos !== envelope.length) return undefined;
     } else reader.skip(tag);
     if (tag !== 0x2a && seen.has(tag)) return undefined;
@@ -119,7 +119,7 @@ function roomOf(reader: WireReader): string {
   return decodeUtf8(view, 0, view.length);
 }
 
-/** The one data field of an event. */
+/** The only data field of an event. */
 function dataOf(
   reader: WireReader,
   end: number,
@@ -151,8 +151,8 @@ function deltaOf(reader: WireReader): Delta {
 }
 
 /**
- * The delta of an envelope however that is written, as Protobuf reads it: of what is there twice the last
- * counts. Undefined: there is none. Throws `DecodeError`.
+ * The delta of an envelope in any encoding that Protobuf accepts: the last one of a repeated field counts. Undefined:
+ * none. Throws `DecodeError`.
  */
 export function readDelta(envelope: Uint8Array): Delta | undefined {
   const reader = new WireReader(envelope);
@@ -187,8 +187,8 @@ function fixed32(bytes: Uint8Array, at: number): number {
 }
 
 /**
- * A MSG frame whose event has other data, and that says what it is; without `delta` it says nothing. `span` is
- * what `findData` says of the frame's envelope.
+ * A MSG frame with other data in its event, and with the field `delta`, if given. `span` is the result of `findData`
+ * for the frame's envelope.
  */
 export function withData(
   frame: Uint8Array,

@@ -1,4 +1,4 @@
-/** Deltas on the wire: data goes out and comes back to the same bytes, and protobuf-es reads what is written. */
+/** Deltas on the wire: encoding and decoding give the same bytes, and protobuf-es reads them. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import assert from "node:assert/strict";
@@ -26,7 +26,7 @@ const delta = fc.record({
   checksum: fc.integer({ min: 1, max: 2 ** 32 - 1 }),
 });
 
-Deno.test("other data with a delta is what protobuf-es reads, and the first data gives the first bytes", () => {
+Deno.test("protobuf-es reads replaced data with a delta, and the original data gives the original bytes", () => {
   fc.assert(fc.property(some, part, delta, (envelope, data, is) => {
     const frame = writeEnvelope(envelope, Opcode.MSG);
     const span = findData(frame.subarray(1));
@@ -47,7 +47,7 @@ Deno.test("other data with a delta is what protobuf-es reads, and the first data
   }));
 });
 
-Deno.test("an envelope without data, or one that Protobuf would write otherwise, is left alone", () => {
+Deno.test("an envelope without data, or with an unusual encoding, is unchanged", () => {
   assert.equal(findData(writeEnvelope({ room_id: "a" })), undefined);
   assert.equal(findData(writeEnvelope({ room_id: "a", event: { type: "t" } })), undefined);
   const data = new Uint8Array([7]);

@@ -1,6 +1,5 @@
 /**
- * Binary frames: one opcode byte, then the body. Both directions: what a client sends and the
- * Shield reads, what the Shield sends and an SDK reads. The text form is `text.ts`.
+ * Binary frames in both directions: one opcode byte, then the body. `text.ts` is the text form.
  */
 import {
   type Ack,
@@ -30,21 +29,21 @@ import { WireReader } from "../wire/wire.ts";
 import { putVarint, varintSize } from "../wire/wire_writer.ts";
 import { PING_BYTES } from "../wire/wire_numbers.ts";
 
-/** A refusal that answers no request: the content of an ERR. */
+/** A refusal without a request: the content of an ERR. */
 export interface Refusal {
-  /** HTTP's, 400 to 599. */
+  /** The HTTP code, 400 to 599. */
   readonly code: number;
   readonly reason: string;
   readonly message: string;
-  /** 0: there is nothing to wait for. */
+  /** The wait before a retry, in ms; 0: none. */
   readonly retry_after_ms: number;
-  /** The room that it is about; "": the connection, or a frame that could not be read. */
+  /** The room of the refusal; "": it is about the connection, or an unreadable frame. */
   readonly room_id: string;
-  /** What was refused or has ended in that room: a `RefusedAction`, or one of a newer Shield. */
+  /** The refused or ended action in that room: a `RefusedAction`, or one of a newer Shield. */
   readonly action: string;
 }
 
-/** What a client asks for, the same from binary and text frames. Byte fields are views. */
+/** A client's operation, the same from binary and text frames. Byte fields are views. */
 export type ClientOperation =
   | { readonly kind: "publish"; readonly envelope: ScannedEnvelope }
   | { readonly kind: "subscribe"; readonly subscribe: Subscribe }
@@ -52,7 +51,7 @@ export type ClientOperation =
   | { readonly kind: "refresh"; readonly refresh: Refresh }
   | { readonly kind: "ping" | "pong"; readonly body: Uint8Array };
 
-/** What a Shield says. Byte fields are views into the frame. */
+/** A Shield's frame. Byte fields are views into the frame. */
 export type ServerFrame =
   | { readonly kind: "welcome"; readonly welcome: Welcome }
   | { readonly kind: "msg"; readonly envelope: PlainEnvelope }
@@ -61,7 +60,7 @@ export type ServerFrame =
   | { readonly kind: "err" } & Refusal
   | { readonly kind: "ping" | "pong"; readonly body: Uint8Array };
 
-/** `what` says what the other side should not have sent, if that is known. */
+/** `what` is an explanation for the error's text. */
 function unknownOpcode(opcode: number, what = ""): DecodeError {
   return new DecodeError("unknown-opcode", `0x${opcode.toString(16).padStart(2, "0")}${what}`);
 }
@@ -75,8 +74,7 @@ function pingBody(frame: Uint8Array): Uint8Array {
 }
 
 /**
- * Reads a client's frame. Throws `DecodeError` and nothing else, with the request id as far as one can be
- * read; `bytes` may hold anything.
+ * Reads a client's frame from any bytes. Throws only `DecodeError`, with the request id if it is readable.
  */
 export function decodeClientFrame(bytes: Uint8Array, limits: ScanLimits): ClientOperation {
   try {
@@ -108,15 +106,15 @@ function readClientFrame(bytes: Uint8Array, limits: ScanLimits): ClientOperation
     case Opcode.BATCH:
     case Opcode.ACK:
     case Opcode.ERR:
-      // A program that was written by hand learns more.
+      // A specific text helps authors of hand-written clients.
       throw unknownOpcode(opcode, `: a Shield takes no ${Opcode[opcode]}`);
     default:
-      // Any byte may come: all that is left is no opcode.
+      // Any other byte is no opcode.
       throw unknownOpcode(opcode satisfies never);
   }
 }
 
-/** Reads a Shield's frame, envelopes by `readRouted`. Throws `DecodeError` and nothing else. */
+/** Reads a Shield's frame, envelopes by `readRouted`. Throws only `DecodeError`. */
 export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
   if (bytes.length === 0) throw new DecodeError("malformed-frame", "no opcode byte");
   const opcode: Opcode = bytes[0]!;
@@ -141,13 +139,13 @@ export function decodeServerFrame(bytes: Uint8Array): ServerFrame {
     case Opcode.REFRESH:
       break;
     default:
-      // Any byte may come: all that is left is no opcode.
+      // Any other byte is no opcode.
       opcode satisfies never;
   }
   throw unknownOpcode(opcode);
 }
 
-/** The message is all lines but the last; a text of one line is all message. */
+/** The message is every line except the last one; a single line is the message. */
 function readErr(bytes: Uint8Array): Refusal {
   if (bytes.length < 3) throw new DecodeError("malformed-frame", "ERR without a code");
   const text = decodeUtf8(bytes, 3, bytes.length);
@@ -156,7 +154,7 @@ function readErr(bytes: Uint8Array): Refusal {
   return { code: bytes[1]! << 8 | bytes[2]!, message, ...readAbout(text.slice(at + 1), at < 0) };
 }
 
-/** The last line of an ERR. Members that are not known are passed over. */
+/** The last line of an ERR. Unknown members are skipped. */
 function readAbout(line: string, is_absent: boolean): Omit<Refusal, "code" | "message"> {
   let about: Record<string, unknown> = {};
   try {
@@ -186,19 +184,19 @@ function withOpcode(opcode: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
   return frame;
 }
 
-/** Absent members are 0 or "". Throws TypeError for a number that its field cannot hold. */
+/** Absent members are 0 or "". Throws TypeError for a number out of its field's range. */
 export function encodeWelcome(welcome: Partial<Welcome>): Uint8Array<ArrayBuffer> {
   return writeWelcome(welcome, Opcode.WELCOME);
 }
 
-/** Absent members are 0, "" or no bytes; code 0 means accepted. */
+/** Absent members are 0, "" or no bytes; code 0: accepted. */
 export function encodeAck(ack: Partial<Ack>): Uint8Array<ArrayBuffer> {
   return writeAck(ack, Opcode.ACK);
 }
 
 /**
- * The code, big-endian, then the message in UTF-8, and in a last line what else it says, as the text form has it.
- * Absent members are 0 or "".
+ * The code, big-endian, then the message in UTF-8, then a line with the other members in text form. Absent members
+ * are 0 or "".
  */
 export function encodeErr(refusal: Partial<Refusal>): Uint8Array<ArrayBuffer> {
   const { code = 0, message = "", reason, retry_after_ms, room_id, action } = refusal;
@@ -213,7 +211,7 @@ export function encodeErr(refusal: Partial<Refusal>): Uint8Array<ArrayBuffer> {
   return frame;
 }
 
-/** `body` has at most `PING_BYTES`, default none; the other side refuses more. */
+/** `body` has at most `PING_BYTES`, default none; the peer refuses more. */
 export function encodePing(body: Uint8Array = new Uint8Array()): Uint8Array<ArrayBuffer> {
   return withOpcode(Opcode.PING, body);
 }
@@ -223,14 +221,14 @@ export function encodePong(body: Uint8Array): Uint8Array<ArrayBuffer> {
   return withOpcode(Opcode.PONG, body);
 }
 
-/** For an envelope that is whole already; the message path has `stampRouted`. */
+/** For a complete envelope; the message path has `stampRouted`. */
 export function encodeMsg(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
   return withOpcode(Opcode.MSG, envelope);
 }
 
 /**
- * As `encodeMsg`, but without a copy where the opcode stands before the envelope already, as the
- * stamper leaves it: for an envelope whose buffer nobody writes to any longer.
+ * As `encodeMsg`, but without a copy if the opcode already precedes the envelope, as the stamper leaves it. The
+ * envelope's buffer must not be written to afterwards.
  */
 export function msgFrame(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
   const { buffer, byteOffset, length } = envelope;
@@ -241,7 +239,7 @@ export function msgFrame(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
   return encodeMsg(envelope);
 }
 
-/** Several envelopes in one frame, each after its length; only to clients that asked for it. */
+/** Several envelopes in one frame, each after its length; only for clients that requested it. */
 export function encodeBatch(envelopes: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   let size = 1;
   for (const { length } of envelopes) size += varintSize(length) + length;
@@ -256,22 +254,22 @@ export function encodeBatch(envelopes: readonly Uint8Array[]): Uint8Array<ArrayB
   return frame;
 }
 
-/** `envelope` as `writeEnvelope` gives it. */
+/** `envelope` is the output of `writeEnvelope`. */
 export function encodePub(envelope: Uint8Array): Uint8Array<ArrayBuffer> {
   return withOpcode(Opcode.PUB, envelope);
 }
 
-/** Only `room_id` must be there; an ACK comes only for a `request_id` other than 0. */
+/** Only `room_id` is required; without a `request_id` there is no ACK. */
 export function encodeSub(subscribe: Given<Omit<Subscribe, "delta">>): Uint8Array<ArrayBuffer> {
   return writeSubscribe(subscribe, Opcode.SUB);
 }
 
-/** An ACK comes only for a `request_id` other than 0. */
+/** Without a `request_id` there is no ACK. */
 export function encodeUnsub(unsubscribe: Partial<Unsubscribe>): Uint8Array<ArrayBuffer> {
   return writeUnsubscribe(unsubscribe, Opcode.UNSUB);
 }
 
-/** An ACK comes only for a `request_id` other than 0; a refusal ends the connection either way. */
+/** Without a `request_id` there is no ACK; a refusal always closes the connection. */
 export function encodeRefresh(refresh: Partial<Refresh>): Uint8Array<ArrayBuffer> {
   return writeRefresh(refresh, Opcode.REFRESH);
 }

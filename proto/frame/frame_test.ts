@@ -1,4 +1,4 @@
-/** Frames: the opcode byte, both directions, and what is refused. */
+/** Frames: the opcode byte, both directions, and refusals. */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { sizeDelimitedDecodeStream, sizeDelimitedEncode } from "@bufbuild/protobuf/wire";
 import fc from "fast-check";
@@ -69,11 +69,11 @@ Deno.test("every Shield frame is read by a client", () => {
   assert.deepEqual(decodeServerFrame(encodePong(body)), { kind: "pong", body });
 });
 
-Deno.test("ERR is the code, big-endian, the message in UTF-8, and a last line of what else it says", () => {
+Deno.test("ERR is the code, big-endian, the message in UTF-8, and a last line with the other members", () => {
   const about = { reason: "not-granted", room_id: "lobby", action: "subscribe" };
   const frame = encodeErr({ code: 403, message: "Not granted: subscribe in lobby", ...about });
   assert.deepEqual(Array.from(frame.subarray(0, 3)), [0x99, 0x01, 0x93]);
-  // A client that knows code and message alone reads a text of two lines.
+  // A client that only knows code and message reads a text of two lines.
   assert.equal(
     new TextDecoder("utf-8", { fatal: true }).decode(frame.subarray(3)),
     'Not granted: subscribe in lobby\n{"reason":"not-granted","room":"lobby","action":"subscribe"}',
@@ -91,7 +91,7 @@ Deno.test("ERR is the code, big-endian, the message in UTF-8, and a last line of
   }));
 });
 
-Deno.test("an ERR of one line is all message; a last line that is no such object is malformed", () => {
+Deno.test("an ERR of one line is only a message; a last line that is no such object is malformed", () => {
   const err = (line: string) =>
     decodeServerFrame(Uint8Array.from([0x99, 1, 0x93, ...new TextEncoder().encode(line)]));
   const plain = { kind: "err", code: 403, reason: "", retry_after_ms: 0, room_id: "", action: "" };

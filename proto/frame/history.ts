@@ -1,6 +1,6 @@
 /**
- * The command `history.get` in its Protobuf form: what it asks for and what comes back. The JSON form
- * has the same names; the Shield writes it. Envelopes stay bytes here.
+ * The command `history.get` in its Protobuf form: request and answer. The JSON form, which the Shield writes, has the
+ * same names. Envelopes stay bytes.
  */
 import { msgFrame } from "./frame.ts";
 import {
@@ -16,28 +16,28 @@ import { type FrameSpace, OwnBuffers } from "./stamp.ts";
 import { type Uint64, WireReader } from "../wire/wire.ts";
 import { putVarint, varintSize, WireWriter } from "../wire/wire_writer.ts";
 
-/** Which messages of a durable room; offsets, 0 for no bound. */
+/** The range of messages of a durable room; offsets, 0 for no bound. */
 export interface HistoryQuery {
-  /** Those above this offset. */
+  /** Only messages above this offset. */
   after: Uint64;
-  /** Those below this offset. */
+  /** Only messages below this offset. */
   before: Uint64;
-  /** How many at most; 0 is the bus's default. */
+  /** The maximum number; 0: the bus's default. */
   limit: number;
-  /** The newest first. */
+  /** True: newest first. */
   reverse: boolean;
-  /** Only messages for which this is true, in CEL; "": all of them. */
+  /** Only messages that match this CEL expression; "": all. */
   filter: string;
 }
 
-/** Messages of a durable room, and where it stands. */
+/** Messages of a durable room, and the room's position. */
 export interface History {
   /** Envelopes with their offsets. */
   messages: Uint8Array[];
   /** The room's current position. */
   offset: Uint64;
   epoch: string;
-  /** There are more in this direction. */
+  /** Whether there are more in this direction. */
   more: boolean;
 }
 
@@ -51,7 +51,7 @@ const HISTORY: Shape = /* @__PURE__ */ shapeOf<History>("History", {
 /** `offset` of an Envelope: number 9, a varint. */
 const TAG_OFFSET = 0x48;
 
-/** Throws `DecodeError`; also for an unknown field, as with all that a client says. */
+/** Throws `DecodeError`, also for an unknown field, as in every frame of a client. */
 export function readHistoryQuery(bytes: Uint8Array): HistoryQuery {
   const reader = new WireReader(bytes);
   const query: HistoryQuery = { after: 0, before: 0, limit: 0, reverse: false, filter: "" };
@@ -69,7 +69,7 @@ export function readHistoryQuery(bytes: Uint8Array): HistoryQuery {
   return query;
 }
 
-/** Throws TypeError for a number that its field cannot hold. */
+/** Throws TypeError for a number out of its field's range. */
 export function writeHistoryQuery(query: Partial<HistoryQuery>): Uint8Array<ArrayBuffer> {
   const writer = new WireWriter();
   writer.uint64(1, query.after);
@@ -85,7 +85,7 @@ export function readHistory(bytes: Uint8Array): History {
   return readShape<History>(new WireReader(bytes), HISTORY, { messages: [] });
 }
 
-/** Throws TypeError for a number that its field cannot hold. */
+/** Throws TypeError for a number out of its field's range. */
 export function writeHistory(history: History): Uint8Array<ArrayBuffer> {
   const writer = new WireWriter();
   for (const message of history.messages) writer.bytes(1, message);
@@ -96,16 +96,15 @@ export function writeHistory(history: History): Uint8Array<ArrayBuffer> {
 }
 
 /**
- * A stored envelope, which has no offset, as a whole MSG frame with it: the field is added at the end,
- * nothing is encoded again. `offset` is an integer from 0 to 2^53-1; 0 adds nothing. With `space` the
- * frame lies there.
+ * Converts a stored envelope, which has no offset, to a whole MSG frame with its offset, by adding the field at the
+ * end. `offset` is an integer from 0 to 2^53-1; 0 adds nothing. With `space` the frame is written there.
  */
 export function encodeMsgAt(
   envelope: Uint8Array,
   offset: number,
   space?: FrameSpace,
 ): Uint8Array<ArrayBuffer> {
-  // Without a copy, where it lies as a frame already.
+  // No copy if it already is a frame.
   if (offset === 0 && space === undefined) return msgFrame(envelope);
   const place = space ?? new OwnBuffers();
   const end = 1 + envelope.length;
@@ -118,6 +117,6 @@ export function encodeMsgAt(
     bytes[at + end] = TAG_OFFSET;
     putVarint(bytes, at + end + 1, offset);
   }
-  // Who alone has the whole array needs no view of it.
+  // A whole array needs no view.
   return size_bytes === bytes.length ? bytes : bytes.subarray(at, at + size_bytes);
 }

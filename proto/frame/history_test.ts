@@ -72,7 +72,7 @@ Deno.test("History: equal to protobuf-es both ways, with the envelopes byte for 
   }));
 });
 
-Deno.test("a MSG frame gets its offset without a change to what the sender owns", () => {
+Deno.test("a MSG frame gets its offset without a change of the sender's bytes", () => {
   fc.assert(fc.property(fc.maxSafeNat(), text(), (at, type) => {
     const stored = writeEnvelope({ room_id: "r", message_id: "m", event: { type } });
     const frame = encodeMsgAt(stored, at);
@@ -83,7 +83,7 @@ Deno.test("a MSG frame gets its offset without a change to what the sender owns"
   }));
 });
 
-Deno.test("a MSG frame lies where its writer has space, and nothing else is touched", () => {
+Deno.test("a MSG frame is written into the given space, and other bytes are unchanged", () => {
   fc.assert(fc.property(fc.maxSafeNat(), fc.nat(9), (at, start) => {
     const stored = writeEnvelope({ room_id: "r", event: { type: "t" } });
     const bytes = new Uint8Array(200).fill(0xee);

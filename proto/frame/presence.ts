@@ -1,7 +1,6 @@
 /**
- * Data of the events PRESENCE_UPDATE and PRESENCE_LEAVE: who is in a room, as clients receive it. The
- * Protobuf form for `arqon.v1`, the JSON form for `arqon.v1.json`. Keeps no list of members; the
- * Shield's tables and the SDK do.
+ * Data of the events PRESENCE_UPDATE and PRESENCE_LEAVE, the members of a room for clients: the Protobuf form for
+ * `arqon.v1`, the JSON form for `arqon.v1.json`. The Shield's tables and the SDK keep the lists of members.
  */
 import { readShape, type Shape, shapeOf } from "../wire/fields.ts";
 import { WireReader } from "../wire/wire.ts";
@@ -11,13 +10,13 @@ import { WireWriter } from "../wire/wire_writer.ts";
 export interface PresentMember {
   readonly connection_id: string;
   readonly user_id: string;
-  /** JSON text, exactly as the member gave it; "" when it gave none. Not in a leave. */
+  /** The member's JSON text, unchanged; "" without one. Not in a leave. */
   readonly meta: string;
   /** Unix ms of the join; an update of meta keeps it. 0 in a leave. */
   readonly joined_ms: number;
 }
 
-/** Members that came, changed or left, and the room's numbers after that. */
+/** Members that joined, changed or left, and the room's counts after that. */
 export interface PresenceChange {
   readonly members: readonly PresentMember[];
   readonly connections: number;
@@ -44,7 +43,7 @@ const LEAVE: Shape = /* @__PURE__ */ shapeOf<typeof LEAVE_FIELDS>("PresenceLeave
 
 const quote: (text: string) => string = JSON.stringify;
 
-/** Protobuf. Throws TypeError for a number that its field cannot hold. */
+/** Protobuf. Throws TypeError for a number out of its field's range. */
 export function encodePresenceUpdate(change: PresenceChange): Uint8Array<ArrayBuffer> {
   const writer = new WireWriter();
   for (const { connection_id, user_id, meta, joined_ms } of change.members) {
@@ -61,7 +60,7 @@ export function encodePresenceUpdate(change: PresenceChange): Uint8Array<ArrayBu
   return writer.finish();
 }
 
-/** Protobuf; of the members only their ids. */
+/** Protobuf, with only the ids of the members. */
 export function encodePresenceLeave(change: PresenceChange): Uint8Array<ArrayBuffer> {
   const writer = new WireWriter();
   for (const { connection_id, user_id } of change.members) {
@@ -77,8 +76,8 @@ export function encodePresenceLeave(change: PresenceChange): Uint8Array<ArrayBuf
 
 /**
  * JSON: `{"members":[{"connection_id","user_id","meta","joined_ms"}],"connections","users"}`, with
- * `"snapshot":true` in a page. `meta` goes in as the JSON text it is, null when it is "": who made
- * the member has checked that it is JSON.
+ * `"snapshot":true` in a page. `meta` is inserted as JSON text, null for "": it was validated when the member was
+ * created.
  */
 export function presenceUpdateJson(change: PresenceChange): string {
   const members = change.members.map(({ connection_id, user_id, meta, joined_ms }) =>
@@ -101,12 +100,12 @@ function countsJson({ connections, users }: PresenceChange): string {
   return `"connections":${connections},"users":${users}`;
 }
 
-/** Reads Protobuf. Throws `DecodeError`; a field that is not known is passed over. */
+/** Reads Protobuf. Throws `DecodeError`; unknown fields are skipped. */
 export function readPresenceUpdate(bytes: Uint8Array): PresenceChange {
   return readShape<PresenceChange>(new WireReader(bytes), UPDATE, { members: [] });
 }
 
-/** Reads Protobuf. Throws `DecodeError`; a field that is not known is passed over. */
+/** Reads Protobuf. Throws `DecodeError`; unknown fields are skipped. */
 export function readPresenceLeave(bytes: Uint8Array): PresenceChange {
   return readShape<PresenceChange>(new WireReader(bytes), LEAVE, { members: [] });
 }

@@ -120,7 +120,7 @@ Deno.test("any bytes are an update and a leave, or DecodeError", () => {
   );
 });
 
-Deno.test("fields of a later version are passed over, repeated and mistyped ones are not", () => {
+Deno.test("fields of a later version are skipped, repeated and mistyped ones are refused", () => {
   const later = new Uint8Array([0x9a, 0x01, 1, 0x61, 0x0a, 6, 0x0a, 1, 0x63, 0x7a, 1, 0x61]);
   const member = { connection_id: "c", user_id: "", meta: "", joined_ms: 0 };
   assert.deepEqual(readPresenceUpdate(later).members, [member]);
@@ -137,7 +137,7 @@ Deno.test("fields of a later version are passed over, repeated and mistyped ones
   assert.throws(() => readPresenceUpdate(beyond), { reason: "invalid-field" });
 });
 
-Deno.test("numbers that a field cannot hold are the writer's own error", () => {
+Deno.test("numbers out of a field's range are a TypeError of the writer", () => {
   const member = { connection_id: "c", user_id: "u", meta: "", joined_ms: 2 ** 60 };
   assert.throws(
     () => encodePresenceUpdate({ members: [member], connections: 1, users: 1 }),

@@ -1,6 +1,6 @@
 /**
- * Finds the request id in a frame that cannot be decoded, so that its refusal reaches who waits for the answer.
- * Reads top-level fields only, and gives up at the first byte that is no Protobuf.
+ * Finds the request id in a frame that cannot be decoded, so that the refusal answers that request. Reads top-level
+ * fields only, and stops at the first byte that is not Protobuf.
  */
 import { type Uint64, WireReader } from "../wire/wire.ts";
 import { WIRE_VARINT } from "../wire/wire_numbers.ts";
@@ -14,7 +14,7 @@ const FIELDS: Readonly<Partial<Record<number, number>>> = {
   [Opcode.REFRESH]: 2,
 };
 
-/** The id that the frame says exactly once; undefined when it says none, 0, or several. */
+/** The id, if the frame has exactly one; undefined for none, 0, or several. */
 export function requestIdOf(frame: Uint8Array): Uint64 | undefined {
   const field = FIELDS[frame[0] ?? 0];
   if (field === undefined) return undefined;
@@ -33,7 +33,7 @@ export function requestIdOf(frame: Uint8Array): Uint64 | undefined {
       found = id;
     }
   } catch {
-    // What was read before that is all that there is.
+    // The fields before the invalid byte count.
   }
   return found === 0 ? undefined : found;
 }

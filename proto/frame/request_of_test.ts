@@ -1,4 +1,4 @@
-/** The request id of a frame that cannot be decoded: what was written, wherever it stands, or none. */
+/** The request id of a frame that cannot be decoded, at any position, or none. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { DecodeError } from "../errors/decode_error.ts";
@@ -19,10 +19,10 @@ function refusalOf(frame: Uint8Array): DecodeError {
   throw new Error("it was decoded");
 }
 
-/** The frame with bytes behind it. */
+/** The frame with extra bytes. */
 const withTail = (frame: Uint8Array, ...tail: number[]) => new Uint8Array([...frame, ...tail]);
 
-Deno.test("invalid-field, unknown-field, malformed-frame: the refusal of a frame names the request that it says", () => {
+Deno.test("invalid-field, unknown-field, malformed-frame: the refusal of a frame has its request id", () => {
   fc.assert(fc.property(id, fc.integer({ min: 257, max: 2_000 }), (request_id, length) => {
     const event = { type: "x".repeat(length), data: new Uint8Array(3) };
     const published = encodePub(writeEnvelope({ room_id: "hall", request_id, event }));
@@ -31,7 +31,7 @@ Deno.test("invalid-field, unknown-field, malformed-frame: the refusal of a frame
     assert.match(refused.detail, /type/);
     for (const encode of [encodeSub, encodeUnsub]) {
       const asked = encode({ room_id: "hall", request_id });
-      // A field that is in no message, and one that is cut off.
+      // An unknown field, and a truncated one.
       assert.equal(refusalOf(withTail(asked, 0xf8, 0x06, 0x01)).request_id, request_id);
       assert.equal(refusalOf(withTail(asked, 0x0a, 0x7f)).request_id, request_id);
     }
@@ -44,6 +44,6 @@ Deno.test("repeated-field: of two request ids none is named", () => {
   assert.deepEqual([reason, request_id], ["repeated-field", undefined]);
 });
 
-Deno.test("a request id is looked for in any bytes", () => {
+Deno.test("a request id is searched in any bytes", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 64 }), (bytes) => void requestIdOf(bytes)));
 });

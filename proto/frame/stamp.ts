@@ -1,7 +1,6 @@
 /**
- * Writes the routed form of a scanned envelope, as a whole MSG frame, in one pass: the Shield's
- * fields anew, everything of the sender's copied as it stands. Decides nothing: refusals are the
- * scanner's and the pipeline's.
+ * Writes the routed form of a scanned envelope, as a whole MSG frame, in one pass: the Shield's fields, and the
+ * sender's fields copied unchanged. The scanner and the pipeline refuse; this does not.
  */
 import { Opcode } from "./opcode.ts";
 import type { ScannedEnvelope } from "../envelope/scan.ts";
@@ -9,7 +8,7 @@ import type { SpannedBytes } from "../wire/spanned_bytes.ts";
 import { putUtf8, utf8Size } from "../wire/utf8.ts";
 import { putBytes, putVarint, varintSize } from "../wire/wire_writer.ts";
 
-/** What the Shield writes in place of the sender's routing fields. */
+/** The Shield's values that replace the sender's routing fields. */
 export interface Stamp {
   /** 32 lowercase hex digits, or their ASCII bytes. */
   readonly trace_id: string | Uint8Array;
@@ -18,11 +17,11 @@ export interface Stamp {
   /** Unix ms, an integer from 0 to 2^53-1. */
   readonly timestamp_ms: number;
   readonly sender_id: string;
-  /** For `X-Twist-ID`, unless the sender gave a UUID of its own; likewise. */
+  /** For `X-Twist-ID`, unless the sender gave a UUID: text, or its ASCII bytes. */
   readonly twist_id: string | Uint8Array;
   /**
-   * What policies add, each name at most once in any case and none reserved; one of the sender's of
-   * the same name is dropped for it.
+   * Headers added by policies: no reserved names, and unique names, ignoring case. Each replaces the sender's header
+   * of the same name.
    */
   readonly added_headers?: readonly (readonly [name: string, value: string])[];
 }
@@ -50,7 +49,7 @@ function lowerBytes(text: string): Uint8Array {
   return new TextEncoder().encode(text);
 }
 
-/** True when `bytes[start..end)`, in any ASCII case, begins with `name`, or is it when `whole`. */
+/** Whether `bytes[start..end)`, ignoring ASCII case, begins with `name`, or with `whole` equals it. */
 function isName(
   bytes: SpannedBytes,
   start: number,
@@ -84,10 +83,10 @@ function isUuid(bytes: SpannedBytes, start: number, end: number): boolean {
   return true;
 }
 
-/** True when the client sent `x-arqon-shadow`, in any case: only the Shield marks mirrored traffic. */
+/** Whether the client sent `x-arqon-shadow`, in any case, which only the Shield may set on mirrored messages. */
 export const hasShadowHeader = (scan: ScannedEnvelope): boolean => hasHeader(scan, SHADOW);
 
-/** True when the client sent `x-arqon-receipt`, in any case: it asks for a receipt in the ACK. */
+/** Whether the client sent `x-arqon-receipt`, in any case: it requests a receipt in the ACK. */
 export const hasReceiptHeader = (scan: ScannedEnvelope): boolean => hasHeader(scan, RECEIPT);
 
 function hasHeader(scan: ScannedEnvelope, name: Uint8Array): boolean {
@@ -124,7 +123,7 @@ function putText(
   return typeof text === "string" ? putUtf8(out, at, text, size) : putBytes(out, at, text, 0, size);
 }
 
-/** Bytes of the text, or how many there are of it already. */
+/** The number of bytes of a text, or of bytes. */
 function textSize(text: string | Uint8Array): number {
   return typeof text === "string" ? utf8Size(text) : text.length;
 }
@@ -149,7 +148,7 @@ function headerSize(name_size: number, value_size: number): number {
   return bytesFieldSize(bytesFieldSize(name_size) + bytesFieldSize(value_size));
 }
 
-/** `name` is ASCII; `size` is that of the value in UTF-8. */
+/** `name` is ASCII; `size` is the value's in UTF-8. */
 function putHeader(
   out: Uint8Array,
   at: number,
@@ -167,7 +166,7 @@ function putHeader(
     : putBytes(out, at, value, 0, size);
 }
 
-/** Position of the client's own `X-Twist-ID` in `header_spans` when its value is a UUID, else -1. */
+/** Position of the client's `X-Twist-ID` in `header_spans` if its value is a UUID, otherwise -1. */
 function twistSpan(scan: ScannedEnvelope): number {
   const { bytes, header_spans: spans } = scan;
   for (let at = 0; at < spans.length; at += 4) {
@@ -179,7 +178,7 @@ function twistSpan(scan: ScannedEnvelope): number {
 
 const NO_NAMES: Uint8Array[] = [];
 
-/** Names of the added headers in lower case, to find the sender's that they replace. */
+/** Names of the added headers in lower case, to find the sender's headers that they replace. */
 function addedNames(added: AddedHeaders): Uint8Array[] {
   return added.length === 0 ? NO_NAMES : added.map(([name]) => lowerBytes(name.toLowerCase()));
 }
@@ -235,15 +234,15 @@ function textFieldSize(size: number): number {
   return size === 0 ? 0 : bytesFieldSize(size);
 }
 
-/** Where frames are written to. */
+/** A buffer for frames. */
 export interface FrameSpace {
-  /** Where the last reservation lies. */
+  /** The bytes of the last reservation. */
   readonly bytes: Uint8Array<ArrayBuffer>;
-  /** Returns where so many bytes begin in `bytes`, which nobody else writes to. */
+  /** Reserves this many bytes in `bytes` exclusively; returns their start. */
   reserve(size_bytes: number): number;
 }
 
-/** A buffer for each frame. */
+/** A new buffer for each frame. */
 export class OwnBuffers implements FrameSpace {
   bytes: Uint8Array<ArrayBuffer> = new Uint8Array(0);
 
@@ -254,9 +253,9 @@ export class OwnBuffers implements FrameSpace {
 }
 
 /**
- * Writes the MSG frame for every receiver, and returns the routed envelope in it: the opcode is in the byte before.
- * Dropped of the sender's: `ack_requested`, `request_id`, `offset`, every field of `stamp`, and the
- * headers `x-arqon-*` and `X-Timestamp`. `X-Twist-ID` is kept when it is a UUID.
+ * Writes the MSG frame for every receiver, and returns the routed envelope in it; the byte before it is the opcode.
+ * Drops the sender's `ack_requested`, `request_id`, `offset`, every field of `stamp`, and the headers `x-arqon-*` and
+ * `X-Timestamp`. `X-Twist-ID` is kept if it is a UUID.
  */
 export function stampRouted(
   scan: ScannedEnvelope,
@@ -305,7 +304,7 @@ export function stampRouted(
   return out.subarray(start + 1, at);
 }
 
-/** `putBytes`, without a view where `out` is a whole buffer and the bytes lie in it, too. */
+/** As `putBytes`, without a view if `out` is a whole buffer that also contains the bytes. */
 function putOwned(
   out: Uint8Array,
   at: number,
@@ -321,7 +320,7 @@ function putOwned(
   return at + end - start;
 }
 
-/** The client's own UUID under the canonical name. */
+/** Writes the client's UUID under the canonical header name. */
 function putTwist(out: Uint8Array, at: number, bytes: SpannedBytes, uuid_start: number): number {
   out[at++] = TAG_HEADERS;
   at = putVarint(out, at, bytesFieldSize(TWIST_ID_NAME.length) + bytesFieldSize(36));

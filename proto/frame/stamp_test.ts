@@ -1,4 +1,4 @@
-/** The re-stamper: the Shield's fields anew, the sender's bytes as they stood. */
+/** The stamper: new Shield's fields, and the sender's bytes unchanged. */
 import { create, fromBinary, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import assert from "node:assert/strict";
@@ -94,7 +94,7 @@ Deno.test("whatever the scanner accepts can be stamped", () => {
         assert.ok(error instanceof DecodeError);
         return;
       }
-      // The plain reader is for what was stamped: a client's own timestamp may be beyond 2^53.
+      // The plain reader is for stamped envelopes: a client's own timestamp may exceed 2^53.
       const routed = stampRouted(scanEnvelope(bytes, WIDE), stamp, new OwnBuffers());
       assert.equal(readEnvelope(routed).tenant_id, stamp.tenant_id);
     }),
@@ -121,7 +121,7 @@ Deno.test("reserved headers are dropped in any case, all others kept", () => {
   });
 });
 
-Deno.test("a header that a policy adds takes the place of the sender's, in any case", () => {
+Deno.test("a header added by a policy replaces the sender's, in any case", () => {
   const sent = toBinary(
     EnvelopeSchema,
     create(EnvelopeSchema, {
@@ -141,7 +141,7 @@ Deno.test("a header that a policy adds takes the place of the sender's, in any c
   });
 });
 
-Deno.test("the client's X-Twist-ID is kept, under its canonical name, when it is a UUID", () => {
+Deno.test("the client's X-Twist-ID is kept, under its canonical name, if it is a UUID", () => {
   const own = "018F0A5D-ac96-774b-bcce-b302099a8057";
   assert.equal(stampWith({ "x-twist-id": own })["X-Twist-ID"], own);
   for (const bad of ["", own.slice(1), `${own}0`, own.replace("-", "0"), own.replace("F", "g")]) {
@@ -149,7 +149,7 @@ Deno.test("the client's X-Twist-ID is kept, under its canonical name, when it is
   }
 });
 
-Deno.test("forged routing fields are gone after the stamp", () => {
+Deno.test("forged routing fields are replaced", () => {
   const forged = toBinary(
     EnvelopeSchema,
     create(EnvelopeSchema, {
@@ -166,7 +166,7 @@ Deno.test("forged routing fields are gone after the stamp", () => {
   expectStamped(forged, STAMP);
 });
 
-Deno.test("hasShadowHeader sees x-arqon-shadow in any case and nothing else", () => {
+Deno.test("hasShadowHeader detects x-arqon-shadow in any case, and nothing else", () => {
   const shadow = (name: string) =>
     hasShadowHeader(scanEnvelope(
       toBinary(

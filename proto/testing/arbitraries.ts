@@ -6,7 +6,7 @@ import { create, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
 import fc from "fast-check";
 import { EnvelopeSchema, SIGNAL_KINDS } from "./schemas.ts";
 
-/** An envelope in protobuf-es's own terms (camelCase, bigint), the reference of these tests. */
+/** An envelope in the form of protobuf-es (camelCase, bigint), the reference of these tests. */
 export type EnvelopeInit = MessageInitShape<typeof EnvelopeSchema>;
 
 /** Limits that no generated envelope reaches. */
@@ -18,12 +18,12 @@ export const WIDE = { headers: 1_000, header_bytes: 1_000_000, field_bytes: 65_5
 export const text = (maxLength = 40): fc.Arbitrary<string> =>
   fc.oneof(fc.string({ maxLength }), fc.string({ unit: "grapheme", maxLength }));
 
-/** Anything, also what is not UTF-8; at most `maxLength` bytes. */
+/** Any bytes, also invalid UTF-8; at most `maxLength`. */
 export const bytes = (maxLength = 60): fc.Arbitrary<Uint8Array<ArrayBuffer>> =>
   fc.uint8Array({ maxLength }).map((array) => new Uint8Array(array));
 
 /**
- * Small numbers, all numbers, and both sides of 2^53, where `Uint64` turns from number to bigint.
+ * Small numbers, any numbers, and both sides of 2^53, where `Uint64` changes from number to bigint.
  */
 export const uint64: fc.Arbitrary<bigint> = fc.oneof(
   fc.bigInt({ min: 0n, max: 300n }),
@@ -31,7 +31,7 @@ export const uint64: fc.Arbitrary<bigint> = fc.oneof(
   fc.constantFrom(2n ** 53n - 1n, 2n ** 53n, 2n ** 56n - 1n, 2n ** 63n, 2n ** 64n - 1n),
 );
 
-/** 0 to 2^53-1: what an int64 field of ms may hold. */
+/** 0 to 2^53-1, the range of an int64 field in ms. */
 export const safeInt64: fc.Arbitrary<bigint> = fc.maxSafeInteger().map(BigInt);
 
 /** "" or 32 lowercase hex digits that are not all zero, as the scanner accepts them. */
@@ -42,7 +42,7 @@ export const traceId: fc.Arbitrary<string> = fc.oneof(
 
 const HEADER_NAMES = ["x-arqon-a", "X-ARQON-Shadow", "x-timestamp", "X-TWIST-id", "__proto__", "k"];
 
-/** No two names that differ only in case, as the scanner demands. */
+/** Names that are unique ignoring case, as the scanner requires. */
 export const headers: fc.Arbitrary<Record<string, string>> = fc.uniqueArray(
   fc.tuple(fc.oneof(text(12), fc.constantFrom(...HEADER_NAMES)), fc.oneof(text(40), fc.uuid())),
   { maxLength: 6, selector: ([name]) => name.toLowerCase() },
@@ -75,7 +75,7 @@ const signal = fc.record({
   untilMs: safeInt64,
 });
 
-/** What the scanner accepts, in the form that protobuf-es takes. */
+/** Envelopes that the scanner accepts, in the form of protobuf-es. */
 export const envelopeInit: fc.Arbitrary<EnvelopeInit> = fc.record({
   traceId,
   tenantId: text(),
@@ -100,7 +100,7 @@ export const envelopeBytes: fc.Arbitrary<Uint8Array<ArrayBuffer>> = envelopeInit
   toBinary(EnvelopeSchema, create(EnvelopeSchema, init))
 );
 
-/** A varint, now and then longer than it needs to be, or too long. */
+/** A varint, sometimes longer than necessary, or too long. */
 const varint: fc.Arbitrary<number[]> = fc.tuple(
   uint64,
   fc.oneof({ weight: 8, arbitrary: fc.constant(0) }, {
@@ -134,7 +134,7 @@ function lengthDelimited(field: number, body: ArrayLike<number>): number[] {
 const utf8 = text(20).map((value) => Array.from(new TextEncoder().encode(value)));
 const raw = bytes(20).map((value) => Array.from(value));
 
-/** Nineteen of twenty times the first. */
+/** The first arbitrary with probability 19/20, otherwise the second. */
 function mostly<Value>(usual: fc.Arbitrary<Value>, odd: fc.Arbitrary<Value>): fc.Arbitrary<Value> {
   return fc.oneof({ weight: 19, arbitrary: usual }, { weight: 1, arbitrary: odd });
 }
@@ -192,7 +192,7 @@ const routing_fields = fc.array(
   { maxLength: 5 },
 );
 
-/** Protobuf by its shape, an envelope by luck: repeated, missing, unknown and mistyped fields. */
+/** Valid Protobuf, rarely an envelope: repeated, missing, unknown and mistyped fields. */
 export const nearlyEnvelope: fc.Arbitrary<Uint8Array<ArrayBuffer>> = fc.tuple(
   routing_fields,
   mostly(payload_field, fc.constant<number[]>([])),
@@ -201,7 +201,7 @@ export const nearlyEnvelope: fc.Arbitrary<Uint8Array<ArrayBuffer>> = fc.tuple(
   new Uint8Array([...before.flat(), ...payload, ...after.flat()])
 );
 
-/** An envelope with some bytes changed, cut out or put in, or cut short. */
+/** An envelope with some bytes changed, removed or inserted, or truncated. */
 export const damagedEnvelope: fc.Arbitrary<Uint8Array<ArrayBuffer>> = fc.tuple(
   envelopeBytes,
   fc.array(

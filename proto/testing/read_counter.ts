@@ -1,17 +1,17 @@
 /**
- * Counts how often a reader touches each byte of its input, and fails on a touch outside: linear
- * time and bounds as numbers, not by the clock. Not part of the package.
+ * Counts the reads of each byte of an input, and fails on a read outside: it checks linear time and bounds
+ * without a clock. Not part of the package.
  */
 import assert from "node:assert/strict";
 
-/** An array that looks like its source to a reader, and its meter. */
+/** An array with the content of its source, and its meter. */
 export interface CountedBytes {
   readonly bytes: Uint8Array;
-  /** Bytes read so far; a view taken counts as all of its bytes. */
+  /** Bytes read so far; a view counts as all of its bytes. */
   reads(): number;
 }
 
-/** A view taken by `subarray` is not watched further: it counts as read whole, at once. */
+/** A view by `subarray` counts as read as a whole, and is not observed further. */
 export function countReads(source: Uint8Array): CountedBytes {
   let reads = 0;
   const subarray = (start = 0, end = source.length): Uint8Array => {

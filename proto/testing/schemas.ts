@@ -1,4 +1,4 @@
-/** The messages of `proto/arqon/v1` as protobuf-es reads them: what our own codecs are compared with. */
+/** The messages of `proto/arqon/v1` in protobuf-es, the reference for our own codecs. */
 import { createFileRegistry, type DescMessage, fromBinary, type Message } from "@bufbuild/protobuf";
 import type { GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
@@ -8,7 +8,7 @@ const registry = createFileRegistry(
   fromBinary(FileDescriptorSetSchema, Uint8Array.fromBase64(DESCRIPTORS)),
 );
 
-/** A message by its name in the files. */
+/** The schema of a message by its name. */
 export function schemaOf(name: string): DescMessage {
   const found = registry.getMessage(`arqon.v1.${name}`);
   if (found === undefined) throw new Error(`proto/arqon/v1 has no message ${name}`);
@@ -47,7 +47,7 @@ type Delta = Message<"arqon.v1.Delta"> & {
   checksum: number;
 };
 
-/** An envelope in protobuf-es's own terms (camelCase, bigint). */
+/** An envelope in the form of protobuf-es (camelCase, bigint). */
 export type Envelope = Message<"arqon.v1.Envelope"> & {
   traceId: string;
   tenantId: string;
@@ -71,7 +71,7 @@ export type Envelope = Message<"arqon.v1.Envelope"> & {
 /** The envelope, with the types of its fields. */
 export const EnvelopeSchema = schemaOf("Envelope") as GenMessage<Envelope>;
 
-/** The names of signals' kinds, by number. */
+/** The names of the kinds of signals, by number. */
 export const SIGNAL_KINDS: ReadonlyMap<number, string> = new Map(
   registry.getEnum("arqon.v1.SystemSignal.Kind")?.values.map((
     each,

@@ -1,8 +1,8 @@
-/** The root of a tree by way of a proof, as somebody finds it who has the tiles alone. */
+/** Computes the root of a tree by a proof from its tiles alone. */
 import { emptyRoot, type Hash, inclusionProof, rootOfInclusion } from "../tlog/merkle.ts";
 import type { SubtreeReader } from "../tlog/merkle.ts";
 
-/** The root of a tree of that size, by the proof of its last entry. */
+/** The root of a tree of this size, by the proof of its last entry. */
 export async function rootOf(read: SubtreeReader, size: number): Promise<Hash> {
   if (size === 0) return emptyRoot();
   const proof = await inclusionProof(read, size - 1, size);

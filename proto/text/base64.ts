@@ -1,10 +1,10 @@
-/** Standard base64 with padding (RFC 4648, section 4), strict when it reads. */
+/** Standard base64 with padding (RFC 4648, section 4); decoding is strict. */
 const BASE64 = /^[A-Za-z0-9+/]*={0,2}$/;
 
-/** Bytes per step: `String.fromCharCode` takes its units as arguments, and their number is limited. */
+/** Bytes per step, because the number of arguments of `String.fromCharCode` is limited. */
 const STEP = 8_192;
 
-/** Any number of bytes; the text form of `data` and `signature` carries them so. */
+/** Encodes any number of bytes, as for `data` and `signature` in the text form. */
 export function encodeBase64(bytes: Uint8Array): string {
   let binary = "";
   for (let at = 0; at < bytes.length; at += STEP) {
@@ -13,7 +13,7 @@ export function encodeBase64(bytes: Uint8Array): string {
   return btoa(binary);
 }
 
-/** `undefined` when the text is not base64. */
+/** Decodes; `undefined` if the text is not base64. */
 export function decodeBase64(text: string): Uint8Array<ArrayBuffer> | undefined {
   if (text.length % 4 !== 0 || !BASE64.test(text)) return undefined;
   const binary = atob(text);

@@ -1,4 +1,4 @@
-/** Base64 against Node's, and what is not base64. */
+/** Base64 compared with Node's, and invalid base64. */
 import fc from "fast-check";
 import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";

@@ -1,7 +1,7 @@
-/** How the text form shows data, by its content type: as JSON, as a string, or as base64. */
+/** The representation of data in the text form, by content type: JSON, a string, or base64. */
 export type DataForm = "json" | "text" | "bytes";
 
-/** Parameters and case do not matter; any `+json` type is JSON. An empty content type is bytes. */
+/** Ignores parameters and case; any `+json` type is JSON. An empty content type is bytes. */
 export function dataForm(content_type: string): DataForm {
   const semicolon = content_type.indexOf(";");
   const essence = (semicolon < 0 ? content_type : content_type.slice(0, semicolon))

@@ -1,6 +1,6 @@
 /**
- * Whether a text is JSON, exactly as `JSON.parse` has it, but without making its values: for objects with many names,
- * or lists in lists, these take ten times as long, and whoever passes text on needs none of them.
+ * Whether a text is JSON, exactly as for `JSON.parse`, but without creating values. For objects with many names, or
+ * nested lists, creating them takes ten times as long, and forwarding text does not need them.
  */
 import { afterSpace } from "./json_span.ts";
 
@@ -17,19 +17,19 @@ const LETTER_E = 0x65;
 const LETTER_U = 0x75;
 const OPEN_BRACE = 0x7b;
 const CLOSE_BRACE = 0x7d;
-/** Where nothing is JSON any longer: no character is there. */
+/** The position of an error: beyond every text. */
 const NOWHERE = -1;
 const WORDS = new Map(["true", "false", "null"].map((word) => [word.charCodeAt(0), word]));
 const HEX4 = /[0-9a-fA-F]{4}/y;
 
-/** Whether `JSON.parse` takes the text. */
+/** Whether `JSON.parse` accepts the text. */
 export function isJson(text: string): boolean {
   const closes: number[] = [];
   let at = afterSpace(text, 0);
   for (;;) {
     const unit = text.charCodeAt(at);
     if (unit === OPEN_BRACE || unit === OPEN_BRACKET) {
-      // The end of each is two characters on.
+      // An empty object or list ends two characters later.
       const close = unit + 2;
       at = afterSpace(text, at + 1);
       if (text.charCodeAt(at) !== close) {
@@ -58,7 +58,7 @@ export function isJson(text: string): boolean {
   }
 }
 
-/** Behind a member's name and its colon. */
+/** The position after a member's name and colon. */
 function afterName(text: string, at: number): number {
   if (text.charCodeAt(at) !== QUOTE) return NOWHERE;
   const end = afterText(text, at + 1);
@@ -66,7 +66,7 @@ function afterName(text: string, at: number): number {
   return text.charCodeAt(colon) === COLON ? afterSpace(text, colon + 1) : NOWHERE;
 }
 
-/** Behind the quote that ends a string; `at` is behind the one that begins it. */
+/** The position after the closing quote of a string; `at` is after the opening one. */
 function afterText(text: string, at: number): number {
   for (; at < text.length; at++) {
     const unit = text.charCodeAt(at);
@@ -94,7 +94,7 @@ function afterWord(text: string, at: number, unit: number): number {
   return afterDigits(text, sign === PLUS || sign === MINUS ? at + 1 : at);
 }
 
-/** Behind one digit or more. */
+/** The position after one or more digits. */
 function afterDigits(text: string, start: number): number {
   let at = start;
   while (isDigit(text.charCodeAt(at))) at++;

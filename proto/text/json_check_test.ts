@@ -1,4 +1,4 @@
-/** What is JSON is what `JSON.parse` takes, whatever is done to it. */
+/** The check accepts exactly what `JSON.parse` accepts, also after mutations. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isJson } from "./json_check.ts";
@@ -33,7 +33,7 @@ const pieces = [
   ...[" ", "\n", "\t", "\r", "\u00a0", "\ufeff", "\u0000", "é", "\ud800"],
 ];
 
-Deno.test("what is JSON is what JSON.parse takes", () => {
+Deno.test("the check accepts exactly what JSON.parse accepts", () => {
   const broken = fc.array(fc.constantFrom(...pieces), { maxLength: 12 }).map((all) => all.join(""));
   const whole = fc.json({ maxDepth: 5 });
   const changed = fc.tuple(whole, fc.nat(), fc.nat(2), fc.constantFrom("", ...pieces)).map(

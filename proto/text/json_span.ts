@@ -1,7 +1,6 @@
 /**
- * Where the members of a JSON object lie in its text, so that a value can be passed on exactly as it
- * was written: big numbers, spacing, order. Works on text that `JSON.parse` has accepted already;
- * it finds its way but validates nothing.
+ * Finds the members of a JSON object in its text, so that values can be forwarded unchanged: big numbers, spacing,
+ * order. The text must be valid JSON; it is not validated.
  */
 import { DecodeError } from "../errors/decode_error.ts";
 
@@ -24,13 +23,13 @@ function isSpace(unit: number): boolean {
   return unit === 0x20 || unit === 0x0a || unit === 0x0d || unit === 0x09;
 }
 
-/** Where the white space that begins at `at` ends. */
+/** The end of the white space at `at`. */
 export function afterSpace(text: string, at: number): number {
   while (at < text.length && isSpace(text.charCodeAt(at))) at++;
   return at;
 }
 
-/** `at` is on the opening quote; gives the position after the closing one. */
+/** The position after a string; `at` is its opening quote. */
 export function afterString(text: string, at: number): number {
   for (at++; at < text.length; at++) {
     const unit = text.charCodeAt(at);
@@ -71,10 +70,10 @@ function decodeKey(text: string, start: number, end: number): string {
   return raw.includes("\\") ? JSON.parse(`"${raw}"`) : raw;
 }
 
-/** Where a value lies in its text. */
+/** The span of a value in its text. */
 export type Span = Pick<Member, "start" | "end">;
 
-/** The items of the array whose text begins at `start`; throws `tooMany()`'s beyond `limit`. */
+/** The items of the array at `start`; throws the error of `tooMany()` above `limit`. */
 export function arrayItems(
   text: string,
   start: number,
@@ -94,9 +93,8 @@ export function arrayItems(
 }
 
 /**
- * The members of the object whose text begins at or after `start`, by name. Throws `DecodeError`:
- * `repeated-field` for a name that comes twice (`JSON.parse` would take the last), and
- * `tooMany()`'s as soon as there are more than `limit`.
+ * The members of the object at or after `start`, by name. Throws `DecodeError`: `repeated-field` for a repeated name
+ * (`JSON.parse` would use the last), and the error of `tooMany()` above `limit`.
  */
 export function objectMembers(
   text: string,

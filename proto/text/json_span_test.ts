@@ -38,7 +38,7 @@ Deno.test("more members than the limit are refused as soon as the limit is passe
   assert.equal(objectMembers(text, 0, 1_000, never).size, 1_000);
 });
 
-Deno.test("each item's span is its own text, and there are no more of them than may be", () => {
+Deno.test("each item's span is its own text, and their number is limited", () => {
   const space = fc.string({ unit: fc.constantFrom(" ", "\n", "\t", "\r"), maxLength: 3 });
   const item = fc.tuple(space, fc.json({ maxDepth: 3 }), space);
   fc.assert(fc.property(fc.array(item, { maxLength: 6 }), space, (list, inside) => {

@@ -1,7 +1,7 @@
 /**
- * What a client says in text frames: the JSON twin of `decodeClientFrame`, for debugging and for
- * people with wscat. A message is encoded to Protobuf and scanned like a binary one, so both forms
- * meet the same rules. What the Shield says in text is `text_encode.ts`.
+ * Decodes a client's text frames, the JSON form of `decodeClientFrame`, for debugging and for tools such as wscat. A
+ * message is encoded to Protobuf and scanned like a binary one, so both forms have the same rules. `text_encode.ts`
+ * encodes the Shield's text frames.
  */
 import { DecodeError } from "../errors/decode_error.ts";
 import { type EnvelopeInput, type PlainSignal, writeEnvelope } from "../envelope/envelope.ts";
@@ -25,7 +25,7 @@ const ENVELOPE = [
   "signature",
   "data",
   "content_type",
-  // The Shield owns these: a sender's values are passed over, as in the binary form.
+  // The Shield sets these: a sender's values are ignored, as in the binary form.
   "sender",
   "sender_id",
   "ts",
@@ -33,7 +33,7 @@ const ENVELOPE = [
   "offset",
 ];
 
-/** Every operation of a client, with the members that it may have. */
+/** Every operation of a client, with its members. */
 const OPERATIONS = {
   sub: new Set([
     "op",
@@ -69,7 +69,7 @@ const OPERATIONS = {
 
 const SIGNAL = new Set(["kind", "target", "reason", "until_ms"]);
 
-/** What a SystemSignal leaves no room for. */
+/** Members that a message with a SystemSignal cannot have. */
 const EVENT_MEMBERS = ["type", "data", "content_type", "schema_id"] as const;
 
 function isOperation(op: string): op is keyof typeof OPERATIONS {
@@ -77,8 +77,8 @@ function isOperation(op: string): op is keyof typeof OPERATIONS {
 }
 
 /**
- * Reads a client's text frame. Throws `DecodeError` and nothing else; its `request_id` is set when
- * the frame has a readable `id`, so that the refusal can be an ACK.
+ * Reads a client's text frame. Throws only `DecodeError`; its `request_id` is set if the frame has a readable `id`, so
+ * that the refusal can be an ACK.
  */
 export function decodeClientText(text: string, limits: ScanLimits): ClientOperation {
   const members = TextMembers.parse(text);
@@ -144,7 +144,7 @@ function subscribeOf(members: TextMembers, request_id: Uint64) {
     positions: members.jsonOrBase64("positions"),
     delta: members.flag("delta"),
     delta_bytes: members.uint32("delta_bytes"),
-    // The text form has Fossil's diffs, which are text.
+    // The text form uses Fossil diffs, which are text.
     vcdiff: false,
   };
 }
@@ -171,7 +171,7 @@ function envelopeOf(members: TextMembers, request_id: Uint64, limits: ScanLimits
   };
 }
 
-/** Data without a content type is JSON, and says so on its way. */
+/** Data without a content type is JSON, and is marked as such. */
 function dataOf(members: TextMembers): { data: Uint8Array; content_type: string } {
   const content_type = members.string("content_type");
   const data = members.data("data", content_type);

@@ -1,6 +1,6 @@
 /**
- * What the Shield says in text frames, as JSON strings. Data that is JSON is spliced in byte for
- * byte; numbers beyond 2^53 become strings. What a client says in text is `text.ts`.
+ * Encodes the Shield's text frames as JSON strings. JSON data is inserted byte for byte; numbers above 2^53 become
+ * strings. `text.ts` decodes a client's text frames.
  */
 import { encodeBase64 } from "./base64.ts";
 import { dataForm } from "./content_type.ts";
@@ -13,15 +13,15 @@ import { utf8OrUndefined } from "../wire/utf8.ts";
 import type { Delta } from "../frame/delta.ts";
 import type { Uint64 } from "../wire/wire.ts";
 
-/** An ERR's parts; an `ArqonError` fits. */
+/** The parts of an ERR; an `ArqonError` has this form. */
 export interface TextErr {
   readonly code: number;
   readonly reason: string;
   readonly message: string;
   readonly retry_after_ms?: number;
-  /** The room that it is about. */
+  /** The room of the refusal. */
   readonly room?: string;
-  /** What was refused or has ended there. */
+  /** The refused or ended action in it. */
   readonly action?: string;
 }
 
@@ -45,14 +45,14 @@ function optionalNumber(name: string, value: Uint64 | undefined): string {
   return value === undefined || value === 0 || value === 0n ? "" : `,"${name}":${number(value)}`;
 }
 
-/** What JSON begins with: white space, or the first character of a value. */
+/** First bytes of JSON: white space, or the first character of a value. */
 const JSON_START = /* @__PURE__ */ new Set(
   [...'\t\n\r "-0123456789[fnt{'].map((one) => one.charCodeAt(0)),
 );
 
-/** The bytes' own text when they are JSON, else `undefined`. */
+/** The text of the bytes if they are JSON, otherwise `undefined`. */
 export function jsonText(bytes: Uint8Array): string | undefined {
-  // To refuse bytes that are no UTF-8 takes an exception.
+  // Invalid UTF-8 would cost an exception.
   if (!JSON_START.has(bytes[0] ?? 0)) return undefined;
   const text = utf8OrUndefined(bytes);
   return text !== undefined && isJson(text) ? text : undefined;
@@ -62,13 +62,13 @@ function base64(bytes: Uint8Array): string {
   return `{"base64":"${encodeBase64(bytes)}"}`;
 }
 
-/** Data as JSON, and the content type that it has where none is named; undefined: there is none. */
+/** Data as JSON, and its content type if none is named; undefined: no data. */
 interface DataText {
   readonly json: string;
   readonly untyped?: string;
 }
 
-/** Data as it is in text frames: JSON in place, text as a string, and base64. */
+/** Data in text frames: JSON inline, text as a string, otherwise base64. */
 export function dataText(data: Uint8Array, content_type: string): DataText | undefined {
   const form = dataForm(content_type);
   if (form === "text") {
@@ -79,19 +79,19 @@ export function dataText(data: Uint8Array, content_type: string): DataText | und
   }
   if (data.length === 0) return undefined;
   const json = form === "json" ? jsonText(data) : undefined;
-  // Nested so deep it would cost readers in many languages the frame, and with it the connection.
+  // Parsers of many languages would refuse such deep nesting, and lose the connection.
   if (json === undefined || nestsTooDeep(json)) return { json: base64(data) };
   return { json, untyped: "application/json" };
 }
 
-/** The members `data` and `content_type`, each after a comma. No data and no text: no member. */
+/** The members `data` and `content_type`, each after a comma; without data no member. */
 function dataMembers(data: Uint8Array, content_type: string): string {
   const text = dataText(data, content_type);
   const typed = text?.untyped === content_type ? "" : optionalText("content_type", content_type);
   return text === undefined ? typed : `,"data":${text.json}${typed}`;
 }
 
-/** All members, also those at 0 or "": people read this one. `connection` is `connection_id`. */
+/** All members, also 0 and "", because people read this frame. `connection` is `connection_id`. */
 export function encodeTextWelcome(welcome: Partial<Welcome>): string {
   return `{"op":"welcome","connection":${quote(welcome.connection_id ?? "")}` +
     `,"user_id":${quote(welcome.user_id ?? "")}` +
@@ -104,7 +104,7 @@ export function encodeTextWelcome(welcome: Partial<Welcome>): string {
     `,"protocol_version":${welcome.protocol_version ?? 0}}`;
 }
 
-/** `id` and `code` always; the rest only when set. A `result` that is JSON goes in as it stands. */
+/** `id` and `code` always; other members only if set. A JSON `result` is inserted unchanged. */
 export function encodeTextAck(ack: Partial<Ack>): string {
   const { result } = ack;
   const shown = result === undefined || result.length === 0
@@ -116,7 +116,7 @@ export function encodeTextAck(ack: Partial<Ack>): string {
     `${shown}}`;
 }
 
-/** A refusal that answers no request; its wait, room and action are members only where it has them. */
+/** A refusal without a request; wait, room and action are members only if set. */
 export function encodeTextErr(err: TextErr): string {
   return `{"op":"err","code":${err.code},"reason":${quote(err.reason)}` +
     `,"message":${quote(err.message)}` +
@@ -130,9 +130,9 @@ export function encodeTextMessage(envelope: PlainEnvelope): string {
 }
 
 /**
- * A MSG of an event to a client that asked for deltas. `data` is always a string: the text of the data, or of a
- * diff from the data that has `base` as its number; `{"base64":"…"}` for a diff that is no UTF-8. Throws TypeError
- * for what is no event.
+ * A MSG with an event for a client that requested deltas. `data` is a string: the text of the data, or of a diff from
+ * the data with number `base`; `{"base64":"…"}` for a diff that is not UTF-8. Throws TypeError for anything but an
+ * event.
  */
 export function encodeTextDelta(envelope: PlainEnvelope, delta: Delta): string {
   const { event } = envelope;
@@ -208,7 +208,7 @@ function ping(op: "ping" | "pong", body: Uint8Array): string {
   return `{"op":"${op}","data":${text === undefined ? base64(body) : quote(text)}}`;
 }
 
-/** A body that is not UTF-8 goes as `{"base64":"…"}`. */
+/** A body that is not UTF-8 becomes `{"base64":"…"}`. */
 export function encodeTextPing(body: Uint8Array): string {
   return ping("ping", body);
 }

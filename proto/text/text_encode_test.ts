@@ -41,7 +41,7 @@ Deno.test("welcome calls the connection id connection, the rest by its Protobuf 
   assert.equal(JSON.parse(encodeTextWelcome({})).connection, "");
 });
 
-Deno.test("ack shows what is set, and the result as the JSON that it is", () => {
+Deno.test("ack has the set members, and the result as unchanged JSON", () => {
   assert.equal(encodeTextAck({ request_id: 2 }), '{"op":"ack","id":2,"code":0}');
   assert.equal(
     encodeTextAck({
@@ -68,7 +68,7 @@ Deno.test("ack shows what is set, and the result as the JSON that it is", () => 
   );
 });
 
-Deno.test("err takes an ArqonError as it is", () => {
+Deno.test("err accepts an ArqonError", () => {
   assert.equal(
     encodeTextErr(new ArqonError("policy-rejected")),
     '{"op":"err","code":403,"reason":"policy-rejected","message":"Message blocked by policy"}',
@@ -83,7 +83,7 @@ Deno.test("err takes an ArqonError as it is", () => {
   );
 });
 
-Deno.test("msg: JSON is spliced in as it stands", () => {
+Deno.test("msg: JSON is inserted unchanged", () => {
   const json = '{ "n": 12345678901234567890,\n "s":"\u2028" }';
   assert.equal(data("application/json", json), `,"data":${json}`);
   assert.equal(
@@ -92,7 +92,7 @@ Deno.test("msg: JSON is spliced in as it stands", () => {
   );
 });
 
-Deno.test("msg: what is not JSON under a JSON content type goes as base64", () => {
+Deno.test("msg: data that is not JSON under a JSON content type becomes base64", () => {
   const broken = ',"data":{"base64":"ew=="},"content_type":"application/json"';
   assert.equal(data("application/json", "{"), broken);
   assert.match(data("application/json", new Uint8Array([0x22, 0xff, 0x22])), /base64/);
@@ -181,7 +181,7 @@ Deno.test("whatever the bytes and the content type, a msg is JSON and cannot for
   }));
 });
 
-Deno.test("JSON that many readers give up on is shown as bytes, and not the frame lost", () => {
+Deno.test("JSON too deep for many parsers is shown as bytes, so that the frame stays readable", () => {
   const deep = (levels: number) => encoder.encode("[".repeat(levels) + "]".repeat(levels));
   const shown = (data: Uint8Array) =>
     JSON.parse(message({ event: { content_type: "application/json", data } })).data;

@@ -1,6 +1,6 @@
 /**
- * A client's text frame as typed members: each reader checks one member's type and names it when
- * it is wrong. Knows JSON, not operations; those are `text.ts`.
+ * A client's text frame as typed members: each reader checks the type of one member, and its error names the member.
+ * `text.ts` knows the operations.
  */
 import { decodeBase64 } from "./base64.ts";
 import { dataForm } from "./content_type.ts";
@@ -10,12 +10,12 @@ import { type Member, objectMembers } from "./json_span.ts";
 import { encodeUtf8 } from "../wire/utf8.ts";
 import type { Uint64 } from "../wire/wire.ts";
 
-/** More members than any operation has: a frame with more is refused before they are all read. */
+/** More members than any operation has: a frame with more is refused before all are read. */
 const MEMBER_LIMIT = 32;
 
 /**
- * Of a text with more UTF-16 units, values are made only of the members that are asked for. For data with many names,
- * or with lists in lists, that takes ten times as long as to find where it ends.
+ * In a text with more UTF-16 units, only requested members are parsed. For data with many names, or nested lists,
+ * parsing takes ten times as long as finding its end.
  */
 const LARGE_UNITS = 4_096;
 
@@ -26,7 +26,7 @@ function tooManyMembers(): DecodeError {
   return new DecodeError("malformed-frame", `more than ${MEMBER_LIMIT} members`);
 }
 
-/** An object of a text frame: what `JSON.parse` gave, unless it is large, and where each member is in the text. */
+/** An object of a text frame: its parsed value, unless it is large, and the position of each member. */
 export class TextMembers {
   private readonly text: string;
   private readonly values: Readonly<Record<string, unknown>> | undefined;
@@ -42,7 +42,7 @@ export class TextMembers {
     this.members = members;
   }
 
-  /** Throws `malformed-frame` unless `text` is one JSON object, `repeated-field` for a name twice. */
+  /** Throws `malformed-frame` unless `text` is one JSON object, `repeated-field` for a repeated name. */
   static parse(text: string): TextMembers {
     if (!text.isWellFormed()) throw new DecodeError("malformed-frame", "the text is not Unicode");
     const values = valuesOf(text);
@@ -82,7 +82,7 @@ export class TextMembers {
       : this.values[name];
   }
 
-  /** A string; "" when absent. */
+  /** A string; "" if absent. */
   string(name: string): string {
     if (!this.members.has(name)) return "";
     const value = this.value(name);
@@ -90,7 +90,7 @@ export class TextMembers {
     return value;
   }
 
-  /** A boolean; false when absent. */
+  /** A boolean; false if absent. */
   flag(name: string): boolean {
     if (!this.members.has(name)) return false;
     const value = this.value(name);
@@ -98,7 +98,7 @@ export class TextMembers {
     return value;
   }
 
-  /** A number up to 2^53-1, or a string of decimal digits up to 2^64-1; 0 when absent. */
+  /** A number up to 2^53-1, or a string of decimal digits up to 2^64-1; 0 if absent. */
   uint64(name: string): Uint64 {
     if (!this.members.has(name)) return 0;
     const value = toUint64(this.value(name));
@@ -106,14 +106,14 @@ export class TextMembers {
     throw expected(name, "an integer from 0 to 2^64-1, beyond 2^53-1 as a string of digits");
   }
 
-  /** A number up to 2^32-1; 0 when absent. */
+  /** A number up to 2^32-1; 0 if absent. */
   uint32(name: string): number {
     const value = this.uint64(name);
     if (value > 0xffff_ffff) throw expected(name, "an integer from 0 to 2^32-1");
     return Number(value);
   }
 
-  /** A whole number within ±(2^53-1), or the same as a string; 0 when absent. */
+  /** An integer within ±(2^53-1), or the same as a string; 0 if absent. */
   integer(name: string): number {
     if (!this.members.has(name)) return 0;
     const value = this.value(name);
@@ -123,11 +123,11 @@ export class TextMembers {
     if (typeof number !== "number" || !Number.isSafeInteger(number)) {
       throw expected(name, "an integer within 2^53");
     }
-    // -0 would not be the 0 that Protobuf leaves out.
+    // Protobuf omits 0, but not -0.
     return number === 0 ? 0 : number;
   }
 
-  /** Base64; `undefined` when absent. */
+  /** Base64; `undefined` if absent. */
   base64(name: string): Uint8Array<ArrayBuffer> | undefined {
     if (!this.members.has(name)) return undefined;
     const value = this.value(name);
@@ -136,7 +136,7 @@ export class TextMembers {
     return bytes;
   }
 
-  /** A nested object; `undefined` when absent. */
+  /** A nested object; `undefined` if absent. */
   object(name: string): TextMembers | undefined {
     const member = this.members.get(name);
     if (member === undefined) return undefined;
@@ -165,8 +165,8 @@ export class TextMembers {
   }
 
   /**
-   * The bytes that `data` stands for: its own JSON text byte for byte when the content type is JSON
-   * (or `""`, when none was given), the string's UTF-8 when it is text, else `{"base64":"…"}`.
+   * The bytes of `data`: its JSON text byte for byte if the content type is JSON or "", the string's UTF-8 if it is
+   * text, otherwise `{"base64":"…"}`.
    */
   data(name: string, content_type: string): Uint8Array {
     const member = this.members.get(name);
@@ -179,7 +179,7 @@ export class TextMembers {
     throw expected(name, `{"base64":"…"}, because content_type is neither JSON nor text`);
   }
 
-  /** A string's UTF-8, or the bytes of `{"base64":"…"}`; empty when absent. */
+  /** A string's UTF-8, or the bytes of `{"base64":"…"}`; empty if absent. */
   stringOrBase64(name: string): Uint8Array {
     const member = this.members.get(name);
     if (member === undefined) return EMPTY;
@@ -189,7 +189,7 @@ export class TextMembers {
     throw expected(name, 'a string or {"base64":"…"}');
   }
 
-  /** The bytes of `{"base64":"…"}`, or the JSON text of any other value; empty when absent. */
+  /** The bytes of `{"base64":"…"}`, or the JSON text of any other value; empty if absent. */
   jsonOrBase64(name: string): Uint8Array {
     return this.wrappedBase64(name) ?? this.data(name, "");
   }
@@ -205,7 +205,7 @@ export class TextMembers {
   }
 }
 
-/** What `JSON.parse` gives; undefined: the text is large. Throws `malformed-frame` unless it is JSON. */
+/** The parsed value; undefined: the text is large. Throws `malformed-frame` unless it is JSON. */
 function valuesOf(text: string): Record<string, unknown> | undefined {
   try {
     if (text.length <= LARGE_UNITS) return JSON.parse(text);
@@ -218,7 +218,7 @@ function valuesOf(text: string): Record<string, unknown> | undefined {
 
 function toUint64(value: unknown): Uint64 | undefined {
   if (typeof value === "number") {
-    // -0 is 0 here: a sign would tell it apart later.
+    // -0 becomes 0, because the sign would make a difference later.
     return Number.isSafeInteger(value) && value >= 0 ? Math.abs(value) : undefined;
   }
   if (typeof value !== "string" || !/^[0-9]{1,20}$/.test(value)) return undefined;

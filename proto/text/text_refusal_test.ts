@@ -1,4 +1,4 @@
-/** What is refused of a client's text frames, why, and with which request id. */
+/** Refusals of a client's text frames, with reason and request id. */
 import assert from "node:assert/strict";
 import { DecodeError } from "../errors/decode_error.ts";
 import { decodeClientText } from "./text.ts";
@@ -42,7 +42,7 @@ Deno.test("data that does not fit its content type is refused", () => {
   }
 });
 
-Deno.test("what the binary form would refuse, the text form refuses alike", () => {
+Deno.test("the text form refuses the same as the binary form", () => {
   const rows: [frame: string, reason: string][] = [
     ['{"op":"pub","trace_id":"ABC"}', "invalid-field"],
     [`{"op":"pub","type":"${"x".repeat(257)}"}`, "invalid-field"],
@@ -110,7 +110,7 @@ Deno.test("operations of the Shield, and unknown ones, are unknown opcodes", () 
   }
 });
 
-Deno.test("a member that comes twice is refused, also when one name is escaped", () => {
+Deno.test("a repeated member is refused, also if one name is escaped", () => {
   for (
     const frame of [
       '{"op":"sub","room":"a","room":"b"}',
@@ -124,7 +124,7 @@ Deno.test("a member that comes twice is refused, also when one name is escaped",
   }
 });
 
-Deno.test("a refusal carries the id when the frame has a readable one", () => {
+Deno.test("a refusal has the id if the frame has a readable one", () => {
   const ids: [frame: string, id: number | bigint | undefined][] = [
     ['{"op":"pub","id":5,"type":1}', 5],
     ['{"op":"nope","id":5}', 5],
@@ -141,7 +141,7 @@ Deno.test("a frame nested a hundred thousand deep and cut short is refused, not 
   assert.equal(refusal(`{"op":"pub","data":${"[".repeat(100_000)}`).reason, "malformed-frame");
 });
 
-Deno.test("a large frame is read and refused as a small one, however its data is made", () => {
+Deno.test("a large frame is read and refused like a small one, whatever its data", () => {
   const large = (data: string, rest = "") =>
     `{"op":"pub","room":"r","type":"t","id":7${rest},"data":${data}}`;
   const nested = "[".repeat(50_000) + "]".repeat(50_000);

@@ -112,7 +112,7 @@ Deno.test("a signal is read from its object", () => {
   );
 });
 
-Deno.test("JSON data keeps its own bytes: spacing, big numbers, escapes, order", () => {
+Deno.test("JSON data keeps its bytes: spacing, big numbers, escapes, order", () => {
   for (
     const data of [
       '{ "b" : 12345678901234567890.10,\t"a":[1 ,2]\n}',
@@ -135,7 +135,7 @@ Deno.test("JSON data keeps its own bytes: spacing, big numbers, escapes, order",
   }
 });
 
-Deno.test("any JSON in a pub comes out of the msg byte for byte", () => {
+Deno.test("any JSON in a pub is byte for byte the same in the msg", () => {
   const json = fc.tuple(fc.jsonValue(), fc.constantFrom(undefined, 1, "\t"))
     .map(([value, indent]) => JSON.stringify(value, null, indent));
   fc.assert(fc.property(json, text(), (data, type) => {

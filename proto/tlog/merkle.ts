@@ -1,6 +1,6 @@
 /**
- * Merkle trees as RFC 6962 has them: hashes, roots, and proofs that an entry is in a tree and that a tree continues an
- * earlier one. A tree is read by its complete subtrees; where they are kept is `tiles.ts`. Pure.
+ * Merkle trees of RFC 6962: hashes, roots, and proofs of inclusion and consistency. A tree is read by its complete
+ * subtrees, which `tiles.ts` stores. Pure.
  */
 import { sha256 } from "./sha256.ts";
 
@@ -9,7 +9,7 @@ export type Hash = Uint8Array;
 /** Bytes of a hash. */
 export const HASH_BYTES = 32;
 
-// What is hashed is put together here: a buffer for each takes as long as its hash.
+// Shared input buffers, because allocating one takes as long as its hash.
 const LEAF = /* @__PURE__ */ new Uint8Array(1_024);
 const PAIR = /* @__PURE__ */ Uint8Array.of(1, ...new Uint8Array(2 * HASH_BYTES));
 
@@ -21,13 +21,13 @@ export function leafHash(entry: Uint8Array, into: Hash = new Uint8Array(HASH_BYT
   return sha256(bytes, into, end);
 }
 
-/** The hash of two subtrees side by side, whose hashes are one behind the other. */
+/** The hash of two adjacent subtrees, from the concatenation of their hashes. */
 export function pairHash(pair: Uint8Array, into: Hash): Hash {
   PAIR.set(pair, 1);
   return sha256(PAIR, into);
 }
 
-/** The hash of two subtrees side by side. */
+/** The hash of two adjacent subtrees. */
 export function nodeHash(left: Hash, right: Hash): Hash {
   PAIR.set(right, 1 + HASH_BYTES);
   return pairHash(left, new Uint8Array(HASH_BYTES));
@@ -36,11 +36,11 @@ export function nodeHash(left: Hash, right: Hash): Hash {
 /** The root of a tree without entries. */
 export const emptyRoot = (): Hash => sha256(new Uint8Array(0));
 
-/** Whether two hashes are the same. */
+/** Whether two hashes are equal. */
 export const isSameHash = (a: Hash, b: Hash): boolean =>
   a.length === b.length && a.every((byte, at) => byte === b[at]);
 
-/** Gives the root of the complete subtree of `2 ** level` entries with that index among its like. */
+/** Returns the root of the complete subtree of `2 ** level` entries with this index in its level. */
 export type SubtreeReader = (level: number, index: number) => Promise<Hash>;
 
 /** The largest power of two below `n`, which is at least 2. */
@@ -50,7 +50,7 @@ function splitOf(n: number): number {
   return split;
 }
 
-/** The root of the entries from `from` to before `to`. `from` is a multiple of the next power of two. */
+/** The root of the entries in [from, to). `from` is a multiple of the next power of two. */
 async function rangeRoot(
   read: SubtreeReader,
   from: number,
@@ -63,7 +63,7 @@ async function rangeRoot(
   return nodeHash(await rangeRoot(read, from, split), await rangeRoot(read, split, to));
 }
 
-/** The proof that the entry with this index is in the tree of that size: PATH of RFC 6962, 2.1.1. */
+/** The inclusion proof of the entry with this index in a tree of this size: PATH of RFC 6962, 2.1.1. */
 export async function inclusionProof(
   read: SubtreeReader,
   index: number,
@@ -82,7 +82,7 @@ export async function inclusionProof(
   return proof;
 }
 
-/** The proof that a tree continues its earlier self of `old_size`: PROOF of RFC 6962, 2.1.2. */
+/** The consistency proof between `old_size` and a tree: PROOF of RFC 6962, 2.1.2. */
 export async function consistencyProof(
   read: SubtreeReader,
   old_size: number,
@@ -102,7 +102,7 @@ export async function consistencyProof(
       from = split;
     }
   }
-  // A verifier has the old root, and needs no hash of what is all of the old tree.
+  // A verifier has the old root, so the proof omits the hash of the whole old tree.
   if (from > 0) proof.unshift(await rangeRoot(read, from, to));
   return proof;
 }
@@ -110,7 +110,7 @@ export async function consistencyProof(
 const half = (n: number) => Math.floor(n / 2);
 const isOdd = (n: number) => n % 2 === 1;
 
-/** What a proof makes of a hash: the root of what is left of it with it, and the root of all; undefined: its length is wrong. */
+/** Applies a proof to a hash: the root of it and everything left of it, and the root of all; undefined: wrong length. */
 function climb(
   first: Hash,
   index: number,
@@ -131,7 +131,7 @@ function climb(
   return last === 0 ? [before, after] : undefined;
 }
 
-/** The root that follows from an entry's hash and its proof; undefined when the proof has not the right length. */
+/** The root from an entry's hash and its proof; undefined if the proof has the wrong length. */
 export const rootOfInclusion = (
   leaf: Hash,
   index: number,
@@ -140,14 +140,14 @@ export const rootOfInclusion = (
 ): Hash | undefined =>
   index >= 0 && index < size ? climb(leaf, index, size, proof)?.[1] : undefined;
 
-/** A tree at one time. */
+/** Size and root of a tree. */
 export interface TreeHead {
-  /** How many entries it has. */
+  /** The number of entries. */
   readonly size: number;
   readonly root: Hash;
 }
 
-/** The roots of an earlier tree and of a tree that a proof makes, whose first hash is of the earlier one. */
+/** The roots of an earlier tree and of a tree, by a proof whose first hash is of the earlier one. */
 function rootsOf(old: TreeHead, tree: TreeHead, [first, ...rest]: readonly Hash[]) {
   if (first === undefined || old.size === 0 || old.size >= tree.size) return undefined;
   let [at, size] = [old.size, tree.size];
@@ -155,10 +155,10 @@ function rootsOf(old: TreeHead, tree: TreeHead, [first, ...rest]: readonly Hash[
   return climb(first, at - 1, size, rest);
 }
 
-/** Whether a consistency proof from that size leaves out the earlier root. */
+/** Whether a consistency proof from this size omits the earlier root. */
 export const isPowerOfTwo = (size: number): boolean => Number.isInteger(Math.log2(size));
 
-/** Whether the proof shows that `tree` continues `old`. */
+/** Whether the proof shows that `tree` extends `old`. */
 export function isConsistent(old: TreeHead, tree: TreeHead, proof: readonly Hash[]): boolean {
   if (old.size === 0 || old.size === tree.size) {
     const root = old.size === tree.size ? tree.root : emptyRoot();
@@ -170,15 +170,15 @@ export function isConsistent(old: TreeHead, tree: TreeHead, proof: readonly Hash
 }
 
 /**
- * Whether the proof shows that `tree` has another past than `old`. Of two to a power of entries a consistency proof says
- * nothing of the past: there the root of those of `tree` must be in front of it (`pastProof`).
+ * Whether the proof shows that `tree` does not extend `old`. If the old size is a power of two, a consistency proof omits
+ * the old root, so it must be preceded by that root of `tree` (`pastProof`).
  */
 export function isForked(old: TreeHead, tree: TreeHead, proof: readonly Hash[]): boolean {
   const [before, after] = rootsOf(old, tree, proof) ?? [];
   return before !== undefined && !isSameHash(before, old.root) && isSameHash(after!, tree.root);
 }
 
-/** What shows a tree's own past of `old_size` entries, for `isForked`. */
+/** The proof of a tree's own first `old_size` entries, for `isForked`. */
 export async function pastProof(
   read: SubtreeReader,
   old_size: number,

@@ -54,7 +54,7 @@ function treeOf(entries: readonly Uint8Array[], steps: readonly number[] = [entr
   return { edge, tiles, read };
 }
 
-Deno.test("roots and proofs are those of RFC 6962", async () => {
+Deno.test("roots and proofs match RFC 6962", async () => {
   assert.equal(
     emptyRoot().toHex(),
     "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855",
@@ -120,7 +120,7 @@ Deno.test("every proof of small trees is right, and none is of another tree", as
   await assert.rejects(consistencyProof(tileReader(3, read), 4, 3), RangeError);
 });
 
-Deno.test("tiles are those of a tree that grows in any steps", async () => {
+Deno.test("tiles are the same for any steps of growth", async () => {
   const entries = Array.from(
     { length: 70_000 },
     (_, at) => Uint8Array.of(at & 255, at >> 8, at >> 16),

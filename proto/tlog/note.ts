@@ -1,6 +1,6 @@
 /**
- * Signed notes and checkpoints, as c2sp.org/signed-note, tlog-checkpoint and tlog-cosignature have them: text, and lines
- * of Ed25519 signatures of it by named keys.
+ * Signed notes and checkpoints (c2sp.org/signed-note, tlog-checkpoint and tlog-cosignature): a text, and lines with
+ * Ed25519 signatures of it by named keys.
  */
 import { decodeBase64, encodeBase64 } from "../text/base64.ts";
 import { HASH_BYTES, type TreeHead } from "./merkle.ts";
@@ -8,36 +8,36 @@ import { sha256 } from "./sha256.ts";
 
 const utf8 = /* @__PURE__ */ new TextEncoder();
 const ED25519 = 1;
-/** The kind of a witness's key: its signature has the time in it. */
+/** The type of a witness's key: its signature contains the time. */
 const COSIGNATURE = 4;
 const TIME_BYTES = 8;
-/** Longest note in bytes, and most signature lines that are read. */
+/** The longest note in bytes, and the most signature lines. */
 const NOTE_BYTES_MAX = 65_536;
 const SIGNATURES_MAX = 64;
 const UNSIGNED = "no known key has signed it";
 
-/** A key that signatures are checked with. */
+/** A public key for the verification of signatures. */
 export interface Verifier {
   readonly name: string;
   /** 32 bits. */
   readonly id: number;
   readonly public_key: Uint8Array;
-  /** Whether it is a witness's, whose signatures are cosignatures. */
+  /** Whether it is a witness's key, whose signatures are cosignatures. */
   readonly is_witness: boolean;
 }
 
-/** A key that signs. */
+/** A private key. */
 export interface Signer extends Verifier {
   sign(text: Uint8Array): Promise<Uint8Array>;
 }
 
-/** Whether a text can name a key. */
+/** Whether a text is a valid name of a key. */
 export const isKeyName = (name: string): boolean => /^[^\s+\p{Cc}]+$/u.test(name);
 
 const kindOf = ({ is_witness }: Pick<Verifier, "is_witness">) =>
   Uint8Array.of(is_witness ? COSIGNATURE : ED25519);
 
-/** The verifier of a public Ed25519 key under that name. */
+/** The verifier of a public Ed25519 key with that name. */
 export function verifierOf(name: string, public_key: Uint8Array, is_witness = false): Verifier {
   if (!isKeyName(name)) throw new TypeError(`not a key name: ${JSON.stringify(name)}`);
   const named = utf8.encode(`${name}\n`);
@@ -55,7 +55,7 @@ export const encodeVerifier = (verifier: Verifier): string =>
     encodeBase64(Uint8Array.of(...kindOf(verifier), ...verifier.public_key))
   }`;
 
-/** The verifier of such a text; undefined for any other one. */
+/** The verifier of such a text; undefined for any other text. */
 export function decodeVerifier(text: string): Verifier | undefined {
   const [, name = "", id = "", key = ""] = /^([^+]+)\+([0-9a-f]{8})\+(\S+)$/.exec(text) ?? [];
   const bytes = fromBase64(key);
@@ -65,13 +65,13 @@ export function decodeVerifier(text: string): Verifier | undefined {
   return hexId(verifier.id) === id ? verifier : undefined;
 }
 
-/** The verifier of a witness's key, which may be written as any Ed25519 key; undefined for any other text. */
+/** The verifier of a witness's key, also in the form of any Ed25519 key; undefined for any other text. */
 export function decodeWitness(text: string): Verifier | undefined {
   const verifier = decodeVerifier(text);
   return verifier && verifierOf(verifier.name, verifier.public_key, true);
 }
 
-/** What signs as a witness: `sign` is of its key, and `now` gives Unix ms. */
+/** A witness's signer: `sign` uses its key, and `now` returns Unix ms. */
 export function cosigner(
   { name, public_key, sign }: Pick<Signer, "name" | "public_key" | "sign">,
   now: () => number,
@@ -84,19 +84,19 @@ export function cosigner(
   return { ...verifierOf(name, public_key, true), sign: signTimed };
 }
 
-/** What a witness has signed at that time. */
+/** The text that a witness signs at that time. */
 function cosigned(time: Uint8Array, text: Uint8Array): Uint8Array {
   const seconds = new DataView(time.buffer, time.byteOffset).getBigUint64(0);
   return Uint8Array.of(...utf8.encode(`cosignature/v1\ntime ${seconds}\n`), ...text);
 }
 
-/** The bytes of the one way to write them. */
+/** Decodes canonical base64. */
 function fromBase64(text: string): Uint8Array | undefined {
   const bytes = decodeBase64(text);
   return bytes !== undefined && encodeBase64(bytes) === text ? bytes : undefined;
 }
 
-/** The note of a text, which ends in a newline, with a signature of each signer. */
+/** The note of a text, which ends in a newline, with the signature of each signer. */
 export async function signNote(text: string, signers: readonly Signer[]): Promise<string> {
   const bytes = utf8.encode(text);
   let note = `${text}\n`;
@@ -110,7 +110,7 @@ export async function signNote(text: string, signers: readonly Signer[]): Promis
   return note;
 }
 
-/** The signed text, and who of the verifiers has signed it, with those lines. Throws an Error that says what is wrong. */
+/** The signed text, and the verifiers that have signed it, with their lines. Throws an Error that names the problem. */
 export async function openNote(
   note: string,
   verifiers: readonly Verifier[],
@@ -146,7 +146,7 @@ export async function openNote(
   return { text, by, lines: own };
 }
 
-/** Which of these witnesses have cosigned a note; none of one that is none. */
+/** The witnesses that have cosigned a note; none for a text that is not a note. */
 export async function cosignersOf(
   note: string,
   witnesses: readonly Verifier[],
@@ -165,7 +165,7 @@ async function isSignature(verifier: Verifier, text: string, signed: Uint8Array)
   return await crypto.subtle.verify("Ed25519", key, bytes(signature), bytes(message));
 }
 
-/** What a checkpoint says: the tree of that origin at one time. */
+/** The content of a checkpoint: the tree of an origin. */
 export interface Checkpoint extends TreeHead {
   readonly origin: string;
 }
@@ -174,7 +174,7 @@ export interface Checkpoint extends TreeHead {
 export const encodeCheckpoint = ({ origin, size, root }: Checkpoint): string =>
   `${origin}\n${size}\n${encodeBase64(root)}\n`;
 
-/** What the text of a checkpoint says. Throws an Error for a text that is none. */
+/** Parses the text of a checkpoint. Throws an Error for any other text. */
 export function decodeCheckpoint(text: string): Checkpoint {
   const [, origin = "", size = "", hash = ""] =
     /^([^\n]+)\n(0|[1-9]\d{0,15})\n([^\n]+)\n(?:[^\n]+\n)*$/.exec(text) ?? [];
@@ -185,13 +185,13 @@ export function decodeCheckpoint(text: string): Checkpoint {
   return { origin, size: Number(size), root };
 }
 
-/** The checkpoint that one of a log's keys has signed, of the origin that is the key's name. Throws an Error. */
+/** A checkpoint signed by one of a log's keys, whose name is the checkpoint's origin. Throws an Error. */
 export const openCheckpoint = async (
   note: string,
   ...verifiers: readonly Verifier[]
 ): Promise<Checkpoint> => (await openCosigned(note, verifiers, [])).checkpoint;
 
-/** Such a checkpoint, and which of these witnesses have cosigned it. Throws an Error. */
+/** Such a checkpoint, and the witnesses that have cosigned it. Throws an Error. */
 export async function openCosigned(
   note: string,
   verifiers: readonly Verifier[],
@@ -208,13 +208,13 @@ export async function openCosigned(
 
 const PROOF_HEAD = "c2sp.org/tlog-proof@v1";
 
-/** An entry's place in a tree, as a `.tlog-proof` file has it. */
+/** The inclusion proof of an entry, as in a `.tlog-proof` file. */
 export interface EntryProof {
   readonly index: number;
   readonly hashes: readonly Uint8Array[];
   /** The signed note. */
   readonly checkpoint: string;
-  /** What the entry says; a verifier does not believe it without the proof. */
+  /** The content of the entry, which only the proof verifies. */
   readonly extra?: Uint8Array | undefined;
 }
 
@@ -229,7 +229,7 @@ export function encodeProof({ index, hashes, checkpoint, extra }: EntryProof): s
   return `${lines.join("\n")}\n\n${checkpoint}`;
 }
 
-/** What such a file says. Throws an Error for a text that is none. */
+/** Parses such a file. Throws an Error for any other text. */
 export function decodeProof(text: string): EntryProof {
   const [, extra, index = "", hashes = "", checkpoint = ""] =
     /^c2sp\.org\/tlog-proof@v1\n(?:extra (\S+)\n)?index (0|[1-9]\d{0,15})\n((?:\S+\n)*)\n([^]+)$/

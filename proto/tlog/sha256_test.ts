@@ -1,9 +1,9 @@
-/** SHA-256 against that of OpenSSL, for every length around the blocks. */
+/** SHA-256 compared with OpenSSL, for every length around the block size. */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
 import { sha256 } from "./sha256.ts";
 
-Deno.test("the hash is that of OpenSSL, of parts of buffers, too", () => {
+Deno.test("the hash equals OpenSSL's, also for parts of buffers", () => {
   const all = crypto.getRandomValues(new Uint8Array(65_536));
   for (let length = 0; length < 400; length++) {
     const bytes = all.subarray(length, 2 * length);

@@ -1,28 +1,28 @@
 /**
- * Trees in tiles, as c2sp.org/tlog-tiles has them: 256 hashes a tile, the last one of each level partial; entries in
- * bundles of 256. Where tiles are kept is the caller's matter. Pure.
+ * Trees in tiles (c2sp.org/tlog-tiles): 256 hashes a tile, the last one of each level partial; entries in bundles of
+ * 256. The caller stores the tiles. Pure.
  */
 import { emptyRoot, HASH_BYTES, leafHash, nodeHash, pairHash } from "./merkle.ts";
 import type { Hash, SubtreeReader } from "./merkle.ts";
 
-/** Hashes of a full tile, and entries of a full bundle. */
+/** The number of hashes in a full tile, and of entries in a full bundle. */
 export const TILE_WIDTH = 256;
 /** Binary levels in one tile. */
 const TILE_HEIGHT = 8;
-/** Tiles that a reader of a tree keeps. */
+/** The most tiles that a reader of a tree caches. */
 const TILES_KNOWN = 128;
-/** Bytes of one entry at most: a bundle has its length in two bytes. */
+/** The largest entry in bytes: a bundle has the length in two bytes. */
 const ENTRY_BYTES_MAX = 65_535;
 
-/** One tile, or with level "entries" one bundle. */
+/** The id of a tile, or with level "entries" of a bundle. */
 export interface TileName {
   readonly level: number | "entries";
   readonly index: number;
-  /** Below `TILE_WIDTH`: a partial one. */
+  /** Below `TILE_WIDTH`: a partial tile. */
   readonly width: number;
 }
 
-/** Below the tree's prefix: `tile/0/x001/x234/067.p/8`. */
+/** The path below the tree's prefix: `tile/0/x001/x234/067.p/8`. */
 export function tilePath({ level, index, width }: TileName): string {
   const digits = String(index);
   const padded = digits.padStart(Math.ceil(digits.length / 3) * 3, "0");
@@ -33,7 +33,7 @@ export function tilePath({ level, index, width }: TileName): string {
 
 const TILE_PATH = /^tile\/(entries|0|[1-9]\d?)\/((?:x\d{3}\/){0,4}\d{3})(?:\.p\/([1-9]\d{0,2}))?$/;
 
-/** The tile of a path; undefined for a path that `tilePath` does not make. */
+/** The tile of a path; undefined for a path that `tilePath` never returns. */
 export function tileOf(path: string): TileName | undefined {
   const [, level = "", name = "", partial] = TILE_PATH.exec(path) ?? [];
   if (level === "") return undefined;
@@ -44,17 +44,17 @@ export function tileOf(path: string): TileName | undefined {
   return (level === "entries" || Number(level) < 64) && tilePath(tile) === path ? tile : undefined;
 }
 
-/** How many hashes a tree of that size has at a level of tiles. */
+/** The number of hashes of a tree of this size at a level of tiles. */
 export const countAt = (size: number, level: number): number =>
   Math.floor(size / TILE_WIDTH ** level);
 
-/** The width of a tile in a tree of that size; 0: it has no such tile. */
+/** The width of a tile in a tree of this size; 0: there is no such tile. */
 export function widthOf(size: number, { level, index }: Pick<TileName, "level" | "index">): number {
   const count = countAt(size, level === "entries" ? 0 : level);
   return Math.max(0, Math.min(TILE_WIDTH, count - index * TILE_WIDTH));
 }
 
-/** All tiles of a tree of that size, and its bundles. */
+/** All tiles and bundles of a tree of this size. */
 export function* tilesOf(size: number): Generator<TileName> {
   const levels: TileName["level"][] = ["entries"];
   for (let level = 0; countAt(size, level) > 0; level++) levels.push(level);
@@ -65,7 +65,7 @@ export function* tilesOf(size: number): Generator<TileName> {
   }
 }
 
-/** The root of the complete subtree that these hashes are the leaves of; their number is a power of two. */
+/** The root of the complete subtree with these hashes as its leaves; their number is a power of two. */
 function perfectRoot(hashes: Uint8Array): Hash {
   if (hashes.length === HASH_BYTES) return hashes.slice();
   const above = new Uint8Array(hashes.length / 2);
@@ -75,7 +75,7 @@ function perfectRoot(hashes: Uint8Array): Hash {
   return perfectRoot(above);
 }
 
-/** Reads a tree of that size by its tiles, each once for a while. Rejects as `read` does. */
+/** Reads a tree of this size by its tiles, with a cache. Rejects as `read` does. */
 export function tileReader(
   size: number,
   read: (tile: TileName) => Promise<Uint8Array>,
@@ -116,7 +116,7 @@ export function encodeBundle(entries: readonly Uint8Array[]): Uint8Array {
   return bundle;
 }
 
-/** The first entries of a bundle; undefined when it has fewer, or is cut. Without `width`: exactly all. */
+/** The first entries of a bundle; undefined if it has fewer, or is truncated. Without `width`: all. */
 export function decodeBundle(bundle: Uint8Array, width?: number): Uint8Array[] | undefined {
   const view = new DataView(bundle.buffer, bundle.byteOffset, bundle.length);
   const entries: Uint8Array[] = [];
@@ -129,13 +129,13 @@ export function decodeBundle(bundle: Uint8Array, width?: number): Uint8Array[] |
   return width === undefined || entries.length === width ? entries : undefined;
 }
 
-/** A tile with its hashes, one behind the other. */
+/** A tile with its concatenated hashes. */
 export interface WrittenTile {
   readonly tile: TileName;
   readonly bytes: Uint8Array;
 }
 
-/** The partial tiles of a tree of that size. */
+/** The partial tiles of a tree of this size. */
 function* partialTiles(size: number) {
   for (let level = 0, count; (count = countAt(size, level)) > 0; level++) {
     const width = count % TILE_WIDTH;
@@ -143,16 +143,16 @@ function* partialTiles(size: number) {
   }
 }
 
-/** Whether a tree of that size has a complete subtree of that level of its own in front of its end. */
+/** Whether the right edge of a tree of this size has a complete subtree of that level. */
 const hasPeak = (size: number, level: number) => Math.floor(size / 2 ** level) % 2 === 1;
 
 /**
- * The right edge of a tree: the partial tile of each level, and the roots of the complete subtrees in front of its end. It
- * takes entries, and says which tiles they change.
+ * The right edge of a tree: the partial tile of each level, and the roots of the complete subtrees before its end. It
+ * appends entries, and returns the tiles that change.
  */
 export class Edge {
   size: number;
-  /** Each with room for what it has, and some more. */
+  /** The buffer of each partial tile, with spare capacity. */
   readonly #tiles: Uint8Array[] = [];
   /**
    * For each binary level the newest hash with an even index, which is such a root if nothing is beside it, and the odd
@@ -164,7 +164,7 @@ export class Edge {
     this.size = size;
   }
 
-  /** The edge of a tree of that size. `read` gives its partial tiles, or wider ones. Rejects as `read` does. */
+  /** The edge of a tree of this size. `read` returns its partial tiles, or wider ones. Rejects as `read` does. */
   static async load(
     size: number,
     read: (tile: TileName) => Promise<Uint8Array>,
@@ -205,7 +205,7 @@ export class Edge {
     return count % 2 === 1 ? even : odd;
   }
 
-  /** Appends entries, and gives the tiles that are other or new, the full ones first. */
+  /** Appends entries, and returns the changed and new tiles, full ones first. */
   append(entries: readonly Uint8Array[]): WrittenTile[] {
     const full: WrittenTile[] = [];
     let top = -1;
@@ -224,7 +224,7 @@ export class Edge {
     return [...full, ...this.partial().filter(({ tile: { level } }) => Number(level) <= top)];
   }
 
-  /** Puts the newest hash of a level of tiles into its tile. */
+  /** Writes the newest hash of a level of tiles into its tile. */
   #put(level: number, count: number, hash: Hash, full: WrittenTile[]): void {
     const at = ((count - 1) % TILE_WIDTH) * HASH_BYTES;
     let bytes = this.#tiles[level];

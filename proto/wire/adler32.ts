@@ -1,7 +1,7 @@
-/** Adler-32 (RFC 1950, section 8.2), which says whether data is what it should be. */
+/** Adler-32 (RFC 1950, section 8.2), a checksum. */
 
 const MODULUS = 65_521;
-/** So many bytes may be summed up before a sum is beyond 32 bits. */
+/** After this many bytes a sum could exceed 32 bits. */
 const RUN = 5_552;
 
 /** The checksum, from 0 to 2^32-1. */

@@ -1,15 +1,15 @@
 /**
- * What the strict decoders share: the one-time rule for singular fields, and errors that name the
- * field. A message's names are an array: its own name first, then each field's at its number.
+ * Shared by the strict decoders: the check for repeated singular fields, and errors that name the field. The names of
+ * a message are an array: its own name first, then each field's at its number.
  */
 import { DecodeError } from "../errors/decode_error.ts";
 import type { WireReader } from "./wire.ts";
 import { MASK_BITS, WIRE_BYTES, WIRE_VARINT } from "./wire_numbers.ts";
 
-/** A message's name at 0 and each field's name at its number; a hole is an unknown field. */
+/** The message's name at 0 and each field's name at its number; a hole is an unknown field. */
 export type FieldNames = readonly string[];
 
-/** Marks the tag's field as seen; throws `repeated-field` when it already was. */
+/** Marks the tag's field as seen; throws `repeated-field` if it already is. */
 export function seenOnce(seen: number, tag: number, names: FieldNames): number {
   const field = tag >>> 3;
   if (field >= names.length || field > MASK_BITS) return seen;
@@ -18,38 +18,38 @@ export function seenOnce(seen: number, tag: number, names: FieldNames): number {
   return seen | bit;
 }
 
-/** `Message.field` for the detail of an error; an unknown field goes by its number. */
+/** `Message.field` for the detail of an error; an unknown field has its number. */
 export function fieldName(field: number, names: FieldNames): string {
   return `${names[0]}.${names[field] ?? field}`;
 }
 
-/** A known field number with another wire type than the field's own. */
+/** Whether a known field has a wrong wire type. */
 export function wrongType(tag: number, names: FieldNames): DecodeError {
   const type = tag & 7;
   const shown = type === WIRE_VARINT ? "a varint" : type === 2 ? "bytes" : "a fixed number";
   return new DecodeError("malformed-frame", `${fieldName(tag >>> 3, names)} is ${shown}`);
 }
 
-/** For a tag that the caller does not handle: its type is wrong, or it is unknown and refused. */
+/** For a tag that the caller does not handle: its type is wrong, or the field is unknown and refused. */
 export function refuseField(tag: number, names: FieldNames): never {
   const field = tag >>> 3;
   if (names[field] !== undefined) throw wrongType(tag, names);
   throw new DecodeError("unknown-field", fieldName(field, names));
 }
 
-/** For a tag that the caller does not handle: its type is wrong, or it is unknown and passed over. */
+/** For a tag that the caller does not handle: its type is wrong, or the field is unknown and skipped. */
 export function skipField(reader: WireReader, tag: number, names: FieldNames): void {
   if (names[tag >>> 3] !== undefined) throw wrongType(tag, names);
   reader.skip(tag);
 }
 
-/** How a field is read: by that method of the reader, or, one of many, by a function. */
+/** How to read a field: by a method of the reader, or for a repeated field by a function. */
 type Kind = keyof typeof EMPTY | ((reader: WireReader) => unknown);
 
-/** What a field is that did not come. */
+/** The defaults of absent fields. */
 const EMPTY = { text: "", view: new Uint8Array(), uint32: 0, uint64: 0, int64: 0, bool: false };
 
-/** A message that only clients read: in a few bytes of code, where `Envelope` is read by hand. */
+/** A message that only clients read, in little code; `Envelope` has a hand-written reader. */
 export interface Shape {
   readonly names: FieldNames;
   /** At each field's number. */
@@ -73,8 +73,8 @@ export function shapeOf<Message>(
 }
 
 /**
- * Reads to the reader's end; `many` has an empty list for the fields of which there are many. Throws
- * `DecodeError`; a field that is not known is passed over.
+ * Reads to the reader's end; `many` has an empty list for each repeated field. Throws `DecodeError`; unknown fields are
+ * skipped.
  */
 export function readShape<Message>(
   reader: WireReader,

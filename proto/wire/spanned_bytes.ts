@@ -1,6 +1,6 @@
 /**
- * Bytes that are read by positions. They may begin before the envelope, and so are no `Uint8Array` that a reader of
- * whole envelopes would take.
+ * Bytes that are read by positions. They may begin before the envelope, so their type differs from `Uint8Array`, which
+ * readers of whole envelopes accept.
  */
 export interface SpannedBytes {
   readonly [at: number]: number;

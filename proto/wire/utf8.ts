@@ -1,11 +1,11 @@
 /**
- * Text to bytes and back, strict: bad UTF-8 is a `DecodeError`, a byte order mark is kept. Short
- * ASCII, which nearly all routing fields are, never reaches TextDecoder.
+ * Strict conversion between text and UTF-8: invalid UTF-8 is a `DecodeError`, a byte order mark is kept. Short ASCII,
+ * as in nearly all routing fields, bypasses TextDecoder.
  */
 import { DecodeError } from "../errors/decode_error.ts";
 import { SHORT_TEXT_BYTES } from "./wire_numbers.ts";
 
-/** For each short length an array that is filled and read again at once; there is no other use. */
+/** A scratch array for each short length. */
 const CODES: readonly number[][] = /* @__PURE__ */ Array.from(
   { length: SHORT_TEXT_BYTES + 1 },
   (_, size) => new Array<number>(size).fill(0),
@@ -22,7 +22,7 @@ function decodeLong(bytes: Uint8Array, start: number, end: number): string {
   }
 }
 
-/** The text in `bytes[start..end)`. Throws `malformed-frame` when it is not UTF-8. */
+/** The text in `bytes[start..end)`. Throws `malformed-frame` if it is not UTF-8. */
 export function decodeUtf8(bytes: Uint8Array, start: number, end: number): string {
   const codes = CODES[end - start];
   if (codes === undefined) return decodeLong(bytes, start, end);
@@ -32,11 +32,11 @@ export function decodeUtf8(bytes: Uint8Array, start: number, end: number): strin
     codes[at - start] = byte;
     all |= byte;
   }
-  // One call, so that the string is flat: one joined of pieces keeps every piece in memory.
+  // One call makes a flat string; a concatenated string keeps all its pieces in memory.
   return all > 0x7f ? decodeLong(bytes, start, end) : String.fromCharCode.apply(null, codes);
 }
 
-/** Names that are remembered, each at the place that its hash gives; a power of two. */
+/** The size of the cache of names, which is indexed by hash; a power of two. */
 const NAMES = 16_384;
 const names: string[] = /* @__PURE__ */ Array.from({ length: NAMES }, () => "");
 
@@ -48,8 +48,8 @@ function isAscii(text: string, bytes: Uint8Array, start: number): boolean {
 }
 
 /**
- * As `decodeUtf8`, for text that comes again and again: the same string again, if another name has not
- * taken its place. No string is made then, and who looks it up in a map compares no characters.
+ * As `decodeUtf8`, for frequent text: returns the same string object, unless another name has replaced it. That avoids
+ * an allocation, and the comparison of characters in map lookups.
  */
 export function decodeName(bytes: Uint8Array, start: number, end: number): string {
   if (end - start > SHORT_TEXT_BYTES) return decodeUtf8(bytes, start, end);
@@ -59,12 +59,12 @@ export function decodeName(bytes: Uint8Array, start: number, end: number): strin
   const known = names[place]!;
   if (known.length === end - start && isAscii(known, bytes, start)) return known;
   const text = decodeUtf8(bytes, start, end);
-  // Only ASCII has as many characters as bytes; nothing else may be compared byte by byte.
+  // Only ASCII has as many characters as bytes, so only ASCII can be compared byte by byte.
   if (text.length === end - start) names[place] = text;
   return text;
 }
 
-/** Throws `malformed-frame` unless `bytes[start..end)` is UTF-8. Makes no string of ASCII. */
+/** Throws `malformed-frame` unless `bytes[start..end)` is UTF-8. Creates no string for ASCII. */
 export function checkUtf8(bytes: Uint8Array, start: number, end: number): void {
   for (let at = start; at < end; at++) {
     if (bytes[at]! > 0x7f) {
@@ -79,7 +79,7 @@ export function strictText(bytes: Uint8Array): string {
   return decoder.decode(bytes);
 }
 
-/** `undefined` when the bytes are not UTF-8. */
+/** The text of bytes; `undefined` if they are not UTF-8. */
 export function utf8OrUndefined(bytes: Uint8Array): string | undefined {
   try {
     return strictText(bytes);
@@ -89,14 +89,14 @@ export function utf8OrUndefined(bytes: Uint8Array): string | undefined {
 }
 
 /**
- * The bytes of a text, none of undefined; a lone surrogate becomes U+FFFD. For hot paths there is
- * `putUtf8`, which makes no array.
+ * The bytes of a text, empty for undefined; a lone surrogate becomes U+FFFD. Hot paths use `putUtf8`, which creates no
+ * array.
  */
 export function encodeUtf8(text?: string): Uint8Array<ArrayBuffer> {
   return encoder.encode(text);
 }
 
-/** Bytes of `text` in UTF-8; a lone surrogate counts as U+FFFD, which is how it is written. */
+/** The size of `text` in UTF-8; a lone surrogate counts as U+FFFD. */
 export function utf8Size(text: string): number {
   let size = text.length;
   for (let at = 0; at < text.length; at++) {
@@ -119,7 +119,7 @@ function isLowSurrogate(text: string, at: number): boolean {
   return unit >= 0xdc00 && unit <= 0xdfff;
 }
 
-/** Writes `text`, which takes `size` bytes (`utf8Size`), and returns the position after it. */
+/** Writes `text` of `size` bytes (`utf8Size`), and returns the position after it. */
 export function putUtf8(out: Uint8Array, at: number, text: string, size: number): number {
   if (size === text.length && size <= SHORT_TEXT_BYTES) {
     for (let index = 0; index < size; index++) out[at + index] = text.charCodeAt(index);

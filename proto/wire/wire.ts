@@ -1,6 +1,6 @@
 /**
- * The Protobuf wire format at its lowest: varints, tags, lengths, text. A reader that checks every
- * bound and throws nothing but `DecodeError`. Knows no message; `wire_writer.ts` is the other way.
+ * Reads the Protobuf wire format: varints, tags, lengths, text. Checks every bound and throws only `DecodeError`. It
+ * knows no messages; `wire_writer.ts` writes.
  */
 import { DecodeError } from "../errors/decode_error.ts";
 import { decodeUtf8 } from "./utf8.ts";
@@ -13,17 +13,17 @@ import {
   WIRE_VARINT,
 } from "./wire_numbers.ts";
 
-/** A uint64: `number` up to 2^53-1, `bigint` beyond. */
+/** A uint64: `number` up to 2^53-1, `bigint` above. */
 export type Uint64 = number | bigint;
 
-/** A cursor over `bytes[pos..end)`. A caller narrows `end` to read an embedded message. */
+/** A cursor over `bytes[pos..end)`. Callers reduce `end` to read an embedded message. */
 export class WireReader {
   bytes: Uint8Array;
   pos: number;
   end: number;
   /**
-   * Most bytes of a tag or a length, also with zeros at its end: other Protobuf runtimes refuse a longer
-   * one, and with it all that is in the same message. More only to look into what cannot be read.
+   * The most bytes of a tag or a length, padding included: other Protobuf runtimes refuse longer ones, and with them
+   * the whole message. A larger value is only for the inspection of unreadable messages.
    */
   prefix_bytes_max: number = PREFIX_BYTES_MAX;
 
@@ -33,7 +33,7 @@ export class WireReader {
     this.end = bytes.length;
   }
 
-  /** `field << 3 | wire type`, unsigned. The field number is 1 to 2^29-1, the type no group. */
+  /** `field << 3 | wire type`, unsigned. The field number is 1 to 2^29-1, the type is not a group. */
   tag(): number {
     const start = this.pos;
     const tag = this.uint64(this.prefix_bytes_max);
@@ -101,7 +101,7 @@ export class WireReader {
     return value;
   }
 
-  /** An int64 as a number. Throws `invalid-field` beyond 2^53-1, either way. */
+  /** An int64 as a number. Throws `invalid-field` outside ±(2^53-1). */
   int64(): number {
     const start = this.pos;
     const value = Number(this.signed(this.uint64()));
@@ -119,7 +119,7 @@ export class WireReader {
     return this.uint64() !== 0;
   }
 
-  /** A length prefix; so many bytes are there. */
+  /** A length prefix, checked against the remaining bytes. */
   length(): number {
     const size = this.uint64(this.prefix_bytes_max);
     if (size > this.end - this.pos) throw this.truncated();
@@ -141,7 +141,7 @@ export class WireReader {
     return this.bytes.subarray(start, this.pos);
   }
 
-  /** Reads an embedded message: `read` sees `end` at the message's own end, and reads up to it. */
+  /** Reads an embedded message: `read` gets `end` at the message's end, and reads up to it. */
   embedded<Value, Rest extends unknown[]>(
     read: (reader: WireReader, ...rest: Rest) => Value,
     ...rest: Rest
@@ -154,7 +154,7 @@ export class WireReader {
     return value;
   }
 
-  /** Passes over the value of a field with this tag. */
+  /** Skips the value of a field with this tag. */
   skip(tag: number): void {
     const type = tag & 7;
     if (type === WIRE_VARINT) {

@@ -55,7 +55,7 @@ Deno.test("int32: an enum's negative number is read, a wider one refused", () =>
   }
 });
 
-Deno.test("a varint takes as many bytes as varintSize says", () => {
+Deno.test("a varint has as many bytes as varintSize returns", () => {
   const out = new Uint8Array(10);
   for (const value of BOUNDARIES.filter((value) => value < 2n ** 53n).map(Number)) {
     assert.equal(putVarint(out, 0, value), varintSize(value), String(value));
@@ -170,7 +170,7 @@ Deno.test("embedded messages are read to their own end, however deep", () => {
   assert.throws(() => short.embedded(read, 0), { reason: "malformed-frame" });
 });
 
-Deno.test("a packed number list is written as protobuf-es does, an empty one not at all", () => {
+Deno.test("a packed list of numbers is written as by protobuf-es, an empty one is omitted", () => {
   fc.assert(
     fc.property(fc.array(fc.maxSafeInteger().map(Math.abs), { maxLength: 80 }), (values) => {
       const writer = new WireWriter();
@@ -189,7 +189,7 @@ Deno.test("a packed number list is written as protobuf-es does, an empty one not
   }
 });
 
-Deno.test("a writer that was abandoned halfway leaves nothing behind for the next", () => {
+Deno.test("an abandoned writer leaves nothing behind for the next one", () => {
   const abandoned = new WireWriter();
   abandoned.text(1, "secret");
   const first = new WireWriter();
@@ -216,7 +216,7 @@ Deno.test("text: size, writing and reading agree with TextEncoder", () => {
   }));
 });
 
-Deno.test("text: what TextDecoder refuses is refused, at every place", () => {
+Deno.test("text: what TextDecoder refuses is refused, at every position", () => {
   const strict = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   const pieces = fc.constantFrom([0x61], [0xc3, 0xa9], [0xe2, 0x82, 0xac], [0xf0], [0x80], [0xff]);
   fc.assert(fc.property(fc.array(pieces, { maxLength: 80 }), (parts) => {

@@ -1,6 +1,6 @@
 /**
- * Writes the Protobuf wire format: free functions that put into a sized buffer (for the message
- * path), and a writer that grows (for everything else). Knows no message.
+ * Writes the Protobuf wire format: functions that write into a sized buffer (for the message path), and a growing
+ * writer (for everything else). It knows no messages.
  */
 import type { SpannedBytes } from "./spanned_bytes.ts";
 import { encodeUtf8 } from "./utf8.ts";
@@ -26,7 +26,7 @@ export function putVarint(out: Uint8Array, at: number, value: number): number {
   checkUint64("a varint", value, Number.isSafeInteger(value));
   let rest = value;
   if (rest > 0xfffffff) {
-    // 28 bits first, so that what is left is a small integer: arithmetic on doubles is slow.
+    // 28 bits first, so that the rest is a small integer: arithmetic on doubles is slow.
     const high = Math.floor(rest / 0x10000000);
     const low = rest - high * 0x10000000;
     out[at++] = (low & 0x7f) | 0x80;
@@ -43,7 +43,7 @@ export function putVarint(out: Uint8Array, at: number, value: number): number {
   return at;
 }
 
-/** Up to this many bytes a loop costs no more than making a view, and leaves no garbage. */
+/** Up to this many bytes a loop costs no more than a view, and leaves no garbage. */
 const LOOP_BYTES = 40;
 
 /** Copies `bytes[start..end)` to `out` and returns the position after it. */
@@ -65,10 +65,10 @@ export function putBytes(
 
 const EMPTY = new Uint8Array();
 
-/** The buffer of the writer that finished last, for the next one: allocating costs the most here. */
+/** The buffer of the last finished writer, for reuse: allocation is the largest cost here. */
 let spare: Uint8Array<ArrayBuffer> | undefined;
 
-/** Writes fields; like Protobuf it leaves out a default value. Throws TypeError for a bad number. */
+/** Writes fields; as Protobuf it omits default values. Throws TypeError for an invalid number. */
 export class WireWriter {
   private out: Uint8Array<ArrayBuffer>;
   private pos = 0;
@@ -91,7 +91,7 @@ export class WireWriter {
     for (let at = 0; at < value.length; at++) {
       const unit = value.charCodeAt(at);
       if (unit > 0x7f) {
-        // Not ASCII after all: begins anew.
+        // Not ASCII: starts again.
         this.pos = start;
         return this.bytes(field, encodeUtf8(value));
       }
@@ -108,8 +108,7 @@ export class WireWriter {
   }
 
   /**
-   * Begins an embedded message; what is written next is inside, until `close` with the mark that this
-   * gives. Written also when it stays empty.
+   * Begins an embedded message, which lasts until `close` with the returned mark. It is written even if it is empty.
    */
   open(field: number): number {
     this.reserve(20);
@@ -119,7 +118,7 @@ export class WireWriter {
 
   close(mark: number): void {
     const size = this.pos - mark;
-    // One byte was left for the length; a longer one moves the message.
+    // One byte was reserved for the length; a longer one moves the message.
     const more = varintSize(size) - 1;
     if (more > 0) {
       this.reserve(more);
@@ -165,7 +164,7 @@ export class WireWriter {
     if (value === true) this.uint64(field, 1);
   }
 
-  /** An exact copy of what was written. The writer is of no use afterwards. */
+  /** A copy of the written bytes. The writer must not be used afterwards. */
   finish(): Uint8Array<ArrayBuffer> {
     const { out, pos } = this;
     this.out = EMPTY;

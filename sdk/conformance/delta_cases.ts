@@ -1,4 +1,4 @@
-/** Cases of deltas.json, of `cases/deltas.json` and of diffs by hand; nothing is decoded here. */
+/** Cases of deltas.json, from `cases/deltas.json` and hand-written diffs; it decodes nothing. */
 import {
   adler32,
   encodeBatch,
@@ -15,7 +15,7 @@ const BYTES_MAX = 16_777_216;
 const bytes = (text: string) => new TextEncoder().encode(text);
 const diffOf = (base: Uint8Array, data: Uint8Array) => createDelta(base, data) as Uint8Array;
 
-/** A diff by which only the bytes before and behind the longest common end are other ones. */
+/** A diff that keeps only the longest common suffix. */
 function vcdiffOf(base: Uint8Array, data: Uint8Array): Uint8Array {
   let same = 0;
   const most = Math.min(base.length, data.length);
@@ -58,7 +58,7 @@ const MADE: readonly (readonly [string, Uint8Array, Uint8Array])[] = [
 ];
 
 const BASE = "0123456789abcdef";
-/** Diffs, and what they make. */
+/** Diffs, and their results. */
 export function diffCases({ refused }: DeltaCases): Plain[] {
   const row = (name: string, base: Uint8Array, diff: Uint8Array, bytes_max: number) => (
     { name, kind: "diff", base: toHex(base), diff: toHex(diff), bytes_max }
@@ -91,42 +91,42 @@ export function diffCases({ refused }: DeltaCases): Plain[] {
   ];
 }
 
-/** What a message of a step says: this version of `textOf`. */
+/** A message of a step, with this version of `textOf`. */
 interface Said {
-  /** Without a delta. */
+  /** As whole data, without a delta. */
   readonly plain?: number;
   readonly whole?: number;
-  /** As a diff `from` another version. */
+  /** As a diff from another version. */
   readonly diff?: number;
   readonly from?: number;
   readonly room?: string;
   readonly slot?: number;
-  /** Default: the version, and that which it is from. */
+  /** The numbers of the data and its base; default: the versions. */
   readonly number?: number;
   readonly base?: number;
   readonly lost?: true;
-  /** In VCDIFF; `wrong`: with the checksum of other data. */
+  /** True: in VCDIFF; `wrong`: with the checksum of other data. */
   readonly vcdiff?: "right" | "wrong";
-  /** Another way to write the same envelope, of `ODD`. */
+  /** Another encoding of the same envelope, from `ODD`. */
   readonly odd?: string;
 }
 
 type Step = { readonly sub: string } | { readonly unsub: string } | Said | readonly Said[];
 type Connections = Readonly<Record<string, readonly Step[]>>;
 
-/** What deltas.json is made of, beside diffs by hand and by packages. */
+/** The sources of deltas.json, besides hand-written diffs and those of packages. */
 export interface DeltaCases {
-  /** Diffs from `BASE` that no client may take. The sum of "0123" is lCJ8o. */
+  /** Diffs from `BASE` that every client must refuse. The sum of "0123" is lCJ8o. */
   readonly refused: Readonly<Record<string, string>>;
   readonly connections: Connections;
-  /** What was kept first is let go when `KEPT_BYTES` are not enough. */
+  /** The oldest data is dropped above `KEPT_BYTES`. */
   readonly bounded: Connections;
 }
 
 const versionOf = ({ plain, whole, diff }: Said): number => plain ?? whole ?? diff ?? 0;
-/** Of versions that are neighbours no place is the same. */
+/** Adjacent versions differ at every position. */
 const textOf = (version: number) => bytes(`${"*".repeat(version % 3)}${LINES}version ${version}`);
-/** Two of them; each data takes 256 bytes more than it has. */
+/** Room for two of them; each has an overhead of 256 bytes. */
 const KEPT_BYTES = 2 * (textOf(2).length + 256);
 
 /** The envelope in parts: before the event, the event's fields, the delta with its tag and length. */
@@ -141,7 +141,7 @@ function partsOf(envelope: Uint8Array) {
   };
 }
 
-/** Ways to write a message that Protobuf reads as the same. */
+/** Encodings of a message that are equal for Protobuf. */
 const ODD: Readonly<Record<string, (envelope: Uint8Array) => Uint8Array>> = {
   "with the delta at its beginning": (envelope) => {
     const { delta } = partsOf(envelope);
@@ -198,7 +198,7 @@ function stepOf(step: Step): unknown {
   return { hex, expect: { kind: "batch", messages: step.map(messageOf) } };
 }
 
-/** What one connection receives, in order. */
+/** The frames of one connection, in order. */
 export function connectionCases({ connections, bounded }: DeltaCases): Plain[] {
   const of = (cases: Connections, more: Plain) =>
     Object.entries(cases).map(([name, steps]) => (

@@ -1,4 +1,4 @@
-/** Client operations and server frames of the vectors to bytes, by `@arqon/proto`. */
+/** Encodes client operations and server frames of the vectors, by `@arqon/proto`. */
 import {
   type Ack,
   encodeAck,
@@ -26,7 +26,7 @@ import {
 import type { Delta } from "@arqon/proto";
 import { fromHex, messageOf, type Plain } from "./plain.ts";
 
-/** One message; with a `delta` its data is what that says: whole, or a diff. */
+/** One message; with a `delta` its data is whole or a diff accordingly. */
 function envelope(plain: unknown): Uint8Array<ArrayBuffer> {
   const { delta, ...rest } = plain as Plain & { readonly delta?: Partial<Delta> };
   const written = writeEnvelope(messageOf(rest));
@@ -37,7 +37,7 @@ function envelope(plain: unknown): Uint8Array<ArrayBuffer> {
   return withData(encodeMsg(written), span, data, said).slice(1);
 }
 
-/** A page of history, whose messages are as those of a MSG. */
+/** A page of history, with messages as in a MSG. */
 export function encodeHistory({ messages, ...rest }: Plain): Uint8Array {
   const page: History = { messages: [], offset: 0, epoch: "", more: false, ...rest };
   return writeHistory({ ...page, messages: (messages as Plain[]).map(envelope) });
@@ -68,7 +68,7 @@ export function encodeClient(operation: Plain): Uint8Array {
   throw new TypeError(`no client operation: ${operation.kind}`);
 }
 
-/** The frame of what a Shield says, in the form of `plainFrame`. */
+/** A Shield's frame, from the form of `plainFrame`. */
 export function encodeServer(frame: Plain): Uint8Array {
   const message = frame.message as Plain;
   switch (frame.kind) {

@@ -1,6 +1,6 @@
 /**
- * Prints all vectors, also those made of `cases/`, as one JSON object by name of file, for runners
- * of any language: `deno run --allow-read sdk/conformance/generate.ts`.
+ * Prints all vectors, including those generated from `cases/`, as one JSON object by file name, for runners of any
+ * language: `deno run --allow-read sdk/conformance/generate.ts`.
  */
 import { encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
 import { connectionCases, type DeltaCases, diffCases } from "./delta_cases.ts";
@@ -11,27 +11,27 @@ import { type ProofCase, proofCases } from "./proof_cases.ts";
 const FOLDER = new URL("./vectors/", import.meta.url);
 const REGISTRY = new URL("../../proto/errors.json", import.meta.url);
 
-/** The part of proto/errors.json that a client acts on. */
+/** The part of proto/errors.json for clients. */
 interface Registry {
   readonly errors: readonly { number: number; code: number; name: string; client: string }[];
 }
 
-/** What frames.json is made of, by name of the case. */
+/** The sources of frames.json, by case. */
 interface FrameCases {
-  /** Frames that a client takes, as they read. */
+  /** Frames that a client accepts, in readable form. */
   readonly server: Readonly<Record<string, Plain>>;
-  /** Hex that no encoder writes and a client takes all the same, or without the message; and what it means. */
+  /** Unusual encodings in hex that a client accepts, perhaps without the message, with their meaning. */
   readonly lenient: Readonly<Record<string, readonly [hex: string, expect: Plain]>>;
-  /** Hex that is no frame for a client: it closes, and does not reconnect. */
+  /** Invalid frames in hex: a client closes, and does not reconnect. */
   readonly refused: Readonly<Record<string, string>>;
-  /** What clients send. */
+  /** Operations of clients. */
   readonly client: Readonly<Record<string, Plain>>;
 }
 
-/** A member by its id, or with what is not as usual. */
+/** A member by its id, or with its unusual fields. */
 type CaseMember = string | Plain;
 
-/** What a Shield says; a step with none of the three is as the file of vectors has it. */
+/** A Shield's frame; a step with none of the three is in the form of the vectors. */
 interface PresenceStep {
   readonly ack?: readonly CaseMember[];
   readonly update?: readonly CaseMember[];
@@ -51,7 +51,7 @@ interface PresenceCase {
   };
 }
 
-/** Texts, but for the diff in hex; null: nothing is made. */
+/** Texts, and a diff in hex; null: no result. */
 type VcdiffCase = [
   name: string,
   base: string,
@@ -60,7 +60,7 @@ type VcdiffCase = [
   bytes_max?: number,
 ];
 
-/** A refusal as it comes over the wire, the reason that a client must name, and what else it must say. */
+/** A refusal on the wire, with the reason and other members that a client must report. */
 type RefusalCase = [
   name: string,
   refusal: { retry_after_ms?: number },
@@ -95,7 +95,7 @@ function frames(): unknown {
   };
 }
 
-/** The metadata of members that a case names by their id alone; any other has none. */
+/** The metadata of members that a case names only by id; others have none. */
 const META: Plain = { b: { n: 1 }, c: "text", d: [1] };
 
 function memberOf(member: string | Plain) {
@@ -137,7 +137,7 @@ function presence(): unknown {
   };
 }
 
-/** The most that a diff may make where a case says nothing else. */
+/** The default limit of a diff's output. */
 const DIFF_BYTES_MAX = 16_777_216;
 
 function vcdiffCases(): unknown[] {
@@ -159,7 +159,7 @@ function deltas(): unknown {
   };
 }
 
-/** What a client does about a reason, by the word of the registry. */
+/** A client's action after a refusal, by the word of the registry. */
 function reactionOf(client: string): unknown {
   return { client, reconnect: client !== "never-retry", fresh_token: client === "refresh-token" };
 }
@@ -190,7 +190,7 @@ function errors(registry: Registry): unknown {
   };
 }
 
-/** Every vectors file by its name, as JSON on one line: what each runner reads. */
+/** Every file of vectors by name, as JSON on one line, for runners. */
 export function vectorsText(): string {
   const registry = JSON.parse(Deno.readTextFileSync(REGISTRY)) as Registry;
   const files: Record<string, unknown> = {

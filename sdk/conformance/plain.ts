@@ -1,4 +1,4 @@
-/** Frames as vectors have them, and as `@arqon/proto` does: bytes are hex, defaults left out. */
+/** Converts frames between the vectors (bytes in hex, without defaults) and `@arqon/proto`. */
 import type { EnvelopeInput, ServerFrame } from "@arqon/proto";
 
 /** A JSON object of a vectors file. */
@@ -6,7 +6,7 @@ export type Plain = { readonly [name: string]: unknown };
 
 const BYTES = new Set(["data", "signature", "result", "member_meta", "positions", "body"]);
 const LONG = new Set(["request_id", "offset", "after_offset", "expect_version", "after_version"]);
-/** Members whose names differ: in `PlainEnvelope`, and in the .proto file. */
+/** Members whose names differ between `PlainEnvelope` and the .proto file. */
 const NAMES = [["timestamp_ms", "timestamp"], ["command", "cmd"]] as const;
 
 /** Lowercase hex. */
@@ -14,7 +14,7 @@ export function toHex(bytes: Uint8Array): string {
   return Array.from(bytes, (byte) => byte.toString(16).padStart(2, "0")).join("");
 }
 
-/** Bytes of an even number of hex digits. Throws TypeError for anything else. */
+/** The bytes of an even number of hex digits. Throws TypeError for anything else. */
 export function fromHex(hex: string): Uint8Array<ArrayBuffer> {
   if (!/^(?:[0-9a-f]{2})*$/.test(hex)) throw new TypeError(`not hex: ${hex}`);
   return Uint8Array.from(hex.match(/../g) ?? [], (digits) => parseInt(digits, 16));
@@ -27,7 +27,7 @@ function isDefault(name: string, value: unknown): boolean {
   return name === "headers" && Object.keys(value as object).length === 0;
 }
 
-/** One message as the vectors write it. */
+/** One message in the form of the vectors. */
 export function plainMessage(message: object): Plain {
   const out: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(message)) {
@@ -41,7 +41,7 @@ export function plainMessage(message: object): Plain {
   return out;
 }
 
-/** From plain to what the encoders of `@arqon/proto` take. */
+/** Converts the vectors' form to the input of `@arqon/proto`'s encoders. */
 export function messageOf<Message = EnvelopeInput>(plain: Plain): Message {
   const out: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(plain)) {
@@ -54,7 +54,7 @@ export function messageOf<Message = EnvelopeInput>(plain: Plain): Message {
   return out as Message;
 }
 
-/** A server frame as `frames.json` expects it. */
+/** A server frame in the form of `frames.json`. */
 export function plainFrame(frame: ServerFrame): Plain {
   switch (frame.kind) {
     case "welcome":

@@ -1,4 +1,4 @@
-/** Cases of proofs.json, of `cases/proofs.json`: signed logs as they are served, and the messages of a room beside them. */
+/** Cases of proofs.json, from `cases/proofs.json`: signed logs as they are served, with the messages of a room. */
 import { createPrivateKey, createPublicKey, sign } from "node:crypto";
 import {
   Edge,
@@ -20,7 +20,7 @@ import {
 import { type Plain, toHex } from "./plain.ts";
 
 const ORIGIN = "bus.example/acme.bets";
-/** Of `name`, "own" is the log's, "other" another key of it, "renamed" one of another log, and w1 … of witnesses. */
+/** Keys by name: "own" is the log's, "other" another key of it, "renamed" one of another log, w1 … are witnesses'. */
 const NAMES: Readonly<Record<string, string>> = {
   own: ORIGIN,
   other: ORIGIN,
@@ -35,21 +35,21 @@ type Entries = readonly string[] | {
   readonly then?: readonly string[];
 };
 
-/** A log at one time, or its entries; "none": there is none. */
+/** A version of a log, or its entries; "none": there is no log. */
 type Log = Entries | "none" | ServedLog;
 
 interface ServedLog {
   readonly entries: Entries;
-  /** Who has signed it; "own" alone, if nothing is said. */
+  /** The signers; default: "own". */
   readonly by?: readonly string[];
-  /** The file whose last byte is another one, or is missing. */
+  /** The file whose last byte is changed or missing. */
   readonly damaged?: string;
   readonly cut?: string;
-  /** So many answers are 503, with a wait of a millisecond. */
+  /** This many answers are 503, with a retry time of 1 ms. */
   readonly refusals?: number;
 }
 
-/** A case as it is written by hand. The first log is there with the first message. */
+/** A hand-written case. The first log exists before the first message. */
 export interface ProofCase {
   readonly name: string;
   readonly logs: readonly Log[];
@@ -71,7 +71,7 @@ export interface ProofCase {
   };
 }
 
-/** A private key for tests, made of its name. */
+/** A private key for tests, derived from its name. */
 function keyOf(name: string) {
   const seed = sha256(encodeUtf8(name));
   const der = Uint8Array.of(...HEAD, ...seed);
@@ -81,7 +81,7 @@ function keyOf(name: string) {
   const raw = Uint8Array.fromBase64(x, { alphabet: "base64url" });
   return { key, verifier: verifierOf(NAMES[name] ?? name, raw, is_witness) };
 }
-/** PKCS #8 of an Ed25519 key, up to its seed (RFC 8410). */
+/** The beginning of PKCS #8 of an Ed25519 key, up to its seed (RFC 8410). */
 const HEAD = [48, 46, 2, 1, 0, 48, 5, 6, 3, 43, 101, 112, 4, 34, 4, 32];
 
 /** A signature line: by "NAME", "NAME cut" with half of it, or "NAME of another" text. */
@@ -99,7 +99,7 @@ function line(text: string, who: string): string {
 
 const header = (name: string, value: string) => writeEnvelope({ headers: { [name]: value } });
 
-/** Envelopes whose text is hard to write: the bytes, at the end headers in any order. */
+/** Envelopes with difficult text forms; at the end headers in any order. */
 const FORMS: readonly Uint8Array[] = ([
   [{ data: encodeUtf8('{"b": 1e2, "a":[null,"\\u00e9"] }'), content_type: "application/json" }],
   [{ data: encodeUtf8("{}x"), content_type: "application/json; charset=utf-8" }],
@@ -119,7 +119,7 @@ const FORMS: readonly Uint8Array[] = ([
     ...at % 4 ? {} : { signature: Uint8Array.of(1, 2, 255) },
     event: { type: "t", ...event, ...more },
   });
-  // As they come, but indexes of arrays are in front.
+  // In received order, except that names that are array indexes come first.
   const headers = [["z", "1"], ["10", "2"], ["a\n", "3"], ["4294967295", "4"], ["", "5"], [
     "9",
     "",
@@ -127,7 +127,7 @@ const FORMS: readonly Uint8Array[] = ([
   return Uint8Array.of(...envelope, ...headers.flatMap(([k, v]) => [...header(k!, v!)]));
 });
 
-/** A message: its envelope, and the epoch that the bus names. */
+/** A message: its envelope, and the epoch that the bus reports. */
 interface Told {
   readonly bytes: Uint8Array;
   readonly epoch: string;
@@ -135,7 +135,7 @@ interface Told {
 
 const EVENT = { type: "t", schema_id: "", content_type: "application/json" };
 
-/** "7", with "@b" in that epoch and else in "e", with "!" another one, with "#races" in that room; or what is no event. */
+/** "7": the message with that offset, "@b" of that epoch (default "e"), "!" another message, "#races" in that room. */
 function toldBy(text: string): readonly Told[] {
   if (text === "forms") return FORMS.map((bytes) => ({ bytes, epoch: "e" }));
   const [, offset, epoch = "e", other = "", room_id = "bets"] =
@@ -146,7 +146,7 @@ function toldBy(text: string): readonly Told[] {
     const event = { ...EVENT, data: encodeUtf8(`${other}`.length.toString()) };
     return [{ bytes: write({ sender_id: "ann", offset: Number(offset), event }), epoch }];
   }
-  // "GAP ann": a signal of hers; "GAP 7": what an SDK puts in place of that message.
+  // "GAP ann": a signal from ann; "GAP 7": the SDK's replacement for that message.
   const [kind = "", by = ""] = text.split(" ");
   const place = /^\d+$/.test(by) ? { sender_id: "ann", offset: Number(by) } : { sender_id: by };
   const signal = { ...gapSignal("bets", "erased"), kind: kind as "GAP" };
@@ -158,7 +158,7 @@ function toldBy(text: string): readonly Told[] {
   return [{ bytes, epoch: "offset" in place ? "e" : "" }];
 }
 
-/** The entries of messages; "gap 5@b": the record breaks. */
+/** The entries of messages; "gap 5@b": a break of the record. */
 function entriesBy(text: string): readonly string[] {
   const [, kind, broken, next = "e"] = /^([a-z]+) (\d+)(?:@(\w+))?$/.exec(text) ?? [];
   if (kind !== undefined) {
@@ -211,7 +211,7 @@ function logOf(log: Log): unknown {
 
 const textOf = (verifier: Verifier) => encodeVerifier(verifier);
 
-/** The cases as a runner takes them. */
+/** The cases in the form for runners. */
 export function proofCases(cases: readonly ProofCase[]): Plain[] {
   return cases.map(({ name, logs, messages, vkeys = ["own"], checkpoint, expect, ...more }) => {
     const { offsets, entry, ...rest } = expect;

@@ -1,8 +1,8 @@
-"""Writes the generated parts of the package; with `--check` it exits with 1 if any is not current.
+"""Writes the generated parts of the package. With `--check` it exits with 1 if one is not current.
 
-From `proto/arqon/v1/*.proto` it makes `_gen`: the classes of what clients speak (so not of
-`replication.proto`), and their stub. `errors_gen.py` is not made here: `deno task gen` of the
-repository does.
+From `proto/arqon/v1/*.proto` it makes `_gen`: the classes of the client protocol (so not of
+`replication.proto`), and their stub. `errors_gen.py` is made by `deno task gen` of the
+repository.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ HERE = Path(__file__).resolve().parent
 PROTO = HERE.parent.parent / "proto"
 PACKAGE = HERE / "src" / "arqon"
 FILES = ("control", "envelope", "history", "presence")
-# Of the stubs: slots, the numbers of fields that nobody asks for, and what has its place elsewhere.
+# Removed from the stubs: slots, numbers of fields, and imports that are written elsewhere.
 UNUSED = re.compile(
     r"^(?:    (?:__slots__|(?!MESSAGES|HEADERS|SIGNATURE)\w+_FIELD_NUMBER)|DESCRIPTOR|from)\b.*\n",
     re.MULTILINE,
@@ -28,7 +28,7 @@ CODE = '''"""The messages of arqon.v1. Generated from proto/arqon/v1 by generate
 from google.protobuf.descriptor_pool import DescriptorPool
 from google.protobuf.message_factory import GetMessageClass
 
-# A pool of their own: a program may have classes of the same messages.
+# A descriptor pool of its own: a program may have other classes for the same messages.
 _POOL = DescriptorPool()
 _FILES = (
     {files}

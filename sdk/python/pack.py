@@ -1,6 +1,6 @@
-"""Builds the sdist, and from it the wheel, into `dist/wheel` or the folder given, and checks both.
+"""Builds the sdist, and from it the wheel, into `dist/wheel` or the given folder, and checks both.
 
-The checks are those of `twine check` and of what is inside: nothing but the package.
+It runs `twine check`, and it checks that both contain only the package.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ BUILD_SECONDS = 300
 
 
 def build(folder: Path) -> tuple[Path, Path]:
-    """The sdist and the wheel; what an earlier run left in the folder is removed first."""
+    """Builds the sdist and the wheel. First it removes what an earlier run left in the folder."""
     for old in [*folder.glob("arqon_sdk-*.whl"), *folder.glob("arqon_sdk-*.tar.gz")]:
         old.unlink()
     command = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(folder), str(HERE)]
@@ -65,7 +65,7 @@ def check_wheel(wheel: Path) -> None:
 
 
 def check_sdist(sdist: Path) -> None:
-    """What the wheel is built of, and no tests."""
+    """The sdist contains the source of the wheel, and no tests."""
     with tarfile.open(sdist) as archive:
         names = {PurePosixPath(*PurePosixPath(n).parts[1:]).as_posix() for n in archive.getnames()}
     tops = {PurePosixPath(name).parts[0] for name in names if name != "."}

@@ -1,7 +1,6 @@
 /**
- * React hooks for ArqonBus, over the stores of `@arqon/sdk/stores`; for React 18 and 19. A hook's room
- * is heard while a component that uses it is mounted, and a component renders again only for what it
- * uses.
+ * React hooks for ArqonBus, on the stores of `@arqon/sdk/stores`; for React 18 and 19. A hook's room is subscribed
+ * while a component that uses it is mounted, and a component only renders again for the values that it uses.
  *
  * ```ts
  * import { createElement } from "react";

@@ -1,4 +1,4 @@
-/** The client of the bus for the components below a provider. */
+/** Provides the bus client to components. */
 "use client";
 import { createContext, createElement, useContext, useEffect } from "react";
 import type { ReactElement, ReactNode } from "react";
@@ -6,20 +6,20 @@ import type { BusClient } from "@arqon/sdk/stores";
 
 const Client = createContext<BusClient | undefined>(undefined);
 
-/** What `ArqonProvider` takes. */
+/** The props of `ArqonProvider`. */
 export interface ProviderProps {
-  /** Made once, outside of components: `createClient`. */
+  /** The result of `createClient`, called once, outside of components. */
   readonly client: BusClient;
   readonly children?: ReactNode;
 }
 
-/** Gives the components below it the client, whose connection is open while this is mounted. */
+/** Provides the client to the components below it, and keeps its connection open while mounted. */
 export function ArqonProvider({ client, children }: ProviderProps): ReactElement {
   useEffect(() => client.connection.subscribe(() => {}), [client]);
   return createElement(Client.Provider, { value: client }, children);
 }
 
-/** The client of the next provider above. Throws an Error when there is none. */
+/** The client of the nearest provider above. Throws an Error if there is none. */
 export function useClient(): BusClient {
   const client = useContext(Client);
   if (!client) throw new Error("no <ArqonProvider> above");

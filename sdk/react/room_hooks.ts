@@ -10,62 +10,62 @@ import type { ValuesView, Watch, Watched } from "@arqon/sdk/stores";
 import type { Json, Status } from "@arqon/sdk";
 import { useClient } from "./provider.ts";
 
-/** How a hook begins. */
+/** Options of every hook. */
 export interface Waiting {
   /** True: the component suspends until the store is ready or has an error. Never on a server. */
   readonly suspense?: boolean;
 }
 
-/** What any store shows, as of now; on a server and while hydrating what it shows initially. */
+/** The present view of any store; on a server and while hydrating its initial view. */
 export function useStore<View>(store: Store<View>): View {
   return useSyncExternalStore(store.subscribe, store.get, () => store.initial);
 }
 
 function useRoomStore<View extends RoomView>(store: Store<View>, { suspense }: Waiting): View {
   const view = useStore(store);
-  // A server has no connection, and would wait in vain.
+  // A server has no connection, so it would wait forever.
   const waiting = suspense && "document" in globalThis ? whenReady(store) : undefined;
   if (waiting) throw waiting;
   return view;
 }
 
-/** What the connection is doing. */
+/** The status of the connection. */
 export function useConnection(): Status {
   return useStore(useClient().connection);
 }
 
-/** The stores of a room, its `publish`, and `use` for all the rest. Does not subscribe to the room. */
+/** The stores of a room, its `publish`, and `use` for everything else. Does not subscribe to the room. */
 export function useRoom(id: string): RoomStores {
   return useClient().room(id);
 }
 
-/** What `useMessages` takes. */
+/** Options of `useMessages`. */
 export type MessagesHookOptions = MessagesOptions & Waiting;
 
-/** What `useMessages` gives. */
+/** The result of `useMessages`. */
 export type Messages = MessagesView & Pick<MessageStore, "more"> & Pick<RoomStores, "publish">;
 
-/** The messages of a room, how to get older ones, and how to publish. */
+/** The messages of a room, with functions that load older ones and publish. */
 export function useMessages(id: string, options: MessagesHookOptions = {}): Messages {
   const room = useRoom(id);
   const store = room.messages(options);
   return { ...useRoomStore(store, options), more: store.more, publish: room.publish };
 }
 
-/** What `usePresence` takes. */
+/** Options of `usePresence`. */
 export interface PresenceHookOptions<Meta> extends Waiting {
-  /** What others see at first. */
+  /** The initial metadata of this member. */
   readonly initial?: Meta;
-  /** The shortest time between two updates that are sent, in ms; default 100. */
+  /** The shortest interval between sent updates, in ms; default 100. */
   readonly throttle_ms?: number;
-  /** True: know who is there without being a member. */
+  /** True: receive the list of members without being one. */
   readonly observer?: boolean;
 }
 
-/** What `usePresence` gives. */
+/** The result of `usePresence`. */
 export type Presence<Meta> = PresenceView<Meta> & Pick<PresenceStore<Meta>, "update">;
 
-/** Who else is in a room, and what they see of this client, a member while this is mounted. */
+/** The other members of a room, and this client's metadata; this client is a member while mounted. */
 export function usePresence<Meta = Json>(
   id: string,
   options: PresenceHookOptions<Meta> = {},
@@ -74,7 +74,7 @@ export function usePresence<Meta = Json>(
   const store = (options.observer ? members : presence) as unknown as PresenceStore<Meta>;
   const { initial, throttle_ms } = options;
   const begin = () => store.begin({ initial, throttle_ms } as PresenceOptions);
-  // Before the effect of the store, which says what is begun with.
+  // Before the store's effect, so that the subscription begins with these options.
   useEffect(begin, [store, throttle_ms]);
   try {
     return { ...useRoomStore(store, options), update: store.update };
@@ -84,18 +84,18 @@ export function usePresence<Meta = Json>(
   }
 }
 
-/** What `useRoomState` gives. */
+/** The result of `useRoomState`. */
 export type State = StateView & Pick<StateStore, "set" | "delete">;
 
-/** All keys of a room's state, and how to write them: shown at once, taken back when refused. */
+/** All keys of a room's state, with functions that write: a write is visible at once, and undone if refused. */
 export function useRoomState(id: string, options: Waiting = {}): State {
   const { state } = useRoom(id);
   return { ...useRoomStore(state, options), set: state.set, delete: state.delete };
 }
 
 /**
- * One key of a room's state, and how to write it. The component renders again for this key alone.
- * `fallback` is shown while there is none; nothing checks that a value is a `Value`.
+ * One key of a room's state, with a function that writes it. The component only renders again for this key.
+ * `fallback` is the value of a missing key; the type `Value` is not checked.
  */
 export function useRoomValue<Value extends Json>(
   id: string,
@@ -111,25 +111,25 @@ export function useRoomValue<Value extends Json>(
   );
   const set = useCallback((value: Value) => {
     const done = state.set(key, value);
-    // The store's view tells it, too: who does not wait has no uncaught error.
+    // The store's view has the error, too, so a caller that does not await gets no unhandled rejection.
     done.catch(() => {});
     return done;
   }, [state, key]);
   return [value === undefined ? fallback : value as Value, set];
 }
 
-/** What `useLock` gives. */
+/** The result of `useLock`. */
 export type Lock = LockView & Pick<LockStore, "acquire" | "release">;
 
-/** The lock of a room: whether this client holds it, who does, and how to get it. */
+/** The lock of a room: its holder, whether this client holds it, and functions that acquire and release it. */
 export function useLock(id: string, options: Waiting = {}): Lock {
   const { lock } = useRoom(id);
   return { ...useRoomStore(lock, options), acquire: lock.acquire, release: lock.release };
 }
 
 /**
- * The values that a room with a reducer shows, as they change. `watch` is a function outside of the component, such as
- * `(room) => reduced<Sale>(room).state.watch()`: its types are those of the values.
+ * The live visible values of a room with a reducer. `watch` is a function outside of the component, such as
+ * `(room) => reduced<Sale>(room).state.watch()`; it determines the types of the values.
  */
 export function useReduced<Values extends Watched>(
   id: string,

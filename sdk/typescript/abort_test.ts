@@ -1,6 +1,6 @@
-// Aborting in the middle of every await, against a peer that answers nothing: the signal's reason comes
-// at once, what was not sent is not sent, and no listener stays on the signal. That no timer, socket or
-// operation stays behind is what Deno's sanitizers check (CLEAN).
+// Aborting within every await, against a peer that answers nothing: the signal's reason is thrown at once, unsent
+// requests are not sent, and no listener stays on the signal. Deno's sanitizers check for timers, sockets and
+// operations (CLEAN).
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck } from "@arqon/proto";
 import { connect, holdLock, withLock } from "./mod.ts";
@@ -11,7 +11,7 @@ import { CLEAN, countedSignal, countedSockets } from "./testing/counted.ts";
 import { startRawPeer } from "./testing/raw_peer.ts";
 import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "./testing/scripted_peer.ts";
 
-/** A peer that says WELCOME and nothing else, and the frames that came. */
+/** A peer that only sends WELCOME, and the received frames. */
 function silentPeer(): { readonly peer: Peer; readonly came: string[]; next(): Promise<void> } {
   const came: string[] = [];
   let heard = Promise.withResolvers<void>();
@@ -29,7 +29,7 @@ function silentPeer(): { readonly peer: Peer; readonly came: string[]; next(): P
 const REASON = new Error("the user has left the page");
 const isReason = (error: unknown) => error === REASON;
 
-/** Begins `work` with a signal, waits for `until`, aborts, and looks at what it rejects with. */
+/** Begins `work` with a signal, waits for `until`, aborts, and checks the rejection. */
 async function abortedIn(
   work: (signal: AbortSignal) => Promise<unknown>,
   until: () => Promise<unknown> = () => Promise.resolve(),
@@ -58,7 +58,7 @@ async function withConnection(
 }
 
 Deno.test(
-  "aborting connect: while the token is asked for, in the handshake, and before",
+  "aborting connect: while the token is requested, in the handshake, and before",
   CLEAN,
   async () => {
     await using peer = startPeer({});

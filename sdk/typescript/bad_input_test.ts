@@ -1,5 +1,5 @@
-// What goes wrong between a client and its bus, each over real sockets: what the program sees of it, and
-// that nothing stays behind (timers, operations and resources are what Deno's sanitizers look at).
+// Failures between a client and its bus, over real sockets: the program's view, and that nothing stays behind (Deno's
+// sanitizers check timers, operations and resources).
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, encodeMsg } from "@arqon/proto";
 import { writeEnvelope } from "@arqon/proto";
@@ -13,7 +13,7 @@ import { bytes, LIMITS, quick, refusedWith, startPeer, welcome } from "./testing
 const text = (data: string) => ({ type: "n", data: new TextEncoder().encode(data) });
 const message = (data: string) => encodeMsg(writeEnvelope({ room_id: "lobby", event: text(data) }));
 
-/** Options whose `until(state, count)` waits for so many statuses of a kind. */
+/** Options whose `until(state, count)` waits for this many statuses of a kind. */
 function watched(url: string, options: Partial<ConnectOptions> = {}) {
   const statuses: Status[] = [];
   const waiters: (() => void)[] = [];
@@ -33,7 +33,7 @@ function watched(url: string, options: Partial<ConnectOptions> = {}) {
 }
 
 Deno.test(
-  "bytes that are no WebSocket frames end the session, not the connection",
+  "invalid WebSocket frames end the session, not the connection",
   CLEAN,
   async () => {
     await using peer = startRawPeer(async (connection, index) => {
@@ -72,7 +72,7 @@ Deno.test(
       });
       const came: string[] = [];
       const all = Promise.withResolvers<void>();
-      // Another loop of the same room, as a measure of what has come.
+      // Another loop of the same room, as a reference of received messages.
       const measure = connection.room("lobby").listen((each) => {
         if (each.text() === String(count)) all.resolve();
       });
@@ -101,7 +101,7 @@ Deno.test(
 );
 
 Deno.test(
-  "a clock that jumps moves no deadline: what waits goes on, what is late is late",
+  "a jumping clock moves no deadline",
   CLEAN,
   async () => {
     let jump_ms = 0;
@@ -163,7 +163,7 @@ Deno.test("a hundred reconnects leave nothing behind but the last one", CLEAN, a
 });
 
 Deno.test(
-  "what comes after the close is not heard, what is asked for is refused: 'connection-closed'",
+  "after the close messages are not delivered, and requests are refused: 'connection-closed'",
   CLEAN,
   async () => {
     const sockets: WebSocket[] = [];

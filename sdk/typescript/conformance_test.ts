@@ -10,7 +10,7 @@ import { VECTOR_RUNNERS, VECTORS, VECTORS_SHA256 } from "./testing/vector_driver
 const SCENARIOS = new URL("../conformance/scenarios/", import.meta.url);
 const RESULTS = new URL("../conformance/results/typescript.json", import.meta.url);
 
-/** What has passed in this run: cases by vectors file, names of scenarios by transport and feature. */
+/** The passed tests of this run: cases by vectors file, names of scenarios by transport and feature. */
 const passed = {
   vectors: {} as Record<string, number>,
   vectors_sha256: VECTORS_SHA256,
@@ -43,7 +43,7 @@ for (const [file, run] of Object.entries(VECTOR_RUNNERS)) {
 for (const transport of TRANSPORTS) {
   Deno.test(`conformance: scenarios over ${transport}`, async (t) => {
     await using server = await startScenarioServer();
-    // Side by side, since most of a scenario is waiting; what leaks shows when all are done.
+    // Concurrently, since most of a scenario is waiting; leaks are detected at the end.
     const unchecked = { sanitizeOps: false, sanitizeResources: false, sanitizeExit: false };
     const held = new Set<string>();
     await Promise.all(
@@ -58,7 +58,7 @@ for (const transport of TRANSPORTS) {
   });
 }
 
-Deno.test("the committed results are those of this run", () => {
+Deno.test("the committed results equal this run's", () => {
   const text = JSON.stringify(passed, undefined, 2) + "\n";
   if (Deno.args.includes("--write-results")) Deno.writeTextFileSync(RESULTS, text);
   assert.deepEqual(JSON.parse(Deno.readTextFileSync(RESULTS)), passed);

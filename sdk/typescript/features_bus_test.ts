@@ -38,7 +38,7 @@ async function signing(bus: TestBus): Promise<void> {
   await heard.ready;
   await assert.rejects(plain.room("pay-1").publish("pay", 1), refusedWith("signature-required"));
   const count = 100;
-  // Every second one with a key of its own, which is signed too; none overtakes another.
+  // Every second one has its own key, which is signed, too; all stay in order.
   await Promise.all(
     Array.from(
       { length: count },
@@ -80,7 +80,7 @@ async function failingSigners(bus: TestBus): Promise<void> {
   );
   await assert.rejects(room.publish("short", 1), refusedWith("signing-failed"));
   await assert.rejects(hanging, refusedWith("answer-timeout"));
-  // It came through, with a signature that nobody can verify.
+  // It was delivered, with a signature that cannot be verified.
   await assert.rejects(behind, refusedWith("signature-no-key"));
   assert.deepEqual([errors, bob.status.state], [[], "open"]);
 }
@@ -124,7 +124,7 @@ async function locks(bus: TestBus): Promise<void> {
     return await roomState(room).set("n", 1, { fence });
   });
   assert.equal(typeof result.version, "number");
-  // Who waits has it as soon as it is released, or is told who still holds it.
+  // A waiting client gets it as soon as it is released, or the error names its holder.
   const held = await holdLock(room, { ttl_ms: 60_000 });
   await assert.rejects(
     withLock(his, { wait_ms: 120 }, () => assert.fail("two hold it")),
@@ -133,7 +133,7 @@ async function locks(bus: TestBus): Promise<void> {
   const waiting = withLock(his, { wait_ms: 60_000 }, ({ fence }) => fence);
   await held.release();
   assert.ok(await waiting > held.fence);
-  // Released: another one may have it, also after `work` has thrown.
+  // Released: another client may get it, also after `work` has thrown.
   await assert.rejects(withLock(his, {}, () => Promise.reject(new Error("mine"))), /mine/);
   // The shortest renewals: the lock outlives its lease.
   const ttl_ms = 2_400;
@@ -144,7 +144,7 @@ async function locks(bus: TestBus): Promise<void> {
   await renewed.promise;
   clearInterval(timer);
   assert.equal(lock.signal.aborted, false);
-  // Taken away: who knows the fence may end it.
+  // Released by the fence.
   const lost = Promise.withResolvers<ArqonError>();
   lock.signal.addEventListener("abort", () => lost.resolve(lock.signal.reason), { once: true });
   await room.unlock(lock.fence);
@@ -162,7 +162,7 @@ async function listening(bus: TestBus): Promise<void> {
   const done = Promise.withResolvers<void>();
   const listener = room.listen(async (message: Message) => {
     const at = heard.push(message.json());
-    // Others come meanwhile; they wait.
+    // Others arrive meanwhile; they wait.
     await room.count();
     if (at === 2) throw new Error("the handler's own");
     assert.equal(heard.length, at);
@@ -200,7 +200,7 @@ async function twoLoops(bus: TestBus): Promise<void> {
   assert.equal(await next(other), 2);
   assert.equal((await one.next()).done, true);
   other.close();
-  // The room is free again, also for other options, and the new loop hears only what comes now.
+  // The room may have other options now, and the new loop receives only new messages.
   using again = room.subscribe({ no_echo: true });
   await again.ready;
   await room.publish("x", 3);
@@ -223,7 +223,7 @@ async function badTokens(bus: TestBus): Promise<void> {
   assert.equal(asked, 2, "asked once more after the refusal, then given up");
 }
 
-Deno.test("what the SDK can do on a real bus", CLEAN, async (t) => {
+Deno.test("features of the SDK on a real bus", CLEAN, async (t) => {
   await using bus = await startBusWith(CONFIG);
   await t.step(
     "signed publishes and commands pass, in order; a bad key is refused",
@@ -235,9 +235,9 @@ Deno.test("what the SDK can do on a real bus", CLEAN, async (t) => {
   );
   await t.step("typed messages, with bad data of others left out or thrown", () => typed(bus));
   await t.step("a lock is held, renewed, released, taken over, and lost", () => locks(bus));
-  await t.step("a handler hears one message after another", () => listening(bus));
+  await t.step("a handler receives messages one after another", () => listening(bus));
   await t.step(
-    "two loops on one room both hear it, and leaving both ends the subscription",
+    "two loops on one room both receive its messages, and leaving both ends the subscription",
     () => twoLoops(bus),
   );
   await t.step("bad tokens reject with their reason", () => badTokens(bus));

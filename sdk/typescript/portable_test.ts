@@ -1,5 +1,5 @@
-// The SDK must run where there is no Deno: it is type-checked with the web platform's types alone,
-// and every module it loads must be one of ours.
+// The SDK must run without Deno: it is type-checked with the web platform's types only, and it must load only modules
+// of this repository.
 import assert from "node:assert/strict";
 
 const ROOT = new URL("../../", import.meta.url).pathname;

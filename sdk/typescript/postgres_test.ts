@@ -1,5 +1,5 @@
-// Which messages a page has seen, against what PostgreSQL says of snapshots, and what is no position. That nothing is
-// missed or repeated is tests/bridge_page_test.ts, on a real database.
+// The messages that a page has seen, compared with PostgreSQL's snapshots, and invalid positions.
+// tests/bridge_page_test.ts checks on a real database that nothing is missed or repeated.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
@@ -10,7 +10,7 @@ import { newEntry, newReader, subTermsOf } from "./subscription/room_entry.ts";
 
 const TAKEN_MS = 1_795_606_200_000;
 
-/** What a page shows of these messages, which a room has in this order, newest last. */
+/** The messages shown by a page, from these messages of a room, newest last. */
 async function shownOf(taken: string, messages: readonly Partial<Message>[]): Promise<unknown[]> {
   const stored = messages.map((message, at) => ({
     ...{ offset: at + 1, timestamp_ms: TAKEN_MS, event: { type: "x" } },
@@ -39,7 +39,7 @@ async function shownOf(taken: string, messages: readonly Partial<Message>[]): Pr
   return shown;
 }
 
-Deno.test("what a snapshot sees is left out, and all else comes, also where ids begin anew", async () => {
+Deno.test("messages in a snapshot are omitted, and all others delivered, also when ids wrap around", async () => {
   const wrap = 2n ** 32n;
   const near = fc.bigInt({ min: -2_000n, max: 2_000n });
   await fc.assert(
@@ -79,7 +79,7 @@ Deno.test("long after, and past the database, the time decides", async () => {
   );
 });
 
-Deno.test("what is no position is refused, with what it should be", async () => {
+Deno.test("an invalid position is refused, with the expected form", async () => {
   for (const taken of ["", "0/1", "0/1;1:2;3", "0/1;1:2:;x", "0/1;a:2:;3", `${"9".repeat(999)}`]) {
     await assert.rejects(shownOf(taken, []), /expected what arqon\.position\(\) gives/);
   }

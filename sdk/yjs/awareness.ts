@@ -1,17 +1,17 @@
-/** Carries the states of an Awareness as the metadata of the room's members. */
+/** Synchronises the states of an Awareness as the metadata of the room's members. */
 import type { JsonInput, Member, PresenceSubscription } from "@arqon/sdk";
 import { applyAwarenessUpdate, encodeAwarenessUpdate } from "y-protocols/awareness.js";
 import { type Awareness, removeAwarenessStates } from "y-protocols/awareness.js";
 import { pause } from "./edits/writer.ts";
 
-/** An Awareness forgets who was silent for 30 s. What the bus lists is there, silent or not. */
+/** An Awareness drops clients without an update for 30 s, so states of present members are renewed earlier. */
 const ALIVE_MS = 10_000;
 
-/** What an awareness link needs. */
+/** The dependencies of an awareness link. */
 export interface AwarenessPort {
-  /** The origin of changes that others made. */
+  /** The origin of remote changes. */
   readonly origin: unknown;
-  /** Least time between two updates of the own state, in ms. */
+  /** The shortest interval between updates of the own state, in ms. */
   readonly throttle_ms: number;
   failed(error: unknown): void;
   readonly signal: AbortSignal;
@@ -23,10 +23,10 @@ interface StateOf {
   readonly state: Record<string, unknown> | null;
 }
 
-/** The own state as metadata of a member. */
+/** The own state as member metadata. */
 export function metaOf(awareness: Awareness): JsonInput {
   const { clientID: client } = awareness;
-  // A state that was never seen has the clock 0 elsewhere, and only a later one is taken.
+  // Other clients start at clock 0, and accept only later ones.
   const clock = (awareness.meta.get(client)?.clock ?? 0) + 1;
   return { yjs: { client, clock, state: awareness.getLocalState() as JsonInput } };
 }
@@ -45,7 +45,7 @@ export async function linkAwareness(
   subscription: PresenceSubscription,
   port: AwarenessPort,
 ): Promise<void> {
-  /** The clients of Yjs by connection. */
+  /** The Yjs client ids by connection. */
   const clients = new Map<string, number>();
   const stop = sendChanges(awareness, subscription, port);
   const alive = setInterval(() => {
@@ -60,7 +60,7 @@ export async function linkAwareness(
       for (const { connection_id } of left) {
         const client = clients.get(connection_id);
         clients.delete(connection_id);
-        // Who reconnects is another member with the same state before the old one is gone.
+        // After a reconnect the new member has the same state before the old one has left.
         if (client !== undefined && ![...clients.values()].includes(client)) {
           forget(awareness, [client], port);
         }
@@ -91,11 +91,11 @@ function takeState(
 function forget(awareness: Awareness, clients: readonly number[], { origin }: AwarenessPort): void {
   const others = clients.filter((client) => client !== awareness.clientID);
   removeAwarenessStates(awareness, others, origin);
-  // Else the same state would not be taken again when its client comes back.
+  // Otherwise the same state would be ignored after its client's return.
   for (const client of others) awareness.meta.delete(client);
 }
 
-/** Tells the bus of changes of the own state, one at a time. Returns how to stop. */
+/** Sends changes of the own state to the bus, one at a time. Returns a function that stops it. */
 function sendChanges(
   awareness: Awareness,
   subscription: PresenceSubscription,

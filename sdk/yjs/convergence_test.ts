@@ -1,5 +1,5 @@
-// Editors over a room in memory, in any order, with any losses, snapshots, trimming and power cuts: in the
-// end all have the document that Yjs alone makes of what was written.
+// Editors over a simulated room, with random orders, losses, snapshots, trimming and power cuts: in the end all have
+// the document that Yjs alone builds from the same changes.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import * as Y from "yjs";
@@ -16,14 +16,14 @@ interface Editor {
   provider: YjsProvider;
 }
 
-/** Lets everything run that waits for nothing. */
+/** Runs all tasks that are ready. */
 async function microtasks(): Promise<void> {
   for (let at = 0; at < 30; at += 1) await Promise.resolve();
 }
 
 class World {
   readonly log: SimulatedLog = new SimulatedLog();
-  /** Yjs alone: has every change at once. */
+  /** The reference: Yjs alone, with every change at once. */
   readonly alone: Y.Doc = new Y.Doc();
   readonly editors: Editor[];
   readonly errors: unknown[] = [];
@@ -58,7 +58,7 @@ class World {
     doc.getMap("m").set(`k${number % 5}`, number);
   }
 
-  /** The page is loaded anew: the document is what its storage kept of it. */
+  /** Reloads the page: the document is restored from its storage. */
   reload(editor: Editor): void {
     editor.provider.destroy();
     editor.way.leave();
@@ -76,7 +76,7 @@ class World {
   async settle(): Promise<void> {
     for (const { way } of this.editors) way.publishes.length = 0;
     let turns = 0;
-    // What is on its way comes first: a power cut of which nobody knows yet makes them differ once more.
+    // Delivers messages under way first: an unnoticed power cut could make the documents differ again.
     do {
       assert.ok(turns++ < LIMIT_TURNS, "they never agree");
       for (const { way } of this.editors) way.deliver();
@@ -113,7 +113,7 @@ async function step(world: World, what: string, number: number): Promise<void> {
   await microtasks();
 }
 
-Deno.test("in any order and with any losses all editors have what Yjs alone has", async () => {
+Deno.test("in any order and with any losses all editors have the document of Yjs alone", async () => {
   let marks = 0;
   await fc.assert(
     fc.asyncProperty(
@@ -123,7 +123,7 @@ Deno.test("in any order and with any losses all editors have what Yjs alone has"
         try {
           for (const [what, number] of steps) await step(world, what, number);
           await world.settle();
-          // Who comes only now has it too, of what is stored.
+          // A late reader has it, too, from the stored messages.
           const doc = new Y.Doc();
           const provider = new YjsProvider(new SimulatedWay(world.log).room, doc);
           await provider.ready;

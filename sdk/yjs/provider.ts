@@ -1,4 +1,4 @@
-/** A Yjs document in a durable room: what is read, what the user writes, who is there. */
+/** A Yjs document in a durable room: reading, local changes, awareness. */
 import * as Y from "yjs";
 import type { ArqonError, Message, PresenceSubscription, Room, Subscription } from "@arqon/sdk";
 import type { Awareness } from "y-protocols/awareness.js";
@@ -9,47 +9,47 @@ import { LIVE_FILTER, markOf, newName, publishSnapshot, publishUpdate } from "./
 import { UPDATE } from "./log/records.ts";
 import type { LogPlace } from "./log/records.ts";
 
-/** How a provider stands. */
+/** The state of a provider. */
 export interface ProviderState {
-  /** The document had everything that the room held when it was last read; false while it is read. */
+  /** Whether the document has everything from the last reading of the room; false during a reading. */
   readonly synced: boolean;
-  /** Changes are here that are not stored yet. */
+  /** Whether there are local changes that are not stored yet. */
   readonly unsaved: boolean;
-  /** What is written here is taken back at once, by `read_only` or since a publish was not granted. */
+  /** Whether local changes are reverted at once, by `read_only` or because a publish was not granted. */
   readonly read_only: boolean;
 }
 
-/** What a provider takes besides room and document; nothing of it is needed. */
+/** Options of a provider, all optional. */
 export interface ProviderOptions {
-  /** Cursors and names of who is there; needs the grant `presence`. Without it nobody is a member. */
+  /** The members' cursors and names; needs the grant `presence`. Without it this client is not a member. */
   readonly awareness?: Awareness;
-  /** True: this editor never writes; default false. Who has no grant is found out by the first refusal. */
+  /** True: this editor never writes; default false. The first refusal detects a missing grant. */
   readonly read_only?: boolean;
   /**
-   * A snapshot is made after so many messages with updates; default 200. A class of rooms has to keep some
-   * times as many (`history_size`).
+   * A snapshot is made after this many messages with updates; default 200. The room's class must keep several times as
+   * many (`history_size`).
    */
   readonly snapshot_updates?: number;
-  /** And after so many bytes of them; default 1 MiB. */
+  /** A snapshot is also made after this many bytes of updates; default 1 MiB. */
   readonly snapshot_bytes?: number;
   /**
-   * Who opens a document of which something is older than this makes a snapshot, so that it does not become
-   * too old to be kept; in ms, default 12 hours. Less than half of the class's `history_ttl_seconds`.
+   * An editor that opens a document with messages older than this makes a snapshot, before they expire; in ms, default
+   * 12 hours. It must be less than half of the class's `history_ttl_seconds`.
    */
   readonly refresh_ms?: number;
-  /** Updates and snapshots travel in messages of at most so many bytes; default 128 KiB. */
+  /** Updates and snapshots are split into messages of at most this many bytes; default 128 KiB. */
   readonly part_bytes?: number;
-  /** Bytes of messages that may wait for the document; default 32 MiB. */
+  /** The most bytes of messages buffered for the document; default 32 MiB. */
   readonly buffer_bytes?: number;
-  /** Least time between two changes of the own awareness, in ms; default 100. */
+  /** The shortest interval between updates of the own awareness, in ms; default 100. */
   readonly throttle_ms?: number;
-  /** First wait before what failed is tried again, in ms, then twice as long up to 5 s; default 250. */
+  /** The first wait before a retry, in ms, doubled up to 5 s; default 250. */
   readonly retry_ms?: number;
   /** Receives every change of `YjsProvider.state`. */
   readonly onState?: (state: ProviderState) => void;
-  /** Learns that a change was refused, by a policy or for lack of a grant. It has been taken back then. */
+  /** Called when a change was refused, by a policy or for a missing grant, and has been reverted. */
   readonly onRefused?: (error: ArqonError) => void;
-  /** Receives what went wrong and is tried again, or is no update; default: nobody does. */
+  /** Receives errors that are retried, and invalid updates; default: they are ignored. */
   readonly onError?: (error: unknown) => void;
   /** Unix ms; default the device's clock. */
   readonly now?: () => number;
@@ -82,8 +82,8 @@ function settingsOf(options: ProviderOptions) {
 }
 
 /**
- * Keeps a document and a durable room the same. What is written in the document is stored in the room, what
- * others write comes into the document, also what either missed while the connection was lost.
+ * Synchronises a document with a durable room: it stores local changes in the room, and applies remote changes to the
+ * document, also those missed while disconnected.
  *
  * ```ts
  * import { connect } from "@arqon/sdk";
@@ -93,9 +93,9 @@ function settingsOf(options: ProviderOptions) {
  * const bus = await connect({ url: "localhost:4000", token: "…" });
  * const doc = new Y.Doc();
  * const provider = new YjsProvider(bus.room("doc-1"), doc);
- * await provider.ready; // the document is what the room holds
+ * await provider.ready; // the document has the content of the room
  * doc.getText("body").insert(0, "hello");
- * await provider.saved(); // and the room holds this
+ * await provider.saved(); // the room has this change
  * provider.destroy();
  * ```
  */
@@ -104,8 +104,8 @@ export class YjsProvider {
   readonly doc: Y.Doc;
   readonly awareness: Awareness | undefined;
   /**
-   * Resolves when the document has what the room held when the provider was made. Rejects with the refusal of
-   * the subscription, `not-durable` for example, and with `AbortError` after `destroy`.
+   * Resolves when the document has the content that the room had at the provider's creation. Rejects with the refusal
+   * of the subscription, for example `not-durable`, and with `AbortError` after `destroy`.
    */
   readonly ready: Promise<void>;
   /** Resolves at the end: with the error that ended it, or with undefined after `destroy`. */
@@ -113,7 +113,7 @@ export class YjsProvider {
   readonly #settings: ReturnType<typeof settingsOf>;
   readonly #life = new AbortController();
   readonly #ready = Promise.withResolvers<void>();
-  /** Begins the ids of everything that is published here. */
+  /** The prefix of the ids of this provider's messages. */
   readonly #session = `${newName()}.`;
   #published = 0;
   readonly #writer: Writer;
@@ -124,7 +124,7 @@ export class YjsProvider {
   #is_synced = false;
   #told = "";
 
-  /** Throws what `Room.subscribe` throws. One provider for a room on a connection. */
+  /** Throws as `Room.subscribe` does. At most one provider for a room on a connection. */
   constructor(room: Room, doc: Y.Doc, options: ProviderOptions = {}) {
     this.#settings = settingsOf(options);
     this.room = room;
@@ -152,25 +152,25 @@ export class YjsProvider {
     doc.on("destroy", this.#end);
   }
 
-  /** How it stands; `onState` receives every change. */
+  /** The present state; `onState` receives every change. */
   get state(): ProviderState {
     const { unsaved, read_only } = this.#writer;
     return { synced: this.#is_synced, unsaved, read_only };
   }
 
-  /** Allows writing again after it was not granted, or forbids it: what is written is then taken back. */
+  /** Allows writing again after a missing grant, or forbids it: then local changes are reverted. */
   set read_only(read_only: boolean) {
     this.#writer.read_only = read_only;
   }
 
-  /** Resolves when nothing that was written here waits to be stored: it is stored, or was refused. */
+  /** Resolves when all local changes are stored or refused. */
   async saved(): Promise<void> {
     while (this.#writer.unsaved && !this.#life.signal.aborted) {
       await new Promise<void>((resolve) => this.#waiting.add(resolve));
     }
   }
 
-  /** Leaves the room. The document stays as it is; what was not stored is in it alone. */
+  /** Leaves the room. The document stays unchanged; unstored changes are only in it. */
   destroy(): void {
     this.#end();
   }
@@ -239,7 +239,7 @@ export class YjsProvider {
     }
   }
 
-  /** Makes the document what the room holds, and then the room what the document holds. */
+  /** Applies the room's content to the document, then publishes what the room lacks. */
   async #load(is_empty: boolean): Promise<void> {
     this.#is_synced = false;
     this.#tell();
@@ -282,7 +282,7 @@ export class YjsProvider {
   #take(message: Message): void {
     const { assembler } = this.#reading as LogReading;
     const offset = Number(message.offset);
-    // The reading had it already.
+    // The reading already contained it.
     if (offset <= (assembler.last?.offset ?? 0)) return;
     const update = assembler.take(message);
     const is_own = message.message_id.startsWith(this.#session);
@@ -294,7 +294,7 @@ export class YjsProvider {
     if (is_due && is_own) this.#compact();
   }
 
-  /** Bytes that are no update are reported and left out, as every reader does. */
+  /** Invalid updates are reported and skipped, as by every reader. */
   #apply(doc: Y.Doc, updates: readonly Uint8Array[]): Y.Doc {
     for (const update of updates) {
       try {
@@ -306,7 +306,7 @@ export class YjsProvider {
     return doc;
   }
 
-  /** Stores a snapshot, unless one of ours is under way. What the room does not hold is not in it. */
+  /** Stores a snapshot, unless one of this editor is under way. It contains only what the room has. */
   async #compact(): Promise<void> {
     if (this.#is_compacting || this.#writer.read_only) return;
     this.#is_compacting = true;

@@ -1,13 +1,12 @@
 /**
- * Checks that entries of the audit log are a chain: each has the next number and the hash of the one
- * before. What was changed, left out, put in or moved shows at the first entry that does not fit. The
- * end of the log shows nothing on its own: who wants to know whether the newest entries were removed
- * compares with an anchor, a number and hash that were noted before. Pure.
+ * Checks that entries of the audit log form a chain: each has the next number and the previous entry's hash. A changed,
+ * removed, inserted or moved entry is detected at the first one that does not fit. A removal of the newest entries is
+ * only detected by an anchor, a number and hash from an earlier check. Pure.
  */
 import { decodeEntry, entryHash, NO_HASH } from "./entry.ts";
 import type { AuditEntry } from "./entry.ts";
 
-/** The place and the hash of one entry. */
+/** The number and the hash of one entry. */
 export interface Anchor {
   readonly seq: number;
   readonly hash: string;
@@ -15,13 +14,13 @@ export interface Anchor {
 
 /** The first entry that does not fit. */
 export interface Break {
-  /** The number of that entry, or of the one that is missing. */
+  /** The number of that entry, or of the missing one. */
   readonly seq: number;
-  /** What is wrong, for people. */
+  /** The problem, for people. */
   readonly problem: string;
 }
 
-/** Takes entries in their order, the oldest first, and remembers the first that does not fit. */
+/** Checks entries in order, oldest first, and records the first one that does not fit. */
 export class ChainCheck {
   #first: Anchor | undefined;
   #last: Anchor | undefined;
@@ -35,7 +34,7 @@ export class ChainCheck {
     this.#anchor = anchor;
   }
 
-  /** The oldest entry that was taken. */
+  /** The oldest checked entry. */
   get first(): Anchor | undefined {
     return this.#first;
   }
@@ -53,7 +52,7 @@ export class ChainCheck {
     return this.#broken;
   }
 
-  /** Takes the next entry's stored bytes; what comes after a break is not looked at. */
+  /** Checks the next entry's stored bytes; entries after a break are ignored. */
   take(bytes: Uint8Array): void {
     if (this.#broken !== undefined) return;
     const decoded = decodeEntry(bytes);
@@ -70,7 +69,7 @@ export class ChainCheck {
     this.#entries++;
   }
 
-  /** Says that there is no more; returns the break, if there is one. */
+  /** Ends the check; returns the break, if there is one. */
   end(): Break | undefined {
     if (this.#broken === undefined && this.#anchor !== undefined && !this.#met) {
       const { seq } = this.#anchor;
@@ -86,14 +85,16 @@ export class ChainCheck {
   #problemOf({ seq, previous }: AuditEntry, expected: number | undefined): Break | undefined {
     if (expected === undefined) {
       if (seq > 1 || previous === NO_HASH) return undefined;
-      return { seq, problem: "it is the first one, and names one before it" };
+      return { seq, problem: "it is the first entry, but refers to a previous one" };
     }
-    if (seq > expected) return { seq: expected, problem: `it is missing: ${seq} comes next` };
-    if (seq < expected) return { seq, problem: `it stands behind entry ${expected - 1}` };
+    if (seq > expected) {
+      return { seq: expected, problem: `it is missing: the next entry is ${seq}` };
+    }
+    if (seq < expected) return { seq, problem: `it is after entry ${expected - 1}` };
     if (previous === this.#last?.hash) return undefined;
     return {
       seq: expected - 1,
-      problem: `its bytes are not those that entry ${seq} names (${previous.slice(0, 12)}…)`,
+      problem: `its bytes differ from the hash in entry ${seq} (${previous.slice(0, 12)}…)`,
     };
   }
 
@@ -101,6 +102,6 @@ export class ChainCheck {
     if (this.#anchor?.seq !== seq) return undefined;
     this.#met = true;
     if (this.#anchor.hash === hash) return undefined;
-    return { seq, problem: "its bytes are not those of the anchor" };
+    return { seq, problem: "its bytes differ from the anchor's hash" };
   }
 }

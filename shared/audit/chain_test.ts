@@ -50,7 +50,7 @@ const anchorOf = (entries: readonly Uint8Array[], seq: number): Anchor => ({
 const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
 const bytes = (value: string) => new TextEncoder().encode(value);
 
-Deno.test("a whole chain, its end, one without its beginning, and none", () => {
+Deno.test("a complete chain, its end, one without its beginning, and an empty one", () => {
   const whole = checked(chain(20));
   assert.deepEqual([whole.broken, whole.entries, whole.first?.seq, whole.last?.seq], [
     undefined,
@@ -85,7 +85,7 @@ Deno.test("the first entry that does not fit is named", () => {
   assert.equal(checked([first]).broken?.seq, 1);
 });
 
-Deno.test("what was done to the newest entries shows against an anchor only", () => {
+Deno.test("changes of the newest entries are only detected by an anchor", () => {
   const entries = chain(20);
   const anchor = anchorOf(entries, 20);
   const changed = entries.with(19, bytes(text(entries[19]!).replace("ann", "bob")));
@@ -94,7 +94,7 @@ Deno.test("what was done to the newest entries shows against an anchor only", ()
     assert.equal(checked(cut, anchor).broken?.seq, 20);
   }
   assert.equal(checked([], anchor).broken?.seq, 20);
-  // A whole chain that somebody has made anew.
+  // A forged complete chain.
   const other = new ChainCheck(anchorOf(entries, 7));
   let previous = NO_HASH;
   for (let seq = 1; seq <= 20; seq++) {
@@ -103,7 +103,7 @@ Deno.test("what was done to the newest entries shows against an anchor only", ()
     other.take(made);
   }
   assert.equal(other.end()?.seq, 7);
-  // The log has lost it to its age: nobody can say.
+  // The log has expired it, so it is unknown.
   assert.match(checked(chain(20, 10), anchorOf(entries, 7)).broken?.problem ?? "", /begins with/);
 });
 

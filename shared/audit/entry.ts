@@ -1,22 +1,21 @@
 /**
- * What an entry of the audit log says, how it is stored, and how it names the one before it: an entry is
- * one line of JSON, its hash is SHA-256 of exactly these bytes, and `previous` is the hash of the entry
- * before. Pure. Who writes entries is the Shield, who checks them `chain.ts`.
+ * An entry of the audit log: one line of JSON. Its hash is SHA-256 of exactly these bytes, and `previous` is the
+ * previous entry's hash. Pure. The Shield writes entries, `chain.ts` checks them.
  */
 import { createHash } from "node:crypto";
 import { z } from "zod";
 import { AUDIT_OUTCOMES } from "./outcome.ts";
 
-/** The stream, or the table of the embedded engine, that holds them. */
+/** The stream, or the table of the embedded engine, with the entries. */
 export const AUDIT_LEDGER = "ARQON_AUDIT";
-/** `previous` of an entry that has none before it. */
+/** `previous` of the first entry. */
 export const NO_HASH = "0".repeat(64);
-/** Longest entry in bytes; what writes them stays far below. */
+/** The longest entry in bytes; written ones are far shorter. */
 export const ENTRY_BYTES_MAX = 8_192;
 
 const Hash = z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lowercase hex digits" });
 
-// Loose: a later version may say more.
+// Loose, because a later version may add members.
 const Entry = z.looseObject({
   format: z.literal(1),
   seq: z.int().min(1),
@@ -39,10 +38,10 @@ const Entry = z.looseObject({
   count: z.int().min(1),
 });
 
-/** One entry. `seq` is its place, 1 for the first; times are Unix ms. docs/security.md has each member. */
+/** One entry. `seq` is its number, from 1; times are Unix ms. docs/security.md describes each member. */
 export type AuditEntry = z.output<typeof Entry>;
 
-/** What a writer says; its place and time are added when it is appended. */
+/** The writer's part; number and time are added at the append. */
 export type AuditFields = Omit<AuditEntry, "format" | "seq" | "previous" | "at_ms" | "node">;
 
 /** An entry with the hash of its stored bytes. */
@@ -64,7 +63,7 @@ export function encodeEntry(
   return new TextEncoder().encode(JSON.stringify({ format: 1, ...place, ...fields }));
 }
 
-/** The entry, or what is wrong with the bytes. */
+/** The entry, or the problem of the bytes. */
 export function decodeEntry(
   bytes: Uint8Array,
 ): { readonly entry: AuditEntry } | { readonly problem: string } {

@@ -1,12 +1,10 @@
 /**
- * The outcomes of what the audit log reports about. They stand apart from the entries, so that arq can
- * name them in its help without loading those.
+ * The outcomes of audited actions. A separate file, so that the help of arq can list them without loading the entries.
  */
 
 /**
- * `begun`: it was about to happen, written before; the outcome follows as an entry of the same `request`.
- * `done`: it has happened. `refused`: it has not, and why is `reason`. `failed`: it went wrong, and may
- * have happened.
+ * `begun`: written before the action; its outcome follows as an entry of the same `request`. `done`: it was done.
+ * `refused`: it was not done, for `reason`. `failed`: it failed, and may have been done.
  */
 export const AUDIT_OUTCOMES = ["begun", "done", "refused", "failed"] as const;
 /** See `AUDIT_OUTCOMES`. */

@@ -162,7 +162,7 @@ function compare({ parts }: Manifest, seen: ReadonlyMap<string, Seen>): void {
     const found = seen.get(path);
     if (found === undefined) throw new BackupError(`${path} is missing`);
     if (found.size_bytes !== size_bytes || found.sha256 !== sha256) {
-      throw new BackupError(`${path} is damaged: its SHA-256 is not that of the manifest`);
+      throw new BackupError(`${path} is damaged: its SHA-256 differs from the manifest`);
     }
   }
   if (listed.length !== seen.size) {
@@ -180,7 +180,7 @@ async function readAll(
   let head: BackupHead | undefined;
   let manifest: Manifest | undefined;
   for await (const entry of readTar(source)) {
-    if (manifest !== undefined) throw new BackupError(`${entry.path} stands behind the manifest`);
+    if (manifest !== undefined) throw new BackupError(`${entry.path} is after the manifest`);
     if (head === undefined) {
       if (entry.path !== HEAD_PATH) throw new BackupError(`it does not begin with ${HEAD_PATH}`);
       head = await parseFile(BackupHead, entry);
@@ -188,7 +188,7 @@ async function readAll(
     } else if (entry.path === MANIFEST_PATH) {
       manifest = await parseFile(Manifest, entry);
     } else {
-      if (seen.has(entry.path)) throw new BackupError(`${entry.path} is there twice`);
+      if (seen.has(entry.path)) throw new BackupError(`${entry.path} occurs twice`);
       seen.set(entry.path, await readFile(entry, reader));
     }
   }
@@ -198,7 +198,7 @@ async function readAll(
   const { format, version, engine, begun_ms } = manifest;
   const same = format === head.format && version === head.version && engine === head.engine &&
     begun_ms === head.begun_ms;
-  if (!same) throw new BackupError("its manifest is that of another backup");
+  if (!same) throw new BackupError("its manifest belongs to another backup");
   compare(manifest, seen);
   return manifest;
 }

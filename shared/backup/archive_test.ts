@@ -28,7 +28,7 @@ async function packed(head = HEAD, parts = PARTS): Promise<Uint8Array<ArrayBuffe
   return new Uint8Array(await new Blob(pieces as BlobPart[]).arrayBuffer());
 }
 
-Deno.test("backup: files come back as they were, and the manifest says what they are", async () => {
+Deno.test("backup: files are restored unchanged, and the manifest describes them", async () => {
   const files = new Map<string, string>();
   const bytes = await packed();
   const manifest = await readBackup(ReadableStream.from([bytes]), {
@@ -45,7 +45,7 @@ Deno.test("backup: files come back as they were, and the manifest says what they
   assert.equal(manifest.ended_ms, 2_000);
 });
 
-Deno.test("backup: one that is cut short is refused, wherever it is cut", async () => {
+Deno.test("backup: a truncated one is refused at every length", async () => {
   const bytes = await packed();
   for (let length = 0; length < bytes.length; length += 64) {
     const cut = ReadableStream.from([bytes.subarray(0, length)]);
@@ -85,12 +85,12 @@ Deno.test("backup: a file too many, too few or twice, and a foreign manifest are
   const cases: [RegExp, Parameters<typeof repacked>[0]][] = [
     [/files\/009\/x is not in the manifest/, (files) => files.toSpliced(2, 0, stranger)],
     [/files\/001\/b is missing/, (files) => files.filter(([path]) => path !== "files/001/b")],
-    [/files\/000\/a is there twice/, (files) => files.toSpliced(1, 0, files[1]!)],
+    [/files\/000\/a occurs twice/, (files) => files.toSpliced(1, 0, files[1]!)],
     [/it has no manifest/, (files) => files.slice(0, -1)],
-    [/files\/009\/x stands behind the manifest/, (files) => [...files, stranger]],
+    [/files\/009\/x is after the manifest/, (files) => [...files, stranger]],
     [/does not begin with arqon-backup\.json/, (files) => files.slice(1)],
     [
-      /the manifest is that of another|its manifest is that of another/,
+      /its manifest belongs to another backup/,
       (files) =>
         files.map(([path, bytes]) => {
           const text = new TextDecoder().decode(bytes);
@@ -113,7 +113,7 @@ Deno.test("backup: a file too many, too few or twice, and a foreign manifest are
   }
 });
 
-Deno.test("backup: a file that is not as long as it was said to be ends the making", async () => {
+Deno.test("backup: a file with another length than announced aborts the backup", async () => {
   const lying: GivenPart = {
     facts: { kind: "file", name: "/x", taken_ms: 1, mode: 0o600 },
     files: [{ path: "files/000/x", size_bytes: 5, bytes: [encoder.encode("four")] }],

@@ -121,7 +121,7 @@ export async function syncStandby(site: StandbySite, origin: OriginSite): Promis
   );
   const [stranger] = [...here.values()].filter(({ config }) => originOf(config) === undefined);
   if (stranger !== undefined) {
-    const why = `${stranger.name} is there, and is no mirror: has a bus been at work here?`;
+    const why = `${stranger.name} exists and is not a mirror: a bus may have run here`;
     throw new ArqonError("spine-unavailable", why);
   }
   const [made, updated]: [string[], string[]] = [[], []];

@@ -97,7 +97,7 @@ function whyOf(error: unknown): string {
 /** Rejects if `promise` takes longer than `ms`. */
 async function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
   const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(failure(what, `nothing came for ${ms} ms`)), ms);
+  const timer = setTimeout(() => reject(failure(what, `no answer within ${ms} ms`)), ms);
   try {
     return await Promise.race([promise, late]);
   } finally {
@@ -124,7 +124,7 @@ export class StreamApi {
       const page = await this.#call<StreamPage>("STREAM.LIST", question);
       const { streams, missing } = { streams: page.streams ?? [], missing: page.missing ?? [] };
       if (missing.length > 0) {
-        throw failure("STREAM.LIST", `nobody leads ${missing.slice(0, 4).join(", ")} now`);
+        throw failure("STREAM.LIST", `no leader for ${missing.slice(0, 4).join(", ")} now`);
       }
       for (const stream of streams) {
         const { name, subjects = [] } = stream.config;

@@ -16,7 +16,7 @@ const NAMES: readonly [string, string][] = [
   ["KV_ARQON_POLICIES", "ARQON_AUDIT"],
 ];
 
-Deno.test("backup order: whatever is named comes behind what names it", () => {
+Deno.test("backup order: a referenced stream is after the stream that refers to it", () => {
   const all = [...new Set(NAMES.flat())].sort().map((name) =>
     name.startsWith("LOG_")
       ? stream(name, "log.t.acme.r.*")
@@ -30,14 +30,14 @@ Deno.test("backup order: whatever is named comes behind what names it", () => {
   assert.equal(order.at(-1), "ARQON_AUDIT");
 });
 
-Deno.test("backup order: a bucket of schemas with another name stands where the usual one would", () => {
+Deno.test("backup order: a renamed schema bucket has the default's position", () => {
   const all = ["KV_ARQON_TENANTS", "KV_SCHEMAS_VERSIONS", "KV_SCHEMAS"].map((name) => stream(name));
   const order = inBackupOrder(all, "SCHEMAS").map(({ name }) => name);
   assert.deepEqual(order, ["KV_ARQON_TENANTS", "KV_SCHEMAS", "KV_SCHEMAS_VERSIONS"]);
   assert.ok(isBeforeLogs("KV_SCHEMAS", "SCHEMAS"));
 });
 
-Deno.test("backup order: others' streams are left alone, buckets that are not known yet are not", () => {
+Deno.test("backup order: foreign streams are excluded, unknown buckets included", () => {
   const all = [
     stream("ORDERS", "orders.>"),
     stream("LOG_of_mine", "my.logs.>"),
@@ -50,13 +50,13 @@ Deno.test("backup order: others' streams are left alone, buckets that are not kn
   assert.deepEqual(names, ["KV_ARQON_NEW", "LOG_acme_x1"]);
 });
 
-Deno.test("backup order: neither the journal nor the keys of what it says of users are saved", () => {
+Deno.test("backup order: neither the journal nor its user keys are saved", () => {
   const all = ["ARQON_JOURNAL", "KV_ARQON_JOURNAL_KEYS", "ARQON_AUDIT"].map((name) => stream(name));
   const names = inBackupOrder(all, "ARQON_SCHEMAS").map(({ name }) => name);
   assert.deepEqual(names, ["ARQON_AUDIT"]);
 });
 
-Deno.test("replicas: as they were on a cluster, three from one server to a cluster, one on one server", () => {
+Deno.test("replicas: unchanged on a cluster, three from one server to a cluster, one on one server", () => {
   const of = (replicas: number, was_clustered: boolean, is_clustered: boolean) =>
     restoredReplicas({ replicas, was_clustered, is_clustered });
   assert.deepEqual([of(3, true, true), of(1, true, true), of(5, true, true)], [3, 1, 5]);

@@ -1,27 +1,27 @@
 /**
- * Blocks that wait for their store: a bounded number of bytes, each tenant's blocks in their order, all tenants in
- * turn. A tenant whose block is not stored holds up nobody else, and a block that no store will ever take is given
- * up. What a block says, and when it is stored, is up to the writer.
+ * A queue of blocks to be stored: bounded in bytes, in order for each tenant, with the tenants in turn. A tenant whose
+ * block cannot be stored does not delay others, and a permanently refused block is dropped. The writer defines the
+ * blocks' content and when they are due.
  */
 import { slice } from "../turns/slices.ts";
 import { isFinalRefusal } from "../spine/contract/final_refusal.ts";
 
-/** Blocks that are on their way to the store at a time. */
+/** The most blocks that are being stored concurrently. */
 const UNDER_WAY = 8;
 
 /** A block that waits. */
 export interface WaitingBlock {
-  /** As `BlockAppend.id`: a block whose answer was lost is stored, and would be there twice. */
+  /** As `BlockAppend.id`, so that a block whose answer was lost is not stored twice. */
   readonly id: string;
   readonly tenant_id: string;
   readonly payload: Uint8Array;
 }
 
-/** What a queue needs of its writer. */
+/** The options of a queue. */
 export interface BlockQueueOptions<Block> {
   /** The most bytes that wait. */
   readonly bytes_max: number;
-  /** Told of each block that is given up: without `error` because too many wait, else the refusal. */
+  /** Called for each dropped block: without `error` if the queue was full, otherwise with the refusal. */
   readonly lost: (block: Block, error?: unknown) => void;
 }
 
@@ -34,7 +34,7 @@ interface TenantBlocks<Block> {
 /** The queue of one writer. */
 export class BlockQueue<Block extends WaitingBlock> {
   readonly #options: BlockQueueOptions<Block>;
-  /** Tenants with blocks that wait; who was served last stands last. */
+  /** Tenants with queued blocks; the last served one is last. */
   readonly #tenants = new Map<string, TenantBlocks<Block>>();
   /** The blocks that are being stored: the oldest of their tenants. */
   #under_way: ReadonlySet<Block> = new Set();
@@ -72,8 +72,8 @@ export class BlockQueue<Block extends WaitingBlock> {
   }
 
   /**
-   * One of those that hold no less than the average gives up its oldest block, or whoever has one: what is under way
-   * may be stored.
+   * Drops the oldest block of a tenant with at least the average size. Blocks that are being stored are not dropped if
+   * possible.
    */
   #loseOne(): void {
     for (const least of [this.#bytes / this.#tenants.size, 0]) {
@@ -87,8 +87,8 @@ export class BlockQueue<Block extends WaitingBlock> {
   }
 
   /**
-   * Stores what is queued with `put`, tenant by tenant in turn; a tenant whose block is refused waits for the next pass.
-   * Ends early when `isStopped`, or when nothing is taken any longer. Resolves with the first refusal. One at a time.
+   * Stores queued blocks with `put`, tenants in turn; a tenant whose block is refused waits for the next pass. Ends
+   * early if `isStopped`, or if no block is accepted. Resolves with the first refusal. One call at a time.
    */
   async store(
     put: (block: Block) => Promise<void>,
@@ -121,8 +121,8 @@ export class BlockQueue<Block extends WaitingBlock> {
   }
 
   /**
-   * The blocks that are stored next, one of a tenant: one behind it may not be stored before it. Their tenants go to
-   * the end of the line.
+   * The next blocks, one for each tenant, because a later one must not be stored before it. Their tenants move to the
+   * end of the order.
    */
   #next(refused: ReadonlySet<string>): Block[] {
     const some: Block[] = [];

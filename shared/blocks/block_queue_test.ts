@@ -1,4 +1,4 @@
-/** Blocks that wait for a store: each tenant's own bytes and refusals are no concern of the others. */
+/** Blocks queued for a store: one tenant's bytes and refusals do not affect the others. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { QUIET } from "../testing/logs.ts";
@@ -13,7 +13,7 @@ const block = (tenant_id: string, size_bytes: number): WaitingBlock => ({
   payload: new Uint8Array(size_bytes).fill(tenant_id.length),
 });
 
-/** A queue before a real store, and what it has given up. */
+/** A queue for a real store, and its dropped blocks. */
 async function withQueue(
   run: (test: {
     queue: BlockQueue<WaitingBlock>;
@@ -45,7 +45,7 @@ async function withQueue(
   }
 }
 
-Deno.test("message-too-large: a block that the store never takes is given up, and those behind it are stored", async () => {
+Deno.test("message-too-large: a block that the store never accepts is dropped, and later ones are stored", async () => {
   await withQueue(async ({ queue, put, stored, lost }) => {
     queue.push(block("big", 600_000));
     queue.push(block("big", 7));
@@ -58,10 +58,10 @@ Deno.test("message-too-large: a block that the store never takes is given up, an
   });
 });
 
-Deno.test("a tenant whose blocks are refused for now stands before nobody, and loses nothing", async () => {
+Deno.test("a tenant whose blocks are temporarily refused delays no other, and loses nothing", async () => {
   await withQueue(async ({ queue, put, stored, lost }) => {
     const away = new ArqonError("spine-unavailable", "the tenant's stream is away");
-    // More than are under way at a time.
+    // More than are stored concurrently.
     for (let at = 0; at < 40; at++) queue.push(block("held", 1 + at));
     for (let at = 0; at < 40; at++) queue.push(block("fine", 1 + at));
     const refuseHeld = (one: WaitingBlock) =>
@@ -74,7 +74,7 @@ Deno.test("a tenant whose blocks are refused for now stands before nobody, and l
   });
 });
 
-Deno.test("nine tenants that are refused for now keep the tenth waiting for one pass at most", async () => {
+Deno.test("nine temporarily refused tenants delay the tenth by one pass at most", async () => {
   await withQueue(async ({ queue, put, stored }) => {
     const away = new ArqonError("spine-unavailable", "away");
     for (let at = 0; at < 9; at++) queue.push(block(`held-${at}`, 10));
@@ -87,7 +87,7 @@ Deno.test("nine tenants that are refused for now keep the tenth waiting for one 
   });
 });
 
-Deno.test("with too many bytes a tenant that holds many loses its oldest, not one that holds few", async () => {
+Deno.test("with too many bytes a tenant with many loses its oldest block, not a tenant with few", async () => {
   await withQueue(async ({ queue, put, stored, lost }) => {
     queue.push(block("few", 300));
     for (let at = 0; at < 100; at++) queue.push(block("many", 1_000 + at));
@@ -99,7 +99,7 @@ Deno.test("with too many bytes a tenant that holds many loses its oldest, not on
   }, 10_000);
 });
 
-Deno.test("whatever is refused and whose answer was lost: each block is stored once, a tenant's in their order", async () => {
+Deno.test("with any refusals and lost answers each block is stored once, and a tenant's in order", async () => {
   await withQueue(async ({ queue, put, stored, lost }) => {
     const away = new ArqonError("spine-unavailable", "no answer");
     for (let at = 0; at < 20; at++) queue.push(block("one", 1 + at));
@@ -117,7 +117,7 @@ Deno.test("whatever is refused and whose answer was lost: each block is stored o
   });
 });
 
-Deno.test("a block that is under way is not given up: what comes later is", async () => {
+Deno.test("a block that is being stored is not dropped: a later one is", async () => {
   await withQueue(async ({ queue, put, stored, lost }) => {
     queue.push(block("many", 6_000));
     const { promise: answered, resolve: answer } = Promise.withResolvers<void>();

@@ -1,4 +1,4 @@
-/** Reads a tenant's blocks one after the other, each in a slice of the tenant: one may take milliseconds to decode. */
+/** Reads a tenant's blocks in order, each in a slice of the tenant, because decoding one may take milliseconds. */
 import type { BlockRead, BlockStore, StoredBlock } from "../spine/contract/block_store.ts";
 import { slice } from "../turns/slices.ts";
 

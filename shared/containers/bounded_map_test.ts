@@ -1,11 +1,11 @@
-/** What a map that drops its oldest must not do: drop another one, or keep more than its bound. */
+/** A map that drops its oldest entry must not drop another one, or exceed its bound. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { BoundedMap } from "./bounded_map.ts";
 
 type Entry = [key: number, value: string];
 
-/** The same by an array, the oldest first. */
+/** A reference by an array, oldest first. */
 class Naive {
   readonly #size_max: number;
   entries: Entry[] = [];
@@ -88,7 +88,7 @@ function compare(size_max: number, changes: readonly Change[]): void {
 const changesOf = (keys: number, kinds: readonly Change["kind"][], maxLength: number) =>
   fc.array(fc.record({ key: fc.nat(keys), kind: fc.constantFrom(...kinds) }), { maxLength });
 
-Deno.test("whatever is done to it, it holds and drops what a plain list would", () => {
+Deno.test("with any operations it keeps and drops the same as a plain list", () => {
   const kinds = ["set", "set", "renew", "use", "get", "delete", "dropOldest", "clear"] as const;
   fc.assert(fc.property(
     fc.constantFrom(0, 1, 2, 3, 8, Infinity),
@@ -97,7 +97,7 @@ Deno.test("whatever is done to it, it holds and drops what a plain list would", 
   ));
 });
 
-Deno.test("what lies long between two drops changes nothing about what is dropped", () => {
+Deno.test("many operations between two drops do not change the order of drops", () => {
   // Mostly moves and deletions below the bound: an iterator that is not used is thrown away then.
   const kinds = ["renew", "renew", "use", "use", "delete", "set", "dropOldest"] as const;
   fc.assert(fc.property(fc.constantFrom(8, 16), changesOf(20, kinds, 400), compare));

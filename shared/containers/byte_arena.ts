@@ -15,7 +15,7 @@ export class ByteArena {
   #used = 0;
   #bytes = this.#arena;
 
-  /** The array in which the last piece lies. */
+  /** The array of the last piece. */
   get bytes(): Uint8Array<ArrayBuffer> {
     return this.#bytes;
   }

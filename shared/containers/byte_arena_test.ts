@@ -1,4 +1,4 @@
-/** Pieces of a slab are apart, zeroed and as long as asked for. */
+/** Pieces of a slab are separate, zeroed and of the requested length. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ByteArena, owned } from "./byte_arena.ts";
@@ -25,7 +25,7 @@ Deno.test("pieces are zeroed, never overlap and are never used again", () => {
   );
 });
 
-Deno.test("what is kept holds no slab in memory", () => {
+Deno.test("a stored piece does not retain its slab", () => {
   const arena = new ByteArena();
   const small = take(arena, 100).fill(7);
   assert.ok(small.buffer.byteLength > 10_000);

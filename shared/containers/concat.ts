@@ -1,6 +1,6 @@
-/** Bytes one behind the other, also in browsers: what `Buffer.concat` does in a process. */
+/** Concatenates bytes, as `Buffer.concat`, also in browsers. */
 
-/** All of them in one, which is a copy. */
+/** The concatenation, as a copy. */
 export function concat(parts: readonly Uint8Array[]): Uint8Array<ArrayBuffer> {
   const all = new Uint8Array(parts.reduce((sum, { length }) => sum + length, 0));
   let at = 0;

@@ -1,9 +1,9 @@
-/** A set of few members does what a `Set` does, whatever happens in whatever order. */
+/** A set of few members behaves like a `Set` for any sequence of operations. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { FewSet } from "./few_set.ts";
 
-Deno.test("it has the members that a Set has, in the same order", () => {
+Deno.test("it has the same members as a Set, in the same order", () => {
   const members = Array.from({ length: 4 }, (_, number) => ({ number }));
   const step = fc.record({ adds: fc.boolean(), member: fc.constantFrom(...members) });
   fc.assert(fc.property(fc.array(step, { maxLength: 30 }), (steps) => {

@@ -1,4 +1,4 @@
-/** What a map that forgets must not do: grow, answer with what was replaced, or lose what is asked for. */
+/** A map with a limit must not grow, return replaced values, or drop recently used ones. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { RecentMap } from "./recent_map.ts";
@@ -29,7 +29,7 @@ Deno.test("answers are the last that were set, or none", () => {
   }));
 });
 
-Deno.test("the last keys that were set or found are known, and no more than twice as many", () => {
+Deno.test("the last set or found keys are kept, and at most twice as many", () => {
   const map = new RecentMap<number, string>(10);
   for (let key = 0; key < 1_000; key++) {
     map.set(key, "value");

@@ -1,4 +1,4 @@
-/** The ring against a Map as the model, also where its numbers begin anew. Pure. */
+/** The ring compared with a Map, also when its numbers wrap around. Pure. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { SequenceTable } from "./sequence_table.ts";
@@ -10,7 +10,7 @@ const operation = fc.oneof(
   { weight: 1, arbitrary: fc.record({ ask: fc.integer({ min: 0, max: LAST }) }) },
 );
 
-Deno.test("whoever is inside is found by its number alone, in the order in which it came", () => {
+Deno.test("each item is found by its number, and iterated in insertion order", () => {
   const first = fc.oneof(fc.constant(1), fc.integer({ min: LAST - 60, max: LAST }));
   fc.assert(fc.property(first, fc.array(operation, { maxLength: 300 }), (first, operations) => {
     const table = new SequenceTable<{ id: number }>(first);
@@ -36,7 +36,7 @@ Deno.test("whoever is inside is found by its number alone, in the order in which
   }));
 });
 
-Deno.test("a number is not given to the next one: who answers late reaches nobody", () => {
+Deno.test("a number is not reused, so a late answer finds nothing", () => {
   const table = new SequenceTable<object>();
   const early = table.add({});
   table.take(early);
@@ -45,7 +45,7 @@ Deno.test("a number is not given to the next one: who answers late reaches nobod
   assert.equal(table.get(early), undefined);
 });
 
-Deno.test("everybody can be taken while they are told over, and others may come", () => {
+Deno.test("items may be taken and added during an iteration", () => {
   const table = new SequenceTable<{ number: number }>();
   for (let count = 0; count < 100; count++) {
     const item = { number: 0 };

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { topOf } from "./top.ts";
 
-Deno.test("the first are those that sorting all would put first", async () => {
+Deno.test("the result equals the beginning of the sorted list", async () => {
   await fc.assert(
     fc.asyncProperty(
       fc.array(fc.record({ name: fc.string({ maxLength: 3 }), score: fc.nat(5) }), {
@@ -30,7 +30,7 @@ Deno.test("the first are those that sorting all would put first", async () => {
   );
 });
 
-Deno.test("many are looked at in many turns", async () => {
+Deno.test("many items are visited in many turns", async () => {
   const all = Array.from({ length: 100_000 }, (_, index) => index);
   let pauses = 0;
   const { items } = await topOf(all, {

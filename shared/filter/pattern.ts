@@ -78,7 +78,7 @@ export class Pattern {
   }
 }
 
-/** Has each new state of an automaton charged, and keeps RE2 from its slower mode when there are many. */
+/** Charges each new state of an automaton, and keeps RE2 from its slower mode for many states. */
 function payForStates(automaton: Automaton, steps: number, spend: Spend): void {
   const make = automaton.getState.bind(automaton);
   automaton.stateLimit = Infinity;

@@ -1,4 +1,4 @@
-/** The steps of searching a pattern, beside those of making its states. */
+/** The steps of a pattern search, besides those of creating its states. */
 import assert from "node:assert/strict";
 import { Pattern } from "./pattern.ts";
 

@@ -23,7 +23,7 @@ export interface FilterLimits {
 const PARSE_STEPS = 8;
 /** The most patterns of one filter. */
 const PATTERNS_MAX = 16;
-/** What the parser reads once for each character of it: white space in a row. */
+/** White space in a row, which the parser scans again for each character. */
 const BLANKS_MAX = 64;
 const BLANKS = new RegExp(`\\s{${BLANKS_MAX + 1}}`);
 
@@ -105,11 +105,11 @@ export function classProgram(text: string): FilterProgram {
   return new FilterProgram(text, CLASS_LIMITS, ["type", "sender", "headers", "data", "claims"]);
 }
 
-/** Filters of classes that are known to be right, at most: twice those of one configuration, which is read again. */
+/** The most valid class filters that are cached: twice those of one configuration, for a reload. */
 const RIGHT_MAX = 20_000;
 const right = new BoundedMap<string, true>(RIGHT_MAX);
 
-/** What is wrong with the filter of a room class; undefined: nothing. */
+/** The problem of a room class's filter; undefined: none. */
 export function classFilterProblem(text: string): string | undefined {
   if (right.use(text) === true) return undefined;
   try {

@@ -38,7 +38,7 @@ function mixed(length: number): string {
 const judge = (text: string, data: unknown = {}, claims: Record<string, unknown> = {}) =>
   new FilterProgram(text, LIMITS, NAMES).judge(view(data), claims);
 
-Deno.test("a filter judges type, sender, headers and data", () => {
+Deno.test("a filter sees type, sender, headers and data", () => {
   const data = { price: 120, tags: ["a", "b"], owner: { name: "bob" } };
   const yes = [
     'headers["region"] == "eu" && data.price > 100.0',
@@ -53,7 +53,7 @@ Deno.test("a filter judges type, sender, headers and data", () => {
   for (const text of yes) assert.equal(judge(`!(${text})`, data), false, text);
 });
 
-Deno.test("what cannot be applied to a message is an error, and never lets it through", () => {
+Deno.test("a filter that fails on a message is an error, and the message is not delivered", () => {
   for (const text of ["data.none > 1", "data.price", 'headers["none"] == "x"', "1 / 0 == 1"]) {
     assert.equal(judge(text, { price: 1 }), "error", text);
   }
@@ -61,17 +61,17 @@ Deno.test("what cannot be applied to a message is an error, and never lets it th
   assert.equal(new FilterProgram('type == "x"', LIMITS, NAMES).judge(other, {}), "error");
 });
 
-Deno.test("what is no filter is refused with what is wrong", () => {
+Deno.test("an invalid filter is refused with the problem", () => {
   const cases: [text: string, detail: RegExp][] = [
     ["", /end of input/],
     ["data.a ==", /1:8: found =/],
-    ["dato.a == 1", /there is no "dato"; a filter may use type, sender, headers, data/],
-    ["foo(1)", /there is no function "foo"/],
-    ["true || [1].exists(x, y == 1)", /there is no "y"/],
+    ["dato.a == 1", /unknown name "dato"; a filter may use type, sender, headers, data/],
+    ["foo(1)", /unknown function "foo"/],
+    ["true || [1].exists(x, y == 1)", /unknown name "y"/],
     [`type == "${"x".repeat(1_100)}"`, /1110 characters, at most 1024/],
     ['data.s.matches("(")', /missing closing/],
-    ['data.s.matches(data.p + "1")', /a pattern that is written in the filter/],
-    ["matches(data.s, claims.p)", /a pattern that is written in the filter/],
+    ['data.s.matches(data.p + "1")', /must be a quoted text in the filter/],
+    ["matches(data.s, claims.p)", /must be a quoted text in the filter/],
     // The parser is quadratic in the first, and the planner in the second.
     [`true${" ".repeat(900)}`, /more than 64 characters of white space in a row/],
     [`data${".a".repeat(400)} == 1`, /more than 64 names in a row/],
@@ -96,7 +96,7 @@ Deno.test("what is no filter is refused with what is wrong", () => {
   }
 });
 
-Deno.test("a filter that takes too long over a message is stopped", () => {
+Deno.test("a filter that takes too long for a message is stopped", () => {
   const many = { a: Array.from({ length: 3_000 }, (_, index) => index) };
   assert.equal(judge("data.a.all(x, x >= 0)", many), "cost");
   assert.equal(judge("data.a.exists(x, x == 3)", many), true);
@@ -105,7 +105,7 @@ Deno.test("a filter that takes too long over a message is stopped", () => {
   assert.equal(judge('data.b.matches("(a|b|c|d|e)+z")', long), "cost");
 });
 
-Deno.test("a step is priced by the worst operands: what is quadratic, deep or unknown costs more", () => {
+Deno.test("a step has the price of the worst operands: quadratic, deep or unknown ones cost more", () => {
   const text = "a".repeat(20_000);
   const costly: [filter: string, data: unknown][] = [
     // 0.2 s each without a price: the engine compares each position with the whole needle.
@@ -132,7 +132,7 @@ Deno.test("a step is priced by the worst operands: what is quadratic, deep or un
   for (const [filter, data] of cheap) assert.equal(judge(filter, data), false, filter);
 });
 
-Deno.test("the filters of a room together take no more than their steps over a message", () => {
+Deno.test("the filters of a room together are limited to their steps for a message", () => {
   const shared = view({ a: [1, 2, 3] }, "room");
   const costly = new FilterProgram(`[${"1,".repeat(30)}1].all(x, x > 0)`, LIMITS, NAMES);
   const cheap = new FilterProgram("data.a == [1, 2, 3]", LIMITS, NAMES);
@@ -145,7 +145,7 @@ Deno.test("the filters of a room together take no more than their steps over a m
   assert.equal(cheap.judge(spent, {}), "cost");
 });
 
-Deno.test("patterns that make ever new states keep a bounded number of them", () => {
+Deno.test("patterns with ever new states keep a bounded number of them", () => {
   const limits = { ...LIMITS, filter_steps: 100_000_000 };
   const texts = [1_000, 2_000, 3_000].map(mixed);
   for (let n = 10; n < 20; n++) {
@@ -157,7 +157,7 @@ Deno.test("patterns that make ever new states keep a bounded number of them", ()
   }
 });
 
-Deno.test("a filter says which claims it reads", () => {
+Deno.test("a filter lists the claims that it reads", () => {
   const claims = (text: string) => new FilterProgram(text, LIMITS, NAMES).claims;
   assert.deepEqual(claims('headers["team"] in claims.teams && claims.plan == "x"'), [
     "plan",
@@ -171,7 +171,7 @@ Deno.test("a filter says which claims it reads", () => {
   assert.equal(judge('headers["region"] in claims.regions', {}, {}), "error");
 });
 
-Deno.test("names of JavaScript are no data", () => {
+Deno.test("JavaScript's property names are not data", () => {
   for (const text of ["has(data.constructor)", "has(data.toString)", '"__proto__" in headers']) {
     assert.equal(judge(text), false, text);
   }

@@ -16,7 +16,7 @@ const TURNS_EXPECTED = 8;
 
 /** The result of an inspection. */
 export interface Inspection {
-  /** What is wrong; undefined: nothing. */
+  /** The problem; undefined: none. */
   readonly problem: string | undefined;
   readonly nodes: number;
   /** The steps on a small message, with eight iterations of each loop. */
@@ -29,7 +29,7 @@ export interface Inspection {
 
 /** The names of types, which an expression may compare with `type(…)`. */
 const TYPES = ["bool", "int", "uint", "double", "string", "bytes", "list", "map", "null_type"];
-/** The first characters of operators, which the planner has beside the functions. */
+/** First characters of operators, which the planner has besides the functions. */
 const OPERATOR = /^[_!@-]/;
 /** Hides the claims in a scope whose loop variable has their name. */
 const CLAIMS = "claims";
@@ -61,7 +61,9 @@ class Inspector {
     this.#knows = knows;
   }
 
-  /** Inspects a node in a scope with these names, which runs so many times, with so many names directly behind it. */
+  /**
+   * Inspects a node in a scope with these names, which runs this many times, with this many names directly after it.
+   */
   look(expr: Expr | undefined, known: ReadonlySet<string>, times: number, behind = 0): void {
     if (expr === undefined) return;
     this.nodes++;
@@ -83,13 +85,13 @@ class Inspector {
     if (plain === CLAIMS) this.claims.add("*");
     if (known.has(plain)) return;
     const usable = this.#names.join(", ");
-    this.problem ??= `there is no ${JSON.stringify(name)}; a filter may use ${usable}`;
+    this.problem ??= `unknown name ${JSON.stringify(name)}; a filter may use ${usable}`;
   }
 
   #call({ function: name, args }: Call): void {
     if (name === "matches") this.#pattern(args.at(-1));
     if (OPERATOR.test(name) || this.#knows(name)) return;
-    this.problem ??= `there is no function ${JSON.stringify(name)}`;
+    this.problem ??= `unknown function ${JSON.stringify(name)}`;
   }
 
   /** A pattern is compiled once, before any message: it cannot depend on a message. */
@@ -97,7 +99,7 @@ class Inspector {
     const kind = expr?.exprKind;
     if (kind?.case === "constExpr" && kind.value.constantKind.case === "stringValue") {
       this.patterns.add(kind.value.constantKind.value);
-    } else this.problem ??= "matches() takes a pattern that is written in the filter, in quotes";
+    } else this.problem ??= "the pattern of matches() must be a quoted text in the filter";
   }
 
   /** Records `claims.NAME`; false: the expression is something else. */

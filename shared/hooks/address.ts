@@ -1,6 +1,6 @@
 /**
- * Which addresses are public, so that a hook's URL cannot reach what only the bus can: no private, loopback,
- * link-local, shared, multicast or reserved ones, in no disguise. Pure; `call.ts` resolves names.
+ * Decides which addresses are public, so that a hook's URL cannot reach internal ones: no private, loopback,
+ * link-local, shared, multicast or reserved addresses, in any notation. Pure; `call.ts` resolves names.
  */
 
 type Block = readonly [network: number, bits: number];
@@ -46,7 +46,7 @@ function groupsOf(text: string): number[] | undefined {
   return [...before, ...Array<number>(8 - before.length - after.length).fill(0), ...after];
 }
 
-/** Whether the address is public; false for what is no address. */
+/** Whether the address is public; false for invalid ones. */
 export function isPublicAddress(text: string): boolean {
   if (V4.test(text)) {
     return text.split(".").every((part) => Number(part) < 256) && isPublicV4(v4(text));

@@ -39,7 +39,7 @@ class Incoming {
     return this.#bytes.length;
   }
 
-  /** Takes so many bytes from the beginning. */
+  /** Takes this many bytes from the beginning. */
   take(count: number): Uint8Array {
     const taken = this.#bytes.slice(0, count);
     this.#bytes = this.#bytes.slice(count);

@@ -16,7 +16,7 @@ export interface HookCall {
   readonly timeout_ms: number;
   /** Hosts, with or without a port, that may have any address and be called by http. */
   readonly private_hosts: readonly string[];
-  /** PEM certificates of authorities that are trusted beside the system's. */
+  /** PEM certificates of additional trusted authorities. */
   readonly ca_certs: readonly string[];
   /** Most bytes of the answer's body that are read; 0: none. */
   readonly answer_bytes: number;
@@ -45,7 +45,7 @@ async function addressOf(url: URL, private_hosts: readonly string[]): Promise<st
   try {
     found = await lookup(name, { all: true });
   } catch (error) {
-    throw new CallFailed(`the name is not known: ${(error as Error).message}`);
+    throw new CallFailed(`unknown host name: ${(error as Error).message}`);
   }
   // One forbidden address rejects the name: an attacker could offer both, and wait for the right one.
   const bad = found.find(({ address }) => !is_private && !isPublicAddress(address));

@@ -15,7 +15,7 @@ import { callTerms } from "./terms.ts";
 const SECRET = "whsec_" + new Uint8Array(24).fill(9).toBase64();
 const encoder = new TextEncoder();
 
-Deno.test("what is signed, the package of Standard Webhooks verifies; nothing else", () => {
+Deno.test("the package of Standard Webhooks verifies our signatures, and refuses changed ones", () => {
   const hook = new Webhook(SECRET);
   fc.assert(fc.property(fc.json(), fc.uuid(), (body, id) => {
     const headers = signedHeaders(SECRET, { id, now_ms: Date.now(), body });
@@ -50,7 +50,7 @@ Deno.test("a vector of the Python package of Standard Webhooks, 1.1.0, with text
   assert.equal(headers["webhook-signature"], "v1,3WJteZwLMn6GQr7pTSbbJT83XyrtWMxgj/4SFP7K73A=");
 });
 
-Deno.test("up to four secrets sign a call, and each verifies it: a receiver changes its own when it likes", () => {
+Deno.test("up to four secrets sign a call, and each verifies it, so that a receiver can rotate its secret", () => {
   const secrets = [1, 2, 3, 4, 5].map((byte) =>
     "whsec_" + new Uint8Array(24).fill(byte).toBase64()
   );
@@ -70,7 +70,7 @@ Deno.test("up to four secrets sign a call, and each verifies it: a receiver chan
   assert.throws(() => TenantHook.parse({ ...hook, secret: secrets.join(" ") }), /whsec_/);
 });
 
-Deno.test("what is no secret is none", () => {
+Deno.test("an invalid secret is refused", () => {
   const of = (bytes: number) => "whsec_" + new Uint8Array(bytes).toBase64();
   assert.equal(secretBytes(of(24))?.length, 24);
   assert.equal(secretBytes(of(64))?.length, 64);
@@ -116,7 +116,7 @@ Deno.test("pauses grow to their bound and end with the retries; a refused body i
   assert.equal(pauseAfter({ ...schedule, retries: 10_000 }, 9_999, 0, () => 1), 525);
 });
 
-/** An answer that arrives in pieces of so many bytes. */
+/** An answer that arrives in pieces of this many bytes. */
 function pieces(text: string, size: number) {
   const bytes = encoder.encode(text);
   let at = 0;
@@ -131,7 +131,7 @@ function pieces(text: string, size: number) {
   };
 }
 
-Deno.test("an answer is read as it is, however it comes, and never more than it may say", async () => {
+Deno.test("an answer is read independently of its pieces, up to its limit", async () => {
   const read = async (text: string, most: number, size: number) => {
     const { status, body } = await readAnswer(pieces(text, size), most);
     return [status, body && new TextDecoder().decode(body)];
@@ -165,7 +165,7 @@ Deno.test("an answer is read as it is, however it comes, and never more than it 
   }
 });
 
-Deno.test("what an answer says of the next call is read in seconds, and as a date by the answer's own clock", async () => {
+Deno.test("Retry-After is read in seconds, and as a date by the answer's own clock", async () => {
   const date = "date: Fri, 27 Nov 2026 10:00:00 GMT\r\n";
   const after = async (headers: string) => {
     const text = `HTTP/1.1 503 Busy\r\ncontent-length: 0\r\n${headers}\r\n`;
@@ -175,7 +175,7 @@ Deno.test("what an answer says of the next call is read in seconds, and as a dat
   assert.equal(await after(`${date}retry-after: Fri, 27 Nov 2026 10:01:30 GMT \r\n`), 90_000);
   assert.equal(await after(`retry-after:Friday, 27-Nov-26 10:00:01 GMT\r\n${date}`), 1_000);
   assert.equal(await after(`${date}retry-after: Fri, 27 Nov 2026 09:00:00 GMT\r\n`), 0);
-  // Without a date of its own its distance is unknown.
+  // Without the answer's own date the delay is unknown.
   for (
     const none of [
       "",
@@ -209,7 +209,7 @@ Deno.test("no name and no form of a private address is called, and http only whe
   await assert.rejects(call(`http://127.0.0.1:${port}/`, other), /private_hosts/);
 });
 
-Deno.test("a redirect is an answer, 2 MB are not read, and who hangs is left", async () => {
+Deno.test("a redirect is an answer, 2 MB are not read, and a hanging receiver times out", async () => {
   let asked = 0;
   const { promise: never, resolve: end } = Promise.withResolvers<Response>();
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
@@ -238,7 +238,7 @@ Deno.test("a redirect is an answer, 2 MB are not read, and who hangs is left", a
 const tlsFile = (name: string) =>
   Deno.readTextFileSync(new URL(`../../tests/tls/${name}.pem`, import.meta.url));
 
-Deno.test("a receiver is believed by its certificate, and by the operator's authorities besides", async () => {
+Deno.test("a receiver is trusted by its certificate, also of the operator's authorities", async () => {
   const heard: string[] = [];
   const tls = { cert: tlsFile("server"), key: tlsFile("server_key") };
   const where = { hostname: "127.0.0.1", port: 0, onListen() {} };
@@ -259,7 +259,7 @@ Deno.test("a receiver is believed by its certificate, and by the operator's auth
   assert.deepEqual(heard, ["{}"]);
 });
 
-Deno.test("what a call is allowed is the operator's; authorities that cannot be read allow none", () => {
+Deno.test("the operator sets the allowed calls; with unreadable authorities none is allowed", () => {
   const { webhooks } = configFrom({
     webhooks: { private_hosts: ["a"], tenant_private_hosts: ["b"], ca_file: "/ca.pem" },
   });

@@ -15,7 +15,7 @@ const REFUSED_CALLS = 3;
 /** The longest `Retry-After` that is respected. */
 export const RETRY_AFTER_MAX_MS = 86_400_000;
 
-/** The status of a receiver that is gone for good: it is not called any longer, and the event waits. */
+/** The status of a permanently removed receiver: it is no longer called, and the event waits. */
 export const GONE = 410;
 
 /** Whether the receiver has accepted the event. */
@@ -24,8 +24,8 @@ export function isTaken(status: number): boolean {
 }
 
 /**
- * The delay before the next call, in ms, after so many failures, the last with this status (0: no answer); undefined:
- * none, the event is a dead letter. Delays have a jitter of a tenth.
+ * The delay before the next call, in ms, after this many failures, the last one with this status (0: no answer);
+ * undefined: the event becomes a dead letter. Delays have a jitter of a tenth.
  */
 export function pauseAfter(
   { retries, backoff_ms, backoff_max_ms }: Schedule,

@@ -42,7 +42,7 @@ export class Seats {
     const sent = most?.[1].at(-1);
     if (most === undefined || sent === undefined) return false;
     this.#leave(most[0], sent);
-    sent.refuse(new Error("too many questions of one sender wait"));
+    sent.refuse(new Error("one sender has too many waiting requests"));
     return true;
   }
 

@@ -21,7 +21,7 @@ function taking(seats: Seats, owners: readonly string[]) {
   return { got, sent, held, settled };
 }
 
-Deno.test("owners take turns, however many of one wait", async () => {
+Deno.test("owners take turns, however many requests one has", async () => {
   const seats = new Seats(1);
   const { got, held, settled } = taking(seats, ["a", "a", "a", "a", "b", "c"]);
   await settled();
@@ -33,7 +33,7 @@ Deno.test("owners take turns, however many of one wait", async () => {
   assert.equal(seats.waiting, 0);
 });
 
-Deno.test("who has most waiting makes room for who has fewer, and for no other", async () => {
+Deno.test("the owner with most waiting requests gives way to an owner with fewer, and to no other", async () => {
   const seats = new Seats(1);
   const { sent, settled } = taking(seats, ["a", "a", "a"]);
   await settled();
@@ -48,7 +48,7 @@ Deno.test("who has most waiting makes room for who has fewer, and for no other",
   assert.equal(sent.length + other.sent.length, 2);
 });
 
-Deno.test("who gives up waiting leaves its place", async () => {
+Deno.test("an aborted request leaves the queue", async () => {
   const seats = new Seats(1);
   using _held = await seats.take(never, "a");
   const ending = new AbortController();

@@ -1,4 +1,4 @@
-/** A port whose listener dies: real listeners, closed behind the acceptor's back. */
+/** A port whose listener dies: real listeners, closed without the acceptor. */
 import assert from "node:assert/strict";
 import { until } from "../testing/until.ts";
 import { Acceptor } from "./acceptor.ts";
@@ -7,7 +7,7 @@ import type { FileRoom } from "./file_reserve.ts";
 
 const HOST = "127.0.0.1";
 
-/** An acceptor that closes what it accepts, and its listeners. */
+/** An acceptor that closes its connections, and its listeners. */
 function accepting(options: Partial<AcceptorOptions> = {}) {
   const listeners: Deno.TcpListener[] = [];
   const { promise: gone, resolve: onGone } = Promise.withResolvers<Error>();
@@ -44,7 +44,7 @@ function accepting(options: Partial<AcceptorOptions> = {}) {
   return { acceptor, listeners, gone, visit };
 }
 
-Deno.test("a listener that has died is opened anew on its port", async () => {
+Deno.test("a dead listener is reopened on its port", async () => {
   const { acceptor, listeners, visit } = accepting();
   await visit();
   listeners[0]?.close();
@@ -55,7 +55,7 @@ Deno.test("a listener that has died is opened anew on its port", async () => {
   acceptor.close();
 });
 
-Deno.test("a listener that tells of its end once there is another is not taken for that one", async () => {
+Deno.test("a late end of an old listener does not count for the new one", async () => {
   const { promise: told, resolve: tell } = Promise.withResolvers<void>();
   let bound = 0;
   const { acceptor, visit } = accepting({
@@ -80,7 +80,7 @@ Deno.test("a listener that tells of its end once there is another is not taken f
   acceptor.close();
 });
 
-Deno.test("a port that somebody else has taken meanwhile is gone after its time", async () => {
+Deno.test("a port that another process has taken is given up after a timeout", async () => {
   using thief = Deno.listen({ hostname: HOST, port: 0 });
   const first = Deno.listen({ hostname: HOST, port: 0 });
   const { gone } = accepting({
@@ -92,7 +92,7 @@ Deno.test("a port that somebody else has taken meanwhile is gone after its time"
   assert((await gone) instanceof Deno.errors.AddrInUse);
 });
 
-Deno.test("what fails for a while is tried again, and is gone only when nobody holds a file", async () => {
+Deno.test("a temporary failure is retried, and the port is given up only if no descriptor is in use", async () => {
   for (const holds of [true, false]) {
     let now_ms = 0;
     let failures = 0;
@@ -125,7 +125,7 @@ Deno.test("what fails for a while is tried again, and is gone only when nobody h
   }
 });
 
-Deno.test("a peer that resets its connection before it is accepted is no fault of the port", async () => {
+Deno.test("a connection reset before its accept is not a failure of the port", async () => {
   const { promise: held, resolve: hold } = Promise.withResolvers<void>();
   const { acceptor, visit } = accepting({
     bind(port = 0) {
@@ -148,7 +148,7 @@ for _ in range(5):
   acceptor.close();
 });
 
-Deno.test("nobody is accepted while there is no room", async () => {
+Deno.test("no connection is accepted without room", async () => {
   let room: FileRoom = "none";
   const rooms: FileRoom[] = [];
   const { acceptor } = accepting({
@@ -172,7 +172,7 @@ Deno.test("nobody is accepted while there is no room", async () => {
   acceptor.close();
 });
 
-Deno.test("the file of who was ended for a newcomer is waited for: the runtime closes it turns later", async () => {
+Deno.test("the descriptor of a connection closed for a newcomer is awaited: the runtime closes it some turns later", async () => {
   let [looks, ended] = [0, 0];
   const rooms: FileRoom[] = [];
   const { acceptor } = accepting({

@@ -15,7 +15,7 @@ function open(handler: Handler) {
   return { ...listener, [Symbol.asyncDispose]: () => listener.close(100) };
 }
 
-Deno.test("each piece comes when it is told, and the end is known", async () => {
+Deno.test("each piece is sent when it is written, and the end is known", async () => {
   const { readable, writable } = new TransformStream<Uint8Array<ArrayBuffer>>();
   await using listener = open(() => new Response(readable, TYPE));
   const writer = writable.getWriter();
@@ -55,7 +55,7 @@ Deno.test("an answer in chunks has its length, and is written chunk by chunk", a
   assert.match(written[1] ?? "", /content-length: 2\r\n/);
 });
 
-Deno.test("whoever tells learns that nobody listens any more", async () => {
+Deno.test("the writer notices that the client has disconnected", async () => {
   const { promise: cancelled, resolve } = Promise.withResolvers<void>();
   const stream = () => new ReadableStream<Uint8Array>({ cancel: () => resolve() });
   await using listener = open(() => new Response(stream(), TYPE));
@@ -67,7 +67,7 @@ Deno.test("whoever tells learns that nobody listens any more", async () => {
   await cancelled;
 });
 
-Deno.test("HEAD of what is told piece by piece is answered, and nothing is told", async () => {
+Deno.test("HEAD of a streamed answer is answered without a body", async () => {
   const { promise: cancelled, resolve } = Promise.withResolvers<void>();
   const stream = () => new ReadableStream<Uint8Array>({ cancel: () => resolve() });
   await using listener = open(() => new Response(stream(), TYPE));
@@ -76,7 +76,7 @@ Deno.test("HEAD of what is told piece by piece is answered, and nothing is told"
   await cancelled;
 });
 
-Deno.test("a client's requests through a proxy cost its own places, and nobody else's", async () => {
+Deno.test("a client's requests through a proxy use only its own places", async () => {
   const waiting: (() => void)[] = [];
   const ms = 60_000;
   const listener = await listenBare({

@@ -29,7 +29,7 @@ const whole = (text: string) => read(CHUNKED, [new TextEncoder().encode(text)]);
 const bytewise = (text: string) =>
   read(CHUNKED, [...new TextEncoder().encode(text)].map((byte) => new Uint8Array([byte])));
 
-Deno.test("a body of a length ends with its last byte, and what follows is the next request's", () => {
+Deno.test("a body with a length ends with its last byte, and later bytes belong to the next request", () => {
   const bytes = new TextEncoder().encode("hello, next");
   assert.deepEqual(read({ kind: "length", size_bytes: 5 }, [bytes]), {
     data: "hello",

@@ -27,7 +27,7 @@ async function runsOut(tls: TlsPair | undefined): Promise<void> {
     for (let count = 0; count < STRANGERS; count++) {
       strangers.push(await Deno.connect({ hostname: "127.0.0.1", port }));
     }
-    // It stays in the system's own queue until another client disconnects: nobody is refused.
+    // It stays in the system's queue until another client disconnects: no client is refused.
     const waiting = fetch(url, { client });
     assert.equal((await output.read()).value, "no files\n");
     for (const stranger of strangers) stranger.close();
@@ -43,6 +43,6 @@ async function runsOut(tls: TlsPair | undefined): Promise<void> {
   }
 }
 
-Deno.test("serves on when files had run out, as if nothing had been", () => runsOut(undefined));
+Deno.test("serves normally after descriptors ran out", () => runsOut(undefined));
 
 Deno.test("over TLS too", async () => await runsOut(await testCertificate()));

@@ -1,4 +1,4 @@
-/** What clients may take of a process's file descriptors, given that the lowest free one is handed out. */
+/** Which of a process's file descriptors clients may use; the system assigns the lowest free one. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { descriptorsBy, FileReserve } from "./file_reserve.ts";
@@ -41,7 +41,7 @@ const event = fc.oneof(
   fc.record({ kind: fc.constant("close" as const), which: fc.nat() }),
 );
 
-Deno.test("clients leave the reserve to others, whatever those open and close", () => {
+Deno.test("clients leave the reserve free, whatever others open and close", () => {
   const run = fc.property(
     fc.integer({ min: 200, max: 900 }),
     fc.integer({ min: 1, max: 80 }),
@@ -71,7 +71,7 @@ Deno.test("clients leave the reserve to others, whatever those open and close", 
           if (came.length > 0) {
             assert(table.free >= least - others.length, `${table.free} are free`);
           }
-          // Nobody is rejected without need.
+          // No client is rejected without need.
           const away = rooms.length -
             rooms.filter((room) => room === "plenty" || room === "little").length;
           if (away > 0) {
@@ -104,7 +104,7 @@ Deno.test("as many clients get in as the reserve leaves, to the last", () => {
   assert.equal(count("spare"), 64);
 });
 
-Deno.test("without a file that may be read, or numbers, nobody is turned away by the reserve", () => {
+Deno.test("without a readable file, or without numbers, the reserve rejects no client", () => {
   const reserve = new FileReserve(5, undefined);
   assert.deepEqual([reserve.files, reserve.rooms(2)], [0, ["plenty", "plenty"]]);
   const unreadable = {
@@ -116,7 +116,7 @@ Deno.test("without a file that may be read, or numbers, nobody is turned away by
   assert.deepEqual(new FileReserve(5, unreadable).rooms(1), ["plenty"]);
 });
 
-Deno.test("a process knows whether clients hold files", () => {
+Deno.test("a process knows whether clients use descriptors", () => {
   const path = placeholder();
   assert(path !== undefined);
   const reserve = new FileReserve(5, descriptorsBy(path));

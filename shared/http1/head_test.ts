@@ -1,4 +1,4 @@
-/** Heads of requests: valid ones, and those that two parsers could read in two ways. */
+/** Heads of requests: valid ones, and those that parsers could read differently. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../testing/any_character.ts";
@@ -42,13 +42,13 @@ Deno.test("reads method, target, headers with their values trimmed, and how the 
   assert.equal(parse(post("Expect: 100-Continue", "Content-Length: 1")).expects_continue, true);
 });
 
-Deno.test("a connection stays for HTTP/1.1 unless it is closed, for HTTP/1.0 when it is asked for", () => {
+Deno.test("a connection stays open for HTTP/1.1 unless closed, for HTTP/1.0 only on request", () => {
   assert.equal(parse(get("Host: a", "Connection: x, Close")).keep_alive, false);
   assert.equal(parse("GET / HTTP/1.0\r\n\r\n").keep_alive, false);
   assert.equal(parse("GET / HTTP/1.0\r\nConnection: Keep-Alive\r\n\r\n").keep_alive, true);
 });
 
-Deno.test("an Upgrade in HTTP/1.0 is ignored, and the connection ends all the same", () => {
+Deno.test("an Upgrade in HTTP/1.0 is ignored, and the connection ends", () => {
   const lines = ["Connection: Upgrade, keep-alive", "UPGRADE: websocket", "", ""].join("\r\n");
   const old = parse(`GET / HTTP/1.0\r\n${lines}`);
   assert.deepEqual([old.headers.map(([name]) => name), old.keep_alive], [["Connection"], false]);
@@ -114,7 +114,7 @@ Deno.test("the end is found wherever the head is cut, and not before", () => {
   assert.equal(endOfHead(bytes, bytes.length - 4), bytes.length);
 });
 
-Deno.test("whatever comes is read or refused, and never in more than one way", () => {
+Deno.test("any bytes are read or refused, with one result only", () => {
   const part = fc.constantFrom("GET", " ", "/", "HTTP/1.1", "\r\n", ":", "Host", "a", "\t", "\n");
   const text = fc.oneof(
     fc.string({ unit: anyCharacter }),

@@ -96,7 +96,7 @@ function test(name: string, run: (kind: Pick<Changes, "tls">) => Promise<void>):
   Deno.test(`${name} (TLS)`, () => run({ tls: TLS }));
 }
 
-test("requests in one packet are answered in their order, and close ends the connection", async (kind) => {
+test("requests in one packet are answered in order, and close ends the connection", async (kind) => {
   await using served = await Served.start(kind);
   const text = await served.ask(
     "GET /a HTTP/1.1\r\nHost: x\r\n\r\n" +
@@ -118,7 +118,7 @@ test("requests in one packet are answered in their order, and close ends the con
   assert.match(answers[0] as string, /^date: \w{3}, \d\d \w{3} \d{4} \d\d:\d\d:\d\d GMT\r$/m);
 });
 
-test("100 Continue is sent when the body is wanted, and not when it is not", async (kind) => {
+test("100 Continue is sent only if the body is read", async (kind) => {
   await using served = await Served.start(kind);
   const head = (path: string) =>
     `POST ${path} HTTP/1.1\r\nHost: x\r\nExpect: 100-continue\r\nContent-Length: 2\r\n\r\n`;
@@ -133,7 +133,7 @@ test("100 Continue is sent when the body is wanted, and not when it is not", asy
   assert.match(await served.ask(head("/unread")), /^HTTP\/1\.1 200 OK\r\n[^]*connection: close/);
 });
 
-test("an answer before a body that is too long to pass over says that the connection ends", async (kind) => {
+test("an answer before a body that is too long to skip announces the end of the connection", async (kind) => {
   await using served = await Served.start(kind);
   const unread = (framing: string, body: string) =>
     served.ask(
@@ -147,13 +147,13 @@ test("an answer before a body that is too long to pass over says that the connec
       await unread("Transfer-Encoding: chunked", `11170\r\n${long}\r\n0\r\n\r\n`),
     ]
   ) assert.match(text, /^HTTP\/1\.1 200 OK\r\n[^]*connection: close\r\n[^]*unread$/);
-  // A skipped one costs nobody the connection.
+  // A skipped body does not end the connection.
   const chunked = await unread("Transfer-Encoding: chunked", "3\r\nyyy\r\n0\r\n\r\n");
   assert.match(chunked, /unreadHTTP\/1\.1 200 OK/);
   assert.match(await unread("Content-Length: 3", "yyy"), /unreadHTTP\/1\.1 200 OK/);
 });
 
-test("an answer that says close ends the connection", async (kind) => {
+test("an answer with close ends the connection", async (kind) => {
   const headers = { connection: "close" };
   await using served = await Served.start({
     ...kind,
@@ -163,7 +163,7 @@ test("an answer that says close ends the connection", async (kind) => {
   assert.match(text, /^HTTP\/1\.1 200 OK\r\n[^]*connection: close\r\n[^]*bye$/);
 });
 
-test("what is malformed is answered with what is wrong, and nothing behind it is read", async (kind) => {
+test("a malformed request is answered with the problem, and later bytes are not read", async (kind) => {
   await using served = await Served.start(kind);
   const text = await served.ask("GET /a HTTP/1.1\r\nHost: x\r\n folded\r\n\r\nGET /b HTTP/1.1\r\n");
   assert.match(text, /^HTTP\/1\.1 400 Bad Request\r\n[^]*a header over several lines\n$/);
@@ -239,7 +239,7 @@ async function endIn(phase: "head" | "body" | "idle", kind: Changes, text: strin
   return new TextDecoder().decode(first.subarray(0, length));
 }
 
-test("who is slow with a head or a body, or silent, is ended in time and counted", async (kind) => {
+test("a client that is slow with head or body, or silent, is closed in time and counted", async (kind) => {
   await endIn("head", kind, "");
   await endIn("head", kind, "GET / HTTP/1.1\r\nHost: x\r\nX: ");
   await endIn("body", kind, "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 2\r\n\r\nh");
@@ -247,7 +247,7 @@ test("who is slow with a head or a body, or silent, is ended in time and counted
   assert.match(answer, /^HTTP\/1\.1 200 OK/);
 });
 
-test("one stranger too many costs the oldest its place, and nobody who is known", async (kind) => {
+test("one stranger too many closes the oldest stranger, and no client with a token", async (kind) => {
   await using served = await Served.start({
     ...kind,
     limits: { strangers: 50, strangers_per_address: 3 },
@@ -273,7 +273,7 @@ test("one stranger too many costs the oldest its place, and nobody who is known"
   for (const conn of strangers) conn.close();
 });
 
-test("who loses its place is answered 503 once its request comes, unless too many wait for that", async (kind) => {
+test("a displaced stranger is answered 503 once its request arrives, unless too many wait for that", async (kind) => {
   await using served = await Served.start({
     ...kind,
     limits: { strangers: 3, strangers_per_address: 2 },
@@ -305,7 +305,7 @@ test("who loses its place is answered 503 once its request comes, unless too man
   for (const conn of strangers) conn.close();
 });
 
-test("who is served when its place goes to another gets its own answer", async (kind) => {
+test("a stranger being served when displaced still gets its answer", async (kind) => {
   const { promise: answer, resolve } = Promise.withResolvers<Response>();
   let asked = 0;
   await using served = await Served.start({
@@ -342,7 +342,7 @@ function proxyHeader(command: number, address: readonly number[]): Uint8Array<Ar
   return new Uint8Array([...signature, command, 0x11, 0, addresses.length, ...addresses]);
 }
 
-test("a trusted proxy says whose its connections are, and has to", async (kind) => {
+test("a trusted proxy must name the client of each connection", async (kind) => {
   await using served = await Served.start({
     ...kind,
     proxies: { speaksFirst: true, isProxy: (address) => address === "127.0.0.1" },
@@ -362,7 +362,7 @@ test("a trusted proxy says whose its connections are, and has to", async (kind) 
   assert.equal(await askWith(proxyHeader(0x22, [10, 1, 2, 3])), "");
 });
 
-test("shutting down ends who waits, answers who has asked, and takes nobody new", async (kind) => {
+test("a shutdown closes idle connections, answers running requests, and accepts no new ones", async (kind) => {
   const { promise: answer, resolve } = Promise.withResolvers<Response>();
   const asked = Promise.withResolvers<void>();
   const served = await Served.start({

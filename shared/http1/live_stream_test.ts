@@ -16,7 +16,7 @@ const LIMITS = {
 };
 const UPGRADE = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n";
 
-/** What the sink of one connection received, and its stream. */
+/** The sink of one connection with its received bytes, and its stream. */
 class Heard implements ByteSink {
   readonly stream: LiveStream;
   bytes = 0;
@@ -42,7 +42,7 @@ class Heard implements ByteSink {
   }
 }
 
-/** A client, and what the server receives from it. */
+/** A client, and the server's received bytes. */
 interface Pair extends AsyncDisposable {
   readonly conn: Deno.Conn;
   readonly heard: Heard;
@@ -112,7 +112,7 @@ async function readAll(conn: Deno.Conn, count: number): Promise<Uint8Array> {
   return all;
 }
 
-test("nothing is taken while it pauses, and all of it later, in order", async ({ conn, heard }) => {
+test("nothing is read while it pauses, and everything later, in order", async ({ conn, heard }) => {
   const CHUNK = new Uint8Array(65_536);
   let order = 0;
   heard.onArrived = (bytes) => {
@@ -121,7 +121,7 @@ test("nothing is taken while it pauses, and all of it later, in order", async ({
   heard.stream.pause();
   let [sent, done] = [0, false];
   const sending = (async () => {
-    // More than the buffers of both systems hold for one connection.
+    // More than both systems buffer for one connection.
     for (let left = 40_000_000; left > 0;) {
       for (let at = 0; at < CHUNK.length; at++) CHUNK[at] = (sent + at) % 251;
       const count = await conn.write(CHUNK);
@@ -138,7 +138,7 @@ test("nothing is taken while it pauses, and all of it later, in order", async ({
   await until("all bytes", () => heard.bytes === sent);
 });
 
-test("a long write is told once the peer has read it, a short one may be taken at once", async ({ conn, heard }) => {
+test("a long write is reported once the peer has read it, a short one may be accepted at once", async ({ conn, heard }) => {
   const long = new Uint8Array(20_000_000);
   for (let at = 0; at < long.length; at++) long[at] = at % 253;
   assert.equal(heard.stream.send(long), false);
@@ -150,7 +150,7 @@ test("a long write is told once the peer has read it, a short one may be taken a
   await until("it is told", () => heard.writes === (taken ? 1 : 2));
 });
 
-test("the peer's end is told once, also when it came within a pause", async ({ conn, heard }) => {
+test("the peer's end is reported once, also during a pause", async ({ conn, heard }) => {
   heard.stream.pause();
   await conn.write(new Uint8Array(10));
   await conn.closeWrite();
@@ -160,7 +160,7 @@ test("the peer's end is told once, also when it came within a pause", async ({ c
   assert.equal(heard.bytes, 10);
 });
 
-test("a sink that throws ends its connection and nothing else", async ({ conn, heard }) => {
+test("a throwing sink only ends its own connection", async ({ conn, heard }) => {
   heard.onArrived = () => {
     throw new Error("a bug");
   };
@@ -169,7 +169,7 @@ test("a sink that throws ends its connection and nothing else", async ({ conn, h
   assert.equal(await conn.read(new Uint8Array(1)).catch(() => null), null);
 });
 
-test("after a close here nothing is heard any more", async ({ conn, heard }) => {
+test("after a local close nothing is reported", async ({ conn, heard }) => {
   assert.equal(heard.stream.send(new Uint8Array(20_000_000)), false);
   heard.stream.close();
   let [count, bytes] = [0 as number | null, 0];

@@ -9,7 +9,7 @@ import { HandleStream } from "./handle_stream.ts";
 import { acceptHandles, handleOf, moved } from "./node_handle.ts";
 import type { TcpHandle } from "./node_handle.ts";
 
-Deno.test("a runtime that lacks a part of a handle is refused by its name at the start", () => {
+Deno.test("a runtime without a needed handle method is refused at the start, with its name", () => {
   class Handle {
     readonly accept = () => 0;
     readonly listen = () => 0;
@@ -22,7 +22,7 @@ Deno.test("a runtime that lacks a part of a handle is refused by its name at the
   );
 });
 
-Deno.test("a connection that could not be accepted is told, and the next one is accepted", async () => {
+Deno.test("a failed accept is reported, and the next connection is accepted", async () => {
   const server = createServer().listen(0, "127.0.0.1");
   await once(server, "listening");
   const accepted: TcpHandle[] = [];

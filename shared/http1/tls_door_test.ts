@@ -100,7 +100,7 @@ for (const version of ["tls1_2", "tls1_3"]) {
   });
 }
 
-Deno.test("what is older than TLS 1.2 is refused at once", async () => {
+Deno.test("versions older than TLS 1.2 are refused at once", async () => {
   await using served = await serve();
   const flags = ["-tls1_1", "-cipher", "ALL:@SECLEVEL=0"];
   const args = ["s_client", "-connect", `${HOST}:{port}`, ...flags];
@@ -138,7 +138,7 @@ Deno.test("Python, which is strict about the end, reads one in order", async () 
   assert.match(text, /hello\n$/);
 });
 
-Deno.test("who says no end, but goes, leaves nothing behind", async () => {
+Deno.test("a client that disconnects without an end leaves nothing behind", async () => {
   await using served = await serve();
   const socket = connectTls({ host: HOST, port: served.port, ca: TLS.cert });
   const answered = new Promise((resolve) => socket.once("data", resolve));
@@ -151,7 +151,7 @@ Deno.test("who says no end, but goes, leaves nothing behind", async () => {
   await until("nobody is left", () => served.listener.stats.open === 0);
 });
 
-Deno.test("a handshake that stops half-way is ended in time and counted; others are served meanwhile", async () => {
+Deno.test("a stalled handshake is closed in time and counted; others are served meanwhile", async () => {
   let now_ms = 0;
   await using served = await serve({ now: () => now_ms });
   const { stats } = served.listener;
@@ -173,7 +173,7 @@ Deno.test("a handshake that stops half-way is ended in time and counted; others 
   await until("nobody is left", () => served.listener.stats.open === 0);
 });
 
-Deno.test("who goes before the handshake is done leaves nothing behind", async () => {
+Deno.test("a client that disconnects during the handshake leaves nothing behind", async () => {
   await using served = await serve();
   for (const bytes of [[], [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]]) {
     const conn = await Deno.connect({ hostname: HOST, port: served.port });
@@ -184,7 +184,7 @@ Deno.test("who goes before the handshake is done leaves nothing behind", async (
   }
 });
 
-Deno.test("what is no TLS is ended at once, whatever it is", async () => {
+Deno.test("bytes that are not TLS are refused at once", async () => {
   await using served = await serve();
   const noise = crypto.getRandomValues(new Uint8Array(5_000));
   const kinds = [
@@ -207,10 +207,10 @@ Deno.test("what is no TLS is ended at once, whatever it is", async () => {
   assert(await bytesUntilEnd(good) > 0);
 });
 
-/** More than the buffers of both systems hold for one connection. */
+/** More than both systems buffer for one connection. */
 const FLOOD_BYTES = 100_000_000;
 
-Deno.test("nothing is taken from a client that is not read, and all of it later", async () => {
+Deno.test("nothing is read from a paused client, and everything later", async () => {
   const reading = Promise.withResolvers<void>();
   let taken = 0;
   await using served = await serve({
@@ -248,7 +248,7 @@ Deno.test("nothing is taken from a client that is not read, and all of it later"
   assert.equal(taken, sent);
 });
 
-Deno.test("another certificate is served to whoever comes next", async () => {
+Deno.test("a new certificate is served to later clients", async () => {
   const next = await testCertificate();
   await using served = await serve();
   using before = await hello(served.port);

@@ -18,7 +18,7 @@ const SUM_BYTES = 16;
 const NOTHING = new Uint8Array(0);
 const NONCE_BYTES = 12;
 const TAG_BYTES = 16;
-/** Bytes of an encrypted section beside its content: key id, nonce, tag, sizes. */
+/** Overhead of an encrypted section: key id, nonce, tag, sizes. */
 const SECTION_BYTES = 64;
 const CIPHER = "aes-256-gcm";
 /** Sections below this size are not compressed: that would cost more than it saves. */
@@ -198,7 +198,7 @@ export class ClosedBlock {
   }
 }
 
-/** The line in place of an unreadable block, with what its store knows. */
+/** The line that replaces an unreadable block, with the facts from its store. */
 export function damagedHole(
   { tenant, node, stored_ms }: Readonly<{ tenant: string; node: string; stored_ms: number }>,
   { why }: DamagedBlock,
@@ -226,7 +226,7 @@ function boundTo(bound: Uint8Array, number: number): Uint8Array {
   return bytes;
 }
 
-/** Compresses into one piece of memory if it fits: the default is 16 KiB, whatever comes out. */
+/** Compresses into one piece of memory if it fits; the default buffer is 16 KiB. */
 function deflated(plain: Uint8Array): Uint8Array {
   const chunkSize = Math.max(CHUNK_BYTES_MIN, plain.length);
   return deflateRawSync(plain, { level: DEFLATE_LEVEL, chunkSize });
@@ -343,7 +343,7 @@ function inflated(size_bytes: number, bytes: Uint8Array): Uint8Array {
     const whole = inflateRawSync(bytes, { maxOutputLength: Math.max(size_bytes, 1) });
     if (whole.length === size_bytes) return whole;
   } catch {
-    // Said below.
+    // Reported below.
   }
   throw new DamagedBlock("it does not inflate to what it was");
 }

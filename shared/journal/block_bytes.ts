@@ -224,7 +224,7 @@ export class BlockReader {
 
   /** Throws unless all was read. */
   end(): void {
-    if (this.#at !== this.#bytes.length) throw new DamagedBlock("it has bytes that nobody wrote");
+    if (this.#at !== this.#bytes.length) throw new DamagedBlock("it has surplus bytes");
   }
 }
 
@@ -266,7 +266,7 @@ export class TextList {
       return text;
     }
     const known = this.#texts[number - 1];
-    if (known === undefined) throw new DamagedBlock("a text is named that is not there");
+    if (known === undefined) throw new DamagedBlock("it refers to a missing text");
     return known;
   }
 }

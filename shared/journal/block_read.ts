@@ -86,7 +86,7 @@ export class RowReader {
     const schema = (shape & SHAPE.schema) === 0 ? null : this.#schema(section);
     const payload = payloadOf(form, bytes, section);
     const hook = HOOKS[shape & 3];
-    if (hook === undefined) throw new DamagedBlock("a hook is named that is not there");
+    if (hook === undefined) throw new DamagedBlock("it refers to a missing hook");
     return {
       time_ms: this.#time_ms,
       hook,
@@ -127,7 +127,7 @@ export class RowReader {
   #user(): number {
     const user = this.#at("user").count();
     if (user < this.#sections.length) return user;
-    throw new DamagedBlock("a user is named that is not there");
+    throw new DamagedBlock("it refers to a missing user");
   }
 
   #offset(room: string): number {
@@ -217,7 +217,7 @@ export class RowReader {
   #name(): Pick<Read, "from" | "name"> {
     const names = this.#at("names");
     const from = FROM[names.byte()];
-    if (from === undefined) throw new DamagedBlock("an input is named that is not there");
+    if (from === undefined) throw new DamagedBlock("it refers to a missing input");
     return { from, name: this.#text(names) };
   }
 }

@@ -14,7 +14,7 @@ import { NO_KEY } from "./user_keys.ts";
 
 const HOLE: BlockHole = { from_ms: 5, to_ms: 9, records: 3, why: "queue-full" };
 
-Deno.test("journal: what goes into a block comes out of it, as lines of the journal's form", () => {
+Deno.test("journal: a block decodes to what was encoded, as lines of the journal", () => {
   fc.assert(fc.property(fc.array(entry, { maxLength: 12 }), (entries) => {
     const lines = open(close(entries, [HOLE]));
     assert.deepEqual(lines, [
@@ -25,7 +25,7 @@ Deno.test("journal: what goes into a block comes out of it, as lines of the jour
   }));
 });
 
-Deno.test("journal: an erased user leaves what names nobody, and nothing else of the user", () => {
+Deno.test("journal: only data that identifies nobody stays of an erased user", () => {
   fc.assert(fc.property(fc.array(entry, { minLength: 1, maxLength: 8 }), (entries) => {
     const lines = open(close(entries), ["ann"]);
     for (const [at, one] of entries.entries()) {
@@ -53,7 +53,7 @@ Deno.test("journal: an erased user leaves what names nobody, and nothing else of
   }));
 });
 
-Deno.test("journal: of a user without a key a block has what names nobody, and says that nobody was erased", () => {
+Deno.test("journal: of a user without a key a block has only data that identifies nobody, and no erasure", () => {
   const [one, two] = fc.sample(entry, { numRuns: 2, seed: 11 }) as [JournalEntry, JournalEntry];
   const builder = new BlockBuilder();
   builder.add({ ...one, sender: { ...one.sender, user: "ann" }, room: "chat-1" });
@@ -71,7 +71,7 @@ Deno.test("journal: of a user without a key a block has what names nobody, and s
   assert("line" in parseLine(JSON.stringify(of_ann)));
 });
 
-Deno.test("journal: a flipped bit, a cut or bytes behind it make a block damaged, never another record", () => {
+Deno.test("journal: a flipped bit, a truncation or extra bytes make a block damaged, never another record", () => {
   const bytes = close(fc.sample(entry, { numRuns: 20, seed: 7 }), [HOLE]);
   const damaged = (other: Uint8Array) => assert.throws(() => open(other), DamagedBlock);
   fc.assert(
@@ -96,7 +96,7 @@ Deno.test("journal: a flipped bit, a cut or bytes behind it make a block damaged
   });
 });
 
-Deno.test("journal: a whole block of a version that nobody knows is told as such, not as damaged", () => {
+Deno.test("journal: an intact block of an unknown version is reported as such, not as damaged", () => {
   const bytes = close(fc.sample(entry, { numRuns: 3, seed: 7 })).slice(0, -16);
   for (const version of [1, 2, 3, 255]) {
     bytes[3] = version;
@@ -112,7 +112,7 @@ Deno.test("journal: a section opens with its own key only, and in its own block 
   assert.throws(() => ended(block.open([keyOf("bob").key])), DamagedBlock);
 });
 
-Deno.test("journal: what names somebody is not in the block's bytes", () => {
+Deno.test("journal: identifying data is not in the block's bytes", () => {
   const secret = "ann-the-user-of-this-block";
   const [one] = fc.sample(entry, { numRuns: 1, seed: 3 });
   const sender = { user: secret, connection: secret, remote_ip: secret };

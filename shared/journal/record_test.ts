@@ -39,14 +39,14 @@ function problemOf(text: string): string {
   return parsed.problem;
 }
 
-Deno.test("journal: a record and a hole are told apart", () => {
+Deno.test("journal: records and holes are distinguished", () => {
   assert.equal(isHole(lineOf(RECORD)), false);
   const about = { node: "shield-1", tenant: "acme", from_ms: 1, to_ms: 2 };
   const hole = { format: 1, hole: { ...about, records: 3, why: "queue-full" } };
   assert.equal(isHole(lineOf(hole)), true);
 });
 
-Deno.test("journal: a line that is no record names the member that is wrong", () => {
+Deno.test("journal: the error for an invalid line names the member", () => {
   assert.equal(problemOf("{"), "it is no JSON");
   assert.match(problemOf(JSON.stringify({ ...RECORD, code: "x" })), /^code: /);
   assert.match(problemOf(JSON.stringify({ ...RECORD, format: 2 })), /^format: /);

@@ -14,7 +14,7 @@ export interface UserKey {
   readonly key: Uint8Array;
 }
 
-/** In place of a user's key if there was no room for one: the user's section is not written. */
+/** Replaces a user's key if there was no room for one: the user's section is not written. */
 export const NO_KEY: UserKey = { id: Uint8Array.of(0), key: new Uint8Array(32) };
 
 /** Whether a key id in a block is that of `NO_KEY`. */

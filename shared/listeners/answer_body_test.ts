@@ -38,7 +38,7 @@ async function open(url: string, signal: AbortSignal): Promise<ReadableStream<Ui
   return endedBy(body ?? assert.fail("no body"), signal);
 }
 
-/** Rejects with why it ended; nothing but this call holds the body. */
+/** Rejects with the reason of the end; only this call references the body. */
 async function read(opened: Promise<ReadableStream<Uint8Array>>, onChunk: () => void) {
   for await (const _ of await opened) onChunk();
 }
@@ -79,7 +79,7 @@ Deno.test("text of an answer that never ends is given up with its signal", async
   await silent.gone;
 });
 
-Deno.test("a body that ends by itself, one that is not wanted, and a signal that was aborted before", async () => {
+Deno.test("a body that ends normally, one that is cancelled, and an already aborted signal", async () => {
   const answer = () => new Response("hello");
   const { signal } = new AbortController();
   assert.equal(await textOf(answer(), signal), "hello");

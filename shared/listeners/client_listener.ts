@@ -147,7 +147,7 @@ export async function openClientListener(
         throw othersAt(listener) === others ? cause : new Inconclusive(cause.message, { cause });
       });
       if (status === 204 || reuse_port && status === 421) return;
-      throw new Error(`somebody else answers there, with ${status}`);
+      throw new Error(`another server answers there, with ${status}`);
     },
     reopen: () => listener.reopen(),
     onGone,

@@ -22,7 +22,7 @@ export interface DoorWatchOptions extends Pick<Env, "now" | "monotonic_ms"> {
   readonly onGone: (detail: string) => void;
   /** Interval of the probes, and their timeout, in ms. */
   readonly every_ms: number;
-  /** After so long without an answer, though it was reopened, the port is given up; in ms. */
+  /** A port without an answer for this long, although it was reopened, is given up; in ms. */
   readonly gone_ms: number;
   readonly log?: Logger | undefined;
 }
@@ -113,7 +113,7 @@ export class DoorWatch {
     this.#silent_ms += Math.min(monotonic_ms() - this.#asked_ms, 2 * every_ms);
     if (this.#silent_ms > gone_ms) {
       this.close();
-      return onGone(`the listener at ${url} is gone: ${this.#problem}`);
+      return onGone(`the listener at ${url} has died: ${this.#problem}`);
     }
     if (this.#unanswered % REOPEN_AT === 0) await reopen();
   }

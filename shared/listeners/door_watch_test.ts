@@ -68,8 +68,8 @@ for (const websocket of ["native", "own"] as const) {
   }
 }
 
-Deno.test("a deaf port makes the process unready, is opened anew, and is ready again", async () => {
-  // The system accepts its connections, and nobody takes them.
+Deno.test("an unresponsive port makes the process unready, is reopened, and is ready again", async () => {
+  // The system accepts its connections, but the process does not.
   let listener: Deno.Listener = Deno.listen({ hostname: HOST, port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
   const watched = watch(port, {
@@ -92,7 +92,7 @@ Deno.test("a deaf port makes the process unready, is opened anew, and is ready a
   await (listener as unknown as { close(): Promise<void> }).close();
 });
 
-Deno.test("a port that nobody can open again is gone, after its time", async () => {
+Deno.test("a port that cannot be reopened is given up after a timeout", async () => {
   const { promise: gone, resolve: onGone } = Promise.withResolvers<string>();
   let tries = 0;
   const closed = Deno.listen({ hostname: HOST, port: 0 });
@@ -106,7 +106,7 @@ Deno.test("a port that nobody can open again is gone, after its time", async () 
       return Promise.reject(new Error("taken"));
     },
   });
-  assert.match(await gone, /^the listener at http:\/\/127\.0\.0\.1:\d+ is gone: .*ECONNREFUSED/);
+  assert.match(await gone, /^the listener at http:\/\/127\.0\.0\.1:\d+ has died: .*ECONNREFUSED/);
   assert.equal(watched.check().ok, false);
   assert(tries > 0);
 });
@@ -136,7 +136,7 @@ Deno.test("a process that was stalled for longer than that asks on: its port was
   watched.close();
 });
 
-Deno.test("an answer that came while the process was stalled is read, however late that is", async () => {
+Deno.test("an answer that arrived while the process was stalled is read, however late", async () => {
   const listener = await listenClient({
     ...{ name: "client", host: HOST, port: 0, websocket: "own" },
     handler: () => new Response(null, { status: 204 }),

@@ -31,14 +31,14 @@ Deno.test("port 0 picks a free port, which the URL names", async () => {
   await assert.rejects(fetch(one.url), TypeError);
 });
 
-Deno.test("a wildcard host is shown as an address that one can connect to", async () => {
+Deno.test("a wildcard host is shown as a connectable address", async () => {
   const listener = open({ host: "0.0.0.0" });
   assert.equal(listener.url, `http://127.0.0.1:${listener.port}`);
   assert.equal(await (await fetch(listener.url)).text(), "hello");
   await listener.close();
 });
 
-Deno.test("a handler learns who asks", async () => {
+Deno.test("a handler gets the client's address", async () => {
   const listener = open({
     handler: (_, { remoteAddr }) => new Response(remoteAddr.hostname),
   });
@@ -46,7 +46,7 @@ Deno.test("a handler learns who asks", async () => {
   await listener.close();
 });
 
-Deno.test("a taken port is refused by name, with what to do", async () => {
+Deno.test("a port in use is refused by name, with advice", async () => {
   const first = open();
   const message = messageOf({ name: "ops", port: first.port });
   assert.match(message, new RegExp(`^ops listener: port ${first.port} on 127.0.0.1 is in use; `));
@@ -54,14 +54,14 @@ Deno.test("a taken port is refused by name, with what to do", async () => {
   await first.close();
 });
 
-Deno.test("an address of another machine is refused by name, with what to do", () => {
+Deno.test("an address of another machine is refused by name, with advice", () => {
   // A documentation address (RFC 5737), which no machine has.
   const message = messageOf({ name: "admin", host: "192.0.2.1" });
   assert.match(message, /^admin listener: /);
   assert.match(message, /192\.0\.2\.1/);
 });
 
-Deno.test("a close lets a request under way finish and takes no new one", async () => {
+Deno.test("a close lets a running request finish and accepts no new one", async () => {
   const arrived = Promise.withResolvers<void>();
   const answer = Promise.withResolvers<void>();
   const listener = open({
@@ -96,7 +96,7 @@ Deno.test("a request that outlives the grace is answered 503 draining", async ()
   assert.equal((await response.json()).reason, "draining");
 });
 
-Deno.test("a client that stalls inside its request does not hold up the close", async () => {
+Deno.test("a client that stalls within its request does not delay the close", async () => {
   const answered = Promise.withResolvers<void>();
   const listener = open({
     handler() {
@@ -131,7 +131,7 @@ Deno.test("with a certificate it speaks TLS, and its URL says so", async () => {
   await listener.close();
 });
 
-Deno.test("an address may stand in brackets, as in a URL, whoever reads requests", async () => {
+Deno.test("an address may have brackets, as in a URL, with either HTTP implementation", async () => {
   for (const websocket of ["own", "native"] as const) {
     const listener = await listenClient({
       // An address of IPv4, since not every machine has IPv6.

@@ -54,11 +54,11 @@ export function withOpsToken(handler: Handler, token: OpsToken | undefined): Han
     }
     if (request.headers.has("authorization")) {
       return problemResponse(
-        new ArqonError("token-signature", "it is not that of [ops] token_file"),
+        new ArqonError("token-signature", "it differs from the token of [ops] token_file"),
       );
     }
     if (!HEALTH.test(new URL(request.url).pathname)) {
-      return problemResponse(new ArqonError("token-missing", "[ops] token_file asks for one"));
+      return problemResponse(new ArqonError("token-missing", "[ops] token_file requires one"));
     }
     return await withoutDetails(await handler(request));
   };

@@ -1,10 +1,10 @@
-/** Requests without a token at a port that requires the token of ops, beside a request that has it. */
+/** Requests without a token at a port that requires the ops token, besides a request that has it. */
 import assert from "node:assert/strict";
 import { until } from "../testing/until.ts";
 import { listen } from "./listen.ts";
 import { withOpsToken } from "./ops_token.ts";
 
-Deno.test("a request under way with the token of ops is no stranger", async () => {
+Deno.test("a running request with the ops token does not count as a stranger", async () => {
   const asked = Promise.withResolvers<void>();
   const answered = Promise.withResolvers<void>();
   const handler = withOpsToken(async () => {

@@ -4,7 +4,7 @@ import { createMetrics } from "../metrics/metrics.ts";
 import { opsHandler } from "./ops.ts";
 import { spinePhase, Starting } from "./starting.ts";
 
-Deno.test("a process that starts lives and is not ready, and says what it waits for", async () => {
+Deno.test("a starting process is live but not ready, and reports what it waits for", async () => {
   let now_ms = 1_000;
   const now = () => now_ms;
   const starting = new Starting(now);

@@ -177,7 +177,7 @@ export function followTls(options: TlsReloadOptions): Disposable {
       if (text === "" && seen === problem) return;
       if (text === "") seen = problem;
       results.inc({ listener, result: "refused" });
-      log.error("the TLS certificate or key cannot be used; the one before is served", {
+      log.error("the TLS certificate or key cannot be used; the previous one is served", {
         listener,
         problem,
       });

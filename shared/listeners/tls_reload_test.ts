@@ -86,7 +86,7 @@ for (const websocket of ["native", "own"] as const) {
   });
 }
 
-Deno.test("a pair that no client would accept is refused with the cause, and what is no PEM as configuration", async () => {
+Deno.test("a pair that no client would accept is refused with the cause, and invalid PEM as a configuration error", async () => {
   const [one, other] = [await testCertificate(), await testCertificate()];
   const [past, future] = [await testCertificate([20, 21]), await testCertificate([48, 49])];
   const check = (pair: TlsPair) => requireUsableAs("ops", pair, NOW_MS);
@@ -111,7 +111,7 @@ Deno.test("a pair that no client would accept is refused with the cause, and wha
   }
 });
 
-Deno.test("a certificate for a server that is not in force is refused by its key; unreadable ones are others' to report", async () => {
+Deno.test("an expired or future client certificate is refused by its key; unreadable ones are reported elsewhere", async () => {
   const files: Record<string, string> = {
     good: (await testCertificate()).cert,
     past: (await testCertificate([20, 21])).cert,
@@ -151,14 +151,14 @@ Deno.test("a pair that the clock alone forbids is reported once, and served as s
     const before = looks;
     await until("it looks again", () => looks > before + 2);
   };
-  // The authority's clock is ahead of this one, or this one is behind.
+  // The authority's clock is ahead of this one.
   files = early;
   await until("it is not in force yet", () => lines.length === 1);
   assert.match(lines[0] ?? "", /problem="the certificate is good from 2027-01-01 on"/);
   await looksAgain();
   now_ms = Date.UTC(2027, 0, 1, 0, 0, 1);
   await until("it is served", () => served.length === 2);
-  // The clock steps over its end, and back: it stays what is served.
+  // The clock steps past its end, and back: it stays in use.
   now_ms = Date.UTC(2045, 0);
   await looksAgain();
   files = past;
@@ -166,7 +166,7 @@ Deno.test("a pair that the clock alone forbids is reported once, and served as s
   await looksAgain();
   now_ms = Date.UTC(2025, 5);
   await until("the clock was wrong: it is served", () => served.length === 3);
-  // What no clock mends is looked at once.
+  // A problem that no clock can solve is checked once.
   files = half;
   await until("half a pair is told", () => lines.length === 5);
   now_ms = Date.UTC(2028, 0);
@@ -175,7 +175,7 @@ Deno.test("a pair that the clock alone forbids is reported once, and served as s
   assert.equal(lines.length, 5, lines.join(""));
 });
 
-Deno.test("a certificate that has ended is not taken, and the metric says when the one that is served ends", async () => {
+Deno.test("an expired certificate is not applied, and the metric has the expiry of the current one", async () => {
   const [first, past] = [await testCertificate([25, 40]), await testCertificate([20, 21])];
   const second = await testCertificate([25, 41]);
   const registry = createMetrics({ node_id: "s1", version: "0" });

@@ -49,7 +49,7 @@ export class UnseenClients {
   #notice(peer: string, header: ForwardedHeader): void {
     if (this.count++ > 0) return;
     this.#log.warn(
-      "one address names several clients and is not believed: they share its bounds; " +
+      "one address reports several clients but is not trusted: they share its limits; " +
         "is it a proxy that [server] trusted_proxies should list, or another forwarded_header?",
       { peer, header },
     );

@@ -1,6 +1,6 @@
 /**
- * A Shield's record in the bucket of lives: its start, its last sign of life, up to when each component had written its
- * data, and whether it ended in order. So others can tell which Shields were killed, and which data were lost. Pure;
+ * A Shield's record in the bucket of lives: its start, its last mark, the time up to which each component had written
+ * its data, and whether it ended in order. Other Shields use it to detect killed Shields and lost data. Pure;
  * `own_life.ts` writes it, `lives.ts` reads it.
  */
 import { isId } from "@arqon/proto";
@@ -12,14 +12,14 @@ const LIFE_PARTS = ["journal", "usage", "ledger"] as const;
 /** One of `LIFE_PARTS`. */
 export type LifePart = typeof LIFE_PARTS[number];
 
-/** How far a part of a Shield had come. */
+/** The progress of one component of a Shield. */
 const PartMark = z.strictObject({
   /** Up to this time all data were written, or reported as lost, Unix ms. */
   until_ms: z.number().min(0),
   /** The component ended with all data written. */
   is_over: z.boolean(),
 });
-/** How far a part of a Shield had come. */
+/** The progress of one component of a Shield. */
 export type PartMark = z.output<typeof PartMark>;
 
 /** The mark that a Shield renews. A newer version may have components that this one does not know. */
@@ -33,7 +33,7 @@ const Mark = z.object({
 /** The mark that a Shield renews. */
 export type Mark = z.output<typeof Mark>;
 
-/** One life of a Shield: one run of its process. */
+/** One incarnation of a Shield: one run of its process. */
 export interface Life extends Mark {
   readonly node_id: string;
   /** Unix ms, by its own clock. */
@@ -48,10 +48,11 @@ export type LifeEnd =
   | { readonly how: "ended" | "killed"; readonly by_ms: number };
 
 /**
- * A Shield without a mark for this long counts as killed. Longer than the interval of marks, because one may be late.
+ * A Shield without a mark for this long counts as killed. Longer than the interval of marks, because a mark may be
+ * late.
  */
 export const SILENT_MS = 20_000;
-/** The key prefixes of the lives of Shields and of Brains: cluster questions wait for Shields only. */
+/** The key prefixes of Shields and of Brains: cluster questions wait for Shields only. */
 export type LifeKind = "life" | "brain";
 
 /** The key of a life. */
@@ -85,13 +86,13 @@ export function decodeLife({ key, value, age_ms }: KvEntry): Life | undefined {
 export const silentMs = ({ age_ms, mark_ms }: Life, now_ms: number): number =>
   age_ms ?? now_ms - mark_ms;
 
-/** Whether one of two lives of a Shield is the later one: a clock may have been set back between them. */
+/** Whether one of two incarnations of a Shield is the later one: its clock may have been set back between them. */
 export function isLater(one: Life, other: Life): boolean {
   if (one.age_ms === undefined || other.age_ms === undefined) return one.began_ms > other.began_ms;
   return one.age_ms < other.age_ms;
 }
 
-/** The outcome of one of all lives. */
+/** The outcome of one incarnation, given all of them. */
 export function endOf(life: Life, all: readonly Life[], now_ms: number): LifeEnd {
   const { node_id, mark_ms } = life;
   if (life.is_over) return { how: "ended", by_ms: mark_ms };
@@ -103,7 +104,7 @@ export function endOf(life: Life, all: readonly Life[], now_ms: number): LifeEnd
     Infinity,
   );
   if (next_ms !== Infinity) {
-    // It began before that mark: the clock was set, and does not show when this one ended.
+    // It began before that mark, so the clock was set, and does not show when this one ended.
     return { how: "killed", by_ms: next_ms > mark_ms ? next_ms : mark_ms + SILENT_MS };
   }
   const silent_ms = silentMs(life, now_ms);

@@ -8,7 +8,7 @@ import { decodeLife, type Life, lifeKey, type LifeKind, silentMs } from "./life.
 
 /** The bucket of lives. */
 const LIVES_BUCKET = "ARQON_LIVES";
-/** The most lives that a reader gets: the newest ones. */
+/** The most incarnations that a reader gets: the newest ones. */
 const READ_MAX = 1_000;
 /** Lives that are read concurrently. */
 const AT_A_TIME = 16;

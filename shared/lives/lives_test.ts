@@ -1,4 +1,4 @@
-/** What is told of Shields that ended: nothing of those that had written all, and a loss of those that had not. */
+/** Reports about ended Shields: none for those that had written everything, and a loss for the others. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { startNats } from "../../tests/harness/nats_server.ts";
@@ -45,7 +45,7 @@ function testLives() {
   };
 }
 
-Deno.test("lives: who ends in order, or has no part that writes, leaves no loss", async () => {
+Deno.test("lives: a Shield that ends in order, or has no writing component, leaves no loss", async () => {
   await using test = testLives();
   const [ended, silent] = [test.life("s1"), test.life("s2")];
   ended.begin("journal", () => test.clock.now_ms).end(true);
@@ -56,7 +56,7 @@ Deno.test("lives: who ends in order, or has no part that writes, leaves no loss"
   assert.deepEqual(await test.ends(), ["s1 ended"]);
 });
 
-Deno.test("lives: an end that cannot be told for a moment is told then", async () => {
+Deno.test("lives: an end that cannot be written is written later", async () => {
   await using test = testLives();
   const life = test.life("s1");
   life.begin("journal", () => test.clock.now_ms).end(true);
@@ -73,7 +73,7 @@ Deno.test("lives: an end that cannot be told for a moment is told then", async (
   assert.deepEqual(await test.ends(), ["s1 ended"]);
 });
 
-Deno.test("lives: who is killed leaves a loss up to its next start, or up to now", async () => {
+Deno.test("lives: a killed Shield leaves a loss up to its next start, or up to now", async () => {
   await using test = testLives();
   const killed = test.life("s1");
   killed.begin("journal", () => START_MS - 1_000);
@@ -94,7 +94,7 @@ Deno.test("lives: who is killed leaves a loss up to its next start, or up to now
   assert.deepEqual(await test.ends(), ["s1 killed", "s1 ended", "s2 ended"]);
 });
 
-Deno.test("lives: a part that could not write all is a loss, though the Shield ended in order", async () => {
+Deno.test("lives: a component that could not write everything is a loss, though the Shield ended in order", async () => {
   await using test = testLives();
   const life = test.life("s1");
   const [journal, usage] = [
@@ -109,7 +109,7 @@ Deno.test("lives: a part that could not write all is a loss, though the Shield e
   assert.deepEqual(lossesOf(await test.lives.all(), "usage", test.clock.now_ms), []);
 });
 
-Deno.test("lives: a part says at once how far it has come", async () => {
+Deno.test("lives: a component reports its progress at once", async () => {
   await using test = testLives();
   const life = test.life("s1");
   let until_ms = START_MS;
@@ -122,7 +122,7 @@ Deno.test("lives: a part says at once how far it has come", async () => {
   assert.equal(one?.parts.usage?.until_ms, START_MS + 3_000);
 });
 
-Deno.test("lives: marks go once all of their time is gone, and what is no mark is none", async () => {
+Deno.test("lives: expired marks are deleted, and invalid entries are ignored", async () => {
   await using test = testLives();
   const old = test.life("s1");
   old.begin("journal", () => START_MS);
@@ -138,7 +138,7 @@ Deno.test("lives: marks go once all of their time is gone, and what is no mark i
   assert.deepEqual(await test.ends(), ["s1 lives"]);
 });
 
-Deno.test("lives: questions wait for who lives, by the last life of a Shield, and not for who is over", async () => {
+Deno.test("lives: questions wait for live Shields, by their latest incarnation, and not for ended ones", async () => {
   await using test = testLives();
   const [ended, killed, again] = ["ended", "killed", "again"].map((id) => test.life(id));
   for (const life of [ended, killed, again]) life!.begin("ledger", () => START_MS);
@@ -168,7 +168,7 @@ Deno.test("lives: questions wait for who lives, by the last life of a Shield, an
 
 const MARK = { is_over: false, parts: { journal: { until_ms: 0, is_over: false } } };
 
-Deno.test("lives: the store's clock says who is silent, whatever the clocks of writer and reader show", () => {
+Deno.test("lives: the store's clock decides about killed Shields, whatever the clocks of writer and reader show", () => {
   for (const ahead_ms of [2 * HOUR_MS, -2 * HOUR_MS]) {
     const now_ms = START_MS + ahead_ms;
     const mark = { ...MARK, began_ms: START_MS - HOUR_MS, mark_ms: START_MS };
@@ -184,7 +184,7 @@ Deno.test("lives: the store's clock says who is silent, whatever the clocks of w
   }
 });
 
-Deno.test("lives: a Shield that starts again with its clock set back is the one that lives", () => {
+Deno.test("lives: a Shield restarted with its clock set back counts as alive", () => {
   const before = { ...MARK, node_id: "s1", began_ms: START_MS, mark_ms: START_MS + 9_000 };
   const after = { ...MARK, node_id: "s1", began_ms: START_MS - HOUR_MS, mark_ms: START_MS };
   const all = [{ ...after, age_ms: 2_000 }, { ...before, age_ms: 6_000 }];
@@ -195,7 +195,7 @@ Deno.test("lives: a Shield that starts again with its clock set back is the one 
   assert.deepEqual(registeredOf(all, START_MS), [{ node_id: "s1" }]);
 });
 
-Deno.test("lives on NATS: a Shield whose clock is two hours ahead tells nobody as killed", async () => {
+Deno.test("lives on NATS: a Shield whose clock is two hours ahead reports no other as killed", async () => {
   await using nats = await startNats({ jetstream: true });
   await using one = await watched(nats.port);
   await using other = await watched(nats.port);

@@ -1,6 +1,6 @@
 /**
- * Structured logging as logfmt or JSON, one line a record. Pure: clock and sink are arguments. Not
- * an audit log, and it never sees tokens: callers name what they log.
+ * Structured logging as logfmt or JSON, one line a record. Pure: clock and sink are arguments. It is not an audit log,
+ * and callers must not log tokens.
  */
 
 /** Levels of lines; the least severe first. */
@@ -8,15 +8,15 @@ export type LogLevel = "debug" | "info" | "warn" | "error";
 /** The form of a line; JSON for collectors, logfmt for people. */
 export type LogFormat = "logfmt" | "json";
 /**
- * The fields of a line: values of any type; `undefined` leaves the field out. The tenant's id is
- * `tenant_id` in every line of every component, so that one name finds all lines of a tenant.
+ * The fields of a line: values of any type; `undefined` omits the field. The tenant's id is `tenant_id` in every
+ * component, so that one name finds all lines of a tenant.
  */
 export interface LogFields {
   readonly [name: string]: unknown;
   readonly tenant?: never;
 }
 
-/** Writes one line a call, if the level says so. Takes values of any type without throwing. */
+/** Writes one line a call if the level permits. Accepts values of any type without throwing. */
 export interface Logger {
   debug(msg: string, fields?: LogFields): void;
   info(msg: string, fields?: LogFields): void;
@@ -125,7 +125,7 @@ function plainFields(fields: LogFields): Map<string, string | number | boolean |
   return all;
 }
 
-/** A value of a logfmt pair: bare when it is plain ASCII, else in quotes with escapes. */
+/** A value of a logfmt pair: unquoted if it is plain ASCII, otherwise in quotes with escapes. */
 function logfmtValue(value: string | number | boolean | null): string {
   const text = String(value);
   return BARE.test(text) ? text : `"${text.replace(UNSAFE, escape)}"`;

@@ -98,7 +98,7 @@ Deno.test("a child adds its fields to every line, and a field of the line itself
   ]);
 });
 
-Deno.test("the types hold that a tenant is tenant_id, in a line and in a child", () => {
+Deno.test("the types enforce tenant_id for a tenant, in a line and in a child", () => {
   const { log } = capture();
   // @ts-expect-error one name for one thing
   log.info("x", { tenant: "acme" });

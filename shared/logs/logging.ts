@@ -12,8 +12,8 @@ export interface LoggingOptions extends Pick<LoggerOptions, "level" | "format" |
   /** Rate limit in lines a second for one text of one component. */
   readonly lines_per_second: number;
   /**
-   * The id of this process: in every line of JSON, since its reader gets the lines of many
-   * processes. A reader of logfmt sits in front of one.
+   * The id of this process, in every line of JSON, because its reader gets the lines of many processes. The reader of
+   * logfmt watches one process.
    */
   readonly node_id: string;
 }
@@ -72,9 +72,7 @@ class Floods {
     this.#onOver = onOver;
   }
 
-  /**
-   * Whether one more line of the text may be written. Left-out lines of a sample are not reported.
-   */
+  /** Whether another line of the text may be written. Omitted lines of a sample are not reported. */
   admits(component: string, text: string, now_ms: number, is_sample: boolean): boolean {
     this.#sweep(now_ms);
     const flood = this.#of(component, text, now_ms);
@@ -197,7 +195,7 @@ function registerLines(
   scrapedCounter(
     registry,
     "arqon_log_left_out_total",
-    "Log lines left out because too many with their text came in one second.",
+    "Log lines omitted because too many with the same text were written in one second.",
     left_out,
   );
   scrapedCounter(

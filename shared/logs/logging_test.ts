@@ -27,7 +27,7 @@ function written(options: Partial<LoggingOptions> = {}): Written {
 
 const texts = (lines: readonly string[]) => lines.map((line) => /msg="([^"]*)"/.exec(line)?.[1]);
 
-Deno.test("a component with a level of its own writes by that, the others by the common one", () => {
+Deno.test("a component with its own level writes by that, the others by the common one", () => {
   const { logging, lines } = written();
   logging.of("shield").debug("hidden");
   logging.of("overseer");
@@ -37,7 +37,7 @@ Deno.test("a component with a level of its own writes by that, the others by the
   assert.deepEqual(texts(lines), ["seen", "seen with a field"]);
 });
 
-Deno.test("a level that changes holds for loggers that are there already, children too", () => {
+Deno.test("a changed level applies to existing loggers, children too", () => {
   const { logging, lines } = written();
   const child = logging.of("shield").child({ part: "spine" });
   child.debug("before");
@@ -50,7 +50,7 @@ Deno.test("a level that changes holds for loggers that are there already, childr
   assert.equal(logging.setLevel("nobody", "debug"), false);
 });
 
-Deno.test("a flood of one text is cut, and how much was left out is said when it is over", () => {
+Deno.test("a flood of one text is limited, and the number of omitted lines is reported at its end", () => {
   const { logging, lines, clock } = written();
   const log = logging.of("shield");
   for (let count = 0; count < 10; count++) log.warn("publish refused", { count });
@@ -62,7 +62,7 @@ Deno.test("a flood of one text is cut, and how much was left out is said when it
   assert.match(lines[4] ?? "", /level=warn component=shield text="publish refused" count=7/);
 });
 
-Deno.test("the end of the process tells of what is untold", () => {
+Deno.test("the end of the process reports omitted lines", () => {
   const { logging, lines } = written();
   for (let count = 0; count < 5; count++) logging.of("brain").info("again");
   logging.close();
@@ -70,7 +70,7 @@ Deno.test("the end of the process tells of what is untold", () => {
   assert.deepEqual(texts(lines), ["again", "again", "again", "lines left out"]);
 });
 
-Deno.test("more texts than are kept apart share one rate, and nothing grows", () => {
+Deno.test("further texts share one rate, and nothing grows", () => {
   const { logging, lines } = written({ lines_per_second: 1 });
   for (let text = 0; text < 5_000; text++) logging.of("shield").info(`text ${text}`);
   assert.equal(lines.length, 1_025);
@@ -84,7 +84,7 @@ Deno.test("a clock that is set back ends a flood's second", () => {
   assert.deepEqual(texts(lines).slice(3), ["lines left out", "again"]);
 });
 
-Deno.test("lines and what was left out are counted", async () => {
+Deno.test("written and omitted lines are counted", async () => {
   const { logging } = written();
   const registry = createMetrics({ node_id: "n", version: "1" });
   logging.register(registry);
@@ -94,7 +94,7 @@ Deno.test("lines and what was left out are counted", async () => {
   assert.match(page, /^arqon_log_left_out_total 2$/m);
 });
 
-Deno.test("every line of JSON has the node's id, also of children and of what was left out", () => {
+Deno.test("every line of JSON has the node's id, also of children and of reports about omitted lines", () => {
   const { logging, lines, clock } = written({ format: "json" });
   const log = logging.of("shield");
   for (let count = 0; count < 5; count++) log.child({ part: "spine" }).warn("lost");
@@ -115,7 +115,7 @@ Deno.test("a line of logfmt has the fields that it was given", () => {
   assert.doesNotMatch(lines.join(), /node_id/);
 });
 
-Deno.test("other settings hold from the next line on, and end levels that were set one by one", () => {
+Deno.test("new settings apply from the next line on, and reset individually set levels", () => {
   const { logging, lines } = written();
   const log = logging.of("shield");
   logging.setLevel("shield", "debug");

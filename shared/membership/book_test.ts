@@ -1,4 +1,4 @@
-/** What entries say of a room, read from anywhere, and which ones are due. */
+/** The membership of a room from entries, read from any position, and the due entries. */
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { BookReader, dueFor, dueTurn, emptyBook, listOf, PAGE_MEMBERS, take } from "./book.ts";
@@ -16,7 +16,7 @@ const known = ({ sequence, occupied, members }: Book) => ({
   members: [...members.values()].toSorted((a, b) => a.connection_id < b.connection_id ? -1 : 1),
 });
 
-/** Writes what is due for the book to become `present`, with a list now and then. */
+/** Writes the entries needed to match `present`, with a list now and then. */
 function write(book: Book, present: ReadonlySet<string>, with_list: boolean): MembershipEntry[] {
   const entries: MembershipEntry[] = [];
   const change = (due: ReturnType<typeof dueTurn>) => {
@@ -87,7 +87,7 @@ Deno.test("a list that was begun and not ended is none", () => {
   assert.equal(reader.is_whole, false, "its end is another list's");
 });
 
-Deno.test("what is no entry is none, and a later version's members are kept", () => {
+Deno.test("invalid entries are ignored, and members of a later version are kept", () => {
   assert.equal(readEntry("chat", "{}"), undefined);
   assert.equal(readEntry("__proto__", "{}"), undefined);
   assert.equal(readEntry("joined", "{"), undefined);

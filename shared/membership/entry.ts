@@ -34,9 +34,9 @@ const Left = z.looseObject({
   /** When it left, Unix ms by its Shield's clock; only if no Brain could write it then. */
   left_ms: z.int().min(0).optional(),
 });
-/** Stays that could not be kept. */
+/** Memberships that could not be recorded. */
 const Missed = z.looseObject({
-  /** Of the last change before it. */
+  /** The last change before it. */
   sequence: z.int().min(0),
   at_ms: z.int().min(0),
   /** Their number, time range (Unix ms) and Shield. */
@@ -47,7 +47,7 @@ const Missed = z.looseObject({
 });
 const Turned = z.looseObject(counted);
 const Present = z.looseObject({
-  /** Of the last change before it. */
+  /** The last change before it. */
   sequence: z.int().min(0),
   at_ms: z.int().min(0),
   /** From 0. */

@@ -18,7 +18,7 @@ export interface MetricsOptions {
   readonly version: string;
 }
 
-/** What `/metrics` answers with. */
+/** The answer of `/metrics`. */
 export interface Exposition {
   readonly body: string;
   readonly content_type: string;
@@ -27,7 +27,7 @@ export interface Exposition {
 const MICROSECONDS = 1_000_000;
 const LAG_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
-/** A gauge that is read when somebody scrapes, and costs nothing until then. */
+/** A gauge that is read at a scrape, and costs nothing otherwise. */
 export function scrapedGauge(
   registry: Registry,
   name: string,
@@ -55,7 +55,7 @@ export function metricsOn(registry: Registry) {
   };
 }
 
-/** What `metricsOn` gives. */
+/** The result of `metricsOn`. */
 export type MetricMakers = ReturnType<typeof metricsOn>;
 
 function addProcessMetrics(registry: Registry): void {
@@ -70,7 +70,7 @@ function addProcessMetrics(registry: Registry): void {
   gauge("arqon_heap_used_bytes", "Bytes of the V8 heap in use.", () => Deno.memoryUsage().heapUsed);
   gauge(
     "arqon_external_memory_bytes",
-    "Bytes outside the heap that V8 objects hold.",
+    "Bytes outside the heap that V8 objects retain.",
     () => Deno.memoryUsage().external,
   );
   gauge(
@@ -111,9 +111,8 @@ export function createMetrics(options: MetricsOptions): Registry {
 }
 
 /**
- * Measures from now on how late timers fire, as `arqon_event_loop_lag_seconds`: once in
- * `interval_ms`, until it is disposed. `now` is monotonic ms (`performance.now`). The timer does not
- * keep the process alive.
+ * Measures the delay of timers as `arqon_event_loop_lag_seconds`, once in `interval_ms`, until it is disposed. `now` is
+ * monotonic ms (`performance.now`). The timer does not keep the process alive.
  */
 export function watchEventLoop(
   registry: Registry,
@@ -122,7 +121,7 @@ export function watchEventLoop(
 ): Disposable {
   const lag = new Histogram({
     name: "arqon_event_loop_lag_seconds",
-    help: "How much later than asked a timer fired, in seconds.",
+    help: "Delay of a timer beyond its due time, in seconds.",
     buckets: LAG_BUCKETS_SECONDS,
     registers: [registry],
   });

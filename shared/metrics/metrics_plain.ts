@@ -7,9 +7,9 @@ import type { Histogram, Registry } from "prom-client";
 
 /** A histogram: an observation is one addition to an array. Values are seconds. */
 export class PlainHistogram {
-  /** Upper bounds of the buckets, rising, in seconds; what is above the last counts too. */
+  /** Upper bounds of the buckets, ascending, in seconds; larger values have their own bucket. */
   readonly bounds: readonly number[];
-  /** Observations in each bucket alone; one more bucket than there are bounds. */
+  /** Observations of each bucket, not cumulative; one more bucket than bounds. */
   readonly counts: Float64Array;
   sum = 0;
 
@@ -59,7 +59,7 @@ export function registerPlainHistogram(
   registerPlainHistograms(registry, name, help, () => [[{}, plain]]);
 }
 
-/** Registers plain histograms that differ by labels: `read` gives them at a scrape. */
+/** Registers plain histograms with labels; `read` returns them at a scrape. */
 export function registerPlainHistograms(
   registry: Registry,
   name: string,
@@ -74,7 +74,7 @@ export function registerPlainHistograms(
   registry.registerMetric({ name, help, type: "histogram", get } as unknown as Histogram);
 }
 
-/** Registers a counter that is read at a scrape; `read` must never fall while the process lives. */
+/** Registers a counter that is read at a scrape; `read` must never decrease. */
 export function scrapedCounter(
   registry: Registry,
   name: string,
@@ -92,10 +92,7 @@ export function scrapedCounter(
   });
 }
 
-/**
- * Registers a counter with one label that is read at a scrape; `read` gives a total for each of its
- * values.
- */
+/** Registers a counter with one label that is read at a scrape; `read` returns a total for each of its values. */
 export function scrapedFamily(
   registry: Registry,
   name: string,

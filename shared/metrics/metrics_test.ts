@@ -1,4 +1,4 @@
-/** The registry and what a scrape of it says. */
+/** The registry and the result of a scrape. */
 import assert from "node:assert/strict";
 import { Counter, createMetrics, exposition, watchEventLoop } from "./metrics.ts";
 
@@ -8,7 +8,7 @@ function sample(body: string, name: string): number {
   return Number(line.slice(name.length + 1));
 }
 
-Deno.test("a registry says which build and node it is", async () => {
+Deno.test("a registry reports its build and node", async () => {
   const { body, content_type } = await exposition(
     createMetrics({ node_id: "n1", version: "0.1.0" }),
   );

@@ -1,4 +1,4 @@
-/** Connections that are asked for against files that may be opened. */
+/** Configured connections compared with the files that may be opened. */
 import assert from "node:assert/strict";
 import { askedFiles, fileProblem, filesByTrial } from "./asked_files.ts";
 
@@ -13,7 +13,7 @@ function system(limit: number) {
   return { state, open };
 }
 
-Deno.test("only a number that is written is a wish, and its place is known", () => {
+Deno.test("only a configured number is checked, with its position", () => {
   assert.equal(askedFiles("[limits]\nstrangers = 5\n", 18_000), undefined);
   const asked = askedFiles("[limits]\n\nconnections_per_process = 1_000\n", 1_000);
   assert.ok(asked);
@@ -31,7 +31,7 @@ Deno.test("only a number that is written is a wish, and its place is known", () 
   });
 });
 
-Deno.test("a trial opens what is wanted and no more, and leaves nothing open", () => {
+Deno.test("a trial opens the wanted number and no more, and leaves nothing open", () => {
   const plenty = system(1_000_000);
   assert.equal(filesByTrial(1_256, plenty.open), Infinity);
   assert.deepEqual(plenty.state, { most: 1_224, left: 0 });

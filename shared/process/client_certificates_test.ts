@@ -1,4 +1,4 @@
-/** When certificates end that servers are shown: what the metric says of files. */
+/** The metric of the expiry of client certificates, from files. */
 import assert from "node:assert/strict";
 import { testCertificate } from "../listeners/testing/certificate.ts";
 import { createMetrics } from "../metrics/metrics.ts";

@@ -18,12 +18,11 @@ export function denoCommand(is_granted: IsGranted = isGranted): string {
 }
 
 /**
- * What `deno run` needs for a program with a Shield in it: a policy's first call must not wait for the
- * compiler; nothing waits long for a collector: the young's works in small steps, no place in the code
- * whose objects once outlived a busy moment makes old ones ever after (a full collection every 20 s
- * instead of every minute), and the old's waits until there is four times what there was; policies run
- * in workers without permissions; an upgrade is answered with success, without an AbortError with a
- * stack for each.
+ * Flags of `deno run` for a program with a Shield. A policy's first call does not wait for the compiler. The garbage
+ * collector makes no long pauses: the young generation is collected in small steps; allocation sites are not marked as
+ * long-lived after one busy moment (that caused a full collection every 20 s instead of every minute); the old
+ * generation may grow to four times its size. Policies run in workers without permissions; an upgrade is answered with
+ * success, without an AbortError with a stack for each.
  */
 export const SERVER_FLAGS: readonly string[] = [
   "--no-prompt",
@@ -33,7 +32,10 @@ export const SERVER_FLAGS: readonly string[] = [
   "--unstable-no-legacy-abort",
 ];
 
-/** What a Brain alone needs: a reducer's first command must not wait for the compiler, and the young's collector works in small steps. */
+/**
+ * Flags for a Brain alone: a reducer's first command does not wait for the compiler, and the young generation is
+ * collected in small steps.
+ */
 export const BRAIN_FLAGS: readonly string[] = [
   "--no-prompt",
   "--v8-flags=--no-wasm-lazy-compilation,--max-semi-space-size=4,--no-allocation-site-pretenuring",

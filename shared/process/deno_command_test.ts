@@ -1,4 +1,4 @@
-/** That programs are started alike, whoever starts them: by a task, by an image (our rules hold those to the tasks), or by us. */
+/** Programs are started with the same flags by a task, by an image (rules compare those with the tasks), and by us. */
 import assert from "node:assert/strict";
 import { BRAIN_FLAGS, SERVER_FLAGS } from "./deno_command.ts";
 

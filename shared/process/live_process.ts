@@ -35,7 +35,7 @@ export function liveConfig(
   return live;
 }
 
-/** Calls `reload` at each SIGHUP, which ends the process no more; on Windows there is none. */
+/** Calls `reload` on each SIGHUP, which then no longer ends the process; Windows has no such signal. */
 export function onHangup(reload: (by: string) => unknown): void {
   if (Deno.build.os === "windows") return;
   Deno.addSignalListener("SIGHUP", () => void reload("SIGHUP"));

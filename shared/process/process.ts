@@ -247,7 +247,7 @@ export function childStopSignal(log: Logger): Promise<string> {
     }
     // Either way the supervisor has ended.
     Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {}).then(() => {
-      if (!asked) stop("the supervisor is gone");
+      if (!asked) stop("the supervisor has ended");
       asked = true;
     });
   });

@@ -55,7 +55,7 @@ Deno.test("help and version go to stdout and are a success", async () => {
   assert.deepEqual(await run(["--version"]), { code: 0, stdout: "probe 1.2.3\n", stderr: "" });
 });
 
-Deno.test("wrong arguments exit 2 with what is wrong and the help, without a stack trace", async () => {
+Deno.test("invalid arguments exit 2 with the problem and the help, without a stack trace", async () => {
   for (const args of [[], ["--confg", "x"], ["--config"], ["stray"]]) {
     const { code, stdout, stderr } = await run(args);
     assert.deepEqual([code, stdout], [2, ""], args.join(" "));
@@ -95,7 +95,7 @@ Deno.test("the config's defaults and files are the program's; an unhandled rejec
   await Promise.all([stdout.cancel(), stderr.cancel()]);
 });
 
-Deno.test("a log that nobody reads any more does not stop the program", async () => {
+Deno.test("a log without a reader does not stop the program", async () => {
   await using place = await folderWith("config.toml", "");
   const child = start(["--config", place.file], place.folder);
   const stdout = textReader(child.stdout);
@@ -108,7 +108,7 @@ Deno.test("a log that nobody reads any more does not stop the program", async ()
   await stdout.cancel();
 });
 
-Deno.test("a reader of the log that stands still holds up nothing; what is dropped is counted and told", async () => {
+Deno.test("a stalled reader of the log delays nothing; dropped lines are counted and reported", async () => {
   const program = new URL("testing/log_flood.ts", import.meta.url).pathname;
   const child = new Deno.Command(Deno.execPath(), {
     args: ["run", "--quiet", "--no-prompt", program],
@@ -118,7 +118,7 @@ Deno.test("a reader of the log that stands still holds up nothing; what is dropp
     signal: AbortSignal.timeout(PATIENCE_MS),
   }).spawn();
   const stdout = textReader(child.stdout);
-  // Nobody has read a line of the log by then.
+  // No line of the log has been read by then.
   await stdout.until("written\n");
   const logged = new Response(child.stderr).text();
   await child.stdin.close();

@@ -119,7 +119,7 @@ export class RenewedSecret<T> {
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
       if (problem !== this.#told) {
-        this.#log?.error("a secret cannot be read; the one before is used", { problem });
+        this.#log?.error("a secret cannot be read; the previous one is used", { problem });
       }
       this.#told = problem;
     }

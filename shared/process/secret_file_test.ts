@@ -1,4 +1,4 @@
-/** What may be in a secret's file, and what becomes of one that changes. */
+/** The content of a secret's file, and changes of it. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { keptLog } from "../testing/logs.ts";
@@ -18,7 +18,7 @@ Deno.test("a password is the only line, and loses its end alone", () => {
   fc.assert(fc.property(lines, (text) => assert.equal(passwordIn(`${text}\n`), text)));
 });
 
-Deno.test("a token has no spaces, whatever stands around it", () => {
+Deno.test("a token has no spaces; white space around it is ignored", () => {
   assert.equal(tokenIn("  t0k.en-_=\n"), "t0k.en-_=");
   for (const text of ["a b", "é", "a\nb"]) {
     assert.throws(() => tokenIn(text), { name: "SecretProblem" });
@@ -51,7 +51,7 @@ Deno.test("headers are read a line, as curl does", () => {
   }
 });
 
-Deno.test("what is wrong with a file is told with its key and path, and never with its content", () => {
+Deno.test("the problem of a file is reported with its key and path, never with its content", () => {
   const message = (text: string | Error) => {
     try {
       readSecret(
@@ -89,7 +89,7 @@ Deno.test("what is wrong with a file is told with its key and path, and never wi
   assert.equal(readSecret(() => "\ufeffhunter2\r\n", FILE, passwordIn), "hunter2");
 });
 
-Deno.test("a secret that cannot be read again is used on, and that is told once", () => {
+Deno.test("a secret that cannot be read again stays in use, and that is reported once", () => {
   let text: string | undefined = "s-1\n";
   const { log, lines } = keptLog({ level: "info", now: () => 0 });
   const read = () => {

@@ -1,6 +1,6 @@
 /**
- * The entries of a record's tree: what one says of a message or an audit entry, or of a break in the record. They have
- * no payload, only its hash: what is erased or no longer kept stays proven. Pure.
+ * The entries of a record's tree: one for a message or an audit entry, or for a break in the record. They have only a
+ * hash of the payload, so that erased or expired content stays proven. Pure.
  */
 import { hash } from "node:crypto";
 import { utf8Size } from "@arqon/proto";
@@ -10,47 +10,46 @@ import { canonicalJson } from "../canonical_json.ts";
 export const PROOF_BUCKET = "ARQON_PROOF";
 /** The bucket with each tenant's key. */
 export const PROOF_KEYS_BUCKET = "ARQON_PROOF_KEYS";
-/** The tree of the audit log, which is no tenant's. */
+/** The tree of the audit log, which belongs to no tenant. */
 export const AUDIT_TREE = "audit";
-/** Records of a tenant that are kept in blocks. */
+/** Records of a tenant that are stored in blocks. */
 const BLOCK_RECORDS = ["journal", "usage"] as const;
 /** One of them. */
 export type BlockRecord = typeof BLOCK_RECORDS[number];
 
-/** What a tenant has used in one minute of one process, all of it in one. */
+/** The usage of a tenant in one minute of one process, all of it in one entry. */
 export interface MinuteUse {
-  /** Names it: node, life and number. A log that was read anew has it twice. */
+  /** Its id: node, incarnation and number. A log that was read again has it twice. */
   readonly block: string;
   /** In minutes since 1970. */
   readonly minute: number;
-  /** What is not 0, by the names of the counts. */
+  /** The counts that are not 0, by name. */
   readonly counts: Readonly<Record<string, number>>;
 }
 
 /** One entry of a record. */
 export interface RecordEntry {
-  /** In another epoch an offset may mean something else. */
+  /** The epoch of the offset. */
   readonly epoch: string;
   readonly offset: number;
-  /** When the log took it, Unix ms by the log's clock. */
+  /** When the log stored it, Unix ms by the log's clock. */
   readonly time_ms: number;
-  /** Hex: of the message's text form, of a decision's canonical JSON, else of the stored bytes. */
+  /** In hex: of the message's text form, of a decision's canonical JSON, otherwise of the stored bytes. */
   readonly sha256: string;
   /** Of the record of use. */
   readonly use?: MinuteUse | undefined;
 }
 
-/** What an entry has that is made of one line of a stored block. */
+/** Members of an entry that represents one line of a stored block. */
 export type BlockLeaf = Pick<RecordEntry, "sha256" | "use">;
 
 /**
- * Says that the record does not go on as it was. `gap`: entries up to the offset were removed before the tree had them.
- * `restored`: the log is an older copy, whose last entry of the tree's has that offset. `lost`: it is another log, read
- * from its first entry on.
+ * A break in the record. `gap`: entries up to the offset were removed before the tree had them. `restored`: the log is
+ * an older copy, whose last entry in the tree has that offset. `lost`: it is another log, read from its first entry on.
  */
 export interface RecordBreak {
   readonly break: "gap" | "restored" | "lost";
-  /** What follows is of this epoch. */
+  /** The epoch of the following entries. */
   readonly epoch: string;
   readonly offset: number;
 }
@@ -80,7 +79,7 @@ export function encodeLeaves(entries: readonly (RecordEntry | RecordBreak)[]): U
   return texts.map((text) => bytes.subarray(end, end += sizeOf(text)));
 }
 
-/** What the bytes of a leaf say; undefined for bytes that `encodeLeaf` does not make. */
+/** Decodes a leaf; undefined for bytes that `encodeLeaf` never writes. */
 export function decodeLeaf(bytes: Uint8Array): RecordEntry | RecordBreak | undefined {
   try {
     const text = new TextDecoder("utf-8", { fatal: true }).decode(bytes);

@@ -1,4 +1,4 @@
-/** Signed notes, checkpoints, proofs and leaves: what is read, and what is refused. */
+/** Signed notes, checkpoints, proofs and leaves: valid ones, and refused ones. */
 import assert from "node:assert/strict";
 import {
   decodeCheckpoint,

@@ -1,6 +1,6 @@
 /**
- * Reads a tree from whoever serves it, or from a folder, and believes nothing of it: a checkpoint must be signed, and
- * whatever is read must follow from its root. What is wrong is an Error that says what was found.
+ * Reads a tree from an untrusted server or a folder: a checkpoint must be signed, and everything read must match its
+ * root. A violation is an Error that describes it.
  */
 import { decodeLeaf, type RecordBreak, type RecordEntry } from "./entry.ts";
 import {
@@ -30,7 +30,7 @@ import {
   type WrittenTile,
 } from "@arqon/proto";
 
-/** Gives a file of a tree by its path, for example `checkpoint` or `tile/0/000.p/8`. Rejects when there is none. */
+/** Returns a file of a tree by its path, for example `checkpoint` or `tile/0/000.p/8`. Rejects if there is none. */
 export type TreeFiles = (path: string) => Promise<Uint8Array>;
 
 /** An entry with its place. */
@@ -40,7 +40,7 @@ export interface ReadEntry {
   readonly entry: RecordEntry | RecordBreak;
 }
 
-/** The bytes of the entry that a proof shows to be in a tree. Throws an Error when it does not. */
+/** The bytes of the entry that a proof shows to be in a tree. Throws an Error for an invalid proof. */
 export function provenBytes(
   { index, hashes, extra }: Omit<EntryProof, "checkpoint">,
   { size, root }: TreeHead,
@@ -72,7 +72,7 @@ export class TreeReader {
     return new TreeReader(files, note, await openCheckpoint(note, ...verifiers));
   }
 
-  /** Rejects unless the tree continues an earlier one of the same origin, or is continued by it; its proof. */
+  /** Rejects unless one of the tree and an earlier one of the same origin extends the other; returns the proof. */
   async continues(old: Checkpoint): Promise<Hash[]> {
     const { origin, size, root } = this.checkpoint;
     if (old.origin !== origin) throw new Error(`an earlier checkpoint is of ${old.origin}`);
@@ -81,12 +81,12 @@ export class TreeReader {
     }
     const proof = await consistencyProof(this.#read, old.size, size);
     if (isConsistent(old, { size, root }, proof)) return proof;
-    // Whoever serves the tiles may have damaged them: another past is shown by those that make the root.
+    // The served tiles may be damaged: only tiles that match the root prove a fork.
     const is_other = old.size === 0 || old.size === size ||
       isForked(old, this.checkpoint, await pastProof(this.#read, old.size, size));
     if (!is_other) throw new Error("the tiles do not make the root of the checkpoint");
     throw new Error(
-      `two signed trees: that of ${size} entries does not continue that of ${old.size}`,
+      `two signed trees: that of ${size} entries does not extend that of ${old.size}`,
     );
   }
 
@@ -105,7 +105,7 @@ export class TreeReader {
     }
   }
 
-  /** The newest entry of an offset, as the bundles have it; undefined: there is none. */
+  /** The newest entry of an offset in the bundles; undefined: none. */
   async find(offset: number, epoch?: string): Promise<ReadEntry | undefined> {
     for (let at = Math.ceil(this.checkpoint.size / TILE_WIDTH) - 1; at >= 0; at--) {
       const found = (await this.#bundle(at)).findLast(({ entry }) =>
@@ -121,7 +121,7 @@ export class TreeReader {
     const width = widthOf(this.checkpoint.size, place);
     const path = tilePath({ ...place, width });
     const bundle = decodeBundle(await this.#files(path));
-    if (bundle?.length !== width) throw new Error(`${path} is no whole bundle`);
+    if (bundle?.length !== width) throw new Error(`${path} is not a complete bundle`);
     return bundle.map((bytes, n) => {
       const index = at * TILE_WIDTH + n;
       const entry = decodeLeaf(bytes);
@@ -131,8 +131,8 @@ export class TreeReader {
   }
 
   /**
-   * Gives every entry, and at the end rejects unless they make all tiles, and the root. It rejects for an offset that
-   * comes twice, where the record does not begin anew.
+   * Yields every entry, and at the end rejects unless all tiles and the root match them. It rejects for a repeated
+   * offset, unless the record restarts.
    */
   async *whole(): AsyncGenerator<ReadEntry> {
     const edge = new Edge();
@@ -142,7 +142,7 @@ export class TreeReader {
       for (const { tile, bytes } of tiles) {
         const path = tilePath(tile);
         const is_same = isSameHash(await this.#files(path), bytes);
-        if (!is_same) throw new Error(`${path} is not made of the entries`);
+        if (!is_same) throw new Error(`${path} does not match the entries`);
       }
     };
     for (let at = 0; edge.size < size; at++) {
@@ -153,7 +153,7 @@ export class TreeReader {
         const { entry, index } = one;
         const is_next = "break" in entry ? entry.break !== "gap" : entry.offset > last;
         if ("sha256" in entry && !is_next) {
-          throw new Error(`entry ${index} has offset ${entry.offset}, behind one of ${last}`);
+          throw new Error(`entry ${index} has offset ${entry.offset}, after one of ${last}`);
         }
         if (is_next) last = entry.offset;
         yield one;
@@ -161,10 +161,10 @@ export class TreeReader {
     }
     await hold(edge.partial());
     if (isSameHash(edge.root(), root)) return;
-    throw new Error("the entries are not those of the checkpoint");
+    throw new Error("the entries do not match the checkpoint");
   }
 
-  /** The paths of all its files beside the checkpoint. */
+  /** The paths of all its files except the checkpoint. */
   paths(): string[] {
     return [...tilesOf(this.checkpoint.size)].map(tilePath);
   }

@@ -5,7 +5,7 @@ import { decodeLeaf, type RecordEntry } from "./entry.ts";
 
 const HEAD = "arqonbus/receipt@v1";
 
-/** What a receipt says: that the log will have the entry. */
+/** A receipt: the promise that the log will have the entry. */
 export interface Receipt {
   /** The name of the log, as in its checkpoints. */
   readonly origin: string;
@@ -23,7 +23,7 @@ export const signReceipt = (
 ): Promise<string> =>
   signNote(`${HEAD}\n${origin}\n${new TextDecoder().decode(bytes)}\nby ${by_ms}\n`, signers);
 
-/** What a receipt says that one of a log's keys has signed. Throws an Error. */
+/** Opens a receipt signed by one of a log's keys. Throws an Error. */
 export async function openReceipt(
   note: string,
   ...verifiers: readonly Verifier[]
@@ -38,7 +38,7 @@ export async function openReceipt(
   return { origin, entry, bytes, by_ms: Number(by_ms) };
 }
 
-/** What signs with a private Ed25519 key in PEM, or checks with a public one; undefined: it is none of Ed25519. */
+/** A signer from a private Ed25519 key in PEM, or a verifier from a public one; undefined: not an Ed25519 key. */
 export function pemKey(pem: string, name: string): Verifier | Signer | undefined {
   const { crv, x = "" } = createPublicKey(pem).export({ format: "jwk" });
   if (crv !== "Ed25519") return undefined;

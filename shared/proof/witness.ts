@@ -1,6 +1,6 @@
 /**
- * The protocol of witnesses, as c2sp.org/tlog-witness has it: who signs a checkpoint only when it continues the last one
- * of that log that it has signed. What a log asks, and what a witness answers. No sockets, no files.
+ * The protocol of witnesses (c2sp.org/tlog-witness): a witness signs a checkpoint only if it extends the last one of
+ * that log that it has signed. Requests and answers, without sockets and files.
  */
 import { z } from "zod";
 import {
@@ -20,10 +20,10 @@ import {
   verifierOf,
 } from "@arqon/proto";
 
-/** Logs that one witness keeps at most: a key of a tenant counts for all its rooms. */
+/** The most logs of one witness: a tenant's key is valid for all its rooms. */
 const LOGS_MAX = 100_000;
 
-/** What a log asks a witness. */
+/** The request of a log to a witness. */
 export interface Shown {
   /** The size of the tree that the witness has cosigned last; 0: none, or the log does not know. */
   readonly old_size: number;
@@ -37,7 +37,7 @@ export interface Shown {
 export const encodeShown = ({ old_size, proof, note }: Shown): string =>
   `old ${old_size}\n${proof.map((hash) => `${hash.toBase64()}\n`).join("")}\n${note}`;
 
-/** What such a body says; undefined for any other text. */
+/** Parses such a body; undefined for any other text. */
 export function decodeShown(body: string): Shown | undefined {
   const [, old_size = "", hashes = "", note = ""] =
     /^old (0|[1-9]\d{0,15})\n((?:[A-Za-z0-9+/]{43}=\n){0,63})\n([^]+)$/.exec(body) ?? [];
@@ -49,7 +49,10 @@ export function decodeShown(body: string): Shown | undefined {
 
 const lastOf = (note: string) => decodeCheckpoint(note.slice(0, note.lastIndexOf("\n\n") + 1));
 
-/** What a witness has seen, of its JSON. Throws an Error where that is no note of each log by its name. */
+/**
+ * The checkpoints that a witness has seen, from its JSON. Throws an Error unless each is a note of the log of that
+ * name.
+ */
 export function decodeSeen(text: string): Map<string, string> {
   const { data: seen } = z.record(z.string(), z.string()).safeParse(JSON.parse(text));
   if (seen === undefined) throw new Error("expected the note of each log by its name");
@@ -59,27 +62,29 @@ export function decodeSeen(text: string): Map<string, string> {
   return new Map(Object.entries(seen));
 }
 
-/** What a witness answers. */
+/** The answer of a witness. */
 export interface WitnessAnswer {
   readonly status: 200 | 400 | 403 | 404 | 409 | 422;
   readonly body: string;
-  /** Two signed trees of one log, of which one does not continue the other: the notes, the older one first. */
+  /** Two signed trees of one log that do not extend each other: the notes, older one first. */
   readonly fork?: readonly [string, string];
 }
 
-/** What a witness needs. */
+/** The dependencies of a witness. */
 export interface WitnessOptions {
   /** A `cosigner`. */
   readonly signer: Signer;
-  /** The keys of logs. One of a room's log counts for those of its tenant's other rooms, which have the same key. */
+  /**
+   * The keys of logs. A room log's key is also valid for the logs of the tenant's other rooms, which have the same key.
+   */
   readonly logs: readonly Verifier[];
   /** The last note that was cosigned, by the log's name. */
   readonly seen: Map<string, string>;
-  /** Keeps `seen`: it resolves when that outlives the machine. */
+  /** Stores `seen`; resolves once it is durable. */
   readonly keep: () => Promise<void>;
 }
 
-/** `TENANT.` of a room's log, with what is before; undefined: of another one. */
+/** The prefix of a room log's name up to `TENANT.`; undefined: another log. */
 const tenantOf = (name: string) => /^(?:.*\/)?[^/.]+\.(?=[^/.]+$)/.exec(name)?.[0];
 
 /** A witness. */
@@ -91,10 +96,10 @@ export class Witness {
     this.#options = options;
   }
 
-  /** Answers `add-checkpoint`, one after the other. Rejects as `keep` does, and has not signed then. */
+  /** Answers `add-checkpoint` requests in order. Rejects as `keep` does, without a signature. */
   add(body: string): Promise<WitnessAnswer> {
     const answered = this.#turn.then(() => this.#add(body));
-    // Whoever asks receives the failure.
+    // The caller receives the failure.
     this.#turn = answered.catch(() => {});
     return answered;
   }
@@ -102,7 +107,9 @@ export class Witness {
   async #add(body: string): Promise<WitnessAnswer> {
     const { seen, signer, keep } = this.#options;
     const shown = decodeShown(body);
-    if (shown === undefined) return { status: 400, body: "it is no add-checkpoint\n" };
+    if (shown === undefined) {
+      return { status: 400, body: "this is not an add-checkpoint request\n" };
+    }
     const { note, old_size, proof } = shown;
     const origin = note.slice(0, note.indexOf("\n"));
     const verifiers = this.#verifiersOf(origin);
@@ -123,7 +130,7 @@ export class Witness {
       return { status: 409, body: `${last.size}\n`, ...fork };
     }
     if (!isConsistent(last, tree, proof)) {
-      const body = "it is not proven to continue the last one\n";
+      const body = "the proof does not show that it extends the last one\n";
       return { status: 422, body, ...isForked(last, tree, proof) ? fork : {} };
     }
     const text = note.slice(0, note.lastIndexOf("\n\n") + 1);

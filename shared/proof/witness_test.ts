@@ -1,4 +1,4 @@
-/** A witness: it signs what continues what it has signed, and nothing else; and its cosignatures are those of the specification. */
+/** A witness signs only extensions of the tree that it has signed; its cosignatures match the specification. */
 import assert from "node:assert/strict";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
 import { filesOf, signerOf } from "../../tests/proof/made_tree.ts";
@@ -48,7 +48,7 @@ async function world() {
   return { log, signer, seen, kept, witness, noteOf, pastOf, proofOf, show };
 }
 
-Deno.test("a witness cosigns a log that only grows, and whoever knows its key sees that", async () => {
+Deno.test("a witness cosigns an append-only log, and its key verifies that", async () => {
   const { signer, show, noteOf, kept } = await world();
   const random = createRandom(58);
   for (let [size, turn] = [0, 0]; turn < 20; turn++) {
@@ -70,11 +70,11 @@ Deno.test("a witness cosigns a log that only grows, and whoever knows its key se
   assert.deepEqual(await cosignersOf(await noteOf(1), [signer]), []);
 });
 
-Deno.test("a witness refuses a fork, what it has not seen, and strangers, as the specification says", async () => {
+Deno.test("a witness refuses forks, unseen trees and unknown logs, as in the specification", async () => {
   const { log, seen, witness, noteOf, proofOf, show, kept } = await world();
   assert.equal((await show(0, 10)).status, 200);
   const note = seen.get(log.name)!;
-  // Who does not know what it has seen learns it.
+  // A log that does not know the last seen tree receives it.
   assert.deepEqual(await show(0, 12), { status: 409, body: "10\n" });
   assert.deepEqual(await show(0, 7), { status: 409, body: "10\n" });
   const another = (at: number) => entryOf(at + 1);
@@ -120,7 +120,7 @@ Deno.test("a witness refuses a fork, what it has not seen, and strangers, as the
   const sibling = { ...log, ...verifierOf("bus.example/log/acme.darts", log.public_key) };
   const darts = encodeShown({ old_size: 0, proof: [], note: await noteOf(3, sibling) });
   assert.equal((await witness.add(darts)).status, 200);
-  // What is not kept is not signed.
+  // A tree that cannot be stored is not signed.
   kept.fails = true;
   await assert.rejects(show(10, 12), /disk is full/);
   kept.fails = false;

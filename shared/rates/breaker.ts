@@ -1,7 +1,7 @@
 /**
  * A circuit breaker for a module that keeps failing for a tenant. Pure: time is an argument. It counts consecutive
- * failures, and opens only if several senders have failed: failures caused by one sender's bytes slow that sender
- * (`slowed_sender.ts`). A refusal is no failure.
+ * failures, and opens only if several senders have failed: `slowed_sender.ts` handles failures caused by one sender's
+ * bytes. A refusal is not a failure.
  */
 import { BoundedMap } from "../containers/bounded_map.ts";
 import {
@@ -67,7 +67,7 @@ interface Breaker {
   has_own: boolean;
   /** When the next attempt of a sender without faults may run, in ms; 0 while the breaker is closed. */
   open_until_ms: number;
-  /** The same for senders that have failed, so that they do not take the attempts of the others. */
+  /** The next attempt of senders that have failed, so that they do not use up the attempts of the others. */
   failed_until_ms: number;
   /** When all its failures have expired, in ms. */
   quiet_ms: number;
@@ -77,9 +77,9 @@ interface Breaker {
 
 /** The breakers of a process. */
 export interface Breakers {
-  /** Why the module must not run for the sender now; undefined: it runs, and an attempt is taken. */
+  /** Why the module must not run for the sender now; undefined: it may run, and this counts as an attempt. */
   hold(asking: Asking, sha256: string, now_ms: number): Hold | undefined;
-  /** Whether it could run without an attempt being taken, and has not failed for the sender or in a row. */
+  /** Whether it could run without counting as an attempt, with no recent failures of the module or the sender. */
   isClear(asking: Asking, sha256: string, now_ms: number): boolean;
   /** Whether no module has failed for the tenant of late. */
   isQuiet(tenant_id: string): boolean;
@@ -89,7 +89,7 @@ export interface Breakers {
   /** Forgets the breakers of a module. */
   forget(sha256: string): void;
   open(): { tenant_id: string; sha256: string }[];
-  /** Until when the one of a module holds everybody, in ms; undefined: it is closed. */
+  /** When the breaker of a module admits senders again, in ms; undefined: it is closed. */
   openUntil(tenant_id: string, sha256: string): number | undefined;
   /** How many senders are remembered. */
   readonly senders: number;
@@ -104,15 +104,15 @@ function createBreaker(tenant_id: string, sha256: string): Breaker {
   };
 }
 
-/** Begins a cool-down, at whose end a sender without faults may try, and after as long again any other. */
+/** Begins a cool-down; after it, a sender without faults may try, and after the same time again any other. */
 function coolDown(breaker: Breaker, { cool_down_ms }: BreakerLimits, now_ms: number): void {
   breaker.open_until_ms = now_ms + cool_down_ms;
   breaker.failed_until_ms = now_ms + 2 * cool_down_ms;
 }
 
 /**
- * How long an open breaker holds a sender, in ms; 0: it may try, and the next only when that has succeeded or
- * another cool-down has passed. What a sender tries that has failed leaves the time of the others.
+ * The remaining wait of a sender at an open breaker, in ms; 0: it may try, and the next sender only after its success
+ * or another cool-down. Attempts of senders that have failed do not delay the others.
  */
 function openFor(breaker: Breaker, has_failed: boolean, limits: BreakerLimits, now_ms: number) {
   if (breaker.open_until_ms === 0) return 0;
@@ -181,7 +181,7 @@ function senderFailedIn(
 /** The breakers by tenant and module, within a bound, and how many senders they know. */
 class Known {
   readonly #by_tenant = new Map<string, Map<string, Breaker>>();
-  /** In the order in which they were made. */
+  /** In the order of creation. */
   readonly #all = new Set<Breaker>();
   readonly #breakers_max: number;
   readonly #senders_max: number;
@@ -233,7 +233,7 @@ class Known {
     if (modules?.size === 0) this.#by_tenant.delete(breaker.tenant_id);
   }
 
-  /** The sender in a breaker, as the one that has failed last. */
+  /** Records a sender as the last failed one. */
   sender({ senders }: Breaker, key: string, now_ms: number): SlowedSender {
     const known = senders.use(key);
     if (known !== undefined) return known;
@@ -257,7 +257,7 @@ class Known {
   }
 }
 
-/** Makes the breakers. Those of which everything is forgiven are dropped when they are next asked. */
+/** Creates the breakers. A breaker whose faults are all forgiven is dropped at its next use. */
 export function createBreakers(
   limits: BreakerLimits,
   most = { breakers: BREAKERS_MAX, senders: SENDERS_MAX },

@@ -24,7 +24,7 @@ function opened() {
   };
 }
 
-Deno.test("one sender's failures, however many, hold this sender and nobody else", () => {
+Deno.test("one sender's failures, however many, block only this sender", () => {
   const pause = fc.integer({ min: 0, max: 5_000 });
   fc.assert(fc.property(fc.array(pause, { maxLength: 100 }), (pauses) => {
     const breakers = createBreakers(LIMITS);
@@ -38,7 +38,7 @@ Deno.test("one sender's failures, however many, hold this sender and nobody else
   }));
 });
 
-Deno.test("a sender that fails is slowed for longer and longer, and told for how long", () => {
+Deno.test("a failing sender is slowed for longer and longer, and receives the wait", () => {
   const breakers = createBreakers(LIMITS);
   const after = [1, 2, 3, 4].map(() => breakers.failure(by("bad"), "m", 0));
   assert.deepEqual(after, [undefined, undefined, "slowed", undefined]);
@@ -53,7 +53,7 @@ Deno.test("a sender that fails is slowed for longer and longer, and told for how
   assert.equal(breakers.hold(by("bad"), "m", 2_001), undefined);
 });
 
-Deno.test("who goes on in a pause is closed; a service's connection is not", () => {
+Deno.test("a sender that continues in a pause is closed; a service's connection is not", () => {
   const breakers = createBreakers(LIMITS);
   const service = by("service", { can_be_closed: false });
   for (let time = 0; time < 3; time++) {
@@ -67,7 +67,7 @@ Deno.test("who goes on in a pause is closed; a service's connection is not", () 
   assert.equal(breakers.hold(service, "m", 1)?.closes, undefined);
 });
 
-Deno.test("several senders that fail in a row open it, and one success between begins the row anew", () => {
+Deno.test("several senders failing in a row open it, and a success between restarts the count", () => {
   const sender = fc.integer({ min: 0, max: 5 });
   const limits = { failures: 4, cool_down_ms: 1_000 };
   fc.assert(fc.property(fc.array(fc.tuple(sender, fc.boolean())), (calls) => {
@@ -82,7 +82,7 @@ Deno.test("several senders that fail in a row open it, and one success between b
       }
       const count = (faults.get(who) ?? 0) + 1;
       faults.set(who, count);
-      // Who is slowed says nothing of the module any more.
+      // Failures of slowed senders do not count for the module.
       if (count <= 3) row.push(who);
       const opens = row.length >= limits.failures && new Set(row).size >= SEVERAL_SENDERS;
       assert.equal(breakers.failure(by(`${who}`), "m", 0) === "opened", opens);
@@ -91,7 +91,7 @@ Deno.test("several senders that fail in a row open it, and one success between b
   }));
 });
 
-Deno.test("the rooms of a service are senders of their own, and one where several have to fail", () => {
+Deno.test("the rooms of a service count as separate senders, and as one where several have to fail", () => {
   const breakers = createBreakers(LIMITS);
   for (let room = 0; room < 20; room++) {
     const who = by(`service\n${room}`, { source: "service", can_be_closed: false });
@@ -100,7 +100,7 @@ Deno.test("the rooms of a service are senders of their own, and one where severa
   assert.deepEqual(breakers.open(), []);
 });
 
-Deno.test("what no sender answers for opens it after as many failures, whoever asked", () => {
+Deno.test("failures without a responsible sender open it after as many, whoever called", () => {
   const breakers = createBreakers(LIMITS);
   const after = [1, 2, 3].map(() => breakers.failure(by("ann"), "m", 0, true));
   assert.deepEqual(after, [undefined, undefined, "opened"]);
@@ -108,7 +108,7 @@ Deno.test("what no sender answers for opens it after as many failures, whoever a
   assert.equal(breakers.senders, 0, "nobody is blamed");
 });
 
-Deno.test("an open breaker lets one through in each cool-down, of those that have not failed", () => {
+Deno.test("an open breaker admits one sender without failures in each cool-down", () => {
   const { breakers, hold } = opened();
   assert.equal(breakers.hold(by("new"), "m", 400)?.retry_after_ms, 600);
   assert.equal(hold("a", 1_500), "breaker-open", "it has failed");
@@ -124,7 +124,7 @@ Deno.test("an open breaker lets one through in each cool-down, of those that hav
   assert.equal(hold("a", 3_601), undefined);
 });
 
-Deno.test("who has failed may try when nobody else does, and keeps nobody else from it", () => {
+Deno.test("a failed sender may try when no other does, and does not delay others", () => {
   const { breakers, hold } = opened();
   assert.equal(hold("a", 1_999), "breaker-open");
   assert.equal(hold("a", 2_000), undefined);
@@ -155,7 +155,7 @@ Deno.test("breakers are each tenant's and module's own, and bounded", () => {
   assert.equal(breakers.senders, 1);
 });
 
-Deno.test("many failing senders of one tenant take no place from another's", () => {
+Deno.test("many failing senders of one tenant do not affect another tenant", () => {
   const breakers = createBreakers(LIMITS, { breakers: 10, senders: 100 });
   for (let fault = 0; fault < 3; fault++) breakers.failure(by("bad"), "m", 0);
   for (let sender = 0; sender < 1_000; sender++) {
@@ -165,7 +165,7 @@ Deno.test("many failing senders of one tenant take no place from another's", () 
   assert.equal(breakers.hold(by("bad"), "m", 2)?.fault, "sender-slowed");
 });
 
-Deno.test("a tenant whose faults are all forgiven is as one without any", () => {
+Deno.test("a tenant whose faults are all forgiven equals one without faults", () => {
   const breakers = createBreakers(LIMITS);
   for (let fault = 0; fault < 3; fault++) breakers.failure(by("bad"), "m", 0);
   assert.equal(breakers.isQuiet("t"), false);

@@ -1,7 +1,7 @@
 /**
- * How much work a tenant may cause in a second, by policies or reducers (fuel) or filters (steps), as plain data and arithmetic. What a call costs is known
- * only after it has run, so it is charged then and the level may go below zero: a debt is worked off
- * before the next call runs. Time is an argument; nothing here waits.
+ * Limits the work that a tenant may cause in a second, by policies or reducers (fuel) or filters (steps), as plain data
+ * and arithmetic. The cost of a call is only known after it, so it is charged then and the level may become negative:
+ * the debt is worked off before the next call. Time is an argument; nothing here waits.
  */
 import { BoundedMap } from "../containers/bounded_map.ts";
 
@@ -46,7 +46,7 @@ function fuelWait(bucket: FuelBucket, now_ms: number): number {
   return Math.max(1, Math.ceil(-bucket.fuel / bucket.per_second * 1_000));
 }
 
-/** Charges what a call has burnt. */
+/** Charges the cost of a call. */
 export function spendFuel(bucket: FuelBucket, fuel: number, now_ms: number): void {
   refill(bucket, now_ms);
   bucket.fuel -= fuel;
@@ -56,17 +56,17 @@ export function spendFuel(bucket: FuelBucket, fuel: number, now_ms: number): voi
 export interface FuelBuckets {
   /** Whether the tenant may run a call now. */
   has(tenant_id: string, now_ms: number): boolean;
-  /** In how many ms it may run one; 0: now. */
+  /** The wait before its next call, in ms; 0: none. */
   wait(tenant_id: string, now_ms: number): number;
-  /** Charges a tenant with what a call has burnt. */
+  /** Charges a tenant with the cost of a call. */
   spend(tenant_id: string, fuel: number, now_ms: number): void;
   /** How many tenants are remembered. */
   readonly size: number;
 }
 
 /**
- * Makes the buckets of at most `max` tenants, at the rate that `per_second` gives. A full bucket is worth no more than none and goes first;
- * when none is full, the one made longest ago goes.
+ * Creates the buckets of at most `max` tenants, at the rate `per_second`. A full bucket equals a missing one and is
+ * dropped first; if none is full, the oldest one is dropped.
  */
 export function createFuelBuckets(
   per_second: () => number,

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { createFuelBucket, createFuelBuckets, hasFuel, spendFuel } from "./fuel_bucket.ts";
 
-Deno.test("over any time a tenant burns no more than burst, rate and one call", () => {
+Deno.test("over any time a tenant uses no more than burst, rate and one call", () => {
   const step = fc.record({
     wait_ms: fc.nat({ max: 500 }),
     fuel: fc.integer({ min: 1, max: 3_000 }),
@@ -49,7 +49,7 @@ Deno.test("tenants are remembered up to a number, full buckets go first", () => 
   assert.equal(buckets.has("nobody", 0), true);
 });
 
-Deno.test("another rate counts for those that owe, too", () => {
+Deno.test("a new rate also applies to tenants in debt", () => {
   let per_second = 1;
   const buckets = createFuelBuckets(() => per_second);
   buckets.spend("debtor", 1_000, 0);

@@ -1,8 +1,8 @@
 /**
- * Which tenants have chains of policies, or commands of reducers, that run long. A thread cannot be taken from a guest
- * in the middle of a call, so a tenant that shares one with calls of milliseconds waits for milliseconds, however fair
- * the turns are. What is done about it is up to who asks. Pure: time is an argument. Fuel decides and not a clock, so
- * that a busy machine makes no tenant slow.
+ * Detects tenants whose chains of policies, or commands of reducers, run long. A thread cannot interrupt a guest within
+ * a call, so a tenant that shares a thread with calls of milliseconds waits for milliseconds, however fair the turns
+ * are. Callers decide what follows. Pure: time is an argument. It uses fuel instead of a clock, so that a busy machine
+ * makes no tenant slow.
  */
 import { BoundedMap } from "../containers/bounded_map.ts";
 
@@ -11,15 +11,13 @@ import { BoundedMap } from "../containers/bounded_map.ts";
  * millisecond.
  */
 export const LONG_FUEL = 1_000;
-/**
- * How many long chains a tenant may have before it is slow: some are normal, where instances are made.
- */
+/** The number of long chains above which a tenant is slow: some are normal when instances are created. */
 const SLOW_ABOVE = 8;
 /** The most long chains that are counted, so that no tenant stays slow much longer than others. */
 const COUNTED = 16;
 /** The time after which one long chain is forgotten, in ms. */
 const FORGET_MS = 5_000;
-/** The most tenants that are remembered; the one whose last long chain is longest ago goes first. */
+/** The most remembered tenants; the one with the oldest last long chain is dropped first. */
 const TENANTS_MAX = 4_096;
 
 interface Account {
@@ -39,7 +37,7 @@ export interface Pace {
   isSlow(tenant_id: string, now_ms: number): boolean;
 }
 
-/** Makes a pace in which no tenant is slow. */
+/** Creates a pace without slow tenants. */
 export function createPace(): Pace {
   const accounts = new BoundedMap<string, Account>(TENANTS_MAX);
 

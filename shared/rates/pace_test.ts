@@ -20,7 +20,7 @@ Deno.test("however many there were, it ends in time", () => {
   assert.equal(pace.isSlow("a", 76_000), false);
 });
 
-Deno.test("one long chain in a while makes nobody slow", () => {
+Deno.test("one long chain now and then makes no tenant slow", () => {
   const pace = createPace();
   for (let now_ms = 0; now_ms < 3_600_000; now_ms += 5_001) {
     pace.long("a", now_ms);

@@ -1,30 +1,30 @@
 /**
- * Slows a sender whose operations make a module fail: the first few cost it nothing, each further one a longer
- * pause, and the time forgives one after the other. Pure: time is an argument.
+ * Slows a sender whose operations make a module fail: the first failures have no effect, each further one doubles a
+ * pause, and they are forgiven one by one over time. Pure: time is an argument.
  */
 
-/** With so many faults that are not forgiven a sender is slowed: a few are everybody's bad luck. */
+/** A sender with this many unforgiven faults is slowed; a few may happen to any sender. */
 export const SLOWED_FROM = 3;
-/** The pause after `SLOWED_FROM` faults, which doubles with each further one, in ms. */
+/** The pause after `SLOWED_FROM` faults, doubled by each further one, in ms. */
 export const FIRST_PAUSE_MS = 1_000;
 /** The longest pause, in ms. */
 export const LONGEST_PAUSE_MS = 60_000;
-/** Each fault is forgiven after so long, one after the other, in ms. */
+/** One fault is forgiven after each of these intervals, in ms. */
 export const FORGIVE_MS = 30_000;
 /** The most faults that are counted: a sender that has stopped is forgiven within six minutes. */
 const FAULTS_MAX = 12;
-/** Operations that are refused within one pause before the sender's connection is closed. */
+/** Refused operations within one pause after which the sender's connection is closed. */
 export const REFUSALS_BEFORE_CLOSE = 64;
 
-/** A sender that has made one module fail. */
+/** A sender that has made a module fail. */
 export interface SlowedSender {
   /** Faults that are not forgiven. */
   faults: number;
-  /** From when on the next one is being forgiven, in ms. */
+  /** The start of the interval for the next forgiveness, in ms. */
   counted_ms: number;
   /** When its next attempt may run, in ms; 0: at once. */
   paused_until_ms: number;
-  /** Whether an attempt after a pause is under way. */
+  /** Whether an attempt after a pause is running. */
   is_trying: boolean;
   /** Operations that were refused in this pause. */
   refused: number;
@@ -35,7 +35,7 @@ export function createSender(now_ms: number): SlowedSender {
   return { faults: 0, counted_ms: now_ms, paused_until_ms: 0, is_trying: false, refused: 0 };
 }
 
-/** Forgives what is due. */
+/** Forgives due faults. */
 function forgive(sender: SlowedSender, now_ms: number): void {
   const due = Math.min(sender.faults, Math.floor((now_ms - sender.counted_ms) / FORGIVE_MS));
   if (due <= 0) return;
@@ -54,7 +54,7 @@ export function forgivenBy({ counted_ms, faults, paused_until_ms }: SlowedSender
   return Math.max(paused_until_ms, counted_ms + faults * FORGIVE_MS);
 }
 
-/** The pause after so many faults, in ms. */
+/** The pause after this many faults, in ms. */
 function pauseAfter(faults: number): number {
   if (faults < SLOWED_FROM) return 0;
   return Math.min(LONGEST_PAUSE_MS, FIRST_PAUSE_MS * 2 ** (faults - SLOWED_FROM));
@@ -70,7 +70,7 @@ export function senderFailed(sender: SlowedSender, now_ms: number): void {
   if (pause_ms > 0) sender.paused_until_ms = Math.max(sender.paused_until_ms, now_ms + pause_ms);
 }
 
-/** How long a sender has to wait, in ms, of which the refusal is counted; 0: an operation may run. */
+/** The remaining wait of a sender, in ms, and counts the refusal; 0: an operation may run. */
 export function senderWait(sender: SlowedSender, now_ms: number): number {
   if (now_ms >= sender.paused_until_ms) return 0;
   sender.refused++;
@@ -78,8 +78,8 @@ export function senderWait(sender: SlowedSender, now_ms: number): number {
 }
 
 /**
- * Takes note that an operation runs. After a pause it is an attempt: the next may run only when it has succeeded
- * or as long a pause has passed again.
+ * Records a running operation. After a pause it is an attempt: the next one may run only after its success or another
+ * pause of the same length.
  */
 export function senderRuns(sender: SlowedSender, now_ms: number): void {
   if (sender.paused_until_ms === 0) return;
@@ -91,8 +91,8 @@ export function senderRuns(sender: SlowedSender, now_ms: number): void {
 }
 
 /**
- * Ends the pause when the attempt after it has succeeded. What was under way before the fault and succeeds does
- * not: otherwise a good message behind each bad one would keep its sender from being slowed.
+ * Ends the pause after a successful attempt. An operation that began before the fault does not end it: otherwise a good
+ * message after each bad one would keep its sender from being slowed.
  */
 export function senderSucceeded(sender: SlowedSender): void {
   if (!sender.is_trying) return;

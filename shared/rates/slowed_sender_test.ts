@@ -14,7 +14,7 @@ import {
   SLOWED_FROM,
 } from "./slowed_sender.ts";
 
-Deno.test("the first faults cost nothing, each further one twice the pause, up to the longest", () => {
+Deno.test("the first faults cost nothing, each further one doubles the pause, up to the longest", () => {
   const sender = createSender(0);
   const waits: number[] = [];
   for (let fault = 1; fault <= SLOWED_FROM + 8; fault++) {
@@ -26,14 +26,14 @@ Deno.test("the first faults cost nothing, each further one twice the pause, up t
   assert.equal(waits.at(-1), LONGEST_PAUSE_MS);
 });
 
-Deno.test("what was under way before the pause and succeeds does not end it", () => {
+Deno.test("a success of an operation from before the pause does not end it", () => {
   const sender = createSender(0);
   for (let fault = 0; fault < SLOWED_FROM; fault++) senderFailed(sender, 0);
   senderSucceeded(sender);
   assert.equal(senderWait(sender, 0), FIRST_PAUSE_MS);
 });
 
-Deno.test("who obeys every pause and always fails costs a few faults, then one in the longest pause", () => {
+Deno.test("a sender that obeys every pause and always fails causes a few faults, then one per longest pause", () => {
   const sender = createSender(0);
   const at: number[] = [];
   for (let now_ms = 0; now_ms < 3_600_000; now_ms += 100) {
@@ -45,7 +45,7 @@ Deno.test("who obeys every pause and always fails costs a few faults, then one i
   assert.ok(at.length < 130, `${at.length} faults in an hour`);
 });
 
-Deno.test("every fault is forgiven in its time, however it came", () => {
+Deno.test("every fault is forgiven in its time", () => {
   fc.assert(fc.property(fc.array(fc.integer({ min: 0, max: 100_000 })), (pauses) => {
     const sender = createSender(0);
     let now_ms = 0;

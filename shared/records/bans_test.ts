@@ -30,7 +30,7 @@ const user = fc.string({ unit: "grapheme", minLength: 1, maxLength: 20 })
   .filter((text) => new TextEncoder().encode(text).length <= 128);
 const room = fc.oneof(fc.constant(EVERY_ROOM), fc.stringMatching(/^[A-Za-z0-9_~:=-]{1,64}$/));
 
-Deno.test("every ban is read as it was written", () => {
+Deno.test("every ban decodes to the encoded one", () => {
   const time_ms = fc.nat({ max: 8_640_000_000_000_000 });
   const ban: fc.Arbitrary<Ban> = fc.record({
     user_id: user,
@@ -43,7 +43,7 @@ Deno.test("every ban is read as it was written", () => {
   fc.assert(fc.property(ban, (one) => assert.deepEqual(decodeBan(encodeBan(one)), one)));
 });
 
-Deno.test("a ban's key says tenant, room and user, and nothing else is a ban's key", () => {
+Deno.test("a ban's key has tenant, room and user, and other keys are no bans", () => {
   fc.assert(fc.property(room, user, (room_id, user_id) => {
     const key = banKey("acme", room_id, user_id);
     assert.deepEqual(parseBanKey(key), { tenant_id: "acme", room_id, user_id });
@@ -63,7 +63,7 @@ Deno.test("a ban's key says tenant, room and user, and nothing else is a ban's k
   for (const key of foreign) assert.equal(parseBanKey(key), undefined, JSON.stringify(key));
 });
 
-Deno.test("a stored ban that is not exactly one is refused with what is wrong", () => {
+Deno.test("an invalid stored ban is refused with the problem", () => {
   const stored = JSON.parse(new TextDecoder().decode(encodeBan(BAN)));
   const { reason: _reason, ...without_reason } = stored;
   const cases: [value: unknown, text: RegExp][] = [
@@ -89,13 +89,13 @@ Deno.test("a stored ban that is not exactly one is refused with what is wrong", 
   assert.throws(() => decodeBan(encodeBan(BAN).subarray(0, -1)), /it is not JSON/);
 });
 
-Deno.test("what no reader would take is not written", () => {
+Deno.test("an invalid ban is not written", () => {
   assert.throws(() => encodeBan({ ...BAN, user_id: "" }), /user_id/);
   assert.throws(() => encodeBan({ ...BAN, room_id: "" }), /room_id/);
   assert.throws(() => encodeBan({ ...BAN, until_ms: Number.NaN }), /until_ms/);
 });
 
-Deno.test("a ban holds until its end, and for ever without one", () => {
+Deno.test("a ban lasts until its expiry, and permanently without one", () => {
   assert(isActive(BAN, BAN.until_ms - 1));
   assert(!isActive(BAN, BAN.until_ms));
   assert(isActive({ until_ms: 0 }, Number.MAX_SAFE_INTEGER));

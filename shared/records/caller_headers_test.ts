@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { callerHeaders, CLAIMS_HEADER, pickClaims, readCaller } from "./caller_headers.ts";
 
-Deno.test("claims that are asked for come as they are, in headers of ASCII", () => {
+Deno.test("requested claims are passed unchanged, in ASCII headers", () => {
   const claims = {
     team: "blå\n\u{1f600}",
     roles: ["a"],

@@ -37,7 +37,7 @@ const revocation: fc.Arbitrary<Revocation> = fc.record({
   }),
 }).map(({ about, rest }) => ({ ...about, ...rest }));
 
-Deno.test("a revocation and its key come back as they were", () => {
+Deno.test("a revocation and its key decode to the encoded ones", () => {
   fc.assert(fc.property(revocation, (one) => {
     assert.deepEqual(decodeRevocation(encodeRevocation(one)), one);
     const { kind, id } = one;
@@ -49,7 +49,7 @@ Deno.test("a revocation and its key come back as they were", () => {
   }));
 });
 
-Deno.test("any other bytes and keys are none, and are told as TypeError", () => {
+Deno.test("any other bytes and keys are refused with a TypeError", () => {
   fc.assert(fc.property(fc.uint8Array({ maxLength: 200 }), (bytes) => {
     assert.throws(() => decodeRevocation(bytes), TypeError);
   }));
@@ -81,14 +81,14 @@ Deno.test("any other bytes and keys are none, and are told as TypeError", () => 
   ) assert.equal(parseRevocationKey(key), undefined, JSON.stringify(key));
 });
 
-Deno.test("a token that does not say when it was issued was issued before", () => {
+Deno.test("a token without an issue time counts as issued before", () => {
   const rule = { issued_before_ms: 5_000 };
   assert.equal(isIssuedBefore(rule, 4_999), true);
   assert.equal(isIssuedBefore(rule, 5_000), false);
   assert.equal(isIssuedBefore(rule, undefined), true);
 });
 
-Deno.test("two of the same thing together hit all that either hits", () => {
+Deno.test("two revocations of the same target together cover the tokens of both", () => {
   fc.assert(fc.property(revocation, revocation, time, time, (a, b, at_ms, issued_ms) => {
     const both = widest(a, { ...b, kind: a.kind, id: a.id });
     for (const one of [a, b]) {

@@ -37,7 +37,7 @@ export const SCHEDULE_MEMBERS = {
   room: id,
   user: z.string().min(1).max(128).regex(/^[^\p{C}\p{Zl}\p{Zp}]*$/u, {
     error: "expected characters that can be printed",
-  }).default("schedule").describe("in whose name it is published"),
+  }).default("schedule").describe("the user in whose name it is published"),
   ...WHEN,
 };
 

@@ -6,7 +6,7 @@ import { dueAfter, whenProblem } from "./schedule.ts";
 
 const at = (text: string) => Date.parse(text);
 
-Deno.test("a schedule of every so often is due at its first time and after each period, whenever it is asked", () => {
+Deno.test("a periodic schedule is due at its first time and after each period", () => {
   const gaps = fc.record({
     from_ms: fc.integer({ min: 0, max: 2 ** 45 }),
     every_ms: fc.integer({ min: 1_000, max: 10 ** 10 }),
@@ -21,14 +21,14 @@ Deno.test("a schedule of every so often is due at its first time and after each 
   }));
 });
 
-Deno.test("a schedule of one time is due then, and never again", () => {
+Deno.test("a one-time schedule is due once", () => {
   assert.equal(dueAfter({ at_ms: 5_000 }, 4_999), 5_000);
   assert.equal(dueAfter({ at_ms: 5_000 }, 5_000), undefined);
   assert.equal(dueAfter({ every_ms: 1_000, from_ms: 0, until_ms: 3_000 }, 2_000), 3_000);
   assert.equal(dueAfter({ every_ms: 1_000, from_ms: 0, until_ms: 3_000 }, 3_000), undefined);
 });
 
-Deno.test("cron goes by the clock of its zone, also in the nights in which that clock is changed", () => {
+Deno.test("cron follows the clock of its zone, also across clock changes", () => {
   const daily = { cron: "30 9 * * 1-5", zone: "Europe/Berlin" };
   // Friday in winter, then Monday, the first day of summer time.
   assert.equal(dueAfter(daily, at("2027-03-26T00:00:00Z")), at("2027-03-26T08:30:00Z"));
@@ -82,7 +82,7 @@ Deno.test("times that an expression names are due once where the clock leaves th
   );
 });
 
-Deno.test("what is no time is refused with the member that is wrong", () => {
+Deno.test("an invalid time is refused with the member", () => {
   const problem = (when: Parameters<typeof whenProblem>[0]) => whenProblem(when)?.path;
   assert.equal(problem({ at_ms: 1 }), undefined);
   assert.equal(problem({}), "at_ms");
@@ -105,7 +105,7 @@ const day = fc.oneof(
 );
 const weekday = fc.constantFrom("0", "1-5", "6", "sun", "1#1", "1#5", "3#2", "5L", "6-7");
 
-Deno.test("the days of an expression are those that the package reads", () => {
+Deno.test("the days of an expression equal those of the package", () => {
   const expressions = fc.record({
     minute: fc.constantFrom("0", "*/20", "7,40"),
     hour: fc.constantFrom("0", "*", "*/6", "2,3", "23"),
@@ -133,7 +133,7 @@ Deno.test("the days of an expression are those that the package reads", () => {
   );
 });
 
-Deno.test("what is never due is found so after one look at each month of forty years", () => {
+Deno.test("an expression that is never due is detected after one check of each month of forty years", () => {
   const { UTC } = Date;
   let looks = 0;
   Date.UTC = (...fields) => {

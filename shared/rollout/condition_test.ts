@@ -33,7 +33,7 @@ Deno.test("conditions are read with blanks and fractions", () => {
   assert.deepEqual([text, is_from, bound, unit], ["fuel_p99>=1.5x", true, 1.5, "x"]);
 });
 
-Deno.test("what is no condition is told with what is right", () => {
+Deno.test("an invalid condition is refused with the expected form", () => {
   const wrong: [string, RegExp][] = [
     ["", /expected a metric, > or >=.*"refused>0.1%"/],
     ["refused", /expected a metric/],
@@ -64,7 +64,7 @@ Deno.test("a share is of no fewer than a hundred messages", () => {
   assert.ok(breach("refused>0", { compared: 1, refused: 1 }));
 });
 
-Deno.test("fuel is held against the old version's, with enough messages of both", () => {
+Deno.test("fuel is compared with the old version's, with enough messages of both", () => {
   const at = (fuel: number, messages: number): [number, number][] => [[fuelBucket(fuel), messages]];
   const held = (fuel_old: [number, number][], fuel_new: [number, number][]) =>
     breach("fuel_p99>2x", { compared: 200, fuel_old, fuel_new });
@@ -83,7 +83,7 @@ Deno.test("a quantile of fuel is right within five percent", () => {
   assert.equal(fuelBucket(0), 0);
 });
 
-Deno.test("the samples are those of the condition, the earliest of all Shields", () => {
+Deno.test("the samples are the condition's, the earliest of all Shields", () => {
   const sample = (would: Sample["would"], at_ms: number): Sample => ({
     would,
     at_ms,

@@ -11,7 +11,7 @@ import type { Rollout, RolloutReport } from "./rollout.ts";
 import { summed } from "./tally.ts";
 import type { PolicyTally } from "./tally.ts";
 
-/** What is known of the Shields. */
+/** The known state of the Shields. */
 export interface Seen {
   /** The last report of each node, those of stopped Shields included. */
   readonly reports: ReadonlyMap<string, RolloutReport>;
@@ -105,11 +105,11 @@ export function waitsFor(rollout: Rollout, seen: Seen, now_ms: number): string {
   if (lively.length === 0) return "no Shield has reported yet";
   for (const [node_id, { problem, stage: there }] of lively) {
     if (problem !== undefined) return `${node_id}: ${problem.detail}`;
-    if (there !== stage) return `${node_id} is not there yet`;
+    if (there !== stage) return `${node_id} is not ready yet`;
   }
   const few = lacking(rollout, talliesAt(rollout, stage, seen.reports.values()));
   if (few !== undefined) {
-    return `${few.compared} of ${at_least} messages for ${few.name}: it goes on with more traffic`;
+    return `${few.compared} of ${at_least} messages for ${few.name}: it needs more traffic`;
   }
   const left_ms = hold_ms - (seen.held_ms ?? now_ms - stage_ms);
   return left_ms > 0 ? `holds for ${Math.ceil(left_ms / 1_000)} s more` : "";

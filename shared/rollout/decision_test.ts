@@ -78,24 +78,27 @@ Deno.test("a rollout goes from observing by shares to the last step", () => {
   assert.deepEqual(decide(rollout, seenOf(), 9_000), { waits: "applying" });
 });
 
-Deno.test("it says what it waits for", () => {
+Deno.test("it reports what it waits for", () => {
   const rollout = rolloutOf();
   assert.equal(waitsOf(rollout, seenOf(), 5_000), "no Shield has reported yet");
   assert.equal(waitsOf(rollout, seenOf(reportOf()), 400), "holds for 1 s more");
   const few = seenOf(reportOf({ tallies: [tallyOf(4)] }), reportOf({ tallies: [tallyOf(5)] }));
-  assert.match(String(waitsOf(rollout, few, 5_000)), /^9 of 10 messages for no-spam: it goes on/);
+  assert.match(
+    String(waitsOf(rollout, few, 5_000)),
+    /^9 of 10 messages for no-spam: it needs more traffic/,
+  );
   const problem = { kind: "retry", detail: "module gone" } as const;
   const retry = seenOf(reportOf(), reportOf({ problem }));
   assert.equal(waitsOf(rollout, retry, 5_000), "s1: module gone");
   const late = seenOf(reportOf({ stage: 1 }), reportOf());
-  assert.equal(waitsOf(rolloutOf({ stage: 1 }), late, 5_000), "s1 is not there yet");
+  assert.equal(waitsOf(rolloutOf({ stage: 1 }), late, 5_000), "s1 is not ready yet");
   // A gap in the reports restarts the time.
   const gap = { ...seenOf(reportOf()), held_ms: 500 };
   assert.equal(waitsOf(rollout, gap, 5_000), "holds for 1 s more");
   assert.equal(waitsOf(rolloutOf({ state: "paused" }), seenOf(reportOf()), 5_000), "paused");
 });
 
-Deno.test("a breach, a module that one Shield refuses and a change by hand return it, also paused", () => {
+Deno.test("a breach, a module refused by one Shield, and a manual change roll it back, also when paused", () => {
   for (const state of ["running", "paused"] as const) {
     const rollout = rolloutOf({ state });
     const breach = waitsOf(rollout, seenOf(reportOf(), reportOf({ tallies: [tallyOf(9, 2)] })), 1);
@@ -116,7 +119,7 @@ Deno.test("a breach, a module that one Shield refuses and a change by hand retur
   assert.equal(waitsOf(rolloutOf(), other, 5_000), "no Shield has reported yet");
 });
 
-Deno.test("what is kept of a rollout that a Shield refuses has samples", () => {
+Deno.test("a rollout refused by a Shield keeps samples", () => {
   const sample = { would: "refuse" as const, user: "ann", room: "r", reason: "no", at_ms: 1 };
   const counted = reportOf({ tallies: [{ ...tallyOf(1_000_000, 1), samples: [sample] }] });
   const refused = reportOf({ tallies: [], problem: { kind: "refused", detail: "too large" } });
@@ -125,7 +128,7 @@ Deno.test("what is kept of a rollout that a Shield refuses has samples", () => {
   assert.deepEqual(ended.ended?.samples, [sample]);
 });
 
-Deno.test("of two stages with a breach the earlier one is told, also with ten of them", () => {
+Deno.test("of two stages with a breach the earlier one is reported, also with ten of them", () => {
   const shares = [0, ...Array.from({ length: 11 }, (_, at) => (at + 1) / 11)];
   const at = (stage: number, compared: number) =>
     reportOf({ stage, tallies: [tallyOf(compared, compared)] });
@@ -134,7 +137,7 @@ Deno.test("of two stages with a breach the earlier one is told, also with ten of
   assert.match(ended.ended?.why ?? "", /30 of 30 messages/);
 });
 
-Deno.test("an order twice is one, and one that comes too late is none", () => {
+Deno.test("a repeated order counts once, and a late one is ignored", () => {
   const running = rolloutOf();
   const paused = ordered(running, "pause", "ann", 5)!;
   assert.equal(ordered(paused, "pause", "ann", 6), paused);
@@ -269,7 +272,7 @@ class Simulation {
   }
 }
 
-Deno.test("with any faults: one stage after the other, each held, and a bad rule never reaches the end", () => {
+Deno.test("with any faults: stages in order, each with its full time, and a bad rule never reaches the end", () => {
   fc.assert(
     fc.property(fc.array(steps, { maxLength: 300 }), fc.nat(6), (all, bad_from) => {
       const simulation = new Simulation(bad_from);
@@ -291,7 +294,7 @@ Deno.test("with any faults: one stage after the other, each held, and a bad rule
   );
 });
 
-Deno.test("after any faults a rollout ends once all is heard, and a bad one as returned", () => {
+Deno.test("after any faults a rollout ends once all reports arrive, and a bad one is rolled back", () => {
   fc.assert(
     fc.property(fc.array(steps, { maxLength: 60 }), fc.nat(6), (all, bad_from) => {
       const simulation = new Simulation(bad_from);

@@ -21,7 +21,7 @@ const SHARES = [0.1, 0.5, 1];
 export const PAST_MAX = 10;
 /** Samples of all policies that an ended rollout keeps. */
 export const ENDED_SAMPLES_MAX = 16;
-/** A Shield without a report for so long is not waited for, in ms: five times the report interval. */
+/** A Shield without a report for this long is not waited for, in ms: five times the report interval. */
 export const FRESH_MS = 10_000;
 
 const Count = z.int().min(0);

@@ -1,7 +1,7 @@
 /**
- * Finds the class of a room among the classes of the config and those that tenants set at run time,
- * compiled. A tenant's table is swapped in one assignment, so no message meets half a change. What
- * follows from a class is decided elsewhere; where classes come from is `start.ts`.
+ * Finds the class of a room among the classes of the configuration and those set by tenants at run time, in compiled
+ * form. A tenant's table is replaced in one assignment, so no message sees a partial change. Other files apply the
+ * classes; `start.ts` loads them.
  */
 import type { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.ts";
 import type { Retention } from "../spine/contract/durable_log.ts";
@@ -22,7 +22,7 @@ import type { OwnedClass, RoomClass } from "./room_class.ts";
 interface Table {
   readonly classes: readonly OwnedClass[];
   readonly exact: ReadonlyMap<string, OwnedClass>;
-  /** The classes by what comes before the `*`. */
+  /** The classes by the prefix before `*`. */
   readonly prefixes: ReadonlyMap<string, OwnedClass>;
   /**
    * The lengths of the prefixes in UTF-16 units, the longest first: at most as many as an id is long.
@@ -30,11 +30,11 @@ interface Table {
   readonly lengths: readonly number[];
 }
 
-/** The tables that count for one tenant. */
+/** The tables that apply to one tenant. */
 interface Layers {
   /**
-   * The tables without empty ones; the first wins ties: run time, config for the tenant, config for
-   * every one.
+   * The non-empty tables in order of precedence for equal patterns: run time, configuration for the tenant,
+   * configuration for all.
    */
   readonly tables: readonly Table[];
   retention: Retention | "none" | undefined;
@@ -138,7 +138,7 @@ export class RoomClasses {
     for (const listener of this.#listeners) listener(tenant_id);
   }
 
-  /** The classes as they would be for the tenant with these of its own. */
+  /** The classes that the tenant would have with these own classes. */
   withTenant(tenant_id: string, classes: readonly TenantRoomClass[]): RoomClasses {
     const other = new RoomClasses([]);
     other.#any = this.#any;
@@ -151,10 +151,7 @@ export class RoomClasses {
     return other;
   }
 
-  /**
-   * The class of a room, found in a time that depends on the length of its id. The same object for the
-   * same class.
-   */
+  /** The class of a room, in time proportional to the length of its id. The same object for the same class. */
   of(tenant_id: string, room_id: string): RoomClass {
     if (grownRoomOf(room_id) !== undefined) return GROWING_CLASS;
     const reduced = reducedRoomOf(room_id);
@@ -200,16 +197,13 @@ export class RoomClasses {
   }
 
   /**
-   * The largest retention of all durable classes that can apply to one of the tenant's rooms; undefined
-   * when none is durable.
+   * The largest retention of all durable classes that may apply to the tenant's rooms; undefined if none is durable.
    */
   retentionOf(tenant_id: string): Retention | undefined {
     return retentionIn(this.#layersOf(tenant_id));
   }
 
-  /**
-   * The same as it is asked of the tenant's log, with what holds for tenants without classes of their own.
-   */
+  /** The retention of the tenant's log, with a default for tenants without their own classes. */
   logRetentionOf(tenant_id: string): Retention | undefined {
     const retention = this.retentionOf(tenant_id);
     const common = retentionIn(this.#others);
@@ -221,7 +215,7 @@ export class RoomClasses {
     return this.list().some(({ membership }) => membership !== "off");
   }
 
-  /** Every class that is about the room; the first is the one that counts, the last is the default. */
+  /** Every class that matches the room; the first applies, the last is the default. */
   explain(tenant_id: string, room_id: string): OwnedClass[] {
     if (grownRoomOf(room_id) !== undefined) return [GROWING_CLASS];
     const reduced = reducedRoomOf(room_id);
@@ -246,7 +240,7 @@ export class RoomClasses {
     return [...matching, DEFAULT_CLASS];
   }
 
-  /** All classes without the default: first the config's, then those of tenants. */
+  /** All classes except the default: first the configuration's, then the tenants'. */
   list(): OwnedClass[] {
     const tables = [this.#any, ...this.#config.values(), ...this.#runtime.values()];
     return tables.flatMap(({ classes }) => classes);
@@ -295,7 +289,7 @@ function layersOf(tables: readonly Table[]): Layers {
   return { tables: tables.filter(({ classes }) => classes.length > 0), retention: undefined };
 }
 
-/** Makes a table of classes; of two with the same pattern the later counts. */
+/** Creates a table of classes; of two with the same pattern the later one applies. */
 function tableOf(all: readonly OwnedClass[]): Table {
   const by_pattern = new Map(all.map((one) => [one.pattern, one]));
   const exact = new Map<string, OwnedClass>();
@@ -324,14 +318,13 @@ function isAbout(pattern: string, room_id: string): boolean {
 }
 
 /**
- * The rank of a pattern among those that match one room: the longer counts, and an exact one before a
- * prefix of it.
+ * The rank of a pattern among those that match one room: a longer one is first, and an exact one before a prefix of it.
  */
 function rank(pattern: string): number {
   return pattern.endsWith("*") ? pattern.length * 2 - 2 : pattern.length * 2 + 1;
 }
 
-/** The classes that can count: for each pattern, that of the first table. */
+/** The effective classes: for each pattern, the first table's. */
 function inForce({ tables }: Layers): OwnedClass[] {
   const by_pattern = new Map<string, OwnedClass>();
   for (const { classes } of tables) {
@@ -341,8 +334,8 @@ function inForce({ tables }: Layers): OwnedClass[] {
 }
 
 /**
- * The rank of a number of copies. Undefined means three where there is a cluster: more than one copy,
- * and fewer than three that are asked for.
+ * The rank of a number of copies. Undefined means three on a cluster: more than one copy, and fewer than three
+ * requested ones.
  */
 const replicaRank = (replicas: number | undefined) => replicas ?? 2;
 

@@ -1,9 +1,12 @@
-/** Epochs of rooms: their names, and those that a subscriber may name. An offset means something only within its epoch. Pure. */
+/**
+ * Epochs of rooms: their names, and those that a subscriber may name. An offset is only meaningful within its epoch.
+ * Pure.
+ */
 import { samplingHash } from "../sampling.ts";
 import { lastOf } from "../spine/contract/lives.ts";
 import type { Lives } from "../spine/contract/lives.ts";
 
-/** The epoch of a room in one life of its log. In another epoch an offset may mean something else. */
+/** The epoch of a room in one incarnation of its log. Offsets of different epochs are not comparable. */
 export function roomEpoch(stream: string, room_id: string): string {
   return samplingHash(`${stream}/${room_id}`).toString(36);
 }

@@ -1,23 +1,26 @@
 /**
- * The room in which the log of a room with a reducer stands: its name, and whose it is. Pure; what is in it is
- * `brain/reducers/log/`. Nobody but the bus writes there, and no client reads it: what others asked for is in it.
+ * The companion room with the log of a room with a reducer: its name and its owner. Pure; `brain/reducers/log/` defines
+ * its content. Only the bus writes there, and no client reads it, because it has other clients' calls.
  */
 
 import { ArqonError } from "@arqon/proto";
 
-/** The refusal of what only a reducer can answer. */
+/** The refusal of a command that only a reducer can answer. */
 export const noReducer = (detail: string): ArqonError =>
   new ArqonError("invalid-command", `room.call: ${detail}`);
 
-/** A room whose class shows nothing. */
+/** The refusal for a room without visible values. */
 export const nothingShown = (room_id: string): ArqonError =>
   new ArqonError("invalid-command", `room.values: ${room_id} shows none: no reducer_visible`);
 
-/** A room whose class gives nobody its module. */
+/** The refusal for a room whose module is not public. */
 export const noModule = (room_id: string): ArqonError =>
-  new ArqonError("invalid-command", `room.module: ${room_id} gives none: no reducer_public`);
+  new ArqonError(
+    "invalid-command",
+    `room.module: ${room_id} does not publish it: no reducer_public`,
+  );
 
-/** What the name of such a room ends with. */
+/** The suffix of the name of such a room. */
 const REDUCER_SUFFIX = "~reducer";
 /** The longest id of a room, in UTF-16 units. */
 const ID_UNITS_MAX = 64;
@@ -29,7 +32,7 @@ export function reducerRoomOf(room_id: string): string | undefined {
   return room_id.length <= REDUCED_UNITS_MAX ? `${room_id}${REDUCER_SUFFIX}` : undefined;
 }
 
-/** The room whose log is in this one; undefined: it is a room like any other. */
+/** The room whose log this is; undefined: it is a normal room. */
 export function reducedRoomOf(room_id: string): string | undefined {
   if (!room_id.endsWith(REDUCER_SUFFIX) || room_id.length === REDUCER_SUFFIX.length) {
     return undefined;

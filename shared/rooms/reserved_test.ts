@@ -1,8 +1,8 @@
-/** The table of rooms whose names the bus keeps for itself. */
+/** The table of reserved rooms. */
 import assert from "node:assert/strict";
 import { heardBeside, judgedRoomOf, reservedRoom } from "./reserved.ts";
 
-Deno.test("each reserved room is read by the grants of the room beside which it is, or by nobody", () => {
+Deno.test("each reserved room is read by the grants of the room to which it belongs, or not at all", () => {
   assert.deepEqual(reservedRoom("x~members"), { of: "x", grants: ["subscribe", "presence"] });
   assert.deepEqual(reservedRoom("x~growing"), { of: "x", grants: ["subscribe"] });
   assert.deepEqual(reservedRoom("x~values"), { of: "x", grants: ["subscribe"] });
@@ -13,7 +13,7 @@ Deno.test("each reserved room is read by the grants of the room beside which it 
   }
 });
 
-Deno.test("policies are asked about the room beside which a room is, however far", () => {
+Deno.test("policies decide about the room to which a companion room belongs, at any depth", () => {
   for (
     const room of ["x", "x~members", "x~growing", "x~values", "x~reducer", "x~members~growing"]
   ) {
@@ -23,7 +23,7 @@ Deno.test("policies are asked about the room beside which a room is, however far
   assert.equal(judgedRoomOf("x~y"), "x~y");
 });
 
-Deno.test("who is put out of a room is put out of all rooms beside it that clients hear", () => {
+Deno.test("a client removed from a room is removed from all its companion rooms", () => {
   assert.deepEqual(heardBeside("x"), ["x~members", "x~growing", "x~values"]);
   assert.deepEqual(heardBeside("x".repeat(64)), []);
 });

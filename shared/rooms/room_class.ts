@@ -1,6 +1,6 @@
 /**
- * The class of a room: its options, those of rooms without a class, and those of the room in which a room's
- * members stand. Which class a room has is `classes.ts`.
+ * The class of a room: its options, the defaults, and the options of companion rooms. `classes.ts` finds a room's
+ * class.
  */
 import type {
   DeltaForm,
@@ -10,13 +10,13 @@ import type {
   TenantRoomClass,
 } from "../config/schema_durable.ts";
 
-/** The options of a room. One class is one object for as long as it does not change. */
+/** The options of a room. A class stays the same object until it changes. */
 export interface RoomClass {
   /** The room id or prefix pattern; "" for the default class. */
   readonly pattern: string;
   readonly source: "default" | "config" | "tenant";
   readonly durable: boolean;
-  /** How many of a room's newest messages are kept. */
+  /** The number of newest messages that a room keeps. */
   readonly history_size: number;
   readonly history_ttl_seconds: number;
   /** The copies on a NATS cluster; undefined: 3 there, 1 on a single server. */
@@ -25,30 +25,30 @@ export interface RoomClass {
   readonly cache_last: boolean;
   /** Whether SUB with presence is allowed. */
   readonly presence: boolean;
-  /** What happens to a subscriber that reads too slowly. */
+  /** The handling of a subscriber that reads too slowly. */
   readonly slow_reader: SlowReader;
   /** The most members of a room; undefined: the config's `members_per_room`. */
   readonly max_members: number | undefined;
   /** Whether publishers receive their own messages. */
   readonly echo: boolean;
-  /** Who may keep what the room's stream says over HTTP. */
+  /** Who may cache the room's stream over HTTP. */
   readonly http_cache: HttpCache;
-  /** What subscribers may receive, in CEL; undefined: everything. */
+  /** Which messages subscribers may receive, in CEL; undefined: all. */
   readonly filter: string | undefined;
-  /** In what form a message goes to those who asked for deltas. */
+  /** The form of messages for clients that requested deltas. */
   readonly delta: DeltaForm;
-  /** Whether who came and went is kept, in the room's room of members. */
+  /** Whether joins and leaves are recorded in the companion room of members. */
   readonly membership: TenantRoomClass["membership"];
   /** Whether each room has a transparency log. */
   readonly proof: boolean;
-  /** Whether anybody may read it. */
+  /** Whether it is readable without a token. */
   readonly proof_public: boolean;
-  /** What is written into the journal; undefined: as `[journal]` says. */
+  /** The recording in the journal; undefined: as in `[journal]`. */
   /** The program that is the room; undefined: none is. */
   readonly reducer: string | undefined;
   /** Claims that it may ask for. */
   readonly reducer_claims: readonly string[];
-  /** How the keys begin whose values its subscribers see. */
+  /** The prefixes of the keys whose values subscribers see. */
   readonly reducer_visible: readonly string[];
   /** Whether its subscribers get the program. */
   readonly reducer_public: boolean;
@@ -94,24 +94,24 @@ export const DEFAULT_CLASS: OwnedClass = Object.freeze({
   journal_payload: undefined,
 });
 
-/** The class of rooms in which pieces of growing messages are reported: they pass, and are kept elsewhere. */
+/** The class of companion rooms with pieces of growing messages, which are transient here and stored elsewhere. */
 export const GROWING_CLASS: OwnedClass = Object.freeze({
   ...DEFAULT_CLASS,
   presence: false,
   journal: "off",
 });
 
-/** What a room of members keeps at least: lists of all members are among its messages. */
+/** The least number of messages in a room of members, which include lists of all members. */
 const MEMBERS_HISTORY_MIN = 1_000;
-/** And for so long: a list is written anew in good time before the last one is gone. */
+/** The least retention of a room of members: a new list is written well before the last one expires. */
 const MEMBERS_TTL_MIN_SECONDS = 3_600;
 
-/** What the log of a room with a reducer keeps at least: more than is written between two snapshots. */
+/** The least number of messages in the log of a room with a reducer: more than between two snapshots. */
 const REDUCER_HISTORY_MIN = 10_000;
-/** And for so long, which is how long a bus may be off after it was killed. */
+/** The least retention of that log, which is how long a killed bus may stay down. */
 const REDUCER_TTL_MIN_SECONDS = 604_800;
 
-/** Who receives an event of a reducer: whoever its `x-to` is about, if it has one. */
+/** The receivers of a reducer's event: those named by its `x-to`, if it has one. */
 const TO_FILTER = `(!("x-to" in headers) || ("sub" in claims && headers["x-to"] == "user:" + ` +
   `string(claims.sub)) || ("role" in claims && headers["x-to"] == "role:" + string(claims.role)))`;
 
@@ -119,7 +119,7 @@ const TO_FILTER = `(!("x-to" in headers) || ("sub" in claims && headers["x-to"] 
 const reducedFilter = (filter: string | undefined) =>
   filter === undefined ? TO_FILTER : `${TO_FILTER} && (${filter})`;
 
-/** A class as it is in force. */
+/** A class in force. */
 export function compileClass(
   entry:
     & TenantRoomClass
@@ -160,8 +160,8 @@ export function compileClass(
 }
 
 /**
- * Makes the class of what is kept beside a room, of the class of the room: durable, and all else by default. The same
- * class gives the same object.
+ * Creates the class of a stored companion room from the room's class: durable, with defaults otherwise. The same class
+ * gives the same object.
  */
 function besideClass(
   keeps: (one: OwnedClass) => Pick<OwnedClass, "history_size" | "history_ttl_seconds">,
@@ -178,19 +178,19 @@ function besideClass(
   };
 }
 
-/** What holds for the room of members of a room of this class. */
+/** The class of the room of members of a room of this class. */
 export const membersClass = besideClass(({ history_size, history_ttl_seconds }) => ({
   history_size: Math.max(history_size, MEMBERS_HISTORY_MIN),
   history_ttl_seconds: Math.max(history_ttl_seconds, MEMBERS_TTL_MIN_SECONDS),
 }));
 
-/** What holds for the log of a room with a reducer, of a room of this class. */
+/** The class of the log of a room with a reducer of this class. */
 export const reducerClass = besideClass(({ history_size, history_ttl_seconds }) => ({
   history_size: Math.max(history_size, REDUCER_HISTORY_MIN),
   history_ttl_seconds: Math.max(history_ttl_seconds, REDUCER_TTL_MIN_SECONDS),
 }));
 
-/** What holds for the room in which changes of the values of a room of this class are reported. */
+/** The class of the companion room with changes of values of a room of this class. */
 export const valuesClass = besideClass(({ history_size, history_ttl_seconds }) => ({
   history_size,
   history_ttl_seconds,

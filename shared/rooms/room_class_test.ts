@@ -1,4 +1,4 @@
-/** The room in which a room's members stand: which it is, and what holds for it. */
+/** The companion room of members: its name and its class. */
 import assert from "node:assert/strict";
 import { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.ts";
 import { RoomClasses } from "./classes.ts";
@@ -26,7 +26,7 @@ Deno.test("the name of a room of members leads back to its room, and is an id", 
   }
 });
 
-Deno.test("a room of members keeps what its room's class says, an hour and 1,000 messages at least", () => {
+Deno.test("a room of members keeps as much as its room's class, at least an hour and 1,000 messages", () => {
   const made = classes(
     { room: "few-*", membership: "journal", history_size: 1, history_ttl_seconds: 60, echo: false },
     { room: "many-*", membership: "journal", history_size: 5_000, history_ttl_seconds: 9_000 },
@@ -51,7 +51,7 @@ Deno.test("a room of members keeps what its room's class says, an hour and 1,000
   });
 });
 
-Deno.test("a room with values is there where its room's class shows some, and has none of its own", () => {
+Deno.test("a companion room of values exists if its room's class has visible values, and has none itself", () => {
   const shows = { room: "a-*", durable: true, reducer: "r", history_size: 7 };
   const made = new RoomClasses([
     RoomClassEntry.parse({ ...shows, reducer_visible: ["public/"] }),

@@ -47,7 +47,7 @@ Deno.test("a trailing star covers any remainder, tokens and beginnings of tokens
   ) assert.equal(covers(pattern, subject), expected, `${pattern} ${subject}`);
 });
 
-Deno.test("the longest prefix wins, then what says more, then exact before open", () => {
+Deno.test("the longest prefix wins, then more text, then exact before open", () => {
   const table = tableOf(
     "*",
     "in.t.*",
@@ -80,14 +80,14 @@ Deno.test("the longest prefix wins, then what says more, then exact before open"
   ]);
 });
 
-Deno.test("of two equal patterns the later counts, and the size says how many there are", () => {
+Deno.test("of two equal patterns the later one applies, and the size is the number of patterns", () => {
   const table = compilePatterns([["a.*", 1], ["a.b", 2], ["a.*", 3]]);
   assert.equal(table.size, 2);
   assert.equal(table.match("a.c")?.value, 3);
   assert.equal(compilePatterns<number>([]).match("a"), undefined);
 });
 
-Deno.test("what is no pattern is refused with what is wrong", () => {
+Deno.test("an invalid pattern is refused with the problem", () => {
   for (
     const [text, problem] of [
       ["", /empty token/],
@@ -115,7 +115,7 @@ const pattern = fc.tuple(
   fc.oneof(token, fc.constantFrom("*", ">", "a*", "ab*")),
 ).map(([tokens, last]) => [...tokens, last].join("."));
 
-Deno.test("any table finds what a plain reading finds, the most specific first", () => {
+Deno.test("any table finds the same as a linear search, the most specific first", () => {
   fc.assert(fc.property(fc.uniqueArray(pattern, { maxLength: 20 }), subject, (patterns, text) => {
     const table = tableOf(...patterns);
     const all = table.all(text);
@@ -128,7 +128,7 @@ Deno.test("any table finds what a plain reading finds, the most specific first",
   }));
 });
 
-Deno.test("a pattern can match below a prefix when it is about it, or about part of it", () => {
+Deno.test("a pattern can match below a prefix if it covers it or a part of it", () => {
   assert.ok(canMatchBelow("in.t.acme.*", "in.t."));
   assert.ok(canMatchBelow("*", "in.t."));
   assert.ok(canMatchBelow("i*", "in.t."));

@@ -55,7 +55,7 @@ Deno.test("room subjects have the form of the contract", () => {
   assert.equal(commandSubject("acme", "lobby"), "t.acme.r.lobby.cmds");
 });
 
-Deno.test("a subject that is built again is the same, however many were built between", () => {
+Deno.test("a rebuilt subject is equal, however many were built between", () => {
   const rooms = Array.from({ length: 40_000 }, (_, index) => `room-${index}`);
   for (let round = 0; round < 2; round++) {
     for (const room of rooms) {
@@ -114,7 +114,7 @@ Deno.test("a tenant that is not an id is refused as tenant-mismatch and is not r
   }));
 });
 
-Deno.test("the Brain's patterns match every command and everything tapped, and nothing that subscribers hear", () => {
+Deno.test("the Brain's patterns match every command and tapped message, and no subscriber's subject", () => {
   fc.assert(fc.property(id, id, (tenantId, roomId) => {
     const published = roomSubject("in", tenantId, roomId);
     const sent = roomSubject("out", tenantId, roomId);
@@ -127,7 +127,7 @@ Deno.test("the Brain's patterns match every command and everything tapped, and n
   }));
 });
 
-Deno.test("parsing never throws, and only ids come out", () => {
+Deno.test("parsing never throws, and only returns ids", () => {
   const pieces = fc.array(
     fc.oneof(fc.constantFrom("t", "r", "in", "out", "cmds", "*", ">", ""), id, fc.string()),
     { maxLength: 8 },
@@ -159,7 +159,7 @@ Deno.test("other subjects of the bus are not room subjects", () => {
   }
 });
 
-Deno.test("exactSubject takes no wildcard, empty token, white space or more than 32 tokens", () => {
+Deno.test("exactSubject refuses wildcards, empty tokens, white space and more than 32 tokens", () => {
   for (const good of ["a", "a.b.c", "_INBOX.x-1.y", "$SYS.a", "sys.presence.delta"]) {
     assert.equal(exactSubject(good), good);
   }
@@ -170,7 +170,7 @@ Deno.test("exactSubject takes no wildcard, empty token, white space or more than
   assert.equal(exactSubject(Array(32).fill("a").join(".")).length, 63);
 });
 
-Deno.test("subjectPattern takes * as any token and > only as the last", () => {
+Deno.test("subjectPattern accepts * as any token and > only as the last", () => {
   for (const good of ["a", "*", ">", "a.*", "*.b", "in.t.>", ALL_COMMANDS, ALL_TAPPED]) {
     assert.equal(subjectPattern(good), good);
   }
@@ -187,7 +187,7 @@ Deno.test("whatever is an exact subject is a pattern that matches only itself", 
   }));
 });
 
-Deno.test("a dead letter goes where nobody who listens to rooms hears it", () => {
+Deno.test("a dead letter's subject matches no subscription to rooms", () => {
   fc.assert(fc.property(id, id, (tenant, room) => {
     const subject = roomSubject("in", tenant, room);
     const kept = deadLetterSubject(subject);
@@ -197,7 +197,7 @@ Deno.test("a dead letter goes where nobody who listens to rooms hears it", () =>
   }));
 });
 
-Deno.test("a journal's subject reads back, and its tenant's pattern takes no other tenant's", () => {
+Deno.test("a journal's subject parses back, and its tenant's pattern matches no other tenant", () => {
   fc.assert(fc.property(id, id, id, (tenantId, nodeId, other) => {
     const subject = blockSubject("journal", tenantId, nodeId);
     assert.deepEqual(parseBlockSubject(subject), { tenantId, nodeId });

@@ -29,7 +29,7 @@ Deno.test("counters are monotonic sums and gauges gauges, with their labels and 
   assert.deepEqual([name, description, unit], ["queue_bytes", "Bytes.", "By"]);
 });
 
-Deno.test("a unit is said where the name says it, and nowhere else", () => {
+Deno.test("a unit is set if and only if the name has it", () => {
   const names = [
     "a_seconds",
     "a_seconds_total",
@@ -40,7 +40,7 @@ Deno.test("a unit is said where the name says it, and nowhere else", () => {
   assert.deepEqual(names.map(unitOf), ["s", "s", "By", "1", ""]);
 });
 
-Deno.test("a histogram's buckets are those of its observations, label by label", async () => {
+Deno.test("a histogram's buckets match its observations, for each label", async () => {
   const bounds = [0.1, 1, 10];
   const observation = fc.tuple(
     fc.constantFrom("a", "b"),
@@ -75,7 +75,7 @@ Deno.test("a histogram's buckets are those of its observations, label by label",
   }));
 });
 
-Deno.test("a family without a series is there, without a point", async () => {
+Deno.test("a family without series is exported without points", async () => {
   const registry = new Registry();
   new Counter({ name: "none_total", help: "h", labelNames: ["x"], registers: [registry] });
   const [metric] = await metricsData(registry, SPAN);

@@ -27,13 +27,13 @@ import type { ReadFile } from "../process/secret_file.ts";
 /** A running export. */
 export interface MetricsExport {
   /**
-   * Sends the last values, then ends. Takes `timeout_ms` at most, and half a second at most when the
-   * export before has failed. Never rejects. Idempotent.
+   * Sends the last values, then ends. Takes at most `timeout_ms`, or half a second if the previous export failed. Never
+   * rejects. Idempotent.
    */
   shutdown(): Promise<void>;
 }
 
-/** What the export needs of its process. */
+/** The dependencies of the export. */
 export interface MetricsExportOptions extends Pick<Env, "registry" | "log" | "now"> {
   readonly telemetry: Config["telemetry"];
   readonly resource: TelemetryResource;

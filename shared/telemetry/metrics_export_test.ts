@@ -39,7 +39,7 @@ async function exportTo(otlp_url: string, more: Record<string, unknown> = {}): P
   return { registry, things, lines, exporting, exports };
 }
 
-Deno.test("what a scrape shows reaches the collector, with who sends it", async () => {
+Deno.test("the values of a scrape reach the collector, with the sender's attributes", async () => {
   await using collector = await startOtlpReceiver();
   const test = await exportTo(`${collector.url}/`);
   test.things.inc(7);
@@ -61,7 +61,7 @@ Deno.test("what a scrape shows reaches the collector, with who sends it", async 
   assert.deepEqual(test.lines, []);
 });
 
-Deno.test("a collector that is away is told once, counted each time, and told once when it is back", async () => {
+Deno.test("an unreachable collector is logged once, counted each time, and logged once when it returns", async () => {
   const away = await startOtlpReceiver();
   const { port, url } = away;
   await away[Symbol.asyncDispose]();
@@ -81,7 +81,7 @@ Deno.test("a collector that is away is told once, counted each time, and told on
   await test.exporting.shutdown();
 });
 
-Deno.test("a collector that refuses is no reason to ask it again at once", async () => {
+Deno.test("a refusing collector is not retried at once", async () => {
   await using collector = await startOtlpReceiver();
   collector.answerWith(400);
   const test = await exportTo(collector.url);
@@ -95,7 +95,7 @@ Deno.test("a collector that refuses is no reason to ask it again at once", async
 Deno.test({
   name: "the end does not wait for a collector that takes connections and never answers",
   async fn() {
-    // The address of a real socket that nobody reads from.
+    // The address of a real socket without a reader.
     using deaf = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const taken: Deno.Conn[] = [];
     const accepting = (async () => {

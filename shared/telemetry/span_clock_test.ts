@@ -1,4 +1,4 @@
-/** The clock of spans beside the two clocks it is made of. */
+/** The clock of spans compared with the two clocks that it combines. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { spanClock } from "./span_clock.ts";

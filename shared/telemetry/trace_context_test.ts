@@ -14,13 +14,13 @@ const context = fc.record({ trace_id: id(32), span_id: id(16), sampled: fc.boole
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const SPAN = "b7ad6b7169203331";
 
-Deno.test("what is written is read as it was", () => {
+Deno.test("a written context parses back", () => {
   fc.assert(fc.property(context, (one) => {
     assert.deepEqual(parseTraceparent(formatTraceparent(one)), one);
   }));
 });
 
-Deno.test("any text is read or refused, and what is read has ids that are not zero", () => {
+Deno.test("any text is parsed or refused, and parsed ids are not zero", () => {
   const near = fc.tuple(hex(2), hex(32), hex(16), hex(2)).map((parts) => parts.join("-"));
   fc.assert(fc.property(fc.oneof(fc.string(), near), (text) => {
     const read = parseTraceparent(text);
@@ -38,7 +38,7 @@ Deno.test("the lowest flag is sampled, the others are ignored", () => {
   }));
 });
 
-Deno.test("a later version is read as far as it is known; version 00 has nothing after the flags", () => {
+Deno.test("the known part of a later version is parsed; version 00 has nothing after the flags", () => {
   const known = { trace_id: TRACE, span_id: SPAN, sampled: true };
   assert.deepEqual(parseTraceparent(`01-${TRACE}-${SPAN}-01`), known);
   assert.deepEqual(parseTraceparent(`cc-${TRACE}-${SPAN}-01-what-the-future-brings`), known);

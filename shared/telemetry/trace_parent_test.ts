@@ -10,7 +10,7 @@ const { limits } = configFrom({});
 const scanned = (headers: Record<string, string>) =>
   scanEnvelope(writeEnvelope({ room_id: "r", headers, event: { type: "t" } }), limits);
 
-Deno.test("a traceparent is found under its name in any case, beside other headers", () => {
+Deno.test("a traceparent is found by its name in any case, among other headers", () => {
   for (const name of ["traceparent", "Traceparent", "TRACEPARENT"]) {
     const envelope = scanned({ "x-one": "1", [name]: PARENT, "tracestate": "a=b" });
     assert.deepEqual({ ...clientContext(envelope) as object }, {
@@ -22,7 +22,7 @@ Deno.test("a traceparent is found under its name in any case, beside other heade
   }
 });
 
-Deno.test("none is none, and one that cannot be read is invalid", () => {
+Deno.test("a missing one is undefined, and an unreadable one is invalid", () => {
   assert.equal(clientContext(scanned({})), undefined);
   assert.equal(clientContext(scanned({ "traceparents": PARENT, "traceparen": PARENT })), undefined);
   for (const traceparent of ["", "ff", `${PARENT}-more`]) {

@@ -21,7 +21,7 @@ Deno.test("a trace id has the same randomness as text and as bytes: its last 56 
   }));
 });
 
-Deno.test("none at 0, all at 1, and a smaller ratio takes a part of what a larger one takes", () => {
+Deno.test("none at 0, all at 1, and a larger ratio includes the sample of a smaller one", () => {
   fc.assert(fc.property(id_bytes, fraction, fraction, (bytes, one, other) => {
     const trace_id = bytes.toHex();
     assert.equal(sampler(0).takesRoot(trace_id, 0), false);
@@ -34,7 +34,7 @@ Deno.test("none at 0, all at 1, and a smaller ratio takes a part of what a large
   assert.equal(sampler(1).takesNew(new Uint8Array(16)), true);
 });
 
-Deno.test("a ratio takes its share", () => {
+Deno.test("a ratio samples its share", () => {
   const half = sampler(0.25);
   const bytes = new Uint8Array(16);
   let taken = 0;
@@ -51,12 +51,12 @@ Deno.test("the parent decides, whatever the ratio", () => {
   assert.equal(sampler(1).takesChild(context(false), 0), false);
 });
 
-Deno.test("refusals are taken when the config says so", () => {
+Deno.test("refusals are recorded if the configuration enables that", () => {
   assert.equal(sampler(0).takesRefusal(0), true);
   assert.equal(sampler(1, 10, false).takesRefusal(0), false);
 });
 
-Deno.test("clients get no more than the rate and one second's worth, in any pattern", () => {
+Deno.test("clients get at most the rate plus one second's worth, in any pattern", () => {
   const steps = fc.array(fc.tuple(fc.nat(400), fc.nat(3)), { maxLength: 300 });
   fc.assert(fc.property(fc.integer({ min: 1, max: 50 }), steps, (per_second, calls) => {
     const one = sampler(1, per_second);
@@ -72,7 +72,7 @@ Deno.test("clients get no more than the rate and one second's worth, in any patt
   }));
 });
 
-Deno.test("the bound does not hold traces that begin here, and a clock set back adds nothing", () => {
+Deno.test("the limit does not apply to traces that begin here, and a clock set back adds nothing", () => {
   const one = sampler(1, 1);
   assert.equal(one.takesChild(context(true), 1_000), true);
   assert.equal(one.takesChild(context(true), 1_000), false);

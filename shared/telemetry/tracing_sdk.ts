@@ -106,7 +106,7 @@ class SpanQueue implements SpanProcessor, SpanExporter {
     if (ok !== this.#failing) return;
     this.#failing = !ok;
     if (ok) this.#log.info("traces reach the collector again");
-    // Not the error's stack: it is that of the exporter, and the address is in the config.
+    // Without the error's stack, which is the exporter's; the address is in the configuration.
     else this.#log.warn("traces do not reach the collector", { cause: error?.message });
   }
 

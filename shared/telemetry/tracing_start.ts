@@ -1,4 +1,7 @@
-/** Starts the traces of a process, if its configuration wants them. `tracing_sdk.ts` is loaded only then, for the packages that it needs. */
+/**
+ * Starts the traces of a process if its configuration enables them. Only then `tracing_sdk.ts` and its packages are
+ * loaded.
+ */
 import { otlpTarget } from "./resource.ts";
 import type { Tracing, TracingOptions } from "./tracing.ts";
 

@@ -1,7 +1,7 @@
-/** Numbers for tests of what writes numbers: which are written is for the test to say. */
+/** Numbers for tests of encoders; each test decides which are valid. */
 import fc from "fast-check";
 
-/** Any number at all, and more of those at the edges of what can be written. */
+/** Any number, with more of those at the limits of encodings. */
 export const anyNumber: fc.Arbitrary<number> = fc.oneof(
   fc.double(),
   fc.maxSafeInteger(),

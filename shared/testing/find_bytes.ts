@@ -1,4 +1,4 @@
-/** Which texts stand anywhere in the files of a folder, as their bytes are. Tests only. */
+/** Finds texts in the raw bytes of a folder's files. Tests only. */
 import { Buffer } from "node:buffer";
 
 async function* filesIn(folder: string): AsyncGenerator<string> {

@@ -1,8 +1,8 @@
-/** Loggers of tests: one whose lines are kept, one that nobody reads, and one on stderr. */
+/** Loggers for tests: one that records its lines, one that discards them, and one on stderr. */
 import { createLogger } from "../logs/log.ts";
 import type { Logger, LoggerOptions } from "../logs/log.ts";
 
-/** A logger, in debug level unless `options` say otherwise, and where its lines go. */
+/** A logger, at debug level unless `options` have another one, and its recorded lines. */
 export function keptLog(options: Partial<LoggerOptions> = {}): { log: Logger; lines: string[] } {
   const lines: string[] = [];
   const write = (line: string) => void lines.push(line);
@@ -10,9 +10,9 @@ export function keptLog(options: Partial<LoggerOptions> = {}): { log: Logger; li
   return { log: createLogger({ ...form, write, ...options }), lines };
 }
 
-/** A logger whose lines nobody reads. */
+/** A logger that discards its lines. */
 export const QUIET: Logger = keptLog({ level: "error", write() {} }).log;
 
-/** A logger from `level` on, on stderr, so that a test that fails shows what its parts logged. */
+/** A logger from `level` on, on stderr, so that a failing test shows the logs of its parts. */
 export const testLog = (level: "error" | "warn" = "error"): Logger =>
   keptLog({ level, write: (line) => console.error(line) }).log;

@@ -1,6 +1,6 @@
 /**
- * The whole, with members of its own in the place of some: what a test makes of a store or a Spine that fails, waits or
- * looks at what is asked. Getters of `own` are asked each time.
+ * An object with some members replaced: a test's store or Spine that fails, waits or observes calls. Getters of `own`
+ * are evaluated each time.
  */
 export function overriding<Whole extends object>(whole: Whole, own: Partial<Whole>): Whole {
   return new Proxy(whole, {

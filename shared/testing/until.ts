@@ -1,21 +1,21 @@
 /**
- * How a test waits for what comes by itself: it looks again and again, and gives up after a limit that only what never
- * happens reaches. Not for benchmarks, whose pauses belong to what they measure. No product code polls with it.
- * Not for a load either: the looks become rarer.
+ * Waits of tests for a condition: it polls, and gives up after a limit that only a missing event reaches. Not for
+ * benchmarks, whose pauses are part of the measurement, and not as a load, because polls become rarer. No product code
+ * polls with it.
  */
 import { inspect } from "node:util";
 import { pace } from "./pace.ts";
 
 const POLL_MS = 10;
 const POLL_MAX_MS = 1_000;
-/** Of the time that was waited, the share that passes before the next look: a long wait is no load for the machine. */
+/** The share of the elapsed wait that passes before the next poll, so that a long wait causes no load. */
 const POLL_SHARE = 0.1;
 const POLL_SHARE_MAX_MS = 250;
 const LIMIT_MS = 60_000;
-/** So long nothing has happened to what stands still. */
+/** A value that has been unchanged for this long is stable. */
 const STILL_MS = 500;
 
-/** What an answer has that says "come again": a code, a reason, how long to wait. */
+/** The members of an answer that request a retry: a code, a reason, a wait. */
 const COME_AGAIN = /\b(?:408|409|429|502|503|504)\b|unavailable|retry_after/;
 
 type Condition = () => boolean | Promise<boolean>;
@@ -24,8 +24,8 @@ type What = string | (() => string);
 const textOf = (what: What) => typeof what === "string" ? what : what();
 
 /**
- * Whether a look that throws has only come too early: the answer says "come again", nobody listens, or a member that is
- * read is not there yet.
+ * Whether a failed poll was only too early: the answer requests a retry, nothing listens yet, or a member does not
+ * exist yet.
  */
 function isTooEarly(error: unknown): boolean {
   if (error instanceof TypeError || error instanceof SyntaxError) return true;
@@ -33,7 +33,7 @@ function isTooEarly(error: unknown): boolean {
   return COME_AGAIN.test(`${error} ${code} ${status}`);
 }
 
-/** What the last look threw, if it did, when `condition` has not come to hold within the limit. */
+/** The error of the last poll, if any, if `condition` was not true within the limit. */
 async function vain(
   condition: Condition,
   limit_ms: number,
@@ -52,19 +52,19 @@ async function vain(
     const now_ms = performance.now();
     if (now_ms - begun_ms > limit_ms) return last;
     const share_ms = Math.min(POLL_SHARE * (now_ms - begun_ms), POLL_SHARE_MAX_MS);
-    // A look that takes long leaves the machine as much time for what is waited for.
+    // A slow poll leaves the machine as much time for the awaited event.
     await pace(Math.min(Math.max(POLL_MS, now_ms - looked_ms, share_ms), POLL_MAX_MS));
   }
 }
 
-/** Whether `condition` comes to hold within the limit: for a judge that tells itself what is missing. */
+/** Whether `condition` becomes true within the limit, for callers that report the failure themselves. */
 export async function becomes(condition: Condition, limit_ms: number): Promise<boolean> {
   return await vain(condition, limit_ms) === undefined;
 }
 
 /**
- * Resolves once `condition` holds; rejects with `what` when it has not within the limit. A look that comes too early
- * (see `isTooEarly`) may throw; what the last one threw is told.
+ * Resolves once `condition` is true; rejects with `what` after the limit. A poll that is too early (see `isTooEarly`)
+ * may throw; the error of the last one is reported.
  */
 export async function until(
   what: What,
@@ -74,8 +74,8 @@ export async function until(
 ): Promise<void> {
   const last = await vain(condition, limit_ms, isPassing);
   if (last === undefined) return;
-  const threw = "thrown" in last ? `; the last look threw ${last.thrown}` : "";
-  throw new Error(`waited ${limit_ms} ms in vain: ${textOf(what)}${threw}`, { cause: last.thrown });
+  const threw = "thrown" in last ? `; the last poll threw ${last.thrown}` : "";
+  throw new Error(`not within ${limit_ms} ms: ${textOf(what)}${threw}`, { cause: last.thrown });
 }
 
 /** Resolves with the first value of `find` that is not undefined; rejects as `until` does. */
@@ -106,8 +106,8 @@ export async function seen<T>(
 }
 
 /**
- * Resolves with what `attempt` gives once it does not reject; rejects as `until` does, with the last error. One that is
- * not `isPassing` goes through at once.
+ * Resolves with the result of `attempt` once it does not reject; rejects as `until` does, with the last error. An error
+ * that is not `isPassing` is rethrown at once.
  */
 export async function insist<T>(
   what: What,
@@ -129,12 +129,12 @@ export async function insist<T>(
 }
 
 /**
- * Resolves once `value` has been the same for a while: of a sender from whom nobody takes anything any more. For what
- * stands still for good: a machine that stops meanwhile makes it resolve too early, and then less is tested.
+ * Resolves once `value` has been unchanged for a while, for a sender whose output is no longer consumed. If the machine
+ * stalls meanwhile, it resolves too early, and the test covers less.
  */
 export async function standsStill(value: () => unknown): Promise<void> {
   let [last, since_ms] = [value(), performance.now()];
-  await until(() => `${last} stands still`, () => {
+  await until(() => `${last} is stable`, () => {
     const now_ms = performance.now();
     if (value() !== last) [last, since_ms] = [value(), now_ms];
     return now_ms - since_ms > STILL_MS;

@@ -20,7 +20,7 @@ export class Later<T> implements PromiseLike<T> {
 
   /** Registers the waiter, which is never called before this has returned. Throws if there is already one. */
   tell(waiter: LaterWaiter<T>): void {
-    if (this.#waiter !== undefined) throw new TypeError("somebody waits for it already");
+    if (this.#waiter !== undefined) throw new TypeError("it already has a waiter");
     this.#waiter = waiter;
     const missed = this.#missed;
     if (missed === undefined) return;

@@ -1,8 +1,8 @@
-/** What is told later: once, in the turn in which it is there, and to who comes too late as well. */
+/** A later value is delivered once, in the turn in which it is available, also to a late waiter. */
 import assert from "node:assert/strict";
 import { Later } from "./later.ts";
 
-/** A waiter that notes what it hears. */
+/** A waiter that records its calls. */
 function listener() {
   const heard: unknown[] = [];
   return {
@@ -12,7 +12,7 @@ function listener() {
   };
 }
 
-Deno.test("a waiter hears of a value, or of an error, before the call that tells of it returns", () => {
+Deno.test("a waiter gets a value or an error before the delivering call returns", () => {
   const [first, second] = [new Later<number>(), new Later<number>()];
   const waiter = listener();
   first.tell(waiter);
@@ -24,7 +24,7 @@ Deno.test("a waiter hears of a value, or of an error, before the call that tells
   assert.deepEqual(waiter.heard, [["passed", 1], ["refused", "no"]]);
 });
 
-Deno.test("who waits only when all is over hears of it after the call", async () => {
+Deno.test("a late waiter is called after its registration returns", async () => {
   const [first, second] = [new Later<number>(), new Later<number>()];
   first.pass(1);
   second.refuse("no");
@@ -36,7 +36,7 @@ Deno.test("who waits only when all is over hears of it after the call", async ()
   assert.deepEqual(waiter.heard, [["passed", 1], ["refused", "no"]]);
 });
 
-Deno.test("a watcher hears of an error before the waiter, and of no value", () => {
+Deno.test("a watcher gets an error before the waiter, and no value", () => {
   const [first, second] = [new Later<number>(), new Later<number>()];
   const waiter = listener();
   for (const later of [first, second]) {
@@ -54,5 +54,5 @@ Deno.test("it can be awaited, and only one can wait", async () => {
   queueMicrotask(() => second.refuse(new Error("no")));
   assert.equal(await first, 1);
   await assert.rejects(async () => await second, /no/);
-  assert.throws(() => first.tell(listener()), /waits for it already/);
+  assert.throws(() => first.tell(listener()), /already has a waiter/);
 });

@@ -1,8 +1,8 @@
-/** That whoever always has more to do lets the sockets in between any two turns. */
+/** Work that never ends lets sockets be polled between any two turns. */
 import assert from "node:assert/strict";
 import { lookAtSockets, nextTurn } from "./next_turn.ts";
 
-/** The turns of somebody who always has more to do that pass until a message has gone and come back. */
+/** The turns of endless work until a message has made a round trip. */
 async function turnsOfAnEcho(turn: (job: () => void) => void): Promise<number> {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr as Deno.NetAddr;
@@ -32,9 +32,9 @@ async function turnsOfAnEcho(turn: (job: () => void) => void): Promise<number> {
   return needed;
 }
 
-Deno.test("sockets are looked at between any two turns of who is busy", async () => {
+Deno.test("sockets are polled between any two turns of busy work", async () => {
   const end = lookAtSockets();
-  // Only now there is a connection for it.
+  // The connection exists only now.
   await turnsOfAnEcho(nextTurn);
   const counts: number[] = [];
   for (let i = 0; i < 10; i++) counts.push(await turnsOfAnEcho(nextTurn));
@@ -42,7 +42,7 @@ Deno.test("sockets are looked at between any two turns of who is busy", async ()
   assert(Math.max(...counts) <= 8, `an echo took ${counts.join(", ")} turns`);
 });
 
-Deno.test("jobs run once each, in their order, those of a turn not within it", async () => {
+Deno.test("jobs run once each, in order, and jobs added in a turn run in a later one", async () => {
   for (const look of [lookAtSockets, () => () => {}]) {
     const end = look();
     const order: string[] = [];

@@ -1,8 +1,8 @@
-/** What is opened once: a failure is not kept. */
+/** A resource that is opened once: a failure is not cached. */
 import assert from "node:assert/strict";
 import { opened } from "./opened.ts";
 
-Deno.test("what could not be opened is opened by the next who asks, and then once for all", async () => {
+Deno.test("after a failure the next call opens it, once for all", async () => {
   let tries = 0;
   const open = opened(() => ++tries === 1 ? Promise.reject(new Error("away")) : Promise.resolve(7));
   await assert.rejects(Promise.all([open(), open()]), /away/);

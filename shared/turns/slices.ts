@@ -87,8 +87,8 @@ const slices = new Slices({
 export const slice = (tenant_id: string): Promise<void> | undefined => slices.enter(tenant_id);
 
 /**
- * Takes steps in pieces of so many, the first one at once and each other one in a slice of the tenant; undefined: one
- * piece had them all.
+ * Runs steps in pieces of this many, the first one at once and the others in slices of the tenant; undefined: one piece
+ * was enough.
  */
 export function inPieces(
   tenant_id: string,

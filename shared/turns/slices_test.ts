@@ -1,4 +1,4 @@
-/** That work of many requests shares the event loop by time, and tenants share it by what they have used. */
+/** Work of many requests shares the event loop by time, and tenants share it by their used time. */
 import assert from "node:assert/strict";
 import { pace } from "../testing/pace.ts";
 import { SLICE_MS, Slices } from "./slices.ts";
@@ -13,7 +13,7 @@ function loop() {
     soon: (job) => void soon!.push(job),
   });
   const log: string[] = [];
-  /** Pieces of work of a tenant, each of so many ms. */
+  /** Pieces of work of a tenant, each of this many ms. */
   const work = async (tenant: string, pieces: number, piece_ms: number) => {
     for (let piece = 1; piece <= pieces; piece++) {
       await slices.enter(tenant);
@@ -22,7 +22,7 @@ function loop() {
     }
   };
   const settle = () => pace(0);
-  /** Ends this turn, and runs the next one; what was done in it. */
+  /** Ends this turn, and runs the next one; returns the work done in it. */
   const turn = async () => {
     const from = log.length;
     for (const job of turns!.splice(0)) job();
@@ -36,7 +36,7 @@ function loop() {
   return { work, turn, settle, log };
 }
 
-Deno.test("work goes on at once while the turn has time, then in the next turn", async () => {
+Deno.test("work continues at once while the turn has time, then in the next turn", async () => {
   const { work, turn, settle, log } = loop();
   void work("a", 5, SLICE_MS / 2);
   await settle();
@@ -45,7 +45,7 @@ Deno.test("work goes on at once while the turn has time, then in the next turn",
   assert.deepEqual([await turn(), await turn(), await turn()], ["a3 a4", "a5", ""]);
 });
 
-Deno.test("however many requests one tenant has, another's goes before their next pieces", async () => {
+Deno.test("however many requests one tenant has, another's runs before their next pieces", async () => {
   const { work, turn, settle, log } = loop();
   for (let request = 0; request < 8; request++) void work("a", 2, 40);
   await settle();
@@ -58,7 +58,7 @@ Deno.test("however many requests one tenant has, another's goes before their nex
   assert.equal(order.join(" ").includes("b2"), true, order.join(" | "));
 });
 
-Deno.test("everything that waits is done, and the next work goes on at once again", async () => {
+Deno.test("all waiting work is done, and the next work then runs at once", async () => {
   const { work, turn, settle, log } = loop();
   const all = Promise.all(["a", "b", "c"].map((tenant) => work(tenant, 7, 3)));
   for (let at = 0; at < 25; at++) await turn();

@@ -12,7 +12,7 @@ const operation = fc.oneof(
   { weight: 1, arbitrary: fc.constant("take" as const) },
 );
 
-Deno.test("nothing is lost or doubled, limits hold, each tenant's items keep their order", () => {
+Deno.test("nothing is lost or duplicated, limits hold, each tenant's items stay in order", () => {
   fc.assert(fc.property(fc.array(operation, { maxLength: 150 }), (operations) => {
     const turns = createTurns<{ tenant: string; id: number; size: number }>(LIMITS);
     const inside = new Map<number, { tenant: string; size: number }>();
@@ -67,7 +67,7 @@ Deno.test("between two items of a waiting tenant every other one gets at most on
     }
   }));
 });
-Deno.test("a newcomer takes a place of the tenant that has most waiting", () => {
+Deno.test("a newcomer displaces an item of the tenant with most waiting items", () => {
   const turns = createTurns<string>({ per_tenant: 10, total: 4, total_bytes: 1_000 });
   for (const id of [1, 2, 3]) turns.push("flood", `flood ${id}`, 10);
   turns.push("calm", "calm 1", 10);
@@ -85,7 +85,7 @@ Deno.test("a tenant that may not go now is passed over", () => {
   assert.equal(turns.take(), "a 1");
 });
 
-Deno.test("tenants come and go by thousands, each gets its turn", () => {
+Deno.test("with thousands of changing tenants each gets its turn", () => {
   const turns = createTurns<string>(UNBOUNDED);
   const names = Array.from({ length: 3_000 }, (_, index) => `tenant-${index}`);
   for (let round = 0; round < 3; round++) {
@@ -97,7 +97,7 @@ Deno.test("tenants come and go by thousands, each gets its turn", () => {
   }
 });
 
-Deno.test("turns go by the time used: two tenants with work get the same, whatever an item costs", () => {
+Deno.test("turns follow the used time: two tenants with work get the same, whatever an item costs", () => {
   const cost_ms: Readonly<Record<string, number>> = { heavy: 5, light: 0.1 };
   const turns = createTurns<string>(UNBOUNDED);
   const used_ms: Record<string, number> = { heavy: 0, light: 0 };
@@ -118,7 +118,7 @@ Deno.test("turns go by the time used: two tenants with work get the same, whatev
   assert.ok(Math.max(...waits) <= 5, "never two heavy ones before a light one");
 });
 
-Deno.test("who pauses saves nothing up, and who was alone owes nothing", () => {
+Deno.test("a pausing tenant saves up nothing, and a tenant that was alone owes nothing", () => {
   const turns = createTurns<string>(UNBOUNDED);
   for (let at = 0; at < 10; at++) turns.push("busy", "busy", 1);
   for (let at = 0; at < 5; at++) turns.charge(turns.take()!, 100);
@@ -133,7 +133,7 @@ Deno.test("who pauses saves nothing up, and who was alone owes nothing", () => {
   assert.equal(order.filter((name) => name === "late").length, 4, order.join());
 });
 
-Deno.test("a charge that comes after its item has gone still counts", () => {
+Deno.test("a charge after its item was taken still counts", () => {
   const turns = createTurns<string>(UNBOUNDED);
   turns.push("a", "a 1", 1);
   assert.equal(turns.take(), "a 1");
@@ -144,7 +144,7 @@ Deno.test("a charge that comes after its item has gone still counts", () => {
   assert.deepEqual([turns.take(), turns.take()], ["b 1", "a 2"]);
 });
 
-Deno.test("all of one tenant is taken in order, and nothing of another", () => {
+Deno.test("all items of one tenant are taken in order, and none of another", () => {
   const turns = createTurns<string>(UNBOUNDED);
   for (const item of ["a 1", "b 1", "a 2", "b 2"]) turns.push(item[0]!, item, 3);
   assert.deepEqual(turns.takeAll("a"), ["a 1", "a 2"]);
@@ -153,7 +153,7 @@ Deno.test("all of one tenant is taken in order, and nothing of another", () => {
   assert.deepEqual([turns.take(), turns.take(), turns.take()], ["b 1", "b 2", undefined]);
 });
 
-Deno.test("the order is that of a sorted list, whoever comes, goes and is charged", () => {
+Deno.test("the order equals a sorted list's, for any arrivals, removals and charges", () => {
   const step = fc.oneof(
     fc.record({ push: tenant }),
     fc.record({ charge: tenant, ms: fc.nat({ max: 20 }) }),
@@ -195,7 +195,7 @@ Deno.test("the order is that of a sorted list, whoever comes, goes and is charge
   }));
 });
 
-Deno.test("a turn at once, while nobody waits, costs what waiting and being taken costs", () => {
+Deno.test("an immediate turn, with nothing waiting, costs the same as a queued one", () => {
   const step = fc.record({ tenant, used_ms: fc.nat({ max: 3 }) });
   const later = fc.array(tenant, { minLength: 1, maxLength: 30 });
   fc.assert(fc.property(fc.array(step, { maxLength: 40 }), later, (steps, pushes) => {

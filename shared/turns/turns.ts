@@ -16,18 +16,18 @@ export const TURN_BYTES = 65_536;
  */
 export const SHARE_MS = 10;
 /**
- * After every so many frames of a share the clock is looked at: fewer of them are not worth a turn, and
- * what ten of them bring many receivers leaves by one write each.
+ * The clock is read after this many frames of a share: fewer are not worth a turn, and the messages of ten of them
+ * leave by one write for each of many receivers.
  */
 export const LOOK_FRAMES = 16;
 /** A share ends when it has taken more than this many ms. */
 const SHARE_BUSY_MS = 0.5;
-/** A few frames can be long, too: of one that took so many ms the next ones of the share are not handled. */
+/** After a frame that took this many ms, the next frames of the share are not handled. */
 const LONG_FRAMES = 4;
 const LONG_MS = 2;
 /**
- * While others speak too, who has had a share goes on after so many ms, not in the next turn: a thread that
- * never rests has no credit with the system's scheduler when another one's message comes.
+ * While other connections are active, one that has had a share continues after this many ms instead of in the next
+ * turn: a thread that never rests gets no priority from the system's scheduler for another connection's message.
  */
 const REST_MS = 1;
 /** How long other connections count as active after their last frame, in ms. */
@@ -36,11 +36,11 @@ const OTHERS_MS = 100;
 export const NO_TURN = -1;
 /** Default of how many connections resume in one turn; the next ones resume after all others had a turn. */
 const RESUMED_MAX = 8;
-/** None goes on in a turn that has taken so many ms: eight large messages take a third of a second. */
+/** No connection resumes in a turn that has taken this many ms: eight large messages take a third of a second. */
 const RESUMED_MS = 2;
 /**
- * A share of so many bytes waits for a later turn once shares have taken so many ms of the present one: a
- * connection's first large message may take 40 ms, and a thousand connections may send one at a time.
+ * A share of this many bytes waits for a later turn once shares have taken this many ms of the present one: a
+ * connection's first large message may take 40 ms, and a thousand connections may send one at the same time.
  */
 const LARGE_BYTES = 1_024;
 const TURN_MS = 4;
@@ -59,7 +59,7 @@ export class Turns {
   #began_ms = NaN;
   /** When the first share of this turn began; NaN: none yet. */
   #turn_began_ms = NaN;
-  /** The owner of that share, and when it was last somebody else's than before. */
+  /** The owner of that share, and the time of its last change. */
   #speaker: object | undefined;
   #changed_ms = -Infinity;
   /** Connections that rest before they are queued. */
@@ -117,7 +117,7 @@ export class Turns {
     return this.#now_ms() - this.#began_ms > busy_ms;
   }
 
-  /** Whether the present share, with this many bytes, comes too late in its turn. */
+  /** Whether the present share, with this many bytes, is too late in its turn. */
   isLate(size_bytes: number): boolean {
     return size_bytes >= LARGE_BYTES && this.#began_ms - this.#turn_began_ms > TURN_MS;
   }
@@ -129,23 +129,20 @@ export class Turns {
     if (this.#resting.push(resume) === 1) setTimeout(this.#onRested, REST_MS);
   }
 
-  /**
-   * Calls `resume` once, in a later turn, after those that have waited longer. `resume` must not
-   * throw.
-   */
+  /** Calls `resume` once, in a later turn, after connections that have waited longer. `resume` must not throw. */
   wait(resume: () => void): void {
     this.#waiting.push(resume);
     this.#call();
   }
 
-  /** As `wait`, with a promise: resolves in a later turn, after those that have waited longer. */
+  /** As `wait`, with a promise. */
   later(): Promise<void> {
     return new Promise((resolve) => this.wait(resolve));
   }
 
   /**
-   * Waits while `turn` is the present one; resolves with the number of the present turn. For a connection that does one
-   * operation a turn.
+   * Waits for the end of `turn`; resolves with the number of the present turn. For connections that do one operation a
+   * turn.
    */
   async next(turn: number): Promise<number> {
     if (this.enter() === turn) await this.later();

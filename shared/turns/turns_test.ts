@@ -1,9 +1,9 @@
-/** That whoever has had a share rests while others speak too, and only then. */
+/** A connection that has had a share rests while others are active, and only then. */
 import assert from "node:assert/strict";
 import { nextTurn } from "./next_turn.ts";
 import { Turns } from "./turns.ts";
 
-/** In how many turns of the event loop the one who gives way goes on, and whether a timer of 1 ms was due before. */
+/** The number of turns until a yielding connection continues, and whether a timer of 1 ms was due before. */
 function wayBack(turns: Turns): Promise<{ turns: number; timer_came: boolean }> {
   const { promise, resolve } = Promise.withResolvers<{ turns: number; timer_came: boolean }>();
   let [passed, timer_came, is_over] = [0, false, false];
@@ -20,7 +20,7 @@ function wayBack(turns: Turns): Promise<{ turns: number; timer_came: boolean }> 
   return promise;
 }
 
-Deno.test("who has had a share goes on at once while nobody else speaks, and rests when somebody does", async () => {
+Deno.test("a connection that has had a share continues at once if no other is active, and rests otherwise", async () => {
   let now_ms = 1_000;
   const turns = new Turns(undefined, () => now_ms);
   const [one, other] = [{}, {}];
@@ -37,7 +37,7 @@ Deno.test("who has had a share goes on at once while nobody else speaks, and res
   assert((await wayBack(turns)).turns <= 3);
 });
 
-Deno.test("all that rest go on in the order in which they gave way", async () => {
+Deno.test("resting connections continue in the order of yielding", async () => {
   const turns = new Turns();
   turns.begin({});
   turns.begin({});
@@ -48,7 +48,7 @@ Deno.test("all that rest go on in the order in which they gave way", async () =>
     order.push("second");
     resolve();
   });
-  // One that only waits may come before or after them: a rest of 1 ms may be over before the next turn.
+  // A waiting one may be before or after them: a rest of 1 ms may end before the next turn.
   await turns.later();
   await promise;
   assert.deepEqual(order, ["first", "second"]);
@@ -70,7 +70,7 @@ Deno.test("a share of few frames that take long ends sooner than one of many sho
   assert.equal(framesUntilLong(0.02), 32);
 });
 
-Deno.test("of those that wait, none begins in a turn that has taken its time", async () => {
+Deno.test("no waiting connection begins in a turn that has used its time", async () => {
   let now_ms = 0;
   const turns = new Turns(8, () => now_ms);
   let [passed, is_over] = [0, false];
@@ -93,7 +93,7 @@ Deno.test("of those that wait, none begins in a turn that has taken its time", a
   is_over = true;
 });
 
-Deno.test("a large share is late once others have taken the turn's time, a small one never", async () => {
+Deno.test("a large share is late once others have used the turn's time, a small one never", async () => {
   let now_ms = 0;
   const turns = new Turns(8, () => now_ms);
   turns.begin({});

@@ -152,7 +152,7 @@ export class BudgetStandings {
       this.#failed = false;
     } catch (error) {
       if (!this.#failed) {
-        this.#options.log.warn("budgets could not be read; what was known holds", { error });
+        this.#options.log.warn("budgets could not be read; the last known ones apply", { error });
       }
       this.#failed = true;
     }

@@ -35,7 +35,7 @@ const counts = fc.record({
   read_bytes: fc.nat(100),
 }) satisfies fc.Arbitrary<Counts>;
 
-Deno.test("periods: every moment is in one, and one begins where the other ends", () => {
+Deno.test("periods: every time is in one, and they are adjacent", () => {
   fc.assert(fc.property(per, time, (per, now_ms) => {
     const { begin_ms, end_ms } = periodAt(per, now_ms);
     assert.ok(begin_ms <= now_ms && now_ms < end_ms);
@@ -50,7 +50,7 @@ Deno.test("periods: every moment is in one, and one begins where the other ends"
   assert.equal(periodAt("month", NOW_MS).end_ms, Date.UTC(2026, 2));
 });
 
-Deno.test("budgets: of two with one name the later list's holds, and no other is lost", () => {
+Deno.test("budgets: of two with one name the later list's applies, and no other is lost", () => {
   fc.assert(fc.property(fc.array(budget), fc.array(budget), (general, own) => {
     const held = inForce(general, own);
     const names = new Set([...general, ...own].map(nameOf));
@@ -64,7 +64,7 @@ Deno.test("budgets: of two with one name the later list's holds, and no other is
   }));
 });
 
-Deno.test("budgets: what is used stays used in its period, and counts anew in the next", () => {
+Deno.test("budgets: usage counts in its period, and restarts in the next", () => {
   fc.assert(fc.property(fc.array(budget, { minLength: 1 }), counts, (budgets, some) => {
     const used = { day: [{ day_ms: NOW_MS, counts: some }], month: [{ day_ms: 0, counts: some }] };
     const none = { day: [], month: [] };
@@ -80,7 +80,7 @@ Deno.test("budgets: what is used stays used in its period, and counts anew in th
   }));
 });
 
-Deno.test("budgets: nothing holds back that is not used up, and nothing that is stricter is passed over", () => {
+Deno.test("budgets: only exhausted ones block, and the strictest applies", () => {
   fc.assert(fc.property(fc.array(budget), counts, (budgets, some) => {
     const used = { day: [{ day_ms: 0, counts: some }], month: [{ day_ms: 0, counts: some }] };
     const states = statesOf(budgets, used, bookOf({ commands: 1 }), NOW_MS);

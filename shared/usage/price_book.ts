@@ -79,13 +79,13 @@ function takeDated(book: PriceBook, prices: PriceList, wanted_ms: number, now_ms
   const there = book.lists.find(({ from_ms }) => from_ms === wanted_ms);
   if (there !== undefined && same(there.prices, prices)) return { held: true };
   if (there !== undefined && wanted_ms <= now_ms) {
-    return { why: "others hold from that day on already; name a later prices_from" };
+    return { why: "other prices already apply from that day on; set a later prices_from" };
   }
   // A past month keeps its prices.
   const from_ms = Math.max(wanted_ms, monthOf(now_ms));
   if (from_ms !== wanted_ms && same(pricesAt(book, now_ms), prices)) return { held: true };
   if (from_ms !== wanted_ms && book.lists.some((list) => list.from_ms > wanted_ms)) {
-    return { why: "their month is over, and others hold since; name a later prices_from" };
+    return { why: "their month has ended, and other prices apply since; set a later prices_from" };
   }
   return put(book, prices, from_ms);
 }

@@ -30,7 +30,7 @@ function taken(...args: Parameters<typeof after>): PriceBook {
   return book;
 }
 
-Deno.test("prices: the first list holds from ever, and a later one from its day on", () => {
+Deno.test("prices: the first list covers all earlier days, and a later one begins at its day", () => {
   const first = taken(undefined, price(1));
   assert.deepEqual(first, START);
   const changed = taken(first, price(2));
@@ -41,7 +41,7 @@ Deno.test("prices: the first list holds from ever, and a later one from its day 
   assert.deepEqual(decodeBook(encodeBook(dated)), dated);
 });
 
-Deno.test("prices: a month that is over keeps its prices, whatever date is given", () => {
+Deno.test("prices: a past month keeps its prices, whatever date is given", () => {
   const book = taken(START, price(2), { from_ms: day(9, 1) });
   assert.deepEqual(
     [day(9, 1), day(10, 31), day(11, 1)].map((ms) => pricesAt(book, ms).messages_in),
@@ -51,10 +51,10 @@ Deno.test("prices: a month that is over keeps its prices, whatever date is given
   const next = { from_ms: day(9, 1), is_change: false, now_ms: day(12, 3) };
   assert.equal(after(book, price(2), next), "held");
   const third = taken(book, price(3), { now_ms: day(12, 2) });
-  assert.match(String(after(third, price(2), next)), /name a later prices_from/);
+  assert.match(String(after(third, price(2), next)), /set a later prices_from/);
 });
 
-Deno.test("prices: an older configuration that starts again does not bring its prices back", () => {
+Deno.test("prices: a restart with an older configuration does not restore its prices", () => {
   const today = taken(taken(START, price(2)), price(3));
   for (const old of [price(1), price(2)]) {
     assert.match(String(after(today, old, { is_change: false })), /they were replaced/);
@@ -63,16 +63,16 @@ Deno.test("prices: an older configuration that starts again does not bring its p
   assert.equal(pricesAt(taken(today, price(2)), NOW_MS).messages_in, 2);
 });
 
-Deno.test("prices: those of a day that has begun stay, those of a day to come may change", () => {
+Deno.test("prices: those of a begun day stay, those of a future day may change", () => {
   const book = taken(START, price(2), { from_ms: day(11, 20) });
   const begun = after(book, price(4), { from_ms: day(11, 20) });
-  assert.match(String(begun), /others hold from that day on already/);
+  assert.match(String(begun), /other prices already apply from that day on/);
   const planned = taken(book, price(5), { from_ms: day(12, 1) });
   const other = taken(planned, price(6), { from_ms: day(12, 1) });
   assert.deepEqual(other.lists.map(({ prices }) => prices.messages_in), [1, 2, 6]);
 });
 
-Deno.test("prices: what a budget of cost has used is by the prices of each day", () => {
+Deno.test("prices: the usage of a cost budget has the prices of each day", () => {
   const book = taken(START, price(10));
   const use = (day_ms: number) => ({ day_ms, counts: { ...noCounts(), messages_in: 3 } });
   const month = [use(day(11, 25)), use(day(11, 26))];

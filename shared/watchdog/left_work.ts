@@ -1,14 +1,14 @@
 /**
- * Work that a process leaves when it dies, and that others claim. Where two have left it in the middle, it may be
- * what they died of, and is set aside. Who marks what he claims, and where, is up to each kind of work.
+ * Work of a dead process that others claim. If two processes have died while they had it, it may be the cause, and is
+ * set aside. Each kind of work marks its claims itself.
  */
 import type { Config } from "../config/schema.ts";
 
-/** The least of `leftMs`: a process that lives says more often that it has the work, in ms. */
+/** The minimum of `leftMs`, in ms: a live process renews its claim more often. */
 const LEFT_MIN_MS = 30_000;
 
-/** How long work that was claimed is untouched until whoever has it is taken for dead, in ms. */
+/** The time without a renewal after which the claimant counts as dead, in ms. */
 export function leftMs({ watchdog: { stall_ms } }: Pick<Config, "watchdog">): number {
-  // One that hangs has it until it kills itself.
+  // A hanging process keeps it until it kills itself.
   return Math.max(LEFT_MIN_MS, 2 * stall_ms);
 }

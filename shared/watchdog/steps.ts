@@ -1,7 +1,7 @@
 /**
- * The steps of this process's event loop by name, in memory that another thread can read: whoever begins a step
- * writes its number, at the cost of one store. A step lasts until the next begins, or the loop turns. Who reads
- * them is `watch_thread.ts`.
+ * The steps of this process's event loop, in memory that another thread can read: each step writes its number when it
+ * begins, at the cost of one store. A step lasts until the next one, or until the loop turns. `watch_thread.ts` reads
+ * them.
  */
 
 /** The number of each step: one for each source and observer of messages. */
@@ -30,7 +30,7 @@ export const AT = {
   bridge: 21,
 } as const;
 
-/** What operators read of each. */
+/** The text of each step for operators. */
 const NAMES: Readonly<Record<keyof typeof AT, string>> = {
   // Since the loop has turned no step has begun.
   none: "none with a name",
@@ -68,13 +68,13 @@ export const STEP = 0;
 /** The word that counts how often the loop has turned. */
 export const TURNS = 1;
 
-/** A process has one event loop, so whoever runs on it writes here. */
+/** A process has one event loop, so all its code writes here. */
 const words = new Int32Array(new SharedArrayBuffer(2 * Int32Array.BYTES_PER_ELEMENT));
 
 /** The memory, for the thread that watches. */
 export const stepMemory = (): SharedArrayBuffer => words.buffer;
 
-/** A step begins: one of `AT`. */
+/** Begins a step, one of `AT`. */
 export function step(number: number): void {
   words[STEP] = number;
 }

@@ -1,19 +1,19 @@
 /**
- * The thread that watches the event loop of its process: when it has stood for too long, says so in a log line and
- * kills the process. It waits for nothing that needs that loop, and for the reader of the log only so long.
+ * The thread that watches the event loop of its process: if the loop hangs for too long, it logs a line and kills the
+ * process. It waits for nothing that needs that loop, and only for a limited time for the reader of the log.
  */
 import { createLogger } from "../logs/log.ts";
 import type { LoggerOptions } from "../logs/log.ts";
 import { STEP, stepName, TURNS } from "./steps.ts";
 
-/** What the thread receives when it starts, and again once the process has started. */
+/** The message to the thread at its start, and again once the process has started. */
 export interface Watched extends Pick<LoggerOptions, "format" | "component" | "fields"> {
   readonly memory: SharedArrayBuffer;
-  /** How long the loop may stand, in ms. */
+  /** How long the loop may hang, in ms. */
   readonly stall_ms: number;
-  /** The file at whose end the line is written; absent: stderr. */
+  /** The file to which the line is appended; absent: stderr. */
   readonly log_file?: string | undefined;
-  /** How often it is looked at, in ms. */
+  /** The check interval, in ms. */
   readonly look_ms: number;
 }
 
@@ -29,7 +29,7 @@ let looking: ReturnType<typeof setInterval> | undefined;
 function look(): void {
   const now_ms = performance.now();
   const { memory, look_ms, stall_ms } = watched;
-  // Time in which this thread did not run either: a machine that slept, a process that was stopped.
+  // Excludes time in which this thread did not run either: the machine slept, or the process was stopped.
   const ran_ms = Math.min(now_ms - looked_ms, 2 * look_ms);
   looked_ms = now_ms;
   const words = new Int32Array(memory);
@@ -54,7 +54,7 @@ async function end(step: string): Promise<void> {
     );
   };
   const log = createLogger({ ...watched, level: "error", now: Date.now, write });
-  const text = "the event loop stands: the process is killed, to be started again";
+  const text = "the event loop hangs: the process is killed, to be started again";
   log.error(text, { step, stood_ms: Math.round(stood_ms) });
   await Promise.allSettled(lines);
   kill();

@@ -1,7 +1,7 @@
 /**
- * The watchdog of a process: a thread that kills it when its event loop has stood for too long, since nothing on that
- * loop could end it then, so that whoever runs it starts it again. For a `main.ts`; a test that shares its process
- * with a bus starts none.
+ * The watchdog of a process: a thread that kills it if its event loop hangs for too long, because nothing on that loop
+ * could end it then; its supervisor starts it again. For a `main.ts`; a test that shares its process with a bus starts
+ * none.
  */
 import inspector from "node:inspector";
 import type { Config } from "../config/schema.ts";
@@ -20,23 +20,23 @@ export interface WatchdogOptions extends Pick<Env, "log" | "node_id"> {
 
 /** A running watchdog; its disposal ends it. */
 export interface Watchdog extends Disposable {
-  /** The process has started: from now on its loop may stand for `stall_ms` only. */
+  /** The process has started: from now on its loop may hang for `stall_ms` only. */
   started(): void;
 }
 
-/** A loop that starts may stand so many times longer: modules are compiled, and stores are read. */
+/** At the start the loop may hang this many times longer: modules are compiled, and stores are read. */
 const STARTING = 10;
 /** Looks within `stall_ms`, and bounds of the time between two of them, in ms. */
 const LOOKS = 20;
 const LOOK_MIN_MS = 5;
 const LOOK_MAX_MS = 1_000;
 
-/** Whether a debugger may hold the process. */
+/** Whether a debugger may pause the process. */
 function isInspected(): boolean {
   try {
     return inspector.url() !== undefined;
   } catch {
-    // Asking is not permitted. Opening it is neither, and is refused in another way where it is open.
+    // A query is not permitted. Opening it is not permitted either, but the error differs if it is open.
   }
   try {
     inspector.open();
@@ -53,10 +53,10 @@ export function startWatchdog(
 ): Watchdog | undefined {
   const { stall_ms } = config.watchdog;
   if (isInspected()) {
-    log.info("a debugger may hold the process: no watchdog");
+    log.info("a debugger may pause the process: no watchdog");
     return undefined;
   }
-  // The kernel takes no signal from process 1 of a container to itself.
+  // The kernel ignores signals of a container's process 1 to itself.
   if (Deno.pid === 1) {
     log.warn("process 1 of a container cannot kill itself when it hangs: use an init");
   }

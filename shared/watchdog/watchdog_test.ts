@@ -1,4 +1,4 @@
-/** The watchdog as an operator meets it: whose event loop stands is killed, and nobody else. */
+/** The watchdog for an operator: it kills a process whose event loop hangs, and no other one. */
 import assert from "node:assert/strict";
 import { pace } from "../testing/pace.ts";
 import type { Hanging } from "./testing/hanging.ts";
@@ -21,7 +21,7 @@ function start(hanging: Hanging, flags: readonly string[] = []) {
   let said = "";
   return {
     child,
-    /** Rejects when it ends before it says so. */
+    /** Rejects if it ends before it reports. */
     async says(word: string): Promise<void> {
       while (!said.includes(word)) {
         const { value, done } = await reader.read();
@@ -29,7 +29,7 @@ function start(hanging: Hanging, flags: readonly string[] = []) {
         said += value;
       }
     },
-    /** Lets it end, and gives its exit code and log. */
+    /** Lets it end, and returns its exit code and log. */
     async end() {
       await child.stdin.close().catch(() => {});
       const [status, log] = await Promise.all([child.status, new Response(child.stderr).text()]);
@@ -48,7 +48,7 @@ function start(hanging: Hanging, flags: readonly string[] = []) {
   };
 }
 
-Deno.test("a process whose event loop stands kills itself, and says in which step", async () => {
+Deno.test("a process whose event loop hangs kills itself, and reports the step", async () => {
   await using hanging = start({ stall_ms: 200, hang_ms: FOR_EVER_MS });
   const { signal } = await hanging.child.status;
   assert.equal(signal, "SIGKILL");
@@ -59,12 +59,12 @@ Deno.test("a process whose event loop stands kills itself, and says in which ste
     component: "shield",
     node_id: "one",
     step: "the journal",
-    msg: "the event loop stands: the process is killed, to be started again",
+    msg: "the event loop hangs: the process is killed, to be started again",
   });
   assert.ok(stood_ms >= 200);
 });
 
-Deno.test("nor does a reader of the log that stands still keep it alive", async () => {
+Deno.test("a stalled reader of the log does not keep it alive", async () => {
   await using hanging = start({ stall_ms: 200, hang_ms: FOR_EVER_MS, log_bytes: 500_000 });
   assert.equal((await hanging.child.status).signal, "SIGKILL");
 });
@@ -92,5 +92,5 @@ Deno.test("a process with a debugger is not watched", async () => {
   await inspected.says("alive");
   const { code, log } = await inspected.end();
   assert.equal(code, 0);
-  assert.match(log, /a debugger may hold the process: no watchdog/);
+  assert.match(log, /a debugger may pause the process: no watchdog/);
 });

@@ -49,7 +49,7 @@ Deno.test("a Shield that has said nothing for long is not what a rollout waits f
   ]);
   assert.equal(view.waits, "a Brain makes the next step");
   const late = await viewed(ROLLOUT, { s0: {}, s1: { ...dead, at_ms: NOW_MS - 9_000 } });
-  assert.equal(late.waits, "s1 is not there yet");
+  assert.equal(late.waits, "s1 is not ready yet");
   const alone = await viewed(ROLLOUT, { s1: dead });
   assert.equal(alone.waits, "no Shield has reported yet");
   // What a Shield has counted before it died counts.

@@ -79,7 +79,7 @@ Deno.test("a set with a duplicate member is refused", async () => {
   for (const text of [`{"keys":[${two}]}`, `{"keys":[${one}],"keys":[]}`]) {
     await assert.rejects(
       keysFromJwks(text, ALL),
-      (error) => error instanceof UnusableSetError && /stands twice/.test(error.message),
+      (error) => error instanceof UnusableSetError && /occurs twice/.test(error.message),
     );
   }
 });

@@ -132,7 +132,7 @@ Deno.test("what cannot be folded is reported, with the reason", async () => {
 async function forked(bus: TestBus, arq: Awaited<ReturnType<typeof arqOf>>): Promise<void> {
   await count(bus, "count-1");
   const told = await arq("fork", "count-1", "--to", "count-2", "--at", "6");
-  assert.equal(told.stdout, "count-2 begins behind entry 6 of count-1\n", told.stderr);
+  assert.equal(told.stdout, "count-2 begins after entry 6 of count-1\n", told.stderr);
   assert.equal((await arq("at", "count-2", "--prefix", "total")).stdout, "total = 21\n");
   await count(bus, "count-2");
 }
@@ -146,7 +146,7 @@ Deno.test("a room is forked and its past removed, and both report their previous
   assert.equal(await at("count-2", 3), "total = 6\n");
   assert.equal(await at("count-2", 15), "total = 66\n");
   const verified = await arq("verify", "count-2");
-  assert.match(verified.stdout, /^count-2: 10 entries behind entry 6 of count-1 to entry 16/);
+  assert.match(verified.stdout, /^count-2: 10 entries after entry 6 of count-1 to entry 16/);
   const changed = await arq("diff", "count-2", "--from", "5", "--to", "7", "--prefix", "total");
   assert.equal(changed.stdout, "~ total = 15 -> 22\n", changed.stderr);
   const again = await arq("fork", "count-1", "--to", "count-2");
@@ -154,13 +154,13 @@ Deno.test("a room is forked and its past removed, and both report their previous
   assert.match((await arq("fork", "count-1", "--to", "lobby")).stderr, /lobby has no reducer/);
   assert.equal((await arq("trim", "count-1")).code, 2);
   const trimmed = await arq("trim", "count-1", "--yes");
-  assert.match(trimmed.stdout, /^count-1: its past begins behind entry 10 now; \d+ messages/);
+  assert.match(trimmed.stdout, /^count-1: its past now begins after entry 10; \d+ messages/);
   assert.match((await arq("at", "count-1", "--offset", "4")).stderr, /not kept/);
   assert.equal((await arq("at", "count-1", "--prefix", "total")).stdout, "total = 45\n");
   assert.equal((await arq("verify", "count-1")).code, 0);
   // The fork's first state is in its own first snapshot; everything earlier is gone.
   const rest = await arq("verify", "count-2");
-  assert.match(rest.stdout, /^count-2: 10 entries behind entry 6 of count-1 to entry 16/);
+  assert.match(rest.stdout, /^count-2: 10 entries after entry 6 of count-1 to entry 16/);
   assert.match((await arq("at", "count-2", "--offset", "5")).stderr, /goes back to entry 6\n/);
   const checked = await arq("deploy", "count-*", built("counter"), "--dry-run");
   assert.match(checked.stdout, /^count-2: \d+ entr.*, the same$/m, checked.stderr);
@@ -257,7 +257,7 @@ Deno.test("on NATS, an entry with a different result is named", async () => {
   assert.equal(code, 1, stderr);
   assert.match(
     stdout,
-    /^count-1: entry 11 has a different result than when it was written\nnoted +[0-9a-f]{64}\nfolded /,
+    /^count-1: entry 11 has a different result than the recorded one\nnoted +[0-9a-f]{64}\nfolded /,
   );
   const { differs } = JSON.parse((await arq("verify", "count-1", "--json")).stdout);
   assert.deepEqual([differs.about, differs.first, differs.last], ["entries", 11, 11]);

@@ -63,7 +63,7 @@ async function unexpected(response: Response): Promise<string | undefined> {
   const { reason, detail } = await response.json();
   // Bodies about policies have their own reason, a room's history has those of clients.
   const reasons = ["invalid-settings", "malformed-body", "unknown-field", "repeated-field"];
-  const words = /"dry_run"|"Tenant"|expected once|stands twice|: (after|limit)$/;
+  const words = /"dry_run"|"Tenant"|expected once|occurs twice|: (after|limit)$/;
   const is_expected = reasons.includes(reason) && words.test(detail);
   return is_expected ? undefined : `${reason}: ${detail}`;
 }

@@ -62,7 +62,7 @@ const setup = (way: Way): Story => [
   row("rollout abort", { code: 1 }),
   row("journal list", { shows: /lines?/ }),
   row("journal export --out -", { shows: /written to -/ }),
-  row("journal erase --user nobody --yes", { shows: /says nothing of user nobody/ }),
+  row("journal erase --user nobody --yes", { shows: /has no records of user nobody/ }),
   row("user export nobody --out -", { shows: /1 line written to -/ }),
   row("user erase nobody --yes", { shows: /nothing to erase/ }),
   row("tenant export nothing --out -", { shows: /0 lines written to -/ }),

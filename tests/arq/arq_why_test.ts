@@ -35,7 +35,7 @@ Deno.test("arq why shows who received a message, who did not, and how far back i
   assert.match(sent.stdout, /\n {2}sent 20\d\d-.*Z \(MSG\)\n/);
   assert.match(sent.stdout, /\nledger of \S+ since 20\d\d-/);
   const echo = await why("--message-id", "one", "--user", "ann");
-  assert.match(echo.stdout, /left out: its publisher wants no echo/);
+  assert.match(echo.stdout, /left out: the client published it and subscribed without echo/);
   const all = await why("--user", "bob", "--room", "hall", "--since", "10m");
   assert.match(all.stdout, /subscribed .* to now\n {2}due 2, sent 2, not sent 0\n/);
   await ask(bob, { op: "unsub", room: "hall" });
@@ -123,7 +123,7 @@ async function withJournal(
 
 const TRACE = "0af7651916cd43dd8448eb211c80319c";
 
-Deno.test("arq why shows the outcome, then the way in that the journal has, of what was refused, too", async () => {
+Deno.test("arq why shows the outcome, then the journal's admission steps, also of a refused message", async () => {
   await withJournal(async (why) => {
     const passed = await why("--message-id", "m-hello-0", "--user", "ann");
     assert.equal(passed.code, 0, passed.stderr);

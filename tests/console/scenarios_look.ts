@@ -47,7 +47,7 @@ const everyView: Scenario = {
       assert.equal(await current.innerText(), view);
     });
     await page.goto(`${world.bus.admin_url}/console/#/no/such/page`);
-    await page.getByText("This address names nothing in the console").waitFor();
+    await page.getByText("The console has no page at this address").waitFor();
   },
 };
 

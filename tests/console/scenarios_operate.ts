@@ -65,7 +65,7 @@ const journal: Scenario = {
     });
     await using console = await openConsole(world, { at: "#/journal?tenant=diary" });
     const { page } = console;
-    await page.getByText("the newest 1,000 are here").waitFor();
+    await page.getByText("the newest 1,000 are shown").waitFor();
     const row = page.locator("main tbody tr");
     const said = row.filter({ hasText: "noted" });
     await said.filter({ hasText: "ann<b>" }).filter({ hasText: "allowed" }).waitFor();
@@ -80,7 +80,7 @@ const journal: Scenario = {
 };
 
 const life: Scenario = {
-  name: "the life of a message is shown: its way in, who heard it, and its outcome for a user",
+  name: "the life of a message is shown: its admission, its receivers, and its outcome for a user",
   async run(world) {
     using ann = await client(world, { tenant: "life", user: "ann" });
     using bob = await client(world, { tenant: "life", user: "bob<b>" });
@@ -99,10 +99,10 @@ const life: Scenario = {
     const row = page.locator("main tbody tr").filter({ hasText: "chat" });
     await row.getByRole("button", { name: /^Open/ }).click();
     await page.getByRole("link", { name: "Life of this message" }).click();
-    const way_in = page.getByRole("region", { name: "The way in", exact: true });
+    const way_in = page.getByRole("region", { name: "Admission", exact: true });
     await way_in.getByRole("row", { name: /^token passed issuer/ }).waitFor();
     await way_in.getByRole("row", { name: /^room class passed the default class/ }).waitFor();
-    await page.getByRole("region", { name: "Heard", exact: true }).getByText("m<i>1").waitFor();
+    await page.getByRole("region", { name: "Received", exact: true }).getByText("m<i>1").waitFor();
     await page.getByRole("searchbox", { name: "User" }).fill("bob<b>");
     await page.keyboard.press("Enter");
     await page.getByText(/^sent .*\(MSG\)$/).waitFor();
@@ -112,7 +112,7 @@ const life: Scenario = {
     await page.getByRole("searchbox", { name: "User" }).fill("bob<b>");
     await page.getByRole("searchbox", { name: "Message id" }).fill("");
     await page.keyboard.press("Enter");
-    await page.getByText("It was sent all that was due.").waitFor();
+    await page.getByText("All due messages were sent to it.").waitFor();
     await page.getByRole("searchbox", { name: "Trace" }).fill("0".repeat(32));
     await page.getByRole("searchbox", { name: "Message id" }).fill("x");
     await page.keyboard.press("Enter");
@@ -120,9 +120,9 @@ const life: Scenario = {
     // From bob's connection: its refusals, and the messages of a room that it should have received.
     await page.goto(`${world.bus.admin_url}/console/#/connections?tenant=life`);
     await page.locator("main tbody tr").filter({ hasText: "bob<b>" }).locator("a").first().click();
-    await page.getByRole("link", { name: "what it was refused" }).waitFor();
-    await page.getByRole("link", { name: "what it was sent" }).click();
-    await page.getByText("It was sent all that was due.").waitFor();
+    await page.getByRole("link", { name: "refused operations" }).waitFor();
+    await page.getByRole("link", { name: "delivered messages" }).click();
+    await page.getByText("All due messages were sent to it.").waitFor();
   },
 };
 

@@ -11,7 +11,7 @@ const TENANT = "playing";
 const HOSTILE = `<img src=x onerror="globalThis.hacked=1">`;
 
 const plays: Scenario = {
-  name: "the playground shows what is sent, what arrives, who is there and what a policy refuses",
+  name: "the playground shows sent and received messages, the members and a policy's refusals",
   async run(world) {
     const operator = await policyAdmin(world.bus);
     const { body } = await operator.upload(await Deno.readFile(`${BUILT}bad_words.wasm`));
@@ -33,7 +33,7 @@ const plays: Scenario = {
     await page.getByRole("searchbox", { name: "Tenant" }).fill(TENANT);
     await page.getByRole("searchbox", { name: "Room" }).fill("hall");
     await page.getByRole("searchbox", { name: "Room" }).press("Enter");
-    const people = page.getByRole("region", { name: "Who is there" });
+    const people = page.getByRole("region", { name: "Members" });
     await people.getByText("1 subscriber, 1 member.").waitFor();
     await people.getByText("onerror").waitFor();
     const tail = page.getByRole("region", { name: "Live tail" });
@@ -47,7 +47,7 @@ const plays: Scenario = {
     const verdicts = page.getByRole("region", { name: "Verdicts" }).locator("tbody tr");
     await say("hello");
     await tail.getByText("hello").first().waitFor();
-    await until("ann hears it", () => heard.length === 1);
+    await until("ann receives it", () => heard.length === 1);
     await verdicts.filter({ hasText: "words allows" }).waitFor();
     await say("malware");
     await publish.getByRole("alert").getByText("Message blocked by policy").waitFor();
@@ -56,7 +56,7 @@ const plays: Scenario = {
     await refused.getByRole("button", { name: /^Open/ }).click();
     await page.getByRole("region", { name: /^Decision / }).getByText("policy-rejected").first()
       .waitFor();
-    assert.equal(heard.length, 1, "what was refused was heard");
+    assert.equal(heard.length, 1, "a refused message was delivered");
     listening.close();
     await people.getByText("0 members.").waitFor();
     assert.equal(await page.evaluate("typeof globalThis.hacked"), "undefined", "a script ran");

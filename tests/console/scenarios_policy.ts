@@ -79,7 +79,7 @@ const decisions: Scenario = {
     await opened.getByText('"reason": "policy-rejected"').waitFor();
     const other = { name: "other.json", mimeType: "application/json", buffer: Buffer.from("{}") };
     await input.setInputFiles(other);
-    await card.getByRole("alert").getByText("no result of arq policy replay").waitFor();
+    await card.getByRole("alert").getByText("not a result of arq policy replay").waitFor();
     await Deno.remove(file);
     await page.getByRole("searchbox", { name: "Room" }).fill("elsewhere");
     await page.getByRole("searchbox", { name: "Room" }).press("Enter");

@@ -5,7 +5,7 @@ import { openConsole } from "./world.ts";
 import type { Scenario } from "./world.ts";
 
 const looks: Scenario = {
-  name: "a slider shows what a room was after each entry of its log, and what the entry changed",
+  name: "a slider shows a room's values after each entry of its log, and the changes of the entry",
   async run(world) {
     const token = await world.bus.tokenFor({ tenant: "past", user: "ann" });
     await using ann = await connect({ url: world.bus.url, token, request_timeout_ms: 60_000 });
@@ -24,14 +24,14 @@ const looks: Scenario = {
     await past.getByText("Entry 20, by ann: add 20; applied; 1 event: counted.").waitFor();
     const changes = past.getByRole("table", { name: "Changed by this entry" });
     await changes.getByRole("row", { name: "total 190 210" }).waitFor();
-    // As dragging the slider does, directly to a distant position.
+    // The same event as dragging the slider to a distant position.
     await past.getByRole("slider", { name: "After entry" }).fill("4");
     await past.getByText("Entry 4, by ann: add 4").waitFor();
     const values = past.getByRole("table", { name: "Values after it" });
     await values.getByRole("row", { name: "total 10", exact: true }).waitFor();
     await past.getByRole("slider").press("Home");
     await past.getByText("Before the first entry.").waitFor();
-    await past.getByText("The room had no value then.").waitFor();
+    await past.getByText("The room had no value at that time.").waitFor();
     await past.getByRole("button", { name: "Forward" }).click();
     await changes.getByRole("row", { name: "total – 1" }).waitFor();
     await page.goto(`${world.bus.admin_url}/console/#/rooms/past/hall`);

@@ -31,7 +31,7 @@ async function watched(page: Page, traffic: Traffic): Promise<void> {
   await page.getByRole("link", { name: TENANT, exact: true }).click();
   await isSaid(page, "running", ["Pause", "Abort…"]);
   const row = (name: string) => page.getByRole("region", { name, exact: true }).locator("tbody tr");
-  await row("What was counted").filter({ hasText: "rule" }).waitFor();
+  await row("Counts").filter({ hasText: "rule" }).waitFor();
   await row("Shields").filter({ hasText: "runs it" }).waitFor();
   assert.deepEqual(await row("Steps").locator("td:nth-child(3)").allInnerTexts(), [
     ...["running", "to come", "to come"],
@@ -64,7 +64,8 @@ async function aborted(page: Page, ask: Ask, traffic: Traffic): Promise<void> {
 }
 
 const shows: Scenario = {
-  name: "a tenant's admin watches a rollout, holds it, sees why it came back, and aborts another",
+  name:
+    "a tenant's admin watches a rollout, pauses it, sees why it was rolled back, and aborts another",
   async run({ browser }) {
     await using bus = await startBusWith('[admin]\noperator_tenants = ["ops"]\n');
     const admin = await bus.tokenFor({ role: "admin", user: "root", tenant: "ops" });

@@ -40,7 +40,7 @@ const keeps: Scenario = {
       Array.from({ length: from - to + 1 }, (_, at) => from - at);
     assert.deepEqual(await numbers(), down(60, 11));
     await history.getByRole("button", { name: "Older" }).click();
-    await history.getByText("60 messages: all that is kept.").waitFor();
+    await history.getByText("60 messages: all that the log has.").waitFor();
     assert.deepEqual(await numbers(), down(60, 1));
     assert.equal(await history.getByRole("button", { name: "Older" }).isVisible(), false);
     await history.locator("summary").first().click();

@@ -74,7 +74,7 @@ const shows: Scenario = {
       for (const name of ["Node", "Reads", "Read bytes"]) {
         await page.getByRole("columnheader", { name, exact: true }).waitFor();
       }
-      const gone = page.locator(".notice").filter({ hasText: "may have gone" });
+      const gone = page.locator(".notice").filter({ hasText: "may have expired" });
       for (const [hours, times, by] of [["168", 0, "day"], ["720", 1, "day"], ["24", 0, "hour"]]) {
         await page.locator("select[name=hours]").selectOption(String(hours));
         await page.getByRole("region", { name: `Cost by ${by}` }).waitFor();

@@ -114,7 +114,7 @@ def test_two_languages_talk_and_who_comes_later_reads_it(bus: Bus) -> None:
             one.types("/who")
             one.sees("* here: ada, bob")
             one.types("/what")
-            one.sees("* there are /who, /me TEXT and /quit")
+            one.sees("* commands: /who, /me TEXT and /quit")
         bob.types("/quit")
         assert bob.process.wait(PATIENCE_SECONDS) == 0
         ada.sees("* bob has left")

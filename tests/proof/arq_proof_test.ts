@@ -59,7 +59,7 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
   await grown(files, verifier, 300);
   assert.match(
     await succeeds("consistency", tree, "old", ...to, ...key),
-    /of 300 entries continues that of 200/,
+    /of 300 entries extends that of 200/,
   );
   const { offset } = await latest(bus.http_url, bus.token);
   const proof = await succeeds("inclusion", tree, String(offset), ...to, ...key);
@@ -74,7 +74,7 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
   // The public log of another room, by its address and without a token.
   await publish(bus, "open", 1);
   await grown(served(bus, "default.open"), await verifierOf(served(bus, "default.open")), 1);
-  assert.match(await succeeds("verify", treeUrl(bus, "default.open")), /1 entry, whole/);
+  assert.match(await succeeds("verify", treeUrl(bus, "default.open")), /1 entry, complete/);
 });
 
 Deno.test("an ACK has a receipt when it is asked for, and the log keeps its promise", async () => {
@@ -193,7 +193,7 @@ Deno.test("a saved log proves itself, and what was changed in it is found", asyn
   await succeeds("save", tree, "bets", ...to, ...key);
   await fails(/there already/, "save", tree, "bets", ...to, ...key);
   const whole = await succeeds("verify", "./bets", ...key, "--older", "old");
-  assert.match(whole, /bus.example\/default.own-bets: 300 entries, whole, and 300 messages/);
+  assert.match(whole, /bus.example\/default.own-bets: 300 entries, complete, and 300 messages/);
   const options = ["--older", `${cwd}/old`, "--messages", `${cwd}/bets/messages.ndjson`];
   assert.equal((await verifierPy([...key, ...options, `${cwd}/bets`])).found?.["messages"], 300);
   const changed = async (path: string, change: (text: string) => string, why: RegExp) => {
@@ -206,12 +206,12 @@ Deno.test("a saved log proves itself, and what was changed in it is found", asyn
   await changed(
     "messages.ndjson",
     (text) => text.replace('"n":7,', '"n":8,'),
-    /not the one that was/,
+    /is not the logged one/,
   );
   await changed(
     "tile/entries/000",
     (text) => text.replace("time_ms", "time_mS"),
-    /no whole bundle/,
+    /not a complete bundle/,
   );
   await changed("checkpoint", (text) => text.replace("\n300\n", "\n299\n"), /is not of this text/);
   await fails(/no such file/i, "verify", "./nowhere", ...key);

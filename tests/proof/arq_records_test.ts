@@ -35,7 +35,7 @@ async function started(record: string, options: LocalBusOptions = {}) {
   };
 }
 
-Deno.test("a decision is made again by whoever has its line, its module and the log", async () => {
+Deno.test("a decision can be repeated from its line, its module and the log", async () => {
   await using world = await started("journal");
   const { bus, to, run, files, write } = world;
   const deployed = await policyAdmin(bus);
@@ -55,7 +55,7 @@ Deno.test("a decision is made again by whoever has its line, its module and the 
   assert.match(made.stdout, /allowed is entry 0 of 2\n {2}words, module [0-9a-f]{64}: allowed/);
   assert.match(
     made.stdout,
-    /refused \(403 policy-rejected\) is entry 1 of 2\n.*: made again, with other fuel.*\n$/,
+    /refused \(403 policy-rejected\) is entry 1 of 2\n.*: repeated; its fuel differs.*\n$/,
   );
 
   // Somebody else has three files, and a key.
@@ -72,16 +72,16 @@ Deno.test("a decision is made again by whoever has its line, its module and the 
   const [, refused = ""] = text.trim().split("\n");
   await write("other.ndjson", refused.replaceAll('"allowed":false', '"allowed":true'));
   const changed = await run(1, "proof", "decide", "other.ndjson", ...offline);
-  assert.match(changed.stdout, /is not among the 2 of the log\n.*decided otherwise: verdict/);
+  assert.match(changed.stdout, /is not among the 2 of the log\n.*decided differently: verdict/);
   await write(
     "swapped.ndjson",
     refused.replaceAll(String(sha256), payloadHash(await Deno.readFile(SIZE))),
   );
   const swapped = ["--log", "./log", "--module", SIZE, ...key];
   const exchanged = await run(1, "proof", "decide", "swapped.ndjson", ...swapped);
-  assert.match(exchanged.stdout, /is not among the 2 of the log\n.*decided otherwise/);
+  assert.match(exchanged.stdout, /is not among the 2 of the log\n.*decided differently/);
   const without = await run(1, "proof", "decide", "both.ndjson", ...swapped);
-  assert.match(without.stdout, /is entry 1 of 2\n.*nobody has its module/);
+  assert.match(without.stdout, /is entry 1 of 2\n.*its module is missing/);
 });
 
 Deno.test("a bill is checked by its log, or by proofs alone, and own counts name the minute that differs", async () => {

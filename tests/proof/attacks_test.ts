@@ -146,9 +146,9 @@ Deno.test("a second entry of a message is found by who has kept nothing", async 
     encodeLeaf({ break: kind, epoch: "e", offset });
   for (
     const [place, more, found] of [
-      ["end", [...honest, entryOf(7, 1)], /offset 8, behind one of 20/],
-      ["twin", honest.toSpliced(8, 0, entryOf(7, 1)), /offset 8, behind one of 8/],
-      ["gap", [...honest, breakAt("gap", 7), entryOf(7, 1)], /offset 8, behind one of 20/],
+      ["end", [...honest, entryOf(7, 1)], /offset 8, after one of 20/],
+      ["twin", honest.toSpliced(8, 0, entryOf(7, 1)), /offset 8, after one of 8/],
+      ["gap", [...honest, breakAt("gap", 7), entryOf(7, 1)], /offset 8, after one of 20/],
       ["lost", [...honest, breakAt("lost", 0), entryOf(0)], undefined],
       ["restored", [...honest, breakAt("restored", 9), entryOf(9)], undefined],
     ] as const

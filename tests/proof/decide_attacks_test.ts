@@ -32,7 +32,7 @@ const decidedBy = async (module: string) => {
   return Array.from({ length: SIZE }, (_, at) => recorder.record({ payload: payloadAt(at) }));
 };
 
-const MADE_AGAIN = /: made again\n$/;
+const MADE_AGAIN = /: repeated\n$/;
 
 type Lie = (record: JournalRecord) => JournalRecord;
 const inPolicy = (change: (policy: PolicyRecord) => Partial<PolicyRecord>): Lie => (record) => ({
@@ -51,19 +51,22 @@ function liesOf(other_sha256: string, others: readonly JournalRecord[]): [Lie, R
     return inPolicy(() => said)({ ...record, ...said, reason: allowed ? "policy-rejected" : "" });
   };
   return [
-    [inPolicy(() => ({ module: other_sha256 })), /decided otherwise: .*fuel/],
-    [inPolicy(() => ({ module: payloadHash("gone") })), /nobody has its module/],
-    [inPolicy(({ units }) => ({ units: units + 1 })), /decided otherwise: fuel/],
-    [inPolicy(() => ({ budget_units: 10 })), /decided otherwise: /],
-    [(record) => ({ ...record, payload: { form: "kept", data: payload } }), /decided otherwise: /],
-    [flipped, /decided otherwise: verdict/],
+    [inPolicy(() => ({ module: other_sha256 })), /decided differently: .*fuel/],
+    [inPolicy(() => ({ module: payloadHash("gone") })), /its module is missing/],
+    [inPolicy(({ units }) => ({ units: units + 1 })), /decided differently: fuel/],
+    [inPolicy(() => ({ budget_units: 10 })), /decided differently: /],
+    [
+      (record) => ({ ...record, payload: { form: "kept", data: payload } }),
+      /decided differently: /,
+    ],
+    [flipped, /decided differently: verdict/],
     // Nobody but the log can say these: the module has no part in them, or agrees.
     [(record) => ({ ...record, time_ms: record.time_ms - 86_400_000 }), MADE_AGAIN],
     [(record) => ({ ...record, sender: { ...record.sender!, user: "bob" } }), MADE_AGAIN],
     [(record) => others.find(({ id }) => id === record.id)!, MADE_AGAIN],
     [
       (record) => ({ ...inPolicy(() => ({ units: 1 }))(record), meter_version: 5 }),
-      /: made again, with fuel by other prices, which is not compared\n$/,
+      /: repeated; its fuel has other prices and is not compared\n$/,
     ],
   ];
 }
@@ -149,5 +152,5 @@ Deno.test("a module whose stored bytes were exchanged decides nothing", async ()
   served = await builtModule("mask_digits");
   const again = diskIo(folder);
   assert.equal(await decide(again, "line.ndjson", flags), 1);
-  assert.match(again.stdout.text(), /nobody has its module/);
+  assert.match(again.stdout.text(), /its module is missing/);
 });

@@ -3,7 +3,7 @@
 The host is written anew here, from policies/ABI.md and policies/ABI_V2.md: it shares nothing with
 ours.
 Example policies are asked by our recorder, and by a bus, whose decisions `arq proof decide` has
-made again.
+repeated.
 """
 
 from __future__ import annotations

@@ -56,7 +56,7 @@ for (const [at, { id, index, policies: [said] }] of decided.entries()) {
     & JournalRecord
     & { policies: [JournalRecord["policies"][number]] };
   assert.equal(id, recorded);
-  assert.match(said.said, /^made again(, with other fuel, as it keeps memory)?$/);
+  assert.match(said.said, /^repeated(; its fuel differs, because it keeps memory)?$/);
   assert(Number.isSafeInteger(index));
   const { budget_units: _, is_same: __, name: ___, said: ____, ...same } = said;
   assert.deepEqual(same, { module, allowed, code, reason, units });

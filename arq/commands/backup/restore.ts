@@ -195,8 +195,8 @@ async function requirePlace(io: Io, manifest: Manifest, flags: Flags): Promise<P
   const place = await findPlace(io, flags.config);
   if (place === undefined) {
     throw usageError(
-      "where to? there is no config.toml here",
-      "--config FILE names that of the bus",
+      "no target: there is no config.toml here",
+      "name the bus's configuration with --config FILE",
     );
   }
   if (place.engine === manifest.engine) return place;
@@ -213,13 +213,11 @@ function summary(io: Io, place: Place, manifest: Manifest, restored: Restored): 
   const first = removed.length > 0
     ? `deleted ${plural(removed.length, "stream")} that were there\n`
     : "";
-  const moved = kept === null ? "" : `what was there is in ${kept}\n`;
+  const moved = kept === null ? "" : `the previous data is in ${kept}\n`;
   const ledger = left.length === 0
     ? ""
-    : `the ledger of use that was there was left (${
-      left.join(", ")
-    }): that of the backup takes its ` +
-      "place if it is removed before\n";
+    : `the existing usage ledger was kept (${left.join(", ")}): remove it before ` +
+      "the restore to get the backup's\n";
   const written = files.map((path) => `wrote ${path}\n`).join("");
   const alone = files.length === 0 && hasFiles(manifest)
     ? "its files were left alone; --files-to DIR writes them\n"
@@ -227,8 +225,8 @@ function summary(io: Io, place: Place, manifest: Manifest, restored: Restored): 
   return `${first}${moved}${ledger}restored into ${place.title}: ${
     manifestText(manifest)
   }${written}${alone}` +
-    `${io.arq} serve, or the Shields and Brains, may be started; what clients remember of offsets, ` +
-    "versions and fences after the backup does not count any more\n";
+    `${io.arq} serve, or the Shields and Brains, may be started; clients' offsets, versions and ` +
+    "fences from after the backup are invalid\n";
 }
 
 /** Restores a backup. Refuses where a bus runs, and where data exists unless `force` is set. */

@@ -15,7 +15,7 @@ async function natsPlace(io: Io, flags: Flags): Promise<Place> {
   const place = await findPlace(io, flags.config);
   if (place === undefined) {
     throw usageError(
-      "which NATS? there is no config.toml here",
+      "no NATS: there is no config.toml here",
       "--config FILE names one with [nats]",
     );
   }
@@ -32,11 +32,11 @@ const siteOf = ({ api: own, is_clustered }: OpenNats, { config }: Place): Standb
 const lines = (mirrors: readonly MirrorState[]) =>
   mirrors.map(({ name, lag, last_sequence }) =>
     `  ${printable(name)}  up to ${last_sequence}, ${
-      lag === null ? "nothing heard yet" : `${plural(lag, "message")} behind`
+      lag === null ? "no message yet" : `${plural(lag, "message")} behind`
     }\n`
   ).join("");
 
-/** Makes the mirrors that are missing. */
+/** Creates the missing mirrors. */
 export async function standbySync(io: Io, flags: Flags<"domain">): Promise<Ended> {
   const place = await natsPlace(io, flags);
   await using nats = await openNats(io, place);
@@ -44,7 +44,7 @@ export async function standbySync(io: Io, flags: Flags<"domain">): Promise<Ended
   const api = new StreamApi(nats.connection, domain);
   const synced = await syncStandby(siteOf(nats, place), { api, domain });
   const { made, updated, orphans, mirrors } = synced;
-  const gone = orphans.length === 0 ? "" : `whose origin is gone: ${orphans.join(", ")}\n`;
+  const gone = orphans.length === 0 ? "" : `the origin was deleted: ${orphans.join(", ")}\n`;
   return {
     told: synced,
     text:
@@ -67,7 +67,7 @@ export async function standbyStatus(io: Io, flags: Flags): Promise<Ended> {
   };
 }
 
-/** Turns the mirrors into streams of their own. */
+/** Converts the mirrors to independent streams. */
 export async function standbyPromote(io: Io, flags: Flags): Promise<Ended> {
   const place = await natsPlace(io, flags);
   await using nats = await openNats(io, place);
@@ -81,6 +81,6 @@ export async function standbyPromote(io: Io, flags: Flags): Promise<Ended> {
       `${plural(promoted.length, "stream")} of ${place.title} take messages now\n${
         lines(promoted)
       }` +
-      "Shields and Brains may be started here; those of the first site must not come back\n",
+      "Shields and Brains may be started here; the first site's must not be started again\n",
   };
 }

@@ -46,7 +46,7 @@ async function givenConfig(io: Io, flags: Flags): Promise<Given> {
   if (file === undefined) {
     const finding = ok(
       check,
-      `no ${DEFAULT_FILE} here and no --config: the defaults are looked at`,
+      `no ${DEFAULT_FILE} here and no --config: the defaults are checked`,
     );
     return { config: configFrom({}), is_own: false, finding };
   }

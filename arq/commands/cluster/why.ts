@@ -41,7 +41,7 @@ function requireQuestion(flags: Flags): void {
   }
   if (offset !== undefined && room === undefined) throw usageError("--offset needs --room");
   if (since === undefined) return;
-  if (ids > 0) throw usageError("--since asks for all messages of a room, not for one");
+  if (ids > 0) throw usageError("--since lists all messages of a room, not one");
   if (room === undefined || given(user, connection) === 0) {
     throw usageError("--since needs --room, and --user or --connection");
   }
@@ -70,7 +70,7 @@ function unknownText(decisions: readonly unknown[]): string {
     : `${UNKNOWN}: it was refused`;
 }
 /** A named room is searched, too. */
-const UNKNOWN_ROOM = "its outcome is not known; with --room, a durable room's log is asked";
+const UNKNOWN_ROOM = "its outcome is unknown; with --room, a durable room's log is searched";
 
 /** Prints what the ledgers and the journal know. Returns 1 when they know nothing. */
 export async function why(io: Io, flags: Flags): Promise<Ended> {
@@ -148,7 +148,7 @@ export async function trace(io: Io, trace_id: string, flags: Flags): Promise<End
   if (spans.length === 0) {
     throw failed(
       `Jaeger has no trace ${trace_id}`,
-      "it takes a few seconds to get there, and only what is sampled does: docs/tracing.md",
+      "spans arrive after a few seconds, and only sampled ones: docs/tracing.md",
     );
   }
   const head = `trace ${trace_id}, ${plural(spans.length, "span")}\n`;

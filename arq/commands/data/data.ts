@@ -60,11 +60,11 @@ const nameOf = (whose: Members): string =>
 export const lossQuestion = (whose: Members): string =>
   `${nameOf(whose)}: all of it will be lost permanently. Erase it?`;
 
-/** What the bus stores, before it is erased. */
+/** The stored data, before it is erased. */
 export const foundText = (found: Members, whose: Members): string =>
   stockText(found, whose, "erased");
 
-/** What the bus stores, before it is exported. */
+/** The stored data, before it is exported. */
 export const exportText = (found: Members, whose: Members): string =>
   stockText(found, whose, "exported");
 
@@ -74,7 +74,7 @@ function stockText({ stores, kept }: Members, whose: Members, done: string): str
   );
   const lines = rows.length === 0
     ? [`the bus stores nothing of ${nameOf(whose)}`]
-    : [`the bus keeps of ${nameOf(whose)}:`, ...rows];
+    : [`the bus stores of ${nameOf(whose)}:`, ...rows];
   const apart = Object.entries(membersOf(kept)).map(([what, why]) => `  ${what}: ${why}`);
   return `${[...lines, `not ${done} by this:`, ...apart].map(printable).join("\n")}\n`;
 }
@@ -89,7 +89,7 @@ export async function showFound(io: Io, admin: Admin, whose: Members): Promise<v
   await print(io.stderr, text);
 }
 
-/** What was erased. */
+/** The erased data. */
 export const erasedText = ({ stores }: Members): string =>
   listOf(stores).map(membersOf).map((one) =>
     told(

@@ -169,7 +169,7 @@ function requireCanary(io: Io, flags: Flags, { changes }: Compared): void {
   }
   if (changes.length === 0) return;
   if (changes.some(({ kind }) => kind === "policies")) return;
-  const text = "no policy changes: there is nothing for a canary";
+  const text = "no policy changes, so a canary has no effect";
   throw failed(text, "apply without --canary");
 }
 
@@ -278,7 +278,7 @@ export function madeText(
   const [{ by } = { by: "" }] = rollouts;
   const head = taken_back === null
     ? changesOfText(whose, changes)
-    : printable(`${whose}: rollout ${taken_back} by ${by} is taken back`) + "\n";
+    : printable(`${whose}: rollout ${taken_back} by ${by} is rolled back`) + "\n";
   const done = apply === null ? "" : `applied as ${apply}\n`;
   return head + done + secretsText(secrets);
 }

@@ -206,7 +206,7 @@ function programNotes({ arq }: Pick<Io, "arq">, changes: readonly Change[]): str
 /** A rollout does not make its last step after the settings have changed. */
 function rolloutNotes({ rollout }: LiveState, changes: readonly Change[]): string[] {
   if (rollout === null || changes.length === 0) return [];
-  return [`rollout ${rollout.id} is under way, and this change takes it back at its last step`];
+  return [`rollout ${rollout.id} is active, and this change rolls it back at its last step`];
 }
 
 /** The problems of schemas, as lines; "" when every one may be registered. */

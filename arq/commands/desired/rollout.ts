@@ -191,7 +191,7 @@ export function requireFree(io: Io, rollouts: readonly UnderWay[]): void {
   const { tenant, id, by, stands } = one;
   const what = stands === "brings-it" ? ", which brings this state" : "";
   const text = `rollout ${id} by ${printable(by)} of tenant ${tenant}${what} is under way`;
-  const hint = `${io.arq} rollout show --tenant ${tenant}; ${io.arq} rollout abort takes it back`;
+  const hint = `${io.arq} rollout show --tenant ${tenant}; ${io.arq} rollout abort rolls it back`;
   throw failed(`${text}, nothing was changed`, hint);
 }
 

@@ -35,10 +35,10 @@ Deno.test("the previous state is a change during a rollout: apply rolls it back"
   await using bus = await startLocalBus(PATIENT_POLICIES);
   const { arq, begin, stateOf, path, end } = await rollingOut(bus);
   const planned = await arq(2, "plan", "a", "--out", `${path}/plan.bin`);
-  assert.match(planned, /^tenant default: rollout [0-9a-f]{32} by root is to be taken back: /);
+  assert.match(planned, /^tenant default: rollout [0-9a-f]{32} by root will be rolled back: /);
   assert.doesNotMatch(planned, /nothing to do/);
   const applied = await arq(0, "apply", "a");
-  assert.match(applied, /rollout [0-9a-f]{32} by root is taken back\n/);
+  assert.match(applied, /rollout [0-9a-f]{32} by root is rolled back\n/);
   assert.equal(await stateOf(), "returned");
   assert.match(await arq(0, "apply", "a"), /^tenant default: nothing to do\n/);
   // A plan rolls back only the rollout that it was made on.
@@ -77,7 +77,7 @@ Deno.test("a folder without the kinds of a rollout has nothing to do with it", a
   assert.match(await arq(0, "apply", "more"), /^tenant default: nothing to do\n/);
   assert.equal(await stateOf(), "running");
   // The rollout adds a rule, so it must not continue when the folder has none.
-  assert.match(await arq(2, "plan", "mirror"), /is to be taken back/);
+  assert.match(await arq(2, "plan", "mirror"), /will be rolled back/);
   await arq(0, "apply", "mirror");
   assert.equal(await stateOf(), "returned");
   await end();
@@ -89,7 +89,10 @@ Deno.test("a folder of the bus rolls back a tenant's rollout, too", async () => 
   );
   const { arq, stateOf, path, end } = await rollingOut(bus, { "bus.toml": "schemas = []\n" });
   for (const name of ["b", "c"]) await Deno.remove(`${path}/${name}`, { recursive: true });
-  assert.match(await arq(2, "plan", "."), /tenant default: rollout \w{32} by root is to be taken/);
+  assert.match(
+    await arq(2, "plan", "."),
+    /tenant default: rollout \w{32} by root will be rolled back/,
+  );
   const { parts } = JSON.parse(await arq(0, "apply", ".", "--json"));
   assert.deepEqual(parts.map(({ outcome }: { outcome: string }) => outcome), [
     "unchanged",
@@ -119,7 +122,7 @@ Deno.test("a schema that a rollout brings is its tenant's to take back, and in t
   const planned = await arq(2, "plan", "other");
   assert.match(
     planned,
-    /\n {2}\+ schemas fleet .*\ntenant default: rollout \w{32} by root is under/,
+    /\n {2}\+ schemas fleet .*\ntenant default: rollout \w{32} by root is active/,
   );
   assert.match(
     await arq(1, "apply", "other"),

@@ -358,7 +358,7 @@ async function removed(
   const text = await arq(2, ["plan", folder, "--since", "1h"]);
   assert.match(
     text,
-    /would be refused: 0, would be let through: 1, .*\n {4}\S+ in lobby\n {2}fuel/,
+    /would be refused: 0, would be allowed: 1, .*\n {4}\S+ in lobby\n {2}fuel/,
   );
   await Deno.writeTextFile(file, policy("content_size"));
   await arq(0, ["apply", folder]);

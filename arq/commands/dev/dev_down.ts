@@ -189,7 +189,12 @@ export async function devReset(io: Io, flags: Flags): Promise<Ended> {
   const stopped = await stop(io, files, record, "reset");
   if (stopped === undefined) await refuseForeground(io, files);
   await removeState(io, files);
-  await tell(io, flags, stopped, `${stopped ? `${stopped} has ended and ` : ""}its state is gone`);
+  await tell(
+    io,
+    flags,
+    stopped,
+    `${stopped ? `${stopped} has ended and ` : ""}its state is deleted`,
+  );
 }
 
 const FOLLOW_MS = 250;

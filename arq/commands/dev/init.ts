@@ -155,7 +155,7 @@ async function carriedOver(io: Io, path: string): Promise<FromCentrifugo> {
   if (typeof config === "object" && config !== null && !Array.isArray(config)) {
     return fromCentrifugo(config as Readonly<Record<string, unknown>>, INIT_AUDIENCE);
   }
-  throw new CommandError(`${file} is no table of ${form}; nothing was written`);
+  throw new CommandError(`${file} is not a table of ${form}; nothing was written`);
 }
 
 function otherFiles(ports: InitPorts, arq: string, from: FromCentrifugo | undefined): NewFile[] {
@@ -263,7 +263,7 @@ async function addContext(
       name = `local-${n}`;
     }
     if (wanted !== undefined && taken(wanted) && before?.name !== wanted) {
-      throw new CommandError(`there is a context ${wanted} already`);
+      throw new CommandError(`the context ${wanted} already exists`);
     }
     const context = checkedContext({
       name,

@@ -44,7 +44,7 @@ export function wayBackText({ target, taken_back }: WayBack): string {
     ? `made ${new Date(at_ms).toISOString()} by ${by} (${change})`
     : "from before the first change";
   const far = `version ${version} is ${plural(taken_back.length, "change")} back, ${made}`;
-  return `${printable(far)}; what is taken back:\n${historyTable(taken_back)}`;
+  return `${printable(far)}; it undoes:\n${historyTable(taken_back)}`;
 }
 
 /**

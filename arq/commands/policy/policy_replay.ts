@@ -31,7 +31,7 @@ import { newFile } from "../../terminal/input.ts";
 /** The options of `arq policy replay`. */
 export type ReplayFlags = Omit<Flags, "maxUnknown"> & { readonly maxUnknown?: CallBound };
 
-/** Most threads; the machine is somebody's. */
+/** The most threads, because the machine has other work. */
 const THREADS = 2;
 
 async function replayed(io: Io, operand: string, flags: ReplayFlags) {

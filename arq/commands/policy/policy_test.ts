@@ -107,7 +107,7 @@ async function listings(bus: TestBus): Promise<void> {
   ]);
   const back = await policy(bus, "rollback", ...acme, "--to", "0");
   const [far, head, ...changes] = back.stderr.trimEnd().split("\n");
-  assert.match(far ?? "", /^version 0 is 2 changes back, from before the first change; what is/);
+  assert.match(far ?? "", /^version 0 is 2 changes back, from before the first change; it undoes:/);
   assert.match(head ?? "", /^VERSION +AT +BY +CHANGE/);
   assert.deepEqual(changes.map((line) => /^(\d+) .* deploy (\w+)/.exec(line)?.slice(1)), [
     ["2", "block_header"],

@@ -15,7 +15,7 @@ import { type Io, print } from "../../terminal/io.ts";
 import { filesBySha } from "../policy/policy_replay.ts";
 import { continued, evident, openSource, openTree, type ProofFlags } from "./source.ts";
 
-/** Decisions of one file. */
+/** The most decisions in one file. */
 const DECISIONS_MAX = 10_000;
 
 /** The options of `arq proof decide`. */
@@ -38,14 +38,14 @@ function hashesOf(record: JournalRecord): string[] {
   return [hash(record), hash({ ...record, payload: { form: "reference", bytes } })];
 }
 
-/** Repeats the call of one policy; what came of it, and whether it is what was recorded. */
+/** Repeats the call of one policy; the result, and whether it equals the recorded one. */
 async function repeated(
   record: JournalRecord,
   policy: PolicyRecord,
   moduleOf: (sha256: string) => Promise<ReplayModule | undefined>,
 ): Promise<readonly [said: string, is_same: boolean]> {
   const candidate = await moduleOf(policy.module);
-  if (candidate === undefined) return ["nobody has its module", false];
+  if (candidate === undefined) return ["not repeated: its module is missing", false];
   const repeater = createRepeater({
     ...{ selection: { policy: policy.name }, isSelected: () => true, candidate, moduleOf },
   });
@@ -54,18 +54,18 @@ async function repeated(
   const { same, fuel_not_compared, stateful_fuel, different, not_run, unknown } =
     repeater.tally.recorded;
   if (same > 0 && fuel_not_compared > 0) {
-    return ["made again, with fuel by other prices, which is not compared", true];
+    return ["repeated; its fuel has other prices and is not compared", true];
   }
-  if (same > 0) return ["made again", true];
-  if (stateful_fuel > 0) return ["made again, with other fuel, as it keeps memory", true];
+  if (same > 0) return ["repeated", true];
+  if (stateful_fuel > 0) return ["repeated; its fuel differs, because it keeps memory", true];
   const [why] = Object.keys(not_run);
   if (why !== undefined) return [`the Shield decided, not the module: ${why}`, true];
   const missing = Object.keys(unknown).join(", ");
-  if (missing !== "") return [`not made again, as the record lacks ${missing}`, false];
-  return [`decided otherwise: ${Object.keys(different).join(", ")}`, false];
+  if (missing !== "") return [`not repeated: the record lacks ${missing}`, false];
+  return [`decided differently: ${Object.keys(different).join(", ")}`, false];
 }
 
-/** Makes journalled decisions again, and shows each one's place in the log. */
+/** Repeats journalled decisions, and shows the index of each in the log. */
 export async function decide(io: Io, file: string, flags: DecideFlags): Promise<number> {
   const counts = { lines: 0, bad_lines: 0, holes: 0 };
   const records: JournalRecord[] = [];

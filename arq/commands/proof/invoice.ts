@@ -1,6 +1,6 @@
 /**
- * `arq usage invoice`: adds up the minutes of use in a log of a tenant's use, and compares them with own counts. It reads
- * the log once, and keeps of it what it has to say.
+ * `arq usage invoice`: sums the minutes in a log of a tenant's usage, and compares them with the user's own counts. It
+ * reads the log once.
  */
 import { plural } from "../../../shared/plural.ts";
 import { decodeLeaf } from "../../../shared/proof/entry.ts";
@@ -27,7 +27,7 @@ export interface InvoiceFlags extends ProofFlags {
 /** Names a file of entries with their proofs. */
 const PROOFS = ".proofs";
 const MINUTE_MS = 60_000;
-/** Minutes of Shields in one invoice, and breaks of the record: a month of 20 Shields. */
+/** The most minutes of Shields and breaks in one invoice: a month of 20 Shields. */
 const BLOCKS_MAX = 1_000_000;
 
 type Counts = ReturnType<typeof noCounts>;
@@ -35,7 +35,7 @@ type Minutes = Map<number, Partial<Record<UsageUnit, number>>>;
 
 const minuteText = (minute: number) => new Date(minute * MINUTE_MS).toISOString();
 
-/** The entries of a file of proofs: all of one checkpoint, and none is left out between them. Throws an Error. */
+/** The entries of a file of proofs: adjacent ones of one checkpoint. Throws an Error. */
 async function* provenEntries(
   lines: AsyncIterable<string>,
   open: (note: string) => Promise<Checkpoint>,
@@ -62,15 +62,15 @@ function add(sums: Counts, counts: Readonly<Record<string, number>>): Counts {
   return sums;
 }
 
-/** What the entries from the first wanted minute to the last one bill; each block counts once. */
+/** The sum of the entries from the first wanted minute to the last one; each block counts once. */
 class Bill {
   readonly minutes = new Map<number, Counts>();
   readonly breaks: string[] = [];
-  /** The places of the first and the last entry with a wanted minute; undefined: none yet. */
+  /** The indexes of the first and the last entry with a wanted minute; undefined: none yet. */
   places: readonly [first: number, last: number] | undefined;
-  /** What blocks say, by their names. */
+  /** The content of blocks, by name. */
   readonly #known = new Map<string, string>();
-  /** What is behind the last place: it counts once another wanted minute follows. */
+  /** Entries after the last index: they count once another wanted minute follows. */
   readonly #behind: ReadEntry[] = [];
   readonly #isWanted: (minute: number) => boolean;
 
@@ -78,7 +78,7 @@ class Bill {
     this.#isWanted = isWanted;
   }
 
-  /** Takes the next entry. Throws an Error for one that bills nothing that can be read. */
+  /** Adds the next entry. Throws an Error for an unreadable one. */
   take(one: ReadEntry): void {
     const use = "use" in one.entry ? one.entry.use : undefined;
     const is_wanted = use !== undefined && this.#isWanted(use.minute);
@@ -129,7 +129,7 @@ async function ownCounts(io: Io, file: string, isWanted: (minute: number) => boo
   return own;
 }
 
-/** Where own counts are not what is billed. A minute that one side lacks has 0 there. */
+/** The differences between the user's counts and the log. A missing minute counts as 0. */
 function differencesOf(minutes: ReadonlyMap<number, Counts>, own: Minutes) {
   const units = new Set([...own.values()].flatMap((counts) => Object.keys(counts) as UsageUnit[]));
   const all = [...new Set([...minutes.keys(), ...own.keys()])].sort((a, b) => a - b);
@@ -142,7 +142,7 @@ function differencesOf(minutes: ReadonlyMap<number, Counts>, own: Minutes) {
   });
 }
 
-/** Prints what the minutes of a log of use add up to, once they are proven, or them with their proofs. */
+/** Prints the sum of the proven minutes, or with `--proof` the minutes with their proofs. */
 export async function invoice(io: Io, place: string, flags: InvoiceFlags): Promise<Ended> {
   const { from = -Infinity, to = Infinity } = flags;
   const isWanted = (minute: number) => minute * MINUTE_MS >= from && minute * MINUTE_MS < to;
@@ -164,7 +164,7 @@ export async function invoice(io: Io, place: string, flags: InvoiceFlags): Promi
     throw new CommandError("the log has no minute of that time");
   }
   if (flags.proof && tree !== undefined) {
-    // Also those between them, so that none can be left out.
+    // Includes the entries between them, so that a missing one is detected.
     for await (const one of tree.entries(places[0])) {
       if (one.index > places[1]) break;
       const proof = await evident(() => tree.proofOf(one));
@@ -180,7 +180,7 @@ export async function invoice(io: Io, place: string, flags: InvoiceFlags): Promi
   const entries = plural(size, "entry", "entries");
   const lines = [
     `${origin}: ${plural(minutes.size, "minute")}, proven by a log of ${entries}`,
-    ...breaks.map((one) => `the record does not go on: ${one}`),
+    ...breaks.map((one) => `the record has a break: ${one}`),
     ...USAGE_UNITS.map((unit) => `${unit}  ${total[unit]}`),
     ...differences.map(({ minute, unit, billed, own }) =>
       `${minute}: ${unit} ${billed}, and ${own} by own count`

@@ -1,6 +1,6 @@
 /**
- * `arq proof`: reads the transparency log of a room or of the audit log, and checks it on this machine. The bus, or
- * whoever serves the files, is believed in nothing but its signature.
+ * `arq proof`: reads the transparency log of a room or of the audit log, and checks it on this machine. Of the server of
+ * the files only the signature is trusted.
  */
 import { decodeProof, encodeVerifier, jsonItems, jsonMembers } from "@arqon/proto";
 import { openReceipt } from "../../../shared/proof/signing.ts";
@@ -64,7 +64,7 @@ export async function inclusion(
   return { told: { proof }, text: proof };
 }
 
-/** Checks that a log continues a checkpoint that was kept. */
+/** Checks that a log extends a saved checkpoint. */
 export async function consistency(
   io: Io,
   place: string,
@@ -79,7 +79,7 @@ export async function consistency(
   return { told, text };
 }
 
-/** Checks everything: signature, each entry and tile, kept checkpoints, and messages beside them. */
+/** Checks everything: signature, each entry and tile, saved checkpoints, and the messages of a folder. */
 export async function verify(io: Io, place: string, flags: VerifyFlags): Promise<Ended> {
   if (place.endsWith(".tlog-proof")) return await verifyProof(io, place, flags);
   if (place.endsWith(".receipt")) return await verifyReceipt(io, place, flags);
@@ -90,13 +90,13 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   const checked = messages.size;
   const offsetOf = (name: string) => Number(name.split("/")[1]);
   const wanted = new Set([...messages.keys()].map(offsetOf));
-  /** What the log has at an offset now: a break may have taken back what it had. */
+  /** The valid hash at each offset: a break may have invalidated earlier ones. */
   const standing = new Map<number, string>();
   const breaks: string[] = [];
   let newest = 0;
   const hold = (offset: number, sha256: string | undefined, hash = sha256) => {
     if (sha256 === hash) return;
-    const what = sha256 === undefined ? "is not in the log" : "is not the one that was logged";
+    const what = sha256 === undefined ? "is not in the log" : "is not the logged one";
     throw new Error(`the message at offset ${offset} ${what}`);
   };
   await evident(async () => {
@@ -112,7 +112,7 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
       messages.delete(`${entry.epoch}/${offset}`);
       if (wanted.has(offset)) standing.set(offset, entry.sha256);
     }
-    // The bus names its present epoch, also of what was stored in an earlier one.
+    // The bus reports its present epoch, also for messages stored in an earlier one.
     for (const [name, hash] of messages) {
       const at = offsetOf(name);
       if (at <= newest) hold(at, standing.get(at), hash);
@@ -122,8 +122,8 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   const { size, root, origin } = tree.checkpoint;
   const found = { origin, size, root: root.toBase64(), breaks, messages: checked };
   const beside = checked === 0 ? "" : `, and ${plural(checked, "message")} beside it`;
-  const broken = breaks.map((one) => `the record does not go on: ${one}\n`).join("");
-  const text = `${origin}: ${plural(size, "entry", "entries")}, whole${beside}\n${broken}`;
+  const broken = breaks.map((one) => `the record has a break: ${one}\n`).join("");
+  const text = `${origin}: ${plural(size, "entry", "entries")}, complete${beside}\n${broken}`;
   return { told: found, text: text };
 }
 
@@ -141,7 +141,7 @@ async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<End
   return EXIT.ok;
 }
 
-/** Checks a receipt, and with `log` whether that log has kept the promise. */
+/** Checks a receipt, and with `log` whether that log has its entry. */
 async function verifyReceipt(io: Io, file: string, flags: VerifyFlags): Promise<Ended> {
   const { log } = flags;
   const source = log === undefined ? { files: noKey } : await openSource(io, log, flags);
@@ -170,7 +170,7 @@ async function verifyReceipt(io: Io, file: string, flags: VerifyFlags): Promise<
   throw new CommandError(`${promised}, and is ${what}`);
 }
 
-/** The hashes of the messages that a folder has beside its log, by epoch and offset. */
+/** The hashes of the messages in a folder with a log, by epoch and offset. */
 async function messagesBeside(
   io: Io,
   place: string,
@@ -197,7 +197,7 @@ function hashesOf(page: string): [name: string, hash: string][] {
   });
 }
 
-/** Writes the files of a log, and a room's messages beside them, into a new folder, which then proves itself. */
+/** Writes the files of a log, and a room's messages, into a new folder, which can be verified alone. */
 export async function save(
   io: Io,
   place: string,

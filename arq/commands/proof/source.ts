@@ -20,30 +20,30 @@ import { type Io, print, resolvePath } from "../../terminal/io.ts";
 
 /** The options of every `arq proof` command. */
 export interface ProofFlags extends ConnectionFlags {
-  /** Who may have signed the tree; each of one name. */
+  /** Keys of which one must have signed the tree. */
   readonly vkey?: readonly string[];
-  /** Who must have cosigned its checkpoint: all of them, or so many. */
+  /** Witnesses that must have cosigned its checkpoint: all, or `quorum` of them. */
   readonly witness?: readonly string[];
   readonly quorum?: number;
   readonly json?: boolean;
 }
 
-/** What a tree is read from. */
+/** The source of a tree. */
 export interface ProofSource {
   readonly files: TreeFiles;
-  /** Whether it is a folder, which nobody writes. */
+  /** Whether it is a folder, which does not change. */
   readonly is_still?: boolean;
   /** Of a room on a bus: its history, from above an offset on, as the bus's text; undefined: it has none. */
   readonly history?: (after: number) => Promise<string>;
 }
 
-/** How long a file that is said to come is waited for. */
+/** The maximum wait for a file with a retry time. */
 const WAIT_MS = 30_000;
-/** How often a checkpoint is read until its cosignatures have come, and the time between. */
+/** The most readings of a checkpoint until it has its cosignatures, and the pause between them. */
 const COSIGNED_LOOKS = 5;
 const COSIGNED_MS = 1_000;
 
-/** The whole body of an answer, which may say when to ask again. Throws what it was refused with. */
+/** The whole body of an answer; retries after a retry time. Throws the refusal. */
 async function fetched(io: Io, url: string, token: string | undefined): Promise<Uint8Array> {
   const headers = token === undefined ? {} : { authorization: `Bearer ${token}` };
   let answered: Answered;
@@ -68,7 +68,7 @@ async function fetched(io: Io, url: string, token: string | undefined): Promise<
   );
 }
 
-/** The source of an operand: an address, a tree of the bus (`acme.bets`, `audit`, `journal@acme`), else a folder. */
+/** The source of an operand: an address, a tree of the bus (`acme.bets`, `audit`, `journal@acme`), or a folder. */
 export async function openSource(io: Io, place: string, flags: ProofFlags): Promise<ProofSource> {
   const given = await givenToken(io, flags);
   if (/^https?:\/\//.test(place)) {
@@ -102,7 +102,7 @@ export async function openSource(io: Io, place: string, flags: ProofFlags): Prom
   return { files, history };
 }
 
-/** The lines of a file, one after the other. */
+/** The lines of a file. */
 export async function* linesOf(io: Io, file: string): AsyncGenerator<string> {
   const decoder = new TextDecoder();
   for await (const { bytes } of await fileChunks(io, file)) {
@@ -122,11 +122,11 @@ export const verifiersIn = (vkeys: readonly string[]): Verifier[] =>
     throw usageError("--vkey: expected NAME+ID+KEY, as arq proof key prints");
   });
 
-/** The files of what has no key with it. */
+/** A source without its own key. */
 export const noKey: TreeFiles = () =>
   Promise.reject(usageError("this file has no key: give --vkey"));
 
-/** The keys of the option; without one those of the source, which may then say what it likes. */
+/** The keys of the option; without one the source's own keys, which prove nothing about the source. */
 export async function verifiersFor(
   io: Io,
   { files }: Pick<ProofSource, "files">,
@@ -134,22 +134,22 @@ export async function verifiersFor(
 ): Promise<Verifier[]> {
   if (keys !== undefined) return verifiersIn(keys);
   const verifiers = verifiersIn(new TextDecoder().decode(await files("key")).trim().split("\n"));
-  const told = "the key is the one of this source: give --vkey with one that you know\n";
+  const told = "the key comes from this source itself: give --vkey with a trusted key\n";
   await print(io.stderr, told);
   return verifiers;
 }
 
-/** Does what reads a tree; what the tree should not have is a failure of the command. */
+/** Runs `work`, which reads a tree; an invalid tree is a failure of the command. */
 export async function evident<T>(read: () => Promise<T>): Promise<T> {
   try {
     return await read();
   } catch (error) {
     if (error instanceof CommandError || error instanceof ArqonError) throw error;
-    throw new CommandError(`the log is not what it was, or is not whole: ${whyOf(error)}`);
+    throw new CommandError(`the log was changed or is incomplete: ${whyOf(error)}`);
   }
 }
 
-/** Opens a checkpoint that one of the keys has signed, and as many of the witnesses as the options name. */
+/** Opens a checkpoint signed by one of the keys and by the required witnesses. */
 export async function openNote(
   note: string,
   verifiers: readonly Verifier[],
@@ -190,7 +190,7 @@ export async function openTree(
       await openNote(tree.note, verifiers, flags);
       return { tree, verifiers };
     } catch (error) {
-      // A witness signs what is published already.
+      // Witnesses sign after the publication.
       if (look === COSIGNED_LOOKS || source.is_still) throw error;
       await pause(COSIGNED_MS, io.signal);
       io.signal.throwIfAborted();

@@ -1,6 +1,6 @@
 /**
- * `arq proof witness`: cosigns checkpoints of the logs that the command line names, as c2sp.org/tlog-witness has it. What it has
- * cosigned is in a file, from which it goes on: it never signs what does not continue that.
+ * `arq proof witness`: cosigns checkpoints of the logs named on the command line (c2sp.org/tlog-witness). A file has the
+ * cosigned checkpoints: it never signs a checkpoint that does not extend them.
  */
 import { textOf } from "../../../shared/listeners/answer_body.ts";
 import { cosigner, encodeVerifier, type Signer } from "@arqon/proto";
@@ -67,7 +67,7 @@ async function answer(one: Witness, request: Request, signal: AbortSignal): Prom
   if (request.method !== "POST" || !new URL(request.url).pathname.endsWith("/add-checkpoint")) {
     return { status: 404, body: "POST add-checkpoint\n" };
   }
-  // Whoever asks receives a 413, or has gone.
+  // The client receives a 413, or has disconnected.
   const body = await textOf(new Response(request.body), signal, BODY_BYTES_MAX)
     .catch(() => undefined);
   return body === undefined ? { status: 413, body: "it is too large\n" } : await one.add(body);
@@ -90,7 +90,7 @@ async function signerFor(io: Io, { name, keyFile }: WitnessFlags): Promise<Signe
   }
 }
 
-/** What an earlier run has cosigned. Throws for a file that is none: nobody begins anew unnoticed. */
+/** The checkpoints of an earlier run. Throws for an invalid file, so that a restart without state is noticed. */
 async function seenIn(io: Io, path: string): Promise<Map<string, string>> {
   if (await io.files.state(path) === undefined) return new Map();
   try {
@@ -100,7 +100,7 @@ async function seenIn(io: Io, path: string): Promise<Map<string, string>> {
   }
 }
 
-/** Resolves when the file with what was seen is on the disk, in place of the one before. */
+/** Replaces the state file; resolves when it is on the disk. */
 async function write(io: Io, path: string, seen: ReadonlyMap<string, string>): Promise<void> {
   const next = `${path}.next`;
   try {

@@ -113,13 +113,13 @@ function typescriptTypes(schema: RoomSchema, { source, name }: TypeSource): stri
       [keyOf(one), shape.description, writer.typeOf(shape, "    ")] as const
     );
   const room = writer.members([
-    ["commands", "What it takes and answers.", writer.members(calls, indent)],
-    ["events", "What its messages are.", writer.members(shapes(events, nameText), indent)],
-    ["values", "What it shows.", writer.members(shapes(values, keyText), indent)],
+    ["commands", "Data and answers of the commands.", writer.members(calls, indent)],
+    ["events", "Data of the messages.", writer.members(shapes(events, nameText), indent)],
+    ["values", "The visible values.", writer.members(shapes(values, keyText), indent)],
   ], "");
-  const head = `// Made of ${
+  const head = `// Generated from ${
     noteText(source)
-  } by \`arq reducer types\`: change that, and make this anew.\n\n`;
+  } by \`arq reducer types\`: change that and run it again.\n\n`;
   const note = commentOf(schema.description ?? "The room.", "");
   return `${head}${types.join("")}${note}export type ${name} = ${room};\n`;
 }

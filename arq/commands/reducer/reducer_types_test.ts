@@ -63,7 +63,7 @@ Deno.test("the committed types of the sale match its schema", async () => {
   await using folder = await folderWith({ "sale.ts": "" });
   const wasm = `${ROOT}policies/build/reducers/sale.wasm`;
   await reducerTypes(diskIo(folder.path), wasm, { out: "sale.ts" });
-  const [, text] = (await Deno.readTextFile(`${folder.path}/sale.ts`)).split(/anew\.\n/);
+  const [, text] = (await Deno.readTextFile(`${folder.path}/sale.ts`)).split(/run it again\.\n/);
   assert.ok((await Deno.readTextFile(`${ROOT}examples/auction/sale.ts`)).endsWith(text!));
 });
 

@@ -162,7 +162,7 @@ export async function roomDeploy(
     const told = { checked: { rooms, entries, differences } };
     await print(io.stdout, json ? `${JSON.stringify(told)}\n` : `${many}\n`);
     if (differences > flags.maxDifferences) {
-      await print(io.stderr, "arq: nothing was deployed; --max-differences says how many may be\n");
+      await print(io.stderr, "arq: nothing was deployed; --max-differences allows more\n");
       return EXIT.flips;
     }
   }

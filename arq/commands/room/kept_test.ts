@@ -110,7 +110,7 @@ async function cut(bus: TestBus): Promise<void> {
   const { offset = 0 } = places[3] ?? {};
   const told = await trim(room, "--before", `${offset}`, "--yes");
   assert.equal(told.code, 0, told.stderr);
-  assert.match(told.stdout, new RegExp(`begins behind entry ${offset} now; 4 messages of its log`));
+  assert.match(told.stdout, new RegExp(`now begins after entry ${offset}; 4 messages of its log`));
   assert.equal(await done(bus, "room", "history", room), lines(range(5, 6)));
   const from = async (place: Place | undefined, count: number) =>
     await runArq(["sub", room, "--from", `${place?.offset}`, "--count", `${count}`, ...at(bus)]);

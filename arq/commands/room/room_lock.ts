@@ -19,10 +19,10 @@ import { when } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { openConnection } from "../../bus/target.ts";
 
-/** Pause between two requests for a lock that somebody else holds. */
+/** Pause between two requests for another holder's lock. */
 const LOOK_MS = 500;
 
-/** The answer of `ask`, retried while somebody else holds the lock and the wait has not expired. */
+/** The answer of `ask`, retried while another holder has the lock and the wait has not expired. */
 export async function untilFree<Answer>(
   io: Io,
   room_id: string,
@@ -96,7 +96,7 @@ export async function roomLockRun(
   flags: Flags,
 ): Promise<number> {
   if (flags.fence !== undefined) {
-    throw usageError("--fence renews a lock that is held; a program gets a lock of its own");
+    throw usageError("--fence renews a held lock; a program gets its own lock");
   }
   // Once the program runs, a stop ends it first, then the lock, then the connection.
   const asking = new AbortController();

@@ -77,7 +77,7 @@ export async function roomMembersAt(
     const begins = begins_ms === Infinity
       ? "its journal is empty"
       : `its journal does not reach back so far: it begins at ${new Date(begins_ms).toISOString()}`;
-    throw new CommandError(`who was in ${room_id} at ${when} is not known: ${begins}`);
+    throw new CommandError(`the members of ${room_id} at ${when} are unknown: ${begins}`);
   }
   const members = [...reader.book.members.values()];
   const users = new Set(members.map(({ issuer, user_id }) => `${issuer} ${user_id}`)).size;

@@ -330,7 +330,7 @@ async function filters(bus: TestBus): Promise<void> {
   );
   const bad = await arq(bus, "set", "team-*", "--filter", "clams.teams == 1");
   assert.equal(bad.code, 1);
-  assert.match(bad.stderr, /there is no "clams"; a filter may use type, .*claims/);
+  assert.match(bad.stderr, /unknown name "clams"; a filter may use type, .*claims/);
   const where = ["--url", bus.url, "--token", bus.token];
   const heard = await startArq(["sub", "beans", "--count", "1", "--filter", "data > 1", ...where]);
   await heard.says("Subscribed");
@@ -401,7 +401,7 @@ async function exits(bus: TestBus): Promise<void> {
   assert.match(missing.stderr, /no-such-program.*not found/);
   const wrong = await lock(bus, ["--fence", "7"], "true");
   assert.deepEqual([wrong.code, wrong.stdout], [2, ""]);
-  assert.match(wrong.stderr, /--fence renews a lock that is held/);
+  assert.match(wrong.stderr, /--fence renews a held lock/);
   assert.ok(await isFree(bus), "each has unlocked");
 }
 

@@ -19,7 +19,7 @@ Deno.test("invalid command lines of room and an unreachable bus have different e
     [["delete", "lobby"], 2, /missing required argument 'key'/],
     [["lock", "lobby", "--ttl", "1w"], 2, /expected 15m, 1h, 7d or seconds/],
     [["lock", "lobby", "--wait", "soon"], 2, /--wait "soon": expected 15m, 1h/],
-    [["lock", "lobby", "--fence", "7", "--", "true"], 2, /--fence renews a lock that is held/],
+    [["lock", "lobby", "--fence", "7", "--", "true"], 2, /--fence renews a held lock/],
     [["lock", "lobby", ...NOWHERE, "--", "true"], 4, /503 unreachable/],
     [["unlock", "lobby"], 2, /required option '--fence <n>' not specified/],
     [["unlock", "lobby", "--fence", "0"], 2, /Expected a fence, as arq room lock prints it/],

@@ -81,12 +81,12 @@ export const AUTH: readonly Definition[] = [
     --user <id>  user id (default: dev-ROLE)
     --grant <room:actions>  allow only this; repeatable (default: everything in the tenant)
       ${parseGrant} ${EACH}
-    --ttl <time>  how long it is good: 15m, 1h, 7d or seconds ${span} ${{ is: 3_600 }}
+    --ttl <time>  lifetime of the token: 15m, 1h, 7d or seconds ${span} ${{ is: 3_600 }}
     --key <file>  private JWK to sign with, as arq auth keys makes it
     --context <name>  sign with the key of this context; dev: of the development bus
     --issuer <text>  iss of the token (with --key)
     --audience <text>  aud of the token (with --key)
-    --json  print the token and what it says as JSON
+    --json  print the token and its claims as JSON
 
     $ arq auth gen --role user
     $ arq auth gen --tenant acme --user u1 --grant 'chat-*:publish,subscribe' --ttl 15m
@@ -100,19 +100,19 @@ export const AUTH: readonly Definition[] = [
     --token-id <jti>  the token with this id
     --issued-before <time>  tokens issued before: now, 10m (ten minutes ago) or a date; alone, of the whole
       tenant ${issuedBefore}
-    --for <time>  how long it stands: longer than such tokens live (default: auth.revocation_seconds)
+    --for <time>  duration: longer than the tokens' lifetime (default: auth.revocation_seconds)
       ${span}
-    --reason <text>  what the holder is told
+    --reason <text>  the reason that the client receives
     --undo  lift the revocation instead
 
-    Open connections with such a token end with 4401; their SDK asks for a new token. A token
-    without iat counts as issued before everything. To keep a user out for good:
+    Open connections with such a token end with 4401; their SDK requests a new token. A token
+    without iat counts as issued before any time. To exclude a user permanently:
     arq room ban --scope tenant --forever.
     $ arq auth revoke --tenant acme --user ann --reason 'lost phone'
     $ arq auth revoke --tenant acme --token-id 4f1c --for 15m
     $ arq auth revoke --tenant acme --issued-before now
     $ arq auth revoke --tenant acme --user ann --undo`(either("undo", makesGood, revokes)),
-  command`auth revocations: the revocations, of all tenants or of one
+  command`auth revocations: list the revocations of all tenants or of one
     ${ANSWER}
     --tenant <id>  only of this tenant ${tenant}
 

@@ -13,36 +13,36 @@ const domain = matching(
 );
 
 const OPENING = rows`
-    --identity <file>  the key of one that it was encrypted for, as age-keygen makes it
-    --passphrase-file <file>  the passphrase that it was encrypted with`;
+    --identity <file>  the private key of a recipient, as age-keygen makes it
+    --passphrase-file <file>  the passphrase of the encryption`;
 
 const SITE = rows`
     --config <file>  a configuration with the [nats] of the second site (default: ./config.toml)`;
 
 /** `arq backup` and `arq restore`. */
 export const BACKUP: readonly Definition[] = [
-  group`backup: save everything that a bus stores in one file, and check such a file`,
-  command`backup [take]: save everything that a bus stores in one file, while it runs ${BUS}
-    <file>  the new file, with {time} in its name for the UTC time; it is there only once it is whole
-    --config <file>  the bus's configuration (default: config.toml, if it is here)
+  group`backup: back up all data of a bus to one file, and verify backups`,
+  command`backup [take]: back up all data of a bus to one file, while it runs ${BUS}
+    <file>  the new file, with {time} in its name for the UTC time; it appears once it is complete
+    --config <file>  the bus's configuration (default: config.toml, if it exists)
     --recipient <key>  encrypt for age1…, as age-keygen makes it; repeatable ${EACH}
-    --recipients-file <file>  encrypt for those in this file, one a line
+    --recipients-file <file>  encrypt for the recipients in this file, one a line
     --passphrase-file <file>  encrypt with the passphrase in this file's first line
     --include <file>  one more file, for example the key of your tokens; repeatable ${EACH}
-    --no-files  leave out the configuration and the keys and certificates that it names
-    --keep <count>  then delete the oldest backups of this name, which has {time} in it, so that so many
-      stay ${positive("a whole number of backups, 1 to 10000", true, 10_000)}
+    --no-files  omit the configuration and the keys and certificates that it names
+    --keep <count>  then delete the oldest backups of this name, which contains {time}, and keep this
+      many ${positive("a whole number of backups, 1 to 10000", true, 10_000)}
     --json  print the manifest as JSON
 
-    With [nats] in the configuration: every bucket and log by the server's snapshots, with the login
-    of that file. Without: a bus that runs hands out its data on the admin API, for a token of an
-    operator; of one that is stopped the folder is read. Without a configuration the bus options say
-    which bus. The file is a tar; an encrypted one is opened by age as well.
+    With [nats] in the configuration it saves every bucket and log by the server's snapshots, with
+    the login of that file. Without [nats] it reads the data of a running bus from the admin API,
+    with an operator's token, and of a stopped bus from its folder. Without a configuration the bus
+    options select the bus. The file is a tar; age also opens an encrypted one.
     $ arq backup bus-2026-08-01.tar
     $ arq backup /backup/bus.tar.age --config /etc/arqon/backup.toml --recipient age1…
     $ arq backup '/backup/bus-{time}.tar.age' --keep 14 --recipient age1…
     $ arq backup take bus.tar --context prod --json | jq .parts`(calls(backup, "backup")),
-  command`backup verify: read a whole backup, check every digest, and list its content; 1: it is damaged
+  command`backup verify: read a whole backup, check every digest, and list its content; 1: damaged
     <file>  the backup
     ${OPENING}
     --json  print the manifest as JSON
@@ -52,16 +52,16 @@ export const BACKUP: readonly Definition[] = [
     $ arq backup verify bus.tar.age --identity key.txt --json | jq .begun_ms`(
     calls(restore, "backupVerify"),
   ),
-  command`restore: put a backup back, while no bus runs there
-    <file>  the backup; it is read to its end and checked before anything is touched
+  command`restore: restore a backup to a place where no bus runs
+    <file>  the backup; it is read to its end and checked before anything is changed
     ${OPENING}
-    --config <file>  where to: that bus's configuration (default: ./config.toml)
-    --force  replace what is there: streams are deleted, databases moved beside
-    --files-to <dir>  write the files that are in it below this folder
+    --config <file>  the configuration of the target bus (default: ./config.toml)
+    --force  replace existing data: streams are deleted, databases renamed
+    --files-to <dir>  write the files of the backup below this folder
     --json  print what was done as JSON
 
-    Refuses while a bus is at work there. What clients know of offsets, versions and fences that were
-    given out after the backup does not count any more, and they are told (GAP epoch-changed).
+    It refuses while a bus runs there. Offsets, versions and fences from after the backup become
+    invalid, and clients receive a GAP (epoch-changed).
     $ arq restore bus-2026-08-01.tar
     $ arq restore bus.tar.age --identity key.txt --config /etc/arqon/restore.toml --force`(
     calls(restore, "restore"),
@@ -70,16 +70,16 @@ export const BACKUP: readonly Definition[] = [
 
 /** `arq standby` */
 export const STANDBY: readonly Definition[] = [
-  group`standby: keep a copy of a bus on the NATS of a second site, and use it when the first is lost`,
-  command`standby sync: make a mirror of every stream of the first site that has none yet; again and again
+  group`standby: keep a copy of a bus on the NATS of a second site, for the loss of the first one`,
+  command`standby sync: create the missing mirrors of the first site's streams; run it periodically
     --domain <name>  the JetStream domain of the first site ${domain} ${NEEDED}
     ${SITE}
     --json  print what was done as JSON
 
-    The servers of the second site reach the first as a leaf node; they copy by themselves, and this
-    makes the mirrors. New tenants' logs get theirs when it runs the next time: run it every minute.
+    The servers of the second site connect to the first as a leaf node and copy automatically; this
+    command creates the mirrors, also for the logs of new tenants: run it every minute.
     $ arq standby sync --config site-b.toml --domain a`(calls(standby, "standbySync")),
-  command`standby status: print how far each mirror lags; 1: there is none
+  command`standby status: print the lag of each mirror; 1: there is none
     ${SITE}
     --json  print it as JSON
 
@@ -87,11 +87,11 @@ export const STANDBY: readonly Definition[] = [
     $ arq standby status --config site-b.toml --json | jq '[.mirrors[].lag] | max'`(
     calls(standby, "standbyStatus"),
   ),
-  command`standby promote: make streams of the mirrors, so that a bus can work at the second site
+  command`standby promote: convert the mirrors to streams, so that a bus can run at the second site
     ${SITE}
     --json  print what was done as JSON
 
-    What the mirrors have not got is lost. The bus of the first
-    site has to be down and to stay down: nobody checks that.
+    Messages that the mirrors lack are lost. The bus of the first site must be down and stay down:
+    this is not checked.
     $ arq standby promote --config site-b.toml`(calls(standby, "standbyPromote")),
 ];

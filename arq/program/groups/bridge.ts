@@ -18,20 +18,20 @@ function pollMs(text: string): number {
 
 /** `arq bridge` */
 export const BRIDGE: readonly Definition[] = [
-  group`bridge: publish what a database commits`,
-  command`bridge postgres: publish what transactions of PostgreSQL put into the log with arqon.publish(…) ${BUS}
-    --sql  print the SQL that a database gets once, and do nothing else
+  group`bridge: publish commits of a database`,
+  command`bridge postgres: publish messages that PostgreSQL transactions wrote with arqon.publish(…) ${BUS}
+    --sql  only print the SQL that prepares a database
     --database <url>  the database: postgres://user:password@host:5432/name
-    --database-file <file>  read that from a file; keeps it out of the process list
-    --slot <name>  the replication slot; bridges that share one take turns ${slot} ${{
+    --database-file <file>  read the URL from a file; keeps it out of the process list
+    --slot <name>  the replication slot; of bridges that share one, one is active ${slot} ${{
     is: "arqon",
   }}
-    --accept-loss  go on where the slot is gone or another one, though something may be missed
-    --poll <ms>  read the log so often by plain SQL, not by the replication protocol ${pollMs}
-    --json  one JSON object a line for what happens
+    --accept-loss  continue if the slot was deleted or replaced, though messages may be missed
+    --poll <ms>  poll the log by plain SQL at this interval, without the replication protocol ${pollMs}
+    --json  print events as JSON, one object a line
 
     The database needs wal_level = logical, and the user the right to replicate. Several bridges may
-    run: one is active. What the bus refuses for good is in the table arqon.refused.
+    run: one is active. Messages that the bus finally refuses are in the table arqon.refused.
     $ arq bridge postgres --sql | psql app
     $ arq bridge postgres --database postgres://bridge:…@127.0.0.1/app`(
     calls(postgres, "bridgePostgres"),

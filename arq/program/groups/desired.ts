@@ -37,9 +37,9 @@ const ORDERS = [
 /** `arq export`, `arq plan`, `arq apply` and `arq rollout`. */
 export const DESIRED: readonly Definition[] = [
   command`export: write the state of a tenant as a folder ${BUS}
-    <dir>  the folder; it is made
+    <dir>  the folder; it is created
     ${TENANT}
-    --bus  the whole bus: its schemas, and a folder for each tenant that has set anything
+    --bus  the whole bus: its schemas, and a folder for each tenant with settings
     --force  overwrite the files of an earlier export
     --json  print what was written as JSON
 
@@ -52,47 +52,46 @@ export const DESIRED: readonly Definition[] = [
     $ arq export everything --bus`(calls(exportCommands, "exportState")),
   command`plan: print what an apply of a folder would change; changes nothing ${BUS}
     <dir>  the folder
-    --since <time>  hold policies and mappings against what the journal has of so long: 10m, 7d or
-      seconds ${span}
-    --out <file>  write the plan, with all that it needs, for arq apply
+    --since <time>  try policies and mappings on the journal of this long: 10m, 7d or seconds ${span}
+    --out <file>  write the complete plan to a file for arq apply
     --json  print the plan as JSON
 
     Exit code 0: nothing to do; 2: there are changes; 1: an error, also of the command line, or a
-    schema that may not be registered. A kind that no file has stays as it is. What was changed by
-    hand since the last apply is told, also a rollout under way, and how many stored messages could not be
-    read any more.
+    schema that may not be registered. Kinds without a file stay unchanged. It reports manual
+    changes since the last apply, an active rollout, and how many stored messages would become
+    unreadable.
     $ arq plan state
     $ arq plan state --since 7d --out plan.bin
     $ arq plan state --json | jq .changes`(calls(plan, "plan")),
   command`apply: apply a folder or a plan: atomically, or nothing ${BUS}
     <target>  the folder, or a file that arq plan --out has written
     --canary <share>  in steps, policies first for this share of the traffic ${canary}
-    --for <time>  how long each step takes at least: 10m, 1h or seconds (default: 10m) ${span}
-    --abort-if <condition>  return when it holds: 'refused>0.1%'; repeatable ${condition} ${EACH}
-    --at-least <messages>  what each changed policy has to judge at each step (default: 100)
+    --for <time>  the least duration of each step: 10m, 1h or seconds (default: 10m) ${span}
+    --abort-if <condition>  roll back if it holds: 'refused>0.1%'; repeatable ${condition} ${EACH}
+    --at-least <messages>  messages that each changed policy has to judge in each step (default: 100)
       ${positive("a number of messages", true, 1_000_000_000)}
-    --allow-unreachable  also when what is stored could not be read any more, or is deleted: arq plan
-      counts it
+    --allow-unreachable  apply even if stored messages become unreadable or are deleted: arq plan
+      counts them
     --json  print the result as JSON
 
-    When somebody else changed the tenant's state since the plan it is refused, and nothing has
-    changed. Schemas are stored before the step that puts all of it in force. No connection is
-    touched. The same again does nothing.
+    If the tenant's state has changed since the plan, the apply is refused without any change.
+    Schemas are stored before the step that puts everything in force. Connections stay open.
+    Applying the same state again does nothing.
 
-    A rollout under way is part of the state: to apply the previous state takes it back, any other
+    An active rollout is part of the state: applying the previous state rolls it back, any other
     state is refused until it has ended. The secret of a new hook is printed once.
 
     With --canary new policies only observe at first, then decide for a growing share: the given one,
-    10, 50 and 100 %. Old and new judge the same messages. The first condition that holds puts the old
-    state back in force; exit code 1. The bus carries it on without this terminal; Ctrl-C asks.
+    10, 50 and 100 %. Old and new ones judge the same messages. The first condition that holds rolls
+    back to the old state, with exit code 1. The bus continues without this terminal; Ctrl-C asks.
     Conditions are about ${METRICS.join(", ")}.
     $ arq apply state
     $ arq apply plan.bin
     $ arq apply state --canary 1% --for 10m --abort-if 'refused>0.1%' --abort-if 'fuel_p99>2x'`(
     calls(apply, "apply"),
   ),
-  group`rollout: states that are applied in steps (arq apply --canary)`,
-  command`rollout list: the latest rollout of each tenant, and those before
+  group`rollout: states that take effect in steps (arq apply --canary)`,
+  command`rollout list: list the latest and earlier rollouts of each tenant
     --tenant <id>  only of this tenant ${tenant}
     ${ANSWER}
 
@@ -100,7 +99,7 @@ export const DESIRED: readonly Definition[] = [
     $ arq rollout list --tenant acme`(
     asks({ route: "GET /v1/rollouts?tenant", text: from(rolloutTexts, "rolloutsText") }),
   ),
-  command`rollout show: how far a tenant's rollout is, what it waits for, what was counted
+  command`rollout show: show the progress of a tenant's rollout, its conditions and counts
     ${TENANT} ${ANSWER}
 
     $ arq rollout show --tenant acme`(asks({ route: `GET ${ONE}`, text })),

@@ -21,20 +21,20 @@ const OWN_BUS = rows`
 
 /** `arq init` */
 export const INIT: readonly Definition[] = [
-  command`init: make a folder for a bus: configuration, keys, an example policy and schema
+  command`init: create a folder for a bus: configuration, keys, an example policy and schema
     [dir]  the folder (default: this one)
-    --force  write anew what nobody has changed since init wrote it; keep all else
+    --force  rewrite the files that are unchanged since init wrote them; keep all others
     --port <port>  port of the clients in the configuration ${port} ${{ is: 4_000 }}
     --ops-port <port>  port of metrics and health ${port} ${{ is: 4_001 }}
     --admin-port <port>  port of the admin API ${port} ${{ is: 4_002 }}
     --name <name>  name of the context (default: local, or local-2 …)
-    --from-centrifugo <file>  carry a Centrifugo server's configuration over (JSON, YAML or TOML)
-    --no-context  make no context; commands then need --url and --token
-    --json  print what was made as JSON
+    --from-centrifugo <file>  convert a Centrifugo server's configuration (JSON, YAML or TOML)
+    --no-context  create no context; commands then need --url and --token
+    --json  print the created files as JSON
 
-    Nothing is written when the folder has a bus already; your README.md is kept, and .gitignore gets
+    Nothing is written if the folder already has a bus; your README.md is kept, and .gitignore gets
     the lines that keep the private key out of a repository. The bus runs on the embedded Spine
-    and listens on this machine only. In the folder and below, commands without --url take the bus
+    and listens on this machine only. In the folder and below, commands without --url use the bus
     of config.toml, by a context that signs tokens with the key in keys/ (arq context --help).
     $ arq init
     $ arq init my-bus
@@ -48,10 +48,10 @@ export const SERVE: readonly Definition[] = [
     --config <file>  the configuration (default: ./config.toml, as arq init writes it)
     --json  print one line {"node_id","url","ops_url","admin_url"} on stdout when ready
 
-    Logs go to stderr. Without [nats] the embedded Spine keeps everything in [server] data_dir, or in
-    memory. Relative paths in the file begin in the folder in which you run this. The first SIGTERM or
-    Ctrl-C drains ([server] drain_ms) and ends with 0, a second one ends at once. Other exit codes: 1
-    could not start or not stop in time, 2 wrong configuration, 75 out of memory: start it again.
+    Logs go to stderr. Without [nats] the embedded Spine stores everything in [server] data_dir, or
+    in memory. Relative paths in the file start at the current folder. The first SIGTERM or Ctrl-C
+    drains ([server] drain_ms) and ends with 0, a second one ends at once. Other exit codes: 1 could
+    not start or not stop in time, 2 invalid configuration, 75 out of memory: start it again.
     $ arq serve
     $ arq serve --config config.toml
     $ arq serve --config /etc/arqon/config.toml --json`(calls(dev, "serveCommand")),
@@ -61,45 +61,45 @@ export const SERVE: readonly Definition[] = [
 export const DEV: readonly Definition[] = [
   command`dev: run a development bus in the foreground, or in the background with up
     ${OWN_BUS}
-    --embedded  Shield and Brain in this one process; the only way in the foreground
-    --data-dir <dir>  keep room state there (default: in memory)
+    --embedded  Shield and Brain in this one process; always so in the foreground
+    --data-dir <dir>  store room state there (default: in memory)
     --background  ${HIDDEN}
 
-    It has a key of its own in .arqon of this folder, where other commands find it, and is never for
-    production: arq serve is. Logs go to stderr; the first Ctrl-C drains.
+    It has its own key in .arqon of this folder, where other commands find it. It is not for
+    production: use arq serve. Logs go to stderr; the first Ctrl-C drains.
     $ arq dev --embedded
     $ arq dev --port 0 --ops-port 0 --admin-port 0 --json`(calls(dev, "dev")),
   command`dev up: start a bus in the background: the compose stack, or without Docker the embedded bus
     ${OWN_BUS}
-    --compose <file>  another compose file than the one that comes with arq
-    --embedded  the embedded bus, also where Docker works
-    --data-dir <dir>  where the embedded bus keeps its state (default: .arqon/dev/data)
+    --compose <file>  a compose file instead of the one that comes with arq
+    --embedded  the embedded bus, even if Docker works
+    --data-dir <dir>  the state folder of the embedded bus (default: .arqon/dev/data)
 
-    The stack has NATS, Valkey, Jaeger, Prometheus and Grafana beside Shield and Brain. It gets the
-    public part of a key that is made here (.arqon/dev-key.json), and a context with its addresses
-    and that key: in this folder every command takes it, until arq dev down. --config, --nats and
-    --data-dir are the embedded bus's. ARQON_GRAFANA_PORT, ARQON_PROMETHEUS_PORT and
-    ARQON_JAEGER_PORT in the environment choose the other ports of the stack, ARQON_VERSION its
-    images. Where it runs, what it says and what it keeps is in .arqon/dev of this folder.
+    The stack has NATS, Valkey, Jaeger, Prometheus and Grafana besides Shield and Brain. It gets the
+    public part of a new key (.arqon/dev-key.json), and a context with its addresses and that key:
+    every command in this folder uses it, until arq dev down. --config, --nats and --data-dir are
+    for the embedded bus. ARQON_GRAFANA_PORT, ARQON_PROMETHEUS_PORT and ARQON_JAEGER_PORT in the
+    environment set the other ports of the stack, ARQON_VERSION its images. Its addresses, logs and
+    data are in .arqon/dev of this folder.
     $ arq dev up
     $ arq dev up --embedded --port 4100 --ops-port 0 --admin-port 0`(calls(devUp, "devUp")),
-  command`dev down: stop what arq dev up has started in this folder; its state is kept
-    --json  print what has ended as JSON
+  command`dev down: stop the bus that arq dev up has started in this folder; its state is kept
+    --json  print the stopped bus as JSON
 
     $ arq dev down`(calls(devDown, "devDown")),
-  command`dev logs: print its output
-    -f, --follow  go on until it ends or Ctrl-C
+  command`dev logs: print the output of the bus
+    -f, --follow  continue until it ends or Ctrl-C
     --json  one object {"line"} a line
 
     $ arq dev logs
     $ arq dev logs -f | grep level=error`(calls(devDown, "devLogs")),
-  command`dev status: print what runs here; 1: nothing does
+  command`dev status: print the bus that runs here; 1: none
     --json  print it as JSON
 
     $ arq dev status --json | jq -r .url`(calls(devDown, "devStatus")),
   command`dev reset: stop it and delete all rooms, policies, bans and the log (Docker: the volumes)
     --yes  do not ask
-    --json  print what has ended as JSON
+    --json  print the stopped bus as JSON
 
     $ arq dev reset --yes && arq dev up`(calls(devDown, "devReset")),
 ];

@@ -25,24 +25,24 @@ const ONE_HOOK = rows`
 export const HOOK: readonly Definition[] = [
   group`hook: URLs that are called on events: add, list, show, test, pause, resume, replay, remove`,
   command`hook add: set a hook, or change one; a new one's secret is printed once
-    <url>  where it is called
+    <url>  the URL to call
     ${TENANT} ${ANSWER}
-    --id <id>  its name; one of that name is changed ${hookId} ${NEEDED}
-    --events <types...>  what it is called for ${{ is: ["room.message"] }}
+    --id <id>  its name; an existing hook with that name is changed ${hookId} ${NEEDED}
+    --events <types...>  the events to call it for ${{ is: ["room.message"] }}
     --room <pattern>  room id or prefix pattern ${{ is: "*" }}
 
     $ arq hook add https://billing.example.com/arqon --id billing --room 'orders-*'
     $ arq hook add https://example.com/left --id left --events member.joined member.left`(
     asks({ route: `PUT ${ONE}`, body: "url,events,room", text: oneText }),
   ),
-  command`hook list: the hooks of a tenant, and how many dead letters each has
+  command`hook list: list the hooks of a tenant, with the number of their dead letters
     ${TENANT} ${ANSWER}
 
     $ arq hook list
     $ arq hook list --json | jq .hooks`(
     asks({ route: `GET ${ALL}`, text: from(texts, "hooksTable") }),
   ),
-  command`hook show: one hook, and its dead letters
+  command`hook show: show one hook, and its dead letters
     ${ONE_HOOK}
 
     $ arq hook show billing`(asks({ route: `GET ${ONE}`, text: from(texts, "hookLettersText") })),
@@ -60,12 +60,12 @@ export const HOOK: readonly Definition[] = [
 
     $ arq hook ${word} billing`(asks({ route: `POST ${ONE}/${word}`, text: oneText }))
   ),
-  command`hook replay: call it once more for each of its dead letters, or for everything since a time
+  command`hook replay: call it again for each of its dead letters, or for all events since a time
     ${ONE_HOOK}
-    --from <time>  everything since then: 14:05, 2026-11-22T14:05:00Z ${pastMoment}
-    --since <time>  everything of the last 10m, 1h, 7d or seconds ${span}
+    --from <time>  all events since this time: 14:05, 2026-11-22T14:05:00Z ${pastMoment}
+    --since <time>  all events of the last 10m, 1h, 7d or seconds ${span}
 
-    Everything is what the log still has. Calls keep their previous ids.
+    It reads the events that the log still has. Calls keep their previous ids.
     $ arq hook replay billing
     $ arq hook replay billing --since 1h
     $ arq hook replay billing --from 2026-11-22T14:05:00Z`(asks({

@@ -16,13 +16,13 @@ const PREFIX = rows`
 /** `arq mirror` */
 export const MIRROR: readonly Definition[] = [
   group`mirror: shadow traffic: rules and comparisons`,
-  command`mirror set: copy a share of the traffic to shadow.<subject>; the same prefix replaces
+  command`mirror set: copy a share of the traffic to shadow.<subject>; replaces the rule of that prefix
     ${PREFIX}
     <share>  share of all traces: 10% or 0.01% ${percentage}
     ${ANSWER} ${SUBJECT_TENANT}
 
-    Of the rules that match a subject the one with the longest prefix counts, alone. A larger
-    share holds all of a smaller one. Every Shield has it in force within a second.
+    Of the rules that match a subject only the one with the longest prefix applies. A larger share
+    includes all of a smaller one. Every Shield applies it within a second.
     $ arq mirror set 'vehicles-*' 10%
     $ arq mirror set 'in.t.acme.*' 0.5%
     $ arq mirror set in.t.acme.r.billing 0`(settles({
@@ -31,15 +31,15 @@ export const MIRROR: readonly Definition[] = [
     given: bySubject("prefix"),
     done: from(texts, "mirroredText"),
   })),
-  command`mirror list: the rules in force, of the configuration and of all tenants
+  command`mirror list: list the rules in force, of the configuration and of all tenants
     ${ANSWER}
-    --tenant <id>  only those that this tenant has set ${tenant}
+    --tenant <id>  only the rules that this tenant has set ${tenant}
 
     $ arq mirror list
     $ arq mirror list --tenant acme --json`(
     asks({ route: [`GET ${RULES}`, "GET /v1/mirror"], text: from(texts, "rulesText") }),
   ),
-  command`mirror remove: remove a tenant's rule; those of the configuration stay
+  command`mirror remove: remove a tenant's rule; rules of the configuration stay
     ${PREFIX}
     ${ANSWER} ${SUBJECT_TENANT}
 
@@ -55,7 +55,7 @@ export const MIRROR: readonly Definition[] = [
   command`mirror reset: reset a tenant's settings if the bus cannot read the stored ones
     ${ANSWER} ${TENANT}
 
-    Mirror rules, schema mappings and room classes are none then.
+    Afterwards there are no mirror rules, schema mappings and room classes.
 
 
     $ arq mirror reset --tenant acme`(settles({
@@ -65,7 +65,7 @@ export const MIRROR: readonly Definition[] = [
   command`mirror explain: print which rule matches a subject, and why
     <subject>  a room, or a subject 'in.t.acme.r.lobby'
     ${ANSWER} ${SUBJECT_TENANT}
-    --key <id>  a trace id, or a connection's: is it mirrored?
+    --key <id>  a trace id or connection id, to print whether it is mirrored
 
     $ arq mirror explain lobby
     $ arq mirror explain in.t.acme.r.lobby --key 4bf92f3577b34da6a3ce929d0e0e4736`(asks({
@@ -73,13 +73,13 @@ export const MIRROR: readonly Definition[] = [
     given: bySubject("subject"),
     text: from(texts, "explainText"),
   })),
-  command`mirror diff: what candidates would have decided, compared with production
+  command`mirror diff: compare the decisions of candidates with production
     ${ANSWER} ${TENANT}
-    --candidate <name>  only this one: policy:NAME, schema:ID or a consumer's own name
-    --reset  forget what was compared
+    --candidate <name>  only this candidate: policy:NAME, schema:ID or a consumer's name
+    --reset  delete the comparisons
 
-    Candidates are policies and schemas that are bound to observe, and shadow consumers that say
-    what they would have decided. Each Shield compares what it mirrored; --admin-url picks one.
+    Candidates are observing policies and schemas, and shadow consumers that report their decisions.
+    Each Shield compares the messages that it mirrored; --admin-url selects a Shield.
     $ arq mirror diff
     $ arq mirror diff --tenant acme --json | jq '.candidates[].would_refuse'
     $ arq mirror diff --candidate policy:next --reset`(either(

@@ -125,7 +125,7 @@ export const count = positive("a whole number above 0", true, 2 ** 53);
 /** The options of a command that publishes many messages. */
 export const PACE = rows`
     --rate <n[/s]>  at most n messages a second ${rate}
-    --window <n>  messages under way before the first must be acknowledged;
+    --window <n>  the most unacknowledged messages;
       1 keeps their order even when the bus refuses one for now (429, 503)
       ${positive("a whole number from 1 to 1000", true, 1_000)} ${{ is: 256 }}`;
 
@@ -151,7 +151,7 @@ export const BUS = rows`
 
 /** The option of `OpsTokenFlags`. */
 export const OPS_TOKEN = rows`
-    --ops-token-file <file>  read the token of the ops listener from a file, where it asks for one ${OF_BUS}`;
+    --ops-token-file <file>  read the token of the ops listener from a file, if it needs one ${OF_BUS}`;
 
 /** The bus, and `--json` of a command that prints an answer of the bus. */
 export const ANSWER = rows`

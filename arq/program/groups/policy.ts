@@ -82,10 +82,10 @@ const POLICY_LOCAL: readonly Definition[] = [
   command`policy build: compile a policy written in AssemblyScript
     <entry>  the policy's .ts file
     -o, --output <file>  the module (default: beside the entry, with .wasm)
-    --json  print the result, or what is wrong, as JSON
-
+    --json  print the result, or the problems, as JSON
+    
     The policy imports "@arqon/policy/v2", or "@arqon/policy" for version 1 of the ABI, and files of
-    its own folder. A problem is told with file, line and column, exit code 1.
+    its own folder. It reports problems with file, line and column, with exit code 1.
     $ arq policy build no_malware.ts
     $ arq policy build src/policy.ts -o policy.wasm`(calls(policyBuild, "policyBuild")),
   command`policy check: print whether a bus would accept a module, and its properties; needs no bus
@@ -93,7 +93,7 @@ const POLICY_LOCAL: readonly Definition[] = [
     --memory-limit-pages <n>  memory in pages of 64 KiB (default: 64) ${memoryPages}
     --json  print it as JSON
 
-    Exit code 1 when it is refused.
+    Exit code 1 if it would be refused.
     $ arq policy check no_malware.wasm
     $ arq policy check policy.wasm --json`(calls(policyCheck, "policyCheck")),
   command`policy test: run a module on events and print its verdicts; needs no bus
@@ -103,26 +103,26 @@ const POLICY_LOCAL: readonly Definition[] = [
     without: ["event", "header", "claim"],
   }}
     --shrink  with --cases: the smallest message that still flips
-    --hook <name>  what to ask ${HOOKS} ${{ is: "on_message" }}
+    --hook <name>  the hook to call ${HOOKS} ${{ is: "on_message" }}
     --header <name=value>  a header of the message or request; repeatable ${assignment} ${EACH}
     --claim <name=json>  a claim of the token; repeatable ${claim} ${EACH}
     --room <id>  room ${room} ${{ is: "lobby" }}
     ${TENANT}
     --user <id>  user ${{ is: "dev" }}
     --type <type>  type of the events ${{ is: "message" }}
-    --content-type <type>  of the events (default: JSON when they are, else text)
-    --runs <n>  all events so many times ${positive("1 to 1000000", true, 1_000_000)} ${{ is: 1 }}
+    --content-type <type>  of the events (default: JSON for valid JSON, otherwise text)
+    --runs <n>  repeat all events n times ${positive("1 to 1000000", true, 1_000_000)} ${{ is: 1 }}
     --fuel-limit <n>  fuel of a call (default: 10000)
       ${fuel}
     --memory-limit-pages <n>  memory in pages of 64 KiB (default: 64) ${memoryPages}
     --json  print it as JSON
 
-    Exit code 1 when an event is refused or the policy fails. All events and runs go to one
-    instance: a policy of version 1 keeps its memory, one of version 2 its keyed state, and all are
-    judged at one time, so that what counts by time says the same on any machine. With --runs the time
-    that is shown is the median.
-    With --cases each case is asked on a fresh instance, and exit code 1 says that one is decided
-    otherwise than it was.
+    Exit code 1 if an event is refused or the policy fails. All events and runs use one instance: a
+    policy of version 1 keeps its memory, one of version 2 its keyed state. They have the same time,
+    so that policies that count by time give the same result on any machine. With --runs it shows
+    the median time.
+    With --cases each case runs on a fresh instance, and exit code 1 means that a decision differs
+    from the recorded one.
     $ arq policy test no_malware.wasm --event clean.json --event bad.json
     $ arq policy test block_header.wasm --hook on_connect --header X-Block-Me=1
     $ arq policy test no_malware.wasm --cases cases --shrink
@@ -150,44 +150,44 @@ function redactPath(text: string): RedactPath {
 const JOURNAL = rows`
     --tenant <id>  tenant (default: default; of a file: every one) ${tenant}
     --journal <file>  a file of arq journal export, - is stdin (default: the bus's journal)
-    --room <pattern>  only of this room, or of rooms that begin so: 'chat-*' ${roomPattern}
-    --since <time>  only so long ago at most: 10m, 1h, 7d or seconds ${span} ${{ without: "from" }}
+    --room <pattern>  only this room, or rooms with this prefix: 'chat-*' ${roomPattern}
+    --since <time>  only the last 10m, 1h, 7d or seconds ${span} ${{ without: "from" }}
     --from <time>  only from this time on: 2026-11-22T10:00:00Z ${moment}
     --to <time>  only before this time ${moment}`;
 
 /** The commands of `arq policy` for recorded calls. */
 const POLICY_REPLAY: readonly Definition[] = [
-  command`policy replay: print what a module would have decided about recorded calls; runs on this machine ${BUS}
+  command`policy replay: print the decisions of a module about recorded calls; runs on this machine ${BUS}
     <module>  the new module: a .wasm file, or NAME[@VERSION] of the bus's policies
     ${JOURNAL}
-    --policy <name>  whose calls are repeated (default: the module's name)
-    --module <file>  a module that records name; repeatable ${EACH}
-    --max-flips <n>  exit code 6 when there are more: a number, or 0.1% ${callBound}
-    --max-unknown <n>  the same of calls that cannot be judged (default: 0 with --max-flips) ${callBound}
+    --policy <name>  the policy whose calls are repeated (default: the module's name)
+    --module <file>  a module named in records; repeatable ${EACH}
+    --max-flips <n>  exit code 6 if there are more: a number, or 0.1% ${callBound}
+    --max-unknown <n>  the same for calls that cannot be judged (default: 0 with --max-flips) ${callBound}
     --flips <file>  write every flip into this new file, one JSON object a line
     --memory-limit-pages <n>  memory in pages of 64 KiB (default: 64) ${memoryPages}
     --json  print it as JSON
 
-    First the recorded module decides each call again; exit code 1 when it does not say what it said
-    then. A call cannot be judged when the new module asks for an input that the journal does not
-    have: it is counted, not guessed. After Ctrl-C what was done is printed.
+    First the recorded module repeats each call; exit code 1 if its decision differs from the
+    recorded one. A call cannot be judged if the new module reads an input that the journal does not
+    have: it is counted, not guessed. After Ctrl-C it prints the results so far.
     $ arq policy replay bad_words.wasm --room lobby --since 7d
     $ arq policy replay bad_words@7 --since 1d --json
     $ arq policy replay bad_words.wasm --journal lobby.ndjson --module old.wasm
     $ arq policy replay new.wasm --policy bad_words --journal j.ndjson --max-flips 0.1%`(
     calls(policyReplay, "policyReplay"),
   ),
-  command`policy record: write recorded calls into files, which arq policy test --cases runs ${BUS}
+  command`policy record: write recorded calls into files for arq policy test --cases ${BUS}
     ${JOURNAL}
     --out <dir>  the folder for the files ${NEEDED}
-    --count <n>  so many at most ${positive("1 to 100000", true, 100_000)} ${{ is: 100 }}
+    --count <n>  the most cases ${positive("1 to 100000", true, 100_000)} ${{ is: 100 }}
     --policy <name>  only of this policy (default: of every policy)
     --module <file>  the module that decided; it is checked and written, too
-    --redact <path>  take out what is there: data.email; repeatable ${redactPath} ${EACH}
+    --redact <path>  remove this value: data.email; repeatable ${redactPath} ${EACH}
     --json  print the result as JSON
 
-    No two cases are alike; allowed and refused ones are half of them each, as far as there are any.
-    Credentials in headers, members with such names, and tokens in texts are never written.
+    All cases are different; half of them are allowed ones and half refused ones, if there are
+    enough. Credentials in headers, members with such names, and tokens in texts are never written.
     $ arq policy record --journal lobby.ndjson --room lobby --count 200 --out cases
     $ arq policy record --journal j.ndjson --out cases --redact data.email --redact claim.name`(
     calls(policyCasesCommands, "policyRecord"),
@@ -235,14 +235,14 @@ export const POLICY: readonly Definition[] = [
   group`policy: build, check and try policies; manage those of a running bus`,
   ...POLICY_LOCAL,
   ...POLICY_REPLAY,
-  command`policy deploy: upload a module and put it into a tenant's chain; the same --name replaces
+  command`policy deploy: upload a module and add it to a tenant's chain; replaces a policy of that --name
     <file>  the WebAssembly module
     ${TENANT} ${ANSWER}
-    --room <pattern>  room, or the beginning of one and * ${roomPattern} ${{ is: "*" }}
-    --hook <name>  hook it runs at; repeatable (default: all that it has) ${hook} ${EACH}
-    --order <n>  place in the chain; lower runs first ${order} ${{ is: 0 }}
+    --room <pattern>  a room, or a prefix with * ${roomPattern} ${{ is: "*" }}
+    --hook <name>  hook it runs at; repeatable (default: all of the module's hooks) ${hook} ${EACH}
+    --order <n>  position in the chain; lower runs first ${order} ${{ is: 0 }}
     --observe  run, count and log its verdicts, but never block
-    --percent <share>  share of the keys it runs for in percent, for staged rollouts ${percentage}
+    --percent <share>  percentage of the keys that it runs for, for staged rollouts ${percentage}
       ${{ is: 1, shown: "100%" }}
     --name <name>  name of the policy (default: the file's)
 
@@ -250,10 +250,10 @@ export const POLICY: readonly Definition[] = [
     $ arq policy deploy new.wasm --name bad_words --observe --percent 10%`(
     calls(policyDeploy, "policyDeploy"),
   ),
-  command`policy list: a tenant's policies in the order in which they run
+  command`policy list: list a tenant's policies in the order in which they run
     ${TENANT} ${ANSWER}
-    --history  earlier versions too
-    --all  every tenant with policies, as this node sees them
+    --history  also list earlier versions
+    --all  every tenant with policies, as known to this node
 
     $ arq policy list --history
     $ arq policy list --all --json`(asks({
@@ -261,10 +261,10 @@ export const POLICY: readonly Definition[] = [
     given: ({ tenant, ...more }) => more["all"] === true ? more : { ...more, tenant },
     text: from(texts, "policiesText"),
   })),
-  command`policy rollback: put an earlier version of a tenant's policies in force again
+  command`policy rollback: restore an earlier version of a tenant's policies
     ${TENANT} ${ANSWER}
-    --to <version>  which (default: the one before; again: one more back) ${version}
-    --yes  do not ask before several changes are taken back
+    --to <version>  the version (default: the previous one; repeated: one further back) ${version}
+    --yes  do not ask before several changes are undone
 
     $ arq policy rollback
     $ arq policy rollback --to 7`(changes({
@@ -273,7 +273,7 @@ export const POLICY: readonly Definition[] = [
     before: from(policyChange, "showWayBack"),
     done: ({ restores }) => `the policies of version ${restores} are back`,
   })),
-  command`policy remove: take a policy out of a tenant's chain
+  command`policy remove: remove a policy from a tenant's chain
     <name>  its name ${id("policy name")}
     ${TENANT} ${ANSWER}
 
@@ -289,7 +289,7 @@ export const POLICY: readonly Definition[] = [
     body: "tenant",
     done: () => "the policies are reset to none",
   })),
-  command`policy quarantine: modules that no node runs because they wedged or killed a worker
+  command`policy quarantine: list modules that no node runs because they blocked or killed a worker
     ${ANSWER}
 
     $ arq policy quarantine
@@ -297,7 +297,7 @@ export const POLICY: readonly Definition[] = [
     asks({ route: `GET ${QUARANTINE}`, text: from(texts, "quarantineText") }),
   ),
   command`policy release: release a module from quarantine, on every node; for operators
-    <sha256>  the module's, as arq policy quarantine has it ${sha256}
+    <sha256>  the module's, as arq policy quarantine prints it ${sha256}
     ${ANSWER}
 
     $ arq policy release ${"0123456789abcdef".repeat(4)}`(asks({
@@ -306,7 +306,7 @@ export const POLICY: readonly Definition[] = [
   })),
   command`policy logs: print a tenant's policy logs of the answering node
     ${TENANT} ${ANSWER}
-    -f, --follow  print what they log from now on instead, without end
+    -f, --follow  follow the logs from now on instead
     --count <n>  the last n lines; with -f: end after n lines ${count}
 
     $ arq policy logs --tenant acme --count 20
@@ -319,21 +319,21 @@ export const REDUCER: readonly Definition[] = [
   command`reducer build: compile a reducer written in AssemblyScript
     <entry>  the reducer's .ts file
     -o, --output <file>  the module (default: beside the entry, with .wasm)
-    --json  print the result, or what is wrong, as JSON
-
-    The reducer imports "@arqon/reducer" and files of its own folder. A problem is told with file,
-    line and column, exit code 1.
+    --json  print the result, or the problems, as JSON
+    
+    The reducer imports "@arqon/reducer" and files of its own folder. It reports problems with file,
+    line and column, with exit code 1.
     $ arq reducer build auction.ts
     $ arq reducer build src/room.ts -o room.wasm`(calls(reducerBuild, "reducerBuild")),
   command`reducer test: apply a module to the commands of a file and print each result
     <file>  the WebAssembly module
     --commands <file>  commands, one JSON object a line ${NEEDED}
-    --compare <file>  another module with the same log: where it differs
-    --begin <file>  a snapshot to begin with (default: an empty room)
-    --snapshot <file>  write the state at the end there
+    --compare <file>  also run another module on the same log, and print the differences
+    --begin <file>  a snapshot to start from (default: an empty room)
+    --snapshot <file>  write the final state to this file
     --values  print every value at the end
     --room <id>  room ${room} ${{ is: "lobby" }}
-    --seed <n>  where the randomness of commands begins ${positive("a number", true, 2 ** 31)} ${{
+    --seed <n>  seed of the commands' randomness ${positive("a number", true, 2 ** 31)} ${{
     is: 1,
   }}
     --fuel-limit <n>  fuel of a command ${fuel} ${{ is: 10_000 }}
@@ -341,22 +341,22 @@ export const REDUCER: readonly Definition[] = [
       ${memoryPages} ${{ is: 64 }}
     --json  print a JSON object for each entry, and one at the end
 
-    The same module and commands give the same digests on every machine. Exit code 1 when a command
-    is a fault, or when the two modules differ.
+    The same module and commands give the same digests on every machine. Exit code 1 if a command
+    fails, or if the two modules differ.
     $ arq reducer test auction.wasm --commands bids.ndjson --values
     $ arq reducer test new.wasm --compare auction.wasm --commands bids.ndjson
     $ arq reducer test auction.wasm --commands more.ndjson --begin at-noon.snapshot --json`(
     calls(reducerTry, "reducerTry"),
   ),
-  command`reducer types: make types for clients, or for the reducer, of a room's schema
+  command`reducer types: generate types for clients, or for the reducer, from a room's schema
     <schema>  the schema, or a module that has one
     --out <file>  file of TypeScript (.ts) or Python (.py) to write ${NEEDED}
-    --guest  AssemblyScript for the reducer itself: what commands bring, answer and tell
-    --check  write nothing; exit code 1 when the file is another
-    --json  print what was made as JSON
+    --guest  AssemblyScript for the reducer itself: data, answers and events of commands
+    --check  write nothing; exit code 1 if the file differs
+    --json  print the generated file as JSON
 
-    The types are for reduced<Sale>(room) of "@arqon/sdk/reducers", or sale(room) in Python: names of
-    commands, what they bring and answer, events and values are then checked by the compiler.
+    The types are for reduced<Sale>(room) of "@arqon/sdk/reducers", or sale(room) in Python: the
+    compiler then checks the names of commands, their data and answers, events and values.
     $ arq reducer types sale.schema.json --out sale_types.ts
     $ arq reducer types sale.wasm --out sale_types.py
     $ arq reducer types sale.schema.json --guest --out src/sale_types.ts`(

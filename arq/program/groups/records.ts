@@ -21,99 +21,99 @@ function parseAnchor(text: string): Anchor {
 
 /** `arq audit` */
 export const AUDIT: readonly Definition[] = [
-  group`audit: who did what on the admin API: show the audit log, and check that nobody changed it`,
-  command`audit [list]: what admins did, the newest last ${BUS}
-    --tenant <id>  about this tenant ${tenant}
-    --actor <user>  by this user
-    --action <name>  policy.deploy, or policy for all about policies
-    --outcome <name>  how it ended ${AUDIT_OUTCOMES}
-    --since <time>  so long ago at most: 10m, 1h, 7d or seconds ${span}
-    --limit <n>  so many at most, the newest ${count} ${{ is: 100 }}
-    -f, --follow  go on with what comes
+  group`audit: the audit log of the admin API: show it, and verify that nobody changed it`,
+  command`audit [list]: list admins' actions, newest last ${BUS}
+    --tenant <id>  only about this tenant ${tenant}
+    --actor <user>  only by this user
+    --action <name>  only this action: policy.deploy, or policy for all policy actions
+    --outcome <name>  only with this outcome ${AUDIT_OUTCOMES}
+    --since <time>  only the last 10m, 1h, 7d or seconds ${span}
+    --limit <n>  the most entries, the newest ones ${count} ${{ is: 100 }}
+    -f, --follow  continue with new entries
     --json  one JSON object a line, with the hash of each entry
 
-    Needs a token of role admin; who operates one tenant sees what is about it. A change that began
-    and has no outcome is shown as begun.
+    Needs a token of role admin; the admin of one tenant sees only that tenant. An action without an
+    outcome is shown as begun.
     $ arq audit --since 1d
     $ arq audit list --tenant acme --action policy --json | jq .by
     $ arq audit --follow --outcome refused`(calls(audit, "auditList")),
-  command`audit verify: check that the audit log is one chain of hashes; 1 is a break ${BUS}
+  command`audit verify: check that the audit log is one chain of hashes; 1: the chain is broken ${BUS}
     --file <file>  check this file of entries, one a line; - is stdin
-    --anchor <seq:hash>  an entry that must be there, as noted before ${parseAnchor}
-    --json  print what was found as JSON
+    --anchor <seq:hash>  an entry that the log must contain, from an earlier run ${parseAnchor}
+    --json  print the findings as JSON
 
-    Needs a token of an operator. The anchor that it prints, kept elsewhere, shows later whether the
-    end was cut off or all of it made anew. GET /v1/audit/entries hands out the entries.
+    Needs a token of an operator. Save the printed anchor elsewhere: it later shows whether the log
+    was truncated or replaced. GET /v1/audit/entries returns the entries.
     $ arq audit verify
     $ arq audit verify --anchor 1204:5f3c…
     $ arq audit verify --file entries.ndjson`(calls(audit, "auditVerify")),
 ];
 
 const WHOSE = rows`
-    --tenant <id>  whose journal ${tenant} ${{ is: DEV_TENANT }}`;
+    --tenant <id>  the tenant of the journal ${tenant} ${{ is: DEV_TENANT }}`;
 
 const FILTERS = rows`
     ${WHOSE}
-    --room <id>  about this room ${room}
-    --user <id>  about this user
-    --connection <id>  about this connection ${id("connection")}
-    --trace <id>  of this W3C trace
-    --message-id <id>  about this message
-    --policy <name>  for which this policy was asked
-    --outcome <name>  how they ended; fault: a policy could not decide ${[
+    --room <id>  only about this room ${room}
+    --user <id>  only about this user
+    --connection <id>  only about this connection ${id("connection")}
+    --trace <id>  only of this W3C trace
+    --message-id <id>  only about this message
+    --policy <name>  only decisions of this policy
+    --outcome <name>  only with this outcome; fault: a policy could not decide ${[
   "allowed",
   "refused",
   "fault",
 ]}
-    --since <time>  so long ago at most: 10m, 1h, 7d or seconds ${span}`;
+    --since <time>  only the last 10m, 1h, 7d or seconds ${span}`;
 
 /** `arq journal` */
 export const JOURNAL: readonly Definition[] = [
-  group`journal: what policies, schemas and limits decided, with every input: show, export, erase`,
-  command`journal [list]: what was decided about connections, subscriptions and messages, the oldest first ${BUS}
+  group`journal: decisions of policies, schemas and limits, with every input: show, export, erase`,
+  command`journal [list]: list decisions about connections, subscriptions and messages, oldest first ${BUS}
     ${FILTERS}
-    --limit <n>  so many lines at most ${count} ${{ is: 100 }}
-    --newest  the last lines, not the first ones; also where --follow begins
-    -f, --follow  go on with what comes, without a limit
-    --json  the lines as they are: one JSON object each, with every input that was read
+    --limit <n>  the most lines ${count} ${{ is: 100 }}
+    --newest  the last lines instead of the first ones; --follow then begins there
+    -f, --follow  continue with new lines, without a limit
+    --json  the raw lines: one JSON object each, with every input
 
-    Needs a token of role admin. A HOLE says that decisions are missing, how many, and why.
+    Needs a token of role admin. A HOLE means missing decisions; it has their number and the reason.
     $ arq journal --since 10m --outcome refused
     $ arq journal list --room lobby --policy words --since 1d --json | jq .policies
     $ arq journal --newest --limit 20
     $ arq journal --follow --since 1m`(calls(journal, "journalList")),
-  command`journal export: write what was decided into a file, one JSON object a line ${BUS}
+  command`journal export: write decisions into a file, one JSON object a line ${BUS}
     ${FILTERS}
     --out <file>  the new file; - is stdout ${NEEDED}
-    --json  print what was written as JSON, on stderr
-    --no-payloads  leave out payloads that stand in the logs of durable rooms
+    --json  print the result as JSON, on stderr
+    --no-payloads  omit payloads that are in the logs of durable rooms
 
-    The file can be replayed with arq policy replay --journal FILE. Stopped by Ctrl-C, it has
-    whole lines up to there.
+    arq policy replay --journal FILE replays the file. After Ctrl-C it has the complete lines so
+    far.
     $ arq journal export --room lobby --since 7d --out lobby.ndjson
     $ arq journal export --since 1h --outcome refused --out - | jq .reason`(
     calls(journal, "journalExport"),
   ),
-  command`journal erase: delete the keys of a user, so that nobody can read what the journal says of it ${BUS}
+  command`journal erase: delete the keys of a user, so that the journal's records of it become unreadable ${BUS}
     ${WHOSE}
     --user <id>  the user ${NEEDED}
     --yes  do not ask
     --json  print the answer as JSON
 
-    Decisions, their cost and their schemas stay; who it was, from where, and what was sent is gone
-    for good. Messages in the logs of durable rooms are not touched.
+    Decisions, their cost and their schemas stay; the user, the address and the payloads are lost
+    permanently. Messages in the logs of durable rooms stay.
     $ arq journal erase --tenant acme --user ann --yes`(asks({
     route: "POST /v1/journal/erase",
     body: "tenant,user",
     confirm: ({ tenant, user }) =>
-      `What the journal of ${tenant} says of user ${user} will be lost permanently. Erase it?`,
+      `The records of user ${user} in the journal of ${tenant} will be lost permanently. Erase them?`,
     text: sentence(({ erased }, { tenant, user }) =>
       erased === true
         ? `user ${user} is erased from the journal of ${tenant}`
-        : `the journal of ${tenant} says nothing of user ${user}`
+        : `the journal of ${tenant} has no records of user ${user}`
     ),
   })),
-  command`journal status: how much of a tenant's journal there is, and from when ${BUS}
+  command`journal status: print the size of a tenant's journal, and its beginning ${BUS}
     ${WHOSE}
     --json  print the answer as JSON
 

@@ -46,39 +46,39 @@ export const MESSAGES: readonly Definition[] = [
   command`pub: publish to a room: one event, or one per line of NDJSON ${BUS}
     <room>  the room ${room}
     [data]  the event's data: JSON, or else text; without it, all of stdin is one event
-    --ndjson <file>  one event a line, its bytes as they are; - is stdin
+    --ndjson <file>  one event a line, with unchanged bytes; - is stdin
     --type <type>  type of the events ${{ is: "message" }}
-    --message-id <id>  id of the one event: arq why finds it, a repetition is dropped
+    --message-id <id>  id of the single event, for arq why; duplicates are dropped
     ${PACE}
-    --json  print the result as JSON, of a durable room with offset and epoch
+    --json  print the result as JSON, in a durable room with offset and epoch
 
-    Text from stdin loses the line end at its end, and what is not UTF-8 is published as bytes.
-    A file with a line that is not JSON is refused before anything of it is sent; stdin up to that line.
-    Without --message-id every event has a random one, so a repetition after a reconnect is dropped.
+    Text from stdin loses its final line end; input that is not UTF-8 is published as bytes. A file
+    with a line that is not JSON is refused before anything is sent; stdin is sent up to that line.
+    Without --message-id every event has a random one, so duplicates after a reconnect are dropped.
     $ arq pub lobby '{"hello":"world"}'
     $ arq pub lobby 'hello' --type chat
     $ arq pub orders '{"item":"tea"}' --message-id order-4711
     $ jq -n '{at: now}' | arq pub lobby
     $ arq pub github --ndjson events.ndjson --rate 500
     $ tail -f log.ndjson | arq pub logs --ndjson -`(calls(pub, "pub")),
-  command`sub: print what is published to rooms ${BUS}
+  command`sub: print the messages of rooms ${BUS}
     <rooms...>  the rooms ${room} ${EACH}
     --count <n>  end after n messages ${count}
-    --from <offset>  a durable room from after this offset on; 0: all there is ${offset}
+    --from <offset>  begin after this offset of a durable room; 0: with the oldest message ${offset}
       ${{ without: ["since", "last"] }}
-    --epoch <epoch>  of --from; refuse a room that began anew since ${epoch}
-    --since <time>  durable rooms from so long ago on: 10m, 1h or seconds ${span} ${{
+    --epoch <epoch>  epoch of --from; refuse a room whose log has restarted since ${epoch}
+    --since <time>  begin this long ago in durable rooms: 10m, 1h or seconds ${span} ${{
     without: "last",
   }}
-    --last <n>  durable rooms from the n newest messages on ${most}
-    --filter <cel>  only messages for which this is true: 'data.price > 100'
-    --presence  be a member of the rooms meanwhile; arq room watch shows it
-    --meta <json>  what others see of the member (with --presence) ${json}
-    --json  one JSON object a line, JSON data as it came
+    --last <n>  begin with the n newest messages of durable rooms ${most}
+    --filter <cel>  only messages that match: 'data.price > 100'
+    --presence  be a member of the rooms meanwhile; arq room watch shows members
+    --meta <json>  the member's metadata for others (with --presence) ${json}
+    --json  one JSON object a line, JSON data unchanged
 
     On a terminal a message is a line \`room type sender data\`; in a pipe it is exactly its bytes
     and a newline. Everything else, also a loss of messages (GAP), goes to stderr. With --json each
-    message of a durable room has its offset and epoch: --from the last one goes on without a hole.
+    message of a durable room has its offset and epoch: --from the last one continues without a gap.
     $ arq sub lobby
     $ arq sub lobby alerts --json | jq .data
     $ arq sub github --count 296 > events.ndjson
@@ -117,7 +117,7 @@ const classSet = settles({
 const entries = whole("a whole number");
 
 const UNREACHABLE = rows`
-    --allow-unreachable  also when stored messages could not be read any more, or are deleted`;
+    --allow-unreachable  apply even if stored messages become unreadable or are deleted`;
 
 const PATTERN = rows`
     <pattern>  a room, or 'chat-*' ${roomPattern}
@@ -126,55 +126,55 @@ const PATTERN = rows`
 /** `arq room class` */
 const ROOM_CLASS: readonly Definition[] = [
   group`room class: options of rooms, by pattern`,
-  command`room class list: the classes in force, of the configuration and of all tenants
+  command`room class list: list the classes in force, of the configuration and of all tenants
     ${ANSWER}
-    --tenant <id>  only those that this tenant has set ${tenant}
+    --tenant <id>  only the classes that this tenant has set ${tenant}
 
     $ arq room class list
     $ arq room class list --tenant acme --json`(asks({
     route: [`GET ${CLASSES}`, "GET /v1/rooms/classes"],
     text: from(texts, "classesText"),
   })),
-  command`room class set: set the options of the rooms of a pattern; replaces the whole class of that pattern
+  command`room class set: set the options of a pattern's rooms; replaces the whole class of that pattern
     ${PATTERN}
-    --durable  keep their messages, so that a returning subscriber gets what was missed
-    --no-durable  keep nothing (default)
-    --history-size <n>  newest messages that are kept of each room (default: 1000)
+    --durable  store messages, so that a returning subscriber receives missed ones
+    --no-durable  store nothing (default)
+    --history-size <n>  number of newest messages that each room keeps (default: 1000)
       ${positive("a whole number from 1 to 1000000", true, HISTORY_SIZE_MAX)}
-    --history-ttl <time>  age up to which they are kept: 10m, 7d or seconds (default: 1d) ${span}
+    --history-ttl <time>  maximum age of stored messages: 10m, 7d or seconds (default: 1d) ${span}
     --replicas <n>  copies on a NATS cluster: 1, 3 or 5 (default: 3) ${copies}
     --cache-last  a new subscriber gets the last message at once; needs --durable
     --presence  SUB with presence is allowed (default)
     --no-presence  SUB with presence is refused
-    --filter <cel>  subscribers hear only what this allows them: 'headers["team"] in claims.teams'
-    --slow-reader <how>  what happens to a subscriber that reads too slowly
+    --filter <cel>  subscribers only receive matching messages: 'headers["team"] in claims.teams'
+    --slow-reader <how>  handling of a subscriber that reads too slowly
       ${["disconnect", "drop-oldest", "latest"]}
-    --max-members <n>  members of one room; a further one is refused (default: the bus's)
+    --max-members <n>  the most members of a room; further ones are refused (default: the bus's)
       ${positive("a whole number from 1 to 10000000", true, MEMBERS_MAX)}
-    --echo  publishers hear their own messages unless they ask not to (default)
-    --no-echo  nobody hears his own messages
-    --http-cache <who>  who may keep what the rooms' streams say over HTTP ${[
+    --echo  publishers receive their own messages unless they opt out (default)
+    --no-echo  no client receives its own messages
+    --http-cache <who>  who may cache the rooms' streams over HTTP ${[
     "none",
     "private",
     "public",
   ]}
-    --membership <how>  journal: keep who came and went, in the room ROOM~members ${[
+    --membership <how>  journal: store joins and leaves, in the room ROOM~members ${[
     "off",
     "journal",
   ]}
-    --proof  a transparency log of each room, which nobody changes unseen; needs --durable
-    --proof-public  with --proof: anybody may read the log, without a token
-    --delta <form>  whether who asks for it gets messages as diffs ${["none", "fossil"]}
+    --proof  keep a tamper-evident transparency log of each room; needs --durable
+    --proof-public  with --proof: the log is readable without a token
+    --delta <form>  send diffs to clients that request them ${["none", "fossil"]}
     ${UNREACHABLE}
 
-    Options that are not given have their defaults, also where the class had others before. Of
-    the classes that match a room the one with the longest pattern counts, alone. Every Shield
-    has it in force within a second; nobody is disconnected.
+    Omitted options get their defaults, even if the class had other values. Of the classes that
+    match a room only the one with the longest pattern applies. Every Shield applies it within a
+    second; no client is disconnected.
     $ arq room class set 'orders-*' --durable --history-size 10000 --history-ttl 7d
     $ arq room class set 'prices-*' --durable --cache-last --history-size 1
     $ arq room class set 'stage-*' --no-presence --no-echo
     $ arq room class set 'ticker-*' --slow-reader latest`(classSet),
-  command`room class remove: remove a tenant's class; those of the configuration stay
+  command`room class remove: remove a tenant's class; classes of the configuration stay
     ${PATTERN}
     ${UNREACHABLE}
 
@@ -200,46 +200,48 @@ const ROOM_CLASS: readonly Definition[] = [
 
 /** The commands of `arq room` for classes with a reducer. */
 const ROOM_PROGRAMS: readonly Definition[] = [
-  command`room deploy: make another module the program of all rooms of a class, while they are called ${BUS}
+  command`room deploy: deploy another module as the program of all rooms of a class, without downtime ${BUS}
     <class>  the pattern of a class with a reducer ${roomPattern}
     <file>  the WebAssembly module
     ${TENANT}
-    --check-since <time>  first apply it to what its rooms were asked since then: 10m, 1h, 7d or seconds
+    --check-since <time>  rehearse it on the rooms' calls of the last 10m, 1h, 7d or seconds
       ${span} ${{ is: WEEK_SECONDS }}
-    --no-check  apply it to nothing before
-    --max-differences <n>  deploy it when no more than so many entries differ ${entries} ${{
+    --no-check  deploy without a rehearsal
+    --max-differences <n>  deploy it if at most n entries differ ${entries} ${{
     is: 0,
   }}
-    --dry-run  check it, and deploy nothing
+    --dry-run  only rehearse it
     --yes  do not ask
     --json  print a JSON object for each room, and one at the end
 
-    The logs are read from the bus and folded on this machine, once by the previous programs and
-    once by the module: it says where verdicts, answers, events, values or timers differ, which calls
-    the schema of the module forbids, and which room it cannot migrate. A module with a migration
-    may make other values and timers. Exit code 6 when more differ than --max-differences: nothing
-    is deployed then. Each room takes it between two entries. It needs a token of role admin.
+    The logs are read from the bus and replayed on this machine, once by the previous programs and
+    once by the module. It reports different verdicts, answers, events, values or timers, calls that
+    the module's schema forbids, and rooms that it cannot migrate. A module with a migration may
+    have different values and timers. Exit code 6 if more entries differ than --max-differences:
+    then nothing is deployed. Each room adopts it between two entries. It needs a token of role
+    admin.
     $ arq room deploy 'auction-*' auction.wasm --dry-run
     $ arq room deploy 'auction-*' auction.wasm --check-since 1d --yes`(
     calls(roomDeploy, "roomDeploy"),
   ),
-  command`room rollback: make the previous module the program of all rooms of a class again ${BUS}
+  command`room rollback: restore the previous module as the program of all rooms of a class ${BUS}
     <class>  the pattern of a class with a reducer ${roomPattern}
     ${TENANT}
     --json  print the answer as JSON
 
-    At last to the file of the configuration. Values that the later module wrote stay.
+    The earliest version is the file of the configuration. Values of the later module stay.
     $ arq room rollback 'auction-*'`(asks({
     route: "POST /v1/tenants/{tenant}/reducers/{class}/rollback",
     text: from(reducerTexts, "programText"),
   })),
-  command`room programs: print which module each class of rooms with a reducer has, and which rooms are cut off ${BUS}
+  command`room programs: print the module of each class of rooms with a reducer, and the rooms that are cut off ${BUS}
     ${TENANT}
-    --rooms  also print rooms that have another one: not taken yet, or not migrated
+    --rooms  also print rooms with another module: not adopted yet, or not migrated
     --json  print the answer as JSON
 
-    A room takes another module between two calls; one that it cannot migrate keeps its own. A room
-    that keeps failing is cut off for a while: with its module, until when, and what failed last.
+    A room adopts another module between two calls; a room that cannot be migrated keeps its own. A
+    room that keeps failing is cut off for a while; it is shown with its module, the end of the
+    cut-off, and its last failure.
     $ arq room programs
     $ arq room programs --rooms
     $ arq room programs --tenant acme`(calls(roomDeploy, "roomPrograms")),
@@ -292,45 +294,45 @@ const roomLock: Action = async (io, flags, [name, words]) => {
 
 /** The preconditions of `set` and `delete`. */
 const CONDITIONS = rows`
-    --expect-version <n>  only if the room is at this version, else 409
+    --expect-version <n>  only if the room is at this version, otherwise 409
       ${uint64("a version, as arq room get --json shows it", 1n)}
-    --fence <n>  of the lock that you hold; needed while the room is locked ${fence}
-    --command-id <id>  apply once, however often it is sent (default: a new one) ${nonEmpty}
+    --fence <n>  fence of the lock that you hold; required while the room is locked ${fence}
+    --command-id <id>  idempotency key, so that it is applied once (default: a new one) ${nonEmpty}
     ${ANSWER}`;
 
 /** `arq room` */
 export const ROOM: readonly Definition[] = [
   group`room: lists, state, locks, members, bans, history and classes of rooms`,
-  command`room list: print the rooms that somebody is subscribed to, or with --stored those that have messages ${BUS}
-    --tenant <id>  whose rooms ${tenant}
+  command`room list: print the rooms with subscribers, or with --stored those with stored messages ${BUS}
+    --tenant <id>  the tenant of the rooms ${tenant}
     --prefix <text>  only rooms whose names begin with this ${room}
-    --stored  durable rooms whose log has messages, also where nobody is
-    --behind <room>  with --stored: rooms behind this one ${room} ${{ implies: { stored: true } }}
-    --limit <n>  so many rooms at most ${million} ${{ is: 100 }}
+    --stored  durable rooms with stored messages, with or without subscribers
+    --behind <room>  with --stored: rooms after this one ${room} ${{ implies: { stored: true } }}
+    --limit <n>  the most rooms ${million} ${{ is: 100 }}
     --json  one JSON object a line
 
-    Needs a token of role admin. Rooms that are only subscribed to are at most 1,000, those with
-    most subscribers first; stored ones come by their names.
+    Needs a token of role admin. Without --stored it prints at most 1,000 rooms, those with most
+    subscribers first; with --stored the rooms are sorted by name.
     $ arq room list
     $ arq room list --stored --prefix orders
     $ arq room list --stored --limit 1000 --json | jq -r .room_id`(calls(reachable, "roomList")),
-  command`room get: print one value of a room's state as JSON, or all keys with theirs ${BUS}
+  command`room get: print one value of a room's state as JSON, or all keys with their values ${BUS}
     <room>  the room ${room}
     [key]  the key ${nonEmpty}
     --json  print the bus's answer: version, epoch, value or state, lock
 
-    Exit code 1 when the room has no such key.
+    Exit code 1 if the room has no such key.
     $ arq room get lobby
     $ arq room get lobby topic
     $ arq room get lobby --json`(calls(roomState, "roomGet")),
   command`room set: write one key of a room's state
     <room>  the room ${room}
     <key>  the key ${nonEmpty}
-    <value>  the value: JSON, or else text, which becomes a JSON string
+    <value>  the value: JSON, otherwise text, which becomes a JSON string
     ${CONDITIONS}
 
-    The answer shows what was written: \`tea\` is the string "tea", \`1.0\` the number, as it is
-    written. A text that begins with - stands after --.
+    The answer shows the written value: \`tea\` is the string "tea", \`1.0\` the unchanged number. Put
+    a text that begins with - after --.
     $ arq room set lobby topic tea
     $ arq room set lobby seats '{"free":3}' --expect-version 4
     $ arq room set lobby note -- '-- none --'`(orders({
@@ -348,29 +350,30 @@ export const ROOM: readonly Definition[] = [
     data: ({ key }) => JSON.stringify({ key }),
     say: ({ key }, at) => `${key} is deleted${at}`,
   })),
-  command`room lock: lock a room for a time and print the fence, or while a program runs
+  command`room lock: lock a room for a time and print the fence, or lock it while a program runs
     <room>  the room ${room}
     [program...]  after --: a program to run while the lock is held, with its arguments
     --ttl <time>  the lease: 30s, 5m or seconds (default: the bus's) ${span}
-    --wait <time>  how long somebody else's lock may take to end: 30s, 5m or seconds (default: not at
-      all) ${span}
-    --fence <n>  of the lock that you hold: renews its lease ${fence}
+    --wait <time>  how long to wait for another holder's lock: 30s, 5m or seconds (default: no
+      wait) ${span}
+    --fence <n>  fence of the lock that you hold: renews its lease ${fence}
     ${ANSWER}
 
-    Without a program: the fence is on stdout, until when on stderr. The connection ends with the
-    command. The lock stays until unlock or the end of the lease; whoever has the fence holds it.
-    Give the fence to every write that the lock guards: one that comes too late is refused then.
+    Without a program it prints the fence on stdout, and the end of the lease on stderr. The
+    connection ends with the command. The lock stays until unlock or the end of the lease; the fence
+    is the proof of holding it. Pass the fence to every write that the lock guards: then late writes
+    are refused.
 
-    With a program: the lease is renewed while it runs, the lock ends when it has ended, and its
-    exit code is the command's (128 and the number of the signal, if one has ended it). It finds
-    the fence in ARQON_LOCK_FENCE and the room in ARQON_LOCK_ROOM. When the lock is lost, it gets
-    SIGTERM, after 5 seconds SIGKILL, and the exit code is 1.
+    With a program the lease is renewed while it runs, the lock is released at its end, and its exit
+    code is the command's (128 plus the number of the signal that ended it). The program finds the
+    fence in ARQON_LOCK_FENCE and the room in ARQON_LOCK_ROOM. If the lock is lost, it gets SIGTERM,
+    after 5 seconds SIGKILL, and the exit code is 1.
     $ arq room lock jobs --wait 10m -- ./nightly-job --all
     $ arq room lock jobs --ttl 1m
     $ fence=$(arq room lock jobs --ttl 1m) || exit
     $ arq room set jobs last 17 --fence "$fence"
     $ arq room unlock jobs --fence "$fence"`(roomLock),
-  command`room unlock: end a lock before its lease ends
+  command`room unlock: release a lock before its lease ends
     <room>  the room ${room}
     --fence <n>  as arq room lock printed it ${fence} ${NEEDED}
     ${ANSWER}
@@ -381,11 +384,11 @@ export const ROOM: readonly Definition[] = [
   command`room kick: end a user's subscriptions to a room; the user may subscribe again at once
     <room>  the room ${room}
     [user]  the user id ${userId}
-    --connection <id>  only this connection, in place of USER ${nonEmpty}
-    --reason <text>  why; the client is told
+    --connection <id>  only this connection, instead of USER ${nonEmpty}
+    --reason <text>  the reason that the client receives
     ${ANSWER}
 
-    Needs a token of role service or admin; on the dev bus arq makes one.
+    Needs a token of role service or admin; on the dev bus arq creates one.
     $ arq room kick lobby ann --reason 'off topic'`(orders({
     name: "room.kick",
     role: "service",
@@ -401,15 +404,15 @@ export const ROOM: readonly Definition[] = [
   command`room ban: ban a user from the room, or with --scope tenant from the whole tenant
     <room>  the room ${room}
     <user>  the user id ${userId}
-    --scope <scope>  from this room, or from everything of the tenant ${["room", "tenant"]} ${{
+    --scope <scope>  from this room, or from the whole tenant ${["room", "tenant"]} ${{
     is: "room",
   }}
-    --ttl <time>  for how long: 15m, 1h, 7d or seconds (default: 10m) ${span}
+    --ttl <time>  duration: 15m, 1h, 7d or seconds (default: 10m) ${span}
     --forever  until arq room unban ${{ without: "ttl" }}
-    --reason <text>  why; the client is told
+    --reason <text>  the reason that the client receives
     ${ANSWER}
 
-    Needs a token of role service or admin; on the dev bus arq makes one.
+    Needs a token of role service or admin; on the dev bus arq creates one.
     $ arq room ban lobby mallory --ttl 1h --reason spam
     $ arq room ban lobby mallory --scope tenant --forever`(orders({
     name: "room.ban",
@@ -422,14 +425,14 @@ export const ROOM: readonly Definition[] = [
       return `${user} is banned from ${placeOf(place)} ${end}`;
     },
   })),
-  command`room unban: lift a ban: of the room, or with --scope tenant of the whole tenant
+  command`room unban: lift a ban from the room, or with --scope tenant from the whole tenant
     <room>  the room ${room}
     <user>  the user id ${userId}
-    --scope <scope>  the ban of this room, or that of the tenant; the other one stays
+    --scope <scope>  the ban from this room, or from the tenant; the other one stays
       ${["room", "tenant"]} ${{ is: "room" }}
     ${ANSWER}
 
-    Needs a token of role service or admin; on the dev bus arq makes one.
+    Needs a token of role service or admin; on the dev bus arq creates one.
     $ arq room unban lobby mallory
     $ arq room unban lobby mallory --scope tenant`(orders({
     name: "room.unban",
@@ -437,26 +440,26 @@ export const ROOM: readonly Definition[] = [
     data: ({ user: user_id, scope }) => JSON.stringify({ user_id, scope }),
     say: ({ user, ...place }) => `${user} is no longer banned from ${placeOf(place)}`,
   })),
-  command`room bans: print bans: user, scope, until when, by whom, why ${BUS}
+  command`room bans: print bans: user, scope, expiry, author, reason ${BUS}
     [room]  the room ${room}
     --tenant <id>  without ROOM: all bans of this tenant ${tenant}
     --json  one JSON object a line
 
-    With ROOM: the bans of that room and those of its whole tenant, with a token of role service.
-    Without it: those of the tenant and of all its rooms, at most 1,000, by the admin API with a
-    token of role admin.
+    With ROOM it prints the bans from that room and from its whole tenant, with a token of role
+    service. Without it, the bans from the tenant and all its rooms, at most 1,000, by the admin API
+    with a token of role admin.
     $ arq room bans
     $ arq room bans lobby
     $ arq room bans lobby --json | jq .user_id`(calls(reachable, "roomBans")),
-  command`room members: print who is in a room: user, connection, since when, metadata ${BUS}
+  command`room members: print the members of a room: user, connection, time of the join, metadata ${BUS}
     <room>  the room ${room}
-    --count  print only how many
-    --at <time>  who was there then, by the room's journal of members: 14:05, 2026-11-22T14:05:00Z
+    --count  print only their number
+    --at <time>  the members at this time, by the room's journal of members: 14:05, 2026-11-22T14:05:00Z
       ${pastMoment}
     --json  one JSON object a line, one for each connection
 
-    --at needs a room whose class has membership = "journal", and the journal has to reach back
-    so far. A time of day is the last one of this machine's clock.
+    --at needs a room whose class has membership = "journal", and a journal that reaches back that
+    far. A time of day is the latest one by this machine's clock.
     $ arq room members lobby
     $ arq room members lobby --json | jq -r .user_id
     $ arq room members stage-1 --at 14:05`(
@@ -465,14 +468,14 @@ export const ROOM: readonly Definition[] = [
   command`room watch: print a room's members, then joins, leaves and changes of its state ${BUS}
     <room>  the room ${room}
     --count <n>  end after n changes ${count}
-    --values  of a room with a reducer: the values that it shows, instead
+    --values  instead, the visible values of a room with a reducer
     --prefix <text>  with --values: only values whose keys begin with this
     --json  one JSON object a line
 
-    Watching does not make you a member. Lines begin with = for those who are there, + who come,
-    ~ with new metadata, - who go, * for a change of the state. After a lost connection it goes
-    on with what has changed meanwhile. With --values: = for a value that is there, ~ for another
-    one and - for one that is gone, both behind the number of the room's entry.
+    Watching does not make you a member. Lines begin with = for present members, + for joins,
+    ~ for new metadata, - for leaves, * for a change of the state. After a lost connection it
+    continues with the changes of that time. With --values: = for a present value, ~ for a changed
+    one and - for a deleted one, the latter two after the number of the room's entry.
     $ arq room watch lobby
     $ arq room watch lobby --json | jq -c 'select(.change)'
     $ arq room watch auction-1 --values

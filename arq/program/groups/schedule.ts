@@ -48,24 +48,24 @@ const ONE_SCHEDULE = rows`
 
 /** `arq schedule` */
 export const SCHEDULE: readonly Definition[] = [
-  group`schedule: messages that are published at a time: add, list, show, pause, resume, remove`,
+  group`schedule: messages that are published at set times: add, list, show, pause, resume, remove`,
   command`schedule add: publish to a room at a time or periodically; exactly once per due time, across crashes
     <room>  the room ${room}
-    <data>  the event's data: JSON, or else text
+    <data>  the event's data: JSON, otherwise text
     ${TENANT} ${ANSWER}
-    --id <id>  its name; one of that name is replaced (default: a new one) ${scheduleId}
+    --id <id>  its name; an existing schedule with that name is replaced (default: a new name) ${scheduleId}
     --type <type>  type of the event ${{ is: "message" }}
-    --at <time>  once, then: 2026-11-22T10:00:00Z ${moment}
-    --in <time>  once, so much later: 10m, 1h, 7d or seconds ${span}
-    --every <time>  every so often: 10s, 1h, 7d or seconds ${span}
+    --at <time>  once, at this time: 2026-11-22T10:00:00Z ${moment}
+    --in <time>  once, after 10m, 1h, 7d or seconds ${span}
+    --every <time>  periodically, every 10s, 1h, 7d or seconds ${span}
     --from <time>  with --every: the first time (default: one period from now) ${moment}
     --cron <expression>  minute, hour, day, month, weekday: '30 9 * * 1-5'
     --zone <zone>  with --cron: its time zone, as Europe/Berlin (default: UTC)
-    --to <time>  never after that ${moment}
-    --user <id>  in whose name it is published (default: schedule)
+    --to <time>  not after this time ${moment}
+    --user <id>  the user in whose name it is published (default: schedule)
 
-    The message takes the way of every other: schemas, policies and quotas hold. Its message_id is
-    the schedule's name, a dot and the time in Unix ms.
+    Schemas, policies and quotas apply as to every message. The message_id is the schedule's name, a
+    dot and the time in Unix ms.
     $ arq schedule add lobby '{"text":"lunch"}' --cron '30 12 * * 1-5' --zone Europe/Berlin
     $ arq schedule add auction-7 '{}' --type close --at 2026-12-24T18:00:00Z --id close-7
     $ arq schedule add ticks '{}' --every 10s
@@ -78,14 +78,14 @@ export const SCHEDULE: readonly Definition[] = [
     }),
     text: oneText,
   })),
-  command`schedule list: the schedules of a tenant, and when each is due next
+  command`schedule list: list the schedules of a tenant, with their next due times
     ${TENANT} ${ANSWER}
 
     $ arq schedule list
     $ arq schedule list --json | jq .schedules`(
     asks({ route: `GET ${ALL}`, text: from(texts, "schedulesTable") }),
   ),
-  command`schedule show: one schedule: when it is due, and the outcome of its last time
+  command`schedule show: show one schedule: its next due time, and its last outcome
     ${ONE_SCHEDULE}
 
     $ arq schedule show close-7`(asks({ route: `GET ${ONE}`, text: oneText })),
@@ -95,7 +95,7 @@ export const SCHEDULE: readonly Definition[] = [
 
     $ arq schedule ${word} ticks`(asks({ route: `POST ${ONE}/${word}`, text: oneText }))
   ),
-  command`schedule remove: remove it; a message that is being published still is
+  command`schedule remove: remove it; a publish under way is completed
     ${ONE_SCHEDULE}
 
     $ arq schedule remove ticks`(

@@ -14,7 +14,7 @@ const ONE = "/v1/schemas/{id}";
 const MAPPINGS = "/v1/tenants/{tenant}/mappings";
 const MODES = ["enforce", "observe", "dead-letter"];
 const UNKNOWN_FIELDS = ["allow", "warn", "refuse"];
-const SOURCE = "a folder with .proto files, one .proto file, or a set that was built";
+const SOURCE = "a folder with .proto files, one .proto file, or a built set";
 
 function schemaId(text: string): string {
   if (isSchemaId(text)) return text;
@@ -36,19 +36,21 @@ const version = positive("a version, as arq schema history shows them", true, 2 
 const eventCount = whole("a number of events");
 
 const COMPAT = rows`
-    --compat <mode>  how versions are held to the ones before: ${COMPATIBILITY_MODES.join(", ")}
+    --compat <mode>  the required compatibility with earlier versions: ${
+  COMPATIBILITY_MODES.join(", ")
+}
       (default: the schema's own, for a new one BACKWARD) ${compatibility}`;
 
 /** The options of a check against recorded traffic. */
 const TRAFFIC = rows`
     ${SUBJECT_TENANT}
-    --traffic <pattern>  check what was sent in this room, or in rooms: 'vehicles-*'
-    --journal <file>  with --traffic: lines of a journal, not what rooms store
-    --since <time>  with --traffic: only so long ago at most: 10m, 7d or seconds ${span}
-    --message <name>  with --traffic: what all of it must be (default: mappings) ${messageName}
-    --unknown <what>  with --message: what a field outside of the schema does (default: allow)
+    --traffic <pattern>  check the events of this room, or of rooms: 'vehicles-*'
+    --journal <file>  with --traffic: lines of a journal instead of stored messages
+    --since <time>  with --traffic: only the last 10m, 7d or seconds ${span}
+    --message <name>  with --traffic: the message type of all events (default: mappings) ${messageName}
+    --unknown <what>  with --message: the handling of fields outside of the schema (default: allow)
       ${UNKNOWN_FIELDS}
-    --max-unknown <n>  with --traffic: exit code 1 when more events have no payload (default: 0) ${eventCount}`;
+    --max-unknown <n>  with --traffic: exit code 1 if more events lack a payload (default: 0) ${eventCount}`;
 
 /** `arq schema` */
 export const SCHEMA: readonly Definition[] = [
@@ -56,31 +58,31 @@ export const SCHEMA: readonly Definition[] = [
   command`schema build: compile .proto files to a gzipped FileDescriptorSet; needs no bus
     <source>  a folder, whose files import each other by their paths in it, or one file
     -o, --output <file>  the set (default: the source's name with .binpb.gz)
-    --json  print the result, or what is wrong, as JSON
+    --json  print the result, or the problems, as JSON
 
-    buf compiles. google/protobuf/… and buf/validate/validate.proto can be imported without
-    having them. What does not compile is told as buf does, exit code 1. A binary and the npm
-    package bring no buf (it is 96 MB): have it on the PATH, or npm install @bufbuild/buf.
+    buf compiles. google/protobuf/… and buf/validate/validate.proto can be imported without copies
+    of them. Compile errors are reported as by buf, with exit code 1. The binary and the npm package
+    do not contain buf (96 MB): have it on the PATH, or npm install @bufbuild/buf.
     $ arq schema build proto
     $ arq schema build fleet.proto -o fleet.binpb.gz`(calls(schemaPush, "schemaBuild")),
-  command`schema push: register a version of a schema; without a source only --compat is changed
+  command`schema push: register a version of a schema; without a source it only changes --compat
     [source]  ${SOURCE}
     ${ANSWER}
     ${COMPAT} ${TRAFFIC}
     --id <id>  the schema ${schemaId} ${NEEDED}
 
-    A version that is not compatible is refused with file, message, field and rule, exit code 1.
-    The same bytes again register nothing. --compat holds from then on, for this version too.
+    An incompatible version is refused with file, message, field and rule, with exit code 1. Pushing
+    the same bytes again registers nothing. --compat applies from then on, also to this version.
     $ arq schema push proto --id fleet
     $ arq schema push fleet.binpb.gz --id fleet --compat FULL_TRANSITIVE
     $ arq schema push --id fleet --compat NONE`(calls(schemaPush, "schemaPush")),
-  command`schema rollback: put an earlier version of a schema in force again, as its next version
+  command`schema rollback: restore an earlier version of a schema, as its next version
     <id>  the schema ${schemaId}
     ${ANSWER}
-    --to <version>  which (default: the one before; again: one more back)
+    --to <version>  the version (default: the previous one; repeated: one further back)
       ${positive("a version, as arq schema list shows them", true, 999_999_999)}
 
-    Compares nothing; the history keeps every version and says who rolled back.
+    It checks no compatibility; the history keeps every version and the user who rolled back.
     $ arq schema rollback fleet
     $ arq schema rollback fleet --to 3`(asks({
     route: `POST ${ONE}/rollback?version=to`,
@@ -94,41 +96,41 @@ export const SCHEMA: readonly Definition[] = [
     <id>  the schema ${schemaId}
     ${ANSWER}
 
-    While subjects are mapped to it, it is refused with the mappings, exit code 1. A later push
-    begins anew, under the next version number; history says who deleted what was before.
+    While subjects are mapped to it, it is refused with the mappings, with exit code 1. A later push
+    starts a new schema with the next version number; the history has the user who deleted it.
     $ arq schema delete fleet
     $ arq schema delete fleet --json`(
     asks({ route: `DELETE ${ONE}`, text: from(texts, "deletionText") }),
   ),
-  command`schema check: check what push would check, and change nothing
+  command`schema check: run the checks of push without changing anything
     <source>  ${SOURCE}
     ${ANSWER}
     ${COMPAT} ${TRAFFIC}
     --id <id>  the schema ${schemaId}
     --against <id>  ${schemaId} ${HIDDEN}
 
-    Exit code 1 when push would be refused. With --traffic the candidate is checked on this machine
-    against events that were really sent, instead of the versions before; exit code 1 when it would
-    refuse one. With --journal and --message no bus is asked.
+    Exit code 1 if push would be refused. With --traffic the candidate is checked on this machine
+    against real events, instead of earlier versions; exit code 1 if it would refuse one. With
+    --journal and --message it needs no bus.
     $ arq schema check proto --id fleet
     $ arq schema check proto --id fleet --compat FULL --json
     $ arq schema check proto --id fleet --traffic 'vehicles-*' --since 7d`(
     calls(schemaPush, "schemaCheck"),
   ),
-  command`schema list: all schemas with their latest version, the answering node's state, and refused versions of other tools
+  command`schema list: list all schemas with their latest version, the answering node's state, and refused versions of other tools
     ${ANSWER}
 
     $ arq schema list
     $ arq schema list --json`(asks({ route: "GET /v1/schemas", text: from(texts, "schemasText") })),
-  command`schema history: the versions of a schema: when, by whom, how large
+  command`schema history: list the versions of a schema with time, author and size
     <id>  the schema ${schemaId}
     ${ANSWER}
 
     $ arq schema history fleet`(asks({ route: `GET ${ONE}`, text: from(texts, "historyText") })),
-  command`schema get: write a version as it was registered, or as .proto text without its comments
+  command`schema get: write a version as registered, or as .proto text without comments
     <id>  the schema ${schemaId}
     ${ANSWER}
-    --version <n>  which (default: the latest) ${version}
+    --version <n>  the version (default: the latest) ${version}
     -o, --output <path>  a file; with --proto a folder (default: stdout)
     --proto  as text
 
@@ -137,17 +139,16 @@ export const SCHEMA: readonly Definition[] = [
     $ diff <(arq schema get fleet --version 1 --proto) <(arq schema get fleet --proto)`(
     calls(schemaPush, "schemaGet"),
   ),
-  command`schema map: map the events of a room to a message type; the same subject replaces
-    <subject>  a room or the beginning of one ('vehicles-*'), or a subject
+  command`schema map: map the events of a room to a message type; replaces the mapping of that subject
+    <subject>  a room or a prefix ('vehicles-*'), or a subject
     <id>  the schema ${schemaId}
     ${ANSWER} ${SUBJECT_TENANT}
     --message <name>  full name of the message ${messageName} ${NEEDED}
-    --mode <mode>  what a violation does: refuse; only count; refuse and keep a copy ${MODES}
+    --mode <mode>  the effect of a violation: refuse; only count; refuse and keep a copy ${MODES}
       ${{ is: "enforce" }}
     --unknown <what>  fields outside of the schema ${UNKNOWN_FIELDS} ${{ is: "allow" }}
 
-    The most specific subject that matches counts, alone. Every Shield has it in force within a
-    second.
+    Only the most specific matching subject applies. Every Shield applies it within a second.
     $ arq schema map 'vehicles-*' gtfs --message transit_realtime.FeedMessage
     $ arq schema map in.t.acme.r.orders orders --message shop.v1.Order --mode observe`(settles({
     route: `PUT ${MAPPINGS}`,
@@ -155,8 +156,8 @@ export const SCHEMA: readonly Definition[] = [
     given: bySubject("subject"),
     done: (_, { subject, message, id, mode }) => `${subject} carries ${message} of ${id} (${mode})`,
   })),
-  command`schema unmap: remove a mapping; those of the configuration stay
-    <subject>  as it was mapped
+  command`schema unmap: remove a mapping; mappings of the configuration stay
+    <subject>  the mapped subject
     ${ANSWER} ${SUBJECT_TENANT}
 
     $ arq schema unmap 'vehicles-*'`(settles({
@@ -168,26 +169,26 @@ export const SCHEMA: readonly Definition[] = [
     ],
     done: (_, { subject }) => `the mapping of ${subject} is removed`,
   })),
-  command`schema mappings: the mappings that a tenant has set
+  command`schema mappings: list the mappings that a tenant has set
     ${ANSWER} ${TENANT}
 
     $ arq schema mappings --tenant acme`(
     asks({ route: `GET ${MAPPINGS}`, text: from(texts, "mappingsText") }),
   ),
-  command`schema validate: validate a payload as a bus would; publishes nothing
+  command`schema validate: validate a payload as the bus does; publishes nothing
     <file>  the data of an event
     ${ANSWER}
     --id <id>  a schema of the bus ${schemaId}
-    --local <source>  in place of --id, needs no bus: a folder with .proto files, one .proto file, or a
-      set that was built
+    --local <source>  instead of --id, needs no bus: a folder with .proto files, one .proto file, or a
+      built set
     --message <name>  full name of the message ${messageName} ${NEEDED}
     --version <n>  of the schema (default: the latest) ${version}
     --unknown <what>  fields outside of the schema; warn names them ${UNKNOWN_FIELDS} ${{
     is: "allow",
   }}
-    --content-type <type>  application/json, or else binary (default: by the file's name)
+    --content-type <type>  application/json, otherwise binary (default: by the file's name)
 
-    Exit code 1 when it is not valid.
+    Exit code 1 if it is invalid.
     $ arq schema validate feed.pb --id gtfs --message transit_realtime.FeedMessage
     $ arq schema validate order.json --local proto --message shop.v1.Order --unknown refuse`(
     calls(schemaValidate, "schemaValidate"),

@@ -167,13 +167,13 @@ export function guestTypes(schema: RoomSchema, { source }: TypeSource): string {
     const name = pascal(command);
     const says = `\`${noteText(command)}\``;
     if (
-      data !== undefined && writer.reader(data, `${name}Data`, `What ${says} brings.`) === undefined
+      data !== undefined && writer.reader(data, `${name}Data`, `The data of ${says}.`) === undefined
     ) {
-      if (writer.scalar(data) === undefined) left.push(`what ${says} brings`);
+      if (writer.scalar(data) === undefined) left.push(`the data of ${says}`);
     }
     if (answer === undefined) continue;
     const told = teller(writer, answer, `${name}Answer`);
-    if (told === undefined) left.push(`what ${says} answers`);
+    if (told === undefined) left.push(`the answer of ${says}`);
     else {
       functions.push(
         `/** Answers ${says}. */\nexport function ${
@@ -190,7 +190,7 @@ export function guestTypes(schema: RoomSchema, { source }: TypeSource): string {
       continue;
     }
     functions.push(
-      `/** Tells everybody, or \`user:ID\` or \`role:NAME\`. */\nexport function ` +
+      `/** Publishes it to all subscribers, or to \`user:ID\` or \`role:NAME\`. */\nexport function ` +
         `${names.take(`emit${pascal(type)}`)}(data: ${told[0]}, to: string = ""): void {\n` +
         `  emit(${JSON.stringify(type)}, ${told[1]}, to);\n}\n`,
     );
@@ -202,9 +202,9 @@ export function guestTypes(schema: RoomSchema, { source }: TypeSource): string {
   const rest = left.length === 0
     ? ""
     : `// Not made, as there are objects or lists in it: ${left.join(", ")}.\n`;
-  return `// Made of ${
+  return `// Generated from ${
     noteText(source)
-  } by \`arq reducer types --guest\`: change that, and make this anew.\n${rest}` +
+  } by \`arq reducer types --guest\`: change that and run it again.\n${rest}` +
     (imports.length === 0 ? "" : `import { ${imports.join(", ")} } from "@arqon/reducer";\n`) +
     (body === "" ? "" : `\n${body}`);
 }

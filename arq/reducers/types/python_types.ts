@@ -122,7 +122,7 @@ function callsOf(
       return `    async def call(\n        self,\n        command: Literal[${quoted(command)}],\n` +
         `        ${given},\n        *,\n        call_id: str | None = None,\n` +
         `        timeout_ms: int | None = None,\n        ${HEADERS},\n` +
-        `    ) -> Called[${told}]:\n${docOf(description, "        ", "Has the room do it.")}` +
+        `    ) -> Called[${told}]:\n${docOf(description, "        ", "Calls the command.")}` +
         `        ...\n`;
     }),
   );
@@ -178,7 +178,7 @@ export function pythonTypes(schema: RoomSchema, { source, name }: TypeSource): s
   const lower = snake(name);
   const room = `class ${name}(Protocol):\n${docOf(schema.description, "    ", "The room.")}\n` +
     `    id: str\n${calls && `\n${calls}`}`;
-  const values = `class ${name}Values(Protocol):\n    """What it shows, as it changes."""\n\n` +
+  const values = `class ${name}Values(Protocol):\n    """The live visible values."""\n\n` +
     `    version: int\n    is_current: bool\n\n${reads}\n` +
     `    def entries(self) -> list[tuple[str, Value]]: ...\n\n` +
     `    async def __aenter__(self) -> Self: ...\n\n` +
@@ -187,7 +187,7 @@ export function pythonTypes(schema: RoomSchema, { source, name }: TypeSource): s
   const makers = `def ${lower}(room: Room) -> ${name}:\n    """The room, with its commands."""\n` +
     `    return cast("${name}", reduced(room))\n\n\n` +
     `def ${lower}_values(room: Room, prefix: str = "") -> ${name}Values:\n` +
-    `    """What the room shows below a prefix."""\n` +
+    `    """The visible values below a prefix."""\n` +
     `    return cast("${name}Values", watch(room, prefix))\n`;
   const body = [...writer.classes, ...aliases, room, values, makers].join("\n\n");
   return headOf(noteText(source), body) + body;
@@ -206,7 +206,7 @@ function headOf(source: string, body: string): string {
   ]);
   const typing_only = used(["NotRequired", "Self"]);
   const arqon = used(["Called", "Value", "ValuesChanged", "reduced", "watch"]);
-  return `"""Made of ${source} by \`arq reducer types\`: change that, and make this anew."""\n\n` +
+  return `"""Generated from ${source} by \`arq reducer types\`: change that and run it again."""\n\n` +
     `from __future__ import annotations\n\nfrom collections.abc import AsyncIterator, Mapping\n` +
     `from typing import ${["TYPE_CHECKING", ...typing].join(", ")}\n\n` +
     `from arqon.reducers import ${arqon.join(", ")}\nfrom arqon.room import Room\n\n` +

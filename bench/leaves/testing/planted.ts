@@ -1,6 +1,6 @@
 /**
- * Two leaves for a test of the gate: `copied` copies 64 bytes; `copied and noted` makes more garbage, as code
- * does whose author forgot that it is on the message path.
+ * Two leaves for a test of the gate: `copied` copies 64 bytes; `copied and noted` makes more garbage, like code whose
+ * author forgot that it runs for each message.
  */
 import { kept, type Leaf, type LeafRun } from "../leaf.ts";
 
@@ -20,7 +20,7 @@ function copiedAndNoted(): LeafRun {
   };
 }
 
-/** The list of leaves for the child, which picks one by name. */
+/** The list of leaves for the child process, which selects one by name. */
 export const LEAVES: readonly Leaf[] = [
   { name: "copied", unit: "B", times: 20_000, open: copied },
   { name: "copied and noted", unit: "B", times: 20_000, open: copiedAndNoted },

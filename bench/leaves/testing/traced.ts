@@ -1,6 +1,6 @@
 /**
- * The whole path with tracing off, and with tracing on and nothing sampled: the cost of a message that is not
- * recorded. The sampler is real; such a message must touch nothing else of tracing.
+ * The whole path with tracing off, and with tracing on and nothing sampled: the cost of a message that is not recorded.
+ * The sampler is real; such a message must use nothing else of tracing.
  */
 import { randomPool } from "../../../shared/ids.ts";
 import { TraceSampler } from "../../../shared/telemetry/trace_sampler.ts";
@@ -25,7 +25,7 @@ function traces(): Traces {
   return new Traces(tracing, randomPool((bytes) => crypto.getRandomValues(bytes)));
 }
 
-/** The list of leaves for the child, which picks one by name. */
+/** The list of leaves for the child process, which selects one by name. */
 export const LEAVES: readonly Leaf[] = [
   { name: "off", unit: "B", times: 10_000, open: () => wholePath() },
   { name: "on, not sampled", unit: "B", times: 10_000, open: () => wholePath(traces()) },

@@ -1,6 +1,6 @@
-"""A chat in the terminal: a durable room, who is in it, and what was said before.
+"""A chat in the terminal: a durable room with its members and earlier messages.
 
-`../typescript/chat.ts` speaks the same. The README says how to start it.
+`../typescript/chat.ts` works with it. The README explains how to start it.
 """
 
 from __future__ import annotations
@@ -14,13 +14,13 @@ import arqon
 
 
 def clean(text: object) -> str:
-    """What others send is text, and never a command to this terminal."""
+    """Removes control characters: data of others must not control this terminal."""
     shown = "" if text is None else str(text)[:1_000]
     return "".join(" " if unicodedata.category(one) == "Cc" else one for one in shown)
 
 
 def nick_of(member: arqon.Member) -> str:
-    """What a member calls itself."""
+    """The nick that a member chose."""
     nick = member.meta.get("nick") if isinstance(member.meta, dict) else None
     return clean(nick or member.user_id)
 
@@ -28,7 +28,7 @@ def nick_of(member: arqon.Member) -> str:
 def line_of(message: arqon.Message) -> str:
     """A line for a message.
 
-    The nick is what somebody says; the sender is what the bus vouches for.
+    The user chooses the nick; the bus guarantees the sender.
     """
     if message.signal is not None:
         return f"* {message.signal.kind}: {message.signal.reason}"
@@ -40,7 +40,7 @@ def line_of(message: arqon.Message) -> str:
 
 
 async def print_history(room: arqon.Room) -> arqon.Position | None:
-    """Prints the last messages; where they end, the subscription begins. None: nothing is kept."""
+    """Prints the last messages. Returns the position after them; None: the room stores nothing."""
     try:
         page = await room.history(limit=20, reverse=True)
     except arqon.NotDurable:
@@ -51,13 +51,13 @@ async def print_history(room: arqon.Room) -> arqon.Position | None:
 
 
 async def print_messages(room: arqon.Room) -> None:
-    """Until the subscription ends."""
+    """Prints messages until the subscription ends."""
     async for message in room:
         print(line_of(message), flush=True)
 
 
 async def print_presence(room: arqon.Room) -> None:
-    """Who is here, who comes and who goes."""
+    """Prints the members, and who joins and leaves."""
     async for change in room.presence():
         if change.kind != "update":
             what = "is here" if change.kind == "join" else "has left"
@@ -67,7 +67,7 @@ async def print_presence(room: arqon.Room) -> None:
 def typed_lines() -> asyncio.Queue[str]:
     """Lines of the standard input, the last one empty.
 
-    A thread reads them, on every system; a daemon, so that it keeps nobody from leaving.
+    A thread reads them, because that works on every system. As a daemon it does not block the exit.
     """
     loop, lines = asyncio.get_running_loop(), asyncio.Queue[str]()
 
@@ -81,7 +81,7 @@ def typed_lines() -> asyncio.Queue[str]:
 
 
 async def talk(room: arqon.Room, nick: str) -> None:
-    """What is typed, until /quit or the end of the input."""
+    """Sends each typed line, until /quit or the end of the input."""
     lines = typed_lines()
     while (line := await lines.get()) != "/quit":
         if line == "/who":
@@ -91,20 +91,20 @@ async def talk(room: arqon.Room, nick: str) -> None:
             try:
                 await room.publish(kind, {"nick": nick, "text": text})
             except arqon.ArqonError as error:
-                # Not stored is not said: whoever typed it must know.
+                # The user must know that the message was not stored.
                 print(f"* not sent: {error}", flush=True)
         else:
-            print("* there are /who, /me TEXT and /quit", flush=True)
+            print("* commands: /who, /me TEXT and /quit", flush=True)
 
 
 def print_status(status: arqon.Status) -> None:
-    """Says when the connection is lost."""
+    """Prints when the connection is lost."""
     if status.state == "waiting":
         print(f"* offline: {status.error}", flush=True)
 
 
 async def main(url: str, token: str, room_id: str = "durable-chat", nick: str = "guest") -> None:
-    """Ends with whichever ends first: the user, or a bus that puts this client out."""
+    """Ends when the user quits or the bus ends the connection for good."""
     async with arqon.connect(url, token=token, on_status=print_status) as bus:
         position = await print_history(bus.room(room_id))
         me = {"nick": nick}

@@ -1,6 +1,6 @@
 /**
- * A chat in the terminal: a durable room, who is in it, and what was said before. For Deno and for
- * Node 22 or newer; `../python/chat.py` speaks the same. The README says how to start it.
+ * A chat in the terminal: a durable room with its members and earlier messages. For Deno and for Node 22 or newer;
+ * `../python/chat.py` works with it. The README explains how to start it.
  */
 import process from "node:process";
 import { createInterface } from "node:readline";
@@ -14,12 +14,12 @@ if (url === undefined || token === undefined) {
   process.exit(2);
 }
 
-/** What others send is text, and never a command to this terminal. */
+/** Removes control characters: data of others must not control this terminal. */
 const clean = (text: unknown) => String(text ?? "").replace(/\p{Cc}/gu, " ").slice(0, 1_000);
 const nickOf = ({ meta, user_id }: Member) =>
   clean((meta as { nick?: unknown } | undefined)?.nick ?? user_id);
 
-/** A line for a message. The nick is what somebody says; the sender is what the bus vouches for. */
+/** A line for a message. The user chooses the nick; the bus guarantees the sender. */
 function lineOf(message: Message): string {
   if (message.signal !== undefined) return `* ${message.signal.kind}: ${message.signal.reason}`;
   let body: { nick?: unknown; text?: unknown };
@@ -32,7 +32,10 @@ function lineOf(message: Message): string {
   return message.type === "me" ? `* ${who} ${clean(body.text)}` : `${who}> ${clean(body.text)}`;
 }
 
-/** Prints the last messages; where they end, the subscription begins. Undefined: nothing is kept. */
+/**
+ * Prints the last messages. Returns the position after them, where the subscription begins; undefined if the room
+ * stores nothing.
+ */
 async function printHistory(room: Room): Promise<Position | undefined> {
   try {
     const { messages, offset, epoch } = await history(room, { limit: 20, reverse: true });
@@ -55,7 +58,7 @@ async function printMessages(messages: PresenceSubscription): Promise<void> {
   for await (const message of messages) console.log(lineOf(message));
 }
 
-/** What is typed, until /quit or the end of the input. */
+/** Sends each typed line, until /quit or the end of the input. */
 async function talk(room: Room, { presence }: PresenceSubscription): Promise<void> {
   for await (const line of createInterface({ input: process.stdin })) {
     const [, command, rest = ""] = /^\/(\S+)\s*(.*)$/.exec(line) ?? [];
@@ -64,10 +67,10 @@ async function talk(room: Room, { presence }: PresenceSubscription): Promise<voi
       console.log(`* here: ${[...presence.members.values()].map(nickOf).sort().join(", ")}`);
     } else if (command === undefined || command === "me") {
       const text = command === undefined ? line : rest;
-      // Not stored is not said: whoever typed it must know.
+      // The user must know that the message was not stored.
       await room.publish(command ?? "chat", { nick, text })
         .catch((error) => console.log(`* not sent: ${error.message}`));
-    } else console.log("* there are /who, /me TEXT and /quit");
+    } else console.log("* commands: /who, /me TEXT and /quit");
   }
 }
 

@@ -1,4 +1,4 @@
-/** A token server in Node: who is logged in gets a token of a quarter of an hour. Needs `npm install jose`. */
+/** A token server in Node: a logged-in user gets a token for 15 minutes. Needs `npm install jose`. */
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
 import { argv } from "node:process";

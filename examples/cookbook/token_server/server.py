@@ -1,4 +1,4 @@
-"""A token server in Python: who is logged in gets a token of a quarter of an hour.
+"""A token server in Python: a logged-in user gets a token for 15 minutes.
 
 Needs `pip install pyjwt[crypto]`.
 """
@@ -21,7 +21,7 @@ KEY = jwt.PyJWK(JWK).key
 
 
 def user_of(cookies: str) -> str | None:
-    """Who is logged in."""
+    """The logged-in user."""
     try:
         session = SimpleCookie(cookies).get("session")
     except CookieError:
@@ -30,7 +30,7 @@ def user_of(cookies: str) -> str | None:
 
 
 def token_for(user: str) -> str:
-    """What the bus lets this user do."""
+    """A token with the grants of this user."""
     now = int(time.time())
     claims = {
         "iss": "https://app.example.com",
@@ -52,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
     """Answers POST with a token."""
 
     def do_POST(self) -> None:
-        """A token, or 401."""
+        """Answers with a token, or 401."""
         user = user_of(self.headers.get("cookie", ""))
         token = token_for(user) if user else ""
         self.send_response(200 if user else 401)

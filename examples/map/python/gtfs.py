@@ -1,4 +1,4 @@
-"""Vehicles of a GTFS-realtime feed, as the map's messages tell them."""
+"""Vehicles of a GTFS-realtime feed, in the form of the map's messages."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from google.transit import gtfs_realtime_pb2
 
 @dataclass(frozen=True)
 class Feed:
-    """What a feed says of one moment."""
+    """The content of a feed at one time."""
 
     at_seconds: int
-    """Unix time; 0: not told."""
+    """Unix time; 0: unknown."""
     vehicles: list[dict[str, Any]]
-    """As `Vehicle` of `../typescript/gtfs.ts`."""
+    """The same members as `Vehicle` in `../typescript/gtfs.ts`."""
 
 
 def _vehicle_of(position: Any) -> dict[str, Any]:
@@ -41,7 +41,7 @@ def read_feed(data: bytes) -> Feed:
     seen: Counter[str] = Counter()
     for vehicle in vehicles:
         seen[vehicle["id"]] += 1
-        # Two trains of one feed may run the same trip.
+        # Two trains of one feed can run the same trip.
         if (count := seen[vehicle["id"]]) > 1:
             vehicle["id"] += f" #{count}"
     return Feed(feed.header.timestamp, vehicles)

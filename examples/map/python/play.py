@@ -1,6 +1,6 @@
 """Plays the GTFS-realtime feeds of a folder (`*.pb`) into a room.
 
-What each says of every vehicle, in the order of the feeds' own times.
+It publishes the data of every vehicle, in the order of the feeds' own times.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ from gtfs import Feed, read_feed
 
 import arqon
 
-# Between feeds of different days nobody wants to wait: at most as long as between two of a day.
+# Feeds of different days are played without the pause of the night.
 PAUSE_SECONDS_MAX = 60
 
 
@@ -28,9 +28,10 @@ def read_feeds(folder: Path) -> list[Feed]:
 
 
 async def publish_feed(room: arqon.Room, feed: Feed, on_map: dict[str, str]) -> None:
-    """Publishes a feed. Who is on the map on one of its routes and not in it has gone.
+    """Publishes a feed, and removes the vehicles of its routes that it no longer has.
 
-    The header `x-key` lets a slow viewer's messages wait as one for each vehicle, the newest.
+    With the header `x-key`, messages that wait for a slow viewer are merged: the newest of each
+    vehicle remains.
     """
     here = {vehicle["id"]: vehicle["route"] for vehicle in feed.vehicles}
     routes = set(here.values())

@@ -20,7 +20,7 @@ REDRAW_SECONDS = 0.2
 
 
 def is_vehicle(data: Any) -> bool:
-    """Whether a message is what a player sends: anybody with the grant may publish anything."""
+    """Whether a message has the player's form: everybody with the grant can publish anything."""
     if not isinstance(data, dict):
         return False
     texts = [data.get(name) for name in ("id", "route", "stop")]
@@ -31,7 +31,7 @@ def is_vehicle(data: Any) -> bool:
 
 
 def share(value: float, low: float, high: float) -> float:
-    """From 0 to 1; the middle when there is only one place."""
+    """From 0 to 1; 0.5 when there is only one place."""
     return (value - low) / (high - low) if high > low else 0.5
 
 
@@ -49,7 +49,7 @@ def draw_map(vehicles: list[Vehicle], columns: int) -> list[str]:
 
 def draw_line(route: str, vehicles: list[Vehicle], columns: int) -> str:
     """The trips of a route from left to right; those to the south (stop …S) from right to left."""
-    # A name is text, and never a command to this terminal.
+    # A name must not control this terminal.
     shown = "".join(one if one.isprintable() else " " for one in route[:6])
     name = f"{shown:<6} {len(vehicles):>3} "
     track = ["·"] * max(1, columns - len(name))
@@ -62,7 +62,7 @@ def draw_line(route: str, vehicles: list[Vehicle], columns: int) -> str:
 
 
 def draw(vehicles: dict[str, Vehicle], columns: int) -> list[str]:
-    """The whole picture: a map of those with coordinates, a line for each route of the others."""
+    """The picture: a map of vehicles with coordinates, and a line for each route of the others."""
     placed = [one for one in vehicles.values() if "latitude" in one]
     lines: dict[str, list[Vehicle]] = {}
     for one in vehicles.values():
@@ -73,17 +73,17 @@ def draw(vehicles: dict[str, Vehicle], columns: int) -> list[str]:
 
 
 class View:
-    """What is known, and what shows it."""
+    """The known vehicles, and how they are shown."""
 
     def __init__(self, terminal: bool) -> None:
-        """Empty."""
+        """Starts without vehicles."""
         self.terminal = terminal
         self.vehicles: dict[str, Vehicle] = {}
         self.updates = 0
         self.gaps = 0
 
     def hear(self, message: arqon.Message) -> None:
-        """One message of the room, kept or new."""
+        """Applies a message of the room, stored or new."""
         told = message.type
         if message.is_gap:
             self.gaps += 1
@@ -100,7 +100,7 @@ class View:
             print(f"{told} {one.get('id', '')!a} {one.get('stop', '')!a}", flush=True)
 
     async def redraw(self) -> None:
-        """For ever: a picture every now and then, over the last one."""
+        """Draws repeatedly over the last picture, for ever."""
         while True:
             size = shutil.get_terminal_size()
             rows = draw(self.vehicles, size.columns)[: size.lines - 2]
@@ -110,7 +110,7 @@ class View:
 
 
 async def hear_history(room: arqon.Room, view: View) -> arqon.Position | None:
-    """What the room has kept; where it ends, the subscription begins. None: nothing is kept."""
+    """Reads the stored messages. Returns the position after them; None: the room stores nothing."""
     after = 0
     try:
         while True:
@@ -126,7 +126,7 @@ async def hear_history(room: arqon.Room, view: View) -> arqon.Position | None:
 
 
 async def main(url: str, token: str, room_id: str) -> None:
-    """Until it is interrupted or the connection ends for good."""
+    """Runs until it is interrupted or the connection ends for good."""
     view = View(sys.stdout.isatty())
     async with arqon.connect(url, token=token) as bus:
         position = await hear_history(bus.room(room_id), view)

@@ -4,24 +4,24 @@
  */
 import { BinaryReader, WireType } from "@bufbuild/protobuf/wire";
 
-/** One vehicle as its agency tells it. Text that the feed leaves out is empty. */
+/** One vehicle as its agency reports it. Text that the feed omits is empty. */
 export interface Vehicle {
   readonly id: string;
   readonly route: string;
   /** The stop it is at or goes to. */
   readonly stop: string;
-  /** Which one of its trip that is; 0 before the first. */
+  /** The number of the stop in its trip; 0 before the first. */
   readonly sequence: number;
-  /** When the agency heard of it, in Unix seconds; 0: not told. */
+  /** The time of the agency's report, in Unix seconds; 0: unknown. */
   readonly at_seconds: number;
-  /** Degrees; many agencies tell only the stop. */
+  /** Degrees; many agencies report only the stop. */
   readonly latitude?: number;
   readonly longitude?: number;
 }
 
-/** What a feed says of one moment. */
+/** The content of a feed at one time. */
 export interface Feed {
-  /** Unix seconds; 0: not told. */
+  /** Unix seconds; 0: unknown. */
   readonly at_seconds: number;
   readonly vehicles: readonly Vehicle[];
 }
@@ -79,7 +79,7 @@ function vehicleOf(position: Fields): Vehicle {
   };
 }
 
-/** `FeedMessage`: header 1 (timestamp 3), entity 2 (vehicle 4). Throws for what is no Protobuf. */
+/** `FeedMessage`: header 1 (timestamp 3), entity 2 (vehicle 4). Throws for invalid Protobuf. */
 export function readFeed(bytes: Uint8Array): Feed {
   const feed = new Fields(bytes);
   const seen = new Map<string, number>();
@@ -87,7 +87,7 @@ export function readFeed(bytes: Uint8Array): Feed {
     const vehicle = vehicleOf(position);
     const count = (seen.get(vehicle.id) ?? 0) + 1;
     seen.set(vehicle.id, count);
-    // Two trains of one feed may run the same trip.
+    // Two trains of one feed can run the same trip.
     return count === 1 ? vehicle : { ...vehicle, id: `${vehicle.id} #${count}` };
   });
   return { at_seconds: feed.message(1).number(3) ?? 0, vehicles };

@@ -1,5 +1,5 @@
 /**
- * The page of the live map: subscribes to a room and draws a dot for each vehicle. In the browser; `view.ts`
+ * The page of the live map: subscribes to a room and draws a dot for each vehicle. It runs in the browser; `view.ts`
  * serves it.
  */
 import { ArqonError, connect } from "@arqon/sdk";
@@ -70,12 +70,15 @@ function hear(message: Message): void {
     vehicles.set(told.id, told);
     updates++;
   } else if (message.type === "gone") vehicles.delete(Object(told).id);
-  // A thousand updates are one picture.
+  // Many updates are drawn once.
   if (drawn) requestAnimationFrame(draw);
   drawn = false;
 }
 
-/** What the room has kept; where it ends, the subscription begins. Undefined: nothing is kept. */
+/**
+ * Reads the stored messages. Returns the position after them, where the subscription begins; undefined if the room
+ * stores nothing.
+ */
 async function hearHistory(room: Room): Promise<Position | undefined> {
   try {
     for (let after: Position["offset"] = 0;;) {

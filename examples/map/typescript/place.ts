@@ -1,6 +1,6 @@
 /**
- * Where on the page a vehicle is drawn. Vehicles with coordinates are on a map; agencies that tell
- * only stops get a diagram of their lines: a row for each route, its trips from left to right and back.
+ * The place of a vehicle on the page. Vehicles with coordinates are on a map. For agencies that report only stops, the
+ * page draws a diagram: a row for each route, with trips from left to right and back.
  */
 import type { Vehicle } from "./gtfs.ts";
 
@@ -10,7 +10,7 @@ const MAP_HEIGHT = 500;
 const ROW_HEIGHT = 60;
 const MARGIN = 40;
 
-/** Whether a message is what a player sends: anybody with the grant may publish anything. */
+/** Whether a message has the player's form: everybody with the grant can publish anything. */
 export function isVehicle(value: unknown): value is Vehicle {
   const { id, route, stop, sequence, latitude = 0, longitude = 0 } = Object(value);
   return [id, route, stop].every((text) => typeof text === "string") &&
@@ -32,7 +32,7 @@ export interface Picture {
   readonly rows: readonly { readonly route: string; readonly y: number }[];
 }
 
-/** From 0 to 1; the middle when there is only one place. */
+/** From 0 to 1; 0.5 when there is only one place. */
 function share(value: number, low: number, high: number): number {
   return high > low ? (value - low) / (high - low) : 0.5;
 }
@@ -50,7 +50,7 @@ function onMap(vehicles: readonly Vehicle[], spots: Map<string, Spot>): void {
   }
 }
 
-/** Trips to the south, whose stops end in S, run back on the lower track. */
+/** Trips to the south (their stops end in S) are on the lower track, from right to left. */
 function onLine(vehicles: readonly Vehicle[], y: number, spots: Map<string, Spot>): void {
   const last = Math.max(1, ...vehicles.map(({ sequence }) => sequence));
   for (const { id, stop, sequence } of vehicles) {

@@ -1,4 +1,4 @@
-/** Where vehicles are drawn, and what is none. The page itself: `tests/external/map_test.ts`. */
+/** Places of vehicles, and messages that are not vehicles. `tests/external/map_test.ts` tests the page itself. */
 import assert from "node:assert/strict";
 import { isVehicle, pictureOf, WIDTH } from "./place.ts";
 
@@ -22,7 +22,7 @@ Deno.test("a route is a row, and its trips run to the right and back", () => {
   assert.equal(spots.size, 6);
 });
 
-Deno.test("coordinates are a map with the north up, above the rows of those without", () => {
+Deno.test("vehicles with coordinates are on a map with north up, above the rows of the others", () => {
   const at = (id: string, latitude: number, longitude: number) => (
     { ...train(id, "", "", 0), latitude, longitude }
   );
@@ -37,7 +37,7 @@ Deno.test("coordinates are a map with the north up, above the rows of those with
   assert.equal(pictureOf([at("alone", 1, 2)]).spots.get("alone")?.x, WIDTH / 2);
 });
 
-Deno.test("what is no vehicle is none, and an empty map is drawn", () => {
+Deno.test("other messages are ignored, and an empty map is drawn", () => {
   assert.ok(isVehicle(train("a", "A", "A1N", 3)));
   for (
     const other of [undefined, null, 7, "x", [], {}, { ...train("a", "A", "", 0), sequence: "3" }]

@@ -1,6 +1,6 @@
 /**
- * Plays the GTFS-realtime feeds of a folder (`*.pb`) into a room: what each says of every vehicle, in
- * the order of the feeds' own times. For Deno and for Node 22 or newer.
+ * Plays the GTFS-realtime feeds of a folder (`*.pb`) into a room: the data of every vehicle, in the order of the feeds'
+ * own times. For Deno and for Node 22 or newer.
  */
 import { readdir, readFile } from "node:fs/promises";
 import process from "node:process";
@@ -10,7 +10,7 @@ import type { Room } from "@arqon/sdk";
 import { readFeed } from "./gtfs.ts";
 import type { Feed } from "./gtfs.ts";
 
-/** Between feeds of different days nobody wants to wait: at most as long as between two of a day. */
+/** Feeds of different days are played without the pause of the night: it waits at most as long as within a day. */
 const PAUSE_SECONDS_MAX = 60;
 const USAGE = "usage: play.ts URL TOKEN FOLDER [--room map] [--speed 10]";
 
@@ -23,13 +23,13 @@ async function readFeeds(folder: string): Promise<Feed[]> {
   return feeds.sort((a, b) => a.at_seconds - b.at_seconds);
 }
 
-/** Publishes a feed. Who is on the map on one of its routes and not in it has gone. */
+/** Publishes a feed. A vehicle that is on the map on one of the feed's routes and not in the feed is removed. */
 async function publishFeed(
   room: Room,
   { vehicles }: Feed,
   on_map: Map<string, string>,
 ): Promise<void> {
-  // The header `x-key` lets a slow viewer's messages wait as one for each vehicle, the newest.
+  // With the header `x-key`, messages that wait for a slow viewer are merged: the newest of each vehicle remains.
   const sent = vehicles.map((vehicle) => (
     room.publish("vehicle", { ...vehicle }, { headers: { "x-key": vehicle.id } })
   ));

@@ -1,6 +1,6 @@
 /**
- * Serves the page of the live map on this machine, bundled with esbuild, and the token to it: a
- * program of yours would give each signed-in user one of his own. For Deno and Node 22 or newer.
+ * Serves the page of the live map on this machine, bundled with esbuild, and gives it the token. A real program gives
+ * each signed-in user a separate token. For Deno and Node 22 or newer.
  */
 import { readFile } from "node:fs/promises";
 import { createServer } from "node:http";
@@ -13,7 +13,7 @@ import { build } from "esbuild";
 const USAGE = "usage: view.ts URL TOKEN [--room map] [--port 8000]";
 const path = (url: string) => fileURLToPath(new URL(url, import.meta.url));
 
-/** The page's script in one file. Packages are where this program finds them. */
+/** The page's script in one file. esbuild finds packages as this program does. */
 async function bundle(): Promise<string> {
   const packages = ["@arqon/sdk", "@arqon/sdk/history", "@arqon/proto"];
   const { outputFiles } = await build({

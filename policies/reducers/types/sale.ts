@@ -1,7 +1,7 @@
-// Made of sale.schema.json by `arq reducer types --guest`: change that, and make this anew.
+// Generated from sale.schema.json by `arq reducer types --guest`: change that and run it again.
 import { Command, emit, quote } from "@arqon/reducer";
 
-/** What `offer` brings. */
+/** The data of `offer`. */
 export class OfferData {
   readonly title: string;
   /** The least price. */
@@ -16,7 +16,7 @@ export class OfferData {
   }
 }
 
-/** What `bid` brings. */
+/** The data of `bid`. */
 export class BidData {
   readonly amount: i64;
 
@@ -58,7 +58,7 @@ export function answerLook(c: Command, data: Lot): void {
   c.answer(data.json);
 }
 
-/** Tells everybody, or `user:ID` or `role:NAME`. */
+/** Publishes it to all subscribers, or to `user:ID` or `role:NAME`. */
 export function emitLot(data: Lot, to: string = ""): void {
   emit("lot", data.json, to);
 }

@@ -1,4 +1,4 @@
-/** A connection over HTTP (docs/sse.md, Connections) on TCP sockets; it trusts its peer. */
+/** The server's side of a connection over HTTP (docs/sse.md, Connections) on TCP sockets; it trusts its peer. */
 import { Buffer } from "node:buffer";
 import type { Socket } from "node:net";
 import { Opcode, readRefresh } from "@arqon/proto";
@@ -7,7 +7,7 @@ import type { Incoming, Peer } from "./peer.ts";
 
 const NORMAL = 1000;
 
-/** A batch's number and frames; a frame without bytes closes. Throws RangeError for what is none. */
+/** A batch's number and frames; an empty frame closes. Throws RangeError for an invalid batch. */
 function readBatch(body: Uint8Array): { number: number; frames: Uint8Array[] } {
   const view = new DataView(body.buffer, body.byteOffset, body.length);
   const frames: Uint8Array[] = [];
@@ -28,17 +28,17 @@ function eventText(name: string, data: string): string {
 const frameText = (frame: Uint8Array) =>
   eventText("message", JSON.stringify(Buffer.from(frame).toString("base64")));
 
-/** Answers the request with a stream of events. */
+/** Answers the request with an event stream. */
 export class EventStreamPeer implements Peer {
   readonly #socket: Socket;
   readonly #came: Incoming[] = [];
   #wake = Promise.withResolvers<void>();
   #token: string;
-  /** The number of the batch that comes next. */
+  /** The number of the next batch. */
   #next = 0;
   #is_over = false;
 
-  /** `path` is where the client's batches go; `token` is the one that it came with. */
+  /** `path` is the target of the client's batches; `token` is the request's. */
   constructor(socket: Socket, reader: ByteReader, path: string, token: string) {
     this.#socket = socket;
     this.#token = token;
@@ -49,7 +49,7 @@ export class EventStreamPeer implements Peer {
     void this.#watch(reader);
   }
 
-  /** A message that is text has no form here: it goes as an event that is no frame. */
+  /** A text message has no form here: it becomes an event without a frame. */
   send(message: Uint8Array | string): void {
     this.#write(typeof message === "string" ? eventText("message", message) : frameText(message));
   }
@@ -70,7 +70,7 @@ export class EventStreamPeer implements Peer {
     else this.#socket.destroySoon();
   }
 
-  /** Takes a batch, and says what is answered. */
+  /** Handles a batch, and returns the answer. */
   take(token: string, body: Uint8Array): HttpAnswer {
     const { number, frames } = readBatch(body);
     if (this.#is_over) return { status: 404, body: { reason: "not-found" } };
@@ -101,7 +101,7 @@ export class EventStreamPeer implements Peer {
     }
   }
 
-  /** Until the client drops the stream. */
+  /** Resolves when the client drops the stream. */
   async #watch(reader: ByteReader): Promise<void> {
     while (await reader.take(1) !== undefined);
     this.#finish({ kind: "end" });

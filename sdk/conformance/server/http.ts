@@ -1,13 +1,13 @@
 /**
- * Just enough HTTP/1.1 for a scripted server: one request and one answer. `Deno.serve` cannot send
- * half a WebSocket frame and then reset the connection.
+ * The part of HTTP/1.1 that a scripted server needs: one request and one answer. `Deno.serve` cannot send half a
+ * WebSocket frame and then reset the connection.
  */
 import type { Socket } from "node:net";
 
 const HEAD_BYTES_MAX = 32_768;
 const BODY_BYTES_MAX = 1_048_576;
 
-/** What a peer sends, in pieces of the size that is wanted. Its end and its reset are one: no more. */
+/** Reads a peer's bytes in pieces of a requested size. The peer's end and its reset are equal. */
 export class ByteReader {
   readonly #chunks: AsyncIterator<Uint8Array>;
   #buffer: Uint8Array = new Uint8Array();
@@ -16,7 +16,7 @@ export class ByteReader {
     this.#chunks = socket[Symbol.asyncIterator]();
   }
 
-  /** Exactly so many bytes; undefined when the peer ends before. */
+  /** Exactly this many bytes; undefined if the peer ends before. */
   async take(size_bytes: number): Promise<Uint8Array | undefined> {
     while (this.#buffer.length < size_bytes) if (!await this.#more()) return undefined;
     const taken = this.#buffer.slice(0, size_bytes);
@@ -24,7 +24,7 @@ export class ByteReader {
     return taken;
   }
 
-  /** The head of a request, without the empty line; undefined when there is none. */
+  /** The head of a request, without the empty line; undefined if there is none. */
   async head(): Promise<string | undefined> {
     for (;;) {
       const text = new TextDecoder("latin1").decode(this.#buffer);
@@ -47,13 +47,13 @@ export class ByteReader {
       this.#buffer = joined;
       return true;
     } catch {
-      // A reset, or our own: nothing more comes either way.
+      // A reset by the peer or by this side: there are no more bytes.
       return false;
     }
   }
 }
 
-/** One request. Names of headers are in lower case. */
+/** One request. Header names are in lower case. */
 export interface HttpRequest {
   readonly method: string;
   readonly url: URL;
@@ -68,7 +68,7 @@ export interface HttpAnswer {
   readonly body?: unknown;
 }
 
-/** The next request; undefined when the peer sends none. */
+/** The next request; undefined if the peer sends none. */
 export async function readRequest(reader: ByteReader): Promise<HttpRequest | undefined> {
   const [line = "", ...rest] = (await reader.head())?.split("\r\n") ?? [];
   const [method, target] = line.split(" ");
@@ -84,7 +84,7 @@ export async function readRequest(reader: ByteReader): Promise<HttpRequest | und
   return { method, url: new URL(target, "http://peer.invalid"), headers, body };
 }
 
-/** Writes the answer and ends the connection. */
+/** Writes the answer and closes the connection. */
 export function answer(socket: Socket, { status, headers = {}, body }: HttpAnswer): void {
   const bytes = new TextEncoder().encode(body === undefined ? "" : JSON.stringify(body));
   const all: Record<string, string> = {

@@ -1,6 +1,6 @@
 /**
- * The scripted server: plays the scenarios of `../scenarios` to any client, over WebSocket or HTTP; what it answers is
- * in `../README.md`. It is no bus and has no security: it listens on 127.0.0.1 only.
+ * The scripted server: plays the scenarios of `../scenarios` to any client, over WebSocket or HTTP; `../README.md`
+ * describes its answers. It is not a bus and has no security: it listens on 127.0.0.1 only.
  * `deno run --allow-net=127.0.0.1 --allow-read=sdk/conformance sdk/conformance/server/main.ts`.
  */
 import { createServer, type Socket } from "node:net";
@@ -9,7 +9,7 @@ import { Run } from "./runs.ts";
 import { readScenarios, type Scenario } from "./script.ts";
 
 const FOLDER = new URL("../scenarios/", import.meta.url);
-/** Runs that nobody has deleted; above, the oldest is forgotten. */
+/** The most runs that are kept; above, the oldest is deleted. */
 const RUNS_MAX = 256;
 
 function load(): Map<string, Scenario> {
@@ -81,7 +81,7 @@ async function serve(socket: Socket): Promise<void> {
 if (import.meta.main) {
   const at = Deno.args.indexOf("--port");
   const server = createServer((socket) => {
-    // Every end of a client is also the end of what is read from it.
+    // The end of a client is reported as the end of its bytes.
     socket.on("error", () => {});
     void serve(socket);
   });

@@ -1,6 +1,6 @@
-/** What a script needs of a client's connection, by WebSocket or HTTP. */
+/** A client's connection for a script, over WebSocket or HTTP. */
 
-/** What comes from a client: messages, then one end; `code` is missing without a close. */
+/** An item from a client: messages, then one end; `code` is absent without a close. */
 export type Incoming =
   | { readonly kind: "binary"; readonly bytes: Uint8Array }
   | { readonly kind: "text"; readonly text: string }
@@ -10,12 +10,12 @@ export type Incoming =
 export interface Peer {
   /** One message. */
   send(message: Uint8Array | string): void;
-  /** The first half of what `send` would put on the wire. */
+  /** Writes the first half of the bytes that `send` would write. */
   sendHalf(message: Uint8Array): void;
-  /** A close, in one piece with a message `behind` it that nobody is to receive; the end follows. */
+  /** Sends a close, and in the same piece a message `behind` it that must not be delivered; the end follows. */
   close(code: number, reason: string, behind?: Uint8Array): void;
-  /** Ends the TCP connection without a close: by a reset, or as a process that ends does. */
+  /** Ends the TCP connection without a close: by a reset, or as at the end of a process. */
   cut(how: "reset" | "end"): void;
-  /** Everything from the client, the end last. */
+  /** All items from the client, the end last. */
   incoming(): AsyncGenerator<Incoming, void>;
 }

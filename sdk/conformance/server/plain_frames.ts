@@ -1,6 +1,6 @@
 /**
- * Frames as scenarios write them, with the names of `proto/arqon/v1`. A name that ends in `_json`,
- * `_text` or `_history` is that field's bytes, as JSON, a text or a page of history.
+ * Frames in the form of scenarios, with the names of `proto/arqon/v1`. A name that ends in `_json`, `_text` or
+ * `_history` is the field's bytes, as JSON, a text or a page of history.
  */
 import {
   encodePresenceLeave,
@@ -20,10 +20,10 @@ const encoder = new TextEncoder();
 const AS_JSON = "_json";
 const AS_TEXT = "_text";
 const AS_HISTORY = "_history";
-/** Bytes of a client in which JSON may travel. */
+/** A client's byte fields that may contain JSON. */
 const BYTES = new Set(["data", "member_meta", "positions"]);
 
-/** What a WELCOME of the scripts says where a step says nothing else. */
+/** The defaults of a WELCOME in scripts. */
 const WELCOME: Plain = {
   user_id: "ann",
   tenant_id: "acme",
@@ -42,7 +42,7 @@ function jsonOf(hex: string): unknown {
   }
 }
 
-/** Adds `x_json` beside every `x` of bytes that are JSON. */
+/** Adds `x_json` for every byte field `x` that is JSON. */
 function withJson(plain: Plain): Plain {
   const out: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(plain)) {
@@ -53,7 +53,7 @@ function withJson(plain: Plain): Plain {
   return out;
 }
 
-/** The way back: bytes for every `x_json`, `x_text` and `x_history`. */
+/** The reverse: bytes for every `x_json`, `x_text` and `x_history`. */
 function withoutJson(plain: Plain): Plain {
   const out: Record<string, unknown> = {};
   for (const [name, value] of Object.entries(plain)) {
@@ -94,12 +94,12 @@ export function plainClientFrame(incoming: Incoming): Plain {
         return { kind: bytes[0] === Opcode.PING ? "ping" : "pong", body: toHex(body) };
     }
   } catch {
-    // What cannot be read is shown as it came, and fits no expectation.
+    // An unreadable frame is reported as received, and matches no expectation.
   }
   return { kind: "undecodable", hex: toHex(bytes) };
 }
 
-/** A Shield's frame of this kind with the fields of `said`; `index` is the connection's number. */
+/** A Shield's frame of this kind with the fields in `said`; `index` is the connection's number. */
 export function serverFrame(kind: string, said: Plain, index: number): Uint8Array {
   const message = withoutJson(said);
   if (kind === "welcome") {
@@ -113,7 +113,7 @@ export function serverFrame(kind: string, said: Plain, index: number): Uint8Arra
   return encodeServer({ kind, ...message });
 }
 
-/** A MSG with which a Shield tells who is in a room. */
+/** A MSG with a presence event. */
 export function presenceFrame(kind: "update" | "leave", said: Plain): Uint8Array {
   const { room, users, snapshot } = said as { room: string; users?: number; snapshot?: boolean };
   const members: PresentMember[] = (said.members as Plain[]).map((member) => ({
@@ -130,7 +130,7 @@ export function presenceFrame(kind: "update" | "leave", said: Plain): Uint8Array
   return encodeServer({ kind: "msg", message: { room_id: room, event } });
 }
 
-/** Where `found` is not what `wanted` says, null being what is not there; undefined: it is. */
+/** The path where `found` differs from `wanted`, in which null means absent; undefined: no difference. */
 export function differs(wanted: unknown, found: unknown, path = ""): string | undefined {
   if (wanted === null && found === undefined) return undefined;
   if (typeof wanted === "object" && wanted !== null && !Array.isArray(wanted)) {

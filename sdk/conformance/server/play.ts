@@ -1,21 +1,21 @@
-/** Plays one connection's script: step after step, each wait a condition with a deadline. */
+/** Plays one connection's script, step by step; each wait is a condition with a deadline. */
 import { fromHex, type Plain } from "../plain.ts";
 import { differs, plainClientFrame, presenceFrame, serverFrame } from "./plain_frames.ts";
 import type { Peer } from "./peer.ts";
 import type { ServerStep } from "./script.ts";
 
-/** How long a step waits for what must come, in ms: generous, for it only ends what went wrong. */
+/** The deadline of a step, in ms: generous, because it only ends a failed run. */
 const DEADLINE_MS = 60_000;
 
-/** What a script needs of its run. */
+/** The parts of a run that a script needs. */
 export interface PlayOptions {
   /** The number of the connection, from 0. */
   readonly index: number;
-  /** Resolves when the client has signalled this name. */
+  /** Resolves once the client has signalled this name. */
   signalled(name: string): Promise<void>;
 }
 
-/** Rejects with what was waited for when the promise takes longer than the deadline. */
+/** Rejects with a description of the wait if the promise takes longer than the deadline. */
 export async function within<Value>(what: string, promise: Promise<Value>): Promise<Value> {
   const late = Promise.withResolvers<never>();
   const timer = setTimeout(
@@ -29,14 +29,14 @@ export async function within<Value>(what: string, promise: Promise<Value>): Prom
   }
 }
 
-/** The frames of one client connection, in order, and who waits for the next. */
+/** The frames of one client connection, in order, and the waiter for the next one. */
 export class Inbox {
-  /** Everything that came, the end of the connection included. */
+  /** Everything received, the end of the connection included. */
   readonly frames: Plain[] = [];
   #read = 0;
   #wake = Promise.withResolvers<void>();
 
-  /** Frames that no step expected. */
+  /** The unexpected frames. */
   get unread(): readonly Plain[] {
     return this.frames.slice(this.#read);
   }
@@ -58,7 +58,7 @@ export async function listen(peer: Peer, inbox: Inbox): Promise<void> {
   for await (const incoming of peer.incoming()) inbox.add(plainClientFrame(incoming));
 }
 
-/** Plays it to its end. Rejects with the step that did not come about. */
+/** Plays it to its end. Rejects with the failed step. */
 export async function play(
   script: readonly ServerStep[],
   peer: Peer,

@@ -1,4 +1,4 @@
-/** One play of a scenario: what each connection did, and whether everything came about. */
+/** One run of a scenario: the actions of each connection, and the failed steps. */
 import type { Socket } from "node:net";
 import type { Plain } from "../plain.ts";
 import { EventStreamPeer } from "./event_stream.ts";
@@ -7,24 +7,24 @@ import { Inbox, listen, play } from "./play.ts";
 import type { Scenario } from "./script.ts";
 import { WebSocketPeer } from "./websocket.ts";
 
-/** Failures that a run keeps: one that goes round in circles says nothing new. */
+/** The most failures that a run keeps: further ones repeat. */
 const FAILURES_MAX = 8;
 
-/** What one client connection did. */
+/** The actions of one client connection. */
 interface Attempt {
   readonly token: string;
   readonly refused: number | undefined;
   readonly inbox: Inbox;
-  /** The one that takes batches. */
+  /** The connection that receives batches. */
   stream?: EventStreamPeer;
 }
 
-/** What `GET /runs/{id}` says. */
+/** The answer of `GET /runs/{id}`. */
 export interface RunReport {
   readonly scenario: string;
-  /** Every script has been played to its end. */
+  /** Whether every script has been played to its end. */
   readonly fulfilled: boolean;
-  /** The steps that did not come about. */
+  /** The failed steps. */
   readonly failures: readonly string[];
   readonly connections: readonly {
     readonly token: string;
@@ -41,7 +41,7 @@ function tokenOf({ headers }: HttpRequest): string {
   return header ?? item?.slice("arqon.token.".length) ?? "";
 }
 
-/** A scenario being played. */
+/** A running scenario. */
 export class Run {
   readonly #scenario: Scenario;
   readonly #attempts: Attempt[] = [];
@@ -55,17 +55,17 @@ export class Run {
     this.#checkOver();
   }
 
-  /** Resolves when every script has been played, or one cannot be. */
+  /** Resolves when every script has been played, or one has failed. */
   get over(): Promise<void> {
     return this.#over.promise;
   }
 
-  /** The client says that it has come to this place. */
+  /** Records the client's signal with this name. */
   signal(name: string): void {
     this.#signalOf(name).resolve();
   }
 
-  /** What `/v1/auth/check` answers: as the last connection was answered. */
+  /** The answer of `/v1/auth/check`, equal to the last connection's. */
   get check(): HttpAnswer {
     const script = this.#scenario.server.connections[this.#attempts.length - 1];
     const [refusal] = script ?? [];
@@ -81,7 +81,7 @@ export class Run {
     return stream.take(tokenOf(request), request.body);
   }
 
-  /** A new connection: refuses it or plays the next script; resolves at its end. */
+  /** Handles a new connection: refuses it or plays the next script; resolves at its end. */
   async accept(socket: Socket, reader: ByteReader, request: HttpRequest): Promise<void> {
     const index = this.#attempts.length;
     const script = this.#scenario.server.connections[index];
@@ -116,7 +116,7 @@ export class Run {
     await listening;
   }
 
-  /** What came; frames that no script expected are failures once everything is played. */
+  /** The report; after the end of all scripts unexpected frames are failures. */
   report(): RunReport {
     const unread = this.#attempts.flatMap(({ inbox }, index) =>
       inbox.unread.filter(({ kind }) => kind !== "end").map((frame) =>

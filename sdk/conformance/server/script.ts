@@ -1,4 +1,4 @@
-/** What a scenario file may hold: a member or step that nobody knows is an error. */
+/** The format of a scenario file; an unknown member or step is an error. */
 import { fromHex, type Plain } from "../plain.ts";
 
 /** One step of a connection's script; the verbs are in `SERVER_STEPS`. */
@@ -9,12 +9,12 @@ export interface Scenario {
   readonly name: string;
   readonly feature: string;
   readonly server: {
-    /** One script for each connection, in the order in which they come. */
+    /** One script for each connection, in the order of connecting. */
     readonly connections: readonly (readonly ServerStep[])[];
   };
 }
 
-/** What each line names first, and what may be beside it. */
+/** The first member of each step, and its further members. */
 function wordsOf(text: string): ReadonlyMap<string, readonly string[]> {
   const lines = text.trim().split("\n").map((line) => line.split(":"));
   return new Map(lines.map(([verb = "", beside = ""]) => [verb, beside.match(/\w+/g) ?? []]));
@@ -34,7 +34,7 @@ cut:
 wait:
 `);
 
-/** Steps of the client, by what `do` says. */
+/** Steps of the client, by the value of `do`. */
 const CLIENT_STEPS = wordsOf(`
 connect: error
 subscribe: room as presence observer no_echo member_meta position ready error
@@ -50,7 +50,7 @@ signal: name
 close:
 `);
 
-/** What the program may give to `connect`, and what may be asked of the outcome. */
+/** The options of `connect`, and the expectations of its outcome. */
 const CLIENT = wordsOf(`
 options: token tokens random backoff initial_attempts handshake_timeout_ms request_timeout_ms window queue delta positions
 expect: statuses messages ended errors members users position recovered values connections tokens
@@ -114,7 +114,7 @@ function checkScenario(where: string, value: unknown): Scenario {
   return value as Scenario;
 }
 
-/** The scenarios of one file. Throws TypeError that says where and what would be right. */
+/** Parses the scenarios of one file. Throws TypeError with the position and what is expected. */
 export function readScenarios(file: string, text: string): Scenario[] {
   const value: unknown = JSON.parse(text);
   only(file, value, ["about", "scenarios"], ["about", "scenarios"]);

@@ -1,5 +1,5 @@
-// The scripted server itself: a scenario with a word that nobody knows does not start, and a client
-// that does something else than the script says is told on.
+// The scripted server itself: a scenario with an unknown word does not start, and a client that deviates from the
+// script is reported.
 import assert from "node:assert/strict";
 import type { Socket } from "node:net";
 import { Duplex } from "node:stream";
@@ -22,7 +22,7 @@ const SCENARIO = {
 const read = (scenario: unknown) =>
   readScenarios("x.json", JSON.stringify({ about: "a", scenarios: [scenario] }));
 
-Deno.test("a scenario with an unknown word is refused, and the error says where", () => {
+Deno.test("a scenario with an unknown word is refused, and the error has its position", () => {
   assert.equal(read(SCENARIO)[0]?.name, "n");
   const server = (step: unknown) => ({ ...SCENARIO, server: { connections: [[step]] } });
   const client = (step: unknown) => ({ ...SCENARIO, client: { steps: [step] } });
@@ -41,7 +41,7 @@ Deno.test("a scenario with an unknown word is refused, and the error says where"
   for (const [scenario, message] of wrong) assert.throws(() => read(scenario), { message });
 });
 
-Deno.test("a batch that is not the next, or of another token, is told on", async () => {
+Deno.test("a batch that is not the next one, or has another token, is reported", async () => {
   const socket = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
   const reader = new ByteReader(socket as unknown as Socket);
   const peer = new EventStreamPeer(socket as unknown as Socket, reader, "/x", "one");
@@ -59,7 +59,7 @@ Deno.test("a batch that is not the next, or of another token, is told on", async
   socket.destroy();
 });
 
-Deno.test("an expectation is a part of the frame, and null is what is not there", () => {
+Deno.test("an expectation is a part of the frame, and null means absent", () => {
   const bytes = encodeSub({ room_id: "lobby", request_id: 7, presence: true });
   const frame = plainClientFrame({ kind: "binary", bytes });
   assert.equal(differs({ kind: "sub", room_id: "lobby", epoch: null }, frame), undefined);
@@ -68,7 +68,7 @@ Deno.test("an expectation is a part of the frame, and null is what is not there"
   assert.match(differs({ epoch: "e1" }, frame) ?? "", /\.epoch is undefined/);
 });
 
-/** Plays a scenario with a client that does this with its WebSocket; resolves with the report. */
+/** Plays a scenario with a client that uses its WebSocket like this; resolves with the report. */
 async function playedBy(
   scenario: string,
   client: (socket: WebSocket) => void,
@@ -97,7 +97,7 @@ async function playedBy(
   }
 }
 
-Deno.test("a client that sends something else than the script expects is told on", async () => {
+Deno.test("a client that sends an unexpected frame is reported", async () => {
   const { fulfilled, failures } = await playedBy(
     "a publish and its ACK",
     (socket) => socket.send(encodePing(new Uint8Array([1]))),
@@ -106,7 +106,7 @@ Deno.test("a client that sends something else than the script expects is told on
   assert.match(failures.join(), /connection 0, step 1 .*\.kind is "ping"; expected "pub"/);
 });
 
-Deno.test("a frame that nobody expected is told on, though every script was played", async () => {
+Deno.test("an unexpected frame is reported, though every script was played", async () => {
   const { fulfilled, failures } = await playedBy("a publish and its ACK", (socket) => {
     const pub = writeEnvelope({
       room_id: "lobby",

@@ -1,4 +1,4 @@
-/** RFC 6455 on a TCP socket, with half frames, resets and a server's close codes, for tests. */
+/** RFC 6455 on a TCP socket for tests, with half frames, resets and a server's close codes. */
 import { Buffer } from "node:buffer";
 import { createHash } from "node:crypto";
 import type { Socket } from "node:net";
@@ -9,7 +9,7 @@ const MESSAGE_BYTES_MAX = 67_108_864;
 const TEXT = 0x1, BINARY = 0x2, CLOSE = 0x8, PING = 0x9, PONG = 0xa;
 const KEY_SUFFIX = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
 
-/** A whole frame of the server, which masks nothing. */
+/** A whole frame of the server, without masking. */
 function frameOf(opcode: number, body: Uint8Array): Uint8Array {
   const { length } = body;
   const long = length > 0xffff, short = length < 126;
@@ -21,7 +21,7 @@ function frameOf(opcode: number, body: Uint8Array): Uint8Array {
   return Buffer.concat([new Uint8Array(head.buffer), body]);
 }
 
-/** Answers the upgrade and speaks WebSocket from then on. */
+/** Answers the upgrade. */
 export class WebSocketPeer implements Peer {
   readonly #socket: Socket;
   readonly #reader: ByteReader;
@@ -59,14 +59,14 @@ export class WebSocketPeer implements Peer {
     this.#socket.write(Buffer.concat([frameOf(CLOSE, body), ...late]));
   }
 
-  /** Ends the TCP connection without a close frame: by a reset, or as a process that ends does. */
+  /** Ends the TCP connection without a close frame: by a reset, or as at the end of a process. */
   cut(how: "reset" | "end"): void {
     this.#closed = true;
     if (how === "reset") this.#socket.resetAndDestroy();
     else this.#socket.destroySoon();
   }
 
-  /** Everything from the client, the end last. Answers its close and its WebSocket PINGs. */
+  /** All items from the client, the end last. Answers its close and its WebSocket PINGs. */
   async *incoming(): AsyncGenerator<Incoming, void> {
     let parts: Uint8Array[] = [];
     let kind = BINARY;

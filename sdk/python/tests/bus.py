@@ -26,7 +26,7 @@ STOP_SECONDS = 20
 
 @cache
 def deno() -> list[str]:
-    """The command that runs Deno: the one on PATH, else npm's package of it, without npx around."""
+    """The command that runs Deno: from PATH, otherwise from npm's package, without npx."""
     found = shutil.which("deno")
     if found is None:
         asked = ["npx", "-y", DENO_PACKAGE, "eval", "console.log(Deno.execPath())"]
@@ -61,7 +61,7 @@ class Bus:
             ready: dict[str, Any] = json.loads(line)
         except ValueError:
             self.stop(signal.SIGKILL)
-            raise RuntimeError(f"no bus; it said {line!r}, and:\n{self.log}") from None
+            raise RuntimeError(f"no bus; it printed {line!r} and:\n{self.log}") from None
         self.url: str = ready["url"]
         self.ops_url: str = ready["ops_url"]
         self.admin_url: str = ready["admin_url"]
@@ -71,7 +71,7 @@ class Bus:
 
     @property
     def log(self) -> str:
-        """What it has written to stderr."""
+        """The end of its stderr."""
         return "".join(self._log)
 
     def token(
@@ -91,7 +91,7 @@ class Bus:
         return jwt.encode(body, key, algorithm="RS256", headers={"kid": self._key["kid"]})
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
-        """Ends it; returns when it is gone, with its children."""
+        """Stops it. Returns when it and its children have exited."""
         if self._process.poll() is None:
             os.kill(self._process.pid, how)
         try:
@@ -113,9 +113,9 @@ class Bus:
 
 
 class CuttableProxy:
-    """A TCP proxy before a bus whose connections a test can cut, and which it can have refuse.
+    """A TCP proxy before a bus. A test can cut its connections and make it refuse new ones.
 
-    What it passes on is later by `delay_seconds`, both ways.
+    It delays data by `delay_seconds` in both directions.
     """
 
     def __init__(self, port: int, delay_seconds: float = 0) -> None:

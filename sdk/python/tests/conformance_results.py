@@ -1,4 +1,4 @@
-"""What of `sdk/conformance` has passed in this run, and where that is kept."""
+"""Which cases of `sdk/conformance` passed in this run, and the file that stores them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ RESULTS: Final = ROOT / "sdk/conformance/results/python.json"
 
 @dataclass
 class Passed:
-    """One run. `write`: its results are to be committed instead of compared."""
+    """One run. `write`: it writes its results to the file instead of comparing them."""
 
     vectors: dict[str, int] = field(default_factory=dict[str, int])
     """Cases by file."""

@@ -1,4 +1,4 @@
-"""Fixtures: one real bus for the whole run, and checks that no test leaves anything behind."""
+"""Fixtures: one real bus for the whole run, and checks that no test leaks anything."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from arqon._state import held_lock
 
 
 def pytest_collection_finish() -> None:
-    """What pytest itself holds is not looked through each time that a test asks what is left."""
+    """Excludes pytest's own objects from the garbage collections of the leak checks."""
     gc.collect()
     gc.freeze()
 
@@ -37,7 +37,7 @@ def room_id() -> str:
 
 @pytest_asyncio.fixture(autouse=True)
 async def no_tasks_left() -> AsyncIterator[None]:
-    """What a test starts is gone when it ends: tasks of the SDK too."""
+    """A test leaves no task running, its own or of the SDK."""
     before = asyncio.all_tasks()
     yield
     await asyncio.sleep(0)
@@ -48,7 +48,7 @@ async def no_tasks_left() -> AsyncIterator[None]:
 
 @pytest_asyncio.fixture
 async def nothing_left() -> AsyncIterator[None]:
-    """As `no_tasks_left`, for timers, sockets and unclosed resources too."""
+    """Like `no_tasks_left`, also for timers, sockets and unclosed resources."""
     before = held()
     yield
     await nothing_more_than(before)
@@ -56,7 +56,7 @@ async def nothing_left() -> AsyncIterator[None]:
 
 @pytest.fixture
 def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """A lock does not wait until it renews itself; these are the seconds that it would have."""
+    """A lock renews itself without a pause. The list has the seconds that it would have waited."""
     waited: list[float] = []
 
     async def pause(seconds: float) -> None:
@@ -69,5 +69,5 @@ def no_pauses(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 @pytest.fixture
 def no_linger(monkeypatch: pytest.MonkeyPatch) -> None:
-    """No other server is behind a scripted Shield: a move waits for none."""
+    """A scripted Shield has no other server behind it, so a move does not wait for one."""
     monkeypatch.setattr(hand_over, "_LINGER_SECONDS", 0.0)

@@ -1,4 +1,4 @@
-"""What a test may leave behind: nothing. Tasks, timers of the loop, sockets, unclosed resources."""
+"""Finds what a test leaks: tasks, timers of the loop, sockets and unclosed resources."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _FD: Path = Path("/proc/self/fd")
 
 
 class Held(NamedTuple):
-    """What the process holds now. Sockets are counted on Linux only."""
+    """The resources that the process holds now. Sockets are counted on Linux only."""
 
     tasks: frozenset[asyncio.Task[Any]]
     timers: int
@@ -34,7 +34,7 @@ def _sockets() -> int:
 
 
 def held() -> Held:
-    """Of the running loop. Of timers those that will still do something."""
+    """The tasks of the running loop, and its timers that are not cancelled."""
     loop: Any = asyncio.get_running_loop()
     own = asyncio.current_task()
     tasks = frozenset(t for t in asyncio.all_tasks() if t is not own and not t.done())
@@ -43,12 +43,12 @@ def held() -> Held:
 
 
 async def nothing_more_than(before: Held) -> None:
-    """Returns once everything else is gone: the far end of a socket takes a moment."""
+    """Waits until the process holds nothing more: the peer of a socket needs time to close it."""
     now = before
 
     def is_gone() -> bool:
         nonlocal now
-        # What was not closed but thrown away warns now, which pytest makes an error.
+        # A collected object that was not closed warns now; pytest turns that into an error.
         gc.collect()
         now = held()
         tasks = now.tasks - before.tasks
@@ -58,6 +58,6 @@ async def nothing_more_than(before: Held) -> None:
 
 
 def living_sessions() -> int:
-    """Sessions in memory, also those that only a forgotten reference holds."""
+    """The number of sessions in memory, also of those that only a leaked reference holds."""
     gc.collect()
     return sum(isinstance(thing, Session) for thing in gc.get_objects())

@@ -1,4 +1,4 @@
-"""Scripted Shields between which a client moves, for one room: the first is left, others follow."""
+"""Scripted Shields with one room: a client leaves the first and moves to the next ones."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ from arqon._gen import (
     Unsubscribe,
 )
 
-# No client waits between attempts, or before it moves.
+# With these options a client does not wait between attempts, or before it moves.
 AT_ONCE: dict[str, Any] = {"random": lambda: 0.0, "backoff": arqon.Backoff(base_ms=1, max_ms=1)}
 
 
 @dataclass
 class Sub:
-    """A SUB as a Shield sees it."""
+    """A SUB that a Shield received."""
 
     shield: int
     meta: object
@@ -35,25 +35,25 @@ class Sub:
     socket: ServerConnection
 
     async def accept(self, *connection_ids: str) -> None:
-        """These are in the room."""
+        """Answers that these connections are in the room."""
         members = [{"connection_id": id, "user_id": id, "joined_ms": 1} for id in connection_ids]
         count = len(members)
         answer = {"members": members, "connections": count, "users": count, "pages": 1}
         await self.socket.send(ack(self.request_id, result=json.dumps(answer).encode()))
 
     async def refuse(self, code: int = 503, reason: str = "spine-unavailable") -> None:
-        """With 503: for now."""
+        """Refuses the SUB. With code 503 the client tries again."""
         wait_ms = 1 if code == 503 else 0
         refusal = ack(self.request_id, code=code, reason=reason, retry_after_ms=wait_ms)
         await self.socket.send(refusal)
 
 
 async def nothing(_: int) -> None:
-    """What a Shield does before it answers a command."""
+    """A Shield does nothing before it answers a command."""
 
 
 class Shields(Peer):
-    """`answer` hears every SUB; the first Shield keeps its PONGs back until `release`."""
+    """`answer` gets every SUB. The first Shield sends no PONG before `release`."""
 
     def __init__(
         self,
@@ -73,25 +73,25 @@ class Shields(Peer):
         return self
 
     def metas(self, shield: int) -> list[object]:
-        """What the SUBs to one Shield said, in order."""
+        """The metadata of the SUBs to one Shield, in order."""
         return [sub.meta for sub in self.subs if sub.shield == shield]
 
     async def drain(self) -> None:
-        """The first Shield is about to stop."""
+        """The first Shield announces that it stops."""
         drain = Envelope()
         drain.signal.kind = SystemSignal.KIND_DRAIN
-        # The scripted Shield's clock stands at 0 when it says WELCOME.
+        # The scripted Shield's clock is 0 when it sends WELCOME.
         drain.signal.until_ms = 60_000
         await self.sockets[0].send(b"\x04" + drain.SerializeToString())
 
     async def release(self) -> None:
-        """From here on the client may leave the first Shield."""
+        """Lets the client leave the first Shield."""
         self._released = True
         for body in self._pings:
             await self.sockets[0].send(b"\x08" + body)
 
     async def tell(self, shield: int, came: str = "", left: str = "") -> None:
-        """Somebody has come to the room, or has left it."""
+        """Sends that a member joined or left the room."""
         member = PresenceMember(connection_id=came or left, user_id=came or left, joined_ms=1)
         change = (PresenceUpdate if came else PresenceLeave)(members=[member], users=2)
         envelope = Envelope(room_id="lobby")

@@ -1,4 +1,4 @@
-"""A server on a real socket that does what a test says: for what no healthy bus does."""
+"""A scripted server on a real socket, for tests of behaviour that a healthy bus does not have."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from websockets.typing import Subprotocol
 
 from arqon._gen import Ack, Envelope, Refresh, Subscribe, Unsubscribe, Welcome
 
-# Any JWT-shaped text: this server looks at none.
+# Any text in the form of a JWT: this server does not check it.
 TOKEN = "e30.e30.c2ln"
 Script = Callable[["Peer", ServerConnection], Awaitable[None]]
 Refusal = Callable[[int], "tuple[int, dict[str, str], bytes] | None"]
@@ -56,7 +56,7 @@ class Peer:
 
     async def __aexit__(self, *_: object) -> None:
         self._server.close()
-        # A script that waits for what a failed test has not done must not hang the run.
+        # A script that waits for a step of a failed test must not block the run.
         await asyncio.wait_for(self._server.wait_closed(), 60)
 
     def _check(self, _: ServerConnection, request: Request) -> Response | None:
@@ -97,7 +97,7 @@ def msg(room: str, sender: str, twist: str, type: str) -> bytes:
 
 
 Answers = dict[str, object]
-# What a room's Brain answers to the commands of a test.
+# The answers of a room's Brain to the commands of a test.
 ROOM_ANSWERS: dict[str, Answers] = {
     "room.get": {"version": 0, "epoch": "e", "state": {}},
     "room.set": {"version": 1, "epoch": "e"},
@@ -138,7 +138,7 @@ async def serve_room(_: Peer, socket: ServerConnection) -> None:
 
 
 def reset(socket: ServerConnection, first: bytes = b"") -> None:
-    """Sends `first` as it is, and then RST: gone, as a process that was killed is."""
+    """Sends `first` unchanged and then RST, like a process that was killed."""
     if first:
         socket.transport.write(first)
     linger = struct.pack("hh" if sys.platform == "win32" else "ii", 1, 0)
@@ -148,7 +148,7 @@ def reset(socket: ServerConnection, first: bytes = b"") -> None:
 
 @asynccontextmanager
 async def raw_server(answer: bytes) -> AsyncIterator[str]:
-    """A TCP server that gives every connection these bytes after its request, and ends it."""
+    """A TCP server that answers every request with these bytes and closes the connection."""
 
     async def serve_raw(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:

@@ -1,4 +1,4 @@
-"""Made of sale.schema.json by `arq reducer types`: change that, and make this anew."""
+"""Generated from sale.schema.json by `arq reducer types`: change that and run it again."""
 
 from __future__ import annotations
 
@@ -83,12 +83,12 @@ class Sale(Protocol):
         timeout_ms: int | None = None,
         headers: Mapping[str, str] | None = None,
     ) -> Called[Lot]:
-        """Has the room do it."""
+        """Calls the command."""
         ...
 
 
 class SaleValues(Protocol):
-    """What it shows, as it changes."""
+    """The live visible values."""
 
     version: int
     is_current: bool
@@ -135,5 +135,5 @@ def sale(room: Room) -> Sale:
 
 
 def sale_values(room: Room, prefix: str = "") -> SaleValues:
-    """What the room shows below a prefix."""
+    """The visible values below a prefix."""
     return cast("SaleValues", watch(room, prefix))

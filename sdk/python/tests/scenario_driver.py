@@ -1,7 +1,7 @@
 """Runs one scenario of `sdk/conformance/scenarios` with this SDK.
 
-Does its client steps, then compares what the program saw with what the scenario expects. The other
-side is the scripted server.
+It does the client steps, then compares what the program saw with what the scenario expects. The
+scripted server is the other side.
 """
 
 from __future__ import annotations
@@ -20,12 +20,12 @@ from arqon.postgres import subscribe_since
 from arqon.presence import MemberTable
 from arqon.reducers import WatchedValues, watch
 
-# Any text of a token's shape: the scripted server looks at none.
+# Any text in the form of a token: the scripted server does not check it.
 TOKEN: Final = "e30.e30.c2ln"
 # The ways that each scenario goes.
 Transport: TypeAlias = Literal["websocket", "http"]
 TRANSPORTS: Final[tuple[Transport, ...]] = ("websocket", "http")
-# A scenario, or a part of it, as it is in the file; the server has checked it.
+# A scenario, or a part of it, as in its file. The server has checked it.
 Plain: TypeAlias = dict[str, Any]
 
 
@@ -44,7 +44,7 @@ class Loop:
 
 @dataclass(frozen=True)
 class Outcome:
-    """An answer, or the reason why there is none."""
+    """An answer, or the reason of the error."""
 
     answer: Any = None
     error: str | None = None
@@ -69,7 +69,7 @@ def shown_status(status: arqon.Status) -> Any:
 
 
 def part_of(wanted: Any, found: Any) -> Any:
-    """The members of `found` that `wanted` has; the rest is not asked for."""
+    """The members of `found` that `wanted` has. Others are not compared."""
     return {name: found.get(name) for name in wanted} if isinstance(wanted, dict) else found
 
 
@@ -84,7 +84,7 @@ async def outcome_of(work: Awaitable[Any]) -> Outcome:
 def check_outcome(
     outcome: Outcome, error: str | None = None, offset: int | None = None, result: Any = None
 ) -> None:
-    """Compares it with what a step says."""
+    """Compares an outcome with the expectation of a step."""
     assert outcome.error == error
     if error is None and offset is not None:
         assert outcome.answer == offset
@@ -93,7 +93,7 @@ def check_outcome(
 
 
 class Program:
-    """Plays the program of one scenario. A step is the method of its name; an unknown one fails."""
+    """Runs the program of one scenario. Each step is a method; an unknown step fails."""
 
     def __init__(self, run: Run, transport: Transport, options: Plain) -> None:
         """Does nothing yet."""
@@ -155,7 +155,7 @@ class Program:
         loop.task = asyncio.create_task(self._read(loop))
         if ready:
             await until(f"{name} to be ready", lambda: loop.ready.is_set() or loop.over)
-            # Who was ready and has ended since was ready all the same.
+            # A loop that was ready and has ended since counts as ready.
             assert (None if loop.ready.is_set() else loop.error) == error
 
     async def do_since(self, room: str, taken: str, **options: Any) -> None:
@@ -209,7 +209,7 @@ class Program:
         left = iter(tokens)
 
         async def get_token() -> str:
-            following = next(left, {"error": "no more tokens in the scenario"})
+            following = next(left, {"error": "the scenario has no more tokens"})
             if isinstance(following, str):
                 return following
             if following.get("hang"):
@@ -263,7 +263,7 @@ class Program:
         request = asyncio.ensure_future(outcome_of(send(*arguments, **options)))
         if name is not None:
             self._requests[name] = request
-            # It is under way when the next step begins, as the program would have it.
+            # The request is sent before the next step begins.
             await asyncio.sleep(0)
         else:
             check_outcome(await request, **expect)
@@ -297,7 +297,7 @@ class Program:
 
 
 def table_of(loop: Loop) -> MemberTable:
-    """Its members, also after its end, when `members()` has none any more."""
+    """The members of a loop, also after its end, when `members()` is empty."""
     entry = loop.room._entry
     assert entry is not None
     assert entry.table is not None
@@ -305,13 +305,13 @@ def table_of(loop: Loop) -> MemberTable:
 
 
 def position_of(loop: Loop) -> Plain | None:
-    """As scenarios write it."""
+    """A position as scenarios write it."""
     position = loop.room.position
     return None if position is None else {"offset": position.offset, "epoch": position.epoch}
 
 
 def compare(program: Program, expect: Plain) -> None:
-    """Everything that the scenario says of the program."""
+    """Compares the program with everything that the scenario expects."""
     loops = program.loops
     found: dict[str, Callable[[Any], Any]] = {
         "statuses": lambda _: program.statuses,
@@ -333,7 +333,7 @@ def compare(program: Program, expect: Plain) -> None:
         "values": lambda wanted: {name: dict(program.watched[name].entries()) for name in wanted},
         "recovered": lambda wanted: {name: loops[name].room.recovered for name in wanted},
     }
-    # A refusal that nobody asked about is a surprise, also where the scenario does not speak of it.
+    # An error is unexpected unless the scenario lists it.
     for name, wanted in {"errors": [], **expect}.items():
         if name not in ("connections", "tokens"):
             assert found[name](wanted) == wanted, name
@@ -342,7 +342,7 @@ def compare(program: Program, expect: Plain) -> None:
 async def run_scenario(server: ScenarioServer, scenario: Plain, transport: Transport) -> None:
     """Plays a scenario over one transport.
 
-    Raises AssertionError for the first thing that is not as it says.
+    Raises AssertionError for the first difference from the scenario.
     """
     client, expect = scenario["client"], scenario["expect"]
     run = await server.begin(scenario["name"])

@@ -1,4 +1,4 @@
-"""The scripted server of `sdk/conformance/server` as a process, and what a driver asks of it."""
+"""Starts the scripted server of `sdk/conformance/server` as a process and calls its API."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class ScenarioServer:
         self._url: str = json.loads(line)["url"]
 
     def stop(self) -> None:
-        """Returns when it is gone; of `npx` and npm's `deno`, neither hands the signal on."""
+        """Returns when it has exited. Neither `npx` nor npm's `deno` forwards the signal."""
         os.killpg(self._process.pid, signal.SIGTERM)
         self._process.wait(STOP_SECONDS)
         assert self._process.stdout is not None
@@ -48,7 +48,7 @@ class ScenarioServer:
         return Run(self, begun["id"], begun["url"])
 
     async def ask(self, method: str, path: str) -> dict[str, Any]:
-        """The JSON of one answer; raises for a refusal."""
+        """The JSON of one answer. Raises if the server refuses the request."""
 
         def fetch() -> dict[str, Any]:
             request = urllib.request.Request(self._url + path, method=method)
@@ -59,7 +59,7 @@ class ScenarioServer:
 
 
 class Run:
-    """One scenario that the server plays."""
+    """One scenario that the server runs."""
 
     def __init__(self, server: ScenarioServer, run_id: str, url: str) -> None:
         """`url` is where the client connects."""
@@ -68,13 +68,13 @@ class Run:
         self.url = url
 
     async def signal(self, name: str) -> None:
-        """The client has come to this place of its steps."""
+        """Reports that the client has reached this step."""
         await self._server.ask("POST", f"{self._path}/signals/{name}")
 
     async def over(self) -> dict[str, Any]:
-        """Returns when the server's scripts are played, or one of them cannot be."""
+        """Returns when the server's scripts have ended or one of them has failed."""
         return await self._server.ask("GET", f"{self._path}?until=over")
 
     async def report(self) -> dict[str, Any]:
-        """What it saw; the run is forgotten."""
+        """What the server saw. The server then deletes the run."""
         return await self._server.ask("DELETE", self._path)

@@ -42,7 +42,7 @@ class TwoShields:
             await self._process.wait()
 
     async def stop(self, number: int) -> int:
-        """SIGTERM; returns its exit code when it has gone."""
+        """Sends SIGTERM. Returns its exit code when it has exited."""
         assert self._process.stdin is not None
         self._process.stdin.write(f"stop {number}\n".encode())
         code = (await self._line(STOP_SECONDS))["code"]

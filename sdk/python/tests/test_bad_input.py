@@ -135,7 +135,7 @@ async def test_a_server_that_asks_and_does_not_read_fills_no_memory() -> None:
         reset(socket)
 
     def on_error(error: arqon.ArqonError) -> None:
-        # An attempt that was given up before its WELCOME came is an error, too.
+        # An attempt that ends before WELCOME is an error too.
         if "the end" in str(error):
             all_read.set()
 
@@ -149,12 +149,12 @@ async def test_a_server_that_asks_and_does_not_read_fills_no_memory() -> None:
         assert isinstance(transport, asyncio.Transport)
         small_buffer(transport, SO_SNDBUF)
         await asyncio.wait_for(all_read.wait(), 60)
-        assert 1_000_000 < session._unsent_bytes < 1_100_000, "it answers as long as there is space"
+        assert 1_000_000 < session._unsent_bytes < 1_100_000, "it answers while there is space"
         gone.set()
 
 
 def small_buffer(transport: asyncio.Transport, which: int) -> None:
-    """The kernel keeps little of what nobody reads."""
+    """Makes the kernel buffer small."""
     transport.get_extra_info("socket").setsockopt(SOL_SOCKET, which, 4_096)
 
 
@@ -176,7 +176,7 @@ async def test_a_hundred_reconnects() -> None:
             lambda: peer.attempts > 100 and bus.status.state == "open",
         )
         await bus.room("lobby").publish("x")
-        assert living_sessions() <= 2, "the previous sessions are gone"
+        assert living_sessions() <= 2, "earlier sessions are collected"
         assert len(bus._driver._tasks) < 10
 
 

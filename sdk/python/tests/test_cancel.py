@@ -19,7 +19,7 @@ TURNS_MAX = 2_000
 
 
 async def cancelled_everywhere(work: Callable[[], Coroutine[Any, Any, object]]) -> int:
-    """Runs it again and again, cancelled one turn later each time; how often before it was done."""
+    """Runs it repeatedly, cancelled one turn of the loop later each time, until it completes."""
     for turns in range(TURNS_MAX):
         task = asyncio.ensure_future(work())
         for _ in range(turns):
@@ -61,7 +61,7 @@ async def test_connect_and_close() -> None:
     async with Peer(serve_room) as peer:
         before = held()
         assert await cancelled_everywhere(lambda: connects(peer.url)) > 5
-        # While the server still runs: its end would take with it what the client forgot.
+        # The check runs before the server ends: its end would close what the client forgot.
         await nothing_more_than(before)
 
 
@@ -113,7 +113,7 @@ async def test_publishes_that_wait_for_the_window_or_a_connection() -> None:
 
     async with (
         Peer(script) as peer,
-        # It is back at once, sooner than anybody could look at its status.
+        # It reconnects at once, before the test can read its status.
         arqon.connect(
             peer.url, token=TOKEN, window=1, random=lambda: 0.0, on_status=on_status
         ) as bus,

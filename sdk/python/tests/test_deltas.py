@@ -1,6 +1,6 @@
 """`delta=True` on a real bus: a loop gets what was published, in fewer bytes, also after a loss.
 
-What becomes of each diff is in the conformance vectors.
+The conformance vectors test each diff.
 """
 
 from __future__ import annotations
@@ -15,11 +15,11 @@ import arqon
 from arqon._session import session
 from arqon._wire import frames
 
-LINES = [f"line {n} of what does not change" for n in range(100)]
+LINES = [f"line {n} of the constant text" for n in range(100)]
 
 
 class Heard:
-    """The bytes of the messages that came, and how many of the next ones are to be lost."""
+    """Counts the bytes of received messages, and drops the given number of the next ones."""
 
     def __init__(self) -> None:
         self.sizes: list[int] = []
@@ -54,13 +54,13 @@ async def test_other_metadata_does_not_make_messages_lost(bus: Bus) -> None:
 
 
 def _numbered(n: int) -> bytes:
-    """Message `n` of the show: about a third of its lines are other ones than three before."""
+    """Message `n`: about a third of its lines differ from message `n - 3`."""
     lines = [f"{line} is at {(n // 4 + line) // 12} and stays" for line in range(24)]
     return "\n".join([str(n), *lines]).encode()
 
 
 async def test_bytes_are_the_publishers_whatever_is_lost(bus: Bus, heard: Heard) -> None:
-    """Random losses, filters and a pattern: what comes is right, and without losses all comes."""
+    """Random losses, filters and a pattern: messages are right; without losses all arrive."""
     chance = random.Random(29)
     count, rooms = 1_500, ["folded-s0", "folded-s1", "folded-s2"]
     even = 'headers["even"] == "True"'
@@ -69,7 +69,7 @@ async def test_bytes_are_the_publishers_whatever_is_lost(bus: Bus, heard: Heard)
         got: list[int] = []
         gaps: list[str] = []
         async with arqon.connect(bus.url, token=bus.token()) as client:
-            # One that is lost may be the last: the end is said again until it is heard.
+            # The end may be lost too: it is published again until the loop gets it.
             async with client.room(pattern, delta=True, filter=wanted, buffer=8_192) as loop:
                 ready.release()
                 async for message in loop:
@@ -119,4 +119,4 @@ async def test_bytes_are_the_publishers_whatever_is_lost(bus: Bus, heard: Heard)
         assert len(got) > len(all_of) / 2
         lost += len(gaps)
         assert [n for n in got if n < count // 2] == [n for n in all_of if n < count // 2]
-    assert lost > 0, "some messages cannot be made, and that is told"
+    assert lost > 0, "each message that cannot be rebuilt is a gap"

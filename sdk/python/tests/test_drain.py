@@ -1,4 +1,4 @@
-"""A real Shield is stopped under load: clients move to the other, with their locks, and nothing is
+"""A real Shield stops under load: clients move to the other with their locks, and no message is
 lost or repeated.
 """
 
@@ -17,7 +17,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 
 
 async def publish_until(client: arqon.Connection, enough: asyncio.Event) -> list[int]:
-    """Publishes 0, 1, 2, … one after another, and says which there were."""
+    """Publishes 0, 1, 2, … one after another. Returns what it published."""
     count = 0
     while not enough.is_set():
         await client.room("lobby").publish("n", count)
@@ -26,7 +26,7 @@ async def publish_until(client: arqon.Connection, enough: asyncio.Event) -> list
 
 
 async def collect(room: arqon.Room, got: dict[str, list[int]]) -> None:
-    """What every sender sent, until somebody says that it is the end."""
+    """Collects what every sender sent, until the message of type `end`."""
     async for message in room:
         assert not message.is_gap
         if message.type == "end":
@@ -35,7 +35,7 @@ async def collect(room: arqon.Room, got: dict[str, list[int]]) -> None:
 
 
 async def compete(client: arqon.Connection, enough: asyncio.Event) -> int:
-    """Asks again and again for the lock that somebody else holds; says how often in vain."""
+    """Requests the lock of another client repeatedly. Returns the number of refusals."""
     refused = 0
     while not enough.is_set():
         try:
@@ -52,7 +52,7 @@ async def moved(client: arqon.Connection) -> None:
     # A member keeps its connection id.
     before = client.node_id
     await until(
-        f"open, and no more on {before}",
+        f"open, and not on {before}",
         lambda: client.node_id != before and client.status.state == "open",
     )
 
@@ -69,7 +69,7 @@ async def test_sigterm_under_load_loses_and_repeats_nothing() -> None:
         eve.room("lobby", presence=True, observer=True, buffer=100_000) as far,
     ):
         assert (ann.node_id, bob.node_id, eve.node_id) == ("one", "one", "two")
-        # What one Shield knows of members the other one hears a moment later.
+        # A Shield learns of the other Shield's members after a delay.
         await until("ann is seen", lambda: [one.user_id for one in far.members()] == ["ann"])
         changes = far.presence()
         assert (await anext(changes)).kind == "join"
@@ -102,15 +102,15 @@ async def test_sigterm_under_load_loses_and_repeats_nothing() -> None:
             await bob.room("lobby").publish("end")
             await asyncio.wait_for(asyncio.gather(*reading), STOP_SECONDS)
             assert await competing > 0
-            # The Brain has heard of the end of the connection that it was granted to.
+            # The Brain knows that the connection with the lock has ended.
             await locked.state.set("k", 1, fence=lock.fence)
             assert not lock.lost.is_set()
         assert (ann.node_id, bob.node_id) == ("two", "two")
-        assert got_near == sent, "for who moved"
-        assert got_far == sent, "for who stayed"
+        assert got_near == sent, "the client that moved"
+        assert got_far == sent, "the client that stayed"
         assert not any(isinstance(m, arqon.Message) and m.is_gap for m in heard)
         assert len(heard) in (sum(map(len, sent.values())), sum(map(len, sent.values())) + 1)
         await ann.close()
         change = await anext(changes)
         told = (change.kind, change.member.user_id)
-        assert told == ("leave", "ann"), "nobody was told of its move"
+        assert told == ("leave", "ann"), "no member saw it leave while it moved"

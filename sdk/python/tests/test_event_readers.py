@@ -1,7 +1,7 @@
-"""The bus's server-sent events with what others have made for Python: httpx-sse and sseclient-py.
+"""Reads the bus's server-sent events with two Python libraries: httpx-sse and sseclient-py.
 
-Each reads a durable room, goes away in the middle of it and comes back with the last id: it gets
-each message once and in order, and a GAP where its id is of another log.
+Each reads a durable room, disconnects, and connects again with the last id. It gets each message
+once and in order, and a GAP if its id belongs to another log.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from bus import Bus
 
 
 class Event(NamedTuple):
-    """What a reader says of one."""
+    """One event of a reader."""
 
     name: str
     data: Any
@@ -41,7 +41,7 @@ def by_httpx_sse(url: str, headers: dict[str, str]) -> Iterator[Iterator[Event]]
 
 @contextmanager
 def by_sseclient(url: str, headers: dict[str, str]) -> Iterator[Iterator[Event]]:
-    """As sseclient-py reads, of whatever gives bytes."""
+    """Reads with sseclient-py, from any source of bytes."""
     more = {"Accept": "text/event-stream", **headers}
     with httpx.stream("GET", url, headers=more, timeout=60) as response:
         events = cast("Iterator[Any]", sseclient.SSEClient(response.iter_bytes()).events())
@@ -52,7 +52,7 @@ READERS = pytest.mark.parametrize("read", [by_httpx_sse, by_sseclient])
 
 
 def publish(bus: Bus, room: str, first: int, count: int) -> None:
-    """So many numbers, one message each."""
+    """Publishes numbers, one message each."""
     headers = {"Authorization": f"Bearer {bus.token('pub')}"}
     with httpx.Client(base_url=bus.http_url, headers=headers) as client:
         for n in range(first, first + count):

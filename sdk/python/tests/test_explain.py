@@ -1,6 +1,6 @@
-"""What the SDK says of messages and errors, asked for on a real bus.
+"""Queries of the SDK for messages and errors, on a real bus.
 
-`arq why` and `GET /v1/why` find that message, and that refusal.
+`arq why` and `GET /v1/why` find exactly that message or that refusal.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ TRACE = "0af7651916cd43dd8448eb211c80319c"
 
 
 async def ask(bus: Bus, explained: arqon.Explanation) -> dict[str, Any]:
-    """What the admin API answers to the path."""
+    """The answer of the admin API to the path."""
 
     def fetch() -> dict[str, Any]:
         headers = {"authorization": f"Bearer {bus.token('root', role='admin')}"}
@@ -36,7 +36,7 @@ async def ask(bus: Bus, explained: arqon.Explanation) -> dict[str, Any]:
 
 
 async def ask_arq(bus: Bus, explained: arqon.Explanation) -> dict[str, Any]:
-    """What the command prints."""
+    """The output of the command."""
     words = shlex.split(explained.command)[1:]
     process = await asyncio.create_subprocess_exec(
         *deno(),
@@ -57,7 +57,7 @@ def described(answer: dict[str, Any]) -> list[tuple[str, str, str]]:
 
 
 async def test_explain_finds_that_message_alone(bus: Bus, room_id: str) -> None:
-    # Other tests' connections of a bob would be told of, too.
+    # With the name "bob" the answer would have connections of other tests too.
     reader = f"bob-{room_id}"
     async with (
         arqon.connect(bus.url, token=bus.token("ann")) as ann,
@@ -75,7 +75,7 @@ async def test_explain_finds_that_message_alone(bus: Bus, room_id: str) -> None:
                 answer = await ask(bus, explained)
                 return answer if answer["connections"] else None
 
-            by_id = await until("the Shield has told of the delivery", told)
+            by_id = await until("the Shield has recorded the delivery", told)
             assert described(by_id) == [(room_id, message_id or "", message.id)]
             assert [c["outcomes"][0]["state"] for c in by_id["connections"]] == ["sent"]
             by_publish = await ask(bus, ann.explain(sent, user=reader))
@@ -106,7 +106,7 @@ async def test_an_error_says_trace_and_connection(bus: Bus, room_id: str) -> Non
         )
         errors = [answer for answer in answers if isinstance(answer, arqon.ArqonError)]
         assert [error.reason for error in errors] == ["not-granted"] * 4
-        assert [len(error.trace_id) for error in errors] == [32, 32, 32, 0], "a SUB is no message"
+        assert [len(error.trace_id) for error in errors] == [32, 32, 32, 0], "a SUB has no trace"
         assert errors[1].trace_id == TRACE
         for error in errors:
             assert error.connection_id == cat.connection_id

@@ -1,4 +1,4 @@
-"""What else the SDK has, on a real bus: overflow, offline, events, leases, traces, signers."""
+"""Further features on a real bus: overflow, offline, events, leases, traces, signers."""
 
 from __future__ import annotations
 
@@ -84,7 +84,7 @@ async def test_a_buffer_is_bounded_in_bytes_too(bus: Bus, room_id: str) -> None:
             assert [m.raw[0] if m.raw else "GAP" for m in got] == expected
         async with client.room(room_id, buffer_bytes=1) as heard:
             await client.room(room_id).publish("n", bytes(5_000))
-            assert len((await anext(heard)).raw) == 5_000, "one is taken however large it is"
+            assert len((await anext(heard)).raw) == 5_000, "one is accepted at any size"
 
 
 async def state_is(client: arqon.Connection, *states: str) -> None:
@@ -196,7 +196,7 @@ async def test_the_active_span_of_opentelemetry(bus: Bus, room_id: str) -> None:
 
 
 class SlowSigner:
-    """A key that is elsewhere: earlier signatures take longer than later ones."""
+    """A remote key: earlier signatures take longer than later ones."""
 
     def __init__(self) -> None:
         self.key = arqon.ed25519_key(bytes(range(32)))

@@ -1,5 +1,5 @@
-"""A move to another Shield in a durable room that has more to recover than the client holds: what
-was not held another SUB brings.
+"""A move to another Shield in a durable room with more to recover than the client buffers: another
+SUB recovers the rest.
 """
 
 from __future__ import annotations

@@ -1,5 +1,5 @@
-"""A member's metadata while the client moves to another Shield, or changes it at a bad moment: the
-Shield on which it ends up must have what the program was told to be taken.
+"""Changes of a member's metadata while the client moves to another Shield: the last Shield must
+have the metadata that the program saw accepted.
 """
 
 from __future__ import annotations
@@ -47,27 +47,27 @@ def late_shields() -> tuple[Shields, list[Sub]]:
 
 
 def moved(room: arqon.Room) -> bool:
-    """The first session has ended, and the next is the present one."""
+    """Whether the client uses the second session."""
     return room.bus.welcomed.connection_id == "c2"
 
 
 async def begun(shields: Shields) -> None:
-    """The client moves, and its first SUB is on its way to the next Shield."""
+    """Begins the move. Returns when the next Shield has the client's first SUB."""
     await shields.drain()
-    await until("metadata 1 is there", lambda: len(shields.metas(1)) == 1)
+    await until("metadata 1 arrived", lambda: len(shields.metas(1)) == 1)
 
 
-async def test_what_only_the_old_shield_was_told_the_next_one_is_told_too() -> None:
+async def test_metadata_that_only_the_old_shield_has_is_sent_to_the_next_one() -> None:
     shields = Shields(accept)
     async with member(shields) as room:
         await begun(shields)
         await room.update_meta(2)
         await shields.release()
-        await until("metadata 2 is there", lambda: len(shields.metas(1)) == 2)
+        await until("metadata 2 arrived", lambda: len(shields.metas(1)) == 2)
     assert (shields.metas(0), shields.metas(1)) == ([1, 2], [1, 2])
 
 
-async def test_without_a_change_the_next_shield_is_asked_once() -> None:
+async def test_without_a_change_the_next_shield_gets_one_sub() -> None:
     shields = Shields(accept)
     async with member(shields) as room:
         await room.update_meta(2)
@@ -78,7 +78,7 @@ async def test_without_a_change_the_next_shield_is_asked_once() -> None:
     assert (shields.metas(0), shields.metas(1)) == ([1, 2], [2])
 
 
-async def test_the_next_shield_is_told_again_what_it_could_not_take_for_now() -> None:
+async def test_metadata_that_the_next_shield_refuses_for_now_is_sent_again() -> None:
     refusals = 0
 
     async def answer(sub: Sub) -> None:
@@ -94,13 +94,13 @@ async def test_the_next_shield_is_told_again_what_it_could_not_take_for_now() ->
         await begun(shields)
         await room.update_meta(2)
         await shields.release()
-        await until("metadata 4 is there", lambda: len(shields.metas(1)) == 4)
+        await until("metadata 4 arrived", lambda: len(shields.metas(1)) == 4)
         await until("it has moved", lambda: moved(room))
         await room.publish("x")
     assert (shields.metas(0), shields.metas(1)) == ([1, 2], [1, 2, 2, 2])
 
 
-async def test_what_the_next_shield_never_takes_it_is_told_once() -> None:
+async def test_metadata_that_the_next_shield_refuses_for_good_is_sent_once() -> None:
     async def answer(sub: Sub) -> None:
         if sub.shield == 0 or sub.meta == 1:
             await sub.accept()
@@ -114,20 +114,20 @@ async def test_what_the_next_shield_never_takes_it_is_told_once() -> None:
         await shields.release()
         await until("it has moved", lambda: len(shields.metas(1)) == 2 and moved(room))
         await room.publish("x")
-        await room.publish("the subscription stands")
+        await room.publish("the subscription is open")
     assert shields.metas(1) == [1, 2]
 
 
-async def test_an_answer_after_the_move_to_a_sub_from_before_it_is_not_the_last_word() -> None:
+async def test_metadata_is_sent_again_after_a_late_answer_to_an_earlier_sub() -> None:
     shields, late = late_shields()
     async with member(shields) as room:
         await begun(shields)
         await room.update_meta(2)
-        # The old Shield dies: the client is on the next one, whose answer is still to come.
+        # The old Shield fails. The client uses the next one, which has not answered yet.
         reset(shields.sockets[0])
         await until("it has moved", lambda: moved(room))
         await late[0].accept()
-        await until("metadata 2 is there", lambda: len(shields.metas(1)) == 2)
+        await until("metadata 2 arrived", lambda: len(shields.metas(1)) == 2)
     assert shields.metas(1) == [1, 2]
 
 
@@ -142,7 +142,7 @@ async def test_a_change_that_the_old_shield_answers_late_or_never(answered: bool
             await sub.accept()
 
     async def before_command(shield: int) -> None:
-        # The renewal of the lock: the client has crossed, and the old session is still open.
+        # The renewal of the lock: the client has moved, and the old session is still open.
         if shield == 1 and answered:
             await late[0].accept()
             await until("the update is done", update.done)
@@ -154,12 +154,12 @@ async def test_a_change_that_the_old_shield_answers_late_or_never(answered: bool
         await until("the late SUB", lambda: len(late) == 1)
         await shields.release()
         await asyncio.wait_for(update, 60)
-        await until("metadata 2 is there", lambda: len(shields.metas(1)) == 2)
+        await until("metadata 2 arrived", lambda: len(shields.metas(1)) == 2)
         await until("it has moved", lambda: moved(room))
     assert (shields.metas(0), shields.metas(1)) == ([1, 2], [1, 2])
 
 
-async def test_a_change_that_the_next_shield_refuses_leaves_what_the_old_one_took() -> None:
+async def test_a_change_that_the_next_shield_refuses_keeps_the_earlier_metadata() -> None:
     async def answer(sub: Sub) -> None:
         if sub.shield == 1 and sub.meta == 3:
             await sub.refuse(413, "message-too-large")
@@ -173,7 +173,7 @@ async def test_a_change_that_the_next_shield_refuses_leaves_what_the_old_one_too
         await begun(shields)
         await room.update_meta(2)
         await shields.release()
-        await until("metadata 2 is there", lambda: 2 in shields.metas(1))
+        await until("metadata 2 arrived", lambda: 2 in shields.metas(1))
         with pytest.raises(arqon.MessageTooLarge):
             await room.update_meta(3)
         await until("metadata 2 is the last", lambda: shields.metas(1)[-1] == 2)
@@ -205,11 +205,11 @@ async def test_the_refusal_of_a_change_does_not_undo_a_newer_one() -> None:
         assert isinstance(first, arqon.MessageTooLarge)
         assert second is None
         reset(shields.sockets[0])
-        await until("metadata 1 is there", lambda: len(shields.metas(1)) == 1)
+        await until("metadata 1 arrived", lambda: len(shields.metas(1)) == 1)
     assert (shields.metas(0), shields.metas(1)) == ([1, 2, 3], [3])
 
 
-async def test_a_change_while_the_first_sub_of_a_session_is_on_its_way() -> None:
+async def test_a_change_while_the_first_sub_of_a_session_is_pending() -> None:
     shields, late = late_shields()
     async with member(shields) as room:
         reset(shields.sockets[0])
@@ -234,7 +234,7 @@ async def test_a_change_that_a_new_session_refuses_does_not_end_the_subscription
     async with member(shields) as room:
         with pytest.raises(arqon.MessageTooLarge):
             await room.update_meta(2)
-        await until("metadata 2 is there", lambda: len(shields.metas(1)) == 2)
+        await until("metadata 2 arrived", lambda: len(shields.metas(1)) == 2)
         await room.publish("x")
     assert (shields.metas(0), shields.metas(1)) == ([1, 2], [2, 1])
 

@@ -1,5 +1,5 @@
-"""Who is in a room while the client moves: the next Shield hears a moment late of who has joined,
-and nobody may seem to leave for that. The table by itself, then a client between two Shields.
+"""The members of a room while the client moves. The next Shield learns of new members later, and no
+member may seem to leave because of that. Tests of the table, then of a client with two Shields.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def leave(table: MemberTable, *ids: str) -> None:
 
 
 def followed(hold_ms: int) -> tuple[MemberTable, list[str]]:
-    """A table and what it tells: "+a", "~a", "-a"."""
+    """A table and the changes that it reports: "+a", "~a", "-a"."""
     table, told = MemberTable(hold_ms=hold_ms), list[str]()
     signs = {"join": "+", "update": "~", "leave": "-"}
     table.listen(lambda change: told.append(signs[change.kind] + change.member.connection_id))
@@ -69,10 +69,10 @@ async def test_each_is_held_for_its_own_time() -> None:
     table.lost()
 
 
-async def test_a_leave_that_the_next_shield_tells_is_told_at_once() -> None:
+async def test_a_leave_from_the_next_shield_is_reported_at_once() -> None:
     table, told = followed(LONG_MS)
     table.begin(list_of("a", "b", "c"), OLD)
-    # "b" leaves while the pages are on their way, "c" after them.
+    # "b" leaves while pages arrive, "c" after the last page.
     table.begin(list_of("a", pages=2), NEXT)
     leave(table, "b")
     join(table, "d", snapshot=True)
@@ -90,7 +90,7 @@ async def test_a_list_of_the_same_shield_drops_others_and_ends_no_hold() -> None
     assert (told[3:], list(table.members)) == (["-b"], ["a", "c"])
     table.begin(list_of("a", "c"), NEXT)
     table.begin(list_of("a"), NEXT)
-    assert told[3:] == ["-b", "-c"], "a list that has the member ends its hold"
+    assert told[3:] == ["-b", "-c"], "a list with the member ends its hold"
     table.lost()
 
 
@@ -103,7 +103,7 @@ async def test_a_new_list_of_the_next_shield_before_the_first_is_whole() -> None
     table.lost()
 
 
-async def test_who_is_named_while_pages_come_is_not_held_any_more() -> None:
+async def test_a_change_of_a_member_while_pages_arrive_ends_its_hold() -> None:
     table, told = followed(20)
     table.begin(list_of("a", "b", "c", "d"), OLD)
     table.begin(list_of("a"), NEXT)
@@ -133,7 +133,7 @@ def test_one_source_needs_no_loop() -> None:
 
 
 async def lives(choose: random.Random) -> None:
-    """Lists, changes and losses as they may come, and that nobody is lost or left over."""
+    """Random lists, changes and losses: in the end the members are the right ones."""
     table, _ = followed(0)
     truth, following = set[str](), False
     for _ in range(20):
@@ -156,14 +156,14 @@ async def lives(choose: random.Random) -> None:
 
 
 @pytest.mark.parametrize("seed", range(4))
-async def test_when_every_hold_is_over_the_list_is_the_last_and_what_came_after(seed: int) -> None:
+async def test_after_every_hold_the_members_are_the_last_list_and_later_changes(seed: int) -> None:
     choose = random.Random(seed)
     for _ in range(50):
         await lives(choose)
 
 
 class Heard:
-    """What a program is told of a room: "+a", "-a"."""
+    """The changes that a program gets from a room: "+a", "-a"."""
 
     def __init__(self, room: arqon.Room) -> None:
         self.told: list[str] = []
@@ -175,7 +175,7 @@ class Heard:
             self.told.append(sign + change.member.connection_id)
 
     async def all(self) -> list[str]:
-        """To the end of the subscription."""
+        """All changes until the subscription ends."""
         await asyncio.wait_for(self._task, 60)
         return self.told
 
@@ -184,9 +184,9 @@ def moved(room: arqon.Room, to: str = "c2") -> bool:
     return room.bus.welcomed.connection_id == to
 
 
-async def test_who_joined_while_the_client_moves_does_not_seem_to_leave() -> None:
+async def test_a_member_that_joins_while_the_client_moves_does_not_seem_to_leave() -> None:
     async def answer(sub: Sub) -> None:
-        # The next Shield has not heard of "b" yet.
+        # The next Shield does not know "b" yet.
         await sub.accept("a")
 
     async with (
@@ -196,20 +196,20 @@ async def test_who_joined_while_the_client_moves_does_not_seem_to_leave() -> Non
     ):
         heard = Heard(room)
         await shields.tell(0, came="b")
-        await until("+b is told", lambda: "+b" in heard.told)
+        await until("+b arrived", lambda: "+b" in heard.told)
         await shields.drain()
         await shields.release()
         await until("it has moved", lambda: moved(room))
         await shields.tell(1, came="c")
-        await until("+c is told", lambda: "+c" in heard.told)
+        await until("+c arrived", lambda: "+c" in heard.told)
         assert [member.connection_id for member in room.members()] == ["a", "b", "c"]
         await shields.tell(1, came="b")
         await shields.tell(1, left="c")
-        await until("-c is told", lambda: "-c" in heard.told)
+        await until("-c arrived", lambda: "-c" in heard.told)
     assert await heard.all() == ["+a", "+b", "+c", "-c"]
 
 
-async def test_nor_does_it_when_the_old_shield_ends_before_the_next_one_answers() -> None:
+async def test_no_member_seems_to_leave_if_the_old_shield_ends_before_the_answer() -> None:
     late: list[Sub] = []
 
     async def answer(sub: Sub) -> None:
@@ -227,19 +227,19 @@ async def test_nor_does_it_when_the_old_shield_ends_before_the_next_one_answers(
         await shields.drain()
         await until("the late SUB", lambda: len(late) == 1)
         await shields.tell(0, came="b")
-        await until("+b is told", lambda: "+b" in heard.told)
+        await until("+b arrived", lambda: "+b" in heard.told)
         reset(shields.sockets[0])
         await until("it has moved", lambda: moved(room))
         await late[0].accept("a")
         await shields.tell(1, came="c")
-        await until("+c is told", lambda: "+c" in heard.told)
+        await until("+c arrived", lambda: "+c" in heard.told)
         await shields.tell(1, came="b")
         await shields.tell(1, came="d")
-        await until("+d is told", lambda: "+d" in heard.told)
+        await until("+d arrived", lambda: "+d" in heard.told)
     assert await heard.all() == ["+a", "+b", "+c", "+d"]
 
 
-async def test_who_left_while_the_client_moves_leaves_after_the_hold() -> None:
+async def test_a_member_that_leaves_while_the_client_moves_leaves_after_the_hold() -> None:
     async def answer(sub: Sub) -> None:
         await sub.accept(*("ab" if sub.shield == 0 else "b"))
 
@@ -257,7 +257,7 @@ async def test_who_left_while_the_client_moves_leaves_after_the_hold() -> None:
         await until("a timer runs", lambda: table._timer is not None)
         assert (heard.told, list(table._held)) == (["+a", "+b"], ["a"])
         table._time_over(table._held["a"])
-        await until("-a is told", lambda: "-a" in heard.told)
+        await until("-a arrived", lambda: "-a" in heard.told)
     assert await heard.all() == ["+a", "+b", "-a"]
 
 
@@ -277,7 +277,7 @@ async def test_the_list_of_a_shield_that_is_lost_before_the_move_changes_nothing
         reset(shields.sockets[1])
         await until("3 SUBs", lambda: len(shields.subs) == 3)
         await shields.tell(0, came="c")
-        await until("+c is told", lambda: "+c" in heard.told)
+        await until("+c arrived", lambda: "+c" in heard.told)
         await shields.release()
         await until("it has moved", lambda: moved(room, "c3"))
     assert await heard.all() == ["+a", "+b", "+c"]

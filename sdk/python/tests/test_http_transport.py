@@ -39,7 +39,7 @@ async def test_everything_works_over_http(bus: Bus, room_id: str) -> None:
 
 @contextlib.asynccontextmanager
 async def without_upgrades(port: int, opened: list[str]) -> AsyncIterator[str]:
-    """A proxy that takes the upgrade out of a request, as those do that know nothing of it."""
+    """A proxy that removes the upgrade from a request, like proxies without WebSocket support."""
     serving: set[asyncio.Task[None]] = set()
 
     async def pipe(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -50,7 +50,7 @@ async def without_upgrades(port: int, opened: list[str]) -> AsyncIterator[str]:
         except OSError:
             pass
         finally:
-            # The other direction reads from this one's end, and would wait for good.
+            # Without the close the other direction would wait for ever.
             writer.close()
 
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -86,7 +86,7 @@ async def test_http_is_used_where_websocket_does_not_open(
             async with arqon.connect(url, token=bus.token(), transport="auto") as client:
                 await client.room(room_id).publish("t", 1)
         asked = [path for path in opened if not path.startswith("/v1/connections/")]
-        # What was found is remembered.
+        # The client remembers which transport works.
         assert asked == ["/v1/socket", "/v1/connections", "/v1/connections"]
         assert [one.getMessage() for one in caplog.records if one.levelname == "ERROR"] == []
         with pytest.raises(arqon.ArqonError):
@@ -123,7 +123,7 @@ async def listens(child: asyncio.subprocess.Process, port: int) -> bool:
 async def proxy(
     config: str, name: str, flags: list[str], target: int, folder: Path
 ) -> AsyncIterator[str]:
-    """A proxy of the system's packages before a bus; gives its URL."""
+    """Runs an installed proxy before a bus. Yields its URL."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]

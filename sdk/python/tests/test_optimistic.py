@@ -1,4 +1,4 @@
-"""Calls seen at once: guesses, whatever order answers and changes come in; and on a bus."""
+"""Optimistic calls: guesses with answers and changes in any order, and calls on a bus."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def _asked(command: str, data: str, user: str = "ann", now_ms: int = 1_000) -> G
 
 
 def test_a_module_guesses_what_it_does_and_what_it_refuses() -> None:
-    """By the values that are known; what is no reducer is refused."""
+    """It guesses from the known values. Bytes that are not a reducer are refused."""
     guest = ReducerGuest(_AUCTION)
     opened = guest.guess(_asked("open", "60000"), {}, 1)
     assert opened == {"state": "open", "seller": "ann", "closes_ms": "61000"}
@@ -40,7 +40,7 @@ def test_a_module_guesses_what_it_does_and_what_it_refuses() -> None:
 
 
 def test_a_module_sees_values_in_the_order_of_their_keys_and_an_endless_one_ends() -> None:
-    """The counter removes what it finds below a prefix."""
+    """The counter removes the keys with a prefix."""
     counter = ReducerGuest((_BUILT / "counter.wasm").read_bytes())
     values: dict[str, Value] = {"total": "9", "user/b": "4", "user/a": "5", "users": "1"}
     asked = GuessedCall("reset", b"", "", "root", "admin", {}, "r", 1_000)
@@ -48,7 +48,7 @@ def test_a_module_sees_values_in_the_order_of_their_keys_and_an_endless_one_ends
 
 
 def test_a_change_that_comes_before_the_answer_counts_once() -> None:
-    """It may be the call's own, and waits for what came of that; somebody else's does, too."""
+    """A change, also of another client, waits for the answer of the call that may have made it."""
     counter = ReducerGuest((_BUILT / "counter.wasm").read_bytes())
     rebase = Rebase()
     assert rebase.confirmed(1, {"total": "10"}) == {"total": "10"}
@@ -64,7 +64,7 @@ def test_a_change_that_comes_before_the_answer_counts_once() -> None:
 
 @dataclass
 class _Client:
-    """A client, and what is on its way to and from it."""
+    """A client with its pending calls, answers and changes."""
 
     user: str
     rebase: Rebase = field(default_factory=Rebase)
@@ -74,7 +74,7 @@ class _Client:
 
 
 class _World:
-    """A room that a module decides, and three clients of it; what comes when is chance."""
+    """A room with a module and three clients. The order of deliveries is random."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -86,7 +86,7 @@ class _World:
     def call(self, client: _Client) -> None:
         amount = self.chance.randint(0, 40)
         name, data = ("open", "60000") if amount < 5 else ("bid", str(amount))
-        # Their clock is another one than the room's.
+        # Their clock differs from the room's.
         asked = _asked(name, data, client.user, 5_000)
         number, _ = client.rebase.call(lambda values: self.guest.guess(asked, values, 1))
         client.calls.append((number, amount))
@@ -114,7 +114,7 @@ class _World:
 
 @pytest.mark.parametrize("seed", range(20))
 def test_in_the_end_everybody_shows_what_the_room_has(seed: int) -> None:
-    """Whatever order calls, answers and changes come in."""
+    """Calls, answers and changes arrive in a random order."""
     world = _World(seed)
     steps = (world.call, world.order, world.order, world.answer, world.hear)
     for _ in range(40):
@@ -126,13 +126,13 @@ def test_in_the_end_everybody_shows_what_the_room_has(seed: int) -> None:
 
 
 async def test_a_call_is_seen_before_the_room_has_answered(bus: Bus) -> None:
-    """What the room refuses is not there afterwards."""
+    """A call that the room refuses is undone."""
     told: list[Changes] = []
     async with (
         arqon.connect(bus.url, token=bus.token("ann"), request_timeout_ms=60_000) as ann,
         arqon.connect(bus.url, token=bus.token("bob"), request_timeout_ms=60_000) as bob,
         optimistic(ann.room("auction-1"), _AUCTION, user="ann") as anns,
-        # The bus gives him the module.
+        # This client gets the module from the bus.
         optimistic(bob.room("auction-1"), user="bob", on_change=told.append) as bobs,
     ):
         opened = anns.call("open", 3_600_000)
@@ -151,4 +151,4 @@ async def test_a_call_is_seen_before_the_room_has_answered(bus: Bus) -> None:
         )
         assert anns.entries() == bobs.entries()
         bids = [one["highest"] for one in told if "highest" in one]
-        assert bids == ["100"], "what was right is not told again"
+        assert bids == ["100"], "a right guess is not reported again"

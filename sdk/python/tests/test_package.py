@@ -42,7 +42,7 @@ def _run(*command: str | Path, cwd: Path = PACKAGE) -> str:
 
 
 def _examples(folder: Path) -> list[Path]:
-    """Every Python block of the README as a file. One that reads sys.argv is a whole program."""
+    """Every Python block of the README as a file. A block that reads sys.argv is a program."""
     readme = (PACKAGE / "README.md").read_text(encoding="utf-8")
     blocks = re.findall(r"```python\n(.*?)```", readme, re.DOTALL)
     files = [folder / f"example_{number}.py" for number in range(len(blocks))]
@@ -69,7 +69,7 @@ def test_private_packages_need_none_above_themselves() -> None:
     assert sorted(FLOORS) == sorted(path.parent.name for path in source.glob("_*/__init__.py"))
     for file in source.glob("_*/*.py"):
         below = FLOORS[: FLOORS.index(file.parent.name) + 1]
-        # What stands below an `if TYPE_CHECKING` is no import of the running program.
+        # The running program does not import what is below `if TYPE_CHECKING`.
         nodes = ast.parse(file.read_text(encoding="utf-8")).body
         for module in [node.module or "" for node in nodes if isinstance(node, ast.ImportFrom)]:
             package = module.removeprefix("arqon.").split(".")[0]

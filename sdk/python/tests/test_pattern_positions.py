@@ -45,7 +45,7 @@ async def test_each_message_once_over_drops(bus: Bus, room_id: str, transport: s
         count = 0
         try:
             await publish(count)
-            await until("each room was heard", lambda: all(got.values()))
+            await until("a message of each room arrived", lambda: all(got.values()))
             for _ in range(TURNS):
                 for each in range(EACH):
                     if each == EACH // 3:
@@ -55,9 +55,9 @@ async def test_each_message_once_over_drops(bus: Bus, room_id: str, transport: s
                         proxy.refuse = False
                     count += 1
                     await publish(count)
-                await until("it is there again", lambda: ann.status.state == "open")
+                await until("it is connected again", lambda: ann.status.state == "open")
             whole = (count + 1) * len(rooms)
-            await until("all has come", lambda: sum(map(len, got.values())) >= whole)
+            await until("all messages arrived", lambda: sum(map(len, got.values())) >= whole)
         finally:
             reading.cancel()
             await asyncio.gather(reading, return_exceptions=True)

@@ -15,7 +15,7 @@ def _message(xid: str, commit_ms: int = AT_MS - 5) -> Message:
 
 @pytest.mark.parametrize("following", [5_000, WRAP, 3 * WRAP + 5, WRAP + WRAP // 2])
 def test_what_a_snapshot_sees_is_left_out(following: int) -> None:
-    """Also where ids begin anew."""
+    """Also after transaction ids wrap around."""
     still_open = following - 3
     taken = _read(f"0/1A2B3C8;{still_open}:{following}:{still_open};{AT_MS}")
     for number in range(following - 100, following + 100):
@@ -24,7 +24,7 @@ def test_what_a_snapshot_sees_is_left_out(following: int) -> None:
 
 
 def test_long_after_and_past_the_database_the_time_decides() -> None:
-    """Ids begin anew one day, and some messages have none."""
+    """Transaction ids wrap around, and some messages have none."""
     taken = _read(f"0/1;100:100:;{AT_MS}")
     assert _is_new(_message("7", AT_MS + 61_000), taken)
     assert not _is_new(_message("7"), taken)
@@ -34,6 +34,6 @@ def test_long_after_and_past_the_database_the_time_decides() -> None:
 
 @pytest.mark.parametrize("taken", ["", "0/1", "0/1;1:2;3", "0/1;1:2:;x", "0/1;a:2:;3"])
 def test_what_is_no_position_is_refused(taken: str) -> None:
-    """With what it should be."""
+    """The error has the expected form."""
     with pytest.raises(ValueError, match=r"expected what arqon\.position"):
         _read(taken)

@@ -168,7 +168,7 @@ async def test_a_listener_and_the_sync_face(
 
 
 def _named(vkey: str) -> str:
-    """The same public key under the name that this vkey has by now."""
+    """The same public key with the present name of this vkey."""
     from base64 import b64decode
 
     from arqon._proof.notes import Key

@@ -1,4 +1,4 @@
-"""Rooms that are programs: what a call sends, and values as they change."""
+"""Rooms with reducers: what a call sends, and changes of values."""
 
 import asyncio
 from typing import Any, cast
@@ -22,7 +22,7 @@ class _Room:
 
 
 async def test_a_call_says_what_it_is_and_has_an_id() -> None:
-    """A new one each time, unless it is given."""
+    """Each call has a new id, unless the program gives one."""
     room = _Room({"entry": 3, "answer": 100})
     assert await call(cast("Room", room), "bid", 100, call_id="one") == Called(3, None, 100)
     await call(cast("Room", room), "close")
@@ -45,7 +45,7 @@ async def test_a_repetition_says_what_it_repeats() -> None:
 
 
 async def test_types_of_a_schema_are_held_to_by_the_checker() -> None:
-    """What mypy refuses here is marked, and a mark that it does not need fails it."""
+    """Each line that mypy refuses is marked. A mark that is not needed fails the test."""
     lot: Lot = {
         "lot": 1,
         "state": "open",
@@ -69,7 +69,7 @@ async def test_types_of_a_schema_are_held_to_by_the_checker() -> None:
 
 
 async def test_values_are_watched_over_a_lost_connection(bus: Bus) -> None:
-    """Those that are shown, and only those; the last one comes, too."""
+    """It gets the visible values only, and the last change too."""
     async with (
         CuttableProxy(bus.port) as proxy,
         arqon.connect(bus.url, token=bus.token("ann"), request_timeout_ms=60_000) as ann,

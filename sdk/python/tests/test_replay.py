@@ -1,6 +1,6 @@
-"""Loops that begin with what is stored, and locks that are waited for, on a real bus.
+"""Loops that begin with stored messages, and waits for locks, on a real bus.
 
-`bus.toml` cuts recovery by SUB short: only the history can bring what is stored.
+`bus.toml` limits recovery by SUB: only the history returns all stored messages.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ NEW = -1
 
 
 async def store(room: arqon.Room, numbers: range) -> list[int]:
-    """Stores messages with these numbers as data; gives their offsets."""
+    """Stores messages with these numbers as data. Returns their offsets."""
     return list(await asyncio.gather(*(room.publish("n", n) for n in numbers)))
 
 
@@ -35,7 +35,7 @@ async def take(heard: AsyncIterator[arqon.Message], count: int) -> list[Any]:
 
 
 async def begins(bus: Bus, name: str, expected: list[Any], **options: Any) -> None:
-    """What a loop with these options gives, and then what is published."""
+    """A loop with these options yields the stored messages, then what is published."""
     async with arqon.connect(bus.url, token=bus.token()) as client:
         async with client.room(name).subscribe(**options) as heard:
             assert await take(heard, len(expected)) == expected, options
@@ -72,7 +72,7 @@ async def test_ages_and_edges(bus: Bus) -> None:
         newest_ms = (await room.history()).messages[-1].timestamp_ms
         await until("the bus's clock moves", lambda: client._driver.now_ms() > newest_ms + 2)
         await store(room, range(3, 5))
-        # Asked for from the moment of the last old one, by the bus's clock, however late.
+        # The age reaches back to just after the last old message, by the bus's clock.
         now_ms = client._driver.now_ms()
         client._driver.now_ms = lambda: now_ms  # type: ignore[method-assign]
         age = timedelta(milliseconds=now_ms - newest_ms - 1)
@@ -80,7 +80,7 @@ async def test_ages_and_edges(bus: Bus) -> None:
             assert await take(heard, 2) == [3, 4]
             await room.publish("n", NEW)
             assert await take(heard, 1) == [NEW]
-    # A place that is no message's own: the answer to the SUB says that nothing is missing.
+    # No message has this offset: the answer to the SUB says that nothing is missing.
     await begins(bus, "kept-ages", [0, 1, 2, 3, 4, NEW], from_=first - 1)
 
 
@@ -91,7 +91,7 @@ def stored(offset: int) -> Envelope:
 
 
 class StoredRoom(Peer):
-    """The room `r` with message 3; `answer` says what comes of its second SUB."""
+    """The room `r` with message 3. `answer` answers its second SUB."""
 
     def __init__(self, *answer: Callable[[Subscribe], bytes], before_page: bytes = b"") -> None:
         super().__init__(self._play)
@@ -255,7 +255,7 @@ async def test_a_lock_is_waited_for(bus: Bus, room_id: str) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await cancelled
         assert await asyncio.wait_for(waiting, 60) > held.fence
-        # Who was cancelled has left nothing behind.
+        # The cancelled wait holds nothing.
         async with state.lock(wait=timedelta(seconds=60)):
             pass
         with pytest.raises(ValueError, match="wait is -1; expected seconds"):

@@ -1,7 +1,7 @@
-"""Loops that begin with what is stored, on a real bus while others publish, over a slow line.
+"""Loops that begin with stored messages on a real bus, over a slow line, while others publish.
 
-Whatever the order in which pages, live messages and answers come, no loop has a hole that no GAP
-tells. `REPLAY_LOOPS=100` runs so many loops (CONTRIBUTING.md).
+Pages, live messages and answers arrive in any order, and a loop reports each hole as a GAP.
+`REPLAY_LOOPS=100` runs 100 loops (CONTRIBUTING.md).
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ LINE_SECONDS = 0.02
 WORK_SECONDS = 0.005
 EVERY_SECONDS = 0.01
 BUFFER = 16
-# Messages that are stored before the first loop begins, and how many one hears at least.
+# Messages that are stored before the first loop begins, and the least that a loop reads.
 STORED = 200
 HEARD = 100
 ROOM = "kept-loops"
@@ -44,16 +44,16 @@ history_size = 100_000
 
 @dataclass
 class Found:
-    """What loops have found."""
+    """Counts of all loops."""
 
     messages: int = 0
     gaps: list[str] = field(default_factory=list[str])
     """With their reasons."""
     holes: list[str] = field(default_factory=list[str])
-    """Jumps and repeats that no GAP told: the number before, and the one that came."""
+    """Jumps and repeats without a GAP: the number before, and the number that arrived."""
 
     async def follow(self, heard: arqon.Room, last: int, before: int | None = None) -> int:
-        """Takes messages with rising numbers up to `last`, each with some work; gives the last."""
+        """Reads rising numbers up to `last`, with a pause after each. Returns the last."""
         async for message in heard:
             if message.signal is not None:
                 self.gaps.append(message.signal.reason)
@@ -70,7 +70,7 @@ class Found:
 
 
 class Publisher:
-    """Publishes numbers, `number` is the next one."""
+    """Publishes numbers. `number` is the next one."""
 
     def __init__(self, room: arqon.Room) -> None:
         self._room = room
@@ -85,7 +85,7 @@ class Publisher:
         task.add_done_callback(self._under_way.discard)
 
     async def stored(self) -> None:
-        """Returns when everything is stored that was published."""
+        """Returns when everything published is stored."""
         while self._under_way:
             await asyncio.gather(*self._under_way)
 
@@ -94,7 +94,7 @@ class Publisher:
         self.offsets[number] = int(sent)
 
     async def run(self) -> None:
-        """One after another, and on a slow machine no more than it can store."""
+        """Publishes one after another, and waits while too many are not stored yet."""
         while True:
             if len(self._under_way) < BUFFER:
                 self.publish()
@@ -103,7 +103,7 @@ class Publisher:
 
 @asynccontextmanager
 async def publishing(room: arqon.Room, stored: int) -> AsyncIterator[Publisher]:
-    """So many are stored before; then it goes on for as long as it lives."""
+    """Stores the given number of messages first. Then it publishes until the block ends."""
     publisher = Publisher(room)
     for _ in range(stored):
         publisher.publish()

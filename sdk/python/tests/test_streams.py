@@ -1,4 +1,4 @@
-"""Messages that grow, on a real bus: written from generators, heard piece by piece, stopped."""
+"""Growing messages on a real bus: written from generators, read piece by piece, stopped."""
 
 from __future__ import annotations
 
@@ -38,10 +38,10 @@ async def test_a_generator_grows_and_is_one_message(bus: Bus) -> None:
         reading = asyncio.ensure_future(until_ended(room, "a", heard))
         out = await open_stream(room, id="a", type="answer")
         await out.write("first")
-        await until("it is heard", lambda: heard and heard[-1].text == "first")
+        await until("a piece arrived", lambda: heard and heard[-1].text == "first")
         late: list[Growing] = []
         joining = asyncio.ensure_future(until_ended(room, "a", late))
-        await until("it is heard by who joins", lambda: late)
+        await until("a piece arrived at the client that joined", lambda: late)
         assert late[0].piece == "first"
         async for word in words(200):
             await out.write(word)
@@ -72,7 +72,7 @@ async def test_stop_cancels_the_source(bus: Bus) -> None:
         heard: list[Growing] = []
         reading = asyncio.ensure_future(until_ended(room, "b", heard))
         ending = asyncio.ensure_future(stream(room, endless(), id="b"))
-        await until("it is heard", lambda: heard and heard[-1].text == "so far")
+        await until("a piece arrived", lambda: heard and heard[-1].text == "so far")
         end = await stop_stream(room, "b", "enough")
         (message,) = (await room.history()).messages
         assert end == StreamEnd("b", "stopped", message.offset)
@@ -88,7 +88,7 @@ async def test_stop_cancels_the_source(bus: Bus) -> None:
 
 @pytest.mark.parametrize("actions", [["publish", "subscribe"], ["publish"]])
 async def test_who_ended_it_is_what_the_bus_says(bus: Bus, actions: list[str]) -> None:
-    """Whatever its id and its reason are called, and also for who may not hear it."""
+    """With any id and any reason, also for a client that may not read it."""
     grants = [{"room": "durable-chat-*", "actions": actions}]
     async with (
         arqon.connect(bus.url, token=bus.token(grants=grants)) as writer,
@@ -129,11 +129,11 @@ async def test_who_ended_it_is_what_the_bus_says(bus: Bus, actions: list[str]) -
 async def test_an_error_of_the_source_aborts(bus: Bus) -> None:
     def failing() -> Iterator[str]:
         yield "half"
-        raise ValueError("the model is gone")
+        raise ValueError("the model failed")
 
     async with arqon.connect(bus.url, token=bus.token()) as client:
         room = client.room("durable-chat-3")
-        with pytest.raises(ValueError, match="gone"):
+        with pytest.raises(ValueError, match="failed"):
             await stream(room, failing())
         async with await open_stream(room) as out:
             await out.write("whole")
@@ -141,7 +141,7 @@ async def test_an_error_of_the_source_aborts(bus: Bus) -> None:
             await out.write("nothing")
             await out.abort(keep=False)
         aborted, whole = (await room.history()).messages
-        assert aborted.headers["x-arqon-growing-reason"] == "the model is gone"
+        assert aborted.headers["x-arqon-growing-reason"] == "the model failed"
         assert whole.raw == b"whole"
 
 
@@ -158,8 +158,8 @@ async def test_over_drops_each_piece_once(bus: Bus) -> None:
         out = await open_stream(room, id="d")
         said = "first "
         await out.write(said)
-        # Who comes only after the end, because the cuts kept it away, would not hear of it.
-        await until("it is heard", lambda: heard)
+        # A loop that subscribes only after the end, because of the cuts, would get nothing.
+        await until("a piece arrived", lambda: heard)
         for _ in range(5):
             async for word in words(50):
                 said += word

@@ -80,7 +80,7 @@ def test_a_forked_process_is_refused_at_once(bus: Bus, room_id: str) -> None:
     with arqon.connect_sync(bus.url, token=bus.token()) as client:
         heard, told = os.pipe()
         with warnings.catch_warnings():
-            # Python 3.12 warns of forks beside threads, which is what this is about.
+            # Python 3.12 warns of a fork in a process with threads, which this tests.
             warnings.simplefilter("ignore")
             child = os.fork()
         if child == 0:

@@ -117,7 +117,7 @@ async def test_changes_begin_with_who_is_there_and_pass_over_what_nobody_read() 
     table.begin(members_of("a", "d", meta=7))
     following = asyncio.ensure_future(anext(changes))
     await asyncio.sleep(0)
-    assert not following.done(), "it is as it was told"
+    assert not following.done(), "the answer is unchanged"
     table.begin(members_of("d", meta=7))
     assert (await following).kind == "leave"
     table.begin(members_of(meta=7))
@@ -188,7 +188,7 @@ def test_tokens_and_traces() -> None:
         {"a": "b", "traceparent": parent},
     )
     made = {traced_by(None, None, {}, lambda: None)[0] for _ in range(100)}
-    assert len(made) == 100, "a message of no trace gets one of its own"
+    assert len(made) == 100, "a message without a trace gets a new one"
     assert all(re.fullmatch("[0-9a-f]{32}", trace) for trace in made)
     assert traced_by("1" * 32, None, {}, lambda: parent) == ("1" * 32, {})
     with pytest.raises(ValueError, match="expected 00-"):

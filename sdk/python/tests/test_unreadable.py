@@ -1,5 +1,5 @@
-"""A message that Google's reader refuses since protobuf 7, from a server that took it: it is handed
-on as an error with its offset, and neither the subscription nor a history ends with it.
+"""A message that the Protobuf library refuses since version 7, and that a server accepted: the SDK
+reports an error with its offset, and continues the subscription and the history.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ import arqon
 from arqon._gen import Envelope, History, Subscribe
 
 pytestmark = pytest.mark.usefixtures("nothing_left")
-# An event whose length takes more than five bytes. The vectors of frames.json have the other kinds.
+# An event whose length needs more than five bytes. The vectors of frames.json have other kinds.
 TORN = "aa01838080808000" + "0a0165"
 
 

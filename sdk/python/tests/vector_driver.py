@@ -1,4 +1,4 @@
-"""Feeds one case of the vectors of `sdk/conformance` to this SDK: one runner for each file."""
+"""Runs one case of the vectors of `sdk/conformance` with this SDK: one runner for each file."""
 
 from __future__ import annotations
 
@@ -68,7 +68,7 @@ def plain(message: Message) -> Case:
 
 
 def filled(value: Case, into: Message) -> Any:
-    """The way back."""
+    """Encodes it again."""
     for name, item in value.items():
         if name in BYTES:
             setattr(into, name, bytes.fromhex(item))
@@ -215,14 +215,14 @@ def run_presence(case: Case) -> None:
 
 
 class Subscribed:
-    """A session, known by its identity, and what its open SUBs ask for."""
+    """A session, compared by identity, with the positions of its open SUBs."""
 
     def __init__(self) -> None:
         self.asked: list[arqon.Position | None] = []
 
 
 class PositionSteps:
-    """What happens to a place in a durable room: what it makes of each step is compared."""
+    """Does the steps of a place in a durable room, and compares its state after each."""
 
     def __init__(self, begins: Case) -> None:
         start = begins.get("position")
@@ -301,7 +301,7 @@ def run_delta(case: Case) -> None:
 
 
 class LogServer:
-    """Serves a log over HTTP, as it is at present."""
+    """Serves the present state of a log over HTTP."""
 
     log: Case
 

@@ -1,4 +1,4 @@
-"""How a test waits: for what it names, and never for a time. The pause of a load is `pace`."""
+"""Waits of tests: for a named condition, never for a time. `pace` is the pause of a load."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ POLL_SECONDS = 0.005
 
 
 async def until(what: str | Callable[[], str], holds: Callable[[], object]) -> Any:
-    """What `holds` gives, awaited where it can be, once that is true; fails with the last value."""
+    """Calls `holds` until it returns a true value, and returns that. Fails with the last value."""
     end = time.monotonic() + LIMIT_SECONDS
     while True:
         seen = holds()

@@ -1,10 +1,10 @@
-// What a refusal at the door says of waiting, and that the connection waits so long: real sockets.
+// The wait in a refused upgrade, and that the connection waits that long, over real sockets.
 import assert from "node:assert/strict";
 import { explainRefusal, retryAfterOf } from "./auth_check.ts";
 
 const NOW_MS = Date.UTC(2026, 0, 2, 3, 4, 5);
 
-Deno.test("Retry-After is read in both of its forms, and nonsense is no wait", () => {
+Deno.test("Retry-After is read in both forms, and an invalid one is no wait", () => {
   assert.equal(retryAfterOf("3", NOW_MS), 3_000);
   assert.equal(retryAfterOf(" 3 ", NOW_MS), 3_000);
   assert.equal(retryAfterOf("Fri, 02 Jan 2026 03:04:12 GMT", NOW_MS), 7_000);
@@ -15,7 +15,7 @@ Deno.test("Retry-After is read in both of its forms, and nonsense is no wait", (
   assert.equal(retryAfterOf("999999999", NOW_MS), 600_000);
 });
 
-Deno.test("a Retry-After that is a date is told by the server's clock, whatever this device's shows", async () => {
+Deno.test("a date in Retry-After is compared with the server's clock, whatever this device's clock is", async () => {
   const body = JSON.stringify({ reason: "admission", detail: "" });
   await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen: () => {} }, () => {
     const headers = {

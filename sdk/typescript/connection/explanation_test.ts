@@ -10,7 +10,7 @@ const SENT = { room: "hall", message_id: "", trace_id: TRACE, offset: 0 };
 const why = (what: Explainable, options?: ExplainOptions) =>
   explain({ welcome: WELCOME }, what, options).command.replace("arq why --tenant acme ", "");
 
-Deno.test("a message is named by what no other has: id, offset, message_id, trace", () => {
+Deno.test("a message is named by its most specific id: id, offset, message_id, trace", () => {
   const message = {
     ...SENT,
     id: "01a1f7f3-22d2-701f-a20e-41c47451d963",
@@ -26,7 +26,7 @@ Deno.test("a message is named by what no other has: id, offset, message_id, trac
   assert.throws(() => why(SENT, { user: "a", connection: "c" }), /user or connection/);
 });
 
-Deno.test("an error is asked for by its trace and connection, else by its user", () => {
+Deno.test("an error is queried by its trace and connection, otherwise by its user", () => {
   const of = (trace_id: string, connection_id: string) =>
     new ArqonError("rate-limited", "", { trace_id, connection_id });
   assert.equal(why(of(TRACE, "c9")), `--trace ${TRACE} --connection c9`);

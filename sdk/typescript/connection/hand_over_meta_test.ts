@@ -1,5 +1,5 @@
-// A member's metadata while the client moves to another Shield, against a peer that follows a script:
-// the Shield on which it ends up must have what the program was told to be taken.
+// A member's metadata during a move to another Shield, with a scripted peer: the final Shield must have the metadata
+// that the program knows to be accepted.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, encodeMsg, encodePong, writeEnvelope } from "@arqon/proto";
 import type { ClientOperation } from "@arqon/proto";
@@ -87,7 +87,7 @@ function drain({ sockets }: Scene): void {
 
 const closed = (socket: WebSocket | undefined) => socket?.readyState === WebSocket.CLOSED;
 
-Deno.test("the next Shield is told again of metadata that it could not take for now", async () => {
+Deno.test("metadata that the next Shield temporarily refused is sent again", async () => {
   let refused = 0;
   await using scene = await start((sub) => {
     if (sub.index === 0 || sub.meta === 1 || ++refused > 2) sub.accept();
@@ -102,7 +102,7 @@ Deno.test("the next Shield is told again of metadata that it could not take for 
   assert.deepEqual([scene.metaOf(0), scene.metaOf(1)], [[1, 2], [1, 2, 2, 2]]);
 });
 
-Deno.test("an answer that comes after the move, to a SUB from before it, is not the last word", async () => {
+Deno.test("a late answer to a SUB from before the move does not count", async () => {
   const late: Sub[] = [];
   await using scene = await start((sub, { length }) => {
     if (sub.index === 1 && length === 2) late.push(sub);
@@ -112,7 +112,7 @@ Deno.test("an answer that comes after the move, to a SUB from before it, is not 
   drain(scene);
   await until("the late SUB", () => late.length === 1);
   await scene.lobby.update(2);
-  // The old Shield dies, so the client is on the next one, whose answer is still to come.
+  // The old Shield dies, so the client is on the next one, which has not answered yet.
   scene.sockets[0]?.close(1011);
   await until("the old one's close", () => closed(scene.sockets[0]));
   late[0]?.accept();

@@ -1,5 +1,5 @@
-// Who is in a room while the client moves to another Shield, against a peer that follows a script: the two
-// Shields know of one another's members a moment late, and nobody may seem to leave for that.
+// The members of a room during a move to another Shield, with a scripted peer: the Shields receive each other's members
+// with a delay, and no member may seem to leave because of that.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, encodeMsg, encodePong } from "@arqon/proto";
 import { encodePresenceUpdate, writeEnvelope } from "@arqon/proto";
@@ -14,7 +14,7 @@ function member(connection_id: string): PresentMember {
   return { connection_id, user_id: `user-${connection_id}`, meta: "", joined_ms: 1 };
 }
 
-/** Both Shields in one: what they have in their lists, and what they hold back. */
+/** Both Shields in one: their lists, and their delayed answers. */
 interface Cluster extends AsyncDisposable {
   readonly peer: Peer;
   readonly sockets: WebSocket[];
@@ -24,7 +24,7 @@ interface Cluster extends AsyncDisposable {
   release(): void;
 }
 
-/** Both by socket: who is in the room, and when SUBs are answered, unless at once. */
+/** By socket: the members of the room, and the delay of answers to SUBs. */
 function startCluster(
   lists: readonly (readonly string[])[],
   answering: readonly Promise<void>[] = [],
@@ -74,7 +74,7 @@ function sayJoin(socket: WebSocket, id: string): void {
   socket.send(bytes(encodeMsg(writeEnvelope({ room_id: ROOM, event }))));
 }
 
-/** Who was told to have come and gone, by connection id. */
+/** The reported joins and leaves, by connection id. */
 function follow(presence: Presence): { joined: string[]; left: string[] } {
   const joined: string[] = [], left: string[] = [];
   void (async () => {
@@ -86,8 +86,8 @@ function follow(presence: Presence): { joined: string[]; left: string[] } {
   return { joined, left };
 }
 
-Deno.test("an answer of the Shield that is left puts nobody out whom the next one knows", async () => {
-  // "b" has just come to the next Shield: the old one does not know it yet.
+Deno.test("an answer of the old Shield removes no member that the next one has", async () => {
+  // "b" has just joined at the next Shield: the old one does not know it yet.
   await using cluster = startCluster([["a"], ["a", "b"]]);
   const { sockets, subs } = cluster;
   await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
@@ -108,7 +108,7 @@ Deno.test("an answer of the Shield that is left puts nobody out whom the next on
   assert.deepEqual([joined, left], [["a", "b", "c"], []]);
 });
 
-Deno.test("who has joined before the next Shield knows it does not seem to leave", async () => {
+Deno.test("a member that joined before the next Shield knows it does not seem to leave", async () => {
   await using cluster = startCluster([["a"], ["a"]]);
   const { sockets, subs } = cluster;
   await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
@@ -128,7 +128,7 @@ Deno.test("who has joined before the next Shield knows it does not seem to leave
   assert.deepEqual([joined, left], [["a", "b", "c"], []]);
 });
 
-Deno.test("who has joined does not seem to leave when the old Shield ends before the next one answers", async () => {
+Deno.test("a member that joined does not seem to leave if the old Shield ends before the next one answers", async () => {
   const answering = Promise.withResolvers<void>();
   await using cluster = startCluster([["a"], ["a"]], [Promise.resolve(), answering.promise]);
   const { sockets } = cluster;
@@ -143,7 +143,7 @@ Deno.test("who has joined does not seem to leave when the old Shield ends before
   sockets[0]?.close(1012, "restart");
   await until("the old one's close", () => sockets[0]?.readyState === WebSocket.CLOSED);
   answering.resolve();
-  // What was not heard meanwhile is a GAP.
+  // Missed messages of that time are a GAP.
   await lobby.next();
   sayJoin(sockets[1] as WebSocket, "b");
   sayJoin(sockets[1] as WebSocket, "c");

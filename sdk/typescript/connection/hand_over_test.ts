@@ -1,5 +1,5 @@
-// The move to another Shield, against a peer that follows a script: what goes where, and what the loops
-// find when the other one is not available, or dies on the way.
+// The move to another Shield, with a scripted peer: which frames go to which connection, and what the loops receive if
+// the other Shield is unavailable or fails during the move.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, encodeMsg, encodePing, encodePong } from "@arqon/proto";
 import { plainEnvelope, writeEnvelope } from "@arqon/proto";
@@ -10,16 +10,16 @@ import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "../testing/
 
 const ROOM = "lobby";
 
-/** One socket as the peer sees it. */
+/** One socket from the peer's side. */
 interface Line {
   readonly index: number;
   readonly socket: WebSocket;
-  /** Kinds of what came, in order; of publishes the text. */
+  /** The kinds of received frames, in order; of publishes the text. */
   readonly came: string[];
 }
 
 interface Script {
-  /** Another answer than the usual one: true when it has answered. */
+  /** A custom answer instead of the default; true if it has answered. */
   readonly answer?: (line: Line, operation: ClientOperation) => boolean;
   readonly open?: (line: Line) => void;
   readonly refuse?: (index: number) => boolean;
@@ -32,7 +32,7 @@ interface Moving extends AsyncDisposable {
 
 const twist = (number: number) => `00000000-0000-7000-8000-${String(number).padStart(12, "0")}`;
 
-/** Sends the message with this number; one number is one message, on whatever line. */
+/** Sends the message with this number; equal numbers are the same message on both connections. */
 function say({ socket }: Line, number: number): void {
   socket.send(bytes(encodeMsg(writeEnvelope({
     room_id: ROOM,
@@ -42,7 +42,7 @@ function say({ socket }: Line, number: number): void {
   }))));
 }
 
-/** Tells one line to move, as a Shield does or, with a sender, as a service might. */
+/** Requests a move on one connection, as a Shield does, or with a sender, as a service might. */
 function drain({ socket }: Line, window_ms: number, sender_id = ""): void {
   socket.send(bytes(encodeMsg(writeEnvelope({
     room_id: "",
@@ -99,13 +99,13 @@ async function take(messages: Subscription, count: number): Promise<(string | un
   return taken;
 }
 
-Deno.test("both lines deliver: each message comes once, in order, and the old line is closed with 1000", async () => {
+Deno.test("both connections deliver: each message arrives once, in order, and the old one is closed with 1000", async () => {
   const closed = Promise.withResolvers<number>();
   await using it = startMoving({
     answer(line, operation) {
       const [old] = it.lines;
       if (line.index === 1 && operation.kind === "subscribe") {
-        // Before its ACK it is not known where the new line begins.
+        // Before its ACK the start of the new connection is unknown.
         say(line, 2);
         answer(line, operation);
         for (const number of [4, 5, 6]) say(line, number);
@@ -143,7 +143,7 @@ Deno.test("both lines deliver: each message comes once, in order, and the old li
   assert.deepEqual((next as Line).came.filter((what) => what !== "ping"), ["sub", "pub 8"]);
 });
 
-Deno.test("what was sent is answered on the old line before anything goes to the new one", async () => {
+Deno.test("sent requests are answered on the old connection before anything is sent on the new one", async () => {
   const held: (() => void)[] = [];
   await using it = startMoving({
     answer(line, operation) {
@@ -173,7 +173,7 @@ Deno.test("what was sent is answered on the old line before anything goes to the
   assert.deepEqual(old?.came, ["sub", "held", "pub 1", "ping"]);
 });
 
-Deno.test("a new line that dies on the way is forgotten, and another one tried", async () => {
+Deno.test("a new connection that fails during the move is dropped, and another one tried", async () => {
   await using it = startMoving({
     answer(line, operation) {
       if (line.index !== 1 || operation.kind !== "subscribe") return false;
@@ -196,7 +196,7 @@ Deno.test("a new line that dies on the way is forgotten, and another one tried",
   assert.ok(it.lines[2]?.came.includes("pub 2"));
 });
 
-Deno.test("an old line that dies on the way is a loss that is told", async () => {
+Deno.test("an old connection that fails during the move is a reported loss", async () => {
   await using it = startMoving({
     answer(line, operation) {
       if (line.index !== 0 || operation.kind !== "ping") return false;
@@ -214,7 +214,7 @@ Deno.test("an old line that dies on the way is a loss that is told", async () =>
   assert.equal(it.lines.length, 2, "the line that was there already is taken");
 });
 
-Deno.test("a room that both sessions have refused for now is asked for again on the one that stays", async () => {
+Deno.test("a room that both sessions temporarily refused is retried on the remaining one", async () => {
   const refuse = ({ socket }: Line, request_id: number | bigint, retry_after_ms: number) => {
     const refusal = {
       request_id,

@@ -1,5 +1,5 @@
-// What follows from the network, the page and the clock of the device: with a device that the test
-// turns, over real sockets, and a session on a socket that the test looks into.
+// Effects of the network, the page and the clock of the device: with a device that the test controls, over real
+// sockets, and with a session on a test socket.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeWelcome } from "@arqon/proto";
 import { connect, type SocketLike, type Status } from "../mod.ts";
@@ -7,11 +7,11 @@ import { openSession, type Session } from "./session.ts";
 import { CLEAN, device } from "../testing/counted.ts";
 import { LIMITS, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
 
-/** Waits so long that only a test's end would see it pass. */
+/** A wait that is longer than any test. */
 const PATIENT = { backoff: { base_ms: 1_000_000, max_ms: 1_000_000 }, random: () => 0.999 };
 
 Deno.test(
-  "with a network again a wait is cut short, and without one no attempt is made",
+  "a new network shortens a wait, and without a network there is no attempt",
   CLEAN,
   async () => {
     await using peer = startPeer({
@@ -44,7 +44,7 @@ Deno.test(
 );
 
 Deno.test(
-  "an attempt waits for the network, and comes as soon as there is one",
+  "an attempt waits for the network, and begins as soon as there is one",
   CLEAN,
   async () => {
     await using peer = startPeer({
@@ -77,7 +77,7 @@ Deno.test(
 );
 
 Deno.test(
-  "a page that is looked at again asks at once; with platform_events: false nobody does",
+  "a page that becomes visible pings at once; with platform_events: false it does not",
   CLEAN,
   async () => {
     const pinged = Promise.withResolvers<void>();
@@ -137,7 +137,7 @@ Deno.test(
   },
 );
 
-/** A session on a socket of the test's own, and the opcodes of what it sends. */
+/** A session on a test socket, and the opcodes of its frames. */
 async function openOn(now: () => number, watch_clock: boolean, heartbeat_ms: number) {
   const sent: (number | undefined)[] = [];
   const sockets: SocketLike[] = [];
@@ -175,7 +175,7 @@ async function openOn(now: () => number, watch_clock: boolean, heartbeat_ms: num
 }
 
 Deno.test(
-  "after the device has slept, or its clock was set, the first heartbeat asks; else the second",
+  "after the device has slept, or its clock was set, the first heartbeat pings; otherwise the second",
   CLEAN,
   async () => {
     for (
@@ -199,7 +199,7 @@ Deno.test(
 );
 
 Deno.test(
-  "a question out of turn ends the session when nothing comes, and any word answers it",
+  "an extra ping ends the session without an answer, and any frame answers it",
   CLEAN,
   async () => {
     const { session, sent, socket } = await openOn(() => 0, true, 0);
@@ -231,7 +231,7 @@ class SilentSocket implements SocketLike {
 }
 
 Deno.test(
-  "an error before the WELCOME ends the attempt, whatever the socket says after it",
+  "an error before the WELCOME ends the attempt, whatever the socket reports after it",
   CLEAN,
   async () => {
     const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
@@ -251,7 +251,7 @@ Deno.test(
   },
 );
 
-Deno.test("a platform without a WebSocket is told which one it needs", async () => {
+Deno.test("a platform without a WebSocket gets an error that names the needed one", async () => {
   const { WebSocket: kept } = globalThis;
   Reflect.deleteProperty(globalThis, "WebSocket");
   try {

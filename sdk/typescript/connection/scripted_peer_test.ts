@@ -1,10 +1,10 @@
-// What a Shield does rarely or never: a peer with real sockets that follows a script.
+// Rare or impossible behaviour of a Shield, by a scripted peer with real sockets.
 import assert from "node:assert/strict";
 import { encodeErr } from "@arqon/proto";
 import { connect } from "../mod.ts";
 import { bytes, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
 
-Deno.test("an ERR before the close tells more than the code: 'too-many-protocol-errors'", async () => {
+Deno.test("an ERR before the close is more precise than the code: 'too-many-protocol-errors'", async () => {
   await using peer = startPeer({
     open(socket) {
       welcome(socket);
@@ -16,7 +16,7 @@ Deno.test("an ERR before the close tells more than the code: 'too-many-protocol-
   assert.equal((await connection.closed)?.reason, "too-many-protocol-errors");
 });
 
-Deno.test("something that is no bus is told apart from nothing at all: 'unreachable'", async () => {
+Deno.test("another server is distinguished from no server: 'unreachable'", async () => {
   await using peer = startPeer({
     refuse: () => true,
     http: () => new Response("<html>nginx</html>", { status: 404 }),
@@ -31,7 +31,7 @@ Deno.test("something that is no bus is told apart from nothing at all: 'unreacha
   );
 });
 
-Deno.test("options that cannot work are refused at once, in words", async () => {
+Deno.test("invalid options are refused at once, with a readable message", async () => {
   await assert.rejects(
     connect({ url: "nats://x", token: "e30.e30.c2ln" }),
     /scheme "nats:"; expected "ws/,
@@ -48,7 +48,7 @@ Deno.test("options that cannot work are refused at once, in words", async () => 
   });
 });
 
-Deno.test("what nobody foresaw is a lost connection: it is opened anew, and its cause is said", async () => {
+Deno.test("an unexpected error is a lost connection: it is reopened, and its cause is reported", async () => {
   await using peer = startPeer({
     open(socket, index) {
       welcome(socket);

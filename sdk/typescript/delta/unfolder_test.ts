@@ -10,7 +10,7 @@ import { Unfolder } from "./unfolder.ts";
 const bytes = fc.uint8Array({ maxLength: 400, max: 3 });
 const MAX = 1_000;
 
-Deno.test("what the npm package makes is applied as it applies it, within a bound", () => {
+Deno.test("diffs of the npm package are applied with its results, within a limit", () => {
   fc.assert(fc.property(bytes, bytes, fc.nat(400), (base, other, at) => {
     const data = new Uint8Array([...base.subarray(0, at), ...other, ...base.subarray(at)]);
     const diff = createDelta(base, data) as Uint8Array;
@@ -20,7 +20,7 @@ Deno.test("what the npm package makes is applied as it applies it, within a boun
   }));
 });
 
-Deno.test("a diff with one byte changed, cut or added gives the same data or none", () => {
+Deno.test("a diff with one byte changed, removed or added gives the same data or none", () => {
   fc.assert(fc.property(bytes, bytes, fc.nat(), fc.nat(255), (base, other, at, byte) => {
     const data = new Uint8Array([...base, ...other]);
     const diff = createDelta(base, data) as Uint8Array;
@@ -30,7 +30,7 @@ Deno.test("a diff with one byte changed, cut or added gives the same data or non
       const bad of [changed, diff.subarray(0, at % diff.length), new Uint8Array([...diff, byte])]
     ) {
       const made = applyFossil(base, bad, MAX);
-      // The sum of words does not see everything; what this must never do is to go out of bounds.
+      // The checksum does not detect everything, but the result must never exceed the limit.
       assert.ok(made === undefined || made.length <= MAX);
     }
     assert.equal(applyFossil(base, diff.subarray(0, -1), MAX), undefined);
@@ -51,7 +51,7 @@ function message(data: Uint8Array, delta?: { number: number; base: number }) {
 
 const diffOf = (from: string, to: string) => createDelta(text(from), text(to)) as Uint8Array;
 
-Deno.test("a SUB for whole messages that brings none is sent again, each time after twice as many", () => {
+Deno.test("a SUB for whole messages without effect is sent again, each time after twice as many", () => {
   const unfolder = new Unfolder(1_000_000);
   unfolder.sent(encodeSub({ room_id: "a" }));
   const lost = message(diffOf(LONG + 4, LONG + 5), { number: 5, base: 4 });

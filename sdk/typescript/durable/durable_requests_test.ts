@@ -1,5 +1,5 @@
-// Durable rooms from the requesting side, over real sockets against a peer that follows a script:
-// history, what a publish says, options that change, and a long run of drops.
+// Requests about durable rooms, over real sockets with a scripted peer: history, the result of a publish, changed
+// options, and many lost connections.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { plainEnvelope, readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
@@ -11,7 +11,7 @@ import { quick, refusedWith } from "../testing/scripted_peer.ts";
 
 const encoder = new TextEncoder();
 
-/** Hears publishes and commands; a loop that is left says UNSUB too. */
+/** Receives publishes and commands, and the UNSUB of an ended loop. */
 const requests =
   (hear: (line: Line, request: PlainEnvelope) => void) =>
   (line: Line, operation: ClientOperation) => {
@@ -19,7 +19,7 @@ const requests =
     hear(line, plainEnvelope(operation.envelope));
   };
 
-Deno.test("history asks in Protobuf and gives messages with their exact bytes and places", async () => {
+Deno.test("history requests Protobuf and returns messages with their exact bytes and offsets", async () => {
   const data = new Uint8Array([0, 255, 10]);
   const stored = [7, 9].map((offset) =>
     writeEnvelope({ room_id: ROOM, sender_id: "ann", offset, event: { type: "x", data } })
@@ -55,7 +55,7 @@ Deno.test("history asks in Protobuf and gives messages with their exact bytes an
   await assert.rejects(history(orders, { limit: -1 }), TypeError);
 });
 
-Deno.test("a publish says where it is stored, and waits out 'log-unavailable' with a message_id only", async () => {
+Deno.test("a publish returns its offset, and is retried after 'log-unavailable' only with a message_id", async () => {
   const came: string[] = [];
   await using room = startRoom(
     () => {},
@@ -72,7 +72,7 @@ Deno.test("a publish says where it is stored, and waits out 'log-unavailable' wi
   assert.deepEqual(came, ["m1", "m1", ""]);
 });
 
-Deno.test("a SUB that only changes metadata asks for no position, and keeps it", async () => {
+Deno.test("a SUB that only changes metadata has no position, and keeps the present one", async () => {
   await using room = startRoom((line, { request_id }, count) => {
     if (count === 3) return line.drop();
     const members = { members: [], connections: 0, users: 0, pages: 1 };
@@ -89,7 +89,7 @@ Deno.test("a SUB that only changes metadata asks for no position, and keeps it",
   assert.deepEqual(placesOf(room.subs), [[0, ""], [0, ""], [0, ""], [5, "e1"], [0, ""]]);
 });
 
-Deno.test("with no_echo own messages of the connection before do not come by the recovery", async () => {
+Deno.test("with no_echo own messages of the previous connection are not recovered", async () => {
   await using room = startRoom(
     (line, sub, count) => {
       if (count === 1) return line.accept(sub, { offset: 5, epoch: "e1" });
@@ -110,14 +110,14 @@ Deno.test("with no_echo own messages of the connection before do not come by the
   assert.equal((await messages.next()).value?.text(), "theirs");
 });
 
-/** What becomes of one connection: it ends without an answer, or after so many messages. */
+/** The course of one connection: it ends without an answer, or after this many messages. */
 const fate = fc.record({
   missed: fc.integer({ min: 0, max: 4 }),
   live: fc.integer({ min: 0, max: 3 }),
   cut: fc.integer({ min: -1, max: 8 }),
 });
 
-Deno.test("however often the connection drops, also while it recovers, nothing is lost or repeated", async () => {
+Deno.test("however often the connection is lost, also during a recovery, nothing is lost or repeated", async () => {
   const property = fc.asyncProperty(fc.array(fate, { maxLength: 10 }), async (all) => {
     const fates = [...all];
     const log: { offset: number; text: string }[] = [];

@@ -1,5 +1,5 @@
-// Loops on a durable room over real sockets, against a peer that follows a script: what SUBs ask for,
-// what becomes of the answers, and what the loops find.
+// Loops on a durable room over real sockets, with a scripted peer: the positions in SUBs, the effect of answers, and
+// the items of loops.
 import assert from "node:assert/strict";
 import { encodePong } from "@arqon/proto";
 import { connect, type Connection, type Message, type Subscription } from "../mod.ts";
@@ -24,11 +24,11 @@ async function take(messages: Subscription, count: number): Promise<string[]> {
   return taken;
 }
 
-/** Answers SUBs one after another. */
+/** Answers SUBs in order. */
 const script = (...steps: ((line: Line, sub: Parameters<Line["accept"]>[0]) => void)[]) =>
   startRoom((line, sub, count) => steps[count - 1]?.(line, sub));
 
-Deno.test("a room becomes durable while it is heard, and stops being it", async () => {
+Deno.test("a room becomes durable during a subscription, and stops being durable", async () => {
   await using room = script(
     (line, sub) => {
       line.accept(sub);
@@ -60,7 +60,7 @@ Deno.test("a room becomes durable while it is heard, and stops being it", async 
   assert.equal(messages.position, undefined);
 });
 
-Deno.test("a loss that the next session tells during a move stands where messages are missing", async () => {
+Deno.test("a loss reported by the next session during a move is at the position of the missing messages", async () => {
   const reason = "history-trimmed";
   await using room = startRoom((line, sub, count) => {
     line.accept(sub, { offset: 5, epoch: "e1", ...(count === 2 && { recovered: true }) });
@@ -79,7 +79,7 @@ Deno.test("a loss that the next session tells during a move stands where message
   assert.deepEqual(await take(messages, 2), [`GAP ${reason}`, "9 a"]);
 });
 
-Deno.test("the program may begin at a place it knows, with the first loop on the room", async () => {
+Deno.test("the program may begin at a known position, with the first loop on the room", async () => {
   await using room = script((line, sub) => {
     line.accept(sub, { offset: 9, epoch: "e1", recovered: true });
     line.message(8, "a");
@@ -98,7 +98,7 @@ Deno.test("the program may begin at a place it knows, with the first loop on the
   assert.deepEqual(placesOf(room.subs), [[0, "e1"]]);
 });
 
-Deno.test("a loop that comes anew is not misled by what is on its way for the one before", async () => {
+Deno.test("a new loop ignores late answers for the previous one", async () => {
   await using room = startRoom(
     (line, sub, count) => {
       if (count === 1) return line.accept(sub, { offset: 5, epoch: "e1" });
@@ -129,7 +129,7 @@ Deno.test("a slow loop loses its own newest messages, and nothing is fetched aga
   assert.deepEqual([slow.offset, room.subs.length], [5, 1]);
 });
 
-Deno.test("an answer to SUB that is no JSON ends the subscription: 'malformed-frame'", async () => {
+Deno.test("an answer to SUB that is not JSON ends the subscription: 'malformed-frame'", async () => {
   await using room = script((line, { request_id }) => {
     line.answer(request_id, new Uint8Array([0xff]));
   });

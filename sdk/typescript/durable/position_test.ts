@@ -1,20 +1,20 @@
-// Where a client stands, without a socket: in every order of live and stored messages, answers, GAPs, drops,
-// moves and slow loops nothing is lost or repeated without a GAP. What follows from each step stands in
-// `sdk/conformance/vectors/positions.json`.
+// A client's position, without a socket: in every order of live and stored messages, answers, GAPs, lost connections,
+// moves and slow loops nothing is lost or repeated without a GAP. `sdk/conformance/vectors/positions.json` has each
+// single step.
 import assert from "node:assert/strict";
 import type { Ack } from "@arqon/proto";
 import fc from "fast-check";
 import { Reading } from "../subscription/replay.ts";
 import { checkPosition, Place, type Position, readAnswer } from "./position.ts";
 
-Deno.test("no more than 4,096 own messages are remembered", () => {
+Deno.test("at most 4,096 own messages are remembered", () => {
   const place = new Place(undefined, true);
   for (let offset = 1; offset <= 5_000; offset += 1) place.published(offset);
   assert.equal(place.deliver(1), true);
   assert.equal(place.deliver(5_000), false);
 });
 
-Deno.test("a position that no SUB can say is a TypeError, and an answer that is no JSON 'malformed-frame'", () => {
+Deno.test("an invalid position is a TypeError, and an answer that is not JSON 'malformed-frame'", () => {
   for (const offset of [-1, 0.5, NaN, 2 ** 53, -1n]) {
     assert.throws(() => checkPosition({ offset, epoch: "e" }), /expected an integer/);
   }
@@ -28,7 +28,7 @@ Deno.test("a position that no SUB can say is a TypeError, and an answer that is 
   }
 });
 
-/** A message of the log; no other one has its number. */
+/** A message of the log with a unique number. */
 interface Stored {
   readonly offset: number;
   readonly number: number;
@@ -40,11 +40,11 @@ type Said =
   | { kind: "gap"; reason: string }
   | { kind: "page"; messages: Stored[]; offset: number; epoch: string; more: boolean };
 
-/** A connection: what each side has said, and the other has not read yet. */
+/** A connection: the unread frames of each side. */
 class Session {
   readonly asked: ({ sub: Position | undefined } | { after: number })[] = [];
   readonly said: Said[] = [];
-  /** The room is heard here: by the bus, and by the client. */
+  /** Whether the room is subscribed: for the bus, and for the client. */
   subscribed = false;
   accepted = false;
 }
@@ -53,19 +53,19 @@ const PAGE = 3;
 const BUFFER = 6;
 const RECOVERED = 8;
 
-/** The log of one room, as its bus speaks of it. */
+/** The log of one room on its bus. */
 class Bus {
   log: Stored[] = [];
   /** How many messages were published: their numbers. */
   published = 0;
   /** Numbers that an older copy of the log does not have. */
   readonly lost = new Set<number>();
-  /** What the bus has told is missing. */
+  /** The reported losses. */
   losses = 0;
   #offset = 0;
   #trimmed = 0;
   #epoch = 1;
-  /** Up to which offset earlier epochs are the same log. */
+  /** The offset up to which earlier epochs are the same log. */
   #lives = new Map<string, number>();
 
   publish(step: number, sessions: readonly Session[]): void {
@@ -89,7 +89,7 @@ class Bus {
     this.#lives.set(`e${this.#epoch++}`, this.#offset);
   }
 
-  /** Another log takes its place while it is heard. */
+  /** Replaces the log during the subscription. */
   replace(sessions: readonly Session[]): void {
     this.#offset = this.#trimmed = 0;
     this.log = [];
@@ -134,13 +134,13 @@ class Bus {
   }
 }
 
-/** One client with one loop, which reads when a test says so. */
+/** One client with one loop that reads on request. */
 class Client {
   readonly bus: Bus;
   readonly place = new Place(undefined, false);
   present = new Session();
   next: Session | undefined;
-  /** What the loop has taken: numbers of messages, and "gap". */
+  /** The loop's items: numbers of messages, and "gap". */
   readonly heard: (number | "gap")[] = [];
   overflows = 0;
   #buffer: (number | "gap")[] = [];
@@ -179,14 +179,14 @@ class Client {
 
   cross(): void {
     if (!this.next) return;
-    // What was asked on the old session and not answered is asked again on the new one.
+    // Unanswered requests of the old session are repeated on the new one.
     if (this.#page === "asked") this.#page = undefined;
     this.present = this.next;
     this.next = undefined;
     this.#complete(this.present);
   }
 
-  /** Takes the next thing that came on a session. */
+  /** Handles the next frame of a session. */
   arrive(session: Session): boolean {
     const said = session.said.shift();
     if (said?.kind === "ack") {
@@ -204,7 +204,7 @@ class Client {
     return said !== undefined;
   }
 
-  /** Reads the history on: asks for a page, or gives one message of it to the loop. */
+  /** Continues the history: requests a page, or delivers one message of it. */
   read(): boolean {
     if (!this.#reading || this.#page === "asked") return false;
     if (this.#page === undefined) {
@@ -226,7 +226,7 @@ class Client {
     return true;
   }
 
-  /** The loop takes something. */
+  /** The loop reads one item. */
   take(): boolean {
     const item = this.#buffer.shift() ?? (this.#full ? "gap" : undefined);
     if (this.#buffer.length === 0 && item === "gap") this.#full = false;
@@ -263,7 +263,7 @@ class Client {
   }
 }
 
-/** Lets everything that was said arrive, with a loop that keeps up. */
+/** Delivers everything, with a loop that keeps up. */
 function settle(client: Client): void {
   const turn = () => {
     while (client.take());
@@ -298,7 +298,7 @@ function play(client: Client, what: string, number: number): void {
   client.drop();
 }
 
-Deno.test("in whatever order it comes, without a GAP nothing is lost or repeated", () => {
+Deno.test("in any order, without a GAP nothing is lost or repeated", () => {
   const outcomes = { recovered: 0, read: 0, gap: 0, clean: 0 };
   const steps = fc.array(fc.tuple(STEPS, fc.integer({ min: 1, max: 3 })), {
     maxLength: 150,
@@ -319,7 +319,7 @@ Deno.test("in whatever order it comes, without a GAP nothing is lost or repeated
       outcomes[heard.includes("gap") ? "gap" : reads ? "read" : "clean"] += heard.length > 8
         ? 1
         : 0;
-      // The history begins with what is kept.
+      // The history begins with the oldest stored message.
       const is_cut = steps.some(([what]) => what === "trim" || what === "replace");
       let [next, gap] = [0, reads && is_cut];
       for (const item of heard) {

@@ -1,4 +1,4 @@
-/** What waits for a request: batches within their bounds, each frame once, and the end last. */
+/** Queued frames: batches within their limits, each frame once, and the end last. */
 import assert from "node:assert/strict";
 import { FrameQueue } from "./http_socket.ts";
 

@@ -1,10 +1,10 @@
-/** A socket over HTTP that is closed while nobody answers. What it says to a Shield is in `tests/`. */
+/** A socket over HTTP that is closed without an answer. `tests/` has its requests to a Shield. */
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { type ArqonError, connect } from "../mod.ts";
 import { HttpSocket } from "./http_socket.ts";
 
-Deno.test("a close that nobody answers ends the requests all the same", async () => {
+Deno.test("a close without an answer ends the requests", async () => {
   const asked: string[] = [];
   const late = Promise.withResolvers<Response>();
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ method }) => {
@@ -26,7 +26,7 @@ Deno.test("a close that nobody answers ends the requests all the same", async ()
   await server.shutdown();
 });
 
-Deno.test("an HTTP connection that does not open says what came and what did not", async () => {
+Deno.test("the error of a failed HTTP connection names its progress", async () => {
   const pieces = Promise.withResolvers<Response>();
   const answers: Record<string, () => Response | Promise<Response>> = {
     "no answer to its request": () => pieces.promise,
@@ -55,7 +55,7 @@ Deno.test("an HTTP connection that does not open says what came and what did not
   }
 });
 
-/** Resolves when what nobody holds was collected. */
+/** Resolves after a garbage collection. */
 async function collected(): Promise<void> {
   const ref = new WeakRef({});
   await until("garbage is collected", () => {
@@ -64,7 +64,7 @@ async function collected(): Promise<void> {
   });
 }
 
-Deno.test("a connection whose frames are refused leaves no stream behind, however old it is", async () => {
+Deno.test("a connection whose frames are refused leaves no stream behind, at any age", async () => {
   let is_gone = false;
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ method }) => {
     if (method === "POST") return new Response(null, { status: 503 });
@@ -72,7 +72,7 @@ Deno.test("a connection whose frames are refused leaves no stream behind, howeve
     const stream = new ReadableStream<string>({
       start(out) {
         out.enqueue('event: session\ndata: {"path":"/x"}\n\ndata: "AA=="\n\n');
-        // The runtime sees that a client has gone when it writes.
+        // The runtime detects a disconnected client when it writes.
         beat = setInterval(() => out.enqueue(":\n\n"), 10);
       },
       cancel() {

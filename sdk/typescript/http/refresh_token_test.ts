@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { encodePing, encodeRefresh } from "@arqon/proto";
 import { refreshToken } from "./http_socket.ts";
 
-Deno.test("the token of a REFRESH is what the codec wrote, whatever its length and id", () => {
+Deno.test("the token of a REFRESH equals the encoded one, for any length and id", () => {
   for (const request_id of [0, 1, 127, 128, 300, 2 ** 31, 2 ** 53 - 1]) {
     for (const length of [5, 127, 128, 2_000, 16_384]) {
       const token = `a.b.${"c".repeat(length - 4)}`;

@@ -1,4 +1,4 @@
-// The bounded queue by itself: order, the marker where something was lost, its two ends.
+// The bounded queue alone: order, the marker for lost items, its two ends.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
@@ -28,7 +28,7 @@ async function drain(from: MessageBuffer<Item>): Promise<Item[]> {
   return taken;
 }
 
-Deno.test("items come out in order, also to a consumer that was waiting", async () => {
+Deno.test("items are delivered in order, also to a waiting consumer", async () => {
   const items = buffer(10);
   const first = items.next();
   items.push(1);
@@ -39,7 +39,7 @@ Deno.test("items come out in order, also to a consumer that was waiting", async 
   assert.deepEqual(await drain(items), [2, 3]);
 });
 
-Deno.test("bytes are bounded too, and one item larger than the bound still passes", async () => {
+Deno.test("bytes are bounded, too, and a single item larger than the limit still passes", async () => {
   const items = buffer(100, 10);
   assert.equal(items.push(50), true);
   assert.equal(items.push(1), false);
@@ -47,7 +47,7 @@ Deno.test("bytes are bounded too, and one item larger than the bound still passe
   assert.equal(items.size, 0);
 });
 
-Deno.test("an error is thrown after what is buffered, once", async () => {
+Deno.test("an error is thrown after the buffered items, once", async () => {
   const items = buffer(10);
   items.push(1);
   items.end(new Error("over"));
@@ -84,7 +84,7 @@ Deno.test("drop-oldest keeps the newest, with one marker before them", async () 
   assert.deepEqual(await drain(large), [{ lost: 1 }, 50]);
 });
 
-Deno.test("the policy error gives what waits and then throws 'slow-consumer', once", async () => {
+Deno.test("the policy error delivers buffered items and then throws 'slow-consumer', once", async () => {
   const items = with_policy("error");
   assert.deepEqual([1, 2, 3, 4].map((item) => items.push(item)), [true, true, false, false]);
   assert.deepEqual([(await items.next()).value, (await items.next()).value], [1, 2]);
@@ -95,7 +95,7 @@ Deno.test("the policy error gives what waits and then throws 'slow-consumer', on
   assert.equal((await items.next()).done, true);
 });
 
-Deno.test("whatever the policy, what was pushed is delivered in order or counted as lost", async () => {
+Deno.test("with any policy, pushed items are delivered in order or counted as lost", async () => {
   await fc.assert(fc.asyncProperty(
     fc.constantFrom<Overflow>("drop-newest", "drop-oldest"),
     fc.array(fc.boolean(), { maxLength: 300 }),

@@ -1,4 +1,4 @@
-// Two connections that deliver one stream, cut and mixed in every way.
+// Two connections that deliver one stream, split and interleaved in every way.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import type { PlainEnvelope } from "@arqon/proto";
@@ -63,7 +63,7 @@ Deno.test("wherever the new connection begins and however both interleave: each 
       fc.array(fc.boolean(), { maxLength: 120 }),
       (length, first, later, turns) => {
         const stream = Array.from({ length }, (_, index) => String(index));
-        // The old one is only given up when it has delivered all that the new one does not.
+        // The old one is only dropped once it has delivered everything that the new one lacks.
         const fresh = Math.min(first, length);
         const barrier = Math.min(Math.max(fresh + later, 1), length);
         assert.deepEqual(play(stream, fresh, barrier, turns), stream);
@@ -73,14 +73,14 @@ Deno.test("wherever the new connection begins and however both interleave: each 
   );
 });
 
-Deno.test("two messages with one id are two, on either connection", () => {
+Deno.test("two messages with the same id are two messages, on either connection", () => {
   const stream = ["a", "same", "same", "b"];
   for (let barrier = 1; barrier <= stream.length; barrier++) {
     assert.deepEqual(play(stream, 0, barrier, [true, false, true, false, false]), stream);
   }
 });
 
-Deno.test("a message without an id is known by what it says", () => {
+Deno.test("a message without an id is identified by its content", () => {
   const one = message(undefined);
   assert.equal(copyKey(one), copyKey(message(undefined)));
   const others = [
@@ -95,7 +95,7 @@ Deno.test("a message without an id is known by what it says", () => {
   assert.notEqual(copyKey(message("a")), copyKey(message("a", { sender_id: "bob" })));
 });
 
-Deno.test("what is held is bounded: more is a loss that is told", () => {
+Deno.test("held messages are bounded: more are a reported loss", () => {
   const overlap = new Overlap();
   for (let n = 0; n < HELD_MAX; n++) overlap.hearNew(message(String(n)));
   assert.equal(overlap.hearNew(message("one too many")), false);
@@ -107,7 +107,7 @@ Deno.test("what is held is bounded: more is a loss that is told", () => {
   assert.equal(bytes.cross(), undefined);
 });
 
-Deno.test("what is remembered of the old connection is bounded: the oldest may repeat", () => {
+Deno.test("remembered messages of the old connection are bounded: the oldest may repeat", () => {
   const overlap = new Overlap();
   for (let n = 0; n <= AHEAD_MAX; n++) overlap.hearOld(message(String(n)));
   assert.deepEqual(overlap.cross(), []);

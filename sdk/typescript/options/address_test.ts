@@ -1,8 +1,8 @@
-// What people write for a URL, right and wrong; nothing is connected to.
+// Valid and invalid URLs as users write them; nothing is connected.
 import assert from "node:assert/strict";
 import { parseAddress } from "./options.ts";
 
-Deno.test("what people write becomes the socket's and the check's URL", () => {
+Deno.test("addresses as users write them become the URLs of socket and check", () => {
   const local = {
     socket_url: "ws://localhost:4000/v1/socket",
     check_url: "http://localhost:4000/v1/auth/check",
@@ -25,7 +25,7 @@ Deno.test("what people write becomes the socket's and the check's URL", () => {
   assert.equal(parseAddress("[::1]:4000").socket_url, "ws://[::1]:4000/v1/socket");
 });
 
-Deno.test("a wrong URL says what would be right", () => {
+Deno.test("the error of an invalid URL names the expected form", () => {
   const expected = /expected "ws:\/\/host:port"/;
   for (const text of ["", "ws://", "ftp://x", "ws://a b", "ws://x:99999", "nats://x:4222"]) {
     assert.throws(() => parseAddress(text), expected, text);

@@ -1,4 +1,4 @@
-// What `connect` refuses, with the option's name, its value and what would be right. Nothing is connected to.
+// Options that `connect` refuses, with name, value and what is expected. Nothing is connected.
 import assert from "node:assert/strict";
 import { type ConnectOptions, settingsFrom } from "./options.ts";
 import { subTermsOf } from "../subscription/room_entry.ts";
@@ -6,7 +6,7 @@ import { subTermsOf } from "../subscription/room_entry.ts";
 const read = (options: unknown) =>
   settingsFrom({ url: "localhost:4000", token: "a.b.c", ...options as Partial<ConnectOptions> });
 
-Deno.test("an option that cannot work is refused with its name, its value and what would be right", () => {
+Deno.test("an invalid option is refused with its name, its value and what is expected", () => {
   const backoff = { base_ms: 250, max_ms: 15_000 };
   for (
     const [wrong, text] of [

@@ -1,4 +1,4 @@
-// What a browser tells, from the events of a scope like its own.
+// Platform events from a scope like a browser's.
 import assert from "node:assert/strict";
 import { browserEvents, offlineWait } from "./options.ts";
 
@@ -15,7 +15,7 @@ function page() {
   return { window, navigator, document, scope };
 }
 
-Deno.test("a page tells that a network is there and that it is looked at again, until nobody listens", () => {
+Deno.test("a page reports a network and visibility until it is stopped", () => {
   const { window, navigator, document, scope } = page();
   const events = browserEvents(scope);
   assert.ok(events !== undefined);
@@ -39,7 +39,7 @@ Deno.test("a page tells that a network is there and that it is looked at again, 
   assert.deepEqual([heard.length, events.online], [2, true]);
 });
 
-Deno.test("a worker has no page, Deno and Node tell nothing", () => {
+Deno.test("a worker has no visibility, and Deno and Node have no events", () => {
   const { window, scope } = page();
   const { document: _, ...worker } = scope;
   const heard: string[] = [];

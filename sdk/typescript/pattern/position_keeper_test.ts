@@ -1,4 +1,4 @@
-/** Positions of patterns by frames: what a session begins with, and what counts for which. */
+/** Positions of patterns by frames: the start of a session, and the messages that count. */
 import assert from "node:assert/strict";
 import { encodeAck, encodeMsg, encodeSub, encodeUnsub, encodeWelcome } from "@arqon/proto";
 import { gapSignal, readSubscribe, writeEnvelope } from "@arqon/proto";
@@ -43,25 +43,25 @@ function begun(): { memory: PositionMemory; first: Session } {
   return { memory, first };
 }
 
-Deno.test("while a client moves, each session keeps what came on it, and the old one counts until it ends", () => {
+Deno.test("during a move each session keeps its own positions, and the old one counts until it ends", () => {
   const { memory, first } = begun();
   const next = new Session(memory);
   assert.deepEqual(next.sub(), { e: { "log-1": 5 } });
   next.ack({ "log-1": { recovered: true, offset: 5 } });
   next.hear("log-1", 6);
-  // The next session came to nothing: what it had got was never the program's.
+  // The next session failed: the program never received its messages.
   next.keeper.end();
   const third = new Session(memory);
   assert.deepEqual(third.sub(), { e: { "log-1": 5 } });
   third.keeper.end();
   first.hear("log-2", 1);
   first.keeper.end();
-  // Nobody listens any more.
+  // No loop is left.
   first.hear("log-2", 2);
   assert.deepEqual(new Session(memory).sub(), { e: { "log-1": 5, "log-2": 1 } });
 });
 
-Deno.test("the session that outlives the old one is where the third begins", () => {
+Deno.test("a third session begins at the positions of the session that outlives the old one", () => {
   const { memory, first } = begun();
   const next = new Session(memory);
   next.sub();
@@ -72,14 +72,14 @@ Deno.test("the session that outlives the old one is where the third begins", () 
   assert.deepEqual(new Session(memory).sub(), { e: { "log-1": 7 } });
 });
 
-Deno.test("a session that had no SUB yet begins where the one that broke was", () => {
+Deno.test("a session without a SUB so far begins at the positions of the broken one", () => {
   const { memory, first } = begun();
   const next = new Session(memory);
   first.keeper.end();
   assert.deepEqual(next.sub(), { e: { "log-1": 5 } });
 });
 
-Deno.test("what comes before the ACK, or for a pattern that was left, is no position", () => {
+Deno.test("messages before the ACK, or of an ended pattern, are no positions", () => {
   const { memory, first } = begun();
   first.keeper.sent(encodeUnsub({ room_id: PATTERN, request_id: 9 }));
   first.hear("log-1", 6);
@@ -91,7 +91,7 @@ Deno.test("what comes before the ACK, or for a pattern that was left, is no posi
   assert.deepEqual(new Session(memory).sub(), {});
 });
 
-Deno.test("a SUB where messages come already asks for the epoch only; another log ends a position", () => {
+Deno.test("a SUB of an active subscription requests the epoch only; another log ends a position", () => {
   const { memory, first } = begun();
   assert.deepEqual(first.sub(), {});
   first.ack();
@@ -102,7 +102,7 @@ Deno.test("a SUB where messages come already asks for the epoch only; another lo
   assert.deepEqual(new Session(memory).sub(), { e: { "log-2": 3 } });
 });
 
-Deno.test("positions stay within a frame of the Shield, and below 1,000: those that were heard last", () => {
+Deno.test("positions are limited to a frame of the Shield, and to the 1,000 most recent ones", () => {
   const { memory, first } = begun();
   for (let at = 0; at < 2_000; at++) first.hear(`log-${at}`, 1);
   first.keeper.end();
@@ -116,7 +116,7 @@ Deno.test("positions stay within a frame of the Shield, and below 1,000: those t
   assert.ok(names.length > 50 && names.length < 100 && names.includes("log-1999"));
 });
 
-Deno.test("what cannot be read is the SDK's to judge", () => {
+Deno.test("unreadable frames are left to the SDK", () => {
   const { first } = begun();
   const torn = new Uint8Array([0x04, 0x1a, 0x70]);
   assert.deepEqual(first.keeper.received(torn), { frames: [torn] });

@@ -1,6 +1,6 @@
 /**
- * The list of one room's members while the client moves: who is missing in the next Shield's list, and
- * when that is a leave. Lists and pages of one Shield are conformance vectors (`conformance_test.ts`).
+ * The list of one room's members during a move: members missing in the next Shield's list, and when that is a leave.
+ * Lists and pages of one Shield are conformance vectors (`conformance_test.ts`).
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -30,7 +30,7 @@ const join = (...ids: string[]) => encodePresenceUpdate(change(ids));
 const page = (...ids: string[]) => encodePresenceUpdate(change(ids, true));
 const leave = (...ids: string[]) => encodePresenceLeave(change(ids));
 
-/** A table, and who was told to have left it. */
+/** A table, and the reported leaves. */
 function follow(hold_ms: number) {
   const table = new MemberTable();
   table.hold_ms = hold_ms;
@@ -46,7 +46,7 @@ function follow(hold_ms: number) {
 /** Nothing that is held for this long is given up within a test. */
 const LONG_MS = 600_000;
 
-Deno.test("who is missing in the next Shield's list leaves when the hold is over", async () => {
+Deno.test("a member missing in the next Shield's list leaves after the hold time", async () => {
   const { table, left } = follow(5);
   table.begin(list(["a", "b"]), OLD);
   table.begin(list(["a"]), NEXT);
@@ -55,10 +55,10 @@ Deno.test("who is missing in the next Shield's list leaves when the hold is over
   assert.deepEqual(left, ["b"]);
 });
 
-Deno.test("a leave that the next Shield tells is no later for the hold", () => {
+Deno.test("a leave reported by the next Shield is not delayed by the hold time", () => {
   const { table, left } = follow(LONG_MS);
   table.begin(list(["a", "b", "c"]), OLD);
-  // "b" leaves while the pages are on their way, "c" after them.
+  // "b" leaves while the pages are being sent, "c" after them.
   table.begin(list(["a"], 2), NEXT);
   table.leave(leave("b"));
   table.update(page());
@@ -68,7 +68,7 @@ Deno.test("a leave that the next Shield tells is no later for the hold", () => {
   table.lost();
 });
 
-Deno.test("another list of the next Shield is late for the same reason, until the hold is over", async () => {
+Deno.test("another list of the next Shield may lack members, too, until the hold time ends", async () => {
   const { table, left } = follow(5);
   table.begin(list(["a", "b", "c"]), OLD);
   table.begin(list(["a", "b"]), NEXT);
@@ -79,7 +79,7 @@ Deno.test("another list of the next Shield is late for the same reason, until th
   assert.deepEqual(left, ["b", "c"], "a list after that is believed at once");
 });
 
-Deno.test("a list that is begun anew before it was whole is still that of the next Shield", () => {
+Deno.test("a list that restarts before it was complete still belongs to the next Shield", () => {
   const { table, left } = follow(LONG_MS);
   table.begin(list(["a", "b"]), OLD);
   table.begin(list(["a"], 2), NEXT);
@@ -99,7 +99,7 @@ Deno.test("the next Shield's list may come after the end of the old one", () => 
   table.lost();
 });
 
-Deno.test("after a break the list is believed at once, whoever was held", () => {
+Deno.test("after a lost connection the list counts at once, without held members", () => {
   const { table, left } = follow(LONG_MS);
   table.begin(list(["a", "b", "c"]), OLD);
   table.begin(list(["a", "c"]), NEXT);
@@ -122,7 +122,7 @@ const step = fc.oneof(
   fc.record({ kind: fc.constant("moved" as const) }),
 );
 
-Deno.test("when every hold is over, the list is the last one and what came after it", async () => {
+Deno.test("after all hold times the list is the last one plus later changes", async () => {
   await fc.assert(fc.asyncProperty(fc.array(step, { maxLength: 20 }), async (steps) => {
     const { table } = follow(0);
     let truth = new Set<string>();

@@ -1,5 +1,5 @@
-// Presence, rooms and moderation through the SDK against a real bus. Who comes and goes, over lost connections and many
-// pages: `sdk/conformance/scenarios/presence.json` and `tests/walks/people`.
+// Presence, rooms and moderation by the SDK on a real bus. `sdk/conformance/scenarios/presence.json` and
+// `tests/walks/people` have lost connections and many pages.
 import assert from "node:assert/strict";
 import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
 import { connect } from "../mod.ts";
@@ -12,10 +12,10 @@ async function open(bus: TestBus, user: string, role?: "service"): Promise<Conne
   return await connect({ url: bus.url, token });
 }
 
-/** Follows the list from its beginning until it holds exactly these users. */
+/** Follows the list until it has exactly these users. */
 async function untilUsers(presence: Presence, ...users: string[]): Promise<void> {
   const wanted = [...users].sort().join();
-  // Of a list that is empty already there is no change to wait for.
+  // An empty list has no change to wait for.
   if (wanted === "" && presence.count === 0) return;
   const list = new Map<string, string>();
   for await (const { joined, left } of presence.changes()) {
@@ -41,7 +41,7 @@ async function asking(bus: TestBus): Promise<void> {
   await Promise.all([...rooms, observer].map((each) => each.ready));
   await untilUsers(observer.presence, "ann", "ann");
   assert.deepEqual([observer.presence.count, observer.presence.users], [2, 1]);
-  // A Brain may hear of a join a moment later than this Shield.
+  // A Brain may receive a join slightly later than this Shield.
   let counted = await eve.room("p-2").count();
   while (counted.connections < 2) counted = await eve.room("p-2").count();
   assert.deepEqual(counted, { connections: 2, users: 1 });
@@ -116,10 +116,10 @@ async function ban(bus: TestBus): Promise<void> {
 Deno.test("presence, rooms and moderation on a running bus", async (t) => {
   await using bus = await startBus();
   await t.step(
-    "an observer sees and is not seen; members and count say the same",
+    "an observer sees members and is not one; members and count agree",
     () => asking(bus),
   );
   await t.step("state, versions and locks hold between two clients", () => state(bus));
-  await t.step("a kick ends the loop with its reason; the user may come back", () => kick(bus));
-  await t.step("a ban from the room and one from the tenant do what they say", () => ban(bus));
+  await t.step("a kick ends the loop with its reason; the user may return", () => kick(bus));
+  await t.step("bans from the room and from the tenant are applied", () => ban(bus));
 });

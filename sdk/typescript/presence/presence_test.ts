@@ -1,5 +1,4 @@
-// The list of members and its changes by themselves, without a socket: what the server says goes in,
-// what the program sees comes out.
+// The list of members and its changes alone, without a socket: server's data in, program's items out.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError, encodePresenceLeave, encodePresenceUpdate } from "@arqon/proto";
@@ -10,7 +9,7 @@ function member(connection_id: string, meta = "", joined_ms = 1): PresentMember 
   return { connection_id, user_id: `user-${connection_id}`, meta, joined_ms };
 }
 
-/** What a SUB's ACK has as JSON. */
+/** The JSON in a SUB's ACK. */
 function answer(members: readonly PresentMember[], pages = 1, connections = members.length) {
   const shown = members.map((each) => ({
     ...each,
@@ -28,7 +27,7 @@ function leave(...connection_ids: string[]) {
   return encodePresenceLeave({ members, connections: 7, users: 5 });
 }
 
-/** The ids of one item, as the program gets it. */
+/** The ids in one item. */
 async function nextIds(changes: AsyncIterator<PresenceChanges, undefined>) {
   const { value } = await changes.next();
   assert.ok(value !== undefined, "the changes ended");
@@ -36,7 +35,7 @@ async function nextIds(changes: AsyncIterator<PresenceChanges, undefined>) {
   return { joined: ids(value.joined), updated: ids(value.updated), left: ids(value.left) };
 }
 
-Deno.test("changes end with the subscription: after what was not told yet, with its error if any", async () => {
+Deno.test("changes end with the subscription: after undelivered ones, with its error if any", async () => {
   const table = new MemberTable();
   const presence = new Presence(table);
   table.begin(answer([member("a")]));
@@ -50,7 +49,7 @@ Deno.test("changes end with the subscription: after what was not told yet, with 
   await assert.rejects(later.next(), { reason: "banned" });
 });
 
-Deno.test("a loop that was left ends its own wait and hears nothing more", async () => {
+Deno.test("an ended loop ends its own wait and receives nothing more", async () => {
   const table = new MemberTable();
   const presence = new Presence(table);
   const changes = presence.changes();
@@ -61,7 +60,7 @@ Deno.test("a loop that was left ends its own wait and hears nothing more", async
   assert.deepEqual(await changes.next(), { value: undefined, done: true });
 });
 
-Deno.test("an answer that is no list is 'malformed-frame', and so is data that is no change", () => {
+Deno.test("an invalid list is 'malformed-frame', and so is an invalid change", () => {
   const table = new MemberTable();
   for (const value of [undefined, null, [], {}, { members: [1], connections: 1, users: 1 }]) {
     assert.throws(() => table.begin(value), { reason: "malformed-frame" }, String(value));
@@ -73,7 +72,7 @@ Deno.test("an answer that is no list is 'malformed-frame', and so is data that i
   assert.deepEqual([...table.members.keys()], ["a"]);
 });
 
-/** One thing that happens to a room or to a client's connection. */
+/** One event of a room or of a client's connection. */
 const step = fc.oneof(
   {
     weight: 6,
@@ -99,7 +98,7 @@ const step = fc.oneof(
   { weight: 3, arbitrary: fc.record({ kind: fc.constant("read" as const) }) },
 );
 
-/** A server with one client: what happens in the room reaches the table as long as it is connected. */
+/** A server with one client: changes of the room reach the table while it is connected. */
 class Server {
   readonly truth = new Map<string, PresentMember>();
   readonly table = new MemberTable();
@@ -136,14 +135,14 @@ class Server {
     this.table.lost();
   }
 
-  /** Says what is left to say. */
+  /** Sends the remaining changes. */
   settle(): void {
     if (!this.#connected) this.sub(3);
     while (this.#pages.length > 0) this.page();
   }
 }
 
-/** Applies an item to a list, and fails when it does not fit what the list has. */
+/** Applies an item to a list, and fails if it contradicts the list. */
 function follow(list: Map<string, string>, changes: PresenceChanges): void {
   const text = ({ meta }: { meta: unknown }) => JSON.stringify(meta);
   for (const { connection_id: id, ...rest } of changes.joined) {
@@ -170,7 +169,7 @@ Deno.test("whatever happens in the room and to the connection, the list and its 
       const shown = () =>
         new Map([...presence.members].map(([id, { meta }]) => [id, JSON.stringify(meta)]));
       const read = async () => {
-        // An item is there if and only if the list that was told differs from the one that is shown.
+        // An item exists if and only if the reported list differs from the present one.
         if ([...list].sort().join() === [...shown()].sort().join()) return;
         const { value } = await changes.next();
         if (value !== undefined) follow(list, value);

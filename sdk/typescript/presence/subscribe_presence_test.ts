@@ -1,5 +1,5 @@
-// Subscriptions with presence over real sockets, against a peer that follows a script: what is sent,
-// what becomes of it over reconnects, how a kick ends.
+// Subscriptions with presence over real sockets, with a scripted peer: the sent frames, reconnects, and the end by a
+// kick.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck } from "@arqon/proto";
 import type { ClientOperation, PresentMember, Subscribe } from "@arqon/proto";
@@ -24,7 +24,7 @@ function accept(socket: WebSocket, sub: Subscribe, ids: readonly string[], pages
   })));
 }
 
-/** A peer that says WELCOME and hands out operations; all SUBs that came are in `subs`. */
+/** A peer that sends WELCOME and returns operations; `subs` has all received SUBs. */
 function startRoom(
   hear: (socket: WebSocket, operation: ClientOperation, count: number) => void,
 ): { peer: Peer; subs: Subscribe[]; sockets: WebSocket[] } {
@@ -54,7 +54,7 @@ async function nextIds(changes: AsyncIterator<PresenceChanges, undefined>) {
   return { joined: ids(value.joined), updated: ids(value.updated), left: ids(value.left) };
 }
 
-Deno.test("an observer says so; without presence nothing is said and there is no list", async () => {
+Deno.test("SUB has observer for an observer; without presence it has neither, and there is no list", async () => {
   const { peer, subs } = startRoom((socket, operation) => {
     if (operation.kind === "subscribe") accept(socket, operation.subscribe, []);
   });
@@ -73,7 +73,7 @@ Deno.test("an observer says so; without presence nothing is said and there is no
   await assert.rejects(plain.update(1), TypeError);
 });
 
-Deno.test("metadata that is on its way when the connection drops goes with the next SUB", async () => {
+Deno.test("metadata under way when the connection is lost is sent with the next SUB", async () => {
   const { peer, subs } = startRoom((socket, operation, count) => {
     if (operation.kind !== "subscribe") return;
     if (count === 2) socket.close(4408, "");
@@ -87,7 +87,7 @@ Deno.test("metadata that is on its way when the connection drops goes with the n
   assert.equal(metaOf(subs.at(-1)!), "3");
 });
 
-Deno.test("metadata that is refused rejects, and the old one stands", async () => {
+Deno.test("refused metadata rejects, and the previous one stays", async () => {
   const { peer, subs, sockets } = startRoom((socket, operation, count) => {
     if (operation.kind !== "subscribe") return;
     const { request_id } = operation.subscribe;
@@ -120,7 +120,7 @@ Deno.test("changes of metadata that wait for a Shield have a bound: 'too-many-pe
   }
 });
 
-Deno.test("loops on one room share the list and must agree on how it is heard", async () => {
+Deno.test("loops on one room share the list and must have equal options", async () => {
   const { peer, subs } = startRoom((socket, operation) => {
     if (operation.kind === "subscribe") accept(socket, operation.subscribe, ["me"]);
   });

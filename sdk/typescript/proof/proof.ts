@@ -1,4 +1,4 @@
-/** The options `proof` of connect and `verify` of subscribe: a loop whose messages a `VerifiedLog` has verified. */
+/** The options `proof` of connect and `verify` of subscribe: a loop over messages that a `VerifiedLog` verifies. */
 import { decodeVerifier, encodeVerifier, verifierOf, type Welcome } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import type { CommandRoom } from "../request/room_request.ts";
@@ -8,7 +8,7 @@ import { type ProofOptions, VerifiedLog } from "./verified_log.ts";
 const isTexts = (value: unknown) =>
   Array.isArray(value) && value.every((one) => typeof one === "string");
 
-/** The options, and what each must be; a `VerifiedLog` looks at the quorum. */
+/** The options with their checks; `VerifiedLog` checks the quorum. */
 const EXPECTED: Readonly<
   Record<keyof ProofOptions, readonly [is: (value: unknown) => boolean, string]>
 > = {
@@ -19,7 +19,7 @@ const EXPECTED: Readonly<
   complete: [(value) => typeof value === "boolean", "true or false"],
 };
 
-/** A vkey of a room's log: its public key signs the logs of all rooms of that tenant, each under its own name. */
+/** The tenant's key from a log's vkey: it signs the logs of all rooms of the tenant, each with its own name. */
 function tenantKey(vkey: string) {
   const { name, public_key } = decodeVerifier(vkey)!;
   const [, prefix, tenant_id] = /^(.+\/([^/.]+)\.)[^/.]+$/.exec(name) ?? [];
@@ -27,7 +27,7 @@ function tenantKey(vkey: string) {
   throw new TypeError(`proof.vkeys has ${JSON.stringify(vkey)}: expected that of a room's log`);
 }
 
-/** What a loop that verifies needs of its connection. */
+/** The connection's parts that a verifying loop needs. */
 export interface ProvingBus {
   readonly address: { readonly check_url: string };
   readonly bus: { readonly welcome: Pick<Welcome, "tenant_id"> };
@@ -37,7 +37,7 @@ export interface ProvingBus {
   subscribe(room: CommandRoom, options: SubscribeOptions): Subscription;
 }
 
-/** Subscribes with `verify`. Throws TypeError, before it does, if nothing can be verified. */
+/** Subscribes with `verify`. Throws TypeError before that if nothing can be verified. */
 export type Prove = (
   room: CommandRoom,
   options: SubscribeOptions,
@@ -49,7 +49,7 @@ export type Prove = (
  * with an invalid value or name, and RangeError for the quorum.
  */
 export function proof(options: ProofOptions): Prove {
-  // A misspelled requirement would be none.
+  // A misspelled option would be ignored.
   for (const [name, value] of Object.entries({ ...options, vkeys: options.vkeys })) {
     const [isRight, expected] = EXPECTED[name as keyof ProofOptions] ?? [];
     if (name !== "vkeys" && value === undefined || isRight?.(value)) continue;
@@ -81,7 +81,7 @@ export function proof(options: ProofOptions): Prove {
   };
 }
 
-/** The subscription with its verified messages only. */
+/** A subscription that delivers only verified messages. */
 function verified(
   log: VerifiedLog,
   source: Subscription,
@@ -93,7 +93,7 @@ function verified(
       yield* log.verify(source);
     } catch (error) {
       if (!signal.aborted) throw error;
-      // What is not verified by now is dropped; the loop ends as the subscription has, perhaps with its error.
+      // Unverified messages are dropped; the loop ends like the subscription, possibly with its error.
       await source.next();
     }
   }

@@ -34,7 +34,7 @@ import { type Answered, askPatiently } from "./patient.ts";
 
 const WAIT_MS = 60_000;
 const POLL_MS = 1_000;
-/** For how long a Shield may not know of a log that another one begins, in ms. */
+/** A Shield may need this long to see a log that another Shield has created, in ms. */
 const NEW_MS = 10_000;
 /** Entries that are read at a time, and about as many are in memory. */
 const AHEAD = 16 * TILE_WIDTH;
@@ -45,7 +45,7 @@ const LEFT_OUT =
   "so say complete: false. This has not come";
 const BUS_TYPE = /^(ROOM|PRESENCE|SYSTEM)_/;
 
-/** How a program verifies: the option `proof` of `connect`, and part of those of a verified log. */
+/** The option `proof` of `connect`, and a part of the options of a verified log. */
 export interface ProofOptions {
   /**
    * The keys that may have signed a log, as `arq proof key` prints them. For `connect`: one of each key of the tenant is
@@ -117,7 +117,7 @@ interface Entry {
   /** Absent: the record breaks here. */
   readonly sha256?: string;
   readonly break?: string;
-  /** Whether the record has gone on without it: its log was lost, or restored from before it. */
+  /** Whether the record has continued without it: its log was lost, or restored from a backup. */
   is_over?: boolean;
 }
 
@@ -126,7 +126,7 @@ interface Head extends Checkpoint {
   readonly note: string;
 }
 
-/** The keys of texts. Throws TypeError for one that is none. */
+/** Parses keys. Throws TypeError for an invalid one. */
 const keysOf = (option: string, vkeys: readonly string[], decode: typeof decodeVerifier) =>
   [...new Set(vkeys)].map((vkey): Verifier => {
     const verifier = decode(vkey);
@@ -218,7 +218,7 @@ export class VerifiedLog {
     }
   }
 
-  /** Gives tiles of a tree, each as wide as it is in that one. */
+  /** Returns a reader of tiles with their widths in that tree. */
   readonly #tilesOf = ({ size }: Checkpoint) => (tile: Parameters<typeof widthOf>[1]) =>
     this.#files(tilePath({ ...tile, width: widthOf(size, tile) }));
 
@@ -295,7 +295,7 @@ export class VerifiedLog {
     signal?.throwIfAborted();
   };
 
-  /** A file of the log. A bus that restarts is waited for, as is one that says when to come again. */
+  /** Reads a file of the log. Retries while the bus restarts, and after a requested wait. */
   readonly #files = async (path: string): Promise<Uint8Array> => {
     const { url, token, signal: stop, wait_ms = WAIT_MS } = this.#options;
     const ask = async (signal: AbortSignal) => {
@@ -306,7 +306,7 @@ export class VerifiedLog {
     for (const until_ms = performance.now() + wait_ms;;) {
       const left_ms = until_ms - performance.now();
       const answered: Answered | Error = await askPatiently(ask, left_ms, this.#pause, stop)
-        // That is how `fetch` says that nobody has answered, or not in time.
+        // `fetch` throws these without an answer, or after the timeout.
         .catch((error) =>
           error instanceof TypeError || error.name === "TimeoutError"
             ? error
@@ -355,7 +355,7 @@ export class VerifiedLog {
     const { epoch, room } = message;
     const offset = Number(message.offset);
     const until_ms = performance.now() + wait_ms;
-    // Of the bus itself, and not stored: its GAP is not a hidden gap. No user may send such a type.
+    // Messages of the bus itself are not stored, and its GAP is not a hidden gap. No user may send such a type.
     const of_bus = message.signal !== undefined || BUS_TYPE.test(message.type);
     if (offset === 0 && message.sender === "" && of_bus) {
       if (message.signal?.kind === "GAP") this.#is_joined = false;
@@ -366,7 +366,7 @@ export class VerifiedLog {
     const [, tenant_id = "", own] = /([^/.]+)\.([^/.]*)$/.exec(origin) ?? [];
     if (room !== own) throw new Error(`a message of ${room} is not in the log ${origin}`);
     const hash = this.#hashOf(message, tenant_id);
-    // The SDK has put a GAP in place of what it cannot read, or make of a diff; or the text of that GAP is in the log.
+    // A GAP replaces a message that the SDK cannot read or restore; or the log itself has that GAP.
     const is_lost = message.signal?.kind === "GAP";
     // The bus reports the present epoch, also for messages stored in an earlier one.
     const find = () =>

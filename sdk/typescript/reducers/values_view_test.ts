@@ -1,15 +1,15 @@
-/** Values that are put together of pages and messages: those of one moment, whatever comes when; or none. */
+/** Values from pages and messages: always a consistent state, in any order of arrival, or none. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { compareKeys, type ValuesPage, type ValuesTold, ValuesView } from "./watched_values.ts";
 
 type Change = readonly [key: string, value: string | null];
 
-/** A room that changes one key at a time, and is told so message by message. */
+/** A room that changes one key at a time, with one message for each change. */
 class Room {
   readonly states: ReadonlyMap<string, string>[] = [new Map()];
   readonly told: ValuesTold[] = [];
-  /** The entry up to which it is told. */
+  /** The last published entry. */
   version = 0;
 
   change(changes: readonly Change[], parts: number): void {
@@ -54,7 +54,7 @@ const step = fc.oneof(
   { weight: 1, arbitrary: fc.tuple(fc.constant("lose"), fc.constant([])) },
 );
 
-Deno.test("values are always those of one moment, the last one once everything was heard", () => {
+Deno.test("values are always of one entry, finally of the last one", () => {
   fc.assert(
     fc.property(fc.array(step, { maxLength: 60 }), fc.array(fc.nat(2)), (steps, parts) => {
       const room = new Room();
@@ -91,7 +91,7 @@ Deno.test("values are always those of one moment, the last one once everything w
         else heard = Math.min(room.told.length, heard + 1);
         check();
       }
-      // A reconnect with a hole, as the bus says it.
+      // A reconnect with a gap, as the bus reports it.
       begin();
       while (!read() || heard < room.told.length) {
         hear();
@@ -104,7 +104,7 @@ Deno.test("values are always those of one moment, the last one once everything w
   );
 });
 
-Deno.test("bytes come as bytes, another scope and an earlier page begin anew, a prefix leaves out the rest", () => {
+Deno.test("bytes stay bytes, another scope and an earlier page restart, a prefix excludes the rest", () => {
   const view = new ValuesView("p");
   view.begin();
   const values = [["p1", { base64: "AP8=" }], ["p2", "x"]] as const;
@@ -122,7 +122,7 @@ Deno.test("bytes come as bytes, another scope and an earlier page begin anew, a 
   assert.equal(view.page({ scope: "s", version: 8, values }), "again", "9 was told already");
 });
 
-Deno.test("a room whose entries begin anew is read again, and is what it is then", () => {
+Deno.test("a room whose entries restart is read again", () => {
   const view = new ValuesView("");
   view.begin();
   assert.equal(view.page({ scope: "s", version: 50, values: [["total", "50"]] }), "whole");
@@ -138,7 +138,7 @@ Deno.test("a room whose entries begin anew is read again, and is what it is then
   assert.deepEqual(view.hear(told), new Map([["total", "2"]]));
   view.begin();
   assert.equal(view.page(page), "again", "2 was told already");
-  // What is heard of the new ones first is no reason to wait for the earlier number.
+  // A first message about new entries is no reason to wait for the earlier number.
   assert.equal(view.hear({ ...told, scope: "u", after: 0, to: 1 }).constructor, Map);
   view.begin();
   assert.equal(view.page({ ...page, scope: "u" }), "whole");

@@ -42,7 +42,7 @@ export type OutboxOptions = Pick<
   "window" | "queue" | "queue_bytes" | "getToken" | "elapsed" | "random"
 >;
 
-/** One open session, as the outbox uses it. */
+/** The parts of an open session that the outbox needs. */
 export interface OutboxSink {
   /** The connection that a refusal over it is reported to. */
   readonly connection_id: string;

@@ -49,7 +49,7 @@ function bench(window = 2, queue = 10, queue_bytes = 1_000, renewable = false) {
   return { state, sent, settled, outbox, request, sink, ack };
 }
 
-Deno.test("no more than the window is under way, and each answer lets the next one go", () => {
+Deno.test("at most a window of requests is unanswered, and each answer sends the next one", () => {
   const { outbox, request, sink, sent, settled, ack } = bench(2);
   outbox.connected(sink);
   for (const id of [1, 2, 3, 4]) outbox.add(request(id));
@@ -60,7 +60,7 @@ Deno.test("no more than the window is under way, and each answer lets the next o
   assert.equal(ack(1), false, "an answer counts once");
 });
 
-Deno.test("429 pauses everything for retry_after_ms and then goes on in the old order", () => {
+Deno.test("429 pauses everything for retry_after_ms and then continues in the old order", () => {
   const { outbox, request, sink, sent, state, ack } = bench(2);
   outbox.connected(sink);
   for (const id of [1, 2, 3]) outbox.add(request(id));
@@ -89,7 +89,7 @@ Deno.test("503 is waited out longer each time, up to 2 s", () => {
   assert.deepEqual([waits, sent.length], [[250, 500, 1_000, 2_000, 2_000, 2_000], 7]);
 });
 
-Deno.test("a log that is not available holds back its room alone, and there the order stays", () => {
+Deno.test("an unavailable log only delays its own room, and there the order stays", () => {
   const { outbox, request, sink, sent, settled, state, ack } = bench(2);
   const stored = { repeatable: true };
   outbox.connected(sink);
@@ -114,7 +114,7 @@ Deno.test("a log that is not available holds back its room alone, and there the 
   assert.equal(outbox.nextWake(), undefined);
 });
 
-Deno.test("what an expired token refused goes out again on the next connection, if a new one can be had", () => {
+Deno.test("requests refused for an expired token are repeated on the next connection, if a new token is available", () => {
   const expired = { code: 401, reason: "token-expired", message: "Token expired" };
   const renewable = bench(2, 10, 1_000, true);
   renewable.outbox.connected(renewable.sink);
@@ -131,7 +131,7 @@ Deno.test("what an expired token refused goes out again on the next connection, 
   assert.deepEqual(fixed.settled, [[1, "token-expired"]]);
 });
 
-Deno.test("what is past its deadline fails with 'answer-timeout', queued or under way", () => {
+Deno.test("requests past their deadline fail with 'answer-timeout', queued or sent", () => {
   const { outbox, request, sink, settled, state } = bench(1);
   outbox.connected(sink);
   outbox.add(request(1));
@@ -145,7 +145,7 @@ Deno.test("what is past its deadline fails with 'answer-timeout', queued or unde
   assert.equal(outbox.size, 1);
 });
 
-Deno.test("a request without an answer is done when it is handed over, and waits for a full socket", () => {
+Deno.test("a request without an ACK is settled when it is passed to the socket, and waits for a full one", () => {
   const { outbox, request, sink, sent, settled, state } = bench(1);
   state.writable = false;
   outbox.connected(sink);
@@ -198,7 +198,7 @@ Deno.test("whatever happens, every request is settled exactly once", () => {
   );
 });
 
-Deno.test("from one session to the next: a room waits for its answers on the old one, others do not", () => {
+Deno.test("during a move a room waits for its answers on the old session, others do not", () => {
   const { outbox, request, sink, sent, settled, ack } = bench(10);
   const next: number[] = [];
   const next_sink = {
@@ -232,7 +232,7 @@ Deno.test("from one session to the next: a room waits for its answers on the old
   ]);
 });
 
-Deno.test("an old session that ends late takes only its own requests with it", () => {
+Deno.test("an old session that ends late only fails its own requests", () => {
   const { outbox, request, sink, settled, ack } = bench(10);
   const next_sink = { send: () => {}, writable: () => true, connection_id: "c1" };
   outbox.connected(sink);

@@ -1,4 +1,4 @@
-// Requests of the outbox whose signature has yet to come, and those that the program has given up.
+// Requests of the outbox that wait for a signature, and those that the program has aborted.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
@@ -39,7 +39,7 @@ function bench(window = 4) {
   return { state, outbox, request, seal, sink, sent, settled };
 }
 
-Deno.test("a request without its signature holds back its own room, and nothing else", () => {
+Deno.test("a request without its signature only delays its own room", () => {
   const { outbox, request, seal, sink, sent } = bench();
   outbox.connected(sink);
   const [first, second] = [request(1, "a"), request(2, "a")];
@@ -52,7 +52,7 @@ Deno.test("a request without its signature holds back its own room, and nothing 
   assert.deepEqual(sent, ["b3", "a1!", "a2!"]);
 });
 
-Deno.test("in whatever order signatures come, those of a room are sent in the order of the requests", () => {
+Deno.test("in any order of signatures, requests of a room are sent in their order", () => {
   fc.assert(fc.property(
     fc.array(fc.constantFrom("a", "b"), { minLength: 1, maxLength: 20 }).chain((rooms) =>
       fc.tuple(
@@ -77,7 +77,7 @@ Deno.test("in whatever order signatures come, those of a room are sent in the or
   ));
 });
 
-Deno.test("a signature that never comes costs its own request only: 'answer-timeout'", () => {
+Deno.test("a missing signature only fails its own request: 'answer-timeout'", () => {
   const { state, outbox, request, seal, sink, sent, settled } = bench();
   outbox.connected(sink);
   const other = request(2, "a");
@@ -90,7 +90,7 @@ Deno.test("a signature that never comes costs its own request only: 'answer-time
   assert.deepEqual([settled, sent], [["1 answer-timeout", "2 sent"], ["a2!"]]);
 });
 
-Deno.test("what is given up is not sent, frees what waited for it, and is not settled again", () => {
+Deno.test("an aborted request is not sent, releases waiting ones, and is not settled again", () => {
   const { outbox, request, seal, sink, sent, settled } = bench(1);
   const [first, second] = [request(1, "a"), request(2, "a", false)];
   outbox.add(first);

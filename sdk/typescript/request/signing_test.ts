@@ -13,7 +13,7 @@ Deno.test("a CryptoKey and its JWK sign alike, and the public key verifies it", 
   const jwk = await crypto.subtle.exportKey("jwk", privateKey);
   const data = new Uint8Array([1, 2, 3]);
   const signature = await (await ed25519Signer(privateKey)).sign(data);
-  // Ed25519 is deterministic. What else a JWK says (`alg`, `key_ops`) does not matter.
+  // Ed25519 is deterministic. Other members of a JWK (`alg`, `key_ops`) do not matter.
   const other = await ed25519Signer({ ...jwk, alg: "EdDSA", key_ops: ["verify"] });
   assert.deepEqual(await other.sign(data), signature);
   const bytes = signature as Uint8Array<ArrayBuffer>;

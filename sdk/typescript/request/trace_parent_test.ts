@@ -1,4 +1,4 @@
-/** What an SDK message says about its trace. */
+/** The trace of an SDK message. */
 import assert from "node:assert/strict";
 import { tracedBy } from "./trace_parent.ts";
 
@@ -6,7 +6,7 @@ const TRACE = "0af7651916cd43dd8448eb211c80319c";
 const PARENT = `00-${TRACE}-b7ad6b7169203331-01`;
 const OTHER = `00-${"1".repeat(32)}-b7ad6b7169203331-01`;
 
-Deno.test("without any trace a message gets one of its own, and no header", () => {
+Deno.test("without a trace a message gets a new one, and no header", () => {
   const headers = { a: "b" };
   const made = [tracedBy({}, undefined), tracedBy({}, () => undefined)];
   assert.deepEqual(made.map((one) => one.headers), [undefined, undefined]);
@@ -25,12 +25,12 @@ Deno.test("a traceparent gives the message its header and its trace id", () => {
   assert.deepEqual(both, { trace_id: TRACE, headers: { a: "b", traceparent: PARENT } });
 });
 
-Deno.test("a trace id of the message's own keeps out the connection's traceparent", () => {
+Deno.test("a message's own trace id overrides the connection's traceparent", () => {
   const own = { trace_id: TRACE, headers: undefined };
   assert.deepEqual(tracedBy({ trace_id: TRACE }, () => OTHER), own);
 });
 
-Deno.test("a traceparent that is none, or of another trace, is a TypeError that says what is right", () => {
+Deno.test("an invalid traceparent, or one of another trace, is a TypeError with the expected form", () => {
   const none = ["", "1", `ff${PARENT.slice(2)}`, PARENT.toUpperCase(), `00-${"0".repeat(32)}-1-01`];
   for (const traceparent of [...none, `${PARENT}0`]) {
     assert.throws(() => tracedBy({ traceparent }, undefined), /expected 00-<32>-/);

@@ -1,5 +1,4 @@
-// Codecs by themselves: a real validator (zod), validators of the test's own for what zod does not do,
-// and Protobuf-ES.
+// Codecs alone: a real validator (zod), test validators for features that zod lacks, and Protobuf-ES.
 import assert from "node:assert/strict";
 import { create } from "@bufbuild/protobuf";
 import { DurationSchema } from "@bufbuild/protobuf/wkt";
@@ -30,7 +29,7 @@ Deno.test("a zod schema is a codec: JSON that is checked both ways", async () =>
   assert.throws(() => codec.decode(new Uint8Array([0xff])), TypeError);
 });
 
-Deno.test("a violation says where and what, and no more than five of it", () => {
+Deno.test("a violation has position and problem, at most five of them", () => {
   const { decode } = standardCodec(chat);
   assert.throws(() => decode(bytes('{"text":"a","tags":["x",2]}')), /tags\.1: .*string/);
   const issues = Array.from({ length: 9 }, (_, n) => ({ message: `no ${n}`, path: [{ key: n }] }));

@@ -1,5 +1,5 @@
-// A lock that renews itself, with a room that answers as the test says and a clock that it turns.
-// Against a real Brain: `features_bus_test.ts`.
+// A lock with automatic renewal, with a simulated room and a clock that the test controls. `features_bus_test.ts` uses
+// a real Brain.
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { type HoldLockOptions, keepLock, type LockRoom } from "./held_lock.ts";
@@ -83,7 +83,7 @@ Deno.test(
   },
 );
 
-Deno.test("somebody else's lock is the refusal: 'locked'", CLEAN, async () => {
+Deno.test("another client's lock is the refusal: 'locked'", CLEAN, async () => {
   const { hold } = bench(new ArqonError("locked", "bob", { retry_after_ms: 5 }));
   await assert.rejects(
     hold(),
@@ -92,7 +92,7 @@ Deno.test("somebody else's lock is the refusal: 'locked'", CLEAN, async () => {
 });
 
 Deno.test(
-  "who waits asks again, each time as a question of its own, until it is free",
+  "a waiting client asks again, each time with a new request, until it is free",
   CLEAN,
   async () => {
     const locked = new ArqonError("locked", "bob", { retry_after_ms: 5 });
@@ -105,7 +105,7 @@ Deno.test(
 );
 
 Deno.test(
-  "after the wait the refusal is the last one, which names who has it: 'locked'",
+  "after the wait the refusal is the last one, which names the holder: 'locked'",
   CLEAN,
   async () => {
     const { state, hold, room, asked } = bench();
@@ -116,7 +116,7 @@ Deno.test(
     };
     await assert.rejects(hold({ wait_ms: 100 }), /locked by holder 3/);
     assert.equal(asked.length, 3);
-    // Anything else is no lock that somebody holds.
+    // Other errors are not about another holder's lock.
     room.lock = () => Promise.reject(new ArqonError("not-granted", "x"));
     await assert.rejects(hold({ wait_ms: 60_000 }), { reason: "not-granted" });
     await assert.rejects(hold({ wait_ms: -1 }), TypeError);
@@ -139,7 +139,7 @@ Deno.test("waiting ends at once when it is aborted, or with the connection", CLE
   }
 });
 
-Deno.test("a renewal that is refused is the loss, and says why", CLEAN, async () => {
+Deno.test("a refused renewal is the loss, with its reason", CLEAN, async () => {
   for (const reason of ["fence-mismatch", "locked"] as const) {
     const refusal = new ArqonError(reason, "x");
     const { unlocked, hold } = bench("ok", "ok", refusal);
@@ -150,7 +150,7 @@ Deno.test("a renewal that is refused is the loss, and says why", CLEAN, async ()
   }
 });
 
-Deno.test("what passes is tried again while the lease lasts", CLEAN, async () => {
+Deno.test("temporary failures are retried while the lease lasts", CLEAN, async () => {
   const passing = ["connection-lost", "brain-unavailable", "answer-timeout"] as const;
   const { hold, last, asked } = bench(
     "ok",
@@ -194,7 +194,7 @@ Deno.test(
   },
 );
 
-Deno.test("release never rejects: what cannot be unlocked is lost", CLEAN, async () => {
+Deno.test("release never rejects: a lock that cannot be unlocked is lost", CLEAN, async () => {
   const { hold, room } = bench();
   const lock = await hold();
   const error = new ArqonError("fence-mismatch", "gone");

@@ -1,5 +1,4 @@
-// The room's own methods against a peer that answers commands: what goes over the wire for each, and
-// what comes back.
+// The room's methods with a peer that answers commands: the frames of each, and the results.
 import assert from "node:assert/strict";
 import { decodeClientFrame, encodeAck, type PlainCommand, readEnvelope } from "@arqon/proto";
 import { connect, type Connection, type Room } from "../mod.ts";
@@ -25,7 +24,7 @@ function askedOf(command: PlainCommand): Asked {
     : [command.name, data, conditions];
 }
 
-/** Runs `work` with a room whose Brain gives these answers one after another. */
+/** Runs `work` with a room whose Brain returns these answers in order. */
 async function withAnswers(
   answers: readonly unknown[],
   work: (room: Room, connection: Connection) => Promise<void>,
@@ -52,7 +51,7 @@ async function withAnswers(
 
 const AT = { version: 4, epoch: "17" };
 
-Deno.test("state: get, set and delete say what they mean and answer with version and epoch", async () => {
+Deno.test("state: get, set and delete send their members and return version and epoch", async () => {
   const value = { ...AT, key: "topic", value: { tea: [1] }, exists: true };
   const state = { ...AT, state: { topic: "tea" } };
   const asked = await withAnswers([value, state, AT, AT], async (room) => {
@@ -116,7 +115,7 @@ Deno.test("moderation: kick by user or connection, ban and unban by scope", asyn
   ]);
 });
 
-Deno.test("members come page by page until there is no next; count asks for numbers only", async () => {
+Deno.test("members are read page by page to the end; count requests numbers only", async () => {
   const member = (connection_id: string) => ({
     connection_id,
     user_id: "ann",

@@ -1,5 +1,5 @@
-// Who asks for what is missing of a room's state, and the loop over its changes on a real bus. What is fetched, and
-// when, is in the scenarios of sdk/conformance.
+// Requests for missed changes of a room's state, and the loop over changes on a real bus. The scenarios of
+// sdk/conformance define the requests and their times.
 import assert from "node:assert/strict";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import { connect } from "../mod.ts";

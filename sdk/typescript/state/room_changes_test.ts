@@ -1,5 +1,5 @@
-// What a loop gets of a room's changes, whatever the bus loses, repeats or reorders: each once and in
-// order, or the whole state in place of what the room has forgotten.
+// The changes that a loop receives, whatever the bus loses, repeats or reorders: each once and in order, or the whole
+// state if changes are no longer stored.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { type PlainEnvelope, readEnvelope } from "@arqon/proto";
@@ -21,7 +21,7 @@ function envelope(version: number): PlainEnvelope {
   return { ...empty, room_id: "lobby", message_id: `room:${EPOCH}:${version}`, event: told };
 }
 
-/** `room.get` with `events_after`, of a room that stands at `version`. */
+/** `room.get` with `events_after`, of a room at `version`. */
 function read(version: number, after: number) {
   const events = Array.from(
     { length: Math.max(0, version - after) },
@@ -36,7 +36,7 @@ function shown({ event }: PlainEnvelope): string {
   return op === "set" ? String(version) : `${op} ${version}`;
 }
 
-Deno.test("only what a Brain says is a change", () => {
+Deno.test("only messages of a Brain are changes", () => {
   const told = envelope(4);
   assert.deepEqual(changeOf(told), { epoch: EPOCH, version: 4 });
   assert.equal(changeOf({ ...told, sender_id: "backend" }), undefined);
@@ -45,8 +45,8 @@ Deno.test("only what a Brain says is a change", () => {
   }
 });
 
-Deno.test("whatever comes, the loop is told every change up to the last question, or the state", () => {
-  // Versions as they come; 0 is a question that is answered at once.
+Deno.test("in any case the loop receives every change up to the last request, or the state", () => {
+  // Versions as received; 0 is a request that is answered at once.
   const steps = fc.array(fc.integer({ min: 0, max: 30 }), { minLength: 1, maxLength: 60 });
   fc.assert(fc.property(steps, (came) => {
     const changes = new RoomChanges("lobby");

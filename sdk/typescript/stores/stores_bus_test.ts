@@ -1,4 +1,4 @@
-// The stores on a real bus: messages, presence, state, locks, and what a lost connection does to them.
+// The stores on a real bus: messages, presence, state, locks, and lost connections.
 import assert from "node:assert/strict";
 import { until } from "../../../shared/testing/until.ts";
 import { startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
@@ -10,7 +10,7 @@ import { CLEAN } from "../testing/counted.ts";
 
 const CONFIG = '[[rooms]]\nroom = "kept-*"\ndurable = true\n';
 
-/** A store that is heard, with every view that it showed. */
+/** A store with a subscriber, and all its views. */
 interface Heard<View> extends Disposable {
   readonly views: View[];
   readonly last: View;
@@ -189,7 +189,7 @@ async function locks(bus: TestBus): Promise<void> {
     await until("she knows", () => first.last.holder === "bob");
   }
   await Promise.all([assertStopped(ann), assertStopped(bob)]);
-  // Who does not hear it any more has let go.
+  // Without a subscriber the lock is released.
   await using plain = await connect({ url: bus.url, token: bus.token });
   await until("it is free", async () => !(await roomState(plain.room("desk")).get()).lock);
 }
@@ -268,7 +268,7 @@ async function late(bus: TestBus): Promise<void> {
     await until("it has stopped", () => !store.get().is_loading);
     await proxy.cut();
     proxy.restore();
-    // It learns of the loss, and what was asked for has failed, before this is answered.
+    // It detects the loss, and the request has failed, before this is answered.
     await room.publish("n", 2, { message_id: "second" });
     assert.equal(store.get(), store.initial, "what comes too late is not shown");
     using again = hear(store);
@@ -294,14 +294,14 @@ Deno.test({
   ...CLEAN,
   async fn(t) {
     await using bus = await startBusWith(CONFIG);
-    await t.step("messages: history, what comes, more, a limit", () => history(bus));
+    await t.step("messages: history, live ones, more, a limit", () => history(bus));
     await t.step("presence: others, and updates that are throttled", () => presence(bus));
-    await t.step("presence that is wanted later", () => later(bus));
-    await t.step("state: shown at once, taken back when it is refused", () => state(bus));
-    await t.step("a lock that one has and one waits for", () => locks(bus));
+    await t.step("presence that is added later", () => later(bus));
+    await t.step("state: shown at once, undone if it is refused", () => state(bus));
+    await t.step("a lock with a holder and a waiting client", () => locks(bus));
     await t.step("a lost connection leaves no hole and no ghost", () => outage(bus));
-    await t.step("what is refused is an error of the view", () => refused(bus));
+    await t.step("a refusal is an error of the view", () => refused(bus));
     await t.step("an answer after the end changes nothing", () => late(bus));
-    await t.step("whoever waits for a store starts it", () => waiting(bus));
+    await t.step("waiting for a store starts it", () => waiting(bus));
   },
 });

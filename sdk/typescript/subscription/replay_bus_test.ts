@@ -1,5 +1,5 @@
-// Loops that begin with what is stored, on a real bus in one process. Recovery
-// by SUB is cut short by the configuration, so that only the history can bring what is stored.
+// Loops that begin with stored messages, on a real bus in one process. The configuration limits recovery by SUB, so
+// that only the history can deliver stored messages.
 import assert from "node:assert/strict";
 import { pace } from "../../../shared/testing/pace.ts";
 import { startBus, type TestBus } from "../../../tests/harness/bus.ts";
@@ -29,7 +29,7 @@ async function open(bus: TestBus, options = {}): Promise<Connection> {
   return await connect({ url: bus.url, token: bus.token, ...options });
 }
 
-/** Stores that many messages, with their numbers as data; gives their offsets. */
+/** Stores that many messages, with their numbers as data; returns their offsets. */
 async function store(room: Room, count: number, first = 0): Promise<number[]> {
   const acks = await Promise.all(
     Array.from({ length: count }, (_, n) => room.publish("n", first + n)),
@@ -37,7 +37,7 @@ async function store(room: Room, count: number, first = 0): Promise<number[]> {
   return acks.map(({ offset }) => Number(offset));
 }
 
-/** The next so many items of a loop: numbers of messages, reasons of GAPs. */
+/** The next items of a loop: numbers of messages, reasons of GAPs. */
 async function take(loop: Subscription, count: number): Promise<unknown[]> {
   const taken: unknown[] = [];
   while (taken.length < count) {
@@ -49,11 +49,11 @@ async function take(loop: Subscription, count: number): Promise<unknown[]> {
 }
 
 const shown = (message: Message): unknown => message.signal?.reason ?? message.json();
-/** What is published behind all that is stored. */
+/** Published after all stored messages. */
 const NEW = -1;
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, n) => from + n);
 
-/** What a loop with these options gives, and then what is published. */
+/** The items of a loop with these options, and of a later publish. */
 async function begins(
   bus: TestBus,
   name: string,
@@ -97,12 +97,12 @@ async function agesAndEdges(bus: TestBus): Promise<void> {
   await begins(bus, "kept-empty", { last: 5 }, [NEW]);
   const room = writer.room("kept-ages");
   const [first] = await store(room, 3);
-  // By the clock that stamps them: the younger ones come this much later, and it may take as long to ask for them.
+  // By the clock that stamps them: newer ones are this much later, and the request may take as long.
   const between_ms = Date.now() + 1;
   await pace(4_000);
   await store(room, 2, 3);
   await begins(bus, room.id, { since: Date.now() - between_ms }, [3, 4]);
-  // A place that is no message's own: the answer to the SUB says that nothing is missing.
+  // A position that belongs to no message: the SUB's answer shows that nothing is missing.
   if (first! > 1) await begins(bus, room.id, { from: first! - 1 }, [0, 1, 2, 3, 4, NEW]);
 }
 
@@ -211,7 +211,7 @@ async function left(bus: TestBus): Promise<void> {
   assert.equal(listener.room, room.id);
 }
 
-Deno.test("loops begin with what is stored, in one process", async (t) => {
+Deno.test("loops begin with stored messages, in one process", async (t) => {
   const file = await Deno.makeTempFile({ suffix: ".toml" });
   await Deno.writeTextFile(file, CONFIG);
   await using bus = await startBus(["--config", file]);

@@ -1,6 +1,6 @@
-// Loops that begin with stored messages on a real bus while others publish, over a slow line and with a
-// small buffer: whatever the order in which pages, live messages and answers come, no loop has a hole
-// that no GAP tells. `REPLAY_LOOPS=100` runs so many loops (`deno task test:replay`).
+// Loops that begin with stored messages on a real bus while others publish, over a slow line and with a small buffer:
+// in any order of pages, live messages and answers, no loop misses messages without a GAP. `REPLAY_LOOPS=100` runs that
+// many loops (`deno task test:replay`).
 import assert from "node:assert/strict";
 import { startBus, startBusWith, type TestBus } from "../../../tests/harness/bus.ts";
 import { pace } from "../../../shared/testing/pace.ts";
@@ -15,7 +15,7 @@ const LINE_MS = 20;
 const WORK_MS = 5;
 const EVERY_MS = 20;
 const BUFFER = 16;
-/** Messages that are stored before the first loop begins, and how many one hears at least. */
+/** Messages stored before the first loop begins, and the fewest that a loop receives. */
 const STORED = 200;
 const HEARD = 100;
 const ROOM = "kept-loops";
@@ -29,16 +29,16 @@ durable = true
 history_size = 100_000
 `;
 
-/** What loops have found. */
+/** The findings of loops. */
 interface Found {
   messages: number;
   /** GAPs with their reasons. */
   readonly gaps: string[];
-  /** Jumps and repeats that no GAP told: the number before, and the one that came. */
+  /** Gaps and repetitions without a GAP: the previous number, and the received one. */
   readonly holes: string[];
 }
 
-/** Takes messages with rising numbers up to `last`, each with some work; gives the last one. */
+/** Reads messages with ascending numbers up to `last`, each with some work; returns the last one. */
 async function follow(
   loop: Subscription,
   last: number,
@@ -63,7 +63,7 @@ async function follow(
   }
 }
 
-/** Stores so many numbers, then publishes one after another for as long as it lives. */
+/** Stores this many numbers, then publishes one after another until it is disposed. */
 async function publishing(room: Room, stored: number) {
   const offsets: number[] = [];
   const under_way = new Set<Promise<void>>();
@@ -81,11 +81,11 @@ async function publishing(room: Room, stored: number) {
   await Promise.all(under_way);
   const begun_ms = performance.now();
   const timer = setInterval(() => {
-    // A machine that is late publishes what is due at once.
+    // A late machine publishes all due messages at once.
     while (begun_ms + (number - stored) * EVERY_MS < performance.now()) publish();
   }, EVERY_MS);
   return {
-    /** The next one. */
+    /** The next number. */
     get number() {
       return number;
     },
@@ -163,7 +163,7 @@ Deno.test({
       await bus?.[Symbol.asyncDispose]();
       await Deno.remove(folder, { recursive: true });
     }
-    // A message that the loop's own buffer could not take is told.
+    // A message dropped by the loop's own buffer is reported.
     const told = found.gaps.filter((reason) => !reason.endsWith("messages dropped here"));
     assert.deepEqual([found.holes, told], [[], []]);
   },

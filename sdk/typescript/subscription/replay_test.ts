@@ -1,5 +1,4 @@
-// What a loop asks that begins with the stored messages, against a peer that follows a script. On a real
-// bus: `replay_bus_test.ts`.
+// The requests of a loop that begins with stored messages, with a scripted peer. `replay_bus_test.ts` uses a real bus.
 import assert from "node:assert/strict";
 import { plainEnvelope, readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
 import type { HistoryQuery, Uint64 } from "@arqon/proto";
@@ -13,7 +12,7 @@ import { quick, refusedWith } from "../testing/scripted_peer.ts";
 const encoder = new TextEncoder();
 const shown = ({ offset, signal }: Message) => signal?.reason ?? Number(offset);
 
-/** A room with these offsets; `answer` may hold a history's answer back, or do something before it. */
+/** A room with these offsets; `answer` may delay a history's answer, or act before it. */
 function storedRoom(
   stored: number[],
   standing: (count: number, after: number) => Standing | undefined,
@@ -61,7 +60,7 @@ async function taken(loop: Subscription, count: number): Promise<unknown[]> {
 }
 
 Deno.test(
-  "what is stored comes page by page, then a SUB from there brings the rest",
+  "stored messages are read page by page, then a SUB from there delivers the rest",
   CLEAN,
   async () => {
     const { room, asked } = storedRoom([3, 4, 8, 9, 20], (count) => ({
@@ -73,7 +72,7 @@ Deno.test(
     await using connection = await connect(quick(peer.peer.url).options);
     const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
     assert.deepEqual(await taken(loop, 5), [3, 4, 8, 9, 20]);
-    // Each page begins with the last message of the one before: while that is kept, nothing has gone.
+    // Each page begins with the previous page's last message: while that is stored, nothing was removed.
     assert.deepEqual(asked, ["after 0", "after 3", "after 7", "after 8"]);
     await secondSub(peer);
     peer.line.message(20, "a repeat");
@@ -85,7 +84,7 @@ Deno.test(
 );
 
 Deno.test(
-  "a SUB that stands only after the history is read hides nothing in between",
+  "a SUB accepted only after the history was read misses nothing in between",
   CLEAN,
   async () => {
     const { room } = storedRoom([3], (count) => {
@@ -95,7 +94,7 @@ Deno.test(
     await using connection = await connect(quick(peer.peer.url).options);
     const loop = connection.room(ROOM).subscribe({ begin: replay({ last: 1 }) });
     assert.deepEqual(await taken(loop, 1), [3]);
-    // Meanwhile 4 was stored, before the subscription stood: only a place brings it.
+    // Meanwhile 4 was stored, before the subscription began: only a position recovers it.
     peer.line.accept(peer.subs[0]!, { offset: 4, epoch: "e1" });
     await secondSub(peer);
     assert.deepEqual(placesOf(peer.subs), [[0, ""], [3, "e1"]]);
@@ -105,7 +104,7 @@ Deno.test(
 );
 
 Deno.test(
-  "a loop that does not keep up reads on: a SUB would bring the rest at once",
+  "a loop that is behind reads pages: a SUB would deliver the rest at once",
   CLEAN,
   async () => {
     const stored = [3, 4, 5];
@@ -127,7 +126,7 @@ Deno.test(
 );
 
 Deno.test(
-  "a SUB behind the history that is refused for good ends the loop: it would have a hole",
+  "a SUB after the history that is permanently refused ends the loop, which would miss messages",
   CLEAN,
   async () => {
     const { room } = storedRoom(
@@ -146,7 +145,7 @@ Deno.test(
 );
 
 Deno.test(
-  "changes of the room's state that are lost while the history is read are told",
+  "changes of the room's state lost while the history is read are reported",
   CLEAN,
   async () => {
     const { room } = storedRoom([3], (count) => ({

@@ -1,10 +1,10 @@
 /**
- * Things that a program hands to the SDK, and how many listeners they have: so that a test can see that
- * none stays behind. Not part of the package.
+ * Arguments of a program for the SDK, with their number of listeners, so that a test can check that none is left. Not
+ * part of the package.
  */
 import type { PlatformEvents, WebSocketConstructor } from "../mod.ts";
 
-/** Options of `Deno.test`: it fails when a timer, a socket or an operation stays behind. */
+/** Options of `Deno.test`: it fails if a timer, a socket or an operation is left. */
 export const CLEAN = { sanitizeOps: true, sanitizeResources: true };
 
 /** The platform's WebSocket, and how many of them are not closed. */
@@ -27,7 +27,7 @@ export interface CountedSignal {
   abort(reason?: unknown): void;
 }
 
-/** A real signal whose listeners are counted; one that was called but not removed counts, too. */
+/** A real signal whose listeners are counted, including called but not removed ones. */
 export function countedSignal(): CountedSignal {
   const controller = new AbortController();
   const { signal } = controller;
@@ -51,7 +51,7 @@ export function countedSignal(): CountedSignal {
   };
 }
 
-/** A device whose network and page a test turns by hand. */
+/** A device whose network and page a test controls. */
 export interface Device extends PlatformEvents {
   online: boolean;
   readonly listeners: number;

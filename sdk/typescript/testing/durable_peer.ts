@@ -1,6 +1,6 @@
 /**
- * A peer that speaks for one durable room: what a test makes it say, frame by frame, or by itself
- * from a small log. Real sockets; not a Shield, and not part of the package.
+ * A peer that serves one durable room: frames of the test, or of a small log. Real sockets; not a Shield, and not part
+ * of the package.
  */
 import { decodeClientFrame, encodeAck, encodeMsg, writeEnvelope } from "@arqon/proto";
 import type { ClientOperation, EnvelopeInput, Subscribe, Uint64 } from "@arqon/proto";
@@ -9,7 +9,7 @@ import { bytes, LIMITS, type Peer, startPeer, welcome } from "./scripted_peer.ts
 /** The room of all these tests. */
 export const ROOM = "orders";
 
-/** What the ACK of a SUB says of a durable room. */
+/** The ACK of a SUB to a durable room. */
 export interface Standing {
   readonly offset: number;
   readonly epoch: string;
@@ -63,24 +63,24 @@ export class Line {
     if (this.#socket.readyState === WebSocket.OPEN) this.#socket.send(bytes(frame));
   }
 
-  /** Ends the connection so that the client comes back; what was said before arrives. */
+  /** Ends the connection so that the client reconnects; earlier frames arrive. */
   drop(): void {
     this.#socket.close(4408, "");
   }
 }
 
-/** A running peer, all SUBs that came to it, and the line of the connection that came last. */
+/** A running peer, all received SUBs, and the latest connection. */
 export interface Room extends AsyncDisposable {
   readonly peer: Peer;
   readonly subs: Subscribe[];
   readonly line: Line;
 }
 
-/** Where the SUBs asked to begin: offset and epoch of each. */
+/** The positions in the SUBs: offset and epoch of each. */
 export const placesOf = (subs: readonly Subscribe[]) =>
   subs.map(({ after_offset, epoch }) => [Number(after_offset), epoch]);
 
-/** Hears every SUB with its number, from 1, and every other operation if `other` is there. */
+/** Receives every SUB with its number, from 1, and with `other` every other operation. */
 export function startRoom(
   hear: (line: Line, subscribe: Subscribe, count: number) => void,
   other: (line: Line, operation: ClientOperation) => void = () => {},

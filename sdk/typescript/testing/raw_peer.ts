@@ -1,17 +1,17 @@
 /**
- * A peer on bare TCP that speaks just enough WebSocket to say WELCOME, and then whatever bytes a test
- * wants: half frames, garbage, silence. Not part of the package.
+ * A peer on bare TCP with enough WebSocket to send WELCOME, and then any bytes of a test: partial frames, garbage,
+ * nothing. Not part of the package.
  */
 import { createHash } from "node:crypto";
 import { encodeWelcome } from "@arqon/proto";
 
-/** A running peer. `connections` are those that came, in order. */
+/** A running peer. `connections` are the accepted ones, in order. */
 export interface RawPeer extends AsyncDisposable {
   readonly url: string;
   readonly connections: Deno.TcpConn[];
 }
 
-/** Bytes of one unmasked binary WebSocket frame; `length` may lie about what follows. */
+/** The bytes of one unmasked binary WebSocket frame; `length` may be false. */
 export function webSocketFrame(payload: Uint8Array, length = payload.length): Uint8Array {
   const header = length < 126 ? [0x82, length] : [0x82, 126, length >> 8, length & 0xff];
   return new Uint8Array([...header, ...payload]);
@@ -46,7 +46,7 @@ async function upgrade(connection: Deno.TcpConn): Promise<boolean> {
   return true;
 }
 
-/** Calls `open` with each connection after its WELCOME. What clients say is not read. */
+/** Calls `open` with each connection after its WELCOME. Frames of clients are not read. */
 export function startRawPeer(
   open: (connection: Deno.TcpConn, index: number) => Promise<void>,
 ): RawPeer {

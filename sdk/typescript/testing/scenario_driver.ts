@@ -1,7 +1,6 @@
 /**
- * Runs one scenario of `sdk/conformance/scenarios` with this SDK: does its client steps, then compares
- * what the program saw with what the scenario expects. The other side is the scripted server. Not
- * part of the package.
+ * Runs one scenario of `sdk/conformance/scenarios` with this SDK: runs its client steps, then compares the program's
+ * results with the expected ones. The other side is the scripted server. Not part of the package.
  */
 import assert from "node:assert/strict";
 import { dataForm } from "@arqon/proto";
@@ -18,28 +17,28 @@ import { hex } from "../wire/hex.ts";
 import type { Run, ScenarioServer } from "./scenario_server.ts";
 import { until } from "../../../shared/testing/until.ts";
 
-/** Any text of a token's shape: the scripted server looks at none. */
+/** Any text in the form of a token: the scripted server checks none. */
 const TOKEN = "e30.e30.c2ln";
 
 /** The ways that each scenario goes. */
 export const TRANSPORTS = ["websocket", "http"] as const;
-/** One of them. */
+/** One step. */
 export type Transport = typeof TRANSPORTS[number];
 
-/** A scenario as it is in the file; `server/script.ts` has checked it. */
+/** A scenario in the form of its file; `server/script.ts` has checked it. */
 // deno-lint-ignore no-explicit-any
 export type Plain = any;
 
 /** One loop over a room, and how it ended: null without an error. */
 interface Loop {
-  /** What the program holds of it; a loop since a page's queries has none. */
+  /** The program's subscription; a loop since a page's queries has none. */
   readonly subscription: Subscription | undefined;
   readonly heard: Plain[];
   ended: string | null | undefined;
   readonly done: Promise<void>;
 }
 
-/** A request that is not awaited at once: its answer, or the reason why there is none. */
+/** A request that is not awaited at once: its answer, or its error. */
 type Outcome = { readonly answer: Plain } | { readonly error: string };
 
 function reasonOf(error: unknown): string {
@@ -67,7 +66,7 @@ function shownStatus(status: Status): Plain {
   return failed ? { closed: status.error?.reason } : status.state;
 }
 
-/** The members of `found` that `wanted` has; the rest is not asked for. */
+/** The members of `found` that `wanted` has. */
 function partOf(wanted: Plain, found: Plain): Plain {
   if (typeof wanted !== "object" || wanted === null || Array.isArray(wanted)) return found;
   return Object.fromEntries(Object.keys(wanted).map((name) => [name, found?.[name]]));
@@ -79,7 +78,7 @@ function foldedOver(transport: Transport) {
   return { transport: "websocket" as const, webSocket };
 }
 
-/** Plays the program of one scenario. */
+/** Runs the client of one scenario. */
 class Program {
   readonly statuses: Plain[] = [];
   readonly errors: string[] = [];
@@ -162,7 +161,7 @@ class Program {
     }
   }
 
-  /** Closes what is open and waits until every loop has ended. */
+  /** Closes everything and waits until every loop has ended. */
   async finish(): Promise<void> {
     await this.#bus?.close();
     await Promise.all([...this.loops.values()].map(({ done }) => done));
@@ -183,7 +182,7 @@ class Program {
       url: this.#run.url,
       backoff: { base_ms: 4, max_ms: 16, ...backoff },
       random: () => random,
-      // A machine under load looks like one that has slept, which would ask out of turn.
+      // A machine under load looks like one that has slept, which would send an extra ping.
       platform_events: false,
       onStatus: (status) => this.statuses.push(shownStatus(status)),
       onError: (error) => this.errors.push(error.reason),
@@ -294,7 +293,7 @@ function compare(program: Program, expect: Plain): void {
       ),
     recovered: (wanted) => ofLoops(wanted, ({ subscription }) => subscription?.recovered ?? null),
   };
-  // A refusal that nobody asked about is a surprise, also where the scenario does not speak of it.
+  // An unexpected refusal is a failure, even if the scenario does not mention it.
   for (const [name, wanted] of Object.entries({ errors: [], ...expect })) {
     if (name === "connections" || name === "tokens") continue;
     const read = outcomes[name];
@@ -303,10 +302,7 @@ function compare(program: Program, expect: Plain): void {
   }
 }
 
-/**
- * Plays a scenario over one transport; throws an AssertionError for the first thing that is not as it
- * says.
- */
+/** Plays a scenario over one transport; throws an AssertionError for the first difference. */
 export async function runScenario(
   server: ScenarioServer,
   scenario: Plain,

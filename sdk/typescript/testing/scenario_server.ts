@@ -1,30 +1,30 @@
 /**
- * The scripted server of `sdk/conformance/server` as a process of its own, and what a driver asks of
- * it. Not part of the package.
+ * The scripted server of `sdk/conformance/server` as a separate process, and the requests of a driver. Not part of the
+ * package.
  */
 import assert from "node:assert/strict";
 
 const PROGRAM = new URL("../../conformance/server/main.ts", import.meta.url).pathname;
 
-/** What the server saw of one run. */
+/** The server's report of one run. */
 export interface RunReport {
   readonly fulfilled: boolean;
   readonly failures: readonly string[];
   readonly connections: readonly { readonly token: string }[];
 }
 
-/** One scenario that the server plays. */
+/** One running scenario. */
 export interface Run {
   /** Where the client connects. */
   readonly url: string;
   signal(name: string): Promise<void>;
-  /** Resolves when the server's scripts are played, or one of them cannot be. */
+  /** Resolves when the server's scripts have ended, or one has failed. */
   over(): Promise<RunReport>;
-  /** As it is now. */
+  /** The present report. */
   report(): Promise<RunReport>;
 }
 
-/** A running server; it is gone with the test's scope. */
+/** A running server; it ends with the test's scope. */
 export interface ScenarioServer extends AsyncDisposable {
   begin(scenario: string): Promise<Run>;
 }

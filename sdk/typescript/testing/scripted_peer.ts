@@ -1,6 +1,5 @@
 /**
- * A peer with real sockets that follows a script, for what a Shield does rarely or never. Not part
- * of the package.
+ * A scripted peer with real sockets, for rare or impossible behaviour of a Shield. Not part of the package.
  */
 import assert from "node:assert/strict";
 import { ArqonError, encodeWelcome, type Reason } from "@arqon/proto";
@@ -17,17 +16,17 @@ export interface Peer extends AsyncDisposable {
   readonly sockets: number;
 }
 
-/** What a peer does. */
+/** The behaviour of a peer. */
 export interface Script {
   /** Called for each socket when it is open; `index` counts from 0. */
   open?(socket: WebSocket, index: number): void;
   message?(socket: WebSocket, data: ArrayBuffer, index: number): void;
-  /** Answers everything that is no upgrade, and upgrades too if `refuse` says so. */
+  /** Answers requests other than upgrades, and with `refuse` also upgrades. */
   http?(request: Request): Response;
   refuse?(index: number): boolean;
 }
 
-/** A peer on a free port; it is gone with the test's scope. */
+/** A peer on a free port; it ends with the test's scope. */
 export function startPeer(script: Script): Peer {
   let count = 0;
   const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
@@ -53,7 +52,7 @@ export function startPeer(script: Script): Peer {
   };
 }
 
-/** What a Deno socket takes. */
+/** Data for a Deno socket. */
 export const bytes = (frame: Uint8Array) => frame as Uint8Array<ArrayBuffer>;
 
 /** Sends WELCOME. */
@@ -78,7 +77,7 @@ export const refusedWith = (reason: Reason) => (error: unknown) => {
   return true;
 };
 
-/** Options with short waits, and every status that came. */
+/** Options with short waits, and all received statuses. */
 export function quick(url: string): { options: ConnectOptions; statuses: Status[] } {
   const statuses: Status[] = [];
   return {

@@ -1,6 +1,5 @@
 /**
- * Feeds one case of the vectors of `sdk/conformance` to this SDK: one runner for each file. Not part of the
- * package.
+ * Runs one case of the vectors of `sdk/conformance` with this SDK: one runner for each file. Not part of the package.
  */
 import assert from "node:assert/strict";
 import { createHash } from "node:crypto";
@@ -27,7 +26,7 @@ export const VECTORS: Readonly<Record<string, { about: string; cases: Case[] }>>
 /** A digest of all vectors: a change of their bytes shows in the committed results. */
 export const VECTORS_SHA256: string = createHash("sha256").update(TEXT).digest("hex");
 
-/** A case as it is in the file; each runner knows what it has. */
+/** A case in the form of its file, which its runner knows. */
 // deno-lint-ignore no-explicit-any
 export type Case = any;
 
@@ -36,7 +35,7 @@ function isRefused(attempt: () => unknown): boolean {
     attempt();
     return false;
   } catch (error) {
-    // Metadata that is no JSON is refused by the platform's own reader.
+    // The platform's own parser refuses metadata that is not JSON.
     assert.ok(error instanceof DecodeError || error instanceof SyntaxError, String(error));
     return true;
   }
@@ -124,7 +123,7 @@ function runPresence({ steps, expect }: Case): void {
   assert.deepEqual({ members, users: table.users, complete: table.complete }, expect);
 }
 
-/** One step of a place in a durable room: what it has to make of it is compared. */
+/** One step of a position in a durable room, compared with its expected result. */
 function positionSteps(place: Place): (step: Case) => void {
   const sessions = new Map<string, { readonly asked: (Position | undefined)[] }>();
   const session = (name: string) => {
@@ -232,7 +231,7 @@ async function runProof({ options, logs, messages, expect }: Case): Promise<void
   assert.equal(since_first.filter((path) => path.startsWith("tile/entries/")).length, bundles);
 }
 
-/** By the name of the file; each throws an AssertionError for a case that this SDK does not keep. */
+/** By the name of the file; each throws an AssertionError for a failed case. */
 export const VECTOR_RUNNERS: Readonly<
   Record<string, (example: Case) => void | Promise<void>>
 > = {

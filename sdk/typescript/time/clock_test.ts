@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ServerClock } from "./clock.ts";
 
-Deno.test("the Shield's clock goes on by what has passed, wherever the device's own is set", () => {
+Deno.test("the Shield's clock advances by the elapsed time, whatever the device's clock is", () => {
   let own_ms = 1_000, elapsed_ms = 50;
   const clock = new ServerClock(() => own_ms, () => elapsed_ms);
   assert.equal(clock.now(), 1_000);

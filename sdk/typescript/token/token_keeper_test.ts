@@ -1,4 +1,4 @@
-// When `getToken` is asked and what becomes of its answer; tokens are unsigned, nobody verifies.
+// Calls of `getToken` and their results; tokens are unsigned and not verified.
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { TokenRequest } from "../options/options.ts";
@@ -26,7 +26,7 @@ function keeper(
   });
 }
 
-Deno.test("the given token is used until it ends; then getToken is asked", async () => {
+Deno.test("the given token is used until it expires; then getToken is called", async () => {
   const given = tokenUntil(2_000);
   assert.equal(await keeper(given, () => "x.y.z").current(undefined), given);
   assert.equal(await keeper(tokenUntil(999), () => "x.y.z").current(undefined), "x.y.z");
@@ -34,7 +34,7 @@ Deno.test("the given token is used until it ends; then getToken is asked", async
   assert.equal(await later.current(undefined), "x.y.z");
 });
 
-Deno.test("getToken hears why the token before was refused", async () => {
+Deno.test("getToken receives the refusal of the previous token", async () => {
   const refusals: (string | undefined)[] = [];
   const tokens = keeper(undefined, ({ refused }) => {
     refusals.push(refused?.reason);

@@ -1,16 +1,16 @@
-/** Turns any refusal into an `ArqonError`; its text is for people: nothing is read from it. */
+/** Converts any refusal to an `ArqonError`, whose text is for people only. */
 import { ArqonError, isReason, type Reason, REASONS } from "@arqon/proto";
 import { MESSAGE_CHARS_MAX } from "./bounds.ts";
 
-/** Stands in for a reason that is not named, or not known here: the first of its code. */
+/** Replaces a missing or unknown reason by the first one of its code. */
 function nearestReason(code: number): Reason {
   for (const [reason, rule] of REASONS) if (rule.code === code) return reason as Reason;
   return "internal";
 }
 
 /**
- * The error for a refusal as it came over `connection_id`; `reason` may be empty or unknown. Its
- * `message` is the Shield's own text, cut to 1,024 characters.
+ * The error for a refusal over connection `connection_id`; `reason` may be empty or unknown. Its `message` is the
+ * Shield's text, truncated to 1,024 characters.
  */
 export function errorFromWire(
   wire: {
@@ -25,7 +25,7 @@ export function errorFromWire(
 ): ArqonError {
   const { code, reason = "", message, retry_after_ms = 0, room_id = "", action = "" } = wire;
   const is_known = isReason(reason);
-  // A policy may choose a code of its own; what is no refusal's code says nothing.
+  // A policy may choose its own code; a code that is not of a refusal is ignored.
   const is_code = Number.isInteger(code) && code >= 400 && code <= 599;
   const error = new ArqonError(is_known ? reason : nearestReason(code), "", {
     retry_after_ms,
@@ -44,7 +44,7 @@ export function textOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);
 }
 
-/** Any thrown value as an ArqonError: one that is none gets this reason, and says what was thrown. */
+/** Any thrown value as an ArqonError: other values get this reason, and their text. */
 export function asArqonError(error: unknown, reason: Reason = "internal"): ArqonError {
   if (error instanceof ArqonError) return error;
   const told = new ArqonError(reason, "", { cause: textOf(error) });
@@ -52,16 +52,16 @@ export function asArqonError(error: unknown, reason: Reason = "internal"): Arqon
   return told;
 }
 
-/** The same for what ends a session: one that nobody foresaw is a lost connection, which is opened anew. */
+/** The error that ended a session: an unexpected one is a lost connection, so the client reconnects. */
 export const asLost = (error: unknown): ArqonError => asArqonError(error, "connection-lost");
 
-/** Where an error happened, as `arq why` asks for it. */
+/** The ids of an error for `arq why`. */
 export interface ErrorPlace {
   readonly trace_id?: string | undefined;
   readonly connection_id?: string | undefined;
 }
 
-/** A copy of an error, which many requests may get, with its place if it has none. */
+/** A copy of an error for one of several requests, with these ids unless it has its own. */
 export function placedError(
   error: ArqonError,
   { trace_id = "", connection_id = "" }: ErrorPlace,
@@ -77,7 +77,7 @@ export function placedError(
   return placed;
 }
 
-/** The error for what the server said and this SDK cannot read. */
+/** The error for an answer of the server that this SDK cannot read. */
 export function malformed(what: string): ArqonError {
   return new ArqonError("malformed-frame", `from the server: ${what}`);
 }

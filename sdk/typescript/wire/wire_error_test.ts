@@ -1,4 +1,4 @@
-// From what a Shield says to an error, for every reason of the table and for bytes of any kind.
+// From a Shield's refusal to an error, for every reason of the table and for any bytes.
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError, ERRORS, type Reason } from "@arqon/proto";
@@ -30,7 +30,7 @@ Deno.test("an unknown reason of a newer Shield becomes the nearest known one and
   assert.match(error.message, /Too purple \(too-purple\)/);
 });
 
-Deno.test("whatever comes over the wire, an ArqonError is returned", () => {
+Deno.test("any bytes on the wire give an ArqonError", () => {
   fc.assert(fc.property(
     fc.integer(),
     fc.option(fc.string(), { nil: undefined }),

@@ -1,33 +1,33 @@
-/** Brings local changes into the room; Yjs's UndoManager takes back what the bus refuses. */
+/** Publishes local changes in the room; Yjs's UndoManager reverts refused ones. */
 import * as Y from "yjs";
 import type { ArqonError } from "@arqon/sdk";
 
-/** A document of these updates, in any order. */
+/** A document from these updates, in any order. */
 export function documentOf(updates: readonly Uint8Array[], gc = true): Y.Doc {
   const doc = new Y.Doc({ gc });
   if (updates.length > 0) Y.applyUpdate(doc, Y.mergeUpdates([...updates]));
   return doc;
 }
 
-/** Whether both have the same content, to the deleted. */
+/** Whether both have the same content, deletions included. */
 const isSame = (one: Y.Doc, other: Y.Doc): boolean =>
   Y.equalSnapshots(Y.snapshot(one), Y.snapshot(other));
 
-/** Whether something is missing that its content builds upon: then it is not the whole document. */
+/** Whether updates are missing on which the content depends. */
 export const hasHoles = ({ store }: Y.Doc): boolean =>
   store.pendingStructs !== null || store.pendingDs !== null;
 
-/** What `one` has and `other` has not; undefined when it has nothing more. */
+/** The updates of `one` that `other` lacks; undefined if there are none. */
 export function missing(one: Y.Doc, other: Y.Doc): Uint8Array | undefined {
   return isSame(one, other) ? undefined : Y.encodeStateAsUpdate(one, Y.encodeStateVector(other));
 }
 
-/** The whole document, without the text of what was deleted, whatever an editor keeps for its undo. */
+/** The whole document without deleted text, even if an editor keeps that for its undo. */
 export function cleaned(doc: Y.Doc): Y.Doc {
   return documentOf([Y.encodeStateAsUpdate(doc)], doc.gc);
 }
 
-/** These updates as one: of what was deleted again only places are left, no text. */
+/** Merges updates; of deleted text only the positions remain. */
 function presentForm(doc: Y.Doc, updates: readonly Uint8Array[]): Uint8Array {
   const { from } = Y.parseUpdateMeta(Y.mergeUpdates([...updates]));
   const known = Y.decodeStateVector(Y.encodeStateVector(doc));
@@ -36,21 +36,21 @@ function presentForm(doc: Y.Doc, updates: readonly Uint8Array[]): Uint8Array {
   return Y.encodeStateAsUpdate(copy, Y.encodeStateVector(known));
 }
 
-/** The changes of some transactions, as they can be taken back. */
+/** A step of the undo manager: the changes of some transactions. */
 type Steps = Y.UndoManager["undoStack"];
 
-/** Every origin is tracked: editors and their own undo managers each have one. */
+/** Tracks every origin: editors and their undo managers each have one. */
 class Everything extends Set<unknown> {
   override has(): boolean {
     return true;
   }
 }
 
-/** Remembers local changes of a document until they are stored. */
+/** Records local changes of a document until they are stored. */
 class Undoing {
   readonly #doc: Y.Doc;
   readonly #manager: Y.UndoManager;
-  /** The origin of changes that others or the log made, and of our own bookkeeping. */
+  /** The origin of remote changes, of changes from the log, and of internal ones. */
   readonly #foreign: unknown;
 
   constructor(doc: Y.Doc, foreign: unknown) {
@@ -64,7 +64,7 @@ class Undoing {
     });
   }
 
-  /** The origin of transactions that take something back. */
+  /** The origin of reverting transactions. */
   get origin(): unknown {
     return this.#manager;
   }
@@ -74,15 +74,15 @@ class Undoing {
     return this.#manager.undoStack.splice(0);
   }
 
-  /** Forgets steps: what they deleted need not be put back. */
+  /** Forgets steps: they are no longer revertible. */
   release(steps: Steps): void {
     this.#with(steps, () => {
-      // `clear` opens a transaction, which is none of the editor's.
+      // `clear` opens a transaction, which must not count as the editor's.
       this.#doc.transact(() => this.#manager.clear(true, true), this.#foreign);
     });
   }
 
-  /** Takes steps back, the last first. False when there was nothing that could be. */
+  /** Reverts steps, the last first. False if there was nothing to revert. */
   revert(steps: Steps): boolean {
     let is_changed = false;
     this.#with(steps, () => {
@@ -108,45 +108,45 @@ class Undoing {
 
 const RETRY_MAX_MS = 5_000;
 
-/** What a writer needs. */
+/** The dependencies of a writer. */
 interface WriterPort {
-  /** The origin of changes that come from the room. */
+  /** The origin of changes from the room. */
   readonly origin: unknown;
   /** Stores an update; rejects with the refusal. */
   publish(update: Uint8Array): Promise<void>;
-  /** A change was refused, and is taken back. */
+  /** Called when a change was refused and reverted. */
   refused(error: ArqonError): void;
-  /** A change could not be stored for now; it is tried again. */
+  /** Called when a change could not be stored and will be retried. */
   failed(error: unknown): void;
-  /** Something in `unsaved` or `read_only` is different. */
+  /** Called when `unsaved` or `read_only` has changed. */
   changed(): void;
-  /** The first wait before a failed update is tried again, in ms. */
+  /** The first wait before a failed update is retried, in ms. */
   readonly retry_ms: number;
   readonly signal: AbortSignal;
 }
 
-/** Whether the bus will say the same to the same update again. */
+/** Whether the refusal is final: a retry would be refused, too. */
 export function isFinal(error: unknown): error is ArqonError {
   const { code = 503, reason } = (error ?? {}) as Partial<ArqonError>;
   return code >= 400 && code < 500 && reason !== "connection-closed" &&
     ![401, 408, 409, 429].includes(code);
 }
 
-/** The changes of one document on their way. */
+/** Publishes the changes of one document. */
 export class Writer {
   readonly #doc: Y.Doc;
   readonly #port: WriterPort;
   readonly #undoing: Undoing;
-  /** Changes that were not sent yet. */
+  /** Changes that have not been sent yet. */
   #queue: Uint8Array[] = [];
   /**
-   * What was refused, and its taking back: no reader has either. What is written from then on builds upon
-   * their places, so it goes together with them, without their text.
+   * Refused changes and their reverts, which no reader has. Later changes depend on their positions, so both are
+   * published together, without the refused text.
    */
   #held: Uint8Array[] = [];
   #is_running = false;
   #read_only = false;
-  /** True when nothing but places is left that could be sent, and they were refused. */
+  /** True if only positions are left to send, and those were refused. */
   #is_stuck = false;
 
   constructor(doc: Y.Doc, port: WriterPort) {
@@ -156,17 +156,17 @@ export class Writer {
     doc.on("update", this.#hear);
   }
 
-  /** True while changes are here that go to the room. */
+  /** True while there are changes to publish. */
   get unsaved(): boolean {
     return this.#is_running || this.#hasWork();
   }
 
-  /** True when the room has every change of the document. */
+  /** True if the room has every change of the document. */
   get is_even(): boolean {
     return !this.#is_running && this.#queue.length + this.#held.length === 0;
   }
 
-  /** True after a publish was not granted: what is written is taken back at once. */
+  /** True after a publish was refused for a missing grant: local changes are reverted at once. */
   get read_only(): boolean {
     return this.#read_only;
   }
@@ -179,13 +179,13 @@ export class Writer {
     this.#run();
   }
 
-  /** Takes changes that the document has and the room has not. */
+  /** Adds changes of the document that the room lacks. */
   add(update: Uint8Array): void {
     this.#queue.push(update);
     this.#run();
   }
 
-  /** Ends; what was not stored stays in the document alone. */
+  /** Ends; unstored changes stay only in the document. */
   destroy(): void {
     this.#doc.off("update", this.#hear);
     this.#undoing.destroy();
@@ -202,7 +202,7 @@ export class Writer {
     if (this.#is_running) return;
     this.#is_running = true;
     this.#port.changed();
-    // The transaction that called is still open: what it does besides belongs into the same update.
+    // The calling transaction is still open: its other changes belong to the same update.
     await Promise.resolve();
     while (!this.#port.signal.aborted && this.#hasWork()) await this.#step();
     this.#is_running = false;
@@ -245,7 +245,7 @@ export class Writer {
     this.#port.refused(error);
   }
 
-  /** Stores an update, however often it takes. Rejects with a final refusal, and when all ends. */
+  /** Stores an update, with retries. Rejects with a final refusal, and at the end of the writer. */
   async #deliver(update: Uint8Array): Promise<void> {
     const { signal, retry_ms } = this.#port;
     for (let wait_ms = retry_ms;; wait_ms = Math.min(2 * wait_ms, RETRY_MAX_MS)) {
@@ -261,7 +261,7 @@ export class Writer {
   }
 }
 
-/** Resolves after so many ms, or when the signal is aborted. */
+/** Resolves after `ms`, or when the signal is aborted. */
 export function pause(wait_ms: number, signal: AbortSignal): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
   const end = () => resolve();

@@ -1,4 +1,4 @@
-// What is whole of updates that come in parts, and up to where a snapshot may say that it has everything.
+// Updates in several parts: which are complete, and up to which offset a snapshot may claim to have everything.
 import assert from "node:assert/strict";
 import type { Message } from "@arqon/sdk";
 import { Assembler } from "./reading.ts";
@@ -13,7 +13,7 @@ function message(offset: number, text: string, part?: [string, string], timestam
 
 const text = (bytes: Uint8Array | undefined) => bytes && new TextDecoder().decode(bytes);
 
-Deno.test("an update in parts counts with its last part, whatever stands between and in any order", () => {
+Deno.test("an update in parts counts with its last part, in any order and with other messages in between", () => {
   const assembler = new Assembler();
   assert.equal(text(assembler.take(message(3, "one"))), "one");
   assert.equal(assembler.take(message(5, "C", ["s", "2/3"])), undefined);
@@ -24,7 +24,7 @@ Deno.test("an update in parts counts with its last part, whatever stands between
   assert.deepEqual(assembler.floor, { offset: 9, id: "m9" });
 });
 
-Deno.test("a snapshot holds nothing behind the first part of what is not whole yet", () => {
+Deno.test("a snapshot contains nothing after the first part of an incomplete update", () => {
   const assembler = new Assembler();
   assert.equal(assembler.floor, undefined);
   assembler.take(message(3, "one"));
@@ -37,7 +37,7 @@ Deno.test("a snapshot holds nothing behind the first part of what is not whole y
   assert.deepEqual(assembler.last, { offset: 8, id: "m8" });
 });
 
-Deno.test("parts that come too late make no update, and hold no snapshot back for ever", () => {
+Deno.test("late parts make no update, and do not delay a snapshot forever", () => {
   const assembler = new Assembler();
   assembler.take(message(1, "one"));
   assembler.take(message(2, "A", ["s", "0/2"], 0));
@@ -47,7 +47,7 @@ Deno.test("parts that come too late make no update, and hold no snapshot back fo
   assert.deepEqual(assembler.floor, { offset: 4, id: "m4" });
 });
 
-Deno.test("headers that make no sense are a message of its own", () => {
+Deno.test("a message with invalid headers counts as a complete one", () => {
   for (const part of ["3/3", "0/0", "0/9999", "-1/2", "a/b", "0/2/3"]) {
     assert.equal(partOf(message(1, "x", ["s", part])), undefined, part);
   }

@@ -1,11 +1,11 @@
-// Who makes a snapshot, and when, out of nothing but the order of the log.
+// The author and time of a snapshot, determined only by the order of the log.
 import assert from "node:assert/strict";
 import { Compaction } from "./reading.ts";
 
 const update = (offset: number, size_bytes = 10) => ({ offset, size_bytes });
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => from + at);
 
-Deno.test("the update that fills the count, and each that fills it again, is somebody's turn", () => {
+Deno.test("the author of each update that reaches the limit makes a snapshot", () => {
   const compaction = new Compaction({ updates: 5, bytes: 1_000 });
   const due = range(1, 18).filter((offset) => compaction.count(update(offset)));
   assert.deepEqual(due, [5, 10, 15]);
@@ -13,7 +13,7 @@ Deno.test("the update that fills the count, and each that fills it again, is som
   assert.deepEqual(range(18, 25).filter((offset) => compaction.count(update(offset))), [20]);
 });
 
-Deno.test("bytes fill it, too, and what was read counts as what was heard", () => {
+Deno.test("bytes count, too, and messages from the history count like live ones", () => {
   const compaction = new Compaction({ updates: 100, bytes: 1_000 });
   compaction.begin([update(1, 500), update(2, 400)]);
   assert.equal(compaction.count(update(3, 99)), false);

@@ -1,21 +1,20 @@
 /**
- * Reads a document out of its room: the newest trusted snapshot, and the updates behind it. The
- * author of the update that fills the count makes the next snapshot; when that author dies, the
- * author of the one that fills it twice does.
+ * Reads a document from its room: the newest trusted snapshot, and the updates after it. The author of the update that
+ * reaches the limit makes the next snapshot; if that author fails, the author of the update that reaches it twice does.
  */
 import type { Message, Room } from "@arqon/sdk";
 import { join, LIVE_FILTER, markOf, partOf, placeOf, SNAPSHOT_FILTER, UPDATE } from "./records.ts";
 import type { LogPlace, Mark } from "./records.ts";
 import { history } from "@arqon/sdk/history";
 
-/** How much may be behind a snapshot before the next one is due. */
+/** The limits of updates after a snapshot, at which the next one is due. */
 interface CompactionLimits {
   /** Messages with updates. */
   readonly updates: number;
   readonly bytes: number;
 }
 
-/** The updates that no snapshot holds, as this reader knows. */
+/** Counts the updates that no snapshot contains. */
 export class Compaction {
   readonly #limits: CompactionLimits;
   #loose: LooseUpdate[] = [];
@@ -25,13 +24,13 @@ export class Compaction {
     this.#limits = limits;
   }
 
-  /** Begins anew with what was read of the room. */
+  /** Starts again from a reading of the room. */
   begin(loose: readonly LooseUpdate[]): void {
     this.#loose = [...loose];
     this.#bytes = loose.reduce((sum, { size_bytes }) => sum + size_bytes, 0);
   }
 
-  /** Counts an update. True when it fills the count: its author makes a snapshot. */
+  /** Counts an update. True if it reaches the limit, so that its author makes a snapshot. */
   count(update: LooseUpdate): boolean {
     const before = this.#fills();
     this.#loose.push(update);
@@ -39,12 +38,12 @@ export class Compaction {
     return this.#fills() > before;
   }
 
-  /** Takes note of a snapshot that holds everything up to this offset. */
+  /** Records a snapshot that contains everything up to this offset. */
   held(upto: number): void {
     this.begin(this.#loose.filter(({ offset }) => offset > upto));
   }
 
-  /** How often what is behind the snapshot would have filled the count. */
+  /** How many times the updates after the snapshot reach the limit. */
   #fills(): number {
     const { updates, bytes } = this.#limits;
     return Math.floor(Math.max(this.#loose.length / updates, this.#bytes / bytes));
@@ -52,8 +51,8 @@ export class Compaction {
 }
 
 /**
- * The parts of an update come within this, by the time that Shields stamp on them, or never make one.
- * The sender gives up much sooner, so all readers decide the same.
+ * The maximum time between the parts of an update, by the Shields' timestamps; later parts are ignored. The sender
+ * gives up much earlier, so all readers decide alike.
  */
 const SET_MS = 300_000;
 
@@ -64,37 +63,37 @@ interface OpenSet {
   readonly pieces: Map<number, Uint8Array>;
 }
 
-/** The updates of one log, from a place on. */
+/** Assembles the updates of one log, from a position on. */
 export class Assembler {
   #last: LogPlace | undefined;
   readonly #open = new Map<string, OpenSet>();
 
-  /** `last` is the message before the first that will be taken; undefined at the log's beginning. */
+  /** `last` is the message before the first one to read; undefined at the log's beginning. */
   constructor(last?: LogPlace) {
     this.#last = last;
   }
 
-  /** The last message that was taken. */
+  /** The last read message. */
   get last(): LogPlace | undefined {
     return this.#last;
   }
 
   /**
-   * The last message up to which everything was given: the one before the first part of an update of
-   * which parts are still missing, else the last. Who begins behind it misses nothing.
+   * The position from which a new reader would miss nothing: the message before the first part of an incomplete update,
+   * otherwise the last one.
    */
   get floor(): LogPlace | undefined {
     const [first] = this.#open.values();
     return first === undefined ? this.#last : first.before;
   }
 
-  /** Takes the next message. Gives the update that is whole with it; undefined when none is. */
+  /** Adds the next message. Returns the update that it completes; undefined if it completes none. */
   take(message: Message): Uint8Array | undefined {
     const before = this.#last;
     const { timestamp_ms } = message;
     this.#last = placeOf(message);
     for (const [set, { begun_ms }] of this.#open) {
-      // Clocks of Shields differ: what could still be whole holds the floor for twice as long.
+      // Clocks of Shields differ, so an incomplete update keeps the floor for twice as long.
       if (timestamp_ms - begun_ms > 2 * SET_MS) this.#open.delete(set);
     }
     if (message.type !== UPDATE) return undefined;
@@ -114,49 +113,49 @@ export class Assembler {
   }
 }
 
-/** How long one page is waited for, in ms; a reconnect counts. */
+/** The timeout of one page, in ms, including a reconnect. */
 const PAGE_MS = 30_000;
 const PAGE_MESSAGES = 250;
 
-/** The part of a room that gives what it keeps. */
+/** The part of a room that reads its history. */
 type ReadableRoom = Pick<Room, "id" | "command">;
 
-/** An update that no snapshot holds. */
+/** An update that no snapshot contains. */
 interface LooseUpdate {
   readonly offset: number;
   readonly size_bytes: number;
 }
 
-/** What a room holds of a document. */
+/** A document as stored in a room. */
 export interface LogReading {
-  /** The snapshot, if there is one, and the updates behind it; Yjs makes the document of them. */
+  /** The snapshot, if there is one, and the updates after it, for Yjs. */
   readonly updates: readonly Uint8Array[];
-  /** Where the log stands; takes what comes next. */
+  /** The assembler at the log's position, for the following messages. */
   readonly assembler: Assembler;
-  /** The updates behind the snapshot. */
+  /** The updates after the snapshot. */
   readonly loose: readonly LooseUpdate[];
-  /** When the oldest message was stored that is still needed, Unix ms; undefined in an empty room. */
+  /** The time of the oldest message that is still needed, Unix ms; undefined in an empty room. */
   readonly oldest_ms: number | undefined;
 }
 
-/** The mark that holds most and is not known to be useless, and the messages behind what it holds. */
+/** The best usable mark, and the messages after its content. */
 interface Choice {
   readonly mark: { readonly said: Mark; readonly message: Message } | undefined;
-  /** The newest first. */
+  /** Newest first. */
   readonly behind: readonly Message[];
 }
 
 /**
- * Chooses among messages, the newest first. A mark counts when the message up to which it holds
- * everything is where the mark says: after a power cut, or a backup that was put back, another may be
- * there, and the snapshot may not know what the log has now. `"more"`: older messages are needed.
+ * Chooses a mark among messages, newest first. A mark is valid if its last contained message is still at its offset:
+ * after a power cut, or a restored backup, another message may be there, and the snapshot may lack the log's present
+ * content. `"more"`: older messages are needed.
  */
 function choose(
   newest_first: readonly Message[],
   useless: Set<Message>,
   is_all: boolean,
 ): Choice | "more" {
-  // Two editors may make snapshots at once: the later mark may be the one that holds less.
+  // Two editors may make snapshots at once: the later mark may contain less.
   const marks = newest_first.flatMap((message) => {
     const said = useless.has(message) ? undefined : markOf(message);
     return said === undefined ? [] : [{ message, said }];
@@ -167,7 +166,7 @@ function choose(
     if (at < 0 && !is_all) return "more";
     const found = newest_first[at];
     const place: LogPlace | undefined = found && placeOf(found);
-    // No longer kept: then nothing before the mark is, and it has to be believed.
+    // That message was trimmed, and with it everything before the mark, so the mark has to be trusted.
     const is_true = place === undefined || (place.offset === upto.offset && place.id === upto.id);
     if (!is_true) useless.add(message);
     else {return {
@@ -178,7 +177,7 @@ function choose(
   return is_all ? { mark: undefined, behind: newest_first } : "more";
 }
 
-/** The bytes of a snapshot; undefined when not all of it is kept. */
+/** The bytes of a snapshot; undefined if parts of it were trimmed. */
 async function snapshotOf(room: ReadableRoom, mark: Mark, at: number, signal: AbortSignal) {
   const pieces = new Map<number, Uint8Array>();
   let after = mark.from - 1;
@@ -217,7 +216,7 @@ function readingOf({ mark, behind }: Choice, snapshot: Uint8Array | undefined): 
   return { updates, assembler, loose, oldest_ms };
 }
 
-/** Reads what the room holds. Rejects as `history` does, and with the signal's reason. */
+/** Reads the document of the room. Rejects as `history` does, and with the signal's reason. */
 export async function readLog(room: ReadableRoom, signal: AbortSignal): Promise<LogReading> {
   const messages: Message[] = [];
   const useless = new Set<Message>();

@@ -1,4 +1,4 @@
-// Which snapshot is read: the newest whose mark can be true and of which every part is kept.
+// The choice of the snapshot: the newest one with a valid mark and all parts.
 import assert from "node:assert/strict";
 import * as Y from "yjs";
 import { documentOf } from "../edits/writer.ts";
@@ -8,7 +8,7 @@ import { readLog } from "./reading.ts";
 
 const { signal } = new AbortController();
 
-/** A room, and a document of which each change is published there. */
+/** A room, and a document whose changes are published there. */
 class Written {
   readonly log: SimulatedLog = new SimulatedLog();
   readonly room = new SimulatedWay(this.log).room;
@@ -29,14 +29,14 @@ class Written {
     await publishSnapshot(this.room, state, upto, { part_bytes: 30, signal });
   }
 
-  /** The text that a late reader has, and how many updates it read behind the snapshot. */
+  /** A late reader's text, and the number of updates that it read after the snapshot. */
   async read(): Promise<[string, number]> {
     const { updates, loose } = await readLog(this.room, signal);
     return [documentOf(updates).getText("t").toString(), loose.length];
   }
 }
 
-Deno.test("a late reader has the newest snapshot and what is behind it, over many pages", async () => {
+Deno.test("a late reader has the newest snapshot and later updates, over many pages", async () => {
   const written = new Written();
   assert.deepEqual(await written.read(), ["", 0]);
   for (let at = 0; at < 20; at += 1) await written.write(`${at} `);
@@ -51,13 +51,13 @@ Deno.test("a late reader has the newest snapshot and what is behind it, over man
     `${all}first ${"0 1 2 3 4 5 6 7 8 9 10 11 "}second end`,
     1,
   ]);
-  // Everything that the snapshot holds may go.
+  // Everything in the snapshot may be trimmed.
   written.log.trim();
   assert.deepEqual((await written.read())[1], 1);
   assert.match((await written.read())[0], /^0 1 .*second end$/);
 });
 
-Deno.test("a snapshot of which a part or the mark is missing does not count", async () => {
+Deno.test("a snapshot without all parts and its mark does not count", async () => {
   const written = new Written();
   const first = await written.write("one ");
   await written.snapshot(first);
@@ -70,13 +70,13 @@ Deno.test("a snapshot of which a part or the mark is missing does not count", as
   assert.deepEqual(await written.read(), ["one two ", 2]);
 });
 
-Deno.test("a mark is not believed when another message stands where it says", async () => {
+Deno.test("a mark is invalid if another message is at its offset", async () => {
   const written = new Written();
   await written.write("one ");
   const gone = await written.write("two ");
   const old = documentOf([Y.encodeStateAsUpdate(written.doc)]);
   written.log.powerCut(1);
-  // Somebody else writes at the offset that was lost; the earlier snapshot knows nothing of it.
+  // Another editor writes at the lost offset; the earlier snapshot does not contain it.
   const other = new Y.Doc();
   other.getMap("m").set("new", true);
   const update = Y.encodeStateAsUpdate(other);
@@ -87,7 +87,7 @@ Deno.test("a mark is not believed when another message stands where it says", as
   assert.deepEqual(documentOf(updates).getMap("m").toJSON(), { new: true });
 });
 
-Deno.test("a mark that cannot be true is no mark", async () => {
+Deno.test("an impossible mark is ignored", async () => {
   const written = new Written();
   await written.write("one ");
   for (const upto of [{ offset: 99, id: "m99" }, { offset: 0, id: "" }]) {
@@ -98,12 +98,12 @@ Deno.test("a mark that cannot be true is no mark", async () => {
   assert.deepEqual(await written.read(), ["one ", 1]);
 });
 
-Deno.test("of two snapshots that were made at once the one that holds more is read", async () => {
+Deno.test("of two concurrent snapshots the one with more content is read", async () => {
   const written = new Written();
   const first = await written.write("one ");
   const little = documentOf([Y.encodeStateAsUpdate(written.doc)]);
   await written.snapshot(await written.write("two "));
-  // What the first one holds is trimmed; the second, which was begun before, comes late.
+  // The first one's content is trimmed; the second, which began earlier, arrives late.
   written.log.trim();
   await written.snapshot(first, little);
   assert.deepEqual(await written.read(), ["one two ", 0]);

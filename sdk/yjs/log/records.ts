@@ -1,19 +1,19 @@
-/** What a document's room holds, in parts where it is large, and how it is published. */
+/** The messages of a document's room, large ones in parts, and how they are published. */
 import type { Message, Published, Room } from "@arqon/sdk";
 
-/** How long one message may take, in ms: much shorter than readers wait for a set to be whole. */
+/** The timeout of one message, in ms: much shorter than readers wait for a complete set. */
 const PUBLISH_MS = 30_000;
 
 /** The part of a room that stores messages. */
 type WritableRoom = Pick<Room, "publish">;
 
-/** A name that nobody else gives: 96 random bits. It goes with every message to every reader, so it is short. */
+/** A unique name of 96 random bits, short because every message contains it. */
 export function newName(): string {
   const text = btoa(String.fromCharCode(...crypto.getRandomValues(new Uint8Array(12))));
   return text.replaceAll("+", "-").replaceAll("/", "_");
 }
 
-/** Stores data as messages of a type; resolves when all are stored, with what the bus said of each. */
+/** Stores data as messages of a type; resolves when all are stored, with their answers. */
 async function publishParts(
   room: WritableRoom,
   type: string,
@@ -36,12 +36,12 @@ async function publishParts(
         : {}),
     })
   );
-  // A set of which a part was refused is none: wait for all, so that nothing of it is under way later.
+  // A set with a refused part is invalid: wait for all parts, so that none is under way later.
   await Promise.allSettled(sent);
   return await Promise.all(sent);
 }
 
-/** Stores an update. `set` begins the ids of its messages, and no others. Rejects with the refusal. */
+/** Stores an update. `set` is a unique prefix of its messages' ids. Rejects with the refusal. */
 export async function publishUpdate(
   room: WritableRoom,
   update: Uint8Array,
@@ -51,8 +51,8 @@ export async function publishUpdate(
 }
 
 /**
- * Stores a snapshot that holds everything up to a place, and then the mark by which readers believe it.
- * Rejects with the refusal; what was stored until then is nothing to anybody.
+ * Stores a snapshot with everything up to a position, and then the mark that makes it valid. Rejects with the refusal;
+ * readers ignore a snapshot without a mark.
  */
 export async function publishSnapshot(
   room: WritableRoom,
@@ -74,36 +74,36 @@ export async function publishSnapshot(
 
 /** An update of Yjs, version 1, or a part of one. */
 export const UPDATE = "yjs.update";
-/** A part of a snapshot. It counts only with its mark, and nobody is sent it unasked. */
+/** A part of a snapshot. It counts only with its mark, and is only delivered on request. */
 const SNAPSHOT = "yjs.snapshot";
-/** Says that a snapshot is whole, where it is and what it holds. */
+/** A mark: a snapshot is complete, with its position and its content. */
 const MARK = "yjs.mark";
-/** Everything but snapshots: who was there has what they hold. */
+/** A filter without snapshots: present readers already have their content. */
 export const LIVE_FILTER = `type != "${SNAPSHOT}"`;
-/** Snapshots alone. */
+/** A filter for snapshots only. */
 export const SNAPSHOT_FILTER = `type == "${SNAPSHOT}"`;
-/** Names the set that a part belongs to. */
+/** Header with the set of a part. */
 const SET_HEADER = "x-yjs-set";
-/** The part's place in its set: `0/3` is the first of three. */
+/** Header with the part's index in its set: `0/3` is the first of three. */
 const PART_HEADER = "x-yjs-part";
-/** Most parts of one set, so that a header cannot ask for endless memory. */
+/** The most parts of one set, so that a header cannot demand unbounded memory. */
 const MAX_PARTS = 4_096;
 
-/** A message's place in the log. Two logs may use one offset; no two messages have one id. */
+/** A message's position in the log. Two logs may use the same offset; ids are unique. */
 export interface LogPlace {
   readonly offset: number;
   readonly id: string;
 }
 
-/** The place of a message. */
+/** The position of a message. */
 export const placeOf = (message: Message): LogPlace => ({
   offset: Number(message.offset),
   id: message.id,
 });
 
-/** What a mark says. */
+/** The content of a mark. */
 export interface Mark {
-  /** The snapshot holds this message and every one before it. */
+  /** The snapshot contains this message and every one before it. */
   readonly upto: LogPlace;
   /** The offset of the snapshot's first part. */
   readonly from: number;
@@ -114,7 +114,7 @@ export interface Mark {
 const isCount = (value: unknown): value is number =>
   Number.isSafeInteger(value) && Number(value) > 0;
 
-/** Reads a mark; undefined for a message that is none that can be true. */
+/** Reads a mark; undefined for other messages, and for an impossible mark. */
 export function markOf(message: Message): Mark | undefined {
   if (message.type !== MARK) return undefined;
   try {
@@ -135,7 +135,7 @@ interface Part {
   readonly count: number;
 }
 
-/** Which part a message is; undefined for one that is whole, or whose headers say nothing sensible. */
+/** The part in a message; undefined for a complete message, or invalid headers. */
 export function partOf({ headers }: Message): Part | undefined {
   const set = headers[SET_HEADER];
   const [, index = "", count = ""] = /^(\d{1,4})\/(\d{1,4})$/.exec(headers[PART_HEADER] ?? "") ??
@@ -145,7 +145,7 @@ export function partOf({ headers }: Message): Part | undefined {
   return part.index < part.count && part.count <= MAX_PARTS ? part : undefined;
 }
 
-/** Bytes in pieces of at most `part_bytes`; at least one. */
+/** Splits bytes into parts of at most `part_bytes`; at least one part. */
 export function split(bytes: Uint8Array, part_bytes: number): Uint8Array[] {
   const count = Math.max(1, Math.ceil(bytes.length / part_bytes));
   return Array.from({ length: count }, (_, at) => {
@@ -153,7 +153,7 @@ export function split(bytes: Uint8Array, part_bytes: number): Uint8Array[] {
   });
 }
 
-/** The bytes of which these are the pieces. */
+/** Joins the parts. */
 export function join(pieces: readonly Uint8Array[]): Uint8Array {
   const bytes = new Uint8Array(pieces.reduce((sum, piece) => sum + piece.length, 0));
   let at = 0;

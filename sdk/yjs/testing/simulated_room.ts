@@ -1,7 +1,6 @@
 /**
- * A durable room in memory whose way to each editor the test holds in its hand: what comes when, what is
- * lost on the way, which answer to a publish never comes, what the log forgets. Beside the real bus of
- * `tests/yjs_test.ts`, for more orders of events than a real one shows.
+ * A durable room in memory, in which the test controls each editor's connection: arrival times, losses, missing answers
+ * to publishes, and trimming of the log. It covers more orders of events than the real bus of `tests/yjs_test.ts`.
  */
 import { readHistoryQuery, writeEnvelope, writeHistory } from "@arqon/proto";
 import type { Message, Room, Subscription } from "@arqon/sdk";
@@ -33,7 +32,7 @@ const envelopeOf = ({ id, type, data, headers, message_id, offset }: Entry) =>
 const gap = (reason: string) =>
   ({ signal: { kind: "GAP", reason }, headers: {}, type: "" }) as unknown as Message;
 
-/** The log of one room, and who hears it. */
+/** The log of one room, and its subscribers. */
 export class SimulatedLog {
   entries: Entry[] = [];
   readonly ways = new Set<SimulatedWay>();
@@ -49,7 +48,7 @@ export class SimulatedLog {
     return stored.offset;
   }
 
-  /** Forgets everything that the newest mark says a snapshot holds. */
+  /** Trims everything that the newest snapshot contains, by its mark. */
   trim(): void {
     const mark = this.entries.findLast(({ type }) => type === "yjs.mark");
     if (mark === undefined) return;
@@ -57,14 +56,14 @@ export class SimulatedLog {
     this.entries = this.entries.filter(({ offset }) => offset > upto.offset);
   }
 
-  /** A power cut: the newest entries are gone, their offsets are given again, everybody hears of it. */
+  /** A power cut: the newest entries are lost, their offsets are reused, all subscribers are notified. */
   powerCut(count: number): void {
     this.entries.splice(Math.max(0, this.entries.length - count));
     this.#offset = this.entries.at(-1)?.offset ?? 0;
     for (const way of this.ways) way.lose("epoch-changed");
   }
 
-  /** The answer to a question for the history, both as bytes. */
+  /** Answers a history request, both as bytes. */
   page(query: Uint8Array): Uint8Array {
     const { after, before, reverse, filter, limit } = readHistoryQuery(query);
     const wanted = this.entries.filter(({ offset, type }) =>
@@ -72,7 +71,7 @@ export class SimulatedLog {
       passes(filter, type)
     );
     const ordered = reverse ? wanted.reverse() : wanted;
-    // Short pages, so that reading goes over several.
+    // Short pages, so that a reading needs several.
     const messages = ordered.slice(0, Math.min(limit || 100, 7)).map(envelopeOf);
     const more = messages.length < ordered.length;
     return writeHistory({ messages, offset: this.#offset, epoch: "e", more });
@@ -84,20 +83,20 @@ function passes(filter: string, type: string): boolean {
   return operator === undefined || (type === named) === (operator === "==");
 }
 
-/** One editor's way to the log. */
+/** One editor's connection to the log. */
 export class SimulatedWay {
   readonly #log: SimulatedLog;
   #coming: Message[] = [];
   #heard: Message[] = [];
   #wake: (() => void) | undefined;
-  /** What becomes of the next publishes: the newest of these is taken away by each. */
+  /** The outcomes of the next publishes: each publish removes the last item. */
   readonly publishes: ("unanswered" | "unsent" | "ok")[] = [];
 
   constructor(log: SimulatedLog) {
     this.#log = log;
   }
 
-  /** The part of a room that a provider uses. */
+  /** The part of a room that a provider needs. */
   get room(): Room {
     const room: Pick<Room, "id" | "publish" | "subscribe" | "command"> = {
       id: "doc",
@@ -113,18 +112,18 @@ export class SimulatedWay {
     if (passes(`type != "yjs.snapshot"`, entry.type)) this.#coming.push(messageOf(entry));
   }
 
-  /** So many messages arrive. */
+  /** Delivers this many messages. */
   deliver(count = Infinity): void {
     this.#heard.push(...this.#coming.splice(0, count));
     this.#wake?.();
   }
 
-  /** Messages on their way. */
+  /** The number of messages under way. */
   get coming(): number {
     return this.#coming.length;
   }
 
-  /** What was on its way is lost, and the editor is told. */
+  /** Loses the messages under way, and notifies the editor. */
   lose(reason = "history-trimmed"): void {
     this.#coming = [gap(reason)];
   }
@@ -155,7 +154,7 @@ export class SimulatedWay {
     }
   }
 
-  /** Nothing more comes this way. */
+  /** Ends the connection. */
   leave(): void {
     this.#log.ways.delete(this);
   }

@@ -1,6 +1,6 @@
 /**
- * A program that logs more than the pipe of its log and its own queue hold, for `process_test.ts`. It says on stdout
- * how far it came; once its stdin ends it logs a last line, and how often it tried to.
+ * A program for `process_test.ts` that logs more than the pipe of its log and its own queue hold. It reports its
+ * progress on stdout; at the end of its stdin it logs a last line, with the number of attempts.
  */
 import { createLogging } from "../../logs/logging.ts";
 import { Registry } from "../../metrics/metrics.ts";

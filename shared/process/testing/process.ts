@@ -1,6 +1,6 @@
 /**
- * A program with nothing but what `process.ts` does, for `process_test.ts` to start. It says on
- * stdout how far it came; on a stop signal it begins a drain that never ends.
+ * A program for `process_test.ts` that only uses `process.ts`. It reports its progress on stdout; on a stop signal it
+ * begins a drain that never ends.
  */
 import { createLogger } from "../../logs/log.ts";
 import {

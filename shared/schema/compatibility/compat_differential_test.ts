@@ -178,7 +178,7 @@ function isWhole(writer: DescMessage, reader: DescMessage, written: Message): bo
 
 const messageOf = ({ registry }: DescriptorSet, name: string) => registry.getMessage(`${name}.M`)!;
 
-Deno.test("what is called compatible loses nothing, and what is not loses something", async (t) => {
+Deno.test("compatible versions lose nothing, and incompatible ones lose something", async (t) => {
   const texts = (side: 1 | 2) =>
     Object.fromEntries(PAIRS.map((pair, index) => [`p${index}`, pair[side]]));
   const [one, other] = await Promise.all([compileApart(texts(1)), compileApart(texts(2))]);

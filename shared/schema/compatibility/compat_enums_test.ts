@@ -50,7 +50,7 @@ Deno.test("enum values keep their numbers, and numbers their meaning", async (t)
   ]);
 });
 
-Deno.test("what a closed enum does not name is lost to its reader", async (t) => {
+Deno.test("a value that a closed enum lacks is lost to its reader", async (t) => {
   await expectFindings(t, [
     {
       name: "a closed enum whose value has another number knows the old one no more",

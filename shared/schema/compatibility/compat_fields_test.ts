@@ -141,7 +141,7 @@ Deno.test("presence, defaults, UTF-8 and required are judged for their reader", 
   ]);
 });
 
-Deno.test("what becomes another value without a word is an error: merged keys, another first value", async (t) => {
+Deno.test("a silent change of a value is an error: merged keys, another first value", async (t) => {
   await expectFindings(t, [
     {
       name: "keys that the reader cannot hold are merged, where values only change",

@@ -3,7 +3,7 @@ import { expectFindings } from "../testing/compat_expect.ts";
 
 const proto2 = (body: string) => `syntax = "proto2"; package PACKAGE; ${body}`;
 
-Deno.test("numbers and names are not used for something else", async (t) => {
+Deno.test("numbers and names are not reused", async (t) => {
   await expectFindings(t, [
     {
       name: "two fields that swap their numbers",
@@ -51,7 +51,7 @@ Deno.test("numbers and names are not used for something else", async (t) => {
   ]);
 });
 
-Deno.test("a oneof loses values only for who reads it as one", async (t) => {
+Deno.test("a oneof loses values only for readers that declare it", async (t) => {
   await expectFindings(t, [
     {
       name: "two oneofs that become one",

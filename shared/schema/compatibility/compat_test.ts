@@ -86,7 +86,7 @@ function refusals(schemas: readonly DescriptorSet[], mode: CompatibilityMode): s
   );
 }
 
-Deno.test("a transitive mode holds the candidate to every version, others to the last", async () => {
+Deno.test("a transitive mode compares the candidate with every version, others with the last", async () => {
   const schemas = await history();
   assert.deepEqual(refusals(schemas, "BACKWARD"), []);
   // Versions 1 and 2 have bytes; the same finding is reported once, with the later of them.
@@ -105,7 +105,7 @@ Deno.test("a first version is held to nothing", async () => {
   assert.deepEqual(checkHistory([], candidate, "FULL_TRANSITIVE"), []);
 });
 
-Deno.test("findings are bounded, and errors are not lost behind warnings", async () => {
+Deno.test("findings are bounded, and warnings do not displace errors", async () => {
   const text = (prefix: string, type: string) => {
     const fields = Array.from(
       { length: 2 * FINDINGS_MAX },

@@ -42,21 +42,21 @@ Deno.test("a mode names the readings that count", () => {
   ]);
 });
 
-Deno.test("only the exact name of a mode is one", () => {
+Deno.test("only exact names of modes are valid", () => {
   assert.ok(isCompatibilityMode("FULL_TRANSITIVE"));
   for (const text of ["full", "FULL ", "", "toString", "TRANSITIVE"]) {
     assert.equal(isCompatibilityMode(text), false, text);
   }
 });
 
-Deno.test("a finding reads as one line with place and both versions", () => {
+Deno.test("a finding is one line with position and both versions", () => {
   const line = "error field-type-changed: a.proto: m.M.f: was int32, is string (3 → 4)";
   assert.equal(formatFinding(finding({})), line);
   const of_file = finding({ message: "", field: "", severity: "warning" });
   assert.ok(formatFinding(of_file).startsWith("warning field-type-changed: a.proto: was int32"));
 });
 
-Deno.test("errors come first and are the ones that refuse", () => {
+Deno.test("errors come first, and only they refuse", () => {
   const list = [
     finding({ severity: "warning", file: "a" }),
     finding({ file: "b" }),
@@ -68,7 +68,7 @@ Deno.test("errors come first and are the ones that refuse", () => {
   assert.deepEqual(errorsOf(sorted), sorted.slice(0, 3));
 });
 
-Deno.test("warnings of many versions never push out an error of an old one", () => {
+Deno.test("warnings of many versions never displace an error of an old one", () => {
   const collector = new FindingCollector();
   for (let version = 9; version > 0; version--) {
     const warnings = Array.from(

@@ -10,7 +10,7 @@ const ranges = fc.array(range, { maxLength: 12 });
 const holds = (list: readonly { start: number; end: number }[], number: number) =>
   list.some(({ start, end }) => start <= number && number < end);
 
-Deno.test("merged ranges hold the same numbers, sorted and apart", () => {
+Deno.test("merged ranges have the same numbers, sorted and disjoint", () => {
   fc.assert(fc.property(ranges, (list) => {
     const merged = mergeRanges(list);
     for (let number = -1; number < 70; number++) {
@@ -22,7 +22,7 @@ Deno.test("merged ranges hold the same numbers, sorted and apart", () => {
   }));
 });
 
-Deno.test("what is left after a subtraction is in the first and not in the second", () => {
+Deno.test("a difference has the numbers of the first that are not in the second", () => {
   fc.assert(fc.property(ranges, ranges, (first, second) => {
     const left = subtractRanges(mergeRanges(first), mergeRanges(second));
     for (let number = -1; number < 70; number++) {

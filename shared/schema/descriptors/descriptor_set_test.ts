@@ -65,7 +65,7 @@ Deno.test("imports may come in any order, and JSON names may be missing", () => 
   assert.equal(registry.getMessage("M")?.fields[0]?.jsonName, "stopTime2x");
 });
 
-Deno.test("what is not gzip, cut off or damaged is refused", () => {
+Deno.test("bytes that are not gzip, truncated or damaged are refused", () => {
   const good = zip(withFields(int32("a", 1)));
   refused(new Uint8Array(), /not gzip/);
   refused(encode(withFields()), /not gzip/);
@@ -78,7 +78,7 @@ Deno.test("what is not gzip, cut off or damaged is refused", () => {
   refused(damaged, /cut off or damaged/);
 });
 
-Deno.test("a set that was cut off before it was zipped is refused at every length but a whole one", () => {
+Deno.test("a set truncated before compression is refused at every incomplete length", () => {
   const bytes = encode(withFields(int32("a", 1)), { name: "b.proto" });
   const boundary = encode(withFields(int32("a", 1))).length;
   for (let length = 0; length < bytes.length; length++) {
@@ -126,7 +126,7 @@ function nest(tags: readonly number[], bytes: Uint8Array): Uint8Array<ArrayBuffe
   return inner;
 }
 
-Deno.test("messages nested deeper than a compiler takes are refused", () => {
+Deno.test("messages nested deeper than a compiler accepts are refused", () => {
   const deep = (levels: number) => nest([0x0a, 0x22, ...Array(levels - 1).fill(0x1a)], named("A"));
   refused(gzipSync(deep(33)), /nested more than 32 deep/);
   refused(gzipSync(deep(10_000)), /nested more than 32 deep/);
@@ -229,7 +229,7 @@ Deno.test("reservations, extensions, maps and enums are well formed", () => {
   refused(values(zero, { name: "A", number: 1 }), /"A" of a enum value is taken/);
 });
 
-Deno.test("default values are of their type, and editions known", () => {
+Deno.test("default values must match their type, and editions must be known", () => {
   const proto2 = (more: Field) => zip({ ...withFields(int32("a", 1, more)), syntax: "proto2" });
   refused(proto2({ defaultValue: "x" }), /the default value "x", which is none of its type/);
   for (const text of ["1.5", "", " 1", "2147483648", "nan", "0x"]) {
@@ -247,7 +247,7 @@ Deno.test("default values are of their type, and editions known", () => {
   refused(zip({ name: "a.proto", syntax: "editions", edition: 1 }), /does not link: .*edition/);
 });
 
-Deno.test("names that JavaScript gives a meaning are names like others", () => {
+Deno.test("JavaScript's property names are normal names", () => {
   const names = ["__proto__", "constructor", "toString", "hasOwnProperty", "prototype"];
   const { registry } = readDescriptorSet(zip({
     name: "a.proto",

@@ -56,7 +56,7 @@ const own = (path: string, name: string, dependency: string[], types: string[] =
 const stamped = (name: string) =>
   own(`${name}.proto`, name, [TIMESTAMP], [".google.protobuf.Timestamp"]);
 
-Deno.test("what every schema imports is there once, and what is a schema's own is its own", () => {
+Deno.test("common imports are stored once, and a schema's own files separately", () => {
   const one = read(...WELL_KNOWN, stamped("One"));
   const before = sharedFiles();
   const registries = Array.from({ length: 100 }, () => read(...WELL_KNOWN, stamped("Same")));
@@ -90,7 +90,7 @@ Deno.test("a file of another content is another file, whatever its name", () => 
   assert.deepEqual(good?.fields.map(({ name }) => name), ["seconds", "nanos"]);
 });
 
-Deno.test("the same file above other imports is linked to those", () => {
+Deno.test("the same file with other imports is linked to those", () => {
   const above = own("google/protobuf/above.proto", "Above", [TIMESTAMP], [
     ".google.protobuf.Timestamp",
   ]);
@@ -107,7 +107,7 @@ Deno.test("the same file above other imports is linked to those", () => {
   assert.equal(fields(read(...WELL_KNOWN, above)), 2);
 });
 
-Deno.test("a set is linked as by the linker alone, in whatever order its files come", () => {
+Deno.test("a set is linked as by the linker alone, in any order of files", () => {
   const files = [
     own("c.proto", "C", [TIMESTAMP], [".google.protobuf.Timestamp"]),
     own("b.proto", "B", ["c.proto"], [".C"]),
@@ -125,7 +125,7 @@ Deno.test("a set is linked as by the linker alone, in whatever order its files c
   assert.ok(read(...WELL_KNOWN).getMessage("google.protobuf.Duration"), "also without its own");
 });
 
-Deno.test("however many files call themselves well known, few bytes are kept", () => {
+Deno.test("however many files claim well-known names, few bytes are stored", () => {
   const text = "x".repeat(40_000);
   for (let at = 0; at < 40; at++) {
     const file: File = {

@@ -1,6 +1,6 @@
 /**
- * A process with a watchdog, for `watchdog_test.ts`. It says "ready" on stdout, hangs for so long where its argument
- * says so, says "alive", and ends with its stdin.
+ * A process with a watchdog, for `watchdog_test.ts`. It prints "ready" on stdout, hangs for the time in its argument,
+ * prints "alive", and ends with its stdin.
  */
 import { configFrom } from "../../config/load.ts";
 import { createLogger } from "../../logs/log.ts";
@@ -8,12 +8,12 @@ import { writeStderr } from "../../process/process.ts";
 import { AT, step } from "../steps.ts";
 import { startWatchdog } from "../watchdog.ts";
 
-/** What such a process does. */
+/** The behaviour of such a process. */
 export interface Hanging {
   readonly stall_ms: number;
-  /** How long its loop stands, in ms; absent: it does not. */
+  /** How long its loop hangs, in ms; absent: not at all. */
   readonly hang_ms?: number;
-  /** Whether that is before it has started. */
+  /** Whether it hangs before it has started. */
   readonly while_starting?: boolean;
   /** Bytes that it logs before. */
   readonly log_bytes?: number;

@@ -1,5 +1,5 @@
 // Calls the admin API of the Shield that served the page. The token goes into the Authorization
-// header, never into a URL. Answers are parsed; refusals are thrown with the server's own words.
+// header, never into a URL. Answers are parsed; refusals are thrown with the server's text.
 
 const TIMEOUT_MS = 15_000;
 
@@ -42,15 +42,14 @@ function pathWith(path, query) {
   return text === "" ? path : `${path}?${text}`;
 }
 
-/** The part of a path that names something, with every character of it kept from meaning anything. */
+/** One segment of a path, percent-encoded. */
 export function segment(text) {
   return encodeURIComponent(text);
 }
 
 /**
- * The API for one token. `onRefused` learns of every 401, which ends the session; what an admin may not
- * do (403) is for the view to say. Every method
- * rejects with ApiError; an abort by `signal` rejects with the signal's reason.
+ * The API for one token. `onRefused` receives every 401, which ends the session; the view reports a 403. Every
+ * method rejects with ApiError; an abort by `signal` rejects with the signal's reason.
  */
 export function createApi({ token, onRefused }) {
   async function call(method, path, { query = {}, body, signal, timeout = true } = {}) {
@@ -83,7 +82,7 @@ export function createApi({ token, onRefused }) {
 
   return {
     get: (path, query, signal) => json("GET", path, { query, signal }),
-    /** `body` is a value, or text that is JSON already. */
+    /** `body` is a value, or JSON text. */
     post: (path, body) => json("POST", path, { body }),
     put: (path, body) => json("PUT", path, { body }),
     remove: (path, query) => json("DELETE", path, { query }),

@@ -1,6 +1,6 @@
 /**
- * The console's files as text, compiled into the program; only the thread for replays is not
- * (`replay_bundle.ts`). The admin listener serves them, and decides under which policy.
+ * The console's files as text, compiled into the program, except the replay worker (`replay_bundle.ts`). The admin
+ * listener serves them and sets the content policy.
  */
 import css from "./console.css" with { type: "text" };
 import html from "./index.html" with { type: "text" };
@@ -59,7 +59,7 @@ import type { AdminFile } from "../admin.ts";
 import { REPLAY_PATH } from "../routing/admin_safety.ts";
 import { replayWorker } from "./replay_bundle.ts";
 
-/** Each has its name in its file's. */
+/** The scripts, by file name without `.js`. */
 const SCRIPTS: Readonly<Record<string, string>> = {
   ...{ api, chart, cluster_feed, columns, decisions, dialog, element, format, journal_lines },
   ...{ life, list_view, main, message_row, moderation, node_columns, page, past, policy_flips },
@@ -72,7 +72,7 @@ const SCRIPTS: Readonly<Record<string, string>> = {
 
 const SCRIPT_TYPE = "text/javascript; charset=utf-8";
 
-/** Those compiled into the program, by their path below the admin listener. */
+/** The files compiled into the program, by path. */
 export const ASSETS: ReadonlyMap<string, AdminFile> = new Map([
   ["/console/", { body: html, content_type: "text/html; charset=utf-8" }],
   ["/console/console.css", { body: css, content_type: "text/css; charset=utf-8" }],
@@ -82,8 +82,8 @@ export const ASSETS: ReadonlyMap<string, AdminFile> = new Map([
 ]);
 
 /**
- * The file at a path of the admin listener, for example `/console/`; undefined when there is none. Rejects when the
- * thread for replays cannot be made.
+ * The file at a path of the admin listener, for example `/console/`; undefined if there is none. Rejects if the
+ * replay worker cannot be built.
  */
 export async function consoleAsset(path: string): Promise<AdminFile | undefined> {
   if (path !== REPLAY_PATH) return ASSETS.get(path);

@@ -1,11 +1,11 @@
-/** The console's files: all are served, none asks for what its policy forbids. */
+/** The console's files: all are served, and none uses what its content policy forbids. */
 import assert from "node:assert/strict";
 import { REPLAY_PATH } from "../routing/admin_safety.ts";
 import { ASSETS, consoleAsset } from "./assets.ts";
 
 const FOLDER = new URL(".", import.meta.url);
 
-/** The files that are written by hand. */
+/** The hand-written files. */
 function bodies(): [path: string, body: string][] {
   return [...ASSETS].map(([path, { body }]) => [path, body]);
 }
@@ -29,13 +29,13 @@ Deno.test("every file of the folder that a browser needs is served, with its typ
   assert.deepEqual(served.sort(), [...ASSETS.keys()].sort());
 });
 
-Deno.test("what is no file of the console is undefined", async () => {
+Deno.test("a path that is not a file of the console is undefined", async () => {
   for (const path of ["/console", "/console/../main.ts", "/console/x.js", "/", "__proto__"]) {
     assert.equal(await consoleAsset(path), undefined, path);
   }
 });
 
-Deno.test("modules import only what is served", () => {
+Deno.test("modules import only served files", () => {
   for (const [path, body] of bodies()) {
     for (const [, name] of body.matchAll(/from "\.\/([^"]+)"/g)) {
       assert.ok(ASSETS.has(`/console/${name}`), `${path} imports ${name}`);
@@ -57,7 +57,7 @@ Deno.test("nothing parses HTML, evaluates text or leaves the origin", () => {
   }
 });
 
-Deno.test("the thread that runs modules is made of the sources, imports nothing and keeps nothing", async () => {
+Deno.test("the replay worker is built from the sources, imports nothing and stores nothing", async () => {
   const thread = await consoleAsset(REPLAY_PATH);
   assert.equal(thread?.content_type, "text/javascript; charset=utf-8");
   const { body } = thread;

@@ -1,4 +1,4 @@
-/** What the console brings to a Shield. */
+/** The console as a capability of a Shield. */
 import type { Capability } from "../../capability.ts";
 import { consoleAsset } from "./assets.ts";
 

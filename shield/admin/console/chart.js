@@ -1,5 +1,5 @@
 // A card with a headline figure and lines over the last minutes, drawn as SVG so that colours come
-// from the style sheet. It draws what it is given; where figures come from is `rates.js`.
+// from the style sheet. `rates.js` computes the figures.
 import { el, replace, setText, svg } from "./element.js";
 import { clock } from "./format.js";
 import { roundUp } from "./rates.js";
@@ -9,7 +9,7 @@ const LEFT = 44;
 const RIGHT = 6;
 const TOP = 8;
 const BOTTOM = 18;
-/** A scale of so many minutes or more is reported in hours. */
+/** From this many minutes on, the time scale is in hours. */
 const HOURS_FROM = 120;
 /** Colours of the style sheet. */
 export const SERIES_MAX = 4;
@@ -25,7 +25,7 @@ function linePath(xs, values, y) {
       return;
     }
     path += `${is_open ? "L" : "M"}${xs[index].toFixed(1)} ${y(value).toFixed(1)}`;
-    // A lone point is drawn as a dot by its round cap.
+    // The round line cap draws a single point as a dot.
     if (!is_open && !isFigure(values[index + 1])) path += "h0";
     is_open = true;
   });
@@ -49,7 +49,7 @@ function spanText(ms) {
 const spanWords = (minutes) =>
   minutes >= HOURS_FROM ? `${Math.round(minutes / 60)} hours` : `${minutes} minutes`;
 
-/** Figures of a scale need no digit that says nothing: 20 k, not 20.0 k. */
+/** Labels of a scale omit a zero decimal: 20 k, not 20.0 k. */
 const tickText = (text) => text.replace(/\.0(?!\d)/, "");
 
 /** One chart. `element` is its card. */
@@ -82,8 +82,8 @@ class Chart {
   }
 
   /**
-   * Draws series `{name, values}` (values by `times`, Unix ms) up to the moment `at_ms`; `hidden` is
-   * how many more there are, `figure` the headline, `about` is beside it.
+   * Draws series `{name, values}` (values by `times`, Unix ms) up to `at_ms`; `hidden` is the number of
+   * series that are not drawn, `figure` the headline, `about` the text beside it.
    */
   show({ times, series, hidden = 0, at_ms, figure, about }) {
     this.#shown = { times, series, hidden, at_ms };
@@ -92,7 +92,7 @@ class Chart {
     this.#draw();
   }
 
-  /** Ends watching the width. */
+  /** Stops observing the width. */
   close() {
     this.#observer.disconnect();
   }
@@ -176,7 +176,7 @@ class Chart {
 
 /**
  * Options: `title`; `format(value)` of figures; `axis(value)` of the scale, by default the same;
- * `floor`, the least top of the scale; `base`, 1000 or 1024; `span_ms` that the width shows.
+ * `floor`, the lowest top of the scale; `base`, 1000 or 1024; `span_ms`, the time that the width shows.
  */
 export function createChart(options) {
   return new Chart(options);

@@ -1,22 +1,21 @@
-// Reads `GET /v1/cluster` again and again while somebody looks, and keeps the last minutes of it for
-// every view. It pauses while the page is hidden or paused. Whenever it begins, the minutes before
-// come from the memory of the processes themselves.
+// Polls `GET /v1/cluster` while the page is visible and not paused, and keeps the last minutes for every
+// view. When it starts or resumes, it loads the missing minutes from the processes' own memory.
 import { readingsOf } from "./past.js";
 import { createHistory } from "./rates.js";
 
 const EVERY_MS = 2_000;
-/** What the charts show. */
+/** The time that the charts show. */
 export const SPAN_MS = 300_000;
 const POINTS_MAX = 400;
 
-/** `listen(listener)` receives `{cluster, point, error}` after each reading; it returns how to stop. */
+/** `listen(listener)` calls it with `{cluster, error}` after each reading; it returns a function that stops it. */
 export function createFeed({ api, now, isVisible }) {
   const history = createHistory({ span_ms: SPAN_MS, points_max: POINTS_MAX });
   const listeners = new Set();
   let latest = { cluster: undefined, error: undefined };
   let is_paused = false;
   let is_closed = false;
-  /** The minutes before the next reading are not known here. */
+  /** The minutes before the next reading have to be loaded. */
   let is_behind = true;
   let timer;
   let reading;
@@ -76,7 +75,7 @@ export function createFeed({ api, now, isVisible }) {
       if (wanted) stop();
       else schedule(0);
     },
-    /** Call it when the page has become visible or hidden; also starts the feed. */
+    /** Call it when the page becomes visible or hidden; it also starts the feed. */
     look() {
       if (mayRead()) schedule(0);
       else stop();

@@ -1,46 +1,46 @@
-// Columns of tables, each made of an id, its head, the value that rows are sorted by (a member's name, or a
-// function of the row), and the cell. `more` are the other members of a column (`createTable`).
+// Columns of tables: an id, a head, the sort value (a member's name or a function of the row), and the cell.
+// `more` are the other members of a column (`createTable`).
 import { ago, count, moment } from "./format.js";
 
-/** A column whose cell is what `show(value, row)` makes: text or `{text, …}`. */
+/** A column whose cell is the result of `show(value, row)`: text or `{text, …}`. */
 export function column(id, label, value, show, more) {
   const of = typeof value === "string" ? (row) => row[value] : value;
   return { id, label, value: of, cell: (row) => show(of(row), row), ...more };
 }
 
-/** The value as text; `absent` where there is none. */
+/** The value as text, or `absent`. */
 export const plain = (id, label, value = id, absent = "–") =>
   column(id, label, value, (text) => String(text ?? absent));
 
-/** As `plain`, for text of any length; nothing where there is none. */
+/** As `plain`, for text of any length; empty without a value. */
 export const wide = (id, label, value = id, absent = "") => ({
   ...plain(id, label, value, absent),
   wide: true,
 });
 
-/** Text that is cut off where it is long, and whole when it is pointed at. */
+/** Text that is truncated, with the whole text as a tooltip. */
 export const titled = (id, label, value = id) =>
   column(id, label, value, (text) => ({ text: text ?? "", title: text }));
 
-/** Text that leads on: to what `href(value, row)` says. */
+/** Text that links to `href(value, row)`. */
 export const linked = (id, label, value, href, more) =>
   column(id, label, value, (text, row) => ({ text, href: href(text, row) }), more);
 
-/** Text in the tone that `tone(value, row)` says. */
+/** Text in the tone `tone(value, row)`. */
 export const toned = (id, label, value, tone, more) =>
   column(id, label, value, (text, row) => ({ text, tone: tone(text, row) }), more);
 
-/** A number of each row; a zero stands back. */
+/** A number; zero is dimmed. */
 export const numeric = (id, label, value = id, format = count, about) =>
   column(id, label, value, (number) => ({ text: format(number), dim: number === 0 }), {
     numeric: true,
     about,
   });
 
-/** A moment, Unix ms. */
+/** A time, Unix ms. */
 export const when = (id, label, value = id) => column(id, label, value, (ms) => moment(ms));
 
-/** How long ago a moment was, Unix ms. */
+/** The age of a time in Unix ms. */
 export const since = (id, label, value, now) =>
   column(id, label, value, (ms, row) => ({ text: ago(ms, now(row)), title: moment(ms) }));
 
@@ -48,7 +48,7 @@ export const since = (id, label, value, now) =>
 export const digest = (id, label, units) =>
   column(id, label, id, (text) => ({ text: text.slice(0, units), title: text, mono: true }));
 
-/** A button in each row. `about` says what it does there, for those who do not see the row. */
+/** A button in each row. `about(row)` is its label for screen readers. */
 export const action = (id, label, text, about, act) => ({
   id,
   label,

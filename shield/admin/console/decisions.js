@@ -1,13 +1,13 @@
-// What one policy decided over time, counted from lines of the journal, and the result of a replay as its
-// file has it. Pure; where lines come from is `journal_lines.js`.
+// Decisions of one policy over time, counted from lines of the journal, and the result file of a replay.
+// Pure; `journal_lines.js` reads the lines.
 import { isHole, timeOf } from "./journal_lines.js";
 
-/** The ways in which a policy's call can end, in the order of a chart. */
+/** The possible results of a policy call, in the order of a chart. */
 export const ENDINGS = ["allowed", "refused", "faults"];
 /** Points of a chart. */
 const POINTS = 60;
 
-/** What the policy decided in a record; undefined: it was not asked. */
+/** The policy's decision in a record; undefined if it was not called. */
 export function endingOf(line, policy) {
   const found = line.policies?.find(({ name }) => name === policy);
   if (found === undefined) return undefined;
@@ -21,11 +21,11 @@ export class DecisionCounts {
   #from_ms;
   #interval_ms;
   #counts;
-  /** Up to when everything was read. */
+  /** Everything up to this time was read. */
   #read_ms;
-  /** Decisions in all, by how they ended. */
+  /** All decisions, by result. */
   totals = Object.fromEntries(ENDINGS.map((ending) => [ending, 0]));
-  /** Records that holes tell to be missing, and holes that do not say how many. */
+  /** Missing records by the holes' counts, and the number of holes without a count. */
   missing = 0;
   unknown_holes = 0;
 
@@ -37,7 +37,6 @@ export class DecisionCounts {
     this.#counts = ENDINGS.map(() => new Array(POINTS).fill(0));
   }
 
-  /** Counts a line. */
   add(line) {
     this.#read_ms = Math.max(this.#read_ms, timeOf(line));
     if (isHole(line)) {
@@ -49,23 +48,22 @@ export class DecisionCounts {
     if (ending === undefined) return;
     this.totals[ending]++;
     const point = Math.floor((line.time_ms - this.#from_ms) / this.#interval_ms);
-    // Clocks of Shields differ: what is a little outside counts at the edge.
+    // Clocks of Shields differ: a decision slightly outside the window counts at its edge.
     this.#counts[ENDINGS.indexOf(ending)][Math.min(Math.max(point, 0), POINTS - 1)]++;
   }
 
-  /** How many decisions there were. */
+  /** The number of decisions. */
   get total() {
     return ENDINGS.reduce((sum, ending) => sum + this.totals[ending], 0);
   }
 
-  /** How long an interval is, in ms. */
   get interval_ms() {
     return this.#interval_ms;
   }
 
   /**
-   * What a chart shows: the middle of each interval, and the counts. `is_whole`: all of the window was read;
-   * else intervals after the last line have no figure.
+   * The points of a chart: the middle of each interval, and the counts. `is_whole`: all of the window was read;
+   * otherwise intervals after the last line have no figure.
    */
   chart(is_whole) {
     const times = Array.from(
@@ -80,7 +78,7 @@ export class DecisionCounts {
   }
 }
 
-/** The kinds of flips: their names in a result, and in words. */
+/** The kinds of flips: their names in a result, and as text. */
 export const KINDS = [
   ["to_refused", "now refused"],
   ["to_allowed", "now allowed"],
@@ -88,20 +86,20 @@ export const KINDS = [
 ];
 
 /**
- * The result that `arq policy replay --json` printed: its counts, and the flips that it names as rows
- * `{kind, ...sample}`. Throws an Error in words for any other text.
+ * Parses the output of `arq policy replay --json`: its counts, and its flips as rows `{kind, ...sample}`. Throws an
+ * Error with a readable message for any other text.
  */
 export function replayResult(text) {
   let answer;
   try {
     answer = JSON.parse(text);
   } catch {
-    throw new Error("This is no JSON. It has to be what arq policy replay --json printed.");
+    throw new Error("This is not JSON. Choose the output of arq policy replay --json.");
   }
   const { candidate, policy } = answer ?? {};
   const is_result = typeof policy === "string" && typeof candidate?.repeated === "number" &&
     KINDS.every(([name]) => Array.isArray(candidate.samples?.[name]));
-  if (!is_result) throw new Error("This is no result of arq policy replay --json.");
+  if (!is_result) throw new Error("This is not a result of arq policy replay --json.");
   const rows = KINDS.flatMap(([name, kind]) =>
     candidate.samples[name].map((sample) => ({ ...sample, kind }))
   );

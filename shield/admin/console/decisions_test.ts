@@ -1,4 +1,4 @@
-/** What the console counts of a policy's decisions, and what it takes for the result of a replay. */
+/** The console's counts of a policy's decisions, and its parser for the result of a replay. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { DecisionCounts, endingOf, replayResult } from "./decisions.js";
@@ -20,13 +20,13 @@ function seriesOf(counts: DecisionCounts, is_whole: boolean) {
   );
 }
 
-Deno.test("each decision counts once, by how it ended and when it was", () => {
+Deno.test("each decision counts once, by its result and time", () => {
   const ending = fc.constantFrom<[string, { allowed: boolean; fault?: string }]>(
     ["allowed", { allowed: true }],
     ["refused", { allowed: false }],
     ["faults", { allowed: false, fault: "fuel" }],
   );
-  // A clock may be a little before or after the window.
+  // By another clock a decision may lie slightly outside the window.
   const at = fc.integer({ min: -2 * MINUTE_MS, max: 62 * MINUTE_MS });
   fc.assert(fc.property(fc.array(fc.tuple(at, ending)), (decided) => {
     const counts = new DecisionCounts(WINDOW);
@@ -44,7 +44,7 @@ Deno.test("each decision counts once, by how it ended and when it was", () => {
   }));
 });
 
-Deno.test("what another policy decided does not count, and a hole is told", () => {
+Deno.test("decisions of other policies do not count, and holes are counted", () => {
   const counts = new DecisionCounts(WINDOW);
   counts.add(line(FROM_MS, { allowed: true }, "other"));
   counts.add({ hole: { from_ms: FROM_MS, to_ms: FROM_MS + 1, records: 7, why: "queue" } });
@@ -53,7 +53,7 @@ Deno.test("what another policy decided does not count, and a hole is told", () =
   assert.equal(endingOf({ policies: [] }, "words"), undefined);
 });
 
-Deno.test("a window that was not read to its end has no figures after what was read", () => {
+Deno.test("a window that was not read to its end has no figures after the last line", () => {
   const counts = new DecisionCounts(WINDOW);
   counts.add(line(FROM_MS + 10.5 * MINUTE_MS, { allowed: true }));
   const values = seriesOf(counts, false)["allowed"]!;
@@ -61,7 +61,7 @@ Deno.test("a window that was not read to its end has no figures after what was r
   assert.equal(seriesOf(counts, true)["allowed"]![11], 0);
 });
 
-Deno.test("the flips of a replay's result are rows, and other texts are refused in words", () => {
+Deno.test("the flips of a replay's result are rows, and other texts are refused with a readable message", () => {
   const sample = { id: "s.1", time_ms: 1, room: "r" };
   const samples = { to_refused: [sample], to_allowed: [], changed: [sample] };
   const text = JSON.stringify({ policy: "words", candidate: { repeated: 2, samples } });
@@ -70,8 +70,8 @@ Deno.test("the flips of a replay's result are rows, and other texts are refused 
     ["now refused", "s.1"],
     ["another answer", "s.1"],
   ]);
-  assert.throws(() => replayResult("{"), /This is no JSON/);
+  assert.throws(() => replayResult("{"), /This is not JSON/);
   for (const other of ["null", "[]", "{}", '{"policy":"p","candidate":{"repeated":1}}']) {
-    assert.throws(() => replayResult(other), /no result of arq policy replay/, other);
+    assert.throws(() => replayResult(other), /not a result of arq policy replay/, other);
   }
 });

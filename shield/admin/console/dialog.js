@@ -1,5 +1,5 @@
-// Asks before something that cannot be undone, and says what has happened. Dialogs are the browser's
-// own <dialog>: it keeps the focus inside and gives it back, and Escape means no.
+// Confirmation dialogs for irreversible actions, and toasts. The browser's <dialog> keeps the focus inside
+// and restores it, and Escape cancels.
 import { el, setText } from "./element.js";
 
 const TOAST_MS = 6_000;
@@ -15,9 +15,9 @@ export function toast(text, tone) {
 }
 
 /**
- * Asks; `act` does it while the dialog stays, and what it rejects with is shown in the dialog. With
- * `typed`, that text has to be typed first; `fields` are elements to fill in, for `act` to read.
- * Resolves with whether it was done; then `done()` is the toast that says so.
+ * Asks for confirmation and then calls `act` while the dialog is open; the dialog shows its error. With `typed`, the
+ * user has to type that text first; `fields` are inputs that `act` reads. Resolves to whether `act` succeeded, and
+ * then shows `done()` as a toast.
  */
 export function confirmed({ title, text, confirm, typed, fields = [], act, done }) {
   const { promise, resolve } = Promise.withResolvers();
@@ -71,12 +71,12 @@ export function confirmed({ title, text, confirm, typed, fields = [], act, done 
   allow();
   document.body.append(dialog);
   dialog.showModal();
-  // The safe answer has the focus: Enter by accident ends nothing.
+  // Cancel has the focus, so that an accidental Enter does nothing.
   (input ?? no).focus();
   return promise;
 }
 
-/** Closes what is asked, as if the answer were no: the view that asked is left. */
+/** Cancels the open dialog, because its view is closed. */
 export function closeDialogs() {
   for (const dialog of document.querySelectorAll("dialog")) dialog.close();
 }

@@ -1,9 +1,9 @@
-// Makes DOM elements. All text goes in as text nodes: nothing here or elsewhere in the console parses
-// HTML, so what users send (ids, metadata, payloads) can never become markup.
+// Creates DOM elements. All text becomes text nodes: the console parses no HTML, so users' data (ids,
+// metadata, payloads) can never become markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
-/** Whether the first thing after a selector is props; a part with an element of its own is a child. */
+/** Whether the first argument after a selector is props; an object with an `element` is a child. */
 const isProps = (value) => value?.constructor === Object && value.element === undefined;
 
 function fill(node, classes, content) {
@@ -20,8 +20,7 @@ function fill(node, classes, content) {
 }
 
 /**
- * Adds children: nodes as they are, parts by their `element`, anything else as text; nothing for null, undefined,
- * false.
+ * Adds children: nodes unchanged, parts by their `element`, other values as text. It skips null, undefined and false.
  */
 export function append(node, children) {
   for (const child of [children].flat(Infinity)) {
@@ -32,8 +31,8 @@ export function append(node, children) {
 }
 
 /**
- * An HTML element of a selector such as `p.hint`, with props, if any, and children. Props are attributes, `value`,
- * `checked`, and listeners such as `onclick`. A button submits nothing unless its type says so.
+ * An HTML element by a selector such as `p.hint`, with optional props, and children. Props are attributes, `value`,
+ * `checked`, and listeners such as `onclick`. A button does not submit unless its type is `submit`.
  */
 export function el(selector, ...content) {
   const [tag, ...classes] = selector.split(".");
@@ -42,19 +41,19 @@ export function el(selector, ...content) {
   return fill(node, classes, content);
 }
 
-/** An SVG element, made in the same way. */
+/** An SVG element, created in the same way. */
 export function svg(selector, ...content) {
   const [tag, ...classes] = selector.split(".");
   return fill(document.createElementNS(SVG, tag), classes, content);
 }
 
-/** Puts these children in the place of what is there. */
+/** Replaces all children. */
 export function replace(node, ...children) {
   node.replaceChildren();
   append(node, children);
 }
 
-/** Sets the text when it differs, so that nothing that stays is drawn or announced anew. */
+/** Sets the text if it differs, so that unchanged text is neither redrawn nor announced again. */
 export function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }

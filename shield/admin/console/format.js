@@ -1,4 +1,4 @@
-// Numbers, sizes, times and JSON as people read them. Pure: the present moment is an argument.
+// Numbers, sizes, times and JSON as readable text. Pure: the current time is an argument.
 
 const GROUPED = new Intl.NumberFormat("en-US", { maximumFractionDigits: 0 });
 const DIGITS = [0, 1, 2, 3].map((places) =>
@@ -10,12 +10,12 @@ const DIGITS = [0, 1, 2, 3].map((places) =>
 const NONE = "–";
 const isMissing = (value) => value === undefined || value === null || !Number.isFinite(value);
 
-/** An integer with thousands separated, "–" for none. */
+/** An integer with thousands separators, "–" without a value. */
 export function count(value) {
   return isMissing(value) ? NONE : GROUPED.format(value);
 }
 
-/** A number that names something, such as a version: only its digits, as commands take them. */
+/** A number that is an identifier, such as a version: digits only, as commands accept it. */
 export function digits(value) {
   return isMissing(value) ? NONE : String(value);
 }
@@ -51,14 +51,14 @@ export function bytes(value) {
   return `${DIGITS[scaled < 99.95 ? 1 : 0].format(scaled)} ${units[unit]}`;
 }
 
-/** Milliseconds of a delay: 0.4 ms, 12 ms, 1.3 s. */
+/** A delay in ms: 0.4 ms, 12 ms, 1.3 s. */
 export function milliseconds(value) {
   if (isMissing(value)) return NONE;
   if (value >= 1_000) return `${DIGITS[1].format(value / 1_000)} s`;
   return `${DIGITS[value < 9.95 ? 1 : 0].format(value)} ms`;
 }
 
-/** Microseconds of a short run: 84 µs, 1.2 ms. */
+/** A short duration in µs: 84 µs, 1.2 ms. */
 export function microseconds(value) {
   if (isMissing(value)) return NONE;
   return value < 1_000 ? `${DIGITS[0].format(value)} µs` : milliseconds(value / 1_000);
@@ -72,7 +72,7 @@ export function percent(share) {
   return `${DIGITS[places].format(value)} %`;
 }
 
-/** How long something lasts, in its two largest units: 45 s, 3 min 12 s, 2 d 4 h. */
+/** A duration in its two largest units: 45 s, 3 min 12 s, 2 d 4 h. */
 export function duration(ms) {
   if (isMissing(ms)) return NONE;
   const seconds = Math.max(0, Math.floor(ms / 1_000));
@@ -84,12 +84,12 @@ export function duration(ms) {
   return `${Math.floor(hours / 24)} d ${hours % 24} h`;
 }
 
-/** How long ago a moment (Unix ms) was. */
+/** The age of a time (Unix ms). */
 export function ago(then_ms, now_ms) {
   return isMissing(then_ms) || then_ms === 0 ? NONE : `${duration(now_ms - then_ms)} ago`;
 }
 
-/** A moment (Unix ms) in the reader's time zone, to the second. */
+/** A time (Unix ms) in the local time zone, to the second. */
 export function moment(ms) {
   if (isMissing(ms) || ms === 0) return NONE;
   const date = new Date(ms);
@@ -99,7 +99,7 @@ export function moment(ms) {
   return `${day} ${clock(ms)}`;
 }
 
-/** The time of day of a moment (Unix ms), to the second. */
+/** The time of day of a time (Unix ms), to the second. */
 export function clock(ms) {
   const date = new Date(ms);
   if (Number.isNaN(date.getTime())) return NONE;
@@ -112,7 +112,7 @@ export function plural(value, one, many = `${one}s`) {
   return `${count(value)} ${value === 1 ? one : many}`;
 }
 
-/** Any value as text: text as it is, else JSON, cut to `units_max` UTF-16 units. */
+/** Any value as text: a string unchanged, anything else as JSON, truncated to `units_max` UTF-16 units. */
 export function textOf(value, units_max = 100_000, indent = 0) {
   if (value === undefined || value === null) return "";
   const text = typeof value === "string" ? value : JSON.stringify(value, null, indent) ?? "";

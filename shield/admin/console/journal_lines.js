@@ -1,4 +1,4 @@
-// Lines of the journal as the console reads and shows them: records, and holes where some are missing.
+// Lines of the journal as the console reads and shows them: records, and holes for missing records.
 import { action, plain, toned, when, wide } from "./columns.js";
 import { el, setText } from "./element.js";
 import { textOf } from "./format.js";
@@ -7,25 +7,25 @@ import { card } from "./page.js";
 
 const RECORD_UNITS = 200_000;
 
-/** Whether a line tells that records are missing. */
+/** Whether a line is a hole: records are missing. */
 export const isHole = (line) => line.hole !== undefined;
 
-/** When a line was, Unix ms: a hole's end. */
+/** The time of a line, Unix ms; of a hole, its end. */
 export const timeOf = (line) => (isHole(line) ? line.hole.to_ms : line.time_ms);
 
-/** How a decision ended, in words. */
+/** The result of a decision as text. */
 const outcomeText = (line) => {
   if (isHole(line)) return `hole: ${line.hole.why}`;
   return line.allowed ? "allowed" : `${line.code} ${line.reason}`;
 };
 
-/** The tone of those words. */
+/** The tone of that text. */
 function toneOf(line) {
   if (isHole(line)) return "bad";
   return line.allowed ? "ok" : "warn";
 }
 
-/** What each policy said, with its units. */
+/** Each policy's answer, with its units. */
 const policiesText = ({ policies = [] }) =>
   policies.map(({ name, allowed, fault, units }) =>
     `${name} ${fault === null ? (allowed ? "allows" : "refuses") : `fault ${fault}`} (${units})`
@@ -34,7 +34,7 @@ const policiesText = ({ policies = [] }) =>
 /** The sender of the message. */
 const whoOf = (line) => (isHole(line) ? undefined : line.sender?.user ?? "(erased)");
 
-/** Columns of a table of lines; those of `before` and `behind` are around the user's; `open` shows one. */
+/** Columns of a table of lines, with those of `before` and `behind` around the user's; `open` shows one line. */
 export const lineColumns = (open, before = [], behind = []) => [
   when("at", "When", timeOf),
   toned("outcome", "Outcome", outcomeText, (_text, line) => toneOf(line)),
@@ -45,11 +45,11 @@ export const lineColumns = (open, before = [], behind = []) => [
   action("open", "Open", "Open", (line) => `Open ${isHole(line) ? "the hole" : line.id}`, open),
 ];
 
-/** The lines of an answer, and where it ended; a text without an end was cut off. */
+/** The lines of an answer, and its end; a text without an end was truncated. */
 function linesOf(text) {
   const lines = text.trimEnd().split("\n").map((line) => JSON.parse(line));
   const end = lines.pop();
-  if (typeof end?.next !== "string") throw new Error("The answer was cut off. Try again.");
+  if (typeof end?.next !== "string") throw new Error("The answer was truncated. Try again.");
   return { lines, end };
 }
 
@@ -74,10 +74,10 @@ export async function readLines(api, query, signal) {
   return linesOf(await readText(api, query, signal));
 }
 
-/** A card with everything that a line says. */
+/** A card with the whole content of a line. */
 export function lineCard(line) {
   const body = el("pre.mono", { tabindex: "0" });
-  // What users have sent is text, whatever it looks like.
+  // Users' data is shown as text.
   setText(body, textOf(line, RECORD_UNITS, 2));
   const life = isHole(line) ? undefined : lifeOf(line.tenant, line);
   const link = life && el("p", el("a", { href: life }, "Life of this message"));

@@ -1,12 +1,12 @@
-/** Which question a form of the console asks about a message, and the address that asks it. */
+/** The console's question about a message, made from a form, and its address. */
 import assert from "node:assert/strict";
 import { lifeOf, lifeOfConnection, outcomeText, outcomeTone, questionOf } from "./life.js";
 
-/** Members that are absent there are undefined here. */
+/** Absent members are undefined. */
 const life = (tenant: string, one: object) => lifeOf(tenant, one as Parameters<typeof lifeOf>[1]);
 const text = (one: object) => outcomeText(one as Parameters<typeof outcomeText>[0]);
 
-Deno.test("life of a message: it is named by one id, or somebody is; else the form says what lacks", () => {
+Deno.test("life of a message: it needs one id, or a user or connection; else the form says what is missing", () => {
   const of = (values: object) => questionOf(values, 1_000_000);
   assert.deepEqual(of({ message_id: "m1", user: "ann", minutes: "5" }), {
     query: { message_id: "m1", user: "ann" },
@@ -22,7 +22,7 @@ Deno.test("life of a message: it is named by one id, or somebody is; else the fo
   assert.match(of({ user: "ann", connection: "c1" }).lacks ?? "", /not both/);
 });
 
-Deno.test("life of a message: its address has the id that names it best, as text", () => {
+Deno.test("life of a message: its address has the most specific id, as text", () => {
   const all = { room: "a&b", offset: 7, message_id: "m1", twist: "t", trace: "r" };
   assert.equal(life("acme", all), "#/why?tenant=acme&room=a%26b&offset=7");
   const by_id = { ...all, offset: null };
@@ -33,10 +33,10 @@ Deno.test("life of a message: its address has the id that names it best, as text
   assert.equal(lifeOfConnection("acme", "c1", "a b"), "#/why?tenant=acme&room=a+b&connection=c1");
 });
 
-Deno.test("life of a message: an outcome is told in words, one that nobody knows by its name", () => {
+Deno.test("life of a message: an outcome is shown as text, an unknown one by its name", () => {
   assert.equal(
     outcomeText({ state: "left_out", why: "echo" }),
-    "left out: its publisher wants no echo",
+    "left out: the client published it and subscribed without echo",
   );
   assert.equal(text({ state: "not_subscribed", why: "never" }), "not subscribed: never");
   assert.equal(text({ state: "later" }), "later");
@@ -47,9 +47,9 @@ Deno.test("life of a message: an outcome is told in words, one that nobody knows
   ]);
 });
 
-Deno.test("life of a message: of a killed Shield's last seconds it says that they are gone", () => {
+Deno.test("life of a message: the last seconds of a killed Shield are reported as lost", () => {
   const outcome = { state: "unknown", why: "killed", from_ms: 1_000, until_ms: 5_000 };
-  assert.match(text(outcome), /this Shield was killed and its ledger of those seconds is gone \(/);
-  assert.match(text({ ...outcome, why: "silent" }), /^unknown: this Shield is silent/);
+  assert.match(text(outcome), /this Shield was killed and its ledger of those seconds is lost \(/);
+  assert.match(text({ ...outcome, why: "silent" }), /^unknown: this Shield is unreachable/);
   assert.match(text({ state: "unknown", from_ms: 1_000 }), /^unknown: the ledger begins/);
 });

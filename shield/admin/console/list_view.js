@@ -1,13 +1,13 @@
-// A view that is one list: filters, a table, what it says when it is empty, cut off or refused. The
+// A view with one list: filters, a table, and messages for an empty, truncated or refused list. The
 // filters are in the page's address, so that a reload and the back button keep them.
 import { el, setText } from "./element.js";
 import { clock, count } from "./format.js";
 import { errorNotice, filterForm, pageHead, queried, silentNotice, slot } from "./page.js";
 import { createTable } from "./table.js";
 
-/** Rows that one answer has at most; the API's own bound. */
+/** The maximum of rows in one answer, as the API limits it. */
 export const ROWS_MAX = 1_000;
-/** The filter that every list has: it looks in the rows that are here. */
+/** The filter of every list: it searches the loaded rows. */
 const FIND = { name: "find", label: "Find in these rows", placeholder: "any text" };
 
 const cellText = (cell) =>
@@ -24,7 +24,7 @@ function found(rows, columns, text) {
 function statusText({ rows, shown, total, truncated, at_ms }, [one, many], cut_to) {
   const all = total ?? rows;
   const amount = `${count(all)} ${all === 1 ? one : many}`;
-  const cut = truncated ? `, the ${cut_to} ${count(rows)} are here: narrow the filter` : "";
+  const cut = truncated ? `, the ${cut_to} ${count(rows)} are shown: narrow the filter` : "";
   const matched = shown < rows ? `, ${count(shown)} with the text` : "";
   return `${amount}${cut}${matched}. Read at ${clock(at_ms)}.`;
 }
@@ -34,7 +34,7 @@ class ListView {
   #options;
   #values;
   #answer = { rows: [] };
-  /** Counts loads: of two that overlap, the later one counts. */
+  /** Number of the latest load: an older one that overlaps it is ignored. */
   #run = 0;
   #trouble = slot();
   #status = el("p.hint", { role: "status" }, "Loading…");
@@ -53,7 +53,7 @@ class ListView {
       caption: title,
       empty: "",
       onSort: ({ id }) => {
-        // Of a list that is cut off, the server has to choose the first ones.
+        // The server chooses the first rows of a truncated list.
         if (this.#answer.truncated && options.server_sort?.[id] !== undefined) this.load();
       },
     });
@@ -71,7 +71,7 @@ class ListView {
     this.load();
   }
 
-  /** Reads the list anew and shows it. Never rejects. */
+  /** Reads the list again and shows it. Never rejects. */
   async load() {
     const { signal } = this.#ctx;
     const run = ++this.#run;
@@ -117,10 +117,10 @@ class ListView {
 }
 
 /**
- * Options: `title`, `about`, `noun` [one, many], `fields` for `filterForm` beside the
- * one that looks for text in the rows here, `columns`, `key`, `sort`, `server_sort` (column id to the API's `sort`), `actions`,
- * `above`, `empty`, `cut` (which rows those of a list that is cut off are; "first"), and `load(values, sort, signal)`, which resolves with
- * `{rows, total?, truncated?, nodes?}`. The view's `load()` reads the list anew.
+ * Options: `title`, `about`, `noun` [one, many], `fields` for `filterForm` in addition to the text search, `columns`,
+ * `key`, `sort`, `server_sort` (column id to the API's `sort`), `actions`, `above`, `empty`, `cut` (which rows of a
+ * truncated list are shown; "first"), and `load(values, sort, signal)`, which resolves with
+ * `{rows, total?, truncated?, nodes?}`. The view's `load()` reads the list again.
  */
 export function showList(ctx, place, options) {
   return new ListView(ctx, place, options);

@@ -1,6 +1,6 @@
-// Starts the console: session, cluster feed, and which view is shown for which address. Views are
-// functions `(ctx, place, values)` that fill a place and may return how to end what they began. An admin
-// of one tenant sees those that are about it: `ctx.only_tenant`, undefined for operators of the bus.
+// Starts the console: session, cluster feed, and routes. A view is a function `(ctx, place, values)` that
+// fills a place and may return a cleanup function. An admin of one tenant has only that tenant's views:
+// `ctx.only_tenant`, undefined for operators of the bus.
 import { createApi } from "./api.js";
 import { createFeed } from "./cluster_feed.js";
 import { closeDialogs } from "./dialog.js";
@@ -36,7 +36,7 @@ import { showTenant, showTenants } from "./view_tenants.js";
 import { showUsage } from "./view_usage.js";
 import { showWhy } from "./view_why.js";
 
-/** `is_bus_wide`: what it shows takes an operator of the whole bus. `part`: the table that may switch it off. */
+/** `is_bus_wide`: only for operators of the whole bus. `part`: the configuration table that may switch it off. */
 const ROUTES = [
   { pattern: [], title: "Overview", show: showOverview, is_bus_wide: true },
   { pattern: ["nodes"], title: "Nodes", show: showNodes, is_bus_wide: true },
@@ -87,15 +87,15 @@ const ROUTES = [
 ];
 const NOWHERE = { title: "No such page", show: showUnknown };
 const OPERATORS_ONLY = { title: "For operators", show: showOperatorsOnly };
-/** Where the admin of one tenant begins, in place of the overview. */
+/** The first view of the admin of one tenant. */
 const OWN = { title: "Tenant", show: showTenant };
 
 const root = document.getElementById("root");
 const now = () => Date.now();
-/** Ends the session that runs, if one does. */
+/** Ends the current session, if any. */
 let endSession = () => {};
 
-/** The view of an address, and the values in it. `only_tenant` as in a view's ctx, `off` as `/v1/access` says. */
+/** The view of an address, and the values in it. `only_tenant` as in a view's ctx, `off` from `/v1/access`. */
 function viewOf(segments, { only_tenant, off }) {
   const found = findRoute(ROUTES, segments) ?? { route: NOWHERE, values: {} };
   const { part, title } = found.route;
@@ -106,8 +106,8 @@ function viewOf(segments, { only_tenant, off }) {
 }
 
 /**
- * The one tenant that an admin may act on, undefined for an operator of the whole bus; and the parts that are
- * switched off. Rejects when refused.
+ * The tenant of an admin, undefined for an operator of the whole bus; and the disabled parts. Rejects if the token
+ * is refused.
  */
 async function reachOf(token) {
   const access = await createApi({ token, onRefused: () => {} }).get("/v1/access");
@@ -123,7 +123,7 @@ function askForToken(problem) {
   showSignIn(root, {
     problem,
     async signIn(token) {
-      // The first call says whether the token is good, before anything is kept.
+      // The first call checks the token before it is stored.
       const reach = await reachOf(token);
       storeToken(token);
       openSession(token, reach);
@@ -131,7 +131,7 @@ function askForToken(problem) {
   });
 }
 
-/** Goes on with the token of this tab. */
+/** Continues with the token of this tab. */
 async function resume(token) {
   const words = el("p.hint", { role: "status" }, "Asking the Shield…");
   replace(root, el("main.sign-in", { id: "main", tabindex: -1 }, words));
@@ -142,7 +142,7 @@ async function resume(token) {
     if (error.status === 401 || error.status === 403) {
       return askForToken(`The session has ended: ${error.message}`);
     }
-    // Nobody answers: the overview says so, and goes on when somebody does.
+    // No Shield answers: the overview says so, and continues once one does.
   }
   openSession(token, reach);
 }
@@ -156,7 +156,7 @@ function openSession(token, reach) {
       if (is_open) askForToken(`The session has ended: ${error.message}`);
     },
   });
-  // Figures of the cluster are the operators'.
+  // Only operators may read the cluster's figures.
   const isVisible = () => only_tenant === undefined && document.visibilityState === "visible";
   const feed = createFeed({ api, now, isVisible });
   const who = describeToken(token);
@@ -213,7 +213,7 @@ function openSession(token, reach) {
 }
 
 document.getElementById("skip").addEventListener("click", (event) => {
-  // The address is the view's: the link must not change it.
+  // The link must not change the address, which belongs to the view.
   event.preventDefault();
   document.getElementById("main")?.focus();
 });

@@ -1,4 +1,4 @@
-// A message as a row that opens: in a tail and in a history. Whatever users have sent is text.
+// A message as an expandable row of a tail or a history. Users' data is shown as text.
 import { el, setText } from "./element.js";
 import { clock, moment, textOf } from "./format.js";
 import { lifeOf } from "./life.js";
@@ -8,7 +8,7 @@ const BODY_UNITS = 20_000;
 
 const msOf = ({ ts }) => (typeof ts === "number" ? ts : Date.parse(ts));
 
-/** A list item; `last` is what stands at its end. A tenant gives it a link to its life. */
+/** A list item; `last` is its last column. With a tenant it links to the life of the message. */
 export function messageRow(message, last, tenant) {
   const at_ms = msOf(message);
   const { room, offset, message_id, trace_id: trace } = message;
@@ -18,7 +18,7 @@ export function messageRow(message, last, tenant) {
   const body = el("pre");
   const details = el("details", {
     ontoggle: () => {
-      // Made when it is looked at: most of 500 never are.
+      // Created on opening: most of 500 rows are never opened.
       if (details.open) setText(body, textOf(message, BODY_UNITS, 2));
     },
   }, [

@@ -1,5 +1,5 @@
-// Kicking and banning, asked for with a reason and, for a ban, how far and how long. The room learns of
-// both as of the same commands.
+// Dialogs for a kick and a ban, with a reason and, for a ban, scope and duration. They call the same
+// commands as clients.
 import { segment } from "./api.js";
 import { confirmed } from "./dialog.js";
 import { field } from "./page.js";
@@ -20,14 +20,14 @@ const reasonField = (hint) =>
 const pathOf = ({ tenant_id, room_id }) => `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}`;
 const reasonOf = ({ input }) => (input.value.trim() === "" ? {} : { reason: input.value.trim() });
 
-/** Asks, and kicks one connection out of the room. Resolves with whether it was done. */
+/** Asks, and kicks one connection from the room. Resolves to whether it was done. */
 export function askKick({ api }, room, { connection_id, user_id }) {
-  const reason = reasonField("The client is told it.");
+  const reason = reasonField("The client receives it.");
   return confirmed({
     title: `Kick ${user_id} out of ${room.room_id}?`,
     text:
-      `Its connection ${connection_id} is no longer subscribed to this room. It may come back ` +
-      "at once: to keep it out, ban the user.",
+      `This ends the subscription of connection ${connection_id} to this room. The client may ` +
+      "subscribe again at once: to prevent it, ban the user.",
     confirm: "Kick",
     fields: [reason],
     act: () => api.post(`${pathOf(room)}/kick`, { connection_id, ...reasonOf(reason) }),
@@ -35,7 +35,7 @@ export function askKick({ api }, room, { connection_id, user_id }) {
   });
 }
 
-/** Asks, and bans a user, or whom the dialog names. Resolves with whether it was done. */
+/** Asks, and bans a user, or the user entered in the dialog. Resolves to whether it was done. */
 export function askBan({ api }, room, user_id) {
   const user = field("User id", { name: "user", required: true, value: user_id ?? "" });
   const scope = field("Out of", {
@@ -43,13 +43,13 @@ export function askBan({ api }, room, user_id) {
     options: [["room", "this room only"], ["tenant", `all of tenant ${room.tenant_id}`]],
   });
   const lasts = field("For", { name: "ttl_ms", options: DURATIONS });
-  const reason = reasonField("The banned user is told it.");
+  const reason = reasonField("The banned user receives it.");
   const whom = () => user_id ?? user.input.value.trim();
   return confirmed({
     title: user_id === undefined ? "Ban a user?" : `Ban ${user_id}?`,
     text:
-      "On every Shield, whichever issuer vouches for the user id. Out of the tenant also ends " +
-      "the user's connections.",
+      "The ban holds on every Shield, for the user id of any issuer. A ban from the tenant also " +
+      "ends the user's connections.",
     confirm: "Ban",
     fields: [user_id === undefined && user, scope, lasts, reason],
     act: () =>

@@ -1,17 +1,17 @@
-// How a node is in a table: on the overview and among the nodes.
+// Columns of a node, for the overview and the list of nodes.
 import { column, linked, plain, toned } from "./columns.js";
 import { bytes, count, duration, milliseconds, percent, rate } from "./format.js";
 import { processesOf } from "./rates.js";
 import { address } from "./router.js";
 import { createTable } from "./table.js";
 
-/** `{text, tone}` of a node: what it does, and whether that is good. */
+/** `{text, tone}` of a node's state. */
 export function nodeState(node) {
   if (node.draining) return { text: "draining", tone: "warn" };
   return node.ready ? { text: "ready", tone: "ok" } : { text: "not ready", tone: "bad" };
 }
 
-/** Names of the checks that a node fails. */
+/** Names of a node's failed checks. */
 export function failedChecks(node) {
   return Object.entries(node.checks ?? {}).filter(([, { ok }]) => !ok).map(([name]) => name);
 }
@@ -24,14 +24,14 @@ function checksCell({ node }) {
     : { text: `${failed.join(", ")} failing`, tone: "bad" };
 }
 
-/** As other numbers, but one that nobody knows stands back, and no zero does. */
+/** A number whose unknown value is dimmed; zero is not. */
 const numeric = (id, label, value, format, about) =>
   column(id, label, value, (number) => ({ text: format(number), dim: number === undefined }), {
     numeric: true,
     about,
   });
 
-/** A figure of the process, in the row of its first node only. */
+/** A figure of the process, only in the row of its first node. */
 const ofProcess = (id, label, value, format, about) => {
   const own = numeric(id, label, (row) => row.first ? undefined : value(row), format, about);
   const shared = ({ first }) => ({
@@ -43,8 +43,8 @@ const ofProcess = (id, label, value, format, about) => {
 };
 
 /**
- * Columns for rows `{node, rates, first}`; `rates` are the node's of the last point, if any, and
- * `first` is the node that speaks for the process, if that is another one.
+ * Columns for rows `{node, rates, first}`; `rates` are the node's rates at the last point, if any, and
+ * `first` is the node whose row has the process's figures, if that is another one.
  */
 export const NODE_COLUMNS = [
   linked("node", "Node", ({ node }) => node.node_id, (id) => address("nodes", id)),
@@ -66,7 +66,6 @@ export const NODE_COLUMNS = [
   column("version", "Version", ({ node }) => node.version, (text = "–") => ({ text, dim: true })),
 ];
 
-/** Rows for the nodes of a reading. */
 export function nodeRows({ nodes }, history) {
   const rates = history.points.at(-1)?.nodes ?? new Map();
   return processesOf(nodes).flatMap(([first, ...others]) => [
@@ -75,7 +74,6 @@ export function nodeRows({ nodes }, history) {
   ]);
 }
 
-/** The table of nodes with these columns. */
 export const nodeTable = (columns) =>
   createTable({
     caption: "Nodes",

@@ -1,10 +1,10 @@
-// Parts that views are made of: heads, facts, filters, notices. They know nothing of the API beyond
-// the shape of its refusals and of the list of nodes that an answer names.
+// Parts of views: heads, facts, filters, notices. Of the API they know only the shape of refusals and of
+// an answer's list of nodes.
 import { el, replace, setText } from "./element.js";
 import { clock, plural } from "./format.js";
 import { createTable } from "./table.js";
 
-/** The head of a view. `crumb` is `{href, text}` of the list that it belongs to. */
+/** The head of a view. `crumb` is `{href, text}` of its parent list. */
 export function pageHead({ title, about, crumb, actions = [] }) {
   return el("div.page-head", [
     el("div.titles", [
@@ -25,7 +25,7 @@ const box = (selector, title, actions, children) =>
 /** A box with a heading. */
 export const card = (title, ...children) => box("section.card", title, [], children);
 
-/** A box that its content fills, such as a table; `actions` are beside the heading. */
+/** A box without padding, for content such as a table; `actions` are beside the heading. */
 export const fullCard = (title, actions, ...children) =>
   box("section.card.flush", title, actions, children);
 
@@ -33,7 +33,7 @@ export const fullCard = (title, actions, ...children) =>
 export const factCard = (title, pairs) => card(title, facts(pairs));
 
 /**
- * A box with a table: the options are `createTable`'s, `actions` beside the heading, and what is `above` the table.
+ * A box with a table: options as for `createTable`, `actions` beside the heading, and elements `above` the table.
  * `show(rows)` is the table's.
  */
 export function tableCard(title, { actions = [], above, ...options }) {
@@ -41,7 +41,7 @@ export function tableCard(title, { actions = [], above, ...options }) {
   return { element: fullCard(title, actions, above, table), show: (rows) => table.show(rows) };
 }
 
-/** Names with their values, which are text or elements. */
+/** A list of names and values; values are text or elements. */
 export function facts(pairs) {
   return el("dl.facts", [
     pairs.map(([name, value]) => [
@@ -51,12 +51,12 @@ export function facts(pairs) {
   ]);
 }
 
-/** A coloured word: `tone` is ok, warn, bad or "". */
+/** A coloured label: `tone` is ok, warn, bad or "". */
 export function badge(text, tone = "", title) {
   return el("span", { class: `badge ${tone}`, title }, text);
 }
 
-/** What went wrong, in the server's words, with a way to try again. */
+/** The server's error message, with a button for another attempt. */
 export function errorNotice(error, retry) {
   return el("div.notice.bad", { role: "alert" }, [
     el("strong", error.title ?? "The console failed"),
@@ -65,7 +65,7 @@ export function errorNotice(error, retry) {
   ]);
 }
 
-/** Says how a part is switched on whose table the configuration has off. */
+/** Explains how to enable a part that the configuration has switched off. */
 export function offText(part) {
   return el("p.empty", [
     "This part is switched off in the configuration. Set ",
@@ -76,20 +76,20 @@ export function offText(part) {
   ]);
 }
 
-/** Says whose part of an answer is missing; nothing when every node has answered. */
+/** Names the nodes that are missing from an answer; null if every node answered. */
 export function silentNotice(nodes) {
   const silent = nodes?.silent ?? [];
   if (silent.length === 0) return null;
   return el("p.notice.warn", [
     el("strong", `${plural(silent.length, "node")} did not answer in time: `),
-    `${silent.join(", ")}. What they know is missing here. See their state under `,
+    `${silent.join(", ")}. Their part is missing here. See their state under `,
     el("a", { href: "#/nodes" }, "Nodes"),
     ".",
   ]);
 }
 
 /**
- * `{input, element}`: an input with its label and a `hint`; `options` of [value, text] make it a choice. The other
+ * `{input, element}`: an input with its label and a `hint`; with `options` of [value, text] it is a select. The other
  * members are the input's props.
  */
 export function field(label, { options, hint, ...props }) {
@@ -103,7 +103,7 @@ export function field(label, { options, hint, ...props }) {
   return { input, element: el("label", label, input, hint && el("span", hint)) };
 }
 
-/** A field of `filterForm` that looks for an id. */
+/** A field of `filterForm` for an exact id. */
 export const exact = (name, label = `${name[0].toUpperCase()}${name.slice(1)}`) => ({
   name,
   label,
@@ -111,8 +111,8 @@ export const exact = (name, label = `${name[0].toUpperCase()}${name.slice(1)}`) 
 });
 
 /**
- * A form of fields `{name, label, placeholder?, options?, wide?}`; `onChange(values)` learns of each
- * change, of text when it is entered (Enter or leaving the field), of `find` with each character.
+ * A form of fields `{name, label, placeholder?, options?, wide?}`; `onChange(values)` is called on each change: for
+ * text on Enter or when the field loses the focus, for `find` on each character.
  */
 export function filterForm(fields, values, onChange) {
   const form = el("form.filters", { role: "search" });
@@ -134,7 +134,7 @@ export function filterForm(fields, values, onChange) {
   return form;
 }
 
-/** A place whose content is replaced whole, empty and hidden at first. */
+/** A place whose whole content is replaced; at first empty and hidden. */
 export function slot() {
   const element = el("div.stack", { hidden: true });
   return {
@@ -147,8 +147,8 @@ export function slot() {
 }
 
 /**
- * A place that each `load()` fills with what `read()` resolves with; what it rejects with is said there, with a way
- * to try again. `load()` never rejects.
+ * A place that each `load()` fills with the result of `read()`, or with its error and a button for another attempt.
+ * `load()` never rejects.
  */
 export function loaded({ signal }, read) {
   const { element, show } = slot();
@@ -162,7 +162,7 @@ export function loaded({ signal }, read) {
   return { element, load };
 }
 
-/** A view that is read whole: its head is `pageHead`'s, with a button that reads it anew. */
+/** A view that is read as a whole: its head is `pageHead`'s, with a button that reads it again. */
 export function showLoaded(ctx, place, { actions = [], ...head }, read) {
   const { element, load } = loaded(ctx, read);
   const refresh = el("button", { onclick: () => load() }, "Refresh");
@@ -170,14 +170,14 @@ export function showLoaded(ctx, place, { actions = [], ...head }, read) {
   load();
 }
 
-/** What the fields of a form have in the page's address. */
+/** The values of a form's fields in the page's address. */
 export const queried = (fields, query) =>
   Object.fromEntries(fields.map(({ name }) => [name, query[name] ?? ""]));
 
 /**
- * A view of a question, which fields make, and its answer. `ask(values, isOver)` resolves with the answer's elements,
- * or with words that say what the question lacks; `asking` is said meanwhile. Of two questions the later one counts. The view's
- * `load()` asks anew.
+ * A view with a form for a question, and its answer. `ask(values, isOver)` resolves with the answer's elements, or
+ * with a text that says what is missing from the question; `asking` is shown meanwhile. A later question replaces an
+ * earlier one. The view's `load()` asks again.
  */
 export function showAnswers(ctx, place, { fields, asking, ask, ...head }) {
   let values = queried(fields, ctx.query);

@@ -1,5 +1,5 @@
-// Turns the samples that each process keeps of itself (`GET /v1/cluster/history`) into readings of the
-// cluster at common moments, as if the page had been open. Pure.
+// Turns the samples that each process keeps (`GET /v1/cluster/history`) into readings of the cluster at
+// common times, as if the page had been open. Pure.
 
 const between = (before, after, share) => before + share * (after - before);
 
@@ -10,14 +10,14 @@ function figures(before, after, share) {
       : between(before[name], after[name], share);
   const reasons = Object.keys(after.rejects ?? {});
   const rejects = Object.fromEntries(
-    // A reason that was not there at the sample before began at 0.
+    // A reason that is absent from the previous sample began at 0.
     reasons.map((name) => [name, between(before.rejects?.[name] ?? 0, after.rejects[name], share)]),
   );
   return {
     uptime_ms: of("uptime_ms"),
     cpu_seconds: of("cpu_seconds"),
     rss_bytes: of("rss_bytes"),
-    // Of the time between the two.
+    // The mean between the two samples.
     event_loop_lag_ms: after.event_loop_lag_ms,
     totals: {
       ingress_messages: of("ingress_messages"),
@@ -28,7 +28,7 @@ function figures(before, after, share) {
   };
 }
 
-/** The node as it was so long ago; undefined when its samples do not reach there. */
+/** The node at an earlier time; undefined if its samples do not reach that far. */
 function nodeAt({ samples, ...node }, age_ms) {
   const next = samples.findIndex((sample) => sample.age_ms <= age_ms);
   const after = samples[next];
@@ -40,7 +40,7 @@ function nodeAt({ samples, ...node }, age_ms) {
   return { ...node, ...figures(before, after, share) };
 }
 
-/** The nodes of that moment; of a process of which one node is not known yet, none is. */
+/** The nodes at that time; a process is left out until all its nodes are known. */
 function nodesAt(known, age_ms) {
   const found = known.map((node) => ({ process_id: node.process_id, node: nodeAt(node, age_ms) }));
   const partly = new Set(
@@ -50,13 +50,13 @@ function nodesAt(known, age_ms) {
 }
 
 /**
- * Readings `{at_ms, nodes}` of the last `span_ms` before `now_ms`, the oldest first, `every_ms` apart;
- * the newest is one that every node still knows. Nodes as in `GET /v1/cluster`, as far as charts go.
+ * Readings `{at_ms, nodes}` of the last `span_ms` before `now_ms`, oldest first, `every_ms` apart; the newest is at
+ * a time that the samples of all nodes cover. Nodes are as in `GET /v1/cluster`, with the members that charts need.
  */
 export function readingsOf({ nodes, every_ms }, now_ms, span_ms) {
   const known = nodes.filter(({ samples }) => samples.length > 0);
   const youngest = known.map(({ samples }) => samples.at(-1).age_ms);
-  // A process that has taken no sample for long is stuck: the others do not wait for it.
+  // A process without recent samples is stuck: the others do not wait for it.
   const newest_ms = Math.max(0, ...youngest.filter((age_ms) => age_ms < 2 * every_ms));
   const readings = [];
   for (let age_ms = newest_ms; age_ms <= span_ms; age_ms += every_ms) {

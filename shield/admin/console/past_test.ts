@@ -1,4 +1,4 @@
-/** The minutes before the page was opened, out of the samples of the processes, and gaps that they close. */
+/** The minutes before the page was opened, from the samples of the processes, and gaps that they close. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { readingsOf } from "./past.js";
@@ -25,7 +25,7 @@ const sample = ({ age_ms, uptime_ms, ...more }: SampleOf) => ({
   ...more,
 });
 
-/** A node that gets so many messages a second, with its newest sample of that age. */
+/** A node that receives this many messages a second, with a newest sample of that age. */
 function nodeOf(node_id: string, per_second: number, newest_ms: number, length = 61) {
   const samples = Array.from({ length }, (_, at) => {
     const age_ms = newest_ms + (length - 1 - at) * EVERY_MS;
@@ -41,18 +41,18 @@ const restored = (...nodes: ReturnType<typeof nodeOf>[]) => {
   return history;
 };
 
-Deno.test("nodes that take their samples at different moments add up as if they had not", () => {
+Deno.test("nodes whose samples have different times are summed at common times", () => {
   const { points } = restored(nodeOf("a", 100, 400), nodeOf("b", 50, 3_900));
   assert.equal(points.length, 60);
-  assert.equal(points.at(-1).at_ms, NOW_MS - 3_900, "as new as every node is known");
-  assert.equal(points[0].ingress, undefined, "the first has nothing to grow from");
+  assert.equal(points.at(-1).at_ms, NOW_MS - 3_900, "the newest time that all samples cover");
+  assert.equal(points[0].ingress, undefined, "the first point has no previous one");
   for (const { ingress, connections } of points.slice(1)) {
     assert.ok(Math.abs(ingress - 150) < 1e-6, String(ingress));
     assert.equal(connections, 14);
   }
 });
 
-Deno.test("what follows goes on without a jump", () => {
+Deno.test("the first live reading continues without a jump", () => {
   const history = restored(nodeOf("a", 100, 1_234));
   const now = { ...sample({ age_ms: 0, uptime_ms: 900_000 }), kind: "shield", node_id: "a" };
   const totals = { ingress_messages: 90_000 };
@@ -62,7 +62,7 @@ Deno.test("what follows goes on without a jump", () => {
   assert.ok(Math.abs(point.nodes.get("a")!.cpu! - 0.25) < 1e-9);
 });
 
-Deno.test("a node that came later, or is stuck, holds up nobody", () => {
+Deno.test("a node that started later, or is stuck, does not delay the others", () => {
   const late = nodeOf("late", 10, 0, 3);
   const stuck = nodeOf("stuck", 10, 60_000);
   const none = { ...nodeOf("none", 0, 0), samples: [] };
@@ -73,7 +73,7 @@ Deno.test("a node that came later, or is stuck, holds up nobody", () => {
   assert.equal(points[0].nodes.has("stuck"), true);
 });
 
-Deno.test("two nodes of one process are never taken for two processes", () => {
+Deno.test("two nodes of one process never count as two processes", () => {
   const shield = { ...nodeOf("shield", 100, 0, 20), process_id: "p" };
   const brain = { ...nodeOf("brain", 0, 700, 30), process_id: "p", kind: "brain" };
   const { points } = restored(shield, brain);
@@ -84,7 +84,7 @@ Deno.test("two nodes of one process are never taken for two processes", () => {
   assert.equal(points.length, 19);
 });
 
-Deno.test("reasons that begin later grow from nothing", () => {
+Deno.test("a reason that appears later grows from 0", () => {
   const samples = [
     sample({ age_ms: 10_000, uptime_ms: 1_000, rejects: {} }),
     sample({ age_ms: 5_000, uptime_ms: 6_000, rejects: { banned: 10 } }),
@@ -118,7 +118,7 @@ Deno.test("whatever the samples are, readings are in order, within the span, and
   }));
 });
 
-Deno.test("a gap that the samples close is no gap; one that they do not close stays", () => {
+Deno.test("samples close a gap that they cover; other gaps stay", () => {
   const live = (at_ms: number) => ({
     kind: "shield",
     node_id: "a",
@@ -133,11 +133,11 @@ Deno.test("a gap that the samples close is no gap; one that they do not close st
   history.gap(NOW_MS - 99_000);
   const readings = (nodes: unknown[]) => readingsOf({ nodes, every_ms: EVERY_MS }, NOW_MS, SPAN_MS);
   history.restore(readings([nodeOf("a", 100, 0, 3)]), NOW_MS);
-  assert.equal(history.points[2].is_gap, true, "it was started ten seconds ago: 90 are not known");
+  assert.equal(history.points[2].is_gap, true, "started ten seconds ago: 90 s are unknown");
   assert.equal(history.points.length, 6);
   history.gap(NOW_MS + 1_000);
   history.restore(readings([]), NOW_MS + 3_000);
-  assert.equal(history.points.length, 6, "three seconds are no gap when the totals are known");
+  assert.equal(history.points.length, 6, "with known totals, three seconds are not a gap");
 
   const whole = createHistory({ span_ms: SPAN_MS, points_max: 400 });
   whole.add([live(NOW_MS - 100_000)], NOW_MS - 100_000);

@@ -1,5 +1,5 @@
-// The flips of another module of a policy, from the result of a replay: of `policy_trial.js` in this browser, or
-// of `arq policy replay`, which writes a file. No module runs on a Shield.
+// The flips of another module of a policy, from a replay in this browser (`policy_trial.js`) or from the
+// file that `arq policy replay` writes. No module runs on a Shield.
 import { action, plain, when } from "./columns.js";
 import { replayResult } from "./decisions.js";
 import { el } from "./element.js";
@@ -7,7 +7,7 @@ import { count } from "./format.js";
 import { card, errorNotice, facts, slot } from "./page.js";
 import { createTable } from "./table.js";
 
-/** Of a file with a result. */
+/** The maximum size of a result file. */
 const RESULT_BYTES = 16_777_216;
 
 const decisionText = ({ allowed, code, reason, fault }) => {
@@ -26,7 +26,7 @@ const flipColumns = (open) => [
   action("open", "Open", "Open", (flip) => `Open ${flip.id}`, (flip) => open(flip)),
 ];
 
-/** What a replay is asked with: the same policy, rooms and time as this page. */
+/** The `arq` command of the same replay: policy, rooms and time of this page. */
 export function replayCommand({ tenant, policy, room, hours }) {
   const quoted = (text) => (/^[\w.-]+$/.test(text) ? text : `'${text.replaceAll("'", `'\\''`)}'`);
   const where = room === "" ? [] : ["--room", quoted(room)];
@@ -41,7 +41,7 @@ const countsText = (counts) =>
   Object.entries(counts).map(([name, number]) => `${name} ${count(number)}`).join(", ");
 const some = (name, counts) => (isEmpty(counts) ? [] : [[name, countsText(counts)]]);
 
-/** The counts of a result, and its flips; `onOpen(flip)` is called with a row that somebody wants to see. */
+/** The counts of a result, and its flips; `onOpen(flip)` is called when a row is opened. */
 export function resultParts({ answer, rows }, onOpen) {
   const { candidate, module, recorded, interrupted } = answer;
   const { not_judged } = candidate;
@@ -51,15 +51,15 @@ export function resultParts({ answer, rows }, onOpen) {
     key: ({ kind, id }) => `${kind} ${id}`,
     sort: { id: "at", direction: "descending" },
     empty: not_judged === 0
-      ? "The new module decides as the recorded one did."
-      : "No flip among the calls that could be judged.",
+      ? "The new module decides like the recorded one."
+      : "No flip among the comparable calls.",
   });
   flips.show(rows);
   return [
     facts([
       ...(not_judged === 0 ? [] : [[
         "NOT JUDGED",
-        `${count(not_judged)} calls; not known: ${countsText(candidate.unknown)}`,
+        `${count(not_judged)} calls; unknown: ${countsText(candidate.unknown)}`,
       ]]),
       ["Policy", answer.policy],
       ["New module", `${module?.source ?? "–"}, ${module?.sha256?.slice(0, 12) ?? "–"}`],
@@ -74,16 +74,16 @@ export function resultParts({ answer, rows }, onOpen) {
         `${count(recorded?.same)} of ${count(recorded?.repeated)}`,
       ],
       ...some("DIFFERENT from what was recorded", recorded?.different),
-      ...some("Recorded modules that are gone", recorded?.no_module),
-      ...(interrupted ? [["Not whole", answer.why ?? "it was interrupted"]] : []),
+      ...some("Deleted recorded modules", recorded?.no_module),
+      ...(interrupted ? [["Incomplete", answer.why ?? "it was interrupted"]] : []),
     ]),
     flips,
   ];
 }
 
 /**
- * A card that says how another module is tried, and shows what came of it. `onOpen(flip)` is called with a
- * row that somebody wants to see whole; `setCommand(text)` says what to run.
+ * A card that shows the command for a trial of another module, and its result. `onOpen(flip)` is called when a row
+ * is opened; `setCommand(text)` sets the command.
  */
 export function createFlips(onOpen) {
   const found = slot();
@@ -100,7 +100,7 @@ export function createFlips(onOpen) {
       found.show(errorNotice(Object.assign(error, { title: "The file was not shown" })));
     }
   };
-  // So that a file that has changed can be chosen again.
+  // Otherwise a changed file of the same name could not be chosen again.
   const forget = ({ target }) => (target.value = "");
   const input = el("input", {
     type: "file",
@@ -111,8 +111,8 @@ export function createFlips(onOpen) {
   const element = card("Result of arq policy replay", [
     el(
       "p",
-      "For more decisions, or a file of the journal: replay them with arq and open the result here " +
-        "(NAME@VERSION in place of NEW.wasm is an earlier version of a policy):",
+      "For more decisions, or for a journal file: replay them with arq and open the result here " +
+        "(NAME@VERSION instead of NEW.wasm is an earlier version of a policy):",
     ),
     command,
     el("label", "Result of the replay", input),

@@ -1,5 +1,5 @@
-// The card in which a module that is not uploaded is tried on the recorded decisions of a page. What runs, and
-// where, is `trial_run.js`; how a result looks is `policy_flips.js`.
+// The card for a trial of a module, without upload, on a page's recorded decisions. `trial_run.js` runs it;
+// `policy_flips.js` shows the result.
 import { el, setText } from "./element.js";
 import { bytes as sizeText, plural } from "./format.js";
 import { card, errorNotice, slot } from "./page.js";
@@ -7,15 +7,15 @@ import { resultParts } from "./policy_flips.js";
 import { answerOf, BOUNDS, failure, runTrial } from "./trial_run.js";
 
 const MODULE_BYTES = 16_777_216;
-/** As `[platform.overseer] memory_limit_pages` when nobody says another. */
+/** The default of `[platform.overseer] memory_limit_pages`. */
 const MEMORY_PAGES = 64;
 
-/** What is wrong with a file before anything runs; undefined: nothing. */
+/** The problem of a file, checked before the trial; undefined if there is none. */
 function obstacle(file) {
   if (file === undefined) return "Choose a module (.wasm) first.";
   if (file.size > MODULE_BYTES) return `The file has more than ${sizeText(MODULE_BYTES)}.`;
-  // Browsers give digests to pages of https and of this machine only.
-  return isSecureContext ? undefined : "This needs the console over https, or on localhost.";
+  // Browsers offer digests only to pages from https or localhost.
+  return isSecureContext ? undefined : "Open the console over https or on localhost for a trial.";
 }
 
 class Trial {
@@ -87,7 +87,7 @@ class Trial {
       const why = stop.signal.aborted
         ? "it was stopped"
         : late.aborted
-        ? `${plural(BOUNDS.time_ms / 60_000, "minute")} are the most of one trial`
+        ? `one trial is limited to ${plural(BOUNDS.time_ms / 60_000, "minute")}`
         : undefined;
       if (why !== undefined && seen.tally !== undefined) return show(why);
       setText(this.#status, why === undefined ? "" : `Nothing was repeated: ${why}.`);
@@ -99,8 +99,8 @@ class Trial {
 }
 
 /**
- * A card in which a module is tried: `setWindow({tenant, policy, room, from_ms, until_ms})` says on which
- * decisions, `stop()` ends what runs. `onOpen(flip)` is called with a flip that somebody wants to see whole.
+ * A card for trials of a module: `setWindow({tenant, policy, room, from_ms, until_ms})` selects the decisions,
+ * `stop()` ends the trial. `onOpen(flip)` is called when a flip is opened.
  */
 export function createTrial(ctx, onOpen) {
   return new Trial(ctx, onOpen);

@@ -1,12 +1,12 @@
-// Turns readings of `GET /v1/cluster` into what charts show: sums over the cluster and rates between
-// two readings of a node, by that node's own clock. Pure; it keeps a bounded past.
+// Turns readings of `GET /v1/cluster` into chart series: sums over the cluster, and rates between two
+// readings of a node by the node's own clock. Pure; its history is bounded.
 
-/** Two readings so far apart are still neighbours. */
+/** Readings further apart than this have a gap between them. */
 const CLOSED_MS = 12_000;
 
 const isReading = (value) => typeof value === "number" && Number.isFinite(value);
 
-/** Growth a second of each figure of a node since its reading before; undefined without one. */
+/** Growth a second of each figure of a node since its previous reading; undefined without one. */
 function growth(before, node) {
   if (before === undefined || before.started_ms !== node.started_ms) return undefined;
   const seconds = (node.uptime_ms - before.uptime_ms) / 1_000;
@@ -17,7 +17,7 @@ function growth(before, node) {
   };
 }
 
-/** The sum of those that are there; undefined when none is. */
+/** The sum of the defined values; undefined if there is none. */
 export function total(values) {
   const known = values.filter(isReading);
   return known.length === 0 ? undefined : known.reduce((sum, value) => sum + value, 0);
@@ -28,7 +28,7 @@ function rejectRates(shields) {
   for (const { node, grown } of shields) {
     if (grown === undefined) continue;
     for (const reason of Object.keys(node.totals?.rejects ?? {})) {
-      // A reason that was not there at the reading before began at 0.
+      // A reason that is absent from the previous reading began at 0.
       const value = grown((it) => it.totals?.rejects?.[reason] ?? 0);
       rates.set(reason, (rates.get(reason) ?? 0) + value);
     }
@@ -36,7 +36,7 @@ function rejectRates(shields) {
   return rates;
 }
 
-/** The nodes of each process, Shields first: what a process uses is said by the first of them. */
+/** The nodes of each process, Shields first: the first one has the process's figures. */
 export function processesOf(nodes) {
   const order = ({ kind, node_id }) => `${kind === "shield" ? 0 : 1} ${node_id}`;
   const processes = new Map();
@@ -83,7 +83,7 @@ function pointOf(nodes, before, at_ms) {
 /** The points of the last `span_ms`, at most `points_max` of them. */
 export function createHistory({ span_ms, points_max }) {
   let before = new Map();
-  /** The nodes of the reading before the last gap. */
+  /** The nodes of the last reading before the latest gap. */
   let before_gap = new Map();
   const points = [];
 
@@ -101,11 +101,11 @@ export function createHistory({ span_ms, points_max }) {
 
   return {
     points,
-    /** Takes the nodes of a reading that came at that moment; returns its point. */
+    /** Adds the nodes of a reading at a time; returns its point. */
     add,
     /**
-     * Fills what is missing up to `now_ms` with readings `{at_ms, nodes}` that others have kept, the
-     * oldest first. A gap that they do not close stays one.
+     * Fills the missing time up to `now_ms` with stored readings `{at_ms, nodes}`, oldest first. A gap that they do
+     * not cover stays.
      */
     restore(readings, now_ms) {
       const known_ms = points.findLast((point) => !point.is_gap)?.at_ms ?? -Infinity;
@@ -117,7 +117,7 @@ export function createHistory({ span_ms, points_max }) {
       }
       for (const { nodes, at_ms } of missing) add(nodes, at_ms);
     },
-    /** Marks that nothing is known of a while: lines break there, and rates begin anew. */
+    /** Marks a time without data: lines break there, and rates start again. */
     gap(at_ms) {
       if (points.length === 0 || points.at(-1).is_gap) return;
       before_gap = before;
@@ -128,8 +128,8 @@ export function createHistory({ span_ms, points_max }) {
 }
 
 /**
- * One series for each name that the points have in the map that `pick` returns: the `series_max`
- * largest at the last reading, by name so that each keeps its colour, and how many more there are.
+ * One series for each name in the maps that `pick` returns for the points: the `series_max` largest at the
+ * last reading, ordered by name so that each keeps its colour, and the number of the others.
  */
 export function largestSeries(points, pick, value, series_max) {
   const names = new Set(points.flatMap((point) => [...pick(point).keys()]));
@@ -144,8 +144,8 @@ export function largestSeries(points, pick, value, series_max) {
 }
 
 /**
- * The least of 1, 2, 4, 6, 8 and their tenfolds (in powers of `base`) that is not below a value: its
- * half is round, too.
+ * The smallest of 1, 2, 4, 6, 8 and their tenfolds (in powers of `base`) that is not below a value, so that half of
+ * it is round, too.
  */
 export function roundUp(value, base = 1_000) {
   if (!(value > 0)) return 1;

@@ -35,7 +35,7 @@ const history = (points_max = 100) => createHistory({ span_ms: 300_000, points_m
 Deno.test("a rate is growth over the node's own clock", () => {
   const past = history();
   assert.equal(past.add([node({ uptime_ms: 10_000, ingress: 100 })], 0).ingress, undefined);
-  // The answer came late: what counts is what the node says.
+  // A late answer does not matter: the node's uptime counts.
   const point = past.add([node({ uptime_ms: 12_000, ingress: 500 })], 9_000);
   assert.equal(point.ingress, 200);
   assert.equal(point.nodes.get("a")!.cpu, 0.5);
@@ -54,7 +54,7 @@ Deno.test("rates and gauges add up over the Shields and leave Brains out", () =>
   assert.equal(point.ingress, 30);
 });
 
-Deno.test("a process that is Shield and Brain counts once", () => {
+Deno.test("a process that is both Shield and Brain counts once", () => {
   const past = history();
   const reading = (uptime_ms: number) => [
     node({ id: "b", kind: "brain", process: "p", uptime_ms }),
@@ -80,7 +80,7 @@ Deno.test("a process that is Shield and Brain counts once", () => {
   ]);
 });
 
-Deno.test("a node that has started anew has no rate until its second reading", () => {
+Deno.test("a restarted node has no rate until its second reading", () => {
   const past = history();
   past.add([node({ uptime_ms: 90_000, ingress: 5_000 })], 0);
   const anew = { started_ms: 95_000, uptime_ms: 500, ingress: 10 };
@@ -89,7 +89,7 @@ Deno.test("a node that has started anew has no rate until its second reading", (
   assert.equal(next.ingress, 20);
 });
 
-Deno.test("after a gap rates begin anew, and one gap follows another only once", () => {
+Deno.test("after a gap rates start again, and successive gaps count as one", () => {
   const past = history();
   past.add([node({ uptime_ms: 1_000 })], 0);
   past.gap(1_000);
@@ -106,7 +106,7 @@ Deno.test("a reason that appears counts from 0", () => {
   assert.equal(point.rejects_total, 2);
 });
 
-Deno.test("the past is bounded by points and by time", () => {
+Deno.test("the history is bounded by points and by time", () => {
   const past = history(3);
   for (let i = 0; i < 10; i++) past.add([node({ uptime_ms: i * 1_000 })], i * 1_000);
   assert.deepEqual(past.points.map(({ at_ms }: { at_ms: number }) => at_ms), [7_000, 8_000, 9_000]);
@@ -114,7 +114,7 @@ Deno.test("the past is bounded by points and by time", () => {
   assert.equal(past.points.length, 1);
 });
 
-Deno.test("the largest series at the last reading are shown by name, and the rest counted", () => {
+Deno.test("the largest series at the last reading are ordered by name, and the others counted", () => {
   const values: Record<string, number> = { a: 1, b: 5, c: 9 };
   const points = [{ nodes: new Map(Object.entries(values)) }];
   const { series, hidden } = largestSeries(

@@ -1,6 +1,6 @@
 /**
- * The console's thread for replays, as one file of plain JavaScript. Packages, images and binaries carry the file
- * beside this module. In a checkout `deno bundle` makes it when a page first asks for it, and it is kept in memory.
+ * The console's replay worker, as one file of plain JavaScript. Packages, images and binaries contain the file
+ * beside this module. In a checkout `deno bundle` builds it at the first request, and it stays in memory.
  */
 import { fileURLToPath } from "node:url";
 import { denoCommand } from "../../../shared/process/deno_command.ts";
@@ -9,7 +9,7 @@ import { denoCommand } from "../../../shared/process/deno_command.ts";
 export const REPLAY_WORKER = "shield/admin/console/replay_worker.js";
 
 const ROOT = new URL("../../../", import.meta.url);
-/** The arguments of `deno` that make it, at the root of a checkout. */
+/** The arguments of `deno` that build it, at the root of a checkout. */
 export const BUNDLE_ARGS: readonly string[] = [
   ...["bundle", "--quiet", "--frozen", "--minify", "--platform=browser"],
   "arq/replay/page_thread.ts",
@@ -17,7 +17,7 @@ export const BUNDLE_ARGS: readonly string[] = [
 /** The first run downloads the bundler. */
 const BUNDLE_MS = 120_000;
 
-/** Makes the file from the sources of a checkout. Rejects with what `deno bundle` says. */
+/** Builds the file from the sources of a checkout. Rejects with the output of `deno bundle`. */
 export async function bundleReplayWorker(): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(denoCommand(), {
     args: [...BUNDLE_ARGS],
@@ -41,7 +41,7 @@ async function load(): Promise<string> {
 
 let loaded: Promise<string> | undefined;
 
-/** The file's text. Rejects when there is no file and it cannot be made; the next call tries again. */
+/** The file's text. Rejects if there is no file and the build fails; the next call tries again. */
 export function replayWorker(): Promise<string> {
   loaded ??= load().catch((error) => {
     loaded = undefined;

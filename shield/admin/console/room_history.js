@@ -1,5 +1,5 @@
-// The history of a durable room, the newest first, page by page, when it is asked for: reading it is
-// logged by the Shield.
+// The history of a durable room, newest first, page by page, read only on demand because the Shield logs
+// each reading.
 import { segment } from "./api.js";
 import { el, setText } from "./element.js";
 import { count, plural } from "./format.js";
@@ -23,7 +23,7 @@ export function createHistoryCard({ api, signal }, { tenant_id, room_id }) {
   const older = el("button", { onclick: () => read(oldest) }, "Older");
   const newest = el("button", { onclick: () => read(0) }, "Read history");
   const foot = el("div.pager", { hidden: true }, older);
-  /** Offset of the last row; 0: there is none. */
+  /** Offset of the last row; 0 without rows. */
   let oldest = 0;
 
   async function read(before) {
@@ -39,7 +39,7 @@ export function createHistoryCard({ api, signal }, { tenant_id, room_id }) {
       list.append(...messages.map((one) => messageRow(one, `#${count(one.offset)}`, tenant_id)));
       oldest = messages.at(-1)?.offset ?? oldest;
       const shown = plural(list.children.length, "message");
-      setText(status, more ? `The newest ${shown}.` : `${shown}: all that is kept.`);
+      setText(status, more ? `The newest ${shown}.` : `${shown}: all that the log has.`);
       setText(newest, "Newest");
       foot.hidden = !more;
     } catch (error) {

@@ -1,5 +1,5 @@
-// The past of a room with a reducer: its values after any entry of its log, by a slider, the entry, and what it
-// changed. The Brain applies the entries again for it; nothing is read that nobody asked for.
+// The past of a room with a reducer: a slider chooses an entry of its log, and the page shows the entry, its
+// changes, and the room's values after it. The Brain replays the entries, only on demand.
 import { segment } from "./api.js";
 import { column } from "./columns.js";
 import { el, replace, setText } from "./element.js";
@@ -9,7 +9,7 @@ import { createTable } from "./table.js";
 
 const PAGE_VALUES = 200;
 
-/** Bytes as the API shows them: text, or base64; "–" for what is not there. */
+/** Bytes in the API's form: text, or base64; "–" without a value. */
 function shown(value) {
   if (value === null || value === undefined) return "–";
   const { text, base64 = "", size_bytes } = value;
@@ -28,7 +28,7 @@ const textColumn = (id, label) =>
 
 const VERDICTS = { applied: "applied", rejected: "rejected", fault: "failed" };
 
-/** Who asked for what, and its outcome. */
+/** The caller of an entry, its request, and its outcome. */
 function entryText(entry) {
   if (entry === null) return "Before the first entry.";
   const who = entry.timer === null ? `by ${entry.user_id || "–"}` : "by the room itself";
@@ -43,7 +43,7 @@ function entryText(entry) {
   return `Entry ${count(entry.offset)}, ${who}: ${what.trim()}; ${verdict}${why}${as}${events}.`;
 }
 
-/** The tables of what changed, and of all values. */
+/** The tables of the changes, and of all values. */
 function createTables() {
   const changes = createTable({
     caption: "Changed by this entry",
@@ -57,12 +57,11 @@ function createTables() {
     columns: [keyColumn, textColumn("value", "Value")],
     key: ({ key }) => shown(key),
     sort: { id: "key", direction: "ascending" },
-    empty: "The room had no value then.",
+    empty: "The room had no value at that time.",
   });
   return { changes, values };
 }
 
-/** The element of one room's past. */
 export function createPastCard({ api, signal }, { tenant_id, room_id }) {
   const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/past`;
   const status = el("p.hint", { role: "status" }, "Not read yet.");
@@ -78,7 +77,7 @@ export function createPastCard({ api, signal }, { tenant_id, room_id }) {
     changes,
     values,
   ]);
-  /** What is to be read next, while something is being read. */
+  /** The next entry to read, while another one is being read. */
   let wanted;
   let is_reading = false;
 
@@ -93,7 +92,7 @@ export function createPastCard({ api, signal }, { tenant_id, room_id }) {
     if (wanted === undefined) slider.value = String(past.offset);
     setText(look, "Newest");
     const at = past.at_ms === 0 ? "" : `, ${moment(past.at_ms)}`;
-    const cut = past.next === null ? "" : `, the first ${count(past.values.length)} are here`;
+    const cut = past.next === null ? "" : `, the first ${count(past.values.length)} are shown`;
     const kept = `${plural(past.keys, "value")}, ${bytes(past.state_bytes)}${cut}`;
     setText(
       status,
@@ -110,7 +109,7 @@ export function createPastCard({ api, signal }, { tenant_id, room_id }) {
     wanted = { offset };
     if (is_reading) return;
     is_reading = true;
-    // Of the places that a moving slider passes, only the last one is read.
+    // While the slider moves, only its last position is read.
     while (wanted !== undefined && !signal.aborted) {
       const query = { ...wanted, limit: PAGE_VALUES };
       wanted = undefined;

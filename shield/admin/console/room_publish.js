@@ -1,5 +1,5 @@
-// Publishes a message in a room in the admin's own name. It takes the way of every message, so what a
-// schema or a policy refuses is refused here, too.
+// Publishes a message in a room in the admin's own name. Schemas and policies apply to it as to every
+// message.
 import { segment } from "./api.js";
 import { toast } from "./dialog.js";
 import { el, setText } from "./element.js";
@@ -12,7 +12,7 @@ const TYPES = [JSON_TYPE, "text/plain", "application/octet-stream"];
 const isJson = (type) => /^application\/json\b|\+json\b/i.test(type);
 const isText = (type) => /^text\//i.test(type);
 
-/** The body as text: JSON stays as it was typed. Throws Error that says what is wrong. */
+/** The body as text: JSON is sent as typed. Throws an Error with the problem of the data. */
 export function messageBody(type, content_type, data) {
   const head = JSON.stringify({ type, content_type }).slice(0, -1);
   if (isText(content_type)) return `${head},"data":${JSON.stringify(data)}}`;
@@ -26,11 +26,11 @@ export function messageBody(type, content_type, data) {
 }
 
 function hintOf(content_type) {
-  if (isJson(content_type)) return "JSON, sent as it stands here.";
-  return isText(content_type) ? "Text, sent as it stands here." : "Bytes, in base64.";
+  if (isJson(content_type)) return "JSON, sent as typed.";
+  return isText(content_type) ? "Text, sent as typed." : "Bytes, in base64.";
 }
 
-/** The card with the form; `onTried()` is called after each message, also after one that was refused. */
+/** The card with the form; `onTried()` is called after each message, including refused ones. */
 export function createPublishCard({ api, user_id }, { tenant_id, room_id }, onTried) {
   const path = `/v1/rooms/${segment(tenant_id)}/${segment(room_id)}/messages`;
   const type = field("Type", { name: "type", required: true, value: "test" });
@@ -74,8 +74,8 @@ export function createPublishCard({ api, user_id }, { tenant_id, room_id }, onTr
   });
   return card("Publish a test message", [
     el("p.hint", [
-      `Everybody in the room gets it, from ${user_id}. It takes the way of every message: the `,
-      "token's grants, schemas, policies and quotas hold. Clients can tell it by its header ",
+      `All subscribers of the room receive it, from ${user_id}, as a normal message: the token's `,
+      "grants, schemas, policies and quotas apply. Clients can recognise it by its header ",
       el("code", "x-arqon-admin"),
       ".",
     ]),

@@ -1,4 +1,4 @@
-// The state of a room: its keys with their versions, and a value when somebody asks for it.
+// The state of a room: its keys with their versions, and a value on demand.
 import { segment } from "./api.js";
 import { action, column } from "./columns.js";
 import { el, setText } from "./element.js";
@@ -8,7 +8,7 @@ import { createTable } from "./table.js";
 
 const VALUE_UNITS = 100_000;
 
-const VERSION_ABOUT = "Of the room when the key was last written; older ones are not remembered";
+const VERSION_ABOUT = "The room's version at the key's last write; unknown for older writes";
 
 const columns = (show) => [
   column("key", "Key", "key", (text) => ({ text, mono: true }), { wide: true }),
@@ -50,7 +50,7 @@ export function createStateCard({ api, signal }, { tenant_id, room_id }) {
   async function load() {
     try {
       const state = await api.get(path, {}, signal);
-      const cut = state.truncated ? `, the first ${count(state.keys.length)} are here` : "";
+      const cut = state.truncated ? `, the first ${count(state.keys.length)} are shown` : "";
       const all = `${plural(state.key_count, "key")}, ${bytes(state.size_bytes)}${cut}`;
       setText(status, state.version === 0 ? "" : `Version ${digits(state.version)}: ${all}.`);
       table.show(state.keys);

@@ -1,5 +1,5 @@
-// Addresses of views: what follows the `#`, for example `#/rooms/acme/lobby` or
-// `#/connections?tenant=acme`. Pure text; `main.js` listens to the browser.
+// Addresses of views: the part after `#`, for example `#/rooms/acme/lobby` or
+// `#/connections?tenant=acme`. Pure; `main.js` listens to the browser.
 
 function decoded(text) {
   try {
@@ -22,8 +22,8 @@ export function parseAddress(hash) {
 }
 
 /**
- * The first route whose pattern fits, with the values of its names: `["rooms", ":room_id"]` fits
- * `#/rooms/lobby`. Undefined when none fits.
+ * The first route whose pattern matches, with the values of its names: `["rooms", ":room_id"]` matches
+ * `#/rooms/lobby`. Undefined if none matches.
  */
 export function findRoute(routes, segments) {
   for (const route of routes) {
@@ -38,7 +38,7 @@ export function findRoute(routes, segments) {
   return undefined;
 }
 
-/** The address of the same view with these filters; those that are empty are left out. */
+/** The address of the same view with these filters; empty ones are left out. */
 export function withQuery(hash, values) {
   const [path] = hash.split("?");
   const query = new URLSearchParams(Object.entries(values).filter(([, value]) => value !== ""));

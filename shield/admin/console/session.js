@@ -1,5 +1,5 @@
-// The admin's token: kept in this tab's sessionStorage, sent in a header only, gone when the tab is.
-// Says who the token is for; whether it is good only the Shield knows.
+// The admin's token, which only the Shield can verify. It is stored in this tab's
+// sessionStorage, sent in a header only, and deleted with the tab.
 
 const KEY = "arqon-admin-token";
 
@@ -8,18 +8,18 @@ export function storedToken() {
   return sessionStorage.getItem(KEY) ?? undefined;
 }
 
-/** Keeps the token for this tab; without one, forgets it. */
+/** Stores the token for this tab, or deletes the stored one if the argument is undefined. */
 export function storeToken(token) {
   if (token === undefined) sessionStorage.removeItem(KEY);
   else sessionStorage.setItem(KEY, token);
 }
 
-/** A token as pasted, without what came along: blanks, line breaks, `Bearer`, quotes. */
+/** A pasted token without blanks, line breaks, `Bearer` and quotes. */
 export function cleanToken(text) {
   return text.trim().replace(/^["']|["']$/g, "").replace(/^Bearer\s+/i, "").replaceAll(/\s/g, "");
 }
 
-/** What the token says of itself, unverified: for display only. */
+/** The token's unverified claims, for display only. */
 export function describeToken(token) {
   try {
     const payload = token.split(".")[1].replaceAll("-", "+").replaceAll("_", "/");

@@ -1,10 +1,9 @@
-// What stays while views change: the bar with the cluster's state, the theme and the way out, and the
-// navigation.
+// The frame around the views: the bar with the cluster's state, theme and sign-out, and the navigation.
 import { el, replace, setText, svg } from "./element.js";
 import { duration, moment } from "./format.js";
 import { failedChecks } from "./node_columns.js";
 
-/** What every admin may look at stands without the third word. */
+/** Views with a third word are for operators only. */
 const NAV = [
   ["Live", [
     ["", "Overview"],
@@ -51,7 +50,7 @@ function themeButton() {
     try {
       localStorage.setItem(THEME_KEY, next);
     } catch {
-      // Storage is off: the choice lasts as long as the page.
+      // Without storage the choice lasts as long as the page.
     }
     say();
   });
@@ -85,7 +84,7 @@ export function clusterState({ cluster, error }) {
   return { text: `${good.length} of ${all} ready`, tone, title };
 }
 
-/** The links for an operator, or for the admin of one tenant, which begins with that. */
+/** The links for an operator, or for the admin of one tenant, whose first link is the tenant. */
 function linksFor(links, only_tenant) {
   if (only_tenant === undefined) return links;
   return links.filter(([, , whose]) => whose === undefined)
@@ -106,8 +105,8 @@ function navigation(only_tenant) {
 }
 
 /**
- * `{main, setView(name), close}`: the frame around views for a signed-in admin; `only_tenant` when it
- * is no operator of the whole bus.
+ * `{main, setView(name), close}`: the frame around views for a signed-in admin; `only_tenant` if the admin is not
+ * an operator of the whole bus.
  */
 export function showShell(place, { feed, who, only_tenant, signOut }) {
   const nav = navigation(only_tenant);
@@ -116,8 +115,8 @@ export function showShell(place, { feed, who, only_tenant, signOut }) {
   ]);
   const main = el("main", { id: "main", tabindex: -1 });
   const expires = who.expires_ms === undefined
-    ? "does not end by itself"
-    : `ends ${moment(who.expires_ms)}, in ${duration(who.expires_ms - Date.now())}`;
+    ? "does not expire"
+    : `expires ${moment(who.expires_ms)}, in ${duration(who.expires_ms - Date.now())}`;
   replace(
     place,
     el("div.frame", [

@@ -1,17 +1,17 @@
-// The page without a token: one field, and what the server said when it refused.
+// The sign-in page: one field, and the server's message after a refusal.
 import { el, setText } from "./element.js";
 import { cleanToken } from "./session.js";
 
-/** What the server said, and what to do about a token of another bus. */
+/** The server's message, and what to do about a token of another bus. */
 function refusalText({ message, reason }) {
   if (reason !== "token-issuer") return message;
-  return `${message}. It is a token for another bus; arq context show says which bus, key and ` +
-    "issuer arq takes.";
+  return `${message}. This token is for another bus; arq context show shows the bus, key and ` +
+    "issuer of arq.";
 }
 
 /**
- * Shows the form. `signIn(token)` resolves when the token is good and rejects with the reason when it
- * is not; `problem` is why the last session ended.
+ * Shows the form. `signIn(token)` resolves if the token is valid and rejects with the reason otherwise; `problem` is
+ * why the last session ended.
  */
 export function showSignIn(place, { signIn, problem = "" }) {
   const words = el("p.problem", { role: "alert", id: "sign-in-problem" }, problem);
@@ -44,8 +44,8 @@ export function showSignIn(place, { signIn, problem = "" }) {
       el("div.card", [
         el("h1", "ArqonBus console"),
         el("p.hint", { id: "sign-in-hint" }, [
-          "Paste a token of role admin. It stays in this tab and is gone when you close it. " +
-          "On the development bus, make one with ",
+          "Paste a token of role admin. It is stored in this tab and deleted when you close it. " +
+          "On the development bus, create one with ",
           el("code", "arq auth gen --role admin"),
           ".",
         ]),

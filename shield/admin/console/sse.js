@@ -1,16 +1,16 @@
-// Reads `text/event-stream` from pieces of text. Not EventSource, which cannot send a token in a
-// header. Pure; `data` and `event` are all that the tail uses.
+// Reads `text/event-stream` from pieces of text, because EventSource cannot send a token in a header.
+// Pure; it reads only `data` and `event`, which the tail needs.
 
-/** Longest event, in UTF-16 units: far above the largest message. A longer one is left out. */
+/** Longest event, in UTF-16 units: far above the largest message. A longer one is skipped. */
 const EVENT_UNITS_MAX = 33_554_432;
 
-/** Calls `onEvent({event, data})` for each whole event in the text pushed so far. */
+/** Calls `onEvent({event, data})` for each complete event in the pushed text. */
 export function createSseReader(onEvent, event_units_max = EVENT_UNITS_MAX) {
   let rest = "";
   let event = "message";
   let data = [];
   let units = 0;
-  /** Of a line that is too long, what still comes belongs to it. */
+  /** The rest of a line that is too long is skipped. */
   let skips_line = false;
 
   function line(text) {
@@ -32,7 +32,7 @@ export function createSseReader(onEvent, event_units_max = EVENT_UNITS_MAX) {
 
   return {
     push(text) {
-      // A line break of two characters may come in two pieces.
+      // A line break of two characters may be split between two pieces.
       const all = rest + text;
       const held = all.endsWith("\r") ? "\r" : "";
       const lines = (held === "" ? all : all.slice(0, -1)).split(/\r\n|\r|\n/);

@@ -1,5 +1,5 @@
-// A table that sorts by its column heads and shows one page of its rows at a time. Rows and cells that
-// stay the same are left alone, so that a live table keeps the focus. It loads nothing itself.
+// A table that sorts by its column heads and shows one page of rows. Unchanged rows and cells are not
+// redrawn, so that a live table keeps the focus. It loads no data.
 import { el, replace, setText } from "./element.js";
 import { count } from "./format.js";
 
@@ -28,7 +28,7 @@ function cellClass(column, cell) {
 
 function fillCell(td, column, cell) {
   const mark = JSON.stringify(cell) ?? "";
-  // What a button does is not in the mark; whoever is about to press it keeps it.
+  // The mark does not contain a button's action, so a button is renewed unless it has the focus.
   const stays = cell?.action === undefined || td.contains(document.activeElement);
   if (td.mark === mark && stays) return;
   td.mark = mark;
@@ -40,7 +40,7 @@ function fillCell(td, column, cell) {
 
 const isNone = (value) => value === undefined || value === null || Number.isNaN(value);
 
-/** Order of rows by one column; those without a value come last in both directions. */
+/** Order of rows by one column; rows without a value are last in both directions. */
 function comparison(value, direction) {
   return (a, b) => {
     const [left, right] = [value(a), value(b)];
@@ -52,7 +52,7 @@ function comparison(value, direction) {
   };
 }
 
-/** Turns pages; hidden while all rows fit on one. */
+/** Buttons between pages; hidden while all rows fit on one page. */
 class Pager {
   #range = el("span.range");
   #previous;
@@ -71,13 +71,12 @@ class Pager {
     const last = Math.min(first + PAGE_ROWS, rows);
     this.element.hidden = rows <= PAGE_ROWS;
     setText(this.#range, `${count(first + 1)}–${count(last)} of ${count(rows)}`);
-    // Not `disabled`, which would take the focus away from whoever turns pages by keyboard.
+    // `disabled` would take the focus from keyboard users.
     this.#previous.setAttribute("aria-disabled", String(page === 0));
     this.#next.setAttribute("aria-disabled", String(last === rows));
   }
 }
 
-/** One table. `element` is all of it. */
 class Table {
   element;
   #options;
@@ -85,7 +84,7 @@ class Table {
   #rows = [];
   #sorted = [];
   #page = 0;
-  /** Rows of the page that is shown, by key. */
+  /** Rows of the current page, by key. */
   #shown = new Map();
   #heads;
   #body = el("tbody");
@@ -110,18 +109,18 @@ class Table {
     this.show(options.rows ?? []);
   }
 
-  /** Shows these rows instead; the order and, as far as it goes, the page stay. */
+  /** Replaces the rows; the order stays, and the page if it still exists. */
   show(rows) {
     this.#rows = rows;
     this.#arrange();
   }
 
-  /** What it says without rows: a sentence that says what to do. */
+  /** Sets the text of an empty table, which says what to do. */
   setEmpty(text) {
     setText(this.#nothing, text);
   }
 
-  /** The column id and the direction that rows are sorted by. */
+  /** The column id and direction of the sort order. */
   get order() {
     return this.#order;
   }
@@ -188,9 +187,10 @@ class Table {
 }
 
 /**
- * Options: `caption`; `columns` of `{id, label, value(row), cell(row), numeric?, wide?, sortable?,
- * is_hidden?, about?}` (`is_hidden`: the head's text is for screen readers only), where a cell is text or `{text, href?, tone?, action?, label?, title?, mono?, dim?}`;
- * `key(row)`; `rows` at first; `sort` `{id, direction}`; `onSort({id, direction})`; `empty`, what it says without rows.
+ * Options: `caption`; `columns` of `{id, label, value(row), cell(row), numeric?, wide?, sortable?, is_hidden?,
+ * about?}` (`is_hidden`: the head's text is for screen readers only), where a cell is text or `{text, href?, tone?,
+ * action?, label?, title?, mono?, dim?}`; `key(row)`; the first `rows`; `sort` `{id, direction}`;
+ * `onSort({id, direction})`; `empty`, the text without rows.
  */
 export function createTable(options) {
   return new Table(options);

@@ -1,5 +1,5 @@
-// The messages of a room as they come, newest first: a bounded list fed by a stream of events. Drawing
-// happens at most once a frame, whatever the rate.
+// The live messages of a room, newest first: a bounded list from an event stream, drawn at most once a
+// frame.
 import { segment } from "./api.js";
 import { el, setText } from "./element.js";
 import { bytes, clock, count } from "./format.js";
@@ -7,7 +7,7 @@ import { messageRow } from "./message_row.js";
 import { fullCard } from "./page.js";
 import { createSseReader } from "./sse.js";
 
-/** Messages that are kept; older ones go. */
+/** The maximum of messages in the list; older ones are removed. */
 export const TAIL_ROWS = 500;
 
 function gapRow(text, at_ms) {
@@ -28,7 +28,7 @@ function parsed(text) {
   }
 }
 
-/** What has come and waits to be drawn, and how it is drawn. */
+/** The queue of received messages, and how it is drawn. */
 function createRows(list, now, tenant_id) {
   let waiting = [];
   let frame = 0;
@@ -127,7 +127,7 @@ class Tail {
     }
     const mine = this.#stop = new AbortController();
     this.#say("Connecting…");
-    let ending = "The Shield has ended the tail. Start it again to go on.";
+    let ending = "The Shield has ended the tail. Start it again to continue.";
     try {
       const stream = await this.#api.stream(this.#path, mine.signal);
       this.#say(this.#progress());
@@ -145,7 +145,7 @@ class Tail {
       this.#seen++;
       this.#rows.add(event);
     });
-    // Not `for await`: not every browser iterates over streams.
+    // `for await` over streams does not work in every browser.
     const pieces = stream.getReader();
     for (;;) {
       const { done, value } = await pieces.read();
@@ -158,7 +158,7 @@ class Tail {
   }
 }
 
-/** `{element, close}`: the tail of a room, which begins when it is asked to. */
+/** `{element, close}`: the tail of a room; its button starts it. */
 export function createTail(ctx, tenant_id, room_id) {
   return new Tail(ctx, tenant_id, room_id);
 }

@@ -1,4 +1,4 @@
-/** What the console makes of text: streams of events, addresses, tokens, figures. */
+/** The console's parsing and formatting of text: event streams, addresses, tokens, figures. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { bytes, compact, digits, duration, milliseconds, percent, textOf } from "./format.js";
@@ -24,11 +24,11 @@ const EVENTS = [
   { event: "message", data: "a\n b" },
 ];
 
-Deno.test("events are read whole, with their names, and comments are left out", () => {
+Deno.test("complete events are read with their names, and comments are skipped", () => {
   assert.deepEqual(eventsOf([STREAM]), EVENTS);
 });
 
-Deno.test("events are the same however the stream is cut", () => {
+Deno.test("events do not depend on how the stream is split", () => {
   fc.assert(fc.property(fc.array(fc.nat(STREAM.length), { maxLength: 12 }), (cuts) => {
     const sorted = [0, ...cuts, STREAM.length].sort((a, b) => a - b);
     const pieces = sorted.slice(1).map((end, index) => STREAM.slice(sorted[index], end));
@@ -36,7 +36,7 @@ Deno.test("events are the same however the stream is cut", () => {
   }));
 });
 
-Deno.test("an event that is too large is left out, and the next one is read", () => {
+Deno.test("an event that is too large is skipped, and the next one is read", () => {
   const large = ["data: ", ...Array(6).fill("xxxxxxxxxx"), "\n", "data: y\n\n", "data: next\n\n"];
   const many_lines = [...Array(6).fill("data: xxxxxxxxxx\n"), "\n", "data: next\n\n"];
   for (const pieces of [large, many_lines, [large.join("")], [many_lines.join("")]]) {
@@ -44,7 +44,7 @@ Deno.test("an event that is too large is left out, and the next one is read", ()
   }
 });
 
-Deno.test("an address is taken apart and names that hold slashes survive", () => {
+Deno.test("an address is split into segments, and names with slashes survive", () => {
   const { segments, query } = parseAddress("#/rooms/acme/a%2Fb?find=x%3Dy");
   assert.deepEqual(segments, ["rooms", "acme", "a/b"]);
   assert.deepEqual(query, { find: "x=y" });
@@ -52,14 +52,14 @@ Deno.test("an address is taken apart and names that hold slashes survive", () =>
   assert.deepEqual(parseAddress("#/rooms/%E0%A4%A").segments, ["rooms", "%E0%A4%A"]);
 });
 
-Deno.test("the first route that fits is found with its values", () => {
+Deno.test("the first matching route is found with its values", () => {
   const routes = [{ pattern: ["rooms"] }, { pattern: ["rooms", ":tenant_id", ":room_id"] }];
   const found = findRoute(routes, ["rooms", "acme", "lobby"]);
   assert.deepEqual(found?.values, { tenant_id: "acme", room_id: "lobby" });
   assert.equal(findRoute(routes, ["rooms", "acme"]), undefined);
 });
 
-Deno.test("filters go into the address and come out of it, empty ones do not", () => {
+Deno.test("filters are written to the address and read from it, without empty ones", () => {
   fc.assert(fc.property(fc.string(), fc.string({ minLength: 1 }), (user, find) => {
     fc.pre(user.isWellFormed() && find.isWellFormed());
     const hash = withQuery("#/connections?tenant=old", { user, find });
@@ -69,20 +69,20 @@ Deno.test("filters go into the address and come out of it, empty ones do not", (
   assert.equal(withQuery("", { find: "" }), "#/");
 });
 
-Deno.test("a token is taken as people paste it", () => {
+Deno.test("a token is accepted as users paste it", () => {
   for (const text of ["a.b.c", " a.b.c\n", "Bearer a.b.c", '"a.b.c"', "a.b\n.c"]) {
     assert.equal(cleanToken(text), "a.b.c", JSON.stringify(text));
   }
 });
 
-Deno.test("a token says whose it is; one that cannot be read says nothing", () => {
+Deno.test("a token names its user; an unreadable one names an unknown user", () => {
   const payload = btoa(JSON.stringify({ sub: "root", tenant_id: "default", exp: 1_700_000_000 }));
   const who = { user_id: "root", tenant_id: "default", expires_ms: 1_700_000_000_000 };
   assert.deepEqual(describeToken(`x.${payload.replaceAll("=", "")}.y`), who);
   assert.equal(describeToken("junk").user_id, "unknown user");
 });
 
-Deno.test("figures are short and say their unit", () => {
+Deno.test("figures are short and have their unit", () => {
   assert.deepEqual([0, 0.04, 3, 940, 9_999, 12_345, 4_100_000].map(compact), [
     "0",
     "0.04",
@@ -92,7 +92,7 @@ Deno.test("figures are short and say their unit", () => {
     "12.3 k",
     "4.1 M",
   ]);
-  assert.equal(digits(1_795_161_298_967_002), "1795161298967002", "as a command takes it");
+  assert.equal(digits(1_795_161_298_967_002), "1795161298967002", "as a command accepts it");
   assert.deepEqual([0, 1_023, 1_536, 157_286_400].map(bytes), [
     "0 B",
     "1,023 B",
@@ -110,7 +110,7 @@ Deno.test("figures are short and say their unit", () => {
   assert.deepEqual([0, 0.0001, 0.105, 1].map(percent), ["0 %", "0.01 %", "10.5 %", "100 %"]);
 });
 
-Deno.test("figures that are not there are a dash", () => {
+Deno.test("missing figures are a dash", () => {
   for (const format of [compact, digits, bytes, duration, milliseconds, percent]) {
     assert.equal(format(undefined), "–");
     assert.equal(format(Number.NaN), "–");

@@ -1,10 +1,10 @@
 // Sets the chosen theme before the first paint: a classic script, run while the page is parsed.
-// Without a choice the system's preference holds. Changing it is `shell.js`.
+// Without a choice the system's preference applies. `shell.js` changes the choice.
 (() => {
   try {
     const theme = localStorage.getItem("arqon-theme");
     if (theme === "light" || theme === "dark") document.documentElement.dataset.theme = theme;
   } catch {
-    // Storage is off: the system's preference holds.
+    // Without storage the system's preference applies.
   }
 })();

@@ -1,35 +1,35 @@
-// Tries a module that is not uploaded on recorded decisions, in a thread of this browser: nothing runs on a
-// Shield. This reads the journal and the recorded modules; the thread (`replay_worker.js`) meters and repeats,
-// and may ask nobody. Its card is `policy_trial.js`.
+// Tries a module, without upload, on recorded decisions, in a worker of this browser: nothing runs on a
+// Shield. This file reads the journal and the recorded modules; the worker (`replay_worker.js`) meters and
+// repeats the calls, and has no network access. `policy_trial.js` is its card.
 import { segment } from "./api.js";
 import { KINDS } from "./decisions.js";
 import { bytes as sizeText, count } from "./format.js";
 import { readText } from "./journal_lines.js";
 
-/** Bounds of one trial; `arq policy replay` has none. */
+/** Limits of one trial; `arq policy replay` has none. */
 export const BOUNDS = { lines: 200_000, bytes: 536_870_912, time_ms: 300_000 };
 const THREAD = new URL("./replay_worker.js", import.meta.url);
-/** Lines of one answer of the journal, with their payloads. */
+/** Lines of one answer of the journal, payloads included. */
 const PAGE_LINES = 2_000;
 
-/** An error of a trial, as a notice shows it. */
+/** An error of a trial, for a notice. */
 export const failure = (message) =>
   Object.assign(new Error(message), { title: "The module was not tried" });
 
-/** The thread, as questions and answers. */
+/** The worker, as requests and answers. */
 class TrialThread {
   #worker;
   #waiting;
 
-  /** `moduleOf(sha256)` gives the bytes of a recorded module, or undefined. */
+  /** `moduleOf(sha256)` resolves to the bytes of a recorded module, or undefined. */
   constructor(url, moduleOf, signal) {
     this.#worker = new Worker(url, { type: "module" });
     signal.addEventListener("abort", () => this.end());
     const fail = (message) => this.#waiting?.reject(failure(message));
     this.#worker.onerror = (event) => {
       event.preventDefault();
-      const why = event.message ?? "it could not be loaded; the log of the Shield says why";
-      fail(`The thread has ended: ${why}`);
+      const why = event.message ?? "it could not be loaded; the Shield's log has the reason";
+      fail(`The replay worker has ended: ${why}`);
     };
     this.#worker.onmessage = async ({ data }) => {
       if (data.kind === "failed") return fail(data.message);
@@ -43,21 +43,21 @@ class TrialThread {
     };
   }
 
-  /** What it says to this. Rejects with its error, and as the signal does when it is aborted. */
+  /** The worker's answer. Rejects with its error, and with the signal's reason when aborted. */
   ask(mail, moved = []) {
     this.#waiting = Promise.withResolvers();
     this.#worker.postMessage(mail, moved);
     return this.#waiting.promise;
   }
 
-  /** Ends it at once, whatever it does. */
+  /** Terminates the worker at once. */
   end() {
     this.#worker.terminate();
     this.#waiting?.reject(failure("It was stopped."));
   }
 }
 
-/** The bytes of a recorded module; undefined when the bus has them no more. */
+/** The bytes of a recorded module; undefined if the bus has deleted them. */
 async function recordedModule(api, tenant, sha256, signal) {
   try {
     const path = `/v1/policies/modules/${segment(sha256)}?${new URLSearchParams({ tenant })}`;
@@ -68,7 +68,7 @@ async function recordedModule(api, tenant, sha256, signal) {
   }
 }
 
-/** One piece of the journal: its lines as bytes, and where it ended. */
+/** One piece of the journal: its lines as bytes, and its end. */
 function pieceOf(text) {
   const cut = text.lastIndexOf("\n", text.length - 2) + 1;
   let end;
@@ -77,11 +77,13 @@ function pieceOf(text) {
   } catch {
     end = undefined;
   }
-  if (typeof end?.next !== "string") throw failure("The journal's answer was cut off. Try again.");
+  if (typeof end?.next !== "string") {
+    throw failure("The journal's answer was truncated. Try again.");
+  }
   return { bytes: new TextEncoder().encode(text.slice(0, cut)), end };
 }
 
-/** What the page shows of a tally, in the form of `arq policy replay --json`. */
+/** A tally in the form of `arq policy replay --json`. */
 export function answerOf({ tally, source, sha256, policy, why }) {
   const { candidate, recorded } = tally;
   const { to_refused, to_allowed } = candidate;
@@ -96,9 +98,9 @@ export function answerOf({ tally, source, sha256, policy, why }) {
 }
 
 /**
- * Runs a module to the end of its window or to a bound, and says which; undefined: to the end. It calls
- * `onTally(tally, sha256, bytes)` after each piece, and rejects with what is wrong with the module, with the
- * API's refusals, and when the signal is aborted.
+ * Runs a module to the end of its window or to a limit; resolves to the limit as text, or undefined at the end. It
+ * calls `onTally(tally, sha256, bytes)` after each piece. It rejects with the module's problem, with the API's
+ * refusals, and when the signal is aborted.
  */
 export async function runTrial(trial) {
   const { api, module, pages, window, signal, onTally, bounds = BOUNDS, thread_url = THREAD } =
@@ -121,9 +123,9 @@ export async function runTrial(trial) {
       onTally(tally, sha256, size_bytes);
       if (end.is_end) return undefined;
       if (tally.lines >= bounds.lines) {
-        return `${count(bounds.lines)} records are the most of one trial`;
+        return `one trial is limited to ${count(bounds.lines)} records`;
       }
-      if (size_bytes >= bounds.bytes) return `${sizeText(bounds.bytes)} are the most of one trial`;
+      if (size_bytes >= bounds.bytes) return `one trial is limited to ${sizeText(bounds.bytes)}`;
       after = end.next;
     }
   } finally {

@@ -1,5 +1,5 @@
-// Who did what on the admin API: the audit log, the newest first. Reading it changes nothing; that it is
-// one chain is checked by `arq audit verify`, not here.
+// The audit log of the admin API, newest first. `arq audit verify` checks the chain of hashes; this page
+// does not.
 import { column, plain, titled, toned, when, wide } from "./columns.js";
 import { ROWS_MAX, showList } from "./list_view.js";
 import { exact } from "./page.js";
@@ -35,8 +35,8 @@ const COLUMNS = [
 export function showAudit(ctx, place) {
   showList(ctx, place, {
     title: "Audit log",
-    about: "What admins did and were refused on the admin API, the newest first. " +
-      "arq audit verify checks that nobody changed it.",
+    about: "Admins' actions and refusals on the admin API, newest first. " +
+      "arq audit verify proves that nobody changed it.",
     noun: ["entry", "entries"],
     fields: [
       exact("tenant"),
@@ -47,7 +47,7 @@ export function showAudit(ctx, place) {
     columns: COLUMNS,
     key: ({ seq }) => String(seq),
     sort: { id: "seq", direction: "descending" },
-    empty: "Nothing was done yet.",
+    empty: "No entry yet.",
     async load({ tenant, actor, action, hours }, _sort, signal) {
       const since_ms = Number(hours) > 0 ? Math.floor(ctx.now() - Number(hours) * HOUR_MS) : "";
       const query = { tenant, actor, action, since_ms, limit: ROWS_MAX };

@@ -1,4 +1,4 @@
-// Who is kept out, of tenants and of rooms, and lifting a ban. Banning is done in a room.
+// Bans of users from tenants and rooms, and lifting them. A room's page bans.
 import { action, column, plain, titled, when, wide } from "./columns.js";
 import { confirmed } from "./dialog.js";
 import { moment } from "./format.js";
@@ -45,7 +45,7 @@ export function showBans(ctx, place) {
     const { tenant_id: tenant, user_id: user, room_id: room } = ban;
     const is_done = await confirmed({
       title: `Lift the ban of ${user}?`,
-      text: `The user may come back to ${scopeText(ban)} at once, on every Shield.`,
+      text: `The user may return to ${scopeText(ban)} at once, on every Shield.`,
       confirm: "Lift",
       act: () => ctx.api.remove("/v1/bans", { tenant, user, room }),
       done: () => "The ban was lifted.",
@@ -54,7 +54,7 @@ export function showBans(ctx, place) {
   };
   const list = showList(ctx, place, {
     title: "Bans",
-    about: "Users who are kept out of a room or of a whole tenant. Ban from a room's page.",
+    about: "Users who are banned from a room or a whole tenant. Ban from a room's page.",
     noun: ["ban", "bans"],
     fields: [exact("tenant"), exact("room"), exact("user")],
     columns: columns(lift),

@@ -1,4 +1,4 @@
-// Clients: the list, one of them, and ending its connection.
+// Clients: the list, one client, and ending its connection.
 import { segment } from "./api.js";
 import { column, linked, numeric, titled } from "./columns.js";
 import { confirmed } from "./dialog.js";
@@ -38,14 +38,14 @@ const columns = (now) => [
 export function showConnections(ctx, place) {
   showList(ctx, place, {
     title: "Connections",
-    about: "Clients of every Shield. The answer holds at most 1,000; filters look at all.",
+    about: "Clients of every Shield. An answer has at most 1,000; filters search all.",
     noun: ["connection", "connections"],
     fields: [exact("tenant"), exact("user"), exact("room", "In room"), exact("node")],
     columns: columns(ctx.now),
     key: ({ connection_id }) => connection_id,
     sort: { id: "unsent", direction: "descending" },
     server_sort: { unsent: "unsent", age: "age", received: "messages", sent: "messages" },
-    empty: "Nobody is connected. Clients appear here as soon as a Shield has accepted them.",
+    empty: "No client is connected. Clients appear here once a Shield has accepted them.",
     async load({ find: _, ...filters }, sort, signal) {
       const query = { ...filters, sort, limit: ROWS_MAX };
       const answer = await ctx.api.get("/v1/connections", query, signal);
@@ -73,7 +73,7 @@ const ROOM_COLUMNS = [
   linked(
     "life",
     "Messages",
-    () => "what it was sent",
+    () => "delivered messages",
     (_text, { room, tenant_id, connection_id }) =>
       lifeOfConnection(tenant_id, connection_id, room.room_id),
     { sortable: false },
@@ -105,7 +105,7 @@ function cards(connection, now_ms) {
         ["Sent to it", `${count(connection.sent_messages)} messages`],
         ["Unsent", bytes(connection.unsent_bytes)],
         ["Pending operations", count(connection.pending_operations)],
-        ["Refused", el("a", { href: refused }, "what it was refused")],
+        ["Refused", el("a", { href: refused }, "refused operations")],
       ]),
     ]),
     tableCard("Rooms", {
@@ -124,7 +124,8 @@ export function showConnection(ctx, place, { connection_id }) {
   const disconnect = async () => {
     const is_done = await confirmed({
       title: "Disconnect this client?",
-      text: `${connection_id} is closed at once. Its token stays good: to keep it out, revoke it.`,
+      text:
+        `This closes ${connection_id} at once. Its token stays valid: to keep it out, revoke it.`,
       confirm: "Disconnect",
       act: () => ctx.api.remove(path),
       done: () => "The client was disconnected.",

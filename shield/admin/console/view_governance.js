@@ -1,5 +1,5 @@
-// Schemas, mirror rules and limits: what is in force, to look at. Changing them is `arq schema`,
-// `arq mirror` and the configuration.
+// Schemas, mirror rules and limits in force, read-only. `arq schema`, `arq mirror` and the configuration
+// change them.
 import { segment } from "./api.js";
 import { column, digest, linked, plain, when, wide } from "./columns.js";
 import { el } from "./element.js";
@@ -17,7 +17,7 @@ import {
 } from "./page.js";
 import { address } from "./router.js";
 
-/** How a look at the registry ended, as people say it. */
+/** The result of a registry lookup, as text. */
 const HERE = {
   loaded: { text: "in force", tone: "ok" },
   unchanged: { text: "in force", tone: "ok" },
@@ -42,7 +42,7 @@ const SCHEMA_COLUMNS = [
 export function showSchemas(ctx, place) {
   showList(ctx, place, {
     title: "Schemas",
-    about: "Contracts that events are held to. Which rooms they are for stands with each tenant.",
+    about: "Schemas that events have to match. A tenant's page lists the rooms of each schema.",
     noun: ["schema", "schemas"],
     columns: SCHEMA_COLUMNS,
     key: ({ schema_id }) => schema_id,
@@ -124,7 +124,8 @@ const MIRROR_COLUMNS = [
 export function showMirror(ctx, place) {
   showList(ctx, place, {
     title: "Mirror rules",
-    about: "Which share of whose traffic is copied. Of the rules that match, the longest counts.",
+    about:
+      "The share of each tenant's traffic that is copied. Of matching rules the longest applies.",
     noun: ["rule", "rules"],
     columns: MIRROR_COLUMNS,
     key: ({ prefix, tenant_id }) => `${tenant_id ?? ""}/${prefix}`,
@@ -160,10 +161,10 @@ function flatten(object, before = "") {
   );
 }
 
-/** Shows the limits that are in force. */
+/** Shows the limits in force. */
 export function showLimits(ctx, place) {
   const about =
-    "What a client, a tenant and a node may use. What each means: docs/configuration.md.";
+    "What a client, a tenant and a node may use. docs/configuration.md explains each limit.";
   showLoaded(ctx, place, { title: "Limits", about }, async () => {
     const { node_id, nodes, ...tables } = await ctx.api.get("/v1/limits", {}, ctx.signal);
     const cards = Object.entries(tables).map(([name, value]) =>
@@ -173,36 +174,36 @@ export function showLimits(ctx, place) {
     );
     return [
       silentNotice(nodes),
-      el("p.hint", `As ${node_id} has them in force, from its configuration file.`),
+      el("p.hint", `The limits in force on ${node_id}, from its configuration file.`),
       el("div.columns", cards),
     ];
   });
 }
 
-/** Shown to the admin of one tenant for what is about the whole bus. */
+/** Shown to the admin of one tenant for a view of the whole bus. */
 export function showOperatorsOnly({ only_tenant }, place) {
   place.append(
     pageHead({ title: "For operators of the whole bus" }),
     el("p", [
-      `This token is for an admin of tenant ${only_tenant}, which sees and changes what is that ` +
-      "tenant's. Who operates the whole bus stands in [admin] operator_tenants. Go to ",
+      `This token is for an admin of tenant ${only_tenant}, which sees and changes only that ` +
+      "tenant. [admin] operator_tenants names the operators of the whole bus. Go to ",
       el("a", { href: "#/" }, "the tenant"),
       ".",
     ]),
   );
 }
 
-/** Shown for a view of a part that the configuration switches off. */
+/** Shown for a view of a disabled part. */
 export function showOff(_ctx, place, { title, part }) {
   place.append(pageHead({ title }), offText(part));
 }
 
-/** Shown for an address that names no view. */
+/** Shown for an address without a view. */
 export function showUnknown(_ctx, place) {
   place.append(
     pageHead({ title: "No such page" }),
     el("p", [
-      "This address names nothing in the console. Go to the ",
+      "The console has no page at this address. Go to the ",
       el("a", { href: "#/" }, "overview"),
       ".",
     ]),

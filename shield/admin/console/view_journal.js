@@ -1,5 +1,5 @@
-// The journal of one tenant: what was decided, the newest first, and one decision with everything that was
-// read for it. Reading is all that it does; `arq journal` writes files and erases.
+// The journal of one tenant, read-only: decisions, newest first, and one decision with all its inputs.
+// `arq journal` exports files and erases.
 import { plain } from "./columns.js";
 import { isHole, lineCard, lineColumns, readLines } from "./journal_lines.js";
 import { showList } from "./list_view.js";
@@ -21,8 +21,8 @@ export function showJournal(ctx, place) {
   };
   showList(ctx, place, {
     title: "Journal",
-    about: "What was decided about connections, subscriptions and messages, the newest first. " +
-      "arq journal shows more of it, and arq policy replay decides it again.",
+    about: "Decisions about connections, subscriptions and messages, newest first. " +
+      "arq journal shows more of them, and arq policy replay repeats them.",
     noun: ["line", "lines"],
     cut: "newest",
     fields: [
@@ -36,7 +36,7 @@ export function showJournal(ctx, place) {
     columns: columns(open),
     key: (line) => (isHole(line) ? JSON.stringify(line.hole) : line.id),
     sort: { id: "at", direction: "descending" },
-    empty: "Nothing was recorded. [journal] of the configuration says what is.",
+    empty: "Nothing was recorded. [journal] of the configuration says what is recorded.",
     async load({ tenant, room, user, policy, outcome, hours }, _sort, signal) {
       const back_ms = (Number(hours) > 0 ? Number(hours) : 1) * HOUR_MS;
       const { lines, end } = await readLines(ctx.api, {

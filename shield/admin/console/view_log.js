@@ -1,5 +1,4 @@
-// Log levels by component, and changing them while the processes run. What is changed here holds until
-// the process ends.
+// Log levels by component, and changes at run time. A change lasts until the process ends.
 import { column, plain } from "./columns.js";
 import { toast } from "./dialog.js";
 import { el } from "./element.js";
@@ -9,7 +8,7 @@ import { field } from "./page.js";
 const LEVELS = ["debug", "info", "warn", "error"];
 const DEFAULT = { text: "the default", dim: true };
 
-/** One row a node and component, and one for all components without a level of their own. */
+/** One row for each node and component, and one for all components without their own level. */
 function rowsOf(nodes) {
   return nodes.flatMap(({ node_id, level, levels = {}, components = [] }) => {
     const known = new Set([...components, ...Object.keys(levels)]);
@@ -74,13 +73,13 @@ function levelForm(ctx, onDone) {
 export function showLog(ctx, place) {
   const list = showList(ctx, place, {
     title: "Log levels",
-    about: "What each process writes. A change holds until the process ends.",
+    about: "The log levels of each process. A change lasts until the process ends.",
     noun: ["level", "levels"],
     above: levelForm(ctx, () => list.load()),
     columns: COLUMNS,
     key: ({ node_id, component }) => `${node_id}/${component}`,
     sort: { id: "node", direction: "ascending" },
-    empty: "No node has told its levels.",
+    empty: "No node has reported its levels.",
     async load(_values, _sort, signal) {
       const answer = await ctx.api.get("/v1/log", {}, signal);
       return { rows: rowsOf(answer.levels), nodes: answer.nodes };

@@ -1,4 +1,4 @@
-// The nodes, one node with its health checks and figures, and draining it.
+// The nodes, one node with its health checks and figures, and the drain of a node.
 import { action, column, plain, since, wide } from "./columns.js";
 import { confirmed } from "./dialog.js";
 import { el } from "./element.js";
@@ -23,8 +23,8 @@ async function drain({ api }, { node_id, kind, gauges }) {
     : " Other Brains take over its rooms.";
   await confirmed({
     title: `Drain ${node_id}?`,
-    text: `The node takes no new work, finishes what it has, and exits, as at SIGTERM.${clients} ` +
-      "It comes back only when something starts it again.",
+    text: `The node accepts no new work, finishes its work, and exits, as on SIGTERM.${clients} ` +
+      "It stays down until something starts it again.",
     confirm: "Drain node",
     typed: node_id,
     act: () => api.post("/v1/drain", { node_id }),
@@ -79,7 +79,7 @@ function figureFacts(figures) {
   return pairs.length === 0 ? el("p.hint", "No figures.") : facts(pairs);
 }
 
-/** The process with the names of those that share it: its figures are theirs together. */
+/** The process's figures, with the names of the nodes that share it. */
 function processCard(node, sharing) {
   const others = sharing.filter(({ node_id }) => node_id !== node.node_id);
   const names = others.map(({ node_id }) => node_id).join(", ");
@@ -136,7 +136,7 @@ export function showNode(ctx, place, { node_id }) {
       error && errorNotice(error),
       is_gone && el("p.notice.warn", [
         el("strong", "This node does not answer. "),
-        "It has ended, or it cannot be reached over the Spine; the figures are its last ones.",
+        "It has ended, or it is unreachable over the Spine; these are its last figures.",
       ]),
     );
     if (latest === undefined) return;

@@ -1,5 +1,5 @@
 // The first view: traffic, errors and saturation of the whole cluster over the last minutes, and its
-// nodes. Everything in it comes from the cluster feed.
+// nodes, all from the cluster feed.
 import { createChart, SERIES_MAX } from "./chart.js";
 import { SPAN_MS } from "./cluster_feed.js";
 import { el, setText } from "./element.js";
@@ -32,7 +32,7 @@ function showTraffic(charts, points, cluster, common) {
   const point = points.at(-1);
   const shields = cluster.nodes.filter(({ kind }) => kind === "shield");
   const gauge = (name) => total(shields.map(({ gauges }) => gauges?.[name]));
-  // A Brain counts the rooms that live with it: each of them once in the cluster.
+  // Each live room belongs to one Brain, so that the sum counts it once.
   const live = total(
     cluster.nodes.map(({ kind, gauges }) => kind === "brain" ? gauges?.rooms : undefined),
   );

@@ -1,5 +1,5 @@
-// The playground: one room to try things in, with what is sent, what arrives, who is there and what the
-// policies said of it side by side. It acts as the admin, by the same requests as the page of a room.
+// The playground: one room with a publishing form, its live messages, its members and the policies'
+// verdicts side by side. It acts as the admin, by the same requests as a room's page.
 import { segment } from "./api.js";
 import { plain, since, wide } from "./columns.js";
 import { el } from "./element.js";
@@ -9,12 +9,12 @@ import { errorNotice, filterForm, pageHead, slot, tableCard } from "./page.js";
 import { createPublishCard } from "./room_publish.js";
 import { createTail } from "./tail.js";
 
-/** Who is there is asked so often while the page is seen. */
+/** The members are read at this interval while the page is visible. */
 const LOOK_MS = 2_000;
-/** The journal is read from so long ago on, and so many of its newest lines are shown. */
+/** The time of the journal that is read, and the number of its newest lines that are shown. */
 const BACK_MS = 600_000;
 const ROWS_MAX = 50;
-/** A verdict is stored a moment after it fell: so often, and in such pauses, it is looked for. */
+/** A verdict is stored with a delay: the number of attempts to read it, and the pause between them. */
 const TRIES = 8;
 const TRY_MS = 400;
 
@@ -26,15 +26,15 @@ const memberColumns = (now) => [
   since("joined", "Joined", "joined_ms", now),
 ];
 
-/** Who is in the room, as of now, until `signal` is aborted. */
+/** The current members of the room, until `signal` is aborted. */
 function createPeople(ctx, path, signal) {
   const trouble = slot();
   const words = el("p.hint", "Loading…");
-  const table = tableCard("Who is there", {
+  const table = tableCard("Members", {
     columns: memberColumns(ctx.now),
     key: ({ connection_id }) => connection_id,
     sort: { id: "user", direction: "ascending" },
-    empty: "No member. Who subscribes with presence is a member.",
+    empty: "No member. Clients that subscribe with presence are members.",
     actions: [words],
     above: trouble,
   });
@@ -60,7 +60,7 @@ function createPeople(ctx, path, signal) {
   return table;
 }
 
-/** What was decided in the room, the newest of the last minutes. */
+/** The newest decisions in the room. */
 class Verdicts {
   element;
   #ctx;
@@ -79,14 +79,14 @@ class Verdicts {
       columns: lineColumns((line) => this.#opened.show(lineCard(line))),
       key: (line) => (isHole(line) ? JSON.stringify(line.hole) : line.id),
       sort: { id: "at", direction: "descending" },
-      empty: "Nothing was recorded. [journal] of the configuration says what is.",
+      empty: "Nothing was recorded. [journal] of the configuration says what is recorded.",
       actions: [el("button", { onclick: () => void this.load() }, "Read again")],
       above: this.#trouble,
     });
     this.element = el("div.stack", this.#table, this.#opened);
   }
 
-  /** Reads the journal anew and shows it; whether there is a decision that was not there before. */
+  /** Reads the journal again and shows it; returns whether there is a new decision. */
   async load() {
     try {
       const lines = await this.#read();
@@ -102,7 +102,7 @@ class Verdicts {
     }
   }
 
-  /** Reads until the decision about what was just sent is there, or for some seconds. */
+  /** Reads until the decision about the sent message is stored, or for some seconds. */
   async expect() {
     for (let tries = 0; tries < TRIES && !this.#signal.aborted; tries++) {
       if (await this.load()) return;
@@ -117,7 +117,7 @@ class Verdicts {
   }
 }
 
-/** The four cards of one room, and how to end what they began. */
+/** The four cards of one room, and a function that stops them. */
 function openRoom(ctx, address) {
   const ended = new AbortController();
   const signal = AbortSignal.any([ctx.signal, ended.signal]);
@@ -161,7 +161,7 @@ export function showPlayground(ctx, place) {
     ctx.setQuery({ tenant, room: room_id });
     body.show(
       room?.element ??
-        el("p.empty", "Name a room. Nobody has to make one: any id will do."),
+        el("p.empty", "Name a room. Any id will do: a room needs no creation."),
     );
   }
   const { tenant = "", room: room_id = "" } = ctx.query;
@@ -171,8 +171,8 @@ export function showPlayground(ctx, place) {
   place.append(
     pageHead({
       title: "Playground",
-      about: "One room to try things in: what you send, what arrives, who is there, and what the " +
-        "policies said. You speak as yourself, and everybody in the room hears it.",
+      about: "One room for trials: its form, messages and members, and the verdicts of policies. " +
+        "You publish in your own name, and all subscribers of the room receive it.",
     }),
     el("div.stack", filterForm(fields, { tenant, room: room_id }, show), body),
   );

@@ -1,5 +1,5 @@
-// Policies: what they decide and cost, which tenants have some, and the chain of one tenant.
-// Deploying is `arq policy`.
+// Policies: their decisions and costs, the tenants that have policies, and the chain of one tenant.
+// `arq policy` deploys.
 import { column, digest, linked, numeric, plain, toned, when, wide } from "./columns.js";
 import { el } from "./element.js";
 import { ago, compact, microseconds, moment, percent } from "./format.js";
@@ -36,7 +36,7 @@ const TENANT_COLUMNS = [
   wide("detail", "Detail"),
 ];
 
-/** Shows figures of all policies, and the tenants that have some. */
+/** Shows figures of all policies, and the tenants that have policies. */
 export function showPolicies(ctx, place) {
   const tenants = tableCard("Tenants with policies", {
     columns: TENANT_COLUMNS,
@@ -105,7 +105,7 @@ function chainCards(chain, now_ms) {
       key: ({ name }) => name,
       sort: { id: "order", direction: "ascending" },
       empty:
-        "No policies: everything the tokens allow is allowed. Deploy one with arq policy deploy.",
+        "No policies: whatever the tokens grant is allowed. Deploy one with arq policy deploy.",
       rows: policies,
     }),
     tableCard("Earlier versions", {

@@ -1,5 +1,5 @@
-// One policy of a tenant: what it decided over time and its newest decisions, from the journal, and the flips
-// of another module. How the journal is read is `journal_lines.js`.
+// One policy of a tenant: its decisions over time and the newest ones, from the journal (`journal_lines.js`),
+// and the flips of another module.
 import { segment } from "./api.js";
 import { createChart } from "./chart.js";
 import { action, column, numeric, plain, when } from "./columns.js";
@@ -12,10 +12,10 @@ import { createFlips, replayCommand } from "./policy_flips.js";
 import { createTrial } from "./policy_trial.js";
 
 const HOUR_MS = 3_600_000;
-/** Lines of one answer, and the most that one reading takes. */
+/** Lines of one answer, and the maximum of one reading. */
 const PAGE_LINES = 2_000;
 const LINES_MAX = 20_000;
-/** The newest decisions that are in the table. */
+/** The number of newest decisions in the table. */
 const ROWS_MAX = 200;
 const TONES = { allowed: "ok", refused: "warn", faults: "bad" };
 
@@ -37,7 +37,7 @@ function decisionColumns(policy, open) {
   ];
 }
 
-/** Reads a window of the journal, the oldest first, as far as one reading goes. */
+/** Reads a window of the journal, oldest first, up to the maximum of one reading. */
 async function readWindow(ctx, query, { counts, onRead }) {
   const rows = [];
   for (let after, read = 0;;) {
@@ -72,7 +72,7 @@ class PolicyView {
   #tenant;
   #policy;
   #values;
-  /** Counts loads: of two that overlap, the later one counts. */
+  /** Number of the latest load: an older one that overlaps it is ignored. */
   #run = 0;
   #chart;
   #chart_place = slot();
@@ -92,13 +92,13 @@ class PolicyView {
       columns: decisionColumns(policy, (line) => this.#open(line)),
       key: ({ id }) => id,
       sort: { id: "at", direction: "descending" },
-      empty: "Nothing was recorded. [journal] of the configuration says what is.",
+      empty: "Nothing was recorded. [journal] of the configuration says what is recorded.",
     });
     this.#trial = createTrial(ctx, (flip) => this.#openFlip(flip));
     place.append(
       pageHead({
         title: `Policy ${policy} of ${tenant_id}`,
-        about: "What it decided, as the journal has it.",
+        about: "Its decisions, from the journal.",
         crumb: { href: `#/policies/${segment(tenant_id)}`, text: "Policies of the tenant" },
         actions: [el("button", { onclick: () => this.load() }, "Refresh")],
       }),
@@ -116,7 +116,7 @@ class PolicyView {
     this.load();
   }
 
-  /** Reads the journal anew and shows it. Never rejects. */
+  /** Reads the journal again and shows it. Never rejects. */
   async load() {
     const run = ++this.#run;
     const isOver = () => this.#ctx.signal.aborted || run !== this.#run;
@@ -144,7 +144,7 @@ class PolicyView {
     }
   }
 
-  /** Ends what draws. */
+  /** Stops drawing. */
   close() {
     this.#chart?.close();
     this.#trial.stop();
@@ -171,7 +171,7 @@ class PolicyView {
     const ended = `${count(allowed)} allowed, ${count(refused)} refused, ${
       plural(faults, "fault")
     }.`;
-    const cut = is_whole ? "" : " There are more than one reading takes: these are the oldest.";
+    const cut = is_whole ? "" : " One reading has a limit: these are the oldest decisions.";
     setText(this.#status, `${ended}${missingText(counts)}${cut}`);
   }
 
@@ -188,7 +188,7 @@ class PolicyView {
       const query = { tenant, policy, room, ...at };
       const { lines } = await readLines(this.#ctx.api, query, this.#ctx.signal);
       const line = lines.find((one) => one.id === id);
-      if (line === undefined) throw new Error(`The journal has no decision ${id} any more.`);
+      if (line === undefined) throw new Error(`The journal no longer has decision ${id}.`);
       this.#open(line);
     } catch (error) {
       if (this.#ctx.signal.aborted) return;

@@ -1,5 +1,5 @@
-// Revoking tokens, what is revoked, and lifting it. A revocation that hits whoever makes it ends
-// this session too.
+// Revoking tokens, the list of revocations, and lifting one. A revocation of the admin's own token ends
+// this session, too.
 import { action, column, plain, when, wide } from "./columns.js";
 import { confirmed } from "./dialog.js";
 import { el, setText } from "./element.js";
@@ -14,17 +14,17 @@ const KINDS = [
 ];
 
 const parts = () => ({
-  kind: field("What is revoked", { name: "kind", options: KINDS }),
+  kind: field("Revoke", { name: "kind", options: KINDS }),
   tenant: field("Tenant", { name: "tenant", required: true }),
   user: field("User id", { name: "user", maxlength: 256 }),
   token: field("Token id", { name: "token_id", maxlength: 256 }),
   before: field("Issued before", {
     ...{ name: "issued_before", type: "datetime-local", step: 1 },
-    hint: "Empty: now. Tokens without an issue time always count as issued before.",
+    hint: "Empty: now. Tokens without an issue time always count as issued before it.",
   }),
   until: field("Stands until", {
     ...{ name: "until", type: "datetime-local", step: 1 },
-    hint: "Empty: as auth.revocation_seconds says. Choose later than the tokens live.",
+    hint: "Empty: by auth.revocation_seconds. Choose a time after the tokens expire.",
   }),
   reason: field("Reason, for the record", { name: "reason", maxlength: 256 }),
 });
@@ -114,13 +114,13 @@ const columns = (lift) => [
   ),
 ];
 
-/** Shows the form and the list of what is revoked. */
+/** Shows the form and the list of revocations. */
 export function showRevocations(ctx, place) {
   const lift = async ({ tenant, kind, id }) => {
     const query = { tenant, kind, ...(kind === "issued-before" ? {} : { id }) };
     const is_done = await confirmed({
       title: "Lift this revocation?",
-      text: `Tokens that it has refused are good again until they end: ${kind} of ${tenant}.`,
+      text: `Its tokens are valid again until they expire: ${kind} of ${tenant}.`,
       confirm: "Lift",
       act: () => ctx.api.remove("/v1/revocations", query),
       done: () => "The revocation was lifted.",
@@ -129,7 +129,7 @@ export function showRevocations(ctx, place) {
   };
   const list = showList(ctx, place, {
     title: "Revocations",
-    about: "Makes tokens no longer good, on every Shield, and ends their connections.",
+    about: "Invalidates tokens on every Shield, and ends their connections.",
     noun: ["revocation", "revocations"],
     fields: [exact("tenant")],
     above: card("Revoke tokens", revokeForm(ctx, () => list.load())),

@@ -1,5 +1,5 @@
-// Rollouts: the latest of each tenant with those before it, and one tenant's, step by step, with what both
-// versions decided of the same messages, and orders. A Brain carries it on, whether somebody looks or not.
+// Rollouts: the latest and earlier ones of each tenant, and one tenant's, step by step, with both versions'
+// decisions about the same messages, and its commands. A Brain runs it independently of this page.
 import { segment } from "./api.js";
 import { column, linked, numeric, plain, toned, when, wide } from "./columns.js";
 import { confirmed, toast } from "./dialog.js";
@@ -9,16 +9,16 @@ import { showList } from "./list_view.js";
 import { badge, card, errorNotice, exact, facts, pageHead, slot, tableCard } from "./page.js";
 import { address } from "./router.js";
 
-/** How often one that is under way is read, in ms. */
+/** The interval at which an active rollout is read, in ms. */
 const LOOK_MS = 2_000;
 const TONES = { running: "ok", paused: "warn", applying: "ok", applied: "", returned: "bad" };
 const UNDER_WAY = ["running", "paused", "applying"];
-/** The orders that a rollout takes, by its state. */
+/** The commands that a rollout accepts, by its state. */
 const ORDERS = { running: ["pause", "abort"], paused: ["resume", "abort"] };
 const LABELS = { pause: "Pause", resume: "Resume", abort: "Abort…" };
 const SAID = {
-  pause: "The rollout holds where it is.",
-  resume: "The rollout goes on; its step begins anew.",
+  pause: "The rollout is paused at its step.",
+  resume: "The rollout continues; its step starts again.",
   abort: "The old policies decide again.",
 };
 
@@ -38,11 +38,11 @@ const LIST_COLUMNS = [
   ...END_COLUMNS,
 ];
 
-/** Shows the rollouts of all tenants that the admin may see. */
+/** Shows the rollouts of the tenants that the admin may see. */
 export function showRollouts(ctx, place) {
   showList(ctx, place, {
     title: "Rollouts",
-    about: "Changes of policies that are put in force in steps. Begin one with arq apply --canary.",
+    about: "Changes of policies that take effect in steps. Begin one with arq apply --canary.",
     noun: ["rollout", "rollouts"],
     fields: ctx.only_tenant === undefined ? [exact("tenant")] : [],
     columns: LIST_COLUMNS,
@@ -86,8 +86,8 @@ const CONDITION_COLUMNS = [
 
 const TALLY_COLUMNS = [
   plain("name", "Policy"),
-  numeric("compared", "Messages", "compared", undefined, "That both have judged"),
-  numeric("enforced", "By the new", "enforced", undefined, "It decided of these"),
+  numeric("compared", "Messages", "compared", undefined, "Judged by both versions"),
+  numeric("enforced", "By the new", "enforced", undefined, "Decided by the new version"),
   numeric("refused", "Refuses more"),
   numeric("passed", "Passes more"),
   numeric("faults", "Fails more"),
@@ -141,13 +141,13 @@ function samplesOf({ tallies }) {
 const tableOf = (title, columns, key, empty) =>
   tableCard(title, { columns, key: (row) => String(row[key]), empty });
 
-/** One tenant's rollout, read again and again while it is under way. */
+/** One tenant's rollout, read periodically while it is active. */
 class RolloutView {
   #ctx;
   #tenant;
   #timer;
   #is_reading = false;
-  /** What is shown: what stays the same is not drawn anew. */
+  /** The current content, so that unchanged parts are not redrawn. */
   #said = "";
   #trouble = slot();
   #status = el("p.hint", { role: "status" }, "Loading…");
@@ -160,15 +160,15 @@ class RolloutView {
   #about = el("div");
   #tables = {
     steps: tableOf("Steps", STEP_COLUMNS, "at", "None."),
-    conditions: tableOf("Conditions", CONDITION_COLUMNS, "condition", "None: it goes to the end."),
-    tallies: tableOf("What was counted", TALLY_COLUMNS, "name", "No message has been judged yet."),
+    conditions: tableOf("Conditions", CONDITION_COLUMNS, "condition", "None: it runs to the end."),
+    tallies: tableOf("Counts", TALLY_COLUMNS, "name", "No message has been judged yet."),
     samples: tableCard("Samples", {
       columns: SAMPLE_COLUMNS,
       key: ({ policy, would, at, at_ms }) => [policy, would, at, at_ms].join(" "),
-      empty: "Both versions have decided alike.",
+      empty: "Both versions decided alike.",
     }),
-    nodes: tableOf("Shields", NODE_COLUMNS, "node_id", "None reports: it is over, or just begins."),
-    past: tableOf("Before it", PAST_COLUMNS, "id", "It is the tenant's first one."),
+    nodes: tableOf("Shields", NODE_COLUMNS, "node_id", "None reports: it has ended or just begun."),
+    past: tableOf("Earlier rollouts", PAST_COLUMNS, "id", "This is the tenant's first one."),
   };
   #content;
 
@@ -195,7 +195,7 @@ class RolloutView {
     return `/v1/rollouts/${segment(this.#tenant)}`;
   }
 
-  /** Reads it and shows it. Never rejects. */
+  /** Reads the rollout and shows it. Never rejects. */
   async load() {
     if (this.#is_reading) return;
     this.#is_reading = true;
@@ -214,12 +214,12 @@ class RolloutView {
     }
   }
 
-  /** Reads nothing more. */
+  /** Stops reading. */
   close() {
     clearTimeout(this.#timer);
   }
 
-  /** A tab that nobody sees asks nothing. */
+  /** A hidden tab sends no requests. */
   #later() {
     this.#timer = setTimeout(() => {
       if (document.visibilityState === "visible") this.load();
@@ -266,7 +266,7 @@ class RolloutView {
     if (order === "abort") {
       const is_done = await confirmed({
         title: `Abort the rollout of ${this.#tenant}?`,
-        text: "The old policies decide again on every Shield at once. No connection is touched.",
+        text: "The old policies decide again on every Shield at once. Connections stay open.",
         confirm: "Abort rollout",
         ...{ act, done },
       });

@@ -1,5 +1,5 @@
-// One room: what it is and holds, who is in it and who holds its lock, its messages as they come and as
-// they are kept, and what an admin does in it.
+// One room: its class, log, state, members and lock, its live and stored messages, and an admin's actions
+// in it.
 import { segment } from "./api.js";
 import { action, column, since, titled } from "./columns.js";
 import { el } from "./element.js";
@@ -33,7 +33,7 @@ const nodeLink = (node_id) => el("a", { href: `#/nodes/${segment(node_id)}` }, n
 const listed = (items) =>
   el("span", items.flatMap((item, at) => (at === 0 ? [item] : [", ", item])));
 
-/** Links to nodes lead an operator on; for the admin of one tenant they are words. */
+/** Operators get links to nodes; the admin of one tenant gets only the names. */
 function nowFacts({ only_tenant }, room) {
   const named = (node_id) => (only_tenant === undefined ? nodeLink(node_id) : node_id);
   return facts([
@@ -56,7 +56,7 @@ function storedFacts({ stored, stored_problem }) {
 }
 
 function lockFacts({ lock }, now_ms) {
-  if (lock === undefined) return el("p.hint", "No Brain can say who holds it.");
+  if (lock === undefined) return el("p.hint", "No Brain answers: the lock's holder is unknown.");
   if (lock === null) return el("p.hint", "Nobody holds it.");
   const { user_id, connection_id, since_ms, until_ms, fence } = lock;
   const holder = connection_id === ""
@@ -77,7 +77,7 @@ function valueText(value) {
   return Array.isArray(value) ? value.join(", ") : textOf(value, 400);
 }
 
-/** The members of an object, with their names as words. */
+/** The members of an object, with readable names. */
 function memberFacts(members = {}) {
   return facts(
     Object.entries(members).map(([name, value]) => [name.replaceAll("_", " "), valueText(value)]),
@@ -112,7 +112,7 @@ function head({ tenant_id, room_id }, load) {
   });
 }
 
-/** The members, each with what an admin can do to it. */
+/** The members, each with an admin's actions. */
 function createMembers(ctx, address, load) {
   const after = async (asking) => {
     if (await asking) load();
@@ -123,12 +123,12 @@ function createMembers(ctx, address, load) {
     columns: memberColumns(ctx.now, kick, ban),
     key: ({ connection_id }) => connection_id,
     sort: { id: "user", direction: "ascending" },
-    empty: "No member. Who subscribes with presence is a member.",
+    empty: "No member. Clients that subscribe with presence are members.",
     actions: [el("button", { onclick: () => ban(undefined) }, "Ban a user…")],
   });
 }
 
-/** The cards of capabilities that are not the console's own, each with what its route answers. */
+/** The cards of other capabilities, each with the answer of its route. */
 function createOtherCards(ctx, { tenant_id, room_id }) {
   return ctx.room_cards.map(({ title, path }) => {
     const there = path.replace("{tenant}", segment(tenant_id)).replace("{room}", segment(room_id));

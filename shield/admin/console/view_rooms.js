@@ -1,4 +1,4 @@
-// The rooms that somebody is subscribed to, or those whose log has messages. One of them is `view_room.js`.
+// The rooms with subscribers, or those with stored messages. `view_room.js` shows one of them.
 import { column, linked, plain } from "./columns.js";
 import { count } from "./format.js";
 import { ROWS_MAX, showList } from "./list_view.js";
@@ -26,7 +26,7 @@ const COLUMNS = [
   })),
 ];
 
-/** Rooms with stored messages, by their names, each with who is subscribed to it now. */
+/** Rooms with stored messages, by name, each with its current subscribers. */
 async function storedRooms({ api }, { tenant, prefix }, signal) {
   const [stored, open] = await Promise.all([
     api.get("/v1/rooms/stored", { tenant, prefix, limit: ROWS_MAX }, signal),
@@ -37,7 +37,7 @@ async function storedRooms({ api }, { tenant, prefix }, signal) {
     open.rooms.filter((room) => room.tenant_id === tenant_id).map((room) => [room.room_id, room]),
   );
   const none = { tenant_id, durable: true, subscribers: 0, messages: 0, nodes: [] };
-  // The log of a room with a reducer has a name of its own, beside that of its messages.
+  // A room with a reducer has a second log, with its own name, beside that of its messages.
   const names = new Set(rooms.map((name) => name.replace(/(?<=.)~reducer$/, "")));
   const rows = [...names].map((room_id) => heard.get(room_id) ?? { ...none, room_id });
   return { rows, truncated: next !== null, nodes: open.nodes };
@@ -49,9 +49,8 @@ const WHICH = [["", "with subscribers"], ["stored", "with stored messages"]];
 export function showRooms(ctx, place) {
   showList(ctx, place, {
     title: "Rooms",
-    about:
-      "Rooms that somebody is subscribed to, over all Shields; or durable rooms of one tenant " +
-      "whose log has messages, also where nobody is.",
+    about: "Rooms with subscribers on any Shield; or durable rooms of one tenant with stored " +
+      "messages, with or without subscribers.",
     noun: ["room", "rooms"],
     fields: [
       { name: "which", label: "Rooms", options: WHICH },

@@ -1,4 +1,4 @@
-// Tenants: the list with what each costs, and one of them with the settings that are its own.
+// Tenants: the list with the cost of each, and one tenant with its own settings.
 import { segment } from "./api.js";
 import { linked, numeric, plain } from "./columns.js";
 import { el } from "./element.js";
@@ -23,7 +23,7 @@ const COLUMNS = [
 export function showTenants(ctx, place) {
   showList(ctx, place, {
     title: "Tenants",
-    about: "Who uses the bus, and how much since the Shields started.",
+    about: "The tenants of the bus, and their use since the Shields started.",
     noun: ["tenant", "tenants"],
     columns: COLUMNS,
     key: ({ tenant_id }) => tenant_id,
@@ -37,7 +37,7 @@ export function showTenants(ctx, place) {
   });
 }
 
-/** What of a tenant is set at run time: where it is read, and how it is shown. */
+/** The settings of a tenant that change at run time: where they are read, and how they are shown. */
 const SETTINGS = [
   {
     title: "Room classes",
@@ -51,8 +51,7 @@ const SETTINGS = [
       plain("presence", "Presence", ({ presence }) => (presence ? "yes" : "no")),
       plain("slow_reader", "Slow readers"),
     ],
-    empty:
-      "None of its own: the classes of the configuration hold. Set one with arq room class set.",
+    empty: "None of its own: the configuration's classes apply. Set one with arq room class set.",
   },
   {
     title: "Schema mappings",

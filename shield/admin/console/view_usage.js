@@ -1,5 +1,5 @@
-// What one tenant uses of the bus: its budgets with what is left, a chart over the time that was asked for,
-// and a table by class of room, of user and by policy. What it says is the answer of `GET /v1/usage`.
+// The use of one tenant (`GET /v1/usage`): its budgets with their remainder, a chart over the requested time,
+// and a table by room class, user class and policy.
 import { segment } from "./api.js";
 import { createChart } from "./chart.js";
 import { numeric, plain, toned, when } from "./columns.js";
@@ -8,7 +8,7 @@ import { bytes, compact, count, moment, percent } from "./format.js";
 import { factCard, showAnswers, tableCard } from "./page.js";
 
 const HOUR_MS = 3_600_000;
-/** Hours back, and what the chart tells apart in them, as long as that is kept. */
+/** Hours back, and the chart's step for them, for as long as that is stored. */
 const SPANS = { 1: "minute", 24: "hour", 168: "day", 720: "day" };
 const STEP_MS = { minute: 60_000, hour: HOUR_MS, day: 24 * HOUR_MS };
 const BY = ["room", "user", "policy", "node"];
@@ -49,7 +49,7 @@ const budgetsCard = (rows) =>
   tableCard("Budgets", {
     columns: BUDGET_COLUMNS,
     key: ({ per, unit, action }) => `${per} ${unit} ${action}`,
-    empty: "None: nothing bounds what this tenant uses in a day or a month.",
+    empty: "None: the tenant's use in a day or month is unlimited.",
     rows,
   });
 
@@ -59,7 +59,7 @@ function rowsCards({ rows, total, by, tenant }) {
   const names = by.map((one) =>
     plain(one, `${one[0].toUpperCase()}${one.slice(1)}`, (row) => row[one] || undefined)
   );
-  const sum = factCard("All of it", [
+  const sum = factCard("Total", [
     ["Tenant", tenant],
     ["Messages in", count(total.messages_in)],
     ["Deliveries", count(total.deliveries)],
@@ -76,7 +76,7 @@ function rowsCards({ rows, total, by, tenant }) {
   return [sum, table];
 }
 
-/** The chart's points: one for each step of the time, also where nothing was used. */
+/** The chart's points: one for each step of the time, also without use. */
 function pointsOf(rows, by, unit, since_ms, until_ms) {
   const step_ms = STEP_MS[by];
   const known = new Map(rows.map((row) => [row[by], row[unit]]));
@@ -101,21 +101,21 @@ function chartOf({ rows, total, by, since_ms, until_ms }) {
 }
 
 const lostText = ({ node_id, after_ms, most_ms }) =>
-  `${node_id} ended without a word: what it counted after ${moment(after_ms)}, at most ` +
-  `${exact(most_ms / 1_000)} s of it, is missing.`;
+  `${node_id} was killed: its counts after ${moment(after_ms)} are missing, at most ` +
+  `${exact(most_ms / 1_000)} s of them.`;
 
-/** What is kept for just as long as was asked for has gone by the time of the answer: that is nothing to tell. */
+/** Data that expires exactly at the beginning of the requested time has expired during the request: no notice. */
 const isGone = ({ since_ms, whole_since_ms }) => whole_since_ms > since_ms + STEP_MS.minute;
 
 function notices(found) {
   const { lost, damaged, whole_since_ms } = found;
   const texts = lost.map(lostText);
-  if (isGone(found)) texts.push(`What was before ${moment(whole_since_ms)} may have gone.`);
+  if (isGone(found)) texts.push(`Data before ${moment(whole_since_ms)} may have expired.`);
   if (damaged > 0) texts.push(`${count(damaged)} blocks of the ledger cannot be read.`);
   return texts.map((text) => el("p.notice.warn", text));
 }
 
-/** Shows what a tenant uses. */
+/** Shows the use of a tenant. */
 export function showUsage(ctx, place) {
   const whose = { name: "tenant", label: "Tenant", placeholder: "exact id, else your own" };
   const fields = [
@@ -150,7 +150,7 @@ export function showUsage(ctx, place) {
   }
   const view = showAnswers(ctx, place, {
     title: "Usage",
-    about: "What a tenant uses of the bus, what that costs by the price list, and its budgets.",
+    about: "A tenant's use of the bus, its cost by the price list, and its budgets.",
     actions: [el("button", { onclick: () => view.load() }, "Refresh")],
     ...{ fields, ask, asking: "Reading…" },
   });

@@ -1,5 +1,5 @@
-// The life of one message: how it came in, which Shields heard it, and its outcome for one user's
-// connections; or all that a user should have had of a room. What it says is the answer of `GET /v1/why`.
+// The life of one message (`GET /v1/why`): its admission, the Shields that received it, and its outcome for
+// one user's connections; or all messages of a room that a user should have received.
 import { segment } from "./api.js";
 import { plain, toned, when, wide } from "./columns.js";
 import { el } from "./element.js";
@@ -17,7 +17,7 @@ import {
 } from "./page.js";
 import { createTable } from "./table.js";
 
-/** Clocks that differ by less are as good as one. */
+/** A smaller difference between clocks is not shown. */
 const CLOCKS_APART_MS = 100;
 
 const STEP_TONES = { passed: "ok", refused: "bad" };
@@ -29,9 +29,9 @@ const STEP_COLUMNS = [
 
 function decisionCard(decision, number) {
   const { node, time_ms, allowed, code, reason, message, sender, id } = decision;
-  const title = number === 1 ? "The way in" : `The way in, decision ${number}`;
+  const title = number === 1 ? "Admission" : `Admission, decision ${number}`;
   const who = sender === null
-    ? "somebody who was erased"
+    ? "an erased user"
     : `${sender.user}, connection ${sender.connection}, from ${sender.remote_ip}`;
   const said = allowed ? badge("allowed", "ok") : badge(`refused ${code} ${reason}`, "bad");
   const about = facts([
@@ -39,7 +39,7 @@ function decisionCard(decision, number) {
     ["Decided", `${moment(time_ms)} at ${node}`],
     ["By", who],
     ["Record", id],
-    ...(message === "" ? [] : [["Told", message]]),
+    ...(message === "" ? [] : [["Message", message]]),
   ]);
   const steps = createTable({
     caption: title,
@@ -50,12 +50,12 @@ function decisionCard(decision, number) {
   return card(title, about, steps);
 }
 
-/** What the journal does not tell. */
+/** What is missing from the journal's report. */
 function gapsOf({ decisions, holes, is_whole, problem }) {
   if (problem !== "") return `The journal could not be read: ${problem}`;
   const parts = [
     decisions.length === 0 && "The journal has no decision about it.",
-    holes.length > 0 && `${count(holes.length)} holes of the journal: decisions are missing there.`,
+    holes.length > 0 && `The journal has ${count(holes.length)} holes, with missing decisions.`,
     !is_whole && "There is more in the journal than was read: arq why reads all of it.",
   ];
   return parts.filter(Boolean).join(" ");
@@ -64,19 +64,19 @@ function gapsOf({ decisions, holes, is_whole, problem }) {
 const heardText = ({ heard, stored_ms }) =>
   stored_ms === undefined
     ? heard.map(({ node_id, time_ms }) => `${node_id} ${clock(time_ms)}`).join(", ")
-    : `in the room's log ${clock(stored_ms)}; no Shield tells of it`;
-const duplicateText = ({ duplicate }) => duplicate ? "for all: its id had come before" : undefined;
+    : `in the room's log ${clock(stored_ms)}; no Shield's ledger has it`;
+const duplicateText = ({ duplicate }) => duplicate ? "for all: a duplicate id" : undefined;
 
 const messagesCard = (rows) =>
-  tableCard("Heard", {
-    empty: "No Shield's ledger knows of it.",
+  tableCard("Received", {
+    empty: "No Shield's ledger has it.",
     columns: [
       plain("room_id", "Room"),
       plain("offset", "Offset", ({ offset }) => offset || undefined),
       plain("message_id", "Message id", ({ message_id }) => message_id || undefined),
       plain("trace_id", "Trace"),
       plain("twist_id", "X-Twist-ID"),
-      wide("heard", "Heard at, each by its own clock", heardText),
+      wide("heard", "Received at, each by its own clock", heardText),
       plain("duplicate", "Left out", duplicateText),
     ],
     key: ({ twist_id, heard }) => `${twist_id} ${heard[0]?.time_ms}`,
@@ -85,7 +85,7 @@ const messagesCard = (rows) =>
 
 const endText = ({ ended, lost }) => {
   if (lost !== undefined) {
-    const how = lost.why === "killed" ? "was killed" : "was heard last";
+    const how = lost.why === "killed" ? "was killed" : "last answered";
     return `open ${moment(lost.until_ms)} when its Shield ${how}`;
   }
   if (ended === undefined) return "open";
@@ -115,11 +115,11 @@ function connectionCard(one, due) {
     ["Due", count(room.due)],
     ["Sent", count(room.sent)],
     ["Not sent", count(room.missed_count)],
-    ["Gaps that were told", gaps || "none"],
+    ["GAPs sent", gaps || "none"],
   );
   const table = createTable({
-    caption: `What ${connection_id} was not sent`,
-    empty: "It was sent all that was due.",
+    caption: `Messages not sent to ${connection_id}`,
+    empty: "All due messages were sent to it.",
     columns: [
       when("when", "When", "time_ms"),
       plain("offset", "Offset", ({ offset }) => offset || undefined),
@@ -167,7 +167,7 @@ const refusalsCard = (rows) =>
   });
 
 const reachText = ({ node_id, since_ms, ahead_ms, within_ms }) => {
-  const reach = since_ms === null ? "keeps no ledger" : `knows since ${moment(since_ms)}`;
+  const reach = since_ms === null ? "keeps no ledger" : `has a ledger since ${moment(since_ms)}`;
   const apart = Math.abs(ahead_ms) - within_ms > CLOCKS_APART_MS
     ? ` (its clock is ${Math.abs(ahead_ms)} ms, ± ${within_ms} ms, ${
       ahead_ms > 0 ? "ahead" : "behind"
@@ -177,7 +177,7 @@ const reachText = ({ node_id, since_ms, ahead_ms, within_ms }) => {
 };
 
 const formerText = ({ node_id, since_ms, until_ms, state }) =>
-  `${node_id} (${state}) has stored what it knew from ${moment(since_ms)} to ${moment(until_ms)}`;
+  `${node_id} (${state}) has stored its ledger from ${moment(since_ms)} to ${moment(until_ms)}`;
 
 function parts(answer, is_of_user) {
   const { way_in, messages, connections, reads, refusals, ledgers, former, nodes, truncated } =
@@ -190,11 +190,11 @@ function parts(answer, is_of_user) {
     way_in && messagesCard(messages),
     connections.map((one) => connectionCard(one, due)),
     is_of_user && connections.length === 0 &&
-    el("p.notice", "No Shield that answered knows of such a connection."),
+    el("p.notice", "No Shield that answered knows such a connection."),
     reads.length > 0 && readsCard(reads, due),
     refusals.length > 0 && refusalsCard(refusals),
     el("p.hint", `${[...ledgers.map(reachText), ...former.map(formerText)].join("; ")}.`),
-    truncated && el("p.notice.warn", "There is more than is shown."),
+    truncated && el("p.notice.warn", "The answer is truncated: there is more."),
   ];
 }
 
@@ -220,8 +220,8 @@ export function showWhy(ctx, place) {
   }
   showAnswers(ctx, place, {
     title: "Life of a message",
-    about: "How a message came in, which Shields heard it, and its outcome for a user; " +
-      "or, by user and room, what a user should have had.",
+    about: "A message's admission, the Shields that received it, and its outcome for a user; " +
+      "or, by user and room, what the user should have received.",
     ...{ fields, ask, asking: "Asking all Shields…" },
   });
 }

@@ -30,7 +30,7 @@ Deno.test("a large body beyond its limits is refused, and so is an ambiguous one
     "more than 10000 schedules": JSON.stringify({ schedules: list(10_001) }),
     "more than 524288 bytes in one entry": JSON.stringify({ rooms: ["x".repeat(600_000)] }),
     "it is not one JSON object": `${spaces}[]`,
-    '"a" stands twice': `{"rooms":[{"a":1,"a":2}]${spaces}}`,
+    '"a" occurs twice': `{"rooms":[{"a":1,"a":2}]${spaces}}`,
     '"rooms"': `{"rooms":[],"rooms":[]${spaces}}`,
   };
   for (const [detail, text] of Object.entries(refused)) {

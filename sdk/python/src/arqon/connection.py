@@ -111,11 +111,11 @@ class Connection:
         reason. A gap of the pattern itself is about the other rooms: those that are not durable,
         and new ones. A Shield without support for positions refuses the subscription.
 
-        With `verify` each message is held against the newest checkpoint of the room's transparency
-        log before the loop gets it, which takes about a second; give the option `proof` of
-        `connect`. What is wrong is a `ProofError`; a room without a log, or with one that is not
-        signed as required, is a `LogError`. Instead of True, an earlier `Room.checkpoint` holds the
-        log to that visit. Messages wait in the buffer meanwhile.
+        With `verify` each message is checked against the newest checkpoint of the room's
+        transparency log before the loop gets it, which takes about a second; it needs the option
+        `proof` of `connect`. A violation raises `ProofError`; a room without a log, or with one
+        that is not signed as required, raises `LogError`. With an earlier `Room.checkpoint` instead
+        of True, the log must also extend that one. Messages wait in the buffer meanwhile.
 
         The loop's buffer has room for `buffer` messages and `buffer_bytes` of data; when it is
         full, `on_overflow` applies: `"error"`, `"drop-oldest"` or `"drop-newest"`. Raises

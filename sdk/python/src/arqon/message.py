@@ -15,8 +15,8 @@ from arqon.errors import ArqonError, error_of
 SignalKind: TypeAlias = Literal["DISCONNECT", "BAN", "UNBAN", "REVOKE", "DRAIN", "GAP", ""]
 # The reason of a GAP that replaces an unreadable message.
 UNREADABLE: Final = "unreadable"
-# A field that only envelopes have that were read as `ordered`, and none from the wire: the names of
-# the headers as they came, as JSON. The runtime's maps have no order, and a hash of them needs it.
+# An extra field of envelopes decoded as `ordered`, never from the wire: the header names as JSON,
+# in received order. The hash of a message needs that order, and the runtime's maps have none.
 ORDER_FIELD: Final = 15
 JSON_TYPE: Final = "application/json"
 TEXT_TYPE: Final = "text/plain"
@@ -148,7 +148,7 @@ def encode_data(data: Any, content_type: str | None) -> tuple[bytes, str]:
 
 
 def message_of(envelope: Envelope, epoch: str = "", ordered: bool = False) -> Message:
-    """The message in an envelope. `ordered`: that was read so; its headers are as they came."""
+    """The message in an envelope. `ordered`: it was decoded so; its headers keep their order."""
     event, signal = envelope.event, None
     type, raw, content_type = event.type, event.data, event.content_type
     if not envelope.HasField("event"):
@@ -159,8 +159,8 @@ def message_of(envelope: Envelope, epoch: str = "", ordered: bool = False) -> Me
     found = envelope.headers
     for name in _names_of(envelope) if ordered else found:
         headers[name] = found[name]
-    # Called for each message: the constructor of a frozen dataclass would cost a third of the SDK's
-    # whole work on it.
+    # Called for each message: the constructor of a frozen dataclass would be a third of the SDK's
+    # work for it.
     message = Message.__new__(Message)
     message.__dict__.update(
         room=envelope.room_id,
@@ -183,7 +183,7 @@ def message_of(envelope: Envelope, epoch: str = "", ordered: bool = False) -> Me
 
 
 def _names_of(envelope: Envelope) -> list[str]:
-    # There is no other one: what came over the wire is discarded.
+    # There is no other such field: decoding discards unknown fields from the wire.
     return cast("list[str]", json.loads(UnknownFieldSet(envelope)[0].data))
 
 

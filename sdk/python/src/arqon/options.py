@@ -86,7 +86,7 @@ class Options:
     headers: dict[str, str] = field(default_factory=dict[str, str])
     """Further headers of the upgrade."""
     transport: Transport = "websocket"
-    """"http": server-sent events and requests; "auto": those where WebSocket does not open."""
+    """"http": server-sent events and requests; "auto": these only if WebSocket does not open."""
     signer: Signer | None = None
     """Signs every publish and command with Ed25519."""
     proof: Proof | None = None

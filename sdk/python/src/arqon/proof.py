@@ -1,6 +1,6 @@
-"""Messages that are verified against the transparency log of their room: `verify` of a room.
+"""Verifies messages against the transparency log of their room: the option `verify` of a room.
 
-docs/proof.md says what a log guarantees. Needs the extra `arqon-sdk[proof]`.
+docs/proof.md describes the log's guarantees. Needs the extra `arqon-sdk[proof]`.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ class ProofEvidence:
 
 
 class ProofError(Exception):
-    """What is wrong with a room or its log, with evidence.
+    """A violation by a room or its log, with evidence.
 
     `fork`: two signed trees, and neither extends the other. `gap`: an entry of the log did not
     arrive as a message. `changed`: the log has another message at that offset. `missing`: it has
@@ -55,7 +55,7 @@ class LogError(Exception):
 class Proof:
     """The option `proof` of `connect`: the keys and witnesses for `verify`. Also a dict of these.
 
-    Raises ValueError for what is none of them, ImportError without the extra `proof`.
+    Raises ValueError for invalid options, ImportError without the extra `proof`.
     """
 
     vkeys: Sequence[str]
@@ -75,7 +75,7 @@ class Proof:
     complete: bool = True
     """Every entry must arrive as a message; False if a replay crosses erased messages.
 
-    With a filter or without echo it is False always.
+    With a filter or without echo it is always False.
     """
 
     def __post_init__(self) -> None:
@@ -94,7 +94,7 @@ class Proof:
             raise ValueError(f"proof.complete is {self.complete!r}; expected True or False")
 
     def tenant_keys(self) -> list[tuple[str, str, Key]]:
-        """The beginning of the names of each key's logs, their tenant, and the key."""
+        """For each key: the prefix of its logs' names, their tenant, and the key."""
         found: list[tuple[str, str, Key]] = []
         for key in self.keys():
             prefix, dot, room = key.name.rpartition(".")

@@ -77,7 +77,7 @@ class Room:
         self._reader: Reader | None = None
         self._log: RoomLog | None = None
         self._holding: asyncio.Task[Message] | None = None
-        """The verification of the next message. It goes on when nobody waits for it any longer."""
+        """The verification of the next message; it continues if its caller is cancelled."""
         self.state = RoomState(self)
 
     def subscribe(self, **options: Any) -> Room:
@@ -116,7 +116,7 @@ class Room:
         """The next message.
 
         Raises `SlowConsumer` if the buffer overflowed (with `on_overflow="error"`), or the error
-        that ended the subscription or the connection; with `verify` also what is wrong.
+        that ended the subscription or the connection; with `verify` also the violation.
         """
         if self._reader is None:
             raise RuntimeError(f"room {self.id} is not subscribed: use `async with`")
@@ -131,7 +131,7 @@ class Room:
         await asyncio.wait({holding})
         self._holding = None
         if holding.cancelled():
-            # The loop or the connection has ended meanwhile: what is not verified is dropped.
+            # The loop or the connection has ended meanwhile: unverified messages are dropped.
             raise StopAsyncIteration
         if holding.exception() is not None:
             self._leave()

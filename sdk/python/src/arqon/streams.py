@@ -199,7 +199,7 @@ class TextStream:
     def _fail(self, error: BaseException) -> None:
         if not self._over.done():
             self._over.set_exception(error)
-            # Whoever writes learns of it; nobody has to.
+            # Marks it as retrieved; the writer's next call raises it.
             self._over.exception()
             self._room_for_more.set()
 

@@ -44,7 +44,7 @@ class SyncSubscription:
         self._room = room
 
     def __enter__(self) -> SyncSubscription:
-        """It is subscribed already."""
+        """Returns itself; it is already subscribed."""
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -126,7 +126,7 @@ class SyncConnection:
             raise
 
     def __enter__(self) -> SyncConnection:
-        """It is open already."""
+        """Returns itself; it is already open."""
         return self
 
     def __exit__(self, *raised: object) -> None:
@@ -175,7 +175,7 @@ class SyncConnection:
             self._stop()
 
     def _forked(self) -> RuntimeError:
-        # The fork does not have the thread: there would never be an answer.
+        # A forked process does not have the thread, so an answer would never come.
         return RuntimeError("connect_sync was called before this process was forked; call it here")
 
     def _call(self, work: Coroutine[Any, Any, _Result]) -> _Result:

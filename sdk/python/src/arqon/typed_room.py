@@ -82,7 +82,7 @@ class TypedRoom(Generic[T]):
         return Listener(self, self.room.bus, handler)
 
     async def __aenter__(self) -> TypedRoom[T]:
-        """Subscribes, as the room's does."""
+        """Subscribes, as the room's `async with`."""
         await self.room.__aenter__()
         return self
 

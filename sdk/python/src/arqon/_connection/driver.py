@@ -287,7 +287,7 @@ class Driver:
 
     @property
     def over(self) -> bool:
-        """It has ended."""
+        """Whether it has ended."""
         return self.status.state == "closed"
 
     @property
@@ -299,7 +299,7 @@ class Driver:
 
     @property
     def connection_id(self) -> str:
-        """Of the present or last session; empty before the first."""
+        """The connection id of the present or last session; empty before the first."""
         return "" if self._welcome is None else self._welcome.connection_id
 
     def closed_error(self) -> ArqonError:

@@ -1,1 +1,1 @@
-"""Verification of messages against transparency logs; only what `connect(proof=…)` loads."""
+"""Verifies messages against transparency logs; only `connect(proof=…)` loads this package."""

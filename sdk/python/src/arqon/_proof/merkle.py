@@ -1,4 +1,4 @@
-"""Merkle trees as RFC 6962 has them, in tiles as c2sp.org/tlog-tiles has them. Pure."""
+"""Merkle trees of RFC 6962, in the tiles of c2sp.org/tlog-tiles. Pure."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from itertools import count
 from typing import Final, TypeAlias
 
 WIDTH: Final = 256
-"""Hashes of a full tile, and entries of a full bundle."""
+"""The number of hashes in a full tile, and of entries in a full bundle."""
 # Binary levels in one tile.
 _LEVELS: Final = 8
 _HASH_BYTES: Final = 32
-# Tiles that a reader of a tree keeps.
+# The most tiles that a reader of a tree caches.
 _TILES_KNOWN: Final = 128
 
-# Gives a tile, or with the level "entries" a bundle, by its level and index.
+# Reads a tile, or with the level "entries" a bundle, by its level and index.
 TileReader: TypeAlias = Callable[["int | str", int], Awaitable[bytes]]
 
 
@@ -28,7 +28,7 @@ def _node(left: bytes, right: bytes) -> bytes:
 
 
 def _perfect(hashes: Sequence[bytes]) -> bytes:
-    """The root of these; their number is a power of two."""
+    """The root of these hashes; their number is a power of two."""
     while len(hashes) > 1:
         hashes = [_node(hashes[at], hashes[at + 1]) for at in range(0, len(hashes), 2)]
     return hashes[0]
@@ -45,7 +45,7 @@ def width_of(size: int, level: int | str, index: int) -> int:
 
 
 def tile_path(size: int, level: int | str, index: int) -> str:
-    """Below the tree's prefix, as wide as in a tree of that size: `tile/0/x001/x234/067.p/8`.
+    """The path below the tree's prefix, with the width for this size: `tile/0/x001/x234/067.p/8`.
 
     >>> tile_path(1_234_067 * 256 + 8, 0, 1_234_067), tile_path(300, "entries", 0)
     ('tile/0/x001/x234/067.p/8', 'tile/entries/000')
@@ -58,7 +58,7 @@ def tile_path(size: int, level: int | str, index: int) -> str:
 
 
 def bundle_of(data: bytes) -> list[bytes] | None:
-    """The entries of a bundle; None when it is cut."""
+    """The entries of a bundle; None if it is truncated."""
     entries: list[bytes] = []
     at = 0
     while at < len(data):
@@ -74,13 +74,13 @@ class Edge:
     """The right edge of a tree: the partial tile of each level."""
 
     def __init__(self, size: int, tiles: Iterable[Sequence[bytes]] = ()) -> None:
-        """`tiles`: from the lowest level on."""
+        """`tiles`: from the lowest level up."""
         self.size = size
         self._tiles = [list(tile) for tile in tiles]
 
     @classmethod
     async def load(cls, size: int, read: TileReader) -> Edge:
-        """That of a tree of this size; `read` gives its partial tiles, or wider ones."""
+        """The edge of a tree of this size; `read` returns its partial tiles, or wider ones."""
         tiles: list[list[bytes]] = []
         hashes = size
         while hashes > 0:
@@ -97,7 +97,7 @@ class Edge:
         return Edge(self.size, self._tiles)
 
     def append(self, entries: Iterable[bytes]) -> None:
-        """Takes the next entries."""
+        """Appends entries."""
         for entry in entries:
             self.size += 1
             value = _leaf(entry)
@@ -126,16 +126,16 @@ class Edge:
 
 
 class Past:
-    """A tree as its tiles have it: its root, and that of its first entries."""
+    """Computes roots of a tree from its tiles."""
 
     def __init__(self, size: int, read: TileReader) -> None:
-        """`read` gives each tile as wide as it is in a tree of this size."""
+        """`read` returns each tile with its width in a tree of this size."""
         self._size = size
         self._read = read
         self._known: dict[tuple[int, int], list[bytes]] = {}
 
     async def roots(self, old: int) -> tuple[bytes, bytes]:
-        """The root of the first `old` entries, at least one, and that of all."""
+        """The root of the first `old` entries, at least one, and the root of all."""
         return await self._roots(old, 0, self._size)
 
     async def _roots(self, old: int, start: int, end: int) -> tuple[bytes, bytes]:

@@ -1,5 +1,6 @@
-"""Signed notes and checkpoints, as c2sp.org/signed-note, tlog-checkpoint and tlog-cosignature
-have them. Pure. Needs the extra `arqon-sdk[proof]` (`cryptography`).
+"""Signed notes and checkpoints (c2sp.org/signed-note, tlog-checkpoint, tlog-cosignature). Pure.
+
+Needs the extra `arqon-sdk[proof]` (`cryptography`).
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ _UNSIGNED: Final = "no known key has signed it"
 
 
 class Key(NamedTuple):
-    """A key that signatures are checked with."""
+    """A public key for the verification of signatures."""
 
     name: str
     public: bytes
@@ -29,13 +30,13 @@ class Key(NamedTuple):
 
     @property
     def id(self) -> bytes:
-        """What a signature names it by: four bytes."""
+        """The key hash in a signature: four bytes."""
         kind = _COSIGNATURE if self.is_witness else _ED25519
         return sha256(f"{self.name}\n".encode() + bytes((kind,)) + self.public).digest()[:4]
 
 
 def key_of(text: str, is_witness: bool = False) -> Key | None:
-    """The key of `NAME+ID+KEY`; None for any other text. A witness's may be written as any key."""
+    """The key of `NAME+ID+KEY`; None for any other text. A witness may use the form of any key."""
     found = re.fullmatch(r"([^+\s\x00-\x1f\x7f-\x9f]+)\+([0-9a-f]{8})\+(\S+)", text)
     data = None if found is None else _bytes_of(found[3])
     if found is None or data is None or len(data) != 33 or data[0] not in (_ED25519, _COSIGNATURE):
@@ -47,7 +48,7 @@ def key_of(text: str, is_witness: bool = False) -> Key | None:
 
 
 def _bytes_of(text: str) -> bytes | None:
-    """The bytes of the one way to write them."""
+    """Decodes canonical base64."""
     try:
         data = b64decode(text, validate=True)
     except ValueError:
@@ -79,7 +80,7 @@ def _has_signed(key: Key, text: str, signature: bytes) -> bool:
 
 
 def _open_note(note: str, keys: Iterable[Key]) -> tuple[str, list[Key]]:
-    """The signed text, and who of the keys has signed it. Raises ValueError."""
+    """The signed text, and the keys that have signed it. Raises ValueError."""
     text, gap, rest = note.rpartition("\n\n")
     *lines, last = rest.split("\n")
     odd = re.search(r"[\x00-\x09\x0b-\x1f]", note)
@@ -103,7 +104,7 @@ def _open_note(note: str, keys: Iterable[Key]) -> tuple[str, list[Key]]:
 
 
 class Checkpoint(NamedTuple):
-    """A signed tree at one time."""
+    """A signed tree head."""
 
     origin: str
     size: int
@@ -114,9 +115,9 @@ class Checkpoint(NamedTuple):
 def open_checkpoint(
     note: str, keys: Sequence[Key], witnesses: Sequence[Key]
 ) -> tuple[Checkpoint, int]:
-    """A checkpoint that one of the keys has signed, of the origin that is its name.
+    """A checkpoint signed by one of the keys, whose name is the checkpoint's origin.
 
-    And how many of the witnesses have cosigned it. Raises ValueError.
+    Also returns the number of witnesses that have cosigned it. Raises ValueError.
     """
     text, by = _open_note(note, [*keys, *witnesses])
     signed = [key for key in by if key in keys]

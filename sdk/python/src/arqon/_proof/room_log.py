@@ -1,4 +1,4 @@
-"""The log of a room over HTTP, for a loop that verifies."""
+"""Reads the log of a room over HTTP, for a loop with `verify`."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Token: TypeAlias = "str | Callable[[], Awaitable[str]] | None"
 """A token, or what gives the present one; None: none is needed."""
 # Of a whole answer.
 _REQUEST_SECONDS: Final = 30.0
-# A bundle of the largest entries.
+# The largest file: a bundle of the largest entries.
 _FILE_BYTES_MAX: Final = 256 * (2 + 65_535)
 _WAIT_MS_MAX: Final = 600_000
-# For how long a Shield may not know of a log that another one begins.
+# A Shield may need this long to see a log that another Shield has created.
 _NEW_SECONDS: Final = 10.0
 # Beside a checkpoint: the class of the room omits messages for its readers.
 _PARTIAL: Final = "x-arqon-partial"
 
 
 class LogFiles:
-    """Reads the files of a log, on one connection that it keeps."""
+    """Reads the files of a log over one persistent connection."""
 
     def __init__(
         self,
@@ -45,7 +45,7 @@ class LogFiles:
         tls: ssl.SSLContext | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
-        """`url` is that of the log."""
+        """`url` is the log's."""
         parts = urlsplit(url)
         secure = parts.scheme == "https"
         self.url = url
@@ -60,7 +60,7 @@ class LogFiles:
         """The class of the room omits messages, as said with the newest checkpoint."""
 
     async def read(self, path: str) -> bytes:
-        """A file. A bus that restarts is waited for, as is one that says when to come again."""
+        """Reads a file. Retries while the bus restarts, and after a requested wait."""
         began = monotonic()
         while True:
             try:
@@ -90,7 +90,7 @@ class LogFiles:
             try:
                 return await self._ask_on(kept, path, headers)
             except OSError:
-                # It was kept for too long.
+                # The server has closed the idle connection.
                 pass
         return await self._ask_on(await HttpStream.open(*self._place, self._tls), path, headers)
 
@@ -119,7 +119,7 @@ class LogFiles:
 
 
 def _wait_of(answer: Answer, body: bytes) -> float:
-    """Seconds until it may be asked again; 0: never."""
+    """The requested wait in seconds; 0: none."""
     if answer.status < 500 and answer.status != 429:
         return 0
     told: object = None
@@ -128,7 +128,7 @@ def _wait_of(answer: Answer, body: bytes) -> float:
         if isinstance(parsed, dict):
             told = cast("dict[str, object]", parsed).get("retry_after_ms")
     except (ValueError, RecursionError):
-        pass  # It is no problem body: the header counts.
+        pass  # This is not a problem body: the header counts.
     if isinstance(told, (int, float)) and told > 0:
         return min(told, _WAIT_MS_MAX) / 1_000
     said = answer.headers.get("retry-after", "")

@@ -1,4 +1,4 @@
-"""The text form of a message, byte for byte as the bus writes it: its hash is in the log. Pure."""
+"""The text form of a message, byte for byte as the bus writes it: the log has its hash. Pure."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from typing import Any, Final
 from arqon._wire.wire import SAFE_MAX
 from arqon.message import Message, Signal
 
-# With the four levels of a frame around it that is 100.
+# A frame adds four levels to this, which makes 100.
 _JSON_DEPTH_MAX: Final = 96
-# What JavaScript takes for white space.
+# White space in JavaScript.
 _SPACE: Final = (
     "\t\n\v\f\r \u00a0\u1680\u2000\u2001\u2002\u2003\u2004\u2005\u2006\u2007\u2008\u2009\u200a"
     "\u2028\u2029\u202f\u205f\u3000\ufeff"
 )
-# A string without an end goes to that of the text: whoever looks for one twice looks for ever.
+# A string without an end matches up to the end of the text, so that the search stays linear.
 _STRINGS_OR_BRACKETS: Final = re.compile(r'"[^"\\]*(?:\\.[^"\\]*)*(?:"|\\?\Z)|[\[{\]}]', re.DOTALL)
 _INDEX: Final = re.compile(r"0|[1-9][0-9]{0,9}")
 
@@ -45,7 +45,7 @@ def _no_constant(name: str) -> Any:
 
 
 def _json_text(data: bytes) -> str | None:
-    """The bytes' own text when they are JSON that does not nest too deep."""
+    """The text of the bytes, if they are JSON that is not nested too deeply."""
     try:
         text = data.decode()
         depth = 0
@@ -53,7 +53,7 @@ def _json_text(data: bytes) -> str | None:
             depth += {"[": 1, "{": 1, "]": -1, "}": -1}.get(found[0], 0)
             if depth > _JSON_DEPTH_MAX:
                 return None
-        # Numbers are not made: Python refuses long ones.
+        # Numbers stay text, because Python refuses long ones.
         json.loads(text, parse_int=str, parse_float=str, parse_constant=_no_constant)
     except ValueError:
         return None
@@ -79,7 +79,7 @@ def _data(data: bytes, content_type: str) -> str:
 
 
 def _headers(headers: Mapping[str, str]) -> str:
-    """As they came, but JavaScript's objects have names that are indexes in front."""
+    """The headers in received order, except that JavaScript puts names that are indexes first."""
     indexes = sorted(int(n) for n in headers if _INDEX.fullmatch(n) and int(n) < 2**32 - 1)
     first = [str(index) for index in indexes]
     names = [*first, *(name for name in headers if name not in first)]
@@ -92,7 +92,7 @@ def _signal(signal: Signal) -> str:
 
 
 def text_of(message: Message, tenant_id: str) -> str:
-    """The text; the headers of the message must be in the order in which they came."""
+    """The text; the headers of the message must be in received order."""
     if message.signal is not None:
         payload = f',"signal":{_signal(message.signal)}'
     else:

@@ -38,9 +38,9 @@ class _Entry:
     sha256: str | None
     """None: the record breaks here."""
     kind: str | None
-    """That of the break."""
+    """The offset of the break."""
     is_over: bool = False
-    """The record has gone on without it: its log was lost, or restored from before it."""
+    """The record has continued without it: its log was lost, or restored from a backup."""
 
 
 def _entry_of(data: bytes) -> _Entry:
@@ -87,16 +87,16 @@ class LogVerifier:
         self._edge: Edge | None = None
         self._checkpoint: Checkpoint | None = None
         self._is_joined = False
-        """The entry before arrived as a message."""
+        """Whether the previous entry arrived as a message."""
 
     @property
     def checkpoint(self) -> str | None:
-        """The newest verified checkpoint, to keep; None: none yet."""
+        """The newest verified checkpoint, for saving; None: none yet."""
         return None if self._checkpoint is None else self._checkpoint.note
 
     async def hold(self, message: Message) -> Message:
         """The message, once it is verified. Raises `ProofError` and `LogError`."""
-        # Of the bus itself, and not stored: no user may send such a type.
+        # Messages of the bus itself are not stored; no user may send such a type.
         of_bus = message.signal is not None or _BUS_TYPE.match(message.type)
         if message.offset == 0 and not message.sender and of_bus:
             if message.is_gap:
@@ -132,7 +132,7 @@ class LogVerifier:
         self._pass(self._entries[:at])
         entry = self._entries[at]
         del self._entries[: at + 1]
-        # A GAP is in place of what the SDK cannot read, or make of a diff; or it is in the log.
+        # A GAP replaces a message that the SDK cannot read or restore; or the log itself has it.
         if entry.sha256 != digest and not message.is_gap:
             what = "the log has another message in place of"
             self._accuse("changed", what, message, digest, entry.text)

@@ -1,1 +1,1 @@
-"""Publishes and commands on their way to the bus."""
+"""Sends publishes and commands to the bus."""

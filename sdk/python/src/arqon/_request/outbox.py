@@ -40,16 +40,16 @@ class Request:
     answer: asyncio.Future[Ack | None]
     failures: int = 0
     sink: Session | None = None
-    """The session that it was sent to and that has not answered yet."""
+    """The session that it was sent to, until that has answered."""
 
     def fail(self, error: ArqonError) -> None:
-        """Settles it, if nobody has."""
+        """Settles it, unless it is settled."""
         if not self.answer.done():
             self.answer.set_exception(error.again())
             self.answer.exception()  # Marks it as retrieved; waiters still get it.
 
     def done(self, ack: Ack | None) -> None:
-        """Settles it, if nobody has."""
+        """Settles it, unless it is settled."""
         if not self.answer.done():
             self.answer.set_result(ack)
 

@@ -1,4 +1,4 @@
-"""A publish or command from its envelope to its ACK: checked, signed, posted, awaited."""
+"""Sends a publish or command: checks it, signs it, posts it, awaits its ACK."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ _SIGNATURE_BYTES: Final = 64
 
 
 class Sender:
-    """Of one connection."""
+    """Sends the requests of one connection."""
 
     def __init__(self, bus: Driver) -> None:
-        """`bus` gives options, state and request ids."""
+        """`bus` provides options, state and request ids."""
         self._bus = bus
-        # The last request of each room that waits for its signature or for the one before it.
+        # The last request of each room that waits for its signature or for the previous request.
         self._tails: dict[str, asyncio.Future[None]] = {}
 
     async def send(
@@ -39,7 +39,7 @@ class Sender:
         keyed: bool,
         timeout_ms: int | None,
     ) -> Ack | None:
-        """The ACK, None without `ack`. `keyed`: it may be sent again.
+        """Returns the ACK, None without `ack`. `keyed`: it may be sent again.
 
         Raises the refusal, `ConnectionLost`, `AnswerTimeout`, `TooManyPending`, `MessageTooLarge`,
         `ConnectionClosed`, `SigningFailed`.
@@ -64,7 +64,7 @@ class Sender:
                 raise error_of("answer-timeout", str(wait_ms)) from None
             return await self._answer(request, wait_ms)
         except ArqonError as error:
-            # Each request has an error of its own, which nobody else sees.
+            # Each request has its own error object.
             error.trace_id = envelope.trace_id
             error.connection_id = error.connection_id or self._bus.connection_id
             raise
@@ -84,7 +84,7 @@ class Sender:
         deadline: float,
         post: Callable[[], Request],
     ) -> Request:
-        """Signs and posts; requests of a room are posted in the order in which they came here."""
+        """Signs and posts; requests of a room are posted in the order of the calls."""
         room = envelope.room_id
         signature = self._ask(signer, envelope, field)
         before = self._tails.get(room)
@@ -102,7 +102,7 @@ class Sender:
             self._check_open()
             return post()
         finally:
-            # Who gave up still stands between those before and those after.
+            # After a cancellation, later requests still wait for the earlier ones.
             if before is None or before.done():
                 self._release(room, own)
             else:
@@ -125,7 +125,7 @@ class Sender:
     def _post(
         self, envelope: Envelope, field: bytes, ack: bool, keyed: bool, deadline: float
     ) -> Request:
-        """Takes the request, to send it now or when there is a connection."""
+        """Queues the request; it is sent now or once there is a connection."""
         request_id = self._bus.next_id()
         if ack:
             envelope.ack_requested, envelope.request_id = True, request_id
@@ -140,7 +140,7 @@ class Sender:
         return request
 
     async def _answer(self, request: Request, wait_ms: int) -> Ack | None:
-        # A timer and not wait_for, which may take a cancellation for the answer, or lose it.
+        # A timer instead of wait_for, which may lose a cancellation or the answer.
         timer = asyncio.get_running_loop().call_later(
             max(0.0, request.deadline - time.monotonic()),
             lambda: request.fail(error_of("answer-timeout", str(wait_ms))),

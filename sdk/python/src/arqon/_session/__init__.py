@@ -1,1 +1,1 @@
-"""One WebSocket and what opens, keeps and ends it."""
+"""Opens, keeps and ends one WebSocket."""

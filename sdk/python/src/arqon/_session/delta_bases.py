@@ -1,4 +1,4 @@
-"""Whole messages of those that a Shield sent as diffs, on one session."""
+"""Restores whole messages from the diffs of one session."""
 
 from __future__ import annotations
 
@@ -9,38 +9,38 @@ from arqon._gen import Delta, Envelope, SystemSignal
 from arqon._wire.diffs import MAGIC, apply_fossil, apply_vcdiff
 
 LOST_DELTA: Final = "delta"
-"""The reason of the GAP in place of a message that cannot be made."""
+"""The reason of the GAP that replaces a message that cannot be restored."""
 KEPT_BYTES: Final = 16_777_216
-"""What is kept of all rooms: that which came last. The Shield knows, and counts alike."""
-# The most bytes that a diff may make: no Shield sends a larger message.
+"""The bytes of recent data kept for all rooms; the Shield knows this limit, and counts alike."""
+# The largest output of a diff: no Shield sends a larger message.
 _DATA_BYTES_MAX: Final = 16_777_216
 # No room has more slots.
 _SLOTS_MAX: Final = 4_096
-# What data takes beside its bytes.
+# Overhead of stored data besides its bytes.
 _DATA_BYTES: Final = 256
 
 
 class DeltaBases:
-    """The data that diffs are from, of the rooms that were asked for with deltas."""
+    """The base data for diffs, of the rooms that are subscribed with deltas."""
 
     def __init__(self, bytes_max: int = KEPT_BYTES) -> None:
-        """Of a new session: without any."""
+        """Empty, for a new session."""
         self._bytes_max = bytes_max
         self._bytes = 0
         self._rooms: set[str] = set()
         self._prefixes: set[str] = set()
-        # Those that came first are in front.
+        # The oldest are first.
         self._bases: dict[tuple[str, int], tuple[int, bytes]] = {}
 
     def begin(self, room: str) -> None:
-        """A SUB with `delta` is sent. What is kept stays: diffs from it may be on their way."""
+        """Records a SUB with `delta`. Stored data stays: diffs from it may be under way."""
         if room.endswith("*"):
             self._prefixes.add(room[:-1])
         else:
             self._rooms.add(room)
 
     def end(self, room: str) -> None:
-        """The room is not heard any longer."""
+        """Records that the room is no longer subscribed."""
         if room.endswith("*"):
             self._prefixes.discard(room[:-1])
         else:
@@ -49,7 +49,7 @@ class DeltaBases:
             self._drop(key)
 
     def unfold(self, envelope: Envelope) -> None:
-        """Puts the whole data into a message that has a delta, or a GAP in place of its payload."""
+        """Replaces a message's delta by its whole data, or its payload by a GAP."""
         if not envelope.HasField("delta"):
             return
         delta, key = envelope.delta, (envelope.room_id, envelope.delta.slot)
@@ -58,7 +58,7 @@ class DeltaBases:
             return
         hears, data = self._hears(envelope.room_id), envelope.event.data
         if delta.base == 0:
-            # What came after an UNSUB is whole, too, but nothing is kept of it.
+            # Messages after an UNSUB are passed on but not stored.
             if hears and delta.slot < _SLOTS_MAX:
                 self._keep(key, delta.number, data)
             envelope.ClearField("delta")

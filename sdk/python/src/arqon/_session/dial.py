@@ -1,6 +1,6 @@
-"""Opens a session: the upgrade, within a bound, and the WELCOME after it.
+"""Opens a session: the upgrade, within a timeout, and the WELCOME after it.
 
-By WebSocket, or by HTTP where something in between breaks that: remembered for a while by host.
+It uses WebSocket, or HTTP where a proxy breaks that; this is remembered by host for a while.
 """
 
 from __future__ import annotations
@@ -33,11 +33,11 @@ _FRAME_BYTES_MAX: Final = 33_554_432
 _CLOSE_SECONDS: Final = 2
 Transport: TypeAlias = Literal["auto", "websocket", "http"]
 _REMEMBERED_SECONDS: Final = 600.0
-# A WebSocket that breaks sooner may not be let through for long; so many in a row are not.
+# A WebSocket that breaks sooner may be cut by a proxy; this many in a row are.
 _SHORT_SECONDS: Final = 10.0
 _SHORT_LIVES: Final = 2
 _BROKEN: Final = 1006
-# What a Shield, or nobody, says where the upgrade was removed in between.
+# The reasons that show that a proxy has removed the upgrade.
 _IN_BETWEEN: Final = frozenset({"unreachable", "not-a-websocket", "connection-lost"})
 _http_until: Final[dict[str, float]] = {}
 _short_lives: Final[dict[str, int]] = {}
@@ -53,7 +53,7 @@ async def open_session(bus: Driver, url: str, token: str) -> Session:
         try:
             return await _open(bus, url, token, True)
         except ArqonError:
-            # Perhaps HTTP is broken by now, and WebSocket is not.
+            # The next attempt tries WebSocket again.
             del _http_until[host]
             raise
     try:
@@ -94,7 +94,7 @@ async def _open(bus: Driver, url: str, token: str, over_http: bool) -> Session:
     timeout_seconds = timeout_ms / 1_000
     http = HttpSocket(url, token, headers, tls) if over_http else None
     try:
-        # What it sends goes to one host only: an answer that redirects is a refusal.
+        # The token goes to one host only, so a redirect is a refusal.
         dialling = _dial(url, token, tls, headers) if http is None else _dial_http(http)
         socket = await within(timeout_seconds, dialling, lambda late: late.transport.abort())
     except InvalidStatus as error:
@@ -135,7 +135,7 @@ async def _dial_http(socket: HttpSocket) -> Socket:
 
 
 class _NoRedirect(connect):
-    """The library's connector, which here goes to no other address than the one given."""
+    """The library's connector without redirects."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
         """A redirect is a refusal like any other."""

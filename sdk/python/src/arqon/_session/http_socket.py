@@ -1,7 +1,7 @@
-"""A connection without WebSocket, as a socket: frames come as events and go as requests.
+"""A socket over HTTP instead of WebSocket: it receives frames as events and sends them as requests.
 
-The events are those of one answer (docs/sse.md, Connections), and are polled where a proxy holds
-that back. Of HTTP/1.1 there is as much as this needs: no redirects, no cookies.
+The events are in one streaming answer (docs/sse.md, Connections), or are polled where a proxy
+buffers that. It implements the part of HTTP/1.1 that it needs: no redirects, no cookies.
 """
 
 from __future__ import annotations
@@ -28,24 +28,24 @@ from arqon.errors import ArqonError
 _REFRESH: Final = 0x06
 _FRAMES_MAX: Final = 1_024
 _BATCH_BYTES: Final = 131_072
-# Above this `send` waits.
+# Above this many unsent bytes `send` waits.
 _UNSENT_BYTES_MAX: Final = 262_144
 _BODY_BYTES_MAX: Final = 65_536
 _CLOSE_SECONDS: Final = 2
 _LINE_BYTES_MAX: Final = 65_536
 _HEADERS_MAX: Final = 256
 _PIECE_BYTES: Final = 65_536
-# An answer of which nothing has come for so long is held back.
+# Without a byte of the answer after this time a proxy is buffering it.
 _HELD_SECONDS: Final = 4
-# Between two polls: what comes meanwhile comes in one answer.
+# Pause between two polls: messages of that time come in one answer.
 _PAUSE_SECONDS: Final = 0.02
-# For how long a bus behind such a proxy is polled at once, and until when which is, by `monotonic`.
+# How long a bus behind such a proxy is polled without trying a stream, and until when, by URL.
 _REMEMBERED_SECONDS: Final = 600
 _POLLED: Final[dict[str, float]] = {}
 
 
 class BrokenAnswerError(ConnectionError):
-    """The connection ended in the middle of an answer, or what came is none."""
+    """The connection ended within an answer, or the answer is invalid."""
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,7 @@ class Answer:
     status: int
     headers: dict[str, str]
     is_kept: bool
-    """The connection takes another request behind this answer."""
+    """The connection stays open for another request."""
 
 
 class HttpStream:
@@ -86,7 +86,7 @@ class HttpStream:
         return answer
 
     async def body(self, answer: Answer) -> AsyncIterator[bytes]:
-        """The body, piece by piece as it comes; raises OSError when it is cut off."""
+        """The body, piece by piece as it arrives; raises OSError if it is truncated."""
         if answer.status == 204:
             return
         if "chunked" in answer.headers.get("transfer-encoding", "").lower():
@@ -150,10 +150,10 @@ class HttpStream:
 
 
 class HttpSocket:
-    """One session; `dial` opens it."""
+    """The socket of one session; `dial` opens it."""
 
     def __init__(self, url: str, token: str, headers: dict[str, str], tls: ssl.SSLContext | None):
-        """`url` is that of the WebSocket."""
+        """`url` is the WebSocket's."""
         parts = urlsplit(url)
         self._host, self._secure = parts.hostname or "", parts.scheme == "wss"
         self._port = parts.port or (443 if self._secure else 80)
@@ -196,14 +196,14 @@ class HttpSocket:
         self._sender = asyncio.get_running_loop().create_task(self._send_all())
 
     async def _pieces(self) -> AsyncIterator[bytes]:
-        """The answer that does not end."""
+        """Reads the streaming answer."""
         stream, answer = await self._listen(f"{self._base}/v1/connections{self._query}")
         self.progress = "HTTP 200, and no event: a proxy may hold it back"
         async for piece in stream.body(answer):
             yield piece
 
     async def _polls(self) -> AsyncIterator[bytes]:
-        """Answers that end once they have something, one after another."""
+        """Polls: each answer ends once it has an event."""
         self.progress = "polled as its stream was held back: no answer to its request"
         target = f"{self._base}/v1/connections{self._query}&poll=0"
         for poll in count(1):
@@ -216,7 +216,7 @@ class HttpSocket:
             target = f"{self._path}&poll={poll}"
 
     async def _listen(self, target: str) -> tuple[HttpStream, Answer]:
-        """Asks on a connection of its own. Raises OSError, or the refusal."""
+        """Sends the request on its own connection. Raises OSError, or the refusal."""
         self._stream = stream = await self._connect()
         headers = {**self._all_headers(), "Accept": "text/event-stream"}
         answer = await stream.ask("GET", target, headers)
@@ -237,7 +237,7 @@ class HttpSocket:
         return {**self._headers, "Authorization": f"Bearer {self._token}"}
 
     async def recv(self) -> bytes | str:
-        """The next frame; text for what is none. Raises ConnectionClosed at the end."""
+        """The next frame, or text for an invalid one. Raises ConnectionClosed at the end."""
         assert self._events is not None
         close = None
         try:
@@ -250,16 +250,16 @@ class HttpSocket:
                     break
         except (OSError, ValueError, KeyError, TypeError, ArqonError):
             pass
-        # The Shield has ended its side; a client that kept its own would hold the socket.
+        # The Shield has closed its side; without this the client would keep the socket open.
         self.abort()
         if self._sender is not None:
             await asyncio.wait({self._sender})
         own = Close(1000, "") if self._closes else None
-        # The exception insists on an order where both sides closed: this side was first.
+        # The exception needs an order of the two close frames: this side was first.
         raise ConnectionClosedError(close, own, False if close and own else None)
 
     async def send(self, frame: bytes) -> None:
-        """Sends a frame soon; waits while much is unsent."""
+        """Queues a frame; waits while too many bytes are unsent."""
         self._unsent.append(frame)
         self._unsent_bytes += len(frame)
         self._wake.set()
@@ -268,7 +268,7 @@ class HttpSocket:
             await self._room.wait()
 
     async def close(self) -> None:
-        """Closes with 1000, after what was sent; waits for the answer, 2 s at most."""
+        """Closes with 1000 after queued frames; waits for the answer, 2 s at most."""
         self._closes = True
         self._wake.set()
         if self._sender is not None:
@@ -279,11 +279,11 @@ class HttpSocket:
 
     @property
     def transport(self) -> HttpSocket:
-        """What is aborted."""
+        """This object, whose `abort` the session calls."""
         return self
 
     def abort(self) -> None:
-        """Ends it at once."""
+        """Closes it at once."""
         if self._sender is not None:
             self._sender.cancel()
         for stream in (self._stream, self._requests):
@@ -305,7 +305,7 @@ class HttpSocket:
                     break
         except OSError:
             pass
-        # Whoever waits for the next frame learns of the end.
+        # Wakes a pending `recv`.
         if self._stream is not None:
             self._stream.abort()
 
@@ -318,7 +318,7 @@ class HttpSocket:
             if count > 0 and len(body) + len(frame) > _BATCH_BYTES:
                 break
             if frame[0] == _REFRESH:
-                # Requests go with the token that the connection was given last.
+                # Requests use the connection's latest token.
                 self._token = Refresh.FromString(frame[1:]).token
             body += len(frame).to_bytes(4, "big") + frame
             self._unsent_bytes -= len(self._unsent.popleft())
@@ -327,13 +327,13 @@ class HttpSocket:
         return bytes(body) + (bytes(4) if is_last else b""), is_last
 
     async def _post(self, body: bytes) -> int:
-        """The status of the answer. A connection that was kept too long is opened anew, once."""
+        """The status of the answer. Reopens once if the server has closed the idle connection."""
         kept = self._requests
         if kept is not None:
             try:
                 return await self._post_on(kept, body)
             except OSError:
-                # A batch that comes twice is taken once, by its number.
+                # The Shield ignores a repeated batch by its number.
                 kept.abort()
         self._requests = await self._connect()
         return await self._post_on(self._requests, body)
@@ -350,7 +350,7 @@ class HttpSocket:
 
 
 def _frame(data: str) -> bytes | str:
-    """The frame that an event says; the text as it is where it says none."""
+    """The frame in an event's data; the text itself if it has none."""
     try:
         said = json.loads(data)
         return b64decode(said, validate=True) if isinstance(said, str) else data

@@ -1,1 +1,1 @@
-"""What a room remembers: its values, in order and without holes, and locks."""
+"""The state of a room: its values, the repair of missed changes, and locks."""

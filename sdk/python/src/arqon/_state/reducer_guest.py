@@ -1,11 +1,11 @@
-"""What a client shows of a room: what the room has confirmed, and on top what own calls will do.
+"""The values of a room as the client shows them: the confirmed ones and predictions of own calls.
 
-Open calls are guessed anew after each change. A change that comes while calls wait for their
-answers may be theirs: it is kept back until those are answered, so that no call counts twice. The
-bus answers a call before it tells what the call has changed.
+Unconfirmed calls are predicted again after each change. A change that arrives while calls wait for
+their answers may be theirs: it is held back until those are answered, so that no call counts twice.
+The bus answers a call before it publishes the call's changes.
 
-A guess runs the reducer in the client, with the fuel of wasmtime: the room decides, this only
-guesses. Needs `pip install arqon-sdk[optimistic]`.
+A prediction runs the reducer in the client, with the fuel of wasmtime; the room decides. Needs
+`pip install arqon-sdk[optimistic]`.
 """
 
 from __future__ import annotations
@@ -24,9 +24,9 @@ except ImportError as error:
 from arqon._state.watched_values import Changes, Value, put
 
 Guess: TypeAlias = Callable[[Mapping[str, Value]], Changes | None]
-"""What a call does to values; None: it would be refused, or that is unknown."""
+"""Predicts the changes of a call; None: it would be refused, or its effect is unknown."""
 
-# Changes that are kept back; with more the oldest counts, whoever's it is.
+# The most changes that are held back; above, the oldest is applied, whoever made it.
 _HELD_MAX: Final = 1_000
 
 
@@ -35,24 +35,24 @@ class _Pending:
     number: int
     guess: Guess
     entry: int | None = None
-    """The entry whose changes are to come; None: there is no answer yet."""
+    """The entry whose changes will follow; None: no answer yet."""
 
 
 @dataclass(frozen=True)
 class _Held:
     number: int
-    """The last call that had been made when it came."""
+    """The number of the last call made before it arrived."""
     version: int
     changes: Changes
 
 
 class Rebase:
-    """The values of a room and those that own calls make of them."""
+    """The values of a room, and the predictions of own calls on top of them."""
 
     def __init__(self) -> None:
-        """Without any."""
+        """Creates it without values."""
         self.version = 0
-        """The entry whose values are below the guesses."""
+        """The entry of the values below the predictions."""
         self.values: dict[str, Value] = {}
         self._confirmed: dict[str, Value] = {}
         self._pending: list[_Pending] = []
@@ -61,17 +61,17 @@ class Rebase:
 
     @property
     def pending(self) -> int:
-        """Calls that are not confirmed."""
+        """The number of unconfirmed calls."""
         return len(self._pending)
 
     def call(self, guess: Guess) -> tuple[int, Changes]:
-        """Takes a call; returns its number and what it changes here."""
+        """Adds a call; returns its number and its predicted changes."""
         self._last += 1
         self._pending.append(_Pending(self._last, guess))
         return self._last, self._guess_anew()
 
     def answered(self, number: int, entry: int | None) -> Changes:
-        """Takes what came of a call: the entry whose changes are to come; None: none are."""
+        """Applies the outcome of a call: the entry whose changes will follow; None: no change."""
         for one in self._pending:
             if one.number == number:
                 one.entry = 0 if entry is None else entry
@@ -79,13 +79,13 @@ class Rebase:
         return self._guess_anew()
 
     def confirmed(self, version: int, changes: Changes) -> Changes:
-        """Takes changes that the room tells; returns what is another value now."""
+        """Applies changes from the room; returns the values that differ from before."""
         self._held.append(_Held(self._last, version, changes))
         self._release()
         return self._guess_anew()
 
     def _release(self) -> None:
-        """Lets changes count that wait for no answer any longer."""
+        """Applies held changes that no longer wait for an answer."""
         opened = [one.number for one in self._pending if one.entry is None]
         while self._held:
             waits = bool(opened) and self._held[0].number >= opened[0]
@@ -94,7 +94,7 @@ class Rebase:
             held = self._held.pop(0)
             put(self._confirmed, held.changes)
             if held.version < self.version:
-                # Entries have begun anew: what was answered before is in none of them.
+                # Entries have restarted: earlier answers refer to none of them.
                 self._pending = [one for one in self._pending if one.entry is None]
             self.version = held.version
         self._pending = [
@@ -111,9 +111,9 @@ class Rebase:
         }
 
 
-# Instructions of one guess; a call on the bus has far fewer.
+# Instructions of one prediction; a call on the bus has far fewer.
 _FUEL: Final = 50_000_000
-# What a module that was metered otherwise may do: as much as a call has by default.
+# The fuel for a module that was metered elsewhere: the default of a call.
 _FUEL_UNITS: Final = 5_000_000
 _SCAN_BYTES: Final = 65_536
 _NEEDED: Final = ("memory", "arqon_alloc", "arqon_apply")
@@ -121,7 +121,7 @@ _NEEDED: Final = ("memory", "arqon_alloc", "arqon_apply")
 
 @dataclass(frozen=True)
 class GuessedCall:
-    """What a guess is about."""
+    """The call that is predicted."""
 
     command: str
     data: bytes
@@ -132,11 +132,11 @@ class GuessedCall:
     room: str
     now_ms: int
     randoms: list[int] = field(default_factory=list[int])
-    """Random numbers that it has drawn: the same ones each time that it is guessed anew."""
+    """The random numbers drawn so far: the same ones for each prediction of this call."""
 
 
 class _RefusedError(Exception):
-    """Ends a guess."""
+    """Ends a prediction."""
 
 
 def _bytes_of(value: Value) -> bytes:
@@ -151,10 +151,10 @@ def _value_of(raw: bytes) -> Value:
 
 
 class ReducerGuest:
-    """A module that guesses."""
+    """A module for predictions."""
 
     def __init__(self, module: bytes, fuel_units: int = _FUEL_UNITS) -> None:
-        """Raises ValueError for what is no reducer. `fuel_units` are those of one of the bus."""
+        """Raises ValueError for a module that is no reducer. `fuel_units`: of a metered module."""
         self.fuel_units = fuel_units
         config = wasmtime.Config()
         config.consume_fuel = True
@@ -174,7 +174,7 @@ class ReducerGuest:
         self.has_init = "arqon_init" in exported
 
     def guess(self, call: GuessedCall, values: Mapping[str, Value], offset: int) -> Changes | None:
-        """What the reducer does with a call; None when it refuses it, or fails."""
+        """The reducer's changes for a call; None if it refuses the call, or fails."""
         guessing = _Guessing(call, values, offset)
         try:
             return guessing.changes if guessing.run(self) == 0 else None
@@ -183,7 +183,7 @@ class ReducerGuest:
 
 
 class _Guessing:
-    """One guess at work."""
+    """One running prediction."""
 
     def __init__(self, call: GuessedCall, values: Mapping[str, Value], offset: int) -> None:
         self.changes: Changes = {}
@@ -205,7 +205,7 @@ class _Guessing:
             linker.define(store, one.module, name, function)
         exports: Any = linker.instantiate(store, guest.module).exports(store)
         if "arqon_fuel" in guest.exported:
-            # What the bus gives is metered, and has none until it is notified.
+            # A module from the bus is metered, and has no fuel until this is set.
             exports["arqon_fuel"].set_value(store, guest.fuel_units)
         if guest.has_init:
             exports["arqon_init"](store)
@@ -282,7 +282,7 @@ class _Guessing:
                 break
         return self._give(packed)
 
-    # What others receive, and what comes later, is the room's.
+    # Events, answers and timers are left to the room.
     def do_room_emit(self, *_: int) -> None: ...
 
     def do_room_answer(self, *_: int) -> None: ...

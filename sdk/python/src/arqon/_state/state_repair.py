@@ -1,6 +1,6 @@
 """Fetches the changes of one room's state that a subscription has missed.
 
-Its loops get each once and in order. A state that nobody has heard of is not asked for.
+Its loops get each change once and in order. A room without any received change is not queried.
 """
 
 from __future__ import annotations
@@ -21,21 +21,21 @@ from arqon.room_state import StateRead, StateSnapshot, StateVersion
 if TYPE_CHECKING:
     from arqon.room_state import RoomState
 
-# Changes that were missed are asked for within this: many clients miss the same.
+# Missed changes are requested after a random time up to this: many clients miss the same.
 _SPREAD_SECONDS: Final = 1.0
-# For so long they are waited for; then what came after them comes out, behind a GAP.
+# How long missed changes are awaited; then the later ones are delivered after a GAP.
 _GIVE_UP_MS: Final = 30_000
 _WAITS: Final = Backoff(base_ms=1_000, max_ms=15_000)
-# Only the events are wanted, not a state of perhaps 262,144 bytes.
+# A key that no room has: the request needs only the events, not a state of up to 262,144 bytes.
 _NO_KEY: Final = "no-such-key"
 ROOM_UPDATE: Final = "ROOM_UPDATE"
 _CHANGE_ID: Final = re.compile(r"room:(.+):([1-9][0-9]{0,15})", re.DOTALL)
-# Changes that may wait for earlier ones; above, they are asked for with those.
+# The most changes that wait for earlier ones; above, they are requested with those.
 _HELD_MAX: Final = 8_192
 
 
 def change_of(message: Message) -> StateVersion | None:
-    """Which change a message tells; None for what is not from the bus."""
+    """The change in a message; None if it is not from the bus."""
     if message.type != ROOM_UPDATE or message.sender or message.signal is not None:
         return None
     found = _CHANGE_ID.fullmatch(message.message_id)
@@ -43,13 +43,13 @@ def change_of(message: Message) -> StateVersion | None:
 
 
 def _is_first(message: Message) -> bool:
-    """Whether the room has been created with that change: none of its epoch came before it."""
+    """Whether the change created the room, so that it is the first of its epoch."""
     data: Any = message.data
     return isinstance(data, dict) and cast("dict[str, Any]", data).get("first") is True
 
 
 def change_message(room: str, told: dict[str, Any]) -> Message:
-    """A change as the bus would have told it."""
+    """A message with a change, in the form that the bus uses."""
     raw = json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
     return Message(
         room,
@@ -69,43 +69,43 @@ class _Held:
 
 
 class RoomChanges:
-    """What a client knows of a room's changes, and those that wait for earlier ones."""
+    """The known changes of a room, and those that wait for earlier ones."""
 
     def __init__(self, room: str) -> None:
-        """Nothing has been heard yet."""
+        """Creates it without any change."""
         self._room = room
         self.last: StateVersion | None = None
-        """The last change that the program has got; None: none yet, or it is not known."""
+        """The last delivered change; None: none yet, or unknown."""
         self._uncertain = False
-        """Something may be missing before the first change that comes."""
+        """Whether changes may be missing before the next one."""
         self._held: list[_Held] = []
 
     @property
     def has_hole(self) -> bool:
-        """Whether a change waits for others."""
+        """Whether a change waits for earlier ones."""
         return bool(self._held)
 
     def hear(self, message: Message, change: StateVersion) -> list[Message]:
-        """What the program gets of a change now: it, or nothing, if it repeats or has to wait."""
+        """Adds a change. Returns it, or nothing if it is a duplicate or has to wait."""
         last = self.last
         if last is not None and last.epoch == change.epoch and change.version <= last.version:
             return []
         if not self._held and self._is_next(message, change):
             self.last = change
             return [message]
-        # What is left out here the answer has that the others wait for.
+        # Changes beyond the bound are in the answer that the held ones wait for.
         if len(self._held) < _HELD_MAX:
             self._held.append(_Held(message, change))
         return []
 
     def doubt(self) -> bool:
-        """Changes may be missing from here on. False when nobody has heard of any yet."""
+        """Records that changes may be missing. False if none has been received yet."""
         if self.last is None:
             self._uncertain = True
         return self.last is not None
 
     def missed(self, read: StateRead) -> list[Message] | None:
-        """The changes that a read, asked for after `last`, has; None when it lacks some."""
+        """The missed changes, from an answer to a read after `last`; None if it lacks some."""
         last = self.last
         if last is None or read.epoch != last.epoch or read.events is None:
             return None
@@ -115,7 +115,7 @@ class RoomChanges:
         return [change_message(self._room, told) for told in missed] + self._release()
 
     def replace(self, whole: StateSnapshot, now_ms: int) -> list[Message]:
-        """The whole state in place of changes that nobody knows any longer."""
+        """The whole state, replacing changes that are no longer stored."""
         last, self.last = self.last, StateVersion(whole.version, whole.epoch)
         self._uncertain = False
         news = last is None or last.epoch != whole.epoch or last.version < whole.version
@@ -128,7 +128,7 @@ class RoomChanges:
         return change + self._release()
 
     def give_up(self) -> list[Message]:
-        """Nobody can be asked: what is queued comes out as far as the next hole."""
+        """Gives up the missing changes; returns the waiting ones up to the next hole."""
         if not self._held:
             return []
         first = self._held[0].change
@@ -136,7 +136,7 @@ class RoomChanges:
         return self._release()
 
     def _release(self) -> list[Message]:
-        """What is queued and follows now; what is behind a hole goes on, other lives are over."""
+        """The waiting changes that follow now; those of other epochs are dropped."""
         held, self._held = self._held, []
         epoch = "" if self.last is None else self.last.epoch
         follows: list[Message] = []
@@ -153,27 +153,27 @@ class RoomChanges:
 
 
 class StateRepair:
-    """Of one room, for as long as somebody receives it."""
+    """Repairs the state of one room while it is subscribed."""
 
     def __init__(
         self, state: RoomState, give: Callable[[Message], None], gap: Callable[[str], None]
     ) -> None:
-        """`give` and `gap` are the loops': a change, and why changes are missing for good."""
+        """`give` delivers a change to the loops, `gap` the reason of a permanent loss."""
         self._state = state
         self._give_one = give
         self._gap = gap
         self._random = state._room.bus.options.random
         self._changes = RoomChanges(state._room.id)
         self._due = False
-        """Something may be missing that no question has been sent for."""
+        """Whether changes may be missing that were not requested yet."""
         self._task: asyncio.Task[None] | None = None
         self._told = False
-        """The bus, or this client, has told a loss, and no change has come since."""
+        """Whether the bus or this client has reported a loss, and no change has arrived since."""
         self._refused = False
-        """The client may not ask; until the next session."""
+        """Whether the client may not request changes; until the next session."""
 
     def hear(self, message: Message) -> bool:
-        """Takes a change; False for any other message, also for a GAP, which only makes it ask."""
+        """Handles a message. True if it is a change; a GAP triggers a request."""
         if message.is_gap and not message.sender:
             self.doubt()
         change = change_of(message)
@@ -183,23 +183,23 @@ class StateRepair:
         if not self._changes.has_hole:
             self._told = False
         elif self._task is None or self._task.done():
-            # A question that is under way may bring it; when it does not, the next one follows it.
+            # A request under way may return the missing changes; otherwise the next one follows.
             self._ask()
         return True
 
     def doubt(self) -> None:
-        """A GAP was put: changes may be missing."""
+        """Records a GAP: changes may be missing."""
         self._told = True
         if self._changes.doubt():
             self._ask()
 
     def renew(self) -> None:
-        """The room is heard on another session."""
+        """Records that the room is received on another session."""
         self._refused = False
         self.doubt()
 
     def end(self) -> None:
-        """Nobody subscribes to the room any longer."""
+        """Stops: the room is no longer subscribed."""
         self._due = False
         if self._task is not None:
             self._task.cancel()
@@ -218,7 +218,7 @@ class StateRepair:
 
     async def _run(self) -> None:
         attempt = waited_ms = 0
-        # Many clients learn of one loss.
+        # Many clients detect the same loss, so each waits a random time.
         await asyncio.sleep(self._random() * _SPREAD_SECONDS)
         while self._due:
             await self._attempt()
@@ -232,7 +232,7 @@ class StateRepair:
         self._task = None
 
     async def _attempt(self) -> None:
-        """What it could not bring is still due, unless nobody will ever bring it."""
+        """Sends one request. Missing changes stay due, unless they can never be obtained."""
         self._due = False
         try:
             await self._fetch()
@@ -257,7 +257,7 @@ class StateRepair:
         self._give(self._changes.replace(whole, int(time.time() * 1_000)))
 
     def _give_up(self) -> None:
-        """The loops get what is queued, with a GAP for each hole."""
+        """Delivers the waiting changes to the loops, with a GAP for each hole."""
         while self._changes.has_hole:
             if not self._told:
                 self._gap("changes-lost")

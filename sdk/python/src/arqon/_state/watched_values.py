@@ -1,6 +1,6 @@
-"""Visible values of a room as one moment has them: pages, and the changes in the room beside it.
+"""Watches visible values of a room: reads pages, and applies changes from the companion room.
 
-What was missed is recovered, or else all are read again.
+Missed changes are recovered, or all values are read again.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from arqon.room import Room
 
 Value: TypeAlias = str | bytes
-"""A value: its text, or its bytes where they are none."""
+"""A value: a text, or bytes that are not UTF-8."""
 Changes: TypeAlias = dict[str, Value | None]
-"""What was written by key; None: deleted."""
+"""Written values by key; None: deleted."""
 Outcome: TypeAlias = Literal["more", "again", "wait", "whole"]
-"""More pages are to be read, one has to begin again, changes are still to come, or all is there."""
+"""The outcome of a page: read the next one, begin again, wait for changes, or complete."""
 
-# Changes that wait for pages; with more the pages are read again.
+# The most changes that wait for pages; above, the pages are read again.
 _WAITING_MAX: Final = 65_536
 
 
@@ -43,14 +43,14 @@ class ValuesView:
     """The values below a prefix."""
 
     def __init__(self, prefix: str) -> None:
-        """Without any."""
+        """Creates it without values."""
         self.prefix = prefix
         self.version: int | None = None
-        """The entry whose values these are; None: none yet."""
+        """The entry of these values; None: none yet."""
         self.values: dict[str, Value] = {}
         self._scope = ""
         self._heard = 0
-        """The highest entry that a message was about, of `_heard_scope`."""
+        """The highest entry of a message in the scope `_heard_scope`."""
         self._heard_scope = ""
         self._parts: Mapping[str, Any] | None = None
         self._pages: list[Mapping[str, Any]] | None = None
@@ -58,23 +58,23 @@ class ValuesView:
         self._waiting_changes = 0
 
     def begin(self) -> None:
-        """Pages are read from the first one on; what is there stays until they are whole."""
+        """Begins to read pages from the first; the present values stay until they are complete."""
         self._pages, self._waiting, self._waiting_changes = [], [], 0
 
     def page(self, page: Mapping[str, Any]) -> Outcome:
-        """Takes the page behind the last one."""
+        """Adds the next page."""
         pages = self._pages = self._pages if self._pages is not None else []
         pages.append(page)
         if page["scope"] != pages[0]["scope"]:
             return "again"
         # A previous owner may answer with stale values.
-        # In another scope entries may have begun anew.
+        # In another scope entries may have restarted.
         if page["scope"] == self._scope and page["version"] < (self.version or 0):
             return "again"
         return "more" if "next" in page else self.settle()
 
     def settle(self) -> Outcome:
-        """Whether pages and changes are whole by now."""
+        """Whether pages and changes are complete."""
         pages = self._pages or []
         version = min(page["version"] for page in pages)
         if self._waiting_changes > _WAITING_MAX:
@@ -85,12 +85,12 @@ class ValuesView:
                 continue
             if told["after"] > version or told["scope"] != pages[0]["scope"]:
                 return "again"
-            # A newer page has them already, and what comes up to its version says the same.
+            # A newer page already contains them; changes up to its version lead to the same values.
             put(read, self._changes(told, 0))
             version = told["to"]
         if version < max(page["version"] for page in pages):
             return "wait"
-        # Earlier messages were about later entries than a previous owner knows.
+        # Earlier messages may be about later entries than a previous owner knows.
         scope = pages[0]["scope"]
         if version < self._heard and scope in (self._scope, self._heard_scope):
             return "again"
@@ -99,7 +99,7 @@ class ValuesView:
         return "whole"
 
     def hear(self, part: Mapping[str, Any]) -> Changes | Literal["again"]:
-        """Takes a message; returns what changed now, or "again" when it cannot be applied."""
+        """Applies a message; returns the changes, or "again" if it cannot be applied."""
         told = self._whole(part)
         if told is None:
             return {}
@@ -128,7 +128,7 @@ class ValuesView:
         }
 
     def _whole(self, part: Mapping[str, Any]) -> Mapping[str, Any] | None:
-        """The message whose last part this is; None: more are to come."""
+        """The whole message if this is its last part; None: parts are missing."""
         before, self._parts = self._parts, None
         number, more, told = part.get("part", 1), part.get("more", False), part
         if number > 1:
@@ -153,17 +153,17 @@ def put(values: dict[str, Value], changes: Changes) -> None:
 
 
 _WAITS: Final = Backoff(base_ms=100, max_ms=5_000)
-# How often it is looked whether changes have come that pages wait for, and how often at most.
+# Interval, and the most checks, whether the changes have arrived that pages wait for.
 _SETTLE_SECONDS: Final = 0.05
 _SETTLE_LOOKS: Final = 40
 
 
 @dataclass(frozen=True)
 class ValuesChanged:
-    """What has changed since the loop was notified last."""
+    """The changes since the loop's previous item."""
 
     version: int
-    """The entry of the room's log whose values these are."""
+    """The entry of the room's log that these values belong to."""
     changes: Changes
     """By key; None: deleted."""
 
@@ -171,9 +171,9 @@ class ValuesChanged:
 class WatchedValues:
     """Visible values of a room as they change: `async with watch(room, "public/") as values:`.
 
-    They are there when the block begins, which raises the refusal. `async for changed in values:`
-    tells changes, the first values as well; a slow loop gets several as one. Ends with the
-    connection, and when this client is put out of the room.
+    The values are read when the block begins, which raises the refusal. `async for changed in
+    values:` yields changes, beginning with the first values; a slow loop gets several in one item.
+    It ends with the connection, and when this client is kicked.
     """
 
     def __init__(self, room: Room, beside: Room, prefix: str) -> None:
@@ -182,7 +182,7 @@ class WatchedValues:
         self._view = ValuesView(prefix)
         self._tasks: list[asyncio.Task[None]] = []
         self._due = asyncio.Event()
-        """Something is to be read."""
+        """Set when values have to be read."""
         self._news = asyncio.Event()
         self._changes: Changes = {}
         self._told: int | None = None
@@ -192,20 +192,20 @@ class WatchedValues:
 
     @property
     def version(self) -> int:
-        """The entry of the room's log whose values these are."""
+        """The entry of the room's log that these values belong to."""
         return self._view.version or 0
 
     @property
     def is_current(self) -> bool:
-        """False while something was missed and is being read: values are of an earlier moment."""
+        """False while missed changes are being read: the values are stale."""
         return self._view.version is not None and not self._is_reading and not self._over
 
     def read(self, key: str) -> Value | None:
-        """The value of a key; None: there is none, or nobody sees it."""
+        """The value of a key; None: none, or it is not visible."""
         return self._view.values.get(key)
 
     def json(self, key: str) -> Any:
-        """The value of a key that is JSON; None: there is none. Raises ValueError otherwise."""
+        """The JSON value of a key; None: none. Raises ValueError if it is not JSON."""
         value = self.read(key)
         return None if value is None else json.loads(value)
 
@@ -214,7 +214,7 @@ class WatchedValues:
         return sorted(self._view.values.items(), key=lambda one: one[0].encode())
 
     async def __aenter__(self) -> WatchedValues:
-        """Begins. Raises the refusal, `InvalidCommand` where the room shows no values."""
+        """Begins. Raises the refusal: `InvalidCommand` if the room has no visible values."""
         await self._beside.__aenter__()
         self._due.set()
         self._tasks = [self._room.bus.spawn(self._hear()), self._room.bus.spawn(self._read())]
@@ -230,7 +230,7 @@ class WatchedValues:
         return self
 
     async def __aexit__(self, *raised: object) -> None:
-        """Ends it; the values stay what they are."""
+        """Stops watching; the values stay unchanged."""
         self._end(None)
         for task in self._tasks:
             task.cancel()
@@ -241,7 +241,7 @@ class WatchedValues:
         return self
 
     async def __anext__(self) -> ValuesChanged:
-        """The next ones. Raises the error that ended it."""
+        """The next changes. Raises the error that ended it."""
         while self._view.version is None or (self.version == self._told and not self._changes):
             if self._over:
                 if self._error is not None:

@@ -1,1 +1,1 @@
-"""What is heard: rooms, loops on them, places in durable rooms."""
+"""Subscriptions: rooms, their loops, positions in durable rooms."""

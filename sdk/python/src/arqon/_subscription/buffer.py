@@ -45,19 +45,19 @@ class MessageBuffer:
         self._readable = asyncio.Event()
         self._space = asyncio.Event()
         self._full = False
-        """Somebody waits for `_space`."""
+        """Whether a task waits for `_space`."""
         self._on_end: list[Callable[[], None]] = []
 
     def __len__(self) -> int:
-        """Messages that wait."""
+        """The number of buffered messages."""
         return len(self._items)
 
     def blocked(self, data_bytes: int) -> bool:
-        """No such message fits, and the policy lets the connection wait briefly."""
+        """Whether a message of this size does not fit, and the policy lets the connection wait."""
         return not self._fits(data_bytes) and self._overflow == "error" and not self._ended
 
     async def space(self, data_bytes: int) -> None:
-        """Returns when there is space for a message with such data, or it has ended."""
+        """Returns when a message of this size fits, or the buffer has ended."""
         while self.blocked(data_bytes):
             self._full = True
             self._space.clear()

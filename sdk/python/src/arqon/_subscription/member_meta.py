@@ -1,5 +1,6 @@
-"""What others see of this member in one room: the metadata that a Shield took last, and changes
-that no Shield has taken yet. Sends nothing: which SUB goes when is `subscriptions.py`.
+"""This member's metadata in one room: the last accepted one, and changes not accepted yet.
+
+It sends nothing: `subscriptions.py` sends SUBs.
 """
 
 from __future__ import annotations
@@ -10,20 +11,20 @@ from typing import Final
 
 from arqon.errors import ArqonError, error_of
 
-# Changes of one room's metadata that may wait.
+# The most queued changes of one room's metadata.
 _UPDATES_MAX: Final = 256
 
 
 @dataclass(eq=False)
 class MetaUpdate:
-    """A change that no Shield has taken yet."""
+    """A change that no Shield has accepted yet."""
 
     number: int
-    """Grows: the last one wins."""
+    """An ascending number: the last change wins."""
     meta: bytes
     taken: asyncio.Future[None]
     carried: bool = False
-    """A SUB that is not answered yet has it."""
+    """Whether an unanswered SUB contains it."""
 
 
 @dataclass(frozen=True)
@@ -31,41 +32,41 @@ class CarriedMeta:
     """The metadata of one SUB."""
 
     number: int
-    """That of the change; 0: what the subscription began with."""
+    """The number of the change; 0: the initial metadata."""
     meta: bytes
     updates: tuple[MetaUpdate, ...] = ()
-    """Those who learn of the answer."""
+    """The changes that the answer settles."""
 
 
 class MemberMeta:
-    """The metadata of one room, as JSON; empty is none."""
+    """The metadata of one room, as JSON; empty: none."""
 
     def __init__(self, meta: bytes) -> None:
-        """What the first SUB says."""
+        """`meta` is the metadata of the first SUB."""
         self._taken = CarriedMeta(0, meta)
         self._updates: list[MetaUpdate] = []
         self._number = 0
         self.standing = 0
-        """The number of what the Shield of the present session has, once that has answered."""
+        """The number of the metadata at the present session's Shield, once it has answered."""
 
     @property
     def newest(self) -> bytes:
-        """What it is to be, whether a Shield has taken it or not."""
+        """The newest metadata, accepted or not."""
         return self._updates[-1].meta if self._updates else self._taken.meta
 
     @property
     def waits(self) -> bool:
-        """There are changes that no SUB has carried yet."""
+        """Whether there are changes that no SUB has contained yet."""
         return any(not update.carried for update in self._updates)
 
     @property
     def lacking(self) -> bool:
-        """The Shield of the present session lacks something, if it has answered at all."""
+        """Whether the present session's Shield lacks the newest metadata, if it has answered."""
         return self.waits or self.standing != self._taken.number
 
     def change(self, meta: bytes) -> asyncio.Future[None]:
-        """Other metadata; done when a Shield has taken it, or something newer."""
-        # Who no longer waits has given up on the answer; the newest goes all the same.
+        """Queues new metadata; done when a Shield has accepted it, or newer metadata."""
+        # Changes whose caller was cancelled are dropped, unless they were sent.
         self._updates = [u for u in self._updates if u.carried or not u.taken.done()]
         if sum(not update.carried for update in self._updates) >= _UPDATES_MAX:
             raise error_of("too-many-pending", f"{_UPDATES_MAX} changes of metadata wait")
@@ -75,7 +76,8 @@ class MemberMeta:
         return update.taken
 
     def carry(self, is_next: bool) -> CarriedMeta:
-        """For a SUB: the newest. The next session, where a refusal ends all, gets the taken one."""
+        """The newest metadata, for a SUB; on the next session, where a refusal is fatal, the last
+        accepted one."""
         if is_next or not self._updates:
             return self._taken
         waiting = tuple(update for update in self._updates if not update.carried)
@@ -85,23 +87,23 @@ class MemberMeta:
         return CarriedMeta(last.number, last.meta, waiting)
 
     def take(self, carried: CarriedMeta) -> None:
-        """A Shield has it. It may be older than what another one took meanwhile."""
+        """Records that a Shield accepted it; another Shield may have accepted newer metadata."""
         if carried.number <= self._taken.number:
             return
         self._taken = CarriedMeta(carried.number, carried.meta)
         self._settle([u for u in self._updates if u.number <= carried.number], None)
 
     def keep(self, carried: CarriedMeta) -> None:
-        """These wait again."""
+        """Queues these changes again."""
         for update in carried.updates:
             update.carried = False
 
     def refuse(self, carried: CarriedMeta, error: ArqonError) -> None:
-        """A Shield does not take these: it is as before them, or as after newer ones."""
+        """Records that a Shield refused these changes: the previous or newer metadata stays."""
         self._settle([u for u in self._updates if u in carried.updates], error)
 
     def answered_late(self, carried: CarriedMeta, error: ArqonError | None) -> None:
-        """The answer of a Shield that was left."""
+        """Handles a late answer of the previous Shield."""
         if error is None:
             self.take(carried)
         elif error.reason == "connection-lost":
@@ -110,11 +112,11 @@ class MemberMeta:
             self.refuse(carried, error)
 
     def is_new(self, carried: CarriedMeta) -> bool:
-        """No Shield has taken it yet, nor anything newer."""
+        """Whether no Shield has accepted it yet, nor newer metadata."""
         return carried.number > self._taken.number
 
     def end(self, error: ArqonError) -> None:
-        """Nobody takes any longer."""
+        """Fails all queued changes."""
         self._settle(self._updates, error)
 
     def _settle(self, updates: list[MetaUpdate], error: ArqonError | None) -> None:

@@ -1,11 +1,11 @@
-"""Where a client is in one durable room: what its next SUB asks for, what the answer to that
-means, which messages count, and which of those are repeats.
+"""A client's position in one durable room: the position in its next SUB, the meaning of the answer,
+which messages count, and which are duplicates.
 
-The rules are those of every language (`sdk/conformance/README.md`, Positions). Pure; it sends
+The rules are the same in every language (`sdk/conformance/README.md`, Positions). Pure; it sends
 nothing, and knows a session by its identity only.
 
 `PatternPositions` is the same for a pattern's rooms (docs/protocol.md, Positions of a pattern):
-an offset counts under the epoch that was known when its message came.
+an offset counts under the epoch that was known when its message arrived.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from weakref import WeakSet
 
 from arqon.message import Message
 
-# Own messages of a room with no_echo that may still come back by a recovery; the oldest go first.
+# Remembered own messages of a room with no_echo, because a recovery may return them.
 _OWN_MAX: Final = 4_096
 
 
 @dataclass(frozen=True)
 class Position:
-    """A place in a durable room: right after the message with this offset.
+    """A position in a durable room: directly after the message with this offset.
 
-    Offset 0 is the beginning of an epoch and needs it. Raises ValueError for what is no place.
+    Offset 0 is the beginning of an epoch and needs it. Raises ValueError for an invalid position.
     """
 
     offset: int
@@ -40,29 +40,29 @@ class Position:
 
 
 class Place:
-    """The place of one client in one room; in a room that is not durable it has no position."""
+    """The position of one client in one room. A room that is not durable has none."""
 
     def __init__(self, start: Position | None, no_echo: bool) -> None:
-        """`start` is what the first SUB asks for; the program has everything before it."""
+        """`start` is the position in the first SUB; the program has everything before it."""
         self._start = start
         self._position: Position | None = None
         self._delivered: int | None = None if start is None else start.offset
         self._following: WeakSet[object] = WeakSet()
         self._own: dict[int, None] | None = {} if no_echo else None
         self.reading = False
-        """Stored messages come from the history."""
+        """True while stored messages are read from the history."""
         self.epoch = ""
-        """Of the messages that are delivered now; empty when it is not known.
+        """The epoch of the messages that are delivered now; empty if unknown.
 
-        From a loss that the bus tells until an ACK says where the room stands it is not, and the
-        position stays where it was: a SUB after a drop is then sure to be notified of the loss.
+        It is unknown from a reported loss until an ACK has the room's position. The position stays
+        unchanged meanwhile, so that a SUB after a disconnect certainly receives the loss.
         """
         self.recovered: bool | None = None
-        """What the last SUB that asked for a position was answered."""
+        """`recovered` in the answer to the last SUB with a position."""
 
     @property
     def position(self) -> Position | None:
-        """None before the first ACK and in a room that is not durable."""
+        """The present position; None before the first ACK and in a room that is not durable."""
         return self._position
 
     def follows(self, session: object) -> bool:
@@ -70,7 +70,7 @@ class Place:
         return session in self._following
 
     def asked(self, session: object) -> Position | None:
-        """What a SUB on this session has to ask for; None: it changes nothing of that."""
+        """The position that a SUB on this session must have; None: none."""
         if self.reading or (self.follows(session) and not self._is_lost):
             return None
         return self._position or self._start
@@ -78,10 +78,10 @@ class Place:
     def accepted(
         self, session: object, asked: Position | None, offset: int, answer: dict[str, Any]
     ) -> str | None:
-        """The ACK of a SUB that asked for `asked`: why messages are missing from here on, if so.
+        """Applies the ACK of a SUB with the position `asked`. Returns why messages are missing.
 
-        When there still is a position to be `asked`, the answer was about one that the client has
-        left: the next SUB tells.
+        If a position is still to be `asked` after it, the answer was to an outdated position: the
+        answer to the next SUB decides.
         """
         if self.reading:
             return None
@@ -93,8 +93,8 @@ class Place:
             self.forget()
             return None if asked is None else "reconnect"
         if here is not None and asked is None and followed:
-            # It only changes options, and messages that come already may be behind the ACK's
-            # offset. After a loss another SUB is on its way, whose ACK tells more.
+            # The SUB only changed options, and delivered messages may be before the ACK's offset.
+            # After a loss another SUB is under way, whose ACK decides.
             if not lost:
                 self.epoch = epoch
             return None
@@ -102,11 +102,11 @@ class Place:
         if asked is not here and not (epoch == self.epoch if recovered else lost and followed):
             self._following.discard(session)
             return None
-        # An ACK that confirms a loss says nothing new, if nothing has come since that was reported.
+        # An ACK that confirms a reported loss is no news, if no message has arrived since.
         told = recovered or (lost and self._delivered is None)
         if not recovered:
-            # From the ACK's offset on everything is new but what was heard: of the same log, or
-            # since the loss.
+            # From the ACK's offset on everything is new except messages already received: of the
+            # same log, or since the loss.
             heard = self._delivered is not None and (
                 followed and self._delivered >= offset
                 if lost
@@ -114,7 +114,7 @@ class Place:
             )
             if not heard:
                 self._delivered = offset - 1
-            # What another session still brings is from before the loss.
+            # Messages that another session still delivers precede the loss.
             self._following = WeakSet([session])
         self.epoch = epoch
         self._move(here.offset if recovered and here is not None else offset)
@@ -122,8 +122,8 @@ class Place:
         return None if asked is None or told else str(reason or "reconnect")
 
     def gap(self, session: object, reason: str) -> bool:
-        """The bus tells a GAP on this session; False: it says nothing to the program."""
-        # Elsewhere the history shows what is missing, or the answer to a SUB tells.
+        """Applies a GAP of the bus on this session. False: the program need not know."""
+        # Otherwise the history, or the answer to a SUB, shows what is missing.
         counts = not self.reading and (self.follows(session) or self.asked(session) is None)
         loss = reason in ("epoch-changed", "history-trimmed", "erased")
         if counts and loss and self._position is not None:
@@ -133,7 +133,7 @@ class Place:
         return counts or reason == "changes-lost"
 
     def deliver(self, offset: int) -> bool:
-        """A message with this offset has come; False: it is a repeat, and not for the program."""
+        """Records a message with this offset. False: it is a duplicate, not for the program."""
         if self._delivered is not None and offset <= self._delivered:
             return False
         self._delivered = offset
@@ -147,13 +147,13 @@ class Place:
         return True
 
     def read(self, offset: int, epoch: str, more: bool) -> None:
-        """The history has been read up to here; with `more` it is read on."""
+        """Records that the history has been read up to here; with `more` the read continues."""
         self.epoch, self._delivered = epoch, offset
         self._move(offset)
         self.reading = more
 
     def published(self, offset: int) -> None:
-        """The ACK of a publish of this client had this offset."""
+        """Records the offset in the ACK of this client's publish."""
         if self._own is None or offset == 0:
             return
         self._own[offset] = None
@@ -161,7 +161,7 @@ class Place:
             del self._own[next(iter(self._own))]
 
     def forget(self) -> None:
-        """The room is not durable, or not any longer."""
+        """Records that the room is not, or no longer, durable."""
         self._start = self._position = None
         self._lose()
 
@@ -177,7 +177,7 @@ class Place:
             self._own.clear()
 
     def _renew(self) -> None:
-        """The same place, but for what was asked before."""
+        """A new object of equal value, so that the answer to an earlier SUB does not match."""
         if self._position is not None:
             self._position = replace(self._position)
 
@@ -185,42 +185,42 @@ class Place:
         self._position = Position(offset, self.epoch)
 
 
-# As many positions as a SUB may have where an operator has said nothing else.
+# The default limit of positions in a SUB.
 _ROOMS_MAX: Final = 1_000
-# What one position takes beside its room's id, and one SUB beside its positions, in bytes.
+# Overhead of one position besides its room's id, and of one SUB besides its positions, in bytes.
 _PLACE_BYTES: Final = 24
 _SUB_BYTES: Final = 1_024
 NONE: Final = b"{}"
-"""Positions that ask for the epoch only."""
+"""A request for the epoch only, without positions."""
 
 
 class PatternPositions:
     """The positions of one pattern."""
 
     def __init__(self) -> None:
-        """Of a pattern that is not heard yet."""
-        # By room, the one that was heard last is last: the epoch, and the offset.
+        """Creates it without positions."""
+        # Epoch and offset by room; the most recently received room is last.
         self._places: dict[str, tuple[str, int]] = {}
         self._epoch = ""
         self._most = _ROOMS_MAX
 
     def heard(self, message: Message) -> None:
-        """A message has come to the loops."""
+        """Records a message that the loops received."""
         room, signal = message.room, message.signal
         if message.offset:
             self._move(room, message.offset)
         elif signal is not None and message.sender == "":
-            # The room has another log, or the client was put out of it.
+            # The room has another log, or the client was removed from it.
             put_out = signal.kind in ("DISCONNECT", "BAN")
             if put_out or (signal.kind == "GAP" and signal.reason == "epoch-changed"):
                 self._places.pop(room, None)
 
     def refused(self, count: int) -> None:
-        """So many were too many."""
+        """Records that a SUB with this many positions was refused."""
         self._most = count // 2
 
     def asked(self, left_out: Container[str], frame_bytes: int) -> tuple[bytes, int]:
-        """The positions for the next SUB, without rooms `left_out`, and how many they are."""
+        """The positions for the next SUB, without the rooms `left_out`, and their number."""
         epochs: dict[str, dict[str, int]] = {}
         count, left_bytes = 0, frame_bytes - _SUB_BYTES
         for room, (epoch, offset) in reversed(self._places.items()):
@@ -236,7 +236,7 @@ class PatternPositions:
         return json.dumps(epochs, separators=(",", ":")).encode(), count
 
     def answered(self, answer: dict[str, Any]) -> list[tuple[str, str]]:
-        """The answer to a SUB: the rooms that go on from now although asked for, and why."""
+        """Applies the answer to a SUB: returns the rooms that continue from now, and the reason."""
         epoch, positions = answer.get("epoch"), answer.get("positions")
         self._epoch = epoch if isinstance(epoch, str) else ""
         lost: list[tuple[str, str]] = []
@@ -252,7 +252,7 @@ class PatternPositions:
         return lost
 
     def _move(self, room: str, offset: int) -> None:
-        # Without an epoch nobody could ask for what is behind it.
+        # An offset without an epoch is no position.
         if not self._epoch:
             return
         self._places.pop(room, None)
@@ -262,5 +262,5 @@ class PatternPositions:
 
 
 def _table(value: object) -> dict[str, Any]:
-    """An object of the answer; what is none says nothing."""
+    """A member of the answer that is an object; empty for anything else."""
     return cast("dict[str, Any]", value) if isinstance(value, dict) else {}

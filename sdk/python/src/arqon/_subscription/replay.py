@@ -1,7 +1,7 @@
-"""A loop that begins with what a durable room has stored: the options `from_`, `last` and `since`.
+"""Begins a loop with a durable room's stored messages: the options `from_`, `last` and `since`.
 
-It is read page by page as the loops take it. Where it ends a SUB brings the rest, as after a
-reconnect; the answer to that tells what is missing.
+They are read page by page as the loops consume them. Then a SUB delivers the rest, as after a
+reconnect; its answer shows whether messages are missing.
 """
 
 from __future__ import annotations
@@ -18,24 +18,24 @@ if TYPE_CHECKING:
     from arqon._subscription.room_entry import RoomEntry
     from arqon.room import History, Room
 
-# Wait before a page is asked for again that the bus could not give.
+# Wait before a retry of a page that was temporarily unavailable.
 _RETRY_SECONDS: Final = 0.25
 
 
 @dataclass(frozen=True)
 class Start:
-    """Which of the stored messages come first."""
+    """The first of the stored messages."""
 
     after: int = 0
-    """Only those behind this offset; 0: all."""
+    """Only messages after this offset; 0: all."""
     last: float = math.inf
-    """The newest so many."""
+    """This many of the newest messages."""
     since_seconds: float = math.inf
-    """Those behind the newest one that is older."""
+    """The messages after the newest one that is older than this."""
 
 
 async def replay(room: Room, entry: RoomEntry, start: Start) -> None:
-    """Gives the loops what is stored, then asks for the rest. A refusal ends the subscription."""
+    """Delivers stored messages, then subscribes to the rest. A refusal ends the subscription."""
     try:
         await _give(room, entry, start)
     except ArqonError as error:
@@ -45,26 +45,24 @@ async def replay(room: Room, entry: RoomEntry, start: Start) -> None:
 
 
 class Reading:
-    """How far the history of one room has been read. Pure: which page comes next, and whether it
-    goes on behind the one before.
+    """The progress of reading the history of one room. Pure: decides which page comes next, and
+    whether it continues the previous one.
 
-    As long as the last message of that is kept, nothing behind it is gone, so each page begins with
-    it; in another epoch of the log, after a restart, it has the same id.
+    While the previous page's last message is stored, nothing after it was removed, so each page
+    begins with that message; in another epoch of the log, after a restart, it has the same id.
     """
 
     def __init__(self, place: Place, last: int, kept: bool) -> None:
-        """Begins behind the message with this offset; `kept`: it has to be there."""
+        """Begins after the message with this offset; `kept`: it must still be stored."""
         self._place = place
         self._last = last
         self._id = self._epoch = ""
         self.after = last - 1 if kept else last
-        """The offset behind which the next page begins."""
+        """The next page begins after this offset."""
 
     def take(self, page: History) -> bool:
-        """Takes a page: its messages are the next ones.
-
-        False when that is unknown: the history ends where it was, and the answer to a SUB tells
-        what is missing.
+        """Adds a page. False if it does not continue the last one: then the history ends there, and
+        the answer to a SUB shows whether messages are missing.
         """
         first = page.messages[0] if page.messages else None
         known = self._epoch or page.epoch
@@ -92,7 +90,7 @@ async def _give(room: Room, entry: RoomEntry, start: Start) -> None:
         due = page.more
         for message in page.messages:
             if place.deliver(message.offset):
-                # A SUB brings what is left at once: for loops that do not keep up it is read on.
+                # A SUB delivers the rest at once: while loops are behind, pages are read instead.
                 due = await _space(entry) or due
                 for reader in tuple(entry.readers):
                     reader.buffer.push(message)
@@ -101,7 +99,7 @@ async def _give(room: Room, entry: RoomEntry, start: Start) -> None:
 
 
 async def _space(entry: RoomEntry) -> bool:
-    """Returns when every loop has taken half of what may wait; True: one had to."""
+    """Returns when every buffer is at most half full; True: it had to wait."""
     waited = False
     for reader in tuple(entry.readers):
         waited = await reader.buffer.half_empty() or waited
@@ -109,7 +107,7 @@ async def _space(entry: RoomEntry) -> bool:
 
 
 async def _find(room: Room, start: Start) -> int:
-    """The offset behind which the first wanted message comes; goes back from the newest one."""
+    """The offset before the first requested message; searches from the newest one."""
     if math.isinf(start.last) and math.isinf(start.since_seconds):
         return start.after
     oldest_ms = room.bus.now_ms() - start.since_seconds * 1_000
@@ -128,7 +126,7 @@ async def _find(room: Room, start: Start) -> int:
 
 
 async def _read(room: Room, *, after: int = 0, before: int = 0, reverse: bool = False) -> History:
-    """A page, however long the bus is unreachable."""
+    """Reads a page; retries for as long as the bus is unreachable."""
     while True:
         try:
             return await room.history(

@@ -1,4 +1,4 @@
-"""What `subscriptions.py` knows of one room, and how its loops learn of it."""
+"""The state of one room in `subscriptions.py`, and the delivery to its loops."""
 
 from __future__ import annotations
 
@@ -22,9 +22,9 @@ from arqon.errors import ArqonError, error_of
 from arqon.message import Message, gap_message
 from arqon.presence import LEAVE, UPDATE, MemberTable
 
-# Messages of one room that may wait while the client moves; above, the room gets a GAP instead.
+# The most held messages of one room during a move; above, the loops get a GAP instead.
 _HELD_MAX: Final = 8_192
-# Messages of one room that are remembered while it is heard twice; the oldest go first.
+# Remembered messages of the old session during a move; older ones may be delivered twice.
 _SEEN_MAX: Final = 65_536
 # How long the connection stops reading for a full buffer with policy "error".
 _SPACE_SECONDS: Final = 0.25
@@ -32,7 +32,7 @@ _SPACE_SECONDS: Final = 0.25
 
 @dataclass(frozen=True)
 class SubscribeOptions:
-    """How a loop subscribes to a room. What contradicts itself is a ValueError."""
+    """The options of a loop. Conflicting options are a ValueError."""
 
     presence: bool = False
     observer: bool = False
@@ -68,7 +68,7 @@ class SubscribeOptions:
 
     @property
     def start(self) -> Start | None:
-        """Which of the stored messages come first; None: none."""
+        """The first stored message; None: no stored messages."""
         ways = (self.from_, self.last, self.since, self.position)
         if sum(way is not None for way in ways) > 1:
             raise ValueError("one of from_, last, since and position says where to begin")
@@ -90,14 +90,14 @@ class SubscribeOptions:
 
     @property
     def wish(self) -> tuple[bool, bool, bool, str, bool, bool]:
-        """What all loops on a room must agree on: there is one SUB."""
+        """The options that must be equal for all loops on a room, because they share one SUB."""
         how = self.presence, self.observer, self.no_echo, self.filter
         return (*how, self.delta, self.positions)
 
 
 @dataclass(eq=False)
 class Reader:
-    """One loop over a room. `ready` is done once the SUB stands, with the whole list of members."""
+    """One loop over a room. `ready`: SUB and list of members are complete."""
 
     buffer: MessageBuffer
     ready: asyncio.Future[None]
@@ -105,37 +105,37 @@ class Reader:
 
 @dataclass(eq=False)
 class Move:
-    """A room on its way from one session to the next."""
+    """A room during a move from one session to the next."""
 
     held: list[Envelope] = field(default_factory=list[Envelope])
     overflowed: bool = False
     seen: dict[tuple[str, str], None] = field(default_factory=dict[tuple[str, str], None])
     answer: tuple[Position | None, Ack] | None = None
-    """What the SUB on the next session asked for, and its ACK."""
+    """The position in the SUB on the next session, and its ACK."""
     meta: int = 0
     """The number of the metadata in that SUB."""
 
     def hold(self, envelope: Envelope) -> None:
-        """Keeps what the next session delivers, until it counts."""
+        """Holds a message of the next session until that is the present one."""
         if len(self.held) < _HELD_MAX:
             self.held.append(envelope)
         else:
             self.overflowed = True
 
     def hear_old(self, envelope: Envelope) -> None:
-        """Remembers what the old session has delivered."""
+        """Records a message that the old session has delivered."""
         self.seen[key_of(envelope)] = None
         if len(self.seen) > _SEEN_MAX:
             del self.seen[next(iter(self.seen))]
 
     def repeats(self, envelope: Envelope, room: str) -> bool:
-        """Whether the old session has delivered it to this room's loops already."""
+        """Whether the old session has already delivered it to this room's loops."""
         placed = envelope.offset and envelope.room_id == room
         return not placed and key_of(envelope) in self.seen
 
 
 def key_of(envelope: Envelope) -> tuple[str, str]:
-    """What tells that two deliveries are of the same message."""
+    """A key that two deliveries of the same message share."""
     return envelope.sender_id, envelope.headers.get("X-Twist-ID", "")
 
 
@@ -143,42 +143,42 @@ class RoomEntry:
     """One room that this connection receives."""
 
     def __init__(self, room: str, options: SubscribeOptions) -> None:
-        """Without loops; no SUB was sent."""
+        """Creates it without loops; no SUB was sent."""
         self.room = room
         self.options = options
-        """What all its loops agree on, and where the first one begins."""
+        """The options of all its loops, and the start of the first one."""
         self.readers: set[Reader] = set()
         self.table = MemberTable() if options.presence else None
         self.place = Place(options.position, options.no_echo)
         self.place.reading = options.start is not None
         self.positions = PatternPositions() if options.positions else None
-        """Of the rooms of a pattern."""
+        """The positions of a pattern's rooms."""
         self.meta = MemberMeta(encode_meta(options.member_meta))
         self.heard = False
-        """An ACK has come on some session: a new SUB means that something may be lost."""
+        """True after an ACK on any session: then a new SUB means that messages may be lost."""
         self.active = False
-        """An ACK has come on the present session."""
+        """True after an ACK on the present session."""
         self.asking: list[object] = []
-        """The sessions of the SUBs that are not answered yet, one for each."""
+        """The sessions of the unanswered SUBs, one item for each SUB."""
         self.retries: dict[object, asyncio.TimerHandle] = {}
-        """By session."""
+        """Retry timers of the SUB, by session."""
         self.move: Move | None = None
         self.replay: asyncio.Task[None] | None = None
-        """Gives the loops what is stored."""
+        """The task that delivers stored messages."""
         self.repair: StateRepair | None = None
-        """Of what happens to the room's state."""
+        """Fetches missed changes of the room's state."""
 
     @property
     def unplaced(self) -> bool:
-        """Messages are missing when the room is heard on another session; no position tells."""
+        """Whether a new session means missing messages that no position can recover."""
         return self.heard and self.place.position is None and not self.place.reading
 
     def lacking(self, session: object) -> bool:
-        """The present session's Shield has yet to receive something, if it has answered at all."""
+        """Whether the present session's Shield lacks a position or metadata, if it has answered."""
         return self.place.asked(session) is not None or self.meta.lacking
 
     def agree(self, options: SubscribeOptions) -> None:
-        """Raises ValueError when another loop wants what the present SUB does not say."""
+        """Raises ValueError if another loop has other options than the present SUB."""
         if options.wish != self.options.wish:
             raise ValueError(f"room {self.room} is subscribed with other options already")
         if options.position is not None or options.start is not None:
@@ -187,22 +187,22 @@ class RoomEntry:
             raise ValueError(f"room {self.room}: use update_meta to change the metadata")
 
     def blocked(self, size_bytes: int) -> bool:
-        """Whether some loop has no space for such a message."""
-        # Asked for every message: a generator would cost more.
+        """Whether some loop has no space for a message of this size."""
+        # Called for every message: a generator would cost more.
         for reader in self.readers:  # noqa: SIM110
             if reader.buffer.blocked(size_bytes):
                 return True
         return False
 
     async def space(self, size_bytes: int) -> None:
-        """Returns when every loop has space for such a message, or has had time to make some."""
+        """Returns when every loop has space for a message of this size, or after a timeout."""
         for reader in list(self.readers):
             if reader.buffer.blocked(size_bytes):
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(reader.buffer.space(size_bytes), _SPACE_SECONDS)
 
     def new_meta(self, member_meta: Any) -> asyncio.Future[None]:
-        """Other metadata for the next SUB; done when a Shield has taken it."""
+        """Queues new metadata; done when a Shield has accepted it."""
         if not self.options.presence or self.options.observer:
             raise ValueError("only a subscription with presence and without observer is a member")
         return self.meta.change(encode_meta(member_meta))
@@ -210,7 +210,7 @@ class RoomEntry:
     def sub(
         self, request_id: int, asked: Position | None, meta: bytes, positions: bytes = b""
     ) -> Subscribe:
-        """The SUB with this metadata, from `asked` or `positions` on if there are some."""
+        """The SUB with this metadata, and with the position `asked` or `positions`, if any."""
         options = self.options
         return Subscribe(
             room_id=self.room,
@@ -232,13 +232,13 @@ class RoomEntry:
     def asked_positions(
         self, stands: bool, left_out: Container[str], frame_bytes: int
     ) -> tuple[bytes, int]:
-        """The positions for the next SUB, and how many; where messages come already they go on."""
+        """The positions for the next SUB and their number; none if the SUB is already active."""
         if self.positions is None:
             return b"", 0
         return (NONE, 0) if stands else self.positions.asked(left_out, frame_bytes)
 
     def accepted(self, carried: CarriedMeta) -> None:
-        """A SUB was accepted on the present session."""
+        """Records that a SUB was accepted on the present session."""
         if self.repair is not None and self.heard and not self.active:
             self.repair.renew()
         self.active = True
@@ -248,15 +248,15 @@ class RoomEntry:
     def refused(
         self, error: ArqonError, carried: CarriedMeta, session: object, is_next: bool
     ) -> Literal["stand", "now", "later", "fail"]:
-        """What follows when a SUB was refused or lost: it stands as it was, goes again, or ends."""
+        """The reaction to a refused or lost SUB: unchanged, retry now or later, or end."""
         if error.reason == "connection-lost":
             self.meta.keep(carried)
             return "stand"
         place = self.place
-        # Messages of the room come on this session already, and count.
+        # Messages of the room already arrive on this session, and count.
         stands = self.active and not is_next if place.reading else place.follows(session)
         if error.reason == "not-durable" and place.position is not None:
-            # The room was durable and is not any longer: from here on as any other.
+            # The room is no longer durable: it continues as any other.
             if not stands:
                 self.gap("reconnect")
             place.forget()
@@ -265,19 +265,19 @@ class RoomEntry:
         if error.retryable and not stands:
             self.meta.keep(carried)
             return "later"
-        # With what was taken before, the same SUB may be accepted.
+        # With the previously accepted metadata the same SUB may be accepted.
         again = error.retryable or self.meta.is_new(carried)
         self.meta.refuse(carried, error)
         if not stands:
             return "later" if again else "fail"
-        # The subscription stands: only the new metadata was refused, or the position. What another
-        # Shield has taken before is still to be told to this one.
+        # The subscription is unchanged: only the new metadata, or the position, was refused. This
+        # Shield still needs the metadata that another Shield accepted.
         return "later" if self.lacking(session) and (again or self.meta.waits) else "stand"
 
     def cross(
         self, lossless: bool
     ) -> tuple[str | None, tuple[Position | None, Ack] | None, list[Envelope]]:
-        """The next session is the present one: a loss before it, its answer, what was held."""
+        """Makes the next session the present one; returns a loss, the answer, held messages."""
         move, self.active = self.move, False
         if move is None or move.answer is None:
             self.move = None
@@ -292,29 +292,29 @@ class RoomEntry:
         held, move.held = move.held, []
         due = [e for e in held if is_presence(e) or not move.repeats(e, self.room)]
         if move.overflowed and self.place.position is not None and not self.place.reading:
-            # Not every stored message was held: another SUB brings them.
+            # Some stored messages were not held: another SUB delivers them.
             if self.table is not None:
                 self.table.moved()
             return gap, None, due
         return gap, move.answer, due
 
     def push(self, message: Message) -> None:
-        """Gives it to every loop."""
+        """Delivers a message to every loop."""
         for reader in tuple(self.readers):
             reader.buffer.push(message)
 
     def gap(self, reason: str) -> None:
-        """Puts a GAP into every loop; changes of the room's state may be missing, too."""
+        """Delivers a GAP to every loop, and repairs the room's state."""
         if self.repair is not None:
             self.repair.doubt()
         self.tell_gap(reason)
 
     def tell_gap(self, reason: str) -> None:
-        """Puts a GAP into every loop."""
+        """Delivers a GAP to every loop."""
         self.push(gap_message(self.room, reason, int(time.time() * 1_000)))
 
     def tell_ready(self) -> None:
-        """Tells the loops when the subscription stands, and the first page has come, if any."""
+        """Resolves `ready` of the loops, if SUB, members and the first page are complete."""
         finding = self.place.reading and self.place.position is None
         if not self.active or finding or (self.table is not None and not self.table.complete):
             return
@@ -323,7 +323,7 @@ class RoomEntry:
                 reader.ready.set_result(None)
 
     def end(self, error: ArqonError | None) -> None:
-        """Ends the loops: orderly without `error`, else by raising it there."""
+        """Ends the loops: normally without `error`, otherwise by raising it there."""
         self.cancel_retries()
         if self.replay is not None and self.replay is not asyncio.current_task():
             self.replay.cancel()
@@ -336,37 +336,37 @@ class RoomEntry:
         for reader in readers:
             if not reader.ready.done():
                 reader.ready.set_exception(error.again() if error else ended())
-                reader.ready.exception()  # Who waits gets it; nobody may.
+                reader.ready.exception()  # Marks it as retrieved; waiters still get it.
             reader.buffer.end(error)
 
     def retry(self, session: object, delay_ms: float, send: Callable[[], None]) -> None:
-        """Sends SUB again after this time."""
+        """Sends the SUB again after this delay."""
         self.cancel_retry(session)
         self.retries[session] = asyncio.get_running_loop().call_later(delay_ms / 1_000, send)
 
     def cancel_retry(self, session: object) -> None:
-        """No SUB is sent again on its own on this session."""
+        """Cancels the retry of the SUB on this session."""
         timer = self.retries.pop(session, None)
         if timer is not None:
             timer.cancel()
 
     def cancel_retries(self) -> None:
-        """No SUB is sent again on its own."""
+        """Cancels all retries of the SUB."""
         for session in list(self.retries):
             self.cancel_retry(session)
 
 
 def ended() -> ArqonError:
-    """How a subscription ended that nobody can go on with."""
+    """The error of an ended subscription."""
     return error_of("connection-closed", "the subscription has ended")
 
 
 def encode_meta(meta: Any) -> bytes:
-    """Metadata as JSON; None is none. Raises TypeError for what JSON cannot say."""
+    """Metadata as JSON; None: none. Raises TypeError for values that JSON cannot represent."""
     return b"" if meta is None else json.dumps(meta, separators=(",", ":")).encode()
 
 
 def is_presence(envelope: Envelope) -> bool:
-    """An event with which the bus tells who is in a room."""
+    """Whether an event is one of the bus's presence events."""
     from_bus = envelope.sender_id == "" and envelope.WhichOneof("payload") == "event"
     return from_bus and envelope.event.type in (UPDATE, LEAVE)

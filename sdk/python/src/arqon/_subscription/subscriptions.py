@@ -1,5 +1,7 @@
-"""Which rooms this client receives: one SUB a room, however many loops read it, sent again after
-every reconnect, and on two sessions while the client moves. Knows sessions but no reconnecting.
+"""The rooms that this client receives: one SUB a room for all its loops.
+
+The SUB is sent again after each reconnect, and on both sessions during a move. `driver.py`
+reconnects.
 """
 
 from __future__ import annotations
@@ -36,20 +38,20 @@ if TYPE_CHECKING:
 
 
 class Subscriptions:
-    """All rooms of one connection; `begin`, `cross`, `settle` lead from one session to the next."""
+    """All rooms of one connection; `begin`, `cross` and `settle` move to the next session."""
 
     def __init__(self, bus: Driver) -> None:
-        """`bus` gives options, and ids of requests."""
+        """`bus` provides options and request ids."""
         self._bus = bus
         self._rooms: dict[str, RoomEntry] = {}
         self._patterns: list[RoomEntry] = []
-        """Those of them that stand for many: their ids end in `*`."""
+        """The patterns: ids that end in `*`."""
         self._session: Session | None = None
         self._next: Session | None = None
         self._moved: asyncio.Future[bool] | None = None
 
     def subscribe(self, room: str, options: SubscribeOptions) -> tuple[RoomEntry, Reader]:
-        """A new loop. Raises ValueError for options that contradict another loop's."""
+        """Adds a loop. Raises ValueError for options that conflict with another loop's."""
         known = self._rooms.get(room)
         if known is not None:
             known.agree(options)
@@ -70,7 +72,7 @@ class Subscriptions:
         return entry, reader
 
     def leave(self, entry: RoomEntry, reader: Reader) -> None:
-        """A loop has ended; the last one of a room takes the SUB with it."""
+        """Removes an ended loop; after the last one of a room, ends the subscription."""
         if reader not in entry.readers:
             return
         entry.readers.discard(reader)
@@ -79,7 +81,7 @@ class Subscriptions:
             self.refuse(entry, None)
 
     def attach(self, session: Session) -> None:
-        """A new session is open: subscribes to everything again, and says where a loss may be."""
+        """Subscribes to every room again, with a GAP where messages may be missing."""
         self._session = session
         for entry in list(self._rooms.values()):
             if entry.unplaced:
@@ -87,7 +89,7 @@ class Subscriptions:
             self._send(entry, session, 0)
 
     def detach(self) -> None:
-        """There is no session."""
+        """Records that there is no session."""
         self._session = self._next = None
         for entry in self._rooms.values():
             entry.active = False
@@ -97,7 +99,8 @@ class Subscriptions:
                 entry.table.lost()
 
     def begin(self, following: Session) -> asyncio.Future[bool]:
-        """Subscribes there, too; done when all stand. `cross` or `abandon` must follow."""
+        """Subscribes on the next session, too; done when all SUBs are answered. `cross` or
+        `abandon` must follow."""
         self._next = following
         self._moved = asyncio.get_running_loop().create_future()
         for entry in list(self._rooms.values()):
@@ -107,14 +110,14 @@ class Subscriptions:
         return moved
 
     def abandon(self) -> None:
-        """The next session is of no use: everything is as before `begin`."""
+        """Abandons the next session: everything is as before `begin`."""
         left, self._next = self._next, None
         for entry in self._rooms.values():
             entry.move = None
             entry.cancel_retry(left)
 
     def cross(self, lossless: bool) -> None:
-        """From here on the next session is the present one. `lossless`: the old delivered all."""
+        """Makes the next session the present one. `lossless`: the old one has delivered all."""
         following, self._next = self._next, None
         self._session = following
         for entry in list(self._rooms.values()):
@@ -128,13 +131,13 @@ class Subscriptions:
             self.complete(entry)
 
     def settle(self) -> None:
-        """What the old session had delivered has come on the present one, too."""
+        """Ends the overlap: the present session has delivered all that the old one did."""
         if self._next is None:
             for entry in self._rooms.values():
                 entry.move = None
 
     def deliver(self, envelope: Envelope, session: Session, at_once: bool = True) -> bool:
-        """A message. False: no space; await `space`, then deliver it without `at_once`."""
+        """Delivers a message. False: no space; await `space`, then deliver without `at_once`."""
         entry = self._rooms.get(envelope.room_id)
         if not self._patterns:
             return entry is None or self._offer(entry, envelope, session, at_once)
@@ -147,7 +150,7 @@ class Subscriptions:
         return True
 
     def _hearers(self, room: str) -> list[RoomEntry]:
-        """The room's own entry, and those of the patterns that match it."""
+        """The room's own entry, and the entries of matching patterns."""
         own = self._rooms.get(room)
         # What is beside a room is heard by its name only.
         if room.endswith(("~growing", "~members", "~values")):
@@ -162,7 +165,7 @@ class Subscriptions:
     def _offer(self, entry: RoomEntry, envelope: Envelope, session: Session, at_once: bool) -> bool:
         move = entry.move
         if session is self._next:
-            # What comes before the ACK comes on the old session, too, or the history has it.
+            # Messages before the ACK arrive on the old session, too, or are in the history.
             left_out = envelope.offset and entry.place.reading
             if move is not None and move.answer is not None and not left_out:
                 move.hold(envelope)
@@ -177,18 +180,19 @@ class Subscriptions:
         return self._hear(entry, envelope, at_once)
 
     async def space(self, envelope: Envelope) -> None:
-        """Returns when its room's loops have space for it, or have had time to make some."""
+        """Returns when the room's loops have space for it, or after a timeout."""
         for entry in self._hearers(envelope.room_id):
             await entry.space(len(envelope.event.data))
 
     def published(self, room: str, offset: int) -> None:
-        """A publish of this client was stored at this offset; 0 when the room is not durable."""
+        """Records the offset of this client's publish; 0 if the room is not durable."""
         entry = self._rooms.get(room)
         if entry is not None:
             entry.place.published(offset)
 
     def revoked(self, room: str, error: ArqonError, only_presence: bool) -> None:
-        """The Shield ended a subscription, or its presence: a refreshed token lacks the grant."""
+        """Handles the end of a subscription, or of its presence, because a new token lacks the
+        grant."""
         entry = self._rooms.get(room)
         if entry is None or (only_presence and entry.table is None):
             return
@@ -197,7 +201,7 @@ class Subscriptions:
         self._fail(entry, error)
 
     async def update_meta(self, entry: RoomEntry, member_meta: Any) -> None:
-        """Changes what others see of this member; returns when the Shield has it."""
+        """Changes this member's metadata; returns when a Shield has accepted it."""
         if self._rooms.get(entry.room) is not entry:
             raise ended()
         update = entry.new_meta(member_meta)
@@ -224,12 +228,12 @@ class Subscriptions:
         signal = message.signal
         if signal is not None and signal.reason == LOST_DELTA and entry.options.delta:
             if not entry.active:
-                # What was on its way to a loop that has ended.
+                # A late message for an ended loop.
                 return True
             self._ask_whole(entry)
         if at_once and entry.blocked(len(message.raw)):
             return False
-        # A pattern has neither a state nor a position: those are each room's own.
+        # A pattern has neither a state nor a position: each room has its own.
         own = envelope.room_id == entry.room
         from_bus = own and not message.sender
         if from_bus and entry.repair is not None and entry.repair.hear(message):
@@ -250,13 +254,13 @@ class Subscriptions:
         return True
 
     def _ask_whole(self, entry: RoomEntry) -> None:
-        """After any SUB messages come whole, so one that is on its way already will do."""
+        """Requests whole messages by a SUB, unless one is under way."""
         session = self._session
         if session is not None and session not in entry.asking and session not in entry.retries:
             self._send(entry, session, 0)
 
     def refuse(self, entry: RoomEntry, error: ArqonError | None) -> None:
-        """Ends a room's subscription and its loops: orderly without `error`."""
+        """Ends a room's subscription and its loops: normally without `error`."""
         if self._rooms.get(entry.room) is entry:
             self._unsubscribe(entry)
             self._fail(entry, error)
@@ -273,7 +277,7 @@ class Subscriptions:
             self._moved.set_result(True)
 
     def _send(self, entry: RoomEntry, session: Session, attempt: int) -> None:
-        """Sends SUB, with the newest metadata, and the position if there is one."""
+        """Sends a SUB with the newest metadata, and the position if there is one."""
         request_id = self._bus.next_id()
         is_next = session is self._next
         carried = entry.meta.carry(is_next)
@@ -335,14 +339,14 @@ class Subscriptions:
 
     def _resend(self, entry: RoomEntry, session: Session, attempt: int) -> None:
         entry.cancel_retry(session)
-        # Another SUB may have brought everything meanwhile.
+        # Another SUB may have delivered everything meanwhile.
         due = entry.lacking(session) or not entry.active or session is self._next
         known = self._rooms.get(entry.room) is entry
         if known and due and session in (self._session, self._next):
             self._send(entry, session, attempt)
 
     def complete(self, entry: RoomEntry) -> None:
-        """Tells the present session's Shield what it lacks, unless a SUB is on its way already."""
+        """Sends the missing position or metadata to the Shield, unless a SUB is under way."""
         session = self._session
         if session is None or not entry.active or self._rooms.get(entry.room) is not entry:
             return
@@ -368,7 +372,7 @@ class Subscriptions:
         entry.tell_ready()
 
     def _or_fail(self, entry: RoomEntry, change: Callable[[Any], None]) -> None:
-        """What cannot be read leaves the list wrong from here on: the subscription ends."""
+        """Ends the subscription after an unreadable event, because its list would be wrong."""
         if entry.table is None:
             return
         try:

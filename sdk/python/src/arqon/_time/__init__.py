@@ -1,1 +1,1 @@
-"""Time: waits between attempts, durations, deadlines, the clock of the Shield."""
+"""Back-off, durations, timeouts, and the Shield's clock."""

@@ -22,13 +22,13 @@ class ServerClock:
     def __init__(
         self, now_ms: Callable[[], float], monotonic: Callable[[], float] = time.monotonic
     ) -> None:
-        """`now_ms`, the machine's Unix ms, is what there is before the first WELCOME."""
+        """`now_ms` returns the machine's Unix ms; it is used before the first WELCOME."""
         self._now_ms = now_ms
         self._monotonic = monotonic
         self._ahead_ms: float | None = None
 
     def set(self, server_time_ms: float) -> None:
-        """A WELCOME says so."""
+        """Sets the time of a WELCOME."""
         self._ahead_ms = server_time_ms - self._monotonic() * 1_000
 
     def now_ms(self) -> float:
@@ -52,7 +52,7 @@ _UNITS: Final = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 
 
 def seconds_of(name: str, value: Duration) -> float:
-    """Seconds, at least 0. Raises ValueError, which calls it `name`, for what is none.
+    """A duration in seconds, at least 0. Raises ValueError, with `name`, for an invalid value.
 
     >>> seconds_of("since", "10m"), seconds_of("since", timedelta(hours=1)), seconds_of("wait", 0.5)
     (600.0, 3600.0, 0.5)
@@ -102,12 +102,12 @@ async def within(
 
 
 def _settle(late: asyncio.Future[T], discard: Callable[[T], None] | None) -> None:
-    # Asking for the exception marks it as seen.
+    # Marks the exception as retrieved.
     if not late.cancelled() and late.exception() is None and discard is not None:
         discard(late.result())
 
 
-# As in the TypeScript SDK, whose timers allow no longer wait.
+# The same limit as in the TypeScript SDK, whose timers allow no longer wait.
 _MS_MAX: Final = 2_147_483_647
 
 
@@ -116,9 +116,9 @@ class Backoff:
     """Bounds of the waits: 250 ms at first, then doubled up to 15 s."""
 
     base_ms: int = 250
-    """Ceiling of the first wait."""
+    """Upper bound of the first wait."""
     max_ms: int = 15_000
-    """No wait is longer."""
+    """Upper bound of every wait."""
 
     def __post_init__(self) -> None:
         """Checks. Raises ValueError."""

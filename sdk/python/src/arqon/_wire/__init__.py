@@ -1,1 +1,1 @@
-"""What goes over the wire: frames as bytes and as values, and the strict reading of both."""
+"""Frames as bytes and as values, and their strict decoding."""

@@ -1,4 +1,4 @@
-"""What an answer says, read with suspicion: `MalformedFrame` for anything else."""
+"""Strict decoding of answers: `MalformedFrame` for an unexpected shape."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from arqon.message import json_of
 
 
 def answer_of(ack: Ack) -> Any:
-    """The JSON of an ACK; None when it has none."""
+    """The JSON of an ACK; None if it has none."""
     if not ack.result:
         return None
     try:
@@ -20,7 +20,7 @@ def answer_of(ack: Ack) -> Any:
 
 
 def sub_answer_of(ack: Ack) -> dict[str, Any]:
-    """The JSON of a SUB's ACK, empty when there is none."""
+    """The JSON object of a SUB's ACK; empty if it has none."""
     try:
         answer = json_of(ack.result or b"{}")
     except (ValueError, RecursionError):
@@ -31,7 +31,7 @@ def sub_answer_of(ack: Ack) -> dict[str, Any]:
 
 
 def fields(answer: Any, **kinds: type) -> dict[str, Any]:
-    """The answer, an object that has these members of these types.
+    """The answer, an object with these members of these types.
 
     >>> fields({"version": 7, "epoch": "e"}, version=int)["epoch"]
     'e'

@@ -18,7 +18,7 @@ _NUMBER_MAX: Final = 2**32
 
 
 def _number(diff: bytes, at: int, ends: bytes) -> tuple[int, bytes, int] | None:
-    """A number, the byte after it, one of `ends`, and the next position; None: no such number."""
+    """A number, the byte after it (one of `ends`), and the next position; None: invalid."""
     found = _NUMBER.match(diff, at)
     if found is None or found[2] not in ends:
         return None
@@ -39,7 +39,7 @@ def _checksum(data: bytearray) -> int:
 
 
 def apply_fossil(base: bytes, diff: bytes, bytes_max: int) -> bytes | None:
-    """The data that a diff makes of `base`; None: it does not, or of more than `bytes_max`."""
+    """Applies a diff to `base`; None: it is invalid, or its output exceeds `bytes_max`."""
     head = _number(diff, 0, b"\n")
     if head is None or head[0] > bytes_max:
         return None
@@ -228,7 +228,7 @@ def _apply(base: bytes, diff: _Section, bytes_max: int) -> bytes:
 
 
 def apply_vcdiff(base: bytes, diff: bytes, bytes_max: int) -> bytes | None:
-    """The data that a diff makes of `base`; None: it does not, or of more than `bytes_max`."""
+    """Applies a diff to `base`; None: it is invalid, or its output exceeds `bytes_max`."""
     try:
         return _apply(base, _Section(diff), bytes_max)
     except _NoDiffError:

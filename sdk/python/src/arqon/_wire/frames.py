@@ -51,9 +51,9 @@ ERR: Final = 0x99
 
 # Most bytes of a PING or PONG body.
 PING_BYTES_MAX: Final = 125
-# A number from here on takes ten bytes, of which the runtime may have cut some.
+# From this value on a number has ten bytes, and the runtime may have truncated it.
 _CUT_MIN: Final = 2**63
-# The same for five bytes and fields of 32 bits.
+# The same for fields of 32 bits, with five bytes.
 _CUT_MIN_32: Final = 2**28
 
 
@@ -73,7 +73,7 @@ class Pong:
 
 @dataclass(frozen=True)
 class Err:
-    """A refusal that answers no request; what it does not say is 0 or empty."""
+    """A refusal without a request; absent values are 0 or empty."""
 
     code: int
     reason: str = ""
@@ -87,14 +87,14 @@ ServerFrame: TypeAlias = Welcome | list[Envelope] | Ack | Err | Ping | Pong
 
 
 def payload_field(payload: Event | Command) -> bytes:
-    """The payload field of an envelope as it stands on the wire, with tag and length."""
+    """The payload field of an envelope as on the wire, with tag and length."""
     body = payload.SerializeToString(deterministic=True)
     tag = b"\xaa\x01" if isinstance(payload, Event) else b"\xa2\x01"
     return tag + varint(len(body)) + body
 
 
 def encode_pub(envelope: Envelope, payload: bytes) -> bytes:
-    """A PUB of an envelope and, as it was signed, the field from `payload_field`."""
+    """A PUB of an envelope and its signed field from `payload_field`, unchanged."""
     return bytes((PUB,)) + envelope.SerializeToString(deterministic=True) + payload
 
 
@@ -124,7 +124,7 @@ def encode_pong(body: bytes) -> bytes:
 
 
 def decode_server_frame(data: bytes, ordered: bool = False) -> ServerFrame:
-    """What one binary message of a Shield says. Raises `MalformedFrame`.
+    """Decodes one binary message of a Shield. Raises `MalformedFrame`.
 
     `ordered`: envelopes keep the order of their headers, for `message_of`.
     """
@@ -149,7 +149,7 @@ def decode_server_frame(data: bytes, ordered: bool = False) -> ServerFrame:
 
 
 def _err(body: bytes) -> Err:
-    """The message is all lines but the last; a text of one line is all message."""
+    """The message is every line except the last one; a single line is the message."""
     code = int.from_bytes(body[:2], "big")
     try:
         message, feed, line = body[2:].decode().rpartition("\n")
@@ -160,7 +160,7 @@ def _err(body: bytes) -> Err:
         raise malformed("an ERR that cannot be read") from None
     texts = [about.get(name, "") for name in ("reason", "room", "action")]
     wait = about.get("retry_after_ms", 0)
-    # True is an int to Python.
+    # In Python True is an int.
     is_wait = type(wait) is int and 0 <= wait < 2**32
     if not (is_wait and all(isinstance(text, str) for text in texts)):
         raise malformed("an ERR whose last line says nothing that can be read")
@@ -169,14 +169,14 @@ def _err(body: bytes) -> Err:
 
 
 def decode_presence(event_type: str, data: bytes) -> PresenceUpdate | PresenceLeave:
-    """The data of an event with which the bus says who is in a room. Raises `MalformedFrame`."""
+    """The data of a presence event. Raises `MalformedFrame`."""
     if event_type == "PRESENCE_LEAVE":
         return read_strictly(PresenceLeave, data)
     return read_strictly(PresenceUpdate, data)
 
 
 def decode_history(body: bytes, ordered: bool = False) -> History:
-    """The answer to `history.get`; its envelopes as those of frames. Raises `MalformedFrame`."""
+    """The answer to `history.get`; its envelopes are as in frames. Raises `MalformedFrame`."""
     messages, rest = split_off(body, History.MESSAGES_FIELD_NUMBER)
     history = read(History, rest)
     history.messages.extend(_routed(message, ordered) for message in messages)
@@ -185,7 +185,7 @@ def decode_history(body: bytes, ordered: bool = False) -> History:
 
 def _ack(body: bytes) -> Ack:
     ack = read(Ack, body)
-    # As with envelopes: one that is written as everybody writes it needs no second look.
+    # As with envelopes, the usual encoding needs no second check.
     ack.DiscardUnknownFields()
     is_plain = (
         ack.request_id < _CUT_MIN
@@ -201,9 +201,8 @@ def _ack(body: bytes) -> Ack:
 
 def _envelope(body: bytes, ordered: bool) -> Envelope:
     envelope = read(Envelope, body)
-    # What is unknown, written at length or there twice shows in the size, and numbers of which
-    # something was cut in their value: an envelope in which nothing is needs no second look, and
-    # hardly one ever does.
+    # Unknown or repeated fields and unusual encodings change the size; truncated numbers have a
+    # large value. Without either, which is the normal case, the envelope needs no second check.
     envelope.DiscardUnknownFields()
     is_plain = (
         envelope.HasField("event")
@@ -214,7 +213,7 @@ def _envelope(body: bytes, ordered: bool) -> Envelope:
     )
     if not is_plain:
         check(Envelope, body, strict=False)
-        # The runtime drops a header in which there is something unknown.
+        # The runtime drops headers that contain unknown fields.
         for name, value in text_pairs(body, Envelope.HEADERS_FIELD_NUMBER):
             envelope.headers[name] = value
         safe(envelope.timestamp, "timestamp")
@@ -228,9 +227,9 @@ def _envelope(body: bytes, ordered: bool) -> Envelope:
 def _routed(body: bytes, ordered: bool) -> Envelope:
     """An envelope that a Shield routed.
 
-    What its sender wrote may be unreadable, when a Shield stored it that did not look closely: then
-    there is a GAP with reason `unreadable` in place of the payload, beside what the Shield wrote,
-    such as room and offset. Raises `MalformedFrame` when there is no room.
+    The sender's part may be unreadable, if an older Shield stored it without a strict check. Then a
+    GAP with reason `unreadable` replaces the payload; the Shield's fields, such as room and offset,
+    stay. Raises `MalformedFrame` without a room.
     """
     try:
         return _envelope(body, ordered)

@@ -1,7 +1,7 @@
-"""Protobuf's wire format below `frames.py`: what its runtime takes and this protocol does not.
+"""Checks of Protobuf's wire format for `frames.py` that its runtime does not make.
 
-The runtime passes over groups, cuts large numbers, and of a field that comes twice takes the last:
-two readers could understand one frame in two ways.
+The runtime skips groups, truncates large numbers, and uses the last one of a repeated field: two
+readers could decode one frame differently.
 """
 
 from __future__ import annotations
@@ -23,28 +23,28 @@ _OF_BYTES: Final = (
     FieldDescriptor.TYPE_BYTES,
     FieldDescriptor.TYPE_MESSAGE,
 )
-# Of any number: 64 bits.
+# The most bytes of a number: 64 bits.
 VARINT_BYTES_MAX: Final = 10
-# Of a tag or a length. Runtimes differ: since protobuf 7 Google's refuses more.
+# The most bytes of a tag or a length. Runtimes differ: since protobuf 7 Google's refuses more.
 PREFIX_BYTES_MAX: Final = 5
-# Beyond this a number is not the same in every language.
+# Above this, JavaScript cannot represent every integer.
 SAFE_MAX: Final = 2**53 - 1
 
 
 def malformed(what: str) -> ArqonError:
-    """The error for bytes of the server that say nothing."""
+    """The error for invalid bytes from the server."""
     return error_of("malformed-frame", f"from the server: {what}")
 
 
 def safe(value: int, name: str) -> int:
-    """The number, if every client can hold it."""
+    """The number, if every language can represent it."""
     if -SAFE_MAX <= value <= SAFE_MAX:
         return value
     raise malformed(f"{name} is beyond 2^53")
 
 
 def read(kind: type[_Message], body: bytes) -> _Message:
-    """A message as the runtime reads it; `MalformedFrame` for what it refuses."""
+    """Decodes a message by the runtime; `MalformedFrame` if that refuses it."""
     try:
         return kind.FromString(body)
     except DecodeError as error:
@@ -52,15 +52,15 @@ def read(kind: type[_Message], body: bytes) -> _Message:
 
 
 def read_strictly(kind: type[_Message], body: bytes) -> _Message:
-    """As `read`, and `check`."""
+    """Runs `read` and `check`."""
     message = read(kind, body)
     check(kind, body, strict=True)
     return message
 
 
 def check(kind: type[Message], body: bytes, *, strict: bool) -> None:
-    """Raises `MalformedFrame` for what should not be; `strict`: also for repeated fields."""
-    # Some releases of the stubs give the descriptor no type.
+    """Raises `MalformedFrame` for an invalid encoding; `strict`: also for repeated fields."""
+    # Some releases of the stubs have no type for the descriptor.
     _scan(body, cast("Descriptor", kind.DESCRIPTOR), strict)
 
 
@@ -72,7 +72,7 @@ def _scan(body: bytes, shape: Descriptor, strict: bool) -> None:
             continue
         fits = wire == (_BYTES if field.type in _OF_BYTES else _VARINT)
         if strict:
-            # Of these messages only embedded ones are repeated.
+            # In these messages only embedded messages are repeated.
             if not fits or (number in seen and field.message_type is None):
                 raise malformed(f"{shape.name}.{field.name} comes twice or as another type")
             seen.add(number)
@@ -85,7 +85,7 @@ def _scan(body: bytes, shape: Descriptor, strict: bool) -> None:
 
 
 def text_pairs(body: bytes, number: int) -> Iterator[tuple[str, str]]:
-    """The entries of a map of text to text, as they come; `body` has been checked."""
+    """The entries of a map of text to text, in wire order; `body` has been checked."""
     for found, wire, entry in _fields(body):
         if found != number or wire != _BYTES or isinstance(entry, int):
             continue
@@ -100,8 +100,8 @@ def text_pairs(body: bytes, number: int) -> Iterator[tuple[str, str]]:
 
 
 def fields_below(body: bytes, number: int) -> bytes:
-    """The fields with lower numbers, as an encoder writes them, of a body that may be damaged in
-    others. Raises `MalformedFrame` where even their tags and lengths say nothing.
+    """The fields below a number, re-encoded, of a body whose other fields may be damaged. Raises
+    `MalformedFrame` if a tag or length is invalid.
     """
     kept = bytearray()
     for found, wire, value in _fields(body, VARINT_BYTES_MAX):
@@ -112,7 +112,7 @@ def fields_below(body: bytes, number: int) -> bytes:
 
 
 def split_off(body: bytes, number: int) -> tuple[list[bytes], bytes]:
-    """The messages in the repeated field of that number, and all other fields."""
+    """The messages in the repeated field with that number, and all other fields."""
     messages: list[bytes] = []
     rest = bytearray()
     for found, wire, value in _fields(body):
@@ -131,7 +131,7 @@ def _written(wire: int, value: int | bytes) -> bytes:
 
 
 def varint(value: int) -> bytes:
-    """A number as it stands on the wire."""
+    """A number as varint."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
@@ -143,7 +143,7 @@ def varint(value: int) -> bytes:
 def _fields(
     body: bytes, prefix_bytes_max: int = PREFIX_BYTES_MAX
 ) -> Iterator[tuple[int, int, int | bytes]]:
-    """Number, wire type and value of each field, in the order in which they come."""
+    """Number, wire type and value of each field, in wire order."""
     at = 0
     while at < len(body):
         tag, at = read_varint(body, at, prefix_bytes_max)
@@ -174,7 +174,7 @@ def _check_range(field: FieldDescriptor, value: int) -> None:
 
 
 def read_varint(data: bytes, at: int, bytes_max: int = VARINT_BYTES_MAX) -> tuple[int, int]:
-    """A number of up to 64 bits at `at`, and where the next byte is."""
+    """The number of up to 64 bits at `at`, and the position after it."""
     value = shift = 0
     while at < len(data) and shift < 7 * bytes_max:
         byte = data[at]
