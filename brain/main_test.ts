@@ -1,18 +1,18 @@
 /** The Brain as the process that operators run: its arguments, its permissions, its end. */
 import assert from "node:assert/strict";
+import { runDeno } from "../tasks/checkout/programs.ts";
 import { writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
 import { QUIET } from "../shared/testing/logs.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { tapSubject } from "../shared/subjects/subject.ts";
+import { StreamedCommand } from "../tasks/checkout/streamed_command.ts";
 import { startNats } from "../tests/harness/nats_server.ts";
 import { accepted, TRACE_ID } from "./rooms/testing/command_probe.ts";
 
 const MAIN = new URL("main.ts", import.meta.url).pathname;
 /** The permissions of `deno task brain`, narrowed to the files and hosts of the test. */
 const permissions = (folder: string) => ["--allow-net=127.0.0.1", `--allow-read=${folder}`];
-/** Only a hanging process takes this long. */
-const PATIENCE_MS = 60_000;
 
 interface Process extends AsyncDisposable {
   readonly child: Deno.ChildProcess;
@@ -22,51 +22,20 @@ interface Process extends AsyncDisposable {
 }
 
 function startProcess(folder: string, args: string[]): Process {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", ...permissions(folder), MAIN, ...args],
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  const lines: string[] = [];
-  let news = Promise.withResolvers<void>();
-  let ended = false;
-  const reading = (async () => {
-    let rest = "";
-    for await (const chunk of child.stderr.pipeThrough(new TextDecoderStream())) {
-      const parts = (rest + chunk).split("\n");
-      rest = parts.pop() ?? "";
-      lines.push(...parts);
-      news.resolve();
-      news = Promise.withResolvers();
-    }
-    ended = true;
-    news.resolve();
-  })();
-  const line = async (...parts: string[]): Promise<string> => {
-    for (;;) {
-      const found = lines.find((text) => parts.every((part) => text.includes(part)));
-      if (found !== undefined) return found;
-      if (ended) throw new Error(`the process ended without ${parts}:\n${lines.join("\n")}`);
-      await news.promise;
-    }
-  };
-  const hung = setTimeout(() => child.kill("SIGKILL"), PATIENCE_MS);
+  const words = ["run", "--no-prompt", ...permissions(folder), MAIN, ...args];
+  const brain = StreamedCommand.start([Deno.execPath(), ...words], { stdout: "null" });
   return {
-    child,
-    line,
-    stderr: () => lines.join("\n"),
-    [Symbol.asyncDispose]: async () => {
-      // An ended process has no pid to signal: that is the expected case.
-      try {
-        child.kill("SIGKILL");
-      } catch (error) {
-        if (!(error instanceof TypeError)) throw error;
-      }
-      await child.status;
-      await reading;
-      clearTimeout(hung);
+    child: brain.child,
+    async line(...parts) {
+      const found = () =>
+        brain.stderr.split("\n").slice(0, -1).find((text) =>
+          parts.every((part) => text.includes(part))
+        );
+      await brain.shows(() => found() !== undefined);
+      return found() ?? assert.fail(`it has not written ${parts}:\n${brain.stderr}`);
     },
+    stderr: () => brain.stderr,
+    [Symbol.asyncDispose]: async () => void await brain.stop("SIGKILL"),
   };
 }
 
@@ -80,14 +49,8 @@ async function withFolder(body: (folder: string) => Promise<void>): Promise<void
 }
 
 /** Runs it to its end. */
-async function run(folder: string, args: string[]) {
-  const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", ...permissions(folder), MAIN, ...args],
-    stdin: "null",
-  }).output();
-  const text = (bytes: Uint8Array) => new TextDecoder().decode(bytes);
-  return { code, stdout: text(stdout), stderr: text(stderr) };
-}
+const run = (folder: string, args: string[]) =>
+  runDeno(["run", "--no-prompt", ...permissions(folder), MAIN, ...args]);
 
 function configText(nats_url: string): string {
   return `

@@ -33,9 +33,9 @@ async function announcements(): Promise<string[]> {
 
 Deno.test("dev reports invalid arguments, exit 2", async () => {
   const cases: [args: string[], text: RegExp][] = [
-    [["--port", "70000"], /--port expects a port from 0 to 65535, got "70000"/],
-    [["--ops-port", "x"], /--ops-port expects a port/],
-    [["--observe-port", "x"], /--observe-port expects a port/],
+    [["--port", "70000"], /--port is "70000"; expected a whole number from 0 to 65535/],
+    [["--ops-port", "x"], /--ops-port is "x"; expected/],
+    [["--observe-port", "x"], /--observe-port is "x"; expected/],
     [["--colour"], /--colour/],
     [["extra"], /extra/],
     [["--nats", "localhost"], /nats:\/\/127\.0\.0\.1:4222/],

@@ -3,6 +3,7 @@
  * `tasks/deploy` checks that the imports of a program are copied; no image is built here.
  */
 import assert from "node:assert/strict";
+import { must } from "../tasks/checkout/programs.ts";
 import { isTestCode, listFiles, ROOT } from "../tasks/checkout/source_files.ts";
 import { ensureGoProgram } from "./harness/go_program.ts";
 
@@ -32,17 +33,9 @@ function filesOf(source: string): string[] {
 
 /** The files that `.dockerignore` hides. */
 async function hidden(ignore_file: string, files: readonly string[]): Promise<Set<string>> {
-  const child = new Deno.Command(await ensureGoProgram(MATCHER), {
-    args: [ignore_file],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  const fed = writer.write(new TextEncoder().encode(files.join("\n"))).then(() => writer.close());
-  const [{ success, stdout }] = await Promise.all([child.output(), fed]);
-  assert(success);
-  return new Set(new TextDecoder().decode(stdout).split("\n"));
+  const program = await ensureGoProgram(MATCHER);
+  const { stdout } = await must(program, [ignore_file], { stdin: files.join("\n") });
+  return new Set(stdout.split("\n"));
 }
 
 /** Hidden files that a Dockerfile copies. In folders, tests and pages may be hidden. */

@@ -3,6 +3,7 @@
  * processes; certificates and tokens change while they run.
  */
 import assert from "node:assert/strict";
+import { run } from "../tasks/checkout/programs.ts";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { until } from "../shared/testing/until.ts";
@@ -22,15 +23,10 @@ interface Answer {
 /** A request of curl, which trusts only the certificate of `dir`. */
 async function curl(dir: string, url: string, token?: string): Promise<Answer> {
   const header = token === undefined ? [] : ["--header", `authorization: Bearer ${token}`];
-  const { stdout } = await new Deno.Command("curl", {
-    args: [
-      ...["--silent", "--max-time", "30", "--cacert", `${dir}/cert.pem`, "--write-out"],
-      ...["\n%{http_code}", ...header, url],
-    ],
-    stdin: "null",
-    stderr: "null",
-  }).output();
-  const text = new TextDecoder().decode(stdout);
+  const text = (await run("curl", [
+    ...["--silent", "--max-time", "30", "--cacert", `${dir}/cert.pem`, "--write-out"],
+    ...["\n%{http_code}", ...header, url],
+  ]))?.stdout ?? assert.fail("there is no curl");
   const at = text.lastIndexOf("\n");
   return { status: Number(text.slice(at + 1)), body: text.slice(0, Math.max(0, at)) };
 }

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { listedRoutes } from "../shield/admin/route_list.ts";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
+import { StreamedCommand } from "../tasks/checkout/streamed_command.ts";
 import { startBus, startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { createIssuer } from "./harness/cluster.ts";
@@ -14,7 +15,6 @@ import { openText, RawClient } from "./peers/raw_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-const READY_MS = 60_000;
 
 /** All routes of the admin API; a refused client is refused whatever it names. */
 const ADMIN_ROUTES = listedRoutes(SHIELD_CAPABILITIES).map(({ method, template }) => ({
@@ -198,24 +198,11 @@ async function startWith(
   config: string,
 ): Promise<[boolean, string]> {
   const flags = ["--no-prompt", "--no-check", "--unstable-worker-options", ...permissions];
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...flags, `${ROOT}/shield/main.ts`, "--config", config],
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  const timer = setTimeout(() => child.kill("SIGKILL"), READY_MS);
-  let log = "";
-  let ready = false;
-  for await (const text of child.stderr.pipeThrough(new TextDecoderStream())) {
-    log += text;
-    if (!ready && log.includes('msg="ready"')) child.kill("SIGTERM");
-    ready = ready || log.includes('msg="ready"');
-  }
-  await child.status;
-  clearTimeout(timer);
-  return [ready, log];
+  const words = [Deno.execPath(), "run", ...flags, `${ROOT}/shield/main.ts`, "--config", config];
+  const shield = StreamedCommand.start(words, { cwd: ROOT, stdout: "null" });
+  const ready = await shield.shows((log) => log.includes('msg="ready"'));
+  await shield.stop(ready ? "SIGTERM" : "SIGKILL");
+  return [ready, shield.text];
 }
 
 Deno.test("a Shield starts with exactly the permissions that docs/security.md gives it, and with none less", async () => {

@@ -4,6 +4,7 @@
  * certificates.
  */
 import assert from "node:assert/strict";
+import { must, runDeno } from "../tasks/checkout/programs.ts";
 import { encodePing, encodePong } from "@arqon/proto";
 import { folderWith } from "../arq/testing/disk_io.ts";
 import { runArq } from "../arq/testing/run_arq.ts";
@@ -102,10 +103,7 @@ for (const websocket of ["native", "own"] as const) {
     await using shield = await startServer("shield", issuer.config + limits, issuer.dir, lines);
     const url = new URL(shield.ready.url ?? "");
     assert.ok(await pageOf(shield.ready.ops_url!));
-    const { success } = await new Deno.Command("prlimit", {
-      args: ["--pid", `${shield.pid}`, "--nofile=5:5"],
-    }).output();
-    assert(success, "prlimit (of util-linux) is needed");
+    await must("prlimit", ["--pid", `${shield.pid}`, "--nofile=5:5"]);
     // New connections, which it cannot accept.
     const strangers = await Promise.all([1, 2, 3].map(() => (
       Deno.connect({ hostname: "127.0.0.1", port: Number(url.port) })
@@ -186,14 +184,8 @@ async function program(bus: TestBus, name: "shield" | "brain", expected: RegExp)
   await Deno.writeTextFile(`${cwd}/config.toml`, config + NO_NATS);
   const { tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   const flags = String(tasks[name]).split(" ").filter((word) => word.startsWith("--"));
-  const { code, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", ...flags, `${ROOT}${name}/main.ts`, "--config", "config.toml"],
-    cwd,
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).output();
-  const text = new TextDecoder().decode(stderr);
+  const args = ["run", ...flags, `${ROOT}${name}/main.ts`, "--config", "config.toml"];
+  const { code, stderr: text } = await runDeno(args, { cwd });
   assert.equal(code, 1, text);
   assert.match(text, expected);
   assert.doesNotMatch(text, /\.ts:\d| {4}at /, "no stack trace");

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { listenClient } from "../shared/listeners/listen.ts";
+import { StreamedCommand } from "../tasks/checkout/streamed_command.ts";
 import { startHaproxy, startNginx } from "./proxies/proxies.ts";
 import { AFTER, SMUGGLING } from "./smuggling/cases.ts";
 
@@ -68,21 +69,15 @@ server.listen(0, "127.0.0.1", () => console.log(server.address().port));
 `;
 
 async function startNode(): Promise<Reader> {
-  const args = ["-e", NODE_SERVER];
-  const child = new Deno.Command("node", { args, stdout: "piped", stderr: "inherit" }).spawn();
-  const lines = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const port = Number((await lines.read()).value);
+  const server = StreamedCommand.start(["node", "-e", NODE_SERVER], { stderr: "inherit" });
+  const port = Number(await server.firstLine());
   return {
     port,
     async taken() {
       const answer = await fetch(`http://127.0.0.1:${port}/taken`);
       return (await answer.json() as Seen[]).map((seen) => ({ seen, said: null }));
     },
-    async [Symbol.asyncDispose]() {
-      child.kill();
-      await child.status;
-      await lines.cancel();
-    },
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
 }
 

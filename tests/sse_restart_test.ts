@@ -4,14 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
+import { StreamedCommand } from "../tasks/checkout/streamed_command.ts";
 import { freePort } from "./harness/free_ports.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-
-/** What a reader has received: the data of messages, in order. */
-interface Reader extends AsyncDisposable {
-  readonly got: readonly number[];
-}
 
 const DOCUMENT = new URL("../docs/sse.md", import.meta.url);
 const PLACE = "http://127.0.0.1:4000";
@@ -24,35 +20,11 @@ async function documentedLoop(url: string): Promise<string> {
   return program.replace(PLACE, url);
 }
 
-async function followInShell(url: string, token: string): Promise<Reader> {
-  const child = new Deno.Command("bash", {
-    args: ["-c", await documentedLoop(url)],
-    env: { TOKEN: token },
-    stdout: "piped",
-  }).spawn();
-  const got: number[] = [];
-  let text = "";
-  const read = child.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
-    new WritableStream({
-      write(chunk) {
-        const lines = (text + chunk).split("\n");
-        text = lines.pop() ?? "";
-        for (const line of lines) {
-          const { op, type, data } = JSON.parse(line);
-          if (op === "msg" && type === "t") got.push(data);
-        }
-      },
-    }),
+/** The data of messages that a reader has received, in order. */
+const receivedBy = ({ lines }: StreamedCommand): number[] =>
+  lines.map((line) => JSON.parse(line)).flatMap(({ op, type, data }) =>
+    op === "msg" && type === "t" ? [data] : []
   );
-  return {
-    got,
-    async [Symbol.asyncDispose]() {
-      child.kill("SIGTERM");
-      await child.status;
-      await read;
-    },
-  };
-}
 
 Deno.test("curl reads each message once over kills of the bus", async () => {
   await using folder = await initFolder();
@@ -72,12 +44,13 @@ Deno.test("curl reads each message once over kills of the bus", async () => {
   };
   let bus = await startServe(folder.path);
   try {
-    await using shell = await followInShell(url, token);
-    const { got } = shell;
+    const words = ["bash", "-c", await documentedLoop(url)];
+    await using shell = StreamedCommand.start(words, { env: { TOKEN: token }, stderr: "inherit" });
+    const got = () => receivedBy(shell);
     // A reader with an id continues from there; one without begins with the next message.
     await until("it has begun", async () => {
       await publish();
-      return got.length > 0;
+      return got().length > 0;
     });
     for (let kill = 0; kill < 3; kill++) {
       await publish();
@@ -86,8 +59,8 @@ Deno.test("curl reads each message once over kills of the bus", async () => {
       await publish();
     }
     const last = all.length - 1;
-    await until(() => `${last} of ${got.at(-1)}`, () => got.at(-1) === last);
-    assert.deepEqual(got, all.slice(got[0]));
+    await until(() => `${last} of ${got().at(-1)}`, () => got().at(-1) === last);
+    assert.deepEqual(got(), all.slice(got()[0]));
   } finally {
     await bus.stop();
   }

@@ -5,6 +5,7 @@ import type { Message } from "@arqon/sdk";
 import { roomState } from "@arqon/sdk/state";
 import { until } from "../shared/testing/until.ts";
 import { GOOD_PING } from "../shield/schema/testing/schemas.ts";
+import { run } from "../tasks/checkout/programs.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -58,18 +59,10 @@ function valueOf(page: Page, name: string, labels: Record<string, string> = {}):
 
 /** Promtool's remarks about a page, except for the contract's own names. */
 async function promtool(page: string): Promise<string[]> {
-  const child = new Deno.Command("promtool", {
-    args: ["check", "metrics"],
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(page));
-  await writer.close();
-  const { code, stdout, stderr } = await child.output();
+  const { code, stdout, stderr } = await run("promtool", ["check", "metrics"], { stdin: page }) ??
+    assert.fail("there is no promtool");
   // 3: it has remarks about names.
-  const said = new TextDecoder().decode(stdout) + new TextDecoder().decode(stderr);
+  const said = stdout + stderr;
   assert.ok(code === 0 || code === 3, said);
   return said.split("\n").filter((line) =>
     line !== "" && !((line.split(" ")[0] ?? "") in CONTRACT)

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { describeCommand, everyCommand } from "./command_tree.ts";
 import { manPage, roff } from "../commands/setup/completion.ts";
+import { run } from "../../tasks/checkout/programs.ts";
 import { buildProgram } from "../program/program.ts";
 
 const PROGRAM = describeCommand(buildProgram(() => () => Promise.resolve()));
@@ -9,22 +10,8 @@ const PAGE = manPage(PROGRAM, "1.2.3");
 
 /** The output of a tool about the page, stderr and stdout; undefined where it is not installed. */
 async function ask(program: string, args: string[]): Promise<string | undefined> {
-  try {
-    const child = new Deno.Command(program, {
-      args,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(PAGE));
-    await writer.close();
-    const { stdout, stderr } = await child.output();
-    return new TextDecoder().decode(stderr) + new TextDecoder().decode(stdout);
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return undefined;
-    throw error;
-  }
+  const ran = await run(program, args, { stdin: PAGE });
+  return ran && ran.stderr + ran.stdout;
 }
 
 Deno.test("every command and option is on the page", () => {

@@ -3,10 +3,10 @@
  * a folder of its own, so that it finds no other development bus of this checkout.
  */
 import assert from "node:assert/strict";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 
 const ROOT = new URL("../../", import.meta.url).pathname;
 const NO_CONFIG = "/nowhere/of/arq-tests";
-const WAIT_MS = 60_000;
 
 /** The flags of deno in `deno task arq`, read from the task. */
 async function permissions(): Promise<string[]> {
@@ -78,37 +78,15 @@ export async function startArq(args: string[], options: ArqOptions = {}): Promis
     const writer = child.stdin.getWriter();
     writer.write(bytes as Uint8Array<ArrayBuffer>).then(() => writer.close()).catch(() => {});
   }
-  let stderr = "";
-  let heard = () => {};
-  const err = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
-    new WritableStream({
-      write(text) {
-        stderr += text;
-        heard();
-      },
-    }),
-  ).finally(() => heard());
+  const arq = new StreamedCommand(child, ["stderr"]);
   let out: Promise<Uint8Array> | undefined;
   const read = () => out ??= new Response(child.stdout).bytes();
   return {
     child,
-    async says(text) {
-      let ended = false;
-      child.status.then(() => (ended = true, heard()));
-      const deadline_ms = Date.now() + WAIT_MS;
-      while (!stderr.includes(text)) {
-        const left_ms = deadline_ms - Date.now();
-        if (ended || left_ms <= 0) throw new Error(`arq did not say ${text}:\n${stderr}`);
-        await new Promise<void>((resolve) => {
-          const timer = setTimeout(resolve, left_ms);
-          heard = () => (clearTimeout(timer), resolve());
-        });
-      }
-    },
-    stderr: () => stderr,
+    says: (text) => arq.until(text),
+    stderr: () => arq.stderr,
     async result() {
-      const [bytes, status] = await Promise.all([read(), child.status]);
-      await err;
+      const [bytes, status, stderr] = await Promise.all([read(), child.status, arq.ended]);
       return { code: status.code, bytes, stdout: new TextDecoder().decode(bytes), stderr };
     },
   };

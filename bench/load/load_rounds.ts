@@ -92,6 +92,9 @@ async function tried<T>(
 const able = ({ abilities }: Target, { needs }: LoadCase) =>
   needs.every((need) => abilities.has(need));
 
+const startFor = (target: Target, { tls = false, tenants = 1 }: LoadCase) =>
+  target.start({ tls, tenants });
+
 /** Starts all targets, and lets each serve the first case that it can for a while, of which nothing counts. */
 async function startAll(
   { name }: Measured,
@@ -103,9 +106,7 @@ async function startAll(
 ): Promise<Map<string, RunningTarget>> {
   const kept = new Map<string, RunningTarget>();
   for (const target of targets) {
-    const { tls = false, tenants = 1 } = cases[0]!;
-    const start = () => target.start({ tls, tenants });
-    const running = await tried(collected, cases, target, start);
+    const running = await tried(collected, cases, target, () => startFor(target, cases[0]!));
     if (running !== undefined) kept.set(target.id, owned.use(running));
   }
   for (const target of targets) {
@@ -133,12 +134,7 @@ async function measureCases(
     : await startAll(scenario, cases, targets, warm, collected, owned);
   const measureOne = async (one: LoadCase, target: Target) => {
     await using fresh = kept === undefined
-      ? await tried(
-        collected,
-        [one],
-        target,
-        () => target.start({ tls: one.tls ?? false, tenants: one.tenants ?? 1 }),
-      )
+      ? await tried(collected, [one], target, () => startFor(target, one))
       : undefined;
     const running = kept?.get(target.id) ?? fresh;
     if (running === undefined) return;

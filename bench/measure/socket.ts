@@ -41,19 +41,14 @@ const BUFFER_BYTES = 2_048;
 const BUFFER_BYTES_MAX = 262_144;
 
 /** The bytes of a client's frame. Its mask is 0, which changes nothing. */
-function clientFrame(opcode: number, body: Uint8Array): Uint8Array {
+export function clientFrame(opcode: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
   const { length } = body;
   const head = length <= 125
     ? [opcode, MASKED | length]
     : length <= 0xffff
     ? [opcode, MASKED | 126, length >> 8, length & 0xff]
     : [
-      opcode,
-      MASKED | 127,
-      0,
-      0,
-      0,
-      0,
+      ...[opcode, MASKED | 127, 0, 0, 0, 0],
       ...[24, 16, 8, 0].map((shift) => (length >>> shift) & 255),
     ];
   const frame = new Uint8Array(head.length + 4 + length);
@@ -78,7 +73,12 @@ function frameAt(
   return start + size_bytes <= end ? [start, start + size_bytes] : undefined;
 }
 
-function request(url: URL, protocols: readonly string[]): Uint8Array {
+/** The request of an upgrade, with more lines of its head. */
+export function upgradeRequest(
+  url: URL,
+  protocols: readonly string[],
+  ...more: readonly string[]
+): Uint8Array {
   const lines = [
     `GET ${url.pathname}${url.search} HTTP/1.1`,
     `Host: ${url.host}`,
@@ -87,6 +87,7 @@ function request(url: URL, protocols: readonly string[]): Uint8Array {
     `Sec-WebSocket-Key: ${crypto.getRandomValues(new Uint8Array(16)).toBase64()}`,
     "Sec-WebSocket-Version: 13",
     ...(protocols.length === 0 ? [] : [`Sec-WebSocket-Protocol: ${protocols.join(", ")}`]),
+    ...more,
   ];
   return new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`);
 }
@@ -195,7 +196,7 @@ export async function connectSocket(
   const connection = await connect(url, options);
   const write = writer(connection);
   const incoming = new Incoming();
-  write(request(url, protocols));
+  write(upgradeRequest(url, protocols));
   let head: string | undefined;
   while (head === undefined && await incoming.read(connection)) head = incoming.takeHead();
   if (head?.startsWith("HTTP/1.1 101") !== true) {

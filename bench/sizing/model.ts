@@ -123,14 +123,8 @@ const sumOf = (parts: readonly Part[]) => parts.reduce((sum, { cores }) => sum +
 function processesFor(costs: Costs, plan: SizingPlan): { processes: number; needs: Need[] } {
   const guarded = costs.guard_share * plan.process_memory_bytes - costs.process_bytes;
   const held = [
-    {
-      what: "connections_per_process",
-      count: plan.connections / plan.connections_per_process,
-    },
-    {
-      what: "memory_bytes",
-      count: plan.connections * connectionBytes(costs, plan) / guarded,
-    },
+    { what: "connections_per_process", count: plan.connections / plan.connections_per_process },
+    { what: "memory_bytes", count: plan.connections * connectionBytes(costs, plan) / guarded },
   ];
   const needsOf = (processes: number) => {
     // The event loop of a process is one thread.

@@ -62,9 +62,7 @@ export function renderSizing(plan: SizingPlan, size: Sizing): string {
     [
       "NATS, all servers",
       `in, and out to ${size.hear.toFixed(1)} Shields each`,
-      cores(
-        size.nats_cores,
-      ),
+      cores(size.nats_cores),
     ],
     ["NATS subscriptions", "two a room and Shield", count(size.nats_subscriptions)],
     [

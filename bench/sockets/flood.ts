@@ -6,7 +6,7 @@
 import type { FloodEffect } from "../load/goals.ts";
 import { niceness, startProgram } from "../measure/line_program.ts";
 import type { Program } from "../measure/line_program.ts";
-import type { Flood, FloodPlan } from "./flood_child.ts";
+import { type Flood, type FloodPlan, FLOODS } from "./flood_child.ts";
 import { scenario, UsageError } from "../measure/scenario.ts";
 import { renderTable } from "../measure/table.ts";
 import { waitedSeconds } from "../measure/usage.ts";
@@ -19,18 +19,6 @@ import type { BusProcess } from "../measure/targets.ts";
 const FLOOD_NICE = 19;
 
 const KINDS = ["native", "own"];
-const FLOODS: readonly Flood[] = [
-  "small",
-  "big",
-  "echo",
-  "pings",
-  "ws-pings",
-  "fragments",
-  "garbage",
-  "http",
-  "batch",
-  "bombs",
-];
 const LIMITS: Readonly<Record<string, string>> = {
   default: "",
   tight:
@@ -139,12 +127,9 @@ export function floodEffects(rows: readonly FloodRow[]): FloodEffect[] {
 }
 
 function inWords({ flood, p99_ms, client_waited_ms, shield_waited_ms }: FloodRow): string {
-  return `${flood === "none" ? "alone" : "beside it"}: p99 ${
-    p99_ms.toFixed(1)
-  } ms; waited for a core: ` +
-    `clean client ${client_waited_ms.toFixed(0)}, Shield ${
-      shield_waited_ms.toFixed(0)
-    } ms a second`;
+  const [p99, client, shield] = [p99_ms.toFixed(1), client_waited_ms, shield_waited_ms];
+  return `${flood === "none" ? "alone" : "beside it"}: p99 ${p99} ms; waited for a core: ` +
+    `clean client ${client.toFixed(0)}, Shield ${shield.toFixed(0)} ms a second`;
 }
 
 /** One flood of small messages under the default limits, on each of these kinds of sockets. */

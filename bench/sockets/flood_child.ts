@@ -5,19 +5,15 @@
 import process from "node:process";
 import { deflateRawSync } from "node:zlib";
 import { encodePing, encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
+import { clientFrame, upgradeRequest } from "../measure/socket.ts";
 
-/** The kind of bytes that are sent at full speed. */
-export type Flood =
-  | "small"
-  | "big"
-  | "echo"
-  | "pings"
-  | "ws-pings"
-  | "fragments"
-  | "garbage"
-  | "http"
-  | "batch"
-  | "bombs";
+/** The kinds of bytes that are sent at full speed. */
+export const FLOODS = [
+  ...["small", "big", "echo", "pings", "ws-pings", "fragments", "garbage", "http"] as const,
+  ...["batch", "bombs"] as const,
+] as const;
+/** One of `FLOODS`. */
+export type Flood = typeof FLOODS[number];
 
 /** The plan of the client. */
 export interface FloodPlan {
@@ -31,20 +27,6 @@ const CHUNK_BYTES = 262_144;
 const BINARY = 0x82, BINARY_MORE = 0x02, MORE = 0x00, PING = 0x89, COMPRESSED = 0xc2;
 const PAUSE_MS = 20;
 
-/** The bytes of a client's frame. Its mask is 0, which changes nothing. */
-function frame(first: number, body: Uint8Array): Uint8Array<ArrayBuffer> {
-  const { length } = body;
-  const extra = length < 126 ? 0 : length < 0x1_0000 ? 2 : 8;
-  const bytes = new Uint8Array(2 + extra + 4 + length);
-  const view = new DataView(bytes.buffer);
-  bytes[0] = first;
-  bytes[1] = 0x80 | (extra === 0 ? length : extra === 2 ? 126 : 127);
-  if (extra === 2) view.setUint16(2, length);
-  if (extra === 8) view.setBigUint64(2, BigInt(length));
-  bytes.set(body, 6 + extra);
-  return bytes;
-}
-
 function repeated(one: Uint8Array, bytes = CHUNK_BYTES): Uint8Array<ArrayBuffer> {
   const count = Math.max(1, Math.floor(bytes / one.length));
   const all = new Uint8Array(count * one.length);
@@ -55,40 +37,33 @@ function repeated(one: Uint8Array, bytes = CHUNK_BYTES): Uint8Array<ArrayBuffer>
 function publication(room_id: string, size_bytes: number): Uint8Array {
   const content_type = "application/octet-stream";
   const data = new Uint8Array(size_bytes);
-  return encodePub(
-    writeEnvelope({ room_id, event: { type: "f", data, content_type, schema_id: "" } }),
-  );
+  const event = { type: "f", data, content_type, schema_id: "" };
+  return encodePub(writeEnvelope({ room_id, event }));
 }
 
-/** The bytes that are sent once, and the bytes that are sent repeatedly. */
-function bytesOf(
-  { flood, token }: FloodPlan,
-): [first: Uint8Array<ArrayBuffer>, then: Uint8Array<ArrayBuffer>] {
-  const nothing = new Uint8Array(0);
-  const small = publication("flood", 8);
-  switch (flood) {
-    case "small":
-      return [nothing, repeated(frame(BINARY, small))];
-    case "big":
-      return [nothing, repeated(frame(BINARY, publication("flood", 200_000)))];
-    case "echo":
-      return [frame(BINARY, encodeSub({ room_id: "flood" })), repeated(frame(BINARY, small))];
-    case "pings":
-      return [nothing, repeated(frame(BINARY, encodePing(new Uint8Array([1]))))];
-    case "ws-pings":
-      return [nothing, repeated(frame(PING, nothing))];
-    case "fragments":
-      return [frame(BINARY_MORE, nothing), repeated(frame(MORE, nothing))];
-    case "garbage":
-      return [nothing, repeated(frame(BINARY, new Uint8Array([0x42])))];
-    case "bombs":
-      return [nothing, repeated(frame(COMPRESSED, bomb()), 65_536)];
-    case "http":
-      return [nothing, repeated(post("/v1/rooms/flood/messages", token, '{"type":"f","data":{}}'))];
-    case "batch":
-      return [nothing, repeated(post("/v1/messages", token, batch()))];
-  }
-}
+const NOTHING = new Uint8Array(0);
+const SMALL = publication("flood", 8);
+const MESSAGE = '{"type":"f","data":{}}';
+
+/** The bytes of each flood that are sent again and again. */
+const BYTES: Readonly<Record<Flood, (token: string) => Uint8Array<ArrayBuffer>>> = {
+  small: () => repeated(clientFrame(BINARY, SMALL)),
+  big: () => repeated(clientFrame(BINARY, publication("flood", 200_000))),
+  echo: () => repeated(clientFrame(BINARY, SMALL)),
+  pings: () => repeated(clientFrame(BINARY, encodePing(new Uint8Array([1])))),
+  "ws-pings": () => repeated(clientFrame(PING, NOTHING)),
+  fragments: () => repeated(clientFrame(MORE, NOTHING)),
+  garbage: () => repeated(clientFrame(BINARY, new Uint8Array([0x42]))),
+  bombs: () => repeated(clientFrame(COMPRESSED, bomb()), 65_536),
+  http: (token) => repeated(post("/v1/rooms/flood/messages", token, MESSAGE)),
+  batch: (token) => repeated(post("/v1/messages", token, batch())),
+};
+
+/** What is sent once before them. */
+const FIRST: Partial<Record<Flood, Uint8Array<ArrayBuffer>>> = {
+  echo: clientFrame(BINARY, encodeSub({ room_id: "flood" })),
+  fragments: clientFrame(BINARY_MORE, NOTHING),
+};
 
 /** A publish that is as large as a frame may be, compressed to a thousandth. */
 function bomb(): Uint8Array {
@@ -109,20 +84,6 @@ function post(path: string, token: string, body: string): Uint8Array {
   );
 }
 
-function upgrade(url: URL, token: string): Uint8Array {
-  const lines = [
-    `GET ${url.pathname} HTTP/1.1`,
-    `Host: ${url.host}`,
-    "Upgrade: websocket",
-    "Connection: Upgrade",
-    "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==",
-    "Sec-WebSocket-Version: 13",
-    "Sec-WebSocket-Extensions: permessage-deflate",
-    `Sec-WebSocket-Protocol: arqon.v1, arqon.token.${token}`,
-  ];
-  return new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`);
-}
-
 async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void> {
   for (let at = 0; at < bytes.length;) at += await connection.write(bytes.subarray(at));
 }
@@ -131,11 +92,13 @@ async function writeAll(connection: Deno.Conn, bytes: Uint8Array): Promise<void>
 async function attack(plan: FloodPlan, count: (bytes: number) => void): Promise<void> {
   const url = new URL(plan.url);
   using connection = await Deno.connect({ hostname: url.hostname, port: Number(url.port) });
-  const [first, then] = bytesOf(plan);
+  const [first = NOTHING, then] = [FIRST[plan.flood], BYTES[plan.flood](plan.token)];
   if (plan.flood === "http" || plan.flood === "batch") {
     connection.readable.pipeTo(new WritableStream()).catch(() => {});
   } else {
-    await writeAll(connection, upgrade(url, plan.token));
+    const protocols = ["arqon.v1", `arqon.token.${plan.token}`];
+    const extensions = "Sec-WebSocket-Extensions: permessage-deflate";
+    await writeAll(connection, upgradeRequest(url, protocols, extensions));
     await connection.read(new Uint8Array(4_096));
   }
   await writeAll(connection, first);

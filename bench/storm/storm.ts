@@ -151,16 +151,14 @@ async function measure(plan: StormPlan): Promise<StormRound> {
 }
 
 function stormTable(figures: Figures, pair: StormRound["pair"]): string {
-  const { handshake_p50_ms, handshake_p99_ms, handshake_max_ms } = figures;
-  const handshake = {
-    p50_ms: handshake_p50_ms,
-    p99_ms: handshake_p99_ms,
-    max_ms: handshake_max_ms,
-  };
-  const back = { p50_ms: figures.back_p50_ms, p99_ms: undefined, max_ms: figures.back_max_ms };
+  const row = (name: string, p50_ms: number, p99_ms: number | undefined, max_ms: number) => (
+    { name, p50_ms, p99_ms, max_ms }
+  );
+  const { handshake_p50_ms, handshake_p99_ms, handshake_max_ms, back_p50_ms, back_max_ms } =
+    figures;
   const rows = [
-    { name: "handshake let in", ...handshake },
-    { name: "drop to WELCOME", ...back },
+    row("handshake let in", handshake_p50_ms, handshake_p99_ms, handshake_max_ms),
+    row("drop to WELCOME", back_p50_ms, undefined, back_max_ms),
     ...Object.entries(pair).map(([name, phase]) => ({ name: `steady pair, ${name}`, ...phase })),
   ];
   return renderTable(rows, [

@@ -149,12 +149,6 @@ export class Crowd {
 }
 
 function measured(): Measured {
-  return {
-    handshake_ms: [],
-    back_ms: [],
-    retry_after_ms: [],
-    mute_refusals: 0,
-    other_refusals: 0,
-    failures: 0,
-  };
+  const times = { handshake_ms: [], back_ms: [], retry_after_ms: [] };
+  return { ...times, mute_refusals: 0, other_refusals: 0, failures: 0 };
 }

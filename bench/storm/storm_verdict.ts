@@ -85,42 +85,25 @@ export function promisesOf(figures: Figures, { pair }: StormRound, cores: number
   const steady = Object.values(pair);
   const missing = steady.reduce((sum, { sent, received }) => sum + sent - received, 0);
   const refused = figures.mute_refusals + figures.other_refusals;
-  return [
-    {
-      promise: "all are back, none is lost",
-      bound: `${figures.clients}`,
-      measured: `${figures.back - figures.lost}`,
-      kept: figures.back - figures.lost === figures.clients,
-    },
-    {
-      promise: `the last is back (${pairs} core pair${pairs === 1 ? "" : "s"}, clients included)`,
-      bound: ms(back_ms),
-      measured: ms(figures.back_max_ms),
-      kept: figures.back_max_ms <= back_ms,
-    },
-    {
-      promise: "p99 of a handshake that was let in",
-      bound: ms(HANDSHAKE_MS),
-      measured: ms(figures.handshake_p99_ms),
-      kept: figures.handshake_p99_ms < HANDSHAKE_MS,
-    },
-    {
-      promise: "p99 of the steady pair, storm : before",
-      bound: `${STEADY_RATIO.toFixed(2)}x`,
-      measured: `${ratio.toFixed(2)}x`,
-      kept: ratio <= STEADY_RATIO,
-    },
-    {
-      promise: "messages of the steady pair that are missing",
-      bound: "0",
-      measured: `${missing}`,
-      kept: missing === 0,
-    },
-    {
-      promise: "refusals without a Retry-After",
-      bound: "0",
-      measured: `${refused}`,
-      kept: refused === 0,
-    },
+  const back = figures.back - figures.lost;
+  const last = `the last is back (${pairs} core pair${pairs === 1 ? "" : "s"}, clients included)`;
+  const promises: readonly (readonly [string, string, string, boolean])[] = [
+    ["all are back, none is lost", `${figures.clients}`, `${back}`, back === figures.clients],
+    [last, ms(back_ms), ms(figures.back_max_ms), figures.back_max_ms <= back_ms],
+    [
+      "p99 of a handshake that was let in",
+      ms(HANDSHAKE_MS),
+      ms(figures.handshake_p99_ms),
+      figures.handshake_p99_ms < HANDSHAKE_MS,
+    ],
+    [
+      "p99 of the steady pair, storm : before",
+      `${STEADY_RATIO.toFixed(2)}x`,
+      `${ratio.toFixed(2)}x`,
+      ratio <= STEADY_RATIO,
+    ],
+    ["messages of the steady pair that are missing", "0", `${missing}`, missing === 0],
+    ["refusals without a Retry-After", "0", `${refused}`, refused === 0],
   ];
+  return promises.map(([promise, bound, measured, kept]) => ({ promise, bound, measured, kept }));
 }

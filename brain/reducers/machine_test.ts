@@ -3,18 +3,16 @@
  * continues. V8 gets a small stack for it.
  */
 import assert from "node:assert/strict";
+import { deno } from "../../tasks/checkout/programs.ts";
 
 const PROGRAM = new URL("./testing/small_stack.ts", import.meta.url).pathname;
 /** Less than the deepest calls need, and more than everything else here. */
 const STACK_KIB = 140;
 
 Deno.test("what a machine cannot do is no outcome, wherever in a call that shows", async () => {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "-A", "--quiet", `--v8-flags=--stack-size=${STACK_KIB}`, PROGRAM],
-  }).output();
-  const decoder = new TextDecoder();
-  assert.ok(success, decoder.decode(stderr));
-  const { outcomes, entries, events } = JSON.parse(decoder.decode(stdout));
+  const flags = ["-A", "--quiet", `--v8-flags=--stack-size=${STACK_KIB}`];
+  const { stdout } = await deno(["run", ...flags, PROGRAM]);
+  const { outcomes, entries, events } = JSON.parse(stdout);
   const refused = "503 brain-unavailable: Brain unavailable";
   const count = (what: string) => outcomes.filter((outcome: string) => outcome === what).length;
   assert.equal(count("applied") + count(refused), outcomes.length, outcomes.join("\n"));

@@ -1,6 +1,7 @@
 /** Faults that only TLS has, with the clients that people use: openssl, curl, Python, Node, and raw bytes. */
 import assert from "node:assert/strict";
 import { connect as connectTls } from "node:tls";
+import { run as runProgram } from "../../tasks/checkout/programs.ts";
 import { standsStill, until } from "../testing/until.ts";
 import { takeBareUpgrade } from "./exchange.ts";
 import type { BareUpgrade } from "./exchange.ts";
@@ -70,18 +71,9 @@ async function run(
   try {
     await Deno.writeTextFile(ca, TLS.cert);
     const filled = args.map((arg) => arg.replaceAll("{ca}", ca).replaceAll("{port}", `${port}`));
-    const child = new Deno.Command(command, {
-      args: filled,
-      stdin: "piped",
-      stdout: "piped",
-      stderr: "piped",
-    }).spawn();
-    const writer = child.stdin.getWriter();
-    await writer.write(new TextEncoder().encode(input));
-    await writer.close();
-    const { code, stdout, stderr } = await child.output();
-    const decoder = new TextDecoder();
-    return { code, text: decoder.decode(stdout) + decoder.decode(stderr) };
+    const ran = await runProgram(command, filled, { stdin: input });
+    const { code, stdout, stderr } = ran ?? assert.fail(`there is no ${command}`);
+    return { code, text: stdout + stderr };
   } finally {
     await Deno.remove(ca);
   }

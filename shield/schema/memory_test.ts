@@ -3,6 +3,7 @@
  * judges as before.
  */
 import assert from "node:assert/strict";
+import { deno } from "../../tasks/checkout/programs.ts";
 import { testSpine } from "../testing/spine.ts";
 import { registerMany } from "./testing/many.ts";
 import { refusalOf, testSchemas } from "./testing/registry.ts";
@@ -16,11 +17,8 @@ const BAD = new Uint8Array([0x08, 0xe8, 7]);
 /** Bytes of heap in use after each forty schemas, in a process of its own. */
 async function heapOf(compiled_bytes: number): Promise<{ used_bytes: number[]; held: number }> {
   const script = new URL("testing/memory_child.ts", import.meta.url).pathname;
-  const { stdout, stderr, success } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--no-prompt", "-A", "--v8-flags=--expose-gc", script, String(compiled_bytes)],
-  }).output();
-  assert.ok(success, new TextDecoder().decode(stderr));
-  return JSON.parse(new TextDecoder().decode(stdout));
+  const flags = ["--no-prompt", "-A", "--v8-flags=--expose-gc"];
+  return JSON.parse((await deno(["run", ...flags, script, String(compiled_bytes)])).stdout);
 }
 
 /** The refusal's reason and text; undefined: it may pass. */

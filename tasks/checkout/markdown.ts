@@ -2,6 +2,7 @@
  * Reads what the gate checks out of a Markdown text: fenced blocks, links, anchors and the names
  * of tasks. Pure, and no Markdown renderer: it knows fences, inline code, headings and links.
  */
+import { posix } from "node:path";
 
 /** A fenced block; `line` is the line of its opening fence, from 1. */
 export interface FencedBlock {
@@ -58,6 +59,14 @@ export function links(text: string): Link[] {
       target === undefined ? [] : [{ target, line: index + 1 }]
     );
   });
+}
+
+/**
+ * The path of a relative target below the root, from the file that names it, without a slash at its end. It
+ * begins with `..` when it leaves the checkout.
+ */
+export function resolvePath(from: string, target: string): string {
+  return posix.join(posix.dirname(from), target).replace(/^\.?\/?$|\/$/, "");
 }
 
 /** A heading: its line, from 1, and its anchor on GitHub. */

@@ -12,6 +12,7 @@ const CACHE = `${ROOT}.arqon/cache`;
 /** The exit of a program, and what it wrote. */
 export interface Ran {
   readonly ok: boolean;
+  readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
   /** Both, without blanks around them. */
@@ -24,21 +25,36 @@ export interface RunOptions {
   readonly cwd?: string;
   /** Variables beside those of this process. */
   readonly env?: Readonly<Record<string, string>>;
+  /** What it reads; absent: nothing. */
+  readonly stdin?: string;
 }
 
 /** Runs a program to its end; undefined when there is no such program. */
 export async function run(
   program: string,
   args: readonly string[],
-  { cwd = ROOT, env = {} }: RunOptions = {},
+  { cwd = ROOT, env = {}, stdin }: RunOptions = {},
 ): Promise<Ran | undefined> {
   try {
-    const command = new Deno.Command(program, { args: [...args], cwd, env, stdin: "null" });
-    const output = await command.output();
+    const child = new Deno.Command(program, {
+      ...{ args: [...args], cwd, env, stdout: "piped", stderr: "piped" },
+      stdin: stdin === undefined ? "null" : "piped",
+    }).spawn();
+    // A program may end before it has read all.
+    const fed = stdin === undefined
+      ? undefined
+      : new Blob([stdin]).stream().pipeTo(child.stdin).catch(() => {});
+    const [output] = await Promise.all([child.output(), fed]);
     const [stdout = "", stderr = ""] = [output.stdout, output.stderr].map((bytes) =>
       new TextDecoder().decode(bytes)
     );
-    return { ok: output.success, stdout, stderr, text: `${stdout}${stderr}`.trim() };
+    return {
+      ok: output.success,
+      code: output.code,
+      stdout,
+      stderr,
+      text: `${stdout}${stderr}`.trim(),
+    };
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return undefined;
     throw error;
@@ -60,6 +76,12 @@ export async function must(
 /** Runs this Deno, as `must` does. */
 export const deno = (args: readonly string[], options: RunOptions = {}): Promise<Ran> =>
   must(Deno.execPath(), args, { ...options, env: { NO_COLOR: "1", ...options.env } });
+
+/** Runs this Deno to its end, whether it succeeds or not. */
+export async function runDeno(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
+  const env = { NO_COLOR: "1", ...options.env };
+  return (await run(Deno.execPath(), args, { ...options, env }))!;
+}
 
 /** The last line of an output that is not empty, which is where package managers give the reason. */
 export function lastLine(text: string): string {

@@ -2,6 +2,7 @@
  * Runs the steps of a gate side by side, and prints each with its time when it ends. All steps run even when
  * one fails. It does not know what the steps do.
  */
+import { runDeno } from "./programs.ts";
 
 /** One step of a gate: a name for people, and the arguments of a `deno` call. */
 export interface Step {
@@ -31,16 +32,11 @@ export interface StepRunner {
 const seconds = (duration_ms: number) => `${(duration_ms / 1000).toFixed(1)} s`;
 
 /** Runs a step as a process of the same deno. */
-export async function executeStep(step: Step): Promise<{ ok: boolean; output: string }> {
-  const command = new Deno.Command(Deno.execPath(), {
-    args: [...step.args],
-    ...(step.cwd === undefined ? {} : { cwd: step.cwd }),
-    stdin: "null",
-    env: { NO_COLOR: "1" },
-  });
-  const { success, stdout, stderr } = await command.output();
-  const decoder = new TextDecoder();
-  return { ok: success, output: decoder.decode(stdout) + decoder.decode(stderr) };
+export async function executeStep(
+  { args, cwd = "." }: Step,
+): Promise<{ ok: boolean; output: string }> {
+  const { ok, stdout, stderr } = await runDeno(args, { cwd });
+  return { ok, output: stdout + stderr };
 }
 
 async function runStep(step: Step, runner: StepRunner): Promise<StepResult> {

@@ -1,33 +1,73 @@
 /**
- * A program whose two output streams are read while it runs, for code that waits until it says something. The
- * program has no terminal, unless `script` gives it one.
+ * A program whose output is read while it runs, for code that waits until it says something. The program has no
+ * terminal, unless `script` gives it one.
  */
 
 const DEADLINE_MS = 60_000;
 
-/** A started program and what it has written. */
-export class StreamedCommand {
-  readonly child: Deno.ChildProcess;
-  /** Resolves with all that the program wrote, when both streams have ended. */
-  readonly ended: Promise<string>;
-  #text = "";
-  #wake: () => void = () => {};
+const OUTPUTS = ["stdout", "stderr"] as const;
 
-  /** Takes over a child whose stdout and stderr are piped. */
-  constructor(child: Deno.ChildProcess) {
+/** A started program and what it has written. Disposed of, it has ended. */
+export class StreamedCommand implements AsyncDisposable {
+  readonly child: Deno.ChildProcess;
+  /** Resolves with all that the program wrote, when its outputs have ended. */
+  readonly ended: Promise<string>;
+  readonly #written = { stdout: "", stderr: "" };
+  #news = Promise.withResolvers<void>();
+  #has_ended = false;
+
+  /** Takes over a child whose `outputs` are piped. Of each the last `kept_units` characters are kept. */
+  constructor(
+    child: Deno.ChildProcess,
+    outputs: readonly (typeof OUTPUTS[number])[] = OUTPUTS,
+    kept_units = Infinity,
+  ) {
     this.child = child;
-    const read = async (stream: ReadableStream<Uint8Array<ArrayBuffer>>) => {
-      for await (const text of stream.pipeThrough(new TextDecoderStream())) {
-        this.#text += text;
-        this.#wake();
+    const read = async (name: typeof OUTPUTS[number]) => {
+      for await (const text of child[name].pipeThrough(new TextDecoderStream())) {
+        this.#written[name] = (this.#written[name] + text).slice(-kept_units);
+        this.#tell();
       }
     };
-    this.ended = Promise.all([read(child.stdout), read(child.stderr)]).then(() => this.#text);
+    this.ended = Promise.all(outputs.map(read)).then(() => {
+      this.#has_ended = true;
+      this.#tell();
+      return this.text;
+    });
   }
 
-  /** All that the program has written so far. */
+  /** Starts a program. Unless `options` say otherwise it has no input, and both outputs are read. */
+  static start(
+    [program = "", ...args]: readonly string[],
+    options: Deno.CommandOptions = {},
+    kept_units = Infinity,
+  ): StreamedCommand {
+    const all = { args, stdin: "null", stdout: "piped", stderr: "piped", ...options } as const;
+    const outputs = OUTPUTS.filter((name) => all[name] === "piped");
+    return new StreamedCommand(new Deno.Command(program, all).spawn(), outputs, kept_units);
+  }
+
+  #tell(): void {
+    this.#news.resolve();
+    this.#news = Promise.withResolvers();
+  }
+
+  /** All that the program has written so far: its output, then its errors. */
   get text(): string {
-    return this.#text;
+    return this.#written.stdout + this.#written.stderr;
+  }
+
+  get stdout(): string {
+    return this.#written.stdout;
+  }
+
+  get stderr(): string {
+    return this.#written.stderr;
+  }
+
+  /** The whole lines of its output. */
+  get lines(): readonly string[] {
+    return this.stdout.split("\n").slice(0, -1);
   }
 
   /**
@@ -35,18 +75,19 @@ export class StreamedCommand {
    * or after `limit_ms`.
    */
   async shows(wanted: (text: string) => boolean, limit_ms: number = DEADLINE_MS): Promise<boolean> {
-    const begun_ms = performance.now();
-    const over = this.ended.then(() => true);
-    for (;;) {
-      const { promise, resolve } = Promise.withResolvers<false>();
-      this.#wake = () => resolve(false);
-      if (wanted(this.#text)) return true;
-      const left_ms = limit_ms - (performance.now() - begun_ms);
-      if (left_ms <= 0) return false;
-      const timer = setTimeout(this.#wake, left_ms);
-      const has_ended = await Promise.race([promise, over]);
+    let is_late = false;
+    const timer = setTimeout(() => {
+      is_late = true;
+      this.#tell();
+    }, limit_ms);
+    try {
+      for (;;) {
+        if (wanted(this.text)) return true;
+        if (is_late || this.#has_ended) return false;
+        await this.#news.promise;
+      }
+    } finally {
       clearTimeout(timer);
-      if (has_ended) return wanted(this.#text);
     }
   }
 
@@ -56,26 +97,33 @@ export class StreamedCommand {
    */
   async until(text: string): Promise<void> {
     if (await this.shows((written) => written.includes(text))) return;
-    throw new Error(`it has not written ${JSON.stringify(text)}, but:\n${this.#text}`);
+    throw new Error(`it has not written ${JSON.stringify(text)}, but:\n${this.text}`);
   }
 
-  /** Resolves with whether both streams end within `limit_ms`. */
-  async endsWithin(limit_ms: number): Promise<boolean> {
-    const { promise, resolve } = Promise.withResolvers<false>();
-    const timer = setTimeout(() => resolve(false), limit_ms);
-    const has_ended = await Promise.race([promise, this.ended.then(() => true)]);
-    clearTimeout(timer);
-    return has_ended;
+  /** The first line of a program that writes one when it is ready. Throws as `until` does. */
+  async firstLine(): Promise<string> {
+    if (await this.shows(() => this.lines.length > 0)) return this.lines[0]!;
+    const why = this.#has_ended ? "ended before it was ready" : "is not ready";
+    throw new Error(`it ${why}:\n${this.text}`);
+  }
+
+  /** Resolves with whether its outputs end within `limit_ms`. */
+  endsWithin(limit_ms: number): Promise<boolean> {
+    return this.shows(() => this.#has_ended, limit_ms);
   }
 
   /** Sends the program a signal, if it still runs, and waits for its end. */
-  async stop(signal: Deno.Signal = "SIGTERM"): Promise<void> {
+  async stop(signal: Deno.Signal = "SIGTERM"): Promise<Deno.CommandStatus> {
     try {
       this.child.kill(signal);
     } catch {
       // The program has ended on its own.
     }
     await this.ended;
-    await this.child.status;
+    return await this.child.status;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.stop();
   }
 }

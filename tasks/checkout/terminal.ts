@@ -50,8 +50,9 @@ export class Terminal extends StreamedCommand {
     return (await this.child.status).code;
   }
 
-  override async stop(signal: Deno.Signal = "SIGTERM"): Promise<void> {
-    await super.stop(signal);
+  override async stop(signal: Deno.Signal = "SIGTERM"): Promise<Deno.CommandStatus> {
+    const status = await super.stop(signal);
     await this.#keyboard.close().catch(() => {});
+    return status;
   }
 }

@@ -3,39 +3,53 @@
  * source file changes. The bus is the process of `dev_bus.ts`, which has narrow permissions; this process
  * only supervises it.
  */
-import { parseArgs } from "node:util";
 import { relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
 import { busFlags } from "../../arq/commands/dev/dev_up.ts";
 import type { DevBusOptions, DevBusReady } from "../../arq/serve/dev_bus.ts";
 import { readyLine, readyText } from "../../arq/serve/ready_text.ts";
+import { UsageError } from "../../bench/measure/scenario.ts";
+import {
+  flag,
+  helpOf,
+  maybe,
+  readArguments,
+  text,
+  whole,
+} from "../../tests/harness/task_arguments.ts";
+import type { ValuesOf } from "../../tests/harness/task_arguments.ts";
 import { devPrometheusConfig, startPrometheus } from "./dev_observe.ts";
 import type { Prometheus } from "./dev_observe.ts";
+import { run } from "../checkout/programs.ts";
+import { StreamedCommand } from "../checkout/streamed_command.ts";
 
 const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/[\\/]$/, "");
 const WATCHED = ["proto", "shared", "wasm", "shield", "brain", "arq/replay", "arq/serve", "tasks"];
 const SETTLE_MS = 150;
 const ORPHAN_POLL_MS = 2_000;
+/** The longest that a timer waits: a bus may wait for its NATS. */
+const FOREVER_MS = 2 ** 31 - 1;
 
-const HELP = `Usage: deno task dev [options]
-
-Runs ArqonBus in one process (Shield and Brain on the embedded Spine) with a
-development key, and starts it anew when a source file changes.
-
-Options:
-  --port N         client port (4000; 0 picks a free one)
-  --ops-port N     metrics and health (4001; 0 picks a free one)
-  --admin-port N   admin API (4002; 0 picks a free one)
-  --data-dir DIR   keep room state in DIR (default: in memory)
-  --config FILE    a config.toml; the development issuer is added to it
-  --nats URL       use a NATS server (2.11 or newer, with JetStream)
-  --json           print one line {"url","ops_url","admin_url","token","tenant"}
-                   on stdout when ready; everything else goes to stderr
-  --no-watch       do not start anew when a source file changes
-  --observe        start Prometheus beside it, when one is installed
-  --observe-port N  where (default: a free port)
-  --help           this text
-`;
+const port = (about: string) => maybe(whole(0, about, { low: 0, high: 65_535 }));
+const USAGE = {
+  command: "deno task dev",
+  about: `Runs ArqonBus in one process (Shield and Brain on the embedded Spine) with a
+development key, and starts it anew when a source file changes.`,
+  options: {
+    port: port("client port (4000; 0 picks a free one)"),
+    "ops-port": port("metrics and health (4001; 0 picks a free one)"),
+    "admin-port": port("admin API (4002; 0 picks a free one)"),
+    "data-dir": text("DIR", "keep room state in DIR (default: in memory)"),
+    config: text("FILE", "a config.toml; the development issuer is added to it"),
+    nats: text("URL", "use a NATS server (2.11 or newer, with JetStream)"),
+    json: flag(
+      'print one line {"url","ops_url","admin_url","token","tenant"} on stdout when ready; the rest is on stderr',
+    ),
+    "no-watch": flag("do not start anew when a source file changes"),
+    observe: flag("start Prometheus beside it, when one is installed"),
+    "observe-port": port("where (default: a free port)"),
+  },
+};
 
 const encoder = new TextEncoder();
 const out = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
@@ -44,73 +58,37 @@ const err = (text: string) => Deno.stderr.writeSync(encoder.encode(text));
 /** The options of the bus; its ports are picked once. */
 type Options = { -readonly [Key in keyof DevBusOptions]: DevBusOptions[Key] };
 
-interface DevArguments {
-  options: Options;
-  json: boolean;
-  watch: boolean;
-  /** Port of a Prometheus beside the bus; undefined: there is none. */
-  observe_port: number | undefined;
-}
-
-function usage(message: string): never {
-  err(`dev: ${message} (see --help)\n`);
-  Deno.exit(2);
-}
-
-function portOf(name: string, text: string | undefined): number | undefined {
-  if (text === undefined) return undefined;
-  const port = Number(text);
-  if (/^\d+$/.test(text) && port <= 65_535) return port;
-  usage(`${name} expects a port from 0 to 65535, got ${JSON.stringify(text)}`);
-}
-
-function readArguments(args: string[]): DevArguments {
-  const text = { type: "string" } as const;
-  const flag = { type: "boolean" } as const;
+/** What the command line asks for. Ends the process for `--help` and for a wrong one. */
+function asked(args: readonly string[]): ValuesOf<typeof USAGE.options> {
   try {
-    const { values } = parseArgs({
-      args,
-      options: {
-        port: text,
-        "ops-port": text,
-        "admin-port": text,
-        "data-dir": text,
-        config: text,
-        nats: text,
-        json: flag,
-        "no-watch": flag,
-        observe: flag,
-        "observe-port": text,
-        help: { ...flag, short: "h" },
-      },
-    });
-    if (values.help === true) {
-      out(HELP);
-      Deno.exit(0);
-    }
-    const port = portOf("--port", values.port);
-    const ops_port = portOf("--ops-port", values["ops-port"]);
-    const admin_port = portOf("--admin-port", values["admin-port"]);
-    const observe_port = portOf("--observe-port", values["observe-port"]) ??
-      (values.observe === true ? 0 : undefined);
-    const options: Options = {
-      state_dir: `${ROOT}/.arqon`,
-      ...(port === undefined ? {} : { port }),
-      ...(ops_port === undefined ? {} : { ops_port }),
-      ...(admin_port === undefined ? {} : { admin_port }),
-      ...(values["data-dir"] === undefined ? {} : { data_dir: resolve(values["data-dir"]) }),
-      ...(values.config === undefined ? {} : { config_file: resolve(values.config) }),
-      ...(values.nats === undefined ? {} : { nats_url: values.nats }),
-    };
-    const watch = values["no-watch"] !== true;
-    return { options, json: values.json === true, watch, observe_port };
+    const values = readArguments(USAGE, args);
+    if (values !== undefined) return values;
   } catch (error) {
-    usage(error instanceof Error ? error.message : String(error));
+    if (!(error instanceof UsageError)) throw error;
+    err(`dev: ${error.message}\n`);
+    Deno.exit(2);
   }
+  out(`${helpOf(USAGE)}\n`);
+  Deno.exit(0);
+}
+
+function optionsOf(values: ValuesOf<typeof USAGE.options>): Options {
+  const { port, "ops-port": ops_port, "admin-port": admin_port, config, nats } = values;
+  const data_dir = values["data-dir"];
+  return {
+    state_dir: `${ROOT}/.arqon`,
+    ...(port === undefined ? {} : { port }),
+    ...(ops_port === undefined ? {} : { ops_port }),
+    ...(admin_port === undefined ? {} : { admin_port }),
+    ...(data_dir === undefined ? {} : { data_dir: resolve(data_dir) }),
+    ...(config === undefined ? {} : { config_file: resolve(config) }),
+    ...(nats === undefined ? {} : { nats_url: nats }),
+  };
 }
 
 interface RunningBus {
   child: Deno.ChildProcess;
+  /** Its addresses; undefined when it ends without them. */
   ready: Promise<DevBusReady | undefined>;
 }
 
@@ -126,33 +104,14 @@ function presetsOf(config_file: string | undefined): string[] {
 }
 
 function spawnBus(options: DevBusOptions): RunningBus {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [
-      "run",
-      ...busFlags({ ...options, root: ROOT }, [Deno.execPath()]),
-      ...presetsOf(options.config_file),
-      `${ROOT}/tasks/dev/dev_bus.ts`,
-      JSON.stringify(options),
-    ],
-    cwd: ROOT,
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  return { child, ready: heardReady(child.stdout) };
-}
-
-/** The addresses from the first line of the bus; undefined when it ends without a line. */
-async function heardReady(stdout: ReadableStream<Uint8Array>): Promise<DevBusReady | undefined> {
-  let text = "";
-  const decoder = new TextDecoder();
-  const reader = stdout.getReader();
-  for (;;) {
-    const { value, done } = await reader.read();
-    if (done) return undefined;
-    text += decoder.decode(value, { stream: true });
-    const end = text.indexOf("\n");
-    if (end >= 0) return JSON.parse(text.slice(0, end));
-  }
+  const words = [
+    ...[Deno.execPath(), "run", ...busFlags({ ...options, root: ROOT }, [Deno.execPath()])],
+    ...[...presetsOf(options.config_file), `${ROOT}/tasks/dev/dev_bus.ts`, JSON.stringify(options)],
+  ];
+  const bus = StreamedCommand.start(words, { cwd: ROOT, stdin: "piped", stderr: "inherit" });
+  const ready = bus.shows(() => bus.lines.length > 0, FOREVER_MS)
+    .then((is_ready) => is_ready ? JSON.parse(bus.lines[0]!) : undefined);
+  return { child: bus.child, ready };
 }
 
 /** Prints how to use the bus. `has_durable` says that the bus has the room classes of the dev defaults. */
@@ -214,10 +173,12 @@ function changes(): AsyncIterable<string> {
   })();
 }
 
-async function supervise(arguments_: DevArguments): Promise<never> {
-  const { options, json, watch, observe_port } = arguments_;
+async function supervise(values: ValuesOf<typeof USAGE.options>): Promise<never> {
+  const options = optionsOf(values);
+  const { json } = values;
+  const observe_port = values["observe-port"] ?? (values.observe ? 0 : undefined);
   // It watches before the first bus reads its sources, so that a change during the start is not missed.
-  const changed = watch ? changes() : undefined;
+  const changed = values["no-watch"] ? undefined : changes();
   let bus = spawnBus(options);
   let observing: Promise<Prometheus | undefined> | undefined;
   const exit = async (code: number): Promise<never> => {
@@ -255,13 +216,8 @@ async function supervise(arguments_: DevArguments): Promise<never> {
 
 /** The pid of a process's parent by `ps` (Deno keeps /proc to itself); undefined where there is none. */
 async function parentOf(pid: number): Promise<number | undefined> {
-  const args = ["-o", "ppid=", "-p", String(pid)];
-  try {
-    const { success, stdout } = await new Deno.Command("ps", { args, stderr: "null" }).output();
-    return success ? Number(new TextDecoder().decode(stdout)) : undefined;
-  } catch {
-    return undefined;
-  }
+  const ran = await run("ps", ["-o", "ppid=", "-p", String(pid)]);
+  return ran?.ok === true ? Number(ran.stdout) : undefined;
 }
 
 /**
@@ -287,4 +243,4 @@ async function stop(child: Deno.ChildProcess): Promise<void> {
   await child.stdin.close().catch(() => {});
 }
 
-if (import.meta.main) await supervise(readArguments(Deno.args));
+if (import.meta.main) await supervise(asked(Deno.args));

@@ -63,41 +63,36 @@ async function builders(): Promise<Map<string, () => Promise<NativeBuild>>> {
   const assemblyScript = await pinned("assemblyscript/asc");
   const watToolchain = await pinned("wabt");
   const all = new Map<string, () => Promise<NativeBuild>>();
-  const ofPolicies = sourcesOf(EXAMPLES, `${POLICIES}sdk/`);
-  for (const name of await assemblyScriptNames(EXAMPLES)) {
-    all.set(name, async () => ({
-      bytes: await compilePolicy({ entry: `${name}.ts`, readFile: ofPolicies }),
-      toolchain: assemblyScript,
-    }));
-  }
-  const ofReducers = sourcesOf(REDUCERS, `${POLICIES}reducer_sdk/`);
-  for (const name of await assemblyScriptNames(REDUCERS)) {
-    all.set(`reducers/${name}`, async () => ({
-      bytes: await compileReducer({ entry: `${name}.ts`, readFile: ofReducers }),
-      toolchain: assemblyScript,
-    }));
+  for (
+    const [prefix, folder, sdk, compile] of [
+      ["", EXAMPLES, "sdk/", compilePolicy],
+      ["reducers/", REDUCERS, "reducer_sdk/", compileReducer],
+    ] as const
+  ) {
+    const readFile = sourcesOf(folder, POLICIES + sdk);
+    for (const name of await assemblyScriptNames(folder)) {
+      all.set(prefix + name, async () => ({
+        bytes: await compile({ entry: `${name}.ts`, readFile }),
+        toolchain: assemblyScript,
+      }));
+    }
   }
   for (
     const [name, file] of [["bad_words_wat", "bad_words.wat"], ["mask_digits", "mask_digits.wat"]]
   ) {
+    const readFile = (path: string) => Deno.readFile(EXAMPLES + path);
     all.set(name!, async () => ({
-      bytes: await assembleWat(
-        file!,
-        await Deno.readTextFile(EXAMPLES + file),
-        (path) => Deno.readFile(EXAMPLES + path),
-      ),
+      bytes: await assembleWat(file!, await Deno.readTextFile(EXAMPLES + file), readFile),
       toolchain: watToolchain,
     }));
   }
-  all.set(
-    "bad_words_c",
-    async () => await buildC(EXAMPLES, "bad_words.c", await Deno.readFile(FOLD_TABLE)),
-  );
-  all.set("bad_words_rust", async () => await buildRust(EXAMPLES, "bad_words.rs"));
-  all.set("reducers/counter_rust", async () => await buildRust(REDUCERS, "counter.rs"));
+  const table = () => Deno.readFile(FOLD_TABLE);
+  all.set("bad_words_c", async () => await buildC(EXAMPLES, "bad_words.c", await table()));
+  all.set("bad_words_rust", () => buildRust(EXAMPLES, "bad_words.rs"));
+  all.set("reducers/counter_rust", () => buildRust(REDUCERS, "counter.rs"));
   const sdk = { name: "arqon_reducer", folder: `${POLICIES}reducer_sdk/rust` };
   for (const name of ["quota", "tally"]) {
-    all.set(`reducers/${name}_rust`, async () => await buildRust(REDUCERS, `${name}.rs`, sdk));
+    all.set(`reducers/${name}_rust`, () => buildRust(REDUCERS, `${name}.rs`, sdk));
   }
   return all;
 }

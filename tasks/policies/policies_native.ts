@@ -49,10 +49,8 @@ export async function assembleWat(
 ): Promise<Uint8Array> {
   const { parseWat } = await wabt();
   let whole = text;
-  for (const [marker, file] of text.matchAll(/@file:([\w./-]+)/g)) {
-    if (file !== undefined && text.includes(`"${marker}"`)) {
-      whole = whole.replaceAll(`"${marker}"`, `"${watString(await readFile(file))}"`);
-    }
+  for (const [marker, file = ""] of text.matchAll(/"@file:([\w./-]+)"/g)) {
+    whole = whole.replaceAll(marker, `"${watString(await readFile(file))}"`);
   }
   const module = parseWat(path, whole, { mutable_globals: true });
   try {

@@ -1,5 +1,6 @@
 /** `deno task readme` on small pages: real terminals, files and processes, and what turns it red. */
 import assert from "node:assert/strict";
+import { runDeno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { doSteps } from "./reader.ts";
 import { readSteps } from "./readme_steps.ts";
@@ -89,12 +90,9 @@ async function readme(text: string, ...options: string[]): Promise<Outcome> {
     const args = ["run", "--quiet", "--config", `${ROOT}deno.json`, ...permissions];
     const task = `${ROOT}tasks/readme/readme.ts`;
     const pages = options.includes("--test-command") ? [] : ["README.md"];
-    const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: [...args, task, ...options, ...pages],
-      cwd: folder,
-    }).output();
-    const decoder = new TextDecoder();
-    const lines = (decoder.decode(stderr) + decoder.decode(stdout)).trimEnd().split("\n");
+    const words = [...args, task, ...options, ...pages];
+    const { code, stdout, stderr } = await runDeno(words, { cwd: folder });
+    const lines = (stderr + stdout).trimEnd().split("\n");
     return { code, lines, left: [...Deno.readDirSync(folder)].map(({ name }) => name).sort() };
   } finally {
     await Deno.remove(folder, { recursive: true });

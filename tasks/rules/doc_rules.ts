@@ -8,7 +8,7 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
 import { constants } from "../../shared/config/keys/constants.ts";
 import { parseToml } from "../../shared/config/toml.ts";
-import { anchors, fencedBlocks, links, namedTasks } from "../checkout/markdown.ts";
+import { anchors, fencedBlocks, links, namedTasks, resolvePath } from "../checkout/markdown.ts";
 import { isGenerated, isTest } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
 import type { Sources } from "./sources.ts";
@@ -25,23 +25,12 @@ export interface Checkout {
   configProblem(text: string): string | undefined;
 }
 
-/** The path of a relative target, from the file that names it; undefined when it leaves the checkout. */
-function resolvePath(from: string, target: string): string | undefined {
-  const parts = from.split("/").slice(0, -1);
-  for (const part of target.split("/")) {
-    if (part === "..") {
-      if (parts.pop() === undefined) return undefined;
-    } else if (part !== "." && part !== "") parts.push(part);
-  }
-  return parts.join("/");
-}
-
 function linkProblem(path: string, target: string, checkout: Checkout): string | undefined {
   if (/^[a-z][a-z0-9+.-]*:/i.test(target)) return undefined;
   if (target.startsWith("/")) return `"${target}": links are relative`;
   const [file = "", anchor] = decodeURIComponent(target).split("#");
   const resolved = file === "" ? path : resolvePath(path, file);
-  if (resolved === undefined) return `"${target}" leads out of the checkout`;
+  if (resolved.startsWith("..")) return `"${target}" leads out of the checkout`;
   if (resolved !== "" && !checkout.has(resolved)) return `"${target}" does not exist`;
   if (anchor === undefined || anchor === "") return undefined;
   const text = checkout.markdown(resolved);
@@ -148,16 +137,6 @@ function citations(path: string, text: string): Citation[] {
   });
 }
 
-/** The paths that a name may mean: from the root, or from the folder of the file that names it. */
-function candidates(path: string, name: string): string[] {
-  const parts = path.split("/").slice(0, -1);
-  for (const part of name.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== ".") parts.push(part);
-  }
-  return name.startsWith(".") ? [parts.join("/")] : [name, parts.join("/")];
-}
-
 /** The names in a file whose document or heading does not exist. */
 export function checkCitations(
   path: string,
@@ -165,7 +144,9 @@ export function checkCitations(
   checkout: Pick<Checkout, "has" | "markdown">,
 ): Violation[] {
   return citations(path, text).flatMap(({ name, anchor, line }) => {
-    const document = candidates(path, name).find((candidate) => checkout.has(candidate));
+    // A name is from the folder of the file that names it, or from the root.
+    const meant = [...name.startsWith(".") ? [] : [name], resolvePath(path, name)];
+    const document = meant.find((candidate) => checkout.has(candidate));
     if (document === undefined) {
       return [{ path, line, message: `"${name}" is no document of the checkout` }];
     }

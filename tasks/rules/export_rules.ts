@@ -6,7 +6,7 @@
 import ts from "typescript";
 import { isProduct, isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
-import { isExported, lineOf, loadedBy, nodesOf } from "./sources.ts";
+import { declaredNames, isExported, lineOf, loadedBy, nodesOf } from "./sources.ts";
 
 /** An export that a module declares. */
 interface Declared {
@@ -43,19 +43,6 @@ const isMember = (node: ts.Identifier): boolean => {
     ts.isPropertySignature(parent) || ts.isPropertyDeclaration(parent) ||
     ts.isMethodDeclaration(parent) || ts.isMethodSignature(parent)) && parent.name === node;
 };
-
-function namesIn(name: ts.BindingName): string[] {
-  if (ts.isIdentifier(name)) return [name.text];
-  return name.elements.flatMap((one) => ts.isBindingElement(one) ? namesIn(one.name) : []);
-}
-
-function declaredNames(statement: ts.Statement): string[] {
-  if (ts.isVariableStatement(statement)) {
-    return statement.declarationList.declarations.flatMap(({ name }) => namesIn(name));
-  }
-  const { name } = statement as { name?: ts.Identifier };
-  return name === undefined ? [] : [name.text];
-}
 
 /** The names that a statement takes of the module that it names. */
 function takenBy(statement: ts.Statement): string[] {

@@ -6,7 +6,15 @@ import ts from "typescript";
 import { isGenerated, isTest, isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
 import { sleepProblem } from "./sleep_rules.ts";
-import { isExported, lineOf, nodesOf, parsed, type Sources, violationAt } from "./sources.ts";
+import {
+  declaredNames,
+  isExported,
+  lineOf,
+  nodesOf,
+  parsed,
+  type Sources,
+  violationAt,
+} from "./sources.ts";
 
 /** Where a failure that nobody learns of is one of the product. */
 const PRODUCT = /^(arq|brain|shared|shield)\//;
@@ -87,14 +95,6 @@ function lengthProblem(node: ts.Node): string | undefined {
 }
 
 const isDocumented = (node: ts.Node) => ts.getJSDocCommentsAndTags(node).some(ts.isJSDoc);
-
-function declaredNames(statement: ts.Statement): string[] {
-  if (ts.isVariableStatement(statement)) {
-    return statement.declarationList.declarations.map((item) => item.name.getText());
-  }
-  const { name } = statement as { name?: ts.Node };
-  return name === undefined ? [] : [name.getText()];
-}
 
 /** The names that `export { a, b }` without `from` exports. */
 function listedExports(source: ts.SourceFile): Set<string> {

@@ -36,6 +36,20 @@ export function isExported(statement: ts.Statement): boolean {
     (ts.getModifiers(statement) ?? []).some(({ kind }) => kind === ts.SyntaxKind.ExportKeyword);
 }
 
+function namesIn(name: ts.BindingName): string[] {
+  if (ts.isIdentifier(name)) return [name.text];
+  return name.elements.flatMap((one) => ts.isBindingElement(one) ? namesIn(one.name) : []);
+}
+
+/** The names that a statement declares. */
+export function declaredNames(statement: ts.Statement): string[] {
+  if (ts.isVariableStatement(statement)) {
+    return statement.declarationList.declarations.flatMap(({ name }) => namesIn(name));
+  }
+  const { name } = statement as { name?: ts.Identifier };
+  return name === undefined ? [] : [name.text];
+}
+
 /** What a module loads while it runs, `import("./x.ts")`, also as a type: the specifier, and whether it is a type. */
 export function loadedBy(
   node: ts.Node,

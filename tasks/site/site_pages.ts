@@ -4,7 +4,7 @@
  * GitHub. `site.ts` reads and writes the files.
  */
 import { HOME, placeOf, SECTIONS, type SitePage } from "../../docs/.vitepress/pages.ts";
-import { headings, linesWithoutCode } from "../checkout/markdown.ts";
+import { headings, linesWithoutCode, resolvePath } from "../checkout/markdown.ts";
 import type { Violation } from "../checkout/violation.ts";
 
 /** Address where people read the sources. */
@@ -14,16 +14,6 @@ const SOURCES = "https://github.com/novelbytelabs/arqonbus";
 export const PAGES: readonly SitePage[] = [HOME, ...SECTIONS.flatMap(({ pages }) => pages)];
 
 const places = new Map(PAGES.map((page) => [page.file, placeOf(page)]));
-
-/** The path of a relative target, from the file that names it. */
-function resolvePath(from: string, target: string): string {
-  const parts = from.split("/").slice(0, -1);
-  for (const part of target.split("/")) {
-    if (part === "..") parts.pop();
-    else if (part !== "." && part !== "") parts.push(part);
-  }
-  return parts.join("/");
-}
 
 /** The target of a link in `file`, as the site has it. `isFolder` answers for a path of the checkout. */
 export function siteTarget(

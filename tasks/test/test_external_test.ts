@@ -1,6 +1,6 @@
 /** The data folder is found from where the task was called, and a missing one says what to do. */
 import assert from "node:assert/strict";
-import { ROOT } from "../checkout/source_files.ts";
+import { runDeno } from "../checkout/programs.ts";
 import { dataFolder } from "./test_external.ts";
 
 Deno.test("a relative data folder is one of the caller", () => {
@@ -12,13 +12,10 @@ Deno.test("without the data the task fails, counts it, and says what to do", asy
   const folder = await Deno.makeTempDir();
   try {
     for (const args of [[], [folder]]) {
-      const { code, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-        args: ["task", "--quiet", "test:external", ...args],
-        cwd: ROOT,
-      }).output();
+      const { code, stdout, stderr } = await runDeno(["task", "--quiet", "test:external", ...args]);
       assert.equal(code, 2);
-      assert.equal(new TextDecoder().decode(stdout), "0 passed, 1 failed\n");
-      assert.match(new TextDecoder().decode(stderr), /usage: deno task test:external DIR/);
+      assert.equal(stdout, "0 passed, 1 failed\n");
+      assert.match(stderr, /usage: deno task test:external DIR/);
     }
   } finally {
     await Deno.remove(folder);

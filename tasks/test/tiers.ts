@@ -14,7 +14,8 @@ export interface Tiers {
 }
 
 /** Signs that a test starts a process, changes the folder of its own, or starts a thread. */
-const STARTS = /\bDeno\.(Command|kill|chdir)\b|\bstartNats\b|\bnew Worker\(/;
+const STARTS =
+  /\bDeno\.(Command|kill|chdir)\b|from "\.[^"]*\/checkout\/(programs|streamed_command)\.ts"|\bstartNats\b|\bnew Worker\(/;
 
 /** Signs that a test starts a server that is not ours. */
 const NEEDS = /\bstart(Nats|Valkey|Postgres)\b|"(postgres|prometheus|promtool|haproxy|nginx)"/;
@@ -41,68 +42,28 @@ export const OTHER_TASKS: readonly string[] = [
  * back, move to a second site, or kill databases and buses again and again. And those that time what policies do beside a
  * reference loop, and those of what is deployed: manifests, dashboards and alerts.
  */
-export const SLOW: readonly string[] = [
-  "arq/commands/room/follow_test.ts",
-  "bench/peers/peers_test.ts",
-  "brain/reducers/crash_test.ts",
-  "brain/reducers/removal/histories_test.ts",
-  "shield/policy/host_price_test.ts",
-  "shield/policy/instance_price_test.ts",
-  "shield/schema/large_sets_test.ts",
-  "tasks/workflows/workflows_test.ts",
-  "tests/alerts/bridge_test.ts",
-  "tests/alerts/clocks_test.ts",
-  "tests/alerts/dependencies_test.ts",
-  "tests/alerts/machine_test.ts",
-  "tests/alerts/nats_test.ts",
-  "tests/alerts/processes_test.ts",
-  "tests/alerts/set_aside_test.ts",
-  "tests/alerts/stores_test.ts",
-  "tests/alerts/tenants_test.ts",
-  "tests/announced_rooms_test.ts",
-  "tests/backup_nats_test.ts",
-  "tests/backup_oracle_test.ts",
-  "tests/backup_usage_test.ts",
-  "tests/binaries/npm_test.ts",
-  "tests/binaries/packed_test.ts",
-  "tests/bridge/show_test.ts",
-  "tests/bridge_page_test.ts",
-  "tests/bridge_rights_test.ts",
-  "tests/bridge_serve_test.ts",
-  "tests/bridge_slot_test.ts",
-  "tests/console_test.ts",
-  "tests/cookbook/token_servers_test.ts",
-  "tests/deploy_chart_test.ts",
-  "tests/deploy_start_test.ts",
-  "tests/deploy_test.ts",
-  "tests/dev_stack_test.ts",
-  "tests/editor_example_test.ts",
-  "tests/hostile/gallery_test.ts",
-  "tests/installed_pages_test.ts",
-  "tests/memory/memory_test.ts",
-  "tests/model/triples_test.ts",
-  "tests/moving/trigger_test.ts",
-  "tests/nats_backends_test.ts",
-  "tests/packages/packages_test.ts",
-  "tests/presence_simulation/long_test.ts",
-  "tests/production/production_test.ts",
-  "tests/prometheus_test.ts",
-  "tests/proof/attacks_test.ts",
-  "tests/proof/browser_test.ts",
-  "tests/proof/fault_run_test.ts",
-  "tests/proof/third_party_test.ts",
-  "tests/proof/witness_nats_test.ts",
-  "tests/react/react_test.ts",
-  "tests/reducer_chaos/show_test.ts",
-  "tests/restore/restore_test.ts",
-  "tests/rollout_test.ts",
-  "tests/site_test.ts",
-  "tests/thawed_server_test.ts",
-  "tests/tutorial/tutorial_sdks_test.ts",
-  "tests/tutorial/tutorial_test.ts",
-  "tests/upgrade/upgrade_test.ts",
-  "tests/walks/focuses_test.ts",
-];
+const SLOW_TABLE = `
+arq/commands/room: follow
+bench/peers: peers
+brain/reducers: crash removal/histories
+shield/policy: host_price instance_price
+shield/schema: large_sets
+tasks/workflows: workflows
+tests/alerts: bridge clocks dependencies machine nats processes set_aside stores tenants
+tests: announced_rooms backup_nats backup_oracle backup_usage binaries/npm binaries/packed
+  bridge/show bridge_page bridge_rights bridge_serve bridge_slot console cookbook/token_servers
+  deploy_chart deploy_start deploy dev_stack editor_example hostile/gallery installed_pages
+  memory/memory model/triples moving/trigger nats_backends packages/packages
+  presence_simulation/long production/production prometheus proof/attacks proof/browser
+  proof/fault_run proof/third_party proof/witness_nats react/react reducer_chaos/show
+  restore/restore rollout site thawed_server tutorial/tutorial_sdks tutorial/tutorial
+  upgrade/upgrade walks/focuses`;
+
+/** Their paths, by their folders and names in the table above. */
+export const SLOW: readonly string[] = SLOW_TABLE.trim().split(/\n(?! )/).flatMap((line) => {
+  const [folder, ...names] = line.split(/:?\s+/);
+  return names.map((name) => `${folder}/${name}_test.ts`);
+});
 
 /** Groups of `test` that take longest; the longest first. */
 export const LONGEST: readonly (readonly string[])[] = [

@@ -1,6 +1,7 @@
 /** `arq audit` against a real bus: listing, following, and reports of a broken chain. */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../../arq/testing/run_arq.ts";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { startBusWith } from "../harness/bus.ts";
 import type { TestBus } from "../harness/bus.ts";
@@ -99,19 +100,9 @@ Deno.test("arq audit --follow prints new entries", async () => {
   const [ops, acme] = [await sessionOf(bus, "ops"), await sessionOf(bus, "acme")];
   assert.equal(await change(acme, "acme", "old-*"), 200);
   const arq = await startArq(["audit", "--follow", "--json", "--limit", "1", ...ops.flags]);
-  const reader = arq.child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  const until = async (wanted: string) => {
-    while (!text.includes(wanted)) {
-      const { value, done } = await reader.read();
-      assert.ok(!done, `it ended after ${JSON.stringify(text)}\n${arq.stderr()}`);
-      text += value;
-    }
-  };
-  await until("old-*");
+  const followed = new StreamedCommand(arq.child, ["stdout"]);
+  await followed.until("old-*");
   assert.equal(await change(acme, "acme", "new-*"), 200);
-  await until("new-*");
-  arq.child.kill("SIGINT");
-  await reader.cancel();
-  assert.equal((await arq.child.status).code, 130);
+  await followed.until("new-*");
+  assert.equal((await followed.stop("SIGINT")).code, 130);
 });

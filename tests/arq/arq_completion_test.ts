@@ -3,6 +3,7 @@
  * `arq/completion/completion_test.ts` tests the completions.
  */
 import assert from "node:assert/strict";
+import { run as runProgram } from "../../tasks/checkout/programs.ts";
 import { completionScript, type Shell } from "../../arq/commands/setup/completion.ts";
 import { arqCommand } from "../../arq/testing/run_arq.ts";
 import { inTerminal } from "./arq_terminal.ts";
@@ -46,20 +47,13 @@ async function placeOf(shell: Shell): Promise<Place> {
   return { cwd, env, config_home, [Symbol.asyncDispose]: dispose };
 }
 
-async function isInstalled(program: string): Promise<boolean> {
-  try {
-    return (await new Deno.Command(program, { args: ["--version"] }).output()).success;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
+const isInstalled = async (program: string) =>
+  (await runProgram(program, ["--version"]))?.ok === true;
 
 async function run(program: string, args: string[], { cwd, env }: Place): Promise<string> {
-  const { code, stdout, stderr } = await new Deno.Command(program, { args, cwd, env }).output();
-  const decoder = new TextDecoder();
-  assert.deepEqual([code, decoder.decode(stderr)], [0, ""]);
-  return decoder.decode(stdout);
+  const ran = await runProgram(program, args, { cwd, env });
+  assert.deepEqual([ran?.code, ran?.stderr], [0, ""]);
+  return ran!.stdout;
 }
 
 /** A block of lines for each case. */

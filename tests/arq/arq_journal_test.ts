@@ -4,6 +4,7 @@ import { runArq, startArq } from "../../arq/testing/run_arq.ts";
 import { parseLine } from "../../shared/journal/record.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";
 import { until } from "../../shared/testing/until.ts";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { startBusWith } from "../harness/bus.ts";
 import type { TestBus } from "../harness/bus.ts";
 import { openText } from "../peers/raw_client.ts";
@@ -109,21 +110,11 @@ Deno.test("arq journal --follow prints new entries, until Ctrl-C", async () => {
   await using bus = await startBusWith(CONFIG);
   const flags = await flagsOf(bus, "acme");
   const arq = await startArq(["journal", "--follow", "--json", ...flags]);
-  const reader = arq.child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  const untilThere = async (wanted: string) => {
-    while (!text.includes(wanted)) {
-      const { value, done } = await reader.read();
-      assert.ok(!done, `it ended after ${JSON.stringify(text)}\n${arq.stderr()}`);
-      text += value;
-    }
-  };
+  const followed = new StreamedCommand(arq.child, ["stdout"]);
   for (const word of ["one", "two"]) {
     await say(bus, "lobby", word);
-    await untilThere(`m-${word}`);
+    await followed.until(`m-${word}`);
   }
-  assert.equal(text.split("m-one").length, 2, "each once");
-  arq.child.kill("SIGINT");
-  await reader.cancel();
-  assert.equal((await arq.child.status).code, 130);
+  assert.equal(followed.text.split("m-one").length, 2, "each once");
+  assert.equal((await followed.stop("SIGINT")).code, 130);
 });

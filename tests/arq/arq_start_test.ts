@@ -3,6 +3,7 @@
  * docs/performance.md has times.
  */
 import assert from "node:assert/strict";
+import { deno } from "../../tasks/checkout/programs.ts";
 
 const ROOT = new URL("../../", import.meta.url);
 
@@ -21,12 +22,8 @@ interface Graph {
 
 /** Everything loaded before a file's own first line runs: paths in the checkout, and packages. */
 async function loadedBy(path: string): Promise<string[]> {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["info", "--json", path],
-    cwd: ROOT,
-  }).output();
-  assert.ok(success, new TextDecoder().decode(stderr));
-  const { modules, redirects }: Graph = JSON.parse(new TextDecoder().decode(stdout));
+  const { stdout } = await deno(["info", "--json", path]);
+  const { modules, redirects }: Graph = JSON.parse(stdout);
   const dependencies = new Map(modules.map((one) => [one.specifier, one.dependencies ?? []]));
   const loaded = new Set<string>();
   const walk = (specifier: string) => {

@@ -4,6 +4,7 @@
  * tests' own task knows no such variable.
  */
 import { until } from "../../shared/testing/until.ts";
+import { run as runProgram } from "../../tasks/checkout/programs.ts";
 import { freePort } from "../harness/free_ports.ts";
 
 /** The database and role for SQL. */
@@ -60,20 +61,9 @@ function asServer(words: readonly string[]): [string, string[]] {
 
 async function run(words: readonly string[], stdin = ""): Promise<string> {
   const [program, args] = asServer(words);
-  const child = new Deno.Command(program, {
-    args,
-    cwd: "/",
-    stdin: "piped",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(stdin)).catch(() => {});
-  await writer.close().catch(() => {});
-  const { success, stdout, stderr } = await child.output();
-  const text = new TextDecoder().decode(stdout);
-  if (!success) throw new Error(`${words[0]}: ${text}${new TextDecoder().decode(stderr)}`);
-  return text.trim();
+  const ran = await runProgram(program, args, { cwd: "/", stdin });
+  if (ran?.ok !== true) throw new Error(`${words[0]}: ${ran?.text ?? "not found"}`);
+  return ran.stdout.trim();
 }
 
 /**

@@ -4,13 +4,13 @@
  * faster with `local_bus.ts`.
  */
 import type { DevBusReady } from "../../arq/serve/dev_bus.ts";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { placeOf } from "./test_bus.ts";
 import type { TestBus } from "./test_bus.ts";
 
 export type { TestBus, TokenOptions } from "./test_bus.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
-const READY_MS = 60_000;
 
 /** Runs the following command with this limit of open files (`ulimit -n`). */
 export function withFiles(files: number): readonly string[] {
@@ -39,84 +39,31 @@ export async function startBus(
   watch = false,
   wrapper: readonly string[] = [],
 ): Promise<TestBus> {
-  const [program = "", ...rest] = [...wrapper, Deno.execPath()];
-  const child = new Deno.Command(program, {
-    args: [
-      ...rest,
-      "run",
-      // As in the task: the bus has other V8 flags, and would write the compiled modules anew.
-      "--no-code-cache",
-      "--allow-run",
-      `--allow-read`,
-      `--allow-write=${ROOT}/.arqon`,
-      `${ROOT}/tasks/dev/dev.ts`,
-      "--json",
-      ...(watch ? [] : ["--no-watch"]),
-      ...["--port", "--ops-port", "--admin-port"].flatMap((flag) =>
-        args.includes(flag) ? [] : [flag, "0"]
-      ),
-      ...args,
-    ],
-    cwd: ROOT,
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  let log = "";
-  const logged = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
-    new WritableStream({
-      write(text) {
-        log = (log + text).slice(-100_000);
-      },
-    }),
-  );
-  const stop = async (signal: Deno.Signal = "SIGTERM") => {
-    try {
-      child.kill(signal);
-    } catch {
-      // It has already ended.
-    }
-    const status = await child.status;
-    await logged;
-    return status;
-  };
-  const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  const line = await firstLine(reader, () => log, logged);
-  reader.releaseLock();
-  const drained = child.stdout.locked ? Promise.resolve() : child.stdout.cancel();
+  const words = [
+    ...wrapper,
+    Deno.execPath(),
+    "run",
+    // As in the task: the bus has other V8 flags, and would write the compiled modules anew.
+    "--no-code-cache",
+    "--allow-run",
+    `--allow-read`,
+    `--allow-write=${ROOT}/.arqon`,
+    `${ROOT}/tasks/dev/dev.ts`,
+    "--json",
+    ...(watch ? [] : ["--no-watch"]),
+    ...["--port", "--ops-port", "--admin-port"].flatMap((flag) =>
+      args.includes(flag) ? [] : [flag, "0"]
+    ),
+    ...args,
+  ];
+  const bus = StreamedCommand.start(words, { cwd: ROOT }, 100_000);
+  const line = await bus.firstLine();
   const ready = JSON.parse(line) as Omit<DevBusReady, "key_file">;
   const key = JSON.parse(await Deno.readTextFile(`${ROOT}/.arqon/dev-key.json`));
   return {
     ...placeOf(ready, key),
-    log: () => log,
-    stop,
-    async [Symbol.asyncDispose]() {
-      await stop();
-      await drained;
-    },
+    log: () => bus.stderr,
+    stop: (signal) => bus.stop(signal),
+    [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };
-}
-
-async function firstLine(
-  reader: ReadableStreamDefaultReader<string>,
-  log: () => string,
-  logged: Promise<void>,
-): Promise<string> {
-  let text = "";
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(new Error(`the bus is not ready:\n${log()}`)), READY_MS);
-  try {
-    while (!text.includes("\n")) {
-      const { value, done } = await Promise.race([reader.read(), late]);
-      if (done) {
-        // Its last lines may come after the end of the other stream.
-        await logged;
-        throw new Error(`the bus ended before it was ready:\n${log()}`);
-      }
-      text += value;
-    }
-    return text.slice(0, text.indexOf("\n"));
-  } finally {
-    clearTimeout(timer);
-  }
 }

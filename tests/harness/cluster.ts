@@ -4,6 +4,7 @@
  */
 import { exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
 import { BRAIN_FLAGS, SERVER_FLAGS } from "../../shared/process/deno_command.ts";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 /** The flags that the tasks in deno.json give both. */
@@ -131,51 +132,24 @@ export async function startServer(
     `${listeners(port, admin_lines, ops_lines, server_lines)}\n${config}`,
   );
   const program = [...flagsOf(part, config, root), `${root}/${part}/main.ts`];
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...program, "--config", file, ...args],
-    cwd: root,
-    env,
-    stdin: "null",
-    stdout: "null",
-    stderr: "piped",
-  }).spawn();
-  let log = "";
-  const { promise, resolve, reject } = Promise.withResolvers<Record<string, string>>();
-  const timer = setTimeout(() => reject(new Error(`${part} is not ready:\n${log}`)), READY_MS);
-  const logged = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
-    new WritableStream({
-      write(text) {
-        log = (log + text).slice(-200_000);
-        const line = readyLine(log, part, args);
-        if (line !== undefined) resolve(logfmt(line));
-      },
-    }),
-  ).finally(() => reject(new Error(`${part} ended before it was ready:\n${log}`)));
-  const stop = async (signal: Deno.Signal = "SIGTERM") => {
-    try {
-      child.kill(signal);
-    } catch {
-      // It has already ended.
-    }
-    const status = await child.status;
-    await logged;
-    return status;
-  };
-  try {
-    const ready = await promise;
-    return {
-      ready,
-      pid: child.pid,
-      log: () => log,
-      status: child.status,
-      signal: (name) => child.kill(name),
-      stop,
-      [Symbol.asyncDispose]: async () => void await stop(),
-    };
-  } catch (error) {
-    await stop("SIGKILL");
-    throw error;
-  } finally {
-    clearTimeout(timer);
+  const server = StreamedCommand.start(
+    [Deno.execPath(), "run", ...program, "--config", file, ...args],
+    { cwd: root, env, stdout: "null" },
+    200_000,
+  );
+  const isReady = () => readyLine(server.stderr, part, args) !== undefined;
+  if (!await server.shows(isReady, READY_MS)) {
+    const why = await server.endsWithin(0) ? "ended before it was ready" : "is not ready";
+    await server.stop("SIGKILL");
+    throw new Error(`${part} ${why}:\n${server.stderr}`);
   }
+  return {
+    ready: logfmt(readyLine(server.stderr, part, args) ?? ""),
+    pid: server.child.pid,
+    log: () => server.stderr,
+    status: server.child.status,
+    signal: (name) => server.child.kill(name),
+    stop: (signal) => server.stop(signal),
+    [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
+  };
 }

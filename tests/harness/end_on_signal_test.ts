@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../../shared/testing/until.ts";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { processesBelow, stillRunning } from "./end_on_signal.ts";
 
 const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathname);
@@ -56,35 +57,26 @@ async function endsAll(one: Case, signal: "SIGINT" | "SIGTERM"): Promise<void> {
   const dir = await Deno.makeTempDir({ dir: "/tmp", prefix: "arqon-signal-" });
   const mark = `arqon-signal-${crypto.randomUUID()}`;
   const out = one.task === "bench" ? ["--out", `${dir}/bench.json`] : [];
-  const child = new Deno.Command(Deno.execPath(), {
-    args: [...await commandOf(one.task), ...one.args, ...out],
-    cwd: ROOT,
+  const task = StreamedCommand.start(
+    [Deno.execPath(), ...await commandOf(one.task), ...one.args, ...out],
     // Killed processes leave their files behind, here.
-    env: { TMPDIR: dir, ARQON_MARK: mark },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  let said = "";
-  const heard = [child.stdout, child.stderr].map((stream) =>
-    stream.pipeThrough(new TextDecoderStream()).pipeTo(
-      new WritableStream({ write: (text) => void (said += text) }),
-    )
+    { cwd: ROOT, env: { TMPDIR: dir, ARQON_MARK: mark } },
   );
+  const { child } = task;
   try {
     let below: number[] = [];
-    await until(() => `${below.length} processes; it said:\n${said}`, () => {
+    await until(() => `${below.length} processes; it said:\n${task.text}`, () => {
       below = processesBelow(child.pid);
-      return below.length >= one.processes && (one.said?.test(said) ?? true);
+      return below.length >= one.processes && (one.said?.test(task.text) ?? true);
     }, WAIT_MS);
     Deno.kill(child.pid, signal);
     const { code, signal: died_of } = await child.status;
-    assert.deepEqual([code, died_of], [signal === "SIGINT" ? 130 : 143, null], said);
+    assert.deepEqual([code, died_of], [signal === "SIGINT" ? 130 : 143, null], task.text);
     assert.deepEqual(stillRunning(below), []);
     assert.deepEqual(await marked(mark), [], "whoever started them");
   } finally {
     for (const pid of await marked(mark)) Deno.kill(pid, "SIGKILL");
-    await Promise.all([child.status, ...heard]);
+    await Promise.all([child.status, task.ended]);
     await Deno.remove(dir, { recursive: true });
   }
 }

@@ -2,6 +2,7 @@
  * Starts a real `nats-server` for a test: its own folder, a free port, stopped and removed with `await using`. It can
  * be killed and restarted on the same port and store.
  */
+import { TextLineStream } from "../../bench/measure/text_lines.ts";
 import { until } from "../../shared/testing/until.ts";
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
 import { freePort } from "./free_ports.ts";
@@ -62,19 +63,6 @@ interface Running {
   readonly ended: Promise<void>;
 }
 
-async function readLines(
-  stream: ReadableStream<Uint8Array<ArrayBuffer>>,
-  onLine: (line: string) => void,
-): Promise<void> {
-  let rest = "";
-  for await (const chunk of stream.pipeThrough(new TextDecoderStream())) {
-    const lines = (rest + chunk).split("\n");
-    rest = lines.pop() ?? "";
-    lines.forEach(onLine);
-  }
-  if (rest !== "") onLine(rest);
-}
-
 async function launch(
   program: string,
   config: string,
@@ -89,13 +77,15 @@ async function launch(
   }).spawn();
   const { promise: ready, resolve, reject } = Promise.withResolvers<number>();
   let port = 0;
-  const read = readLines(child.stderr, (line) => {
+  const said = child.stderr.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
+  const onLine = (line: string) => {
     tail.push(line);
     if (tail.length > TAIL_LINES) tail.shift();
     if (/\bViolation\b/.test(line)) violations.push(line);
     port = Number(line.match(/Listening for client connections on \S+:(\d+)/)?.[1] ?? port);
     if (line.includes("Server is ready")) resolve(port);
-  });
+  };
+  const read = said.pipeTo(new WritableStream({ write: onLine }));
   const ended = Promise.all([child.status, read]).then(() => {});
   const failed = (why: string) =>
     reject(new Error(`nats-server ${why}; its log:\n${tail.join("\n")}`));

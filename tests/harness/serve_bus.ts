@@ -5,9 +5,9 @@
 import assert from "node:assert/strict";
 import { fileURLToPath } from "node:url";
 import { runArq } from "../../arq/testing/run_arq.ts";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 
 const ROOT = fileURLToPath(new URL("../../", import.meta.url));
-const READY_MS = 60_000;
 
 /** Its addresses and output. */
 export interface ServedBus extends AsyncDisposable {
@@ -28,52 +28,34 @@ async function flags(): Promise<string[]> {
   );
 }
 
-/** Rejects with its output when it ends before it is ready or takes longer than `ready_ms`. `env`: more of it. */
+/**
+ * Rejects with its output when it ends before it is ready or takes longer than `ready_ms` (a minute). `env`: more of
+ * it.
+ */
 export async function startServe(
   folder: string,
-  ready_ms = READY_MS,
+  ready_ms?: number,
   env: Readonly<Record<string, string>> = {},
 ): Promise<ServedBus> {
   const program = `${ROOT}arq/main.ts`;
   const own = ["serve", "--config", "config.toml", "--json"];
   const sets = (await Deno.readTextFile(`${folder}/config.toml`)).includes("#constant ");
   const preload = sets ? [`--preload=${ROOT}shared/config/testing/set_constants.ts`] : [];
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", ...await flags(), ...preload, program, ...own],
+  const words = [Deno.execPath(), "run", ...await flags(), ...preload, program, ...own];
+  const bus = StreamedCommand.start(words, {
     cwd: folder,
     env: { PATH: "/nowhere", INIT_CWD: folder, ...env },
-    stdin: "null",
-    stdout: "piped",
-    stderr: "piped",
-  }).spawn();
-  let log = "";
-  const logged = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
-    new WritableStream({ write: (text) => void (log += text) }),
-  );
-  const timer = setTimeout(() => child.kill("SIGKILL"), ready_ms);
-  let line = "";
-  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-    line += text;
-    if (line.includes("\n")) break;
+  });
+  if (!await bus.shows(() => bus.lines.length > 0, ready_ms)) {
+    const { code } = await (await bus.endsWithin(0) ? bus.child.status : bus.stop("SIGKILL"));
+    throw new Error(`it ended with ${code}:\n${bus.stderr}`);
   }
-  clearTimeout(timer);
-  const stop = async (signal: Deno.Signal = "SIGTERM") => {
-    try {
-      child.kill(signal);
-    } catch {
-      // It has already ended.
-    }
-    const { code } = await child.status;
-    await logged;
-    return code;
-  };
-  if (!line.includes("\n")) throw new Error(`it ended with ${await stop()}:\n${log}`);
   return {
-    ...JSON.parse(line),
-    log: () => log,
-    signal: (name: Deno.Signal) => child.kill(name),
-    stop,
-    [Symbol.asyncDispose]: async () => void await stop(),
+    ...JSON.parse(bus.lines[0]!),
+    log: () => bus.stderr,
+    signal: (name: Deno.Signal) => bus.child.kill(name),
+    stop: async (signal?: Deno.Signal) => (await bus.stop(signal)).code,
+    [Symbol.asyncDispose]: () => bus[Symbol.asyncDispose](),
   };
 }
 

@@ -2,6 +2,7 @@
  * A disk of a few MiB for a test: its own tmpfs, which only root may mount. The file system itself is filled, so that
  * every write of every process fails as on a full disk.
  */
+import { must, run } from "../../tasks/checkout/programs.ts";
 
 /** A mounted file system, unmounted with the test's scope. */
 export interface SmallDisk extends AsyncDisposable {
@@ -18,16 +19,11 @@ export function noSmallDisk(): string | undefined {
   return Deno.uid() === 0 ? undefined : "only root may mount a file system";
 }
 
-async function run(program: string, ...args: string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command(program, { args, stdout: "null" }).output();
-  if (!success) throw new Error(`${program} ${args}: ${new TextDecoder().decode(stderr)}`);
-}
-
 /** Rejects when it cannot be mounted: a container may lack the right even for root. */
 export async function mountSmallDisk(mebibytes: number): Promise<SmallDisk> {
   const folder = await Deno.makeTempDir({ prefix: "arqon-small-" });
   try {
-    await run("mount", "-t", "tmpfs", "-o", `size=${mebibytes}m,mode=700`, "tmpfs", folder);
+    await must("mount", ["-t", "tmpfs", "-o", `size=${mebibytes}m,mode=700`, "tmpfs", folder]);
   } catch (error) {
     await Deno.remove(folder);
     throw error;
@@ -37,16 +33,12 @@ export async function mountSmallDisk(mebibytes: number): Promise<SmallDisk> {
     folder,
     async fill() {
       // It ends when there is no space left; that is no failure.
-      await new Deno.Command("dd", {
-        args: ["if=/dev/zero", `of=${ballast}`, "bs=4096", "oflag=append", "conv=notrunc"],
-        stdout: "null",
-        stderr: "null",
-      }).output();
+      await run("dd", ["if=/dev/zero", `of=${ballast}`, "bs=4096", "oflag=append", "conv=notrunc"]);
     },
     clear: () => Deno.remove(ballast),
     async [Symbol.asyncDispose]() {
       // Lazily: processes that still have a file open there end with the test.
-      await run("umount", "-l", folder);
+      await must("umount", ["-l", folder]);
       await Deno.remove(folder);
     },
   };

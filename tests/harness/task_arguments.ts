@@ -111,6 +111,11 @@ export function oneOf<const Word extends string>(
   };
 }
 
+/** Any text. */
+export function text(takes: string, about: string): Option<string | undefined> {
+  return { takes, about, initial: undefined, shown: "", expected: "", read: (given) => given };
+}
+
 /** Names separated by commas; none unless it is given. */
 export function names(about: string): Option<readonly string[]> {
   return {

@@ -7,7 +7,7 @@ import {
   parseLine,
 } from "../../shared/journal/record.ts";
 import { seen } from "../../shared/testing/until.ts";
-import { OWN_CONNECTIONS } from "./own_connections.ts";
+import { send } from "./own_connections.ts";
 
 /** The answer. */
 export interface AdminAnswer {
@@ -49,17 +49,7 @@ export class AdminClient {
     body?: unknown,
     headers: Record<string, string> = {},
   ): Promise<AdminAnswer> {
-    const response = await fetch(`${this.#url}${path}`, {
-      client: OWN_CONNECTIONS,
-      method,
-      headers: {
-        authorization: `Bearer ${this.#token}`,
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-        ...headers,
-      },
-      body: body === undefined ? null : typeof body === "string" ? body : JSON.stringify(body),
-      redirect: "manual",
-    });
+    const response = await send(this.#url + path, this.#token, method, body, headers);
     const text = await response.text();
     const is_json = /^application\/(problem\+)?json\b/.test(
       response.headers.get("content-type") ?? "",

@@ -1,6 +1,6 @@
 /** A client of the client listener's HTTP API, for tests: real requests, plain answers. */
 import { seen } from "../../shared/testing/until.ts";
-import { OWN_CONNECTIONS } from "./own_connections.ts";
+import { send } from "./own_connections.ts";
 
 /** The answer. */
 export interface HttpAnswer {
@@ -28,18 +28,7 @@ export class HttpPeer {
     body?: unknown,
     headers: Record<string, string> = {},
   ): Promise<HttpAnswer> {
-    const response = await fetch(`${this.#url}/v1/${path}`, {
-      client: OWN_CONNECTIONS,
-      method,
-      headers: {
-        authorization: `Bearer ${this.#token}`,
-        ...(body === undefined ? {} : { "content-type": "application/json" }),
-        ...headers,
-      },
-      ...(body === undefined ? {} : {
-        body: typeof body === "string" ? body : JSON.stringify(body),
-      }),
-    });
+    const response = await send(`${this.#url}/v1/${path}`, this.#token, method, body, headers);
     const text = await response.text();
     const answer = text === "" ? undefined : JSON.parse(text);
     return { status: response.status, headers: response.headers, body: answer };

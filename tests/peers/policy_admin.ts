@@ -1,6 +1,6 @@
 /** An admin's HTTP requests about policies, for tests and benchmarks: real requests, plain answers. */
 import type { TestBus } from "../harness/bus.ts";
-import { OWN_CONNECTIONS } from "./own_connections.ts";
+import { send } from "./own_connections.ts";
 
 /** Status and JSON body of an answer. */
 export interface AdminAnswer {
@@ -23,26 +23,20 @@ export interface PolicyAdmin {
 export async function policyAdmin(
   bus: Pick<TestBus, "admin_url" | "tokenFor">,
 ): Promise<PolicyAdmin> {
-  const authorization = `Bearer ${await bus.tokenFor({ role: "admin", user: "root" })}`;
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
   const call = async (
     method: string,
     path: string,
+    body?: unknown,
     type?: string,
-    body?: BodyInit,
   ): Promise<AdminAnswer> => {
-    const headers = { authorization, ...(type === undefined ? {} : { "content-type": type }) };
-    const response = await fetch(`${bus.admin_url}/v1/${path}`, {
-      client: OWN_CONNECTIONS,
-      method,
-      headers,
-      ...(body === undefined ? {} : { body }),
-    });
+    const headers = type === undefined ? {} : { "content-type": type };
+    const response = await send(`${bus.admin_url}/v1/${path}`, token, method, body, headers);
     return { status: response.status, body: await response.json() };
   };
   return {
-    upload: (bytes) => call("PUT", "policies/modules", "application/wasm", bytes),
-    post: (path, body) =>
-      call("POST", `policies/${path}`, "application/json", JSON.stringify(body)),
+    upload: (bytes) => call("PUT", "policies/modules", bytes, "application/wasm"),
+    post: (path, body) => call("POST", `policies/${path}`, body),
     remove: (tenant, name) => call("DELETE", `policies/${name}?tenant=${tenant}`),
     async status() {
       const { body } = await call("GET", "status");

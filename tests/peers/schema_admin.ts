@@ -1,7 +1,7 @@
 /** An admin's HTTP requests about schemas and mappings, for tests and benchmarks: real requests, plain answers. */
 import type { TestBus } from "../harness/bus.ts";
 import type { AdminAnswer } from "./policy_admin.ts";
-import { OWN_CONNECTIONS } from "./own_connections.ts";
+import { send } from "./own_connections.ts";
 
 /** The admin API of a running bus, with an admin's token. */
 export interface SchemaAdmin {
@@ -25,33 +25,31 @@ export interface SchemaAdmin {
 export async function schemaAdmin(
   bus: Pick<TestBus, "admin_url" | "tokenFor">,
 ): Promise<SchemaAdmin> {
-  const authorization = `Bearer ${await bus.tokenFor({ role: "admin", user: "root" })}`;
-  const send = (method: string, path: string, type?: string, body?: BodyInit) =>
-    fetch(`${bus.admin_url}/v1/${path}`, {
-      client: OWN_CONNECTIONS,
+  const token = await bus.tokenFor({ role: "admin", user: "root" });
+  const ask = (method: string, path: string, body?: unknown) =>
+    send(
+      `${bus.admin_url}/v1/${path}`,
+      token,
       method,
-      headers: { authorization, ...(type === undefined ? {} : { "content-type": type }) },
-      ...(body === undefined ? {} : { body }),
-    });
-  const call = async (...request: Parameters<typeof send>): Promise<AdminAnswer> => {
-    const response = await send(...request);
+      body,
+      body instanceof Uint8Array ? { "content-type": "application/gzip" } : {},
+    );
+  const call = async (...request: Parameters<typeof ask>): Promise<AdminAnswer> => {
+    const response = await ask(...request);
     return { status: response.status, body: await response.json() };
   };
   return {
-    push: (id, bytes, query = "") =>
-      call("PUT", `schemas/${id}${query}`, "application/gzip", bytes),
-    stage: (id, bytes) => call("PUT", `schemas/${id}/staged`, "application/gzip", bytes),
-    check: (id, bytes, query = "") =>
-      call("POST", `schemas/${id}/check${query}`, "application/gzip", bytes),
+    push: (id, bytes, query = "") => call("PUT", `schemas/${id}${query}`, bytes),
+    stage: (id, bytes) => call("PUT", `schemas/${id}/staged`, bytes),
+    check: (id, bytes, query = "") => call("POST", `schemas/${id}/check${query}`, bytes),
     get: (path) => call("GET", path),
     async download(id, version) {
-      const response = await send("GET", `schemas/${id}/versions/${version}`);
+      const response = await ask("GET", `schemas/${id}/versions/${version}`);
       if (response.ok) return new Uint8Array(await response.arrayBuffer());
       await response.body?.cancel();
       return response.status;
     },
-    map: (tenant, mapping) =>
-      call("PUT", `tenants/${tenant}/mappings`, "application/json", JSON.stringify(mapping)),
+    map: (tenant, mapping) => call("PUT", `tenants/${tenant}/mappings`, mapping),
     unmap: (tenant, subject) => {
       const query = subject === undefined ? "" : `?subject=${encodeURIComponent(subject)}`;
       return call("DELETE", `tenants/${tenant}/mappings${query}`);

@@ -3,6 +3,7 @@
  * for addresses and files. They end with `await using`.
  */
 import { until } from "../../shared/testing/until.ts";
+import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { freePort } from "../harness/free_ports.ts";
 
 /** A running proxy. */
@@ -128,33 +129,26 @@ async function start(
   port: number,
   dir: string,
 ): Promise<Proxy> {
-  let child: Deno.ChildProcess;
+  let proxy: StreamedCommand;
   try {
-    child = new Deno.Command(program, { args: [...args], stdout: "null", stderr: "piped" }).spawn();
+    proxy = StreamedCommand.start([program, ...args], { stdout: "null" });
   } catch (error) {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
     throw new Error(
       `${program} is needed and not on the PATH. Debian and Ubuntu: apt-get install ${program}`,
     );
   }
-  let text = "";
-  const logged = child.stderr.pipeThrough(new TextDecoderStream()).pipeTo(
-    new WritableStream({ write: (part) => void (text += part) }),
-  );
-  let ended = false;
-  const over = child.status.then(() => void (ended = true));
-  await until(() => `${program} starts:\n${text}`, async () => {
-    if (ended) throw new Error(`${program} does not start:\n${text}`);
+  await until(() => `${program} starts:\n${proxy.text}`, async () => {
+    if (await proxy.endsWithin(0)) throw new Error(`${program} does not start:\n${proxy.text}`);
     const conn = await Deno.connect({ hostname: "127.0.0.1", port }).catch(() => undefined);
     conn?.close();
     return conn !== undefined;
   });
   return {
     port,
-    log: () => text,
+    log: () => proxy.text,
     async [Symbol.asyncDispose]() {
-      if (!ended) child.kill("SIGTERM");
-      await Promise.all([over, logged]);
+      await proxy.stop();
       await Deno.remove(dir, { recursive: true });
     },
   };

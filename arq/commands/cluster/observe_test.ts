@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { sharedByTests } from "../../../shared/testing/shared_by_tests.ts";
 import { startBus } from "../../../tests/harness/bus.ts";
+import { StreamedCommand } from "../../../tasks/checkout/streamed_command.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { configText, reloadedExit, reloadedText } from "../../answers/settings_text.ts";
 import { folderWith } from "../../testing/disk_io.ts";
@@ -76,14 +77,10 @@ async function watched(bus: TestBus, admin: string): Promise<void> {
   assert.match(stdout, /^ {2}shield \S+ +ready /m);
   assertOneProcess(stdout);
   const watch = await startArq(["status", "--watch", "0.1", "--json", ...source]);
-  const reader = watch.child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let text = "";
-  while (text.split("\n").length < 3) text += (await reader.read()).value ?? assert.fail(text);
-  const [first] = text.split("\n");
-  assert.equal(JSON.parse(first ?? "").cluster.nodes.length, 2);
-  watch.child.kill("SIGINT");
-  assert.equal((await watch.child.status).code, 130);
-  await reader.cancel();
+  const printed = new StreamedCommand(watch.child, ["stdout"]);
+  await printed.shows(() => printed.lines.length > 1);
+  assert.equal(JSON.parse(printed.lines[0] ?? "").cluster.nodes.length, 2);
+  assert.equal((await printed.stop("SIGINT")).code, 130);
 }
 
 async function refused(bus: TestBus): Promise<void> {

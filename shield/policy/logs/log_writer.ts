@@ -4,12 +4,11 @@
  * live.
  */
 import type { Logger } from "../../../shared/logs/log.ts";
+import { tenantLines } from "../../../shared/logs/tenant_lines.ts";
 import type { PolicyLog } from "../../message/verdict.ts";
 
 /** The most lines of one tenant that reach the log in a second. */
 export const LINES_PER_SECOND = 50;
-/** The most tenants with a remembered rate; beyond that, all are cleared. */
-const TENANTS_MAX = 10_000;
 const LEVELS = ["debug", "info", "warn", "error"] as const;
 
 /** Writes the lines of one evaluation. */
@@ -17,21 +16,14 @@ export type PolicyLogWriter = (tenant_id: string, logs: readonly PolicyLog[]) =>
 
 /** Makes a writer. `log` is of component `overseer`, `now` in Unix ms. */
 export function createPolicyLogWriter(log: Logger, now: () => number): PolicyLogWriter {
-  const rates = new Map<string, { second: number; lines: number }>();
+  const choose = tenantLines(LINES_PER_SECOND, now);
   return (tenant_id, logs) => {
-    const second = Math.floor(now() / 1_000);
-    let rate = rates.get(tenant_id);
-    if (rate?.second !== second) {
-      if (rates.size >= TENANTS_MAX) rates.clear();
-      rate = { second, lines: 0 };
-      rates.set(tenant_id, rate);
-    }
     for (const { name, level, message } of logs) {
-      if (rate.lines > LINES_PER_SECOND) return;
-      if (++rate.lines > LINES_PER_SECOND) {
+      const choice = choose(tenant_id);
+      if (choice === "last") {
         log.warn("a tenant's policies log too much; lines were dropped", { tenant_id });
-        return;
       }
+      if (choice !== "written") return;
       log.child({ module: name, tenant_id })[LEVELS[level] ?? "info"](message);
     }
   };

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
+import { StreamedCommand } from "../../../../tasks/checkout/streamed_command.ts";
 import { insist } from "../../../testing/until.ts";
 import { bytes } from "../../testing/conformance.ts";
 import type { DurableLog } from "../../contract/durable_log.ts";
@@ -138,25 +139,13 @@ const CONFIG = new URL("../../../../deno.json", import.meta.url).pathname;
 
 /** Another process that follows the log, in the life `stream`. */
 async function startWitness(url: string) {
-  const child = new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--no-check", "-A", "--config", CONFIG, CHILD, url],
-    stdout: "piped",
-    stderr: "inherit",
-  }).spawn();
-  let stream = "";
-  for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-    stream += text;
-    if (stream.endsWith("\n")) break;
-  }
-  assert.ok(stream.endsWith("\n"), "the process ended early");
+  const words = ["run", "--quiet", "--no-check", "-A", "--config", CONFIG, CHILD, url];
+  const witness = StreamedCommand.start([Deno.execPath(), ...words], { stderr: "inherit" });
   return {
-    stream: stream.trim(),
-    stop: () => child.kill("SIGSTOP"),
-    goOn: () => child.kill("SIGCONT"),
-    [Symbol.asyncDispose]: async () => {
-      child.kill("SIGKILL");
-      await child.status;
-    },
+    stream: await witness.firstLine(),
+    stop: () => witness.child.kill("SIGSTOP"),
+    goOn: () => witness.child.kill("SIGCONT"),
+    [Symbol.asyncDispose]: async () => void await witness.stop("SIGKILL"),
   };
 }
 
