@@ -7,7 +7,7 @@ import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `

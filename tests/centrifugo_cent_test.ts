@@ -46,7 +46,7 @@ try:
 except CentUnauthorizedError:
     print("unauthorized")
 `;
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 async function must(program: string, ...args: string[]): Promise<string> {
   const { success, stdout, stderr } = await new Deno.Command(program, { args }).output();

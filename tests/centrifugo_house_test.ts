@@ -15,7 +15,7 @@ import { AdminClient } from "./peers/admin_client.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
 import { openText } from "./peers/raw_client.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const CONFIG = `
 [centrifugo]

@@ -4,7 +4,7 @@ import { Centrifuge } from "centrifuge";
 import { until } from "../shared/testing/until.ts";
 import { killableOnNats } from "./kills/killable_bus.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `

@@ -10,7 +10,7 @@ import { samplesOf } from "./harness/server_state.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { type CentrifugoPeer, openRaw, type Told } from "./peers/centrifugo_peer.ts";
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `

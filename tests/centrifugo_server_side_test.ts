@@ -16,7 +16,7 @@ import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const KEY = "a key of a backend";
 const CONFIG = `

@@ -8,7 +8,7 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const CONFIG = "[centrifugo]\nenabled = true\n";
 

@@ -17,7 +17,7 @@ import { DurableClient } from "./peers/durable_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { ping } from "../shield/schema/testing/schemas.ts";
 import { asker, OLD_RULE, upload } from "./rollout_traffic.ts";
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const APP_SECRET = "a secret of the app";
 const built = new URL("../policies/build/reducers/poll.wasm", import.meta.url).pathname;

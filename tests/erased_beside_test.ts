@@ -11,7 +11,7 @@ import { listenOn } from "./mirror_cluster.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 /** Two Shields; each row has its own tenant. */
 interface Beside {

@@ -10,7 +10,7 @@ import type { TestBus } from "./harness/test_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const hook = (id: string, url: string, room: string, lines: string) => `
 [[hooks]]

@@ -10,7 +10,7 @@ import { Receiver, SECRET } from "./hooks/receiver.ts";
 import type { ReceivedCall } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const hook = (id: string, url: string, lines: string) => `
 [[hooks]]

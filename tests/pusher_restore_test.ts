@@ -9,7 +9,7 @@ import { runArq, succeeds } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
 import { freePort } from "./harness/free_ports.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 // A CommonJS module: its types declare `default`, but it is the class itself.
 const Pusher = pusher_js as unknown as typeof pusher_js.default;

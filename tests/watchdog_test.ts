@@ -8,7 +8,7 @@ import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { logged } from "./harness/server_state.ts";
-import { secretFile } from "./harness/secret_file.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop hangs/;
 

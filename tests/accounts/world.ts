@@ -12,7 +12,7 @@ import type { NatsServer } from "../harness/nats_server.ts";
 import { Receiver, SECRET } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
-import { secretFile } from "../harness/secret_file.ts";
+import { secretFile } from "../../shared/config/testing/secret_file.ts";
 
 const built = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
 

@@ -6,7 +6,7 @@ import { Receiver, SECRET } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { play, type Row, type Stage } from "./play.ts";
 import { runAsOperator } from "./runbook.ts";
-import { secretFile } from "../harness/secret_file.ts";
+import { secretFile } from "../../shared/config/testing/secret_file.ts";
 
 interface Deadly extends Stage {
   /** Publishes a schedule in whose middle the process dies, twice. */

@@ -2,7 +2,7 @@
  * A receiver of hooks: records the calls that the Standard Webhooks package has verified, and answers as a test says.
  */
 import { Webhook } from "standardwebhooks";
-import { secretFile } from "../harness/secret_file.ts";
+import { secretFile } from "../../shared/config/testing/secret_file.ts";
 
 /** A signing secret for tests. */
 export const SECRET = "whsec_" + new Uint8Array(32).fill(7).toBase64();

@@ -39,7 +39,7 @@ import {
   stageOf,
 } from "./stage.ts";
 import type { Ground } from "./stage.ts";
-import { secretFile } from "../harness/secret_file.ts";
+import { secretFile } from "../../shared/config/testing/secret_file.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname;
 /** The tenant of the row at that place. */

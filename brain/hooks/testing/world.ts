@@ -15,7 +15,7 @@ import { FollowedClasses } from "../../classes/followed_classes.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import { startHooks } from "../service.ts";
 import type { HookService } from "../service.ts";
-import { secretFile } from "../../../tests/harness/secret_file.ts";
+import { secretFile } from "../../../shared/config/testing/secret_file.ts";
 
 const quiet = QUIET;
 const RETENTION = { history_size: 1_000, history_ttl_seconds: 3_600, replicas: undefined };
