@@ -10,7 +10,11 @@ import { NOT_A_MESSAGE, type PolicyFacts, SIGNED } from "../../shield/policy/abi
 import { asciiLower } from "../../shield/policy/abi/host_headers.ts";
 import { filledKey, type StateSlot } from "../../shield/policy/state/declaration.ts";
 import { type StateRef, StateStore } from "../../shield/policy/state/state_store.ts";
-import { askedRoomOf } from "./selection.ts";
+import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
+
+/** The room that policies were asked about: to read what is kept beside a room is to read it. */
+export const askedRoomOf = ({ hook, room }: Pick<JournalRecord, "hook" | "room">): string =>
+  hook === "on_subscribe" ? judgedRoomOf(room) : room;
 
 /** The ways in which two calls can differ. */
 export type Difference = "verdict" | "code" | "reason" | "headers" | "payload" | "state" | "fuel";

@@ -1,8 +1,8 @@
 /** Which part of a journal is replayed, and the position in it of a policy that the journal does not know. Pure. */
 import { matchesRoomPattern } from "@arqon/proto";
 import type { JournalRecord, PolicyRecord, Read } from "../../shared/journal/record.ts";
-import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import { isSampled } from "../../shared/sampling.ts";
+import { askedRoomOf } from "./recorded_call.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 
 /** Which calls are repeated. */
@@ -60,10 +60,6 @@ function sharedReads(policies: readonly PolicyRecord[]): Read[] {
   }
   return [...reads.values()];
 }
-
-/** The room that policies were asked about: to read what is kept beside a room is to read it. */
-export const askedRoomOf = ({ hook, room }: Pick<JournalRecord, "hook" | "room">): string =>
-  hook === "on_subscribe" ? judgedRoomOf(room) : room;
 
 /** Whether the operation is one that the policy is called for. */
 function isAbout(added: AddedPolicy, record: JournalRecord): boolean {

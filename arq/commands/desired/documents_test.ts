@@ -1,5 +1,6 @@
 /** Hooks, schedules and reducers as kinds of a folder: exported, planned, applied once, and the same again. */
 import assert from "node:assert/strict";
+import { secretFile } from "../../../shared/config/testing/secret_file.ts";
 import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import { asker } from "../../../tests/rollout_traffic.ts";
 import type { Ask } from "../../../tests/rollout_traffic.ts";
@@ -16,7 +17,7 @@ tenant_hooks = 2
 id = "fixed"
 tenant = "default"
 url = "https://hooks.example.com/fixed"
-secret = "whsec_${btoa("0".repeat(32))}"
+secret_file = "${secretFile(`whsec_${btoa("0".repeat(32))}`)}"
 [[reducers]]
 name = "counter"
 file = "${built("counter")}"
