@@ -110,14 +110,17 @@ class Explainer {
 
   #unknownKey(table: TomlPath, name: string): ConfigProblem {
     const path = [...table, name];
+    const known = Object.keys(schemaAt(this.#schema, table)?.properties ?? {});
     const constant = constantAt(path);
-    if (constant !== undefined) {
+    // A folder of a tenant's state has neither the secret nor its file.
+    if (constant !== undefined && (constant.value !== "" || known.includes(`${name}_file`))) {
       const { value, why } = constant;
       const is = typeof value === "number" ? grouped(value) : JSON.stringify(value);
-      const text = `it is a constant now, ${is} (${why}); remove the key`;
+      const text = value === ""
+        ? `${why}; expected ${name}_file = "PATH"`
+        : `it is a constant now, ${is} (${why}); remove the key`;
       return { position: this.#place(path, "key"), key: keyText(path), text };
     }
-    const known = Object.keys(schemaAt(this.#schema, table)?.properties ?? {});
     const near = nearest(name, known);
     const others = near === undefined ? elsewhere(this.#schema, name).slice(0, LISTED) : [];
     // Shows a top-level table in brackets: its path alone would look like the refused key.

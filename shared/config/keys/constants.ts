@@ -268,7 +268,7 @@ const HOOKS = {
 
 /** The constants of every hook, tenants' hooks included, are in `[webhooks]`: see `constantAt`. */
 const WEBHOOKS = {
-  secret: fixed("", "the configuration has no secrets: it is in secret_file"),
+  secret: fixed("", "the configuration has no secrets"),
   in_flight: fixed(8, "calls of a hook in parallel; those of one room are in sequence"),
   survey_ms: fixed(10_000, "interval at which a Brain looks for missed events, which are rare"),
   refusals_per_second: fixed(20, "refusals stored for a tenant's hooks; others are counted"),
@@ -389,13 +389,13 @@ const CONSTANTS = {
   },
   pusher: {
     enabled: fixed(true, "with an app in [[pusher.apps]] its clients are answered"),
-    apps: { secret: fixed("", "the configuration has no secrets: it is in secret_file") },
+    apps: { secret: fixed("", "the configuration has no secrets") },
     presence_members: fixed(1_000, "users of a presence channel; Pusher's own servers take 100"),
     activity_timeout_seconds: fixed(120, "the value of Pusher's own servers"),
     request_skew_seconds: fixed(600, "the tolerance of Pusher's own servers"),
   },
   centrifugo: {
-    api_keys: { key: fixed("", "the configuration has no secrets: it is in key_file") },
+    api_keys: { key: fixed("", "the configuration has no secrets") },
     connect_ms: fixed(10_000, "from an open socket to the command that has the token"),
     waiting_sockets: fixed(1_000, "sockets without a token; beyond: further ones are refused"),
   },
