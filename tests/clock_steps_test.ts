@@ -9,6 +9,7 @@ import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -34,7 +35,7 @@ id = "h"
 tenant = "${tenant}"
 url = "${receiver.url}"
 room = "hall-*"
-secret = "${SECRET}"
+secret_file = "${secretFile(SECRET)}"
 [[rooms]]
 room = "hall-*"
 durable = true

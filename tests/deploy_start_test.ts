@@ -140,7 +140,7 @@ for (
     const { inside, told, others } = report;
     assert.deepEqual(others, {}, `${nginx.log()}\n${shield.log()}`);
     assert.equal(inside + told, CLIENTS);
-    const warnings = shield.log().split("\n").filter((line) => line.includes("not believed"));
+    const warnings = shield.log().split("\n").filter((line) => line.includes("is not trusted"));
     assert.equal(warnings.length, proxies === "[]" ? 1 : 0, warnings.join("\n"));
   });
 }
