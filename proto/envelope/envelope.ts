@@ -179,10 +179,12 @@ function readHeader(reader: WireReader, headers: Record<string, string>): void {
 /** As in Protobuf, a later payload of another kind replaces the first; one of the same kind is merged. */
 function readPayload(reader: WireReader, envelope: PlainEnvelope, tag: number): void {
   const { command, event, signal } = envelope;
-  // To delete what is not there takes as long as to read a field.
-  if (command !== undefined) delete envelope.command;
-  if (event !== undefined) delete envelope.event;
-  if (signal !== undefined) delete envelope.signal;
+  // To delete an absent member takes as long as to read a field.
+  if (command ?? event ?? signal) {
+    delete envelope.command;
+    delete envelope.event;
+    delete envelope.signal;
+  }
   if (tag === 0xa2) envelope.command = readCommand(reader, command);
   else if (tag === 0xaa) envelope.event = readEvent(reader, event);
   else envelope.signal = readSignal(reader, signal);

@@ -1,6 +1,6 @@
 /**
  * The Pusher endpoint of the client listener: `/app/{key}` for clients, `/apps/{id}/…` for backends. It only exists if
- * `[pusher] enabled` is set. `pusher_socket.ts` handles a client's messages.
+ * there is an app. `pusher_socket.ts` handles a client's messages.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";

@@ -48,7 +48,7 @@ function checkOutgoing(envelope: EnvelopeInput): void {
     );
   }
   if (new Set(all.map(([name]) => name.toLowerCase())).size < all.length) {
-    throw new ArqonError("repeated-field", "a header name twice (case does not count)");
+    throw new ArqonError("repeated-field", "a header name twice (in any case)");
   }
 }
 

@@ -55,9 +55,11 @@ class LogReader(Protocol):
     @property
     def is_partial(self) -> bool:
         """The class of the room omits messages, as said with the newest checkpoint."""
+        ...
 
     async def read(self, path: str) -> bytes:
         """One file. Raises `LogError`."""
+        ...
 
 
 class LogVerifier:

@@ -48,7 +48,7 @@ def check_outgoing(envelope: Envelope, payload: Event | Command) -> None:
         )
         raise error_of("too-many-headers", text)
     if len({name.lower() for name in headers}) < len(headers):
-        raise error_of("repeated-field", "a header name twice (case does not count)")
+        raise error_of("repeated-field", "a header name twice (in any case)")
 
 
 def traced_by(
