@@ -59,7 +59,7 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
   await grown(files, verifier, 300);
   assert.match(
     await succeeds("consistency", tree, "old", ...to, ...key),
-    /of 300 entries extends that of 200/,
+    /of 300 entries continues that of 200/,
   );
   const { offset } = await latest(bus.http_url, bus.token);
   const proof = await succeeds("inclusion", tree, String(offset), ...to, ...key);
