@@ -1,6 +1,6 @@
 /**
- * Centrifugo's server API over HTTP, as its server libraries ask it: `cent` (Python) with a method in the path, `gocent`
- * (Go) with a command in each line. Beside it clients of the bus in the same rooms.
+ * Centrifugo's server API over HTTP, in the forms of its server libraries: `cent` (Python) with a method in the path,
+ * `gocent` (Go) with one command a line. Clients of the bus are in the same rooms.
  */
 import assert from "node:assert/strict";
 import { connect } from "../sdk/typescript/mod.ts";
@@ -30,7 +30,7 @@ durable = true
 
 interface Answer {
   readonly status: number;
-  // deno-lint-ignore no-explicit-any -- what comes is what is tested
+  // deno-lint-ignore no-explicit-any -- the test checks the form of the answer
   readonly body: any;
 }
 
@@ -49,7 +49,7 @@ async (
   return { status: response.status, body: method === "" ? lines : lines[0] };
 };
 
-/** A client of the bus in a channel's room, with what it hears. */
+/** A client of the bus in a channel's room, with the messages that it receives. */
 async function listen(bus: TestBus, room: string, user = "ann") {
   const client = await connect({ url: bus.url, token: await bus.tokenFor({ user }) });
   const heard: unknown[] = [];
@@ -65,7 +65,7 @@ async function listen(bus: TestBus, room: string, user = "ann") {
   return { client, heard, ended };
 }
 
-Deno.test("a backend publishes by Centrifugo's server API", async () => {
+Deno.test("a backend publishes through Centrifugo's server API", async () => {
   await using bus = await startLocalBus(CONFIG);
   const ask = api(bus);
   const { client, heard } = await listen(bus, "c:news:=20hot");
@@ -73,7 +73,7 @@ Deno.test("a backend publishes by Centrifugo's server API", async () => {
   const tags = { lang: "en" };
   const channel = "news: hot";
   assert.deepEqual((await ask("/publish", { channel, data: { n: 1 }, tags })).body, { result: {} });
-  // Not as JavaScript would write it.
+  // JavaScript would write another number.
   await ask("/publish", `{"channel":"${channel}","data":{"n":12345678901234567890}}`);
   const once = { channel, data: 2, idempotency_key: "only once" };
   await ask("/publish", once);
@@ -108,7 +108,7 @@ Deno.test("a backend publishes by Centrifugo's server API", async () => {
   assert.deepEqual(heard, data.map((one, at) => [one, at === 0 ? tags.lang : undefined]));
 });
 
-Deno.test("a backend that asks for it is told of errors by HTTP's status", async () => {
+Deno.test("a backend receives errors as HTTP statuses if it asks for them", async () => {
   await using bus = await startLocalBus(CONFIG);
   await using slow = await startLocalBus(`${CONFIG}[limits]\nuser_messages_per_second = 1\n`);
   const ask = (method: string, params: unknown, mode = "transport", on = bus) =>
@@ -135,7 +135,7 @@ Deno.test("a backend that asks for it is told of errors by HTTP's status", async
   });
 });
 
-Deno.test("messages of a batch are stored in its order, and what reads behind them finds them", async () => {
+Deno.test("a batch stores messages in its order, and later reads of the batch find them", async () => {
   await using bus = await startLocalBus(CONFIG);
   const ask = api(bus);
   const channels = ["log:1", "log:2"];
@@ -160,7 +160,7 @@ Deno.test("messages of a batch are stored in its order, and what reads behind th
   }
 });
 
-Deno.test("a backend reads and ends by Centrifugo's server API", async () => {
+Deno.test("a backend reads and disconnects through Centrifugo's server API", async () => {
   await using bus = await startLocalBus(CONFIG);
   const ask = api(bus);
   const channel = "log:a";
@@ -201,7 +201,7 @@ Deno.test("a backend reads and ends by Centrifugo's server API", async () => {
   await until("ann is out", async () => (await listed("*"))[channel] === undefined);
 });
 
-Deno.test("answers to a batch end where they are too many bytes", async () => {
+Deno.test("a batch refuses commands after its answers have reached their size limit", async () => {
   await using bus = await startLocalBus(CONFIG);
   const ask = api(bus);
   const channel = "log:long";
@@ -217,7 +217,7 @@ Deno.test("answers to a batch end where they are too many bytes", async () => {
   assert.equal((await ask("", `{"method":"info"}`)).body[0].error, undefined);
 });
 
-Deno.test("Centrifugo's server API refuses what it has not, and who has no key", async () => {
+Deno.test("Centrifugo's server API refuses unsupported requests and unknown keys", async () => {
   await using bus = await startLocalBus(CONFIG);
   const ask = api(bus);
   for (const headers of [{}, { "x-api-key": "wrong" }, { authorization: `Bearer ${bus.token}` }]) {

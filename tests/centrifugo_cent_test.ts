@@ -1,4 +1,4 @@
-/** Centrifugo's server API with `cent`, its own library for Python, unchanged: it reads each answer by its own types. */
+/** Centrifugo's server API with its unchanged library for Python, `cent`, which decodes answers with its own types. */
 import assert from "node:assert/strict";
 import { startLocalBus } from "./harness/local_bus.ts";
 
@@ -54,7 +54,7 @@ async function must(program: string, ...args: string[]): Promise<string> {
   return new TextDecoder().decode(stdout);
 }
 
-Deno.test("Centrifugo's library for Python speaks with the bus as with its own server", async () => {
+Deno.test("Centrifugo's library for Python works with the bus as with its own server", async () => {
   await must("python3", "-m", "venv", VENV);
   await must(`${VENV}/bin/pip`, "install", "--quiet", "cent==5.2.0");
   await using bus = await startLocalBus(CONFIG);

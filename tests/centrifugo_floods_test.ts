@@ -1,4 +1,4 @@
-/** Centrifugo's own library where messages were left out for a slow client, and where a client is over a limit. */
+/** Centrifugo's own library when the bus drops messages for a slow client, and when a client exceeds a limit. */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
 import { until } from "../shared/testing/until.ts";
@@ -11,7 +11,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 
 const CONFIG = "[centrifugo]\nenabled = true\n";
 
-/** What a client receives, with what each has of the room before it goes on: of its own subscription, or the server's. */
+/** Reads a channel in its own or a server-side subscription, and counts the messages before each recovery. */
 async function read(client: Centrifuge, is_served: boolean) {
   const offsets: number[] = [];
   const kept: number[] = [];
@@ -86,7 +86,7 @@ slow_reader = "drop-oldest"
   };
   await until(() => `deliveries of ${sent}: ${deliveries}`, counted);
   assert.equal(deliveries, sent, "each counts once");
-  // What was left behind the first GAP was not sent, but came by the recovery.
+  // The messages after the first GAP were not pushed: the recovery brought them.
   for (const offset of offsets.slice(kept[0], -1)) {
     const asked = `/v1/why?room=log:slow&offset=${offset}&user=tester`;
     const { connections } = await admin.read(asked);
@@ -98,13 +98,13 @@ slow_reader = "drop-oldest"
   }
 }
 
-Deno.test("what a slow client lost of its own channel comes again, and once", () =>
+Deno.test("a slow client recovers lost messages of its own subscription once", () =>
   losesAndRecovers(2500));
 
-Deno.test("what a slow client lost of a channel of the server's comes again, and once", () =>
+Deno.test("a slow client recovers lost messages of a server-side subscription once", () =>
   losesAndRecovers(3010));
 
-Deno.test("a slow client of a room that keeps nothing receives the newest of what waits for it", async () => {
+Deno.test("a slow client of a room without history receives the newest queued messages", async () => {
   await using bus = await startLocalBus(`${CONFIG}server_side = ["served:*"]
 [limits]
 #constant limits.slow_reader_bytes = 65_536
@@ -153,7 +153,7 @@ slow_reader = "latest"
   }
 });
 
-Deno.test("limits that a client is over have their numbers", async () => {
+Deno.test("a client that exceeds a limit receives the limit's error code", async () => {
   await using bus = await startLocalBus(`${CONFIG}
 [limits]
 rooms_per_connection = 1

@@ -1,6 +1,6 @@
 /**
- * What the bus has for every client it has for Centrifugo's, also in channels to which the server subscribes them: schemas,
- * messages that grow, `why`, usage, erasure, and rooms that are programs.
+ * Features of the bus for Centrifugo's clients, also in server-side subscriptions: schemas, growing messages, `why`,
+ * usage, erasure, and rooms that are programs.
  */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
@@ -48,7 +48,7 @@ tenant = "default"
 `;
 const CHANNEL = "log:1";
 
-Deno.test("a channel of the server has schemas, growing messages, why, usage and erasure", async () => {
+Deno.test("a server-side subscription has schemas, growing messages, why, usage and erasure", async () => {
   await using bus = await startLocalBus(CONFIG);
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const schemas = await schemaAdmin(bus);
@@ -104,7 +104,7 @@ Deno.test("a channel of the server has schemas, growing messages, why, usage and
   client.disconnect();
 });
 
-// A CommonJS module: its types say `default`, and it is the class itself.
+// A CommonJS module: its types have a `default`, but the module is the class itself.
 const Pusher = pusher_js as unknown as typeof pusher_js.default;
 
 interface Said {
@@ -113,7 +113,7 @@ interface Said {
   readonly signal?: { readonly kind: string; readonly target: string };
 }
 
-/** What a backend may publish as if it were the bus's own, in a room with Centrifugo's and Pusher's clients. */
+/** Events of a backend that imitate the bus's own, in a room with Centrifugo's and Pusher's clients. */
 const NOT_OF_THE_BUS: readonly Said[] = [
   { type: "PRESENCE_UPDATE", data: { members: [null] } },
   { type: "PRESENCE_LEAVE", data: 5 },
@@ -121,7 +121,7 @@ const NOT_OF_THE_BUS: readonly Said[] = [
   ...["BAN", "DISCONNECT", "GAP", "DRAIN"].map((kind) => ({ signal: { kind, target: "x" } })),
 ];
 
-Deno.test("what a backend says is not taken for the bus's own, and reaches everybody", async () => {
+Deno.test("Centrifugo's and Pusher's clients ignore imitations of the bus's events, others get them", async () => {
   await using bus = await startLocalBus(CONFIG);
   const room = "pusher:news";
   const told: unknown[] = [];
@@ -159,7 +159,7 @@ Deno.test("what a backend says is not taken for the bus's own, and reaches every
   pusher.disconnect();
 });
 
-Deno.test("a room that is a program is called by rpc and by send, and its events are publications", async () => {
+Deno.test("rpc and send call a room program, and its events are publications", async () => {
   await using bus = await startLocalBus(CONFIG);
   const token = await bus.tokenFor({ user: "ann" });
   const at = [{ transport: "sse" as const, endpoint: `${bus.http_url}/connection/sse` }];
@@ -187,7 +187,7 @@ Deno.test("a room that is a program is called by rpc and by send, and its events
   }
 });
 
-Deno.test("a Shield that stops answers what its clients have asked before they go", async () => {
+Deno.test("a Shield that stops answers pending commands before it disconnects their clients", async () => {
   await using receiver = new Receiver();
   const decided = Promise.withResolvers<Response>();
   receiver.answer = () => decided.promise;
@@ -218,7 +218,7 @@ on_failure = "allow"
   published.catch(() => {});
   await until("it is asked about", () => receiver.calls.length === 1);
   const stopped = bus.stop();
-  // Nobody who has asked for something is left by now, but who waits for an answer.
+  // Only clients with a pending answer are still connected.
   assert.equal((await idle.closed()).code, 1012);
   decided.resolve(Response.json({ allow: true }));
   await published;

@@ -1,6 +1,6 @@
 /**
- * Centrifugo's own library while Shields on NATS are killed or stop: over each transport messages of a durable room come
- * once, and in order, and who is there, joins and leaves is said as it is.
+ * Centrifugo's own library while Shields on NATS are killed or stop: over each transport a client receives the messages
+ * of a durable room once and in order, and presence, joins and leaves are correct.
  */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
@@ -12,16 +12,16 @@ import { HURRY, listen } from "./peers/centrifugo_client.ts";
 
 const MESSAGES = 2_000;
 const KILLS = 3;
-/** So many messages between two kills. */
+/** Messages between two kills. */
 const A_KILL = MESSAGES / (KILLS + 2);
 
-Deno.test("over kills and stops of Shields on NATS messages come once, over each transport", async () => {
+Deno.test("clients on each transport receive messages once over kills and stops of Shields on NATS", async () => {
   await using bus = await killableOnNats("[centrifugo]\nenabled = true", "drain_ms = 1_000");
   const [here, there] = bus.urls as readonly [string, string];
   const stream = (transport: "http_stream" | "sse", at: string): TransportEndpoint[] => [
     { transport, endpoint: `${at}/connection/${transport}` },
   ];
-  // Its commands come to the Shield that has not its stream. Where that is gone, they are lost.
+  // Its commands reach the Shield without its stream. While that Shield is down, they are lost.
   const options: Partial<Options> = {
     ...{ token: bus.token, ...HURRY, timeout: 2_000 },
     fetch: (...request: Parameters<typeof fetch>) =>
@@ -53,7 +53,7 @@ Deno.test("over kills and stops of Shields on NATS messages come once, over each
   for (let turn = 0; turn <= KILLS; turn++) {
     await until("more is published", () => sent > (turn + 1) * A_KILL);
     const before = sent;
-    // What stops in order tells those who are there: the others are still on their way back from a kill.
+    // A Shield that stops notifies its connected clients only: all must have reconnected after the previous kill.
     if (turn === KILLS) {
       await until("all are back", () => readers.every(({ heard }) => heard.length >= before));
     }
@@ -64,11 +64,11 @@ Deno.test("over kills and stops of Shields on NATS messages come once, over each
     await until(() => `all: ${heard.length} after ${codes}`, () => heard.length >= MESSAGES);
     assert.deepEqual(heard, Array.from({ length: MESSAGES }, (_, at) => at));
   }
-  // The last of them was there where a Shield stopped.
+  // The last client was on the Shield that stopped.
   assert.ok(readers[2]?.codes.includes(3_001), `${readers[2]?.codes}`);
 });
 
-Deno.test("a killed Shield's clients leave, and join anew on another, for Centrifugo's clients", async () => {
+Deno.test("Centrifugo's clients see leaves of a killed Shield's clients, and their joins on another", async () => {
   const config = '[centrifugo]\nenabled = true\njoin_leave = ["hall*"]';
   const silent = "\n#constant presence.down_ms = 3_000\n#constant presence.heartbeat_ms = 500\n";
   await using bus = await killableOnNats(config + silent);
@@ -115,7 +115,7 @@ Deno.test("a killed Shield's clients leave, and join anew on another, for Centri
       return back.every((id, n) => id !== before[n]) &&
         wanted.every((one) => changes.includes(one));
     });
-    // Each once: nobody leaves who is there, and nobody joins twice.
+    // Each change once: no connected client leaves, and none joins twice.
     assert.equal(new Set(changes).size, changes.length, told());
     assert.equal(changes.length, 4, told());
     await until("all three again", async () => String(await present()) === String(now()));

@@ -1,7 +1,7 @@
 /**
- * Centrifugo's own libraries for JavaScript, Go, Python and Java, unchanged, while their connections are cut and the
- * Shields that they are on are killed: each receives the messages of a durable room once, in order. The long form, on
- * three NATS servers, since `deno task test` has no variables: `CENTRIFUGO_MESSAGES=30000 CENTRIFUGO_NATS=3 deno test -A
+ * Centrifugo's unchanged libraries for JavaScript, Go, Python and Java while their connections are cut and their
+ * Shields are killed: each receives the messages of a durable room once, in order. The long form, on three NATS
+ * servers, which `deno task test` does not run: `CENTRIFUGO_MESSAGES=30000 CENTRIFUGO_NATS=3 deno test -A
  * --unstable-worker-options --unstable-net tests/centrifugo_libraries_kill_test.ts`.
  */
 import assert from "node:assert/strict";
@@ -16,7 +16,7 @@ import { HURRY } from "./peers/centrifugo_client.ts";
 const MESSAGES = Number(Deno.env.get("CENTRIFUGO_MESSAGES") ?? 1_500);
 const SERVERS = Deno.env.get("CENTRIFUGO_NATS") === "3" ? 3 : 1;
 const TURNS = 6;
-/** Publications under way at once. */
+/** Concurrent publications. */
 const WINDOW = 50;
 const CHANNEL = "orders:1";
 const CACHE = new URL("../.arqon/cache/centrifugo_libraries/", import.meta.url).pathname;
@@ -106,12 +106,12 @@ async function buildReaders(): Promise<ReadonlyMap<string, readonly string[]>> {
   ]);
 }
 
-/** What a library has received. */
+/** The messages that a library has received. */
 class Reader {
   readonly name: string;
   readonly heard: number[] = [];
   offset = 0;
-  /** Whether each subscribe but the first recovered. */
+  /** Whether each subscribe after the first recovered. */
   readonly recovered: boolean[] = [];
 
   constructor(name: string) {
@@ -156,7 +156,7 @@ function startJavaScript(reader: Reader, url: string, token: string) {
   return { [Symbol.asyncDispose]: () => Promise.resolve(client.disconnect()) };
 }
 
-Deno.test("over cuts and kills each of Centrifugo's libraries receives each message once", async () => {
+Deno.test("each of Centrifugo's libraries receives each message once over cuts and kills", async () => {
   const programs = await buildReaders();
   await using bus = await killableOnNats("[centrifugo]\nenabled = true", "", SERVERS);
   await using open = new AsyncDisposableStack();

@@ -1,4 +1,4 @@
-/** `/api/subscribe` and `/api/disconnect` of Centrifugo's server API, asked of another Shield on NATS than the client's. */
+/** `/api/subscribe` and `/api/disconnect` of Centrifugo's server API on another Shield on NATS than the client's. */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
 import { until } from "../shared/testing/until.ts";
@@ -39,7 +39,7 @@ Deno.test("orders of a backend reach the clients of each Shield", async () => {
     return await response.json();
   };
   const channel = "orders:1";
-  // A Shield that is slow to answer is asked again: who is in already stays so.
+  // A retry reaches a Shield that was slow to answer. It does not change subscribed clients.
   await until("both are in", async () => {
     await order("subscribe", { user, channel });
     return told.length >= 2;

@@ -1,6 +1,6 @@
 /**
- * A chat as Centrifugo's guides build one, a page with the library's own file for browsers, in Chromium on a bus: for
- * `centrifugo_page_test.ts`. The page is from another origin, and knows nothing of the bus but its URL and its tokens.
+ * The chat of Centrifugo's guides in Chromium, a page with the library's browser file, for `centrifugo_page_test.ts`.
+ * The page has another origin, and only the bus's URL and tokens.
  */
 import assert from "node:assert/strict";
 import { startChromium } from "./console/world.ts";
@@ -74,7 +74,7 @@ const PAGE = `<!doctype html>
   centrifuge.connect();
 </script>`;
 
-/** Serves the page and the library's file, as npm has it. */
+/** Serves the page and the library's file from npm. */
 function servePage() {
   const library = new URL("../dist/centrifuge.js", import.meta.resolve("centrifuge"));
   return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, async (request) => {
@@ -86,7 +86,7 @@ function servePage() {
   });
 }
 
-/** A tab of a user, who is in. */
+/** A tab of a user who has joined the chat. */
 async function openTab(
   { bus, browser, origin }: World,
   user: string,

@@ -1,4 +1,4 @@
-/** A frame of many of Centrifugo's commands: it takes effect in pieces, in order, and what comes next is behind it. */
+/** A frame with many of Centrifugo's commands runs in slices and in order, before the next frame. */
 import assert from "node:assert/strict";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
 import type { Capability } from "../shield/capability.ts";
@@ -7,10 +7,10 @@ import { startWith, TOKENS } from "../shield/testing/lone_shield.ts";
 import { until } from "../shared/testing/until.ts";
 
 const COMMANDS = 1_000;
-/** Those of two pieces may be in one turn, and one that ends it. */
+/** The most commands in a turn: those of two slices, and of one that ends it. */
 const A_TURN = 64;
 
-Deno.test("a frame of a thousand commands takes effect over many turns, in order, before the next frame", async () => {
+Deno.test("a frame of a thousand commands runs over many turns, in order, before the next frame", async () => {
   let [in_turn, most, judged] = [0, 0, 0];
   const probe: Capability = {
     name: "probe",

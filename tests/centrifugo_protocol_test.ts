@@ -1,6 +1,6 @@
 /**
- * The endpoint for Centrifugo's clients with a client that says what no library would, and what the bus does to its
- * clients: kicks, bans, an end of the token, the end of the Shield.
+ * The endpoint for Centrifugo's clients with a client that sends what no library would, and the bus's actions on
+ * clients: kicks, bans, the expiry of a token, the stop of a Shield.
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
@@ -15,7 +15,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 
 const CONFIG = "[centrifugo]\nenabled = true\n";
 
-/** A client that is let in. */
+/** A client that is admitted. */
 async function connected(bus: TestBus, user = "tester"): Promise<Client> {
   const client = await raw(bus);
   client.send({ id: 1, connect: { token: await bus.tokenFor({ user }) } });
@@ -23,7 +23,7 @@ async function connected(bus: TestBus, user = "tester"): Promise<Client> {
   return client;
 }
 
-/** A client that is in, and in `news`. */
+/** A client that is subscribed to `news`. */
 async function inNews(bus: TestBus, user: string): Promise<Client> {
   const client = await connected(bus, user);
   client.send({ id: 2, subscribe: { channel: "news" } });
@@ -43,7 +43,7 @@ async function command(bus: TestBus, name: string, data: unknown): Promise<void>
 
 const bus = (config = CONFIG, options?: LocalBusOptions) => startLocalBus(config, options);
 
-Deno.test("nothing of the endpoint is there unless it is switched on", async () => {
+Deno.test("the endpoint does not exist unless it is enabled", async () => {
   await using off = await bus("");
   const answer = await fetch(`${off.http_url}/connection/websocket`);
   assert.equal((await answer.json()).reason, "not-found");
@@ -52,7 +52,7 @@ Deno.test("nothing of the endpoint is there unless it is switched on", async () 
   assert.equal((await plain.json()).reason, "not-a-websocket");
 });
 
-Deno.test("what is no command ends a connection with the number of a bad request", async () => {
+Deno.test("an invalid command closes the connection with the code of a bad request", async () => {
   await using on = await bus();
   const token = await on.tokenFor();
   const connect = { id: 1, connect: { token } };
@@ -78,7 +78,7 @@ Deno.test("what is no command ends a connection with the number of a bad request
   assert.equal((await long.end())[0], 1009);
 });
 
-Deno.test("several commands of a frame are answered each, also those beside connect", async () => {
+Deno.test("the Shield answers each command of a frame, also those after connect", async () => {
   await using on = await bus();
   const client = await raw(on);
   const [token, another] = [await on.tokenFor(), await on.tokenFor({ ttl_seconds: 7_200 })];
@@ -112,7 +112,7 @@ Deno.test("several commands of a frame are answered each, also those beside conn
   assert.equal((await client.end())[0], 3500);
 });
 
-Deno.test("what is too long for a message of the bus is refused, and a subscription with it is none", async () => {
+Deno.test("the Shield refuses commands that are too long for the bus, and makes no subscription of them", async () => {
   await using on = await bus();
   const client = await connected(on);
   const frame = (id: number, length: number) =>
@@ -123,7 +123,7 @@ Deno.test("what is too long for a message of the bus is refused, and a subscript
   const tf = { op: "and", nodes: Array.from({ length: 20 }, () => or) };
   client.send({ id: 3, subscribe: { channel: "a", tf } });
   for (const id of [2, 3]) assert.equal((await client.reply(id)).error?.code, 106);
-  // Who leaves before it is in is not told that it is in.
+  // A client that unsubscribes before the answer does not receive a success.
   client.send({ id: 4, subscribe: { channel: "a" } }, { id: 5, unsubscribe: { channel: "a" } });
   assert.deepEqual((await client.reply(4)).error?.code, 100);
   client.send({ id: 6, subscribe: { channel: "a" } });
@@ -137,7 +137,7 @@ Deno.test("what is too long for a message of the bus is refused, and a subscript
   client.close();
 });
 
-Deno.test("a class makes a namespace, and its subscribers hear who comes without asking", async () => {
+Deno.test("a room class makes a namespace known, and its subscribers receive joins without a request", async () => {
   const more = 'declared_namespaces = true\njoin_leave = ["hall:*"]\n[[rooms]]\nroom = "hall:*"\n';
   await using bus = await startLocalBus(CONFIG + more);
   const client = await connected(bus);
@@ -159,7 +159,7 @@ Deno.test("a class makes a namespace, and its subscribers hear who comes without
   await client.next((told) => about(told, "leave"));
 });
 
-Deno.test("who is kicked leaves the channel, and who is banned is not let in again", async () => {
+Deno.test("a kicked client leaves the channel, and a banned client is refused", async () => {
   await using on = await bus();
   const client = await inNews(on, "ann");
   await command(on, "room.kick", { user_id: "ann" });
@@ -174,7 +174,7 @@ Deno.test("who is kicked leaves the channel, and who is banned is not let in aga
   assert.equal((await again.end())[0], 3507);
 });
 
-Deno.test("a token that no longer grants a channel ends it; a token that ends is one to renew", async () => {
+Deno.test("a token without the channel's grant ends the subscription, an expired token can be renewed", async () => {
   let now_ms = Date.now();
   await using on = await bus(CONFIG, { now: () => now_ms });
   const client = await inNews(on, "ann");
@@ -185,7 +185,7 @@ Deno.test("a token that no longer grants a channel ends it; a token that ends is
   });
   const { push } = await client.next((told) => told.push?.unsubscribe !== undefined);
   assert.deepEqual([push.channel, push.unsubscribe.code], ["news", 2000]);
-  // So does one that is over already when it comes; its client stays away from any other refusal.
+  // An expired token in a refresh ends the connection, and the client reconnects. After an error it would give up.
   const other = await connected(on, "bob");
   other.send({
     id: 2,
@@ -199,13 +199,13 @@ Deno.test("a token that no longer grants a channel ends it; a token that ends is
   const late = await raw(on);
   late.send({ id: 1, connect: { token: await on.tokenFor({ user: "ann" }) } });
   assert.equal((await late.reply(1)).error.code, 109);
-  // The token of a client that comes again on the same socket counts.
+  // A client may send a new token on the same socket.
   late.send({ id: 2, connect: { token: await on.tokenFor({ ttl_seconds: 7_200 }) } });
   assert.notEqual((await late.reply(2)).connect, undefined);
   late.close();
 });
 
-Deno.test("who is one too many, or on a Shield that stops, is told to come again", async () => {
+Deno.test("a client over the connection limit or on a Shield that stops receives a code to reconnect", async () => {
   const limits = "[limits]\nconnections_per_user = 1\n[server]\ndrain_ms = 0\n";
   await using on = await bus(`${CONFIG}${limits}`);
   const client = await inNews(on, "ann");
@@ -219,7 +219,7 @@ Deno.test("who is one too many, or on a Shield that stops, is told to come again
   await stopped;
 });
 
-Deno.test("a socket without a token is closed in time, and so many may wait", async () => {
+Deno.test("a socket without a token is closed after a timeout, and the number of such sockets is limited", async () => {
   const centrifugo = { connect_ms: 1, waiting_sockets: 0 };
   await using full = await bus(CONFIG, { constants: { centrifugo } });
   const answer = await fetch(`${full.http_url}/connection/websocket`);
@@ -228,7 +228,7 @@ Deno.test("a socket without a token is closed in time, and so many may wait", as
   assert.deepEqual(await (await raw(on)).end(), [3502, "stale"]);
 });
 
-Deno.test("a token that Centrifugo signs with its default is refused with the page of the move", async () => {
+Deno.test("the refusal of a token with Centrifugo's default signature names the page about the move", async () => {
   await using on = await bus();
   const part = (value: object) =>
     new TextEncoder().encode(JSON.stringify(value))
@@ -248,7 +248,7 @@ Deno.test("a token that Centrifugo signs with its default is refused with the pa
   assert.deepEqual((await client.reply(3)).error, { code: 101, message });
 });
 
-Deno.test("who leaves a channel is out of it, also over its rate", async () => {
+Deno.test("a client that unsubscribes leaves the channel, also over its rate limit", async () => {
   await using on = await bus(`${CONFIG}[limits]\nuser_messages_per_second = 2\n`);
   const client = await inNews(on, "ann");
   const publish = { channel: "other", data: 1 };
@@ -260,7 +260,7 @@ Deno.test("who leaves a channel is out of it, also over its rate", async () => {
   await until("out", async () => (await samplesOf(ops_url)).get("shield_subscriptions") === 0);
 });
 
-Deno.test("what waits for a slow client that leaves comes when it is in again, and counts once", async () => {
+Deno.test("a slow client that resubscribes receives its queued messages, which count once", async () => {
   await using on = await bus(`${CONFIG}[limits]
 #constant limits.slow_reader_bytes = 1_048_576
 [usage]

@@ -1,6 +1,6 @@
 /**
- * Centrifugo's own library behind nginx as its package is, over each transport: nginx gives streams to one Shield and the
- * commands of `/emulation` to another. What is published comes at once and whole, and what nginx cuts comes again.
+ * Centrifugo's own library behind nginx in its package's form, over each transport: nginx sends streams to one Shield
+ * and the commands of `/emulation` to another. Publications arrive at once and complete; clients recover from cuts.
  */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
@@ -31,7 +31,7 @@ const WAYS = [
   ["http_stream", Protobuf as unknown as typeof Centrifuge],
 ] as const;
 
-Deno.test("behind nginx each transport of Centrifugo's library has every message at once, also after a cut", async () => {
+Deno.test("each transport receives every message at once behind nginx, also after a cut", async () => {
   await using issuer = await createIssuer();
   await using nats = await startNats({ jetstream: true });
   const config = `[nats]\nurls = ["${nats.url}"]\n${CONFIG}${issuer.config}`;
@@ -67,7 +67,7 @@ Deno.test("behind nginx each transport of Centrifugo's library has every message
   const { clients: members } = await readers[1]!.sub.presence();
   assert.equal(Object.keys(members).length, WAYS.length);
   let sent = 0;
-  // A few bytes must not wait for more of them, and many are more than nginx's buffers.
+  // nginx must not buffer a few bytes, and many bytes exceed its buffers.
   const publish = async (size: number) => {
     const data = { n: sent++, text: "x".repeat(size) };
     const [first] = readers;

@@ -1,6 +1,6 @@
 /**
- * Clients of Centrifugo's protocol that say anything in any order, beside a backend that subscribes and unsubscribes
- * them and classes that change: each command gets one answer, and a client is in the channels in which it believes to be.
+ * Clients of Centrifugo's protocol that send random commands, while a backend subscribes and unsubscribes them and
+ * classes change: each command gets one answer, and the client's list of its subscriptions is correct.
  */
 import assert from "node:assert/strict";
 import { seeded } from "../shared/testing/seeded.ts";
@@ -36,7 +36,7 @@ const COMMANDS = 60;
 
 type Pick = <T>(from: readonly T[]) => T;
 
-/** Tokens of channels, and some that are none. */
+/** Subscription tokens, valid and invalid. */
 type Tokens = Readonly<Record<"good" | "narrow" | "other" | "late", string>>;
 
 function commandOf(pick: Pick, tokens: Tokens, ofChannel: ReadonlyMap<string, string>): object {
@@ -68,7 +68,7 @@ function commandOf(pick: Pick, tokens: Tokens, ofChannel: ReadonlyMap<string, st
   ]);
 }
 
-/** What a backend does meanwhile, and who sets classes. */
+/** A random action of a backend, or of an admin that sets classes. */
 async function meddle(bus: TestBus, admin: AdminClient, pick: Pick): Promise<void> {
   const whom = { user: "tester", channel: pick(["own:1", "own:2", "log:1"]) };
   const [subscribe, unsubscribe] = [{ subscribe: whom }, { unsubscribe: whom }];
@@ -86,7 +86,7 @@ async function meddle(bus: TestBus, admin: AdminClient, pick: Pick): Promise<voi
   assert.equal(answer.status, 200, await answer.text());
 }
 
-/** The channels in which a client believes to be by what it was told of its commands. */
+/** The channels of a client, according to the replies and pushes that it received. */
 function believed({ heard }: CentrifugoPeer, said: readonly Told[]): ReadonlySet<string> {
   const all = new Set<string>();
   for (const { id = 0, connect, subscribe, unsubscribe, push = {} } of heard) {
@@ -141,7 +141,7 @@ async function anyClient(bus: TestBus, seed: number): Promise<void> {
 
 for (const rate of [undefined, 20]) {
   const beyond = rate === undefined ? "" : ", also over its rate";
-  Deno.test(`whatever a client says has one answer, and it is where it believes to be${beyond}`, async () => {
+  Deno.test(`each command has one answer, and a client knows its channels${beyond}`, async () => {
     const limits = rate === undefined ? "" : `[limits]\nuser_messages_per_second = ${rate}\n`;
     await using bus = await startLocalBus(CONFIG + limits);
     for (let seed = 1; seed <= 8; seed++) await anyClient(bus, seed);

@@ -1,7 +1,7 @@
 /**
- * Channels to which the server subscribes Centrifugo's clients: those of their tokens, told in the answer to `connect`,
- * and those of `/api/subscribe`. With their own library for JavaScript in both forms, and with a client that says what
- * no library would.
+ * Server-side subscriptions of Centrifugo's clients: those of their tokens, which the answer to `connect` lists, and
+ * those of `/api/subscribe`. With the library for JavaScript in both forms, and with a client that sends what no
+ * library would.
  */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
@@ -43,12 +43,12 @@ const FORMS = {
   JSON: { Client: Centrifuge, json: (data: unknown) => data },
   Protobuf: {
     Client: Protobuf as unknown as typeof Centrifuge,
-    // No data is no bytes.
+    // Absent data is empty.
     json: (data: unknown) => JSON.parse(new TextDecoder().decode(data as Uint8Array) || "null"),
   },
 };
 
-/** A client, with what it is told of its channels. */
+/** A client, with the events of its channels. */
 async function open(
   bus: TestBus,
   { Client, json }: (typeof FORMS)["JSON"],
@@ -77,7 +77,7 @@ async function open(
 const sorted = (told: unknown[]) => told.map((one) => JSON.stringify(one)).sort();
 
 for (const [name, form] of Object.entries(FORMS)) {
-  Deno.test(`a client is in the channels of its token, in ${name}`, async () => {
+  Deno.test(`a client is subscribed to the channels of its token, in ${name}`, async () => {
     await using bus = await startLocalBus(CONFIG);
     const claims = {
       channels: ["hall:1", "user#ann", "elsewhere", "user#bob", "$mine"],
@@ -94,14 +94,14 @@ for (const [name, form] of Object.entries(FORMS)) {
     await other.room("log:1").publish("post", { n: 2 });
     await until("both", () => one.told.length >= 2);
     assert.deepEqual(sorted(one.told), sorted([["hall:1", { n: 1 }], ["log:1", { n: 2 }]]));
-    // What a client is in already, it does not subscribe to.
+    // A client cannot subscribe to a channel of a server-side subscription.
     const again = one.client.newSubscription("hall:1");
     const refused = new Promise((resolve) => again.on("unsubscribed", ({ code }) => resolve(code)));
     again.subscribe();
     assert.equal(await refused, 105);
   });
 
-  Deno.test(`a client misses nothing of the channels of its token over a cut, in ${name}`, async () => {
+  Deno.test(`a client recovers the channels of its token after a cut, in ${name}`, async () => {
     await using bus = await startLocalBus(CONFIG);
     await using proxy = startTcpProxy(Number(new URL(bus.url).port));
     const channels = ["log:1", "log:2", "hall:1"];
@@ -131,7 +131,7 @@ for (const [name, form] of Object.entries(FORMS)) {
   });
 }
 
-// deno-lint-ignore no-explicit-any -- what comes is what is tested
+// deno-lint-ignore no-explicit-any -- the test checks the form of the answer
 type Answer = any;
 
 async function api(bus: TestBus, method: string, params: unknown, key = KEY): Promise<Answer> {
@@ -154,7 +154,7 @@ Deno.test("a backend subscribes and unsubscribes a user, in both forms", async (
       await until("in", () => told.length === 1);
       assert.deepEqual(told, [["+", channel, data]]);
     }
-    // Again is nothing.
+    // A second order has no effect.
     await api(bus, "subscribe", { user, channel });
     await api(bus, "publish", { channel, data: 1 });
     await until("a message", () => one.told.length === 2 && other.told.length === 2);
@@ -181,14 +181,14 @@ Deno.test("a backend ends connections with a code of its own", async () => {
     one.client.on("disconnected", ({ code, reason }) => void codes.push([code, reason]));
     const end = (code: number, reason: string) =>
       api(bus, "disconnect", { user: "ann", disconnect: { code, reason } });
-    // The bus has a meaning of its own for this word, and for the second code.
+    // The bus itself uses this reason and the second code.
     for (const [code, reason] of [[4000, "disconnected"], [4401, "häßlich"]] as const) {
       assert.deepEqual(await end(code, reason), { result: {} });
       await until("an end", () => codes.length > 0);
       await one.client.ready(20_000);
       assert.deepEqual(codes.splice(0), [[code, reason]]);
     }
-    // Their number for a connection that is closed without a number.
+    // Centrifugo's code for a connection that closes without a code.
     await end(3000, "");
     await until("a close", () => codes.length > 0);
     await one.client.ready(20_000);
@@ -205,7 +205,7 @@ Deno.test("a backend ends connections with a code of its own", async () => {
   }
 });
 
-/** A socket on which commands are written as they are, and what it is told; it ends with the test. */
+/** A socket for raw commands, with the replies that it receives; it closes with the test. */
 async function raw(bus: TestBus, token: TokenOptions, more = {}) {
   const socket = new WebSocket(new URL("/connection/websocket", bus.url));
   const told: Answer[] = [];
@@ -223,7 +223,7 @@ async function raw(bus: TestBus, token: TokenOptions, more = {}) {
   return { told, end, send, reply, [Symbol.dispose]: () => socket.close() };
 }
 
-Deno.test("a channel that may not be is not in the answer, and no claim ends a Shield", async () => {
+Deno.test("the answer lists no forbidden channel, and no claim crashes a Shield", async () => {
   const more = "[limits]\nrooms_per_connection = 3\n";
   await using bus = await startLocalBus(CONFIG + more);
   const subsOf = async (claims: Record<string, unknown>, asked = {}) => {
@@ -232,7 +232,7 @@ Deno.test("a channel that may not be is not in the answer, and no claim ends a S
   };
   const names = ["hall:1", "user#bob", "$mine", "other", "__proto__"];
   assert.deepEqual(await subsOf({ channels: names }), ["$mine", "hall:1"]);
-  // Own grants are the only ones: what they do not cover is not granted by a channel's name.
+  // With grants of its own, a token's channel names grant nothing more.
   assert.deepEqual(await subsOf({ grants: [], channels: ["hall:1"] }), []);
   const of_hall = [{ room: "hall:1", actions: ["subscribe"] }];
   assert.deepEqual(await subsOf({ grants: of_hall, channels: names }), ["hall:1"]);
@@ -269,7 +269,7 @@ Deno.test("a channel that may not be is not in the answer, and no claim ends a S
   assert.deepEqual(await subsOf({ channels: ["hall:1"] }), ["hall:1"]);
 });
 
-Deno.test("orders of a backend that may not be do nothing", async () => {
+Deno.test("invalid or forbidden orders of a backend have no effect", async () => {
   await using bus = await startLocalBus(CONFIG);
   using one = await raw(bus, { user: "ann", claims: { grants: [] } });
   await one.reply(1);
@@ -310,20 +310,20 @@ Deno.test("orders of a backend that may not be do nothing", async () => {
   await api(bus, "subscribe", { ...ann, channel: "hall:2" });
   await until("the only one", () => one.told.length >= 2);
   assert.deepEqual(one.told.slice(1).map(({ push }) => push.channel), ["hall:2"]);
-  // What ends gets back what the token says: nothing.
+  // After the unsubscribe only the token's grants apply, and it has none.
   await api(bus, "unsubscribe", { user: "ann", channel: "hall:2" });
   await until("its end", () => one.told.some(({ push }) => push?.unsubscribe !== undefined));
   one.send({ id: 2, subscribe: { channel: "hall:2" } });
   assert.equal((await one.reply(2)).error.code, 103);
 });
 
-/** The channels of the answer to `connect`, and those that came later. */
+/** The channels of the answer to `connect`, and those of later pushes. */
 function madeOf(told: Answer[], { subs = {} }: Answer): string[] {
   const later = told.flatMap(({ push }) => push?.subscribe ? push.channel : []);
   return [...Object.keys(subs), ...later].sort();
 }
 
-Deno.test("what is too fast for a client comes later, and is not lost", async () => {
+Deno.test("subscriptions over a client's rate limit come later and are not lost", async () => {
   await using bus = await startLocalBus(`${CONFIG}[limits]\nmessages_per_second = 20\n`);
   const channels = Array.from({ length: 40 }, (_, n) => `hall:${n}`);
   using one = await raw(bus, { user: "ann", claims: { grants: ALL, channels } });
@@ -337,7 +337,7 @@ Deno.test("what is too fast for a client comes later, and is not lost", async ()
   assert.deepEqual(all(), [...channels, ...more].sort());
 });
 
-Deno.test("a policy keeps a client out; one that fails, until it no longer does", async () => {
+Deno.test("a policy refuses a subscription, and one that fails refuses it until it recovers", async () => {
   const server_side = 'server_side = ["no:*", "fault:*", ';
   const config = CONFIG.replace("server_side = [", server_side) + PATIENT_POLICIES;
   await using bus = await startLocalBus(config);
@@ -357,7 +357,7 @@ Deno.test("a policy keeps a client out; one that fails, until it no longer does"
   const made = () => madeOf(one.told, connect);
   await until("those that may be", () => made().length >= 2);
   assert.deepEqual(made(), ["log:1", "log:2"]);
-  // Those that wait, too, end by an order of the backend.
+  // An order of the backend ends pending subscriptions, too.
   for (const channel of ["fault:3", "fault:4"]) {
     assert.deepEqual(await api(bus, "unsubscribe", { user: "ann", channel }), { result: {} });
     await until(
@@ -371,7 +371,7 @@ Deno.test("a policy keeps a client out; one that fails, until it no longer does"
   assert.deepEqual(made(), ["fault:1", "fault:2", "log:1", "log:2"]);
 });
 
-Deno.test("what the bus does to subscriptions it does to those of the server, too", async () => {
+Deno.test("kicks and other actions of the bus apply to server-side subscriptions, too", async () => {
   const now_ms = Date.now();
   await using bus = await startLocalBus(
     CONFIG.replace("presence", 'join_leave = ["hall*"]\npresence'),
@@ -386,7 +386,7 @@ Deno.test("what the bus does to subscriptions it does to those of the server, to
     one.told.filter(({ push }) => push?.[kind] !== undefined).map(({ push }) => push);
   await until("the own join", () => pushes("join").length === 1);
   assert.equal(pushes("join")[0].join.info.user, "ann");
-  // Beside the client's own subscriptions, and as they are.
+  // They exist beside the client's own subscriptions, and behave alike.
   one.send({ id: 2, subscribe: { channel: "hall:1" } });
   one.send({ id: 3, subscribe: { channel: "hall:2" } });
   assert.equal((await one.reply(2)).error.code, 105);
@@ -419,7 +419,7 @@ Deno.test("what the bus does to subscriptions it does to those of the server, to
   await stopped;
 });
 
-Deno.test("an answer does not wait for more than the Shield holds", async () => {
+Deno.test("the answer to connect stops waiting when the Shield's buffer is full", async () => {
   await using bus = await startLocalBus(CONFIG);
   await using other = await connect({ url: bus.url, token: bus.token });
   const channels = Array.from({ length: 8 }, (_, n) => `log:${n}`);

@@ -1,6 +1,6 @@
 /**
- * Centrifugo's clients without WebSocket, as a client that says what no library would: what opens no stream, how one
- * ends, who is slow, and commands that come to another Shield.
+ * Centrifugo's clients without WebSocket, with a client that sends what no library would: refused streams, the ends of
+ * streams, slow clients, and commands to another Shield.
  */
 import assert from "node:assert/strict";
 import { found, until } from "../shared/testing/until.ts";
@@ -12,10 +12,10 @@ import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const CONFIG = "[centrifugo]\nenabled = true\n";
 
-// deno-lint-ignore no-explicit-any -- What a peer says has any form; the test looks at it.
+// deno-lint-ignore no-explicit-any -- A peer's message may have any form; the test checks it.
 type Told = any;
 
-/** A stream of lines, with everything that it has heard; disposing of it is the client's end. */
+/** A stream of lines, with all messages that it has received; disposing of it disconnects the client. */
 class Stream implements Disposable {
   readonly heard: Told[] = [];
   readonly headers: Headers;
@@ -53,7 +53,7 @@ class Stream implements Disposable {
     return found(say, () => this.heard.map((line) => JSON.parse(line)).find(is));
   }
 
-  /** The code with which it ends. */
+  /** The code with which the stream ends. */
   async end(): Promise<number> {
     const { push } = await this.next((told) => told.push?.disconnect !== undefined);
     await until("the end", () => this.ended);
@@ -80,7 +80,7 @@ async function toldBy(answer: Response): Promise<unknown[]> {
   return text === "" ? [answer.status] : [answer.status, JSON.parse(text).reason];
 }
 
-Deno.test("what opens no stream, or is of no session, is refused", async () => {
+Deno.test("the Shield refuses invalid streams and commands of unknown sessions", async () => {
   await using bus = await startLocalBus(
     `[server]\nallowed_origins = ["https://a.example"]\n${CONFIG}`,
   );
@@ -117,7 +117,7 @@ Deno.test("what opens no stream, or is of no session, is refused", async () => {
   assert.deepEqual(await toldBy(await emulate(bus, {}, other)), [403, "origin-not-allowed"]);
 });
 
-Deno.test("a stream ends with the number of its end, and its session with it", async () => {
+Deno.test("a stream ends with its disconnect code, and its session ends with it", async () => {
   await using bus = await startLocalBus(`[server]\ndrain_ms = 0\n${CONFIG}`);
   const token = await bus.tokenFor();
   for (const path of ["/connection/sse", "/connection/http_stream"]) {
@@ -149,12 +149,12 @@ Deno.test("a stream ends with the number of its end, and its session with it", a
   await stopped;
 });
 
-Deno.test("a stream ends with the backend's code, and says no other", async () => {
+Deno.test("a stream ends with the backend's code and no other", async () => {
   const key = "a key of a backend";
   const keys = `[[centrifugo.api_keys]]\ntenant = "default"\nkey_file = "${secretFile(key)}"\n`;
   await using bus = await startLocalBus(CONFIG + keys);
   for (const path of ["/connection/sse", "/connection/http_stream"]) {
-    // The bus has meanings of its own for these codes and words.
+    // The bus itself uses these codes and reasons.
     for (const [code, reason] of [[4401, "x"], [4408, ""], [3000, "token-expired"]] as const) {
       const connect = { token: await bus.tokenFor({ user: "ann" }) };
       using stream = await Stream.open(bus, path, { id: 1, connect });
@@ -174,7 +174,7 @@ Deno.test("a stream ends with the backend's code, and says no other", async () =
   }
 });
 
-Deno.test("who answers no pings, or reads too slowly, is let go", async () => {
+Deno.test("a client that answers no pings or reads too slowly is disconnected", async () => {
   const limits = "[server]\nheartbeat_ms = 1_000\n[limits]\nunsent_bytes = 65_536\n";
   await using bus = await startLocalBus(`${limits}${CONFIG}`);
   const connect = { id: 1, connect: { token: await bus.tokenFor() } };

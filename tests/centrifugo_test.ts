@@ -1,6 +1,6 @@
 /**
  * The endpoints for Centrifugo's clients with their own library for JavaScript, unchanged, in JSON and in Protobuf,
- * over WebSocket, as streams over HTTP and as server-sent events. Beside it clients of the bus itself in the same
+ * over WebSocket, as streams over HTTP and as server-sent events. Clients of the bus itself are in the same
  * rooms.
  */
 import assert from "node:assert/strict";
@@ -33,7 +33,7 @@ room = "quiet*"
 presence = false
 `;
 
-/** One of the two forms of the protocol, on one of the ways to the bus. */
+/** One of the two forms of the protocol, on one of the transports. */
 interface Form {
   readonly name: string;
   readonly way: "websocket" | "http_stream" | "sse";
@@ -60,7 +60,7 @@ const FORMS: readonly Form[] = [
   { name: "JSON-events", way: "sse", ...JSON_FORM },
 ];
 
-/** A client of the bus, or of what is before it. */
+/** A client of the bus, or of a proxy before it. */
 function clientOf({ Client, way }: Form, base: string, options: Partial<Options>): Centrifuge {
   const at = (path: string) => new URL(path, base).href;
   const endpoint = at(`/connection/${way}`);
@@ -72,7 +72,7 @@ function clientOf({ Client, way }: Form, base: string, options: Partial<Options>
 interface World {
   readonly bus: TestBus;
   readonly form: Form;
-  /** A client that is connected; it ends with the test. */
+  /** A connected client; it disconnects with the test. */
   open(
     options?: TokenOptions & { readonly at?: string; readonly more?: Partial<Options> },
   ): Promise<
@@ -80,7 +80,7 @@ interface World {
   >;
 }
 
-/** A subscription that is in, with the data of its publications. */
+/** An established subscription, with the data of its publications. */
 async function listen(client: Centrifuge, channel: string, { json }: Form, options = {}) {
   const heard: unknown[] = [];
   const sub = client.newSubscription(channel, options as SubscriptionOptions);
@@ -98,7 +98,7 @@ async function publishes({ bus, form, open }: World): Promise<void> {
   await sub.publish(form.data({ text: "hällo", n: 1 }));
   await until("the own publication", () => heard.length === 1);
   await using other = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
-  // Its JSON has line ends, which end a reply of theirs.
+  // This JSON has line breaks, which end a reply in Centrifugo's protocol.
   const pretty = new TextEncoder().encode(JSON.stringify({ n: 2 }, undefined, 2));
   const options = { content_type: "application/json" };
   await other.room("news:=20the=20latest=21").publish("post", pretty, options);
@@ -212,7 +212,7 @@ async function isRefused({ bus, form, open }: World): Promise<void> {
       ["$private", 103],
     ] as const
   ) {
-    // The library itself wants a name.
+    // The library itself requires a name.
     const sub = client.newSubscription(channel === "" ? " ".repeat(256) : channel);
     const ended = endOf(sub);
     sub.subscribe();
@@ -253,8 +253,8 @@ async function callsAndRefreshes({ bus, form, open }: World): Promise<void> {
     return bus.tokenFor({ ttl_seconds: 3 });
   };
   const client = await open({ more: { token: "", getToken } });
-  // The first token may end before the second is there: then a call is refused, and the connection goes on. What is
-  // taken after that end is taken by the second.
+  // The first token may expire before the second arrives: the bus then refuses a call and keeps the connection. Calls
+  // that succeed after that expiry use the second token.
   await until(
     "a call by the new token",
     async () => {
@@ -283,7 +283,7 @@ async function readsDeltas({ bus, form, open }: World): Promise<void> {
   const said = [1, 2, 3].map((n) => ({ n, text: "ä".repeat(300) }));
   for (const one of said.slice(0, 2)) await sub.publish(form.data(one));
   await using other = await connect({ url: bus.url, token: bus.token });
-  // What has line ends is one publication, too.
+  // Data with line breaks is one publication, too.
   const last = JSON.stringify(said[2], undefined, 2);
   const options = { content_type: "application/json" };
   await other.room(channel).publish("post", new TextEncoder().encode(last), options);
@@ -337,7 +337,7 @@ const STEPS: Readonly<Record<string, (world: World) => Promise<void>>> = {
   "calls commands of rooms, and renews its token": callsAndRefreshes,
 };
 
-/** What depends on the way: elsewhere the same frames pass. */
+/** The steps that depend on the transport. In the others the frames are the same. */
 const BY_WAY: readonly unknown[] = [publishes, recovers, isRefused];
 
 for (const form of FORMS) {

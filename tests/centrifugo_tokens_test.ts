@@ -1,4 +1,4 @@
-/** Tokens that were made for Centrifugo, with its own library: claims as grants, and tokens of channels. */
+/** Centrifugo's tokens with its own library: grants from claims, and subscription tokens. */
 import assert from "node:assert/strict";
 import { Centrifuge } from "centrifuge";
 import type { SubscriptionOptions } from "centrifuge";
@@ -37,7 +37,7 @@ async function start(): Promise<World> {
   };
 }
 
-/** The code with which the library gives up a channel; undefined: it is in. */
+/** The code with which the library gives up a channel; undefined if it subscribed. */
 function outcome(client: Centrifuge, channel: string, options: Partial<SubscriptionOptions> = {}) {
   const sub = client.newSubscription(channel, options);
   const ended = new Promise<number | undefined>((resolve) => {
@@ -48,7 +48,7 @@ function outcome(client: Centrifuge, channel: string, options: Partial<Subscript
   return ended.then((code) => ({ sub, code }));
 }
 
-Deno.test("caps and channels of a token are its grants, over each protocol", async () => {
+Deno.test("caps and channels of a token become its grants in each protocol", async () => {
   await using world = await start();
   const { bus, open } = world;
   const caps = [{ channels: ["news*"], match: "wildcard", allow: ["sub"] }];
@@ -59,13 +59,13 @@ Deno.test("caps and channels of a token are its grants, over each protocol", asy
   assert.equal(code, undefined);
   await assert.rejects(sub.publish({}), { code: 103 });
   assert.equal((await outcome(client, "other")).code, 103);
-  // A token that says less than everything must not say everything elsewhere.
+  // A restricted token must not be unrestricted in another protocol.
   await using own = await connect({ url: bus.url, token: await bus.tokenFor({ claims }) });
   await assert.rejects(own.room("other").subscribe().ready, { reason: "not-granted" });
   await assert.rejects(own.room("mine").publish("t", 1), { reason: "not-granted" });
 });
 
-Deno.test("a token of a channel lets its connection into that channel, until it ends", async () => {
+Deno.test("a subscription token admits its connection to one channel until it expires", async () => {
   await using world = await start();
   const { bus, open } = world;
   const ann = { user: "ann", claims: { grants: [] } };
@@ -87,7 +87,7 @@ Deno.test("a token of a channel lets its connection into that channel, until it 
   const getToken = () => (renewed++, tokenOf("g", { ttl_seconds: 2 }));
   const { sub: other } = await outcome(client, "g", { getToken });
   const ended: (number | undefined)[] = [];
-  // Its client never brings another token.
+  // This client never refreshes its token.
   const late = {
     token: await tokenOf("h", { ttl_seconds: 2 }),
     getToken: () => new Promise<string>(() => {}),
@@ -102,7 +102,7 @@ Deno.test("a token of a channel lets its connection into that channel, until it 
   assert.deepEqual([sub.state, other.state], ["subscribed", "subscribed"]);
 });
 
-Deno.test("an expire_at has the tolerance of clocks that an exp has", async () => {
+Deno.test("an expire_at has the same clock tolerance as an exp", async () => {
   await using world = await start();
   const ann = { user: "ann", claims: { grants: [] } };
   const client = await world.open(ann);
@@ -123,7 +123,7 @@ Deno.test("an expire_at has the tolerance of clocks that an exp has", async () =
   }
 });
 
-Deno.test("a token of a channel that is the connection's grants that channel alone", async () => {
+Deno.test("a subscription token as a connection token grants only its channel", async () => {
   await using world = await start();
   const client = await world.open({
     user: "ann",

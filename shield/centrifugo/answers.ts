@@ -1,4 +1,4 @@
-/** What is read of the Shield's answers, and what becomes of it in Centrifugo's protocol. Pure. */
+/** Translates answers of the bus into Centrifugo's replies, and Centrifugo's reads into commands of a room. Pure. */
 import { readPresenceLeave, readPresenceUpdate, strictText, writeHistoryQuery } from "@arqon/proto";
 import type { Ack, Welcome } from "@arqon/proto";
 import { objectText } from "../http/members.ts";
@@ -8,11 +8,11 @@ import { JSON_TYPE, jsonData, offsetOf } from "./messages.ts";
 import type { Asked, ClientInfo, Command, Data, Reply, Subscribed } from "./messages.ts";
 import { readPage } from "./publications.ts";
 
-/** A client asks for another token so long before its own ends, in s, or a tenth of its time. */
+/** A client refreshes its token this many seconds before it expires, or a tenth of the time if that is less. */
 const REFRESH_SECONDS = 25;
 const TTL_MAX = 2 ** 31 - 1;
 
-/** A member, as clients receive it. */
+/** A member as Centrifugo's client info. */
 export function infoOf({ user_id, connection_id, meta }: Member): ClientInfo {
   const conn_info = meta === undefined || meta === null
     ? {}
@@ -25,7 +25,7 @@ const JOINS: Readonly<Record<string, "join" | "leave">> = {
   PRESENCE_LEAVE: "leave",
 };
 
-/** Pushes of members that come and go, of what the bus itself says of a room. */
+/** The pushes `join` and `leave` for a presence event of the bus; none for a snapshot or another type. */
 export function joinsOf(type: string, { bytes }: Data): NonNullable<Reply["push"]>[] {
   const event = JOINS[type];
   if (event === undefined) return [];
@@ -39,14 +39,14 @@ export function joinsOf(type: string, { bytes }: Data): NonNullable<Reply["push"
   });
 }
 
-/** When a client has to bring another token. */
+/** `ttl` has the seconds after which a client has to refresh its token, at least 1. */
 export function ttlOf(expires_ms: number, now_ms: number): { expires: boolean; ttl: number } {
   const left = (expires_ms - now_ms) / 1_000;
   const ttl = Math.floor(left - Math.min(REFRESH_SECONDS, left / 10));
   return { expires: true, ttl: Math.min(TTL_MAX, Math.max(1, ttl)) };
 }
 
-/** What `history.get` is asked for a history; without a limit it is the position alone. */
+/** The query of `history.get`. A negative limit means `most`; with 0 the client receives the position alone. */
 function historyAsked(
   { limit = 0, since, reverse = false }: Asked<"history">,
   most: number,
@@ -66,7 +66,7 @@ export interface Member {
   readonly meta?: unknown;
 }
 
-/** What is read of results and of what the bus reports of members. */
+/** The fields of the bus's JSON results that are read here. */
 export interface Result {
   readonly members?: readonly Member[];
   readonly next?: string;
@@ -80,17 +80,17 @@ export interface Result {
   readonly token_expires_ms?: number;
 }
 
-/** What is read of an ACK. */
+/** The fields of an ACK that are read here. */
 export interface Answer
   extends Pick<Ack, "code">, Partial<Pick<Ack, "reason" | "message" | "retry_after_ms">> {
   readonly result?: Uint8Array;
 }
 
-/** A result of the bus's own, which is JSON. */
+/** The JSON result of a command of the bus; `{}` if it is empty. */
 export const resultOf = ({ result }: Answer): Result =>
   result === undefined || result.length === 0 ? {} : JSON.parse(strictText(result));
 
-/** The result of `connect`, with the subscriptions that the server has made. */
+/** The result of `connect`, with the server-side subscriptions. */
 export function connectedOf(
   { connection_id, heartbeat_ms, token_expires_ms, node_id }: Welcome,
   { version, session, now }: {
@@ -105,7 +105,7 @@ export function connectedOf(
     version,
     ...ttlOf(token_expires_ms, now()),
     ...(Object.keys(subs).length === 0 ? {} : { subs }),
-    // The Shield looks who is silent a few times in each heartbeat.
+    // The Shield checks for idle clients a few times in each heartbeat, so a ping may be late.
     ping: Math.max(1, Math.ceil(1.5 * heartbeat_ms / 1_000)),
     pong: true,
     ...(session === undefined ? {} : { session }),
@@ -113,10 +113,10 @@ export function connectedOf(
   };
 }
 
-/** One read. */
+/** A client's command that only reads, as a command of a room. */
 export interface Read {
   readonly channel: string | undefined;
-  /** The room's command, and its parameters. */
+  /** The room's command; `data` has its parameters. */
   readonly name: string;
   readonly data: Data;
   readonly said: (
@@ -124,17 +124,17 @@ export interface Read {
   ) => Pick<Reply, "error" | "presence" | "presence_stats" | "history">;
 }
 
-/** Commands, of which one is there, or none. */
+/** The commands that only read. At most one of them is present. */
 export type ReadAsked = Pick<Command, "presence" | "presence_stats" | "history">;
 
-/** Members of a page. */
+/** The most members in a presence reply. */
 const PRESENCE_PAGE = 1_000;
 const memberOf = (one: Member) => [one.connection_id, infoOf(one)] as const;
 const failed = (code: number, message: string): { error: SaidError } => ({
   error: { code, message },
 });
 
-/** What a command reads; undefined: it reads nothing. A history has at most `most` messages. */
+/** The read of a command; undefined for other commands. A history has at most `most` messages. */
 export function readOf(
   { presence, presence_stats, history }: ReadAsked,
   most: number,
@@ -175,7 +175,7 @@ export function readOf(
   };
 }
 
-/** `{"method":"CHANNEL/COMMAND","data":…}` as a command whose answer nobody waits for; undefined: other data. */
+/** `{"method":"CHANNEL/COMMAND","data":…}` in a `send` as an RPC without a reply; undefined for other data. */
 export function calledBy({ data }: Asked<"send">): Asked<"rpc"> | undefined {
   const text = data?.content_type === JSON_TYPE ? strictText(data.bytes) : "";
   if (!text.trimStart().startsWith("{")) return undefined;

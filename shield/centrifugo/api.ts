@@ -1,6 +1,6 @@
 /**
- * Centrifugo's server API, which backends ask with a key: `POST /api/METHOD` with its parameters, and `POST /api` with a
- * command in each line, as older libraries have it. What a method does is `api_methods.ts`. Source:
+ * Centrifugo's server API for backends with an API key: `POST /api/METHOD` with parameters, and `POST /api` with one
+ * command a line, the form of older libraries. `api_methods.ts` has the methods. Source:
  * https://centrifugal.dev/docs/server/server_api
  */
 import { ArqonError, jsonItems } from "@arqon/proto";
@@ -26,7 +26,7 @@ import { jsonOf } from "./forms.ts";
 const PATH = /^\/api(?:\/([a-z_]+))?$/;
 const HEADERS = { "content-type": "application/json", "cache-control": "no-store" };
 
-/** What the API needs of the process. */
+/** The API's dependencies in the process. */
 export interface ApiContext extends MethodContext {
   readonly keys: ApiKeys;
   /** Throws while the process drains. */
@@ -36,7 +36,7 @@ export interface ApiContext extends MethodContext {
   readonly log: Pick<Logger, "error">;
 }
 
-/** Makes what answers the API; it never rejects. */
+/** Creates the API's request handler, which returns undefined for other paths and never rejects. */
 export function createApi(context: ApiContext): ForeignEntry {
   return (request, url, remote_ip) => {
     if (!PATH.test(url.pathname)) return undefined;
@@ -47,7 +47,7 @@ export function createApi(context: ApiContext): ForeignEntry {
   };
 }
 
-/** The refusal for an error, which is counted. One that is no refusal is a fault. */
+/** Counts an error and returns its refusal. An error that is not a refusal is logged and becomes `internal`. */
 export function refusalOf(
   { stats, log }: Pick<ApiContext, "log"> & { readonly stats: Pick<ShieldStats, "rejects"> },
   error: unknown,
@@ -58,10 +58,9 @@ export function refusalOf(
   return known;
 }
 
-/** What a command got, as JSON. */
 type Reply = { readonly result: object; readonly error?: never } | Refused;
 
-/** Answers a request. Rejects with a refusal of the request as a whole. */
+/** Answers a request. Rejects with a refusal if the whole request is refused. */
 async function answerApi(
   context: ApiContext,
   request: Request,
@@ -99,14 +98,14 @@ async function answerApi(
   return respond(`{"replies":[${(await answers(commandsOf(context, text), named)).join()}]}`);
 }
 
-/** A command: its method, its parameters as they came, and what reads them. */
+/** A command: its method, the text of its parameters, and their parser. */
 type Command = readonly [name: string, params: string, read: (params: string) => GivenMembers];
 
-/** The most characters of answers to one request; they are in memory together. */
+/** The most characters in the answers to one request, which are in memory together. */
 const ANSWERS_MAX = 16_777_216;
 const FULL = { error: { code: ERROR.limit_exceeded, message: "answers before it are too long" } };
 
-/** Answers commands in order, as JSON of that form; messages among them are answered together. */
+/** Runs commands in order and returns their replies as JSON. Consecutive publishes are confirmed together. */
 async function answerAll(
   context: ApiContext,
   caller: Caller,
@@ -128,7 +127,7 @@ async function answerAll(
   };
   for (const command of commands) {
     await slice(tenant_id);
-    // It finds what those before it have done.
+    // The command has to see the effects of the earlier ones.
     if (!PASSING.includes(command[0])) await write();
     const is_full = characters > ANSWERS_MAX;
     answers.push(is_full ? FULL : (await begun(context, caller, command)).answer);
@@ -154,10 +153,10 @@ function commandsOf({ limits }: ApiContext, text: string): Command[] {
 
 const tooMany = (most: number) => new ArqonError("too-large", `more than ${most} commands`);
 
-/** Commands as lines `{"method":"…","params":{…}}`, each with a line for an answer. */
+/** Parses lines of `{"method":"…","params":{…}}`. */
 function linesOf({ limits }: ApiContext, text: string): Command[] {
   const { batch_messages: most } = limits;
-  // Empty lines count, too: a body of them would be a million texts.
+  // Empty lines count, too: otherwise a body of them would be split into a million texts.
   const lines = text.trim().split("\n", most + 1);
   if (lines.length > most) throw tooMany(most);
   return lines.filter((line) => line.trim() !== "").map((line) => {
@@ -167,7 +166,7 @@ function linesOf({ limits }: ApiContext, text: string): Command[] {
   });
 }
 
-/** Runs one command until what comes next may begin. Its refusal is its own answer; it never rejects. */
+/** Starts a command and resolves when the next one may start. A refusal is an answer; it never rejects. */
 async function begun(
   context: ApiContext,
   caller: Caller,

@@ -1,4 +1,4 @@
-/** The keys of Centrifugo's server API, with whom each lets act. What its holder does is decided as for everybody. */
+/** The keys of Centrifugo's server API and their identities. The usual authorization applies to their holders. */
 import { hash } from "node:crypto";
 import { ConfigError } from "../../shared/config/load.ts";
 import type { Centrifugo } from "../../shared/config/automation/centrifugo.ts";
@@ -7,15 +7,15 @@ import { passwordIn, readSecret, SecretProblem } from "../../shared/process/secr
 import { type Identity, tokenlessIdentity } from "../auth/identity.ts";
 import { API_USER } from "./publications.ts";
 
-/** Finds who holds a key. */
+/** Returns the identity of a key; undefined if the key is unknown. */
 export type ApiKeys = (key: string) => Identity | undefined;
 
-/** Reads the keys. Throws a ConfigError with the entry and the file that cannot be used. */
+/** Reads the keys. Throws a ConfigError with the entry and the unusable file. */
 export function readApiKeys(
   { api_keys }: Pick<Centrifugo, "api_keys">,
   read: (path: string) => string,
 ): ApiKeys {
-  // By digest: how long a look takes says nothing of a key.
+  // By digest: the time of a lookup reveals nothing about a key.
   const by_digest = new Map<string, Identity>();
   for (const [at, { tenant: tenant_id, key_file: path }] of api_keys.entries()) {
     const place = `centrifugo.api_keys[${at}]`;

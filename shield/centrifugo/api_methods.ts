@@ -1,6 +1,6 @@
 /**
- * The methods of Centrifugo's server API by what the bus has: messages and commands of a service over HTTP, and what
- * operators ask of the cluster, about the key's tenant only.
+ * The methods of Centrifugo's server API. They use messages and commands as the HTTP API does, and the operators'
+ * queries about the cluster, limited to the key's tenant.
  */
 import { ArqonError, encodeUtf8, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
@@ -24,16 +24,16 @@ import type { Order, SendOrder } from "./orders.ts";
 import { EVENT_TYPE } from "./tags.ts";
 import { memberMetaOf } from "./tokens.ts";
 
-/** A close frame has room for no more. */
+/** The most bytes of a reason in a close frame. */
 const REASON_BYTES_MAX = 123;
-/** Channels of a broadcast that are published to at once. */
+/** Concurrent publishes of a broadcast. */
 const AT_ONCE = 16;
-/** Rooms and connections that are asked for at once, and entries of a parameter. */
+/** The most rooms or connections in a query, and the most entries of a parameter. */
 const LIST_MAX = 1_000;
-/** Characters of a pattern, as many as Centrifugo's channels may have: each channel is compared with all of it. */
+/** The most characters of a pattern, the same as of a channel: each channel is matched against all of it. */
 const PATTERN_MAX = 255;
 
-/** What the methods need of the process. */
+/** The methods' dependencies in the process. */
 export interface MethodContext extends HttpPublishContext {
   readonly limits: HttpPublishContext["limits"] & {
     readonly batch_bytes: number;
@@ -44,31 +44,31 @@ export interface MethodContext extends HttpPublishContext {
   /** Throws `not-found` for a channel whose namespace has no class. */
   readonly requireKnown: (tenant_id: string, channel: string, room_id: string) => void;
   readonly version: string;
-  /** Unix ms until which an `expire_at` holds; 0: Infinity. */
+  /** The expiry for an `expire_at`, Unix ms; Infinity for 0. */
   readonly untilOf: (expire_at: number) => number;
-  /** Whether clients may be subscribed to a room. */
+  /** Whether the server may subscribe clients to a room. */
   readonly isServerSide: (room_id: string) => boolean;
-  /** Has Shields do something to clients; undefined: this process cannot yet. */
+  /** Sends orders to Shields; undefined until this process can. */
   readonly orders: () => SendOrder | undefined;
-  /** What asks the whole cluster; undefined: this process cannot. */
+  /** Queries the whole cluster; undefined if this process cannot. */
   readonly lists: () => ListContext | undefined;
 }
 
-/** One command. */
+/** A call of a method. */
 export interface MethodCall {
-  /** The JSON of each parameter, as it came. */
+  /** The JSON text of each parameter. */
   readonly params: GivenMembers;
   readonly caller: Caller;
-  /** Counts a refusal, and gives what an answer says of it. */
+  /** Counts a refusal and returns its reply. */
   readonly refused: (error: unknown) => Refused;
 }
 
-/** What is said in place of a result. */
+/** The reply to a refused command. */
 export interface Refused {
   readonly error: { readonly code: number; readonly message: string };
 }
 
-/** What has been done so far that what comes next is behind it; the result may come later. */
+/** A command that has started, so that later ones are ordered behind it. Its result may come later. */
 interface Passed {
   readonly result: object | Promise<object>;
 }
@@ -81,12 +81,12 @@ type Run<Z extends z.ZodType, R> = (
   given: z.output<Z>,
 ) => Promise<R>;
 
-/** A method whose parameters are of this form; further ones are nothing to it. */
+/** A method with parameters of this schema. It ignores unknown parameters. */
 function method<Z extends z.ZodObject>(schema: Z, run: Run<Z, object>): Method {
   return passing(schema, async (...asked) => ({ result: await run(...asked) }));
 }
 
-/** The same, where the result may come later. */
+/** Like `method`, for a result that may come later. */
 function passing<Z extends z.ZodObject>(schema: Z, run: Run<Z, Passed>): Method {
   return (context, call) => {
     const parsed = schema.safeParse(namedOf(schema, call.params));
@@ -96,13 +96,13 @@ function passing<Z extends z.ZodObject>(schema: Z, run: Run<Z, Passed>): Method 
   };
 }
 
-/** The values of the parameters that a method knows; what else there is, as data, nobody has to make values of. */
+/** Parses the parameters of a schema. Others, such as data, stay unparsed. */
 function namedOf({ shape }: z.ZodObject, params: GivenMembers): object {
   const known = [...params].filter(([name]) => Object.hasOwn(shape, name));
   return Object.fromEntries(known.map(([name, text]) => {
     const value: unknown = JSON.parse(text);
     const many = typeof value === "object" && value !== null ? Object.keys(value).length : 0;
-    // Of many that are wrong each would be an error of its own.
+    // Each wrong entry would produce an error of its own.
     if (many > LIST_MAX) throw new ArqonError("too-large", `more than ${LIST_MAX} ${name}`);
     return [name, value];
   }));
@@ -120,14 +120,14 @@ const Publishing = z.object({
 });
 const Broadcast = Publishing.extend({ channels: z.array(z.string()) });
 
-/** `b64data`, or `data` as it was written; undefined: there is none, or null. */
+/** `b64data`, or the unchanged text of `data`; undefined if it is absent or null. */
 function dataIn(params: GivenMembers, b64data: string): Data | undefined {
   if (b64data !== "") return dataOf(Uint8Array.fromBase64(b64data));
   const json = params.get("data") ?? "null";
   return json === "null" ? undefined : jsonData(json);
 }
 
-/** A publication without its room; data goes out as it was written. */
+/** A publication without its room; the text of its data is unchanged. */
 function messageOf(
   { limits }: MethodContext,
   { params }: MethodCall,
@@ -140,7 +140,7 @@ function messageOf(
   return scanEnvelope(writeEnvelope({ headers: tags, message_id, event }), limits);
 }
 
-/** The room of a channel that there is. */
+/** The room of a channel. Throws for an invalid or unknown channel. */
 function roomIn(
   { room_prefix, requireKnown }: MethodContext,
   { caller: { identity } }: MethodCall,
@@ -203,12 +203,12 @@ async function broadcast(
   return { result: responses.then((all) => ({ responses: all })) };
 }
 
-/** The answer to a command that has been passed on; it never rejects. */
+/** The reply to a started command; `answer` never rejects. */
 export function answerOf({ result }: Passed, { refused }: MethodCall) {
   return { answer: Promise.resolve(result).then((result) => ({ result }), refused) };
 }
 
-/** Runs a command in a channel's room, and gives its ACK. Rejects with its refusal. */
+/** Runs a command in a channel's room and returns its ACK. Rejects with its refusal. */
 async function command(
   context: MethodContext,
   call: MethodCall,
@@ -226,7 +226,7 @@ async function command(
   return ack;
 }
 
-/** What is read of a channel. Rejects with its refusal. */
+/** Runs a read of a channel and returns its result. Rejects with its refusal. */
 async function read(
   context: MethodContext,
   call: MethodCall,
@@ -275,7 +275,7 @@ const Subscribing = Leaving.extend({
   override: z.unknown().optional(),
 });
 
-/** What asks the cluster about the key's tenant. */
+/** The parts of a cluster query about the key's tenant. */
 function asking({ lists }: MethodContext, { caller: { identity } }: MethodCall) {
   const context = lists();
   if (context === undefined) throw unavailable("the cluster");
@@ -285,7 +285,7 @@ function asking({ lists }: MethodContext, { caller: { identity } }: MethodCall) 
   return { context, about, urlOf };
 }
 
-/** Has every Shield with clients of a user do something to them. */
+/** Sends an order to every Shield with connections of the user. */
 async function order(
   context: MethodContext,
   call: MethodCall,
@@ -301,7 +301,7 @@ async function order(
   return {};
 }
 
-/** Subscribes the clients of a user, where rooms are for that. */
+/** Subscribes a user's clients to a channel, if its room is in `[centrifugo] server_side`. */
 function subscribe(
   context: MethodContext,
   call: MethodCall,
@@ -326,7 +326,7 @@ function subscribe(
   });
 }
 
-/** Channels with subscribers. In a pattern `*` stands for anything. */
+/** The channels with subscribers. In a pattern `*` matches any text. */
 async function listChannels(
   context: MethodContext,
   call: MethodCall,
@@ -347,7 +347,7 @@ async function listChannels(
   return { channels: Object.fromEntries(channels) };
 }
 
-/** Whether a text is like a pattern. */
+/** Whether a text matches a pattern, in which `*` is any text. */
 function isLike(text: string, pattern: string): boolean {
   const [start = "", ...parts] = pattern.split("*");
   const end = parts.pop();
@@ -371,13 +371,13 @@ async function info(context: MethodContext, call: MethodCall): Promise<object> {
   return { nodes: [{ ...node, num_clients, num_users, num_channels }] };
 }
 
-/** The methods that are never there, of which libraries have a call. */
+/** Methods that libraries offer and the bus does not support. */
 const MISSING = ["refresh", "history_remove", "rpc", "connections"] as const;
 
-/** Methods that pass messages on: those of a batch are behind each other, and their answers come together. */
+/** Methods that publish: a batch starts them in order and awaits their confirmations together. */
 export const PASSING: readonly string[] = ["publish", "broadcast"];
 
-/** Every method but `batch`, by name. */
+/** Every method except `batch`, by name. */
 export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   ...MISSING.map((name): [string, Method] => [name, () => Promise.reject(unavailable(name))]),
   [
@@ -399,7 +399,7 @@ export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
     "unsubscribe",
     method(Leaving, async (context, call, given) => {
       const { user: user_id, client: connection_id, channel } = given;
-      // Nobody can be kicked from what is still under way.
+      // A kick does not end a pending subscription.
       await order(context, call, { ...given, unsubscribe: channel });
       const whom = connection_id === "" ? { user_id } : { connection_id };
       await command(context, call, channel, "room.kick", jsonData(JSON.stringify(whom)));

@@ -1,4 +1,4 @@
-/** What Centrifugo's protocol brings to a Shield. */
+/** Centrifugo's protocol as a capability of a Shield. */
 import { INSPECT } from "../admin/inspect/capability.ts";
 import { endMs } from "../auth/claims.ts";
 import type { Capability, Parts } from "../capability.ts";
@@ -11,10 +11,10 @@ import { type SendOrder, startOrders } from "./orders.ts";
 import { grantsOf } from "./tokens.ts";
 import { type CentrifugoEntry, createCentrifugoEntry, isIn } from "./entry.ts";
 
-/** The endpoint of each Shield of the process that has one. */
+/** The endpoints by their Shields in the process. */
 const ENTRIES = new WeakMap<Parts, CentrifugoEntry>();
 
-/** Clients and backends that speak Centrifugo's protocol. */
+/** The capability for clients and backends that speak Centrifugo's protocol. */
 export const CENTRIFUGO: Capability<SendOrder> = {
   name: "centrifugo",
   title: "clients and backends that speak Centrifugo's protocol",

@@ -1,7 +1,7 @@
 /**
- * A client of Centrifugo's protocol as a client's socket: its commands become frames of `arqon.v1`, and
- * frames become replies and pushes. All that holds for a connection holds for it; what is answered here counts
- * towards its rates all the same. How it is let in is `entry.ts`.
+ * The socket of a Centrifugo client. It translates commands into frames of `arqon.v1`, and frames into replies and
+ * pushes. The limits of a connection apply, and commands that are answered here count towards its rates, too.
+ * `entry.ts` admits clients.
  */
 import {
   ArqonError,
@@ -41,14 +41,14 @@ import type { Channel, ChannelClasses, Request, ServerSide } from "./subscriptio
 import { EVENT_TYPE } from "./tags.ts";
 import { memberMetaOf } from "./tokens.ts";
 
-/** Signals that say only that something of the bus's own is missing, or cannot be read. */
+/** Reasons of a GAP that concerns only events of the bus itself, or entries that cannot be read. */
 const NO_LOSS: readonly (string | undefined)[] = ["changes-lost", "unreadable"];
 const NO_REPLY = 0;
-/** A client that believes that it is in would wait for messages that never come. */
+/** The error for a subscription that ended before its answer. After a success the client would wait for messages. */
 const LEFT = { code: ERROR.internal, message: "left meanwhile", temporary: true };
-/** The bus is asked again after this, in ms, where it does not say when. */
+/** The delay of a retry, in ms, if the bus gives none. */
 const LATER_MS = 1_000;
-/** What a socket needs of its process. */
+/** A socket's dependencies in the process. */
 export interface CentrifugoSocketOptions
   extends ChannelClasses, Omit<ChannelTokenOptions, "connection" | "onEnd"> {
   readonly form: Form;
@@ -56,7 +56,7 @@ export interface CentrifugoSocketOptions
   readonly version: string;
   readonly messages: RoomMessages;
   readonly bases: DeltaBases;
-  /** The secret name of a client with a stream; undefined: it has a WebSocket. */
+  /** The secret session id of a client with a stream; undefined for a WebSocket. */
   readonly session?: string;
   readonly max_frame_bytes: number;
   readonly history_messages: number;
@@ -64,13 +64,13 @@ export interface CentrifugoSocketOptions
   readonly random: () => number;
 }
 
-/** Takes what the bus answers to a frame. */
+/** Receives the bus's answer to a frame. */
 type Answered = (answer: Answer) => void;
 
-/** Lets a client in, which is then told by `begin`; rejects as the entrance does. */
+/** Admits a client and calls `begin` of its socket. Rejects as the entrance does. */
 export type LetIn = (token: string) => Promise<void>;
 
-/** One client. `inner` is its WebSocket. */
+/** The socket of one client. `inner` is its WebSocket or stream. */
 export class CentrifugoSocket implements ClientSocket {
   readonly is_sent_away = true;
   readonly #inner: ClientSocket;
@@ -79,18 +79,18 @@ export class CentrifugoSocket implements ClientSocket {
   #events: SocketEvents | undefined;
   #connection: GrantedConnection | undefined;
   #client = "";
-  /** Undefined once the client is in: it holds the request. */
+  /** Undefined once the client is admitted, since the function retains the request. */
   #letIn: LetIn | undefined;
-  /** The id of the command `connect` that is under way, or was. */
+  /** The id of the `connect` command, pending or answered. */
   #connecting: number | undefined;
-  /** From where the client goes on in channels to which the server subscribes it. */
+  /** The client's positions in server-side subscriptions, by channel. */
   #resumed: ReadonlyMap<string, Resumed> = new Map();
   #server_side: readonly ServerSide[] = [];
-  /** Undefined before its WELCOME, and once `connect` is answered. */
+  /** Undefined before the WELCOME and after the answer to `connect`. */
   #opening: Opening | undefined;
   #welcome: Welcome | undefined;
   #is_open = false;
-  /** Commands: before `connect` is answered, and while others have their turn. */
+  /** The queue of commands, until `connect` is answered or the client has its next slice. */
   readonly #waiting = new WaitingWork<Command>();
   readonly #channels = new Map<string, Channel>();
   readonly #asked = new Map<number, Answered>();
@@ -118,7 +118,7 @@ export class CentrifugoSocket implements ClientSocket {
     return this.#inner.unfinished_bytes;
   }
 
-  /** The handlers of the client's WebSocket; `onClosed` is called at its end. */
+  /** The handlers of the inner socket; `onClosed` runs when it closes. */
   handlers(onClosed: () => void): SocketEvents {
     return {
       opened() {},
@@ -139,12 +139,12 @@ export class CentrifugoSocket implements ClientSocket {
     };
   }
 
-  /** The handlers of its connection, once it has one. */
+  /** Sets the handlers of the connection. */
   listen(events: SocketEvents): void {
     this.#events = events;
   }
 
-  /** Begins the connection that the client has been given, in the channels to which it is subscribed. */
+  /** Starts the client's connection with its server-side subscriptions. */
   begin(connection: GrantedConnection, server_side: readonly ServerSide[]): void {
     this.#connection = connection;
     this.#server_side = server_side;
@@ -170,12 +170,12 @@ export class CentrifugoSocket implements ClientSocket {
     this.#inner.close(is_silent ? 1000 : end.code, end.reason);
   }
 
-  /** What its client is closed with, whatever the bus closes it with. */
+  /** Sets the close code and reason for the client, in place of the bus's. */
   endAs(code: number, reason: string): void {
     this.#end = { code, reason };
   }
 
-  /** Subscribes the client to a channel until then, Unix ms. */
+  /** Subscribes the client to a channel until `until_ms`, Unix ms. */
   serve(server: ServerSide, until_ms: number, resumed: Resumed): void {
     const room_id = roomOf(server.channel, this.#options.room_prefix);
     if (this.#closed !== undefined || this.#channels.has(room_id)) return;
@@ -186,7 +186,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#askSubscribe(NO_REPLY, channel);
   }
 
-  /** Ends a subscription of the server that is still under way: from one that is made its client is kicked. */
+  /** Cancels a pending server-side subscription. A kick ends an established one. */
   unserve(name: string): void {
     const room_id = roomOf(name, this.#options.room_prefix);
     const { server, is_in } = this.#channels.get(room_id) ?? {};
@@ -219,7 +219,7 @@ export class CentrifugoSocket implements ClientSocket {
 
   #disconnect(code: number, reason: string): void {
     this.#waiting.clear();
-    // A close frame has room for 123 bytes.
+    // The reason in a close frame has at most 123 bytes.
     this.#inner.close(code, reason.replace(/[^\x20-\x7e]/g, "?").slice(0, 123));
   }
 
@@ -260,7 +260,7 @@ export class CentrifugoSocket implements ClientSocket {
       this.#waiting.clear();
       const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
       const said = saidError(refusal);
-      // Its client then asks for another token, and comes again.
+      // The client gets a new token and sends `connect` again.
       if (refusal.reason === "token-expired") return this.#fail(id, said);
       this.#disconnect(disconnectFor(refusal), said.message);
     }
@@ -275,7 +275,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#open();
   }
 
-  /** Answers `connect`, once nothing is waited for. */
+  /** Answers `connect` once no listed subscription is pending. */
   #open(): void {
     if (this.#opening?.is_over !== true || this.#welcome === undefined) return;
     const { subs, frames } = this.#opening.finish();
@@ -298,7 +298,7 @@ export class CentrifugoSocket implements ClientSocket {
     }
   }
 
-  /** Counts what is answered here as an operation of the client. */
+  /** Counts a command that is answered here as an operation of the client. */
   #count(): void {
     this.#events?.message(encodePong(new Uint8Array()));
   }
@@ -316,14 +316,14 @@ export class CentrifugoSocket implements ClientSocket {
     if (called !== undefined) return this.#rpc(NO_REPLY, called);
     if (command.sub_refresh !== undefined) return this.#subRefresh(id, command.sub_refresh);
     this.#count();
-    // Without an id it is a pong.
+    // A command without an id is a pong.
     if (command.send !== undefined || id === NO_REPLY) return;
     if (command.ping !== undefined) return this.#reply({ id, ping: {} });
     if (command.connect === undefined) throw new ArqonError("unknown-opcode", "no command");
     this.#disconnect(DISCONNECT.bad_request, "connected already");
   }
 
-  /** The room of a channel in which its name lets the client be. */
+  /** The room of a channel. Throws if the channel is unknown or its name excludes the client. */
   #room(channel = ""): string {
     const room_id = roomOf(channel, this.#options.room_prefix);
     if (this.#connection !== undefined) {
@@ -335,12 +335,12 @@ export class CentrifugoSocket implements ClientSocket {
     return room_id;
   }
 
-  /** Sends the frame of a request to the bus; `then` takes what answers it. */
+  /** Sends a request to the bus; `then` receives the answer. */
   #ask(encode: Request, then: Answered): void {
     const id = ++this.#requests;
     const frame = encode(id);
     if (frame.length > this.#options.max_frame_bytes) {
-      // The bus reads no id in it, and would refuse it without.
+      // The bus refuses such a frame without its id, so no answer would match the request.
       this.#count();
       const message = `with what the bus adds, more than ${this.#options.max_frame_bytes} bytes`;
       return then({ code: 413, reason: "too-large", message });
@@ -349,7 +349,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#events?.message(frame);
   }
 
-  /** Sends an event or a command of a client to the bus, which receives a refusal here. */
+  /** Sends a client's event or command to the bus. The client receives a refusal; `then` receives a success. */
   #askFor(id: number, envelope: EnvelopeInput, then: Answered): void {
     const encode: Request = (request_id) => encodePub(writeEnvelope({ ...envelope, request_id }));
     this.#ask(encode, (answer) => {
@@ -371,7 +371,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#askSubscribe(id, channel);
   }
 
-  /** The channel, if the client was in it. */
+  /** Removes a channel and its token. Returns the channel if the client was in it. */
   #forget(room_id: string): Channel | undefined {
     this.#tokens.drop(room_id);
     const channel = this.#channels.get(room_id);
@@ -401,7 +401,7 @@ export class CentrifugoSocket implements ClientSocket {
         return this.#open();
       }
       if (answer.code !== 0 && is_wanted) this.#forget(room_id);
-      // Its UNSUB may have been refused as too fast.
+      // The rate limit may have refused its UNSUB.
       if (answer.code === 0 && !this.#channels.has(room_id)) this.#connection?.leave(room_id);
       if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted, member);
       if (answer.code === 0 && is_wanted) return this.#onSubscribed(id, channel, answer);
@@ -409,7 +409,7 @@ export class CentrifugoSocket implements ClientSocket {
     });
   }
 
-  /** The channel of a subscription that the server makes; undefined: the client is in it, or may not be. */
+  /** Adds the channel of a server-side subscription; undefined if the client is in it or is not permitted. */
   #served(server: ServerSide, from = this.#resumed.get(server.channel)): Channel | undefined {
     try {
       const room_id = this.#room(server.channel);
@@ -458,7 +458,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#count();
   }
 
-  /** Ends what the bus has of a channel, with its queue: what is sent to nobody would count as received. */
+  /** Ends the bus's subscription and its queue: messages that the client ignores would count as received. */
   #part(channel: Channel | undefined): void {
     if (channel === undefined) return;
     this.#connection?.leave(channel.room_id);
@@ -480,7 +480,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#askFor(id, { room_id, command }, (answer) => this.#reply({ id, ...said(answer) }));
   }
 
-  /** Takes the token of a channel, after which `then` goes on. */
+  /** Verifies the token of a channel, then calls `then`. */
   #takeToken(id: number, { channel = "", token = "" }: Asked<"sub_refresh">, then: () => void) {
     const room_id = roomOf(channel, this.#options.room_prefix);
     this.#tokens.take(channel, room_id, token).then((is_wanted) => {
@@ -489,7 +489,7 @@ export class CentrifugoSocket implements ClientSocket {
     }, (error) => {
       const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
       const { code, ...said } = saidError(refusal);
-      // Another token may be let in where this one has ended; it is no better than none where it is wrong.
+      // A new token can replace an expired one. An invalid token permits no more than no token.
       const is_wrong = code === ERROR.unauthorized;
       this.#fail(id, { ...said, code: is_wrong ? ERROR.permission_denied : code });
     });
@@ -506,7 +506,7 @@ export class CentrifugoSocket implements ClientSocket {
     });
   }
 
-  /** When the client has to bring another token for a channel. */
+  /** The time after which the client has to refresh a channel's token; empty if it does not expire. */
   #ttlOf(room_id: string) {
     const until_ms = this.#tokens.of(room_id)?.until_ms ?? Infinity;
     return until_ms === Infinity ? {} : ttlOf(until_ms, this.#options.now());
@@ -515,7 +515,7 @@ export class CentrifugoSocket implements ClientSocket {
   #refresh(id: number, { token = "" }: Asked<"refresh">): void {
     this.#ask((request_id) => encodeRefresh({ token, request_id }), (answer) => {
       const { token_expires_ms = 0, reason } = resultOf(answer);
-      // What comes next is the end, after which its client gets another token and comes again.
+      // The bus closes the connection next. The client then gets a new token and reconnects.
       if (reason === "token-expired") return this.endAs(DISCONNECT.expired, "expired");
       if (answer.code !== 0) return this.#fail(id, saidError(answer));
       const { now, version } = this.#options;
@@ -524,7 +524,7 @@ export class CentrifugoSocket implements ClientSocket {
     });
   }
 
-  /** A method is a channel, `/` and the name of a command there. */
+  /** The method is a channel, `/` and the name of a command in its room. */
   #rpc(id: number, { method = "", data }: Asked<"rpc">): void {
     const at = method.lastIndexOf("/");
     if (at <= 0) throw new Refusal(ERROR.not_available, "expected CHANNEL/COMMAND as the method");
@@ -548,7 +548,7 @@ export class CentrifugoSocket implements ClientSocket {
 
   #onMessage(message: RoomMessage): void {
     const { room_id, signal, publication, type, sender, data } = message;
-    // What a backend says as if it were the bus's own is a message to the room, and changes nothing here.
+    // A signal or a presence event that a backend publishes does not come from the bus, and changes nothing here.
     if (publication === undefined && sender !== "") return;
     if (signal !== undefined) return this.#onSignal(room_id, signal);
     const channel = this.#channels.get(room_id);
@@ -567,19 +567,19 @@ export class CentrifugoSocket implements ClientSocket {
     this.#write(written);
   }
 
-  /** Kicks, bans, and what was missed. */
+  /** Handles kicks, bans and gaps. */
   #onSignal(room_id: string, { kind, reason }: Signal): void {
     if (kind === "GAP") {
-      // Before the answer to a SUB comes what is left of the subscription before it.
+      // A GAP before the answer to a SUB belongs to the previous subscription.
       const channel = this.#channels.get(room_id);
       if (NO_LOSS.includes(reason) || channel?.is_in !== true) return;
-      // Behind the GAP are the newest, which nothing would bring again.
+      // The newest messages follow the GAP. A new subscription would not recover them.
       if (reason === "slow-consumer" && channel.is_lossy) return;
       if (channel.server !== undefined) {
         this.#connection?.leave(room_id);
         return this.#disconnect(DISCONNECT.insufficient_state, "insufficient state");
       }
-      // The client subscribes again from where it is, and learns what is left of what it missed.
+      // The client subscribes again from its position and recovers the missed messages that are still stored.
       return this.#part(this.#leave(room_id, UNSUBSCRIBE.insufficient_state, "insufficient state"));
     }
     if (kind === "DISCONNECT") this.#leave(room_id, UNSUBSCRIBE.server, "kicked");
@@ -592,7 +592,7 @@ export class CentrifugoSocket implements ClientSocket {
     return channel;
   }
 
-  /** A refusal that answers no request: the client lost a room, or the connection is about to end. */
+  /** Handles a refusal that answers no request: the client lost a room, or the connection ends next. */
   #onRefused({ room_id, action, reason }: BusRefusal): void {
     if (room_id === "" || action !== "subscribe") return;
     this.#leave(room_id, UNSUBSCRIBE.server, reason);

@@ -1,7 +1,7 @@
 /**
- * Channels of Centrifugo as rooms of the bus. Pure. A channel's name is in its room's id as it is, but for what is
- * none of `A-Za-z0-9_:-`: each byte of that in UTF-8 is `=` and its two hex digits, so that no two channels have one
- * room, and no channel has a room that the bus keeps for itself, which have a `~`.
+ * Maps Centrifugo's channels to rooms of the bus. Pure. The room id is the channel's name, in which each UTF-8 byte
+ * outside `A-Za-z0-9_:-` is `=` and two hex digits. Two channels never share a room, and no channel has a reserved
+ * room of the bus: their ids have a `~`.
  */
 import { ArqonError, encodeUtf8, isId, utf8Size } from "@arqon/proto";
 import { canAct } from "../auth/authorize.ts";
@@ -13,7 +13,7 @@ const CHANNEL_BYTES_MAX = 255;
 const escaped = (text: string): string =>
   Array.from(encodeUtf8(text), (byte) => `=${byte.toString(16).padStart(2, "0")}`).join("");
 
-/** The room of a channel. Throws `invalid-room`: it can have none. */
+/** The room of a channel. Throws `invalid-room` for an invalid channel, or one whose room id would be too long. */
 export function roomOf(channel: string, room_prefix: string): string {
   const size_bytes = utf8Size(channel);
   if (size_bytes === 0 || size_bytes > CHANNEL_BYTES_MAX || !channel.isWellFormed()) {
@@ -24,7 +24,7 @@ export function roomOf(channel: string, room_prefix: string): string {
   throw new ArqonError("invalid-room", `the channel's room ${room_id} has more than 64 bytes`);
 }
 
-/** The channel whose room this is; undefined: it is none's. */
+/** The channel of a room; undefined if the room has none. */
 export function channelOf(room_id: string, room_prefix: string): string | undefined {
   if (!room_id.startsWith(room_prefix)) return undefined;
   try {
@@ -36,7 +36,7 @@ export function channelOf(room_id: string, room_prefix: string): string | undefi
   }
 }
 
-/** Throws `not-found` where a channel has a namespace that the pattern of its room's class does not name. */
+/** Throws `not-found` if the pattern of the room's class does not begin with the channel's namespace. */
 export function requireNamespace(channel: string, room_prefix: string, pattern: string): void {
   const namespace = channel.slice(0, channel.indexOf(":") + 1);
   if (namespace === "") return;
@@ -45,9 +45,9 @@ export function requireNamespace(channel: string, room_prefix: string, pattern: 
 }
 
 /**
- * Throws `not-granted` where the name of a channel says that a user may not be in it: `#` is followed by the ids of
- * those who may, and a channel that begins with `$` takes a grant of its own, not merely a token without grants; with
- * `is_granted` it has a subscription token.
+ * Throws `not-granted` if the name of a channel excludes the user: only the users whose ids follow `#` may subscribe. A
+ * channel that begins with `$` requires a grant for it; a token without grants is not enough. `is_granted`: the
+ * client has a subscription token for the channel.
  */
 export function requireChannel(
   identity: Identity,

@@ -1,62 +1,62 @@
 /**
- * The subscription tokens of one client: each lets its connection subscribe to one channel, until it ends. Who verifies
- * tokens, and what the client receives at their end, is its socket's.
+ * The subscription tokens of one client. Each permits its connection to subscribe to one channel until the token
+ * expires. The client's socket supplies the verification and handles the expiry.
  */
 import { ArqonError } from "@arqon/proto";
 import { requireSameUser } from "../auth/authorize.ts";
 import type { Grant, Identity } from "../auth/identity.ts";
 import { memberMetaOf } from "./tokens.ts";
 
-/** The wall clock is looked at so often, in ms: it may be set. */
+/** The interval of clock checks, in ms: the wall clock may be set. */
 const LOOK_MS = 10_000;
 
-/** What subscription tokens change: the connection of their client. */
+/** The client's connection, whose grants the tokens extend. */
 export interface GrantedConnection {
   readonly identity: Identity;
-  /** What it may do beyond its tokens, in place of what that was before. */
+  /** Replaces the grants that the connection has in addition to its own token's. */
   grant(more: readonly Grant[]): void;
   /** Ends a subscription at once. */
   leave(room_id: string): void;
 }
 
-/** What tokens need of their client. */
+/** The tokens' dependencies. */
 export interface ChannelTokenOptions {
-  /** Who a token is. Rejects with a refusal. */
+  /** Returns the identity of a token. Rejects with a refusal. */
   readonly verify: (token: string) => Promise<Identity>;
   readonly connection: () => GrantedConnection | undefined;
-  /** The token of a room has ended, and with it the right to be there. */
+  /** Runs when the token of a room expires. */
   readonly onEnd: (room_id: string) => void;
   /** Unix ms. */
   readonly now: () => number;
-  /** Unix ms until which an `expire_at` holds; 0: Infinity. */
+  /** The expiry for an `expire_at`, Unix ms; Infinity for 0. */
   readonly untilOf: (expire_at: number) => number;
 }
 
-/** A token that holds. */
+/** A verified token. */
 interface Held {
-  /** Unix ms; Infinity: as long as the connection. */
+  /** The expiry, Unix ms; Infinity: as long as the connection. */
   readonly until_ms: number;
   readonly meta: unknown;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
-/** The tokens of one client by the rooms of their channels. */
+/** The tokens of one client, by room. */
 export class ChannelTokens {
   readonly #options: ChannelTokenOptions;
   readonly #held = new Map<string, Held>();
-  /** The last token that is being verified, by its room. */
+  /** The newest token under verification, by room. */
   readonly #verified = new Map<string, string>();
 
   constructor(options: ChannelTokenOptions) {
     this.#options = options;
   }
 
-  /** The token of a room; undefined: none. */
+  /** The token of a room; undefined if there is none. */
   of(room_id: string): Pick<Held, "until_ms" | "meta"> | undefined {
     return this.#held.get(room_id);
   }
 
-  /** Whether the token holds now; not, where it is no longer wanted meanwhile. Rejects with a refusal. */
+  /** Verifies and stores a token; false if the client left or sent a newer one meanwhile. Rejects with a refusal. */
   async take(channel: string, room_id: string, token: string): Promise<boolean> {
     this.#verified.set(room_id, token);
     const { verify, connection, now, untilOf } = this.#options;
@@ -75,7 +75,7 @@ export class ChannelTokens {
     return true;
   }
 
-  /** Lets the connection subscribe to a room until then, Unix ms; `meta` is its member's. */
+  /** Permits the connection to subscribe to a room until `until_ms`, Unix ms. `meta` is the member's metadata. */
   hold(room_id: string, until_ms: number, meta: unknown): void {
     clearTimeout(this.#held.get(room_id)?.timer);
     const held: Held = { until_ms, meta, timer: undefined };
@@ -84,7 +84,7 @@ export class ChannelTokens {
     this.#wait(room_id, held);
   }
 
-  /** Forgets the token of a room that the client leaves. */
+  /** Removes the token of a room. */
   drop(room_id: string): void {
     this.#verified.delete(room_id);
     const held = this.#held.get(room_id);
@@ -94,7 +94,7 @@ export class ChannelTokens {
     this.#grant();
   }
 
-  /** Forgets all of them: the client has gone. */
+  /** Removes all tokens when the client disconnects. */
   close(): void {
     this.#verified.clear();
     for (const { timer } of this.#held.values()) clearTimeout(timer);

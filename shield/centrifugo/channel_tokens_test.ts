@@ -1,8 +1,8 @@
-/** The tokens of channels, at a clock that is set. */
+/** Tests of subscription tokens when the wall clock is set. */
 import assert from "node:assert/strict";
 import { ChannelTokens } from "./channel_tokens.ts";
 
-Deno.test("a token of a channel ends with its time also when the clock is set forward meanwhile", () => {
+Deno.test("a subscription token expires on time if the clock is set forward", () => {
   const timers: { run: () => void; wait_ms: number }[] = [];
   const { setTimeout } = globalThis;
   globalThis.setTimeout = ((run: () => void, wait_ms: number) => {

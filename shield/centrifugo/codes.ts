@@ -1,11 +1,11 @@
 /**
- * Centrifugo's numbers for what the bus says: errors of replies, codes of disconnects and of unsubscribes. Its clients
- * read them to know whether they come again. Pure; docs/centrifugo.md has the same table.
+ * Centrifugo's codes for errors, disconnects and unsubscribes of the bus. Clients decide by the code whether they
+ * reconnect. Pure; docs/centrifugo.md has the same table.
  */
 import { isReason, ruleOf } from "@arqon/proto";
 import type { ArqonError, Reason } from "@arqon/proto";
 
-/** Errors of replies. */
+/** Error codes of replies. */
 export const ERROR = {
   internal: 100,
   unauthorized: 101,
@@ -21,7 +21,7 @@ export const ERROR = {
   unrecoverable_position: 112,
 } as const;
 
-/** HTTP's statuses of errors, for backends that ask for them; others are 400. */
+/** HTTP statuses of errors, for backends that ask for them; any other error is 400. */
 export const STATUS: Readonly<Record<number, number>> = {
   [ERROR.internal]: 500,
   [ERROR.unknown_channel]: 404,
@@ -31,7 +31,7 @@ export const STATUS: Readonly<Record<number, number>> = {
   [ERROR.unrecoverable_position]: 416,
 };
 
-/** Reasons that have a number of their own; the others have that of their code. */
+/** Reasons with an error code of their own. The others use `ERROR_OF_CODE`. */
 const ERROR_OF: { readonly [R in Reason]?: number } = {
   "token-expired": ERROR.token_expired,
   "not-durable": ERROR.not_available,
@@ -56,19 +56,19 @@ const ERROR_OF_CODE: Readonly<Record<number, number>> = {
   429: ERROR.too_many_requests,
 };
 
-/** An error as a client gets it. */
+/** An error as a client receives it. */
 export interface SaidError {
   readonly code: number;
   readonly message: string;
-  /** The client may ask the same again. */
+  /** The client may retry. */
   readonly temporary?: boolean;
 }
 
-/** What tokens made for Centrifugo lack here, and how a move goes. */
+/** Reasons why the bus refuses Centrifugo's tokens. The message then names the page about the move. */
 const FOREIGN = /^(?:token-(?!expired|revoked)|refresh-refused$)/;
 const TOKENS_PAGE = "docs/moving_centrifugo.md#tokens";
 
-/** A refusal as a client gets it. */
+/** Translates a refusal of the bus into Centrifugo's error. */
 export function saidError(
   { code, reason, message }: {
     readonly code: number;
@@ -84,7 +84,7 @@ export function saidError(
   return { code: number, message: `${message || reason || ""}${page}`, ...temporary };
 }
 
-/** A refusal in Centrifugo's own words. */
+/** A refusal with an error code of Centrifugo. */
 export class Refusal extends Error {
   readonly said: SaidError;
 
@@ -94,9 +94,9 @@ export class Refusal extends Error {
   }
 }
 
-/** Codes of disconnects: below 3500 a client comes again, from there on it does not. */
+/** Codes of disconnects. A client reconnects after 3000 to 3499, and does not after 3500 to 3999. */
 export const DISCONNECT = {
-  /** Nothing is said to a WebSocket. */
+  /** A WebSocket closes with 1000 in its place. */
   closed: 3000,
   shutdown: 3001,
   internal: 3004,
@@ -114,13 +114,13 @@ export const DISCONNECT = {
   too_big: 1009,
 } as const;
 
-/** Whether a client that is disconnected with this code comes again. */
+/** Whether a client reconnects after a disconnect with this code. */
 export const comesAgain = (code: number): boolean => code % 1_000 < 500;
 
-/** Codes of unsubscribes: from 2500 on a client subscribes again. */
+/** Codes of unsubscribes. From 2500 on a client subscribes again. */
 export const UNSUBSCRIBE = { server: 2000, insufficient_state: 2500, expired: 2501 } as const;
 
-/** Close codes of the bus by the close's reason, then by the code. */
+/** Disconnects by the reason or the code of the bus's close. The reason has precedence. */
 const DISCONNECT_OF: Readonly<Record<string, number>> = {
   "token-expired": DISCONNECT.expired,
   disconnected: DISCONNECT.forced,
@@ -135,11 +135,11 @@ const DISCONNECT_OF: Readonly<Record<string, number>> = {
   4429: DISCONNECT.too_many_requests,
 };
 
-/** The disconnect for a close of the bus. */
+/** The disconnect code for a close of the bus. */
 export const disconnectOf = (code: number, reason: string): number =>
   DISCONNECT_OF[reason] ?? DISCONNECT_OF[code] ?? code;
 
-/** The disconnect of a client that is not let in. */
+/** The disconnect code for a client that is not admitted. */
 export function disconnectFor({ code, reason }: ArqonError): number {
   if (reason === "draining") return DISCONNECT.shutdown;
   if (code === 401) return DISCONNECT.invalid_token;

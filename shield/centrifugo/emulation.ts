@@ -1,7 +1,7 @@
 /**
- * Centrifugo's clients without a WebSocket: they receive a stream, which is the answer to a request, as server-sent
- * events or in the forms of `forms.ts`, and send commands by requests, to any Shield. Each names the Shield that has
- * the stream, and the session, which only its client knows. Source:
+ * Centrifugo's clients without a WebSocket. They receive a stream, the response to a request, as server-sent events or
+ * in the forms of `forms.ts`. They send commands in requests to any Shield. Each request names the Shield with the
+ * stream, and the secret session id. Source:
  * https://github.com/centrifugal/centrifuge (`handler_sse.go`, `handler_http_stream.go`, `emulation.go`).
  */
 import { ArqonError, isId } from "@arqon/proto";
@@ -22,21 +22,21 @@ import type { Form } from "./forms.ts";
 const SSE_PATH = "/connection/sse";
 const STREAM_PATH = "/connection/http_stream";
 const EMULATION_PATH = "/emulation";
-/** The connect command of an SSE client is in this parameter. */
+/** The query parameter with the connect command of an SSE client. */
 const CONNECT = "cf_connect";
 const BINARY = "application/octet-stream";
-/** The longest frame that is a ping: `{}`, or a message of no bytes. */
+/** The longest ping frame: `{}`, or an empty message. */
 const PING_SIZE = 2;
-/** What a request has beside its frame, in bytes. */
+/** The most bytes of a request in addition to its frame. */
 const BESIDE_BYTES = 1_024;
-/** Requests for other Shields under way; further ones are refused, as nobody knows who sends them. */
+/** The most pending requests to other Shields. Surplus ones are refused: their senders are unauthenticated. */
 const FORWARDED_MAX = 1_000;
 
-/** Whether a path is one of these. */
+/** Whether a path is an endpoint for clients without a WebSocket. */
 export const isEmulated = (path: string): boolean =>
   [SSE_PATH, STREAM_PATH, EMULATION_PATH].includes(path);
 
-/** What is needed of the process. */
+/** The dependencies in the process. */
 export interface EmulationContext {
   readonly readers: EventReaders;
   readonly forwarding: Pick<Forwarding, "hear" | "forward">;
@@ -46,11 +46,11 @@ export interface EmulationContext {
   readonly allowed_origins: readonly string[];
   /** Unix ms. */
   readonly now: () => number;
-  /** A secret of a session. */
+  /** Creates the secret id of a session. */
   readonly secret: () => string;
 }
 
-/** A stream as bytes; the same frame several times in a row is written once. */
+/** The encoding of a stream. It encodes a frame that repeats in a row once. */
 function wireOf(form: Form, written: (frame: string) => string): SessionWire {
   const encoder = new TextEncoder();
   let last: string | undefined;
@@ -64,7 +64,7 @@ function wireOf(form: Form, written: (frame: string) => string): SessionWire {
     written: bytesOf,
     isPing: ({ length }) => length <= PING_SIZE,
     closed(code, reason) {
-      // This one is the stream's own; all others are Centrifugo's already.
+      // The stream itself sets this code. All others are Centrifugo's already.
       const is_lost = code === PING_LOST && reason === "heartbeat-lost";
       const disconnect = { code: is_lost ? DISCONNECT.no_pong : code, reason };
       return bytesOf(form.encode({ push: { disconnect } }));
@@ -107,7 +107,7 @@ export class Emulation {
     this.#context = context;
   }
 
-  /** Answers what opens no stream: OPTIONS, and commands. Undefined: it opens one, once its origin is known. */
+  /** Answers OPTIONS and commands; undefined for a request that opens a stream. */
   answer(request: Request, { pathname }: URL): Promise<Response> | undefined {
     const headers = this.#headersFor(request);
     if (request.method === "OPTIONS") {
@@ -120,7 +120,7 @@ export class Emulation {
     return this.#take(request).then(() => new Response(null, { status: 204, headers }));
   }
 
-  /** Lets pages of an allowed origin read an answer. */
+  /** Adds the headers that permit pages of an allowed origin to read a response. */
   withOrigin(request: Request, response: Response): Response {
     for (const [name, value] of this.#headersFor(request)) response.headers.set(name, value);
     return response;
@@ -136,7 +136,7 @@ export class Emulation {
     return headers;
   }
 
-  /** The kind of stream that a request asks for, and its first frame. Rejects with what is wrong with it. */
+  /** The kind of stream that a request opens, and its first frame. Rejects with a refusal. */
   async read(
     request: Request,
     { pathname, searchParams }: URL,
@@ -153,7 +153,6 @@ export class Emulation {
     return { way, first: is_binary ? body : new TextDecoder().decode(body) };
   }
 
-  /** Begins a session. */
   open({ wire, form }: Way): { readonly socket: SessionSocket; readonly session: string } {
     const session = this.#context.secret();
     const onGone = () => void this.#sessions.delete(session);
@@ -162,11 +161,11 @@ export class Emulation {
     return { socket, session };
   }
 
-  /** The answer that is the stream of a session. */
+  /** The response with the stream of a session. */
   streamOf(request: Request, { content_type }: Way, { writer }: SessionSocket): Response {
     const headers = this.#headersFor(request);
     headers.set("content-type", content_type);
-    // nginx and others hold answers back unless a header forbids it.
+    // nginx and others buffer responses unless this header forbids it.
     headers.set("x-accel-buffering", "no");
     return answerWith(request, writer, headers, this.#context.now());
   }
@@ -174,7 +173,7 @@ export class Emulation {
   async #take(request: Request): Promise<void> {
     requireMethod(request, "POST");
     const { node_id, max_frame_bytes, forwarding } = this.#context;
-    // A frame is a text within JSON here, which takes at most twice as much but for control characters.
+    // The frame is a JSON string here. Escapes at most double it, except for control characters.
     const body = await readBody(request, 2 * max_frame_bytes + BESIDE_BYTES, STRANGERS);
     const form = request.headers.get("content-type") === BINARY ? PROTOBUF_FORM : JSON_FORM;
     const { node = "", session = "", data = "" } = form.emulation(body);

@@ -1,8 +1,8 @@
 /**
- * The endpoints for Centrifugo's client libraries on the client listener, `/connection/websocket` and those of
- * `emulation.ts`. Nothing of it is there unless `[centrifugo] enabled` is set. Their token comes in the first command,
- * so that a client is let in once its socket is open already; how many sockets wait for that, and how long, is bounded
- * here. What a client says is `centrifugo_socket.ts`.
+ * The endpoints for Centrifugo's client libraries on the client listener: `/connection/websocket` and those of
+ * `emulation.ts`. They exist only if `[centrifugo] enabled` is set. The token is in the first command, so a client is
+ * admitted after its socket opens. This module limits the number of unauthenticated sockets and their time.
+ * `centrifugo_socket.ts` handles the commands.
  */
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
@@ -36,17 +36,17 @@ const PATH = "/connection/websocket";
 const PROTOBUF = "centrifuge-protobuf";
 const JSON_PROTOCOL = "centrifuge-json";
 
-/** Whether a room is of one of the patterns. */
+/** Whether a room matches one of the patterns. */
 export const isIn = (patterns: readonly string[]) => (room_id: string): boolean =>
   patterns.some((pattern) => matchesRoomPattern(pattern, room_id));
 
-/** What the endpoint needs of the process. */
+/** The endpoint's dependencies in the process. */
 export interface CentrifugoContext
   extends
     Pick<ChannelClasses, "requireKnown" | "hasDeltas" | "isLossy" | "isServerSide">,
     Pick<Env, "log" | "now" | "random" | "registry"> {
   readonly config: Pick<Config, "centrifugo" | "server" | "limits">;
-  /** Unix ms until which an `expire_at` holds; 0: Infinity. */
+  /** The expiry for an `expire_at`, Unix ms; Infinity for 0. */
   readonly untilOf: (expire_at: number) => number;
   readonly authenticator: Pick<Authenticator, "authenticate">;
   readonly enter: Entrance;
@@ -56,7 +56,7 @@ export interface CentrifugoContext
   readonly admission: Pick<Admission, "enter">;
   /** Throws while the process drains. */
   readonly requireOpen: () => void;
-  /** Throws when the process can hold no further connection. */
+  /** Throws when the process has reached its limit of connections. */
   readonly requireCapacity: () => void;
   readonly stats: Pick<ShieldStats, "rejects" | "handshakes">;
   readonly version: string;
@@ -66,11 +66,11 @@ export interface CentrifugoContext
 export interface CentrifugoEntry {
   /** Never rejects. */
   readonly answer: ForeignEntry;
-  /** Sends away who has shown no token yet. */
+  /** Closes the sockets of unauthenticated clients. */
   readonly drain: () => void;
 }
 
-/** Makes the endpoint. */
+/** Creates the endpoint. */
 export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEntry {
   const open = { connections: 0 };
   const waiting = new Waiting(context);
@@ -112,7 +112,7 @@ export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEnt
     const is_emulated = isEmulated(url.pathname);
     if (url.pathname !== PATH && !is_emulated) return undefined;
     const answered = is_emulated ? answerStream : upgrade;
-    // What it throws is a refusal, or a fault.
+    // `upgrade` throws synchronously; the promise rejects instead.
     return new Promise<Response>((resolve) => resolve(answered(endpoint, request, url, remote_ip)))
       .catch((error) => emulation.withOrigin(request, refusal(context, error)));
   };
@@ -149,7 +149,7 @@ function upgrade(endpoint: Endpoint, request: Request, url: URL, remote_ip: stri
   return opening.response;
 }
 
-/** Opens a stream, or takes what the client of one says. */
+/** Opens a stream, or takes commands of its client. */
 async function answerStream(
   endpoint: Endpoint,
   request: Request,
@@ -172,7 +172,7 @@ async function answerStream(
   return response;
 }
 
-/** Throws where no further client may come. */
+/** Throws if the process accepts no further client. */
 function handshakeOf(endpoint: Endpoint): ReturnType<Endpoint["admission"]["enter"]> {
   endpoint.requireOpen();
   endpoint.requireCapacity();
@@ -180,13 +180,13 @@ function handshakeOf(endpoint: Endpoint): ReturnType<Endpoint["admission"]["ente
   return endpoint.admission.enter();
 }
 
-/** A client whose socket opens, and what it speaks. */
+/** A client whose socket opens, and its form of the protocol. */
 interface Caller extends Pick<CentrifugoSocketOptions, "form" | "session"> {
   readonly request: Request;
   readonly remote_ip: string;
 }
 
-/** Lets a client speak on a socket that has opened. */
+/** Attaches a Centrifugo client to a socket. */
 function listen(
   endpoint: Endpoint,
   opening: Pick<Upgraded, "socket" | "listen">,
@@ -213,7 +213,7 @@ function upgraded({ socket_server }: Endpoint, request: Request, protocol: strin
   }
 }
 
-/** Lets a client in by its token. Rejects with a refusal. */
+/** Admits a client by its token. Rejects with a refusal. */
 async function letIn(
   endpoint: Endpoint,
   socket: CentrifugoSocket,
@@ -238,9 +238,9 @@ async function letIn(
   }
 }
 
-/** Sockets whose clients have shown no token yet. */
+/** The sockets of unauthenticated clients. */
 class Waiting {
-  /** Each with the timer that ends it. */
+  /** Each socket with the timer that closes it. */
   readonly #sockets = new Map<CentrifugoSocket, ReturnType<typeof setTimeout>>();
   readonly #limits: Pick<Config["centrifugo"], "connect_ms" | "waiting_sockets">;
 
@@ -252,7 +252,7 @@ class Waiting {
     return this.#sockets.size;
   }
 
-  /** Throws `admission` when so many wait that no other may. */
+  /** Throws `admission` when the number of these sockets has reached its limit. */
   requireRoom(): void {
     if (this.#sockets.size < this.#limits.waiting_sockets) return;
     const detail = "too many connections without a token are open";
@@ -264,13 +264,12 @@ class Waiting {
     this.#sockets.set(socket, setTimeout(end, this.#limits.connect_ms));
   }
 
-  /** Whether it was there. */
+  /** Removes a socket; returns whether it was there. */
   delete(socket: CentrifugoSocket): boolean {
     clearTimeout(this.#sockets.get(socket));
     return this.#sockets.delete(socket);
   }
 
-  /** Sends all of them away. */
   drain(): void {
     for (const socket of this.#sockets.keys()) socket.close(DISCONNECT.shutdown, "shutdown");
   }

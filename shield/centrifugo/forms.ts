@@ -1,6 +1,6 @@
 /**
- * The two forms of Centrifugo's protocol: lines of JSON, in which data is in place as it was written, and messages
- * of Protobuf, each after its length. Pure: both go by the tables of `messages.ts`. Reading throws `DecodeError`.
+ * The two encodings of Centrifugo's protocol: lines of JSON, which keep the text of data unchanged, and Protobuf
+ * messages with a length prefix. Pure: both use the tables of `messages.ts`. Decoding throws `DecodeError`.
  */
 import {
   dataText,
@@ -17,37 +17,37 @@ import {
 import { COMMAND, EMULATION, EMULATION_BYTES, JSON_TYPE, jsonData, REPLY } from "./messages.ts";
 import type { Command, Data, Emulation, Kind, MapOf, Reply, Table } from "./messages.ts";
 
-/** How one client and the Shield write. */
+/** An encoding of the protocol. */
 export interface Form {
   /** The commands of a frame, in their order. */
   readonly decode: (frame: string | Uint8Array) => Command[];
   readonly encode: (reply: Reply) => string | Uint8Array<ArrayBuffer>;
-  /** What deltas are made from: the data as this form has it. */
+  /** The data in this encoding, for the computation of deltas. */
   readonly deltaBytes: (data: Data) => Uint8Array;
-  /** A delta, or whole data beside deltas; undefined: the form cannot have these bytes. */
+  /** A delta, or full data for a client with deltas; undefined if this encoding cannot represent the bytes. */
   readonly deltaData: (bytes: Uint8Array) => Data | undefined;
-  /** A command of a client with a stream. */
+  /** Decodes a command of a client with a stream. */
   readonly emulation: (body: Uint8Array) => Emulation;
 }
 
 type Fields = Record<string, unknown>;
 
-/** As many as may wait for their answers by default. */
+/** The most commands in a frame, the same as the default limit of pending ones. */
 const COMMANDS_MAX = 1_024;
 const MEMBERS_MAX = 64;
-/** Entries of a map: as many channels as a client may be in by default. */
+/** The most entries of a map, the same as the default limit of a client's channels. */
 const ENTRIES_MAX = 1_024;
 const wrong = (detail: string) => new DecodeError("malformed-frame", detail);
 const tooMany = () => wrong(`more than ${MEMBERS_MAX} members`);
 const tooManyEntries = () => wrong(`more than ${ENTRIES_MAX} channels`);
 
-/** Bytes of a publisher: JSON if they are, so that readers of JSON see what was meant. */
+/** Data from a publisher's bytes. Valid JSON has the type of JSON, so that JSON clients receive it as JSON. */
 export function dataOf(bytes: Uint8Array): Data {
   const content_type = jsonText(bytes) === undefined ? "application/octet-stream" : JSON_TYPE;
   return { bytes, content_type };
 }
 
-/** Data as the JSON form has it. */
+/** Data in the JSON encoding. */
 const textOf = ({ bytes, content_type }: Data) => dataText(bytes, content_type)?.json ?? "null";
 
 function readJson(fields: Table, text: string, start: number): Fields {
@@ -97,7 +97,7 @@ function readLine(line: string, fields: Table): Fields {
   return readJson(fields, line, 0);
 }
 
-/** A value as JSON; what is undefined is left out. */
+/** A value as JSON, without undefined members. */
 export function jsonOf(value: unknown): string {
   if (typeof value !== "object" || value === null) return JSON.stringify(value);
   if (Array.isArray(value)) return `[${value.map(jsonOf).join()}]`;
@@ -107,11 +107,11 @@ export function jsonOf(value: unknown): string {
   }}`;
 }
 
-/** The fields that hold data: names of tags and of channels are anyone's, and say nothing of what they name. */
+/** The fields with data. Publishers choose the names of tags and channels, so the shape of a value is not enough. */
 const WITH_DATA: readonly string[] = ["data", "conn_info", "chan_info"];
 
 function memberOf(name: string, value: unknown): string {
-  // A line of this form is one reply; a publisher's JSON may have line ends between its tokens.
+  // One line is one reply, and a publisher's JSON may have line breaks between its tokens.
   return WITH_DATA.includes(name) && isData(value)
     ? textOf(value).replace(/[\r\n]+/g, " ")
     : jsonOf(value);
@@ -123,7 +123,7 @@ function isData(value: unknown): value is Data {
   return typeof value === "object" && value !== null && "bytes" in value && "content_type" in value;
 }
 
-/** Lines of JSON. */
+/** The JSON encoding, with one message a line. */
 export const JSON_FORM: Form = {
   decode(frame) {
     if (typeof frame !== "string") throw wrong("bytes, where JSON is spoken");
@@ -167,7 +167,7 @@ function readWire(reader: WireReader, fields: Table): Fields {
       const list = (message[name] ??= []) as unknown[];
       if (list.push(readWireValue(reader, kind.list as Kind)) > MEMBERS_MAX) throw tooMany();
     } else if (isMap(kind)) {
-      // A channel may be named as what objects inherit.
+      // A channel may have the name of an inherited property.
       const map = (message[name] ??= Object.create(null)) as Fields;
       const { key = "", value = {} } = reader.embedded(readWire, kind.entry);
       map[key as string] = value;
@@ -216,7 +216,7 @@ function writeField(writer: WireWriter, no: number, kind: Kind, value: unknown):
   writer.close(mark);
 }
 
-/** Messages of Protobuf, each after its length. */
+/** The Protobuf encoding, with a length prefix before each message. */
 export const PROTOBUF_FORM: Form = {
   decode(frame) {
     if (typeof frame === "string") throw wrong("text, where Protobuf is spoken");
@@ -233,10 +233,10 @@ export const PROTOBUF_FORM: Form = {
     const mark = writer.open(1);
     writeWire(writer, REPLY, reply);
     writer.close(mark);
-    // Without the byte of the field it begins with its length.
+    // Without the field's tag byte the message begins with its length.
     return writer.finish().subarray(1);
   },
-  // What lies in a frame would keep all of it in memory.
+  // A view would keep the whole frame in memory.
   deltaBytes: ({ bytes }) => bytes.slice(),
   deltaData: (bytes) => ({ bytes, content_type: "" }),
   emulation: (body) => readWire(new WireReader(body), EMULATION_BYTES),

@@ -1,11 +1,11 @@
-/** The two forms of Centrifugo's protocol: what is read, what is refused, and how data comes through. */
+/** Tests of the two encodings of Centrifugo's protocol: decoding, refusals and data. */
 import assert from "node:assert/strict";
 import { DecodeError, encodeUtf8, WireWriter } from "@arqon/proto";
 import { dataOf, JSON_FORM, PROTOBUF_FORM } from "./forms.ts";
 import { jsonData } from "./messages.ts";
 import type { Data, Reply } from "./messages.ts";
 
-Deno.test("lines of JSON are commands, whose data stands as it was written", () => {
+Deno.test("JSON lines decode to commands that keep the text of data", () => {
   const [first, second, pong] = JSON_FORM.decode(
     '{"id":1,"publish":{"channel":"a","data": {"n": 12345678901234567890}}}\n\n' +
       '{"id":2,"history":{"channel":"a","limit":-1,"since":{"offset":3,"epoch":"e"}},"new":[1]}\n{}\n',
@@ -22,13 +22,13 @@ Deno.test("lines of JSON are commands, whose data stands as it was written", () 
   assert.deepEqual(pong, {});
 });
 
-Deno.test("what is no command is refused, in both forms", () => {
+Deno.test("both encodings refuse invalid commands", () => {
   const odd = [
     ...["x", "[]", "1", "null", '{"id":"1"}', '{"id":1.5}', '{"id":1,"id":2}', '{"connect":1}'],
     ...['{"publish":{"channel":7}}', "{}\n".repeat(1_025), new Uint8Array(2)],
   ];
   for (const frame of odd) assert.throws(() => JSON_FORM.decode(frame), DecodeError, String(frame));
-  // Cut off, a field of another type, and a message within that is longer than the one around it.
+  // Truncated frames, a field of the wrong type, and a nested message longer than its parent.
   const frames = ["{}", [5], [2, 8], [2, 10, 0], [2, 0x22, 9, 0, 0], Array(1_025).fill(0)];
   for (const frame of frames) {
     const bytes = typeof frame === "string" ? frame : new Uint8Array(frame);
@@ -37,11 +37,11 @@ Deno.test("what is no command is refused, in both forms", () => {
   assert.deepEqual(PROTOBUF_FORM.decode(new Uint8Array([0, 2, 8, 7])), [{}, { id: 7 }]);
 });
 
-/** What a client of a form receives as data. */
+/** The data that a JSON client receives. */
 const received = (data: Data) =>
   JSON.parse(String(JSON_FORM.encode({ push: { pub: { data } } }))).push.pub.data;
 
-Deno.test("what a publisher of bytes means comes through: JSON as JSON, all else as bytes", () => {
+Deno.test("bytes that are JSON reach a JSON client as JSON, others as text or base64", () => {
   for (const json of ['{"a":1}', '"x"', " 1", "null", "-0", "\t[]"]) {
     assert.deepEqual(dataOf(encodeUtf8(json)), jsonData(json));
     assert.deepEqual(received(jsonData(json)), JSON.parse(json));
@@ -55,20 +55,20 @@ Deno.test("what a publisher of bytes means comes through: JSON as JSON, all else
   assert.equal(text("text/csv"), '"x"');
   assert.equal(text("application/vnd.a+json"), "x");
   assert.deepEqual(text("application/json-seq"), { base64: "Ingi" });
-  // Nothing at all is no JSON, and would end a reader of lines.
+  // Empty data is not JSON, and would make the line invalid.
   for (const content_type of ["", "application/json", "application/octet-stream"]) {
     assert.equal(received({ bytes: new Uint8Array(), content_type }), null);
   }
 });
 
-Deno.test("names of tags and channels are anyone's: none of them makes data", () => {
+Deno.test("names of tags and channels never turn a value into data", () => {
   const said = { bytes: "}}", content_type: "" };
   const subs = Object.fromEntries(["bytes", "content_type", "data"].map((name) => [name, {}]));
   const reply: Reply = { push: { channel: "a", pub: { tags: said } }, connect: { subs } };
   assert.deepEqual(JSON.parse(String(JSON_FORM.encode(reply))), reply);
 });
 
-Deno.test("replies have their zeros in JSON, and lists and maps in both forms", () => {
+Deno.test("JSON replies include zeros, and both encodings write lists and maps", () => {
   const info = { user: "ann", client: "c1" };
   const reply: Reply = {
     id: 300,

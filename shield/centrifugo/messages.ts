@@ -1,11 +1,11 @@
 /**
- * The messages of Centrifugo's protocol that are read and written here, as tables of fields, and what they are in
- * memory. Pure. How they lie in JSON and in Protobuf is `forms.ts`. Source:
+ * The messages of Centrifugo's protocol that the Shield reads and writes, as tables of fields, and their types in
+ * memory. Pure. `forms.ts` encodes them in JSON and in Protobuf. Source:
  * https://github.com/centrifugal/protocol/blob/master/definitions/client.proto
  */
 import { ArqonError, encodeUtf8 } from "@arqon/proto";
 
-/** What a field holds; `data` is JSON in place in the JSON form, and bytes in Protobuf; `bytes` is read there alone. */
+/** The type of a field. `data` is inline JSON in the JSON form, and bytes in Protobuf; only Protobuf has `bytes`. */
 export type Kind = "string" | "number" | "bool" | "data" | "bytes" | Table | MapOf | ListOf;
 /** Fields by name, each with its number in Protobuf. */
 export interface Table {
@@ -17,12 +17,12 @@ export interface MapOf<M extends Table | "string" = Table | "string"> {
   readonly entry: Table;
 }
 
-/** Any number of messages, or of strings. */
+/** A list of messages, or of strings. */
 export interface ListOf {
   readonly list: Table | "string";
 }
 
-/** Data as an event has it. */
+/** The data of an event. */
 export interface Data {
   readonly bytes: Uint8Array;
   readonly content_type: string;
@@ -43,7 +43,7 @@ type ValueOf<K> = K extends "string" ? string
   : K extends { readonly list: infer M } ? readonly ValueOf<M>[]
   : K extends { readonly map: infer M } ? Readonly<Record<string, ValueOf<M>>>
   : Message<K>;
-/** A message in memory; what is absent has its zero value. */
+/** A message in memory. An absent field has its zero value. */
 export type Message<T> = {
   readonly [N in keyof T]?: T[N] extends readonly [number, infer K] ? ValueOf<K> : never;
 };
@@ -72,10 +72,10 @@ const PUBLICATION = table({
 });
 /** One publication. */
 export type Publication = Message<typeof PUBLICATION>;
-/** Who publishes, joins or leaves. */
+/** The client that publishes, joins or leaves. */
 export type ClientInfo = Message<typeof CLIENT_INFO>;
 
-/** A filter by tags: a comparison, or what `op` makes of `nodes`. */
+/** A filter by tags: a comparison, or `nodes` that `op` combines. */
 export interface FilterNode {
   readonly op?: string;
   readonly key?: string;
@@ -84,7 +84,7 @@ export interface FilterNode {
   readonly vals?: readonly string[];
   readonly nodes?: readonly FilterNode[];
 }
-/** So deep is a filter that is read; a deeper one lacks what it needs, and is refused. */
+/** The depth to which a filter is decoded. A deeper one is incomplete, and is refused. */
 const FILTER_DEPTH = 16;
 const filterAt = (depth: number): Table => ({
   ...{ op: [1, "string"], key: [2, "string"], cmp: [3, "string"], val: [4, "string"] },
@@ -92,15 +92,14 @@ const filterAt = (depth: number): Table => ({
   ...(depth > 1 ? { nodes: [6, { list: filterAt(depth - 1) }] } : {}),
 });
 
-/** A room's offset, as a client names it. Throws `invalid-field`. */
+/** The offset in a client's command. Throws `invalid-field` if it is negative. */
 export function offsetOf(offset = 0): number {
   if (offset >= 0) return offset;
   throw new ArqonError("invalid-field", `offset: ${offset}; expected 0 or more`);
 }
 
-/** From where a client goes on. */
 const RESUMED = table({ recover: [3, "bool"], epoch: [6, "string"], offset: [7, "number"] });
-/** From where a client goes on. */
+/** The position from which a client recovers. */
 export type Resumed = Message<typeof RESUMED>;
 const SUBSCRIBE = table({
   channel: [1, "string"],
@@ -116,7 +115,7 @@ const PAGE = { limit: [7, "number"], since: [8, POSITION], reverse: [9, "bool"] 
 const HISTORY = table({ ...CHANNEL, ...PAGE });
 const TTL = { expires: [3, "bool"], ttl: [4, "number"] } as const;
 
-/** What a client asks; exactly one of the fields behind `id` is there, or none: a pong. */
+/** A client's command. At most one field besides `id` is present; with none it is a pong. */
 export const COMMAND = table({
   id: [1, "number"],
   connect: [4, table({ token: [1, "string"], subs: [3, mapOf(RESUMED)] })],
@@ -132,9 +131,9 @@ export const COMMAND = table({
   refresh: [14, table({ token: [1, "string"] })],
   sub_refresh: [15, table({ channel: [1, "string"], token: [2, "string"] })],
 });
-/** What a client asks. */
+/** A client's command. */
 export type Command = Message<typeof COMMAND>;
-/** The parts of a command, by name. */
+/** The parameters of a command, by its name. */
 export type Asked<Name extends keyof Command> = NonNullable<Command[Name]>;
 
 const INFO = table({ info: [1, CLIENT_INFO] });
@@ -150,10 +149,10 @@ const SUBSCRIBED = table({
   was_recovering: [12, "bool"],
   delta: [13, "bool"],
 });
-/** How a subscription begins. */
+/** The result of a subscribe. */
 export type Subscribed = Message<typeof SUBSCRIBED>;
 
-/** What the Shield answers; without an id a push, without that, too, a ping. */
+/** The Shield's reply. Without an id it is a push; an empty one is a ping. */
 export const REPLY = table({
   id: [1, "number"],
   error: [2, table({ code: [1, "number"], message: [2, "string"], temporary: [3, "bool"] })],
@@ -209,10 +208,10 @@ export const REPLY = table({
   refresh: [14, table({ client: [1, "string"], version: [2, "string"], ...TTL })],
   sub_refresh: [15, table({ expires: [1, "bool"], ttl: [2, "number"] })],
 });
-/** What the Shield answers. */
+/** The Shield's reply. */
 export type Reply = Message<typeof REPLY>;
 
-/** Commands of a client with a stream: the Shield that has it, its secret, and a frame of its form. */
+/** Commands of a client with a stream: the Shield with the stream, the secret session id, and a frame. */
 export const EMULATION = table({
   node: [1, "string"],
   session: [2, "string"],

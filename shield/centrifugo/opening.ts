@@ -1,6 +1,6 @@
 /**
- * The answer to `connect` while the subscriptions that it lists are under way: whatever the client is sent meanwhile
- * waits behind it. Pure.
+ * The answer to `connect` while the server-side subscriptions that it lists are pending. It buffers the frames that
+ * follow the answer. Pure.
  */
 import { infoOf } from "./answers.ts";
 import type { Member } from "./answers.ts";
@@ -8,12 +8,12 @@ import { UNSUBSCRIBE } from "./codes.ts";
 import type { Reply, Subscribed } from "./messages.ts";
 import type { Channel } from "./subscription.ts";
 
-/** So much waits, in units of frames; with more, the answer does not wait for the rest. */
+/** The most bytes or characters in the buffer. With more, the answer does not wait for pending subscriptions. */
 const HELD_MAX = 65_536;
 
 type Frame = string | Uint8Array<ArrayBuffer>;
 
-/** The subscriptions of one client, until it is answered. */
+/** The server-side subscriptions of one client until its `connect` is answered. */
 export class Opening {
   readonly #subs = new Map<string, Subscribed>();
   readonly #asked: Set<Channel>;
@@ -24,23 +24,23 @@ export class Opening {
     this.#asked = new Set(asked);
   }
 
-  /** Whether the client is to be answered. */
+  /** Whether to answer the client now. */
   get is_over(): boolean {
     return this.#asked.size === 0 || this.#size > HELD_MAX;
   }
 
-  /** One more subscription. */
+  /** Adds a pending subscription. */
   add(channel: Channel): void {
     this.#asked.add(channel);
   }
 
-  /** A subscription is under way no more; without `subscribed` it came to nothing. */
+  /** Ends a pending subscription; without `subscribed` it failed. */
   end(channel: Channel, subscribed?: Subscribed): void {
     this.#asked.delete(channel);
     if (subscribed !== undefined) this.#subs.set(channel.name, subscribed);
   }
 
-  /** The answer does not wait any longer. */
+  /** Ends the wait for pending subscriptions. */
   hurry(): void {
     this.#size = Infinity;
   }
@@ -50,7 +50,7 @@ export class Opening {
     this.#size += frame.length;
   }
 
-  /** What the answer lists, and what follows it. A subscription that would go on, and is not made yet, goes on in it. */
+  /** The listed subscriptions and the buffered frames. The list has a pending recovery as recovered. */
   finish(): { subs: Readonly<Record<string, Subscribed>>; frames: readonly Frame[] } {
     for (const channel of this.#asked) {
       const { name, position } = channel;
@@ -64,8 +64,8 @@ export class Opening {
 }
 
 /**
- * Pushes to a client behind a subscription that the server has made; undefined `subscribed`: it came to nothing. Whoever
- * gets joins gets its own, too, which the bus sends to the others alone.
+ * The pushes after a server-side subscription; `subscribed` is undefined if it failed. A client that receives joins
+ * receives its own join, too: the bus sends it to the other members only.
  */
 export function pushesOf(
   { is_listed, joins, without }: Channel,

@@ -1,6 +1,6 @@
 /**
- * What the server API does to the clients of a user: an order to each Shield that has some of them, which carries it out
- * for all that it has.
+ * The server API's orders about the clients of a user. Each Shield that has such clients receives the order and
+ * executes it for them.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -12,35 +12,35 @@ import { comesAgain } from "./codes.ts";
 import type { Resumed } from "./messages.ts";
 import type { ServerSide } from "./subscription.ts";
 
-/** Connections that an order is carried out for in one piece. */
+/** The connections that an order handles in one slice. */
 const A_PIECE = 16;
 
-/** What is done to the clients of a user, but for some; with `client` to that one alone. */
+/** An order about a user's clients, except those in `whitelist`; about one only if `client` is not empty. */
 export interface Order {
   readonly tenant_id: string;
   readonly user_id: string;
   readonly client: string;
   readonly whitelist: readonly string[];
-  /** Their connections end with this; the code may be 0. */
+  /** The code and reason that end their connections; with code 0 the bus uses its own. */
   readonly disconnect?: { readonly code: number; readonly reason: string } | undefined;
-  /** To this channel they are subscribed no longer, where that is still under way. */
+  /** The channel of a pending server-side subscription to cancel. */
   readonly unsubscribe?: string | undefined;
-  /** They are subscribed, until then, Unix ms; 0: as long as they are connected. */
+  /** A subscription until `until_ms`, Unix ms; 0: as long as the client is connected. */
   readonly subscribe?:
     | ServerSide & { readonly until_ms: number; readonly resumed: Resumed }
     | undefined;
 }
 
-/** Has Shields carry an order out. Rejects with `spine-unavailable` when one of them does not say that it did. */
+/** Sends an order to Shields. Rejects with `spine-unavailable` if one of them does not confirm it. */
 export type SendOrder = (nodes: Iterable<string>, order: Order) => Promise<void>;
 
-/** What orders need of the process. */
+/** The dependencies of orders in the process. */
 export interface OrderContext extends Pick<Parts, "node_id" | "connections" | "signals"> {
   readonly forwarding: Pick<Forwarding, "hear" | "forward">;
   readonly log: Pick<Logger, "info">;
 }
 
-/** In slices: a user may have thousands. */
+/** Executes an order in slices: a user may have thousands of connections. */
 async function carryOut({ connections, signals, log }: OrderContext, order: Order): Promise<void> {
   const { tenant_id, user_id, client, whitelist, disconnect, subscribe, unsubscribe } = order;
   for (const [at, connection] of connections.ofUser(tenant_id, user_id).entries()) {
@@ -56,14 +56,14 @@ async function carryOut({ connections, signals, log }: OrderContext, order: Orde
     if (disconnect === undefined) continue;
     const { code, reason } = disconnect;
     if (code !== 0) own?.endAs(code, reason);
-    // Clients of the bus have no such codes, but come again or not all the same.
+    // Clients of the bus have no such codes. Whether they reconnect depends on the code all the same.
     if (own === undefined && code !== 0 && comesAgain(code)) connection.sendAway(0);
     else signals.disconnect(id);
     log.info("a backend ended a connection", { connection: id, tenant_id, user: user_id, code });
   }
 }
 
-/** Begins to carry out orders. Rejects with `spine-unavailable`. */
+/** Subscribes to orders and returns their sender. Rejects with `spine-unavailable`. */
 export async function startOrders(context: OrderContext): Promise<SendOrder> {
   const { node_id, forwarding } = context;
   await forwarding.hear(
@@ -75,7 +75,7 @@ export async function startOrders(context: OrderContext): Promise<SendOrder> {
     await Promise.all(Array.from(nodes, async (node) => {
       if (node === node_id) return await carryOut(context, order);
       await forwarding.forward("centrifugo-order", node, {}, body).catch((error) => {
-        // The Shield has ended meanwhile, and its clients are elsewhere.
+        // The Shield has stopped meanwhile, and its clients are on other Shields.
         if (!(error instanceof ArqonError) || error.reason !== "not-found") throw error;
       });
     }));

@@ -1,6 +1,6 @@
 /**
- * Messages of rooms, as a Shield's frames have them, as publications. Pure. The same frame for several clients of a
- * process is read and written once.
+ * Translates a room's messages in a Shield's frames into publications. Pure. A frame for several clients of a process
+ * is decoded and encoded once.
  */
 import { dataForm, readHistory, readRouted } from "@arqon/proto";
 import type { PlainEnvelope, PlainEvent } from "@arqon/proto";
@@ -10,40 +10,40 @@ import { jsonData } from "./messages.ts";
 import type { Data, Publication, Reply } from "./messages.ts";
 import { tagsOf } from "./tags.ts";
 
-/** The user that a backend with an API key is: no client, whose info its publications would have. */
+/** The user id of backends with an API key. Their publications have no client info. */
 export const API_USER = "centrifugo:api";
-/** Types of what the bus itself reports of a room. */
+/** Types of events that the bus itself sends. */
 const OF_THE_BUS = /^(?:PRESENCE|ROOM)_/;
 
-/** What a publication has that has no data. */
+/** The data of a publication without data. */
 const NULL: Data = jsonData("null");
 
-/** A signal of a room, or of the Shield where the room is "". */
+/** A signal of a room, or of the Shield if the room id is empty. */
 export interface Signal {
   readonly kind: string;
   readonly reason?: string;
 }
 
-/** What a room's frame says. */
+/** A decoded message of a room. */
 export interface RoomMessage {
   readonly room_id: string;
   /** "" for a signal. */
   readonly type: string;
-  /** "": it is the bus's own. */
+  /** "" for an event of the bus. */
   readonly sender: string;
   readonly signal: Signal | undefined;
-  /** Undefined: it is none, but a signal or what the bus reports of the room. */
+  /** Undefined for a signal or an event of the bus. */
   readonly publication: Publication | undefined;
   readonly data: Data;
 }
 
-/** The data of an event; JSON without any text is null. */
+/** The data of an event; empty JSON data is null. */
 function eventData({ data, content_type }: PlainEvent): Data {
   const is_null = data.length === 0 && (content_type === "" || dataForm(content_type) === "json");
   return is_null ? NULL : { bytes: data, content_type };
 }
 
-/** Reads a message of a room, as it is routed to a client or read from a history. */
+/** Decodes a routed message of a frame or of a history. */
 function readRoomMessage(envelope: PlainEnvelope): RoomMessage {
   const { room_id, sender_id: sender, event, signal, offset } = envelope;
   const { type = "" } = event ?? {};
@@ -61,7 +61,7 @@ function readRoomMessage(envelope: PlainEnvelope): RoomMessage {
   return { ...about, publication };
 }
 
-/** The publications of a history, in its order; what cannot be read is left out. */
+/** The publications of a history in its order, without signals and events of the bus. */
 export function readPage(result: Uint8Array) {
   const { messages, epoch, offset } = readHistory(result);
   const publications = messages.flatMap((message) =>
@@ -70,29 +70,29 @@ export function readPage(result: Uint8Array) {
   return { publications, epoch, offset: Number(offset) };
 }
 
-/** Diffs of one message, by what their receivers have; further receivers get it whole. */
+/** The most diffs of one message, one for each base. Receivers with further bases get the full data. */
 const DIFFS_MAX = 16;
 
-/** What a client receives, and the data that it has then; undefined: none that a diff could be made from. */
+/** A frame for a client, and the client's next base; undefined if no diff can use the data. */
 interface Folded {
   readonly written: string | Uint8Array<ArrayBuffer>;
   readonly base: DeltaBase | undefined;
 }
 
-/** Remembers the frame that came last, and what was written of it. */
+/** Caches the last frame and its encodings. */
 export class RoomMessages {
   readonly #bases: DeltaBases;
   #frame: Uint8Array | undefined;
   #message: RoomMessage | undefined;
   readonly #written = new Map<Form, string | Uint8Array<ArrayBuffer>>();
-  /** What was written as deltas, by the data that receivers have, and for those without any by their form. */
+  /** Frames for clients with deltas, by the client's base, or by its form if it has none. */
   readonly #folded = new Map<Form | DeltaBase, Folded>();
 
   constructor(bases: DeltaBases) {
     this.#bases = bases;
   }
 
-  /** A frame MSG. */
+  /** Decodes a MSG frame. */
   of(frame: Uint8Array): RoomMessage {
     if (this.#message !== undefined && this.#frame === frame) return this.#message;
     this.#frame = frame;
@@ -101,7 +101,7 @@ export class RoomMessages {
     return this.#message = readRoomMessage(readRouted(frame.subarray(1)));
   }
 
-  /** What a form makes of `reply`, which is the same for every client that receives this message. */
+  /** Encodes `reply`, which is the same for every client that receives this message. */
   written(form: Form, message: RoomMessage, reply: () => Reply): string | Uint8Array<ArrayBuffer> {
     if (message !== this.#message) return form.encode(reply());
     let written = this.#written.get(form);
@@ -112,7 +112,7 @@ export class RoomMessages {
     return written;
   }
 
-  /** A publication of the message that came last, for a client that reads deltas and has `before`. */
+  /** Encodes a publication of the last message for a client with deltas whose base is `before`. */
   folded(
     form: Form,
     publication: Publication,
@@ -146,22 +146,22 @@ export class RoomMessages {
   }
 }
 
-// Deltas: each publication of a channel as a diff from the one before it, which the client keeps. Unlike the bus's own
-// (docs/deltas.md), there is one chain for a channel, whatever the keys of its messages.
+// Deltas: each publication of a channel is a diff from the previous one, which the client keeps. Unlike the bus's own
+// deltas (docs/deltas.md), a channel has one chain for all message keys.
 
-/** The data that clients have of a channel; clients that receive the same share one. */
+/** The data that clients received last in a channel. Clients with the same data share one base. */
 export interface DeltaBase {
   readonly bytes: Uint8Array;
   holders: number;
 }
 
-/** The bounds, as in `[limits]`. */
+/** The limits of deltas, from `[limits]`. */
 export interface DeltaBounds {
   readonly delta_bytes: number;
   readonly delta_message_bytes: number;
 }
 
-/** What all clients of a process keep. */
+/** The bases of all clients of a process. */
 export class DeltaBases {
   readonly #bounds: DeltaBounds;
   bytes = 0;
@@ -170,12 +170,12 @@ export class DeltaBases {
     this.#bounds = bounds;
   }
 
-  /** Data that the next publication may be a diff from; undefined: it is too long for that. */
+  /** The base for a diff of the next publication; undefined if the data is too long. */
   of(bytes: Uint8Array): DeltaBase | undefined {
     return bytes.length > this.#bounds.delta_message_bytes ? undefined : { bytes, holders: 0 };
   }
 
-  /** Keeps `after` for a client in place of `before`; undefined: nothing is kept, and its next publication is whole. */
+  /** Replaces a client's base. Returns undefined if it keeps none; the next publication then has the full data. */
   replace(before: DeltaBase | undefined, after: DeltaBase | undefined): DeltaBase | undefined {
     if (before !== undefined && --before.holders === 0) this.bytes -= before.bytes.length;
     if (after === undefined) return undefined;

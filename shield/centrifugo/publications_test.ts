@@ -1,4 +1,4 @@
-/** Publications as deltas: what each of several clients of a room receives, and what is kept for them. */
+/** Tests of deltas: the frames of several clients in a room, and their bases. */
 import assert from "node:assert/strict";
 import { encodeMsg, encodeUtf8, strictText, writeEnvelope } from "@arqon/proto";
 import { createFossil } from "../fossil/encode.ts";
@@ -8,7 +8,7 @@ import { DeltaBases, RoomMessages } from "./publications.ts";
 import type { DeltaBase } from "./publications.ts";
 
 const BOUNDS = { delta_bytes: 10_000, delta_message_bytes: 4_000 };
-/** By its text, since all clients receive the same one. */
+/** Frames by their text: all clients receive the same one. */
 const frames = new Map<string, Uint8Array>();
 
 /** The frame of an event with this JSON as data. */
@@ -18,13 +18,13 @@ function frameOf(json: string): Uint8Array {
 }
 const json = (text: string, at = 0) => `{"n":${at},"text":"${text.repeat(100)}"}`;
 
-/** A client that reads deltas: one is from what it has received before. */
+/** A client with deltas. It checks each one against the data that it received last. */
 class Client {
   readonly forms: string[] = [];
   base: DeltaBase | undefined;
   #has = "";
 
-  /** Receives data, whole or as a delta. */
+  /** Receives the full data or a delta. */
   receive(messages: RoomMessages, bases: DeltaBases, sent: string): void {
     const publication = messages.of(frameOf(sent)).publication!;
     const reply = (pub: Publication) => ({ push: { channel: "r", pub } });
@@ -43,7 +43,7 @@ function world(bounds = BOUNDS) {
   return { bases, messages: new RoomMessages(bases) };
 }
 
-Deno.test("the first publication is whole, later ones are diffs, also for who came between", () => {
+Deno.test("the first publication is full, later ones are diffs, also for a client that joins later", () => {
   const { bases, messages } = world();
   const [first, second] = [new Client(), new Client()];
   for (let at = 0; at < 4; at++) {
@@ -58,10 +58,10 @@ Deno.test("the first publication is whole, later ones are diffs, also for who ca
   assert.equal(bases.bytes, 0);
 });
 
-Deno.test("a diff that cuts a character is none in JSON; what is too long, or has no room, is whole", () => {
+Deno.test("a publication is full if a diff splits a character, the data is too long, or memory is full", () => {
   const { bases, messages } = world();
   const cut = new Client();
-  // é and è begin with the same byte, and end with another.
+  // é and è share the first byte, and differ in the second.
   for (const text of ["é", "è"]) {
     cut.receive(messages, bases, `"${"x".repeat(200)}${text}${"y".repeat(200)}"`);
   }
@@ -77,7 +77,7 @@ Deno.test("a diff that cuts a character is none in JSON; what is too long, or ha
   assert.deepEqual([poor.forms, narrow.bases.bytes], [["whole", "whole"], 0]);
 });
 
-Deno.test("of one message so many diffs are made, whatever its receivers have", () => {
+Deno.test("a message has at most 16 diffs, whatever the bases of its receivers", () => {
   const { bases, messages } = world({ ...BOUNDS, delta_bytes: 1_000_000 });
   const clients = Array.from({ length: 30 }, () => new Client());
   for (const [at, client] of clients.entries()) {
@@ -87,7 +87,7 @@ Deno.test("of one message so many diffs are made, whatever its receivers have", 
   assert.equal(clients.filter(({ forms }) => forms.at(-1) === "delta").length, 16);
 });
 
-Deno.test("an event without data is null to readers of JSON, and no bytes to those of bytes", () => {
+Deno.test("empty data is null for JSON clients, except for a text type", () => {
   const { messages } = world();
   const sent = ["", "application/json", "text/plain", "application/octet-stream"].map(
     (content_type) => {

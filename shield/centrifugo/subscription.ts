@@ -1,4 +1,4 @@
-/** A client's subscription to a channel: what it asks for, as the bus is asked for it. */
+/** Translates a client's subscription to a channel into a subscription to a room. */
 import { encodeSub, encodeUnsub, encodeUtf8 } from "@arqon/proto";
 import { canAct } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
@@ -9,76 +9,76 @@ import type { Asked, Data, Subscribed } from "./messages.ts";
 import { ERROR, Refusal } from "./codes.ts";
 import { filterOf } from "./tags.ts";
 
-/** The present epoch, with offset 0: from its beginning. */
+/** Matches the current epoch; with offset 0 the subscription begins at its start. */
 const ANY_EPOCH = "*";
-/** A flag of a subscription: it is refused where it cannot go on. */
+/** The flag of a subscription that fails if its recovery fails. */
 const REJECT_UNRECOVERED = 2;
 
-/** What is left out of a SUB that is refused for this. */
+/** The part that the retry of a refused SUB omits, by the refusal's reason. */
 export const LEFT_OUT: Readonly<Record<string, "presence" | "position">> = {
   "presence-disabled": "presence",
   "not-durable": "position",
 };
 
-/** A channel that the client is in, or has asked for. */
+/** A channel with an established or pending subscription. */
 export interface Channel {
   readonly name: string;
   readonly room_id: string;
   readonly joins: boolean;
   is_in: boolean;
-  /** Its room keeps no messages, and leaves out what a slow client has not read. */
+  /** Its room stores no messages, and drops those that a slow client has not read. */
   readonly is_lossy: boolean;
-  /** The bus is asked for it again then. */
+  /** The timer of a retry. */
   timer: ReturnType<typeof setTimeout> | undefined;
-  /** The answer to `connect` had it before the server has made it. */
+  /** The answer to `connect` listed it while it was pending. */
   is_listed: boolean;
-  /** It wants an error where it cannot go on. */
+  /** The client wants an error if the recovery fails. */
   readonly is_strict: boolean;
-  /** From where it wants to go on; undefined: from now. */
+  /** The position to recover from; undefined: it begins with new messages. */
   readonly position: { readonly offset: number; readonly epoch: string } | undefined;
-  /** What a second attempt leaves out. */
+  /** The parts that a retry omits. */
   readonly without: Set<"presence" | "position">;
   readonly filter: string;
   readonly has_deltas: boolean;
-  /** What the client has of the channel, to make the next delta from. */
+  /** The base of the next delta. */
   base: DeltaBase | undefined;
-  /** The server subscribes the client; undefined: the client subscribes itself. */
+  /** Present if the server subscribes the client; undefined if the client subscribes. */
   readonly server: ServerSide | undefined;
 }
 
-/** A channel to which a token, or the server API, subscribes a client. */
+/** A server-side subscription, from a token or the server API. */
 export interface ServerSide {
   readonly channel: string;
-  /** The member's, in place of the connection's. */
+  /** The member's info, in place of the connection's. */
   readonly info?: unknown;
-  /** What the client is given with the subscription. */
+  /** The data that the client receives with the subscription. */
   readonly data?: Data | undefined;
 }
 
-/** What the classes of rooms say of a channel. */
+/** The settings of channels, by the configuration and the classes of rooms. */
 export interface ChannelClasses {
   /** Whether tokens and the server API may subscribe clients to a room. */
   readonly isServerSide: (room_id: string) => boolean;
   /** Whether subscribers of a room are members. */
   readonly hasMembers: (room_id: string) => boolean;
-  /** Whether subscribers of a room receive joins and leaves that they have not asked for. */
+  /** Whether subscribers of a room receive joins and leaves without a request. */
   readonly hasJoins: (room_id: string) => boolean;
   /** Throws `not-found` for a channel whose namespace has no class. */
   readonly requireKnown: (tenant_id: string, channel: string, room_id: string) => void;
   /** Whether the class of a room has deltas. */
   readonly hasDeltas: (tenant_id: string, room_id: string) => boolean;
-  /** Whether the class of a room keeps no messages, and leaves out what slow clients have not read. */
+  /** Whether the class of a room stores no messages, and drops those that slow clients have not read. */
   readonly isLossy: (tenant_id: string, room_id: string) => boolean;
 }
 
-/** Throws a `Refusal` where a subscription asks for what there is not. */
+/** Throws a `Refusal` for an unsupported kind of subscription or delta. */
 function requireSupported({ type = 0, delta = "" }: Asked<"subscribe">): void {
   const refuse = (message: string) => new Refusal(ERROR.not_available, message);
   if (type !== 0) throw refuse("only streams are available: no maps, no shared polls");
   if (delta !== "" && delta !== "fossil") throw refuse("of deltas only fossil is available");
 }
 
-/** The channel that a client asks for. Throws `invalid-filter`, `invalid-field`, and a `Refusal`. */
+/** The channel of a subscribe command. Throws `invalid-filter`, `invalid-field`, or a `Refusal`. */
 export function channelOf(
   asked: Asked<"subscribe">,
   room_id: string,
@@ -112,7 +112,7 @@ export function channelOf(
   };
 }
 
-/** Where a subscription begins, for its client; nothing, in a room that is not durable. */
+/** The result of a subscribe; it has no position if the room is not durable. */
 export function placeOf(
   { position, server }: Pick<Channel, "position" | "server">,
   { epoch, offset = 0, recovered = false }: Pick<Result, "epoch" | "offset" | "recovered">,
@@ -122,15 +122,15 @@ export function placeOf(
     ...(server?.data === undefined ? {} : { data: server.data }),
   };
   if (epoch === undefined) return more;
-  // What was missed follows: who loses the connection meanwhile goes on from where it was.
+  // The missed messages follow. A client that disconnects before them recovers from the same position.
   const from = recovered && position !== undefined ? position.offset : offset;
   return { recoverable: true, positioned: true, epoch, offset: from, ...more };
 }
 
-/** The frame of a request, by its number. */
+/** Encodes a request with its id. */
 export type Request = (request_id: number) => Uint8Array<ArrayBuffer>;
 
-/** The SUB by which the bus is asked. `info` is the member's. */
+/** The SUB of a channel. `info` is the member's metadata. */
 export function subOf({ room_id, position, without, filter }: Channel, info: unknown): Request {
   const presence = !without.has("presence");
   const member_meta = presence && info !== undefined ? encodeUtf8(JSON.stringify(info)) : undefined;

@@ -1,24 +1,24 @@
 /**
- * Tags of publications, which are the headers of a message and `type` for the type of its event, and filters by tags
- * as filters of the bus, in CEL (docs/filters.md). Pure. Source:
+ * Tags of publications: the headers of a message, and `type` with the type of its event. Filters by tags become
+ * filters of the bus, in CEL (docs/filters.md). Pure. Source:
  * https://github.com/centrifugal/centrifuge/blob/master/internal/filter/filter.go
  */
 import { ArqonError } from "@arqon/proto";
 import { ERROR, Refusal } from "./codes.ts";
 import type { FilterNode } from "./messages.ts";
 
-/** The type of events that Centrifugo's clients publish: their protocol has none. */
+/** The type of events that Centrifugo's clients publish: their protocol has no event types. */
 export const EVENT_TYPE = "publication";
 /** The tag of an event's type. */
 const TYPE = "type";
-/** Headers that the bus itself gives to messages, which are no tags. */
+/** Headers that the bus adds to messages. They are not tags. */
 const OF_THE_BUS = /^x-(?:arqon-.*|timestamp|twist-id)$/i;
 const UNTYPED = ["", EVENT_TYPE];
 const NUMBER = String.raw`^-?[0-9]+(\.[0-9]+)?$`;
 
 const quoted = (value: unknown) => JSON.stringify(value);
 
-/** The tags of a message; undefined: it has none. */
+/** The tags of a message; undefined if it has none. */
 export function tagsOf(
   headers: Readonly<Record<string, string>>,
   type: string,
@@ -28,7 +28,7 @@ export function tagsOf(
   return tags.length === 0 ? undefined : Object.fromEntries(tags);
 }
 
-/** A filter as one of the bus. Throws `invalid-filter` for what is none, and a `Refusal` for what the bus cannot judge as Centrifugo does. */
+/** A filter in CEL. Throws `invalid-filter`, or a `Refusal` if the bus cannot evaluate it as Centrifugo does. */
 export function filterOf({ op = "", nodes = [], ...leaf }: FilterNode): string {
   if (op === "") return leafOf(leaf);
   const inner = nodes.map(filterOf);
@@ -38,7 +38,7 @@ export function filterOf({ op = "", nodes = [], ...leaf }: FilterNode): string {
   throw new ArqonError("invalid-filter", `${quoted(op)} with ${inner.length} filters`);
 }
 
-/** Comparisons with one value: `tag` is an expression that exists. */
+/** Comparisons with one value. `tag` is the expression of an existing tag. */
 const WITH_VALUE: Readonly<Record<string, (tag: string, value: string) => string>> = {
   eq: (tag, value) => `${tag} == ${quoted(value)}`,
   sw: (tag, value) => `${tag}.startsWith(${quoted(value)})`,
@@ -49,7 +49,7 @@ const WITH_VALUE: Readonly<Record<string, (tag: string, value: string) => string
   lt: compared("<"),
   lte: compared("<="),
 };
-/** Comparisons that are the contrary of another. */
+/** Comparisons that negate another. */
 const CONTRARY: Readonly<Record<string, string>> = { neq: "eq", nin: "in", nex: "ex" };
 
 function compared(operator: string) {

@@ -1,4 +1,4 @@
-/** Filters by tags as filters of the bus: each comparison against what Centrifugo's own says of the same tags. */
+/** Tests of tag filters: each comparison gives the same result as Centrifugo's own filter. */
 import assert from "node:assert/strict";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { MessageView } from "../../shared/filter/message_view.ts";
@@ -15,7 +15,7 @@ interface Tagged {
   readonly headers: Readonly<Record<string, string>>;
 }
 
-/** What the bus says of every message must be what Centrifugo says of its tags. */
+/** Asserts that the bus's filter and Centrifugo's agree on every message. */
 function compare(node: FilterNode): void {
   const program = new FilterProgram(filterOf(node), LIMITS, ["type", "headers"]);
   for (const { type, headers } of TAGGED) {
@@ -27,7 +27,7 @@ function compare(node: FilterNode): void {
   }
 }
 
-/** What Centrifugo says: `Match` of its internal/filter/filter.go. */
+/** Centrifugo's `Match`, from its internal/filter/filter.go. */
 function matches(node: FilterNode, tags: Readonly<Record<string, string>>): boolean {
   const { op = "", key = "", cmp = "", val = "", vals = [], nodes = [] } = node;
   if (op === "and") return nodes.every((one) => matches(one, tags));
@@ -70,11 +70,11 @@ const LEAVES: readonly FilterNode[] = ["k", "type", "none", "x-twist-id", "X-Twi
   ),
 ]);
 
-Deno.test("every comparison says of every tag what Centrifugo's says", () => {
+Deno.test("every comparison agrees with Centrifugo's on every tag", () => {
   for (const leaf of LEAVES) compare(leaf);
 });
 
-Deno.test("comparisons are put together by and, or and not", () => {
+Deno.test("and, or and not combine comparisons", () => {
   for (let at = 0; at + 3 < LEAVES.length; at += 3) {
     const nodes = LEAVES.slice(at, at + 3);
     const not = { op: "not", nodes: [{ op: "and", nodes }] };
@@ -82,7 +82,7 @@ Deno.test("comparisons are put together by and, or and not", () => {
   }
 });
 
-Deno.test("what is no filter is refused, and one that the bus cannot judge as such", () => {
+Deno.test("filterOf refuses invalid filters and numbers that are too large", () => {
   const odd: readonly FilterNode[] = [
     ...[{}, { key: "k" }, { key: "k", cmp: "toString", val: "x" }, { cmp: "eq", val: "x" }],
     ...[{ key: "k", cmp: "eq" }, { key: "k", cmp: "eq", val: "x", vals: ["y"] }],

@@ -1,4 +1,4 @@
-/** Claims of tokens that were made for Centrifugo, as grants. Pure; the page for users is docs/centrifugo.md. */
+/** Translates the claims of Centrifugo's tokens into grants. Pure; docs/centrifugo.md is the page for users. */
 import { ArqonError, isRoomPattern } from "@arqon/proto";
 import type { Claims } from "../auth/claims.ts";
 import type { Action, Grant } from "../auth/identity.ts";
@@ -6,9 +6,9 @@ import { roomOf } from "./channel.ts";
 import { jsonData } from "./messages.ts";
 import type { ServerSide } from "./subscription.ts";
 
-/** As many as a token may have of our own. */
+/** The most grants, the same as in the bus's own tokens. */
 const GRANTS_MAX = 64;
-/** What the words of `allow` in `caps` are here. To read a history is to subscribe: `hst` alone is nothing. */
+/** The actions of the words in a cap's `allow`. A history requires `subscribe`, so `hst` alone grants nothing. */
 const ALLOWED: Readonly<Record<string, readonly Action[]>> = {
   sub: ["subscribe"],
   pub: ["publish"],
@@ -26,8 +26,8 @@ function strings(value: unknown, name: string): readonly string[] {
 }
 
 /**
- * What a token grants by Centrifugo's claims; undefined: it has none of them. A subscription token used as a token of the
- * connection grants its channel alone. Throws `token-claim`.
+ * The grants of Centrifugo's claims; undefined if a token has none of them. A subscription token that is used as a
+ * connection token grants only its channel. Throws `token-claim`.
  */
 export function grantsOf(
   { channel, channels, subs, caps }: Claims,
@@ -55,7 +55,7 @@ const namesIn = (subs: unknown): readonly string[] =>
     ? Object.keys(subs)
     : refuse("subs is not an object");
 
-/** The room of a channel that a token names. Throws `token-claim`. */
+/** The room of a channel in a token. Throws `token-claim`. */
 export function roomIn(channel: string, room_prefix: string): string {
   try {
     return roomOf(channel, room_prefix);
@@ -83,8 +83,8 @@ function grantsOfCap(cap: unknown, at: string, room_prefix: string): Grant[] {
 }
 
 /**
- * The channels to which the server subscribes the holder of a token: those of its claims whose rooms are `isServerSide`.
- * Throws `token-claim`.
+ * The server-side subscriptions of a token: the channels in its claims whose rooms are `isServerSide`. Throws
+ * `token-claim`.
  */
 export function serverSideOf(
   { channels = [], subs = {} }: Claims,
@@ -105,7 +105,7 @@ export function serverSideOf(
   return allowed.length > GRANTS_MAX ? refuse(`more than ${GRANTS_MAX} channels`) : allowed;
 }
 
-/** `info`, or `b64info`, of a token: JSON; undefined: it has none that is JSON. */
+/** The JSON of `b64info`, or else `info`; undefined if a token has neither. */
 export function memberMetaOf({ info, b64info }: Claims): unknown {
   if (typeof b64info !== "string") return info;
   try {

@@ -1,9 +1,9 @@
-/** Claims of Centrifugo's tokens as grants. */
+/** Tests of the grants from Centrifugo's claims. */
 import assert from "node:assert/strict";
 import type { Claims } from "../auth/claims.ts";
 import { grantsOf, memberMetaOf } from "./tokens.ts";
 
-Deno.test("each of Centrifugo's claims grants what it says, and no more", () => {
+Deno.test("each of Centrifugo's claims grants exactly what it lists", () => {
   const subscribe = (room: string) => ({ room, actions: ["subscribe"] });
   const rows: [Claims, unknown][] = [
     [{ sub: "ann" }, undefined],
@@ -27,7 +27,7 @@ Deno.test("each of Centrifugo's claims grants what it says, and no more", () => 
   assert.deepEqual(grantsOf(all, ""), [subscribe("*")]);
 });
 
-Deno.test("claims of Centrifugo that cannot be kept to are refused", () => {
+Deno.test("grantsOf refuses claims that the bus cannot enforce", () => {
   const cap = (more: Claims) => ({ caps: [{ channels: ["a"], allow: ["sub"], ...more }] });
   const rows: Claims[] = [
     ...[{ channels: "a" }, { channels: [1] }, { channel: 1 }, { subs: 7 }, { caps: {} }],
@@ -42,7 +42,7 @@ Deno.test("claims of Centrifugo that cannot be kept to are refused", () => {
   assert.throws(() => grantsOf({ channels: ["x".repeat(65)] }, ""), { reason: "token-claim" });
 });
 
-Deno.test("b64info goes before info where it is JSON", () => {
+Deno.test("b64info takes precedence over info if it is JSON", () => {
   assert.deepEqual(memberMetaOf({ info: 1, b64info: btoa('{"a":1}') }), { a: 1 });
   assert.deepEqual(memberMetaOf({ info: 1, b64info: btoa("no JSON") }), 1);
   assert.equal(memberMetaOf({}), undefined);

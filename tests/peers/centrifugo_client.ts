@@ -1,7 +1,7 @@
 /** Centrifugo's own library as a client of tests. */
 import type { Centrifuge } from "centrifuge";
 
-/** Options of a client that reconnects soon. */
+/** Options of a client that reconnects quickly. */
 export const HURRY = { minReconnectDelay: 10, maxReconnectDelay: 200, maxServerPingDelay: 60_000 };
 
 /** A subscription, with the messages and events that it has received. */

@@ -1,12 +1,12 @@
-/** A client of Centrifugo's protocol in JSON that says what no library would. */
+/** A client of Centrifugo's protocol in JSON that sends what no library would. */
 import { found, until } from "../../shared/testing/until.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 
-/** What comes from the Shield. */
-// deno-lint-ignore no-explicit-any -- What a peer says has any form; the test looks at it.
+/** A message from the Shield. */
+// deno-lint-ignore no-explicit-any -- A peer's message may have any form; the test checks it.
 export type Told = any;
 
-/** A socket, with everything that it has heard. */
+/** A socket, with all messages that it has received. */
 export class CentrifugoPeer {
   readonly heard: Told[] = [];
   closed: CloseEvent | undefined;
@@ -51,7 +51,7 @@ export class CentrifugoPeer {
   }
 }
 
-/** Opens one, which has said nothing yet. */
+/** Opens a socket that has sent nothing yet. */
 export async function openRaw(
   bus: Pick<TestBus, "url">,
   protocols?: string[],
