@@ -1,6 +1,6 @@
 /**
- * `deno task bench SCENARIO`: runs a scenario, prints its table and writes JSON. Figures of different
- * machines or runs cannot be compared; ratios within a run can.
+ * `deno task bench SCENARIO`: runs a scenario, prints its table and writes JSON. Figures of different machines or runs
+ * are not comparable; ratios within a run are.
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -22,7 +22,7 @@ import type { OptionValues } from "./measure/scenario.ts";
 
 const ALL = allScenario(floodOnce);
 
-/** All scenarios; a new one is one more line. */
+/** All scenarios; a new one needs one more line. */
 const SCENARIOS: readonly Scenario[] = [
   ALL,
   ...LOAD_SCENARIOS.map(scenarioOf),
@@ -51,11 +51,11 @@ interface Asked {
   readonly scenario: Scenario;
   readonly values: OptionValues;
   readonly out: string;
-  /** Whether stdout gets the JSON. */
+  /** Whether the JSON goes to stdout. */
   readonly json: boolean;
 }
 
-/** The one argument that is no option, wherever it stands; "" when there is none. */
+/** The only argument that is not an option, at any position; "" if there is none. */
 function scenarioName(args: string[]): string {
   const options = Object.assign({ out: text("") }, ...SCENARIOS.map((one) => one.options));
   const { positionals } = parseArgs({ args, options, strict: false, allowPositionals: true });
@@ -63,7 +63,7 @@ function scenarioName(args: string[]): string {
   return positionals[0] ?? "";
 }
 
-/** Reads the command line; undefined when it asks for help. Throws `UsageError`. */
+/** Reads the command line; undefined if it requests help. Throws `UsageError`. */
 function readArguments(args: string[]): Asked | undefined {
   if (args.length === 0 || args.includes("--help") || args.includes("-h")) return undefined;
   const name = scenarioName(args);
@@ -86,10 +86,10 @@ function readArguments(args: string[]): Asked | undefined {
   }
 }
 
-/** Makes sure that the report can be written, before minutes are spent on it. Throws `UsageError`. */
+/** Makes sure that the report can be written before the measurement starts. Throws `UsageError`. */
 async function prepare(out: string): Promise<void> {
   try {
-    // The folder may exist; then the right to write this one file is enough.
+    // The folder may exist; then write permission for this one file is enough.
     const folder = out.replace(/[\\/][^\\/]*$/, "");
     const stat = await Deno.stat(folder).catch(() => undefined);
     if (stat === undefined) await Deno.mkdir(folder, { recursive: true });

@@ -1,6 +1,4 @@
-/**
- * The four bad-words policies say the same, and what the fold says that they should.
- */
+/** The four bad-words policies have the same verdicts, and follow the fold table. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../shared/testing/any_character.ts";
@@ -18,7 +16,7 @@ const fold = (text: string) =>
   }).join("");
 
 for (const name of BAD_WORDS) {
-  Deno.test(`${name} refuses a text with one of its words, however it is written`, async () => {
+  Deno.test(`${name} refuses a text with one of its words, in any spelling`, async () => {
     const policy = await startExample(name);
     for (const [what, payload] of Object.entries(REFUSED)) {
       const { allowed, code, reason, fault, detail } = policy({ payload });
@@ -30,7 +28,7 @@ for (const name of BAD_WORDS) {
     }
   });
 
-  Deno.test(`${name} lets a text without its words pass`, async () => {
+  Deno.test(`${name} allows a text without its words`, async () => {
     const policy = await startExample(name);
     for (const [what, payload] of Object.entries(ALLOWED)) {
       const { allowed, fault, detail } = policy({ payload });
@@ -55,7 +53,7 @@ for (const name of BAD_WORDS) {
     }
   });
 
-  Deno.test(`${name} reads bytes that are no UTF-8 as characters of no word`, async () => {
+  Deno.test(`${name} reads bytes that are not UTF-8 as characters of no word`, async () => {
     const policy = await startExample(name);
     const word = new TextEncoder().encode("malware");
     for (const bad of [[0x80], [0xc3], [0xe0, 0x80], [0xf0, 0x9f, 0x98], [0xff], [0xf5, 0x80]]) {
@@ -67,7 +65,7 @@ for (const name of BAD_WORDS) {
   });
 }
 
-Deno.test("all four say what folding the text and looking for the folded words says", async () => {
+Deno.test("all four give the verdict of a search for the folded words in the folded text", async () => {
   const policies = await Promise.all(BAD_WORDS.map(startExample));
   const piece = fc.oneof(
     fc.constantFrom(...WORDS.flatMap((word) => [word, word.toUpperCase(), word.slice(0, 3)])),
@@ -84,7 +82,7 @@ Deno.test("all four say what folding the text and looking for the folded words s
   }));
 });
 
-Deno.test("all four say the same about any bytes", async () => {
+Deno.test("all four give the same verdict for any bytes", async () => {
   const policies = await Promise.all(BAD_WORDS.map(startExample));
   const text = fc.constantFrom("malware", "\\u006dalware", "\\ud835\\udc26", "\\\\", "\\u", "вирус")
     .map((value) => [...new TextEncoder().encode(value)]);
@@ -98,9 +96,9 @@ Deno.test("all four say the same about any bytes", async () => {
   }));
 });
 
-Deno.test("every character folds as its table says, in all four", async () => {
+Deno.test("every character folds according to its table, in all four", async () => {
   const policies = await Promise.all(BAD_WORDS.map(startExample));
-  // A character that folds to nothing keeps the word together; every other one breaks it.
+  // A character that folds to nothing keeps the word together; every other character breaks it.
   const breaks: number[] = [];
   for (let point = 0x80; point < 0x110000; point += point < 0x3000 ? 1 : 97) {
     if (point >= 0xd800 && point <= 0xdfff) continue;

@@ -1,7 +1,4 @@
-/**
- * What each of the AssemblyScript examples decides, run as the Shield runs it. The bad words have
- * their own test.
- */
+/** The verdicts of the AssemblyScript examples, run as the Shield runs them. The bad words have a separate test. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { meterPolicy } from "../shield/policy/abi/abi_check.ts";
@@ -11,7 +8,7 @@ import { type Policy, readPolicy, startExample, startPolicy } from "./testing/gu
 
 const EXAMPLES = [...BAD_WORDS, "block_header", "content_size", "json_redaction", "rate_limit"];
 const EXAMPLES_V2 = ["json_masking", "mask_digits"];
-/** Those of `EXAMPLES` that are of version 2, with what they export besides. */
+/** The examples of version 2, with their additional exports. */
 const ALSO_V2: Readonly<Record<string, readonly string[]>> = {
   content_size: ["arqon_init"],
   rate_limit: ["arqon_init", "arqon_state_keys"],
@@ -33,7 +30,7 @@ Deno.test("every built example is a policy without a start section and with one 
   }
 });
 
-Deno.test("block_header refuses a connection with X-Block-Me, whatever its value", async () => {
+Deno.test("block_header refuses a connection with X-Block-Me, with any value", async () => {
   const policy = await startExample("block_header");
   for (const value of ["1", "", "no"]) {
     const { allowed, code, reason } = policy({
@@ -78,7 +75,7 @@ Deno.test("json_redaction refuses a secret that is not redacted, at any depth", 
   );
 });
 
-Deno.test("json_redaction looks at JSON types only, with parameters and suffixes", async () => {
+Deno.test("json_redaction reads JSON types only, with parameters and suffixes", async () => {
   const policy = await startExample("json_redaction");
   const payload = '{"password":"x"}';
   const judge = (type: string) =>
@@ -91,7 +88,7 @@ Deno.test("json_redaction looks at JSON types only, with parameters and suffixes
   for (const type of ["text/plain", "", "application/jsonx"]) assert.equal(judge(type), 0, type);
 });
 
-Deno.test("json_redaction fails on exactly what JSON.parse fails on", async () => {
+Deno.test("json_redaction fails on the same texts as JSON.parse", async () => {
   const policy = await startExample("json_redaction");
   const parses = (text: string) => {
     try {
@@ -127,14 +124,14 @@ Deno.test("json_redaction fails on exactly what JSON.parse fails on", async () =
   }));
 });
 
-Deno.test("json_redaction refuses text that is nested deeper than it can follow", async () => {
+Deno.test("json_redaction refuses text that exceeds its maximum depth", async () => {
   const policy = await startExample("json_redaction");
   const nested = (depth: number) => "[".repeat(depth) + "]".repeat(depth);
   assert.equal(policy({ headers: JSON_TYPE, payload: nested(128) }).code, 0);
   assert.equal(policy({ headers: JSON_TYPE, payload: nested(129) }).code, 400);
 });
 
-/** Lets 20 messages of a user pass in 10 seconds, and more when they are over. */
+/** Allows 20 messages of a user in 10 seconds, and more in the next window. */
 function limits(policy: Policy): void {
   const send = (user: string, now_ms: number) =>
     policy({ headers: { "x-arqon-user": user, "x-arqon-now-ms": String(now_ms) } }).code;
@@ -142,7 +139,7 @@ function limits(policy: Policy): void {
   for (let index = 0; index < 20; index++) assert.equal(send("ann", start_ms + index), 0);
   assert.equal(send("ann", start_ms + 20), 429);
   assert.equal(send("bob", start_ms + 20), 0, "another user");
-  // Half of the next window is over: half of the 20 still count.
+  // Half of the next window has passed: half of the 20 still count.
   const later_ms = start_ms + 15_000;
   for (let index = 0; index < 10; index++) assert.equal(send("ann", later_ms), 0, `${index}`);
   assert.equal(send("ann", later_ms), 429);
@@ -150,11 +147,11 @@ function limits(policy: Policy): void {
   assert.equal(send("ann", start_ms + 60_000), 0, "after a long time");
 }
 
-Deno.test("rate_limit lets 20 messages of a user pass in 10 seconds, and more when they are over", async () => {
+Deno.test("rate_limit allows 20 messages of a user in 10 seconds, and more in the next window", async () => {
   limits(await startExample("rate_limit"));
 });
 
-Deno.test("the rate_limit of version 1, as it was built before there was another, does the same", async () => {
+Deno.test("the rate_limit of version 1, built before version 2 existed, has the same verdicts", async () => {
   const bytes = await Deno.readFile(new URL("testing/rate_limit_v1.wasm", import.meta.url));
   const imports = decodePolicy(bytes).imports.map((entry) => entry.module);
   assert.deepEqual([...new Set(imports)], ["arqon_host_v1"]);
@@ -171,12 +168,12 @@ Deno.test("rate_limit counts ten thousand users without running out of memory or
   }
 });
 
-Deno.test("rate_limit refuses when the Shield gives no time", async () => {
+Deno.test("rate_limit refuses if the Shield gives no time", async () => {
   const policy = await startExample("rate_limit");
   assert.equal(policy({ headers: { "x-arqon-user": "ann" } }).code, 503);
 });
 
-Deno.test("content_size refuses what is larger than its content type may be", async () => {
+Deno.test("content_size refuses a payload above the limit of its content type", async () => {
   const policy = await startExample("content_size");
   const judge = (type: string | undefined, size_bytes: number) =>
     policy({
@@ -200,7 +197,7 @@ Deno.test("content_size refuses what is larger than its content type may be", as
   }
 });
 
-Deno.test("the examples of version 2 are policies of it, with one hook", async () => {
+Deno.test("the examples of version 2 are policies of that version, with one hook", async () => {
   for (const name of EXAMPLES_V2) {
     const metered = meterPolicy(await readPolicy(name), { memory_limit_pages: 64 });
     assert.deepEqual([metered.abi, metered.renewal?.by], [2, "restore"], name);
@@ -236,7 +233,7 @@ Deno.test("json_masking masks every value of a secret, at any depth, and nothing
   assert.deepEqual([plain.allowed, plain.payload], [true, undefined]);
 });
 
-Deno.test("json_masking leaves no character of a secret's values, whatever they are", async () => {
+Deno.test("json_masking leaves no character of a secret's values", async () => {
   const policy = await startExample("json_masking");
   const parse = (bytes: Uint8Array) => JSON.parse(new TextDecoder().decode(bytes));
   fc.assert(fc.property(fc.jsonValue({ maxDepth: 4 }), fc.jsonValue(), (secret, open) => {
@@ -252,7 +249,7 @@ Deno.test("json_masking leaves no character of a secret's values, whatever they 
   }));
 });
 
-Deno.test("mask_digits masks digits, and a message without them stays unmarked", async () => {
+Deno.test("mask_digits masks digits, and a message without digits stays unmarked", async () => {
   const policy = await startExample("mask_digits");
   fc.assert(fc.property(fc.string(), (text) => {
     const { payload, detail } = policy({ payload: text });

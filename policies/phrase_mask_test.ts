@@ -1,6 +1,6 @@
 /**
- * The example phrase_mask, run as the Shield runs it: whatever the pieces, what is let go is what a regular
- * expression makes of the whole text, and never a byte of a phrase.
+ * The example phrase_mask, run as the Shield runs it: for any pieces, its output is the whole text after a regular
+ * expression has masked the phrases, and never contains a byte of a phrase.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -9,7 +9,7 @@ import { startExample } from "./testing/guest_host.ts";
 import type { Policy } from "./testing/guest_host.ts";
 import { maskedWhole, PARTS } from "./testing/phrases.ts";
 
-/** What is let go after each piece, and with the end. */
+/** The output after each piece, and at the end. */
 function grown(policy: Policy, pieces: readonly string[]): string[] {
   const said: string[] = [];
   let held = "";
@@ -30,7 +30,7 @@ function grown(policy: Policy, pieces: readonly string[]): string[] {
 const text = fc.array(fc.constantFrom(...PARTS), { maxLength: 24 }).map((parts) => parts.join(""));
 const sizes = fc.array(fc.nat({ max: 9 }), { maxLength: 60 });
 
-Deno.test("phrase_mask: however a text is cut, what goes is the text without its phrases", async () => {
+Deno.test("phrase_mask: for any split of a text, the output is the text with masked phrases", async () => {
   const policy = await startExample("phrase_mask");
   fc.assert(
     fc.property(text, sizes, (whole, cuts) => {
@@ -43,7 +43,7 @@ Deno.test("phrase_mask: however a text is cut, what goes is the text without its
   );
 });
 
-Deno.test("phrase_mask: what cannot become a phrase goes at once, and what may waits", async () => {
+Deno.test("phrase_mask: text that cannot become a phrase is sent at once, and a possible phrase waits", async () => {
   const policy = await startExample("phrase_mask");
   assert.deepEqual(grown(policy, ["see Project F", "alco", "n now"]), [
     "see ",

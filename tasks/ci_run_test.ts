@@ -1,6 +1,6 @@
 /**
- * Tests of how `.ci/run` adds up what it runs: the real script in a folder of its own, with an
- * `npx` that answers what each case says. That the real commands work is what CI itself shows.
+ * Tests of the totals of `.ci/run`: the real script in a separate folder, with an `npx` that answers as each case says.
+ * CI itself shows that the real commands work.
  */
 import assert from "node:assert/strict";
 import { ROOT } from "./checkout/source_files.ts";
@@ -18,7 +18,7 @@ interface Answers {
 
 const PASSES = "exit 0";
 
-/** Runs the script; each answer is a line of shell that stands for the command. */
+/** Runs the script; each answer is a line of shell that replaces the command. */
 async function runScript(answers: Answers, with_data = false): Promise<[number, string[]]> {
   const folder = await Deno.makeTempDir();
   try {
@@ -45,7 +45,7 @@ esac
     await Deno.writeTextFile(`${folder}/bin/npx`, npx, { mode: 0o755 });
     // The time of the commit.
     await Deno.writeTextFile(`${folder}/bin/git`, "#!/bin/sh\necho 1795161268\n", { mode: 0o755 });
-    // Whatever this machine lacks is not installed by a test.
+    // A test does not install programs that this machine lacks.
     await Deno.writeTextFile(`${folder}/bin/apt-get`, "#!/bin/sh\nexit 0\n", { mode: 0o755 });
     const { code, stdout } = await new Deno.Command("bash", {
       args: [`${folder}/main/.ci/run`],
@@ -63,7 +63,7 @@ async function total(answers: Answers, with_data = false): Promise<string> {
   return `${code}: ${lines.at(-1)}`;
 }
 
-Deno.test("CI adds up the test runs when all is well", async () => {
+Deno.test("CI adds up the test runs when all pass", async () => {
   assert.equal(await total({}), "0: 5 passed, 0 failed");
   assert.equal(await total({}, true), "0: 7 passed, 0 failed");
   assert.equal(
@@ -72,7 +72,7 @@ Deno.test("CI adds up the test runs when all is well", async () => {
   );
 });
 
-Deno.test("CI counts failed tests and goes on to the next run", async () => {
+Deno.test("CI counts failed tests and continues with the next run", async () => {
   const test = "echo '3 passed, 2 failed'; exit 1";
   assert.equal(await total({ test }, true), "1: 5 passed, 2 failed");
 });
@@ -83,18 +83,18 @@ Deno.test("CI counts the failed steps of a gate and still runs the tests", async
   assert.equal(await total({ ok, verify }), "1: 5 passed, 3 failed");
 });
 
-Deno.test("CI counts policies that are not what their sources give", async () => {
+Deno.test("CI counts policies that differ from their sources' build", async () => {
   assert.equal(await total({ policies: "exit 1" }), "1: 5 passed, 1 failed");
 });
 
-Deno.test("CI counts one for what ends without a verdict", async () => {
+Deno.test("CI counts one failure for a command that ends without a verdict", async () => {
   assert.equal(await total({ ok: "exit 137" }), "1: 5 passed, 1 failed");
   assert.equal(await total({ test: "echo boom; exit 1" }), "1: 0 passed, 1 failed");
   assert.equal(await total({ test: "exit 0" }), "1: 0 passed, 1 failed");
   assert.equal(await total({ test: "echo '5 passed, 0 failed'; exit 1" }), "1: 5 passed, 1 failed");
 });
 
-Deno.test("CI repeats what failed right before its totals, without the tests that passed", async () => {
+Deno.test("CI repeats the failures right before its totals, without the tests that passed", async () => {
   const test =
     String.raw`printf 'a test ... ok\n\033[1m ERRORS \033[0m\n\nb test => ./b_test.ts:3\n` +
     String
@@ -114,7 +114,7 @@ Deno.test("CI repeats what failed right before its totals, without the tests tha
   assert.ok(!passing.includes("== what failed"));
 });
 
-Deno.test("CI says how long each part took, also one that failed", async () => {
+Deno.test("CI prints the time of each part, also of a failed one", async () => {
   const [, lines] = await runScript({ verify: "exit 1" });
   const said = lines.slice(lines.indexOf("== seconds") + 1);
   const parts = said.map((line) => /^ *\d+ {2}npx -y (?:deno@\S+|deno) (.*)$/.exec(line)?.[1]);
@@ -130,14 +130,14 @@ Deno.test("CI says how long each part took, also one that failed", async () => {
   ]);
 });
 
-Deno.test("CI tries to install three times, then says that it failed", async () => {
+Deno.test("CI tries to install three times, then reports the failure", async () => {
   const [code, lines] = await runScript({ install: "exit 1" });
   assert.equal(code, 1);
   assert.equal(lines.filter((line) => /^attempt \d of 3 failed$/.test(line)).length, 3);
   assert.equal(lines.at(-1), "0 passed, 1 failed");
 });
 
-Deno.test("the total stands alone on the last line, after the output of the runs", async () => {
+Deno.test("the total is alone on the last line, after the output of the runs", async () => {
   const [, lines] = await runScript({
     test: "printf 'no newline'; printf '\\n1 passed, 0 failed'",
   });

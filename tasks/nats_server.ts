@@ -1,14 +1,14 @@
 /**
- * Finds or installs `nats-server` for tests, benchmarks and `deno task dev --nats`. As a program it prints
- * the path. Not for production, where the operator provides the server.
+ * Finds or installs `nats-server` for tests, benchmarks and `deno task dev --nats`. As a program it prints the path.
+ * Not for production, where the operator provides the server.
  */
 import { EXE, goInstall, installed, run } from "./checkout/programs.ts";
 
-/** The version that is installed. */
+/** The version to install. */
 const VERSION = "2.15.2";
-/** The oldest version that is good. Earlier servers let two concurrent compare-and-set writes win. */
+/** The oldest accepted version. Earlier servers accept two concurrent compare-and-set writes. */
 const OLDEST = [2, 11] as const;
-/** Whether the output of `nats-server --version` is that of a server that is new enough. */
+/** Whether the output of `nats-server --version` names an accepted version. */
 export function isNewEnough(versionText: string): boolean {
   const found = versionText.match(/\bv(\d+)\.(\d+)\.\d+/);
   if (found === null) return false;
@@ -21,7 +21,7 @@ async function works(program: string): Promise<boolean> {
   return version !== undefined && version.ok && isNewEnough(version.text);
 }
 
-/** Builds the server with Go. Why that did not work; undefined when it has. */
+/** Builds the server with Go. The reason of a failure; undefined on success. */
 const installWithGo = (folder: string): Promise<string | undefined> =>
   goInstall(folder, [`github.com/nats-io/nats-server/v2@v${VERSION}`]);
 
@@ -31,7 +31,7 @@ async function download(url: string): Promise<Uint8Array<ArrayBuffer>> {
   return await response.bytes();
 }
 
-/** Takes the server from its release. Why that did not work; undefined when it has. */
+/** Downloads the server's release. The reason of a failure; undefined on success. */
 async function installRelease(folder: string): Promise<string | undefined> {
   const arch = Deno.build.arch === "aarch64" ? "arm64" : "amd64";
   const name = `nats-server-v${VERSION}-${Deno.build.os}-${arch}`;
@@ -57,7 +57,7 @@ async function installRelease(folder: string): Promise<string | undefined> {
   }
 }
 
-/** Installs the server into the folder; its path. */
+/** Installs the server into the folder, and returns its path. */
 async function install(folder: string): Promise<string> {
   const problems: string[] = [];
   const program = `${folder}/nats-server${EXE}`;
@@ -74,8 +74,8 @@ async function install(folder: string): Promise<string> {
 }
 
 /**
- * The path of a `nats-server` that is new enough: from the PATH, else from `.arqon/cache`, where it is
- * installed when it is missing. Calls in parallel wait for each other. Throws an Error that says what to do.
+ * The path of an accepted `nats-server`: from the PATH, else from `.arqon/cache`, where it is installed if it is
+ * missing. Concurrent calls wait for each other. Throws an Error with the remedy.
  */
 export async function ensureNatsServer(): Promise<string> {
   if (await works("nats-server")) return "nats-server";

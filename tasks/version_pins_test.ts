@@ -1,10 +1,10 @@
-/** Versions of tools that stand in several places are the same in all of them. */
+/** A tool's version is the same in all files that name it. */
 import assert from "node:assert/strict";
 import { listFiles, ROOT } from "./checkout/source_files.ts";
 
 const read = (path: string) => Deno.readTextFile(ROOT + path);
 
-/** What a pattern captures, all over a file. */
+/** All captures of a pattern in a file. */
 async function pins(path: string, pattern: RegExp): Promise<string[]> {
   return [...(await read(path)).matchAll(pattern)].map(([, version = ""]) => version);
 }
@@ -28,7 +28,7 @@ Deno.test("Deno is the same in CI, in the dev container and in the Python tests"
   assert.deepEqual([...new Set(found.flat())], [wanted]);
 });
 
-Deno.test("deno.lock pins what deno.json asks for, and nothing that a trial has left in it", async () => {
+Deno.test("deno.lock pins the packages of deno.json, and no leftovers of a trial", async () => {
   const { imports } = JSON.parse(await read("deno.json")) as { imports: Record<string, string> };
   const { specifiers } = JSON.parse(await read("deno.lock")) as { specifiers: object };
   const asked = new Set(
@@ -37,7 +37,7 @@ Deno.test("deno.lock pins what deno.json asks for, and nothing that a trial has 
   assert.deepEqual(Object.keys(specifiers).filter((one) => !asked.has(one)), []);
 });
 
-/** Markdown that people read, generated pages too; measurements keep the version that was measured. */
+/** Markdown for people, including generated pages; measurements keep the measured version. */
 async function documents(): Promise<string[]> {
   const files = await listFiles([".md"]);
   return files.filter((path) =>
@@ -56,7 +56,7 @@ Deno.test("NATS is the same in tests, containers, dev container and documents", 
     [".devcontainer/Dockerfile", /NATS_VERSION=(\S+)/g],
   ];
   for (const [path, pattern] of places) assert.deepEqual(await pins(path, pattern), [wanted], path);
-  // As a server says it ("127.0.0.1:4222 2.15.2"), as an image, or as "nats-server 2.15.2".
+  // In a server's output ("127.0.0.1:4222 2.15.2"), as an image, or as "nats-server 2.15.2".
   const named = /(?::4222 |\bnats:|nats-server v?)(\d+\.\d+\.\d+)/g;
   for (const path of await documents()) {
     for (const version of await pins(path, named)) assert.equal(version, wanted, path);
@@ -88,7 +88,7 @@ Deno.test("the oldest NATS and Go are the same wherever they are named", async (
   assert.deepEqual([...found.go], [go]);
 });
 
-Deno.test("the dev container forwards what the servers and the compose stack listen on", async () => {
+Deno.test("the dev container forwards the ports of the servers and the compose stack", async () => {
   const { build, features, forwardPorts, portsAttributes } = JSON.parse(
     await read(".devcontainer/devcontainer.json"),
   );
@@ -98,7 +98,7 @@ Deno.test("the dev container forwards what the servers and the compose stack lis
   );
   assert.equal(own.length, 6);
   for (const port of [...own, 4101, 4102]) assert(forwardPorts.includes(port), String(port));
-  // The folders that compose.yaml mounts are the container's, so the daemon has to be in it as well.
+  // The folders that compose.yaml mounts are the container's, so the daemon must also be in it.
   const docker = Object.keys(features).filter((name) => name.includes("/docker-"));
   assert.match(docker.join(), /^[^,]*\/docker-in-docker:\d+\.\d+\.\d+$/);
   assert.deepEqual(Object.keys(portsAttributes).sort(), forwardPorts.map(String).sort());
@@ -117,7 +117,7 @@ Deno.test("an action has one commit in all workflows", async () => {
   assert(commits.size >= 8);
 });
 
-Deno.test("the repository has one address, and images are named as a registry wants it", async () => {
+Deno.test("the repository has one address, and image names are valid for a registry", async () => {
   const found = new Set<string>();
   const files = await listFiles([".md", ".ts", ".json", ".toml", ".yml", ".yaml", ".mjs"]);
   for (const path of [...files, ...await workflows(), "compose.yaml"]) {
@@ -134,7 +134,7 @@ Deno.test("the repository has one address, and images are named as a registry wa
   assert.match(await read("sdk/python/pyproject.toml"), /^\[project\.urls\]\nHomepage = /m);
 });
 
-Deno.test("the documents list the images that the workflow pushes, and no other", async () => {
+Deno.test("the documents list exactly the images that the workflow pushes", async () => {
   const path = ".github/workflows/images.yml";
   const pushed = await pins(path, /- \{ image: ([\w-]+), dockerfile: \w+/g);
   const built = await pins(path, /- \{ image: [\w-]+, dockerfile: (\w+)/g);
@@ -144,7 +144,7 @@ Deno.test("the documents list the images that the workflow pushes, and no other"
   const section = /^## Images\n([^]*?)^## /m.exec(text)?.[1] ?? "";
   const listed = [...section.matchAll(/^\| `([\w-]+)` +\|/gm)].map(([, name = ""]) => name);
   assert.deepEqual(listed.toSorted(), pushed.toSorted());
-  // What compose.yaml and the manifests take from there is among them.
+  // The images of compose.yaml and the manifests are among them.
   const places = ["compose.yaml", "deploy/kubernetes/shield.yaml", "deploy/kubernetes/brain.yaml"];
   for (const place of places) {
     for (const name of await pins(place, /ghcr\.io\/novelbytelabs\/([\w-]+)/g)) {

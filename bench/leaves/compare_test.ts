@@ -1,4 +1,4 @@
-/** The gate's rule, and that the real measuring finds a planted regression. */
+/** The gate's rule, and a planted regression that the real measurement finds. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { judge, mostAllowed } from "./compare.ts";
@@ -25,7 +25,7 @@ Deno.test("garbage may grow by a tenth and 16 B, not by a byte more", () => {
   assert.equal(mostAllowed(leaf(1_000)), 1_116);
 });
 
-Deno.test("units of metered code are exact; fewer are worth a note", () => {
+Deno.test("units of metered code are exact; fewer units give a note", () => {
   const units = (value: number) => leaf(value, "fuel", "units");
   assert.deepEqual(judged(units(500), units(500)), { ok: true, lines: [] });
   assert.equal(judged(units(500), units(501)).ok, false);
@@ -34,7 +34,7 @@ Deno.test("units of metered code are exact; fewer are worth a note", () => {
   assert.match(lines.join(), /^NOTE fuel: 499 units instead of 500/);
 });
 
-Deno.test("what is worse is named with both figures and what to do", () => {
+Deno.test("a worse figure is named with both figures and the remedy", () => {
   const { ok, lines } = judged(leaf(100, "stamp"), leaf(200, "stamp"));
   assert.equal(ok, false);
   assert.equal(lines.length, 1);
@@ -48,7 +48,7 @@ Deno.test("a leaf without a record fails, and so does a record without a leaf", 
   assert.deepEqual(lines.map((line) => line.split(":", 1)[0]), ["young", "old"]);
 });
 
-Deno.test("another engine is named beside what is worse, and is no failure by itself", () => {
+Deno.test("another engine is named beside a worse figure, and is not a failure alone", () => {
   const other = { v8: "16.0" };
   const recorded = { ...ENGINE, figures: { scan: 100 } };
   assert.deepEqual(judge(recorded, [leaf(100)], other), { ok: true, lines: [] });
@@ -65,13 +65,13 @@ Deno.test("a planted regression is measured and fails the gate", async () => {
   assert.match(lines[0]!, /^copied: /);
 });
 
-Deno.test("measured twice, a leaf is the same", async () => {
+Deno.test("two measurements of a leaf are equal", async () => {
   const [first] = await measureFrom(PLANTED, ["copied and noted"]);
   const [second] = await measureFrom(PLANTED, ["copied and noted"]);
   assert.deepEqual(judged(first!, second!), { ok: true, lines: [] });
 });
 
-Deno.test("every leaf of the list has a record and a name of its own", async () => {
+Deno.test("every leaf of the list has a record and a unique name", async () => {
   const names = LEAVES.map(({ name }) => name);
   assert.equal(new Set(names).size, names.length);
   const { figures } = await readRecorded();

@@ -209,7 +209,7 @@ function idleParts(spine: Spine): Partial<MessagePath> {
   };
 }
 
-/** These leaves, in the order of a message. */
+/** The leaves of this file, in the order of a message. */
 export const PATH_LEAVES: readonly Leaf[] = [
   { name: "Spine: publish and deliver", unit: "B", times: 10_000, open: spineOnly },
   { name: "hub to 1, with its Spine", unit: "B", times: 10_000, open: () => delivered(1) },

@@ -42,7 +42,7 @@ function through(
 const request = (id: number) => encodeRequest({ id, deadline_ms: 0 }, REQUEST, CHAIN);
 const reply = (id: number) => encodeReply(id, REPLY);
 
-/** These leaves: there and back. */
+/** The leaves of this file: there and back. */
 export const POLICY_LEAVES: readonly Leaf[] = [
   {
     name: "request to a policy worker",

@@ -1,4 +1,4 @@
-/** Leaves that decide whether a message or a client may pass: rates, tokens, metered policies. */
+/** Leaves of the admission of a message or a client: rates, tokens, metered policies. */
 import { exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
 import { configFrom } from "../../shared/config/load.ts";
 import { createLogger } from "../../shared/logs/log.ts";
@@ -74,7 +74,7 @@ async function unitsOf(name: string, payload_bytes: number): Promise<number> {
   return units;
 }
 
-/** These leaves, in the order of a message. */
+/** The leaves of this file, in the order of a message. */
 export const PROCESS_LEAVES: readonly Leaf[] = [
   { name: "token known", unit: "B", times: 5_000, open: tokensKnown },
   { name: "rate taken", unit: "B", times: 20_000, open: rateTaken },

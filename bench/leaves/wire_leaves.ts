@@ -87,7 +87,7 @@ function parsedSubjects(): LeafRun {
   };
 }
 
-/** These leaves, in the order of a message. */
+/** The leaves of this file, in the order of a message. */
 export const WIRE_LEAVES: readonly Leaf[] = [
   { name: "scan an envelope of 200 B", unit: "B", times: 20_000, open: () => scanned(200) },
   { name: "scan an envelope of 4 KiB", unit: "B", times: 20_000, open: () => scanned(4_096) },

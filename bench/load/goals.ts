@@ -1,5 +1,5 @@
 /**
- * Compares the goals of the message path with the figures of `--all`, and says by how much one is missed.
+ * Compares the figures of `--all` with the goals of the message path, and gives the amount by which a goal is missed.
  * Pure: it measures nothing and decides no exit code.
  */
 import { median } from "../measure/statistics.ts";
@@ -11,16 +11,16 @@ export interface Goal {
   readonly goal: string;
   readonly bound: string;
   readonly measured: string;
-  /** Undefined: the run did not measure it. */
+  /** Undefined if the run did not measure it. */
   readonly met: boolean | undefined;
-  /** By which share of the bound it is missed, 0.1 for a tenth; absent when it is met or not measured. */
+  /** The share of the bound by which it is missed, 0.1 for a tenth; absent if it is met or not measured. */
   readonly missed_by?: number;
 }
 
 const BURSTS_TO_10 = /^1 -> 10, (?!1 at once)\d+ at once$/;
 const BURSTS_TO_1000 = /^1 -> 1000, (?!1 at once)\d+ at once$/;
 const FLOOD_TIMES = 2;
-/** What of Bun's server, which does none of our work, is wanted: the worst of these cases. */
+/** The goals compared with Bun's server, which does none of our work: the worst of these cases counts. */
 const OF_BUN = [
   ["echo", /./, "echo", 0.6],
   ["throughput", /./, "throughput", 0.3],
@@ -28,14 +28,14 @@ const OF_BUN = [
   ["fanout", BURSTS_TO_1000, "bursts to 1,000", 1.25],
   ["many-rooms", /./, "rooms", 0.6],
 ] as const;
-/** What is wanted of Centrifugo's. */
+/** The goals compared with Centrifugo. */
 const OF_CENTRIFUGO = [
   ["throughput", /./, "throughput", 1.9],
   ["fanout", BURSTS_TO_1000, "bursts to 1,000", 1.1],
 ] as const;
-/** The peers that we want to be ahead of. */
+/** The peers that ArqonBus must outperform. */
 const RIVALS: readonly string[] = ["centrifugo", "socketio", "nats-ws"];
-/** Where: the scenario, its cases, and the words for both. Frames with several messages do not count. */
+/** The scenario, its cases, and the words for both. BATCH frames do not count. */
 const AHEAD = [
   ["echo", /./, "echo", "per_cpu_s"],
   ["fanout", /^1 -> 10, \d+ at once$/, "fan-out to 10", "per_cpu_s"],
@@ -55,13 +55,13 @@ const kb = (value: number) => `${value.toFixed(1)} KB`;
 const of = (rows: Rows, scenario: string, target: string, cases: RegExp): Row[] =>
   rows.filter((row) => row.scenario === scenario && row.target === target && cases.test(row.case));
 
-/** On which side of its bound a figure must be, and which of several figures is the worst. */
+/** The side of the bound that a figure must be on, and which of several figures is the worst. */
 const SIDES = {
   ">=": { worst: Math.min, met: (value: number, bound: number) => value >= bound },
   "<": { worst: Math.max, met: (value: number, bound: number) => value < bound },
 } as const;
 
-/** Judges the worst of several figures; without figures the goal was not measured. */
+/** Judges the worst of several figures; without figures the goal is not measured. */
 function judged(
   side: keyof typeof SIDES,
   goal: string,
@@ -78,7 +78,7 @@ function judged(
   return { ...shown, measured: text(worst), met, ...missed };
 }
 
-/** Our figure of each case in the peer's, as far as both were measured. */
+/** The ratio of our figure to the peer's in each case that has both. */
 function ratios(rows: Rows, scenario: string, cases: RegExp, peer: string, key: string): number[] {
   return of(rows, scenario, "arqon", cases).flatMap((row) => {
     const other = of(rows, scenario, peer, /./).find((one) => one.case === row.case);
@@ -86,7 +86,9 @@ function ratios(rows: Rows, scenario: string, cases: RegExp, peer: string, key: 
   });
 }
 
-/** What a flood does to a clean client: its p99 with the flood in that without, for a kind of sockets. */
+/**
+ * The effect of a flood on a clean client: the ratio of its p99 with the flood to that without, for a kind of sockets.
+ */
 export interface FloodEffect {
   readonly websocket: string;
   readonly times: number;
@@ -133,7 +135,7 @@ export function goalsOf(rows: Rows): Goal[] {
   ];
 }
 
-/** The goals that are missed and by how much, in a sentence; undefined when none is. */
+/** One sentence with the missed goals and by how much; undefined if none is missed. */
 export function missedGoals(goals: readonly Goal[]): string | undefined {
   const missed = goals.filter(({ met }) => met === false);
   if (missed.length === 0) return undefined;
@@ -141,7 +143,7 @@ export function missedGoals(goals: readonly Goal[]): string | undefined {
   return `${missed.length} of ${goals.length} goals missed:\n  ${told.join("\n  ")}`;
 }
 
-/** In words whether a goal is met, and by how much it is missed. */
+/** Whether a goal is met, in words, and by how much it is missed. */
 function verdict({ met, missed_by = 0 }: Goal): string {
   if (met === undefined) return "not measured";
   return met ? "met" : `missed by ${shareText(missed_by)}`;
@@ -149,7 +151,7 @@ function verdict({ met, missed_by = 0 }: Goal): string {
 
 const shareText = (share: number) => share < 0.1 ? `${(share * 100).toFixed(1)} %` : percent(share);
 
-/** The goals that are measured elsewhere. */
+/** The goals that other programs measure. */
 const ELSEWHERE =
   `Goals that take longer: \`deno task bench durable --only write\` (durable publishes of
 bare JetStream's), \`deno task bench policy\` (what a bound policy adds)`;

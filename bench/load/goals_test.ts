@@ -1,4 +1,4 @@
-/** The goals on rows that no server gave: what is judged, by what, and what is said of a missed one. */
+/** The goals for invented rows: which figures are judged, against which bounds, and the text about a missed goal. */
 import assert from "node:assert/strict";
 import { floodGoals, goalsOf, missedGoals, renderGoals } from "./goals.ts";
 import type { Row } from "./load_scenario.ts";
@@ -19,7 +19,7 @@ const judgedOf = (rows: readonly Row[]) =>
     goalsOf(rows).flatMap(({ goal, met }) => met === undefined ? [] : [[goal, met]]),
   );
 
-Deno.test("a goal is judged by the worst of what was measured, and not without", () => {
+Deno.test("a goal is judged by the worst measured figure, and not without a figure", () => {
   const rows = [
     row("echo", "10000/s", "arqon", { medians: { p99_ms: 4 }, ratio: 0.61 }),
     row("echo", "10000/s", "arqon-nats", { medians: { p99_ms: 6 }, ratio: 0.54 }),
@@ -92,7 +92,7 @@ Deno.test("a flood is judged by the median of its rounds on a kind of sockets", 
   ]]);
 });
 
-Deno.test("a missed goal is told with by how much, and makes the run fail; others do not", () => {
+Deno.test("a missed goal names its deficit and fails the run; a met goal does not", () => {
   const goals = goalsOf([
     row("echo", "10000/s", "arqon", { medians: { p99_ms: 4 }, ratio: 0.48 }),
     row("handshake", "TLS", "arqon", { medians: { p99_ms: 63 } }),

@@ -1,7 +1,4 @@
-/**
- * Scenarios of the load generator from the command line: each alone, and all of them with the goals beside the figures
- * (`--all`).
- */
+/** Scenarios of the load generator from the command line: each separately, and all of them with the goals (`--all`). */
 import { type Options, scenario, type ScenarioResult } from "../measure/scenario.ts";
 import type { Scenario, Values } from "../measure/scenario.ts";
 import { renderTable as renderColumns } from "../measure/table.ts";
@@ -13,7 +10,7 @@ import { LOAD_SCENARIOS } from "./scenarios.ts";
 import { targetsNamed } from "./targets/targets.ts";
 import type { Target } from "./targets/target.ts";
 
-/** The values of a scenario's options: those that were given, in place of those of `--quick` and the defaults. */
+/** The values of a scenario's options: the given values, then those of `--quick`, then the defaults. */
 export function optionsWith<O extends Options>(
   { options, quick }: LoadScenario<O>,
   is_quick: boolean,
@@ -25,7 +22,7 @@ export function optionsWith<O extends Options>(
   return { ...defaults, ...(is_quick ? quick : {}), ...given } as Values<O>;
 }
 
-/** Runs a scenario with these values of its options. */
+/** Runs a scenario with these option values. */
 async function run<O extends Options>(
   load: LoadScenario<O>,
   targets: readonly Target[],
@@ -44,7 +41,7 @@ export function scenarioOf(load: LoadScenario): Scenario {
   const options = { ...load.options, ...COMMON };
   return scenario(load.name, load.about, options, async (values) => {
     const { targets, rounds, quick } = values as Values<typeof COMMON>;
-    // What is not at its default was given.
+    // A value other than the default was given.
     const given = Object.fromEntries(
       Object.entries(load.options).filter(([name, [value]]) =>
         String((values as Record<string, unknown>)[name]) !== String(value)
@@ -63,7 +60,7 @@ export function scenarioOf(load: LoadScenario): Scenario {
 
 type All = readonly (readonly [LoadScenario, LoadResults])[];
 
-/** The summary of all results: a line for each scenario, case and target. */
+/** The summary of all results: one line for each scenario, case and target. */
 function renderSummary(all: All): string {
   const lines = all.flatMap(([scenario, { rows }]) => {
     const [, title = "", digits = 0] = scenario.columns.find(([key]) =>
@@ -96,10 +93,10 @@ const failuresOf = (all: All): string[] =>
     return failure === undefined ? [] : [`${name}: ${failure}`];
   });
 
-/** Measures what one flood does to a clean client on each of these kinds of sockets, for so many seconds. */
+/** Measures the effect of one flood on a clean client, for each of these kinds of sockets, for this many seconds. */
 export type MeasureFlood = (kinds: readonly string[], seconds: number) => Promise<FloodEffect[]>;
 
-/** The scenario of `deno task bench --all`. What a flood does is measured by `floodOnce`. */
+/** The scenario of `deno task bench --all`. `floodOnce` measures the effect of a flood. */
 export const allScenario = (floodOnce: MeasureFlood): Scenario =>
   scenario(
     "all",

@@ -1,6 +1,6 @@
 /**
- * Runs a scenario on targets: they take turns for so many rounds, in the opposite order in every other round.
- * A failure of one target is kept, and the others go on. It knows no scenario.
+ * Runs a scenario on targets, interleaved: every other round runs in reverse order. A failure of one target is
+ * recorded, and the other targets continue. It knows no scenario.
  */
 import { UsageError } from "../measure/scenario.ts";
 import { median, sumOf } from "../measure/statistics.ts";
@@ -17,10 +17,10 @@ function histogramOf(measured: readonly Measurement[]): { histogram?: string } {
   return all.length === 0 ? {} : { histogram: merged(all).encode() };
 }
 
-/** What is said of a scenario in its rows. */
+/** The description of a scenario in its rows. */
 type Measured = Pick<LoadScenario, "name" | "headline" | "fresh">;
 
-/** Collects measurements, by case and target. */
+/** Collects measurements by case and target. */
 class Collected {
   readonly #measured: (Measurement & { case: string; target: string; version: string })[] = [];
   readonly #omitted: Omitted[] = [];
@@ -72,7 +72,7 @@ class Collected {
   }
 }
 
-/** Runs a measurement that may fail, which is then kept for these cases. */
+/** Runs a measurement; records a failure for these cases. */
 async function tried<T>(
   collected: Collected,
   cases: readonly LoadCase[],
@@ -95,7 +95,7 @@ const able = ({ abilities }: Target, { needs }: LoadCase) =>
 const startFor = (target: Target, { tls = false, tenants = 1 }: LoadCase) =>
   target.start({ tls, tenants });
 
-/** Starts all targets, and lets each serve the first case that it can for a while, of which nothing counts. */
+/** Starts all targets, and warms each up with the first case that it supports. */
 async function startAll(
   { name }: Measured,
   cases: readonly LoadCase[],
@@ -119,7 +119,7 @@ async function startAll(
   return kept;
 }
 
-/** Measures cases on all targets in turns, in the opposite order in every other round. */
+/** Measures cases on all targets, in reverse order in every other round. */
 async function measureCases(
   scenario: Measured,
   cases: readonly LoadCase[],
@@ -165,7 +165,7 @@ export async function measureLoad(
       collected.omit(one, target, "cannot", `no ${lacking.join(", ")}`);
     }
   }
-  // The same setting of a target serves several cases.
+  // Cases with the same setting share a target.
   const setups = Map.groupBy(cases, ({ tls = false, tenants = 1 }) => `${tls} ${tenants}`);
   for (const setup of setups.values()) {
     await measureCases(scenario, setup, targets, effort, collected);

@@ -1,4 +1,4 @@
-/** How scenarios are run on targets, on bare servers with figures that are given, and what their tables say. */
+/** Runs of scenarios on targets, with bare servers and given figures, and the text of their tables. */
 import assert from "node:assert/strict";
 import { optionsWith } from "./load_command.ts";
 import { measureLoad as measure } from "./load_rounds.ts";
@@ -22,12 +22,12 @@ const measureLoad = (
   { rounds, warm = 0 }: { rounds: number; warm?: number },
 ) => measure(scenario, targets, scenario.cases({}), { rounds, warm });
 
-/** What happened, and which server is which. */
+/** A log of the events, and the target id of each server. */
 class Stage {
   readonly turns: string[] = [];
   readonly #names = new Map<number, TargetId>();
 
-  /** A bare server under another name. */
+  /** A bare server with another name. */
   target(id: TargetId, abilities: readonly Ability[]): Target {
     const start = async (options: TargetOptions) => {
       const running = await DENO.start(options);
@@ -38,7 +38,7 @@ class Stage {
     return { id, title: id, abilities: new Set(abilities), start };
   }
 
-  /** Its figures are given, its connections are real. */
+  /** A case with given figures and real connections. */
   scenario(figures: Partial<Record<TargetId, number>>, fresh?: true): LoadScenario {
     return {
       ...{ name: "test", about: "", options: {}, quick: {}, ...(fresh ? { fresh } : {}) },
@@ -60,13 +60,13 @@ class Stage {
     };
   }
 
-  /** Rejects when one of its servers still runs. */
+  /** Rejects if one of its servers still runs. */
   async assertEnded(): Promise<void> {
     for (const pid of this.#names.keys()) await assert.rejects(usagesOf([[pid]]));
   }
 }
 
-Deno.test("targets take turns, the other way round in every other round", async () => {
+Deno.test("targets alternate, in reverse order in every other round", async () => {
   const stage = new Stage();
   const targets = [stage.target("arqon", ["echo", "batch"]), stage.target("bun", ["echo"])];
   const scenario = stage.scenario({ arqon: 200, bun: 100 });
@@ -91,7 +91,7 @@ Deno.test("targets take turns, the other way round in every other round", async 
   assert.match(table, /bun: cannot: no batch \(batched\)/);
 });
 
-Deno.test("each process serves its first case before, which counts nowhere", async () => {
+Deno.test("each process serves its first case as a warm-up, which is not measured", async () => {
   const stage = new Stage();
   const targets = [stage.target("arqon", ["echo", "batch"]), stage.target("bun", ["echo"])];
   const scenario = stage.scenario({});
@@ -106,14 +106,14 @@ Deno.test("each process serves its first case before, which counts nowhere", asy
   await stage.assertEnded();
 });
 
-Deno.test("where memory is measured each measurement has a new process", async () => {
+Deno.test("a scenario of memory starts a new process for each measurement", async () => {
   const stage = new Stage();
   await measureLoad(stage.scenario({}, true), [stage.target("arqon", ["echo"])], { rounds: 2 });
   assert.equal(stage.turns.filter((turn) => turn === "arqon started").length, 2);
   await stage.assertEnded();
 });
 
-Deno.test("who is not here is a row and no failure; who fails or loses messages is one", async () => {
+Deno.test("an unavailable target gives a row and no failure; a failing or lossy target gives a failure", async () => {
   const stage = new Stage();
   const scenario = stage.scenario({});
   const bare = stage.target("bun", ["echo"]);
@@ -136,7 +136,7 @@ Deno.test("who is not here is a row and no failure; who fails or loses messages 
   await stage.assertEnded();
 });
 
-Deno.test("--quick replaces defaults, and every scenario says what it takes", () => {
+Deno.test("--quick replaces defaults, and every scenario lists its options", () => {
   for (const one of LOAD_SCENARIOS) {
     const quick = optionsWith(one, true);
     for (const [name, value] of Object.entries(one.quick)) assert.deepEqual(quick[name], value);

@@ -1,5 +1,5 @@
 /**
- * A scenario of the load generator, and its results. `load_rounds.ts` runs it on targets, `load_command.ts`
+ * A scenario of the load generator, and its results. `load_rounds.ts` runs it on targets, `load_command.ts` runs it
  * from the command line, and `load_table.ts` renders the results.
  */
 import type { Options, Values } from "../measure/scenario.ts";
@@ -15,48 +15,48 @@ export const COMMON = {
 } satisfies Options;
 
 /**
- * The option of scenarios of messages for how long a process that has just started serves the first case
- * before anything of it is measured. The same for all targets, by default long enough that engines have
- * compiled what the load needs: a server that has run for a while is measured, not its first seconds.
+ * The option of message scenarios for the warm-up time of a new process on the first case. It is the same for all
+ * targets. The default lets engines compile the load's code: the measurement is of a server in steady state, not of its
+ * first seconds.
  */
 export const WARM = {
   warm: ["10", "seconds that each new process serves the first case before; 0: one just started"],
 } satisfies Options;
 
-/** The value of `WARM`; 0 for a scenario that does not have it. Throws `UsageError`. */
+/** The value of `WARM`; 0 for a scenario without it. Throws `UsageError`. */
 export function warmSeconds(warm = "0"): number {
   const seconds = Number(warm);
   if (Number.isInteger(seconds) && seconds >= 0) return seconds;
   throw new UsageError(`--warm expects a whole number of seconds, got ${JSON.stringify(warm)}`);
 }
 
-/** The figures of one measurement, by names that end in their units. */
+/** The figures of one measurement, by name; each name ends in its unit. */
 export type Figures = Readonly<Record<string, number>>;
 
 /** One case, which a scenario measures on each target. */
 export interface LoadCase {
   readonly name: string;
-  /** Abilities that a target needs for the case. Other targets are left out, and the report says so. */
+  /** Capabilities that the case requires. Other targets are skipped, and the report says so. */
   readonly needs: readonly Ability[];
   readonly tls?: boolean;
   readonly tenants?: number;
-  /** The case with whose figures on Bun this one is compared; absent: this case itself. */
+  /** The case of Bun that this one is compared with; absent: the same case. */
   readonly beside?: string;
-  /** Measures once; with `seconds`, for so long. */
+  /** Measures once; with `seconds`, for this long. */
   measure(running: RunningTarget, seconds?: number): Promise<Measurement>;
 }
 
 /** The result of one measurement. */
 export interface Measurement {
   readonly figures: Figures;
-  /** Number of expected messages that never came. */
+  /** Number of expected messages that never arrived. */
   readonly missing: number;
   readonly problems: readonly string[];
   /** The latencies in µs as HdrHistogram V2, in Base64. */
   readonly histogram?: string;
 }
 
-/** A column of the table, which shows one figure. */
+/** A column of the table, with one figure. */
 export type Column = readonly [key: string, title: string, digits: number];
 
 /** A scenario of the load generator. */
@@ -71,13 +71,13 @@ export interface LoadScenario<O extends Options = Options> {
   /** Whether each measurement needs a new process of the target, as memory does. */
   readonly fresh?: true;
   readonly columns: readonly Column[];
-  /** Name of the figure that is compared with Bun's, and whose least and most are shown. */
+  /** Name of the figure that is compared with Bun's, and whose minimum and maximum are shown. */
   readonly headline: string;
   /** The cases for these option values. Throws `UsageError`. */
   cases(values: Values<O>): readonly LoadCase[];
 }
 
-/** How often a scenario is measured, and for how long its targets are warmed up. */
+/** Number of measurements of a scenario, and the warm-up time of its targets. */
 export interface Effort {
   readonly rounds: number;
   readonly warm: number;
@@ -92,7 +92,7 @@ export interface Row {
   readonly version: string;
   /** The medians of the rounds. */
   readonly medians: Figures;
-  /** The least value of the headline. */
+  /** The minimum of the headline. */
   readonly least: number;
   readonly most: number;
   /** Ratio of the headline to Bun's; NaN without Bun. */
@@ -100,7 +100,7 @@ export interface Row {
   readonly missing: number;
   readonly problems: readonly string[];
   readonly rounds: readonly Figures[];
-  /** The latencies of all rounds in µs as HdrHistogram V2; absent when there are none. */
+  /** The latencies of all rounds in µs as HdrHistogram V2; absent without latencies. */
   readonly histogram?: string;
 }
 
@@ -110,15 +110,15 @@ export interface Omitted {
   readonly target: string;
   readonly why: string;
   /**
-   * The reason: `cannot` for a missing ability, `not here` for a target that does not run here, `failed` for
-   * a target that should have given figures.
+   * The reason: `cannot` for a missing capability, `not here` for a target that does not run on this machine, `failed`
+   * for a target whose measurement failed.
    */
   readonly kind: "cannot" | "not here" | "failed";
 }
 
 /** The results of a whole run. */
 export interface LoadResults {
-  /** How load and targets shared the cores, for people. */
+  /** The placement of load and targets on the cores, for people. */
   readonly placed: string;
   readonly rows: readonly Row[];
   readonly omitted: readonly Omitted[];

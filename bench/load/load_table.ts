@@ -2,12 +2,12 @@
 import { renderTable as renderColumns } from "../measure/table.ts";
 import type { LoadResults, LoadScenario, Omitted, Row } from "./load_scenario.ts";
 
-/** A figure as text, `-` where there is none. */
+/** A figure as text, `-` if it is missing. */
 export function shown(value: number | undefined, digits: number): string {
   return value === undefined || !Number.isFinite(value) ? "-" : value.toFixed(digits);
 }
 
-/** The cases that were left out: a line for each reason. */
+/** The skipped cases: one line for each reason. */
 export function renderOmitted(omitted: readonly Omitted[]): string {
   const reasons = Map.groupBy(omitted, ({ kind, why }) => `${kind}: ${why.split("\n", 1)[0]}`);
   return [...reasons].map(([reason, all]) => {
@@ -17,7 +17,7 @@ export function renderOmitted(omitted: readonly Omitted[]): string {
   }).join("\n");
 }
 
-/** The table of medians; least and most are those of the headline. */
+/** The table of medians; the minimum and maximum are those of the headline. */
 export function renderTable(
   { name, columns, headline }: Pick<LoadScenario, "name" | "columns" | "headline">,
   { placed, rows, omitted }: LoadResults,
@@ -43,7 +43,7 @@ export function renderTable(
   return `${table}\n\n${notes}`;
 }
 
-/** Why the figures cannot be trusted; undefined when they can. */
+/** Why the figures are not reliable; undefined if they are. */
 export function failureOf({ rows, omitted }: LoadResults): string | undefined {
   const lost = rows.find(({ missing }) => missing !== 0);
   if (lost !== undefined) {

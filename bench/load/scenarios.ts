@@ -1,4 +1,4 @@
-/** The scenarios of the load generator: what each has of connections, rooms and messages. */
+/** The scenarios of the load generator: the connections, rooms and messages of each. */
 import { fileLimit } from "../../tests/load/file_limit.ts";
 import { UsageError, type Values } from "../measure/scenario.ts";
 import { type Load, openLoad, runLoad } from "./crowd/driver.ts";
@@ -9,7 +9,7 @@ import { type Crowd, type Group, idlers, type LoadPlan, oneRoom, ownRooms } from
 import type { Run } from "./plans/plan.ts";
 import type { RunningTarget } from "./targets/target.ts";
 
-/** What a scenario of messages says of time and size. */
+/** The duration and the sizes of a message scenario. */
 const TIMED = {
   seconds: [5, "counted time of a round"],
   warmup: [2, "seconds before that are not counted"],
@@ -26,7 +26,7 @@ interface Timed {
   readonly processes: number;
 }
 
-/** The case of a plan: it runs once. */
+/** The case of a plan, with one run. */
 function planned(one: Omit<LoadCase, "measure">, plan: LoadPlan): LoadCase {
   const measure = async (running: RunningTarget, seconds = plan.seconds) =>
     measurementOf(await runLoad(running, { ...plan, seconds }));
@@ -56,7 +56,7 @@ function echoPlan(values: Timed & { connections: number; bytes: number }, pace: 
   return { groups, processes, echo: true, ...runOf(values, pace, bytes) };
 }
 
-/** A case in plain or over TLS. */
+/** A case without or with TLS. */
 const secured = (name: string, tls: boolean): Omit<LoadCase, "measure"> =>
   tls ? { name: `${name}, TLS`, needs: ["echo", "tls"], tls } : { name, needs: ["echo"] };
 
@@ -124,7 +124,7 @@ const FANOUT_OPTIONS = {
   warmup: [1, "seconds before that are not counted"],
 } as const;
 
-/** One publisher and many receivers, with the same deliveries per second for any number of them. */
+/** One publisher and many receivers, with the same deliveries per second for any number of receivers. */
 function fanoutPlan(
   [receivers, burst, batch]: readonly [receivers: number, burst: number, batch: boolean],
   values: Values<typeof FANOUT_OPTIONS>,
@@ -137,7 +137,7 @@ function fanoutPlan(
   };
 }
 
-/** One publisher, many receivers of its room. */
+/** One publisher and many receivers in one room. */
 const FANOUT: LoadScenario<typeof FANOUT_OPTIONS> = {
   name: "fanout",
   about: `one publisher to many receivers of one room; several messages at once are what a
@@ -174,10 +174,10 @@ const ROOMS_OPTIONS = {
   bytes: [256, "size of a body"],
   ...WARM,
 } as const;
-/** Connections among which rooms are spread. */
+/** Connections that share a number of rooms. */
 const SPREAD = 20;
 
-/** So many rooms, which take turns; each connection receives its own. */
+/** This many rooms, used round-robin; each connection subscribes to its own. */
 function roomsPlan(rooms: number, values: Values<typeof ROOMS_OPTIONS>): LoadPlan {
   const connections = Math.min(rooms, SPREAD);
   const more = { rooms, rooms_each: Math.ceil(rooms / connections) };
@@ -187,7 +187,7 @@ function roomsPlan(rooms: number, values: Values<typeof ROOMS_OPTIONS>): LoadPla
   };
 }
 
-/** The same messages over more and more rooms. */
+/** The same messages over an increasing number of rooms. */
 const MANY_ROOMS: LoadScenario<typeof ROOMS_OPTIONS> = {
   name: "many-rooms",
   about: `messages to so many rooms in turn, from 20 connections that hear their own;
@@ -202,7 +202,7 @@ what a message costs as there are more rooms.`,
     ),
 };
 
-/** The groups of members, each in one room: how many rooms of how many members. Pure. */
+/** The groups of members, each in one room: number of rooms and number of members. Pure. */
 export function chatGroups(batch: boolean): Group[] {
   const kinds = [["direct", 50, 2], ["team", 20, 10], ["channel", 2, 100]] as const;
   return kinds.map(([prefix, rooms, members]) =>
@@ -214,7 +214,7 @@ const CHAT_OPTIONS = {
   rate: [100, "messages a second, all connections together"],
   ...TIMED,
 } as const;
-/** Rooms of several sizes, in which everybody receives and speaks, with bodies as large as real events. */
+/** Rooms of several sizes in which every member receives and publishes, with bodies of real sizes. */
 const CHAT: LoadScenario<typeof CHAT_OPTIONS> = {
   name: "chat",
   about: `50 rooms of 2, 20 of 10 and 2 of 100 members, who all speak in turn; bodies of the
@@ -267,7 +267,7 @@ connected: TCP, TLS, upgrade and the server's greeting. They stay until the roun
     const measure = async (running: RunningTarget): Promise<Measurement> => {
       await using load = await openLoad(running, idleCrowd(0, "handshake", processes));
       const report = await load.connect({ rate, warmup_seconds, seconds });
-      // A refused connection is a figure of this scenario and no lost message.
+      // A refused connection is a figure of this scenario, not a lost message.
       return { ...measurementOf(report, { failures: report.missing }), missing: 0 };
     };
     return [
@@ -277,11 +277,11 @@ connected: TCP, TLS, upgrade and the server's greeting. They stay until the roun
   },
 };
 
-/** Connections before the first reading, so that what a process allocates only once does not count. */
+/** Connections before the first reading, so that one-time allocations do not count. */
 const FIRST = 100;
-/** Open files of a server that are no connections. */
+/** Open files of a server other than connections. */
 const OWN_FILES = 400;
-/** Ports of one client address; `net.ipv4.ip_local_port_range` has some 28,000. */
+/** Ports of one client address; `net.ipv4.ip_local_port_range` has about 28,000. */
 const PORTS = 25_000;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -311,7 +311,7 @@ const IDLE_OPTIONS = {
   processes: [2, "of clients"],
   tls: [false, "over TLS"],
 } as const;
-/** Memory of connections that do nothing. */
+/** Memory of idle connections. */
 const IDLE: LoadScenario<typeof IDLE_OPTIONS> = {
   name: "idle",
   about: `resident memory of the server with connections that do nothing; a new server each
@@ -342,7 +342,7 @@ time. What one connection takes is the growth since the first hundred.`,
     }),
 };
 
-/** All scenarios in the order in which `--all` runs them. A scenario only gets values of its own options. */
+/** All scenarios in the order of `--all`. A scenario receives only its own options. */
 export const LOAD_SCENARIOS = [
   HANDSHAKE,
   ECHO,

@@ -1,10 +1,10 @@
 /**
- * Which cores the load and the target may use, so that they do not take each other's. They are pinned where
- * there are enough cores, else the load is nice to the target. Uses Linux's `taskset`.
+ * The cores of the load and the target, so that they do not compete. They are pinned if there are enough cores,
+ * otherwise the load has a higher niceness than the target. Uses Linux's `taskset`.
  */
 import { run } from "../../tasks/checkout/programs.ts";
 
-/** Fewest cores for pinning; with less, half of the machine is too little for either. */
+/** Minimum number of cores for pinning; with fewer, half of the machine is too little for either. */
 const PINNED_CORES_MIN = 4;
 const NICENESS = 5;
 
@@ -12,13 +12,13 @@ const NICENESS = 5;
 export interface Placement {
   /** The placement in words, for people. */
   readonly how: string;
-  /** Words in front of the command of a load process. */
+  /** Words before the command of a load process. */
   readonly load: readonly string[];
-  /** The target's cores as `taskset -c` lists them; undefined: any core. */
+  /** The target's cores in the form of `taskset -c`; undefined: any core. */
   readonly target_cores: string | undefined;
 }
 
-/** The placement for so many cores. The upper half of them is for the load. Pure. */
+/** The placement for this number of cores. The upper half of them is for the load. Pure. */
 export function placementOf(cores: number, has_taskset: boolean): Placement {
   if (!has_taskset || cores < PINNED_CORES_MIN) {
     const how = `not pinned (${cores} cores), load at nice ${NICENESS}`;

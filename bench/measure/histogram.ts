@@ -32,8 +32,7 @@ export class Latencies {
   }
 
   /**
-   * Adds a latency. One below 0, from a step of a clock, counts as 0; one above two minutes counts as two
-   * minutes.
+   * Adds a latency. A value below 0, from a clock step, counts as 0; a value above two minutes counts as two minutes.
    */
   add(latency_ms: number): void {
     const us = Math.round(latency_ms * 1_000);
@@ -46,7 +45,7 @@ export class Latencies {
     if (other.totalCount > 0) this.#histogram.add(other);
   }
 
-  /** HdrHistogram's own compressed form (V2) in Base64, which its other tools read too. The unit is µs. */
+  /** HdrHistogram's own compressed form (V2) in Base64, which its other tools also read. The unit is µs. */
   encode(): string {
     return encodeIntoCompressedBase64(this.#histogram);
   }
@@ -55,7 +54,7 @@ export class Latencies {
     this.#histogram.reset();
   }
 
-  /** The latency in ms that this share of all latencies does not exceed; NaN when there are none. */
+  /** The latency in ms that this share of all latencies does not exceed; NaN if there are none. */
   quantile(share: number): number {
     return this.count === 0 ? NaN : this.#histogram.getValueAtPercentile(share * 100) / 1_000;
   }
@@ -72,7 +71,7 @@ export class Latencies {
   }
 }
 
-/** A histogram of several encoded ones together. */
+/** The sum of several encoded histograms. */
 export function merged(encoded: readonly string[]): Latencies {
   const all = new Latencies();
   for (const one of encoded) all.merge(one);

@@ -1,4 +1,4 @@
-/** Histograms of several processes are one: counts exact, quantiles to three digits. */
+/** Histograms of several processes add up: counts are exact, quantiles have three digits. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Latencies, merged } from "./histogram.ts";
@@ -8,7 +8,7 @@ function exact(values: readonly number[], share: number): number {
   return sorted[Math.max(0, Math.ceil(share * sorted.length) - 1)]!;
 }
 
-Deno.test("what processes encode adds up to what one would have counted", () => {
+Deno.test("the sum of encoded histograms equals a single histogram", () => {
   const latency = fc.double({ min: 0.001, max: 100_000, noNaN: true });
   const parts = fc.array(fc.array(latency, { maxLength: 60 }), { minLength: 1, maxLength: 4 });
   fc.assert(fc.property(parts, fc.double({ min: 0.01, max: 1, noNaN: true }), (parts, q) => {
@@ -30,7 +30,7 @@ Deno.test("what processes encode adds up to what one would have counted", () => 
   }));
 });
 
-Deno.test("a clock that stepped back counts as no latency, an endless one as two minutes", () => {
+Deno.test("a negative latency counts as 0, a latency above two minutes as two minutes", () => {
   const latencies = new Latencies();
   latencies.add(-3);
   latencies.add(1e9);
@@ -40,7 +40,7 @@ Deno.test("a clock that stepped back counts as no latency, an endless one as two
   assert.ok(Math.abs(max_ms - 120_000) < 200);
 });
 
-Deno.test("no latency has no figures, and what was reset is gone", () => {
+Deno.test("no latency has no figures, and a reset histogram is empty", () => {
   const latencies = new Latencies();
   latencies.add(5);
   latencies.reset();

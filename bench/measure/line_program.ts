@@ -1,6 +1,6 @@
 /**
- * Programs that print one line of JSON when they are ready and end with their standard input: bare servers and
- * load processes. It does not know what they do.
+ * Programs that print one line of JSON when they are ready and end with their standard input: bare servers and load
+ * processes. It does not know their task.
  */
 import { ROOT } from "./scenario.ts";
 import { TextLineStream } from "./text_lines.ts";
@@ -12,23 +12,23 @@ export interface Program extends AsyncDisposable {
   readonly pid: number;
   /** Writes a line of JSON to the program. */
   say(word: unknown): Promise<void>;
-  /** The program's next line. Rejects with its log when there are no more lines. */
+  /** The program's next line. Rejects with its log if there are no more lines. */
   hear<T>(): Promise<T>;
   /** Ends the program's standard input. */
   finish(): Promise<void>;
-  /** Ends the program at once, if it still runs. */
+  /** Ends the program immediately, if it is still running. */
   kill(): void;
 }
 
 /** The options of a program's process. */
 export interface ProgramOptions {
-  /** Flags of `deno run`, and words in front of the command, such as `nice`. */
+  /** Flags of `deno run`, and words before the command, such as `nice`. */
   readonly flags: readonly string[];
   readonly before?: readonly string[];
   readonly args?: readonly string[];
 }
 
-/** The words in front of a command whose program gives way to others by so much, from 0 to 19. */
+/** The words before a command with this niceness, from 0 to 19. */
 export function niceness(nice: number): readonly string[] {
   return nice === 0 ? [] : ["nice", "-n", String(nice)];
 }
@@ -60,7 +60,7 @@ export function startProgram(program: string, options: ProgramOptions): Program 
   const finish = async () => {
     if (finished) return;
     finished = true;
-    // The program may have ended on its own; then its input is closed.
+    // The program may have ended already; then its input is closed.
     await writer.close().catch(() => {});
   };
   return {

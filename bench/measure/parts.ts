@@ -1,4 +1,4 @@
-/** Scenarios of several parts: which parts `--only` asks for, and their results one after the other. */
+/** Scenarios of several parts: the selection by `--only`, and the results of the parts. */
 import { UsageError } from "./scenario.ts";
 
 /** The result of a part, and its table. */
@@ -7,7 +7,7 @@ export interface Part {
   readonly table: string;
 }
 
-/** How long and how often a part measures. */
+/** Duration and number of a part's measurements. */
 export interface Effort {
   readonly rounds: number;
   readonly seconds: number;
@@ -16,7 +16,7 @@ export interface Effort {
 /** The parts of a scenario by name, in the order in which they run. */
 export type Parts = Readonly<Record<string, (effort: Effort) => Promise<Part>>>;
 
-/** A part made from its measurement and the function that renders it. */
+/** A part from its measurement and the function that renders it. */
 export async function part<T>(measured: Promise<T>, render: (result: T) => string): Promise<Part> {
   const result = await measured;
   return { result, table: render(result) };
@@ -31,7 +31,7 @@ export function namedBy(only: string, known: readonly string[]): string[] {
   throw new UsageError(`--only: no ${unknown.join(", ")}; there are: ${known.join(", ")}`);
 }
 
-/** Runs the parts that `only` lists, in turn; their results by name, and their tables. */
+/** Runs the parts that `only` lists, one after another; their results by name, and their tables. */
 export async function runParts(
   parts: Parts,
   { only, rounds, seconds }: Effort & { readonly only: string },

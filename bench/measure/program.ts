@@ -1,9 +1,9 @@
-/** Runs one of the benchmark's own programs as a process with its own flags. */
+/** Runs one of the benchmark's own programs as a process with separate flags. */
 import { deno } from "../../tasks/checkout/programs.ts";
 
 /**
- * Runs a program, and resolves with the JSON that it prints. `flags` are those of `deno run`; by default it may do
- * everything. Rejects with what it wrote when it fails.
+ * Runs a program, and resolves with its JSON output. `flags` are those of `deno run`; by default it has all
+ * permissions. Rejects with its output if it fails.
  */
 export async function runProgram<T>(
   program: string,
@@ -13,12 +13,12 @@ export async function runProgram<T>(
   return JSON.parse((await deno(["run", "--no-prompt", ...flags, program, ...args])).stdout);
 }
 
-/** Lets a module that ends with `answer` measure by this plan, in a process of its own. */
+/** Runs a module that ends with `answer` on this plan, in a separate process. */
 export function measuredBy<T>(module: string, plan: unknown, flags?: string[]): Promise<T> {
   return runProgram<T>(module, [JSON.stringify(plan)], flags);
 }
 
-/** Measures by the plan in this program's first argument, prints the result, and ends the program. */
+/** Measures the plan in this program's first argument, prints the result, and ends the program. */
 export async function answer<P, R>(measure: (plan: P) => Promise<R> | R): Promise<void> {
   console.log(JSON.stringify(await measure(JSON.parse(Deno.args[0] ?? "{}"))));
   Deno.exit(0);

@@ -1,6 +1,6 @@
 /**
- * A scenario of `deno task bench`: its type, how it reads its options, and what every report says about the
- * machine. `main.ts` has the list of scenarios.
+ * A scenario of `deno task bench`: its type, its options, and the machine's data for every report. `main.ts` has the
+ * list of scenarios.
  */
 import type { ParseArgsOptionsConfig } from "node:util";
 import { run } from "../../tasks/checkout/programs.ts";
@@ -11,7 +11,7 @@ export const ROOT = decodeURIComponent(new URL("../..", import.meta.url).pathnam
   "",
 );
 
-/** Values of a scenario's options as `node:util` reads them; every option has a default. */
+/** Values of a scenario's options in the form of `node:util`; every option has a default. */
 export type OptionValues = Readonly<Record<string, unknown>>;
 
 /** The result of a scenario. */
@@ -20,7 +20,7 @@ export interface ScenarioResult {
   readonly report: Readonly<Record<string, unknown>>;
   /** The table of the measurements, for people. */
   readonly table: string;
-  /** Why the figures cannot be trusted, or which condition they miss; else absent. */
+  /** Why the figures are not reliable, or the condition that they miss; absent if there is no such problem. */
   readonly failure?: string | undefined;
 }
 
@@ -31,16 +31,16 @@ export interface Scenario {
   readonly help: string;
   /** The scenario's own options; `--out` and `--help` are common to all. */
   readonly options: ParseArgsOptionsConfig;
-  /** Measures. Throws `UsageError` for a bad option before anything is started. */
+  /** Measures. Throws `UsageError` for an invalid option before it starts anything. */
   run(values: OptionValues): Promise<ScenarioResult>;
 }
 
-/** Why figures cannot be trusted when a turn of them has lost messages; undefined when none has. */
+/** Why figures are not reliable if one of their turns has lost messages; undefined if none has. */
 export function failureOfLost(is_lost: boolean): string | undefined {
   return is_lost ? "messages were lost; the figures above do not count them" : undefined;
 }
 
-/** An error for a wrong command line; exit code 2. */
+/** An error for an invalid command line; exit code 2. */
 export class UsageError extends Error {
   override readonly name = "UsageError";
 }
@@ -66,7 +66,7 @@ export function positives(values: OptionValues, name: string): number[] {
   throw new UsageError(`--${name} expects whole numbers above 0 with commas, got ${given}`);
 }
 
-/** The options of a scenario: each with its default, which says what it takes, and what it is for. */
+/** The options of a scenario: each with its default, which implies its type, and its purpose. */
 export type Options = Readonly<
   Record<string, readonly [value: string | number | boolean | readonly number[], about: string]>
 >;
@@ -88,7 +88,7 @@ export function valuesOf<O extends Options>(options: O, given: OptionValues): Va
   return Object.fromEntries(read);
 }
 
-/** A scenario from what it measures, in words, and its options. */
+/** A scenario from its description and its options. */
 export function scenario<O extends Options>(
   name: string,
   about: string,
@@ -114,7 +114,7 @@ export function scenario<O extends Options>(
   };
 }
 
-/** The facts about the machine on which figures depend; every report has them. */
+/** The facts about the machine on which figures depend; every report contains them. */
 export async function machine(): Promise<Record<string, string | number>> {
   return {
     os: Deno.build.os,

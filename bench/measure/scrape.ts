@@ -1,6 +1,6 @@
-/** The figures that a process gives over HTTP, and waiting for them. */
+/** A process's figures over HTTP, and a wait for them. */
 
-/** A limit that is reached only when something hangs, or is too slow for any figure here to be useful. */
+/** A limit that is reached only if a process hangs, or is too slow for any useful figure. */
 export const PATIENCE_MS = 120_000;
 
 /** The values of a Prometheus text, by name and labels. */
@@ -33,7 +33,7 @@ export class Scrape {
   }
 }
 
-/** Resolves when the condition holds; rejects when it never does. */
+/** Resolves when the condition holds; rejects if it never does. */
 export async function until(
   holds: () => boolean | Promise<boolean>,
   what: string,

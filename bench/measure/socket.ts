@@ -1,14 +1,14 @@
 /**
- * A WebSocket client for generating load, for whole frames only: no fragments, no extensions. It exists
- * because Deno's own client writes a body above 1 KiB after its header in two writes without TCP_NODELAY, so
- * that Nagle's algorithm and delayed acknowledgements hold each for some 44 ms.
+ * A WebSocket client for load generation, for whole frames only: no fragments, no extensions. It exists because Deno's
+ * own client writes a body above 1 KiB after its header in two writes without TCP_NODELAY, so that Nagle's algorithm
+ * and delayed acknowledgements delay each by about 44 ms.
  */
 import { concat } from "../../shared/containers/concat.ts";
 import { setImmediate } from "node:timers";
 
 /** A connected WebSocket. */
 export interface LoadSocket {
-  /** Sends one binary frame, which is queued when the kernel takes no more. */
+  /** Sends one binary frame, which is queued if the kernel's buffer is full. */
   send(body: Uint8Array): void;
   /** Sends one text frame; the bytes are UTF-8. */
   sendText(body: Uint8Array): void;
@@ -16,14 +16,14 @@ export interface LoadSocket {
   onmessage: (body: Uint8Array) => void;
   /** Called for each text frame with its UTF-8; the bytes are valid until it returns. */
   ontext: (body: Uint8Array) => void;
-  /** Called once with the reason when the socket has ended without a call of `close`. */
+  /** Called once with the reason if the socket has ended without a call of `close`. */
   onend: (why: string) => void;
   close(): void;
 }
 
 /** The options of a connection. */
 export interface SocketOptions {
-  /** PEM of the authority to trust, for a `wss:` URL. */
+  /** PEM of the trusted authority, for a `wss:` URL. */
   readonly ca?: string;
 }
 
@@ -34,7 +34,7 @@ const PING = 0x89;
 const PONG = 0x8a;
 const MASKED = 0x80;
 /**
- * Size of a new connection's buffer. A connection that fills it in one read gets twice as much, up to the
+ * Size of a new connection's buffer. A connection that fills it in one read gets a buffer of twice the size, up to the
  * larger size.
  */
 const BUFFER_BYTES = 2_048;
@@ -57,7 +57,7 @@ export function clientFrame(opcode: number, body: Uint8Array): Uint8Array<ArrayB
   return frame;
 }
 
-/** Where the body of a frame begins and ends; undefined while the frame is not complete. */
+/** The start and end of a frame's body; undefined until the frame is complete. */
 function frameAt(
   buffer: Uint8Array,
   at: number,
@@ -73,7 +73,7 @@ function frameAt(
   return start + size_bytes <= end ? [start, start + size_bytes] : undefined;
 }
 
-/** The request of an upgrade, with more lines of its head. */
+/** The request of an upgrade, with additional header lines. */
 export function upgradeRequest(
   url: URL,
   protocols: readonly string[],
@@ -92,7 +92,7 @@ export function upgradeRequest(
   return new TextEncoder().encode(`${lines.join("\r\n")}\r\n\r\n`);
 }
 
-/** Bytes that have arrived, from which complete frames are taken. */
+/** Received bytes, from which complete frames are taken. */
 class Incoming {
   #buffer = new Uint8Array(BUFFER_BYTES);
   #end = 0;
@@ -111,7 +111,7 @@ class Incoming {
     return count !== null;
   }
 
-  /** Takes the head of the answer as text; undefined while it is not complete. */
+  /** Takes the head of the answer as text; undefined until it is complete. */
   takeHead(): string | undefined {
     const text = new TextDecoder("latin1").decode(this.#buffer.subarray(0, this.#end));
     const end = text.indexOf("\r\n\r\n");
@@ -120,7 +120,7 @@ class Incoming {
     return text.slice(0, end);
   }
 
-  /** Takes so many bytes as text; undefined while they have not come. */
+  /** Takes this many bytes as text; undefined until they have arrived. */
   takeText(bytes: number): string | undefined {
     if (this.#end < bytes) return undefined;
     const text = new TextDecoder().decode(this.#buffer.subarray(0, bytes));
@@ -159,7 +159,7 @@ function writer(connection: Deno.Conn): (frame: Uint8Array) => void {
   };
   return (frame) => {
     waiting.push(frame);
-    // That a connection has ended is seen by what does not come back.
+    // A failed write is ignored: the missing answers show that the connection has ended.
     if (!writing) drain().catch(() => {});
   };
 }
@@ -174,9 +174,9 @@ async function connect(url: URL, { ca }: SocketOptions): Promise<Deno.Conn> {
   return await Deno.startTls(connection, { hostname: url.hostname, caCerts });
 }
 
-/** The answer to an upgrade that was refused. */
+/** The answer to a refused upgrade. */
 export class UpgradeRefused extends Error {
-  /** 0 when there was no answer. */
+  /** 0 if there was no answer. */
   readonly status: number;
 
   constructor(address: string, readonly head: string, readonly body: string) {

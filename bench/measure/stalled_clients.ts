@@ -1,13 +1,13 @@
 /**
- * Clients that subscribe and then never read, which are the worst slow readers. Their kernel takes some
- * megabytes before anybody notices.
+ * Clients that subscribe and then never read, which are the worst slow readers. Their kernel buffers some megabytes
+ * before the server notices.
  */
 import { encodeSub } from "@arqon/proto";
 import { sendUpgrade } from "../../tests/peers/raw_upgrade.ts";
 
 const ANSWER_BYTES = 4_096;
 
-/** Clients that hold their sockets until they are closed. */
+/** Clients that keep their sockets open until they are closed. */
 export interface StalledClients extends Disposable {
   readonly connections: number;
 }
@@ -17,7 +17,10 @@ function masked(body: Uint8Array): Uint8Array {
   return new Uint8Array([0x82, 0x80 | body.length, 0, 0, 0, 0, ...body]);
 }
 
-/** Connects that many clients, which soon receive all of these rooms; nobody reads their ACKs. `url` is http. */
+/**
+ * Connects this many clients, which soon receive messages of all of these rooms; nobody reads their ACKs. `url` is
+ * http.
+ */
 export async function stall(
   url: string,
   token: string,

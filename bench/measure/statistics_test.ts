@@ -1,14 +1,14 @@
-/** The statistics of the benchmarks, against their definitions. */
+/** The statistics of the benchmarks, compared with their definitions. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { percentile } from "./statistics.ts";
 import { median } from "./statistics.ts";
 
-// Exact in binary, so that ranks are not a matter of rounding.
+// Exact in binary, so that ranks do not depend on rounding.
 const sixtyFourth = fc.integer({ min: 1, max: 64 }).map((part) => part / 64);
 const latencies = fc.array(fc.double({ min: 0, max: 1e6, noNaN: true }), { minLength: 1 });
 
-Deno.test("a percentile is a value with at least that fraction at or below it, and the least such", () => {
+Deno.test("a percentile is the least value with at least that fraction at or below it", () => {
   fc.assert(
     fc.property(latencies, sixtyFourth, (values, part) => {
       const sorted = Float64Array.from(values).sort();

@@ -1,8 +1,6 @@
 /** Renders rows as an aligned table for a terminal. */
 
-/**
- * A table whose first column is aligned to the left and the others to the right, with a rule under the head.
- */
+/** A table whose first column is left-aligned and the others right-aligned, with a rule under the head. */
 export function renderRows(head: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = head.map((text, column) =>
     Math.max(text.length, ...rows.map((row) => (row[column] ?? "").length))
@@ -14,14 +12,14 @@ export function renderRows(head: readonly string[], rows: readonly (readonly str
   return [line(head), line(widths.map((width) => "-".repeat(width))), ...rows.map(line)].join("\n");
 }
 
-/** A column of a table: its head, what a row has there, and the digits of a number behind the point. */
+/** A column of a table: its head, its value of a row, and the decimal places of a number. */
 export type Column<T> = readonly [
   title: string,
   value: (row: T) => string | number | undefined,
   digits?: number,
 ];
 
-/** The table of some rows. A number that is none is left out. */
+/** The table of some rows. NaN is left blank. */
 export function renderTable<T>(rows: readonly T[], columns: readonly Column<T>[]): string {
   const shown = (value: string | number | undefined, digits: number) => {
     if (typeof value !== "number") return value ?? "";

@@ -1,10 +1,10 @@
-/** The bus that scenarios measure, as a process of its own. */
+/** The measured bus, in a separate process. */
 import { SERVER_FLAGS } from "../../shared/process/deno_command.ts";
 import { websocketLine } from "../../tests/harness/websocket_option.ts";
 import { type Program, startProgram } from "./line_program.ts";
 import { ROOT, UsageError } from "./scenario.ts";
 
-/** What a dev bus says when it is ready; see `DevBusReady` in `arq/serve/dev_bus.ts`. */
+/** The ready message of a dev bus; see `DevBusReady` in `arq/serve/dev_bus.ts`. */
 export interface BusProcess extends AsyncDisposable {
   readonly pid: number;
   readonly url: string;
@@ -23,10 +23,10 @@ export function socketLine(kind: string): string {
   }
 }
 
-/** The configuration of a bus of which nothing special is asked. */
+/** The default configuration of a bus. */
 const BUS_CONFIG = `${ROOT}/bench/measure/bus.toml`;
 
-/** Starts the program of the whole bus on the embedded Spine with these flags; it prints when it is ready. */
+/** Starts the program of the whole bus on the embedded Spine with these flags; it prints a line when it is ready. */
 export function busProgram(flags: readonly string[], config_file: string = BUS_CONFIG): Program {
   const state_dir = `${ROOT}/.arqon`;
   const options = { state_dir, port: 0, ops_port: 0, admin_port: 0, config_file };
@@ -55,7 +55,7 @@ export async function startBus(config_file?: string): Promise<BusProcess> {
 
 /** Starts a bus with this text as its configuration. */
 export async function startConfigured(config: string): Promise<BusProcess> {
-  // The file is below the root, where the bus may read.
+  // The file is below the root, where the bus has read permission.
   await Deno.mkdir(`${ROOT}/.arqon`, { recursive: true });
   const file = await Deno.makeTempFile({ dir: `${ROOT}/.arqon`, suffix: ".toml" });
   try {

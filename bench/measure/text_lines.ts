@@ -1,4 +1,4 @@
-/** Splits text that comes in pieces of any size into lines, for programs that send each other lines. */
+/** Splits text from chunks of any size into lines, for programs that exchange lines. */
 
 /**
  * A stream that gives each line without its line break, and the text after the last break unless it is empty.

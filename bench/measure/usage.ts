@@ -1,18 +1,18 @@
 /**
- * Reads the CPU time and memory of processes and all their descendants from `/proc`. Deno may not read there,
- * so a shell does. Linux only.
+ * Reads the CPU time and memory of processes and all of their descendants from `/proc`. Deno may not read there, so a
+ * shell does. Linux only.
  */
 import { must, run } from "../../tasks/checkout/programs.ts";
 
-/** The CPU time and memory of some processes up to a moment. */
+/** The CPU time and memory of some processes until one moment. */
 export interface Usage {
-  /** User and system time of all threads, also of ended ones, in steps of a clock tick (10 ms). */
+  /** User and system time of all threads, including ended ones, in steps of a clock tick (10 ms). */
   readonly cpu_seconds: number;
   /** CPU time of each living thread in ns, by the thread's id. */
   readonly threads_ns: ReadonlyMap<number, number>;
   /** The name of each living thread, by its id. */
   readonly thread_names: ReadonlyMap<number, string>;
-  /** Resident memory, added up over the processes (VmRSS). */
+  /** Resident memory, the sum over the processes (VmRSS). */
   readonly rss_bytes: number;
   /** `performance.now()` in the middle of the reading. */
   readonly at_ms: number;
@@ -39,7 +39,7 @@ export function readStat(line: string): ProcessStat | undefined {
   return { pid, parent: parent!, cpu_ticks: utime! + stime! };
 }
 
-/** The processes and all that they have started, each once. */
+/** The processes and all of their descendants, without duplicates. */
 export function withDescendants(
   stats: readonly ProcessStat[],
   roots: readonly number[],
@@ -52,12 +52,12 @@ export function withDescendants(
   return stats.filter(({ pid }) => wanted.has(pid));
 }
 
-/** Length of a tick in ns, for kernels that count no scheduling. */
+/** Length of a tick in ns, for kernels without scheduling statistics. */
 const TICK_NS = 1e9 / TICKS_PER_SECOND;
 
 /**
- * CPU seconds between two readings of the same processes. They are added up by threads, as a tick is too
- * coarse for a second or two. A thread that ended in between is left out; these are idle threads of a pool.
+ * CPU seconds between two readings of the same processes. It is a sum over threads, as a tick is too coarse for a
+ * second or two. A thread that ended in between is excluded; these are idle threads of a pool.
  */
 export function cpuSecondsBetween(before: Usage, after: Usage): number {
   let ns = 0;
@@ -68,8 +68,8 @@ export function cpuSecondsBetween(before: Usage, after: Usage): number {
 }
 
 /**
- * CPU seconds between two readings, by the names of the threads: `deno` is the program's own, `worker-N` a
- * Worker, `V8 DefaultWorke` one of those on which the engine compiles and collects.
+ * CPU seconds between two readings, by thread name: `deno` is the program's main thread, `worker-N` a Worker,
+ * `V8 DefaultWorke` a compiler and GC thread of the engine.
  */
 export function threadSecondsBetween(before: Usage, after: Usage): Map<string, number> {
   const seconds = new Map<string, number>();
@@ -118,7 +118,7 @@ async function readProc(): Promise<Proc> {
   return { stats, rss, threads_ns: threadsOf(text), thread_names: namesOf(text) };
 }
 
-/** Reads several sets of processes at once. Rejects when one of the `roots` is gone. */
+/** Reads several sets of processes at once. Rejects if one of the `roots` has ended. */
 export async function usagesOf(sets: readonly (readonly number[])[]): Promise<Usage[]> {
   const before_ms = performance.now();
   const { stats, rss, threads_ns, thread_names } = await readProc();
@@ -140,11 +140,10 @@ export async function usagesOf(sets: readonly (readonly number[])[]): Promise<Us
 }
 
 /**
- * Seconds for which the main thread of a process has waited for a core; undefined where the system does not
- * say.
+ * Seconds for which the main thread of a process has waited for a core; undefined if the system does not provide them.
  */
 export async function waitedSeconds(pid: number): Promise<number | undefined> {
-  // A program reads the file, since Deno allows /proc only to processes that may do everything.
+  // A program reads the file, since Deno allows /proc only with all permissions.
   const ran = await run("cat", [`/proc/${pid}/schedstat`]);
   return ran?.ok === true ? Number(ran.stdout.split(" ")[1]) / 1e9 : undefined;
 }

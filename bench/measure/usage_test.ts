@@ -1,4 +1,4 @@
-/** CPU time and memory as `/proc` tells them. */
+/** CPU time and memory from `/proc`. */
 import assert from "node:assert/strict";
 import {
   cpuSecondsBetween,
@@ -8,14 +8,14 @@ import {
   withDescendants,
 } from "./usage.ts";
 
-Deno.test("a line of /proc is read behind a name that holds anything", () => {
+Deno.test("a line of /proc is read after a name with any content", () => {
   const line = "42 (a) b (x) S 7 42 42 0 -1 4194560 1 2 3 4 50 25 6 7 20 0 11 0 100 1 1";
   assert.deepEqual(readStat(line), { pid: 42, parent: 7, cpu_ticks: 75 });
   assert.equal(readStat("no process"), undefined);
   assert.equal(readStat(""), undefined);
 });
 
-Deno.test("children and their children belong to a process, others do not", () => {
+Deno.test("children and their descendants belong to a process, other processes do not", () => {
   const stats = [[1, 0], [5, 1], [9, 5], [7, 9], [8, 1]].map(([pid, parent]) => ({
     pid: pid!,
     parent: parent!,
@@ -25,7 +25,7 @@ Deno.test("children and their children belong to a process, others do not", () =
   assert.deepEqual(withDescendants(stats, [5, 9]).map(({ pid }) => pid), [5, 9, 7]);
 });
 
-Deno.test("a process that works uses more CPU time, and one that is gone is named", async () => {
+Deno.test("a working process uses more CPU time, and an ended process is named", async () => {
   const read = async () => (await usagesOf([[Deno.pid]]))[0]!;
   const before = await read();
   const deadline_ms = performance.now() + 30_000;
@@ -45,7 +45,7 @@ Deno.test("a process that works uses more CPU time, and one that is gone is name
   await assert.rejects(usagesOf([[child.pid]]), /not there any more/);
 });
 
-Deno.test("threads that came count from nothing, those that went not at all", () => {
+Deno.test("new threads count from zero, ended threads do not count", () => {
   const usage = (threads: [number, number][]) => ({
     thread_names: new Map([[1, "main"], [2, "gone"], [3, "main"]]),
     cpu_seconds: 0,

@@ -1,32 +1,32 @@
 /**
- * The requests of a client that its server has not answered yet: greetings and subscriptions, each with the
- * number that its answer will carry. It knows no protocol and sends nothing.
+ * The pending requests of a client: greetings and subscriptions, each with the number of its answer. It knows no
+ * protocol and sends nothing.
  */
 
-/** The open requests of one connection. */
+/** The pending requests of one connection. */
 export class Asked {
   readonly #waiting = new Map<number, PromiseWithResolvers<void>>();
   readonly #onProblem: (what: string) => void;
 
-  /** `onProblem` is called for failures that belong to no open request. */
+  /** `onProblem` is called for failures without a pending request. */
   constructor(onProblem: (what: string) => void) {
     this.#onProblem = onProblem;
   }
 
-  /** Waits for the answer to `number`. Rejects when the request is refused or the connection ends. */
+  /** Waits for the answer to `number`. Rejects if the request is refused or the connection ends. */
   ask(number: number): Promise<void> {
     const waiting = Promise.withResolvers<void>();
     this.#waiting.set(number, waiting);
     return waiting.promise;
   }
 
-  /** Notes that the server has accepted `number`; does nothing when nobody waits for it. */
+  /** Resolves the request `number`; does nothing if it is not pending. */
   answer(number: number): void {
     this.#waiting.get(number)?.resolve();
     this.#waiting.delete(number);
   }
 
-  /** Notes that the server has refused `number`. */
+  /** Rejects the request `number`. */
   refuse(number: number, why: string): void {
     const waiting = this.#waiting.get(number);
     this.#waiting.delete(number);
@@ -34,7 +34,7 @@ export class Asked {
     else waiting.reject(new Error(why));
   }
 
-  /** Notes a failure that names no request: all open ones fail, and without any it is a problem. */
+  /** Handles a failure without a request number: it rejects all pending requests; without any it is a problem. */
   fail(why: string): void {
     const open = [...this.#waiting.values()];
     this.#waiting.clear();

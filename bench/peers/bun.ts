@@ -1,6 +1,6 @@
 /**
- * Bun's own WebSocket server, which is uWebSockets in C++: the limit of this kind of program, and the mark of the
- * tables. The npm package, installed below `.arqon/cache`; bun_server.mjs is the server.
+ * Bun's own WebSocket server, which is uWebSockets in C++: the upper limit for this kind of program, and the reference
+ * of the tables. It is the npm package below `.arqon/cache`; bun_server.mjs is the server.
  */
 import { ROOT } from "../measure/scenario.ts";
 import { type Target, TargetUnavailable } from "../load/targets/target.ts";
@@ -9,7 +9,7 @@ import { installedFromNpm } from "./installed.ts";
 import { readyLine, startPeer } from "./server_process.ts";
 
 const VERSION = "1.4.5";
-/** The processors that Bun has a package for, by Deno's names. */
+/** The processors for which Bun has a package, by Deno's names. */
 const PROCESSORS = { x86_64: "x64", aarch64: "aarch64" } as const;
 
 /** The target Bun. */

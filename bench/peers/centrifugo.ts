@@ -1,7 +1,7 @@
 /**
- * Centrifugo in its own Go build with the Protobuf protocol. Anonymous clients may subscribe and publish, and
- * channels keep neither history nor presence. A client may have 64 MiB pending, which is NATS' own limit, and
- * as many channels as a scenario has rooms.
+ * Centrifugo in its own Go build with the Protobuf protocol. Anonymous clients may subscribe and publish, and channels
+ * keep neither history nor presence. A client may have 64 MiB pending, as in NATS, and one channel for each room of a
+ * scenario.
  */
 import type { Target } from "../load/targets/target.ts";
 import { PLAIN_ABILITIES, TLS_FILES } from "../load/targets/target_bare.ts";
@@ -36,7 +36,7 @@ function configOf(port: number, tls: boolean) {
   };
 }
 
-/** Waits until Centrifugo listens, which is a moment after it says that it serves. */
+/** Waits until Centrifugo listens, which is shortly after it reports that it serves. */
 async function untilItListens(port: number): Promise<void> {
   for (const deadline_ms = Date.now() + 30_000;;) {
     try {

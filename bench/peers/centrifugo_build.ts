@@ -1,22 +1,22 @@
 /**
- * Builds Centrifugo from its module, which Go downloads: `go install` would also read the list of versions, which not
- * every module proxy gives. It starts nothing.
+ * Builds Centrifugo from its module, which Go downloads. `go install` would also read the list of versions, which not
+ * every module proxy provides. It starts nothing.
  */
 import { TargetUnavailable } from "../load/targets/target.ts";
 import { lastLine, run } from "../../tasks/checkout/programs.ts";
 
-/** The version that is built. */
+/** The version of the build. */
 export const VERSION = "6.9.1";
 const MODULE = "github.com/centrifugal/centrifugo/v6";
-// A build by hand does not know its own version.
+// A manual build does not know its own version.
 const LINK = ["-ldflags", `-X ${MODULE}/internal/build.Version=${VERSION}`];
 const HINT =
   "put centrifugo 6 on the PATH (https://centrifugal.dev/docs/getting-started/installation), " +
   "a release or your own `go build` of its source";
 
 /**
- * Builds Centrifugo in `folder`, with these variables of the environment changed. Resolves with the program's
- * path; rejects with TargetUnavailable, which says what was refused and what to do.
+ * Builds Centrifugo in `folder`, with these environment variables changed. Resolves with the program's path; rejects
+ * with TargetUnavailable, which names the failure and the remedy.
  */
 export async function buildCentrifugo(
   folder: string,

@@ -1,6 +1,6 @@
 /**
- * Centrifugo's client protocol in Protobuf, as far as a load generator needs it. A room is a channel. A frame
- * holds complete messages, each after its length. Field numbers are those of `client.proto` in
+ * Centrifugo's client protocol in Protobuf, limited to the needs of a load generator. A room is a channel. A frame
+ * contains complete messages, each after its length. Field numbers are those of `client.proto` in
  * github.com/centrifugal/protocol.
  */
 import { BinaryReader, BinaryWriter, WireType } from "@bufbuild/protobuf/wire";
@@ -8,13 +8,13 @@ import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/targets/target.ts";
 import { Asked } from "./asked.ts";
 
-/** The functions that are called for the content of a server's frame. */
+/** Callbacks for the content of a server's frame. */
 export interface CentrifugoEvents {
   /** Called with the data of a publication; the bytes are a view. */
   readonly onMessage: (body: Uint8Array) => void;
   /** Called for an empty reply, which is a ping. */
   readonly onPing: () => void;
-  /** Called for the answer to the command `id`, with `error` when it was refused. */
+  /** Called for the answer to the command `id`, with `error` if it was refused. */
   readonly onReply: (id: number, error?: string) => void;
   /** Called when the server ends the connection or the subscription. */
   readonly onEnd: (why: string) => void;
@@ -30,7 +30,7 @@ const ERROR_MESSAGE = 2;
 const PUBLICATION_DATA = 4;
 const END_REASON = { unsubscribe: 3, disconnect: 2 } as const;
 
-/** The last field `wanted` of a message, as bytes; undefined when it is missing. */
+/** The last field `wanted` of a message, as bytes; undefined if it is missing. */
 function fieldOf(message: Uint8Array, wanted: number): Uint8Array | undefined {
   const reader = new BinaryReader(message);
   let found: Uint8Array | undefined;
@@ -73,7 +73,7 @@ function readReply(reply: Uint8Array, events: CentrifugoEvents): void {
   if (id !== 0) events.onReply(id, error);
 }
 
-/** Reads one frame. Throws when it is not Protobuf or not complete. */
+/** Reads one frame. Throws if it is not valid Protobuf or not complete. */
 export function parseCentrifugo(frame: Uint8Array, events: CentrifugoEvents): void {
   const reader = new BinaryReader(frame);
   while (reader.pos < reader.len) readReply(reader.bytes(), events);
@@ -81,7 +81,7 @@ export function parseCentrifugo(frame: Uint8Array, events: CentrifugoEvents): vo
 
 const framed = (command: Uint8Array) => new BinaryWriter().bytes(command).finish();
 
-/** A frame with one command, whose request `fields` writes. */
+/** A frame with one command; `fields` writes the request. */
 export function encodeCommand(
   id: number,
   request: "connect" | "subscribe" | "publish",
@@ -98,7 +98,7 @@ const TOKEN = 1;
 const CHANNEL = 1;
 const DATA = 2;
 
-/** The wire of Centrifugo. Rooms are channels, so their names must not contain `:`, `#` and `$`. */
+/** The wire of Centrifugo. Rooms are channels, so room names must not contain `:`, `#` or `$`. */
 export const CENTRIFUGO_WIRE: Wire = {
   async open(spec, { onMessage, onProblem, tenant }) {
     const trust = spec.ca === undefined ? {} : { ca: spec.ca };
@@ -114,7 +114,7 @@ export const CENTRIFUGO_WIRE: Wire = {
     socket.onend = (why) => asked.fail(why);
     let last_id = 1;
     const greeted = asked.ask(last_id);
-    // Centrifugo itself asks for none here.
+    // Centrifugo's own protocol requests none here.
     const token = spec.tokens[tenant % spec.tokens.length] ?? "";
     const shown = (writer: BinaryWriter) =>
       token === "" ? writer : writer.tag(TOKEN, WireType.LengthDelimited).string(token);

@@ -1,10 +1,10 @@
-/** Installs the npm packages that peers need once below `.arqon/cache`. */
+/** Installs npm packages of the peers once, below `.arqon/cache`. */
 import { installed, lastLine, run } from "../../tasks/checkout/programs.ts";
 import { TargetUnavailable } from "../load/targets/target.ts";
 
 const HINT = "it needs Node 18 or newer with npm (Debian: apt-get install nodejs npm)";
 
-/** The path `.arqon/cache/NAME` with an npm package, which is installed there the first time. */
+/** The path `.arqon/cache/NAME` with an npm package, which the first call installs. */
 export function installedFromNpm(pinned: string, name: string): Promise<string> {
   return installed(name, async (folder) => {
     const options = [`--prefix=${folder}`, "--no-audit", "--no-fund", "--ignore-scripts"];

@@ -1,6 +1,6 @@
 /**
- * The peers with which ArqonBus is compared: their servers as targets, their protocols as wires. The file of
- * each peer has its version and configuration; other files measure.
+ * The peers that ArqonBus is compared with: their servers as targets, their protocols as wires. The file of each peer
+ * has its version and configuration; other files measure.
  */
 import type { Target, Wire } from "../load/targets/target.ts";
 import { BUN } from "./bun.ts";

@@ -1,17 +1,17 @@
 /**
- * NATS' client protocol over WebSocket, as far as a load generator needs it. A room is a subject. The
- * protocol is a byte stream, whose messages need not begin or end where frames do.
+ * NATS' client protocol over WebSocket, limited to the needs of a load generator. A room is a subject. The protocol is
+ * a byte stream: message boundaries are independent of frame boundaries.
  */
 import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/targets/target.ts";
 import { Asked } from "./asked.ts";
 import { Unread } from "./unread.ts";
 
-/** The functions that are called for the content of a NATS stream. */
+/** Callbacks for the content of a NATS stream. */
 export interface NatsEvents {
   /** Called for a `MSG`; the bytes are a view. */
   readonly onMessage: (body: Uint8Array) => void;
-  /** Called for any other line, for example `PING`, without its end. */
+  /** Called for every other line, for example `PING`, without its line break. */
   readonly onLine: (line: string) => void;
 }
 
@@ -19,7 +19,7 @@ const CR = 13, SPACE = 32, LETTER_M = 77, ZERO = 48;
 const encoder = new TextEncoder();
 const decoder = new TextDecoder();
 
-/** Takes the complete messages at the front of `bytes`, and returns their length in bytes. */
+/** Parses the complete messages at the start of `bytes`, and returns their length in bytes. */
 export function parseNats(bytes: Uint8Array, { onMessage, onLine }: NatsEvents): number {
   let at = 0;
   for (;;) {
@@ -30,7 +30,7 @@ export function parseNats(bytes: Uint8Array, { onMessage, onLine }: NatsEvents):
       at = end + 2;
       continue;
     }
-    // The size is the last word, after a subject, a number and perhaps a reply subject.
+    // The size is the last word, after a subject, a number and an optional reply subject.
     let size_bytes = 0;
     for (let index = bytes.lastIndexOf(SPACE, end) + 1; index < end; index++) {
       size_bytes = size_bytes * 10 + bytes[index]! - ZERO;
@@ -62,7 +62,7 @@ const CONNECT = JSON.stringify({
   version: "1",
 });
 
-/** The wire of NATS. Rooms are subjects, so their names must contain no blanks and no wildcards. */
+/** The wire of NATS. Rooms are subjects, so room names must not contain blanks or wildcards. */
 export const NATS_WIRE: Wire = {
   async open(spec, { onMessage, onProblem }) {
     const socket = await connectSocket(spec.url, [], spec.ca === undefined ? {} : { ca: spec.ca });
@@ -72,7 +72,7 @@ export const NATS_WIRE: Wire = {
     let answered = 0;
     let subscriptions = 0;
     const say = (text: string) => socket.send(encoder.encode(`${text}\r\n`));
-    // The server answers in order, so a PONG says that everything before its PING is done.
+    // The server answers in order, so a PONG confirms everything before its PING.
     const settled = (text: string) => {
       const promise = asked.ask(++sent);
       say(`${text}\r\nPING`);

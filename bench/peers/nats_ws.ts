@@ -1,6 +1,6 @@
 /**
- * nats-server with its WebSocket listener: only core NATS, no JetStream, no accounts, no compression. Limits
- * are the server's own (64 MiB pending for a client, 1 MiB for a message).
+ * nats-server with its WebSocket listener: core NATS without JetStream, accounts or compression. Limits are the
+ * server's defaults (64 MiB pending for a client, 1 MiB for a message).
  */
 import { ensureNatsServer } from "../../tasks/nats_server.ts";
 import { type Target, TargetUnavailable } from "../load/targets/target.ts";
@@ -24,7 +24,7 @@ interface Ready {
   readonly url: string;
 }
 
-/** Version and address of a server that is ready. */
+/** Version and address of a ready server. */
 function readyOf(log: string): Ready | undefined {
   if (!log.includes("Server is ready")) return undefined;
   const version = log.match(/Version:\s+(\S+)/)?.[1] ?? "";

@@ -1,6 +1,6 @@
 /**
- * The peers that need no distribution's package, and the bus by a peer's protocol, as real servers under the load
- * generator: everything that is sent arrives, and what goes wrong is told.
+ * The peers that need no system package, and the bus with a peer's protocol, as real servers under the load generator:
+ * all sent messages arrive, and failures are reported.
  */
 import assert from "node:assert/strict";
 import { runLoad } from "../load/crowd/driver.ts";
@@ -18,7 +18,7 @@ function peer(id: string): Target {
 for (const id of ["arqon+centrifugo", "bun", "nats-ws", "socketio"]) {
   for (const tls of [false, true]) {
     const how = tls ? "with TLS" : "in plain";
-    Deno.test(`${id} ${how}: everyone in a room gets everything`, async () => {
+    Deno.test(`${id} ${how}: every member of a room receives every message`, async () => {
       await using running = await peer(id).start({ tls, tenants: 1 });
       assert.match(running.version, /\d+\.\d+\.\d+/);
       const report = await runLoad(running, {
@@ -34,7 +34,7 @@ for (const id of ["arqon+centrifugo", "bun", "nats-ws", "socketio"]) {
 }
 
 for (const id of ["nats-ws", "socketio"] as const) {
-  Deno.test(`${id}: a connection that the server ends is a problem`, async () => {
+  Deno.test(`${id}: a disconnection by the server is reported as a problem`, async () => {
     await using parts = new AsyncDisposableStack();
     const running = parts.use(await peer(id).start({ tls: false, tenants: 1 }));
     const { promise, resolve } = Promise.withResolvers<string>();
@@ -48,7 +48,7 @@ for (const id of ["nats-ws", "socketio"] as const) {
   });
 }
 
-Deno.test("nats-ws: a room that is no subject is refused", async () => {
+Deno.test("nats-ws: a room name that is not a valid subject is refused", async () => {
   await using running = await peer("nats-ws").start({ tls: false, tenants: 1 });
   const options = { tenant: 0, batch: false, onMessage: () => {}, onProblem: () => {} };
   const connection = await PEER_WIRES.nats.open(running.wire, options);

@@ -1,6 +1,6 @@
 /**
- * Runs a peer's server: makes a folder for its configuration, starts the process with its log, and waits
- * until it is ready. It knows no peer.
+ * Runs a peer's server: makes a folder for its configuration, starts the process with its log, and waits until it is
+ * ready. It knows no peer.
  */
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import type { RunningTarget, WireSpec } from "../load/targets/target.ts";
@@ -13,28 +13,28 @@ interface RunFolder {
   write(name: string, text: string): Promise<string>;
 }
 
-/** A program to start, and how its readiness is recognised. */
+/** A program to start, and the sign of its readiness. */
 export interface ServerCommand<T> {
   readonly program: string;
   readonly args: readonly string[];
-  /** What the program has printed and logged says of its start; undefined until it is ready. */
+  /** Reads the start's result from the program's output and log; undefined until it is ready. */
   readonly ready: (log: string) => T | undefined;
 }
 
-/** Time for a start or an end, reached only when the server hangs. */
+/** Time limit for a start or an end, reached only if the server hangs. */
 const PATIENCE_MS = 30_000;
 const TAIL_CHARACTERS = 4_000;
 
 /**
- * Raises the limit of descriptors as far as possible, since a soft limit of 1,024 would be what is measured.
- * It stays at 65,536 at most, as libwebsockets reserves memory for each.
+ * Raises the limit of file descriptors as far as possible; otherwise a soft limit of 1,024 would decide the figures. It
+ * is at most 65,536, as libwebsockets reserves memory for each.
  */
 const WITH_DESCRIPTORS = `most=$(ulimit -H -n)
 [ "$most" != unlimited ] && [ "$most" -le 65536 ] || most=65536
 ulimit -n "$most"
 exec "$0" "$@"`;
 
-/** Starts a program and waits until it is ready. Rejects with the end of its log when it does not start. */
+/** Starts a program and waits until it is ready. Rejects with the end of its log if it does not start. */
 async function startServer<T>(command: ServerCommand<T>, owned: AsyncDisposableStack) {
   const { program, args } = command;
   const child = new Deno.Command("sh", {
@@ -62,13 +62,13 @@ export function readyLine(log: string): { port: number; version: string } | unde
   return line === undefined ? undefined : JSON.parse(line);
 }
 
-/** What a server that is ready says of itself. */
+/** The ready message of a server. */
 interface Told {
   readonly version: string;
   readonly url: string;
 }
 
-/** A peer's server as a target, which ends with the folder of its files. */
+/** A peer's server as a target. Its end also deletes the folder of its files. */
 export async function startPeer<T>(
   protocol: WireSpec["protocol"],
   tls: boolean,

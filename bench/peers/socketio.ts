@@ -1,6 +1,6 @@
 /**
- * Socket.IO as its users run it: the npm package under Node, installed below `.arqon/cache`.
- * socketio_server.mjs is the server.
+ * Socket.IO in its usual setup: the npm package on Node, installed below `.arqon/cache`. socketio_server.mjs is the
+ * server.
  */
 import { ROOT } from "../measure/scenario.ts";
 import { type Target, TargetUnavailable } from "../load/targets/target.ts";

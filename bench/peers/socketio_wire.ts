@@ -1,15 +1,15 @@
 /**
- * Socket.IO 4 over WebSocket alone, as far as a load generator needs it: `sub` joins a room, `pub` sends a
- * binary body to it, and bodies arrive as `msg`. socketio_server.mjs is the other side.
+ * Socket.IO 4 over WebSocket only, limited to the needs of a load generator: `sub` joins a room, `pub` sends a binary
+ * body to it, and bodies arrive as `msg`. socketio_server.mjs is the server side.
  */
 import { connectSocket } from "../measure/socket.ts";
 import type { Wire } from "../load/targets/target.ts";
 import { Asked } from "./asked.ts";
 
-/** A text packet of Engine.IO with a Socket.IO packet inside, of the kinds that a client gets here. */
+/** A text packet of Engine.IO that contains a Socket.IO packet, of the kinds that this client receives. */
 export type SocketIoPacket =
   | { readonly kind: "open" | "ping" | "connected" | "disconnected" | "other" }
-  /** Says that the next binary frame is the body of an event. */
+  /** Announces that the next binary frame is the body of an event. */
   | { readonly kind: "attachment" }
   | { readonly kind: "ack"; readonly id: number }
   | { readonly kind: "refused"; readonly why: string };
@@ -40,14 +40,14 @@ export function parseSocketIo(text: Uint8Array): SocketIoPacket {
   }
 }
 
-/** The text frame that goes before the binary frame with the body. */
+/** The text frame that precedes the binary frame with the body. */
 export function publishHead(room: string): Uint8Array {
   return encoder.encode(`451-["pub",${JSON.stringify(room)},{"_placeholder":true,"num":0}]`);
 }
 
 const NAMESPACE = encoder.encode("40");
 const PONG = encoder.encode("3");
-/** The number of the greeting; those of `sub` begin at 1. */
+/** The number of the greeting; the numbers of `sub` start at 1. */
 const GREETING = 0;
 
 /** The wire of Socket.IO. Any room name is allowed. */

@@ -1,4 +1,4 @@
-/** The scenario `policy`: what the Overseer costs, in parts, each in a file of its own. */
+/** The scenario `policy`: the cost of the Overseer, in parts; each part has its own file. */
 import { part, type Parts, runParts } from "../measure/parts.ts";
 import { scenario } from "../measure/scenario.ts";
 import { measurePrice, renderPrice } from "./policy_price.ts";

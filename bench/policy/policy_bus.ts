@@ -1,6 +1,6 @@
 /**
- * The rows of `policy_rows.ts` on a whole bus, publish -> receive. Each row has a tenant of its own, and the rows take
- * turns on one running bus.
+ * The rows of `policy_rows.ts` on a whole bus, from publish to receive. Each row has its own tenant, and the rows
+ * alternate on one running bus.
  */
 import { importJWK, SignJWT } from "@panva/jose";
 import { policyAdmin } from "../../tests/peers/policy_admin.ts";
@@ -10,7 +10,7 @@ import { ROOT } from "../measure/scenario.ts";
 import type { BusProcess } from "../measure/targets.ts";
 import { CONNECTIONS, type OverheadRow, readModules } from "./policy_rows.ts";
 
-/** The configuration of a bus on which no client and no tenant meets a limit. */
+/** The configuration of a bus on which no client and no tenant reaches a limit. */
 export const CONFIG = await Deno.readTextFile(`${ROOT}/bench/policy/policy_price.toml`);
 
 /** The tenant of a row. */
@@ -20,7 +20,7 @@ export const tenantOf = (row: OverheadRow): string =>
 /** A function that makes a token with these claims. */
 export type TokenFor = (claims: Record<string, unknown>) => Promise<string>;
 
-/** The function that makes tokens with the development key of a bus. */
+/** A function that makes tokens with the development key of a bus. */
 export async function tokens({ key_file }: BusProcess): Promise<TokenFor> {
   const jwk = JSON.parse(await Deno.readTextFile(key_file));
   const key = await importJWK(jwk, "RS256");

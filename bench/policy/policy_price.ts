@@ -1,7 +1,7 @@
 /**
- * What one policy costs a message in CPU time: messages per CPU second of the whole process of a bus, all threads,
- * without a policy, with one that only allows, with `bad_words` in a worker and on the Shield's own thread, and with
- * one and two keys of state, at constant rates and as fast as it goes. What it adds to the latency is beside it.
+ * The CPU cost of one policy per message: messages per CPU second of the whole process of a bus, all threads, without a
+ * policy, with one that only allows, with `bad_words` in a worker and on the Shield's own thread, and with one and two
+ * keys of state, at constant rates and as fast as possible. The table also shows the added latency.
  */
 import { atRate, inTurns, type Paces, type Turn } from "../load/crowd/turns.ts";
 import { median, sumOf } from "../measure/statistics.ts";
@@ -10,16 +10,16 @@ import { startConfigured } from "../measure/targets.ts";
 import { CONFIG, playersOf } from "./policy_bus.ts";
 import { example, ROWS, STATE_ROWS } from "./policy_rows.ts";
 
-/** As fast as it goes: so many messages of each connection are under way. */
+/** As fast as possible: this many messages of each connection are in flight. */
 const FASTEST = { pace: { kind: "window", window: 64 } } as const;
-/** The loads: messages per second, or as fast as it goes. */
+/** The loads: messages per second, or as fast as possible. */
 const PACES: Paces = {
   "1000/s": atRate(1_000),
   "5000/s": atRate(5_000),
   "10000/s": atRate(10_000),
   "fastest": FASTEST,
 };
-/** What each row does before anything counts: a new bus compiles until it has had some 40,000 messages. */
+/** The warm-up of each row: a new bus compiles until it has received about 40,000 messages. */
 const WARM = [{ ...FASTEST, seconds: 2 }, { ...PACES["10000/s"]!, seconds: 2 }];
 
 /** The figures of one row under one load: the medians over the rounds. */
@@ -28,27 +28,27 @@ export interface Price {
   readonly load: string;
   /** Messages per CPU second of the process, all threads. */
   readonly per_cpu_second: number;
-  /** What of a message's time the program's thread has, the policy workers, and the engine's threads. */
+  /** The shares of a message's time: the main thread, the policy workers, and the engine's threads. */
   readonly main_us: number;
   readonly workers_us: number;
   readonly engine_us: number;
-  /** From sending to receiving; NaN as fast as it goes. */
+  /** From send to receive; NaN if as fast as possible. */
   readonly p50_us: number;
   readonly p99_us: number;
-  /** Messages that the bus refused, as it does when a policy has no verdict in time. */
+  /** Messages that the bus refused, for example because a policy had no verdict in time. */
   readonly refused: number;
-  /** Messages that neither came back nor were refused within the generator's patience. */
+  /** Messages that were neither delivered nor refused within the generator's time limit. */
   readonly missing: number;
 }
 
-/** The configuration of a bus on whose own thread `bad_words` runs. */
+/** The configuration of a bus that runs `bad_words` on its own thread. */
 async function inlineConfig(): Promise<string> {
   const hash = await crypto.subtle.digest("SHA-256", await example("bad_words"));
   const sha256 = new Uint8Array(hash).toHex();
   return `${CONFIG}inline_modules = ["${sha256}"]\n`;
 }
 
-/** The row of some turns. The threads' times are of one round, so that they add up. */
+/** The row of some turns. The times of the threads are from one round, so that they add up. */
 function priceOf(turns: readonly Turn[]): Price {
   const [{ name, at }] = turns as [Turn];
   const reports = turns.map(({ report }) => report);
@@ -69,7 +69,7 @@ function priceOf(turns: readonly Turn[]): Price {
   };
 }
 
-/** Measures every row under every load, `rounds` times in turns; the medians over them. */
+/** Measures every row under every load, `rounds` times, interleaved; the medians over the rounds. */
 export async function measurePrice(rounds: number, seconds: number): Promise<Price[]> {
   await using bus = await startConfigured(CONFIG);
   await using inline_bus = await startConfigured(await inlineConfig());
@@ -84,7 +84,7 @@ export async function measurePrice(rounds: number, seconds: number): Promise<Pri
   );
 }
 
-/** The table, each row beside the one without a policy. */
+/** The table, each row compared with the one without a policy. */
 export function renderPrice(prices: readonly Price[]): string {
   const none = (one: Price) =>
     prices.find(({ load, row }) => load === one.load && row === ROWS[0]!.name)!;

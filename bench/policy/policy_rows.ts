@@ -1,10 +1,8 @@
-/**
- * The payloads, policies and chains with which the overhead of policies is measured.
- */
+/** The payloads, policies and chains of the measurement of policy overhead. */
 import wabt from "wabt";
 import { ROOT } from "../measure/scenario.ts";
 
-/** One row: a load under one chain. */
+/** One row: a load with one chain. */
 export interface OverheadRow {
   readonly name: string;
   readonly payload_bytes: number;
@@ -19,7 +17,7 @@ export const ROWS: readonly OverheadRow[] = [
   { name: "bad words 200 B", payload_bytes: 200, chain: ["bad_words"] },
 ];
 
-/** What keyed state costs, beside `none 200 B`: each connection has keys of its own. */
+/** The cost of keyed state, compared with `none 200 B`: each connection has its own keys. */
 export const STATE_ROWS: readonly OverheadRow[] = [
   { name: "state, 1 key", payload_bytes: 200, chain: ["state_one"] },
   { name: "state, 2 keys", payload_bytes: 200, chain: ["state_two"] },
@@ -60,7 +58,7 @@ export function example(name: string): Promise<Uint8Array<ArrayBuffer>> {
   return Deno.readFile(`${ROOT}/policies/build/${name}.wasm`);
 }
 
-/** All modules that a row names, by name. */
+/** All modules of the rows, by name. */
 export async function readModules(): Promise<ReadonlyMap<string, Uint8Array<ArrayBuffer>>> {
   const modules = new Map([["bad_words", await example("bad_words")]]);
   for (const name of ["allow", ...STATE_ROWS.flatMap(({ chain }) => chain)]) {

@@ -1,7 +1,7 @@
 /**
- * Checks that a unit of fuel never takes longer than promised. Every instruction runs with the operands that
- * processors are slowest with, under each of the engine's compilers, and is compared with a reference loop on
- * the same machine. The figure is a ratio, so it is the same on slow and fast machines.
+ * Checks that a unit of fuel never takes longer than promised. Every instruction runs with the slowest operands for
+ * processors, under each compiler of the engine, and is compared with a reference loop on the same machine. The figure
+ * is a ratio, so it is the same on slow and fast machines.
  */
 import wabt from "wabt";
 import { meter } from "../../wasm/metering/meter.ts";
@@ -12,7 +12,7 @@ import type { WorstKernel } from "./worst_bulk.ts";
 import { answer, measuredBy } from "../measure/program.ts";
 import { renderTable } from "../measure/table.ts";
 
-/** The engine's compilers, and the flags that leave only one of them. */
+/** The engine's compilers, and the flags that enable only one of them. */
 const TIERS: Readonly<Record<string, string>> = {
   baseline: "--liftoff-only",
   optimising: "--no-liftoff",
@@ -20,7 +20,7 @@ const TIERS: Readonly<Record<string, string>> = {
 /** Rows of the table: the kernels nearest to the bound. */
 const SHOWN = 24;
 
-/** The times of one kernel, as the child measured them. */
+/** The times of one kernel, as measured by the child process. */
 interface WorstTimes {
   readonly name: string;
   readonly ops: readonly number[];
@@ -48,18 +48,18 @@ const PLENTY = 1n << 60n;
 const ATTEMPTS = 16;
 const FEATURES = { sat_float_to_int: true, bulk_memory: true, reference_types: true };
 const { parseWat } = await wabt();
-/** A loop that turns so many times. */
+/** A loop with this many iterations. */
 type Run = (turns: number) => void;
 
 interface Form {
   readonly run: Run;
-  /** Units of one turn, and units around the loop. */
+  /** Units of one iteration, and units around the loop. */
   readonly units_per_turn: number;
 }
 
-/** As the config has it at most: the texts have maxima. */
+/** The maximum of the configuration: the texts have maxima. */
 const OPTIONS = { memory_limit_pages: 65_536 };
-/** A loop takes at least so long, or is repeated more often. */
+/** Minimum duration of a loop; shorter loops get more iterations. */
 const LOOP_MS = 0.5;
 /** Fresh instances of each round. */
 const INSTANCES = 8;
@@ -78,7 +78,7 @@ function compiled(kernel: WorstKernel): WebAssembly.Module {
   return new WebAssembly.Module(bytes);
 }
 
-/** The least time of the only turn of an instance, and its units. */
+/** The minimum time of the single iteration of an instance, and its units. */
 function freshTurn(module: WebAssembly.Module, rounds: number): { ns: number; units: number } {
   let [ns, units] = [Infinity, 0];
   for (let made = 0; made < rounds * INSTANCES; made++) {
@@ -112,23 +112,23 @@ function formOf(kernel: WorstKernel): Form {
 const least = (action: () => void, rounds: number): number =>
   Math.min(...Array.from({ length: rounds }, () => timed(action)));
 
-/** The least time over the rounds, since everything else on the machine only adds time. */
+/** The minimum time over the rounds, since other work on the machine only adds time. */
 function nsPerTurn({ run }: Form, rounds: number): number {
   const turns = turnsFor(run);
   return least(() => run(turns + 1), rounds) * 1e6 / (turns + 1);
 }
 
-/** The same where code before the loop is no part of a turn. */
+/** The minimum time, without the code before the loop. */
 function nsBehind({ run }: Form, rounds: number): number {
   for (let turns = 1;; turns *= 2) {
     const before_ms = least(() => run(1), rounds);
     const loop_ms = least(() => run(turns + 1), rounds) - before_ms;
-    // A loop that takes less is lost in what the code before it takes, now more and now less.
+    // A shorter loop is lost in the variation of the code before it.
     if (loop_ms > Math.max(LOOP_MS, before_ms)) return loop_ms * 1e6 / turns;
   }
 }
 
-/** What measures one repetition, again each time that it is asked. */
+/** Measures one repetition on each call. */
 function turnOf(kernel: WorstKernel, rounds: number): () => { ns: number; units: number } {
   const { repeats = 32, before } = kernel;
   if (kernel.fresh === true) {
@@ -146,7 +146,7 @@ function measure(kernel: WorstKernel, rounds: number): WorstTimes {
   const turn = turnOf(kernel, rounds);
   let times: WorstTimes | undefined;
   let ratio = Infinity;
-  // Other work on the machine empties the caches, so a kernel over the bound is measured again.
+  // Other work on the machine evicts the caches, so a kernel over the bound is measured again.
   for (let attempt = 0; attempt < ATTEMPTS && ratio > MULTIPLICATIONS_PER_UNIT; attempt++) {
     const multiplication_ns = multiplicationNs();
     const { ns, units } = turn();

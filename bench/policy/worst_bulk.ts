@@ -1,45 +1,47 @@
 /**
- * Kernels as lines of text: control, variables, tables, and bulk instructions on memory (the largest and smallest
- * sizes, across pages and lines, onto themselves). `worst_kernels.ts` collects all kernels.
+ * Kernels as lines of text: control flow, variables, tables, and bulk memory instructions (largest and smallest sizes,
+ * across pages and cache lines, overlapping). `worst_kernels.ts` collects all kernels.
  */
 import { OPCODES } from "../../wasm/module/opcodes.ts";
 
 /** One kernel, for one or more instructions. */
 export interface WorstKernel {
   readonly name: string;
-  /** Opcodes of the instructions that the kernel is for. */
+  /** Opcodes of the measured instructions. */
   readonly ops: readonly number[];
-  /** The text that is repeated. */
+  /** The repeated text. */
   readonly body: string;
-  /** The text before the loop, which each run begins with. */
+  /** The text before the loop, at the beginning of each run. */
   readonly before?: string;
-  /** The text that runs once, before all: what it leaves in memory and tables is there for the loop. */
+  /** The text that runs once before everything; the loop uses the memory and tables that it fills. */
   readonly prepare?: string;
   /** More fields of the module. */
   readonly fields?: string;
-  /** How often the loop has the body; 32 when absent. */
+  /** Number of copies of the body in the loop; 32 if absent. */
   readonly repeats?: number;
-  /** The memory's least and most pages; 64 both when absent. */
+  /** Minimum and maximum pages of the memory; 64 each if absent. */
   readonly memory?: string;
-  /** Whether the `$i` of a run is that which the last one ended with: the same addresses would be in the caches. */
+  /**
+   * Whether a run starts with the `$i` of the previous run's end; otherwise the same addresses would be in the caches.
+   */
   readonly goes_on?: true;
-  /** Whether each turn needs an instance of its own, whose making is not counted. */
+  /** Whether each iteration needs a fresh instance, whose creation is not counted. */
   readonly fresh?: true;
 }
 
 /** Size of a page of the machine, in bytes. */
 export const PAGE = 4_096;
-/** The text that gives `$i` another value each time. */
+/** The text that changes `$i`. */
 export const STEP = `(local.set $i (i32.add (i32.mul (local.get $i) (i32.const 1664525))
   (i32.const 1013904223)))`;
-/** The text of an address made from `$i`. */
+/** The text of an address that is computed from `$i`. */
 export const at = (mask: number) => `(i32.and (local.get $i) (i32.const ${mask}))`;
-/** An address anywhere in 4 MiB. */
+/** A random address within 4 MiB. */
 export const ANYWHERE = at(0x3effff);
-/** The start of a page. With an offset of one less than the page, it is the last byte. */
+/** The start of a page. With an offset of one less than the page size, it is the last byte. */
 export const NEAR_PAGE_END = at(0x3ef000);
 
-/** The instructions by name; both selects have the same one. */
+/** Opcodes by instruction name; both selects have the same one. */
 const OPS = new Map(
   [...OPCODES].map(([op, { name, immediate }]) => [
     immediate === "types" ? `typed_${name}` : name,
@@ -48,8 +50,8 @@ const OPS = new Map(
 );
 
 /**
- * A kernel for each line `NAME; BODY; VALUES; OPS`. With values, one for each tuple of them, whose numbers are in the
- * places of `%1` and on. The instructions are the first word of the name, unless they are named.
+ * A kernel for each line `NAME; BODY; VALUES; OPS`. With values, one for each tuple; they replace `%1`, `%2`, and so
+ * on. OPS defaults to the first word of the name.
  */
 export function kernels(text: string, more: Partial<WorstKernel> = {}): WorstKernel[] {
   return text.trim().split(/\n(?! )/).flatMap((line) => {
@@ -78,7 +80,7 @@ const COUNT = "(local.set $j (i32.add (local.get $j) (i32.const 1)))";
 const LABELS = range(0, 7).join(" ");
 const LEAVES = range(0, 7).map((number) => `(func $leaf${number} (type $t) (i32.const ${number}))`);
 const LEAF_NAMES = range(0, 7).map((number) => `$leaf${number}`).join(" ");
-/** What control calls: leaves in a table, and functions that return, have locals, or call. */
+/** The callees of control flow: leaves in a table, and functions that return, have locals, or call. */
 const FUNCTIONS = `(type $t (func (result i32))) ${LEAVES.join(" ")}
   (table $leaves 8 funcref) (elem (table $leaves) (i32.const 0) func ${LEAF_NAMES})
   (func $returns (param i32) (result i32) (return (local.get 0)))
@@ -113,7 +115,7 @@ global.get and set in a chain; (global.set $other (i64.add (global.get $other) (
 memory.size; (local.set $i (memory.size))
 memory.grow 0; (drop (memory.grow (i32.const 0)))
 memory.grow too much; (drop (memory.grow (i32.const -1)))`;
-/** Its body is long: fewer times in the loop. */
+/** The body is long, so the loop has fewer copies. */
 const BR_TABLE = `br_table mispredicted; ${STEP} ${
   "(block ".repeat(8)
 } (br_table ${LABELS} ${RANDOM_7}) ${`) ${COUNT} `.repeat(8)}`;
@@ -123,7 +125,7 @@ const TABLES = `(table $a 5000 funcref) (table $b 4900 funcref) (table $x 50 ext
   (func $f) (elem declare func $f) (elem $passive func ${"$f ".repeat(1000)})
   (elem $gone func $f)
   ${MANY.map((name) => `(func ${name})`).join(" ")} (elem $many func ${MANY.join(" ")})`;
-/** The first entries of a table are functions, each another one: an entry that is null costs half. */
+/** The first entries of a table are distinct functions: a null entry costs half. */
 const FILLED = "(table.init $b $many (i32.const 0) (i32.const 0) (i32.const 1000))";
 const OF_TABLES = `
 table.get; ${STEP} (drop (table.get $a ${at(4095)}))

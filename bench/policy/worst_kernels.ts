@@ -1,6 +1,6 @@
 /**
- * Small modules in which each instruction takes as long as possible: subnormal numbers, accesses across pages
- * and outside of the caches, mispredicted branches, largest sizes. Text only.
+ * Small modules in which each instruction has its longest execution time: subnormal numbers, accesses across pages and
+ * outside of the caches, mispredicted branches, largest sizes. Text only.
  */
 import { ANYWHERE, at, NEAR_PAGE_END, PAGE, STEP, textKernels } from "./worst_bulk.ts";
 import { growingKernels, largeKernels, pointers } from "./worst_large.ts";
@@ -72,7 +72,7 @@ function memoryKernels(): readonly WorstKernel[] {
   return [...loads, ...stores, chase];
 }
 
-/** The kernels in which a value goes back and forth between two types. */
+/** Kernels that convert a value between two types and back. */
 const CONVERSIONS: readonly WorstKernel[] = [
   {
     name: "f64.promote_f32 and f32.demote_f64 of a subnormal number",
@@ -107,7 +107,7 @@ export function worstKernels(): readonly WorstKernel[] {
   ];
 }
 
-/** The text of a kernel's module. `run` takes the number of turns, and leaves its results in globals. */
+/** The text of a kernel's module. `run` takes the number of iterations, and stores its results in globals. */
 export function kernelText(kernel: WorstKernel): string {
   const { body, before = "", prepare = "", fields = "", repeats = 32, memory = "64 64" } = kernel;
   return `(module ${fields} (memory (export "memory") ${memory})

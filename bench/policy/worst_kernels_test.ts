@@ -1,4 +1,4 @@
-/** That the kernels of `worst_kernels.ts` are whole: what they find on a machine is the bench's. */
+/** The kernels of `worst_kernels.ts` are complete; the bench measures them. */
 import assert from "node:assert/strict";
 import { meter } from "../../wasm/metering/meter.ts";
 import { fromText } from "../../wasm/testing/bytes.ts";
@@ -11,7 +11,7 @@ Deno.test("every instruction has a kernel with its worst operands", () => {
   assert.deepEqual(lacking.map(([, { name }]) => name), []);
 });
 
-Deno.test("every kernel runs to its end and is paid for", () => {
+Deno.test("every kernel runs to its end and is metered", () => {
   for (const kernel of worstKernels()) {
     const { bytes } = meter(fromText(kernelText({ ...kernel, repeats: 1 })), {
       memory_limit_pages: 65_536,

@@ -1,6 +1,6 @@
 /**
- * Kernels for what is measured wrong in a memory that is small and touched: accesses in memories that no cache
- * holds, and growing with the first touch of each page. Text only; `worst_kernels.ts` collects all kernels.
+ * Kernels whose cost a small, already touched memory would hide: accesses in memories larger than every cache, and
+ * growth with the first touch of each page. Text only; `worst_kernels.ts` collects all kernels.
  */
 import { Op } from "../../wasm/module/opcodes.ts";
 import { at, kernels, PAGE, STEP } from "./worst_bulk.ts";
@@ -11,8 +11,8 @@ const LINE = 64;
 const MIXED = "(i32.const 0x9e3779b1)";
 
 /**
- * The text that leaves one pointer in each cache line of so many bytes, a power of two. Multiplier and increment
- * reach every line once.
+ * The text that stores one pointer in each cache line; the line size in bytes is a power of two. Multiplier and
+ * increment reach every line once.
  */
 export function pointers(bytes: number): string {
   const lines = bytes / LINE;
@@ -25,7 +25,7 @@ export function pointers(bytes: number): string {
         (i32.const ${lines}))))`;
 }
 
-/** The kernels in a memory of so many pages, a power of two. */
+/** The kernels in a memory of this many pages, a power of two. */
 function inPages(pages: number): readonly WorstKernel[] {
   const mib = pages * PAGE_BYTES / 2 ** 20;
   const bytes = pages * PAGE_BYTES;
@@ -53,7 +53,7 @@ memory.fill of all in ${mib} MiB; (memory.fill (i32.const 0) (local.get $zero32)
   ];
 }
 
-/** The kernels in memories that caches do not hold, one for each class of prices. */
+/** The kernels in memories larger than the caches, one for each price class. */
 export function largeKernels(): readonly WorstKernel[] {
   const chain = (pages: number, more: Partial<WorstKernel>): WorstKernel => ({
     name: `a chain of pointers through ${pages * PAGE_BYTES / 2 ** 20} MiB`,
@@ -64,7 +64,7 @@ export function largeKernels(): readonly WorstKernel[] {
   });
   const [cached, large] = [128, 1_024];
   return [
-    // Each run writes all of it, so that the caches have it.
+    // Each run writes the whole memory, so that it is in the caches.
     chain(cached, { before: pointers(cached * PAGE_BYTES) }),
     chain(large, { prepare: pointers(large * PAGE_BYTES), goes_on: true }),
     ...[cached, large, 8_192].flatMap(inPages),
@@ -78,7 +78,7 @@ const TOUCH = (from: number, to: number) =>
     (br_if $touch (i32.lt_u (local.tee $j (i32.add (local.get $j) (i32.const ${PAGE})))
       (i32.const ${to * PAGE_BYTES}))))`;
 
-/** The kernels that need a fresh instance for each turn. */
+/** The kernels that need a fresh instance for each iteration. */
 export function growingKernels(): readonly WorstKernel[] {
   const onePage = Array.from(
     { length: 63 },

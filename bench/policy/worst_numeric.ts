@@ -1,7 +1,6 @@
 /**
- * Kernels for every instruction with fixed types that touches no memory. Each has operands that processors
- * are known to be slow with, in a chain where a result depends on the one before. Text only;
- * `worst_kernels.ts` has the other kernels and collects all.
+ * Kernels for every instruction with fixed types and without memory access. Each has operands that are known to be slow
+ * on processors, in a chain of dependent results. Text only; `worst_kernels.ts` has the other kernels and collects all.
  */
 import { OPCODES } from "../../wasm/module/opcodes.ts";
 import { ValueType } from "../../wasm/module/module.ts";
@@ -43,21 +42,21 @@ const PAIRS: ReadonlyMap<ValueType, readonly Pair[]> = new Map([
   [F32, SINGLES],
   [F64, DOUBLES],
 ]);
-/** Operands for truncations that trap, within their range: 1.5 and a subnormal one. */
+/** Operands for trapping truncations, within their range: 1.5 and a subnormal number. */
 const TRUNCATED: ReadonlyMap<ValueType, readonly Pair[]> = new Map([
   [F32 as ValueType, [SINGLES[5]!, SINGLES[0]!]],
   [F64, [DOUBLES[5]!, DOUBLES[0]!]],
 ]);
 const TRAPS = (op: number) => (op >= 0xa8 && op <= 0xab) || (op >= 0xae && op <= 0xb1);
 
-/** Instructions that turn an i64 on the stack into another type. */
+/** Instructions that convert an i64 on the stack to another type. */
 const FROM_BITS: Readonly<Record<number, string>> = {
   [I32]: "(i32.wrap_i64 BITS)",
   [I64]: "BITS",
   [F32]: "(f32.reinterpret_i32 (i32.wrap_i64 BITS))",
   [F64]: "(f64.reinterpret_i64 BITS)",
 };
-/** Instructions that turn another type into an i64. */
+/** Instructions that convert another type to an i64. */
 const TO_BITS: Readonly<Record<number, string>> = {
   [I32]: "(i64.extend_i32_u VALUE)",
   [I64]: "VALUE",
@@ -71,7 +70,7 @@ const LOCALS: Readonly<Record<number, string>> = {
   [F64]: "$f64",
 };
 
-/** First and second operand as bits: the pair itself, or either of them at random. */
+/** First and second operand as bits: the pair itself, or a random choice of either. */
 const CHAINED = (pair: Pair) => [
   `(i64.xor (i64.and (local.get $acc) (local.get $zero)) (i64.const ${pair[0]}))`,
   `(i64.const ${pair[1]})`,
@@ -89,7 +88,7 @@ function operand(type: ValueType, bits: string): string {
   return FROM_BITS[type]!.replace("BITS", bits);
 }
 
-/** A kernel whose result is the next first operand, so that only the instruction is in the chain. */
+/** A kernel whose result is the next first operand, so that the chain has only the instruction. */
 function fedBack(op: number, at: number, pair: Pair): WorstKernel {
   const { name, signature } = OPCODES.get(op)!;
   const [type = I32, second] = signature?.parameters ?? [];
@@ -118,8 +117,7 @@ function kernel(op: number, at: number, pair: Pair, random: boolean): WorstKerne
 }
 
 /**
- * Whether a result can be fed back. A chain of divisions would come to the smallest number by −1, which
- * traps.
+ * Whether a result can be fed back. A chain of divisions would reach the smallest number divided by −1, which traps.
  */
 const FED_BACK = (op: number) => OPCODES.get(op)?.name.match(/div_|rem_/) === null;
 

@@ -1,41 +1,41 @@
 /**
- * The measured costs on which `model.ts` counts, each with its source. They are of one machine (two shared
- * cores of an AMD EPYC); another machine has other ones, in much the same ratios.
+ * The measured costs that `model.ts` uses, each with its source. They are of one machine (two shared cores of an AMD
+ * EPYC); another machine has other costs, in similar ratios.
  */
 
 /**
- * CPU in µs of one of something. A turn of the event loop has a price of its own: `calm` is paid by who is
- * alone in his turn, `busy` by each of the many in a full one. A real load lies between; plans take `calm`.
+ * CPU in µs of one operation. A turn of the event loop has its own price: `calm` applies to an operation that is alone
+ * in its turn, `busy` to each of the many in a full turn. A real load is between them; plans use `calm`.
  */
 export interface Price {
   readonly calm: number;
   readonly busy: number;
 }
 
-/** What the parts of a load cost. */
+/** The costs of a load's parts. */
 export interface Costs {
-  /** A publish, until it is with NATS. */
+  /** A publish, until it is sent to NATS. */
   readonly publish_us: Price;
   /** The arrival of a message from NATS at a Shield, before the first delivery. */
   readonly arrival_us: Price;
-  /** One delivery to a client that takes no BATCH frames. */
+  /** One delivery to a client without BATCH frames. */
   readonly delivery_us: Price;
   /** A PING and its PONG. */
   readonly ping_us: Price;
-  /** NATS, for a message that comes in or goes out. */
+  /** NATS, for each message in or out. */
   readonly nats_us: Price;
-  /** CPU in µs of a handshake with TLS and a token that is remembered. */
+  /** CPU in µs of a handshake with TLS and a cached token. */
   readonly handshake_us: number;
   /** Memory of a process without connections. */
   readonly process_bytes: number;
-  /** Memory of a connection that is idle. */
+  /** Memory of an idle connection. */
   readonly idle_bytes: number;
-  /** Memory of a connection under the soak's load, and the messages a second that it publishes there. */
+  /** Memory of a connection under the soak's load, and its messages per second there. */
   readonly busy_bytes: number;
   readonly busy_messages_per_s: number;
-  /** The share of `[limits] memory_bytes` from which the memory guard looks for clients. */
+  /** The share of `[limits] memory_bytes` at which the memory guard starts to act on clients. */
   readonly guard_share: number;
-  /** The share of a machine's memory that Shields may take. */
+  /** The share of a machine's memory for Shields. */
   readonly machine_memory_share: number;
   /** Bytes of a delivery beside the body: envelope, frame and WebSocket header. */
   readonly frame_bytes: number;

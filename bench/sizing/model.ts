@@ -4,25 +4,25 @@
  */
 import type { Costs, Price } from "./costs.ts";
 
-/** A load, and the machines that are to carry it. */
+/** A load, and the machines for it. */
 export interface SizingPlan {
   readonly connections: number;
-  /** Publishes of one connection in a minute. */
+  /** Publishes of one connection per minute. */
   readonly messages_per_minute: number;
-  /** Members of a room: this number receives each message, its publisher included. */
+  /** Members of a room: all of them receive each message, including its publisher. */
   readonly room: number;
-  /** Rooms that a connection is in. */
+  /** Rooms of a connection. */
   readonly rooms_each: number;
   /** Size of a body. */
   readonly size_bytes: number;
-  /** `[server] heartbeat_ms`: a PING to each connection so often. */
+  /** `[server] heartbeat_ms`: the interval of a PING to each connection. */
   readonly heartbeat_ms: number;
   /** The seconds within which all connections can reconnect, with TLS. */
   readonly back_seconds: number;
   /** Cores and memory of a machine for Shields. */
   readonly cores: number;
   readonly memory_bytes: number;
-  /** The share of a core that may be used when nothing happens, 0 to 1. */
+  /** The share of a core that may be used in normal operation, 0 to 1. */
   readonly use: number;
   /** `[limits] connections_per_process` and `memory_bytes`. */
   readonly connections_per_process: number;
@@ -84,7 +84,7 @@ export function deliveryUs(costs: Costs, processes: number, room: number): Price
   return { calm: at("calm"), busy: at("busy") };
 }
 
-/** Memory of a connection: the amount at rest, and more with its messages, up to the amount of the soak. */
+/** Memory of a connection: the amount at rest, plus its messages, up to the amount of the soak. */
 function connectionBytes(costs: Costs, plan: SizingPlan): number {
   const busy = Math.min(1, plan.messages_per_minute / 60 / costs.busy_messages_per_s);
   return costs.idle_bytes + busy * (costs.busy_bytes - costs.idle_bytes);

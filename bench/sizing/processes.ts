@@ -12,7 +12,7 @@ import { cpuSecondsBetween } from "../measure/usage.ts";
 
 /** The plan of the measurement. */
 export interface ProcessesPlan {
-  /** Numbers of Shields, which take turns. */
+  /** Numbers of Shields, interleaved. */
   readonly counts: readonly number[];
   readonly rounds: number;
   readonly loads: readonly ProcessesLoad[];
@@ -65,7 +65,7 @@ export async function measureProcesses(plan: ProcessesPlan): Promise<ProcessesRo
     issuer.config;
   const token = await issuer.tokenFor();
   const rows: ProcessesRow[] = [];
-  // The first round makes compilers and buffers warm and does not count.
+  // The first round warms up compilers and buffers, and does not count.
   for (let round = 0; round <= plan.rounds; round++) {
     for (const count of round % 2 === 0 ? plan.counts : plan.counts.toReversed()) {
       const args = ["--processes", `${count}`];

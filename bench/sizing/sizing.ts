@@ -94,7 +94,7 @@ const CHECKED = [
 export interface Compared {
   readonly load: string;
   readonly shields: number;
-  /** CPU in µs of all Shields for a delivery: the least of the rounds, which other work disturbed least. */
+  /** CPU in µs of all Shields for a delivery: the minimum of the rounds, with the least disturbance by other work. */
   readonly measured_us: number;
   readonly model_us: Price;
 }

@@ -11,14 +11,14 @@ const given = Object.fromEntries(
 const defaults = valuesOf(OPTIONS, given);
 const plan = planOf(defaults);
 
-Deno.test("a room is heard by one Shield of one, by nearly all its members' of many", () => {
+Deno.test("a room has one subscribed Shield of one, and nearly all of several for many members", () => {
   assert.equal(hearing(1, 10), 1);
   assert.ok(Math.abs(hearing(70, 10) - 9.4) < 0.05);
   assert.ok(hearing(1e6, 10) > 9.99);
   assert.ok(Math.abs(hearing(3, 1) - 1) < 1e-9);
 });
 
-Deno.test("a delivery costs at most the calm price, and less the more share a message", () => {
+Deno.test("a delivery costs at most the calm price, and less the more deliveries share a message", () => {
   const few = deliveryUs(COSTS, 3, 4);
   assert.ok(few.busy < few.calm);
   assert.ok(deliveryUs(COSTS, 3, 200).calm < few.calm);
@@ -42,7 +42,7 @@ Deno.test("a million connections with one message a minute", () => {
   assert.match(table, /Processes are limited by connections_per_process/);
 });
 
-Deno.test("what limits changes with the load: CPU of many messages, memory, everybody coming back", () => {
+Deno.test("the limiting need changes with the load: CPU of many messages, memory, reconnect storms", () => {
   const limits = (change: Partial<typeof plan>) => {
     const { process_needs, machine_needs } = sizeOf(COSTS, { ...plan, ...change });
     return [process_needs[0]?.what, machine_needs[0]?.what];
@@ -58,7 +58,7 @@ Deno.test("what limits changes with the load: CPU of many messages, memory, ever
   assert.ok(processes >= Math.max(...process_needs.map(({ count }) => count)));
 });
 
-Deno.test("the model holds for what 1, 2 and 3 Shields cost (2026-11-22, fdd1cf5, least of 3 rounds)", () => {
+Deno.test("the model holds for the measured cost of 1, 2 and 3 Shields (2026-11-22, fdd1cf5, least of 3 rounds)", () => {
   const measured = [
     ["1 to 200", 1, 1.2],
     ["1 to 200", 2, 1.6],
@@ -77,13 +77,13 @@ Deno.test("the model holds for what 1, 2 and 3 Shields cost (2026-11-22, fdd1cf5
   assert.ok(!isWithin({ ...all[0]!, measured_us: 20 }, 0.25));
 });
 
-Deno.test("wrong options are told, a tenth of a message a minute is none", () => {
+Deno.test("invalid options are reported, and a tenth of a message per minute is valid", () => {
   assert.equal(planOf({ ...defaults, "messages-per-minute": "0.1" }).messages_per_minute, 0.1);
   assert.throws(() => planOf({ ...defaults, "messages-per-minute": "-1" }), /above 0/);
   assert.throws(() => valuesOf(OPTIONS, { ...given, connections: "x" }), /whole number/);
 });
 
-Deno.test("--json gives the report on stdout and the table on stderr, for any scenario", async () => {
+Deno.test("--json prints the report on stdout and the table on stderr, for any scenario", async () => {
   const out = await Deno.makeTempFile({ suffix: ".json" });
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [

@@ -18,7 +18,7 @@ import { type BusProcess, socketLine, startConfigured } from "../measure/targets
 
 /** The plan of the measurement. */
 export interface SlowReaderPlan {
-  /** Number of all readers that do read. */
+  /** Number of all normal readers. */
   readonly readers: number;
   readonly processes: number;
   /** Number of slow readers in the phases with many. */
@@ -71,9 +71,9 @@ unsent_bytes = 1_048_576
 #constant limits.slow_reader_bytes = 16_384
 ${CLASSES.map((name) => `[[rooms]]\nroom = "${name}-*"\nslow_reader = "${name}"\n`).join("")}`;
 
-/** Size of messages that only slow readers receive, to fill the buffers of the kernel and the Shield. */
+/** Size of messages for slow readers only, to fill the buffers of the kernel and the Shield. */
 const FILL_BYTES = 60_000;
-/** So few between two checks that no reader is disconnected before its backlog is seen. */
+/** Few messages between two checks, so that no reader is disconnected before its backlog is observed. */
 const FILL_STEP = 5;
 /** Number of messages after which no slow reader of `disconnect` is left. */
 const FLOOD = 40;
@@ -96,7 +96,7 @@ function flood({ publisher }: Stage, name: SlowClass, messages: number): void {
   for (let sent = 0; sent < messages; sent++) publisher.send(frame);
 }
 
-/** Connects the slow readers, and publishes until something waits for each of them. */
+/** Connects the slow readers, and publishes until each has a backlog. */
 async function stallAll(stage: Stage, { class: name, slow }: Phase) {
   const { bus, metrics } = stage;
   const before = (await metrics()).sum("shield_subscriptions");
@@ -170,7 +170,7 @@ async function measure(plan: SlowReaderPlan): Promise<PhaseResult[]> {
     const crowd = { groups, processes: plan.processes, echo: false };
     await using load = await openLoad(busTarget(bus, [bus.token]), crowd);
     const stage = { bus, publisher, metrics, load };
-    // This phase makes compilers and buffers warm and does not count.
+    // This phase warms up compilers and buffers, and does not count.
     await run(stage, { class: name, slow: 0 }, plan);
     for (let round = 0; round < plan.rounds; round++) {
       const phases = phasesOf(plan.many).filter((one) => one.class === name);

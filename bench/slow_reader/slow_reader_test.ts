@@ -1,4 +1,4 @@
-/** When `deno task bench slow_reader` fails, with invented figures. */
+/** The failures of `deno task bench slow_reader`, with invented figures. */
 import assert from "node:assert/strict";
 import { brokenBy, CLASSES, rowsOf } from "./slow_reader.ts";
 import type { Phase, PhaseResult } from "./slow_reader.ts";
@@ -7,7 +7,7 @@ const MANY = 50;
 const ROUNDS = 3;
 const NOISE_MS = 10;
 
-/** A phase without a fault, with the given p99. */
+/** A phase without a failure, with the given p99. */
 function result(phase: Phase, p99_ms: number): PhaseResult {
   const { class: name, slow } = phase;
   return {
@@ -39,7 +39,7 @@ function broken(all: PhaseResult[]): string[] {
     .filter((why) => why !== undefined);
 }
 
-Deno.test("readers that wait twice as long beside slow ones break the promise", () => {
+Deno.test("twice the wait of other readers beside slow ones breaks the promise", () => {
   const why = broken(results(({ class: name, slow }) => name === "latest" && slow > 0 ? 45 : 20));
   assert.deepEqual(why, [
     "latest with 1 slow: p99 of the others is 2.25 times that with none",
@@ -52,7 +52,7 @@ Deno.test("one disturbed round breaks nothing, nor do a few milliseconds", () =>
   assert.deepEqual(broken(results(({ slow }) => slow > 0 ? 12 : 4)), []);
 });
 
-Deno.test("a message that is missing breaks it, and a slow reader that its class spares", () => {
+Deno.test("a missing message breaks the promise, and so does a slow reader without its class's treatment", () => {
   const all = results(() => 20);
   const missing = all.map((one, at) => at === 0 ? { ...one, received: 998 } : one);
   assert.deepEqual(broken(missing), ["disconnect with 0 slow: 1 are missing"]);

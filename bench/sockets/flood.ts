@@ -15,7 +15,10 @@ import { SteadyPair } from "../load/crowd/steady.ts";
 import { busTarget } from "../load/crowd/turns.ts";
 import type { BusProcess } from "../measure/targets.ts";
 
-/** As the clients of `storm`: on two cores it would otherwise take turns with the clean client, which no Shield can help. */
+/**
+ * The same niceness as the clients of `storm`: on two cores the client would otherwise compete with the clean client,
+ * which no Shield can prevent.
+ */
 const FLOOD_NICE = 19;
 
 const KINDS = ["native", "own"];
@@ -36,7 +39,7 @@ export interface FloodRow {
   /** Longest time without a message. */
   readonly silence_ms: number;
   readonly p99_ms: number;
-  /** How long the main threads of this process and of the Shield waited for a core, in ms a second. */
+  /** Time that the main threads of this process and of the Shield waited for a core, in ms per second. */
   readonly client_waited_ms: number;
   readonly shield_waited_ms: number;
   readonly flooded_megabytes: number;
@@ -46,7 +49,7 @@ export interface FloodRow {
 const pause = (wait_ms: number) => new Promise((resolve) => setTimeout(resolve, wait_ms));
 
 /**
- * Begins to measure the time that these processes wait for a core. The function returns it in ms per second for each.
+ * Starts to measure the time that these processes wait for a core. The function returns it in ms per second for each.
  */
 async function waits(pids: readonly number[]): Promise<() => Promise<number[]>> {
   const all = () => Promise.all(pids.map(waitedSeconds));
@@ -58,7 +61,9 @@ async function waits(pids: readonly number[]): Promise<() => Promise<number[]>> 
   };
 }
 
-/** Measures one flood. A token of another tenant's user would change nothing, since rates belong to connections. */
+/**
+ * Measures one flood. A token of another tenant's user would change nothing, since rate limits belong to connections.
+ */
 async function flooded(
   bus: BusProcess,
   clean: SteadyPair,

@@ -45,7 +45,7 @@ const NOTHING = new Uint8Array(0);
 const SMALL = publication("flood", 8);
 const MESSAGE = '{"type":"f","data":{}}';
 
-/** The bytes of each flood that are sent again and again. */
+/** The repeated bytes of each flood. */
 const BYTES: Readonly<Record<Flood, (token: string) => Uint8Array<ArrayBuffer>>> = {
   small: () => repeated(clientFrame(BINARY, SMALL)),
   big: () => repeated(clientFrame(BINARY, publication("flood", 200_000))),
@@ -59,16 +59,16 @@ const BYTES: Readonly<Record<Flood, (token: string) => Uint8Array<ArrayBuffer>>>
   batch: (token) => repeated(post("/v1/messages", token, batch())),
 };
 
-/** What is sent once before them. */
+/** The bytes that are sent once before them. */
 const FIRST: Partial<Record<Flood, Uint8Array<ArrayBuffer>>> = {
   echo: clientFrame(BINARY, encodeSub({ room_id: "flood" })),
   fragments: clientFrame(BINARY_MORE, NOTHING),
 };
 
-/** A publish that is as large as a frame may be, compressed to a thousandth. */
+/** A publish of the maximum frame size, compressed to a thousandth. */
 function bomb(): Uint8Array {
   const whole = publication("flood", 262_000);
-  // The empty block at the end is left out (RFC 7692, 7.2.1).
+  // The empty block at the end is omitted (RFC 7692, 7.2.1).
   return deflateRawSync(whole, { finishFlush: 2 }).subarray(0, -4);
 }
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { floodEffects } from "./flood.ts";
 
-Deno.test("a flood is compared with the calm of the same sockets and limits, and only with that", () => {
+Deno.test("a flood is compared only with the calm phase of the same sockets and limits", () => {
   const about = {
     limits: "default",
     silence_ms: 1,

@@ -74,7 +74,7 @@ async function startShield(plan: StormPlan, issuer: Issuer) {
   const scrape = async () => new Scrape(await (await fetch(`${ops_url}/metrics`)).text());
   return {
     url,
-    /** Begins to measure. Calling the function with which it resolves ends that. */
+    /** Starts to measure. It resolves with a function that ends the measurement. */
     async measure() {
       const [before, waited] = [await scrape(), await waitedSeconds(shield.pid)];
       return async (): Promise<Spent> => {

@@ -48,7 +48,7 @@ interface Measured {
   failures: number;
 }
 
-/** Runs at most so much work at a time, in the order of the calls. */
+/** Limits the concurrent work to this number, in the order of the calls. */
 function lanes(count: number): (work: () => Promise<void>) => Promise<void> {
   let free = count;
   const waiting: (() => void)[] = [];
@@ -79,7 +79,7 @@ export class Crowd {
     this.#connections = plan.tokens.map(() => undefined);
   }
 
-  /** Connects all clients as fast as the door admits them. Resolves with the number of connected clients. */
+  /** Connects all clients as fast as the Shield admits them. Resolves with the number of connected clients. */
   async connect(): Promise<number> {
     await this.#all(measured(), performance.now());
     return this.#connections.filter((connection) => connection !== undefined).length;

@@ -1,7 +1,7 @@
 /**
- * A program that is a crowd of clients. Its first line on stdin is a plan as JSON, after which it prints how
- * many clients are connected. For each further line it drops all connections, and prints a report when all
- * clients are back. `storm.ts` starts it.
+ * A program that is a crowd of clients. Its first line on stdin is a plan as JSON; then it prints the number of
+ * connected clients. For each further line it drops all connections, and prints a report when all clients are connected
+ * again. `storm.ts` starts it.
  */
 import { Crowd } from "./storm_crowd.ts";
 import { ownLines } from "../measure/text_lines.ts";

@@ -1,4 +1,4 @@
-/** The options of `deno task bench storm`, and when it fails, with invented figures. */
+/** The options of `deno task bench storm`, and its failures, with invented figures. */
 import assert from "node:assert/strict";
 import { UsageError } from "../measure/scenario.ts";
 import { socketLine } from "../measure/targets.ts";
@@ -8,7 +8,7 @@ import { figuresOf, promisesOf } from "./storm_verdict.ts";
 const CLIENTS = 4;
 const CORES = 2;
 
-/** A storm without a fault, except for the given values. */
+/** A storm without a failure, except for the given values. */
 function storm(
   crowd: Partial<StormRound["crowds"][number]> = {},
   pair: Partial<StormRound["pair"][string]> = {},
@@ -39,7 +39,7 @@ function broken(round: StormRound): string[] {
     .filter(({ kept }) => !kept).map(({ promise }) => promise);
 }
 
-Deno.test("a storm after which all are back in time breaks nothing", () => {
+Deno.test("a storm after which all clients return in time breaks nothing", () => {
   assert.deepEqual(broken(storm()), []);
 });
 
@@ -60,7 +60,7 @@ Deno.test("each promise of a storm is judged", () => {
   assert.deepEqual(broken(storm({}, { p99_ms: NaN })), [steady]);
 });
 
-Deno.test("--websocket takes a kind of sockets, and nothing else", () => {
+Deno.test("--websocket accepts a kind of sockets, and nothing else", () => {
   for (const kind of ["", "native", "own"]) assert.equal(socketLine(kind) === "", kind === "");
   for (const kind of ["own,", "http", "own native", "ws"]) {
     assert.throws(() => socketLine(kind), UsageError, kind);

@@ -26,7 +26,7 @@ export interface Spent {
   readonly cache_misses: number;
 }
 
-/** Time in which 10,000 clients must be back, for each pair of cores. */
+/** Time limit for 10,000 clients to return, for each pair of cores. */
 const BACK_MS = 5_000;
 const BACK_CLIENTS = 10_000;
 const HANDSHAKE_MS = 100;
@@ -73,7 +73,7 @@ export function figuresOf({ crowds, pair, spent }: StormRound, clients: number) 
   };
 }
 
-/** Milliseconds as they are shown; "" for none. */
+/** Milliseconds as text; "" for none. */
 export const ms = (value: number | undefined) =>
   value === undefined ? "" : `${value.toFixed(1)} ms`;
 

@@ -11,7 +11,7 @@ export interface FittedRun {
 
 /** Passes over all units; each is a few thousand multiplications. */
 const PASSES = 20_000;
-/** A price that changes by less than this part is found. */
+/** The relative precision of a price. */
 const SMALL = 1e-10;
 
 /** The cost of amounts with these prices. */

@@ -23,7 +23,7 @@ Deno.test("prices: runs of known prices give these prices again", () => {
   );
 });
 
-Deno.test("prices: whatever runs cost, no price is below zero, and an unused unit is free", () => {
+Deno.test("prices: no price is below zero for any runs, and an unused unit is free", () => {
   const run = fc.record({
     amounts: fc.record({ messages_in: fc.nat(100), deliveries: fc.nat(100) }),
     cost: fc.integer({ min: 1, max: 100 }),

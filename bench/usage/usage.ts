@@ -14,7 +14,7 @@ import { cpuSecondsBetween, usagesOf } from "../measure/usage.ts";
 import { CONFIG, type TokenFor, tokens } from "../policy/policy_bus.ts";
 import { fitPrices, type FittedRun, pricedAt } from "./fit.ts";
 
-/** At least this share of the CPU time must be in checked runs whose cost is within this part of it. */
+/** The minimum share of the CPU time in checked runs whose cost is within this tolerance. */
 const GOAL_EXPLAINED = 0.9;
 const GOAL_WITHIN = 0.1;
 /** The units with a price: they do not contain one another. No tenant here checks schemas or sends commands. */
@@ -109,10 +109,10 @@ function* sameNumbers(): Generator<number> {
   }
 }
 
-/** The least part of a run for which a tenant sends that does. */
+/** The minimum part of a run for which an active tenant sends. */
 const LEAST = 0.3;
 
-/** When a tenant sends in a run, in seconds; a third of them send nothing. */
+/** The sending times of a tenant in a run, in seconds; a third of the tenants send nothing. */
 interface Turn {
   readonly pause_seconds: number;
   readonly seconds: number;
@@ -134,7 +134,7 @@ interface Crowd {
   received: number;
 }
 
-/** One run. A tenant always sends at its one rate: at a lower one, a bus wakes up more often for each message. */
+/** One run. A tenant always sends at the same rate: at a lower one, a bus wakes up more often for each message. */
 async function runOnce(crowd: Crowd, turns: readonly Turn[]): Promise<FittedRun> {
   const { bus, token, loads } = crowd;
   const before = await settled(bus, token, crowd.received);
@@ -154,12 +154,12 @@ async function runOnce(crowd: Crowd, turns: readonly Turn[]): Promise<FittedRun>
   const ended = await usage();
   const after = await settled(bus, token, crowd.received);
   const amounts = Object.fromEntries(UNITS.map((unit) => [unit, after[unit]! - before[unit]!]));
-  // The ledger also counts the time of the wait, and the CPU time of that was not counted.
+  // The ledger also counts the time of the wait, whose CPU time was not counted.
   const connection_minutes = CONNECTIONS * (ended.at_ms - begun.at_ms) / MINUTE_MS;
   return { amounts: { ...amounts, connection_minutes }, cost: cpuSecondsBetween(begun, ended) };
 }
 
-/** The cheapest of a run's rounds, and the highest cost of one of them: the difference is caused by the machine. */
+/** The cheapest of a run's rounds, and the highest cost of one of them: the difference comes from the machine. */
 interface MeasuredRun extends FittedRun {
   readonly most: number;
 }
@@ -179,7 +179,7 @@ async function measure(runs: number, rounds: number, seconds: number): Promise<M
   const crowd = { bus, token, loads, received: 0 };
   const numbers = sameNumbers() as Generator<number, never>;
   const plan = Array.from({ length: runs }, () => turnsOf(numbers, seconds));
-  // The optimising compiler must have seen every load before anything counts.
+  // The optimising compiler must have compiled every load before the measurement.
   const everybody = LOADS.map(() => ({ pause_seconds: 0, seconds }));
   for (let run = 0; run < 2; run++) await runOnce(crowd, everybody);
   const least: MeasuredRun[] = [];
@@ -218,7 +218,7 @@ time of the process.`,
   },
   async ({ runs, checks, rounds, seconds, prices: file }) => {
     const all = await measure(runs + checks, rounds, seconds);
-    // Every few runs one is a check, so that other work on the machine is about the same for both.
+    // One of several runs is a check, so that other work on the machine affects both about equally.
     const every = Math.max(2, Math.floor(all.length / checks));
     const is_check = (at: number) => at % every === every - 1;
     const prices = fitPrices(all.filter((_, at) => !is_check(at)), UNITS);

@@ -1,34 +1,33 @@
 /**
- * Compiles a policy written in AssemblyScript with the guest SDK beside it. Pure but for `readFile`:
- * it takes sources and gives Wasm, the same bytes for the same sources. It checks nothing that the
- * Shield checks; `policies/testing` and the Shield do.
+ * Compiles a policy in AssemblyScript with the guest SDK beside it. Pure except for `readFile`: the same
+ * sources give the same bytes of Wasm. It repeats no check of the Shield; `policies/testing` and the Shield
+ * have them.
  *
- * What it adds to the compiler: the policy's top-level statements (`onMessage(…)`) would run in a
- * start section, which the Shield refuses because nothing pays for it. They run at the start of the
- * first hook instead, in a policy of version 2 in `arqon_init`. And only the hooks that the policy registers
- * are exported.
+ * The addition to the compiler: the policy's top-level statements (`onMessage(…)`) would run in a start
+ * section, which the Shield refuses because it is not metered. They run at the start of the first hook
+ * instead, in a policy of version 2 in `arqon_init`. Only hooks with a registered handler are exported.
  *
- * The compiler takes most of a second to load, and is loaded when there is something to compile: `arq plan`
- * of a folder without sources does not wait for it.
+ * The compiler takes most of a second to load, and is loaded on the first compilation: `arq plan` of a folder
+ * without sources does not wait for it.
  *
- * A policy is of version 2 of the ABI when a file of it imports the SDK's `v2.ts`. The SDK's other files
+ * A policy has version 2 of the ABI if one of its files imports the SDK's `v2.ts`. The SDK's other files
  * import the host's functions from `arqon_host_v1.ts`; for such a policy that file is `arqon_host_v2.ts`.
  */
 import type asc from "assemblyscript/asc";
 import type binaryenModule from "assemblyscript/binaryen";
 
-/** A policy that does not compile; the message is the compiler's, with file and line. */
+/** A compilation error of a policy; the message is the compiler's, with file and line. */
 export class PolicyCompileError extends Error {
   override readonly name = "PolicyCompileError";
 }
 
-/** Where sources come from. */
+/** The sources of a policy. */
 export interface PolicySources {
   /** Name of the policy's own file within `policy/`, for example `bad_words.ts`. */
   readonly entry: string;
   /**
-   * Text of `policy/…` (the policy's folder) or `sdk/…` (the guest SDK), undefined when there is no
-   * such file. It is never asked for anything else.
+   * Text of `policy/…` (the policy's folder) or `sdk/…` (the guest SDK), undefined if there is no such file. No other
+   * path is requested.
    */
   readonly readFile: (path: string) => Promise<string | undefined>;
 }
@@ -38,7 +37,7 @@ export type Module = InstanceType<typeof binaryenModule.Module>;
 /** The compiler's number for "no value". */
 export type NoneType = typeof binaryenModule.none;
 
-/** The file that the compiler begins with. */
+/** The entry file of the compilation. */
 export const ENTRY = "arqon_entry.ts";
 const PACKAGE = /^node_modules\/@arqon\/policy(?:\.ts|\/index\.ts)$/;
 const PACKAGE_V2 = /^node_modules\/@arqon\/policy\/v2\.ts$/;
@@ -46,13 +45,13 @@ const IMPORTS_V2 = /\bfrom\s*["'](?:@arqon\/policy|(?:\.{1,2}\/)+sdk)\/v2(?:\.ts
 const HOST = "sdk/arqon_host_v1.ts";
 const HOST_V2 = 'export * from "./arqon_host_v2";\n';
 
-/** Hook by the function of the SDK that registers a handler for it. */
+/** Hook by the SDK function that registers a handler for it. */
 const REGISTERS: Readonly<Record<string, string>> = {
   onConnect: "arqon_on_connect",
   onSubscribe: "arqon_on_subscribe",
   onMessage: "arqon_on_message",
 };
-/** The register and the hook that only policies of version 2 have: exported where it is called. */
+/** The register and the hook of policies of version 2 only: exported if it is called. */
 const ON_APPEND = "sdk/appending/onAppend";
 const APPEND_HOOK = "sdk/appending/arqon_on_append";
 
@@ -63,7 +62,7 @@ const OPTIONS = [
   // Garbage is collected at the start of a call, when nothing is on the stack.
   "--runtime=minimal",
   "--exportStart=arqon_start",
-  // A failed assertion traps; there is nobody to import `env.abort` from.
+  // A failed assertion traps; no host provides `env.abort`.
   "--use=abort=",
   "--noColors",
 ];
@@ -75,19 +74,19 @@ function entryText(policy: string, abi: 1 | 2): string {
     (abi === 1 ? "" : `export { arqon_state_keys } from "./sdk/state";\n`);
 }
 
-/** The compiler adds ".ts" to every path that it re-exports from; ours say it already. */
+/** The compiler adds ".ts" to every re-exported path; ours already have it. */
 export function withoutExtensions(text: string | undefined): string | undefined {
   return text?.replace(/(\bfrom\s*["']\.{1,2}\/[^"'\n]+)\.ts(["'])/g, "$1$2");
 }
 
-/** Moves the start function, where there is one, into the SDK's `runTopLevel`. */
+/** Moves the start function, if there is one, into the SDK's `runTopLevel`. */
 export function moveStart(module: Module, none: NoneType): void {
   if (module.getFunction("~start") === 0) return;
   module.removeFunction("sdk/guest/runTopLevel");
   module.addFunction("sdk/guest/runTopLevel", none, none, [], module.call("~start", [], none));
 }
 
-/** Moves the start function and drops exports that have nothing to do. */
+/** Moves the start function and drops exports without a function. */
 function finish(module: Module, none: NoneType, abi: 1 | 2): void {
   module.removeExport("arqon_start");
   if (abi === 1) module.removeExport("arqon_init");
@@ -99,7 +98,7 @@ function finish(module: Module, none: NoneType, abi: 1 | 2): void {
   if (module.getFunction(ON_APPEND) !== 0) module.addFunctionExport(APPEND_HOOK, "arqon_on_append");
 }
 
-/** The files that the compiler asks for, for a policy of version 1 until a file imports `v2.ts`. */
+/** The files that the compiler requests, for a policy of version 1 until a file imports `v2.ts`. */
 class Files {
   readonly #sources: PolicySources;
   abi: 1 | 2;
@@ -125,7 +124,7 @@ class Files {
     return withoutExtensions(await this.#sources.readFile(name)) ?? null;
   }
 
-  /** Mostly the policy's own file says which version it is for; otherwise all is read again. */
+  /** Usually the policy's own file decides the version; otherwise all files are read again. */
   async #readEntry(): Promise<string> {
     const { entry, readFile } = this.#sources;
     if (IMPORTS_V2.test(await readFile(`policy/${entry}`) ?? "")) this.abi = 2;
@@ -134,9 +133,7 @@ class Files {
   }
 }
 
-/**
- * Compiles one policy. Throws `PolicyCompileError` when it does not compile or registers no handler.
- */
+/** Compiles one policy. Throws `PolicyCompileError` if it does not compile or registers no handler. */
 export async function compilePolicy(sources: PolicySources): Promise<Uint8Array<ArrayBuffer>> {
   const files = new Files(sources, 1);
   const compiled = await compileFiles(sources.entry, files).catch((error) => {
@@ -162,8 +159,7 @@ async function compileFiles(entry: string, files: Files): Promise<Uint8Array<Arr
 }
 
 /**
- * Compiles `ENTRY`, which `readFile` gives with everything else. `finish` may change the module before it is
- * written.
+ * Compiles `ENTRY`; `readFile` provides it and all other files. `finish` may change the module before it is written.
  */
 export async function compileEntry(
   readFile: (name: string) => Promise<string | null>,

@@ -1,6 +1,4 @@
-/**
- * What the compiler makes of a policy: hooks, state, and errors that say what is wrong.
- */
+/** The compilation of a policy: hooks, state, and error messages. */
 import assert from "node:assert/strict";
 import { startPolicy } from "../testing/guest_host.ts";
 import { compilePolicy, PolicyCompileError } from "./assemblyscript.ts";
@@ -35,7 +33,7 @@ Deno.test("a policy is one statement, and its words are matched", async () => {
   assert.deepEqual({ code, reason }, { code: 403, reason: "no malware, please" });
 });
 
-Deno.test("state of the policy lives from call to call, through refusals", async () => {
+Deno.test("state of the policy is kept between calls, also after refusals", async () => {
   const policy = startPolicy(
     await compile(`
       import { allow, onMessage, reject } from "@arqon/policy";
@@ -53,7 +51,7 @@ Deno.test("state of the policy lives from call to call, through refusals", async
   assert.deepEqual([send("ann").reason, send("bob").reason], ["ann 4", "bob 2"]);
 });
 
-Deno.test("a policy of version 2 finds what its statements made, and not what a call has left", async () => {
+Deno.test("a policy of version 2 keeps the results of its top-level statements, but not those of an earlier call", async () => {
   const bytes = await compile(`
       import { allow, onMessage, reject } from "../sdk/v2.ts";
       const seen = new Map<string, i32>();
@@ -80,7 +78,7 @@ Deno.test("a policy of version 2 finds what its statements made, and not what a 
   ]);
 });
 
-Deno.test("a policy is of version 2 when any file of it says so", async () => {
+Deno.test("a policy has version 2 if any of its files requests it", async () => {
   const bytes = await compile(
     `import { judge } from "./a.ts"; import { onMessage } from "@arqon/policy"; onMessage(judge);`,
     {
@@ -125,7 +123,7 @@ Deno.test("a policy reads headers and claims, adds headers and logs", async () =
   assert.deepEqual(subscription.logs, [{ level: 2, message: "::1" }]);
 });
 
-Deno.test("only hooks with a handler are exported, and nothing else but memory and arqon_alloc", async () => {
+Deno.test("only hooks with a handler are exported, in addition to memory and arqon_alloc", async () => {
   const bytes = await compile(`
     import { allow, onConnect } from "@arqon/policy";
     export function extra(): void {}
@@ -137,7 +135,7 @@ Deno.test("only hooks with a handler are exported, and nothing else but memory a
   assert.deepEqual(WebAssembly.Module.imports(module).map((entry) => entry.module), []);
 });
 
-Deno.test("a policy that fails traps, and imports nothing for it", async () => {
+Deno.test("a failing policy traps, and needs no import for that", async () => {
   const policy = startPolicy(
     await compile(`
       import { allow, onMessage } from "@arqon/policy";
@@ -148,7 +146,7 @@ Deno.test("a policy that fails traps, and imports nothing for it", async () => {
   assert.deepEqual({ allowed, fault, broken }, { allowed: false, fault: "trap", broken: true });
 });
 
-Deno.test("the same sources give the same bytes, whichever way they name the SDK", async () => {
+Deno.test("the same sources give the same bytes, with either name of the SDK", async () => {
   const text = (sdk: string) =>
     `import { allow, onMessage } from "${sdk}";\nonMessage((_m) => allow());\n`;
   const [named, relative] = await Promise.all(
@@ -157,7 +155,7 @@ Deno.test("the same sources give the same bytes, whichever way they name the SDK
   assert.deepEqual(relative, named);
 });
 
-Deno.test("what does not compile is refused with file and line", async () => {
+Deno.test("a compilation error is refused with file and line", async () => {
   const message = await refusalOf(
     'import { onMessage } from "@arqon/policy";\nonMessage((m) => m.texts.length);\n',
   );
@@ -176,7 +174,7 @@ Deno.test("a policy reads no file outside of its folder", async () => {
   );
 });
 
-Deno.test("state that is declared at the top level lives from call to call, by its key", async () => {
+Deno.test("state that is declared at the top level is kept between calls, by its key", async () => {
   const policy = startPolicy(
     await compile(`
       import { allow, onMessage, reject, state } from "@arqon/policy/v2";

@@ -1,6 +1,6 @@
 /**
- * Compiles a reducer that is written in AssemblyScript: the guest SDK of `reducer_sdk/` around the reducer's
- * own files. Policies have another SDK and are `assemblyscript.ts`, whose compiler this is.
+ * Compiles a reducer in AssemblyScript: the guest SDK of `reducer_sdk/` and the reducer's own files. Policies have
+ * another SDK and `assemblyscript.ts`, whose compiler this module uses.
  */
 import {
   compileEntry,
@@ -17,7 +17,7 @@ import { parseRoomSchema, withRoomSchema } from "../../wasm/reducer/schema/room_
 import { SchemaError } from "../../wasm/reducer/schema/shape.ts";
 
 const PACKAGE = /^node_modules\/@arqon\/reducer(?:\.ts|\/index\.ts)$/;
-/** The same SDK, as the examples of the checkout import it from their folder. */
+/** The same SDK, by the path that the examples of the checkout import. */
 const IN_CHECKOUT = "reducer_sdk/mod.ts";
 const EXPORTS = "arqon_alloc, arqon_apply, arqon_init, arqon_migrate";
 
@@ -27,7 +27,7 @@ function finish(module: Module, none: NoneType): void {
   moveStart(module, none);
 }
 
-/** The module with the schema that is beside its source, where one does. */
+/** The module with the schema beside its source, if there is one. */
 async function withSchema(
   module: Uint8Array<ArrayBuffer>,
   entry: string,
@@ -47,9 +47,9 @@ async function withSchema(
 }
 
 /**
- * Compiles one reducer, and puts the schema into it that is beside it: `auction.schema.json`, beside
- * `auction.ts`. `sources` gives `policy/…`, the reducer's folder, and `sdk/…`, the guest SDK. Rejects
- * with `PolicyCompileError` when it does not compile or handles no command.
+ * Compiles one reducer, and embeds the schema beside it: `auction.schema.json`, beside `auction.ts`. `sources` provides
+ * `policy/…`, the reducer's folder, and `sdk/…`, the guest SDK. Rejects with `PolicyCompileError` if it does not
+ * compile or handles no command.
  */
 export async function compileReducer(
   { entry, readFile }: PolicySources,

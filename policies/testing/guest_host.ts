@@ -1,6 +1,6 @@
 /**
- * Runs a policy as the Shield does: checked against the ABI, metered, and called by the Shield's own
- * host. One instance at a time, no workers and no server. Serves tests.
+ * Runs a policy as the Shield does: checked against the ABI, metered, and called by the Shield's own host. One instance
+ * at a time, no workers and no server. For tests only.
  */
 import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
 import { type GuestOutcome, instantiateGuest } from "../../shield/policy/abi/host_abi.ts";
@@ -14,14 +14,14 @@ const MEMORY_LIMIT_PAGES = 64;
 /** The default `[platform.overseer] fuel_limit`. */
 export const FUEL_LIMIT = 10_000;
 
-/** What a call is about. */
+/** The subject of a call. */
 export interface Asked {
   readonly hook?: Hook;
   /** Names in lower case. */
   readonly headers?: Readonly<Record<string, string>>;
   readonly claims?: Readonly<Record<string, string>>;
   readonly payload?: string | Uint8Array;
-  /** Fuel of this call; the default limit when left out. */
+  /** Fuel of this call; the default limit if absent. */
   readonly fuel?: number;
 }
 

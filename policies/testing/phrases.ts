@@ -1,14 +1,14 @@
-/** Texts for the example phrase_mask, and what a regular expression makes of them. Tests only. */
+/** Texts for the example phrase_mask, and the result of a regular expression for them. Tests only. */
 
 const PHRASES = /project falcon|password is|geheimcode/gi;
 
-/** Parts of which texts are put together that have phrases, halves of them, and characters of many bytes. */
+/** Parts of texts: phrases, halves of phrases, and characters of several bytes. */
 export const PARTS = [
   ...["project falcon", "PROJECT Falcon", "password is", "Geheimcode", "geheimCODE"],
   ...["project ", "falcon", "pro", "pass", "password ", "word is", "Geheim", "code", "p", "g"],
   ...[" ", "ä", "€", "🦊", "\n", "plain words ", "*"],
 ];
 
-/** The text as its readers may have it. */
+/** The text that its readers may receive. */
 export const maskedWhole = (text: string): string =>
   text.replaceAll(PHRASES, (phrase) => "*".repeat(phrase.length));

@@ -1,11 +1,9 @@
-/**
- * What the four bad-words policies say about one text each. One table, so that the languages agree.
- */
+/** The verdicts of the four bad-words policies for one text each. One table, so that the languages agree. */
 
 /** The committed builds of the same policy. */
 export const BAD_WORDS = ["bad_words", "bad_words_wat", "bad_words_c", "bad_words_rust"] as const;
 
-/** Texts in which a word stands. */
+/** Texts that contain a word. */
 export const REFUSED: Readonly<Record<string, string>> = {
   "as it is": "malware",
   "inside of a sentence": "get some malware here",
@@ -42,7 +40,7 @@ export const REFUSED: Readonly<Record<string, string>> = {
   "after bytes that begin no character": "\ufffd\ufffdmalware",
 };
 
-/** Texts in which no word stands. */
+/** Texts that contain no word. */
 export const ALLOWED: Readonly<Record<string, string>> = {
   "nothing": "",
   "a clean sentence": "hello, world",

@@ -1,6 +1,6 @@
 /**
- * Reads what the gate checks out of a Markdown text: fenced blocks, links, anchors and the names
- * of tasks. Pure, and no Markdown renderer: it knows fences, inline code, headings and links.
+ * Parses the parts of a Markdown text that the gate checks: fenced blocks, links, anchors and the names of tasks. Pure,
+ * and not a Markdown renderer: it knows fences, inline code, headings and links.
  */
 import { posix } from "node:path";
 
@@ -13,7 +13,7 @@ export interface FencedBlock {
   readonly line: number;
 }
 
-/** A link or an image. The target is as it is written. */
+/** A link or an image. The target is as written. */
 export interface Link {
   readonly target: string;
   readonly line: number;
@@ -21,7 +21,7 @@ export interface Link {
 
 interface Split {
   readonly blocks: readonly FencedBlock[];
-  /** The lines of the text, where those of blocks are blank, so that line numbers stay right. */
+  /** The lines of the text, with blank lines in place of blocks, so that line numbers are unchanged. */
   readonly prose: readonly string[];
 }
 
@@ -62,8 +62,8 @@ export function links(text: string): Link[] {
 }
 
 /**
- * The path of a relative target below the root, from the file that names it, without a slash at its end. It
- * begins with `..` when it leaves the checkout.
+ * The path of a relative target, relative to the root, from the file that names it, without a trailing slash. It begins
+ * with `..` if it leaves the checkout.
  */
 export function resolvePath(from: string, target: string): string {
   return posix.join(posix.dirname(from), target).replace(/^\.?\/?$|\/$/, "");
@@ -95,7 +95,7 @@ export function anchors(text: string): Set<string> {
   return new Set(headings(text).map(({ anchor }) => anchor));
 }
 
-/** The lines of a text in which fenced blocks are empty and inline code is replaced by as many spaces. */
+/** The lines of a text in which fenced blocks are empty and inline code is replaced by spaces of the same length. */
 export function linesWithoutCode(text: string): string[] {
   return splitFences(text).prose.map((line) =>
     line.replace(/(`+)(?:(?!\1).)*\1/g, (code) => " ".repeat(code.length))

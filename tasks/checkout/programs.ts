@@ -1,35 +1,35 @@
 /**
- * Runs programs to their end, and installs those of others once below `.arqon/cache`: it knows no program but
- * Deno, Go and Python.
+ * Runs programs to their end, and installs third-party programs once below `.arqon/cache`: it knows only Deno, Go and
+ * Python.
  */
 import { ROOT } from "./source_files.ts";
 
 const IS_WINDOWS = Deno.build.os === "windows";
-/** The end of a program's file name. */
+/** The extension of a program's file name. */
 export const EXE = IS_WINDOWS ? ".exe" : "";
 const CACHE = `${ROOT}.arqon/cache`;
 
-/** The exit of a program, and what it wrote. */
+/** The exit of a program, and its output. */
 export interface Ran {
   readonly ok: boolean;
   readonly code: number;
   readonly stdout: string;
   readonly stderr: string;
-  /** Both, without blanks around them. */
+  /** Both outputs, trimmed. */
   readonly text: string;
 }
 
-/** What a program gets beside its arguments. */
+/** The options of a program, beside its arguments. */
 export interface RunOptions {
-  /** Its folder; absent: the checkout. */
+  /** Its working directory; absent: the checkout. */
   readonly cwd?: string;
-  /** Variables beside those of this process. */
+  /** Variables in addition to those of this process. */
   readonly env?: Readonly<Record<string, string>>;
-  /** What it reads; absent: nothing. */
+  /** Its standard input; absent: nothing. */
   readonly stdin?: string;
 }
 
-/** Runs a program to its end; undefined when there is no such program. */
+/** Runs a program to its end; undefined if the program does not exist. */
 export async function run(
   program: string,
   args: readonly string[],
@@ -40,7 +40,7 @@ export async function run(
       ...{ args: [...args], cwd, env, stdout: "piped", stderr: "piped" },
       stdin: stdin === undefined ? "null" : "piped",
     }).spawn();
-    // A program may end before it has read all.
+    // A program may end before it has read its whole input.
     const fed = stdin === undefined
       ? undefined
       : new Blob([stdin]).stream().pipeTo(child.stdin).catch(() => {});
@@ -61,7 +61,7 @@ export async function run(
   }
 }
 
-/** Runs a program that must succeed. Throws an Error with its whole output. */
+/** Runs a program that must succeed. Throws an Error with its whole output if it fails. */
 export async function must(
   program: string,
   args: readonly string[],
@@ -77,13 +77,13 @@ export async function must(
 export const deno = (args: readonly string[], options: RunOptions = {}): Promise<Ran> =>
   must(Deno.execPath(), args, { ...options, env: { NO_COLOR: "1", ...options.env } });
 
-/** Runs this Deno to its end, whether it succeeds or not. */
+/** Runs this Deno to its end, whether it succeeds or fails. */
 export async function runDeno(args: readonly string[], options: RunOptions = {}): Promise<Ran> {
   const env = { NO_COLOR: "1", ...options.env };
   return (await run(Deno.execPath(), args, { ...options, env }))!;
 }
 
-/** The last line of an output that is not empty, which is where package managers give the reason. */
+/** The last line of an output that is not empty, where package managers print the reason. */
 export function lastLine(text: string): string {
   return text.split("\n").findLast((line) => line.trim() !== "")?.trim() ?? "";
 }
@@ -98,19 +98,19 @@ async function isThere(path: string): Promise<boolean> {
   }
 }
 
-/** Makes the folder of `.arqon/cache/NAME`, and calls `act` while no other process does so with that name. */
+/** Makes the folder of `.arqon/cache/NAME`, and calls `act` under a lock between processes for that name. */
 async function alone<T>(name: string, act: (path: string) => Promise<T>): Promise<T> {
   const path = `${CACHE}/${name}`;
   await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true });
-  // The system ends the lock with the process, so a killed run leaves nothing to clean up.
+  // The system releases the lock with the process, so a killed run leaves nothing to clean up.
   using lock = await Deno.open(`${path}.lock`, { create: true, write: true });
   await lock.lock(true);
   return await act(path);
 }
 
 /**
- * The path `.arqon/cache/NAME`. The first time, `install` gets an empty folder, and returns what in it is to
- * be kept. Rejects with the error of `install`, and then nothing is kept.
+ * The path `.arqon/cache/NAME`. The first call runs `install` with an empty folder; it returns the part of the folder
+ * to keep. Rejects with the error of `install`, and then nothing is kept.
  */
 export async function installed(
   name: string,
@@ -132,7 +132,7 @@ export async function installed(
   });
 }
 
-/** Builds a program by `go install` into the folder. Why that has failed; undefined when it has not. */
+/** Builds a program by `go install` into the folder. The reason of a failure; undefined on success. */
 export async function goInstall(
   folder: string,
   args: readonly string[],
@@ -143,7 +143,7 @@ export async function goInstall(
   return built.ok ? undefined : `go install: ${lastLine(built.text)}`;
 }
 
-/** The path of a program of a Go module with a version, `built` by its name. */
+/** The path of a program of a Go module with a version; `built` is its name. */
 export function goProgram(name: string, module: string, built: string): Promise<string> {
   return installed(name, async (folder) => {
     const problem = await goInstall(folder, [module]);
@@ -155,13 +155,13 @@ export function goProgram(name: string, module: string, built: string): Promise<
   });
 }
 
-/** The name of Python. */
+/** The name of Python's program. */
 export const PYTHON = IS_WINDOWS ? "python" : "python3";
 
-/** The programs of a virtual environment in the folder. */
+/** The folder of programs in a virtual environment. */
 export const venvBin = (venv: string): string => `${venv}/${IS_WINDOWS ? "Scripts" : "bin"}`;
 
-/** Makes a virtual environment in the folder, with these packages. Resolves with the folder of its programs. */
+/** Creates a virtual environment in the folder, with these packages. Resolves with the folder of its programs. */
 export async function makeVenv(venv: string, packages: readonly string[]): Promise<string> {
   const advice = "It needs Python 3.10 or newer with venv (Debian: python3 python3-venv) and PyPI.";
   try {

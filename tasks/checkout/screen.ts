@@ -1,4 +1,4 @@
-/** What a person sees of a program's output in a terminal, as pure functions. `terminal.ts` starts the program. */
+/** The visible output of a program in a terminal, as pure functions. `terminal.ts` starts the program. */
 
 /** A text without colours and other control sequences of a terminal. */
 function plain(text: string): string {
@@ -6,12 +6,12 @@ function plain(text: string): string {
   return text.replaceAll(/\u001b\[[\d;?]*[A-Za-z]/g, "");
 }
 
-/** How Deno draws for a moment what it downloads: a bar, and below it a name. */
+/** Deno's temporary display of a download: a bar, and a name below it. */
 const DOWNLOADS = /^Download [▰▱]+.*\n {2}.*\n/gm;
 
 /**
- * The lines that stand on the screen, without colours. A return to the first column, or an erased line,
- * begins the line anew: this is how prompts and npm's spinner are drawn over.
+ * The visible lines of the screen, without colours. A carriage return, or an erased line, restarts the line: prompts
+ * and npm's spinner are overwritten in this way.
  */
 export function onScreen(text: string): string {
   const lines = text.replaceAll(/\r+\n/g, "\n");

@@ -1,10 +1,10 @@
 /**
- * Finds the files of the checkout that are ours: it walks the tree and leaves out what git ignores and
- * generated code. It does not ask git, so that it works in an unpacked archive too.
+ * Finds our files of the checkout: it walks the tree and excludes files that git ignores and generated code. It does
+ * not use git, so that it also works in an unpacked archive.
  */
 import { fileURLToPath } from "node:url";
 
-/** The root of the checkout, with a trailing slash; the slashes lean forward on Windows too. */
+/** The root of the checkout, with a trailing slash; forward slashes, also on Windows. */
 export const ROOT: string = fileURLToPath(new URL("../../", import.meta.url)).replaceAll("\\", "/");
 
 const LEFT_OUT = new Set([".git", ".arqon", "node_modules", "coverage", "dist", "__pycache__"]);
@@ -16,7 +16,7 @@ const GENERATED = [
   /^deno\.lock$/,
 ];
 
-/** Whether `deno task gen` (or deno itself) writes this file. The size rules do not hold for such files. */
+/** Whether `deno task gen` (or deno itself) writes this file. The size rules do not apply to such files. */
 export function isGenerated(path: string): boolean {
   return GENERATED.some((pattern) => pattern.test(path));
 }
@@ -27,9 +27,9 @@ export function isTest(path: string): boolean {
 }
 
 /**
- * Whether a file serves only tests: a test, a file in a `testing` folder, `test_*.ts` beside the source, or a
- * part of the tests that both SDKs share. The gate's own programs have the names of what they run, and are no
- * test code.
+ * Whether a file serves only tests: a test, a file in a `testing` folder, `test_*.ts` beside the source, or a part of
+ * the tests that both SDKs share. The gate's own programs have the names of the tests that they run, but are not test
+ * code.
  */
 export function isTestCode(path: string): boolean {
   if (path.startsWith("sdk/conformance/")) return true;
@@ -41,16 +41,13 @@ const PRODUCT = [
   ...["proto/", "shared/", "shield/", "brain/", "sdk/typescript/", "sdk/react/", "arq/"],
 ];
 
-/**
- * Whether a path is TypeScript that somebody wrote and that users run, so neither a test nor a part of the
- * gate.
- */
+/** Whether a path is manual TypeScript that users run, so neither a test nor a part of the gate. */
 export function isProduct(path: string): boolean {
   return path.endsWith(".ts") && PRODUCT.some((folder) => path.startsWith(folder)) &&
     !isGenerated(path) && !isTestCode(path);
 }
 
-/** Paths below the root that end in one of `extensions` (with dot), sorted. Generated files are included. */
+/** Paths relative to the root that end in one of `extensions` (with dot), sorted. Generated files are included. */
 export async function listFiles(
   extensions: readonly string[],
   root: string = ROOT,

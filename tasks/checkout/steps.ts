@@ -1,6 +1,6 @@
 /**
- * Runs the steps of a gate side by side, and prints each with its time when it ends. All steps run even when
- * one fails. It does not know what the steps do.
+ * Runs the steps of a gate in parallel, and prints each with its time at its end. All steps run even if one fails. It
+ * does not know the steps' content.
  */
 import { runDeno } from "./programs.ts";
 
@@ -8,11 +8,11 @@ import { runDeno } from "./programs.ts";
 export interface Step {
   readonly name: string;
   readonly args: readonly string[];
-  /** Folder in which the step runs; absent: the current one. */
+  /** Working directory of the step; absent: the current one. */
   readonly cwd?: string;
 }
 
-/** How a step ended. `output` is all that it wrote to stdout and stderr. */
+/** The result of a step. `output` is everything that it wrote to stdout and stderr. */
 export interface StepResult {
   readonly name: string;
   readonly ok: boolean;
@@ -25,7 +25,7 @@ export interface StepRunner {
   readonly execute: (step: Step) => Promise<{ ok: boolean; output: string }>;
   readonly print: (line: string) => void;
   readonly now: () => number;
-  /** Most steps that run at the same time. */
+  /** Maximum number of concurrent steps. */
   readonly parallel: number;
 }
 
@@ -53,8 +53,8 @@ async function runStep(step: Step, runner: StepRunner): Promise<StepResult> {
 }
 
 /**
- * Runs every step in the order given, at most `parallel` at a time. The whole output of a step is printed
- * only when it failed; of a step that passed, the lines that begin with `NOTE `.
+ * Runs every step in the given order, at most `parallel` concurrently. The whole output of a step is printed only if it
+ * failed; for a step that passed, the lines that begin with `NOTE `.
  */
 export async function runSteps(
   steps: readonly Step[],
@@ -80,7 +80,7 @@ export function verdict(gate: string, results: readonly StepResult[], total_ms: 
   }`;
 }
 
-/** Runs a whole gate as a program. Prints the steps, and exits 1 when one failed. */
+/** Runs a whole gate as a program. Prints the steps, and exits 1 if one failed. */
 export async function runGate(gate: string, steps: readonly Step[]): Promise<void> {
   const started_ms = performance.now();
   const results = await runSteps(steps, {

@@ -29,7 +29,7 @@ function fakeRunner(outcomes: Record<string, { ok: boolean; output: string } | E
 
 const steps = (...names: string[]): Step[] => names.map((name) => ({ name, args: [] }));
 
-Deno.test("all steps run when one fails, and the failed one shows its output", async () => {
+Deno.test("all steps run if one fails, and the failed one shows its output", async () => {
   const { runner, seen } = fakeRunner({
     first: { ok: false, output: "a.ts:1: wrong\n" },
     second: { ok: true, output: "quiet\n" },
@@ -43,7 +43,7 @@ Deno.test("all steps run when one fails, and the failed one shows its output", a
   assert.doesNotMatch(text, /quiet/);
 });
 
-Deno.test("no more steps run at a time than asked for", async () => {
+Deno.test("no more steps than the limit run concurrently", async () => {
   const fine = { ok: true, output: "" };
   const { runner, seen } = fakeRunner({ a: fine, b: fine, c: fine, d: fine });
   await runSteps(steps("a", "b", "c", "d"), runner);

@@ -1,22 +1,22 @@
 /**
- * A program whose output is read while it runs, for code that waits until it says something. The program has no
- * terminal, unless `script` gives it one.
+ * A program whose output is read while it runs, for code that waits for a certain output. The program has no terminal,
+ * unless `script` provides one.
  */
 
 const DEADLINE_MS = 60_000;
 
 const OUTPUTS = ["stdout", "stderr"] as const;
 
-/** A started program and what it has written. Disposed of, it has ended. */
+/** A started program and its output so far. Disposal waits for its end. */
 export class StreamedCommand implements AsyncDisposable {
   readonly child: Deno.ChildProcess;
-  /** Resolves with all that the program wrote, when its outputs have ended. */
+  /** Resolves with the program's whole output, at the end of its streams. */
   readonly ended: Promise<string>;
   readonly #written = { stdout: "", stderr: "" };
   #news = Promise.withResolvers<void>();
   #has_ended = false;
 
-  /** Takes over a child whose `outputs` are piped. Of each the last `kept_units` characters are kept. */
+  /** Wraps a child whose `outputs` are piped. The last `kept_units` characters of each are kept. */
   constructor(
     child: Deno.ChildProcess,
     outputs: readonly (typeof OUTPUTS[number])[] = OUTPUTS,
@@ -36,7 +36,7 @@ export class StreamedCommand implements AsyncDisposable {
     });
   }
 
-  /** Starts a program. Unless `options` say otherwise it has no input, and both outputs are read. */
+  /** Starts a program. Unless `options` differ, it has no input, and both outputs are read. */
   static start(
     [program = "", ...args]: readonly string[],
     options: Deno.CommandOptions = {},
@@ -52,7 +52,7 @@ export class StreamedCommand implements AsyncDisposable {
     this.#news = Promise.withResolvers();
   }
 
-  /** All that the program has written so far: its output, then its errors. */
+  /** The program's output so far: stdout, then stderr. */
   get text(): string {
     return this.#written.stdout + this.#written.stderr;
   }
@@ -65,14 +65,14 @@ export class StreamedCommand implements AsyncDisposable {
     return this.#written.stderr;
   }
 
-  /** The whole lines of its output. */
+  /** The complete lines of its stdout. */
   get lines(): readonly string[] {
     return this.stdout.split("\n").slice(0, -1);
   }
 
   /**
-   * Resolves with whether what the program has written comes to be `wanted`; false when it ends before that,
-   * or after `limit_ms`.
+   * Resolves with whether the program's output becomes `wanted`; false if the program ends before that, or after
+   * `limit_ms`.
    */
   async shows(wanted: (text: string) => boolean, limit_ms: number = DEADLINE_MS): Promise<boolean> {
     let is_late = false;
@@ -92,8 +92,8 @@ export class StreamedCommand implements AsyncDisposable {
   }
 
   /**
-   * Waits until the program has written `text`. Throws an Error with all that it wrote when it ends before
-   * that, or after a minute.
+   * Waits until the program has written `text`. Throws an Error with its whole output if it ends before that, or after
+   * a minute.
    */
   async until(text: string): Promise<void> {
     if (await this.shows((written) => written.includes(text))) return;
@@ -112,7 +112,7 @@ export class StreamedCommand implements AsyncDisposable {
     return this.shows(() => this.#has_ended, limit_ms);
   }
 
-  /** Sends the program a signal, if it still runs, and waits for its end. */
+  /** Sends the program a signal, if it is still running, and waits for its end. */
   async stop(signal: Deno.Signal = "SIGTERM"): Promise<Deno.CommandStatus> {
     try {
       this.child.kill(signal);

@@ -1,6 +1,6 @@
 /**
- * A program in a terminal of its own, as a person runs it; `script` of util-linux gives it one. So it prints
- * what a person sees, and can be typed to.
+ * A program in a separate terminal, as a person runs it, by `script` of util-linux. It prints the output for people,
+ * and accepts typed input.
  */
 import { onScreen } from "./screen.ts";
 import { StreamedCommand } from "./streamed_command.ts";
@@ -8,7 +8,7 @@ import { StreamedCommand } from "./streamed_command.ts";
 /** Columns and rows of each terminal. */
 export const WINDOW = { columns: 100, rows: 32 } as const;
 
-/** The place of a program: its folder, and variables beside those of this process. */
+/** A program's environment: its folder, and variables in addition to those of this process. */
 export interface TerminalPlace {
   readonly cwd: string;
   readonly env?: Readonly<Record<string, string>>;
@@ -33,7 +33,7 @@ export class Terminal extends StreamedCommand {
     this.#keyboard = child.stdin.getWriter();
   }
 
-  /** What is on the screen, with what has scrolled away. */
+  /** The text on the screen, including scrolled lines. */
   get screen(): string {
     return onScreen(this.text);
   }
@@ -44,7 +44,7 @@ export class Terminal extends StreamedCommand {
     await this.#keyboard.write(new TextEncoder().encode(keys)).catch(() => {});
   }
 
-  /** Resolves with the exit code; undefined when the program runs on after `limit_ms`. */
+  /** Resolves with the exit code; undefined if the program still runs after `limit_ms`. */
   async code(limit_ms: number): Promise<number | undefined> {
     if (!await this.endsWithin(limit_ms)) return undefined;
     return (await this.child.status).code;

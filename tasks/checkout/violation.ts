@@ -1,16 +1,16 @@
 /**
- * A violation that a rule of the gate reports, and how it is printed. The rules are pure functions in files
- * of their own; only `exitWith` ends the process.
+ * A violation that a rule of the gate reports, and its printed form. The rules are pure functions in separate files;
+ * only `exitWith` ends the process.
  */
 
-/** A broken rule: where it is broken, and what would be right. `line` starts at 1; 0 is the whole file. */
+/** A violation of a rule: its place, and the correct form. `line` starts at 1; 0 is the whole file. */
 export interface Violation {
   readonly path: string;
   readonly line: number;
   readonly message: string;
 }
 
-/** The text of a violation: `path:line: message`, which terminals and editors make clickable. */
+/** The text of a violation: `path:line: message`, which is clickable in terminals and editors. */
 export function formatViolation({ path, line, message }: Violation): string {
   return line > 0 ? `${path}:${line}: ${message}` : `${path}: ${message}`;
 }

@@ -1,7 +1,7 @@
 /**
- * The step "containers" of `deno task verify`: checks that everything below `deploy` and compose.yaml is well
- * formed, by real validators (`deploy_tools.ts`) and our own rules. It starts no container; docs/deploy.md
- * says what was run and what was not.
+ * The step "containers" of `deno task verify`: checks that everything below `deploy` and compose.yaml is well formed,
+ * with real validators (`deploy_tools.ts`) and our own rules. It starts no container; docs/deploy.md lists which parts
+ * were run.
  */
 import { parseAllDocuments } from "yaml";
 import { cachedModules, dockerfileProblems, modulesNotCopied } from "./deploy_docker_rules.ts";
@@ -26,9 +26,9 @@ import {
 import { isTestCode, listFiles, ROOT } from "../checkout/source_files.ts";
 
 const PARTS = ["shield", "brain", "arq"];
-/** Images that only add files to a program of others. */
+/** Images that only add files to another project's program. */
 const OTHERS = ["grafana"];
-/** Manifests that kustomization.yaml leaves out, since people apply them when they need them. */
+/** Manifests outside of kustomization.yaml, which users apply when they need them. */
 const ALONE = ["restore", "standby"];
 /** Configurations for commands of `arq`. */
 const OF_ARQ = ["backup", "restore", "standby"];
@@ -37,8 +37,8 @@ const RULES = ["rules", "alerts", "store_alerts"].map((name) => `deploy/promethe
 const read = (path: string) => Deno.readTextFile(`${ROOT}${path}`);
 
 /**
- * Our own modules that `modules` import directly or indirectly, and they themselves, as paths below the root.
- * One call asks for all of them.
+ * The modules that `modules` import directly or indirectly, and `modules` themselves, as paths relative to the root.
+ * One call handles all of them.
  */
 async function reached(modules: readonly string[]): Promise<string[]> {
   const root = new URL("../../", import.meta.url).href;
@@ -106,8 +106,8 @@ async function compose(tools: DeployTools): Promise<string[]> {
 }
 
 /**
- * The problems of the manifests that are applied alone, each together with what kustomize makes. An operator
- * gives each of these files to `arq`, too.
+ * The problems of manifests that are applied separately, each together with kustomize's output. An operator also passes
+ * each of these files to `arq`.
  */
 async function jobs(
   tools: DeployTools,
@@ -125,7 +125,7 @@ async function jobs(
   return [...forms.flat(), ...jobProblems([...kustomized, ...documents], kustomized, version)];
 }
 
-/** The files of the plain set that are not what the chart makes; `write`: they are made so. */
+/** The files of the plain set that differ from the chart's output; `write` replaces them. */
 export async function plainProblems(
   tools: Pick<DeployTools, "helm">,
   write = false,
@@ -142,7 +142,7 @@ export async function plainProblems(
   return stale;
 }
 
-/** The problems of the chart with its own values, and with those of each size. */
+/** The problems of the chart with its default values, and with those of each size. */
 async function chart(tools: DeployTools): Promise<string[]> {
   const sizes = (await Array.fromAsync(Deno.readDir(`${ROOT}${CHART}/sizes`)))
     .map(({ name }) => ["--values", `${CHART}/sizes/${name}`]);
@@ -174,7 +174,7 @@ async function kubernetes(tools: DeployTools): Promise<string[]> {
   ];
 }
 
-/** All problems, one on each line. Rejects when a validator is missing and cannot be installed. */
+/** All problems, one on each line. Rejects if a validator is missing and cannot be installed. */
 export async function deployProblems(tools: DeployTools): Promise<string[]> {
   const found = await Promise.all([dockerfiles(tools), compose(tools), kubernetes(tools)]);
   return found.flat();

@@ -1,18 +1,18 @@
 /**
- * Our own rules for Dockerfiles, as pure functions over their text: they follow deno.json and need no special
+ * Our own rules for Dockerfiles, as pure functions over their text: they match deno.json and need no special
  * privileges. hadolint checks their form (`deploy_validate.ts`).
  */
 import { BUNDLE_ARGS, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
 
 const BUNDLES = `deno ${BUNDLE_ARGS.join(" ")} --output=${REPLAY_WORKER}`;
 
-/** The parts of deno.json that the images must follow. */
+/** The parts of deno.json that the images must match. */
 export interface DenoJson {
   readonly workspace: readonly string[];
   readonly tasks: Readonly<Record<string, string>>;
 }
 
-/** Flags that change how a program runs, without the permissions, which differ between images. */
+/** Flags that change how a program runs, except the permissions, which differ between images. */
 function flagsOf(command: string): string[] {
   return command.match(/--(?:v8-flags=\S+|unstable-[\w-]+|ignore-env|no-prompt)/g) ?? [];
 }
@@ -23,9 +23,7 @@ function entryOf(text: string): string {
   return (JSON.parse(list.replaceAll("\\\n", "")) as string[]).join(" ");
 }
 
-/**
- * The modules among `files` that `deno cache` and `deno bundle` get. Their patterns are resolved as a shell does it.
- */
+/** The modules among `files` that `deno cache` and `deno bundle` receive. Their patterns are expanded as in a shell. */
 export function cachedModules(text: string, files: readonly string[]): string[] {
   const commands = text.match(/\bdeno (?:cache|bundle) (?:\\\n|[^&\n])*/g) ?? [];
   const patterns = commands.join(" ").match(/\S+\.ts\b/g) ?? [];
@@ -51,10 +49,7 @@ export function modulesNotCopied(part: string, text: string, modules: readonly s
   );
 }
 
-/**
- * The problems of a part's Dockerfile (`shield`, `brain`, `arq`). `deno_version` is the version with which CI
- * tests.
- */
+/** The problems of a part's Dockerfile (`shield`, `brain`, `arq`). `deno_version` is CI's version. */
 export function dockerfileProblems(
   part: string,
   text: string,

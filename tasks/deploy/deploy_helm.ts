@@ -1,7 +1,7 @@
 /**
- * What the gate asks of the Helm chart: Helm's own linter, its schema of values, the schemas of Kubernetes for
- * what it makes. `deploy/kubernetes` is what it makes with its default values, so that our rules for the manifests
- * are the chart's, too; `deno run -A tasks/deploy/deploy.ts --write` writes it.
+ * Checks the Helm chart with Helm's own linter, its schema of values, and the Kubernetes schemas for its manifests.
+ * `deploy/kubernetes` has the manifests of the default values, so that our rules for manifests also check the chart;
+ * `deno run -A tasks/deploy/deploy.ts --write` writes it.
  */
 import type { DeployTools } from "./deploy_tools.ts";
 import {
@@ -12,25 +12,25 @@ import {
   validateMade,
 } from "./deploy_validate.ts";
 
-/** The chart, below the root. */
+/** The chart, relative to the root. */
 export const CHART = "deploy/helm/arqonbus";
 /** The folder of the manifests without Helm. */
 export const PLAIN = "deploy/kubernetes";
 
-/** Runs the linter, then makes the manifests with these values. */
+/** Runs the linter, then renders the manifests with these values. */
 export async function madeByChart(
   { helm }: Pick<DeployTools, "helm">,
   chart: string,
   values: readonly string[],
 ): Promise<Judged<string>> {
-  // A Helm that was built from its sources takes an old Kubernetes for the cluster's.
+  // A Helm that was built from source assumes an old Kubernetes version.
   const given = [...values, "--kube-version", `${KUBERNETES_VERSIONS[0]}.0`];
   const linted = await ask(helm, ["lint", "--strict", "--quiet", chart, ...given]);
   if (linted.value === undefined) return linted;
   return await ask(helm, ["template", "arqon", chart, "--namespace", "arqon", ...given]);
 }
 
-/** The manifests that the chart makes with these values, and the problems with their form. */
+/** The manifests of the chart with these values, and the problems with their form. */
 export async function validateChart(
   tools: DeployTools,
   chart: string,
@@ -40,7 +40,7 @@ export async function validateChart(
   return value === undefined ? { problems, value } : await validateMade(tools, value);
 }
 
-/** What is Helm's in a manifest, and what kustomize adds of its own: labels, checksums, versions of images. */
+/** Parts of a manifest that only Helm has, and parts that kustomize adds: labels, checksums, versions of images. */
 const OF_HELM: readonly (readonly [RegExp, string])[] = [
   [/^ *\n/gm, ""],
   [/^ {2}labels:\n {4}app\.kubernetes\.io\/part-of: arqonbus\n(?: {4}.*\n){3}/gm, ""],
@@ -50,7 +50,7 @@ const OF_HELM: readonly (readonly [RegExp, string])[] = [
 const NOTE =
   `# Made of ${CHART} by \`deno run -A tasks/deploy/deploy.ts --write\`. Yours to change in a copy.\n`;
 
-/** The files of the plain set, by their paths, from what Helm made. Configurations are files of kustomize there. */
+/** The files of the plain set by path, from Helm's output. Configurations are files of kustomize there. */
 export function plainFiles(made: string): Map<string, string> {
   const files = new Map<string, string>();
   for (const document of made.split(/^---\n/m)) {

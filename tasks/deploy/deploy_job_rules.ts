@@ -1,13 +1,13 @@
 /**
- * Our own rules for the jobs of Kubernetes: a job is hardened like the servers, ends after some time, and may
- * connect only to what a NetworkPolicy names. Pure functions over what the validators have read.
+ * Our own rules for the jobs of Kubernetes: a job is hardened like the servers, has a time limit, and connects only to
+ * destinations of a NetworkPolicy. Pure functions over the validators' parsed files.
  */
 import { complaints, hardenedProblems, podSecurityProblems } from "./deploy_rules.ts";
 import type { Document } from "./deploy_validate.ts";
 
 const LABEL = "app.kubernetes.io/name";
 
-/** The Jobs among the manifests, and the Jobs that CronJobs make. */
+/** The Jobs among the manifests, and the Jobs of CronJobs. */
 function jobsIn(
   documents: readonly Document[],
 ): { name: string; spec: Document; cron?: Document }[] {
@@ -18,10 +18,7 @@ function jobsIn(
   });
 }
 
-/**
- * The problems of jobs. `policies` are the manifests with the NetworkPolicies, `version` is the version of
- * the release.
- */
+/** The problems of jobs. `policies` are the manifests with the NetworkPolicies, `version` is the release version. */
 export function jobProblems(
   documents: readonly Document[],
   policies: readonly Document[],

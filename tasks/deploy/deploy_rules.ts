@@ -1,7 +1,6 @@
 /**
- * Our own rules for containers, as pure functions over what the validators have read: containers are
- * hardened, and figures in different files fit together. The validators check the form of a file
- * (`deploy_validate.ts`).
+ * Our own rules for containers, as pure functions over the validators' parsed files: containers are hardened, and
+ * figures in different files are consistent. The validators check the form of a file (`deploy_validate.ts`).
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Document } from "./deploy_validate.ts";
@@ -14,9 +13,9 @@ export interface Configs {
 
 /** Factor by which a container's memory limit exceeds `[limits] memory_bytes`. */
 const MEMORY_SHARE = 1.2;
-/** Seconds between the latest end of a drain and the kill. */
+/** Seconds between the latest end of a drain and SIGKILL. */
 const GRACE_SECONDS = 5;
-/** Ports that other machines may reach. */
+/** Ports that other machines may access. */
 const PUBLIC_PORTS = ["4000"];
 /** Services whose image has no program for a health check. */
 const UNCHECKED = ["jaeger"];
@@ -47,7 +46,7 @@ function drainSeconds({ server }: Config): number {
   return server.drain_timeout_ms / 1_000 + GRACE_SECONDS;
 }
 
-/** The complaints that hold, each as a line `name: what is wrong`. */
+/** The complaints that apply, each as a line `name: what is wrong`. */
 export function complaints(name: string, found: readonly (readonly [string, boolean])[]): string[] {
   return found.filter(([, holds]) => holds).map(([what]) => `${name}: ${what}`);
 }
@@ -84,14 +83,14 @@ function serviceProblems(name: string, service: Document): string[] {
   ]);
 }
 
-/** The paths of the host that a compose model mounts. */
+/** The host paths that a compose model mounts. */
 export function composeSources({ services }: Document): string[] {
   return Object.values<Document>(services).flatMap(({ volumes = [] }) =>
     volumes.filter(({ type }: Document) => type === "bind").map(({ source }: Document) => source)
   );
 }
 
-/** Services, networks and volumes that are named but not defined; the program of compose-go accepts them. */
+/** Services, networks and volumes without a definition; the program of compose-go accepts them. */
 function unknownNames({ services, networks = {}, volumes = {} }: Document): string[] {
   const isNamed = ({ type }: Document) => type === "volume";
   return Object.entries<Document>(services).flatMap(([name, service]) =>
@@ -110,8 +109,8 @@ function unknownNames({ services, networks = {}, volumes = {} }: Document): stri
 }
 
 /**
- * The problems of the configurations: listeners that probes and Prometheus cannot reach from outside of the
- * container, and rooms that Shield and Brain would treat in different ways.
+ * The problems of the configurations: listeners that probes and Prometheus cannot reach from outside of the container,
+ * and rooms that Shield and Brain would treat differently.
  */
 function configProblems(where: string, configs: Configs): string[] {
   const [shield, brain] = [configs.shield.rooms, configs.brain.rooms].map((it) =>
@@ -140,7 +139,7 @@ export function composeProblems(model: Document, configs: Configs): string[] {
     ...configProblems("compose.yaml", configs),
     ...unknownNames(model),
     ...started.flatMap(([name, service]) => serviceProblems(name, service)),
-    // `up --wait` takes a service that ends for a failure, unless another service waits for its end.
+    // `up --wait` considers an ended service a failure, unless another service waits for its end.
     ...started.filter(([name, { restart, profiles }]) =>
       restart === "no" && profiles === undefined && !adopted.has(name)
     ).map(([name]) => `compose.yaml: ${name} ends, and nothing waits for it`),
@@ -157,7 +156,7 @@ export function composeProblems(model: Document, configs: Configs): string[] {
   ];
 }
 
-/** The problems of a container by the rules for every container. */
+/** The problems of a container by the rules for all containers. */
 export function hardenedProblems(name: string, container: Document): string[] {
   const { securityContext = {}, resources = {} } = container;
   return complaints(name, [
@@ -175,7 +174,7 @@ export function hardenedProblems(name: string, container: Document): string[] {
   ]);
 }
 
-/** The problems of a pod by the rules for every pod. */
+/** The problems of a pod by the rules for all pods. */
 export function podSecurityProblems(name: string, pod: Document): string[] {
   return complaints(name, [
     ["expected runAsNonRoot", pod.securityContext?.runAsNonRoot !== true],
@@ -205,7 +204,7 @@ function isSpread({ topologySpreadConstraints: spread = [] }: Document): boolean
   );
 }
 
-/** The value of GOMEMLIMIT, as Kubernetes writes sizes. */
+/** The value of GOMEMLIMIT for a Kubernetes size. */
 function goLimit({ env = [] }: Document): string {
   const value = env.find(({ name }: Document) => name === "GOMEMLIMIT")?.value;
   return String(value).replace(/B$/, "");
@@ -248,7 +247,7 @@ function podProblems(name: string, workload: Document, configs: Configs): string
   ];
 }
 
-/** The problems of the manifests of Kubernetes. `version` is the version of the release. */
+/** The problems of the manifests of Kubernetes. `version` is the release version. */
 export function kubernetesProblems(
   documents: readonly Document[],
   configs: Configs,

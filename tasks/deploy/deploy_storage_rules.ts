@@ -1,16 +1,15 @@
 /**
- * Our own rules for the storage of a deployment: the disk has room for all that NATS may store, and NATS has
- * room for all that the configuration promises to tenants and keeps for control data. Pure; the other rules
- * are in `deploy_rules.ts`.
+ * Our own rules for the storage of a deployment: the disk has space for everything that NATS may store, and NATS has
+ * space for the tenants' quotas and the control data. Pure; the other rules are in `deploy_rules.ts`.
  */
 import { controlBudget } from "../../shared/spine/contract/storage_plan.ts";
 import { sizeBytes } from "./deploy_rules.ts";
 import type { Configs } from "./deploy_rules.ts";
 import type { Document } from "./deploy_validate.ts";
 
-/** Factor for what NATS writes beside messages: indexes, Raft logs, blocks that are not compacted yet. */
+/** Factor for NATS' overhead beside messages: indexes, Raft logs, blocks before compaction. */
 const DISK_SHARE = 1.1;
-/** The units of sizes as NATS reads them: `G` is decimal, `GB` is binary. */
+/** The units of sizes in NATS: `G` is decimal, `GB` is binary. */
 const NATS_UNITS: Readonly<Record<string, number>> = {
   "": 1,
   K: 1e3,
@@ -23,16 +22,13 @@ const NATS_UNITS: Readonly<Record<string, number>> = {
   TB: 2 ** 40,
 };
 
-/** The bytes of `max_file_store` in the configuration of a server; NaN when it has none. */
+/** The bytes of `max_file_store` in the configuration of a server; NaN if it is absent. */
 export function natsStorageBytes(text: string): number {
   const [, digits, unit = ""] = /^\s*max_file(?:_store)?:\s*(\d+)([A-Z]*)\s*$/im.exec(text) ?? [];
   return Number(digits) * (NATS_UNITS[unit.toUpperCase()] ?? NaN);
 }
 
-/**
- * The bytes that a Shield's configuration promises to all tenants; NaN when it does not say how many tenants
- * there are.
- */
+/** The bytes that a Shield's configuration promises to all tenants; NaN if it does not give the number of tenants. */
 export function promisedInAll({ shield, brain }: Configs, storage_bytes: number): number {
   const { durable, nats, audit } = shield;
   const { tenants = NaN, log_bytes, shared_streams, shared_bytes } = durable;
@@ -44,8 +40,8 @@ export function promisedInAll({ shield, brain }: Configs, storage_bytes: number)
 }
 
 /**
- * The problems of a deployment's storage. `disk_bytes` is undefined when the deployment does not say how
- * large its disk is.
+ * The problems of a deployment's storage. `disk_bytes` is undefined if the deployment does not give the size of its
+ * disk.
  */
 export function storageProblems(
   name: string,

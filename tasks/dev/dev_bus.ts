@@ -1,7 +1,7 @@
 /**
- * The process of `deno task dev`'s bus: the development bus of `arq/serve/`, supervised by `dev.ts`, which
- * starts and restarts it. It prints one JSON line on stdout when it is ready, and ends with its stdin, so
- * that it never outlives its supervisor.
+ * The process of `deno task dev`'s bus: the development bus of `arq/serve/`. Its supervisor `dev.ts` starts and
+ * restarts it. It prints one JSON line on stdout when it is ready, and ends with its stdin, so that it never outlives
+ * its supervisor.
  */
 import { CommandError } from "../../arq/terminal/exit.ts";
 import { serveDev } from "../../arq/serve/dev_bus.ts";
@@ -18,7 +18,7 @@ import {
 const PROGRAM = "dev";
 
 if (import.meta.main) {
-  // The supervisor holds our stdin. When the supervisor is gone for any reason, this process ends too.
+  // The supervisor holds our stdin open. When the supervisor ends for any reason, this process ends too.
   const orphaned = () => Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {});
   const process = busProcess({
     program: PROGRAM,
@@ -29,7 +29,7 @@ if (import.meta.main) {
       Deno.stdout.writeSync(new TextEncoder().encode(JSON.stringify(ready) + "\n"));
     });
   } catch (error) {
-    // Its log is still on its way.
+    // Its log may not be written yet.
     if (error instanceof CommandError) {
       const { message, hint, exit_code } = error;
       await endWith(PROGRAM, exit_code, hint === undefined ? message : `${message}\n${hint}`);

@@ -1,12 +1,12 @@
 /**
- * Runs the Prometheus of this machine beside a bus, for `deno task dev --observe` and a test. It downloads
- * nothing, and says when there is no Prometheus.
+ * Runs this machine's Prometheus beside a bus, for `deno task dev --observe` and a test. It downloads nothing, and
+ * reports if there is no Prometheus.
  */
 import { join } from "node:path";
 
 /** The settings of one Prometheus. */
 export interface PrometheusOptions {
-  /** Folder of its configuration and data. It is made first, and removed when Prometheus has ended. */
+  /** Folder of its configuration and data. It is created first, and deleted after Prometheus has ended. */
   readonly folder: string;
   /** Text of prometheus.yml. */
   readonly config: string;
@@ -14,10 +14,10 @@ export interface PrometheusOptions {
   readonly port: number;
 }
 
-/** A Prometheus that is ready to be asked. */
+/** A Prometheus that is ready for queries. */
 export interface Prometheus {
   readonly url: string;
-  /** Ends Prometheus, and resolves when its folder is removed. */
+  /** Ends Prometheus, and resolves after its folder is deleted. */
   stop(): Promise<void>;
 }
 
@@ -25,8 +25,8 @@ const READY_MS = 30_000;
 const LOG_CHARS = 4_000;
 
 /**
- * The shell ends Prometheus when its own stdin ends, so that Prometheus never outlives the process that
- * started it, even a killed one. Ctrl-C goes to the whole terminal and is ignored here.
+ * The shell ends Prometheus when its own stdin ends, so that Prometheus never outlives its parent process, even a
+ * killed one. Ctrl-C goes to the whole terminal and is ignored here.
  */
 const SCRIPT = `trap "" INT
 folder=$1; shift
@@ -38,7 +38,7 @@ exec 3<&-
 wait "$pid"
 rm -rf "$folder"`;
 
-/** The configuration for one bus with one page of metrics. `root` is the checkout. */
+/** The configuration for one bus with one metrics page. `root` is the checkout. */
 export function devPrometheusConfig(root: string, ops_url: string): string {
   const rules = ["rules.yml", "alerts.yml"].map((name) => join(root, "deploy/prometheus", name));
   return `# Made by deno task dev --observe.
@@ -61,7 +61,7 @@ async function isInstalled(): Promise<boolean> {
   return success;
 }
 
-/** Reads the log to its end, and tells the port when Prometheus is ready. */
+/** Reads the log to its end, and reports the port when Prometheus is ready. */
 async function readLog(
   stderr: ReadableStream<Uint8Array<ArrayBuffer>>,
   onReady: (port: number) => void,
@@ -70,7 +70,7 @@ async function readLog(
   let is_told = false;
   for await (const text of stderr.pipeThrough(new TextDecoderStream())) {
     log = (log + text).slice(-LOG_CHARS);
-    // The line with the port comes before the line of readiness; at that time both are among the last.
+    // The line with the port precedes the line of readiness; at that time both are among the last lines.
     const port = log.match(/msg="Listening on" address=\S*:(\d+)/)?.[1];
     if (is_told || port === undefined || !log.includes("Server is ready")) continue;
     is_told = true;
@@ -80,8 +80,8 @@ async function readLog(
 }
 
 /**
- * Starts Prometheus and waits until it is ready; undefined when it is not installed. Rejects with the end of
- * its log when it does not start, for example because the port is in use.
+ * Starts Prometheus and waits until it is ready; undefined if it is not installed. Rejects with the end of its log if
+ * it does not start, for example because the port is in use.
  */
 export async function startPrometheus(
   { folder, config, port }: PrometheusOptions,

@@ -1,6 +1,6 @@
 /**
- * `deno task gen`: makes every generated file anew. `--check` writes nothing and fails when a
- * committed file differs from what would be generated.
+ * `deno task gen`: regenerates every generated file. `--check` writes nothing and fails if a committed file is
+ * outdated.
  */
 import { stateJsonSchema } from "../../arq/desired/form.ts";
 import { configParts, renderConfigSchema } from "./gen_config.ts";
@@ -18,7 +18,9 @@ import { readVersion, renderVersionModule, versionedFiles, withVersion } from ".
 import { deno } from "../checkout/programs.ts";
 import { listFiles, ROOT } from "../checkout/source_files.ts";
 
-/** What buf reads in `proto/`, for tests that compare our codecs with protobuf-es: one line, which no formatter reads. */
+/**
+ * buf's output for `proto/`, for tests that compare our codecs with protobuf-es: one line, which no formatter reads.
+ */
 async function descriptors(): Promise<string> {
   const out = await Deno.makeTempFile({ prefix: "arqon-gen-", suffix: ".binpb" });
   try {
@@ -31,7 +33,7 @@ async function descriptors(): Promise<string> {
   }
 }
 
-/** The files that carry the version, with the present version in them. */
+/** The files with the version, each with the current version. */
 async function versionFiles(): Promise<Map<string, string>> {
   const manifest = await Deno.readTextFile(`${ROOT}deno.json`);
   const version = readVersion(manifest);
@@ -43,7 +45,7 @@ async function versionFiles(): Promise<Map<string, string>> {
   return files;
 }
 
-/** Files of the chart that deploy/kubernetes has, too: Helm reads none outside of a chart. */
+/** Files of the chart that deploy/kubernetes also has: Helm reads no file outside of a chart. */
 async function plainConfigs(): Promise<Map<string, string>> {
   const names = ["shield", "brain", "backup", "restore", "standby"].map((part) => `${part}.toml`);
   const texts = [...names, "nats.conf"].map(async (name): Promise<[string, string]> => [
@@ -53,7 +55,7 @@ async function plainConfigs(): Promise<Map<string, string>> {
   return new Map(await Promise.all(texts));
 }
 
-/** A page, with the present text of its generated parts. */
+/** A page, with the current text of its generated parts. */
 async function page(path: string, parts: Record<string, string>): Promise<[string, string]> {
   return [path, withParts(await Deno.readTextFile(ROOT + path), parts)];
 }

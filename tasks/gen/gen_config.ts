@@ -56,7 +56,7 @@ function sections(node: JsonSchema, path: readonly string[]): string[] {
   return [...lines, ...children.flatMap(([key, child]) => sections(child, [...path, key]))];
 }
 
-/** The tables of `docs/configuration.md`: every key, and what has the name of a key and cannot be set. */
+/** The tables of `docs/configuration.md`: every key, and the constants whose names look like keys. */
 export function configParts(): Record<"keys" | "constants", string> {
   const rows = constants().map(([name, { value, why }]) => {
     const shown = typeof value === "number" ? grouped(value) : JSON.stringify(value);

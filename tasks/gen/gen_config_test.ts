@@ -1,4 +1,4 @@
-/** The generated configuration page and schema: complete, and their examples are accepted. */
+/** The generated configuration page and schema are complete, and their examples are accepted. */
 import assert from "node:assert/strict";
 import { configJsonSchema } from "../../shared/config/json_schema.ts";
 import type { JsonSchema } from "../../shared/config/json_schema.ts";
@@ -7,11 +7,11 @@ import { ROOT } from "../checkout/source_files.ts";
 import { renderConfigSchema } from "./gen_config.ts";
 import { withParts } from "./gen_pages.ts";
 
-/** Its tables are those of the schema: `deno task gen --check`. */
+/** `deno task gen --check` compares its tables with the schema. */
 const PAGE = await Deno.readTextFile(`${ROOT}docs/configuration.md`);
 
 function keys(node: JsonSchema): string[] {
-  // A table all of whose keys are constants by now has none.
+  // A table whose keys are all constants has no rows.
   const children = Object.entries((node.items ?? node).properties ?? {})
     .filter(([, { properties }]) => properties === undefined || Object.keys(properties).length > 0);
   return children.flatMap(([name, child]) => [name, ...keys(child)]);
@@ -46,7 +46,7 @@ Deno.test("the schema is JSON and refuses unknown keys at the top", () => {
   assert.equal(schema.properties.server.properties.port.maximum, 65_535);
 });
 
-Deno.test("a generated part of a page is replaced, one that is not given or not there is named", () => {
+Deno.test("a generated part of a page is replaced; a missing or an unknown part is named", () => {
   const page = (part: string) =>
     `# T\n\n<!-- generated: a -->\n\n${part}\n\n<!-- /generated -->\n\nend\n`;
   assert.equal(withParts(page("old"), { a: "new\n" }), page("new"));

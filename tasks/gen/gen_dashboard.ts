@@ -1,6 +1,6 @@
 /**
- * Renders `dashboards.yaml` as dashboards of Grafana 10 or newer. Pure text; `gen.ts` writes the files. A
- * dashboard that was edited in Grafana is not read back.
+ * Renders `dashboards.yaml` as dashboards of Grafana 10 or newer. Pure text; `gen.ts` writes the files. Changes made in
+ * Grafana are not read back.
  */
 import { parse } from "yaml";
 
@@ -9,14 +9,14 @@ interface PanelSpec {
   readonly title: string;
   readonly description: string;
   readonly unit: string;
-  /** PromQL, and the name of its lines, with `{{label}}`. */
+  /** PromQL, and the legend of its lines, with `{{label}}`. */
   readonly queries: readonly (readonly [expr: string, legend: string])[];
   /** Kind of the panel; absent: lines over time. */
   readonly kind?: "stat" | "table";
   readonly limit?: number;
 }
 
-/** The text of a dashboard: its rows, and their panels. */
+/** The content of a dashboard: its rows, and their panels. */
 type Rows = Readonly<Record<string, readonly Readonly<Record<string, string>>[]>>;
 
 const SOURCE = "tasks/gen/dashboards.yaml";
@@ -27,7 +27,7 @@ const DASHBOARDS: Readonly<Record<string, Rows>> = parse(
 const rate = (metric: string, by = ""): string =>
   `sum${by === "" ? "" : ` by (${by})`} (rate(${metric}{@}[$__rate_interval]))`;
 
-/** The query of a short form; any other is one already. */
+/** The query of a short form; other texts are already queries. */
 function expanded(query: string): string {
   const [, metric, by] = /^rate (\w+)(?: by (.+))?$/.exec(query) ?? [];
   if (metric !== undefined) return rate(metric, by);
@@ -53,7 +53,7 @@ function panelOf(entries: Readonly<Record<string, string>>): PanelSpec {
   };
 }
 
-/** The schema of Grafana 10.2, which newer versions migrate by themselves. */
+/** The schema of Grafana 10.2, which newer versions migrate automatically. */
 const SCHEMA_VERSION = 39;
 const GRID_WIDTH = 24;
 const SIZES = {
@@ -166,7 +166,7 @@ function labelVariable(name: string, label: string, query: string): object {
   };
 }
 
-/** One dashboard, and a query whose series tell the jobs and instances. */
+/** One dashboard, and a query whose series provide the jobs and instances. */
 interface DashboardSpec {
   readonly uid: string;
   readonly title: string;

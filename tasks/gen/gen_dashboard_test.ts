@@ -1,4 +1,4 @@
-/** Tests of the Grafana dashboard as Grafana reads it. That its queries give data is shown in `tests/`. */
+/** Tests of the Grafana dashboard in Grafana's format. Tests in `tests/` check that its queries return data. */
 import assert from "node:assert/strict";
 import { renderDashboard, renderStoresDashboard } from "./gen_dashboard.ts";
 
@@ -31,7 +31,7 @@ Deno.test("the dashboard begins with the golden signals and has its three variab
   assert.notEqual(dashboard.uid, stores.uid);
 });
 
-Deno.test("each panel has a number of its own, a description, a unit and filtered queries", () => {
+Deno.test("each panel has a unique number, a description, a unit and filtered queries", () => {
   for (const panels of BOTH) {
     const charts = panels.filter(({ type }) => type !== "row");
     assert.equal(new Set(panels.map(({ id }) => id)).size, panels.length);
@@ -49,7 +49,7 @@ Deno.test("each panel has a number of its own, a description, a unit and filtere
   }
 });
 
-Deno.test("no two panels lie on each other, and none beyond the grid", () => {
+Deno.test("no two panels overlap, and none exceeds the grid", () => {
   for (const panels of BOTH) {
     const taken = new Map<string, string>();
     for (const { title, gridPos: { x, y, w, h } } of panels) {

@@ -4,10 +4,7 @@
  */
 import { table, tableRow } from "./gen_pages.ts";
 
-/**
- * One refusal. `outcome` says whether the connection goes on after the answer, is closed, or gets an HTTP
- * status.
- */
+/** One refusal. `outcome`: the connection continues after the answer, is closed, or receives an HTTP status. */
 export interface ErrorEntry {
   number: number;
   code: number;
@@ -19,13 +16,13 @@ export interface ErrorEntry {
   close?: number;
   /** Whether the refusal counts towards `limits.protocol_errors`. */
   counted?: boolean;
-  /** Whether clients take it in place of an unknown reason with this code. Each code has one such entry. */
+  /** Whether clients use it for an unknown reason with this code. Each code has one such entry. */
   nearest?: boolean;
-  /** Whether it is part of the contract and no part of this version gives it yet. */
+  /** Whether it is part of the contract, but not yet implemented in this version. */
   planned?: boolean;
 }
 
-/** One WebSocket close code. `client` is what a client does after it, as in `ErrorEntry`. */
+/** One WebSocket close code. `client` is a client's reaction to it, as in `ErrorEntry`. */
 export interface CloseEntry {
   code: number;
   name: string;
@@ -42,19 +39,16 @@ export interface Registry {
 
 const NOTICE = "Generated from proto/errors.json by `deno task gen`. Do not edit.";
 
-/**
- * Whether the message is the name itself, alone or before the detail: `invalid-room`, "Invalid room:
- * {detail}".
- */
+/** Whether the message is only the name, or the name before the detail: `invalid-room`, "Invalid room: {detail}". */
 function isPlain({ name, message }: ErrorEntry): boolean {
   const words = name.charAt(0).toUpperCase() + name.slice(1).replaceAll("-", " ");
   return message === words || message === `${words}: {detail}`;
 }
 
 /**
- * The entries in few bytes for clients: a line for each code, close code and action, with the names after it,
- * and with a text where it is not plain; without an action it is `never-retry`. The nearest reason of a code is the first; else what is alike is
- * side by side, which gzip likes.
+ * The entries in a compact form for clients: one line for each combination of code, close code and action, followed by
+ * the names. A name has a text only if its message is not plain; a line without an action means `never-retry`. The
+ * nearest reason of a code is first; the others are sorted so that similar names are adjacent, which compresses well.
  */
 function groupsOf(errors: readonly ErrorEntry[]): string[] {
   const groups = new Map<string, string>();
@@ -71,7 +65,7 @@ function groupsOf(errors: readonly ErrorEntry[]): string[] {
   return [...groups.values()].sort((a, b) => parseInt(a) - parseInt(b));
 }
 
-/** The text of `proto/gen/errors.ts`. It is not formatted, since `deno fmt` leaves out its folder. */
+/** The text of `proto/gen/errors.ts`. It is not formatted, since `deno fmt` excludes its folder. */
 export function renderErrorsTypescript({ errors, closes }: Registry): string {
   const entry = (e: ErrorEntry) =>
     `  ${JSON.stringify(e.name)}: ${
@@ -123,7 +117,7 @@ export function renderErrorsTypescript({ errors, closes }: Registry): string {
 const className = (name: string) =>
   name.split("-").map((part) => part.charAt(0).toUpperCase() + part.slice(1)).join("");
 
-/** The words in lines of at most so many characters. */
+/** The words in lines of at most this many characters. */
 function wrapped(words: readonly string[], most: number): string[] {
   const lines: string[] = [];
   for (const word of words) {
@@ -134,7 +128,7 @@ function wrapped(words: readonly string[], most: number): string[] {
   return lines;
 }
 
-/** The text of `errors_gen.py` in the Python SDK: one exception per reason, a line each, and the close codes. */
+/** The text of `errors_gen.py` in the Python SDK: one exception per reason, one line each, and the close codes. */
 export function renderErrorsPython({ errors, closes }: Registry): string {
   const quoted = (value: unknown) => JSON.stringify(value);
   return [

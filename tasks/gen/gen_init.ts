@@ -1,6 +1,6 @@
 /**
- * Renders arq/init/binaries.ts: the binary files that `arq init` writes, as base64, so that a compiled `arq`
- * needs no file beside it. The policy is the compiled example; the schema is built here.
+ * Renders arq/init/binaries.ts: the binary files that `arq init` writes, as base64, so that a compiled `arq` needs no
+ * file beside it. The policy is the compiled example; the schema is built here.
  */
 import { gzipSync } from "node:zlib";
 import { deno } from "../checkout/programs.ts";
@@ -14,7 +14,7 @@ function constant(name: string, about: string, bytes: Uint8Array): string {
   return `/** ${about} */\nexport const ${name}: string = [\n${parts}].join("");\n`;
 }
 
-/** The descriptor set of a `.proto` file, built as `arq schema build` does it. Rejects when that fails. */
+/** The descriptor set of a `.proto` file, built as in `arq schema build`. Rejects if the build fails. */
 export async function builtSchema(source: string): Promise<Uint8Array> {
   const output = await Deno.makeTempFile({ suffix: ".binpb.gz" });
   try {

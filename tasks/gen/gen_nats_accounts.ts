@@ -1,6 +1,6 @@
 /**
- * Renders deploy/kubernetes/nats_accounts.conf from docs/run_nats.md, so that the users of NATS are the
- * same in what operators read and in what the manifests ship. Pure text functions; `gen.ts` writes the file.
+ * Renders deploy/kubernetes/nats_accounts.conf from docs/run_nats.md, so that the operators' page and the manifests
+ * have the same users of NATS. Pure text functions; `gen.ts` writes the file.
  */
 
 const BLOCK = /^authorization \{$[^]*?^\}$/m;
@@ -10,7 +10,7 @@ const HEAD =
 include "nats_passwords.conf"
 `;
 
-/** The text of the file, from the text of docs/run_nats.md. Throws when that has no accounts. */
+/** The text of the file, from the text of docs/run_nats.md. Throws if that has no accounts. */
 export function renderNatsAccounts(operations: string): string {
   const block = BLOCK.exec(operations)?.[0];
   if (block === undefined) throw new Error("docs/run_nats.md has no authorization block");

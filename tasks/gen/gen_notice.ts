@@ -1,7 +1,7 @@
 /**
- * Makes NOTICE, the list of the packages of others in the packages, images and binaries of `arq`, the Shield and
- * the Brain, and for what is packed LICENSES.txt, the texts of their licences. Deno's module graph and deno.lock say
- * which packages these are, and Deno's cache has their texts. Tools for development are left out.
+ * Generates NOTICE, the list of third-party packages in the packages, images and binaries of `arq`, the Shield and the
+ * Brain, and LICENSES.txt with the texts of their licences for packed programs. Deno's module graph and deno.lock name
+ * the packages, and Deno's cache has the texts. Development tools are excluded.
  */
 import { deno } from "../checkout/programs.ts";
 import { PROGRAMS, sourcesOf, STARTED } from "../pack/pack_sources.ts";
@@ -13,15 +13,15 @@ export interface Lock {
   readonly npm: Readonly<Record<string, { readonly dependencies?: readonly string[] }>>;
 }
 
-/** One package of others, with its licence. */
+/** One third-party package, with its licence. */
 export interface Licensed {
   readonly name: string;
   readonly version: string;
   /** Name of the licence in its package.json: "MIT". */
   readonly license: string;
-  /** Address of its sources; "" when its package.json does not say. */
+  /** Address of its sources; "" if its package.json has none. */
   readonly repository: string;
-  /** Texts of its licence and notices, unchanged; empty when it has none. */
+  /** Texts of its licence and notices, unchanged; empty if it has none. */
   readonly texts: readonly string[];
 }
 
@@ -35,7 +35,7 @@ Its programs carry the packages of others below. LICENSES.txt, beside this file 
 with the binaries, has the texts of their licences and their notices; an image has them in the folder
 of each package below /deno-dir/npm. deno task gen writes this list.
 `;
-/** The file of an npm package, or beside binaries, with the texts. */
+/** The file with the texts, in an npm package or beside binaries. */
 export const LICENCES = "LICENSES.txt";
 
 /** The name and version in a specifier: `@a/b@1.2.3/x/y` and `@a/b@1.2.3_peers` are `@a/b` in 1.2.3. */
@@ -45,7 +45,7 @@ function nameAndVersion(text: string): readonly [name: string, version: string] 
   return [name, version];
 }
 
-/** The key of a dependency in the lock. A dependency is a name, with a version where there are several. */
+/** The key of a dependency in the lock. A dependency is a name, plus the version if there are several. */
 function keyOf({ npm }: Lock, dependency: string): string {
   const keys = Object.keys(npm).filter((key) =>
     key === dependency || key.startsWith(`${dependency}@`) || key.startsWith(`${dependency}_`)
@@ -55,7 +55,7 @@ function keyOf({ npm }: Lock, dependency: string): string {
   return key;
 }
 
-/** The packages that `roots` (`npm:NAME@VERSION/PATH`) need, as NAME@VERSION, sorted, each once. */
+/** The packages that `roots` (`npm:NAME@VERSION/PATH`) need, as NAME@VERSION, sorted, without duplicates. */
 export function packagesOf(lock: Lock, roots: readonly string[]): string[] {
   const found = new Set<string>();
   const visit = (key: string): void => {
@@ -77,7 +77,7 @@ const titleOf = ({ name, version, license, repository }: Licensed) => {
   return `${name} ${version} (${license}) ${repository}`.trim();
 };
 
-/** The text of NOTICE. Throws for a package that names no licence. */
+/** The text of NOTICE. Throws for a package without a licence name. */
 export function noticeText(packages: readonly Licensed[]): string {
   return `${HEAD}\n${packages.map(titleOf).join("\n")}\n`;
 }
@@ -99,14 +99,14 @@ export function licencesText(packages: readonly Licensed[]): string {
   return parts.join("\n");
 }
 
-/** A text with `\n` as line end and without blanks before it; these are no part of a licence. */
+/** A text with `\n` as line end and without trailing blanks; these are not part of a licence. */
 function tidy(text: string): string {
   return text.replace(/^\uFEFF/, "").split(/\r?\n/).map((line) => line.trimEnd()).join("\n").trim();
 }
 
 /**
- * The address at which people open a repository, from `git+https://…/x.git`, `git://…`,
- * `git@github.com:a/b`, `github:a/b` or `a/b`.
+ * The address of a repository for browsers, from `git+https://…/x.git`, `git://…`, `git@github.com:a/b`, `github:a/b`
+ * or `a/b`.
  */
 export function repositoryUrl(repository: unknown): string {
   const of_object = typeof repository === "object" && repository !== null && "url" in repository
@@ -134,7 +134,7 @@ async function read(cache: string, package_id: string): Promise<Licensed> {
   return { name, version, license: named, repository: repositoryUrl(repository), texts };
 }
 
-/** The folder in Deno's cache that has packages by name, for the registry that they came from. */
+/** The folder in Deno's cache with packages by name, for the registry of their origin. */
 async function cacheFolder(): Promise<string> {
   const { npmCache }: { npmCache: string } = JSON.parse((await deno(["info", "--json"])).stdout);
   const [registry, ...more] = [...Deno.readDirSync(npmCache)].filter((entry) => entry.isDirectory);
@@ -144,7 +144,7 @@ async function cacheFolder(): Promise<string> {
   return `${npmCache}/${registry.name}`;
 }
 
-/** The packages of the checkout at `root`. Throws when one of them is not in Deno's cache. */
+/** The packages of the checkout at `root`. Throws if one of them is not in Deno's cache. */
 export async function licensedPackages(root: string): Promise<Licensed[]> {
   const lock: Lock = JSON.parse(await Deno.readTextFile(`${root}deno.lock`));
   const { packages } = await sourcesOf([...Object.values(PROGRAMS), ...STARTED]);

@@ -1,4 +1,4 @@
-/** Which packages a program carries, and how their licences are told. */
+/** The packages of a program, and the form of their licences. */
 import assert from "node:assert/strict";
 import {
   licencesText,
@@ -21,7 +21,7 @@ const LOCK = {
   },
 };
 
-Deno.test("all that the roots lead to, once, and nothing else", () => {
+Deno.test("every package that the roots need, once, and nothing else", () => {
   assert.deepEqual(packagesOf(LOCK, ["npm:a@1.0.0/sub/path.js", "npm:@s/b@2.0.0"]), [
     "@p/q@3.0.0",
     "@s/b@2.0.0",
@@ -33,7 +33,7 @@ Deno.test("all that the roots lead to, once, and nothing else", () => {
   assert.throws(() => packagesOf(LOCK, ["npm:a@9.0.0"]), /deno\.lock has no a@9\.0\.0/);
 });
 
-Deno.test("packages with the same text stand together, and one without a licence is an error", () => {
+Deno.test("packages with the same text share it, and one without a licence is an error", () => {
   const one = { version: "1.0.0", license: "MIT", repository: "https://x.example/y", texts: ["T"] };
   const packages = [
     { ...one, name: "a" },
@@ -52,7 +52,7 @@ Deno.test("packages with the same text stand together, and one without a licence
   }
 });
 
-Deno.test("a repository is told as a URL that opens", () => {
+Deno.test("a repository becomes a URL that opens in a browser", () => {
   for (
     const given of [
       "git+https://github.com/a/b.git",
@@ -66,7 +66,7 @@ Deno.test("a repository is told as a URL that opens", () => {
   assert.equal(repositoryUrl(undefined), "");
 });
 
-Deno.test("the notice of the checkout names what the programs import", async () => {
+Deno.test("the notice of the checkout names the packages that the programs import", async () => {
   const text = await Deno.readTextFile(`${ROOT}NOTICE`);
   const names = ["zod", "prom-client", "@nats-io/nats-core", "jose", "commander"];
   for (const name of names) {

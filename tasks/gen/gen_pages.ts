@@ -1,5 +1,5 @@
 /**
- * Pages whose prose is kept by hand and whose tables come from the code: each part stands between
+ * Pages with manual prose and generated tables: each generated part is between
  * `<!-- generated: NAME -->` and `<!-- /generated -->`. Pure text; `gen.ts` reads and writes the files.
  */
 
@@ -14,7 +14,7 @@ export function table(head: readonly string[], rows: readonly string[]): string 
   return [tableRow(...head), tableRow(...head.map(() => "---")), ...rows].join("\n");
 }
 
-/** The page with these parts. Throws for a part that it has not, and for one of the page that is not given. */
+/** The page with these parts. Throws for a part that the page lacks, and for a part of the page that is not given. */
 export function withParts(page: string, parts: Readonly<Record<string, string>>): string {
   const left = new Set(Object.keys(parts));
   const written = page.replace(

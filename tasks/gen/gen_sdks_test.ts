@@ -1,4 +1,4 @@
-// The parity table ticks what is proven and nothing else.
+// The parity table has a tick for proven features only.
 import assert from "node:assert/strict";
 import { hasTest, renderTable, type SdkInputs } from "./gen_sdks.ts";
 
@@ -43,7 +43,7 @@ const INPUTS: SdkInputs = {
   sources: { "sdk/typescript/a_test.ts": 'Deno.test("it signs", () => {});' },
 };
 
-Deno.test("a tick needs every scenario and case of the row, or tests that are there", () => {
+Deno.test("a tick needs every scenario and case of the row, or existing tests", () => {
   const table = renderTable(INPUTS);
   assert.match(table, /\| Reconnect \| ✓ `backoff` \(2 S, 8 V\) \| – \|/);
   assert.match(table, /\| Signatures \| ✓ `signer` \(1 T\) \| – \|/);
@@ -53,7 +53,7 @@ Deno.test("a tick needs every scenario and case of the row, or tests that are th
   assert.match(table, /\| Reconnect \| 2 of 2 \| 2 of 2 \| 2 of 2 \| 1 of 2 \|/);
 });
 
-Deno.test("a test that is not there, a scenario without a row and a row twice are errors", () => {
+Deno.test("a missing test, a scenario without a row and a duplicate row are errors", () => {
   assert.throws(() => renderTable({ ...INPUTS, sources: {} }), /a_test\.ts has no test "it signs"/);
   assert.throws(
     () => renderTable({ ...INPUTS, scenarios: { drain: ["x"] } }),
@@ -63,7 +63,7 @@ Deno.test("a test that is not there, a scenario without a row and a row twice ar
   assert.throws(() => renderTable({ ...INPUTS, groups }), /two rows "reconnect"/);
 });
 
-Deno.test("a test is found by its whole name, in either language", () => {
+Deno.test("a test is found by its whole name, in both languages", () => {
   assert.ok(hasTest("a.py", "async def test_a(bus: Bus) -> None:", "test_a"));
   assert.ok(!hasTest("a.py", "async def test_a_b() -> None:", "test_a"));
   assert.ok(hasTest("a_test.ts", 'step("say \\"x\\"", f)', 'say "x"'));

@@ -1,7 +1,7 @@
 /**
- * Programs that a page shows: a block whose fence says `shows=PATH` has that file's text, without the comment at
- * its top; `shows=PATH#NAME` has what stands between `#region NAME` and `#endregion` there. Pages without such a
- * block are not touched.
+ * Programs that a page shows: a block whose fence has `shows=PATH` contains that file's text, without the comment at
+ * its top; `shows=PATH#NAME` contains the lines between `#region NAME` and `#endregion`. Pages without such a block are
+ * not changed.
  */
 import { fencedBlocks } from "../checkout/markdown.ts";
 import { formatted } from "./gen_sdks.ts";
@@ -16,7 +16,7 @@ function withoutIndent(text: string): string {
   return lines.map((line) => line.slice(least)).join("\n");
 }
 
-/** What of a file is shown. Throws when the file has no such region. */
+/** The shown part of a file. Throws if the file has no such region. */
 export function shownPart(text: string, path: string, region: string | undefined): string {
   if (region === undefined) return text.replace(OPENING, "").trim();
   const mark = new RegExp(`^[^\\n]*#region ${region}\\n([^]*?)^[^\\n]*#endregion`, "m");
@@ -25,7 +25,7 @@ export function shownPart(text: string, path: string, region: string | undefined
   return withoutIndent(part).trim();
 }
 
-/** The page with the present text of each file that it shows. */
+/** The page with the current text of each file that it shows. */
 export async function withShownFiles(
   page: string,
   read: (path: string) => Promise<string>,
@@ -40,7 +40,7 @@ export async function withShownFiles(
   return lines.join("\n");
 }
 
-/** Every page of `paths` that shows a file, with its present text. `root` ends in a slash. */
+/** Every page of `paths` that shows a file, with its current text. `root` ends in a slash. */
 export async function renderShownFiles(
   root: string,
   paths: readonly string[],

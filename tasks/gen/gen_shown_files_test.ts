@@ -1,4 +1,4 @@
-/** A page shows what its files say today, and a part that is gone is an error. */
+/** A page shows the current text of its files, and a missing region is an error. */
 import assert from "node:assert/strict";
 import { shownPart, withShownFiles } from "./gen_shown_files.ts";
 
@@ -19,7 +19,7 @@ Deno.test("blocks that name a file have its text without its opening comment, ot
   assert.equal(await withShownFiles(wanted, read), wanted);
 });
 
-Deno.test("a region loses its indentation; one that is not there is named", () => {
+Deno.test("a region loses its indentation; a missing region is named", () => {
   assert.equal(shownPart(FILES["d.ts"]!, "d.ts", "inner"), "if (x) {\n  y();\n}");
   assert.throws(() => shownPart(FILES["d.ts"]!, "d.ts", "outer"), /d\.ts has no "#region outer"/);
 });

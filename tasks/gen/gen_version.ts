@@ -1,7 +1,7 @@
 /**
- * Carries the one version, `"version"` of the root deno.json, to every place that needs it: the manifests of
- * the members, `shared/version.ts` for the servers and arq, and the Python SDK. Pure text functions; `gen.ts`
- * writes the files, `release.ts` sets the version.
+ * Copies the one version, `"version"` of the root deno.json, to every file that contains it: the manifests of the
+ * members, `shared/version.ts` for the servers and arq, and the Python SDK. Pure text functions; `gen.ts` writes the
+ * files, `release.ts` sets the version.
  */
 
 /** The form of a version, for errors. */
@@ -15,19 +15,19 @@ export function isVersion(text: string): boolean {
   return /^(0|[1-9]\d{0,5})(\.(0|[1-9]\d{0,5})){2}(-rc\.[1-9]\d{0,2})?$/.test(text);
 }
 
-/** The parts of the root deno.json that have to do with versions. */
+/** The version-related parts of the root deno.json. */
 interface RootManifest {
   readonly version?: unknown;
   readonly workspace?: unknown;
 }
 
-/** A file with a version in it, and the line of it that is generated. */
+/** A file with a version, and the generated line. */
 export interface VersionedFile {
   /** Path below the root. */
   readonly path: string;
   /** Matches the version with the text before it (1) and after it (2); has the flags `m` and `g`. */
   readonly line: RegExp;
-  /** True for a member that may have no version, since it is not released on its own. */
+  /** True for a member that must not have a version, since it is not released separately. */
   readonly optional?: boolean;
   /** Number of lines with the version; absent: one. */
   readonly places?: number;
@@ -35,7 +35,7 @@ export interface VersionedFile {
 
 const MANIFEST_LINE = /^( {2}"version": ")[^"]*(",?)$/gm;
 
-/** The place of the version in the root deno.json. */
+/** The position of the version in the root deno.json. */
 export const ROOT_MANIFEST: VersionedFile = { path: "deno.json", line: MANIFEST_LINE };
 
 const PYTHON: readonly VersionedFile[] = [
@@ -43,7 +43,7 @@ const PYTHON: readonly VersionedFile[] = [
   { path: "sdk/python/src/arqon/__init__.py", line: /^(__version__ = ")[^"]*(")$/gm },
 ];
 
-/** The tags of our three images, and of the image in manifests that are applied alone. */
+/** The tags of our three images, and of the image in manifests that are applied separately. */
 const KUBERNETES: readonly VersionedFile[] = [
   { path: "deploy/kubernetes/kustomization.yaml", line: /^( {4}newTag: )\S+()$/gm, places: 3 },
   ...["restore", "standby"].map((name) => ({
@@ -60,14 +60,14 @@ const HELM: readonly VersionedFile[] = [
   },
 ];
 
-/** The version in the text of the root deno.json. Throws an Error that says what is right. */
+/** The version in the text of the root deno.json. Throws an Error that gives the valid form. */
 export function readVersion(root_manifest: string): string {
   const { version } = JSON.parse(root_manifest) as RootManifest;
   if (typeof version === "string" && isVersion(version)) return version;
   throw new Error(`deno.json: "version" is ${JSON.stringify(version)}; it must be ${VERSION_FORM}`);
 }
 
-/** Every file with the version in it: all members of the workspace, Python's, the image tags, and the chart. */
+/** Every file with the version: all members of the workspace, Python's, the image tags, and the chart. */
 export function versionedFiles(root_manifest: string): VersionedFile[] {
   const { workspace } = JSON.parse(root_manifest) as RootManifest;
   if (!Array.isArray(workspace)) throw new Error('deno.json: "workspace" is not a list');
@@ -79,7 +79,7 @@ export function versionedFiles(root_manifest: string): VersionedFile[] {
   return [...members, ...PYTHON, ...KUBERNETES, ...HELM];
 }
 
-/** The text with the version in all its places. Throws when the number of places is wrong. */
+/** The text with the version in all positions. Throws if the number of positions is wrong. */
 export function withVersion(file: VersionedFile, text: string, version: string): string {
   const { path, line, optional = false, places = 1 } = file;
   if (optional && !text.includes('"version"')) return text;

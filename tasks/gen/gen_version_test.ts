@@ -1,4 +1,4 @@
-/** One version for everything: where it is written, and what is refused. */
+/** One version for everything: the places that contain it, and invalid versions. */
 import assert from "node:assert/strict";
 import {
   isVersion,
@@ -30,7 +30,7 @@ Deno.test("only the line of the version changes", () => {
   assert.equal(changed, 'name = "a"\nversion = "0.2.0"\nrequires = "0.1.0"\n');
 });
 
-Deno.test("a file with no place for the version, or with two, is named", () => {
+Deno.test("a file with no position for the version, or with two, is named", () => {
   const file = { path: "p.toml", line };
   assert.throws(
     () => withVersion(file, "x\n", "0.2.0"),

@@ -1,6 +1,6 @@
 /**
- * Renders the tables of docs/websocket.md: what each kind of client sockets does in the cases of RFC 6455. The data is that
- * of `shield/socket/rfc_cases_test.ts`, which plays the cases; this file plays none.
+ * Renders the tables of docs/websocket.md: the behaviour of each kind of client sockets in the cases of RFC 6455. The
+ * data is that of `shield/socket/rfc_cases_test.ts`, which runs the cases; this file runs none.
  */
 import { FAIR_CASES } from "../../shield/socket/testing/conformance_fair.ts";
 import { RFC_CASES } from "../../shield/socket/testing/rfc_cases.ts";

@@ -1,8 +1,8 @@
 /**
- * `deno task compile [--target TRIPLE]… [--out FOLDER] [--require-runtime]`: compiles `arq`, `shield` and
- * `brain` to single binaries in FOLDER/TRIPLE (dist/bin), with SHA256SUMS and the licences of packages. Where Deno's runtime for them
- * cannot be downloaded, it leaves no binaries, but still compiles with this deno in the place of the runtime. That what is
- * staged runs is packed_test.ts's and `deno task smoke`'s.
+ * `deno task compile [--target TRIPLE]… [--out FOLDER] [--require-runtime]`: compiles `arq`, `shield` and `brain` to
+ * single binaries in FOLDER/TRIPLE (dist/bin), with SHA256SUMS and the licences of packages. If Deno's runtime for them
+ * cannot be downloaded, it produces no binaries, but still compiles with this deno in place of the runtime.
+ * packed_test.ts and `deno task smoke` check that the staged programs run.
  */
 import { parseArgs } from "node:util";
 import { bundleReplayWorker, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
@@ -22,20 +22,20 @@ const TARGETS = [
 ];
 const USAGE = "deno task compile [--target TRIPLE]… [--out FOLDER] [--require-runtime]";
 
-/** With this flag `deno compile` leaves out what is loaded later; without it a binary has no graph to walk. */
+/** With this flag `deno compile` excludes modules that are loaded later; without it a binary has no graph to walk. */
 const WALKS_NO_GRAPH = "--unstable-lazy-dynamic-imports";
 
 /**
- * The flags of `deno compile` for a program whose task has `task_flags`: the same, except that the program
- * may start any program, and holds what it loads later. It starts itself, for trial compilations and more
- * Shields, at an unknown path, and Deno has no word for "this program" in a permission.
+ * The flags of `deno compile` for a program whose task has `task_flags`: the same, except that the program may start
+ * any program, and contains the modules that it loads later. It starts itself, for trial compilations and more Shields,
+ * at an unknown path, and Deno has no permission for "this program".
  */
 export function compileFlags(task_flags: readonly string[]): string[] {
   return task_flags.filter((flag) => flag !== WALKS_NO_GRAPH)
     .map((flag) => flag.startsWith("--allow-run=") ? "--allow-run" : flag);
 }
 
-/** A program in a folder that holds only what the program needs. */
+/** A program in a folder that contains only its dependencies. */
 export interface StagedProgram {
   readonly name: keyof typeof PROGRAMS;
   readonly folder: string;
@@ -75,7 +75,7 @@ export async function stageProgram(
   return { name, folder, args, flags };
 }
 
-/** Runs `deno compile`. Undefined when it succeeded, else its output. */
+/** Runs `deno compile`. Undefined on success, else its output. */
 async function denoCompile(
   { name, folder, args }: StagedProgram,
   target: string | undefined,
@@ -85,7 +85,7 @@ async function denoCompile(
   const { success, stderr } = await new Deno.Command(Deno.execPath(), {
     args: [...args, ...to, "--output", output, PROGRAMS[name]],
     cwd: folder,
-    // With this deno in the place of the runtime, the file has the right content but does not run.
+    // With this deno in place of the runtime, the file has the right content but does not run.
     env: target === undefined ? { DENORT_BIN: Deno.execPath() } : {},
     stdin: "null",
     stdout: "null",
@@ -100,7 +100,7 @@ async function sum(bytes: Uint8Array<ArrayBuffer>, file: string): Promise<string
   return `${new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)).toHex()}  ${file}\n`;
 }
 
-/** Makes the binaries of one target. False when its runtime cannot be downloaded. */
+/** Builds the binaries of one target. False if its runtime cannot be downloaded. */
 async function compileTarget(
   programs: readonly StagedProgram[],
   licences: string,
@@ -127,7 +127,7 @@ async function compileTarget(
   return true;
 }
 
-/** Makes each program with this deno in the place of the runtime. */
+/** Compiles each program with this deno in place of the runtime. */
 async function checkOnly(programs: readonly StagedProgram[], folder: string): Promise<void> {
   const { size } = await Deno.stat(Deno.execPath());
   for (const staged of programs) {

@@ -15,13 +15,13 @@ import {
 import { packTarball, type Tarball } from "./pack_tarball.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
-/** Folders of the members that become packages, each after the members that it needs. */
+/** Folders of the members that become packages, each after its dependencies. */
 export const MEMBERS = ["proto", "sdk/typescript", "sdk/react", "sdk/yjs"];
 
-/** The packages whose types members import, and those whose types these import. */
+/** The packages whose types members import, and their own type dependencies. */
 const TYPED = /^(?:@bufbuild\/protobuf\b|yjs$|y-protocols\/|lib0\/)/;
 
-/** Peers without which a package is of no use, with the versions that it is tested with. */
+/** Required peers of a package, with the tested versions. */
 const REQUIRED: Readonly<Record<string, string>> = {
   react: ">=18",
   yjs: "^13.6.33",
@@ -40,7 +40,7 @@ interface Staged {
   readonly needs: Needs;
 }
 
-/** Paths of the types of everything that a member may import: members that are staged, and packages. */
+/** Paths of the types of all possible imports of a member: staged members, and packages. */
 function typesOf(staged: readonly Staged[]): Record<string, string> {
   const ours = staged.flatMap(({ folder, config }) =>
     entriesOf(config).map(([subpath, source]): [string, string] => [
@@ -61,8 +61,8 @@ function typesOf(staged: readonly Staged[]): Record<string, string> {
 }
 
 /**
- * The packages that `imports` need. Our own are needed in the same version; any other is a peer, which the
- * program brings.
+ * The packages that `imports` need. Our own are required in the same version; every other one is a peer, which the
+ * program provides.
  */
 function needsOf(imports: readonly string[], staged: readonly Staged[]): Needs {
   const ours = new Map(staged.map(({ config }) => [config.name, config.version]));
@@ -98,8 +98,8 @@ async function stage(member: string, folder: string, before: readonly Staged[]):
 }
 
 /**
- * Packs every member into `out_dir`, which is made if it is missing. Tarballs of the same version are
- * replaced. Throws an Error with the reason when a package cannot be published as it is.
+ * Packs every member into `out_dir`, which is created if it is missing. Tarballs of the same version are replaced.
+ * Throws an Error with the reason if a package cannot be published as it is.
  */
 export async function pack(out_dir: string): Promise<Tarball[]> {
   await Deno.mkdir(out_dir, { recursive: true });

@@ -1,6 +1,6 @@
 /**
- * Packs the npm package `arqon`: the launcher, `arq` with the servers as JavaScript, and the npm packages
- * that these need, in the versions of deno.lock. Only Deno is still fetched by npm.
+ * Packs the npm package `arqon`: the launcher, `arq` with the servers as JavaScript, and their npm packages, in the
+ * versions of deno.lock. npm fetches only Deno.
  */
 import { bundleReplayWorker, REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
 import { LICENCES, licencesText, licensedPackages } from "../gen/gen_notice.ts";
@@ -26,10 +26,10 @@ const PLATFORMS = [
   "win32-x64",
   "win32-arm64",
 ];
-/** Range of Node for the launcher, which holds the terminal for Deno. */
+/** Range of Node for the launcher, which keeps the terminal for Deno. */
 const NODE_RANGE = ">=20";
 
-/** Flags for the package: no config or lock of the folder in which it starts, and no registry. */
+/** Flags for the package: no config or lock of the working directory, and no registry. */
 const PACKAGE_FLAGS = [
   "--no-config",
   "--no-lock",
@@ -38,7 +38,7 @@ const PACKAGE_FLAGS = [
   "--quiet",
 ];
 
-/** The flags of `deno` for the launcher, which puts its path of Deno in the place of `{deno}`. */
+/** The flags of `deno` for the launcher, which replaces `{deno}` by its path of Deno. */
 export function launcherFlags(tasks: Readonly<Record<string, string>>): string[] {
   const flags = taskFlags(tasks, "arq").map((flag) =>
     flag.startsWith("--allow-run=") ? flag.replace(/\bdeno\b/, "{deno}") + ",buf" : flag
@@ -117,7 +117,7 @@ function check(files: PackageFiles): string[] {
   ];
 }
 
-/** Packs the package into `out_dir`. Throws an Error with the reason when it cannot be published as it is. */
+/** Packs the package into `out_dir`. Throws an Error with the reason if it cannot be published as it is. */
 export async function packArqon(out_dir: string): Promise<Tarball> {
   const { version, tasks } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`)) as {
     readonly version: string;

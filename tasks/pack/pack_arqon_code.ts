@@ -1,14 +1,14 @@
 /**
- * Turns the programs' TypeScript into JavaScript that Deno runs below a `node_modules`, where it accepts no
- * TypeScript and no import map. Each file becomes one file, and packages get their npm names. Pure.
+ * Compiles the programs' TypeScript to JavaScript that Deno runs in a `node_modules`, where it accepts no TypeScript
+ * and no import map. Each file becomes one file, and packages get their npm names. Pure.
  */
 import ts from "typescript";
 
-/** The places to which bare specifiers lead. */
+/** The targets of bare specifiers. */
 export interface Renames {
   /** The `npm:NAME@VERSION/PATH` of each package, by bare specifier. */
   readonly packages: Readonly<Record<string, string>>;
-  /** The path of each member's module below the root, by bare specifier. */
+  /** The path of each member's module relative to the root, by bare specifier. */
   readonly members: Readonly<Record<string, string>>;
 }
 
@@ -19,7 +19,7 @@ export function npmSpecifier(target: string): string {
   return `${name}${path}`;
 }
 
-/** The path of a module after it has become JavaScript. */
+/** The path of a module after its compilation to JavaScript. */
 export function jsPath(path: string): string {
   return path.replace(/\.ts$/, ".js");
 }
@@ -29,10 +29,10 @@ function relative(from: string, to: string): string {
   return `${up === "" ? "./" : up}${to}`;
 }
 
-/** The URLs by which threads, children and our own program are started. */
+/** The URLs that start threads, children and our own program. */
 const STARTED = /(new URL\(\s*")(\.{1,2}\/[^"]+\.ts)(",\s*import\.meta\.url)/g;
 
-/** Replaces every specifier by what `place` returns for it. Imports as text stay unchanged. */
+/** Replaces every specifier by the result of `place`. Imports as text stay unchanged. */
 function withSpecifiers(text: string, place: (specifier: string) => string): string {
   let [out, done] = ["", 0];
   for (const { fileName, pos, end } of ts.preProcessFile(text, true, true).importedFiles) {
@@ -45,7 +45,7 @@ function withSpecifiers(text: string, place: (specifier: string) => string): str
   return out + text.slice(done);
 }
 
-/** The JavaScript of the module at `path` below the root. Throws for a bare specifier without a place. */
+/** The JavaScript of the module at `path` relative to the root. Throws for a bare specifier without a target. */
 export function javaScript(path: string, source: string, renames: Renames): string {
   const { packages, members } = renames;
   const place = (specifier: string): string => {

@@ -1,7 +1,7 @@
 /**
- * Checks the files of a package before it is published, as a pure function: it must have code with types for
- * every entry, package.json, README and licence, and nothing else. No tests, sources or secrets, and nothing
- * that only Deno or Node has.
+ * Checks the files of a package before it is published, as a pure function: it must have code with types for every
+ * entry, package.json, README and licence, and nothing else: no tests, sources or secrets, and no code that only Deno
+ * or Node runs.
  */
 
 /** The text of each file by its path in the package, for example `mod.js`. */
@@ -19,7 +19,7 @@ const SECRETS: readonly [RegExp, string][] = [
   [/\b(?:npm|ghp|gho|ghs)_[A-Za-z0-9]{30,}/, "a registry's token"],
 ];
 
-/** Patterns of code that ties the package to one runtime; comments may match them. */
+/** Patterns of code that depends on one runtime; comments may match them. */
 const TIES: readonly [RegExp, string][] = [
   [/\bDeno\s*\./, "uses Deno's API"],
   [/\bprocess\s*\.\s*(?:env|argv|exit|on)\b/, "uses Node's process"],
@@ -60,7 +60,7 @@ export function checkSecrets(files: PackageFiles): string[] {
   );
 }
 
-/** All problems of a package; empty when it may be published. */
+/** All problems of a package; empty if it may be published. */
 export function checkPackage(files: PackageFiles): string[] {
   const problems = PAPERS.filter((name) => !files.has(name)).map((name) => `${name} is missing`);
   for (const [path, text] of files) {

@@ -1,14 +1,14 @@
 /**
- * Compiles a member of the workspace to ESM JavaScript with declarations. The TypeScript compiler sees only
+ * Compiles a member of the workspace to ESM JavaScript with declarations. The TypeScript compiler has only the types of
  * the web platform, so code that needs Deno or Node does not compile. It knows nothing of npm.
  */
 import ts from "typescript";
 
 /** The sources of a compilation, and the folder for its output. */
 export interface Compilation {
-  /** Folder of the sources. Written files keep their path below it. */
+  /** Folder of the sources. Output files keep their relative paths. */
   readonly source_dir: string;
-  /** Entries below `source_dir`; what they import is compiled too. */
+  /** Entries below `source_dir`; their imports are also compiled. */
   readonly entries: readonly string[];
   readonly out_dir: string;
   /** Absolute path of the `.d.ts` file for each bare specifier. */
@@ -17,7 +17,7 @@ export interface Compilation {
 
 /** The result of a compilation. */
 export interface Compiled {
-  /** Bare specifiers that the sources import, sorted, each once. */
+  /** Bare specifiers that the sources import, sorted, without duplicates. */
   readonly imports: readonly string[];
 }
 
@@ -54,7 +54,7 @@ function bareImports(program: ts.Program, source_dir: string): string[] {
   return [...found].sort();
 }
 
-/** Replaces `./x.ts` by `./x.js` in declarations, since TypeScript leaves it and the package has `x.js`. */
+/** Replaces `./x.ts` by `./x.js` in declarations: TypeScript does not, and the package has `x.js`. */
 function withJsImports(path: string, text: string): string {
   if (!path.endsWith(".d.ts")) return text;
   return text.replace(/((?:from|import)\s*\(?\s*["'])(\.{1,2}\/[^"']+)\.ts(["'])/g, "$1$2.js$3");

@@ -1,13 +1,12 @@
 /**
- * The text files that an npm package needs and a member of the workspace does not have: `package.json`, made
- * from the member's `deno.json`, and the README with links that work on npm. Pure; `pack.ts` reads and writes
- * the files.
+ * The text files that an npm package needs and a member of the workspace lacks: `package.json`, generated from the
+ * member's `deno.json`, and the README with links that work on npm. Pure; `pack.ts` reads and writes the files.
  */
 
-/** Address of the sources. npm's provenance compares it with the repository that published. */
+/** Address of the sources. npm's provenance compares it with the publishing repository. */
 export const REPOSITORY = "https://github.com/novelbytelabs/arqonbus";
 
-/** The oldest Node with a WebSocket of its own. */
+/** The oldest Node with a built-in WebSocket. */
 const NODE_RANGE = ">=22";
 
 /** The parts of a member's `deno.json` that describe the package. */
@@ -20,12 +19,12 @@ export interface MemberConfig {
   readonly exports: string | Readonly<Record<string, string>>;
 }
 
-/** The packages that a package needs, with the range of versions for each name. */
+/** The dependencies of a package, with the range of versions for each name. */
 export interface Needs {
   readonly dependencies: Readonly<Record<string, string>>;
-  /** Packages that the program brings: optional, since only some entries need them. */
+  /** Packages that the program provides: optional, since only some entries need them. */
   readonly peerDependencies: Readonly<Record<string, string>>;
-  /** Peers that are not optional. */
+  /** Required peers. */
   readonly required?: readonly string[];
 }
 
@@ -34,9 +33,7 @@ export function entriesOf({ exports }: Pick<MemberConfig, "exports">): [string, 
   return typeof exports === "string" ? [[".", exports]] : Object.entries(exports);
 }
 
-/**
- * The package.json of the member at `directory` below the root. Throws for an entry that is no `.ts` file.
- */
+/** The package.json of the member at `directory` relative to the root. Throws for an entry that is not a `.ts` file. */
 export function packageJson(
   config: MemberConfig,
   directory: string,
@@ -83,7 +80,7 @@ export function packageJson(
   };
 }
 
-/** The README of `directory`, with relative links turned into links to the repository. */
+/** The README of `directory`, with relative links replaced by links to the repository. */
 export function npmReadme(text: string, directory: string): string {
   const base = new URL(`${REPOSITORY}/blob/main/${directory}/`);
   return text.replace(/\]\((?!https?:|#|mailto:)([^)\s]+)\)/g, (_, link) => {

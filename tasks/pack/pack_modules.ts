@@ -1,7 +1,6 @@
 /**
- * Puts the npm packages that sources import, and the packages that these need, into a flat `node_modules`. It
- * takes the versions of deno.lock, and leaves out what only the packages' developers need and binaries of a
- * platform.
+ * Installs the npm packages that sources import, and their dependencies, into a flat `node_modules`. It takes the
+ * versions of deno.lock, and excludes development files and platform binaries.
  */
 import { deno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
@@ -15,9 +14,8 @@ export interface PackedModule {
 const VERSIONED = /^(@?[^@]+)@(\d[^@_]*)(?:_.*)?$/;
 
 /**
- * Files that no program loads. They are not left out only for their size: `deno compile` 2.9 takes a file
- * without an extension for a script, and overflows its stack over the numbers in bintrees/test
- * (denoland/deno#36746).
+ * Files that no program loads. Size is not the only reason to exclude them: `deno compile` 2.9 treats a file without an
+ * extension as a script, and overflows its stack over the numbers in bintrees/test (denoland/deno#36746).
  */
 const UNUSED =
   /(?:^|\/)(?:test|tests|testdata|specs?|examples?|docs)\/|\.(?:[cm]?ts|map|md|markdown|html|proto)$|(?:^|\/)(?:\.[^/]+|Makefile|gruntfile\.js)$/;
@@ -27,15 +25,14 @@ const UNUSED_OF: Readonly<Record<string, RegExp>> = {
   assemblyscript: /^(?:bin|std|cli)\//,
 };
 
-/** Whether a file of a package is left out. Licences are always kept. */
+/** Whether a file of a package is excluded. Licences are always kept. */
 export function isUnused(name: string, path: string): boolean {
   if (/(?:^|\/)(?:licen[cs]e|notice|copying)/i.test(path)) return false;
   return UNUSED.test(path) || UNUSED_OF[name]?.test(path) === true;
 }
 
 /**
- * The name and version of a folder `@a+b@1.2.3` or `b@1.2.3_@a+c@1.0.0`; undefined for a folder that is no
- * package.
+ * The name and version of a folder `@a+b@1.2.3` or `b@1.2.3_@a+c@1.0.0`; undefined for a folder that is not a package.
  */
 export function moduleOf(folder: string): PackedModule | undefined {
   const [, name = "", version = ""] = VERSIONED.exec(folder.replaceAll("+", "/")) ?? [];
@@ -46,7 +43,7 @@ async function filesBelow(folder: string, prefix = ""): Promise<string[]> {
   const files: string[] = [];
   for await (const entry of Deno.readDir(`${folder}/${prefix}`)) {
     const path = `${prefix}${entry.name}`;
-    // A package's own node_modules has only links to the packages that it needs.
+    // A package's own node_modules has only links to its dependencies.
     if (entry.isDirectory) files.push(...await filesBelow(folder, `${path}/`));
     else if (entry.isFile) files.push(path);
   }
@@ -77,9 +74,8 @@ async function locked(): Promise<ReadonlySet<string>> {
 }
 
 /**
- * Fills `folder`/node_modules with the packages that `imports` (bare specifier to `npm:`) need. Resolves with
- * the packages, sorted by name. Throws an Error when deno.lock has another version, or when a package would
- * be there in two versions.
+ * Fills `folder`/node_modules with the packages that `imports` (bare specifier to `npm:`) need. Resolves with the
+ * packages, sorted by name. Throws an Error if deno.lock has another version, or if a package would have two versions.
  */
 export async function stageModules(
   folder: string,

@@ -1,6 +1,6 @@
 /**
- * The files that make up `arq`, the Shield and the Brain, and the packages that they import, from Deno's own
- * module graph. It copies them and changes nothing in them.
+ * The files of `arq`, the Shield and the Brain, and the packages that they import, from Deno's own module graph. It
+ * copies them unchanged.
  */
 import { deno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
@@ -8,7 +8,7 @@ import { ROOT } from "../checkout/source_files.ts";
 /** The entry of each program, by its name. */
 export const PROGRAMS = { arq: "arq/main.ts", shield: "shield/main.ts", brain: "brain/main.ts" };
 
-/** Modules that are started by URL, as threads or as the child that compiles; no program's graph has them. */
+/** Modules that are started by URL, as threads or as the child that compiles; no program's graph contains them. */
 export const STARTED: readonly string[] = [
   "shared/watchdog/watch_thread.ts",
   "shared/process/parse_thread.ts",
@@ -33,9 +33,9 @@ export const MEMBERS: Readonly<Record<string, string>> = {
 
 /** The files and packages of one or more programs. */
 export interface Sources {
-  /** Paths of TypeScript modules below the root, sorted. */
+  /** Paths of TypeScript modules relative to the root, sorted. */
   readonly modules: readonly string[];
-  /** Paths of files that are imported as text, below the root, sorted. */
+  /** Paths of files that are imported as text, relative to the root, sorted. */
   readonly texts: readonly string[];
   /** The `npm:NAME@VERSION/PATH` of each bare specifier in the sources. */
   readonly packages: Readonly<Record<string, string>>;
@@ -77,7 +77,7 @@ export async function sourcesOf(entries: readonly string[]): Promise<Sources> {
   };
 }
 
-/** Copies the files into `folder`, with the same paths as below the root. */
+/** Copies the files into `folder`, with the same paths as relative to the root. */
 export async function copySources({ modules, texts }: Sources, folder: string): Promise<void> {
   for (const path of [...modules, ...texts]) {
     const target = `${folder}/${path}`;

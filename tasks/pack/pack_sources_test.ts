@@ -1,4 +1,4 @@
-// That what is started by URL is packed: no program's module graph has it.
+// Modules that are started by URL are packed: no program's module graph contains them.
 import assert from "node:assert/strict";
 import { isProduct, listFiles, ROOT } from "../checkout/source_files.ts";
 import { PROGRAMS, STARTED } from "./pack_sources.ts";

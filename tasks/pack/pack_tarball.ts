@@ -1,6 +1,6 @@
 /**
- * Runs the real `npm pack` on a folder that is ready to be published, and reads the tarball back. `pack.ts`
- * prepares the folder; the release publishes.
+ * Runs the real `npm pack` on a folder that is ready to be published, and reads the tarball. `pack.ts` prepares the
+ * folder; the release publishes.
  */
 import { must, run } from "../checkout/programs.ts";
 import { checkPackage, type PackageFiles } from "./pack_check.ts";
@@ -12,7 +12,7 @@ export interface Tarball {
   /** Absolute path of the `.tgz`. */
   readonly path: string;
   readonly size_bytes: number;
-  /** Size of all files together, without compression. */
+  /** Total size of all files, without compression. */
   readonly unpacked_bytes: number;
   /** Paths of the files in the package, sorted. */
   readonly files: readonly string[];
@@ -28,7 +28,7 @@ interface PackReport {
 }
 
 /**
- * npm's warnings about the package, without those about the machine's npmrc: it counts only for how to reach the
+ * npm's warnings about the package, without those about the machine's npmrc: that affects only the access to the
  * registry.
  */
 function warnings(err: string): string[] {
@@ -44,8 +44,8 @@ async function contents(folder: string, files: readonly string[]): Promise<Map<s
 }
 
 /**
- * Packs `folder` into `out_dir`. Throws an Error when npm warns about the folder, or when the tarball has a
- * file that does not belong there. `check` decides what belongs; the default is for a portable library.
+ * Packs `folder` into `out_dir`. Throws an Error if npm warns about the folder, or if the tarball has a file that does
+ * not belong there. `check` decides which files belong; the default is for a portable library.
  */
 export async function packTarball(
   folder: string,
@@ -60,7 +60,7 @@ export async function packTarball(
   if (report === undefined) throw new Error(`npm pack in ${folder} made nothing`);
   const path = `${out_dir}/${report.filename}`;
   const listed = await run("tar", ["-tzf", path]);
-  // The list is read from the tarball and not from npm, since people unpack the tarball.
+  // The list is read from the tarball and not from npm, since users unpack the tarball.
   const files = (listed?.text ?? "").split("\n").filter((line) => line !== "")
     .map((line) => line.replace(/^package\//, "")).sort();
   if (listed?.ok !== true || files.length === 0) throw new Error(`tar -tzf ${path} failed`);

@@ -1,11 +1,11 @@
 /**
- * `deno task policies`: builds the example policies and reducers into `policies/build/`, where the results are
+ * `deno task policies`: builds the example policies and reducers into `policies/build/`; the results are
  * committed. The same sources and compilers give the same bytes.
  *
- * `--check` writes nothing and fails when a rebuild differs from what is committed. What this machine
- * has no compiler for is named in a line that begins with `NOTE`; with `--strict`, as in CI, a missing
- * compiler fails. A compiler of another version than the committed file's must build, and its bytes
- * are not compared. `--fold-table` makes the Unicode tables anew first.
+ * `--check` writes nothing and fails if a rebuild differs from the committed file. A policy without a
+ * compiler on this machine gives a line that begins with `NOTE`; with `--strict`, as in CI, a missing
+ * compiler fails. A compiler with another version than the committed file's must build, but its bytes
+ * are not compared. `--fold-table` regenerates the Unicode tables first.
  */
 import { compileReducer } from "../../policies/compiler/reducer.ts";
 import { compilePolicy } from "../../policies/compiler/assemblyscript.ts";
@@ -36,15 +36,15 @@ async function readIfThere(path: string): Promise<Uint8Array | undefined> {
   }
 }
 
-/** The version of a package that deno.json pins; it is the version of that compiler. */
+/** The version of a package that deno.json pins; it is the compiler's version. */
 async function pinned(specifier: string): Promise<string> {
   const { imports } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
   return String(imports[specifier]).replace(/^npm:((?:@[^/]+\/)?[^/]+).*$/, "$1");
 }
 
 /**
- * Gives the text of a source `policy/…` or `sdk/…` that the compiler asks for, of these folders; undefined
- * when there is none. The SDK of reducers has the JSON reader of the one of policies.
+ * Returns the text of a source `policy/…` or `sdk/…` for the compiler, from these folders; undefined if there is none.
+ * The reducer SDK uses the JSON reader of the policy SDK.
  */
 function sourcesOf(policy: string, sdk: string) {
   return async (path: string): Promise<string | undefined> => {
@@ -102,8 +102,7 @@ const isSame = (one: Uint8Array | undefined, other: Uint8Array) =>
   one.every((byte, index) => byte === other[index]);
 
 /**
- * Makes the Unicode tables. With `check` it returns the differences, if this Deno has the same version of
- * Unicode.
+ * Generates the Unicode tables. With `check` it returns the differences, if this Deno has the same version of Unicode.
  */
 async function foldTables(check: boolean): Promise<string[]> {
   const committed = new TextDecoder().decode(await readIfThere(FOLD_TABLE_TS));

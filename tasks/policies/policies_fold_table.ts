@@ -1,11 +1,11 @@
 /**
- * Makes the table by which policies fold text: for each character, what is left of it without case, accents,
- * width and style. The characters come from the Unicode data of this Deno. `policies/sdk/words.ts` and its
- * counterparts in C, Rust and WAT read this layout.
+ * Generates the table by which policies fold text: each character without case, accents, width and style. The
+ * characters come from the Unicode data of this Deno. `policies/sdk/words.ts` and its counterparts in C, Rust and WAT
+ * read this layout.
  */
 import process from "node:process";
 
-/** Version of the Unicode data in this Deno; another version makes another table. */
+/** Version of the Unicode data in this Deno; another version gives another table. */
 export const UNICODE_VERSION: string = process.versions.unicode ?? "unknown";
 
 /** Characters in one block of the table. */
@@ -13,15 +13,12 @@ const BLOCK = 64;
 /** Three little-endian `u32`: first character beyond the table, offset of blocks, offset of forms. */
 const HEAD_BYTES = 12;
 
-/**
- * Marks that any script may use, and characters that are never visible. Kana voicing stays, since it makes
- * another sound.
- */
+/** Marks that any script may use, and invisible characters. Kana voicing is kept, since it changes the sound. */
 const LEFT_OUT = /\p{DI}|(?=\p{Mn}|\p{Me})(?=\p{Script=Inherited})[^\u3099\u309A]/gu;
 
-/** Tags and variation selectors, which the readers leave out without a table. */
+/** Tags and variation selectors, which the readers drop without a table. */
 const PLANE_14 = { first: 0xe0000, last: 0xe0fff };
-/** Composed Hangul, which stays: its parts would match inside of other syllables. */
+/** Composed Hangul, which is kept: its parts would match inside of other syllables. */
 const HANGUL = { first: 0xac00, last: 0xd7a3 };
 const SURROGATES = { first: 0xd800, last: 0xdfff };
 const NOT_IN_TABLE = [PLANE_14, HANGUL, SURROGATES];
@@ -36,8 +33,8 @@ function foldOnce(text: string): string {
 }
 
 /**
- * What is left of one character. A text is folded character by character: the marks that NFKD would reorder
- * are left out, except those of a single script.
+ * The folded form of one character. A text is folded character by character: the marks that NFKD would reorder are
+ * dropped, except those of a single script.
  */
 export function foldCharacter(point: number): string {
   if (point >= PLANE_14.first && point <= PLANE_14.last) return "";

@@ -1,10 +1,8 @@
-/**
- * Tests of what folding does to single characters, and of the table that holds it.
- */
+/** Tests of the folding of single characters, and of the table with the folded forms. */
 import assert from "node:assert/strict";
 import { foldCharacter, makeFoldTable } from "./policies_fold_table.ts";
 
-/** What each character that is asked for twice becomes. */
+/** Cache of folded forms. */
 const known = new Map<number, string>();
 
 function folded(point: number): string {
@@ -38,7 +36,7 @@ Deno.test("case, accents, width and style fold; scripts keep their own marks", (
   for (const [text, expected] of Object.entries(forms)) assert.equal(fold(text), expected, text);
 });
 
-Deno.test("folding what is folded changes nothing", () => {
+Deno.test("folding is idempotent", () => {
   for (let point = 0x80; point < 0x30000; point++) {
     if (point >= 0xd800 && point <= 0xdfff) continue;
     const once = folded(point);
@@ -46,7 +44,7 @@ Deno.test("folding what is folded changes nothing", () => {
   }
 });
 
-Deno.test("characters that differ by case only fold to the same", () => {
+Deno.test("characters that differ only by case have the same form", () => {
   for (let point = 0x80; point < 0x20000; point++) {
     if (point >= 0xd800 && point <= 0xdfff) continue;
     const character = String.fromCodePoint(point);
@@ -56,7 +54,7 @@ Deno.test("characters that differ by case only fold to the same", () => {
   }
 });
 
-Deno.test("the table says of every character what folding says", () => {
+Deno.test("the table has the folded form of every character", () => {
   const table = makeFoldTable();
   const view = new DataView(table.buffer);
   const decoder = new TextDecoder();
@@ -65,7 +63,7 @@ Deno.test("the table says of every character what folding says", () => {
     number,
     number,
   ];
-  // Above these no character is assigned.
+  // No character above these is assigned.
   for (let point = 0x80; point < 0xe0000; point += point < 0x40000 ? 1 : 61) {
     if (point >= 0xd800 && point <= 0xdfff) continue;
     const block = point < limit ? table[12 + (point >> 6)] ?? 0 : 0;

@@ -1,11 +1,11 @@
 /**
- * Builds the example policies that are not in AssemblyScript: WAT with the npm package, C and Rust with the
- * compilers of this machine. A missing compiler is a result, not an error.
+ * Builds the example policies that are not in AssemblyScript: WAT with the npm package, C and Rust with the compilers
+ * of this machine. A missing compiler is a result, not an error.
  */
 import wabt from "wabt";
 import { run } from "../checkout/programs.ts";
 
-/** The module that a compiler made, or the reason why it made none. */
+/** The compiled module, or the reason why there is none. */
 export type NativeBuild =
   | { readonly bytes: Uint8Array; readonly toolchain: string }
   | { readonly missing: string };
@@ -61,7 +61,7 @@ export async function assembleWat(
   }
 }
 
-/** Compiles one C file of `folder` with clang, and makes `fold_table.h` for it. */
+/** Compiles one C file of `folder` with clang, and generates `fold_table.h` for it. */
 export async function buildC(
   folder: string,
   file: string,
@@ -89,7 +89,7 @@ export async function buildC(
   return { bytes, toolchain: `${clang}; ${linker}` };
 }
 
-/** The first Rust compiler that has a `core` for WebAssembly; that of rustup may have none. */
+/** The first Rust compiler that has a `core` for WebAssembly; the compiler of rustup may have none. */
 async function findRust(): Promise<{ program: string; version: string } | undefined> {
   for (const program of ["rustc", "/usr/bin/rustc"]) {
     const found = await run(program, ["--print", "target-libdir", "--target", TARGET]);
@@ -107,7 +107,7 @@ async function findRust(): Promise<{ program: string; version: string } | undefi
   return undefined;
 }
 
-/** A crate that a Rust file may use. */
+/** A dependency of a Rust file. */
 export interface RustCrate {
   readonly name: string;
   /** The folder of its `src/lib.rs`. */
@@ -138,7 +138,7 @@ export async function buildRust(
   if (rust === undefined || linker === undefined) {
     return { missing: `rustc with target ${TARGET}, and wasm-ld (${INSTALL})` };
   }
-  // The files go in by their bare names, since their paths would be in the messages of panics.
+  // The files are passed by their names alone, since panic messages contain the paths.
   const bytes = await inTemporaryFolder(async (temporary) => {
     const used: string[] = [];
     if (crate !== undefined) {

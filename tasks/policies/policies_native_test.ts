@@ -1,12 +1,10 @@
-/**
- * Tests of the assembler for WAT; the compilers of C and Rust are tested by what they build.
- */
+/** Tests of the WAT assembler; the builds test the compilers of C and Rust. */
 import assert from "node:assert/strict";
 import { assembleWat } from "./policies_native.ts";
 
 const none = () => Promise.reject(new Error("asked for a file"));
 
-Deno.test("a string @file: stands for the bytes of a file", async () => {
+Deno.test("a string @file: is replaced by the bytes of a file", async () => {
   const text = '(module (memory (export "memory") 1) (data (i32.const 1) "@file:a/b.bin"))';
   const bytes = await assembleWat("test.wat", text, (path) => {
     assert.equal(path, "a/b.bin");
@@ -21,7 +19,7 @@ Deno.test("a comment that names @file: reads nothing", async () => {
   await assembleWat("test.wat", ";; `@file:` and @file:x.bin\n(module)", none);
 });
 
-Deno.test("text that is no module is refused with its line", async () => {
+Deno.test("an invalid module is refused with its line", async () => {
   await assert.rejects(
     assembleWat("test.wat", "(module\n  (func (i32.nope)))", none),
     /test\.wat:2/,

@@ -1,7 +1,7 @@
 /**
- * Does what a page tells its reader, by `bash` in real terminals. It has a home of its own, and of this process
- * no variable that `npx` or `deno task` has set. It waits for what the page says is printed, however long that
- * takes on this machine, up to a limit that only what never comes reaches.
+ * Follows the instructions of a page, with `bash` in real terminals. It has a separate home, and none of the variables
+ * that `npx` or `deno task` set. It waits for the page's expected output for as long as this machine needs, up to a
+ * limit that only missing output reaches.
  */
 import { textOf } from "../../shared/process/process.ts";
 import { Terminal } from "../checkout/terminal.ts";
@@ -12,19 +12,19 @@ const TESTS_LIMIT_MS = 7_200_000;
 const ENDING_MS = 60_000;
 const CTRL_C = "\u0003";
 
-/** Where and how a page is followed. */
+/** The environment in which a page is followed. */
 export interface Setting {
-  /** The folder in which its first command runs. */
+  /** The working directory of its first command. */
   readonly folder: string;
   /** Lines of `bash` before the commands of each block, for example the function `arq`. */
   readonly prelude?: string;
-  /** Ends everything at once. */
+  /** Ends everything immediately. */
   readonly signal?: AbortSignal;
-  /** How long programs may take to end after Ctrl-C; absent: a minute. */
+  /** Time limit for programs to end after Ctrl-C; absent: a minute. */
   readonly ending_ms?: number;
 }
 
-/** How a step went; `problem` is undefined when all is as the page says. */
+/** The result of a step; `problem` is undefined if it matches the page. */
 export interface Result {
   readonly step: Step;
   readonly problem: string | undefined;
@@ -33,7 +33,7 @@ export interface Result {
 
 const quoted = (word: string) => `'${word.replaceAll("'", `'\\''`)}'`;
 
-/** A user's environment: no CI, no npx around it, npm's own messages left out, and an empty home. */
+/** A user's environment: no CI, no parent npx, no messages of npm, and an empty home. */
 function environment(home: string): string {
   return `real_home=$HOME
 export npm_config_cache="\${npm_config_cache:-$HOME/.npm}" npm_config_loglevel=error
@@ -48,7 +48,7 @@ export HOME=${quoted(home)} ARQON_READER=${quoted(home)}
 /** Keeps the terminal's variables, functions and folder for the next block. */
 const KEEP = `trap '{ declare -p; declare -f; printf "cd %q\\n" "$PWD"; } >"$HOME/.kept"' EXIT\n`;
 
-/** What the page says and what came instead, for people. */
+/** The expected and the actual output, for people. */
 function different(problem: string, expected: string | undefined, came: string): Error {
   const indented = (text: string) => text.trimEnd().replaceAll(/^/gm, "    ");
   const wanted = expected === undefined ? "" : `\n  expected:\n${indented(expected)}`;
@@ -58,7 +58,7 @@ function different(problem: string, expected: string | undefined, came: string):
 class Reader implements AsyncDisposable {
   readonly #home: string;
   readonly #setting: Setting;
-  /** Every terminal that was opened, the last one last. */
+  /** Every opened terminal, the newest last. */
   readonly #terminals: Terminal[] = [];
   readonly #started = new Map<number, Terminal>();
   readonly #ending_ms: number;
@@ -84,7 +84,7 @@ set -e
     return terminal;
   }
 
-  /** Runs commands to their end, and checks how they end and what they print. */
+  /** Runs commands to their end, and checks their exit and output. */
   async #run(
     commands: string,
     { fails = false, prints, limit_ms = LIMIT_MS }: {
@@ -109,7 +109,7 @@ set -e
     }
   }
 
-  /** Waits until the text is on the screen, and types its lines `> …` behind the prompt `> `. */
+  /** Waits until the text is on the screen, and types its lines `> …` after the prompt `> `. */
   async #converse(terminal: Terminal, text: string): Promise<void> {
     const appears = async (expected: string, screen: () => string) => {
       if (await terminal.shows(() => shows(expected, screen()), LIMIT_MS)) return;
@@ -131,7 +131,7 @@ set -e
   async do(step: Step): Promise<void> {
     if (step.kind === "run") await this.#run(step.text, step);
     else if (step.kind === "tests") {
-      // Tests install what they lack into the user's home, where they find it the next time.
+      // Tests install missing programs into the user's home, where the next run finds them.
       await this.#run(`(\nHOME=$real_home\n${step.text})`, { limit_ms: TESTS_LIMIT_MS });
     } else if (step.kind === "start") {
       const terminal = await this.#open(step.text);
@@ -148,7 +148,7 @@ set -e
     }
   }
 
-  /** Ctrl-C in every terminal in which something keeps running. Resolves with what did not end by that. */
+  /** Sends Ctrl-C to every terminal with a running program. Resolves with the programs that did not end. */
   async end(): Promise<string[]> {
     const problems: string[] = [];
     for (const [line, terminal] of [...this.#started].reverse()) {
@@ -161,9 +161,9 @@ set -e
     return ["processes of this page were left running; they are killed"];
   }
 
-  /** Waits for all processes of the page, and kills what runs on; false when there was such. */
+  /** Waits for all processes of the page, and kills the remaining ones; false if there were any. */
   async #allEnded(limit_ms: number): Promise<boolean> {
-    // A variable that nobody else has tells them from others, also those without a terminal.
+    // A unique variable identifies them, including those without a terminal.
     const script = `looks=0
 while
   pids=$(grep -lzxF "ARQON_READER=$1" /proc/[0-9]*/environ | cut -d / -f 3)
@@ -186,8 +186,8 @@ done
 }
 
 /**
- * Does the steps of a page in their order. After one that fails it goes on with the next, unless that was to
- * start what the next ones need.
+ * Runs the steps of a page in order. After a failure it continues with the next step, unless the failed step was to
+ * start a program that the next ones need.
  */
 export async function* doSteps(steps: readonly Step[], setting: Setting): AsyncGenerator<Result> {
   await using reader = new Reader(await Deno.makeTempDir({ prefix: "arqon_reader_" }), setting);

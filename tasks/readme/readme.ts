@@ -1,7 +1,6 @@
 /**
- * `deno task readme`: does what README.md, and documents with the mark `RUN_PAGE`, tell their reader, as it
- * is there, in this checkout, and compares what is printed. `readme_steps.ts` says how a page tells what
- * runs. The last line is `N passed, N failed`.
+ * `deno task readme`: follows README.md, and documents with the mark `RUN_PAGE`, literally, in this checkout, and
+ * compares the output. `readme_steps.ts` defines how a page marks its commands. The last line is `N passed, N failed`.
  */
 import { basename } from "node:path";
 import { doSteps, type Setting } from "./reader.ts";
@@ -13,15 +12,15 @@ const USAGE = `usage: deno task readme [--without-tests | --test-command] [PAGE.
   --test-command   print that command as it stands in README.md, and run nothing
   PAGE             other pages than README.md and the documents that are marked`;
 
-/** The headings of a README below which a user finds commands. */
+/** The headings of a README with commands for users. */
 const HEADINGS = ["Run it", "Talk to it"];
-/** The state of buses and what tests install: whoever else works in this checkout may use it now. */
+/** The state of buses and the tests' installations: other users of this checkout may be using them. */
 const SHARED_FOLDER = ".arqon";
 
 const namesIn = async (folder: string): Promise<string[]> =>
   (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
 
-/** Documents whose commands run, beside the README. */
+/** Documents whose commands run, in addition to the README. */
 async function markedPages(): Promise<string[]> {
   const names = (await namesIn("docs")).filter((name) => name.endsWith(".md")).sort();
   const pages = names.map((name) => `docs/${name}`);
@@ -29,7 +28,7 @@ async function markedPages(): Promise<string[]> {
   return pages.filter((_, at) => texts[at]?.includes(RUN_PAGE));
 }
 
-/** The ports of this machine that a page names and that somebody listens on. */
+/** The ports of this machine that a page names and that are occupied. */
 function portsInUse(page: string): string[] {
   const named = new Set([...page.matchAll(/127\.0\.0\.1:(\d+)/g)].map(([, port]) => port));
   return [...named].flatMap((port = "") => {
@@ -43,7 +42,7 @@ function portsInUse(page: string): string[] {
   });
 }
 
-/** What is wrong with a page before anything runs. */
+/** The problems of a page before anything runs. */
 function problemsOf(path: string, page: string, steps: readonly Step[]): string[] {
   const headings = basename(path) === "README.md" ? HEADINGS : [];
   const silent = withoutCommands(steps, headings).map((heading) =>
@@ -88,7 +87,7 @@ class Run {
         console.log(`ok   ${at.split("\n")[0]} (${seconds.toFixed(1)} s)`);
       }
     }
-    // Whoever works here meanwhile keeps what they made: the page has names for its own files.
+    // A developer's own files are kept: the page has separate names for its files.
     const made = (await namesIn(".")).filter((name) => !before.has(name) && page.includes(name));
     for (const name of made) {
       if (name !== SHARED_FOLDER) await Deno.remove(name, { recursive: true });

@@ -1,60 +1,60 @@
 /**
- * Reads out of a Markdown page what its reader does. Every `sh` block is typed into one terminal, in the
- * order of the page: the folder, variables and functions stay. It must end well. What a block prints is the
- * `text` block behind it; `…` stands for the rest of a word or line, and alone in its line for any
- * lines. A block whose fence says `file=PATH` is the text of a file that the reader saves; `ignore` is for
+ * Reads the steps of a reader from a Markdown page. Every `sh` block is typed into one terminal, in the order
+ * of the page: the folder, variables and functions are kept. It must succeed. Its expected output is the
+ * `text` block after it; `…` matches the rest of a word or line, and alone in its line any number of
+ * lines. A block with `file=PATH` in its fence is the text of a file that the reader saves; `ignore` is for
  * `deno check`.
  *
- * What is otherwise, a comment says right above the fence:
+ * A comment directly above the fence marks the exceptions:
  *
- * - `<!-- keeps running -->`: commands that get a terminal of their own, until the page ends. The reader goes
- *   on when the `text` block behind them is on its screen; lines `> …` of that block are typed there.
+ * - `<!-- keeps running -->`: commands in a separate terminal, until the page ends. The reader continues when
+ *   the `text` block after them is on its screen; lines `> …` of that block are typed there.
  * - `<!-- in that terminal -->`: a `text` block that belongs to the last such terminal without one. The
- *   reader has gone on from its commands when its first line was there.
+ *   reader has continued after its commands when its first line was there.
  * - `<!-- fails -->`: commands that end with another code than 0.
- * - `<!-- not run: REASON -->`: a block that only people read, as is a `text` block behind it.
+ * - `<!-- not run: REASON -->`: a block for people only, like a `text` block after it.
  * - `<!-- test command -->`: the commands that run the tests.
  *
- * Pure; `reader.ts` does it. Blocks in other languages without `file=` are for people only.
+ * Pure; `reader.ts` runs the steps. Blocks in other languages without `file=` are for people only.
  */
 import { type FencedBlock, fencedBlocks, linesWithoutCode } from "../checkout/markdown.ts";
 
-/** Stands in a document whose commands `deno task readme` runs beside those of the README. */
+/** Marks a document whose commands `deno task readme` runs in addition to those of the README. */
 export const RUN_PAGE = "<!-- deno task readme runs this page -->";
 
-/** The place of a step: the line of its fence, from 1, the heading above it, and its text. */
+/** The source of a step: the line of its fence, from 1, the heading above it, and its text. */
 export interface Place {
   readonly line: number;
   readonly section: string;
   readonly text: string;
 }
 
-/** One thing to do. */
+/** One action. */
 export type Step =
   & Place
   & (
     | { readonly kind: "run"; readonly fails: boolean; readonly prints: string | undefined }
-    /** Commands in a terminal of their own; `ready` is on its screen when the reader goes on. */
+    /** Commands in a separate terminal; the reader continues when `ready` is on its screen. */
     | { readonly kind: "start"; readonly ready: string }
-    /** A text that appears in the terminal of the start in the line `by`. */
+    /** A text that appears in the terminal that was started in the line `by`. */
     | { readonly kind: "printed"; readonly by: number }
     | { readonly kind: "file"; readonly path: string }
     | { readonly kind: "tests" }
   );
 
-/** What may be said above a block, by its language; `not run` above any. */
+/** The valid comments above a block, by its language; `not run` is valid above any block. */
 const MARKERS: Readonly<Record<string, readonly string[]>> = {
   sh: ["keeps running", "fails", "test command"],
   text: ["in that terminal"],
 };
-/** Languages in which people write commands, too: one of these would be left out in silence. */
+/** Languages in which people also write commands: such a block would be skipped silently. */
 const OTHER_SHELLS = ["bash", "console", "shell", "zsh"];
 
 function fault(line: number, message: string): Error {
   return new Error(`line ${line}: ${message}`);
 }
 
-/** The comment right above a fence; "" when there is none. Throws for one that means nothing. */
+/** The comment directly above a fence; "" if there is none. Throws for an unknown comment. */
 function markerOf(lines: readonly string[], { language, line }: FencedBlock): string {
   let above = line - 2;
   while (lines[above]?.trim() === "") above--;
@@ -67,7 +67,7 @@ function markerOf(lines: readonly string[], { language, line }: FencedBlock): st
   );
 }
 
-/** The path that a fence names; "" when it names none. Throws for words that mean nothing. */
+/** The path in a fence; "" if it has none. Throws for unknown words. */
 function pathOf({ info, line }: FencedBlock): string {
   const words = info.split(" ")
     .filter((word) => word !== "" && word !== "ignore" && !word.startsWith("shows="));
@@ -76,15 +76,15 @@ function pathOf({ info, line }: FencedBlock): string {
   return path;
 }
 
-/** A page while it is read. */
+/** The state of the parser. */
 class Page {
   readonly steps: Step[] = [];
-  /** Where the commands are whose text may come next; "left out" for commands that are not run. */
+  /** The line of the commands whose output may be next; "left out" for commands that are not run. */
   #last: number | "left out" | undefined;
-  /** Where the programs are that keep running and have no text yet. */
+  /** The lines of the programs that keep running and have no output yet. */
   readonly #silent: number[] = [];
 
-  /** Takes the next block. */
+  /** Parses the next block. */
   add({ language, line, text }: FencedBlock, section: string, marker: string, path: string): void {
     const place = { line, section, text };
     const last = this.#last;
@@ -113,7 +113,7 @@ class Page {
     }
   }
 
-  /** A text of a terminal in which something was started before. */
+  /** The text of a terminal with an earlier start. */
   #later(place: Place): void {
     const at = this.#silent.pop();
     const start = at === undefined ? undefined : this.steps[at];
@@ -125,7 +125,7 @@ class Page {
     this.steps.push({ ...place, kind: "printed", by: start.line });
   }
 
-  /** A text right behind commands. */
+  /** A text directly after commands. */
   #behind({ line, text }: Place, at: number | undefined): void {
     const step = at === undefined ? undefined : this.steps[at];
     if (at === undefined || step === undefined) throw fault(line, "no commands print this text");
@@ -136,7 +136,7 @@ class Page {
     }
   }
 
-  /** Throws when something keeps running of which nothing is shown. */
+  /** Throws if the page shows no output of a program that keeps running. */
   end(): Step[] {
     const silent = this.steps[this.#silent[0] ?? -1];
     if (silent !== undefined) throw fault(silent.line, "no text says when this is ready");
@@ -144,7 +144,7 @@ class Page {
   }
 }
 
-/** Every step of a page in its order. Throws an Error with the line of what cannot be understood. */
+/** Every step of a page in order. Throws an Error with the line of an invalid block. */
 export function readSteps(text: string): Step[] {
   const page = new Page();
   const lines = text.split("\n");
@@ -156,7 +156,7 @@ export function readSteps(text: string): Step[] {
   return page.end();
 }
 
-/** Those of the headings below which nothing is run. */
+/** The headings without commands below them. */
 export function withoutCommands(steps: readonly Step[], headings: readonly string[]): string[] {
   const commands = steps.filter(({ kind }) => ["run", "start"].includes(kind));
   return headings.filter((heading) => !commands.some(({ section }) => section === heading));
@@ -165,8 +165,8 @@ export function withoutCommands(steps: readonly Step[], headings: readonly strin
 const escaped = (text: string) => text.replace(/[.*+?^${}()|[\]\\]/g, "\\$&");
 
 /**
- * Whether a program printed what a page shows. `…` stands for the rest of a word or line, and alone in its
- * line for any number of lines. Blanks at the ends of lines do not count.
+ * Whether a program printed the text of a page. `…` matches the rest of a word or line; alone in its line it matches
+ * any number of lines. Blanks at the ends of lines do not count.
  */
 export function shows(expected: string, actual: string): boolean {
   const lines = expected.trimEnd().split("\n").map((line) =>

@@ -1,11 +1,11 @@
-/** `deno task readme` on small pages: real terminals, files and processes, and what turns it red. */
+/** `deno task readme` on small pages: real terminals, files and processes, and the failures of a page. */
 import assert from "node:assert/strict";
 import { runDeno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { doSteps } from "./reader.ts";
 import { readSteps } from "./readme_steps.ts";
 
-/** A page of all that a page can have; `hello` is the command whose output is compared. */
+/** A page with every feature; `hello` is the command whose output is compared. */
 const page = (hello: string) => `
 ## Run it
 
@@ -75,11 +75,11 @@ const HELLO = 'echo "$(cat hello.txt) $TOKEN"';
 interface Outcome {
   readonly code: number;
   readonly lines: readonly string[];
-  /** The names in the folder afterwards. */
+  /** The names in the folder after the run. */
   readonly left: readonly string[];
 }
 
-/** Runs the task in a folder of its own with this README. */
+/** Runs the task in a separate folder with this README. */
 async function readme(text: string, ...options: string[]): Promise<Outcome> {
   const folder = await Deno.makeTempDir();
   try {
@@ -99,14 +99,14 @@ async function readme(text: string, ...options: string[]): Promise<Outcome> {
   }
 }
 
-Deno.test("a README whose commands do what it says passes, and leaves no file", async () => {
+Deno.test("a README with correct commands passes, and leaves no file", async () => {
   const { code, lines, left } = await readme(page(HELLO));
   assert.equal(lines.at(-1), "8 passed, 0 failed", lines.join("\n"));
   assert.equal(code, 0);
   assert.deepEqual(left, ["README.md"]);
 });
 
-Deno.test("a README with a wrong command fails, and says what was expected and what came", async () => {
+Deno.test("a README with a wrong command fails, with the expected and the actual output", async () => {
   const wrong = await readme(page("echo good-bye"), "--without-tests");
   assert.equal(wrong.code, 1);
   assert.equal(wrong.lines.at(-1), "6 passed, 1 failed", wrong.lines.join("\n"));
@@ -124,7 +124,7 @@ Deno.test("a README with a wrong command fails, and says what was expected and w
   assert.ok(unknown.lines.includes("  exit code 0 was expected, 127 came"));
 });
 
-Deno.test("a README that does not say what was printed in the other terminal fails", async () => {
+Deno.test("a README that lacks the output of the other terminal fails", async () => {
   const { lines } = await readme(page(HELLO).replace("from secret", "from nobody"));
   assert.equal(lines.at(-1), "7 passed, 1 failed", lines.join("\n"));
   assert.ok(lines.includes("FAIL README.md:53: mkfifo letters"), lines.join("\n"));
@@ -141,7 +141,7 @@ Deno.test("a heading of the README without commands fails before anything runs",
   ]);
 });
 
-Deno.test("a port that the README needs and somebody has fails before anything runs", async () => {
+Deno.test("an occupied port that the README needs fails before anything runs", async () => {
   using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
   const { port } = listener.addr;
   const { lines } = await readme(`${page(HELLO)}\nhttp://127.0.0.1:${port}/\n`);
@@ -149,11 +149,11 @@ Deno.test("a port that the README needs and somebody has fails before anything r
   assert.equal(lines.at(-1), "0 passed, 1 failed");
 });
 
-Deno.test("the test command is printed as it stands in the README", async () => {
+Deno.test("the test command is printed as in the README", async () => {
   assert.deepEqual((await readme(page(HELLO), "--test-command")).lines, ["echo tested >tests.txt"]);
 });
 
-Deno.test("a process that outlives its page is told and killed", async () => {
+Deno.test("a process that outlives its page is reported and killed", async () => {
   const folder = await Deno.makeTempDir();
   try {
     const daemon = "setsid sh -c 'echo $$ >pid; exec sleep 1000' &";

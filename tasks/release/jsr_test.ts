@@ -1,9 +1,9 @@
-/** What would be uploaded to JSR, as a registry of our own receives it from the real `deno publish`. */
+/** The upload to JSR, as a local registry receives it from the real `deno publish`. */
 import assert from "node:assert/strict";
 import { deno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 
-/** Answers as JSR's API does for a new version, and keeps what is uploaded, by package. */
+/** Answers as JSR's API does for a new version, and keeps the uploads by package. */
 function registry(): { url: string; uploads: Map<string, Uint8Array>; stop: () => Promise<void> } {
   const uploads = new Map<string, Uint8Array>();
   const server = Deno.serve(
@@ -38,7 +38,7 @@ Deno.test("the SDK on JSR imports the protocol by name and version, not by a pat
   try {
     for (const member of ["proto", "sdk/typescript"]) {
       await deno(
-        // That the types are right is the gate's work.
+        // The gate checks the types.
         ["publish", "--token", "none", "--no-provenance", "--no-check", "--allow-dirty"],
         { cwd: ROOT + member, env: { JSR_URL: jsr.url } },
       );

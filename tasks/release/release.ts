@@ -1,6 +1,6 @@
 /**
- * `deno task release`: what a person runs before a tag (`set`), and what the pipeline runs after it (`check`,
- * `notes`). It makes no tag and publishes nothing; .github/workflows/release.yml does.
+ * `deno task release`: the command of a person before a tag (`set`), and of the pipeline after it (`check`, `notes`).
+ * It creates no tag and publishes nothing; .github/workflows/release.yml does.
  */
 import {
   isVersion,
@@ -29,15 +29,15 @@ const USAGE = `Usage: deno task release check vX.Y.Z          is the checkout re
        deno task release digests FOLDER        fills in the manifests and the chart's values which
                                                images they are: a file for each image`;
 
-/** A wrong command line; its message is shown with the usage. */
+/** An invalid command line; its message is shown with the usage. */
 class UsageError extends Error {}
 
 const read = (path: string) => Deno.readTextFile(ROOT + path);
-/** Generates all files, or with `--check` says which are not current. */
+/** Generates all files, or with `--check` names the outdated ones. */
 const generate = (...args: string[]) =>
   run(Deno.execPath(), ["task", "--quiet", "gen", ...args], { env: { NO_COLOR: "1" } });
 
-/** The reason of git against a release; undefined when every file is as committed. */
+/** Git's reason against a release; undefined if every file is committed. */
 async function dirt(): Promise<string | undefined> {
   const status = await run("git", ["status", "--porcelain"]);
   if (status?.ok !== true) return `git status failed: ${status?.text ?? "there is no git"}`;
@@ -88,7 +88,7 @@ async function set(version: string): Promise<string> {
   return `version ${version}; date its section in CHANGELOG.md on the day of the release\n`;
 }
 
-/** Our images that manifests and the chart name. */
+/** Our images in the manifests and the chart. */
 const IMAGES = ["arqon", "arqon-brain", "arqon-shield"];
 
 async function fillIn(folder: string): Promise<string> {
@@ -111,7 +111,7 @@ function versionArgument(text: string | undefined): string {
   );
 }
 
-/** Does what the command line says. Returns the text for stdout. */
+/** Runs the command line. Returns the text for stdout. */
 async function main([command, ...args]: string[]): Promise<string> {
   const most = command === "notes" ? 2 : 1;
   if (args.length > most) throw new UsageError(`"${args[most]}" is too much`);

@@ -1,8 +1,8 @@
 /**
- * `deno task release:dry-run`: everything that a release does before its uploads, with the programs that do
- * them: npm's packages, the wheel, JSR's packages and the chart are built and checked as their registries
- * want them, in a folder that is gone afterwards. Binaries are `deno task compile`; images want a container
- * engine and are the pipeline's (.github/workflows/images.yml). It uploads nothing.
+ * `deno task release:dry-run`: everything that a release does before its uploads, with the same programs: npm's
+ * packages, the wheel, JSR's packages and the chart are built and checked by the rules of their registries, in a
+ * temporary folder. `deno task compile` makes binaries; images need a container engine and belong to the pipeline
+ * (.github/workflows/images.yml). It uploads nothing.
  */
 import { CHART } from "../deploy/deploy_helm.ts";
 import { deno, must, pythonPackages } from "../checkout/programs.ts";
@@ -12,11 +12,11 @@ import { ROOT } from "../checkout/source_files.ts";
 
 const PYTHON_PACKAGES = ["build==1.6.1", "twine==7.0.0"];
 
-/** Runs a program in the checkout; its whole output. Throws an Error with that when the program fails. */
+/** Runs a program in the checkout; its whole output. Throws an Error with the output if the program fails. */
 const run = async (program: string, ...args: string[]): Promise<string> =>
   (await must(program, args, { env: { NO_COLOR: "1" } })).text;
 
-/** The files of a folder that end so, as paths. */
+/** The files of a folder with this ending, as paths. */
 async function filesIn(folder: string, end: string): Promise<string[]> {
   const names = (await Array.fromAsync(Deno.readDir(folder))).map(({ name }) => name);
   return names.filter((name) => name.endsWith(end)).sort().map((name) => `${folder}/${name}`);
@@ -24,7 +24,7 @@ async function filesIn(folder: string, end: string): Promise<string[]> {
 
 const nameOf = (path: string) => path.slice(path.lastIndexOf("/") + 1);
 
-/** Packs the npm packages, and lets npm read each as it would for its registry. */
+/** Packs the npm packages, and lets npm check each as for its registry. */
 async function npm(folder: string, version: string): Promise<string[]> {
   await run(Deno.execPath(), "task", "--quiet", "pack", folder);
   const packed = await filesIn(folder, ".tgz");
@@ -35,7 +35,7 @@ async function npm(folder: string, version: string): Promise<string[]> {
   return packed.map(nameOf);
 }
 
-/** Builds wheel and source package of the Python SDK, and checks what PyPI would show of them. */
+/** Builds wheel and source package of the Python SDK, and checks their pages on PyPI. */
 async function pypi(folder: string, version: string): Promise<string[]> {
   const python = `${await pythonPackages("release", PYTHON_PACKAGES)}/python`;
   await run(python, "-m", "build", "--outdir", folder, "sdk/python");
@@ -50,7 +50,7 @@ async function pypi(folder: string, version: string): Promise<string[]> {
   return built.map(nameOf);
 }
 
-/** Lets `deno publish` do all but the upload. */
+/** Runs `deno publish` without the upload. */
 async function jsr(): Promise<string[]> {
   for (const cwd of ["proto", "sdk/typescript"].map((member) => ROOT + member)) {
     await deno(["publish", "--dry-run", "--allow-dirty"], { cwd });

@@ -1,6 +1,6 @@
 /**
- * The rules for a release, as pure functions over the changelog's text: the section of a version, whether it
- * is ready, and its text for the release page. `release.ts` reads the files and asks git.
+ * The rules for a release, as pure functions over the changelog's text: the section of a version, whether it is ready,
+ * and its text for the release page. `release.ts` reads the files and calls git.
  */
 import { isVersion, VERSION_FORM } from "../gen/gen_version.ts";
 
@@ -12,7 +12,7 @@ export interface Section {
   readonly text: string;
 }
 
-/** The version in the name of a tag. Throws an Error that says what a tag looks like. */
+/** The version in the name of a tag. Throws an Error that gives the form of a tag. */
 export function versionOfTag(tag: string): string {
   const version = tag.replace(/^v/, "");
   if (tag.startsWith("v") && isVersion(version)) return version;
@@ -38,9 +38,7 @@ function isDate(text: string): boolean {
   return !Number.isNaN(time_ms) && new Date(time_ms).toISOString().startsWith(text);
 }
 
-/**
- * The problem with this version's section in the changelog, in one sentence; undefined when there is none.
- */
+/** The problem with this version's section in the changelog, in one sentence; undefined if there is none. */
 export function changelogProblem(changelog: string, version: string): string | undefined {
   const section = sectionOf(changelog, version);
   if (section === undefined) {
@@ -52,7 +50,7 @@ export function changelogProblem(changelog: string, version: string): string | u
   return section.text === "" ? `CHANGELOG.md says nothing below ${version}: write it` : undefined;
 }
 
-/** The changelog with an empty section for the version on top, unless it has that section. */
+/** The changelog with an empty section for the version at the top, unless it already has that section. */
 export function withSection(changelog: string, version: string): string {
   if (sectionOf(changelog, version) !== undefined) return changelog;
   const added = `## ${version} (not yet released)\n`;
@@ -77,8 +75,8 @@ function unwrapped(text: string): string {
 }
 
 /**
- * The text of the release page. `base` is the address of the tagged tree, with a slash at the end; the
- * changelog's relative links, which do not work on the page, get it in front.
+ * The text of the release page. `base` is the address of the tagged tree, with a slash at the end; it becomes the
+ * prefix of the changelog's relative links, which do not work on the page.
  */
 export function releaseText(section: Section, base?: string): string {
   const text = unwrapped(section.text);
@@ -87,7 +85,7 @@ export function releaseText(section: Section, base?: string): string {
   return `${absolute}\n`;
 }
 
-/** Where a release fills in which images it is, and the place of one in each. */
+/** The files in which a release fills in image digests, and the position in each. */
 export const DIGEST_FILES = {
   "deploy/kubernetes/kustomization.yaml": (name: string) =>
     new RegExp(`(^  - name: \\S+/${name}\\n    newTag: \\S+)()$`, "m"),
@@ -97,7 +95,7 @@ export const DIGEST_FILES = {
     new RegExp(`(^  digests:\\n(?:    .*\\n)*?    ${name}: )("")$`, "m"),
 } as const satisfies Readonly<Record<string, (name: string) => RegExp>>;
 
-/** How the digest is written there. */
+/** The form of the digest there. */
 const DIGEST_FORMS: Readonly<Record<keyof typeof DIGEST_FILES, string>> = {
   "deploy/kubernetes/kustomization.yaml": "\n    digest: ",
   "deploy/kubernetes/restore.yaml": "@",
@@ -109,7 +107,7 @@ function imageOf(name: string): RegExp {
   return new RegExp(`(^ +image: \\S+/${name}:[^@\\s]+)()$`, "m");
 }
 
-/** Digests of images, by their names. Throws an Error for what is none. */
+/** Digests of images, by their names. Throws an Error for an invalid digest. */
 export function assertDigest(name: string, digest: string): void {
   if (/^sha256:[0-9a-f]{64}$/.test(digest)) return;
   throw new Error(
@@ -117,7 +115,7 @@ export function assertDigest(name: string, digest: string): void {
   );
 }
 
-/** The file with the digests of the images that it names. Throws an Error where it names none of them. */
+/** The file with the digests of its images. Throws an Error if it names none of them. */
 export function withDigests(
   path: keyof typeof DIGEST_FILES,
   text: string,

@@ -1,11 +1,11 @@
-/** `deno task release` on copies of a small checkout under git: what it refuses, what it writes. */
+/** `deno task release` on copies of a small checkout under git: its refusals and the files that it writes. */
 import assert from "node:assert/strict";
 import { parseAllDocuments } from "yaml";
 import { ROOT } from "../checkout/source_files.ts";
 import { DIGEST_FILES } from "./release_rules.ts";
 
 const CHANGELOG = "# Changes\n\n## 0.1.0 (2026-11-20)\n\n- First,\n  [here](a.md).\n";
-/** Stands where `deno task gen` is: it is another program, with tests of its own. */
+/** Replaces `deno task gen`, which is another program with its own tests. */
 const GEN = `if (Deno.args.includes("--check") && Deno.statSync("deno.json").size > 300) {
   console.error("stale: a.ts"); Deno.exit(1);
 }`;
@@ -23,12 +23,12 @@ interface Ended {
   readonly stderr: string;
 }
 
-/** A folder with the task's own files in a repository of its own, all committed. */
+/** A folder with the task's own files in a separate repository, all committed. */
 class Checkout implements AsyncDisposable {
   constructor(readonly root: string) {}
 
   async run(program: string, ...args: string[]): Promise<Ended> {
-    // Whoever runs the tests in a git hook hands its variables over.
+    // A git hook that runs the tests passes on its variables.
     const { code, stdout, stderr } = await new Deno.Command(program, {
       args,
       cwd: this.root,
@@ -77,7 +77,7 @@ async function checkout(): Promise<Checkout> {
   await made.write("deno.json", `${JSON.stringify(manifest, null, 2)}\n`);
   await made.write("tasks/gen/gen.ts", GEN);
   await made.write("CHANGELOG.md", CHANGELOG);
-  // HOME is this folder too.
+  // HOME is also this folder.
   await made.write(".gitignore", ".cache/\n");
   for (const args of [["init", "--quiet"], ["add", "."]]) {
     assert.equal((await made.run("git", ...args)).code, 0);
@@ -95,7 +95,7 @@ Deno.test("a clean checkout of that version is ready", async () => {
   assert.equal(notes, "0: - First, [here](https://h/t/a.md).\n");
 });
 
-Deno.test("everything that is not ready is said at once, a sentence each", async () => {
+Deno.test("every reason against a release is reported in one run, one sentence each", async () => {
   await using made = await checkout();
   const manifest = await made.read("deno.json");
   await made.write("deno.json", `${manifest.trimEnd()}${" ".repeat(300)}\n`);
@@ -109,7 +109,7 @@ generated files are not current: stale: a.ts
   );
 });
 
-Deno.test("set writes the version and opens a section", async () => {
+Deno.test("set writes the version and adds a section", async () => {
   await using made = await checkout();
   assert.match(await made.release("set", "0.2.0"), /^0: version 0\.2\.0;/);
   assert.equal(JSON.parse(await made.read("deno.json")).version, "0.2.0");
@@ -151,7 +151,7 @@ Deno.test("digests are filled in where the manifests and the chart name our imag
   assert.match(await made.release("digests", "digests"), /^1: the digest of arqon is "latest"/);
 });
 
-Deno.test("a wrong command line changes nothing and shows the usage", async () => {
+Deno.test("an invalid command line changes nothing and shows the usage", async () => {
   await using made = await checkout();
   for (
     const [args, said] of [

@@ -1,7 +1,7 @@
 /**
- * `deno task release:wheel FOLDER`: installs the one wheel in the folder into an empty virtual
- * environment, starts a bus and lets `release_wheel.py` talk to it. The pipeline runs this on Linux,
- * macOS and Windows before the wheel is published; `deno task test:python` has the real tests.
+ * `deno task release:wheel FOLDER`: installs the one wheel in the folder into an empty virtual environment, starts a
+ * bus and runs `release_wheel.py` against it. The pipeline runs this on Linux, macOS and Windows before the wheel is
+ * published; `deno task test:python` has the real tests.
  */
 import type { DevBusReady } from "../../arq/serve/dev_bus.ts";
 import { makeVenv, must } from "../checkout/programs.ts";
@@ -10,7 +10,7 @@ import { ROOT } from "../checkout/source_files.ts";
 
 const START_MS = 60_000;
 
-/** The absolute path of a path, which may be below the checkout's root. */
+/** The absolute path of a path, which may be relative to the checkout's root. */
 const below = (path: string) => /^([A-Za-z]:)?[\\/]/.test(path) ? path : `${ROOT}${path}`;
 
 async function wheelIn(folder: string): Promise<string> {

@@ -1,17 +1,17 @@
 /**
- * Measures what the SDK adds to a web page: bundles programs with esbuild as a site would, prints the gzipped
- * sizes and contents of what a page loads at once, and exits 1 when one is over its limit or has other packages in it.
- * It reads the sources; the code on npm is the same without types. `pack_check.ts` finds what browsers do not have.
+ * Measures the SDK's size in a web page: bundles programs with esbuild as a site would, prints the gzipped sizes and
+ * contents of the initially loaded chunks, and exits 1 if one exceeds its limit or contains other packages. It reads
+ * the sources; the code on npm is the same without types. `pack_check.ts` finds code that browsers do not support.
  */
 import { gzipSync } from "node:zlib";
 import { analyzeMetafile, build, type Metafile, type Plugin, stop } from "esbuild";
 import { ROOT } from "../checkout/source_files.ts";
 
-/** One program, and how large its bundle may be. */
+/** One program, and the limit of its bundle's size. */
 interface Program {
   readonly name: string;
   readonly text: string;
-  /** Most bytes after gzip -9; with `beside`, most bytes more than those of that program. */
+  /** Maximum bytes after gzip -9; with `beside`, maximum bytes above those of that program. */
   readonly limit_bytes: number;
   readonly beside?: string;
 }
@@ -59,9 +59,9 @@ const PROGRAMS: readonly Program[] = [
     limit_bytes: 2 * KB,
   },
 ];
-/** What a page has that uses the package which needs it. */
+/** Packages that the page's program provides; they do not count. */
 const EXTERNAL = ["react"];
-/** Most lines in the table of a bundle's contents. */
+/** Maximum number of lines in the table of a bundle's contents. */
 const SHOWN = 12;
 
 const ENTRIES: Readonly<Record<string, string>> = {
@@ -88,7 +88,7 @@ const PACKAGES: Plugin = {
   },
 };
 
-/** The files that a page loads at once, the problems of them, and a table of their contents. */
+/** The initially loaded files of a page, their problems, and a table of their contents. */
 interface Bundle {
   readonly files: readonly string[];
   readonly contents: string;
@@ -122,7 +122,7 @@ async function bundle(contents: string): Promise<Bundle> {
   return { files, foreign, contents: await analyzeMetafile({ ...metafile, outputs }) };
 }
 
-/** The program and the chunks that it imports statically. */
+/** The program and its statically imported chunks. */
 function loadedAtOnce(outputs: Metafile["outputs"]): Metafile["outputs"] {
   const loaded: Metafile["outputs"] = {};
   const load = (path: string) => {

@@ -1,4 +1,4 @@
-/** A document that code names is there, with its heading; one that is not is reported with its line. */
+/** A document that code names exists, with its heading; a missing one is reported with its line. */
 import assert from "node:assert/strict";
 import { checkCitations } from "./doc_rules.ts";
 
@@ -14,7 +14,7 @@ const checkout = {
 const check = (text: string, path = "policies/sdk/sample.ts") =>
   checkCitations(path, text, checkout).map(({ line, message }) => `${line}: ${message}`);
 
-Deno.test("documents of the checkout may be named from the root or from the file's folder", () => {
+Deno.test("a document's name is relative to the root or to the file's folder", () => {
   const good = [
     "/** See docs/protocol.md. */",
     "/** See `docs/protocol.md#text-form`, or README.md. */",
@@ -28,7 +28,7 @@ Deno.test("documents of the checkout may be named from the root or from the file
   assert.deepEqual(check("# See ABI.md\n", "policies/nats.conf"), []);
 });
 
-Deno.test("a document that is not there is reported, in every kind of comment", () => {
+Deno.test("a missing document is reported, in every kind of comment", () => {
   assert.deepEqual(check("\n/** The limits of design.md 4. */"), [
     '2: "design.md" is no document of the checkout',
   ]);
@@ -41,14 +41,14 @@ Deno.test("a document that is not there is reported, in every kind of comment", 
   assert.match(check("a: 1 # design.md\n", "deploy/a.yaml").join(), /1: "design\.md"/);
 });
 
-Deno.test("an error or a hint that names a document below docs is held to it", () => {
+Deno.test("an error or a hint that names a document below docs is checked", () => {
   assert.match(check('throw new Error("see docs/limits.md");').join(), /docs\/limits\.md/);
   assert.match(check('{ "help": "docs/limits.md lists them." }', "proto/a.json").join(), /limits/);
   assert.match(check("runbook_url: docs/protocol.md#gone", "deploy/a.yml").join(), /"#gone"/);
   assert.deepEqual(check('const sample = "docs/limits.md";', "tasks/sample_test.ts"), []);
 });
 
-Deno.test("a heading that is not there is reported", () => {
+Deno.test("a missing heading is reported", () => {
   assert.deepEqual(check("/** docs/protocol.md#binary-form */"), [
     '1: "docs/protocol.md": docs/protocol.md has no heading "#binary-form"',
   ]);

@@ -1,7 +1,7 @@
 /**
- * `deno task coverage`: runs the quiet tests of each folder with a coverage floor, and fails when a folder is below the
- * floor of lines that deno.json has. A file that no test loads does not count. `test:all` runs it: the tests under
- * coverage take as long as the rest of `verify`, and run without it at every landing.
+ * `deno task coverage`: runs the quick tests of each folder with a coverage floor, and fails if a folder is below the
+ * floor of lines in deno.json. A file that no test loads does not count. `test:all` runs it: the tests under coverage
+ * take as long as the rest of `verify`, and run without coverage at every landing.
  */
 import { run } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
@@ -13,11 +13,11 @@ import { tiersOf } from "../test/tiers.ts";
 
 const FOLDERS = ["brain", "shared/presence", "shield/policy"];
 
-/** Quiet tests elsewhere that run most of the reducers' code. */
+/** Quick tests in other folders that run most of the reducers' code. */
 const FAR_TESTS =
   /^tests\/(reducers|reducers_optimistic|reducers_typed|rooms|usage_reducers)_test\.ts$/;
 
-/** Runs this deno; whether it succeeds. Its output is printed, of a failed test run only the errors. */
+/** Runs this deno; returns whether it succeeds. Its output is printed; for a failed test run only the errors. */
 async function deno(args: readonly string[], env: Record<string, string> = {}): Promise<boolean> {
   const { ok = false, text = "" } =
     await run(Deno.execPath(), args, { env: { NO_COLOR: "1", ...env } }) ?? {};
@@ -34,9 +34,10 @@ if (import.meta.main) {
   let failed = 0;
   try {
     const raw = ["--coverage-raw-data-only", `--coverage=${profile}`];
-    // The other tasks' modules stay, and what Deno keeps of their types: it would keep these files' alone.
+    // A separate prefix keeps the other tasks' modules and Deno's type cache for them; without it, the cache would have
+    // only the types of these files.
     const modules = await testModules(tests, testGroups, "coverage-");
-    // With the variable, programs that a test starts report their coverage too.
+    // With the variable, programs that a test starts also report their coverage.
     const env = { DENO_COVERAGE_DIR: profile };
     if (!await deno(["task", "--quiet", "test", ...raw, ...modules], env)) failed++;
     for (const folder of FOLDERS) {

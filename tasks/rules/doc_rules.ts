@@ -1,8 +1,8 @@
 /**
- * The rules for documents: links lead to a place in the checkout, named tasks exist, and fenced `json` and `toml` blocks
- * are valid; what code names is a document of the checkout, and an anchor one of its headings. `deno check` type-checks
- * the `ts` blocks. A `toml` block must pass our config loader and the JSON Schema for editors, so that the two cannot
- * drift apart; one that names the schema of a tenant's state must pass that.
+ * The rules for documents: links lead to a place in the checkout, named tasks exist, and fenced `json` and `toml`
+ * blocks are valid; documents that code names exist, and so do their headings for anchors. `deno check` type-checks the
+ * `ts` blocks. A `toml` block must pass our config loader and the JSON Schema for editors, so that the two cannot drift
+ * apart; a block that names the schema of a tenant's state must pass that schema.
  */
 import { Ajv2020 } from "ajv/dist/2020.js";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
@@ -13,15 +13,15 @@ import { isGenerated, isTest } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
 import type { Sources } from "./sources.ts";
 
-/** The questions of the rules about the rest of the checkout. */
+/** The rules' access to the rest of the checkout. */
 export interface Checkout {
   /** Whether a file or folder exists; the path has no trailing slash. */
   has(path: string): boolean;
-  /** The text of a Markdown file; undefined when there is none. */
+  /** The text of a Markdown file; undefined if it does not exist. */
   markdown(path: string): string | undefined;
   /** Names of the tasks in deno.json. */
   readonly tasks: ReadonlySet<string>;
-  /** The problem with a `config.toml`; undefined when there is none. */
+  /** The problem with a `config.toml`; undefined if there is none. */
   configProblem(text: string): string | undefined;
 }
 
@@ -47,7 +47,7 @@ function jsonProblem(text: string): string | undefined {
   }
 }
 
-/** Tasks that a page or a workflow names and deno.json does not have. */
+/** Tasks that a page or a workflow names and deno.json lacks. */
 function unknownTasks(path: string, text: string, tasks: ReadonlySet<string>): Violation[] {
   return namedTasks(text).filter(({ name }) => !tasks.has(name)).map(({ name, line }) => {
     return { path, line, message: `deno.json has no task "${name}"` };
@@ -74,7 +74,7 @@ export function checkMarkdown(path: string, text: string, checkout: Checkout): V
   return [...found, ...unknownTasks(path, text, checkout.tasks)];
 }
 
-/** Extensions of files that may name documents, without Markdown. */
+/** Extensions of files that may name documents, except Markdown. */
 const CITING_EXTENSIONS: readonly string[] = [
   ...[".ts", ".js", ".mjs", ".py", ".rs", ".c", ".wat", ".proto", ".css", ".html", ".sh"],
   ...[".toml", ".yaml", ".yml", ".conf", ".json"],
@@ -116,8 +116,8 @@ function hashComments(lines: readonly string[]): string[] {
 }
 
 /**
- * The documents that a file names: any document in a comment; outside of comments only those below `docs/`,
- * as in errors, hints and help. Strings in tests are samples and do not count.
+ * The documents that a file names: any document in a comment; outside of comments only those below `docs/`, as in
+ * errors, hints and help. Strings in tests are samples and do not count.
  */
 function citations(path: string, text: string): Citation[] {
   const lines = text.split("\n");
@@ -137,14 +137,14 @@ function citations(path: string, text: string): Citation[] {
   });
 }
 
-/** The names in a file whose document or heading does not exist. */
+/** The named documents or headings of a file that do not exist. */
 export function checkCitations(
   path: string,
   text: string,
   checkout: Pick<Checkout, "has" | "markdown">,
 ): Violation[] {
   return citations(path, text).flatMap(({ name, anchor, line }) => {
-    // A name is from the folder of the file that names it, or from the root.
+    // A name is relative to the folder of the file that names it, or to the root.
     const meant = [...name.startsWith(".") ? [] : [name], resolvePath(path, name)];
     const document = meant.find((candidate) => checkout.has(candidate));
     if (document === undefined) {
@@ -158,7 +158,7 @@ export function checkCitations(
 const SCHEMA = "docs/config.schema.json";
 const STATE_SCHEMA = "docs/state.schema.json";
 
-/** The first line of an example that is no configuration, but what `arq apply` reads. */
+/** The first line of an example that is not a configuration, but the input of `arq apply`. */
 const STATE_MARK = "#:schema ./state.schema.json";
 
 function configCheck(sources: Sources): (text: string) => string | undefined {
@@ -185,10 +185,10 @@ function configCheck(sources: Sources): (text: string) => string | undefined {
   };
 }
 
-/** `[table] key` in a text, also over the end of a line. */
+/** `[table] key` in a text, also across a line break. */
 const KEY = /(?<!\[)\[([a-z_.]+)\](?: |\n *(?:\* )?)([a-z_]+(?:\.[a-z_]+)*)/g;
 
-/** Constants that a text names like keys: whoever sets one has a process that does not start. */
+/** Constants that a text names as keys: a process with one of them in its configuration does not start. */
 export function checkConstants(
   path: string,
   text: string,
@@ -202,7 +202,7 @@ export function checkConstants(
   });
 }
 
-/** The files, and every folder above them. */
+/** The files, and all of their parent folders. */
 function withFolders(files: readonly string[]): Set<string> {
   const paths = new Set<string>();
   for (const file of files) {

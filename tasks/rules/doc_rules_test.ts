@@ -1,4 +1,4 @@
-/** Every way a document can be wrong is reported, with its line; a right one is not. */
+/** Every kind of error in a document is reported, with its line; a valid document passes. */
 import assert from "node:assert/strict";
 import { checkConstants, checkMarkdown, type Checkout } from "./doc_rules.ts";
 import { anchors, fencedBlocks, links } from "../checkout/markdown.ts";
@@ -19,7 +19,7 @@ const checkout: Checkout = {
 const check = (text: string, path = "docs/sample.md") =>
   checkMarkdown(path, text, checkout).map(({ line, message }) => `${line}: ${message}`);
 
-Deno.test("links inside of the checkout that lead somewhere are fine", () => {
+Deno.test("links to existing files of the checkout are valid", () => {
   const good = [
     "[a](protocol.md)",
     "[a](../README.md)",
@@ -39,7 +39,7 @@ Deno.test("links inside of the checkout that lead somewhere are fine", () => {
   for (const text of good) assert.deepEqual(check(text), [], text);
 });
 
-Deno.test("links that lead nowhere, out of the checkout or to the root are reported", () => {
+Deno.test("broken links, and links out of the checkout or to the root, are reported", () => {
   assert.deepEqual(check("\n[a](nothing.md)"), ['2: "nothing.md" does not exist']);
   assert.deepEqual(check("![a](nothing.png)"), ['1: "nothing.png" does not exist']);
   assert.deepEqual(check("[b]: nothing.md"), ['1: "nothing.md" does not exist']);
@@ -49,7 +49,7 @@ Deno.test("links that lead nowhere, out of the checkout or to the root are repor
   assert.match(check("[a](/docs/protocol.md)").join(), /links are relative/);
 });
 
-Deno.test("a task that deno.json does not have is reported", () => {
+Deno.test("a task that deno.json lacks is reported", () => {
   assert.deepEqual(check("run `npx -y deno task dev` or `deno task test:external DIR`"), []);
   assert.deepEqual(check("```sh\nnpx -y deno@2.9.6 task nothing\n```"), [
     '2: deno.json has no task "nothing"',
@@ -70,7 +70,7 @@ Deno.test("fences of both kinds, longer fences and fences in lists are found", (
   ]);
 });
 
-Deno.test("a line may hold several links", () => {
+Deno.test("a line may have several links", () => {
   assert.deepEqual(links("[a](b.md) and [c](<d.md>) `[e](f.md)`").map((link) => link.target), [
     "b.md",
     "d.md",
@@ -85,7 +85,7 @@ Deno.test("anchors follow GitHub's spelling", () => {
   ]);
 });
 
-Deno.test("a constant that a text names as a key is found, also over the end of a line", () => {
+Deno.test("a constant that a text names as a key is found, also across a line break", () => {
   const names = new Set(["log.lines"]);
   const of = (text: string) =>
     checkConstants("a.md", text, names).map(({ line, message }) => `${line}: ${message}`);

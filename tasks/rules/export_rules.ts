@@ -1,7 +1,8 @@
 /**
- * The rule for exports, over parsed files. An export must be needed by its own file or by one that is no test, or be in a
- * package's entry. A value that no other file imports must not be exported; a type may be, since it names what a function
- * takes. It looks at names, not at types and scopes: what only other needless code uses is found once that is gone.
+ * The rule for exports, over parsed files. An export must be used by its own file or by a file that is not a test, or
+ * be in a package's entry. A value that no other file imports must not be exported; a type may be, since it names a
+ * function's parameters. The rule compares names, not types and scopes: an export that only unused code uses is found
+ * after that code is deleted.
  */
 import ts from "typescript";
 import { isProduct, isTestCode } from "../checkout/source_files.ts";
@@ -19,18 +20,18 @@ interface Declared {
   readonly is_used: boolean;
 }
 
-/** One module, as far as exports matter. */
+/** The export-related parts of one module. */
 export interface ModuleNames {
   readonly path: string;
   readonly exported: readonly Declared[];
-  /** Names of other modules that it imports, passes on or loads, by `keyOf`. */
+  /** Names of other modules that it imports, re-exports or loads, by `keyOf`. */
   readonly taken: readonly string[];
 }
 
 /** Resolves a specifier of a module to a path below the root; undefined for packages. */
 export type Resolve = (from: string, specifier: string) => string | undefined;
 
-/** A name of a module; `*` means everything that it exports. */
+/** A name of a module; `*` means all of its exports. */
 const keyOf = (path: string, name: string) => `${path} ${name}`;
 
 /** Whether a file runs only in tests, so that its imports do not count. */
@@ -44,7 +45,7 @@ const isMember = (node: ts.Identifier): boolean => {
     ts.isMethodDeclaration(parent) || ts.isMethodSignature(parent)) && parent.name === node;
 };
 
-/** The names that a statement takes of the module that it names. */
+/** The names that a statement imports from its module. */
 function takenBy(statement: ts.Statement): string[] {
   if (ts.isExportDeclaration(statement)) {
     const { exportClause: clause } = statement;
@@ -85,7 +86,7 @@ export function namesOf(path: string, source: ts.SourceFile, resolve: Resolve): 
   return { path, exported, taken: [...named, ...loaded.map((target) => keyOf(target, "*"))] };
 }
 
-/** Every export that nothing needs. `entries` are modules whose exports a package gives out. */
+/** Every unused export. `entries` are modules whose exports a package publishes. */
 export function checkExports(
   modules: readonly ModuleNames[],
   entries: readonly string[],
@@ -93,7 +94,7 @@ export function checkExports(
   const takenIn = (all: readonly ModuleNames[]) => new Set(all.flatMap(({ taken }) => taken));
   const by_any = takenIn(modules);
   const users = modules.filter(({ path }) => !isForTests(path));
-  // Benchmarks start their servers as tests do: what they take of tests/ counts as theirs.
+  // Benchmarks start their servers as tests do: their imports of tests/ count.
   const started = new Set([...takenIn(users)].map((key) => key.split(" ", 1)[0]));
   const by_users = takenIn([...users, ...modules.filter(({ path }) => started.has(path))]);
   const problemOf = (path: string, { name, is_type, is_used }: Declared): string | undefined => {

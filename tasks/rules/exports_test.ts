@@ -1,9 +1,9 @@
-/** The rule on exports, broken in each way once; what is needed, it lets pass. */
+/** The rule on exports: each kind of violation once, and the valid cases. */
 import assert from "node:assert/strict";
 import { checkExports, namesOf } from "./export_rules.ts";
 import { parsed } from "./sources.ts";
 
-/** What the rule says of these files; the entry of a package is proto/mod.ts. */
+/** The violations of these files; the entry of a package is proto/mod.ts. */
 function check(files: Readonly<Record<string, string>>): string[] {
   const resolve = (from: string, specifier: string) =>
     specifier.startsWith(".") ? new URL(specifier, `file:///${from}`).pathname.slice(1) : undefined;
@@ -17,7 +17,7 @@ function check(files: Readonly<Record<string, string>>): string[] {
 
 const MAIN = 'import { a } from "./a.ts"; if (import.meta.main) a();';
 
-Deno.test("an export that only tests need is named", () => {
+Deno.test("an export that only tests use is named", () => {
   const files = {
     "shield/main.ts": MAIN,
     "shield/a.ts": "export function a() {}\nexport function b() {}",
@@ -41,7 +41,7 @@ Deno.test("an export that only tests need is named", () => {
   }
 });
 
-Deno.test("a name after a dot, or of a member, is no use", () => {
+Deno.test("a name after a dot, or of a member, is not a use", () => {
   const found = check({
     "shield/main.ts": MAIN,
     "shield/a.ts": "export const a = () => ({ b: 1, c() {} }).b;\nexport const b = 1;",
@@ -50,7 +50,7 @@ Deno.test("a name after a dot, or of a member, is no use", () => {
   assert.deepEqual(found, ["shield/a.ts:2: nothing that users run needs b"]);
 });
 
-Deno.test("a value that no other file takes is not exported; a type may be", () => {
+Deno.test("a value that no other file imports is not exported; a type may be", () => {
   const files = {
     "shield/main.ts": MAIN,
     "shield/a.ts": "export const a = (of: B) => c;\nexport interface B {}\nexport const c = 1;",
@@ -60,7 +60,7 @@ Deno.test("a value that no other file takes is not exported; a type may be", () 
   assert.deepEqual(check({ ...files, ...test }), [], "a test may look at what is inside");
 });
 
-Deno.test("what a package gives out is needed, through every way to pass it on", () => {
+Deno.test("an export of a package counts as used, through every form of re-export", () => {
   const files = {
     "proto/mod.ts": 'export * from "./a.ts";\nexport { b as other } from "./b.ts";\n' +
       'export * as all from "./c.ts";\nimport { d } from "./d.ts";\nexport { d };',
@@ -74,7 +74,7 @@ Deno.test("what a package gives out is needed, through every way to pass it on",
   assert.equal(check({ ...files, "proto/mod.ts": text }).length, 3);
 });
 
-Deno.test("what a program loads while it runs is needed", () => {
+Deno.test("a module that a program loads dynamically counts as used", () => {
   const files = { "arq/a.ts": "export const a = 1;" };
   assert.deepEqual(check({ ...files, "arq/main.ts": 'await (await import("./a.ts")).a;' }), []);
   const type = 'let a: typeof import("./a.ts").a; await a;';

@@ -1,12 +1,12 @@
 /**
- * The order of the folders in each package, as a pure function over a list of modules: a folder imports
- * nothing from a folder above itself. `layer_rules.ts` has the order of the packages.
+ * The order of the folders in each package, as a pure function over a list of modules: a folder imports nothing from a
+ * higher folder. `layer_rules.ts` has the order of the packages.
  */
 import { isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
 import type { Module } from "./layer_rules.ts";
 
-/** The folders of each package behind its name, lowest first; `.` is the package's own. */
+/** The folders of each package after its name, lowest first; `.` is the package's own folder. */
 const TABLE = `
 proto: gen gen/arqon errors wire envelope text frame tlog .
 shared: . containers proof subjects turns rates metrics logs watchdog audit journal schema
@@ -42,26 +42,26 @@ bench: measure load/wires load/targets load/plans load/crowd load policy journal
   slow_reader storm sockets kernels leaves sizing usage peers .`;
 
 /**
- * The folders with product files of each package, lowest first. A module may import values from its own
- * folder and from those before it. It may import types from anywhere, since types do not run, as long as no two files
- * need each other: whoever reads one would have to read all. An entry
- * `mod.ts`, which only exports what others declare, belongs to no floor. Neither does a `capability.ts`, which
- * says what its folder and those below it bring: routes are on a high floor, what a message passes on a low one.
+ * The folders with product files of each package, lowest first. A module may import values from its own folder and from
+ * lower ones. It may import types from all folders, since types do not run, unless two files import each other: a
+ * reader of one would have to read all. An entry `mod.ts`, which only re-exports, belongs to no floor. Neither does a
+ * `capability.ts`, which lists the contributions of its folder and those below it: routes are on a high floor, message
+ * handling on a low one.
  */
 export const FOLDERS: readonly (readonly string[])[] = TABLE.trim().split(/\n(?! )/).map((line) => {
   const [root = "", folders = ""] = line.split(":");
   return folders.trim().split(/\s+/).map((one) => one === "." ? root : `${root}/${one}`);
 });
 
-/** Most product files directly in one folder. */
+/** Maximum number of product files directly in one folder. */
 export const FOLDER_FILES = 25;
 
 const folderOf = (path: string) => path.slice(0, Math.max(0, path.lastIndexOf("/")));
-/** Whether a module brings together what its folder and those below it have, whatever their floors. */
+/** Whether a module combines its folder and those below it, on any floor. */
 const isBringing = (path: string) => path.endsWith("/capability.ts");
 const isProduct = (path: string) => !isTestCode(path) && !path.endsWith("/mod.ts");
 
-/** Every import of a value from a higher folder of the same package, and every folder without a place. */
+/** Every import of a value from a higher folder of the same package, and every folder without a floor. */
 export function checkFolders(
   modules: readonly Module[],
   packages: readonly (readonly string[])[] = FOLDERS,
@@ -116,7 +116,7 @@ function circular(modules: readonly Module[]): Violation[] {
   });
 }
 
-/** Every folder with more product files directly in it than a newcomer can survey. */
+/** Every folder with too many product files for a newcomer to survey. */
 function crowded(modules: readonly Module[]): Violation[] {
   const counts = Map.groupBy(
     modules.filter(({ path }) => isProduct(path)),

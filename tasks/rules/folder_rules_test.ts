@@ -1,4 +1,4 @@
-/** The order of folders is broken here in each way and must be reported; what is right must not be. */
+/** Each violation of the folder order is made once here and must be reported; valid imports must pass. */
 import assert from "node:assert/strict";
 import { checkFolders, FOLDER_FILES, FOLDERS } from "./folder_rules.ts";
 import type { Import, Module } from "./layer_rules.ts";
@@ -11,20 +11,20 @@ function check(path: string, target: string, more: Partial<Import> = {}): string
   return checkFolders([module], PACKAGES).map(({ message }) => message);
 }
 
-Deno.test("a folder may take values from itself and from those below it", () => {
+Deno.test("a folder may import values from itself and from lower folders", () => {
   assert.deepEqual(check("a/high/x.ts", "a/low/y.ts"), []);
   assert.deepEqual(check("a/high/x.ts", "a/high/y.ts"), []);
   assert.deepEqual(check("a/main.ts", "a/high/y.ts"), []);
   assert.deepEqual(check("b/x.ts", "a/high/y.ts"), [], "packages are another rule's matter");
 });
 
-Deno.test("a value from above is reported, a type is not", () => {
+Deno.test("an import of a value from a higher folder is reported, of a type is not", () => {
   assert.match(check("a/low/x.ts", "a/high/y.ts").join(), /a\/low\/ must not need a\/high\//);
   assert.match(check("a/high/x.ts", "a/loose.ts").join(), /must not need a\/, which is above it/);
   assert.deepEqual(check("a/low/x.ts", "a/high/y.ts", { is_type: true }), []);
 });
 
-Deno.test("tests and entries are on no floor, a new folder needs a place", () => {
+Deno.test("tests and entries are on no floor, a new folder needs one", () => {
   assert.deepEqual(check("a/low/x_test.ts", "a/high/y.ts"), []);
   assert.deepEqual(check("a/low/testing/x.ts", "a/high/y.ts"), []);
   assert.deepEqual(check("a/mod.ts", "a/high/y.ts"), []);
@@ -33,7 +33,7 @@ Deno.test("tests and entries are on no floor, a new folder needs a place", () =>
   assert.match(check("a/new/x.ts", "a/low/y.ts").join(), /a\/new\/ has no place in FOLDERS/);
 });
 
-Deno.test("files that need each other are reported, also for types; what is beside them is not", () => {
+Deno.test("files that import each other are reported, also for types; adjacent files are not", () => {
   const module = (path: string, ...targets: string[]): Module => ({
     path,
     imports: targets.map((target) => ({ specifier: target, target, line: 1 })),
@@ -62,7 +62,7 @@ Deno.test("a crowded folder is reported", () => {
   assert.ok(crowded?.message.startsWith(`${files.length} product files`), crowded?.message);
 });
 
-Deno.test("no folder stands twice in the table", () => {
+Deno.test("no folder is in the table twice", () => {
   const all = FOLDERS.flat();
   assert.equal(new Set(all).size, all.length);
 });

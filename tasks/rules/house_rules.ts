@@ -1,6 +1,6 @@
 /**
  * The rule of docs/architecture.md#code that the kernel knows no capability. A folder that a list of capabilities names
- * belongs to one, and so do those of `FOLDERS`; every other one of the servers is kernel.
+ * belongs to one, and so do those of `FOLDERS`; every other folder of the servers is kernel.
  */
 import type { Violation } from "../checkout/violation.ts";
 import { isTestCode, ROOT } from "../checkout/source_files.ts";
@@ -10,22 +10,22 @@ import type { Module } from "./layer_rules.ts";
 const SERVERS = ["shared", "shield", "brain"];
 
 /**
- * Folders of capabilities beside those that a list names, and those with another name than their folder. Every other
- * capability is its folder.
+ * Folders of capabilities outside of the lists, and capabilities with another name than their folder. Every other
+ * capability has the name of its folder.
  */
 const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   audit: ["shared/audit"],
   backup: ["shared/backup"],
   bridge: ["shared/bridge"],
-  // The format of Fossil is a codec that Centrifugo's clients have, too.
+  // The format of Fossil is a codec that Centrifugo's clients also have.
   deltas: ["shield/vcdiff"],
-  // The language of expressions (`shared/filter`) is that of room classes too, which are the kernel's.
+  // The language of expressions (`shared/filter`) is also that of room classes, which belong to the kernel.
   filters: ["shield/filter"],
   hooks: ["shared/hooks"],
   journal: ["shared/journal"],
   moderation: ["shield/admin/operations"],
   plan: ["shield/apply"],
-  // What a rollout is, as it is stored (`shared/rollout`), is read by plan, policies and schemas.
+  // The stored form of a rollout (`shared/rollout`) is read by plan, policies and schemas.
   policies: ["shield/policy", "brain/rollouts"],
   presence: ["brain/membership", "shared/presence", "shared/membership"],
   schemas: ["shield/schema", "shared/schema"],
@@ -33,7 +33,7 @@ const FOLDERS: Readonly<Record<string, readonly string[]>> = {
   why: ["shield/ledger"],
 };
 
-/** What capabilities build on, beside the kernel; a pair that nothing needs any longer goes. */
+/** The capabilities that capabilities may import, beside the kernel; an unused pair must be deleted. */
 export const PAIRS: Readonly<Record<string, readonly string[]>> = {
   centrifugo: ["inspect", "sse"],
   durable: ["filters"],
@@ -50,14 +50,14 @@ export const PAIRS: Readonly<Record<string, readonly string[]>> = {
 };
 
 /**
- * The lists of capabilities, which name them: the place of those names. They import a capability by its
- * `capability.ts` only, and the kernel imports no list.
+ * The lists of capabilities, the only files with their names. They import a capability only by its `capability.ts`, and
+ * the kernel imports no list.
  */
 export const LISTS: readonly string[] = ["shield/capabilities.ts", "brain/capabilities.ts"];
-/** The programs that hand a list to the kernel. */
+/** The programs that pass a list to the kernel. */
 const PROGRAMS = ["shield/main.ts", "brain/main.ts"];
 
-/** The folder of each capability that a list names, by its last name. */
+/** The folder of each capability in a list, by its last name. */
 function listed(list: string): [name: string, folders: string[]][] {
   const text = Deno.readTextFileSync(`${ROOT}${list}`);
   const server = list.slice(0, list.indexOf("/"));
@@ -68,12 +68,12 @@ function listed(list: string): [name: string, folders: string[]][] {
 
 const CAPABILITIES = [...Object.entries(FOLDERS), ...LISTS.flatMap(listed)];
 
-/** The capability to which a module belongs; undefined: the kernel, or no server. */
+/** The capability of a module; undefined: the kernel, or not a server. */
 function capabilityOf(path: string): string | undefined {
   return CAPABILITIES.find(([, folders]) => folders.some((one) => path.startsWith(`${one}/`)))?.[0];
 }
 
-/** Every import that leads from the kernel to a capability, also of a type. */
+/** Every import of a capability by the kernel, including types. */
 export function checkArrows(modules: readonly Module[]): Violation[] {
   const kernel = modules.filter(({ path }) =>
     !LISTS.includes(path) && SERVERS.includes(path.split("/", 1)[0] ?? "") && !isTestCode(path) &&
@@ -88,7 +88,7 @@ export function checkArrows(modules: readonly Module[]): Violation[] {
   );
 }
 
-/** Every import from one capability to another that is no pair of `pairs`, and every pair without an import. */
+/** Every import between capabilities without a pair in `pairs`, and every pair without an import. */
 export function checkPairs(modules: readonly Module[], pairs = PAIRS): Violation[] {
   const unused = new Set(
     Object.entries(pairs).flatMap(([from, all]) => all.map((to) => `${from} -> ${to}`)),
@@ -110,7 +110,7 @@ export function checkPairs(modules: readonly Module[], pairs = PAIRS): Violation
   return [...wrong, ...rest];
 }
 
-/** Every import of a list that is no `capability.ts`, and every one that leads from a server to a list. */
+/** Every import of a list that is not a `capability.ts`, and every import of a list by a server. */
 export function checkLists(modules: readonly Module[]): Violation[] {
   return modules.filter(({ path }) => SERVERS.includes(path.split("/", 1)[0] ?? "")).flatMap(
     ({ path, imports }) =>

@@ -1,4 +1,4 @@
-/** Imports that lead from the kernel to capabilities. */
+/** Imports from the kernel of a capability. */
 import assert from "node:assert/strict";
 import { ROOT } from "../checkout/source_files.ts";
 import { checkArrows, checkLists, checkPairs } from "./house_rules.ts";
@@ -17,13 +17,13 @@ const MODULES = [
   module("arq/main.ts", "shield/journal/journal.ts"),
 ];
 
-Deno.test("an import that leads from the kernel to a capability is named; tests may", () => {
+Deno.test("an import of a capability in the kernel is named; tests may import one", () => {
   assert.deepEqual(checkArrows(MODULES).map(({ path, line }) => `${path}:${line}`), [
     "shield/message/pipeline.ts:1",
   ]);
 });
 
-Deno.test("what a list names is a capability, by its folder or by another name", () => {
+Deno.test("an entry of a list is a capability, by its folder or by another name", () => {
   const targets = [
     "shield/sse/sse.ts",
     "brain/reducers/x.ts",
@@ -34,7 +34,7 @@ Deno.test("what a list names is a capability, by its folder or by another name",
   assert.deepEqual(arrows.map(({ line }) => line), [1, 2, 3]);
 });
 
-Deno.test("a capability builds on those of its pairs alone, and a pair that nothing needs is named", () => {
+Deno.test("a capability imports only those of its pairs, and an unused pair is named", () => {
   const pairs = { journal: ["mirror"], policies: ["usage"] };
   const modules = [
     module("shield/journal/terms.ts", "shield/mirror/rules.ts", "shield/quota/quota.ts"),
@@ -46,7 +46,7 @@ Deno.test("a capability builds on those of its pairs alone, and a pair that noth
   ]);
 });
 
-Deno.test("a list names capabilities by their capability.ts; programs and tests hand it to the kernel", () => {
+Deno.test("a list names capabilities by their capability.ts; programs and tests pass it to the kernel", () => {
   const list = "shield/capabilities.ts";
   const lists = (path: string, target: string) =>
     checkLists([module(path, target)]).map(({ message }) => message).join();

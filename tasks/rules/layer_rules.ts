@@ -1,17 +1,17 @@
 /**
- * The import rules of docs/architecture.md#code as a pure function over a list of modules: which layer may
- * import from which, and how an import may be written.
+ * The import rules of docs/architecture.md#code as a pure function over a list of modules: allowed imports between
+ * layers, and the allowed forms of a specifier.
  */
 import type { Violation } from "../checkout/violation.ts";
 import { isTest, isTestCode } from "../checkout/source_files.ts";
 
-/** One import: the specifier as it is written, and the path below the root or the URL to which it leads. */
+/** One import: the specifier as written, and its target, a path relative to the root or a URL. */
 export interface Import {
   readonly specifier: string;
   readonly target: string;
   /** Line number, from 1. */
   readonly line: number;
-  /** True when it imports only types. */
+  /** True if it imports only types. */
   readonly is_type?: boolean;
 }
 
@@ -26,7 +26,7 @@ const EVERYTHING =
     " ",
   );
 
-/** The layers from which each layer may import, itself included. A layer is the first folder of a path. */
+/** The layers that each layer may import, including itself. A layer is the first folder of a path. */
 export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   proto: ["proto"],
   shared: ["proto", "shared"],
@@ -44,21 +44,21 @@ export const LAYERS: Readonly<Record<string, readonly string[]>> = {
   docs: ["docs"],
 };
 
-/** Layers from which tests may also import, for the real servers that these start. */
+/** Additional layers that tests may import, for the real servers that they start. */
 const FOR_TESTS = ["tests", "tasks"];
-/** What every test may import: how it waits, and its random numbers. */
+/** Modules that every test may import: waiting, and random numbers. */
 const OF_ALL_TESTS = "shared/testing/";
 
-/** Files of the compose stack that `arq` carries for `arq dev up`: texts, no modules. */
+/** Files of the compose stack that `arq` contains for `arq dev up`: texts, not modules. */
 const CARRIED = /^(?:compose\.yaml|deploy\/[\w/.-]+\.(?:conf|json|toml|ya?ml))$/;
 
-/** A capability from outside may import what those of the Shield may. */
+/** An external capability may import the same modules as the Shield's capabilities. */
 const OUTSIDE_CAPABILITY = "examples/capability/";
 
 /** Layers that also run in browsers: no packages, no built-in modules, no Protobuf runtime. */
 const PORTABLE = ["proto", "sdk"];
 
-/** What of a portable layer is for programs which have this package anyway. */
+/** Modules of a portable layer for programs that have this package anyway. */
 const WITH_PACKAGE: readonly { readonly path: RegExp; readonly target: RegExp }[] = [
   { path: /^sdk\/typescript\/protobuf\.ts$/, target: /^npm:\/?@bufbuild\/protobuf@[^/]*$/ },
   { path: /^sdk\/react\//, target: /^npm:\/?react@[^/]*$/ },
@@ -100,7 +100,7 @@ function writtenProblem(
     return undefined;
   }
   if (specifier.startsWith("node:") || bare.has(specifier)) return undefined;
-  // The name of the guest SDK, which the compiler of reducers knows.
+  // The name of the guest SDK, which the compiler of reducers resolves.
   const is_reducer = module.path.startsWith("policies/reducers/");
   if (is_reducer && specifier === "@arqon/reducer") return undefined;
   return `"${specifier}" is neither relative nor a bare specifier from deno.json's imports`;

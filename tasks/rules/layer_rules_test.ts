@@ -1,4 +1,4 @@
-/** Each rule of the layers is broken once here and must be reported; what is right must not be. */
+/** Each rule of the layers is violated once here and must report it; valid imports must pass. */
 import assert from "node:assert/strict";
 import { checkLayers, checkPins, type Import, LAYERS } from "./layer_rules.ts";
 
@@ -9,7 +9,7 @@ function check(path: string, specifier: string, target: string): string[] {
   return checkLayers([{ path, imports: [item] }], bare).map((violation) => violation.message);
 }
 
-Deno.test("imports that point down are allowed", () => {
+Deno.test("imports of lower layers are allowed", () => {
   assert.deepEqual(check("shared/logs/log.ts", "@arqon/proto", "proto/mod.ts"), []);
   assert.deepEqual(check("shield/main.ts", "../shared/ids.ts", "shared/ids.ts"), []);
   assert.deepEqual(check("brain/main.ts", "./server.ts", "brain/server.ts"), []);
@@ -35,7 +35,7 @@ Deno.test("every forbidden direction between two layers is reported", () => {
   }
 });
 
-Deno.test("the two servers never see each other", () => {
+Deno.test("the two servers never import each other", () => {
   assert.equal(check("shield/server.ts", "../../brain/server.ts", "brain/server.ts").length, 1);
   assert.equal(
     check("brain/server.ts", "../shield/fanout/hub.ts", "shield/fanout/hub.ts").length,
@@ -47,7 +47,7 @@ Deno.test("the two servers never see each other", () => {
   );
 });
 
-Deno.test("a test may start what tests/ offers, its source may not", () => {
+Deno.test("a test may start the servers of tests/, its source may not", () => {
   const target = "tests/harness/nats_server.ts";
   assert.deepEqual(
     check("shared/spine/nats/nats_test.ts", "../../../tests/harness/nats_server.ts", target),
@@ -67,7 +67,7 @@ Deno.test("a test may start what tests/ offers, its source may not", () => {
   );
 });
 
-Deno.test("the SDK's Protobuf entry alone may import that package, and nothing of the SDK imports it", () => {
+Deno.test("only the SDK's Protobuf entry may import that package, and no module of the SDK imports the entry", () => {
   const [specifier, target] = ["@bufbuild/protobuf", "npm:/@bufbuild/protobuf@2.17.0"];
   assert.deepEqual(check("sdk/typescript/protobuf.ts", specifier, target), []);
   assert.equal(check("sdk/typescript/protobuf.ts", "zod", "npm:/zod@4.6.7").length, 1);
@@ -78,7 +78,7 @@ Deno.test("the SDK's Protobuf entry alone may import that package, and nothing o
   );
 });
 
-Deno.test("arq carries texts of a deployment along, and no module of it; nobody else does", () => {
+Deno.test("arq contains texts of a deployment and no module of it; no other layer does", () => {
   const text = "deploy/compose/shield.toml";
   assert.deepEqual(check("arq/serve/a.ts", `../../${text}`, text), []);
   assert.deepEqual(check("arq/serve/a.ts", "../../compose.yaml", "compose.yaml"), []);
@@ -95,7 +95,7 @@ Deno.test("nothing imports a test file", () => {
   );
 });
 
-Deno.test("what serves only tests may use packages, and only tests may use it", () => {
+Deno.test("modules that serve only tests may use packages, and only tests may use them", () => {
   const support = "proto/testing/arbitraries.ts";
   assert.deepEqual(check(support, "@bufbuild/protobuf", "npm:/@bufbuild/protobuf@2"), []);
   assert.deepEqual(check("proto/wire_test.ts", "./testing/arbitraries.ts", support), []);
@@ -115,7 +115,7 @@ Deno.test("what serves only tests may use packages, and only tests may use it", 
   );
 });
 
-Deno.test("only relative paths, bare specifiers from deno.json and node: may be written", () => {
+Deno.test("only relative paths, bare specifiers from deno.json and node: are allowed", () => {
   for (const specifier of ["npm:zod@4", "jsr:@std/assert", "https://deno.land/x.ts", "lodash"]) {
     assert.match(check("shared/a.ts", specifier, "npm:/zod@4").join(), /neither relative nor/);
   }
@@ -123,7 +123,7 @@ Deno.test("only relative paths, bare specifiers from deno.json and node: may be 
   assert.deepEqual(check("shared/a.ts", "node:sqlite", "node:sqlite"), []);
 });
 
-Deno.test("other members reach the protocol by its name", () => {
+Deno.test("other members import the protocol by its name", () => {
   assert.match(
     check("shared/a.ts", "../proto/error.ts", "proto/error.ts").join(),
     /as "@arqon\/proto"/,
@@ -131,7 +131,7 @@ Deno.test("other members reach the protocol by its name", () => {
   assert.deepEqual(check("tests/a.ts", "../proto/error.ts", "proto/error.ts"), []);
 });
 
-Deno.test("what runs in browsers imports neither packages nor the Protobuf runtime", () => {
+Deno.test("modules for browsers import neither packages nor the Protobuf runtime", () => {
   assert.match(check("proto/wire.ts", "zod", "npm:/zod@4").join(), /runs in browsers/);
   assert.match(check("sdk/typescript/a.ts", "node:fs", "node:fs").join(), /runs in browsers/);
   const generated = "proto/gen/arqon/descriptors.ts";
@@ -142,7 +142,7 @@ Deno.test("what runs in browsers imports neither packages nor the Protobuf runti
   assert.deepEqual(check(generated, "@bufbuild/protobuf", "npm:/@bufbuild/protobuf@2"), []);
 });
 
-Deno.test("a folder that is in no layer is reported", () => {
+Deno.test("a folder without a layer is reported", () => {
   assert.match(check("extra/a.ts", "./b.ts", "extra/b.ts").join(), /is in no layer/);
 });
 

@@ -1,6 +1,6 @@
 /**
- * The rules for `proto/errors.json` as pure functions: names and numbers are unique, and a test names every
- * reason that this version can give.
+ * The rules for `proto/errors.json` as pure functions: names and numbers are unique, and a test names every reason that
+ * this version can return.
  */
 import type { Violation } from "../checkout/violation.ts";
 import type { Sources } from "./sources.ts";
@@ -9,15 +9,15 @@ import type { Sources } from "./sources.ts";
 export interface ReasonEntry {
   readonly number: number;
   readonly name: string;
-  /** True when it is part of the contract and no part of this version gives it. */
+  /** True if it is part of the contract, but not implemented in this version. */
   readonly planned?: boolean;
 }
 
 const REGISTRY = "proto/errors.json";
 
 /**
- * Whether a file counts as a test of a reason: a `*_test.ts`, the harness in `tests/`, or a conformance
- * suite. The gate's own tests name reasons only as samples.
+ * Whether a file counts as a test of a reason: a `*_test.ts`, the harness in `tests/`, or a conformance suite. The
+ * gate's own tests name reasons only as samples.
  */
 export function countsAsTest(path: string): boolean {
   if (path.startsWith("tasks/")) return false;
@@ -38,7 +38,7 @@ export function checkUnique(entries: readonly ReasonEntry[]): Violation[] {
   });
 }
 
-/** The reasons that are not planned and that no test names in quotes. */
+/** The implemented reasons that no test names in quotes. */
 export function checkTested(
   entries: readonly ReasonEntry[],
   tests: readonly string[],

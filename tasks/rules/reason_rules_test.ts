@@ -10,7 +10,7 @@ Deno.test("a reason that no test quotes is reported", () => {
   ]);
 });
 
-Deno.test("a longer reason is not a test of the shorter one in it", () => {
+Deno.test("a longer reason does not count as a test of a shorter reason that it contains", () => {
   assert.equal(checkTested([{ number: 1, name: "sample" }], ['"sample-longer"']).length, 1);
 });
 
@@ -18,7 +18,7 @@ Deno.test("a planned reason needs no test", () => {
   assert.deepEqual(checkTested([{ number: 1, name: "sample", planned: true }], []), []);
 });
 
-Deno.test("numbers and names are used once", () => {
+Deno.test("numbers and names are unique", () => {
   const entries = [
     { number: 1, name: "sample-a" },
     { number: 1, name: "sample-b" },
@@ -28,7 +28,7 @@ Deno.test("numbers and names are used once", () => {
   assert.deepEqual(checkUnique(entries.slice(0, 1)), []);
 });
 
-Deno.test("tests, the harness and conformance suites count, sources and the gate do not", () => {
+Deno.test("tests, the harness and conformance suites count; sources and the gate do not", () => {
   for (
     const path of [
       "shield/a_test.ts",

@@ -1,7 +1,8 @@
 /**
  * The rules of the gates over the whole checkout, in one program that reads each file once. Arguments are names of
- * rules, and beginnings of the paths whose violations are shown:
- * `deno run --allow-read --allow-env tasks/rules/rules.ts sizes shield/`. Without a name it checks those of `deno task ok`.
+ * rules, and prefixes of the paths whose violations are shown:
+ * `deno run --allow-read --allow-env tasks/rules/rules.ts sizes shield/`. Without a name it checks those of
+ * `deno task ok`.
  */
 import { listFiles } from "../checkout/source_files.ts";
 import { exitWith, type Violation } from "../checkout/violation.ts";
@@ -15,12 +16,12 @@ import { importsIn, Sources } from "./sources.ts";
 import { checkAllStyle } from "./style_rules.ts";
 import { checkAllSwitches } from "./switch_rules.ts";
 
-/** Where the bare specifiers of the packages in the workspace lead, by their name with the entry. */
+/** The targets of the workspace packages' bare specifiers, by name with the entry. */
 function packageEntries(sources: Sources): Map<string, string> {
   const entries = new Map<string, string>();
   for (const member of sources.json("deno.json").workspace as string[]) {
     const folder = member.replace(/^\.\//, "");
-    // The examples are a member for the sake of compiler options, and are no package.
+    // The examples are a member only for their compiler options, and are not a package.
     const { name = folder, exports = {} } = sources.json(`${folder}/deno.json`);
     const named: Record<string, string> = typeof exports === "string" ? { ".": exports } : exports;
     for (const [entry, path] of Object.entries(named)) {
@@ -30,7 +31,7 @@ function packageEntries(sources: Sources): Map<string, string> {
   return entries;
 }
 
-/** Where an import of a module leads: a path below the root, or else what has a scheme. */
+/** The target of a module's import: a path relative to the root, or a specifier with a scheme. */
 function targetOf(sources: Sources): (from: string, specifier: string) => string {
   const entries = packageEntries(sources);
   const { imports } = sources.json("deno.json") as { imports: Record<string, string> };
@@ -69,7 +70,7 @@ function exports(sources: Sources): Violation[] {
   return checkExports(modules, [...packageEntries(sources).values()]);
 }
 
-/** What is checked only by its name: the documents' rule reads our configuration, too. */
+/** The rules that run only by name: the documents' rule also reads our configuration. */
 const SLOW = {
   documents: async (sources: Sources) => (await import("./doc_rules.ts")).checkDocuments(sources),
   reasons: checkReasons,

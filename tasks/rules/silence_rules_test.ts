@@ -1,4 +1,4 @@
-/** The rule for failures that nobody hears of. */
+/** The rule for unreported failures. */
 import assert from "node:assert/strict";
 import { checkSilence } from "./size_rules.ts";
 
@@ -23,7 +23,7 @@ Deno.test("silence: a failure that is swallowed, or logged at debug, needs its r
   }
 });
 
-Deno.test("silence: what is told, or is no failure, needs none", () => {
+Deno.test("silence: a reported failure, or a result that is not a failure, needs no reason", () => {
   assert.deepEqual(linesOf("read().catch((error) => log.warn('not read', { error }));\n"), []);
   assert.deepEqual(linesOf("log.debug('a connection ended', { connection_id });\n"), []);
   assert.deepEqual(linesOf("const url = 'http://a';\nread().catch(() => {});\n"), [2]);

@@ -1,6 +1,6 @@
 /**
- * The house rules for single files: lengths, names, opening comment, docstrings, swallowed failures, and words and
- * tests that must not be there. They look at syntax trees and at no types.
+ * The house rules for single files: lengths, names, opening comment, docstrings, swallowed failures, and forbidden
+ * words and tests. They use syntax trees and no types.
  */
 import ts from "typescript";
 import { isGenerated, isTest, isTestCode } from "../checkout/source_files.ts";
@@ -16,15 +16,15 @@ import {
   violationAt,
 } from "./sources.ts";
 
-/** Where a failure that nobody learns of is one of the product. */
+/** The folders in which an unreported failure affects the product. */
 const PRODUCT = /^(arq|brain|shared|shield)\//;
 
-/** Most lines of a file. */
+/** Maximum number of lines of a file. */
 export const FILE_LINES = 600;
-/** Most lines of a function, from its first to its last. */
+/** Maximum number of lines of a function, from its first to its last. */
 export const FUNCTION_LINES = 70;
 
-/** Extensions of the files that are read: those of every language in which we write by hand. */
+/** Extensions of the checked files: those of every language of manual code. */
 export const READ_EXTENSIONS: readonly string[] = [
   ...[".ts", ".js", ".mjs", ".css", ".html", ".proto", ".py", ".sh", ".wat", ".c", ".rs"],
   ...[".md", ".yaml", ".yml", ".toml"],
@@ -36,7 +36,7 @@ const VAGUE_NAMES = /^(utils?|helpers?|misc|common)(_test)?$/;
 
 const countLines = (text: string) => text === "" ? 0 : text.replace(/\n$/, "").split("\n").length;
 
-/** The rules for a name alone: snake_case, and a name that says what is inside. */
+/** The rules for a name: snake_case, and a meaningful name. */
 export function checkName(path: string): Violation[] {
   const stem = (path.split("/").at(-1) ?? "").replace(/(\.d)?\.[a-z]+$/, "");
   const violations: Violation[] = [];
@@ -64,7 +64,7 @@ export function checkText(path: string, text: string, maxLines: number = FILE_LI
   return violations;
 }
 
-/** The rule that a file first says what it is. A `#!` line may come before that. */
+/** The rule that a file starts with its description. A `#!` line may precede it. */
 export function checkOpening(path: string, text: string): Violation[] {
   const body = text.replace(/^#![^\n]*\n/, "").trimStart();
   if (body.startsWith("//") || body.startsWith("/*")) return [];
@@ -85,7 +85,7 @@ function nameOf(node: ts.Node): string {
   return "function";
 }
 
-/** What a function is too long by; undefined when it is not. */
+/** The surplus length of a function; undefined if there is none. */
 function lengthProblem(node: ts.Node): string | undefined {
   if (!ts.isFunctionLike(node) || !("body" in node) || node.body === undefined) return undefined;
   const last = node.getSourceFile().getLineAndCharacterOfPosition(node.getEnd()).line + 1;
@@ -123,7 +123,7 @@ function docViolations(path: string, source: ts.SourceFile): Violation[] {
   return violations;
 }
 
-/** Whether it is `Deno.test.only`, `Deno.test.ignore` or `{ ignore: true }`: a test runs or is not there. */
+/** Whether it is `Deno.test.only`, `Deno.test.ignore` or `{ ignore: true }`: every test must run. */
 function isSkip(node: ts.Node, in_test: boolean): boolean {
   if (ts.isPropertyAccessExpression(node)) {
     return /^(only|ignore)$/.test(node.name.text) && /\btest$/.test(node.expression.getText());
@@ -160,7 +160,7 @@ export function checkTypeScript(
   ];
 }
 
-/** The violations of the house rules in all files that we write by hand. */
+/** The violations of the house rules in all manual files. */
 export function checkSizes(sources: Sources): Violation[] {
   return sources.ending(READ_EXTENSIONS).filter((path) => !isGenerated(path)).flatMap((path) => {
     const text = sources.text(path);
@@ -180,7 +180,7 @@ const COMMENT = /(^|\s)\/\/|^\s*\/?\*/;
 const LINES_ABOVE = 2;
 const WHY = "a failure is swallowed: log it at warn, or say above why nobody needs to know";
 
-/** Every failure of a product's file that is swallowed silently. */
+/** Every silently swallowed failure of a product file. */
 export function checkSilence(path: string, text: string): Violation[] {
   const lines = text.split("\n");
   return lines.flatMap((line, at) => {

@@ -1,4 +1,4 @@
-/** Each house rule is broken once here and must be reported; a good file must not be. */
+/** Each house rule is violated once here and must report it; a valid file must pass. */
 import assert from "node:assert/strict";
 import {
   checkName,
@@ -15,7 +15,7 @@ const messages = (text: string, path = "shared/sample.ts") =>
 
 const opening = "/** A sample. */\n";
 
-Deno.test("a good file has no violation", () => {
+Deno.test("a valid file has no violation", () => {
   const text = `${opening}import a from "./a.ts";
 
 /** Adds one. */
@@ -112,18 +112,18 @@ Deno.test("words that mark unfinished work are reported with their line", () => 
   assert.deepEqual(messages(`${opening}const toDoList = "TODOS";\n`), []);
 });
 
-Deno.test("every source of the servers is read for such words, the console's too", async () => {
+Deno.test("every source of the servers is checked for such words, including the console's", async () => {
   const layers = ["proto/", "shared/", "shield/", "brain/", "arq/"];
   const files = (await listFiles([""])).filter((path) =>
     layers.some((one) => path.startsWith(one))
   );
   assert.ok(files.some((path) => path.startsWith("shield/admin/console/") && path.endsWith(".js")));
   const unread = files.filter((path) => !READ_EXTENSIONS.some((end) => path.endsWith(end)));
-  // Data and texts of licences have no place for a remark.
+  // Data and texts of licences cannot have a remark.
   assert.deepEqual(unread.filter((path) => !/\.json$|\/LICENSE$/.test(path)), []);
 });
 
-Deno.test("names that say nothing and names that are not snake_case are reported", () => {
+Deno.test("meaningless names and names that are not snake_case are reported", () => {
   const bad = [
     "shared/utils.ts",
     "shared/helpers.ts",
@@ -138,7 +138,7 @@ Deno.test("names that say nothing and names that are not snake_case are reported
   }
 });
 
-Deno.test("a test that is left out or runs alone is reported", () => {
+Deno.test("a test that is skipped or runs alone is reported", () => {
   const samples = [
     'Deno.test.ignore("a", f);',
     'Deno.test.only("a", f);',

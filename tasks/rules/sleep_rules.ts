@@ -1,12 +1,13 @@
 /**
  * The rule for sleeps in test code, as pure functions over texts: no loop waits for a time. `until` of
- * `shared/testing/until.ts` waits for an event and says for which; a load says by `pace` of `shared/testing/pace.ts`
- * that its pause is one. Knows sleeps by their form, and not what a function of another name does. The log of a process
- * comes by a pipe, so that no test looks at it just once for what must be there. For Python it is ruff's ASYNC110.
+ * `shared/testing/until.ts` waits for an event and names it; a load marks its pause with `pace` of
+ * `shared/testing/pace.ts`. The rule recognises sleeps by their form, not functions with another name. The log of a
+ * process arrives through a pipe, so no test may check it just once for an expected text. The equivalent for Python is
+ * ruff's ASYNC110.
  */
 import ts from "typescript";
 
-/** The one file that makes a sleep of a timer. */
+/** The only file that may create a sleep from a timer. */
 const PACE = "shared/testing/pace.ts";
 
 const WAIT = "wait for the event with `until` of shared/testing/until.ts";
@@ -29,7 +30,7 @@ function isSleep(node: ts.Node): boolean {
   return body.arguments[0]?.getText().replace(/^\(\) => (\w+)\(.*\)$/, "$1") === resolve;
 }
 
-/** The one expression of which a body consists, without `return` and `await`. */
+/** The single expression of a body, without `return` and `await`. */
 function onlyExpression(body: ts.Node): ts.Node | undefined {
   if (ts.isBlock(body)) {
     const [only, ...more] = body.statements;
@@ -41,7 +42,7 @@ function onlyExpression(body: ts.Node): ts.Node | undefined {
   return ts.isAwaitExpression(body) ? body.expression : body;
 }
 
-/** The loop or else the function around a node. */
+/** The loop or otherwise the function around a node. */
 function around(node: ts.Node): ts.Node | undefined {
   let outer = node.parent;
   while (
@@ -52,7 +53,7 @@ function around(node: ts.Node): ts.Node | undefined {
   return outer;
 }
 
-/** Whether a loop has no count, and its body is a pause. */
+/** Whether a loop has no count, and its body is only a pause. */
 function isPolling(node: ts.Node): boolean {
   if (!ts.isWhileStatement(node) && !ts.isDoStatement(node) && !ts.isForStatement(node)) {
     return false;
@@ -69,7 +70,7 @@ function isLookAtLog(node: ts.Node): boolean {
   return /^\w+\.log\(\)$/.test(node.arguments[0]?.getText() ?? "");
 }
 
-/** What is wrong with a node of a file of tests that waits; undefined when nothing is. */
+/** The problem with a node that waits in a test file; undefined if there is none. */
 export function sleepProblem(path: string, node: ts.Node): string | undefined {
   if (path === PACE) return undefined;
   if (isPolling(node)) return POLLS;

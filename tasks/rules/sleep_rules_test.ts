@@ -1,4 +1,4 @@
-/** Sleeps that wait in a loop are reported; what a load or a turn of the event loop is not. */
+/** Sleeps that wait in a loop are reported; pauses of a load and turns of the event loop are not. */
 import assert from "node:assert/strict";
 import { sleepProblem } from "./sleep_rules.ts";
 import { lineOf, nodesOf, parsed } from "./sources.ts";
@@ -12,7 +12,7 @@ function found(text: string, path = "tests/sample_test.ts"): string[] {
 
 const SLEEP = "new Promise((resolve) => setTimeout(resolve, 10))";
 
-Deno.test("a sleep in any loop is reported, whatever else the loop does", () => {
+Deno.test("a sleep in any loop is reported, with any other code in the loop", () => {
   const sleeps = [
     SLEEP,
     "new Promise<void>((done) => setTimeout(() => done(), 10))",
@@ -27,7 +27,7 @@ Deno.test("a sleep in any loop is reported, whatever else the loop does", () => 
   }
 });
 
-Deno.test("a look at the log of a process is reported, and what must not be there is not", () => {
+Deno.test("a single check of a process's log is reported, the check of an absent text is not", () => {
   assert.deepEqual(found("assert.match(\n  bus.log(),\n  /ready/,\n);"), [
     "1: a look at the log of a process that may still write",
   ]);
@@ -37,7 +37,7 @@ Deno.test("a look at the log of a process is reported, and what must not be ther
   );
 });
 
-Deno.test("a function that only sleeps is one of pace.ts, which alone may have it", () => {
+Deno.test("a function that only sleeps belongs in pace.ts, and nowhere else", () => {
   const functions = [
     `const pause = (ms: number) => ${SLEEP};`,
     `const pause = async (ms: number) => await ${SLEEP};`,
@@ -50,7 +50,7 @@ Deno.test("a function that only sleeps is one of pace.ts, which alone may have i
   }
 });
 
-Deno.test("a loop without a count that does nothing but pause waits for something", () => {
+Deno.test("a loop without a count that only pauses waits for something", () => {
   const polls = [
     "while (!a) await pace(10);",
     "while (!a) { await turn(); }",
@@ -60,7 +60,7 @@ Deno.test("a loop without a count that does nothing but pause waits for somethin
   for (const text of polls) assert.deepEqual(found(text), ["1: a loop that only pauses"], text);
 });
 
-Deno.test("a load's pace, counted turns, one sleep, and other timers are no such waits", () => {
+Deno.test("a load's pace, counted turns, one sleep, and other timers are not such waits", () => {
   const good = [
     "while (!a) { send(); await pace(10); }",
     "for (let n = 0; n < 5; n++) await turn();",

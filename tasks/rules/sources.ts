@@ -1,6 +1,6 @@
 /**
- * The files of the checkout as the rules see them: each is read once, and each of TypeScript is parsed once. Here is
- * also how a rule walks over a syntax tree, and what a module imports.
+ * The files of the checkout for the rules: each is read once, and each TypeScript file is parsed once. Also the
+ * traversal of a syntax tree, and the imports of a module.
  */
 import ts from "typescript";
 import { ROOT } from "../checkout/source_files.ts";
@@ -12,7 +12,7 @@ export function parsed(path: string, text: string): ts.SourceFile {
   return ts.createSourceFile(path, text, ts.ScriptTarget.ESNext, true, ts.ScriptKind.TS);
 }
 
-/** A node and all nodes below it, those that are nearer first. */
+/** A node and all of its descendants, breadth first. */
 export function nodesOf(root: ts.Node): ts.Node[] {
   const found = [root];
   for (const node of found) ts.forEachChild(node, (child) => void found.push(child));
@@ -50,7 +50,7 @@ export function declaredNames(statement: ts.Statement): string[] {
   return name === undefined ? [] : [name.text];
 }
 
-/** What a module loads while it runs, `import("./x.ts")`, also as a type: the specifier, and whether it is a type. */
+/** A dynamic import of a module, `import("./x.ts")`, also as a type: the specifier, and whether it is a type. */
 export function loadedBy(
   node: ts.Node,
 ): [specifier: ts.Node | undefined, is_type: boolean] | undefined {
@@ -70,7 +70,7 @@ function importedBy(node: ts.Node): ReturnType<typeof loadedBy> {
   return loadedBy(node);
 }
 
-/** Every import of a module as it is written; `target` says where a specifier leads. */
+/** Every import of a module as written; `target` resolves a specifier. */
 export function importsIn(
   source: ts.SourceFile,
   target: (specifier: string) => string,
@@ -93,7 +93,7 @@ export class Sources {
     this.paths = paths;
   }
 
-  /** The paths that end so. */
+  /** The paths with these endings. */
   ending(extensions: readonly string[]): string[] {
     return this.paths.filter((path) => extensions.some((end) => path.endsWith(end)));
   }
@@ -108,7 +108,7 @@ export class Sources {
     return JSON.parse(this.text(path));
   }
 
-  /** The tree of a file of TypeScript; its name is the whole path. */
+  /** The tree of a TypeScript file; its name is the whole path. */
   tree(path: string): ts.SourceFile {
     let tree = this.#trees.get(path);
     if (tree === undefined) this.#trees.set(path, tree = parsed(ROOT + path, this.text(path)));

@@ -1,6 +1,6 @@
 /**
- * The kinds of sentences that docs/style.md rules out and that no file has any more, as patterns. Pure; it finds them in
- * prose, comments and texts alike, since no identifier has a space. A kind that was brought to zero is one line more.
+ * The kinds of sentences that docs/style.md forbids and that no file has, as patterns. Pure; it finds them in prose,
+ * comments and texts alike, since no identifier has a space. A kind that reaches zero is added as one more line.
  */
 import type { Violation } from "../checkout/violation.ts";
 import type { Sources } from "./sources.ts";
@@ -8,7 +8,7 @@ import type { Sources } from "./sources.ts";
 /** The beginning of a sentence in prose or in a comment. */
 const START = String.raw`(?:^|[.;:|>] |\/\*\* |\/\/ |^ *\* |# |- )`;
 
-/** What is ruled out, and what to write instead. A space may be the break of a line, also within a comment. */
+/** The forbidden pattern, and its replacement. A space also matches a line break, also within a comment. */
 const KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [
     String.raw`(?<!\bout |\bfor (?:await )?\([^\n]*)\bof before\b(?!\.\w|\)| \?)`,
@@ -30,7 +30,7 @@ const KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [`${START}(?:Whose|Of what|As which|Of which|Of whom|Of those that) `, "the subject first"],
 ];
 
-/** Kinds that no page and no comment of the product has; tests and the texts of programs still do. */
+/** Kinds that no page and no comment of the product has; tests and programs' texts still have them. */
 const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [
     String.raw`\b(?:is|are|was|were|be|been) told\b(?! (?:apart|to|from)\b)|\btold (?:of|as)\b`,
@@ -53,12 +53,12 @@ const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [String.raw`(?<!\bcomes? back )\bby itself\b`, "automatically, alone"],
 ];
 
-/** Pages, and files of the product, whose comments alone PAGE_KINDS are for. */
+/** Pages, and product files; PAGE_KINDS apply only to the comments of the latter. */
 const PAGES = /^(?!tests\/).*\.md$/;
 const PRODUCT = /^(?!tests\/|.*(?:\/testing\/|\/tests?\/|_test\.\w+$)).*\.(?:ts|tsx|js|rs|py)$/;
 const COMMENT = /^[ \t]*# [^\n]*|"""[^]*?"""|\/\*[^]*?\*\/|(?<![:"'`])\/\/[^\n]*/gm;
 
-/** The comments of a program, at their places; all else is blank. */
+/** The comments of a program, at their positions; everything else is blank. */
 function commentsOf(text: string): string {
   const blank = (part: string) => part.replaceAll(/[^\n]/g, " ");
   let comments = "";
@@ -68,7 +68,7 @@ function commentsOf(text: string): string {
   return comments + blank(text.slice(comments.length));
 }
 
-/** A space of a pattern in a text: any white space, and behind a line's end what begins the next line of a comment. */
+/** A space of a pattern in a text: any white space, including a line break with the start of the next comment line. */
 const GAP = String.raw`(?:[ \t]+|[ \t]*\r?\n[ \t]*(?:(?:\/\/|\*|#|>)[ \t]+)?)`;
 
 const compiled = (kinds: typeof KINDS) =>
@@ -83,7 +83,7 @@ const compiled = (kinds: typeof KINDS) =>
 const PATTERNS = compiled(KINDS);
 const PAGE_PATTERNS = compiled(PAGE_KINDS);
 
-/** Every sentence of a file that is of one of the kinds. */
+/** Every sentence of a file that matches one of the kinds. */
 export function checkStyle(path: string, text: string): Violation[] {
   const found = violations(path, text, PATTERNS);
   if (PAGES.test(path)) found.push(...violations(path, text, PAGE_PATTERNS));
@@ -104,7 +104,7 @@ function violations(path: string, text: string, patterns: typeof PATTERNS): Viol
 
 const EXTENSIONS = [".md", ".ts", ".tsx", ".js", ".py", ".rs", ".toml", ".json", ".yaml", ".yml"];
 
-/** The page and the rules that name the kinds. */
+/** The page and the rules, which name the kinds. */
 const NAMES_THEM = /^(docs\/style\.md|tasks\/rules\/style_rules(_test)?\.ts|deno\.lock)$/;
 
 /** The violations in all files. */

@@ -1,10 +1,10 @@
-/** The kinds of sentences that are ruled out. */
+/** The forbidden kinds of sentences. */
 import assert from "node:assert/strict";
 import { checkStyle } from "./style_rules.ts";
 
 const linesOf = (text: string) => checkStyle("docs/a.md", text).map(({ line }) => line);
 
-Deno.test("style: a sentence of each kind is found, also over the break of a line", () => {
+Deno.test("style: a sentence of each kind is found, also across a line break", () => {
   for (
     const sentence of [
       "It keeps an owner of before.",
@@ -62,7 +62,7 @@ Deno.test("style: a sentence of a page's kinds is found in a page and in a comme
   }
 });
 
-Deno.test("style: what only looks like one is none", () => {
+Deno.test("style: similar valid sentences are not reported", () => {
   for (
     const text of [
       "for (const one of before) builder.add(one);",

@@ -1,13 +1,13 @@
 /**
- * The rule for switches, over a program of the TypeScript compiler: a switch over a closed union must not compile
- * when a case is left out. The types of packages are not read, so a type from there is `any` and no closed union.
+ * The rule for switches, over a program of the TypeScript compiler: a switch over a closed union must not compile if a
+ * case is missing. The types of packages are not read, so a type of a package is `any` and not a closed union.
  */
 import ts from "typescript";
 import { isProduct, ROOT } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
 import { nodesOf, type Sources, violationAt } from "./sources.ts";
 
-/** The `satisfies never` in the default of a switch; undefined when it has none. */
+/** The `satisfies never` in the default of a switch; undefined if it has none. */
 export function neverDefault(node: ts.SwitchStatement): ts.SatisfiesExpression | undefined {
   const clause = node.caseBlock.clauses.find(ts.isDefaultClause);
   if (clause === undefined) return undefined;
@@ -46,7 +46,7 @@ export function checkSwitches(
   });
 }
 
-/** The compiler options of `deno.json` that matter for the types in our own sources. */
+/** The compiler options of `deno.json` that affect the types in our own sources. */
 export function compilerOptions(root: string): ts.CompilerOptions {
   return {
     strict: true,

@@ -1,9 +1,9 @@
-/** The rule on switches, broken in each way once; what it must let pass, it lets pass. */
+/** The rule on switches: each kind of violation once, and the valid cases. */
 import assert from "node:assert/strict";
 import ts from "typescript";
 import { checkSwitches, compilerOptions } from "./switch_rules.ts";
 
-/** What the rule says of one file; the standard library is not read. */
+/** The violations of one file; the standard library is not read. */
 function check(text: string): string[] {
   const source = ts.createSourceFile("a.ts", text, ts.ScriptTarget.ESNext, true);
   const options = { ...compilerOptions("/"), noLib: true };
@@ -34,7 +34,7 @@ Deno.test("a switch over a closed union ends with satisfies never", () => {
   ) assert.equal(check(text).length, 1, text);
 });
 
-Deno.test("the default may return, throw or only name what is left", () => {
+Deno.test("the default may return, throw or only name the remaining value", () => {
   for (
     const end of [
       "kind satisfies never;",
@@ -48,7 +48,7 @@ Deno.test("the default may return, throw or only name what is left", () => {
   }
 });
 
-Deno.test("a switch over a type that is no closed union may have any default", () => {
+Deno.test("a switch over a type that is not a closed union may have any default", () => {
   for (
     const text of [
       "declare const n: number; switch (n) { case 1: }",

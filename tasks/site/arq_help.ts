@@ -1,6 +1,6 @@
 /**
- * The help of every command of `arq` as Markdown. The site has it below `docs/arq.md`, which says only what the help
- * leaves out. Runs no command.
+ * The help of every command of `arq` as Markdown. The site shows it below `docs/arq.md`, which has only the text that
+ * the help lacks. Runs no command.
  */
 import type { Command } from "commander";
 import { reflow } from "../../arq/program/help_text.ts";
@@ -9,7 +9,7 @@ import { EXIT_HELP } from "../../arq/terminal/exit.ts";
 
 const COLUMNS = 90;
 
-/** A command with all that are shown below it, and its words. */
+/** A command with its subcommands, and its words. */
 function everyCommand(command: Command, above = ""): [words: string, command: Command][] {
   const words = `${above}${command.name()}`;
   const shown = command.createHelp().visibleCommands(command);
@@ -28,7 +28,7 @@ function helpOf(command: Command): string {
   return reflow(text, COLUMNS);
 }
 
-/** A section for each command. Only the first has the exit codes, which are those of every command. */
+/** A section for each command. Only the first has the exit codes, which apply to every command. */
 export function arqHelp(): string {
   const sections = everyCommand(buildProgram(() => () => Promise.resolve()))
     .map(([words, command], at) => {

@@ -4,7 +4,7 @@ import { describeCommand, everyCommand } from "../../arq/completion/command_tree
 import { buildProgram } from "../../arq/program/program.ts";
 import { arqHelp } from "./arq_help.ts";
 
-Deno.test("every command has its section, with all of its options, and the exit codes stand there once", () => {
+Deno.test("every command has its section, with all of its options, and the exit codes are there once", () => {
   const sections = new Map(
     arqHelp().split(/^### /m).slice(1).map((text) => [/^`(.*) --help`$/m.exec(text)?.[1], text]),
   );

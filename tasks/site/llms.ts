@@ -1,12 +1,11 @@
 /**
- * The site for readers that are programs, as pure functions: every page as Markdown under its own address,
- * `llms.txt`, which says what there is (https://llmstxt.org), and `llms-full.txt`, which is all of it. `site.ts`
- * writes the files.
+ * The site for programs, as pure functions: every page as Markdown under its own address, `llms.txt`, which lists the
+ * pages (https://llmstxt.org), and `llms-full.txt`, which contains all of them. `site.ts` writes the files.
  */
 import { HOME, placeOf, SECTIONS, type SitePage } from "../../docs/.vitepress/pages.ts";
 import { linkedPage, PAGES } from "./site_pages.ts";
 
-/** What is written about a page in the list, in characters at most. */
+/** Maximum length of a page's description in the list, in characters. */
 const ABOUT_CHARS = 200;
 
 /** A document of the checkout by its file. */
@@ -19,7 +18,7 @@ export function firstParagraph(text: string): string {
   return (found ?? "").replace(/\s*\n\s*/g, " ").replace(/\[([^\]]*)\]\([^)]*\)/g, "$1");
 }
 
-/** The first sentences of a page that are not too long for a list. */
+/** The first sentences of a page that are short enough for a list. */
 function aboutOf(text: string): string {
   const [first = "", ...more] = firstParagraph(text).split(/(?<=[.:;]) (?=[A-Z`"])/);
   let about = first;

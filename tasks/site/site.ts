@@ -1,8 +1,9 @@
 /**
- * `deno task docs:site`: builds the documents as a site into `dist/site`, with VitePress. VitePress fails for a
- * dead link (`documents` of the rules knows the anchors), and this for a document that is missing in the navigation. `--base /arqonbus/` is the path under which the
- * site is served, `/` by default. Beside every page lies its Markdown, for programs, with `llms.txt`. `--check` builds
- * into the cache and leaves `dist` alone. Packages come from npm once; the build itself needs no network.
+ * `deno task docs:site`: builds the documents as a site into `dist/site`, with VitePress. VitePress fails for a dead
+ * link (`documents` of the rules checks the anchors), and this program fails for a document that the navigation does
+ * not name. `--base /arqonbus/` is the path of the served site, `/` by default. Each page has its Markdown beside it,
+ * for programs, with `llms.txt`. `--check` builds into the cache and does not change `dist`. Packages come from npm
+ * once; the build itself needs no network.
  */
 import { parseArgs } from "node:util";
 import { arqHelp } from "./arq_help.ts";
@@ -36,7 +37,7 @@ async function copy(from: string, to: string): Promise<void> {
   await Deno.copyFile(from, to);
 }
 
-/** The folders in which the files lie. */
+/** The folders of the files. */
 function foldersOf(files: readonly string[]): ReadonlySet<string> {
   return new Set(files.flatMap((file) => {
     const parts = file.split("/").slice(0, -1);
@@ -44,7 +45,7 @@ function foldersOf(files: readonly string[]): ReadonlySet<string> {
   }));
 }
 
-/** What the site is made of. */
+/** The inputs of the site. */
 interface Sources {
   /** Every file of the checkout. */
   readonly files: readonly string[];
@@ -61,7 +62,7 @@ async function readSources(files: readonly string[]): Promise<Sources> {
   return { files, texts, isFolder: (path) => folders.has(path) };
 }
 
-/** Writes what programs read beside the built pages. */
+/** Writes the files for programs beside the built pages. */
 async function writeMarkdown({ texts, isFolder }: Sources, out: string): Promise<void> {
   const pages = markdownPages(texts, isFolder);
   for (const [path, text] of pages) await Deno.writeTextFile(`${out}/${path}`, text);
@@ -69,7 +70,7 @@ async function writeMarkdown({ texts, isFolder }: Sources, out: string): Promise
   await Deno.writeTextFile(`${out}/llms-full.txt`, llmsFullText(pages));
 }
 
-/** Writes what VitePress reads: the pages, the files that they show, and the settings. */
+/** Writes VitePress' input: the pages, the files that they show, and the settings. */
 async function prepare({ files, texts, isFolder }: Sources): Promise<void> {
   await Deno.remove(`${CACHE}/pages`, { recursive: true }).catch((error) => {
     if (!(error instanceof Deno.errors.NotFound)) throw error;
@@ -88,7 +89,7 @@ async function prepare({ files, texts, isFolder }: Sources): Promise<void> {
   for (const name of ["config.ts", "pages.ts", "theme/index.js", "theme/style.css"]) {
     await copy(`${ROOT}docs/.vitepress/${name}`, `${CACHE}/.vitepress/${name}`);
   }
-  // The checkout has them under other names, since deno would take the folder for a project of its own.
+  // The checkout has them under other names, since deno would treat the folder as a separate project.
   await copy(`${ROOT}docs/.vitepress/packages.json`, `${CACHE}/package.json`);
   await copy(`${ROOT}docs/.vitepress/packages.lock`, `${CACHE}/deno.lock`);
 }
@@ -107,7 +108,7 @@ if (import.meta.main) {
   const forgotten = navigationProblems(files.filter((file) => file.endsWith(".md")));
   if (forgotten.length > 0) exitWith(forgotten, "");
   await Deno.mkdir(CACHE, { recursive: true });
-  // The system ends the lock with the process. With it, two builds do not overwrite each other's files.
+  // The system releases the lock with the process. The lock prevents two builds from overwriting each other's files.
   using lock = await Deno.open(`${CACHE}/build.lock`, { create: true, write: true });
   await lock.lock(true);
   const sources = await readSources(files);

@@ -1,13 +1,13 @@
 /**
- * Turns a Markdown file of the checkout into a page of the site, as a pure function: links to other pages
- * lead to their place there, links to sources lead to GitHub, and headings keep the anchors that they have on
- * GitHub. `site.ts` reads and writes the files.
+ * Transforms a Markdown file of the checkout into a page of the site, as a pure function: links to other pages lead to
+ * their addresses on the site, links to sources lead to GitHub, and headings keep their GitHub anchors. `site.ts` reads
+ * and writes the files.
  */
 import { HOME, placeOf, SECTIONS, type SitePage } from "../../docs/.vitepress/pages.ts";
 import { headings, linesWithoutCode, resolvePath } from "../checkout/markdown.ts";
 import type { Violation } from "../checkout/violation.ts";
 
-/** Address where people read the sources. */
+/** Address of the sources for readers. */
 const SOURCES = "https://github.com/novelbytelabs/arqonbus";
 
 /** Every page, the home page first. */
@@ -15,7 +15,7 @@ export const PAGES: readonly SitePage[] = [HOME, ...SECTIONS.flatMap(({ pages })
 
 const places = new Map(PAGES.map((page) => [page.file, placeOf(page)]));
 
-/** The target of a link in `file`, as the site has it. `isFolder` answers for a path of the checkout. */
+/** The target of a link in `file` on the site. `isFolder` answers for a path of the checkout. */
 export function siteTarget(
   file: string,
   target: string,
@@ -32,7 +32,7 @@ export function siteTarget(
   return `${SOURCES}/${isFolder(resolved) ? "tree" : "blob"}/main/${resolved}${hash}`;
 }
 
-/** The text of a page, whose links lead to their places in the site or to the sources. */
+/** The text of a page, with links to the site or to the sources. */
 export function linkedPage(
   file: string,
   text: string,
@@ -68,7 +68,7 @@ export function sitePage(
   }).join("\n");
 }
 
-/** Documents of `docs/` that no navigation names, and pages in the navigation that do not exist. */
+/** Documents of `docs/` that the navigation does not name, and pages in the navigation that do not exist. */
 export function navigationProblems(documents: readonly string[]): Violation[] {
   const path = "docs/.vitepress/pages.ts";
   const there = new Set(documents);

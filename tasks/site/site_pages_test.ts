@@ -1,4 +1,4 @@
-/** What a page of the site is made of, and which documents the navigation has to name. */
+/** The transformation of a page of the site, and the documents that the navigation must name. */
 import assert from "node:assert/strict";
 import { HOME, SECTIONS } from "../../docs/.vitepress/pages.ts";
 import { links } from "../checkout/markdown.ts";
@@ -9,7 +9,7 @@ const isFolder = (path: string) => path === "shared/spine";
 const page = (text: string, file = "docs/durable.md") => sitePage(file, text, isFolder);
 const SOURCES = "https://github.com/novelbytelabs/arqonbus";
 
-Deno.test("links between pages lead to their places, wherever the files lie", () => {
+Deno.test("links between pages lead to their addresses, independent of the files' folders", () => {
   const target = (file: string, link: string) => siteTarget(file, link, isFolder);
   assert.equal(target("docs/durable.md", "presence.md#kick-and-ban"), "./presence.md#kick-and-ban");
   assert.equal(target("docs/durable.md", "../sdk/python/README.md"), "./sdk_python.md");
@@ -44,7 +44,7 @@ Deno.test("headings keep the anchors that GitHub gives them", () => {
   );
 });
 
-Deno.test("a document without a place and a place without a document are told", () => {
+Deno.test("a document without an entry and an entry without a document are reported", () => {
   const all = PAGES.map(({ file }) => file);
   assert.deepEqual(navigationProblems([...all, "tests/tls/README.md"]), []);
   assert.deepEqual(

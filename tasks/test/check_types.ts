@@ -1,6 +1,6 @@
 /**
- * The step "types" of `deno task ok`: checks the types of all files. Deno keeps what it finds under the first module that
- * it is given, which is that of the test tasks, so that these check only what has changed since.
+ * The step "types" of `deno task ok`: checks the types of all files. Deno caches its results under the first module,
+ * which is that of the test tasks, so that this step checks only changes since the tests.
  */
 import { ROOT } from "../checkout/source_files.ts";
 import { firstModule } from "./test_modules.ts";

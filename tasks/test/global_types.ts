@@ -1,6 +1,7 @@
 /**
- * Packages whose types reach every module of a program. TypeScript checks all modules anew when a program has other ones
- * of these than the program before, so each of our test programs has them all, by its first module. No value is loaded.
+ * Packages whose types affect every module of a program. TypeScript rechecks all modules if a program has a different
+ * set of these packages than the previous program. So the first module of each of our test programs imports all of
+ * them. No value is loaded.
  */
 import type {} from "ai";
 import type {} from "assemblyscript/asc";

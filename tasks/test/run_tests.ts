@@ -1,6 +1,6 @@
 /**
- * Runs `deno test` with the permissions that the tests need, shows its output as it comes, and ends with the
- * line `N passed, N failed`.
+ * Runs `deno test` with the permissions that the tests need, streams its output, and ends with the line
+ * `N passed, N failed`.
  */
 import { tmpdir } from "node:os";
 import { ensureNatsServer } from "../nats_server.ts";
@@ -9,54 +9,54 @@ import { followTests } from "./test_process.ts";
 import { formatSlowest, formatTotals, readTotals, type TestTotals } from "./test_summary.ts";
 
 /**
- * Test files that run at the same time. A file that starts servers waits for them, and for clocks, for more
- * than half of its time: one file for each core would leave the cores idle.
+ * Number of concurrent test files. A file that starts servers waits for them, and for clocks, for more than half of its
+ * time: one file for each core would leave the cores idle.
  */
 const FILES_PER_CORE = 3;
-/** A file may start a cluster, which takes most of a gigabyte. */
+/** A file may start a cluster, which needs almost a gigabyte. */
 const FILES_MAX = 8;
 
 /**
- * The permissions of the tests. They talk only to servers on this machine, write to the checkout's cache and
- * to the folder for temporary files, touch one source file so that the development bus restarts, and start
- * nats-server and our own programs. The variables are those that the TypeScript compiler reads.
+ * The permissions of the tests. They connect only to servers on this machine, write to the checkout's cache and to the
+ * folder for temporary files, touch one source file so that the development bus restarts, and start nats-server and our
+ * own programs. The TypeScript compiler reads the environment variables.
  */
 function permissions(): string[] {
   const writable = [`${ROOT}.arqon`, tmpdir(), `${ROOT}shield/main.ts`];
   return [
     "--no-prompt",
-    // 192.0.2.1 belongs to nobody (RFC 5737), so a listener cannot be opened there.
+    // 192.0.2.1 is reserved for documentation (RFC 5737), so a listener cannot be opened there.
     "--allow-net=127.0.0.0/8,localhost,[::1],0.0.0.0,192.0.2.1",
     "--allow-read",
     `--allow-write=${writable.join(",")}`,
     "--allow-run",
     "--unstable-worker-options",
     "--unstable-net",
-    // A test of a read-only folder asks whether it runs as root, who may write everywhere.
+    // A test of a read-only folder checks whether it runs as root, which may write everywhere.
     "--allow-sys=uid",
     "--allow-env=CI,TSC_*,NODE_*,VSCODE_*",
-    // Other variables that packages ask for do not exist.
+    // Other environment variables that packages read do not exist.
     "--ignore-env",
   ];
 }
 
-/** Writes text to stdout now. */
+/** Writes text to stdout synchronously. */
 export function show(text: string): void {
   const bytes = new TextEncoder().encode(text);
   for (let at = 0; at < bytes.length;) at += Deno.stdout.writeSync(bytes.subarray(at));
 }
 
-/** What else there is to a run. */
+/** Further options of a run. */
 export interface RunOptions {
   /** Makes sure that there is a nats-server, unless it is false. */
   readonly with_nats?: boolean;
-  /** Gets what the tests say, as it comes. */
+  /** Receives the output of the tests as it arrives. */
   readonly print?: (text: string) => void;
-  /** Gets the report, in JUnit's format. */
+  /** Receives the report in JUnit's format. */
   readonly onReport?: (report: string) => void;
 }
 
-/** Runs the tests; `args` go to `deno test` unchanged. Says in the end which files took longest. */
+/** Runs the tests; `args` go to `deno test` unchanged. Prints the slowest files at the end. */
 export async function runTests(
   args: readonly string[],
   {
@@ -94,7 +94,7 @@ export async function runTests(
   }
 }
 
-/** Prints the totals as the last line and exits 1 when a test failed. */
+/** Prints the totals as the last line, and exits 1 if a test failed. */
 export function finish(totals: TestTotals): void {
   console.log(formatTotals(totals));
   if (totals.failed > 0) Deno.exit(1);

@@ -1,6 +1,6 @@
 /**
- * Our modules as the tests' programs read them: their text and what they import of ours, and what a test reaches by
- * its imports. What is made of it is `test_portable.ts` and `test_groups.ts`.
+ * Our modules as the test programs read them: their text, their imports of our modules, and the transitive imports of a
+ * test. `test_portable.ts` and `test_groups.ts` use them.
  */
 import { listFiles, ROOT } from "../checkout/source_files.ts";
 
@@ -15,7 +15,7 @@ export interface SourceModule {
 export const isTestPart = (path: string): boolean =>
   /_test\.ts$|(^|\/)test_|\/testing\/|^tests\//.test(path);
 
-/** Says of a path whether its module, or one among `modules` that it reaches by imports, has the sign. */
+/** Returns whether the module at a path, or one of `modules` that it imports transitively, has the sign. */
 export function reachesSign(
   modules: readonly SourceModule[],
   hasSign: (module: SourceModule) => boolean,
@@ -30,7 +30,7 @@ export function reachesSign(
   return (path) => reaches(path, new Set());
 }
 
-/** The path to which a relative import of `from` leads; undefined for packages. */
+/** The path of a relative import in `from`; undefined for packages. */
 function target(from: string, specifier: string): string | undefined {
   if (!specifier.startsWith(".")) return undefined;
   return new URL(specifier, `file:///${from}`).pathname.slice(1);

@@ -1,6 +1,7 @@
 /**
- * `deno task test [paths and options of deno test]`: the tests that start no process, and beside them pytest for the
- * Python SDK on a real bus. With paths, any tests there. `tiers.ts` says what `test:cluster` and `test:all` run.
+ * `deno task test [paths and options of deno test]`: the tests that start no process, and in parallel pytest for the
+ * Python SDK on a real bus. With paths, any tests there. `tiers.ts` decides which tests `test:cluster` and `test:all`
+ * run.
  */
 import { finish, runTests, show } from "./run_tests.ts";
 import { sourceModules } from "./source_modules.ts";
@@ -10,7 +11,7 @@ import { pytestSdk } from "./test_python.ts";
 import { addTotals, type TestTotals } from "./test_summary.ts";
 import { LONGEST, OTHER_TASKS, tiersOf } from "./tiers.ts";
 
-/** What Python says is shown at the end, in one piece: the two outputs would be mixed. */
+/** Python's output is shown at the end, in one piece; otherwise the two outputs would be mixed. */
 async function runQuiet(): Promise<TestTotals> {
   const { test } = tiersOf(await sourceModules());
   let said = "";

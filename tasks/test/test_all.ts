@@ -1,7 +1,7 @@
 /**
- * `deno task test:all [--slice K/N]`: the tests that `test` and `test:cluster` leave out (of the command line and of
- * everything else that starts processes, and the slow ones), then the tasks that hold the bus against the suites of
- * others, the coverage floor, and what a release uploads. With `--slice`, the Kth of N parts of both.
+ * `deno task test:all [--slice K/N]`: the tests outside of `test` and `test:cluster` (of the command line and of
+ * everything else that starts processes, and the slow tests), then the tasks that check the bus against other projects'
+ * suites, the coverage floor, and the contents of a release. With `--slice`, the Kth of N parts of both.
  */
 import { ROOT } from "../checkout/source_files.ts";
 import { finish, runTests, show } from "./run_tests.ts";
@@ -14,14 +14,14 @@ import { sliceOf, tiersOf } from "./tiers.ts";
 
 /** Tasks whose last line has their totals. */
 const TESTS: readonly string[] = ["conformance:streams", "test:python", "coverage"];
-/** Tasks that pass or fail as a whole. */
+/** Tasks without totals, which pass or fail as a whole. */
 const CHECKS: readonly string[] = [
   "release:dry-run",
   "compile --target x86_64-unknown-linux-gnu",
 ];
 const TASKS: readonly string[] = [...TESTS, ...CHECKS];
 
-/** K and N of `--slice K/N`; undefined when they are no slice. */
+/** K and N of `--slice K/N`; undefined if they are not a slice. */
 export function readSlice(text: string): readonly [number, number] | undefined {
   const [, at, count] = /^(\d+)\/(\d+)$/.exec(text) ?? [];
   if (at === undefined || Number(at) < 1 || Number(at) > Number(count)) return undefined;

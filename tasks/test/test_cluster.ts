@@ -1,6 +1,6 @@
 /**
- * `deno task test:cluster [options of deno test]`: the tests that start NATS, Valkey, PostgreSQL, Prometheus or a proxy,
- * without kills at many moments and the slow ones. What of these a machine lacks, their tests name.
+ * `deno task test:cluster [options of deno test]`: the tests that start NATS, Valkey, PostgreSQL, Prometheus or a
+ * proxy, without the slow tests and those with kills at many moments. The tests name the servers that a machine lacks.
  */
 import { finish, runTests } from "./run_tests.ts";
 import { sourceModules } from "./source_modules.ts";

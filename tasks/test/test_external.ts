@@ -1,7 +1,7 @@
 /**
- * `deno task test:external DIR [paths and options of deno test]`: runs the tests in `tests/external`, which
- * need data that is not in the checkout. They get the absolute path of DIR as `Deno.args[0]`. A missing
- * folder is a failure that says what to do; no test is left out silently.
+ * `deno task test:external DIR [paths and options of deno test]`: runs the tests in `tests/external`, which need data
+ * outside of the checkout. They receive the absolute path of DIR as `Deno.args[0]`. A missing folder is a failure with
+ * the remedy; no test is skipped silently.
  */
 import { isAbsolute, resolve } from "node:path";
 import { finish, runTests } from "./run_tests.ts";
@@ -10,7 +10,7 @@ const USAGE = `usage: deno task test:external DIR
 DIR is the folder with the shared test data; it must hold events/events.ndjson.
 In the layout of this project it is ../shared/data beside the checkout.`;
 
-/** The absolute path of the given folder; a relative one begins where the task was called. */
+/** The absolute path of the given folder; a relative path is relative to the caller's working directory. */
 export function dataFolder(argument: string, called_in: string): string {
   return isAbsolute(argument) ? argument : resolve(called_in, argument);
 }

@@ -1,14 +1,14 @@
-/** The data folder is found from where the task was called, and a missing one says what to do. */
+/** The data folder is relative to the caller, and a missing folder gives an error with the remedy. */
 import assert from "node:assert/strict";
 import { runDeno } from "../checkout/programs.ts";
 import { dataFolder } from "./test_external.ts";
 
-Deno.test("a relative data folder is one of the caller", () => {
+Deno.test("a relative data folder is relative to the caller's folder", () => {
   assert.equal(dataFolder("../data", "/work/main"), "/work/data");
   assert.equal(dataFolder("/data", "/work/main"), "/data");
 });
 
-Deno.test("without the data the task fails, counts it, and says what to do", async () => {
+Deno.test("without the data the task fails, counts the failure, and names the remedy", async () => {
   const folder = await Deno.makeTempDir();
   try {
     for (const args of [[], [folder]]) {

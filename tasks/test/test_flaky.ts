@@ -1,7 +1,7 @@
 /**
- * `deno task test:flaky [--times N] [--load] FILE…`: runs each file N times, each time in a `deno test` of its own, and
- * says how often it failed. With `--load` as many busy loops as the machine has cores run beside it. Exits 1 when a run
- * failed. It mends nothing, and tells no flaky test from a broken one: that is the reader's.
+ * `deno task test:flaky [--times N] [--load] FILE…`: runs each file N times, each time in a separate `deno test`, and
+ * prints the number of failures. With `--load`, one busy loop per core runs in parallel. Exits 1 if a run failed. It
+ * fixes nothing, and does not distinguish a flaky test from a broken one: that is the reader's task.
  */
 import { resolve } from "node:path";
 import { parseArgs } from "node:util";
@@ -13,10 +13,10 @@ const TIMES = 10;
 const USAGE = `usage: deno task test:flaky [--times ${TIMES}] [--load] FILE…
 Runs each file of tests that many times, with --load beside a busy loop for each core.`;
 const UNNAMED = "no test: the file does not load, or its process ended";
-/** Lives in a thread of this process, so that it ends with it. */
+/** Runs in a thread of this process, so that it ends with the process. */
 const BUSY_LOOP = "data:application/javascript,for (;;);";
 
-/** Runs a file so often; how often it failed, with each test that did, the most frequent first. */
+/** Runs a file this many times; the number of failures, with each failed test, the most frequent first. */
 async function runFile(file: string, times: number): Promise<boolean> {
   let failures = 0;
   const counts = new Map<string, number>();
@@ -41,7 +41,7 @@ async function runFile(file: string, times: number): Promise<boolean> {
   return failures > 0;
 }
 
-/** What was asked for; undefined when the arguments say nothing that can be done. */
+/** The parsed arguments; undefined if they are invalid. */
 async function readArguments(args: readonly string[]) {
   const { values, positionals: files } = parseArgs({
     args: [...args],

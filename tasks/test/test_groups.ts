@@ -1,29 +1,31 @@
 /**
- * Puts files of tests together, some to an isolate: each isolate loads all that its tests import anew, which takes
- * longer than most of these tests. Pure; `test_modules.ts` writes the modules.
+ * Groups test files, several to an isolate: each isolate loads all imports of its tests anew, which takes longer than
+ * most of these tests. Pure; `test_modules.ts` writes the modules.
  */
 
-/** Files in a group, at most: one file that waits makes the others of its group wait, and six groups run at a time. */
+/**
+ * Maximum number of files in a group: a file that waits delays the others of its group, and six groups run at a time.
+ */
 const FILES_MAX = 24;
-/** Of a group of tests of whole systems that start none: each loads a bus, and most wait. */
+/** Maximum for tests of whole systems that start no server: each loads a bus, and most wait. */
 const QUIET_SYSTEMS_FILES_MAX = 12;
-/** Of a group whose files start servers. */
+/** Maximum for files that start servers. */
 const SERVERS_FILES_MAX = 4;
-/** Of a group of tests of whole systems: to load a bus into an isolate takes 1.6 s of a core. */
+/** Maximum for tests of whole systems that start servers: loading a bus into an isolate takes 1.6 s of a core. */
 const SYSTEMS_FILES_MAX = 3;
 
-/** Files of tests, which run in one isolate, one after another. */
+/** Test files that run in one isolate, one after another. */
 export interface TestGroup {
-  /** The folder that they are in, and a number: `shield-3`. */
+  /** Their folder and a number: `shield-3`. */
   readonly name: string;
   readonly paths: readonly string[];
 }
 
-/** Groups of the tests in `paths`. A group has files of one folder at the root. */
+/** Groups of the tests in `paths`. A group has files of one top-level folder. */
 export function testGroups(paths: readonly string[], files_max: number = FILES_MAX): TestGroup[] {
   const folders = Map.groupBy(paths.toSorted(), (path) => path.slice(0, path.indexOf("/")));
   return [...folders].flatMap(([folder, paths]) => {
-    // Neighbours import much of the same. All groups of a folder have about as many files.
+    // Adjacent files share many imports. All groups of a folder have about the same size.
     const count = Math.ceil(paths.length / files_max);
     const begin = (at: number) => Math.round(at * paths.length / count);
     return Array.from({ length: count }, (_, at) => ({
@@ -43,7 +45,7 @@ const groupOf = (paths: readonly [string, ...string[]]): TestGroup => ({
 export const singleGroups = (paths: readonly string[]): TestGroup[] =>
   paths.map((path) => groupOf([path]));
 
-/** Groups of `paths` by `grouped`, behind those in `first`: none of these is left alone at the end. */
+/** Groups of `paths` by `grouped`, after those in `first`, so that none of those runs alone at the end. */
 export function longestFirst(
   paths: readonly string[],
   first: readonly (readonly string[])[],
@@ -58,13 +60,13 @@ export function longestFirst(
 
 const isSystem = (path: string) => path.startsWith("tests/");
 
-/** Groups of tests that start no process: those of whole systems, which wait most, begin. */
+/** Groups of tests that start no process: whole-system tests, which wait most, are first. */
 export const quietGroups = (paths: readonly string[]): TestGroup[] => [
   ...testGroups(paths.filter(isSystem), QUIET_SYSTEMS_FILES_MAX),
   ...testGroups(paths.filter((path) => !isSystem(path))),
 ];
 
-/** Groups of tests that start servers: a few to a group, of whole systems fewer. */
+/** Groups of tests that start servers: a few files per group, fewer for whole systems. */
 export function serverGroups(paths: readonly string[]): TestGroup[] {
   return [
     ...testGroups(paths.filter((path) => !isSystem(path)), SERVERS_FILES_MAX),
@@ -72,7 +74,9 @@ export function serverGroups(paths: readonly string[]): TestGroup[] {
   ];
 }
 
-/** The text of a module that runs the tests of a group; `root` is the URL of the folder that its paths begin at. */
+/**
+ * The text of a module that runs the tests of a group; `root` is the URL of the folder that its paths are relative to.
+ */
 export function groupModule({ paths }: TestGroup, root: URL): string {
   return paths.map((path) => `import ${JSON.stringify(new URL(path, root).href)};\n`).join("");
 }

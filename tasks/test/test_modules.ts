@@ -1,8 +1,8 @@
 /**
- * Writes the modules of groups, which `deno test` runs in the order in which they are given. Files that it is given
- * itself it sorts by their folders. The folder of the modules is the same in each run, and so is the first of them: by
- * that one deno remembers which types it has checked, so that the second task that runs checks what the first one has
- * not. It lies outside of the checkout, whose configuration leaves out `.arqon`.
+ * Writes the modules of groups, which `deno test` runs in the given order. It sorts files without a group by their
+ * folders. The folder of the modules and the first module are the same in each run: deno caches checked types under the
+ * first module, so that the second task checks only what the first one did not. The folder is outside of the checkout,
+ * whose configuration excludes `.arqon`.
  */
 import { createHash } from "node:crypto";
 import { tmpdir } from "node:os";
@@ -10,12 +10,12 @@ import { pathToFileURL } from "node:url";
 import { ROOT } from "../checkout/source_files.ts";
 import { groupModule, type TestGroup } from "./test_groups.ts";
 
-/** Has no tests. Deno keeps what it knows of types under the first module that it is given. */
+/** Has no tests. Deno caches checked types under the first module of a program. */
 const FIRST: TestGroup = { name: "first", paths: ["tasks/test/global_types.ts"] };
 
 /**
- * Folders of the workspace with compiler options of their own. A module that imports their tests from elsewhere would be
- * checked without them, so that these tests are in no group.
+ * Workspace folders with compiler options of their own. A module outside that imports their tests would be checked
+ * without these options, so these tests are in no group.
  */
 async function foldersWithOptions(): Promise<string[]> {
   const { workspace } = JSON.parse(await Deno.readTextFile(`${ROOT}deno.json`));
@@ -29,7 +29,7 @@ const FOLDER = `${tmpdir()}/arqon_test_groups/${
   createHash("sha256").update(ROOT).digest("hex").slice(0, 16)
 }`;
 
-/** Writes the module of a group; its path. */
+/** Writes the module of a group, and returns its path. */
 async function writeModule(group: TestGroup): Promise<string> {
   const path = `${FOLDER}/${group.name}_test.ts`;
   await Deno.mkdir(FOLDER, { recursive: true });
@@ -37,12 +37,12 @@ async function writeModule(group: TestGroup): Promise<string> {
   return path;
 }
 
-/** Writes the first module of each test task; its path. */
+/** Writes the first module of each test task, and returns its path. */
 export const firstModule = (): Promise<string> => writeModule(FIRST);
 
 /**
- * What to give to `deno test` for these files, as `grouped` puts them together: modules, and files by themselves. Modules
- * of a `set` are beside those of the test tasks.
+ * The arguments of `deno test` for these files, grouped by `grouped`: modules, and single files. The modules of a `set`
+ * are kept apart from those of the test tasks.
  */
 export async function testModules(
   files: readonly string[],

@@ -1,8 +1,7 @@
 /**
- * `deno task test:portable`: runs the tests that need only Deno, for systems on which the servers' own tests
- * do not run. These are the tests of the protocol, of `shared`, of the SDK and of `arq` that start no process
- * and open no file by its path. They are found by reading the sources, so that a new test is in or out by
- * what it does.
+ * `deno task test:portable`: runs the tests that need only Deno, for systems on which the servers' own tests do not
+ * run. These are the tests of the protocol, of `shared`, of the SDK and of `arq` that start no process and open no file
+ * by its path. The selection reads the sources, so a new test needs no entry.
  */
 import { finish, runTests } from "./run_tests.ts";
 import { isTestPart, reachesSign, type SourceModule, sourceModules } from "./source_modules.ts";
@@ -11,16 +10,16 @@ import { isTestPart, reachesSign, type SourceModule, sourceModules } from "./sou
 const FOLDERS = ["proto/", "shared/", "sdk/typescript/", "arq/"];
 
 /**
- * Signs that a test is bound to a system: paths with slashes from a `file:` URL, other processes, folders
- * that only Unix has.
+ * Signs that a test depends on a system: paths with slashes from a `file:` URL, other processes, folders that only Unix
+ * has.
  */
 const BOUND =
   /import\.meta\.url\)\.pathname|import\.meta\.dirname|Deno\.(Command|kill)\b|\bstartNats\b|SIGTERM|["'`](\/tmp|\/proc|\/dev)\//;
 
 /**
- * The portable tests among `modules`, sorted. All imports of the modules must be among them. The text of tests decides
- * whether they are bound; that of product code does not. What is in no folder of portable tests is not looked into: a
- * test that imports a part of the gate or of the tests of whole systems is bound.
+ * The portable tests among `modules`, sorted. All imports of the modules must be among them. The text of tests decides;
+ * that of product code does not. Modules outside of folders with portable tests are not read: a test that imports a
+ * part of the gate or of the tests of whole systems is not portable.
  */
 export function portableTests(modules: readonly SourceModule[]): string[] {
   const isInside = (path: string) => FOLDERS.some((folder) => path.startsWith(folder));

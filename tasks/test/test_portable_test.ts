@@ -1,11 +1,11 @@
-/** Which tests go to systems without the servers: by what they do, and that the choice is not empty. */
+/** The selection of tests for systems without the servers: it depends on a test's sources, and is not empty. */
 import assert from "node:assert/strict";
 import { sourceModules } from "./source_modules.ts";
 import { portableTests } from "./test_portable.ts";
 
 const module = (path: string, text: string, ...imports: string[]) => ({ path, text, imports });
 
-Deno.test("a test that starts a process, itself or by what it imports, is left out", () => {
+Deno.test("a test that starts a process, directly or by imports, is left out", () => {
   const chosen = portableTests([
     module("arq/pure_test.ts", "", "arq/pure.ts"),
     module("arq/pure.ts", "new Deno.Command('x')"),
@@ -22,7 +22,7 @@ Deno.test("a test that starts a process, itself or by what it imports, is left o
   assert.deepEqual(chosen, ["arq/pure_test.ts", "proto/round_test.ts"]);
 });
 
-Deno.test("of this checkout, the whole protocol and much of the SDK is tested everywhere", async () => {
+Deno.test("the portable tests of this checkout include the whole protocol and much of the SDK", async () => {
   const modules = await sourceModules();
   const chosen = portableTests(modules);
   const of = (folder: string) => chosen.filter((path) => path.startsWith(folder)).length;

@@ -1,19 +1,19 @@
 /**
- * Follows one program of tests: shows and keeps what it says, and ends it when it has said nothing for so
- * long that it must be stuck. This is no time limit of a test: a run that goes on is never ended.
+ * Follows one program of tests: shows and keeps its output, and ends it after so long a silence that it must be stuck.
+ * This is not a time limit of a test: an active run is never ended.
  */
 
 /** How long to wait, in milliseconds. */
 export interface Waits {
-  /** Without a word of the program, until it is asked to end. The longest silence of a good run is 50 s. */
+  /** Silence of the program before it is asked to end. The longest silence of a successful run is 50 s. */
   readonly silence_ms: number;
-  /** After it was asked, until it is killed; and after it has ended, for output that its children hold. */
+  /** Time from the request until the kill; and time after its end for output of its child processes. */
   readonly end_ms: number;
 }
 
 const WAITS: Waits = { silence_ms: 600_000, end_ms: 20_000 };
 
-/** A started program, and which of its outputs to read. */
+/** A started program, and which of its streams to read. */
 export interface TestProcess {
   readonly name: string;
   readonly child: Deno.ChildProcess;
@@ -23,7 +23,7 @@ export interface TestProcess {
   readonly shown?: ReadableStream<Uint8Array>;
 }
 
-/** How a program has ended, and what it said on the output that is kept. */
+/** The end of a program, and its output on the kept stream. */
 export interface Followed {
   readonly output: string;
   readonly success: boolean;
@@ -42,8 +42,8 @@ async function read(
 }
 
 /**
- * What the threads of a process do, for example "12 Sl futex_do_wait": how many, in which state, and where in
- * the kernel (ps(1)). Empty where the system does not tell.
+ * The states of a process's threads, for example "12 Sl futex_do_wait": their number, state, and wait channel in the
+ * kernel (ps(1)). Empty if the system does not provide them.
  */
 function threadStates(pid: number): string {
   const count = new Map<string, number>();
@@ -69,8 +69,8 @@ function kill(child: Deno.ChildProcess, signal: Deno.Signal): void {
 }
 
 /**
- * Asks a silent program to end by SIGINT, which both runners answer with the tests that are under way, and
- * kills it when it does not. Returns the function that says that something was heard, and the one to stop.
+ * Sends SIGINT to a silent program, which both runners answer with the running tests, and kills it if it does not end.
+ * Returns a function that records output, and one that stops the watch.
  */
 function endWhenSilent(
   { name, child }: TestProcess,
@@ -81,7 +81,7 @@ function endWhenSilent(
   let isOver = false;
   const ask = () => {
     isOver = true;
-    // `.ci/run` repeats what follows such a line.
+    // `.ci/run` repeats the text after such a line.
     print(`\nFAIL  ${name} has said nothing for ${silence_ms / 1000} s and is ended by SIGINT\n`);
     const states = threadStates(child.pid);
     if (states !== "") print(`its threads: ${states}\n`);
@@ -98,7 +98,7 @@ function endWhenSilent(
       clearTimeout(timer);
       timer = setTimeout(ask, silence_ms);
     },
-    /** What is still read of an ended program does not begin another wait. */
+    /** Output of an ended program does not start another wait. */
     stop() {
       isOver = true;
       clearTimeout(timer);
@@ -106,7 +106,7 @@ function endWhenSilent(
   };
 }
 
-/** Follows a program to its end. A program that was ended because of its silence has no success. */
+/** Follows a program to its end. A program that was ended because of its silence has not succeeded. */
 export async function followTests(
   program: TestProcess,
   print: (text: string) => void,

@@ -1,8 +1,11 @@
-/** Programs that are silent, that are killed, or that leave processes behind come to an end, and it is said. */
+/**
+ * Silent programs, killed programs, and programs that leave child processes come to an end, and the output names the
+ * reason.
+ */
 import assert from "node:assert/strict";
 import { type Followed, followTests } from "./test_process.ts";
 
-/** Follows a program, and returns how it ended and everything that was printed. */
+/** Follows a program, and returns its end and its whole output. */
 async function follow(
   command: string,
   args: readonly string[],
@@ -25,7 +28,7 @@ async function follow(
 
 const LONG_MS = 600_000;
 
-Deno.test("what a program says is kept from stdout and shown from both", async () => {
+Deno.test("the output keeps stdout and shows both streams", async () => {
   const said = await follow("sh", ["-c", "echo one; echo two >&2; exit 3"], LONG_MS);
   assert.equal(said.success, false);
   assert.equal(said.output, "one\n");
@@ -52,7 +55,7 @@ Deno.test("a silent run of deno test names the test that does not end", async ()
       stderr: "null",
     }).spawn();
     let printed = "";
-    // However slow the machine is: the run is silent for long only after the test has begun.
+    // On a machine of any speed, the run is silent for long only after the test has started.
     const silence_ms = 20_000;
     const { success } = await followTests(
       { name: "deno test", child, kept: child.stdout },
@@ -74,15 +77,15 @@ Deno.test("a program that does not end by SIGINT is killed", async () => {
   assert.match(said.printed, /was ended by SIGKILL/);
 });
 
-Deno.test("a process that is left behind does not hold the run", async () => {
+Deno.test("a process that is left behind does not block the run", async () => {
   const said = await follow("sh", ["-c", "sleep 60 & echo $!"], LONG_MS);
   assert.equal(said.success, true);
   assert.match(said.printed, /has left processes behind/);
   Deno.kill(Number(said.output), "SIGKILL");
 });
 
-Deno.test("what is read of a program after its end does not begin another wait", async () => {
-  // A wait that goes on after this test is a timer that the runner of tests reports as a leak.
+Deno.test("output after a program's end does not start another wait", async () => {
+  // The test runner reports a wait that outlives this test as a leaked timer.
   const said = await follow("sh", ["-c", "(sleep 0.2; echo late) &"], LONG_MS);
   assert.equal(said.success, true);
   assert.equal(said.output, "late\n");

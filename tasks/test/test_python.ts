@@ -1,8 +1,8 @@
 /**
  * `deno task test:python [--checks]`: checks and tests the Python SDK in its own virtual environment below `.arqon`. It
- * runs ruff, mypy, pyright and the check of generated code (with `--checks` no more), then pytest against the real bus,
- * and the verification suite. `deno task test` has the SDK's pytest alone. A failed check counts as a failed test.
- * Without Python it says that it was skipped; in CI that is a failure.
+ * runs ruff, mypy, pyright and the check of generated code (with `--checks` only these), then pytest against the real
+ * bus, and the verification suite. `deno task test` has only the SDK's pytest. A failed check counts as a failed test.
+ * Without Python the task is skipped with a message; in CI that is a failure.
  */
 import { finish, show } from "./run_tests.ts";
 import { makeVenv, PYTHON, venvBin } from "../checkout/programs.ts";
@@ -14,10 +14,9 @@ const VENV = `${ROOT}.arqon/python`;
 const BIN = venvBin(VENV);
 const CONFIG = "sdk/python/pyproject.toml";
 /**
- * The tests that hold us against other implementations: our reader of frames against one in Python, our
- * verdicts on tokens against PyJWT's, our readers of payloads against Google's and Go's, times of schedules
- * against cronsim's, and metered modules, recorded calls of policies and rooms with reducers against another
- * engine.
+ * The tests that compare us with other implementations: our reader of frames with one in Python, our verdicts on tokens
+ * with PyJWT's, our readers of payloads with Google's and Go's, times of schedules with cronsim's, and metered modules,
+ * recorded calls of policies and rooms with reducers with another engine.
  */
 const VERIFICATION = [
   "tests/verification/frames_by_wsproto.py",
@@ -30,7 +29,7 @@ const VERIFICATION = [
 ];
 const SDK_TESTS = "sdk/python/tests";
 const EXAMPLES = ["examples", "tests/examples"];
-/** Packages for the examples, beside the SDK. `tests/external/map_test.ts` uses this environment too. */
+/** Packages for the examples, in addition to the SDK. `tests/external/map_test.ts` also uses this environment. */
 const EXAMPLES_NEED = ["-r", "examples/map/python/requirements.txt"];
 
 /** The totals of a pytest run, from its last line: "76 passed, 1 failed in 28.1s". */
@@ -46,7 +45,7 @@ export function pytestTotals(output: string): TestTotals | undefined {
   };
 }
 
-/** Where the output goes, as it comes. */
+/** Destination of the output, as it arrives. */
 type Print = (text: string) => void;
 
 /** Runs a command in a folder of the checkout, and prints and keeps its output. */
@@ -76,15 +75,15 @@ async function run(
   );
 }
 
-/** The options by which a type checker sees the package as on another system, with a cache for each. */
+/** The options by which a type checker checks the package for another system, with a cache for each. */
 function forSystem(name: "win32" | "darwin"): readonly string[] {
   return ["--platform", name, "--cache-dir", `.mypy_cache/${name}`, "src/arqon"];
 }
 
-/** The last lines of a failed check that are shown again. */
+/** The last lines of a failed check that are repeated at the end. */
 const PROBLEM_LINES = 30;
 
-/** The checks before the tests: a name, a command, its arguments, and the folder in which it runs. */
+/** The checks before the tests: a name, a command, its arguments, and its working directory. */
 const CHECKS: readonly (readonly [string, string, readonly string[], string])[] = [
   ["ruff", "ruff", ["check", "."], "sdk/python"],
   ["ruff format", "ruff", ["format", "--check", "--quiet", "."], "sdk/python"],
@@ -102,7 +101,7 @@ const CHECKS: readonly (readonly [string, string, readonly string[], string])[] 
 
 const MISSING = `${PYTHON} 3.10 or newer with venv is missing (Debian: python3 python3-venv)`;
 
-/** Makes the environment; the totals with which a run ends when there is none. */
+/** Creates the environment; the totals with which a run ends if that is not possible. */
 async function prepare(in_ci: boolean, print: Print): Promise<TestTotals | undefined> {
   const asked = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))";
   if (!(await run(print, PYTHON, ["-c", asked])).success) {
@@ -126,7 +125,7 @@ async function pytest(print: Print, paths: readonly string[]): Promise<TestTotal
   return { passed, failed: success ? failed : Math.max(1, failed) };
 }
 
-/** Runs the checks; the number of those that failed. */
+/** Runs the checks, and returns the number of failures. */
 async function runChecks(print: Print): Promise<number> {
   const problems: string[] = [];
   for (const [name, command, args, folder] of CHECKS) {
@@ -136,14 +135,14 @@ async function runChecks(print: Print): Promise<number> {
       problems.push(`FAIL  ${name}\n${output.split("\n").slice(-PROBLEM_LINES).join("\n")}`);
     }
   }
-  // Once more, in the form in which `.ci/run` finds what failed.
+  // Repeated in the form in which `.ci/run` finds failures.
   for (const problem of problems) print(`${problem}\n`);
   return problems.length;
 }
 
 /**
  * The SDK's own tests, as `deno task test` runs them; returns the totals. `in_ci` makes a machine without Python a
- * failure. `print` takes all that is to be read, errors too.
+ * failure. `print` receives the whole output, including errors.
  */
 export async function pytestSdk(in_ci: boolean, print: Print): Promise<TestTotals> {
   return await prepare(in_ci, print) ?? await pytest(print, [SDK_TESTS]);

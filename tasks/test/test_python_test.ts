@@ -1,4 +1,4 @@
-/** What pytest says at its end, in its forms. */
+/** The forms of pytest's last line. */
 import assert from "node:assert/strict";
 import { pytestTotals } from "./test_python.ts";
 

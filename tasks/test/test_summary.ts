@@ -1,9 +1,9 @@
 /**
- * Reads the totals from the output of `deno test`, so that `deno task test` and `.ci/run` can add them up, and which
- * files took longest from its report. Pure text functions.
+ * Reads the totals from the output of `deno test`, so that `deno task test` and `.ci/run` can add them up, and the
+ * slowest files from its report. Pure text functions.
  */
 
-/** How many tests passed and failed. */
+/** Numbers of passed and failed tests. */
 export interface TestTotals {
   readonly passed: number;
   readonly failed: number;
@@ -14,8 +14,8 @@ const COLOURS = /\x1b\[[0-9;]*m/g;
 const SUMMARY = /^(?:ok|FAILED) \| (\d+) passed(?: \([^)]*\))? \| (\d+) failed\b/;
 
 /**
- * The totals of one run. A run that failed without naming a test (a file does not compile, a leak) counts as
- * one failed test, so that a failure never adds up to nothing.
+ * The totals of one run. A run that failed without naming a test (a file does not compile, a leak) counts as one failed
+ * test, so that a failure never adds up to nothing.
  */
 export function readTotals(output: string, success: boolean): TestTotals {
   const lines = output.replace(COLOURS, "").split("\n");
@@ -25,7 +25,7 @@ export function readTotals(output: string, success: boolean): TestTotals {
   return { passed, failed: success ? failed : Math.max(1, failed) };
 }
 
-/** The totals of a program whose last line has them, as `formatTotals` writes it; one failed when it has none. */
+/** The totals in a program's last line, as `formatTotals` writes it; one failure if it has none. */
 export function lastTotals(output: string, success: boolean): TestTotals {
   const match = /^(\d+) passed, (\d+) failed$/m.exec(output.trimEnd().split("\n").at(-1) ?? "");
   const failed = Number(match?.[2] ?? 1);
@@ -38,7 +38,7 @@ export function addTotals(totals: readonly TestTotals[]): TestTotals {
   return { passed: sum(({ passed }) => passed), failed: sum(({ failed }) => failed) };
 }
 
-/** The line with the totals, which `.ci/run` looks for. */
+/** The line with the totals that `.ci/run` searches for. */
 export function formatTotals({ passed, failed }: TestTotals): string {
   return `${passed} passed, ${failed} failed`;
 }
@@ -46,12 +46,12 @@ export function formatTotals({ passed, failed }: TestTotals): string {
 /** Files that `formatSlowest` names. */
 const SLOWEST = 10;
 
-/** What a report in JUnit's format says of one file. */
+/** The report of one file in JUnit's format. */
 export interface FileReport {
   readonly name: string;
-  /** Of its tests together. A step's time is in its test's. */
+  /** Sum over its tests. A test's time includes its steps. */
   readonly seconds: number;
-  /** Tests that failed, and in place of one whose step failed the step, with its test's name before its own. */
+  /** Failed tests. A test with a failed step is replaced by the step, with the test's name before the step's. */
   readonly failed: readonly string[];
 }
 
@@ -59,7 +59,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   ...{ "&gt;": ">", "&lt;": "<", "&quot;": '"', "&apos;": "'", "&amp;": "&" },
 };
 
-/** What a report in JUnit's format says of each file. */
+/** The report of each file, from a report in JUnit's format. */
 export function readReport(report: string): FileReport[] {
   const plain = (text: string) => text.replace(/&\w+;/g, (entity) => ENTITIES[entity] ?? entity);
   return [...report.matchAll(/<testsuite name="([^"]*)"[^]*?<\/testsuite>/g)].map(
@@ -82,8 +82,8 @@ export function readReport(report: string): FileReport[] {
 }
 
 /**
- * The files that took longest, with their seconds, from a report in JUnit's format. Empty when the report has fewer than
- * two files: who runs one file sees its tests' times.
+ * The slowest files, with their seconds, from a report in JUnit's format. Empty if the report has fewer than two files:
+ * a run of one file shows the times of its tests.
  */
 export function formatSlowest(report: string): string {
   const files = readReport(report);

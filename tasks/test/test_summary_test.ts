@@ -15,12 +15,12 @@ Deno.test("the totals of a run are read", () => {
   assert.deepEqual(readTotals(coloured, true), { passed: 7, failed: 0 });
 });
 
-Deno.test("what a test prints is not taken for the summary", () => {
+Deno.test("a test's own output is not mistaken for the summary", () => {
   const output = "say: ok | 99 passed | 0 failed\nok | 1 passed | 0 failed (1s)\nError: leaks\n";
   assert.deepEqual(readTotals(output, true), { passed: 1, failed: 0 });
 });
 
-Deno.test("a run that fails without a failed test counts one", () => {
+Deno.test("a run that fails without a failed test counts one failure", () => {
   assert.deepEqual(readTotals("error: Type checking failed.\n", false), { passed: 0, failed: 1 });
   assert.deepEqual(readTotals("ok | 5 passed | 0 failed (1s)\n", false), { passed: 5, failed: 1 });
 });
@@ -29,7 +29,7 @@ Deno.test("the line for .ci/run", () => {
   assert.equal(formatTotals({ passed: 12, failed: 0 }), "12 passed, 0 failed");
 });
 
-Deno.test("the slowest files are named, each with the sum of its tests and not of their steps", () => {
+Deno.test("the slowest files are named, each with the sum of its tests without their steps", () => {
   const test = (name: string, time: number) =>
     `<testcase name="${name}" classname="x" time="${time}" line="1" col="1">\n</testcase>`;
   const suite = (name: string, ...tests: string[]) =>
@@ -42,7 +42,7 @@ Deno.test("the slowest files are named, each with the sum of its tests and not o
   assert.equal(formatSlowest(slow), "");
 });
 
-Deno.test("a task's totals are those of its last line, and one failed without them", () => {
+Deno.test("a task's totals are those of its last line, and one failure without that line", () => {
   assert.deepEqual(lastTotals("say\n3 passed, 0 failed\n", true), { passed: 3, failed: 0 });
   assert.deepEqual(lastTotals("3 passed, 0 failed\n", false), { passed: 3, failed: 1 });
   for (const other of ["", "3 passed, 0 failed\nboom\n"]) {

@@ -1,35 +1,35 @@
 /**
- * Which of our three test tasks runs a test file: `test` has those that start no process, `test:cluster` those that need
- * NATS, Valkey, PostgreSQL, Prometheus or a proxy, `test:all` all others: kills, the short forms of long programs, tests
- * of benchmarks, and the slow ones. Read from the sources, so that a new test has its task by what it does. Pure; the
- * tasks are `test.ts`, `test_cluster.ts` and `test_all.ts`.
+ * Assigns each test file to one of three test tasks: `test` has the tests that start no process, `test:cluster` those
+ * that need NATS, Valkey, PostgreSQL, Prometheus or a proxy, `test:all` all others: kills, the short forms of long
+ * programs, tests of benchmarks, and slow tests. The task follows from the sources of the test, so a new test needs no
+ * entry. Pure; the tasks are `test.ts`, `test_cluster.ts` and `test_all.ts`.
  */
 import { isTestPart, reachesSign, type SourceModule } from "./source_modules.ts";
 
-/** The three sets of test files; a file is in one of them. */
+/** The three sets of test files; each file is in exactly one. */
 export interface Tiers {
   readonly test: readonly string[];
   readonly cluster: readonly string[];
   readonly all: readonly string[];
 }
 
-/** Signs that a test starts a process, changes the folder of its own, or starts a thread. */
+/** Signs that a test starts a process, changes its own working directory, or starts a thread. */
 const STARTS =
   /\bDeno\.(Command|kill|chdir)\b|from "\.[^"]*\/checkout\/(programs|streamed_command)\.ts"|\bstartNats\b|\bnew Worker\(/;
 
-/** Signs that a test starts a server that is not ours. */
+/** Signs that a test starts a server of another project. */
 const NEEDS = /\bstart(Nats|Valkey|Postgres)\b|"(postgres|prometheus|promtool|haproxy|nginx)"/;
 
-/** Names of tests in which processes are killed at many moments. One kill at one moment is in many a test beside these. */
+/** Names of tests that kill processes at many moments. Many other tests have one kill at one moment. */
 const KILLS = /(^|\/|_)kill(ed)?_[^/]*$/;
 
-/** Tests of the benchmarks, on which no user's promise stands. */
+/** Tests of the benchmarks, on which no promise to users depends. */
 const BENCHMARKS = /^bench\//;
 
-/** What the long programs run, such as `deno task chaos`, with their `main.ts` beside it. */
+/** The parts of long programs, such as `deno task chaos`, beside their `main.ts`. */
 const RUN_OF_PROGRAM = /^(tests\/[^/]+\/)run\.ts$/;
 
-/** Folders and files that deno takes for tests, and that other tasks run: with shared data, or k6. */
+/** Folders and files that match deno's test patterns, but belong to other tasks: with shared data, or k6. */
 export const OTHER_TASKS: readonly string[] = [
   "tests/external",
   "tasks/test/test.ts",
@@ -37,10 +37,10 @@ export const OTHER_TASKS: readonly string[] = [
 ];
 
 /**
- * Tests that take half a minute of a core or more each: they hold a stream, install packages for several runtimes, follow
- * tutorials, build the documents' site, drive a browser, attack a bus, fill a process's memory, put older copies of data
- * back, move to a second site, or kill databases and buses again and again. And those that time what policies do beside a
- * reference loop, and those of what is deployed: manifests, dashboards and alerts.
+ * Tests that take half a minute of a core or more each: they hold a stream, install packages for several runtimes,
+ * follow tutorials, build the documents' site, drive a browser, attack a bus, fill a process's memory, restore older
+ * copies of data, move to a second site, or kill databases and buses repeatedly. The list also has the tests that
+ * compare policies with a reference loop, and those of the deployment: manifests, dashboards and alerts.
  */
 const SLOW_TABLE = `
 arq/commands/room: follow
@@ -59,13 +59,13 @@ tests: announced_rooms backup_nats backup_oracle backup_usage binaries/npm binar
   restore/restore rollout site thawed_server tutorial/tutorial_sdks tutorial/tutorial
   upgrade/upgrade walks/focuses`;
 
-/** Their paths, by their folders and names in the table above. */
+/** Their paths, from the folders and names of the table above. */
 export const SLOW: readonly string[] = SLOW_TABLE.trim().split(/\n(?! )/).flatMap((line) => {
   const [folder, ...names] = line.split(/:?\s+/);
   return names.map((name) => `${folder}/${name}_test.ts`);
 });
 
-/** Groups of `test` that take longest; the longest first. */
+/** The slowest groups of `test`; the slowest first. */
 export const LONGEST: readonly (readonly string[])[] = [
   ["tests/model/together_test.ts"],
   ["tests/model/faults_calm_test.ts"],
@@ -79,7 +79,7 @@ export const LONGEST: readonly (readonly string[])[] = [
   ["tests/limits_test.ts", "tests/slow_reader_back_test.ts"],
 ];
 
-/** Tests of `test:cluster` that take longest, by their load or since they wait; the longest first. */
+/** The slowest tests of `test:cluster`, by their load or their waits; the slowest first. */
 export const LONGEST_CLUSTER: readonly (readonly string[])[] = [
   ["tests/model/together_nats_test.ts"],
   ["tests/model/faults_nats_test.ts"],
@@ -89,7 +89,7 @@ export const LONGEST_CLUSTER: readonly (readonly string[])[] = [
   ["tests/audit_test.ts"],
 ];
 
-/** Sorts the test files among `modules`, which must hold all that they import. */
+/** Sorts the test files among `modules`, which must contain all of their imports. */
 export function tiersOf(modules: readonly SourceModule[]): Tiers {
   const has = (sign: RegExp) =>
     reachesSign(modules, ({ path, text }) => isTestPart(path) && sign.test(text));
@@ -110,7 +110,7 @@ export function tiersOf(modules: readonly SourceModule[]): Tiers {
     return KILLS.test(path) || isShortForm(path) ? "all" : "cluster";
   };
   const { test = [], cluster = [], all = [] } = Object.groupBy(files, tierOf);
-  // The slow ones begin first, so that none is left when all others are done, and lie in different slices.
+  // The slow tests start first, so that none runs alone at the end, and are distributed over the slices.
   return {
     test,
     cluster,
@@ -121,7 +121,7 @@ export function tiersOf(modules: readonly SourceModule[]): Tiers {
   };
 }
 
-/** The `at`th of `count` slices of a list, dealt out in turn. */
+/** The `at`th of `count` slices of a list, distributed round-robin. */
 export function sliceOf(list: readonly string[], at: number, count: number): string[] {
   return list.filter((_, index) => index % count === at);
 }

@@ -1,4 +1,4 @@
-/** Each test file is run by exactly one task, which its sources decide. */
+/** Each test file belongs to exactly one task, which depends on its sources. */
 import assert from "node:assert/strict";
 import { sourceModules } from "./source_modules.ts";
 import { readSlice } from "./test_all.ts";
@@ -6,7 +6,7 @@ import { LONGEST, LONGEST_CLUSTER, OTHER_TASKS, sliceOf, SLOW, tiersOf } from ".
 
 const module = (path: string, text: string, ...imports: string[]) => ({ path, text, imports });
 
-Deno.test("what a test starts, itself or by what it imports, decides its task", () => {
+Deno.test("what a test starts, directly or by imports, decides its task", () => {
   const tiers = tiersOf([
     module("arq/pure_test.ts", "", "arq/pure.ts"),
     module("arq/pure.ts", "new Deno.Command('x')"),
@@ -54,7 +54,7 @@ Deno.test("what a test starts, itself or by what it imports, decides its task", 
   });
 });
 
-Deno.test("of this checkout each test file is in one task, and most are in the quick one", async () => {
+Deno.test("each test file of this checkout is in one task, and most are in the quick one", async () => {
   const modules = await sourceModules();
   const { test, cluster, all } = tiersOf(modules);
   const there = modules.map(({ path }) => path).filter((path) => path.endsWith("_test.ts"));
@@ -67,7 +67,7 @@ Deno.test("of this checkout each test file is in one task, and most are in the q
   assert.deepEqual(SLOW.filter((path) => !there.includes(path)), []);
 });
 
-Deno.test("slices hold each file once, and the slow ones are spread over them", () => {
+Deno.test("slices contain each file once, and the slow files are distributed over them", () => {
   const files = [...SLOW, ...Array.from({ length: 50 }, (_, at) => `x/${at}_test.ts`)];
   const slices = Array.from({ length: 20 }, (_, at) => sliceOf(files, at, 20));
   assert.deepEqual(slices.flat().toSorted(), files.toSorted());

@@ -1,6 +1,7 @@
 /**
- * The scripts of the release's workflows, run literally, as a runner does: what uploads is a program that only notes what it
- * was called with. Not seen here: the actions (`uses:`), the registries' trust, images for two CPUs, the other systems.
+ * The scripts of the release's workflows, executed unchanged, as on a runner; a program that only records its arguments
+ * replaces the uploads. Not tested here: the actions (`uses:`), the registries' trust, images for two CPUs, the other
+ * systems.
  */
 import assert from "node:assert/strict";
 import { parse } from "yaml";
@@ -28,10 +29,10 @@ const JOBS = await jobsOf("release");
 const IMAGES = await jobsOf("images");
 const TARGET = "x86_64-unknown-linux-gnu";
 const NOTING = `#!/bin/sh\necho "$(basename "$0") $*" >> "$CALLS"\n`;
-/** As npm asks its registry: what is in the file of that name is there. */
+/** Answers as npm's registry: the versions in the file of that name are published. */
 const NPM = `${NOTING}[ "$1" != view ] || cat "$CALLS-there/\${2%@*}" 2> /dev/null\n`;
 
-/** A folder of a runner, whose programs that upload only note what they are called with. */
+/** A runner's folder whose upload programs only record their arguments. */
 class Runner implements AsyncDisposable {
   private constructor(readonly root: string, readonly tag: string) {}
 
@@ -50,7 +51,7 @@ class Runner implements AsyncDisposable {
     await Deno.writeTextFile(file, text);
   }
 
-  /** Runs a script; what it uploaded, a line a call. */
+  /** Runs a script; its uploads, one line per call. */
   async run(script: string, env: Readonly<Record<string, string>> = {}): Promise<string[]> {
     await this.write("calls", "");
     const { code, stdout, stderr } = await new Deno.Command("bash", {
@@ -67,7 +68,7 @@ class Runner implements AsyncDisposable {
     return (await Deno.readTextFile(`${this.root}/calls`)).trim().split("\n");
   }
 
-  /** Runs the step of a job that says that. */
+  /** Runs the step of a job that contains this text. */
   step(job: Job | undefined, words: string, env?: Readonly<Record<string, string>>) {
     const found = job?.steps?.filter(({ run }) => run?.includes(words)) ?? [];
     assert.equal(found.length, 1, words);
@@ -79,7 +80,7 @@ class Runner implements AsyncDisposable {
   }
 }
 
-/** Each package after those that it needs; the first time none is there, then two are, then all. */
+/** Each package after its dependencies; in the first run none is published, in the second two are, then all. */
 async function publishes(
   runner: Runner,
   names: readonly string[],
@@ -113,7 +114,7 @@ for (
     "next",
   ]] as const
 ) {
-  Deno.test(`the scripts of release ${tag} pack, sign and upload what they say`, async () => {
+  Deno.test(`the scripts of release ${tag} pack, sign and upload the expected files`, async () => {
     await using runner = await Runner.start(tag);
     const version = tag.slice(1);
     for (const path of ["LICENSE", "NOTICE", `dist/bin/${TARGET}/arq`]) {
@@ -169,7 +170,7 @@ for (
   });
 }
 
-/** Of a file with that text, as npm writes it. */
+/** The integrity of a file with this text, as npm writes it. */
 async function integrity(text: string): Promise<string> {
   const digest = await crypto.subtle.digest("SHA-512", new TextEncoder().encode(text));
   return `sha512-${new Uint8Array(digest).toBase64()}`;
@@ -180,7 +181,7 @@ function reached(name: string): Set<string> {
   return new Set(needsOf(JOBS[name]).flatMap((one) => [one, ...reached(one)]));
 }
 
-Deno.test("a job of the release that publishes comes after all that builds and runs", () => {
+Deno.test("a job of the release that publishes follows all jobs that build and run", () => {
   const publishing = Object.entries(JOBS).filter(([, { permissions, environment }]) =>
     environment !== undefined || Object.values(permissions).includes("write")
   ).map(([name]) => name);
@@ -193,7 +194,7 @@ Deno.test("a job of the release that publishes comes after all that builds and r
   }
 });
 
-Deno.test("what a job of the release downloads, a job before it uploads", () => {
+Deno.test("an earlier job of the release uploads every file that a job downloads", () => {
   const uploads = (jobs: readonly (Job | undefined)[]) =>
     jobs.flatMap((job) => job?.steps ?? []).filter(({ uses }) =>
       uses?.includes("/upload-artifact@")

@@ -1,16 +1,13 @@
 /**
- * Checks .github/ with actionlint (and shellcheck for its scripts) and zizmor. They use no network, so they do not see
- * whether a pinned commit has the version beside it. Tools that cannot be installed are a note on a developer's machine,
- * and a failure in CI. That tasks exist is a rule of `documents`.
+ * Checks .github/ with actionlint (and shellcheck for its scripts) and zizmor. They use no network, so they cannot
+ * check the version in the comment of a pinned commit. Tools that cannot be installed give a note on a developer's
+ * machine, and a failure in CI. A rule of `documents` checks that tasks exist.
  */
 import { ROOT } from "../checkout/source_files.ts";
 import { run } from "../checkout/programs.ts";
 import { type Tools, workflowTools } from "./workflows_tools.ts";
 
-/**
- * The complaints of the tools about the workflows of a folder, with paths below the root; "" when there are
- * none.
- */
+/** The tools' complaints about the workflows of a folder, with paths relative to the root; "" if there are none. */
 export async function lintWorkflows(folder: string, tools: Tools): Promise<string> {
   const files: string[] = [];
   for await (const { name } of Deno.readDir(folder)) {

@@ -1,4 +1,4 @@
-/** A workflow with a mistake for each checker: they must say so, or the gate proves nothing. */
+/** A workflow with a mistake for each checker, which must report it; otherwise the gate proves nothing. */
 import assert from "node:assert/strict";
 import { lintWorkflows } from "./workflows.ts";
 import { workflowTools } from "./workflows_tools.ts";
@@ -24,7 +24,7 @@ jobs:
       - run: deno task ok
 `;
 
-Deno.test("actionlint, shellcheck and zizmor find planted mistakes, and nothing in a sound file", async () => {
+Deno.test("actionlint, shellcheck and zizmor find planted mistakes, and nothing in a valid file", async () => {
   const tools = await workflowTools();
   const folder = await Deno.makeTempDir();
   const lint = async (text: string) => {

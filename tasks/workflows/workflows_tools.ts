@@ -1,6 +1,6 @@
 /**
- * The tools that check the workflows, each in one version below `.arqon/cache`: actionlint (built by Go), zizmor
- * and shellcheck (from PyPI). Tools on the PATH are not used, since another version finds other problems.
+ * The tools that check the workflows, each in one version below `.arqon/cache`: actionlint (built by Go), zizmor and
+ * shellcheck (from PyPI). Tools on the PATH are not used, since other versions find other problems.
  */
 import { EXE, goProgram, pythonPackages } from "../checkout/programs.ts";
 
@@ -27,9 +27,7 @@ async function actionlint(): Promise<string> {
   }
 }
 
-/**
- * The tools, which are installed if they are missing. Throws an Error that says what could not be installed.
- */
+/** The tools; missing ones are installed. Throws an Error that names a failed installation. */
 export async function workflowTools(): Promise<Tools> {
   const bin = await pythonPackages("workflow-tools", PYTHON_PACKAGES);
   const zizmor = `${bin}/zizmor${EXE}`;

@@ -1,6 +1,6 @@
 /**
- * The connections of one load process: opens them, publishes when it is time, and counts what comes. It knows
- * no protocol, which is the wire's task, and no other process.
+ * The connections of one load process: opens them, publishes on schedule, and counts deliveries. It knows no protocol,
+ * which is the task of the wire, and no other process.
  */
 import { Body, Measure, stampOf, unixMs } from "./measure.ts";
 import { dueMs, membersOf, seatsOf, shareOf } from "../plans/plan.ts";
@@ -8,11 +8,11 @@ import type { Crowd, Pace, Run, Seat } from "../plans/plan.ts";
 import type { Wire, WireConnection, WireOptions } from "../targets/target.ts";
 import type { Order, Sent } from "./words.ts";
 
-/** Connections that are opened at a time, and rooms for which one connection asks at a time. */
+/** Concurrent connection attempts, and concurrent subscriptions of one connection. */
 const OPENING = 32;
 const SUBSCRIBING = 64;
 const TICK_MS = 1;
-/** Time limit of a connection, reached only when a server does not answer at all. */
+/** Time limit of a connection, reached only if a server never answers. */
 const CONNECT_MS = 10_000;
 
 const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
@@ -20,11 +20,11 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 interface Publisher {
   readonly connection: WireConnection;
   readonly rooms: readonly string[];
-  /** How many connections subscribe to each room. */
+  /** Number of subscribers of each room. */
   readonly members: readonly number[];
 }
 
-/** Runs so many lanes of work over a list. */
+/** Processes a list with this many concurrent workers. */
 async function inLanes<T>(all: readonly T[], lanes: number, work: (one: T) => Promise<void>) {
   const rest = all.values();
   await Promise.all(Array.from({ length: lanes }, async () => {
@@ -37,7 +37,7 @@ function publishersOf({ groups }: Crowd): number {
   return groups.reduce((sum, group) => sum + (group.publishes ? group.connections : 0), 0);
 }
 
-/** The part of a crowd in this process. */
+/** This process's part of the crowd. */
 export class CrowdMember {
   readonly #wire: Wire;
   readonly #order: Order;
@@ -76,7 +76,7 @@ export class CrowdMember {
     return seats.length;
   }
 
-  /** Sends all messages of a run. Resolves when the last one is sent. */
+  /** Sends all messages of a run. Resolves after the last one. */
   async run(run: Run, start_ms: number): Promise<Sent> {
     const from_ms = start_ms + run.warmup_seconds * 1_000;
     this.measure.begin(from_ms, from_ms + run.seconds * 1_000);
@@ -86,7 +86,7 @@ export class CrowdMember {
     return await this.#runRate(run.pace, bodies, start_ms, run.from === "sent");
   }
 
-  /** Opens connections at a constant rate and keeps them; the time of each counts from when it was due. */
+  /** Opens connections at a constant rate and keeps them; the time of each counts from its due time. */
   async connect(
     plan: { rate: number; warmup_seconds: number; seconds: number; start_ms: number },
   ): Promise<Sent> {
@@ -155,7 +155,7 @@ export class CrowdMember {
     return { sent, expected };
   }
 
-  /** Calls the function for each message that is due, until the counted time is over. */
+  /** Calls the function for each due message until the measurement ends. */
   async #whenDue(
     share: ReturnType<typeof shareOf>,
     start_ms: number,

@@ -1,6 +1,6 @@
 /**
- * The load generator. A scenario says what connections there are (`Crowd`) and what they do (`Run`);
- * this starts load processes, gives each its part, and adds up what they measured:
+ * The load generator. A scenario defines the connections (`Crowd`) and their work (`Run`); this module starts load
+ * processes, gives each its part, and adds up their measurements:
  *
  *     const report = await runLoad(running, {
  *       groups: [{ connections: 10, tenants: 1, prefix: "echo", rooms: 10, rooms_each: 1,
@@ -10,10 +10,9 @@
  *       warmup_seconds: 1, seconds: 5,
  *     });
  *
- * `openLoad` keeps the connections for several runs and tells what the target uses meanwhile.
- * Latencies count from the time at which a message was due (coordinated omission; G. Tene, "How NOT
- * to Measure Latency"); CPU time and memory are those of the target's processes. It knows no target
- * and no protocol.
+ * `openLoad` keeps the connections for several runs and measures the target's usage in the meantime.
+ * Latencies count from the due time of a message (coordinated omission; G. Tene, "How NOT to Measure
+ * Latency"); CPU time and memory are those of the target's processes. It knows no target and no protocol.
  */
 import { place, type Placement, placement } from "../../measure/cores.ts";
 import { type Latency, merged } from "../../measure/histogram.ts";
@@ -30,53 +29,48 @@ import {
 } from "../../measure/usage.ts";
 import type { Count, Opened, Order, Report, Sent, Word } from "./words.ts";
 
-/** Time from the order to the common start of all processes, in ms. */
+/** Time from the command to the common start of all processes, in ms. */
 const BEGIN_MS = 100;
-/** Silence in ms after which a drain ends. */
+/** Time without deliveries in ms after which a drain ends. */
 const SILENCE_MS = 5_000;
 const POLL_MS = 20;
-/** Time in ms in which the log of an ended process says why it ended. */
+/** Time limit in ms for the log of an ended process to give the reason. */
 const LOG_MS = 1_000;
 
 /** The result of a run. */
 export interface LoadReport {
   readonly seconds: number;
-  /**
-   * How many messages were published, how often they were to be heard, and how often they were; warm-up
-   * included.
-   */
+  /** Number of published messages, of expected deliveries, and of actual deliveries; warm-up included. */
   readonly sent: number;
   readonly expected: number;
   readonly received: number;
-  /** Deliveries that were expected and never came; below 0: more came than were expected. */
+  /** Deliveries that were expected and never arrived; below 0: more arrived than were expected. */
   readonly missing: number;
-  /** Deliveries per second in the counted time. */
+  /** Deliveries per second during the measurement. */
   readonly delivered_per_s: number;
-  /** Latency from the time when a message was due to when it was heard. */
+  /** Latency from the due time of a message to its delivery. */
   readonly latency: Latency;
-  /**
-   * Time from when a message was due to when the generator sent it, which is its own part of the latencies.
-   */
+  /** Time from the due time of a message to its sending, which is the generator's share of the latencies. */
   readonly lateness: Latency;
   /** The latencies in µs as HdrHistogram V2. */
   readonly histogram: string;
   /** Number of cores that the target used; 1 is a whole core. */
   readonly cores: number;
-  /** Number of cores used by the processes beside the target, such as NATS. */
+  /** Number of cores that other processes of the target used, such as NATS. */
   readonly beside_cores: number;
   readonly generator_cores: number;
-  /** CPU seconds of the target in the counted time by the names of its threads. */
+  /** CPU seconds of the target during the measurement, by thread name. */
   readonly threads: Readonly<Record<string, number>>;
-  /** CPU time of the target for each delivery in the counted time. */
+  /** CPU time of the target per delivery during the measurement. */
   readonly cpu_us: number;
-  /** Deliveries for each second of CPU time of the target. */
+  /** Deliveries per CPU second of the target. */
   readonly per_cpu_s: number;
-  /** Resident memory of the target at the end of the counted time. */
+  /** Resident memory of the target at the end of the measurement. */
   readonly rss_bytes: number;
-  /** Number of refusals and ended connections, and the first few of them. */
+  /** Number of refusals and disconnections, and the first few of them. */
   readonly problem_count: number;
   readonly problems: readonly string[];
-  /** How load and target share the cores, for people. */
+  /** The placement of load and target on the cores, for people. */
   readonly placed: string;
 }
 
@@ -91,12 +85,9 @@ export interface ConnectPlan {
 export interface Load extends AsyncDisposable {
   readonly connections: number;
   run(run: Run): Promise<LoadReport>;
-  /**
-   * Opens more connections like those of the first group. In the report, connections take the place of
-   * messages.
-   */
+  /** Opens more connections like those of the first group. The report counts connections in place of messages. */
   connect(plan: ConnectPlan): Promise<LoadReport>;
-  /** The CPU time and memory of the target now. */
+  /** The current CPU time and memory of the target. */
   usage(): Promise<Usage>;
 }
 
@@ -130,7 +121,7 @@ async function openAll(all: readonly Program[], running: RunningTarget, crowd: C
   return sum(opened, (one) => one.connections);
 }
 
-/** Sends a word to all processes. Resolves with their answers in the same order. */
+/** Sends a command to all processes. Resolves with their answers in the same order. */
 async function askAll<T>(all: readonly Program[], word: Word): Promise<T[]> {
   return await Promise.all(all.map(async (program) => {
     await program.say(word);
@@ -138,7 +129,7 @@ async function askAll<T>(all: readonly Program[], word: Word): Promise<T[]> {
   }));
 }
 
-/** Waits until everything expected is heard, or nothing comes any longer. */
+/** Waits until all expected messages have arrived, or deliveries have stopped. */
 async function drain(all: readonly Program[], expected: number): Promise<void> {
   let [received, changed_ms] = [-1, performance.now()];
   for (;;) {
@@ -154,7 +145,7 @@ interface Measured {
   readonly seconds: number;
   readonly sent: readonly Sent[];
   readonly reports: readonly Report[];
-  /** Usage of the target, of the processes beside it, and of the load, before and after the counted time. */
+  /** Usage of the target, of its other processes and of the load, before and after the measurement. */
   readonly before: readonly Usage[];
   readonly after: readonly Usage[];
   readonly placed: string;
@@ -191,7 +182,7 @@ function reportOf({ seconds, sent, reports, before, after, placed }: Measured): 
   };
 }
 
-/** Connects a crowd. Rejects when a connection or a room is refused. */
+/** Connects a crowd. Rejects if a connection or a room is refused. */
 export async function openLoad(running: RunningTarget, crowd: Crowd): Promise<Load> {
   await using owned = new AsyncDisposableStack();
   const placed = await placement();
@@ -205,14 +196,14 @@ export async function openLoad(running: RunningTarget, crowd: Crowd): Promise<Lo
   ) => {
     const start_ms = unixMs() + BEGIN_MS;
     const sending = askAll<Sent>(all, word(start_ms));
-    // The result is awaited below; until then a failure must not count as unhandled.
+    // The result is awaited below; until then a failure must not count as an unhandled rejection.
     sending.catch(() => {});
     const usagesAt = async (seconds: number) => {
       await pause(start_ms + seconds * 1_000 - unixMs());
       try {
         return await usagesOf(sets);
       } catch (error) {
-        // The log of an ended load process says more than that the process is gone.
+        // The log of an ended load process gives the reason for its end.
         await Promise.race([sending, pause(LOG_MS)]);
         throw error;
       }

@@ -1,6 +1,6 @@
 /**
- * The load generator on real servers, in short: two processes, real sockets. Counts only; how long
- * anything takes is the benchmark's business.
+ * The load generator on real servers: two processes, real sockets. The tests check counts only; times belong to the
+ * benchmark.
  */
 import assert from "node:assert/strict";
 import { type LoadReport, openLoad, runLoad } from "./driver.ts";
@@ -29,7 +29,7 @@ const PLAN: LoadPlan = {
   seconds: 1,
 };
 
-/** All that was sent came back, once. */
+/** Every sent message arrived exactly once. */
 function assertWhole(report: LoadReport, sent: number): void {
   assert.deepEqual(report.problems, []);
   assert.equal(report.sent, sent);
@@ -38,7 +38,7 @@ function assertWhole(report: LoadReport, sent: number): void {
 }
 
 for (const target of [DENO, ARQON]) {
-  Deno.test(`every message of an open load comes back: ${target.id}`, async () => {
+  Deno.test(`every message of an open load arrives: ${target.id}`, async () => {
     await using running = await target.start({ tls: false, tenants: 1 });
     const report = await runLoad(running, PLAN);
     assertWhole(report, 600);
@@ -47,7 +47,7 @@ for (const target of [DENO, ARQON]) {
     assert.notEqual(report.placed, "");
   });
 
-  Deno.test(`all receivers of a room hear a burst: ${target.id}`, async () => {
+  Deno.test(`all receivers of a room receive a burst: ${target.id}`, async () => {
     await using running = await target.start({ tls: false, tenants: 1 });
     const receivers = { ...GROUP, connections: 6, rooms: 1, publishes: false };
     const publisher = { ...GROUP, connections: 1, rooms: 1, subscribes: false };
@@ -74,12 +74,12 @@ async function connectTwice(target: Target, tls: boolean): Promise<void> {
 }
 
 for (const tls of [false, true]) {
-  Deno.test(`new connections come to be greeted, ${tls ? "with TLS" : "plain"}`, async () => {
+  Deno.test(`new connections receive their greeting, ${tls ? "with TLS" : "plain"}`, async () => {
     for (const target of [DENO, ARQON]) await connectTwice(target, tls);
   });
 }
 
-Deno.test("a closed load has its window under way and loses nothing", async () => {
+Deno.test("a closed load keeps its window in flight and loses nothing", async () => {
   await using running = await DENO.start({ tls: false, tenants: 1 });
   const report = await runLoad(running, {
     ...PLAN,
@@ -90,22 +90,22 @@ Deno.test("a closed load has its window under way and loses nothing", async () =
   assert.ok(report.sent > 12, "more than the first window");
 });
 
-Deno.test("tenants do not hear each other, and clients that ask get batches", async () => {
+Deno.test("tenants are isolated, and clients that request batches receive them", async () => {
   await using running = await ARQON.start({ tls: false, tenants: 2 });
   const report = await runLoad(running, {
     ...PLAN,
     groups: [{ ...GROUP, connections: 6, tenants: 2, rooms: 1, batch: true }],
     echo: false,
   });
-  // Three of each tenant are in a room of the same name.
+  // Three connections of each tenant are in a room of the same name.
   assertWhole(report, 600);
   assert.equal(report.expected, 1_800);
 });
 
-Deno.test("a server that ends meanwhile is no result", async () => {
+Deno.test("a server that ends during the run gives no result", async () => {
   await using running = await DENO.start({ tls: false, tenants: 1 });
   await using load = await openLoad(running, PLAN);
-  // Its memory is read when the warm-up is over, which is after it has ended.
+  // The memory is read after the warm-up, when the server has already ended.
   const ended = assert.rejects(
     load.run({ ...PLAN, warmup_seconds: 1, seconds: 30 }),
     /not there any more/,

@@ -1,6 +1,6 @@
 /**
- * A load process: connections to one target. Lines on its standard input tell it what to do, and it ends with
- * that input. `driver.ts` starts it; `crowd.ts` has the connections.
+ * A load process: connections to one target. It reads commands from standard input, and ends when that ends.
+ * `driver.ts` starts it; `crowd.ts` has the connections.
  */
 import { ownLines } from "../../measure/text_lines.ts";
 import { CrowdMember } from "./crowd.ts";
@@ -32,7 +32,7 @@ if (import.meta.main) {
   let member: CrowdMember | undefined;
   for await (const line of ownLines()) {
     if (member === undefined) member = await open(JSON.parse(line));
-    // It does not wait, so that this process can end with its input. An error ends it too.
+    // Nothing awaits this call, so that the process ends with its input. An error also ends the process.
     else void obey(member, JSON.parse(line));
   }
   member?.close();

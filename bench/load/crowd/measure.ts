@@ -1,4 +1,4 @@
-/** Counts what a load process receives, by the stamps in the bodies. It knows no wire. */
+/** Counts the deliveries of a load process by the stamps in the bodies. It knows no wire. */
 import { Latencies } from "../../measure/histogram.ts";
 import { STAMP_BYTES } from "../plans/plan.ts";
 import type { Report } from "./words.ts";
@@ -11,18 +11,18 @@ const PROBLEMS_SHOWN = 5;
 const stamp = new Float64Array(1);
 const stamp_bytes = new Uint8Array(stamp.buffer);
 
-/** The time with which a body was stamped. */
+/** The time in the stamp of a body. */
 export function stampOf(body: Uint8Array): number {
   for (let at = 0; at < STAMP_BYTES; at++) stamp_bytes[at] = body[at]!;
   return stamp[0]!;
 }
 
-/** What fills a body: text as people write it, which a policy has to read. */
+/** The content of a body: natural text, which a policy has to read. */
 const TEXT = new TextEncoder().encode(
   "The quick brown fox jumps over the lazy dog; Füchse können springen, naïve ones too. ",
 );
 
-/** A body that can be stamped; its other bytes are always the same. */
+/** A body with a replaceable stamp; its other bytes never change. */
 export class Body {
   readonly bytes: Uint8Array;
   readonly #stamp: Float64Array;
@@ -56,14 +56,14 @@ export class Measure {
     return this.#received;
   }
 
-  /** Time in Unix ms at which the counted time ends. */
+  /** End of the measurement in Unix ms. */
   get until_ms(): number {
     return this.#until_ms;
   }
 
   /**
-   * Begins a run, in which messages count that are due between these times in Unix ms. Problems while opening
-   * stay until they are reported.
+   * Starts a run that counts messages with due times between these times in Unix ms. Problems of the connection phase
+   * are kept until they are reported.
    */
   begin(from_ms: number, until_ms: number): void {
     this.#from_ms = from_ms;

@@ -1,13 +1,13 @@
 /**
- * A publisher and a subscriber of a room at a constant rate, whatever comes back: what a client beside a load notices of
- * it. It measures in phases, one after the other.
+ * A publisher and a subscriber of a room at a constant rate, independent of deliveries: the effect of a load on another
+ * client. It measures consecutive phases.
  */
 import { delaysOf } from "../../measure/statistics.ts";
 import type { WireConnection, WireSpec } from "../targets/target.ts";
 import { ARQON_WIRE } from "../wires/wire_arqon.ts";
 import { Body, stampOf, unixMs } from "./measure.ts";
 
-/** What the pair sent and received in one phase. */
+/** The sent and received messages of the pair in one phase. */
 export interface SteadyPhase {
   readonly sent: number;
   readonly received: number;
@@ -36,7 +36,9 @@ export class SteadyPair implements Disposable {
   #heard_ms = unixMs();
   #timer: ReturnType<typeof setInterval> | undefined;
 
-  /** Connects, and begins to publish so many messages a second; latencies begin when one was `due`, or `sent`. */
+  /**
+   * Connects and starts to publish this many messages per second. Latencies start when a message was `due`, or `sent`.
+   */
   static async open(wire: WireSpec, rate: number, from: "due" | "sent"): Promise<SteadyPair> {
     const pair = new SteadyPair();
     const onProblem = () => {};
@@ -63,13 +65,13 @@ export class SteadyPair implements Disposable {
     return pair;
   }
 
-  /** Begins the next phase. */
+  /** Starts the next phase. */
   begin(): void {
     const from_ms = this.#heard_ms = unixMs();
     this.#phases.push({ from_ms, sent: 0, latencies_ms: [], silence_ms: 0 });
   }
 
-  /** What each phase came to so far, in their order. */
+  /** The results of each phase so far, in order. */
   read(): SteadyPhase[] {
     const last = this.#phases.at(-1)!;
     last.silence_ms = Math.max(last.silence_ms, unixMs() - this.#heard_ms);

@@ -1,12 +1,12 @@
 /**
- * Loads that take turns: each on connections of its own, which stay open, in the opposite order in every other round.
- * What else the machine does is then about the same for all.
+ * Interleaved loads: each has separate connections, which stay open, and every other round runs in reverse order. Other
+ * work on the machine then affects all loads about equally.
  */
 import type { Group, Run } from "../plans/plan.ts";
 import type { RunningTarget, WireSpec } from "../targets/target.ts";
 import { type Load, type LoadReport, openLoad } from "./driver.ts";
 
-/** A load that takes turns with others, and the run of a turn. */
+/** A load that alternates with others, and the run of one turn. */
 export interface Player {
   readonly name: string;
   readonly target: RunningTarget;
@@ -17,12 +17,12 @@ export interface Player {
 /** One turn of one load. */
 export interface Turn {
   readonly name: string;
-  /** What the run was, by its name. */
+  /** Name of the run. */
   readonly at: string;
   readonly report: LoadReport;
 }
 
-/** A bus that runs already, as a target. Without a process id it has no CPU time and memory. */
+/** A running bus as a target. Without a process id it has no CPU time and memory. */
 export function busTarget(
   { pid, url }: { readonly pid?: number; readonly url: string },
   tokens: WireSpec["tokens"],
@@ -32,16 +32,16 @@ export function busTarget(
   return { version: "", pids, wire, [Symbol.asyncDispose]: () => Promise.resolve() };
 }
 
-/** What all players do in one turn: at a rate or as fast as it goes. */
+/** The runs of all players in one turn: at a rate or as fast as possible. */
 export type Paces = Readonly<Record<string, Pick<Run, "pace" | "from">>>;
 
-/** At so many messages a second, from when each is sent. */
+/** At this many messages per second; latencies start when a message is sent. */
 export const atRate = (rate: number): Paces[string] => ({
   pace: { kind: "rate", rate, burst: 1 },
   from: "sent",
 });
 
-/** The turns of all players at all paces; `warm` is what each does before anything counts. */
+/** The turns of all players at all paces; each player does `warm` before the measurement. */
 export async function inTurns(
   players: readonly Player[],
   paces: Paces,
@@ -74,5 +74,5 @@ export async function inTurns(
   return turns;
 }
 
-/** Whether messages neither came nor were refused. */
+/** Whether messages were lost: neither delivered nor refused. */
 export const isLost = ({ missing, problem_count }: LoadReport): boolean => missing > problem_count;

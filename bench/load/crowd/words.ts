@@ -1,26 +1,26 @@
-/** The lines of JSON between a driver and a load process. Types only. */
+/** The lines of JSON between the driver and a load process. Types only. */
 import type { Crowd, Run } from "../plans/plan.ts";
 import type { WireSpec } from "../targets/target.ts";
 
-/** The first line to a load process, which says what the process is. It answers with `Opened`. */
+/** The first line to a load process: its role. The answer is `Opened`. */
 export interface Order {
   readonly wire: WireSpec;
   readonly crowd: Crowd;
-  /** Number of this process among those of the crowd. */
+  /** Index of this process in the crowd. */
   readonly process: number;
 }
 
-/** The answer that all connections are open and subscribe to their rooms, or the reason why not. */
+/** The answer when all connections are open and subscribed, or the reason for the failure. */
 export interface Opened {
   readonly connections: number;
   readonly problem?: string;
 }
 
-/** Any later line to a load process. */
+/** Every later line to a load process. */
 export type Word =
-  /** Begins a run. Answered by `Sent` when everything is sent. */
+  /** Starts a run. The answer is `Sent`, after the last message. */
   | { readonly word: "run"; readonly run: Run; readonly start_ms: number }
-  /** Asks for new connections at a constant rate, like those of the first group. Answered by `Sent`. */
+  /** Opens new connections at a constant rate, like those of the first group. The answer is `Sent`. */
   | {
     readonly word: "connect";
     readonly rate: number;
@@ -28,32 +28,32 @@ export type Word =
     readonly seconds: number;
     readonly start_ms: number;
   }
-  /** Asks for the count so far. Answered by `Count`. */
+  /** Requests the current count. The answer is `Count`. */
   | { readonly word: "count" }
-  /** Asks for the report. Answered by `Report`. */
+  /** Requests the report. The answer is `Report`. */
   | { readonly word: "report" };
 
-/** How many messages were published, warm-up included, and how often they are to be heard. */
+/** Number of published messages, warm-up included, and the number of expected deliveries. */
 export interface Sent {
   readonly sent: number;
   readonly expected: number;
 }
 
-/** How many messages were heard so far, warm-up included. */
+/** Number of deliveries so far, warm-up included. */
 export interface Count {
   readonly received: number;
 }
 
 /** The measurements of one process since `run` or `connect`. */
 export interface Report extends Count {
-  /** Deliveries within the counted time. */
+  /** Deliveries during the measurement. */
   readonly delivered: number;
-  /** Histogram of latencies from the due time, for messages that were due within the counted time. */
+  /** Histogram of latencies from the due time, for messages that were due during the measurement. */
   readonly latencies: string;
-  /** Histogram of how late messages were sent, which is the generator's own part of those latencies. */
+  /** Histogram of send delays, which is the generator's share of those latencies. */
   readonly lateness: string;
-  /** The first few refusals and ended connections. */
+  /** The first few refusals and disconnections. */
   readonly problems: readonly string[];
-  /** Number of all refusals and ended connections. */
+  /** Number of all refusals and disconnections. */
   readonly problem_count: number;
 }

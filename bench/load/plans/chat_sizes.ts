@@ -1,4 +1,4 @@
-/** The sizes of real messages, the same on every machine. */
+/** Sizes of real messages, the same on every machine. */
 
 /**
  * 32 quantiles, in bytes, of the 296 payloads of octokit/webhooks, `payload-examples` (MIT), at commit
@@ -12,10 +12,10 @@ const QUANTILES: readonly number[] = [
   12_151, 13_196, 13_916, 19_250, 23_571, 23_741, 25_178, 26_156,
 ];
 
-/** The step through the sorted list by which large and small sizes take turns; coprime to its length. */
+/** Step through the sorted list that alternates large and small sizes; coprime to the list's length. */
 const STRIDE = 13;
 
-/** The sizes of bodies, in an order in which large and small take turns. */
+/** Body sizes, large and small alternating. */
 export const CHAT_SIZES: readonly number[] = QUANTILES.map((_, at) =>
   QUANTILES[at * STRIDE % QUANTILES.length]!
 );

@@ -1,30 +1,30 @@
 /**
- * The plan of a load, as plain JSON for load processes, and which of its connections belongs to which
- * process, tenant and room. Pure; nothing here connects or waits.
+ * The plan of a load as plain JSON for load processes, and the assignment of connections to processes, tenants and
+ * rooms. Pure: nothing here connects or waits.
  */
 
-/** A group of connections that all do the same. A load has one or more groups. */
+/** A group of connections with the same behaviour. A load has one or more groups. */
 export interface Group {
   readonly connections: number;
   /** Number of tenants; connection i belongs to tenant i modulo this. */
   readonly tenants: number;
-  /** Prefix of the rooms' names. Groups with the same prefix meet in the same rooms. */
+  /** Prefix of the room names. Groups with the same prefix use the same rooms. */
   readonly prefix: string;
-  /** Number of rooms of each tenant: `PREFIX-0` and on. */
+  /** Number of rooms of each tenant, named `PREFIX-0`, `PREFIX-1`, and so on. */
   readonly rooms: number;
-  /** Number of rooms of each connection; the rooms of a tenant's j-th connection begin at j times this. */
+  /** Number of rooms of each connection. The rooms of a tenant's j-th connection start at j times this number. */
   readonly rooms_each: number;
   /** Whether the connections subscribe to their rooms. */
   readonly subscribes: boolean;
-  /** Whether the connections publish to their rooms, in turn. */
+  /** Whether the connections publish to their rooms, round-robin. */
   readonly publishes: boolean;
-  /** Whether the connections ask for several messages in a frame. */
+  /** Whether the connections request BATCH frames. */
   readonly batch: boolean;
-  /** The token of all its connections, for several users of one tenant; absent: that of the tenant. */
+  /** The token of all connections of the group, for several users of one tenant; absent: the tenant's token. */
   readonly token?: number;
 }
 
-/** A group whose connections each publish to a room of their own and receive themselves. */
+/** A group whose connections each publish to a separate room and receive their own messages. */
 export function ownRooms(connections: number, prefix: string, more: Partial<Group> = {}): Group {
   return {
     ...{ connections, tenants: 1, prefix, rooms: connections, rooms_each: 1 },
@@ -33,7 +33,7 @@ export function ownRooms(connections: number, prefix: string, more: Partial<Grou
   };
 }
 
-/** Publishers that receive nothing, and readers, all of the room `PREFIX-0`. */
+/** Publishers without subscriptions, and readers, all in the room `PREFIX-0`. */
 export function oneRoom(
   prefix: string,
   publishers: number,
@@ -46,14 +46,14 @@ export function oneRoom(
   ];
 }
 
-/** A group of connections that do nothing. */
+/** A group of idle connections. */
 export const idlers = (connections: number, prefix: string): Group =>
   ownRooms(connections, prefix, { rooms: 1, subscribes: false, publishes: false });
 
-/** The pace at which messages are published. */
+/** The publishing pace. */
 export type Pace =
   /**
-   * An open load: each message has a due time, from which its latency counts, whatever the outcome of the others.
+   * An open load: each message has a due time, independent of earlier messages. Its latency counts from the due time.
    */
   | {
     readonly kind: "rate";
@@ -62,40 +62,38 @@ export type Pace =
     /** Number of messages with the same due time. */
     readonly burst: number;
   }
-  /** A closed load: each publisher, alone in its room, always has so many messages under way. */
+  /** A closed load: each publisher, alone in its room, always has this many messages in flight. */
   | { readonly kind: "window"; readonly window: number };
 
-/** The connections of a load, and how they are spread. */
+/** The connections of a load and their distribution. */
 export interface Crowd {
   readonly groups: readonly Group[];
-  /** Number of load processes. One more takes the publishers that receive nothing, when there are any. */
+  /** Number of load processes. Publishers without subscriptions get one additional process. */
   readonly processes: number;
-  /** Whether every connection gets back exactly what it publishes itself. */
+  /** Whether every connection receives exactly its own messages. */
   readonly echo: boolean;
 }
 
-/** What the connections of a crowd do in one run. */
+/** The work of a crowd's connections in one run. */
 export interface Run {
   readonly pace: Pace;
   /**
-   * Where a latency begins: when the message was `due`, which is the default, or when it was `sent`, which leaves
-   * out the lateness of the generator's own timer, a millisecond and more. Sending never waits for the target.
+   * The start of a latency: when the message was `due` (the default), or when it was `sent`. `sent` excludes the
+   * lateness of the generator's timer, a millisecond and more. Sending never waits for the target.
    */
   readonly from?: "due" | "sent";
-  /** Sizes of bodies in bytes, used in turn; at least `STAMP_BYTES` are sent. */
+  /** Body sizes in bytes, used round-robin; at least `STAMP_BYTES` are sent. */
   readonly sizes_bytes: readonly number[];
-  /** Seconds of publishing before the counted time. */
+  /** Seconds of publishing before the measurement. */
   readonly warmup_seconds: number;
-  /** Seconds of the counted time. */
+  /** Seconds of the measurement. */
   readonly seconds: number;
 }
 
-/** A whole load: a crowd and one run. */
+/** A complete load: a crowd and one run. */
 export interface LoadPlan extends Crowd, Run {}
 
-/**
- * Length of the stamp at the beginning of every body: the due time in Unix ms, as a float64 of this machine.
- */
+/** Length of the stamp at the beginning of every body: the due time in Unix ms, as a float64 in native byte order. */
 export const STAMP_BYTES = 8;
 
 /** One connection of a crowd. */
@@ -105,10 +103,7 @@ export interface Seat {
   readonly group: Group;
 }
 
-/**
- * Whether a group only publishes. Such publishers get a process of their own, so that hearing does not delay
- * sending.
- */
+/** Whether a group only publishes. Such publishers get a separate process, so that receiving does not delay sending. */
 export function isApart({ publishes, subscribes }: Group): boolean {
   return publishes && !subscribes;
 }
@@ -141,7 +136,7 @@ export function seatsOf({ groups, processes }: Crowd, process: number): Seat[] {
   });
 }
 
-/** How many connections subscribe to a room of a tenant. */
+/** Number of connections that subscribe to a room of a tenant. */
 export type MembersOf = (tenant: number, room: string) => number;
 
 /** Counts the members of all rooms once for the whole crowd. */
@@ -159,16 +154,16 @@ export function membersOf({ groups }: Crowd): MembersOf {
   return (tenant, room) => counts.get(`${tenant}/${room}`) ?? 0;
 }
 
-/** The part of an open load that one process sends. */
+/** One process's share of an open load. */
 export interface Share {
   /** Messages per second. */
   readonly rate: number;
   readonly burst: number;
-  /** Delay in ms after the start of the load, so that processes do not send at the same moments. */
+  /** Delay in ms after the start of the load, so that processes do not send at the same time. */
   readonly offset_ms: number;
 }
 
-/** The share of a process with so many of all publishers. */
+/** The share of a process with this many of all publishers. */
 export function shareOf(
   { rate, burst }: { readonly rate: number; readonly burst: number },
   publishers: number,

@@ -1,6 +1,6 @@
 /**
- * A program that is the limit for comparisons: a WebSocket server that only echoes (`/echo`) or sends a message
- * once to each receiver of a room (`/rooms`, frames as in `wire_raw.ts`), on Deno's own server. Its argument is
+ * A program that gives the upper limit for comparisons: a WebSocket server that only echoes (`/echo`) or sends a
+ * message once to each receiver of a room (`/rooms`, frames as in `wire_raw.ts`), on Deno's own server. Its argument is
  * `BareOptions` as JSON; it prints `{"url"}`.
  */
 import { RAW } from "../wires/wire_raw.ts";
@@ -17,7 +17,7 @@ const latin1 = new TextDecoder("latin1");
 const rooms = new Map<string, Set<WebSocket>>();
 const SUBSCRIBED = new Uint8Array([RAW.subscribe]);
 
-/** Handles a frame of `/rooms`. A message is sent on as the frame in which it came. */
+/** Handles a frame of `/rooms`. A message is forwarded in the frame in which it arrived. */
 function onRoomFrame(socket: WebSocket, frame: Uint8Array): void {
   const room = latin1.decode(frame.subarray(2, 2 + frame[1]!));
   const members = rooms.get(room);
@@ -60,7 +60,7 @@ function serve({ cert, key }: BareOptions): void {
 
 if (import.meta.main) {
   serve(JSON.parse(Deno.args[0] ?? ""));
-  // The process that started this one closes stdin when it is done, or ends; then this process must end too.
+  // The parent process closes stdin when it finishes or exits; this process must then end too.
   await Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {});
   Deno.exit(0);
 }

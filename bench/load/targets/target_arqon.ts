@@ -1,6 +1,6 @@
 /**
- * ArqonBus as two targets: one process with the embedded Spine, and a Shield and a Brain on NATS. Limits are
- * raised so far that they do not count, as the peers have none; everything else is at its default.
+ * ArqonBus as two targets: one process with the embedded Spine, and a Shield and a Brain on NATS. Limits are raised
+ * until they have no effect, as the peers have none; all other settings have their defaults.
  */
 import { importJWK, SignJWT } from "@panva/jose";
 import { createIssuer, startServer } from "../../../tests/harness/cluster.ts";
@@ -13,7 +13,7 @@ import { caOf, PLAIN_ABILITIES, TLS_FILES } from "./target_bare.ts";
 
 const ABILITIES: ReadonlySet<Ability> = new Set(["echo", "rooms", "tenants", "tls", "batch"]);
 
-/** Raised limits: all clients come from one machine, and thousands of them are one user. */
+/** Raised limits: all clients use one machine, and thousands of them are one user. */
 export const LIMITS = `
 [limits]
 messages_per_second = 10_000_000
@@ -32,7 +32,7 @@ connections_per_tenant = 1_000_000
 const tlsLines = (tls: boolean) =>
   tls ? `tls_cert = "${TLS_FILES.cert}"\ntls_key = "${TLS_FILES.key}"\n` : "";
 
-/** One token for each tenant, each for a user of its own. */
+/** One token for each tenant, each for a separate user. */
 async function tokens(
   tenants: number,
   tokenFor: (claims: { tenant_id: string; sub: string }) => Promise<string>,
@@ -101,7 +101,7 @@ export const ARQON: Target = {
   start: (options) => startEmbedded(options),
 };
 
-/** The target with a Shield as a process; NATS and the Brain run beside it. */
+/** The target with a Shield as a process; NATS and the Brain run as separate processes. */
 export const ARQON_NATS: Target = {
   id: "arqon-nats",
   title: "ArqonBus (NATS)",
@@ -109,7 +109,7 @@ export const ARQON_NATS: Target = {
   start: startOnNats,
 };
 
-/** The first one with the sockets of Deno's own server. */
+/** The first target with the sockets of Deno's own server. */
 export const ARQON_NATIVE: Target = {
   id: "arqon+native",
   title: "embedded, native sockets",
@@ -117,7 +117,7 @@ export const ARQON_NATIVE: Target = {
   start: (options) => startEmbedded(options, 'websocket = "native"\n'),
 };
 
-/** The first one, by the protocol of Centrifugo's clients. */
+/** The first target, with the protocol of Centrifugo's clients. */
 export const ARQON_CENTRIFUGO: Target = {
   id: "arqon+centrifugo",
   title: "embedded, Centrifugo's wire",

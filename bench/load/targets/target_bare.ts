@@ -4,19 +4,19 @@ import type { BareOptions } from "./bare_server.ts";
 import { startProgram } from "../../measure/line_program.ts";
 import type { Ability, RunningTarget, Target, TargetOptions } from "./target.ts";
 
-/** The certificate for tests, and the authority that signed it. */
+/** The test certificate, and the authority that signed it. */
 export const TLS_FILES = {
   cert: `${ROOT}/tests/tls/server.pem`,
   key: `${ROOT}/tests/tls/server_key.pem`,
   ca: `${ROOT}/tests/tls/ca.pem`,
 } as const;
 
-/** The authority for the wire, where there is TLS. */
+/** The authority for the wire; only with TLS. */
 export async function caOf(tls: boolean): Promise<{ ca?: string }> {
   return tls ? { ca: await Deno.readTextFile(TLS_FILES.ca) } : {};
 }
 
-/** What a server without tenants and BATCH can do. */
+/** The capabilities of a server without tenants and BATCH. */
 export const PLAIN_ABILITIES: ReadonlySet<Ability> = new Set(["echo", "rooms", "tls"]);
 
 async function start({ tls }: TargetOptions): Promise<RunningTarget> {
@@ -41,7 +41,7 @@ async function start({ tls }: TargetOptions): Promise<RunningTarget> {
   }
 }
 
-/** The target with Deno's own server, which is the limit that ratios refer to. */
+/** The target with Deno's own server, which is the base of the ratios. */
 export const DENO: Target = {
   id: "deno",
   title: "bare Deno",

@@ -1,14 +1,14 @@
-/** Finds targets by their names. The code of the peers is loaded only when one of them is asked for. */
+/** Finds targets by name. The code of the peers is loaded only on request. */
 import { UsageError } from "../../measure/scenario.ts";
 import type { Target } from "./target.ts";
 import { ARQON, ARQON_CENTRIFUGO, ARQON_NATIVE, ARQON_NATS } from "./target_arqon.ts";
 import { DENO } from "./target_bare.ts";
 
 const OWN: readonly Target[] = [ARQON, ARQON_NATS, ARQON_NATIVE, ARQON_CENTRIFUGO, DENO];
-/** The same bus in another way. */
+/** Variants of the same bus. */
 const VARIANTS: readonly Target[] = [ARQON_NATIVE, ARQON_CENTRIFUGO];
 
-/** The targets that a list names, in the order of tables; `all` names every one but the variants. Throws `UsageError`. */
+/** The targets of a list, in the order of tables; `all` means every target except the variants. Throws `UsageError`. */
 export async function targetsNamed(list: string): Promise<readonly Target[]> {
   const names = list.split(",").map((name) => name.trim());
   if (names.every((name) => OWN.some(({ id }) => id === name))) {

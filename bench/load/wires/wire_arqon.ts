@@ -1,6 +1,6 @@
 /**
- * The wire of ArqonBus for load processes: binary frames, with as little work for each message as a client
- * can do. It does not check what it receives.
+ * The ArqonBus wire for load processes: binary frames, with the least work per message that a client can do. It does
+ * not validate received data.
  */
 import { decodeServerFrame, encodePub, encodeSub, Opcode, writeEnvelope } from "@arqon/proto";
 import { connectSocket } from "../../measure/socket.ts";
@@ -8,7 +8,7 @@ import type { LoadSocket } from "../../measure/socket.ts";
 import type { Wire, WireConnection, WireOptions } from "../targets/target.ts";
 
 const FIELD = { event: 21, data: 2 } as const;
-/** The byte that fills the body of a template, so that the body's place can be found. */
+/** The byte that fills the body of a template, which marks the body's position. */
 const FILL = 0xa5;
 
 /** The position of the reader. */
@@ -23,10 +23,7 @@ function varint(bytes: Uint8Array): number {
   }
 }
 
-/**
- * Reads the length of a field of length-delimited type at the cursor, before `end`; undefined for another
- * field.
- */
+/** Reads the length of a length-delimited field at the cursor, before `end`; undefined for another type of field. */
 function enter(bytes: Uint8Array, end: number, field: number): number | undefined {
   while (cursor < end) {
     const tag = varint(bytes);
@@ -41,7 +38,7 @@ function enter(bytes: Uint8Array, end: number, field: number): number | undefine
   return undefined;
 }
 
-/** The data of an envelope's event; undefined when it carries none. */
+/** The data of an envelope's event; undefined without data. */
 export function eventData(bytes: Uint8Array, start: number, end: number): Uint8Array | undefined {
   cursor = start;
   const event_bytes = enter(bytes, end, FIELD.event);
@@ -50,14 +47,14 @@ export function eventData(bytes: Uint8Array, start: number, end: number): Uint8A
   return data_bytes === undefined ? undefined : bytes.subarray(cursor, cursor + data_bytes);
 }
 
-/** The bytes of a PUB frame, with room for a body. */
+/** The bytes of a PUB frame, with space for a body. */
 interface Template {
   readonly frame: Uint8Array;
   /** Offset of the body. */
   readonly at: number;
 }
 
-/** The template for bodies of so many bytes. */
+/** The template for bodies of this size in bytes. */
 function templateOf(room_id: string, body_bytes: number): Template {
   const data = new Uint8Array(body_bytes).fill(FILL);
   const content_type = "application/octet-stream";
@@ -68,7 +65,7 @@ function templateOf(room_id: string, body_bytes: number): Template {
   return { frame, at: place.byteOffset - frame.byteOffset };
 }
 
-/** Templates of all connections in this process; there are far fewer names than messages. */
+/** Templates of all connections in this process; names are far fewer than messages. */
 const templates = new Map<string, Map<number, Template>>();
 
 function publication(room_id: string, body: Uint8Array): Uint8Array {

@@ -5,7 +5,7 @@
 import { connectSocket } from "../../measure/socket.ts";
 import type { Wire, WireConnection } from "../targets/target.ts";
 
-/** Opcodes, the first byte of a frame. The server answers `subscribe` with a frame of that byte alone. */
+/** Opcodes, the first byte of a frame. The server answers `subscribe` with a frame of only that byte. */
 export const RAW = { subscribe: 1, publish: 2 } as const;
 
 const encoder = new TextEncoder();
