@@ -103,8 +103,8 @@ export class ConfigReload implements ConfigReloading {
     let what = "the configuration cannot be used; the one before stays in force";
     try {
       const next = await read();
-      await this.#live.prepare(next);
-      const { needs_restart, ...keys } = this.#live.change(next);
+      const different = await this.#live.prepare(next);
+      const { needs_restart, ...keys } = this.#live.change(next, different);
       changed = keys.changed;
       what = "a file of the configuration cannot be used; what was in it before stays in force";
       this.#last = { loaded_ms: now(), changed, needs_restart, problem: null };
