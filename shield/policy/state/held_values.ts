@@ -1,6 +1,6 @@
 /**
  * The values of keyed state where policies run: the values in requests, and later writes of calls, by the numbers of
- * the holds. In the process `key_holds.ts` decides which worker has which key.
+ * the holds. `key_holds.ts` runs in the process and decides which worker has which key.
  */
 
 /** Values by the number of their hold; null if there is none. */
