@@ -59,7 +59,7 @@ async function aborted(page: Page, ask: Ask, traffic: Traffic): Promise<void> {
   await page.getByRole("dialog").getByRole("button", { name: "Abort rollout" }).click();
   await page.getByText("aborted by boss").waitFor();
   await isSaid(page, "returned", []);
-  const before = page.getByRole("region", { name: "Before it" }).locator("tbody tr");
+  const before = page.getByRole("region", { name: "Earlier rollouts" }).locator("tbody tr");
   await before.filter({ hasText: "refused>=10 was violated" }).waitFor();
 }
 
