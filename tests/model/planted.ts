@@ -6,7 +6,22 @@
 import { copyCheckout } from "../checkout_copy.ts";
 import { names } from "../harness/task_arguments.ts";
 import { runTask } from "../harness/task.ts";
-import { applied, type Plant, readPlants } from "./plants.ts";
+import { type Plant, readPlants } from "./plants.ts";
+
+/** Applies the patch to the checkout in the folder, or reverts it. Rejects if it does not apply. */
+async function applied(
+  { name, path }: Plant,
+  folder: string,
+  ...options: "--reverse"[]
+): Promise<void> {
+  const command = new Deno.Command("git", {
+    args: ["apply", ...options, path],
+    cwd: folder,
+    stderr: "piped",
+  });
+  const { success, stderr } = await command.output();
+  if (!success) throw new Error(`${name} does not fit: ${new TextDecoder().decode(stderr)}`);
+}
 
 async function run(folder: string, ...args: string[]): Promise<{ is_good: boolean; text: string }> {
   const { success: is_good, stdout, stderr } = await new Deno.Command(Deno.execPath(), {

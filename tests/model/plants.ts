@@ -47,17 +47,17 @@ export async function readPlants(): Promise<Plant[]> {
   }));
 }
 
-/** Applies the patch to the checkout in the folder, or reverts it. Rejects if it does not apply. */
-export async function applied(
-  { name, path }: Plant,
-  folder: string,
-  ...options: ("--check" | "--reverse")[]
-): Promise<void> {
-  const command = new Deno.Command("git", {
-    args: ["apply", ...options, path],
-    cwd: folder,
-    stderr: "piped",
-  });
-  const { success, stderr } = await command.output();
-  if (!success) throw new Error(`${name} does not fit: ${new TextDecoder().decode(stderr)}`);
+/** The places where the patch does not fit the files: their old lines do not follow one another. */
+export async function staleParts({ name, path }: Plant, folder: string): Promise<string[]> {
+  const [, ...files] = (await Deno.readTextFile(path)).split(/^--- a\//m);
+  const stale = await Promise.all(files.map(async (patch) => {
+    const [file = "", ...parts] = patch.split(/^@@ .*\n/m);
+    const at = file.slice(0, file.indexOf("\n"));
+    const text = await Deno.readTextFile(`${folder}/${at}`);
+    const old = (part: string) => part.replaceAll(/^\+.*\n/gm, "").replaceAll(/^[ -]/gm, "");
+    return parts.filter((part) => !text.includes(old(part))).map((part) =>
+      `${name}: ${at}\n${part}`
+    );
+  }));
+  return stale.flat();
 }
