@@ -152,7 +152,7 @@ const messages: Story = [
   row("mirror explain vehicles-1"),
   row("mirror diff"),
   row("mirror remove vehicles-*"),
-  row("mirror reset", { code: 1, shows: /in order/ }),
+  row("mirror reset", { code: 1, shows: /are readable/ }),
 ];
 
 const policies: Story = [

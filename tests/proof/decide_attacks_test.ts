@@ -118,7 +118,7 @@ Deno.test("another module, fuel, input, verdict or time of a journalled decision
     await writeFiles(`${folder}/forged`, forged);
     const [forged_code, forged_said] = await decided("./forged", lied);
     assert.match(forged_said, found, `attack ${kind}`);
-    assert.equal(forged_code, /: made again/.test(forged_said) ? 0 : 1, `attack ${kind}`);
+    assert.equal(forged_code, /: repeated/.test(forged_said) ? 0 : 1, `attack ${kind}`);
     const held = decided("./forged", lied, { module, older: ["older"] });
     await assert.rejects(held, /two signed trees/, `attack ${kind}`);
     if (turn % SHOWN !== 0) continue;

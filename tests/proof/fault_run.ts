@@ -17,7 +17,7 @@ import { payloadHash } from "../../shared/proof/entry.ts";
 import { type TreeFiles, TreeReader } from "../../shared/proof/reader.ts";
 import { pemKey } from "../../shared/proof/signing.ts";
 import { pace } from "../../shared/testing/pace.ts";
-import { becomes, insist } from "../../shared/testing/until.ts";
+import { becomes, insist, until } from "../../shared/testing/until.ts";
 import type { FaultKind, ServerCount } from "../faults/fault.ts";
 import type { Say } from "../harness/task.ts";
 import type { Verdict } from "../harness/verdict.ts";
@@ -185,6 +185,19 @@ async function hurting(run: Run, group: readonly string[], until_ms: number): Pr
   }
 }
 
+async function hurtingAll(run: Run, seconds: number): Promise<void> {
+  const until_ms = performance.now() + seconds * 1_000;
+  await Promise.all(run.world.groups.map((group) => hurting(run, group, until_ms)));
+}
+
+/** Does the work, and waits for newer checkpoints: only a reader that has one can tell that a copy is older. */
+async function untilNewer({ rooms }: Run, work: () => Promise<void>): Promise<void> {
+  const sizes = () => rooms.map(({ newest }) => newest?.checkpoint.size ?? 0);
+  const before = sizes();
+  await work();
+  await until("newer checkpoints", () => sizes().every((size, at) => size > before[at]!));
+}
+
 /** When all is calm: both witnesses have cosigned the whole log, which has each message of the room, and no break. */
 async function judge(
   run: Run,
@@ -269,9 +282,8 @@ export async function runProofFaults(plan: ProofFaultPlan, say: Say): Promise<Ve
     );
   const publishers = noted(publishing);
   const readers = [...noted(watching), ...noted(verifying)];
-  const until_ms = performance.now() + seconds * 1_000;
-  const hurt = () => Promise.all(world.groups.map((group) => hurting(run, group, until_ms)));
-  if (plan.rewinds === true) await world.rewind?.(async () => void await hurt());
+  const hurt = () => hurtingAll(run, seconds);
+  if (plan.rewinds === true) await world.rewind?.(() => untilNewer(run, hurt));
   else await hurt();
   const before = rooms.map(({ verified }) => verified);
   const isRead = () => rooms.every(({ verified }, at) => verified > before[at]!);
