@@ -46,9 +46,14 @@ async function chain(admin: AdminClient): Promise<Entry[]> {
   return entries;
 }
 
-/** Method and path of the request, without the prefix of all paths of the tenant. */
+/** Method and path of the request, without the prefix of all paths of the tenant, or of its room. */
 const askedBy = ({ method, path }: Entry, tenant: string): string =>
-  `${method} ${path.replace(/\?.*/, "").replace(`/v1/tenants/${tenant}/`, "")}`;
+  `${method} ${
+    path.replace(/\?.*/, "").replace(
+      new RegExp(`^/v1/(tenants/${tenant}|rooms/${tenant}/[^/]+)/`),
+      "",
+    )
+  }`;
 
 /** Compares the log's entries about the row's tenant with the model. */
 function wrongOf(row: Row, tenant: string, entries: readonly Entry[], shields: number): string[] {

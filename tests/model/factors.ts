@@ -30,12 +30,16 @@ export const READERS = [
   "pusher",
   "events_back",
   "centrifugo",
+  "centrifugo_back",
+  "positions",
+  "ticket",
+  "verified",
 ] as const;
 
 /** Ways in which messages are published. */
 const SOURCES = [
   ...["text", "binary", "http", "batch", "stream", "schedule", "growing", "session", "protobuf"],
-  ...["signed", "pusher", "nats"],
+  ...["signed", "pusher", "centrifugo", "centrifugo_api", "nats"],
 ] as const;
 
 /** Checks that messages pass before they are accepted. */
@@ -64,6 +68,10 @@ export const FACTORS = {
   hook: ["no", "yes"],
   mirror: ["off", "all"],
   trace: ["no", "yes"],
+  // Of the room's transparency log; with a receipt, the publisher asks for one.
+  proof: ["off", "log", "receipt"],
+  // After half of the messages, by an operator: one of them, or the first ones.
+  removed: ["no", "erased", "trimmed"],
 } as const;
 
 /** On NATS. */
@@ -82,11 +90,20 @@ export const readersOf = (row: Row): Row["first"][] => SEATS.map((seat) => row[s
 /** Readers that need stored messages. */
 const NEEDS_LOG: readonly string[] = [
   ...["after", "start", "history", "stream", "poll", "trimmed", "events_back"],
+  ...["centrifugo_back", "positions", "verified"],
 ];
+/** Readers that return to the first message. */
+const RETURNING: readonly string[] = ["events_back", "centrifugo_back", "positions"];
 /** Sources without message ids of their own, or with another sender. */
-const ANONYMOUS: readonly string[] = ["stream", "schedule", "growing", "pusher"];
+export const ANONYMOUS: readonly string[] = [
+  ...["stream", "schedule", "growing", "pusher", "centrifugo"],
+];
 /** Sources that publish under another name, to which no gate about the publisher applies. */
-const OTHERS: readonly string[] = ["schedule", "pusher"];
+const OTHERS: readonly string[] = ["schedule", "pusher", "centrifugo_api"];
+/** Sources whose answers have a receipt, if it is requested. */
+const RECEIPTED: readonly string[] = ["text", "signed", "binary", "session", "http", "batch"];
+/** Sources that publish JSON only. */
+const JSON_ONLY: readonly string[] = ["stream", "centrifugo", "centrifugo_api"];
 /** Gates about the publisher. */
 const PERSONAL: readonly string[] = [
   ...["ungranted", "banned", "unsigned", "banned_late", "ungranted_banned", "banned_signal"],
@@ -101,7 +118,7 @@ const PATIENT: readonly string[] = ["binary", "session"];
 
 /** Whether a source is compatible with the gate and the other values. */
 function isSourcePossible(row: Partial<Row>): boolean {
-  const { log, source, gate, shape, twice, hook, trace } = row;
+  const { log, source, gate, shape, twice, hook, trace, proof } = row;
   if (source === undefined) return true;
   if (trace === "yes" && ANONYMOUS.includes(source)) return false;
   if (log === "plain" && (source === "stream" || source === "growing")) return false;
@@ -116,7 +133,8 @@ function isSourcePossible(row: Partial<Row>): boolean {
   // Only text grows.
   if (source === "growing" && gate !== undefined && gate !== "none") return false;
   if (source === "growing" && shape !== undefined && shape !== "words") return false;
-  if (source === "stream" && shape === "words") return false;
+  if (JSON_ONLY.includes(source) && shape === "words") return false;
+  if (proof === "receipt" && !RECEIPTED.includes(source)) return false;
   // docs/policies.md: a signed message is refused if a policy wants to change it.
   if (source === "signed" && gate === "replace") return false;
   return !(log === "plain" && hook === "yes");
@@ -125,7 +143,7 @@ function isSourcePossible(row: Partial<Row>): boolean {
 /** Whether a reader is compatible with the other values. */
 function isReaderPossible(
   reader: Row["first"],
-  { log, source, gate, shape }: Partial<Row>,
+  { log, source, gate, shape, proof }: Partial<Row>,
 ): boolean {
   if (log === "plain" && NEEDS_LOG.includes(reader)) return false;
   switch (reader) {
@@ -135,24 +153,28 @@ function isReaderPossible(
         (gate === undefined || !gate.includes("banned"));
     case "slow":
       return log === undefined || log === "latest";
-    case "trimmed":
-      return log === undefined || log === "short";
-    case "stream":
-    case "poll":
-      return log !== "short";
-    case "events_back":
-      // Whether it returns to what is kept is covered by another reader.
-      return log !== "short" && log !== "cached";
+    case "verified":
+      // docs/proof.md: "let the history be longer than ten seconds of messages".
+      return log !== "short" && proof !== "off";
     case "delta_filter":
       return shape !== "words";
     default:
-      return true;
+      // Whether they return to what is kept is covered by another reader.
+      return !RETURNING.includes(reader) || log !== "short" && log !== "cached";
   }
+}
+
+/** Whether there is a log from which something can be removed, or of which there is a transparency log. */
+function isLogPossible({ log, proof, removed }: Partial<Row>): boolean {
+  if (log === "plain") return (proof ?? "off") === "off" && (removed ?? "no") === "no";
+  // Which of two reasons a returning reader gets is unspecified.
+  return log !== "short" || (removed ?? "no") === "no";
 }
 
 /** Whether the chosen values of a row are compatible. */
 export function isPossible(row: Partial<Row>): boolean {
   const { log, gate, shape, hook } = row;
+  if (!isLogPossible(row)) return false;
   if (log === "plain" && hook === "yes") return false;
   if (shape === "words" && (gate === "schema" || gate === "schema_policy")) return false;
   const readers = SEATS.flatMap((seat) => row[seat] ?? []);

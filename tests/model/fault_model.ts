@@ -43,6 +43,9 @@ export const FAULT_FACTORS = {
   // Here: an unanswered message is sent again until it is answered.
   twice: ["yes", "no"],
   again: ["no"],
+  // A receipt is in an answer, and one of those may be lost.
+  proof: ["off", "log"],
+  removed: ["no"],
   first: READERS,
   second: READERS,
   third: READERS,

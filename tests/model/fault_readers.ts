@@ -11,7 +11,8 @@ import { EventReader } from "../peers/event_reader.ts";
 import type { Row } from "./factors.ts";
 import type { Item } from "./fault_model.ts";
 import type { Heard } from "./model.ts";
-import { isRoomUpdate, openReader, type Place as LogPlace, type Seat } from "./readers.ts";
+import { openReader } from "./readers.ts";
+import { isRoomUpdate, type Place as LogPlace, type Seat } from "./reading.ts";
 
 /** The pause before a reader retries, in ms. */
 const RETRY_MS = 50;

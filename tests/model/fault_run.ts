@@ -25,7 +25,8 @@ import {
 } from "./fault_model.ts";
 import { allHear, isProbe, type LiveReader, openLate, openLive } from "./fault_readers.ts";
 import { END, END_DATA, messagesOf, type Sent } from "./model.ts";
-import { isRoomUpdate, type Place, type Seat } from "./readers.ts";
+import { judgeProof } from "./proofs.ts";
+import { isRoomUpdate, type Place, type Seat } from "./reading.ts";
 import { appOf, sayRow, tenantOf } from "./run.ts";
 import type { Ground } from "./stage.ts";
 import { type Stage, stageOf } from "./stage.ts";
@@ -70,9 +71,10 @@ class Passage {
   }
 
   #seat(at: number): Seat {
-    const { row, bus, admin, tenant, room } = this.#stage;
+    const { row, bus, entry, admin, tenant, room } = this.#stage;
+    const user = `reader-${at}`;
     const app_key = appOf(tenant).key;
-    return { bus, admin, tenant, room, user: `reader-${at}`, row, own: undefined, app_key };
+    return { bus, entry, admin, tenant, room, user, row, own: undefined, app_key };
   }
 
   /** Publishes the messages of a phase, one after another. */
@@ -138,7 +140,7 @@ class Passage {
     wrong.push(...await compareJournal(this.#stage, harm, this.#facts, this.#begun_ms));
     const calls = await compareHook(this.#stage, harm, this.#facts);
     wrong.push(...calls.map((one) => this.#with(one, [])));
-    return wrong;
+    return [...wrong, ...await judgeProof(this.#stage)];
   }
 
   #with(fact: string, items: readonly Item[]): string {

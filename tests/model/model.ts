@@ -3,7 +3,7 @@
  * reader receives, in which order; what the observers report. Written from `docs/`, which is cited for each rule. Pure,
  * and independent of the product's code.
  */
-import { readersOf, type Row } from "./factors.ts";
+import { ANONYMOUS, readersOf, type Row } from "./factors.ts";
 
 /** Messages of a row, before its end message. */
 export const MESSAGES = 9;
@@ -65,7 +65,7 @@ export function messagesOf(row: Row): Sent[] {
 
 /** The message at that place; those after the row's, in a walk, repeat them. */
 export function messageOf(row: Row, place: number): Sent {
-  const has_id = !["stream", "schedule", "growing", "pusher"].includes(row.source);
+  const has_id = !ANONYMOUS.includes(row.source);
   return { place, message_id: has_id ? `m-${place}` : undefined, data: dataOf(row, place) };
 }
 
@@ -132,11 +132,36 @@ function refusalOf({ gate, source }: Row, place: number): string {
   }
 }
 
+/**
+ * A refusal as its publisher gets it. docs/centrifugo.md, "Errors and codes": 103 "not granted, banned from the room,
+ * refused by a policy", 106 "over a limit: rooms, members, bytes, quota", 107 "a bad request: also … a schema's
+ * violation".
+ */
+export function answerOf({ source }: Row, refusal: string): string {
+  if (refusal === "" || source !== "centrifugo" && source !== "centrifugo_api") return refusal;
+  const code = Number(refusal.split(" ")[0]);
+  return `error ${code === 403 ? 103 : code === 429 ? 106 : 107}`;
+}
+
 /** The sender of a message, as its receivers see it. */
 export function senderOf({ source }: Row): string {
-  // docs/schedules.md: `schedule` if no user is given. docs/pusher.md: `pusher:app:<id>`.
-  return source === "schedule" ? "schedule" : source === "pusher" ? "pusher:app:" : "publisher";
+  switch (source) {
+    // docs/schedules.md: if no user is given.
+    case "schedule":
+      return "schedule";
+    // docs/pusher.md: `pusher:app:<id>`.
+    case "pusher":
+      return "pusher:app:";
+    case "centrifugo_api":
+      return "centrifugo:api";
+    default:
+      return "publisher";
+  }
 }
+
+/** The type of a message; undefined: unspecified. docs/centrifugo.md: "an event of type `publication`". */
+export const typeOf = ({ source }: Row): string | undefined =>
+  source === "stream" ? undefined : source.startsWith("centrifugo") ? "publication" : "t";
 
 /** The publisher's span, the parent of each message's trace. */
 export const CLIENT_SPAN = "b7ad6b7169203331";
@@ -158,21 +183,50 @@ export function formOf(row: Row, reader: Row["first"], message: Sent): string {
 }
 
 /** The places of the accepted messages. */
-const takenOf = (row: Row): number[] =>
+export const takenOf = (row: Row): number[] =>
   messagesOf(row).filter((one) => fateOf(row, one).refusal === "").map(({ place }) => place);
+
+const earlyOf = (row: Row): number[] => takenOf(row).filter((place) => place < HALF);
+
+/** The message that is removed after the first half, alone or with those before it; undefined: none. */
+export const removedOf = (row: Row): number | undefined =>
+  row.removed === "no" ? undefined : earlyOf(row)[1];
+
+/** Whether the room's log has that message no longer. docs/durable.md, "Erasing messages". */
+function isRemoved(row: Row, place: number): boolean {
+  const last = removedOf(row);
+  if (last === undefined) return false;
+  return row.removed === "erased" ? place === last : place <= last;
+}
+
+/** The messages that the room's log still has. */
+const leftOf = (row: Row): number[] => takenOf(row).filter((place) => !isRemoved(row, place));
 
 /** The messages of the first half that the room's log still has at its end: docs/durable.md, `history_size`. */
 function keptHalf(row: Row): number[] {
-  const early = takenOf(row).filter((place) => place < HALF);
+  const early = earlyOf(row).filter((place) => !isRemoved(row, place));
   return row.log === "short" ? early.slice(-SHORT) : early;
 }
 
-/** Whether the log has removed messages of the first half: readers that request those are notified. */
-export const isTrimmed = (row: Row): boolean =>
-  keptHalf(row).length < takenOf(row).filter((place) => place < HALF).length;
+/**
+ * Whether readers that return to the first message, or to the beginning, get everything behind it; else the reason.
+ * docs/durable.md, "Recovery is whole or refused".
+ */
+export function lostOf(row: Row, from: "first" | "start"): "" | "history-trimmed" | "erased" {
+  if (removedOf(row) !== undefined) return row.removed === "erased" ? "erased" : "history-trimmed";
+  const is_short = from === "start" && keptHalf(row).length < earlyOf(row).length;
+  return is_short ? "history-trimmed" : "";
+}
 
-/** docs/protocol.md: with `cache_last` the last message follows the ACK if the subscriber has no position. */
-const cachedOf = (row: Row): number[] => row.log === "cached" ? keptHalf(row).slice(-1) : [];
+/**
+ * docs/protocol.md: with `cache_last` the last message follows the ACK "unless the SUB has a position and `recovered` is
+ * true". docs/durable.md, "Erasing messages": none does if the newest one was erased.
+ */
+function cachedOf(row: Row): number[] {
+  const newest = earlyOf(row).at(-1);
+  const has_last = row.log === "cached" && newest !== undefined && !isRemoved(row, newest);
+  return has_last ? [newest] : [];
+}
 
 /** Whether the readers' filter accepts the message: a, c, e … */
 export const isLetThrough = (place: number): boolean => place % MESSAGES % 2 === 0;
@@ -190,14 +244,22 @@ export function heardBy(row: Row, reader: Row["first"]): number[] {
       return [...cachedOf(row), ...late];
     case "after":
       // The position is that of the first message that the log still has.
+      if (lostOf(row, "first") !== "") return [...cachedOf(row), ...late];
       return [...keptHalf(row).slice(1), ...late];
     case "trimmed":
       // docs/durable.md: recovery is complete, or delivers nothing.
-      return isTrimmed(row) ? late : [...keptHalf(row), ...late];
+      if (lostOf(row, "start") !== "") return [...cachedOf(row), ...late];
+      return [...keptHalf(row), ...late];
+    case "events_back":
+    case "centrifugo_back":
+    case "positions":
+      return lostOf(row, "first") === "" ? taken : [...earlyOf(row).slice(0, 1), ...late];
     case "start":
     case "history":
+    case "stream":
+    case "poll":
       // The end is one of the kept messages.
-      return row.log === "short" ? taken.slice(-(SHORT - 1)) : taken;
+      return row.log === "short" ? taken.slice(-(SHORT - 1)) : leftOf(row);
     // docs/protocol.md: `no_echo` omits what this connection publishes.
     case "echo":
     case "refused":
@@ -234,6 +296,8 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
     case "member":
     case "pusher":
     case "centrifugo":
+    case "ticket":
+    case "verified":
       return "sent";
     case "filter":
     case "delta_filter":
@@ -258,8 +322,10 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
     // It is unspecified which of two messages a slow reader gets.
     case "slow":
     case "trimmed":
-    // It had two connections.
+    // They had two connections.
     case "events_back":
+    case "centrifugo_back":
+    case "positions":
       return undefined;
     case "refused":
       return row.log === "plain" && !isHeardLive(row) ? undefined : "not_subscribed never";
@@ -326,7 +392,7 @@ export function copiesOf(
  * "Every admin request that changes something"; docs/usage.md: "A used-up budget is reported once for all Shields".
  */
 export function changesOf(row: Row, shields: number): string[] {
-  const { log, journal, delta, membership, hook, mirror, gate, source, again } = row;
+  const { log, journal, delta, membership, hook, mirror, gate, source, again, removed } = row;
   const times = (count: number, what: string): string[] => Array(count).fill(what);
   const is_again = again === "yes";
   const has_class = [log !== "plain", journal !== "off", delta !== "none", membership !== "off"]
@@ -344,6 +410,7 @@ export function changesOf(row: Row, shields: number): string[] {
     ...times(gate === "budget" ? shields : 0, "PUT budgets"),
     ...times(gate === "budget" ? shields : 0, "DELETE budgets"),
     ...times(gate === "budget" ? 1 : 0, "budget.exhausted"),
+    ...(removedOf(row) === undefined ? [] : [removed === "erased" ? ERASE : "POST trim"]),
     ...(source === "schedule"
       ? messagesOf(row).map(({ place }) => `PUT schedules/s-${place}`)
       : []),
@@ -380,9 +447,12 @@ export function traceOf(row: Row, message: Sent): Trace {
 }
 
 const DEPLOY = "POST /v1/policies/deploy";
+const ERASE = "POST /v1/data/erase";
 
 /** Readers that send other requests, too, or have others beside them. */
-const USES_MORE: readonly string[] = ["start", "session", "slow", "delta_filter", "events_back"];
+const USES_MORE: readonly string[] = [
+  ...["start", "session", "slow", "delta_filter", "events_back", "centrifugo_back", "positions"],
+];
 
 /** What the ledger of use counts, as far as specified: undefined if clients send other requests. */
 export function useOf(
@@ -392,8 +462,8 @@ export function useOf(
   // History commands, growing pieces, and bans are accepted messages, too.
   const is_open = readers.some((one) => USES_MORE.includes(one)) ||
     row.source === "growing" || row.source === "session" || row.gate.includes("banned") ||
-    // So are those that exhausted it.
-    row.gate === "quota";
+    // So are those that exhausted it. A witness hears what is removed.
+    row.gate === "quota" || row.removed !== "no";
   if (is_open) return undefined;
   const others = othersOf(row);
   const messages_in = takenOf(row)

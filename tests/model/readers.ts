@@ -1,82 +1,32 @@
 /** The ways to receive a row's messages. Each reader reports at the end what it has received, in order. */
-import { Centrifuge } from "centrifuge";
 import { connect } from "@arqon/sdk";
 import { deltaSocket } from "@arqon/sdk/delta";
 import { replay } from "@arqon/sdk/history";
+import { proof } from "@arqon/sdk/proof";
 import { insist, seen } from "../../shared/testing/until.ts";
-import type { TestBus } from "../harness/test_bus.ts";
 import { DurableClient } from "../peers/durable_client.ts";
 import { EventReader } from "../peers/event_reader.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import { startPausingProxy } from "../harness/pausing_proxy.ts";
-import type { AdminClient } from "../peers/admin_client.ts";
-import { RawClient } from "../peers/raw_client.ts";
+import { vkeyOf } from "../proof/served.ts";
 import type { Row } from "./factors.ts";
-import { HALF, type Heard, heardBy, isTrimmed, othersOf } from "./model.ts";
-
-/** The inputs of a reader. */
-export interface Seat {
-  readonly bus: TestBus;
-  readonly admin: AdminClient;
-  readonly tenant: string;
-  readonly room: string;
-  /** The reader's user. */
-  readonly user: string;
-  readonly row: Row;
-  /** The key of the tenant's app of the Pusher endpoint. */
-  readonly app_key: string;
-  /** The publisher's connection, for `echo`. */
-  readonly own: DurableClient | undefined;
-}
-
-/** A place in a room's log; offset 0: the log is empty or missing. */
-export interface Place {
-  readonly offset: number;
-  readonly epoch: string;
-}
-
-/** A reader of a room. */
-export interface Reader extends AsyncDisposable {
-  /** Appends everything before the row's end message to `got`. */
-  hear(got: Heard[]): Promise<void>;
-  /** The receiving user, if not the seat's. */
-  readonly user?: string;
-  /** Called after half of the messages, with the place of the log's first message. */
-  half?(first: Place): Promise<void>;
-}
-
-/** A message of the text form, or of server-sent events. */
-interface TextMessage {
-  readonly data?: unknown;
-  readonly signal?: unknown;
-  readonly offset?: number | undefined;
-  readonly sender?: string | undefined;
-  readonly message_id?: string;
-  readonly type?: string | undefined;
-  readonly trace_id?: string;
-}
-
-/** docs/presence.md: subscribers are notified of bans by ROOM_UPDATE, which is not a message of the row. */
-export const isRoomUpdate = (type: string | undefined) => type?.startsWith("ROOM_") === true;
-const isEnd = (text: string) => text === '{"k":"end"}';
-const dispose = (one: Disposable | undefined) => () => Promise.resolve(one?.[Symbol.dispose]());
+import { type Heard, lostOf, othersOf } from "./model.ts";
+import { filesOf } from "./proofs.ts";
+import { centrifugo, centrifugoBack, pusher } from "./protocol_readers.ts";
+import {
+  checkReturn,
+  dispose,
+  hasFirst,
+  isEnd,
+  isRoomUpdate,
+  type Reader,
+  type Seat,
+  type TextMessage,
+  upToEnd,
+} from "./reading.ts";
 
 async function textClient({ bus, tenant, user }: Seat): Promise<DurableClient> {
   return await DurableClient.open(bus.url, await bus.tokenFor({ tenant, user }));
-}
-
-/** Reads messages until the end message; includes signals as such, so that a GAP is never skipped. */
-async function upToEnd(next: () => Promise<TextMessage>, got: Heard[]): Promise<void> {
-  for (;;) {
-    const { data, signal, offset, sender, message_id, type, trace_id } = await next();
-    if (isRoomUpdate(type)) continue;
-    if (signal !== undefined) got.push({ text: `signal ${JSON.stringify(signal)}` });
-    else {
-      const text = JSON.stringify(data);
-      if (isEnd(text)) return;
-      got.push({ text, offset, sender, message_id, type, trace_id });
-    }
-  }
 }
 
 const textsOnly = (items: readonly unknown[]): Heard[] =>
@@ -111,24 +61,29 @@ interface SdkOptions {
   readonly from_start?: boolean;
   readonly filter?: string;
   readonly transport?: "websocket" | "http";
+  /** Each message is held against the room's transparency log. */
+  readonly verify?: boolean;
 }
 
 /** The SDK, which speaks the binary form. */
 async function sdk(
   seat: Seat,
-  { is_delta = false, from_start = false, filter, transport = "websocket" }: SdkOptions,
+  { is_delta = false, from_start = false, filter, transport = "websocket", verify }: SdkOptions,
 ): Promise<Reader> {
   const { bus, tenant, user, room } = seat;
   const token = await bus.tokenFor({ tenant, user });
+  const vkeys = verify ? [await vkeyOf(await filesOf(seat))] : [];
   const connection = await connect({
     url: bus.url,
     token,
     transport,
     ...(is_delta ? { webSocket: deltaSocket() } : {}),
+    ...(verify ? { proof: proof({ vkeys }) } : {}),
   });
   const options = {
     ...(from_start ? { begin: replay({ from: "start" }) } : {}),
     ...(filter === undefined ? {} : { filter }),
+    ...(verify ? { verify } : {}),
   };
   const open = () => connection.room(room).subscribe(options);
   const messages = from_start ? undefined : open();
@@ -181,6 +136,24 @@ async function events({ bus, tenant, user, room }: Seat): Promise<Reader> {
   };
 }
 
+/** With a ticket of another Shield, if there is one, which is valid once. docs/sse.md, "Pages". */
+async function ticket({ bus, entry, tenant, user, room }: Seat): Promise<Reader> {
+  const peer = new HttpPeer(entry.http_url, await entry.tokenFor({ tenant, user }));
+  const { body } = await peer.call("POST", "tickets", { rooms: [room] });
+  const query = new URLSearchParams({ room, ticket: body.ticket });
+  const reader = await EventReader.open(`${bus.http_url}/v1/events?${query}`);
+  await reader.until("subscribed");
+  const again = await EventReader.open(`${entry.http_url}/v1/events?${query}`).then(
+    () => "taken",
+    ({ message }: Error) => message,
+  );
+  if (again !== "401 ticket-invalid") throw new Error(`its ticket, a second time: ${again}`);
+  return {
+    hear: (got) => upToEnd(() => nextEvent(reader), got),
+    [Symbol.asyncDispose]: dispose(reader),
+  };
+}
+
 /** Disconnects after half of the messages, behind the first one, and reconnects with its id. */
 async function eventsBack({ bus, tenant, user, room, row }: Seat): Promise<Reader> {
   const token = await bus.tokenFor({ tenant, user });
@@ -191,12 +164,14 @@ async function eventsBack({ bus, tenant, user, room, row }: Seat): Promise<Reade
   const next = () => first.length > 0 ? Promise.resolve(first.shift()!) : nextEvent(reader);
   return {
     async half() {
-      if (!heardBy(row, "text").some((place) => place < HALF)) return;
+      if (!hasFirst(row)) return;
       const { id, data } = await reader.until("message");
       first.push(data);
       reader[Symbol.dispose]();
       reader = await EventReader.open(url, { token, headers: { "last-event-id": id } });
-      await reader.until("subscribed");
+      checkReturn(row, "first", (await reader.until("subscribed")).data);
+      // docs/sse.md: "Otherwise it has `"recovered":false` with a reason, an event `gap` follows".
+      if (lostOf(row, "first") !== "") await reader.until("gap");
     },
     hear: (got) => upToEnd(next, got),
     [Symbol.asyncDispose]: () => dispose(reader)(),
@@ -209,7 +184,8 @@ function later(seat: Seat, is_after: boolean): Reader {
   return {
     async half({ offset, epoch }) {
       client = await textClient(seat);
-      await client.join(seat.room, is_after ? { after_offset: offset, epoch } : {});
+      const result = await client.join(seat.room, is_after ? { after_offset: offset, epoch } : {});
+      if (is_after) checkReturn(seat.row, "first", result);
     },
     hear: (got) => upToEnd(() => client!.told(), got),
     [Symbol.asyncDispose]: () => dispose(client)(),
@@ -259,7 +235,10 @@ async function stream(seat: Seat): Promise<Reader> {
   };
 }
 
-/** Waits for the stream's messages with long-polls. */
+/**
+ * Waits for the stream's messages with long-polls, from its creation on. docs/streams.md: "the place where a stream was
+ * created" shows "the oldest messages that are kept".
+ */
 async function poll(seat: Seat): Promise<Reader> {
   const { url, headers } = await makeStream(seat);
   const now = await fetch(`${url}?offset=now`, { headers });
@@ -332,10 +311,7 @@ function trimmed(seat: Seat): Reader {
       client = await textClient(seat);
       // docs/protocol.md: that is the beginning of the epoch.
       const place = { epoch, after_offset: 0 };
-      const { recovered, reason = "" } = await client.join(seat.room, place);
-      const wanted = isTrimmed(seat.row) ? "false history-trimmed" : "true ";
-      const told = `${recovered} ${reason}`;
-      if (told !== wanted) throw new Error(`recovered ${told}, the model: ${wanted}`);
+      checkReturn(seat.row, "start", await client.join(seat.room, place));
     },
     hear: (got) => upToEnd(() => client!.told(), got),
     [Symbol.asyncDispose]: () => dispose(client)(),
@@ -472,61 +448,36 @@ async function pattern(seat: Seat): Promise<Reader> {
   };
 }
 
-/** A client of the Pusher protocol: docs/pusher.md. */
-async function pusher({ bus, app_key, room }: Seat): Promise<Reader> {
-  const url = `${new URL(bus.url).origin}/app/${app_key}?protocol=7`;
-  const client = new RawClient(url, { subprotocols: [] });
-  const next = async (event: string) => {
+/**
+ * A pattern with positions, which returns behind its first message: docs/protocol.md, "Positions of a pattern". Other
+ * rooms of the pattern are not the row's.
+ */
+async function positions(seat: Seat): Promise<Reader> {
+  const { room, row } = seat;
+  let client = await textClient(seat);
+  const join = (positions: object) => client.join(`${room.slice(0, -1)}*`, { positions });
+  const first = await join({});
+  const got: TextMessage[] = [];
+  const next = async () => {
     for (;;) {
-      const frame = await client.json();
-      if (frame.event === event) return frame;
-      if (!frame.event.startsWith("pusher")) return frame;
+      const told = await client.told();
+      if (told.room === room) return told;
     }
   };
-  const { data } = await next("pusher:connection_established");
-  client.send({ event: "pusher:subscribe", data: { channel: room } });
-  const joined = await next("pusher_internal:subscription_succeeded");
-  if (joined.channel !== room) throw new Error(`its channel: ${JSON.stringify(joined)}`);
   return {
-    user: `pusher:${JSON.parse(data).socket_id}`,
-    hear: (got) =>
-      upToEnd(async () => {
-        const { event: type, data } = await next("");
-        if (type.startsWith("arqon:")) return { signal: type };
-        return { type, data: JSON.parse(data) };
-      }, got),
-    [Symbol.asyncDispose]: dispose(client),
-  };
-}
-
-/** Centrifugo's own library, which reads deltas if the room has them: docs/centrifugo.md. */
-async function centrifugo({ bus, tenant, user, room }: Seat): Promise<Reader> {
-  const endpoint = new URL("/connection/websocket", bus.url).href;
-  // Its own timeout of a command is 5 s, and a row may be slow.
-  const options = { token: await bus.tokenFor({ tenant, user }), timeout: 60_000 };
-  const client = new Centrifuge(endpoint, options);
-  const told = new ReadableStream<TextMessage>({
-    start(controller) {
-      const sub = client.newSubscription(room, { delta: "fossil" });
-      sub.on("publication", ({ data, offset, info, tags: { type } = {} }) => {
-        const known = Object.entries({ offset, sender: info?.user, type });
-        controller.enqueue({
-          data,
-          ...Object.fromEntries(known.filter(([, value]) => value !== undefined)),
-        });
-      });
-      sub.on("subscribing", ({ code, reason }) => {
-        if (code !== 0) controller.enqueue({ signal: reason });
-      });
-      sub.on("unsubscribed", ({ reason }) => controller.enqueue({ signal: reason }));
-      sub.subscribe();
-      client.connect();
+    async half(place) {
+      if (!hasFirst(row)) return;
+      const one = await next();
+      got.push(one);
+      client[Symbol.dispose]();
+      client = await textClient(seat);
+      // "Empty while no room is durable"; "A room's own epoch is accepted, too".
+      const epoch = first.epoch || place.epoch;
+      const { positions } = await join({ [epoch]: { [room]: one.offset } });
+      checkReturn(row, "first", positions[room]);
     },
-  }, { highWaterMark: Infinity }).getReader();
-  await client.getSubscription(room)?.ready(60_000);
-  return {
-    hear: (got) => upToEnd(async () => (await told.read()).value!, got),
-    [Symbol.asyncDispose]: () => Promise.resolve(client.disconnect()),
+    hear: (all) => upToEnd(() => got.length > 0 ? Promise.resolve(got.shift()!) : next(), all),
+    [Symbol.asyncDispose]: () => dispose(client)(),
   };
 }
 
@@ -576,6 +527,14 @@ export function openReader(kind: Row["first"], seat: Seat): Promise<Reader> {
       return pusher(seat);
     case "centrifugo":
       return centrifugo(seat);
+    case "centrifugo_back":
+      return centrifugoBack(seat);
+    case "positions":
+      return positions(seat);
+    case "ticket":
+      return ticket(seat);
+    case "verified":
+      return sdk(seat, { verify: true });
     case "echo":
       return echo(seat);
     case "refused":

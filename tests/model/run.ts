@@ -9,6 +9,7 @@ import { schemaAdmin } from "../peers/schema_admin.ts";
 import { audited } from "./audit.ts";
 import { readersOf, type Row, simpler } from "./factors.ts";
 import {
+  answerOf,
   END,
   END_DATA,
   fateOf,
@@ -23,14 +24,18 @@ import {
   senderOf,
   type Sent,
   traceIdOf,
+  typeOf,
 } from "./model.ts";
 import { observe, replayed } from "./observers.ts";
-import { openReader, type Place, type Reader } from "./readers.ts";
+import { openReader } from "./readers.ts";
+import type { Place, Reader } from "./reading.ts";
 import { openSource, type Outcome, type Source } from "./sources.ts";
 import {
   adminOf,
   closeGate,
   closeLate,
+  ORIGIN,
+  removeSome,
   reopen,
   SCHEMA,
   setClass,
@@ -59,7 +64,7 @@ secret_file = "${secretFile(SECRET)}"
 `
   ).join("");
 
-/** The tenant's app of the Pusher endpoint. */
+/** The tenant's app of the Pusher endpoint; its secret is a key of Centrifugo's server API, too. */
 export const appOf = (tenant: string) => ({
   id: `app-${tenant}`,
   key: `key-${tenant}`,
@@ -69,8 +74,21 @@ export const appOf = (tenant: string) => ({
 const isPusher = (row: Row): boolean =>
   row.source === "pusher" || readersOf(row).includes("pusher");
 
+const hasApiKey = ({ source }: Row): boolean => source === "centrifugo_api";
+
 /** Whether the row needs something that only the configuration gives its tenant. */
-const needsTenant = (row: Row): boolean => row.gate === "before" || isPusher(row);
+const needsTenant = (row: Row): boolean => row.gate === "before" || isPusher(row) || hasApiKey(row);
+
+/** The tenants' keys of Centrifugo's server API. */
+const apiKeysOf = (rows: readonly Row[]): string =>
+  rows.map((row, at) =>
+    hasApiKey(row)
+      ? `[[centrifugo.api_keys]]
+tenant = "${tenantOf(at)}"
+key_file = "${secretFile(appOf(tenantOf(at)).secret)}"
+`
+      : ""
+  ).join("");
 
 /** The endpoint of Pusher's protocol, where each room of a row's tenant is a channel. */
 const appsOf = (rows: readonly Row[]): string =>
@@ -134,6 +152,8 @@ export const configOf = (
 ${appsOf(rows)}
 [centrifugo]
 enabled = true
+${apiKeysOf(rows)}[proof]
+origin = "${ORIGIN}"
 [auth]
 require_signature = [{ role = "user", room = "${SIGNED_ROOM}" }]
 [server]
@@ -194,13 +214,19 @@ export async function groundOf(bus: TestBus, entry: TestBus, receiver: Receiver)
 }
 
 /** Compares the answer to a message with the model; records its offset. */
-function wrongAnswers({ row, acked }: Stage, one: Sent, { refusal, offset }: Outcome): string[] {
+function wrongAnswers(
+  { row, acked, receipts }: Stage,
+  one: Sent,
+  { refusal, offset, receipt }: Outcome,
+): string[] {
   const { place } = one;
-  const wanted = fateOf(row, one).refusal;
+  const wanted = answerOf(row, fateOf(row, one).refusal);
   if (refusal !== wanted) {
     return [`message ${place}: ${refusal || "taken"}, the model: ${wanted || "taken"}`];
   }
-  if (refusal !== "" || offset === undefined || offset === 0) return [];
+  if (refusal !== "") return [];
+  if (receipt !== undefined) receipts.push({ place, receipt });
+  if (offset === undefined || offset === 0) return [];
   // docs/protocol.md, "Deduplication": a duplicate's ACK has the offset of the first.
   const first = acked.get(place);
   if (first !== undefined && first !== offset) {
@@ -225,9 +251,11 @@ async function publish(
     sent.forEach((one, at) => wrong.push(...wrongAnswers(stage, one, outcomes[at]!)));
   };
   await send(messages.slice(0, HALF));
-  const place = row.log === "plain" || readers.every(({ half }) => half === undefined)
+  const is_asked = row.removed !== "no" || readers.some(({ half }) => half !== undefined);
+  const place = row.log === "plain" || !is_asked
     ? { offset: 0, epoch: "" }
     : await firstPlace(stage);
+  await removeSome(stage, place.epoch);
   for (const one of readers) await one.half?.(place);
   await closeLate(stage);
   if (row.again === "yes") {
@@ -271,7 +299,7 @@ function wrongMembers(stage: Stage, wanted: Sent, heard: Heard): string[] {
     trace_id: row.trace === "yes" ? traceIdOf(trace, wanted.place) : undefined,
     offset: acked.get(wanted.place),
     message_id: wanted.message_id,
-    type: row.source === "stream" ? undefined : "t",
+    type: typeOf(row),
   };
   const wrong = Object.entries(members).filter(([name, value]) => {
     const told = heard[name as keyof Heard];
@@ -357,12 +385,13 @@ async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[
   const { room, token, signing } = stage;
   await using stack = new AsyncDisposableStack();
   stack.defer(() => stage.banned?.[Symbol.dispose]());
+  if (stage.witness !== undefined) stack.use(stage.witness);
   const app = appOf(tenant);
   const has_own = readersOf(row).includes("echo");
   const own = has_own ? stack.use(await DurableClient.open(entry.url, token)) : undefined;
   const readers: Reader[] = [];
   for (const [at, kind] of readersOf(row).entries()) {
-    const seat = { bus, admin, tenant, room, user: userOf(at), row, own, app_key: app.key };
+    const seat = { bus, entry, admin, tenant, room, user: userOf(at), row, own, app_key: app.key };
     readers.push(stack.use(await openReader(kind, seat)));
   }
   const { trace } = stage;

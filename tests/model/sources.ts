@@ -2,6 +2,7 @@
 import { createHash, createHmac } from "node:crypto";
 import { writeEnvelope } from "@arqon/proto";
 import { ArqonError, connect, type Connection } from "@arqon/sdk";
+import { receiptIn, WITH_RECEIPT } from "@arqon/sdk/proof";
 import { headers } from "@nats-io/nats-core";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import { found } from "../../shared/testing/until.ts";
@@ -11,11 +12,14 @@ import { DurableClient } from "../peers/durable_client.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 import type { Row } from "./factors.ts";
 import { isOdd, type Sent, traceparentOf } from "./model.ts";
+import { centrifugeClient } from "./protocol_readers.ts";
 
 /** The outcome of a message: its refusal, `status reason` or "", and its offset if the answer has one. */
 export interface Outcome {
   readonly refusal: string;
   readonly offset?: number | undefined;
+  /** Of the room's transparency log. */
+  readonly receipt?: string | undefined;
 }
 
 /** Publishes the messages in order; returns the outcome of each. */
@@ -48,18 +52,27 @@ export interface Way {
 const NATS_MS = 60_000;
 
 const nothing = { [Symbol.asyncDispose]: () => Promise.resolve() };
-const refusal = ({ code, reason, offset }: { code: number; reason?: string; offset?: number }) => ({
+interface Ack {
+  readonly code: number;
+  readonly reason?: string;
+  readonly offset?: number;
+  readonly result?: { readonly receipt?: string };
+}
+const refusal = ({ code, reason, offset, result }: Ack) => ({
   refusal: code === 0 ? "" : `${code} ${reason}`,
   offset,
+  receipt: result?.receipt,
 });
 const form = ({ shape }: Row) => shape === "words" ? { content_type: "text/plain" } : {};
 /** The `traceparent` of the message, if it has one. */
 const tracedBy = ({ row, trace }: Way, { place }: Sent) =>
   row.trace === "yes" ? { traceparent: traceparentOf(trace, place) } : undefined;
-/** The same as a member of a JSON message. */
-const tracedIn = (way: Way, one: Sent) => {
-  const headers = tracedBy(way, one);
-  return headers === undefined ? {} : { headers };
+/** docs/proof.md, "Receipts": "(any value)". */
+const receiptBy = ({ row }: Way) => row.proof === "receipt" ? WITH_RECEIPT : undefined;
+/** Both as a member of a JSON message. */
+const headersIn = (way: Way, one: Sent) => {
+  const headers = { ...tracedBy(way, one), ...receiptBy(way) };
+  return Object.keys(headers).length === 0 ? {} : { headers };
 };
 const idOf = ({ message_id }: Sent) => message_id === undefined ? {} : { message_id };
 
@@ -85,7 +98,7 @@ async function text(way: Way, sign?: (one: Sent) => Promise<object>): Promise<So
         const more = {
           ...form(row),
           ...idOf(one),
-          ...tracedIn(way, one),
+          ...headersIn(way, one),
           ...await sign?.(one),
         };
         return refusal(await client.pub(room, one.data, more));
@@ -145,10 +158,12 @@ async function sdk(way: Way, transport: "websocket" | "http"): Promise<Source> {
     publish: (messages) =>
       oneByOne(messages, async (one) => {
         const data = one.data as string | Record<string, string>;
-        const options = { ...form(row), ...idOf(one), ...tracedBy(way, one) };
+        const headers = receiptBy(way);
+        const traced = tracedBy(way, one);
+        const options = { ...form(row), ...idOf(one), ...traced, ...(headers ? { headers } : {}) };
         const sent = bus_connection.room(room).publish("t", data, options);
         return await sent.then(
-          ({ offset }) => ({ refusal: "", offset: Number(offset) }),
+          (ack) => ({ refusal: "", offset: Number(ack.offset), receipt: receiptIn(ack) }),
           (error) => {
             if (error instanceof ArqonError) return { refusal: `${error.code} ${error.reason}` };
             throw error;
@@ -166,8 +181,8 @@ function http(way: Way): Source {
     ...nothing,
     publish: (messages) =>
       oneByOne(messages, async (one) => {
-        const traced = tracedIn(way, one);
-        const message = { type: "t", data: one.data, ...form(row), ...idOf(one), ...traced };
+        const more = { ...form(row), ...idOf(one), ...headersIn(way, one) };
+        const message = { type: "t", data: one.data, ...more };
         const { status, body } = await peer.call("POST", `rooms/${room}/messages`, message);
         return refusal(status === 200 ? body : { code: status, reason: body.reason });
       }),
@@ -211,7 +226,7 @@ function batch(way: Way): Source {
         data: one.data,
         ...form(row),
         ...idOf(one),
-        ...tracedIn(way, one),
+        ...headersIn(way, one),
       }));
       const { status, body } = await peer.call("POST", "messages", { messages: list });
       if (status !== 200) throw new Error(`the batch: ${status} ${JSON.stringify(body)}`);
@@ -289,6 +304,49 @@ function growing({ bus, token, room }: Way): Source {
   };
 }
 
+const errorOf = ({ code }: { readonly code: number }) => ({ refusal: `error ${code}` });
+
+/** A client with Centrifugo's own library: docs/centrifugo.md. */
+function centrifugo({ bus, token, room }: Way): Promise<Source> {
+  const client = centrifugeClient(bus, token);
+  client.connect();
+  return Promise.resolve({
+    publish: (messages) =>
+      oneByOne(
+        messages,
+        async ({ data }) => await client.publish(room, data).then(() => ({ refusal: "" }), errorOf),
+      ),
+    [Symbol.asyncDispose]: () => Promise.resolve(client.disconnect()),
+  });
+}
+
+/** A backend with a key of Centrifugo's server API, which sends all of them at a time. */
+function centrifugoApi(way: Way): Source {
+  const { bus, room, app } = way;
+  return {
+    ...nothing,
+    async publish(messages) {
+      const commands = messages.map((one) => ({
+        publish: {
+          channel: room,
+          data: one.data,
+          idempotency_key: one.message_id,
+          tags: tracedBy(way, one),
+        },
+      }));
+      const response = await fetch(`${bus.http_url}/api/batch`, {
+        method: "POST",
+        headers: { "x-api-key": app.secret, "content-type": "application/json" },
+        body: JSON.stringify({ commands }),
+      });
+      const { replies } = await response.json();
+      return replies.map(({ error, publish }: { error?: { code: number }; publish?: Outcome }) =>
+        error === undefined ? { refusal: "", offset: publish?.offset } : errorOf(error)
+      );
+    },
+  };
+}
+
 /** A service on the bus's NATS, which uses request and reply: docs/nats.md. */
 function nats(way: Way): Source {
   const { nats: connection, tenant, token, room, row } = way;
@@ -317,6 +375,8 @@ const SOURCES: Readonly<Record<Row["source"], (way: Way) => Source | Promise<Sou
   text: (way) => text(way),
   signed,
   pusher,
+  centrifugo,
+  centrifugo_api: centrifugoApi,
   binary: (way) => sdk(way, "websocket"),
   session: (way) => sdk(way, "http"),
   http,

@@ -8,7 +8,8 @@ import { HttpPeer } from "../peers/http_peer.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
 import { readersOf, type Row } from "./factors.ts";
-import { HALF, SHORT } from "./model.ts";
+import { HALF, removedOf, SHORT, takenOf } from "./model.ts";
+import { type Receipted, treeOf } from "./proofs.ts";
 import type { NatsConnection } from "@nats-io/transport-deno";
 import type { OtlpReceiver } from "../otlp/receiver.ts";
 import type { Receiver } from "../hooks/receiver.ts";
@@ -44,6 +45,8 @@ export const SCHEMA = "model-event";
 /** A room that requires signatures, and one that does not. */
 export const SIGNED_ROOM = "room-signed-1";
 const ROOM = "room-1";
+/** The beginning of the names of all transparency logs. */
+export const ORIGIN = "bus.example";
 /** Of a trace id, without the message's place. */
 const TRACE_CHARACTERS = 30;
 
@@ -59,6 +62,9 @@ export interface Stage extends Ground {
   readonly trace: string;
   /** The offsets of the messages acknowledged with one, by place. */
   readonly acked: Map<number, number>;
+  readonly receipts: Receipted[];
+  /** Hears the messages of which some will be removed. */
+  readonly witness: DurableClient | undefined;
   /** A connection of the publisher whose subscription the gate's ban has ended. */
   banned: DurableClient | undefined;
 }
@@ -86,7 +92,7 @@ export const adminOf = async (bus: TestBus) =>
 /** The class of the row's room. */
 export async function setClass(stage: Stage): Promise<void> {
   const { tenant, row } = stage;
-  const { log, journal, delta, membership } = row;
+  const { log, journal, delta, membership, proof } = row;
   const body = {
     room: "room-*",
     ...(log === "plain" ? {} : { durable: true }),
@@ -96,6 +102,7 @@ export async function setClass(stage: Stage): Promise<void> {
     ...(journal === "off" ? {} : { journal: "all" }),
     ...(journal === "keep" ? { journal_payload: "keep" } : {}),
     ...(delta === "none" ? {} : { delta }),
+    ...(proof === "off" ? {} : { proof: true }),
     ...(membership === "off" ? {} : { membership }),
   };
   const is_slow = readersOf(row).includes("slow");
@@ -247,6 +254,41 @@ export async function closeLate(stage: Stage): Promise<void> {
   if (gate === "quota") await setQuota(stage);
 }
 
+/** The path and the body of the request that removes messages, by the offset of the last one. */
+function removal({ tenant, room, row }: Stage, offset: number | undefined): [string, object] {
+  if (row.removed === "erased") return ["/v1/data/erase", { tenant, room, offset }];
+  return [`/v1/rooms/${tenant}/${room}/trim`, { before: offset }];
+}
+
+/**
+ * Removes messages of the first half, if the row does, once all who are subscribed have them and each log has them.
+ * `epoch` is the log's.
+ */
+export async function removeSome(stage: Stage, epoch: string): Promise<void> {
+  const { admin, row, room, witness } = stage;
+  const removed = removedOf(row);
+  if (removed === undefined || witness === undefined) return;
+  const places = takenOf(row).filter((place) => place < HALF);
+  const offsets: number[] = [];
+  for (const _place of places) offsets.push((await witness.told()).offset ?? 0);
+  if (row.proof !== "off") await treeOf(stage, places.length);
+  const offset = offsets[places.indexOf(removed)];
+  const [path, body] = removal(stage, offset);
+  const answer = await seen(
+    "messages are removed",
+    () => admin.ask("POST", path, body),
+    // The log of a busy machine answers late.
+    ({ status }) => status !== 429 && status !== 503,
+  );
+  done("the removal", answer);
+  if (answer.text.includes('"failed"')) throw new Error(`the removal: ${answer.text}`);
+  // docs/durable.md: "No Shield serves erased messages more than a second later".
+  const place = { after_offset: offsets[0]!, epoch };
+  await until("the readers' Shield knows what is removed", async () => {
+    return (await witness.join(room, place)).recovered === false;
+  });
+}
+
 /** Reopens gates that are closed for the whole tenant, so that the row's end message passes. */
 export async function reopen(stage: Stage): Promise<void> {
   const { row: { gate }, tenant } = stage;
@@ -277,6 +319,7 @@ async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stag
   };
   const token = await bus.tokenFor({ tenant, user: PUBLISHER, claims });
   const backend = new HttpPeer(bus.http_url, service);
+  const hears = row.removed !== "no";
   const trace = crypto.randomUUID().replaceAll("-", "").slice(0, TRACE_CHARACTERS);
   return {
     ...ground,
@@ -288,6 +331,8 @@ async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stag
     signing,
     trace,
     acked: new Map(),
+    receipts: [],
+    witness: hears ? await DurableClient.open(ground.bus.url, service) : undefined,
     banned: undefined,
   };
 }
@@ -298,6 +343,7 @@ export async function stageOf(ground: Ground, row: Row, tenant: string): Promise
   await setClass(stage);
   await setHook(stage);
   await setMirror(stage);
+  await stage.witness?.join(stage.room);
   await closeGate(stage);
   return stage;
 }

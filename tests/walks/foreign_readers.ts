@@ -4,7 +4,7 @@ import pusher_js from "pusher-js";
 import { becomes } from "../../shared/testing/until.ts";
 import { Record as Heard } from "../model/fault_readers.ts";
 import type { LiveReader } from "../model/fault_readers.ts";
-import type { Seat } from "../model/readers.ts";
+import type { Seat } from "../model/reading.ts";
 
 // A CommonJS module: its types declare `default`, but it is the class itself.
 const Pusher = pusher_js as unknown as typeof pusher_js.default;

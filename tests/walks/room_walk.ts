@@ -21,7 +21,8 @@ import { allHear, type LiveReader, openLate, openLive } from "../model/fault_rea
 import { compareHook, compareJournal, logOf } from "../model/fault_run.ts";
 import { END_DATA, isLetThrough, messageOf, whyOf } from "../model/model.ts";
 import { replayed, toldWhy } from "../model/observers.ts";
-import type { Seat } from "../model/readers.ts";
+import { judgeProof } from "../model/proofs.ts";
+import type { Seat } from "../model/reading.ts";
 import { appOf } from "../model/run.ts";
 import type { Ground } from "../model/stage.ts";
 import { openText } from "../peers/raw_client.ts";
@@ -343,7 +344,7 @@ export class RoomWalk implements AsyncDisposable {
     const { bus } = this.#sides[side % this.#sides.length]!;
     const app_key = appOf(tenant).key;
     const user = `reader-${this.#users++}`;
-    return { bus, admin, tenant, room, user, row, own: undefined, app_key };
+    return { bus, entry: bus, admin, tenant, room, user, row, own: undefined, app_key };
   }
 
   async #open(kind: LiveKind, side: number): Promise<void> {
@@ -531,6 +532,7 @@ export class RoomWalk implements AsyncDisposable {
     const named = this.#facts.filter(({ source }) => !ANONYMOUS.includes(source));
     wrong.push(...await compareJournal(this.#stage, harm, named, this.#begun_ms));
     wrong.push(...await compareHook(this.#stage, harm, this.#ordered));
+    wrong.push(...await judgeProof(this.#stage));
     const { tenant } = this.#stage;
     await replayed(this.#stage, [{ row, tenant }], true)
       .catch(({ message }) => void wrong.push(message));
