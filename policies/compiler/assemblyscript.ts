@@ -34,8 +34,9 @@ export interface PolicySources {
 
 /** A module of the compiler before it is written. */
 export type Module = InstanceType<typeof binaryenModule.Module>;
-/** The compiler's number for "no value". */
+/** The compiler's number for a type: "no value", or that of a value. */
 export type NoneType = typeof binaryenModule.none;
+type Binaryen = typeof binaryenModule;
 
 /** The entry file of the compilation. */
 export const ENTRY = "arqon_entry.ts";
@@ -86,12 +87,24 @@ export function moveStart(module: Module, none: NoneType): void {
   module.addFunction("sdk/guest/runTopLevel", none, none, [], module.call("~start", [], none));
 }
 
+/** The compiler's count of the bytes of all managed objects; absent in a module without any. */
+const MANAGED_BYTES = "~lib/rt/tcms/total";
+
+/** Has the SDK's `managedBytes` return the compiler's count, which no source can name. */
+function exposeCount(module: Module, i32: NoneType, none: NoneType): void {
+  const name = "sdk/guest/managedBytes";
+  if (module.getFunction(name) === 0 || module.getGlobal(MANAGED_BYTES) === 0) return;
+  module.removeFunction(name);
+  module.addFunction(name, none, i32, [], module.global.get(MANAGED_BYTES, i32));
+}
+
 /** Moves the start function and drops exports without a function. */
-function finish(module: Module, none: NoneType, abi: 1 | 2): void {
+function finish(module: Module, { none, i32 }: Binaryen, abi: 1 | 2): void {
   module.removeExport("arqon_start");
   if (abi === 1) module.removeExport("arqon_init");
   else if (module.getFunction("sdk/state/state") === 0) module.removeExport("arqon_state_keys");
   moveStart(module, none);
+  exposeCount(module, i32, none);
   for (const [register, hook] of Object.entries(REGISTERS)) {
     if (module.getFunction(`sdk/guest/${register}`) === 0) module.removeExport(hook);
   }
@@ -146,8 +159,8 @@ export async function compilePolicy(sources: PolicySources): Promise<Uint8Array<
 
 async function compileFiles(entry: string, files: Files): Promise<Uint8Array<ArrayBuffer>> {
   let hooks = 0;
-  const bytes = await compileEntry((name) => files.read(name), (module, none) => {
-    finish(module, none, files.abi);
+  const bytes = await compileEntry((name) => files.read(name), (module, binaryen) => {
+    finish(module, binaryen, files.abi);
     const count = (name: string) => module.getFunction(`sdk/guest/${name}`) === 0 ? 0 : 1;
     hooks = Object.keys(REGISTERS).reduce<number>((sum, name) => sum + count(name), 0) +
       (module.getFunction(ON_APPEND) === 0 ? 0 : 1);
@@ -163,14 +176,14 @@ async function compileFiles(entry: string, files: Files): Promise<Uint8Array<Arr
  */
 export async function compileEntry(
   readFile: (name: string) => Promise<string | null>,
-  finish: (module: Module, none: NoneType) => void,
+  finish: (module: Module, binaryen: Binaryen) => void,
 ): Promise<Uint8Array<ArrayBuffer>> {
   const [{ default: compiler }, { default: binaryen }] = await Promise.all([
     import("assemblyscript/asc"),
     import("assemblyscript/binaryen"),
   ]);
   let output: Uint8Array | undefined;
-  const afterCompile = (module: Module) => finish(module, binaryen.none);
+  const afterCompile = (module: Module) => finish(module, binaryen);
   const transform = { afterCompile } as unknown as InstanceType<typeof asc.Transform>;
   const { error, stderr } = await compiler.main([ENTRY, ...OPTIONS], {
     stdout: compiler.createMemoryStream(),

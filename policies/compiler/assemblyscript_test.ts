@@ -51,6 +51,26 @@ Deno.test("state of the policy is kept between calls, also after refusals", asyn
   assert.deepEqual([send("ann").reason, send("bob").reason], ["ann 4", "bob 2"]);
 });
 
+Deno.test("a policy of version 1 collects its garbage when there is enough, and before the memory is full", async () => {
+  const policy = startPolicy(
+    await compile(`
+      import { allow, onMessage } from "@arqon/policy";
+      let last = new Uint8Array(0);
+      onMessage((m) => {
+        last = new Uint8Array(m.bytes.length * 64);
+        return allow();
+      });
+    `),
+  );
+  const small = Array.from({ length: 100 }, () => policy({ payload: "x" }).units).slice(1);
+  const least = Math.min(...small);
+  const collecting = small.filter((units) => units !== least).length;
+  assert.ok(collecting > 0 && collecting < 10, `${collecting} of ${small.length}`);
+  // A MiB each, of 4.
+  const large = Array.from({ length: 20 }, () => policy({ payload: new Uint8Array(16_384) }));
+  assert.deepEqual(new Set(large.map(({ detail }) => detail)), new Set([""]));
+});
+
 Deno.test("a policy of version 2 keeps the results of its top-level statements, but not those of an earlier call", async () => {
   const bytes = await compile(`
       import { allow, onMessage, reject } from "../sdk/v2.ts";

@@ -64,7 +64,7 @@ export async function compileReducer(
     if (!/^(policy|sdk)\//.test(name) || name.split("/").includes("..")) return null;
     return withoutExtensions(await readFile(name)) ?? null;
   };
-  const bytes = await compileEntry(read, (module, none) => {
+  const bytes = await compileEntry(read, (module, { none }) => {
     handles = module.getFunction("sdk/guest/on") !== 0;
     finish(module, none);
   });

@@ -15,6 +15,12 @@ const BLOCK_HEAD: usize = 16;
  */
 const WORKING_BYTES: usize = 65_536;
 
+/** Bytes of managed objects that calls may leave behind before one of them collects. */
+const GARBAGE_BYTES: usize = 16_384;
+
+/** The bytes of managed objects from which on a call begins with a collection. */
+let collectAt: usize = 0;
+
 /** Newest block given to the host during this call; each points to the one before it. */
 let newest: usize = 0;
 
@@ -63,9 +69,14 @@ export function onMessage(handler: (message: Message) => Verdict): void {
 /** Runs the policy's top-level statements, once. The compiler fills in its body. */
 export function runTopLevel(): void {}
 
+/** Bytes of all managed objects. The compiler fills in its body. */
+export function managedBytes(): usize {
+  return 0;
+}
+
 /**
- * Frees what the call before this one left behind; no managed object is on the stack here. In version 2
- * nothing is left of it.
+ * Frees what earlier calls left behind; no managed object is on the stack here. A collection costs as much as a small
+ * policy, so most calls leave it to a later one. In version 2 nothing is left behind.
  */
 export function beginCall(): void {
   if (ABI != 1) return;
@@ -75,7 +86,9 @@ export function beginCall(): void {
     newest = load<usize>(block);
     heap.free(block);
   }
+  if (managedBytes() < collectAt) return;
   __collect();
+  collectAt = managedBytes() + GARBAGE_BYTES;
 }
 
 /** ABI of version 2: sets up what every call begins with. */

@@ -4,19 +4,14 @@
  * else. `room_functions.ts` has the functions a guest may call.
  */
 import { type FirstState, keepFirstState } from "../../../wasm/instance/first_state.ts";
+import { fuelMeter } from "../../../wasm/instance/fuel_meter.ts";
 import type { MeteredModule } from "../../../wasm/metering/meter.ts";
-import {
-  FUEL_EXPORT,
-  HEIGHT_EXPORT,
-  ROOM_MODULE,
-  UNITS_PER_FUEL,
-} from "../../../wasm/metering/meter_costs.ts";
+import { ROOM_MODULE, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { BoundsError, type Draft } from "../state/draft.ts";
 import type { Verdict } from "../state/fold.ts";
 import { APPLY_EXPORT, INIT_EXPORT, MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import { HostPrice, INIT_FUEL, type MadeInstance } from "./host_price.ts";
 import { EndCommand, roomFunctions, type RoomLog, type Running } from "./room_functions.ts";
-import type { Variable } from "./room_functions.ts";
 
 /** Fuel of a migration, as a multiple of a command's: it may read and write all values of the room. */
 const MIGRATION_TIMES = 20;
@@ -57,7 +52,6 @@ interface Instance extends MadeInstance {
   readonly apply: () => number;
   /** Undefined: the module cannot take over a room of another module. */
   readonly migrate: (() => number) | undefined;
-  readonly height: Variable<number>;
   /** Undefined: the instance serves one command. */
   readonly first: FirstState | undefined;
 }
@@ -82,23 +76,21 @@ function makeInstance(
   const { memory, arqon_alloc: alloc, [APPLY_EXPORT]: apply, [INIT_EXPORT]: init } = exports;
   const { [MIGRATE_EXPORT]: found } = exports;
   const migrate = isFunction(found) ? found : undefined;
-  const fuel = exports[FUEL_EXPORT] as Variable<bigint>;
-  const height = exports[HEIGHT_EXPORT] as Variable<number>;
   if (!(memory instanceof WebAssembly.Memory) || !isFunction(alloc) || !isFunction(apply)) {
     throw new TypeError("the module was not checked");
   }
-  running.exports = { memory, alloc, fuel };
-  const init_budget = BigInt(INIT_FUEL * UNITS_PER_FUEL);
-  fuel.value = init_budget;
+  const meter = fuelMeter(exports);
+  running.exports = { memory, alloc, meter };
+  const init_budget = INIT_FUEL * UNITS_PER_FUEL;
+  meter.begin(init_budget);
   if (isFunction(init)) init();
-  const init_units = Number(init_budget - fuel.value);
+  const init_units = init_budget - meter.left();
   const is_restored = metered.renewal?.by === "restore";
   const first = is_restored ? keepFirstState(compiled, exports, memory) : undefined;
   return {
     running,
     apply,
     migrate,
-    height,
     first,
     init_units,
     pages: pagesOf(memory),
@@ -137,12 +129,11 @@ function noMigration(): never {
 }
 
 /** Runs it; the units exclude making or restoring the instance. */
-function runOn({ running, apply, migrate, height }: Instance, draft: Draft, fuel: number): Run {
+function runOn({ running, apply, migrate }: Instance, draft: Draft, fuel: number): Run {
   const is_migration = draft.kind === "migrate";
   const budget = Math.round(fuel * UNITS_PER_FUEL) * (is_migration ? MIGRATION_TIMES : 1);
-  const { fuel: left } = running.exports;
-  left.value = BigInt(budget);
-  height.value = 0;
+  const { meter } = running.exports;
+  meter.begin(budget);
   running.draft = draft;
   running.rejected = undefined;
   running.logs.length = 0;
@@ -157,8 +148,8 @@ function runOn({ running, apply, migrate, height }: Instance, draft: Draft, fuel
     running.draft = undefined;
   }
   if (thrown instanceof RangeError) throw thrown;
-  const units_left = Number(left.value);
-  const ending = thrown === undefined ? 0 : ENDING_UNITS + height.value * ENDING_UNITS_PER_SLOT;
+  const units_left = meter.left();
+  const ending = thrown === undefined ? 0 : ENDING_UNITS + meter.slots() * ENDING_UNITS_PER_SLOT;
   const used = budget - Math.max(0, units_left) + ending;
   const units = Math.min(budget, used);
   const host_units = used - units;

@@ -3,6 +3,7 @@
  * trusted: every pointer and length is checked against the current memory. The cost of a call beyond its thunk's price
  * (`meter_costs.ts`) is charged here, before the work. `Draft` has the effects on the room and their bounds.
  */
+import type { FuelMeter } from "../../../wasm/instance/fuel_meter.ts";
 import type { Draft } from "../state/draft.ts";
 import type { ReducerFault } from "../state/entry.ts";
 import { CanonicalWriter, copyOf, plainText } from "../state/canonical.ts";
@@ -40,16 +41,11 @@ export class EndCommand {
   }
 }
 
-/** An exported global; TypeScript's types of WebAssembly know no value types. */
-export interface Variable<T extends number | bigint> {
-  value: T;
-}
-
 /** The exports of an instance that its functions use. */
 export interface RoomExports {
   readonly memory: WebAssembly.Memory;
   readonly alloc: (size_bytes: number) => number;
-  readonly fuel: Variable<bigint>;
+  readonly meter: FuelMeter;
 }
 
 /** One line of `room_log`. */
@@ -80,10 +76,8 @@ function current({ draft, in_alloc }: Running): Draft {
   return draft;
 }
 
-function charge({ exports: { fuel } }: Running, units: number): void {
-  const left = fuel.value - BigInt(units);
-  fuel.value = left;
-  if (left < 0n) throw new EndCommand("fuel", "out of fuel");
+function charge({ exports: { meter } }: Running, units: number): void {
+  if (meter.charge(units) < 0) throw new EndCommand("fuel", "out of fuel");
 }
 
 /** All of the guest's memory, valid until the guest runs again. */

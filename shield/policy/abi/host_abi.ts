@@ -4,12 +4,13 @@
  */
 import { FAULT_CODES } from "./policy.ts";
 import type { Hook, PolicyFault } from "../../message/verdict.ts";
-import { FUEL_EXPORT, HEIGHT_EXPORT, UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import { fuelMeter } from "../../../wasm/instance/fuel_meter.ts";
+import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { type Renewal, restoreUnits } from "../../../wasm/metering/renewal.ts";
 import { type FirstState, keepFirstState } from "../../../wasm/instance/first_state.ts";
 import { EndCall } from "./guest_memory.ts";
 import { HOST_MODULE, hostImports, newCall } from "./host_functions.ts";
-import type { Call, Exports, GuestRequest, Running, Variable } from "./host_functions.ts";
+import type { Call, Exports, GuestRequest, Running, StackPointer } from "./host_functions.ts";
 
 /**
  * Units for a call that does not return, by `host_reject`, a trap or another fault: the engine has to unwind it. They
@@ -88,15 +89,15 @@ export function instantiateGuest(
 function initialise(exports: Exports, fuel: number): number {
   const { arqon_init: init } = exports.all;
   if (typeof init !== "function") return 0;
-  const budget = BigInt(Math.round(fuel * UNITS_PER_FUEL));
-  exports.fuel.value = budget;
+  const budget = Math.round(fuel * UNITS_PER_FUEL);
+  exports.meter.begin(budget);
   try {
     init();
   } catch (error) {
-    const { fault, detail } = faultOf(error, exports.fuel.value < 0n);
+    const { fault, detail } = faultOf(error, exports.meter.left() < 0);
     throw new EndCall(fault, `arqon_init: ${detail}`);
   }
-  return Number(budget - exports.fuel.value);
+  return budget - exports.meter.left();
 }
 
 /** An instance whose memory is the policy's state. */
@@ -171,13 +172,13 @@ function runCall(
   fuel: number,
 ): GuestOutcome {
   const { exports } = running;
+  const { meter } = exports;
   const call = newCall(request);
   running.call = call;
   // Units that were divided into fuel are whole numbers again.
   const budget = Math.round(fuel * UNITS_PER_FUEL);
   const stack_pointer = exports.stack_pointer?.value;
-  exports.fuel.value = bigBudget(budget);
-  if (exports.height !== undefined) exports.height.value = 0;
+  meter.begin(budget);
   let verdict: number | undefined;
   let thrown: unknown;
   try {
@@ -189,9 +190,9 @@ function runCall(
   }
   // `host_reject` leaves the guest without its epilogues, so its stack pointer is restored here.
   if (stack_pointer !== undefined) exports.stack_pointer!.value = stack_pointer;
-  const left = Number(exports.fuel.value);
+  const left = meter.left();
   const used = left < 0 ? budget : budget - left;
-  const ending = thrown === undefined ? 0 : endingUnits(exports.height?.value ?? 0);
+  const ending = thrown === undefined ? 0 : endingUnits(meter.slots());
   const units = Math.min(used + ending, budget);
   const outcome = outcomeOf(call, verdict, thrown, units, left < 0);
   const { written, read_slots } = call;
@@ -202,17 +203,6 @@ function runCall(
 
 const NONE: readonly never[] = [];
 
-/** The last budget as a global's value: mostly it is also the next one. */
-const last = { units: 0, big: 0n };
-
-function bigBudget(units: number): bigint {
-  if (last.units !== units) {
-    last.units = units;
-    last.big = BigInt(units);
-  }
-  return last.big;
-}
-
 /** The units that unwinding costs for frames of that many slots. */
 function endingUnits(height_slots: number): number {
   return ENDING_UNITS + height_slots * ENDING_UNITS_PER_SLOT;
@@ -221,23 +211,19 @@ function endingUnits(height_slots: number): number {
 function exportsOf(instance: WebAssembly.Instance): Exports {
   const all = instance.exports;
   const { memory, arqon_alloc, __stack_pointer } = all;
-  const fuel = all[FUEL_EXPORT];
-  const height = all[HEIGHT_EXPORT];
   if (!(memory instanceof WebAssembly.Memory)) throw new TypeError("no exported memory");
   if (typeof arqon_alloc !== "function") throw new TypeError("no exported arqon_alloc");
-  if (!(fuel instanceof WebAssembly.Global)) throw new TypeError("the module is not metered");
   return {
     memory,
     bytes: new Uint8Array(memory.buffer),
     alloc: arqon_alloc as (size_bytes: number) => number,
-    fuel: fuel as Variable<bigint>,
-    height: isMutableNumber(height) ? height : undefined,
+    meter: fuelMeter(all),
     stack_pointer: isMutableNumber(__stack_pointer) ? __stack_pointer : undefined,
     all,
   };
 }
 
-function isMutableNumber(value: unknown): value is Variable<number> {
+function isMutableNumber(value: unknown): value is StackPointer {
   if (!(value instanceof WebAssembly.Global) || typeof value.value !== "number") return false;
   const before = value.value;
   try {

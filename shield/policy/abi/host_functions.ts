@@ -7,6 +7,7 @@ import { ADDED_HEADER_BYTES, ADDED_HEADERS, asciiLower, cutUtf8 } from "./host_h
 import { headerProblem, NAME_BYTES } from "./host_headers.ts";
 import { bytesAt, EndCall, type GuestMemory, memoryOf, requireInside } from "./guest_memory.ts";
 import { NOT_A_MESSAGE, SIGNED } from "./policy.ts";
+import type { FuelMeter } from "../../../wasm/instance/fuel_meter.ts";
 
 /** The versions of the ABI, with the module from which guests of each import. */
 export const HOST_MODULE = { 1: "arqon_host_v1", 2: "arqon_host_v2" } as const;
@@ -76,17 +77,16 @@ export interface Call {
   payload: Uint8Array | undefined;
 }
 
-/** An exported global; TypeScript's types of WebAssembly know no value types. */
-export interface Variable<T extends number | bigint> {
-  value: T;
+/** An exported global with a number; TypeScript's types of WebAssembly know no value types. */
+export interface StackPointer {
+  value: number;
 }
 
 /** The exports of an instance that the host uses. */
 export interface Exports extends GuestMemory {
   readonly alloc: (size_bytes: number) => number;
-  readonly fuel: Variable<bigint>;
-  readonly height: Variable<number> | undefined;
-  readonly stack_pointer: Variable<number> | undefined;
+  readonly meter: FuelMeter;
+  readonly stack_pointer: StackPointer | undefined;
   readonly all: WebAssembly.Exports;
 }
 
@@ -143,10 +143,8 @@ function readText(
 }
 
 /** Charges the guest's fuel for work of the host. */
-function charge({ exports: { fuel } }: Running, units: number): void {
-  const left = fuel.value - BigInt(units);
-  fuel.value = left;
-  if (left < 0n) throw new EndCall("fuel", "out of fuel");
+function charge({ exports: { meter } }: Running, units: number): void {
+  if (meter.charge(units) < 0) throw new EndCall("fuel", "out of fuel");
 }
 
 /** The request of the call in progress, after the call has paid for its headers and claims. */

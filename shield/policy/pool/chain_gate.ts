@@ -187,7 +187,7 @@ export function createChainGate(
       const before = state === undefined && hasClearWay(breakers, request, now_ms)
         ? known.get(request.chain)
         : undefined;
-      if (before?.loaded.every((one) => modules.isLoaded(one)) === true) return before.admission;
+      if (before?.loaded.every(modules.isLoaded, modules) === true) return before.admission;
       const chain: ChainEntry[] = [];
       const skipped: PolicyOutcome[] = [];
       const loaded: LoadedModule[] = [];
@@ -211,12 +211,13 @@ export function createChainGate(
       return admission;
     },
     learn(asking, chain, reply, now_ms) {
-      const outcomes: PolicyOutcome[] = new Array(reply.outcomes.length);
+      const { length } = reply.outcomes;
+      const outcomes: PolicyOutcome[] = new Array(length);
       let fuel = 0;
-      let place = 0;
-      for (const ran of reply.outcomes) {
+      for (let place = 0; place < length; place++) {
         const entry = chain[place]!;
-        const outcome = outcomes[place++] = outcomeOf(entry, ran);
+        const ran = reply.outcomes[place]!;
+        const outcome = outcomes[place] = outcomeOf(entry, ran);
         fuel += outcome.fuel + outcome.instance_fuel;
         const sha256 = modules.sha256(entry.module);
         if (sha256 === undefined || SAYS_NOTHING.has(ran.fault)) continue;

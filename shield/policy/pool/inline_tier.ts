@@ -8,7 +8,7 @@ import type { Config } from "../../../shared/config/schema.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
 import type { ChainEntry } from "../ring/ring_message.ts";
-import type { ChainOutcome, WorkerReply } from "../ring/ring_words.ts";
+import { addDuration, type ChainOutcome, type WorkerReply } from "../ring/ring_words.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
 import { createInPlace } from "../worker/chain_in_place.ts";
 import { keepWritten } from "../state/key_holds.ts";
@@ -72,8 +72,6 @@ const RESTING_TENANTS = 16_384;
 /** The units for instances if all existed. */
 const NONE_MADE: number[] = [];
 const hasNoFault = ({ fault }: ChainOutcome): boolean => fault === undefined;
-
-const addDuration = (ms: number, { duration_ms }: ChainOutcome): number => ms + duration_ms;
 
 /** The known state of a tenant. */
 interface Account {

@@ -17,7 +17,7 @@ import { createPoolState, type PoolState } from "./pool_state.ts";
 import { faultVerdict, namedLogs, verdictOf, withTold } from "./pool_verdict.ts";
 import type { Quarantine, QuarantineCause } from "../modules/quarantine.ts";
 import type { ChainEntry } from "../ring/ring_message.ts";
-import type { WorkerReply } from "../ring/ring_words.ts";
+import { addDuration, type WorkerReply } from "../ring/ring_words.ts";
 import { createWedgeCount, type WedgeCount } from "../modules/wedge_count.ts";
 import type { Asking } from "../../../shared/rates/breaker.ts";
 
@@ -236,7 +236,7 @@ function evaluateInline(state: State, request: EvaluateRequest): Verdict | undef
 
 function count({ metrics, options: { policy } }: State, verdict: Verdict, duration_ms: number) {
   metrics.verdict(duration_ms);
-  for (const outcome of verdict.outcomes) metrics.outcome(outcome);
+  verdict.outcomes.forEach(metrics.outcome);
   if (duration_ms > policy.timeout_ms) metrics.late();
 }
 
@@ -275,7 +275,7 @@ function admit(state: State, job: Job, now_ms = state.options.now()): Entries | 
 /** Handles a worker's reply. A late one is charged too; only its verdict does not count. */
 function onReply(state: State, job: Job, reply: WorkerReply, now_ms: number): void {
   const { metrics, tier, options: { overseer } } = state;
-  for (const { duration_ms } of reply.outcomes) metrics.busy(duration_ms);
+  metrics.busy(reply.outcomes.reduce(addDuration, 0));
   tier?.proved(job.chain, reply.outcomes);
   const verdict = verdictIn(state, job.request, job.chain, reply, job.skipped, now_ms);
   if (reply.expired === true) refuse(state, job, "stall");
@@ -407,6 +407,12 @@ function createWatch(options: PolicyPoolOptions, pool: () => State) {
   };
 }
 
+const fuelOf = ({ fuel, instance_fuel }: PolicyOutcome): number => fuel + instance_fuel;
+const addEnforced = (sum: number, ran: PolicyOutcome): number =>
+  ran.mode === "enforce" ? sum + fuelOf(ran) : sum;
+const addObserved = (sum: number, ran: PolicyOutcome): number =>
+  ran.mode === "observe" ? sum + fuelOf(ran) : sum;
+
 /**
  * The verdict of a chain that has run, on any thread; `skipped` are the outcomes of policies that could not run. A
  * reply without outcomes is recorded like any other, but its verdict must not be used.
@@ -420,13 +426,7 @@ function verdictIn(
   now_ms: number,
 ): Verdict {
   const outcomes = gate.learn(asking, chain, reply, now_ms);
-  let enforced = 0;
-  let observed = 0;
-  for (const { mode, fuel, instance_fuel } of outcomes) {
-    if (mode === "enforce") enforced += fuel + instance_fuel;
-    else observed += fuel + instance_fuel;
-  }
-  const most = Math.max(enforced, observed);
+  const most = Math.max(outcomes.reduce(addEnforced, 0), outcomes.reduce(addObserved, 0));
   if (outcomes.length > 0) metrics.chain(most / chain_fuel_limit);
   for (const one of skipped) outcomes.push(one);
   const { added_headers, payload } = reply;

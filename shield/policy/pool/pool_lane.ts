@@ -9,8 +9,9 @@ import { LONG_FUEL } from "../../../shared/rates/pace.ts";
 import { createTurns, type TenantTurns } from "../../../shared/turns/tenant_turns.ts";
 import type { PolicyWorker, PolicyWorkerOptions } from "./pool_worker.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
+import { sizeOf } from "../ring/ring.ts";
 import { type ChainEntry, encodeRequest } from "../ring/ring_message.ts";
-import type { WorkerReply } from "../ring/ring_words.ts";
+import { addDuration, type ChainOutcome, type WorkerReply } from "../ring/ring_words.ts";
 import type { ChainState } from "../state/chain_state.ts";
 import type { KeyHolds, KeyUser, LaneHolds } from "../state/key_holds.ts";
 import type { RunnableModule } from "../ring/worker_protocol.ts";
@@ -143,16 +144,8 @@ interface State {
   ended: boolean;
 }
 
-/** The worker time that a chain used, and whether that was long. */
-function usedBy({ outcomes }: WorkerReply): { used_ms: number; was_long: boolean } {
-  let used_ms = 0;
-  let all_units = 0;
-  for (const { duration_ms, units, instance_units } of outcomes) {
-    used_ms += duration_ms;
-    all_units += units + instance_units;
-  }
-  return { used_ms, was_long: all_units > LONG_FUEL * UNITS_PER_FUEL };
-}
+const addUnits = (sum: number, { units, instance_units }: ChainOutcome): number =>
+  sum + units + instance_units;
 
 const NOTHING_WRITTEN: readonly never[] = [];
 
@@ -165,7 +158,8 @@ function start(options: LaneOptions, state: () => State): PolicyWorker {
       if (job === undefined) return;
       holds.replied(job.chain, reply.written ?? NOTHING_WRITTEN);
       const { tenant_id } = job.request;
-      const { used_ms, was_long } = usedBy(reply);
+      const used_ms = reply.outcomes.reduce(addDuration, 0);
+      const was_long = reply.outcomes.reduce(addUnits, 0) > LONG_FUEL * UNITS_PER_FUEL;
       turns.charge(tenant_id, used_ms);
       under_way.learn(tenant_id, was_long);
       options.onReply(job, reply, was_long, now_ms);
@@ -181,12 +175,6 @@ function send(state: State, parts: readonly Uint8Array[]): boolean {
   const sent = state.worker.send(parts);
   state.blocked = sent ? undefined : parts.map((part) => part.slice());
   return sent;
-}
-
-function sizeOf(parts: readonly Uint8Array[]): number {
-  let size_bytes = 0;
-  for (const part of parts) size_bytes += part.length;
-  return size_bytes;
 }
 
 /** `now_ms` is the present time, if it is known. */

@@ -127,6 +127,8 @@ function sharedHomes(
   create: (key: LaneKey) => Lane,
   pumpLater: () => void,
 ): Homes {
+  /** The last home and its lane: a connection mostly sends several messages in a row. */
+  const last = { home: "", index: -1 };
   return createHomes({
     now: options.now,
     pumpLater,
@@ -134,7 +136,11 @@ function sharedHomes(
     sharedOf: ({ request, state }) => {
       // Calls that share a key mostly share a worker, and then do not wait for another worker.
       const home = state === undefined ? request.connection_id : state.first;
-      return lanes.get((fnvText(home) >>> 0) % count);
+      if (last.index < 0 || last.home !== home) {
+        last.home = home;
+        last.index = (fnvText(home) >>> 0) % count;
+      }
+      return lanes.get(last.index);
     },
     slow: () => lanes.get(SLOW) ?? create(SLOW),
     refuse: (job) => options.refuse(job, "queue-full"),

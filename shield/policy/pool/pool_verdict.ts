@@ -106,16 +106,25 @@ function valuesOf(
  */
 export function withTold(
   verdict: Verdict,
-  { request: { record_reads }, chain }: {
+  { request, chain }: {
     readonly request: Pick<EvaluateRequest, "record_reads">;
     readonly chain: readonly ChainEntry[];
   },
-  { outcomes, read, written }: WorkerReply,
+  reply: WorkerReply,
   fuel_limit: number,
 ): Verdict {
-  if (record_reads !== true) return verdict;
+  if (request.record_reads !== true) return verdict;
+  return { ...verdict, told: toldOf(chain, reply, fuel_limit) };
+}
+
+/** A separate function because of its closure, for which every verdict would pay. */
+function toldOf(
+  chain: readonly ChainEntry[],
+  { outcomes, read, written }: WorkerReply,
+  fuel_limit: number,
+): PolicySeen[] {
   const budget_units = Math.round(fuel_limit * UNITS_PER_FUEL);
-  const told = outcomes.map((
+  return outcomes.map((
     { has_read_payload = false, detail = "", seen },
     place,
   ): PolicySeen => ({
@@ -128,7 +137,6 @@ export function withTold(
     has_read_payload,
     detail,
   }));
-  return { ...verdict, told };
 }
 
 /** The verdict of the first enforcing policy that refuses; allowed if none does. */

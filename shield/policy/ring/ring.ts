@@ -43,6 +43,13 @@ export function recordBytes(size_bytes: number): number {
   return 4 + ((size_bytes + 3) & ~3);
 }
 
+const addLength = (size_bytes: number, { length }: Uint8Array): number => size_bytes + length;
+
+/** The size of a record of these parts. For every message, a loop over the list would make an iterator. */
+export function sizeOf(parts: readonly Uint8Array[]): number {
+  return parts.reduce(addLength, 0);
+}
+
 function used(ring: Ring): number {
   return (Atomics.load(ring.control, WRITTEN) - Atomics.load(ring.control, READ)) >>> 0;
 }
@@ -73,14 +80,14 @@ function lengthIndex(ring: Ring, position: number): number {
  * no room now.
  */
 export function ringPut(ring: Ring, parts: readonly Uint8Array[]): boolean {
-  let size_bytes = 0;
-  for (const part of parts) size_bytes += part.length;
+  const size_bytes = sizeOf(parts);
   const needed = recordBytes(size_bytes);
   if (needed > ring.data.length - used(ring)) return false;
   const written = Atomics.load(ring.control, WRITTEN);
   ring.words[lengthIndex(ring, written)] = size_bytes;
   let at = (written >>> 0) + 4;
-  for (const part of parts) {
+  for (let index = 0; index < parts.length; index++) {
+    const part = parts[index]!;
     put(ring, at, part);
     at += part.length;
   }

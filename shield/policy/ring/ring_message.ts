@@ -95,7 +95,7 @@ export function requestInPlace(
   state?: ChainValues,
 ): WorkerRequest {
   const { hook, tenant_id, payload, payload_most, record_reads = false } = request;
-  const asks = chain.some((entry) => entry.asks);
+  const asks = chain.some(canAsk);
   const facts = asks ? request.facts() : NO_FACTS;
   const written = asks ? encodeFacts(facts) : undefined;
   const read = {
@@ -117,6 +117,7 @@ export function requestInPlace(
   return { ...read, chain: withHolds(chain, slotsOf, told), told: told.told };
 }
 
+const canAsk = ({ asks }: ChainEntry): boolean => asks;
 const slotsOf = ({ slots }: ChainEntry): number => slots?.length ?? 0;
 
 /**
@@ -133,7 +134,7 @@ export function encodeRequest(
   const entries_bytes = chain.length * ENTRY_BYTES;
   const tenant = tenantBytes(tenant_id);
   const view = headRoom(REQUEST_HEAD_BYTES + entries_bytes);
-  const asks = chain.some((entry) => entry.asks);
+  const asks = chain.some(canAsk);
   const facts = asks ? encodeFacts(request.facts()) : undefined;
   view.setUint32(0, head.id, true);
   view.setUint32(4, facts?.claims.length ?? 0, true);

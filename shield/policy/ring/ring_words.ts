@@ -28,6 +28,9 @@ export interface ChainOutcome {
   readonly seen?: WorkerSeen;
 }
 
+/** Adds the time of a policy, for `reduce`: for every message, a loop over an array makes an iterator. */
+export const addDuration = (ms: number, { duration_ms }: ChainOutcome): number => ms + duration_ms;
+
 /** A worker's answer to one request. */
 export interface WorkerReply {
   /** True if nothing ran because `deadline_ms` had passed. */

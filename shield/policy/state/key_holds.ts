@@ -68,8 +68,8 @@ export interface KeyHoldsOptions {
 /** The engine hashes a text once if it is the same object in all lookups. */
 const nameOf = ({ place }: StateRef): string => place;
 const NO_KEYS: readonly never[] = [];
-const hasSlots = (chain: readonly SlottedEntry[]): boolean =>
-  chain.some(({ slots }) => slots !== undefined);
+const isSlotted = ({ slots }: SlottedEntry): boolean => slots !== undefined;
+const hasSlots = (chain: readonly SlottedEntry[]): boolean => chain.some(isSlotted);
 const refsOf = (chain: readonly SlottedEntry[]): StateRef[] =>
   chain.flatMap(({ slots }) => slots ?? NO_KEYS);
 
@@ -192,9 +192,12 @@ export class LaneHolds {
    * other workers do not get its keys before it.
    */
   mayTake(user: KeyUser): boolean {
+    return user.state === undefined || user.done || this.#mayTake(user, user.state.keys);
+  }
+
+  /** A separate function because of its closures, for which calls without state would pay. */
+  #mayTake(user: KeyUser, keys: readonly StateRef[]): boolean {
     const all = this.#all;
-    if (user.state === undefined || user.done) return true;
-    const { keys } = user.state;
     if (all.claimed.size === 0 && keys.every((ref) => this.#isHere(ref))) return true;
     const names = keys.map(nameOf);
     const own = all.claims.get(user);
@@ -210,7 +213,10 @@ export class LaneHolds {
 
   /** Takes the keys of a chain that goes to the worker now; undefined for a chain without state. */
   take(chain: readonly SlottedEntry[]): ChainValues | undefined {
-    if (!hasSlots(chain)) return undefined;
+    return hasSlots(chain) ? this.#take(chain) : undefined;
+  }
+
+  #take(chain: readonly SlottedEntry[]): ChainValues {
     const { store, now } = this.#all.options;
     const values = refsOf(chain).map((ref) => {
       const { hold, is_new } = this.#all.hold(nameOf(ref), this);

@@ -119,7 +119,8 @@ export function runnableGuest(guest: GuestText): RunnableModule {
 
 /** A policy that looks metered but charges nothing, for a pool's `load`. No upload has this form. */
 export function unmeteredGuest(guest: GuestText): LoadableModule {
-  const fuel = '(global $fuel (export "arqon_fuel") (mut i64) (i64.const 0))';
+  const fuel = `(global $fuel (export "arqon_fuel") (mut i64) (i64.const 0))
+    (global (export "arqon_height") (mut i32) (i32.const 0))`;
   const bytes = binary(guestText({ ...guest, more: `${guest.more ?? ""} ${fuel}` }));
   return { compiled: new WebAssembly.Module(bytes), state_keys: "", instance_fuel: 1 };
 }
