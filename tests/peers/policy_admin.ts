@@ -19,6 +19,12 @@ export interface PolicyAdmin {
   status(): Promise<{ readonly policies: Readonly<Record<string, unknown>> }>;
 }
 
+/** A module that denies every SUB. */
+export const DOORMAN = `(module
+  (memory (export "memory") 1)
+  (func (export "arqon_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "arqon_on_subscribe") (result i32) (i32.const 1)))`;
+
 /** An admin of the bus. */
 export async function policyAdmin(
   bus: Pick<TestBus, "admin_url" | "tokenFor">,
