@@ -3,9 +3,10 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { createLogger } from "../../shared/logs/log.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
-import { decodeRollout, encodeRollout, sharesFrom } from "../../shared/rollout/rollout.ts";
+import { decodeRollout, encodeRollout } from "../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
+import { rolloutOf } from "../../shared/rollout/testing/rollouts.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { until } from "../../shared/testing/until.ts";
@@ -13,24 +14,7 @@ import { startRollouts } from "./service.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
-const STARTED: Rollout = {
-  format: 1,
-  id: ID,
-  by: "root",
-  began_ms: 0,
-  basis: { settings: 1, policies: 1 },
-  base_version: 1,
-  policies: [{ name: "p" }],
-  changed: ["p"],
-  shares: sharesFrom(0.5),
-  hold_ms: 1_000,
-  at_least: 10,
-  conditions: ["refused>0"],
-  state: "running",
-  stage: 0,
-  stage_ms: 0,
-  past: [],
-};
+const STARTED = rolloutOf({ conditions: ["refused>0"] });
 
 /** Brains and a Shield on one Spine, with clocks that a test moves. */
 class Bus implements AsyncDisposable {
