@@ -3,11 +3,8 @@
  * its JSON log names its process. Real processes.
  */
 import assert from "node:assert/strict";
-import { createIssuer } from "./harness/cluster.ts";
-import { startTask } from "./harness/server_task.ts";
+import { startTask, withConfig } from "./harness/server_task.ts";
 
-const PORTS = "[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\n";
-const OPERATORS = 'operator_tenants = ["*"]\n';
 const JSON_LOG = '[log]\nformat = "json"\nlevel = "debug"\n';
 /** Only a hanging process takes this long. */
 const DEADLINE_MS = 120_000;
@@ -52,13 +49,6 @@ async function ask(ops_url: unknown, path: string): Promise<{ status: number; bo
   const signal = AbortSignal.timeout(DEADLINE_MS);
   const response = await fetch(`${ops_url}${path}`, { signal });
   return { status: response.status, body: await response.text() };
-}
-
-async function withConfig(text: string, work: (file: string) => Promise<void>): Promise<void> {
-  await using issuer = await createIssuer();
-  const file = `${issuer.dir}/config.toml`;
-  await Deno.writeTextFile(file, `${PORTS}${OPERATORS}${text}${issuer.config}`);
-  await work(file);
 }
 
 Deno.test("a process that cannot reach NATS yet is alive, has metrics, and is not ready", async (t) => {

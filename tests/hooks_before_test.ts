@@ -7,21 +7,12 @@ import { Opcode, writeEnvelope } from "@arqon/proto";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
-import { Receiver, SECRET } from "./hooks/receiver.ts";
+import { hookTable, Receiver } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openBinary, openText } from "./peers/raw_client.ts";
-import { secretFile } from "../shared/config/testing/secret_file.ts";
 
-const hook = (id: string, url: string, room: string, lines: string) => `
-[[hooks]]
-id = "${id}"
-tenant = "default"
-url = "${url}"
-room = "${room}"
-events = []
-secret_file = "${secretFile(SECRET)}"
-${lines}
-`;
+const hook = (id: string, url: string, room: string, lines: string) =>
+  hookTable(id, url, `room = "${room}"\nevents = []\n${lines}`);
 
 const startBus = (url: string, in_flight = 64): Promise<TestBus> =>
   startLocalBus(`[server]

@@ -5,10 +5,9 @@
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
-import { Receiver, SECRET } from "./hooks/receiver.ts";
+import { hookTable, Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
-import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const BASE = `
 [admin]
@@ -19,17 +18,8 @@ durable = true
 `;
 const webhooks = (lines: string) => `[webhooks]\n#constant webhooks.survey_ms = 200\n${lines}\n`;
 const OPEN = webhooks('private_hosts = ["127.0.0.1"]');
-const hook = (url: string, lines = "") => `
-[[hooks]]
-id = "h"
-tenant = "default"
-url = "${url}"
-room = "o-*"
-secret_file = "${secretFile(SECRET)}"
-#constant webhooks.backoff_ms = 10
-#constant webhooks.backoff_max_ms = 50
-${lines}
-`;
+const BACKOFF = "#constant webhooks.backoff_ms = 10\n#constant webhooks.backoff_max_ms = 50\n";
+const hook = (url: string, lines = "") => hookTable("h", url, `room = "o-*"\n${BACKOFF}${lines}`);
 
 async function startLive() {
   const file = await Deno.makeTempFile({ suffix: ".toml" });

@@ -6,22 +6,13 @@ import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import { Receiver, SECRET } from "./hooks/receiver.ts";
+import { hookTable, Receiver } from "./hooks/receiver.ts";
 import type { ReceivedCall } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
-import { secretFile } from "../shared/config/testing/secret_file.ts";
 
-const hook = (id: string, url: string, lines: string) => `
-[[hooks]]
-id = "${id}"
-tenant = "default"
-url = "${url}"
-secret_file = "${secretFile(SECRET)}"
-#constant webhooks.backoff_ms = 10
-#constant webhooks.backoff_max_ms = 100
-${lines}
-`;
+const BACKOFF = "#constant webhooks.backoff_ms = 10\n#constant webhooks.backoff_max_ms = 100\n";
+const hook = (id: string, url: string, lines: string) => hookTable(id, url, BACKOFF + lines);
 const FEW = { constants: { webhooks: { refusals_per_second: 5 } } };
 
 const configOf = (url: string) => `

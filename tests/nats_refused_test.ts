@@ -9,14 +9,11 @@ import { Answerer } from "../shared/cluster/cluster_answerer.ts";
 import { openSpine } from "../shared/spine/open.ts";
 import { until } from "../shared/testing/until.ts";
 import { keptLog } from "../shield/testing/spine.ts";
-import { createIssuer } from "./harness/cluster.ts";
 import { startNatsCluster } from "./harness/nats_cluster.ts";
 import type { ClusterMember } from "./harness/nats_cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { ended, startTask } from "./harness/server_task.ts";
+import { ended, startTask, withConfig } from "./harness/server_task.ts";
 
-const PORTS = "[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\n";
-const OPERATORS = 'operator_tenants = ["*"]\n';
 /** Long enough for a slow machine; a process that hangs takes all of it. */
 const DEADLINE_MS = 120_000;
 
@@ -34,13 +31,6 @@ const KEPT_OUT_LINE = /authentication error.*"kept-out"/i;
 
 function refusals(member: ClusterMember): number {
   return member.logTail().split("\n").filter((line) => KEPT_OUT_LINE.test(line)).length;
-}
-
-async function withConfig(text: string, work: (file: string) => Promise<void>): Promise<void> {
-  await using issuer = await createIssuer();
-  const file = `${issuer.dir}/config.toml`;
-  await Deno.writeTextFile(file, `${PORTS}${OPERATORS}${text}${issuer.config}`);
-  await work(file);
 }
 
 Deno.test("a wrong password against a cluster is one line and exit 1, after one attempt a server", async (t) => {

@@ -11,7 +11,7 @@ import { fromText } from "../wasm/testing/bytes.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
+import { DOORMAN, policyAdmin } from "./peers/policy_admin.ts";
 import { openText } from "./peers/raw_client.ts";
 import { joinRooms as join, RoomListener } from "./peers/room_listener.ts";
 import type { Place } from "./peers/room_listener.ts";
@@ -209,12 +209,6 @@ async function many(place: Place): Promise<void> {
   await carl.pub("end", "end");
   assert.deepEqual(await ann.take(1), ["end end"]);
 }
-
-/** Denies every SUB. */
-const DOORMAN = `(module
-  (memory (export "memory") 1)
-  (func (export "arqon_alloc") (param i32) (result i32) (i32.const 1024))
-  (func (export "arqon_on_subscribe") (result i32) (i32.const 1)))`;
 
 /** Allows every SUB. */
 const GREETER = DOORMAN.replace("(i32.const 1)))", "(i32.const 0)))");

@@ -11,7 +11,7 @@ import type { TestBus } from "./harness/test_bus.ts";
 import type { ReadEvent } from "./peers/event_reader.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
+import { DOORMAN, policyAdmin } from "./peers/policy_admin.ts";
 import { samplesOf } from "./harness/server_state.ts";
 
 const CONFIG = `
@@ -351,12 +351,6 @@ for (const websocket of ["own", "native"] as const) {
 }
 
 // Readers of events with policies, and as operators and the journal see them: like any connection.
-
-/** Denies every SUB. */
-const DOORMAN = `(module
-  (memory (export "memory") 1)
-  (func (export "arqon_alloc") (param i32) (result i32) (i32.const 1024))
-  (func (export "arqon_on_subscribe") (result i32) (i32.const 1)))`;
 
 Deno.test("a reader of events under policies, and before operators", async (t) => {
   await using bus = await startLocalBus(PATIENT_POLICIES);

@@ -5,10 +5,9 @@
 import assert from "node:assert/strict";
 import { found } from "../shared/testing/until.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
-import { Receiver, SECRET } from "./hooks/receiver.ts";
+import { deadlyHook, Receiver } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { logged } from "./harness/server_state.ts";
-import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop hangs/;
 
@@ -32,22 +31,8 @@ Deno.test("a bus whose event loop stalls for longer than allowed ends itself", a
 Deno.test("a schedule that kills the process twice is set aside, and the others continue", async () => {
   await using receiver = new Receiver();
   await using folder = await initFolder();
-  await addConfig(
-    folder.path,
-    `#constant watchdog.stall_ms = 15_000
-[webhooks]
-private_hosts = ["127.0.0.1"]
-[[hooks]]
-id = "deadly"
-tenant = "default"
-url = "${receiver.url}"
-room = "deadly"
-events = []
-secret_file = "${secretFile(SECRET)}"
-before = ["publish"]
-#constant hooks.before_timeout_ms = 10_000
-`,
-  );
+  const hook = deadlyHook(receiver.url);
+  await addConfig(folder.path, `#constant watchdog.stall_ms = 15_000\n${hook}`);
   const token = await tokenOf(folder.path, "admin");
   const place = (id: string) => `/v1/tenants/default/schedules/${id}`;
   let bus: ServedBus = await startServe(folder.path);

@@ -43,15 +43,23 @@ export function diskIo(
   };
 }
 
+/** Replaces a text of a file, which must be there. */
+export async function edit(file: string, from: string, to: string): Promise<void> {
+  const text = await Deno.readTextFile(file);
+  if (!text.includes(from)) throw new Error(`${file} has no ${from}: ${text}`);
+  await Deno.writeTextFile(file, text.replace(from, to));
+}
+
 /** A folder with these files, which is removed at the end of its scope. */
 export async function folderWith(
-  files: Readonly<Record<string, string>>,
+  files: Readonly<Record<string, string | Uint8Array>>,
 ): Promise<AsyncDisposable & { readonly path: string }> {
-  const path = await Deno.makeTempDir({ prefix: "arq-schema-" });
-  for (const [name, text] of Object.entries(files)) {
+  const path = await Deno.makeTempDir({ prefix: "arq-folder-" });
+  for (const [name, content] of Object.entries(files)) {
     const file = `${path}/${name}`;
     await Deno.mkdir(file.slice(0, file.lastIndexOf("/")), { recursive: true });
-    await Deno.writeTextFile(file, text);
+    if (typeof content === "string") await Deno.writeTextFile(file, content);
+    else await Deno.writeFile(file, content);
   }
   return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
 }

@@ -97,6 +97,26 @@ export async function runArq(args: string[], options: ArqOptions = {}): Promise<
   return await (await startArq(args, options)).result();
 }
 
+/** What an `arq` about this bus writes, which must end with that exit code. */
+export async function arqOn(
+  { url }: { readonly url: string },
+  code: number,
+  ...args: string[]
+): Promise<string> {
+  const result = await runArq([...args, "--url", url]);
+  const said = result.stdout + result.stderr;
+  assert.equal(result.code, code, `${args.join(" ")}: ${said}`);
+  return said;
+}
+
+/** An `arq policy` in this folder, which must end with that exit code and show no stack trace. */
+export async function policyIn(cwd: string, code: number, ...args: string[]): Promise<ArqResult> {
+  const result = await runArq(["policy", ...args], { cwd });
+  assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}${result.stdout}`);
+  assert.doesNotMatch(result.stderr, /^ +at |\.ts:\d+:\d+\)/m, "no stack trace");
+  return result;
+}
+
 /** The stdout of a command that must succeed. */
 export function succeeds({ code, stdout, stderr }: ArqResult): string {
   assert.equal(code, 0, stderr);

@@ -1,51 +1,30 @@
 /** Brains that advance rollouts: two at once, one that dies, gaps of reports, damaged records. On an embedded Spine. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
-import { createLogger } from "../../shared/logs/log.ts";
 import { Registry } from "../../shared/metrics/metrics.ts";
-import { decodeRollout, encodeRollout, sharesFrom } from "../../shared/rollout/rollout.ts";
+import { decodeRollout, encodeRollout } from "../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
+import { rolloutOf } from "../../shared/rollout/testing/rollouts.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import { keptLog } from "../../shared/testing/logs.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startRollouts } from "./service.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
-const STARTED: Rollout = {
-  format: 1,
-  id: ID,
-  by: "root",
-  began_ms: 0,
-  basis: { settings: 1, policies: 1 },
-  base_version: 1,
-  policies: [{ name: "p" }],
-  changed: ["p"],
-  shares: sharesFrom(0.5),
-  hold_ms: 1_000,
-  at_least: 10,
-  conditions: ["refused>0"],
-  state: "running",
-  stage: 0,
-  stage_ms: 0,
-  past: [],
-};
+const STARTED = rolloutOf({ conditions: ["refused>0"] });
 
 /** Brains and a Shield on one Spine, with clocks that a test moves. */
 class Bus implements AsyncDisposable {
   now_ms = 0;
   monotonic_ms = 100_000;
-  readonly lines: string[] = [];
   /** Number of next deletions that the store refuses. */
   refused_deletes = 0;
-  readonly #log = createLogger({
-    level: "debug",
-    format: "logfmt",
-    component: "brain",
-    now: () => this.now_ms,
-    write: (line) => void this.lines.push(line),
-  });
+  readonly #kept = keptLog({ component: "brain", now: () => this.now_ms });
+  readonly lines = this.#kept.lines;
+  readonly #log = this.#kept.log;
   readonly #spine: Spine = openEmbedded({ log: this.#log, now: () => this.now_ms });
   bucket!: KeyValue;
   #beat = 0;

@@ -2,23 +2,21 @@
 // requests are not sent, and no listener stays on the signal. Deno's sanitizers check for timers, sockets and
 // operations (CLEAN).
 import assert from "node:assert/strict";
-import { decodeClientFrame, encodeAck } from "@arqon/proto";
 import { connect, holdLock, withLock } from "./mod.ts";
 import type { Connection, ConnectOptions, Room } from "./mod.ts";
 import { roomState } from "./state.ts";
 import { history } from "./history.ts";
 import { CLEAN, countedSignal, countedSockets } from "./testing/counted.ts";
 import { startRawPeer } from "./testing/raw_peer.ts";
-import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "./testing/scripted_peer.ts";
+import { type Peer, quick, startPeer } from "./testing/scripted_peer.ts";
 
 /** A peer that only sends WELCOME, and the received frames. */
 function silentPeer(): { readonly peer: Peer; readonly came: string[]; next(): Promise<void> } {
   const came: string[] = [];
   let heard = Promise.withResolvers<void>();
   const peer = startPeer({
-    open: (socket) => welcome(socket),
-    message(_socket, data) {
-      came.push(decodeClientFrame(new Uint8Array(data), LIMITS).kind);
+    hear(_line, { kind }) {
+      came.push(kind);
       heard.resolve();
       heard = Promise.withResolvers();
     },
@@ -61,7 +59,7 @@ Deno.test(
   "aborting connect: while the token is requested, in the handshake, and before",
   CLEAN,
   async () => {
-    await using peer = startPeer({});
+    await using peer = startPeer({ open() {} });
     const { options } = quick(peer.url);
     const { token: _, ...tokenless } = options;
     const asked: AbortSignal[] = [];
@@ -134,12 +132,12 @@ Deno.test(
     let allowed = false;
     await using peer = startPeer({
       refuse: (index) => index > 0 && !allowed,
-      open(socket, index) {
-        welcome(socket);
-        if (index === 0) socket.close(4408, "");
+      open(line) {
+        line.welcome();
+        if (line.index === 0) line.drop();
       },
-      message(_socket, data) {
-        came.push(decodeClientFrame(new Uint8Array(data), LIMITS).kind);
+      hear(_line, { kind }) {
+        came.push(kind);
         back.resolve();
       },
     });
@@ -191,12 +189,8 @@ Deno.test("aborting members between two of a page and between pages", CLEAN, asy
   const page = { members, connections: 3, users: 1, next: "n@1:b" };
   let pages = 0;
   await using peer = startPeer({
-    open: (socket) => welcome(socket),
-    message(socket, data) {
-      const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
-      if (operation.kind !== "publish" || ++pages > 1) return;
-      const result = new TextEncoder().encode(JSON.stringify(page));
-      socket.send(bytes(encodeAck({ request_id: operation.envelope.request_id, result })));
+    hear(line, operation) {
+      if (operation.kind === "publish" && ++pages === 1) line.accept(operation.envelope, page);
     },
   });
   await using connection = await connect(quick(peer.url).options);

@@ -1,17 +1,12 @@
 // Failures between a client and its bus, over real sockets: the program's view, and that nothing stays behind (Deno's
 // sanitizers check timers, operations and resources).
 import assert from "node:assert/strict";
-import { decodeClientFrame, encodeAck, encodeMsg } from "@arqon/proto";
-import { writeEnvelope } from "@arqon/proto";
 import { connect, holdLock } from "./mod.ts";
 import type { ArqonError, ConnectOptions, Message, Status } from "./mod.ts";
 import { roomState } from "./state.ts";
 import { CLEAN, countedSignal, countedSockets, device } from "./testing/counted.ts";
 import { startRawPeer, writeAll } from "./testing/raw_peer.ts";
-import { bytes, LIMITS, quick, refusedWith, startPeer, welcome } from "./testing/scripted_peer.ts";
-
-const text = (data: string) => ({ type: "n", data: new TextEncoder().encode(data) });
-const message = (data: string) => encodeMsg(writeEnvelope({ room_id: "lobby", event: text(data) }));
+import { quick, refusedWith, startPeer, startRoom } from "./testing/scripted_peer.ts";
 
 /** Options whose `until(state, count)` waits for this many statuses of a kind. */
 function watched(url: string, options: Partial<ConnectOptions> = {}) {
@@ -54,14 +49,9 @@ Deno.test(
   CLEAN,
   async () => {
     const count = 6;
-    await using peer = startPeer({
-      open: (socket) => welcome(socket),
-      message(socket, data) {
-        const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
-        if (operation.kind !== "subscribe") return;
-        socket.send(bytes(encodeAck({ request_id: operation.subscribe.request_id })));
-        for (let n = 1; n <= count; n += 1) socket.send(bytes(message(String(n))));
-      },
+    await using peer = startRoom((line, sub) => {
+      line.accept(sub);
+      for (let n = 1; n <= count; n += 1) line.message(0, String(n));
     });
     const heard = async (on_overflow: "drop-newest" | "drop-oldest" | "error") => {
       const errors: ArqonError[] = [];
@@ -106,12 +96,9 @@ Deno.test(
   async () => {
     let jump_ms = 0;
     await using peer = startPeer({
-      open: (socket) => welcome(socket),
-      message(socket, data) {
-        const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
-        if (operation.kind !== "publish") return;
-        const { request_id, message_id } = operation.envelope;
-        if (message_id !== "lost") socket.send(bytes(encodeAck({ request_id })));
+      hear(line, operation) {
+        if (operation.kind !== "publish" || operation.envelope.message_id === "lost") return;
+        line.accept(operation.envelope);
       },
     });
     const now = () => Date.now() + jump_ms;
@@ -133,14 +120,12 @@ Deno.test(
 Deno.test("a hundred reconnects leave nothing behind but the last one", CLEAN, async () => {
   const times = 100;
   await using peer = startPeer({
-    open(socket, index) {
-      welcome(socket);
-      if (index < times) socket.close(index % 2 === 0 ? 4408 : 1001, "");
+    open(line) {
+      line.welcome();
+      if (line.index < times) line.socket.close(line.index % 2 === 0 ? 4408 : 1001, "");
     },
-    message(socket, data) {
-      const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
-      if (operation.kind !== "subscribe") return;
-      socket.send(bytes(encodeAck({ request_id: operation.subscribe.request_id })));
+    hear(line, operation) {
+      if (operation.kind === "subscribe") line.accept(operation.subscribe);
     },
   });
   const counted = countedSignal();
@@ -166,18 +151,9 @@ Deno.test(
   "after the close messages are not delivered, and requests are refused: 'connection-closed'",
   CLEAN,
   async () => {
-    const sockets: WebSocket[] = [];
-    await using peer = startPeer({
-      open(socket) {
-        sockets.push(socket);
-        welcome(socket);
-      },
-      message(socket, data) {
-        const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
-        if (operation.kind !== "subscribe") return;
-        socket.send(bytes(encodeAck({ request_id: operation.subscribe.request_id })));
-        socket.send(bytes(message("before")));
-      },
+    await using peer = startRoom((line, sub) => {
+      line.accept(sub);
+      line.message(0, "before");
     });
     const connection = await connect(quick(peer.url).options);
     const room = connection.room("lobby");
@@ -189,7 +165,7 @@ Deno.test(
     });
     await first.promise;
     const closing = connection.close();
-    sockets[0]?.send(bytes(message("after")));
+    peer.line.message(0, "after");
     await closing;
     await listener.ended;
     assert.deepEqual(heard, ["before"]);

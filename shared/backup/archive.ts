@@ -93,8 +93,6 @@ export interface ReadFile {
 
 /** A consumer of a backup's files. */
 export interface BackupReader {
-  /** The head is valid and of this engine. A thrown error ends the reading. */
-  onHead?(head: BackupHead): void;
   /** One file; unread bytes are skipped. */
   onFile?(file: ReadFile): Promise<void>;
 }
@@ -184,7 +182,6 @@ async function readAll(
     if (head === undefined) {
       if (entry.path !== HEAD_PATH) throw new BackupError(`it does not begin with ${HEAD_PATH}`);
       head = await parseFile(BackupHead, entry);
-      reader.onHead?.(head);
     } else if (entry.path === MANIFEST_PATH) {
       manifest = await parseFile(Manifest, entry);
     } else {

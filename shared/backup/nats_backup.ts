@@ -22,8 +22,6 @@ export interface NatsBackup extends Pick<Env, "now"> {
   readonly api: StreamApi;
   /** Of `[platform.registry] kv_bucket`. */
   readonly schema_bucket: string;
-  /** For tests with small snapshots. */
-  readonly piece_bytes?: number;
 }
 
 interface Piece {
@@ -31,30 +29,24 @@ interface Piece {
   readonly size_bytes: number;
 }
 
-async function* gathered(
-  chunks: AsyncIterable<Uint8Array>,
-  piece_bytes: number,
-): AsyncGenerator<Piece> {
+async function* gathered(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<Piece> {
   let piece: Uint8Array[] = [];
   let size_bytes = 0;
   for await (const chunk of chunks) {
     piece.push(chunk);
     size_bytes += chunk.length;
-    if (size_bytes < piece_bytes) continue;
+    if (size_bytes < PIECE_BYTES) continue;
     yield { chunks: piece, size_bytes };
     [piece, size_bytes] = [[], 0];
   }
   if (size_bytes > 0) yield { chunks: piece, size_bytes };
 }
 
-async function* filesOf(
-  { config, state, chunks }: Snapshot,
-  piece_bytes: number,
-): AsyncGenerator<GivenFile> {
+async function* filesOf({ config, state, chunks }: Snapshot): AsyncGenerator<GivenFile> {
   const folder = `${STREAMS_FOLDER}/${config.name}`;
   const meta = new TextEncoder().encode(JSON.stringify({ config, state }, undefined, 2));
   yield { path: `${folder}/${META_FILE}`, size_bytes: meta.length, bytes: [meta] };
-  const pieces = gathered(chunks, piece_bytes);
+  const pieces = gathered(chunks);
   const first = await pieces.next();
   if (first.done === true) return;
   // A single file has the plain name.
@@ -72,13 +64,13 @@ async function* filesOf(
 }
 
 async function* partOf(backup: NatsBackup, stream: string): AsyncGenerator<GivenPart> {
-  const { api, now, piece_bytes = PIECE_BYTES } = backup;
+  const { api, now } = backup;
   const snapshot = await api.snapshot(stream);
   if (snapshot === undefined) return;
   const { messages, first_seq: first_sequence, last_seq: last_sequence } = snapshot.state;
   const figures = { messages, first_sequence, last_sequence };
   const facts = { kind: "stream", name: stream, taken_ms: now(), ...figures } as const;
-  yield { facts, files: filesOf(snapshot, piece_bytes) };
+  yield { facts, files: filesOf(snapshot) };
 }
 
 /** The parts. A stream that is deleted meanwhile is omitted; new logs are included. */

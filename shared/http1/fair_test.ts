@@ -10,18 +10,10 @@ import { turn } from "../turns/next_turn.ts";
 import { Arrival, Arrivals } from "./arrivals.ts";
 import { FileReserve } from "./file_reserve.ts";
 import { listenBare } from "./listener.ts";
+import { LIMITS } from "./testing/limits.ts";
 
 const REQUESTS = 400;
 const ARRIVALS = 60;
-const LIMITS = {
-  strangers: 100,
-  strangers_per_address: 100,
-  head_ms: 60_000,
-  body_ms: 60_000,
-  idle_ms: 60_000,
-  answer_ms: 60_000,
-  descriptors: 1_000,
-};
 
 for (const http of ["own", "runtime"] as const) {
   Deno.test({

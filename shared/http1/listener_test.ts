@@ -9,16 +9,7 @@ import type { BareUpgrade } from "./exchange.ts";
 import { listenBare } from "./listener.ts";
 import type { BareListener, BareListenOptions } from "./listener.ts";
 import { testCertificate } from "../listeners/testing/certificate.ts";
-
-const LIMITS = {
-  strangers: 100,
-  strangers_per_address: 100,
-  head_ms: 60_000,
-  body_ms: 60_000,
-  idle_ms: 60_000,
-  answer_ms: 60_000,
-  descriptors: 1_000,
-};
+import { LIMITS } from "./testing/limits.ts";
 
 type Changes = Partial<Omit<BareListenOptions, "limits">> & {
   readonly limits?: Partial<BareListenOptions["limits"]>;

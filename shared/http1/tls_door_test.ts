@@ -11,15 +11,6 @@ import { testCertificate } from "../listeners/testing/certificate.ts";
 
 const HOST = "127.0.0.1";
 const TLS = await testCertificate();
-const LIMITS = {
-  strangers: 100,
-  strangers_per_address: 100,
-  head_ms: 60_000,
-  body_ms: 60_000,
-  idle_ms: 60_000,
-  answer_ms: 60_000,
-  descriptors: 1_000,
-};
 const REQUEST = "GET /a HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n";
 
 async function serve(
@@ -117,6 +108,7 @@ tls = context.wrap_socket(tcp, server_hostname="localhost", suppress_ragged_eofs
 tls.sendall(sys.stdin.buffer.read())
 while data := tls.recv(4096): sys.stdout.buffer.write(data)
 `;
+import { LIMITS } from "./testing/limits.ts";
 
 Deno.test("Python, which is strict about the end, reads one in order", async () => {
   await using served = await serve();

@@ -85,14 +85,9 @@ function connectionsFault(entries: readonly Entry[]): string | undefined {
   }
 }
 
-/**
- * The fault of a delta, with the field and the value; undefined if it is valid. `entries` are the delta's, in birth
- * order.
- */
-export function deltaFault(
-  delta: Delta,
-  entries: readonly Entry[] = inBirthOrder(delta.entries),
-): string | undefined {
+/** The fault of a delta, with the field and the value; undefined if it is valid. */
+export function deltaFault(delta: Delta): string | undefined {
+  const entries = inBirthOrder(delta.entries);
   return rangeFault(delta) ?? entriesFault(delta, entries) ?? removedFault(delta, entries) ??
     connectionsFault(entries);
 }

@@ -9,30 +9,20 @@ import type { Order, Seen } from "./decision.ts";
 import { decodeReport, decodeRollout, encodeRollout, isUnderWay, sharesFrom } from "./rollout.ts";
 import type { Rollout, RolloutReport } from "./rollout.ts";
 import type { PolicyTally } from "./tally.ts";
+import { rolloutOf as anyRollout } from "./testing/rollouts.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
 
-function rolloutOf(more: Partial<Rollout> = {}): Rollout {
-  return {
-    format: 1,
-    id: ID,
-    by: "root",
-    began_ms: 0,
+const rolloutOf = (more: Partial<Rollout> = {}): Rollout =>
+  anyRollout({
     basis: { settings: 1, policies: 2 },
     base_version: 3,
     policies: [{ name: "no-spam" }],
     changed: ["no-spam"],
     shares: sharesFrom(0.01),
-    hold_ms: 1_000,
-    at_least: 10,
     conditions: ["refused>0.1%"],
-    state: "running",
-    stage: 0,
-    stage_ms: 0,
-    past: [],
     ...more,
-  };
-}
+  });
 
 function tallyOf(compared: number, refused = 0): PolicyTally {
   const none = { enforced: 0, passed: 0, faults: 0, fuel_old: [], fuel_new: [], samples: [] };

@@ -8,8 +8,7 @@ import { connect } from "@nats-io/transport-deno";
 import { Registry } from "prom-client";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { configFrom } from "../config/load.ts";
-import { keptLog } from "../testing/logs.ts";
-import { createLogger } from "../logs/log.ts";
+import { keptLog, testLog } from "../testing/logs.ts";
 import { createMetrics } from "../metrics/metrics.ts";
 import { until } from "../testing/until.ts";
 import { refusedWith } from "./testing/conformance.ts";
@@ -91,10 +90,7 @@ function watching(spine: Spine) {
   return { watch, lines, gauge };
 }
 
-const silent = createLogger({
-  ...{ level: "error", format: "logfmt", component: "test", now },
-  write: (line) => console.error(line),
-});
+const silent = testLog();
 
 const says = (watch: WriteWatch, ok: boolean) =>
   until(() => `still ${JSON.stringify(watch.check())}`, () => watch.check().ok === ok);

@@ -1,31 +1,15 @@
 /** What the admin API says of a rollout while Shields die and Brains are away. On an embedded Spine. */
 import assert from "node:assert/strict";
-import { encodeRollout, sharesFrom } from "../../shared/rollout/rollout.ts";
+import { encodeRollout } from "../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
 import type { Rollout, RolloutReport } from "../../shared/rollout/rollout.ts";
+import { rolloutOf } from "../../shared/rollout/testing/rollouts.ts";
 import { testSpine } from "../testing/spine.ts";
 import { rolloutView } from "./rollout_api.ts";
 
 const ID = "0123456789abcdef0123456789abcdef";
 const NOW_MS = 1_000_000;
-const ROLLOUT: Rollout = {
-  format: 1,
-  id: ID,
-  by: "root",
-  began_ms: 0,
-  basis: { settings: 1, policies: 1 },
-  base_version: 1,
-  policies: [{ name: "p" }],
-  changed: ["p"],
-  shares: sharesFrom(0.5),
-  hold_ms: 1_000,
-  at_least: 10,
-  conditions: [],
-  state: "running",
-  stage: 1,
-  stage_ms: 0,
-  past: [],
-};
+const ROLLOUT = rolloutOf({ stage: 1 });
 const NONE = { enforced: 0, refused: 0, passed: 0, faults: 0, fuel_old: [], fuel_new: [] };
 const tally = (compared: number) => ({ name: "p", compared, ...NONE, samples: [] });
 

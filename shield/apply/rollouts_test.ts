@@ -1,8 +1,8 @@
 /** The rollouts of many tenants at one Shield. */
 import assert from "node:assert/strict";
-import { decodeReport, encodeRollout, sharesFrom } from "../../shared/rollout/rollout.ts";
+import { decodeReport, encodeRollout } from "../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";
-import type { Rollout } from "../../shared/rollout/rollout.ts";
+import { rolloutOf } from "../../shared/rollout/testing/rollouts.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { Canary, CanaryState } from "../policy/chain/canary_turn.ts";
 import { Comparisons } from "../policy/chain/comparisons.ts";
@@ -10,24 +10,7 @@ import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { openRollouts } from "./rollouts.ts";
 
 const TENANTS = 1_000;
-const STARTED: Rollout = {
-  format: 1,
-  id: "0123456789abcdef0123456789abcdef",
-  by: "root",
-  began_ms: 0,
-  basis: { settings: 1, policies: 1 },
-  base_version: 1,
-  policies: [],
-  changed: ["p"],
-  shares: sharesFrom(0.5),
-  hold_ms: 1_000,
-  at_least: 10,
-  conditions: [],
-  state: "running",
-  stage: 0,
-  stage_ms: 0,
-  past: [],
-};
+const STARTED = rolloutOf({ policies: [] });
 
 Deno.test("rollouts of many tenants: each is looked at when it changes, and all of them in turns with others", async () => {
   await using engine = testSpine();

@@ -6,37 +6,22 @@ import assert from "node:assert/strict";
 import { readAck, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { Registry } from "prom-client";
 import { configFrom } from "../../shared/config/load.ts";
-import { randomPool } from "../../shared/ids.ts";
-import { NO_BANS } from "../auth/bans.ts";
 import { FlushQueue } from "../connection/flush_queue.ts";
 import { readBody } from "./http_body.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { Identity } from "../auth/identity.ts";
-import { PLAIN_ROOMS } from "../durable/log/logs.ts";
-import { NO_OBSERVERS } from "../message/testing/path.ts";
+import { ann as user } from "../auth/testing/identity.ts";
+import { plainPath } from "../message/testing/path.ts";
 import { RateTable } from "../rates/rates.ts";
 import { createStats } from "../stats/stats.ts";
 import { TenantTable } from "../stats/tenant_stats.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
-import { NO_POLICIES } from "../message/gates.ts";
-import { NO_SCHEMAS } from "../message/gates.ts";
 
 const gone = () => new AbortController().signal;
 
 const URL_TEXT = "http://shield/v1/rooms/lobby/messages";
-const ann: Identity = {
-  tenant_id: "acme",
-  user_id: "ann",
-  user_key: "https://id.example.com\nann",
-  role: "service",
-  issuer: "https://id.example.com",
-  expires_ms: SPINE_NOW_MS + 60_000,
-  token_id: undefined,
-  grants: undefined,
-  signing_key: undefined,
-  claims: {},
-};
+const ann: Identity = { ...user, role: "service" };
 
 function testPublish(limits: Record<string, number> = {}) {
   const engine = testSpine();
@@ -47,18 +32,7 @@ function testPublish(limits: Record<string, number> = {}) {
   const config = configFrom({ limits });
   const table = new RateTable(config.limits, new Registry(), SPINE_NOW_MS);
   const publish = createHttpPublish({
-    path: {
-      spine,
-      signatures: { of: () => [] },
-      announce() {},
-      overseer: NO_POLICIES,
-      bans: NO_BANS,
-      schemas: NO_SCHEMAS,
-      observers: NO_OBSERVERS,
-      ...PLAIN_ROOMS,
-      now: () => clock.now_ms,
-      random: randomPool((bytes) => crypto.getRandomValues(bytes)),
-    },
+    path: plainPath(spine, { now: () => clock.now_ms }),
     flushes: new FlushQueue(spine),
     limits: config.limits,
     rates: new HttpRates(table, () => clock.now_ms),

@@ -7,7 +7,7 @@ import { ann } from "../auth/testing/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import { observersOf } from "../message/observers.ts";
 import { publish } from "../message/pipeline.ts";
-import { scan, testPath } from "../message/testing/path.ts";
+import { LIMITS, scan, testPath } from "../message/testing/path.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { Journal } from "./journal.ts";
 import { JournalRules } from "./rules.ts";
@@ -44,7 +44,7 @@ Deno.test("journal: a refused message is written once, although its connection r
   const { journal, written } = testJournal();
   const event = { type: "chat", data: new Uint8Array(2) };
   const bytes = writeEnvelope({ room_id: "lobby", message_id: "m1", event });
-  const envelope = scanEnvelope(bytes, { headers: 64, header_bytes: 65_536, field_bytes: 4_096 });
+  const envelope = scanEnvelope(bytes, LIMITS);
   const error = new ArqonError("policy-rejected", "no");
   journal.message(callerOf("c1"), envelope);
   journal.refused(callerOf("c1"), envelope, error);
@@ -58,8 +58,7 @@ Deno.test("journal: the record says that the sender signed a message", () => {
     const event = { type: "chat", data: new Uint8Array(2) };
     const message = { room_id: "lobby", message_id: "m1", event };
     const bytes = writeEnvelope(signature === undefined ? message : { ...message, signature });
-    const limits = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
-    const envelope = scanEnvelope(bytes, limits);
+    const envelope = scanEnvelope(bytes, LIMITS);
     journal.message(callerOf("c1"), envelope);
     journal.refused(callerOf("c1"), envelope, new ArqonError("policy-rejected", "no"));
   }

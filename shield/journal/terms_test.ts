@@ -4,6 +4,7 @@ import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
 import { ann } from "../auth/testing/identity.ts";
 import type { Identity } from "../auth/identity.ts";
+import { callerOf, LIMITS } from "../message/testing/path.ts";
 import { MirrorRules } from "../mirror/rules.ts";
 import { MirrorStats } from "../mirror/stats.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
@@ -12,23 +13,16 @@ import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { TermsOf } from "./terms.ts";
 import type { TermsAsked } from "./terms.ts";
 
-const bounds = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
-
 function asked(change: Partial<TermsAsked> & { readonly identity?: Partial<Identity> } = {}) {
   const { identity, ...rest } = change;
   const event = { type: "chat", data: new Uint8Array(2) };
   const bytes = writeEnvelope({ room_id: "chat-1", message_id: "m1", event });
   const known = identity === undefined ? ann : { ...ann, ...identity };
   return {
-    caller: {
-      identity: known,
-      connection_id: "c1",
-      request_headers: [],
-      remote_ip: "192.0.2.7",
-    },
+    caller: callerOf(known),
     hook: "on_message",
     room_id: "chat-1",
-    envelope: scanEnvelope(bytes, bounds),
+    envelope: scanEnvelope(bytes, LIMITS),
     is_allowed: true,
     ...rest,
   } satisfies TermsAsked;

@@ -8,17 +8,14 @@ import type { Grant, Identity, Role } from "../auth/identity.ts";
 import { publish } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
 import { PLAIN_ROOMS } from "../durable/log/logs.ts";
-import { NO_OBSERVERS } from "./testing/path.ts";
+import { callerOf, LIMITS, plainPath } from "./testing/path.ts";
 import { banOf, putBan, testBans } from "../auth/testing/bans.ts";
-import { random } from "../fanout/testing/hub.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { configClasses } from "../rooms/testing/rooms.ts";
-import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
+import { listenToAll, testSpine } from "../testing/spine.ts";
 import { NO_POLICIES } from "./gates.ts";
-import { NO_SCHEMAS } from "./gates.ts";
 
-const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 interface MoreOptions extends Pick<MessagePath, "commands" | "quota"> {
   readonly command_id?: string;
 }
@@ -34,22 +31,7 @@ async function testPath(
   await bans.bans.ready;
   const published = listenToAll(spine);
   spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
-  const path: MessagePath = {
-    spine,
-    signatures: { of: () => [] },
-    announce() {},
-    overseer,
-    bans: bans.bans,
-    schemas: NO_SCHEMAS,
-    observers: NO_OBSERVERS,
-    ...PLAIN_ROOMS,
-    classes,
-    now: () => SPINE_NOW_MS,
-    random,
-  };
-  const callerOf = (identity: Identity) => (
-    { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" }
-  );
+  const path = plainPath(spine, { overseer, bans: bans.bans, classes });
   const run = (name: string, identity = ann, origin?: string, more: MoreOptions = {}) =>
     command(
       { ...path, commands: more.commands, quota: more.quota },

@@ -13,22 +13,16 @@ import {
   writeEnvelope,
 } from "@arqon/proto";
 import type { PlainEnvelope, ScannedEnvelope } from "@arqon/proto";
-import { randomPool } from "../../shared/ids.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { commandSubject, roomSubject } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import { canAct } from "../auth/authorize.ts";
-import { NO_BANS } from "../auth/bans.ts";
-import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import type { Identity } from "../auth/identity.ts";
 import { publish } from "./pipeline.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
-import { callerOf, LIMITS, NO_OBSERVERS, scan, testPath } from "./testing/path.ts";
-import { NO_POLICIES } from "./gates.ts";
-import { NO_SCHEMAS } from "./gates.ts";
+import { callerOf, LIMITS, plainPath, scan, testPath } from "./testing/path.ts";
 
-const random = randomPool((bytes) => crypto.getRandomValues(bytes));
 const UUID = /^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}$/i;
 const TRACE_ID = /^(?!0{32})[0-9a-f]{32}$/;
 
@@ -264,16 +258,6 @@ Deno.test("a message that the Spine refuses is refused with the Spine's reason",
   assert.deepEqual(path.published, []);
   await path.spine.drain();
   const publisher = { caller: callerOf(ann), origin: undefined };
-  const { spine } = path;
-  const rest = {
-    overseer: NO_POLICIES,
-    bans: NO_BANS,
-    schemas: NO_SCHEMAS,
-    observers: NO_OBSERVERS,
-    ...PLAIN_ROOMS,
-    now: () => SPINE_NOW_MS,
-    random,
-  };
-  const closed = { spine, signatures: { of: () => [] }, announce() {}, ...rest };
+  const closed = plainPath(path.spine);
   assert.throws(() => publish(closed, publisher, scan()), { reason: "spine-unavailable" });
 });

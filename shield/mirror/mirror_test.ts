@@ -6,54 +6,30 @@ import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
-import { randomPool } from "../../shared/ids.ts";
 import { until } from "../../shared/testing/until.ts";
 import { openSettings } from "../settings/settings.ts";
-import { NO_BANS } from "../auth/bans.ts";
+import { ann } from "../auth/testing/identity.ts";
 import type { Identity } from "../auth/identity.ts";
 import { publish } from "../message/pipeline.ts";
+import { callerOf, plainPath } from "../message/testing/path.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { createOverseer } from "../policy/overseer.ts";
 import type { PolicyMode, PolicyOutcome, Verdict } from "../message/verdict.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { NO_CANDIDATES } from "../message/gates.ts";
-import { PLAIN_ROOMS } from "../durable/log/logs.ts";
 import { observersOf } from "../message/observers.ts";
 import { startMirror } from "./start.ts";
 import { testMirror } from "./testing/mirror.ts";
 import type { TestMirror } from "./testing/mirror.ts";
 import { NO_POLICIES } from "../message/gates.ts";
-import { NO_SCHEMAS } from "../message/gates.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
 const TRACE_ID = "0123456789abcdef0123456789abcdef";
 const ALL = { rules: [{ prefix: "in.t.acme.*", percent: 1 }] };
-const identity: Identity = {
-  tenant_id: "acme",
-  user_id: "ann",
-  user_key: "issuer\nann",
-  role: "user",
-  issuer: "issuer",
-  expires_ms: SPINE_NOW_MS + 60_000,
-  token_id: undefined,
-  grants: undefined,
-  signing_key: undefined,
-  claims: {},
-};
 
 function pathOf(test: TestMirror, overseer: MessagePath["overseer"] = NO_POLICIES): MessagePath {
-  return {
-    spine: test.engine.spine,
-    signatures: { of: () => [] },
-    announce() {},
-    overseer,
-    bans: NO_BANS,
-    schemas: NO_SCHEMAS,
-    observers: observersOf([test.started.mirror]),
-    ...PLAIN_ROOMS,
-    now: () => SPINE_NOW_MS,
-    random: randomPool((bytes) => crypto.getRandomValues(bytes)),
-  };
+  const observers = observersOf([test.started.mirror]);
+  return plainPath(test.engine.spine, { overseer, observers });
 }
 
 type Sent = Parameters<typeof writeEnvelope>[0] & {
@@ -65,12 +41,7 @@ type Sent = Parameters<typeof writeEnvelope>[0] & {
 /** The refusal's reason; undefined if it was accepted. */
 async function send(path: MessagePath, sent: Sent = {}): Promise<string | undefined> {
   const { connection_id = "c1", role = "user", origin, ...envelope } = sent;
-  const caller = {
-    identity: { ...identity, role },
-    connection_id,
-    request_headers: [],
-    remote_ip: "127.0.0.1",
-  };
+  const caller = { ...callerOf({ ...ann, role }), connection_id };
   const event = sent.command === undefined ? { type: "chat" } : undefined;
   const plain = { room_id: "lobby", ...(event === undefined ? {} : { event }), ...envelope };
   try {
@@ -188,12 +159,7 @@ Deno.test("a client's own shadow header is refused and signals are copied like e
     writeEnvelope({ room_id: "lobby", signal: caller_signal }),
     LIMITS,
   );
-  const caller = {
-    identity: { ...identity, role: "service" as const },
-    connection_id: "c1",
-    request_headers: [],
-    remote_ip: "127.0.0.1",
-  };
+  const caller = callerOf({ ...ann, role: "service" });
   await publish(path, { caller, origin: undefined }, envelope);
   assert.equal((await test.shadows()).length, 1);
 });

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { shadowVerdictsSubject } from "../../shared/subjects/subject.ts";
 import { ann } from "../auth/testing/identity.ts";
-import { passedOf } from "../message/testing/path.ts";
+import { callerOf, passedOf } from "../message/testing/path.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
 import { testMirror } from "./testing/mirror.ts";
 import type { TestMirror } from "./testing/mirror.ts";
@@ -17,12 +17,7 @@ const encoder = new TextEncoder();
 function mirrorOne(test: TestMirror): void {
   const routed = writeEnvelope({ trace_id: TRACE_ID, room_id: "lobby", event: { type: "chat" } });
   const envelope = scanEnvelope(routed, { headers: 64, header_bytes: 16_384, field_bytes: 256 });
-  const caller = {
-    identity: ann,
-    connection_id: "c1",
-    request_headers: [],
-    remote_ip: "127.0.0.1",
-  };
+  const caller = callerOf(ann);
   test.started.mirror?.passed(passedOf({ caller, envelope, routed }));
 }
 
@@ -94,19 +89,7 @@ Deno.test("an event of a service client is a verdict for all Shields, one of a u
   const limits = { headers: 8, header_bytes: 1_000, field_bytes: 100 };
   const bytes = writeEnvelope({ room_id: "verdicts", event: { type: "SHADOW_VERDICT", data } });
   for (const role of ["user", "service"] as const) {
-    const identity = {
-      tenant_id: "acme",
-      user_id: "ann",
-      user_key: "i\nann",
-      role,
-      issuer: "i",
-      expires_ms: 1e15,
-      token_id: undefined,
-      grants: undefined,
-      signing_key: undefined,
-      claims: {},
-    };
-    const caller = { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" };
+    const caller = callerOf({ ...ann, role });
     const envelope = scanEnvelope(bytes, limits);
     test.started.mirror?.passed(passedOf({ caller, envelope, routed: bytes }));
   }

@@ -7,6 +7,7 @@ import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
 import { createStats } from "../stats/stats.ts";
 import { random } from "../fanout/testing/hub.ts";
+import { ann } from "../auth/testing/identity.ts";
 import { testSpine } from "../testing/spine.ts";
 import { Attendance } from "./service.ts";
 import type { Attendee } from "./service.ts";
@@ -14,11 +15,7 @@ import { PresenceFrames } from "./frames.ts";
 import { machine, member } from "./testing/owner.ts";
 import { START_MS, written } from "./testing/port.ts";
 
-const IDENTITY = {
-  ...{ tenant_id: "acme", user_id: "me", user_key: "i\nme", role: "user" as const, issuer: "i" },
-  ...{ expires_ms: Infinity, token_id: undefined, grants: undefined, signing_key: undefined },
-  claims: {},
-};
+const IDENTITY = { ...ann, user_id: "me", user_key: `${ann.issuer}\nme` };
 
 /** Frames as short texts: ids of members, and the refusals in between. */
 function said(frame: Frame): string {

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
 import type { Random } from "../../shared/ids.ts";
-import { createLogger } from "../../shared/logs/log.ts";
+import { keptLog, testLog } from "../../shared/testing/logs.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { MOVING } from "../../shared/subjects/subject.ts";
 import { Moving } from "./moving.ts";
@@ -10,13 +10,7 @@ import type { AskHeard } from "./moving.ts";
 
 const ANN = { tenant_id: "acme", user_key: "https://idp ann" };
 const random: Random = (size) => crypto.getRandomValues(new Uint8Array(size));
-const log = createLogger({
-  level: "error",
-  format: "logfmt",
-  component: "test",
-  now: Date.now,
-  write: (line) => console.error(line),
-});
+const log = testLog();
 
 /** Shields on one Spine whose clock a test moves. */
 function testMoving() {
@@ -131,15 +125,12 @@ Deno.test("endless invalid announcements take no memory beyond the limit", async
 
 Deno.test("Shields without the moving connections are counted, and an unreachable Spine delays nothing", async () => {
   await using test = testMoving();
-  const lines: string[] = [];
+  const kept = keptLog({ level: "warn" });
   const registry = createMetrics({ node_id: "three", version: "0" });
   const moving = new Moving({
     ...{ node_id: "three", spine: test.spine, patience_ms: 1_000, heard_ms: 500, random, registry },
     monotonic_ms: () => 0,
-    log: createLogger({
-      ...{ level: "warn", format: "logfmt", component: "test", now: Date.now },
-      write: (line) => void lines.push(line),
-    }),
+    log: kept.log,
   });
   const waits: number[] = [];
   const ask: AskHeard = (_, timeout_ms) => Promise.resolve(waits.push(timeout_ms));
@@ -151,6 +142,6 @@ Deno.test("Shields without the moving connections are counted, and an unreachabl
   assert.match(await registry.metrics(), /shield_moves_unheard_total(\{[^}]*\})? 3\n/);
   await test.spine.drain();
   await moving.tell([{ id: "c1", identity: ANN }]);
-  assert.equal(lines.length, 3);
+  assert.equal(kept.lines.length, 3);
   moving.close();
 });

@@ -7,15 +7,12 @@ import { ArqonError, readEnvelope, scanEnvelope, writeAck, writeEnvelope } from 
 import type { EnvelopeInput } from "@arqon/proto";
 import { ALL_COMMANDS } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
-import { NO_BANS } from "../auth/bans.ts";
 import { command } from "../message/command.ts";
 import { FilterShares } from "../filter/shares.ts";
-import { PLAIN_ROOMS } from "../durable/log/logs.ts";
-import { NO_OBSERVERS } from "../message/testing/path.ts";
+import { callerOf, LIMITS, plainPath } from "../message/testing/path.ts";
 import { publish } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { createOverseer } from "../policy/overseer.ts";
-import { random } from "../fanout/testing/hub.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { testSchemas } from "./testing/registry.ts";
@@ -30,7 +27,6 @@ import {
 } from "./testing/schemas.ts";
 import { NO_POLICIES } from "../message/gates.ts";
 
-const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 const PROTOBUF = "application/protobuf";
 const text = (value: string) => new TextEncoder().encode(value);
 
@@ -49,24 +45,8 @@ async function testPath(
   }
   const published = listenToAll(spine);
   spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
-  const path: MessagePath = {
-    spine,
-    signatures: { of: () => [] },
-    announce() {},
-    overseer,
-    bans: NO_BANS,
-    schemas: found.schemas.gate,
-    observers: NO_OBSERVERS,
-    ...PLAIN_ROOMS,
-    now: () => SPINE_NOW_MS,
-    random,
-  };
-  const caller = {
-    identity: ann,
-    connection_id: "c1",
-    request_headers: [],
-    remote_ip: "127.0.0.1",
-  };
+  const path = plainPath(spine, { overseer, schemas: found.schemas.gate });
+  const caller = callerOf(ann);
   /** The refusal, or undefined; waits until the engine has delivered everything. */
   const send = async (
     event: EnvelopeInput["event"],

@@ -3,12 +3,12 @@ import assert from "node:assert/strict";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
+import { LIMITS } from "../message/testing/path.ts";
 import { testSpine } from "../testing/spine.ts";
 import { field } from "./testing/messages.ts";
 import { testSchemas } from "./testing/registry.ts";
 import { upload } from "./testing/schemas.ts";
 
-const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 const GOVERNANCE = new URL("../../docs/governance.md", import.meta.url);
 
 /** `t.Vehicle` with a required `id`, and `count` more fields. */

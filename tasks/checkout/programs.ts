@@ -136,9 +136,8 @@ export async function installed(
 export async function goInstall(
   folder: string,
   args: readonly string[],
-  env: Readonly<Record<string, string>> = {},
 ): Promise<string | undefined> {
-  const built = await run("go", ["install", ...args], { env: { ...env, GOBIN: folder } });
+  const built = await run("go", ["install", ...args], { env: { GOBIN: folder } });
   if (built === undefined) return "Go is not there";
   return built.ok ? undefined : `go install: ${lastLine(built.text)}`;
 }

@@ -2,11 +2,10 @@
 import assert from "node:assert/strict";
 import { freePorts } from "../harness/free_ports.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "../harness/serve_bus.ts";
-import { Receiver, SECRET } from "../hooks/receiver.ts";
+import { deadlyHook, Receiver } from "../hooks/receiver.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { play, type Row, type Stage } from "./play.ts";
 import { runAsOperator } from "./runbook.ts";
-import { secretFile } from "../../shared/config/testing/secret_file.ts";
 
 interface Deadly extends Stage {
   /** Publishes a schedule in whose middle the process dies, twice. */
@@ -36,22 +35,7 @@ async function folderOf(receiver: Receiver) {
   const ports = freePorts(3);
   let text = await Deno.readTextFile(file);
   for (const port of ports) text = text.replace(/^port = 0$/m, `port = ${port}`);
-  await Deno.writeTextFile(
-    file,
-    `${text}
-[webhooks]
-private_hosts = ["127.0.0.1"]
-[[hooks]]
-id = "deadly"
-tenant = "default"
-url = "${receiver.url}"
-room = "deadly"
-events = []
-secret_file = "${secretFile(SECRET)}"
-before = ["publish"]
-#constant hooks.before_timeout_ms = 10_000
-`,
-  );
+  await Deno.writeTextFile(file, text + deadlyHook(receiver.url));
   return folder;
 }
 

@@ -5,17 +5,9 @@
 import assert from "node:assert/strict";
 import type { Connection, Room } from "@arqon/sdk";
 import { maskedWhole, PARTS } from "../../policies/testing/phrases.ts";
+import { seeded } from "../../shared/testing/seeded.ts";
 import { until } from "../../shared/testing/until.ts";
 import { Heard, stored } from "./heard.ts";
-
-/** Seeded, so that a failure is reproducible. */
-function randomOf(seed: number): (most: number) => number {
-  let state = seed;
-  return (most) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    return (state >>> 8) % most;
-  };
-}
 
 /** The raw pieces sent for a room: no SDK has joined them. */
 class Told implements Disposable {
@@ -51,7 +43,8 @@ export async function cutAnywhere(
   room: string,
   texts: number,
 ): Promise<void> {
-  const random = randomOf(31);
+  const numbers = seeded(31);
+  const random = (most: number) => Math.floor(numbers() * most);
   using told = new Told(reader, room);
   using heard = new Heard(reader.room(room));
   await told.ready;

@@ -2,9 +2,24 @@
  * `deno task shield`, `brain` or `arq serve` as a process that is expected to end on its own, for tests of refused
  * starts. `cluster.ts` and `serve_bus.ts` have servers that serve.
  */
+import { createIssuer } from "./cluster.ts";
+
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 /** Long enough for a slow machine; only a hanging process takes all of it. */
 const DEADLINE_MS = 120_000;
+const LISTENERS =
+  '[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\noperator_tenants = ["*"]\n';
+
+/** A file of a configuration on free ports, with an issuer; it is gone when `work` is done. */
+export async function withConfig(
+  text: string,
+  work: (file: string) => Promise<void>,
+): Promise<void> {
+  await using issuer = await createIssuer();
+  const file = `${issuer.dir}/config.toml`;
+  await Deno.writeTextFile(file, `${LISTENERS}${text}${issuer.config}`);
+  await work(file);
+}
 
 /** Its output and exit code. */
 export interface Ended {

@@ -82,6 +82,25 @@ export function numbersOf({ taken }: Receiver): Record<string, number[]> {
   return Object.fromEntries(numbers);
 }
 
+/** A hook of the tenant `default` at that receiver, as TOML; `lines` are its other keys. */
+export const hookTable = (id: string, url: string, lines: string) => `
+[[hooks]]
+id = "${id}"
+tenant = "default"
+url = "${url}"
+secret_file = "${secretFile(SECRET)}"
+${lines}
+`;
+
+const DEADLY = `room = "deadly"
+events = []
+before = ["publish"]
+#constant hooks.before_timeout_ms = 10_000`;
+
+/** A hook that is asked before each publish in the room `deadly`, with the tables it needs. */
+export const deadlyHook = (url: string) =>
+  `\n[webhooks]\nprivate_hosts = ["127.0.0.1"]\n${hookTable("deadly", url, DEADLY)}`;
+
 /** The tables of a bus with one hook, which gets everything of rooms `o-*` of that tenant. */
 export const hookTables = (url: string, tenant: string) => `
 [presence]

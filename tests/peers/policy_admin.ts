@@ -1,12 +1,7 @@
 /** An admin's HTTP requests about policies, for tests and benchmarks: real requests, plain answers. */
 import type { TestBus } from "../harness/bus.ts";
-import { send } from "./own_connections.ts";
-
-/** Status and JSON body of an answer. */
-export interface AdminAnswer {
-  readonly status: number;
-  readonly body: Record<string, unknown>;
-}
+import { AdminClient } from "./admin_client.ts";
+import type { AdminAnswer } from "./admin_client.ts";
 
 /** The admin API of a running bus, with an admin's token. */
 export interface PolicyAdmin {
@@ -19,28 +14,22 @@ export interface PolicyAdmin {
   status(): Promise<{ readonly policies: Readonly<Record<string, unknown>> }>;
 }
 
+/** A module that denies every SUB. */
+export const DOORMAN = `(module
+  (memory (export "memory") 1)
+  (func (export "arqon_alloc") (param i32) (result i32) (i32.const 1024))
+  (func (export "arqon_on_subscribe") (result i32) (i32.const 1)))`;
+
 /** An admin of the bus. */
 export async function policyAdmin(
   bus: Pick<TestBus, "admin_url" | "tokenFor">,
 ): Promise<PolicyAdmin> {
-  const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const call = async (
-    method: string,
-    path: string,
-    body?: unknown,
-    type?: string,
-  ): Promise<AdminAnswer> => {
-    const headers = type === undefined ? {} : { "content-type": type };
-    const response = await send(`${bus.admin_url}/v1/${path}`, token, method, body, headers);
-    return { status: response.status, body: await response.json() };
-  };
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+  const wasm = { "content-type": "application/wasm" };
   return {
-    upload: (bytes) => call("PUT", "policies/modules", bytes, "application/wasm"),
-    post: (path, body) => call("POST", `policies/${path}`, body),
-    remove: (tenant, name) => call("DELETE", `policies/${name}?tenant=${tenant}`),
-    async status() {
-      const { body } = await call("GET", "status");
-      return { policies: body["policies"] as Record<string, unknown> };
-    },
+    upload: (bytes) => admin.ask("PUT", "/v1/policies/modules", bytes, wasm),
+    post: (path, body) => admin.ask("POST", `/v1/policies/${path}`, body),
+    remove: (tenant, name) => admin.ask("DELETE", `/v1/policies/${name}?tenant=${tenant}`),
+    status: async () => (await admin.get("/v1/status")).body,
   };
 }

@@ -1,6 +1,7 @@
 /** An admin's HTTP requests about schemas and mappings, for tests and benchmarks: real requests, plain answers. */
 import type { TestBus } from "../harness/bus.ts";
-import type { AdminAnswer } from "./policy_admin.ts";
+import { AdminClient } from "./admin_client.ts";
+import type { AdminAnswer } from "./admin_client.ts";
 import { send } from "./own_connections.ts";
 
 /** The admin API of a running bus, with an admin's token. */
@@ -26,25 +27,18 @@ export async function schemaAdmin(
   bus: Pick<TestBus, "admin_url" | "tokenFor">,
 ): Promise<SchemaAdmin> {
   const token = await bus.tokenFor({ role: "admin", user: "root" });
-  const ask = (method: string, path: string, body?: unknown) =>
-    send(
-      `${bus.admin_url}/v1/${path}`,
-      token,
-      method,
-      body,
-      body instanceof Uint8Array ? { "content-type": "application/gzip" } : {},
-    );
-  const call = async (...request: Parameters<typeof ask>): Promise<AdminAnswer> => {
-    const response = await ask(...request);
-    return { status: response.status, body: await response.json() };
-  };
+  const admin = new AdminClient(bus.admin_url, token);
+  const gzip = { "content-type": "application/gzip" };
+  const call = (method: string, path: string, body?: unknown) =>
+    admin.ask(method, `/v1/${path}`, body, body instanceof Uint8Array ? gzip : {});
   return {
     push: (id, bytes, query = "") => call("PUT", `schemas/${id}${query}`, bytes),
     stage: (id, bytes) => call("PUT", `schemas/${id}/staged`, bytes),
     check: (id, bytes, query = "") => call("POST", `schemas/${id}/check${query}`, bytes),
     get: (path) => call("GET", path),
     async download(id, version) {
-      const response = await ask("GET", `schemas/${id}/versions/${version}`);
+      const place = `${bus.admin_url}/v1/schemas/${id}/versions/${version}`;
+      const response = await send(place, token, "GET");
       if (response.ok) return new Uint8Array(await response.arrayBuffer());
       await response.body?.cancel();
       return response.status;

@@ -4,7 +4,7 @@
  */
 import type { RunningTarget } from "../../bench/load/targets/target.ts";
 import { ping } from "../../shield/schema/testing/schemas.ts";
-import type { AdminAnswer } from "../peers/policy_admin.ts";
+import type { AdminAnswer } from "../peers/admin_client.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
 import { schemaAdmin } from "../peers/schema_admin.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";

@@ -7,6 +7,7 @@ import { Draft } from "../../brain/reducers/state/draft.ts";
 import type { LogEntry } from "../../brain/reducers/state/entry.ts";
 import { ROOM_BOUNDS } from "../../brain/reducers/state/room_bounds.ts";
 import { emptyRoom, valuesDigest } from "../../brain/reducers/state/room_state.ts";
+import { seeded } from "../../shared/testing/seeded.ts";
 import { meterReducer } from "../../wasm/reducer/reducer_check.ts";
 import { createApplier, runLine } from "../../arq/reducers/reducer_run.ts";
 
@@ -21,15 +22,6 @@ const RUNS: Readonly<Record<string, readonly string[]>> = {
   "reducers/quota": ["take", "take", "take", "left", "sweep"],
   "reducers/quota_rust": ["take", "take", "take", "left", "sweep"],
 };
-
-/** Integers below `most`, the same ones in every run. */
-function numbers(seed: number): (most: number) => number {
-  let state = seed;
-  return (most) => {
-    state = (Math.imul(state, 1_103_515_245) + 12_345) >>> 0;
-    return (state >>> 8) % most;
-  };
-}
 
 const base64 = (bytes: Uint8Array) => bytes.toBase64();
 
@@ -68,7 +60,8 @@ if (import.meta.main) {
     console.log(JSON.stringify({ name, module, fuel: FUEL, room: room.room_id }));
     const options = { room, fuel_limit: FUEL, memory_limit_pages: MEMORY_PAGES };
     const applier = await createApplier(bytes, options, emptyRoom());
-    const below = numbers(1);
+    const numbers = seeded(1);
+    const below = (most: number) => Math.floor(numbers() * most);
     for (let at = 0; at < count; at++) {
       for (const step of runLine(applier, lineOf(at, words, below), 1)) {
         const { outcome: { kind, code, reason, answer, events }, run, state } = step;

@@ -4,20 +4,14 @@ import { startBusWith } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
 import type { TestBus } from "../../../tests/harness/bus.ts";
 import { filesOf } from "../../testing/folder_files.ts";
-import { diskIo, folderWith } from "../../testing/disk_io.ts";
+import { diskIo, edit, folderWith } from "../../testing/disk_io.ts";
 import { CommandError } from "../../terminal/exit.ts";
-import { runArq } from "../../testing/run_arq.ts";
+import { arqOn as arq, runArq } from "../../testing/run_arq.ts";
 import { readFolder } from "./read_folder.ts";
 
 const ROOT = new URL("../../../", import.meta.url).pathname;
 const BAD_WORDS = `${ROOT}policies/build/bad_words.wasm`;
 const VEHICLE = `syntax = "proto3"; package fleet.v1; message Vehicle { string id = 1; }`;
-
-async function arq(bus: TestBus, code: number, ...args: string[]): Promise<string> {
-  const result = await runArq([...args, "--url", bus.url]);
-  assert.equal(result.code, code, `${args.join(" ")}: ${result.stdout}${result.stderr}`);
-  return result.stdout + result.stderr;
-}
 
 /** A tenant that has something of each kind, set by hand. */
 async function furnish(bus: TestBus, proto: string): Promise<void> {
@@ -44,12 +38,6 @@ async function furnish(bus: TestBus, proto: string): Promise<void> {
 async function link(target: string, path: string): Promise<void> {
   const { success } = await new Deno.Command("ln", { args: ["-s", target, path] }).output();
   assert.ok(success, path);
-}
-
-async function edit(file: string, from: string, to: string): Promise<void> {
-  const text = await Deno.readTextFile(file);
-  assert.ok(text.includes(from), `${file} has ${from}: ${text}`);
-  await Deno.writeTextFile(file, text.replace(from, to));
 }
 
 /** Changes of each kind are planned, applied once, and exported unchanged. */

@@ -5,7 +5,7 @@ import { startLocalBus } from "../../../tests/harness/local_bus.ts";
 import { asker } from "../../../tests/rollout_traffic.ts";
 import type { Ask } from "../../../tests/rollout_traffic.ts";
 import { filesOf } from "../../testing/folder_files.ts";
-import { folderWith } from "../../testing/disk_io.ts";
+import { edit, folderWith } from "../../testing/disk_io.ts";
 import { localArq } from "../../testing/local_arq.ts";
 
 const built = (name: string) =>
@@ -61,12 +61,6 @@ async function furnish(ask: Ask): Promise<void> {
 
 const asksOf = async (bus: Awaited<ReturnType<typeof startLocalBus>>) =>
   asker(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
-
-async function edit(file: string, from: string, to: string): Promise<void> {
-  const text = await Deno.readTextFile(file);
-  assert.ok(text.includes(from), `${file} has ${from}: ${text}`);
-  await Deno.writeTextFile(file, text.replace(from, to));
-}
 
 Deno.test("hooks, schedules and reducers are exported, and put in force on an empty bus as they are", async () => {
   await using folder = await folderWith({});

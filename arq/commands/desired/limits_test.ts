@@ -10,7 +10,7 @@ import { AdminClient } from "../../../tests/peers/admin_client.ts";
 import { openText } from "../../../tests/peers/raw_client.ts";
 import { GOOD_RULE, OLD_RULE, Traffic } from "../../../tests/rollout_traffic.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
-import { runArq } from "../../testing/run_arq.ts";
+import { arqOn as arq, runArq } from "../../testing/run_arq.ts";
 import { CommandError } from "../../terminal/exit.ts";
 import { readFolder } from "./read_folder.ts";
 
@@ -27,12 +27,6 @@ unit = "messages_in"
 limit = 1_000_000
 action = "warn"
 `;
-
-async function arq(bus: TestBus, code: number, ...args: string[]): Promise<string> {
-  const result = await runArq([...args, "--url", bus.url]);
-  assert.equal(result.code, code, `${args.join(" ")}: ${result.stdout}${result.stderr}`);
-  return result.stdout + result.stderr;
-}
 
 async function codeIn(bus: TestBus, room: string, tenant = "acme"): Promise<string> {
   const user = `u-${crypto.randomUUID()}`;

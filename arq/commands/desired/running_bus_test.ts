@@ -13,7 +13,7 @@ import { CommandError, EXIT } from "../../terminal/exit.ts";
 import type { Io } from "../../terminal/io.ts";
 import { diskIo, folderWith } from "../../testing/disk_io.ts";
 import { filesOf } from "../../testing/folder_files.ts";
-import { runArq, startArq } from "../../testing/run_arq.ts";
+import { arqOn as arq, runArq, startArq } from "../../testing/run_arq.ts";
 import { readBusFolder } from "./plan.ts";
 import { watchRollout } from "./rollout.ts";
 
@@ -31,13 +31,6 @@ interface Run {
   /** Puts a module into the folder. */
   put(bytes: Uint8Array): Promise<void>;
   arq(code: number, ...args: string[]): Promise<string>;
-}
-
-async function arq(bus: TestBus, code: number, ...args: string[]): Promise<string> {
-  const result = await runArq([...args, "--url", bus.url]);
-  const said = result.stdout + result.stderr;
-  assert.equal(result.code, code, `${args.join(" ")}: ${said}`);
-  return said;
 }
 
 async function wrongOptions({ folder, arq }: Run): Promise<void> {

@@ -2,12 +2,12 @@
 import assert from "node:assert/strict";
 import { readyModule } from "../../replay/replay_modules.ts";
 import { builtModule, linesOf, MEMORY_PAGES, Recorder } from "../../replay/testing/recorded.ts";
-import { runArq } from "../../testing/run_arq.ts";
+import { folderWith } from "../../testing/disk_io.ts";
+import { policyIn as policy } from "../../testing/run_arq.ts";
 
 const WORDS = await builtModule("bad_words");
 
 async function folderWithJournal() {
-  const path = await Deno.makeTempDir();
   const recorder = new Recorder("bad_words", await readyModule(WORDS, MEMORY_PAGES));
   const records = Array.from({ length: 60 }, (_, at) =>
     recorder.record({
@@ -18,18 +18,11 @@ async function folderWithJournal() {
       }),
       room: at % 2 === 0 ? "chat-1" : "lobby",
     }));
-  await Deno.writeTextFile(`${path}/j.ndjson`, linesOf(records));
-  await Deno.writeFile(`${path}/bad_words.wasm`, WORDS);
-  await Deno.writeFile(`${path}/size.wasm`, await builtModule("content_size"));
-  const remove = () => Deno.remove(path, { recursive: true });
-  return { path, [Symbol.asyncDispose]: remove };
-}
-
-async function policy(cwd: string, code: number, ...args: string[]) {
-  const result = await runArq(["policy", ...args], { cwd });
-  assert.equal(result.code, code, result.stderr + result.stdout);
-  assert.doesNotMatch(result.stderr, /^ +at |\.ts:\d+:\d+\)/m, "no stack trace");
-  return result;
+  return await folderWith({
+    "j.ndjson": linesOf(records),
+    "bad_words.wasm": WORDS,
+    "size.wasm": await builtModule("content_size"),
+  });
 }
 
 Deno.test("recorded cases pass with their module, and a flip is shown and shrunk with another", async () => {

@@ -6,7 +6,8 @@ import assert from "node:assert/strict";
 import wabt from "wabt";
 import { startBusWith } from "../../../tests/harness/bus.ts";
 import { PATIENT_POLICIES } from "../../../tests/harness/patient_policies.ts";
-import { runArq } from "../../testing/run_arq.ts";
+import { folderWith } from "../../testing/disk_io.ts";
+import { policyIn as policy, runArq } from "../../testing/run_arq.ts";
 
 const BUILT = new URL("../../../policies/build/", import.meta.url).pathname;
 const NO_MALWARE = `import { allow, info, onMessage, reject } from "@arqon/policy/v2";
@@ -18,26 +19,6 @@ onMessage((m) => {
   return m.text.includes(word) ? reject("no malware, please") : allow();
 });
 `;
-
-/** A folder with these files, removed at the end. */
-async function folderOf(files: Readonly<Record<string, string | Uint8Array>>) {
-  const path = await Deno.makeTempDir();
-  for (const [name, content] of Object.entries(files)) {
-    const file = `${path}/${name}`;
-    await Deno.mkdir(file.slice(0, file.lastIndexOf("/")), { recursive: true });
-    if (typeof content === "string") await Deno.writeTextFile(file, content);
-    else await Deno.writeFile(file, content);
-  }
-  const remove = () => Deno.remove(path, { recursive: true });
-  return { path, [Symbol.asyncDispose]: remove };
-}
-
-async function policy(cwd: string, code: number, ...args: string[]) {
-  const result = await runArq(["policy", ...args], { cwd });
-  assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}${result.stdout}`);
-  assert.doesNotMatch(result.stderr, /^ +at |\.ts:\d+:\d+\)/m, "no stack trace");
-  return result;
-}
 
 /** A module from WebAssembly text, also with features that no gateway accepts. */
 async function assemble(fields: string): Promise<Uint8Array> {
@@ -56,7 +37,7 @@ Deno.test("written, built, checked, tested, deployed: the bus decides as the tes
     "clean.json": '{"text":"hello"}',
     "bad.json": '{"text":"some malware"}',
   };
-  await using folder = await folderOf(files);
+  await using folder = await folderWith(files);
   const { path } = folder;
   const built = await policy(path, 0, "build", "src/no_malware.ts", "-o", "p.wasm");
   assert.match(built.stdout, /^p\.wasm: \d+ bytes, on_message\n$/);
@@ -84,7 +65,7 @@ Deno.test("written, built, checked, tested, deployed: the bus decides as the tes
 });
 
 Deno.test("build writes next to the entry, and the same bytes as before", async () => {
-  await using folder = await folderOf({
+  await using folder = await folderWith({
     "a/p.ts": 'import { allow, onMessage } from "@arqon/policy/v2";\nonMessage((_m) => allow());\n',
   });
   const json = await policy(folder.path, 0, "build", "a/p.ts", "--json");
@@ -101,7 +82,7 @@ Deno.test("build writes next to the entry, and the same bytes as before", async 
 });
 
 Deno.test("compile errors are reported with file, line and text; nothing is written", async () => {
-  await using folder = await folderOf({
+  await using folder = await folderWith({
     "src/p.ts":
       'import { onMessage } from "@arqon/policy/v2";\nonMessage((m) => m.texts.length);\n',
     "src/gone.ts": 'import { x } from "./q.ts";\nimport { y } from "../../y.ts";\nx(y);\n',
@@ -155,7 +136,10 @@ Deno.test("check refuses with the gateway's reason and text, and prints what is 
   const modules = await Promise.all(
     cases.map(async ([fields], at) => [`${at}.wasm`, await assemble(fields)] as const),
   );
-  await using folder = await folderOf({ ...Object.fromEntries(modules), "text.wasm": "no module" });
+  await using folder = await folderWith({
+    ...Object.fromEntries(modules),
+    "text.wasm": "no module",
+  });
   for (const [at, [, reason, sentence]] of cases.entries()) {
     const { stdout } = await policy(folder.path, 1, "check", `${at}.wasm`, "--json");
     const answer = JSON.parse(stdout);
@@ -203,7 +187,7 @@ Deno.test("check shows figures with their limits for programs", async () => {
 });
 
 Deno.test("test preserves the policy's state between runs, and shows the first refusal", async () => {
-  await using folder = await folderOf({ "e.json": "1", "e.txt": "a\u001b[2Jb" });
+  await using folder = await folderWith({ "e.json": "1", "e.txt": "a\u001b[2Jb" });
   const module = `${BUILT}rate_limit.wasm`;
   const args = ["--event", "e.json", "--runs", "25"];
   const { stdout } = await policy(folder.path, 1, "test", module, ...args);
@@ -241,7 +225,7 @@ Deno.test("test calls the other hooks without an event", async () => {
 });
 
 Deno.test("invalid command lines and unreadable files have different errors", async () => {
-  await using folder = await folderOf({ "e.json": "1", "bad.wasm": "no module", "p.ts": "" });
+  await using folder = await folderWith({ "e.json": "1", "bad.wasm": "no module", "p.ts": "" });
   const words = `${BUILT}bad_words.wasm`;
   const event = ["--event", "e.json"];
   const cases: [string[], number, RegExp][] = [

@@ -3,30 +3,23 @@ import assert from "node:assert/strict";
 import { readyModule } from "../../replay/replay_modules.ts";
 import { refusesFrom } from "../../replay/testing/guest_text.ts";
 import { builtModule, linesOf, MEMORY_PAGES, Recorder } from "../../replay/testing/recorded.ts";
-import { runArq, startArq } from "../../testing/run_arq.ts";
+import { folderWith } from "../../testing/disk_io.ts";
+import { policyIn, startArq } from "../../testing/run_arq.ts";
 
 const OLD = await refusesFrom(20);
 
 async function folderWithJournal(count: number) {
-  const path = await Deno.makeTempDir();
   const recorder = new Recorder("size", await readyModule(OLD, MEMORY_PAGES));
   const records = Array.from(
     { length: count },
     (_, at) => recorder.record({ payload: "x".repeat(at % 41) }),
   );
-  await Deno.writeTextFile(`${path}/j.ndjson`, linesOf(records));
-  await Deno.writeFile(`${path}/size.wasm`, OLD);
-  await Deno.writeFile(`${path}/new.wasm`, await refusesFrom(30));
-  const remove = () => Deno.remove(path, { recursive: true });
-  return { path, records, [Symbol.asyncDispose]: remove };
+  const modules = { "size.wasm": OLD, "new.wasm": await refusesFrom(30) };
+  return { records, ...await folderWith({ "j.ndjson": linesOf(records), ...modules }) };
 }
 
-async function replay(cwd: string, code: number, ...args: string[]) {
-  const result = await runArq(["policy", "replay", ...args], { cwd });
-  assert.equal(result.code, code, result.stderr + result.stdout);
-  assert.doesNotMatch(result.stderr, /^ +at |\.ts:\d+:\d+\)/m, "no stack trace");
-  return result;
-}
+const replay = (cwd: string, code: number, ...args: string[]) =>
+  policyIn(cwd, code, "replay", ...args);
 
 Deno.test("replay: over threads every flip is written in order, and --max-flips decides the exit code", async () => {
   await using folder = await folderWithJournal(3_000);

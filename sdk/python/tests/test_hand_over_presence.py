@@ -6,6 +6,8 @@ from __future__ import annotations
 
 import asyncio
 import random
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
@@ -180,6 +182,19 @@ class Heard:
         return self.told
 
 
+@asynccontextmanager
+async def watched(
+    answer: Callable[[Sub], Awaitable[None]],
+) -> AsyncIterator[tuple[Shields, arqon.Room, Heard]]:
+    """An observer of the room, and the changes that it gets."""
+    async with (
+        Shields(answer) as shields,
+        arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
+        client.room("lobby", presence=True, observer=True) as room,
+    ):
+        yield shields, room, Heard(room)
+
+
 def moved(room: arqon.Room, to: str = "c2") -> bool:
     return room.bus.welcomed.connection_id == to
 
@@ -189,12 +204,7 @@ async def test_a_member_that_joins_while_the_client_moves_does_not_seem_to_leave
         # The next Shield does not know "b" yet.
         await sub.accept("a")
 
-    async with (
-        Shields(answer) as shields,
-        arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
-        client.room("lobby", presence=True, observer=True) as room,
-    ):
-        heard = Heard(room)
+    async with watched(answer) as (shields, room, heard):
         await shields.tell(0, came="b")
         await until("+b arrived", lambda: "+b" in heard.told)
         await shields.drain()
@@ -218,12 +228,7 @@ async def test_no_member_seems_to_leave_if_the_old_shield_ends_before_the_answer
         else:
             late.append(sub)
 
-    async with (
-        Shields(answer) as shields,
-        arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
-        client.room("lobby", presence=True, observer=True) as room,
-    ):
-        heard = Heard(room)
+    async with watched(answer) as (shields, room, heard):
         await shields.drain()
         await until("the late SUB", lambda: len(late) == 1)
         await shields.tell(0, came="b")
@@ -243,12 +248,7 @@ async def test_a_member_that_leaves_while_the_client_moves_leaves_after_the_hold
     async def answer(sub: Sub) -> None:
         await sub.accept(*("ab" if sub.shield == 0 else "b"))
 
-    async with (
-        Shields(answer) as shields,
-        arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
-        client.room("lobby", presence=True, observer=True) as room,
-    ):
-        heard = Heard(room)
+    async with watched(answer) as (shields, room, heard):
         table = room._table_entry().table
         assert table is not None
         assert table._hold_seconds == 2
@@ -265,12 +265,7 @@ async def test_the_list_of_a_shield_that_is_lost_before_the_move_changes_nothing
     async def answer(sub: Sub) -> None:
         await sub.accept(*("a" if sub.shield == 1 else "ab"))
 
-    async with (
-        Shields(answer) as shields,
-        arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
-        client.room("lobby", presence=True, observer=True) as room,
-    ):
-        heard = Heard(room)
+    async with watched(answer) as (shields, room, heard):
         await shields.drain()
         await until("2 SUBs", lambda: len(shields.subs) == 2)
         await shields.tell(1, left="b")
@@ -288,12 +283,7 @@ async def test_nothing_is_left_of_a_hold_when_the_subscription_ends(end: str) ->
     async def answer(sub: Sub) -> None:
         await sub.accept(*("ab" if sub.shield == 0 else "b"))
 
-    async with (
-        Shields(answer) as shields,
-        arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
-        client.room("lobby", presence=True, observer=True) as room,
-    ):
-        heard = Heard(room)
+    async with watched(answer) as (shields, room, heard):
         table = room._table_entry().table
         assert table is not None
         await shields.drain()
@@ -302,10 +292,10 @@ async def test_nothing_is_left_of_a_hold_when_the_subscription_ends(end: str) ->
         if end == "leave":
             await room.__aexit__(None, None, None)
         elif end == "close":
-            await client.close()
+            await room.bus.close()
         else:
             await shields.sockets[1].close(4403, "banned")
             with pytest.raises(arqon.Banned):
-                await client.wait_closed()
+                await room.bus.wait_closed()
         assert (table._timer, table._held) == (None, {})
         assert (await heard.all())[:2] == ["+a", "+b"]

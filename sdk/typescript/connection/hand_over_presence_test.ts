@@ -1,23 +1,14 @@
 // The members of a room during a move to another Shield, with a scripted peer: the Shields receive each other's members
 // with a delay, and no member may seem to leave because of that.
 import assert from "node:assert/strict";
-import { decodeClientFrame, encodeAck, encodeMsg, encodePong } from "@arqon/proto";
-import { encodePresenceUpdate, writeEnvelope } from "@arqon/proto";
-import type { ClientOperation, PresentMember } from "@arqon/proto";
+import { type ClientOperation, encodePong, encodePresenceUpdate } from "@arqon/proto";
 import { until } from "../../../shared/testing/until.ts";
 import { connect, type Presence } from "../mod.ts";
-import { bytes, LIMITS, type Peer, quick, startPeer, welcome } from "../testing/scripted_peer.ts";
-
-const ROOM = "lobby";
-
-function member(connection_id: string): PresentMember {
-  return { connection_id, user_id: `user-${connection_id}`, meta: "", joined_ms: 1 };
-}
+import { type Line, listOf, member, type Peer, quick } from "../testing/scripted_peer.ts";
+import { ROOM, startPeer } from "../testing/scripted_peer.ts";
 
 /** Both Shields in one: their lists, and their delayed answers. */
-interface Cluster extends AsyncDisposable {
-  readonly peer: Peer;
-  readonly sockets: WebSocket[];
+interface Cluster extends Peer {
   /** SUBs answered, by socket. */
   readonly subs: number[];
   /** The echo that the client awaits before it leaves the old Shield. */
@@ -29,49 +20,26 @@ function startCluster(
   lists: readonly (readonly string[])[],
   answering: readonly Promise<void>[] = [],
 ): Cluster {
-  const sockets: WebSocket[] = [];
   const subs: number[] = [];
   const released = Promise.withResolvers<void>();
-  const answer = async (socket: WebSocket, index: number, operation: ClientOperation) => {
+  const hear = async (line: Line, operation: ClientOperation) => {
+    const { index } = line;
     if (operation.kind === "ping") {
       if (index === 0) await released.promise;
-      return socket.send(bytes(encodePong(operation.body)));
+      return line.send(encodePong(operation.body));
     }
     if (operation.kind !== "subscribe") return;
     await answering[index];
-    const members = (lists[index] ?? []).map((id) => ({ ...member(id), meta: null }));
-    const { length } = members;
-    const result = JSON.stringify({ members, connections: length, users: length, pages: 1 });
-    const { request_id } = operation.subscribe;
-    socket.send(bytes(encodeAck({ request_id, result: new TextEncoder().encode(result) })));
+    line.accept(operation.subscribe, listOf(lists[index] ?? []));
     subs[index] = (subs[index] ?? 0) + 1;
   };
-  const peer = startPeer({
-    open(socket) {
-      sockets.push(socket);
-      welcome(socket);
-    },
-    message(socket, data) {
-      const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
-      void answer(socket, sockets.indexOf(socket), operation);
-    },
-  });
-  const dispose = () => peer[Symbol.asyncDispose]();
-  return { peer, sockets, subs, release: released.resolve, [Symbol.asyncDispose]: dispose };
+  const peer = startPeer({ hear: (line, operation) => void hear(line, operation) });
+  return Object.assign(peer, { subs, release: released.resolve });
 }
 
-function drain(socket: WebSocket): void {
-  socket.send(bytes(encodeMsg(writeEnvelope({
-    room_id: "",
-    sender_id: "",
-    signal: { kind: "DRAIN", target: "n", reason: "restart", until_ms: 60_001 },
-  }))));
-}
-
-function sayJoin(socket: WebSocket, id: string): void {
+function sayJoin(line: Line | undefined, id: string): void {
   const data = encodePresenceUpdate({ members: [member(id)], connections: 3, users: 3 });
-  const event = { type: "PRESENCE_UPDATE", data, content_type: "application/protobuf" };
-  socket.send(bytes(encodeMsg(writeEnvelope({ room_id: ROOM, event }))));
+  line?.say({ event: { type: "PRESENCE_UPDATE", data, content_type: "application/protobuf" } });
 }
 
 /** The reported joins and leaves, by connection id. */
@@ -89,12 +57,12 @@ function follow(presence: Presence): { joined: string[]; left: string[] } {
 Deno.test("an answer of the old Shield removes no member that the next one has", async () => {
   // "b" has just joined at the next Shield: the old one does not know it yet.
   await using cluster = startCluster([["a"], ["a", "b"]]);
-  const { sockets, subs } = cluster;
-  await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
+  const { lines, subs } = cluster;
+  await using connection = await connect({ ...quick(cluster.url).options, random: () => 0 });
   using lobby = connection.room(ROOM).subscribe({ presence: true, member_meta: 1 });
   const { joined, left } = follow(lobby.presence);
   await lobby.ready;
-  drain(sockets[0] as WebSocket);
+  lines[0]?.drain();
   await until("b is a member", () => lobby.presence.members.has("b"));
   // It still stands on the old Shield, which is asked, for it has not answered its last PING.
   await lobby.update(2);
@@ -103,27 +71,27 @@ Deno.test("an answer of the old Shield removes no member that the next one has",
   cluster.release();
   // The next Shield is told of the metadata that only the old one has.
   await until("the metadata on the next Shield", () => subs[1] === 2);
-  sayJoin(sockets[1] as WebSocket, "c");
+  sayJoin(lines[1], "c");
   await until("c's join", () => joined.includes("c"));
   assert.deepEqual([joined, left], [["a", "b", "c"], []]);
 });
 
 Deno.test("a member that joined before the next Shield knows it does not seem to leave", async () => {
   await using cluster = startCluster([["a"], ["a"]]);
-  const { sockets, subs } = cluster;
-  await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
+  const { lines, subs } = cluster;
+  await using connection = await connect({ ...quick(cluster.url).options, random: () => 0 });
   using lobby = connection.room(ROOM).subscribe({ presence: true, observer: true });
   const { joined, left } = follow(lobby.presence);
   await lobby.ready;
-  sayJoin(sockets[0] as WebSocket, "b");
+  sayJoin(lines[0], "b");
   await until("b's join", () => joined.includes("b"));
-  drain(sockets[0] as WebSocket);
+  lines[0]?.drain();
   await until("the SUB on the next Shield", () => subs[1] === 1);
   cluster.release();
-  await until("the old one's close", () => sockets[0]?.readyState === WebSocket.CLOSED);
+  await until("the old one's close", () => lines[0]?.is_closed === true);
   assert.deepEqual([...lobby.presence.members.keys()], ["a", "b"]);
-  sayJoin(sockets[1] as WebSocket, "b");
-  sayJoin(sockets[1] as WebSocket, "c");
+  sayJoin(lines[1], "b");
+  sayJoin(lines[1], "c");
   await until("c's join", () => joined.includes("c"));
   assert.deepEqual([joined, left], [["a", "b", "c"], []]);
 });
@@ -131,22 +99,22 @@ Deno.test("a member that joined before the next Shield knows it does not seem to
 Deno.test("a member that joined does not seem to leave if the old Shield ends before the next one answers", async () => {
   const answering = Promise.withResolvers<void>();
   await using cluster = startCluster([["a"], ["a"]], [Promise.resolve(), answering.promise]);
-  const { sockets } = cluster;
-  await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
+  const { lines } = cluster;
+  await using connection = await connect({ ...quick(cluster.url).options, random: () => 0 });
   using lobby = connection.room(ROOM).subscribe({ presence: true, observer: true });
   const { joined, left } = follow(lobby.presence);
   await lobby.ready;
-  drain(sockets[0] as WebSocket);
-  await until("the next Shield's socket", () => sockets.length === 2);
-  sayJoin(sockets[0] as WebSocket, "b");
+  lines[0]?.drain();
+  await until("the next Shield's socket", () => lines.length === 2);
+  sayJoin(lines[0], "b");
   await until("b's join", () => joined.includes("b"));
-  sockets[0]?.close(1012, "restart");
-  await until("the old one's close", () => sockets[0]?.readyState === WebSocket.CLOSED);
+  lines[0]?.socket.close(1012, "restart");
+  await until("the old one's close", () => lines[0]?.is_closed === true);
   answering.resolve();
   // Missed messages of that time are a GAP.
   await lobby.next();
-  sayJoin(sockets[1] as WebSocket, "b");
-  sayJoin(sockets[1] as WebSocket, "c");
+  sayJoin(lines[1], "b");
+  sayJoin(lines[1], "c");
   await until("c's join", () => joined.includes("c"));
   assert.deepEqual([joined, left], [["a", "b", "c"], []]);
 });
@@ -154,19 +122,19 @@ Deno.test("a member that joined does not seem to leave if the old Shield ends be
 Deno.test("a first SUB that the old Shield answers after the next one has does not replace the list", async () => {
   const answering = Promise.withResolvers<void>();
   await using cluster = startCluster([["a"], ["a", "b"]], [answering.promise]);
-  const { sockets, subs } = cluster;
-  await using connection = await connect({ ...quick(cluster.peer.url).options, random: () => 0 });
+  const { lines, subs } = cluster;
+  await using connection = await connect({ ...quick(cluster.url).options, random: () => 0 });
   using lobby = connection.room(ROOM).subscribe({ presence: true, member_meta: 1 });
   const { joined, left } = follow(lobby.presence);
-  drain(sockets[0] as WebSocket);
+  lines[0]?.drain();
   await until("b's join", () => joined.includes("b"));
   answering.resolve();
   // The first answer that counts on the session that is the present one.
   await lobby.ready;
   assert.deepEqual([...lobby.presence.members.keys()], ["a", "b"]);
   cluster.release();
-  await until("the old one's close", () => sockets[0]?.readyState === WebSocket.CLOSED);
-  sayJoin(sockets[1] as WebSocket, "c");
+  await until("the old one's close", () => lines[0]?.is_closed === true);
+  sayJoin(lines[1], "c");
   await until("c's join", () => joined.includes("c"));
   assert.deepEqual([...lobby.presence.members.keys()], ["a", "b", "c"]);
   assert.deepEqual([joined, left, subs], [["a", "b", "c"], [], [1, 1]]);

@@ -1,11 +1,11 @@
 // Effects of the network, the page and the clock of the device: with a device that the test controls, over real
 // sockets, and with a session on a test socket.
 import assert from "node:assert/strict";
-import { decodeClientFrame, encodeWelcome } from "@arqon/proto";
+import { encodeWelcome } from "@arqon/proto";
 import { connect, type SocketLike, type Status } from "../mod.ts";
 import { openSession, type Session } from "./session.ts";
 import { CLEAN, device } from "../testing/counted.ts";
-import { LIMITS, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
+import { quick, refusedWith, startPeer } from "../testing/scripted_peer.ts";
 
 /** A wait that is longer than any test. */
 const PATIENT = { backoff: { base_ms: 1_000_000, max_ms: 1_000_000 }, random: () => 0.999 };
@@ -15,9 +15,9 @@ Deno.test(
   CLEAN,
   async () => {
     await using peer = startPeer({
-      open(socket, index) {
-        welcome(socket);
-        if (index < 2) socket.close(4408, "");
+      open(line) {
+        line.welcome();
+        if (line.index < 2) line.drop();
       },
     });
     const events = device();
@@ -48,9 +48,9 @@ Deno.test(
   CLEAN,
   async () => {
     await using peer = startPeer({
-      open(socket, index) {
-        welcome(socket);
-        if (index === 0) socket.close(4408, "");
+      open(line) {
+        line.welcome();
+        if (line.index === 0) line.drop();
       },
     });
     const events = device();
@@ -82,10 +82,7 @@ Deno.test(
   async () => {
     const pinged = Promise.withResolvers<void>();
     await using peer = startPeer({
-      open: (socket) => welcome(socket),
-      message(_socket, data) {
-        if (decodeClientFrame(new Uint8Array(data), LIMITS).kind === "ping") pinged.resolve();
-      },
+      hear: (_line, { kind }) => kind === "ping" && pinged.resolve(),
     });
     const events = device();
     await using _connection = await connect({
@@ -106,13 +103,11 @@ Deno.test(
   async () => {
     const came: string[] = [];
     await using peer = startPeer({
-      open(socket, index) {
-        welcome(socket);
-        if (index === 0) socket.close(4408, "");
+      open(line) {
+        line.welcome();
+        if (line.index === 0) line.drop();
       },
-      message: (_socket, data) => {
-        came.push(decodeClientFrame(new Uint8Array(data), LIMITS).kind);
-      },
+      hear: (_line, { kind }) => void came.push(kind),
     });
     const refused = Promise.withResolvers<unknown>();
     const again = Promise.withResolvers<void>();

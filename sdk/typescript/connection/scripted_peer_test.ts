@@ -1,20 +1,7 @@
 // Rare or impossible behaviour of a Shield, by a scripted peer with real sockets.
 import assert from "node:assert/strict";
-import { encodeErr } from "@arqon/proto";
 import { connect } from "../mod.ts";
-import { bytes, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
-
-Deno.test("an ERR before the close is more precise than the code: 'too-many-protocol-errors'", async () => {
-  await using peer = startPeer({
-    open(socket) {
-      welcome(socket);
-      socket.send(bytes(encodeErr({ code: 429, reason: "too-many-protocol-errors" })));
-      socket.close(1008, "");
-    },
-  });
-  const connection = await connect(quick(peer.url).options);
-  assert.equal((await connection.closed)?.reason, "too-many-protocol-errors");
-});
+import { quick, refusedWith, startPeer } from "../testing/scripted_peer.ts";
 
 Deno.test("another server is distinguished from no server: 'unreachable'", async () => {
   await using peer = startPeer({
@@ -50,9 +37,9 @@ Deno.test("invalid options are refused at once, with a readable message", async 
 
 Deno.test("an unexpected error is a lost connection: it is reopened, and its cause is reported", async () => {
   await using peer = startPeer({
-    open(socket, index) {
-      welcome(socket);
-      if (index === 0) socket.close(1012, "");
+    open(line) {
+      line.welcome();
+      if (line.index === 0) line.socket.close(1012, "");
     },
   });
   const { options } = quick(peer.url);
@@ -80,9 +67,9 @@ Deno.test("an unexpected error is a lost connection: it is reopened, and its cau
 
 Deno.test("an error of the program's own functions ends a connection with its cause", async () => {
   await using peer = startPeer({
-    open(socket) {
-      welcome(socket);
-      socket.close(1012, "");
+    open(line) {
+      line.welcome();
+      line.socket.close(1012, "");
     },
   });
   const random = () => {

@@ -6,10 +6,8 @@ import { plainEnvelope, readHistoryQuery, writeEnvelope, writeHistory } from "@a
 import type { ClientOperation, PlainEnvelope } from "@arqon/proto";
 import { connect } from "../mod.ts";
 import { history } from "../history.ts";
-import { type Line, placesOf, ROOM, startRoom } from "../testing/durable_peer.ts";
-import { quick, refusedWith } from "../testing/scripted_peer.ts";
-
-const encoder = new TextEncoder();
+import { type Line, placesOf, quick, refusedWith } from "../testing/scripted_peer.ts";
+import { listOf, ROOM, startRoom } from "../testing/scripted_peer.ts";
 
 /** Receives publishes and commands, and the UNSUB of an ended loop. */
 const requests =
@@ -40,7 +38,7 @@ Deno.test("history requests Protobuf and returns messages with their exact bytes
       asked.push(readHistoryQuery(command?.data as Uint8Array));
     }),
   );
-  await using connection = await connect(quick(room.peer.url).options);
+  await using connection = await connect(quick(room.url).options);
   const orders = connection.room(ROOM);
   const query = { after: 5, before: 2 ** 40, limit: 2, reverse: true, filter: "" };
   const page = await history(orders, query);
@@ -65,7 +63,7 @@ Deno.test("a publish returns its offset, and is retried after 'log-unavailable' 
       line.answer(request_id, new Uint8Array(), 41);
     }),
   );
-  await using connection = await connect(quick(room.peer.url).options);
+  await using connection = await connect(quick(room.url).options);
   const orders = connection.room(ROOM);
   assert.equal((await orders.publish("x", 1, { message_id: "m1" })).offset, 41);
   await assert.rejects(orders.publish("x", 2), refusedWith("log-unavailable"));
@@ -73,13 +71,11 @@ Deno.test("a publish returns its offset, and is retried after 'log-unavailable' 
 });
 
 Deno.test("a SUB that only changes metadata has no position, and keeps the present one", async () => {
-  await using room = startRoom((line, { request_id }, count) => {
+  await using room = startRoom((line, sub, count) => {
     if (count === 3) return line.drop();
-    const members = { members: [], connections: 0, users: 0, pages: 1 };
-    const result = { ...members, offset: 5 * count, epoch: "e1" };
-    line.answer(request_id, encoder.encode(JSON.stringify(result)), 5 * count);
+    line.accept(sub, { ...listOf([]), offset: 5 * count, epoch: "e1" });
   });
-  await using connection = await connect(quick(room.peer.url).options);
+  await using connection = await connect(quick(room.url).options);
   using messages = connection.room(ROOM).subscribe({ presence: true, member_meta: 1 });
   await messages.ready;
   await messages.update(2);
@@ -102,7 +98,7 @@ Deno.test("with no_echo own messages of the previous connection are not recovere
       line.drop();
     }),
   );
-  await using connection = await connect(quick(room.peer.url).options);
+  await using connection = await connect(quick(room.url).options);
   const orders = connection.room(ROOM);
   using messages = orders.subscribe({ no_echo: true });
   await messages.ready;
@@ -144,7 +140,7 @@ Deno.test("however often the connection is lost, also during a recovery, nothing
       for (const { offset, text } of served.messages) line.message(offset, text);
       if (served.cut < Infinity) line.drop();
     });
-    await using connection = await connect(quick(room.peer.url).options);
+    await using connection = await connect(quick(room.url).options);
     using messages = connection.room(ROOM).subscribe();
     const heard: string[] = [];
     while (fates.length > 0 || heard.length < log.length || log.length === 0) {

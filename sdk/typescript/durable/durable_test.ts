@@ -3,10 +3,10 @@
 import assert from "node:assert/strict";
 import { encodePong } from "@arqon/proto";
 import { connect, type Connection, type Message, type Subscription } from "../mod.ts";
-import { type Line, placesOf, ROOM, type Room, startRoom } from "../testing/durable_peer.ts";
-import { quick, refusedWith } from "../testing/scripted_peer.ts";
+import { type Line, placesOf, quick, refusedWith, ROOM } from "../testing/scripted_peer.ts";
+import { type Room, startRoom } from "../testing/scripted_peer.ts";
 
-const open = ({ peer }: Room): Promise<Connection> => connect(quick(peer.url).options);
+const open = ({ url }: Room): Promise<Connection> => connect(quick(url).options);
 
 /** A message as these tests see it. */
 function shown(message: Message): string {
@@ -28,45 +28,12 @@ async function take(messages: Subscription, count: number): Promise<string[]> {
 const script = (...steps: ((line: Line, sub: Parameters<Line["accept"]>[0]) => void)[]) =>
   startRoom((line, sub, count) => steps[count - 1]?.(line, sub));
 
-Deno.test("a room becomes durable during a subscription, and stops being durable", async () => {
-  await using room = script(
-    (line, sub) => {
-      line.accept(sub);
-      line.message(0, "plain");
-      line.drop();
-    },
-    (line, sub) => {
-      line.accept(sub);
-      line.message(3, "stored");
-      line.drop();
-    },
-    (line, sub) => {
-      line.accept(sub, { offset: 4, epoch: "e1", recovered: true });
-      line.message(4, "missed");
-      line.drop();
-    },
-    (line, sub) => line.refuse(sub, 400, "not-durable"),
-    (line, sub) => {
-      line.accept(sub);
-      line.message(0, "plain again");
-    },
-  );
-  await using connection = await open(room);
-  using messages = connection.room(ROOM).subscribe();
-  assert.deepEqual(await take(messages, 6), [
-    ...["plain", "GAP reconnect", "3 stored", "4 missed", "GAP reconnect", "plain again"],
-  ]);
-  assert.deepEqual(placesOf(room.subs), [[0, ""], [0, ""], [3, ""], [4, "e1"], [0, ""]]);
-  assert.equal(messages.position, undefined);
-});
-
 Deno.test("a loss reported by the next session during a move is at the position of the missing messages", async () => {
   const reason = "history-trimmed";
   await using room = startRoom((line, sub, count) => {
     line.accept(sub, { offset: 5, epoch: "e1", ...(count === 2 && { recovered: true }) });
     if (count === 1) {
-      const signal = { kind: "DRAIN", target: "n", reason: "restart", until_ms: 10_000 } as const;
-      line.say({ room_id: "", signal });
+      line.drain();
     } else if (count === 2) {
       line.gap(reason);
       line.message(9, "a");
@@ -74,7 +41,7 @@ Deno.test("a loss reported by the next session during a move is at the position 
   }, (line, operation) => {
     if (operation.kind === "ping") line.send(encodePong(operation.body));
   });
-  await using connection = await connect({ ...quick(room.peer.url).options, random: () => 0 });
+  await using connection = await connect({ ...quick(room.url).options, random: () => 0 });
   using messages = connection.room(ROOM).subscribe();
   assert.deepEqual(await take(messages, 2), [`GAP ${reason}`, "9 a"]);
 });

@@ -1,69 +1,21 @@
 // Subscriptions with presence over real sockets, with a scripted peer: the sent frames, reconnects, and the end by a
 // kick.
 import assert from "node:assert/strict";
-import { decodeClientFrame, encodeAck } from "@arqon/proto";
-import type { ClientOperation, PresentMember, Subscribe } from "@arqon/proto";
-import { connect, type Connection, type PresenceChanges } from "../mod.ts";
-import { bytes, LIMITS, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
-import type { Peer } from "../testing/scripted_peer.ts";
+import type { Subscribe } from "@arqon/proto";
+import { connect, type Connection } from "../mod.ts";
+import { listOf, quick, refusedWith, ROOM, startRoom } from "../testing/scripted_peer.ts";
 
-const ROOM = "lobby";
 const decoder = new TextDecoder();
-
-function member(connection_id: string, meta = ""): PresentMember {
-  return { connection_id, user_id: `user-${connection_id}`, meta, joined_ms: 1 };
-}
-
-/** The ACK of a SUB with presence. */
-function accept(socket: WebSocket, sub: Subscribe, ids: readonly string[], pages = 1): void {
-  const members = ids.map((id) => ({ ...member(id), meta: null }));
-  const result = { members, connections: ids.length, users: ids.length, pages };
-  socket.send(bytes(encodeAck({
-    request_id: sub.request_id,
-    result: new TextEncoder().encode(JSON.stringify(result)),
-  })));
-}
-
-/** A peer that sends WELCOME and returns operations; `subs` has all received SUBs. */
-function startRoom(
-  hear: (socket: WebSocket, operation: ClientOperation, count: number) => void,
-): { peer: Peer; subs: Subscribe[]; sockets: WebSocket[] } {
-  const subs: Subscribe[] = [];
-  const sockets: WebSocket[] = [];
-  const peer = startPeer({
-    open(socket) {
-      sockets.push(socket);
-      welcome(socket);
-    },
-    message(socket, data) {
-      const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
-      if (operation.kind === "subscribe") subs.push(operation.subscribe);
-      hear(socket, operation, subs.length);
-    },
-  });
-  return { peer, subs, sockets };
-}
-
 const metaOf = ({ member_meta }: Subscribe) => decoder.decode(member_meta);
-const open = (peer: Peer): Promise<Connection> => connect(quick(peer.url).options);
-
-async function nextIds(changes: AsyncIterator<PresenceChanges, undefined>) {
-  const { value } = await changes.next();
-  assert.ok(value !== undefined, "the changes ended");
-  const ids = (list: PresenceChanges["joined"]) => list.map((each) => each.connection_id).sort();
-  return { joined: ids(value.joined), updated: ids(value.updated), left: ids(value.left) };
-}
+const open = ({ url }: { url: string }): Promise<Connection> => connect(quick(url).options);
 
 Deno.test("SUB has observer for an observer; without presence it has neither, and there is no list", async () => {
-  const { peer, subs } = startRoom((socket, operation) => {
-    if (operation.kind === "subscribe") accept(socket, operation.subscribe, []);
-  });
-  await using _peer = peer;
+  await using peer = startRoom((line, sub) => line.accept(sub, listOf([])));
   await using connection = await open(peer);
   using observer = connection.room(ROOM).subscribe({ presence: true, observer: true });
   using plain = connection.room("other").subscribe();
   await Promise.all([observer.ready, plain.ready]);
-  assert.deepEqual(subs.map(({ presence, observer }) => [presence, observer]), [
+  assert.deepEqual(peer.subs.map(({ presence, observer }) => [presence, observer]), [
     [true, true],
     [false, false],
   ]);
@@ -74,41 +26,32 @@ Deno.test("SUB has observer for an observer; without presence it has neither, an
 });
 
 Deno.test("metadata under way when the connection is lost is sent with the next SUB", async () => {
-  const { peer, subs } = startRoom((socket, operation, count) => {
-    if (operation.kind !== "subscribe") return;
-    if (count === 2) socket.close(4408, "");
-    else accept(socket, operation.subscribe, ["me"]);
-  });
-  await using _peer = peer;
+  await using peer = startRoom((line, sub, count) =>
+    count === 2 ? line.drop() : line.accept(sub, listOf(["me"]))
+  );
   await using connection = await open(peer);
   using room = connection.room(ROOM).subscribe({ presence: true, member_meta: 1 });
   await room.ready;
   await Promise.all([room.update(2), room.update(3)]);
-  assert.equal(metaOf(subs.at(-1)!), "3");
+  assert.equal(metaOf(peer.subs.at(-1)!), "3");
 });
 
 Deno.test("refused metadata rejects, and the previous one stays", async () => {
-  const { peer, subs, sockets } = startRoom((socket, operation, count) => {
-    if (operation.kind !== "subscribe") return;
-    const { request_id } = operation.subscribe;
-    const refused = { request_id, code: 413, reason: "message-too-large", message: "no" };
-    if (count === 2) socket.send(bytes(encodeAck(refused)));
-    else accept(socket, operation.subscribe, ["me"]);
-  });
-  await using _peer = peer;
+  await using peer = startRoom((line, sub, count) =>
+    count === 2 ? line.refuse(sub, 413, "message-too-large") : line.accept(sub, listOf(["me"]))
+  );
   await using connection = await open(peer);
   using room = connection.room(ROOM).subscribe({ presence: true, member_meta: "small" });
   await room.ready;
   await assert.rejects(room.update("large"), refusedWith("message-too-large"));
-  sockets[0]?.close(4408, "");
+  peer.line.drop();
   assert.equal((await room.next()).value?.signal?.kind, "GAP");
   await room.update("other");
-  assert.deepEqual(subs.map(metaOf), ['"small"', '"large"', '"small"', '"other"']);
+  assert.deepEqual(peer.subs.map(metaOf), ['"small"', '"large"', '"small"', '"other"']);
 });
 
 Deno.test("changes of metadata that wait for a Shield have a bound: 'too-many-pending'", async () => {
-  const { peer } = startRoom(() => {});
-  await using _peer = peer;
+  await using peer = startRoom(() => {});
   await using connection = await open(peer);
   using room = connection.room(ROOM).subscribe({ presence: true });
   const waiting = Array.from({ length: 256 }, (_, n) => room.update(n));
@@ -121,10 +64,7 @@ Deno.test("changes of metadata that wait for a Shield have a bound: 'too-many-pe
 });
 
 Deno.test("loops on one room share the list and must have equal options", async () => {
-  const { peer, subs } = startRoom((socket, operation) => {
-    if (operation.kind === "subscribe") accept(socket, operation.subscribe, ["me"]);
-  });
-  await using _peer = peer;
+  await using peer = startRoom((line, sub) => line.accept(sub, listOf(["me"])));
   await using connection = await open(peer);
   const room = connection.room(ROOM);
   const one = room.subscribe({ presence: true, member_meta: { a: 1 } });
@@ -142,8 +82,9 @@ Deno.test("loops on one room share the list and must have equal options", async 
   );
   const changes = one.presence.changes();
   one.close();
-  assert.deepEqual((await nextIds(changes)).joined, ["me"]);
+  const { value: last } = await changes.next();
+  assert.deepEqual(last?.joined.map(({ connection_id }) => connection_id), ["me"]);
   assert.equal((await changes.next()).done, true);
   assert.equal(other.presence.count, 1);
-  assert.equal(subs.length, 1);
+  assert.equal(peer.subs.length, 1);
 });

@@ -1,12 +1,11 @@
 // The room's methods with a peer that answers commands: the frames of each, and the results.
 import assert from "node:assert/strict";
-import { decodeClientFrame, encodeAck, type PlainCommand, readEnvelope } from "@arqon/proto";
+import { type PlainCommand, plainEnvelope } from "@arqon/proto";
 import { connect, type Connection, type Room } from "../mod.ts";
 import { roomState } from "../state.ts";
-import { bytes, LIMITS, quick, refusedWith, startPeer, welcome } from "../testing/scripted_peer.ts";
+import { quick, refusedWith, startPeer } from "../testing/scripted_peer.ts";
 
 const decoder = new TextDecoder();
-const encoder = new TextEncoder();
 
 /** A command as the peer saw it: name, JSON of the data, and the conditions that were set. */
 type Asked = [name: string, data: unknown, conditions?: Record<string, unknown>];
@@ -26,22 +25,16 @@ function askedOf(command: PlainCommand): Asked {
 
 /** Runs `work` with a room whose Brain returns these answers in order. */
 async function withAnswers(
-  answers: readonly unknown[],
+  answers: readonly object[],
   work: (room: Room, connection: Connection) => Promise<void>,
 ): Promise<Asked[]> {
   const asked: Asked[] = [];
   await using peer = startPeer({
-    open: (socket) => welcome(socket),
-    message(socket, data) {
-      const operation = decodeClientFrame(new Uint8Array(data), LIMITS);
+    hear(line, operation) {
       if (operation.kind !== "publish") return;
-      // Byte 0 is the opcode.
-      const { command } = readEnvelope(new Uint8Array(data).subarray(1));
+      const { command } = plainEnvelope(operation.envelope);
       assert.ok(command !== undefined);
-      const answer = answers[asked.push(askedOf(command)) - 1];
-      const { request_id } = operation.envelope;
-      const result = encoder.encode(JSON.stringify(answer));
-      socket.send(bytes(encodeAck({ request_id, result })));
+      line.accept(operation.envelope, answers[asked.push(askedOf(command)) - 1]);
     },
   });
   await using connection = await connect(quick(peer.url).options);

@@ -6,8 +6,8 @@ import { until } from "../../../shared/testing/until.ts";
 import { connect, type Message, type Subscription } from "../mod.ts";
 import { replay } from "../history.ts";
 import { CLEAN } from "../testing/counted.ts";
-import { type Line, placesOf, ROOM, type Standing, startRoom } from "../testing/durable_peer.ts";
-import { quick, refusedWith } from "../testing/scripted_peer.ts";
+import { type Line, placesOf, quick, refusedWith } from "../testing/scripted_peer.ts";
+import { ROOM, startRoom } from "../testing/scripted_peer.ts";
 
 const encoder = new TextEncoder();
 const shown = ({ offset, signal }: Message) => signal?.reason ?? Number(offset);
@@ -15,7 +15,7 @@ const shown = ({ offset, signal }: Message) => signal?.reason ?? Number(offset);
 /** A room with these offsets; `answer` may delay a history's answer, or act before it. */
 function storedRoom(
   stored: number[],
-  standing: (count: number, after: number) => Standing | undefined,
+  standing: (count: number, after: number) => object | undefined,
   answer: (line: Line, query: HistoryQuery, send: () => void) => void = (_, __, send) => send(),
   epoch = () => "e1",
 ) {
@@ -69,7 +69,7 @@ Deno.test(
       ...(count > 1 && { recovered: true }),
     }));
     await using peer = room;
-    await using connection = await connect(quick(peer.peer.url).options);
+    await using connection = await connect(quick(peer.url).options);
     const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
     assert.deepEqual(await taken(loop, 5), [3, 4, 8, 9, 20]);
     // Each page begins with the previous page's last message: while that is stored, nothing was removed.
@@ -91,7 +91,7 @@ Deno.test(
       return count === 1 ? undefined : { offset: 4, epoch: "e1", recovered: true };
     });
     await using peer = room;
-    await using connection = await connect(quick(peer.peer.url).options);
+    await using connection = await connect(quick(peer.url).options);
     const loop = connection.room(ROOM).subscribe({ begin: replay({ last: 1 }) });
     assert.deepEqual(await taken(loop, 1), [3]);
     // Meanwhile 4 was stored, before the subscription began: only a position recovers it.
@@ -114,7 +114,7 @@ Deno.test(
       ...(count > 1 && { recovered: true }),
     }));
     await using peer = room;
-    await using connection = await connect(quick(peer.peer.url).options);
+    await using connection = await connect(quick(peer.url).options);
     const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }), buffer: 4 });
     await until("the last page", () => loop.offset === 5);
     stored.push(6, 7);
@@ -134,7 +134,7 @@ Deno.test(
       (count) => count === 1 ? { offset: 3, epoch: "e1" } : undefined,
     );
     await using peer = room;
-    await using connection = await connect(quick(peer.peer.url).options);
+    await using connection = await connect(quick(peer.url).options);
     const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
     assert.deepEqual(await taken(loop, 1), [3]);
     await secondSub(peer);
@@ -157,7 +157,7 @@ Deno.test(
       send();
     });
     await using peer = room;
-    await using connection = await connect(quick(peer.peer.url).options);
+    await using connection = await connect(quick(peer.url).options);
     const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
     assert.deepEqual(await taken(loop, 1), ["changes-lost"]);
     assert.deepEqual(await taken(loop, 1), [3]);
@@ -180,7 +180,7 @@ for (
       send();
     }, () => pages > 1 ? gone() : "e1");
     await using peer = room;
-    await using connection = await connect(quick(peer.peer.url).options);
+    await using connection = await connect(quick(peer.url).options);
     const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
     assert.deepEqual(await taken(loop, 3), [3, 4, `${what}, after 4`]);
     peer.line.message(10, "new");

@@ -46,11 +46,6 @@ Deno.test("getToken receives the refusal of the previous token", async () => {
   assert.deepEqual(refusals, [undefined, "token-expired"], "and a good token is kept");
 });
 
-Deno.test("without getToken a refusal is final", async () => {
-  const refused = new ArqonError("token-expired");
-  await assert.rejects(keeper("x.y.z").current(refused), refused);
-});
-
 Deno.test("a failing token source is 'unreachable', a wrong answer 'token-malformed'", async () => {
   const reason = (expected: string) => (error: unknown) =>
     error instanceof ArqonError && error.reason === expected;

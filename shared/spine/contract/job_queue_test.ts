@@ -1,37 +1,12 @@
 /** An endless chain of jobs lets the sockets in between its turns. */
 import assert from "node:assert/strict";
+import { turnsOfAnEcho } from "../../testing/echo_turns.ts";
 import { lookAtSockets, turn } from "../../turns/next_turn.ts";
 import { JobQueue } from "./job_queue.ts";
 
-/** The number of jobs that run until a byte has been sent and echoed, each pushed after the previous one has run. */
-async function jobsOfAnEcho(turns: JobQueue): Promise<number> {
-  using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const { port } = listener.addr as Deno.NetAddr;
-  const [server, client] = await Promise.all([
-    listener.accept(),
-    Deno.connect({ hostname: "127.0.0.1", port }),
-  ]);
-  let jobs = 0;
-  let busy = true;
-  const { promise: over, resolve } = Promise.withResolvers<void>();
-  const run = () => {
-    jobs++;
-    if (busy) queueMicrotask(() => turns.push({ run }));
-    else resolve();
-  };
-  turns.push({ run });
-  const byte = new Uint8Array(1);
-  await client.write(byte);
-  await server.read(byte);
-  await server.write(byte);
-  await client.read(byte);
-  const needed = jobs;
-  busy = false;
-  await over;
-  server.close();
-  client.close();
-  return needed;
-}
+/** The number of jobs until a byte has been sent and echoed, each pushed after the previous one has run. */
+const jobsOfAnEcho = (turns: JobQueue): Promise<number> =>
+  turnsOfAnEcho((run) => queueMicrotask(() => turns.push({ run })));
 
 Deno.test("jobs that trigger each other forever let the sockets run every few turns", async () => {
   const end = lookAtSockets();

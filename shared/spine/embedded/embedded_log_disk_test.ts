@@ -3,7 +3,7 @@
  * `embedded_log_test.ts` has the limits of `log_bytes`.
  */
 import assert from "node:assert/strict";
-import { createLogger } from "../../logs/log.ts";
+import { testLog } from "../../testing/logs.ts";
 import { text, within } from "../testing/conformance.ts";
 import { openEmbedded } from "./embedded.ts";
 
@@ -55,14 +55,7 @@ Deno.test("a disk that fails is a 503, and what was acknowledged is there afterw
     assert.ok(offsets.length > 20, `${offsets.length} were stored`);
     for (const one of refused) assert.match(one, /^log-unavailable: .*(disk|full)/);
     assert.deepEqual(read, offsets, "reads go on");
-    const log = createLogger({
-      level: "warn",
-      format: "logfmt",
-      component: "spine",
-      now: Date.now,
-      write: (line) => console.error(line),
-    });
-    const spine = openEmbedded({ log, now: Date.now, data_dir });
+    const spine = openEmbedded({ log: testLog("warn"), now: Date.now, data_dir });
     const rooms = await spine.log("acme", RETENTION);
     const { messages } = await rooms.read("a", { after: 0, limit: 10_000, max_bytes: 1e9 });
     const stored = messages.map(({ offset }) => offset);

@@ -6,15 +6,13 @@ import { configFrom } from "../../../shared/config/load.ts";
 import type { Ack, EnvelopeInput } from "@arqon/proto";
 import { NO_BANS } from "../../auth/bans.ts";
 import type { Identity } from "../../auth/identity.ts";
-import type { Caller } from "../../message/caller.ts";
+import { callerOf, LIMITS } from "../../message/testing/path.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { ann } from "../../auth/testing/identity.ts";
 import { createHistory } from "../history/history.ts";
 import type { History, HistoryContext } from "../history/history.ts";
 import { ModelLog } from "./model_log.ts";
 import { NO_POLICIES } from "../../message/gates.ts";
-
-const SCAN = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 
 /** Rooms whose ids begin with `kept-` are durable and keep ten messages. */
 export const CONFIG = configFrom({
@@ -35,11 +33,6 @@ export interface TestHistory {
     data?: unknown,
     options?: { content_type?: string; identity?: Identity; tenant_id?: string },
   ): Promise<Ack>;
-}
-
-/** The caller of a question, on a connection or over HTTP. */
-export function callerOf(identity: Identity): Caller {
-  return { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" };
 }
 
 /** Makes a history on a fresh log; `change` replaces parts. */
@@ -72,7 +65,7 @@ export function testHistory(change: Partial<HistoryContext> = {}): TestHistory {
       const command = { name: "history.get", data: bytes, content_type };
       const envelope = { room_id, tenant_id: tenant_id ?? "", request_id: 7, command };
       const answer = history.own(command.name)!;
-      return answer(callerOf(identity), scanEnvelope(writeEnvelope(envelope), SCAN));
+      return answer(callerOf(identity), scanEnvelope(writeEnvelope(envelope), LIMITS));
     },
   };
 }

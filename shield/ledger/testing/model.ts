@@ -2,6 +2,8 @@
  * A ledger and a list with a row for every message and connection: both get the same events, and the list predicts the
  * ledger's answers. Tests only.
  */
+import assert from "node:assert/strict";
+import fc from "fast-check";
 import { writeEnvelope } from "@arqon/proto";
 import type { WhyOutcome } from "../../../shared/cluster/cluster_why.ts";
 import { accountsOf } from "../explain.ts";
@@ -70,6 +72,32 @@ export type Step =
     readonly echo: boolean;
   };
 
+const client = fc.nat({ max: 5 });
+const room = fc.nat({ max: 2 });
+/** Any step, as choices of `fc.oneof`. */
+export const STEPS = [
+  { weight: 1, arbitrary: fc.constant({ kind: "connect" }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      kind: fc.constant("end"),
+      client,
+      queued: fc.boolean(),
+      later: fc.boolean(),
+    }),
+  },
+  { weight: 4, arbitrary: fc.record({ kind: fc.constantFrom("sub", "unsub"), client, room }) },
+  {
+    weight: 8,
+    arbitrary: fc.record({
+      kind: fc.constant("message"),
+      room,
+      fates: fc.array(fc.constantFrom(0, 6, 6, 7), { minLength: 1, maxLength: 5 }),
+      echo: fc.boolean(),
+    }),
+  },
+] as readonly { readonly weight: number; readonly arbitrary: fc.Arbitrary<Step> }[];
+
 /** The pair of a ledger and the list. */
 export class Model {
   readonly ledger: Ledger;
@@ -107,10 +135,20 @@ export class Model {
     return this.clients.map(livingOf);
   }
 
-  /** The outcome of each message for each connection, in the ledger or its stored form, as `state` or `state why`. */
-  async told(
-    source: LedgerSource & Pick<Ledger, "since_ms"> = this.ledger,
-  ): Promise<Map<number, string>[]> {
+  /** Asserts that the ledger, or its stored form, has the list's outcome of each message for each connection. */
+  async compare(source: LedgerSource & Pick<Ledger, "since_ms"> = this.ledger): Promise<void> {
+    const told = await this.#told(source);
+    this.list.forEach(({ states }, number) => {
+      for (const { number: connection } of this.clients) {
+        // A connection that opened after the message was not connected.
+        const expected = states.get(connection) ?? "not_connected";
+        assert.equal(told[number]!.get(connection), expected, `${number} to ${connection}`);
+      }
+    });
+  }
+
+  /** The outcome of each message for each connection, as `state` or `state why`. */
+  async #told(source: LedgerSource & Pick<Ledger, "since_ms">): Promise<Map<number, string>[]> {
     this.leave();
     const messages = this.list.map(({ room, time_ms }, number) => ({
       ...{ room_id: room, offset: 0, twist_id: twistOf(number), time_ms },

@@ -29,6 +29,26 @@ export function callerOf(identity: Identity): Caller {
   return { identity, connection_id: "c1", request_headers: [], remote_ip: "127.0.0.1" };
 }
 
+/** A path on this engine that refuses nothing and keeps nothing; `own` replaces parts. */
+export function plainPath(
+  spine: MessagePath["spine"],
+  own: Partial<MessagePath> = {},
+): MessagePath {
+  return {
+    spine,
+    signatures: { of: () => [] },
+    announce() {},
+    overseer: NO_POLICIES,
+    bans: NO_BANS,
+    schemas: NO_SCHEMAS,
+    observers: NO_OBSERVERS,
+    ...PLAIN_ROOMS,
+    now: () => SPINE_NOW_MS,
+    random,
+    ...own,
+  };
+}
+
 /** A path on a fresh engine, everything published on it, and a Brain that accepts every command. */
 export function testPath(
   require_signature: SignatureRules = [],
@@ -40,22 +60,8 @@ export function testPath(
   const { spine } = engine;
   const published = listenToAll(spine);
   spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
-  const rest = {
-    overseer,
-    bans: NO_BANS,
-    schemas,
-    observers: NO_OBSERVERS,
-    ...PLAIN_ROOMS,
-    now: () => SPINE_NOW_MS,
-    random,
-  };
-  const path: MessagePath = {
-    spine,
-    signatures: { of: () => require_signature },
-    announce() {},
-    ...rest,
-    ...more,
-  };
+  const signatures = { of: () => require_signature };
+  const path = plainPath(spine, { signatures, overseer, schemas, ...more });
   /** The refusal, or undefined; waits until the engine has delivered everything. */
   const send = async (identity: Identity, envelope: ScannedEnvelope, origin?: string) => {
     const caller = callerOf(identity);

@@ -7,8 +7,8 @@ import { gunzipSync, gzipSync } from "node:zlib";
 import { until } from "../../../shared/testing/until.ts";
 import { askPart } from "../../admin/routing/testing/admin.ts";
 import { SCHEMA_ROUTES } from "../admin/admin_api.ts";
-import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
-import type { BucketTool, ToolStage } from "../testing/bucket_tool.ts";
+import { onBoth } from "../testing/bucket_tool.ts";
+import type { BucketTool } from "../testing/bucket_tool.ts";
 import { check, testSchemas } from "../testing/registry.ts";
 import type { TestSchemas } from "../testing/registry.ts";
 import { BAD_PING, GOOD_PING, incompatiblePing, ping, UNKNOWN_PING } from "../testing/schemas.ts";
@@ -33,15 +33,6 @@ const is = async (tool: BucketTool, key: string, bytes: Uint8Array) => {
   const found = await tool.get(key);
   return found !== undefined && Buffer.from(found).equals(bytes);
 };
-
-function onBoth(what: string, run: (stage: ToolStage, tool: BucketTool) => Promise<void>): void {
-  for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {
-    Deno.test(`${engine}: ${what}`, async () => {
-      await using stage = await open();
-      await run(stage, await stage.tool());
-    });
-  }
-}
 
 onBoth(
   "a set that a tool puts is the next version, and the key is the current set",

@@ -10,8 +10,8 @@ import { deleteSchema } from "./delete.ts";
 import { sha256Of } from "./schema_record.ts";
 import { tombstoneOf } from "./stored_set.ts";
 import { versionsBucket } from "./store.ts";
-import { embeddedStage, natsStage } from "../testing/bucket_tool.ts";
-import type { BucketTool, ToolStage } from "../testing/bucket_tool.ts";
+import { onBoth } from "../testing/bucket_tool.ts";
+import type { ToolStage } from "../testing/bucket_tool.ts";
 import { testSchemas } from "../testing/registry.ts";
 import type { TestSchemas } from "../testing/registry.ts";
 import { incompatiblePing, ping } from "../testing/schemas.ts";
@@ -29,15 +29,6 @@ async function ask(t: TestSchemas, method: string, body?: Uint8Array): Promise<a
 /** Keys that are stored under the id: the history or a tombstone, and versions. */
 async function keysOf({ spine }: ToolStage): Promise<number> {
   return (await (await spine.keyValue(versionsBucket(BUCKET))).keys([ID])).length;
-}
-
-function onBoth(what: string, run: (stage: ToolStage, tool: BucketTool) => Promise<void>): void {
-  for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {
-    Deno.test(`${engine}: ${what}`, async () => {
-      await using stage = await open();
-      await run(stage, await stage.tool());
-    });
-  }
 }
 
 onBoth("a deleted schema leaves no bytes, and the next push gets the next number", async (

@@ -165,20 +165,25 @@ export async function isSameSet(
   }
 }
 
+/** The next version number; numbers of deleted ones are not reused. */
+export function nextVersion({ stored, buried }: Pick<Standing, "stored" | "buried">): number {
+  const { deleted } = buried?.tombstone ?? {};
+  return (stored === undefined ? deleted?.version ?? 0 : latestOf(stored.head).version) + 1;
+}
+
 /** The history with one more version, and how many of them are kept. */
 export function appended(
-  { standing: { stored, buried }, request, check }: {
+  { standing, request, check }: {
     readonly standing: Standing;
     readonly request: RegisterRequest;
     readonly check: CompatibilityCheck;
   },
   sha256: string,
 ): Required<HeadChange> {
+  const { stored, buried } = standing;
   const { bytes, by, now_ms, versions_max } = request;
   const { deleted } = buried?.tombstone ?? {};
-  // After a deletion the history starts again, with a version number never used before.
-  const version = (stored === undefined ? deleted?.version ?? 0 : latestOf(stored.head).version) +
-    1;
+  const version = nextVersion(standing);
   const entry = { version, sha256, size_bytes: bytes.length, registered_ms: now_ms, by };
   const versions = [...stored?.head.versions ?? [], entry];
   const { compatibility } = check;

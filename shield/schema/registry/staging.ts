@@ -7,11 +7,11 @@ import { ArqonError } from "@arqon/proto";
 import type { StagedSchema } from "../../../shared/records/staged_schema.ts";
 import { errorsOf } from "../../../shared/schema/compatibility/findings.ts";
 import type { CompatibilityMode } from "../../../shared/schema_id.ts";
-import { appended, checkCandidate, IncompatibleError, isSameSet, onSchema } from "./register.ts";
+import { appended, checkCandidate, IncompatibleError, isSameSet } from "./register.ts";
+import { nextVersion, onSchema } from "./register.ts";
 import type { CompatibilityCheck, RegisterTools } from "./register.ts";
 import { DEFAULT_COMPATIBILITY, latestOf, sha256Of } from "./schema_record.ts";
 import type { SchemaVersion } from "./schema_record.ts";
-import type { Standing } from "./stored_set.ts";
 import type { SchemaStore } from "./store.ts";
 
 /** The set to store. */
@@ -29,12 +29,6 @@ export interface Stage extends CompatibilityCheck {
   /** The version number that it would get; `after` if that version is the same set. */
   readonly version: number;
   readonly sha256: string;
-}
-
-/** The next version number; numbers of deleted ones are not reused. */
-function nextVersion({ stored, buried }: Pick<Standing, "stored" | "buried">): number {
-  const { deleted } = buried?.tombstone ?? {};
-  return (stored === undefined ? deleted?.version ?? 0 : latestOf(stored.head).version) + 1;
 }
 
 /** Checks a set as a registration does, and stores it. Rejects as `registerPut` does. */

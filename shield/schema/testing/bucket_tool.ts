@@ -91,3 +91,16 @@ export async function natsStage(): Promise<ToolStage> {
     throw error;
   }
 }
+
+/** A test on the embedded engine and on a real NATS server. */
+export function onBoth(
+  what: string,
+  run: (stage: ToolStage, tool: BucketTool) => Promise<void>,
+): void {
+  for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {
+    Deno.test(`${engine}: ${what}`, async () => {
+      await using stage = await open();
+      await run(stage, await stage.tool());
+    });
+  }
+}

@@ -8,6 +8,7 @@ import { keptLog } from "../../../shared/testing/logs.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
 import type { CandidateVerdict } from "../../message/gates.ts";
+import { LIMITS } from "../../message/testing/path.ts";
 import { openSettings } from "../../settings/settings.ts";
 import type { Settings } from "../../settings/settings.ts";
 import { register } from "../registry/register.ts";
@@ -16,8 +17,6 @@ import type { StartedSchemas } from "../start.ts";
 import { SetWorker } from "../registry/set_work.ts";
 import { openSchemaStore } from "../registry/store.ts";
 import type { SchemaStore } from "../registry/store.ts";
-
-const LIMITS = { headers: 64, header_bytes: 65_536, field_bytes: 4_096 };
 
 /** The refusal of an event with that data; undefined if it passes. */
 export function refusalOf(

@@ -17,6 +17,7 @@ import type { TestBans } from "../../auth/testing/bans.ts";
 import { random } from "../../fanout/testing/hub.ts";
 import { testRevocations } from "../../auth/testing/revocations.ts";
 import type { TestRevocations } from "../../auth/testing/revocations.ts";
+import { ann } from "../../auth/testing/identity.ts";
 import { keptLog, SPINE_NOW_MS } from "../../testing/spine.ts";
 import type { ShieldStats } from "../../stats/stats.ts";
 
@@ -37,18 +38,8 @@ export class Kept implements Signalled {
     tenant_id = "acme",
   ) {
     const send = () => {};
-    this.identity = {
-      tenant_id,
-      user_id,
-      user_key: `issuer\n${user_id}`,
-      role: "user",
-      issuer: "issuer",
-      expires_ms: SPINE_NOW_MS + 60_000,
-      token_id: undefined,
-      grants: undefined,
-      signing_key: undefined,
-      claims: {},
-    };
+    const user_key = `${ann.issuer}\n${user_id}`;
+    this.identity = { ...ann, tenant_id, user_id, user_key };
     for (const room of rooms) {
       this.subscriptions.set(room, { connection_id: id, text, no_echo: false, send });
     }

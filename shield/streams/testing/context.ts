@@ -1,6 +1,5 @@
 /** Streams of several Shields on the embedded engine. Tests only. */
 import { configFrom } from "../../../shared/config/load.ts";
-import { randomPool } from "../../../shared/ids.ts";
 import { createMetrics } from "../../../shared/metrics/metrics.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { NO_BANS } from "../../auth/bans.ts";
@@ -8,7 +7,7 @@ import { ann } from "../../auth/testing/identity.ts";
 import { TrimMemory } from "../../durable/history/history_window.ts";
 import { TenantLogs } from "../../durable/log/logs.ts";
 import { createDurableStats } from "../../durable/log/stats.ts";
-import { callerOf, NO_OBSERVERS } from "../../message/testing/path.ts";
+import { callerOf, plainPath } from "../../message/testing/path.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { createStats } from "../../stats/stats.ts";
 import { TenantTable } from "../../stats/tenant_stats.ts";
@@ -26,11 +25,9 @@ import { readAppend, readCreate } from "../request.ts";
 import { StreamTurns } from "../stream_turns.ts";
 import { StreamWakes } from "../wakes.ts";
 import { NO_POLICIES } from "../../message/gates.ts";
-import { NO_SCHEMAS } from "../../message/gates.ts";
 import type { LogAppend } from "../../message/logs.ts";
 
 const encoder = new TextEncoder();
-const random = randomPool((bytes) => crypto.getRandomValues(bytes));
 /** The caller of all requests. */
 const caller = callerOf(ann);
 
@@ -71,19 +68,7 @@ function pathOf(
       return { offset, duplicate: false, stream: "" };
     },
   };
-  return {
-    spine,
-    signatures: { of: () => [] },
-    announce() {},
-    overseer: NO_POLICIES,
-    bans: NO_BANS,
-    schemas: NO_SCHEMAS,
-    observers: NO_OBSERVERS,
-    classes,
-    logs: hooked,
-    now: clock,
-    random,
-  };
+  return plainPath(spine, { classes, logs: hooked, now: clock });
 }
 
 function contextOf(spine: Spine, options: ShieldOptions): StreamContext {
