@@ -78,7 +78,8 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
       parts.push(part);
       env = { ...env, ...part.gives };
     }
-    const rooms = await startRooms({ ...env, metrics });
+    const own = Object.assign({}, ...parts.map(({ commands }) => commands));
+    const rooms = await startRooms({ ...env, metrics, own });
     parts.push(rooms);
     for (const { start } of capabilities) if (start !== undefined) parts.push(await start(env));
     const tap = startTap(options, metrics);
@@ -97,7 +98,7 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
 export async function startBrain(options: BrainOptions): Promise<Brain> {
   const { spine, now, storage } = options;
   const metrics = createBrainMetrics(options.registry);
-  const { env: { view, calls }, rooms, parts } = await startParts(options, metrics);
+  const { env: { view }, rooms, parts } = await startParts(options, metrics);
   const started_ms = now();
   let since_ms = started_ms;
   let drained: Promise<void> | undefined;
@@ -127,7 +128,8 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     checks: () => health().checks,
     isDraining: () => drained !== undefined,
     documentOf: rooms.documentOf,
-    cutOff: (tenant_id) => calls.cutOff(tenant_id),
+    gauges: parts.flatMap((one) => one.gauges ?? []),
+    questions: Object.assign({}, ...parts.map(({ questions }) => questions)),
   });
   return {
     brain_id: view.brain_id,

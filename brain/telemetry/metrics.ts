@@ -85,15 +85,6 @@ const roomMetrics = ({ counter, gauge }: MetricMakers) => ({
 });
 
 const updateMetrics = ({ counter, gauge }: MetricMakers) => ({
-  rooms_told: counter(
-    "brain_rooms_told_total",
-    "Births and ends of rooms that were stored for hooks.",
-    "event",
-  ),
-  rooms_untold: gauge(
-    "brain_rooms_untold",
-    "Rooms whose birth or end waits to be stored for hooks.",
-  ),
   // `kind`: first or again.
   room_updates: counter(
     "brain_room_updates_total",

@@ -23,9 +23,9 @@ shield: stats rates quota settings socket sse traces auth message ledger memory 
   deltas presence connection backend schedules hooks apply http growing/http durable/http sse/http
   streams journal/admin usage/admin ledger/admin data proof admin/inspect pusher centrifugo admin/operations
   admin supervisor .
-brain: telemetry presence classes reducers/state reducers/guest reducers/log reducers/visible
-  reducers/thread reducers/usage reducers/room reducers/removal reducers rooms/locks rooms/store
-  rooms/commands rooms/lives rooms/room rooms/desk rooms membership rollouts hooks .
+brain: telemetry classes rooms/locks rooms/store rooms/commands rooms/lives rooms/room rooms/desk
+  rooms presence reducers/state reducers/guest reducers/log reducers/visible reducers/thread
+  reducers/usage reducers/room reducers/removal reducers membership rollouts hooks .
 sdk: typescript/time typescript/wire typescript/message typescript/durable typescript/presence
   typescript/token typescript/options typescript/delta typescript/pattern typescript/http
   typescript/request typescript/state typescript/subscription typescript/room typescript/growing

@@ -2,16 +2,22 @@
  * Reports created and ended rooms to hooks. Beside the documents it stores a mark for each room whose creation was
  * reported. If a Brain is killed before a report, document and mark differ, and the next Brain that checks the room
  * reports it. A room does not end before its mark exists, so no creation is ever skipped. The caller provides the log
- * of reports (`LifeEvents`); `brain/hooks/` calls the hooks.
+ * of reports (`LifeEvents`).
  */
 import { z } from "zod";
-import type { Env } from "../../../shared/env.ts";
-import { changeDocument } from "../../../shared/spine/contract/compare_and_set.ts";
-import type { KeyValue, KvKey } from "../../../shared/spine/contract/spine.ts";
-import type { RoomAddress } from "../commands/command.ts";
-import { loadRoom } from "../store/room_store.ts";
-import type { StoreContext, Stored } from "../store/room_store.ts";
-import { readStored } from "../../../shared/records/stored.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Env } from "../../shared/env.ts";
+import { metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
+import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
+import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
+import type { RoomAddress } from "../rooms/commands/command.ts";
+import type { RoomContext } from "../rooms/room/room.ts";
+import { isRoomKey } from "../rooms/store/command_pages.ts";
+import { loadRoom } from "../rooms/store/room_store.ts";
+import type { StoreContext, Stored } from "../rooms/store/room_store.ts";
+import type { RoomReports } from "../rooms/sweep.ts";
+import { readStored } from "../../shared/records/stored.ts";
 
 /** A room as hooks are notified of it. */
 const Birth = z.looseObject({
@@ -39,7 +45,7 @@ export interface LifeEvents {
 }
 
 /** The dependencies of reporting. */
-export interface AnnouncedRoomsOptions extends Pick<Env, "log"> {
+interface AnnouncedRoomsOptions extends Pick<Env, "log"> {
   readonly context: StoreContext;
   readonly events: LifeEvents;
   /** The bucket of the marks. */
@@ -74,7 +80,7 @@ function birthOf(stored: Stored | undefined): Birth | undefined {
 }
 
 /** Reports rooms; one per Brain. */
-export class AnnouncedRooms {
+class AnnouncedRooms implements RoomReports {
   readonly #options: AnnouncedRoomsOptions;
   readonly #waiting = new Map<string, RoomAddress>();
   /** Tenants whose rooms are known to be marked already. */
@@ -226,4 +232,32 @@ export class AnnouncedRooms {
     await marks.put(sinceKey(tenant_id), bytesOf({}));
     this.#begun.add(tenant_id);
   }
+}
+
+/** Starts the reports, with their metrics. Rejects with `spine-unavailable`. */
+export async function announceRooms(
+  { spine, registry, config, log }: Pick<Env, "spine" | "registry" | "log"> & {
+    readonly config: Pick<Config, "brain">;
+  },
+  events: LifeEvents,
+  context: RoomContext,
+): Promise<RoomReports> {
+  const stored = metricsOn(registry).counter(
+    "brain_rooms_told_total",
+    "Births and ends of rooms that were stored for hooks.",
+    "event",
+  );
+  const rooms = new AnnouncedRooms({
+    ...{ context, events, log, marks: await spine.keyValue(HOOKS_BUCKET) },
+    listRooms: async (tenant_id) => (await context.bucket.keys([tenant_id])).filter(isRoomKey),
+    waiting_max: config.brain.rooms_per_tenant,
+    onTold: (event) => stored.inc({ event }),
+  });
+  scrapedGauge(
+    registry,
+    "brain_rooms_untold",
+    "Rooms whose birth or end waits to be stored for hooks.",
+    () => rooms.waiting,
+  );
+  return rooms;
 }

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError } from "@arqon/proto";
-import type { Entry } from "../../../shared/presence/types.ts";
-import { until } from "../../../shared/testing/until.ts";
-import { accepted, refused } from "../testing/command_probe.ts";
-import { answerPresence } from "./presence_query.ts";
-import { entry, withTestBed } from "../testing/room_test_bed.ts";
+import type { Entry } from "../../shared/presence/types.ts";
+import { until } from "../../shared/testing/until.ts";
+import { accepted, refused } from "../rooms/testing/command_probe.ts";
+import { answerPresence } from "./member_commands.ts";
+import { entry, withTestBed } from "../rooms/testing/room_test_bed.ts";
 
 const AT = { tenant_id: "acme", room_id: "lobby" };
 const PAGE_BYTES = 393_216;
@@ -85,6 +85,17 @@ Deno.test("an invalid cursor is refused", () => {
         error.message.includes('"next" of an earlier presence.list');
     });
   }
+});
+
+Deno.test("an invalid query is refused with the reason", async () => {
+  await withTestBed(async ({ spine, start }) => {
+    await start("b1");
+    const list = (data: unknown, more = {}) => ({ name: "presence.list", data, ...more });
+    const bad = [list({ limit: 0 }), list({ after: 5 }), list({}, { after_version: 3 })];
+    for (const one of [...bad, { name: "list" }]) {
+      assert.equal(await refused(spine, one), "400 invalid-command");
+    }
+  });
 });
 
 Deno.test("any Brain answers for any room, and creates none", async () => {

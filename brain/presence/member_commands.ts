@@ -1,14 +1,29 @@
 /**
- * Answers `presence.list` and `presence.count`: the members of a room. The answer comes from this Brain's view of the
- * cluster, whichever Brain owns the room; it reads no document.
+ * The commands `presence.list` and `presence.count`: the members of a room. The answer comes from this Brain's view of
+ * the cluster, whichever Brain owns the room; it reads no document.
  */
 import { presenceUpdateJson } from "@arqon/proto";
-import type { Entry } from "../../../shared/records/member.ts";
-import type { ClusterView } from "../../cluster_view.ts";
-import type { RoomAddress } from "../commands/command.ts";
-import { invalidCommand } from "../commands/command_data.ts";
-import { pageOf } from "../store/page.ts";
-import type { PresenceQuery } from "../commands/request.ts";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Entry } from "../../shared/records/member.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { ClusterView } from "../cluster_view.ts";
+import type { RoomAddress } from "../rooms/commands/command.ts";
+import {
+  invalidCommand,
+  optionalInteger,
+  optionalText,
+  requireUnconditional,
+} from "../rooms/commands/command_data.ts";
+import type { AnswerOwn, AskedCommand, OwnCommands } from "../rooms/commands/request.ts";
+import { pageBytesMax } from "../rooms/room/room_limits.ts";
+import { pageOf } from "../rooms/store/page.ts";
+
+/** A query for the members of a room; it reads no document. */
+export type PresenceQuery =
+  | { readonly kind: "list"; readonly limit: number; readonly after: string | undefined }
+  | { readonly kind: "count" };
+
+const CURSOR_BYTES_MAX = 128;
 
 /** The most bytes of a member's JSON beside its values. */
 const MEMBER_BYTES = 128;
@@ -73,4 +88,38 @@ export function answerPresence(
     return json;
   }
   return `${json.slice(0, -1)},"next":${JSON.stringify(cursorOf(last))}}`;
+}
+
+/** Makes the commands, which any Brain answers. */
+export function memberCommands(
+  { view, spine, config: { presence } }: {
+    readonly view: Pick<ClusterView, "count" | "members">;
+    readonly spine: Pick<Spine, "payload_bytes_max">;
+    readonly config: Pick<Config, "presence">;
+  },
+): OwnCommands {
+  const page_bytes_max = pageBytesMax(spine);
+  const reading = (query: (asked: AskedCommand) => PresenceQuery) => (asked: AskedCommand) => {
+    requireUnconditional(asked.name, asked.command, "presence has");
+    const read = query(asked);
+    const answer: AnswerOwn = (at) => answerPresence(at, read, view, page_bytes_max);
+    return answer;
+  };
+  return {
+    "presence.list": {
+      members: ["limit", "after"],
+      is_anywhere: true,
+      read: reading(({ members }) => ({
+        kind: "list",
+        limit: optionalInteger(members, "limit", 1, presence.page_members) ??
+          presence.page_members,
+        after: optionalText(members, "after", CURSOR_BYTES_MAX),
+      })),
+    },
+    "presence.count": {
+      members: [],
+      is_anywhere: true,
+      read: reading(() => ({ kind: "count" })),
+    },
+  };
 }
