@@ -36,7 +36,8 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   const { authenticator, stats, tenants, counters } = parts;
   const upgrade = upgradeContext(options, parts);
   const sides = options.capabilities.flatMap(({ client }) => client ?? []);
-  const routes = sides.flatMap((side) => side.routes(options, parts, upgrade));
+  const routes = sides.flatMap((side) => side.routes?.(options, parts, upgrade) ?? []);
+  const commands = sides.flatMap((side) => side.commands ?? []);
   const context: HttpContext = {
     authenticator,
     origins: config.server,
@@ -45,7 +46,7 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     tenants,
     log,
     upgrade: createUpgrade(upgrade),
-    ...startClientApi(options, parts, routes),
+    api: startClientApi(options, parts, routes, commands),
     description: describedBy(() => clientOpenApi(sides)),
     headers: sides.flatMap(({ headers = [] }) => headers),
     pending: new PendingRequests(config.limits, stats),

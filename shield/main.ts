@@ -49,7 +49,6 @@ import { startWatchdog } from "../shared/watchdog/watchdog.ts";
 import type { Watchdog } from "../shared/watchdog/watchdog.ts";
 import { followCertificate } from "./certificate.ts";
 import { isTrial, runTrial } from "../wasm/instance/compile_child.ts";
-import { announceOthers } from "./platform.ts";
 import type { Shield } from "./server.ts";
 import { childConfig, readChildOptions } from "./supervisor/child_options.ts";
 import type { ChildOptions } from "./supervisor/child_options.ts";
@@ -96,7 +95,10 @@ function begin(whole: GivenConfig, child: ChildOptions | undefined) {
   const log = logOf(PROGRAM);
   if (given.log.format === "json") endInLog(log);
   logUnhandled(log);
-  announceOthers(given, log);
+  if (given.bridge.postgres !== undefined) {
+    const hint = "run arq bridge postgres beside the Shields, or arq serve";
+    log.warn("[bridge.postgres] is for arq serve; this process follows no database", { hint });
+  }
   const stopping = child === undefined ? stopSignal(PROGRAM, log) : childStopSignal(log);
   const reloading = liveConfig(whole, { node_id, logging, log, now: Date.now });
   const { config } = reloading;

@@ -20,7 +20,7 @@ import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import type { Claims } from "./auth/claims.ts";
 import { Bans } from "./auth/bans.ts";
-import { actionsOf, fileOf, type Given } from "./capability.ts";
+import { actionsOf, fileOf, type Given, switchedOff } from "./capability.ts";
 import { Cluster } from "./cluster.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
@@ -29,7 +29,6 @@ import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { type OperationContext, Operations } from "./connection/operations.ts";
-import { announcePlatform, switchedOff } from "./platform.ts";
 import { registerParts } from "./part_metrics.ts";
 import type { Ground, Parts, ShieldOptions } from "./capability.ts";
 import { RATE_KEYS, RateTable } from "./rates/rates.ts";
@@ -171,7 +170,7 @@ function keepWarm(authenticator: Authenticator): ReturnType<typeof setInterval> 
  */
 export async function startShield(options: ShieldOptions): Promise<Shield> {
   const { config, config: { auth, limits }, spine, log, now } = options;
-  announcePlatform(config.platform, log);
+  const off = switchedOff(options);
   const grantsOf = (claims: Claims) =>
     options.capabilities.map((one) => one.grantsOf?.(options, claims)).find((one) => one);
   const keys = await createAuthenticator({ ...options, auth, limits, grantsOf });
@@ -198,7 +197,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { names: config.admin, operators: () => operatorTenants(config) };
   const kernel = kernelRoutes(
-    { status, log, off: switchedOff(config), room_cards: running.roomCards() },
+    { status, log, off, room_cards: running.roomCards() },
     { ...parts.rooms.admin, logs: parts.logs },
   );
   const router = new AdminRouter([...kernel, ...running.routes()]);

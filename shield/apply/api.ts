@@ -31,7 +31,7 @@ import type { SchemaAdminContext } from "../schema/admin/admin_schemas.ts";
 import { requireMessages } from "../schema/admin/admin_mappings.ts";
 import { settled } from "../schema/admin/admin_schemas.ts";
 import { stagedBytes } from "../schema/registry/staging.ts";
-import { StateHook, StateReducer, StateSchedule } from "../settings/document_kinds.ts";
+import { StateHook, StateReducer, StateSchedule } from "../../shared/records/state_items.ts";
 import type { Settings } from "../settings/settings.ts";
 import { needsDecision, STATE_KINDS } from "./decision.ts";
 import { documentsHash, madeSecrets } from "./documents.ts";

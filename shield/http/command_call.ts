@@ -66,11 +66,14 @@ function holderId({ user_key }: Pick<Identity, "user_key">, name: string): strin
   return `http:${digest}:${name}`;
 }
 
-/** The routes of all commands, and the route that takes any command. */
-export function commandRoutes(context: CommandContext): ClientRoute[] {
+/** The routes of the kernel's commands and of `more`, and the route that takes any command. */
+export function commandRoutes(
+  context: CommandContext,
+  more: readonly CommandRoute[],
+): ClientRoute[] {
   const any: ClientHandler = (call) => answerAny(context, call);
   return [
-    ...COMMAND_ROUTES.map((route): ClientRoute => ({
+    ...[...COMMAND_ROUTES, ...more].map((route): ClientRoute => ({
       ...route,
       about: commandAbout(route),
       answer: (call) => answerRoute(context, route, call),

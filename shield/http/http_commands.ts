@@ -1,5 +1,5 @@
 /**
- * The table of commands with their own path over HTTP, and their members. `command_call.ts` turns a request into the
+ * The table of commands of rooms with their own path over HTTP, and their members. `command_call.ts` turns a request into the
  * command.
  */
 import type { ClientRoute } from "./route.ts";
@@ -10,7 +10,7 @@ import type { CommandMember } from "./members.ts";
 export interface CommandRoute extends Pick<ClientRoute, "method" | "template"> {
   /** The name of the operation in generated clients. */
   readonly id: string;
-  readonly tag: "state" | "locks" | "presence" | "moderation";
+  readonly tag: string;
   readonly summary: string;
   readonly command: string;
   /** Members of the data that are parts of the path: name in the template to name in the data. */
@@ -85,23 +85,6 @@ const LOCKS: readonly CommandRoute[] = [
   },
 ];
 
-const PRESENCE: readonly CommandRoute[] = [
-  {
-    ...{ method: "GET", template: `${ROOM}/presence`, id: "listMembers", tag: "presence" },
-    summary: "Lists a room's members, page by page",
-    command: "presence.list",
-    members: [DATA.limit, DATA.after],
-    result: "Members",
-  },
-  {
-    ...{ method: "GET", template: `${ROOM}/presence/count`, id: "countMembers", tag: "presence" },
-    summary: "Counts a room's members",
-    command: "presence.count",
-    members: [],
-    result: "Count",
-  },
-];
-
 const MODERATION: readonly CommandRoute[] = [
   {
     ...{ method: "POST", template: `${ROOM}/kick`, id: "kick", tag: "moderation" },
@@ -163,10 +146,5 @@ const MODERATION: readonly CommandRoute[] = [
   },
 ];
 
-/** All commands with their own path. */
-export const COMMAND_ROUTES: readonly CommandRoute[] = [
-  ...STATE,
-  ...LOCKS,
-  ...PRESENCE,
-  ...MODERATION,
-];
+/** The kernel's commands with their own path. */
+export const COMMAND_ROUTES: readonly CommandRoute[] = [...STATE, ...LOCKS, ...MODERATION];

@@ -6,7 +6,7 @@ import { FIELD, POSITION as SENT_POSITION } from "./members.ts";
 const VERSIONED = { version: COUNT, epoch: TEXT };
 const ANY: Schema = {};
 /** A number; beyond 2^53, a string of digits. */
-const POSITION: Schema = { type: ["number", "string"] };
+export const POSITION: Schema = { type: ["number", "string"] };
 
 /** The text form of an ACK with that result, and other members that it may lack. */
 export const ackOf = (result: Schema, ...optional: string[]): Schema =>
@@ -77,7 +77,6 @@ export const BATCH: Schema = {
 const LOCK = object({ holder: TEXT, connection_id: TEXT, until_ms: UNIX_MS, fence: COUNT });
 /** Members of answers with events. */
 const EVENTS = { events: list({ type: "object" }), truncated: BOOLEAN };
-const MEMBER = object({ connection_id: TEXT, user_id: TEXT, meta: ANY, joined_ms: UNIX_MS });
 const BAN = object({
   user_id: TEXT,
   scope: { ...TEXT, enum: ["room", "tenant"] },
@@ -86,9 +85,8 @@ const BAN = object({
   by: TEXT,
   created_ms: UNIX_MS,
 });
-const COUNTS = { connections: COUNT, users: COUNT };
 
-/** The schemas by name. */
+/** The schemas by name, apart from those of capabilities. */
 export const ANSWERS: Readonly<Record<string, Schema>> = {
   Written: object(VERSIONED),
   Locked: object({ ...VERSIONED, fence: COUNT, until_ms: UNIX_MS }),
@@ -101,8 +99,6 @@ export const ANSWERS: Readonly<Record<string, Schema>> = {
     "events",
     "truncated",
   ]),
-  Members: object({ members: list(MEMBER), ...COUNTS, next: TEXT }, ["next"]),
-  Count: object(COUNTS),
   Bans: object({ bans: list(BAN), count: COUNT, next: TEXT }, ["next"]),
   Ack: object({
     op: { const: "ack" },
@@ -115,11 +111,5 @@ export const ANSWERS: Readonly<Record<string, Schema>> = {
     result: RECEIPT,
   }, ["reason", "message", "offset", "retry_after_ms", "result"]),
   BatchAnswer: object({ results: list(ref("Ack")), refused: COUNT }),
-  History: object({
-    messages: list({ type: "object" }),
-    offset: POSITION,
-    epoch: TEXT,
-    more: BOOLEAN,
-  }),
   Identity: object({ tenant_id: ID, user_id: TEXT, role: TEXT, token_expires_ms: UNIX_MS }),
 };

@@ -40,6 +40,7 @@ async function testPath(
     announce() {},
     overseer,
     bans: bans.bans,
+    actions: { "presence.list": "presence", "presence.count": "presence" },
     schemas: NO_SCHEMAS,
     observers: NO_OBSERVERS,
     ...PLAIN_ROOMS,

@@ -156,7 +156,7 @@ function checkAll(
   const action = command === undefined ? "publish" : commandAction(command.name, path.actions);
   requireGrant(identity, action, envelope.room_id);
   path.bans.requireRoom(identity, envelope.room_id);
-  requirePayloadRole(identity, envelope);
+  requirePayloadRole(identity, envelope, path.actions);
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
   // The quota is the last cheap check, as a refused message must not use it up.
   if (command === undefined) path.shares?.require(identity.tenant_id);
@@ -170,11 +170,15 @@ function checkAll(
 }
 
 /** Throws `command-forbidden`, `reserved-type` or `signal-forbidden`, depending on the payload. */
-function requirePayloadRole({ role }: Identity, envelope: ScannedEnvelope): void {
+function requirePayloadRole(
+  { role }: Identity,
+  envelope: ScannedEnvelope,
+  actions: CommandActions | undefined,
+): void {
   const { payload: { kind }, command, event } = envelope;
   switch (kind) {
     case "cmd":
-      return requireCommandRole(role, command!.name);
+      return requireCommandRole(role, command!.name, actions);
     case "event":
       return requireEventType(role, event!.type);
     case "signal":

@@ -62,10 +62,6 @@ export interface ShieldStats {
   readonly ban_problems: Record<string, number>;
   /** Effects on slow readers: `disconnected`, `dropped`, `conflated`. */
   readonly slow_reader: Record<SlowReaderAction, number>;
-  /** Messages that a filter withheld from a subscriber, once per subscriber. */
-  filtered: number;
-  /** Verdicts of filters, once for all subscribers with the same filter. */
-  readonly filter_verdicts: Record<"match" | "no_match" | "error" | "cost", number>;
   readonly ingress_ops: Record<string, number>;
   readonly rejects: Partial<Record<Reason, number>>;
   readonly closes: Record<string, number>;
@@ -102,8 +98,6 @@ export function createStats(): ShieldStats {
     dropped_signals: {},
     ban_problems: {},
     slow_reader: { disconnected: 0, dropped: 0, conflated: 0 },
-    filtered: 0,
-    filter_verdicts: { match: 0, no_match: 0, error: 0, cost: 0 },
     ingress_ops: {},
     rejects: {},
     closes: {},
@@ -140,7 +134,6 @@ type Total =
   | "repeated"
   | "malformed"
   | "unmatched"
-  | "filtered"
   | "gaps"
   | "drain_cuts"
   | "commands_again"
@@ -172,10 +165,6 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
   unmatched: [
     "shield_unmatched_messages_total",
     "Messages received for a tenant's patterns, of rooms that no pattern matches.",
-  ],
-  filtered: [
-    "shield_filtered_messages_total",
-    "Messages that a filter withheld from a subscriber, once per subscriber.",
   ],
   gaps: ["shield_gaps_total", "GAP signals sent to rooms after the Spine lost messages."],
   drain_cuts: [
@@ -221,8 +210,7 @@ type Family =
   | "kicks"
   | "slow_reader"
   | "dropped_signals"
-  | "ban_problems"
-  | "filter_verdicts";
+  | "ban_problems";
 const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
   ingress_ops: ["shield_ingress_ops", "op", "Operations received, by kind."],
   rejects: ["shield_rejects_total", "reason", "Refusals, by reason."],
@@ -243,11 +231,6 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
     "shield_ban_problems_total",
     "problem",
     "Bans that could not be read or exceeded the limit.",
-  ],
-  filter_verdicts: [
-    "shield_filter_verdicts_total",
-    "verdict",
-    "Messages judged by filters, once for all subscribers with the same one.",
   ],
 };
 

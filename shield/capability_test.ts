@@ -1,14 +1,15 @@
-/** Log lines of a start about platform parts: warnings for parts that are off. */
+/** Capabilities that the configuration switches off are logged at the start. */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
-import { announcePlatform } from "./platform.ts";
+import { SHIELD_CAPABILITIES } from "./capabilities.ts";
+import { switchedOff } from "./capability.ts";
 import { keptLog } from "./testing/spine.ts";
 
 const MAPPING = { subject: "in.t.acme.r.*", schema_id: "chat", message: "chat.v1.Message" };
 
 function announced(platform: Record<string, unknown>): string[] {
   const { log, lines } = keptLog();
-  announcePlatform(configFrom({ platform }).platform, log);
+  switchedOff({ capabilities: SHIELD_CAPABILITIES, config: configFrom({ platform }), log });
   return lines;
 }
 

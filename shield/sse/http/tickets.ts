@@ -1,17 +1,26 @@
 /**
  * Tickets: one-time permissions to read some rooms as events within seconds, in place of a token, which must not be in
- * a URL. They are in a bucket that all Shields share; `tickets.ts` issues them.
+ * a URL: for a page whose `EventSource` cannot set headers. They are in a bucket that all Shields share.
  */
 import { hash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
-import type { Config } from "../../shared/config/schema.ts";
-import type { Env } from "../../shared/env.ts";
-import { TICKETS_BUCKET } from "../../shared/records/buckets.ts";
-import type { KeyValue, KvEntry, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
-import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
-import { opened } from "../../shared/turns/opened.ts";
-import { reservedRoom } from "../../shared/rooms/reserved.ts";
-import type { Grant, Identity } from "../auth/identity.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Env } from "../../../shared/env.ts";
+import { TICKETS_BUCKET } from "../../../shared/records/buckets.ts";
+import type { KeyValue, KvEntry, KvKey, Spine } from "../../../shared/spine/contract/spine.ts";
+import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
+import { opened } from "../../../shared/turns/opened.ts";
+import { reservedRoom } from "../../../shared/rooms/reserved.ts";
+import { requireRoomId } from "../../../shared/subjects/subject.ts";
+import { requireGrant } from "../../auth/authorize.ts";
+import type { Grant, Identity } from "../../auth/identity.ts";
+import { bodyText, readBody, requireJson } from "../../http/http_body.ts";
+import { membersOfQuery, objectText } from "../../http/members.ts";
+import type { ClientCall, ClientRoute } from "../../http/route.ts";
+import type { HttpRates } from "../../rates/http_rates.ts";
+import { bump } from "../../stats/stats.ts";
+import type { ShieldStats } from "../../stats/stats.ts";
+import { EVENT_ROUTES } from "./routes.ts";
 
 const SECRET_BYTES = 32;
 /** The expiry in base 36, then the secret. */
@@ -21,6 +30,7 @@ const SWEEP_AFTER_MS = 60_000;
 /** The least time between two sweeps of one Shield. */
 const SWEEP_EVERY_MS = 60_000;
 const NOTHING = new Uint8Array(0);
+const BODY_BYTES_MAX = 131_072;
 
 /** The dependencies and settings of `TicketStore`. */
 export interface TicketStoreOptions extends Pick<Env, "now" | "random"> {
@@ -181,27 +191,16 @@ export class TicketStore {
   }
 }
 
-interface StartedTickets<R> {
-  readonly tickets: TicketStore;
-  readonly requireNotRevoked: R;
-  readonly now: () => number;
-}
-
 /** Makes the tickets of one process. */
-export function startTickets<R>(
+export function startTickets(
   options: Pick<TicketStoreOptions, "spine" | "random" | "now"> & {
     readonly config: Pick<Config, "sse" | "auth">;
   },
-  { requireNotRevoked }: { readonly requireNotRevoked: R },
-): StartedTickets<R> {
+): TicketStore {
   const { ticket_seconds, tickets: tickets_max } = options.config.sse;
   const skew_ms = 1_000 * options.config.auth.clock_skew_seconds;
   const bounds = { ticket_ms: 1_000 * ticket_seconds, tickets_max, skew_ms };
-  return {
-    tickets: new TicketStore({ ...options, ...bounds }),
-    requireNotRevoked,
-    now: options.now,
-  };
+  return new TicketStore({ ...options, ...bounds });
 }
 
 /** The key has the digest of the secret, so readers of the bucket cannot obtain a ticket. */
@@ -211,3 +210,77 @@ function keyOf(expires_ms: number, secret: string): KvKey {
 
 const invalid = () =>
   new ArqonError("ticket-invalid", "it was used, has expired, or never existed");
+
+/** The store of tickets, and the rates that a request is charged to. */
+export interface TicketsContext {
+  readonly tickets: Pick<TicketStore, "issue">;
+  readonly rates: Pick<HttpRates, "take">;
+  readonly stats: Pick<ShieldStats, "ingress_ops">;
+  readonly query_token: boolean;
+  /** The most rooms of one stream. */
+  readonly rooms_max: number;
+}
+
+/** Makes the route. */
+export function ticketRoute(context: TicketsContext): ClientRoute {
+  return { ...EVENT_ROUTES.ticket, answer: (call) => answer(context, call) };
+}
+
+async function answer(context: TicketsContext, call: ClientCall): Promise<Response> {
+  const { request, client: { identity }, url } = call;
+  bump(context.stats.ingress_ops, "http_ticket");
+  requireJson(request);
+  const body = await readBody(request, BODY_BYTES_MAX, identity.tenant_id);
+  context.rates.take(identity, body.length);
+  membersOfQuery(url, [], context.query_token ? ["access_token"] : []);
+  const rooms = roomsOf(bodyText(body), context.rooms_max);
+  for (const room of rooms) {
+    requireRoomId(room);
+    requireGrant(identity, "subscribe", room);
+  }
+  const ticket = await context.tickets.issue(identity, rooms);
+  return Response.json(ticket, { headers: { "cache-control": "no-store" } });
+}
+
+/** The rooms in a body. Throws 400, naming the fault. */
+function roomsOf(text: string, rooms_max: number): string[] {
+  const members = objectText(text);
+  for (const name of members.keys()) {
+    if (name === "rooms") continue;
+    throw new ArqonError("unknown-field", `${JSON.stringify(name.slice(0, 64))}; known: rooms`);
+  }
+  const rooms: unknown = JSON.parse(members.get("rooms") ?? "null");
+  if (!Array.isArray(rooms) || rooms.length === 0 || !rooms.every(isText)) {
+    throw new ArqonError("invalid-field", 'rooms; expected a list such as ["lobby"]');
+  }
+  if (rooms.length > rooms_max) {
+    throw new ArqonError("too-many-rooms", `${rooms_max} per stream`);
+  }
+  return [...new Set<string>(rooms)];
+}
+
+const isText = (value: unknown) => typeof value === "string";
+
+/** The dependencies of tickets' authentication. */
+export interface TicketEntry extends Pick<Env, "now"> {
+  readonly tickets: Pick<TicketStore, "redeem">;
+  /** Throws `token-revoked` if the identity's token has been revoked since. */
+  readonly requireNotRevoked: (identity: Identity) => void;
+}
+
+/** The owner of the ticket in a URL; undefined: it has none. Rejects as `identityOfTicket` does. */
+export const identifying = (entry: TicketEntry) => (url: URL): Promise<Identity> | undefined => {
+  const ticket = url.searchParams.get("ticket");
+  return ticket === null ? undefined : identityOfTicket(entry, ticket);
+};
+
+/** The ticket's owner. Rejects with `ticket-invalid`, `token-expired` and `token-revoked` (401). */
+async function identityOfTicket(
+  { tickets, requireNotRevoked, now }: TicketEntry,
+  ticket: string,
+): Promise<Identity> {
+  const identity = await tickets.redeem(ticket);
+  if (now() >= identity.expires_ms) throw new ArqonError("token-expired");
+  requireNotRevoked(identity);
+  return identity;
+}

@@ -1,10 +1,10 @@
 /** Tickets on a real Spine: valid once, for any concurrent redeemers anywhere, and for a short time. */
 import assert from "node:assert/strict";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
-import { overriding } from "../../shared/testing/overriding.ts";
-import type { Identity } from "../auth/identity.ts";
-import { testSpine } from "../testing/spine.ts";
-import { TicketStore } from "./ticket_store.ts";
+import type { Spine } from "../../../shared/spine/contract/spine.ts";
+import { overriding } from "../../../shared/testing/overriding.ts";
+import type { Identity } from "../../auth/identity.ts";
+import { testSpine } from "../../testing/spine.ts";
+import { TicketStore } from "./tickets.ts";
 
 const ANN: Identity = {
   ...{ tenant_id: "acme", user_id: "ann", user_key: "iss ann", role: "user", issuer: "iss" },
