@@ -8,7 +8,7 @@ import { listFiles } from "../checkout/source_files.ts";
 import { exitWith, type Violation } from "../checkout/violation.ts";
 import { checkExports, namesOf } from "./export_rules.ts";
 import { checkFolders } from "./folder_rules.ts";
-import { checkArrows, checkLists, checkPairs } from "./house_rules.ts";
+import { checkArrows, checkLists, checkNames, checkPairs } from "./house_rules.ts";
 import { checkLayers, checkPins } from "./layer_rules.ts";
 import { checkReasons } from "./reason_rules.ts";
 import { checkSizes } from "./size_rules.ts";
@@ -56,6 +56,7 @@ function layers(sources: Sources): Violation[] {
     ...checkArrows(modules),
     ...checkLists(modules),
     ...checkPairs(modules),
+    ...checkNames(modules.map(({ path }) => ({ path, tree: () => sources.tree(path) }))),
     ...checkPins(imports),
   ];
 }
