@@ -8,8 +8,10 @@ import { MODERATION } from "./admin/operations/capability.ts";
 import { PLAN } from "./apply/capability.ts";
 import { AUDIT } from "./audit/capability.ts";
 import { BACKUP } from "./backup/capability.ts";
+import { BATCH } from "./batch/capability.ts";
 import type { Capability } from "./capability.ts";
 import { CENTRIFUGO } from "./centrifugo/capability.ts";
+import { CLASSES } from "./classes/capability.ts";
 import { DATA } from "./data/capability.ts";
 import { DELTAS } from "./deltas/capability.ts";
 import { DURABLE } from "./durable/capability.ts";
@@ -20,6 +22,7 @@ import { JOURNAL } from "./journal/capability.ts";
 import { WHY } from "./ledger/capability.ts";
 import { MEMORY } from "./memory/capability.ts";
 import { MIRROR } from "./mirror/capability.ts";
+import { NATS_API } from "./nats_api/capability.ts";
 import { POLICIES } from "./policy/capability.ts";
 import { PRESENCE } from "./presence/capability.ts";
 import { PROOF } from "./proof/capability.ts";
@@ -39,6 +42,9 @@ export const SHIELD_CAPABILITIES: readonly Capability[] = [
   SSE,
   STREAMS,
   GROWING,
+  BATCH,
+  NATS_API,
+  CLASSES,
   AUDIT,
   QUOTA,
   USAGE,

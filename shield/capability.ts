@@ -139,6 +139,8 @@ export interface Parts extends Ground, Pick<Given, "logs" | "presence" | "polici
   draining_ms: number;
   /** The drain waits only for close frames. */
   hurried: boolean;
+  /** The client listener's requests; absent before capabilities start. */
+  http?: HttpContext;
   /** Whether the client port answers; absent before it is open. */
   listener?: () => HealthCheck;
 }

@@ -1,12 +1,10 @@
 /**
- * Gauges that are read from the parts of a Shield at a scrape: connections by state, bytes queued for the Spine,
- * tenants. Counters are in `stats.ts`.
+ * Gauges that are read from the parts of a Shield at a scrape: connections by state, bytes queued for the Spine.
+ * Counters are in `stats.ts`.
  */
-import type { Config } from "../shared/config/schema.ts";
 import { Gauge, scrapedGauge } from "../shared/metrics/metrics.ts";
 import type { Registry } from "../shared/metrics/metrics.ts";
 import type { Parts } from "./capability.ts";
-import { registerTenantSeries } from "./stats/tenant_series.ts";
 
 /** Registers the gauge of connections by state, which checks all sockets at a scrape. */
 function registerConnectionStates(
@@ -30,11 +28,7 @@ function registerConnectionStates(
 
 /** Registers the gauges; call it once per registry. */
 export function registerParts(
-  { sockets, tenants, operations: { context: { flushes } } }: Pick<
-    Parts,
-    "sockets" | "tenants" | "operations"
-  >,
-  { tenant_series }: Pick<Config["telemetry"], "tenant_series">,
+  { sockets, flushes }: Pick<Parts, "sockets" | "flushes">,
   registry: Registry,
 ): void {
   registerConnectionStates(() => sockets.values(), registry);
@@ -44,5 +38,4 @@ export function registerParts(
     "Publishes and subscriptions that wait for the Spine's confirmation.",
     () => flushes.pending,
   );
-  registerTenantSeries(tenants, tenant_series, registry);
 }

@@ -10,10 +10,9 @@ import { handleAdmin } from "./admin/admin.ts";
 import { openFoundation } from "./foundation.ts";
 import { adminOpenApi } from "./admin/openapi.ts";
 import { describedBy } from "./openapi/openapi_parts.ts";
-import { kernelRoutes } from "./admin/route_list.ts";
 import { AdminRouter } from "./admin/routing/admin_router.ts";
 import { openAdminGates } from "./admin/admin_rates.ts";
-import type { ShieldStatus } from "./admin/admin_status.ts";
+import { type ShieldStatus, STATUS_ROUTES } from "./admin/admin_status.ts";
 import { createBackend } from "./backend/backend.ts";
 import type { Backend, BackendIdentity } from "./backend/backend.ts";
 import { createAuthenticator } from "./auth/authenticate.ts";
@@ -44,7 +43,6 @@ import { openSockets } from "./socket/open.ts";
 import type { ShieldStats } from "./stats/stats.ts";
 import { leave } from "./connection/subscribe.ts";
 import { SWEEP_MS, Sweeper } from "./connection/sweep.ts";
-import { startNatsApi } from "./http/nats_api.ts";
 import { httpContext } from "./client_context.ts";
 import { createTap } from "./message/tap.ts";
 
@@ -180,7 +178,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const bans = await spine.keyValue(BANS_BUCKET, { leaves_stream: true });
   const sockets = openSockets(config, options.registry);
   const parts = assemble(options, ground, authenticator, bans, sockets);
-  registerParts(parts, config.telemetry, options.registry);
+  registerParts(parts, options.registry);
   options.reloading?.follow(RATE_KEYS, () => parts.rates.renew());
   options.reloading?.follow(["rooms"], parts.rooms.renew, parts.rooms.prepare);
   parts.bans.start((ban) => parts.signals.onBan(ban));
@@ -188,18 +186,14 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     void authenticator.forget((identity) => revocations.find(identity) !== undefined);
     parts.signals.onRevocations((identity) => revocations.find(identity));
   });
-  const http = httpContext(options, parts);
-  const nats_api = startNatsApi(options, http);
+  const http = parts.http = httpContext(options, parts);
   const status = () => statusOf(options, parts);
   const { cluster, running } = parts;
   await running.start(options.capabilities, options, parts);
   cluster.start(running.questions());
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { names: config.admin, operators: () => operatorTenants(config) };
-  const kernel = kernelRoutes(
-    { status, log, off, room_cards: running.roomCards() },
-    { ...parts.rooms.admin, logs: parts.logs },
-  );
+  const kernel = STATUS_ROUTES.serve({ status, log, off, room_cards: running.roomCards() });
   const router = new AdminRouter([...kernel, ...running.routes()]);
   const description = describedBy(() => adminOpenApi(options.capabilities));
   const file = fileOf(options.capabilities);
@@ -227,7 +221,6 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
       parts.hurried = hurried;
       clearInterval(warmer);
       running.drain();
-      nats_api.close();
       await Promise.all([running.close(), drain(options, parts, () => clearInterval(sweeps))]);
       cluster.close();
       await running[Symbol.asyncDispose]();

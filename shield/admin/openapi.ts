@@ -25,7 +25,6 @@ const SCOPE_TEXTS: Readonly<Record<RouteScope, string>> = {
 /** Tags of the kernel's routes. */
 const TAGS: Readonly<Record<string, string>> = {
   cluster: "all Shields and Brains together",
-  "room classes": "options of rooms",
 };
 
 /** Schemas that several paths use. */

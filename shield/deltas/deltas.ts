@@ -12,7 +12,7 @@ import {
   withData,
 } from "@arqon/proto";
 import type { AskedDeltas, DataSpan, Delta } from "@arqon/proto";
-import { createFossil } from "../fossil/encode.ts";
+import { createFossil } from "../../shared/fossil/encode.ts";
 import { createVcdiff } from "../vcdiff/encode.ts";
 import type { DeltaReceiver, DeltaRoom, Deltas, DeltaWish, Sized } from "../fanout/deltas.ts";
 import { frameBytes } from "../fanout/frame_bytes.ts";

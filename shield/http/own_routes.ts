@@ -3,7 +3,7 @@
  * `commands.ts` the routes of commands.
  */
 import { ref } from "../openapi/openapi_parts.ts";
-import { ackOf, BATCH, COMMAND, MESSAGE, RECEIPT } from "./openapi_answers.ts";
+import { ackOf, COMMAND, MESSAGE, RECEIPT } from "./openapi_answers.ts";
 import type { DescribedRoute } from "./route.ts";
 
 /** The path of the description, which needs no token. */
@@ -21,16 +21,6 @@ export const OWN_ROUTES = {
       body: { schema: MESSAGE },
       answer: ackOf(RECEIPT, "result"),
       refusals: [408, 409],
-    },
-  },
-  publishMany: {
-    method: "POST",
-    template: "/v1/messages",
-    about: {
-      ...{ id: "publishMany", tag: "messages" },
-      summary: "Publishes many messages, or one message to many rooms; each gets its own answer",
-      body: { schema: BATCH },
-      answer: ref("BatchAnswer"),
     },
   },
   command: {

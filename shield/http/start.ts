@@ -4,7 +4,6 @@ import type { Env } from "../../shared/env.ts";
 import { createHttpPublish } from "./http_publish.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import type { Parts } from "../capability.ts";
-import { batchRoute } from "./batch.ts";
 import { commandRoutes } from "./command_call.ts";
 import type { CommandRoute } from "./http_commands.ts";
 import { OWN_ROUTES } from "./own_routes.ts";
@@ -33,7 +32,6 @@ export function startClientApi(
   return new ClientTable([
     ...routes,
     { ...OWN_ROUTES.publish, answer: createHttpPublish(context) },
-    batchRoute(context),
     ...commandRoutes(context, commands),
   ]);
 }

@@ -1,9 +1,9 @@
 /** Series of tenants: a fixed number of them, the busiest, and no counter that falls. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { Registry } from "../../shared/metrics/metrics.ts";
+import { Registry } from "../../../shared/metrics/metrics.ts";
 import { registerTenantSeries, TenantSeries } from "./tenant_series.ts";
-import { OTHER_TENANTS, TENANTS_MAX, TenantTable } from "./tenant_stats.ts";
+import { OTHER_TENANTS, TENANTS_MAX, TenantTable } from "../../stats/tenant_stats.ts";
 
 const COUNTED = ["ingress_messages", "ingress_bytes", "egress_messages", "rejects"] as const;
 

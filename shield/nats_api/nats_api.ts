@@ -11,8 +11,8 @@ import { problemResponse } from "../../shared/problem.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { ALL_API, parseApiSubject } from "../../shared/subjects/subject.ts";
-import { authenticate, handleRequest } from "./http.ts";
-import type { HttpContext } from "./http.ts";
+import { authenticate, handleRequest } from "../http/http.ts";
+import type { HttpContext } from "../http/http.ts";
 
 /** The most requests that a Shield answers at a time; one more is refused. */
 const UNDER_WAY_MAX = 1_024;

@@ -8,9 +8,9 @@
  */
 import { Gauge } from "prom-client";
 import type { Registry } from "prom-client";
-import { scrapedCounters } from "../../shared/metrics/metrics_plain.ts";
-import { OTHER_TENANTS } from "./tenant_stats.ts";
-import type { TenantTable, TenantTotals } from "./tenant_stats.ts";
+import { scrapedCounters } from "../../../shared/metrics/metrics_plain.ts";
+import { OTHER_TENANTS } from "../../stats/tenant_stats.ts";
+import type { TenantTable, TenantTotals } from "../../stats/tenant_stats.ts";
 
 type Counted = Exclude<keyof TenantTotals, "connections">;
 

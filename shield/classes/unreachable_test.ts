@@ -4,7 +4,7 @@ import { RoomClassEntry, TenantRoomClass } from "../../shared/config/schema_dura
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { ModelLog } from "../durable/testing/model_log.ts";
-import { unreachable } from "./admin_api.ts";
+import { unreachable } from "./api.ts";
 
 const BYTES = new Uint8Array(1);
 

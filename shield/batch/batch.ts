@@ -6,7 +6,7 @@ import { ArqonError, decodeClientText, DecodeError, encodeTextAck, jsonItems } f
 import type { Ack, ScannedEnvelope, Uint64 } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
-import { bodyText, objectWith, readBody, requireJson } from "./http_body.ts";
+import { bodyText, objectWith, readBody, requireJson } from "../http/http_body.ts";
 import type { Identity } from "../auth/identity.ts";
 import { storedAck } from "../connection/answers.ts";
 import { admit, type MessagePath, publishAdmitted, type Stored } from "../message/pipeline.ts";
@@ -14,14 +14,52 @@ import { NONE_ADDED } from "../message/stamp.ts";
 import type { Caller } from "../message/caller.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
 import { bump, type ShieldStats } from "../stats/stats.ts";
-import type { CommandContext } from "./command_call.ts";
-import { membersOfQuery, objectText } from "./members.ts";
-import { inRequestTrace } from "./request_trace.ts";
-import { type ClientCall, type ClientRoute, httpCaller } from "./route.ts";
-import { OWN_ROUTES } from "./own_routes.ts";
+import type { CommandContext } from "../http/command_call.ts";
+import { membersOfQuery, objectText } from "../http/members.ts";
+import { inRequestTrace } from "../http/request_trace.ts";
+import { type ClientCall, type ClientRoute, type DescribedRoute, httpCaller } from "../http/route.ts";
+import { all, EVENT, only, POSITION, RECEIPT } from "../http/openapi_answers.ts";
+import { COUNT, ID, list, object, ref, type Schema, TEXT } from "../openapi/openapi_parts.ts";
 import { plural } from "../../shared/plural.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { Limits } from "../../shared/config/schema.ts";
+
+/** Many messages, or one for many rooms. */
+const BATCH: Schema = {
+  oneOf: [
+    only(
+      object({ messages: { ...list(object({ room: ID, ...EVENT }, all(EVENT))), minItems: 1 } }),
+    ),
+    only(object({ rooms: { ...list(ID), minItems: 1, uniqueItems: true }, ...EVENT }, all(EVENT))),
+  ],
+};
+
+/** The route and its description. */
+export const PUBLISH_MANY = {
+  method: "POST",
+  template: "/v1/messages",
+  about: {
+    ...{ id: "publishMany", tag: "messages" },
+    summary: "Publishes many messages, or one message to many rooms; each gets its own answer",
+    body: { schema: BATCH },
+    answer: ref("BatchAnswer"),
+  },
+} satisfies DescribedRoute;
+
+/** The schemas to which the route refers. */
+export const BATCH_SCHEMAS: Readonly<Record<string, Schema>> = {
+  Ack: object({
+    op: { const: "ack" },
+    id: POSITION,
+    code: COUNT,
+    reason: TEXT,
+    message: TEXT,
+    offset: POSITION,
+    retry_after_ms: COUNT,
+    result: RECEIPT,
+  }, ["reason", "message", "offset", "retry_after_ms", "result"]),
+  BatchAnswer: object({ results: list(ref("Ack")), refused: COUNT }),
+};
 
 /** The path of messages over HTTP, with the limits of one request. */
 export interface BatchContext extends Omit<CommandContext, "own" | "stats" | "limits"> {
@@ -41,7 +79,7 @@ interface Passed {
 
 /** Makes the route that publishes messages in many rooms at once. */
 export function batchRoute(context: BatchContext): ClientRoute {
-  return { ...OWN_ROUTES.publishMany, answer: (call) => answer(context, call) };
+  return { ...PUBLISH_MANY, answer: (call) => answer(context, call) };
 }
 
 async function answer(context: BatchContext, call: ClientCall): Promise<Response> {
