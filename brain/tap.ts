@@ -1,6 +1,6 @@
 /**
  * The Brain's tap: one log line for each message that a Shield sends to it, without the payload, and within the log's
- * rate limit for one text. It only observes; the message path does not depend on it. `shield/message/tap.ts` selects
+ * rate limit for one text. It only observes; the message path does not depend on it. `shield/tap/tap.ts` selects
  * the messages.
  */
 import { payloadOf, readEnvelope } from "@arqon/proto";

@@ -7,6 +7,7 @@ import { INSPECT } from "./admin/inspect/capability.ts";
 import { MODERATION } from "./admin/operations/capability.ts";
 import { PLAN } from "./apply/capability.ts";
 import { AUDIT } from "./audit/capability.ts";
+import { BACKENDS } from "./backend/capability.ts";
 import { BACKUP } from "./backup/capability.ts";
 import { BATCH } from "./batch/capability.ts";
 import type { Capability } from "./capability.ts";
@@ -33,6 +34,7 @@ import { SCHEDULES } from "./schedules/capability.ts";
 import { SCHEMAS } from "./schema/capability.ts";
 import { SSE } from "./sse/capability.ts";
 import { STREAMS } from "./streams/capability.ts";
+import { TAP } from "./tap/capability.ts";
 import { TRACES } from "./traces/capability.ts";
 import { USAGE } from "./usage/capability.ts";
 
@@ -44,6 +46,7 @@ export const SHIELD_CAPABILITIES: readonly Capability[] = [
   GROWING,
   BATCH,
   NATS_API,
+  BACKENDS,
   CLASSES,
   AUDIT,
   QUOTA,
@@ -70,4 +73,5 @@ export const SHIELD_CAPABILITIES: readonly Capability[] = [
   PLAN,
   CONSOLE,
   MEMORY,
+  TAP,
 ];

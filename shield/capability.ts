@@ -201,6 +201,8 @@ export interface Given {
   readonly logs: Logs;
   readonly durable: DurableRooms | undefined;
   readonly presence: Presence;
+  /** Sends the path's commands to Brains; undefined: they are plain requests. */
+  readonly commands: ((spine: MessagePath["spine"]) => MessagePath["commands"]) | undefined;
   /** Compares the verdicts of policies and schemas that only observe. */
   readonly candidates: CandidateVerdicts;
   /** Counts the usage of policies; `room_id` is "" outside rooms. */
@@ -234,6 +236,7 @@ const NOTHING: Given = {
   logs: NO_LOGS,
   durable: undefined,
   presence: NO_PRESENCE,
+  commands: undefined,
   candidates: NO_CANDIDATES,
   policyUsed: undefined,
   noteRead: undefined,

@@ -47,7 +47,7 @@ import type { TlsPair } from "../shared/http1/door.ts";
 import { VERSION as version } from "../shared/version.ts";
 import { startWatchdog } from "../shared/watchdog/watchdog.ts";
 import type { Watchdog } from "../shared/watchdog/watchdog.ts";
-import { followCertificate } from "./certificate.ts";
+import { followCertificate } from "../shared/listeners/tls_reload.ts";
 import { isTrial, runTrial } from "../wasm/instance/compile_child.ts";
 import type { Shield } from "./server.ts";
 import { childConfig, readChildOptions } from "./supervisor/child_options.ts";

@@ -13,13 +13,11 @@ import { describedBy } from "./openapi/openapi_parts.ts";
 import { AdminRouter } from "./admin/routing/admin_router.ts";
 import { openAdminGates } from "./admin/admin_rates.ts";
 import { type ShieldStatus, STATUS_ROUTES } from "./admin/admin_status.ts";
-import { createBackend } from "./backend/backend.ts";
-import type { Backend, BackendIdentity } from "./backend/backend.ts";
 import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import type { Claims } from "./auth/claims.ts";
 import { Bans } from "./auth/bans.ts";
-import { actionsOf, fileOf, type Given, switchedOff } from "./capability.ts";
+import { actionsOf, fileOf, switchedOff } from "./capability.ts";
 import { Cluster } from "./cluster.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
@@ -29,22 +27,19 @@ import type { Identity } from "./auth/identity.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { type OperationContext, Operations } from "./connection/operations.ts";
 import { registerParts } from "./part_metrics.ts";
-import type { Ground, Parts, ShieldOptions } from "./capability.ts";
+import type { Ground, Parts, RunningCapabilities, ShieldOptions } from "./capability.ts";
 import { RATE_KEYS, RateTable } from "./rates/rates.ts";
 import { checksOf, statusOf } from "./report.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
-import { CommandsUnderWay, type CommandsUnderWayOptions } from "./message/commands_under_way.ts";
 import { observersOf } from "./message/observers.ts";
 import { orderOn } from "./message/room_order.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
-import type { ShieldStats } from "./stats/stats.ts";
 import { leave } from "./connection/subscribe.ts";
 import { SWEEP_MS, Sweeper } from "./connection/sweep.ts";
 import { httpContext } from "./client_context.ts";
-import { createTap } from "./message/tap.ts";
 
 /** A node without an issuer's keys is not ready and receives no tokens, so it fetches keys by timer. */
 const WARM_MS = 5_000;
@@ -68,8 +63,8 @@ export interface Shield {
   drain(hurried?: boolean): Promise<void>;
   /** Adds the listener's check to readiness, once there is a listener. */
   watch(listener: () => HealthCheck): void;
-  /** A backend for publishers in the same process. */
-  backend(who: BackendIdentity): Backend;
+  /** The part of a capability for its process; undefined if it is absent or switched off. */
+  of: RunningCapabilities["of"];
 }
 
 /** The initial state of every Shield. */
@@ -90,8 +85,7 @@ function assemble(
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: given.durable };
   const hub = new Hub({ ...limits, ...heard, ...kept, stats, tenants, now, random });
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
-  const tap = createTap(spine, Number(config.brain.tap));
-  const observers = observersOf([...running.observers(), tap]);
+  const observers = observersOf(running.observers());
   const { schemas, quota, shares, journal, receipts } = given;
   const gates = {
     ...{ signatures, overseer, bans, schemas, quota, shares, journal, receipts, observers },
@@ -99,7 +93,7 @@ function assemble(
   };
   const sends = traces?.sending(spine, logs, flushes) ?? { spine, logs };
   const order = orderOn(spine, random);
-  const commands = commandsOn(sends.spine, options, stats, given);
+  const commands = given.commands?.(sends.spine);
   const announce = () => presence.presence.announce();
   const hearers = ledger &&
     ((tenant_id: string, room_id: string) => hub.hearers(tenant_id, room_id));
@@ -136,23 +130,6 @@ function assemble(
     ...RUNNING,
   };
   return parts;
-}
-
-/** Commands that wait for Brains; undefined without presence, and with an embedded Spine, where no Brain ends alone. */
-function commandsOn(
-  spine: CommandsUnderWayOptions["spine"],
-  { config, monotonic_ms }: ShieldOptions,
-  stats: Pick<ShieldStats, "commands_again">,
-  { presence: { hello, presence } }: Pick<Given, "presence">,
-): CommandsUnderWay | undefined {
-  if (config.nats === undefined || hello.length === 0) return undefined;
-  return new CommandsUnderWay({
-    ...{ spine, monotonic_ms },
-    hello: () => hello,
-    brains: () => presence.brains(),
-    onGone: (brain_id) => presence.suspect(brain_id),
-    onAgain: () => void stats.commands_again++,
-  });
 }
 
 /** Fetches keys repeatedly while an issuer has none. */
@@ -214,7 +191,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     checks: parts.checks,
     status,
     watch: (listener) => void (parts.listener = listener),
-    backend: (who) => createBackend(options, parts, who),
+    of: (capability) => running.of(capability),
     async drain(hurried = false) {
       if (parts.draining_ms > 0) return;
       parts.draining_ms = now();

@@ -34,7 +34,7 @@ const ADMIN_FILES = [
   "shield/policy/policy_stats.ts",
   "shield/mirror/admin_api.ts",
   "shield/schema/admin/admin_api.ts",
-  "shield/rooms/admin_api.ts",
+  "shield/classes/api.ts",
   "shield/audit/api.ts",
   "shield/apply/api.ts",
   "shield/journal/admin/api.ts",

@@ -1,13 +1,38 @@
 /** The presence capability of a Shield: the members of rooms. */
-import type { Capability } from "../capability.ts";
+import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
+import type { Capability, Given, ShieldOptions } from "../capability.ts";
 import { DATA } from "../http/members.ts";
 import { COUNT, list, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
+import { CommandsUnderWay } from "./commands_under_way.ts";
 import { HeardAnswer } from "./moving.ts";
-import { startPresence } from "./service.ts";
+import { type PresenceService, startPresence } from "./service.ts";
 
 const ROOM = "/v1/rooms/{room}";
 const MEMBER = object({ connection_id: TEXT, user_id: TEXT, meta: {}, joined_ms: UNIX_MS });
 const COUNTS = { connections: COUNT, users: COUNT };
+
+/** Commands that wait for Brains; undefined with an embedded Spine, where no Brain ends alone. */
+function commandsOf(
+  { config, registry, monotonic_ms }: ShieldOptions,
+  { hello, presence }: PresenceService,
+): Given["commands"] {
+  if (config.nats === undefined) return undefined;
+  let again = 0;
+  scrapedCounter(
+    registry,
+    "shield_commands_again_total",
+    "Commands that were retried because a Brain ended while they waited.",
+    () => again,
+  );
+  return (spine) =>
+    new CommandsUnderWay({
+      ...{ spine, monotonic_ms },
+      hello: () => hello,
+      brains: () => presence.brains(),
+      onGone: (brain_id) => presence.suspect(brain_id),
+      onAgain: () => void again++,
+    });
+}
 
 /** The capability, for a Shield's list. */
 export const PRESENCE: Capability = {
@@ -41,7 +66,7 @@ export const PRESENCE: Capability = {
   open(env, { node_id, rooms: { classes } }) {
     const service = startPresence({ ...env, classes, node_id });
     return {
-      gives: { presence: service },
+      gives: { presence: service, commands: commandsOf(env, service) },
       start({ cluster: { asker } }) {
         service.moving.askBy(async (params, timeout_ms) => {
           const options = { params, timeout_ms, of: "shield" } as const;

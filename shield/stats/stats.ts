@@ -44,8 +44,6 @@ export interface ShieldStats {
   gaps: number;
   /** Operations without an answer because a drain that took too long closed their connection. */
   drain_cuts: number;
-  /** Commands that were retried because a Brain ended while they waited. */
-  commands_again: number;
   /** BATCH frames that were sent, and the messages in them. */
   batches: number;
   batched_messages: number;
@@ -88,7 +86,6 @@ export function createStats(): ShieldStats {
     malformed: 0,
     gaps: 0,
     drain_cuts: 0,
-    commands_again: 0,
     batches: 0,
     batched_messages: 0,
     unsent_bytes: 0,
@@ -136,7 +133,6 @@ type Total =
   | "unmatched"
   | "gaps"
   | "drain_cuts"
-  | "commands_again"
   | "batches"
   | "batched_messages";
 const TOTALS: Record<Total, [name: string, help: string]> = {
@@ -170,10 +166,6 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
   drain_cuts: [
     "shield_drain_cuts_total",
     "Operations without an answer because a drain that took too long closed their connection.",
-  ],
-  commands_again: [
-    "shield_commands_again_total",
-    "Commands that were retried because a Brain ended while they waited.",
   ],
   batches: ["shield_batches_total", "BATCH frames sent."],
   batched_messages: ["shield_batched_messages_total", "Messages sent in BATCH frames."],

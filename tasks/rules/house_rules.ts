@@ -58,6 +58,11 @@ export const PAIRS: Readonly<Record<string, readonly string[]>> = {
 export const LISTS: readonly string[] = ["shield/capabilities.ts", "brain/capabilities.ts"];
 /** The programs that pass a list to the kernel. */
 const PROGRAMS = ["shield/main.ts", "brain/main.ts"];
+/** Folders that only programs import: the parent of several Shields. */
+const OF_PROGRAMS = ["shield/supervisor/"];
+
+/** The most lines of each server's kernel: what every start needs, apart from its program. */
+const KERNEL_LINES: Readonly<Record<string, number>> = { shield: 20_000, brain: 6_800 };
 
 /** The folder of each capability in a list, by its last name. */
 function listed(list: string): [name: string, folders: string[]][] {
@@ -140,6 +145,9 @@ const OWN_NAMES: readonly string[] = [
   "/console/",
   // An extension of OpenAPI with what the route's table declares.
   "x-arqon-audit",
+  // BATCH frames of the protocol.
+  "shield_batches_total",
+  "shield_batched_messages_total",
 ];
 
 /** Names of commands, as a capability declares them: `history.get`. */
@@ -197,4 +205,22 @@ export function checkNames(
       violationAt(node, path, `${node.getText()} is a capability's: let it bring what it names`)
     )
   );
+}
+
+/** Every server whose kernel has more lines than it may have. */
+export function checkKernel(
+  files: readonly { readonly path: string; readonly lines: number }[],
+  most = KERNEL_LINES,
+): Violation[] {
+  const kernel = files.filter(({ path }) =>
+    !isTestCode(path) && capabilityOf(path) === undefined && !LISTS.includes(path) &&
+    ![...PROGRAMS, ...OF_PROGRAMS].some((one) => path.startsWith(one))
+  );
+  return Object.entries(most).flatMap(([server, lines_max]) => {
+    const own = kernel.filter(({ path }) => path.startsWith(`${server}/`));
+    const lines = own.reduce((sum, one) => sum + one.lines, 0);
+    if (lines <= lines_max) return [];
+    const message = `the kernel has ${lines} lines, at most ${lines_max}: make a part a capability`;
+    return [{ path: server, line: 0, message }];
+  });
 }

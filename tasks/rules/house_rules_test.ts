@@ -1,7 +1,7 @@
 /** Imports from the kernel of a capability. */
 import assert from "node:assert/strict";
 import { ROOT } from "../checkout/source_files.ts";
-import { checkArrows, checkLists, checkNames, checkPairs } from "./house_rules.ts";
+import { checkArrows, checkKernel, checkLists, checkNames, checkPairs } from "./house_rules.ts";
 import type { Module } from "./layer_rules.ts";
 import { parsed } from "./sources.ts";
 
@@ -76,14 +76,27 @@ Deno.test("a literal of the kernel that names a capability's command, metric, ro
     "brain/inspect.ts": `read("brain_presence_members"); read("brain_rooms");`,
   });
   const found = checkNames(files.map(([path, text]) => ({ path, tree: () => parsed(path, text) })));
-  assert.deepEqual(found.map(({ path, line, message }) => `${path}:${line} ${message.split(" ")[0]}`), [
-    `shield/auth/authorize.ts:2 "history."`,
-    "shield/auth/authorize.ts:3 /^(?:room\\.)?values$/",
-    `shield/stats/stats.ts:2 "shield_filtered_messages_total"`,
-    "shield/stats/stats.ts:3 }/presence`",
-    `shield/stats/stats.ts:3 "x~members"`,
-    `shield/stats/stats.ts:3 "x~reducer"`,
-    `brain/inspect.ts:1 "brain_presence_members"`,
+  assert.deepEqual(
+    found.map(({ path, line, message }) => `${path}:${line} ${message.split(" ")[0]}`),
+    [
+      `shield/auth/authorize.ts:2 "history."`,
+      "shield/auth/authorize.ts:3 /^(?:room\\.)?values$/",
+      `shield/stats/stats.ts:3 "x~members"`,
+      `shield/stats/stats.ts:3 "x~reducer"`,
+      `shield/stats/stats.ts:2 "shield_filtered_messages_total"`,
+      "shield/stats/stats.ts:3 }/presence`",
+      `brain/inspect.ts:1 "brain_presence_members"`,
+    ],
+  );
+});
+
+Deno.test("a kernel with too many lines is named; capabilities, programs and tests do not count", () => {
+  const paths = ["message/a.ts", "message/a_test.ts", "journal/b.ts", "main.ts", "supervisor/c.ts"];
+  const files = [...paths.map((path) => `shield/${path}`), "shield/capabilities.ts", "brain/d.ts"]
+    .map((path) => ({ path, lines: 10 }));
+  assert.deepEqual(checkKernel(files, { shield: 10, brain: 10 }), []);
+  assert.deepEqual(checkKernel(files, { shield: 9, brain: 10 }).map(({ message }) => message), [
+    "the kernel has 10 lines, at most 9: make a part a capability",
   ]);
 });
 

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { createGunzip, gunzipSync } from "node:zlib";
 import { Buffer } from "node:buffer";
-import { mostInOneTurn } from "../../shared/testing/most_in_one_turn.ts";
+import { mostInOneTurn } from "../testing/most_in_one_turn.ts";
 import { EventPacker, gzipped, GzipStream } from "./gzip.ts";
 
 const bytesOf = (text: string) => new TextEncoder().encode(text);

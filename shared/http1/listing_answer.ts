@@ -1,6 +1,6 @@
 /** Answers with lists that may have many megabytes: they are written entry by entry, in time slices of the tenant. */
-import { inChunks } from "../../../shared/http1/answer.ts";
-import { slice } from "../../../shared/turns/slices.ts";
+import { inChunks } from "./answer.ts";
+import { slice } from "../turns/slices.ts";
 
 /** Characters that are written in one piece, unless a single entry has more. */
 const PIECE_CHARS = 65_536;

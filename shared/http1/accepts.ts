@@ -1,6 +1,6 @@
 /** The content negotiation of a request: `Accept` and `Accept-Encoding` (RFC 9110, 12.5). */
-import { headerItems } from "../../shared/http1/header_list.ts";
-import { slice } from "../../shared/turns/slices.ts";
+import { headerItems } from "./header_list.ts";
+import { slice } from "../turns/slices.ts";
 import { gzipped } from "./gzip.ts";
 
 /** A shorter body is sent uncompressed. */

@@ -1,10 +1,10 @@
 /**
  * Answers as gzip (RFC 1952), in separately compressed parts: a large body in slices of its tenant, and a stream event
  * by event, so that one compressed event serves all its readers and a reader needs no window. A short event is not
- * compressed. `shield/http/accepts.ts` decides who gets gzip.
+ * compressed. `accepts.ts` decides who gets gzip.
  */
 import { constants, crc32, deflateRawSync } from "node:zlib";
-import { slice } from "../../shared/turns/slices.ts";
+import { slice } from "../turns/slices.ts";
 
 /** The level of compression: half of the bytes in a fifth of the time of the default level. */
 const LEVEL = 1;

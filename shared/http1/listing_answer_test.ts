@@ -1,6 +1,6 @@
 /** Answers in pieces equal those written at once, and other tasks run in between. */
 import assert from "node:assert/strict";
-import { turnsDuring } from "../../../shared/testing/turns_during.ts";
+import { turnsDuring } from "../testing/turns_during.ts";
 import { listingAnswer } from "./listing_answer.ts";
 
 Deno.test("an answer in pieces equals one that is written at once", async () => {

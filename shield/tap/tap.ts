@@ -9,7 +9,7 @@ import { tapSubject } from "../../shared/subjects/subject.ts";
 import { isEnvelopeTapped } from "../../shared/records/tap_sample.ts";
 import { recordedIn } from "../../shared/telemetry/spine_span.ts";
 import { TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
-import type { Observer } from "./observers.ts";
+import type { Observer } from "../message/observers.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /**
