@@ -3,7 +3,7 @@ import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { OpenClasses } from "./classes/followed_classes.ts";
 import { type ClusterView, loneView } from "./cluster_view.ts";
-import type { OpenGauges } from "./inspect.ts";
+import type { OpenFigures } from "./inspect.ts";
 import type { OwnCommands } from "./rooms/commands/request.ts";
 import type { RoomServiceOptions } from "./rooms/service.ts";
 import type { ConfigChanges } from "../shared/config/live/live_config.ts";
@@ -78,8 +78,8 @@ export interface BrainPart {
   readonly gives?: Partial<BrainGiven>;
   /** Its commands of rooms. */
   readonly commands?: OwnCommands;
-  /** Its gauges for operators. */
-  readonly gauges?: OpenGauges;
+  /** Its figures for operators. */
+  readonly figures?: OpenFigures;
   /** Its answers to questions of other processes. */
   readonly questions?: AnswerHandlers;
   /** Checks for readiness. */

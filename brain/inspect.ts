@@ -15,26 +15,20 @@ import {
   RoomQuestion,
   StateQuestion,
 } from "../shared/cluster/cluster_room.ts";
-import type {
-  RoomAnswer,
-  RoomMember,
-  StateAnswer,
-} from "../shared/cluster/cluster_room.ts";
+import type { RoomAnswer, RoomMember, StateAnswer } from "../shared/cluster/cluster_room.ts";
 import { Sampler, startSampler } from "../shared/cluster/cluster_samples.ts";
 import type { Env } from "../shared/env.ts";
 import type { HealthReport } from "../shared/listeners/ops.ts";
 import type { Entry } from "../shared/records/member.ts";
 import type { ClusterView } from "./cluster_view.ts";
-import type { BrainMetrics } from "./telemetry/metrics.ts";
 import type { RoomService } from "./rooms/service.ts";
 import { stateReport } from "./rooms/state_report.ts";
 
-/** Opens a reader of gauges for operators; each reader reads values since its own previous read. */
-export type OpenGauges = () => () => Promise<ClusterNode["gauges"]>;
+/** Opens a reader of figures for operators; each reader reads values since its own previous read. */
+export type OpenFigures = () => () => Promise<Partial<Pick<ClusterNode, "totals" | "gauges">>>;
 
 /** The Brain's parts that the answers need. */
 export interface InspectOptions extends ControlOptions, Pick<Env, "spine" | "registry" | "now"> {
-  readonly metrics: Pick<BrainMetrics, "tapped">;
   readonly view: Pick<ClusterView, "brain_id" | "ownerOf" | "members" | "count">;
   readonly version: string;
   /** Unix ms. */
@@ -42,14 +36,11 @@ export interface InspectOptions extends ControlOptions, Pick<Env, "spine" | "reg
   readonly checks: () => HealthReport["checks"];
   readonly isDraining: () => boolean;
   readonly documentOf: RoomService["documentOf"];
-  /** Each opens a reader of a capability's gauges. */
-  readonly gauges: readonly OpenGauges[];
+  /** Each opens a reader of a capability's figures. */
+  readonly figures: readonly OpenFigures[];
   /** The answers of capabilities. */
   readonly questions: AnswerHandlers;
 }
-
-const sum = (table: Readonly<Record<string, number>>) =>
-  Object.values(table).reduce((total, one) => total + one, 0);
 
 function parsedMeta(text: string): unknown {
   try {
@@ -93,9 +84,9 @@ async function roomState(
 }
 
 function createNode(options: InspectOptions): () => Promise<ClusterNode> {
-  const { registry, view, spine, metrics, now } = options;
+  const { registry, view, spine, now } = options;
   const lag = new QuantileReader(registry, LAG_METRIC, now);
-  const readers = options.gauges.map((open) => open());
+  const readers = options.figures.map((open) => open());
   return async () => {
     const [commands, rooms, rooms_in_memory] = await Promise.all([
       totalOf(registry, "brain_commands_total"),
@@ -112,8 +103,8 @@ function createNode(options: InspectOptions): () => Promise<ClusterNode> {
       draining: options.isDraining(),
       checks: options.checks(),
       spine: spine.status,
-      totals: { commands, tap_messages: sum(metrics.tapped) },
-      gauges: Object.assign({ rooms, rooms_in_memory }, ...others),
+      totals: Object.assign({ commands }, ...others.map(({ totals }) => totals)),
+      gauges: Object.assign({ rooms, rooms_in_memory }, ...others.map(({ gauges }) => gauges)),
     } as const;
     return await nodeOf(reading, lag);
   };

@@ -2,7 +2,7 @@
 import type { BrainCapability } from "../capability.ts";
 import { startMembership } from "../membership/service.ts";
 import { memberCommands } from "./member_commands.ts";
-import { presenceGauges } from "./metrics.ts";
+import { presenceFigures } from "./metrics.ts";
 import { startBrainPresence } from "./service.ts";
 
 /** The members of rooms, the owners of rooms, and the journals of members. */
@@ -19,7 +19,7 @@ export const PRESENCE: BrainCapability = {
       return {
         gives: { view },
         ...{ commands, checks, leave: drain, drain: () => membership.drain() },
-        gauges: () => presenceGauges(env.registry, env.now),
+        figures: () => presenceFigures(env.registry, env.now),
       };
     } catch (error) {
       await drain();

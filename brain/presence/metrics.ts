@@ -183,10 +183,10 @@ export function createBrainPresenceMetrics(registry: Registry, now: () => number
   };
 }
 
-/** A reader of the gauges that operators see: values since its own previous read. */
-export function presenceGauges(registry: Registry, now: () => number) {
+/** A reader of the figures that operators see: values since its own previous read. */
+export function presenceFigures(registry: Registry, now: () => number) {
   const convergence = new QuantileReader(registry, "consistency_convergence_seconds", now);
-  return async (): Promise<Record<string, number>> => {
+  return async () => {
     const convergence_lag_ms = await convergence.read_ms();
     const [room_classes_hash, members, shields] = await Promise.all([
       totalOf(registry, "brain_room_classes_hash"),
@@ -194,6 +194,6 @@ export function presenceGauges(registry: Registry, now: () => number) {
       totalOf(registry, "brain_presence_writers", { state: "up" }),
     ]);
     const lag = convergence_lag_ms === undefined ? {} : { convergence_lag_ms };
-    return { room_classes_hash, members, shields, ...lag };
+    return { gauges: { room_classes_hash, members, shields, ...lag } };
   };
 }

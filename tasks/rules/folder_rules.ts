@@ -25,7 +25,7 @@ shield: stats rates quota settings socket sse traces auth message tap ledger mem
   admin supervisor .
 brain: telemetry classes rooms/locks rooms/store rooms/commands rooms/lives rooms/room rooms/desk
   rooms presence reducers/state reducers/guest reducers/log reducers/visible reducers/thread
-  reducers/usage reducers/room reducers/removal reducers membership rollouts hooks .
+  reducers/usage reducers/room reducers/removal reducers membership rollouts tap hooks .
 sdk: typescript/time typescript/wire typescript/message typescript/durable typescript/presence
   typescript/token typescript/options typescript/delta typescript/pattern typescript/http
   typescript/request typescript/state typescript/subscription typescript/room typescript/growing

@@ -3,15 +3,14 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
-import { createLogger } from "../shared/logs/log.ts";
-import { createLogging } from "../shared/logs/logging.ts";
-import { createMetrics } from "../shared/metrics/metrics.ts";
-import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
-import type { SpineHeaders } from "../shared/spine/contract/spine_message.ts";
-import { ALL_TAPPED, tapSubject } from "../shared/subjects/subject.ts";
-import { isTapped } from "../shared/records/tap_sample.ts";
-import { createBrainMetrics } from "./telemetry/metrics.ts";
-import { createTap } from "./tap.ts";
+import { createLogger } from "../../shared/logs/log.ts";
+import { createLogging } from "../../shared/logs/logging.ts";
+import { createMetrics } from "../../shared/metrics/metrics.ts";
+import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
+import { ALL_TAPPED, tapSubject } from "../../shared/subjects/subject.ts";
+import { isTapped } from "../../shared/records/tap_sample.ts";
+import { countTapped, createTap } from "./tap.ts";
 
 const utf8 = new TextEncoder();
 const hexDigits = fc.constantFrom(..."0123456789abcdef");
@@ -34,17 +33,14 @@ async function tapped(
   const now = () => 1_700_000_000_000;
   const log = createLogger({ level: "info", format: "logfmt", component: "brain", now, write });
   const spine = openEmbedded({ log, now });
-  const metrics = createBrainMetrics(createMetrics({ node_id: "b1", version: "0" }));
-  spine.subscribe(ALL_TAPPED, createTap({ fraction, log, metrics, spine }), { queue: "brain" });
+  const tapped = countTapped(createMetrics({ node_id: "b1", version: "0" }));
+  spine.subscribe(ALL_TAPPED, createTap({ fraction, log, tapped, spine }), { queue: "brain" });
   for (const [payload, headers] of messages) {
     spine.publish(tapSubject("acme", "lobby"), payload, headers);
   }
   await spine.flush();
   await spine.drain();
-  const { values } = await metrics.tap_messages.get();
-  const outcomes = Object.fromEntries(
-    values.map(({ labels, value }) => [labels.outcome ?? "", value]),
-  );
+  const outcomes = Object.fromEntries(Object.entries(tapped).filter(([, total]) => total > 0));
   return { lines, outcomes };
 }
 
@@ -108,9 +104,9 @@ Deno.test("lines above a text's limit are dropped, and the log does not warn abo
   const registry = createMetrics({ node_id: "b1", version: "0" });
   logging.register(registry);
   const log = logging.of("brain");
-  const metrics = createBrainMetrics(registry);
+  const tapped = countTapped(registry);
   const spine = openEmbedded({ log, now: () => clock.now_ms });
-  const tap = createTap({ fraction: 1, log, metrics, spine });
+  const tap = createTap({ fraction: 1, log, tapped, spine });
   const subject = tapSubject("acme", "lobby");
   const message = { subject, payload: envelope(), headers: {}, respond: () => {} };
   for (let second = 0; second < 2; second++) {
