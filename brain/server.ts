@@ -64,8 +64,8 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
       parts.push(part);
       env = { ...env, ...part.gives };
     }
-    const own = Object.assign({}, ...parts.map(({ commands }) => commands));
-    const rooms = await startRooms({ ...env, metrics, own });
+    const commands = Object.assign({}, ...parts.map((one) => one.commands));
+    const rooms = await startRooms({ ...env, metrics, own: commands });
     parts.push(rooms);
     for (const { start } of capabilities) if (start !== undefined) parts.push(await start(env));
     return { env, rooms, parts };

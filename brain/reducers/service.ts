@@ -32,7 +32,7 @@ import { ReducerPast } from "./past_service.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
 import { CutOffRooms } from "./room/cut_off.ts";
 import { BREAKER } from "./room/faults.ts";
-import { forksOf, type KnownRoom } from "./room/forking.ts";
+import { forksOf, type KnownRoom } from "./room/fork.ts";
 import { TimerTrials } from "./room/left_timers.ts";
 import { ReducedRoom, type ReducedRoomOptions } from "./room/reduced_room.ts";
 import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";

@@ -5,9 +5,9 @@
 import { encodeRecord } from "../../../shared/records/reducer_record.ts";
 import { entryOfObject, type RoomPoint } from "../../../shared/records/reducer_points.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
-import { loadRoom } from "./loading.ts";
+import { loadRoom } from "./room_load.ts";
 import { type HistoryLimits, objectOf, readPoints, writePoints } from "./points.ts";
-import { appendNothing, removeObjects, storeSnapshot } from "./storing.ts";
+import { appendNothing, removeObjects, storeSnapshot } from "./room_writes.ts";
 import { publishRemaining } from "./value_changes.ts";
 import type { Shown } from "../visible/shown.ts";
 

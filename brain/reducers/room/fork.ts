@@ -10,7 +10,7 @@ import type { PastAsk } from "../../../shared/records/reducer_past.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { isReachable, newestEntry, openPast } from "./past.ts";
-import { unreadable } from "./reading.ts";
+import { unreadable } from "./stored_data.ts";
 
 /** An event index above any: events of the other room are not published again. */
 const EVENTS_END = 4_294_967_295;

@@ -1,6 +1,6 @@
 /** Which forks keep a room's past. Tests beside this folder cover a whole bus. */
 import assert from "node:assert/strict";
-import { forksOf } from "./forking.ts";
+import { forksOf } from "./fork.ts";
 
 Deno.test("a fork pins the past of its source rooms, until it has a snapshot", () => {
   const room = (room_id: string, source: string, snapshot = "", tenant_id = "t") => {

@@ -13,11 +13,11 @@ import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
 import type { OpenRoom } from "../thread/host.ts";
 import type { Applied } from "../thread/protocol.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
-import { loadRoom, programsOf } from "./loading.ts";
+import { loadRoom, programsOf } from "./room_load.ts";
 import { type HistoryLimits, objectOf, readPoints } from "./points.ts";
-import { dueEvents, publishedIn, publishEvents } from "./publishing.ts";
-import { batchOf, isUnreadable, readMessages } from "./reading.ts";
-import { storeSnapshot } from "./storing.ts";
+import { dueEvents, publishedIn, publishEvents } from "./publication.ts";
+import { batchOf, isUnreadable, readMessages } from "./stored_data.ts";
+import { storeSnapshot } from "./room_writes.ts";
 import type { Shown } from "../visible/shown.ts";
 import { FOLDING } from "./past.ts";
 

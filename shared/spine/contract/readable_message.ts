@@ -6,7 +6,7 @@
 import { DecodeError, readEnvelope, readRouted, writeEnvelope } from "@arqon/proto";
 
 /** The stored envelope in a readable form. One without a readable room is returned unchanged. */
-export function legible(stored: Uint8Array): Uint8Array {
+export function readable(stored: Uint8Array): Uint8Array {
   try {
     readEnvelope(stored);
     return stored;

@@ -1,6 +1,6 @@
 /**
- * The stored data of a room with a reducer: its record, and the messages of its log. `loading.ts`, `past.ts` and
- * `repairing.ts` build on it.
+ * The stored data of a room with a reducer: its record, and the messages of its log. `room_load.ts`, `past.ts` and
+ * `repair.ts` build on it.
  */
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import { decodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";

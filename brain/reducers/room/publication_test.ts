@@ -1,6 +1,6 @@
 /** The type of a reducer's bytes, found without parsing them into values. */
 import assert from "node:assert/strict";
-import { contentOf } from "./publishing.ts";
+import { contentOf } from "./publication.ts";
 
 Deno.test("what a reducer gives is JSON, text or bytes, and no values are made of it", () => {
   const { parse } = JSON;

@@ -11,9 +11,9 @@ import { readPage } from "../../../shared/spine/contract/read_page.ts";
 import { listOnce } from "../../../shared/spine/contract/list_once.ts";
 import type { KeyValue, KvEntry, ObjectStore } from "../../../shared/spine/contract/spine.ts";
 import { moduleOf, programIn } from "../log/program.ts";
-import { sourcesOf } from "../room/forking.ts";
+import { sourcesOf } from "../room/fork.ts";
 import { logFloor } from "../room/points.ts";
-import { batchOf } from "../room/reading.ts";
+import { batchOf } from "../room/stored_data.ts";
 
 const READ = { limit: 512, max_bytes: 4_194_304 };
 const MODULE_NAME = /^module-([0-9a-f]{64})$/;

@@ -13,11 +13,11 @@ import {
 } from "../../../shared/records/reducer_programs.ts";
 import { type ForkedRoom, openFork } from "./past.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
-import { takeProgram } from "./switching.ts";
-import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publishing.ts";
+import { takeProgram } from "./program_switch.ts";
+import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publication.ts";
 import type { Shown } from "../visible/shown.ts";
 import { publishChanges } from "./value_changes.ts";
-import { batchOf, readMessages, readRecord, unreadable } from "./reading.ts";
+import { batchOf, readMessages, readRecord, unreadable } from "./stored_data.ts";
 
 /** The batches since a snapshot; throws if some are missing. */
 function batchesBehind(messages: readonly LogMessage[], from: number): Batch[] {

@@ -1,7 +1,7 @@
 /** A connection that has had a share rests while others are active, and only then. */
 import assert from "node:assert/strict";
 import { nextTurn } from "./next_turn.ts";
-import { Turns } from "./turns.ts";
+import { Turns } from "./fair_turns.ts";
 
 /** The number of turns until a yielding connection continues, and whether a timer of 1 ms was due before. */
 function wayBack(turns: Turns): Promise<{ turns: number; timer_came: boolean }> {
