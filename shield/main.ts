@@ -37,17 +37,16 @@ import { spinePhase } from "../shared/listeners/starting.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
 import { requireVersions } from "../shared/cluster/wire_version.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
-import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
+import { openMetricsExport } from "../shared/telemetry/start.ts";
 import type { MetricsExport } from "../shared/telemetry/metrics_export.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
-import { requireUsableAs } from "../shared/listeners/tls_reload.ts";
+import { followCertificate, requireUsableAs } from "../shared/listeners/tls_reload.ts";
 import type { TlsPair } from "../shared/http1/door.ts";
 import { VERSION as version } from "../shared/version.ts";
 import { startWatchdog } from "../shared/watchdog/watchdog.ts";
 import type { Watchdog } from "../shared/watchdog/watchdog.ts";
-import { followCertificate } from "../shared/listeners/tls_reload.ts";
 import { isTrial, runTrial } from "../wasm/instance/compile_child.ts";
 import type { Shield } from "./server.ts";
 import { childConfig, readChildOptions } from "./supervisor/child_options.ts";
@@ -113,7 +112,7 @@ async function load() {
   const [server, list, tracing, spine] = await Promise.all([
     import("./server.ts"),
     import("./capabilities.ts"),
-    import("../shared/telemetry/tracing_start.ts"),
+    import("../shared/telemetry/start.ts"),
     import("../shared/spine/open.ts"),
   ]);
   return { ...server, ...list, ...tracing, ...spine };

@@ -8,7 +8,8 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { configFrom } from "../shared/config/load.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import { seen } from "../shared/testing/until.ts";
-import { startClientApi } from "../shield/http/start.ts";
+import { batchRoute } from "../shield/batch/batch.ts";
+import { startClientApi } from "../shield/client_context.ts";
 import { createHttpHistory, HISTORY } from "../shield/durable/http/http_history.ts";
 import { growingRoute } from "../shield/growing/http/route.ts";
 import { PROOF_ROUTES, proofRoutes } from "../shield/proof/http.ts";
@@ -124,7 +125,7 @@ Deno.test("the client API: the description is valid, and has every route and no 
     { ...HISTORY, answer: createHttpHistory({} as never) },
     ...[...eventRoutes({} as never), ...sessionRoutes({} as never)],
     ...[...streamRoutes({} as never), growingRoute({} as never)],
-    ...[...proofRoutes({} as never), ticketRoute({} as never)],
+    ...[...proofRoutes({} as never), ticketRoute({} as never), batchRoute({} as never)],
   ];
   const table = startClientApi(
     options as never,

@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
-import { listedRoutes } from "../shield/admin/route_list.ts";
+import { listedRoutes } from "../shield/admin/openapi.ts";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
 import { StreamedCommand } from "../tasks/checkout/streamed_command.ts";
 import { startBus, startBusWith } from "./harness/bus.ts";

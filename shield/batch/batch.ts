@@ -16,8 +16,13 @@ import { EMPTY_ACK } from "../message/request_ref.ts";
 import { bump, type ShieldStats } from "../stats/stats.ts";
 import type { CommandContext } from "../http/command_call.ts";
 import { membersOfQuery, objectText } from "../http/members.ts";
-import { inRequestTrace } from "../http/request_trace.ts";
-import { type ClientCall, type ClientRoute, type DescribedRoute, httpCaller } from "../http/route.ts";
+import {
+  type ClientCall,
+  type ClientRoute,
+  type DescribedRoute,
+  httpCaller,
+  inRequestTrace,
+} from "../http/route.ts";
 import { all, EVENT, only, POSITION, RECEIPT } from "../http/openapi_answers.ts";
 import { COUNT, ID, list, object, ref, type Schema, TEXT } from "../openapi/openapi_parts.ts";
 import { plural } from "../../shared/plural.ts";

@@ -1,10 +1,13 @@
 /**
- * The table of commands of rooms with their own path over HTTP, and their members. `command_call.ts` turns a request into the
- * command.
+ * The table of commands of rooms with their own path over HTTP, and their description. `command_call.ts` turns a
+ * request into the command.
  */
-import type { ClientRoute } from "./route.ts";
+import type { ClientRoute, DescribedRoute } from "./route.ts";
 import { DATA, HOLDER, READ, WRITE } from "./members.ts";
 import type { CommandMember } from "./members.ts";
+import { inQuery, ref } from "../openapi/openapi_parts.ts";
+import type { DescribedBody } from "../openapi/openapi_parts.ts";
+import { ackOf } from "./openapi_answers.ts";
 
 /** A command with its own path over HTTP. */
 export interface CommandRoute extends Pick<ClientRoute, "method" | "template"> {
@@ -148,3 +151,27 @@ const MODERATION: readonly CommandRoute[] = [
 
 /** The kernel's commands with their own path. */
 export const COMMAND_ROUTES: readonly CommandRoute[] = [...STATE, ...LOCKS, ...MODERATION];
+
+function bodyOf({ members, either }: CommandRoute): DescribedBody {
+  const required = members.filter((member) => member.required === true).map(({ name }) => name);
+  const schema = {
+    type: "object",
+    properties: Object.fromEntries(
+      members.map(({ name, description, schema }) => [name, { description, ...schema }]),
+    ),
+    ...(required.length === 0 ? {} : { required }),
+    ...(either === undefined ? {} : { oneOf: either.map((name) => ({ required: [name] })) }),
+    additionalProperties: false,
+  };
+  const optional = required.length === 0 && either === undefined;
+  return optional ? { schema, optional } : { schema };
+}
+
+/** Its members are in the body of PUT and POST, and in the query of GET and DELETE. */
+export function commandAbout(route: CommandRoute): DescribedRoute["about"] {
+  const { method, id, tag, summary, members, result } = route;
+  const about = { id, tag, summary, answer: ackOf(ref(result)), refusals: [408, 409] };
+  if (method === "PUT" || method === "POST") return { ...about, body: bodyOf(route) };
+  const query = members.map(({ name, description, schema }) => inQuery(name, description, schema));
+  return { ...about, query };
+}

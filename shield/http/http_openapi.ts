@@ -4,8 +4,7 @@
  */
 import { ID, inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
 import type { Parameter, RefusalWords, Schema } from "../openapi/openapi_parts.ts";
-import { COMMAND_ROUTES } from "./http_commands.ts";
-import { commandAbout } from "./openapi_commands.ts";
+import { COMMAND_ROUTES, commandAbout } from "./http_commands.ts";
 import { FIELD, USER } from "./members.ts";
 import { ANSWERS } from "./openapi_answers.ts";
 import { LISTENER_ROUTES, OWN_ROUTES } from "./own_routes.ts";
@@ -99,8 +98,8 @@ export const clientOpenApi = (sides: readonly Described[]): Schema => ({
       },
     },
     schemas: Object.assign(
-        { Problem: PROBLEM, ...ANSWERS },
-        ...sides.map(({ schemas }) => schemas),
-      ),
+      { Problem: PROBLEM, ...ANSWERS },
+      ...sides.map(({ schemas }) => schemas),
+    ),
   },
 });

@@ -8,6 +8,10 @@ import type { Caller, Client } from "../message/caller.ts";
 import type { OperationOptions, RouteAbout } from "../openapi/openapi_parts.ts";
 import { templateNames, templateShape } from "../../shared/path_template.ts";
 import { policyHeaders } from "../auth/request_headers.ts";
+import type { ScannedEnvelope } from "@arqon/proto";
+import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import { clientTraceId } from "../../shared/telemetry/trace_parent.ts";
 
 /** One request of an authenticated client. */
 export interface ClientCall {
@@ -114,4 +118,18 @@ export function decodedPart(name: string, encoded: string): string {
 export function httpCaller(client: Client, headers: Headers): Caller {
   const connection_id = `http:${client.identity.user_key}`;
   return { ...client, connection_id, request_headers: policyHeaders(headers) };
+}
+
+/** Gives the message the request's `traceparent`, unless it has its own trace. */
+export function inRequestTrace(
+  { traces }: Pick<MessagePath, "traces">,
+  envelope: ScannedEnvelope,
+  headers: Headers,
+): ScannedEnvelope {
+  const context = parseTraceparent(headers.get(TRACEPARENT) ?? "");
+  if (context === undefined || envelope.trace_id !== "") return envelope;
+  if (clientTraceId(envelope) !== undefined) return envelope;
+  const placed = { ...envelope, trace_id: context.trace_id };
+  traces?.place(placed, context);
+  return placed;
 }
