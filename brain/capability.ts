@@ -1,9 +1,11 @@
 /** The interface of a Brain's capabilities; `capabilities.ts` lists them. */
+import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { OpenClasses } from "./classes/followed_classes.ts";
 import { type ClusterView, loneView } from "./cluster_view.ts";
-import type { ReducerCalls } from "./rooms/desk/commands.ts";
-import type { LifeEvents } from "./rooms/lives/announced_rooms.ts";
+import type { OpenFigures } from "./inspect.ts";
+import type { OwnCommands } from "./rooms/commands/request.ts";
+import type { RoomServiceOptions } from "./rooms/service.ts";
 import type { ConfigChanges } from "../shared/config/live/live_config.ts";
 import type { ConfigReloading } from "../shared/config/live/reload.ts";
 import type { Config } from "../shared/config/schema.ts";
@@ -11,7 +13,6 @@ import type { Logger } from "../shared/logs/log.ts";
 import type { Logging } from "../shared/logs/logging.ts";
 import type { Env } from "../shared/env.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
-import { noModule, noReducer, nothingShown } from "../shared/rooms/reducer_room.ts";
 
 /** What a Brain needs from its process. */
 export interface BrainOptions extends Pick<Env, "spine" | "registry" | "now"> {
@@ -61,9 +62,8 @@ export interface BrainOptions extends Pick<Env, "spine" | "registry" | "now"> {
 /** Services that capabilities provide to rooms: a later capability may replace an earlier one's. */
 export interface BrainGiven {
   readonly view: ClusterView;
-  readonly calls: ReducerCalls;
   /** Receives the creation and end of rooms; undefined: nothing does. */
-  readonly life_events: LifeEvents | undefined;
+  readonly reportRooms: RoomServiceOptions["reportRooms"];
 }
 
 /** The environment of a capability at its start. */
@@ -76,6 +76,12 @@ export interface BrainEnv extends BrainOptions, BrainGiven {
 /** A running capability. */
 export interface BrainPart {
   readonly gives?: Partial<BrainGiven>;
+  /** Its commands of rooms. */
+  readonly commands?: OwnCommands;
+  /** Its figures for operators. */
+  readonly figures?: OpenFigures;
+  /** Its answers to questions of other processes. */
+  readonly questions?: AnswerHandlers;
   /** Checks for readiness. */
   checks?(): Record<string, HealthCheck>;
   /** Announces that this Brain stops, before anything ends, so that new work goes to the others. Idempotent. */
@@ -95,18 +101,8 @@ export interface BrainCapability {
   start?(env: BrainEnv): Promise<BrainPart>;
 }
 
-/** Refuses every call: the room has no reducer. */
-export const NO_REDUCERS: ReducerCalls = {
-  call: ({ room_id }, { answer }) => answer(noReducer(`${room_id} has no reducer`)),
-  values: ({ room_id }, { answer }) => answer(nothingShown(room_id)),
-  module: ({ room_id }) => Promise.reject(noModule(room_id)),
-  past: ({ room_id }) => Promise.reject(noReducer(`${room_id} has no reducer`)),
-  cutOff: () => ({ rooms: [], total: 0 }),
-};
-
 /** The services of a Brain without capabilities, which owns every room and has no members. */
 export const givenAlone = (brain_id: string): BrainGiven => ({
   view: loneView(brain_id),
-  calls: NO_REDUCERS,
-  life_events: undefined,
+  reportRooms: undefined,
 });

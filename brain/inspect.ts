@@ -10,30 +10,25 @@ import { eraseEntries } from "../shared/cluster/cluster_erase.ts";
 import { LAG_METRIC, nodeOf, QuantileReader, totalOf } from "../shared/cluster/cluster_node.ts";
 import type { ClusterNode } from "../shared/cluster/cluster_node.ts";
 import {
-  CutOffQuestion,
   ROOM_MEMBERS_MAX,
   ROOM_META_BYTES,
   RoomQuestion,
   StateQuestion,
 } from "../shared/cluster/cluster_room.ts";
-import type {
-  CutOffAnswer,
-  RoomAnswer,
-  RoomMember,
-  StateAnswer,
-} from "../shared/cluster/cluster_room.ts";
+import type { RoomAnswer, RoomMember, StateAnswer } from "../shared/cluster/cluster_room.ts";
 import { Sampler, startSampler } from "../shared/cluster/cluster_samples.ts";
 import type { Env } from "../shared/env.ts";
 import type { HealthReport } from "../shared/listeners/ops.ts";
 import type { Entry } from "../shared/records/member.ts";
 import type { ClusterView } from "./cluster_view.ts";
-import type { BrainMetrics } from "./telemetry/metrics.ts";
 import type { RoomService } from "./rooms/service.ts";
 import { stateReport } from "./rooms/state_report.ts";
 
+/** Opens a reader of figures for operators; each reader reads values since its own previous read. */
+export type OpenFigures = () => () => Promise<Partial<Pick<ClusterNode, "totals" | "gauges">>>;
+
 /** The Brain's parts that the answers need. */
 export interface InspectOptions extends ControlOptions, Pick<Env, "spine" | "registry" | "now"> {
-  readonly metrics: Pick<BrainMetrics, "tapped">;
   readonly view: Pick<ClusterView, "brain_id" | "ownerOf" | "members" | "count">;
   readonly version: string;
   /** Unix ms. */
@@ -41,11 +36,11 @@ export interface InspectOptions extends ControlOptions, Pick<Env, "spine" | "reg
   readonly checks: () => HealthReport["checks"];
   readonly isDraining: () => boolean;
   readonly documentOf: RoomService["documentOf"];
-  readonly cutOff: (tenant_id: string) => CutOffAnswer;
+  /** Each opens a reader of a capability's figures. */
+  readonly figures: readonly OpenFigures[];
+  /** The answers of capabilities. */
+  readonly questions: AnswerHandlers;
 }
-
-const sum = (table: Readonly<Record<string, number>>) =>
-  Object.values(table).reduce((total, one) => total + one, 0);
 
 function parsedMeta(text: string): unknown {
   try {
@@ -89,20 +84,16 @@ async function roomState(
 }
 
 function createNode(options: InspectOptions): () => Promise<ClusterNode> {
-  const { registry, view, spine, metrics, now } = options;
+  const { registry, view, spine, now } = options;
   const lag = new QuantileReader(registry, LAG_METRIC, now);
-  const convergence = new QuantileReader(registry, "consistency_convergence_seconds", now);
+  const readers = options.figures.map((open) => open());
   return async () => {
-    const convergence_lag_ms = await convergence.read_ms();
-    const [room_classes_hash, commands, rooms, rooms_in_memory, members, shields] = await Promise
-      .all([
-        totalOf(registry, "brain_room_classes_hash"),
-        totalOf(registry, "brain_commands_total"),
-        totalOf(registry, "brain_room_count"),
-        totalOf(registry, "brain_rooms_in_memory"),
-        totalOf(registry, "brain_presence_members"),
-        totalOf(registry, "brain_presence_writers", { state: "up" }),
-      ]);
+    const [commands, rooms, rooms_in_memory] = await Promise.all([
+      totalOf(registry, "brain_commands_total"),
+      totalOf(registry, "brain_room_count"),
+      totalOf(registry, "brain_rooms_in_memory"),
+    ]);
+    const others = await Promise.all(readers.map((read) => read()));
     const reading = {
       kind: "brain",
       node_id: view.brain_id,
@@ -112,15 +103,8 @@ function createNode(options: InspectOptions): () => Promise<ClusterNode> {
       draining: options.isDraining(),
       checks: options.checks(),
       spine: spine.status,
-      totals: { commands, tap_messages: sum(metrics.tapped) },
-      gauges: {
-        rooms,
-        rooms_in_memory,
-        room_classes_hash,
-        members,
-        shields,
-        ...(convergence_lag_ms === undefined ? {} : { convergence_lag_ms }),
-      },
+      totals: Object.assign({ commands }, ...others.map(({ totals }) => totals)),
+      gauges: Object.assign({ rooms, rooms_in_memory }, ...others.map(({ gauges }) => gauges)),
     } as const;
     return await nodeOf(reading, lag);
   };
@@ -136,10 +120,10 @@ export function startInspect(options: InspectOptions): { close(): void } {
     node: createNode(options),
     room: (params) => room(options, params),
     room_state: (params) => roomState(options, params),
-    cut_off: (params) => options.cutOff(CutOffQuestion.parse(params).tenant),
     samples: () => sampler.tell() ?? null,
     erase_entries: (params) => eraseEntries(spine, params),
     ...controlAnswers({ ...options, log }),
+    ...options.questions,
   };
   const named = { node_id: view.brain_id, kind: "brain" as const };
   const answerer = new Answerer({ spine, ...named, handlers, log, now });

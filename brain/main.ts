@@ -28,7 +28,7 @@ import { watchSpine } from "../shared/spine/metrics.ts";
 import { requireVersions } from "../shared/cluster/wire_version.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
 import { spinePhase, Starting } from "../shared/listeners/starting.ts";
-import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
+import { openMetricsExport } from "../shared/telemetry/start.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
 import { VERSION as version } from "../shared/version.ts";
@@ -62,7 +62,7 @@ async function load() {
   const [server, list, tracing, spine] = await Promise.all([
     import("./server.ts"),
     import("./capabilities.ts"),
-    import("../shared/telemetry/tracing_start.ts"),
+    import("../shared/telemetry/start.ts"),
     import("../shared/spine/open.ts"),
   ]);
   return { ...server, ...list, ...tracing, ...spine };

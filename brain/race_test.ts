@@ -16,7 +16,6 @@ import { accepted, commandEnvelope, sendCommand } from "./rooms/testing/command_
 import { faulty, ProbeCluster } from "./rooms/testing/room_test_bed.ts";
 import { startRooms } from "./rooms/service.ts";
 import { openClient, startNode } from "./testing/node.ts";
-import { NO_REDUCERS } from "./capability.ts";
 
 /** Only an event that never happens takes this long. */
 const PATIENCE_MS = 60_000;
@@ -33,7 +32,7 @@ async function startDesk(nats: NatsServer, brain_id: string): Promise<Desk> {
   const connection = await openClient(nats);
   const { spine, handle } = faulty(connection, {}, false);
   const rooms = await startRooms({
-    calls: NO_REDUCERS,
+    own: {},
     config: configFrom({ limits: { command_timeout_ms: PATIENCE_MS } }),
     spine,
     view: new ProbeCluster().view(brain_id),

@@ -1,12 +1,10 @@
 /**
- * The Brain without its process: presence, rooms and the tap on a given Spine, so that `deno task dev` can run it
+ * The Brain without its process: rooms and its capabilities on a given Spine, so that `deno task dev` can run it
  * beside a Shield. `listeners.ts` has the listeners; `main.ts` handles arguments, files and signals.
  */
 import { brainIdOf } from "../shared/cluster/cluster.ts";
 import type { HealthCheck, HealthReport } from "../shared/listeners/ops.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
-import type { Subscription } from "../shared/spine/contract/spine_message.ts";
-import { ALL_TAPPED } from "../shared/subjects/subject.ts";
 import { plural } from "../shared/plural.ts";
 import { type BrainEnv, type BrainPart, givenAlone } from "./capability.ts";
 import { FollowedClasses } from "./classes/followed_classes.ts";
@@ -14,7 +12,6 @@ import { startInspect } from "./inspect.ts";
 import { createBrainMetrics } from "./telemetry/metrics.ts";
 import type { BrainMetrics } from "./telemetry/metrics.ts";
 import { startRooms } from "./rooms/service.ts";
-import { createTap } from "./tap.ts";
 import type { BrainOptions } from "./capability.ts";
 
 /** A running Brain. */
@@ -27,17 +24,6 @@ export interface Brain {
    * Leaves the Spine open. Idempotent.
    */
   drain(): Promise<void>;
-}
-
-/** The queue group of all Brains: each message goes to one of them. */
-const QUEUE = "brain";
-
-function startTap(options: BrainOptions, metrics: BrainMetrics): Subscription | undefined {
-  const fraction = Number(options.config.brain.tap);
-  if (fraction === 0) return undefined;
-  const { spine, log, tracing } = options;
-  const tap = createTap({ fraction, log, metrics, tracing, spine });
-  return spine.subscribe(ALL_TAPPED, tap, { queue: QUEUE, reads_only: true });
 }
 
 function spineCheck({ status }: Spine): HealthCheck {
@@ -78,11 +64,10 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
       parts.push(part);
       env = { ...env, ...part.gives };
     }
-    const rooms = await startRooms({ ...env, metrics });
+    const commands = Object.assign({}, ...parts.map((one) => one.commands));
+    const rooms = await startRooms({ ...env, metrics, own: commands });
     parts.push(rooms);
     for (const { start } of capabilities) if (start !== undefined) parts.push(await start(env));
-    const tap = startTap(options, metrics);
-    parts.push({ drain: () => Promise.resolve(tap?.unsubscribe()) });
     return { env, rooms, parts };
   } catch (error) {
     await end(parts);
@@ -97,7 +82,7 @@ async function startParts(options: BrainOptions, metrics: BrainMetrics) {
 export async function startBrain(options: BrainOptions): Promise<Brain> {
   const { spine, now, storage } = options;
   const metrics = createBrainMetrics(options.registry);
-  const { env: { view, calls }, rooms, parts } = await startParts(options, metrics);
+  const { env: { view }, rooms, parts } = await startParts(options, metrics);
   const started_ms = now();
   let since_ms = started_ms;
   let drained: Promise<void> | undefined;
@@ -122,12 +107,12 @@ export async function startBrain(options: BrainOptions): Promise<Brain> {
     version: "",
     ...options,
     view,
-    metrics,
     started_ms,
     checks: () => health().checks,
     isDraining: () => drained !== undefined,
     documentOf: rooms.documentOf,
-    cutOff: (tenant_id) => calls.cutOff(tenant_id),
+    figures: parts.flatMap((one) => one.figures ?? []),
+    questions: Object.assign({}, ...parts.map(({ questions }) => questions)),
   });
   return {
     brain_id: view.brain_id,

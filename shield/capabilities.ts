@@ -7,9 +7,12 @@ import { INSPECT } from "./admin/inspect/capability.ts";
 import { MODERATION } from "./admin/operations/capability.ts";
 import { PLAN } from "./apply/capability.ts";
 import { AUDIT } from "./audit/capability.ts";
+import { BACKENDS } from "./backend/capability.ts";
 import { BACKUP } from "./backup/capability.ts";
+import { BATCH } from "./batch/capability.ts";
 import type { Capability } from "./capability.ts";
 import { CENTRIFUGO } from "./centrifugo/capability.ts";
+import { CLASSES } from "./classes/capability.ts";
 import { DATA } from "./data/capability.ts";
 import { DELTAS } from "./deltas/capability.ts";
 import { DURABLE } from "./durable/capability.ts";
@@ -20,6 +23,7 @@ import { JOURNAL } from "./journal/capability.ts";
 import { WHY } from "./ledger/capability.ts";
 import { MEMORY } from "./memory/capability.ts";
 import { MIRROR } from "./mirror/capability.ts";
+import { NATS_API } from "./nats_api/capability.ts";
 import { POLICIES } from "./policy/capability.ts";
 import { PRESENCE } from "./presence/capability.ts";
 import { PROOF } from "./proof/capability.ts";
@@ -30,6 +34,7 @@ import { SCHEDULES } from "./schedules/capability.ts";
 import { SCHEMAS } from "./schema/capability.ts";
 import { SSE } from "./sse/capability.ts";
 import { STREAMS } from "./streams/capability.ts";
+import { TAP } from "./tap/capability.ts";
 import { TRACES } from "./traces/capability.ts";
 import { USAGE } from "./usage/capability.ts";
 
@@ -39,6 +44,10 @@ export const SHIELD_CAPABILITIES: readonly Capability[] = [
   SSE,
   STREAMS,
   GROWING,
+  BATCH,
+  NATS_API,
+  BACKENDS,
+  CLASSES,
   AUDIT,
   QUOTA,
   USAGE,
@@ -64,4 +73,5 @@ export const SHIELD_CAPABILITIES: readonly Capability[] = [
   PLAN,
   CONSOLE,
   MEMORY,
+  TAP,
 ];

@@ -44,6 +44,7 @@ import { type Filters, NO_FILTERS } from "./fanout/filters.ts";
 import type { DurableRooms, Hub } from "./fanout/hub.ts";
 import type { Forwarding } from "./http/forwarding.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
+import type { CommandRoute } from "./http/http_commands.ts";
 import type { ClientRoute, DescribedRoute } from "./http/route.ts";
 import type { OwnCommands } from "./message/command.ts";
 import { NO_CANDIDATES, NO_POLICIES, NO_SCHEMAS } from "./message/gates.ts";
@@ -138,6 +139,8 @@ export interface Parts extends Ground, Pick<Given, "logs" | "presence" | "polici
   draining_ms: number;
   /** The drain waits only for close frames. */
   hurried: boolean;
+  /** The client listener's requests; absent before capabilities start. */
+  http?: HttpContext;
   /** Whether the client port answers; absent before it is open. */
   listener?: () => HealthCheck;
 }
@@ -156,13 +159,17 @@ export interface AdminSide {
 /** The client listener's side of a capability. */
 export interface ClientSide {
   /** Its described routes. */
-  readonly described: readonly DescribedRoute[];
+  readonly described?: readonly DescribedRoute[];
+  /** Its commands with their own path. */
+  readonly commands?: readonly CommandRoute[];
   /** The tags of its routes that are not the kernel's. */
   readonly tags?: Readonly<Record<string, string>>;
+  /** The schemas that its routes refer to. */
+  readonly schemas?: Readonly<Record<string, Schema>>;
   /** Headers of its requests that pages may send, in addition to the usual ones. */
   readonly headers?: readonly string[];
   /** Makes the routes, before any background work is started. */
-  routes(env: ShieldOptions, parts: Parts, entrance: EntranceContext): ClientRoute[];
+  routes?(env: ShieldOptions, parts: Parts, entrance: EntranceContext): ClientRoute[];
 }
 
 /** Keys of the configuration that may change at any time, and the handler of changes. */
@@ -194,6 +201,8 @@ export interface Given {
   readonly logs: Logs;
   readonly durable: DurableRooms | undefined;
   readonly presence: Presence;
+  /** Sends the path's commands to Brains; undefined: they are plain requests. */
+  readonly commands: ((spine: MessagePath["spine"]) => MessagePath["commands"]) | undefined;
   /** Compares the verdicts of policies and schemas that only observe. */
   readonly candidates: CandidateVerdicts;
   /** Counts the usage of policies; `room_id` is "" outside rooms. */
@@ -227,6 +236,7 @@ const NOTHING: Given = {
   logs: NO_LOGS,
   durable: undefined,
   presence: NO_PRESENCE,
+  commands: undefined,
   candidates: NO_CANDIDATES,
   policyUsed: undefined,
   noteRead: undefined,
@@ -301,6 +311,8 @@ export interface Capability<Own = unknown> {
   grantsOf?(env: ShieldOptions, claims: Claims): readonly Grant[] | undefined;
   readonly admin?: AdminSide;
   readonly room_card?: RoomCard;
+  /** The table of the configuration that switches it off; undefined: it is on. */
+  off?(config: ShieldOptions["config"]): string | undefined;
   /** A file below `/console/` of the admin listener; undefined: it has no such file. */
   file?(path: string): Promise<AdminFile | undefined>;
   /** Opens its parts of the message path, which is not assembled yet. Rejects with `spine-unavailable`. */
@@ -340,6 +352,20 @@ export interface Running<Own = unknown> {
 /** The grants that the commands of all of them need. */
 export const actionsOf = (all: readonly Pick<Capability, "actions">[]): CommandActions =>
   Object.assign({}, ...all.map(({ actions }) => actions));
+
+/** The tables that switch capabilities off: such a capability has no paths in the admin API. */
+export function switchedOff(
+  { capabilities, config, log }: Pick<ShieldOptions, "capabilities" | "config" | "log">,
+): string[] {
+  const tables = capabilities.flatMap(({ off }) => off?.(config) ?? []);
+  for (const table of tables) {
+    // What is a part of `[platform]` is on unless somebody switches it off.
+    const [, part] = table.split(".");
+    if (part === undefined) continue;
+    log.child({ part }).warn("disabled by the configuration: skipped");
+  }
+  return tables;
+}
 
 /** Finds a file of any of them. */
 export function fileOf(capabilities: readonly Pick<Capability, "file">[]) {

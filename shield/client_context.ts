@@ -1,6 +1,5 @@
 /** The client listener's context, made from the parts of a Shield: its upgrades and its HTTP API. */
 import { ArqonError } from "@arqon/proto";
-import { startClientApi } from "./http/start.ts";
 import { createUpgrade } from "./connection/upgrade.ts";
 import type { UpgradeContext } from "./connection/upgrade.ts";
 import type { ForeignEntry, HttpContext } from "./http/http.ts";
@@ -12,6 +11,13 @@ import { Pump } from "./fanout/outbox.ts";
 import { leave, leaveAll } from "./connection/subscribe.ts";
 import type { Parts, ShieldOptions } from "./capability.ts";
 import type { Identity } from "./auth/identity.ts";
+import { createHttpPublish } from "./http/http_publish.ts";
+import { HttpRates } from "./rates/http_rates.ts";
+import { commandRoutes } from "./http/command_call.ts";
+import type { CommandRoute } from "./http/http_commands.ts";
+import { OWN_ROUTES } from "./http/own_routes.ts";
+import { ClientTable } from "./http/route.ts";
+import type { ClientRoute } from "./http/route.ts";
 
 function upgradeContext(options: ShieldOptions, parts: Parts): UpgradeContext {
   const { operations, running: { given: { journal, ledger, usage } } } = parts;
@@ -36,7 +42,8 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
   const { authenticator, stats, tenants, counters } = parts;
   const upgrade = upgradeContext(options, parts);
   const sides = options.capabilities.flatMap(({ client }) => client ?? []);
-  const routes = sides.flatMap((side) => side.routes(options, parts, upgrade));
+  const routes = sides.flatMap((side) => side.routes?.(options, parts, upgrade) ?? []);
+  const commands = sides.flatMap((side) => side.commands ?? []);
   const context: HttpContext = {
     authenticator,
     origins: config.server,
@@ -45,7 +52,7 @@ export function httpContext(options: ShieldOptions, parts: Parts): HttpContext {
     tenants,
     log,
     upgrade: createUpgrade(upgrade),
-    ...startClientApi(options, parts, routes),
+    api: startClientApi(options, parts, routes, commands),
     description: describedBy(() => clientOpenApi(sides)),
     headers: sides.flatMap(({ headers = [] }) => headers),
     pending: new PendingRequests(config.limits, stats),
@@ -85,4 +92,24 @@ function requireEntry(
 ): void {
   bans.requireEntry(identity);
   revocations.held.requireEntry(identity);
+}
+
+/**
+ * Makes all routes that require a token, except upgrades; a user's rates apply to all of them. `routes` and
+ * `commands` are those of capabilities.
+ */
+export function startClientApi(
+  { config: { limits, auth: { query_token } }, log, now }: ShieldOptions,
+  parts: Pick<Parts, "operations" | "stats" | "tenants" | "rates">,
+  routes: readonly ClientRoute[] = [],
+  commands: readonly CommandRoute[] = [],
+): ClientTable {
+  const { operations, stats, tenants } = parts;
+  const rates = new HttpRates(parts.rates, now);
+  const context = { ...operations.context, limits, stats, tenants, rates, query_token, log };
+  return new ClientTable([
+    ...routes,
+    { ...OWN_ROUTES.publish, answer: createHttpPublish(context) },
+    ...commandRoutes(context, commands),
+  ]);
 }

@@ -33,7 +33,7 @@ async function layGround(options: ShieldOptions): Promise<Ground> {
     stats,
     tenants: new TenantTable(),
     flushes: new FlushQueue(spine),
-    rooms: startRoomClasses({ ...options, settings, node_id }),
+    rooms: startRoomClasses({ ...options, settings }),
     revocations: await startRevocations(options),
     signatures: signatureDemands(config.auth, settings),
     life: new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) }),

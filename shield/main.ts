@@ -37,19 +37,17 @@ import { spinePhase } from "../shared/listeners/starting.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
 import { requireVersions } from "../shared/cluster/wire_version.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
-import { openMetricsExport } from "../shared/telemetry/metrics_start.ts";
+import { openMetricsExport } from "../shared/telemetry/start.ts";
 import type { MetricsExport } from "../shared/telemetry/metrics_export.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
-import { requireUsableAs } from "../shared/listeners/tls_reload.ts";
+import { followCertificate, requireUsableAs } from "../shared/listeners/tls_reload.ts";
 import type { TlsPair } from "../shared/http1/door.ts";
 import { VERSION as version } from "../shared/version.ts";
 import { startWatchdog } from "../shared/watchdog/watchdog.ts";
 import type { Watchdog } from "../shared/watchdog/watchdog.ts";
-import { followCertificate } from "./certificate.ts";
 import { isTrial, runTrial } from "../wasm/instance/compile_child.ts";
-import { announceOthers } from "./platform.ts";
 import type { Shield } from "./server.ts";
 import { childConfig, readChildOptions } from "./supervisor/child_options.ts";
 import type { ChildOptions } from "./supervisor/child_options.ts";
@@ -96,7 +94,10 @@ function begin(whole: GivenConfig, child: ChildOptions | undefined) {
   const log = logOf(PROGRAM);
   if (given.log.format === "json") endInLog(log);
   logUnhandled(log);
-  announceOthers(given, log);
+  if (given.bridge.postgres !== undefined) {
+    const hint = "run arq bridge postgres beside the Shields, or arq serve";
+    log.warn("[bridge.postgres] is for arq serve; this process follows no database", { hint });
+  }
   const stopping = child === undefined ? stopSignal(PROGRAM, log) : childStopSignal(log);
   const reloading = liveConfig(whole, { node_id, logging, log, now: Date.now });
   const { config } = reloading;
@@ -111,7 +112,7 @@ async function load() {
   const [server, list, tracing, spine] = await Promise.all([
     import("./server.ts"),
     import("./capabilities.ts"),
-    import("../shared/telemetry/tracing_start.ts"),
+    import("../shared/telemetry/start.ts"),
     import("../shared/spine/open.ts"),
   ]);
   return { ...server, ...list, ...tracing, ...spine };

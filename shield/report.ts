@@ -1,10 +1,12 @@
-/** Reports of a Shield about itself: its status for admins, its checks for probes. It changes nothing. */
+/** Reports of a Shield about itself: its status for admins, its checks for probes, gauges of its parts. */
 import type { Env } from "../shared/env.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { plural } from "../shared/plural.ts";
 import type { ShieldStatus } from "./admin/admin_status.ts";
 import type { Parts } from "./capability.ts";
+import { Gauge, scrapedGauge } from "../shared/metrics/metrics.ts";
+import type { Registry } from "../shared/metrics/metrics.ts";
 
 /** What a report needs besides the parts. */
 export interface ReportOptions extends Pick<Env, "now"> {
@@ -71,4 +73,38 @@ export function checksOf(
       detail: draining_ms === 0 ? "open" : "draining",
     },
   };
+}
+
+/** Registers the gauge of connections by state, which checks all sockets at a scrape. */
+function registerConnectionStates(
+  connections: () => Iterable<{ readonly opened: boolean; readonly ended: boolean }>,
+  registry: Registry,
+): void {
+  new Gauge({
+    name: "shield_connections",
+    help: "Connections by state: before WELCOME, open, or ended with an open socket.",
+    labelNames: ["state"],
+    registers: [registry],
+    collect() {
+      const states = { opening: 0, open: 0, closing: 0 };
+      for (const { opened, ended } of connections()) {
+        states[ended ? "closing" : opened ? "open" : "opening"]++;
+      }
+      for (const [state, count] of Object.entries(states)) this.set({ state }, count);
+    },
+  });
+}
+
+/** Registers the gauges; call it once per registry. */
+export function registerParts(
+  { sockets, flushes }: Pick<Parts, "sockets" | "flushes">,
+  registry: Registry,
+): void {
+  registerConnectionStates(() => sockets.values(), registry);
+  scrapedGauge(
+    registry,
+    "shield_flush_queue_depth",
+    "Publishes and subscriptions that wait for the Spine's confirmation.",
+    () => flushes.pending,
+  );
 }

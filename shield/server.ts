@@ -10,17 +10,14 @@ import { handleAdmin } from "./admin/admin.ts";
 import { openFoundation } from "./foundation.ts";
 import { adminOpenApi } from "./admin/openapi.ts";
 import { describedBy } from "./openapi/openapi_parts.ts";
-import { kernelRoutes } from "./admin/route_list.ts";
 import { AdminRouter } from "./admin/routing/admin_router.ts";
 import { openAdminGates } from "./admin/admin_rates.ts";
-import type { ShieldStatus } from "./admin/admin_status.ts";
-import { createBackend } from "./backend/backend.ts";
-import type { Backend, BackendIdentity } from "./backend/backend.ts";
+import { type ShieldStatus, STATUS_ROUTES } from "./admin/admin_status.ts";
 import { createAuthenticator } from "./auth/authenticate.ts";
 import type { Authenticator } from "./auth/authenticate.ts";
 import type { Claims } from "./auth/claims.ts";
 import { Bans } from "./auth/bans.ts";
-import { actionsOf, fileOf, type Given } from "./capability.ts";
+import { actionsOf, fileOf, switchedOff } from "./capability.ts";
 import { Cluster } from "./cluster.ts";
 import { ConnectionTable } from "./connection/connection_table.ts";
 import { drain } from "./drain.ts";
@@ -29,25 +26,19 @@ import { Hub } from "./fanout/hub.ts";
 import type { Identity } from "./auth/identity.ts";
 import { createConnectionCounters } from "./connection/limits.ts";
 import { type OperationContext, Operations } from "./connection/operations.ts";
-import { announcePlatform, switchedOff } from "./platform.ts";
-import { registerParts } from "./part_metrics.ts";
-import type { Ground, Parts, ShieldOptions } from "./capability.ts";
+import { checksOf, registerParts, statusOf } from "./report.ts";
+import type { Ground, Parts, RunningCapabilities, ShieldOptions } from "./capability.ts";
 import { RATE_KEYS, RateTable } from "./rates/rates.ts";
-import { checksOf, statusOf } from "./report.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
-import { CommandsUnderWay, type CommandsUnderWayOptions } from "./message/commands_under_way.ts";
 import { observersOf } from "./message/observers.ts";
 import { orderOn } from "./message/room_order.ts";
 import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
-import type { ShieldStats } from "./stats/stats.ts";
 import { leave } from "./connection/subscribe.ts";
 import { SWEEP_MS, Sweeper } from "./connection/sweep.ts";
-import { startNatsApi } from "./http/nats_api.ts";
 import { httpContext } from "./client_context.ts";
-import { createTap } from "./message/tap.ts";
 
 /** A node without an issuer's keys is not ready and receives no tokens, so it fetches keys by timer. */
 const WARM_MS = 5_000;
@@ -71,8 +62,8 @@ export interface Shield {
   drain(hurried?: boolean): Promise<void>;
   /** Adds the listener's check to readiness, once there is a listener. */
   watch(listener: () => HealthCheck): void;
-  /** A backend for publishers in the same process. */
-  backend(who: BackendIdentity): Backend;
+  /** The part of a capability for its process; undefined if it is absent or switched off. */
+  of: RunningCapabilities["of"];
 }
 
 /** The initial state of every Shield. */
@@ -93,8 +84,7 @@ function assemble(
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: given.durable };
   const hub = new Hub({ ...limits, ...heard, ...kept, stats, tenants, now, random });
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
-  const tap = createTap(spine, Number(config.brain.tap));
-  const observers = observersOf([...running.observers(), tap]);
+  const observers = observersOf(running.observers());
   const { schemas, quota, shares, journal, receipts } = given;
   const gates = {
     ...{ signatures, overseer, bans, schemas, quota, shares, journal, receipts, observers },
@@ -102,7 +92,7 @@ function assemble(
   };
   const sends = traces?.sending(spine, logs, flushes) ?? { spine, logs };
   const order = orderOn(spine, random);
-  const commands = commandsOn(sends.spine, options, stats, given);
+  const commands = given.commands?.(sends.spine);
   const announce = () => presence.presence.announce();
   const hearers = ledger &&
     ((tenant_id: string, room_id: string) => hub.hearers(tenant_id, room_id));
@@ -141,23 +131,6 @@ function assemble(
   return parts;
 }
 
-/** Commands that wait for Brains; undefined without presence, and with an embedded Spine, where no Brain ends alone. */
-function commandsOn(
-  spine: CommandsUnderWayOptions["spine"],
-  { config, monotonic_ms }: ShieldOptions,
-  stats: Pick<ShieldStats, "commands_again">,
-  { presence: { hello, presence } }: Pick<Given, "presence">,
-): CommandsUnderWay | undefined {
-  if (config.nats === undefined || hello.length === 0) return undefined;
-  return new CommandsUnderWay({
-    ...{ spine, monotonic_ms },
-    hello: () => hello,
-    brains: () => presence.brains(),
-    onGone: (brain_id) => presence.suspect(brain_id),
-    onAgain: () => void stats.commands_again++,
-  });
-}
-
 /** Fetches keys repeatedly while an issuer has none. */
 function keepWarm(authenticator: Authenticator): ReturnType<typeof setInterval> {
   return setInterval(() => {
@@ -171,7 +144,7 @@ function keepWarm(authenticator: Authenticator): ReturnType<typeof setInterval> 
  */
 export async function startShield(options: ShieldOptions): Promise<Shield> {
   const { config, config: { auth, limits }, spine, log, now } = options;
-  announcePlatform(config.platform, log);
+  const off = switchedOff(options);
   const grantsOf = (claims: Claims) =>
     options.capabilities.map((one) => one.grantsOf?.(options, claims)).find((one) => one);
   const keys = await createAuthenticator({ ...options, auth, limits, grantsOf });
@@ -181,7 +154,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const bans = await spine.keyValue(BANS_BUCKET, { leaves_stream: true });
   const sockets = openSockets(config, options.registry);
   const parts = assemble(options, ground, authenticator, bans, sockets);
-  registerParts(parts, config.telemetry, options.registry);
+  registerParts(parts, options.registry);
   options.reloading?.follow(RATE_KEYS, () => parts.rates.renew());
   options.reloading?.follow(["rooms"], parts.rooms.renew, parts.rooms.prepare);
   parts.bans.start((ban) => parts.signals.onBan(ban));
@@ -189,18 +162,14 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     void authenticator.forget((identity) => revocations.find(identity) !== undefined);
     parts.signals.onRevocations((identity) => revocations.find(identity));
   });
-  const http = httpContext(options, parts);
-  const nats_api = startNatsApi(options, http);
+  const http = parts.http = httpContext(options, parts);
   const status = () => statusOf(options, parts);
   const { cluster, running } = parts;
   await running.start(options.capabilities, options, parts);
   cluster.start(running.questions());
   const gates = openAdminGates(options.registry, limits, now);
   const reach = { names: config.admin, operators: () => operatorTenants(config) };
-  const kernel = kernelRoutes(
-    { status, log, off: switchedOff(config), room_cards: running.roomCards() },
-    { ...parts.rooms.admin, logs: parts.logs },
-  );
+  const kernel = STATUS_ROUTES.serve({ status, log, off, room_cards: running.roomCards() });
   const router = new AdminRouter([...kernel, ...running.routes()]);
   const description = describedBy(() => adminOpenApi(options.capabilities));
   const file = fileOf(options.capabilities);
@@ -221,14 +190,13 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     checks: parts.checks,
     status,
     watch: (listener) => void (parts.listener = listener),
-    backend: (who) => createBackend(options, parts, who),
+    of: (capability) => running.of(capability),
     async drain(hurried = false) {
       if (parts.draining_ms > 0) return;
       parts.draining_ms = now();
       parts.hurried = hurried;
       clearInterval(warmer);
       running.drain();
-      nats_api.close();
       await Promise.all([running.close(), drain(options, parts, () => clearInterval(sweeps))]);
       cluster.close();
       await running[Symbol.asyncDispose]();

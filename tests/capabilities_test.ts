@@ -13,7 +13,7 @@ function routesOf({ admin, client }: Capability): [admin: string[], client: stri
     `${method} ${template}`;
   return [
     (admin?.tables ?? []).flatMap((table) => [...table.list()].map(nameOf)),
-    (client?.described ?? []).map(nameOf),
+    [...client?.described ?? [], ...client?.commands ?? []].map(nameOf),
   ];
 }
 

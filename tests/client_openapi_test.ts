@@ -8,11 +8,14 @@ import { Ajv2020 } from "ajv/dist/2020.js";
 import { configFrom } from "../shared/config/load.ts";
 import { createMetrics } from "../shared/metrics/metrics.ts";
 import { seen } from "../shared/testing/until.ts";
-import { startClientApi } from "../shield/http/start.ts";
+import { batchRoute } from "../shield/batch/batch.ts";
+import { startClientApi } from "../shield/client_context.ts";
 import { createHttpHistory, HISTORY } from "../shield/durable/http/http_history.ts";
 import { growingRoute } from "../shield/growing/http/route.ts";
 import { PROOF_ROUTES, proofRoutes } from "../shield/proof/http.ts";
+import { PRESENCE } from "../shield/presence/capability.ts";
 import { eventRoutes } from "../shield/sse/http/events.ts";
+import { ticketRoute } from "../shield/sse/http/tickets.ts";
 import { sessionRoutes } from "../shield/sse/http/sessions.ts";
 import { streamRoutes } from "../shield/streams/routes.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -122,12 +125,13 @@ Deno.test("the client API: the description is valid, and has every route and no 
     { ...HISTORY, answer: createHttpHistory({} as never) },
     ...[...eventRoutes({} as never), ...sessionRoutes({} as never)],
     ...[...streamRoutes({} as never), growingRoute({} as never)],
-    ...proofRoutes({} as never),
+    ...[...proofRoutes({} as never), ticketRoute({} as never), batchRoute({} as never)],
   ];
-  const { api: table } = startClientApi(
+  const table = startClientApi(
     options as never,
     parts as never,
     streams,
+    PRESENCE.client?.commands,
   );
   const own = ["GET /v1/auth/check", "GET /v1/openapi.json"];
   assert.deepEqual(

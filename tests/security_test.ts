@@ -5,7 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
-import { listedRoutes } from "../shield/admin/route_list.ts";
+import { listedRoutes } from "../shield/admin/openapi.ts";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
 import { StreamedCommand } from "../tasks/checkout/streamed_command.ts";
 import { startBus, startBusWith } from "./harness/bus.ts";
@@ -34,7 +34,7 @@ const ADMIN_FILES = [
   "shield/policy/policy_stats.ts",
   "shield/mirror/admin_api.ts",
   "shield/schema/admin/admin_api.ts",
-  "shield/rooms/admin_api.ts",
+  "shield/classes/api.ts",
   "shield/audit/api.ts",
   "shield/apply/api.ts",
   "shield/journal/admin/api.ts",

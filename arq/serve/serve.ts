@@ -6,6 +6,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { bridgedDatabase } from "../../shared/process/bridged_database.ts";
+import { BACKENDS } from "../../shield/backend/capability.ts";
 import type { Shield } from "../../shield/server.ts";
 import type { BridgeOptions } from "../bridge/bridge.ts";
 import { pause } from "../rooms/flow.ts";
@@ -20,7 +21,7 @@ import type { GivenConfig } from "../../shared/process/live_process.ts";
 import { requireUsableAs } from "../../shared/listeners/tls_reload.ts";
 import type { TlsPair } from "../../shared/http1/door.ts";
 import { VERSION as version } from "../../shared/version.ts";
-import { followCertificate } from "../../shield/certificate.ts";
+import { followCertificate } from "../../shared/listeners/tls_reload.ts";
 import { openSharedParts, type ServeProcess, type Servers, startServers } from "./servers.ts";
 
 /** The issuer of the bridge's sender: no token has it. */
@@ -30,7 +31,7 @@ const BLOCKED_MS = 10_000;
 
 interface BridgingOptions {
   readonly config: Config;
-  readonly shield: Pick<Shield, "backend">;
+  readonly shield: Pick<Shield, "of">;
   readonly registry: Registry;
   readonly log: Logger;
   /** Unix ms. */
@@ -60,7 +61,7 @@ async function startBridging(options: BridgingOptions): Promise<Bridging> {
     ...{ slot, waiting_messages, signal, now, monotonic_ms, accept_loss: false },
     accept_hint: `delete from arqon.bridge where slot = '${slot}' continues`,
     database: () => bridgedDatabase(config, read) ?? "",
-    bus: shield.backend({ tenant_id: tenant, user_id: user, issuer: ISSUER }),
+    bus: shield.of(BACKENDS)!({ tenant_id: tenant, user_id: user, issuer: ISSUER }),
     reading: mode === "polling" ? { mode, poll_ms } : { mode },
     watch: bridgeMetrics(registry, now),
     say: (text) => log.info(text, { slot }),

@@ -8,6 +8,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import type { TlsPair } from "../../shared/http1/door.ts";
 import type { Watchdog, WatchdogOptions } from "../../shared/watchdog/watchdog.ts";
 import { BRAIN_CAPABILITIES } from "../../brain/capabilities.ts";
+import type { BrainCapability } from "../../brain/capability.ts";
 import { type Brain, startBrain } from "../../brain/server.ts";
 import type { ConfigReload } from "../../shared/config/live/reload.ts";
 import { createLogging, type Logging } from "../../shared/logs/logging.ts";
@@ -23,14 +24,14 @@ import { openSpine } from "../../shared/spine/open.ts";
 import { watchStorage } from "../../shared/spine/storage_watch.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { spinePhase, type Starting } from "../../shared/listeners/starting.ts";
-import { openMetricsExport } from "../../shared/telemetry/metrics_start.ts";
+import { openMetricsExport, startTracing } from "../../shared/telemetry/start.ts";
 import type { MetricsExport } from "../../shared/telemetry/metrics_export.ts";
 import { telemetryResource } from "../../shared/telemetry/resource.ts";
 import { spanClock } from "../../shared/telemetry/span_clock.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
-import { startTracing } from "../../shared/telemetry/tracing_start.ts";
 import { VERSION as version } from "../../shared/version.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
+import type { Capability } from "../../shield/capability.ts";
 import { type Shield, startShield } from "../../shield/server.ts";
 
 /** The files, clocks and random numbers of one process, and how it ends. */
@@ -57,6 +58,11 @@ export interface ServeProcess {
   readonly exit: (exit_code: number, sentence: string) => Promise<never>;
   /** Ends the process as failed when it still runs after `timeout_ms`. */
   readonly stopWithin: (timeout_ms: number) => void;
+  /** The capabilities of both servers; absent: all. */
+  readonly capabilities?: {
+    readonly shield: readonly Capability[];
+    readonly brain: readonly BrainCapability[];
+  } | undefined;
 }
 
 /** The parts that exist before anything is opened or waited for, and the promises that end the process. */
@@ -162,7 +168,7 @@ export async function startServers(
   starting.begin("reading rooms, settings, schemas, policies, bans and keys");
   const brain = await startBrain({
     ...common,
-    capabilities: BRAIN_CAPABILITIES,
+    capabilities: process.capabilities?.brain ?? BRAIN_CAPABILITIES,
     readTextFile,
     readFile: process.readFile,
     log: logOf("brain"),
@@ -170,7 +176,7 @@ export async function startServers(
     random: Math.random,
   });
   const shield = await startShield({
-    capabilities: SHIELD_CAPABILITIES,
+    capabilities: process.capabilities?.shield ?? SHIELD_CAPABILITIES,
     ...common,
     // The Brain in this process has nothing to report besides the Shield.
     reloading: shared.reloading,

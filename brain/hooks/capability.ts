@@ -1,5 +1,6 @@
 /** The hooks capability of a Brain. */
 import type { BrainCapability } from "../capability.ts";
+import { announceRooms } from "./announced_rooms.ts";
 import { HookLifeEvents } from "./life_events.ts";
 import { startHooks } from "./service.ts";
 
@@ -9,7 +10,10 @@ export const HOOKS: BrainCapability = {
   title: "URLs that are called for events",
   async open(env) {
     const life_events = await HookLifeEvents.open(env);
-    return { gives: { life_events }, drain: () => Promise.resolve(life_events.close()) };
+    return {
+      gives: { reportRooms: (context) => announceRooms(env, life_events, context) },
+      drain: () => Promise.resolve(life_events.close()),
+    };
   },
   start: startHooks,
 };

@@ -1,6 +1,6 @@
 /**
  * The tenants with hooks for created and ended rooms, and the log of these events: the tenant's room of events.
- * `brain/rooms/lives/announced_rooms.ts` reports the events.
+ * `announced_rooms.ts` reports the events.
  */
 import type { HookEvent } from "../../shared/config/automation/hooks.ts";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
@@ -9,7 +9,7 @@ import type { Env } from "../../shared/env.ts";
 import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
 import type { KvWatch } from "../../shared/spine/contract/spine.ts";
 import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
-import type { Birth, LifeEvents } from "../rooms/lives/announced_rooms.ts";
+import type { Birth, LifeEvents } from "./announced_rooms.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 import { bytesFrom } from "../../shared/ids.ts";
 import type { TenantEvent } from "../../shared/hooks/tenant_event.ts";

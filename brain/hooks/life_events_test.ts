@@ -12,7 +12,7 @@ import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
-import type { LifeEvents } from "../rooms/lives/announced_rooms.ts";
+import { announceRooms, type LifeEvents } from "./announced_rooms.ts";
 import { accepted } from "../rooms/testing/command_probe.ts";
 import { withTestBed } from "../rooms/testing/room_test_bed.ts";
 import type { RoomTestBed, TestBedOptions } from "../rooms/testing/room_test_bed.ts";
@@ -36,7 +36,7 @@ function controls(hooks: readonly object[] = [HOOK]) {
   const config = configFrom({ rooms: DURABLE, hooks });
   /** Called before each event is stored. */
   const held = { before: (..._: Parameters<LifeEvents["append"]>) => Promise.resolve() };
-  const lifeEvents: TestBedOptions["lifeEvents"] = async (parts) => {
+  const reporting: TestBedOptions["reporting"] = async (parts) => {
     const openClasses = () => FollowedClasses.open({ ...parts, config });
     const events = await HookLifeEvents.open({ ...parts, config, openClasses });
     const store = events.append.bind(events);
@@ -44,12 +44,13 @@ function controls(hooks: readonly object[] = [HOOK]) {
       await held.before(...given);
       await store(...given);
     };
-    return Object.assign(events, { append });
+    const held_back = Object.assign(events, { append });
+    return (context) => announceRooms({ ...parts, config }, held_back, context);
   };
   const options: TestBedOptions = {
     config: { brain: { idle_timeout_ms: IDLE_MS } },
     now: () => clock.now_ms,
-    lifeEvents,
+    reporting,
   };
   return { clock, held, options };
 }
@@ -82,7 +83,7 @@ Deno.test("each creation and end of a room is notified; older rooms only at thei
   const { clock, options } = controls();
   await withTestBed(async (bed) => {
     const { spine } = bed;
-    const { lifeEvents: _, ...silently } = options;
+    const { reporting: _, ...silently } = options;
     const silent = await bed.start("b0", silently);
     await accepted(spine, set("old"));
     await silent.rooms.drain();

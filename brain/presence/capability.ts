@@ -1,6 +1,8 @@
 /** The presence capability of a Brain. */
 import type { BrainCapability } from "../capability.ts";
 import { startMembership } from "../membership/service.ts";
+import { memberCommands } from "./member_commands.ts";
+import { presenceFigures } from "./metrics.ts";
 import { startBrainPresence } from "./service.ts";
 
 /** The members of rooms, the owners of rooms, and the journals of members. */
@@ -13,7 +15,12 @@ export const PRESENCE: BrainCapability = {
       // Independent of the other capabilities, which may wait long for their storage.
       const membership = await startMembership({ ...env, view });
       const checks = () => ({ presence: health() });
-      return { gives: { view }, checks, leave: drain, drain: () => membership.drain() };
+      const commands = memberCommands({ ...env, view });
+      return {
+        gives: { view },
+        ...{ commands, checks, leave: drain, drain: () => membership.drain() },
+        figures: () => presenceFigures(env.registry, env.now),
+      };
     } catch (error) {
       await drain();
       throw error;

@@ -2,6 +2,7 @@
  * The metrics of a Brain's presence, on the registry of the process. Labels come from closed sets, never from a
  * message.
  */
+import { QuantileReader, totalOf } from "../../shared/cluster/cluster_node.ts";
 import { Histogram, metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { WriterState } from "../../shared/presence/types.ts";
@@ -179,5 +180,20 @@ export function createBrainPresenceMetrics(registry: Registry, now: () => number
     ),
     brains: gauge("brain_cluster_brains", "Brains that serve, as this one sees it."),
     term: gauge("brain_cluster_term", "Grows whenever the serving Brains change."),
+  };
+}
+
+/** A reader of the figures that operators see: values since its own previous read. */
+export function presenceFigures(registry: Registry, now: () => number) {
+  const convergence = new QuantileReader(registry, "consistency_convergence_seconds", now);
+  return async () => {
+    const convergence_lag_ms = await convergence.read_ms();
+    const [room_classes_hash, members, shields] = await Promise.all([
+      totalOf(registry, "brain_room_classes_hash"),
+      totalOf(registry, "brain_presence_members"),
+      totalOf(registry, "brain_presence_writers", { state: "up" }),
+    ]);
+    const lag = convergence_lag_ms === undefined ? {} : { convergence_lag_ms };
+    return { gauges: { room_classes_hash, members, shields, ...lag } };
   };
 }

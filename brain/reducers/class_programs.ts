@@ -20,7 +20,7 @@ import {
 } from "./log/program.ts";
 import { type Named, namePrograms } from "./named_programs.ts";
 import { createDeployMetric } from "./metrics.ts";
-import type { Wanted } from "./room/switching.ts";
+import type { Wanted } from "./room/program_switch.ts";
 import type { ReducerHost } from "./thread/host.ts";
 import { compileUnits } from "./thread/thread_price.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";

@@ -14,10 +14,10 @@ import {
 } from "../../shared/records/reducer_deployment.ts";
 import { decodeRecord } from "../../shared/records/reducer_record.ts";
 import { loadProgram, programOf, type RunnableProgram, storeProgram } from "./log/program.ts";
-import { forkRoom } from "./room/forking.ts";
+import { forkRoom } from "./room/fork.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
-import { repairRoom } from "./room/repairing.ts";
-import { trimRoom } from "./room/trimming.ts";
+import { repairRoom } from "./room/repair.ts";
+import { trimRoom } from "./room/trim.ts";
 import { until } from "../../shared/testing/until.ts";
 import { storeModule, SUM } from "./testing/deploys.ts";
 import { callAt, partsOf, placeOf } from "./testing/lone_room.ts";

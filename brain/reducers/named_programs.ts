@@ -3,7 +3,7 @@ import type { ReducerEntry } from "../../shared/config/automation/reducers.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import { programOf, type RunnableProgram, storeProgram } from "./log/program.ts";
-import type { Wanted } from "./room/switching.ts";
+import type { Wanted } from "./room/program_switch.ts";
 import type { ReducerHost } from "./thread/host.ts";
 
 interface NamingOptions {

@@ -7,11 +7,11 @@ import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import type { RunnableProgram } from "./log/program.ts";
 import type { ReducerMetrics } from "./metrics.ts";
 import type { ReducedPlace, RoomParts } from "./room/loaded_room.ts";
-import { forkRoom } from "./room/forking.ts";
+import { forkRoom } from "./room/fork.ts";
 import type { HistoryLimits } from "./room/points.ts";
-import { repairRoom } from "./room/repairing.ts";
+import { repairRoom } from "./room/repair.ts";
 import { showPast } from "./room/showing_past.ts";
-import { trimRoom } from "./room/trimming.ts";
+import { trimRoom } from "./room/trim.ts";
 import type { Shown } from "./visible/shown.ts";
 
 /** Requests that run at a time: each may apply thousands of entries. */

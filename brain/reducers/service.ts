@@ -9,15 +9,10 @@ import { connectionId, randomPool } from "../../shared/ids.ts";
 import type { Env } from "../../shared/env.ts";
 import { REDUCER_OBJECTS, REDUCERS_BUCKET } from "../../shared/records/reducer_record.ts";
 import { REMOVAL_KEY } from "../../shared/records/reducer_removal.ts";
-import {
-  noModule,
-  noReducer,
-  nothingShown,
-  REDUCED_UNITS_MAX,
-  reducerRoomOf,
-} from "../../shared/rooms/reducer_room.ts";
+import { REDUCED_UNITS_MAX, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
 import type { RoomAddress as Place } from "../rooms/commands/command.ts";
-import type { ReducerCalls } from "../rooms/desk/commands.ts";
+import type { ReducerCalls } from "./reducer_commands.ts";
+import { noModule, noReducer, nothingShown } from "./room/refusals.ts";
 import type { KeyValue, ObjectStore } from "../../shared/spine/contract/spine.ts";
 import { CUT_OFF_MAX, type CutOffAnswer } from "../../shared/cluster/cluster_room.ts";
 import { createBreakers } from "../../shared/rates/breaker.ts";
@@ -37,7 +32,7 @@ import { ReducerPast } from "./past_service.ts";
 import type { RoomParts } from "./room/loaded_room.ts";
 import { CutOffRooms } from "./room/cut_off.ts";
 import { BREAKER } from "./room/faults.ts";
-import { forksOf, type KnownRoom } from "./room/forking.ts";
+import { forksOf, type KnownRoom } from "./room/fork.ts";
 import { TimerTrials } from "./room/left_timers.ts";
 import { ReducedRoom, type ReducedRoomOptions } from "./room/reduced_room.ts";
 import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";

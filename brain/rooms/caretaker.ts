@@ -125,11 +125,10 @@ export class Caretaker {
   }
 
   #show(): void {
-    const { locks, table, bans, doubts, live, bytes, told, context: { metrics } } = this.#options;
+    const { locks, table, bans, doubts, live, bytes, context: { metrics } } = this.#options;
     metrics.rooms.set(live.size);
     metrics.rooms_in_memory.set(table.size);
     metrics.births_waiting.set(this.#births.size);
-    metrics.rooms_untold.set(told?.waiting ?? 0);
     metrics.locks.set(locks.size);
     metrics.bans.set(bans.size);
     metrics.rooms_in_doubt.set(doubts.size);

@@ -18,7 +18,8 @@ import { BanBook } from "./ban_book.ts";
 import { Caretaker } from "./caretaker.ts";
 import type { EffectCommand, RoomAddress } from "./commands/command.ts";
 import { createCommandDesk } from "./desk/commands.ts";
-import type { CommandDesk, ReducerCalls } from "./desk/commands.ts";
+import type { CommandDesk } from "./desk/commands.ts";
+import type { OwnCommands } from "./commands/request.ts";
 import { applyCommands } from "./commands/apply.ts";
 import type { RoomDocument } from "./store/document.ts";
 import { FirstVersions } from "./store/first_versions.ts";
@@ -32,23 +33,21 @@ import type { RoomContext } from "./room/room.ts";
 import { roomLimits } from "./room/room_limits.ts";
 import { openRoomLives } from "./lives/room_lives.ts";
 import type { RoomLives } from "./lives/room_lives.ts";
-import type { LifeEvents } from "./lives/announced_rooms.ts";
 import { loadRoom, roomKey } from "./store/room_store.ts";
 import { RoomTable } from "./room/room_table.ts";
 import { RoomTally } from "./room/room_tally.ts";
 import { startPublisher } from "./lives/change_publisher.ts";
 import { decodeDocument } from "./store/stored_document.ts";
 import { TenantBytes } from "./store/tenant_bytes.ts";
-import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
-import { AnnouncedRooms } from "./lives/announced_rooms.ts";
-import { isRoomKey } from "./store/command_pages.ts";
+import type { RoomReports } from "./sweep.ts";
 
 /** The Brain's parts that rooms need. */
 export interface RoomServiceOptions extends Pick<Env, "spine" | "log" | "now"> {
-  readonly config: Pick<Config, "brain" | "limits" | "presence">;
+  readonly config: Pick<Config, "brain" | "limits">;
   readonly view: ClusterView;
   readonly metrics: BrainMetrics;
-  readonly calls: ReducerCalls;
+  /** The commands of capabilities. */
+  readonly own: OwnCommands;
   /** Monotonic ms; absent: `performance.now`. */
   readonly monotonic_ms?: () => number;
   /** Numbers in [0, 1). */
@@ -59,8 +58,8 @@ export interface RoomServiceOptions extends Pick<Env, "spine" | "log" | "now"> {
   readonly apply?: typeof applyCommands;
   /** As in `StoreContext`; absent: that of `life.ts`. */
   readonly firstVersion?: (now_ms: number) => number;
-  /** The log of created and ended rooms for hooks; absent: none. */
-  readonly life_events?: LifeEvents | undefined;
+  /** Starts the reports of created and ended rooms; absent: there are none. Rejects with `spine-unavailable`. */
+  readonly reportRooms?: ((context: RoomContext) => Promise<RoomReports>) | undefined;
 }
 
 /** The running rooms of a Brain. */
@@ -207,7 +206,7 @@ async function drainRooms(
  * opened or read.
  */
 export async function startRooms(options: RoomServiceOptions): Promise<RoomService> {
-  const { config, spine, view, metrics, log, now, random, tracing, calls } = options;
+  const { config, spine, view, metrics, log, now, random, tracing, own } = options;
   const { view: { brain_id }, monotonic_ms = () => performance.now() } = options;
   const clocks = { now, monotonic_ms };
   const limits = roomLimits(config, spine, log);
@@ -239,17 +238,17 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     onCreated: (at) => {
       metrics.rooms_created.inc();
       tally.note(at, true);
-      told?.look(at);
+      reports?.look(at);
     },
     isStopping: () => is_stopping,
   };
   const table = new RoomTable(limits.desk, context);
-  const told = await startAnnouncing(options, context);
+  const reports = await options.reportRooms?.(context);
   const care = new Caretaker({
-    ...{ context, view, table, tally, listKeys, told, doubts, last_use, leases },
+    ...{ context, view, table, tally, listKeys, reports, doubts, last_use, leases },
     ...{ bans, locks, live, bytes, idle_timeout_ms, waiting_max: rooms_per_tenant },
   });
-  const parts = { spine, view, table, bans, metrics, log, calls, command_timeout_ms, ...clocks };
+  const parts = { spine, view, table, bans, metrics, log, own, command_timeout_ms, ...clocks };
   const onUsed = (at: RoomAddress) => last_use.note(at);
   const desk = createCommandDesk({ ...parts, onUsed, limits: limits.desk, tracing });
   const forwarded = spine.subscribe(processSubject("commands", brain_id), desk.handleForwarded);
@@ -259,7 +258,7 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const drain = async (): Promise<void> => {
     is_stopping = true;
     hear.unsubscribe();
-    await drainRooms(options, { commands, forwarded, desk, table, parts: [care, told] });
+    await drainRooms(options, { commands, forwarded, desk, table, parts: [care, reports] });
     for (const part of [bans, lives]) part.stop();
     await stopSaying();
     await spine.flush().catch((error) => log.warn("no flush in a drain", { error }));
@@ -273,18 +272,4 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     throw error;
   }
   return { drain: () => drained ??= drain(), documentOf: documentReader(rooms, lives) };
-}
-
-/** Starts the reports. Rejects with `spine-unavailable`. */
-async function startAnnouncing(
-  { life_events: events, spine, config, metrics, log }: RoomServiceOptions,
-  context: RoomContext,
-): Promise<AnnouncedRooms | undefined> {
-  if (events === undefined) return undefined;
-  return new AnnouncedRooms({
-    ...{ context, events, log, marks: await spine.keyValue(HOOKS_BUCKET) },
-    listRooms: async (tenant_id) => (await context.bucket.keys([tenant_id])).filter(isRoomKey),
-    waiting_max: config.brain.rooms_per_tenant,
-    onTold: (event) => metrics.rooms_told.inc({ event }),
-  });
 }

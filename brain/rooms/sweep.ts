@@ -19,8 +19,22 @@ import type { Doubts } from "./lives/doubts.ts";
 import type { RoomContext } from "./room/room.ts";
 import type { RoomTable } from "./room/room_table.ts";
 import type { RoomTally } from "./room/room_tally.ts";
-import type { AnnouncedRooms } from "./lives/announced_rooms.ts";
 import { ENTRY_BYTES } from "./store/tenant_bytes.ts";
+
+/** Reports created and ended rooms: of a room that is not reported yet, nothing is removed. */
+export interface RoomReports {
+  /** Checks soon whether there is something to report about the room. */
+  look(at: RoomAddress): void;
+  /**
+   * Publishes pending reports of the room; resolves with whether the creation of the room as `read` is reported, so
+   * that it may end.
+   */
+  settle(at: RoomAddress, read?: Stored): Promise<boolean>;
+  /** Reports the ended rooms of this Brain. Never rejects. */
+  settleGone(isStored: (at: RoomAddress) => boolean): Promise<void>;
+  /** Stops; resolves when nothing is under way. */
+  stop(): Promise<void>;
+}
 
 /** The dependencies of a sweep. */
 export interface SweepOptions {
@@ -32,8 +46,7 @@ export interface SweepOptions {
   /** All keys of the bucket; counts their bytes, too. */
   readonly listKeys: () => Promise<KvKey[]>;
   readonly last_use: LastUse;
-  /** Reports rooms to hooks; undefined: no hook asks for them. */
-  readonly told: AnnouncedRooms | undefined;
+  readonly reports: RoomReports | undefined;
   /** How long a room may be idle, in ms; 0: rooms never end. */
   readonly idle_timeout_ms: number;
   readonly doubts: Pick<Doubts, "add" | "size">;
@@ -56,7 +69,7 @@ function mayEnd(at: RoomAddress, { lock }: RoomDocument, options: SweepOptions):
 }
 
 async function end(at: RoomAddress, stored: Stored, options: SweepOptions): Promise<void> {
-  const { context, table, tally, told } = options;
+  const { context, table, tally, reports } = options;
   try {
     await context.bucket.delete(roomKey(at), stored.revision);
   } catch (error) {
@@ -70,7 +83,7 @@ async function end(at: RoomAddress, stored: Stored, options: SweepOptions): Prom
   context.metrics.rooms_ended.inc();
   tally.note(at, false);
   table.forget(at);
-  told?.look(at);
+  reports?.look(at);
   context.announcer.ended(at, stored.document);
 }
 
@@ -79,7 +92,7 @@ async function visit(at: RoomAddress, options: SweepOptions): Promise<void> {
   // The running commands may have written a change that they will publish.
   if (table.isBusy(at)) return doubts.add(at);
   const stored = await loadRoom(at, context);
-  const is_told = await options.told?.settle(at, stored) ?? true;
+  const is_told = await options.reports?.settle(at, stored) ?? true;
   if (stored.revision === 0 || idle_timeout_ms === 0) return;
   if (view.count(at.tenant_id, at.room_id).connections > 0) last_use.note(at);
   if (is_told && mayEnd(at, stored.document, options)) await end(at, stored, options);
@@ -131,7 +144,7 @@ export async function sweepRooms(
   for (const each of [last_use, leases]) each.keepOnly(isStored);
   for (const at of view.occupied()) if (context.isOwner(at) && !isStored(at)) births.add(at);
   await visitAll(owned, options);
-  await options.told?.settleGone(isStored);
+  await options.reports?.settleGone(isStored);
   for (const key of keys) {
     const [tenant_id = "", room_id = ""] = key;
     if (!isPageKey(key) || stored.has(`${tenant_id}.${room_id}`)) continue;

@@ -1,12 +1,9 @@
 /**
- * The Brain's own metrics, on the registry of the process. Labels come from closed sets, never from a client. The
- * metrics of presence are in `presence/metrics.ts`.
+ * The Brain's own metrics, on the registry of the process. Labels come from closed sets, never from a client. Those
+ * of capabilities are in their folders.
  */
-import { Counter, Histogram, metricsOn } from "../../shared/metrics/metrics.ts";
+import { Histogram, metricsOn } from "../../shared/metrics/metrics.ts";
 import type { MetricMakers, Registry } from "../../shared/metrics/metrics.ts";
-
-/** The outcome of a tapped message. */
-export type TapOutcome = "logged" | "left_out" | "unsampled" | "shadow" | "undecodable";
 
 const commandMetrics = ({ counter, gauge }: MetricMakers) => ({
   pending_commands: gauge(
@@ -85,15 +82,6 @@ const roomMetrics = ({ counter, gauge }: MetricMakers) => ({
 });
 
 const updateMetrics = ({ counter, gauge }: MetricMakers) => ({
-  rooms_told: counter(
-    "brain_rooms_told_total",
-    "Births and ends of rooms that were stored for hooks.",
-    "event",
-  ),
-  rooms_untold: gauge(
-    "brain_rooms_untold",
-    "Rooms whose birth or end waits to be stored for hooks.",
-  ),
   // `kind`: first or again.
   room_updates: counter(
     "brain_room_updates_total",
@@ -129,14 +117,6 @@ export type BrainMetrics = ReturnType<typeof createBrainMetrics>;
 export function createBrainMetrics(registry: Registry) {
   const registers = [registry];
   const metrics = metricsOn(registry);
-  /** The values of `tap_messages`: plain numbers, because every message increments one. */
-  const tapped: Record<TapOutcome, number> = {
-    logged: 0,
-    left_out: 0,
-    unsampled: 0,
-    shadow: 0,
-    undecodable: 0,
-  };
   return {
     ...commandMetrics(metrics),
     command_seconds: new Histogram({
@@ -149,18 +129,5 @@ export function createBrainMetrics(registry: Registry) {
     ...roomMetrics(metrics),
     ...updateMetrics(metrics),
     ...byteMetrics(metrics),
-    tapped,
-    tap_messages: new Counter({
-      name: "brain_tap_messages_total",
-      help: "Messages that this Brain's tap saw, by outcome.",
-      labelNames: ["outcome"],
-      registers,
-      collect() {
-        this.reset();
-        for (const [outcome, total] of Object.entries(tapped)) {
-          if (total > 0) this.inc({ outcome }, total);
-        }
-      },
-    }),
   };
 }

@@ -11,8 +11,8 @@ import type { ByteStream, LiveStream } from "./byte_stream.ts";
 import { Inbound } from "./inbound.ts";
 import { endOfHead, MalformedRequest, parseHead, valuesOf } from "./head.ts";
 import type { RequestHead } from "./head.ts";
-import { NO_TURN } from "../turns/turns.ts";
-import type { Turns } from "../turns/turns.ts";
+import { NO_TURN } from "../turns/fair_turns.ts";
+import type { Turns } from "../turns/fair_turns.ts";
 
 /** Answers one request; must not reject, or the client gets a bare 500. */
 export type Handler = (

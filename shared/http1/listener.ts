@@ -26,7 +26,7 @@ import { readProxyHeader } from "./proxy.ts";
 import type { ProxyRule } from "./proxy.ts";
 import { runtimeHttp, serveByRuntime } from "./runtime_exchange.ts";
 import { openTlsDoor } from "./tls_door.ts";
-import { Turns } from "../turns/turns.ts";
+import { Turns } from "../turns/fair_turns.ts";
 import { HandleStream } from "./handle_stream.ts";
 import { NodeDoor, openServer } from "./node_door.ts";
 import type { TcpHandle } from "./node_handle.ts";

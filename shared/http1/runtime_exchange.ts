@@ -10,7 +10,7 @@ import type { ByteStream } from "./byte_stream.ts";
 import { answerTo, awaitTurn } from "./exchange.ts";
 import type { ExchangeContext, TakenConnection, UpgradeTaker } from "./exchange.ts";
 import { onGoneAsked, onTokenShown } from "./handled_request.ts";
-import { NO_TURN } from "../turns/turns.ts";
+import { NO_TURN } from "../turns/fair_turns.ts";
 
 /** One request of `Deno.serveHttp`. */
 interface RequestEvent {

@@ -6,7 +6,7 @@
 import type { Server } from "node:net";
 import { createSecureContext } from "node:tls";
 import type { SecureContext } from "node:tls";
-import { Turns } from "../turns/turns.ts";
+import { Turns } from "../turns/fair_turns.ts";
 import type { Door, DoorOptions, TlsPair, Visitor } from "./door.ts";
 import { NodeDoor, openServer } from "./node_door.ts";
 import { socketOn } from "./node_handle.ts";

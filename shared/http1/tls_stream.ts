@@ -9,7 +9,7 @@ import type { SecureContext } from "node:tls";
 import type { ByteSink, LiveStream } from "./byte_stream.ts";
 import { handleOf } from "./node_handle.ts";
 import type { NodeHandle } from "./node_handle.ts";
-import { Turns } from "../turns/turns.ts";
+import { Turns } from "../turns/fair_turns.ts";
 
 /**
  * Runs the handshake; resolves with the stream inside TLS, and rejects if it fails. Nobody else may read the socket;

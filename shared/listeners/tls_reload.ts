@@ -7,6 +7,7 @@ import { ConfigError } from "../config/load.ts";
 import type { Config } from "../config/schema.ts";
 import type { TlsPair } from "../http1/door.ts";
 import type { Env } from "../env.ts";
+import type { Listener } from "./listen.ts";
 import { Counter, Gauge } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
 
@@ -191,4 +192,31 @@ export function followTls(options: TlsReloadOptions): Disposable {
     void look().finally(() => looking = false);
   }, every_ms);
   return { [Symbol.dispose]: () => clearInterval(timer) };
+}
+
+/** The parts of the client listener that a change of the certificate needs. */
+export interface Serving extends Pick<Env, "registry" | "log" | "now"> {
+  /** Reads the files; may throw. */
+  readonly read: () => TlsPair | undefined;
+  readonly client: Listener;
+  /** Called if the port could not be opened again. */
+  readonly onLost: (detail: string) => void;
+}
+
+/** Polls the files of the certificate until it is disposed. */
+export function followCertificate(served: TlsPair, serving: Serving): Disposable {
+  const { read, client, registry, log, now, onLost } = serving;
+  return followTls({
+    served,
+    read,
+    async renew(pair) {
+      await client.renew(pair).catch((error) => {
+        onLost(error instanceof Error ? error.message : String(error));
+        throw error;
+      });
+    },
+    registry,
+    log,
+    now,
+  });
 }

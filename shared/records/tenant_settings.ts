@@ -12,6 +12,9 @@ import { OwnQuota } from "../config/schema_quota.ts";
 import { TenantBudget } from "../config/schema_usage.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "./staged_schema.ts";
 import { requireFormat, storedBytes } from "./stored.ts";
+import { TenantHook } from "../config/automation/hooks.ts";
+import { id, roomPattern } from "../config/values/schema_values.ts";
+import { refuseWhen, ScheduleBody } from "./schedule.ts";
 
 /** Keys: `[tenant_id]`. */
 export const TENANTS_BUCKET = "ARQON_TENANTS";
@@ -140,3 +143,29 @@ function foreignSubject(
     ? undefined
     : `${JSON.stringify(foreign)} does not begin with ${own}`;
 }
+
+/** The kinds of separate documents. */
+export const DOCUMENT_KINDS = ["hooks", "schedules", "reducers"] as const;
+/** The name of a kind. */
+export type DocumentKindName = typeof DOCUMENT_KINDS[number];
+
+const paused = z.boolean().optional().describe("absent: unchanged, and a new one is not paused");
+
+/** A hook; without a secret it keeps its secret, and a new hook gets a generated one. */
+export const StateHook = z.strictObject({ id, ...TenantHook.shape, paused });
+/** A hook. */
+export type StateHook = z.output<typeof StateHook>;
+
+/** A schedule. */
+export const StateSchedule = z.strictObject({ id, ...ScheduleBody.shape, paused })
+  .superRefine(refuseWhen);
+/** A schedule. */
+export type StateSchedule = z.output<typeof StateSchedule>;
+
+/** The module that a room class runs, instead of the configured file. */
+export const StateReducer = z.strictObject({
+  class: roomPattern,
+  sha256: z.string().regex(/^[0-9a-f]{64}$/, { error: "expected 64 lowercase hex digits" }),
+});
+/** A deployed module. */
+export type StateReducer = z.output<typeof StateReducer>;

@@ -3,23 +3,6 @@
  * its content. Only the bus writes there, and no client reads it, because it has other clients' calls.
  */
 
-import { ArqonError } from "@arqon/proto";
-
-/** The refusal of a command that only a reducer can answer. */
-export const noReducer = (detail: string): ArqonError =>
-  new ArqonError("invalid-command", `room.call: ${detail}`);
-
-/** The refusal for a room without visible values. */
-export const nothingShown = (room_id: string): ArqonError =>
-  new ArqonError("invalid-command", `room.values: ${room_id} shows none: no reducer_visible`);
-
-/** The refusal for a room whose module is not public. */
-export const noModule = (room_id: string): ArqonError =>
-  new ArqonError(
-    "invalid-command",
-    `room.module: ${room_id} does not publish it: no reducer_public`,
-  );
-
 /** The suffix of the name of such a room. */
 const REDUCER_SUFFIX = "~reducer";
 /** The longest id of a room, in UTF-16 units. */

@@ -1,5 +1,5 @@
 /**
- * Sends the metrics of /metrics to an OpenTelemetry collector, by OTLP over HTTP with Protobuf. Only `metrics_start.ts`
+ * Sends the metrics of /metrics to an OpenTelemetry collector, by OTLP over HTTP with Protobuf. Only `start.ts`
  * loads it, because of its packages.
  */
 import { ExportResultCode, SDK_INFO } from "@opentelemetry/core";

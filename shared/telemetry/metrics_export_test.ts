@@ -6,7 +6,7 @@ import { keptLog, QUIET } from "../testing/logs.ts";
 import { Counter, createMetrics } from "../metrics/metrics.ts";
 import { until } from "../testing/until.ts";
 import type { MetricsExport } from "./metrics_export.ts";
-import { openMetricsExport } from "./metrics_start.ts";
+import { openMetricsExport } from "./start.ts";
 import { telemetryResource } from "./resource.ts";
 
 const resource = telemetryResource({ service_name: "arqon-test", node_id: "n1", version: "1.2.3" });

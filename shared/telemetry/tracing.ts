@@ -1,5 +1,5 @@
 /**
- * Traces for the rest of the process: running spans, and where they start. `tracing_start.ts` makes a `Tracing` if the
+ * Traces for the rest of the process: running spans, and where they start. `start.ts` makes a `Tracing` if the
  * config names a collector and enables traces; otherwise there is none, and callers only check for it.
  */
 import type { Config } from "../config/schema.ts";

@@ -9,7 +9,7 @@ import { problemResponse } from "../../shared/problem.ts";
 import type { AdminRouter } from "./routing/admin_router.ts";
 import { requireOwnName } from "./routing/admin_host.ts";
 import type { AdminNames } from "./routing/admin_host.ts";
-import { requireOwnSite, withSafety } from "./routing/admin_safety.ts";
+import { FILES, requireOwnSite, withSafety } from "./routing/admin_safety.ts";
 import type { AdminRates } from "./admin_rates.ts";
 import { showsToken } from "../../shared/http1/handled_request.ts";
 import { adminOf } from "./routing/admin_scope.ts";
@@ -26,6 +26,8 @@ import { requireKnown } from "./routing/query.ts";
 export interface AdminFile {
   readonly body: string;
   readonly content_type: string;
+  /** Its content security policy. */
+  readonly policy: string;
 }
 
 /** What the admin listener needs of the process. */
@@ -37,7 +39,7 @@ export interface AdminContext extends Pick<HttpContext, "authenticator">, Pick<E
   readonly router: AdminRouter;
   /** The description of the API, which needs no token. */
   readonly description: () => Response;
-  /** A file of the console; undefined if there is none. */
+  /** A file below `FILES`; undefined if there is none. */
   readonly file: (path: string) => Promise<AdminFile | undefined>;
   /** The audit log; absent: no log is written. */
   readonly audit?: AuditTrail | undefined;
@@ -57,11 +59,10 @@ export async function handleAdmin(
   try {
     requireOwnName(request, context.names);
     requireOwnSite(request, path);
-    const response = await openAnswer(context, request, path) ??
-      await answer(context, request, path, remote_ip);
-    return withSafety(response, path);
+    return await openAnswer(context, request, path) ??
+      withSafety(await answer(context, request, path, remote_ip));
   } catch (error) {
-    return withSafety(refusal(context, path, error), path);
+    return withSafety(refusal(context, path, error));
   }
 }
 
@@ -71,21 +72,22 @@ async function openAnswer(
   request: Request,
   path: string,
 ): Promise<Response | undefined> {
-  if (path === "/" || path === "/console") {
+  if (path === "/" || `${path}/` === FILES) {
     requireReading(request);
-    return new Response(null, { status: 302, headers: { location: "/console/" } });
+    return withSafety(new Response(null, { status: 302, headers: { location: FILES } }));
   }
   if (path === "/v1/openapi.json") {
     requireReading(request);
     requireKnown(new URL(request.url), []);
-    return description();
+    return withSafety(description());
   }
-  if (!path.startsWith("/console/")) return undefined;
+  if (!path.startsWith(FILES)) return undefined;
   requireReading(request);
   const asset = await file(path);
   if (asset === undefined) throw new ArqonError("not-found", path);
   const headers = { "content-type": asset.content_type };
-  return new Response(request.method === "HEAD" ? null : asset.body, { headers });
+  const answer = new Response(request.method === "HEAD" ? null : asset.body, { headers });
+  return withSafety(answer, asset.policy);
 }
 
 function requireReading(request: Request): void {

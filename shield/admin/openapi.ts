@@ -7,10 +7,9 @@ import { actionOf, type ListedRoute } from "./routing/admin_routes.ts";
 import { COUNT, ID, inPath, object, operation, PROBLEM } from "../openapi/openapi_parts.ts";
 import type { Parameter, Schema } from "../openapi/openapi_parts.ts";
 import { templateNames } from "../../shared/path_template.ts";
-import { listedRoutes } from "./route_list.ts";
-import type { Described } from "./route_list.ts";
 import type { AdminSide } from "../capability.ts";
 import type { RouteScope } from "./routing/admin_scope.ts";
+import { STATUS_ROUTES } from "./admin_status.ts";
 
 const SCOPE_TEXTS: Readonly<Record<RouteScope, string>> = {
   bus: "Bus-wide: for operators, who are admins of a tenant in `[admin] operator_tenants`.",
@@ -25,7 +24,6 @@ const SCOPE_TEXTS: Readonly<Record<RouteScope, string>> = {
 /** Tags of the kernel's routes. */
 const TAGS: Readonly<Record<string, string>> = {
   cluster: "all Shields and Brains together",
-  "room classes": "options of rooms",
 };
 
 /** Schemas that several paths use. */
@@ -123,3 +121,12 @@ export const adminOpenApi = (capabilities: Described): Schema => ({
     schemas: { Problem: PROBLEM, ...SETTINGS_SCHEMAS, ...merged(capabilities, "schemas") },
   },
 });
+
+/** The admin side of each capability. */
+export type Described = readonly { readonly admin?: AdminSide }[];
+
+/** Every route of the admin API that requires a token. */
+export function listedRoutes(capabilities: Described): ListedRoute[] {
+  const tables = capabilities.flatMap(({ admin }) => admin?.tables ?? []);
+  return [STATUS_ROUTES, ...tables].flatMap((table) => [...table.list()]);
+}

@@ -17,10 +17,15 @@ import { decodeRollout, isUnderWay } from "../../shared/rollout/rollout.ts";
 import type { Rollout } from "../../shared/rollout/rollout.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { STAGED_SCHEMAS_MAX, StagedSchema } from "../../shared/records/staged_schema.ts";
-import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
+import {
+  StateHook,
+  StateReducer,
+  StateSchedule,
+  TENANT_RULES_MAX,
+} from "../../shared/records/tenant_settings.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 import { settingsWithin } from "../admin/routing/admin_body.ts";
-import { listingAnswer } from "../admin/routing/listing_answer.ts";
+import { listingAnswer } from "../../shared/http1/listing_answer.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { requireScope } from "../admin/routing/admin_scope.ts";
@@ -31,7 +36,6 @@ import type { SchemaAdminContext } from "../schema/admin/admin_schemas.ts";
 import { requireMessages } from "../schema/admin/admin_mappings.ts";
 import { settled } from "../schema/admin/admin_schemas.ts";
 import { stagedBytes } from "../schema/registry/staging.ts";
-import { StateHook, StateReducer, StateSchedule } from "../settings/document_kinds.ts";
 import type { Settings } from "../settings/settings.ts";
 import { needsDecision, STATE_KINDS } from "./decision.ts";
 import { documentsHash, madeSecrets } from "./documents.ts";

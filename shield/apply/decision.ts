@@ -4,9 +4,12 @@
  * without waiting for others. `applies.ts` writes them.
  */
 import type { StagedSchema } from "../../shared/records/staged_schema.ts";
-import type { PendingApply, TenantSettings } from "../../shared/records/tenant_settings.ts";
-import { DOCUMENT_KINDS } from "../settings/document_kinds.ts";
-import type { DocumentKindName } from "../settings/document_kinds.ts";
+import type {
+  DocumentKindName,
+  PendingApply,
+  TenantSettings,
+} from "../../shared/records/tenant_settings.ts";
+import { DOCUMENT_KINDS } from "../../shared/records/tenant_settings.ts";
 import { applyWords } from "../policy/chain/canary_turn.ts";
 import { withPolicies } from "../policy/chain/chain.ts";
 import type { PolicyDocument } from "../policy/chain/chain.ts";

@@ -6,21 +6,24 @@
 import { createHash } from "node:crypto";
 import { ArqonError } from "@arqon/proto";
 import { canonicalJson } from "../../shared/canonical_json.ts";
-import type { PendingApply } from "../../shared/records/tenant_settings.ts";
-import { slice } from "../../shared/turns/slices.ts";
-import { DOCUMENT_KINDS } from "../settings/document_kinds.ts";
 import type {
-  DocumentKind,
   DocumentKindName,
-  DocumentKinds,
-  DocumentThings,
+  PendingApply,
   StateHook,
-  Writing,
-} from "../settings/document_kinds.ts";
+  StateReducer,
+  StateSchedule,
+} from "../../shared/records/tenant_settings.ts";
+import { slice } from "../../shared/turns/slices.ts";
+import { DOCUMENT_KINDS } from "../../shared/records/tenant_settings.ts";
+import type { DocumentKind, DocumentKinds, Writing } from "../settings/document_kinds.ts";
 import type { Wanted } from "./decision.ts";
 
 /** The lists of a tenant; a kind that is switched off here is absent. */
-export type DocumentLists = { readonly [Name in DocumentKindName]?: DocumentThings[Name][] };
+export interface DocumentLists {
+  readonly hooks?: StateHook[];
+  readonly schedules?: StateSchedule[];
+  readonly reducers?: StateReducer[];
+}
 
 /** A schedule that ends automatically is not a change. */
 const endsItself = (thing: object): boolean => "at_ms" in thing || "until_ms" in thing;
@@ -76,29 +79,28 @@ export class Documents {
   async #each(
     tenant_id: string,
     wanted: Wanted,
-    act: <Thing>(
-      kind: DocumentKind<Thing>,
-      things: Thing[],
+    act: (
+      kind: DocumentKind<object>,
+      things: object[],
       name: DocumentKindName,
-    ) => Promise<Thing[]>,
+    ) => Promise<object[]>,
   ): Promise<DocumentLists> {
     const done: Record<string, unknown> = {};
-    const one = async <Name extends DocumentKindName>(name: Name) => {
+    for (const name of DOCUMENT_KINDS) {
       const list = wanted[name];
-      if (list === undefined) return;
-      const kind: DocumentKind<DocumentThings[Name]> | undefined = this.#kinds[name];
+      if (list === undefined) continue;
+      const kind = this.#kinds[name];
       if (kind === undefined) {
         throw new ArqonError("invalid-settings", `${name}: not on this Shield`);
       }
       // The list of another release may have unknown things, which must not be dropped silently.
-      const things: DocumentThings[Name][] = [];
+      const things: object[] = [];
       for (const one of list) {
         await slice(tenant_id);
         things.push(kind.entry.parse(one));
       }
       done[name] = await act(kind, things, name);
-    };
-    for (const name of DOCUMENT_KINDS) await one(name);
+    }
     return done as DocumentLists;
   }
 }

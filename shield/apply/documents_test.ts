@@ -14,7 +14,7 @@ import { Applies } from "./applies.ts";
 import type { AppliesOptions } from "./applies.ts";
 import { hooksKind } from "../hooks/hooks_kind.ts";
 import { schedulesKind } from "../schedules/schedules_kind.ts";
-import { StateHook, StateSchedule } from "../settings/document_kinds.ts";
+import { StateHook, StateSchedule } from "../../shared/records/tenant_settings.ts";
 import { Documents, documentsHash } from "./documents.ts";
 
 const LIMITS = { headers: 8, header_bytes: 1_024, field_bytes: 256 };

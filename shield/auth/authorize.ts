@@ -91,30 +91,24 @@ const MODERATION = /^(?:room\.)?(?:kick|ban|unban|bans)$/;
 /** Whether a command bans or unbans. */
 export const isModeration = (name: string) => MODERATION.test(name);
 
-/** Commands that a Shield sends for an admin, after its own check. */
-const OF_ADMINS = /^(?:room\.)?past$/;
+/**
+ * The actions of commands of capabilities, where they are not `command`. A command of `nobody` is sent by Shields only,
+ * for an admin and after their own check.
+ */
+export type CommandActions = Readonly<Record<string, Action | "nobody">>;
 
 /** Throws `command-forbidden` (403) when the role may not send a command of that name. */
-export function requireCommandRole(role: Role, name: string): void {
-  if (role === "user" && isModeration(name) || OF_ADMINS.test(name)) {
+export function requireCommandRole(role: Role, name: string, own: CommandActions = {}): void {
+  const is_forbidden = Object.hasOwn(own, name) && own[name] === "nobody";
+  if (role === "user" && isModeration(name) || is_forbidden) {
     throw new ArqonError("command-forbidden", name);
   }
 }
 
-/** The actions of commands of capabilities, where they are not `command`. */
-export type CommandActions = Readonly<Record<string, Action>>;
-
-/** The command that reads visible values, with or without `room.` before the name. */
-const VALUES = /^(?:(?:room\.)?values|room\.module)$/;
-
-/**
- * The action that a grant must allow for a command in its room: presence for listing members, subscribe for reading
- * messages, publish for writing pieces.
- */
+/** The action that a grant must allow for a command in its room. */
 export function commandAction(name: string, own: CommandActions = {}): Action {
-  if (name.startsWith("history.") || VALUES.test(name)) return "subscribe";
-  if (Object.hasOwn(own, name)) return own[name]!;
-  return name.startsWith("presence.") ? "presence" : "command";
+  const action = Object.hasOwn(own, name) ? own[name] : undefined;
+  return action === undefined || action === "nobody" ? "command" : action;
 }
 
 /** Throws `role-forbidden` (403) unless the identity has exactly this role (admin API). */

@@ -4,7 +4,7 @@
  */
 import { dataForm, readHistory, readRouted } from "@arqon/proto";
 import type { PlainEnvelope, PlainEvent } from "@arqon/proto";
-import { createFossil } from "../fossil/encode.ts";
+import { createFossil } from "../../shared/fossil/encode.ts";
 import type { Form } from "./forms.ts";
 import { jsonData } from "./messages.ts";
 import type { Data, Publication, Reply } from "./messages.ts";

@@ -1,7 +1,7 @@
 /** Tests of deltas: the frames of several clients in a room, and their bases. */
 import assert from "node:assert/strict";
 import { encodeMsg, encodeUtf8, strictText, writeEnvelope } from "@arqon/proto";
-import { createFossil } from "../fossil/encode.ts";
+import { createFossil } from "../../shared/fossil/encode.ts";
 import { JSON_FORM } from "./forms.ts";
 import type { Publication } from "./messages.ts";
 import { DeltaBases, RoomMessages } from "./publications.ts";

@@ -17,16 +17,11 @@ export interface Claim {
   is_last(): boolean;
 }
 
-/** Presence in rooms, and the known Brains, for a Shield. */
+/** Presence in rooms, for a Shield. */
 export interface Presence {
-  /** A message that a Brain receives without answering. */
-  readonly hello: Uint8Array;
   readonly presence: {
     /** Announces this Shield's queued membership changes. */
     announce(): void;
-    brains(): readonly string[];
-    /** Reports a Brain that has not answered: it counts as down until its next heartbeat. */
-    suspect(brain_id: string): void;
     /** From now on members move. */
     beginMove(): void;
     drain(): void;
@@ -50,11 +45,8 @@ export interface Presence {
 
 /** Without presence. */
 export const NO_PRESENCE: Presence = {
-  hello: new Uint8Array(),
   presence: {
     announce: () => {},
-    brains: () => [],
-    suspect: () => {},
     beginMove: () => {},
     drain: () => {},
   },

@@ -14,7 +14,7 @@ import { ArqonError, DecodeError, encodeTextMessage, readEnvelope, readRouted } 
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import { judgedRoomOf, reservedRoom } from "../../shared/rooms/reserved.ts";
 import { reducedRoomOf, reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
-import { legible } from "../../shared/spine/contract/legible_message.ts";
+import { readable } from "../../shared/spine/contract/readable_message.ts";
 import { readPage } from "../../shared/spine/contract/read_page.ts";
 import type { ObjectStore, Spine } from "../../shared/spine/contract/spine.ts";
 import { slice } from "../../shared/turns/slices.ts";
@@ -103,7 +103,7 @@ function isOf({ payload }: LogMessage, room_id: string, user: string): boolean {
   if (reducedRoomOf(room_id) !== undefined) return hasCallsOf(payload, user);
   const is_bus = reservedRoom(room_id) !== undefined;
   try {
-    const { sender_id, event } = readEnvelope(legible(payload));
+    const { sender_id, event } = readEnvelope(readable(payload));
     return sender_id === user || (is_bus && namesUser(event?.data ?? payload, user));
   } catch (error) {
     if (error instanceof DecodeError) return is_bus && namesUser(payload, user);

@@ -1,7 +1,6 @@
 /** The deltas capability of a Shield. */
 import type { Capability } from "../capability.ts";
-import { registeredCounts } from "./delta_counts.ts";
-import { DeltaBases } from "./deltas.ts";
+import { DeltaBases, registeredCounts } from "./deltas.ts";
 
 /** Messages that are sent as diffs from the previous one. */
 export const DELTAS: Capability = {

@@ -3,7 +3,7 @@ import { decode } from "@ably/vcdiff-decoder";
 import fc from "fast-check";
 import { applyDelta, createDelta } from "fossil-delta";
 import assert from "node:assert/strict";
-import { createFossil } from "../fossil/encode.ts";
+import { createFossil } from "../../shared/fossil/encode.ts";
 import { createVcdiff } from "../vcdiff/encode.ts";
 
 const text = (value: string) => new TextEncoder().encode(value);

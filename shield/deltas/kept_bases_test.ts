@@ -1,7 +1,6 @@
 // The bases that a connection is assumed to have: the latest within its bytes, with every eviction counted.
 import assert from "node:assert/strict";
-import { DeltaCounts } from "./delta_counts.ts";
-import { DeltaBases } from "./deltas.ts";
+import { DeltaBases, DeltaCounts } from "./deltas.ts";
 import type { KeptBases } from "./deltas.ts";
 
 const LIMITS = {

@@ -3,7 +3,10 @@ import type { Capability } from "../capability.ts";
 import { FILTERS } from "../filter/capability.ts";
 import { Filters } from "../filter/filters.ts";
 import { HttpRates } from "../rates/http_rates.ts";
+import { POSITION } from "../http/openapi_answers.ts";
+import { BOOLEAN, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { History } from "./history/history.ts";
+import { HISTORY_GET } from "./history/history_query.ts";
 import { createHttpHistory, HISTORY } from "./http/http_history.ts";
 import { startDurable } from "./start.ts";
 import type { StartedDurable } from "./start.ts";
@@ -17,8 +20,14 @@ interface OwnDurable extends Pick<StartedDurable, "stats"> {
 export const DURABLE: Capability<OwnDurable> = {
   name: "durable",
   title: "rooms whose messages are stored and can be read again",
+  actions: { [HISTORY_GET]: "subscribe" },
   client: {
     described: [HISTORY],
+    schemas: {
+      History: object({
+        ...{ messages: list({ type: "object" }), offset: POSITION, epoch: TEXT, more: BOOLEAN },
+      }),
+    },
     routes: ({ config: { auth: { query_token } }, now }, { running, stats, rates }) => {
       const context = { stats, rates: new HttpRates(rates, now), query_token };
       let answer: ReturnType<typeof createHttpHistory> | undefined;
@@ -40,7 +49,7 @@ export const DURABLE: Capability<OwnDurable> = {
       gives: { logs, durable: rooms },
       own: { stats },
       start({ running, operations: { context: { path, overseer, limits } } }) {
-        const filters = running.of(FILTERS) ?? new Filters(env.config.filters, ground);
+        const filters = running.of(FILTERS) ?? new Filters(env.config.filters);
         const { noteRead, reads } = running.given;
         const history = durable.history({ ...path, overseer, limits, filters, noteRead, reads });
         return { own: { stats, history }, commands: history.own };

@@ -7,10 +7,10 @@ import { type Filters, startFilters } from "./filters.ts";
 export const FILTERS: Capability<Filters> = {
   name: "filters",
   title: "subscribers receive messages that match their filter and their claims",
-  open({ config, registry }, { stats, running }) {
+  open({ config, registry }, { running }) {
     const schemas = running.of(SCHEMAS)?.gate;
     const { ledger } = running.given;
-    const filters = startFilters(config.filters, registry, { stats, schemas, ledger });
+    const filters = startFilters(config.filters, registry, { schemas, ledger });
     return { own: filters, gives: { filters, shares: filters.shares } };
   },
 };

@@ -4,6 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { scrapedCounter, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { FilteredRoom, Filters as AskedFilters } from "../fanout/filters.ts";
@@ -42,6 +43,11 @@ interface Held {
 export class Filters implements AskedFilters {
   /** The number of different filters. */
   size = 0;
+  /** Messages withheld, once per subscriber; and verdicts, once for all subscribers with the same filter. */
+  readonly stats = {
+    filtered: 0,
+    filter_verdicts: { match: 0, no_match: 0, error: 0, cost: 0 },
+  };
   /** The shares of the process's time for filters. */
   readonly shares: FilterShares;
   readonly #limits: FiltersLimits;
@@ -51,11 +57,11 @@ export class Filters implements AskedFilters {
   /** `now_ms`: monotonic. */
   constructor(
     limits: FiltersLimits,
-    options: JudgeOptions,
+    options: Omit<JudgeOptions, "stats"> = {},
     now_ms: () => number = () => performance.now(),
   ) {
     this.#limits = limits;
-    this.#options = options;
+    this.#options = { ...options, stats: this.stats };
     this.shares = new FilterShares(now_ms);
   }
 
@@ -156,14 +162,28 @@ export class Filters implements AskedFilters {
   }
 }
 
-/** Makes the filters of a process, with their metric. */
+/** Makes the filters of a process, with their metrics. */
 export function startFilters(
   limits: FiltersLimits,
   registry: Registry,
-  options: JudgeOptions,
+  options: Omit<JudgeOptions, "stats">,
 ): Filters {
   const filters = new Filters(limits, options);
+  const { stats } = filters;
   const help = "Different filters that subscribers have on this Shield.";
   scrapedGauge(registry, "shield_filters", help, () => filters.size);
+  scrapedCounter(
+    registry,
+    "shield_filtered_messages_total",
+    "Messages that a filter withheld from a subscriber, once per subscriber.",
+    () => stats.filtered,
+  );
+  scrapedFamily(
+    registry,
+    "shield_filter_verdicts_total",
+    "Messages judged by filters, once for all subscribers with the same one.",
+    "verdict",
+    () => stats.filter_verdicts,
+  );
   return filters;
 }

@@ -8,7 +8,6 @@ import type { Identity } from "../auth/identity.ts";
 import { classFilter } from "./filter.ts";
 import type { Filter } from "./filter.ts";
 import { Filters } from "./filters.ts";
-import { createStats } from "../stats/stats.ts";
 
 const LIMITS = {
   ...{ filter_chars: 100, filter_steps: 100 },
@@ -16,7 +15,7 @@ const LIMITS = {
 };
 
 Deno.test("one text is one filter of a tenant, which is dropped with its last subscriber", () => {
-  const filters = new Filters(LIMITS, { stats: createStats() });
+  const filters = new Filters(LIMITS);
   const first = filters.of("t", "true")!;
   filters.hold("t", "a", first);
   assert.equal(filters.of("t", "true"), first);
@@ -32,7 +31,7 @@ Deno.test("one text is one filter of a tenant, which is dropped with its last su
 
 Deno.test("changed limits apply to the next SUB, and steps to the next message", () => {
   const limits = { ...LIMITS };
-  const filters = new Filters(limits, { stats: createStats() });
+  const filters = new Filters(limits);
   const envelope = writeEnvelope({ room_id: "a", message_id: "m" });
   const counts = { match: 0, no_match: 0, error: 0, cost: 0 };
   const filter = filters.of("t", "[1, 2, 3].all(x, x > 0)")!;
@@ -55,7 +54,7 @@ Deno.test("rooms and tenants stay within their limits, whichever subscribers com
     leaves: fc.boolean(),
   });
   fc.assert(fc.property(fc.array(step, { maxLength: 60 }), (steps) => {
-    const filters = new Filters(LIMITS, { stats: createStats() });
+    const filters = new Filters(LIMITS);
     const held = new Map<string, { room: string; filter: Filter }>();
     for (const { room, text, who, leaves } of steps) {
       const key = `${who} ${room}`;

@@ -5,7 +5,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { FilterShare } from "../../shared/filter/message_view.ts";
-import { Turns } from "../../shared/turns/turns.ts";
+import { Turns } from "../../shared/turns/fair_turns.ts";
 import { createFuelBuckets } from "../../shared/rates/fuel_bucket.ts";
 
 /** Steps per second of one tenant on this Shield: half a second at most, and a tenth usually. */

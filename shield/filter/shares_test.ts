@@ -5,7 +5,6 @@ import type { LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { HistoryAnswer } from "../durable/history/history_answer.ts";
 import { mostInOneTurn } from "../../shared/testing/most_in_one_turn.ts";
 import { readFiltered } from "../durable/history/history.ts";
-import { createStats } from "../stats/stats.ts";
 import { Filters } from "./filters.ts";
 import { MessageView } from "../../shared/filter/message_view.ts";
 import { FilterShares } from "./shares.ts";
@@ -37,7 +36,7 @@ Deno.test("only a tenant that has used up its share is refused, until its debt i
 
 Deno.test("compiling a filter is charged, and a tenant in debt compiles none", () => {
   const now_ms = 0;
-  const filters = new Filters(LIMITS, { stats: createStats() }, () => now_ms);
+  const filters = new Filters(LIMITS, {}, () => now_ms);
   const texts = Array.from(
     { length: 1_000 },
     (_, n) => `data.s.matches("${n}${"(a|b)".repeat(40)}")`,
@@ -71,7 +70,7 @@ for (
     };
     const envelope = writeEnvelope({ room_id: "r", message_id: "m", event });
     const entries = Array.from({ length: 30 }, (_, n) => ({ offset: n + 1, payload: envelope }));
-    const filters = new Filters(LIMITS, { stats: createStats() });
+    const filters = new Filters(LIMITS);
     const filter = filters.of("a", text)!;
     const waits: number[] = [];
     let spent = 0;
@@ -103,7 +102,7 @@ for (
 }
 
 Deno.test("readers of history with cheap filters are served in slices of their tenant", async () => {
-  const filters = new Filters(LIMITS, { stats: createStats() });
+  const filters = new Filters(LIMITS);
   const filter = filters.of("a", 'type == "t"')!;
   const payload = writeEnvelope({ room_id: "r", event: { type: "t" } });
   const entries = Array.from({ length: 30 }, (_, n) => ({ offset: n + 1, payload }));
@@ -123,7 +122,7 @@ Deno.test("readers of history with cheap filters are served in slices of their t
 });
 
 Deno.test("values of a large message are charged once for all its filters, and no filter fails because of them", () => {
-  const filters = new Filters(LIMITS, { stats: createStats() });
+  const filters = new Filters(LIMITS);
   const event = {
     type: "t",
     content_type: "application/json",
@@ -131,7 +130,7 @@ Deno.test("values of a large message are charged once for all its filters, and n
   };
   const view = new MessageView(
     writeEnvelope({ room_id: "r", message_id: "m", event }),
-    createStats().filter_verdicts,
+    filters.stats.filter_verdicts,
   );
   assert(filters.of("a", 'data["7"] == 1')!.lets(view));
   const first = view.spent_steps;
@@ -141,12 +140,12 @@ Deno.test("values of a large message are charged once for all its filters, and n
 });
 
 Deno.test("unreadable data is charged as a whole, since its end may be the fault", () => {
-  const filters = new Filters(LIMITS, { stats: createStats() });
+  const filters = new Filters(LIMITS);
   const data = new TextEncoder().encode(LARGE.slice(0, -1));
   const event = { type: "t", content_type: "application/json", data };
   const view = new MessageView(
     writeEnvelope({ room_id: "r", event }),
-    createStats().filter_verdicts,
+    filters.stats.filter_verdicts,
   );
   assert(!filters.of("a", 'data["7"] == 1')!.lets(view));
   assert(view.spent_steps >= data.length / 8, `${view.spent_steps} steps`);

@@ -7,7 +7,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
-import { Turns } from "../../shared/turns/turns.ts";
+import { Turns } from "../../shared/turns/fair_turns.ts";
 import type { Logs } from "../message/logs.ts";
 import type { Caller } from "../message/caller.ts";
 import type { MessagePath } from "../message/pipeline.ts";

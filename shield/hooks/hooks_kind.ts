@@ -6,7 +6,7 @@ import { plural } from "../../shared/plural.ts";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { resumed } from "../../shared/records/hook_document.ts";
 import type { HookStore } from "./hook_store.ts";
-import { StateHook } from "../settings/document_kinds.ts";
+import { StateHook } from "../../shared/records/tenant_settings.ts";
 import type { DocumentKind } from "../settings/document_kinds.ts";
 
 /** The dependencies and settings of `hooksKind`. */

@@ -16,14 +16,12 @@ import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Caller } from "../message/caller.ts";
 import { bump } from "../stats/stats.ts";
-import { COMMAND_ROUTES, TENANT_ROOM } from "./http_commands.ts";
+import { COMMAND_ROUTES, commandAbout, TENANT_ROOM } from "./http_commands.ts";
 import type { CommandRoute } from "./http_commands.ts";
-import { commandAbout } from "./openapi_commands.ts";
 import { OWN_ROUTES } from "./own_routes.ts";
-import { inRequestTrace } from "./request_trace.ts";
+import { httpCaller, inRequestTrace } from "./route.ts";
 import { membersOfBody, membersOfQuery, refuseBody } from "./members.ts";
 import type { CommandMember, GivenMembers } from "./members.ts";
-import { httpCaller } from "./route.ts";
 import type { ClientCall, ClientHandler, ClientRoute } from "./route.ts";
 
 /** The path of commands over HTTP. */
@@ -66,11 +64,14 @@ function holderId({ user_key }: Pick<Identity, "user_key">, name: string): strin
   return `http:${digest}:${name}`;
 }
 
-/** The routes of all commands, and the route that takes any command. */
-export function commandRoutes(context: CommandContext): ClientRoute[] {
+/** The routes of the kernel's commands and of `more`, and the route that takes any command. */
+export function commandRoutes(
+  context: CommandContext,
+  more: readonly CommandRoute[],
+): ClientRoute[] {
   const any: ClientHandler = (call) => answerAny(context, call);
   return [
-    ...COMMAND_ROUTES.map((route): ClientRoute => ({
+    ...[...COMMAND_ROUTES, ...more].map((route): ClientRoute => ({
       ...route,
       about: commandAbout(route),
       answer: (call) => answerRoute(context, route, call),

@@ -10,9 +10,7 @@ import type { Admission } from "../rates/admission_gate.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
 import { OPENAPI_PATH } from "./own_routes.ts";
 import type { PendingRequests } from "./pending.ts";
-import type { ClientTable } from "./route.ts";
-import { identityOfTicket, ticketIn } from "./tickets.ts";
-import type { TicketEntry } from "./tickets.ts";
+import type { ClientRoute, ClientTable } from "./route.ts";
 import type { Identity } from "../auth/identity.ts";
 import { isOriginAllowed, requireOrigin } from "../auth/origin.ts";
 import type { Client } from "../message/caller.ts";
@@ -52,8 +50,6 @@ export interface HttpContext extends Pick<Env, "log"> {
    * Answers another protocol, without a token of ours; undefined: the request has none. Never rejects. Absent: none.
    */
   readonly foreign?: ForeignEntry | undefined;
-  /** Tickets, with which a page reads events. */
-  readonly ticketed: TicketEntry;
   /** Throws if too many requests of the user are running; dispose the result when this one is answered. */
   readonly pending: Pick<PendingRequests, "enter">;
   /** Throws while the process drains. */
@@ -163,7 +159,10 @@ async function route(
   const answer = found.methods.get(method);
   if (answer === undefined) throw new ArqonError("method-not-allowed", request.method);
   if (!found.while_draining) context.requireOpen();
-  const client = { identity: await admitted(context, request, url, remote_ip), remote_ip };
+  const client = {
+    identity: await admitted(context, request, url, remote_ip, found.identify),
+    remote_ip,
+  };
   using under_way = context.pending.enter(client.identity);
   const gone = () => {
     const signal = clientGone(request);
@@ -205,12 +204,12 @@ async function admitted(
   request: Request,
   url: URL,
   remote_ip: string,
+  identify?: ClientRoute["identify"],
 ): Promise<Identity> {
-  const ticket = ticketIn(url);
-  // A token has priority: the ticket then stays valid.
-  const identity = ticket !== undefined && tokenFrom(request, context) === undefined
-    ? await identityOfTicket(context.ticketed, ticket)
-    : await authenticate(context, request);
+  // A token has priority: another proof then stays valid.
+  const is_other = identify !== undefined && tokenFrom(request, context) === undefined;
+  const other = is_other ? identify(url) : undefined;
+  const identity = await (other ?? authenticate(context, request));
   requireEntry(context, identity, remote_ip);
   showsToken(request);
   return identity;

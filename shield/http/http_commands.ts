@@ -1,16 +1,19 @@
 /**
- * The table of commands with their own path over HTTP, and their members. `command_call.ts` turns a request into the
- * command.
+ * The table of commands of rooms with their own path over HTTP, and their description. `command_call.ts` turns a
+ * request into the command.
  */
-import type { ClientRoute } from "./route.ts";
+import type { ClientRoute, DescribedRoute } from "./route.ts";
 import { DATA, HOLDER, READ, WRITE } from "./members.ts";
 import type { CommandMember } from "./members.ts";
+import { inQuery, ref } from "../openapi/openapi_parts.ts";
+import type { DescribedBody } from "../openapi/openapi_parts.ts";
+import { ackOf } from "./openapi_answers.ts";
 
 /** A command with its own path over HTTP. */
 export interface CommandRoute extends Pick<ClientRoute, "method" | "template"> {
   /** The name of the operation in generated clients. */
   readonly id: string;
-  readonly tag: "state" | "locks" | "presence" | "moderation";
+  readonly tag: string;
   readonly summary: string;
   readonly command: string;
   /** Members of the data that are parts of the path: name in the template to name in the data. */
@@ -85,23 +88,6 @@ const LOCKS: readonly CommandRoute[] = [
   },
 ];
 
-const PRESENCE: readonly CommandRoute[] = [
-  {
-    ...{ method: "GET", template: `${ROOM}/presence`, id: "listMembers", tag: "presence" },
-    summary: "Lists a room's members, page by page",
-    command: "presence.list",
-    members: [DATA.limit, DATA.after],
-    result: "Members",
-  },
-  {
-    ...{ method: "GET", template: `${ROOM}/presence/count`, id: "countMembers", tag: "presence" },
-    summary: "Counts a room's members",
-    command: "presence.count",
-    members: [],
-    result: "Count",
-  },
-];
-
 const MODERATION: readonly CommandRoute[] = [
   {
     ...{ method: "POST", template: `${ROOM}/kick`, id: "kick", tag: "moderation" },
@@ -163,10 +149,29 @@ const MODERATION: readonly CommandRoute[] = [
   },
 ];
 
-/** All commands with their own path. */
-export const COMMAND_ROUTES: readonly CommandRoute[] = [
-  ...STATE,
-  ...LOCKS,
-  ...PRESENCE,
-  ...MODERATION,
-];
+/** The kernel's commands with their own path. */
+export const COMMAND_ROUTES: readonly CommandRoute[] = [...STATE, ...LOCKS, ...MODERATION];
+
+function bodyOf({ members, either }: CommandRoute): DescribedBody {
+  const required = members.filter((member) => member.required === true).map(({ name }) => name);
+  const schema = {
+    type: "object",
+    properties: Object.fromEntries(
+      members.map(({ name, description, schema }) => [name, { description, ...schema }]),
+    ),
+    ...(required.length === 0 ? {} : { required }),
+    ...(either === undefined ? {} : { oneOf: either.map((name) => ({ required: [name] })) }),
+    additionalProperties: false,
+  };
+  const optional = required.length === 0 && either === undefined;
+  return optional ? { schema, optional } : { schema };
+}
+
+/** Its members are in the body of PUT and POST, and in the query of GET and DELETE. */
+export function commandAbout(route: CommandRoute): DescribedRoute["about"] {
+  const { method, id, tag, summary, members, result } = route;
+  const about = { id, tag, summary, answer: ackOf(ref(result)), refusals: [408, 409] };
+  if (method === "PUT" || method === "POST") return { ...about, body: bodyOf(route) };
+  const query = members.map(({ name, description, schema }) => inQuery(name, description, schema));
+  return { ...about, query };
+}

@@ -4,8 +4,7 @@
  */
 import { ID, inPath, operation, PROBLEM } from "../openapi/openapi_parts.ts";
 import type { Parameter, RefusalWords, Schema } from "../openapi/openapi_parts.ts";
-import { COMMAND_ROUTES } from "./http_commands.ts";
-import { commandAbout } from "./openapi_commands.ts";
+import { COMMAND_ROUTES, commandAbout } from "./http_commands.ts";
 import { FIELD, USER } from "./members.ts";
 import { ANSWERS } from "./openapi_answers.ts";
 import { LISTENER_ROUTES, OWN_ROUTES } from "./own_routes.ts";
@@ -17,7 +16,6 @@ const TAGS: Readonly<Record<string, string>> = {
   messages: "publish, and read history",
   state: "keys and values of a room",
   locks: "leases with a fence",
-  presence: "presence in a room",
   moderation: "kicks and bans; for tokens of role service or admin",
   commands: "any command, as sent over a socket",
   client: "this API and the caller's token",
@@ -56,13 +54,14 @@ function partsOf(template: string): Parameter[] {
 }
 
 /** A capability's description of its routes. */
-type Described = Pick<ClientSide, "described" | "tags">;
+type Described = Pick<ClientSide, "described" | "commands" | "tags" | "schemas">;
 
 function paths(sides: readonly Described[]): Record<string, Record<string, Schema>> {
   const all: Record<string, Record<string, Schema>> = {};
-  const commands = COMMAND_ROUTES.map((route) => ({ ...route, about: commandAbout(route) }));
+  const commands = [...COMMAND_ROUTES, ...sides.flatMap((side) => side.commands ?? [])]
+    .map((route) => ({ ...route, about: commandAbout(route) }));
   const own: readonly DescribedRoute[] = Object.values(OWN_ROUTES);
-  const described = sides.flatMap((side) => side.described);
+  const described = sides.flatMap((side) => side.described ?? []);
   for (const route of [...own, ...described, ...LISTENER_ROUTES, ...commands]) {
     const { method, template, about: { query = [], ...about } } = route;
     const parameters = [...partsOf(template), ...query];
@@ -98,6 +97,9 @@ export const clientOpenApi = (sides: readonly Described[]): Schema => ({
         description: "a client's token",
       },
     },
-    schemas: { Problem: PROBLEM, ...ANSWERS },
+    schemas: Object.assign(
+      { Problem: PROBLEM, ...ANSWERS },
+      ...sides.map(({ schemas }) => schemas),
+    ),
   },
 });

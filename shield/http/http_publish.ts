@@ -6,8 +6,7 @@ import { ArqonError, decodeClientText, encodeTextAck, scanEnvelope, writeAck } f
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import { runCommand } from "./command_call.ts";
 import type { CommandContext } from "./command_call.ts";
-import { inRequestTrace } from "./request_trace.ts";
-import { httpCaller } from "./route.ts";
+import { httpCaller, inRequestTrace } from "./route.ts";
 import type { ClientHandler } from "./route.ts";
 import { bodyText, isProtobufBody, objectWith, readBody } from "./http_body.ts";
 import { storedAck } from "../connection/answers.ts";

@@ -1,12 +1,12 @@
 /** Schemas of requests and answers in the client listener's HTTP API. `http_openapi.ts` has paths. */
-import { BOOLEAN, COUNT, ID, list, object, ref, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
+import { BOOLEAN, COUNT, ID, list, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import type { Schema } from "../openapi/openapi_parts.ts";
 import { FIELD, POSITION as SENT_POSITION } from "./members.ts";
 
 const VERSIONED = { version: COUNT, epoch: TEXT };
 const ANY: Schema = {};
 /** A number; beyond 2^53, a string of digits. */
-const POSITION: Schema = { type: ["number", "string"] };
+export const POSITION: Schema = { type: ["number", "string"] };
 
 /** The text form of an ACK with that result, and other members that it may lack. */
 export const ackOf = (result: Schema, ...optional: string[]): Schema =>
@@ -35,7 +35,8 @@ const ENVELOPE = {
   data: DATA,
   content_type: FIELD,
 };
-const EVENT = {
+/** Members of a message in text form. */
+export const EVENT = {
   type: FIELD,
   schema_id: FIELD,
   ...ENVELOPE,
@@ -46,11 +47,12 @@ const EVENT = {
     until_ms: UNIX_MS,
   }, ["target", "reason", "until_ms"]),
 };
-const all = (properties: Readonly<Record<string, Schema>>): readonly string[] =>
+/** The names of all members: none is required. */
+export const all = (properties: Readonly<Record<string, Schema>>): readonly string[] =>
   Object.keys(properties);
 
 /** The schema without unknown members: clients' requests are parsed strictly. */
-const only = (schema: Schema): Schema => ({ ...schema, additionalProperties: false });
+export const only = (schema: Schema): Schema => ({ ...schema, additionalProperties: false });
 
 /** One message to the room of the path. */
 export const MESSAGE: Schema = only(object(EVENT, all(EVENT)));
@@ -64,20 +66,9 @@ export const COMMAND: Schema = only(object({
   epoch: FIELD,
   command_id: FIELD,
 }, [...all(ENVELOPE), "expect_version", "after_version", "fence", "epoch", "command_id"]));
-/** Many messages, or one for many rooms. */
-export const BATCH: Schema = {
-  oneOf: [
-    only(
-      object({ messages: { ...list(object({ room: ID, ...EVENT }, all(EVENT))), minItems: 1 } }),
-    ),
-    only(object({ rooms: { ...list(ID), minItems: 1, uniqueItems: true }, ...EVENT }, all(EVENT))),
-  ],
-};
-
 const LOCK = object({ holder: TEXT, connection_id: TEXT, until_ms: UNIX_MS, fence: COUNT });
 /** Members of answers with events. */
 const EVENTS = { events: list({ type: "object" }), truncated: BOOLEAN };
-const MEMBER = object({ connection_id: TEXT, user_id: TEXT, meta: ANY, joined_ms: UNIX_MS });
 const BAN = object({
   user_id: TEXT,
   scope: { ...TEXT, enum: ["room", "tenant"] },
@@ -86,9 +77,8 @@ const BAN = object({
   by: TEXT,
   created_ms: UNIX_MS,
 });
-const COUNTS = { connections: COUNT, users: COUNT };
 
-/** The schemas by name. */
+/** The schemas by name, apart from those of capabilities. */
 export const ANSWERS: Readonly<Record<string, Schema>> = {
   Written: object(VERSIONED),
   Locked: object({ ...VERSIONED, fence: COUNT, until_ms: UNIX_MS }),
@@ -101,25 +91,6 @@ export const ANSWERS: Readonly<Record<string, Schema>> = {
     "events",
     "truncated",
   ]),
-  Members: object({ members: list(MEMBER), ...COUNTS, next: TEXT }, ["next"]),
-  Count: object(COUNTS),
   Bans: object({ bans: list(BAN), count: COUNT, next: TEXT }, ["next"]),
-  Ack: object({
-    op: { const: "ack" },
-    id: POSITION,
-    code: COUNT,
-    reason: TEXT,
-    message: TEXT,
-    offset: POSITION,
-    retry_after_ms: COUNT,
-    result: RECEIPT,
-  }, ["reason", "message", "offset", "retry_after_ms", "result"]),
-  BatchAnswer: object({ results: list(ref("Ack")), refused: COUNT }),
-  History: object({
-    messages: list({ type: "object" }),
-    offset: POSITION,
-    epoch: TEXT,
-    more: BOOLEAN,
-  }),
   Identity: object({ tenant_id: ID, user_id: TEXT, role: TEXT, token_expires_ms: UNIX_MS }),
 };

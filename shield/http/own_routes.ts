@@ -2,8 +2,8 @@
  * The routes of the client listener that are not single commands, with their descriptions. `start.ts` has the handlers;
  * `commands.ts` the routes of commands.
  */
-import { ID, list, object, ref, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
-import { ackOf, BATCH, COMMAND, MESSAGE, RECEIPT } from "./openapi_answers.ts";
+import { ref } from "../openapi/openapi_parts.ts";
+import { ackOf, COMMAND, MESSAGE, RECEIPT } from "./openapi_answers.ts";
 import type { DescribedRoute } from "./route.ts";
 
 /** The path of the description, which needs no token. */
@@ -21,27 +21,6 @@ export const OWN_ROUTES = {
       body: { schema: MESSAGE },
       answer: ackOf(RECEIPT, "result"),
       refusals: [408, 409],
-    },
-  },
-  ticket: {
-    method: "POST",
-    template: "/v1/tickets",
-    about: {
-      ...{ id: "ticket", tag: "messages" },
-      summary:
-        "Creates a short-lived, one-time ticket with which a page reads events, without a token in its URL",
-      body: { schema: object({ rooms: { ...list(ID), minItems: 1 } }) },
-      answer: object({ ticket: TEXT, expires_ms: UNIX_MS }),
-    },
-  },
-  publishMany: {
-    method: "POST",
-    template: "/v1/messages",
-    about: {
-      ...{ id: "publishMany", tag: "messages" },
-      summary: "Publishes many messages, or one message to many rooms; each gets its own answer",
-      body: { schema: BATCH },
-      answer: ref("BatchAnswer"),
     },
   },
   command: {

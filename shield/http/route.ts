@@ -3,10 +3,15 @@
  * handles tokens, Origin and refusals; the other files in this folder have the routes.
  */
 import { ArqonError } from "@arqon/proto";
+import type { Identity } from "../auth/identity.ts";
 import type { Caller, Client } from "../message/caller.ts";
 import type { OperationOptions, RouteAbout } from "../openapi/openapi_parts.ts";
 import { templateNames, templateShape } from "../../shared/path_template.ts";
 import { policyHeaders } from "../auth/request_headers.ts";
+import type { ScannedEnvelope } from "@arqon/proto";
+import { parseTraceparent, TRACEPARENT } from "../../shared/telemetry/trace_context.ts";
+import type { MessagePath } from "../message/pipeline.ts";
+import { clientTraceId } from "../../shared/telemetry/trace_parent.ts";
 
 /** One request of an authenticated client. */
 export interface ClientCall {
@@ -41,6 +46,8 @@ export interface DescribedRoute {
 /** One method of one path, with its handler. Every route has a description. */
 export interface ClientRoute extends DescribedRoute {
   readonly answer: ClientHandler;
+  /** The identity of a request without a token, by another proof in its URL; undefined: it has none. */
+  readonly identify?: (url: URL) => Promise<Identity> | undefined;
 }
 
 /** The table's entry for one path. */
@@ -49,14 +56,15 @@ export interface FoundPath {
   readonly methods: ReadonlyMap<string, ClientHandler>;
   /** Whether the path is answered while the process drains. */
   readonly while_draining: boolean;
+  /** As `ClientRoute.identify`; absent: the path accepts only tokens. */
+  readonly identify?: ClientRoute["identify"];
   /** The path's parameters. Throws `invalid-room` or `invalid-field` for a malformed % escape. */
   readonly names: () => Readonly<Record<string, string>>;
 }
 
-interface CompiledPath {
+interface CompiledPath extends Pick<FoundPath, "while_draining" | "identify"> {
   readonly shape: RegExp;
   readonly names: readonly string[];
-  readonly while_draining: boolean;
   readonly methods: Map<string, ClientHandler>;
 }
 
@@ -65,11 +73,12 @@ export class ClientTable {
   readonly #paths = new Map<string, CompiledPath>();
 
   constructor(routes: Iterable<ClientRoute>) {
-    for (const { method, template, answer, while_draining = false } of routes) {
+    for (const { method, template, answer, identify, while_draining = false } of routes) {
       const path = this.#paths.get(template) ?? {
         shape: templateShape(template, "[^/]*"),
         names: templateNames(template),
         while_draining,
+        ...(identify && { identify }),
         methods: new Map(),
       };
       this.#paths.set(template, path);
@@ -85,11 +94,11 @@ export class ClientTable {
   }
 
   find(pathname: string): FoundPath | undefined {
-    for (const { shape, names, methods, while_draining } of this.#paths.values()) {
-      const match = shape.exec(pathname);
+    for (const path of this.#paths.values()) {
+      const match = path.shape.exec(pathname);
       if (match === null) continue;
       const part = (name: string, at: number) => [name, decodedPart(name, match[at + 1] ?? "")];
-      return { methods, while_draining, names: () => Object.fromEntries(names.map(part)) };
+      return { ...path, names: () => Object.fromEntries(path.names.map(part)) };
     }
     return undefined;
   }
@@ -109,4 +118,18 @@ export function decodedPart(name: string, encoded: string): string {
 export function httpCaller(client: Client, headers: Headers): Caller {
   const connection_id = `http:${client.identity.user_key}`;
   return { ...client, connection_id, request_headers: policyHeaders(headers) };
+}
+
+/** Gives the message the request's `traceparent`, unless it has its own trace. */
+export function inRequestTrace(
+  { traces }: Pick<MessagePath, "traces">,
+  envelope: ScannedEnvelope,
+  headers: Headers,
+): ScannedEnvelope {
+  const context = parseTraceparent(headers.get(TRACEPARENT) ?? "");
+  if (context === undefined || envelope.trace_id !== "") return envelope;
+  if (clientTraceId(envelope) !== undefined) return envelope;
+  const placed = { ...envelope, trace_id: context.trace_id };
+  traces?.place(placed, context);
+  return placed;
 }

@@ -81,7 +81,7 @@ async function ask(
   { timeout_ms, origin }: CommandOptions,
 ): Promise<Ack> {
   const { identity } = caller;
-  if (commandAction(envelope.command?.name ?? "") === "presence") {
+  if (commandAction(envelope.command?.name ?? "", path.actions) === "presence") {
     if (!room_class.presence) throw new ArqonError("presence-disabled", envelope.room_id);
     // The Brain receives on one connection, in order: it knows this Shield's members before it answers.
     path.announce();

@@ -31,7 +31,8 @@ async function testPath(
   await bans.bans.ready;
   const published = listenToAll(spine);
   spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
-  const path = plainPath(spine, { overseer, bans: bans.bans, classes });
+  const actions = { "presence.list": "presence", "presence.count": "presence" } as const;
+  const path = plainPath(spine, { overseer, bans: bans.bans, classes, actions });
   const run = (name: string, identity = ann, origin?: string, more: MoreOptions = {}) =>
     command(
       { ...path, commands: more.commands, quota: more.quota },

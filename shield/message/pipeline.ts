@@ -7,8 +7,8 @@ import { ArqonError, hasReceiptHeader, hasShadowHeader } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import type { Env } from "../../shared/env.ts";
 import type { Appended } from "../../shared/spine/contract/durable_log.ts";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
-import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
+import type { RequestOptions, Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineHeaders, SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import {
@@ -26,7 +26,6 @@ import type { BanCheck } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { Caller, HeaderPair } from "./caller.ts";
-import type { CommandsUnderWay } from "./commands_under_way.ts";
 import { isJudged } from "./gates.ts";
 import type { Judged, JudgedLater, Note, Notes, Policies, Quota, Schemas } from "./gates.ts";
 import type { Logs } from "./logs.ts";
@@ -45,6 +44,16 @@ export type Receipts = (
   room: { readonly tenant_id: string; readonly room_id: string },
   stored: Appended,
 ) => Promise<Uint8Array | undefined>;
+
+/** Sends commands; one with an id may be sent again, and its first answer counts. Rejects as `Spine.request`. */
+export interface CommandRequests {
+  request(
+    subject: Subject,
+    payload: Uint8Array,
+    options: RequestOptions,
+    has_id: boolean,
+  ): Promise<SpineMessage>;
+}
 
 /** The dependencies of the message path. */
 export interface MessagePath extends Pick<Env, "now" | "random"> {
@@ -78,7 +87,7 @@ export interface MessagePath extends Pick<Env, "now" | "random"> {
   /** The room's subscribers here, as one object while there are any; absent: not needed. */
   readonly hearers?: ((tenant_id: string, room_id: string) => object | undefined) | undefined;
   /** Pending commands of Brains that may go down; absent with an embedded Spine, where no Brain ends alone. */
-  readonly commands?: Pick<CommandsUnderWay, "request"> | undefined;
+  readonly commands?: CommandRequests | undefined;
   /** Announces this Shield's queued membership changes. */
   readonly announce: () => void;
 }
@@ -156,7 +165,7 @@ function checkAll(
   const action = command === undefined ? "publish" : commandAction(command.name, path.actions);
   requireGrant(identity, action, envelope.room_id);
   path.bans.requireRoom(identity, envelope.room_id);
-  requirePayloadRole(identity, envelope);
+  requirePayloadRole(identity, envelope, path.actions);
   if (hasShadowHeader(envelope)) throw new ArqonError("reserved-header", "x-arqon-shadow");
   // The quota is the last cheap check, as a refused message must not use it up.
   if (command === undefined) path.shares?.require(identity.tenant_id);
@@ -170,11 +179,15 @@ function checkAll(
 }
 
 /** Throws `command-forbidden`, `reserved-type` or `signal-forbidden`, depending on the payload. */
-function requirePayloadRole({ role }: Identity, envelope: ScannedEnvelope): void {
+function requirePayloadRole(
+  { role }: Identity,
+  envelope: ScannedEnvelope,
+  actions: CommandActions | undefined,
+): void {
   const { payload: { kind }, command, event } = envelope;
   switch (kind) {
     case "cmd":
-      return requireCommandRole(role, command!.name);
+      return requireCommandRole(role, command!.name, actions);
     case "event":
       return requireEventType(role, event!.type);
     case "signal":

@@ -9,6 +9,7 @@ import { type StartedOverseer, startOverseer } from "./start.ts";
 export const POLICIES: Capability<StartedOverseer> = {
   name: "policies",
   title: "WebAssembly policies",
+  off: ({ platform }) => platform.overseer.enabled ? undefined : "platform.overseer",
   admin: {
     tables: [POLICY_ROUTES, POLICY_STATS_ROUTES],
     tags: { policies: "WebAssembly policies" },

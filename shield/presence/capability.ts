@@ -1,16 +1,72 @@
 /** The presence capability of a Shield: the members of rooms. */
-import type { Capability } from "../capability.ts";
+import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
+import type { Capability, Given, ShieldOptions } from "../capability.ts";
+import { DATA } from "../http/members.ts";
+import { COUNT, list, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
+import { CommandsUnderWay } from "./commands_under_way.ts";
 import { HeardAnswer } from "./moving.ts";
-import { startPresence } from "./service.ts";
+import { type PresenceService, startPresence } from "./service.ts";
+
+const ROOM = "/v1/rooms/{room}";
+const MEMBER = object({ connection_id: TEXT, user_id: TEXT, meta: {}, joined_ms: UNIX_MS });
+const COUNTS = { connections: COUNT, users: COUNT };
+
+/** Commands that wait for Brains; undefined with an embedded Spine, where no Brain ends alone. */
+function commandsOf(
+  { config, registry, monotonic_ms }: ShieldOptions,
+  { hello, presence }: PresenceService,
+): Given["commands"] {
+  if (config.nats === undefined) return undefined;
+  let again = 0;
+  scrapedCounter(
+    registry,
+    "shield_commands_again_total",
+    "Commands that were retried because a Brain ended while they waited.",
+    () => again,
+  );
+  return (spine) =>
+    new CommandsUnderWay({
+      ...{ spine, monotonic_ms },
+      hello: () => hello,
+      brains: () => presence.brains(),
+      onGone: (brain_id) => presence.suspect(brain_id),
+      onAgain: () => void again++,
+    });
+}
 
 /** The capability, for a Shield's list. */
 export const PRESENCE: Capability = {
   name: "presence",
   title: "the members of rooms",
+  actions: { "presence.list": "presence", "presence.count": "presence" },
+  client: {
+    commands: [
+      {
+        ...{ method: "GET", template: `${ROOM}/presence`, id: "listMembers", tag: "presence" },
+        summary: "Lists a room's members, page by page",
+        command: "presence.list",
+        members: [DATA.limit, DATA.after],
+        result: "Members",
+      },
+      {
+        ...{ method: "GET", template: `${ROOM}/presence/count`, id: "countMembers" },
+        tag: "presence",
+        summary: "Counts a room's members",
+        command: "presence.count",
+        members: [],
+        result: "Count",
+      },
+    ],
+    tags: { presence: "presence in a room" },
+    schemas: {
+      Members: object({ members: list(MEMBER), ...COUNTS, next: TEXT }, ["next"]),
+      Count: object(COUNTS),
+    },
+  },
   open(env, { node_id, rooms: { classes } }) {
     const service = startPresence({ ...env, classes, node_id });
     return {
-      gives: { presence: service },
+      gives: { presence: service, commands: commandsOf(env, service) },
       start({ cluster: { asker } }) {
         service.moving.askBy(async (params, timeout_ms) => {
           const options = { params, timeout_ms, of: "shield" } as const;

@@ -10,6 +10,13 @@ import { reducersKind } from "./reducers_kind.ts";
 export const REDUCERS: Capability = {
   name: "reducers",
   title: "room programs",
+  actions: {
+    "values": "subscribe",
+    "room.values": "subscribe",
+    "room.module": "subscribe",
+    "past": "nobody",
+    "room.past": "nobody",
+  },
   admin: {
     tables: [REDUCER_ROUTES],
     tags: { reducers: "room programs" },

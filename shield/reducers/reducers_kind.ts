@@ -12,7 +12,7 @@ import {
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import { deployed, deployedClasses, namedClass } from "./api.ts";
 import type { ReducerAdminContext } from "./api.ts";
-import { StateReducer } from "../settings/document_kinds.ts";
+import { StateReducer } from "../../shared/records/tenant_settings.ts";
 import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 

@@ -1,13 +1,12 @@
 /**
- * Assembles the room classes of one process: the config's, those of tenants, and the admin API; and the process's
- * memory of the stored rooms for the Brains.
+ * Assembles the room classes of one process, the config's and those of tenants; and the process's memory of the stored
+ * rooms for the Brains.
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { Gauge } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Settings } from "../settings/settings.ts";
-import type { RoomsAdminContext } from "./admin_api.ts";
 import { classesHash } from "../../shared/config/classes_hash.ts";
 import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { ArqonError } from "@arqon/proto";
@@ -21,18 +20,16 @@ import {
 import type { RoomsTail } from "../../shared/records/rooms_tail.ts";
 
 /** The dependencies of `startRoomClasses`. */
-export interface RoomClassesStart extends Pick<Env, "registry" | "log" | "node_id"> {
+export interface RoomClassesStart extends Pick<Env, "registry" | "log"> {
   readonly config: Pick<Config, "rooms">;
   /** The settings, which must be ready: the tenants' classes are known. */
   readonly settings: Settings;
   readonly spine: Pick<Spine, "subscribe" | "publish" | "status">;
 }
 
-/** Room classes that follow the settings, and their admin API for operators. */
+/** Room classes that follow the settings. */
 export interface StartedRoomClasses {
   readonly classes: RoomClasses;
-  /** The context of their admin API, without the logs. */
-  readonly admin: Omit<RoomsAdminContext, "logs">;
   /** Applies the classes of the current configuration. */
   renew(): void;
   /** Prepares `renew` for a configuration that may follow. */
@@ -43,13 +40,14 @@ export interface StartedRoomClasses {
 
 /** Starts the room classes. A tenant's classes are in force as soon as `settings` knows them. */
 export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
-  const { config, settings, registry, node_id, spine } = start;
-  const log = start.log.child({ part: "rooms" });
+  const { config, settings, registry, spine } = start;
   const classes = new RoomClasses(config.rooms);
   const stopClasses = settings.onChange((tenant_id, { rooms }) =>
     classes.setTenant(tenant_id, rooms)
   );
-  const stopWitness = spine.status.engine === "nats" ? witnessRooms(spine, log) : () => {};
+  const stopWitness = spine.status.engine === "nats"
+    ? witnessRooms(spine, start.log.child({ part: "rooms" }))
+    : () => {};
   const close = () => {
     stopClasses();
     stopWitness();
@@ -75,7 +73,7 @@ export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
   });
   const renew = () => classes.setConfig(config.rooms);
   const prepare = (next: Pick<Config, "rooms">) => classes.prepareConfig(next.rooms);
-  return { classes, admin: { classes, settings, log, node_id }, renew, prepare, close };
+  return { classes, renew, prepare, close };
 }
 
 // Stores the Brains' last report about the record of the stored rooms, for a Brain that starts while no other runs. So

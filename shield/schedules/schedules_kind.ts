@@ -12,7 +12,7 @@ import { decodeSchedule, encodeSchedule, paused } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import type { Schedule } from "./schedule.ts";
 import { dueAfter } from "../../shared/records/schedule.ts";
-import { StateSchedule } from "../settings/document_kinds.ts";
+import { StateSchedule } from "../../shared/records/tenant_settings.ts";
 import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
 
 /** The dependencies and settings of `SchedulesKind`. */

@@ -10,6 +10,7 @@ import { type StartedSchemas, startSchemas } from "./start.ts";
 export const SCHEMAS: Capability<StartedSchemas> = {
   name: "schemas",
   title: "Protobuf schemas of events",
+  off: ({ platform }) => platform.registry.enabled ? undefined : "platform.registry",
   admin: {
     tables: [SCHEMA_ROUTES],
     tags: { schemas: "Protobuf schemas of events" },

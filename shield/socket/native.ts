@@ -14,7 +14,7 @@ import type {
   Upgraded,
 } from "./client_socket.ts";
 import { requireHandshake } from "./handshake.ts";
-import { NO_TURN, TURN_BYTES, TURN_FRAMES, Turns } from "../../shared/turns/turns.ts";
+import { NO_TURN, TURN_BYTES, TURN_FRAMES, Turns } from "../../shared/turns/fair_turns.ts";
 
 /** The most waiting bytes of all connections together; a client that exceeds it is asked to leave. */
 const ALL_WAITING_BYTES_MAX = 268_435_456;

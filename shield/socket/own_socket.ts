@@ -16,7 +16,7 @@ import {
   TURN_BYTES,
   TURN_FRAMES,
   Turns,
-} from "../../shared/turns/turns.ts";
+} from "../../shared/turns/fair_turns.ts";
 import { afterPiece, firstPiece, type WireMember, type WireRun, WireTurn } from "./wire_turn.ts";
 
 /**

@@ -4,7 +4,7 @@ import { writeAll } from "../../shared/http1/byte_stream.ts";
 import { BINARY, rawFrame, RawPeer } from "./testing/conformance_peer.ts";
 import type { ClientSocket } from "./client_socket.ts";
 import { serveOwn } from "./testing/host.ts";
-import { TURN_FRAMES } from "../../shared/turns/turns.ts";
+import { TURN_FRAMES } from "../../shared/turns/fair_turns.ts";
 import { until } from "../../shared/testing/until.ts";
 
 /** The handler of one socket's messages, which are all binary here. */

@@ -4,13 +4,16 @@ import type { Capability, ClientSide } from "../capability.ts";
 import { createEntrance } from "../connection/entrance.ts";
 import { HttpRates } from "../rates/http_rates.ts";
 import { EventReaders } from "./event_turn.ts";
-import { EventPacker } from "../http/gzip.ts";
+import { EventPacker } from "../../shared/http1/gzip.ts";
 import { eventRoutes } from "./http/events.ts";
 import { EVENT_ROUTES } from "./http/routes.ts";
 import { sessionRoutes } from "./http/sessions.ts";
+import { identifying, startTickets, ticketRoute } from "./http/tickets.ts";
 
-const routes: ClientSide["routes"] = (env, { rates, stats, node_id, forwarding }, entrance) => {
+const routes: ClientSide["routes"] = (env, parts, entrance) => {
   const { config: { auth, limits, server, sse }, registry, now, random } = env;
+  const { rates, stats, node_id, forwarding, operations: { context } } = parts;
+  const tickets = startTickets(env);
   const readers = new EventReaders();
   scrapedGauge(
     registry,
@@ -27,11 +30,12 @@ const routes: ClientSide["routes"] = (env, { rates, stats, node_id, forwarding }
     rooms_max: sse.rooms,
     retry_ms: sse.retry_ms,
     packer: new EventPacker(limits.deflate_from_bytes),
+    identify: identifying({ tickets, now, requireNotRevoked: context.requireNotRevoked }),
   };
   const { heartbeat_ms } = server;
   const { max_frame_bytes } = limits;
   const sessions = { ...events, node_id, forwarding, heartbeat_ms, max_frame_bytes };
-  return [...eventRoutes(events), ...sessionRoutes(sessions)];
+  return [...eventRoutes(events), ...sessionRoutes(sessions), ticketRoute({ ...events, tickets })];
 };
 
 /** Rooms as server-sent events, and connections over them. */

@@ -2,7 +2,7 @@
  * Shared work of all readers of events: the bytes of a message are made once for all, and readers that get the same
  * bytes in a turn share the write. `sse_socket.ts` has one connection.
  */
-import { Turns } from "../../shared/turns/turns.ts";
+import { Turns } from "../../shared/turns/fair_turns.ts";
 import { WireTurn } from "../socket/wire_turn.ts";
 import type { WireMember, WireRun } from "../socket/wire_turn.ts";
 import { eventBytes, factsOf, idBytes } from "./event_text.ts";

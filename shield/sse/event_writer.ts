@@ -8,7 +8,7 @@ import type { UpgradeTaker } from "../../shared/http1/exchange.ts";
 import { CLOSE_MS } from "../socket/client_socket.ts";
 import type { WireMember, WireRun } from "../socket/wire_turn.ts";
 import type { EventReaders } from "./event_turn.ts";
-import type { GzipStream } from "../http/gzip.ts";
+import type { GzipStream } from "../../shared/http1/gzip.ts";
 
 /** A long write is split into pieces of this size, so that `bufferedAmount` falls as the peer reads. */
 const PIECE_BYTES = 65_536;

@@ -11,7 +11,7 @@ import type { EventReaders } from "./event_turn.ts";
 import { EventWriter } from "./event_writer.ts";
 import type { EventWriterOwner } from "./event_writer.ts";
 import { refusalIn } from "./subscriptions.ts";
-import type { GzipStream } from "../http/gzip.ts";
+import type { GzipStream } from "../../shared/http1/gzip.ts";
 import type { Entered, EventSubscriptions } from "./subscriptions.ts";
 
 const NORMAL = 1000, GOING_AWAY = 1001, RESTART = 1012;

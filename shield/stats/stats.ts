@@ -44,8 +44,6 @@ export interface ShieldStats {
   gaps: number;
   /** Operations without an answer because a drain that took too long closed their connection. */
   drain_cuts: number;
-  /** Commands that were retried because a Brain ended while they waited. */
-  commands_again: number;
   /** BATCH frames that were sent, and the messages in them. */
   batches: number;
   batched_messages: number;
@@ -62,10 +60,6 @@ export interface ShieldStats {
   readonly ban_problems: Record<string, number>;
   /** Effects on slow readers: `disconnected`, `dropped`, `conflated`. */
   readonly slow_reader: Record<SlowReaderAction, number>;
-  /** Messages that a filter withheld from a subscriber, once per subscriber. */
-  filtered: number;
-  /** Verdicts of filters, once for all subscribers with the same filter. */
-  readonly filter_verdicts: Record<"match" | "no_match" | "error" | "cost", number>;
   readonly ingress_ops: Record<string, number>;
   readonly rejects: Partial<Record<Reason, number>>;
   readonly closes: Record<string, number>;
@@ -92,7 +86,6 @@ export function createStats(): ShieldStats {
     malformed: 0,
     gaps: 0,
     drain_cuts: 0,
-    commands_again: 0,
     batches: 0,
     batched_messages: 0,
     unsent_bytes: 0,
@@ -102,8 +95,6 @@ export function createStats(): ShieldStats {
     dropped_signals: {},
     ban_problems: {},
     slow_reader: { disconnected: 0, dropped: 0, conflated: 0 },
-    filtered: 0,
-    filter_verdicts: { match: 0, no_match: 0, error: 0, cost: 0 },
     ingress_ops: {},
     rejects: {},
     closes: {},
@@ -140,10 +131,8 @@ type Total =
   | "repeated"
   | "malformed"
   | "unmatched"
-  | "filtered"
   | "gaps"
   | "drain_cuts"
-  | "commands_again"
   | "batches"
   | "batched_messages";
 const TOTALS: Record<Total, [name: string, help: string]> = {
@@ -173,18 +162,10 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
     "shield_unmatched_messages_total",
     "Messages received for a tenant's patterns, of rooms that no pattern matches.",
   ],
-  filtered: [
-    "shield_filtered_messages_total",
-    "Messages that a filter withheld from a subscriber, once per subscriber.",
-  ],
   gaps: ["shield_gaps_total", "GAP signals sent to rooms after the Spine lost messages."],
   drain_cuts: [
     "shield_drain_cuts_total",
     "Operations without an answer because a drain that took too long closed their connection.",
-  ],
-  commands_again: [
-    "shield_commands_again_total",
-    "Commands that were retried because a Brain ended while they waited.",
   ],
   batches: ["shield_batches_total", "BATCH frames sent."],
   batched_messages: ["shield_batched_messages_total", "Messages sent in BATCH frames."],
@@ -221,8 +202,7 @@ type Family =
   | "kicks"
   | "slow_reader"
   | "dropped_signals"
-  | "ban_problems"
-  | "filter_verdicts";
+  | "ban_problems";
 const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
   ingress_ops: ["shield_ingress_ops", "op", "Operations received, by kind."],
   rejects: ["shield_rejects_total", "reason", "Refusals, by reason."],
@@ -243,11 +223,6 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
     "shield_ban_problems_total",
     "problem",
     "Bans that could not be read or exceeded the limit.",
-  ],
-  filter_verdicts: [
-    "shield_filter_verdicts_total",
-    "verdict",
-    "Messages judged by filters, once for all subscribers with the same one.",
   ],
 };
 

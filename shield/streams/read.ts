@@ -8,7 +8,7 @@ import { readHistory } from "../durable/history/history_window.ts";
 import type { TrimMemory } from "../durable/history/history_window.ts";
 import type { DurableStats } from "../durable/log/stats.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
-import { legible } from "../../shared/spine/contract/legible_message.ts";
+import { readable } from "../../shared/spine/contract/readable_message.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { StreamRecord } from "./record.ts";
 import { StreamRefusal } from "./refusal.ts";
@@ -241,7 +241,7 @@ async function isWhole(
 /** The content of a message; undefined without content, such as a signal. */
 function dataOf(payload: Uint8Array): Uint8Array | undefined {
   try {
-    return readEnvelope(legible(payload)).event?.data;
+    return readEnvelope(readable(payload)).event?.data;
   } catch {
     return undefined;
   }

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Counter, Gauge, Histogram, Registry } from "../../shared/metrics/metrics.ts";
 import { PlainHistogram, registerPlainHistogram } from "../../shared/metrics/metrics_plain.ts";
 import { parsePage } from "../../tests/peers/metrics_page.ts";
-import { registerTenantSeries } from "../stats/tenant_series.ts";
+import { registerTenantSeries } from "../admin/inspect/tenant_series.ts";
 import { TenantTable } from "../stats/tenant_stats.ts";
 import { mergePages } from "./operators.ts";
 

@@ -188,7 +188,7 @@ export function supervisorAdmin(
       requireOwnSite(request, url.pathname);
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;
-      return withSafety(problemResponse(error), url.pathname);
+      return withSafety(problemResponse(error));
     }
     const [, index, rest] = ONE_PROCESS.exec(url.pathname) ?? [];
     const serving = options.slots.filter(({ ports }) => ports !== undefined);

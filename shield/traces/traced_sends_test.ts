@@ -10,7 +10,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { commandSubject, roomSubject } from "../../shared/subjects/subject.ts";
 import { telemetryResource } from "../../shared/telemetry/resource.ts";
-import { startTracing } from "../../shared/telemetry/tracing_start.ts";
+import { startTracing } from "../../shared/telemetry/start.ts";
 import type { Tracing } from "../../shared/telemetry/tracing.ts";
 import { startOtlpReceiver } from "../../tests/otlp/receiver.ts";
 import type { OtlpSpan } from "../../tests/otlp/receiver.ts";

@@ -8,6 +8,7 @@ import { type StartedUsage, startUsage } from "./start.ts";
 export const USAGE: Capability<StartedUsage> = {
   name: "usage",
   title: "the usage and budgets of tenants",
+  off: ({ usage }) => usage.enabled ? undefined : "usage",
   admin: {
     tables: [USAGE_ROUTES],
     tags: { usage: "the usage and budgets of tenants" },

@@ -9,23 +9,23 @@ import type { Module } from "./layer_rules.ts";
 /** The folders of each package after its name, lowest first; `.` is the package's own folder. */
 const TABLE = `
 proto: gen gen/arqon errors wire envelope text frame tlog .
-shared: . containers proof subjects turns rates metrics logs watchdog audit journal schema
+shared: . containers fossil proof subjects turns rates metrics logs watchdog audit journal schema
   schema/compatibility schema/descriptors config/keys filter config/values config/automation hooks
   config config/live http1 process listeners spine/contract rooms records presence membership
   rollout spine/embedded spine/nats/connection spine/nats/log spine/nats/stores
   spine/nats spine telemetry cluster lives blocks usage backup
 wasm: module metering instance reducer/schema reducer
-shield: stats rates quota settings socket sse traces auth message ledger memory journal usage
-  openapi admin/routing admin/console audit backup mirror rooms policy/abi policy/logs
+shield: stats rates quota settings socket sse traces auth message tap ledger memory journal usage
+  openapi admin/routing admin/console audit backup mirror rooms classes policy/abi policy/logs
   policy/state policy/ring policy/modules policy/worker policy/pool policy/chain policy reducers
   schema/validation schema/registry schema/admin schema filter signals durable/messages
-  durable/recovery durable/log durable/room durable/history durable fossil vcdiff growing fanout
-  deltas presence connection backend schedules hooks apply http growing/http durable/http sse/http
+  durable/recovery durable/log durable/room durable/history durable vcdiff growing fanout
+  deltas presence connection backend schedules hooks apply http batch nats_api growing/http durable/http sse/http
   streams journal/admin usage/admin ledger/admin data proof admin/inspect pusher centrifugo admin/operations
   admin supervisor .
-brain: telemetry presence classes reducers/state reducers/guest reducers/log reducers/visible
-  reducers/thread reducers/usage reducers/room reducers/removal reducers rooms/locks rooms/store
-  rooms/commands rooms/lives rooms/room rooms/desk rooms membership rollouts hooks .
+brain: telemetry classes rooms/locks rooms/store rooms/commands rooms/lives rooms/room rooms/desk
+  rooms presence reducers/state reducers/guest reducers/log reducers/visible reducers/thread
+  reducers/usage reducers/room reducers/removal reducers membership rollouts tap hooks .
 sdk: typescript/time typescript/wire typescript/message typescript/durable typescript/presence
   typescript/token typescript/options typescript/delta typescript/pattern typescript/http
   typescript/request typescript/state typescript/subscription typescript/room typescript/growing

@@ -2,9 +2,11 @@
  * The rule of docs/architecture.md#code that the kernel knows no capability. A folder that a list of capabilities names
  * belongs to one, and so do those of `FOLDERS`; every other folder of the servers is kernel.
  */
+import ts from "typescript";
 import type { Violation } from "../checkout/violation.ts";
 import { isTestCode, ROOT } from "../checkout/source_files.ts";
 import type { Module } from "./layer_rules.ts";
+import { nodesOf, violationAt } from "./sources.ts";
 
 /** The servers' packages. */
 const SERVERS = ["shared", "shield", "brain"];
@@ -56,6 +58,11 @@ export const PAIRS: Readonly<Record<string, readonly string[]>> = {
 export const LISTS: readonly string[] = ["shield/capabilities.ts", "brain/capabilities.ts"];
 /** The programs that pass a list to the kernel. */
 const PROGRAMS = ["shield/main.ts", "brain/main.ts"];
+/** Folders that only programs import: the parent of several Shields. */
+const OF_PROGRAMS = ["shield/supervisor/"];
+
+/** The most lines of each server's kernel: what every start needs, apart from its program. */
+const KERNEL_LINES: Readonly<Record<string, number>> = { shield: 20_000, brain: 6_800 };
 
 /** The folder of each capability in a list, by its last name. */
 function listed(list: string): [name: string, folders: string[]][] {
@@ -128,4 +135,92 @@ export function checkLists(modules: readonly Module[]): Violation[] {
         }];
       }),
   );
+}
+
+/** Words of capabilities beside their names and folders. */
+const WORDS = ["history", "member", "overseer", "policy", "values"];
+/** Names in the kernel that look like those of a capability, with the reason. */
+const OWN_NAMES: readonly string[] = [
+  // The folder of the files that need no token; a capability brings the files.
+  "/console/",
+  // An extension of OpenAPI with what the route's table declares.
+  "x-arqon-audit",
+  // BATCH frames of the protocol.
+  "shield_batches_total",
+  "shield_batched_messages_total",
+];
+
+/** Names of commands, as a capability declares them: `history.get`. */
+const COMMAND = /^[a-z]+\.[a-z]+$/;
+
+/** A metric, route, header, reserved room or command of a capability. */
+const NAMED = (() => {
+  const folders = CAPABILITIES.flatMap(([name, folders]) => [
+    name,
+    ...folders.map((folder) => folder.slice(folder.lastIndexOf("/") + 1)),
+  ]);
+  const words = [...folders, ...WORDS].map((word) => word.replace(/s$/, "")).join("|");
+  const shapes = ["^(?:shield|brain)_", "~", "^x-arqon-", "^/(?:.*/)?", "^"];
+  const [metric, room, header, route, command] = shapes.map((shape) => `${shape}(?:${words})`);
+  return new RegExp(`${metric}|${room}|${header}|${route}s?(?:[/?]|$)|${command}s?\\.[a-z_]*$`);
+})();
+
+const NO_COMMAND = "zzz.zzz";
+
+/** Whether a literal of the kernel tells a capability's name from others. */
+function tells(node: ts.Node, commands: readonly string[]): boolean {
+  if (ts.isRegularExpressionLiteral(node)) {
+    const end = node.text.lastIndexOf("/");
+    const pattern = new RegExp(node.text.slice(1, end), node.text.slice(end + 1).replace("g", ""));
+    return !pattern.test(NO_COMMAND) && commands.some((one) => pattern.test(one));
+  }
+  const { text } = node as ts.LiteralLikeNode;
+  return !OWN_NAMES.includes(text) && (commands.includes(text) || NAMED.test(text));
+}
+
+const isText = (node: ts.Node) =>
+  ts.isStringLiteralLike(node) || ts.isTemplateHead(node) || ts.isTemplateMiddle(node) ||
+  ts.isTemplateTail(node) || ts.isRegularExpressionLiteral(node);
+
+/** Every literal of a server's kernel that names a command, route, metric, header or room of a capability. */
+export function checkNames(
+  files: readonly { readonly path: string; readonly tree: () => ts.SourceFile }[],
+): Violation[] {
+  const own = files.filter(({ path }) => !LISTS.includes(path) && !isTestCode(path));
+  const commands = own.filter(({ path }) =>
+    capabilityOf(path) !== undefined && /(?:capability|commands)\.ts$/.test(path)
+  ).flatMap(({ tree }) =>
+    nodesOf(tree()).flatMap((node) => {
+      const name = ts.isPropertyAssignment(node) ? node.name : undefined;
+      return name && ts.isStringLiteral(name) && COMMAND.test(name.text) ? [name.text] : [];
+    })
+  );
+  const kernel = own.filter(({ path }) =>
+    /^(?:shield|brain)\//.test(path) && capabilityOf(path) === undefined
+  );
+  return kernel.flatMap(({ path, tree }) =>
+    nodesOf(tree()).filter((node) =>
+      isText(node) && !ts.isImportDeclaration(node.parent) && tells(node, commands)
+    ).map((node) =>
+      violationAt(node, path, `${node.getText()} is a capability's: let it bring what it names`)
+    )
+  );
+}
+
+/** Every server whose kernel has more lines than it may have. */
+export function checkKernel(
+  files: readonly { readonly path: string; readonly lines: number }[],
+  most = KERNEL_LINES,
+): Violation[] {
+  const kernel = files.filter(({ path }) =>
+    !isTestCode(path) && capabilityOf(path) === undefined && !LISTS.includes(path) &&
+    ![...PROGRAMS, ...OF_PROGRAMS].some((one) => path.startsWith(one))
+  );
+  return Object.entries(most).flatMap(([server, lines_max]) => {
+    const own = kernel.filter(({ path }) => path.startsWith(`${server}/`));
+    const lines = own.reduce((sum, one) => sum + one.lines, 0);
+    if (lines <= lines_max) return [];
+    const message = `the kernel has ${lines} lines, at most ${lines_max}: make a part a capability`;
+    return [{ path: server, line: 0, message }];
+  });
 }

@@ -1,8 +1,9 @@
 /** Imports from the kernel of a capability. */
 import assert from "node:assert/strict";
 import { ROOT } from "../checkout/source_files.ts";
-import { checkArrows, checkLists, checkPairs } from "./house_rules.ts";
+import { checkArrows, checkKernel, checkLists, checkNames, checkPairs } from "./house_rules.ts";
 import type { Module } from "./layer_rules.ts";
+import { parsed } from "./sources.ts";
 
 const module = (path: string, ...targets: string[]): Module => ({
   path,
@@ -57,6 +58,46 @@ Deno.test("a list names capabilities by their capability.ts; programs and tests 
     assert.equal(lists(path, list), "");
   }
   assert.match(lists("shield/server.ts", list), /is handed to the kernel/);
+});
+
+Deno.test("a literal of the kernel that names a capability's command, metric, route or room is named", () => {
+  const files = Object.entries({
+    "shield/durable/capability.ts": `const own = { "history.get": 1, "room.values": 2 };`,
+    "shield/auth/authorize.ts": `
+      name.startsWith("history.");
+      /^(?:room\\.)?values$/.test(name);
+      /^[a-z.]+$/.test(name);
+      const grant = "presence", key = "usage", path = "/v1/tenants", file = "/console/";`,
+    "shield/stats/stats.ts": `
+      const metrics = ["shield_filtered_messages_total", "shield_rooms"];
+      const route = \`\${ROOM}/presence\`, room = "x~members", other = "x~reducer";`,
+    "shield/stats/stats_test.ts": `"history.get";`,
+    "shared/subjects/subject.ts": `"journal.t.x";`,
+    "brain/inspect.ts": `read("brain_presence_members"); read("brain_rooms");`,
+  });
+  const found = checkNames(files.map(([path, text]) => ({ path, tree: () => parsed(path, text) })));
+  assert.deepEqual(
+    found.map(({ path, line, message }) => `${path}:${line} ${message.split(" ")[0]}`),
+    [
+      `shield/auth/authorize.ts:2 "history."`,
+      "shield/auth/authorize.ts:3 /^(?:room\\.)?values$/",
+      `shield/stats/stats.ts:3 "x~members"`,
+      `shield/stats/stats.ts:3 "x~reducer"`,
+      `shield/stats/stats.ts:2 "shield_filtered_messages_total"`,
+      "shield/stats/stats.ts:3 }/presence`",
+      `brain/inspect.ts:1 "brain_presence_members"`,
+    ],
+  );
+});
+
+Deno.test("a kernel with too many lines is named; capabilities, programs and tests do not count", () => {
+  const paths = ["message/a.ts", "message/a_test.ts", "journal/b.ts", "main.ts", "supervisor/c.ts"];
+  const files = [...paths.map((path) => `shield/${path}`), "shield/capabilities.ts", "brain/d.ts"]
+    .map((path) => ({ path, lines: 10 }));
+  assert.deepEqual(checkKernel(files, { shield: 10, brain: 10 }), []);
+  assert.deepEqual(checkKernel(files, { shield: 9, brain: 10 }).map(({ message }) => message), [
+    "the kernel has 10 lines, at most 9: make a part a capability",
+  ]);
 });
 
 Deno.test("docs/architecture.md links every folder of the servers", async () => {

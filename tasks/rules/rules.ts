@@ -8,7 +8,7 @@ import { listFiles } from "../checkout/source_files.ts";
 import { exitWith, type Violation } from "../checkout/violation.ts";
 import { checkExports, namesOf } from "./export_rules.ts";
 import { checkFolders } from "./folder_rules.ts";
-import { checkArrows, checkLists, checkPairs } from "./house_rules.ts";
+import { checkArrows, checkKernel, checkLists, checkNames, checkPairs } from "./house_rules.ts";
 import { checkLayers, checkPins } from "./layer_rules.ts";
 import { checkReasons } from "./reason_rules.ts";
 import { checkSizes } from "./size_rules.ts";
@@ -56,6 +56,10 @@ function layers(sources: Sources): Violation[] {
     ...checkArrows(modules),
     ...checkLists(modules),
     ...checkPairs(modules),
+    ...checkNames(modules.map(({ path }) => ({ path, tree: () => sources.tree(path) }))),
+    ...checkKernel(
+      modules.map(({ path }) => ({ path, lines: sources.text(path).split("\n").length - 1 })),
+    ),
     ...checkPins(imports),
   ];
 }

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { adminOpenApi } from "../../shield/admin/openapi.ts";
-import { listedRoutes } from "../../shield/admin/route_list.ts";
+import { listedRoutes } from "../../shield/admin/openapi.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { adminRequests, withoutUnknown } from "./admin_requests.ts";
 import type { AdminRequest, RequestOf } from "./admin_requests.ts";

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import { Validator } from "@seriousme/openapi-schema-validator";
 import { Ajv2020 } from "ajv/dist/2020.js";
-import { listedRoutes } from "../../shield/admin/route_list.ts";
+import { listedRoutes } from "../../shield/admin/openapi.ts";
 import { SHIELD_CAPABILITIES } from "../../shield/capabilities.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import type { TestBus } from "../harness/test_bus.ts";

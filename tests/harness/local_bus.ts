@@ -4,6 +4,7 @@
  * crashes, limits of a process and NATS start processes by `bus.ts` and `cluster.ts`.
  */
 import { DEV_DEFAULTS, type DevBusReady, serveDev } from "../../arq/serve/dev_bus.ts";
+import type { ServeProcess } from "../../arq/serve/servers.ts";
 import { busProcess, stoppedBy } from "../../arq/serve/serve_main.ts";
 import { withConstants } from "../../shared/config/keys/constants.ts";
 import type { Config } from "../../shared/config/schema.ts";
@@ -42,6 +43,8 @@ export interface LocalBusOptions {
   readonly data_dir?: string;
   /** Ports for clients, operators and admins; absent: free ones. */
   readonly ports?: readonly [number, number, number];
+  /** The capabilities of both servers; absent: all. */
+  readonly capabilities?: ServeProcess["capabilities"];
   /** Constants with other values that text cannot express. */
   readonly constants?: { readonly [Name in keyof Config]?: Partial<Config[Name]> };
 }
@@ -52,9 +55,10 @@ export interface LocalBusOptions {
  */
 export async function startLocalBus(
   config: string | (() => string) = DEV_DEFAULTS,
-  { now = Date.now, data_dir, ports: [port, ops_port, admin_port] = [0, 0, 0], constants = {} }:
-    LocalBusOptions = {},
+  options: LocalBusOptions = {},
 ): Promise<TestBus> {
+  const { now = Date.now, data_dir, capabilities, constants = {} } = options;
+  const { ports: [port, ops_port, admin_port] = [0, 0, 0] } = options;
   const state_dir = stateFolder();
   const stopping = new AbortController();
   let log = "";
@@ -64,7 +68,7 @@ export async function startLocalBus(
       stopping: stoppedBy(stopping.signal),
       writeLog: (line) => void (log = (log + line).slice(-100_000)),
     }),
-    now,
+    ...{ now, capabilities },
     // A test's own process is not ended, and the test runner handles its unhandled errors.
     exit(_code: number, sentence: string): never {
       throw new Error(`the bus ended itself: ${sentence}\n${log}`);
@@ -85,9 +89,9 @@ export async function startLocalBus(
   process.readConfig = async (...given) => await process.loadConfig(...given);
   const ports = { port, ops_port, admin_port };
   const folder = data_dir === undefined ? {} : { data_dir };
-  const options = { state_dir, config_file: "config", ...ports, ...folder };
+  const places = { state_dir, config_file: "config", ...ports, ...folder };
   const ready = Promise.withResolvers<DevBusReady>();
-  const ended = serveDev(options, process, ready.resolve);
+  const ended = serveDev(places, process, ready.resolve);
   ended.catch(ready.reject);
   const place = await ready.promise;
   const key = JSON.parse(await Deno.readTextFile(place.key_file));

@@ -3,7 +3,7 @@
  * accepts.
  */
 import assert from "node:assert/strict";
-import { listedRoutes } from "../../../shield/admin/route_list.ts";
+import { listedRoutes } from "../../../shield/admin/openapi.ts";
 import { SHIELD_CAPABILITIES } from "../../../shield/capabilities.ts";
 import { buildProgram } from "../program.ts";
 import { askedRoute, namePairs } from "./asks.ts";

@@ -24,7 +24,7 @@ import {
   storedPrograms,
   unneeded,
   Unsure,
-} from "./needed.ts";
+} from "./needed_modules.ts";
 
 /** Modules that are removed together. */
 const TOGETHER = 64;

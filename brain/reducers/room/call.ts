@@ -1,7 +1,7 @@
 /** A call of a room's reducer: what is queued, and the answer to its sender. Pure. */
 import { ArqonError, nestsTooDeep } from "@arqon/proto";
 import type { Applied } from "../thread/protocol.ts";
-import { contentOf } from "./publishing.ts";
+import { contentOf } from "./publication.ts";
 
 /** A call of a room. */
 export interface RoomCall {

@@ -7,7 +7,7 @@ import type { Env } from "../../../shared/env.ts";
 import type { TakenTimer } from "../../../shared/records/reducer_record.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
-import { isTaken, writeTaken } from "./storing.ts";
+import { isTaken, writeTaken } from "./room_writes.ts";
 import { isDue, type Taken } from "./next_entries.ts";
 
 /** How long such a timer keeps the others from being tried, in ms, unless it ends before. */

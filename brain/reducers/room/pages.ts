@@ -3,7 +3,7 @@
  * published, so that subscribers continue from there.
  */
 import { ArqonError } from "@arqon/proto";
-import { nothingShown } from "../../../shared/rooms/reducer_room.ts";
+import { nothingShown } from "./refusals.ts";
 import { keyOf, scopeIn, type ShownPage, valueJson } from "../visible/shown.ts";
 import { publishedValuesOf, type ShownRoom } from "./value_changes.ts";
 

@@ -13,7 +13,7 @@ import type { OpenRoom } from "../thread/host.ts";
 import type { RoomStanding } from "../thread/protocol.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { logFloor, objectOf, readPoints } from "./points.ts";
-import { batchOf, isUnreadable, readStored, unreadable } from "./reading.ts";
+import { batchOf, isUnreadable, readStored, unreadable } from "./stored_data.ts";
 
 /**
  * Bytes of the first page of messages; each page is twice as long as the one before, since the entry is usually near.

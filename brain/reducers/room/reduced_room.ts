@@ -12,12 +12,12 @@ import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { RoomFaults } from "./faults.ts";
 import { judgeCalls } from "./schema_check.ts";
 import { LeftTimers, type LeftTimersOptions } from "./left_timers.ts";
-import { isYoungFork, loadRoom } from "./loading.ts";
+import { isYoungFork, loadRoom } from "./room_load.ts";
 import { WaitingQueries, type WaitingQuery } from "./pages.ts";
 import type { StoringLimits } from "./points.ts";
-import { dueEvents, publishEvents } from "./publishing.ts";
-import { appendEntries, appendPublished, boundLog, storeOrMakeRoom } from "./storing.ts";
-import { nextProgram, type ProgramChoice, takeProgram, waitsToMigrate } from "./switching.ts";
+import { dueEvents, publishEvents } from "./publication.ts";
+import { appendEntries, appendPublished, boundLog, storeOrMakeRoom } from "./room_writes.ts";
+import { nextProgram, type ProgramChoice, takeProgram, waitsToMigrate } from "./program_switch.ts";
 import { TimerPace } from "./timer_pace.ts";
 import {
   type ArrivedCall,
@@ -31,7 +31,7 @@ import { publishChanges, publishRemaining, type ShownRoom } from "./value_change
 import type { Shown } from "../visible/shown.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
 import type { Applied } from "../thread/protocol.ts";
-import type { SwitchOutcome } from "./switching.ts";
+import type { SwitchOutcome } from "./program_switch.ts";
 
 /** Conflicts with another Brain before calls are refused. */
 const ATTEMPTS = 16;

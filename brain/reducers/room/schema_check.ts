@@ -8,7 +8,7 @@ import { judge } from "../../../wasm/reducer/schema/judge.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LoadedRoom, ReducedPlace } from "./loaded_room.ts";
 import type { ArrivedCall } from "./next_entries.ts";
-import type { ProgramChoice } from "./switching.ts";
+import type { ProgramChoice } from "./program_switch.ts";
 
 interface Forbidden {
   readonly call: ArrivedCall;

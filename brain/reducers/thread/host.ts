@@ -10,7 +10,7 @@ import { MIGRATE_EXPORT } from "../../../wasm/reducer/room_abi.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { LogEntry } from "../state/entry.ts";
 import type { PageAsked, ShownPage } from "../visible/shown.ts";
-import { Compiling } from "./compiling.ts";
+import { Compiling } from "./module_compiler.ts";
 import { packEntries, unpackApplied } from "./packed_entries.ts";
 import type { Applied, RoomStanding, ShownRoom, ThreadAnswer, ThreadRequest } from "./protocol.ts";
 import type { ShowOptions } from "./shown_values.ts";

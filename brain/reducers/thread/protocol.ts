@@ -4,7 +4,7 @@ import type { TimerAt } from "../state/room_state.ts";
 import type { RoomLog } from "../guest/room_functions.ts";
 import type { RunnableProgram } from "../log/program.ts";
 import type { PageAsked, ShownPage, ShownValue } from "../visible/shown.ts";
-import type { CompiledProgram } from "./compiling.ts";
+import type { CompiledProgram } from "./module_compiler.ts";
 import type { ChangeText, ShowOptions, ValuesPage } from "./shown_values.ts";
 
 /** The outcome of one entry. */

@@ -54,6 +54,13 @@ export function dataMembers(
   return members;
 }
 
+/** Throws when a command carries conditions that cannot apply to it. */
+export function requireUnconditional(name: string, command: PlainCommand, what: string): void {
+  const { expect_version, after_version, fence } = command;
+  if (expect_version === 0 && after_version === 0 && fence === 0) return;
+  throw invalidCommand(`${name} takes neither versions nor a fence: ${what} none`);
+}
+
 function parsed(members: Members, name: string): unknown {
   const text = members.get(name);
   return text === undefined ? undefined : JSON.parse(text);

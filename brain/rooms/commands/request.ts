@@ -5,9 +5,8 @@
 import { createHash } from "node:crypto";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import type { PlainCommand, PlainEnvelope } from "@arqon/proto";
-import { PastAsk } from "../../../shared/records/reducer_past.ts";
+import type { SpineHeaders } from "../../../shared/spine/contract/spine_message.ts";
 import type { BansQuery } from "../desk/ban_query.ts";
-import { callData } from "./call_data.ts";
 import type { Conditions, RoomAddress, RoomCommand, Sender } from "./command.ts";
 import {
   dataMembers,
@@ -20,11 +19,12 @@ import {
   readScope,
   readUserId,
   readValue,
+  requireUnconditional,
   shown,
 } from "./command_data.ts";
 import type { Members } from "./command_data.ts";
 
-/** The commands that a Brain serves, with the members that their data may have. */
+/** The commands of every Brain, with the members that their data may have. */
 const MEMBERS = {
   "room.get": ["key", "events_after"],
   "room.set": ["key", "value"],
@@ -35,49 +35,42 @@ const MEMBERS = {
   "room.ban": ["user_id", "reason", "ttl_ms", "scope"],
   "room.unban": ["user_id", "scope"],
   "room.bans": ["scope", "limit", "after"],
-  "presence.list": ["limit", "after"],
-  "presence.count": [],
-  "room.call": ["command", "data"],
-  "room.values": ["prefix", "after"],
-  "room.module": ["from"],
-  "room.past": ["ask"],
 } as const satisfies Record<string, readonly string[]>;
 
-/** A command for the reducer of a room. */
-export interface Call {
-  readonly command: string;
-  readonly data: Uint8Array;
-  /** The idempotency key; "": a repetition is a new command. */
-  readonly id: string;
+type CommandName = keyof typeof MEMBERS;
+
+/** A command of a capability, as a client sent it. */
+export interface AskedCommand {
+  readonly name: string;
+  readonly members: Members;
+  readonly command: PlainCommand;
   readonly user_id: string;
 }
 
-/** A read of a reducer's visible values. */
-export interface ValuesRead {
-  /** Prefix of their keys; "": all. */
-  readonly prefix: string;
-  /** The last key of the previous page; "": the first page. */
-  readonly after: string;
+/** Answers a command with the result's JSON. Throws or rejects with the refusal. */
+export type AnswerOwn = (
+  at: RoomAddress,
+  waiting: { readonly deadline_ms: number; readonly headers: SpineHeaders },
+) => string | Promise<string>;
+
+/** A command of a capability. */
+export interface OwnCommand {
+  /** The members that its data may have. */
+  readonly members: readonly string[];
+  /** Any Brain answers it; absent: the room's owner does. */
+  readonly is_anywhere?: true;
+  /** Reads a request. Throws `invalid-command`. */
+  readonly read: (asked: AskedCommand) => AnswerOwn;
 }
 
-/** The full name of a command that this Brain serves. */
-export type CommandName = keyof typeof MEMBERS;
-
-/** A query for the members of a room; it reads no document. */
-export type PresenceQuery =
-  | { readonly kind: "list"; readonly limit: number; readonly after: string | undefined }
-  | { readonly kind: "count" };
+/** The commands of capabilities by their full names. */
+export type OwnCommands = Readonly<Record<string, OwnCommand>>;
 
 /** A parsed request. */
 export type Request =
   | { readonly about: "room"; readonly command: RoomCommand }
-  | { readonly about: "presence"; readonly query: PresenceQuery }
   | { readonly about: "bans"; readonly query: BansQuery }
-  | { readonly about: "call"; readonly call: Call }
-  | { readonly about: "values"; readonly query: ValuesRead }
-  /** The room's module, from a byte on. */
-  | { readonly about: "module"; readonly from: number }
-  | { readonly about: "past"; readonly ask: PastAsk };
+  | { readonly about: "own"; readonly is_anywhere: boolean; readonly answer: AnswerOwn };
 
 /** The fields of an envelope that the Brain reads. */
 export interface CommandEnvelope {
@@ -93,17 +86,10 @@ export interface RequestLimits {
   /** Default lease of a lock, in ms. */
   readonly lock_ttl_ms: number;
   readonly lock_ttl_max_ms: number;
-  /** Members in one page of a list. */
-  readonly page_members: number;
 }
 
 /** Longest `ttl_ms` of a ban: ten years. Omit `ttl_ms` for a ban without expiry. */
 const BAN_TTL_MAX_MS = 315_360_000_000;
-const CURSOR_BYTES_MAX = 128;
-/** Longest name of a command for a reducer. */
-const CALL_BYTES_MAX = 256;
-/** Longest key of a value of a reducer. */
-const VALUE_KEY_BYTES_MAX = 256;
 /** The most bans in one page, and the default. */
 const PAGE_BANS_MAX = 1_000;
 const PAGE_BANS = 100;
@@ -125,10 +111,12 @@ export function readCommandEnvelope(payload: Uint8Array, at: RoomAddress): Comma
 }
 
 /** The full name of the command; undefined if this Brain does not serve it. */
-export function commandName(name: string): CommandName | undefined {
+export function commandName(name: string, own: OwnCommands): string | undefined {
   const full = name.includes(".") ? name : `room.${name}`;
-  return Object.hasOwn(MEMBERS, full) ? full as CommandName : undefined;
+  return isRoomCommand(full) || Object.hasOwn(own, full) ? full : undefined;
 }
+
+const isRoomCommand = (name: string): name is CommandName => Object.hasOwn(MEMBERS, name);
 
 /**
  * The key under which a command is remembered: users choose their command_ids independently. Hashed, so that it takes
@@ -161,61 +149,12 @@ function readBan(members: Members, conditions: Conditions): RoomCommand {
   };
 }
 
-/** Throws when a command carries conditions that cannot apply to it. */
-function requireUnconditional(name: CommandName, command: PlainCommand, what: string): void {
-  const { expect_version, after_version, fence } = command;
-  if (expect_version === 0 && after_version === 0 && fence === 0) return;
-  throw invalidCommand(`${name} takes neither versions nor a fence: ${what} none`);
-}
-
 function readBans(members: Members, command: PlainCommand): BansQuery {
   requireUnconditional("room.bans", command, "a list of bans has");
   return {
     scope: members.has("scope") ? readScope(members) : undefined,
     limit: optionalInteger(members, "limit", 1, PAGE_BANS_MAX) ?? PAGE_BANS,
     after: optionalText(members, "after", BANS_CURSOR_BYTES_MAX),
-  };
-}
-
-function readCall(members: Members, command: PlainCommand, user_id: string): Call {
-  requireUnconditional("room.call", command, "a call has");
-  const name = optionalText(members, "command", CALL_BYTES_MAX);
-  if (name === undefined) throw invalidCommand('room.call needs {"command":…}');
-  if (!name.isWellFormed()) throw invalidCommand('"command" must be well-formed Unicode');
-  const { command_id: id } = command;
-  return { command: name, data: callData(members.get("data")), id, user_id };
-}
-
-function readValues(members: Members, command: PlainCommand): ValuesRead {
-  requireUnconditional("room.values", command, "reading has");
-  const textOf = (name: string) => {
-    const text = optionalText(members, name, VALUE_KEY_BYTES_MAX) ?? "";
-    if (text.isWellFormed()) return text;
-    throw invalidCommand(`"${name}" must be well-formed Unicode`);
-  };
-  return { prefix: textOf("prefix"), after: textOf("after") };
-}
-
-/** An admin's query, composed by the Shield. */
-function readPast(members: Members, command: PlainCommand): PastAsk {
-  requireUnconditional("room.past", command, "the past has");
-  const ask = PastAsk.safeParse(JSON.parse(members.get("ask") ?? "null"));
-  if (ask.success) return ask.data;
-  throw invalidCommand(`"ask" is no question about a room's past`, ask.error);
-}
-
-function readPresence(
-  name: "presence.list" | "presence.count",
-  members: Members,
-  command: PlainCommand,
-  { page_members }: RequestLimits,
-): PresenceQuery {
-  requireUnconditional(name, command, "presence has");
-  if (name === "presence.count") return { kind: "count" };
-  return {
-    kind: "list",
-    limit: optionalInteger(members, "limit", 1, page_members) ?? page_members,
-    after: optionalText(members, "after", CURSOR_BYTES_MAX),
   };
 }
 
@@ -226,10 +165,7 @@ function needKey(name: CommandName, members: Members, key_bytes: number): string
 }
 
 function readRoomCommand(
-  name: Exclude<
-    CommandName,
-    `presence.${string}` | `room.${"bans" | "call" | "values" | "module" | "past"}`
-  >,
+  name: Exclude<CommandName, "room.bans">,
   members: Members,
   conditions: Conditions,
   limits: RequestLimits,
@@ -271,49 +207,28 @@ function readRoomCommand(
 
 /**
  * Reads the request of an envelope. Throws `invalid-command` (400) with what is expected. `connection_id`: the id from
- * the Shield, "" without one.
+ * the Shield, "" without one; `own`: the commands of capabilities.
  */
 export function readRequest(
   envelope: CommandEnvelope,
   connection_id: string,
   limits: RequestLimits,
+  own: OwnCommands,
 ): Request {
   const { command, sender_id, trace_id } = envelope;
-  const name = commandName(command.name);
+  const name = commandName(command.name, own);
   if (name === undefined) {
-    const known = Object.keys(MEMBERS).join(", ");
+    const known = [...Object.keys(MEMBERS), ...Object.keys(own)].join(", ");
     throw invalidCommand(`unknown name ${shown(command.name)}; this Brain serves ${known}`);
   }
-  const members = dataMembers(name, MEMBERS[name], command);
-  switch (name) {
-    case "room.call":
-      return { about: "call", call: readCall(members, command, sender_id) };
-    case "room.values":
-      return { about: "values", query: readValues(members, command) };
-    case "room.module": {
-      requireUnconditional(name, command, "reading has");
-      const from = optionalInteger(members, "from", 0, Number.MAX_SAFE_INTEGER) ?? 0;
-      return { about: "module", from };
-    }
-    case "room.past":
-      return { about: "past", ask: readPast(members, command) };
-    case "presence.list":
-    case "presence.count":
-      return { about: "presence", query: readPresence(name, members, command, limits) };
-    case "room.bans":
-      return { about: "bans", query: readBans(members, command) };
-    case "room.get":
-    case "room.set":
-    case "room.delete":
-    case "room.lock":
-    case "room.unlock":
-    case "room.kick":
-    case "room.ban":
-    case "room.unban":
-      break;
-    default:
-      return name satisfies never;
+  if (!isRoomCommand(name)) {
+    const { members: known, is_anywhere = false, read } = own[name]!;
+    const members = dataMembers(name, known, command);
+    const answer = read({ name, members, command, user_id: sender_id });
+    return { about: "own", is_anywhere, answer };
   }
+  const members = dataMembers(name, MEMBERS[name], command);
+  if (name === "room.bans") return { about: "bans", query: readBans(members, command) };
   const from: Sender = { user_id: sender_id, connection_id, trace_id };
   const { expect_version, after_version, fence, epoch, command_id } = command;
   const command_key = commandKey(sender_id, command_id);

@@ -4,18 +4,21 @@ import { ArqonError } from "@arqon/proto";
 import { commandEnvelope } from "../testing/command_probe.ts";
 import type { ProbeCommand } from "../testing/command_probe.ts";
 import { commandName, readCommandEnvelope, readRequest } from "./request.ts";
-import type { Request, RequestLimits } from "./request.ts";
+import type { OwnCommands, Request, RequestLimits } from "./request.ts";
 
 const AT = { tenant_id: "acme", room_id: "lobby" };
 const LIMITS: RequestLimits = {
   key_bytes: 256,
   lock_ttl_ms: 30_000,
   lock_ttl_max_ms: 600_000,
-  page_members: 1_000,
+};
+
+const OWN: OwnCommands = {
+  "words.count": { members: ["after"], read: ({ members }) => () => members.get("after") ?? "0" },
 };
 
 function read(command: ProbeCommand, limits = LIMITS): Request {
-  return readRequest(readCommandEnvelope(commandEnvelope(command), AT), "c1", limits);
+  return readRequest(readCommandEnvelope(commandEnvelope(command), AT), "c1", limits, OWN);
 }
 
 /** The parts of the command that differ from one without options. */
@@ -82,16 +85,13 @@ Deno.test("a value that many readers give up on is refused", () => {
   assert.throws(() => read({ name: "set", data: data(97) }), refused);
 });
 
-Deno.test("a presence query has a limit and a cursor", () => {
-  assert.deepEqual(read({ name: "presence.count" }), {
-    about: "presence",
-    query: { kind: "count" },
-  });
-  assert.deepEqual(read({ name: "presence.list", data: { limit: 5, after: "1~c" } }), {
-    about: "presence",
-    query: { kind: "list", limit: 5, after: "1~c" },
-  });
-  assert.equal(commandName("list"), undefined, "room.list is no command");
+Deno.test("a command of a capability is read by the capability", async () => {
+  const request = read({ name: "words.count", data: { after: 7 } });
+  assert.ok(request.about === "own" && !request.is_anywhere);
+  assert.equal(await request.answer(AT, { deadline_ms: 0, headers: {} }), "7");
+  const bad = { reason: "invalid-command", message: /words.count knows "after"/ };
+  assert.throws(() => read({ name: "words.count", data: { from: 7 } }), bad);
+  assert.equal(commandName("count", OWN), undefined, "room.count is no command");
 });
 
 Deno.test("a ban query has a scope, a limit and a cursor", () => {
@@ -110,7 +110,6 @@ Deno.test("a lock without a lease gets at most the allowed one", () => {
 });
 
 Deno.test("an invalid command is refused with the reason", () => {
-  const list = (data: unknown, more = {}) => ({ name: "presence.list", data, ...more });
   const bad: Record<string, ProbeCommand> = {
     'unknown name "room.explode"; this Brain serves room.get, room.set, room.delete, room.lock': {
       name: "room.explode",
@@ -156,9 +155,6 @@ Deno.test("an invalid command is refused with the reason", () => {
     'room.kick needs either {"user_id":…} or {"connection_id":…}': { name: "kick" },
     "room.kick needs either": { name: "kick", data: { user_id: "u", connection_id: "c" } },
     '"connection_id" must be 1 to 64 of': { name: "kick", data: { connection_id: "a b" } },
-    '"limit" must be a whole number from 1 to 1000': list({ limit: 0 }),
-    '"after" must be a string of 1 to 128 bytes': list({ after: 5 }),
-    "presence.list takes neither versions nor a fence": list({}, { after_version: 3 }),
     "room.bans takes neither versions nor a fence": { name: "bans", fence: 3 },
     'data has "user_id"; room.bans knows': { name: "bans", data: { user_id: "u" } },
     '"limit" must be a whole number from 1 to': { name: "bans", data: { limit: 1_001 } },

@@ -9,8 +9,6 @@ import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { parseRoomSubject } from "../../../shared/subjects/subject.ts";
 import { tracedRequests } from "../../../shared/telemetry/spine_span.ts";
-import type { CutOffAnswer } from "../../../shared/cluster/cluster_room.ts";
-import type { PastAsk } from "../../../shared/records/reducer_past.ts";
 import type { Span, Tracing } from "../../../shared/telemetry/tracing.ts";
 import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
 import type { ClusterView } from "../../cluster_view.ts";
@@ -18,13 +16,11 @@ import { messageSpan } from "../../telemetry/message_span.ts";
 import type { BrainMetrics } from "../../telemetry/metrics.ts";
 import { answerBans } from "./ban_query.ts";
 import type { BansQuery, BansSource } from "./ban_query.ts";
-import { type CommandCaller, readCaller } from "../../../shared/records/caller_headers.ts";
 import type { RoomAddress, RoomCommand } from "../commands/command.ts";
 import { forwardCommand, SUBJECT_HEADER } from "./forward.ts";
 import type { ForwardOptions } from "./forward.ts";
-import { answerPresence } from "./presence_query.ts";
 import { commandName, readCommandEnvelope, readRequest } from "../commands/request.ts";
-import type { Call, CommandName, Request, RequestLimits, ValuesRead } from "../commands/request.ts";
+import type { AnswerOwn, OwnCommands, Request, RequestLimits } from "../commands/request.ts";
 import { type RoomTable, tooManyPending } from "../room/room_table.ts";
 import type { TableLimits } from "../room/room_table.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
@@ -35,27 +31,8 @@ export interface DeskLimits extends RequestLimits, TableLimits {
   readonly pending_bytes: number;
   /** How long the Shield waits for an answer. */
   readonly command_timeout_ms: number;
-  /** Bytes of one page of a presence list. */
+  /** Bytes of one page of a list. */
   readonly page_bytes_max: number;
-}
-
-/** A queued call of a reducer. */
-interface Waiting {
-  /** Monotonic ms. */
-  readonly deadline_ms: number;
-  readonly answer: (outcome: string | ArqonError) => void;
-}
-
-/** Handles calls of reducers, and queries of their values; each is answered once. */
-export interface ReducerCalls {
-  call(at: RoomAddress, call: Call & CommandCaller & Waiting): void;
-  values(at: RoomAddress, query: ValuesRead & Waiting): void;
-  /** A page of the room's module, from a byte on. */
-  module(at: RoomAddress, from: number): Promise<string>;
-  /** Answers an admin's query about a room's past. */
-  past(at: RoomAddress, ask: PastAsk): Promise<string>;
-  /** The tenant's rooms on this Brain that are cut off because their reducers keep failing. */
-  cutOff(tenant_id: string): CutOffAnswer;
 }
 
 /** The dependencies of the command desk. */
@@ -68,8 +45,8 @@ export interface CommandDeskOptions extends ForwardOptions, Pick<Env, "log" | "n
   readonly metrics: BrainMetrics;
   /** Absent: no tracing. */
   readonly tracing?: Tracing | undefined;
-  /** The rooms with reducers. */
-  readonly calls: ReducerCalls;
+  /** The commands of capabilities. */
+  readonly own: OwnCommands;
   /** Called for every command to a room served here. */
   readonly onUsed: (at: RoomAddress) => void;
 }
@@ -93,7 +70,7 @@ interface PendingCommand {
   /** When it arrived, in monotonic ms. */
   readonly received_ms: number;
   /** The command's name for metrics; a client's text never becomes a label. */
-  name: CommandName | "unknown";
+  name: string;
   trace_id: string;
   /** The span, when the trace is recorded. */
   readonly span: Span | undefined;
@@ -166,7 +143,7 @@ function asRefusal(error: unknown): ArqonError {
 function readPending(
   pending: PendingCommand,
   subject: string,
-  limits: RequestLimits,
+  { limits, own }: Pick<CommandDeskOptions, "limits" | "own">,
 ): { at: RoomAddress; request: Request } {
   const { message } = pending;
   const room = parseRoomSubject(subject);
@@ -174,8 +151,9 @@ function readPending(
   const at = { tenant_id: room.tenantId, room_id: room.roomId };
   const envelope = readCommandEnvelope(message.payload, at);
   pending.trace_id = envelope.trace_id;
-  pending.name = commandName(envelope.command.name) ?? "unknown";
-  return { at, request: readRequest(envelope, message.headers[ORIGIN_HEADER] ?? "", limits) };
+  pending.name = commandName(envelope.command.name, own) ?? "unknown";
+  const origin = message.headers[ORIGIN_HEADER] ?? "";
+  return { at, request: readRequest(envelope, origin, limits, own) };
 }
 
 /** Queues a command at its room on this Brain. Throws an ArqonError if the queue is full. */
@@ -243,18 +221,17 @@ async function forward(
   }
 }
 
-/** Calls a reducer of this Brain; resolves when it is answered. */
-function run(desk: Desk, pending: PendingCommand, ask: (waiting: Waiting) => void): Promise<void> {
+/** Answers a command of a capability. Never rejects: a refusal is a reply. */
+async function answerOwn(
+  desk: Desk,
+  pending: PendingCommand,
+  at: RoomAddress,
+  answer: AnswerOwn,
+): Promise<void> {
   const deadline_ms = pending.received_ms + desk.options.limits.command_timeout_ms;
-  return new Promise((resolve) =>
-    ask({
-      deadline_ms,
-      answer: (outcome) => {
-        reply(desk, pending, outcome);
-        resolve();
-      },
-    })
-  );
+  const { headers } = pending.message;
+  const answered = (async () => await answer(at, { deadline_ms, headers }))();
+  reply(desk, pending, await answered.catch(asRefusal));
 }
 
 /** Serves a request on the Brain that owns its room. */
@@ -262,30 +239,14 @@ function servedHere(
   desk: Desk,
   pending: PendingCommand,
   at: RoomAddress,
-  request: Exclude<Request, { about: "presence" }>,
+  request: Request,
 ): () => void | Promise<void> {
-  const { calls } = desk.options;
   switch (request.about) {
     // The owner lists bans, too: it knows at once the bans made through its room.
     case "bans":
       return () => list(desk, pending, at, request.query);
-    case "call":
-      return () =>
-        run(desk, pending, (waiting) => {
-          const caller = readCaller(pending.message.headers);
-          calls.call(at, { ...request.call, ...caller, ...waiting });
-        });
-    case "values":
-      return () =>
-        run(desk, pending, (waiting) => calls.values(at, { ...request.query, ...waiting }));
-    case "past":
-      return () =>
-        calls.past(at, request.ask).catch(asRefusal)
-          .then((outcome) => reply(desk, pending, outcome));
-    case "module":
-      return () =>
-        calls.module(at, request.from).catch(asRefusal)
-          .then((outcome) => reply(desk, pending, outcome));
+    case "own":
+      return () => answerOwn(desk, pending, at, request.answer);
     case "room":
       return () => serve(desk, pending, at, request.command);
     default:
@@ -298,13 +259,10 @@ function take(desk: Desk, pending: PendingCommand, subject: string, forwarded: b
   if (desk.pending_bytes > limits.pending_bytes) {
     throw tooManyPending(`${limits.pending_bytes} bytes of commands wait in this Brain`);
   }
-  const { at, request } = readPending(pending, subject, limits);
-  if (request.about === "presence") {
-    const answer = answerPresence(at, request.query, view, limits.page_bytes_max);
-    return reply(desk, pending, answer);
-  }
+  const { at, request } = readPending(pending, subject, desk.options);
   const here = servedHere(desk, pending, at, request);
-  const mine = forwarded || view.ownerOf(at.tenant_id, at.room_id) === view.brain_id;
+  const is_anywhere = request.about === "own" && request.is_anywhere;
+  const mine = forwarded || is_anywhere || view.ownerOf(at.tenant_id, at.room_id) === view.brain_id;
   const running = mine ? here() : forward(desk, pending, at, here);
   if (running === undefined) return;
   desk.running.add(running);

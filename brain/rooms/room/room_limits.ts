@@ -17,18 +17,23 @@ const DOCUMENT_OVERHEAD_BYTES = 98_304;
 /** The same for a Spine with small messages: so few commands are remembered that they need no pages. */
 const SMALL_OVERHEAD_BYTES = 32_768;
 const SMALL_COMMANDS = 32;
-/** The largest page of a presence list, even if the Spine's messages may be larger. */
+/** The largest page of a list, even if the Spine's messages may be larger. */
 const PAGE_BYTES_MAX = 393_216;
+
+/** The most bytes of one page of a list, which has to fit into a message of the Spine. */
+export const pageBytesMax = ({ payload_bytes_max }: Pick<Spine, "payload_bytes_max">): number =>
+  Math.min(PAGE_BYTES_MAX, Math.floor(payload_bytes_max / 2));
 
 /**
  * The bounds in force, with live keys at their present values. Logs if the Spine's messages are smaller than the config
  * needs.
  */
 export function roomLimits(
-  { brain, limits, presence }: Pick<Config, "brain" | "limits" | "presence">,
-  { payload_bytes_max }: Pick<Spine, "payload_bytes_max">,
+  { brain, limits }: Pick<Config, "brain" | "limits">,
+  spine: Pick<Spine, "payload_bytes_max">,
   log: Logger,
 ): { readonly document: RoomLimits & MemoryLimits; readonly desk: DeskLimits } {
+  const { payload_bytes_max } = spine;
   const is_small = payload_bytes_max < 2 * DOCUMENT_OVERHEAD_BYTES;
   const overhead_bytes = is_small ? SMALL_OVERHEAD_BYTES : DOCUMENT_OVERHEAD_BYTES;
   const carried_bytes = Math.max(1, payload_bytes_max - overhead_bytes);
@@ -54,8 +59,7 @@ export function roomLimits(
       key_bytes: limits.field_bytes,
       lock_ttl_ms: brain.lock_ttl_ms,
       lock_ttl_max_ms: brain.lock_ttl_max_ms,
-      page_members: presence.page_members,
-      page_bytes_max: Math.min(PAGE_BYTES_MAX, Math.floor(payload_bytes_max / 2)),
+      page_bytes_max: pageBytesMax(spine),
       pending_commands: brain.pending_commands,
       pending_bytes: brain.pending_bytes,
       rooms_in_memory: brain.rooms_in_memory,

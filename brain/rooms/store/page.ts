@@ -1,5 +1,5 @@
 /**
- * One page of a list that is too long to sort for each query. Pure. `presence_query.ts` and `ban_query.ts` define the
+ * One page of a list that is too long to sort for each query. Pure. `brain/presence/member_commands.ts` and `ban_query.ts` define the
  * entries and cursors.
  */
 

@@ -4,7 +4,7 @@
  */
 import { configFrom } from "../../../shared/config/load.ts";
 import { keptLog, QUIET } from "../../../shared/testing/logs.ts";
-import { createMetrics } from "../../../shared/metrics/metrics.ts";
+import { createMetrics, type Registry } from "../../../shared/metrics/metrics.ts";
 import type { Entry } from "../../../shared/presence/types.ts";
 import { openEmbedded } from "../../../shared/spine/embedded/embedded.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
@@ -13,10 +13,9 @@ import { ALL_COMMANDS } from "../../../shared/subjects/subject.ts";
 import { subjectPattern } from "../../../shared/spine/testing/subjects.ts";
 import type { ClusterView, LeaveCause, MemberChange } from "../../cluster_view.ts";
 import { createBrainMetrics } from "../../telemetry/metrics.ts";
-import type { LifeEvents } from "../lives/announced_rooms.ts";
 import { startRooms } from "../service.ts";
 import type { RoomService, RoomServiceOptions } from "../service.ts";
-import { NO_REDUCERS } from "../../capability.ts";
+import { memberCommands } from "../../presence/member_commands.ts";
 
 /** A member as a Shield would announce it. */
 export function entry(connection_id: string, more: Partial<Entry> = {}): Entry {
@@ -147,9 +146,11 @@ export interface TestBedOptions {
   /** Versions begin by the clock, as on a bus; absent: at 0, so that a test can count. */
   readonly has_versions?: true;
   /** Created on the Brain's Spine, with its faults. */
-  readonly lifeEvents?: (
-    parts: Pick<RoomServiceOptions, "spine" | "log" | "now" | "random">,
-  ) => Promise<LifeEvents>;
+  readonly reporting?: (
+    parts: Pick<RoomServiceOptions, "spine" | "log" | "now" | "random"> & {
+      readonly registry: Registry;
+    },
+  ) => Promise<RoomServiceOptions["reportRooms"]>;
 }
 
 /** A Spine with the test's faults, and the handler of its commands. */
@@ -204,11 +205,12 @@ async function startNode(
   const { log, lines } = keptLog({ now });
   const registry = createMetrics({ node_id: view.brain_id, version: "0" });
   const { spine: faults, handle } = faulty(spine, options);
-  const life_events = await options.lifeEvents?.({ spine: faults, log, now, random: () => 0 });
+  const config = configFrom(options.config ?? {});
+  const parts = { spine: faults, registry, log, now, random: () => 0 };
   const rooms = await startRooms({
-    ...(life_events === undefined ? {} : { life_events }),
-    calls: NO_REDUCERS,
-    config: configFrom(options.config ?? {}),
+    reportRooms: await options.reporting?.(parts),
+    own: memberCommands({ view, spine: faults, config }),
+    config,
     spine: faults,
     view,
     metrics: createBrainMetrics(registry),

@@ -5,7 +5,7 @@
 import { DecodeError, readEnvelope } from "@arqon/proto";
 import type { PlainEnvelope } from "@arqon/proto";
 import type { DurableLog, LogMessage } from "./durable_log.ts";
-import { legible } from "./legible_message.ts";
+import { readable } from "./readable_message.ts";
 
 /** Messages of a page of the log. */
 const PAGE_MESSAGES = 256;
@@ -73,7 +73,7 @@ export async function findStored(
 
 function storedIn({ payload, offset, time_ms }: LogMessage): StoredMessage[] {
   try {
-    return [{ offset, time_ms, envelope: readEnvelope(legible(payload)) }];
+    return [{ offset, time_ms, envelope: readEnvelope(readable(payload)) }];
   } catch (error) {
     if (error instanceof DecodeError) return [];
     throw error;

@@ -56,7 +56,6 @@ import view_tenants from "./view_tenants.js" with { type: "text" };
 import view_usage from "./view_usage.js" with { type: "text" };
 import view_why from "./view_why.js" with { type: "text" };
 import type { AdminFile } from "../admin.ts";
-import { REPLAY_PATH } from "../routing/admin_safety.ts";
 import { replayWorker } from "./replay_bundle.ts";
 
 /** The scripts, by file name without `.js`. */
@@ -70,14 +69,31 @@ const SCRIPTS: Readonly<Record<string, string>> = {
   ...{ view_rooms, view_tenants, view_usage, view_why },
 };
 
+/** The console's worker for replays. */
+export const REPLAY_PATH = "/console/replay_worker.js";
+/** The content policy of the pages. */
+const CONSOLE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; " +
+  "connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; " +
+  "form-action 'none'";
+/**
+ * The content policy of the worker in which the console tries policy modules: it may run WebAssembly, and may make no
+ * requests. The page itself may not run WebAssembly.
+ */
+const REPLAY_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'; " +
+  "frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+
 const SCRIPT_TYPE = "text/javascript; charset=utf-8";
+
+const shown = (body: string, content_type: string): AdminFile => ({
+  ...{ body, content_type, policy: CONSOLE_POLICY },
+});
 
 /** The files compiled into the program, by path. */
 export const ASSETS: ReadonlyMap<string, AdminFile> = new Map([
-  ["/console/", { body: html, content_type: "text/html; charset=utf-8" }],
-  ["/console/console.css", { body: css, content_type: "text/css; charset=utf-8" }],
+  ["/console/", shown(html, "text/html; charset=utf-8")],
+  ["/console/console.css", shown(css, "text/css; charset=utf-8")],
   ...Object.entries(SCRIPTS).map(([name, body]) =>
-    [`/console/${name}.js`, { body, content_type: SCRIPT_TYPE }] as const
+    [`/console/${name}.js`, shown(body, SCRIPT_TYPE)] as const
   ),
 ]);
 
@@ -87,5 +103,5 @@ export const ASSETS: ReadonlyMap<string, AdminFile> = new Map([
  */
 export async function consoleAsset(path: string): Promise<AdminFile | undefined> {
   if (path !== REPLAY_PATH) return ASSETS.get(path);
-  return { body: await replayWorker(), content_type: SCRIPT_TYPE };
+  return { body: await replayWorker(), content_type: SCRIPT_TYPE, policy: REPLAY_POLICY };
 }

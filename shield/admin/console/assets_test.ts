@@ -1,7 +1,6 @@
 /** The console's files: all are served, and none uses what its content policy forbids. */
 import assert from "node:assert/strict";
-import { REPLAY_PATH } from "../routing/admin_safety.ts";
-import { ASSETS, consoleAsset } from "./assets.ts";
+import { ASSETS, consoleAsset, REPLAY_PATH } from "./assets.ts";
 
 const FOLDER = new URL(".", import.meta.url);
 
@@ -32,6 +31,16 @@ Deno.test("every file of the folder that a browser needs is served, with its typ
 Deno.test("a path that is not a file of the console is undefined", async () => {
   for (const path of ["/console", "/console/../main.ts", "/console/x.js", "/", "__proto__"]) {
     assert.equal(await consoleAsset(path), undefined, path);
+  }
+});
+
+Deno.test("the console's worker may run WebAssembly and make no requests; its pages may not run WebAssembly", async () => {
+  const thread = (await consoleAsset(REPLAY_PATH))?.policy ?? "";
+  assert.match(thread, /^default-src 'none'; script-src 'wasm-unsafe-eval'; /);
+  assert.doesNotMatch(thread, /connect-src|worker-src|'self'|'unsafe-eval'/);
+  for (const [path, { policy }] of ASSETS) {
+    assert.match(policy, /script-src 'self'.*frame-ancestors 'none'/, path);
+    assert.doesNotMatch(policy, /wasm|unsafe/, path);
   }
 });
 

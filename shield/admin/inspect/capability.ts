@@ -3,8 +3,8 @@ import type { Capability } from "../../capability.ts";
 import { inPath } from "../../openapi/openapi_parts.ts";
 import { CLUSTER_SCHEMAS, INSPECT_ROUTES } from "./api.ts";
 import type { ListContext } from "./lists.ts";
-
 import { startInspect } from "./start.ts";
+import { registerTenantSeries } from "./tenant_series.ts";
 
 /** State of all processes of the bus, and orders of operators to them. */
 export const INSPECT: Capability<ListContext> = {
@@ -21,6 +21,7 @@ export const INSPECT: Capability<ListContext> = {
   },
   start(env, parts) {
     const { admin, questions, drain, close } = startInspect(env, parts);
+    registerTenantSeries(parts.tenants, env.config.telemetry.tenant_series, env.registry);
     return {
       own: admin,
       routes: INSPECT_ROUTES.serve(admin),

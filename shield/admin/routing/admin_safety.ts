@@ -4,18 +4,9 @@
  */
 import { ArqonError } from "@arqon/proto";
 
-/** The console's worker for replays. */
-export const REPLAY_PATH = "/console/replay_worker.js";
-/** The content policy of the console's pages; all other answers forbid loading and running anything. */
-const CONSOLE_POLICY = "default-src 'none'; script-src 'self'; style-src 'self'; " +
-  "connect-src 'self'; img-src 'self' data:; frame-ancestors 'none'; base-uri 'none'; " +
-  "form-action 'none'";
-/**
- * The content policy of the worker in which the console tries policy modules: it may run WebAssembly, and may make no
- * requests. The page itself may not run WebAssembly.
- */
-const REPLAY_POLICY = "default-src 'none'; script-src 'wasm-unsafe-eval'; " +
-  "frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
+/** The folder of the files that need no token. */
+export const FILES = "/console/";
+/** The content policy of all answers but files: nothing is loaded or run. */
 const API_POLICY =
   "default-src 'none'; frame-ancestors 'none'; base-uri 'none'; form-action 'none'";
 
@@ -42,7 +33,7 @@ function isOwn(origin: string, request: Request): boolean {
 
 /** Whether the request follows a link from another site to the console, whose files have no data of any tenant. */
 function isVisit(request: Request, path: string): boolean {
-  return request.method === "GET" && (path === "/" || path.startsWith("/console/")) &&
+  return request.method === "GET" && (path === "/" || path.startsWith(FILES)) &&
     request.headers.get("sec-fetch-mode") === "navigate" &&
     request.headers.get("sec-fetch-dest") === "document";
 }
@@ -62,12 +53,10 @@ export function requireOwnSite(request: Request, path: string): void {
   throw new ArqonError("origin-not-allowed", `of another site (${site})`);
 }
 
-/** Adds the headers that every answer has. */
-export function withSafety(response: Response, path: string): Response {
+/** Adds the headers that every answer has; `policy` is the content policy of a file. */
+export function withSafety(response: Response, policy = API_POLICY): Response {
   const { headers } = response;
   for (const [name, value] of Object.entries(HEADERS)) headers.set(name, value);
-  const is_console = path.startsWith("/console/") && response.ok;
-  const policy = path === REPLAY_PATH ? REPLAY_POLICY : CONSOLE_POLICY;
-  headers.set("content-security-policy", is_console ? policy : API_POLICY);
+  headers.set("content-security-policy", policy);
   return response;
 }

@@ -4,7 +4,7 @@
  */
 import { encodeMsgAt, encodeTextMessage, readRouted, writeHistory } from "@arqon/proto";
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import { legible } from "../../../shared/spine/contract/legible_message.ts";
+import { readable } from "../../../shared/spine/contract/readable_message.ts";
 import { slice } from "../../../shared/turns/slices.ts";
 import type { HistoryPage } from "./history_window.ts";
 
@@ -109,7 +109,7 @@ export class HistoryAnswer {
 
 /** The stored envelope with its offset. */
 function envelopeOf({ payload, offset }: LogMessage): Uint8Array {
-  return encodeMsgAt(legible(payload), offset).subarray(1);
+  return encodeMsgAt(readable(payload), offset).subarray(1);
 }
 
 function textOf({ payload, offset }: LogMessage): string {

@@ -8,7 +8,7 @@ import {
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
-import { legible } from "../../../shared/spine/contract/legible_message.ts";
+import { readable } from "../../../shared/spine/contract/readable_message.ts";
 import type { StoredMessage } from "./timeline.ts";
 
 /** A live message on `in`, after its log has stored it. */
@@ -49,5 +49,5 @@ export function readLive(
 
 /** Converts a message that was read, which an older Shield may have stored. */
 export function fromLog({ offset, time_ms, payload, headers }: LogMessage): StoredMessage {
-  return { offset, time_ms, envelope: legible(payload), origin: headers[ORIGIN_HEADER] ?? "" };
+  return { offset, time_ms, envelope: readable(payload), origin: headers[ORIGIN_HEADER] ?? "" };
 }

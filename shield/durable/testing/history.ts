@@ -1,6 +1,5 @@
 /** For tests: the history of one tenant's rooms on a log in memory. Not part of the Shield. */
 import { Filters } from "../../filter/filters.ts";
-import { createStats } from "../../stats/stats.ts";
 import { scanEnvelope, writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { Ack, EnvelopeInput } from "@arqon/proto";
@@ -40,7 +39,7 @@ export function testHistory(change: Partial<HistoryContext> = {}): TestHistory {
   const log = new ModelLog();
   const reads: string[] = [];
   const history = createHistory({
-    filters: new Filters(CONFIG.filters, { stats: createStats() }, () => 0),
+    filters: new Filters(CONFIG.filters, {}, () => 0),
     logs: { of: () => Promise.resolve(log) },
     classes: new RoomClasses(CONFIG.rooms),
     overseer: NO_POLICIES,

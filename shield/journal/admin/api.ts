@@ -18,7 +18,7 @@ import { OUTCOMES, parsePlace, placeText } from "./query.ts";
 import type { JournalPlaceText, JournalQuery } from "./query.ts";
 import { type JournalEnd, readingOf, readJournal, readNewest } from "./read.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
-import { legible } from "../../../shared/spine/contract/legible_message.ts";
+import { readable } from "../../../shared/spine/contract/readable_message.ts";
 import { readPage } from "../../../shared/spine/contract/read_page.ts";
 import { slice } from "../../../shared/turns/slices.ts";
 
@@ -305,7 +305,7 @@ async function readRoom(
 /** The payload of the record's message; undefined if a recreated log has another message at that offset. */
 function dataOf(stored: Uint8Array, record: Referring): Uint8Array | undefined {
   try {
-    const envelope = readEnvelope(legible(stored));
+    const envelope = readEnvelope(readable(stored));
     const { event, message_id } = envelope;
     const is_own = record.message_id === null && message_id === ""
       ? isAlike(record, envelope)

@@ -35,7 +35,7 @@ import type { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import type { Env } from "../../../shared/env.ts";
 import { parsePlace } from "../../journal/admin/query.ts";
 import type { JournalReading } from "../../journal/admin/read.ts";
-import { WayIn, wayIn } from "../../journal/admin/way_in.ts";
+import { WayIn, wayIn } from "../../journal/admin/admission_trace.ts";
 import type { FormerReading } from "../former_ledgers.ts";
 import type { OpenConnection } from "../history.ts";
 import type { Parts } from "../../capability.ts";
@@ -45,7 +45,7 @@ import { bothOf, firstOf, type Heard, WhyQuestions } from "./why_ask.ts";
 import { Clocks } from "./why_ask.ts";
 import { FormerAnswers } from "./why_former.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
-import { legible } from "../../../shared/spine/contract/legible_message.ts";
+import { readable } from "../../../shared/spine/contract/readable_message.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { slice } from "../../../shared/turns/slices.ts";
 
@@ -477,7 +477,7 @@ function factsOf(
   { offset, time_ms, payload }: LogMessage,
 ): StoredMessage | undefined {
   try {
-    const { trace_id, message_id, headers } = readEnvelope(legible(payload));
+    const { trace_id, message_id, headers } = readEnvelope(readable(payload));
     const [, twist_id = ""] = Object.entries(headers).find(([name]) =>
       name.toLowerCase() === TWIST
     ) ?? [];

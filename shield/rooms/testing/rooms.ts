@@ -8,7 +8,7 @@ import type { Settings } from "../../settings/settings.ts";
 import { adminRequest, askJson } from "../../admin/routing/testing/admin.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import type { TestSpine } from "../../testing/spine.ts";
-import { ROOM_ROUTES } from "../admin_api.ts";
+import { ROOM_ROUTES } from "../../classes/api.ts";
 import { startRoomClasses } from "../start.ts";
 import type { StartedRoomClasses } from "../start.ts";
 
@@ -44,10 +44,8 @@ export async function testRooms(...rooms: object[]): Promise<TestRooms> {
   const settings = await openSettings({ spine, log, registry, now: () => SPINE_NOW_MS });
   await settings.ready;
   const config = configFrom({ rooms });
-  const started = startRoomClasses({
-    ...{ config, settings, registry, log, spine },
-    node_id: "s1",
-  });
+  const started = startRoomClasses({ config, settings, registry, log, spine });
+  const context = { classes: started.classes, settings, log, node_id: "s1" };
   return {
     engine,
     settings,
@@ -58,7 +56,7 @@ export async function testRooms(...rooms: object[]): Promise<TestRooms> {
       // No room of these tests has messages.
       const logs = { of: (tenant_id: string) => Promise.reject(new Error(tenant_id)) };
       const request = adminRequest(method, path, body);
-      return askJson(ROOM_ROUTES, { ...started.admin, logs }, request, as);
+      return askJson(ROOM_ROUTES, { ...context, logs }, request, as);
     },
     async [Symbol.asyncDispose]() {
       started.close();

@@ -9,7 +9,7 @@ import { open, opened } from "./conformance.ts";
 import type { Case, Seen } from "./conformance.ts";
 import { BINARY, CLOSE, CONTINUATION, PING, PONG, rawFrame, TEXT } from "./conformance_peer.ts";
 import type { RawPeer } from "./conformance_peer.ts";
-import { LOOK_FRAMES, TURN_FRAMES } from "../../../shared/turns/turns.ts";
+import { LOOK_FRAMES, TURN_FRAMES } from "../../../shared/turns/fair_turns.ts";
 
 const NOTHING = new Uint8Array(0);
 /** The time to answer a close, in cases in which the peer never does, in ms. */

@@ -9,7 +9,7 @@ import { NOTHING } from "../../../shared/http1/inbound.ts";
 import { isOriginAllowed } from "../../auth/origin.ts";
 import { BodyStream } from "../body_stream.ts";
 import type { EventWriter } from "../event_writer.ts";
-import { acceptsGzip, isAccepted } from "../../http/accepts.ts";
+import { acceptsGzip, isAccepted } from "../../../shared/http1/accepts.ts";
 
 /** The media type of the answer. */
 const EVENT_STREAM = "text/event-stream";

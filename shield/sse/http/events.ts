@@ -11,8 +11,8 @@ import { isPattern } from "../../connection/subscribe_pattern.ts";
 import type { Entrance } from "../../connection/entrance.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
 import type { EventReaders } from "../event_turn.ts";
-import { GzipStream } from "../../http/gzip.ts";
-import type { EventPacker } from "../../http/gzip.ts";
+import { GzipStream } from "../../../shared/http1/gzip.ts";
+import type { EventPacker } from "../../../shared/http1/gzip.ts";
 import { parseEventId, queriedPosition } from "../positions.ts";
 import { SseSocket } from "../sse_socket.ts";
 import { EventSubscriptions } from "../subscriptions.ts";
@@ -35,16 +35,17 @@ export interface EventsContext extends Pick<Env, "now" | "random"> {
   readonly rooms_max: number;
   readonly retry_ms: number;
   readonly packer: EventPacker;
+  /** The owner of a ticket, in place of a token. */
+  readonly identify: NonNullable<ClientRoute["identify"]>;
 }
 
 const ONCE = ["from", "after_offset", "epoch", "last_event_id", "filter", "ticket", "access_token"];
 
 /** Makes the routes. */
 export function eventRoutes(context: EventsContext): ClientRoute[] {
-  return [
-    { ...EVENT_ROUTES.roomEvents, answer: (call) => answer(context, call) },
-    { ...EVENT_ROUTES.events, answer: (call) => answer(context, call) },
-  ];
+  const { identify } = context;
+  const own = { identify, answer: (call: ClientCall) => answer(context, call) };
+  return [{ ...EVENT_ROUTES.roomEvents, ...own }, { ...EVENT_ROUTES.events, ...own }];
 }
 
 async function answer(context: EventsContext, call: ClientCall): Promise<Response> {

@@ -1,5 +1,5 @@
 /** The routes of server-sent events as the client API describes them: rooms as events, and connections over them. */
-import { ID, inQuery, list, TEXT } from "../../openapi/openapi_parts.ts";
+import { ID, inQuery, list, object, TEXT, UNIX_MS } from "../../openapi/openapi_parts.ts";
 import type { DescribedRoute } from "../../http/route.ts";
 
 const EVENTS_QUERY = [
@@ -32,6 +32,17 @@ export const EVENT_ROUTES = {
       ...{ id: "events", tag: "messages", summary: "Several rooms as server-sent events" },
       query: [inQuery("room", "the rooms", list(ID), true), ...EVENTS_QUERY],
       ...EVENTS,
+    },
+  },
+  ticket: {
+    method: "POST",
+    template: "/v1/tickets",
+    about: {
+      ...{ id: "ticket", tag: "messages" },
+      summary:
+        "Creates a short-lived, one-time ticket with which a page reads events, without a token in its URL",
+      body: { schema: object({ rooms: { ...list(ID), minItems: 1 } }) },
+      answer: object({ ticket: TEXT, expires_ms: UNIX_MS }),
     },
   },
   connect: {

@@ -9,7 +9,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import { clientGone } from "../../../shared/http1/handled_request.ts";
 import type { Identity } from "../../auth/identity.ts";
-import { GzipStream } from "../../http/gzip.ts";
+import { GzipStream } from "../../../shared/http1/gzip.ts";
 import { PolledStream } from "../polled_stream.ts";
 import { FrameEvents, SessionSocket } from "../session_socket.ts";
 import { bump } from "../../stats/stats.ts";

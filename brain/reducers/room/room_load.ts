@@ -1,0 +1,150 @@
+/**
+ * Reads a room with a reducer: its snapshot, then the log after it, each entry by the program that applied it.
+ * Publishes events that the previous owner did not. If the parts do not fit together, the room is refused: a wrong
+ * state is worse than none.
+ */
+import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
+import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
+import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
+import {
+  NO_PROGRAMS,
+  type RoomPrograms,
+  withProgram,
+} from "../../../shared/records/reducer_programs.ts";
+import { type ForkedRoom, openFork } from "./past.ts";
+import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import { takeProgram } from "./program_switch.ts";
+import { type DueEvent, dueEvents, publishedIn, publishEvents } from "./publication.ts";
+import type { Shown } from "../visible/shown.ts";
+import { publishChanges } from "./value_changes.ts";
+import { batchOf, readMessages, readRecord, unreadable } from "./stored_data.ts";
+
+/** The batches since a snapshot; throws if some are missing. */
+function batchesBehind(messages: readonly LogMessage[], from: number): Batch[] {
+  const behind: Batch[] = [];
+  let offset = from;
+  for (const message of messages) {
+    const batch = batchOf(message);
+    const end = batch.after + batch.entries.length;
+    if (end < from || end === from && batch.entries.length > 0) continue;
+    if (batch.after !== offset) {
+      throw unreadable(`entries ${offset + 1} to ${batch.after} of the room's log are gone`);
+    }
+    behind.push(batch);
+    offset = end;
+  }
+  return behind;
+}
+
+/** Throws if expected entries must have expired: both times are by the clock of the log. */
+function requireKept(
+  record: RoomRecord | undefined,
+  batches: readonly Batch[],
+  kept_ms: number,
+  now_ms: number,
+): void {
+  if (record === undefined || !record.is_behind || batches.length > 0) return;
+  if (now_ms - record.behind_ms < kept_ms) return;
+  throw unreadable(`entries behind ${record.offset} of the room's log may be too old to be kept`);
+}
+
+/** Applies the batches and publishes their visible changes; returns the unpublished events. */
+async function replay(
+  loaded: LoadedRoom,
+  at: ReducedPlace,
+  batches: readonly Batch[],
+  shown: Shown,
+  parts: RoomParts,
+): Promise<DueEvent[]> {
+  const due: DueEvent[] = [];
+  const room = { loaded, at, shown, parts };
+  for (const { program: id, entries, chain } of batches) {
+    if (entries.length === 0) continue;
+    const program = await parts.programById(id);
+    const known = loaded.standing.offset;
+    const options = { may_stop: false, shown: shown.prefixes };
+    const result = await parts.host.apply(loaded.handle, program, entries, options);
+    loaded.standing = result.standing;
+    takeProgram(loaded, program, entries, result.applied);
+    if (result.standing.chain !== chain.toHex()) {
+      const offset = entries.at(-1)!.offset;
+      throw unreadable(`entry ${offset} has a different result than when it was written`);
+    }
+    await publishChanges(room, known, result.applied);
+    due.push(...dueEvents(result.applied, loaded.published));
+  }
+  return due;
+}
+
+/** The programs that the log may name: those of the record, and those that an older Brain did not record. */
+export function programsOf(
+  record: Pick<RoomRecord, "programs" | "offset"> | undefined,
+  batches: readonly Batch[],
+): RoomPrograms {
+  let programs = record?.programs ?? { ...NO_PROGRAMS, from: record?.offset ?? 0 };
+  for (const { program, after, entries } of batches) {
+    const last = after + entries.length;
+    const is_noted = programs.named.some(({ id, to }) => id === program && (to ?? last) >= last);
+    if (entries.length > 0 && !is_noted) programs = withProgram(programs, program, after);
+  }
+  return programs;
+}
+
+/** The state that the room's own log continues. */
+function openRoom(
+  at: ReducedPlace,
+  record: RoomRecord | undefined,
+  snapshot: Uint8Array | undefined,
+  parts: RoomParts,
+): Promise<ForkedRoom> {
+  if (snapshot === undefined && record?.fork) return openFork(at, record.fork, parts);
+  return parts.host.open(at, snapshot);
+}
+
+/**
+ * Whether a room is read from the past of another one. It should be stored before its first call: the other room trims
+ * its past without asking forks.
+ */
+export const isYoungFork = ({ record }: Pick<LoadedRoom, "record">): boolean =>
+  record !== undefined && record.fork !== null && record.snapshot === "";
+
+/** Reads a room. Rejects with `log-unavailable`, `spine-unavailable` or `brain-unavailable`. */
+export async function loadRoom(
+  at: ReducedPlace,
+  shown: Shown,
+  parts: RoomParts,
+): Promise<LoadedRoom> {
+  const durable = await parts.openLog(at.tenant_id);
+  const { record, revision, snapshot } = await readRecord(at, parts);
+  const is_known = record !== undefined && record.stream === durable.stream;
+  const from = is_known ? record.position : 0;
+  const { messages, newest } = await readMessages(durable, at.log_room_id, from);
+  const batches = batchesBehind(messages, record?.offset ?? 0);
+  const { history_ttl_seconds } = await durable.status();
+  requireKept(record, batches, history_ttl_seconds * 1_000, durable.now());
+  let noted = record?.published ?? NO_EVENT;
+  for (const { published } of batches) if (isBehind(published, noted)) noted = published;
+  const { tail, published } = await publishedIn(durable, at.room_id, noted);
+  const { handle, standing, program } = await openRoom(at, record, snapshot, parts);
+  const loaded: LoadedRoom = {
+    ...{ durable, handle, standing, record, revision, tail, published, noted },
+    points: undefined,
+    ...{
+      program: record?.program ?? (program && { id: program.id, module: program.module }),
+      refused: record?.refused,
+    },
+    ...{ programs: programsOf(record, batches), kept: record?.program?.id },
+    position: newest,
+    published_values: undefined,
+    appended: { messages: 0, bytes: 0, average: 0 },
+    messages_behind: batches.length,
+    entries_behind: batches.reduce((sum, { entries }) => sum + entries.length, 0),
+  };
+  try {
+    await publishEvents(loaded, at, await replay(loaded, at, batches, shown, parts), parts);
+  } catch (error) {
+    parts.host.close(handle);
+    throw error;
+  }
+  return loaded;
+}

@@ -1,0 +1,220 @@
+/**
+ * Which tenants have series of their own on /metrics: a fixed number of those with the most messages; all others share
+ * `tenant="_other"`. `tenant_stats.ts` has the numbers.
+ *
+ * A tenant keeps its series until another has half as many messages again, so that two similar ones do not alternate. A
+ * new series starts at 0, since earlier counts are in `_other`. When a tenant loses its series, the series ends, and
+ * later counts are in `_other`. So no counter ever falls, and every message is counted in one series.
+ */
+import { Gauge } from "prom-client";
+import type { Registry } from "prom-client";
+import { scrapedCounters } from "../../../shared/metrics/metrics_plain.ts";
+import { OTHER_TENANTS } from "../../stats/tenant_stats.ts";
+import type { TenantTable, TenantTotals } from "../../stats/tenant_stats.ts";
+
+type Counted = Exclude<keyof TenantTotals, "connections">;
+
+const COUNTERS: Record<Counted, [name: string, help: string]> = {
+  ingress_messages: [
+    "shield_tenant_ingress_messages_total",
+    "Messages and commands received, by tenant: those with most messages, all others as _other.",
+  ],
+  ingress_bytes: [
+    "shield_tenant_ingress_bytes_total",
+    "Bytes received in frames and HTTP bodies, by tenant as in the messages received.",
+  ],
+  egress_messages: [
+    "shield_tenant_egress_messages_total",
+    "Messages delivered to subscribers, by tenant as in the messages received.",
+  ],
+  rejects: ["shield_tenant_rejects_total", "Refusals, by tenant as in the messages received."],
+};
+const COUNTED = Object.keys(COUNTERS) as Counted[];
+/** The factor by which a newcomer's messages must exceed those of the tenant that it displaces. */
+const MARGIN = 1.5;
+
+/** The values of one series. */
+export type TenantSample = Readonly<TenantTotals>;
+
+/** A tenant with a series of its own. */
+interface Listed {
+  readonly tenant_id: string;
+  readonly totals: TenantTotals;
+  /** The tenant's counts before it got its place. */
+  readonly base: TenantTotals;
+}
+
+const zero = (): TenantTotals => ({
+  connections: 0,
+  ingress_messages: 0,
+  ingress_bytes: 0,
+  egress_messages: 0,
+  rejects: 0,
+});
+
+const messagesOf = (totals: TenantTotals) => totals.ingress_messages + totals.egress_messages;
+
+/** The `size` largest items that were pushed, in a binary heap with the smallest first. */
+class Largest {
+  readonly #size: number;
+  readonly #heap: { readonly weight: number; readonly tenant_id: string }[] = [];
+
+  constructor(size: number) {
+    this.#size = size;
+  }
+
+  /** Whether an item of this weight would be among them. */
+  takes(weight: number): boolean {
+    return this.#heap.length < this.#size || weight > (this.#heap[0]?.weight ?? Infinity);
+  }
+
+  push(tenant_id: string, weight: number): void {
+    const heap = this.#heap;
+    if (heap.length < this.#size) {
+      heap.push({ weight, tenant_id });
+      let at = heap.length - 1;
+      while (at > 0 && heap[(at - 1) >> 1]!.weight > weight) {
+        heap[at] = heap[(at - 1) >> 1]!;
+        at = (at - 1) >> 1;
+      }
+      heap[at] = { weight, tenant_id };
+    } else if (heap.length > 0 && weight > heap[0]!.weight) {
+      this.#sink({ weight, tenant_id });
+    }
+  }
+
+  /** Moves an item from the root down, in place of the smallest. */
+  #sink(item: { readonly weight: number; readonly tenant_id: string }): void {
+    const heap = this.#heap;
+    let at = 0;
+    for (;;) {
+      let child = 2 * at + 1;
+      if (child >= heap.length) break;
+      if (child + 1 < heap.length && heap[child + 1]!.weight < heap[child]!.weight) child++;
+      if (heap[child]!.weight >= item.weight) break;
+      heap[at] = heap[child]!;
+      at = child;
+    }
+    heap[at] = item;
+  }
+
+  /** The items, largest first. */
+  sorted(): readonly { readonly weight: number; readonly tenant_id: string }[] {
+    return this.#heap.toSorted((one, other) => other.weight - one.weight);
+  }
+}
+
+/** The tenants with series, kept from scrape to scrape. */
+export class TenantSeries {
+  readonly #table: Pick<TenantTable, "entries" | "of">;
+  readonly #series_max: number;
+  readonly #listed = new Map<string, Listed>();
+  /** The counts of tenants that lost their series, from the time when they had it. */
+  readonly #ended = zero();
+
+  constructor(table: Pick<TenantTable, "entries" | "of">, series_max: number) {
+    this.#table = table;
+    this.#series_max = series_max;
+  }
+
+  /**
+   * The samples of this moment, `_other` included. Takes one pass over all tenants, and does not sort
+   * them.
+   */
+  read(): Map<string, TenantSample> {
+    const all = zero();
+    const candidates = new Largest(this.#series_max);
+    const floor = this.#floor();
+    for (const [tenant_id, totals] of this.#table.entries()) {
+      // The members are named one by one, since this runs for each of 100,000 tenants.
+      all.connections += totals.connections;
+      all.ingress_messages += totals.ingress_messages;
+      all.ingress_bytes += totals.ingress_bytes;
+      all.egress_messages += totals.egress_messages;
+      all.rejects += totals.rejects;
+      const weight = messagesOf(totals);
+      if (weight <= floor || !candidates.takes(weight)) continue;
+      if (tenant_id !== OTHER_TENANTS && !this.#listed.has(tenant_id)) {
+        candidates.push(tenant_id, weight);
+      }
+    }
+    this.#give(candidates);
+    return this.#samples(all);
+  }
+
+  /** The number of messages above which a tenant gets a place. */
+  #floor(): number {
+    if (this.#listed.size < this.#series_max) return -1;
+    let least = Infinity;
+    for (const { totals } of this.#listed.values()) least = Math.min(least, messagesOf(totals));
+    return MARGIN * least;
+  }
+
+  #give(candidates: Largest): void {
+    // The weakest is the last, as it is displaced first.
+    const places = [...this.#listed.values()].sort((one, other) =>
+      messagesOf(other.totals) - messagesOf(one.totals)
+    );
+    for (const { tenant_id, weight } of candidates.sorted()) {
+      if (this.#listed.size >= this.#series_max) {
+        const weakest = places.pop();
+        if (weakest === undefined || weight <= MARGIN * messagesOf(weakest.totals)) return;
+        this.#end(weakest);
+      }
+      const totals = this.#table.of(tenant_id);
+      this.#listed.set(tenant_id, { tenant_id, totals, base: { ...totals } });
+    }
+  }
+
+  #end({ tenant_id, totals, base }: Listed): void {
+    this.#listed.delete(tenant_id);
+    for (const key of COUNTED) this.#ended[key] += totals[key] - base[key];
+  }
+
+  #samples(all: TenantTotals): Map<string, TenantSample> {
+    const samples = new Map<string, TenantSample>();
+    for (const key of COUNTED) all[key] -= this.#ended[key];
+    for (const { tenant_id, totals, base } of this.#listed.values()) {
+      const sample = { ...totals };
+      for (const key of COUNTED) sample[key] -= base[key];
+      all.connections -= sample.connections;
+      for (const key of COUNTED) all[key] -= sample[key];
+      samples.set(tenant_id, sample);
+    }
+    return samples.set(OTHER_TENANTS, all);
+  }
+}
+
+/** Publishes the series; a scrape reads the table once for all families. */
+export function registerTenantSeries(
+  table: Pick<TenantTable, "entries" | "of">,
+  series_max: number,
+  registry: Registry,
+): void {
+  const series = new TenantSeries(table, series_max);
+  const registers = [registry];
+  const labelNames = ["tenant"];
+  let samples = new Map<string, TenantSample>();
+  new Gauge({
+    name: "shield_tenant_connections",
+    help: "Open WebSocket connections, by tenant as in shield_tenant_ingress_messages_total.",
+    labelNames,
+    registers,
+    collect() {
+      // This is the first family of the table on the page; the others use its reading.
+      samples = series.read();
+      this.reset();
+      for (const [tenant, { connections }] of samples) this.set({ tenant }, connections);
+    },
+  });
+  for (const key of COUNTED) {
+    const [name, help] = COUNTERS[key];
+    scrapedCounters(
+      registry,
+      name,
+      help,
+      labelNames,
+      () => [...samples].map(([tenant, sample]) => [{ tenant }, sample[key]]),
+    );
+  }
+}

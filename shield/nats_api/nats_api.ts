@@ -1,0 +1,138 @@
+/**
+ * The HTTP API of rooms for backends on the same NATS: a request on `api.t.{tenant}.r.{room}.{verb}` is handled like
+ * one to the client listener, with the same tokens, limits and answers. Shields do not use it among themselves. An
+ * error has the headers of NATS services (ADR-32).
+ */
+import { ArqonError } from "@arqon/proto";
+import type { Config } from "../../shared/config/schema.ts";
+import type { Env } from "../../shared/env.ts";
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { problemResponse } from "../../shared/problem.ts";
+import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
+import { ALL_API, parseApiSubject } from "../../shared/subjects/subject.ts";
+import { authenticate, handleRequest } from "../http/http.ts";
+import type { HttpContext } from "../http/http.ts";
+
+/** The most requests that a Shield answers at a time; one more is refused. */
+const UNDER_WAY_MAX = 1_024;
+/** The queue group in which Shields share the requests. */
+const QUEUE = "arqon-api";
+/** Headers of the transport and of browsers, which are omitted. */
+const LEFT_OUT = /^(nats-|origin$|host$|connection$|content-length$)/i;
+
+/** The HTTP method of a verb; a query is sent as the members of a JSON object. */
+const VERBS: Readonly<Record<string, { readonly method: string; readonly path: string }>> = {
+  publish: { method: "POST", path: "messages" },
+  history: { method: "GET", path: "messages" },
+  command: { method: "POST", path: "commands" },
+};
+
+interface NatsApiOptions extends Pick<Env, "registry" | "log"> {
+  readonly config: Pick<Config, "nats">;
+  readonly spine: Pick<Spine, "subscribe">;
+}
+
+/** Starts to answer, if `[nats] api` is set. */
+export function startNatsApi(
+  { config, spine, registry, log }: NatsApiOptions,
+  http: HttpContext,
+): { close(): void } {
+  if (config.nats?.api !== true) return { close: () => {} };
+  let under_way = 0;
+  scrapedGauge(
+    registry,
+    "shield_nats_requests",
+    "Requests of backends by NATS that are being answered.",
+    () => under_way,
+  );
+  const answer = async (message: SpineMessage) => {
+    const is_full = under_way >= UNDER_WAY_MAX;
+    under_way++;
+    try {
+      const refusal = new ArqonError("too-many-pending", `${UNDER_WAY_MAX} requests by NATS`);
+      const response = is_full ? problemResponse(refusal) : await respondTo(http, message);
+      await send(message, response);
+    } catch (error) {
+      log.warn("a backend was not answered", { subject: message.subject, error });
+    } finally {
+      under_way--;
+    }
+  };
+  const subscription = spine.subscribe(ALL_API, (message) => void answer(message), {
+    queue: QUEUE,
+  });
+  return { close: () => subscription.unsubscribe() };
+}
+
+async function respondTo(http: HttpContext, message: SpineMessage): Promise<Response> {
+  try {
+    const asked = parseApiSubject(message.subject);
+    const verb = asked && Object.hasOwn(VERBS, asked.verb) ? VERBS[asked.verb] : undefined;
+    if (asked === undefined || verb === undefined) {
+      const verbs = Object.keys(VERBS).join(", ");
+      throw new ArqonError("not-found", `${message.subject}: expected one of ${verbs} at its end`);
+    }
+    const request = requestOf(message, `/v1/rooms/${asked.room_id}/${verb.path}`, verb.method);
+    const identity = await authenticate(http, request);
+    if (identity.tenant_id !== asked.tenant_id) {
+      throw new ArqonError("tenant-mismatch", `the subject belongs to tenant ${asked.tenant_id}`);
+    }
+    // The token's owner has been authenticated.
+    const authenticator = { authenticate: () => Promise.resolve(identity) };
+    return await handleRequest({ ...http, authenticator }, request, "");
+  } catch (error) {
+    if (error instanceof ArqonError) return problemResponse(error);
+    throw error;
+  }
+}
+
+/** The equivalent HTTP request. Throws `malformed-body` for a query that is not an object. */
+function requestOf({ payload, headers }: SpineMessage, path: string, method: string): Request {
+  const url = new URL(path, "http://nats");
+  const kept = Object.entries(headers).filter(([name]) => !LEFT_OUT.test(name));
+  if (method === "GET") {
+    for (const [name, value] of Object.entries(queryIn(payload))) {
+      url.searchParams.set(name, String(value));
+    }
+    return new Request(url, { headers: kept });
+  }
+  const typed = kept.some(([name]) => name.toLowerCase() === "content-type");
+  const all = typed ? kept : [...kept, ["content-type", "application/json"] as const];
+  const body = payload as Uint8Array<ArrayBuffer>;
+  return new Request(url, { method, headers: all.map(([name, value]) => [name, value]), body });
+}
+
+function queryIn(payload: Uint8Array): object {
+  if (payload.length === 0) return {};
+  try {
+    const query: unknown = JSON.parse(new TextDecoder().decode(payload));
+    if (typeof query === "object" && query !== null && !Array.isArray(query)) return query;
+  } catch {
+    // Reported below.
+  }
+  throw new ArqonError("malformed-body", 'expected a JSON object such as {"after":0,"limit":100}');
+}
+
+async function send(message: SpineMessage, response: Response): Promise<void> {
+  const payload = new Uint8Array(await response.arrayBuffer());
+  const type = response.headers.get("content-type");
+  const headers: Record<string, string> = type === null ? {} : { "content-type": type };
+  if (!response.ok) {
+    headers["Nats-Service-Error-Code"] = String(response.status);
+    headers["Nats-Service-Error"] = reasonIn(payload);
+    const retry = response.headers.get("retry-after");
+    if (retry !== null) headers["retry-after"] = retry;
+  }
+  message.respond(payload, headers);
+}
+
+/** The reason of a problem; "" if the body is not a problem. */
+function reasonIn(payload: Uint8Array): string {
+  try {
+    const { reason } = JSON.parse(new TextDecoder().decode(payload));
+    return typeof reason === "string" ? reason : "";
+  } catch {
+    return "";
+  }
+}

@@ -1,0 +1,170 @@
+/**
+ * What a bus does without any capability, end to end over real sockets and HTTP: with all capabilities, with each left
+ * out of both servers in turn, and with none. `tests/model` covers both wire forms and HTTP, order, echo, other tenants
+ * and repeated ids.
+ */
+import assert from "node:assert/strict";
+import { encodePub, encodeSub, encodeUnsub, writeEnvelope } from "@arqon/proto";
+import type { PlainEnvelope } from "@arqon/proto";
+import { BRAIN_CAPABILITIES } from "../brain/capabilities.ts";
+import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
+import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
+
+function event(room_id: string, data: Uint8Array, more: Partial<PlainEnvelope> = {}): Uint8Array {
+  const payload = { type: "chat", data, content_type: "application/octet-stream", schema_id: "" };
+  return encodePub(writeEnvelope({ room_id, event: payload, ...more }));
+}
+
+async function welcome(bus: TestBus): Promise<void> {
+  const client = new RawClient(bus.url, { token: await bus.tokenFor({ user: "ann" }) });
+  const frame = await client.frame();
+  assert.equal(client.socket.protocol, "arqon.v1");
+  assert(frame.kind === "welcome");
+  assert.equal(frame.welcome.user_id, "ann");
+  assert.equal(frame.welcome.tenant_id, "default");
+  assert.equal(frame.welcome.protocol_version, 1);
+  assert(frame.welcome.token_expires_ms > frame.welcome.server_time_ms);
+  client[Symbol.dispose]();
+  const plain = new RawClient(bus.url, {
+    subprotocols: [],
+    headers: { authorization: `Bearer ${bus.token}` },
+  });
+  assert.equal((await plain.frame()).kind, "welcome", "no subprotocol means arqon.v1");
+  plain[Symbol.dispose]();
+}
+
+async function stamped(bus: TestBus): Promise<void> {
+  const client = await openBinary(bus.url, await bus.tokenFor({ user: "ann" }));
+  client.send(encodeSub({ room_id: "stamped", request_id: 7 }));
+  const subscribed = await client.frame();
+  assert(subscribed.kind === "ack" && subscribed.ack.request_id === 7 && subscribed.ack.code === 0);
+  const twist = "0190b8a2-7b1c-7def-8abc-0123456789ab";
+  client.send(event("stamped", new Uint8Array([0, 255, 10]), {
+    request_id: 9,
+    sender_id: "somebody-else",
+    timestamp_ms: 5,
+    offset: 77,
+    headers: {
+      "X-Custom": "kept",
+      "x-arqon-tenant": "forged",
+      "x-twist-id": twist,
+      "X-TIMESTAMP": "1",
+    },
+    message_id: "m1",
+  }));
+  const frames = [await client.frame(), await client.frame()];
+  const ack = frames.find((frame) => frame.kind === "ack");
+  const message = frames.find((frame) => frame.kind === "msg");
+  assert(ack?.kind === "ack" && ack.ack.request_id === 9 && ack.ack.code === 0);
+  assert(message?.kind === "msg");
+  const { envelope } = message;
+  assert.equal(envelope.sender_id, "ann");
+  assert.equal(envelope.tenant_id, "default");
+  assert.equal(envelope.offset, 0);
+  assert.equal(envelope.request_id, 0);
+  assert.equal(envelope.message_id, "m1");
+  assert.match(envelope.trace_id, /^[0-9a-f]{32}$/);
+  assert(Math.abs(envelope.timestamp_ms - Date.now()) < 600_000);
+  assert.deepEqual({ ...envelope.headers }, {
+    "X-Custom": "kept",
+    "X-Twist-ID": twist,
+    "X-Timestamp": String(envelope.timestamp_ms),
+  });
+  assert.deepEqual([...envelope.event?.data ?? []], [0, 255, 10]);
+  client.send(encodeUnsub({ room_id: "stamped", request_id: 10 }));
+  const left = await client.frame();
+  assert(left.kind === "ack" && left.ack.code === 0);
+  client[Symbol.dispose]();
+}
+
+/** A message by HTTP reaches subscribers once each, in order, until they leave. */
+async function published(bus: TestBus): Promise<void> {
+  const token = await bus.tokenFor({ user: "ann" });
+  const publish = async (data: number) => {
+    const body = JSON.stringify({ type: "n", data });
+    const headers = { authorization: `Bearer ${token}`, "content-type": "application/json" };
+    const url = `${bus.http_url}/v1/rooms/http/messages`;
+    const answer = await fetch(url, { method: "POST", headers, body });
+    assert.equal(answer.status, 200, await answer.text());
+  };
+  using staying = await openText(bus.url, token);
+  using leaving = await openText(bus.url, token);
+  for (const one of [staying, leaving]) await ask(one, { op: "sub", room: "http" });
+  await publish(1);
+  assert.equal((await leaving.json()).data, 1);
+  await ask(leaving, { op: "unsub", room: "http" });
+  await publish(2);
+  assert.deepEqual([(await staying.json()).data, (await staying.json()).data], [1, 2]);
+  leaving.send({ op: "ping", data: "nothing between" });
+  assert.equal((await leaving.json()).op, "pong");
+}
+
+/** Tokens, grants, tenants and roles are enforced. */
+async function refused(bus: TestBus): Promise<void> {
+  const check = async (token: string) => {
+    const headers = { authorization: `Bearer ${token}` };
+    const answer = await fetch(`${bus.http_url}/v1/auth/check`, { headers });
+    return [answer.status, (await answer.json()).reason];
+  };
+  assert.deepEqual(await check(`${bus.token}x`), [401, "token-signature"]);
+  assert.deepEqual(await check(await bus.tokenFor({ ttl_seconds: -600 })), [401, "token-expired"]);
+  const grants = [{ room: "mine", actions: ["subscribe"] }];
+  using reader = await openText(bus.url, await bus.tokenFor({ user: "ann", claims: { grants } }));
+  const refusal = async (operation: object) => {
+    reader.send({ ...operation, id: 1 });
+    const { code, reason } = await reader.json();
+    return [code, reason];
+  };
+  await ask(reader, { op: "sub", room: "mine" });
+  assert.deepEqual(await refusal({ op: "sub", room: "other" }), [403, "not-granted"]);
+  const message = { op: "pub", room: "mine", type: "t", data: 1 };
+  assert.deepEqual(await refusal(message), [403, "not-granted"]);
+  // A companion room stays reserved when the capability that fills it is left out.
+  assert.deepEqual(await refusal({ ...message, room: "mine~members" }), [403, "not-granted"]);
+  reader.send({ op: "refresh", token: await bus.tokenFor({ user: "bob" }), id: 1 });
+  assert.equal((await reader.json()).reason, "refresh-mismatch");
+  assert.equal((await reader.closed()).code, 4401);
+}
+
+/** State, locks, kicks and bans of rooms, by way of the Brain. */
+async function commanded(bus: TestBus): Promise<void> {
+  using ann = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
+  using boss = await openText(bus.url, await bus.tokenFor({ user: "boss", role: "service" }));
+  const command = (client: RawClient, name: string, data: object) =>
+    ask(client, { op: "cmd", room: "state", name, data });
+  await command(boss, "room.set", { key: "k", value: [1] });
+  const read = await command(ann, "room.get", { key: "k" });
+  assert.deepEqual([read.result.value, read.result.exists], [[1], true]);
+  assert.ok((await command(ann, "room.lock", {})).result.fence > 0);
+  await assert.rejects(command(ann, "room.ban", { user_id: "bob" }), /403/);
+  await ask(ann, { op: "sub", room: "state" });
+  await command(boss, "room.ban", { user_id: "ann", scope: "room" });
+  const { signal } = await ann.json();
+  assert.deepEqual([signal.kind, signal.target], ["BAN", "state"]);
+  await assert.rejects(ask(ann, { op: "sub", room: "state" }), /403/);
+}
+
+async function passes(isLeftOut: (name: string) => boolean): Promise<void> {
+  await using bus = await startLocalBus("", {
+    capabilities: {
+      shield: SHIELD_CAPABILITIES.filter(({ name }) => !isLeftOut(name)),
+      brain: BRAIN_CAPABILITIES.filter(({ name }) => !isLeftOut(name)),
+    },
+  });
+  await welcome(bus);
+  await stamped(bus);
+  await published(bus);
+  await refused(bus);
+  await commanded(bus);
+}
+
+Deno.test("a bus passes the core's tests with all capabilities", () => passes(() => false));
+Deno.test("a bus passes the core's tests without any capability", () => passes(() => true));
+for (
+  const left_out of new Set([...SHIELD_CAPABILITIES, ...BRAIN_CAPABILITIES].map(({ name }) => name))
+) {
+  Deno.test(`a bus passes the core's tests without ${left_out}`, () =>
+    passes((name) => name === left_out));
+}
