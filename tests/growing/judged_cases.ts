@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import type { Connection, Room } from "@arqon/sdk";
 import { maskedWhole, PARTS } from "../../policies/testing/phrases.ts";
 import { until } from "../../shared/testing/until.ts";
-import { Heard, stored } from "./heard.ts";
+import { Heard, stored } from "./received.ts";
 
 /** Seeded, so that a failure is reproducible. */
 function randomOf(seed: number): (most: number) => number {
@@ -72,7 +72,7 @@ export async function cutAnywhere(
       assert.equal(maskedWhole(now), now);
     }
     await ask("finish", {});
-    await until("its end is heard", () => heard.of(id)?.state === "finished");
+    await until("its end is received", () => heard.of(id)?.state === "finished");
     assert.equal(heard.of(id)?.text, maskedWhole(whole));
     assert.equal(heard.pieces(id).join(""), maskedWhole(whole));
     // A repeated piece may be sent again.

@@ -69,7 +69,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await applied(other, "plain", "go");
     const of = async (node_id: string) =>
       (await unitsIn(other))[`${node_id} plain reducer:plain`] ?? 0;
-    await until("the call of the other Brain is there", async () => await of("b") > 0);
+    await until("the other Brain's call is recorded", async () => await of("b") > 0);
     // It has replayed five calls, or read their outcomes; it has applied one.
     assert.equal(await of("b"), before["a plain reducer:plain"]! / 5);
     assert.equal(await of("a"), before["a plain reducer:plain"]);

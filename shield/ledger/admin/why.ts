@@ -35,7 +35,7 @@ import type { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import type { Env } from "../../../shared/env.ts";
 import { parsePlace } from "../../journal/admin/query.ts";
 import type { JournalReading } from "../../journal/admin/read.ts";
-import { WayIn, wayIn } from "../../journal/admin/way_in.ts";
+import { WayIn, wayIn } from "../../journal/admin/admission_trace.ts";
 import type { FormerReading } from "../former_ledgers.ts";
 import type { OpenConnection } from "../history.ts";
 import type { Parts } from "../../capability.ts";

@@ -9,9 +9,9 @@ import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import { decidedBy, decision, journalPlace, writeBlock } from "../testing/journal.ts";
 import { parsePlace } from "./query.ts";
 import { readingOf, readJournal } from "./read.ts";
-import { WayIn, wayIn } from "./way_in.ts";
-import type { SoughtMessage } from "./way_in.ts";
-import { stepsOf } from "./way_in.ts";
+import { WayIn, wayIn } from "./admission_trace.ts";
+import type { SoughtMessage } from "./admission_trace.ts";
+import { stepsOf } from "./admission_trace.ts";
 
 const RATE = { messages_per_second: 20, bytes_per_second: 9_000 };
 const TERMS: Terms = {
