@@ -23,7 +23,7 @@ const numbersIn = async ({ peer }: BridgedBus) =>
   (await storedIn(peer, "orders-0")).map(({ data }) => data.n);
 
 const comes = (bus: BridgedBus, numbers: number[]) =>
-  seen("what was committed", () => numbersIn(bus), (all) => all.length >= numbers.length)
+  seen("the committed rows", () => numbersIn(bus), (all) => all.length >= numbers.length)
     .then((all) => assert.deepEqual(all, numbers));
 
 /** The error that ends it. */
@@ -48,7 +48,7 @@ async function beginWith(bus: BridgedBus, database: PostgresServer, reading = RE
   await bridge.says("following");
   await commit(database, 1);
   await comes(bus, [1]);
-  await until("it is noted", async () => {
+  await until("it is recorded", async () => {
     const noted =
       "select lsn >= (select confirmed_flush_lsn from pg_replication_slots) from arqon.bridge";
     return await database.sql(noted) === "t";

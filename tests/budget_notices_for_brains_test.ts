@@ -68,7 +68,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await using second = await shieldAt(brain, world, "two");
     await applied(brain, "plain", "go", { tenant: "u" });
     const all = () => [...first.told, ...second.told];
-    await until("that is told, too", () => all().length >= 4);
+    await until("that is notified, too", () => all().length >= 4);
     assert.deepEqual(all().map(({ tenant }) => tenant).sort(), ["t", "t", "u", "u"]);
   });
 
@@ -78,7 +78,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await applied(brain, "plain", "go");
     const bucket = await brain.spine.keyValue("ARQON_USAGE", { unwatched: true });
     await until(
-      "the Brain has said so",
+      "the Brain has reported it",
       async () => (await bucket.get(markKey("t"))) !== undefined,
     );
     await brain.service.drain();

@@ -130,7 +130,7 @@ Deno.test("classes, hooks, schedules, policies, rollouts and schemas set before 
   const called = () => receiver.taken.find(({ body }) => body.data.room === "kept-1")?.body.data;
   await until("the hook is called", () => called() !== undefined);
   assert.equal(called().offset, offset, "for what came when no Brain had the hook");
-  await until("the rollout goes on", async () => {
+  await until("the rollout continues", async () => {
     await published();
     return (await rollout()).state === "applied";
   });

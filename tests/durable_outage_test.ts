@@ -41,7 +41,7 @@ async function deleteLogs(nats: NatsServer): Promise<void> {
 
 /** Publishes until it is accepted. */
 async function publishAnyhow(client: DurableClient, room: string, data: unknown): Promise<number> {
-  const { offset } = await seen("the log comes back", () => client.pub(room, data), (answer) => {
+  const { offset } = await seen("the log is available again", () => client.pub(room, data), (answer) => {
     if (answer.code !== 0) assert.equal(answer.reason, "log-unavailable");
     return answer.code === 0;
   });

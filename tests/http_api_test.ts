@@ -148,7 +148,7 @@ async function tokens({ bus, peer }: Stage): Promise<void> {
   assert.equal((await operator.call("POST", "revocations", revocation)).status, 200);
   const gone = new HttpPeer(bus.http_url, await bus.tokenFor({ claims: { jti: "t-1" } }));
   const ask = () => gone.call("GET", "rooms/open/state");
-  await seen("the revocation has come", ask, ({ status }) => status !== 200);
+  await seen("the revocation has arrived", ask, ({ status }) => status !== 200);
   assert.equal(await gone.refused("GET", "rooms/open/state"), "401 token-revoked");
   await peer.done("GET", "rooms/open/state");
 }
@@ -297,7 +297,7 @@ async function talks(bus: TestBus, port: number): Promise<void> {
   await using first = await connect({ url, token: bus.token, webSocket, transport: "auto" });
   await using heard = first.room("lobby").subscribe({ presence: true });
   await heard.ready;
-  await until("it is there itself", () => heard.presence.members.size === 1);
+  await until("it has arrived itself", () => heard.presence.members.size === 1);
   await first.room("lobby").publish("t", 1);
   assert.equal(await one(heard), 1);
   assert.equal(count(), 1);

@@ -51,7 +51,7 @@ async function withRooms() {
   await ask(client, { op: "sub", room: "m-*" });
   for (let at = 0; at < NAMED; at++) await ask(client, { op: "sub", room: `own-${at}` });
   sendAll();
-  await until("all rooms are heard", () => stats.pattern_rooms === ROOMS);
+  await until("all rooms are received", () => stats.pattern_rooms === ROOMS);
   return {
     ...{ stats, hooks, sendAll, client },
     async [Symbol.asyncDispose]() {

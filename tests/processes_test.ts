@@ -163,7 +163,7 @@ async function oneDrains({ node, clients }: Node): Promise<void> {
   Deno.kill(pid, "SIGTERM");
   assert.equal((await clients.get("edge-2")?.raw.closed())?.code, 1012);
   clients.delete("edge-2");
-  await until("it comes back", async () => {
+  await until("it is available again", async () => {
     const [, { processes, status }] = await health(node);
     return status === "ok" && processes[2]?.restarts === 1;
   }, DEADLINE_MS);

@@ -176,12 +176,12 @@ for (const websocket of ["own", "native"]) {
     }
     const live = await openEvents(bus, `/v1/streams/log-1?offset=${next}&live=sse`);
     live.close();
-    await until("the event stream has gone", async () => await pending(bus) === 0);
+    await until("the event stream has ended", async () => await pending(bus) === 0);
     const events = await openEvents(bus, "/v1/rooms/log-1/events");
     const connections = () => figure(bus, 'shield_connections{state="open"}');
     await until("an event stream is a connection", async () => await connections() === 1);
     events.close();
-    await until("it has gone", async () => await connections() === 0);
+    await until("it has left", async () => await connections() === 0);
     const version = "rooms/lobby/state?after_version=1000000";
     const waiting = Array.from({ length: PLACES }, () => asking(bus, version, bus.token));
     await until("all wait for a version", async () => await pending(bus) === PLACES);

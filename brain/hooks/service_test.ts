@@ -103,7 +103,7 @@ Deno.test("a refused call becomes a dead letter, the room continues, and a repla
   const entry = await world.bucket.get(hookKey("t", "h"));
   const document = JSON.parse(new TextDecoder().decode(entry?.value));
   await world.bucket.put(hookKey("t", "h"), hookBytes({ ...document, replay: 1 }));
-  await until("they are taken", async () => (await dead()).length === 0);
+  await until("they are accepted", async () => (await dead()).length === 0);
   assert.deepEqual(world.taken("o1").toSorted(), upTo(4));
 });
 
@@ -212,7 +212,7 @@ Deno.test("a position in a deleted log is reported as lost", async () => {
   await world.bucket.put(hookKey("t", "h"), hookBytes({ ...NEW_HOOK, since }));
   await world.send("o1", 2);
   await world.brain();
-  await until("what there is", () => world.taken("o1").length === 2);
+  await until("all events", () => world.taken("o1").length === 2);
   assert.deepEqual(world.types(), ["hook.lost", "room.message", "room.message"]);
   assert.equal(world.receiver.taken[0]?.body.data.reason, "epoch-changed");
 });
@@ -249,7 +249,7 @@ async function documentOf({ bucket }: World): Promise<HookDocument> {
 const watched = (url: string) => ({ id: "w", room: "x*", events: ["hook.off"], url });
 
 async function isSwitchedOff(world: World, other: Receiver, why: RegExp): Promise<void> {
-  await until("the other hook is told", () => other.taken.length === 1);
+  await until("the other hook is called", () => other.taken.length === 1);
   const [{ body }] = other.taken as [ReceivedCall];
   assert.deepEqual([body.type, body.data.room, body.data.event.hook], ["hook.off", null, "h"]);
   assert.match(body.data.event.why, why);
@@ -295,7 +295,7 @@ Deno.test("a receiver that has accepted nothing for five days is switched off, b
   await world.send("o1");
   await until("days are counted", async () => (await documentOf(world)).failed_ms! >= 48 * HOUR_MS);
   failing = false;
-  await until("it is taken", () => world.taken("o1").length === 1);
+  await until("it is accepted", () => world.taken("o1").length === 1);
   await until("that counts", async () => !(await documentOf(world)).failed_ms);
   failing = true;
   await world.send("o1");
@@ -350,7 +350,7 @@ Deno.test("a Brain that takes a hook over honors its receiver's Retry-After", as
   await first.drain();
   world.give("b2");
   await world.brain("b2");
-  await until("it comes", () => world.taken("o1").length === 1);
+  await until("it arrives", () => world.taken("o1").length === 1);
   assert.ok(called_ms[1]! - called_ms[0]! >= 1_900, `${called_ms}`);
 });
 

@@ -198,6 +198,6 @@ Deno.test("an unreadable stored ban counts, is reported, and is not swept", asyn
     await until("it is counted", async () => await node.metric("brain_bans") === 1);
     assert.ok(node.lines.some((line) => line.includes('msg="a stored ban cannot be read"')));
     await accepted(spine, { name: "unban", data: { user_id: "u2" } });
-    await until("it is gone", async () => await node.metric("brain_bans") === 0);
+    await until("it is removed", async () => await node.metric("brain_bans") === 0);
   });
 });

@@ -57,7 +57,7 @@ Deno.test("a room without members and commands ends after the timeout, and repor
     assert.ok(await isStored(bed, "lobby"));
     pass(1);
     await ended(bed, "lobby");
-    await until("it is told", () => heard.length >= 2);
+    await until("it is notified", () => heard.length >= 2);
     const envelope = readEnvelope(heard[1]!.payload);
     assert.equal(envelope.event?.type, "ROOM_ENDED");
     assert.deepEqual(JSON.parse(new TextDecoder().decode(envelope.event?.data)), {

@@ -83,9 +83,9 @@ Deno.test("an unresponsive port makes the process unready, is reopened, and is r
     },
   });
   assert.equal(watched.check().ok, true);
-  await until("it is told", () => !watched.check().ok);
+  await until("it is notified", () => !watched.check().ok);
   assert.match(watched.check().detail, /does not answer: no answer within 250 ms$/);
-  await until("it comes back", () => watched.check().ok);
+  await until("it is available again", () => watched.check().ok);
   assert.match(watched.check().detail, /^http:\/\/127\.0\.0\.1:\d+ answers$/);
   assert(watched.failures >= 3);
   watched.close();

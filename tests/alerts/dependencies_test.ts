@@ -82,7 +82,7 @@ const ROWS: readonly Row<Dependencies>[] = [{
       for (const words of [["hook", "pause", ...of], ["hook", "resume", ...of]]) {
         assert.match(await runAsOperator(stage, words), /exit code 0/);
       }
-      await until("what waited comes", () => receiver.taken.length === 1);
+      await until("the backlog arrives", () => receiver.taken.length === 1);
     };
   },
   says: /repair the receiver, then `arq hook resume ID --tenant TENANT`/,

@@ -178,7 +178,7 @@ const UNBOUNDED: readonly Row<Natted>[] = [{
       const filling = { name: "FILLING", subjects: ["filling"], max_bytes: 1.5 * max_bytes };
       await outside.streams.add(filling);
     }
-    await until("no message is taken", async () => await store(stage, tenant_id) === 503);
+    await until("no message is accepted", async () => await store(stage, tenant_id) === 503);
     return async () => {
       await outside.streams.delete("FILLING");
       await outside[Symbol.asyncDispose]();

@@ -108,7 +108,7 @@ Deno.test("journals of members, and dead letters of a hook that is removed, are 
     await arq(2, "plan", "without"),
     /\nunreachable: \d+ messages? in 1 room would .*\n {2}kept-1~members \d/,
   );
-  await until("the hook is there", async () => {
+  await until("the hook exists", async () => {
     await fill(bus, "kept-1", 1);
     return (await ask("GET", "tenants/default/hooks/crm")).body.hook.dead > 0;
   });
