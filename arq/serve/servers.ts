@@ -139,7 +139,7 @@ export async function startServers(
   starting.begin("reading the versions of the storage and the cluster");
   await requireVersions(config, { spine, node_id, kind: "shield" });
   const storage = watchSpine({ spine, registry, log, now, monotonic_ms });
-  const told = {
+  const telemetry = {
     telemetry: config.telemetry,
     resource: telemetryResource({ service_name, node_id, version }),
     registry,
@@ -147,7 +147,7 @@ export async function startServers(
     readTextFile,
   };
   const now_ms = spanClock(now, monotonic_ms);
-  const tracing = await startTracing({ ...told, now_ms });
+  const tracing = await startTracing({ ...telemetry, now_ms });
   const common = {
     config,
     spine,
@@ -189,7 +189,7 @@ export async function startServers(
     fetch,
   });
   watchStorage({ spine, config, registry, log });
-  const exporting = await openMetricsExport({ ...told, now });
+  const exporting = await openMetricsExport({ ...telemetry, now });
   await storage.asked;
   return { ...shared, shield, brain, spine, exporting, tracing, exhausted: exhausted.promise };
 }
