@@ -53,7 +53,7 @@ async function shieldAt({ spine }: WorldBrain, world: ReducerWorld, node_id: str
 }
 
 for (const [engine, open] of Object.entries(ENGINES)) {
-  Deno.test(`${engine}: a budget that a room used up by itself is in the audit log, once`, async () => {
+  Deno.test(`${engine}: a budget that a room's timers used up is in the audit log, once`, async () => {
     await using world = await open({ modules: { plain: PLAIN }, usage });
     const brain = await world.start("a");
     await using first = await shieldAt(brain, world, "one");
@@ -72,7 +72,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.deepEqual(all().map(({ tenant }) => tenant).sort(), ["t", "t", "u", "u"]);
   });
 
-  Deno.test(`${engine}: a Shield that begins later tells of what Brains found before`, async () => {
+  Deno.test(`${engine}: a Shield that starts later reports the earlier findings of Brains`, async () => {
     await using world = await open({ modules: { plain: PLAIN }, usage });
     const brain = await world.start("a");
     await applied(brain, "plain", "go");

@@ -284,14 +284,14 @@ async function lowersLimits(stage: Stage): Promise<void> {
   }
 }
 
-Deno.test("what was erased while a Shield had no NATS, or by lower limits, is not called recovered", async () => {
+Deno.test("messages erased while a Shield had no NATS, or by lower limits, do not count as recovered", async () => {
   await onStage(async (stage) => {
     await whileCut(stage);
     await lowersLimits(stage);
   });
 });
 
-Deno.test("what was erased in NATS is served by no Shield, and recovery is whole or refused", async () => {
+Deno.test("messages erased in NATS are served by no Shield, and recovery is whole or refused", async () => {
   await onStage(async (stage) => {
     await neverMissing(stage);
     for (const way of ["whole", "up-to", "keep", "trim", "trim-up-to"] as const) {

@@ -142,7 +142,7 @@ async function failsClosed(ann: Connection, bob: Connection): Promise<void> {
   assert.deepEqual(await stored(holds), []);
 }
 
-Deno.test("policies judge what grows before anybody has it", async (t) => {
+Deno.test("policies check growing messages before anybody receives them", async (t) => {
   await using bus = await startLocalBus(ROOMS, { constants: { growing: { held_bytes: 64 } } });
   const admin = await policyAdmin(bus);
   const tenant = "default";
@@ -156,7 +156,7 @@ Deno.test("policies judge what grows before anybody has it", async (t) => {
     "however a text is cut, no reader has a phrase",
     () => cutAnywhere([ann], bob, "chat-mask", 25),
   );
-  await t.step("what is held back at its end", () => ended(ann, bob));
+  await t.step("held-back text at the end of a message", () => ended(ann, bob));
   await t.step("a policy stops a message", () => stops(ann, bob));
   await t.step("a policy that cannot decide releases nothing", () => failsClosed(ann, bob));
 });

@@ -229,10 +229,10 @@ async function signed({ bus }: Stage): Promise<void> {
   );
 }
 
-Deno.test("what HTTP refuses", async (t) => {
+Deno.test("HTTP refusals", async (t) => {
   await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
-  await t.step("what a path does not take is named", () => strict(stage));
+  await t.step("unknown members of a path are named", () => strict(stage));
   await t.step("a client without the grant gets the reason", () => tokens(stage));
   await t.step("pages of allowed origins may use every method of a path", () => browsers(stage));
   await t.step("a user's requests under way are bounded", () => waiting(stage));

@@ -78,7 +78,7 @@ Deno.test("the end of a connection leaves its rooms in slices, and it receives n
   assert.equal(stats.egress_messages, sent, "messages that are counted after the end");
 });
 
-Deno.test("what a new token does not grant is left in pieces, and wholly when the refresh is answered", async () => {
+Deno.test("rooms that a new token does not grant are left in slices, and all of them when the refresh is answered", async () => {
   await using world = await withRooms();
   const { stats, client } = world;
   const token = await tokenOf("user", { grants: [{ room: "other", actions: ["subscribe"] }] });

@@ -59,7 +59,7 @@ async function heldUp(websocket: string): Promise<void> {
 }
 
 for (const websocket of ["native", "own"]) {
-  Deno.test(`clients that answered a Shield which was held up are not given up for it (${websocket})`, () =>
+  Deno.test(`clients that answered a stalled Shield are not disconnected (${websocket})`, () =>
     heldUp(websocket));
 }
 
@@ -95,7 +95,7 @@ function valueOf(page: string, name: string): number {
 }
 
 for (const websocket of ["native", "own"] as const) {
-  Deno.test(`a Shield that can accept nobody any more ends with 1 (${websocket})`, async () => {
+  Deno.test(`a Shield that can no longer accept connections ends with 1 (${websocket})`, async () => {
     await using issuer = await createIssuer();
     const limits =
       "[limits]\n#constant limits.listener_gone_ms = 3000\n#constant limits.listener_probe_ms = 200\n";
@@ -199,8 +199,8 @@ Deno.test("a port in use is reported before anything starts", async (t) => {
   );
   await t.step("arq serve and arq dev name all three", () => allTaken(bus));
   await t.step("the last one alone is found before the first is opened", () => lastTaken(bus));
-  await t.step("a Shield looks before it joins NATS", () => program(bus, "shield", admin));
-  await t.step("a Brain looks before it joins NATS", () => program(bus, "brain", admin));
+  await t.step("a Shield checks before it joins NATS", () => program(bus, "shield", admin));
+  await t.step("a Brain checks before it joins NATS", () => program(bus, "brain", admin));
 });
 
 Deno.test("arq serve without a configuration names the missing file", async () => {

@@ -100,7 +100,7 @@ for (const websocket of ["native", "own"]) {
       () => bounds(bus),
     );
     await t.step(
-      "who have answered a PING and are in the middle of a message end with 4408",
+      "clients that have answered a PING and are in the middle of a message end with 4408",
       () => outlasts(bus),
     );
   });
@@ -157,7 +157,7 @@ async function openEvents({ http_url, token }: TestBus, path: string): Promise<D
 }
 
 for (const websocket of ["own", "native"]) {
-  Deno.test(`whoever is gone frees its place at once: ${websocket}`, async () => {
+  Deno.test(`a disconnected client frees its place at once: ${websocket}`, async () => {
     await using bus = await startLocalBus(waitingOn(websocket));
     const headers = {
       authorization: `Bearer ${bus.token}`,

@@ -388,7 +388,7 @@ Deno.test("a reader of events under policies, and before operators", async (t) =
     assert.equal((await reader.until("closed")).data.code, 1008);
     assert.equal(await reader.next(), undefined);
   });
-  await t.step("what was refused holds no place", async () => {
+  await t.step("a refused connection uses no place", async () => {
     await until("all places are free", async () => {
       const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
       return ["event_streams", "active_connections"].every((name) =>
@@ -445,7 +445,7 @@ Deno.test("a ticket in place of a token", async (t) => {
     }
     assert.equal(await ask({ rooms: ["mine-log~members"] }), "403 not-granted");
   });
-  await t.step("stays good where a token goes before it", async () => {
+  await t.step("remains valid if a token precedes it", async () => {
     const { ticket } = await ask({ rooms: ["mine"] });
     using first = await open(`rooms/mine/events?ticket=${ticket}`, { token });
     await first.until("subscribed");

@@ -150,7 +150,7 @@ Deno.test("the next Brain sends unsent notifications; meanwhile no room ends wit
   });
 });
 
-Deno.test("two Brains that both think a room theirs tell of it once, and the same bytes have one id", async () => {
+Deno.test("two Brains that both own a room notify once, and the same bytes have one id", async () => {
   const { clock, options } = controls();
   await withTestBed(async (bed) => {
     const { spine } = bed;

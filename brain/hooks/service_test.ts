@@ -55,7 +55,7 @@ Deno.test("a receiver that fails in every way has everything in order in the end
   assert.deepEqual(world.taken("o1"), upTo(30));
 });
 
-Deno.test("no more calls are made at a time than are allowed", async () => {
+Deno.test("concurrent calls stay within the limit", async () => {
   await using world = await World.open({}, [], { in_flight: 2 });
   await world.brain();
   const { promise: held, resolve: release } = Promise.withResolvers<void>();

@@ -238,7 +238,7 @@ Deno.test("each stay that a Shield reports until acknowledged is journaled once,
 });
 
 for (const hours of [2, -2]) {
-  Deno.test(`a stay stands there once, though the clock of its Shield is set by ${hours} h`, async () => {
+  Deno.test(`a stay is journaled once, though the clock of its Shield is set by ${hours} h`, async () => {
     const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
     const log = await spine.log("t", RETENTION);
     const settled: Stay[] = [];

@@ -232,7 +232,7 @@ async function migrateAtEach(bus: Bus, next: RunnableProgram): Promise<number> {
 }
 
 for (const [engine, open] of Object.entries(ENGINES)) {
-  Deno.test(`${engine}: a Brain that dies at any write leaves nothing half, and the next one goes on`, async () => {
+  Deno.test(`${engine}: a Brain that dies at any write leaves no partial change, and the next one continues`, async () => {
     await using world = await open(OPTIONS);
     const host = new ReducerHost(() => {});
     world.defer(() => Promise.resolve(host.end()));

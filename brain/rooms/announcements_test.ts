@@ -186,7 +186,7 @@ Deno.test("of old events the next owner repeats only the last one, with its age"
 });
 
 for (const hours of [2, -2]) {
-  Deno.test(`what an owner died of telling is told, whose clock differs by ${hours} h from the next one's`, async () => {
+  Deno.test(`the event that an owner died while publishing is published by the next owner, whose clock differs by ${hours} h`, async () => {
     await withTestBed(async ({ spine, cluster, hear, start }) => {
       // As a server reports it, by its own clock.
       const wrap = (bucket: KeyValue): KeyValue =>

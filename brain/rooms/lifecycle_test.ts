@@ -289,7 +289,7 @@ Deno.test("a storm that the queue does not hold is made in the end all the same"
 /** How far clocks are set, in ms; each test sets one ahead and back. */
 const AHEAD_MS = [2_000, 20_000, 2 * HOUR_MS];
 for (const ahead_ms of AHEAD_MS) {
-  Deno.test(`a room that is born again begins above what it had, though a clock was ahead by ${ahead_ms} ms`, async () => {
+  Deno.test(`a recreated room begins above its earlier versions, though a clock was ahead by ${ahead_ms} ms`, async () => {
     const { options, pass, step } = controls();
     await withTestBed(async (bed) => {
       const given = { ...options, has_versions: true } as const;

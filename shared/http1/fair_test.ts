@@ -79,7 +79,7 @@ const RESERVED = 100;
 const USED = 910;
 
 for (const scarce of [false, true]) {
-  Deno.test(`connections that come at once${scarce ? ", with few files left," : ""} are let in over many turns`, async () => {
+  Deno.test(`simultaneous connections${scarce ? ", with few files left," : ""} are admitted over many turns`, async () => {
     let [now_ms, came, most, together] = [0, 0, 0, 0];
     const endTurn = () => together = 0;
     let used = 0;

@@ -80,7 +80,7 @@ async function run(
 }
 
 for (const version of ["tls1_2", "tls1_3"]) {
-  Deno.test(`openssl is answered with ${version}, and told that nothing was cut off`, async () => {
+  Deno.test(`openssl is answered with ${version}, and receives the end that shows nothing was cut off`, async () => {
     await using served = await serve();
     const flags = ["-quiet", "-verify_return_error", "-CAfile", "{ca}", `-${version}`];
     const args = ["s_client", "-connect", `${HOST}:{port}`, ...flags];

@@ -105,7 +105,7 @@ Deno.test("a connection of another tenant is refused", () => {
   assert.equal(merge(state, delta(A, 3, 5, [foreign(5, "x")], [2])).outcome, "merged");
 });
 
-Deno.test("what waited for a hole and turns out to be wrong is dropped, not merged", () => {
+Deno.test("a delta that waited for a hole and is invalid is dropped, not merged", () => {
   const state = createState();
   markUp(state, A);
   const foreign = { ...entry(3, "x"), tenant_id: "globex" };

@@ -239,7 +239,7 @@ Deno.test("alerts about what tenants do", async () => {
   await play(stage, [POLICIES, DATA]);
 });
 
-Deno.test("alerts about a policy that does not come back", async () => {
+Deno.test("alerts about a policy that does not recover", async () => {
   // The most fuel takes longer.
   await using stage = await startLocalStage(
     `[policy]\n#constant policy.wedge_ms = 40\n[platform.overseer]\nfuel_limit = 1_000_000\n`,

@@ -84,7 +84,7 @@ Deno.test("tenants with long-running commands share one slot of the thread, for 
   }
 });
 
-Deno.test("tenants take turns: the many rooms of one stand before no other's", async () => {
+Deno.test("tenants take turns: the many rooms of one delay no other's", async () => {
   const spent = new Map<string, number>();
   const host = new ReducerHost(
     () => {},

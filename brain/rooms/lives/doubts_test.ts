@@ -42,7 +42,7 @@ Deno.test("a room is looked at until a look succeeds, and not while others work 
   assert.equal(looks.length, 4);
 });
 
-Deno.test("a write without an answer is looked after for a minute, whatever a look finds", async () => {
+Deno.test("a write without an answer is checked for a minute, whatever a check finds", async () => {
   await using test = testDoubts();
   const { doubts, looks, world } = test;
   doubts.watch(at("lobby"));

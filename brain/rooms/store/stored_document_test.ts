@@ -21,7 +21,7 @@ Deno.test("the stored form reads back as the same document", () => {
   }));
 });
 
-Deno.test("what a write leaves open is its own revision, in the lock, its event and its answer", () => {
+Deno.test("only a write's own revision is filled in later, in the lock, its event and its answer", () => {
   const document = decodeDocument(
     encodeDocument(afterwards([
       set("k", 1),

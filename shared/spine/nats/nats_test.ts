@@ -220,7 +220,7 @@ Deno.test("a subscription that NATS does not permit is logged", async () => {
   await within(one.spine.flush(), "the connection goes on");
 });
 
-Deno.test("a receiver's own copy of a payload is what it gets", async () => {
+Deno.test("a receiver gets its own copy of a payload", async () => {
   await using server = await startNats();
   await using one = await watched(server.port);
   const { promise, resolve } = Promise.withResolvers<Uint8Array>();
