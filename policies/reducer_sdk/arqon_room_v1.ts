@@ -1,4 +1,4 @@
-// The imports of the ABI, as AssemblyScript sees them: what a room gives to its reducer. The name of this file
+// The imports of the ABI, as AssemblyScript sees them: a room's functions for its reducer. The name of this file
 // is the name of the Wasm module that they are imported from. See ../REDUCER_ABI.md. Reducers do not call
 // these; mod.ts has what they need.
 

@@ -4,7 +4,7 @@ use arqon_reducer::{
 };
 
 const MINUTE_MS: i64 = 60_000;
-/// What is removed at once: each costs fuel.
+/// The most entries removed at once: each costs fuel.
 const SWEPT: usize = 200;
 
 fn limit_of(c: &Command) -> i64 {
