@@ -76,7 +76,7 @@ export interface SharedParts {
   readonly stopping: Promise<unknown>;
   /** Call it once the servers run. */
   readonly started: () => void;
-  /** Resolved with the reason when the process cannot go on. */
+  /** Resolved with the reason when the process cannot continue. */
   readonly fatal: PromiseWithResolvers<string>;
 }
 

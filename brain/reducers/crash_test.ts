@@ -86,7 +86,7 @@ async function totalOf(bus: Bus, room_id: string): Promise<number | null | strin
   }
 }
 
-/** Makes a room of so many calls that no Brain has in memory afterwards. */
+/** Makes a room of this many calls that no Brain has in memory afterwards. */
 async function roomOf({ world, before }: Bus, room_id: string): Promise<void> {
   world.turn("a");
   for (let at = 0; at < CALLS; at++) await applied(before, room_id, "add", { data: "1" });

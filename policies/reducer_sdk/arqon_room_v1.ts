@@ -31,7 +31,7 @@ export declare function room_write(
 /** Deletes the value of a key. */
 export declare function room_delete(key_ptr: usize, key_len: usize): void;
 
-/** Pointer to a `u32` length and entries with that prefix above `after`, at most so many. */
+/** Pointer to a `u32` length and entries with that prefix above `after`, at most `most`. */
 export declare function room_scan(
   prefix_ptr: usize,
   prefix_len: usize,

@@ -1,4 +1,4 @@
-// What a reducer can ask about the command that it applies. Every getter asks the host anew.
+// What a reducer can ask about the command that it applies. Every getter asks the host again.
 import {
   room_answer,
   room_claim,

@@ -222,7 +222,7 @@ function codeTarget(
   };
 }
 
-/** The metered module. Throws `PolicyModuleError` when it is over a limit. */
+/** The metered module. Throws `PolicyModuleError` if it exceeds a limit. */
 export function rewriteModule(module: WasmModule, options: RewriteOptions): RewrittenModule {
   const tables = limitTables(module, options.table_entries);
   const memories = module.memories.map(({ limits }) =>

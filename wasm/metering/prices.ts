@@ -179,7 +179,7 @@ export function isPriceVersion(version: number): boolean {
   return version === METER_VERSION || OLDER.has(version);
 }
 
-/** The prices for a module whose memory may have so many pages. */
+/** The prices for a module whose memory may have `most_pages` pages. */
 export function pricesOf(most_pages: number, version: number = METER_VERSION): Prices {
   if (!isPriceVersion(version)) throw new TypeError(`prices of version ${version}`);
   const older = OLDER.get(version);

@@ -8,7 +8,7 @@ import { asker } from "../../../tests/rollout_traffic.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { localArq } from "../../testing/local_arq.ts";
 
-/** Publishes so many messages to a room. */
+/** Publishes this many messages to a room. */
 async function fill(bus: TestBus, room: string, count: number): Promise<void> {
   const token = await bus.tokenFor({ role: "service" });
   for (let number = 0; number < count; number++) {

@@ -178,7 +178,7 @@ async function tryOnce(trial: Trial, { operation }: Prepared): Promise<TrialOutc
   }
 }
 
-/** Tries all events in order, the whole list so many times, on one instance. */
+/** Tries all events in order, the whole list several times, on one instance. */
 async function tryAll(
   io: Io,
   trial: Trial,
