@@ -101,7 +101,7 @@ const ROWS: readonly Row<Dependencies>[] = [{
   shows: { "the JWK set cannot be fetched": /issuer=away .*500/ },
 }, {
   alert: "ArqonLogLinesLeftOut",
-  // deno-lint-ignore require-await -- the load goes on
+  // deno-lint-ignore require-await -- the load continues
   async breaks({ bus, token }) {
     const admin = new HttpPeer(bus.admin_url, token);
     // Each of its questions is a line of the log.

@@ -1,4 +1,4 @@
-/** Alerts about the connection to NATS, and about what is stored there: a slow one, a cut one, a full one, a frozen one. */
+/** Alerts about the connection to NATS and about its storage: slow, cut off, full, frozen. */
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
