@@ -206,7 +206,7 @@ def lines(request: pytest.FixtureRequest) -> list[Record]:
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
-def test_wasmtime_says_what_is_recorded(lines: list[Record]) -> None:
+def test_wasmtime_repeats_the_record(lines: list[Record]) -> None:
     engine = wasmtime.Engine()
     host: Host | None = None
     calls = refused = 0

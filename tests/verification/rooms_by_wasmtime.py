@@ -339,7 +339,7 @@ def lines() -> list[Record]:
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
-def test_wasmtime_comes_to_the_same_rooms(lines: list[Record]) -> None:
+def test_wasmtime_computes_the_same_rooms(lines: list[Record]) -> None:
     room: Room | None = None
     kinds: list[str] = []
     timers = repeated = 0
