@@ -124,7 +124,7 @@ Deno.test("a module can be metered by the prices of an earlier version, but not 
   assert.throws(() => pays(load, METER_VERSION + 1), TypeError);
 });
 
-Deno.test("fuel exhaustion is deterministic", () => {
+Deno.test("a metered module: fuel exhaustion is deterministic", () => {
   const text = `(module
     (memory (export "memory") 1)
     (func (export "run")

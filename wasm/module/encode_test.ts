@@ -70,7 +70,7 @@ Deno.test("a value that does not fit the format is a programming error", () => {
   assert.throws(() => encodeModule({ ...module, functions: [negative] }), TypeError);
 });
 
-Deno.test("any number is written and read back, or refused", () => {
+Deno.test("a module: any number is written and read back, or refused", () => {
   const number = fc.oneof(
     fc.double(),
     fc.maxSafeInteger(),
