@@ -188,7 +188,7 @@ Deno.test("budgets: one that slows accepts few messages, one that warns accepts 
   }
 });
 
-/** Killed Shields have left so many minutes that reading them takes a while. */
+/** Killed Shields have left enough minutes that reading them takes a while. */
 async function fillLedger(url: string): Promise<void> {
   const spine = await openSpine(configFrom({ nats: { urls: [url], request_timeout_ms: 60_000 } }), {
     ...{ log: testLog(), now: Date.now },

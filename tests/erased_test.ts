@@ -274,7 +274,7 @@ async function lowersLimits(stage: Stage): Promise<void> {
     const back = (after_offset: number | undefined, missed: readonly number[] = []) =>
       comesBack(stage, at, `${room}-${at}`, { after_offset, epoch }, missed);
     await limit(3);
-    // The stream shows no trace of that any more.
+    // The stream no longer shows any trace of that.
     await limit(config.max_msgs_per_subject);
     await seen("a refusal", () => back(offsets[1]), (reason) => reason !== "", 5_000);
     for (const place of [start, offsets[0], offsets[5]]) {

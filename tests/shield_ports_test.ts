@@ -63,7 +63,7 @@ for (const websocket of ["native", "own"]) {
     heldUp(websocket));
 }
 
-// A server whose ports cannot accept connections any more and never will: the system's limit of open files is lowered
+// A server whose ports can no longer accept connections and never will: the system's limit of open files is lowered
 // below its number of open files. It reports that, also on an existing connection that scraped before, and exits, for
 // its supervisor.
 
@@ -124,7 +124,7 @@ for (const websocket of ["native", "own"] as const) {
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
-/** Nobody answers there: a process that gets that far does not exit by itself. */
+/** Nobody answers there: a process that gets that far does not exit. */
 const NO_NATS = `\n[nats]\nurls = ["nats://127.0.0.1:1"]\n`;
 
 const portOf = (url: string) => new URL(url).port;
@@ -175,7 +175,7 @@ async function lastTaken(bus: TestBus): Promise<void> {
   await assert.rejects(Deno.stat(`${cwd}/data`), "nothing is begun");
 }
 
-/** Exits by itself although its NATS never answers: the ports are opened first. */
+/** Exits although its NATS never answers: the ports are opened first. */
 async function program(bus: TestBus, name: "shield" | "brain", expected: RegExp): Promise<void> {
   const [client = 0, ops = 0] = freePorts(2);
   await using folder = await folderOf(String(client), String(ops), portOf(bus.admin_url));

@@ -201,7 +201,7 @@ async function commands(cluster: Cluster): Promise<void> {
   assert.equal(served?.attributes["arqon.type"], "room.set");
 }
 
-/** Each Brain forwards commands of rooms that another one owns: the same trace continues, over the Spine once more. */
+/** Each Brain forwards commands of rooms that another one owns: the same trace continues, over the Spine again. */
 async function forwarded(cluster: Cluster): Promise<void> {
   const { sender, collector } = cluster;
   const first = 100;

@@ -258,7 +258,7 @@ async function isSwitchedOff(world: World, other: Receiver, why: RegExp): Promis
   assert.match(off ?? "", why);
 }
 
-Deno.test("a receiver that is gone (410) is not called any more, that is reported, and once resumed it gets everything", async () => {
+Deno.test("a receiver that answers 410 is no longer called, that is reported, and once resumed it gets everything", async () => {
   await using other = new Receiver();
   await using world = await World.open({}, [watched(other.url)]);
   const registry = new Registry();
@@ -301,7 +301,7 @@ Deno.test("a receiver that has accepted nothing for five days is switched off, b
   await world.send("o1");
   await until("days are counted", async () => (await documentOf(world)).failed_ms! >= 48 * HOUR_MS);
   assert.equal(other.taken.length, 0);
-  // Another Brain, whose clock starts anew, continues the counted time.
+  // Another Brain, whose clock starts again, continues the counted time.
   await first.drain();
   monotonic = 5;
   const begun = world.receiver.calls.length;

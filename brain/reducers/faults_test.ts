@@ -63,7 +63,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await applied(brain, "moody", "go", { user: "a" });
   });
 
-  Deno.test(`${engine}: a room that has another module is not cut off any more`, async () => {
+  Deno.test(`${engine}: a room that has another module is no longer cut off`, async () => {
     await using world = await open({ modules: { moody: MOODY } });
     const brain = await world.start("a");
     for (const user of ["a", "b", "c", "d", "e"]) {

@@ -175,7 +175,7 @@ for (const [clock, ahead_ms] of [["ahead", HOUR_MS], ["behind", -HOUR_MS]] as co
   });
 }
 
-Deno.test("what a Brain saw before another one owned the room, or before it was away, does not count", async () => {
+Deno.test("observations of a Brain before another one owned the room, or before an outage, do not count", async () => {
   const { options, pass, swept } = controls();
   await withTestBed(async (bed) => {
     const { spine, cluster } = bed;

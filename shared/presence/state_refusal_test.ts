@@ -36,7 +36,7 @@ Deno.test("dots of its own are refused by a writer", () => {
   refuses(a, delta(A, 1, 2, [entry(2, "z")]), /^a@1 is this replica itself$/);
 });
 
-Deno.test("entries born outside of the delta are refused", () => {
+Deno.test("entries created outside of the delta are refused", () => {
   const outside = /^counter of an entry is \d+; expected one in \(3, 6\]$/;
   for (const counter of [0, 1, 3, 7, 99]) {
     refuses(brain(), delta(A, 3, 6, [entry(counter, "z")]), outside);

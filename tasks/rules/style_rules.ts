@@ -30,7 +30,7 @@ const KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [`${START}(?:Whose|Of what|As which|Of which|Of whom|Of those that) `, "the subject first"],
 ];
 
-/** Kinds that no page and no comment of the product has; tests and programs' texts still have them. */
+/** Kinds that no page and no comment has; programs' texts and names of tests still have them. */
 const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [
     String.raw`\b(?:is|are|was|were|be|been) told\b(?! (?:apart|to|from)\b)|\btold (?:of|as)\b`,
@@ -53,9 +53,9 @@ const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [String.raw`(?<!\bcomes? back )\bby itself\b`, "automatically, alone"],
 ];
 
-/** Pages, and product files; PAGE_KINDS apply only to the comments of the latter. */
+/** Pages, and code; PAGE_KINDS apply only to the comments of the latter. */
 const PAGES = /^(?!tests\/).*\.md$/;
-const PRODUCT = /^(?!tests\/|.*(?:\/testing\/|\/tests?\/|_test\.\w+$)).*\.(?:ts|tsx|js|rs|py)$/;
+const CODE = /\.(?:ts|tsx|js|rs|py)$/;
 const COMMENT = /^[ \t]*# [^\n]*|"""[^]*?"""|\/\*[^]*?\*\/|(?<![:"'`])\/\/[^\n]*/gm;
 
 /** The comments of a program, at their positions; everything else is blank. */
@@ -87,7 +87,7 @@ const PAGE_PATTERNS = compiled(PAGE_KINDS);
 export function checkStyle(path: string, text: string): Violation[] {
   const found = violations(path, text, PATTERNS);
   if (PAGES.test(path)) found.push(...violations(path, text, PAGE_PATTERNS));
-  if (PRODUCT.test(path)) found.push(...violations(path, commentsOf(text), PAGE_PATTERNS));
+  if (CODE.test(path)) found.push(...violations(path, commentsOf(text), PAGE_PATTERNS));
   return found;
 }
 

@@ -2,7 +2,7 @@
 
 The modules are random and store, reinterpret and copy the signs of NaNs, so that memory shows their
 bits. Both of V8's compilers and wasmtime run every call after the same calls before it, and all of
-them once more after the first state has been put back.
+them again after the first state has been put back.
 """
 
 from __future__ import annotations

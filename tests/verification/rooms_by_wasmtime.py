@@ -1,6 +1,6 @@
 """Rooms with reducers in wasmtime: the same verdicts, answers, events, fuel and digests.
 
-The host and the fold are written anew here, from policies/REDUCER_ABI.md: they share nothing with
+The host and the fold are written again here, from policies/REDUCER_ABI.md: they share nothing with
 ours but the metered modules.
 """
 

@@ -10,7 +10,7 @@ import { WasmError } from "./errors.ts";
 import { POLICY_LIMITS, type WasmModule } from "./module.ts";
 import { EVERYTHING, fromText, leb, listOf, moduleOf, moduleWith } from "../testing/bytes.ts";
 
-/** Steps per byte at most: each byte is read once, and each instruction is visited once more. */
+/** Steps per byte at most: each byte is read once, and each instruction is visited a second time. */
 const STEPS_PER_BYTE = 2;
 /** Steps that do not depend on the bytes. */
 const FIXED_STEPS = 100;

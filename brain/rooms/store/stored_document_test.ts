@@ -40,7 +40,7 @@ Deno.test("only a write's own revision is filled in later, in the lock, its even
   assert.equal(later.epoch, "41");
 });
 
-Deno.test("a room born by its first member is version 0 with an epoch", () => {
+Deno.test("a room created by its first member is version 0 with an epoch", () => {
   const born = { ...emptyDocument(), created_ms: 5 };
   const document = decodeDocument(encodeDocument(born), 9);
   assert.deepEqual(document, { ...born, epoch: "9" });

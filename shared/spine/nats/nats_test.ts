@@ -134,7 +134,7 @@ Deno.test("many restarts are counted, each with its gap", async () => {
   await within(one.spine.flush(), "the flush");
 });
 
-Deno.test("a drain while the server is away ends at once", async () => {
+Deno.test("a drain while the server is down ends at once", async () => {
   await using server = await startNats();
   await using one = await watched(server.port);
   await server.kill();
