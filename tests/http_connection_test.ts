@@ -130,7 +130,7 @@ async function endsOfSilence(bus: TestBus): Promise<void> {
 const STEPS: Readonly<Record<string, (bus: TestBus) => Promise<void>>> = {
   "messages, history, state and presence": speaks,
   "a ban": isPutOut,
-  "what is refused": refuses,
+  "refusals": refuses,
   "a client that answers no PING": endsOfSilence,
 };
 
