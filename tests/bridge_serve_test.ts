@@ -121,7 +121,10 @@ Deno.test("a missing slot is reported with what to do, and the bus continues onc
   await database.sql("select pg_drop_replication_slot('arqon')");
   await publish();
   await world.restartBus();
-  await until("it is published", () => /may be missed.*delete from arqon\.bridge/.test(world.bus.log()));
+  await until(
+    "it is published",
+    () => /may be missed.*delete from arqon\.bridge/.test(world.bus.log()),
+  );
   assert.equal(await figure(world, "bridge_following"), 0);
   await database.sql("delete from arqon.bridge where slot = 'arqon'");
   await follows(world);

@@ -280,7 +280,10 @@ Deno.test({
     await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
     await t.step("two write at once, and a third connects late", () => twoWrite(bus));
     await t.step("changes made while disconnected are merged on return", () => cutOff(bus));
-    await t.step("a document's earlier content is published to the room, once", () => whatWasKept(bus));
+    await t.step(
+      "a document's earlier content is published to the room, once",
+      () => whatWasKept(bus),
+    );
     await t.step("snapshots contain what the room no longer keeps", () => compacted(bus));
     await t.step("a large update and snapshot travel in parts", () => large(bus));
     await t.step(

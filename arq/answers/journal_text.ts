@@ -3,7 +3,7 @@ import { isHole, parseLine } from "../../shared/journal/record.ts";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-import { type Members, filled } from "./policy_text.ts";
+import { filled, type Members } from "./policy_text.ts";
 
 /** The line for a line of the journal, without a newline. */
 export function journalLineText(line: string): string {

@@ -1,7 +1,7 @@
 /** Members, locks and changes of a room as text for people. No text can control the terminal. Pure. */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-import { type Members, membersOf, filled, when } from "./policy_text.ts";
+import { filled, type Members, membersOf, when } from "./policy_text.ts";
 
 /** Longer values are cut on a terminal. */
 const SHOWN_CHARS_MAX = 2_000;

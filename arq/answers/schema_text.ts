@@ -2,7 +2,7 @@
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
 import { listingEnd } from "./settings_text.ts";
-import { cell, listing, listOf, type Members, membersOf, filled } from "./policy_text.ts";
+import { cell, filled, listing, listOf, type Members, membersOf } from "./policy_text.ts";
 
 /** Where a text is shown. */
 interface Shown {

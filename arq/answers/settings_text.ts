@@ -7,12 +7,12 @@ import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 import {
   card,
   cell,
+  filled,
   listing,
   listOf,
   type Members,
   membersOf,
   percentText,
-  filled,
   when,
 } from "./policy_text.ts";
 import { plural } from "../../shared/plural.ts";

@@ -1,6 +1,6 @@
 /** The usage ledger as text: a table for people, and CSV (RFC 4180). Pure. */
 import { aligned } from "./cluster.ts";
-import { listOf as list, type Members, membersOf as members, filled } from "./policy_text.ts";
+import { filled, listOf as list, type Members, membersOf as members } from "./policy_text.ts";
 
 /** The columns of the table. */
 const COLUMNS = [

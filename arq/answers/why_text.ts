@@ -2,7 +2,7 @@
  * The output of `arq why`, as lines: how a message was admitted and its outcome. Pure, from the JSON of `GET /v1/why`.
  */
 import { holeText } from "./journal_text.ts";
-import { listOf, type Members, membersOf, filled, when } from "./policy_text.ts";
+import { filled, listOf, type Members, membersOf, when } from "./policy_text.ts";
 import { plural } from "../../shared/plural.ts";
 
 /** The meaning of an outcome: by its state and its reason, or by the timestamp that it carries. */

@@ -1,5 +1,5 @@
 /** Plans, their consequences and rollouts as text for people. Pure. */
-import { listOf, type Members, membersOf, percentText, filled } from "../answers/policy_text.ts";
+import { filled, listOf, type Members, membersOf, percentText } from "../answers/policy_text.ts";
 import { printable } from "../terminal/exit.ts";
 import type { Change } from "./form.ts";
 

@@ -150,7 +150,10 @@ Deno.test("a breach rolls it back at once, and reports of dead Shields are remov
   const { ended } = await bus.stored();
   assert.deepEqual([ended?.condition, ended?.policy], ["refused>0", "p"]);
   assert.match(ended?.why ?? "", /1 of 13 messages/);
-  await until("the reports are removed", async () => (await bus.bucket.keys(["acme"])).length === 1);
+  await until(
+    "the reports are removed",
+    async () => (await bus.bucket.keys(["acme"])).length === 1,
+  );
   assert.ok(bus.lines.some((line) => line.includes("a rollout was taken back")));
 });
 

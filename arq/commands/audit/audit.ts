@@ -7,7 +7,7 @@ import { type Admin, askAdmin, busAgo, findAdmin, queryOf, streamAdmin } from ".
 import { EXIT, failed } from "../../terminal/exit.ts";
 import { concat } from "../../../shared/containers/concat.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
-import { listOf, type Members, membersOf, filled } from "../../answers/policy_text.ts";
+import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ChainCheck } from "../../../shared/audit/chain.ts";
 import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";

@@ -9,7 +9,7 @@ import type { Flags } from "../../program/flags.ts";
 import { idProblem } from "@arqon/proto";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevKey } from "../../bus/dev_bus.ts";
 import { findTarget } from "../../bus/target.ts";
-import { listOf, type Members, membersOf, filled } from "../../answers/policy_text.ts";
+import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { readText } from "../../terminal/input.ts";
 
 const PRIVATE_NAME = "arqon-private.jwk.json";

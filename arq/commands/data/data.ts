@@ -6,7 +6,7 @@ import { type Admin, askAdmin, findAdmin, queryOf, streamAdmin } from "../../bus
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { listOf, type Members, membersOf, filled } from "../../answers/policy_text.ts";
+import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { newFile } from "../../terminal/input.ts";
 
 /** `arq user export`. */

@@ -195,7 +195,10 @@ async function rollOut(
   const { secrets } = await askAdmin(io, admin, { method: "POST", path, body });
   const shown_secrets = secretsText(membersOf(secrets));
   const text = flags.json === true ? "" : changesText(tenant, compared.changes) + shown_secrets;
-  await print(flags.json === true ? io.stderr : io.stdout, flags.json === true ? shown_secrets : text);
+  await print(
+    flags.json === true ? io.stderr : io.stdout,
+    flags.json === true ? shown_secrets : text,
+  );
   return await watchRollout(io, admin, tenant, flags);
 }
 

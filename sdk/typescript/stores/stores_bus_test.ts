@@ -216,7 +216,10 @@ async function outage(bus: TestBus): Promise<void> {
     assert.equal(values.last.state["b"], 2, "shown, though there is no connection");
     proxy.restore();
     await waiting;
-    await until("everything has arrived", () => values.last.state["a"] === 1 && !values.last.is_pending);
+    await until(
+      "everything has arrived",
+      () => values.last.state["a"] === 1 && !values.last.is_pending,
+    );
     assert.deepEqual(values.last.state, { a: 1, b: 2 });
     await until("the message", () => list.last.messages.length === 1);
     await until("one other", () => here.last.others.map((one) => one.user_id).join() === "bob");
