@@ -58,11 +58,11 @@ export async function schemaBuild(
     await writeOutput(io, file, built.gzipped);
     const messages = messagesOf(built);
     const { files, gzipped: { length: size_bytes } } = built;
-    const built = { source, built: true, file, size_bytes, files, messages };
+    const report = { source, built: true, file, size_bytes, files, messages };
     const shown = messages.slice(0, SHOWN_MAX).join(", ");
     const more = messages.length > SHOWN_MAX ? ` and ${messages.length - SHOWN_MAX} more` : "";
     const what = messages.length === 0 ? "no messages" : `${shown}${more}`;
-    return { json: built, text: `${printable(file)}: ${size_bytes} bytes, ${printable(what)}\n` };
+    return { json: report, text: `${printable(file)}: ${size_bytes} bytes, ${printable(what)}\n` };
   } catch (error) {
     if (!(error instanceof SchemaBuildError)) throw error;
     return await tellBuildProblems(io, source, error, flags.json === true);
