@@ -202,12 +202,12 @@ Deno.test("arq on a running bus", async (t) => {
     () => badLine(bus, folder),
   );
   await t.step(
-    "what the token does not allow is exit code 3, in words",
+    "a refusal by the token is exit code 3, in words",
     () => notAllowed(bus, folder),
   );
   await t.step("status prints readiness, and figures with an admin's token", () => status(bus));
   await t.step(
-    "the running bus and its key are found by themselves",
+    "the running bus and its key are found automatically",
     () => foundByItself(bus, folder),
   );
   await Deno.remove(folder, { recursive: true });

@@ -44,7 +44,7 @@ Deno.test("every value that was written as JSON is read back", () => {
   }));
 });
 
-Deno.test("a name put in once more is found, wherever it is", () => {
+Deno.test("a repeated name is found at any position", () => {
   const objects = fc.dictionary(fc.string(), fc.jsonValue(), { minKeys: 1, maxKeys: 5 });
   fc.assert(fc.property(objects, fc.nat(), (object, which) => {
     const names = Object.keys(object);

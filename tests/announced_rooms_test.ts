@@ -71,12 +71,12 @@ Deno.test("a publish that was refused with 503 never arrives after newer ones of
       await pace(PACE_MS);
     }
   })();
-  await until("messages come", () => heard.length > 50, DEADLINE_MS);
+  await until("messages arrive", () => heard.length > 50, DEADLINE_MS);
   // Messages on this connection stay in the proxy; the Shield abandons it and opens another.
   proxy.pausePresent();
   await until("publishes are refused", () => refused.length > 50, DEADLINE_MS);
   const before = heard.length;
-  await until("messages come again", () => heard.length > before + 100, DEADLINE_MS);
+  await until("messages arrive again", () => heard.length > before + 100, DEADLINE_MS);
   proxy.resume();
   await until("and go on", () => heard.length > before + 300, DEADLINE_MS);
   over = true;
@@ -84,7 +84,7 @@ Deno.test("a publish that was refused with 503 never arrives after newer ones of
   await Promise.all(asked);
   const last = acknowledged.at(-1);
   await until(
-    "the last one is heard",
+    "the last one is received",
     () => last !== undefined && heard.includes(last),
     DEADLINE_MS,
   );

@@ -235,7 +235,7 @@ Deno.test("several Shields write one chain on NATS, which a check in Python foll
   }
 });
 
-Deno.test("audit-unavailable: what cannot be written is not done, unless it may be", async () => {
+Deno.test("audit-unavailable: changes that cannot be recorded are refused, unless allowed", async () => {
   const accounts = (await documentedAccounts()).replace(', "ledger.ARQON_AUDIT"', "");
   await using nats = await startNats({ jetstream: true, config: accounts });
   await using issuer = await createIssuer();

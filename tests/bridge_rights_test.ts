@@ -56,7 +56,7 @@ Deno.test("only users with rights on the schema publish; what others write into 
   await as("app", `begin; ${forged(message)} ${publish("beside")} commit;`);
   // A subtransaction's id differs from that of the committing transaction.
   await as("app", `begin; savepoint a; ${publish("below")} release a; commit;`);
-  await until("all of the app's have come", async () => (await idsIn(bus)).length >= 3);
+  await until("all of the app's have arrived", async () => (await idsIn(bus)).length >= 3);
   assert.deepEqual(await idsIn(bus), ["own", "beside", "below"]);
   const rows = await seen(
     "all is in arqon.refused",
@@ -75,7 +75,7 @@ Deno.test("only users with rights on the schema publish; what others write into 
   assert.equal(shown.split("\n").at(-1), "??'");
   // None of them blocks the slot.
   const noted = "select lsn >= (select max(lsn) from arqon.refused) from arqon.bridge";
-  await until("everything is over", async () => await database.sql(noted) === "t");
+  await until("everything has ended", async () => await database.sql(noted) === "t");
 });
 
 Deno.test("a limited number of unsigned rows is kept, and all signed ones are published", async () => {
@@ -89,7 +89,7 @@ Deno.test("a limited number of unsigned rows is kept, and all signed ones are pu
   const transactions = Array.from({ length: 1_200 }, () => one).join("\n");
   await database.sql(`set synchronous_commit = off; ${transactions}`, { user: "stranger" });
   await database.sql("select arqon.publish('orders-0', 'x', '1', 'own')");
-  await until("it has come", async () => (await idsIn(bus)).length > 0);
+  await until("it has arrived", async () => (await idsIn(bus)).length > 0);
   await until("all are over", () => bridge.outcomes.length === 1_201);
   assert.equal(await database.sql("select count(*) from arqon.refused"), "1000");
   const said = bridge.lines.filter((line) => line.includes("refused permanently"));
@@ -106,7 +106,7 @@ Deno.test("a rotated key is used, and nothing signed with it is refused", async 
   await database.sql("delete from arqon.key");
   await assert.rejects(database.sql("select arqon.publish('orders-0', 'x')"), /no rows/);
   await database.sql(`${BRIDGE_SQL} select arqon.publish('orders-0', 'x', '1', 'anew')`);
-  await until("it has come", async () => (await idsIn(bus)).length > 0);
+  await until("it has arrived", async () => (await idsIn(bus)).length > 0);
   assert.deepEqual(await idsIn(bus), ["anew"]);
   assert.equal(await database.sql("select count(*) from arqon.refused"), "0");
 });
@@ -122,7 +122,7 @@ Deno.test("text of a database with another encoding is published correctly", asy
   await bridge.says("following");
   const text = `select arqon.publish('orders-0', 'x', '{"w":"é"}', 'ü')`;
   await database.sql(`set client_encoding = 'UTF8'; ${text}`, as);
-  await until("it has come", async () => (await idsIn(bus)).length > 0);
+  await until("it has arrived", async () => (await idsIn(bus)).length > 0);
   const [first] = await storedIn(bus.peer, "orders-0");
   assert.deepEqual([first?.data, first?.message_id], [{ w: "é" }, "ü"]);
 });

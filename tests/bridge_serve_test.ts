@@ -35,7 +35,7 @@ const follows = (world: World) =>
 /** Each room gets the committed messages, once and in order. */
 async function arrives({ database, peer }: World): Promise<void> {
   const wanted = await wantedOf(database);
-  await until("everything has come", async () => {
+  await until("everything has arrived", async () => {
     const all = await Promise.all(ROOMS.map((room) => storedIn(peer, room)));
     return all.every((one, at) => one.length >= wanted[at]!.length);
   }, CATCH_UP_MS);
@@ -112,7 +112,7 @@ Deno.test("a missing slot is reported with what to do, and the bus continues onc
   await follows(world);
   const publish = () => database.sql(`select arqon.publish('orders-0', 'order', '{"w":0,"n":1}')`);
   await publish();
-  await until("it has come", async () => (await storedIn(peer, "orders-0")).length === 1);
+  await until("it has arrived", async () => (await storedIn(peer, "orders-0")).length === 1);
   const kept = await figure(world, "bridge_kept_wal_bytes");
   assert.ok(kept !== undefined && kept > 0, `${kept} bytes kept`);
   assert.equal(await figure(world, 'bridge_safe_wal_bytes{slot="arqon"}'), undefined);
@@ -121,12 +121,15 @@ Deno.test("a missing slot is reported with what to do, and the bus continues onc
   await database.sql("select pg_drop_replication_slot('arqon')");
   await publish();
   await world.restartBus();
-  await until("it is said", () => /may be missed.*delete from arqon\.bridge/.test(world.bus.log()));
+  await until(
+    "it is published",
+    () => /may be missed.*delete from arqon\.bridge/.test(world.bus.log()),
+  );
   assert.equal(await figure(world, "bridge_following"), 0);
   await database.sql("delete from arqon.bridge where slot = 'arqon'");
   await follows(world);
   await publish();
-  await until("it goes on", async () => (await storedIn(peer, "orders-0")).length === 2);
+  await until("it continues", async () => (await storedIn(peer, "orders-0")).length === 2);
   const safe = await figure(world, 'bridge_safe_wal_bytes{slot="arqon"}');
   assert.ok(safe !== undefined && safe > 0, `${safe} bytes are safe`);
 });

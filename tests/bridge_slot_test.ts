@@ -23,7 +23,7 @@ const numbersIn = async ({ peer }: BridgedBus) =>
   (await storedIn(peer, "orders-0")).map(({ data }) => data.n);
 
 const comes = (bus: BridgedBus, numbers: number[]) =>
-  seen("what was committed", () => numbersIn(bus), (all) => all.length >= numbers.length)
+  seen("the committed rows", () => numbersIn(bus), (all) => all.length >= numbers.length)
     .then((all) => assert.deepEqual(all, numbers));
 
 /** The error that ends it. */
@@ -48,7 +48,7 @@ async function beginWith(bus: BridgedBus, database: PostgresServer, reading = RE
   await bridge.says("following");
   await commit(database, 1);
   await comes(bus, [1]);
-  await until("it is noted", async () => {
+  await until("it is recorded", async () => {
     const noted =
       "select lsn >= (select confirmed_flush_lsn from pg_replication_slots) from arqon.bridge";
     return await database.sql(noted) === "t";
@@ -75,7 +75,7 @@ const reaches = async (standby: PostgresServer, database: PostgresServer) => {
 };
 
 for (const reading of READINGS) {
-  Deno.test(`a slot that was made anew while the bridge was away ends it, and it says since when (${reading.mode})`, async () => {
+  Deno.test(`a slot recreated while the bridge was down ends it, with the time of the loss (${reading.mode})`, async () => {
     await using database = await somePostgres();
     if (database === undefined) return;
     await using bus = await startBridgedBus();
@@ -183,7 +183,7 @@ Deno.test("a position recorded in another database does not count: a dump, a cop
   await comes(bus, [1, 3, 4]);
 });
 
-Deno.test("an earlier schema is refused with what mends it", async () => {
+Deno.test("an earlier schema is refused with the fix", async () => {
   await using database = await somePostgres();
   if (database === undefined) return;
   await using bus = await startBridgedBus();
@@ -201,7 +201,7 @@ Deno.test("an earlier schema is refused with what mends it", async () => {
 });
 
 for (const reading of READINGS) {
-  Deno.test(`what others write is let go, noted before, and a database that shuts down is not held up (${reading.mode})`, async () => {
+  Deno.test(`others' entries are skipped and recorded first, and a shutdown of the database is not delayed (${reading.mode})`, async () => {
     await using database = await somePostgres();
     if (database === undefined) return;
     await using bus = await startBridgedBus();

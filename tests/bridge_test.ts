@@ -34,13 +34,13 @@ Deno.test("a bad room fails the transaction, refusals of the bus are recorded, a
   await assert.rejects(publish(`${long}x`, "id"), /type: expected 1 to 256/);
   await assert.rejects(publish("order", `${long}x`), /message_id: expected 1 to 256/);
   await publish("order", "last");
-  await until("it has come", async () => (await storedIn(peer, "orders-0")).length === 3);
+  await until("it has arrived", async () => (await storedIn(peer, "orders-0")).length === 3);
   const ids = (await storedIn(peer, "orders-0")).map(({ message_id }) => message_id);
   assert.deepEqual(ids, ["own", long, "last"]);
   await bridge.says("1 message without the signature of arqon.publish");
   const last = (await storedIn(peer, "orders-0")).at(-1);
   const committed_ms = Math.floor(Number(last?.headers["pg-commit-ms"]));
-  await until("the time of the last commit is noted", async () => {
+  await until("the time of the last commit is recorded", async () => {
     const at_ms = await database.sql(
       "select floor(extract(epoch from at) * 1000) from arqon.bridge",
     );
@@ -56,7 +56,7 @@ Deno.test("a bad room fails the transaction, refusals of the bus are recorded, a
   bridge = await startBridge(folder, database.url, url, ["--accept-loss", "--poll", "20"]);
   await bridge.says("following");
   await publish("order", "again");
-  await until("it goes on", async () => (await storedIn(peer, "orders-0")).length === 4);
+  await until("it continues", async () => (await storedIn(peer, "orders-0")).length === 4);
   await bridge.stop();
 });
 
@@ -87,7 +87,7 @@ Deno.test("a page that takes a position gets exactly what its queries have not r
     "select pg_terminate_backend(pid) from pg_stat_activity where query like '%pg_sleep%' and pid <> pg_backend_pid()",
   );
   await Promise.all([holding, open]);
-  await until("all have come", async () => (await storedIn(peer, "orders-0")).length === 3);
+  await until("all have joined", async () => (await storedIn(peer, "orders-0")).length === 3);
   await using connection = await connect({ url, token: await tokenOf(folder, "user") });
   const seen: number[] = [];
   for await (const message of subscribeSince(connection.room("orders-0"), position)) {

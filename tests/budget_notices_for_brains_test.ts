@@ -53,7 +53,7 @@ async function shieldAt({ spine }: WorldBrain, world: ReducerWorld, node_id: str
 }
 
 for (const [engine, open] of Object.entries(ENGINES)) {
-  Deno.test(`${engine}: a budget that a room used up by itself is in the audit log, once`, async () => {
+  Deno.test(`${engine}: a budget that a room's timers used up is in the audit log, once`, async () => {
     await using world = await open({ modules: { plain: PLAIN }, usage });
     const brain = await world.start("a");
     await using first = await shieldAt(brain, world, "one");
@@ -68,17 +68,17 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await using second = await shieldAt(brain, world, "two");
     await applied(brain, "plain", "go", { tenant: "u" });
     const all = () => [...first.told, ...second.told];
-    await until("that is told, too", () => all().length >= 4);
+    await until("that is notified, too", () => all().length >= 4);
     assert.deepEqual(all().map(({ tenant }) => tenant).sort(), ["t", "t", "u", "u"]);
   });
 
-  Deno.test(`${engine}: a Shield that begins later tells of what Brains found before`, async () => {
+  Deno.test(`${engine}: a Shield that starts later reports the earlier findings of Brains`, async () => {
     await using world = await open({ modules: { plain: PLAIN }, usage });
     const brain = await world.start("a");
     await applied(brain, "plain", "go");
     const bucket = await brain.spine.keyValue("ARQON_USAGE", { unwatched: true });
     await until(
-      "the Brain has said so",
+      "the Brain has reported it",
       async () => (await bucket.get(markKey("t"))) !== undefined,
     );
     await brain.service.drain();

@@ -100,7 +100,7 @@ async function changes(shield: LocalShield, clients: readonly RawClient[], issue
   assert.deepEqual([exhausted, source], [true, "tenant"]);
   // A changed budget is in force at once where it was set.
   assert.equal((await publish(clients[0]!)).reason, "budget-exhausted");
-  await until("the audit log tells of both limits, once each", async () => {
+  await until("the audit log has both limits, once each", async () => {
     const { text } = await admin(shield, operator, "/v1/audit?tenant=acme");
     return text.split('"budget.exhausted"').length === 3;
   });
@@ -175,7 +175,7 @@ Deno.test("budgets: one that slows accepts few messages, one that warns accepts 
   assert.ok(taken >= 5);
   assert.deepEqual([refusal.code, refusal.reason], [429, "tenant-quota"]);
   assert.ok(refusal.retry_after_ms > 0 && refusal.retry_after_ms <= 50);
-  await until("a message is taken again", async () => (await publish(client)).code === 0);
+  await until("a message is accepted again", async () => (await publish(client)).code === 0);
   const page = await (await fetch(`${bus.ops_url}/metrics`)).text();
   for (const action of ["warn", "slow"]) {
     assert.match(page, new RegExp(`shield_usage_budget_exhausted_total\\{action="${action}"\\} 1`));
@@ -188,7 +188,7 @@ Deno.test("budgets: one that slows accepts few messages, one that warns accepts 
   }
 });
 
-/** Killed Shields have left so many minutes that reading them takes a while. */
+/** Killed Shields have left enough minutes that reading them takes a while. */
 async function fillLedger(url: string): Promise<void> {
   const spine = await openSpine(configFrom({ nats: { urls: [url], request_timeout_ms: 60_000 } }), {
     ...{ log: testLog(), now: Date.now },

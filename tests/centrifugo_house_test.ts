@@ -96,10 +96,10 @@ Deno.test("a server-side subscription has schemas, growing messages, why, usage 
   assert.equal(erased.status, 200, erased.text);
   client.connect();
   await client.ready(20_000);
-  await until("back", () => recovered.length === 2);
+  await until("reconnected", () => recovered.length === 2);
   assert.equal(recovered[1], false, "what was erased is not said to have been given");
   await room.publish("publication", { n: 3 });
-  await until("what comes after", () => heard.length === 4);
+  await until("the later messages", () => heard.length === 4);
   assert.deepEqual(heard[3], { n: 3 });
   client.disconnect();
 });
@@ -222,7 +222,7 @@ on_failure = "allow"
   assert.equal((await idle.closed()).code, 1012);
   decided.resolve(Response.json({ allow: true }));
   await published;
-  await until("it goes", () => codes.at(-1) === 3001);
+  await until("it leaves", () => codes.at(-1) === 3001);
   client.disconnect();
   await stopped;
 });

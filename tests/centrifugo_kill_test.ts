@@ -55,7 +55,10 @@ Deno.test("clients on each transport receive messages once over kills and stops 
     const before = sent;
     // A Shield that stops notifies its connected clients only: all must have reconnected after the previous kill.
     if (turn === KILLS) {
-      await until("all are back", () => readers.every(({ heard }) => heard.length >= before));
+      await until(
+        "all have reconnected",
+        () => readers.every(({ heard }) => heard.length >= before),
+      );
     }
     await bus.killOne(turn, turn === KILLS ? "SIGTERM" : "SIGKILL");
   }

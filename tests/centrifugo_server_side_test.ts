@@ -118,9 +118,9 @@ for (const [name, form] of Object.entries(FORMS)) {
     one.told.length = 0;
     for (const n of [2, 3, 4]) for (const room of channels) await publish(room, n);
     proxy.restore();
-    await until("what was missed", () => one.told.length >= 9);
+    await until("the missed messages", () => one.told.length >= 9);
     await publish("log:1", 5);
-    await until("what came then", () => one.told.length >= 10);
+    await until("the later messages", () => one.told.length >= 10);
     const of = (channel: string) =>
       one.told.filter((told) => JSON.stringify(told).includes(channel));
     const missed = [2, 3, 4].map((n) => ["log:1", { n }]);
@@ -164,7 +164,7 @@ Deno.test("a backend subscribes and unsubscribes a user, in both forms", async (
     assert.deepEqual([one.told[2], other.told[2]], [["-", channel], ["-", channel]]);
     const since = { offset: 0, epoch: "" };
     await api(bus, "subscribe", { user, channel, client: one.ids[0], recover_since: since });
-    await until("what was kept", () => one.told.length === 5);
+    await until("the history", () => one.told.length === 5);
     assert.deepEqual(one.told.slice(3), [["+", channel], [channel, 1]]);
     await api(bus, "publish", { channel, data: 2 });
     await until("the next", () => one.told.length === 6);
@@ -410,7 +410,7 @@ Deno.test("kicks and other actions of the bus apply to server-side subscriptions
   });
   const grants = [{ room: "hall:*", actions: ["subscribe"] }];
   one.send({ id: 4, refresh: { token: await bus.tokenFor({ user: "ann", claims: { grants } }) } });
-  await until("out of what is not granted any longer", () => pushes("unsubscribe").length === 2);
+  await until("out of rooms that are no longer granted", () => pushes("unsubscribe").length === 2);
   assert.equal(pushes("unsubscribe")[1].channel, "log:1");
   one.send({ id: 5, unsubscribe: { channel: "hall:3" } });
   await one.reply(5);

@@ -176,9 +176,9 @@ async function recovers({ bus, form, open }: World): Promise<void> {
   await until("the cut", () => client.state === "connecting");
   for (const n of [2, 3, 4]) await publish(n);
   proxy.restore();
-  await until("what was missed", () => heard.length >= 4);
+  await until("the missed messages", () => heard.length >= 4);
   await publish(5);
-  await until("what came then", () => heard.length >= 5);
+  await until("the later messages", () => heard.length >= 5);
   assert.deepEqual(heard, [1, 2, 3, 4, 5].map((n) => ({ n })));
   assert.deepEqual(recovered, [[true, true]]);
   const page = await history(other.room(channel), { limit: 10 });
@@ -273,7 +273,7 @@ async function callsAndRefreshes({ bus, form, open }: World): Promise<void> {
   const get = async (key: string) =>
     form.json((await client.rpc("lobby/room.get", form.data({ key }))).data) as { value: unknown };
   assert.equal((await get("topic")).value, form.name);
-  await until("what was sent", async () => (await get("sent")).value === 1);
+  await until("the sent messages", async () => (await get("sent")).value === 1);
 }
 
 async function readsDeltas({ bus, form, open }: World): Promise<void> {
@@ -294,7 +294,7 @@ async function readsDeltas({ bus, form, open }: World): Promise<void> {
   assert.ok(bytesReceived < bytesDecoded / 2, `${bytesReceived} of ${bytesDecoded}`);
   const since = { offset: 0, epoch: "" };
   const late = await listen(await open(), channel, form, { delta: "fossil", since });
-  await until("what was kept", () => late.heard.length === 3);
+  await until("the history", () => late.heard.length === 3);
   assert.deepEqual([late.heard, late.sub.deltaStats().numDeltaPayloads], [said, 2]);
   const whole = await listen(client, `log:${form.name}`, form, { delta: "fossil" });
   for (const one of said) await whole.sub.publish(form.data(one));
@@ -316,13 +316,13 @@ async function filtersByTags({ bus, form, open }: World): Promise<void> {
   for (const n of [1, 2, 3]) await publish(n, "eu");
   await publish(1, "us");
   await publish(0, "uk", "publication");
-  await until("what passes", () => heard.length === 3);
+  await until("the messages that pass", () => heard.length === 3);
   assert.deepEqual(heard, [{ n: 1 }, { n: 2 }, { n: 0 }]);
   assert.deepEqual(tags[1], { region: "eu", n: "2", type: "post" });
   assert.deepEqual(tags[2], { region: "uk", n: "0" });
   const since = { offset: 0, epoch: "" };
   const late = await listen(await open(), channel, form, { tagsFilter, since });
-  await until("what passes of what was kept", () => late.heard.length === 3);
+  await until("the part of the history that passes", () => late.heard.length === 3);
   assert.deepEqual(late.heard, heard);
 }
 

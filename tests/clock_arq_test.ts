@@ -60,7 +60,7 @@ Deno.test("arq: spans of time are counted by the bus's clock, not by the operato
         const { stdout } = await arq("journal", "--since", "5m", "--message-id", "m-1");
         return stdout.includes("m-1");
       });
-      await until("its use is told", async () => {
+      await until("its use is reported", async () => {
         const { total } = JSON.parse(await told("usage", "--since", "5m"));
         return total.messages_in > 0;
       });

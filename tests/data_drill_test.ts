@@ -430,7 +430,7 @@ async function drills(stage: Stage): Promise<void> {
   for (const { store, stays } of await stocks("&user=bob")) assert.ok(stays, `${store} has some`);
   for (const room of ["orders", "chat"]) {
     const history = () => historyOf(stage, room);
-    const told = await seen("bob to be gone", history, (text) => has(text, "bob") === 0, 5_000);
+    const told = await seen("bob has left", history, (text) => has(text, "bob") === 0, 5_000);
     assert.ok(has(told, "ann") > 0, "what others wrote is there");
   }
   assert.deepEqual(await found(stage, secretsOf("bob").slice(STATE)), []);

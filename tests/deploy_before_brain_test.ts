@@ -57,7 +57,7 @@ function comesAgain({ status, body, headers }: HttpAnswer): void {
 }
 
 for (const [name, accounts] of Object.entries(ACCOUNTS)) {
-  Deno.test(`what is deployed before a Brain has begun is kept, and a call is told to come again (${name} accounts)`, async () => {
+  Deno.test(`a deployment before the first Brain starts is kept, and a call is told to retry (${name} accounts)`, async () => {
     await using bus = await startBus(accounts);
     const call = () => {
       const body = { name: "room.call", data: { command: "add", data: 7 } };
@@ -130,7 +130,7 @@ Deno.test("classes, hooks, schedules, policies, rollouts and schemas set before 
   const called = () => receiver.taken.find(({ body }) => body.data.room === "kept-1")?.body.data;
   await until("the hook is called", () => called() !== undefined);
   assert.equal(called().offset, offset, "for what came when no Brain had the hook");
-  await until("the rollout goes on", async () => {
+  await until("the rollout continues", async () => {
     await published();
     return (await rollout()).state === "applied";
   });

@@ -118,7 +118,7 @@ Deno.test("another configuration restarts the pods that read it, and no others",
   assert.equal(sum(after, "StatefulSet", "nats"), sum(before, "StatefulSet", "nats"));
 });
 
-Deno.test("what cannot work is refused, with the name of the value", async () => {
+Deno.test("impossible values are refused, with the name of the value", async () => {
   assert.match(await refused(...sets("shield.replica=3")), /replica.*not allowed/);
   assert.match(await refused(...sets("ingress.host=no host")), /host.*pattern/s);
   assert.match(await refused(...sets("backup.keep=0")), /keep.*minimum/s);

@@ -215,7 +215,7 @@ Deno.test("our rules hold jobs to being hardened, to their end and to a network 
   }
 });
 
-Deno.test("our rules hold disks, NATS and what tenants are promised together", async () => {
+Deno.test("our rules keep disks, NATS and the reservations of tenants consistent", async () => {
   for (const [folder, conf] of [["kubernetes", "kubernetes"], ["compose", "nats"]] as const) {
     const configs = await configsOf(`deploy/${folder}`);
     const nats_conf = read(`deploy/${conf}/nats.conf`);

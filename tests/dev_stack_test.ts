@@ -201,7 +201,7 @@ Deno.test("another compose file is started; without our key in its Shield the co
   assert.match(gen.stderr, /context compose has no key to sign with/);
   assert.equal((await json("status", "--json")).services.length, 10);
 
-  // A second stack would replace the first: the second folder is told whose stack runs.
+  // A second stack would replace the first: the second folder shows whose stack runs.
   const second = join(path, "..", "second");
   await Deno.mkdir(second);
   const refused = await stack.arqIn(second, "dev", "up");

@@ -77,7 +77,7 @@ async function hearsLate(pair: Pair): Promise<void> {
   assert.equal((await stopped).code, 0, pair.going.log());
 }
 
-Deno.test("nobody is told to move before the other Shield knows who may resume", () =>
+Deno.test("no client is asked to move before the other Shield knows who may resume", () =>
   withPair(hearsLate));
 
 async function comesTwice(pair: Pair): Promise<void> {

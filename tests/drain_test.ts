@@ -105,7 +105,7 @@ async function inTheWindow({ issuer, start }: Place): Promise<void> {
   );
 }
 
-Deno.test("SIGTERM: clients are told to move and still served; the process ends when they have disconnected", () =>
+Deno.test("SIGTERM: clients are asked to move and still served; the process ends when they have disconnected", () =>
   withoutBrain().then(inTheWindow));
 
 /** Receives the commands of a room and answers none until told to. */

@@ -134,6 +134,6 @@ Deno.test("durable rooms under policies, schemas and tails", async (t) => {
   const step = (name: string, run: (stage: Stage) => Promise<void>) =>
     t.step(name, () => run({ bus, open }));
   await step("policies and mirroring see a message once, at publish", onlyOnce);
-  await step("what was stored before a schema is delivered as it is", oldShapes);
+  await step("messages stored before a schema are delivered unchanged", oldShapes);
   await step("a room becomes durable and stops being so under its subscribers", turned);
 });

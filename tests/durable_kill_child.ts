@@ -1,6 +1,6 @@
 /**
  * The process that `durable_kill_test.ts` kills: it appends to several rooms of an embedded log and writes keys and
- * objects without a pause, and prints a line for each acknowledgement. Not a test by itself.
+ * objects without a pause, and prints a line for each acknowledgement. Not a test.
  */
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
 import { createLogger } from "../shared/logs/log.ts";

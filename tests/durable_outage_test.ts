@@ -41,10 +41,14 @@ async function deleteLogs(nats: NatsServer): Promise<void> {
 
 /** Publishes until it is accepted. */
 async function publishAnyhow(client: DurableClient, room: string, data: unknown): Promise<number> {
-  const { offset } = await seen("the log comes back", () => client.pub(room, data), (answer) => {
-    if (answer.code !== 0) assert.equal(answer.reason, "log-unavailable");
-    return answer.code === 0;
-  });
+  const { offset } = await seen(
+    "the log is available again",
+    () => client.pub(room, data),
+    (answer) => {
+      if (answer.code !== 0) assert.equal(answer.reason, "log-unavailable");
+      return answer.code === 0;
+    },
+  );
   return offset as number;
 }
 

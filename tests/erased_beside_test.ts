@@ -98,7 +98,7 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     using live = await centrifugo(stage, 1);
     const { subscribe } = await live.ask({ subscribe: { channel: "r", recoverable: true } });
     const all = await fill(publisher, "r", numbers(0, 10));
-    await until("it hears them", () => live.told.filter(({ push }) => push?.pub).length === 10);
+    await until("it receives them", () => live.told.filter(({ push }) => push?.pub).length === 10);
     await stage.erase();
     const back = async (shield: 0 | 1) => {
       using client = await centrifugo(stage, shield);
@@ -119,7 +119,7 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     }
     // A client that has received everything continues.
     await fill(publisher, "r", ["next"]);
-    await until("it goes on", () => live.told.filter(({ push }) => push?.pub).length === 11);
+    await until("it continues", () => live.told.filter(({ push }) => push?.pub).length === 11);
     assert.deepEqual(live.told.filter(({ push }) => push?.unsubscribe || push?.disconnect), []);
   },
   async "a Pusher client"(stage) {
@@ -135,7 +135,7 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     await until(() => `it hears them: ${JSON.stringify(told)}`, () => heard() === 10, 20_000);
     await stage.erase();
     await fill(publisher, "r", ["next"]);
-    await until("it goes on", () => heard() > 10);
+    await until("it continues", () => heard() > 10);
     assert.deepEqual([heard(), told.at(-1)?.event, told.length], [11, "t", 13]);
     socket.close();
   },
@@ -156,7 +156,7 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     assert.equal((await admin.call("PUT", `tenants/${tenant}/mirror`, rule)).status, 200);
     using publisher = await stage.open(0);
     await fill(publisher, "r", numbers(0, 30));
-    await until("there are copies", () => copies.length === 30);
+    await until("copies exist", () => copies.length === 30);
     await stage.erase();
     await seen("nothing is copied any longer", async () => {
       const before = copies.length;
@@ -273,14 +273,14 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     const admin = new HttpPeer(stage.admin_urls[1], await stage.token("root", "admin"));
     const order = { tenant: stage.tenant, all: true };
     const erasing = admin.call("POST", "data/erase", order).then(() => "done", () => "cut");
-    await seen("some are gone", () => stage.stocks(), ({ messages = 0 }) => messages < 900);
+    await seen("some are removed", () => stage.stocks(), ({ messages = 0 }) => messages < 900);
     await stage.second.stop("SIGKILL");
     assert.equal(await erasing, "cut");
     const { messages = 0 } = await stage.stocks();
     assert.ok(messages > 0, "it was killed in the midst");
     const after_offset = all.get("r")![1];
     const refused = () => returns(stage, 0, "r", { after_offset, epoch });
-    await seen("what is half gone is refused", refused, (told) => told === "erased");
+    await seen("a partly erased range is refused", refused, (told) => told === "erased");
     await stage.erase();
     assert.deepEqual(await stage.stocks(), {});
     for (const room of rooms) assert.deepEqual(await offsetsOf(stage, 0, room), []);

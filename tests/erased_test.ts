@@ -274,7 +274,7 @@ async function lowersLimits(stage: Stage): Promise<void> {
     const back = (after_offset: number | undefined, missed: readonly number[] = []) =>
       comesBack(stage, at, `${room}-${at}`, { after_offset, epoch }, missed);
     await limit(3);
-    // The stream shows no trace of that any more.
+    // The stream no longer shows any trace of that.
     await limit(config.max_msgs_per_subject);
     await seen("a refusal", () => back(offsets[1]), (reason) => reason !== "", 5_000);
     for (const place of [start, offsets[0], offsets[5]]) {
@@ -284,14 +284,14 @@ async function lowersLimits(stage: Stage): Promise<void> {
   }
 }
 
-Deno.test("what was erased while a Shield had no NATS, or by lower limits, is not called recovered", async () => {
+Deno.test("messages erased while a Shield had no NATS, or by lower limits, do not count as recovered", async () => {
   await onStage(async (stage) => {
     await whileCut(stage);
     await lowersLimits(stage);
   });
 });
 
-Deno.test("what was erased in NATS is served by no Shield, and recovery is whole or refused", async () => {
+Deno.test("messages erased in NATS are served by no Shield, and recovery is whole or refused", async () => {
   await onStage(async (stage) => {
     await neverMissing(stage);
     for (const way of ["whole", "up-to", "keep", "trim", "trim-up-to"] as const) {

@@ -35,7 +35,7 @@ class Crowd implements Disposable {
   readonly inside = new Set<Deno.Conn>();
   /** Number of admissions. */
   entered = 0;
-  /** How often a client was told that there is no room. */
+  /** The number of answers that there is no room. */
   told = 0;
   #waits = true;
   readonly #connect: () => Promise<Deno.Conn>;

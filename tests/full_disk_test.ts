@@ -122,7 +122,7 @@ testOnDisk("a start on a full disk: one message has what to do, and nothing is l
   assert.equal((await roomState(client.room("state")).get("k")).value, 1);
 });
 
-Deno.test("a file that is torn or damaged: the message names it, what it holds, and how to save it", async () => {
+Deno.test("a torn or damaged file: the message names it, its content, and how to save it", async () => {
   const folder = await Deno.makeTempDir({ prefix: "arqon-torn-" });
   const data_dir = `${folder}/data`;
   const args = ["--data-dir", data_dir];

@@ -14,7 +14,7 @@ const HANG_MS = 2_000;
 const WATCH_MS = 120_000;
 
 for (const name of TARGETS) {
-  Deno.test(`fuzz: ${name} takes or refuses whatever comes`, async () => {
+  Deno.test(`fuzz: ${name} accepts or refuses any input`, async () => {
     const target = await makeTarget(name);
     for (const seed of target.seeds) await run(target, seed);
     const runs = Math.ceil(RUNS * Math.min(2, target.weight));
@@ -36,7 +36,7 @@ async function run(target: Target, bytes: Uint8Array): Promise<void> {
   }
 }
 
-Deno.test("fuzz: the same seed and place give the same input, others give others", async () => {
+Deno.test("fuzz: the same seed and position make the same input, others make others", async () => {
   const target = await makeTarget("client-frames");
   const texts = Array.from({ length: 200 }, (_, at) => inputAt(target, SEED, at).toBase64());
   assert.deepEqual(texts, texts.map((_, at) => inputAt(target, SEED, at).toBase64()));

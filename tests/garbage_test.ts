@@ -57,7 +57,7 @@ Deno.test("the garbage of a message through the policies is short-lived", async 
   assertYoung(await traceOf({ messages: MESSAGES, under_way: UNDER_WAY }));
 });
 
-Deno.test("what waits for a flush to NATS dies young", async () => {
+Deno.test("bytes that wait for a flush to NATS are collected young", async () => {
   await using nats = await startNats({});
   const plan = { nats_url: nats.url, messages: MESSAGES, under_way: UNDER_WAY };
   assertYoung(await traceOf(plan));

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { connect, type Room } from "@arqon/sdk";
 import { stopStream } from "@arqon/sdk/streams";
 import { until } from "../shared/testing/until.ts";
-import { Heard, stored } from "./growing/heard.ts";
+import { Heard, stored } from "./growing/received.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 
 const ROOMS = `
@@ -38,7 +38,7 @@ async function rivals(
     (await room.command("growing.list")).json<{ messages: { id: string }[] }>().messages;
   await until("it grows", async () => (await growing()).some(({ id }) => id === "four"));
   four.write("mine");
-  await until("it is heard", () => heard.of("four")?.text === "mine");
+  await until("it is received", () => heard.of("four")?.text === "mine");
   rival.write("another's");
   assert.equal((await lost).status, 409);
   rival.fail();

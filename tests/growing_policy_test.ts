@@ -9,7 +9,7 @@ import { openStream, stopStream, stream } from "@arqon/sdk/streams";
 import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
 import { binary, guestText } from "../shield/policy/testing/guests.ts";
 import { until } from "../shared/testing/until.ts";
-import { Heard, stored } from "./growing/heard.ts";
+import { Heard, stored } from "./growing/received.ts";
 import { cutAnywhere } from "./growing/judged_cases.ts";
 import { startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
@@ -68,18 +68,18 @@ async function ended(ann: Connection, bob: Connection): Promise<void> {
   const held = async (id: string) => {
     const out = await openStream(room, { id });
     await out.write("ask for project fal");
-    await until("what may go is heard", () => heard.of(id)?.text === "ask for ");
+    await until("the released part is received", () => heard.of(id)?.text === "ask for ");
     return out;
   };
   await (await held("finished")).finish();
-  await until("the rest is heard", () => heard.of("finished")?.state === "finished");
+  await until("the rest is received", () => heard.of("finished")?.state === "finished");
   assert.equal(heard.of("finished")?.text, "ask for project fal");
   await held("stopped");
   await stopStream(bob.room("chat-mask-ends"), "stopped");
-  await until("the rest is heard", () => heard.of("stopped")?.state === "stopped");
+  await until("the rest is received", () => heard.of("stopped")?.state === "stopped");
   assert.equal(heard.of("stopped")?.text, "ask for project fal");
   await (await held("dropped")).abort("no", { keep: false });
-  await until("its end is heard", () => heard.of("dropped")?.state === "aborted");
+  await until("its end is received", () => heard.of("dropped")?.state === "aborted");
   assert.equal(heard.of("dropped")?.text, "ask for ");
   const texts = (await stored(room)).map((message) => message.text());
   assert.deepEqual(texts, ["ask for project fal", "ask for project fal"]);
@@ -91,7 +91,7 @@ async function stops(ann: Connection, bob: Connection): Promise<void> {
   using heard = new Heard(bob.room("chat-stop"));
   const source = (async function* () {
     yield "so far";
-    await until("it is heard", () => heard.of("a")?.text === "so far");
+    await until("it is received", () => heard.of("a")?.text === "so far");
     yield "! and no further";
   })();
   await assert.rejects(stream(room, source, { id: "a" }), (error) => {
@@ -100,7 +100,7 @@ async function stops(ann: Connection, bob: Connection): Promise<void> {
     assert.ok(["policy-rejected", "growing-ended"].includes(reason), message);
     return /rather/.test(message);
   });
-  await until("the end is heard", () => heard.of("a")?.state === "aborted");
+  await until("the end is received", () => heard.of("a")?.state === "aborted");
   assert.equal(heard.of("a")?.text, "so far");
   assert.match(heard.of("a")?.reason ?? "", /rather/);
   const [message] = await stored(room);
@@ -142,7 +142,7 @@ async function failsClosed(ann: Connection, bob: Connection): Promise<void> {
   assert.deepEqual(await stored(holds), []);
 }
 
-Deno.test("policies judge what grows before anybody has it", async (t) => {
+Deno.test("policies check growing messages before anybody receives them", async (t) => {
   await using bus = await startLocalBus(ROOMS, { constants: { growing: { held_bytes: 64 } } });
   const admin = await policyAdmin(bus);
   const tenant = "default";
@@ -156,7 +156,7 @@ Deno.test("policies judge what grows before anybody has it", async (t) => {
     "however a text is cut, no reader has a phrase",
     () => cutAnywhere([ann], bob, "chat-mask", 25),
   );
-  await t.step("what is held back at its end", () => ended(ann, bob));
+  await t.step("held-back text at the end of a message", () => ended(ann, bob));
   await t.step("a policy stops a message", () => stops(ann, bob));
   await t.step("a policy that cannot decide releases nothing", () => failsClosed(ann, bob));
 });

@@ -11,7 +11,7 @@ import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { until } from "../shared/testing/until.ts";
-import { Heard, stored } from "./growing/heard.ts";
+import { Heard, stored } from "./growing/received.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 
@@ -39,9 +39,9 @@ async function hearing(room: Room): Promise<Heard> {
   const heard = new Heard(room);
   // Present readers receive the beginning of a message at once.
   const probe = await openStream(room);
-  await until("the reader is there", () => heard.of(probe.id) !== undefined);
+  await until("the reader has subscribed", () => heard.of(probe.id) !== undefined);
   await probe.abort("", { keep: false });
-  await until("it is over", () => heard.of(probe.id)?.state === "aborted");
+  await until("it has ended", () => heard.of(probe.id)?.state === "aborted");
   heard.all.length = 0;
   return heard;
 }
@@ -57,15 +57,15 @@ async function grows({ ann, bob }: Users): Promise<void> {
   for (const [at, piece] of pieces.entries()) {
     await out.write(piece);
     const so_far = pieces.slice(0, at + 1).join("");
-    await until("the piece is heard", () => heard.of("answer-1")?.text === so_far);
+    await until("the piece is received", () => heard.of("answer-1")?.text === so_far);
   }
   using late = new Heard(read);
-  await until("it is there as one", () => late.of("answer-1")?.piece === pieces.join(""));
+  await until("it is stored as one message", () => late.of("answer-1")?.piece === pieces.join(""));
   await out.write("!");
   const { outcome, offset } = await out.finish();
   assert.equal(outcome, "finished");
   for (const reader of [heard, late]) {
-    await until("the end is heard", () => reader.of("answer-1")?.state === "finished");
+    await until("the end is received", () => reader.of("answer-1")?.state === "finished");
     assert.deepEqual(reader.of("answer-1"), {
       ...{ id: "answer-1", type: "answer", sender: "ann", state: "finished", reason: "", offset },
       ...{ text: `${pieces.join("")}!`, piece: "" },
@@ -118,7 +118,7 @@ async function stopped({ ann, bob, reader, stopper }: Users): Promise<void> {
   assert.deepEqual(end, { id: "endless", outcome: "stopped", offset: message?.offset });
   assert.deepEqual(await ending, end);
   assert.ok(is_ended);
-  await until("the end is heard", () => heard.of("endless")?.state === "stopped");
+  await until("the end is received", () => heard.of("endless")?.state === "stopped");
   const { text, reason } = heard.of("endless")!;
   assert.deepEqual({ text, reason }, { text: "so far", reason: "enough" });
   assert.equal(message?.text(), "so far");

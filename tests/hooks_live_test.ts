@@ -72,14 +72,14 @@ Deno.test("a hook added to the file is called, a changed one continues at its po
   await receiver.stop();
   await live.publish();
   assert.deepEqual(await live.reload(OPEN + hook(other.url)), ["hooks"]);
-  await until("the other one has what was not taken", () => other.taken.length === 1);
+  await until("the other one has the refused events", () => other.taken.length === 1);
   assert.deepEqual([numbersOf(receiver), numbersOf(other)], [[0], [1]]);
   assert.deepEqual(await live.reload(OPEN), ["hooks"]);
   await live.publish();
   assert.equal((await live.hook()).reason, "not-found");
   // It was removed: it gets the messages of the meantime now, so the hook above was not called for them.
   await live.reload(OPEN + hook(other.url));
-  await until("it goes on", () => other.taken.length === 2);
+  await until("it continues", () => other.taken.length === 2);
   assert.deepEqual(numbersOf(other), [1, 2]);
   client.send({ op: "sub", room: "alive", id: 1 });
   while ((await client.json()).op !== "ack");

@@ -35,7 +35,7 @@ Deno.test("a hook that answers 410 while its Brain dies is off, stays off, and l
   };
   await until("a Brain has it", async () => (await hook()).since !== null);
   await publish();
-  await until("the first is there", () => receiver.taken.length === 1);
+  await until("the first has arrived", () => receiver.taken.length === 1);
   // Its Brain dies while the answer is in flight.
   receiver.answer = async () => {
     receiver.answer = GONE;
@@ -58,7 +58,7 @@ Deno.test("a hook that answers 410 while its Brain dies is off, stays off, and l
   assert.deepEqual([state, /answered 410/.test(problem)], ["off", true], problem);
   const resumed = await admin.call("POST", "tenants/acme/hooks/h/resume");
   assert.equal(resumed.status, 200, JSON.stringify(resumed.body));
-  await until("all is there", () => numbersOf(receiver)["o-1"]?.length === last);
+  await until("everything has arrived", () => numbersOf(receiver)["o-1"]?.length === last);
   assert.deepEqual(numbersOf(receiver)["o-1"], [0, 1, 2, 3]);
   assert.equal(receiver.calls.length, calls + 3, "nothing was called while it was off");
   assert.deepEqual(receiver.problems, []);

@@ -69,7 +69,7 @@ Deno.test("refusals and budgets are notified, in order, and the excess is counte
   const publish = async (type: string, room = "o-1") =>
     (await client.call("POST", `rooms/${room}/messages`, { type, data: {} })).status;
   assert.deepEqual([await publish("paid"), await publish("secret")], [200, 403]);
-  await until("it is told", () => toldOf(receiver, "policy.refused").length === 1);
+  await until("it is notified", () => toldOf(receiver, "policy.refused").length === 1);
   const [{ data: { room, event } }] = toldOf(receiver, "policy.refused");
   assert.deepEqual([room, event.what, event.reason, event.user_id], [
     "o-1",
@@ -87,7 +87,7 @@ Deno.test("refusals and budgets are notified, in order, and the excess is counte
     toldOf(receiver, "policy.refused").length +
     toldOf(receiver, "hook.lost").reduce((sum, { data }) => sum + data.count, 0);
   // The other hook is notified of what is left out, too, under the same ids.
-  await until("each is told or counted", () => count() === 62);
+  await until("each is notified or counted", () => count() === 62);
   assert.ok(toldOf(receiver, "hook.lost").every(({ data }) => data.reason === "left-out"));
   for (let turn = 0; turn < 5; turn++) assert.equal(await publish("paid"), 200);
   await until("the budget", () => toldOf(receiver, "budget.exhausted").length === 1);
@@ -118,7 +118,7 @@ Deno.test("no client reads or writes the room of events, by its name or by a pat
   while ((await socket.json()).op !== "ack");
   const denied = { type: "secret", data: {} };
   assert.equal((await client.call("POST", "rooms/o-1/messages", denied)).status, 403);
-  await until("it is told", () => toldOf(receiver, "policy.refused").length === 1);
+  await until("it is notified", () => toldOf(receiver, "policy.refused").length === 1);
   socket.send({ op: "pub", room: "~other", type: "mine", id: 3 });
   for (let frame = await socket.json(); frame.type !== "mine"; frame = await socket.json()) {
     assert.notEqual(frame.op, "msg", JSON.stringify(frame));

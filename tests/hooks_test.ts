@@ -21,7 +21,7 @@ Deno.test("members that join and leave are notified, each once, with the cause",
   await until("ann", () => types().length === 2);
   // Without a code, as libraries close their sockets.
   client.socket.close();
-  await until("ann goes", () => types().length === 4);
+  await until("ann leaves", () => types().length === 4);
   assert.deepEqual(types(), ["member.joined", "room.occupied", "member.left", "room.vacated"]);
   const [joined, , left] = receiver.taken.map(({ body }) => body.data);
   assert.deepEqual([joined.room, joined.change.user_id], ["o-1", "ann"]);
@@ -57,7 +57,7 @@ Deno.test("a tenant's own hook is set, called, paused, has dead letters called f
       200,
     );
   await publish(0);
-  await until("it comes", () => receiver.taken.length === 1);
+  await until("it arrives", () => receiver.taken.length === 1);
   const order = async (word: string) => {
     const { status, body } = await admin.call("POST", `${path}/own/${word}`);
     assert.equal(status, 200, JSON.stringify(body));
@@ -93,7 +93,7 @@ Deno.test("a tenant's own hook is set, called, paused, has dead letters called f
   await put("own", { ...quick, secret: SECRET });
   await until("a Brain has it", async () => (await show()).hook.since !== null);
   await publish(4);
-  await until("it comes", () => numbers()?.at(-1) === 4);
+  await until("it arrives", () => numbers()?.at(-1) === 4);
   assert.equal(receiver.calls.length, calls + 1);
   assert.deepEqual(receiver.problems, []);
 });

@@ -148,7 +148,7 @@ async function tokens({ bus, peer }: Stage): Promise<void> {
   assert.equal((await operator.call("POST", "revocations", revocation)).status, 200);
   const gone = new HttpPeer(bus.http_url, await bus.tokenFor({ claims: { jti: "t-1" } }));
   const ask = () => gone.call("GET", "rooms/open/state");
-  await seen("the revocation has come", ask, ({ status }) => status !== 200);
+  await seen("the revocation has arrived", ask, ({ status }) => status !== 200);
   assert.equal(await gone.refused("GET", "rooms/open/state"), "401 token-revoked");
   await peer.done("GET", "rooms/open/state");
 }
@@ -229,10 +229,10 @@ async function signed({ bus }: Stage): Promise<void> {
   );
 }
 
-Deno.test("what HTTP refuses", async (t) => {
+Deno.test("HTTP refusals", async (t) => {
   await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
   const stage = { bus, peer: new HttpPeer(bus.http_url, bus.token) };
-  await t.step("what a path does not take is named", () => strict(stage));
+  await t.step("unknown members of a path are named", () => strict(stage));
   await t.step("a client without the grant gets the reason", () => tokens(stage));
   await t.step("pages of allowed origins may use every method of a path", () => browsers(stage));
   await t.step("a user's requests under way are bounded", () => waiting(stage));
@@ -297,7 +297,7 @@ async function talks(bus: TestBus, port: number): Promise<void> {
   await using first = await connect({ url, token: bus.token, webSocket, transport: "auto" });
   await using heard = first.room("lobby").subscribe({ presence: true });
   await heard.ready;
-  await until("it is there itself", () => heard.presence.members.size === 1);
+  await until("it has arrived itself", () => heard.presence.members.size === 1);
   await first.room("lobby").publish("t", 1);
   assert.equal(await one(heard), 1);
   assert.equal(count(), 1);

@@ -48,7 +48,7 @@ async function speaks(bus: TestBus): Promise<void> {
   await using others = two.room("kept").subscribe({ presence: true });
   await Promise.all([heard.ready, others.ready]);
   await until(
-    "both are there",
+    "both are connected",
     () => others.presence.members.size === 2 && heard.presence.members.size === 2,
   );
   const sent = await Promise.all(NUMBERS.map((n) => one.room("kept").publish("t", n)));
@@ -61,7 +61,7 @@ async function speaks(bus: TestBus): Promise<void> {
   await roomState(one.room("kept")).set("a", { b: 1 });
   assert.deepEqual((await roomState(two.room("kept")).get("a"))?.value, { b: 1 });
   await one.close();
-  await until("one has gone", () => others.presence.members.size === 1);
+  await until("one has left", () => others.presence.members.size === 1);
   assert.deepEqual(await taken(others, COUNT), NUMBERS);
 }
 
@@ -130,7 +130,7 @@ async function endsOfSilence(bus: TestBus): Promise<void> {
 const STEPS: Readonly<Record<string, (bus: TestBus) => Promise<void>>> = {
   "messages, history, state and presence": speaks,
   "a ban": isPutOut,
-  "what is refused": refuses,
+  "refusals": refuses,
   "a client that answers no PING": endsOfSilence,
 };
 
@@ -168,7 +168,7 @@ async function polled(bus: TestBus): Promise<void> {
   for (let poll = 2; !told.includes("event: closed"); poll++) {
     told = (await ask(`${path}&poll=${poll}`)).text;
   }
-  await until("it is gone", async () => (await ask(`${path}&poll=9`)).status === 404);
+  await until("it is removed", async () => (await ask(`${path}&poll=9`)).status === 404);
   using stream = await EventReader.open(`${bus.http_url}/v1/connections`, { token: bus.token });
   const { path: streamed } = (await stream.until("session")).data;
   assert.equal((await ask(`${streamed}&poll=1`)).status, 404, "it is no polled one");

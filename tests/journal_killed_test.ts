@@ -53,13 +53,13 @@ Deno.test("journal: a Shield that is killed leaves a hole, and an orderly stop l
     const began_ms = Date.now();
     await using killed = await startServe(folder.path);
     await send(killed, token, "m-lost");
-    await until("its mark is there", async () => await marks() === 1);
+    await until("its mark is stored", async () => await marks() === 1);
     await killed.stop("SIGKILL");
     const killed_ms = Date.now();
     await using ended = await startServe(folder.path);
     const again_ms = Date.now();
     await send(ended, token, "m-kept");
-    await until("its mark is there", async () => await marks() === 2);
+    await until("its mark is stored", async () => await marks() === 2);
     assert.equal(await ended.stop(), 0, ended.log());
     await using reader = await startServe(folder.path);
     const { holes, ids } = await journalOf(reader, token);

@@ -111,7 +111,7 @@ Deno.test("journal: a message without an id is found in its room's log, though i
   assert.deepEqual(JSON.parse(told[0]!).payload, { form: "kept", data: btoa('"hello"') });
 });
 
-Deno.test("journal: what a policy removed from a message is there only if the class keeps payloads", async () => {
+Deno.test("journal: data that a policy removed from a message is recorded only if the class keeps payloads", async () => {
   await withFolder(async (data_dir) => {
     const classes = [["hash-*", "hash"], ["kept-*", "keep"]].map(([room, payload]) =>
       `[[rooms]]\nroom = "${room}"\njournal_payload = "${payload}"\n`

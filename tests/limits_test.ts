@@ -92,7 +92,7 @@ Deno.test("unsent bytes: a client that never reads is closed with 4429", async (
   socket.close();
 });
 
-Deno.test("what a message and a process may have is bounded", async (t) => {
+Deno.test("sizes of messages and processes are bounded", async (t) => {
   await using bus = await startLocalBus(CONFIG, {
     constants: { limits: { header_bytes: 40, field_bytes: 16 } },
   });
@@ -100,7 +100,7 @@ Deno.test("what a message and a process may have is bounded", async (t) => {
   await t.step("connections of the process", () => connections(bus));
 });
 
-Deno.test("a client that goes on after 429 is closed, one that waits is not", async () => {
+Deno.test("a client that continues after 429 is closed, one that waits is not", async () => {
   // Sockets with back-pressure make a client that continues to send wait.
   await using bus = await startLocalBus(
     `[server]\nwebsocket = "native"\n[limits]\nmessages_per_second = 1\n#constant limits.rate_refusals = 200\n`,

@@ -59,7 +59,7 @@ Deno.test("SIGHUP: a Shield and a Brain read their files again, and a broken one
   );
   await hangUp(shield, READ);
   await logged(shield, /by=SIGHUP .*changed="server\.drain_ms log\.level"/);
-  await until("the rest is told", () => /keys=server\.heartbeat_ms/.test(shield.log()));
+  await until("the rest is reported", () => /keys=server\.heartbeat_ms/.test(shield.log()));
   await edit(
     issuer,
     "brain",

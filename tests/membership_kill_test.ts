@@ -62,7 +62,7 @@ Deno.test("members of a killed embedded bus have left, once it has restarted", a
   let bus = await startServe(folder.path);
   try {
     const first = await enter(bus.url, token);
-    await until("it stands there", async () => (await played(peer)).entries === 2);
+    await until("it is in the journal", async () => (await played(peer)).entries === 2);
     await bus.stop("SIGKILL");
     first.socket.close();
     bus = await startServe(folder.path);

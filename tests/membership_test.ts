@@ -56,13 +56,13 @@ Deno.test("members that join and leave are in the journal, each once, with the c
   using dan = await enter(bus, "dan", room);
   await until("dan", has(5));
   bob.send({ op: "unsub", room, id: 2 });
-  await until("bob goes", has(6));
+  await until("bob leaves", has(6));
   await service.done("POST", `rooms/${room}/kick`, { user_id: "cat" });
-  await until("cat goes", has(7));
+  await until("cat leaves", has(7));
   await service.done("POST", `rooms/${room}/bans`, { user_id: "dan" });
-  await until("dan goes", has(8));
+  await until("dan leaves", has(8));
   ann.socket.close(1000);
-  await until("ann goes", has(10));
+  await until("ann leaves", has(10));
   assert.deepEqual((await journalOf(bus, room)).map(words), [
     "1 joined ann 1",
     "2 occupied 1",
@@ -147,7 +147,7 @@ Deno.test("arq shows the members at that time", async () => {
   using bob = await enter(bus, "bob", "stage-1");
   await until("bob", async () => (await journalOf(bus, "stage-1")).length === 3);
   ann.send({ op: "unsub", room: "stage-1", id: 2 });
-  await until("ann goes", async () => (await journalOf(bus, "stage-1")).length === 4);
+  await until("ann leaves", async () => (await journalOf(bus, "stage-1")).length === 4);
   const entries = await journalOf(bus, "stage-1");
   const after = (index: number) => new Date(entries[index]?.data.at_ms).toISOString();
   const both = await at(after(2));

@@ -113,7 +113,7 @@ Deno.test("backends in three languages publish and follow by NATS, once and in o
     Array.from({ length: MESSAGES }, (_, at) => at + 1)
   );
   for (const { lines } of followers) {
-    await until("everything has come", () => lines.length >= wanted.length);
+    await until("everything has arrived", () => lines.length >= wanted.length);
     const offsets = lines.map((line) => Number(line.split(" ")[0]));
     assert.deepEqual(offsets, offsets.toSorted((a, b) => a - b));
     assert.deepEqual(lines.map((line) => JSON.parse(line.split(" ").slice(1).join(" ")).n), wanted);

@@ -99,7 +99,7 @@ Deno.test("arq doctor names the Brain whose [[rooms]] differ, and reports nothin
     });
     await other.stop();
     await using _again = await startBrain(ROOMS);
-    await until("nothing is said", async () => await found() === undefined);
+    await until("nothing is reported", async () => await found() === undefined);
   } finally {
     await Deno.remove(home, { recursive: true });
   }

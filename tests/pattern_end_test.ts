@@ -51,7 +51,7 @@ async function withRooms() {
   await ask(client, { op: "sub", room: "m-*" });
   for (let at = 0; at < NAMED; at++) await ask(client, { op: "sub", room: `own-${at}` });
   sendAll();
-  await until("all rooms are heard", () => stats.pattern_rooms === ROOMS);
+  await until("all rooms are received", () => stats.pattern_rooms === ROOMS);
   return {
     ...{ stats, hooks, sendAll, client },
     async [Symbol.asyncDispose]() {
@@ -78,7 +78,7 @@ Deno.test("the end of a connection leaves its rooms in slices, and it receives n
   assert.equal(stats.egress_messages, sent, "messages that are counted after the end");
 });
 
-Deno.test("what a new token does not grant is left in pieces, and wholly when the refresh is answered", async () => {
+Deno.test("rooms that a new token does not grant are left in slices, and all of them when the refresh is answered", async () => {
   await using world = await withRooms();
   const { stats, client } = world;
   const token = await tokenOf("user", { grants: [{ room: "other", actions: ["subscribe"] }] });

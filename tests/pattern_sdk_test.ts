@@ -63,7 +63,7 @@ async function overDrops(bus: TestBus, transport: "websocket" | "http"): Promise
   const publish = (n: number) => Promise.all(rooms.map((room) => bob.room(room).publish("t", n)));
   let n = 0;
   await publish(n++);
-  await until("each room has been heard", () => got.count === rooms.length);
+  await until("each room has been received", () => got.count === rooms.length);
   for (let turn = 0; turn < TURNS; turn++) {
     for (let each = 0; each < EACH; each++) {
       // Messages in flight are lost, and those published meanwhile have no subscriber.
@@ -71,7 +71,7 @@ async function overDrops(bus: TestBus, transport: "websocket" | "http"): Promise
       if (each === 2 * EACH / 3) proxy.restore();
       await publish(n++);
     }
-    await until("it is there again", () => ann.status.state === "open");
+    await until("it has arrived again", () => ann.status.state === "open");
   }
   await until(() => `${got.count} of ${n * rooms.length}`, () => got.count >= n * rooms.length);
   const all = Array.from({ length: n }, (_, at) => at);
@@ -101,16 +101,16 @@ async function told(bus: TestBus): Promise<void> {
   for (let at = 0; at < 70; at++) await publish(`log-many-${at}`, 1);
   await publish("short-1", 1);
   await publish("short-2", 1);
-  await until("all were heard", () => got.count === 72);
+  await until("all were received", () => got.count === 72);
   await proxy.cut();
   for (const n of [2, 3, 4, 5]) await publish("short-1", n);
   await publish("log-many-69", 2);
   proxy.restore();
-  await until("what was missed", () => (got.data.get("log-many-69")?.length ?? 0) === 2);
+  await until("the missed messages", () => (got.data.get("log-many-69")?.length ?? 0) === 2);
   await until("the gap", () => got.gaps.length === 2);
   assert.deepEqual(got.gaps, ["* reconnect", "short-1 history-trimmed"]);
   await publish("short-1", 6);
-  await until("it goes on", () => got.data.get("short-1")?.at(-1) === 6);
+  await until("it continues", () => got.data.get("short-1")?.at(-1) === 6);
   assert.deepEqual(got.data.get("short-1"), [1, 6]);
   assert.deepEqual(got.data.get("short-2"), [1]);
   loop.close();

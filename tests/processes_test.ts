@@ -163,7 +163,7 @@ async function oneDrains({ node, clients }: Node): Promise<void> {
   Deno.kill(pid, "SIGTERM");
   assert.equal((await clients.get("edge-2")?.raw.closed())?.code, 1012);
   clients.delete("edge-2");
-  await until("it comes back", async () => {
+  await until("it is available again", async () => {
     const [, { processes, status }] = await health(node);
     return status === "ok" && processes[2]?.restarts === 1;
   }, DEADLINE_MS);
@@ -194,7 +194,7 @@ Deno.test("three Shields on one port", async (t) => {
   await t.step("one page of metrics, one health", () => onePage(all));
   await t.step("one admin API, and each process by its number", () => oneAdmin(all));
   await t.step("one is killed: the others continue, and it restarts", () => oneDies(all));
-  await t.step("one is told to stop: it drains, and a successor starts", () => oneDrains(all));
+  await t.step("one is asked to stop: it drains, and a successor starts", () => oneDrains(all));
   await t.step("SIGTERM: all drain, exit 0", () => allDrain(all));
   for (const client of clients.values()) client[Symbol.dispose]();
 });
@@ -227,7 +227,7 @@ async function refusal(config: string, issuer: Issuer, args: string[], port = 0)
   return error.message;
 }
 
-Deno.test("what cannot be started with several processes is refused with what would be right", async () => {
+Deno.test("settings that do not allow several processes are refused with the fix", async () => {
   await using issuer = await createIssuer();
   const embedded = await refusal(issuer.config, issuer, ["--processes", "2"]);
   assert.match(embedded, /--processes needs \[nats\]/);

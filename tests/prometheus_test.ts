@@ -194,7 +194,7 @@ Deno.test("the failures of the bus are the reasons of code 500 and above", async
   assert.deepEqual(counted?.toSorted(), expected.map(({ name }) => name).toSorted());
 });
 
-Deno.test("every panel, recording rule and alert asks for what there is", async () => {
+Deno.test("every panel, recording rule and alert queries existing series", async () => {
   await using nats = await startNats({ jetstream: true });
   await using broken = startBroken();
   await using issuer = await createIssuer();

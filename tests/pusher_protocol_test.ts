@@ -184,7 +184,7 @@ Deno.test("a Pusher client that errs gets the reason, and a rejected one the act
   for (const [name, run] of STEPS) await t.step(name, () => run(world));
 });
 
-Deno.test("who leaves a channel is out of it in the end, also over its rate", async () => {
+Deno.test("a client that leaves a channel is removed in the end, also above its rate", async () => {
   await using bus = await startLocalBus(`${CONFIG}[limits]\nuser_messages_per_second = 2\n`);
   const client = new Client(new URL("/app/key-1?protocol=7", bus.url).href);
   const id = await client.socketId();

@@ -221,7 +221,7 @@ async function presence(world: World, ann: Pusher): Promise<void> {
   assert.deepEqual(waved, ["bob"]);
   bob.disconnect();
   second.disconnect();
-  await until("bob is gone", () => gone.length > 0);
+  await until("bob has left", () => gone.length > 0);
   assert.deepEqual(gone, [{ id: "bob", info: { name: "BOB" } }]);
   for (const user of ["c", "d", "e"]) {
     const more = world.client(APP.key, user);
@@ -233,7 +233,7 @@ async function presence(world: World, ann: Pusher): Promise<void> {
     const there = Object.keys(members?.members ?? {}).join();
     assert.equal(told?.type, user === "e" ? "LimitReached" : undefined, `who is there: ${there}`);
     // Other members are notified of a join a moment after the joining client.
-    if (user !== "e") await until(`${user} is there`, () => come.includes(user));
+    if (user !== "e") await until(`${user} has joined`, () => come.includes(user));
   }
   await until("e has left again", () => gone.length > 1);
   const rest = await backend.get({ path: "/channels/presence-room/users" });

@@ -35,7 +35,7 @@ async function erase(brain: WorldBrain, room = "counter"): Promise<void> {
 }
 
 for (const [engine, open] of Object.entries(ENGINES)) {
-  Deno.test(`${engine}: a Brain that lets an erased room go stores nothing of it`, async () => {
+  Deno.test(`${engine}: a Brain that evicts an erased room stores nothing of it`, async () => {
     await using world = await open(OPTIONS);
     const brain = await world.start("a");
     for (let at = 0; at < 8; at++) await applied(brain, "counter", "add", { data: "1" });
@@ -68,7 +68,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     }
   });
 
-  Deno.test(`${engine}: who asks for a user hears that what the user has called stays`, async () => {
+  Deno.test(`${engine}: the answer about a user says that the user's calls stay`, async () => {
     await using world = await open(OPTIONS);
     const brain = await world.start("a");
     for (let at = 0; at < 3; at++) {
@@ -99,7 +99,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.deepEqual(await messagesOf(brain, "auction~reducer"), []);
   });
 
-  Deno.test(`${engine}: a room that is erased while it is called begins anew`, async () => {
+  Deno.test(`${engine}: a room that is erased while it is called begins again`, async () => {
     await using world = await open(OPTIONS);
     const brain = await world.start("a");
     for (let round = 0; round < 5; round++) {

@@ -183,7 +183,7 @@ Deno.test("calls that the room refuses or decides otherwise are put right", asyn
   );
 });
 
-Deno.test("a module as the bus gives it ends in a client, whatever it does", async () => {
+Deno.test("a module from the bus always ends in a client", async () => {
   const asked = { command: "do", data: encoder.encode(""), id: "", user: "", role: "", claims: {} };
   const about = { room: "r", now_ms: 5_000, offset: 1, random: () => 0n };
   for (const [name, guest] of HOSTILE) {

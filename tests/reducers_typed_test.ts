@@ -158,7 +158,7 @@ async function theStoreShowsValues(bus: TestBus): Promise<void> {
   await until("nor a connection", () => client.connection.get().state === "connecting");
   const none = client.room("lobby").values(watch);
   const end = none.subscribe(() => {});
-  await until("what is refused", () => none.get().error !== undefined);
+  await until("the refusals", () => none.get().error !== undefined);
   assert.equal(none.get().error?.reason, "invalid-command");
   end();
   await until("no connection", () => client.connection.get().state === "connecting");

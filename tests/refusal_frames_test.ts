@@ -126,7 +126,7 @@ Deno.test("a refusal without a request names its room and action", async (t) => 
         await hear(client, form, told);
       });
     }
-    await t.step(`${form}: what cannot be read is about no room`, async () => {
+    await t.step(`${form}: a refusal of unreadable bytes names no room`, async () => {
       client.send(form === "text" ? "{}" : Uint8Array.of(Opcode.PUB, 0xff));
       await hear(client, form, { reason: "malformed-frame" });
     });

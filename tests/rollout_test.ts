@@ -185,7 +185,7 @@ Deno.test("four Shields and NATS: killed in the middle it holds, then a bad rule
   await nats.start();
   await until("NATS answers", async () => (await ask("GET", "rollouts/acme")).status === 200);
   const resume = () => ask("POST", "rollouts/acme/resume");
-  const { body: held } = await seen("it goes on", resume, ({ status }) => status !== 503);
+  const { body: held } = await seen("it continues", resume, ({ status }) => status !== 503);
   const { id, stage } = before.rollout;
   assert.deepEqual([held.rollout.id, held.rollout.stage], [id, stage], "it has held");
   // All connections are still the same.

@@ -140,7 +140,7 @@ Deno.test("a policy that is bound to a room alone is called for its companion ro
   });
 });
 
-Deno.test("no pattern brings a companion room: neither at a position nor when its subscription has ended", async () => {
+Deno.test("no pattern includes a companion room: neither at a position nor after its subscription has ended", async () => {
   await using bus = await startLocalBus(STAGES);
   const members = `${ROOM}~members`;
   const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));

@@ -79,7 +79,7 @@ Deno.test("due times at which an embedded bus was down are published once when i
     bus = await startServe(folder.path);
     const since_ms = Date.now();
     await until(
-      "it goes on",
+      "it continues",
       async () => (await timesIn(peer, "kept")).some((at) => at > since_ms),
     );
     assertWhole(await timesIn(peer, "kept"));

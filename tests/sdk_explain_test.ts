@@ -62,7 +62,7 @@ async function withBus(work: (world: World) => Promise<void>): Promise<void> {
   });
 }
 
-Deno.test("what explain says of a message that came, and of a publish, finds that message alone", async () => {
+Deno.test("explain of a received message, and of a publish, finds only that message", async () => {
   await withBus(async ({ ann, bob, ask }) => {
     for (const room_id of ["hall", "log-1"]) {
       using heard = bob.room(room_id).subscribe();
@@ -128,7 +128,7 @@ Deno.test("an error says trace and connection, and explain finds the refusal by 
   });
 });
 
-Deno.test("what ends a connection names it; one request's refusal is not another's", async () => {
+Deno.test("the error that ends a connection names it; a request's refusal is not another's", async () => {
   await withBus(async ({ bus, ann }) => {
     const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
     const { connection_id } = ann.welcome;

@@ -205,7 +205,7 @@ async function startWith(
   return [ready, shield.text];
 }
 
-Deno.test("a Shield starts with exactly the permissions that docs/security.md gives it, and with none less", async () => {
+Deno.test("a Shield starts with exactly the permissions of docs/security.md, and not with one less", async () => {
   await using issuer = await createIssuer();
   const config = `${issuer.dir}/shield.toml`;
   const listeners = ["server", "ops", "admin"].map((name) => (

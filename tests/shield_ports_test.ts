@@ -59,11 +59,11 @@ async function heldUp(websocket: string): Promise<void> {
 }
 
 for (const websocket of ["native", "own"]) {
-  Deno.test(`clients that answered a Shield which was held up are not given up for it (${websocket})`, () =>
+  Deno.test(`clients that answered a stalled Shield are not disconnected (${websocket})`, () =>
     heldUp(websocket));
 }
 
-// A server whose ports cannot accept connections any more and never will: the system's limit of open files is lowered
+// A server whose ports can no longer accept connections and never will: the system's limit of open files is lowered
 // below its number of open files. It reports that, also on an existing connection that scraped before, and exits, for
 // its supervisor.
 
@@ -95,7 +95,7 @@ function valueOf(page: string, name: string): number {
 }
 
 for (const websocket of ["native", "own"] as const) {
-  Deno.test(`a Shield that can accept nobody any more ends with 1 (${websocket})`, async () => {
+  Deno.test(`a Shield that can no longer accept connections ends with 1 (${websocket})`, async () => {
     await using issuer = await createIssuer();
     const limits =
       "[limits]\n#constant limits.listener_gone_ms = 3000\n#constant limits.listener_probe_ms = 200\n";
@@ -124,7 +124,7 @@ for (const websocket of ["native", "own"] as const) {
 
 const ROOT = new URL("..", import.meta.url).pathname;
 
-/** Nobody answers there: a process that gets that far does not exit by itself. */
+/** Nobody answers there: a process that gets that far does not exit. */
 const NO_NATS = `\n[nats]\nurls = ["nats://127.0.0.1:1"]\n`;
 
 const portOf = (url: string) => new URL(url).port;
@@ -175,7 +175,7 @@ async function lastTaken(bus: TestBus): Promise<void> {
   await assert.rejects(Deno.stat(`${cwd}/data`), "nothing is begun");
 }
 
-/** Exits by itself although its NATS never answers: the ports are opened first. */
+/** Exits although its NATS never answers: the ports are opened first. */
 async function program(bus: TestBus, name: "shield" | "brain", expected: RegExp): Promise<void> {
   const [client = 0, ops = 0] = freePorts(2);
   await using folder = await folderOf(String(client), String(ops), portOf(bus.admin_url));
@@ -199,8 +199,8 @@ Deno.test("a port in use is reported before anything starts", async (t) => {
   );
   await t.step("arq serve and arq dev name all three", () => allTaken(bus));
   await t.step("the last one alone is found before the first is opened", () => lastTaken(bus));
-  await t.step("a Shield looks before it joins NATS", () => program(bus, "shield", admin));
-  await t.step("a Brain looks before it joins NATS", () => program(bus, "brain", admin));
+  await t.step("a Shield checks before it joins NATS", () => program(bus, "shield", admin));
+  await t.step("a Brain checks before it joins NATS", () => program(bus, "brain", admin));
 });
 
 Deno.test("arq serve without a configuration names the missing file", async () => {

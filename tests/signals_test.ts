@@ -24,7 +24,7 @@ import { HttpPeer } from "./peers/http_peer.ts";
 
 const utf8 = new TextEncoder();
 
-Deno.test("what a backend may not ask by NATS is refused with its reason, and nothing is published", async () => {
+Deno.test("a backend's request by NATS that is not allowed is refused with its reason, and nothing is published", async () => {
   await using issuer = await createIssuer();
   await using server = await startNats({ jetstream: true, config: await documentedAccounts() });
   const url = server.url.replace("nats://", "nats://shield:secret@");

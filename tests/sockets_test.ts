@@ -100,7 +100,7 @@ for (const websocket of ["native", "own"]) {
       () => bounds(bus),
     );
     await t.step(
-      "who have answered a PING and are in the middle of a message end with 4408",
+      "clients that have answered a PING and are in the middle of a message end with 4408",
       () => outlasts(bus),
     );
   });
@@ -157,7 +157,7 @@ async function openEvents({ http_url, token }: TestBus, path: string): Promise<D
 }
 
 for (const websocket of ["own", "native"]) {
-  Deno.test(`whoever is gone frees its place at once: ${websocket}`, async () => {
+  Deno.test(`a disconnected client frees its place at once: ${websocket}`, async () => {
     await using bus = await startLocalBus(waitingOn(websocket));
     const headers = {
       authorization: `Bearer ${bus.token}`,
@@ -176,12 +176,12 @@ for (const websocket of ["own", "native"]) {
     }
     const live = await openEvents(bus, `/v1/streams/log-1?offset=${next}&live=sse`);
     live.close();
-    await until("the event stream has gone", async () => await pending(bus) === 0);
+    await until("the event stream has ended", async () => await pending(bus) === 0);
     const events = await openEvents(bus, "/v1/rooms/log-1/events");
     const connections = () => figure(bus, 'shield_connections{state="open"}');
     await until("an event stream is a connection", async () => await connections() === 1);
     events.close();
-    await until("it has gone", async () => await connections() === 0);
+    await until("it has left", async () => await connections() === 0);
     const version = "rooms/lobby/state?after_version=1000000";
     const waiting = Array.from({ length: PLACES }, () => asking(bus, version, bus.token));
     await until("all wait for a version", async () => await pending(bus) === PLACES);

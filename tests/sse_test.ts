@@ -317,17 +317,17 @@ async function isSentAway({ bus, read }: World): Promise<void> {
 const SCENARIOS: Readonly<Record<string, (world: World) => Promise<void>>> = {
   "a reader follows a room": follows,
   patterns,
-  "a reader comes back without a gap": recovers,
+  "a reader reconnects without a gap": recovers,
   "a position of another epoch is a gap": ofAnotherEpoch,
-  "from=start is the beginning of each room, and an offset without epoch is not believed":
+  "from=start is the beginning of each room, and an offset without epoch recovers nothing":
     fromTheStart,
-  "several rooms have one id": ofSeveralRooms,
-  "what is wrong is refused by a status": isRefused,
-  "gzip brings each event when it comes": isCompressed,
-  "HEAD opens nothing": showsItsHead,
+  "several rooms share one last event id": ofSeveralRooms,
+  "an invalid request is refused by a status": isRefused,
+  "gzip flushes each event": isCompressed,
+  "HEAD opens no stream": showsItsHead,
   "HTTP/1.0": speaksOldHttp,
   "a quiet room has heartbeats": beats,
-  "kicks and bans end it": isPutOut,
+  "kicks and bans end a reader": isPutOut,
   "a reader that does not read": doesNotRead,
   "a token that ends": expires,
   "a drain": isSentAway,
@@ -382,7 +382,7 @@ Deno.test("a reader of events under policies, and before operators", async (t) =
     assert.equal((await reader.until("closed")).data.code, 1008);
     assert.equal(await reader.next(), undefined);
   });
-  await t.step("what was refused holds no place", async () => {
+  await t.step("a refused connection uses no place", async () => {
     await until("all places are free", async () => {
       const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
       return ["event_streams", "active_connections"].every((name) =>
@@ -431,7 +431,7 @@ Deno.test("a ticket in place of a token", async (t) => {
     }
     assert.equal(await ask({ rooms: ["mine-log~members"] }), "403 not-granted");
   });
-  await t.step("stays good where a token goes before it", async () => {
+  await t.step("remains valid if a token precedes it", async () => {
     const { ticket } = await ask({ rooms: ["mine"] });
     using first = await open(`rooms/mine/events?ticket=${ticket}`, { token });
     await first.until("subscribed");

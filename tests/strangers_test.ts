@@ -41,7 +41,7 @@ for (const websocket of ["native", "own"] as const) {
       assert.equal(sample(metrics, "shield_accept_failures_total"), 0);
     });
 
-    Deno.test(`when files run out, strangers give theirs back, and everything goes on (${kind})`, async () => {
+    Deno.test(`when files run out, strangers release theirs, and everything continues (${kind})`, async () => {
       const { metrics, log } = await runStrangers({
         websocket,
         limits: MANY,

@@ -148,7 +148,7 @@ Deno.test("metrics of a Shield and a Brain", async (t) => {
   const client = await traffic(shield, await issuer.tokenFor());
   await t.step("the contract's names exist, and all names follow the rules", () => ruled(bus));
   await t.step("docs/metrics.md lists them, and no others", () => listed(bus));
-  await t.step("what has happened is counted, by tenant too", () => counted(bus));
+  await t.step("events are counted, by tenant, too", () => counted(bus));
   client[Symbol.dispose]();
 });
 
@@ -201,7 +201,7 @@ async function commands(cluster: Cluster): Promise<void> {
   assert.equal(served?.attributes["arqon.type"], "room.set");
 }
 
-/** Each Brain forwards commands of rooms that another one owns: the same trace continues, over the Spine once more. */
+/** Each Brain forwards commands of rooms that another one owns: the same trace continues, over the Spine again. */
 async function forwarded(cluster: Cluster): Promise<void> {
   const { sender, collector } = cluster;
   const first = 100;
@@ -382,7 +382,7 @@ metrics = false
   await t.step("no span has a token or a payload", () => nothingSecret(cluster));
 });
 
-Deno.test("a collector that is down slows nothing, and what is lost is counted", async () => {
+Deno.test("an unavailable collector slows nothing, and losses are counted", async () => {
   const gone = await startOtlpReceiver();
   await gone[Symbol.asyncDispose]();
   await using bus = await startLocalBus(`

@@ -40,7 +40,7 @@ Deno.test("usage: during a rolling change of prices all Shields give one invoice
     }
   };
   await agree([one], 2 * MESSAGES);
-  // One still has the old prices, and restarts once more with them.
+  // One still has the old prices, and restarts again with them.
   await using two = await start("two", 3);
   await agree([one, two], 3 * MESSAGES);
   await using again = await start("again", 2);

@@ -85,7 +85,7 @@ Deno.test("a killed Shield's ledger is shown up to its last flush, and that the 
   const killed_ms = Date.now();
   await answered(ann, { op: "pub", room: "hall", type: "t", data: {}, message_id: "m-late" });
   let answer = await whyOf(other.ready, token, "message_id=m-late&user=bob");
-  await until("it is told to be killed", async () => {
+  await until("it is reported as killed", async () => {
     answer = await whyOf(other.ready, token, "message_id=m-late&user=bob");
     return answer.former[0]?.state === "killed";
   });

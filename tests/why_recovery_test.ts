@@ -187,7 +187,7 @@ before = ["subscribe"]
   }, hook);
 });
 
-Deno.test("what waits in the Shield for a client that does not read is queued, and sent once it reads", async () => {
+Deno.test("messages for a client that does not read are queued in the Shield, and sent once it reads", async () => {
   await withBus(async (world) => {
     const { bus } = world;
     await using proxy = startPausingProxy(Number(new URL(bus.url).port));

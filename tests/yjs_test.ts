@@ -279,8 +279,11 @@ Deno.test({
   async fn(t) {
     await using bus = await startLocalBus(CONFIG + PATIENT_POLICIES);
     await t.step("two write at once, and a third connects late", () => twoWrite(bus));
-    await t.step("what was written while cut off is merged on return", () => cutOff(bus));
-    await t.step("what a document had before goes to the room, once", () => whatWasKept(bus));
+    await t.step("changes made while disconnected are merged on return", () => cutOff(bus));
+    await t.step(
+      "a document's earlier content is published to the room, once",
+      () => whatWasKept(bus),
+    );
     await t.step("snapshots contain what the room no longer keeps", () => compacted(bus));
     await t.step("a large update and snapshot travel in parts", () => large(bus));
     await t.step(
@@ -288,7 +291,7 @@ Deno.test({
       () => mayNotWrite(bus),
     );
     await t.step(
-      "a change that a policy refuses is undone, and reaches nobody",
+      "a change that a policy refuses is undone, and nobody receives it",
       () => refusedByPolicy(bus),
     );
     await t.step("awareness is the room's presence", () => aware(bus));

@@ -3,7 +3,7 @@ import { isHole, parseLine } from "../../shared/journal/record.ts";
 import type { JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-import { type Members, told } from "./policy_text.ts";
+import { filled, type Members } from "./policy_text.ts";
 
 /** The line for a line of the journal, without a newline. */
 export function journalLineText(line: string): string {
@@ -18,7 +18,7 @@ export function journalLineText(line: string): string {
 export function holeText(hole: Members): string {
   const { records } = hole;
   const what = records === null ? "decisions" : plural(Number(records), "decision");
-  return told("{to_ms}  HOLE  {what} of {node} from {from_ms} on: {why}", { ...hole, what });
+  return filled("{to_ms}  HOLE  {what} of {node} from {from_ms} on: {why}", { ...hole, what });
 }
 
 /** The verdict of a policy, and its cost. */
@@ -36,11 +36,11 @@ function policyText(
 function recordText(record: JournalRecord): string {
   const { allowed, message, sender, policies } = record;
   const nobody = record.is_unkept === true ? "(no key)" : "(erased)";
-  return told(
+  return filled(
     "{time_ms}  {outcome}  {hook}[  {room}][  {type}]  by {who}[  @{offset}][  {said}]",
     {
       ...record,
-      outcome: allowed ? "allowed" : told("refused {code} {reason}", { ...record }),
+      outcome: allowed ? "allowed" : filled("refused {code} {reason}", { ...record }),
       who: sender === null ? nobody : `${sender.user}/${sender.connection}`,
       said: message === "" ? "" : JSON.stringify(message),
     },
@@ -53,5 +53,5 @@ export function journalStatusText(answer: Members, { tenant }: Members): string 
   const what = answer["blocks"] === 0
     ? " is empty"
     : ": {blocks}, {bytes} bytes, stored from {first_ms} to {last_ms}";
-  return told(`the journal of {tenant}${what}\n`, { ...answer, tenant, blocks });
+  return filled(`the journal of {tenant}${what}\n`, { ...answer, tenant, blocks });
 }

@@ -49,7 +49,7 @@ const PLACE = /\{([\w.]+)(:plain)?\}/g;
  * Fills a template with members of an answer: `{by}`, and `{wait_ms:plain}` for a number that is no time. A part in
  * brackets is left out when one of its members is absent or empty.
  */
-export function told(template: string, one: Members): string {
+export function filled(template: string, one: Members): string {
   const valueOf = (name: string, plain?: string) => plain ? cell(one[name]) : shown(one, name);
   return template.replace(
     /\[([^\]]*)\]/g,
@@ -115,7 +115,7 @@ export const quarantineTable = (modules: unknown): string =>
 /** One line for each policy of a tenant whose module is in quarantine; "" when there is none. */
 export function quarantinedLines(quarantined: unknown): string {
   return listOf(quarantined).map(membersOf).map((one) =>
-    told(
+    filled(
       "IN QUARANTINE: {name}[ since {at_ms}] ({why}); its messages are refused until " +
         "arq policy release {sha256}\n",
       one,

@@ -168,7 +168,7 @@ export function runEnd(end: RunEnd, has_values: boolean): Report {
   const values = has_values ? valuesOf(state) : [];
   const digests = digestsOf(state);
   const other_state = other && valuesDigest(other).toHex();
-  const told = {
+  const json = {
     ...(forbidden + unlike === 0 ? {} : { forbidden, unlike_schema: unlike }),
     ...{ file, entries, faults, offset: state.offset, at_ms: state.time_ms },
     ...{ keys: state.values.size, state_bytes: state.size_bytes, timers: state.timers.size },
@@ -192,7 +192,7 @@ export function runEnd(end: RunEnd, has_values: boolean): Report {
           `its state  ${other_state}`,
     ]),
   ]);
-  return { told, text };
+  return { json, text };
 }
 
 /** Which values are reported: those whose keys begin with this, one character for each byte. */
@@ -248,8 +248,8 @@ export function foldReport(end: FoldEnd): Report {
   };
   const counts = { begin, offset: state.offset, entries, programs, snapshots };
   const { state: values, chain } = digests;
-  const told = { room, same: differs === null, ...counts, differs, state: values, chain };
-  if (difference !== undefined) return { told, text: lines(differenceText(room, difference)) };
+  const json = { room, same: differs === null, ...counts, differs, state: values, chain };
+  if (difference !== undefined) return { json, text: lines(differenceText(room, difference)) };
   const behind = end.from === undefined
     ? `after the snapshot of entry ${begin}`
     : `after entry ${begin} of ${end.from}`;
@@ -260,7 +260,7 @@ export function foldReport(end: FoldEnd): Report {
     `${counted(programs, "program", "programs")}${past}: the same`,
     ...digestLines(digests),
   ]);
-  return { told, text };
+  return { json, text };
 }
 
 /** A state: its values, and a summary for people. */
@@ -269,7 +269,7 @@ export function stateReport(room_id: string, state: RoomState, prefix: KeyPrefix
   const values = valuesOf(state, prefix);
   const at = at_ms === 0 ? "" : `, ${new Date(at_ms).toISOString()}`;
   return {
-    told: {
+    json: {
       ...{ room: room_id, offset, at_ms, keys: state.values.size, state_bytes },
       timers: Object.fromEntries([...timers.entries()].map(([key, { at_ms }]) => [key, at_ms])),
       ...digestsOf(state),
@@ -296,7 +296,7 @@ export function changesReport(
     return now === undefined || now === value ? [] : [[key, { from: value, to: now }] as const];
   });
   return {
-    told: {
+    json: {
       ...{ room: room_id, from: is(from), to: is(to), added: Object.fromEntries(added) },
       ...{ removed: Object.fromEntries(removed), changed: Object.fromEntries(changed) },
     },

@@ -23,9 +23,9 @@ type Row = readonly [name: string, text: string];
 
 /** Aligned rows; pairs without a text are left out. */
 function rows(pairs: readonly Row[]): string {
-  const told = pairs.filter(([, text]) => text !== "");
-  const width = Math.max(...told.map(([name]) => name.length));
-  return told.map(([name, text]) => `  ${name.padEnd(width)}  ${printable(text)}\n`).join("");
+  const filled = pairs.filter(([, text]) => text !== "");
+  const width = Math.max(...filled.map(([name]) => name.length));
+  return filled.map(([name, text]) => `  ${name.padEnd(width)}  ${printable(text)}\n`).join("");
 }
 
 /** `fuel 3, trap 1`, the most frequent first. */

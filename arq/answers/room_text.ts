@@ -1,7 +1,7 @@
 /** Members, locks and changes of a room as text for people. No text can control the terminal. Pure. */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
-import { type Members, membersOf, told, when } from "./policy_text.ts";
+import { filled, type Members, membersOf, when } from "./policy_text.ts";
 
 /** Longer values are cut on a terminal. */
 const SHOWN_CHARS_MAX = 2_000;
@@ -25,7 +25,7 @@ export function memberLine(member: Members): string {
   const { user_id, connection_id, meta } = member;
   // The JSON text of a string keeps its quotes, so the metadata "x" and x differ.
   const said = meta !== undefined && meta !== null ? shown(JSON.stringify(meta)) : "";
-  return told("{user}[ {connection}][ {joined_ms}][ {said}]\n", {
+  return filled("{user}[ {connection}][ {joined_ms}][ {said}]\n", {
     ...member,
     ...{ user: shown(user_id), connection: shown(connection_id), said },
   });
@@ -35,14 +35,14 @@ export function memberLine(member: Members): string {
 export function lockText(lock: unknown): string {
   const members = membersOf(lock);
   if (members["fence"] === undefined) return "";
-  return told("locked[ by {holder}], fence {fence}, lease until {until_ms}", members);
+  return filled("locked[ by {holder}], fence {fence}, lease until {until_ms}", members);
 }
 
 /** The line of a ban: `mallory tenant until 2026-… by mod: spam`. */
 export function banLine(ban: Members): string {
-  const place = ban["scope"] === "room" ? told("[room {room_id}]", ban) : "";
-  const end = ban["until_ms"] === 0 ? "without end" : told("until {until_ms}", ban);
-  return told("{user_id} {place} {end}[ by {by}][: {reason}]\n", {
+  const place = ban["scope"] === "room" ? filled("[room {room_id}]", ban) : "";
+  const end = ban["until_ms"] === 0 ? "without end" : filled("until {until_ms}", ban);
+  return filled("{user_id} {place} {end}[ by {by}][: {reason}]\n", {
     ...ban,
     ...{ place: place || ban["scope"], end },
   });

@@ -58,7 +58,7 @@ Deno.test("a change of the state shows key, value and author; values are unchang
   );
 });
 
-Deno.test("a value that is no count does not throw", () => {
+Deno.test("a value that is not a count does not throw", () => {
   assert.equal(countText({ connections: { toString: 0 }, users: 1 }), "NaN connections of 1 user");
 });
 

@@ -2,7 +2,7 @@
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
 import { listingEnd } from "./settings_text.ts";
-import { cell, listing, listOf, type Members, membersOf, told } from "./policy_text.ts";
+import { cell, filled, listing, listOf, type Members, membersOf } from "./policy_text.ts";
 
 /** Where a text is shown. */
 interface Shown {
@@ -99,7 +99,7 @@ export function refusedText(refused: unknown, paint: Paint): string {
   return listOf(refused).map(membersOf).map((put) => {
     const serves = typeof put["serving"] === "number" ? `version ${put["serving"]}` : "nothing";
     const about = "{schema_id}[ ({refused_ms})]: {problem}; {serves} serves";
-    return `${word} ${told(about, { ...put, serves })}\n`;
+    return `${word} ${filled(about, { ...put, serves })}\n`;
   }).join("");
 }
 
@@ -124,7 +124,7 @@ export function historyText(answer: Members, _: unknown, { stdout }: Shown): str
   const head = `${cell(schema_id)}, ${cell(compatibility)}, ${count}, this node: ${hereText(here)}`;
   const gone = deleted === null || deleted === undefined
     ? ""
-    : told("deleted at version {version} ({deleted_ms}) by {by}\n", membersOf(deleted));
+    : filled("deleted at version {version} ({deleted_ms}) by {by}\n", membersOf(deleted));
   const put = refused === null || refused === undefined
     ? ""
     : refusedText([refused], painter(stdout.has_color));
@@ -137,7 +137,7 @@ export function deletionText({ version, versions }: Members, { id }: Members): s
   const next = Number(version) + 1;
   const text =
     "{id} is deleted ({kept}, the newest {version}); the next push gets version {next}\n";
-  return told(text, { id, kept, version, next });
+  return filled(text, { id, kept, version, next });
 }
 
 /** The text of `arq schema mappings`. */

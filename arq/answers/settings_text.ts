@@ -7,12 +7,12 @@ import { CommandError, EXIT, printable } from "../terminal/exit.ts";
 import {
   card,
   cell,
+  filled,
   listing,
   listOf,
   type Members,
   membersOf,
   percentText,
-  told,
   when,
 } from "./policy_text.ts";
 import { plural } from "../../shared/plural.ts";
@@ -55,7 +55,7 @@ function share(part: unknown, whole: unknown): string {
 }
 
 const exampleLine = (one: Members): string =>
-  told("  would {would}[  {at_ms}][  {room}][  {type}][  {trace_id}][: {reason}]\n", one);
+  filled("  would {would}[  {at_ms}][  {room}][  {type}][  {trace_id}][: {reason}]\n", one);
 
 /** The text of `arq mirror diff`: what each candidate would have decided, then examples, newest first. */
 export function diffText({ candidates }: Members, { tenant }: Members = {}): string {
@@ -81,7 +81,7 @@ export function explainText(answer: Members): string {
   const overruled = ruleTable(others);
   const more = overruled === "" ? "" : `also matching, but overruled:\n${overruled}`;
   const about = "{subject}: {why}\n[share: {rule.percent}\n][key {key}: {is}\n]";
-  return told(about, { ...answer, is }) + more;
+  return filled(about, { ...answer, is }) + more;
 }
 
 const UNITS = [["d", 86_400], ["h", 3_600], ["m", 60]] as const;
@@ -184,7 +184,7 @@ export function scheduleText({ schedule }: Members): string {
   const one = membersOf(schedule);
   const { next_ms } = one;
   const last = isGiven(one["last"])
-    ? told("{outcome}[, due {due_ms}][: {reason}]", membersOf(one["last"]))
+    ? filled("{outcome}[, due {due_ms}][: {reason}]", membersOf(one["last"]))
     : "";
   const rows = ["room", "next", "published", "refused", "missed", "last"];
   return card(`${cell(one["id"])}: ${whenText(one)}, ${cell(one["state"])}`, {
@@ -206,8 +206,8 @@ export const hooksTable = ({ hooks }: Members): string =>
 /** One hook, a member on each line. */
 export function hookAnswerText({ hook }: Members): string {
   const one = membersOf(hook);
-  const secret = told("[{secret} (shown only once)]", one);
-  return card(told("{id}: {state}", one), { ...one, secret }, [
+  const secret = filled("[{secret} (shown only once)]", one);
+  return card(filled("{id}: {state}", one), { ...one, secret }, [
     ...["url", "room", "events", "dead", "PROBLEM=problem", "secret"],
   ]);
 }

@@ -1,6 +1,6 @@
 /** The usage ledger as text: a table for people, and CSV (RFC 4180). Pure. */
 import { aligned } from "./cluster.ts";
-import { listOf as list, type Members, membersOf as members, told } from "./policy_text.ts";
+import { filled, listOf as list, type Members, membersOf as members } from "./policy_text.ts";
 
 /** The columns of the table. */
 const COLUMNS = [
@@ -35,7 +35,7 @@ function usageTable(answer: Members): string {
     .map((row) => line(row, by.map((name) => about(name, row[name]))));
   const total = line(members(answer["total"]), by.map((_, at) => at === 0 ? "all" : ""));
   const head = [...by, ...COLUMNS.map((unit) => unit.replaceAll("_", " "))];
-  return told("tenant {tenant} since {since_ms}\n", answer) +
+  return filled("tenant {tenant} since {since_ms}\n", answer) +
     aligned(by.length === 0 ? [head, total] : [head, ...rows, total]) + missing(answer);
 }
 
@@ -43,12 +43,12 @@ function missing(answer: Members): string {
   const { lost, damaged, since_ms, whole_since_ms } = answer;
   const killed = "missing: {node_id} was killed; its counts after {after_ms}, at most {s} s\n";
   return (Number(whole_since_ms) > Number(since_ms)
-    ? told("missing: data before {whole_since_ms} may have expired\n", answer)
+    ? filled("missing: data before {whole_since_ms} may have expired\n", answer)
     : "") +
     list(lost).map(members).map((one) =>
-      told(killed, { ...one, s: Number(one["most_ms"]) / 1_000 })
+      filled(killed, { ...one, s: Number(one["most_ms"]) / 1_000 })
     ).join("") +
-    (Number(damaged) > 0 ? told("missing: {damaged} blocks cannot be read\n", answer) : "");
+    (Number(damaged) > 0 ? filled("missing: {damaged} blocks cannot be read\n", answer) : "");
 }
 
 /** A field of CSV. A value that a spreadsheet would read as a formula gets a leading apostrophe. */

@@ -2,7 +2,7 @@
  * The output of `arq why`, as lines: how a message was admitted and its outcome. Pure, from the JSON of `GET /v1/why`.
  */
 import { holeText } from "./journal_text.ts";
-import { listOf, type Members, membersOf, told, when } from "./policy_text.ts";
+import { filled, listOf, type Members, membersOf, when } from "./policy_text.ts";
 import { plural } from "../../shared/plural.ts";
 
 /** The meaning of an outcome: by its state and its reason, or by the timestamp that it carries. */
@@ -40,7 +40,7 @@ function outcomeText(outcome: Members): string {
   const times = ["until_ms", "from_ms"].filter((name) => outcome[name] !== undefined);
   const by = state === "caught_up" && why !== undefined ? [] : [why, ...times];
   const known = by.map((one) => OUTCOMES.get(`${state} ${one}`)).find((text) => text !== undefined);
-  return told(known ?? OUTCOMES.get(String(state)) ?? "{state}", outcome);
+  return filled(known ?? OUTCOMES.get(String(state)) ?? "{state}", outcome);
 }
 
 function messageLines(message: Members, apart: ReadonlyMap<string, Members>): string[] {
@@ -48,15 +48,15 @@ function messageLines(message: Members, apart: ReadonlyMap<string, Members>): st
   const head =
     "message in {room_id}: [offset {offset}, ][message_id {message_id}, ]trace {trace_id}";
   const heard = listOf(message["heard"]).map(membersOf).map((one) =>
-    told("  received at {node_id} {time_ms}", one) +
-    told("[, by the answering Shield's clock {here_ms} (± {within_ms:plain} ms)]", {
+    filled("  received at {node_id} {time_ms}", one) +
+    filled("[, by the answering Shield's clock {here_ms} (± {within_ms:plain} ms)]", {
       ...one,
       within_ms: apart.get(String(one["node_id"]))?.["within_ms"],
     })
   );
-  const stored = told("[  in the room's log {stored_ms}; no Shield's ledger has it]", message);
+  const stored = filled("[  in the room's log {stored_ms}; no Shield's ledger has it]", message);
   return [
-    told(`${head}, twist {twist_id}`, { ...message, offset }),
+    filled(`${head}, twist {twist_id}`, { ...message, offset }),
     ...heard,
     ...(stored === "" ? [] : [stored]),
     ...(message["duplicate"] === true ? ["  left out for all: a duplicate id"] : []),
@@ -65,18 +65,18 @@ function messageLines(message: Members, apart: ReadonlyMap<string, Members>): st
 
 /** Names the message that a line is about when there are several. */
 const twistOf = (due: readonly Members[], at: number): string =>
-  due.length > 1 ? told("{twist_id}: ", due[at] ?? {}) : "";
+  due.length > 1 ? filled("{twist_id}: ", due[at] ?? {}) : "";
 
 function endOf(connection: Members): string {
   if (connection["ended"] === undefined) {
     const lost = membersOf(connection["lost"]);
     if (lost["why"] === undefined) return "open";
     const how = lost["why"] === "killed" ? "was killed" : "last answered";
-    return told(`open {until_ms} when its Shield ${how}`, lost);
+    return filled(`open {until_ms} when its Shield ${how}`, lost);
   }
   const ended = membersOf(connection["ended"]);
   const unsent_bytes = Number(ended["unsent_bytes"]) > 0 ? ended["unsent_bytes"] : "";
-  return told("ended {at_ms} ({code}[ {reason}][, {unsent_bytes} bytes unsent])", {
+  return filled("ended {at_ms} ({code}[ {reason}][, {unsent_bytes} bytes unsent])", {
     ...ended,
     unsent_bytes,
   });
@@ -88,7 +88,7 @@ function connectionLines(connection: Members, due: readonly Members[]): string[]
   const room = connection["room"] === undefined ? [] : roomLines(membersOf(connection["room"]));
   const end = endOf(connection);
   const head = "connection {connection_id} of {user_id} at {node_id}, since {began_ms}, {end}";
-  return [told(head, { ...connection, end }), ...outcomes, ...room];
+  return [filled(head, { ...connection, end }), ...outcomes, ...room];
 }
 
 function roomLines(room: Members): string[] {
@@ -96,20 +96,20 @@ function roomLines(room: Members): string[] {
   const more = Number(room["missed_count"]) - missed.length;
   return [
     ...listOf(room["subscriptions"]).map(membersOf).map((one) =>
-      told("  subscribed {from_ms} to ", one) + (told("[{until_ms} ({why})]", one) || "now")
+      filled("  subscribed {from_ms} to ", one) + (filled("[{until_ms} ({why})]", one) || "now")
     ),
-    told("  due {due}, sent {sent}, not sent {missed_count}", room),
+    filled("  due {due}, sent {sent}, not sent {missed_count}", room),
     ...missed.map((one) => {
       const offset = Number(one["offset"]) > 0 ? one["offset"] : "";
       const outcome = outcomeText(membersOf(one["outcome"]));
-      return told("  {time_ms}[ offset {offset}] {twist_id}: {outcome}", {
+      return filled("  {time_ms}[ offset {offset}] {twist_id}: {outcome}", {
         ...one,
         offset,
         outcome,
       });
     }),
     ...(more > 0 ? [`  and ${more} more`] : []),
-    ...listOf(room["gaps"]).map(membersOf).map((one) => told("  GAP {time_ms}: {reason}", one)),
+    ...listOf(room["gaps"]).map(membersOf).map((one) => filled("  GAP {time_ms}: {reason}", one)),
   ];
 }
 
@@ -118,7 +118,7 @@ function refusalLine(refusal: Members): string {
   const about =
     "[user {user_id}, ][connection {connection_id}, ][room {room_id}, ]from {remote_ip}";
   const text = `refused {stage} {at_ms}[ ×{count}]: {reason} ({detail}); ${about}`;
-  return told(text, { ...refusal, count });
+  return filled(text, { ...refusal, count });
 }
 
 /** Whether the answer reports the requested message, or without one any connection or refusal. */
@@ -135,15 +135,15 @@ const hasOutcomes = (answer: Members) =>
 /** A user's read over HTTP. */
 const readLine = (one: Members, due: readonly Members[]): string =>
   twistOf(due, Number(one["message"])) +
-  told("read by {user_id} over HTTP, a page of {how}, at {node_id} {at_ms}", one);
+  filled("read by {user_id} over HTTP, a page of {how}, at {node_id} {at_ms}", one);
 
 /** The stored ledger of a Shield that no longer exists. */
 function formerLine(one: Members): string {
-  const stored = told("stored ledger of {node_id} from {since_ms} to {until_ms}", one);
+  const stored = filled("stored ledger of {node_id} from {since_ms} to {until_ms}", one);
   if (one["state"] === "ended") return stored;
   if (one["state"] === "silent") return `${stored}; it has been unreachable since then`;
   return `${stored}; ${
-    told("it was killed by {by_ms}, and its ledger of those seconds is lost", one)
+    filled("it was killed by {by_ms}, and its ledger of those seconds is lost", one)
   }`;
 }
 
@@ -170,7 +170,7 @@ function clockLines(answer: Members): string[] {
       ms: Math.abs(ms),
       side: ms > 0 ? "ahead of" : "behind",
     };
-    return told(
+    return filled(
       "the clock of {node_id} is {ms} ms (± {within_ms:plain} ms) {side} the clock of {here}",
       about,
     );
@@ -217,7 +217,7 @@ export function ledgerLines(answer: Members): string[] {
     ...listOf(answer["ledgers"]).map(membersOf).map(({ node_id, since_ms }) =>
       since_ms === null
         ? `${node_id} keeps no ledger`
-        : told("ledger of {node_id} since {since_ms}", { node_id, since_ms })
+        : filled("ledger of {node_id} since {since_ms}", { node_id, since_ms })
     ),
     ...listOf(answer["former"]).map(membersOf).map(formerLine),
     ...clockLines(answer),
@@ -253,14 +253,14 @@ export function wayInGaps(way_in: Members): string[] {
 function decisionLines(decision: Members): string[] {
   const { allowed, sender } = decision;
   const verdict = allowed === true
-    ? told("allowed[, offset {offset}]", decision)
-    : told("refused {code} {reason}[ ({message})]", decision);
+    ? filled("allowed[, offset {offset}]", decision)
+    : filled("refused {code} {reason}[ ({message})]", decision);
   const who = sender === null
     ? "an erased user"
-    : told("{user}, connection {connection}, from {remote_ip}", membersOf(sender));
+    : filled("{user}, connection {connection}, from {remote_ip}", membersOf(sender));
   return [
-    told("decided at {node} {time_ms}: {verdict}", { ...decision, verdict }),
-    told("  {hook}[ {type}][ in {room}] by {who}", { ...decision, who }),
+    filled("decided at {node} {time_ms}: {verdict}", { ...decision, verdict }),
+    filled("  {hook}[ {type}][ in {room}] by {who}", { ...decision, who }),
     ...listOf(decision["steps"]).map(membersOf).map(stepLine),
   ];
 }

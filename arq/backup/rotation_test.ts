@@ -15,7 +15,7 @@ Deno.test("a path gets the time where it wants one, and only in the name of the 
   );
 });
 
-Deno.test("the newest stay, older ones and what they have left go, and nothing else", () => {
+Deno.test("the newest stay, older ones and their remains are removed, and nothing else", () => {
   const others = [
     "bus-.tar.age",
     "bus-20260701T030405Z.tar",

@@ -302,19 +302,19 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
         await noteRefused(sql, standing.source, message, reason, say);
       },
     });
-    let told = () => {};
+    let notify = () => {};
     const intake = new Intake({
       ...{ standing, publisher },
       onWaiting(messages) {
         watch.waiting(messages);
-        told();
+        notify();
       },
     });
     const note = () => save(sql, slot, standing.source, intake.progress);
     const following = {
       ...{ ...options, url, standing, intake, note, onFollowing, lost: lost.promise },
       check: () => checkHeld(sql, slot),
-      onOver: (listener: () => void) => void (told = listener),
+      onOver: (listener: () => void) => void (notify = listener),
     };
     try {
       if (reading.mode === "polling") await poll(following, reading.poll_ms);

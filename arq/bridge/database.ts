@@ -249,7 +249,7 @@ async function makeSlot(sql: Database, slot: string, is_lost: boolean): Promise<
   return lsn;
 }
 
-/** Rejects when the slot that is read is not the one that `standingOf` found: it was created anew since. */
+/** Rejects when the slot that is read is not the one that `standingOf` found: it was recreated since. */
 export async function checkHeld(sql: Database, slot: string): Promise<void> {
   const { rows: [held] } = await sql.query(
     `select s.confirmed_flush_lsn <= b.lsn as is_ours from arqon.bridge b

@@ -1,5 +1,5 @@
 /** Plans, their consequences and rollouts as text for people. Pure. */
-import { listOf, type Members, membersOf, percentText, told } from "../answers/policy_text.ts";
+import { filled, listOf, type Members, membersOf, percentText } from "../answers/policy_text.ts";
 import { printable } from "../terminal/exit.ts";
 import type { Change } from "./form.ts";
 
@@ -190,8 +190,8 @@ function headOf(what: string, name: string, from_ms: number): string {
 }
 
 function doubtOf(doubts: readonly (readonly [count: number, what: string])[]): string {
-  const told = doubts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
-  return told.length === 0 ? "" : `  in doubt: ${told.join(", ")}\n`;
+  const found = doubts.filter(([count]) => count > 0).map(([count, what]) => `${count} ${what}`);
+  return found.length === 0 ? "" : `  in doubt: ${found.join(", ")}\n`;
 }
 
 function policyText(one: Consequence): string {
@@ -263,7 +263,7 @@ function shareText(view: Members): string {
 function tallyText(tally: Members): string {
   const p99 = (version: string) =>
     Number(membersOf(membersOf(tally["fuel"])[version])["p99"]).toFixed(2);
-  return told(
+  return filled(
     "\n  {name}: {compared} messages, {enforced} by the new version; refuses {refused} more, " +
       "passes {passed} more, {faults} faults; fuel p99 {old} → {new}",
     { ...tally, old: p99("old"), new: p99("new") },
@@ -271,7 +271,7 @@ function tallyText(tally: Members): string {
 }
 
 const sampleText = (sample: Members): string =>
-  told("  {at_ms} would {would}: {user}[ in {room}][: {reason}]\n", sample);
+  filled("  {at_ms} would {would}: {user}[ in {room}][: {reason}]\n", sample);
 
 /** How a rollout ended, with samples; "" while it is active. */
 export function endText(view: Members): string {
@@ -298,14 +298,14 @@ export function rolloutText(view: Members): string {
   const rollout = membersOf(view["rollout"]);
   const { state, conditions, schemas } = rollout;
   const held = listOf(conditions).map(String).join(", ");
-  const head = told("tenant {tenant}: rollout {id} by {by}, {began_ms}: {state}", {
+  const head = filled("tenant {tenant}: rollout {id} by {by}, {began_ms}: {state}", {
     ...rollout,
     tenant: view["tenant"],
   });
   const nodes = listOf(view["nodes"]).map((node) =>
-    told("[  {node_id}: {problem}\n]", membersOf(node))
+    filled("[  {node_id}: {problem}\n]", membersOf(node))
   );
-  const versions = listOf(schemas).map((one) => told("{schema_id} {version}", membersOf(one)));
+  const versions = listOf(schemas).map((one) => filled("{schema_id} {version}", membersOf(one)));
   const is_over = state === "applied" || state === "returned";
   return `${head}\n` +
     (held === "" ? "no conditions\n" : `ends if ${printable(held)}\n`) +
@@ -319,5 +319,5 @@ export function rolloutText(view: Members): string {
 /** A list of rollouts, one per line. */
 export const rolloutsText = ({ rollouts }: Members): string =>
   listOf(rollouts).map(membersOf).map((one) =>
-    told("{tenant} {id} {began_ms} by {by} {state}[ at {share}][: {why}]\n", one)
+    filled("{tenant} {id} {began_ms} by {by} {state}[ at {share}][: {why}]\n", one)
   ).join("") || "no rollouts\n";

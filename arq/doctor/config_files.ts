@@ -123,7 +123,7 @@ export async function namedFileProblems(io: Io, config: Config): Promise<ConfigP
       problems.push(...unreadable(key, path, cause).problems);
     }
   }
-  const told = new Set(problems.map(({ key }) => key));
+  const reported = new Set(problems.map(({ key }) => key));
   for (const read of READERS) {
     try {
       read(config, text, io.now());
@@ -132,7 +132,7 @@ export async function namedFileProblems(io: Io, config: Config): Promise<ConfigP
       const found = error instanceof ConfigError || error instanceof CertificateError
         ? problemsOf(error, "")
         : [];
-      problems.push(...found.filter(({ key }) => !told.has(key)));
+      problems.push(...found.filter(({ key }) => !reported.has(key)));
     }
   }
   return [...problems, ...await dataProblems(io, config), ...await keyProblems(config, text)];

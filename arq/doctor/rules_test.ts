@@ -146,7 +146,7 @@ Deno.test("a port of two listeners is reported with both, if one of them could n
   assert.ok(chosen.every((place) => sharedWith(place, chosen) === undefined));
 });
 
-Deno.test("a quota server or collector that is away or refuses is named, and one that is there answers", async () => {
+Deno.test("an unreachable or refusing quota server or collector is named, and a reachable one answers", async () => {
   const io = diskIo(await Deno.makeTempDir());
   const statuses = [200, 401];
   await using collector = Deno.serve(

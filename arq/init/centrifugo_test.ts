@@ -165,7 +165,7 @@ Deno.test("personal channels: the bus may subscribe their users, once a token na
   assert.ok(off.reasons.has("user_personal_channel_namespace"));
 });
 
-Deno.test("what the bus could not start with is left, and said", () => {
+Deno.test("settings that the bus does not support are left out, and reported", () => {
   const small = generateKeyPairSync("rsa", { modulusLength: 1_024 }).publicKey.export(PEM);
   const names = Array.from({ length: 70 }, (_, at) => `ns${at}`);
   const { parsed, reasons } = carried({

@@ -149,12 +149,12 @@ export function wrongCommandLine(
 ): CommandError {
   const [command, words] = commandOf(program, args);
   const unknown = unknownWord(error, command);
-  const [first = "", ...told] = error.message.replace(/^error: /, "").split("\n")
+  const [first = "", ...others] = error.message.replace(/^error: /, "").split("\n")
     .map((line) => line.trim().replace(/^\((Did you mean .*)\)$/, "$1"))
     .filter((line) => line !== "");
   const at = words.slice(program.name().length).trim();
   const [what, more] = unknown === undefined
-    ? [first, told]
+    ? [first, others]
     : [`unknown command '${unknown}'`, meant(unknown, program, at)];
   const help = `${words} --help shows its usage`;
   const hints = [...more, help].map((hint, index, { length }) =>

@@ -15,7 +15,7 @@ export interface Lane<Mail, Told> {
   /** Called when the thread has read a chunk and can take another. */
   readonly done: (pieces_read: number) => void;
   /** Called with the thread's result. */
-  readonly told: (told: Told) => void;
+  readonly finish: (result: Told) => void;
 }
 
 /** The options of lanes. */
@@ -57,12 +57,12 @@ export class Lanes<Mail, News, Told> {
 
   #start(number: number): Running<Mail, Told> {
     const thread = this.#options.start(number);
-    const { promise: found, resolve: told, reject } = Promise.withResolvers<Told>();
+    const { promise: found, resolve: finish, reject } = Promise.withResolvers<Told>();
     // Awaited only after the last chunk.
     found.catch(() => {});
     let waiting: [Mail, Transferable[]][] | undefined = [];
     const lane: Running<Mail, Told> = {
-      ...{ number, thread, found, told, reject, read: 0 },
+      ...{ number, thread, found, finish, reject, read: 0 },
       post: (mail, moved = []) => {
         if (waiting === undefined) thread.postMessage(mail, moved);
         else waiting.push([mail, moved]);

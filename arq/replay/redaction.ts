@@ -96,7 +96,7 @@ export function redactedPayload<T extends Payload>(payload: T, paths: readonly R
     : undefined;
   if (json !== undefined) {
     const out = below.reduce((value, { steps }) => at(value, steps), withoutSecrets(json));
-    // JSON with other whitespace is serialized anew only when something was removed from it.
+    // JSON with other whitespace is serialized again only when something was removed from it.
     return JSON.stringify(out) === JSON.stringify(json) ? payload : { json: out } as Payload as T;
   }
   if (below.length > 0) return { text: REDACTED } as Payload as T;

@@ -86,7 +86,7 @@ export async function replay(options: ReplayRunOptions): Promise<Tally> {
         flips.add(news.number, news.flips);
         return lane.done(news.decisions);
       case "tally":
-        return lane.told(news.tally);
+        return lane.finish(news.tally);
       default:
         news satisfies never;
     }
@@ -100,12 +100,12 @@ export async function replay(options: ReplayRunOptions): Promise<Tally> {
     signal,
     onProgress,
   });
-  const told = await lanes.run(
+  const tallies = await lanes.run(
     chunks,
     (lane, chunk, number) => lane.post({ kind: "chunk", number, chunk }, [chunk.bytes.buffer]),
   );
   await flips.written();
   const all = emptyTally();
-  for (const tally of told) addTally(all, tally);
+  for (const tally of tallies) addTally(all, tally);
   return all;
 }

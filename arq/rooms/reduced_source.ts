@@ -61,7 +61,7 @@ export async function openReduced(
     for (let after = position;;) {
       const path = `${pathOf(about.log_room_id)}/messages?after=${after}`;
       const page = read(Page, await askAdmin(io, admin, { method: "GET", path }), admin);
-      // The log was created anew since the snapshot, so its position is invalid.
+      // The log was recreated since the snapshot, so its position is invalid.
       if (position > 0 && page.epoch !== about.epoch) return yield* batches(0);
       for (const { offset, data } of page.messages) {
         yield batchOf(about.log_room_id, offset, data.base64);

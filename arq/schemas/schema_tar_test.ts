@@ -22,7 +22,7 @@ async function unpack(archive: Uint8Array<ArrayBuffer>): Promise<[string, Map<st
   }
 }
 
-Deno.test("another tar reads what was put in: empty, full blocks, long and foreign names", async () => {
+Deno.test("another tar reads the entries: empty, full blocks, long and foreign names", async () => {
   const texts: [string, string][] = [
     ["empty.proto", ""],
     ["block.proto", "x".repeat(512)],

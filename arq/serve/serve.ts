@@ -161,7 +161,7 @@ async function drain(
 
 /**
  * Runs the bus until the process is asked to stop, and resolves when everything has drained and is closed.
- * Ends the process itself with 1 when it cannot go on or a drain hangs, and with 75 when memory runs out.
+ * Ends the process itself with 1 when it cannot continue or a drain hangs, and with 75 when memory runs out.
  * Rejects when the start fails: `spine-unavailable`, ListenError, ConfigError.
  */
 export async function serve(options: ServeOptions): Promise<void> {

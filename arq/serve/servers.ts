@@ -82,7 +82,7 @@ export interface SharedParts {
   readonly stopping: Promise<unknown>;
   /** Call it once the servers run. */
   readonly started: () => void;
-  /** Resolved with the reason when the process cannot go on. */
+  /** Resolved with the reason when the process cannot continue. */
   readonly fatal: PromiseWithResolvers<string>;
 }
 
@@ -145,7 +145,7 @@ export async function startServers(
   starting.begin("reading the versions of the storage and the cluster");
   await requireVersions(config, { spine, node_id, kind: "shield" });
   const storage = watchSpine({ spine, registry, log, now, monotonic_ms });
-  const told = {
+  const telemetry = {
     telemetry: config.telemetry,
     resource: telemetryResource({ service_name, node_id, version }),
     registry,
@@ -153,7 +153,7 @@ export async function startServers(
     readTextFile,
   };
   const now_ms = spanClock(now, monotonic_ms);
-  const tracing = await startTracing({ ...told, now_ms });
+  const tracing = await startTracing({ ...telemetry, now_ms });
   const common = {
     config,
     spine,
@@ -195,7 +195,7 @@ export async function startServers(
     fetch,
   });
   watchStorage({ spine, config, registry, log });
-  const exporting = await openMetricsExport({ ...told, now });
+  const exporting = await openMetricsExport({ ...telemetry, now });
   await storage.asked;
   return { ...shared, shield, brain, spine, exporting, tracing, exhausted: exhausted.promise };
 }

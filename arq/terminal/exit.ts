@@ -216,13 +216,13 @@ function moreOf(error: unknown): readonly string[] {
 export function explainJson(error: unknown): string {
   const reason = refusalIn(error)?.reason;
   const hint = hintFor(error);
-  const told = {
+  const shown = {
     ...(reason === undefined ? {} : { reason }),
     message: [textOf(error), ...moreOf(error).map(printable)].join("; "),
     ...(hint === undefined ? {} : { hint }),
     exit: exitCodeOf(error),
   };
-  return `${JSON.stringify({ error: told })}\n`;
+  return `${JSON.stringify({ error: shown })}\n`;
 }
 
 /** Whether a command line requests JSON, judged by its words: a wrong one cannot be parsed. */

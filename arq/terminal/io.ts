@@ -97,9 +97,9 @@ export interface Io {
 /** How a command ends: successfully, with an exit code, or with a report for programs and people. */
 export type Ended = void | number | Report;
 
-/** The output: `told` as JSON with `--json`, else `text`, and then `note` on stderr. */
+/** The output: `json` as JSON with `--json`, else `text`, and then `note` on stderr. */
 export interface Report {
-  readonly told: unknown;
+  readonly json: unknown;
   readonly text: string;
   readonly note?: string;
   readonly code?: number;
@@ -192,8 +192,8 @@ export async function finish(
   is_json: boolean,
 ): Promise<number> {
   if (typeof ended !== "object") return ended ?? 0;
-  const { told, text, note = "", code = 0 } = ended;
-  await print(io.stdout, is_json ? `${JSON.stringify(told)}\n` : text);
+  const { json, text, note = "", code = 0 } = ended;
+  await print(io.stdout, is_json ? `${JSON.stringify(json)}\n` : text);
   if (!is_json) await print(io.stderr, note);
   return code;
 }

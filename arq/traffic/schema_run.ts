@@ -49,7 +49,7 @@ export async function checkTraffic(options: TrafficRunOptions): Promise<TrafficR
     last: { kind: "finish" },
     hear: (lane, news) => {
       if (news.kind === "ready") return lane.ready();
-      if (news.kind === "tally") return lane.told(news);
+      if (news.kind === "tally") return lane.finish(news);
       if (news.kind === "done") return lane.done(news.checked);
       lanes.fail(new CommandError(`the candidate: ${news.problem}`));
     },
@@ -64,10 +64,10 @@ export async function checkTraffic(options: TrafficRunOptions): Promise<TrafficR
   );
 }
 
-function sumOf(told: readonly Told[]): TrafficResult {
+function sumOf(results: readonly Told[]): TrafficResult {
   const tally = emptyTraffic();
   const journal: JournalCounts = { lines: 0, bad_lines: 0, holes: 0, outside: 0 };
-  for (const one of told) {
+  for (const one of results) {
     addTraffic(tally, one.tally);
     for (const name of ["lines", "bad_lines", "holes", "outside"] as const) {
       journal[name] += one.journal[name];

@@ -38,7 +38,7 @@ Deno.test("a deleted tenant has no classes and no budgets any longer; what a sto
   const isDurable = (tenant_id: string) => followed.classes.of(tenant_id, "orders-1").durable;
   assert.deepEqual([isDurable("acme"), isDurable("globex")], [true, true]);
   await bucket.delete(["globex"]);
-  await until("it is gone", () => !isDurable("globex"));
+  await until("it is removed", () => !isDurable("globex"));
   assert.deepEqual(told, ["acme 1", "globex 1", "globex 0"]);
   const observer = await connect({ servers: server.url });
   await (await jetstreamManager(observer)).streams.delete(`KV_${TENANTS_BUCKET}`);

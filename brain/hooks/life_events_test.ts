@@ -90,14 +90,14 @@ Deno.test("each creation and end of a room is notified; older rooms only at thei
     const { metric } = await bed.start("b1", options);
     await begun(bed);
     await accepted(spine, set("new"));
-    await until("it is told", async () => (await told(spine)).length === 1);
+    await until("it is notified", async () => (await told(spine)).length === 1);
     // Repeatedly: the Brain may learn of the older room only after the first step.
     await until("both have ended", async () => {
       clock.now_ms += 2 * IDLE_MS;
       return (await told(spine)).length === 3;
     });
     await accepted(spine, set("new"));
-    await until("it is told again", async () => (await told(spine)).length === 4);
+    await until("it is notified again", async () => (await told(spine)).length === 4);
     const [first, ...more] = await told(spine);
     assert.deepEqual([first, more.slice(0, 2).toSorted(), more[2]], [
       "room.created new",
@@ -123,22 +123,22 @@ Deno.test("the next Brain sends unsent notifications; meanwhile no room ends wit
     const first = await bed.start("b1", options);
     await begun(bed);
     await accepted(spine, set("a"));
-    await until("it is told", async () => (await told(spine)).length === 1);
+    await until("it is notified", async () => (await told(spine)).length === 1);
     let tries = 0;
     held.before = () => (tries++, Promise.reject(new Error("it is killed here")));
     await accepted(spine, set("b"));
     await until("it was tried", () => tries > 0);
     clock.now_ms += 2 * IDLE_MS;
-    await until("a ends, though nobody hears it", () => isGone(bed, "a"));
+    await until("a ends without subscribers", () => isGone(bed, "a"));
     const before = tries;
-    await until("swept once more", () => tries > before + 2);
+    await until("swept again", () => tries > before + 2);
     assert.equal(await isGone(bed, "b"), false, "nobody knows that it ever was");
     await first.rooms.drain();
     assert.deepEqual(await told(spine), ["room.created a"]);
     held.before = () => Promise.resolve();
     await bed.start("b2", options);
     cluster.handOver(() => "b2");
-    await until("all is told", async () => (await told(spine)).length === 4);
+    await until("everything is notified", async () => (await told(spine)).length === 4);
     const lines = await told(spine);
     assert.deepEqual(lines.filter((line) => line.endsWith(" a")), [
       "room.created a",
@@ -151,14 +151,14 @@ Deno.test("the next Brain sends unsent notifications; meanwhile no room ends wit
   });
 });
 
-Deno.test("two Brains that both think a room theirs tell of it once, and the same bytes have one id", async () => {
+Deno.test("two Brains that both own a room notify once, and the same bytes have one id", async () => {
   const { clock, options } = controls();
   await withTestBed(async (bed) => {
     const { spine } = bed;
     for (const brain_id of ["b1", "b2", "b3"]) await bed.start(brain_id, options);
     await begun(bed);
     await accepted(spine, set("a"));
-    await until("it is told", async () => (await told(spine)).length > 0);
+    await until("it is notified", async () => (await told(spine)).length > 0);
     clock.now_ms += 2 * IDLE_MS;
     await until("its end, too", async () => (await told(spine)).length > 1);
     assert.deepEqual(await told(spine), ["room.created a", "room.ended a"]);
@@ -177,7 +177,7 @@ Deno.test("a hook of a tenant begins when it is set; one for other events gets n
     await bucket.put(hookKey("acme", "own"), hookBytes({ ...NEW_HOOK, spec }));
     await begun(bed);
     await accepted(spine, set("b"));
-    await until("it is told", async () => (await told(spine)).includes("room.created b"));
+    await until("it is notified", async () => (await told(spine)).includes("room.created b"));
     assert.deepEqual(await told(spine), ["room.created b"]);
   });
 });
@@ -195,7 +195,7 @@ Deno.test("a tenant whose log refuses writes does not delay notifications of oth
       await marks.put([tenant_id, "~rooms", "room", "gone"], gone);
     }
     await bed.start("b1", options);
-    await until("zoo is told", async () => (await told(spine, "zoo")).length === 1);
+    await until("zoo is notified", async () => (await told(spine, "zoo")).length === 1);
     assert.deepEqual(await told(spine, "zoo"), ["room.ended gone"]);
     assert.deepEqual(await told(spine), []);
   });

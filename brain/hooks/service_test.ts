@@ -55,7 +55,7 @@ Deno.test("a receiver that fails in every way has everything in order in the end
   assert.deepEqual(world.taken("o1"), upTo(30));
 });
 
-Deno.test("no more calls are made at a time than are allowed", async () => {
+Deno.test("concurrent calls stay within the limit", async () => {
   await using world = await World.open({}, [], { in_flight: 2 });
   await world.brain();
   const { promise: held, resolve: release } = Promise.withResolvers<void>();
@@ -103,7 +103,7 @@ Deno.test("a refused call becomes a dead letter, the room continues, and a repla
   const entry = await world.bucket.get(hookKey("t", "h"));
   const document = JSON.parse(new TextDecoder().decode(entry?.value));
   await world.bucket.put(hookKey("t", "h"), hookBytes({ ...document, replay: 1 }));
-  await until("they are taken", async () => (await dead()).length === 0);
+  await until("they are accepted", async () => (await dead()).length === 0);
   assert.deepEqual(world.taken("o1").toSorted(), upTo(4));
 });
 
@@ -212,7 +212,7 @@ Deno.test("a position in a deleted log is reported as lost", async () => {
   await world.bucket.put(hookKey("t", "h"), hookBytes({ ...NEW_HOOK, since }));
   await world.send("o1", 2);
   await world.brain();
-  await until("what there is", () => world.taken("o1").length === 2);
+  await until("all events", () => world.taken("o1").length === 2);
   assert.deepEqual(world.types(), ["hook.lost", "room.message", "room.message"]);
   assert.equal(world.receiver.taken[0]?.body.data.reason, "epoch-changed");
 });
@@ -249,7 +249,7 @@ async function documentOf({ bucket }: World): Promise<HookDocument> {
 const watched = (url: string) => ({ id: "w", room: "x*", events: ["hook.off"], url });
 
 async function isSwitchedOff(world: World, other: Receiver, why: RegExp): Promise<void> {
-  await until("the other hook is told", () => other.taken.length === 1);
+  await until("the other hook is called", () => other.taken.length === 1);
   const [{ body }] = other.taken as [ReceivedCall];
   assert.deepEqual([body.type, body.data.room, body.data.event.hook], ["hook.off", null, "h"]);
   assert.match(body.data.event.why, why);
@@ -258,7 +258,7 @@ async function isSwitchedOff(world: World, other: Receiver, why: RegExp): Promis
   assert.match(off ?? "", why);
 }
 
-Deno.test("a receiver that is gone (410) is not called any more, that is reported, and once resumed it gets everything", async () => {
+Deno.test("a receiver that answers 410 is no longer called, that is reported, and once resumed it gets everything", async () => {
   await using other = new Receiver();
   await using world = await World.open({}, [watched(other.url)]);
   const registry = new Registry();
@@ -295,13 +295,13 @@ Deno.test("a receiver that has accepted nothing for five days is switched off, b
   await world.send("o1");
   await until("days are counted", async () => (await documentOf(world)).failed_ms! >= 48 * HOUR_MS);
   failing = false;
-  await until("it is taken", () => world.taken("o1").length === 1);
+  await until("it is accepted", () => world.taken("o1").length === 1);
   await until("that counts", async () => !(await documentOf(world)).failed_ms);
   failing = true;
   await world.send("o1");
   await until("days are counted", async () => (await documentOf(world)).failed_ms! >= 48 * HOUR_MS);
   assert.equal(other.taken.length, 0);
-  // Another Brain, whose clock starts anew, continues the counted time.
+  // Another Brain, whose clock starts again, continues the counted time.
   await first.drain();
   monotonic = 5;
   const begun = world.receiver.calls.length;
@@ -350,7 +350,7 @@ Deno.test("a Brain that takes a hook over honors its receiver's Retry-After", as
   await first.drain();
   world.give("b2");
   await world.brain("b2");
-  await until("it comes", () => world.taken("o1").length === 1);
+  await until("it arrives", () => world.taken("o1").length === 1);
   assert.ok(called_ms[1]! - called_ms[0]! >= 1_900, `${called_ms}`);
 });
 

@@ -217,7 +217,7 @@ Deno.test("what a dead Shield reported is written by the room's current Brain", 
   ) => [`joined ${id}`, ...between, `left ${id} closed`];
   await stands([...stay("c1", "occupied"), ...stay("c3"), "vacated"]);
   const tags = () => world.confirmed.map(({ counter }) => counter).toSorted().join();
-  await until("the others are told", () => tags() === "1,3");
+  await until("the others are notified", () => tags() === "1,3");
   await journals.drain();
   await spine.drain();
 });

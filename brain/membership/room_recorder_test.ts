@@ -144,7 +144,7 @@ Deno.test("whatever the room's owners, each join and leave is journaled once", a
         return inside.size === world.present.size &&
           [...inside].every((id) => world.present.has(id));
       };
-      await until("the journal says who is there", same);
+      await until("the journal has the members", same);
       for (const brain of brains) await brain.close();
       await spine.drain();
     }),
@@ -219,7 +219,7 @@ Deno.test("each stay that a Shield reports until acknowledged is journaled once,
       for (const brain of brains) brain.compare();
       const inside = async () => [...play(await entriesOf(log))].toSorted().join();
       await until(
-        "who is there",
+        "the members",
         async () => await inside() === [...world.present].toSorted().join(),
       );
       for (const brain of brains) await brain.close();
@@ -238,7 +238,7 @@ Deno.test("each stay that a Shield reports until acknowledged is journaled once,
 });
 
 for (const hours of [2, -2]) {
-  Deno.test(`a stay stands there once, though the clock of its Shield is set by ${hours} h`, async () => {
+  Deno.test(`a stay is journaled once, though the clock of its Shield is set by ${hours} h`, async () => {
     const spine = await openSpine(configFrom({}), { log: QUIET, now: Date.now });
     const log = await spine.log("t", RETENTION);
     const settled: Stay[] = [];
@@ -248,15 +248,15 @@ for (const hours of [2, -2]) {
     const ids = ["first", ...Array.from({ length: 600 }, (_, at) => `c${at}`)];
     for (const id of ids) world.present.add(id);
     one.compare();
-    await until("all have come", async () => play(await entriesOf(log)).size === ids.length);
+    await until("all have joined", async () => play(await entriesOf(log)).size === ids.length);
     for (const id of ids) {
       world.present.delete(id);
       one.touch(id, "closed");
       if (id === "first") {
-        await until("it has gone", async () => !play(await entriesOf(log)).has(id));
+        await until("it has left", async () => !play(await entriesOf(log)).has(id));
       }
     }
-    await until("all have gone", async () => play(await entriesOf(log)).size === 0);
+    await until("all have left", async () => play(await entriesOf(log)).size === 0);
     await one.close();
     world.owner = 1;
     const other = recorderOf(world, 1);
@@ -313,7 +313,7 @@ Deno.test("a fenced Brain writes nothing more: it reads, and agrees", async () =
   world.present.delete("a");
   other.touch("a", "lost");
   one.touch("a", "lost");
-  await until("a goes", async () => play(await entriesOf(log)).size === 1);
+  await until("a leaves", async () => play(await entriesOf(log)).size === 1);
   await one.close();
   await other.close();
   const types = (await entriesOf(log)).map(({ type }) => type);
@@ -376,7 +376,7 @@ Deno.test("while the log refuses writes, joins and leaves do not pile up", async
   assert.equal(most, 10_000);
   one.touch("a", "unknown");
   is_away = false;
-  await until("who is there", async () => play(await entriesOf(log)).has("a"));
+  await until("the members", async () => play(await entriesOf(log)).has("a"));
   await one.close();
   assert.deepEqual((await entriesOf(log)).map(({ type }) => type), ["joined", "occupied"]);
 });

@@ -141,7 +141,7 @@ Deno.test("presence is fresh when every Shield was received recently and nothing
   assert.equal(presence.isFresh(), false);
 });
 
-Deno.test("a Brain that nobody hears owns its rooms: it is alone", () => {
+Deno.test("a Brain without peers owns its rooms", () => {
   const cluster = new TestCluster();
   const brain = cluster.brain("b1");
   assert.equal(brain.presence.ownerOf("acme", "lobby"), "b1");

@@ -68,7 +68,7 @@ Deno.test("a Shield that stays silent is waited for until it is down", () => {
   for (const brain of brains) assert.deepEqual(listed(brain), []);
 });
 
-Deno.test("a Brain that was away when the time ended counts it from its return", () => {
+Deno.test("a Brain that was down when the time ended counts it from its return", () => {
   const { cluster, brains: [away], next } = moving();
   cluster.run(100);
   cluster.freeze(away);

@@ -196,7 +196,7 @@ Deno.test("a request to the wrong Brain is answered, with a notice that the tabl
   assert.deepEqual(differs!.rooms, [{ ...room, emitter: undefined, sequence: 0 }]);
 });
 
-Deno.test("more long answers at once than it can give are refused and counted", async () => {
+Deno.test("concurrent long answers beyond the limit are refused and counted", async () => {
   const { cluster, brain, shield } = stand(4_096);
   shield.join(...ids(200).map((id) => member(id))).announce();
   cluster.run(100);

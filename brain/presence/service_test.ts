@@ -108,7 +108,7 @@ Deno.test("invalid messages, and those with unknown senders, change nothing", as
     }
     spine.publish(processSubject("announce", "s1"), new TextEncoder().encode("{}"));
     shield.join(member("c1")).announce();
-    await until("what is right is taken", () => listed(brain).length === 1);
+    await until("the valid part is accepted", () => listed(brain).length === 1);
     const text = await brain.registry.metrics();
     assert.match(text, /^brain_presence_refused_total\{reason="undecodable"\} 3$/m);
     await brain.drain();
@@ -162,13 +162,13 @@ Deno.test("a NATS server that restarts costs no member", async () => {
   const brain = await startPresence(spine);
   const shield = await shieldOf(network, "s1");
   shield.join(...ids(5).map((id) => member(id))).announce();
-  await until("all are there", () => listed(brain).length === 5);
+  await until("all have joined", () => listed(brain).length === 5);
   const gone: string[] = [];
   brain.view.onMembers(({ leaves }) => gone.push(...leaves.map((entry) => entry.connection_id)));
   await server.kill();
   await until("the Brain notices", () => !brain.view.isFresh());
   const lost_ms = Date.now();
-  await until("time in which a Shield goes down", () => Date.now() - lost_ms > QUICK.down_ms);
+  await until("a Shield counts as down", () => Date.now() - lost_ms > QUICK.down_ms);
   shield.join(member("late"));
   await server.start();
   await until("it is in step again", () => brain.view.isFresh() && listed(brain).length === 6);

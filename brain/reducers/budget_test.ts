@@ -71,7 +71,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await useUp(brain, world);
     await applied(brain, "once", "begin");
     await applied(brain, "once-1", "begin");
-    await until("it is told", () => saysThatTimersWait(brain) > 0);
+    await until("it is notified", () => saysThatTimersWait(brain) > 0);
     assert.equal(await metric(brain, "brain_reducer_budget_tenants"), 1);
     world.turn("b");
     await until("the other one says so, too", () => saysThatTimersWait(other) > 0);
@@ -102,7 +102,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await useUp(brain, world);
     await useUp(brain, world, "u");
     await applied(brain, "once", "begin");
-    await until("it is told", () => saysThatTimersWait(brain) > 0);
+    await until("it is notified", () => saysThatTimersWait(brain) > 0);
     await applied(brain, "once", "begin", { tenant: "u" });
     await until(
       "the other tenant's runs",
@@ -132,7 +132,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await until("the other tenant's is loaded", async () => await deploys("loaded") === 1);
     // That module comes from the configuration: it costs nothing.
     await rollBack(brain, "once");
-    await until("it is taken back", async () => await deploys("loaded") === 2);
+    await until("it is rolled back", async () => await deploys("loaded") === 2);
     const held = await deploys("held");
     await deploy(brain, "once", PLAIN);
     await until("the next one is held", async () => await deploys("held") > held);
@@ -152,7 +152,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     const brain = await world.start("a", { once: ONCE }, withoutLedger);
     await applied(brain, "once", "begin");
     await until("it runs", async () => (await entriesOf(brain, "once")).length === 2);
-    await until("it is told", () => /budgets could not be read/.test(brain.lines.join("")));
+    await until("it is notified", () => /budgets could not be read/.test(brain.lines.join("")));
   });
 }
 

@@ -86,7 +86,7 @@ async function totalOf(bus: Bus, room_id: string): Promise<number | null | strin
   }
 }
 
-/** Makes a room of so many calls that no Brain has in memory afterwards. */
+/** Makes a room of this many calls that no Brain has in memory afterwards. */
 async function roomOf({ world, before }: Bus, room_id: string): Promise<void> {
   world.turn("a");
   for (let at = 0; at < CALLS; at++) await applied(before, room_id, "add", { data: "1" });
@@ -232,7 +232,7 @@ async function migrateAtEach(bus: Bus, next: RunnableProgram): Promise<number> {
 }
 
 for (const [engine, open] of Object.entries(ENGINES)) {
-  Deno.test(`${engine}: a Brain that dies at any write leaves nothing half, and the next one goes on`, async () => {
+  Deno.test(`${engine}: a Brain that dies at any write leaves no partial change, and the next one continues`, async () => {
     await using world = await open(OPTIONS);
     const host = new ReducerHost(() => {});
     world.defer(() => Promise.resolve(host.end()));

@@ -24,7 +24,7 @@ Deno.test("a later one does not wait until all earlier ones have had a turn", ()
   assert.ok(turns.take([...many, late], 64).includes(late));
 });
 
-Deno.test("a room that waited and does no more has its turn at once when it waits again", () => {
+Deno.test("a room that waits again after a pause has its turn at once", () => {
   const turns = new DueTurns();
   const [first, ...others] = rooms("a", 5);
   assert.equal(names(turns.take([first!, ...others], 1)), "a/r0");

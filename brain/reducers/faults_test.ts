@@ -63,7 +63,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await applied(brain, "moody", "go", { user: "a" });
   });
 
-  Deno.test(`${engine}: a room that has another module is not cut off any more`, async () => {
+  Deno.test(`${engine}: a room that has another module is no longer cut off`, async () => {
     await using world = await open({ modules: { moody: MOODY } });
     const brain = await world.start("a");
     for (const user of ["a", "b", "c", "d", "e"]) {
@@ -96,7 +96,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await applied(brain, "moody", "go");
   });
 
-  Deno.test(`${engine}: timers that fail are held after so many, and one at a time is tried`, async () => {
+  Deno.test(`${engine}: timers are held after repeated failures, and tried one at a time`, async () => {
     await using world = await open({ modules: { timers: TIMERS } });
     const brain = await world.start("a");
     await applied(brain, "timers", "begin");

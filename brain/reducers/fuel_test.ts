@@ -93,7 +93,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await until("timers run", async () => (await entriesOf(brain, "ticks")).length > before);
   });
 
-  Deno.test(`${engine}: who deploys in a loop waits for fuel, and nobody else who deploys does`, async () => {
+  Deno.test(`${engine}: an author who deploys in a loop waits for fuel, and others do not`, async () => {
     await using world = await open({ modules: { plain: PLAIN }, brain: BRAIN });
     const brain = await world.start("a");
     await storeModule(brain, LARGE);
@@ -113,7 +113,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     assert.equal(reasonOf(await callOf(next, "t", "plain")), "applied");
   });
 
-  Deno.test(`${engine}: however many timers a room has, so many run in a second, and each once`, async () => {
+  Deno.test(`${engine}: timers of a room have a rate limit, and each runs once`, async () => {
     const plenty = { reducer_fuel_per_second: 1_000_000_000 };
     await using world = await open({ modules: { ticks: TICKS }, brain: plenty });
     const brain = await world.start("a");

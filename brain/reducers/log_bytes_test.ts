@@ -12,7 +12,7 @@ const SNAPSHOT_ENTRIES = 5;
 const DATA = "x".repeat(8_192);
 
 for (const [engine, open] of Object.entries(ENGINES)) {
-  Deno.test(`${engine}: a room's log is bounded in bytes, and another Brain goes on from it`, async () => {
+  Deno.test(`${engine}: a room's log is bounded in bytes, and another Brain continues from it`, async () => {
     await using world = await open({
       modules: { plain: PLAIN },
       reducer: { snapshot_entries: SNAPSHOT_ENTRIES, log_bytes: 65_536 },

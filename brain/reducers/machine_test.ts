@@ -9,7 +9,7 @@ const PROGRAM = new URL("./testing/small_stack.ts", import.meta.url).pathname;
 /** Less than the deepest calls need, and more than everything else here. */
 const STACK_KIB = 140;
 
-Deno.test("what a machine cannot do is no outcome, wherever in a call that shows", async () => {
+Deno.test("a failure of the machine is no outcome, at any point of a call", async () => {
   const flags = ["-A", "--quiet", `--v8-flags=--stack-size=${STACK_KIB}`];
   const { stdout } = await deno(["run", ...flags, PROGRAM]);
   const { outcomes, entries, events } = JSON.parse(stdout);

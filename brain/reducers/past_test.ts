@@ -101,7 +101,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.equal((await eventsOf(brain, "counter")).length, 23);
   });
 
-  Deno.test(`${engine}: a room's past is removed, and what it is stays`, async () => {
+  Deno.test(`${engine}: a room's past is removed, and its state stays`, async () => {
     await using world = await open(OPTIONS);
     const brain = await world.start("a");
     await add(brain, "counter", 23);
@@ -173,7 +173,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     }
   });
 
-  Deno.test(`${engine}: a fork needs nothing of its source once it was called, or a moment after it began`, async () => {
+  Deno.test(`${engine}: a fork no longer needs its source after its first call, or a moment after its creation`, async () => {
     await using world = await open(OPTIONS);
     const brain = await world.start("a");
     await add(brain, "counter", 12);
@@ -215,7 +215,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.equal((await applied(brain, "counter", "add", { data: "1" })).answer, 4);
   });
 
-  Deno.test(`${engine}: a room that has lost entries goes on when an admin accepts that`, async () => {
+  Deno.test(`${engine}: a room that has lost entries continues if an admin accepts the loss`, async () => {
     await using world = await open(OPTIONS);
     const brain = await world.start("a");
     await add(brain, "counter", 23);

@@ -30,7 +30,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     assert.equal((await eventsWhen(third, "counter", 6)).at(-1)?.data, "12");
   });
 
-  Deno.test(`${engine}: a room whose program is gone is refused, and not begun anew`, async () => {
+  Deno.test(`${engine}: a room whose program is missing is refused, and not recreated`, async () => {
     await using world = await open({ modules: { counter: built("counter") } });
     const brain = await world.start("a");
     await applied(brain, "counter", "add", { data: "2" });

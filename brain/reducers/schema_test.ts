@@ -15,7 +15,7 @@ const typed = (maximum: number) =>
   );
 
 for (const [engine, open] of Object.entries(ONE_ENGINE)) {
-  Deno.test(`${engine}: what a schema forbids is in no log, and what it once allowed is told again`, async () => {
+  Deno.test(`${engine}: calls that a schema forbids are in no log, and earlier allowed answers are repeated`, async () => {
     await using world = await open({ modules: { counter: typed(100) } });
     const brain = await world.start("a");
     assert.equal(

@@ -427,7 +427,7 @@ export class DueTurns {
   /** Rooms that had their turn in this round. */
   #had = new Set<string>();
 
-  /** The next waiting rooms, at most so many. */
+  /** The next waiting rooms, up to a limit. */
   take<P extends Place>(waiting: Iterable<P>, most: number): P[] {
     const had = new Set<string>();
     const tenants = new Map<string, P[]>();

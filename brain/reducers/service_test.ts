@@ -18,7 +18,7 @@ const built = (name: string) =>
 const counter = built("counter");
 
 for (const [engine, open] of Object.entries(ENGINES)) {
-  Deno.test(`${engine}: calls are applied in one order, and their events stand in the room`, async () => {
+  Deno.test(`${engine}: calls are applied in one order, and their events are in the room`, async () => {
     await using world = await open({ modules: { counter } });
     const brain = await world.start("a");
     const all = await Promise.all(
@@ -47,7 +47,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.match(String(long), /^400 invalid-command.*longer than 56 characters/);
   });
 
-  Deno.test(`${engine}: who takes over goes on where the other one was, also in the middle of it`, async () => {
+  Deno.test(`${engine}: a new owner continues where the previous one was, also in the middle of a call`, async () => {
     await using world = await open({
       modules: { counter },
       reducer: { snapshot_entries: 40 },
@@ -89,7 +89,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     for (const [id, offset] of firsts) assert.ok(called.has(offset), `the event of ${id}`);
   });
 
-  Deno.test(`${engine}: a module that fails changes nothing, and its room goes on`, async () => {
+  Deno.test(`${engine}: a module that fails changes nothing, and its room continues`, async () => {
     const modules = Object.fromEntries(
       HOSTILE.map(([name, guest]) => [name.replaceAll(" ", "_"), moduleOf(guest)]),
     );

@@ -51,7 +51,7 @@ interface Ticked {
   readonly at_ms: number;
 }
 
-/** The ticks of the room, once there are so many. */
+/** The ticks of the room, once there are enough. */
 function ticksWhen(brain: WorldBrain, count: number, room = "arena"): Promise<Ticked[]> {
   return found(`${count} ticks`, async () => {
     const ticks = (await messagesOf(brain, room)).flatMap(({ payload }) => {

@@ -83,7 +83,7 @@ class Bus implements AsyncDisposable {
     const complaints = () => this.lines.filter((line) => line.includes("cannot be read")).length;
     const before = complaints();
     await this.bucket.put(["broken"], new TextEncoder().encode("{"));
-    await until("it is heard", () => complaints() > before);
+    await until("it is received", () => complaints() > before);
   }
 
   /** Lets this time pass, once the Brains know the stored records. */
@@ -129,7 +129,10 @@ Deno.test("a breach rolls it back at once, and reports of dead Shields are remov
   const { ended } = await bus.stored();
   assert.deepEqual([ended?.condition, ended?.policy], ["refused>0", "p"]);
   assert.match(ended?.why ?? "", /1 of 13 messages/);
-  await until("the reports are gone", async () => (await bus.bucket.keys(["acme"])).length === 1);
+  await until(
+    "the reports are removed",
+    async () => (await bus.bucket.keys(["acme"])).length === 1,
+  );
   assert.ok(bus.lines.some((line) => line.includes("a rollout was taken back")));
 });
 
@@ -140,7 +143,7 @@ Deno.test("removals that failed are retried later", async () => {
   await bus.begin();
   await bus.report(0, 10, 1, "dead");
   await until("it is returned", async () => (await bus.stored()).state === "returned");
-  await until("the report is gone", async () => (await bus.bucket.keys(["acme"])).length === 1);
+  await until("the report is removed", async () => (await bus.bucket.keys(["acme"])).length === 1);
   assert.ok(bus.refused_deletes < 0, "it was refused before");
 });
 

@@ -87,7 +87,7 @@ Deno.test("a room's creation is notified to its tenant, whoever created it", asy
     await accepted(spine, set("k", 2));
     cluster.change([entry("c1", { room_id: "hall" }), entry("c2", { room_id: "hall" })]);
     cluster.change([entry("c3", { room_id: "hall" })]);
-    await until("both births are told", () => heard.length >= 2);
+    await until("both creations are notified", () => heard.length >= 2);
     const get = await accepted(spine, { name: "get", room: "hall" });
     assert.match(get.epoch, /^[0-9a-z]{8,13}$/);
     const born = heard.map(eventOf).map(({ type, id, data }) => {
@@ -159,7 +159,7 @@ Deno.test("what could not be published is published with the next look at the ro
     assert.ok(lines.some((line) => line.includes('msg="not published"')));
     lost = false;
     await accepted(spine, { name: "get" });
-    await until("it is said", () => heard.length > 0);
+    await until("it is published", () => heard.length > 0);
     assert.equal(eventOf(heard[0]!).id, `room:${epoch}:1`);
   });
 });
@@ -176,7 +176,7 @@ Deno.test("of old events the next owner repeats only the last one, with its age"
     await start("b2", { now: () => Date.now() + 61_000 });
     const next = await accepted(spine, set("k", 3));
     assert.equal(next.version, version + 1);
-    await until("the new one is said", () => heard.length > 1);
+    await until("the new one is published", () => heard.length > 1);
     const ids = heard.map((message) => eventOf(message).id);
     assert.deepEqual(ids, [version, version + 1].map((of) => `room:${epoch}:${of}`));
     const [old, fresh] = heard.map(({ headers }) => headers[AGAIN_HEADER]);
@@ -186,7 +186,7 @@ Deno.test("of old events the next owner repeats only the last one, with its age"
 });
 
 for (const hours of [2, -2]) {
-  Deno.test(`what an owner died of telling is told, whose clock differs by ${hours} h from the next one's`, async () => {
+  Deno.test(`the event that an owner died while publishing is published by the next owner, whose clock differs by ${hours} h`, async () => {
     await withTestBed(async ({ spine, cluster, hear, start }) => {
       // As a server reports it, by its own clock.
       const wrap = (bucket: KeyValue): KeyValue =>
@@ -205,7 +205,7 @@ for (const hours of [2, -2]) {
       cluster.owner = () => "b2";
       await start("b2", { now: () => Date.now() + hours * 3_600_000, wrap });
       await accepted(spine, { name: "get" });
-      await until("both are told", () => heard.length === 2);
+      await until("both are notified", () => heard.length === 2);
       assert.deepEqual(
         heard.map((message) => eventOf(message).id),
         [version, version + 1].map((of) => `room:${epoch}:${of}`),
@@ -250,7 +250,7 @@ Deno.test("the event of a write without an answer is published, whenever it was 
     // The room is read before that, and nothing is found.
     assert.equal((await accepted(spine, { name: "get" })).version, version);
     await writes.settle();
-    await until("it is said", () => heard.length > 1);
+    await until("it is published", () => heard.length > 1);
     const ids = heard.map((message) => eventOf(message).id);
     assert.deepEqual(ids, [version, version + 1].map((of) => `room:${epoch}:${of}`));
     await until("it shows", async () => await metric("brain_rooms_in_doubt") === 1);
@@ -279,7 +279,7 @@ Deno.test("unconfirmed publishes on the Spine are retried automatically", async 
     await spine.flush();
     assert.equal(heard.length, 1);
     cut = false;
-    await until("they are said", () => heard.length >= 3);
+    await until("they are published", () => heard.length >= 3);
     const ids = heard.map((message) => eventOf(message).id);
     const all = [version, version + 1, version + 2].map((of) => `room:${epoch}:${of}`);
     assert.deepEqual(ids.slice(0, 3), all);
@@ -311,7 +311,7 @@ Deno.test("unpublished writes of another Brain are published by the owner when i
       reply: "r",
       respond: () => {},
     });
-    await until("all are said", () => heard.length >= before + 2);
+    await until("all are published", () => heard.length >= before + 2);
     const ids = heard.slice(before).map((message) => eventOf(message).id);
     assert.deepEqual(ids, [version + 1, version + 2].map((of) => `room:${epoch}:${of}`));
   });

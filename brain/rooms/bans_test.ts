@@ -109,7 +109,7 @@ class Clocks {
   }
 }
 
-Deno.test("bans that are over are swept, a minute late, by one Brain", async () => {
+Deno.test("expired bans are swept, a minute late, by one Brain", async () => {
   const clocks = new Clocks();
   await withTestBed(async ({ spine, cluster, start }) => {
     // b1 owns the rooms, and the bans of the tenants that hash to it: all of them.
@@ -157,7 +157,7 @@ for (const [by, step_ms] of [["forward", HOUR_MS], ["back", -HOUR_MS]] as const)
   });
 }
 
-Deno.test("a Brain whose clock is wrong for hours ends no ban, and makes none that is over, where the store has a clock", async () => {
+Deno.test("a Brain whose clock is wrong by hours ends no ban and makes no expired one, if the store has a clock", async () => {
   await withTestBed(async ({ spine }) => {
     const bucket = await spine.keyValue(BANS_BUCKET);
     const clocks = new Clocks();
@@ -198,6 +198,6 @@ Deno.test("an unreadable stored ban counts, is reported, and is not swept", asyn
     await until("it is counted", async () => await node.metric("brain_bans") === 1);
     assert.ok(node.lines.some((line) => line.includes('msg="a stored ban cannot be read"')));
     await accepted(spine, { name: "unban", data: { user_id: "u2" } });
-    await until("it is gone", async () => await node.metric("brain_bans") === 0);
+    await until("it is removed", async () => await node.metric("brain_bans") === 0);
   });
 });

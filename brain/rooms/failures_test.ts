@@ -68,7 +68,7 @@ Deno.test("rooms that cannot be created, swept or listed are counted and retried
     await until("it is counted", async () => await metric(failed) > 0);
     const said = (text: string) => lines.some((line) => line.includes(`msg="${text}"`));
     await until(
-      "both are said",
+      "both are published",
       () => said("a room could not be made") && said("rooms were not swept"),
     );
     broken = false;

@@ -57,7 +57,7 @@ Deno.test("a room without members and commands ends after the timeout, and repor
     assert.ok(await isStored(bed, "lobby"));
     pass(1);
     await ended(bed, "lobby");
-    await until("it is told", () => heard.length >= 2);
+    await until("it is notified", () => heard.length >= 2);
     const envelope = readEnvelope(heard[1]!.payload);
     assert.equal(envelope.event?.type, "ROOM_ENDED");
     assert.deepEqual(JSON.parse(new TextDecoder().decode(envelope.event?.data)), {
@@ -175,7 +175,7 @@ for (const [clock, ahead_ms] of [["ahead", HOUR_MS], ["behind", -HOUR_MS]] as co
   });
 }
 
-Deno.test("what a Brain saw before another one owned the room, or before it was away, does not count", async () => {
+Deno.test("observations of a Brain before another one owned the room, or before an outage, do not count", async () => {
   const { options, pass, swept } = controls();
   await withTestBed(async (bed) => {
     const { spine, cluster } = bed;
@@ -289,7 +289,7 @@ Deno.test("a storm that the queue does not hold is made in the end all the same"
 /** How far clocks are set, in ms; each test sets one ahead and back. */
 const AHEAD_MS = [2_000, 20_000, 2 * HOUR_MS];
 for (const ahead_ms of AHEAD_MS) {
-  Deno.test(`a room that is born again begins above what it had, though a clock was ahead by ${ahead_ms} ms`, async () => {
+  Deno.test(`a recreated room begins above its earlier versions, though a clock was ahead by ${ahead_ms} ms`, async () => {
     const { options, pass, step } = controls();
     await withTestBed(async (bed) => {
       const given = { ...options, has_versions: true } as const;

@@ -48,7 +48,7 @@ Deno.test("keys are listed with their size and the version that wrote them, if i
   assert.equal(stateReport(document, "never", NOW_MS).value, undefined);
 });
 
-Deno.test("a lease that is over is no lock", () => {
+Deno.test("an expired lease is no lock", () => {
   const lock = { user_id: "ann", connection_id: "c1", since_ms: 1, until_ms: NOW_MS, fence: 5 };
   assert.deepEqual(stateReport(documentOf({ lock }), undefined, NOW_MS - 1).lock, lock);
   assert.equal(stateReport(documentOf({ lock }), undefined, NOW_MS).lock, undefined);

@@ -17,7 +17,7 @@ export interface Node extends AsyncDisposable {
   readonly spine: Spine;
   readonly registry: Registry;
   readonly lines: string[];
-  /** Its connection ends and nothing it sends is received any more, as in a crash. */
+  /** Its connection ends and nothing it sends is received, as in a crash. */
   kill(): Promise<void>;
 }
 

@@ -1,4 +1,4 @@
-/* The policy of bad_words.ts in C, without a library: it shows what the ABI asks of a guest.
+/* The policy of bad_words.ts in C, without a library: it shows what the ABI requires of a guest.
  * `fold_table.h` is made from ../sdk/fold_table.bin by the build; its layout and the algorithm are
  * those of ../sdk/words.ts. */
 #include <stdint.h>
@@ -92,7 +92,7 @@ static int push_folded(uint32_t point) {
   return found;
 }
 
-/* Value of the escape `\uXXXX` at `at`, -1 when there is none. */
+/* Value of the escape `\uXXXX` at `at`, -1 if there is none. */
 static int32_t unit_at(const uint8_t *at, const uint8_t *end) {
   if (end - at < 6 || at[0] != '\\' || at[1] != 'u') return -1;
   int32_t unit = 0;

@@ -36,7 +36,7 @@ fn panic(_info: &core::panic::PanicInfo) -> ! {
     wasm32::unreachable()
 }
 
-/// ABI: gives `size` bytes to the host.
+/// ABI: allocates `size` bytes for the host.
 #[no_mangle]
 pub unsafe extern "C" fn arqon_alloc(size: usize) -> *mut u8 {
     let start = (HEAP_END as u64 + 7) & !7;
@@ -89,7 +89,7 @@ impl Finder {
         Finder { window: [0; 64], count: 0, found: false }
     }
 
-    /// Takes the bytes at the start of `text` that end no word and begin no escape; how many they are.
+    /// Takes the bytes at the start of `text` that end no word and begin no escape; returns their number.
     /// They are counted in a local: memory costs more fuel than arithmetic.
     fn push_plain(&mut self, text: &[u8]) -> usize {
         let before = self.count;
@@ -122,7 +122,7 @@ impl Finder {
         word.iter().enumerate().all(|(index, byte)| self.window[(start + index) & 63] == *byte)
     }
 
-    /// A code point as UTF-8, unfolded; also those that no `char` may be.
+    /// A code point as UTF-8, unfolded; also those that are no valid `char`.
     fn push_point(&mut self, point: u32) {
         let more = match point {
             0..=0x7f => return self.push((point as u8).to_ascii_lowercase()),

@@ -1,4 +1,4 @@
-// Refuses a message in which one of the words stands, at any place and also inside of a longer word,
+// Refuses a message that contains one of the words, at any position and also inside of a longer word,
 // in any case, accent, width or style. The same policy is in C, Rust and WAT beside this file.
 import { allow, onMessage, reject, WordList } from "../sdk/mod.ts";
 

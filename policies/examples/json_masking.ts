@@ -22,7 +22,7 @@ function isJson(type: string): bool {
   return type == "application/json" || type.endsWith("+json");
 }
 
-/** Puts the mask in place of each of the parts, which are pairs of begin and end. */
+/** Replaces each of the parts, pairs of begin and end, by the mask. */
 function masked(bytes: Uint8Array, parts: Array<i32>): Uint8Array {
   let size = bytes.length;
   for (let at = 0; at < parts.length; at += 2) size += MASK.byteLength - (parts[at + 1] - parts[at]);
@@ -45,7 +45,7 @@ function judge(m: Message): Verdict {
   const bytes = m.bytes;
   const json = new JsonReader(bytes);
   const parts = new Array<i32>();
-  /** How deep the secret lies that the value is part of; -1: it is part of none. */
+  /** The depth of the secret that contains the value; -1: none does. */
   let within = -1;
   while (json.next()) {
     const level = json.level;

@@ -1,5 +1,5 @@
-// Masks phrases in messages that grow, also those that are split over pieces: what may become a phrase waits for the
-// next piece. The case of ASCII letters does not count. Where phrases begin at the same place, the first counts.
+// Masks phrases in growing messages, also those that are split over pieces: text that may become a phrase waits for
+// the next piece. The case of ASCII letters does not count. Where phrases begin at the same place, the first counts.
 import { allow, onAppend, Piece, Verdict } from "../sdk/v2.ts";
 
 const phrases = new Array<ArrayBuffer>();
@@ -12,7 +12,7 @@ function lower(byte: u8): u8 {
   return byte >= 0x41 && byte <= 0x5A ? byte + 32 : byte;
 }
 
-/** How many bytes at `at` are those of the phrase; at most all of its own. */
+/** The number of bytes at `at` that match the phrase, at most its length. */
 function alike(at: usize, end: usize, phrase: ArrayBuffer): i32 {
   const own = changetype<usize>(phrase);
   let count = 0;

@@ -1,5 +1,5 @@
-// Refuses a user's messages beyond 20 in 10 seconds, with 429, whichever connections they come by. It
-// counts in two windows, and the older one counts as much as it still overlaps with the last 10 seconds.
+// Refuses a user's messages beyond 20 in 10 seconds, with 429, over all connections. It
+// counts in two windows, and the older one counts by its overlap with the last 10 seconds.
 //
 // The clock is the Shield's (`x-arqon-now-ms`). The counts are keyed state of one Shield: a user with
 // connections at several Shields gets as much at each, and a Shield that starts begins at zero.
@@ -8,7 +8,7 @@ import { allow, Message, onMessage, reject, state, Verdict } from "../sdk/v2.ts"
 const WINDOW_MS: i64 = 10_000;
 const LIMIT: f64 = 20;
 
-/** Where the parts of a value stand: the window, its count, and the count of the one before. */
+/** The positions of a value's parts: the window, its count, and the count of the previous one. */
 const WINDOW: i32 = 0;
 const CURRENT: i32 = 8;
 const PREVIOUS: i32 = 12;
@@ -23,7 +23,7 @@ function judge(m: Message): Verdict {
   const kept = counts.get();
   const value = kept === null ? new Uint8Array(VALUE_BYTES) : kept;
   const at = value.dataStart;
-  // A clock that goes back stays in the window that it was in.
+  // If the clock goes back, the window stays the same.
   const before = load<i64>(at + WINDOW);
   const window = max<i64>(before, nowMs / WINDOW_MS);
   const counted = load<i32>(at + CURRENT);

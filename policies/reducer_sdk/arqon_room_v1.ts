@@ -1,4 +1,4 @@
-// The imports of the ABI, as AssemblyScript sees them: what a room gives to its reducer. The name of this file
+// The imports of the ABI, as AssemblyScript sees them: a room's functions for its reducer. The name of this file
 // is the name of the Wasm module that they are imported from. See ../REDUCER_ABI.md. Reducers do not call
 // these; mod.ts has what they need.
 
@@ -31,7 +31,7 @@ export declare function room_write(
 /** Deletes the value of a key. */
 export declare function room_delete(key_ptr: usize, key_len: usize): void;
 
-/** Pointer to a `u32` length and entries with that prefix above `after`, at most so many. */
+/** Pointer to a `u32` length and entries with that prefix above `after`, at most `most`. */
 export declare function room_scan(
   prefix_ptr: usize,
   prefix_len: usize,

@@ -1,4 +1,4 @@
-// What a reducer can ask about the command that it applies. Every getter asks the host anew.
+// What a reducer can ask about the command that it applies. Every getter asks the host again.
 import {
   room_answer,
   room_claim,
@@ -45,12 +45,12 @@ export class Command {
     return wholeNumber(this.text);
   }
 
-  /** The members of the JSON object that the data is. Anything else is rejected with 400. */
+  /** The members of the data, a JSON object. Anything else is rejected with 400. */
   get fields(): Fields {
     return new Fields(this.bytes);
   }
 
-  /** Who sent it: the subject of the token. */
+  /** The sender: the subject of the token. */
   get user(): string {
     return textAt(room_field(2));
   }
@@ -63,7 +63,7 @@ export class Command {
     return textAt(room_field(4));
   }
 
-  /** The sender's own id of it; "" when it has none. */
+  /** The id that the sender chose; "" if there is none. */
   get id(): string {
     return textAt(room_field(5));
   }
@@ -90,7 +90,7 @@ export class Command {
     return room_offset();
   }
 
-  /** 64 random bits: others each time, and the same ones whenever this command is applied again. */
+  /** 64 random bits: new at each call, and the same whenever this command is applied again. */
   random(): i64 {
     return room_random();
   }

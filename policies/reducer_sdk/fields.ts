@@ -1,5 +1,5 @@
-// The members of the JSON object that a command brings: what `call("offer", { title, price })` of an SDK sends. What
-// is not as the reducer asks for is rejected with 400. Objects in objects are for `JsonReader`, ../sdk/json.ts.
+// The members of a command's JSON object, as `call("offer", { title, price })` of an SDK sends it. A member of
+// another type is rejected with 400. For nested objects use `JsonReader`, ../sdk/json.ts.
 import { JsonKind, JsonReader } from "./json.ts";
 import { quote } from "./quote.ts";
 import { reject } from "./reject.ts";
@@ -23,7 +23,7 @@ export class Fields {
     if (reader.failed) reject("expected a JSON object", 400);
   }
 
-  /** Whether there is such a member that is not null. */
+  /** Whether the member exists and is not null. */
   has(name: string): bool {
     const at = this.names.indexOf(name);
     return at >= 0 && this.kinds[at] != JsonKind.Null;

@@ -4,13 +4,13 @@ import { room_field } from "./arqon_room_v1.ts";
 import { Command, textAt } from "./command.ts";
 import { reject } from "./reject.ts";
 
-/** What a reducer sets up for its commands: memory that grows costs the next one a new instance. */
+/** Memory that a reducer reserves for its commands: growing it costs the next one a new instance. */
 const WORKING_BYTES: usize = 65_536;
 
 const names: string[] = [];
 const handlers: ((command: Command) => void)[] = [];
 
-/** Registers what a command does. It is applied when the handler returns. At the top level. */
+/** Registers the handler of a command, which is applied when it returns. At the top level. */
 export function on(name: string, handler: (command: Command) => void): void {
   names.push(name);
   handlers.push(handler);
@@ -19,8 +19,8 @@ export function on(name: string, handler: (command: Command) => void): void {
 let migration: ((from: string) => void) | null = null;
 
 /**
- * Registers what makes a room that another module was one of this module. It runs once, before the first command
- * of this one; `from` is the SHA-256 of the other one, in hex. At the top level.
+ * Registers the migration of a room from another module to this one. It runs once, before the first command
+ * of this module; `from` is the SHA-256 of the other one, in hex. At the top level.
  */
 export function migrate(handler: (from: string) => void): void {
   migration = handler;
@@ -29,18 +29,18 @@ export function migrate(handler: (from: string) => void): void {
 /** Runs the reducer's top-level statements, once. The compiler fills in its body. */
 export function runTopLevel(): void {}
 
-/** ABI: sets up what every command begins with. */
+/** ABI: makes the state with which every command begins. */
 export function arqon_init(): void {
   runTopLevel();
   heap.free(heap.alloc(WORKING_BYTES));
 }
 
-/** ABI: gives `size` bytes to the host. They are valid until the command ends. */
+/** ABI: allocates `size` bytes for the host. They are valid until the command ends. */
 export function arqon_alloc(size: usize): usize {
   return heap.alloc(size);
 }
 
-/** ABI: the room was another module's. Exported where a handler is registered. */
+/** ABI: the room had another module. Exported if a handler is registered. */
 export function arqon_migrate(): i32 {
   const handler = migration;
   if (handler === null) return 1;

@@ -1,5 +1,5 @@
-// `@arqon/reducer`: what a reducer imports. Every command begins with the variables that the top-level
-// statements made; a room's state is in its values. The ABI below it is in ../REDUCER_ABI.md.
+// `@arqon/reducer`: what a reducer imports. Every command begins with the variables as the top-level
+// statements set them; a room's state is in its values. The ABI below it is in ../REDUCER_ABI.md.
 export { Command } from "./command.ts";
 export { Fields, wholeNumber } from "./fields.ts";
 export { migrate, on } from "./guest.ts";

@@ -1,5 +1,5 @@
-// What a reducer does to its room: values by key, events, and commands that wait for their time. All of it
-// counts only when the command is applied.
+// A reducer's changes to its room: values by key, events, and timers. They take effect only when the
+// command is applied.
 import {
   room_delete,
   room_emit,
@@ -26,20 +26,20 @@ export function read(key: string): string | null {
   return found == 0 ? null : textAt(found);
 }
 
-/** The value of a key as a whole number; `otherwise` where there is none. */
+/** The value of a key as a whole number; `otherwise` if there is none. */
 export function readNumber(key: string, otherwise: i64 = 0): i64 {
   const text = read(key);
   return text === null ? otherwise : I64.parseInt(text, 10);
 }
 
-/** Puts bytes under a key. */
+/** Writes bytes as the value of a key. */
 export function writeBytes(key: string, value: Uint8Array): void {
   const name = String.UTF8.encode(key);
   const size = <usize> name.byteLength;
   room_write(changetype<usize>(name), size, value.dataStart, <usize> value.length);
 }
 
-/** Puts a text under a key. */
+/** Writes a text as the value of a key. */
 export function write(key: string, value: string): void {
   const name = String.UTF8.encode(key);
   const bytes = String.UTF8.encode(value);
@@ -51,7 +51,7 @@ export function write(key: string, value: string): void {
   );
 }
 
-/** Puts a whole number under a key. */
+/** Writes a whole number as the value of a key. */
 export function writeNumber(key: string, value: i64): void {
   write(key, value.toString());
 }
@@ -72,7 +72,7 @@ export class Entry {
   }
 }
 
-/** The values whose keys begin with `prefix`, in the order of their keys, above the key `after`; at most so many. */
+/** The values whose keys begin with `prefix`, in the order of their keys, above the key `after`; at most `most`. */
 export function scan(prefix: string, after: string = "", most: i32 = 1_000): Entry[] {
   const begins = String.UTF8.encode(prefix);
   const above = String.UTF8.encode(after);
@@ -109,7 +109,7 @@ export function emit(type: string, data: string, to: string = ""): void {
   );
 }
 
-/** Has a command run at a time, in place of what is queued under the same key. */
+/** Schedules a command, and replaces the one queued under the same key. */
 export function schedule(key: string, atMs: i64, command: string, data: string = ""): void {
   const name = String.UTF8.encode(key);
   const what = String.UTF8.encode(command);
@@ -125,13 +125,13 @@ export function schedule(key: string, atMs: i64, command: string, data: string =
   );
 }
 
-/** Takes back what is queued under a key. */
+/** Cancels the command queued under a key. */
 export function unschedule(key: string): void {
   const name = String.UTF8.encode(key);
   room_unschedule(changetype<usize>(name), <usize> name.byteLength);
 }
 
-/** Writes a line for who runs the room. */
+/** Writes a line to the log for the operator of the room. */
 export function log(message: string): void {
   const bytes = String.UTF8.encode(message);
   room_log(1, changetype<usize>(bytes), <usize> bytes.byteLength);

@@ -1,6 +1,6 @@
 // A game at twenty ticks a second: players run over a field and pick up gems. "join" answers the field, "steer" with
-// a direction from 0 to 8 is what a player does, and every tick is an event with where everybody is. Nobody there:
-// no tick.
+// a direction from 0 to 8 moves a player, and every tick is an event with the positions of all. Without players there
+// is no tick.
 import {
   Command,
   emit,
@@ -19,16 +19,16 @@ import {
 } from "../reducer_sdk/mod.ts";
 
 const TICK_MS: i64 = 50;
-/** A timer is at least so long after now. */
+/** The shortest time of a timer, in ms from now. */
 const SOONEST_MS: i64 = 10;
-/** Ticks that are made up for after a pause; the rest of it did not happen. */
+/** Ticks that are caught up after a pause; the others are skipped. */
 const MADE_UP: i64 = 5;
-/** Who says nothing for so long is gone. */
+/** A player that is silent for this long leaves. */
 const GONE_MS: i64 = 15_000;
 const PLAYERS = 24;
-/** The field in cells, and a cell in the steps of which a player goes one in a tick. */
+/** The field in cells, and a cell in steps; a player moves one step in a tick. */
 const WIDE = 48, HIGH = 32, STEPS = 4;
-/** Gems on the field, and how many appear in a tick until they are all there: each costs fuel. */
+/** Gems on the field, and how many at most appear in a tick: each costs fuel. */
 const GEMS: i64 = 200, APPEAR: i64 = 10;
 /** Where 0 (nowhere) and 1 to 8 (north, then clockwise) lead. */
 const DX: StaticArray<i32> = [0, 0, 1, 1, 1, 0, -1, -1, -1];
@@ -56,7 +56,7 @@ class Player {
       this.score.toString() + " " + this.heardMs.toString();
   }
 
-  /** One step; the edge stops it. Whether it moved. */
+  /** One step, up to the edge. Returns whether it moved. */
   step(): bool {
     const x = min(WIDE * STEPS - 1, max(0, this.x + DX[this.direction]));
     const y = min(HIGH * STEPS - 1, max(0, this.y + DY[this.direction]));
@@ -73,10 +73,10 @@ class Player {
 
 const gemKey = (cell: i32): string => "gem/" + cell.toString();
 
-/** What a tick reports about a gem: its cell, and whether it is there now. */
+/** A gem in the event of a tick: its cell, and whether it exists now. */
 const told = (cell: i32, isThere: i32): string => "[" + cell.toString() + "," + isThere.toString() + "]";
 
-/** Lays a gem where none is, and tells it. */
+/** Lays a gem on an empty cell, and reports it. */
 function layGem(random: u64): string {
   let cell = <i32> (random % (WIDE * HIGH));
   while (read(gemKey(cell)) !== null) cell = (cell + 1) % (WIDE * HIGH);
@@ -92,7 +92,7 @@ function gems(): string {
   return "[" + cells.join(",") + "]";
 }
 
-/** When the next tick is due: so long after the last one was, not after it was run, so that none is lost. */
+/** The time of the next tick: counted from when the last one was due, not from when it ran, so that none is lost. */
 function nextTick(nowMs: i64): void {
   const due = readNumber("due_ms") + TICK_MS;
   const from = nowMs - MADE_UP * TICK_MS;

@@ -1,5 +1,5 @@
-// An auction with a deadline. "open" by the seller with how many ms it runs; "bid" with a whole number above
-// the highest one; a bid in the last ten seconds leaves ten more. At the deadline the room closes it itself.
+// An auction with a deadline. "open" by the seller with its duration in ms; "bid" with a whole number above
+// the highest one; a bid in the last ten seconds leaves ten more. At the deadline the room closes it.
 import {
   Command,
   emit,

@@ -1,5 +1,5 @@
 // A chess clock. "open" with the seconds that each has and those that a move adds, such as "300+3"; "sit" with
-// white or black; "press" ends one's own turn. Who runs out of time has lost: the room says so itself.
+// white or black; "press" ends one's own turn. A side that runs out of time has lost: the room announces it.
 import {
   Command,
   emit,
@@ -16,12 +16,12 @@ import {
 } from "../reducer_sdk/mod.ts";
 
 const LONGEST_S: i64 = 86_400;
-/** A timer is at least so long after now. */
+/** The shortest time of a timer, in ms from now. */
 const SOONEST_MS: i64 = 10;
 
 const other = (side: string): string => side == "white" ? "black" : "white";
 
-/** What is shown of the clock: whose turn it is since when, and what each has left at that time. */
+/** The clock as shown: whose turn it is, since when, and the time that each had left then. */
 function clock(): string {
   const turn = read("turn");
   return '{"white_ms":' + readNumber("left/white").toString() +
@@ -30,7 +30,7 @@ function clock(): string {
     ',"since_ms":' + readNumber("since_ms").toString() + "}";
 }
 
-/** Lets a side's time run. The timer is what ends the game when nobody presses. */
+/** Starts a side's time. The timer ends the game if nobody presses. */
 function run(side: string, nowMs: i64): void {
   write("turn", side);
   writeNumber("since_ms", nowMs);

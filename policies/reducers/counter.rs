@@ -1,4 +1,4 @@
-// The reducer of counter.ts in Rust, without `std` and without crates: what it says to the host is all of
+// The reducer of counter.ts in Rust, without `std` and without crates: it uses all of
 // ../REDUCER_ABI.md that a reducer needs.
 #![no_std]
 #![no_main]
@@ -34,7 +34,7 @@ extern "C" {
     static __heap_base: u8;
 }
 
-/// First free byte of the memory for the host. Every command begins with what it is here.
+/// First free byte of the memory for the host. Every command begins with this value.
 static mut HEAP_END: usize = 0;
 
 #[panic_handler]
@@ -42,14 +42,14 @@ fn panic(_info: &core::panic::PanicInfo) -> ! {
     wasm32::unreachable()
 }
 
-/// ABI: sets up what every command begins with. Memory that grows would cost the next one an instance.
+/// ABI: makes the state with which every command begins. Memory that grows would cost the next one an instance.
 #[no_mangle]
 pub unsafe extern "C" fn arqon_init() {
     HEAP_END = &__heap_base as *const u8 as usize;
     wasm32::memory_grow(0, 1);
 }
 
-/// ABI: gives `size` bytes to the host.
+/// ABI: allocates `size` bytes for the host.
 #[no_mangle]
 pub unsafe extern "C" fn arqon_alloc(size: usize) -> *mut u8 {
     let start = (HEAP_END as u64 + 7) & !7;
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn arqon_alloc(size: usize) -> *mut u8 {
     start as usize as *mut u8
 }
 
-/// The bytes behind a length, as the host hands them over; the same for the parts of a scan.
+/// The bytes behind a length, as the host returns them; the same for the parts of a scan.
 unsafe fn value(at: *const u8) -> &'static [u8] {
     let length = (at as *const u32).read_unaligned() as usize;
     core::slice::from_raw_parts(at.add(4), length)
@@ -117,7 +117,7 @@ impl Text {
     }
 }
 
-/// The number that digits are, with what may stand before them.
+/// The number in decimal digits, with an optional sign.
 fn parse(text: &[u8]) -> i64 {
     let (negative, digits) = match text.first() {
         Some(b'-') => (true, &text[1..]),
@@ -143,7 +143,7 @@ fn whole_number(text: &[u8]) -> i64 {
     parse(text)
 }
 
-/// Adds to the number under a key, and says what it is now.
+/// Adds to the number under a key, and returns the sum.
 unsafe fn add_to(key: &[u8], number: i64) -> Text {
     let found = room_read(key.as_ptr(), key.len());
     let before = if found.is_null() { 0 } else { parse(value(found)) };

@@ -1,5 +1,5 @@
 // A poll. "ask" with a line for the seconds that it runs, one for the question and one for each of 2 to 9 options;
-// "vote" with an option's number, which may be changed until the end. The room counts, and closes it itself.
+// "vote" with an option's number, which may be changed until the end. The room counts, and closes the poll.
 import {
   Command,
   emit,
@@ -41,7 +41,7 @@ function close(): void {
 
 on("ask", (c: Command) => {
   if (read("state") == "open") reject("the poll is open");
-  // Whoever has voted is in the room: another poll is another room.
+  // The votes stay in the room: another poll needs another room.
   if (read("state") !== null) reject("a room has one poll");
   if (c.bytes.length > LONGEST_TEXT) reject("at most 4,000 bytes", 413);
   const lines = c.text.split("\n");

@@ -4,7 +4,7 @@ use arqon_reducer::{
 };
 
 const MINUTE_MS: i64 = 60_000;
-/// What is removed at once: each costs fuel.
+/// The most entries removed at once: each costs fuel.
 const SWEPT: usize = 200;
 
 fn limit_of(c: &Command) -> i64 {
@@ -23,7 +23,7 @@ fn used_in(minute: i64, value: Option<String>) -> i64 {
     }
 }
 
-/// Has the room look at all users when the minute is over; a timer is at least 10 ms after now.
+/// Has the room check all users at the end of the minute; a timer is at least 10 ms after now.
 fn sweep_after(now_ms: i64) {
     let over_ms = (now_ms / MINUTE_MS + 1) * MINUTE_MS;
     schedule("sweep", over_ms.max(now_ms + 10), "sweep", "");

@@ -26,7 +26,7 @@ function usedIn(minute: i64, value: string | null): i64 {
   return wholeNumber(parts[0]) == minute ? wholeNumber(parts[1]) : 0;
 }
 
-/** Has the room look at all users when the minute is over; a timer is at least 10 ms after now. */
+/** Has the room check all users at the end of the minute; a timer is at least 10 ms after now. */
 function sweepAfter(nowMs: i64): void {
   schedule("sweep", max((nowMs / MINUTE_MS + 1) * MINUTE_MS, nowMs + 10), "sweep");
 }

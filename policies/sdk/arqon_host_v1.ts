@@ -1,4 +1,4 @@
-// The imports of the ABI, as AssemblyScript sees them: what the Shield gives to a policy. The name
+// The imports of the ABI, as AssemblyScript sees them: the Shield's functions for a policy. The name
 // of this file is the name of the Wasm module that they are imported from. See ../ABI.md. Policies
 // do not call these; mod.ts has what they need.
 
@@ -14,7 +14,7 @@ export declare function host_get_claim(key_ptr: usize, key_len: usize): usize;
 /** Pointer to a `u32` length and the payload; 0 where the hook has none. */
 export declare function host_get_payload(): usize;
 
-/** Adds a header to what the next policy and the subscribers see. */
+/** Adds a header that the next policy and the subscribers see. */
 export declare function host_add_header(
   name_ptr: usize,
   name_len: usize,
@@ -25,5 +25,5 @@ export declare function host_add_header(
 /** Writes one line to the Shield's log: 0 debug, 1 info, 2 warn, 3 error. */
 export declare function host_log(level: i32, msg_ptr: usize, msg_len: usize): void;
 
-/** Refuses what is asked, and never returns. */
+/** Refuses the operation, and never returns. */
 export declare function host_reject(code: i32, reason_ptr: usize, reason_len: usize): void;

@@ -1,7 +1,7 @@
 // A reader that walks over JSON text value by value, without building a tree and without recursion.
-// It is strict (RFC 8259): what it does not fail on is JSON. It does not look for duplicate names.
+// It is strict (RFC 8259): text on which it does not fail is JSON. It does not check for duplicate names.
 
-/** What kind of value the reader stands on. */
+/** The kind of the current value. */
 export enum JsonKind {
   /** Before the first value. */
   Start,
@@ -21,14 +21,14 @@ const DEPTH: i32 = 128;
 
 /**
  * Walks over JSON text. `next` goes to the next value, in the order of the text, containers before
- * what is in them. When it answers false, `failed` tells broken text from the end.
+ * their content. When it returns false, `failed` distinguishes broken text from the end.
  */
 export class JsonReader {
   /** Name of the member whose value this is; "" for items of arrays and for the outermost value. */
   name: string = "";
-  /** What the value is. */
+  /** The kind of the value. */
   kind: JsonKind = JsonKind.Start;
-  /** Whether the text is no JSON, or nested deeper than 128. */
+  /** Whether the text is not JSON, or nested deeper than 128. */
   failed: bool = false;
 
   private at: i32 = 0;
@@ -72,7 +72,7 @@ export class JsonReader {
     return this.afterValue(opened);
   }
 
-  /** Goes over commas and ends of containers to the next value. */
+  /** Skips commas and ends of containers, up to the next value. */
   private afterValue(opened: bool): bool {
     let first = opened;
     while (this.depth > 0) {
@@ -158,14 +158,14 @@ export class JsonReader {
     return true;
   }
 
-  /** Goes over digits; whether there was one. */
+  /** Skips digits; returns whether there was one. */
   private digits(): bool {
     const start = this.at;
     while (this.byteAt(this.at) >= 0x30 && this.byteAt(this.at) <= 0x39) this.at++;
     return this.at > start;
   }
 
-  /** Goes over the string that starts here; whether it is one. */
+  /** Skips the string that starts here; returns whether it is one. */
   private string(): bool {
     this.at++;
     let byte = this.byteAt(this.at);
@@ -178,7 +178,7 @@ export class JsonReader {
     return byte == 0x22;
   }
 
-  /** The characters of the string that stands from `start` to `end`, which has been checked. */
+  /** The characters of the checked string from `start` to `end`. */
   private unquote(start: i32, end: i32): string {
     const parts = new Array<string>();
     const back = this.at;
@@ -199,7 +199,7 @@ export class JsonReader {
     return parts.join("");
   }
 
-  /** Value of the escape that starts here, -1 when it is none. */
+  /** Value of the escape that starts here, -1 if it is none. */
   private escape(): i32 {
     const byte = this.byteAt(this.at + 1);
     this.at += 2;
@@ -225,7 +225,7 @@ export class JsonReader {
     }
   }
 
-  /** Four hexadecimal digits, -1 when they are not there. */
+  /** Four hexadecimal digits, -1 if they are missing. */
   private unit(): i32 {
     let unit = 0;
     for (let index = 0; index < 4; index++) {
@@ -246,7 +246,7 @@ export class JsonReader {
     return String.UTF8.decodeUnsafe(this.bytes.dataStart + <usize> start, <usize> (end - start));
   }
 
-  /** Next byte after white space, which it goes over; -1 at the end. */
+  /** Skips white space; the next byte, -1 at the end. */
   private peek(): i32 {
     let byte = this.byteAt(this.at);
     while (byte == 0x20 || byte == 0x0A || byte == 0x0D || byte == 0x09) {

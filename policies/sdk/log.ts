@@ -7,17 +7,17 @@ function write(level: i32, message: string): void {
   host_log(level, changetype<usize>(bytes), <usize> bytes.byteLength);
 }
 
-/** For whoever debugs the policy. */
+/** For debugging the policy. */
 export function debug(message: string): void {
   write(0, message);
 }
 
-/** For whoever operates the bus. */
+/** For the operator of the bus. */
 export function info(message: string): void {
   write(1, message);
 }
 
-/** Something that somebody should look at. */
+/** Something that an operator should check. */
 export function warn(message: string): void {
   write(2, message);
 }

@@ -12,8 +12,8 @@ function refuseMessage(_message: Message): Verdict {
 /** An event or command that waits for a verdict. */
 export class Message extends AnyMessage {
   /**
-   * Puts `value`, a `Uint8Array` or a string, in place of the payload: the next policy, the room's log and
-   * every subscriber have only that. The content type stays, and so does what `bytes` and `text` answer in
+   * Replaces the payload by `value`, a `Uint8Array` or a string: the next policy, the room's log and
+   * every subscriber get only that. The content type stays, and so do the results of `bytes` and `text` in
    * this call. The last one counts, if the message passes. The call ends in a fault when its sender has
    * signed the message (422) or the new payload is too large (413).
    */
@@ -33,7 +33,7 @@ function judgeMessage(message: AnyMessage): Verdict {
   return replacingHandler(changetype<Message>(message));
 }
 
-/** Registers what decides about a message: an event or a command. */
+/** Registers the handler for messages: events and commands. */
 export function onMessage(handler: (message: Message) => Verdict): void {
   replacingHandler = handler;
   onAnyMessage(judgeMessage);

@@ -1,4 +1,4 @@
-// What a policy can ask about the thing it decides on. Every getter asks the host anew; a policy that
+// What a policy can ask about the operation on which it decides. Every getter asks the host again; a policy that
 // needs a value twice keeps it.
 import {
   host_add_header,
@@ -27,7 +27,7 @@ export class Request {
     return found == 0 ? null : textAt(found);
   }
 
-  /** A claim of the client's token, or null. What is no string comes as JSON. */
+  /** A claim of the client's token, or null. A claim that is no string is JSON. */
   claim(name: string): string | null {
     const key = String.UTF8.encode(name);
     const found = host_get_claim(changetype<usize>(key), <usize> key.byteLength);
@@ -54,7 +54,7 @@ export class Request {
     return this.reserved("x-arqon-tenant");
   }
 
-  /** Room that it is about; "" for a connection. */
+  /** Room of the operation; "" for a connection. */
   get room(): string {
     return this.reserved("x-arqon-room");
   }
@@ -69,7 +69,7 @@ export class Request {
     return this.reserved("x-arqon-remote-ip");
   }
 
-  /** Time of the Shield in Unix ms; 0 when it does not say. */
+  /** Time of the Shield in Unix ms; 0 if it is absent. */
   get nowMs(): i64 {
     const text = this.reserved("x-arqon-now-ms");
     return text.length == 0 ? 0 : I64.parseInt(text, 10);

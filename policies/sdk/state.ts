@@ -5,11 +5,11 @@ import { host_state_delete, host_state_get, host_state_set } from "./arqon_host_
 /** Bytes of the length before every value of the host. */
 const LENGTH_BYTES: usize = 4;
 
-/** The declarations so far, as JSON without the brackets around them, and how many they are. */
+/** The declarations so far, as JSON without the outer brackets, and their number. */
 let declared: string = "";
 let count: i32 = 0;
 
-/** What `arqon_state_keys` returns, so that it stays where it is. */
+/** The result of `arqon_state_keys`, kept so that it is not moved. */
 let told: ArrayBuffer = new ArrayBuffer(0);
 
 /** A text as it is in JSON. */
@@ -27,7 +27,7 @@ function quoted(text: string): string {
   return quoted + '"';
 }
 
-/** One value for each key; which key it is follows from what is being decided about. */
+/** One value for each key; the key follows from the operation that is decided. */
 export class State {
   private slot: i32;
 
@@ -35,7 +35,7 @@ export class State {
     this.slot = slot;
   }
 
-  /** The value that was written last, also in this call; null when there is none or its time is over. */
+  /** The value that was written last, also in this call; null if there is none or it has expired. */
   get(): Uint8Array | null {
     const value = host_state_get(this.slot);
     if (value == 0) return null;
@@ -46,14 +46,14 @@ export class State {
   }
 
   /**
-   * Keeps a value for the next calls, if this one comes to a verdict, and its time begins anew. One with
-   * more bytes than were declared ends the call in a fault (503).
+   * Stores a value for the next calls, if this one reaches a verdict, and restarts its time. A value with
+   * more bytes than declared ends the call in a fault (503).
    */
   set(value: Uint8Array): void {
     host_state_set(this.slot, value.dataStart, <usize> value.length);
   }
 
-  /** Forgets the value. */
+  /** Deletes the value. */
   delete(): void {
     host_state_delete(this.slot);
   }
@@ -71,7 +71,7 @@ export function state(key: string, ttlSeconds: i32, valueBytes: i32): State {
   return new State(count++);
 }
 
-/** ABI: says which state the policy keeps. */
+/** ABI: returns the declarations of the policy's state. */
 export function arqon_state_keys(): usize {
   const size = String.UTF8.byteLength("[" + declared + "]");
   told = new ArrayBuffer(<i32> LENGTH_BYTES + size);

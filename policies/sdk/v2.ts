@@ -1,5 +1,5 @@
 // `@arqon/policy/v2`: what a policy of version 2 of the ABI imports. Every call of it begins with the state
-// that its top-level statements made: what a call writes to a variable is gone in the next one. The ABI
+// that its top-level statements made: the next call does not see what a call writes to a variable. The ABI
 // below it is in ../ABI_V2.md.
 export { onAppend, Piece } from "./appending.ts";
 export { allow, onConnect, onSubscribe, reject, Verdict } from "./guest.ts";

@@ -5,7 +5,7 @@ import { foldTable } from "./fold_table.ts";
 /** Bytes of folded text that are remembered; a power of two. No word is longer. */
 const WINDOW: i32 = 64;
 
-/** Tags and variation selectors of plane 14; none is visible, so the table leaves them out. */
+/** Tags and variation selectors of plane 14; none is visible, so the table omits them. */
 const PLANE_14: u32 = 0xE0000;
 const PLANE_14_END: u32 = 0xE1000;
 
@@ -35,7 +35,7 @@ function hexDigit(byte: u32): i32 {
 
 /** Reads one character of UTF-8, or one `\uXXXX` escape of JSON, and folds it. */
 class Folder {
-  /** The folded character: the bytes from `form` up to `formEnd`; none when it is left out. */
+  /** The folded character: the bytes from `form` up to `formEnd`; none if it is omitted. */
   form: usize = 0;
   formEnd: usize = 0;
 
@@ -43,7 +43,7 @@ class Folder {
   private end: usize = 0;
   private scratch: StaticArray<u8> = new StaticArray<u8>(4);
 
-  /** Folds what stands at `at` in the text that ends at `end`; returns where the next one stands. */
+  /** Folds the character at `at` in the text that ends at `end`; returns the position of the next one. */
   read(at: usize, end: usize): usize {
     this.at = at;
     this.end = end;
@@ -133,7 +133,7 @@ class Folder {
   }
 }
 
-/** Used by `fold` only: nothing is made anew for each text. */
+/** Used by `fold` only, and reused for each text. */
 const folderOfFold = new Folder();
 
 /** The folded form of a text, for comparing with other folded texts. Escapes of JSON are read. */
@@ -219,7 +219,7 @@ export class WordList {
     return this.find(bytes) >= 0;
   }
 
-  /** Takes what the folder has read; a word that ends in it, -1 when none does. */
+  /** Takes the bytes that the folder has read; returns a word that ends in them, -1 if none does. */
   private takeFolded(): i32 {
     const end = this.folder.formEnd;
     for (let form = this.folder.form; form < end; form++) {
@@ -229,7 +229,7 @@ export class WordList {
     return -1;
   }
 
-  /** Takes the next folded byte; a word that ends with it, -1 when none does. */
+  /** Takes the next folded byte; returns a word that ends with it, -1 if none does. */
   private take(byte: u32): i32 {
     unchecked(this.window[this.count++ & (WINDOW - 1)] = <u8> byte);
     let next = unchecked(this.lastWord[byte]);

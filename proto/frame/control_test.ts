@@ -250,7 +250,7 @@ Deno.test("a wrong wire type, a uint32 beyond its range and a time beyond 2^53 a
   assert.throws(() => readWelcome(far), { reason: "invalid-field", message: /2\^53/ });
 });
 
-Deno.test("numbers out of a field's range are a TypeError of the writer", () => {
+Deno.test("control frames: numbers out of a field's range are a TypeError of the writer", () => {
   for (const request_id of [-1, 1.5, NaN, 2 ** 53, -1n, 2n ** 64n]) {
     assert.throws(() => writeAck({ request_id }), TypeError, String(request_id));
   }

@@ -137,7 +137,7 @@ Deno.test("fields of a later version are skipped, repeated and mistyped ones are
   assert.throws(() => readPresenceUpdate(beyond), { reason: "invalid-field" });
 });
 
-Deno.test("numbers out of a field's range are a TypeError of the writer", () => {
+Deno.test("presence: numbers out of a field's range are a TypeError of the writer", () => {
   const member = { connection_id: "c", user_id: "u", meta: "", joined_ms: 2 ** 60 };
   assert.throws(
     () => encodePresenceUpdate({ members: [member], connections: 1, users: 1 }),

@@ -199,7 +199,7 @@ export class Edge {
     return this.#pairs[level] = [both, both.subarray(0, HASH_BYTES), both.subarray(HASH_BYTES)];
   }
 
-  /** The place of the newest hash of a binary level, of which there are so many. */
+  /** The newest hash of a binary level that has `count` hashes. */
   #node(level: number, count: number): Hash {
     const [, even, odd] = this.#pair(level);
     return count % 2 === 1 ? even : odd;

@@ -4,7 +4,7 @@ import type { ArqonError, Message, PresenceSubscription, Room, Subscription } fr
 import type { Awareness } from "y-protocols/awareness.js";
 import { linkAwareness, metaOf } from "./awareness.ts";
 import { cleaned, documentOf, hasHoles, isFinal, missing, pause, Writer } from "./edits/writer.ts";
-import { Compaction, type LogReading, readLog } from "./log/reading.ts";
+import { Compaction, type LogReading, readLog } from "./log/read_log.ts";
 import { LIVE_FILTER, markOf, newName, publishSnapshot, publishUpdate } from "./log/records.ts";
 import { UPDATE } from "./log/records.ts";
 import type { LogPlace } from "./log/records.ts";

@@ -1,5 +1,5 @@
 /**
- * Where a reader of a tenant's blocks continues. The cursor alone does not tell the store: one that was made anew, or
+ * Where a reader of a tenant's blocks continues. The cursor alone does not tell the store: one that was recreated, or
  * restored from a backup, numbers other blocks alike, and a reader that believes its cursor passes over them.
  */
 import type { BlockStore, StoredBlock } from "../spine/contract/block_store.ts";

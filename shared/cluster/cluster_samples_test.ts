@@ -25,7 +25,7 @@ function nodeAt(uptime_ms: number, more: Partial<ClusterNode> = {}): ClusterNode
   };
 }
 
-Deno.test("five minutes are kept and no more, the oldest first, each with its age", async () => {
+Deno.test("only five minutes are kept, the oldest first, each with its age", async () => {
   let now_ms = 0;
   const sampler = new Sampler({
     node: () => Promise.resolve(nodeAt(now_ms)),

@@ -33,7 +33,7 @@ import { Server, Sse } from "./schema_server.ts";
 import type { WithConstants } from "./keys/constants.ts";
 
 const Postgres = z.strictObject({
-  tenant: id.describe("whose rooms transactions publish to"),
+  tenant: id.describe("tenant to whose rooms transactions publish"),
   database: z.string().max(2_048).refine(isDatabaseUrl, {
     error: 'expected a URL such as "postgres://bridge@127.0.0.1:5432/app"',
   }).optional().describe("the database; with a password rather in database_file"),

@@ -18,7 +18,7 @@ function problems(text: string): readonly (readonly [string, string])[] {
 const nats = (lines: string, urls = "nats://h") => `[nats]\nurls = ["${urls}"]\n${lines}`;
 const quota = (lines: string, url = "redis://h") => `[quota]\nurl = "${url}"\n${lines}`;
 
-Deno.test("each way to log in to NATS is complete by itself", () => {
+Deno.test("each way to log in to NATS is complete alone", () => {
   for (
     const text of [
       nats(""),

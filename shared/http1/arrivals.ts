@@ -44,8 +44,8 @@ export interface ArrivalStats {
 /** Time limit of everything on a connection with a reserved descriptor, in ms. */
 const SPARE_MS = 1_000;
 /**
- * After so many turns, bytes that a connection sent before have arrived: in the first turn its socket may not have been
- * read.
+ * After this many turns, bytes that a connection sent earlier have arrived: in the first turn its socket may not have
+ * been read.
  */
 const LOOKS = 2;
 /** Interval of the timeout checks. */

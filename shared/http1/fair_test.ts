@@ -71,7 +71,7 @@ const RESERVED = 100;
 const USED = 910;
 
 for (const scarce of [false, true]) {
-  Deno.test(`connections that come at once${scarce ? ", with few files left," : ""} are let in over many turns`, async () => {
+  Deno.test(`simultaneous connections${scarce ? ", with few files left," : ""} are admitted over many turns`, async () => {
     let [now_ms, came, most, together] = [0, 0, 0, 0];
     const endTurn = () => together = 0;
     let used = 0;
@@ -111,7 +111,7 @@ for (const scarce of [false, true]) {
       `for _ in {1..${ARRIVALS}}; do exec {fd}<>/dev/tcp/127.0.0.1/${listener.port}; done`;
     // This thread is blocked meanwhile.
     assert(new Deno.Command("bash", { args: ["-c", connect] }).outputSync().success);
-    await until("all have come", () => came === ARRIVALS);
+    await until("all have joined", () => came === ARRIVALS);
     // The slice of one turn and that of the next, which may begin before the count does.
     assert(most <= 4, `${most} in one turn`);
     await listener.shutdown();

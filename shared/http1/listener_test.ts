@@ -202,7 +202,7 @@ test("a peer that goes before its upgrade is answered is lost, and nothing runs"
   await asked.promise;
   conn.close();
   going.resolve();
-  await until("it is told", () => told.length > 0);
+  await until("it is notified", () => told.length > 0);
   assert.deepEqual(told, ["lost"]);
   await until("nobody is left", () => served.listener.stats.open === 0);
 });
@@ -366,7 +366,7 @@ test("a shutdown closes idle connections, answers running requests, and accepts 
   using idle = await served.connect();
   using asking = await served.connect();
   await asking.write(new TextEncoder().encode("GET /a HTTP/1.1\r\nHost: x\r\n\r\n"));
-  await until("both are there", () => served.listener.stats.open === 2);
+  await until("both are connected", () => served.listener.stats.open === 2);
   await asked.promise;
   const ended = served.listener.shutdown();
   assert.equal(await readToEnd(idle), "");

@@ -144,10 +144,10 @@ test("a long write is reported once the peer has read it, a short one may be acc
   assert.equal(heard.stream.send(long), false);
   assert.equal(heard.writes, 0);
   assert.deepEqual(await readAll(conn, long.length), long);
-  await until("it is told", () => heard.writes === 1);
+  await until("it is notified", () => heard.writes === 1);
   const taken = heard.stream.send(new Uint8Array([7]));
   assert.deepEqual(await readAll(conn, 1), new Uint8Array([7]));
-  await until("it is told", () => heard.writes === (taken ? 1 : 2));
+  await until("it is notified", () => heard.writes === (taken ? 1 : 2));
 });
 
 test("the peer's end is reported once, also during a pause", async ({ conn, heard }) => {

@@ -39,7 +39,7 @@ Deno.test("a failed accept is reported, and the next connection is accepted", as
   listening.accept = () => -103;
   const { port } = server.address() as { port: number };
   using _aborted = await Deno.connect({ hostname: "127.0.0.1", port });
-  await until("the failure is told", () => failures === 2);
+  await until("the failure is reported", () => failures === 2);
   listening.accept = accept;
   using _client = await Deno.connect({ hostname: "127.0.0.1", port });
   await until("it is accepted", () => accepted.length > 0);

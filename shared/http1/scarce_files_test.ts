@@ -76,7 +76,7 @@ const KINDS: Readonly<Record<string, Partial<Kind>>> = {
 };
 
 for (const [name, kind] of Object.entries(KINDS)) {
-  Deno.test(`for whom only a reserved file is left hears so, and its connection ends (${name})`, async () => {
+  Deno.test(`a client for which only a reserved file is left is answered so, and its connection ends (${name})`, async () => {
     await using served = await serve(kind);
     served.table.used = SPARE;
     using away = await served.connect();
@@ -104,7 +104,7 @@ for (const [name, kind] of Object.entries(KINDS)) {
 }
 
 for (const name of ["own", "own, TLS"]) {
-  Deno.test(`an older stranger gives its file to who comes, one that waits for us does not (${name})`, async () => {
+  Deno.test(`an older stranger gives its file to a newcomer, one that waits for us does not (${name})`, async () => {
     const { promise: answer, resolve } = Promise.withResolvers<Response>();
     let asked = 0;
     await using served = await serve({

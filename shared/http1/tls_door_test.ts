@@ -71,7 +71,7 @@ async function run(
 }
 
 for (const version of ["tls1_2", "tls1_3"]) {
-  Deno.test(`openssl is answered with ${version}, and told that nothing was cut off`, async () => {
+  Deno.test(`openssl is answered with ${version}, and receives the end that shows nothing was cut off`, async () => {
     await using served = await serve();
     const flags = ["-quiet", "-verify_return_error", "-CAfile", "{ca}", `-${version}`];
     const args = ["s_client", "-connect", `${HOST}:{port}`, ...flags];
@@ -162,7 +162,7 @@ Deno.test("a client that disconnects during the handshake leaves nothing behind"
   for (const bytes of [[], [0x16, 3, 1, 2, 0, 1, 0, 1, 0xfc, 3, 3]]) {
     const conn = await Deno.connect({ hostname: HOST, port: served.port });
     await conn.write(new Uint8Array(bytes));
-    await until("it is there", () => served.listener.stats.open === 1);
+    await until("it has arrived", () => served.listener.stats.open === 1);
     conn.close();
     await until("nobody is left", () => served.listener.stats.open === 0);
   }

@@ -49,7 +49,7 @@ for (
     ["one of several", (signal: AbortSignal) => AbortSignal.any([signal])],
   ] as const
 ) {
-  Deno.test(`an abort after a garbage collection ends a body that stands still: ${name}`, async () => {
+  Deno.test(`an abort after a garbage collection ends a stalled body: ${name}`, async () => {
     await using silent = startSilent();
     const stop = new AbortController();
     const begun = Promise.withResolvers<void>();

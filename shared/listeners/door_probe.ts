@@ -22,7 +22,7 @@ export interface ProbeOptions {
 const LOCAL_HEADER = Buffer.from("0d0a0d0a000d0a515549540a20000000", "hex");
 /** Slices of the timeout; a longer one, since the process was stalled, counts as one. */
 const PARTS = 10;
-/** The status line must come within so many bytes. */
+/** The status line must come within this many bytes. */
 const ANSWER_BYTES_MAX = 4_096;
 
 /**

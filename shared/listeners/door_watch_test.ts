@@ -49,7 +49,7 @@ for (const websocket of ["native", "own"] as const) {
       await assert.rejects(probe({ ...where, path: "/a" }), /ECONNREFUSED/);
     });
 
-    Deno.test(`a port that is opened anew keeps who is there, and takes new ones (${websocket}${secure ? ", TLS" : ""})`, async () => {
+    Deno.test(`a reopened port keeps its connections, and accepts new ones (${websocket}${secure ? ", TLS" : ""})`, async () => {
       const tls = secure ? await testCertificate() : undefined;
       const listener = await listenClient({
         ...{ name: "client", host: HOST, port: 0, websocket, tls },
@@ -83,9 +83,9 @@ Deno.test("an unresponsive port makes the process unready, is reopened, and is r
     },
   });
   assert.equal(watched.check().ok, true);
-  await until("it is told", () => !watched.check().ok);
+  await until("it is notified", () => !watched.check().ok);
   assert.match(watched.check().detail, /does not answer: no answer within 250 ms$/);
-  await until("it comes back", () => watched.check().ok);
+  await until("it is available again", () => watched.check().ok);
   assert.match(watched.check().detail, /^http:\/\/127\.0\.0\.1:\d+ answers$/);
   assert(watched.failures >= 3);
   watched.close();
@@ -156,7 +156,7 @@ for (
     new Inconclusive("closed without an answer"),
   ]
 ) {
-  Deno.test(`a question that says nothing of the port is no reason to give it up (${reason.message})`, async () => {
+  Deno.test(`a failed probe that proves nothing about the port does not abandon it (${reason.message})`, async () => {
     let questions = 0;
     const done: string[] = [];
     const watched = new DoorWatch({

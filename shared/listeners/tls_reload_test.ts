@@ -63,11 +63,11 @@ for (const websocket of ["native", "own"] as const) {
       assert.equal(await answered(listener, first), true);
       assert.equal(await answered(listener, second), false);
       files = { cert: second.cert, key: first.key };
-      await until("half a pair is told", () => lines.length === 1);
+      await until("half a pair is reported", () => lines.length === 1);
       files = undefined;
-      await until("missing files are told", () => lines.length === 2);
+      await until("missing files are reported", () => lines.length === 2);
       files = { cert: "not PEM", key: second.key };
-      await until("what is no PEM is told", () => lines.length === 3);
+      await until("invalid PEM is reported", () => lines.length === 3);
       assert.equal(await answered(listener, first), true, "the one before is served");
       files = second;
       await until("the new pair is served", () => lines.length === 4);
@@ -149,7 +149,7 @@ Deno.test("a pair that the clock alone forbids is reported once, and served as s
   });
   const looksAgain = async () => {
     const before = looks;
-    await until("it looks again", () => looks > before + 2);
+    await until("it checks again", () => looks > before + 2);
   };
   // The authority's clock is ahead of this one.
   files = early;
@@ -168,7 +168,7 @@ Deno.test("a pair that the clock alone forbids is reported once, and served as s
   await until("the clock was wrong: it is served", () => served.length === 3);
   // A problem that no clock can solve is checked once.
   files = half;
-  await until("half a pair is told", () => lines.length === 5);
+  await until("half a pair is reported", () => lines.length === 5);
   now_ms = Date.UTC(2028, 0);
   await looksAgain();
   assert.deepEqual(served, [first, early, past]);
@@ -193,10 +193,10 @@ Deno.test("an expired certificate is not applied, and the metric has the expiry 
   });
   assert.equal(Number(await ends()), Date.UTC(2041, 0) / 1_000 - 1);
   files = past;
-  await until("it is told", () => lines.length === 1);
+  await until("it is notified", () => lines.length === 1);
   assert.match(lines[0] ?? "", /problem="the certificate ended on 2021-12-31"/);
   files = second;
-  await until("the good one is told", () => lines.length === 2);
+  await until("the good one is reported", () => lines.length === 2);
   assert.deepEqual(served, [first, second]);
   assert.equal(Number(await ends()), Date.UTC(2042, 0) / 1_000 - 1);
 });

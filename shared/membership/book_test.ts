@@ -53,7 +53,7 @@ Deno.test("a book that is read from anywhere is the writer's, or not whole", () 
   }));
 });
 
-Deno.test("each leave belongs to one join before it, and the last one out leaves the room vacated", () => {
+Deno.test("each leave belongs to one earlier join, and the last leave vacates the room", () => {
   fc.assert(fc.property(fc.array(present, { maxLength: 8 }), (all) => {
     const book = emptyBook();
     const log = all.flatMap((now) => write(book, now, false));
@@ -73,7 +73,7 @@ Deno.test("each leave belongs to one join before it, and the last one out leaves
   }));
 });
 
-Deno.test("a list that was begun and not ended is none", () => {
+Deno.test("a list that began and did not end is ignored", () => {
   const book = emptyBook();
   const all = new Set(Array.from({ length: PAGE_MEMBERS + 1 }, (_, at) => `c${at}`));
   const log = write(book, all, true);

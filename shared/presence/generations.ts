@@ -59,7 +59,7 @@ function smallerContent(
 /**
  * Adds deltas, at most one per writer, to every slot that they continue; a slot that would grow
  * beyond its level takes over the next smaller one's content, or the deltas alone, or, when these
- * alone are too large, starts anew after them. In O(deltas), spread over many pushes.
+ * alone are too large, starts again after them. In O(deltas), spread over many pushes.
  */
 export function pushDeltas(generations: Generations, deltas: readonly Delta[]): void {
   const { levels } = generations;

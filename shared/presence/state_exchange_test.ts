@@ -36,7 +36,7 @@ import {
 const nothing = { joins: [], leaves: [] };
 const A = writer("a");
 
-Deno.test("E4 what an unknown writer did is ignored", () => {
+Deno.test("E4 changes of an unknown writer are ignored", () => {
   const brain = createState();
   const announced = delta(A, 0, 1, [entry(1, "alice")]);
   for (const result of [merge(brain, announced), mergeFull(brain, announced)]) {

@@ -36,7 +36,7 @@ Deno.test("dots of its own are refused by a writer", () => {
   refuses(a, delta(A, 1, 2, [entry(2, "z")]), /^a@1 is this replica itself$/);
 });
 
-Deno.test("entries born outside of the delta are refused", () => {
+Deno.test("entries created outside of the delta are refused", () => {
   const outside = /^counter of an entry is \d+; expected one in \(3, 6\]$/;
   for (const counter of [0, 1, 3, 7, 99]) {
     refuses(brain(), delta(A, 3, 6, [entry(counter, "z")]), outside);
@@ -105,7 +105,7 @@ Deno.test("a connection of another tenant is refused", () => {
   assert.equal(merge(state, delta(A, 3, 5, [foreign(5, "x")], [2])).outcome, "merged");
 });
 
-Deno.test("what waited for a hole and turns out to be wrong is dropped, not merged", () => {
+Deno.test("a delta that waited for a hole and is invalid is dropped, not merged", () => {
   const state = createState();
   markUp(state, A);
   const foreign = { ...entry(3, "x"), tenant_id: "globex" };

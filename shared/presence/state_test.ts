@@ -40,7 +40,7 @@ Deno.test("B3 entries are found by connection, room and both", () => {
   assert.equal(entryOf(a, writer("b"), member("p", "topic")), undefined);
 });
 
-Deno.test("B6 leaving what one does not hold moves nothing", () => {
+Deno.test("B6 a leave of an unknown entry changes nothing", () => {
   const a = createState(writer("a"));
   enter(a, "p");
   takeDelta(a);

@@ -198,7 +198,7 @@ Deno.test("an answer has a delta or reports none, not both and not neither", () 
   assert.equal(decodeMessage(pulled(false, true)).kind, "pulled");
 });
 
-Deno.test("what must be there and is not, and states that do not exist, are refused by name", () => {
+Deno.test("missing required members and unknown states are refused by name", () => {
   const missing: [number, RegExp][] = [
     [1, /Announcement\.delta: it is missing/],
     [2, /Beat\.brain_id: the id is empty/],

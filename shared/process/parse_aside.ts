@@ -10,7 +10,7 @@ import { inPieces, STRANGERS } from "../turns/slices.ts";
 import { joining } from "../config/live/long_lists.ts";
 import type { ParseReply, ParseRequest } from "./parse_thread.ts";
 
-/** Files of at most so many bytes are parsed at once, in some 20 ms; a thread takes 300 ms and 60 MB to start. */
+/** Files of at most this size are parsed at once, in some 20 ms; a thread takes 300 ms and 60 MB to start. */
 const SMALL_BYTES = 16_384;
 /** The time limit of a file in the thread, in ms: long filters take 7 ms each. */
 const PARSE_MS = 300_000;

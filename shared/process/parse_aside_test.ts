@@ -30,7 +30,7 @@ Deno.test("a large configuration is parsed in turns with others, and is the same
   assert(turns > 40, `${turns} turns`);
 });
 
-Deno.test("what is wrong with a large file is told as of a small one, and a larger one than a configuration may be is not parsed", async () => {
+Deno.test("a fault in a large file is reported as in a small one, and a file above the limit is not parsed", async () => {
   const bytes = utf8.encode(`${classesText(500)}[limits]\nconnections_per_use = 1\n`);
   let expected = "";
   try {

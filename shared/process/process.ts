@@ -149,7 +149,7 @@ export function clientConfig(bytes: Uint8Array, file: string, defaults: ConfigDe
   return config;
 }
 
-/** As `loadConfigFile`, for a running process, which goes on meanwhile: rejects with an Error with the problem. */
+/** As `loadConfigFile`, for a running process, which continues meanwhile: rejects with an Error with the problem. */
 export async function readConfigFile(file: string, defaults: ConfigDefaults = {}): Promise<Config> {
   let bytes: Uint8Array;
   try {

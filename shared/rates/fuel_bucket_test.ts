@@ -24,7 +24,7 @@ Deno.test("over any time a tenant uses no more than burst, rate and one call", (
   }));
 });
 
-Deno.test("a debt is worked off at the rate, and a clock that goes back gives nothing", () => {
+Deno.test("a debt is repaid at the rate, and a clock that goes back adds nothing", () => {
   const bucket = createFuelBucket(1_000, 0);
   spendFuel(bucket, 3_000, 0);
   assert.equal(hasFuel(bucket, 1_000), false);

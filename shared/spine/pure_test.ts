@@ -30,7 +30,7 @@ Deno.test("a stored key is below a stored prefix exactly when its tokens begin w
   }));
 });
 
-Deno.test("what no key is stored as is not read as one", () => {
+Deno.test("bytes that no key is stored as are not read as a key", () => {
   for (const stored of ["", ".", "YQ.", "YQ==", "a", "Y Q", "/w", "_w", "YR", "YQ..YQ"]) {
     assert.equal(decodeKey(stored), undefined, stored);
   }

@@ -71,7 +71,7 @@ Deno.test("an unreachable collector is logged once, counted each time, and logge
   assert.match(test.lines[0] ?? "", /level=warn .*metrics do not reach the collector/);
   test.things.inc(3);
   await using back = await startOtlpReceiver(port);
-  await until("the totals at the one that is back", () => {
+  await until("the totals at the restarted one", () => {
     const [metric] = back.metrics().get("things_total") ?? [];
     return metric?.points[0]?.value === 3;
   });

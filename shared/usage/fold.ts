@@ -122,7 +122,7 @@ export class FoldSum {
     }));
   }
 
-  /** Whether a block of so many bytes fits; a single block always does. */
+  /** Whether a block of this size fits; a single block always does. */
   hasRoom(block_bytes: number): boolean {
     return this.#bytes === 0 || this.#bytes + GROWTH * block_bytes <= SUM_BYTES;
   }

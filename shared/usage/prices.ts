@@ -68,7 +68,7 @@ export class Prices {
     const is_due = this.#is_due && is_given;
     const book = await changeDocument(async (mayLose) => {
       const entry = await bucket.get(KEY);
-      // A bucket that was made anew gets the book that held until then: other prices must not begin with the past.
+      // A recreated bucket gets the book that held until then: other prices must not begin with the past.
       const before = entry === undefined ? this.#book : decodeBook(entry.value);
       const taken = is_due ? take(before, given, now()) : undefined;
       if (taken !== undefined && "why" in taken) {

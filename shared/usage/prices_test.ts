@@ -9,7 +9,7 @@ import { Prices } from "./prices.ts";
 const DAY_MS = 86_400_000;
 const START_MS = Date.UTC(2026, 2, 5);
 
-Deno.test("prices: a bucket that was made anew gets the book that held, not the prices of who starts next", async () => {
+Deno.test("prices: a recreated bucket gets the book in force, not the prices of the next process that starts", async () => {
   const spine = openEmbedded({ log: QUIET, now: () => START_MS });
   try {
     const bucket = await spine.keyValue("ARQON_USAGE");

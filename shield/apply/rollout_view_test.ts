@@ -1,4 +1,4 @@
-/** What the admin API says of a rollout while Shields die and Brains are away. On an embedded Spine. */
+/** A rollout in the admin API while Shields die and Brains are unreachable. On an embedded Spine. */
 import assert from "node:assert/strict";
 import { encodeRollout } from "../../shared/rollout/rollout.ts";
 import { ROLLOUTS_BUCKET } from "../../shared/records/buckets.ts";

@@ -95,7 +95,7 @@ export const DATA = {
   after: of("data", "after", "`next` of the previous page", { ...FIELD, minLength: 1 }),
 } as const satisfies Readonly<Record<string, CommandMember>>;
 
-/** The most members in a request; no path has so many. */
+/** The most members in a request; no path has as many. */
 const MEMBERS_MAX = 32;
 const DIGITS = /^[0-9]{1,20}$/;
 

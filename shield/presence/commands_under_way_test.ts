@@ -74,10 +74,10 @@ Deno.test("when a Brain ends, waiting commands with an id are retried once, thos
   const last = brain("last", () => {});
   last.die();
   // The probe detects the ended Brain, so pending commands can be retried.
-  await until("one is gone", () => gone.length === 1);
+  await until("one has left", () => gone.length === 1);
   await until("it was asked again", () => again() === 1);
   await assert.rejects(without_id, { reason: "command-timeout" });
-  await until("the repetition is there", () => both() === 3);
+  await until("the repetition has arrived", () => both() === 3);
   slow.taken.forEach(answer);
   assert.equal(textOf(await asked), "done");
   assert.deepEqual([gone, again(), both()], [["last"], 1, 3]);
@@ -90,7 +90,7 @@ Deno.test("a slow Brain is probed, and gets no retries", async () => {
   engine.spine.subscribe(processSubject("direct", "slow"), () => void knocks++);
   const slow = brain("slow", () => {});
   const asked = ask(true);
-  await until("it is asked whether it is there", () => knocks >= 2);
+  await until("it is asked whether it exists", () => knocks >= 2);
   assert.deepEqual([gone, again(), slow.taken.length], [[], 0, 1]);
   slow.taken.forEach(answer);
   assert.equal(textOf(await asked), "done");

@@ -16,7 +16,7 @@ export interface IngressContext {
 }
 
 /**
- * Counts one message of so many bytes as `op` of `shield_ingress_ops`, and takes it from its rates. Throws
+ * Counts one message of this size as `op` of `shield_ingress_ops`, and takes it from its rates. Throws
  * `rate-limited` (429).
  */
 export function takeIngress(

@@ -245,7 +245,7 @@ Deno.test("a schedule that another Shield claims while it waits here is not publ
   await bucket.put(["acme", "waits-too"], encodeSchedule(due()));
   const one = new Schedules(optionsOf(bucket, { publish, random: () => 0, claim_ms: 60_000 }));
   stack.defer(() => one.close());
-  await until("all places are taken", () => published.length === names.length);
+  await until("all places are in use", () => published.length === names.length);
   const by = { node_id: "other", now_ms: Date.now(), is_left: false };
   await bucket.update(["acme", "waits"], encodeSchedule(claimed(due(), by)), revision);
   await until(

@@ -246,7 +246,7 @@ async function liveResponse(
   });
 }
 
-/** The next events; undefined: the time is over, or the reader may no longer read. */
+/** The next events; undefined: the timeout has passed, or the reader may no longer read. */
 async function nextEvents(
   context: StreamContext,
   live: Live,

@@ -507,7 +507,7 @@ Deno.test("folding: nothing is folded while the clock of the store is behind its
   });
 });
 
-Deno.test("folding: what is folded while it is read is read anew", async () => {
+Deno.test("folding: blocks that are folded while they are read are read again", async () => {
   await onBench(async (bench) => {
     for (let minute = 0; minute < 1_200; minute++) {
       await bench.count({ node_id: minute % 2 === 0 ? "one" : "two" });

@@ -35,7 +35,7 @@ export class TenantSums {
     for (const { counts } of rows) addCounts(sum, counts);
   }
 
-  /** All usage by tenant, including running minutes, which `running` gives anew at each call. Read in slices. */
+  /** All usage by tenant, including running minutes, which `running` computes at each call. Read in slices. */
   async with(running: () => Iterable<TenantRows>): Promise<ReadonlyMap<string, Readonly<Counts>>> {
     for (let tries = 1;; tries++) {
       const all = new Map<string, Counts>();

@@ -409,7 +409,7 @@ Deno.test("usage: a clock set back into the previous month finds the usage of th
   });
 });
 
-Deno.test("usage: a budget counts what a store has that was made anew, or restored, whatever its cursors", async () => {
+Deno.test("usage: a budget counts the use in a recreated or restored store, for any cursors", async () => {
   await onBus(async ({ clock, place }) => {
     const open = async () => {
       const spine = openEmbedded({ log, now: () => clock.now_ms });

@@ -30,7 +30,7 @@ const KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [`${START}(?:Whose|Of what|As which|Of which|Of whom|Of those that) `, "the subject first"],
 ];
 
-/** Kinds that no page and no comment of the product has; tests and programs' texts still have them. */
+/** Kinds that no page and no comment has; programs' texts and names of tests still have them. */
 const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [
     String.raw`\b(?:is|are|was|were|be|been) told\b(?! (?:apart|to|from)\b)|\btold (?:of|as)\b`,
@@ -53,9 +53,9 @@ const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [String.raw`(?<!\bcomes? back )\bby itself\b`, "automatically, alone"],
 ];
 
-/** Pages, and product files; PAGE_KINDS apply only to the comments of the latter. */
+/** Pages, and code; PAGE_KINDS apply only to the comments of the latter. */
 const PAGES = /^(?!tests\/).*\.md$/;
-const PRODUCT = /^(?!tests\/|.*(?:\/testing\/|\/tests?\/|_test\.\w+$)).*\.(?:ts|tsx|js|rs|py)$/;
+const CODE = /\.(?:ts|tsx|js|rs|py)$/;
 const COMMENT = /^[ \t]*# [^\n]*|"""[^]*?"""|\/\*[^]*?\*\/|(?<![:"'`])\/\/[^\n]*/gm;
 
 /** The comments of a program, at their positions; everything else is blank. */
@@ -87,7 +87,7 @@ const PAGE_PATTERNS = compiled(PAGE_KINDS);
 export function checkStyle(path: string, text: string): Violation[] {
   const found = violations(path, text, PATTERNS);
   if (PAGES.test(path)) found.push(...violations(path, text, PAGE_PATTERNS));
-  if (PRODUCT.test(path)) found.push(...violations(path, commentsOf(text), PAGE_PATTERNS));
+  if (CODE.test(path)) found.push(...violations(path, commentsOf(text), PAGE_PATTERNS));
   return found;
 }
 
@@ -102,6 +102,31 @@ function violations(path: string, text: string, patterns: typeof PATTERNS): Viol
   );
 }
 
+/** The most words of a sentence on a page. */
+const SENTENCE_WORDS = 45;
+
+/** What ends a sentence: its point, or the end of a paragraph, list item or cell, which are marked by a NUL. */
+const SENTENCE_END = /(\0|\n[ \t]*\n|(?<=[.!?]["”)*_]*)\s+)/;
+
+/** Sentences that are too long, as vale counts them at night (docs/.vale): code and addresses are no words. */
+export function checkSentences(path: string, text: string): Violation[] {
+  const blank = (part: string) => part.replaceAll(/[^\n]/g, " ");
+  const prose = text.replaceAll(/<!--[^]*?-->|^ *(```|~~~)[^]*?^ *\1$|`[^`]*`|\]\([^)]*\)/gm, blank)
+    .replaceAll(/^#.*$|^ *(?:[-*]|\d+\.) |\|/gm, (mark) => "\0" + blank(mark.slice(1)));
+  let line = 1;
+  return prose.split(SENTENCE_END).flatMap((part) => {
+    const first = line + part.slice(0, part.search(/\S|$/)).split("\n").length - 1;
+    line += part.split("\n").length - 1;
+    const words = part.match(/\b[\w'’-]+\b/g)?.length ?? 0;
+    if (words <= SENTENCE_WORDS) return [];
+    return [{
+      path,
+      line: first,
+      message: `${words} words: a sentence has at most ${SENTENCE_WORDS}`,
+    }];
+  });
+}
+
 const EXTENSIONS = [".md", ".ts", ".tsx", ".js", ".py", ".rs", ".toml", ".json", ".yaml", ".yml"];
 
 /** The page and the rules, which name the kinds. */
@@ -110,5 +135,9 @@ const NAMES_THEM = /^(docs\/style\.md|tasks\/rules\/style_rules(_test)?\.ts|deno
 /** The violations in all files. */
 export function checkAllStyle(sources: Sources): Violation[] {
   const paths = sources.ending(EXTENSIONS).filter((path) => !NAMES_THEM.test(path));
-  return paths.flatMap((path) => checkStyle(path, sources.text(path)));
+  const pages = paths.filter((path) => /^(?:README|docs\/.*)\.md$/.test(path));
+  return [
+    ...paths.flatMap((path) => checkStyle(path, sources.text(path))),
+    ...pages.flatMap((path) => checkSentences(path, sources.text(path))),
+  ];
 }

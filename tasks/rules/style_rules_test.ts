@@ -1,6 +1,6 @@
 /** The forbidden kinds of sentences. */
 import assert from "node:assert/strict";
-import { checkStyle } from "./style_rules.ts";
+import { checkSentences, checkStyle } from "./style_rules.ts";
 
 const linesOf = (text: string) => checkStyle("docs/a.md", text).map(({ line }) => line);
 
@@ -31,7 +31,7 @@ Deno.test("style: a sentence of each kind is found, also across a line break", (
   }
 });
 
-Deno.test("style: a sentence of a page's kinds is found in a page and in a comment of the product", () => {
+Deno.test("style: a sentence of a page's kinds is found in a page and in a comment", () => {
   for (
     const sentence of [
       "The client is told so.",
@@ -54,11 +54,8 @@ Deno.test("style: a sentence of a page's kinds is found in a page and in a comme
     assert.deepEqual(linesOf(`A line.\n\n${sentence}\n`), [3], sentence);
     assert.equal(checkStyle("shared/a.ts", `/**\n * ${sentence}\n */`)[0]?.line, 2, sentence);
     assert.equal(checkStyle("sdk/a.py", `"""${sentence}"""`).length, 1, sentence);
-    for (
-      const [path, text] of [["tests/a.ts", `// ${sentence}`], ["shared/a.ts", `"${sentence}"`]]
-    ) {
-      assert.deepEqual(checkStyle(path!, text!), [], sentence);
-    }
+    assert.equal(checkStyle("tests/a_test.ts", `// ${sentence}`).length, 1, sentence);
+    assert.deepEqual(checkStyle("shared/a.ts", `"${sentence}"`), [], sentence);
   }
 });
 
@@ -78,4 +75,21 @@ Deno.test("style: similar valid sentences are not reported", () => {
       "It takes up to three seconds.",
     ]
   ) assert.deepEqual(linesOf(text), [], text);
+});
+
+Deno.test("style: a sentence of more than 45 words is found, and code, links and cells are not counted", () => {
+  const words = (count: number) => Array(count).fill("word").join(" ");
+  const long = `A line.\n\n- ${words(23)}\n  ${words(23)}. The next one.\n`;
+  assert.deepEqual(checkSentences("docs/a.md", long).map(({ line }) => line), [3]);
+  for (
+    const text of [
+      `${words(45)}.`,
+      `${words(44)}. ${words(44)}!`,
+      `${words(40)}\n\n${words(40)}`,
+      `- ${words(40)}\n- ${words(40)}`,
+      `| ${words(40)} | ${words(40)} |`,
+      `${words(40)} \`${words(9)}\` [a](b/c/d/e/f.md#g-h).`,
+      "```text\n" + words(99) + "\n```",
+    ]
+  ) assert.deepEqual(checkSentences("docs/a.md", text), [], text);
 });

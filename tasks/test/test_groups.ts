@@ -1,5 +1,5 @@
 /**
- * Groups test files, several to an isolate: each isolate loads all imports of its tests anew, which takes longer than
+ * Groups test files, several to an isolate: each isolate loads all imports of its tests again, which takes longer than
  * most of these tests. Pure; `test_modules.ts` writes the modules.
  */
 

@@ -55,7 +55,7 @@ const durable: Capability = async (world) => {
   const { messages } = await history(bob.room("kept-1"), { limit: 3 });
   assert.equal(messages.length, 3);
   const few = async () => (await history(bob.room("few-1"), { limit: 10 })).messages.length;
-  await until("the oldest have gone", async () => await few() === 2);
+  await until("the oldest are removed", async () => await few() === 2);
 };
 
 /** A tenant with its own durable class has its own stream. */
@@ -163,9 +163,9 @@ const membership: Capability = async (world) => {
 /** Hooks are called for messages and members. */
 const hooks: Capability = async (world) => {
   const told = () => world.receiver.taken.map(({ body }) => body.type);
-  await until("the hook is told of members", () => told().includes("member.left"));
+  await until("the hook is called for members", () => told().includes("member.left"));
   await publish(world, 0, "hooked-1", { type: "order", data: { n: 1 } });
-  await until("the hook is told of messages", () => told().includes("room.message"));
+  await until("the hook is called for messages", () => told().includes("room.message"));
   assert.deepEqual(world.receiver.problems, []);
 };
 
@@ -226,7 +226,7 @@ const policies: Capability = async (world) => {
   for (const order of ["pause", "resume"]) {
     assert.equal((await ask("POST", `rollouts/acme/${order}`)).status, 200, order);
   }
-  await until("the rollout is over", async () => {
+  await until("the rollout has ended", async () => {
     for (let n = 0; n < 10; n++) await publish(world, n % 2 as 0 | 1, "r", { data: "abc1" });
     return (await ask("GET", "rollouts/acme")).body.rollout?.state === "applied";
   });
@@ -303,7 +303,7 @@ const backend: Capability = async (world) => {
       return answer.string();
     };
     const said = await ask("publish", { type: "paid", data: { n: 1 } });
-    await until(`a publish is heard: ${said}`, () => heard.includes("in.t.acme.r.lobby"));
+    await until(`a publish is received: ${said}`, () => heard.includes("in.t.acme.r.lobby"));
     assert.match(await ask("command", { name: "room.get", data: { key: "k" } }), /"code"/);
   } finally {
     await connection.close();

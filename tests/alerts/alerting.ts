@@ -12,7 +12,7 @@ export interface Alerting extends AsyncDisposable {
   readonly url: string;
 }
 
-/** The rules with every window and every `for` so many times shorter. */
+/** The rules with every window divided by `windows` and every `for` shortened. */
 function faster(text: string, windows: number): string {
   const unit_ms = { h: 3_600_000, m: 60_000, s: 1_000 };
   const shorter = (count: string, unit: string, times: number) =>
@@ -26,8 +26,8 @@ function faster(text: string, windows: number): string {
 }
 
 /**
- * Starts it with these jobs, as its configuration has them. `windows`: so many times shorter are windows, where what is
- * measured every few seconds needs longer ones.
+ * Starts it with these jobs, as its configuration has them. `windows`: the factor by which windows are shorter, where
+ * series that are measured every few seconds need longer ones.
  */
 export async function startAlerting(
   scrape_configs: readonly object[],
@@ -57,7 +57,7 @@ export async function startAlerting(
 }
 
 /** What Prometheus answers. */
-// deno-lint-ignore no-explicit-any -- whoever asks knows the form
+// deno-lint-ignore no-explicit-any -- the caller knows the form
 export async function api({ url }: Alerting, path: string): Promise<any> {
   const answer = await (await fetch(`${url}/api/v1/${path}`)).json();
   assert.equal(answer.status, "success", path);

@@ -82,7 +82,7 @@ const ROWS: readonly Row<Dependencies>[] = [{
       for (const words of [["hook", "pause", ...of], ["hook", "resume", ...of]]) {
         assert.match(await runAsOperator(stage, words), /exit code 0/);
       }
-      await until("what waited comes", () => receiver.taken.length === 1);
+      await until("the backlog arrives", () => receiver.taken.length === 1);
     };
   },
   says: /repair the receiver, then `arq hook resume ID --tenant TENANT`/,
@@ -101,7 +101,7 @@ const ROWS: readonly Row<Dependencies>[] = [{
   shows: { "the JWK set cannot be fetched": /issuer=away .*500/ },
 }, {
   alert: "ArqonLogLinesLeftOut",
-  // deno-lint-ignore require-await -- the load goes on
+  // deno-lint-ignore require-await -- the load continues
   async breaks({ bus, token }) {
     const admin = new HttpPeer(bus.admin_url, token);
     // Each of its questions is a line of the log.

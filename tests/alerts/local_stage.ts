@@ -1,4 +1,4 @@
-/** A bus in the test's own process, as an operator of alerts has it. */
+/** A bus in the test's process, for tests of alerts. */
 import { startLocalBus } from "../harness/local_bus.ts";
 import type { LocalBusOptions } from "../harness/local_bus.ts";
 import type { TestBus } from "../harness/test_bus.ts";

@@ -26,7 +26,7 @@ interface OneProcess extends ServerStage {
   readonly shield: ServerProcess;
 }
 
-/** Lets the process have so many files open from now on. */
+/** Sets the process's limit of open files. */
 async function limitFiles({ shield }: OneProcess, files: number | string): Promise<void> {
   const args = ["--pid", `${shield.pid}`, `--nofile=${files}:`];
   const { success, stderr } = await new Deno.Command("prlimit", { args }).output();

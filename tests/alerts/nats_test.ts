@@ -1,4 +1,4 @@
-/** Alerts about the connection to NATS, and about what is stored there: a slow one, a cut one, a full one, a frozen one. */
+/** Alerts about the connection to NATS and about its storage: slow, cut off, full, frozen. */
 import assert from "node:assert/strict";
 import { jetstreamManager } from "@nats-io/jetstream";
 import { Kvm } from "@nats-io/kv";
@@ -178,7 +178,7 @@ const UNBOUNDED: readonly Row<Natted>[] = [{
       const filling = { name: "FILLING", subjects: ["filling"], max_bytes: 1.5 * max_bytes };
       await outside.streams.add(filling);
     }
-    await until("no message is taken", async () => await store(stage, tenant_id) === 503);
+    await until("no message is accepted", async () => await store(stage, tenant_id) === 503);
     return async () => {
       await outside.streams.delete("FILLING");
       await outside[Symbol.asyncDispose]();

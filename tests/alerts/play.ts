@@ -16,7 +16,7 @@ export interface Row<S> {
   readonly alert: string;
   /** Brings the fault about. What it resolves with does what the runbook says, after which the alert ends. */
   breaks(stage: S): Promise<() => unknown>;
-  /** What is printed in the runbook, and what is seen of the cause by whoever does it. */
+  /** The runbook's commands, and the facts about the cause that they must show. */
   readonly shows: Readonly<Record<string, RegExp>>;
   /** What the runbook says to do. */
   readonly says: RegExp;

@@ -15,9 +15,9 @@ export interface Operated {
   readonly ops_url: string;
   /** Of an operator. */
   readonly token: string;
-  /** What its processes have said. */
+  /** The output of its processes. */
   log(): string;
-  /** What stands for the words in capitals of a runbook, such as TENANT. */
+  /** The values of a runbook's words in capitals, such as TENANT. */
   readonly words: Readonly<Record<string, string>>;
   /** Its configuration, which is in the folder of the operator; absent: there is none. */
   readonly config?: string;
@@ -33,7 +33,7 @@ export function sectionOf(alert: string): string {
   return text.replaceAll(/\s+/g, " ");
 }
 
-/** What is printed as code in a section. */
+/** The code in a section. */
 export function printedIn(section: string): string[] {
   return [...section.matchAll(/`([^`]+)`/g)].map(([, printed = ""]) => printed);
 }
@@ -82,7 +82,7 @@ async function seriesOf(prometheus: Alerting, query: string): Promise<string> {
   ).join("\n");
 }
 
-/** What is seen by whoever does what is printed: a command, a request, a metric, SQL, or a line of the log. */
+/** The result of following the runbook: of a command, a request, a metric, SQL, or a line of the log. */
 export async function seenBy(
   bus: Operated,
   prometheus: Alerting,
@@ -93,7 +93,7 @@ export async function seenBy(
   });
   const [, method, path] = /^(?:(GET|PUT|POST) )?(\/\S+)$/.exec(text) ?? [];
   if (text.startsWith("arq ")) {
-    // It goes on until somebody ends it, and its rates are between two views.
+    // It runs until it is stopped, and its rates are between two views.
     const end = text === "arq top" ? ["--count", "2"] : [];
     return await runAsOperator(bus, [...text.split(" ").slice(1), ...end]);
   }

@@ -39,7 +39,7 @@ async function folderOf(receiver: Receiver) {
   return folder;
 }
 
-Deno.test("the alert about work in whose middle two processes died", async () => {
+Deno.test("the alert about work during which two processes died", async () => {
   await using receiver = new Receiver();
   await using folder = await folderOf(receiver);
   let bus: ServedBus = await startServe(folder.path);

@@ -1,4 +1,4 @@
-/** Alerts about what tenants and their clients do to a bus: policies, schemas, readers, storage, and what is refused. */
+/** Alerts about what tenants and their clients do to a bus: policies, schemas, readers, storage, and refusals. */
 import assert from "node:assert/strict";
 import { pace } from "../../shared/testing/pace.ts";
 import { BAD_PING, ping } from "../../shield/schema/testing/schemas.ts";
@@ -42,7 +42,7 @@ const module = (body: string, hook = "on_message") =>
     (func (export "arqon_alloc") (param i32) (result i32) (i32.const 1024))
     (func (export "arqon_${hook}") (result i32) (local $left i32) ${body}))`);
 
-/** Goes round so often; a million take a millisecond or more. */
+/** Loops this many times; a million take a millisecond or more. */
 const spins = (times: number) =>
   `(local.set $left (i32.const ${times}))
   (loop (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1))))) (i32.const 0)`;
@@ -239,7 +239,7 @@ Deno.test("alerts about what tenants do", async () => {
   await play(stage, [POLICIES, DATA]);
 });
 
-Deno.test("alerts about a policy that does not come back", async () => {
+Deno.test("alerts about a policy that does not recover", async () => {
   // The most fuel takes longer.
   await using stage = await startLocalStage(
     `[policy]\n#constant policy.wedge_ms = 40\n[platform.overseer]\nfuel_limit = 1_000_000\n`,

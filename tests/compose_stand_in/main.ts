@@ -62,7 +62,7 @@ async function end(pid: number): Promise<void> {
   if (!lives(pid)) return;
   Deno.kill(pid, "SIGTERM");
   if (!await becomes(() => !lives(pid), ENDED_MS)) Deno.kill(pid, "SIGKILL");
-  await until("a killed process is gone", () => !lives(pid));
+  await until("a killed process has ended", () => !lives(pid));
 }
 
 /** 0 when everything started is healthy. */

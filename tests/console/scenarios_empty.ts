@@ -28,7 +28,7 @@ async function offPages(world: World, config: string): Promise<Record<string, st
   for (
     const link of [...links, "#/tenants/default", "#/policies/default", "#/rooms/default/lobby"]
   ) {
-    // Another query each time: the page is loaded anew, and has its data once the network is idle.
+    // Another query each time: the page is loaded again, and has its data once the network is idle.
     const query = new URLSearchParams({ page: link });
     await page.goto(`${bus.admin_url}/console/?${query}${link}`, { waitUntil: "networkidle" });
     assert.deepEqual(await page.locator("[role=alert]:visible").allInnerTexts(), [], link);

@@ -20,7 +20,7 @@ const logLevel: Scenario = {
     assert.match(JSON.stringify(await ask(world, "/v1/log")), /"overseer":"debug"/);
     await page.getByRole("combobox", { name: "Level" }).selectOption("as configured");
     await page.getByRole("button", { name: "Set level" }).click();
-    await until("the level is gone", async () => {
+    await until("the level is removed", async () => {
       return !/"overseer":"debug"/.test(JSON.stringify(await ask(world, "/v1/log")));
     });
   },

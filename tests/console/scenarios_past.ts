@@ -95,7 +95,10 @@ const catchesUp: Scenario = {
     const held = await pathOf(page, "Messages per second", "s1");
     const from_ms = Math.min(...await agesOf(page, held));
     await page.getByRole("button", { name: "Resume" }).click();
-    await until("it goes on", async () => await pathOf(page, "Messages per second", "s1") !== held);
+    await until(
+      "it continues",
+      async () => await pathOf(page, "Messages per second", "s1") !== held,
+    );
     const path = await pathOf(page, "Messages per second", "s1");
     assert.equal(path.match(/M/g)?.length, 1, `the line breaks: ${path}`);
     assert.ok(from_ms < 10_000, `the last point was ${from_ms} ms old`);

@@ -47,7 +47,7 @@ const keeps: Scenario = {
     await history.locator("pre").first().filter({ hasText: "onerror" }).waitFor();
     await room.publish("count", { n: 61, text: HOSTILE });
     await history.getByRole("button", { name: "Newest" }).click();
-    await until("the newest is there", async () => (await numbers())[0] === 61);
+    await until("the newest is shown", async () => (await numbers())[0] === 61);
     assert.equal(await page.evaluate("typeof globalThis.hacked"), "undefined", "a script ran");
     assert.equal(await page.locator("main img, main script").count(), 0, "it became markup");
     await page.goto(`${world.bus.admin_url}/console/#/rooms/kept/plain`);

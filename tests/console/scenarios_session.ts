@@ -141,7 +141,7 @@ const noAnswer: Scenario = {
     await page.getByRole("alert").filter({ hasText: "cannot be reached" }).waitFor();
     await page.unroute("**/v1/cluster");
     await state.filter({ hasText: "ready" }).waitFor();
-    await until("the notice is gone", async () => await page.getByRole("alert").count() === 0);
+    await until("the notice is removed", async () => await page.getByRole("alert").count() === 0);
   },
 };
 

@@ -1,7 +1,7 @@
 /**
  * Makes the pictures of `docs/console.md`: two Shields and a Brain on a real NATS, a thousand real clients that talk
- * for five minutes, and Chromium. Not a test. `deno run -A --unstable-net tests/console/screenshots.ts [minutes]
- * [room]`; `room`: only that picture.
+ * for five minutes, and Chromium. Not a test. `deno task docs:pictures [minutes] [room]`; `room`: only that
+ * picture.
  */
 import { connect } from "@arqon/sdk";
 import type { Connection } from "@arqon/sdk";

@@ -99,7 +99,7 @@ def bus() -> Iterator[Bus]:
     started.stop()
 
 
-def test_two_languages_talk_and_who_comes_later_reads_it(bus: Bus) -> None:
+def test_two_languages_exchange_messages_and_a_later_reader_gets_them(bus: Bus) -> None:
     def join(program: list[str], nick: str) -> Chatter:
         return Chatter(program, bus.url, bus.token(nick), "durable-mixed", nick)
 
@@ -131,7 +131,7 @@ def test_two_languages_talk_and_who_comes_later_reads_it(bus: Bus) -> None:
 
 
 @pytest.mark.parametrize("program", LANGUAGES)
-def test_what_others_send_is_shown_and_commands_nothing(bus: Bus, program: list[str]) -> None:
+def test_text_of_others_is_shown_and_not_executed(bus: Bus, program: list[str]) -> None:
     room = f"plain-{program is PYTHON}"
     with (
         Chatter(program, bus.url, bus.token("ada"), room, "ada") as ada,

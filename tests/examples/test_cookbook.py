@@ -20,7 +20,7 @@ from bus import Bus  # noqa: E402
 PROGRAM = str(ROOT / "examples/cookbook/exactly_once.py")
 ROOM = "durable-payments"
 MESSAGES = 200
-# After so many lines of each run it is killed; the last one runs to the end.
+# Each run is killed after this many lines; the last one runs to the end.
 KILLED_AFTER = (1, 17, 40)
 
 

@@ -53,7 +53,7 @@ def test_names_command_nothing_and_an_empty_map_is_drawn() -> None:
     assert draw({}, 80) == []
 
 
-def test_what_is_no_vehicle_is_none() -> None:
+def test_invalid_vehicles_are_ignored() -> None:
     assert is_vehicle(train("1", "A1N", 0))
     bad: list[Any] = [None, 7, [], {}, b"x", {**train("1", "", 0), "sequence": "3"}]
     bad.append({**train("1", "", 0), "latitude": "50"})
@@ -67,7 +67,7 @@ def test_what_is_no_vehicle_is_none() -> None:
         (["ws://127.0.0.1:1", "a.b.c", ".", "--speed", "0"], "it is 0; expected a number above 0"),
     ],
 )
-def test_a_wrong_command_line_is_told_in_a_line(args: list[str], wanted: str) -> None:
+def test_a_wrong_command_line_is_reported_in_one_line(args: list[str], wanted: str) -> None:
     ended = subprocess.run(
         [sys.executable, str(FOLDER / "play.py"), *args],
         capture_output=True,

@@ -159,7 +159,7 @@ async function game(browser: World): Promise<void> {
     });
     await ann.keyboard.up(key);
   }
-  // Both stand still, and both pages show the same.
+  // Neither moves, and both pages show the same.
   await until("both see the same", async () => {
     const shown = await Promise.all([ann, ben].map(playersOn));
     return JSON.stringify(shown[0]) === JSON.stringify(shown[1]);

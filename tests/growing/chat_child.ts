@@ -12,7 +12,7 @@ import { chatTransport } from "@arqon/sdk/ai";
 import type { ChatQuestion } from "@arqon/sdk/ai";
 import { stream } from "@arqon/sdk/streams";
 import { until } from "../../shared/testing/until.ts";
-import { stored } from "./heard.ts";
+import { stored } from "./received.ts";
 
 /** A chat as in a page. */
 class Page extends AbstractChat<UIMessage> {
@@ -70,7 +70,7 @@ async function run(url: string, model_token: string, user_token: string): Promis
   // Another device, and a reloaded page, have the present content.
   const other = new Page(laptop, "c1");
   const resuming = other.resumeStream();
-  await until("it is there, too", () => other.answer === "Once ");
+  await until("it has arrived, too", () => other.answer === "Once ");
   may_go_on = true;
   await Promise.all([sending, resuming]);
   assert.equal(page.answer, "Once upon a time");
@@ -85,9 +85,9 @@ async function run(url: string, model_token: string, user_token: string): Promis
   const second = page.sendMessage({ text: "Another one" });
   await until("the answer begins", () => page.answer === "Once ");
   const watching = other.resumeStream();
-  await until("it is there, too", () => other.answer === "Once ");
+  await until("it has arrived, too", () => other.answer === "Once ");
   await other.stop();
-  await until("the producer hears it", () => ended.length === 2);
+  await until("the producer is notified", () => ended.length === 2);
   assert.deepEqual(ended, ["finished", "stopped"]);
   await Promise.all([second, watching]);
   assert.equal(page.answer, "Once ");

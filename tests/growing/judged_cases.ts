@@ -7,7 +7,7 @@ import type { Connection, Room } from "@arqon/sdk";
 import { maskedWhole, PARTS } from "../../policies/testing/phrases.ts";
 import { seeded } from "../../shared/testing/seeded.ts";
 import { until } from "../../shared/testing/until.ts";
-import { Heard, stored } from "./heard.ts";
+import { Heard, stored } from "./received.ts";
 
 /** The raw pieces sent for a room: no SDK has joined them. */
 class Told implements Disposable {
@@ -65,7 +65,7 @@ export async function cutAnywhere(
       assert.equal(maskedWhole(now), now);
     }
     await ask("finish", {});
-    await until("its end is heard", () => heard.of(id)?.state === "finished");
+    await until("its end is received", () => heard.of(id)?.state === "finished");
     assert.equal(heard.of(id)?.text, maskedWhole(whole));
     assert.equal(heard.pieces(id).join(""), maskedWhole(whole));
     // A repeated piece may be sent again.

@@ -43,7 +43,7 @@ export async function startBus(
     ...wrapper,
     Deno.execPath(),
     "run",
-    // As in the task: the bus has other V8 flags, and would write the compiled modules anew.
+    // As in the task: the bus has other V8 flags, and would write the compiled modules again.
     "--no-code-cache",
     "--allow-run",
     `--allow-read`,

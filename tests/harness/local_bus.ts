@@ -51,7 +51,7 @@ export interface LocalBusOptions {
 
 /**
  * A bus with this text as its configuration, which may set constants in comments (`#constant durable.verify_ms = 500`);
- * a function returns it anew for each reload; without one, with the defaults of `deno task dev`.
+ * a function returns it for each reload; without one, with the defaults of `deno task dev`.
  */
 export async function startLocalBus(
   config: string | (() => string) = DEV_DEFAULTS,

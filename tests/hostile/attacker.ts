@@ -171,7 +171,7 @@ async function flood({ url, token, frames }: Order & { kind: "flood" }): Promise
         times += each;
       }
     } catch {
-      // Nobody reads it any more.
+      // Nobody reads it now.
     }
     peer[Symbol.dispose]();
     await reading;

@@ -109,7 +109,7 @@ export class Container {
     ]);
   }
 
-  /** The first process in it. Undefined if there is none, or none any more. */
+  /** The first process in it. Undefined if there is none, or if it has ended. */
   get pid(): number | undefined {
     const { pid } = this.process.child;
     try {

@@ -1,5 +1,5 @@
 // The load run as a k6 script (https://k6.io), for those who know k6: connections to one bus that come,
-// subscribe, sit idle, hear a broadcast each few seconds and are closed. `deno task k6` runs it, or
+// subscribe, stay idle, receive a broadcast every few seconds and are closed. `deno task k6` runs it, or
 //
 //   k6 run -e URL=ws://127.0.0.1:4000 -e TOKEN=… -e CONNECTIONS=100000 -e IDLE_MINUTES=60 load_test.js
 //

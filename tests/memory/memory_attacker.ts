@@ -70,7 +70,7 @@ async function attack(peer: RawPeer, { manner, pace_ms }: Attack): Promise<boole
       if (pace_ms > 0) await pace(pace_ms);
     }
   } catch {
-    // Nobody reads it any more.
+    // Nobody reads it now.
   }
   peer[Symbol.dispose]();
   await reading;

@@ -242,7 +242,7 @@ async function cutOff(issuer: Place): Promise<void> {
   for (const one of [...others, ...peers]) one[Symbol.dispose]();
 }
 
-Deno.test("native: who neither ends a message nor closes is banned, the others come back", () =>
+Deno.test("native: a client that neither ends a message nor closes is banned, the others reconnect", () =>
   withNats((place) => contained(place, { pongs: true, closes: false })));
 
 Deno.test("native: one that does not answer pings either is banned, the others reconnect", () =>

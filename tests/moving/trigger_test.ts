@@ -21,7 +21,7 @@ Deno.test("the trigger of the page publishes what commits, and nothing of what r
     await database.sql("insert into todos values (2, 7, 'tea')");
     await database.sql("insert into todos values (3, 8, 'elsewhere')");
     const room = () => storedIn(peer, "durable-todos-7");
-    await until("it has come", async () => (await room()).length > 0);
+    await until("it has arrived", async () => (await room()).length > 0);
     const messages = await room();
     assert.deepEqual(messages.map(({ data }) => data), [{ id: 2, list: 7, text: "tea" }]);
   } finally {

@@ -1,5 +1,5 @@
 /**
- * The same program, with the packages as npm installed them, in every runtime. Each must end by itself: whatever keeps
+ * The same program, with the packages as npm installed them, in every runtime. Each must end: whatever keeps
  * a program alive is a leak.
  */
 import assert from "node:assert/strict";

@@ -60,7 +60,7 @@ export class Network {
     this.#lives.set(life.id, life);
   }
 
-  /** It receives nothing any more. */
+  /** From now on it receives nothing. */
   remove(life: Life): void {
     if (this.#lives.get(life.id) === life) this.#lives.delete(life.id);
     for (const listeners of this.#rooms.values()) listeners.delete(life);

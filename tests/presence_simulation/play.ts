@@ -28,7 +28,7 @@ import { World } from "./world.ts";
 
 /** Until an unanswered request is retried. */
 const PULL_MS = 1_000;
-/** How long nothing may change any more once everything agrees, in heartbeats. */
+/** The time without changes after everything agrees, in heartbeats. */
 const STILL_HEARTBEATS = 6;
 
 /** The outcome of a schedule. */

@@ -107,7 +107,7 @@ export async function failOver(stage: Stage, first: Site, second: SecondSite): P
   const began_ms = performance.now();
   const lost_ms = Date.now();
   await first.destroy();
-  // Without the leaf node: if the first site came back, nothing of it would be mirrored any more.
+  // Without the leaf node: if the first site came back, nothing of it would be mirrored.
   for (const { server, config: alone } of site.pods) {
     await server.stop();
     await server.reload(alone);

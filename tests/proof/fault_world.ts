@@ -11,7 +11,7 @@ import type { Served } from "./served.ts";
 /** What serves. */
 export interface FaultWorld extends AsyncDisposable {
   readonly tenant: string;
-  /** For whoever returns by itself. */
+  /** For processes that return without a restart. */
   readonly front: Served & { readonly url: string };
   /** Who is asked, each in turn. */
   readonly places: readonly Served[];
@@ -21,7 +21,7 @@ export interface FaultWorld extends AsyncDisposable {
   hurt(blow: Blow): Promise<void>;
   /** Puts an older copy of the data back, which is a fork; absent: it cannot. */
   readonly rewind?: (work: () => Promise<void>) => Promise<void>;
-  /** What processes have logged, and what ended by itself. */
+  /** What processes have logged, and which ended without a kill. */
   logs(): Promise<string>;
 }
 

@@ -1,4 +1,4 @@
-/** `arq proof witness` beside a bus: it cosigns, it refuses a fork, and nothing waits for one that is away. */
+/** `arq proof witness` beside a bus: it cosigns, it refuses a fork, and nothing waits for an unreachable one. */
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { checkpoint, verify } from "../../arq/commands/proof/proof.ts";

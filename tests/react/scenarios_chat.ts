@@ -55,7 +55,7 @@ async function chat({ browser }: World): Promise<void> {
   }
   // The conversation is kept: two questions, an answer that was stopped, and a complete one.
   await phone.reload();
-  await until("all is there", async () => await phone.locator("li").count() === 4);
+  await until("everything has arrived", async () => await phone.locator("li").count() === 4);
   assert.equal(await counted(phone), 5);
 }
 

@@ -79,11 +79,11 @@ async function chat(example: Example, world: World): Promise<void> {
   const said = () => second.page.locator("li").count();
   const before = await said();
   await first.page.getByRole("button", { name: "Say hello" }).click();
-  await until("it is heard", async () => await said() === before + 1);
+  await until("it is received", async () => await said() === before + 1);
   assert.equal((await second.page.locator("li").last().textContent())?.trim(), "hello");
   await first.page.reload();
   await first.page.getByText("open, 1 others").waitFor();
-  await until("it is still there", async () => await first.page.locator("li").count() > before);
+  await until("it still exists", async () => await first.page.locator("li").count() > before);
 }
 
 /** One after another in one room, whose messages are kept. */

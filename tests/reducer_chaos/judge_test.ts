@@ -35,7 +35,7 @@ Deno.test("porcupine sees calls that were applied twice, late, or in two orders"
   assert.deepEqual(verdicts, ["Ok", ...Array.from({ length: 6 }, () => "Illegal")]);
 });
 
-Deno.test("porcupine judges many calls that overlap, of which most read", async () => {
+Deno.test("porcupine checks many overlapping calls, most of them reads", async () => {
   const calls: MadeCall[] = [];
   let total = 0;
   for (let entry = 1; entry <= 20_000; entry++) {

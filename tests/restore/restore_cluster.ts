@@ -70,7 +70,7 @@ export async function afterwards(
   given: Given,
   { early, lost }: { readonly early: Place; readonly lost: Place },
 ): Promise<void> {
-  // Each Shield checks by itself, so one may notice it a moment before the other.
+  // Each Shield checks on its own, so one may notice it a moment before the other.
   let now = "";
   await until("all Shields see the same life, another one", async () => {
     const [here, there] = await Promise.all(urls.map((url) => epochOf(url, token)));

@@ -72,7 +72,7 @@ class Visitors implements Disposable {
       }
       await pace(50);
     }
-    await until("the visitors have gone", () => this.#under_way === 0);
+    await until("the visitors have left", () => this.#under_way === 0);
     for (const one of this.#stay) await one.untilAny(() => one.connections === 1);
   }
 

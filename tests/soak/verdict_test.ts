@@ -40,7 +40,7 @@ Deno.test("memory and latency that grow, or are too much, fail the run", () => {
   assert.deepEqual(run({ latency_ms: () => 40, counts_only: true }), []);
 });
 
-Deno.test("the first climb of a heap is no growth, and what grows after it fails a short run, too", () => {
+Deno.test("the initial rise of a heap is no growth, and growth after it fails a short run, too", () => {
   // From the soak of 2026-11-21, ten minutes.
   const climb = [590, 593, 681, 822, 812, 772, 758, 763, 770, 777, 783];
   const shield = (at: number) => (climb[at] ?? 0) * MB;
@@ -50,7 +50,7 @@ Deno.test("the first climb of a heap is no growth, and what grows after it fails
   assert.match(run({ minutes: 5, shield: leak }).join(), /memory of the shield/);
 });
 
-Deno.test("one lost message, one too many, one refusal, or silence fails the run whatever the time is", () => {
+Deno.test("one lost, additional or refused message, or silence, fails the run at any time", () => {
   const says = (row: Partial<Row>) => run({ counts_only: true, row }).join();
   assert.match(says({ missing: 1 }), /1 deliveries are lost/);
   assert.match(says({ missing: -1 }), /1 deliveries too many/);

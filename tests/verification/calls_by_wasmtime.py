@@ -1,6 +1,6 @@
 """Recorded calls of policies in wasmtime: the same verdict, words, payload, state and fuel.
 
-The host is written anew here, from policies/ABI.md and policies/ABI_V2.md: it shares nothing with
+The host is written again here, from policies/ABI.md and policies/ABI_V2.md: it shares nothing with
 ours.
 Example policies are asked by our recorder, and by a bus, whose decisions `arq proof decide` has
 repeated.
@@ -206,7 +206,7 @@ def lines(request: pytest.FixtureRequest) -> list[Record]:
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
-def test_wasmtime_says_what_is_recorded(lines: list[Record]) -> None:
+def test_wasmtime_repeats_the_record(lines: list[Record]) -> None:
     engine = wasmtime.Engine()
     host: Host | None = None
     calls = refused = 0

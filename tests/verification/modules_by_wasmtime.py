@@ -2,7 +2,7 @@
 
 The modules are random and store, reinterpret and copy the signs of NaNs, so that memory shows their
 bits. Both of V8's compilers and wasmtime run every call after the same calls before it, and all of
-them once more after the first state has been put back.
+them again after the first state has been put back.
 """
 
 from __future__ import annotations
@@ -125,7 +125,7 @@ def test_both_compilers_of_v8_give_the_same(baseline: list[str]) -> None:
     assert by_v8(TIERS["optimising"]) == baseline
 
 
-def test_wasmtime_gives_what_v8_gives(baseline: list[str]) -> None:
+def test_wasmtime_and_v8_have_the_same_results(baseline: list[str]) -> None:
     engine = wasmtime.Engine()
     returned = 0
     restored = 0

@@ -78,7 +78,7 @@ def messages_of(schema: str) -> dict[str, type[Message]]:
 
 
 def varint(value: int, size: int = 0) -> bytes:
-    """A number, in at least so many bytes."""
+    """A number, in at least this many bytes."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)

@@ -1,6 +1,6 @@
 """Rooms with reducers in wasmtime: the same verdicts, answers, events, fuel and digests.
 
-The host and the fold are written anew here, from policies/REDUCER_ABI.md: they share nothing with
+The host and the fold are written again here, from policies/REDUCER_ABI.md: they share nothing with
 ours but the metered modules.
 """
 
@@ -339,7 +339,7 @@ def lines() -> list[Record]:
     return [json.loads(line) for line in ran.stdout.splitlines()]
 
 
-def test_wasmtime_comes_to_the_same_rooms(lines: list[Record]) -> None:
+def test_wasmtime_computes_the_same_rooms(lines: list[Record]) -> None:
     room: Room | None = None
     kinds: list[str] = []
     timers = repeated = 0

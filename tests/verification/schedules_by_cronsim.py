@@ -69,7 +69,7 @@ def due_in(cron: str, zone: ZoneInfo, start: datetime, end: datetime) -> list[in
     return times
 
 
-def test_schedules_are_due_when_cronsim_says() -> None:
+def test_schedules_are_due_at_cronsims_times() -> None:
     found = shutil.which("deno")
     runtime = [found] if found else ["npx", "-y", "deno"]
     zones = [ZoneInfo(name) for name in ZONES]

@@ -239,7 +239,7 @@ export class RoomWalk implements AsyncDisposable {
       message_id: messageOf(row, place + at).message_id,
     }));
     const sent_ms = Date.now();
-    // An SDK retries an unanswered operation by itself.
+    // An SDK retries an unanswered operation automatically.
     const times_max = row.source === "binary" || row.source === "session" ? Infinity : 1;
     const outcomes = await publisher.try(
       { ...stage, row: { ...row, gate: this.row.gate }, bus, tenant, own: undefined, ...more },

@@ -1,10 +1,9 @@
 /**
- * A process that compiles one module from its standard input, eagerly, and ends: with 0 when it could,
- * 3 with a sentence on standard error when the engine refuses, 4 when it needed too much memory, 5 with a
- * sentence when it cannot say which state it keeps, which otherwise stands on standard output, 6 when it
- * needed too much CPU time. It has no permissions; `compile.ts` starts it. Its arguments are the limits: memory in
- * bytes, and CPU time in ms, on top of what it uses at its start. A compiled server is this program, too: its
- * `main.ts` asks `isTrial` first.
+ * A process that compiles one module from its standard input, eagerly, and prints the declaration of its state. Exit
+ * codes: 0 success, 3 the engine refuses the module (a sentence on stderr), 4 too much memory, 5 no valid declaration
+ * (a sentence on stderr), 6 too much CPU time. It has no permissions; `compile.ts` starts it. Its arguments are the
+ * limits: memory in bytes and CPU time in ms, on top of the usage at its start. A compiled server contains this
+ * program, too: its `main.ts` calls `isTrial` first.
  */
 import process from "node:process";
 import { stateKeysText } from "./state_keys.ts";
@@ -14,25 +13,25 @@ export const EXIT_REFUSED = 3;
 /** Exit code: compiling took more memory than allowed. */
 export const EXIT_MEMORY = 4;
 
-/** Exit code: the module cannot say which state it keeps; the sentence is on standard error. */
+/** Exit code: the module has no valid declaration of its state; the sentence is on standard error. */
 export const EXIT_STATE_KEYS = 5;
 
 /** Exit code: compiling took more CPU time than allowed. */
 export const EXIT_CPU = 6;
 
-/** The first argument of a compiled server that is to be this program. */
+/** The first argument with which a compiled server runs this program. */
 export const TRIAL_ARGUMENT = "arqon:compile-trial";
 
 const encoder = new TextEncoder();
 const WATCH_MS = 10;
 const PERMISSIONS = ["run", "read", "write", "net", "env", "sys", "ffi", "import"] as const;
 
-/** Whether the arguments of a compiled server ask it to be this program. */
+/** Whether the arguments of a compiled server ask for this program. */
 export function isTrial(args: readonly string[]): boolean {
   return args[0] === TRIAL_ARGUMENT;
 }
 
-/** Gives up the permissions that `deno run` would not have given, then compiles. Does not return. */
+/** Drops the permissions that `deno run` would not have granted, then compiles. Does not return. */
 export async function runTrial(args: readonly string[]): Promise<never> {
   for (const name of PERMISSIONS) Deno.permissions.revokeSync({ name });
   return await compileInput(args.slice(1));
@@ -55,7 +54,7 @@ async function compileInput(args: readonly string[]): Promise<never> {
     const module = await WebAssembly.compile(bytes);
     watch();
     code = EXIT_STATE_KEYS;
-    // No more than a pipe holds.
+    // At most the size of a pipe's buffer.
     Deno.stdout.writeSync(encoder.encode(stateKeysText(module)));
   } catch (error) {
     const sentence = error instanceof Error ? error.message : String(error);

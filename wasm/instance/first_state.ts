@@ -1,13 +1,13 @@
 /**
- * The state of an instance after its initialisation: kept, and put back before the next call. Its memory
- * is kept here, once for all instances of a module, which begin alike; its globals are kept by the instance
+ * The state of an instance after its initialisation: saved, and restored before the next call. The memory is saved
+ * here, once for all instances of a module, which begin alike; each instance saves its own globals
  * (`../metering/renewal.ts`). Knows no calls and no prices.
  */
 import { RESTORE_EXPORT, SAVE_EXPORT } from "../metering/meter_costs.ts";
 
 const PAGE_BYTES = 65_536;
 
-/** Memory after initialisation: what is not 0 at the beginning, and its whole size. */
+/** Memory after initialisation: its bytes up to the last one that is not 0, and its whole size. */
 interface FirstMemory {
   readonly bytes: Uint8Array;
   readonly size_bytes: number;
@@ -34,11 +34,11 @@ function firstMemory(compiled: WebAssembly.Module, { buffer }: WebAssembly.Memor
 
 /** The first state of one instance. */
 export interface FirstState {
-  /** Its memory in pages of 64 KiB, those that its initialisation has added too. */
+  /** Its memory in pages of 64 KiB, including those that its initialisation added. */
   readonly pages: number;
-  /** Whether the state can be put back: not once the memory has grown. */
+  /** Whether the state can be restored: not after the memory has grown. */
   canRestore(): boolean;
-  /** Puts the state back; false when that cannot be done. */
+  /** Restores the state; false if that is impossible. */
   restore(): boolean;
 }
 
@@ -48,7 +48,7 @@ function functionOf(exports: WebAssembly.Exports, name: string): () => void {
   throw new TypeError(`the module was metered without ${name}`);
 }
 
-/** Keeps the present state of an instance, which has just been initialised. */
+/** Saves the state of an instance that has just been initialised. */
 export function keepFirstState(
   compiled: WebAssembly.Module,
   exports: WebAssembly.Exports,
@@ -64,7 +64,7 @@ export function keepFirstState(
     canRestore,
     restore() {
       if (!canRestore()) return false;
-      // Growing by nothing leaves a new buffer, too.
+      // Growing by 0 pages makes a new buffer, too.
       if (view.length === 0) view = new Uint8Array(memory.buffer);
       view.set(bytes);
       view.fill(0, bytes.length);

@@ -1,6 +1,7 @@
 /**
- * Asks a metered module for the declaration of its state, `arqon_state_keys`, in an instance of its own:
- * with fuel, and without a host that it could ask for anything. What the text means, policies know. Runs in the child process of a trial compilation, which has no packages.
+ * Asks a metered module for the declaration of its state, `arqon_state_keys`, in a separate instance with fuel and
+ * without host functions. Policies interpret the text. Runs in the child process of a trial compilation, which has no
+ * packages.
  */
 import { FUEL_EXPORT, HOST_MODULES, UNITS_PER_FUEL } from "../metering/meter_costs.ts";
 
@@ -8,10 +9,10 @@ import { FUEL_EXPORT, HOST_MODULES, UNITS_PER_FUEL } from "../metering/meter_cos
 export const STATE_KEYS_EXPORT = "arqon_state_keys";
 /** The most bytes of a declaration. */
 export const STATE_KEYS_BYTES = 4_096;
-/** The fuel of initialising and declaring together. */
+/** The fuel for initialising and declaring together. */
 const DECLARING_FUEL = 10_000;
 
-/** A module that could not say what it keeps. */
+/** The module has no valid declaration of its state. */
 class StateKeysError extends Error {}
 
 function noHost(): never {
@@ -32,7 +33,7 @@ function valueAt({ buffer }: WebAssembly.Memory, pointer: number): Uint8Array {
   return new Uint8Array(buffer, start + 4, size_bytes);
 }
 
-/** The module's imports, none of which it may call now. */
+/** The module's imports; calling one of them now is an error. */
 function importsOf(module: WebAssembly.Module): WebAssembly.Imports {
   const imports: Record<string, Record<string, () => never>> = {};
   for (const { module: from, name } of WebAssembly.Module.imports(module)) {
@@ -42,11 +43,11 @@ function importsOf(module: WebAssembly.Module): WebAssembly.Imports {
 }
 
 /**
- * The text of a module's declaration; "" when it has none. Throws `StateKeysError` with a sentence when it
- * fails, needs too much fuel, or gives no text.
+ * The text of a module's declaration; "" if it has none. Throws `StateKeysError` with a sentence if it
+ * fails, needs too much fuel, or returns no text.
  */
 export function stateKeysText(module: WebAssembly.Module): string {
-  // To others it is an export like any other.
+  // For modules of other kinds, an export of this name has no meaning.
   if (!WebAssembly.Module.imports(module).some((one) => one.module === HOST_MODULES[1])) return "";
   const names = WebAssembly.Module.exports(module).map(({ name }) => name);
   if (!names.includes(STATE_KEYS_EXPORT)) return "";

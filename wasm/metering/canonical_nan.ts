@@ -1,11 +1,11 @@
 /**
- * Gives every NaN that arithmetic makes the same bits. The standard leaves the sign and the payload of
+ * Makes the bits of every NaN that arithmetic produces the same. The standard leaves the sign and the payload of
  * such a NaN open (WebAssembly 2.0, 4.3.3 "NaN Propagation"), and engines, compilers and processors
- * differ, so that a module that stores or reinterprets one would not give the same result everywhere.
- * Here is which instructions those are and what is behind them; `meter_code.ts` writes it.
+ * differ, so that a module that stores or reinterprets one would not have the same result everywhere.
+ * This file knows those instructions and the code that follows them; `meter_code.ts` writes it.
  *
- * Sign operations (`abs`, `neg`, `copysign`) and whatever moves a value keep its bits, and constants and
- * loaded values have bits of the module's own: none of them is changed.
+ * Sign operations (`abs`, `neg`, `copysign`) and moves keep a value's bits, and the module chooses the bits of
+ * constants and loaded values: none of them is changed.
  */
 import { type Instruction, instruction, plain, ValueType } from "../module/module.ts";
 import { Op } from "../module/opcodes.ts";
@@ -41,16 +41,16 @@ const OPEN_TYPES: ReadonlyMap<number, ValueType> = new Map(
 );
 
 /**
- * Whether an instruction gives the same for each NaN that is its topmost operand. What it gives itself
- * is made canonical then, so the NaN below it need not be.
+ * Whether an instruction has the same result for each NaN as its topmost operand. That result is made canonical, so
+ * the operand need not be.
  */
 function isBlind(op: number): boolean {
   return OPEN_TYPES.has(op) || BLIND.some(([first, last]) => op >= first && op <= last);
 }
 
 /**
- * The type of the float that `op` gives, when the bits of its NaN are open and the instruction `next`
- * behind it could show them; else undefined.
+ * The type of the float that `op` returns, if the bits of its NaN are open and the following instruction `next` could
+ * show them; else undefined.
  */
 export function shownNanType(op: number, next: number): ValueType | undefined {
   const type = OPEN_TYPES.get(op);

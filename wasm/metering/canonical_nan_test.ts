@@ -1,6 +1,6 @@
 /**
- * NaNs of metered code: whatever arithmetic gives is a number as before or the canonical NaN, and what
- * the standard keeps stays kept. Engines other than this one: tests/verification/modules_by_wasmtime.py.
+ * NaNs of metered code: the result of arithmetic is the same number or the canonical NaN, and bits that
+ * the standard preserves are preserved. Other engines: tests/verification/modules_by_wasmtime.py.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -34,7 +34,7 @@ const toBits = (type: Float, value: string) =>
     ? `(i64.reinterpret_f64 ${value})`
     : `(i64.extend_i32_u (i32.reinterpret_f32 ${value}))`;
 
-/** A module whose export `f` applies an expression over $a and $b, as bits, and gives bits. */
+/** A module whose export `f` applies an expression to $a and $b, as bits, and returns bits. */
 function moduleOf(type: Float, expression: string): string {
   const value = toBits(type, expression);
   return `(module (func (export "f") (param $a i64) (param $b i64) (result i64) ${value}))`;
@@ -42,7 +42,7 @@ function moduleOf(type: Float, expression: string): string {
 
 const metered = new Map<string, MeteredInstance>();
 
-/** What the expression gives metered, as unsigned bits. */
+/** The metered result of the expression, as unsigned bits. */
 function bitsOf(type: Float, expression: string, a: bigint, b: bigint): bigint {
   const text = moduleOf(type, expression);
   let instance = metered.get(text);
@@ -70,7 +70,7 @@ function expressions(type: Float): readonly string[] {
 }
 
 for (const type of ["f32", "f64"] as const) {
-  Deno.test(`${type}: each NaN that arithmetic gives is the canonical one`, () => {
+  Deno.test(`${type}: each NaN from arithmetic is the canonical one`, () => {
     const all = [...BITS[type], ...BITS[type === "f64" ? "f32" : "f64"]];
     let nans = 0;
     for (const expression of expressions(type)) {
@@ -86,7 +86,7 @@ for (const type of ["f32", "f64"] as const) {
     assert.ok(nans > 1_000, `${nans}`);
   });
 
-  Deno.test(`${type}: what moves a NaN or changes its sign keeps its bits`, () => {
+  Deno.test(`${type}: moves and sign changes keep a NaN's bits`, () => {
     const sign = 1n << (type === "f64" ? 63n : 31n);
     const [a, b] = [fromBits(type, "$a"), fromBits(type, "$b")];
     for (const bits of BITS[type]) {
@@ -113,7 +113,7 @@ const expressionOf = (type: Float) =>
     ),
   })).value;
 
-Deno.test("a NaN is canonical behind any chain of arithmetic, and numbers are as without the meter", () => {
+Deno.test("a NaN is canonical after any chain of arithmetic, and numbers are as without metering", () => {
   for (const type of ["f32", "f64"] as const) {
     fc.assert(
       fc.property(
@@ -134,7 +134,7 @@ Deno.test("a NaN is canonical behind any chain of arithmetic, and numbers are as
   }
 });
 
-/** What the expression gives without the meter. */
+/** The result of the expression without metering. */
 function plainBits(type: Float, expression: string, a: bigint, b: bigint): bigint {
   const module = new WebAssembly.Module(fromText(moduleOf(type, expression)));
   const f = new WebAssembly.Instance(module).exports["f"] as (a: bigint, b: bigint) => bigint;

@@ -1,8 +1,8 @@
 /**
- * What making an instance of a module costs, found in advance by what it will do: look up imports,
- * make objects for exports and tables, run initial values, fill tables and memory. It is charged to
- * the tenant each time, also after a trap, and a module that costs too much is refused. What running
- * code costs is `prices.ts`; nothing here is rewritten.
+ * The cost of creating an instance of a module, computed in advance from the work: looking up imports,
+ * making objects for exports and tables, running initial values, filling tables and memory. The tenant is charged each
+ * time, also after a trap, and a module that costs too much is refused. `prices.ts` has the cost of running code;
+ * nothing is rewritten here.
  *
  * Calibrated on V8 15 (Deno 2.9.6) with the collector's share, rounded up: a bare instance 25 µs, an
  * export of a function of its own 740 ns, an import 670, a table 280, a table entry that a segment
@@ -15,12 +15,12 @@ import { PolicyModuleError } from "../module/errors.ts";
 import type { ElementSegment, WasmModule } from "../module/module.ts";
 
 /**
- * Most fuel that an instance may cost, its memory not counted, which has a limit of its own
- * (`memory_limit_pages`): half of what a call may use.
+ * The most fuel that an instance may cost, without its memory, which has a separate limit
+ * (`memory_limit_pages`): half the fuel of a call.
  */
 export const INSTANCE_FUEL_MAX = 5_000;
 
-/** Units of what every instance does. */
+/** Units of the work that every instance needs. */
 const BASE_UNITS = 40_000;
 /** Units of one of each kind. */
 const UNITS = {
@@ -32,7 +32,7 @@ const UNITS = {
   types: 50,
   globals: 150,
   tables: 700,
-  /** Entry that a table begins with. */
+  /** An initial entry of a table. */
   table_entry: 64,
   element_segments: 200,
   /** Also in a passive segment: the first `table.init` makes all of them, for the price of some. */
@@ -42,13 +42,13 @@ const UNITS = {
   memory_page: 2 ** PAGE_SHIFT,
 } as const;
 
-/** Units of an instance by what they are for. */
+/** Units of an instance by their use. */
 export interface InstanceCost {
   /** All together, in fuel, rounded up. */
   readonly fuel: number;
   /** Without the memory's pages. */
   readonly fuel_without_memory: number;
-  /** What most of the latter is for, in words. */
+  /** The largest use of the latter, in words. */
   readonly mostly: string;
 }
 
@@ -58,7 +58,7 @@ function elementsOf({ items }: ElementSegment): number {
   return items.kind === "functions" ? items.indices.length : items.expressions.length;
 }
 
-/** Units by what they are for, with their counts in words. */
+/** Units by their use, with their counts in words. */
 function parts(
   module: WasmModule,
   saved: readonly number[] | undefined,
@@ -94,8 +94,8 @@ function parts(
 }
 
 /**
- * What an instance costs. `module` is as uploaded; what metering adds to every module is in the base, and
- * `saved` are the globals that it saves besides.
+ * The cost of an instance. `module` is as uploaded; the additions of metering to every module are in the base, and
+ * `saved` is the number of globals that it saves in addition.
  */
 export function instanceCost(module: WasmModule, saved?: readonly number[]): InstanceCost {
   const all = parts(module, saved);
@@ -111,7 +111,7 @@ export function instanceCost(module: WasmModule, saved?: readonly number[]): Ins
 
 /**
  * The fuel of an instance.
- * @throws {PolicyModuleError} `instance-cost`, when that is too much.
+ * @throws {PolicyModuleError} `instance-cost`, if that is too much.
  */
 export function checkedInstanceFuel(module: WasmModule, saved?: readonly number[]): number {
   const { fuel, fuel_without_memory, mostly } = instanceCost(module, saved);

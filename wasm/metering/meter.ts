@@ -1,19 +1,19 @@
 /**
- * The metering transform: takes a module's bytes, gives bytes of a module that does the
- * same, pays for everything before it runs and traps the moment it owes. Pure: the same bytes and
- * options give the same bytes. Whether the module is a policy at all (its imports and exports) is
- * `abi_check.ts`'s question; running it is the host's.
+ * The metering transform: from a module's bytes it makes a module that does the same, pays for
+ * everything before it runs, and traps as soon as its fuel is exhausted. Pure: the same bytes and
+ * options result in the same bytes. `abi_check.ts` decides whether the module is a policy (its imports and
+ * exports); the host runs it.
  *
- * Guarantees, for a module that came out of here:
+ * Guarantees for a metered module:
  * 1. No instruction runs that has not been paid for from `arqon_fuel`. When that falls below zero the
  *    module traps (`unreachable`) and leaves it there; a trap for another reason leaves it at or above
  *    zero, with the rest of the block in which it happened paid for.
  * 2. The same module, instance state, input and fuel use the same fuel, to the unit. The one exception
  *    is an engine that runs out of its own stack below `height_limit_slots`: see `meter_costs.ts`.
- * 3. A NaN that arithmetic gives is the canonical one, whatever engine or compiler runs the module: see
+ * 3. A NaN that arithmetic produces is the canonical one, whatever engine or compiler runs the module: see
  *    `canonical_nan.ts`.
- * 4. With `renewed`, and without an instruction that only a fresh instance takes back, what
- *    `arqon_restore` leaves in the globals is what was there at `arqon_save`, to the bit: see `renewal.ts`.
+ * 4. With `renewed`, and without an instruction that only a fresh instance undoes,
+ *    `arqon_restore` sets the globals to their values at `arqon_save`, to the bit: see `renewal.ts`.
  * 5. Recursion traps once the calls in progress hold more than `height_limit_slots`, with
  *    `arqon_height` left above that.
  */
@@ -31,21 +31,21 @@ export interface MeterOptions {
   /** Greatest size of the memory, in pages of 64 KiB; a larger or missing maximum becomes this. */
   readonly memory_limit_pages: number;
   /**
-   * Units that a fresh instance has, so that a start function pays too; 0 when left out, with which a
+   * Units of a fresh instance, so that a start function pays too; absent: 0, with which a
    * start function traps at once.
    */
   readonly initial_fuel_units?: bigint;
-  /** Slots that the calls in progress may hold together; `HEIGHT_LIMIT_SLOTS` when left out. */
+  /** Slots that the calls in progress may use together; absent: `HEIGHT_LIMIT_SLOTS`. */
   readonly height_limit_slots?: number;
-  /** Static limits; those for policies when left out. */
+  /** Static limits; absent: those for policies. */
   readonly limits?: ModuleLimits;
-  /** Whether each call is to begin with the state after initialisation. */
+  /** Whether each call begins with the state after initialisation. */
   readonly renewed?: boolean;
-  /** The prices that it pays, to replay what was recorded by them; `METER_VERSION` when left out. */
+  /** The version of the prices, to replay records of an earlier one; absent: `METER_VERSION`. */
   readonly price_version?: number | undefined;
 }
 
-/** What a module is made of, for people and for `arq policy check`. */
+/** Facts about a module, for people and for `arq policy check`. */
 export interface ModuleCost {
   /** Length of the module as uploaded. */
   readonly size_bytes: number;
@@ -55,16 +55,16 @@ export interface ModuleCost {
   readonly functions: number;
   /** Sum over the functions of (locals + operand height) × control constructs. */
   readonly compile_cost: number;
-  /** Fuel that making an instance costs, each time. */
+  /** Fuel for creating an instance, each time. */
   readonly instance_fuel: number;
   /**
-   * Fuel that putting an instance back into its first state costs, with the memory that the module
-   * declares: `arqon_init` may add to it; 0 where that is never done.
+   * Fuel for restoring an instance's first state, with the memory that the module declares: `arqon_init`
+   * may add to it; 0 if instances are never restored.
    */
   readonly restore_fuel: number;
 }
 
-/** A module that pays. */
+/** A metered module. */
 export interface MeteredModule {
   readonly bytes: Uint8Array<ArrayBuffer>;
   /** What it imports, as `module.name`. */

@@ -1,13 +1,13 @@
 /**
- * Cuts a function's code into basic blocks and adds up what each costs. Every block is charged whole
- * before it runs, so nothing runs unpaid; after a trap, the rest of its block has been paid for too.
+ * Cuts a function's code into basic blocks and computes the price of each. Every block is charged whole
+ * before it runs, so nothing runs unpaid; after a trap, the rest of its block has been paid for, too.
  * Reads the code only; `meter_code.ts` writes the charges into it.
  *
- * Blocks start at the function's entry, behind `loop`, `if`, `else` and `br_if`, and behind the `end`
- * of a construct that some branch leaves for a place further out. Behind the `end` of any other
- * construct control arrives exactly once for each time it came to the opener, so that code is paid
- * for together with what stands before the opener. Code that control never reaches is in no block: it
- * costs nothing and is not added to any charge.
+ * Blocks start at the function's entry, after `loop`, `if`, `else` and `br_if`, and after the `end`
+ * of a construct from which some branch leaves to an outer one. After the `end` of any other
+ * construct, control arrives exactly once for each arrival at the opener, so that code is paid
+ * for together with the code before the opener. Code that control never reaches is in no block and
+ * costs nothing.
  */
 import { ENTRY_UNITS } from "./meter_costs.ts";
 import { instructionUnits, type Prices } from "./prices.ts";
@@ -15,29 +15,29 @@ import type { FunctionBody, FunctionType, Instruction, WasmModule } from "../mod
 import { Op } from "../module/opcodes.ts";
 import { PolicyModuleError } from "../module/errors.ts";
 
-/** One basic block that costs something. */
+/** One basic block with a price. */
 export interface BlockCharge {
   /** Index of the instruction before which it is paid. */
   readonly at: number;
   readonly units: number;
 }
 
-/** A block while it grows. */
+/** A block under construction. */
 interface OpenCharge {
   readonly at: number;
   units: number;
 }
 
-/** A block, loop, if or the function itself, while the walk is inside. */
+/** A block, loop, if or the function itself that the walk has entered. */
 interface Frame {
   readonly op: number;
   /** Whether control reaches its opener. */
   readonly entered: boolean;
   /** The block that its opener is in. */
   readonly charge: OpenCharge;
-  /** Whether control goes to its end other than by falling through the arm at hand. */
+  /** Whether control reaches its end in another way than through the current arm. */
   targeted: boolean;
-  /** Which frame live code inside branches to or returns from, by the index of the outermost. */
+  /** The outermost frame to which live code inside branches or from which it returns, by index. */
   reach: number;
 }
 
@@ -48,12 +48,12 @@ function blockValues(a: number, types: readonly FunctionType[]): number {
   return type === undefined ? 0 : type.parameters.length + type.results.length;
 }
 
-/** How many locals of its own a function declares. */
+/** The number of locals that a function declares. */
 export function declaredLocals(body: FunctionBody): number {
   return body.locals.reduce((sum, group) => sum + group.count, 0);
 }
 
-/** Walks one body. `live` says whether control reaches the instruction at hand. */
+/** Walks one body. `live`: control reaches the current instruction. */
 class Walk {
   readonly #module: WasmModule;
   readonly #body: FunctionBody;
@@ -129,7 +129,7 @@ class Walk {
     this.#frames.push({ op, entered: this.#live, charge, targeted: false, reach: Infinity });
   }
 
-  /** The first arm of an `if` is over. Its falling through is like a branch to the end. */
+  /** Ends the first arm of an `if`. Falling through it is like a branch to the end. */
   #otherwise(index: number): void {
     const frame = this.#frames.pop();
     if (frame === undefined) return;
@@ -153,7 +153,7 @@ class Walk {
     else if (joined) this.#open(index + 1);
   }
 
-  /** A branch to one of `labels`. Live code only: what never runs goes nowhere. */
+  /** A branch to one of `labels`; for live code only. */
   #target(labels: readonly number[]): void {
     if (!this.#live) return;
     const top = this.#frames.at(-1);
@@ -174,7 +174,7 @@ class Walk {
 }
 
 /**
- * The charges of one function, in the order of its code; by the usual prices when left out. Throws
+ * The charges of one function, in the order of its code; by the usual prices if absent. Throws
  * `PolicyModuleError`.
  */
 export function blockCharges(

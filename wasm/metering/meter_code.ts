@@ -1,7 +1,6 @@
 /**
- * Writes the charges into code, and canonical NaNs: what a metered function body looks like, and the
- * thunk that stands in for an import. Which blocks there are comes from `meter_blocks.ts`; the module
- * around the code is `meter_module.ts`'s.
+ * Writes charges and canonical NaNs into code: the body of a metered function, and the thunk that replaces
+ * an import. `meter_blocks.ts` finds the blocks; `meter_module.ts` writes the module around the code.
  */
 import { canonicalNan, shownNanType } from "./canonical_nan.ts";
 import { type BlockCharge, declaredLocals } from "./meter_blocks.ts";
@@ -19,7 +18,7 @@ import {
 } from "../module/module.ts";
 import { EMPTY_BLOCK, Op } from "../module/opcodes.ts";
 
-/** What the code of a metered module has to know of the module. */
+/** The facts about a module that its metered code needs. */
 export interface CodeTarget {
   readonly types: readonly FunctionType[];
   readonly prices: Prices;
@@ -30,7 +29,7 @@ export interface CodeTarget {
   /** Index of the global with the slots in use. */
   readonly height: number;
   readonly height_limit_slots: number;
-  /** Where a function index of the old module points now: imports become their thunks. */
+  /** The new index of a function of the old module: imports become their thunks. */
   readonly redirect: (function_index: number) => number;
   /** The greatest size with which a bulk instruction may succeed. */
   readonly sizeLimit: SizeLimit;
@@ -48,7 +47,7 @@ const TRAP_IF: readonly Instruction[] = [
   plain(Op.END),
 ];
 
-/** Instead of a local's index: there is none. */
+/** In place of a local's index: none. */
 const NO_LOCAL = -1;
 
 /**
@@ -58,7 +57,7 @@ const NO_LOCAL = -1;
  * them from there and still stores the global, so the global is exact at every call and trap, while
  * the loop does not wait for its own store to be loaded again (measured in baseline code: tight loops
  * take up to a third less time; no difference in optimised code on a processor that forwards stores
- * for free). Behind every call the local is loaded anew.
+ * for free). The local is loaded again after every call.
  */
 export class Charges {
   readonly #get: Instruction;
@@ -80,9 +79,9 @@ export class Charges {
   }
 
   /**
-   * Pays `price`, code that leaves an i64; traps when the units are below zero then. The global stays
-   * negative: that is how the host tells this trap from others. `fresh` is whether `fuel_local`, if
-   * there is one, holds the units already.
+   * Pays `price`, code that leaves an i64; traps if the units are below zero afterwards. The global stays
+   * negative, so that the host can distinguish this trap from others. `fresh`: `fuel_local`, if there is one, already
+   * has the units.
    */
   #pay(price: readonly Instruction[], fuel_local: number, fresh: boolean): readonly Instruction[] {
     const kept = fuel_local !== NO_LOCAL;
@@ -106,8 +105,8 @@ export class Charges {
   }
 
   /**
-   * Pays for the i32 in `local`, zero-extended; in i64, so that nothing overflows. Nothing, when it
-   * is above what the code `most` leaves: then there is nothing that will be done.
+   * Pays for the i32 in `local`, zero-extended; in i64, so that nothing overflows. Pays nothing if it
+   * is above the result of the code `most`: then the instruction does nothing.
    */
   size(
     local: number,
@@ -128,7 +127,7 @@ export class Charges {
     return this.#pay(price, fuel_local, true);
   }
 
-  /** Loads the units left into the local that keeps them. */
+  /** Loads the remaining units into their local. */
   reload(fuel_local: number): readonly Instruction[] {
     return [this.#get, instruction(Op.LOCAL_SET, fuel_local)];
   }
@@ -158,7 +157,7 @@ function leaveFrame(target: CodeTarget, slots: number): readonly Instruction[] {
   ];
 }
 
-/** Whether a body can have other calls above it on the stack, or is too large to leave uncounted. */
+/** Whether a body can have other calls above it on the stack, or is too large to go uncounted. */
 function countsFrame(body: FunctionBody, slots: number): boolean {
   return slots > LEAF_SLOTS ||
     body.code.some(({ op }) => isCall(op));
@@ -172,18 +171,18 @@ function isOpener(op: number): boolean {
   return op === Op.BLOCK || op === Op.LOOP || op === Op.IF;
 }
 
-/** Locals that a metered body has beyond the old ones; `NO_LOCAL` where it needs none. */
+/** Additional locals of a metered body; `NO_LOCAL` where it needs none. */
 interface ExtraLocals {
   /** Keeps a size operand (i32) while it is paid for. */
   readonly size: number;
   /** Keeps the units left (i64). */
   readonly fuel: number;
-  /** The code behind an instruction whose NaN shows, by the type that it gives; with a local of its own. */
+  /** The code after an instruction whose NaN shows, by its result type; with a separate local. */
   readonly canonical: ReadonlyMap<ValueType, readonly Instruction[]>;
   readonly groups: readonly LocalGroup[];
 }
 
-/** The opcode behind the instruction at `index`; behind the last one there is the body's end. */
+/** The opcode after the instruction at `index`; after the last one, the body's end. */
 function opAfter({ code }: FunctionBody, index: number): number {
   return code[index + 1]?.op ?? Op.END;
 }
@@ -211,7 +210,7 @@ class Writer {
   readonly #size_local: number;
   readonly #fuel_local: number;
   readonly #canonical: ReadonlyMap<ValueType, readonly Instruction[]>;
-  /** Whether the old body is in a block of its own, so that `return` has to leave that. */
+  /** Whether the old body is in an additional block, which `return` has to leave. */
   readonly #wrapped: boolean;
   /** Blocks of the old code that are open. */
   #depth = 0;
@@ -232,7 +231,7 @@ class Writer {
     this.#code.push(...code);
   }
 
-  /** One instruction of the old body, as it has to be now; `next` is the opcode after it. */
+  /** Writes one instruction of the old body in its new form; `next` is the opcode after it. */
   translate(old: Instruction, next: number): void {
     if (isOpener(old.op)) this.#depth += 1;
     else if (old.op === Op.END) this.#depth -= 1;
@@ -265,8 +264,8 @@ class Writer {
 }
 
 /**
- * A body with its charges. The old locals keep their numbers, and branches keep their targets; where the frame is
- * counted, the old body is in one more block, and what left the function leaves that.
+ * A body with its charges. The old locals keep their numbers, and branches keep their targets. If the frame is
+ * counted, the old body is in one more block, and branches that left the function leave that block.
  */
 export function meterBody(
   target: CodeTarget,

@@ -25,8 +25,8 @@ export const RESTORE_EXPORT = "arqon_restore";
 
 /**
  * Version of the transform. Part of the compile cache's key: any change of a price, a charge or the
- * code written for it is a new version. Logs of rooms are replayed by the prices that they were written
- * with: those of earlier versions stay in `prices.ts`.
+ * code written for it is a new version. Logs of rooms are replayed with the prices of their time, so
+ * those of earlier versions stay in `prices.ts`.
  */
 export const METER_VERSION = 6;
 
@@ -38,7 +38,7 @@ export const IMPORT_UNITS = 1_000;
 /**
  * Slots of 8 bytes that the calls in progress may hold together; see `frameSlots`. The engine's own
  * stack limit (about a megabyte) was never reached below 86,000 of them, in either compiler, on the
- * main thread or in a worker; so it is ours that decides, and the same everywhere.
+ * main thread or in a worker; so our limit applies, and it is the same everywhere.
  */
 export const HEIGHT_LIMIT_SLOTS = 32_768;
 /** Slots of a call itself: return address, frame pointer and what the engine keeps there. */
@@ -49,9 +49,8 @@ export const LEAF_SLOTS = 128;
 /** The modules that the host's functions are imported from, one for each version of the ABI. */
 export const HOST_MODULES: readonly string[] = ["arqon_host_v1", "arqon_host_v2"];
 /**
- * Parameters of the host's functions that are lengths in bytes: each is one unit a byte, paid before the
- * call. What a call hands to the guest is not known then; the host takes that from
- * `arqon_fuel` itself.
+ * Parameters of the host's functions that are lengths in bytes: each costs one unit a byte, paid before the
+ * call. The size of the result is not known then; the host takes its price from `arqon_fuel`.
  */
 export const LENGTH_PARAMETERS: Readonly<Record<string, readonly number[]>> = {
   host_get_header: [1],

@@ -1,8 +1,8 @@
 /**
- * The static limits (docs/policies.md#static-limits) that need the decoded module: what compiling it may cost, and the
+ * The static limits (docs/policies.md#static-limits) that need the decoded module: the cost of compiling it, and the
  * sizes of its memory and tables. Compiling takes time and memory in proportion to locals and operands
  * at every place where control splits or meets: 49,000 locals and 2,000 loops in 35 KB took 9 s and
- * 3.8 GB. Nothing is rewritten here; limits that decoding can judge are in `wasm/module.ts`.
+ * 3.8 GB. Nothing is rewritten here; limits that decoding can check are in `wasm/module.ts`.
  */
 import { type BlockCharge, declaredLocals } from "./meter_blocks.ts";
 import { sizeRate } from "./prices.ts";
@@ -26,7 +26,7 @@ function controlConstructs(body: FunctionBody, charges: readonly BlockCharge[]):
   return count;
 }
 
-/** What compiling one function costs, with the charges that it gets. */
+/** The cost of compiling one function, with its charges. */
 export function compileCost(
   module: WasmModule,
   body: FunctionBody,
@@ -70,8 +70,8 @@ export function limitMemory(limits: Limits, memory_limit_pages: number): Limits 
 }
 
 /**
- * The limits of every defined table, so that all of them together never hold more than
- * `table_entries`: what their minimums leave is shared out equally as room to grow.
+ * The limits of every defined table, so that all of them together never have more than
+ * `table_entries` entries: the tables share the remainder above their minimums equally.
  */
 export function limitTables(module: WasmModule, table_entries: number): readonly Limits[] {
   const sum = module.tables.reduce((total, table) => total + table.limits.minimum, 0);

@@ -1,4 +1,4 @@
-/** What the metering transform refuses, with which sentence; and that bytes never break it otherwise. */
+/** The refusals of the metering transform with their sentences; no bytes make it fail in another way. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { meter } from "./meter.ts";
@@ -38,7 +38,7 @@ const EMPTY: WasmModule = {
   size_bytes: 0,
 };
 
-/** A function of so many locals and endless loops. */
+/** A function with this number of locals and endless loops. */
 function bomb(locals: number, loops: number): FunctionBody {
   const [facts] = generateModule(new Tape([])).functions.map((body) => body.facts);
   if (facts === undefined) throw new TypeError("no function");
@@ -72,7 +72,7 @@ Deno.test("compile bombs are refused with a sentence", () => {
   assert.match(sum.message, /^The module is too complex to compile/);
 });
 
-Deno.test("a large br_table counts as the branches that it is", () => {
+Deno.test("a large br_table counts as its branches", () => {
   const labels = Array<number>(15_000).fill(0);
   const facts = bomb(1, 1).facts;
   const code = [
@@ -84,7 +84,7 @@ Deno.test("a large br_table counts as the branches that it is", () => {
   assert.equal(refusal(encodeModule({ ...EMPTY, functions: [body] })).reason, "compile-cost");
 });
 
-Deno.test("a metered module says what it is made of", () => {
+Deno.test("a metered module reports its facts", () => {
   const bytes = fromText(`(module
     (import "arqon_host_v1" "host_log" (func (param i32 i32 i32)))
     (func (export "arqon_on_message") (param i32) (local i64) loop end)
@@ -120,7 +120,7 @@ for (const [reason, [text, sentence]] of Object.entries(REFUSED)) {
   });
 }
 
-Deno.test("bytes that are no module are refused", () => {
+Deno.test("bytes that are not a module are refused", () => {
   for (const bytes of [[], [0, 1, 2, 3], [0, 0x61, 0x73, 0x6d, 1, 0, 0]]) {
     const error = refusal(Uint8Array.from(bytes));
     assert.equal(error.reason, "module-malformed");
@@ -129,7 +129,7 @@ Deno.test("bytes that are no module are refused", () => {
   assert.equal(refusal(new Uint8Array(50_000_000)).reason, "module-limit");
 });
 
-/** Meters if it can; what comes out has to be valid. */
+/** Meters if possible; the result must be valid. */
 function meterAnything(bytes: Uint8Array): void {
   try {
     assert.ok(WebAssembly.validate(meter(bytes, OPTIONS).bytes), "the output is valid");

@@ -1,8 +1,8 @@
 /**
- * Rebuilds a decoded module around its metered code: an appended thunk for every imported function
- * and everything that named the import redirected to it, the two appended globals and their exports,
- * memory and tables under their limits. Indices of the old module stay what they were. Prices and
- * blocks are decided elsewhere; nothing here looks at what the imports are.
+ * Rebuilds a decoded module around its metered code: an appended thunk for every imported function, to which
+ * all uses of the import are redirected; the two appended globals and their exports; memory and tables within
+ * their limits. Indices of the old module do not change. Prices and blocks are decided elsewhere; this file does
+ * not look at the imports' meaning.
  */
 import { type BlockCharge, blockCharges } from "./meter_blocks.ts";
 import { Charges, type CodeTarget, meterBody, thunkCode } from "./meter_code.ts";
@@ -30,20 +30,20 @@ import {
 } from "../module/module.ts";
 import { EMPTY_BLOCK, Op } from "../module/opcodes.ts";
 
-/** Everything that `rewriteModule` can be given; see `MeterOptions` in `meter.ts`. */
+/** The options of `rewriteModule`; see `MeterOptions` in `meter.ts`. */
 export interface RewriteOptions {
   readonly memory_limit_pages: number;
   readonly initial_fuel_units: bigint;
   readonly height_limit_slots: number;
   readonly table_entries: number;
   /**
-   * The globals that two appended functions save and put back; absent: there are no such functions.
+   * The globals that two appended functions save and restore; absent: there are no such functions.
    */
   readonly saved_globals?: readonly number[] | undefined;
   readonly price_version?: number | undefined;
 }
 
-/** A metered module and what compiling it may cost. */
+/** A metered module and the cost of compiling it. */
 export interface RewrittenModule {
   readonly module: WasmModule;
   readonly compile_cost: number;
@@ -60,7 +60,7 @@ function importedFunctions(module: WasmModule): readonly ImportedFunction[] {
   );
 }
 
-/** The type list with what multi-value results need behind it. */
+/** The type list, followed by the types that multi-value results need. */
 class Types {
   readonly list: FunctionType[];
   /** Index of the first type without parameters, by its results. */
@@ -75,7 +75,7 @@ class Types {
     });
   }
 
-  /** The block type of a block that takes nothing and gives `results`. */
+  /** The block type of a block without parameters and with `results`. */
   resultBlock(results: readonly ValueType[]): number {
     const [only] = results;
     if (only === undefined) return EMPTY_BLOCK;
@@ -119,7 +119,7 @@ function redirectElement(
   };
 }
 
-/** The names that the module may not have itself. */
+/** The names that are reserved for the transform. */
 function reservedNames({ saved_globals }: RewriteOptions): readonly string[] {
   const always = [FUEL_EXPORT, HEIGHT_EXPORT];
   return saved_globals === undefined ? always : [...always, SAVE_EXPORT, RESTORE_EXPORT];
@@ -156,7 +156,7 @@ function written(type: number, code: readonly Instruction[]): FunctionBody {
   return { type, locals: [], code, facts: NO_FACTS };
 }
 
-/** The functions that save and put back the globals, and what they need; nothing when none is asked for. */
+/** The functions that save and restore the globals, and what they need; empty if none is requested. */
 function saving(
   module: WasmModule,
   types: Types,
@@ -176,7 +176,7 @@ function thunk(target: CodeTarget, imported: ImportedFunction, import_index: num
   return written(imported.type, thunkCode(target.charges, import_index, parameters, lengths));
 }
 
-/** The charges of every defined function, and what compiling them with the charges costs. */
+/** The charges of every defined function, and the cost of compiling them with the charges. */
 function checkedCharges(module: WasmModule, prices: Prices): {
   readonly charges: readonly (readonly BlockCharge[])[];
   readonly compile_cost: number;
@@ -193,7 +193,7 @@ function checkedCharges(module: WasmModule, prices: Prices): {
   return { charges, compile_cost: spent };
 }
 
-/** What memories and tables may be in the metered module. */
+/** The limits of memories and tables in the metered module. */
 interface Room {
   readonly memories: readonly Limits[];
   readonly tables: readonly Limits[];
@@ -222,7 +222,7 @@ function codeTarget(
   };
 }
 
-/** The metered module. Throws `PolicyModuleError` when it is over a limit. */
+/** The metered module. Throws `PolicyModuleError` if it exceeds a limit. */
 export function rewriteModule(module: WasmModule, options: RewriteOptions): RewrittenModule {
   const tables = limitTables(module, options.table_entries);
   const memories = module.memories.map(({ limits }) =>

@@ -1,6 +1,6 @@
 /**
- * Random modules through the metering transform: what comes out is valid, gives the results and uses
- * exactly the units of an independent interpreter, and never runs past its fuel.
+ * Random modules through the metering transform: the output is valid, has the results and uses
+ * exactly the units of an independent interpreter, and never exceeds its fuel.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -13,7 +13,7 @@ import { decodeModule } from "../module/decode.ts";
 import { encodeModule } from "../module/encode.ts";
 import { ValueType, type WasmModule } from "../module/module.ts";
 
-/** The interpreter itself recurses, so the height is less than policies get. */
+/** The interpreter itself recurses, so the height is below that of policies. */
 const LIMITS = { memory_limit_pages: 8, height_limit_slots: 4_000 };
 const tapes = fc.array(fc.nat({ max: 0xffff }), { minLength: 30, maxLength: 700, size: "max" });
 
@@ -101,7 +101,7 @@ function compare(engine: Outcome, oracle: Outcome, fuel: number): void {
     return;
   }
   // A block is paid for whole: with a trap or the end of the fuel in it, the engine may have paid for
-  // instructions that did not run, and so owe before the oracle traps.
+  // instructions that did not run, and so exhaust its fuel before the oracle traps.
   assert.notEqual(engine.ended, "returned");
   assert.ok(engine.units >= Math.min(oracle.units, fuel), `${engine.units} ${oracle.units}`);
   if (oracle.ended === "owing") assert.equal(engine.ended, "owing");
@@ -129,19 +129,19 @@ function runBoth(numbers: readonly number[], fuel: number): void {
   }
 }
 
-Deno.test("random modules use the units of the interpreter, to the unit, and give its results", () => {
+Deno.test("random modules use the units of the interpreter, to the unit, and have its results", () => {
   fc.assert(fc.property(tapes, (numbers) => runBoth(numbers, 60_000)), {
     numRuns: 700,
     seed: 3,
   });
-  // Not all of one kind, or the property would say little.
+  // Each kind of end must occur, or the property would check little.
   assert.ok(
     counts.returned > 100 && counts.trapped > 25 && counts.owing > 25,
     JSON.stringify(counts),
   );
 });
 
-Deno.test("random modules with little fuel owe exactly when the interpreter is out of units", () => {
+Deno.test("random modules exhaust little fuel exactly when the interpreter is out of units", () => {
   fc.assert(
     fc.property(tapes, fc.integer({ min: 1, max: 400 }), (numbers, fuel) => {
       runBoth(numbers, fuel);

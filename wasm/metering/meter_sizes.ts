@@ -1,14 +1,14 @@
 /**
- * How large the size operand of a bulk instruction can be before it cannot do anything: a memory or
- * table that may not grow by so much answers −1, and what lies outside of a memory, table or segment
- * traps, before a byte is touched. Such an attempt costs its base price and no more, so that it ends
- * as the specification says and not for want of fuel. Code only; prices are in `prices.ts`.
+ * The largest size operand with which a bulk instruction can succeed: a memory or table that may not grow by
+ * so much returns −1, and an access outside of a memory, table or segment traps before a byte is touched. Such an
+ * attempt costs only its base price, so that it ends as the specification says and not by exhausted fuel. Code only;
+ * prices are in `prices.ts`.
  */
 import { importCounts, type Instruction, instruction, plain } from "../module/module.ts";
 import type { Limits, WasmModule } from "../module/module.ts";
 import { Op } from "../module/opcodes.ts";
 
-/** Code that leaves the greatest size that may succeed, as an i64 to compare unsigned. */
+/** Code that leaves the greatest size that can succeed, as an i64 to compare unsigned. */
 export type SizeLimit = (bulk: Instruction) => readonly Instruction[];
 
 const MOST_PAGES = 65_536;
@@ -25,7 +25,7 @@ function entries(table: number): readonly Instruction[] {
   return [instruction(Op.TABLE_SIZE, table), plain(Op.I64_EXTEND_I32_U)];
 }
 
-/** The maximum of each table, imported ones first; `defined` are the limits that the others get. */
+/** The maximum of each table, imported ones first; `defined` are the limits of the others. */
 function tableMaxima(module: WasmModule, defined: readonly Limits[]): readonly number[] {
   const imported = module.imports.flatMap(({ description }) =>
     description.kind === "table" ? [description.table.limits] : []
@@ -33,7 +33,7 @@ function tableMaxima(module: WasmModule, defined: readonly Limits[]): readonly n
   return [...imported, ...defined].map(({ maximum = MOST_ENTRIES }) => maximum);
 }
 
-/** The most pages that the memory may have; `defined` are the limits that a memory of its own gets. */
+/** The most pages that the memory may have; `defined` are the limits of a defined memory. */
 export function memoryMaximum(module: WasmModule, defined: readonly Limits[]): number {
   const imported = module.imports.flatMap(({ description }) =>
     description.kind === "memory" ? [description.limits] : []
@@ -41,7 +41,7 @@ export function memoryMaximum(module: WasmModule, defined: readonly Limits[]): n
   return [...imported, ...defined][0]?.maximum ?? MOST_PAGES;
 }
 
-/** For a module whose memories and tables get the limits `memories` and `tables`. */
+/** For a module whose memories and tables have the limits `memories` and `tables`. */
 export function sizeLimits(
   module: WasmModule,
   memories: readonly Limits[],

@@ -1,4 +1,4 @@
-/** What metered modules do when they run: they pay, they stop, and always at the same place. */
+/** Metered modules at run time: they pay, and they always stop at the same place. */
 import assert from "node:assert/strict";
 import {
   ENTRY_UNITS,
@@ -45,7 +45,7 @@ Deno.test("a call pays for what it runs, to the unit", () => {
   assert.equal(instance.call("sum", entry + 9_999, 1000).trapped, true, "one too few");
 });
 
-/** `run(n)` gives 7, by the `n`th case of a `switch` as compilers write it. */
+/** `run(n)` returns 7, by the `n`th case of a `switch` as compilers write it. */
 function switchOf(cases: number): Uint8Array {
   const every = (code: (at: number) => readonly number[]) =>
     Array.from({ length: cases }, (_none, at) => code(at)).flat();
@@ -96,7 +96,7 @@ Deno.test("a page costs the same whether the memory begins with it or grows by i
   );
 });
 
-Deno.test("loads, stores and copies cost more where the memory may become larger than caches are", () => {
+Deno.test("loads, stores and copies cost more if the memory may exceed the caches", () => {
   const load = "(drop (i32.load (i32.const 0)))";
   const store = "(i32.store (i32.const 0) (i32.const 0))";
   const copy = "(memory.copy (i32.const 0) (i32.const 32768) (i32.const 32768))";
@@ -111,7 +111,7 @@ Deno.test("loads, stores and copies cost more where the memory may become larger
   assert.deepEqual([load, store, copy].map((body) => pays(body, "1")), [642, 62, 4_149]);
 });
 
-Deno.test("a module can be metered by the prices of a version before, and by none that is unknown", () => {
+Deno.test("a module can be metered by the prices of an earlier version, but not of an unknown one", () => {
   const grow = "(drop (memory.grow (i32.const 2)))";
   const copy = "(table.copy $a $a (i32.const 0) (i32.const 1) (i32.const 8))";
   const load = "(drop (i32.load (i32.const 0)))";
@@ -124,7 +124,7 @@ Deno.test("a module can be metered by the prices of a version before, and by non
   assert.throws(() => pays(load, METER_VERSION + 1), TypeError);
 });
 
-Deno.test("fuel exhaustion is deterministic", () => {
+Deno.test("a metered module: fuel exhaustion is deterministic", () => {
   const text = `(module
     (memory (export "memory") 1)
     (func (export "run")
@@ -145,7 +145,7 @@ Deno.test("fuel exhaustion is deterministic", () => {
   }
 });
 
-Deno.test("the same bytes give the same metered bytes", () => {
+Deno.test("the same bytes result in the same metered bytes", () => {
   const bytes = fromText(`(module (func (export "f") loop br 0 end))`);
   const once = meter(bytes, { memory_limit_pages: 64 });
   assert.deepEqual(meter(bytes.slice(), { memory_limit_pages: 64 }), once);
@@ -231,7 +231,7 @@ for (const [name, [text, most, units]] of Object.entries(SIZED)) {
   const fresh = () =>
     new MeteredInstance(`(module (memory 1) (table 500 funcref) (data "${"x".repeat(17)}")
       (elem func 0 0) (func (export "run") (param i32) (result i32) ${text}))`);
-  Deno.test(`${name} pays for its size before it runs, and is not tried without the fuel`, () => {
+  Deno.test(`${name} pays for its size before it runs, and does not run without the fuel`, () => {
     const base = fresh().call("run", 1e6, 0).units;
     const outcome = fresh().call("run", 1e7, most);
     assert.deepEqual([outcome.trapped, outcome.units], [false, base + units]);
@@ -250,7 +250,7 @@ for (const [name, [text, most, units]] of Object.entries(SIZED)) {
   });
 }
 
-Deno.test("growing is judged by what there is then, not by what there was", () => {
+Deno.test("growing is checked against the current size, not the initial one", () => {
   const instance = new MeteredInstance(`(module (memory 1)
     (func (export "run") (param i32) (result i32) local.get 0 memory.grow))`);
   const attempt = instance.call("run", 1e6, 64).units;

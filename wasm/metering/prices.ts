@@ -1,14 +1,14 @@
 /**
- * What each instruction costs in units, by the version of the prices and by how large the memory may
- * become. `deno task bench policy --only worst` holds every price to what a unit promises
+ * The price of each instruction in units, by the version of the prices and the largest size of the memory.
+ * `deno task bench policy --only worst` checks every price against the promise of a unit
  * (`meter_costs.ts`).
  *
  * Calibrated on V8 15 (Deno 2.9.6) and an AMD core of 3.7 GHz, whole loops: a chain of loads in 4 MiB
  * 15 ns, stores across pages 23, `table.set` 36, `memory.fill` of nothing 128, an entry of
  * `table.fill` 24, of `table.init` 27, of `table.copy` 28 where there are functions. Intel cores hand a
  * subnormal operand or result of a multiplication, division, root or conversion between floats to
- * microcode, which takes about 150 cycles; their older ones take up to 95 for 64-bit division. What floats
- * cost contains what makes their NaNs canonical (`canonical_nan.ts`), also where it is left out.
+ * microcode, which takes about 150 cycles; their older ones take up to 95 for 64-bit division. The
+ * prices of floats include the code that makes their NaNs canonical (`canonical_nan.ts`), also where it is omitted.
  */
 import { METER_VERSION } from "./meter_costs.ts";
 import type { Instruction } from "../module/module.ts";
@@ -25,15 +25,15 @@ export interface SizeRate {
 
 /** Prices of the instructions of one module. */
 export interface Prices {
-  /** Units by opcode; what is not there is refused. */
+  /** Units by opcode; other opcodes are refused. */
   readonly units: ReadonlyMap<number, number>;
   /** Of size operands, by opcode. */
   readonly sizes: ReadonlyMap<number, SizeRate>;
 }
 
 /**
- * Units of a page of 64 KiB, as a power of two: 16 page faults. Its first touch is paid when there is the
- * page, since no instruction can know that it is the first.
+ * Units of a page of 64 KiB, as a power of two: 16 page faults. Its first access is paid when the page is
+ * created, since no instruction can know that it is the first.
  */
 export const PAGE_SHIFT = 16;
 
@@ -46,20 +46,20 @@ const SIZE_RATES: readonly (readonly [op: number, rate: SizeRate])[] = [
   [Op.TABLE_FILL, { left: 5, right: 0 }],
 ];
 
-/** How many times as much loads and stores cost where the memory may have so many pages. */
+/** The factor for loads and stores in a memory of up to this many pages. */
 interface MemoryClass {
   readonly most_pages: number;
   readonly loads: number;
   readonly stores: number;
-  /** Of bulk instructions: for how many bytes a unit is, as a power of two. */
+  /** Of bulk instructions: the bytes per unit, as a power of two. */
   readonly bytes_shift: number;
 }
 
 /**
- * By how much of the memory caches hold, and then what translates addresses. Measured, on a core whose
+ * By the share of the memory that caches, and then address translation, cover. Measured, on a core whose
  * third-level cache has 32 MiB: a chain of loads takes 16 ns in 8 MiB, 30 in 16, 110 to 200 in 64, 250 to 360
- * in 512 and more; stores across pages 24, 24, 24 and 54; 16 bytes of a copy 0.7, 0.9, 1.5 and 1.5. What
- * others push out of the caches is dearer than the first class says: docs/policies.md#what-a-unit-promises.
+ * in 512 and more; stores across pages 24, 24, 24 and 54; 16 bytes of a copy 0.7, 0.9, 1.5 and 1.5. Data
+ * that others evict from the caches costs more than the first class says: docs/policies.md#what-a-unit-promises.
  */
 const MEMORY_CLASSES: readonly MemoryClass[] = [
   { most_pages: 128, loads: 1, stores: 1, bytes_shift: 4 },
@@ -67,7 +67,7 @@ const MEMORY_CLASSES: readonly MemoryClass[] = [
   { most_pages: Infinity, loads: 32, stores: 3, bytes_shift: 3 },
 ];
 
-/** What was another price in a version before. */
+/** Prices that differed in an earlier version. */
 interface OlderPrices {
   readonly sizes: typeof SIZE_RATES;
   readonly classes: readonly MemoryClass[];
@@ -179,7 +179,7 @@ export function isPriceVersion(version: number): boolean {
   return version === METER_VERSION || OLDER.has(version);
 }
 
-/** The prices for a module whose memory may have so many pages. */
+/** The prices for a module whose memory may have `most_pages` pages. */
 export function pricesOf(most_pages: number, version: number = METER_VERSION): Prices {
   if (!isPriceVersion(version)) throw new TypeError(`prices of version ${version}`);
   const older = OLDER.get(version);

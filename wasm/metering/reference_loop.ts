@@ -1,7 +1,7 @@
 /**
- * The loop against which the price of a unit is measured: a chain of 32-bit multiplications, each
- * waiting for the one before, three cycles each on every current core. A ratio to it says the same
- * on a slow machine and on a fast one. For tests and benchmarks.
+ * The loop against which the price of a unit is measured: a chain of dependent 32-bit multiplications,
+ * three cycles each on every current core. A ratio to it is the same on slow and fast machines. For tests
+ * and benchmarks.
  */
 import process from "node:process";
 
@@ -23,15 +23,15 @@ const MODULE = Uint8Array.from([
   ...[7, 7, 1, 3, 0x72, 0x75, 0x6e, 0, 0],
   ...[10, ...leb(CODE.length), ...CODE],
 ]);
-/** Long against the clock's step, short against the machine's moods. */
+/** Long against the clock's resolution, short against disturbances of the machine. */
 const ROUND_MS = 0.5;
 
 const { exports } = new WebAssembly.Instance(new WebAssembly.Module(MODULE));
 const run = exports["run"] as (turns: number) => number;
 
 /**
- * How long `action` takes, in ms: by the clock, or in CPU time of this process when that is less. While others have the
- * core, the clock goes on; while other threads of this process run, its CPU time does.
+ * The duration of `action` in ms: by the clock, or in CPU time of this process if that is less. While other processes
+ * have the core, the clock advances; while other threads of this process run, its CPU time does.
  */
 export function timed(action: () => void): number {
   const used = process.cpuUsage();
@@ -42,7 +42,7 @@ export function timed(action: () => void): number {
   return Math.min(took_ms, (user + system) / 1_000 || Infinity);
 }
 
-/** How often something has to be done to take `ROUND_MS`; twice each, or one long pause would decide. */
+/** The repetitions that take `ROUND_MS`; each count is tried twice, or one long pause would decide. */
 export function turnsFor(action: (turns: number) => void, most = 1 << 26): number {
   for (let turns = 1;; turns *= 2) {
     const least_ms = Math.min(timed(() => action(turns)), timed(() => action(turns)));
@@ -52,7 +52,7 @@ export function turnsFor(action: (turns: number) => void, most = 1 << 26): numbe
 
 const TURNS = turnsFor(run);
 
-/** ns of one multiplication, now: the least of three. */
+/** ns of one multiplication, now: the minimum of three. */
 export function multiplicationNs(): number {
   const rounds = [1, 2, 3].map(() => timed(() => run(TURNS)));
   return Math.min(...rounds) * 1e6 / TURNS / REPEATS;

@@ -1,10 +1,9 @@
 /**
- * How an instance comes to begin each call with the state that it had after its initialisation. What a
- * call can change is its memory, its globals, its tables and which segments it has dropped. A module that
- * changes only the first two is restored: its globals by two functions that the transform appends, each
- * with a second global behind it, so that references and the bits of NaNs are kept too, and its memory by
- * the host, from a copy. A module that can do more gets a fresh instance for each call. Decides and writes
- * code only; the host is `wasm/instance/first_state.ts`.
+ * Lets an instance begin each call with its state after initialisation. A call can change memory, globals,
+ * tables and which segments are dropped. A module that changes only the first two is restored: its globals by two
+ * functions that the transform appends, with a second global for each, so that references and the bits of NaNs are
+ * preserved, too; its memory by the host, from a copy. Any other module gets a fresh instance for each call. Decides
+ * and writes code only; the host is `wasm/instance/first_state.ts`.
  */
 import {
   type Global,
@@ -20,25 +19,25 @@ import { Op } from "../module/opcodes.ts";
 /** How a call begins with the state after initialisation. */
 export type Renewal =
   | { readonly by: "instance" }
-  /** `units` is what putting the state back costs, its memory not counted; see `restoreUnits`. */
+  /** `units` is the price of restoring the state, without its memory; see `restoreUnits`. */
   | { readonly by: "restore"; readonly units: number };
 
 /**
- * Units of putting back the state of any instance, a global of it, and a page of 64 KiB. Measured (V8 15, a
+ * Units of restoring the state of any instance, a global of it, and a page of 64 KiB. Measured (V8 15, a
  * core of 3.7 GHz): a page 2 µs in the caches and up to 7 where 60 policies of 64 pages take turns, so that
  * each copy comes from memory and goes there; a fresh instance 25 µs and up to 26 for each page that it
- * touches. Which pages `arqon_init` has added, and so touches first here, it has paid for by `memory.grow`.
+ * touches. `arqon_init` has paid for the pages that it added by `memory.grow`.
  */
 const BASE_UNITS = 1_000;
 const GLOBAL_UNITS = 4;
 const PAGE_UNITS = 8_192;
 
-/** Units of putting a state back whose memory has so many pages: those of the instance, not of the module. */
+/** Units of restoring a state whose memory has this many pages: those of the instance, not of the module. */
 export function restoreUnits(units: number, pages: number): number {
   return units + pages * PAGE_UNITS;
 }
 
-/** Instructions whose effect nothing but a fresh instance takes back. */
+/** Instructions whose effect only a fresh instance undoes. */
 const LASTING: ReadonlySet<number> = new Set([
   ...[Op.TABLE_SET, Op.TABLE_INIT, Op.TABLE_COPY, Op.TABLE_GROW, Op.TABLE_FILL],
   ...[Op.ELEM_DROP, Op.DATA_DROP],
@@ -79,16 +78,16 @@ function nothingOf(type: ValueType): Instruction {
   }
 }
 
-/** What saves globals and puts them back. */
+/** The code that saves and restores globals. */
 export interface SavedGlobals {
-  /** The globals that hold what was saved, in the order of `written`. */
+  /** The globals with the saved values, in the order of `written`. */
   readonly globals: readonly Global[];
   /** Bodies of the two functions. */
   readonly save: readonly Instruction[];
   readonly restore: readonly Instruction[];
 }
 
-/** The parts for `written`; `first` is the index that the first of the new globals gets. */
+/** The parts for `written`; `first` is the index of the first new global. */
 export function savedGlobals(
   module: WasmModule,
   written: readonly number[],

@@ -44,7 +44,7 @@ function emptyModule(size_bytes: number): Sections {
   };
 }
 
-/** Whether a section with `id` may still come after `seen` of the known ones; throws when not. */
+/** Whether a section with `id` may follow `seen` of the known ones; throws if not. */
 function placeOf(id: number, seen: number, offset: number): number {
   const place = SECTIONS.findIndex((section) => section.id === id);
   if (place < 0) throw unknownSection(id, offset);
@@ -60,7 +60,7 @@ function readSections(reader: Reader, limits: ModuleLimits): RawModule {
     const id = reader.u8();
     const content = reader.span(reader.u32());
     if (id === CUSTOM_SECTION) {
-      // Only its name has a form. Names for debuggers and the like are nothing that a guest runs by.
+      // Only its name has a form. Names for debuggers and the like do not affect a guest.
       content.text();
       continue;
     }
@@ -91,7 +91,7 @@ function withFacts(raw: RawModule, work: Work): WasmModule {
 
 /**
  * Decodes and fully validates. `work` counts the steps taken; for tests.
- * @throws {WasmError} whatever the bytes are, if they are not a module that policies may be.
+ * @throws {WasmError} for any bytes that are not a module that policies may be.
  */
 export function decodeModule(
   bytes: Uint8Array,

@@ -1,6 +1,6 @@
 /**
- * Decodes instructions: function bodies and constant expressions. A loop with a stack of its own, no
- * recursion, so that depth costs a slot and not a call. Form only; types are the engine's.
+ * Decodes instructions: function bodies and constant expressions. A loop with its own stack, no
+ * recursion, so that depth costs a slot and not a call. Checks the form only; the engine checks types.
  */
 import { isValueType, readNullType, readValueType } from "./decode_types.ts";
 import { malformed, overLimit, unsupported } from "./errors.ts";
@@ -19,10 +19,10 @@ import type { Reader } from "./reader.ts";
 const VECTOR_PREFIX = 0xfd;
 /** Alignments are powers of 2 below this. */
 const MAX_ALIGNMENT = 32;
-/** Set in the alignment when the several-memories proposal puts a memory index behind it. */
+/** Set in the alignment if a memory index follows, by the multi-memory proposal. */
 const MEMORY_INDEX_FLAG = 0x40;
 
-/** What the decoder makes of a body; `facts.ts` adds the facts. */
+/** A decoded body; `facts.ts` adds the facts. */
 export interface RawBody extends Omit<FunctionBody, "facts" | "type"> {
   /** Byte offset of each instruction. */
   readonly offsets: Uint32Array;
@@ -81,7 +81,7 @@ function readMemoryAccess(reader: Reader, op: number, name: string): Instruction
   return instruction(op, alignment, reader.u32());
 }
 
-/** The operands of `0xfc` instructions and others that name two things. */
+/** The operands of `0xfc` instructions and others with two operands. */
 function readPair(
   reader: Reader,
   op: number,

@@ -1,6 +1,6 @@
 /**
- * Whatever the bytes are: the decoder answers with a module that the engine takes too or with a
- * `WasmError`, and takes a number of steps in proportion to the bytes.
+ * For any bytes, the decoder returns a module that the engine also accepts, or throws a
+ * `WasmError`, and its steps are in proportion to the bytes.
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
@@ -10,7 +10,7 @@ import { WasmError } from "./errors.ts";
 import { POLICY_LIMITS, type WasmModule } from "./module.ts";
 import { EVERYTHING, fromText, leb, listOf, moduleOf, moduleWith } from "../testing/bytes.ts";
 
-/** Steps per byte at most: it is read once, and an instruction is looked at once more. */
+/** Steps per byte at most: each byte is read once, and each instruction is visited a second time. */
 const STEPS_PER_BYTE = 2;
 /** Steps that do not depend on the bytes. */
 const FIXED_STEPS = 100;
@@ -25,7 +25,7 @@ function decodeCounted(bytes: Uint8Array): { module: WasmModule | undefined; ste
   }
 }
 
-/** The property of every run of bytes; says whether they were a module. */
+/** The property of any bytes; returns whether they were a module. */
 function judge(bytes: Uint8Array<ArrayBuffer>): boolean {
   const { module, steps } = decodeCounted(bytes);
   assert.ok(steps <= FIXED_STEPS + STEPS_PER_BYTE * bytes.length, `${steps} steps`);
@@ -38,7 +38,7 @@ function judge(bytes: Uint8Array<ArrayBuffer>): boolean {
 }
 
 const BYTES = fc.uint8Array({ maxLength: 200 });
-/** Opcodes, small indices and ends more often than other bytes, so that more of it makes sense. */
+/** Opcodes, small indices and ends more often than other bytes, so that more of the code is valid. */
 const CODE_BYTE = fc.oneof(
   { weight: 4, arbitrary: fc.integer({ min: 0, max: 0xff }) },
   { weight: 2, arbitrary: fc.constantFrom(0x00, 0x01, 0x02, 0x40, 0x7f) },
@@ -100,7 +100,7 @@ Deno.test("mutations of a real module are refused with a WasmError or make a mod
   assert.ok(taken > 0, "every mutation was refused: this shows nothing");
 });
 
-Deno.test("every single byte of a real module may be changed or be the last", () => {
+Deno.test("every single byte of a real module can be changed or be the last", () => {
   const original = fromText(EVERYTHING);
   for (let at = 0; at < original.length; at += 1) {
     judge(original.slice(0, at));
@@ -134,7 +134,7 @@ const FAMILIES: Readonly<Record<string, (size: number) => Uint8Array<ArrayBuffer
   },
 };
 
-Deno.test("twice the bytes take at most twice the steps, whatever they are", () => {
+Deno.test("twice the bytes take at most twice the steps, for any bytes", () => {
   for (const [name, make] of Object.entries(FAMILIES)) {
     const small = decodeCounted(make(1_000));
     const large = decodeCounted(make(2_000));

@@ -1,5 +1,5 @@
 /**
- * Decodes the content of each known section. Form only: indices are the engine's business.
+ * Decodes the content of each known section. Checks the form only; the engine checks indices.
  */
 import { type RawBody, readBody, readConstExpression } from "./decode_instructions.ts";
 import {
@@ -24,7 +24,7 @@ import {
 } from "./module.ts";
 import type { Reader } from "./reader.ts";
 
-/** A module as its sections say it, before validation. */
+/** The content of a module's sections, before validation. */
 export interface RawModule extends Omit<WasmModule, "functions" | "has_data_count"> {
   /** Type indices of the function section. */
   readonly function_types: readonly number[];

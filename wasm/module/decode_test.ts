@@ -1,5 +1,5 @@
 /**
- * Refusals, each of the right kind, at the right place and with its sentence. The specification's own
+ * Refusals, each of the right kind, at the right position and with its sentence. The specification's
  * cases run in tests/external/wasm_refusal_test.ts.
  */
 import assert from "node:assert/strict";
@@ -35,7 +35,7 @@ const FUNCTION = listOf(3, [0]);
 const MEMORY = listOf(5, [0, 1]);
 const CODE = listOf(10, body([0x0b]));
 
-Deno.test("what is not the binary format is malformed", () => {
+Deno.test("bytes that break the binary format are malformed", () => {
   const text = (...bytes: number[]) => Uint8Array.from(bytes);
   checkRefusals({
     "no bytes": ["malformed", /unexpected end/, text()],
@@ -73,7 +73,7 @@ Deno.test("what is not the binary format is malformed", () => {
   });
 });
 
-Deno.test("bodies that are not the binary format are malformed", () => {
+Deno.test("bodies that break the binary format are malformed", () => {
   const long = moduleOf(TYPE, FUNCTION, listOf(10, [9, 0, 0x0b]));
   const constant = (code: number[]) => moduleWith([...code, 0x1a, 0x0b]);
   const nines = [0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80, 0x80];
@@ -179,7 +179,7 @@ function nested(depth: number, op = 0x02): number[] {
   return [...open, ...Array<number>(depth + 1).fill(0x0b)];
 }
 
-Deno.test("blocks may nest as deep as the size of a body lets them", () => {
+Deno.test("blocks may nest as deep as the size of a body allows", () => {
   const { functions: [body] } = decodeModule(moduleWith(nested(21_000)));
   assert.equal(body?.code.length, 42_001);
 });
@@ -189,7 +189,7 @@ function functions(count: number): Uint8Array {
   return moduleOf(TYPE, listOf(3, ...bodies.map(() => [0])), listOf(10, ...bodies));
 }
 
-Deno.test("each static limit takes what is at it and refuses what is above", () => {
+Deno.test("each static limit accepts its value and refuses one more", () => {
   const values = (count: number) => [...leb(count), ...Array<number>(count).fill(0x7f)];
   const type = (parameters: number, results: number) =>
     moduleOf(listOf(1, [0x60, ...values(parameters), ...values(results)]));
@@ -288,7 +288,7 @@ const INVALID: readonly string[] = [
   '(memory 1) (data (f64.const 0) "x")',
 ];
 
-Deno.test("what breaks the rules of validation is invalid, and the engine's sentence says why", () => {
+Deno.test("a module that breaks the rules of validation is invalid, and the engine's sentence says why", () => {
   const refusals: Record<string, Refusal> = {};
   for (const text of INVALID) {
     refusals[text] = ["invalid", /^\w.*\w.* \(at byte \d+\)$/, fromText(`(module ${text})`)];

@@ -1,6 +1,6 @@
 /**
- * Decodes the small parts that sections are made of: types, limits, constant expressions. Judges form
- * only; whether indices and sizes make sense is the engine's.
+ * Decodes the small parts of sections: types, limits, constant expressions. Checks the form only; the
+ * engine checks indices and sizes.
  */
 import { malformed, overLimit, unsupported } from "./errors.ts";
 import { unknownTypeForm, unknownValueType } from "./features.ts";
@@ -47,7 +47,7 @@ export function readNullType(reader: Reader): TableType["type"] {
   return readReferenceType(reader);
 }
 
-/** A function type of at most so many parameters and results. */
+/** A function type; both lists are bounded. */
 export function readFunctionType(reader: Reader, limits: ModuleLimits): FunctionType {
   const offset = reader.position;
   const form = reader.u8();
@@ -69,7 +69,7 @@ export function readFunctionType(reader: Reader, limits: ModuleLimits): Function
   return { parameters, results };
 }
 
-/** Minimum and perhaps maximum; the flags of later proposals are refused by name. */
+/** Minimum and optional maximum; the flags of later proposals are refused by name. */
 export function readLimits(reader: Reader, what: "table" | "memory"): Limits {
   const offset = reader.position;
   const flags = reader.u8();

@@ -1,6 +1,6 @@
 /**
- * Turns a `WasmModule` back into bytes, every integer and segment in its shortest form: a binary that was encoded
- * that way comes back byte for byte. Checks nothing; `WebAssembly.validate` or `decodeModule` do.
+ * Encodes a `WasmModule` as bytes, every integer and segment in its shortest form: a binary in that form is
+ * reproduced byte for byte. Checks nothing; `WebAssembly.validate` or `decodeModule` do.
  */
 import { writeBody, writeConstExpression } from "./encode_instructions.ts";
 import type {
@@ -104,7 +104,7 @@ function writeCode(writer: Writer, module: WasmModule): void {
 
 interface SectionWriter {
   readonly id: number;
-  /** Whether the section is written at all. */
+  /** Whether the section is written. */
   readonly present: boolean;
   readonly write: (writer: Writer) => void;
 }
@@ -162,7 +162,7 @@ function sectionsOf(module: WasmModule): SectionWriter[] {
   ];
 }
 
-/** The binary of a module. @throws {TypeError} when it holds a number that the format cannot. */
+/** The binary of a module. @throws {TypeError} if a number does not fit the format. */
 export function encodeModule(module: WasmModule): Uint8Array<ArrayBuffer> {
   const out = new Writer(Math.max(1_024, 2 * module.size_bytes));
   out.raw(HEADER);

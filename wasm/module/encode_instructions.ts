@@ -44,7 +44,7 @@ function writeOperands(writer: Writer, instruction: Instruction, entry: OpcodeEn
   }
 }
 
-/** One instruction. @throws {TypeError} when the opcode is not in `OPCODES`. */
+/** One instruction. @throws {TypeError} if the opcode is not in `OPCODES`. */
 function writeInstruction(writer: Writer, instruction: Instruction): void {
   const { op } = instruction;
   const entry = OPCODES.get(op);
@@ -64,7 +64,7 @@ export function writeConstExpression(writer: Writer, expression: ConstExpression
   writer.u8(Op.END);
 }
 
-/** What the code section holds of a function, without the length in front. */
+/** A function's entry in the code section, without the length in front. */
 export function writeBody(writer: Writer, body: Pick<FunctionBody, "locals" | "code">): void {
   writer.list(body.locals, ({ count, type }) => {
     writer.u32(count);

@@ -1,5 +1,5 @@
 /**
- * The encoder against the decoder: what was decoded comes back, byte for byte or in its shortest form.
+ * The encoder against the decoder: a decoded module is reproduced, byte for byte or in its shortest form.
  * The specification's modules run in tests/external/wasm_refusal_test.ts.
  */
 import assert from "node:assert/strict";
@@ -20,7 +20,7 @@ import {
   section,
 } from "../testing/bytes.ts";
 
-Deno.test("a module with every kind of section comes back byte for byte", () => {
+Deno.test("a module with every kind of section is reproduced byte for byte", () => {
   const bytes = fromText(EVERYTHING);
   assert.ok(WebAssembly.validate(bytes));
   const without_names = encodeModule(decodeModule(bytes));
@@ -29,7 +29,7 @@ Deno.test("a module with every kind of section comes back byte for byte", () => 
   assert.equal(bytes[without_names.length], 0);
 });
 
-Deno.test("custom sections are left out: nothing runs by them", () => {
+Deno.test("custom sections are omitted: they have no effect", () => {
   const custom = (text: string) => section(0, [1, ...new TextEncoder().encode(text)]);
   const broken_names = section(0, [4, 0x6e, 0x61, 0x6d, 0x65, 1, 9, 9]);
   const parts = [listOf(1, [0x60, 0, 0]), listOf(3, [0]), listOf(10, body([0x0b]))];
@@ -37,7 +37,7 @@ Deno.test("custom sections are left out: nothing runs by them", () => {
   assert.deepEqual(encodeModule(decodeModule(bytes)), moduleOf(...parts));
 });
 
-Deno.test("integers of a longer form than need be come back in the shortest", () => {
+Deno.test("integers in a longer form are written in the shortest", () => {
   const long = moduleWith([0x41, 0x80, 0x80, 0x00, 0x1a, 0x0b]);
   assert.deepEqual(encodeModule(decodeModule(long)), moduleWith([0x41, 0x00, 0x1a, 0x0b]));
 });
@@ -60,7 +60,7 @@ Deno.test("extreme constants keep every bit", () => {
   }
 });
 
-Deno.test("what does not fit the format is a programming error", () => {
+Deno.test("a value that does not fit the format is a programming error", () => {
   const module = decodeModule(moduleWith([0x0b]));
   const [only] = module.functions;
   assert.ok(only !== undefined);
@@ -70,7 +70,7 @@ Deno.test("what does not fit the format is a programming error", () => {
   assert.throws(() => encodeModule({ ...module, functions: [negative] }), TypeError);
 });
 
-Deno.test("any number is written and read back, or refused", () => {
+Deno.test("a module: any number is written and read back, or refused", () => {
   const number = fc.oneof(
     fc.double(),
     fc.maxSafeInteger(),

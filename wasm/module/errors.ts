@@ -1,7 +1,7 @@
 /**
- * The two errors of the Overseer's module checks. `WasmError` says what is wrong with a binary by the
- * rules of WebAssembly; `PolicyModuleError` says why the gateway does not take a module as a policy.
- * Neither goes to a client as it is: the admin API puts the sentence into its answer.
+ * The two errors of the Overseer's module checks. `WasmError`: a binary breaks the rules of WebAssembly;
+ * `PolicyModuleError`: the gateway does not accept a module as a policy. Clients receive neither as it is:
+ * the admin API puts the sentence into its answer.
  */
 
 /**
@@ -10,7 +10,7 @@
  */
 export type WasmErrorKind = "malformed" | "invalid" | "unsupported" | "limit";
 
-/** Names of what WebAssembly can do somewhere and this decoder does not know, as sentences say them. */
+/** Names of WebAssembly features that this decoder does not support, as sentences use them. */
 export type UnsupportedFeature =
   | "SIMD"
   | "relaxed SIMD"
@@ -32,7 +32,7 @@ export type UnsupportedFeature =
   | "stringref"
   | "components";
 
-/** What is wrong with a binary, where (bytes from its start), in one sentence. */
+/** The fault of a binary and its position (bytes from the start), in one sentence. */
 export class WasmError extends Error {
   override readonly name = "WasmError";
   readonly kind: WasmErrorKind;
@@ -41,7 +41,7 @@ export class WasmError extends Error {
   /** Set when `kind` is `unsupported`. */
   readonly feature: UnsupportedFeature | undefined;
 
-  /** `sentence` needs no position: the message gets it. */
+  /** `sentence` has no position: the message adds it. */
   constructor(kind: WasmErrorKind, sentence: string, offset: number, feature?: UnsupportedFeature) {
     super(`${sentence} (at byte ${offset})`);
     this.kind = kind;
@@ -65,7 +65,7 @@ export function overLimit(sentence: string, offset: number): WasmError {
   return new WasmError("limit", sentence, offset);
 }
 
-/** Uses a feature that policies may not use; `what` is the construct that showed it. */
+/** Uses a feature that policies may not use; `what` is the construct. */
 export function unsupported(feature: UnsupportedFeature, what: string, offset: number): WasmError {
   return new WasmError(
     "unsupported",
@@ -75,12 +75,12 @@ export function unsupported(feature: UnsupportedFeature, what: string, offset: n
   );
 }
 
-/** Why the gateway does not take a module: a stable reason in kebab-case and a sentence for people. */
+/** Why the gateway does not accept a module: a stable reason in kebab-case and a sentence for people. */
 export class PolicyModuleError extends Error {
   override readonly name = "PolicyModuleError";
   readonly reason: string;
 
-  /** `cause` is the `WasmError`, when there is one. */
+  /** `cause` is the `WasmError`, if there is one. */
   constructor(reason: string, sentence: string, options?: ErrorOptions) {
     super(sentence, options);
     this.reason = reason;

@@ -1,7 +1,7 @@
 /**
- * What the metering transform needs to know of the bodies of a valid module: how high the operand stack
- * is, which code is dead, what branches carry, which instructions belong together. One pass without
- * recursion; it checks nothing.
+ * The facts about the bodies of a valid module that the metering transform needs: the height of the operand
+ * stack, dead code, the values that branches carry, matching instructions. One pass without recursion; it
+ * checks nothing.
  */
 import type { RawModule } from "./decode_sections.ts";
 import type { BodyFacts, FunctionType, Instruction } from "./module.ts";
@@ -16,12 +16,12 @@ interface Frame {
   /** Index of its opening instruction (an else takes the place of its if); -1 for the body. */
   opener: number;
   readonly base: number;
-  /** Whether control arrives at the current place, and at its start. */
+  /** Whether control reaches the current position, and the start. */
   dead: boolean;
   readonly dead_before: boolean;
 }
 
-/** How many values an instruction takes and gives, where its signature varies. */
+/** The numbers of operands and results of an instruction whose signature varies. */
 const TAKEN_GIVEN: ReadonlyMap<number, readonly [taken: number, given: number]> = new Map([
   [Op.DROP, [1, 0]],
   [Op.SELECT, [3, 1]],
@@ -86,7 +86,7 @@ class FactFinder {
     return this.#frames.at(-1)!;
   }
 
-  /** Nothing below a block's base is taken: in dead code there may be less than an instruction takes. */
+  /** Takes nothing below a block's base: dead code may have fewer values than an instruction needs. */
   #move(taken: number, given: number): void {
     this.#to(Math.max(this.#height - taken, this.#top().base) + given);
   }
@@ -104,14 +104,14 @@ class FactFinder {
     this.#to(base + parameters);
   }
 
-  /** Control does not come past this point of the innermost block. */
+  /** Control does not pass this point of the innermost block. */
   #cut(): void {
     const frame = this.#top();
     frame.dead = true;
     this.#height = frame.base;
   }
 
-  /** What a branch to that block carries: a loop's parameters, any other block's results. */
+  /** The values that a branch to that block carries: a loop's parameters, any other block's results. */
   #carry(depth: number): number {
     const { is_loop, parameters, results } = this.#frames[this.#frames.length - 1 - depth]!;
     return this.#facts.arities[this.#index] = is_loop ? parameters : results;
@@ -182,7 +182,7 @@ class FactFinder {
     const { partners } = this.#facts;
     partners[this.#index] = opener < 0 ? this.#index + 1 : opener;
     if (opener >= 0) partners[opener] = this.#index;
-    // In dead code a block may end with fewer values than it gives.
+    // In dead code a block may end with fewer values than it returns.
     this.#to(base + results);
   }
 }

@@ -1,4 +1,4 @@
-/** What is found out about a body for the metering transform. */
+/** The facts about a body for the metering transform. */
 import assert from "node:assert/strict";
 import { decodeModule } from "./decode.ts";
 import type { FunctionBody } from "./module.ts";

@@ -1,6 +1,6 @@
 /**
- * Says which later or optional feature an opcode, type or section belongs to, so that a refusal names
- * it. What is in no table here is no WebAssembly that we know: malformed. Tables only.
+ * The later or optional feature of an opcode, type or section, so that a refusal names it. Anything in
+ * no table here is unknown, and so malformed. Tables only.
  */
 import { malformed, unsupported, type UnsupportedFeature, type WasmError } from "./errors.ts";
 

@@ -1,6 +1,6 @@
 /**
- * A WebAssembly module as plain data: what the decoder makes, the metering transform rewrites and the
- * encoder writes. Types and tiny readers of them only; no bytes and no rules of validation here.
+ * A WebAssembly module as plain data: the decoder makes it, the metering transform rewrites it and the
+ * encoder writes it. Types and tiny readers of them only; no bytes and no rules of validation here.
  */
 
 /** Codes of value types as they are in the binary. */
@@ -43,13 +43,13 @@ export interface TableType {
   readonly limits: Limits;
 }
 
-/** What a global holds. */
+/** The type of a global. */
 export interface GlobalType {
   readonly type: ValueType;
   readonly mutable: boolean;
 }
 
-/** What a module asks its host for. */
+/** The kind and type of an import. */
 export type ImportDescription =
   | { readonly kind: "function"; /** Index into `types`. */ readonly type: number }
   | { readonly kind: "table"; readonly table: TableType }
@@ -100,7 +100,7 @@ export interface Export {
  * | f32.const | bits, as u32 | | | |
  * | f64.const | | | bits, as u64 | |
  *
- * What a row leaves empty is 0, 0n or the empty list.
+ * An empty cell is 0, 0n or the empty list.
  */
 export interface Instruction {
   readonly op: number;
@@ -112,7 +112,7 @@ export interface Instruction {
 
 const NO_LIST: readonly number[] = Object.freeze([]);
 
-/** Makes an instruction; leave out what its row in the table above leaves empty. */
+/** Makes an instruction; omit the members that its row in the table above leaves empty. */
 export function instruction(
   op: number,
   a = 0,
@@ -147,7 +147,7 @@ export interface LocalGroup {
   readonly type: ValueType;
 }
 
-/** What is known of a valid body. The arrays have one entry per instruction of `code`. */
+/** The facts about a valid body. The arrays have one entry per instruction of `code`. */
 export interface BodyFacts {
   /** Values on the operand stack (locals not counted) before the instruction. */
   readonly heights: Uint32Array;
@@ -165,7 +165,7 @@ export interface BodyFacts {
   readonly max_height: number;
 }
 
-/** Facts of a body that nobody asks about: code that was made and not read. */
+/** Facts of generated code, which nobody reads. */
 export const NO_FACTS: BodyFacts = {
   heights: new Uint32Array(),
   dead: new Uint8Array(),
@@ -182,7 +182,7 @@ export interface FunctionBody {
   readonly locals: readonly LocalGroup[];
   /** With the closing `end`. */
   readonly code: readonly Instruction[];
-  /** Not looked at by the encoder; a rewritten body may hand on the old one. */
+  /** The encoder ignores it; a rewritten body may keep the old facts. */
   readonly facts: BodyFacts;
 }
 
@@ -198,7 +198,7 @@ export interface Global extends GlobalType {
   readonly offset: number;
 }
 
-/** What an element segment holds: plain function indices, or one expression per entry. */
+/** The content of an element segment: function indices, or one expression per entry. */
 export type ElementItems =
   | { readonly kind: "functions"; readonly indices: readonly number[] }
   | { readonly kind: "expressions"; readonly expressions: readonly ConstExpression[] };
@@ -242,7 +242,7 @@ export interface WasmModule {
   readonly size_bytes: number;
 }
 
-/** What a module may be at most: those of docs/policies.md#static-limits that decoding can judge. */
+/** The limits of docs/policies.md#static-limits that decoding can check. */
 export interface ModuleLimits {
   readonly module_bytes: number;
   readonly body_bytes: number;

@@ -1,11 +1,11 @@
 /**
- * The instructions of WebAssembly 2.0 without SIMD: their numbers, immediates and, where an
- * instruction always takes and gives the same types, its signature. Tables only; what
- * the other opcodes are called is in features.ts.
+ * The instructions of WebAssembly 2.0 without SIMD: their numbers, immediates and, if an
+ * instruction's types never vary, its signature. Tables only; features.ts has the names of the
+ * other opcodes.
  */
 import { ValueType } from "./module.ts";
 
-/** Opcodes that code speaks about by name. Numbers of the form 0xfcNN are behind the prefix 0xfc. */
+/** Opcodes that code uses by name. Numbers of the form 0xfcNN follow the prefix 0xfc. */
 export const Op = {
   UNREACHABLE: 0x00,
   NOP: 0x01,
@@ -110,7 +110,7 @@ export interface Signature {
   readonly results: readonly ValueType[];
 }
 
-/** What the decoder and encoder know of one opcode. */
+/** The facts about one opcode for decoder and encoder. */
 export interface OpcodeEntry {
   /** As the text format writes it. */
   readonly name: string;

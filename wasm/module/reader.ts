@@ -4,7 +4,7 @@
  */
 import { malformed } from "./errors.ts";
 
-/** How much a decode did, in bytes read and operands touched; so tests can prove it linear. */
+/** The work of a decode, in bytes read and operands visited, so that tests can prove it linear. */
 export interface Work {
   steps: number;
 }
@@ -70,7 +70,7 @@ export class Reader {
     return this.#signed(0x70, 33);
   }
 
-  /** `sign_mask` are the bits of a fifth byte that must all be like the sign. */
+  /** `sign_mask` are the bits of a fifth byte that must all equal the sign. */
   #signed(sign_mask: number, bits: number): number {
     const start = this.position;
     let value = 0;
@@ -147,7 +147,7 @@ export class Reader {
     return inner;
   }
 
-  /** A length and UTF-8 text of so many bytes. */
+  /** A length in bytes, then UTF-8 text. */
   text(): string {
     const start = this.position;
     const bytes = this.take(this.u32());
@@ -158,7 +158,7 @@ export class Reader {
     }
   }
 
-  /** A count and so many items; each must read at least one byte, so a huge count ends at the end. */
+  /** A count, then its items; each must read at least one byte, so that a huge count ends with the bytes. */
   list<Item>(read: () => Item): Item[] {
     const items: Item[] = [];
     for (let left = this.u32(); left > 0; left -= 1) items.push(read());

@@ -1,6 +1,6 @@
 /**
- * Whether a decoded module is valid by the rules of WebAssembly: the engine says so. What engines take
- * and policies may not use is refused here. Says nothing of what policies may import.
+ * Whether a decoded module is valid by the rules of WebAssembly, as the engine decides. Features that engines
+ * accept and policies may not use are refused here. Does not check a policy's imports.
  */
 import type { RawModule } from "./decode_sections.ts";
 import { invalid, malformed, overLimit, unsupported } from "./errors.ts";
@@ -45,7 +45,7 @@ function checkConsts({ imports, globals, elements, data }: RawModule): void {
   for (const { at, offset } of data) checkConst(at, isOwn, offset);
 }
 
-/** A minimum above its maximum is for the engine to refuse. */
+/** The engine refuses a minimum above its maximum. */
 const entriesOf = ({ limits: { minimum, maximum = minimum } }: TableType): number =>
   Math.min(minimum, maximum);
 
@@ -66,7 +66,7 @@ function checkSizes({ imports, tables, memories }: RawModule, limits: ModuleLimi
   }
 }
 
-/** The format has it so; for the engine it is a rule like any other. */
+/** `memory.init` and `data.drop` need a data count section. A rule of the format; engines treat it as validation. */
 function checkDataCount({ bodies, data_count }: RawModule): void {
   if (data_count !== undefined) return;
   for (const { code, offsets } of bodies) {
@@ -77,7 +77,7 @@ function checkDataCount({ bodies, data_count }: RawModule): void {
   }
 }
 
-/** What the engine says of bytes that it refuses; its own sentence names the function and the types. */
+/** The engine's sentence on bytes that it refuses; it names the function and the types. */
 function refusal(bytes: Uint8Array<ArrayBuffer>): Error {
   try {
     new WebAssembly.Module(bytes);

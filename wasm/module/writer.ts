@@ -24,7 +24,7 @@ export class Writer {
     return this.#bytes.subarray(0, this.#length);
   }
 
-  /** Forgets what was written and keeps the buffer. */
+  /** Discards the written bytes and keeps the buffer. */
   clear(): void {
     this.#length = 0;
   }
@@ -51,7 +51,7 @@ export class Writer {
     this.#length += bytes.length;
   }
 
-  /** An unsigned LEB128. @throws {TypeError} when it is no u32. */
+  /** An unsigned LEB128. @throws {TypeError} if it is no u32. */
   u32(value: number): void {
     if (!Number.isInteger(value) || value < 0 || value > 0xffff_ffff) {
       throw new TypeError(`${value} is not an unsigned 32-bit integer`);
@@ -64,7 +64,7 @@ export class Writer {
     this.u8(rest);
   }
 
-  /** A signed LEB128 of up to 33 bits. @throws {TypeError} when it has more, or is no integer. */
+  /** A signed LEB128 of up to 33 bits. @throws {TypeError} if it has more, or is no integer. */
   s33(value: number): void {
     if (!Number.isInteger(value) || value < -(2 ** 32) || value >= 2 ** 32) {
       throw new TypeError(`${value} is not a signed 33-bit integer`);
@@ -77,7 +77,7 @@ export class Writer {
     this.u8(rest & 0x7f);
   }
 
-  /** A signed LEB128 of 64 bits. @throws {TypeError} when it has more. */
+  /** A signed LEB128 of 64 bits. @throws {TypeError} if it has more. */
   s64(value: bigint): void {
     if (BigInt.asIntN(64, value) !== value) {
       throw new TypeError(`${value} is not a signed 64-bit integer`);

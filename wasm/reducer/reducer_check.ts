@@ -1,7 +1,7 @@
 /**
- * Says whether a module is a reducer by `arqon_room_v1`: it imports nothing but that ABI's functions, and
- * exports `memory`, `arqon_alloc` and `arqon_apply`, all with the right signatures; and meters it. Decides by
- * names and types only.
+ * Checks that a module is a reducer by `arqon_room_v1` and meters it: it imports only that ABI's functions, and
+ * exports `memory`, `arqon_alloc` and `arqon_apply`, all with the right signatures. Decides by names and types
+ * only.
  */
 import {
   FUEL_EXPORT,
@@ -29,7 +29,7 @@ import {
   type Signature,
 } from "./room_abi.ts";
 
-/** The functions that a reducer exports; those of the first list it has to. */
+/** The functions that a reducer exports; those of the first list are required. */
 const NEEDED: Readonly<Record<string, Signature>> = {
   arqon_alloc: ["i", "i"],
   [APPLY_EXPORT]: ["", "i"],
@@ -54,7 +54,7 @@ function wantedText([parameters, results]: Signature): string {
   return signatureText({ parameters: types(parameters), results: types(results) });
 }
 
-/** A name that the guest chose, made short and put on one line. */
+/** A name that the guest chose, shortened, on one line. */
 function quoted(name: string): string {
   return JSON.stringify(name.length > 64 ? `${name.slice(0, 64)}…` : name);
 }
@@ -109,7 +109,7 @@ function exportProblems(module: WasmModule): string[] {
   return problems;
 }
 
-/** Everything that keeps a module from being a reducer, as sentences. */
+/** All reasons why a module is not a reducer, as sentences. */
 function reducerProblems(module: WasmModule): string[] {
   const start = module.start === undefined
     ? []
@@ -127,7 +127,7 @@ function requireSchema(bytes: Uint8Array): void {
 }
 
 /**
- * From a file's bytes to a module that may run. It pays today's prices when no version of them is given.
+ * Makes a module that may run from a file's bytes. Without a version it has the current prices.
  * @throws {PolicyModuleError} what `meter` throws, `not-a-reducer` with a sentence for each problem, or `bad-schema`.
  */
 export function meterReducer(

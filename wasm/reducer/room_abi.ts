@@ -1,6 +1,6 @@
 /**
- * The functions of `arqon_room_v1` and the exports of a reducer, by their names and signatures. Data; what the
- * functions do is `brain/reducers/guest/room_functions.ts`.
+ * The functions of `arqon_room_v1` and the exports of a reducer, by their names and signatures. Data;
+ * `brain/reducers/guest/room_functions.ts` implements the functions.
  */
 
 /** Types of parameters and of results: `i` is i32, `I` is i64. */
@@ -25,9 +25,9 @@ export const ROOM_FUNCTIONS: Readonly<Record<string, Signature>> = {
   room_reject: ["iii", ""],
 };
 
-/** What runs once an instance, before its first command. */
+/** Runs once per instance, before its first command. */
 export const INIT_EXPORT = "arqon_init";
-/** What runs for each command. */
+/** Runs for each command. */
 export const APPLY_EXPORT = "arqon_apply";
-/** What runs once in a room that another module was before. */
+/** Runs once in a room that had another module before. */
 export const MIGRATE_EXPORT = "arqon_migrate";

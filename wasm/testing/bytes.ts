@@ -1,6 +1,6 @@
 /**
- * Builds binaries for the tests of this folder: sections byte by byte, where the point is what no
- * compiler would write, and whole modules from text. Not for production code; `encode.ts` writes those.
+ * Builds binaries for the tests of this folder: sections byte by byte, for binaries that no compiler
+ * would write, and whole modules from text. Production code uses `encode.ts`.
  */
 import wabt from "wabt";
 import { Writer } from "../module/writer.ts";

@@ -1,6 +1,6 @@
 /**
- * Random valid modules out of a tape of numbers, so that fast-check can make and shrink them: every
- * tape is a module, an exhausted one goes on with zeros, and 0 always chooses the smallest thing. The
+ * Random valid modules from a tape of numbers, so that fast-check can make and shrink them: every
+ * tape is a module, an exhausted one continues with zeros, and 0 always chooses the smallest option. The
  * modules use every kind of control, calls through imports and tables, and bulk instructions; most
  * of their loops end. For tests only. The code of functions is in `generate_code.ts`.
  */
@@ -46,7 +46,7 @@ function elementsOf(functions: number, entries: readonly number[]): readonly Ele
 }
 
 /**
- * The module of a tape. Exports are `f0`, `f1`, … and `memory`. With `nan_bits` "shown" its code looks at
+ * The module of a tape. Exports are `f0`, `f1`, … and `memory`. With `nan_bits` "shown" its code reads
  * the bits of NaNs.
  */
 export function generateModule(tape: Tape, nan_bits: Sketch["nan_bits"] = "hidden"): WasmModule {

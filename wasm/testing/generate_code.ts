@@ -1,5 +1,5 @@
 /**
- * Random well-typed code of one function, out of a tape: expressions that leave one value, statements
+ * Random well-typed code of one function, from a tape: expressions that leave one value, statements
  * that leave none. For tests only.
  */
 import { type Instruction, instruction, plain, ValueType } from "../module/module.ts";
@@ -14,9 +14,9 @@ class Code {
   readonly #tape: Tape;
   readonly #sketch: Sketch;
   readonly #parameters: number;
-  /** Locals that code may set; loop counters come behind them. */
+  /** Locals that code may set; loop counters follow them. */
   readonly #free: number;
-  /** What a branch to each open label carries, the innermost last. */
+  /** The values that a branch to each open label carries, the innermost last. */
   readonly #labels: (readonly ValueType[])[];
 
   constructor(tape: Tape, sketch: Sketch, type: number) {
@@ -37,7 +37,7 @@ class Code {
     this.out.push(instruction(op, a, b));
   }
 
-  /** A NaN, an infinity or a zero, now and then, where their bits may show. */
+  /** Sometimes a NaN, an infinity or a zero, if their bits may show. */
   #special(type: ValueType): boolean {
     if (this.#sketch.nan_bits === "hidden" || !this.#tape.oneIn(3)) return false;
     if (type !== F32 && type !== F64) return false;
@@ -154,7 +154,7 @@ class Code {
     this.out.push(instruction(Op.SELECT_TYPED, 0, 0, 0n, [type]));
   }
 
-  /** A value out of the sizes and tables. */
+  /** A value from the sizes and tables. */
   #state(type: ValueType, depth: number): void {
     if (type === FUNCREF) {
       this.#value(I32, depth - 1);
@@ -239,7 +239,7 @@ class Code {
     });
   }
 
-  /** Ends after a few rounds unless its body branches back by itself. */
+  /** Ends after a few rounds unless its body branches back. */
   #loop(depth: number): void {
     const counter = this.locals.length;
     this.locals.push(I32);
@@ -269,7 +269,7 @@ class Code {
     for (let left = count; left > 0; left -= 1) this.#push(Op.DROP);
   }
 
-  /** Control goes elsewhere; what comes behind is dead. */
+  /** Control leaves; the code after it is dead. */
   #leave(depth: number): void {
     const choice = this.#tape.below(8);
     if (choice === 7) return this.#push(Op.UNREACHABLE);
@@ -299,7 +299,7 @@ class Code {
     this.#push(op, op === Op.TABLE_INIT ? 1 : 0);
   }
 
-  /** A block that takes values and gives several. */
+  /** A block with parameters and several results. */
   #values(depth: number): void {
     this.#value(I32, depth - 1);
     this.#value(I64, depth - 1);
@@ -313,7 +313,7 @@ class Code {
     this.#push(Op.DROP);
   }
 
-  /** A label further out that carries i32 and i64 too; else the loop itself. */
+  /** An outer label that carries i32 and i64, too; else the loop itself. */
   #same(): number {
     const wanted = [I32, I64].join();
     for (let out = 1; out < this.#labels.length; out += 1) {
@@ -334,7 +334,7 @@ class Code {
   }
 }
 
-/** Locals behind the parameters, and code with its `end`, for a function of the type with that index. */
+/** Locals after the parameters, and code with its `end`, for a function of the type with that index. */
 export function generateCode(
   tape: Tape,
   sketch: Sketch,

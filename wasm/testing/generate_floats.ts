@@ -1,5 +1,5 @@
 /**
- * Random modules that do nothing but float arithmetic and store what comes of it, so that memory shows the
+ * Random modules that only do float arithmetic and store the results, so that memory shows the
  * bits of every NaN. One export `f0` without parameters or results, and `memory`. For tests only.
  */
 import {
@@ -26,7 +26,7 @@ const F64_STORE = 0x39;
 
 const isFloat = (type: ValueType | undefined) => type === F32 || type === F64;
 
-/** Instructions that take floats and give one. */
+/** Instructions with float operands and a float result. */
 const ARITHMETIC = new Map([F32, F64].map((type) => {
   const found = [...OPCODES].filter(([, { immediate, signature }]) =>
     immediate === "none" && signature?.results[0] === type && signature.parameters.every(isFloat)

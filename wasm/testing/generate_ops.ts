@@ -1,6 +1,6 @@
 /**
- * The instructions that the generator of random code chooses from, by what they give. What shows the bits
- * of a NaN is apart, since the interpreter does not keep those. For tests only.
+ * The instructions that the generator of random code chooses from, by result. Those that show the bits
+ * of a NaN are separate, since the interpreter does not preserve them. For tests only.
  */
 import { type Instruction, instruction, ValueType } from "../module/module.ts";
 import { Op, OPCODES } from "../module/opcodes.ts";
@@ -22,7 +22,7 @@ function numericBut(left_out: ReadonlySet<number>): ReadonlyMap<ValueType, reado
   }));
 }
 
-/** Numeric instructions by their result; with `shown` those too that show the bits of a NaN. */
+/** Numeric instructions by their result; with `shown` including those that show the bits of a NaN. */
 export const NUMERIC = {
   hidden: numericBut(new Set([...TRAPPING, ...SHOWING])),
   shown: numericBut(TRAPPING),
@@ -36,7 +36,7 @@ export const LOADS = new Map<ValueType, readonly number[]>([
   [F64, [0x2b]],
 ]);
 const INTEGER_STORES = [[I32, 0x36], [I64, 0x37], [I32, 0x3a], [I32, 0x3b], [I64, 0x3e]] as const;
-/** Stores, with what they store; those of floats show the bits of a NaN. */
+/** Stores, with the type that they store; those of floats show the bits of a NaN. */
 export const STORES = {
   hidden: INTEGER_STORES,
   shown: [...INTEGER_STORES, [F32, 0x38], [F64, 0x39], [F32, 0x38], [F64, 0x39]] as const,
@@ -56,7 +56,7 @@ export function specialConstant(tape: Tape, type: typeof F32 | typeof F64): Inst
     : instruction(Op.F64_CONST, 0, 0, tape.one(SPECIAL_F64));
 }
 
-/** Bulk and table instructions that leave nothing. */
+/** Bulk and table instructions without results. */
 export const BULK = [
   Op.MEMORY_FILL,
   Op.MEMORY_COPY,

@@ -1,7 +1,7 @@
 /**
- * The golden files of the metering transform: each rule as a small module in `golden/NAME.wat` and
- * what becomes of it in `golden/NAME.metered.wat`. Run as a program, this file writes the second from
- * the first, for a person to read the difference: `deno run --allow-read --allow-write
+ * The golden files of the metering transform: each rule as a small module in `golden/NAME.wat`, and
+ * its metered form in `golden/NAME.metered.wat`. Run as a program, this file writes the second from
+ * the first, so that a person can read the difference: `deno run --allow-read --allow-write
  * --allow-env wasm/testing/golden.ts`.
  */
 import { meter } from "../metering/meter.ts";
@@ -15,7 +15,7 @@ const SUFFIX = ".metered.wat";
 export interface GoldenCase {
   readonly name: string;
   readonly before: string;
-  /** "" when there is none yet. */
+  /** "" if there is none yet. */
   readonly after: string;
 }
 
@@ -34,7 +34,7 @@ export async function goldenCases(): Promise<readonly GoldenCase[]> {
   );
 }
 
-/** What the transform makes of a module, as of a policy of its version; both texts have to be valid. */
+/** The metered form of a module, as of a policy of its version; both texts must be valid. */
 export function meterText(before: string): string {
   const bytes = fromText(before);
   if (!WebAssembly.validate(bytes)) throw new TypeError("the module is not valid");

@@ -1,7 +1,7 @@
 /**
- * Runs a decoded, unmetered module one instruction at a time and adds up what each costs: the oracle
- * for the metering transform, which decides per block what this decides per instruction. Shares the
- * price table with it and nothing else. For tests only: slow, and imports give zeros.
+ * Runs a decoded, unmetered module one instruction at a time and adds up the prices: the oracle
+ * for the metering transform, which charges per block. Shares only the price table with it. For tests only:
+ * slow, and imports return zeros.
  */
 import {
   ENTRY_UNITS,
@@ -30,13 +30,13 @@ export class OutOfUnits extends Error {
 }
 
 interface Label {
-  /** Where a branch to it goes on. */
+  /** Where a branch to it continues. */
   readonly target: number;
   readonly height: number;
   readonly loop: boolean;
 }
 
-/** What a run may use. */
+/** The limits of a run. */
 export interface InterpreterLimits {
   readonly units: number;
   readonly memory_limit_pages: number;
@@ -139,14 +139,14 @@ export class Interpreter {
     return units;
   }
 
-  /** How many values a block takes and gives. */
+  /** The numbers of a block's parameters and results. */
   #shape(block_type: number): readonly [number, number] {
     if (block_type < 0) return [0, block_type === -64 ? 0 : 1];
     const { parameters, results } = this.#type(block_type);
     return [parameters.length, results.length];
   }
 
-  /** Where control goes after an instruction that decides it; `undefined` for all others. */
+  /** The next position after a control instruction; `undefined` for all others. */
   #control(
     one: Instruction,
     at: number,
@@ -178,7 +178,7 @@ export class Interpreter {
         return chosen ? at + 1 : first + 1;
       }
       case Op.ELSE:
-        return partner(at); // the first arm is over: on to the end, which takes the label away
+        return partner(at); // the first arm has ended: continue at the end, which removes the label
       case Op.END:
         labels.pop();
         return at + 1;
@@ -214,7 +214,7 @@ export class Interpreter {
   }
 
   /**
-   * Instructions on globals, tables and memory; pays for their sizes first, but for those with which
+   * Instructions on globals, tables and memory; pays for their sizes first, except for sizes with which
    * nothing happens.
    */
   #state(one: Instruction, stack: Value[]): void {

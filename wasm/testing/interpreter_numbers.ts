@@ -1,7 +1,7 @@
 /**
- * What the interpreter computes with: the value of every instruction that only turns operands into a
- * result, and loads and stores. Each numeric instruction is a WebAssembly function of its own, run
- * by the engine, so that its arithmetic is right by construction. For tests only.
+ * The interpreter's arithmetic: the result of every instruction that only computes from its operands,
+ * and loads and stores. Each numeric instruction is a separate WebAssembly function, run by the engine,
+ * so that its arithmetic is right by construction. For tests only.
  */
 import { Op, OPCODES } from "../module/opcodes.ts";
 
@@ -38,7 +38,7 @@ function moduleOf(
   ]);
 }
 
-/** Applies a numeric instruction to the operands on top of `stack`; false when it is not one. */
+/** Applies a numeric instruction to the operands on top of `stack`; false if it is not one. */
 export function applyNumeric(op: number, stack: Value[]): boolean {
   let found = FUNCTIONS.get(op);
   if (found === undefined) {
@@ -71,7 +71,7 @@ function loadInteger(view: DataView, bits: number, signed: boolean): number | bi
   return view.getBigInt64(0, true);
 }
 
-/** Loads or stores, if the instruction does; `offset` is its immediate. */
+/** Runs a load or store; `offset` is its immediate. */
 export function applyMemory(
   op: number,
   offset: number,

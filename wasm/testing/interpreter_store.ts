@@ -7,10 +7,10 @@ import { Op } from "../module/opcodes.ts";
 import { Trap, type Value } from "./interpreter_numbers.ts";
 
 const PAGE_BYTES = 65_536;
-/** As the meter shares out room for tables to grow. */
+/** The limits of tables as the meter divides them. */
 const TABLE_ENTRIES = 10_000;
 
-/** Copies `size` items; traps before the first when either side is out of bounds. */
+/** Copies `size` items; traps before the first if either side is out of bounds. */
 function checked(
   from_length: number,
   from: number,
@@ -34,7 +34,7 @@ export class Store {
   readonly #passive_entries: readonly number[];
   readonly #passive_bytes: readonly number[];
 
-  /** Modules with imported globals, tables or memories are not for the interpreter. */
+  /** The interpreter does not support imported globals, tables or memories. */
   constructor(
     module: WasmModule,
     memory_limit_pages: number,
@@ -81,7 +81,7 @@ export class Store {
     return table;
   }
 
-  /** One entry of a table. Traps when it is out of bounds. */
+  /** One entry of a table. Traps if it is out of bounds. */
   entry(table: number, index: number): Value {
     const found = this.#table(table)[index];
     if (found === undefined) throw new Trap("table index out of bounds");
@@ -101,12 +101,12 @@ export class Store {
     this.memory.set(bytes.subarray(from, from + size), to);
   }
 
-  /** The greatest size operand with which a bulk instruction may do anything. */
+  /** The greatest size operand with which a bulk instruction can succeed. */
   most({ op, a }: Instruction): number {
     const memory = this.memory.length;
     if (op === Op.MEMORY_GROW) return (this.#memory_limit_bytes - memory) / PAGE_BYTES;
     if (op === Op.TABLE_GROW) return (this.#table_limits[a] ?? 0) - this.#table(a).length;
-    // What was dropped has still been paid for: only that is known before the code runs.
+    // A dropped segment still counts: before the code runs, only its declared size is known.
     if (op === Op.TABLE_INIT) return this.#passive_entries[a] ?? 0;
     if (op === Op.MEMORY_INIT) return this.#passive_bytes[a] ?? 0;
     return op === Op.TABLE_FILL || op === Op.TABLE_COPY ? this.#table(a).length : memory;

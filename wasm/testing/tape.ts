@@ -1,12 +1,12 @@
 /**
- * What the generator of random modules has in common across its files: the tape that it chooses by,
- * and the types that every generated module has. For tests only.
+ * The common parts of the generator of random modules: the tape from which it chooses, and the types
+ * of every generated module. For tests only.
  */
 import { type FunctionType, ValueType } from "../module/module.ts";
 
 const { I32, I64, F64 } = ValueType;
 
-/** Gives the numbers of a list one after the other, then zeros. */
+/** Returns the numbers of a list one after the other, then zeros. */
 export class Tape {
   readonly #numbers: readonly number[];
   #next = 0;
@@ -22,14 +22,14 @@ export class Tape {
     return count < 1 ? 0 : found % count;
   }
 
-  /** One of `items`; the first when the tape is over. */
+  /** One of `items`; the first if the tape is exhausted. */
   one<Item>(items: readonly Item[]): Item {
     const found = items[this.below(items.length)];
     if (found === undefined) throw new TypeError("nothing to choose from");
     return found;
   }
 
-  /** True once in `count` times, never when the tape is over. */
+  /** True once in `count` times, never if the tape is exhausted. */
   oneIn(count: number): boolean {
     return this.below(count) === count - 1 && count > 1;
   }
@@ -61,6 +61,6 @@ export interface Sketch {
   readonly globals: readonly ValueType[];
   /** Entries of table 0. */
   readonly table_entries: number;
-  /** Whether the code may show the bits of NaNs, and has some: the interpreter does not keep them. */
+  /** Whether the code may show the bits of NaNs, and has some: the interpreter does not preserve them. */
   readonly nan_bits: "hidden" | "shown";
 }

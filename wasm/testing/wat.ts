@@ -1,6 +1,6 @@
 /**
- * The text format to and from binaries, by wabt, with the features that policies may use, and metered
- * modules as tests call them. For tests only.
+ * Converts the text format to and from binaries, by wabt, with the features that policies may use; and
+ * metered modules for tests to call. For tests only.
  */
 import initWabt from "wabt";
 import { fromText } from "./bytes.ts";
@@ -26,9 +26,9 @@ export interface CallOutcome {
   /** The result, or the message of the trap. */
   readonly result: unknown;
   readonly trapped: boolean;
-  /** Units used; more than were given when the module owes. */
+  /** Units used; above the budget if it was exhausted. */
   readonly units: number;
-  /** What `arqon_height` was afterwards. */
+  /** The value of `arqon_height` afterwards. */
   readonly height: number;
 }
 
@@ -38,7 +38,7 @@ export class MeteredInstance {
   readonly fuel: WebAssembly.Global;
   readonly height: WebAssembly.Global;
 
-  /** `source` is a binary or in the text format; every import is a function that gives 0. */
+  /** `source` is a binary or in the text format; every import is a function that returns 0. */
   constructor(source: string | Uint8Array, options: Partial<MeterOptions> = {}) {
     const binary = typeof source === "string" ? fromText(source) : source;
     const { bytes } = meter(binary, { memory_limit_pages: 64, ...options });
@@ -52,7 +52,7 @@ export class MeteredInstance {
     this.height = this.exports["arqon_height"] as WebAssembly.Global;
   }
 
-  /** Calls an export with so many units. */
+  /** Calls an export with this many units. */
   call(name: string, units: number, ...operands: readonly unknown[]): CallOutcome {
     this.fuel.value = BigInt(units);
     this.height.value = 0;

@@ -7,7 +7,7 @@ import { type Admin, askAdmin, busAgo, findAdmin, queryOf, streamAdmin } from ".
 import { EXIT, failed } from "../../terminal/exit.ts";
 import { concat } from "../../../shared/containers/concat.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
-import { listOf, type Members, membersOf, told } from "../../answers/policy_text.ts";
+import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
 import { ChainCheck } from "../../../shared/audit/chain.ts";
 import { ENTRY_BYTES_MAX } from "../../../shared/audit/entry.ts";
@@ -28,13 +28,13 @@ function lineOf(entry: Members): string {
   const { by, tenant, from, path, count } = entry;
   const about = Object.entries(membersOf(entry["about"]))
     .map(([name, value]) => `${name}=${value}`).join(" ");
-  return told(
+  return filled(
     "{at_ms}  #{seq}  {outcome}[ ({reason})][ ×{count}]  {action}  tenant={tenant}  by={who}  " +
       "from={from}  {target}\n",
     {
       ...entry,
       ...{ tenant: tenant ?? "-", from: from || "-", count: Number(count) > 1 ? count : "" },
-      who: by === null ? "a stranger" : told("{by}@{by_tenant}", entry),
+      who: by === null ? "a stranger" : filled("{by}@{by_tenant}", entry),
       target: `${path} ${about}`.trim().slice(0, TARGET_UNITS),
     },
   );
@@ -153,17 +153,17 @@ export async function auditVerify(io: Io, flags: Flags): Promise<Ended> {
   }
   const broken = check.end();
   const { first, last, entries } = check;
-  const told = { entries, first: first ?? null, last: last ?? null, broken: broken ?? null };
+  const json = { entries, first: first ?? null, last: last ?? null, broken: broken ?? null };
   if (broken !== undefined) {
-    if (flags.json === true) return { told, text: "", code: EXIT.failure };
+    if (flags.json === true) return { json, text: "", code: EXIT.failure };
     const before = last === undefined ? "" : `; whole up to entry ${last.seq}`;
     throw failed(
       `the audit log is broken at entry ${broken.seq}: ${broken.problem}${before}`,
       "the Shields' own logs have seq and hash of each entry that they wrote (msg=audit)",
     );
   }
-  if (last === undefined) return { told, text: "the audit log is empty\n" };
+  if (last === undefined) return { json, text: "the audit log is empty\n" };
   const from = first?.seq === 1 ? "" : ` from ${first?.seq} on`;
   const whole = `${plural(entries, "entry", "entries")}${from}, one chain`;
-  return { told, text: `${whole}\nanchor: ${last.seq}:${last.hash}\n` };
+  return { json, text: `${whole}\nanchor: ${last.seq}:${last.hash}\n` };
 }

@@ -9,7 +9,7 @@ import type { Flags } from "../../program/flags.ts";
 import { idProblem } from "@arqon/proto";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, findDevKey } from "../../bus/dev_bus.ts";
 import { findTarget } from "../../bus/target.ts";
-import { listOf, type Members, membersOf, told } from "../../answers/policy_text.ts";
+import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { readText } from "../../terminal/input.ts";
 
 const PRIVATE_NAME = "arqon-private.jwk.json";
@@ -37,7 +37,7 @@ export async function authKeys(io: Io, flags: Flags<"alg" | "out">): Promise<End
   });
   await create(io, private_key, private_jwk, 0o600);
   await create(io, jwks, { keys: [public_jwk] }, 0o644);
-  const told = { private_key, jwks, kid: public_jwk.kid, alg: flags.alg };
+  const json = { private_key, jwks, kid: public_jwk.kid, alg: flags.alg };
   const text = `private key  ${private_key}   keep it with your token server, mode 0600
 public set   ${jwks}   give it to the bus:
 
@@ -51,7 +51,7 @@ roles = ["user"]
 
 A token: arq auth gen --key ${private_key} --issuer https://issuer.example --audience arqon
 `;
-  return { told, text };
+  return { json, text };
 }
 
 interface Signer {
@@ -124,7 +124,7 @@ export async function authGen(io: Io, flags: Flags<"role" | "ttl">): Promise<End
   const token = await signToken(key, { ...claims, ttl_seconds: flags.ttl }, io.now());
   const expires = new Date(io.now() + flags.ttl * 1_000).toISOString();
   const report = { token, issuer, tenant, user, role: flags.role, expires };
-  return { told: report, text: `${token}\n` };
+  return { json: report, text: `${token}\n` };
 }
 
 const OF_USER = "tokens of user {id} issued before {issued_before_ms}";
@@ -134,7 +134,7 @@ const ALL = "all tokens issued before {issued_before_ms}";
 function aboutText(revocation: Members): string {
   const { kind, until_ms } = revocation;
   const tokens = kind === "token" ? "token {id}" : kind === "user" ? OF_USER : ALL;
-  return told(`${tokens}, ${until_ms === 0 ? "for good" : "until {until_ms}"}`, revocation);
+  return filled(`${tokens}, ${until_ms === 0 ? "for good" : "until {until_ms}"}`, revocation);
 }
 
 /** The text of `arq auth revoke`. */
@@ -144,7 +144,7 @@ export const revokedText = ({ revocation }: Members, { tenant }: Members): strin
 /** The text of `arq auth revocations`. */
 export function revocationsText({ revocations, truncated }: Members): string {
   const lines = listOf(revocations).map(membersOf).map((one) =>
-    told("{tenant}  {about}, by {by}[: {reason}]\n", { ...one, about: aboutText(one) })
+    filled("{tenant}  {about}, by {by}[: {reason}]\n", { ...one, about: aboutText(one) })
   );
   return (lines.join("") || "nothing is revoked\n") + (truncated === true ? "… and more\n" : "");
 }

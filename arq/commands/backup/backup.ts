@@ -43,12 +43,12 @@ async function* partsOf(entries: AsyncGenerator<TarEntry>): AsyncGenerator<Given
         size_bytes,
         bytes: ReadableStream.from(bytes),
       });
-      const told = { path, size_bytes, bytes };
+      const written = { path, size_bytes, bytes };
       const next = await entries.next();
       if (next.done === true || next.value.path !== `${DATA_FOLDER}/${facts.name}`) {
         throw new BackupError("the bus sent something other than its databases");
       }
-      yield { facts, files: [told, next.value] };
+      yield { facts, files: [written, next.value] };
     }
   }
   if (!is_whole) throw new BackupError("the bus did not send everything");
@@ -309,7 +309,7 @@ export async function backup(io: Io, file: string, flags: Flags<"files">): Promi
   const gone = removed.map((one) => `removed ${one}\n`).join("");
   const open = "arq: it is not encrypted, and may hold keys and passwords: --recipient encrypts\n";
   return {
-    told: { file: path, encrypted: is_encrypted, size_bytes, removed, ...manifest },
+    json: { file: path, encrypted: is_encrypted, size_bytes, removed, ...manifest },
     text: `${path} (${sizeText(size_bytes)})\n${manifestText(manifest)}${gone}`,
     note: !is_encrypted && hasFiles(manifest) ? open : "",
   };

@@ -60,7 +60,7 @@ export async function backupVerify(
   flags: Flags,
 ): Promise<Ended> {
   const { manifest, is_encrypted: encrypted } = await checkedBackup(io, file, flags);
-  return { told: { file, encrypted, ...manifest }, text: `whole: ${manifestText(manifest)}` };
+  return { json: { file, encrypted, ...manifest }, text: `whole: ${manifestText(manifest)}` };
 }
 
 /** What the command has done. */
@@ -241,7 +241,7 @@ export async function restore(io: Io, file: string, flags: Flags): Promise<Ended
     ? await restoreNats(io, file, place, manifest, flags, files)
     : await restoreData(io, file, place, flags, files);
   return {
-    told: { place: place.title, ...restored, manifest },
+    json: { place: place.title, ...restored, manifest },
     text: summary(io, place, manifest, restored),
   };
 }

@@ -46,7 +46,7 @@ export async function standbySync(io: Io, flags: Flags<"domain">): Promise<Ended
   const { made, updated, orphans, mirrors } = synced;
   const gone = orphans.length === 0 ? "" : `the origin was deleted: ${orphans.join(", ")}\n`;
   return {
-    told: synced,
+    json: synced,
     text:
       `${
         plural(mirrors.length, "mirror")
@@ -61,7 +61,7 @@ export async function standbyStatus(io: Io, flags: Flags): Promise<Ended> {
   await using nats = await openNats(io, place);
   const mirrors = await mirrorStates(siteOf(nats, place));
   return {
-    told: { mirrors },
+    json: { mirrors },
     text: `${plural(mirrors.length, "mirror")}\n${lines(mirrors)}`,
     code: mirrors.length > 0 ? EXIT.ok : EXIT.failure,
   };
@@ -76,7 +76,7 @@ export async function standbyPromote(io: Io, flags: Flags): Promise<Ended> {
     throw failed(`there is no mirror in ${place.title}`, "arq standby sync");
   }
   return {
-    told: { promoted },
+    json: { promoted },
     text:
       `${plural(promoted.length, "stream")} of ${place.title} take messages now\n${
         lines(promoted)

@@ -24,7 +24,7 @@ async function databaseOf(io: Io, { database, databaseFile }: Flags<"slot">): Pr
 
 /** Follows the database until the signal; with `--sql` prints the setup for the database. */
 export async function bridgePostgres(io: Io, flags: Flags<"slot">): Promise<Ended> {
-  if (flags.sql === true) return { told: { sql: BRIDGE_SQL }, text: BRIDGE_SQL };
+  if (flags.sql === true) return { json: { sql: BRIDGE_SQL }, text: BRIDGE_SQL };
   const database = await databaseOf(io, flags);
   if (!isDatabaseUrl(database)) {
     throw usageError("the database: expected postgres://user:password@host:5432/name");

@@ -189,7 +189,7 @@ export async function doctor(io: Io, flags: Flags): Promise<Ended> {
   const width = Math.max(...findings.map(({ check }) => check.length));
   const lines = findings.map((finding) => findingText(io, finding, width)).join("");
   return {
-    told: { ok: works, findings },
+    json: { ok: works, findings },
     text: lines + summary(findings),
     code: works ? EXIT.ok : EXIT.failure,
   };

@@ -227,7 +227,7 @@ export async function status(io: Io, flags: Flags): Promise<Ended> {
     const { GATES } = await import("../../../shield/message/gate_order.ts");
     const rows = GATES.map(([gate, ...refusals]) => ({ gate, refusals }));
     const lines = rows.map(({ gate, refusals }) => `${gate.padEnd(18)}  ${refusals.join(", ")}\n`);
-    return { told: rows, text: lines.join("") };
+    return { json: rows, text: lines.join("") };
   }
   const source = await findSource(io, flags);
   if (flags.watch === undefined) {

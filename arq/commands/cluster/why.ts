@@ -92,7 +92,7 @@ export async function why(io: Io, flags: Flags): Promise<Ended> {
     ...(answer["way_in"] === null ? [] : wayInGaps(way_in)),
   ];
   const text = lines.map((line) => `${printable(line)}\n`).join("");
-  return { told: answer, text, code: is_known || has_way_in ? EXIT.ok : EXIT.failure };
+  return { json: answer, text, code: is_known || has_way_in ? EXIT.ok : EXIT.failure };
 }
 
 /** The bus's answer, continued until the journal has no more about the admission. */
@@ -152,5 +152,5 @@ export async function trace(io: Io, trace_id: string, flags: Flags): Promise<End
     );
   }
   const head = `trace ${trace_id}, ${plural(spans.length, "span")}\n`;
-  return { told: { trace_id, spans }, text: head + traceTree(spans) };
+  return { json: { trace_id, spans }, text: head + traceTree(spans) };
 }

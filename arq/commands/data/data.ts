@@ -6,7 +6,7 @@ import { type Admin, askAdmin, findAdmin, queryOf, streamAdmin } from "../../bus
 import { CommandError, EXIT, printable } from "../../terminal/exit.ts";
 import { type Ended, type Io, print } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
-import { listOf, type Members, membersOf, told } from "../../answers/policy_text.ts";
+import { filled, listOf, type Members, membersOf } from "../../answers/policy_text.ts";
 import { newFile } from "../../terminal/input.ts";
 
 /** `arq user export`. */
@@ -54,7 +54,7 @@ async function write(io: Io, flags: Flags<"out" | "tenant">, whose: Members): Pr
 
 /** The user, room or message, and the tenant. */
 const nameOf = (whose: Members): string =>
-  told("[message {offset} of ][user {user} in ][room {room} of ]tenant {tenant}", whose);
+  filled("[message {offset} of ][user {user} in ][room {room} of ]tenant {tenant}", whose);
 
 /** The question before an erasure. */
 export const lossQuestion = (whose: Members): string =>
@@ -70,7 +70,7 @@ export const exportText = (found: Members, whose: Members): string =>
 
 function stockText({ stores, kept }: Members, whose: Members, done: string): string {
   const rows = listOf(stores).map(membersOf).map((one) =>
-    told("  {store}: {count}, {bytes} bytes in {where}[; stays: {stays}]", one)
+    filled("  {store}: {count}, {bytes} bytes in {where}[; stays: {stays}]", one)
   );
   const lines = rows.length === 0
     ? [`the bus stores nothing of ${nameOf(whose)}`]
@@ -92,7 +92,7 @@ export async function showFound(io: Io, admin: Admin, whose: Members): Promise<v
 /** The erased data. */
 export const erasedText = ({ stores }: Members): string =>
   listOf(stores).map(membersOf).map((one) =>
-    told(
+    filled(
       `{store}: ${one["failed"] === undefined ? "{erased} erased" : "NOT erased: {failed}"}\n`,
       one,
     )

@@ -193,9 +193,12 @@ async function rollOut(
   });
   const path = rolloutPath(tenant);
   const { secrets } = await askAdmin(io, admin, { method: "POST", path, body });
-  const told = secretsText(membersOf(secrets));
-  const text = flags.json === true ? "" : changesText(tenant, compared.changes) + told;
-  await print(flags.json === true ? io.stderr : io.stdout, flags.json === true ? told : text);
+  const shown_secrets = secretsText(membersOf(secrets));
+  const text = flags.json === true ? "" : changesText(tenant, compared.changes) + shown_secrets;
+  await print(
+    flags.json === true ? io.stderr : io.stdout,
+    flags.json === true ? shown_secrets : text,
+  );
   return await watchRollout(io, admin, tenant, flags);
 }
 
@@ -233,7 +236,7 @@ export async function apply(io: Io, target: string, flags: Flags): Promise<Ended
   }
   const made = await carryOut(io, admin, desired, compared);
   return {
-    told: { tenant, ...made, changes },
+    json: { tenant, ...made, changes },
     text: madeText(`tenant ${tenant}`, compared, made) + notesText(compared.notes),
     code: await exitOf(io, [made]),
   };

@@ -157,7 +157,7 @@ Deno.test("changes of hooks, schedules and reducers are planned and applied; uns
   assert.deepEqual([left.schedules, left.reducers[0].current.module], [[], ""]);
 });
 
-Deno.test("what may not be is refused before anything is changed, and a schedule that is over is no change", async () => {
+Deno.test("an invalid state is refused before any change, and a finished schedule is no change", async () => {
   await using bus = await startLocalBus(CONFIG);
   const cases: [RegExp, string][] = [
     [/fixed is in the configuration/, '[[hooks]]\nid = "fixed"\nurl = "https://a.example.com/"\n'],

@@ -87,7 +87,7 @@ export async function exportState(io: Io, folder: string, flags: Flags<"tenant">
   }
   const counts = KINDS.map((kind) => [kind, state[kind]?.length ?? 0] as const);
   return {
-    told: {
+    json: {
       tenant,
       folder: path,
       files: [...bytes.keys()].sort(),
@@ -125,9 +125,9 @@ export async function exportBus(io: Io, folder: string, flags: Flags<"tenant">):
     for (const [file, content] of bytes) files.set(`${tenant}/${file}`, content);
   }
   for (const [file, content] of files) await write(io, path, file, content);
-  const told = { folder: path, files: [...files.keys()].sort(), schemas: schemas.length, tenants };
+  const json = { folder: path, files: [...files.keys()].sort(), schemas: schemas.length, tenants };
   return {
-    told: told,
+    json,
     text: `${
       printable(path)
     }: the state of the bus: schemas ${schemas.length}, tenants ${tenants.length}\n`,

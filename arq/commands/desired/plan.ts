@@ -250,7 +250,7 @@ export async function plan(io: Io, folder: string, flags: Flags): Promise<Ended>
     : await consequences(io, admin, desired, compared, flags.since);
   const view = planView(desired, compared, window);
   return {
-    told: { ...view, plan: flags.out ?? null },
+    json: { ...view, plan: flags.out ?? null },
     text: planText(desired, compared, window, io.stdout.has_color),
     code: planCode([compared]),
   };
@@ -413,7 +413,7 @@ export async function planBus(io: Io, folder: string, flags: Flags): Promise<End
     others,
   };
   return {
-    told: view,
+    json: view,
     text: text + othersText(others),
     code: planCode([bus, ...tenants.map(({ compared }) => compared)]),
   };

@@ -8,7 +8,7 @@ import { asker } from "../../../tests/rollout_traffic.ts";
 import { folderWith } from "../../testing/disk_io.ts";
 import { localArq } from "../../testing/local_arq.ts";
 
-/** Publishes so many messages to a room. */
+/** Publishes this many messages to a room. */
 async function fill(bus: TestBus, room: string, count: number): Promise<void> {
   const token = await bus.tokenFor({ role: "service" });
   for (let number = 0; number < count; number++) {
@@ -108,7 +108,7 @@ Deno.test("journals of members, and dead letters of a hook that is removed, are 
     await arq(2, "plan", "without"),
     /\nunreachable: \d+ messages? in 1 room would .*\n {2}kept-1~members \d/,
   );
-  await until("the hook is there", async () => {
+  await until("the hook exists", async () => {
     await fill(bus, "kept-1", 1);
     return (await ask("GET", "tenants/default/hooks/crm")).body.hook.dead > 0;
   });

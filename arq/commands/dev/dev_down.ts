@@ -308,7 +308,7 @@ export async function devStatus(io: Io): Promise<Ended> {
   const state = await stateOf(io, files, await readRecord(files));
   const services = state.services === undefined ? "" : stackText(state.services);
   return {
-    told: state,
+    json: state,
     text: `${sentence(state)}\n${services}`,
     code: state.running ? EXIT.ok : EXIT.failure,
   };

@@ -321,7 +321,7 @@ export async function init(io: Io, dir: string | undefined, flags: InitFlags): P
 Context ${context.name} (${contextsFile(io)}): commands in this folder take this bus.
 `;
   return {
-    told: { folder, files: paths, kept, context: context?.name ?? null, ...carried, next },
+    json: { folder, files: paths, kept, context: context?.name ?? null, ...carried, next },
     text: printableLines(`Written to ${folder}:
 ${paths.map((path) => `  ${path}\n`).join("")}${keptText(kept)}${fromText(from)}${found}
 Next:

@@ -132,8 +132,8 @@ async function tellProblems(
 ): Promise<Ended> {
   const problems = compileProblems(error.message, folders);
   const message = problems.length === 0 ? error.message : undefined;
-  const told = { entry, built: false, problems, ...(message === undefined ? {} : { message }) };
-  if (json) return { told, text: "", code: EXIT.failure };
+  const failed = { entry, built: false, problems, ...(message === undefined ? {} : { message }) };
+  if (json) return { json: failed, text: "", code: EXIT.failure };
   const text = message === undefined
     ? problems.map(problemText).join("")
     : message.split("\n").map((line) => `${printable(line)}\n`).join("");
@@ -194,7 +194,7 @@ export async function policyBuild(
   const about = kind.noun === "policy" ? { hooks } : { commands };
   const known = commands === undefined ? [] : [`a schema of ${plural(commands.length, "command")}`];
   return {
-    told: { entry, built: true, file: output, size_bytes, ...about },
+    json: { entry, built: true, file: output, size_bytes, ...about },
     text: `${printable([`${output}: ${size_bytes} bytes`, ...known, ...hooks].join(", "))}\n`,
   };
 }

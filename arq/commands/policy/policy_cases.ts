@@ -217,7 +217,7 @@ export async function policyRecord(io: Io, flags: RecordFlags): Promise<Ended> {
   const text = `${plural(kept.length, "case")} of ${
     plural(decisions, "decision")
   } in ${out}${left}`;
-  return { told: answer, text: `${printable(text)}\n` };
+  return { json: answer, text: `${printable(text)}\n` };
 }
 
 async function ready(io: Io, file: string, pages: number): Promise<ReplayModule> {
@@ -314,7 +314,7 @@ export async function policyCases(io: Io, file: string, flags: Flags<"cases">): 
     reports,
   };
   return {
-    told: answer,
+    json: answer,
     text: casesText(answer),
     code: reports.length === 0 ? EXIT.ok : EXIT.failure,
   };

@@ -98,7 +98,7 @@ export async function policyCheck(io: Io, file: string, flags: Flags): Promise<E
   const bytes = await readModuleFile(io, file);
   const pages = flags.memoryLimitPages ?? overseer.memory_limit_pages;
   const answer = await check(io, file, bytes, pages);
-  return { told: answer, text: checkText(answer), code: answer.accepted ? EXIT.ok : EXIT.failure };
+  return { json: answer, text: checkText(answer), code: answer.accepted ? EXIT.ok : EXIT.failure };
 }
 
 type TryFlags = Flags<"hook" | "room" | "runs" | "tenant" | "type" | "user">;
@@ -178,7 +178,7 @@ async function tryOnce(trial: Trial, { operation }: Prepared): Promise<TrialOutc
   }
 }
 
-/** Tries all events in order, the whole list so many times, on one instance. */
+/** Tries all events in order, the whole list several times, on one instance. */
 async function tryAll(
   io: Io,
   trial: Trial,
@@ -236,5 +236,5 @@ export async function policyTry(
   const events = await tryAll(io, trial, prepared, flags.runs);
   const allowed = events.every(({ verdict }) => verdict === "allowed");
   const answer: TestAnswer = { file, hook, ...limits, allowed, events };
-  return { told: answer, text: testText(answer), code: allowed ? EXIT.ok : EXIT.failure };
+  return { json: answer, text: testText(answer), code: allowed ? EXIT.ok : EXIT.failure };
 }

@@ -76,7 +76,7 @@ export async function policyDeploy(io: Io, file: string, flags: DeployFlags): Pr
   const duration_ms = io.monotonic_ms() - began_ms;
   await warnOfSizes(io, file, body);
   const text = changeText(answer, `${name} is deployed`, duration_ms);
-  return { told: answer, text, code: await changeExit(answer, flags, io) };
+  return { json: answer, text, code: await changeExit(answer, flags, io) };
 }
 
 /** Reports the message sizes that the policy refuses, with the limits of an unconfigured bus. */

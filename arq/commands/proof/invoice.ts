@@ -187,7 +187,7 @@ export async function invoice(io: Io, place: string, flags: InvoiceFlags): Promi
     ),
   ];
   return {
-    told: found,
+    json: found,
     text: lines.map((line) => `${line}\n`).join(""),
     code: differences.length > 0 ? EXIT.failure : EXIT.ok,
   };

@@ -36,14 +36,14 @@ const ITEMS_MAX = 100_000;
 /** Prints the newest checkpoint, once it is checked. */
 export async function checkpoint(io: Io, place: string, flags: ProofFlags): Promise<Ended> {
   const { tree } = await openTree(io, await openSource(io, place, flags), flags);
-  return { told: { checkpoint: tree.note }, text: tree.note };
+  return { json: { checkpoint: tree.note }, text: tree.note };
 }
 
 /** Prints the keys that check a log, the newest first. */
 export async function key(io: Io, place: string, flags: ProofFlags): Promise<Ended> {
   const source = await openSource(io, place, flags);
   const vkeys = (await verifiersFor(io, source, flags)).map(encodeVerifier);
-  return { told: { vkeys }, text: `${vkeys.join("\n")}\n` };
+  return { json: { vkeys }, text: `${vkeys.join("\n")}\n` };
 }
 
 /** Prints the proof that the entry of an offset is in the log; of several epochs the newest. */
@@ -61,7 +61,7 @@ export async function inclusion(
   if (proof === undefined) {
     throw new CommandError(`the log has no entry of offset ${offset}, of ${tree.checkpoint.size}`);
   }
-  return { told: { proof }, text: proof };
+  return { json: { proof }, text: proof };
 }
 
 /** Checks that a log extends a saved checkpoint. */
@@ -74,9 +74,9 @@ export async function consistency(
   const opened = await openTree(io, await openSource(io, place, flags), flags);
   const { old, proof } = await continued(io, file, opened);
   const { size } = opened.tree.checkpoint;
-  const told = { old_size: old.size, size, proof: proof.map((hash) => hash.toBase64()) };
+  const json = { old_size: old.size, size, proof: proof.map((hash) => hash.toBase64()) };
   const text = `the log of ${plural(size, "entry", "entries")} continues that of ${old.size}\n`;
-  return { told, text };
+  return { json, text };
 }
 
 /** Checks everything: signature, each entry and tile, saved checkpoints, and the messages of a folder. */
@@ -124,7 +124,7 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   const beside = checked === 0 ? "" : `, and ${plural(checked, "message")} beside it`;
   const broken = breaks.map((one) => `the record has a break: ${one}\n`).join("");
   const text = `${origin}: ${plural(size, "entry", "entries")}, complete${beside}\n${broken}`;
-  return { told: found, text: text };
+  return { json: found, text: text };
 }
 
 /** Checks one entry by its proof in a file. */
@@ -232,7 +232,7 @@ export async function save(
   }
   const { size } = tree.checkpoint;
   return {
-    told: { size, folder },
+    json: { size, folder },
     text: "",
     note: `${plural(size, "entry", "entries")} in ${folder}\n`,
   };

@@ -134,8 +134,8 @@ export async function verifiersFor(
 ): Promise<Verifier[]> {
   if (keys !== undefined) return verifiersIn(keys);
   const verifiers = verifiersIn(new TextDecoder().decode(await files("key")).trim().split("\n"));
-  const told = "the key comes from this source itself: give --vkey with a trusted key\n";
-  await print(io.stderr, told);
+  const warning = "the key comes from this source itself: give --vkey with a trusted key\n";
+  await print(io.stderr, warning);
   return verifiers;
 }
 

@@ -39,7 +39,7 @@ async function run(
 const eventsOf = (steps: readonly Step[]) =>
   steps.flatMap(({ events }) => events.map(({ type, data }) => [type, JSON.parse(data)] as const));
 
-Deno.test("a chess clock runs for one at a time, and ends the game by itself", async () => {
+Deno.test("a chess clock runs for one player at a time, and ends the game automatically", async () => {
   const { code, steps } = await run("chess_clock", "chess_clock.ndjson");
   assert.equal(code, 0);
   const refused = steps.flatMap(({ verdict, reason }) => verdict === "rejected" ? [reason] : []);

@@ -89,15 +89,15 @@ function schemaProblems(
 ): string[] {
   if (kind !== "applied" || repeats !== undefined) return [];
   const problems: (string | undefined)[] = [];
-  const told = Object.hasOwn(schema.commands, command) ? schema.commands[command] : undefined;
-  if (told?.answer !== undefined) {
+  const declared = Object.hasOwn(schema.commands, command) ? schema.commands[command] : undefined;
+  if (declared?.answer !== undefined) {
     const empty = answer.length === 0;
     problems.push(
       empty
-        ? valueProblem(schema, told.answer, null, "answer")
-        : bytesProblem(schema, told.answer, answer, "answer"),
+        ? valueProblem(schema, declared.answer, null, "answer")
+        : bytesProblem(schema, declared.answer, answer, "answer"),
     );
-  } else if (told !== undefined && answer.length > 0) problems.push("answer: expected none");
+  } else if (declared !== undefined && answer.length > 0) problems.push("answer: expected none");
   for (const { type, data } of events) {
     const shape = schema.events && Object.hasOwn(schema.events, type)
       ? schema.events[type]

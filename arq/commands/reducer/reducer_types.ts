@@ -101,11 +101,11 @@ function typescriptTypes(schema: RoomSchema, { source, name }: TypeSource): stri
   const indent = "  ";
   const calls = Object.entries(commands).map(([command, { description, data, answer }]) => {
     const given = data === undefined ? "undefined" : writer.typeOf(data, "    ");
-    const told = answer === undefined ? "null" : writer.typeOf(answer, "    ");
+    const answered = answer === undefined ? "null" : writer.typeOf(answer, "    ");
     return [
       nameText(command),
       description,
-      `readonly [data: ${given}, answer: ${told}]`,
+      `readonly [data: ${given}, answer: ${answered}]`,
     ] as const;
   });
   const shapes = (all: Readonly<Record<string, Shape>>, keyOf: (name: string) => string) =>
@@ -167,7 +167,7 @@ export async function reducerTypes(
   const names = Object.keys(schema.commands);
   const commands = names.map(printable).join(", ");
   return {
-    told: { file: flags.out, name, commands: names },
+    json: { file: flags.out, name, commands: names },
     text: `${flags.out}: ${name}${commands && `, with ${commands}`}\n`,
   };
 }

@@ -67,7 +67,7 @@ Deno.test("the committed types of the sale match its schema", async () => {
   assert.ok((await Deno.readTextFile(`${ROOT}examples/auction/sale.ts`)).endsWith(text!));
 });
 
-Deno.test("a reducer reads and writes with types from its schema, and is told where it does not", async () => {
+Deno.test("a reducer reads and writes with types from its schema, and errors name the position", async () => {
   await using folder = await folderWith({
     "odd.schema.json": JSON.stringify(ODD),
     "odd.ts": `import { Command, on, writeNumber } from "@arqon/reducer";

@@ -159,8 +159,8 @@ export async function roomDeploy(
     const { rooms, entries, differences } = await check(io, admin, own, pattern, flags);
     const many = `${plural(rooms, "room")}, ${plural(entries, "entry", "entries")}, ` +
       `${plural(differences, "difference")}`;
-    const told = { checked: { rooms, entries, differences } };
-    await print(io.stdout, json ? `${JSON.stringify(told)}\n` : `${many}\n`);
+    const counts = { checked: { rooms, entries, differences } };
+    await print(io.stdout, json ? `${JSON.stringify(counts)}\n` : `${many}\n`);
     if (differences > flags.maxDifferences) {
       await print(io.stderr, "arq: nothing was deployed; --max-differences allows more\n");
       return EXIT.flips;
@@ -176,7 +176,7 @@ export async function roomDeploy(
     content_type: "application/wasm",
   };
   const { reducer } = await ask(io, admin, request, One);
-  return { told: { reducer }, text: programsText([reducer]) };
+  return { json: { reducer }, text: programsText([reducer]) };
 }
 
 /** Rooms whose stored record names another module than the class. */

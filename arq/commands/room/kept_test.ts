@@ -327,7 +327,7 @@ Deno.test("arq room watch on a running bus", async (t) => {
 
 const request_timeout_ms = 60_000;
 
-Deno.test("values of a room are printed, then what becomes of them", async () => {
+Deno.test("values of a room are printed, then their changes", async () => {
   const bus = await running();
   const token = await bus.tokenFor({ user: "root", role: "admin" });
   await using root = await connect({ url: bus.url, token, request_timeout_ms });

@@ -216,7 +216,7 @@ export async function roomReplay(io: Io, room_id: string, flags: ReplayFlags): P
   }
 }
 
-/** The headers that the publisher set. The Shield stamps all others anew. */
+/** The headers that the publisher set. The Shield stamps all others again. */
 export function clientHeaders(headers: Readonly<Record<string, string>>): Record<string, string> {
   const own = Object.entries(headers).filter(([name]) => {
     const lower = name.toLowerCase();

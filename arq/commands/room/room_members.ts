@@ -82,7 +82,7 @@ export async function roomMembersAt(
   const members = [...reader.book.members.values()];
   const users = new Set(members.map(({ issuer, user_id }) => `${issuer} ${user_id}`)).size;
   const total = { connections: members.length, users };
-  if (count) return { told: total, text: `${countText(total)}\n` };
+  if (count) return { json: total, text: `${countText(total)}\n` };
   const lines = members.map((one) => json ? `${JSON.stringify(one)}\n` : memberLine(one));
   await print(io.stdout, lines.join(""));
   await print(io.stderr, `${printable(room_id)} at ${when}: ${countText(total)}\n`);

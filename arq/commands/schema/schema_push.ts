@@ -39,8 +39,8 @@ export async function tellBuildProblems(
   { problems }: SchemaBuildError,
   json: boolean,
 ): Promise<Ended> {
-  const told = { source, built: false, problems };
-  if (json) return { told, text: "", code: EXIT.failure };
+  const failed = { source, built: false, problems };
+  if (json) return { json: failed, text: "", code: EXIT.failure };
   const lines = problems.map((problem) => `${problemLine(problem)}\n`).join("");
   await print(io.stderr, `arq: ${printable(source)} does not compile\n${lines}`);
   return EXIT.failure;
@@ -58,11 +58,11 @@ export async function schemaBuild(
     await writeOutput(io, file, built.gzipped);
     const messages = messagesOf(built);
     const { files, gzipped: { length: size_bytes } } = built;
-    const told = { source, built: true, file, size_bytes, files, messages };
+    const report = { source, built: true, file, size_bytes, files, messages };
     const shown = messages.slice(0, SHOWN_MAX).join(", ");
     const more = messages.length > SHOWN_MAX ? ` and ${messages.length - SHOWN_MAX} more` : "";
     const what = messages.length === 0 ? "no messages" : `${shown}${more}`;
-    return { told, text: `${printable(file)}: ${size_bytes} bytes, ${printable(what)}\n` };
+    return { json: report, text: `${printable(file)}: ${size_bytes} bytes, ${printable(what)}\n` };
   } catch (error) {
     if (!(error instanceof SchemaBuildError)) throw error;
     return await tellBuildProblems(io, source, error, flags.json === true);
@@ -93,13 +93,13 @@ export async function readSchema(io: Io, source: string): Promise<Uint8Array> {
 async function tellIncompatible(
   io: Io,
   body: Record<string, unknown>,
-  told: { readonly source: string; readonly id: string; readonly json: boolean },
+  asked: { readonly source: string; readonly id: string; readonly json: boolean },
 ): Promise<Ended> {
-  if (told.json) return { told: body, text: "", code: EXIT.failure };
+  if (asked.json) return { json: body, text: "", code: EXIT.failure };
   const { findings, against, compatibility, truncated } = body;
   const paint = painter(io.stdout.has_color);
-  const of = `${printable(told.id)} ${againstText(against)}`;
-  const head = `${printable(told.source)} is ${
+  const of = `${printable(asked.id)} ${againstText(against)}`;
+  const head = `${printable(asked.source)} is ${
     paint("red", "not compatible")
   } with ${of} (${compatibility}): ${findingsCount(findings)}`;
   const more = truncated === true ? "… and more\n" : "";
@@ -125,7 +125,7 @@ export async function schemaPush(
     const request = { method: "PUT", path, body, content_type: "application/gzip" } as const;
     const answer = await askAdminOr(io, admin, request, "schema-incompatible");
     if (answer.refused) return await tellIncompatible(io, answer.body, { source, id, json });
-    return { told: answer.body, text: pushedText(id, answer.body, io.stdout.has_color) };
+    return { json: answer.body, text: pushedText(id, answer.body, io.stdout.has_color) };
   });
 }
 
@@ -182,7 +182,7 @@ async function setCompatibility(io: Io, flags: Flags<"id">): Promise<Ended> {
   const text = printable(
     `${id}: the compatibility of new versions is ${answer["compatibility"]} from now on`,
   );
-  return { told: answer, text: `${text}\n` };
+  return { json: answer, text: `${text}\n` };
 }
 
 /** Prints what registering would answer. Returns 1 when it would be refused. Changes nothing. */
@@ -208,7 +208,7 @@ export async function schemaCheck(
     if (answer["compatible"] !== true) {
       return await tellIncompatible(io, answer, { source, id, json });
     }
-    return { told: answer, text: checkedText(source, id, answer, io.stdout.has_color) };
+    return { json: answer, text: checkedText(source, id, answer, io.stdout.has_color) };
   });
 }
 
@@ -278,7 +278,7 @@ export async function schemaGet(io: Io, id: string, flags: Flags): Promise<Ended
   }
   await writeOutput(io, output, bytes);
   return {
-    told: { schema_id: id, file: output, size_bytes: bytes.length },
+    json: { schema_id: id, file: output, size_bytes: bytes.length },
     text: `${printable(`${output}: ${bytes.length} bytes`)}\n`,
   };
 }
@@ -332,7 +332,7 @@ async function getProto(
     await writeOutput(io, `${output}/${name}`, new TextEncoder().encode(text));
   }
   return {
-    told: { schema_id: id, folder: output, files: [...texts.keys()] },
+    json: { schema_id: id, folder: output, files: [...texts.keys()] },
     text: `${printable(`${output}: ${plural(texts.size, "file")}`)}\n`,
   };
 }

@@ -152,7 +152,7 @@ Deno.test("traffic of durable rooms: the same by their mapping, with offsets, an
     await ask(member, { op: "sub", room: "vehicles-1", presence: true });
   }
   const peer = new HttpPeer(bus.http_url, bus.token);
-  await until("the journal of members has who left", async () => {
+  await until("the members' journal has the leaves", async () => {
     const { body } = await peer.call("GET", "rooms/vehicles-1~members/messages");
     return body.messages?.some(({ type }: { type: string }) => type === "vacated");
   });

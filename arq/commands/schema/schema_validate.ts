@@ -79,7 +79,7 @@ export async function schemaValidate(
     return await tellBuildProblems(io, local ?? "", error, json);
   }
   return {
-    told: { file, ...answer },
+    json: { file, ...answer },
     text: validationText(file, answer, painter(io.stdout.has_color)),
     code: answer["valid"] === true ? EXIT.ok : EXIT.failure,
   };

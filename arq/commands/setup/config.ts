@@ -208,11 +208,11 @@ export async function configCheck(
 ): Promise<Ended> {
   const problems = await configProblems(io, await readInput(io, file), file, flags.files);
   const valid = problems.length === 0;
-  const told = problems.map(({ position, key, text }) => ({
+  const named = problems.map(({ position, key, text }) => ({
     ...{ line: position?.line ?? null, column: position?.column ?? null, key, text },
   }));
   return {
-    told: { file, valid, problems: told },
+    json: { file, valid, problems: named },
     text: valid
       ? `${printable(file)} is a valid configuration\n`
       : problems.map((problem) => problemText(file, problem)).join(""),
@@ -242,7 +242,7 @@ export function configExplain(_io: Io, key: string | undefined): Ended {
     throw usageError(`there is no key or table ${what}`, hint);
   }
   const entry = explanation.found;
-  return { told: entry, text: explanationText(entry) };
+  return { json: entry, text: explanationText(entry) };
 }
 
 /** Prints the JSON Schema of `config.toml`. */

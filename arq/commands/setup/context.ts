@@ -80,7 +80,7 @@ export async function contextAdd(io: Io, name: string, flags: Flags): Promise<En
     printable(tokenText(context))
   }\n`;
   const shadow = flags.use === true ? shadowText(io, { ...added, current }) : "";
-  return { told: { ...context, current: current === name }, text: text + use + shadow };
+  return { json: { ...context, current: current === name }, text: text + use + shadow };
 }
 
 /** Chooses the context that commands use from now on; `dev` means no context. */
@@ -92,7 +92,7 @@ export async function contextUse(io: Io, name: string): Promise<Ended> {
   const text = current === undefined
     ? "No context is in use; commands use the running development bus.\n"
     : `${current} is in use: ${printable(contextNamed(all, current).url)}\n`;
-  return { told: { current: current ?? null }, text: text + shadowText(io, changed) };
+  return { json: { current: current ?? null }, text: text + shadowText(io, changed) };
 }
 
 /** Prints all contexts; a star marks the one in use. */
@@ -118,7 +118,7 @@ export async function contextList(io: Io): Promise<Ended> {
   const text = rows.length === 0 ? none : lines.join("");
   const file = contextsFile(io) ?? null;
   const value = { file, current: all.current ?? null, contexts: all.contexts };
-  return { told: value, text };
+  return { json: value, text };
 }
 
 /** Prints the bus that a command would use in this folder, and why. */
@@ -145,7 +145,7 @@ export async function contextShow(
     value !== null && key !== "name" && key !== "why"
   );
   const lines = shown.map(([key, value]) => `  ${key.padEnd(9)}  ${printable(String(value))}\n`);
-  return { told: members, text: `${title}: ${printable(why)}\n${lines.join("")}` };
+  return { json: members, text: `${title}: ${printable(why)}\n${lines.join("")}` };
 }
 
 /** Removes a context; its key and token files stay. */
@@ -156,5 +156,5 @@ export async function contextRemove(io: Io, name: string): Promise<Ended> {
   const was_current = all.current === name;
   await writeContexts(io, { current: was_current ? undefined : all.current, contexts });
   const text = `${name} removed${was_current ? "; no context is in use now" : ""}\n`;
-  return { told: { removed: name, was_current }, text };
+  return { json: { removed: name, was_current }, text };
 }

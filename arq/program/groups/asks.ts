@@ -116,13 +116,13 @@ export function asks(asked: Asked): Action & { readonly asked: Asked } {
     }
     const began_ms = io.monotonic_ms();
     const answer = await askAdmin(io, admin, request);
-    const told = { ...meant, took_ms: io.monotonic_ms() - began_ms };
-    await asked.check?.(answer, told, io);
+    const timed = { ...meant, took_ms: io.monotonic_ms() - began_ms };
+    await asked.check?.(answer, timed, io);
     const text = given["json"] === true
       ? `${JSON.stringify(answer)}\n`
-      : await asked.text(answer, told, io);
+      : await asked.text(answer, timed, io);
     await print(io.stdout, text);
-    return await asked.code?.(answer, told, io) ?? EXIT.ok;
+    return await asked.code?.(answer, timed, io) ?? EXIT.ok;
   };
   return Object.assign(action, { asked });
 }

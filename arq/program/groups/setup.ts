@@ -134,7 +134,7 @@ export const COMPLETION: readonly Definition[] = [
     $ arq completion powershell | Out-String | Invoke-Expression`(async (_io, _flags, [shell]) => {
     const { completionScript } = await import("../../commands/setup/completion.ts");
     const script = completionScript(shell as "bash");
-    return { told: { shell, script }, text: script };
+    return { json: { shell, script }, text: script };
   }),
   command`man: print the manual page
     --json  print it as JSON
@@ -144,7 +144,7 @@ export const COMPLETION: readonly Definition[] = [
     $ arq man > ~/.local/share/man/man1/arq.1`(async (_io, _flags, _operands, _named, command) => {
     const { manPage } = await import("../../commands/setup/completion.ts");
     const page = manPage(describeCommand(command.parent!), VERSION);
-    return { told: { page }, text: page };
+    return { json: { page }, text: page };
   }),
   command`complete: completions at the cursor, for the completion scripts ${HIDDEN}
     [words...]  the words before it

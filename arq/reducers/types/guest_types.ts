@@ -103,7 +103,7 @@ class Writer {
     if (ref !== undefined) this.#made.set(ref, name);
     if (members === undefined || name === undefined) return undefined;
     const fields = members.map((member) => `${noteOf(member)}${fieldOf(member, "", true)}`);
-    const note = noteText(resolved(shape, this.#defs).description ?? "") || "What is told.";
+    const note = noteText(resolved(shape, this.#defs).description ?? "") || "The data.";
     this.parts.push(
       `/** ${note} */\nexport class ${name} {\n${fields.join("")}\n  get json(): string {\n` +
         `    let json = "";\n${members.map(jsonOf).join("")}` +
@@ -172,27 +172,27 @@ export function guestTypes(schema: RoomSchema, { source }: TypeSource): string {
       if (writer.scalar(data) === undefined) left.push(`the data of ${says}`);
     }
     if (answer === undefined) continue;
-    const told = teller(writer, answer, `${name}Answer`);
-    if (told === undefined) left.push(`the answer of ${says}`);
+    const data_type = teller(writer, answer, `${name}Answer`);
+    if (data_type === undefined) left.push(`the answer of ${says}`);
     else {
       functions.push(
         `/** Answers ${says}. */\nexport function ${
           names.take(`answer${name}`)
         }(c: Command, data: ` +
-          `${told[0]}): void {\n  c.answer(${told[1]});\n}\n`,
+          `${data_type[0]}): void {\n  c.answer(${data_type[1]});\n}\n`,
       );
     }
   }
   for (const [type, shape] of Object.entries(events)) {
-    const told = teller(writer, shape, `${pascal(type)}Event`);
-    if (told === undefined) {
+    const data_type = teller(writer, shape, `${pascal(type)}Event`);
+    if (data_type === undefined) {
       left.push(`the event \`${noteText(type)}\``);
       continue;
     }
     functions.push(
       `/** Publishes it to all subscribers, or to \`user:ID\` or \`role:NAME\`. */\nexport function ` +
-        `${names.take(`emit${pascal(type)}`)}(data: ${told[0]}, to: string = ""): void {\n` +
-        `  emit(${JSON.stringify(type)}, ${told[1]}, to);\n}\n`,
+        `${names.take(`emit${pascal(type)}`)}(data: ${data_type[0]}, to: string = ""): void {\n` +
+        `  emit(${JSON.stringify(type)}, ${data_type[1]}, to);\n}\n`,
     );
   }
   const body = [...writer.parts, ...functions].join("\n");

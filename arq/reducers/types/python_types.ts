@@ -118,11 +118,11 @@ function callsOf(
       const given = data === undefined
         ? "data: None = None"
         : `data: ${writer.typeOf(data, `${name}Data`)}`;
-      const told = answer === undefined ? "None" : writer.typeOf(answer, `${name}Answer`);
+      const answered = answer === undefined ? "None" : writer.typeOf(answer, `${name}Answer`);
       return `    async def call(\n        self,\n        command: Literal[${quoted(command)}],\n` +
         `        ${given},\n        *,\n        call_id: str | None = None,\n` +
         `        timeout_ms: int | None = None,\n        ${HEADERS},\n` +
-        `    ) -> Called[${told}]:\n${docOf(description, "        ", "Calls the command.")}` +
+        `    ) -> Called[${answered}]:\n${docOf(description, "        ", "Calls the command.")}` +
         `        ...\n`;
     }),
   );

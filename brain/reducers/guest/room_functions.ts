@@ -130,7 +130,7 @@ function cut(bytes: Uint8Array, most_bytes: number): string {
   return lenient.decode(bytes.subarray(0, end));
 }
 
-/** Has the guest allocate so many bytes after a length of 4 bytes; returns the address. */
+/** Has the guest allocate this many bytes after a length of 4 bytes; returns the address. */
 function allocate(running: Running, size_bytes: number): number {
   charge(running, size_bytes * GIVE_UNITS_PER_BYTE);
   running.in_alloc = true;
@@ -155,7 +155,7 @@ function give(running: Running, bytes: Uint8Array | undefined): number {
   return at | 0;
 }
 
-/** Charges a change with so many bytes. */
+/** Charges a change of this many bytes. */
 function chargeChange(running: Running, ...sizes: readonly number[]): void {
   const size_bytes = sizes.reduce((sum, size) => sum + (size >>> 0), 0);
   charge(running, CHANGE_UNITS + size_bytes * WRITE_UNITS_PER_BYTE);

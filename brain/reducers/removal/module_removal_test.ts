@@ -62,7 +62,7 @@ async function readAnew(world: ReducerWorld, brain_id: string): Promise<number> 
 }
 
 for (const [engine, open] of Object.entries(ENGINES)) {
-  Deno.test(`${engine}: what a log names stays, what no log names any more goes`, async () => {
+  Deno.test(`${engine}: modules that a log names stay, others are removed`, async () => {
     await using world = await open({ modules: { counter } });
     const brain = await world.start("a");
     const modules: string[] = [];
@@ -92,7 +92,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.equal(await readAnew(world, "d"), Number(answer) + 2);
   });
 
-  Deno.test(`${engine}: what a fork may read stays until it has a snapshot of its own`, async () => {
+  Deno.test(`${engine}: modules and entries that a fork may read stay until it has its own snapshot`, async () => {
     await using world = await open({ modules: { counter }, reducer: { snapshot_entries: 1 } });
     const brain = await world.start("a");
     await applied(brain, "counter", "add", { data: "1" });
@@ -138,7 +138,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.equal((await modulesOf(brain)).size, 1);
   });
 
-  Deno.test(`${engine}: what another Brain has begun to remove is finished once that one is surely gone`, async () => {
+  Deno.test(`${engine}: a removal begun by another Brain is finished once that one has surely ended`, async () => {
     await using world = await open({ modules: { counter } });
     const brain = await world.start("a");
     await storeModule(brain, variantOf(counter, 7));
@@ -163,7 +163,7 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.equal((await modulesOf(brain)).size, 2);
   });
 
-  Deno.test(`${engine}: what a Brain has removed that died before it said so can be needed again`, async () => {
+  Deno.test(`${engine}: a module removed by a Brain that died before it reported so can be needed again`, async () => {
     await using world = await open({ modules: { counter } });
     const brain = await world.start("a");
     await storeModule(brain, variantOf(counter, 7));

@@ -44,7 +44,7 @@ Deno.test("a million entries have one within some thousands, at each time of its
   }
 });
 
-Deno.test("bytes bound them too, and the last two stay however large they are", () => {
+Deno.test("bytes bound them, too, and the last two stay at any size", () => {
   const points = [1, 2, 3, 4].map((at) => point(at, 100));
   const sizes = (history_bytes: number) =>
     thinned(points, 0, { ...ROOMY, history_bytes }).map(({ offset }) => offset);

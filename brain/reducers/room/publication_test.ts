@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { contentOf } from "./publication.ts";
 
-Deno.test("what a reducer gives is JSON, text or bytes, and no values are made of it", () => {
+Deno.test("a reducer's output is JSON, text or bytes, and is not parsed", () => {
   const { parse } = JSON;
   const parsed: string[] = [];
   JSON.parse = (text: string) => {

@@ -14,7 +14,7 @@ import {
  */
 export const TIMERS_PER_SECOND = 100;
 
-/** A delayed room waits for a group of so many: each run is a message of the log. */
+/** The size of the group for which a delayed room waits: each run is a message of the log. */
 export const TIMERS_IN_GROUP = 10;
 
 /** The rate limit of one room. Times are monotonic ms. */

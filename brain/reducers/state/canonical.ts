@@ -5,7 +5,7 @@
 
 const WORD = 2 ** 32;
 const KEPT_BYTES = 65_536;
-/** ASCII texts up to so many bytes are encoded and decoded here: calling the engine costs more. */
+/** ASCII texts up to this many bytes are encoded and decoded here: calling the engine costs more. */
 const PLAIN_BYTES = 64;
 /** Byte arrays up to this length are copied here, for the same reason. */
 const COPIED_BYTES = 40;

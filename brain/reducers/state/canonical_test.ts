@@ -26,7 +26,7 @@ Deno.test("a text is written and read as the engine encodes it, short or long, A
   }
 });
 
-Deno.test("any number is written and read back, or refused", () => {
+Deno.test("a state: any number is written and read back, or refused", () => {
   fc.assert(fc.property(anyNumber, (value) => {
     for (
       const [of, fits] of [["u32", value >>> 0 === value], [

@@ -171,7 +171,7 @@ Deno.test("every bound refuses the command that would cross it, and the room sta
   }
 });
 
-Deno.test("what makes a room smaller is applied even where the room is over its bounds", () => {
+Deno.test("a change that makes a room smaller is applied even if the room exceeds its limits", () => {
   const { state } = applied([command(1)], reducerOf((d) => d.write(utf8("a"), utf8("12345678"))));
   const smaller = reducerOf((draft) => draft.write(utf8("a"), utf8("1234567")));
   const step = applyEntry(state, command(2), smaller, roomOf({ state_bytes: 1 }));

@@ -162,7 +162,7 @@ const textOf = (state: RoomState) =>
     [...state.values.entries()].map(([name, value]) => [name, new TextDecoder().decode(value)]),
   );
 
-Deno.test("a room is what a model that copies everything is, after every entry", () => {
+Deno.test("a room equals a model that copies everything, after every entry", () => {
   fc.assert(
     fc.property(logs, (log) => {
       const model: Model = { values: {}, timers: {}, time_ms: 0, answers: [] };
@@ -188,7 +188,7 @@ Deno.test("a room is what a model that copies everything is, after every entry",
   );
 });
 
-Deno.test("a log gives one digest, wherever snapshots cut it", () => {
+Deno.test("a log has one digest for any positions of snapshots", () => {
   fc.assert(
     fc.property(logs, fc.array(fc.nat(30), { maxLength: 4 }), (log, cuts) => {
       const whole = log.reduce(

@@ -62,7 +62,7 @@ export function tree<K extends string | number, V>(): Tree<K, V> {
   return new trees.default<K, V>(undefined, compare);
 }
 
-/** Up to so many bytes are digested here: each call of the engine leaves garbage. */
+/** Up to this many bytes are digested here: each call of the engine leaves garbage. */
 const DIGESTED_BYTES = 4_096;
 /** Not awaited: a worker whose modules wait loses messages sent meanwhile. */
 let sha256: IHasher | undefined;
@@ -120,7 +120,7 @@ export interface TimerAt {
   readonly at_ms: number;
 }
 
-/** The timers that are due first, in order, at most so many; at the same time, lower keys first. */
+/** The timers that are due first, in order, up to a limit; at the same time, lower keys first. */
 export function nextTimers({ timers }: Pick<RoomState, "timers">, most: number): TimerAt[] {
   const next: TimerAt[] = [];
   for (const [key, { at_ms }] of timers.entries()) {

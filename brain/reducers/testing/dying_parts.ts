@@ -7,7 +7,7 @@ import type { RoomParts } from "../room/loaded_room.ts";
 
 const WRITES = new Set(["put", "update", "delete", "append", "appendAll", "trim"]);
 
-/** Dies after so many writes are stored: the last one gets no answer. */
+/** Dies after this many writes are stored: the last one gets no answer. */
 export class DyingBrain {
   is_dead = false;
   #left: number;

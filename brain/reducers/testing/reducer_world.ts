@@ -243,7 +243,7 @@ export async function eventsOf(
   });
 }
 
-/** Resolves with a room's events once there are so many. */
+/** Resolves with a room's events once there are enough. */
 export function eventsWhen(brain: WorldBrain, room_id: string, count: number) {
   return found(`${count} events`, async () => {
     const events = await eventsOf(brain, room_id);

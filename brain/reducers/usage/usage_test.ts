@@ -69,13 +69,13 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     await applied(other, "plain", "go");
     const of = async (node_id: string) =>
       (await unitsIn(other))[`${node_id} plain reducer:plain`] ?? 0;
-    await until("the call of the other Brain is there", async () => await of("b") > 0);
+    await until("the other Brain's call is recorded", async () => await of("b") > 0);
     // It has replayed five calls, or read their outcomes; it has applied one.
     assert.equal(await of("b"), before["a plain reducer:plain"]! / 5);
     assert.equal(await of("a"), before["a plain reducer:plain"]);
   });
 
-  Deno.test(`${engine}: a timer counts for its tenant, with nobody there`, async () => {
+  Deno.test(`${engine}: a timer counts for its tenant, without any client`, async () => {
     await using world = await open({ modules: { once: ONCE }, usage });
     const brain = await world.start("a");
     await applied(brain, "once", "begin");
@@ -99,7 +99,7 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     assert.deepEqual(await unitsIn(brain), units);
   });
 
-  Deno.test(`${engine}: what is not written yet is when the Brain ends, and its life says so`, async () => {
+  Deno.test(`${engine}: pending use is written when the Brain ends, and its life mark shows so`, async () => {
     const rarely = { ...usage, flush_ms: 60_000 };
     await using world = await open({ modules: { plain: PLAIN }, usage: rarely });
     const [brain, other] = [await world.start("a"), await world.start("b")];

@@ -78,7 +78,7 @@ Deno.test("every command is read with its members and defaults", () => {
   for (const [command, expected] of cases) assert.deepEqual(parts(command), expected);
 });
 
-Deno.test("a value that many readers give up on is refused", () => {
+Deno.test("a value that many readers abandon is refused", () => {
   const data = (levels: number) => `{"key":"k","value":${"[".repeat(levels)}${"]".repeat(levels)}}`;
   assert.equal(parts({ name: "set", data: data(96) }).kind, "set");
   const refused = { reason: "invalid-command", message: /"value" is nested more than 96 levels/ };

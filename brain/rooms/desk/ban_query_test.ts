@@ -76,7 +76,7 @@ Deno.test("a page ends before it is too large for the Spine", async () => {
   });
 });
 
-Deno.test("a ban that is over is not listed, before anybody has swept it", async () => {
+Deno.test("an expired ban is not listed, even before it is swept", async () => {
   let now_ms = 1_000_000;
   await withRooms({ now: () => now_ms }, async ({ spine }) => {
     await accepted(spine, ban("short", { ttl_ms: 10 }));

@@ -21,7 +21,7 @@ const set = (key: string, value: unknown, more = {}) => ({
   ...more,
 });
 
-Deno.test("what was set is read back, with a version that counts and an epoch that stays", async () => {
+Deno.test("a value is read back, with a version that grows and an epoch that stays", async () => {
   await withRooms({}, async ({ spine, metric }) => {
     const first = await accepted(spine, set("topic", { text: "hi" }));
     assert.equal(first.version, 1);

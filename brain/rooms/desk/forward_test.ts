@@ -53,10 +53,10 @@ Deno.test("when every owner is dead, the Brain that has the command serves it", 
   });
 });
 
-Deno.test("an owner that does not answer is 408 when the time is over", async () => {
+Deno.test("an owner that does not answer is 408 after the timeout", async () => {
   await withTestBed(async ({ spine, cluster, start }) => {
     const config = { limits: { command_timeout_ms: 50 } };
-    // The clock stands still, so that the 50 ms do not expire before the owner is asked.
+    // The clock does not advance, so that the 50 ms do not expire before the owner is asked.
     const one = await start("b1", { config, monotonic_ms: () => 0 });
     cluster.owner = () => "frozen";
     spine.subscribe(processSubject("commands", "frozen"), () => {});

@@ -29,7 +29,7 @@ Deno.test("a room is looked at until a look succeeds, and not while others work 
   world.fails = true;
   for (let tries = 1; tries <= 3; tries++) {
     world.now_ms += 5_000;
-    await until(`look ${tries}`, () => looks.length === tries);
+    await until(`poll ${tries}`, () => looks.length === tries);
   }
   world.busy = true;
   world.fails = false;
@@ -38,22 +38,22 @@ Deno.test("a room is looked at until a look succeeds, and not while others work 
   assert.deepEqual([looks.length, doubts.size], [3, 1]);
   world.busy = false;
   world.now_ms += 5_000;
-  await until("it is over", () => doubts.size === 0);
+  await until("it has ended", () => doubts.size === 0);
   assert.equal(looks.length, 4);
 });
 
-Deno.test("a write without an answer is looked after for a minute, whatever a look finds", async () => {
+Deno.test("a write without an answer is checked for a minute, whatever a check finds", async () => {
   await using test = testDoubts();
   const { doubts, looks, world } = test;
   doubts.watch(at("lobby"));
   while (world.now_ms < 60_000) {
     const before = looks.length;
     world.now_ms += 5_000;
-    await until(`a look after ${world.now_ms} ms`, () => looks.length > before);
+    await until(`a poll after ${world.now_ms} ms`, () => looks.length > before);
     if (world.now_ms < 60_000) assert.equal(doubts.size, 1);
   }
   world.now_ms += 5_000;
-  await until("it is over", () => doubts.size === 0);
+  await until("it has ended", () => doubts.size === 0);
 });
 
 Deno.test("beyond the bound the one that waits longest is left to the next sweep", async () => {

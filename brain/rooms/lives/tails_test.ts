@@ -36,16 +36,16 @@ Deno.test("a last change is repeated three times, with its delay", async () => {
   for (const now_ms of [2_000, 8_000, 30_000]) {
     const before = said.length;
     world.now_ms = now_ms;
-    await until(`it is said after ${now_ms} ms`, () => said.length > before);
+    await until(`it is reported after ${now_ms} ms`, () => said.length > before);
   }
   assert.deepEqual(said, ["lobby 4 2000", "lobby 4 8000", "lobby 4 30000"]);
   // One repetition for each request, however late.
   world.now_ms = 500_000;
   tails.ask();
-  await until("it is said to who asks", () => said.length > 3);
+  await until("it is in the answers", () => said.length > 3);
   tails.said(at("hall"), change(1), mark);
   world.now_ms += 2_000;
-  await until("the other one is said", () => said.length > 4);
+  await until("the other one is reported", () => said.length > 4);
   assert.deepEqual(said.slice(3), ["lobby 4 500000", "hall 1 2000"]);
   world.now_ms = 600_001;
   await until("the old one is forgotten", () => tails.size === 1);
@@ -57,7 +57,7 @@ Deno.test("a newer change replaces the previous one", async () => {
   test.world.now_ms = 1_000;
   test.tails.said(at("lobby"), change(5), mark);
   test.world.now_ms = 3_000;
-  await until("it is said", () => test.said.length > 0);
+  await until("it is published", () => test.said.length > 0);
   assert.deepEqual(test.said, ["lobby 5 2000"]);
 });
 
@@ -70,7 +70,7 @@ Deno.test("while the Spine is down nothing is sent, and afterwards it is", async
   await new Promise((resolve) => setTimeout(resolve, 1_100));
   assert.deepEqual(test.said, []);
   test.world.connected = true;
-  await until("it is said", () => test.said.length > 0);
+  await until("it is published", () => test.said.length > 0);
   assert.deepEqual(test.said, ["lobby 4 9000"]);
 });
 

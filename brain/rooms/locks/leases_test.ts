@@ -43,7 +43,7 @@ class Brain {
 for (
   const [clock, by_ms] of [["ahead", HOUR_MS], ["behind", -HOUR_MS], ["right", 0]] as const
 ) {
-  Deno.test(`a lease of another Brain begins anew where it is first seen; that Brain's clock is ${clock}`, () => {
+  Deno.test(`a lease of another Brain begins again where it is first seen; that Brain's clock is ${clock}`, () => {
     const other = new Brain(1_700_000_000_000 + by_ms);
     const next = new Brain();
     const lock = other.grant(30_000);

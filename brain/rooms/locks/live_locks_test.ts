@@ -71,7 +71,7 @@ Deno.test("a leave counts for a lock that is seen later, but not for one that is
 });
 
 for (const [by, step_ms] of [["back", -HOUR_MS], ["forward", HOUR_MS]] as const) {
-  Deno.test(`who left before the clock was set ${by} by an hour keeps the lock that he takes after it`, () => {
+  Deno.test(`a client that left before the clock was set ${by} by an hour keeps the lock it takes after that`, () => {
     const index = new Index();
     const { locks } = index;
     index.reach(2 * HOUR_MS);

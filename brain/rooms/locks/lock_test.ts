@@ -78,7 +78,7 @@ Deno.test("the holder writes with its connection or its fencing token, and never
   );
 });
 
-Deno.test("what follows a lapsed lock writes it off first, as a version of its own", () => {
+Deno.test("the write after a lapsed lock ends that lock first, as a separate version", () => {
   const { document, outcomes, fresh } = applied(locked, [set("k", 1)], at(NOW + 20_000));
   assert.equal(document.version, 3);
   assert.equal(document.lock, undefined);

@@ -41,14 +41,14 @@ Deno.test("a tenant with too many bytes may make rooms smaller, and moderate the
     }
     assert.ok(await metric("brain_room_bytes_refused_total") >= 6);
     await until(
-      "the bound is told",
+      "the bound is reported",
       async () => await metric("brain_room_bytes_limit") === 1_048_576,
     );
     await accepted(spine, set("r2", "k", 10));
     await accepted(spine, { name: "delete", room: "r3", data: { key: "k" } });
     await accepted(spine, set("r0", "k2", 100_000));
     await accepted(spine, { name: "lock", room: "r0" });
-    await until("the largest is told", async () => {
+    await until("the largest is reported", async () => {
       const told = await metric("brain_room_bytes_largest");
       return told > 900_000 && told <= 1_100_000;
     });

@@ -42,7 +42,7 @@ Deno.test("a Brain's clock that is set back by an hour: its locks end, and are g
     const { code, reason, retry_after_ms } = await sendCommand(spine, lock("c2", { data }));
     assert.equal(`${code} ${reason}`, "409 locked");
     assert.ok(retry_after_ms <= 1_000, `${retry_after_ms}`);
-    await until("the end is told", () => heard.length >= 2);
+    await until("the end is notified", () => heard.length >= 2);
     const { until_ms } = await accepted(spine, lock("c2", { data }));
     assert.ok(until_ms <= clocks.now() + 1_000);
     shift_ms = 3_600_000;

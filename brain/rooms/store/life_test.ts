@@ -24,7 +24,7 @@ interface Copy {
   readonly bytes: Uint8Array | undefined;
 }
 
-Deno.test("over any copies no version of an epoch and no fence is given twice, and both grow", () => {
+Deno.test("over any copies no version of an epoch and no fence is used twice, and both grow", () => {
   const Step = fc.oneof(
     { weight: 4, arbitrary: fc.constantFrom("set", "lock", "unlock") },
     { weight: 1, arbitrary: fc.constantFrom("copy", "restore", "restart", "wipe") },

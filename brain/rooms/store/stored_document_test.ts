@@ -21,7 +21,7 @@ Deno.test("the stored form reads back as the same document", () => {
   }));
 });
 
-Deno.test("what a write leaves open is its own revision, in the lock, its event and its answer", () => {
+Deno.test("only a write's own revision is filled in later, in the lock, its event and its answer", () => {
   const document = decodeDocument(
     encodeDocument(afterwards([
       set("k", 1),
@@ -40,7 +40,7 @@ Deno.test("what a write leaves open is its own revision, in the lock, its event 
   assert.equal(later.epoch, "41");
 });
 
-Deno.test("a room born by its first member is version 0 with an epoch", () => {
+Deno.test("a room created by its first member is version 0 with an epoch", () => {
   const born = { ...emptyDocument(), created_ms: 5 };
   const document = decodeDocument(encodeDocument(born), 9);
   assert.deepEqual(document, { ...born, epoch: "9" });

@@ -184,7 +184,7 @@ async def serve_one(socket: ServerConnection, frame: bytes) -> None:
         await socket.send(ack(int(frame[-1])))
 
 
-async def test_a_lock_that_nobody_waits_for_any_more_is_given_back() -> None:
+async def test_a_lock_whose_waiter_was_cancelled_is_released() -> None:
     asked, cancelled, unlocked = asyncio.Event(), asyncio.Event(), asyncio.Event()
     fences: list[int] = []
 

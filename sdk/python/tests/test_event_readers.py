@@ -66,7 +66,7 @@ def until(events: Iterator[Event], name: str) -> Event:
 
 
 @READERS
-def test_a_reader_goes_on_where_it_was(bus: Bus, room_id: str, read: Reader) -> None:
+def test_a_reader_continues_at_its_position(bus: Bus, room_id: str, read: Reader) -> None:
     room = f"durable-{room_id}"
     url = f"{bus.http_url}/v1/rooms/{room}/events"
     headers = {"Authorization": f"Bearer {bus.token('reader')}"}
@@ -88,7 +88,7 @@ def test_a_reader_goes_on_where_it_was(bus: Bus, room_id: str, read: Reader) -> 
 
 
 @READERS
-def test_an_id_of_another_log_is_told_as_a_gap(bus: Bus, room_id: str, read: Reader) -> None:
+def test_an_id_of_another_log_is_reported_as_a_gap(bus: Bus, room_id: str, read: Reader) -> None:
     room = f"durable-{room_id}"
     url = f"{bus.http_url}/v1/rooms/{room}/events"
     headers = {"Authorization": f"Bearer {bus.token('reader')}"}

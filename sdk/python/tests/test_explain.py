@@ -91,7 +91,7 @@ async def test_explain_finds_that_message_alone(bus: Bus, room_id: str) -> None:
             ann.explain(unheard, user="a", connection="c")
 
 
-async def test_an_error_says_trace_and_connection(bus: Bus, room_id: str) -> None:
+async def test_an_error_names_trace_and_connection(bus: Bus, room_id: str) -> None:
     told: list[arqon.ArqonError] = []
     grants = [{"room": "own", "actions": ["publish"]}]
     token = bus.token("cat", grants=grants)

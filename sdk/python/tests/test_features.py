@@ -20,7 +20,7 @@ pytestmark = pytest.mark.usefixtures("nothing_left")
 FAST = arqon.Backoff(base_ms=5, max_ms=20)
 
 
-async def test_slow_consumer_is_told(bus: Bus, room_id: str) -> None:
+async def test_slow_consumer_is_notified(bus: Bus, room_id: str) -> None:
     async with arqon.connect(bus.url, token=bus.token()) as client:
         async with client.room(room_id, buffer=10) as heard:
             room = client.room(room_id)
@@ -134,7 +134,7 @@ async def test_a_lease_is_renewed_by_hand(bus: Bus, room_id: str) -> None:
 
 
 @pytest.mark.usefixtures("no_pauses")
-async def test_a_lock_that_is_taken_away_says_so(bus: Bus, room_id: str) -> None:
+async def test_a_lost_lock_is_reported(bus: Bus, room_id: str) -> None:
     async with arqon.connect(bus.url, token=bus.token()) as client:
         state = client.room(room_id).state
         async with state.lock(ttl_ms=60_000) as lock:

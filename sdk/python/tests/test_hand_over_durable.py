@@ -35,7 +35,7 @@ async def recover(sub: Sub) -> None:
         await sub.socket.send(b"\x04" + message.SerializeToString())
 
 
-async def test_what_was_too_much_to_hold_comes_all_the_same() -> None:
+async def test_messages_above_the_hold_limit_still_arrive() -> None:
     async with Shields(recover) as shields:
         async with arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client:
             async with client.room("lobby", buffer=LAST, on_overflow="drop-newest") as heard:

@@ -239,7 +239,7 @@ async def test_a_change_that_a_new_session_refuses_does_not_end_the_subscription
     assert (shields.metas(0), shields.metas(1)) == ([1, 2], [2, 1])
 
 
-async def test_changes_that_nobody_waits_for_any_more_do_not_count_and_the_newest_goes() -> None:
+async def test_cancelled_changes_do_not_count_and_the_newest_is_sent() -> None:
     shields, late = late_shields()
     async with member(shields) as room:
         reset(shields.sockets[0])

@@ -50,7 +50,7 @@ def followed(hold_ms: int) -> tuple[MemberTable, list[str]]:
     return table, told
 
 
-async def test_who_is_missing_in_the_next_list_leaves_when_the_hold_is_over() -> None:
+async def test_members_missing_in_the_next_list_leave_at_the_end_of_the_hold() -> None:
     table, told = followed(20)
     table.begin(list_of("a", "b", "c"), OLD)
     table.begin(list_of("a"), NEXT)
@@ -279,7 +279,7 @@ async def test_the_list_of_a_shield_that_is_lost_before_the_move_changes_nothing
 
 
 @pytest.mark.parametrize("end", ["leave", "close", "banned"])
-async def test_nothing_is_left_of_a_hold_when_the_subscription_ends(end: str) -> None:
+async def test_the_end_of_a_subscription_ends_its_holds(end: str) -> None:
     async def answer(sub: Sub) -> None:
         await sub.accept(*("ab" if sub.shield == 0 else "b"))
 

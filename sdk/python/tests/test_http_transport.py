@@ -211,7 +211,7 @@ async def test_refusals_are_the_same_over_http(bus: Bus) -> None:
         ),
     ],
 )
-async def test_what_does_not_open_says_what_came(answer: bytes, came: str) -> None:
+async def test_a_failed_connection_reports_the_answer(answer: bytes, came: str) -> None:
     async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         await reader.readuntil(b"\r\n\r\n")
         writer.write(answer)

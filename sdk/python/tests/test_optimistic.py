@@ -23,7 +23,7 @@ def _asked(command: str, data: str, user: str = "ann", now_ms: int = 1_000) -> G
     return GuessedCall(command, data.encode(), "", user, "user", {}, "r", now_ms)
 
 
-def test_a_module_guesses_what_it_does_and_what_it_refuses() -> None:
+def test_a_module_guesses_its_changes_and_its_refusals() -> None:
     """It guesses from the known values. Bytes that are not a reducer are refused."""
     guest = ReducerGuest(_AUCTION)
     opened = guest.guess(_asked("open", "60000"), {}, 1)
@@ -47,7 +47,7 @@ def test_a_module_sees_values_in_the_order_of_their_keys_and_an_endless_one_ends
     assert counter.guess(asked, values, 1) == {"user/a": None, "user/b": None, "total": None}
 
 
-def test_a_change_that_comes_before_the_answer_counts_once() -> None:
+def test_a_change_before_the_answer_counts_once() -> None:
     """A change, also of another client, waits for the answer of the call that may have made it."""
     counter = ReducerGuest((_BUILT / "counter.wasm").read_bytes())
     rebase = Rebase()
@@ -113,7 +113,7 @@ class _World:
 
 
 @pytest.mark.parametrize("seed", range(20))
-def test_in_the_end_everybody_shows_what_the_room_has(seed: int) -> None:
+def test_all_clients_converge_to_the_state_of_the_room(seed: int) -> None:
     """Calls, answers and changes arrive in a random order."""
     world = _World(seed)
     steps = (world.call, world.order, world.order, world.answer, world.hear)

@@ -14,7 +14,7 @@ def _message(xid: str, commit_ms: int = AT_MS - 5) -> Message:
 
 
 @pytest.mark.parametrize("following", [5_000, WRAP, 3 * WRAP + 5, WRAP + WRAP // 2])
-def test_what_a_snapshot_sees_is_left_out(following: int) -> None:
+def test_messages_in_the_snapshot_are_left_out(following: int) -> None:
     """Also after transaction ids wrap around."""
     still_open = following - 3
     taken = _read(f"0/1A2B3C8;{still_open}:{following}:{still_open};{AT_MS}")
@@ -33,7 +33,7 @@ def test_long_after_and_past_the_database_the_time_decides() -> None:
 
 
 @pytest.mark.parametrize("taken", ["", "0/1", "0/1;1:2;3", "0/1;1:2:;x", "0/1;a:2:;3"])
-def test_what_is_no_position_is_refused(taken: str) -> None:
+def test_an_invalid_position_is_refused(taken: str) -> None:
     """The error has the expected form."""
     with pytest.raises(ValueError, match=r"expected what arqon\.position"):
         _read(taken)

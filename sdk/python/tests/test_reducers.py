@@ -21,7 +21,7 @@ class _Room:
         return self.answer
 
 
-async def test_a_call_says_what_it_is_and_has_an_id() -> None:
+async def test_a_call_has_its_kind_and_an_id() -> None:
     """Each call has a new id, unless the program gives one."""
     room = _Room({"entry": 3, "answer": 100})
     assert await call(cast("Room", room), "bid", 100, call_id="one") == Called(3, None, 100)
@@ -38,13 +38,13 @@ async def test_a_call_says_what_it_is_and_has_an_id() -> None:
     assert len(set(ids)) == len(ids)
 
 
-async def test_a_repetition_says_what_it_repeats() -> None:
+async def test_a_repetition_names_the_original() -> None:
     """The previous entry."""
     room = _Room({"entry": 3, "repeats": 1, "answer": None})
     assert await call(cast("Room", room), "bid") == Called(3, 1, None)
 
 
-async def test_types_of_a_schema_are_held_to_by_the_checker() -> None:
+async def test_the_type_checker_enforces_the_types_of_a_schema() -> None:
     """Each line that mypy refuses is marked. A mark that is not needed fails the test."""
     lot: Lot = {
         "lot": 1,

@@ -131,7 +131,7 @@ async def test_a_sub_behind_the_history_that_is_refused_for_good_ends_the_loop()
                 await anext(heard)
 
 
-async def test_changes_of_the_state_that_are_lost_while_history_is_read_are_told() -> None:
+async def test_changes_of_the_state_that_are_lost_during_a_history_read_are_reported() -> None:
     gap = Envelope(room_id="r")
     gap.signal.kind, gap.signal.reason = SystemSignal.KIND_GAP, "changes-lost"
     room = StoredRoom(before_page=b"\x04" + gap.SerializeToString())
@@ -141,7 +141,7 @@ async def test_changes_of_the_state_that_are_lost_while_history_is_read_are_told
             assert await take(heard, 1) == [3]
 
 
-async def test_what_was_trimmed_is_told(bus: Bus) -> None:
+async def test_trimmed_messages_are_reported(bus: Bus) -> None:
     async with arqon.connect(bus.url, token=bus.token()) as client:
         offsets = await store(client.room("short-1"), range(20))
         await begins(bus, "short-1", list(range(15, 20)), from_="start")

@@ -87,7 +87,7 @@ async def test_stop_cancels_the_source(bus: Bus) -> None:
 
 
 @pytest.mark.parametrize("actions", [["publish", "subscribe"], ["publish"]])
-async def test_who_ended_it_is_what_the_bus_says(bus: Bus, actions: list[str]) -> None:
+async def test_the_author_of_an_end_comes_from_the_bus(bus: Bus, actions: list[str]) -> None:
     """With any id and any reason, also for a client that may not read it."""
     grants = [{"room": "durable-chat-*", "actions": actions}]
     async with (

@@ -37,7 +37,7 @@ def test_refusal(bus: Bus) -> None:
     assert all(thread.name != "arqon" for thread in threading.enumerate())
 
 
-def test_what_scripts_need(bus: Bus) -> None:
+def test_the_calls_of_scripts(bus: Bus) -> None:
     room = f"durable-{uuid4().hex[:8]}"
     with arqon.connect_sync(bus.url, token=bus.token("ann")) as client:
         state = client.state(room)

@@ -80,7 +80,7 @@ async def test_a_bad_source_is_a_typed_error(
         assert peer.attempts == 0
 
 
-async def test_a_source_with_a_parameter_hears_why() -> None:
+async def test_a_source_with_a_parameter_receives_the_reason() -> None:
     told: list[str | None] = []
 
     def source(refused: arqon.ArqonError | None) -> str:

@@ -56,7 +56,7 @@ async def test_pydantic_models(bus: Bus, room_id: str) -> None:
             await positions.publish(wrong)
 
 
-async def test_invalid_data_can_be_raised_and_the_loop_goes_on(bus: Bus, room_id: str) -> None:
+async def test_invalid_data_can_be_raised_and_the_loop_continues(bus: Bus, room_id: str) -> None:
     async with arqon.connect(bus.url, token=bus.token()) as client:
         typed = client.room(room_id).typed("chat", arqon.json_codec(Chat), on_invalid="raise")
         async with typed:
@@ -153,7 +153,7 @@ async def test_a_handler_that_raises_misses_nothing_else(bus: Bus, room_id: str)
             await listener
 
 
-async def test_without_on_error_asyncio_hears_of_a_handler_that_raises(
+async def test_without_on_error_asyncio_is_notified_of_a_handler_that_raises(
     bus: Bus, room_id: str
 ) -> None:
     told = asyncio.get_running_loop().create_future()
@@ -170,7 +170,7 @@ async def test_without_on_error_asyncio_hears_of_a_handler_that_raises(
             assert isinstance(await asyncio.wait_for(told, 60), ZeroDivisionError)
 
 
-async def test_close_cancels_a_handler_and_may_come_from_it(bus: Bus, room_id: str) -> None:
+async def test_close_cancels_a_handler_and_may_be_called_by_it(bus: Bus, room_id: str) -> None:
     hanging, cancelled = asyncio.Event(), asyncio.Event()
     seen: list[Any] = []
 
@@ -197,7 +197,7 @@ async def test_close_cancels_a_handler_and_may_come_from_it(bus: Bus, room_id: s
         assert seen == [0]
 
 
-async def test_a_listener_hears_why_it_ended(bus: Bus, room_id: str) -> None:
+async def test_a_listener_receives_the_reason_of_its_end(bus: Bus, room_id: str) -> None:
     told: list[arqon.ArqonError] = []
     blocked = asyncio.Event()
 

@@ -41,7 +41,7 @@ def test_docstrings() -> None:
     assert tried > 8
 
 
-def test_an_ack_of_which_the_runtime_cuts_something_is_none() -> None:
+def test_an_ack_with_truncated_numbers_is_malformed() -> None:
     # 2^32 + 2^28 in five bytes: cut to 32 bits it would be written in as many.
     for cut in ("1080808080 11", "08ffffffffffffffffff 7f", "0801 0801", "1d00000000"):
         with pytest.raises(arqon.MalformedFrame):
@@ -72,13 +72,13 @@ def test_data_that_no_json_can_say() -> None:
         message.encode_data(float("nan"), None)
 
 
-def test_a_position_that_is_no_place() -> None:
+def test_an_invalid_position() -> None:
     for offset, epoch in ((0, ""), (-1, "e")):
         with pytest.raises(ValueError, match="offset"):
             arqon.Position(offset, epoch)
 
 
-def test_one_members_metadata_that_cannot_be_read_costs_nobody_else() -> None:
+def test_unreadable_metadata_of_one_member_does_not_affect_others() -> None:
     from arqon._gen import PresenceMember, PresenceUpdate
 
     table = MemberTable()
@@ -102,7 +102,7 @@ async def told_by(changes: PresenceChanges, count: int) -> list[tuple[str, str, 
     return [(change.kind, change.member.connection_id, change.member.meta) for change in told]
 
 
-async def test_changes_begin_with_who_is_there_and_pass_over_what_nobody_read() -> None:
+async def test_changes_begin_with_the_present_members_and_merge_unread_ones() -> None:
     table, buffer = MemberTable(), MessageBuffer("r", 8, 8, "error", lambda: None)
     table.begin(members_of("a", "b"))
     changes = PresenceChanges(table, buffer)

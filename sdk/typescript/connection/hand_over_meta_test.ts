@@ -74,7 +74,7 @@ Deno.test("metadata that the next Shield temporarily refused is sent again", asy
   await until("the SUB on the next Shield", () => scene.metaOf(1).length === 1);
   await scene.lobby.update(2);
   scene.release();
-  await until("three further SUBs there", () => scene.metaOf(1).length === 4);
+  await until("three further SUBs arrived", () => scene.metaOf(1).length === 4);
   assert.deepEqual([scene.metaOf(0), scene.metaOf(1)], [[1, 2], [1, 2, 2, 2]]);
 });
 
@@ -92,6 +92,6 @@ Deno.test("a late answer to a SUB from before the move does not count", async ()
   scene.lines[0]?.socket.close(1011);
   await until("the old one's close", () => scene.lines[0]?.is_closed === true);
   late[0]?.accept();
-  await until("the second SUB there", () => scene.metaOf(1).length === 2);
+  await until("the second SUB arrived", () => scene.metaOf(1).length === 2);
   assert.deepEqual(scene.metaOf(1), [1, 2]);
 });

@@ -64,12 +64,12 @@ Deno.test("an answer of the old Shield removes no member that the next one has",
   await lobby.ready;
   lines[0]?.drain();
   await until("b is a member", () => lobby.presence.members.has("b"));
-  // It still stands on the old Shield, which is asked, for it has not answered its last PING.
+  // It is still on the old Shield, which is asked, for it has not answered its last PING.
   await lobby.update(2);
   assert.deepEqual(subs, [2, 1]);
   assert.deepEqual([...lobby.presence.members.keys()], ["a", "b"]);
   cluster.release();
-  // The next Shield is told of the metadata that only the old one has.
+  // The next Shield receives the metadata that only the old one has.
   await until("the metadata on the next Shield", () => subs[1] === 2);
   sayJoin(lines[1], "c");
   await until("c's join", () => joined.includes("c"));

@@ -215,6 +215,6 @@ Deno.test("a room that both sessions temporarily refused is retried on the remai
   using messages = connection.room(ROOM).subscribe();
   let isReady = false;
   messages.ready.then(() => isReady = true, () => {});
-  await until("the room is heard", () => isReady);
+  await until("the room is received", () => isReady);
   assert.equal(asked, 2);
 });

@@ -134,7 +134,7 @@ Deno.test("members are read page by page to the end; count requests numbers only
   ]);
 });
 
-Deno.test("a page of members that is none is 'malformed-frame'", async () => {
+Deno.test("an invalid page of members is 'malformed-frame'", async () => {
   await withAnswers([{ members: [{}], connections: 1, users: 1 }], async (room) => {
     await assert.rejects(room.members().next(), refusedWith("malformed-frame"));
   });

@@ -56,7 +56,7 @@ async function history(bus: TestBus): Promise<void> {
     assert.deepEqual(numbers(), [5, 6, 7, 8, 9, 10]);
     const { messages } = list.last;
     await room.publish("n", 11);
-    await until("it has come", () => numbers().at(-1) === 11);
+    await until("it has arrived", () => numbers().at(-1) === 11);
     assert.deepEqual(numbers(), [6, 7, 8, 9, 10, 11], "the oldest has left");
     assert.equal(list.last.messages[0], messages[1], "messages are the same objects");
     await store.more(100);
@@ -144,7 +144,7 @@ async function state(bus: TestBus): Promise<void> {
     assert.equal(first.last.state["title"], title, "what is equal is the same object");
     const long = "x".repeat(2_000);
     await his.set("long", long);
-    await until("a value too long to be told", () => first.last.state["long"] === long);
+    await until("a value too long for a notification", () => first.last.state["long"] === long);
     assert.equal(first.last.state["title"], title);
     // Names that an object has anyway are keys as others.
     await his.set("__proto__", { is_admin: true });
@@ -158,7 +158,7 @@ async function state(bus: TestBus): Promise<void> {
     assert.equal(first.last.is_pending, false);
     assert.ok(first.last.error);
     await mine.delete("long");
-    await until("it is gone", () => !Object.hasOwn(second.last.state, "long"));
+    await until("it is removed", () => !Object.hasOwn(second.last.state, "long"));
     assert.equal(first.last.error, undefined);
     await Promise.all(Array.from({ length: 20 }, (_, n) => (n % 2 ? mine : his).set("count", n)));
     await until("they agree", () => {
@@ -216,7 +216,10 @@ async function outage(bus: TestBus): Promise<void> {
     assert.equal(values.last.state["b"], 2, "shown, though there is no connection");
     proxy.restore();
     await waiting;
-    await until("all is there", () => values.last.state["a"] === 1 && !values.last.is_pending);
+    await until(
+      "everything has arrived",
+      () => values.last.state["a"] === 1 && !values.last.is_pending,
+    );
     assert.deepEqual(values.last.state, { a: 1, b: 2 });
     await until("the message", () => list.last.messages.length === 1);
     await until("one other", () => here.last.others.map((one) => one.user_id).join() === "bob");

@@ -167,7 +167,7 @@ Deno.test(
 for (
   const [what, gone] of [["history-trimmed", () => "e1"], ["epoch-changed", () => "e2"]] as const
 ) {
-  Deno.test(`what goes while it is read is told by the bus: ${what}`, CLEAN, async () => {
+  Deno.test(`the bus reports messages removed while they are read: ${what}`, CLEAN, async () => {
     const stored = [3, 4, 5, 6];
     let pages = 0;
     const { room } = storedRoom(stored, (count, after) => (

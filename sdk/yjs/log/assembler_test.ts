@@ -1,7 +1,7 @@
 // Updates in several parts: which are complete, and up to which offset a snapshot may claim to have everything.
 import assert from "node:assert/strict";
 import type { Message } from "@arqon/sdk";
-import { Assembler } from "./reading.ts";
+import { Assembler } from "./read_log.ts";
 import { partOf, split } from "./records.ts";
 
 function message(offset: number, text: string, part?: [string, string], timestamp_ms = 0): Message {

@@ -1,6 +1,6 @@
 // The author and time of a snapshot, determined only by the order of the log.
 import assert from "node:assert/strict";
-import { Compaction } from "./reading.ts";
+import { Compaction } from "./read_log.ts";
 
 const update = (offset: number, size_bytes = 10) => ({ offset, size_bytes });
 const range = (from: number, to: number) => Array.from({ length: to - from }, (_, at) => from + at);

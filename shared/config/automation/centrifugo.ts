@@ -4,9 +4,9 @@ import { isRoomPattern } from "@arqon/proto";
 import { id, roomPattern } from "../values/schema_values.ts";
 
 const ApiKey = z.strictObject({
-  tenant: id.describe("whose rooms its holder may act in"),
+  tenant: id.describe("tenant whose rooms a backend with the key may use"),
   key_file: z.string().min(1).describe(
-    "file with what backends send in X-API-Key, at least 16 characters; read at start",
+    "file with the key that backends send in X-API-Key, at least 16 characters; read at start",
   ),
 });
 

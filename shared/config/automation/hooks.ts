@@ -77,7 +77,7 @@ export type TenantHook = z.output<typeof TenantHook>;
 
 const Hook = z.strictObject({
   id: id.describe("its name in metrics and `arq hook`"),
-  tenant: id.describe("whose rooms it is for"),
+  tenant: id.describe("tenant of its rooms"),
   ...options,
   before: z.array(z.enum(BEFORE)).default([]).describe(
     "operations that each Shield asks it to allow or deny beforehand, in a tenth of timeout_ms; in room, except connect",
@@ -129,6 +129,6 @@ export type Webhooks = z.output<typeof Webhooks> & WebhookConstants;
 
 /** Both tables. */
 export const HookTables = {
-  hooks: Hooks.describe("whom the bus calls when something has happened"),
+  hooks: Hooks.describe("endpoints that the bus calls when something happens"),
   webhooks: Webhooks.prefault({}).describe("where hooks may be called"),
 };

@@ -9,7 +9,7 @@ export const SECRET_CHARS_MIN = 16;
 const App = z.strictObject({
   id: id.describe("the id in the paths of the HTTP API, as backends name it"),
   key: id.describe("the key that clients connect with; everybody may know it"),
-  tenant: id.describe("whose rooms its channels are"),
+  tenant: id.describe("tenant of the rooms behind its channels"),
   secret_file: z.string().min(1).describe(
     "file with backends' key for signing channels and requests, at least 16 characters; read at start and with each reload",
   ),

@@ -182,7 +182,7 @@ const PRESENCE = {
   down_ms: fixed(30_000, "a silent Shield's members leave after twenty heartbeats"),
   brain_timeout_ms: fixed(5_000, "a silent Brain owns no rooms after three heartbeats"),
   move_grace_ms: fixed(10_000, "time for clients of a stopped Shield to be back elsewhere"),
-  forget_ms: fixed(1_200_000, "a Shield silent for this long announces all members anew"),
+  forget_ms: fixed(1_200_000, "a Shield silent for this long announces all members again"),
   page_members: fixed(1_000, "members in one page of a list; clients read page by page"),
   announce_ms: fixed(50, "joins and leaves within this time are sent together"),
   sync_timeout_ms: fixed(3_000, "wait of a SUB for members; a Brain answers in milliseconds"),
@@ -423,7 +423,7 @@ const CONSTANTS = {
     lines_per_second: fixed(50, "lines with the same text; the rest is one line with a count"),
   },
   watchdog: {
-    stall_ms: fixed(30_000, "a process that hangs for this long ends; none does so and goes on"),
+    stall_ms: fixed(30_000, "a process that hangs for this long ends; none recovers from that"),
   },
   sse: {
     gzip: fixed(true, "readers with gzip get it; each event is compressed once for all"),

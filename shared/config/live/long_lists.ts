@@ -16,7 +16,7 @@ interface ListPart {
   readonly entries: string;
 }
 
-/** Entries of one part; lists of at most so many stay where they are. */
+/** Entries of one part; lists of at most this length stay where they are. */
 const PART_ENTRIES = 64;
 
 type Table = Record<string, unknown>;

@@ -98,7 +98,7 @@ Deno.test("a transitive mode compares the candidate with every version, others w
   assert.deepEqual(refusals(schemas, "NONE"), []);
 });
 
-Deno.test("a first version is held to nothing", async () => {
+Deno.test("a first version is compatible with nothing to compare", async () => {
   const [first] = await history();
   assert.ok(first !== undefined);
   const candidate = { version: "1", schema: first.registry };

@@ -10,7 +10,7 @@ const jobsOfAnEcho = (turns: JobQueue): Promise<number> =>
 
 Deno.test("jobs that trigger each other forever let the sockets run every few turns", async () => {
   const end = lookAtSockets();
-  // The clock stands still: no job comes later than it could.
+  // The clock does not advance: no job is later than necessary.
   const turns = new JobQueue(() => 0);
   // Only now there is a connection for it.
   await jobsOfAnEcho(turns);

@@ -35,7 +35,7 @@ export interface LedgerStatus {
 export interface LedgerRead {
   /** Entries above this offset. */
   readonly after: number;
-  /** At most so many entries, at least 1. */
+  /** The most entries, at least 1. */
   readonly limit: number;
 }
 

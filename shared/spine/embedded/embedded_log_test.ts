@@ -114,7 +114,7 @@ Deno.test("a drain stores and delivers messages in flight", async () => {
   });
 });
 
-Deno.test("offsets that a power cut took back are not given again", async () => {
+Deno.test("offsets lost in a power cut are not used again", async () => {
   await withFolder(async (data_dir) => {
     const copy = `${data_dir}-copy`;
     let last = 0;
@@ -156,7 +156,7 @@ Deno.test("a full log is a 503 that names log_bytes, keeps its messages, and rec
   });
 });
 
-Deno.test("a full log continues to accept what replaces its oldest", async () => {
+Deno.test("a full log continues to accept messages that replace its oldest", async () => {
   await withLog({ log_limits: { log_bytes: 500_000 } }, async (log) => {
     for (let n = 0; n < 1_000; n++) await log.append("a", new Uint8Array(5_000).fill(n));
     const { messages } = await log.read("a", LOTS);
@@ -199,7 +199,7 @@ Deno.test("a message that cannot be delivered is stored, and its subscribers are
   });
 });
 
-Deno.test("expired messages are removed with the next append, or by themselves", async () => {
+Deno.test("expired messages are removed with the next append, or automatically", async () => {
   const { pass, given } = clocks();
   await withLog(given, async (log) => {
     const { offset } = await log.append("a", bytes("old"));
@@ -255,7 +255,7 @@ Deno.test("a wall clock that jumps expires nothing and never moves time back", a
   });
 });
 
-Deno.test("a file that is no log of this version is a start error that names it", async () => {
+Deno.test("a file that is not a log of this version is a start error that names it", async () => {
   await withFolder(async (data_dir) => {
     await withLog({ data_dir }, async () => {});
     const file = `${data_dir}/log.sqlite`;

@@ -134,7 +134,7 @@ Deno.test("many restarts are counted, each with its gap", async () => {
   await within(one.spine.flush(), "the flush");
 });
 
-Deno.test("a drain while the server is away ends at once", async () => {
+Deno.test("a drain while the server is down ends at once", async () => {
   await using server = await startNats();
   await using one = await watched(server.port);
   await server.kill();
@@ -220,7 +220,7 @@ Deno.test("a subscription that NATS does not permit is logged", async () => {
   await within(one.spine.flush(), "the connection goes on");
 });
 
-Deno.test("a receiver's own copy of a payload is what it gets", async () => {
+Deno.test("a receiver gets its own copy of a payload", async () => {
   await using server = await startNats();
   await using one = await watched(server.port);
   const { promise, resolve } = Promise.withResolvers<Uint8Array>();

@@ -102,7 +102,10 @@ async function forgetsByAge(bus: Bus): Promise<void> {
   const [tenant_id, node_id] = [bus.name, "shield-1"];
   await mine.append({ ...ROOMY, tenant_id, node_id, ttl_seconds: 1, payload: bytes("short") });
   await mine.append({ ...ROOMY, tenant_id, node_id, payload: bytes("long") });
-  await until("the block is gone", async () => (await texts(theirs, { tenant_id })).length === 1);
+  await until(
+    "the block is removed",
+    async () => (await texts(theirs, { tenant_id })).length === 1,
+  );
   assert.deepEqual(await texts(theirs, { tenant_id }), ["shield-1 long"]);
 }
 

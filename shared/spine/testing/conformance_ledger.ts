@@ -70,7 +70,7 @@ async function forgetsWhatIsOld(bus: Bus): Promise<void> {
   const ledger = await bus.spine.ledger(name, { ...KEPT, max_age_seconds: 1 });
   await ledger.append(bytes("old"), 0);
   let after = 1;
-  await until("the old entry is gone", async () => {
+  await until("the old entry is removed", async () => {
     await ledger.append(bytes(`new ${after}`), after);
     after++;
     // Offsets continue, so that a later entry is never mistaken for the first.

@@ -53,7 +53,7 @@ export class TenantLogs {
     });
   }
 
-  /** Sizes the logs anew, one a step: among 10,000 classes, those of a tenant with its own take a millisecond to find. */
+  /** Resizes the logs, one a step: among 10,000 classes, those of a tenant with its own take a millisecond to find. */
   *#resizing(): Generator<void> {
     for (const tenant_id of this.#tenants.keys()) yield void this.#resize(tenant_id);
   }

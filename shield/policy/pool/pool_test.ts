@@ -112,7 +112,7 @@ Deno.test("a verdict takes few reads of the clock: at the request, and when repl
   const before = test.looks;
   const verdicts = Array.from({ length: 64 }, () => test.pool.evaluate(message(chain)));
   assert.ok((await Promise.all(verdicts)).every(({ allowed }) => allowed));
-  // Once each, and at most once more if its reply is the only one that is found.
+  // Once each, and at most one more time if its reply is the only one that is found.
   assert.ok(test.looks - before <= 2 * 64, `${test.looks - before} looks`);
 });
 

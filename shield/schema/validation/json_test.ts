@@ -114,7 +114,7 @@ Deno.test("JSON nested 10,000 deep is refused without recursion", () => {
   assert.deepEqual(found(all, brackets), []);
 });
 
-Deno.test("missing required fields are named at every level", () => {
+Deno.test("JSON: missing required fields are named at every level", () => {
   assert.deepEqual(found(node, {}), ["required leaf", "required version"]);
   const json = { leaf: { id: "a" }, version: 1, leaves: [{ id: "b" }, { note: "c" }], item: [{}] };
   assert.deepEqual(found(node, json), ["required leaves[1].id", "required item[0].name"]);

@@ -184,7 +184,7 @@ Deno.test("the key of a map is in the path", () => {
   ]);
 });
 
-Deno.test("missing required fields are named at every level", () => {
+Deno.test("binary: missing required fields are named at every level", () => {
   assert.deepEqual(found(node, []), ["required leaf", "required version"]);
   assert.deepEqual(found(node, [0x0a, 0x00]), [
     "required leaf.id",

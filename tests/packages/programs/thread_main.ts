@@ -1,5 +1,5 @@
 /**
- * The tour in a thread of Node: `thread_main.ts URL TOKEN NAME`. The thread, and with it the program, ends by itself if
+ * The tour in a thread of Node: `thread_main.ts URL TOKEN NAME`. The thread, and with it the program, ends if
  * the SDK leaves nothing behind.
  */
 import process from "node:process";

@@ -64,7 +64,7 @@ export class ChangeRecord {
     return last?.epoch === now.epoch && last.version >= now.version;
   }
 
-  /** The problems, if the room is at `now` and nothing is in flight any more. */
+  /** The problems, if the room is at `now` and nothing is in flight. */
   judge(now: Pick<Change, "epoch" | "version">): readonly string[] {
     if (this.isAt(now)) return this.#violations;
     const last = this.#last;

@@ -138,7 +138,7 @@ Deno.test("versions that nobody received and versions with two contents are foun
 const later = (version: number, told: Told): RoomEvent =>
   ({ epoch: "8", version: 2_000 + version, by: "u", ...told }) as RoomEvent;
 
-Deno.test("a room keeps its lock over a restart, and the end of what was before is not reported", () => {
+Deno.test("a room keeps its lock over a restart, and the end of an earlier one is not reported", () => {
   const ledger = ledgerOf(lock(5, 1, 90), set(5, 2));
   ledger.granted(held("ann", 5, 1, 90));
   // Both were answered, and the process ended before anybody received them.

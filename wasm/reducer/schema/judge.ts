@@ -1,6 +1,6 @@
 /**
- * Holds what a command brings to the schema of its room, before a module runs. It takes time that grows with the bytes
- * of the command, whatever the schema is. Pure.
+ * Validates the data of a command against the schema of its room, before a module runs. The time grows with the bytes
+ * of the command, for any schema. Pure.
  */
 import type { RoomSchema } from "./room_schema.ts";
 import {
@@ -14,14 +14,14 @@ import {
   textOf,
 } from "./shape.ts";
 
-/** What a command came to: what the module gets, or why it is refused. */
+/** The outcome of a command: the module's input, or why it is refused. */
 export type Judged =
   | { readonly data: Uint8Array }
   | { readonly code: 400 | 404; readonly reason: string };
 
 type Definitions = Readonly<Record<string, Shape>>;
 
-/** Values in values, at most. */
+/** The greatest depth of nested values. */
 const DEPTH_MAX = 64;
 const REASON_UNITS = 400;
 const NAMES_SHOWN = 8;
@@ -43,7 +43,7 @@ const CALLED: Readonly<Record<Kind, string>> = {
   ...{ integer: "a whole number", boolean: "true or false", null: "null" },
 };
 
-/** What was found, for whoever sent it: nothing of a text. */
+/** A description of the value for its sender, without the content of a text. */
 function found(value: unknown): string {
   const kind = kindOf(value);
   return kind === "integer" || kind === "number" ? String(value) : CALLED[kind];
@@ -62,7 +62,7 @@ function numberProblem(shape: Shape, value: number): string | undefined {
   return undefined;
 }
 
-/** How many characters a text has, as far as it matters. */
+/** The number of a text's characters, counted only as far as needed. */
 function lengthOf(text: string): number {
   let length = 0;
   for (const _ of text) length++;
@@ -88,7 +88,7 @@ class Judge {
     this.#definitions = definitions;
   }
 
-  /** What is wrong with a value, with where; undefined: nothing. */
+  /** The fault of a value and its path; undefined: none. */
   problem(given: Shape, value: unknown, at: string, depth = 0): string | undefined {
     if (depth > DEPTH_MAX) return `${at}: nested deeper than ${DEPTH_MAX}`;
     const shape = resolved(given, this.#definitions);
@@ -156,7 +156,7 @@ class Judge {
   }
 }
 
-/** What nothing is said of has to be written down again, too. */
+/** The fault of a value without a schema, which must still be writable as JSON. */
 function freeProblem(value: unknown, at: string, depth: number): string | undefined {
   if (value === Infinity || value === -Infinity) return `${at}: ${TOO_LARGE}`;
   if (typeof value !== "object" || value === null) return undefined;
@@ -181,10 +181,10 @@ const refusal = (code: 400 | 404, reason: string): Judged => ({
     : reason,
 });
 
-/** Whether the value is a text, which commands bring as it is, and no JSON. */
+/** Whether the value is a text, which commands carry as it is and not as JSON. */
 const isText = (shape: Shape) => textOf(shape) === "always";
 
-/** What is wrong with a value by one of the schema's shapes, with where; undefined: nothing. */
+/** The fault of a value by one of the schema's shapes, and its path; undefined: none. */
 export function valueProblem(
   { $defs = {} }: RoomSchema,
   shape: Shape,
@@ -195,8 +195,8 @@ export function valueProblem(
 }
 
 /**
- * Judges a command of a user. Data that is no text comes out as JSON with each member once and without spaces, whole
- * numbers in digits: what a module reads is what was judged, however it reads.
+ * Validates a user's command. Returns data that is no text as JSON with each member once, without spaces, and with
+ * integers in digits, so that a module reads exactly what was validated.
  */
 export function judge(schema: RoomSchema, command: string, data: Uint8Array): Judged {
   const { commands, $defs = {} } = schema;

@@ -1,4 +1,4 @@
-/** Commands held to schemas: as ajv does it, where JSON Schema says it; with where it is wrong; whatever comes. */
+/** Commands validated by schemas: the same result as ajv where JSON Schema applies; the path of a fault; any input. */
 import assert from "node:assert/strict";
 import { Ajv2020 } from "ajv/dist/2020.js";
 import fc from "fast-check";
@@ -10,7 +10,7 @@ const bytes = (text: string) => new TextEncoder().encode(text);
 const schemaWith = (data: unknown, $defs: Record<string, unknown> = {}) =>
   parseRoomSchema(bytes(JSON.stringify({ commands: { do: { data } }, $defs })));
 
-/** What a command comes to: the data as a text, or code and reason. */
+/** The outcome of a command: the data as a text, or code and reason. */
 function verdict(data: unknown, given: string, $defs = {}): string {
   const judged = judge(schemaWith(data, $defs), "do", bytes(given));
   if ("data" in judged) return `passed ${new TextDecoder().decode(judged.data)}`;
@@ -19,7 +19,7 @@ function verdict(data: unknown, given: string, $defs = {}): string {
 
 const NAMES = ["a", "b", "toString", "ü"];
 const name = fc.constantFrom(...NAMES, "__proto__");
-/** ajv holds no member of the name "__proto__" to the shape that `properties` has for it. */
+/** ajv does not validate a member named "__proto__" by its shape in `properties`. */
 const shapeName = fc.constantFrom(...NAMES);
 const scalar = fc.oneof(
   fc.constantFrom<unknown>(null, true, false, 0, 1, -1, 2.5, 1e21, "", "a", "b", "😀", "ab"),
@@ -74,7 +74,7 @@ const TREE = {
   required: ["a"],
 };
 
-Deno.test("a value passes where ajv lets it pass, and comes out as what it was", () => {
+Deno.test("a value passes if ajv accepts it, and is returned unchanged", () => {
   fc.assert(
     fc.property(shape, value, (inner, one) => {
       // In a list, since a command's data is a text or none.
@@ -93,7 +93,7 @@ Deno.test("a value passes where ajv lets it pass, and comes out as what it was",
   );
 });
 
-Deno.test("a member named __proto__ is held to its shape as any other", () => {
+Deno.test("a member named __proto__ is validated by its shape like any other", () => {
   const data = JSON.parse(
     `{"type":"object","properties":{"__proto__":{"type":"integer"}},"required":["__proto__"],
       "additionalProperties":false}`,
@@ -110,7 +110,7 @@ const BID = {
   additionalProperties: false,
 };
 
-Deno.test("a refusal says where, what would be right and what is there, and never a text of the sender", () => {
+Deno.test("a refusal has the path, the expected and the found kind, and never a text of the sender", () => {
   for (
     const [given, said] of [
       [`{"amount":5}`, `passed {"amount":5}`],
@@ -146,7 +146,7 @@ Deno.test("a refusal says where, what would be right and what is there, and neve
   assert.deepEqual(judge(none, "look", bytes("1")), { code: 400, reason: "data: expected none" });
 });
 
-Deno.test("nesting without end is refused by where it is too deep, whatever the schema says of it", () => {
+Deno.test("endless nesting is refused with the path where it is too deep, for any schema", () => {
   const deep = (open: string, close: string) => `${open.repeat(20_000)}1${close.repeat(20_000)}`;
   const free = { type: "array" };
   assert.match(verdict(free, deep("[", "]")), /^400 data.*nested deeper than 64$/);
@@ -157,7 +157,7 @@ Deno.test("nesting without end is refused by where it is too deep, whatever the 
   assert.match(verdict(free, "[1e999]"), /too large/);
 });
 
-Deno.test("a schema that is none is refused with where", () => {
+Deno.test("an invalid schema is refused with the path", () => {
   const nested = `${`{"type":"array","items":`.repeat(40)}{"type":"null"}${"}".repeat(40)}`;
   for (
     const [text, said] of [
@@ -187,7 +187,7 @@ Deno.test("a schema that is none is refused with where", () => {
   ) assert.throws(() => parseRoomSchema(bytes(text)), { name: "SchemaError", message: said }, text);
 });
 
-Deno.test("a module carries its schema, and whatever stands behind a module's head never hangs", () => {
+Deno.test("a module carries its schema, and no bytes after a module's head make it hang", () => {
   const head = new Uint8Array([0, 97, 115, 109, 1, 0, 0, 0]);
   const schema = bytes(`{"title":"${"x".repeat(300)}","commands":{"do":{}}}`);
   const one = withRoomSchema(head, schema);

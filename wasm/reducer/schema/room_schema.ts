@@ -1,7 +1,7 @@
 /**
- * The schema of a room that is a program: its commands with what they bring and answer, its events, its values. It is
- * JSON, and is in the module, in the custom section `arqon_schema`, so that it is deployed, stored and rolled back
- * with it. Pure.
+ * The schema of a room that is a program: its commands with their data and answers, its events, its values. It is
+ * JSON in the module's custom section `arqon_schema`, so that it is deployed, stored and rolled back with the module.
+ * Pure.
  */
 import { Writer } from "../../module/writer.ts";
 import {
@@ -18,22 +18,22 @@ import {
 /** A command. */
 export interface CommandSchema {
   readonly description?: string;
-  /** Absent: it brings nothing. */
+  /** Absent: it has no data. */
   readonly data?: Shape;
-  /** Absent: nothing is answered. */
+  /** Absent: it has no answer. */
   readonly answer?: Shape;
 }
 
 /** A schema of a room. */
 export interface RoomSchema {
-  /** What the room is, for the names of types. */
+  /** The name of the room's kind, for the names of types. */
   readonly title?: string;
   readonly description?: string;
-  /** What users may ask for, and nothing else. */
+  /** All commands that users may send. */
   readonly commands: Readonly<Record<string, CommandSchema>>;
-  /** What the data of events is, by their types. */
+  /** The data of events, by their types. */
   readonly events?: Readonly<Record<string, Shape>>;
-  /** What visible values are, by their keys; a key with `*` at its end is all that begin so. */
+  /** The visible values, by their keys; a key with `*` at its end is a prefix. */
   readonly values?: Readonly<Record<string, Shape>>;
   readonly $defs?: Readonly<Record<string, Shape>>;
 }
@@ -67,7 +67,7 @@ function entriesOf(value: unknown, at: string): [string, unknown][] {
   return entries;
 }
 
-/** Throws for a definition that is another's name in a circle, or is not there. */
+/** Throws if a definition refers to itself through others, or is missing. */
 function checkNames($defs: Readonly<Record<string, Shape>>, used: readonly string[]): void {
   const missing = used.find((name) => !Object.hasOwn($defs, name));
   if (missing !== undefined) throw new SchemaError(`$defs: there is no ${shownText(missing)}`);
@@ -80,7 +80,7 @@ function checkNames($defs: Readonly<Record<string, Shape>>, used: readonly strin
   }
 }
 
-/** Data and values come as bytes: these are a text, or JSON, and it has to be known which. */
+/** Data and values are bytes, either text or JSON: the schema must decide which. */
 function checkTexts({ commands, values = {}, $defs = {} }: RoomSchema): void {
   const all = [
     ...Object.entries(commands).map(([name, { data }]) => [`commands.${name}.data`, data] as const),
@@ -142,7 +142,7 @@ export function parseRoomSchema(bytes: Uint8Array): RoomSchema {
   return schema;
 }
 
-/** The module with a schema at its end; it has to have none. */
+/** The module with a schema at its end; the module must have none. */
 export function withRoomSchema(module: Uint8Array, schema: Uint8Array): Uint8Array<ArrayBuffer> {
   const section = new Writer();
   section.text(SECTION);
@@ -154,7 +154,7 @@ export function withRoomSchema(module: Uint8Array, schema: Uint8Array): Uint8Arr
   return all.view();
 }
 
-/** The sections of a module with their bytes; what is no module has none. */
+/** The sections of a module with their bytes; none for bytes that are no module. */
 function* sectionsOf(bytes: Uint8Array): Generator<{ readonly id: number; body: Uint8Array }> {
   for (let at = 8; at < bytes.length;) {
     const id = bytes[at++]!;

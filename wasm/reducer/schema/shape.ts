@@ -1,12 +1,11 @@
 /**
- * Shapes of JSON values: the words of JSON Schema (2020-12) that can be judged in time that grows with the value alone,
- * and that every language has a type for. What is in a schema beside them is refused. Pure; values are held to
- * shapes in `judge.ts`.
+ * Shapes of JSON values: the keywords of JSON Schema (2020-12) that can be checked in time that grows with the value
+ * alone, and for which every language has a type. Other keywords are refused. Pure; `judge.ts` validates values.
  */
 
-/** What a value can be. */
+/** The kinds of values. */
 export type Kind = "object" | "array" | "string" | "integer" | "number" | "boolean" | "null";
-/** What a list of values can have. */
+/** The kinds of a list's values. */
 export type Scalar = string | number | boolean | null;
 
 /** A schema that `checkShape` has passed. */
@@ -33,7 +32,7 @@ export interface Shape {
   readonly description?: string;
 }
 
-/** A schema is no schema of a room. The message begins with where in it. */
+/** A schema is not valid for a room. The message begins with the path. */
 export class SchemaError extends Error {
   override readonly name = "SchemaError";
 }
@@ -41,9 +40,9 @@ export class SchemaError extends Error {
 const KINDS: readonly string[] = [
   ...["object", "array", "string", "integer", "number", "boolean", "null"] satisfies Kind[],
 ];
-/** Say something to people. */
+/** Keywords for people. */
 const NOTES = ["title", "description", "$comment", "default", "examples", "deprecated"];
-/** Which words belong to which kinds; others are beside any. */
+/** The keywords by kind; others apply to any kind. */
 const WORDS: Readonly<Record<string, readonly Kind[]>> = {
   ...{ properties: ["object"], required: ["object"], additionalProperties: ["object"] },
   ...{ maxProperties: ["object"], items: ["array"], minItems: ["array"], maxItems: ["array"] },
@@ -54,10 +53,10 @@ const WORDS: Readonly<Record<string, readonly Kind[]>> = {
 const COUNTS = ["maxProperties", "minItems", "maxItems", "minLength", "maxLength"];
 const LIMITS = ["minimum", "maximum", "exclusiveMinimum", "exclusiveMaximum"];
 const REF = /^#\/\$defs\/([A-Za-z_][A-Za-z0-9_]*)$/;
-/** Schemas in schemas, at most. */
+/** The greatest depth of nested schemas. */
 const DEPTH_MAX = 32;
 
-/** Whether a value is an object of JSON. */
+/** Whether a value is a JSON object. */
 export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
   typeof value === "object" && value !== null && !Array.isArray(value);
 
@@ -75,10 +74,10 @@ function refuse(at: string, what: string): never {
 export const kindsOf = ({ type = [] }: Shape): readonly Kind[] =>
   typeof type === "string" ? [type] : type;
 
-/** The name in `$defs` that a shape is; undefined: it is its own. */
+/** The name in `$defs` to which a shape refers; undefined: it is no reference. */
 export const refOf = ({ $ref }: Shape): string | undefined => $ref && REF.exec($ref)?.[1];
 
-/** What stands for a shape: its definition, where it names one. */
+/** The shape, or the definition to which it refers. */
 export function resolved(shape: Shape, definitions: Readonly<Record<string, Shape>>): Shape {
   for (let one = shape;;) {
     const name = refOf(one);
@@ -99,11 +98,11 @@ function checkType(type: unknown, at: string): void {
   refuse(at, `expected one type, or one and "null", found ${shownText(type)}`);
 }
 
-/** What a shape lists; undefined: it lists nothing. */
+/** The values that a shape lists; undefined: none. */
 export const listedBy = (shape: Shape): readonly Scalar[] | undefined =>
   shape.enum ?? (Object.hasOwn(shape, "const") ? [shape.const!] : undefined);
 
-/** Whether what has this shape is always a text, never, or only at times; the shape is no reference. */
+/** Whether a value of this shape is always, never or sometimes a text; the shape is no reference. */
 export function textOf(shape: Shape): "always" | "never" | "sometimes" {
   const kinds = kindsOf(shape);
   const listed = listedBy(shape);
@@ -136,7 +135,7 @@ function checkRequired(value: unknown, { properties }: Shape, at: string): void 
   }
 }
 
-/** Checks one word. Gives the schemas in it, with where each stands. */
+/** Checks one keyword. Returns the schemas in it with their paths. */
 function checkWord(word: string, value: unknown, shape: Shape, at: string): [string, unknown][] {
   if (word === "type") checkType(value, at);
   else if (word === "enum" || word === "const") checkScalars(value, at);
@@ -179,7 +178,7 @@ function checkReference(shape: Readonly<Record<string, unknown>>, at: string): s
 }
 
 /**
- * Checks that a value is a schema of the words above. Gives the names of `$defs` that it uses.
+ * Checks that a value is a schema of the keywords above. Returns the names of `$defs` that it uses.
  * @throws {SchemaError} what is wrong, with where.
  */
 export function checkShape(value: unknown, at: string, depth = 0): string[] {

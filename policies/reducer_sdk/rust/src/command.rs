@@ -1,4 +1,4 @@
-// What a reducer can ask about the command that it applies. Each function asks the host anew.
+// What a reducer can ask about the command that it applies. Each function asks the host again.
 use crate::host;
 use crate::whole_number;
 use alloc::string::String;
@@ -36,7 +36,7 @@ impl Command {
         whole_number(&self.text())
     }
 
-    /// Who sent it: the subject of the token.
+    /// The sender: the subject of the token.
     pub fn user(&self) -> String {
         host::text_of(self.field(2))
     }
@@ -49,7 +49,7 @@ impl Command {
         host::text_of(self.field(4))
     }
 
-    /// The sender's own id of it; "" when it has none.
+    /// The id that the sender chose; "" if there is none.
     pub fn id(&self) -> String {
         host::text_of(self.field(5))
     }
@@ -59,7 +59,7 @@ impl Command {
         self.role() == "timer" && self.user().is_empty()
     }
 
-    /// A claim of the sender's token; one that is no string comes as JSON.
+    /// A claim of the sender's token; one that is no string is JSON.
     pub fn claim(&self, name: &str) -> Option<String> {
         host::found_at(unsafe { host::room_claim(name.as_ptr(), name.len()) }).map(host::text_of)
     }
@@ -74,7 +74,7 @@ impl Command {
         unsafe { host::room_offset() }
     }
 
-    /// 64 random bits: others each time, and the same ones whenever this command is applied again.
+    /// 64 random bits: new at each call, and the same whenever this command is applied again.
     pub fn random(&self) -> u64 {
         unsafe { host::room_random() as u64 }
     }

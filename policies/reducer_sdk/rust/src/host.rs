@@ -1,4 +1,4 @@
-// The imports of the ABI, and values as the host hands them over. See ../../../REDUCER_ABI.md. Reducers do not call
+// The imports of the ABI, and values as the host returns them. See ../../../REDUCER_ABI.md. Reducers do not call
 // these; lib.rs has what they need.
 use alloc::string::String;
 use alloc::vec::Vec;
@@ -46,22 +46,22 @@ extern "C" {
 /// The bytes behind a length; the same for the parts of a scan. They live as long as the command.
 ///
 /// # Safety
-/// `at` is what the host gave, or a part of it, and not null.
+/// `at` is a pointer from the host, or into such a value, and not null.
 pub unsafe fn bytes_at(at: *const u8) -> &'static [u8] {
     let length = (at as *const u32).read_unaligned() as usize;
     core::slice::from_raw_parts(at.add(4), length)
 }
 
-/// The same, or nothing for what is absent.
+/// The same; nothing if the value is absent.
 pub fn found_at(at: *const u8) -> Option<Vec<u8>> {
     if at.is_null() {
         return None;
     }
-    // SAFETY: the host has just given it.
+    // SAFETY: the host has just returned it.
     Some(unsafe { bytes_at(at) }.to_vec())
 }
 
-/// Bytes as text; what is not UTF-8 becomes U+FFFD.
+/// Bytes as text; bytes that are not UTF-8 become U+FFFD.
 pub fn text_of(bytes: Vec<u8>) -> String {
     match String::from_utf8(bytes) {
         Ok(text) => text,

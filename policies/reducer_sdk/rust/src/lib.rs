@@ -1,5 +1,5 @@
 //! The guest SDK of reducers in Rust: a program that is a room. A room's state is in its values; every command
-//! begins with the memory that the module had at first. The ABI below it is in `policies/REDUCER_ABI.md`.
+//! begins with the initial memory of the module. The ABI below it is in `policies/REDUCER_ABI.md`.
 //!
 //! ```ignore
 //! use arqon_reducer::{emit, read_number, reducer, reject, write_number, Command};
@@ -17,8 +17,8 @@
 //! reducer! { "add" => add }
 //! ```
 //!
-//! A room that another module was is made one of this module by a function that `migrate:` names; the file that
-//! `schema:` names says what users may ask of the room:
+//! `migrate:` names a function that migrates a room from another module; `schema:` names a file with the commands
+//! that users may send:
 //!
 //! ```ignore
 //! fn take_over(_from: &str) {
@@ -45,15 +45,15 @@ use alloc::format;
 use alloc::string::{String, ToString};
 use alloc::vec::Vec;
 
-/// What a reducer sets up for its commands: memory that grows costs the next one a new instance.
+/// Memory that a reducer reserves for its commands: growing it costs the next one a new instance.
 const WORKING_BYTES: usize = 65_536;
 
-/// Says which function does which command, once in a program: `reducer! { "add" => add, "reset" => reset }`. Each
+/// Maps commands to functions, once in a program: `reducer! { "add" => add, "reset" => reset }`. Each
 /// takes a `&Command`; the command is applied when it returns. A name that is not here is rejected with 404.
 ///
 /// `schema: "FILE",` before them puts a schema of the room into the module, from a file beside the source. Then
-/// `migrate: function,` names what makes a room that another module was one of this module: it runs once, before the
-/// first command of this one, and takes the SHA-256 of the other one, in hex, as a `&str`.
+/// `migrate: function,` names the migration of a room from another module: it runs once, before the first command of
+/// this module, and takes the SHA-256 of the other one, in hex, as a `&str`.
 #[macro_export]
 macro_rules! reducer {
     (
@@ -69,7 +69,7 @@ macro_rules! reducer {
         )?
 
         $(
-            /// ABI: the room was another module's.
+            /// ABI: the room had another module.
             #[no_mangle]
             pub extern "C" fn arqon_migrate() -> i32 {
                 $migrate(&$crate::Command::of_now().text());
@@ -77,13 +77,13 @@ macro_rules! reducer {
             }
         )?
 
-        /// ABI: sets up what every command begins with.
+        /// ABI: makes the state with which every command begins.
         #[no_mangle]
         pub extern "C" fn arqon_init() {
             $crate::begin();
         }
 
-        /// ABI: gives `size` bytes to the host. They are valid until the command ends.
+        /// ABI: allocates `size` bytes for the host. They are valid until the command ends.
         #[no_mangle]
         pub extern "C" fn arqon_alloc(size: usize) -> *mut u8 {
             $crate::give(size)
@@ -110,7 +110,7 @@ pub fn begin() {
 #[doc(hidden)]
 pub fn give(size: usize) -> *mut u8 {
     match alloc::alloc::Layout::from_size_align(size.max(1), 8) {
-        // SAFETY: the size is not 0. Null is what the ABI says for "no memory".
+        // SAFETY: the size is not 0. In the ABI, null means "no memory".
         Ok(layout) => unsafe { alloc::alloc::alloc(layout) },
         Err(_) => core::ptr::null_mut(),
     }
@@ -121,7 +121,7 @@ pub fn reject_unknown(name: &str) -> ! {
     reject(&format!("no command {}", name), 404)
 }
 
-/// Refuses the command and ends it at once: nothing that it has written counts. `reason` is shown to the sender (512
+/// Refuses the command and ends it at once: its writes are discarded. `reason` is shown to the sender (512
 /// bytes at most); `code` is 400 to 599 and means what HTTP means by it.
 pub fn reject(reason: &str, code: i32) -> ! {
     unsafe { host::room_reject(code, reason.as_ptr(), reason.len()) };
@@ -149,22 +149,22 @@ pub fn read(key: &str) -> Option<String> {
     read_bytes(key).map(host::text_of)
 }
 
-/// The value of a key as a whole number; `otherwise` where there is none.
+/// The value of a key as a whole number; `otherwise` if there is none.
 pub fn read_number(key: &str, otherwise: i64) -> i64 {
     read(key).map_or(otherwise, |text| whole_number(&text))
 }
 
-/// Puts bytes under a key.
+/// Writes bytes as the value of a key.
 pub fn write_bytes(key: &str, value: &[u8]) {
     unsafe { host::room_write(key.as_ptr(), key.len(), value.as_ptr(), value.len()) }
 }
 
-/// Puts a text under a key.
+/// Writes a text as the value of a key.
 pub fn write(key: &str, value: &str) {
     write_bytes(key, value.as_bytes());
 }
 
-/// Puts a whole number under a key.
+/// Writes a whole number as the value of a key.
 pub fn write_number(key: &str, value: i64) {
     write(key, &value.to_string());
 }
@@ -187,8 +187,8 @@ impl Entry {
     }
 }
 
-/// The values whose keys begin with `prefix`, in the order of their keys, above the key `after`; at most so many, and
-/// at most 65,536 bytes of them, but one.
+/// The values whose keys begin with `prefix`, in the order of their keys, above the key `after`; at most `most`, and
+/// at most 65,536 bytes of them, but at least one.
 pub fn scan(prefix: &str, after: &str, most: i32) -> Vec<Entry> {
     let found = unsafe {
         host::room_scan(
@@ -199,7 +199,7 @@ pub fn scan(prefix: &str, after: &str, most: i32) -> Vec<Entry> {
             most,
         )
     };
-    // SAFETY: the host gives entries, each a length, a key, a length and a value.
+    // SAFETY: the host returns entries, each a length, a key, a length and a value.
     let mut rest = unsafe { host::bytes_at(found) };
     let mut entries = Vec::new();
     while !rest.is_empty() {
@@ -229,7 +229,7 @@ pub fn emit(name: &str, data: &str, to: &str) {
     }
 }
 
-/// Has a command run at a time, in place of what is queued under the same key.
+/// Schedules a command, and replaces the one queued under the same key.
 pub fn schedule(key: &str, at_ms: i64, command: &str, data: &str) {
     let (name, data) = (command.as_bytes(), data.as_bytes());
     unsafe {
@@ -245,12 +245,12 @@ pub fn schedule(key: &str, at_ms: i64, command: &str, data: &str) {
     }
 }
 
-/// Takes back what is queued under a key.
+/// Cancels the command queued under a key.
 pub fn unschedule(key: &str) {
     unsafe { host::room_unschedule(key.as_ptr(), key.len()) }
 }
 
-/// Writes a line for who runs the room.
+/// Writes a line to the log for the operator of the room.
 pub fn log(message: &str) {
     unsafe { host::room_log(1, message.as_ptr(), message.len()) }
 }

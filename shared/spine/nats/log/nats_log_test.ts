@@ -234,7 +234,7 @@ Deno.test("what others delete counts as erased in every room, and an older strea
   for (let n = 0; n < 6; n++) offsets.push((await log.append(`r${n % 2}`, bytes("x"))).offset);
   const { stream } = await log.status();
   await outside.streams.deleteMessage(stream, offsets[2]!);
-  await until("the hole is noted", async () => await log.erased("r1") === offsets[2]);
+  await until("the hole is recorded", async () => await log.erased("r1") === offsets[2]);
   const told = async (after: number) => (await log.read("r0", { ...ALL, after })).erased;
   assert.deepEqual([await told(offsets[0]!), await told(offsets[2]!)], [offsets[2], undefined]);
   const { config } = await outside.streams.info(stream);
@@ -381,7 +381,7 @@ Deno.test("purges by an operator are detected by every reader; losses of others 
     for (const reader of logs) {
       const complete = async (room: string, after: number) =>
         (await reader.read(room, { ...ALL, after })).complete;
-      await until("the purge to be heard of", async () => !await complete(room, place));
+      await until("the purge is known", async () => !await complete(room, place));
       for (const after of [place, offsets[0] as number]) {
         assert.equal(await complete(room, after), false, `${JSON.stringify(purge)} after ${after}`);
       }

@@ -11,7 +11,7 @@ Deno.test("a silent listener is asked again until a time limit", () => {
   assert.equal(silences.goOn("b", "silence", 400), true, "another stream has its own time");
 });
 
-Deno.test("nobody is not waited for, and any answer ends the wait", () => {
+Deno.test("without witnesses there is no wait, and any answer ends a wait", () => {
   for (const told of ["nobody", TAIL] as const) {
     const silences = new Silences(1_000);
     assert.equal(silences.goOn("a", "silence", 900), true);

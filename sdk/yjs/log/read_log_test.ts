@@ -4,7 +4,7 @@ import * as Y from "yjs";
 import { documentOf } from "../edits/writer.ts";
 import { SimulatedLog, SimulatedWay } from "../testing/simulated_room.ts";
 import { type LogPlace, publishSnapshot, publishUpdate } from "./records.ts";
-import { readLog } from "./reading.ts";
+import { readLog } from "./read_log.ts";
 
 const { signal } = new AbortController();
 
