@@ -127,17 +127,19 @@ Deno.test("each time is published under one id, whichever Shield dies and whiche
 Deno.test("a refusal is recorded with its reason, and the next time is published normally", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
-  let asked = 0;
+  const codes = [403, 429, 503];
   const schedules = new Schedules(optionsOf(bucket, {
-    publish: () =>
-      asked++ === 0
-        ? Promise.reject(new ArqonError("policy-rejected", "not today"))
-        : Promise.resolve(),
+    // A policy chooses its code, and refuses with any of them.
+    publish() {
+      const code = codes.shift();
+      if (code === undefined) return Promise.resolve();
+      return Promise.reject(new ArqonError("policy-rejected", "not today", { code }));
+    },
   }));
-  await bucket.update(KEY, encodeSchedule(scheduleOf(Date.now())), 0);
+  await bucket.update(KEY, encodeSchedule(scheduleOf(Date.now() - 5 * EVERY_MS)), 0);
   await until("one is published", async () => ((await read(bucket))?.published ?? 0) > 0);
   const { refused, missed } = (await read(bucket))!;
-  assert.deepEqual({ refused, missed }, { refused: 1, missed: 0 });
+  assert.deepEqual({ refused, missed }, { refused: 3, missed: 0 });
   await schedules.close();
 });
 
