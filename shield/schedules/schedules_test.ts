@@ -22,6 +22,7 @@ import {
 import type { Schedule } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules } from "./schedules.ts";
+import { requireDue } from "./body.ts";
 import { schedulesKind } from "./schedules_kind.ts";
 import type { SchedulesOptions } from "./schedules.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
@@ -498,4 +499,16 @@ Deno.test("skipped times of a period are all counted, and only a few of a cron e
   const cron = { every_ms: undefined, from_ms: undefined, cron: "* * * * * *" };
   assert.deepEqual(passed(cron, 4_000), [3, 4_000, 3_000]);
   assert.deepEqual(passed(cron, DAY_MS), [65, DAY_MS, 65_000]);
+});
+
+Deno.test("an integer whose digits were lost when the request was read is refused", () => {
+  const due = (data: string) => {
+    const message = { type: "x", data: JSON.parse(data) };
+    const body = { room: "lobby", message, user: "schedule", at_ms: 2_000 };
+    return requireDue(body, { tenant_id: "acme", schedule_id: "s", now_ms: 1_000 }, {
+      ...{ headers: 64, header_bytes: 16_384, field_bytes: 256 },
+    });
+  };
+  assert.equal(due('{"n":[9007199254740991,-2.5,"12345678901234567890"]}'), 2_000);
+  assert.throws(() => due('{"n":[12345678901234567890]}'), { reason: "invalid-field" });
 });
