@@ -31,6 +31,8 @@ type Result = Readonly<Record<string, unknown>> & { readonly offset?: number | u
 
 /** The commands whose text readers receive. */
 const SHOWN: readonly GrowingRequest["verb"][] = ["append", "get"];
+/** The commands that end a message. */
+const ENDING: readonly GrowingRequest["verb"][] = ["finish", "abort", "stop"];
 
 /** The longest time since the end of a message within which its log is searched for it, in ms. */
 const ENDED_MS = 600_000;
@@ -45,8 +47,10 @@ export async function answerGrowing(
 ): Promise<Ack> {
   const { room_id, request_id } = envelope;
   return await answered(context.path, caller, envelope, async (room_class) => {
-    if (!room_class.durable) throw new ArqonError("not-durable", room_id);
     const request = requestOf(envelope);
+    if (!room_class.durable && !await isEnding(context, caller, room_id, request)) {
+      throw new ArqonError("not-durable", room_id);
+    }
     // The class may have got its filter while the message grows.
     if (SHOWN.includes(request.verb)) {
       requireUnfiltered(context, caller.identity.tenant_id, room_id);
@@ -55,6 +59,17 @@ export async function answerGrowing(
     const result = new TextEncoder().encode(JSON.stringify(said));
     return { ...EMPTY_ACK, request_id, result, offset: said.offset ?? 0 };
   });
+}
+
+/** Whether it ends a message that began before its room's class changed. */
+async function isEnding(
+  { records }: GrowingContext,
+  { identity: { tenant_id } }: Caller,
+  room_id: string,
+  request: GrowingRequest,
+): Promise<boolean> {
+  if (!ENDING.includes(request.verb) || !("id" in request)) return false;
+  return await records.get({ tenant_id, room_id, id: request.id }) !== undefined;
 }
 
 function answer(
