@@ -5,6 +5,7 @@ import { stopStream } from "@arqon/sdk/streams";
 import { until } from "../shared/testing/until.ts";
 import { Heard, stored } from "./growing/received.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
+import { send } from "./peers/own_connections.ts";
 
 const ROOMS = `
 [[rooms]]
@@ -129,4 +130,30 @@ Deno.test("a body of HTTP grows as it arrives", async () => {
   assert.equal((await post("", "at once")).status, 200);
   const texts = (await stored(room)).map((one) => one.text());
   assert.deepEqual(texts, ["half of a fox: 🦊", "endless", "so far", "mine alone", "at once"]);
+});
+
+Deno.test("a body whose token is revoked ends with its next piece", async () => {
+  await using bus = await startLocalBus(ROOMS);
+  const [token, root] = [
+    await bus.tokenFor({ user: "ann" }),
+    await bus.tokenFor({ user: "root", role: "admin" }),
+  ];
+  await using bob = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
+  using heard = new Heard(bob.room("chat-http"));
+  const one = bodyOf();
+  const answer = fetch(`${bus.http_url}/v1/rooms/chat-http/streams?id=one`, {
+    method: "POST",
+    headers: { authorization: `Bearer ${token}`, "content-type": "text/plain" },
+    body: one.body,
+  });
+  one.write("before");
+  await until("it grows", () => heard.of("one")?.text === "before");
+  const revoked = { tenant: "default", user: "ann" };
+  const said = await send(`${bus.admin_url}/v1/revocations`, root, "POST", revoked);
+  assert.equal(said.status, 200, await said.text());
+  one.write("after");
+  const refusal = await answer;
+  assert.deepEqual([refusal.status, (await refusal.json()).reason], [401, "token-revoked"]);
+  await until("it was aborted", () => heard.of("one")?.state === "aborted");
+  assert.equal(heard.of("one")?.text, "before");
 });

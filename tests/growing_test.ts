@@ -337,3 +337,40 @@ Deno.test("an idle message is ended in its current state, and one whose producer
       "1 ann,2 ann";
   });
 });
+
+Deno.test("a class that gets a filter while a message grows shows its readers no further piece", async () => {
+  await using bus = await startLocalBus(ROOMS);
+  await using ann = await open(bus, "ann");
+  const room = ann.room("chat-1");
+  await room.command("growing.start", { id: "a" });
+  await room.command("growing.append", { id: "a", seq: 1, text: "for all" });
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const filtered = { room: "chat-*", durable: true, filter: "claims.sub == 'ann'" };
+  const { status } = await admin.ask("PUT", "/v1/tenants/default/rooms", filtered);
+  assert.equal(status, 200);
+  const forbidden = refusedWith("growing-forbidden");
+  const append = { id: "a", seq: 2, text: ", no longer" };
+  await assert.rejects(room.command("growing.append", append), forbidden);
+  await assert.rejects(room.command("growing.get", { id: "a" }), forbidden);
+  await room.command("growing.finish", { id: "a" });
+  assert.deepEqual((await stored(room)).map((message) => message.text()), ["for all"]);
+});
+
+Deno.test("a message whose room is no longer durable ends all the same, and its readers learn it", async () => {
+  await using bus = await startLocalBus(ROOMS);
+  await using ann = await open(bus, "ann");
+  const room = ann.room("chat-1");
+  using heard = await hearing(room);
+  await room.command("growing.start", { id: "a" });
+  await room.command("growing.append", { id: "a", seq: 1, text: "so far" });
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const { status } = await admin.ask("PUT", "/v1/tenants/default/rooms", { room: "chat-*" });
+  assert.equal(status, 200);
+  const said = (await room.command("growing.finish", { id: "a" })).json<{ outcome: string }>();
+  assert.equal(said.outcome, "finished");
+  await until("the reader knows", () => heard.of("a")?.state === "finished");
+  await assert.rejects(
+    room.command("growing.finish", { id: "b" }),
+    refusedWith("not-durable"),
+  );
+});

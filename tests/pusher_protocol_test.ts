@@ -6,9 +6,13 @@ import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
+import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { send } from "./peers/own_connections.ts";
+import { policyAdmin } from "./peers/policy_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { binary, guestText } from "../shield/policy/testing/guests.ts";
 
 const SECRET = "a secret of the app";
 const CONFIG = `
@@ -198,4 +202,37 @@ Deno.test("a client that leaves a channel is removed in the end, also above its 
   await until("out", async () => (await samplesOf(ops_url)).get("shield_subscriptions") === 0);
   client.close();
   await client.end();
+});
+
+Deno.test("a client that a policy refuses gets 4009, whatever code the policy chose", async () => {
+  await using bus = await startLocalBus(`${CONFIG}${PATIENT_POLICIES}`);
+  const admin = await policyAdmin(bus);
+  const body = "(call $reject (i32.const 503) (i32.const 0) (i32.const 0)) i32.const 0";
+  const { body: { sha256 } } = await admin.upload(binary(guestText({ body, hook: "on_connect" })));
+  const deployed = await admin.post("deploy", { tenant: "default", name: "door", sha256 });
+  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  const client = new Client(new URL("/app/key-1?protocol=7", bus.url).href);
+  assert.equal((await client.end()).code, 4009);
+});
+
+Deno.test("a revocation of all of a tenant's tokens leaves its Pusher clients, who have none", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const url = new URL("/app/key-1?protocol=7", bus.url).href;
+  const before = new Client(url);
+  await before.socketId();
+  before.send(subscribe("news"));
+  await before.next("pusher_internal:subscription_succeeded");
+  const root = await bus.tokenFor({ role: "admin", user: "root" });
+  const revoked = { tenant: "default", issued_before_ms: Date.now() + 60_000 };
+  const said = await send(`${bus.admin_url}/v1/revocations`, root, "POST", revoked);
+  assert.equal(said.status, 200, await said.text());
+  const after = new Client(url);
+  await after.socketId();
+  before.send({ event: "pusher:ping", data: {} });
+  await before.next("pusher:pong");
+  assert.equal(before.closed, undefined);
+  for (const client of [before, after]) {
+    client.close();
+    await client.end();
+  }
 });

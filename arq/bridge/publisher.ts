@@ -5,6 +5,7 @@
  */
 import type { BridgeBus, Committed, StoredMessage } from "./bus.ts";
 import { type Lsn, parseLsn } from "./wal.ts";
+import { ruleOf } from "@arqon/proto";
 import { ArqonError } from "@arqon/sdk";
 import { pause } from "../rooms/flow.ts";
 import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
@@ -195,8 +196,9 @@ export class Publisher {
   }
 }
 
-/** Whether a retry may succeed. */
-function isPassing({ code, reason }: ArqonError): boolean {
+/** Whether a retry may succeed. A policy's code does not say it. */
+function isPassing({ reason }: ArqonError): boolean {
+  const { code } = ruleOf(reason);
   return code === 401 || code === 408 || code === 429 || code >= 500 ||
     ["connection-lost", "closed", "not-connected"].includes(reason);
 }

@@ -70,6 +70,9 @@ function busWith(had: Record<string, Had[]>) {
     },
     publish(_type: string, _data: Uint8Array, { message_id }: { message_id: string }) {
       if (message_id === "bad") return Promise.reject(new ArqonError("policy-rejected", "no"));
+      if (message_id === "often") {
+        return Promise.reject(new ArqonError("policy-rejected", "no", { code: 429 }));
+      }
       if (message_id === "late" && refusals-- > 0) {
         return Promise.reject(new ArqonError("rate-limited", "slower"));
       }
@@ -108,7 +111,8 @@ Deno.test("a room's messages are published in their order, tried again, or refus
   await Promise.all([
     publisher.publish(named("late", 1), true),
     publisher.publish(named("bad", 2), false),
-    publisher.publish(named("last", 3), false),
+    publisher.publish(named("often", 3), false),
+    publisher.publish(named("last", 4), false),
     publisher.publish(committed("plain", 4), true),
   ]);
   assert.deepEqual(world.published.filter((one) => one.startsWith("orders")), [
@@ -116,9 +120,9 @@ Deno.test("a room's messages are published in their order, tried again, or refus
     "orders last",
   ]);
   assert.deepEqual(world.published.filter((one) => one.startsWith("plain")), [`plain ${idOf(4)}`]);
-  assert.deepEqual(refused, ["bad"]);
+  assert.deepEqual(refused, ["bad", "often"]);
   assert.deepEqual(over.filter((one) => !one.startsWith("pg")), [
-    ...["late published", "bad refused", "last published"],
+    ...["late published", "bad refused", "often refused", "last published"],
   ]);
 });
 

@@ -2,6 +2,7 @@
  * Reads what a durable room stores, page by page, and retries reads while the bus restarts; finds positions in it, and
  * decides whether a position of an earlier epoch is still valid.
  */
+import { ruleOf } from "@arqon/proto";
 import { ArqonError, type Message, type Room, type Uint64 } from "@arqon/sdk";
 import { history } from "@arqon/sdk/history";
 import { CommandError, failed } from "../terminal/exit.ts";
@@ -62,7 +63,8 @@ export class EpochChanged extends CommandError {
 
 function isPassing(error: unknown): boolean {
   if (!(error instanceof ArqonError)) return false;
-  return error.code === 503 || ["connection-lost", "answer-timeout"].includes(error.reason);
+  return ruleOf(error.reason).code === 503 ||
+    ["connection-lost", "answer-timeout"].includes(error.reason);
 }
 
 /** The same source, with reads retried for up to 30 s after a temporary failure. */

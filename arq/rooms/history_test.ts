@@ -55,6 +55,11 @@ Deno.test("a read that fails for now is repeated; a refusal is not", async () =>
   };
   await assert.rejects(patient(room, io).history({}), /not durable/i);
   assert.equal(room.asked.length, 5);
+  room.before = () => {
+    throw new ArqonError("policy-rejected", "not now", { code: 503 });
+  };
+  await assert.rejects(patient(room, io).history({}), /not now/i);
+  assert.equal(room.asked.length, 6);
 });
 
 Deno.test("patience ends after 30 s, and with the stop signal", async () => {

@@ -13,6 +13,7 @@ import { FILES, requireOwnSite, withSafety } from "./routing/admin_safety.ts";
 import type { AdminRates } from "./admin_rates.ts";
 import { showsToken } from "../../shared/http1/handled_request.ts";
 import { adminOf } from "./routing/admin_scope.ts";
+import { endingWith } from "./routing/ending_stream.ts";
 import type { Admin } from "./routing/admin_scope.ts";
 import type { CheckQueue } from "./routing/check_queue.ts";
 import type { Audited, AuditTrail } from "./routing/audited.ts";
@@ -37,6 +38,8 @@ export interface AdminContext extends Pick<HttpContext, "authenticator">, Pick<E
   readonly operators: () => readonly string[];
   /** The router of every path that requires a token. */
   readonly router: AdminRouter;
+  /** Whether the identity's token has expired, or was revoked. */
+  readonly isOver: (identity: Identity) => boolean;
   /** The description of the API, which needs no token. */
   readonly description: () => Response;
   /** A file below `FILES`; undefined if there is none. */
@@ -103,7 +106,8 @@ async function answer(
   const { router, audit, rates, checks } = context;
   if (!router.has(path)) throw new ArqonError("not-found", path);
   const admin = await admitted(context, request, remote_ip);
-  return await router.answer(request, { ...admin, audit, rates, checks });
+  const response = await router.answer(request, { ...admin, audit, rates, checks });
+  return endingWith(response, () => context.isOver(admin.client.identity));
 }
 
 /** The admin behind a request. Rejects with the refusal unless the token is valid and the caller within its rate. */

@@ -41,6 +41,8 @@ export interface Identity {
   readonly expires_ms: number;
   /** The token's `jti`. */
   readonly token_id: string | undefined;
+  /** It has no token that can be revoked. */
+  readonly is_tokenless?: true;
   /** Absent: everything in the tenant. Empty: nothing. */
   readonly grants: readonly Grant[] | undefined;
   /** Ed25519 key of `cnf.jwk`, with which the user signs messages. */
@@ -74,6 +76,7 @@ export function tokenlessIdentity(
     issuer,
     expires_ms: NEVER_MS,
     token_id: undefined,
+    is_tokenless: true,
     grants,
     signing_key: undefined,
     claims: { iss: issuer, sub: user_id, ...claims },

@@ -216,7 +216,10 @@ export function refusingRevoked<A extends Pick<Authenticator, "authenticate">>(
 }
 
 /** The parts of an identity that a revocation can match. */
-export type Holder = Pick<Identity, "tenant_id" | "user_id" | "token_id" | "claims">;
+export type Holder = Pick<
+  Identity,
+  "tenant_id" | "user_id" | "token_id" | "claims" | "is_tokenless"
+>;
 
 /** The scope of a revocation: in its tenant a user, a token or all tokens. */
 interface RevocationPlace extends Pick<Revocation, "kind" | "id"> {
@@ -263,7 +266,7 @@ class RevocationTable implements EntryTable<RevocationPlace, Held> {
 
   /** The revocation of an identity's token; undefined: none. */
   find(holder: Holder): Revocation | undefined {
-    if (this.#size === 0) return undefined;
+    if (this.#size === 0 || holder.is_tokenless) return undefined;
     const rules = this.#tenants.get(holder.tenant_id);
     if (rules === undefined) return undefined;
     const { user_id, token_id } = holder;

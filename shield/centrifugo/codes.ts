@@ -44,6 +44,8 @@ const ERROR_OF: { readonly [R in Reason]?: number } = {
   "room-bytes-limit": ERROR.limit_exceeded,
   "tenant-quota": ERROR.limit_exceeded,
   "budget-exhausted": ERROR.limit_exceeded,
+  // A policy may choose any code.
+  "policy-rejected": ERROR.permission_denied,
 };
 
 const ERROR_OF_CODE: Readonly<Record<number, number>> = {
@@ -140,7 +142,8 @@ export const disconnectOf = (code: number, reason: string): number =>
   DISCONNECT_OF[reason] ?? DISCONNECT_OF[code] ?? code;
 
 /** The disconnect code for a client that is not admitted. */
-export function disconnectFor({ code, reason }: ArqonError): number {
+export function disconnectFor({ reason }: ArqonError): number {
+  const { code } = ruleOf(reason);
   if (reason === "draining") return DISCONNECT.shutdown;
   if (code === 401) return DISCONNECT.invalid_token;
   if (code === 403) return DISCONNECT.permission_denied;

@@ -10,7 +10,7 @@ import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
 import { answered } from "../message/command.ts";
 import { EMPTY_ACK } from "../message/request_ref.ts";
-import { requirePlace, requirePossible } from "./places.ts";
+import { requirePlace, requirePossible, requireUnfiltered } from "./places.ts";
 import type { GrowingContext } from "./places.ts";
 import { judgedWithEnding, judgedWithPiece } from "./policy_verdict.ts";
 import type { Changed, JudgingContext } from "./policy_verdict.ts";
@@ -29,6 +29,11 @@ type Request<Verb extends GrowingRequest["verb"]> = Extract<GrowingRequest, { ve
 /** The result of a command, as JSON. */
 type Result = Readonly<Record<string, unknown>> & { readonly offset?: number | undefined };
 
+/** The commands whose text readers receive. */
+const SHOWN: readonly GrowingRequest["verb"][] = ["append", "get"];
+/** The commands that end a message. */
+const ENDING: readonly GrowingRequest["verb"][] = ["finish", "abort", "stop"];
+
 /** The longest time since the end of a message within which its log is searched for it, in ms. */
 const ENDED_MS = 600_000;
 /** The most messages of the room that are searched for an id: an unknown id must not read the whole log. */
@@ -42,11 +47,29 @@ export async function answerGrowing(
 ): Promise<Ack> {
   const { room_id, request_id } = envelope;
   return await answered(context.path, caller, envelope, async (room_class) => {
-    if (!room_class.durable) throw new ArqonError("not-durable", room_id);
-    const said = await answer(context, caller, room_id, requestOf(envelope));
+    const request = requestOf(envelope);
+    if (!room_class.durable && !await isEnding(context, caller, room_id, request)) {
+      throw new ArqonError("not-durable", room_id);
+    }
+    // The class may have got its filter while the message grows.
+    if (SHOWN.includes(request.verb)) {
+      requireUnfiltered(context, caller.identity.tenant_id, room_id);
+    }
+    const said = await answer(context, caller, room_id, request);
     const result = new TextEncoder().encode(JSON.stringify(said));
     return { ...EMPTY_ACK, request_id, result, offset: said.offset ?? 0 };
   });
+}
+
+/** Whether it ends a message that began before its room's class changed. */
+async function isEnding(
+  { records }: GrowingContext,
+  { identity: { tenant_id } }: Caller,
+  room_id: string,
+  request: GrowingRequest,
+): Promise<boolean> {
+  if (!ENDING.includes(request.verb) || !("id" in request)) return false;
+  return await records.get({ tenant_id, room_id, id: request.id }) !== undefined;
 }
 
 function answer(

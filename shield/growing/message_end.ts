@@ -3,7 +3,7 @@
  * deleted. Any process may repeat it: the log stores the message once. `growing.ts` decides the end, `start.ts` claims
  * abandoned ones.
  */
-import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { ArqonError, ruleOf, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, ScanLimits } from "@arqon/proto";
 import { findStored } from "../../shared/spine/contract/stored_back.ts";
 import type { StoredMessage } from "../../shared/spine/contract/stored_back.ts";
@@ -97,10 +97,11 @@ export async function settle(
   return stored.offset;
 }
 
-/** Whether a retry would be refused again. */
-function isForGood(error: unknown): boolean {
-  return error instanceof ArqonError && error.code < 500 && error.code !== 429 &&
-    error.code !== 408;
+/** Whether a retry would be refused again. A policy's code does not say it. */
+export function isForGood(error: unknown): boolean {
+  if (!(error instanceof ArqonError)) return false;
+  const { code } = ruleOf(error.reason);
+  return code < 500 && code !== 429 && code !== 408;
 }
 
 async function store(

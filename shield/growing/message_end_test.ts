@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { ArqonError, readEnvelope, writeEnvelope } from "@arqon/proto";
 import { Registry } from "../../shared/metrics/metrics.ts";
 import { until } from "../../shared/testing/until.ts";
+import { NO_POLICIES } from "../message/gates.ts";
 import { LIMITS, testPath } from "../message/testing/path.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
 import { withEnding } from "./record.ts";
@@ -86,4 +87,18 @@ Deno.test("neither an earlier message of its id nor somebody else's is taken for
   assert.deepEqual(await takenFor("mal", "growing:a1:1", false, 60_000), itself, "another sender");
   const known = { stored: 7, texts: [] };
   assert.deepEqual(await takenFor("ann", "growing:a1:1", true, 60_000), known);
+});
+
+Deno.test("a message that a policy refuses at its end is aborted, whatever code the policy chose", async () => {
+  const onMessage = () => Promise.reject(new ArqonError("policy-rejected", "no", { code: 429 }));
+  await using test = testPath([], { ...NO_POLICIES, onMessage });
+  const records = new GrowingRecords(test.spine);
+  const context = {
+    ...{ path: test.path, limits: LIMITS, records, stats: growingStats(new Registry()) },
+    ...{ logs: { of: () => Promise.reject(new ArqonError("log-unavailable")) } },
+    logTime: () => Promise.resolve(SPINE_NOW_MS),
+  };
+  const found = await records.change(KEY, () => Promise.resolve(ended(0)));
+  await assert.rejects(settle(context, KEY, found as Ended), { reason: "policy-rejected" });
+  assert.equal(await records.get(KEY), undefined);
 });

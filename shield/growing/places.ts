@@ -23,18 +23,27 @@ export interface GrowingContext extends SettlingContext {
   };
 }
 
+/** Throws when the class of a room has a filter: all readers of a growing message receive the same text. */
+export function requireUnfiltered(
+  { path }: Pick<GrowingContext, "path">,
+  tenant_id: string,
+  room_id: string,
+): void {
+  if (path.classes.of(tenant_id, room_id).filter === undefined) return;
+  throw new ArqonError("growing-forbidden", `the class of ${room_id} has a filter`);
+}
+
 /** Throws when no message of that room and producer can grow. */
 export function requirePossible(
-  { path }: GrowingContext,
+  context: GrowingContext,
   { tenant_id, role }: Identity,
   room_id: string,
 ): void {
+  const { path } = context;
   if (growingRoomOf(room_id) === undefined) {
     throw new ArqonError("invalid-room", `${room_id}: messages grow in rooms with ids of up to 56`);
   }
-  if (path.classes.of(tenant_id, room_id).filter !== undefined) {
-    throw new ArqonError("growing-forbidden", `the class of ${room_id} has a filter`);
-  }
+  requireUnfiltered(context, tenant_id, room_id);
   if (isSignatureRequired(path.signatures.of(tenant_id), role, room_id)) {
     throw new ArqonError("growing-forbidden", `messages of ${room_id} must be signed`);
   }

@@ -9,6 +9,7 @@ import {
   CLAIMS_UNITS_MAX,
   pickClaims,
 } from "../../shared/records/caller_headers.ts";
+import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
 import { commandSubject } from "../../shared/subjects/subject.ts";
@@ -42,6 +43,9 @@ export async function answered(
   const { room_id } = envelope;
   const added = await admit(path, caller, envelope);
   try {
+    const action = commandAction(envelope.command?.name ?? "", path.actions);
+    // Whoever reads what subscribers receive is judged as one.
+    if (action === "subscribe") await path.overseer.onSubscribe(caller, judgedRoomOf(room_id));
     // A ban may have arrived while policies judged the command.
     path.bans.requireRoom(caller.identity, room_id);
     const room_class = path.classes.of(tenant_id, room_id);

@@ -76,6 +76,16 @@ Deno.test("a command has its connection for the Brain; one without a connection 
   assert.deepEqual(origins, ["c1", undefined]);
 });
 
+Deno.test("a command that reads what subscribers receive asks the policies of subscribers", async () => {
+  const refused = () => Promise.reject(new ArqonError("policy-rejected"));
+  await using path = await testPath({ ...NO_POLICIES, onSubscribe: refused });
+  for (const name of ["room.values", "values", "room.module"]) {
+    await assert.rejects(path.run(name), { reason: "policy-rejected" }, name);
+  }
+  assert.equal((await path.run("room.get")).code, 0);
+  assert.equal(path.commands().length, 1);
+});
+
 Deno.test("a tenant with an exhausted budget or quota can still kick and ban", async () => {
   await using path = await testPath();
   const quota: MessagePath["quota"] = {
@@ -158,6 +168,7 @@ for (const what of ["message", "command"] as const) {
     const asked = Promise.withResolvers<void>();
     const verdict = Promise.withResolvers<[]>();
     await using path = await testPath({
+      ...NO_POLICIES,
       onMessage: () => {
         asked.resolve();
         return verdict.promise;

@@ -59,7 +59,7 @@ export interface CommandRequests {
 export interface MessagePath extends Pick<Env, "now" | "random"> {
   readonly spine: Pick<Spine, "give" | "request">;
   readonly signatures: SignatureDemands;
-  readonly overseer: Pick<Policies, "onMessage">;
+  readonly overseer: Pick<Policies, "onMessage" | "onSubscribe">;
   readonly bans: BanCheck;
   /** The grants that commands of capabilities need; absent: there are none. */
   readonly actions?: CommandActions;

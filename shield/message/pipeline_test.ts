@@ -234,7 +234,10 @@ Deno.test("a policy's headers are sent, and its refusal applies, for immediate a
       if (later) return Promise.reject(refused);
       throw refused;
     };
-    await using path = testPath([], { onMessage: (_caller, envelope) => judge(envelope) });
+    await using path = testPath([], {
+      ...NO_POLICIES,
+      onMessage: (_caller, envelope) => judge(envelope),
+    });
     assert.equal(await path.send(ann, scan()), undefined);
     assert.equal(await path.send(ann, scan({ room_id: "vip" })), "policy-rejected");
     assert.deepEqual(

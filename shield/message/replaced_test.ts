@@ -11,7 +11,7 @@ import { SPINE_NOW_MS } from "../testing/spine.ts";
 import { observersOf } from "./observers.ts";
 import type { MessagePath } from "./pipeline.ts";
 import { scan, testPath } from "./testing/path.ts";
-import { NO_SCHEMAS } from "./gates.ts";
+import { NO_POLICIES, NO_SCHEMAS } from "./gates.ts";
 
 Deno.test("a dead letter with a payload of a policy names the policy", async () => {
   const kept: Uint8Array[] = [];
@@ -30,7 +30,7 @@ Deno.test("a dead letter with a payload of a policy names the policy", async () 
   const keep = (_: string, routed: Uint8Array) => void kept.push(routed);
   const check = () => answers.shift();
   const schemas = { ...NO_SCHEMAS, isEmpty: false, check, keep };
-  await using path = testPath([], { onMessage }, schemas);
+  await using path = testPath([], { ...NO_POLICIES, onMessage }, schemas);
   assert.equal(await path.send(ann, scan()), "schema-violation");
   const { "x-arqon-replaced": mark, why } = readEnvelope(kept[0]!).headers;
   assert.deepEqual([mark, why], ["mask", "n"]);
@@ -57,7 +57,7 @@ Deno.test("the journal has the violations of a policy's payload, and of the orig
     const onMessage: MessagePath["overseer"]["onMessage"] = (caller, envelope, path, again, note) =>
       void again?.(path!, caller, envelope, ["x-arqon-replaced", "mask"], note);
     const schemas = { ...NO_SCHEMAS, isEmpty: false, check };
-    await using path = testPath([], { onMessage }, schemas, {
+    await using path = testPath([], { ...NO_POLICIES, onMessage }, schemas, {
       journal,
       observers: observersOf([journal]),
     });

@@ -217,7 +217,7 @@ Deno.test("a candidate with two verdicts about a message counts once, as a refus
       }
       return undefined;
     };
-    assert.equal(await send(pathOf(test, { onMessage })), undefined);
+    assert.equal(await send(pathOf(test, { ...NO_POLICIES, onMessage })), undefined);
   }
   const { body } = await test.ask("GET", "/v1/mirror/diff?tenant=acme");
   const [{ mirrored, agree, would_refuse }] = body.candidates;

@@ -2,7 +2,7 @@
  * The Pusher endpoint of the client listener: `/app/{key}` for clients, `/apps/{id}/…` for backends. It only exists if
  * there is an app. `pusher_socket.ts` handles a client's messages.
  */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, ruleOf } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
@@ -196,8 +196,10 @@ function appOfClient({ apps }: PusherContext, url: URL): App {
 function refusedOf(error: unknown): Refused | undefined {
   if (error instanceof Refused) return error;
   if (!(error instanceof ArqonError) || error.reason === "not-a-websocket") return undefined;
-  const code = error.code === 429 || error.code >= 500 ? CLOSE.over_capacity : CLOSE.refused;
-  return new Refused(code, error.message);
+  // A policy's code does not say whether the client may come again.
+  const { code } = ruleOf(error.reason);
+  const close = code === 429 || code >= 500 ? CLOSE.over_capacity : CLOSE.refused;
+  return new Refused(close, error.message);
 }
 
 function openingOf(context: Connecting, upgraded: Upgraded, app: App, socket_id: string) {

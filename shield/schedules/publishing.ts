@@ -44,6 +44,12 @@ export interface DueTime {
   readonly due_ms: number;
 }
 
+/** Throws for a number whose digits were lost when the request was read. */
+function exact(name: string, value: unknown): unknown {
+  if (!Number.isInteger(value) || Number.isSafeInteger(value)) return value;
+  throw new ArqonError("invalid-field", `${name}: write an integer from 2^53 on as a text`);
+}
+
 /** The message of that due time. Throws `DecodeError` for an invalid message. */
 export function messageAt(
   { schedule_id, schedule: { room, message }, due_ms }: DueTime,
@@ -52,7 +58,7 @@ export function messageAt(
   const own = OWN.find((member) => Object.hasOwn(message, member));
   if (own !== undefined) throw new ArqonError("invalid-field", `${own} is set by the schedule`);
   const members = { op: "pub", room, ...message, message_id: messageIdOf(schedule_id, due_ms) };
-  const operation = decodeClientText(JSON.stringify(members), limits);
+  const operation = decodeClientText(JSON.stringify(members, exact), limits);
   if (operation.kind === "publish") return operation.envelope;
   throw new ArqonError("malformed-body", "expected a message");
 }

@@ -3,7 +3,7 @@
  * compare-and-set publishes it. Another Shield takes over an unfinished claim and uses the same message id, so the
  * message is stored once. `publishing.ts` publishes.
  */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, ruleOf } from "@arqon/proto";
 import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Env } from "../../shared/env.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
@@ -374,5 +374,8 @@ export class Schedules {
   }
 }
 
-/** Whether the error is temporary: too many requests, or an unavailable dependency. */
-const isPassing = ({ code }: ArqonError): boolean => code === 408 || code === 429 || code >= 500;
+/** Whether the error is temporary: too many requests, or an unavailable dependency. A policy's code says neither. */
+function isPassing({ reason }: ArqonError): boolean {
+  const { code } = ruleOf(reason);
+  return code === 408 || code === 429 || code >= 500;
+}

@@ -22,6 +22,7 @@ import {
 import type { Schedule } from "./schedule.ts";
 import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules } from "./schedules.ts";
+import { requireDue } from "./body.ts";
 import { schedulesKind } from "./schedules_kind.ts";
 import type { SchedulesOptions } from "./schedules.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
@@ -127,17 +128,19 @@ Deno.test("each time is published under one id, whichever Shield dies and whiche
 Deno.test("a refusal is recorded with its reason, and the next time is published normally", async () => {
   await using engine = testSpine();
   const bucket = await engine.spine.keyValue(SCHEDULES_BUCKET);
-  let asked = 0;
+  const codes = [403, 429, 503];
   const schedules = new Schedules(optionsOf(bucket, {
-    publish: () =>
-      asked++ === 0
-        ? Promise.reject(new ArqonError("policy-rejected", "not today"))
-        : Promise.resolve(),
+    // A policy chooses its code, and refuses with any of them.
+    publish() {
+      const code = codes.shift();
+      if (code === undefined) return Promise.resolve();
+      return Promise.reject(new ArqonError("policy-rejected", "not today", { code }));
+    },
   }));
-  await bucket.update(KEY, encodeSchedule(scheduleOf(Date.now())), 0);
+  await bucket.update(KEY, encodeSchedule(scheduleOf(Date.now() - 5 * EVERY_MS)), 0);
   await until("one is published", async () => ((await read(bucket))?.published ?? 0) > 0);
   const { refused, missed } = (await read(bucket))!;
-  assert.deepEqual({ refused, missed }, { refused: 1, missed: 0 });
+  assert.deepEqual({ refused, missed }, { refused: 3, missed: 0 });
   await schedules.close();
 });
 
@@ -496,4 +499,16 @@ Deno.test("skipped times of a period are all counted, and only a few of a cron e
   const cron = { every_ms: undefined, from_ms: undefined, cron: "* * * * * *" };
   assert.deepEqual(passed(cron, 4_000), [3, 4_000, 3_000]);
   assert.deepEqual(passed(cron, DAY_MS), [65, DAY_MS, 65_000]);
+});
+
+Deno.test("an integer whose digits were lost when the request was read is refused", () => {
+  const due = (data: string) => {
+    const message = { type: "x", data: JSON.parse(data) };
+    const body = { room: "lobby", message, user: "schedule", at_ms: 2_000 };
+    return requireDue(body, { tenant_id: "acme", schedule_id: "s", now_ms: 1_000 }, {
+      ...{ headers: 64, header_bytes: 16_384, field_bytes: 256 },
+    });
+  };
+  assert.equal(due('{"n":[9007199254740991,-2.5,"12345678901234567890"]}'), 2_000);
+  assert.throws(() => due('{"n":[12345678901234567890]}'), { reason: "invalid-field" });
 });

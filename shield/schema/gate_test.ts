@@ -275,6 +275,7 @@ Deno.test("events of a subject whose schema never loaded are refused, unless the
 Deno.test("the schema is checked before any policy is asked", async () => {
   const asked: number[] = [];
   const overseer = {
+    ...NO_POLICIES,
     onMessage: () => {
       asked.push(1);
       return undefined;

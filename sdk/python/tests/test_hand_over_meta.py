@@ -256,3 +256,23 @@ async def test_cancelled_changes_do_not_count_and_the_newest_is_sent() -> None:
         await late[0].accept()
         await asyncio.wait_for(asyncio.gather(*waiting), 60)
     assert shields.metas(1) == [1, 255]
+
+
+async def test_a_room_that_only_the_next_shield_has_accepted_is_ready() -> None:
+    async def answer(sub: Sub) -> None:
+        if sub.shield == 1:
+            await sub.accept()
+
+    shields = Shields(answer)
+    async with shields, arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client:
+
+        async def enter() -> None:
+            async with client.room("lobby", presence=True):
+                pass
+
+        entering = asyncio.ensure_future(enter())
+        await until("the first SUB", lambda: len(shields.subs) == 1)
+        await shields.drain()
+        await until("the next one", lambda: len(shields.subs) == 2)
+        await shields.release()
+        await asyncio.wait_for(entering, 60)

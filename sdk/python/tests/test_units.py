@@ -23,7 +23,7 @@ from arqon._subscription.buffer import MessageBuffer
 from arqon._time.clock import Backoff, within
 from arqon._wire import frames
 from arqon._wire.command_answer import sub_answer_of
-from arqon.errors import error_from_wire, error_of
+from arqon.errors import error_from_wire, error_of, is_passing
 from arqon.errors_gen import ERRORS
 from arqon.errors_gen import __all__ as REASONS
 from arqon.presence import MemberTable, PresenceChanges
@@ -243,3 +243,14 @@ async def test_room_options_that_cannot_work() -> None:
     with pytest.raises(RuntimeError, match="never open"):
         await client.room("r").publish("x")
     await asyncio.sleep(0)
+
+
+def test_what_must_never_be_retried_is_not_whatever_its_code() -> None:
+    for reason, entry in ERRORS.items():
+        if entry.client != "never-retry":
+            continue
+        for code in (408, 429, 503):
+            refusal = error_from_wire(code=code, reason=reason, message="")
+            assert not is_passing(refusal), (reason, code)
+    for reason in ("rate-limited", "log-unavailable", "answer-timeout"):
+        assert is_passing(error_of(reason))

@@ -218,3 +218,20 @@ Deno.test("a room that both sessions temporarily refused is retried on the remai
   await until("the room is received", () => isReady);
   assert.equal(asked, 2);
 });
+
+Deno.test("a room that only the next session has accepted is ready after the move", async () => {
+  await using moving = startMoving({
+    answer(line, operation) {
+      if (operation.kind !== "subscribe" || line.index > 0) return false;
+      drain(line, 0);
+      return true;
+    },
+  });
+  await using connection = await connect(quick(moving.peer.url).options);
+  using messages = connection.room(ROOM).subscribe();
+  let isReady = false;
+  messages.ready.then(() => isReady = true, () => {});
+  await until("the room is ready", () => isReady);
+  say(moving.lines[1] as Line, 1);
+  assert.deepEqual(await take(messages, 1), ["1"], "no GAP: nothing was heard before");
+});

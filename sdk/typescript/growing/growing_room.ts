@@ -1,19 +1,11 @@
 /** The companion room that reports a room's growing messages, and the commands for them. */
-import { ArqonError, ruleOf } from "@arqon/proto";
 import { backoffDelay, sleep } from "../time/clock.ts";
 import type { Message } from "../message/message.ts";
 import { portOf, Room } from "../room/room.ts";
 import type { Data } from "../request/room_request.ts";
+import { isPassing } from "../wire/wire_error.ts";
 
 const BACKOFF = { base_ms: 100, max_ms: 2_000 };
-const LOST = ["connection-lost", "answer-timeout"];
-
-/** Whether the request can be retried: the refusal is temporary. */
-function isPassing(error: unknown): error is ArqonError {
-  if (!(error instanceof ArqonError)) return false;
-  if (error.code === 503 && ruleOf(error.reason).client === "never-retry") return false;
-  return LOST.includes(error.reason) || [408, 429, 503].includes(error.code);
-}
 
 /** Retries after temporary refusals, for `patience_ms` at most, until `signal` is aborted. */
 export async function patiently<Answer>(

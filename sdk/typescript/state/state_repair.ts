@@ -1,5 +1,6 @@
 /** Tracks which changes of a room's state a client has received, and fetches missed ones. */
-import { ArqonError, encodeUtf8, type PlainEnvelope, readEnvelope, strictText } from "@arqon/proto";
+import { encodeUtf8, readEnvelope, strictText } from "@arqon/proto";
+import type { PlainEnvelope } from "@arqon/proto";
 import { HELD_MAX, REPAIR_GIVE_UP_MS, REPAIR_SPREAD_MS } from "../wire/bounds.ts";
 import type { Json } from "../wire/json.ts";
 import type { RoomPosition, RoomRead, RoomState, RoomValue } from "./room_state.ts";
@@ -7,6 +8,7 @@ import { backoffDelay, sleep } from "../time/clock.ts";
 import { gapMessage, Message } from "../message/message.ts";
 import type { MessageBuffer } from "../message/message_buffer.ts";
 import { ask, type CommandRoom } from "../request/room_request.ts";
+import { isPassing } from "../wire/wire_error.ts";
 
 /** The event type of a change. */
 const ROOM_UPDATE = "ROOM_UPDATE";
@@ -287,10 +289,4 @@ export class StateRepair {
       this.#give(this.#changes.giveUp());
     }
   }
-}
-
-/** Whether a retry of the request may succeed. */
-function isPassing(error: unknown): boolean {
-  if (!(error instanceof ArqonError)) return false;
-  return error.code === 408 || error.code === 429 || error.code >= 500;
 }

@@ -235,8 +235,11 @@ export function crossOver(
   const stands = move?.accepted === true;
   const held = !move ? [] : move.overlap.cross();
   entry.active = stands;
-  if (stands) entry.standing = move.meta;
-  else entry.table?.moved();
+  if (stands) {
+    entry.standing = move.meta;
+    // The old session may never have accepted it.
+    tellReady(entry);
+  } else entry.table?.moved();
   const missing = isUnplaced(entry) && !(stands && lossless);
   const too_many = held === undefined ? "too many messages" : undefined;
   return [held ?? [], missing ? "reconnect" : too_many];

@@ -1,5 +1,5 @@
 /** Converts any refusal to an `ArqonError`, whose text is for people only. */
-import { ArqonError, isReason, type Reason, REASONS } from "@arqon/proto";
+import { ArqonError, isReason, type Reason, REASONS, ruleOf } from "@arqon/proto";
 import { MESSAGE_CHARS_MAX } from "./bounds.ts";
 
 /** Replaces a missing or unknown reason by the first one of its code. */
@@ -37,6 +37,12 @@ export function errorFromWire(
   if (message !== "") error.message = message.slice(0, MESSAGE_CHARS_MAX);
   if (!is_known && reason) error.message += ` (${reason.slice(0, 64)})`;
   return error;
+}
+
+/** Whether a retry of the request may succeed. A policy's own code does not say it. */
+export function isPassing(error: unknown): error is ArqonError {
+  if (!(error instanceof ArqonError) || ruleOf(error.reason).client === "never-retry") return false;
+  return error.code === 408 || error.code === 429 || error.code >= 500;
 }
 
 /** The text of any thrown value. */

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ArqonError, ERRORS, type Reason } from "@arqon/proto";
-import { errorFromWire } from "./wire_error.ts";
+import { errorFromWire, isPassing } from "./wire_error.ts";
 
 const reasons = Object.keys(ERRORS) as Reason[];
 
@@ -42,4 +42,16 @@ Deno.test("any bytes on the wire give an ArqonError", () => {
       assert.ok(error.message.length <= 1_024 + 70);
     },
   ));
+});
+
+Deno.test("what must never be retried is not, whatever its code: a policy's refusal, a used-up budget", () => {
+  for (const reason of reasons) {
+    if (ERRORS[reason].client !== "never-retry") continue;
+    for (const code of [408, 429, 503]) {
+      assert.equal(isPassing(new ArqonError(reason, "", { code })), false, `${reason} ${code}`);
+    }
+  }
+  for (const reason of ["rate-limited", "log-unavailable", "answer-timeout"] as const) {
+    assert.equal(isPassing(new ArqonError(reason)), true, reason);
+  }
 });

@@ -128,6 +128,8 @@ interface WriterPort {
 /** Whether the refusal is final: a retry would be refused, too. */
 export function isFinal(error: unknown): error is ArqonError {
   const { code = 503, reason } = (error ?? {}) as Partial<ArqonError>;
+  // A policy may choose any code.
+  if (reason === "policy-rejected") return true;
   return code >= 400 && code < 500 && reason !== "connection-closed" &&
     ![401, 408, 409, 429].includes(code);
 }

@@ -415,9 +415,9 @@ export const CLUSTER_ROOM_ROUTES: AdminRoutes<InspectContext> = {
 
 async function tail(context: InspectContext, call: AdminCall): Promise<Response> {
   readQuery(call.url, {});
-  const { tenant: tenant_id, names, by, expires_ms, only_tenant } = call;
+  const { tenant: tenant_id, names, by, only_tenant } = call;
   const room_id = requireId(names.room ?? "", "room");
   const is_operator = only_tenant === undefined;
-  const stream = await context.tails.open({ tenant_id, room_id, by, expires_ms, is_operator });
+  const stream = await context.tails.open({ tenant_id, room_id, by, is_operator });
   return new Response(stream, { headers: { "content-type": "text/event-stream" } });
 }

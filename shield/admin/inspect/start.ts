@@ -81,7 +81,7 @@ export function startInspect(start: InspectStart, parts: Parts): StartedInspect 
   const node = createShieldNode(own);
   // The sampler has its own reader, as rates are relative to a reader's previous reading.
   const sampler = new Sampler({ ...start, node: createShieldNode(own) });
-  const tails = new Tails({ spine, log, now });
+  const tails = new Tails({ spine, log });
   const { stats, tenants, operations: { context: { path, flushes } } } = parts;
   const rates = new HttpRates(parts.rates, now);
   const history = running.of(DURABLE)?.history;

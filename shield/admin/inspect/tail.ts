@@ -21,11 +21,9 @@ export const TAIL_MESSAGES = 256;
 const TAIL_BYTES = 4_194_304;
 const HEARTBEAT_MS = 15_000;
 const PLANES = ["in", "out"] as const;
-/** The longest timeout that a timer supports. */
-const TIMER_MS = 2_147_483_647;
 
 /** What tails need of the process. */
-export interface TailsOptions extends Pick<Env, "log" | "now"> {
+export interface TailsOptions extends Pick<Env, "log"> {
   readonly spine: Pick<Spine, "subscribe" | "onEvent" | "flush">;
 }
 
@@ -35,8 +33,6 @@ export interface TailRequest {
   readonly room_id: string;
   /** The user id of the admin. */
   readonly by: string;
-  /** The end of the admin's token and so of the tail, in Unix ms. */
-  readonly expires_ms: number;
   /** Whether that admin operates the whole bus. */
   readonly is_operator: boolean;
 }
@@ -203,14 +199,14 @@ export class Tails {
   }
 
   /**
-   * Opens a tail of events from now on, until the reader cancels, the token expires or the process drains. Rejects with
+   * Opens a tail of events from now on, until the reader cancels or the process drains. Rejects with
    * `too-many-pending`, `draining` or `spine-unavailable`.
    */
   async open(request: TailRequest): Promise<ReadableStream<Uint8Array>> {
-    const { spine, log, now } = this.#options;
+    const { spine, log } = this.#options;
     if (this.#closed) throw new ArqonError("draining", "", { retry_after_ms: 1_000 });
     this.#requireSpace(request);
-    const { tenant_id, room_id, by, expires_ms } = request;
+    const { tenant_id, room_id, by } = request;
     const ends: (() => void)[] = [];
     const tail = new Tail(request, this.counts, () => {
       this.#open.delete(tail);
@@ -232,11 +228,8 @@ export class Tails {
         const reason = gapOf(event, subjects);
         if (reason !== undefined) tail.gap(reason);
       }));
-      // The wall clock may have been set forward.
-      const isOver = () => now() >= expires_ms;
-      const beats = setInterval(() => isOver() ? tail.end() : tail.beat(), HEARTBEAT_MS);
-      const expiry = setTimeout(() => tail.end(), Math.min(TIMER_MS, expires_ms - now()));
-      ends.push(() => clearInterval(beats), () => clearTimeout(expiry));
+      const beats = setInterval(() => tail.beat(), HEARTBEAT_MS);
+      ends.push(() => clearInterval(beats));
       // After the flush, the tail has everything that is published after the answer.
       await spine.flush();
     } catch (error) {

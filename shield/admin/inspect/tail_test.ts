@@ -2,14 +2,13 @@
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { roomSubject } from "../../../shared/subjects/subject.ts";
-import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
+import { keptLog, testSpine } from "../../testing/spine.ts";
 import { TAIL_MESSAGES, Tails, TAILS_MAX, TENANT_TAILS_MAX } from "./tail.ts";
 
 const REQUEST = {
   tenant_id: "acme",
   room_id: "lobby",
   by: "root",
-  expires_ms: SPINE_NOW_MS + 3_600_000,
   is_operator: true,
 };
 
@@ -64,10 +63,10 @@ function envelope(data: string, more: { content_type?: string; room_id?: string 
   });
 }
 
-function open(start = testSpine(), now = () => SPINE_NOW_MS) {
+function open(start = testSpine()) {
   const { spine } = start;
   const { log, lines } = keptLog();
-  const tails = new Tails({ spine, log, now });
+  const tails = new Tails({ spine, log });
   const publish = (bytes: Uint8Array, plane: "in" | "out" = "in") =>
     spine.publish(roomSubject(plane, "acme", "lobby"), bytes);
   return { start, spine, tails, lines, publish };
@@ -159,38 +158,14 @@ Deno.test("losses of the Spine are reported as gaps", async () => {
   await start[Symbol.asyncDispose]();
 });
 
-Deno.test("a tail ends at the drain, and when its reader's token expires", async () => {
+Deno.test("a tail ends at the drain", async () => {
   const { start, tails } = open();
   const drained = new Reader(await tails.open(REQUEST));
-  const expired = new Reader(await tails.open({ ...REQUEST, expires_ms: SPINE_NOW_MS + 1 }));
-  assert.equal(await expired.next(), undefined);
   tails.close();
   assert.equal(await drained.next(), undefined);
   assert.equal(tails.size, 0);
   await assert.rejects(tails.open(REQUEST), { reason: "draining" });
   await start[Symbol.asyncDispose]();
-});
-
-Deno.test("a tail ends when its reader's token expires, also if the clock is set forward", async () => {
-  const { setInterval } = globalThis;
-  let beat = () => {};
-  globalThis.setInterval = ((run: () => void) => {
-    beat = run;
-    return 0;
-  }) as unknown as typeof setInterval;
-  let now_ms = SPINE_NOW_MS;
-  const { start, tails } = open(testSpine(), () => now_ms);
-  try {
-    const reader = new Reader(await tails.open(REQUEST));
-    now_ms = REQUEST.expires_ms;
-    beat();
-    assert.equal(tails.size, 0);
-    assert.equal(await reader.next(), undefined);
-  } finally {
-    globalThis.setInterval = setInterval;
-    tails.close();
-    await start[Symbol.asyncDispose]();
-  }
 });
 
 Deno.test("the number of tails is limited", async () => {

@@ -13,8 +13,10 @@ import { requireRoomId, roomSubject } from "../../../shared/subjects/subject.ts"
 import { httpCaller } from "../../http/route.ts";
 import type { ClientCall, ClientRoute, DescribedRoute } from "../../http/route.ts";
 import { inQuery, object, TEXT } from "../../openapi/openapi_parts.ts";
+import type { Identity } from "../../auth/identity.ts";
 import type { Caller } from "../../message/caller.ts";
 import { bump } from "../../stats/stats.ts";
+import { isForGood } from "../message_end.ts";
 import { endingText } from "../record.ts";
 import type { StartedGrowing } from "../start.ts";
 
@@ -33,7 +35,7 @@ function isPassing(error: unknown): error is ArqonError {
 async function* bodyPieces(
   body: ReadableStream<Uint8Array> | null,
 ): AsyncGenerator<string, void> {
-  const text = new TextDecoder("utf-8", { fatal: true });
+  const text = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
   try {
     for await (const chunk of body ?? []) yield* cut(text.decode(chunk, { stream: true }));
     yield* cut(text.decode());
@@ -60,6 +62,8 @@ export interface GrowingRouteContext extends IngressContext, Pick<Env, "now"> {
   readonly limits: Limits;
   /** Whether tokens are allowed in the URL. */
   readonly query_token: boolean;
+  /** Throws `token-revoked` if the identity's token has been revoked since. */
+  readonly requireNotRevoked: (identity: Identity) => void;
 }
 
 const QUERY = ["id", "type"];
@@ -192,13 +196,18 @@ class Writing {
 
   /** Ends it, and resolves with the answer. */
   async finish(): Promise<unknown> {
-    return await this.#patiently(() => this.ask("finish", { id: this.#id }));
+    return await this.#patiently(() => {
+      this.#requireToken();
+      return this.ask("finish", { id: this.#id });
+    });
   }
 
+  /** A body may outlive its token. */
   #requireToken(): void {
-    if (this.#context.now() >= this.#caller.identity.expires_ms) {
-      throw new ArqonError("token-expired");
-    }
+    const { now, requireNotRevoked } = this.#context;
+    const { identity } = this.#caller;
+    if (now() >= identity.expires_ms) throw new ArqonError("token-expired");
+    requireNotRevoked(identity);
   }
 
   /** Nobody can send a part of a body again: it waits, as long as a message may be idle. */
@@ -233,8 +242,7 @@ class Writing {
       this.#requireToken();
       await this.ask("append", { id: this.#id });
     } catch (error) {
-      const is_for_good = !(error instanceof ArqonError) || error.code < 500 && error.code !== 429;
-      if (is_for_good) this.#ended.reject(error);
+      if (!(error instanceof ArqonError) || isForGood(error)) this.#ended.reject(error);
     }
   }
 

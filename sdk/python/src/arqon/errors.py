@@ -146,7 +146,7 @@ class ArqonError(Exception):
 
 def is_passing(error: ArqonError) -> bool:
     """Whether to retry a request: it was lost, or refused temporarily."""
-    if error.code == 503 and not error.retryable:
+    if not error.retryable:
         return False
     lost = error.reason in ("connection-lost", "answer-timeout")
     return lost or error.code in (408, 429, 503)
