@@ -18,6 +18,7 @@ import { commandSubject, roomSubject } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
 import { canAct } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
+import { NO_POLICIES } from "./gates.ts";
 import { publish } from "./pipeline.ts";
 import { ann } from "../auth/testing/identity.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";

@@ -223,11 +223,11 @@ Deno.test("a room that only the next session has accepted is ready after the mov
   await using moving = startMoving({
     answer(line, operation) {
       if (operation.kind !== "subscribe" || line.index > 0) return false;
-      drain(line, 0);
+      line.drain(0);
       return true;
     },
   });
-  await using connection = await connect(quick(moving.peer.url).options);
+  await using connection = await connect(quick(moving.url).options);
   using messages = connection.room(ROOM).subscribe();
   let isReady = false;
   messages.ready.then(() => isReady = true, () => {});
