@@ -462,7 +462,7 @@ export function useOf(
   // History commands, growing pieces, and bans are accepted messages, too.
   const is_open = readers.some((one) => USES_MORE.includes(one)) ||
     row.source === "growing" || row.source === "session" || row.gate.includes("banned") ||
-    // So are those that exhausted it. A witness hears what is removed.
+    // So are those that exhausted it. A witness receives what is removed.
     row.gate === "quota" || row.removed !== "no";
   if (is_open) return undefined;
   const others = othersOf(row);

@@ -63,7 +63,7 @@ export interface Stage extends Ground {
   /** The offsets of the messages acknowledged with one, by place. */
   readonly acked: Map<number, number>;
   readonly receipts: Receipted[];
-  /** Hears the messages of which some will be removed. */
+  /** Receives the messages of which some will be removed. */
   readonly witness: DurableClient | undefined;
   /** A connection of the publisher whose subscription the gate's ban has ended. */
   banned: DurableClient | undefined;
