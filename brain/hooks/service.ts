@@ -43,8 +43,6 @@ export interface HookServiceOptions
 
 /** Retry interval of a failed order. */
 const ORDER_RETRY_MS = 5_000;
-/** How often the store is asked for the time. */
-const TIME_MS = 10_000;
 
 /** The most rooms of one hook with their own position. */
 const ROOMS_KEPT = 1_000;
@@ -106,7 +104,7 @@ export class HookService {
     this.#stops = [options.view.onOwnership(() => this.#share())];
     options.changes?.follow(["hooks"], () => this.#renew());
     const { now, monotonic_ms } = options;
-    this.#time = new StoreTime({ bucket, now, monotonic_ms, every_ms: TIME_MS });
+    this.#time = new StoreTime({ bucket, now, monotonic_ms });
     this.ready = Promise.all([this.#watch.ready, this.#time.ask()]).then(() => {
       this.#is_ready = true;
       this.#share();
