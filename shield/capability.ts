@@ -5,7 +5,7 @@
  */
 import type { AnswerHandlers } from "../shared/cluster/cluster_answerer.ts";
 import type { ClusterNode } from "../shared/cluster/cluster_node.ts";
-import type { LiveKey } from "../shared/config/keys/live_keys.ts";
+import type { ConfigChanges } from "../shared/config/live/live_config.ts";
 import type { ConfigReloading } from "../shared/config/live/reload.ts";
 import type { Env } from "../shared/env.ts";
 import type { HealthCheck } from "../shared/listeners/ops.ts";
@@ -172,12 +172,6 @@ export interface ClientSide {
   routes?(env: ShieldOptions, parts: Parts, entrance: EntranceContext): ClientRoute[];
 }
 
-/** Keys of the configuration that may change at any time, and the handler of changes. */
-export interface Followed {
-  readonly keys: readonly LiveKey[];
-  readonly renew: () => void;
-}
-
 /** Admission to the client listener, for another protocol. */
 export interface Door
   extends Pick<HttpContext, "requireOpen" | "requireCapacity" | "admission" | "pending"> {
@@ -334,7 +328,8 @@ export interface Running<Own = unknown> {
   readonly kinds?: DocumentKinds;
   /** Records the actions of admins. */
   readonly trail?: AuditTrail | undefined;
-  readonly follows?: readonly Followed[] | undefined;
+  /** Registers it for changes of the configuration. */
+  follow?(changes: ConfigChanges): void;
   /** Called once the Shield is certain to serve, in the order of the list. */
   begin?(): void | Promise<void>;
   /** Called when a client's socket has closed; its memory is freed afterwards. */
@@ -405,8 +400,7 @@ export class RunningCapabilities {
       const running = await (opened?.start?.(parts) ?? capability.start?.(env, parts));
       if (running === undefined) continue;
       this.#running.set(capability, running);
-      const { follows = [] } = running;
-      for (const { keys, renew } of follows) env.reloading?.follow(keys, renew);
+      if (env.reloading !== undefined) running.follow?.(env.reloading);
       if (running.commands !== undefined) this.#commands.push(running.commands);
       if (running.socketClosed !== undefined) this.#watching.push(running.socketClosed);
       this.#ends.defer(async () => await running[Symbol.asyncDispose]?.());

@@ -156,7 +156,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const parts = assemble(options, ground, authenticator, bans, sockets);
   registerParts(parts, options.registry);
   options.reloading?.follow(RATE_KEYS, () => parts.rates.renew());
-  options.reloading?.follow(["rooms"], parts.rooms.renew, parts.rooms.prepare);
+  if (options.reloading !== undefined) parts.rooms.follow(options.reloading);
   parts.bans.start((ban) => parts.signals.onBan(ban));
   revocations.start(() => {
     void authenticator.forget((identity) => revocations.find(identity) !== undefined);

@@ -108,7 +108,7 @@ Deno.test("Centrifugo's clients see leaves of a killed Shield's clients, and the
   const present = async () => Object.keys((await watching!.presence()).clients).sort();
   const now = () => ids.map((all) => all.at(-1)!).sort();
   await until("all three", async () => String(await present()) === String(now()));
-  // A join that is told late would count as one of the first turn.
+  // A join that is reported late would count as one of the first turn.
   await until("both joins", () => ids.slice(1).every((all) => changes.includes(`+${all.at(-1)}`)));
   for (let turn = 0; turn < 2; turn++) {
     const before = ids.slice(1).map((all) => all.at(-1)!);

@@ -4,6 +4,7 @@
  * embedded.
  */
 import assert from "node:assert/strict";
+import type { TreeReader } from "../shared/proof/reader.ts";
 import { until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -14,12 +15,25 @@ import { AdminClient } from "./peers/admin_client.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
+import { grown, served, verifierOf } from "./proof/served.ts";
 import { createWallClock, type WallClock } from "./wall_clock.ts";
 
 const STEPS_S = [2, -2, 20, -20, 7_200, -7_200];
 /** Messages before, during and after each step. */
 const MESSAGES = 8;
 const DAY_S = 86_400;
+
+/** Before a publish into such a room its receiver is asked, which refuses what is signed minutes off. */
+const asked = (tenant: string, receiver: Receiver) => `
+[[hooks]]
+id = "asked"
+tenant = "${tenant}"
+url = "${receiver.url}"
+room = "asked-*"
+events = []
+before = ["publish"]
+secret_file = "${secretFile(SECRET)}"
+`;
 
 const configOf = (tenant: string, receiver: Receiver) => `
 [usage]
@@ -43,6 +57,11 @@ history_size = 10_000
 [[rooms]]
 room = "grow-*"
 durable = true
+[[rooms]]
+room = "bets-*"
+durable = true
+proof = true
+proof_public = true
 [[rooms]]
 room = "tick-*"
 durable = true
@@ -79,10 +98,47 @@ async function redeem({ token }: World, from: string, to: string): Promise<void>
   await reader.until("subscribed");
 }
 
+/** A message's receipt promises an entry of the log a minute later. */
+const PROMISED_MS = 60_000;
+/** The most that the embedded log's clock has followed a set one. */
+const SLEWED_MS = 30_000;
+
+/** A room with a public log, which keeps its promises whichever process is asked and whatever its clock shows. */
+function provenRoom({ tenant, struck, other, token }: World) {
+  const places = [struck, other];
+  const files = places.map((http_url) => served({ http_url }, `${tenant}.bets-1`));
+  const promised: unknown[] = [];
+  const seen: TreeReader[] = [];
+  return {
+    async extend() {
+      for (const place of places) {
+        const { status, body } = await new HttpPeer(place, token)
+          .call("POST", "rooms/bets-1/messages", {
+            ...{ type: "t", data: promised.length, headers: { "x-arqon-receipt": "1" } },
+          });
+        assert.equal(status, 200, JSON.stringify(body));
+        const [, , entry = "", by = ""] = body.result.receipt.split("\n");
+        promised.push(JSON.parse(entry));
+        const after_ms = Number(by.split(" ")[1]) - Date.now();
+        assert.ok(Math.abs(after_ms - PROMISED_MS) < SLEWED_MS, `${by}: in ${after_ms} ms`);
+      }
+      const verifier = await verifierOf(files[0]!);
+      for (const one of files) seen.push(await grown(one, verifier, promised.length));
+    },
+    async judge() {
+      const last = seen.at(-1)!;
+      for (const { checkpoint } of seen) await last.continues(checkpoint);
+      const entries = await Array.fromAsync(last.whole());
+      assert.deepEqual(entries.map(({ entry }) => entry), promised);
+    },
+  };
+}
+
 /** Works through all steps; returns the ids of the messages of `hall-1` in their order. */
 async function work(world: World): Promise<string[]> {
   const { struck, other, token, clock } = world;
   const ids: string[] = [];
+  const proven = provenRoom(world);
   using client = await openText(`${struck.replace(/^http/, "ws")}/v1/socket`, token);
   const publish = async (text: string) => {
     for (let at = 0; at < MESSAGES; at++) {
@@ -101,12 +157,16 @@ async function work(world: World): Promise<string[]> {
     await clock.set(ahead_s);
     await publish(`at${ahead_s}`);
     await grow("append", { id, seq: 2, text: "b" });
+    if (struck !== other) await ask(client, { op: "pub", room: "asked-1", type: "t" });
     await redeem(world, struck, other);
     await redeem(world, other, struck);
+    await proven.extend();
     await clock.set(0);
+    await proven.extend();
     await publish(`after${ahead_s}`);
     await grow("finish", { id, seq: 2 });
   }
+  await proven.judge();
   return ids;
 }
 
@@ -139,7 +199,9 @@ async function judge(world: World, ids: readonly string[]): Promise<void> {
       .map(({ message_id }) => message_id);
   await until("the journal has all", async () => (await decided()).length >= ids.length);
   assert.deepEqual((await decided()).toSorted(), ids.toSorted());
-  const called = () => receiver.taken.map(({ body }) => body.data.message?.message_id as string);
+  const called = () =>
+    receiver.taken.filter(({ body }) => body.type === "room.message")
+      .map(({ body }) => body.data.message.message_id as string);
   await until("the hook was called for all", () => new Set(called()).size === ids.length);
   assert.deepEqual(called(), ids);
   // A receiver refuses what was signed by a clock that is hours off; it was called again.
@@ -171,8 +233,11 @@ Deno.test("NATS: a Shield and a Brain whose clocks are set lose, double and refu
   const clock = await createWallClock(issuer.dir);
   if (clock === undefined) return;
   await using receiver = new Receiver();
+  receiver.answer = ({ body }) =>
+    body.type === "before.publish" ? Response.json({ allow: true }) : undefined;
   await using nats = await startNats({ jetstream: true });
-  const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${configOf("acme", receiver)}`;
+  const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n` +
+    configOf("acme", receiver) + asked("acme", receiver);
   const start = (part: "shield" | "brain", env: Readonly<Record<string, string>>) =>
     startServer(
       part,

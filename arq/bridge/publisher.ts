@@ -23,10 +23,13 @@ export interface Origin {
 
 /** The messages of this database that a room already has. */
 export interface Before {
-  /** The newest message of this database. */
+  /** The newest message of this database; undefined: none, or each is in `keys`. */
   readonly newest: Position | undefined;
-  /** Message ids of the bridge's user above `newest` that carry no position of this database. */
-  readonly ids: ReadonlySet<string>;
+  /**
+   * The bridge's messages above `newest`: the message id of one without a position of this database, else its position
+   * and commit time.
+   */
+  readonly keys: ReadonlySet<string>;
   /** Whether the room was read back as far as requested. */
   readonly is_whole: boolean;
 }
@@ -44,37 +47,47 @@ interface Position {
  * reset to a copy of its disk has the same positions again, but later.
  */
 const DISORDER_MS = 10_000;
-const IDS_MAX = 100_000;
+const KEYS_MAX = 100_000;
 
-/** Reads a room, back to `oldest_ms` (Unix ms by the bus's clock) at most. Rejects as the bus does. */
+const keyOf = ({ lsn, number, commit_ms }: Position) => `${lsn} ${number} ${commit_ms}`;
+
+/**
+ * Reads a room, back to the newest message of this database, or to `oldest_ms` (Unix ms by the bus's clock) if
+ * `reads_all` or if there is none. Rejects as the bus does.
+ */
 async function publishedBefore(
   bus: Pick<BridgeBus, "sender" | "storedBack">,
   room_id: string,
   origin: Origin,
   oldest_ms: number,
+  reads_all = false,
 ): Promise<Before> {
-  const ids = new Set<string>();
+  const keys = new Set<string>();
   const { sender } = bus;
   for await (const page of bus.storedBack(room_id)) {
     for (const message of page.messages) {
       // Anybody can set such headers; nobody else can be the sender.
       if (message.sender !== sender) continue;
-      const newest = positionOf(message, origin);
-      if (newest !== undefined) return { newest, ids, is_whole: true };
-      if (ids.size >= IDS_MAX) return { newest, ids, is_whole: false };
-      ids.add(message.message_id);
+      const at = positionOf(message, origin);
+      if (at !== undefined && !reads_all) return { newest: at, keys, is_whole: true };
+      if (keys.size >= KEYS_MAX) return { newest: undefined, keys, is_whole: false };
+      keys.add(at === undefined ? message.message_id : keyOf(at));
     }
     if (page.oldest_ms < oldest_ms) break;
   }
-  return { newest: undefined, ids, is_whole: true };
+  return { newest: undefined, keys, is_whole: true };
 }
 
-/** Whether the room already has the message. */
-function hasHad({ newest, ids }: Before, message: Committed): boolean {
-  if (ids.has(message.message_id)) return true;
-  if (newest === undefined || message.commit_ms > newest.commit_ms + DISORDER_MS) return false;
+/** Whether the room already has the message; undefined: only the whole room shows it. */
+function hasHad({ newest, keys }: Before, message: Committed): boolean | undefined {
+  const { commit_ms, place: { number } } = message;
   const lsn = parseLsn(message.place.lsn);
-  return lsn < newest.lsn || (lsn === newest.lsn && message.place.number <= newest.number);
+  if (keys.has(message.message_id) || keys.has(keyOf({ lsn, number, commit_ms }))) return true;
+  if (newest === undefined) return false;
+  const is_above = lsn > newest.lsn || (lsn === newest.lsn && number > newest.number);
+  if (is_above) return false;
+  // A clock that was set back in between, or the same position in another history.
+  return commit_ms > newest.commit_ms + DISORDER_MS ? undefined : true;
 }
 
 /** The position that a message carries; undefined when it is not of this database. */
@@ -155,7 +168,7 @@ export class Publisher {
           await onRefused(message, refusal);
           return "refused";
         }
-        if (is_early && hasHad(await this.#beforeIn(message), message)) return "repeated";
+        if (is_early && await this.#wasThere(message)) return "repeated";
         if (monotonic_ms() - tried_ms > DOUBT_MS && await this.#has(message)) return "published";
         tried_ms = Math.min(tried_ms, monotonic_ms());
         await bus.publish(message);
@@ -173,12 +186,18 @@ export class Publisher {
     }
   }
 
+  /** Whether the room had the message at the start. */
+  async #wasThere(message: Committed): Promise<boolean> {
+    const before = this.#before.get(message.room) ?? this.#lookBack(message, false);
+    return hasHad(await before, message) ??
+      hasHad(await this.#lookBack(message, true), message) ?? false;
+  }
+
   /** The first caller has the oldest message: no later one was published before that commit. */
-  #beforeIn({ room, commit_ms }: Committed): Promise<Before> {
+  #lookBack({ room, commit_ms }: Committed, reads_all: boolean): Promise<Before> {
     const { bus, origin, onProblem } = this.#options;
-    const known = this.#before.get(room);
-    if (known !== undefined) return known;
-    const looking = publishedBefore(bus, room, origin, commit_ms - CLOCKS_DIFFER_MS);
+    const oldest_ms = commit_ms - CLOCKS_DIFFER_MS;
+    const looking = publishedBefore(bus, room, origin, oldest_ms, reads_all);
     this.#before.set(room, looking);
     looking.then(({ is_whole }) => {
       if (!is_whole) onProblem(`${room}: too much was published with this bridge's user`);
@@ -192,7 +211,8 @@ export class Publisher {
     const { bus, origin: { source } } = this.#options;
     const { room, commit_ms, place } = message;
     const origin = { source, end_lsn: parseLsn(place.lsn) };
-    return hasHad(await publishedBefore(bus, room, origin, commit_ms - CLOCKS_DIFFER_MS), message);
+    const before = await publishedBefore(bus, room, origin, commit_ms - CLOCKS_DIFFER_MS);
+    return hasHad(before, message) ?? false;
   }
 }
 

@@ -174,6 +174,31 @@ Deno.test("a database that was set back to a copy of its disk has the same posit
   assert.deepEqual(over, [`${idOf(80)} repeated`, `${idOf(85)} published`]);
 });
 
+Deno.test("a database whose clock is set back by an hour publishes nothing twice, and all that is new", async () => {
+  const ahead = { commit_ms: SINCE_MS + HOUR_MS };
+  const world = busWith({
+    orders: [
+      committed("orders", 70, 0, { message_id: "named" }, ahead),
+      committed("orders", 80, 0, {}, ahead),
+      committed("orders", 90),
+    ],
+  });
+  const { publisher, over } = publisherOn(world);
+  for (
+    const message of [
+      committed("orders", 70, 0, { message_id: "named" }, ahead),
+      committed("orders", 75, 0, {}, ahead),
+      committed("orders", 80, 0, {}, ahead),
+      committed("orders", 90),
+      committed("orders", 91),
+    ]
+  ) await publisher.publish(message, true);
+  assert.deepEqual(over.map((one) => one.split(" ")[1]), [
+    ...["repeated", "published", "repeated", "repeated", "published"],
+  ]);
+  assert.equal(world.asked.length, 2, "the newest message, and once all of them");
+});
+
 Deno.test("after a promotion the same transaction is known, and another one at its place is not", async () => {
   const headers = { ...committed("orders", 80).headers, "pg-source": "7-00000000-5" };
   const world = busWith({ orders: [{ message_id: idOf(80), headers }] });

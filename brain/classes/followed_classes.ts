@@ -8,7 +8,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import { decodeSettings, TENANTS_BUCKET } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
-import { RoomClasses } from "../../shared/rooms/classes.ts";
+import { type ConfigTables, RoomClasses } from "../../shared/rooms/classes.ts";
 import { membersRoomOf, recordedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import { opened } from "../../shared/turns/opened.ts";
@@ -43,15 +43,15 @@ export class FollowedClasses {
 
   /** Resolves when the settings of every tenant are known. Rejects with `spine-unavailable`. */
   static async open(options: FollowedClassesOptions): Promise<FollowedClasses> {
-    const { config, spine, changes } = options;
+    const { spine, changes } = options;
     const bucket = await spine.keyValue(TENANTS_BUCKET, { leaves_stream: true });
     const followed = new FollowedClasses(options, bucket);
     await followed.#watch.ready;
     const { classes } = followed;
     changes?.follow(
       ["rooms"],
-      () => classes.setConfig(config.rooms),
-      (next) => classes.prepareConfig(next.rooms),
+      (tables: ConfigTables) => classes.replace(tables),
+      (next) => classes.compiling(next.rooms),
     );
     return followed;
   }

@@ -20,6 +20,7 @@ import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
 import { StoreTime } from "../../shared/spine/contract/store_time.ts";
+import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import type { ClusterView } from "../cluster_view.ts";
 import type { FollowedClasses } from "../classes/followed_classes.ts";
 import { HookFeeds } from "./feeds.ts";
@@ -43,8 +44,9 @@ export interface HookServiceOptions
 
 /** Retry interval of a failed order. */
 const ORDER_RETRY_MS = 5_000;
-/** How often the store is asked for the time. */
-const TIME_MS = 10_000;
+
+/** Hooks that begin in one piece, each in some 0.1 ms. */
+const LOOKS_A_PIECE = 8;
 
 /** The most rooms of one hook with their own position. */
 const ROOMS_KEPT = 1_000;
@@ -106,7 +108,7 @@ export class HookService {
     this.#stops = [options.view.onOwnership(() => this.#share())];
     options.changes?.follow(["hooks"], () => this.#renew());
     const { now, monotonic_ms } = options;
-    this.#time = new StoreTime({ bucket, now, monotonic_ms, every_ms: TIME_MS });
+    this.#time = new StoreTime({ bucket, now, monotonic_ms });
     this.ready = Promise.all([this.#watch.ready, this.#time.ask()]).then(() => {
       this.#is_ready = true;
       this.#share();
@@ -162,10 +164,14 @@ export class HookService {
     this.#share();
   }
 
-  /** Starts the hooks that this Brain owns, and stops the others. */
+  /** Starts the hooks that this Brain owns, and stops the others, many of them in slices. */
   #share(): void {
-    for (const name of this.#config.keys()) this.#look(name);
-    for (const name of this.#documents.keys()) if (!this.#config.has(name)) this.#look(name);
+    void inPieces(STRANGERS, this.#sharing(), LOOKS_A_PIECE);
+  }
+
+  *#sharing(): Generator<void> {
+    for (const name of this.#config.keys()) yield this.#look(name);
+    for (const name of this.#documents.keys()) if (!this.#config.has(name)) yield this.#look(name);
   }
 
   #look(name: string): void {

@@ -21,6 +21,18 @@ import { Receiver } from "../../tests/hooks/receiver.ts";
 import type { ReceivedCall } from "../../tests/hooks/receiver.ts";
 import { status, upTo, World } from "./testing/world.ts";
 
+Deno.test("a Brain that takes over many hooks begins them in turns with other work", async () => {
+  const others = upTo(199).map((at) => ({ id: `o${at}` }));
+  await using world = await World.open({}, others);
+  world.owner = "b2";
+  await world.brain("b1");
+  let looks = 0;
+  Object.defineProperty(world, "owner", { get: () => (looks++, "b1"), set: () => {} });
+  world.give("b1");
+  assert.ok(looks < 100, `${looks} of 200 at once`);
+  await until("all", () => looks >= 200);
+});
+
 Deno.test("messages stored after a hook began are delivered, signed, in order; those of other rooms are not", async () => {
   await using world = await World.open();
   await world.send("o1", 3);

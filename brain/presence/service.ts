@@ -9,9 +9,11 @@ import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { ClusterMessage, PresencePort } from "../../shared/presence/messages.ts";
 import { MESSAGE_BYTES } from "../../shared/presence/pages.ts";
 import { decodeMessage, encodeMessage } from "../../shared/presence/wire.ts";
+import { ROOMS_BUCKET } from "../../shared/records/room_update.ts";
 import { steadyTime } from "../../shared/spine/contract/log_clock.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
+import { storeTimeOf } from "../../shared/spine/contract/store_time.ts";
 import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import type { Subject } from "../../shared/subjects/subject.ts";
 import type { ClusterView, StaysView } from "../cluster_view.ts";
@@ -126,7 +128,16 @@ function followSpine(spine: Spine, presence: BrainPresence): () => void {
   });
 }
 
-function machine(options: BrainPresenceOptions) {
+/**
+ * When this Brain started, Unix ms. Others ignore a lower number than that of its previous run, so a clock that was set
+ * back must not choose it. Without the store, whose loss the other parts report, this process's clock does.
+ */
+async function bootTime({ spine, now }: BrainPresenceOptions): Promise<number> {
+  const asked = spine.keyValue(ROOMS_BUCKET, { unwatched: true });
+  return await asked.then((bucket) => storeTimeOf(bucket, now)).catch(now);
+}
+
+function machine(options: BrainPresenceOptions, boot: number) {
   const { config, spine, log, registry, now, brain_id } = options;
   const { monotonic_ms = () => performance.now() } = options;
   const clock = steadyTime({ now, monotonic_ms });
@@ -152,8 +163,7 @@ function machine(options: BrainPresenceOptions) {
   const told: PresencePort["send"] = (subject, message) => send(subject, classes.told(message));
   const { port, close } = openPort(options, clock, told, handle);
   const presence = new BrainPresence({
-    ...{ brain_id, port, metrics, log },
-    boot: now(),
+    ...{ brain_id, boot, port, metrics, log },
     config: config.presence,
     member_meta_bytes: config.limits.member_meta_bytes,
     message_bytes: Math.min(MESSAGE_BYTES, spine.payload_bytes_max),
@@ -176,7 +186,7 @@ export async function startBrainPresence(
   options: BrainPresenceOptions,
 ): Promise<BrainPresenceService> {
   const { spine, log, now } = options;
-  const { presence, handle, close } = machine(options);
+  const { presence, handle, close } = machine(options, await bootTime(options));
   const patterns = [
     everyProcess("announce"),
     everyProcess("beat"),

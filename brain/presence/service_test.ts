@@ -3,10 +3,11 @@ import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
 import { QUIET } from "../../shared/testing/logs.ts";
+import { decodeMessage } from "../../shared/presence/wire.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { openSpine } from "../../shared/spine/open.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import { HELLO, processSubject } from "../../shared/subjects/subject.ts";
+import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../tests/harness/nats_server.ts";
@@ -152,6 +153,25 @@ Deno.test("a Spine that is closed fails the start", async () => {
   const unavailable = (error: unknown) =>
     error instanceof ArqonError && error.reason === "spine-unavailable";
   await assert.rejects(startPresence(spine), unavailable);
+});
+
+Deno.test("a Brain that starts again with its clock set back counts as the later one", async () => {
+  await using server = await startNats({ jetstream: true });
+  const spine = await openNats(server);
+  const boots = new Set<number>();
+  spine.subscribe(everyProcess("beat"), ({ payload }) => {
+    const message = decodeMessage(payload);
+    if (message.kind === "beat") boots.add(message.boot);
+  });
+  for (const ahead_ms of [7_200_000, 0, -7_200_000]) {
+    const server = { node_id: "n1" };
+    const brain = await startPresence(spine, { server }, () => Date.now() + ahead_ms);
+    await brain.drain();
+  }
+  await spine.flush();
+  assert.equal(boots.size, 3);
+  assert.deepEqual([...boots], [...boots].toSorted((one, other) => one - other));
+  await spine.drain();
 });
 
 Deno.test("a NATS server that restarts costs no member", async () => {

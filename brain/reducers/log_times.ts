@@ -16,6 +16,7 @@ export interface LogTimesOptions extends Pick<Env, "now"> {
 export class LogTimes {
   readonly #options: LogTimesOptions;
   readonly #logs = new Map<string, DurableLog>();
+  #is_opening = false;
 
   constructor(options: LogTimesOptions) {
     this.#options = options;
@@ -35,8 +36,14 @@ export class LogTimes {
   isOver(tenant_id: string, at_ms: number): boolean {
     const log = this.#logs.get(tenant_id);
     if (log !== undefined) return at_ms <= log.now();
-    // The next call tries again, and a room that needs the log reports that it is unreachable.
-    if (at_ms <= this.#options.now() + CLOCKS_DIFFER_MS) this.open(tenant_id).catch(() => {});
+    // Any log shows the time of all, so without one the first is opened: this Brain's clock may be days behind.
+    const [any] = this.#logs.values();
+    const now_ms = any?.now() ?? (this.#is_opening ? this.#options.now() : Infinity);
+    if (at_ms <= now_ms + CLOCKS_DIFFER_MS) {
+      this.#is_opening = true;
+      // The next call tries again, and a room that needs the log reports that it is unreachable.
+      this.open(tenant_id).catch(() => {}).finally(() => this.#is_opening = false);
+    }
     return false;
   }
 }

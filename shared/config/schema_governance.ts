@@ -86,10 +86,13 @@ const refuseSubjectTwice = refuseRepeated({
   expected: "expected each subject once",
 });
 
+/** The most rules, or mappings: those that match the same rooms are sorted at once. */
+const RULES_MAX = 10_000;
+
 /** `[platform.mirroring]`: copies of traffic on shadow subjects. */
 export const Mirroring = z.strictObject({
   enabled: z.boolean().default(true).describe("copy traffic to shadow subjects"),
-  rules: z.array(MirrorRule).superRefine(refuseTwice, always).default([]).describe(
+  rules: z.array(MirrorRule).max(RULES_MAX).superRefine(refuseTwice, always).default([]).describe(
     "what is mirrored; the longest prefix that matches counts",
   ),
 });
@@ -102,7 +105,7 @@ export const SchemaRegistry = z.strictObject({
       "bucket of current schemas, for other tools to read and put; versions are in the bucket of this name plus _VERSIONS",
     ),
   cache_ttl_seconds: count(300, 86_400, "age at which a schema is looked at again"),
-  mappings: z.array(SchemaMapping).superRefine(refuseSubjectTwice, always)
+  mappings: z.array(SchemaMapping).max(RULES_MAX).superRefine(refuseSubjectTwice, always)
     .superRefine(refuseImpossibleIds, always).default([]).describe(
       "the message of each subject; the most specific match counts",
     ),

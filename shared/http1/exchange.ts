@@ -96,12 +96,21 @@ export interface ExchangeContext {
   readonly clientOf: ClientOf;
 }
 
-/** Waits for the turn of a stranger's request, unless it is rejected, which costs almost nothing. */
-export async function awaitTurn({ turns }: ExchangeContext, arrival: Arrival): Promise<void> {
-  if (!arrival.stranger || arrival.away !== undefined) return;
+/**
+ * Waits for the turn of a request: of a stranger's always, unless it is rejected, which costs almost nothing; of another
+ * once requests have had their time of this turn. Undefined: it goes on at once, before the next one is looked at.
+ */
+export function awaitTurn(
+  { turns }: ExchangeContext,
+  arrival: Arrival,
+): Promise<void> | undefined {
+  if (arrival.away !== undefined) return undefined;
+  if (!arrival.stranger) {
+    turns.begin(arrival);
+    if (!turns.isLate(Infinity)) return undefined;
+  }
   arrival.queued = true;
-  await turns.later();
-  arrival.queued = false;
+  return turns.later().finally(() => arrival.queued = false);
 }
 
 /** The answer of the handler, or of `turnAway` for a rejected connection. */
@@ -177,7 +186,8 @@ class Exchange {
       if (head === undefined) return false;
       // From here on it waits for us.
       arrivals.enter(this.#arrival, "handler");
-      await awaitTurn(this.#context, this.#arrival);
+      const its_turn = awaitTurn(this.#context, this.#arrival);
+      if (its_turn !== undefined) await its_turn;
       if (this.#arrival.ended) return false;
       const more = await this.#answer(head);
       arrivals.noteAnswer(this.#arrival);

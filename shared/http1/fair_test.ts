@@ -8,6 +8,7 @@ import { writeAll } from "./byte_stream.ts";
 import { until } from "../testing/until.ts";
 import { turn } from "../turns/next_turn.ts";
 import { Arrival, Arrivals } from "./arrivals.ts";
+import { showsToken } from "./handled_request.ts";
 import { FileReserve } from "./file_reserve.ts";
 import { listenBare } from "./listener.ts";
 import { LIMITS } from "./testing/limits.ts";
@@ -65,6 +66,46 @@ for (const http of ["own", "runtime"] as const) {
     },
   });
 }
+
+const KNOWN = 60;
+/** How long the handler takes, in ms. */
+const BUSY_MS = 1;
+
+Deno.test("requests of many known connections at the same moment are answered over several turns", async () => {
+  let [most, now, answered] = [0, 0, 0];
+  const listener = await listenBare({
+    host: "127.0.0.1",
+    port: 0,
+    handler(request) {
+      showsToken(request);
+      if (request.url.endsWith("/busy")) {
+        if (now++ === 0) setImmediate(() => now = 0);
+        most = Math.max(most, now);
+        for (const end_ms = performance.now() + BUSY_MS; performance.now() < end_ms;);
+      }
+      return new Response("ok");
+    },
+    onGone() {},
+    limits: LIMITS,
+  });
+  const conns = await Promise.all(
+    Array.from(
+      { length: KNOWN },
+      () => Deno.connect({ hostname: "127.0.0.1", port: listener.port }),
+    ),
+  );
+  const ask = (path: string) =>
+    Promise.all(conns.map(async (conn) => {
+      await writeAll(conn, new TextEncoder().encode(`GET ${path} HTTP/1.1\r\nHost: bus\r\n\r\n`));
+      if (await conn.read(new Uint8Array(65_536)) !== null) answered++;
+    }));
+  await ask("/first");
+  await ask("/busy");
+  assert.equal(answered, 2 * KNOWN);
+  assert(most <= 12, `${most} in one turn`);
+  for (const conn of conns) conn.close();
+  await listener.shutdown();
+});
 
 /** Of `LIMITS.descriptors`: half of a burst finds plenty, the others few, or reserved ones. */
 const RESERVED = 100;

@@ -88,7 +88,8 @@ export async function serveByRuntime(
       if (event === null) break;
       // From here on it waits for us.
       arrivals.enter(arrival, "handler");
-      await awaitTurn(context, arrival);
+      const its_turn = awaitTurn(context, arrival);
+      if (its_turn !== undefined) await its_turn;
       if (arrival.ended) {
         // A request that came just before the close would keep the connection open for ever.
         await event.respondWith(new Response(null, { status: 503 })).catch(() => {});

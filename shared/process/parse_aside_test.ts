@@ -1,7 +1,7 @@
 /** A configuration of any size is parsed beside the work of its process, and is the same as one parsed at once. */
 import assert from "node:assert/strict";
 import { classesHash } from "../config/classes_hash.ts";
-import { RoomClasses } from "../rooms/classes.ts";
+import { type ConfigTables, RoomClasses } from "../rooms/classes.ts";
 import { keptLog } from "../testing/logs.ts";
 import { turnsDuring } from "../testing/turns_during.ts";
 import { until } from "../testing/until.ts";
@@ -52,8 +52,8 @@ function following(started: Config) {
   const classes = new RoomClasses(live.config.rooms);
   live.follow(
     ["rooms"],
-    () => classes.setConfig(live.config.rooms),
-    (next) => classes.prepareConfig(next.rooms),
+    (tables: ConfigTables) => classes.replace(tables),
+    (next) => classes.compiling(next.rooms),
   );
   return { live, classes };
 }
@@ -67,15 +67,15 @@ Deno.test("thousands of changed classes are compared and compiled in turns with 
     FILE,
   );
   const { turns } = await turnsDuring(async () => {
-    const prepared = live.prepare(next);
+    const preparing = live.prepare(next);
     // What a tenant sets meanwhile counts.
     classes.setTenant("acme", []);
     assert.equal(classes.of("acme", "new-1").durable, false);
-    await prepared;
+    const prepared = await preparing;
     assert.equal(classes.of("acme", "new-1").durable, false);
     let changed = 0;
     classes.onChange(() => changed++);
-    assert.deepEqual(live.change(next).changed, ["rooms"]);
+    assert.deepEqual(live.change(next, prepared).changed, ["rooms"]);
     assert.equal(changed, 1);
   });
   assert(turns >= 5, `${turns} turns`);

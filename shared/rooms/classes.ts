@@ -7,7 +7,7 @@ import type { RoomClassEntry, TenantRoomClass } from "../config/schema_durable.t
 import type { Retention } from "../spine/contract/durable_log.ts";
 import { grownRoomOf, recordedRoomOf, valuedRoomOf } from "./reserved.ts";
 import { reducedRoomOf } from "./reducer_room.ts";
-import { inPieces, STRANGERS } from "../turns/slices.ts";
+import { makeAtOnce, type Making } from "../turns/making.ts";
 import {
   compileClass,
   DEFAULT_CLASS,
@@ -41,15 +41,12 @@ interface Layers {
 }
 
 /** The classes of a configuration: those of every tenant, and those of one. */
-interface ConfigTables {
+export interface ConfigTables {
   readonly any: Table;
   readonly own: ReadonlyMap<string, Table>;
 }
 
 const NOTHING: Table = tableOf([]);
-
-/** Steps of compiling classes in one piece: some 4 µs each. */
-const STEPS_A_PIECE = 64;
 
 /** All room classes of this process. */
 export class RoomClasses {
@@ -59,13 +56,10 @@ export class RoomClasses {
   /** The classes of tenants that have their own, as far as they were asked for. */
   readonly #layers = new Map<string, Layers>();
   #others: Layers = layersOf([]);
-  #prepared:
-    | { readonly config: readonly RoomClassEntry[]; readonly tables: ConfigTables }
-    | undefined;
   readonly #listeners = new Set<(tenant_id: string | undefined) => void>();
 
   constructor(config: readonly RoomClassEntry[]) {
-    this.setConfig(config);
+    this.replace(makeAtOnce(this.compiling(config)));
   }
 
   /** Whether some class of the config is durable. */
@@ -76,21 +70,8 @@ export class RoomClasses {
     );
   }
 
-  /** Compiles classes in slices, so that `setConfig` with the same list only swaps tables. */
-  async prepareConfig(config: readonly RoomClassEntry[]): Promise<void> {
-    let tables: ConfigTables | undefined;
-    await inPieces(STRANGERS, this.#compiling(config, (made) => tables = made), STEPS_A_PIECE);
-    this.#prepared = tables && { config, tables };
-  }
-
-  /** Replaces the config's classes. Classes that did not change stay the same objects. */
-  setConfig(config: readonly RoomClassEntry[]): void {
-    let tables = this.#prepared?.config === config ? this.#prepared.tables : undefined;
-    this.#prepared = undefined;
-    if (tables === undefined) {
-      for (const _ of this.#compiling(config, (made) => tables = made)) { /* in one go */ }
-    }
-    const { any, own } = tables!;
+  /** Replaces the config's classes. */
+  replace({ any, own }: ConfigTables): void {
     this.#any = any;
     this.#config = own;
     this.#others = layersOf([any]);
@@ -98,10 +79,8 @@ export class RoomClasses {
     for (const listener of this.#listeners) listener(undefined);
   }
 
-  *#compiling(
-    config: readonly RoomClassEntry[],
-    onMade: (tables: ConfigTables) => void,
-  ): Generator<void> {
+  /** Compiles classes of a config for `replace`. Classes that did not change stay the same objects. */
+  *compiling(config: readonly RoomClassEntry[]): Making<ConfigTables> {
     const known = new Map<string, OwnedClass>();
     for (const { classes } of [this.#any, ...this.#config.values()]) {
       for (const one of classes) yield void known.set(JSON.stringify(one), one);
@@ -119,7 +98,7 @@ export class RoomClasses {
     for (const [tenant_id, classes] of by_tenant) yield void own.set(tenant_id, tableOf(classes));
     const any = own.get("*") ?? NOTHING;
     own.delete("*");
-    onMade({ any, own });
+    return { any, own };
   }
 
   /** Replaces a tenant's own classes. Classes that did not change stay the same objects. */

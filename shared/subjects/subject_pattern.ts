@@ -4,6 +4,8 @@
  * room patterns.
  */
 
+import { makeAtOnce, type Making } from "../turns/making.ts";
+
 /** Longest pattern, in UTF-16 units, and most tokens of one. */
 const PATTERN_UNITS = 256;
 const PATTERN_TOKENS = 32;
@@ -112,15 +114,16 @@ class Node<T> {
   readonly open = new Map<string, PatternMatch<T>>();
   #beginnings: Beginning<T>[] = [];
 
-  seal(): void {
+  *seal(): Making<void> {
     const sorted = [...this.open].sort(([a], [b]) => a < b ? -1 : 1);
     for (const [text, match] of sorted) {
       let shorter: Beginning<T> | undefined = this.#beginnings.at(-1);
       while (shorter !== undefined && !text.startsWith(shorter.text)) shorter = shorter.shorter;
       this.#beginnings.push({ text, match, shorter });
     }
-    for (const child of this.children.values()) child.seal();
-    this.any?.seal();
+    yield;
+    for (const child of this.children.values()) yield* child.seal();
+    if (this.any !== undefined) yield* this.any.seal();
   }
 
   /** The longest prefix of the subject from `at` on. */
@@ -199,6 +202,15 @@ function walk<T>(
   if (node.any !== undefined) walk(node.any, subject, end + 1, every, found);
 }
 
+/** The more specific of two matches of one subject; of two with the same pattern, the second. */
+export function moreSpecific<T>(
+  one: PatternMatch<T> | undefined,
+  other: PatternMatch<T> | undefined,
+): PatternMatch<T> | undefined {
+  if (one === undefined || other === undefined) return other ?? one;
+  return compareSpecificity(one, other) < 0 ? one : other;
+}
+
 /**
  * Compiles patterns with their values; of two equal ones the later wins. Throws TypeError, naming the fault, for an
  * invalid pattern.
@@ -206,6 +218,13 @@ function walk<T>(
 export function compilePatterns<T>(
   entries: Iterable<readonly [pattern: string, value: T]>,
 ): PatternTable<T> {
+  return makeAtOnce(compilingPatterns(entries));
+}
+
+/** As `compilePatterns`, a pattern in each step. */
+export function* compilingPatterns<T>(
+  entries: Iterable<readonly [pattern: string, value: T]>,
+): Making<PatternTable<T>> {
   const root = new Node<T>();
   let size = 0;
   for (const [pattern, value] of entries) {
@@ -214,8 +233,9 @@ export function compilePatterns<T>(
       throw new TypeError(`not a subject pattern: ${JSON.stringify(pattern)}: ${problem}`);
     }
     if (add(root, pattern, value)) size++;
+    yield;
   }
-  root.seal();
+  yield* root.seal();
   return {
     size,
     match(subject) {

@@ -3,6 +3,7 @@
  * requests. Within a turn such work runs for SLICE_MS in total, over all tenants and connections; then sockets are
  * polled, and the tenant that has used least continues.
  */
+import type { Making } from "./making.ts";
 import { nextTurn } from "./next_turn.ts";
 import { createTurns, UNBOUNDED } from "./tenant_turns.ts";
 
@@ -85,6 +86,20 @@ const slices = new Slices({
 
 /** As `Slices.enter`, for the event loop of this thread. */
 export const slice = (tenant_id: string): Promise<void> | undefined => slices.enter(tenant_id);
+
+/** Makes something in pieces of so many steps, in slices of the tenant. Rejects as a step throws. */
+export async function makeInPieces<Made>(
+  tenant_id: string,
+  steps: Making<Made>,
+  a_piece: number,
+): Promise<Made> {
+  for (;; await slice(tenant_id)) {
+    for (let taken = 0; taken < a_piece; taken++) {
+      const { done, value } = steps.next();
+      if (done === true) return value;
+    }
+  }
+}
 
 /**
  * Runs steps in pieces of this many, the first one at once and the others in slices of the tenant; undefined: one piece

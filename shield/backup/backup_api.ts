@@ -12,6 +12,7 @@ import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { Spine, SpineBackup } from "../../shared/spine/contract/spine.ts";
+import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import { AdminTable } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 
@@ -84,6 +85,8 @@ function streamOf(
   return new ReadableStream({
     async pull(controller) {
       try {
+        // A fast reader asks again within the turn.
+        await slice(STRANGERS);
         const { done, value } = await bytes.next();
         if (done !== true) return controller.enqueue(value);
         onEnd("done");

@@ -12,6 +12,7 @@ import { callTerms } from "../../shared/hooks/terms.ts";
 import { Seats } from "../../shared/hooks/seats.ts";
 import { signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Env } from "../../shared/env.ts";
+import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 import { Counter, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import type { Judged } from "../message/gates.ts";
@@ -81,25 +82,33 @@ class Gates {
       buckets: SECONDS,
       registers,
     });
-    this.#renew();
-    options.reloading?.follow(["hooks"], () => this.#renew());
+    this.#gates = makeAtOnce(this.#making(options.config));
+    options.reloading?.follow(
+      ["hooks"],
+      (gates: ReadonlyMap<string, readonly Gate[]>) => void (this.#gates = gates),
+      (next) => this.#making(next),
+    );
   }
 
-  /** Applies the configured hooks. An unchanged one keeps its running calls. */
-  #renew(): void {
+  /** The gates of a configuration. An unchanged one keeps its running calls. */
+  *#making({ hooks }: HookGateOptions["config"]): Making<ReadonlyMap<string, readonly Gate[]>> {
     const before = new Map([...this.#gates.values()].flat().map((gate) => [gate.text, gate]));
     const gates = new Map<string, Gate[]>();
-    for (const hook of this.#options.config.hooks) {
-      const text = JSON.stringify(hook);
-      const seats = before.get(text)?.seats ??
-        new Seats(this.#options.config.webhooks.before_in_flight);
-      const gate = { text, hook, seats };
-      for (const kind of hook.before) {
-        const key = `${kind} ${hook.tenant}`;
-        gates.set(key, [...gates.get(key) ?? [], gate]);
+    for (const hook of hooks) {
+      if (hook.before.length > 0) {
+        const text = JSON.stringify(hook);
+        const seats = before.get(text)?.seats ??
+          new Seats(this.#options.config.webhooks.before_in_flight);
+        for (const kind of hook.before) {
+          const key = `${kind} ${hook.tenant}`;
+          const bound = gates.get(key) ?? [];
+          gates.set(key, bound);
+          bound.push({ text, hook, seats });
+        }
       }
+      yield;
     }
-    this.#gates = gates;
+    return gates;
   }
 
   /** The hooks that apply; undefined: none. */

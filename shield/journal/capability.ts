@@ -129,7 +129,7 @@ export const JOURNAL: Capability<StartedJournal> = {
       }],
       start: ({ logs }) => ({
         routes: JOURNAL_ROUTES.serve({ ...admin, logs }),
-        follows: [{ keys: KEYS, renew }],
+        follow: (changes) => changes.follow(KEYS, renew),
       }),
       close,
     };

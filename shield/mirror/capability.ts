@@ -17,7 +17,7 @@ export const MIRROR: Capability<StartedMirror> = {
       observer: mirroring.mirror,
       start: () => ({
         routes: MIRROR_ROUTES.serve(mirroring.admin),
-        follows: [{ keys: ["platform.mirroring.rules"], renew: mirroring.renew }],
+        follow: mirroring.follow,
       }),
       close: mirroring.close,
     };

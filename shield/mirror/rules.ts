@@ -5,8 +5,13 @@
  */
 import type { MirrorRule } from "../../shared/config/schema_governance.ts";
 import { samplingHash, samplingThreshold } from "../../shared/sampling.ts";
-import { compareSpecificity, compilePatterns } from "../../shared/subjects/subject_pattern.ts";
-import type { PatternMatch, PatternTable } from "../../shared/subjects/subject_pattern.ts";
+import {
+  compareSpecificity,
+  compilingPatterns,
+  moreSpecific,
+  type PatternTable,
+} from "../../shared/subjects/subject_pattern.ts";
+import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 import type { RuleTotals } from "./stats.ts";
 
 /** A rule and where it comes from. */
@@ -23,21 +28,17 @@ export interface CompiledRule extends EffectiveRule {
   readonly totals: RuleTotals;
 }
 
-type Table = PatternTable<CompiledRule>;
-type Match = PatternMatch<CompiledRule> | undefined;
-
-/** The more specific of two matches; with the same pattern, the tenant's own. */
-function better(config: Match, tenant: Match): Match {
-  if (config === undefined || tenant === undefined) return tenant ?? config;
-  return compareSpecificity(config, tenant) < 0 ? config : tenant;
+/** The rules of one source. */
+export interface RuleTable {
+  readonly table: PatternTable<CompiledRule>;
+  readonly rules: readonly CompiledRule[];
 }
 
 /** All rules of this process. */
 export class MirrorRules {
   readonly #totalsOf: (prefix: string) => RuleTotals;
-  #config: Table;
-  #config_rules: readonly CompiledRule[];
-  readonly #tenants = new Map<string, { table: Table; rules: readonly CompiledRule[] }>();
+  #config: RuleTable;
+  readonly #tenants = new Map<string, RuleTable>();
 
   /**
    * Compiles the config's rules. `totalsOf` returns the counters of a rule. Throws TypeError for a prefix that is not a
@@ -45,29 +46,34 @@ export class MirrorRules {
    */
   constructor(rules: readonly MirrorRule[], totalsOf: (prefix: string) => RuleTotals) {
     this.#totalsOf = totalsOf;
-    this.#config_rules = rules.map((rule) => this.#compile(rule, undefined));
-    this.#config = tableOf(this.#config_rules);
+    this.#config = makeAtOnce(this.compiling(rules));
   }
 
-  /** Replaces the config's rules. Throws as the constructor does, and then changes nothing. */
-  setConfig(rules: readonly MirrorRule[]): void {
-    const compiled = rules.map((rule) => this.#compile(rule, undefined));
-    this.#config = tableOf(compiled);
-    this.#config_rules = compiled;
+  /** Compiles rules of one source: the config's for `replace`, or a tenant's own. Throws as the constructor does. */
+  *compiling(rules: readonly MirrorRule[], tenant_id?: string): Making<RuleTable> {
+    const compiled: CompiledRule[] = [];
+    for (const rule of rules) yield void compiled.push(this.#compile(rule, tenant_id));
+    const entries = compiled.map((rule) => [rule.prefix, rule] as const);
+    return { table: yield* compilingPatterns(entries), rules: compiled };
+  }
+
+  /** Replaces the config's rules. */
+  replace(config: RuleTable): void {
+    this.#config = config;
   }
 
   /** Replaces a tenant's own rules. Throws TypeError for a prefix that is not a pattern, and then changes nothing. */
   setTenant(tenant_id: string, rules: readonly MirrorRule[]): void {
     if (rules.length === 0) return void this.#tenants.delete(tenant_id);
-    const compiled = rules.map((rule) => this.#compile(rule, tenant_id));
-    this.#tenants.set(tenant_id, { table: tableOf(compiled), rules: compiled });
+    this.#tenants.set(tenant_id, makeAtOnce(this.compiling(rules, tenant_id)));
   }
 
   /** The rule that applies to the subject, which must belong to that tenant. */
   match(subject: string, tenant_id: string): CompiledRule | undefined {
     const own = this.#tenants.size === 0 ? undefined : this.#tenants.get(tenant_id);
-    if (own === undefined && this.#config.size === 0) return undefined;
-    return better(this.#config.match(subject), own?.table.match(subject))?.value;
+    const { table } = this.#config;
+    if (own === undefined && table.size === 0) return undefined;
+    return moreSpecific(table.match(subject), own?.table.match(subject))?.value;
   }
 
   /** Whether the rule selects messages with that key. */
@@ -80,13 +86,13 @@ export class MirrorRules {
   explain(subject: string, tenant_id: string): EffectiveRule[] {
     const own = this.#tenants.get(tenant_id)?.table.all(subject) ?? [];
     const overruled = new Set(own.map(({ pattern }) => pattern));
-    const config = this.#config.all(subject).filter(({ pattern }) => !overruled.has(pattern));
+    const config = this.#config.table.all(subject).filter(({ pattern }) => !overruled.has(pattern));
     return [...own, ...config].sort(compareSpecificity).map(({ value }) => effective(value));
   }
 
   /** The number of rules. */
   get size(): number {
-    let size = this.#config_rules.length;
+    let size = this.#config.rules.length;
     for (const { rules } of this.#tenants.values()) size += rules.length;
     return size;
   }
@@ -94,7 +100,7 @@ export class MirrorRules {
   /** All rules: first the config's, then the tenants'. */
   list(): EffectiveRule[] {
     const own = [...this.#tenants.values()].flatMap(({ rules }) => rules);
-    return [...this.#config_rules, ...own].map(effective);
+    return [...this.#config.rules, ...own].map(effective);
   }
 
   #compile({ prefix, percent }: MirrorRule, tenant_id: string | undefined): CompiledRule {
@@ -107,10 +113,6 @@ export class MirrorRules {
       totals: this.#totalsOf(prefix),
     };
   }
-}
-
-function tableOf(rules: readonly CompiledRule[]): Table {
-  return compilePatterns(rules.map((rule) => [rule.prefix, rule] as const));
 }
 
 function effective({ prefix, percent, source, tenant_id }: CompiledRule): EffectiveRule {

@@ -3,6 +3,7 @@
  * `[platform.mirroring] enabled = false` nothing is started.
  */
 import { parseRoomSubject } from "../../shared/subjects/subject.ts";
+import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Settings } from "../settings/settings.ts";
@@ -12,7 +13,7 @@ import { NO_CANDIDATES } from "../message/gates.ts";
 import type { CandidateVerdicts } from "../message/gates.ts";
 import { createMirror } from "./mirror.ts";
 import type { Mirror } from "./mirror.ts";
-import { MirrorRules } from "./rules.ts";
+import { MirrorRules, type RuleTable } from "./rules.ts";
 import { ShadowSender } from "./sender.ts";
 import type { ShadowCopy } from "./sender.ts";
 import { routedTraceId } from "./shadow_envelope.ts";
@@ -33,8 +34,8 @@ export interface StartedMirror {
   readonly candidates: CandidateVerdicts;
   /** The context of its admin API; undefined if mirroring is disabled. */
   readonly admin: MirrorAdminContext | undefined;
-  /** Applies the rules of the current configuration. */
-  renew(): void;
+  /** Applies the rules of a changed configuration. */
+  follow(changes: ConfigChanges): void;
   /** Sends the queue, then ends. */
   close(): Promise<void>;
 }
@@ -49,7 +50,7 @@ export function startMirror(start: MirrorStart): StartedMirror {
   if (!mirroring.enabled) {
     const close = () => Promise.resolve();
     const nothing = { mirror: undefined, candidates: NO_CANDIDATES, admin: undefined };
-    return { ...nothing, renew: () => {}, close };
+    return { ...nothing, follow: () => {}, close };
   }
   const log = start.log.child({ part: "mirroring" });
   const stats = new MirrorStats();
@@ -81,7 +82,12 @@ export function startMirror(start: MirrorStart): StartedMirror {
     mirror,
     candidates: mirror,
     admin: { rules, settings, book, log, node_id: start.node_id },
-    renew: () => rules.setConfig(mirroring.rules),
+    follow: (changes) =>
+      changes.follow(
+        ["platform.mirroring.rules"],
+        (config: RuleTable) => rules.replace(config),
+        ({ platform }) => rules.compiling(platform.mirroring.rules),
+      ),
     async close() {
       stopSettings();
       await sender.close();

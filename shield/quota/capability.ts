@@ -1,5 +1,4 @@
 /** The quotas capability of a Shield. */
-import { liveKeysOf } from "../../shared/config/keys/live_keys.ts";
 import type { Capability } from "../capability.ts";
 import { type StartedQuota, startQuota } from "./quota.ts";
 
@@ -13,7 +12,7 @@ export const QUOTA: Capability<StartedQuota> = {
     return {
       own: quota,
       gives: { quota, has_quotas: true },
-      start: () => ({ follows: [{ keys: liveKeysOf("quota"), renew: () => quota.renew() }] }),
+      start: () => ({ follow: (changes) => quota.follow(changes) }),
       close: () => quota.close(),
     };
   },

@@ -6,11 +6,14 @@
 import { ArqonError } from "@arqon/proto";
 import { Counter } from "prom-client";
 import type { Env } from "../../shared/env.ts";
+import { liveKeysOf } from "../../shared/config/keys/live_keys.ts";
+import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { RenewedSecret } from "../../shared/process/secret_file.ts";
+import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 import { fullBucket, reserve } from "./bucket.ts";
 import { withOwn } from "../../shared/config/schema_quota.ts";
 import type { Amounts, Bucket, Grant, Reservation } from "./bucket.ts";
@@ -52,6 +55,8 @@ export async function startQuota(
 
 type Connect = (options: ValkeyOptions) => QuotaServer;
 
+type RateOf = (tenant_id: string) => Amounts;
+
 const UNITS = { messages: "messages a second", bytes: "bytes a second" } as const;
 
 /** The quotas of a process; its starter closes them. */
@@ -59,7 +64,7 @@ export class StartedQuota implements Quota {
   readonly #options: QuotaOptions;
   readonly #slices: Slices;
   readonly #server: QuotaServer;
-  #rateOf: (tenant_id: string) => Amounts;
+  #rateOf: RateOf;
   /** This Shield's own buckets, filled while the server is unreachable. */
   readonly #alone: BoundedMap<string, Bucket>;
   readonly #refusals: Counter<"quota">;
@@ -81,7 +86,7 @@ export class StartedQuota implements Quota {
     const { config, registry, settings } = options;
     const { slice_ms, timeout_ms, active_tenants: tenants_max } = config;
     this.#alone = new BoundedMap(tenants_max);
-    this.#rateOf = ratesOf(config);
+    this.#rateOf = makeAtOnce(ratesOf(config));
     const rateOf = (tenant_id: string) =>
       withOwn(this.#rateOf(tenant_id), settings.get(tenant_id).quotas);
     this.#slices = new Slices({ rateOf, slice_ms, timeout_ms, tenants_max });
@@ -142,11 +147,15 @@ export class StartedQuota implements Quota {
     if (shortage !== undefined) this.#refuse(shortage);
   }
 
-  /** Applies the quotas of the current configuration. */
-  renew(): void {
-    this.#rateOf = ratesOf(this.#options.config);
-    this.#slices.clear();
-    this.#alone.clear();
+  /** Applies the quotas of a changed configuration. */
+  follow(changes: ConfigChanges): void {
+    const renew = (rateOf: RateOf) => {
+      this.#rateOf = rateOf;
+      this.#slices.clear();
+      this.#alone.clear();
+    };
+    const { config } = this.#options;
+    changes.follow(liveKeysOf("quota"), renew, ({ quota = config }) => ratesOf(quota));
   }
 
   close(): void {
@@ -242,15 +251,19 @@ export class StartedQuota implements Quota {
 }
 
 /** Looks up tenants' quotas: a tenant's own quota has priority over the default. */
-function ratesOf(config: QuotaConfig): (tenant_id: string) => Amounts {
+function* ratesOf(config: QuotaConfig): Making<RateOf> {
   const usual = {
     messages: config.tenant_messages_per_second,
     bytes: config.tenant_bytes_per_second,
   };
-  const own = new Map(config.tenants.map((entry) => [entry.tenant, {
-    messages: entry.messages_per_second ?? usual.messages,
-    bytes: entry.bytes_per_second ?? usual.bytes,
-  }]));
+  const own = new Map<string, Amounts>();
+  for (const { tenant, messages_per_second, bytes_per_second } of config.tenants) {
+    own.set(tenant, {
+      messages: messages_per_second ?? usual.messages,
+      bytes: bytes_per_second ?? usual.bytes,
+    });
+    yield;
+  }
   return (tenant_id) => own.get(tenant_id) ?? usual;
 }
 

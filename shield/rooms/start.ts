@@ -8,7 +8,8 @@ import { Gauge } from "../../shared/metrics/metrics.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Settings } from "../settings/settings.ts";
 import { classesHash } from "../../shared/config/classes_hash.ts";
-import { RoomClasses } from "../../shared/rooms/classes.ts";
+import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
+import { type ConfigTables, RoomClasses } from "../../shared/rooms/classes.ts";
 import { ArqonError } from "@arqon/proto";
 import type { Logger } from "../../shared/logs/log.ts";
 import {
@@ -30,10 +31,8 @@ export interface RoomClassesStart extends Pick<Env, "registry" | "log"> {
 /** Room classes that follow the settings. */
 export interface StartedRoomClasses {
   readonly classes: RoomClasses;
-  /** Applies the classes of the current configuration. */
-  renew(): void;
-  /** Prepares `renew` for a configuration that may follow. */
-  prepare(next: Pick<Config, "rooms">): Promise<void>;
+  /** Applies the classes of a changed configuration. */
+  follow(changes: ConfigChanges): void;
   /** Ends the following: the classes stay as they are. */
   close(): void;
 }
@@ -71,9 +70,13 @@ export function startRoomClasses(start: RoomClassesStart): StartedRoomClasses {
       this.set(classesHash(config.rooms));
     },
   });
-  const renew = () => classes.setConfig(config.rooms);
-  const prepare = (next: Pick<Config, "rooms">) => classes.prepareConfig(next.rooms);
-  return { classes, renew, prepare, close };
+  const follow = (changes: ConfigChanges) =>
+    changes.follow(
+      ["rooms"],
+      (tables: ConfigTables) => classes.replace(tables),
+      (next) => classes.compiling(next.rooms),
+    );
+  return { classes, follow, close };
 }
 
 // Stores the Brains' last report about the record of the stored rooms, for a Brain that starts while no other runs. So

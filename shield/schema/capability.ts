@@ -30,7 +30,7 @@ export const SCHEMAS: Capability<StartedSchemas> = {
       ...{ checks, status, close },
       start: () => ({
         routes: SCHEMA_ROUTES.serve(schemas.admin),
-        follows: [{ keys: ["platform.registry.mappings"], renew: schemas.renew }],
+        follow: schemas.follow,
       }),
     };
   },

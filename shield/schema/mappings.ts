@@ -3,8 +3,13 @@
  * specific pattern wins, and of two equal ones the tenant's. Independent of schemas.
  */
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
-import { canMatchBelow, compilePatterns } from "../../shared/subjects/subject_pattern.ts";
-import type { PatternTable } from "../../shared/subjects/subject_pattern.ts";
+import {
+  compilePatterns,
+  compilingPatterns,
+  moreSpecific,
+  type PatternTable,
+} from "../../shared/subjects/subject_pattern.ts";
+import { makeAtOnce, type Making } from "../../shared/turns/making.ts";
 
 /** A mapping and where it comes from. */
 export interface Bound {
@@ -12,7 +17,13 @@ export interface Bound {
   readonly source: "config" | "tenant";
 }
 
-/** One tenant's table, or a problem if its mappings cannot be used and none were in force before. */
+/** The configuration's mappings, compiled. */
+export interface ConfigMappings {
+  readonly mappings: readonly SchemaMapping[];
+  readonly table: PatternTable<Bound>;
+}
+
+/** One tenant's own table, or a problem if its mappings cannot be used and none were in force before. */
 type Table = PatternTable<Bound> | { readonly problem: string };
 
 /** Limits of the tables. */
@@ -23,30 +34,26 @@ export interface MappingLimits {
 
 /** The mappings in force. */
 export class Mappings {
-  #config: readonly SchemaMapping[];
+  #config: ConfigMappings;
   readonly #limits: MappingLimits;
-  #common: PatternTable<Bound>;
   readonly #tenants = new Map<string, Table>();
   readonly #own = new Map<string, readonly SchemaMapping[]>();
   #count = 0;
 
   /** Compiles the configuration's mappings. Throws TypeError if one of their subjects is not a pattern. */
   constructor(config: readonly SchemaMapping[], limits: MappingLimits) {
-    this.#config = config;
+    this.#config = makeAtOnce(this.compiling(config));
     this.#limits = limits;
-    this.#common = compilePatterns(entriesOf(config, "config"));
   }
 
-  /**
-   * Replaces the configuration's mappings, for every tenant. Throws as the constructor does, and then
-   * changes nothing.
-   */
-  setConfig(config: readonly SchemaMapping[]): void {
-    this.#common = compilePatterns(entriesOf(config, "config"));
+  /** Compiles the configuration's mappings for `replace`. Throws as the constructor does. */
+  *compiling(mappings: readonly SchemaMapping[]): Making<ConfigMappings> {
+    return { mappings, table: yield* compilingPatterns(entriesOf(mappings, "config")) };
+  }
+
+  /** Replaces the configuration's mappings, for every tenant. */
+  replace(config: ConfigMappings): void {
     this.#config = config;
-    for (const [tenant_id, own] of this.#own) {
-      this.#tenants.set(tenant_id, this.#compile(tenant_id, own));
-    }
   }
 
   /** The number of run-time mappings in force. */
@@ -56,7 +63,7 @@ export class Mappings {
 
   /** True if no subject of any tenant is mapped. */
   get isEmpty(): boolean {
-    return this.#config.length === 0 && this.#tenants.size === 0;
+    return this.#config.mappings.length === 0 && this.#tenants.size === 0;
   }
 
   /**
@@ -65,20 +72,27 @@ export class Mappings {
    */
   set(tenant_id: string, mappings: readonly SchemaMapping[]): string | undefined {
     const before = this.#own.get(tenant_id);
-    const problem = this.#problemOf(before, mappings);
-    if (problem === undefined) {
-      this.#count += mappings.length - (before?.length ?? 0);
-      if (mappings.length === 0) {
-        this.#own.delete(tenant_id);
-        this.#tenants.delete(tenant_id);
-        return undefined;
-      }
-      this.#own.set(tenant_id, mappings);
-      this.#tenants.set(tenant_id, this.#compile(tenant_id, mappings));
-    } else if (before === undefined) {
-      this.#tenants.set(tenant_id, { problem });
+    const table = this.#tableOf(before, mappings);
+    if ("problem" in table) {
+      if (before === undefined) this.#tenants.set(tenant_id, table);
+      return table.problem;
     }
-    return problem;
+    this.#count += mappings.length - (before?.length ?? 0);
+    if (mappings.length === 0) {
+      this.#own.delete(tenant_id);
+      this.#tenants.delete(tenant_id);
+    } else {
+      this.#own.set(tenant_id, mappings);
+      this.#tenants.set(tenant_id, table);
+    }
+    return undefined;
+  }
+
+  /** Whether the tenant's mappings are these. */
+  has(tenant_id: string, mappings: readonly SchemaMapping[]): boolean {
+    const own = this.#tenants.get(tenant_id);
+    if (own !== undefined && "problem" in own) return false;
+    return JSON.stringify(this.#own.get(tenant_id) ?? []) === JSON.stringify(mappings);
   }
 
   /** Refuses every subject of a tenant until `set`, since its mappings are unknown. */
@@ -88,13 +102,14 @@ export class Mappings {
 
   /** The mapping of `in.t.T.r.R` of that tenant, or why it cannot be determined. */
   find(subject: string, tenant_id: string): Bound | { readonly problem: string } | undefined {
-    const table = this.#tenants.get(tenant_id) ?? this.#common;
-    return "problem" in table ? table : table.match(subject)?.value;
+    const own = this.#tenants.get(tenant_id);
+    if (own !== undefined && "problem" in own) return own;
+    return moreSpecific(this.#config.table.match(subject), own?.match(subject))?.value;
   }
 
   /** All mappings in force, the configuration's first. */
   *all(): Iterable<SchemaMapping> {
-    yield* this.#config;
+    yield* this.#config.mappings;
     for (const mappings of this.#own.values()) yield* mappings;
   }
 
@@ -105,26 +120,21 @@ export class Mappings {
     return mapped;
   }
 
-  #problemOf(
+  #tableOf(
     before: readonly SchemaMapping[] | undefined,
     mappings: readonly SchemaMapping[],
-  ): string | undefined {
+  ): Table {
     const { tenant_mappings } = this.#limits;
     if (this.#count - (before?.length ?? 0) + mappings.length > tenant_mappings) {
-      return `more than ${tenant_mappings} mappings of all tenants (platform.registry)`;
+      return {
+        problem: `more than ${tenant_mappings} mappings of all tenants (platform.registry)`,
+      };
     }
     try {
-      compilePatterns(entriesOf(mappings, "tenant"));
-      return undefined;
+      return compilePatterns(entriesOf(mappings, "tenant"));
     } catch (error) {
-      return error instanceof Error ? error.message : String(error);
+      return { problem: error instanceof Error ? error.message : String(error) };
     }
-  }
-
-  #compile(tenant_id: string, mappings: readonly SchemaMapping[]): PatternTable<Bound> {
-    const own = `in.t.${tenant_id}.`;
-    const common = this.#config.filter(({ subject }) => canMatchBelow(subject, own));
-    return compilePatterns([...entriesOf(common, "config"), ...entriesOf(mappings, "tenant")]);
   }
 }
 

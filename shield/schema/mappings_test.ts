@@ -1,6 +1,7 @@
 /** Which mapping applies to a subject, among those of the configuration and of the tenants. */
 import assert from "node:assert/strict";
 import type { SchemaMapping } from "../../shared/config/schema_governance.ts";
+import { makeAtOnce } from "../../shared/turns/making.ts";
 import { Mappings } from "./mappings.ts";
 
 const mapping = (subject: string, schema_id: string): SchemaMapping => ({
@@ -35,8 +36,15 @@ Deno.test("the most specific pattern wins, from either source", () => {
   assert.equal(found(mappings, "in.t.acme.r.other"), "broad");
   assert.equal(found(mappings, "in.t.acme.r.lobby"), "mine", "the tenant's wins over an equal one");
   assert.equal(found(mappings, "in.t.globex.r.lobby", "globex"), "any", "others are unchanged");
+  const config = [mapping("in.t.*.r.*", "all"), mapping("in.t.acme.r.chat-2*", "new")];
+  assert.ok([...mappings.compiling(config)].length >= config.length, "step by step");
+  mappings.replace(makeAtOnce(mappings.compiling(config)));
+  const rooms = ["chat-12", "chat-2", "chat-3", "lobby"];
+  assert.deepEqual(rooms.map((room) => found(mappings, `in.t.acme.r.${room}`)), [
+    ...["own", "new", "broad", "mine"],
+  ]);
   mappings.set("acme", []);
-  assert.equal(found(mappings, "in.t.acme.r.lobby"), "lobby");
+  assert.equal(found(mappings, "in.t.acme.r.lobby"), "all");
 });
 
 Deno.test("without mappings nothing is looked up; one tenant's mappings affect no other tenant", () => {

@@ -2,11 +2,14 @@
  * Assembles the schema check of one process: store, cache, mappings of the config and of the tenants, gate and admin
  * API. With `[platform.registry] enabled = false` nothing is started.
  */
+import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Env } from "../../shared/env.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { Random } from "../../shared/ids.ts";
+import type { Making } from "../../shared/turns/making.ts";
+import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import { plural } from "../../shared/plural.ts";
 import type { CandidateVerdicts } from "../message/gates.ts";
 import type { Settings } from "../settings/settings.ts";
@@ -17,7 +20,7 @@ import { SchemaCache } from "./registry/cache.ts";
 import { DeadLetters } from "./dead_letters.ts";
 import { Gate } from "./gate.ts";
 import type { SchemaGate } from "./gate.ts";
-import { Mappings } from "./mappings.ts";
+import { type ConfigMappings, Mappings } from "./mappings.ts";
 import { registerSchemaMetrics } from "./metrics.ts";
 import type { SchemaFigures, SchemaTotals } from "./metrics.ts";
 import { openSchemaStore } from "./registry/store.ts";
@@ -46,8 +49,8 @@ export interface StartedSchemas {
   readonly admin: SchemaAdminContext | undefined;
   checks(): Record<string, HealthCheck>;
   status(): Record<string, unknown>;
-  /** Applies the mappings of the current configuration. */
-  renew(): void;
+  /** Applies the mappings of a changed configuration. */
+  follow(changes: ConfigChanges): void;
   close(): void;
 }
 
@@ -56,7 +59,7 @@ const DISABLED: StartedSchemas = {
   admin: undefined,
   checks: () => ({}),
   status: () => ({}),
-  renew: () => {},
+  follow: () => {},
   close: () => {},
 };
 
@@ -151,17 +154,15 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
     dead_letters: new DeadLetters({ spine, totals, bytes_max }),
     candidates: start.candidates,
   });
-  const apply = () => {
-    cache.want(mappings.all());
-    gate.forget();
-  };
   const since_ms = now();
   await puts.ready;
   const random = () => fractionOf(start.random);
   const { registry } = start;
   const swept = { log, registry, monotonic_ms, random };
   const sweep = await startVersionSweep(spine, options.kv_bucket, swept);
+  const apply = applying(() => cache.wanting(mappings.all()), gate);
   const stop = followSettings({ settings, mappings, log, apply });
+  cache.want(mappings.all());
   await cache.settled();
   const { versions: versions_max, message_parts } = options;
   const shared = { store, cache, puts, settings, mappings, log };
@@ -176,10 +177,15 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
       const config_mappings = options.mappings.length;
       return { schemas, messages, tenant_mappings, config_mappings, refused: refused.length };
     },
-    renew() {
-      mappings.setConfig(options.mappings);
-      apply();
-    },
+    follow: (changes) =>
+      changes.follow(
+        ["platform.registry.mappings"],
+        (config: ConfigMappings) => {
+          mappings.replace(config);
+          apply();
+        },
+        ({ platform }) => mappings.compiling(platform.registry.mappings),
+      ),
     close() {
       stop();
       sweep.close();
@@ -223,6 +229,7 @@ interface Following extends Pick<Env, "log"> {
 function followSettings({ settings, mappings, log, apply }: Following): () => void {
   let starting = true;
   const stop = settings.onChange((tenant_id, { mappings: wanted }) => {
+    if (!starting && mappings.has(tenant_id, wanted)) return;
     const problem = mappings.set(tenant_id, wanted);
     if (problem !== undefined) {
       log.error("a tenant's mappings cannot be used", { error: problem, tenant_id });
@@ -237,6 +244,27 @@ function followSettings({ settings, mappings, log, apply }: Following): () => vo
     }
   }
   starting = false;
-  apply();
   return stop;
+}
+
+/** Mappings in one piece: all tenants have up to 100,000. */
+const A_PIECE = 512;
+
+/** Puts changed mappings in force, a large number in slices; what changes meanwhile follows. */
+function applying(put: () => Making<void>, gate: Gate): () => void {
+  let [is_running, is_due] = [false, false];
+  const run = async () => {
+    is_running = true;
+    while (is_due) {
+      is_due = false;
+      gate.forget();
+      await inPieces(STRANGERS, put(), A_PIECE);
+      gate.forget();
+    }
+    is_running = false;
+  };
+  return () => {
+    is_due = true;
+    if (!is_running) void run();
+  };
 }

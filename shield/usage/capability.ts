@@ -37,10 +37,10 @@ export const USAGE: Capability<StartedUsage> = {
         usage.audit(trail && ((audited) => trail.happened(audited)));
         return {
           routes: USAGE_ROUTES.serve(usage.admin),
-          follows: [
-            { keys: ["usage.budgets"], renew: usage.renew },
-            { keys: ["usage.prices", "usage.prices_from"], renew: usage.reprice },
-          ],
+          follow(changes) {
+            changes.follow(["usage.budgets"], usage.renew);
+            changes.follow(["usage.prices", "usage.prices_from"], usage.reprice);
+          },
           // A start that fails earlier has counted nothing, and leaves no incarnation that others would consider
           // killed.
           begin: usage.begin,

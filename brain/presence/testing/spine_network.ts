@@ -43,8 +43,8 @@ export interface RunningBrain extends BrainPresenceService {
 export async function startPresence(
   spine: Spine,
   settings: Record<string, unknown> = {},
+  now: () => number = Date.now,
 ): Promise<RunningBrain> {
-  const now = Date.now;
   const { log, lines } = keptLog({ level: "info", now });
   const registry = createMetrics({ node_id: "b", version: "0" });
   const config = configFrom({ presence: QUICK, ...settings });

@@ -3,7 +3,8 @@
  * after `change`. Only `change` modifies it. Reads no file; `reload.ts` does.
  */
 import { constantAt, shareOf } from "../keys/constants.ts";
-import { inPieces, STRANGERS } from "../../turns/slices.ts";
+import { makeAtOnce, type Making } from "../../turns/making.ts";
+import { makeInPieces, STRANGERS } from "../../turns/slices.ts";
 import { isLiveKey, LISTS_ALONE, LIVE_KEYS, LIVE_WHILE_SET } from "../keys/live_keys.ts";
 import type { LiveKey } from "../keys/live_keys.ts";
 import { ConfigError, configFrom } from "../load.ts";
@@ -23,21 +24,32 @@ export interface ConfigChange {
 export interface ConfigChanges {
   /**
    * Calls `apply` after each change of one of the keys, when the configuration has the new values. `apply` must not
-   * throw. A component that reads a key on every use needs no notification.
+   * throw. A component that reads a key on every use needs no notification. `make` makes what `apply` gets of a new
+   * configuration, in slices. It must not throw, and changes nothing: the configuration may yet be refused.
    */
-  follow(keys: readonly LiveKey[], apply: () => void, prepare?: Prepare): void;
+  follow<Made = void>(
+    keys: readonly LiveKey[],
+    apply: (made: Made) => void,
+    make?: (next: Config) => Making<Made>,
+  ): void;
 }
 
-/**
- * Prepares a change of a component's keys in slices, so that its `apply`, if it follows, is short. It must not reject,
- * and nothing may change before `apply`: the change may yet be refused.
- */
-export type Prepare = (next: Config) => Promise<void>;
+/** A change of one component: its application. */
+interface Applied {
+  readonly keys: ReadonlySet<LiveKey>;
+  readonly apply: () => void;
+}
 
 interface Follower {
   readonly keys: ReadonlySet<LiveKey>;
-  readonly apply: () => void;
-  readonly prepare: Prepare | undefined;
+  readonly make: (next: Config) => Making<() => void>;
+}
+
+/** A change as far as it can be made beforehand. */
+export interface PreparedChange {
+  /** The keys that differ from the configuration in force. */
+  readonly different: readonly string[];
+  readonly applied: readonly Applied[];
 }
 
 /** Steps of a comparison in one piece: an entry of a list takes some 3 µs. */
@@ -131,29 +143,45 @@ export class LiveConfig implements ConfigChanges {
     this.config = viewOf(started as Table, "", this.#cells) as Config;
   }
 
-  follow(keys: readonly LiveKey[], apply: () => void, prepare?: Prepare): void {
-    this.#followers.push({ keys: new Set(keys), apply, prepare });
+  follow<Made = void>(
+    keys: readonly LiveKey[],
+    apply: (made: Made) => void,
+    make?: (next: Config) => Making<Made>,
+  ): void {
+    this.#followers.push({
+      keys: new Set(keys),
+      *make(next) {
+        const made = make === undefined ? undefined : yield* make(next);
+        return () => apply(made as Made);
+      },
+    });
   }
 
   /**
    * Prepares `change` to this configuration in slices; nothing else may change it meanwhile. Without it, a change of
-   * 10,000 room classes takes a turn of 100 ms. Resolves with the keys in which it differs from the one in force.
+   * 10,000 room classes takes a turn of 100 ms.
    */
-  async prepare(next: Config): Promise<readonly string[]> {
+  prepare(next: Config): Promise<PreparedChange> {
+    return makeInPieces(STRANGERS, this.#preparing(next), STEPS_A_PIECE);
+  }
+
+  *#preparing(next: Config): Making<PreparedChange> {
     const different: string[] = [];
-    const compared = comparing(this.#in_force, next, "", different);
-    await inPieces(STRANGERS, compared, STEPS_A_PIECE);
-    for (const { keys, prepare } of this.#followers) {
-      if (different.some((key) => keys.has(key as LiveKey))) await prepare?.(next);
+    yield* comparing(this.#in_force, next, "", different);
+    const applied: Applied[] = [];
+    for (const { keys, make } of this.#followers) {
+      if (!different.some((key) => keys.has(key as LiveKey))) continue;
+      applied.push({ keys, apply: yield* make(next) });
     }
-    return different;
+    return { different, applied };
   }
 
   /**
    * Applies the live keys of another configuration. Throws a ConfigError, and changes nothing, when they conflict with
-   * the values in force that need a restart. `different`: from `prepare`; absent: it compares in one turn.
+   * the values in force that need a restart. `prepared`: absent, it is prepared in one turn.
    */
-  change(next: Config, different = this.#differences(next)): ConfigChange {
+  change(next: Config, prepared = makeAtOnce(this.#preparing(next))): ConfigChange {
+    const { different, applied } = prepared;
     const shares = different.filter(isLiveShare);
     const all = different.filter((key) => constantAt(key.split(".")) === undefined);
     const changed = all.filter((key) => isLiveKey(key) && this.#isLiveNow(key, next)) as LiveKey[];
@@ -168,7 +196,7 @@ export class LiveConfig implements ConfigChanges {
     for (const key of [...changed, ...shares]) {
       this.#cells.get(key)!.value = valueAt(merged, key.split("."));
     }
-    for (const { keys, apply } of this.#followers) {
+    for (const { keys, apply } of applied) {
       if (changed.some((key) => keys.has(key))) apply();
     }
     return { changed, needs_restart };
@@ -184,12 +212,6 @@ export class LiveConfig implements ConfigChanges {
       }
     }
     return values;
-  }
-
-  #differences(next: Config): readonly string[] {
-    const found: string[] = [];
-    for (const _ of comparing(this.#in_force, next, "", found)) { /* in one go */ }
-    return found;
   }
 
   #isLiveNow(key: string, next: Config): boolean {

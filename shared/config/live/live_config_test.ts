@@ -6,6 +6,7 @@ import { ConfigReload } from "./reload.ts";
 import { ConfigError, configFrom, parseConfig } from "../load.ts";
 import { configJsonSchema, schemaAt } from "../json_schema.ts";
 import { keptLog } from "../../testing/logs.ts";
+import { turnsDuring } from "../../testing/turns_during.ts";
 
 const PAIR = { tls_cert: "a.pem", tls_key: "a.key" };
 
@@ -41,6 +42,26 @@ Deno.test("live config: a part is notified once per change, of its keys only, if
   );
   live.change(configFrom({}));
   assert.deepEqual(told, [1, 12_000]);
+});
+
+Deno.test("live config: what a part makes of a change is made in turns with others, and put in force with it", async () => {
+  const live = new LiveConfig(configFrom({}));
+  const applied: number[] = [];
+  live.follow(
+    ["limits.connections_per_user"],
+    (made: number) => void applied.push(made),
+    function* ({ limits }) {
+      for (let step = 0; step < 10_000; step++) yield;
+      return limits.connections_per_user;
+    },
+  );
+  const next = configFrom({ limits: { connections_per_user: 7 } });
+  const { value, turns } = await turnsDuring(() => live.prepare(next));
+  assert.ok(turns > 40, `${turns} turns`);
+  assert.deepEqual(applied, []);
+  live.change(next, value);
+  live.change(configFrom({ limits: { connections_per_user: 8 } }));
+  assert.deepEqual(applied, [7, 8]);
 });
 
 Deno.test("live config: a constant derived from a live key follows it, and does not count as a changed key", () => {

@@ -72,7 +72,7 @@ export class ConfigReload implements ConfigReloading {
     this.#last = { loaded_ms: options.now(), changed: [], needs_restart: [], problem: null };
   }
 
-  readonly follow: ConfigChanges["follow"] = (...args) => this.#live.follow(...args);
+  readonly follow: ConfigChanges["follow"] = (...change) => this.#live.follow(...change);
 
   onRead(read: () => Promise<readonly string[]>): void {
     this.#readers.push(read);
@@ -103,8 +103,8 @@ export class ConfigReload implements ConfigReloading {
     let what = "the configuration cannot be used; the one before stays in force";
     try {
       const next = await read();
-      const different = await this.#live.prepare(next);
-      const { needs_restart, ...keys } = this.#live.change(next, different);
+      const prepared = await this.#live.prepare(next);
+      const { needs_restart, ...keys } = this.#live.change(next, prepared);
       changed = keys.changed;
       what = "a file of the configuration cannot be used; what was in it before stays in force";
       this.#last = { loaded_ms: now(), changed, needs_restart, problem: null };

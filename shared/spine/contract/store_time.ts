@@ -16,9 +16,11 @@ export async function storeTimeOf(
 /** The dependencies of `StoreTime`. */
 export interface StoreTimeOptions extends Pick<Env, "now" | "monotonic_ms"> {
   readonly bucket: Pick<KeyValue, "storeTime">;
-  /** How often the store is asked, in ms. */
-  readonly every_ms: number;
+  /** How often the store is asked, in ms; absent: every ten seconds. */
+  readonly every_ms?: number;
 }
+
+const EVERY_MS = 10_000;
 
 /** The time of one bucket; between two answers the monotonic clock advances it. */
 export class StoreTime {
@@ -31,7 +33,7 @@ export class StoreTime {
   constructor(options: StoreTimeOptions) {
     this.#options = options;
     if (options.bucket.storeTime === undefined) return;
-    this.#timer = setInterval(() => void this.ask(), options.every_ms);
+    this.#timer = setInterval(() => void this.ask(), options.every_ms ?? EVERY_MS);
     Deno.unrefTimer(this.#timer);
   }
 

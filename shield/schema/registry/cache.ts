@@ -4,6 +4,7 @@
  * is one schema in memory; `gate.ts` uses the cache.
  */
 import type { Env } from "../../../shared/env.ts";
+import { makeAtOnce, type Making } from "../../../shared/turns/making.ts";
 import { CachedSchema } from "./entry.ts";
 import type { LoadOutcome, MappedMessage, SourceTools } from "./entry.ts";
 import type { SchemaStore } from "./store.ts";
@@ -64,6 +65,11 @@ export class SchemaCache {
 
   /** Keeps these messages and no others. Messages above the limit are omitted and logged. */
   want(all: Iterable<Wanted>): void {
+    makeAtOnce(this.wanting(all));
+  }
+
+  /** As `want`, a message in each step; they are kept with the last one. */
+  *wanting(all: Iterable<Wanted>): Making<void> {
     const wanted = new Map<string, Set<string>>();
     let left_out = 0;
     for (const { schema_id, message } of all) {
@@ -71,6 +77,7 @@ export class SchemaCache {
       if (messages !== undefined) messages.add(message);
       else if (wanted.size < this.#options.schemas_max) wanted.set(schema_id, new Set([message]));
       else left_out++;
+      yield;
     }
     if (left_out > 0) {
       const { schemas_max, log } = this.#options;
