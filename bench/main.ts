@@ -11,6 +11,7 @@ import { LEAF_GARBAGE } from "./leaves/leaves.ts";
 import { allScenario, scenarioOf } from "./load/load_command.ts";
 import { LOAD_SCENARIOS } from "./load/scenarios.ts";
 import { JOURNAL } from "./journal/journal.ts";
+import { PROOF } from "./journal/proof.ts";
 import { POLICY } from "./policy/policy.ts";
 import { SIZING } from "./sizing/sizing.ts";
 import { SLOW_READER } from "./slow_reader/slow_reader.ts";
@@ -28,6 +29,7 @@ const SCENARIOS: readonly Scenario[] = [
   ...LOAD_SCENARIOS.map(scenarioOf),
   POLICY,
   JOURNAL,
+  PROOF,
   DURABLE,
   FLOOD,
   SLOW_READER,

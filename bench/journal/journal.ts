@@ -2,11 +2,17 @@
  * The scenario `journal`: the CPU time and disk space of writing every decision. A bus that writes every decision takes
  * turns with a bus that writes none, at one rate, with one policy.
  */
-import { atRate, busTarget, inTurns, isLost, type Player } from "../load/crowd/turns.ts";
+import {
+  atRate,
+  busTarget,
+  inTurns,
+  type Player,
+  type Price,
+  priceOf,
+} from "../load/crowd/turns.ts";
 import { ownRooms } from "../load/plans/plan.ts";
 import { Scrape } from "../measure/scrape.ts";
 import { failureOfLost, scenario } from "../measure/scenario.ts";
-import { median } from "../measure/statistics.ts";
 import { renderTable } from "../measure/table.ts";
 import { type BusProcess, startConfigured } from "../measure/targets.ts";
 import { CONFIG, deployRows, tenantOf, tokens } from "../policy/policy_bus.ts";
@@ -23,18 +29,10 @@ const JOURNALS: Readonly<Record<string, string>> = {
 };
 
 /** The figures of one row. */
-interface JournalPrice {
-  readonly journal: string;
-  /** CPU time of the process for each message, all threads. */
-  readonly cpu_us: number;
-  /** The same minus the turn of the same round without a journal. */
-  readonly of_off: number;
-  readonly p50_us: number;
-  readonly p99_us: number;
+interface JournalPrice extends Price {
   /** Bytes of the journal for each decision; 0 without one. */
   readonly bytes: number;
-  /** Whether messages were lost, or decisions were not stored. */
-  readonly missing: boolean;
+  /** Decisions that were not stored. */
   readonly lost: number;
 }
 
@@ -77,29 +75,19 @@ async function measureJournal(rounds: number, seconds: number): Promise<JournalP
   const paces = { [`${RATE}/s`]: atRate(RATE) };
   const warm = [{ ...atRate(RATE), seconds: 3 }];
   const turns = await inTurns(players, paces, { rounds, seconds, warm });
-  const of = (journal: string) =>
-    turns.filter(({ name }) => name === journal).map(({ report }) => report);
-  const off = of("off");
-  return await Promise.all(players.map(async ({ name }, at) => {
-    const mine = of(name);
-    const delay = (key: "p50_ms" | "p99_ms") =>
-      median(mine.map(({ latency }) => latency[key])) * 1_000;
-    return {
-      journal: name,
-      cpu_us: median(mine.map(({ cpu_us }) => cpu_us)),
-      of_off: median(mine.map(({ cpu_us }, round) => cpu_us / off[round]!.cpu_us)),
-      ...{ p50_us: delay("p50_ms"), p99_us: delay("p99_ms") },
-      missing: mine.some(isLost),
+  return await Promise.all(
+    players.map(async ({ name }, at) => ({
+      ...priceOf(turns, name, "off"),
       ...await counts[at]!(),
-    };
-  }));
+    })),
+  );
 }
 
 function renderJournal(prices: readonly JournalPrice[]): string {
   return renderTable(prices, [
-    [`journal, ${RATE}/s, one policy`, ({ journal }) => journal],
+    [`journal, ${RATE}/s, one policy`, ({ name }) => name],
     ["CPU µs", ({ cpu_us }) => cpu_us, 1],
-    ["of off", ({ of_off }) => of_off, 3],
+    ["of off", ({ of_other }) => of_other, 3],
     ["p50 µs", ({ p50_us }) => p50_us],
     ["p99 µs", ({ p99_us }) => p99_us],
     ["B a decision", ({ bytes }) => bytes, 1],

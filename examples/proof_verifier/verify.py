@@ -1,12 +1,11 @@
 #!/usr/bin/env python3
 """Checks a transparency log that an ArqonBus serves, from its specifications alone.
 
-It reads a log over HTTP or from a folder, believes nothing of it, and needs Python 3.9 alone:
-notes, tiles and proofs are c2sp.org's, trees RFC 6962's, signatures RFC 8032's. The log must
-continue each --older checkpoint. --messages has answers of GET /v1/rooms/ROOM/messages, a JSON
-text a line, whose hashes its entries must have. Each --witness must have cosigned the checkpoint,
-or --quorum of them. Exit code 1: something is wrong, and what is printed shows it; of a fork, both
-signed checkpoints. Exit code 2: it could not be read.
+It reads a log over HTTP or from a folder, and needs Python 3.9 alone: notes, tiles and proofs are
+c2sp.org's, trees RFC 6962's, signatures RFC 8032's. The log must continue each --older checkpoint,
+and have the messages of --messages: answers of GET /v1/rooms/ROOM/messages, a line each. Each
+--witness must have cosigned the checkpoint, or --quorum of them. Exit code 1: something is wrong,
+and what is printed shows it; of a fork, both signed checkpoints. Exit code 2: it was not readable.
 """
 
 from __future__ import annotations
@@ -32,6 +31,11 @@ class Wrong(Exception):
     """What the log should not have: the evidence."""
 
 
+def sha256(*parts: bytes) -> bytes:
+    """The hash of these bytes, one behind the other."""
+    return hashlib.sha256(b"".join(parts)).digest()
+
+
 # RFC 8032: verification of Ed25519 signatures.
 P = 2**255 - 19
 ORDER = 2**252 + 27742317777372353535851937790883648493
@@ -51,22 +55,18 @@ def add(a: Point, b: Point) -> Point:
 
 def times(scalar: int, point: Point) -> Point:
     """A multiple of a point."""
-    if scalar == 0:
-        return (0, 1, 1, 0)
-    rest = times(scalar >> 1, add(point, point))
+    rest = times(scalar >> 1, add(point, point)) if scalar else (0, 1, 1, 0)
     return add(rest, point) if scalar & 1 else rest
 
 
 def point_of(data: bytes) -> Point | None:
     """The point of 32 bytes, or None."""
     y, sign = int.from_bytes(data, "little") & (2**255 - 1), data[31] >> 7
-    if y >= P:
-        return None
     square = (y * y - 1) * pow(D * y * y + 1, P - 2, P) % P
     x = pow(square, (P + 3) // 8, P)
     if (x * x - square) % P != 0:
         x = x * ROOT_OF_MINUS_ONE % P
-    if (x * x - square) % P != 0 or (x == 0 and sign == 1):
+    if y >= P or (x * x - square) % P != 0 or (x == 0 and sign == 1):
         return None
     x = P - x if x & 1 != sign else x
     return (x, y, 1, x * y % P)
@@ -84,23 +84,13 @@ def is_signature(key: bytes, text: bytes, signature: bytes) -> bool:
     return (x * other[2] - other[0] * z) % P == 0 and (y * other[2] - other[1] * z) % P == 0
 
 
-# RFC 6962: trees.
-def leaf_hash(entry: bytes) -> bytes:
-    """The hash of an entry."""
-    return hashlib.sha256(b"\x00" + entry).digest()
-
-
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """The hash of two subtrees."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
-
-
+# RFC 6962: trees. The hash of an entry begins with a zero, that of two subtrees with a one.
 def root_of(hashes: Sequence[bytes]) -> bytes:
     """The root of the tree whose entries have these hashes."""
     if len(hashes) < 2:
-        return hashes[0] if hashes else hashlib.sha256(b"").digest()
+        return hashes[0] if hashes else sha256()
     split = 1 << (len(hashes) - 1).bit_length() - 1  # The largest power of two below the size.
-    return node_hash(root_of(hashes[:split]), root_of(hashes[split:]))
+    return sha256(b"\1", root_of(hashes[:split]), root_of(hashes[split:]))
 
 
 def root_of_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]) -> bytes:
@@ -110,9 +100,9 @@ def root_of_inclusion(leaf: bytes, index: int, size: int, proof: Sequence[bytes]
     if size == 1:
         return leaf
     split = 1 << (size - 1).bit_length() - 1
-    if index < split:
-        return node_hash(root_of_inclusion(leaf, index, split, proof[:-1]), proof[-1])
-    return node_hash(proof[-1], root_of_inclusion(leaf, index - split, size - split, proof[:-1]))
+    at, width = (index, split) if index < split else (index - split, size - split)
+    part = root_of_inclusion(leaf, at, width, proof[:-1])
+    return sha256(b"\1", *((part, proof[-1]) if index < split else (proof[-1], part)))
 
 
 # c2sp.org/signed-note, c2sp.org/tlog-checkpoint and c2sp.org/tlog-cosignature.
@@ -120,12 +110,12 @@ def has_signed(vkey: str, note: str, kind: int = 1) -> bool:
     """Whether the key has signed the note; of kind 4: as a witness."""
     name, key_id, encoded = vkey.strip().split("+", 2)
     data = base64.b64decode(encoded, validate=True)
-    own = hashlib.sha256(name.encode() + b"\n" + data).digest()[:4]
+    own, found = sha256(name.encode(), b"\n", data)[:4], False
     if len(data) != 33 or data[0] != kind or own.hex() != key_id:
         raise Wrong(f"the key {name} is none of Ed25519, or not of its kind")
     text, _, lines = note.rpartition("\n\n")
-    for line in lines.rstrip("\n").split("\n"):
-        form = re.fullmatch(r"— (\S+) (\S+)", line)
+    for line in lines.splitlines(keepends=True):
+        form = re.fullmatch(r"— (\S+) (\S+)\n", line)
         if form is None:
             raise Wrong("the checkpoint is no signed note")
         signature = base64.b64decode(form[2], validate=True)
@@ -135,10 +125,10 @@ def has_signed(vkey: str, note: str, kind: int = 1) -> bool:
         if kind == 4:
             signed = f"cosignature/v1\ntime {int.from_bytes(signature[:8], 'big')}\n{signed}"
             signature = signature[8:]
-        if is_signature(data[1:], signed.encode(), signature):
-            return True
-        raise Wrong(f"the signature of {name} is not of this checkpoint")
-    return False
+        if not is_signature(data[1:], signed.encode(), signature):
+            raise Wrong(f"the signature of {name} is not of this checkpoint")
+        found = True
+    return found
 
 
 def open_checkpoint(note: str, given: argparse.Namespace, of: set[str]) -> tuple[int, bytes]:
@@ -148,8 +138,8 @@ def open_checkpoint(note: str, given: argparse.Namespace, of: set[str]) -> tuple
         raise Wrong(f"{name} has not signed the checkpoint")
     if of and by < (given.quorum or len(of)):
         raise Wrong(f"{by} of {len(of)} witnesses have cosigned the checkpoint")
-    text = note.rpartition("\n\n")[0] + "\n"
-    form = re.fullmatch(r"([^\n]+)\n(0|[1-9]\d*)\n([^\n]+)\n(?:[^\n]+\n)*", text)
+    text = note.rpartition("\n\n")[0]
+    form = re.fullmatch(r"([^\n]+)\n(0|[1-9]\d*)\n([^\n]+)(?:\n[^\n]+)*", text)
     if form is None or form[1] != name:
         raise Wrong(f"it is no checkpoint of {name}")
     return int(form[2]), base64.b64decode(form[3], validate=True)
@@ -222,7 +212,7 @@ def message_hashes(path: str) -> dict[tuple[str, int], str]:
         at = line.index('"messages":[') + len('"messages":[')
         while line[at] == "{":
             message, end = decoder.raw_decode(line, at)
-            found[epoch, message["offset"]] = hashlib.sha256(line[at:end].encode()).hexdigest()
+            found[epoch, message["offset"]] = sha256(line[at:end].encode()).hex()
             at = end + 1 if line[end] == "," else end
     return found
 
@@ -232,19 +222,16 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
     signed = source.read("checkpoint").decode()
     size, root = open_checkpoint(signed, given, set(given.witness))
     entries = list(source.entries(size))
-    hashes = [leaf_hash(entry) for entry in entries]
+    hashes = [sha256(b"\0", entry) for entry in entries]
     if root_of(hashes) != root:
         raise Wrong("the entries are not those of the signed checkpoint")
-    level, expected = 0, hashes
-    while expected:
-        at = 0
-        for path, width in tiles_of(str(level), len(expected)):
-            if source.read(path) != b"".join(expected[at : at + width]):
+    expected = hashes
+    for level in range(8):
+        for at, (path, width) in enumerate(tiles_of(str(level), len(expected))):
+            if source.read(path) != b"".join(expected[at * WIDTH : at * WIDTH + width]):
                 raise Wrong(f"{path} does not match the entries")
-            at += width
         whole = len(expected) // WIDTH * WIDTH
         expected = [root_of(expected[at : at + WIDTH]) for at in range(0, whole, WIDTH)]
-        level += 1
     for path in given.older:
         note = Path(path).read_bytes().decode()
         old, old_root = open_checkpoint(note, given, set())
@@ -272,17 +259,16 @@ def verify_tree(source: Source, given: argparse.Namespace) -> dict[str, object]:
     return {**found, "breaks": [one for one in records if "break" in one], "messages": len(due)}
 
 
-def verify_proof(text: str, given: argparse.Namespace) -> dict[str, object]:
+def verify_proof(given: argparse.Namespace) -> dict[str, object]:
     """What the entry of a c2sp.org/tlog-proof says, when its proof is right."""
-    form = re.fullmatch(
-        r"c2sp.org/tlog-proof@v1\nextra (\S+)\nindex (\d+)\n((?:\S+\n)*)\n(.+)", text, re.DOTALL
-    )
+    lines = r"(?s)c2sp.org/tlog-proof@v1\nextra (\S+)\nindex (\d+)\n((?:\S+\n)*)\n(.+)"
+    form = re.fullmatch(lines, Path(given.proof).read_bytes().decode())
     if form is None:
         raise Wrong("it is no tlog-proof with an entry")
     entry, index = base64.b64decode(form[1], validate=True), int(form[2])
     size, root = open_checkpoint(form[4], given, set(given.witness))
     path = [base64.b64decode(one, validate=True) for one in form[3].split()]
-    if root_of_inclusion(leaf_hash(entry), index, size, path) != root:
+    if root_of_inclusion(sha256(b"\0", entry), index, size, path) != root:
         raise Wrong("the entry is not in the tree of the signed checkpoint")
     return {"index": index, "size": size, "entry": json.loads(entry)}
 
@@ -300,12 +286,9 @@ def main() -> None:
     options.add_argument("--proof", help="a .tlog-proof file, instead of a tree")
     given = options.parse_args()
     try:
-        if given.proof:
-            found = verify_proof(Path(given.proof).read_bytes().decode(), given)
-        else:
-            token = os.environ.get(given.token_env or "", "")
-            source = Source((given.source or ".").rstrip("/"), token)
-            found = verify_tree(source, given)
+        token = os.environ.get(given.token_env or "", "")
+        source = Source((given.source or ".").rstrip("/"), token)
+        found = verify_proof(given) if given.proof else verify_tree(source, given)
     except (OSError, HTTPException) as problem:
         options.exit(2, f"{problem}\n")
     except (Wrong, ValueError, LookupError, TypeError, AttributeError, RecursionError) as problem:

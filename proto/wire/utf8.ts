@@ -82,7 +82,8 @@ export function strictText(bytes: Uint8Array): string {
 /** The text of bytes; `undefined` if they are not UTF-8. */
 export function utf8OrUndefined(bytes: Uint8Array): string | undefined {
   try {
-    return strictText(bytes);
+    const { length } = bytes;
+    return length > SHORT_TEXT_BYTES ? strictText(bytes) : decodeUtf8(bytes, 0, length);
   } catch {
     return undefined;
   }

@@ -44,7 +44,10 @@ export function startDurable(start: DurableStart): StartedDurable {
   const clock = SYSTEM_CLOCK;
   const stats = createDurableStats(registry);
   registerPendingLimit(registry, limits.log_pending_bytes);
-  const logs = new TenantLogs({ spine, classes, stats, log: logger });
+  const open_rooms = new Map<string, RoomLog>();
+  const nameOf = (tenant_id: string, room_id: string) => `${tenant_id}/${room_id}`;
+  const roomOf = (...ids: Parameters<typeof nameOf>) => open_rooms.get(nameOf(...ids));
+  const logs = new TenantLogs({ spine, classes, stats, log: logger, roomOf });
   const cache = new TailCache({ limits, clock, stats });
   const { verify_ms } = config.durable;
   const watch = new LogWatch({ spine, clock, stats, logger, verify_ms });
@@ -54,10 +57,13 @@ export function startDurable(start: DurableStart): StartedDurable {
     const shared = { log, limits, cache, stats, clock, logger };
     const room = new RoomLog({ tenant_id, room_id, class_of, ...shared, ...events });
     watch.add(room);
+    open_rooms.set(nameOf(tenant_id, room_id), room);
     return room;
   };
   const release = (room: RoomLog) => {
     watch.remove(room);
+    const name = nameOf(room.tenant_id, room.room_id);
+    if (open_rooms.get(name) === room) open_rooms.delete(name);
     room.close();
   };
   const timeout_ms = limits.command_timeout_ms;

@@ -4,6 +4,7 @@ import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Appended, DurableLog } from "../../shared/spine/contract/durable_log.ts";
 import type { Lives } from "../../shared/spine/contract/lives.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
+import type { Entry } from "../fanout/entry.ts";
 
 /** A message for its room's log; the bytes of `envelope` are copied. */
 export interface LogAppend {
@@ -15,6 +16,19 @@ export interface LogAppend {
   readonly message_id: string;
   readonly sender_id: string;
   readonly headers: SpineHeaders | undefined;
+}
+
+/** A place in a room's log. */
+export interface LogPlace {
+  /** The life of the log. */
+  readonly stream: string;
+  readonly offset: number;
+}
+
+/** A message of a log that is in memory. */
+export interface RecentEntry extends Pick<Entry, "offset" | "envelope" | "text"> {
+  /** When the log stored it, Unix ms by the log's clock. */
+  readonly time_ms: number;
 }
 
 /** The logs of tenants. */
@@ -30,6 +44,16 @@ export interface Logs {
    * Messages of one caller to one room are stored, and resolve, in the order of the calls.
    */
   append(append: LogAppend): Promise<Appended>;
+  /**
+   * The first messages of a room after a place in the newest life of its log, if this process has all of them in memory:
+   * the room has subscribers. Empty: read the log.
+   */
+  recent(
+    tenant_id: string,
+    room_id: string,
+    after: LogPlace,
+    limit: number,
+  ): readonly RecentEntry[];
 }
 
 const nothing = () => Promise.reject(new ArqonError("log-unavailable", "this node has no logs"));
@@ -40,4 +64,5 @@ export const NO_LOGS: Logs = {
   has: () => false,
   livesOf: () => Promise.resolve([]),
   append: nothing,
+  recent: () => [],
 };

@@ -5,7 +5,7 @@
  */
 import { ArqonError, type Signer, type Verifier, verifierOf } from "@arqon/proto";
 import { pemKey } from "../../shared/proof/signing.ts";
-import { createPrivateKey, createPublicKey, generateKeyPairSync } from "node:crypto";
+import { createPublicKey, generateKeyPairSync } from "node:crypto";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { readSecret, SecretProblem } from "../../shared/process/secret_file.ts";
 import { PROOF_KEYS_BUCKET } from "../../shared/proof/entry.ts";
@@ -18,7 +18,6 @@ const LOGS_MAX = 10_000;
 const SIGNING = 2;
 const KEYS_MAX = 64;
 const BLOCK = /-----BEGIN (PRIVATE|PUBLIC) KEY-----[^-]+-----END \1 KEY-----/g;
-const DER = { format: "der", type: "pkcs8" } as const;
 const PRIVATE_PEM = { format: "pem", type: "pkcs8" } as const;
 
 /** The keys of one log, the newest first. */
@@ -57,13 +56,6 @@ export function readProofKey(
 }
 
 const newKey = () => generateKeyPairSync("ed25519").privateKey.export(PRIVATE_PEM).toString();
-
-/** The stored keys of an owner as PEM. An older version stored one key as DER. */
-function storedPem(bytes: Uint8Array): string {
-  if (bytes[0] !== 0x30) return new TextDecoder().decode(bytes);
-  const key = createPrivateKey({ ...DER, key: new Uint8Array(bytes) as never });
-  return key.export(PRIVATE_PEM).toString();
-}
 
 /** The keys of a process. */
 export class ProofKeys {
@@ -110,7 +102,7 @@ export class ProofKeys {
     const bucket: KeyValue = await this.#spine.keyValue(PROOF_KEYS_BUCKET, { unwatched: true });
     return await changeDocument(async (mayLose) => {
       const stored = await bucket.get([owner]);
-      const pem = stored === undefined ? undefined : storedPem(stored.value);
+      const pem = stored && new TextDecoder().decode(stored.value);
       const next = change(pem);
       if (next === pem) return next;
       await mayLose(bucket.update([owner], new TextEncoder().encode(next), stored?.revision ?? 0));

@@ -27,7 +27,7 @@ import {
   type RecordTreeOptions,
   type Writing,
 } from "./record_tree.ts";
-import { auditSource, blockSource, leafAt, roomSource } from "./sources.ts";
+import { auditSource, blockSource, leafAt, type Position, roomSource } from "./sources.ts";
 import { Witnesses } from "./witnesses.ts";
 
 /** The interval of looking for new entries, and the least time between two checkpoints on request, in ms. */
@@ -84,7 +84,7 @@ export interface ProofServiceOptions {
   readonly config: Pick<Config, "proof" | "audit">;
   readonly keys: ProofKeys;
   readonly spine: Pick<Spine, "keyValue" | "ledger">;
-  readonly logs: Pick<Logs, "of" | "has">;
+  readonly logs: Pick<Logs, "of" | "has" | "recent">;
   readonly classes: Pick<RoomClasses, "of" | "list">;
   readonly tenants: Pick<TenantTable, "entries" | "has">;
   /** The records that capabilities keep of tenants in blocks. */
@@ -243,7 +243,9 @@ export class ProofService {
     if (!isId(room_id)) return undefined;
     const one = classes.of(tenant_id, room_id);
     if (!one.durable || !one.proof) return undefined;
-    const source = roomSource(() => logs.of(tenant_id), room_id);
+    const recent = (after: Position, limit: number) =>
+      logs.recent(tenant_id, room_id, after, limit);
+    const source = roomSource(() => logs.of(tenant_id), room_id, recent);
     const place = [tenant_id, room_id];
     const is_partial = one.filter !== undefined || !one.echo;
     return { name, place, source, is_public: one.proof_public, is_partial, tenant_id, room_id };

@@ -38,6 +38,7 @@ async function world(step_ms = 10_000) {
       spine: engine.spine,
       logs: {
         has: () => true,
+        recent: () => [],
         of: (tenant_id) =>
           tenant_id === "torn" ? Promise.reject(new Error("torn")) : Promise.resolve(told.log),
       },

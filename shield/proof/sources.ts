@@ -13,6 +13,7 @@ import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts"
 import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { KeptBlocks } from "../capability.ts";
+import type { RecentEntry } from "../message/logs.ts";
 
 /** The end of a tree in its record; before the first entry `{ stream: "", offset: 0 }`. */
 export interface Position {
@@ -44,7 +45,7 @@ const BATCH_BYTES = 4_194_304;
 const MESSAGES_A_PIECE = 64;
 
 /** The hash of a message's text form, as text clients receive it. */
-function hashOf({ payload, offset }: LogMessage): string {
+function hashOf(payload: Uint8Array, offset: number): string {
   try {
     const envelope = readRouted(payload);
     envelope.offset = offset;
@@ -56,9 +57,27 @@ function hashOf({ payload, offset }: LogMessage): string {
 }
 
 /** The entry of a message. */
-function entryOf(epoch: string, message: LogMessage): RecordEntry {
-  const { offset, time_ms } = message;
-  return { epoch, offset, time_ms, sha256: hashOf(message) };
+const entryOf = (epoch: string, { offset, time_ms, payload }: LogMessage): RecordEntry => (
+  { epoch, offset, time_ms, sha256: hashOf(payload, offset) }
+);
+
+/** The batch of messages in memory, which follow the position in its life. */
+async function recentBatch(
+  tenant_id: string,
+  room_id: string,
+  { stream }: Position,
+  messages: readonly RecentEntry[],
+): Promise<Batch> {
+  const epoch = roomEpoch(stream, room_id);
+  const entries: RecordEntry[] = [];
+  for (const { offset, time_ms, envelope, text } of messages) {
+    if (entries.length % MESSAGES_A_PIECE === 0) await slice(tenant_id);
+    // Text clients have got it already.
+    const sha256 = text === undefined ? hashOf(envelope, offset) : payloadHash(text);
+    entries.push({ epoch, offset, time_ms, sha256 });
+  }
+  const end = { stream, offset: entries.at(-1)!.offset };
+  return { entries, end, more: entries.length === BATCH };
 }
 
 /** The leaf of a message that was just stored; undefined: the log does not show it yet, or was replaced. */
@@ -84,10 +103,11 @@ function lifeBreak(
   return last < offset ? { break: "restored", offset: last } : undefined;
 }
 
-/** The messages of a room. */
+/** The messages of a room; `recent` has those that are in memory, as `Logs` has them. */
 export function roomSource(
   open: () => Promise<DurableLog>,
   room_id: string,
+  recent: (after: Position, limit: number) => readonly RecentEntry[] = () => [],
 ): RecordSource {
   const bounds = { limit: BATCH, max_bytes: BATCH_BYTES };
   return {
@@ -95,6 +115,8 @@ export function roomSource(
       offset === last.offset && roomEpoch(stream, room_id) === last.epoch,
     async read(position) {
       const log = await open();
+      const known = recent(position, BATCH);
+      if (known.length > 0) return await recentBatch(log.tenant_id, room_id, position, known);
       const first = await log.read(room_id, { ...bounds, after: position.offset });
       const changed = first.stream === position.stream ? undefined : lifeBreak(position, log);
       const after = changed?.offset ?? position.offset;

@@ -1,6 +1,6 @@
 /** The entries that a tree takes from a room's log: the epochs of its messages, and the places of erased ones. */
 import assert from "node:assert/strict";
-import { encodeLeaf } from "../../shared/proof/entry.ts";
+import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import { testSpine } from "../testing/spine.ts";
 import { leafAt, roomSource } from "./sources.ts";
@@ -79,4 +79,33 @@ Deno.test("nothing is missing before the next offset, whatever the log can name"
   const source = roomSource(() => Promise.resolve(unsure), "bets");
   const { entries } = await next(source, { stream: "", offset: 0 });
   assert.deepEqual(entries.map((entry) => "break" in entry), [false, false]);
+});
+
+Deno.test("messages in memory make the entries that the log would, and the log is not read", async () => {
+  const { engine, log, fill } = await world();
+  await using _ = engine;
+  const open = () => Promise.resolve(log);
+  await fill(2);
+  const { end } = await next(roomSource(open, "bets"), { stream: "", offset: 0 });
+  await fill(3);
+  const { messages } = await log.read("bets", { after: end.offset, limit: 10, max_bytes: 100 });
+  const unread = overriding(log, { read: () => Promise.reject(new Error("it is read")) });
+  const source = roomSource(
+    () => Promise.resolve(unread),
+    "bets",
+    (after) =>
+      messages.filter(({ offset }) => offset > after.offset).map(
+        ({ offset, time_ms, payload }) => ({
+          ...{ offset, time_ms, envelope: payload },
+          text: offset === 4 ? "its text" : undefined,
+        }),
+      ),
+  );
+  const expected = await roomSource(open, "bets").read(end);
+  const entries = expected.entries.with(1, {
+    ...expected.entries[1]!,
+    sha256: payloadHash("its text"),
+  });
+  assert.deepEqual(await source.read(end), { ...expected, entries });
+  await assert.rejects(source.read(expected.end), /it is read/);
 });

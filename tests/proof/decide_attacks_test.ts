@@ -32,7 +32,7 @@ const decidedBy = async (module: string) => {
   return Array.from({ length: SIZE }, (_, at) => recorder.record({ payload: payloadAt(at) }));
 };
 
-const MADE_AGAIN = /: repeated\n$/;
+const REPEATED = /: repeated\n$/;
 
 type Lie = (record: JournalRecord) => JournalRecord;
 const inPolicy = (change: (policy: PolicyRecord) => Partial<PolicyRecord>): Lie => (record) => ({
@@ -61,9 +61,9 @@ function liesOf(other_sha256: string, others: readonly JournalRecord[]): [Lie, R
     ],
     [flipped, /decided differently: verdict/],
     // Nobody but the log can say these: the module has no part in them, or agrees.
-    [(record) => ({ ...record, time_ms: record.time_ms - 86_400_000 }), MADE_AGAIN],
-    [(record) => ({ ...record, sender: { ...record.sender!, user: "bob" } }), MADE_AGAIN],
-    [(record) => others.find(({ id }) => id === record.id)!, MADE_AGAIN],
+    [(record) => ({ ...record, time_ms: record.time_ms - 86_400_000 }), REPEATED],
+    [(record) => ({ ...record, sender: { ...record.sender!, user: "bob" } }), REPEATED],
+    [(record) => others.find(({ id }) => id === record.id)!, REPEATED],
     [
       (record) => ({ ...inPolicy(() => ({ units: 1 }))(record), meter_version: 5 }),
       /: repeated; its fuel has other prices and is not compared\n$/,
@@ -99,7 +99,7 @@ Deno.test("another module, fuel, input, verdict or time of a journalled decision
   for (const record of honest) {
     const [code, said] = await decided("./log", record);
     assert.equal(code, 0, said);
-    assert.match(said, MADE_AGAIN);
+    assert.match(said, REPEATED);
   }
   assert.equal((await decided("./log", honest[0]!, { module, older: ["older"] }))[0], 0);
   const random = createRandom(58);

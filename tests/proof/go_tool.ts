@@ -4,7 +4,7 @@ import { ensureGoProgram, type GoProgram } from "../harness/go_program.ts";
 
 const PROOF_TOOL = {
   name: "arqon_proof_tool",
-  version: "mod-0.43.0-tessera-1.0.4-served",
+  version: "mod-0.43.0-tessera-1.0.4-built",
   source: { folder: "tests/proof_tool" },
 };
 
@@ -14,7 +14,7 @@ const PROOF_READER = {
   source: { crate: "tests/proof_tool/rust" },
 };
 
-/** Runs Go's `sumdb/tlog` and `note`, or tessera; the answer. Rejects with what is said on stderr. */
+/** Runs Go's `sumdb/tlog` and `note`, or tessera's client and `fsck`; the answer. Rejects with what is said on stderr. */
 export const proofTool = (args: readonly string[], stdin = ""): Promise<unknown> =>
   run(PROOF_TOOL, args, stdin);
 

@@ -1,18 +1,26 @@
 /**
- * Served trees read by what others have written: Go's tlog and note, tessera's fsck, Cloudflare's tlog_tiles and ct-merkle in
- * Rust, and a verifier in Python.
+ * Served trees read by what others have written: Go's tlog and note, tessera's client and fsck, Cloudflare's tlog_tiles and
+ * ct-merkle in Rust, and a verifier in Python.
  */
 import assert from "node:assert/strict";
 import {
   consistencyProof,
+  Edge,
+  encodeBundle,
+  encodeCheckpoint,
+  encodeVerifier,
   inclusionProof,
   openCheckpoint,
+  signNote,
+  TILE_WIDTH,
   tilePath,
   tileReader,
 } from "@arqon/proto";
+import { encodeLeaves, payloadHash } from "../../shared/proof/entry.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { createRandom } from "../presence_simulation/random.ts";
 import { proofReader, proofTool } from "./go_tool.ts";
+import { type Files, signerOf } from "./made_tree.ts";
 import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";
 import { verifierPy } from "./verifier.ts";
 
@@ -113,4 +121,44 @@ Deno.test("10,000 random proofs over served tiles are right in Go and Rust, and 
     assert.deepEqual(await tool(good.join("\n")), { good: 2 * PROOFS, wrong: 0 });
     assert.deepEqual(await tool(wrong.join("\n")), { good: 0, wrong: wrong.length });
   }
+});
+
+const MILLION = 1_000_000;
+/** Bytes of all files: 32 a hash, and of entries 132 with the digits of the offset and two bytes of length. */
+const MILLION_BYTES = 172_014_368;
+
+Deno.test("1,000,000 entries take 172 MB in tiles and bundles, which tessera reads whole", async () => {
+  const signer = await signerOf("bus.example/acme.bets");
+  const edge = new Edge();
+  const files: Files = new Map();
+  for (let from = 0; from < MILLION; from += TILE_WIDTH) {
+    const leaves = encodeLeaves(
+      Array.from({ length: Math.min(TILE_WIDTH, MILLION - from) }, (_, at) => ({
+        ...{ epoch: "1wbvqnr2b1", offset: from + at + 1, time_ms: 1_795_606_200_000 },
+        sha256: payloadHash(`${from + at}`),
+      })),
+    );
+    const place = { level: "entries", index: from / TILE_WIDTH, width: leaves.length } as const;
+    files.set(tilePath(place), encodeBundle(leaves));
+    for (const { tile, bytes } of edge.append(leaves)) {
+      if (tile.width === TILE_WIDTH) files.set(tilePath(tile), bytes);
+    }
+  }
+  for (const { tile, bytes } of edge.partial()) files.set(tilePath(tile), bytes);
+  const total = [...files.values()].reduce((sum, { length }) => sum + length, 0);
+  assert.equal(total, MILLION_BYTES);
+  const tree = { origin: signer.name, size: MILLION, root: edge.root() };
+  files.set(
+    "checkpoint",
+    new TextEncoder().encode(await signNote(encodeCheckpoint(tree), [signer])),
+  );
+  await using server = Deno.serve(
+    { port: 0, hostname: "127.0.0.1", onListen() {} },
+    ({ url }) => {
+      const bytes = files.get(new URL(url).pathname.slice(1));
+      return new Response(bytes && new Uint8Array(bytes), { status: bytes ? 200 : 404 });
+    },
+  );
+  const url = `http://127.0.0.1:${server.addr.port}`;
+  assert.deepEqual(await proofTool(["fsck", url, encodeVerifier(signer)]), { whole: true });
 });

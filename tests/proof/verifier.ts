@@ -14,6 +14,36 @@ export async function verifierPy(
   return success ? { found: JSON.parse(text) } : { wrong: text.trim() };
 }
 
+/** Calls the program's `main` with the arguments of each line, and prints what it says is wrong, "" for nothing. */
+const MANY = `
+import contextlib, io, json, sys
+sys.path.insert(0, sys.argv[1])
+import verify
+for line in sys.stdin.read().splitlines():
+    sys.argv = ["verify.py", *json.loads(line)]
+    end = SystemExit("")
+    with contextlib.redirect_stdout(io.StringIO()):
+        try:
+            verify.main()
+        except SystemExit as said:
+            end = said
+    print(json.dumps(str(end.code)))
+`;
+
+/** What it says is wrong with each of many, in one process; "": nothing. */
+export async function verifiersPy(all: readonly (readonly string[])[]): Promise<string[]> {
+  const child = new Deno.Command("python3", {
+    args: ["-B", "-c", MANY, `${ROOT}examples/proof_verifier`],
+    env: { PYTHONUTF8: "1" },
+    ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
+  }).spawn();
+  const lines = all.map((args) => `${JSON.stringify(args)}\n`).join("");
+  const fed = new Blob([lines]).stream().pipeTo(child.stdin);
+  const [{ success, stdout, stderr }] = await Promise.all([child.output(), fed]);
+  if (!success) throw new Error(new TextDecoder().decode(stderr));
+  return new TextDecoder().decode(stdout).trim().split("\n").map((line) => JSON.parse(line));
+}
+
 /** Writes the files of a tree into a folder. */
 export async function writeFiles(
   folder: string,

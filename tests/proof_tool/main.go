@@ -3,7 +3,8 @@
 //
 //	proof_tool check          reads lines of JSON, each a claim, and says how many of them are right
 //	proof_tool read URL VKEY  reads the tree there by its checkpoint and tiles, and says size and root
-//	proof_tool proofs URL VKEY  checks claims over the tree there, a line each, as rust/src/main.rs says
+//	proof_tool proofs URL VKEY  checks claims over the tree there, a line each, as rust/src/main.rs says, by both:
+//	                          tessera's client makes the same proof of the same tiles
 //	proof_tool fsck URL VKEY  reads it by tessera's fsck, over entries and tiles
 //	proof_tool note VKEY      reads a note, and says whether the key has signed it
 //	proof_tool cosigned VKEY  the same of a witness, by transparency-dev's cosignatures
@@ -11,6 +12,7 @@ package main
 
 import (
 	"bufio"
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"encoding/base64"
@@ -25,8 +27,10 @@ import (
 
 	cosigned "github.com/transparency-dev/formats/note"
 	"github.com/transparency-dev/formats/proof"
+	merkle "github.com/transparency-dev/merkle/proof"
 	"github.com/transparency-dev/merkle/rfc6962"
 	"github.com/transparency-dev/tessera/api"
+	"github.com/transparency-dev/tessera/api/layout"
 	"github.com/transparency-dev/tessera/client"
 	"github.com/transparency-dev/tessera/fsck"
 	"golang.org/x/mod/sumdb/note"
@@ -206,9 +210,38 @@ func read(prefix, vkey string) error {
 	return nil
 }
 
-// Claims of which only the hashes are looked at: roots and leaves are those of the served tree.
+// Tiles as tessera's client asks for them: each is read once, as wide as a tree of this size has it.
+func tiles(prefix string, size uint64) (client.TileFetcherFunc, error) {
+	root, err := url.Parse(prefix + "/")
+	if err != nil {
+		return nil, err
+	}
+	fetcher, err := client.NewHTTPFetcher(root, nil)
+	known := map[string][]byte{}
+	return func(ctx context.Context, level, index uint64, partial uint8) ([]byte, error) {
+		name := fmt.Sprint(level, " ", index)
+		if known[name] == nil {
+			tile, err := fetcher.ReadTile(ctx, level, index, layout.PartialTileSize(level, index, size))
+			if err != nil {
+				return nil, err
+			}
+			known[name] = tile
+		}
+		if partial > 0 {
+			return known[name][:32*int(partial)], nil
+		}
+		return known[name], nil
+	}, err
+}
+
+// Claims of which only the hashes are looked at: roots and leaves are those of the served tree. Both libraries must say
+// the same of each, and tessera's client must make the proofs that are right.
 func proofs(prefix, vkey string) error {
-	_, _, reader, err := open(prefix, vkey)
+	head, _, reader, err := open(prefix, vkey)
+	if err != nil {
+		return err
+	}
+	fetch, err := tiles(prefix, uint64(head.N))
 	if err != nil {
 		return err
 	}
@@ -228,25 +261,47 @@ func proofs(prefix, vkey string) error {
 		var size, other int64
 		fmt.Sscan(words[1]+" "+words[2], &size, &other)
 		var path []tlog.Hash
+		var given [][]byte
 		for _, word := range words[3:] {
-			bytes, err := base64.StdEncoding.DecodeString(word)
+			hash, err := base64.StdEncoding.DecodeString(word)
 			if err != nil {
 				return err
 			}
-			path = append(path, hashOf(bytes))
+			path = append(path, hashOf(hash))
+			given = append(given, hash)
 		}
+		builder, err := client.NewProofBuilder(context.Background(), uint64(size), fetch)
+		if err != nil {
+			return err
+		}
+		whole, hasher := root(size), rfc6962.DefaultHasher
+		var made [][]byte
+		var one, two error
 		if words[0] == "inclusion" {
 			leaf, err := reader.ReadHashes([]int64{tlog.StoredHashIndex(0, other)})
 			if err != nil {
 				return err
 			}
-			err = tlog.CheckRecord(path, size, root(size), other, leaf[0])
-			if err == nil {
-				good++
-			} else {
-				wrong++
+			one = tlog.CheckRecord(path, size, whole, other, leaf[0])
+			two = merkle.VerifyInclusion(hasher, uint64(other), uint64(size), leaf[0][:], given, whole[:])
+			made, err = builder.InclusionProof(context.Background(), uint64(other))
+			if err != nil {
+				return err
 			}
-		} else if tlog.CheckTree(path, size, root(size), other, root(other)) == nil {
+		} else {
+			old := root(other)
+			one = tlog.CheckTree(path, size, whole, other, old)
+			two = merkle.VerifyConsistency(hasher, uint64(other), uint64(size), given, old[:], whole[:])
+			made, err = builder.ConsistencyProof(context.Background(), uint64(other), uint64(size))
+			if err != nil {
+				return err
+			}
+		}
+		is_made := bytes.Equal(bytes.Join(made, nil), bytes.Join(given, nil))
+		if (one == nil) != (two == nil) || (one == nil) != is_made {
+			return fmt.Errorf("they differ: %s: %v, %v", lines.Text(), one, two)
+		}
+		if one == nil {
 			good++
 		} else {
 			wrong++

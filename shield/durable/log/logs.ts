@@ -11,13 +11,17 @@ import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import type { DurableStats } from "./stats.ts";
 import { inPieces, STRANGERS } from "../../../shared/turns/slices.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
-import type { LogAppend, Logs } from "../../message/logs.ts";
+import type { LogAppend, LogPlace, Logs, RecentEntry } from "../../message/logs.ts";
 
 /** The dependencies and settings of `TenantLogs`. */
 export interface TenantLogsOptions extends Pick<Env, "log"> {
   readonly spine: Pick<Spine, "log">;
   readonly classes: Pick<RoomClasses, "logRetentionOf" | "onChange">;
   readonly stats: DurableStats;
+  /** The open log of a room, which keeps its newest messages; undefined: it is not open. */
+  readonly roomOf: (tenant_id: string, room_id: string) => {
+    after(place: LogPlace, limit: number): readonly RecentEntry[];
+  } | undefined;
 }
 
 interface Opening {
@@ -96,6 +100,16 @@ export class TenantLogs {
         reject(this.#refused(error));
       });
     });
+  }
+
+  /** The first messages of a room after a place, if all of them are in memory; else none. */
+  recent(
+    tenant_id: string,
+    room_id: string,
+    after: LogPlace,
+    limit: number,
+  ): readonly RecentEntry[] {
+    return this.#options.roomOf(tenant_id, room_id)?.after(after, limit) ?? [];
   }
 
   /** Stops following the classes; the logs are closed with the Spine. */

@@ -7,6 +7,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
+import type { LogPlace } from "../../message/logs.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { RetryClock } from "../log/clock.ts";
 import type { EntryPoint, Lost, Position } from "../../fanout/entry.ts";
@@ -196,6 +197,18 @@ export class RoomLog {
    */
   enter(position: Position | undefined): Promise<EntryPoint> {
     return this.#recoveries.enter(position);
+  }
+
+  /** The first messages after a place in the present life, oldest first, if all of them are in the list; else none. */
+  after({ stream, offset }: LogPlace, limit: number): readonly Entry[] {
+    const { log } = this.#options;
+    const { timeline, stream: own } = this.#follower;
+    const is_known = this.is_started && log.is_proven && log.stream === own && own === stream;
+    const found: Entry[] = [];
+    if (!is_known || offset < timeline.floor) return found;
+    let { next } = timeline.at(offset);
+    for (; next !== undefined && found.length < limit; next = next.next) found.push(next);
+    return found;
   }
 
   /** Closes the log; subscribers that are entering are refused. Idempotent. */

@@ -352,3 +352,20 @@ Deno.test("a listener that throws loses no messages of others", async () => {
   await sim.clock.advance(10);
   assert.deepEqual(offsetsOf(subscriber), [1, 2, 3]);
 });
+
+Deno.test("the newest messages are given from memory while none of them is missing there", async () => {
+  using sim = await roomWith(10);
+  const { room } = sim;
+  const after = (offset: number, stream = room.stream) =>
+    room.after({ stream, offset }, 3).map((entry) => entry.offset);
+  for (let put = 0; put < 5; put++) sim.log.put();
+  await sim.clock.advance(10);
+  assert.deepEqual(after(10), [11, 12, 13]);
+  assert.deepEqual(after(13), [14, 15]);
+  assert.deepEqual(after(15), []);
+  // Older ones were stored before the room was opened here.
+  assert.deepEqual(after(5), []);
+  assert.deepEqual(after(10, "other"), []);
+  sim.log.is_proven = false;
+  assert.deepEqual(after(10), []);
+});

@@ -77,7 +77,10 @@ function contextOf(spine: Spine, options: ShieldOptions): StreamContext {
   const config = configFrom({ rooms: [{ room: "*", durable: true }] });
   const classes = new RoomClasses(config.rooms);
   const durable_stats = createDurableStats(registry);
-  const logs = new TenantLogs({ spine, classes, stats: durable_stats, log: keptLog().log });
+  const roomOf = () => undefined;
+  const logs = new TenantLogs({
+    ...{ spine, classes, stats: durable_stats, log: keptLog().log, roomOf },
+  });
   const records = new Records(spine);
   return {
     records,
