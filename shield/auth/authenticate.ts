@@ -17,7 +17,7 @@ import type { Grant, Identity } from "./identity.ts";
 import { type KeySource, type KeyStatus, openKeySource } from "./key_source.ts";
 import { TokenCache, type Verified } from "./token_cache.ts";
 import { ExpiredToken, issuerRefusal, tokenRefusal } from "./token_refusal.ts";
-import { WorkQueue } from "./work_queue.ts";
+import { WorkQueue } from "../../shared/turns/work_queue.ts";
 import { parseStrictJsonBytes } from "../../shared/strict_json.ts";
 import type { Algorithm } from "./keys.ts";
 

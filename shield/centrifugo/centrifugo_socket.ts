@@ -15,7 +15,7 @@ import {
 import type { EnvelopeInput, Refusal as BusRefusal, Welcome } from "@arqon/proto";
 import { STRANGERS } from "../../shared/turns/slices.ts";
 import type { ClientSocket, SocketEvents } from "../socket/client_socket.ts";
-import { WaitingWork } from "../socket/waiting_work.ts";
+import { WaitingWork } from "../../shared/turns/waiting_work.ts";
 import { calledBy, connectedOf, joinsOf, readOf, resultOf, ttlOf } from "./answers.ts";
 import type { Answer, Member, Read } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";

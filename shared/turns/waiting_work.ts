@@ -1,5 +1,5 @@
 /** Work of which a client requests many items in one message: it is done in pieces, while its socket rests. */
-import { inPieces } from "../../shared/turns/slices.ts";
+import { inPieces } from "./slices.ts";
 
 /** Items of one piece: about half a millisecond. */
 const ITEMS_A_PIECE = 16;
