@@ -31,7 +31,13 @@ async function testPath(
   await bans.bans.ready;
   const published = listenToAll(spine);
   spine.subscribe(ALL_COMMANDS, ({ respond }) => respond(writeAck({ code: 0 })));
-  const actions = { "presence.list": "presence", "presence.count": "presence" } as const;
+  const actions = {
+    "presence.list": "presence",
+    "presence.count": "presence",
+    values: "subscribe",
+    "room.values": "subscribe",
+    "room.module": "subscribe",
+  } as const;
   const path = plainPath(spine, { overseer, bans: bans.bans, classes, actions });
   const run = (name: string, identity = ann, origin?: string, more: MoreOptions = {}) =>
     command(

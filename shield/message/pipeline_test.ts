@@ -100,12 +100,7 @@ const sent = fc.tuple(
 function assertAllowed(identity: Identity, said: PlainEnvelope): void {
   assert.ok(isId(said.room_id));
   assert.ok(said.tenant_id === "" || said.tenant_id === identity.tenant_id);
-  const name = said.command?.name;
-  const action = name === undefined
-    ? "publish"
-    : name.startsWith("presence.")
-    ? "presence"
-    : "command";
+  const action = said.command === undefined ? "publish" : "command";
   assert.ok(canAct(identity, action, said.room_id));
   const names = Object.keys(said.headers).map((name) => name.toLowerCase());
   assert.ok(!names.includes("x-arqon-shadow"));
