@@ -187,12 +187,12 @@ async function protocolErrors(bus: TestBus): Promise<void> {
   for (let index = 0; index < 64; index++) client.send(bytes(0x42));
   const { code } = await client.closed();
   assert.equal(code, 1008);
-  const messages: string[] = [];
+  const reasons: string[] = [];
   for (let index = 0; index < 65; index++) {
     const frame = await client.frame();
-    if (frame.kind === "err") messages.push(frame.message);
+    if (frame.kind === "err") reasons.push(frame.reason);
   }
-  assert.equal(messages.at(-1), "Too many protocol errors");
+  assert.equal(reasons.at(-1), "too-many-protocol-errors");
 }
 
 async function oversized(bus: TestBus): Promise<void> {

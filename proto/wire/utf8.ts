@@ -82,8 +82,7 @@ export function strictText(bytes: Uint8Array): string {
 /** The text of bytes; `undefined` if they are not UTF-8. */
 export function utf8OrUndefined(bytes: Uint8Array): string | undefined {
   try {
-    const { length } = bytes;
-    return length > SHORT_TEXT_BYTES ? strictText(bytes) : decodeUtf8(bytes, 0, length);
+    return decodeUtf8(bytes, 0, bytes.length);
   } catch {
     return undefined;
   }

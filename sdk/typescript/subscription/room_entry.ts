@@ -158,7 +158,7 @@ export function newReader(
       onEnd(reader);
     },
   });
-  const presence = entry.table === undefined ? undefined : new Presence(entry.table);
+  const presence = entry.table && new Presence(entry.table);
   const reader: Reader = { buffer, ready, presence };
   entry.readers.add(reader);
   const stop = onAbort(signal, () => {
@@ -233,14 +233,13 @@ export function crossOver(
 ): [held: readonly PlainEnvelope[], gap: string | undefined] {
   const { move } = entry;
   const stands = move?.accepted === true;
-  const held = !move ? [] : move.overlap.cross();
+  const held = move ? move.overlap.cross() : [];
   entry.active = stands;
-  if (stands) {
-    entry.standing = move.meta;
-    // The old session may never have accepted it.
-    tellReady(entry);
-  } else entry.table?.moved();
+  if (stands) entry.standing = move.meta;
+  else entry.table?.moved();
+  // The old session may never have accepted it.
+  tellReady(entry);
   const missing = isUnplaced(entry) && !(stands && lossless);
-  const too_many = held === undefined ? "too many messages" : undefined;
+  const too_many = held ? undefined : "too many messages";
   return [held ?? [], missing ? "reconnect" : too_many];
 }

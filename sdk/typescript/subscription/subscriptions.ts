@@ -161,10 +161,10 @@ export class Subscriptions {
     // A pattern has neither a state nor a position: each room has its own.
     const is_own = entry.room === room_id;
     if (is_own && from_bus && entry.repair?.hear(envelope)) return;
-    const is_gap = from_bus && offset === 0 && signal?.kind === "GAP";
+    const is_gap = from_bus && !offset && signal?.kind === "GAP";
     if (is_gap && !place.gap(session, signal.reason)) return;
-    if (offset !== 0 && !(place.follows(session) && (!is_own || place.deliver(offset)))) return;
-    const message = new Message(envelope, offset === 0 ? "" : place.epoch);
+    if (offset && !(place.follows(session) && (!is_own || place.deliver(offset)))) return;
+    const message = new Message(envelope, offset ? place.epoch : "");
     for (const reader of entry.readers) reader.buffer.push(message);
     if (is_gap) this.#complete(entry, session);
     const put_out = signal?.kind === "DISCONNECT" || signal?.kind === "BAN";
