@@ -53,9 +53,6 @@ export const FOLDERS: readonly (readonly string[])[] = TABLE.trim().split(/\n(?!
   return folders.trim().split(/\s+/).map((one) => one === "." ? root : `${root}/${one}`);
 });
 
-/** Maximum number of product files directly in one folder. */
-export const FOLDER_FILES = 25;
-
 const folderOf = (path: string) => path.slice(0, Math.max(0, path.lastIndexOf("/")));
 /** Whether a module combines its folder and those below it, on any floor. */
 const isBringing = (path: string) => path.endsWith("/capability.ts");
@@ -93,7 +90,7 @@ export function checkFolders(
       violations.push({ path, line, message });
     }
   }
-  return [...violations, ...circular(modules), ...crowded(modules)];
+  return [...violations, ...circular(modules)];
 }
 
 /** Every module that is part of a cycle of imports, of values or types, or between two cycles. */
@@ -114,19 +111,4 @@ function circular(modules: readonly Module[]): Violation[] {
     const message = `needs itself by way of ${next}; move what both need, or name less of it`;
     return { path, line: 0, message };
   });
-}
-
-/** Every folder with too many product files for a newcomer to survey. */
-function crowded(modules: readonly Module[]): Violation[] {
-  const counts = Map.groupBy(
-    modules.filter(({ path }) => isProduct(path)),
-    ({ path }) => folderOf(path),
-  );
-  return [...counts].filter(([, { length }]) => length > FOLDER_FILES).map((
-    [path, { length }],
-  ) => ({
-    path,
-    line: 0,
-    message: `${length} product files directly in one folder; at most ${FOLDER_FILES}`,
-  }));
 }

@@ -1,6 +1,6 @@
 /** Each violation of the folder order is made once here and must be reported; valid imports must pass. */
 import assert from "node:assert/strict";
-import { checkFolders, FOLDER_FILES, FOLDERS } from "./folder_rules.ts";
+import { checkFolders, FOLDERS } from "./folder_rules.ts";
 import type { Import, Module } from "./layer_rules.ts";
 
 const WAY_OUT = "; move what both need, or name less of it";
@@ -50,16 +50,6 @@ Deno.test("files that import each other are reported, also for types; adjacent f
   ]);
   const type = { specifier: "b/x.ts", target: "b/x.ts", line: 1, is_type: true };
   assert.equal(messages([...cycle, { path: "b/z.ts", imports: [type] }]).length, 3);
-});
-
-Deno.test("a crowded folder is reported", () => {
-  const files = Array.from({ length: FOLDER_FILES + 1 }, (_, at) => ({
-    path: `b/file_${at}.ts`,
-    imports: [],
-  }));
-  assert.deepEqual(checkFolders(files.slice(1), PACKAGES), []);
-  const [crowded] = checkFolders(files, PACKAGES);
-  assert.ok(crowded?.message.startsWith(`${files.length} product files`), crowded?.message);
 });
 
 Deno.test("no folder is in the table twice", () => {

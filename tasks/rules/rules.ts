@@ -8,7 +8,7 @@ import { listFiles } from "../checkout/source_files.ts";
 import { exitWith, type Violation } from "../checkout/violation.ts";
 import { checkExports, namesOf } from "./export_rules.ts";
 import { checkFolders } from "./folder_rules.ts";
-import { checkArrows, checkKernel, checkLists, checkNames, checkPairs } from "./house_rules.ts";
+import { checkArrows, checkLines, checkLists, checkNames, checkPairs } from "./house_rules.ts";
 import { checkLayers, checkPins } from "./layer_rules.ts";
 import { checkReasons } from "./reason_rules.ts";
 import { checkSizes } from "./size_rules.ts";
@@ -57,7 +57,7 @@ function layers(sources: Sources): Violation[] {
     ...checkLists(modules),
     ...checkPairs(modules),
     ...checkNames(modules.map(({ path }) => ({ path, tree: () => sources.tree(path) }))),
-    ...checkKernel(
+    ...checkLines(
       modules.map(({ path }) => ({ path, lines: sources.text(path).split("\n").length - 1 })),
     ),
     ...checkPins(imports),
