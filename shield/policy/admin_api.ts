@@ -11,6 +11,7 @@ import { problemResponse } from "../../shared/problem.ts";
 import { AdminTable, inBody, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../admin/routing/check_queue.ts";
+import { withoutEnd } from "../admin/routing/ending_stream.ts";
 import { flagOf, readBytes, readJson, requireType, tenantOf } from "../admin/routing/admin_body.ts";
 import { Binding, rollingBack, withoutPolicy, withPolicy } from "./chain/chain.ts";
 import type { PolicyVersion } from "./chain/chain.ts";
@@ -403,8 +404,8 @@ function overview(registry: PolicyRegistry, only_tenant: string | undefined) {
 function logs(context: PolicyAdminContext, { url }: AdminCall): Response {
   const tenant = tenantOf(url);
   const follow = flagOf(url, "follow", true);
-  const body = follow ? context.followers.follow(tenant) : context.memory.read(tenant);
-  return new Response(body, {
-    headers: { "content-type": "application/x-ndjson" },
-  });
+  const headers = { "content-type": "application/x-ndjson" };
+  return follow
+    ? withoutEnd(new Response(context.followers.follow(tenant), { headers }))
+    : new Response(context.memory.read(tenant), { headers });
 }

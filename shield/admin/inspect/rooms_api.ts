@@ -4,6 +4,7 @@ import type { Logger } from "../../../shared/logs/log.ts";
 import { type AdminRoutes, jsonBody, withBody } from "../routing/admin_routes.ts";
 import type { AdminCall, AdminHandler } from "../routing/admin_routes.ts";
 import { readValue } from "../routing/admin_body.ts";
+import { withoutEnd } from "../routing/ending_stream.ts";
 import { room } from "./details.ts";
 import type { DetailContext } from "./details.ts";
 import { cutOffRooms, reducedObject, reducedRoom } from "./reduced_room.ts";
@@ -419,5 +420,5 @@ async function tail(context: InspectContext, call: AdminCall): Promise<Response>
   const room_id = requireId(names.room ?? "", "room");
   const is_operator = only_tenant === undefined;
   const stream = await context.tails.open({ tenant_id, room_id, by, is_operator });
-  return new Response(stream, { headers: { "content-type": "text/event-stream" } });
+  return withoutEnd(new Response(stream, { headers: { "content-type": "text/event-stream" } }));
 }

@@ -5,13 +5,19 @@
 
 /** How often a silent answer is checked, in ms: a revocation acts within a second. */
 const LOOK_MS = 1_000;
-/** The content types of answers that may have no end. */
-const ENDLESS = /^(?:text\/event-stream|application\/x-ndjson)\b/;
+/** Answers without an end. An export ends by itself, and is not cut in its middle. */
+const endless = new WeakSet<Response>();
 
-/** The same answer, which ends once `isOver`. */
+/** Marks an answer that has no end of its own. */
+export function withoutEnd(response: Response): Response {
+  endless.add(response);
+  return response;
+}
+
+/** The same answer, which ends once `isOver` if it has no end of its own. */
 export function endingWith(response: Response, isOver: () => boolean): Response {
-  const { body, headers } = response;
-  if (body === null || !ENDLESS.test(headers.get("content-type") ?? "")) return response;
+  const { body } = response;
+  if (body === null || !endless.has(response)) return response;
   const reader = body.getReader();
   // A pending read resolves as ended, and with it the answer.
   const looks = setInterval(() => isOver() && void reader.cancel(), LOOK_MS);
