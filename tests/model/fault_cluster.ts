@@ -153,7 +153,7 @@ export function clusterFaults(servers: ServerCount): readonly ClusterFault[] {
     fault("a Brain is cut off", { kills_brain: true }, brain("cut", OUTAGE_MS)),
     fault("the server stands still", cuts_spine, server("stop", OUTAGE_MS)),
     fault("the server is killed", cuts_spine, server("kill", DOWN_MS)),
-    fault("a clock is set", {}, setClock),
+    fault("a clock is set", { steps_clock: true }, setClock),
   ];
   if (servers === 1) return all;
   const both = async (cluster: Cluster) => {

@@ -21,6 +21,8 @@ export interface Harm {
   readonly forgets?: boolean;
   /** The clock of the journal's store is set back. */
   readonly sets_clock?: boolean;
+  /** The wall clocks of processes are set, and set back after a moment. */
+  readonly steps_clock?: boolean;
   /** Nothing can be stored for a while. */
   readonly fills_disk?: boolean;
 }

@@ -46,6 +46,12 @@ class Reading {
   #held: Held | "unknown" | undefined = "unknown";
   #last_fence = 0;
   #version = 0;
+  readonly #is_timed: boolean;
+
+  /** `is_timed`: times of events can be compared with those at which leases end. */
+  constructor(is_timed: boolean) {
+    this.#is_timed = is_timed;
+  }
 
   read(event: RoomEvent): void {
     if (event.first === true) this.#held = undefined;
@@ -81,7 +87,7 @@ class Reading {
     if (held === undefined || held.fence !== event.fence) {
       return this.#wrong(event, `the lock was ${held?.fence ?? "none"}`);
     }
-    if (cause === "expired" && event.at_ms < held.until_ms) {
+    if (this.#is_timed && cause === "expired" && event.at_ms < held.until_ms) {
       this.#wrong(event, `its lease went on until ${held.until_ms}`);
     }
     this.causes.set(held.fence, cause);
@@ -94,7 +100,7 @@ class Reading {
     if (fence !== (this.#held?.fence ?? 0)) {
       return this.#wrong(event, `the lock was ${this.#held?.fence ?? "none"}`);
     }
-    if (this.#held === undefined) return;
+    if (this.#held === undefined || !this.#is_timed) return;
     const { until_ms, lease_ms } = this.#held;
     if (event.at_ms >= until_ms + TAKEOVERS_MAX * lease_ms) {
       this.#wrong(event, `the lease had ended at ${until_ms}`);
@@ -205,7 +211,7 @@ export function judgeLocks(ledger: LockLedger): Judgement {
   const readings = new Map<string, Reading>();
   const gaps: string[] = [];
   for (const [epoch, events] of epochs) {
-    const reading = new Reading();
+    const reading = new Reading(ledger.is_timed);
     gaps.push(...missingVersions(events));
     const ordered = [...events.values()].sort((one, other) => one.version - other.version);
     for (const event of ordered) reading.read(event);
@@ -219,7 +225,7 @@ export function judgeLocks(ledger: LockLedger): Judgement {
     ...all.flatMap((reading) => reading.violations),
     ...compareGrants(grants, readings, ledger.newest_epoch),
     ...compareWrites(ledger),
-    ...overlaps(grants, all),
+    ...(ledger.is_timed ? overlaps(grants, all) : []),
   ];
   return {
     violations: violations.map((text) => `locks of ${tenant_id}/${room_id}: ${text}`),

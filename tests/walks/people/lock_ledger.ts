@@ -46,6 +46,8 @@ export class LockLedger {
   readonly epochs = new Map<string, Map<number, RoomEvent>>();
   /** One version with two different contents. */
   readonly conflicts: string[] = [];
+  /** False once a clock was set: leases go by monotonic clocks, and their times in events do not. */
+  is_timed = true;
   #epoch = "";
   /** Its earliest known event. Unix ms. */
   #begun_ms = -Infinity;

@@ -121,6 +121,7 @@ export class People implements AsyncDisposable {
 
   /** The problems after a step. */
   async settle(harm: Harm): Promise<string[]> {
+    if (harm.sets_clock === true || harm.steps_clock === true) this.#ledger.is_timed = false;
     if (this.#users === 0) return [];
     let wrong: string[] = [];
     await becomes(async () => {
