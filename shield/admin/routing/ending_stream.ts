@@ -5,7 +5,7 @@
 
 /** How often a silent answer is checked, in ms: a revocation acts within a second. */
 const LOOK_MS = 1_000;
-/** Answers without an end. An export ends by itself, and is not cut in its middle. */
+/** Answers without an end. An export has one, and is not cut before it. */
 const endless = new WeakSet<Response>();
 
 /** Marks an answer that has no end of its own. */
