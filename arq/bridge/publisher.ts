@@ -9,6 +9,7 @@ import { ruleOf } from "@arqon/proto";
 import { ArqonError } from "@arqon/sdk";
 import { pause } from "../rooms/flow.ts";
 import { CLOCKS_DIFFER_MS } from "../../shared/clock_steps.ts";
+import { isForNow } from "../../shared/for_now.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** Decides which messages of a room count as coming from this database. */
@@ -216,9 +217,7 @@ export class Publisher {
   }
 }
 
-/** Whether a retry may succeed. A policy's code does not say it. */
-function isPassing({ reason }: ArqonError): boolean {
-  const { code } = ruleOf(reason);
-  return code === 401 || code === 408 || code === 429 || code >= 500 ||
-    ["connection-lost", "closed", "not-connected"].includes(reason);
+/** Whether a retry may succeed. */
+function isPassing(error: ArqonError): boolean {
+  return isForNow(error) || ruleOf(error.reason).code === 401;
 }

@@ -63,8 +63,7 @@ export class EpochChanged extends CommandError {
 
 function isPassing(error: unknown): boolean {
   if (!(error instanceof ArqonError)) return false;
-  return ruleOf(error.reason).code === 503 ||
-    ["connection-lost", "answer-timeout"].includes(error.reason);
+  return ruleOf(error.reason).code === 503 || error.reason === "answer-timeout";
 }
 
 /** The same source, with reads retried for up to 30 s after a temporary failure. */

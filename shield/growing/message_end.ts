@@ -3,8 +3,9 @@
  * deleted. Any process may repeat it: the log stores the message once. `growing.ts` decides the end, `start.ts` claims
  * abandoned ones.
  */
-import { ArqonError, ruleOf, scanEnvelope, writeEnvelope } from "@arqon/proto";
+import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { PlainEnvelope, ScanLimits } from "@arqon/proto";
+import { isForNow } from "../../shared/for_now.ts";
 import { findStored } from "../../shared/spine/contract/stored_back.ts";
 import type { StoredMessage } from "../../shared/spine/contract/stored_back.ts";
 import type { Logs } from "../message/logs.ts";
@@ -97,12 +98,9 @@ export async function settle(
   return stored.offset;
 }
 
-/** Whether a retry would be refused again. A policy's code does not say it. */
-export function isForGood(error: unknown): boolean {
-  if (!(error instanceof ArqonError)) return false;
-  const { code } = ruleOf(error.reason);
-  return code < 500 && code !== 429 && code !== 408;
-}
+/** Whether it is a refusal that a retry gets again. */
+export const isForGood = (error: unknown): boolean =>
+  error instanceof ArqonError && !isForNow(error);
 
 async function store(
   context: SettlingContext,

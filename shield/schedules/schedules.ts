@@ -3,7 +3,8 @@
  * compare-and-set publishes it. Another Shield takes over an unfinished claim and uses the same message id, so the
  * message is stored once. `publishing.ts` publishes.
  */
-import { ArqonError, ruleOf } from "@arqon/proto";
+import { ArqonError } from "@arqon/proto";
+import { isForNow } from "../../shared/for_now.ts";
 import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Env } from "../../shared/env.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
@@ -352,7 +353,7 @@ export class Schedules {
       return ended("published");
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;
-      if (!isPassing(error)) return ended("refused", error.message);
+      if (!isForNow(error)) return ended("refused", error.message);
       if (this.now() - due_ms <= late_ms()) throw error;
       return ended("missed", error.message);
     }
@@ -372,10 +373,4 @@ export class Schedules {
       this.#take(known, next, revision);
     });
   }
-}
-
-/** Whether the error is temporary: too many requests, or an unavailable dependency. A policy's code says neither. */
-function isPassing({ reason }: ArqonError): boolean {
-  const { code } = ruleOf(reason);
-  return code === 408 || code === 429 || code >= 500;
 }
