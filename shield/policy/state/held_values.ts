@@ -1,6 +1,6 @@
 /**
- * The values of keyed state where policies run: the values in requests, and later writes of calls, by the numbers of
- * the holds. `key_holds.ts` runs in the process and decides which worker has which key.
+ * A policy worker's values of keyed state by the number of their hold: requests bring them, and calls write them.
+ * `key_holds.ts` runs in the process, and decides which worker has a key.
  */
 
 /** Values by the number of their hold; null if there is none. */
