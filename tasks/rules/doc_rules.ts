@@ -19,6 +19,8 @@ export interface Checkout {
   has(path: string): boolean;
   /** The text of a Markdown file; undefined if it does not exist. */
   markdown(path: string): string | undefined;
+  /** The text of any file that exists. */
+  text(path: string): string;
   /** Names of the tasks in deno.json. */
   readonly tasks: ReadonlySet<string>;
   /** The problem with a `config.toml`; undefined if there is none. */
@@ -47,6 +49,20 @@ function jsonProblem(text: string): string | undefined {
   }
 }
 
+/** A link to a file with the name of one of its tests: `[a_test](a_test.ts): "name"`. */
+const NAMED_TEST = /\]\(([^)\s]+)\): "([^"]+)"/g;
+
+/** Tests that a page names and the linked file lacks. */
+function unknownTests(path: string, text: string, checkout: Checkout): Violation[] {
+  return text.split("\n").flatMap((line, index) =>
+    [...line.matchAll(NAMED_TEST)].flatMap(([, target = "", name = ""]) => {
+      const file = resolvePath(path, target);
+      const is_there = !checkout.has(file) || checkout.text(file).includes(name);
+      return is_there ? [] : [{ path, line: index + 1, message: `${file} has no test "${name}"` }];
+    })
+  );
+}
+
 /** Tasks that a page or a workflow names and deno.json lacks. */
 function unknownTasks(path: string, text: string, tasks: ReadonlySet<string>): Violation[] {
   return namedTasks(text).filter(({ name }) => !tasks.has(name)).map(({ name, line }) => {
@@ -71,7 +87,8 @@ export function checkMarkdown(path: string, text: string, checkout: Checkout): V
   const found = [...broken, ...blocks].flatMap(({ line, message }) =>
     message === undefined ? [] : [{ path, line, message }]
   );
-  return [...found, ...unknownTasks(path, text, checkout.tasks)];
+  const missing = unknownTests(path, text, checkout);
+  return [...found, ...missing, ...unknownTasks(path, text, checkout.tasks)];
 }
 
 /** Extensions of files that may name documents, except Markdown. */
@@ -218,6 +235,7 @@ export function checkDocuments(sources: Sources): Violation[] {
   const checkout = {
     has: (path: string) => paths.has(path),
     markdown: (path: string) => pages.includes(path) ? sources.text(path) : undefined,
+    text: (path: string) => sources.text(path),
     tasks: new Set(Object.keys(sources.json("deno.json").tasks)),
     configProblem: configCheck(sources),
   };

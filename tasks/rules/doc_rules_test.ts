@@ -7,11 +7,13 @@ const files: Record<string, string> = {
   "README.md": "# Arqon\n",
   "docs/protocol.md": "# Protocol\n\n## Text form: `json`\n\n## Codes\n\n## Codes\n",
   "docs/picture.png": "",
+  "docs/a_test.ts": 'Deno.test("a name", () => {});',
 };
 
 const checkout: Checkout = {
   has: (path) => path in files || path === "docs",
   markdown: (path) => path.endsWith(".md") ? files[path] : undefined,
+  text: (path) => files[path] ?? "",
   tasks: new Set(["dev", "test:external"]),
   configProblem: (text) => text.includes("prot =") ? 'unknown key "prot"' : undefined,
 };
@@ -47,6 +49,13 @@ Deno.test("broken links, and links out of the checkout or to the root, are repor
   assert.match(check("[a](protocol.md#codes-2)").join(), /has no heading/);
   assert.match(check("[a](../../shared/design.md)").join(), /leads out of the checkout/);
   assert.match(check("[a](/docs/protocol.md)").join(), /links are relative/);
+});
+
+Deno.test("a test that the linked file lacks is reported", () => {
+  assert.deepEqual(check('| [a_test](a_test.ts): "a name" |'), []);
+  assert.deepEqual(check('\n| [a_test](a_test.ts): "old name" |'), [
+    '2: docs/a_test.ts has no test "old name"',
+  ]);
 });
 
 Deno.test("a task that deno.json lacks is reported", () => {
