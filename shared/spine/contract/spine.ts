@@ -248,6 +248,13 @@ export interface KeyValue {
    * itself), so the answer is never a guess.
    */
   update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number>;
+  /** The key's last write: its entry, or its deletion while the store keeps that; undefined: neither. */
+  last(key: KvKey): Promise<KvChange | undefined>;
+  /**
+   * Compare-and-set against the last write as `last` returned it. Unlike `update` with 0, it does not create a key that
+   * was written and deleted meanwhile.
+   */
+  replace(key: KvKey, value: Uint8Array, last: KvChange | undefined): Promise<number>;
   /** Deletes a key; with `expected_revision` only at that revision (else 409). A missing key is no error. */
   delete(key: KvKey, expected_revision?: number): Promise<void>;
   /** Keys at and below `prefix`, token by token, in no order. */

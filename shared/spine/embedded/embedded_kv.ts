@@ -35,6 +35,12 @@ interface Watcher {
 /** The watchers of one bucket, whichever view they use. */
 type Watchers = Set<Watcher>;
 
+/** The newest deletion of one bucket, of any key: no key is known to have been deleted later. */
+interface NewestDeletion {
+  /** Its revision; 0: none since the start. */
+  revision: number;
+}
+
 /** The engine's parts that the buckets need. */
 export interface EmbeddedBucketsOptions extends Pick<Env, "log"> {
   readonly store: KvStore;
@@ -48,6 +54,7 @@ interface EmbeddedKvOptions extends EmbeddedBucketsOptions {
   readonly bucket: string;
   readonly keys: KeyForm;
   readonly watchers: Watchers;
+  readonly deletion: NewestDeletion;
 }
 
 /** The open buckets of an engine, each with its two views. */
@@ -63,7 +70,8 @@ export class EmbeddedBuckets {
   open(bucket: string, plain: boolean): KeyValue {
     let views = this.#views.get(bucket);
     if (views === undefined) {
-      const options = { ...this.#options, bucket, watchers: new Set<Watcher>() };
+      const shared = { watchers: new Set<Watcher>(), deletion: { revision: 0 } };
+      const options = { ...this.#options, bucket, ...shared };
       views = {
         plain: new EmbeddedKv({ ...options, keys: PLAIN_KEYS }),
         encoded: new EmbeddedKv({ ...options, keys: ENCODED_KEYS }),
@@ -113,6 +121,20 @@ class EmbeddedKv implements KeyValue {
     return this.#put(stored, value);
   }
 
+  async last(key: KvKey): Promise<KvChange | undefined> {
+    const entry = await this.get(key);
+    if (entry !== undefined) return { type: "put", ...entry };
+    const { revision } = this.#options.deletion;
+    return revision === 0 ? undefined : { type: "delete", key: [...key], revision };
+  }
+
+  async replace(key: KvKey, value: Uint8Array, last: KvChange | undefined): Promise<number> {
+    if (last?.type === "put") return await this.update(key, value, last.revision);
+    const { revision } = this.#options.deletion;
+    if (revision !== (last?.revision ?? 0)) throw conflict(key, 0);
+    return await this.update(key, value, 0);
+  }
+
   async delete(key: KvKey, expected_revision?: number): Promise<void> {
     const stored = this.#keys.encode(key);
     if (expected_revision !== undefined) this.#assertRevision(key, stored, expected_revision);
@@ -120,6 +142,7 @@ class EmbeddedKv implements KeyValue {
     const { store, bucket } = this.#options;
     if (store.get(bucket, stored) === undefined) return;
     const revision = store.remove(bucket, stored);
+    this.#options.deletion.revision = revision;
     for (const [watcher, key] of this.#watchersOf(stored)) {
       this.#deliver(watcher, { type: "delete", key: [...key], revision });
     }

@@ -94,6 +94,26 @@ async function deletes(bus: Bus): Promise<void> {
   assert.equal(text((await bucket.get(["k"]))?.value ?? bytes("")), "three");
 }
 
+async function replacesTheLastWrite(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openBoth(bus);
+  const conflict = refusedWith("version-conflict");
+  assert.equal(await mine.last(["k"]), undefined);
+  const first = await mine.replace(["k"], bytes("one"), undefined);
+  await assert.rejects(theirs.replace(["k"], bytes("x"), undefined), conflict);
+  const written = await theirs.last(["k"]);
+  assert.deepEqual([written?.type, written?.revision], ["put", first]);
+  await mine.delete(["k"]);
+  await assert.rejects(theirs.replace(["k"], bytes("x"), undefined), conflict, "never written");
+  await assert.rejects(theirs.replace(["k"], bytes("x"), written), conflict);
+  const deleted = await theirs.last(["k"]);
+  assert.equal(deleted?.type, "delete");
+  await mine.replace(["k"], bytes("two"), deleted);
+  await mine.delete(["k"]);
+  await assert.rejects(theirs.replace(["k"], bytes("x"), deleted), conflict, "another deletion");
+  await theirs.replace(["k"], bytes("three"), await theirs.last(["k"]));
+  assert.equal(text((await mine.get(["k"]))?.value ?? bytes("")), "three");
+}
+
 async function keepsKeysApart(bus: Bus): Promise<void> {
   const bucket = await open(bus);
   for (const key of ODD_KEYS) await bucket.put(key, bytes(JSON.stringify(key)));
@@ -319,6 +339,10 @@ const EVERY_VIEW: readonly Case[] = [
   { behaviour: "a value is stored and read with its revision", run: storesAndReads },
   { behaviour: "an update holds only at the expected revision", run: comparesAndSets },
   { behaviour: "of many updates at one revision exactly one wins", run: hasOneWinner },
+  {
+    behaviour: "a replacement holds only for the last write, a deletion too",
+    run: replacesTheLastWrite,
+  },
   { behaviour: "a deleted key is gone and can be created anew", run: deletes },
   { behaviour: "the sizes of values are told without them", run: tellsSizes },
   { behaviour: "a watch tells the present, then every change in order", run: watches },

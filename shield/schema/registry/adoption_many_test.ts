@@ -82,7 +82,7 @@ const { work } = new SetWorker();
 /** A bucket whose process dies just before it writes. */
 function dying(bucket: KeyValue): KeyValue {
   const killed = () => Promise.reject(new ArqonError("spine-unavailable", "killed"));
-  return overriding(bucket, { put: killed, update: killed, delete: killed });
+  return overriding(bucket, { put: killed, update: killed, replace: killed, delete: killed });
 }
 
 for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] as const) {
@@ -150,15 +150,53 @@ for (const [engine, open] of [["embedded", embeddedStage], ["nats", natsStage]] 
       await until("version 1", async () => (await numbers(t)).length === 1);
     }
     await tool.put(ID, new TextEncoder().encode("garbage"));
-    const { set } = await store.standing(ID);
+    const { last } = await store.standing(ID);
     await register({ store, work }, { ...base, bytes: second, compatibility: "NONE" });
     // A Shield that has refused the put, and has read the history before that registration.
-    await store.putBack(ID, set, ping());
+    await store.putBack(ID, last, ping());
     using t = await testSchemas(stage.spine, MAPPED);
     assert.deepEqual(await tool.get(ID), new Uint8Array(second));
     assert.deepEqual(await numbers(t), [1, 2]);
     await tool.put(ID, ping());
     await until("an intended put of a tool", async () => (await numbers(t)).length === 3);
+  });
+
+  Deno.test(`${engine}: a Shield that found no set puts none back after others have put one and deleted it`, async () => {
+    await using stage = await open();
+    const tool = await stage.tool();
+    const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
+    const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
+    const store = new SchemaStore(versions, sets);
+    const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
+    await register({ store, work }, { ...base, bytes: ping() });
+    await tool.delete(ID);
+    const { last } = await store.standing(ID);
+    await register({ store, work }, { ...base, bytes: ping(["extra", 9, "int32"]) });
+    await tool.delete(ID);
+    assert.equal(await store.putBack(ID, last, ping()), undefined);
+    assert.equal(await tool.get(ID), undefined);
+  });
+
+  Deno.test(`${engine}: what is stored of a schema is read as of one moment`, async () => {
+    await using stage = await open();
+    const versions = await stage.spine.keyValue("ARQON_SCHEMAS_VERSIONS");
+    const sets = await stage.spine.keyValue("ARQON_SCHEMAS", { plain: true });
+    const store = new SchemaStore(versions, sets);
+    const base = { schema_id: ID, by: "ops", now_ms: 1, versions_max: 10 };
+    await register({ store, work }, { ...base, bytes: ping() });
+    const second = ping(["extra", 9, "int32"]);
+    let is_first = true;
+    const slow = overriding(sets, {
+      async last(key) {
+        if (is_first) {
+          is_first = false;
+          await register({ store, work }, { ...base, bytes: second });
+        }
+        return await sets.last(key);
+      },
+    });
+    const { stored, set } = await new SchemaStore(versions, slow).standing(ID);
+    assert.deepEqual([stored?.head.versions.length, set?.sha256], [2, sha256Of(second)]);
   });
 
   Deno.test(`${engine}: a concurrent put and registration are both kept, in either order`, async () => {

@@ -266,12 +266,12 @@ export async function restore(
 ): Promise<boolean> {
   const standing = await store.standing(schema_id);
   if (!isJudged(standing) && standing.set?.revision !== judged?.revision) return false;
-  const { stored, set } = standing;
+  const { stored, set, last } = standing;
   if (stored === undefined) return false;
   const latest = latestOf(stored.head);
   if (set?.sha256 === latest.sha256) return false;
   const bytes = await store.bytes(schema_id, latest);
-  if (await store.putBack(schema_id, set, bytes) === undefined) return false;
+  if (await store.putBack(schema_id, last, bytes) === undefined) return false;
   await store.settle(schema_id);
   return true;
 }

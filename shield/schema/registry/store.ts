@@ -90,21 +90,23 @@ export class SchemaStore {
     throw unknown(schema_id, buried);
   }
 
-  /** Reads the stored state of a schema. Rejects as `read` does. */
+  /** Reads the stored state of a schema at one moment. Rejects as `read` does. */
   async standing(schema_id: string): Promise<Standing> {
-    // The history is read first: otherwise a later put could look as if the history included it.
-    const { stored, buried } = await this.#history(schema_id);
-    const set = await this.set(schema_id);
-    const refused = await this.#versions.get(refusalKey(schema_id));
-    return { stored, buried, set, refusal: refused && decodeRefusal(refused.value) };
+    for (let history = await this.#history(schema_id);;) {
+      const last = await this.#sets.last(setKey(schema_id));
+      const refused = await this.#versions.get(refusalKey(schema_id));
+      const { stored, buried } = history;
+      history = await this.#history(schema_id);
+      // Without this check, a put could be judged by a history that does not include it, and be replaced.
+      if (revisionOf(history) !== revisionOf({ stored, buried })) continue;
+      const refusal = refused && decodeRefusal(refused.value);
+      return { stored, buried, set: setOf(last), last, refusal };
+    }
   }
 
   /** The entry of the schema in the bucket of current sets. */
   async set(schema_id: string): Promise<StoredSet | undefined> {
-    const entry = await this.#sets.get(setKey(schema_id));
-    if (entry === undefined) return undefined;
-    const { value: bytes, revision } = entry;
-    return { bytes, revision, sha256: sha256Of(bytes) };
+    return setOf(await this.#sets.last(setKey(schema_id)));
   }
 
   /** The gzipped descriptor set of a version. Rejects with `schema-unavailable` if it is damaged. */
@@ -140,7 +142,7 @@ export class SchemaStore {
     const put: SchemaVersion[] = [];
     return await changeDocument(async (mayLose) => {
       const standing = await this.standing(schema_id);
-      const { stored, buried, set } = standing;
+      const { stored, set, last } = standing;
       const changed = await change(standing);
       if (changed === undefined) {
         for (const one of overtaken(put, stored?.head)) await this.forget(schema_id, one);
@@ -155,12 +157,12 @@ export class SchemaStore {
       }
       const judged = checkedBeside(standing, changed.head);
       const head = { ...changed.head, versions, ...(judged && { judged }) };
-      const revision = (stored ?? buried)?.revision ?? 0;
-      await mayLose(this.#versions.update([schema_id], encodeSchemaRecord(head), revision));
+      const record = encodeSchemaRecord(head);
+      await mayLose(this.#versions.update([schema_id], record, revisionOf(standing)));
       const is_there = set?.sha256 === latestOf(head).sha256;
       // If there is another put, the Shields that watch the bucket handle it.
       if (bytes !== undefined && isJudged(standing) && !is_there) {
-        await this.putBack(schema_id, set, bytes);
+        await this.putBack(schema_id, last, bytes);
         if ((judged?.floor ?? Infinity) < latestOf(head).version) await this.settle(schema_id);
       }
       const dropped = changed.head.versions.slice(0, -versions.length);
@@ -170,16 +172,16 @@ export class SchemaStore {
   }
 
   /**
-   * Makes the bytes of the newest version the current set, instead of `set`. Resolves to its revision; undefined if
-   * something else was put meanwhile.
+   * Makes the bytes of the newest version the current set, instead of `last`. Resolves to its revision; undefined if
+   * the key was put or deleted meanwhile: then the bytes may no longer be the newest.
    */
   async putBack(
     schema_id: string,
-    set: CheckedPut | undefined,
+    last: KvChange | undefined,
     bytes: Uint8Array,
   ): Promise<number | undefined> {
     try {
-      return await this.#sets.update(setKey(schema_id), bytes, set?.revision ?? 0);
+      return await this.#sets.replace(setKey(schema_id), bytes, last);
     } catch (error) {
       if (isConflict(error)) return undefined;
       throw error;
@@ -277,6 +279,16 @@ export class SchemaStore {
     if ("tombstone" in read) return { stored: undefined, buried: { ...read, revision } };
     throw unreadable(schema_id, `its history cannot be read: ${read.problem}`);
   }
+}
+
+/** The revision of a history or a tombstone; 0: neither. */
+const revisionOf = ({ stored, buried }: Pick<Standing, "stored" | "buried">) =>
+  (stored ?? buried)?.revision ?? 0;
+
+function setOf(last: KvChange | undefined): StoredSet | undefined {
+  if (last?.type !== "put") return undefined;
+  const { value: bytes, revision } = last;
+  return { bytes, revision, sha256: sha256Of(bytes) };
 }
 
 function setKey(schema_id: string): KvKey {

@@ -2,6 +2,7 @@
  * The whole stored state of a schema at one moment: whether the current set was judged, and the remains of a deletion.
  * Pure; `store.ts` reads and writes.
  */
+import type { KvChange } from "../../../shared/spine/contract/spine.ts";
 import { latestOf } from "./schema_record.ts";
 import type { CheckedPut, Deletion, Refusal, SchemaRecord, Tombstone } from "./schema_record.ts";
 
@@ -28,6 +29,8 @@ export interface Standing {
   /** The tombstone of a deleted schema, which has no history. */
   readonly buried: StoredTombstone | undefined;
   readonly set: StoredSet | undefined;
+  /** The last write of the current set, which may be a deletion. */
+  readonly last: KvChange | undefined;
   readonly refusal: Refusal | undefined;
 }
 

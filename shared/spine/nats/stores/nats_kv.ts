@@ -44,14 +44,24 @@ export class NatsKv implements KeyValue {
   }
 
   async get(key: KvKey): Promise<KvEntry | undefined> {
+    const last = await this.last(key);
+    if (last?.type !== "put") return undefined;
+    const { type: _, ...entry } = last;
+    return entry;
+  }
+
+  async last(key: KvKey): Promise<KvChange | undefined> {
     const last = await this.#bucket.read(this.#bucket.keys.encode(key));
-    if (last === undefined || last.deleted) return undefined;
+    if (last === undefined) return undefined;
+    const { revision } = last;
+    if (last.deleted) return { type: "delete", key: [...key], revision };
     if (last.value === undefined) {
       const cause = new Error(`${this.#bucket.stream} holds what ArqonBus did not write`);
       throw new ArqonError("internal", "", { cause });
     }
-    const { value, revision, age_ms } = last;
-    return { key: [...key], value, revision, ...(age_ms === undefined ? {} : { age_ms }) };
+    const { value, age_ms } = last;
+    const age = age_ms === undefined ? {} : { age_ms };
+    return { type: "put", key: [...key], value, revision, ...age };
   }
 
   readonly storeTime = (): Promise<number> => this.#bucket.persist(() => this.#bucket.time());
@@ -78,6 +88,14 @@ export class NatsKv implements KeyValue {
       }
       expected = written.conflict?.revision ?? 0;
     }
+  }
+
+  async replace(key: KvKey, value: Uint8Array, last: KvChange | undefined): Promise<number> {
+    const stored = this.#bucket.keys.encode(key);
+    assertSize(value.length + this.#bucket.frame_bytes, this.#value_bytes_max);
+    const written = await this.#bucket.write(stored, value, last?.revision ?? 0);
+    if ("revision" in written) return written.revision;
+    throw conflict(key, liveRevision(written.conflict));
   }
 
   async delete(key: KvKey, expected_revision?: number): Promise<void> {
