@@ -163,10 +163,9 @@ Deno.test("after arq dev up with the compose stack, every command uses it, until
       /the compose stack of .*compose\.yaml has ended/,
     );
     assert.deepEqual((await json("context", "list", "--json")).contexts, []);
-    // Without it, the checkout's own development bus is used, if one runs.
+    // Without it, a development bus of the checkout is used, if one runs: it may be another test's.
     const status = await arq("status");
-    assert.ok(!status.stdout.includes(up.ops_url), status.stdout);
-    if (status.code !== 0) assert.match(status.stderr, /no bus/);
+    assert.ok(!`${status.stdout}${status.stderr}`.includes(up.ops_url), status.stdout);
   });
 });
 

@@ -24,8 +24,10 @@ import type { Random } from "./presence_simulation/random.ts";
 
 const KILLS = 100;
 const SEED = 20_240_606;
-/** The longest life of a child after its first acknowledgement. */
-const LIFE_MS = 60;
+/** The longest life of a child after its first acknowledgement, in acknowledged keys: a slow machine writes as many. */
+const LIFE_KEYS = 12;
+/** The latest moment of a kill during the start, in ms. */
+const EARLY_MS = 160;
 const path = (name: string) => new URL(name, import.meta.url).pathname;
 
 /** Starts a child and kills it; returns what it acknowledged. Sometimes it dies while it starts. */
@@ -39,13 +41,19 @@ async function killOne(data_dir: string, round: number, random: Random) {
     stderr: "inherit",
   }).spawn();
   const early = random.chance(0.1);
-  const life_ms = random.int(0, LIFE_MS);
-  const kill = () => child.kill("SIGKILL");
-  let timer = early ? setTimeout(kill, 100 + life_ms) : undefined;
+  const life_keys = random.int(0, LIFE_KEYS);
+  let is_killed = false;
+  const kill = () => {
+    if (is_killed) return;
+    is_killed = true;
+    child.kill("SIGKILL");
+  };
+  const timer = early ? setTimeout(kill, random.int(100, EARLY_MS)) : undefined;
   let output = "";
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
     output += text;
-    timer ??= setTimeout(kill, life_ms);
+    const keys = output.split("key:").length - 1;
+    if (keys >= life_keys) kill();
   }
   clearTimeout(timer);
   const { signal } = await child.status;
