@@ -167,21 +167,8 @@ class Passage {
 
 /** The row's messages in the room's log, and the place of the first one. */
 export async function logOf({ backend, room }: Stage): Promise<{ stored: Item[]; first: Place }> {
-  const own: { type?: string; offset: number; data: unknown }[] = [];
-  let epoch = "";
-  for (let after = 0, is_more = true; is_more;) {
-    const query = `limit=1000${after === 0 ? "" : `&after=${after}`}`;
-    const { body } = await backend.get(`rooms/${room}/messages?${query}`);
-    const page = body.result ?? body;
-    own.push(
-      ...page.messages.filter(({ type }: { type?: string }) =>
-        type !== "end" && !isRoomUpdate(type)
-      ),
-    );
-    epoch = page.epoch;
-    after = page.messages.at(-1)?.offset ?? 0;
-    is_more = page.more === true;
-  }
+  const { messages, epoch } = await backend.history(room);
+  const own = messages.filter(({ type }) => type !== "end" && !isRoomUpdate(type));
   const stored = own.map(({ data, offset }) => ({ text: JSON.stringify(data), offset }));
   return { stored, first: { offset: own[0]?.offset ?? 0, epoch } };
 }

@@ -40,8 +40,7 @@ export async function treeOf(room: Room, size: number): Promise<TreeReader> {
 
 /** The hash of each message of the room's history, by its offset. */
 async function hashesOf({ backend, room }: Stage): Promise<Map<number, string>> {
-  const { body } = await backend.get(`rooms/${room}/messages?limit=1000`);
-  const { messages } = body.result ?? body;
+  const { messages } = await backend.history(room);
   // As the bus writes it: the members in that order, without white space.
   return new Map(
     messages.map((one: { offset: number }) => [one.offset, payloadHash(JSON.stringify(one))]),

@@ -50,6 +50,19 @@ export class HttpPeer {
     return answer.body.result;
   }
 
+  /** All stored messages of a room and its epoch; a page is also bounded by bytes. */
+  // deno-lint-ignore no-explicit-any -- the shape depends on the room
+  async history(room: string): Promise<{ messages: any[]; epoch: string }> {
+    const [messages, limit]: [unknown[], string] = [[], `rooms/${room}/messages?limit=1000`];
+    for (let after = "";;) {
+      const { body } = await this.get(`${limit}${after}`);
+      const page = body.result ?? body;
+      messages.push(...page.messages);
+      if (page.more !== true) return { messages, epoch: page.epoch };
+      after = `&after=${page.messages.at(-1).offset}`;
+    }
+  }
+
   /** `status reason` of a call that must be refused, with a problem body that says the same. */
   async refused(method: string, path: string, body?: unknown): Promise<string> {
     const { status, headers, body: problem } = await this.call(method, path, body);
