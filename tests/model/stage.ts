@@ -69,9 +69,13 @@ export interface Stage extends Ground {
   banned: DurableClient | undefined;
 }
 
-const done = (what: string, { status, body }: { status: number; body: unknown }) => {
-  if (status !== 200) throw new Error(`${what}: ${status} ${JSON.stringify(body)}`);
-};
+/** The accepted answer of an operator's request, repeated while the storage of a busy machine answers late. */
+async function done(what: string, ask: () => ReturnType<AdminClient["ask"]>) {
+  const answer = await seen(what, ask, ({ status }) => status !== 429 && status !== 503);
+  const { status, text } = answer;
+  if (status !== 200) throw new Error(`${what}: ${status} ${text}`);
+  return answer;
+}
 
 /**
  * Repeats the change on each Shield: an answer means that it is in force there, and other Shields follow a moment
@@ -114,7 +118,7 @@ export async function setClass(stage: Stage): Promise<void> {
   await onEach(stage, async (bus) => {
     const admin = await adminOf(bus);
     for (const one of classes) {
-      done("the class", await admin.ask("PUT", `/v1/tenants/${tenant}/rooms`, one));
+      await done("the class", () => admin.ask("PUT", `/v1/tenants/${tenant}/rooms`, one));
     }
   });
 }
@@ -128,7 +132,8 @@ async function setMirror(stage: Stage): Promise<void> {
   if (row.mirror === "off") return;
   const rule = { prefix: mirroredBy(tenant), percent: 1 };
   await onEach(stage, async (bus) => {
-    done("the rule", await (await adminOf(bus)).ask("PUT", `/v1/tenants/${tenant}/mirror`, rule));
+    const admin = await adminOf(bus);
+    await done("the rule", () => admin.ask("PUT", `/v1/tenants/${tenant}/mirror`, rule));
   });
 }
 
@@ -136,7 +141,7 @@ async function setMirror(stage: Stage): Promise<void> {
 async function setHook({ admin, tenant, row, receiver }: Stage): Promise<void> {
   if (row.hook === "no") return;
   const hook = { url: receiver.url, room: "room-*", secret: SECRET };
-  done("the hook", await admin.ask("PUT", `/v1/tenants/${tenant}/hooks/h`, hook));
+  await done("the hook", () => admin.ask("PUT", `/v1/tenants/${tenant}/hooks/h`, hook));
 }
 
 /** Bans the publisher from the room. */
@@ -184,7 +189,8 @@ async function endedBy(ban: (stage: Stage) => Promise<void>, stage: Stage): Prom
 async function setPolicy(stage: Stage, name: "policy" | "replace"): Promise<void> {
   const binding = { tenant: stage.tenant, name, sha256: stage.modules[name].sha256 };
   await onEach(stage, async (bus) => {
-    done("the policy", await (await policyAdmin(bus)).post("deploy", binding));
+    const admin = await policyAdmin(bus);
+    await done("the policy", () => admin.post("deploy", binding));
   });
 }
 
@@ -192,7 +198,8 @@ async function setSchema(stage: Stage): Promise<void> {
   const { tenant } = stage;
   const mapping = { subject: `in.t.${tenant}.r.room-*`, schema_id: SCHEMA, message: "bench.Event" };
   await onEach(stage, async (bus) => {
-    done("the mapping", await (await schemaAdmin(bus)).map(tenant, mapping));
+    const admin = await schemaAdmin(bus);
+    await done("the mapping", () => admin.map(tenant, mapping));
   });
 }
 
@@ -215,7 +222,7 @@ const DEBT_BYTES = 20_000;
 async function setBudget({ tenant }: Stage, bus: TestBus, limit: number): Promise<void> {
   const admin = await adminOf(bus);
   const path = `/v1/tenants/${tenant}/budgets`;
-  done("the budget", await admin.ask("PUT", path, { ...BUDGET, limit }));
+  await done("the budget", () => admin.ask("PUT", path, { ...BUDGET, limit }));
   // The counts of Shields reach the ledger a moment later.
   await until("the budget is used up", async () => {
     const { in_force } = await admin.read(path);
@@ -225,8 +232,10 @@ async function setBudget({ tenant }: Stage, bus: TestBus, limit: number): Promis
 
 async function setQuotas({ admin, tenant }: Stage, quotas: readonly object[]): Promise<void> {
   const path = `/v1/tenants/${tenant}/state`;
-  const { basis } = await admin.read(path);
-  done("the quota", await admin.ask("PUT", path, { basis, quotas }));
+  await done("the quota", async () => {
+    const { basis } = await admin.read(path);
+    return await admin.ask("PUT", path, { basis, quotas });
+  });
 }
 
 /** Gives the tenant a quota, and exhausts it on the Shield that gets the messages. */
@@ -274,13 +283,7 @@ export async function removeSome(stage: Stage, epoch: string): Promise<void> {
   if (row.proof !== "off") await treeOf(stage, places.length);
   const offset = offsets[places.indexOf(removed)];
   const [path, body] = removal(stage, offset);
-  const answer = await seen(
-    "messages are removed",
-    () => admin.ask("POST", path, body),
-    // The log of a busy machine answers late.
-    ({ status }) => status !== 429 && status !== 503,
-  );
-  done("the removal", answer);
+  const answer = await done("the removal", () => admin.ask("POST", path, body));
   if (answer.text.includes('"failed"')) throw new Error(`the removal: ${answer.text}`);
   // docs/durable.md: "No Shield serves erased messages more than a second later".
   const place = { after_offset: offsets[0]!, epoch };
@@ -296,7 +299,8 @@ export async function reopen(stage: Stage): Promise<void> {
   if (gate === "budget") {
     const path = `/v1/tenants/${tenant}/budgets?${new URLSearchParams(BUDGET)}`;
     await onEach(stage, async (bus) => {
-      done("the budget's end", await (await adminOf(bus)).ask("DELETE", path));
+      const admin = await adminOf(bus);
+      await done("the budget's end", () => admin.ask("DELETE", path));
     });
   }
 }
