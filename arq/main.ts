@@ -5,7 +5,7 @@
 import { CALLED_BY_VARIABLES, calledAs } from "./program/called_as.ts";
 import { diskFilesUntil } from "./terminal/disk_files.ts";
 import { configFolder, FOLDER_VARIABLES, stateFolders } from "./bus/folders.ts";
-import { behind, createOutput, flushWithin, print } from "./terminal/io.ts";
+import { behind, createOutput, flushWithin, remark } from "./terminal/io.ts";
 import type { Io, ScreenSize } from "./terminal/io.ts";
 import { denoProblem } from "../shared/deno_versions.ts";
 import { VERSION } from "../shared/version.ts";
@@ -118,7 +118,7 @@ async function main(): Promise<number> {
     const text = asksForJson(Deno.args) ? explainJson(error) : explain(error);
     // The sequences that restore the terminal may still be in flight. A stalled reader is not waited for.
     await flushWithin(io.stdout, FLUSH_MS);
-    if (!silent) await print(io.stderr, text).catch(() => {});
+    if (!silent) await remark(io.stderr, text);
   }
   await flushWithin(io.stderr, FLUSH_MS);
   return exit_code;

@@ -55,8 +55,9 @@ export class Cluster {
     this.#answerer = this.#start(handlers);
   }
 
-  /** Asks which processes exist, once the Spine has the subscriptions; the others are found by their heartbeats. */
+  /** Asks which processes exist, once the Spine has the subscriptions. */
   hello(): void {
+    // Processes that miss it are found by their heartbeats.
     void this.asker.hello().catch(() => {});
   }
 

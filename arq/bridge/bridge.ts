@@ -20,6 +20,7 @@ import { pause } from "../rooms/flow.ts";
 import { CommandError } from "../terminal/exit.ts";
 import type { BridgeBus, Committed } from "./bus.ts";
 import { type Outcome, Publisher } from "./publisher.ts";
+import { awaitedLater } from "../../shared/awaited_later.ts";
 
 /**
  * The position is saved once others wrote this many bytes. A save is itself in the log, so without a threshold an idle
@@ -285,8 +286,7 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
     const standing = await standingOf(sql, options);
     await sql.query("select pg_advisory_unlock(hashtext('arqon.bridge ' || $1))", [slot]);
     const lost = Promise.withResolvers<never>();
-    // Whoever follows is notified, and perhaps nobody follows yet.
-    lost.promise.catch(() => {});
+    awaitedLater(lost.promise);
     using _asking = asking(sql, options, lost.reject);
     const over = new AbortController();
     const publisher = new Publisher({

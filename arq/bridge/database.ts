@@ -53,12 +53,13 @@ const OPTIONS = {
   replicates: { replication: "database" },
 } as const;
 
-/** A client that is not connected yet. The next query receives an error that happens while none is running. */
+/** A client that is not connected yet. */
 export function databaseAt(url: string, kind: DatabaseKind = "plain"): Database {
   const client = new pg.Client({
     ...{ connectionString: url, keepAlive: true, connectionTimeoutMillis: CONNECT_MS },
     ...OPTIONS[kind],
   });
+  // The next query receives an error that happens while none is running.
   client.on("error", () => {});
   return {
     connection: client.connection,

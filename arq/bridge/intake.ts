@@ -119,7 +119,7 @@ export class Intake {
 
   /** Resolves when every started message is settled, whatever its outcome. */
   async settled(): Promise<void> {
-    await Promise.allSettled(this.#under_way);
+    await Promise.all(this.#under_way);
   }
 
   take(change: WalChange): void {

@@ -176,11 +176,16 @@ export class Publisher {
         return "published";
       } catch (error) {
         signal.throwIfAborted();
+        let problem = error;
         if (error instanceof ArqonError && !isPassing(error)) {
-          const is_noted = await onRefused(message, error.message).then(() => true, () => false);
-          if (is_noted) return "refused";
+          try {
+            await onRefused(message, error.message);
+            return "refused";
+          } catch (unnoted) {
+            problem = unnoted;
+          }
         }
-        onProblem(`${room}: ${error instanceof Error ? error.message : error}; retrying`);
+        onProblem(`${room}: ${problem instanceof Error ? problem.message : problem}; retrying`);
       }
       await pause(wait_ms, signal);
       signal.throwIfAborted();

@@ -126,6 +126,24 @@ Deno.test("a room's messages are published in their order, tried again, or refus
   ]);
 });
 
+Deno.test("a refusal that cannot be recorded says why, and is tried again", async () => {
+  const problems: string[] = [];
+  let fails = true;
+  const publisher = new Publisher({
+    ...{ bus: busWith({}).bus, signal: new AbortController().signal, monotonic_ms: () => 0 },
+    ...{ origin: { source: SOURCE, end_lsn: END_LSN }, onOver() {} },
+    onProblem: (text) => void problems.push(text),
+    async onRefused() {
+      await Promise.resolve();
+      if (!fails) return;
+      fails = false;
+      throw new Error("the database is gone");
+    },
+  });
+  await publisher.publish(committed("orders", 2, 0, { message_id: "bad" }), false);
+  assert.deepEqual(problems, ["orders: the database is gone; retrying"]);
+});
+
 Deno.test("messages at or below a room's latest message of the database are not published again", async () => {
   const others = Array.from({ length: 40 }, () => ({ message_id: "", sender: "somebody" }));
   const world = busWith({

@@ -154,6 +154,7 @@ export function parseContexts(text: string): Contexts {
 /** The contexts of the file; none when there is no file. Throws when it cannot be read or used. */
 export async function readContexts(io: Pick<Io, "files" | "config_dir">): Promise<Contexts> {
   const path = contextsFile(io);
+  // A file that cannot be inspected is read below, which reports why.
   if (path === undefined || await io.files.state(path).catch(() => "unknown") === undefined) {
     return NONE;
   }

@@ -108,6 +108,7 @@ export async function removeContext(io: Io, folder: string): Promise<string | un
 
 /** Throws while the stack of another folder runs, whose key would be lost. */
 export async function refuseOtherStack(io: Io, folder: string): Promise<void> {
+  // `leaveContext` reports contexts that cannot be read.
   const { contexts } = await readContexts(io).catch(() => ({ contexts: [] as Context[] }));
   for (const one of contexts) {
     if (one.compose === undefined || one.folder === folder) continue;

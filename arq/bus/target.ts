@@ -6,7 +6,7 @@ import { contextNamed, contextOfFolder, DEV_CONTEXT, readContexts } from "./cont
 import type { Context } from "./contexts.ts";
 import { DEV_AUDIENCE, DEV_ISSUER, DEV_TENANT, type DevBus, findDevBus } from "./dev_bus.ts";
 import { CommandError, EXIT, usageError, WHICH_ISSUER, whyOf } from "../terminal/exit.ts";
-import { type Io, print, resolvePath } from "../terminal/io.ts";
+import { type Io, remark, resolvePath } from "../terminal/io.ts";
 import { parsePrivateKey, type Role, signToken } from "./token.ts";
 import { ArqonError } from "@arqon/proto";
 import { parseAddress } from "../../sdk/typescript/options/options.ts";
@@ -298,9 +298,7 @@ export async function openConnection(
       ...options,
       signal: io.signal,
       onStatus: statusReporter(io),
-      onError: (error) =>
-        // Stderr is closed; nobody reads it.
-        void print(io.stderr, `arq: the bus says: ${error.message}\n`).catch(() => {}),
+      onError: (error) => void remark(io.stderr, `arq: the bus says: ${error.message}\n`),
     });
   } catch (error) {
     throw refusedToken(error, tokenRenewal(io, flags, target, role));
@@ -310,8 +308,7 @@ export async function openConnection(
 /** A listener that reports on stderr when the connection is lost and when it is restored. */
 function statusReporter(io: Io): (status: Status) => void {
   let lost = false;
-  // Stderr is closed; nobody reads it.
-  const tell = (text: string) => void print(io.stderr, text).catch(() => {});
+  const tell = (text: string) => void remark(io.stderr, text);
   return (status) => {
     if (status.state === "waiting" && !lost) {
       lost = true;

@@ -34,6 +34,7 @@ async function ask(io: Io, url: string, token?: string): Promise<Answer> {
     signal,
   });
   const received_ms = io.now();
+  // The status counts; a body that is not JSON says nothing more.
   const body: unknown = await textOf(response, signal).then(JSON.parse).catch(() => ({}));
   const date_ms = Date.parse(response.headers.get("date") ?? "");
   const server = new URL(url).host;

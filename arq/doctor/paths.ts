@@ -79,6 +79,7 @@ export async function privateFinding(io: Io, check: string, path: string): Promi
 
 /** Whether everybody may write a file, and so replace the key in it. */
 export async function isWritableByAll(io: Io, path: string): Promise<boolean> {
+  // Another finding is about a file that cannot be inspected.
   const state = await io.files.state(resolvePath(io.cwd, path)).catch(() => undefined);
   return state?.mode !== undefined && (state.mode & 0o002) !== 0;
 }

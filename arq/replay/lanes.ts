@@ -2,6 +2,7 @@
  * Threads that take chunks of a stream, each the next one when it has read one, until the stream or a signal ends it,
  * and then return their results. Independent of the chunks' content.
  */
+import { awaitedLater } from "../../shared/awaited_later.ts";
 
 /** Chunks per thread: the one being read, and the next. */
 const AHEAD = 2;
@@ -58,8 +59,7 @@ export class Lanes<Mail, News, Told> {
   #start(number: number): Running<Mail, Told> {
     const thread = this.#options.start(number);
     const { promise: found, resolve: finish, reject } = Promise.withResolvers<Told>();
-    // Awaited only after the last chunk.
-    found.catch(() => {});
+    awaitedLater(found);
     let waiting: [Mail, Transferable[]][] | undefined = [];
     const lane: Running<Mail, Told> = {
       ...{ number, thread, found, finish, reject, read: 0 },

@@ -60,12 +60,10 @@ export function pause(delay_ms: number, signal: AbortSignal): Promise<void> {
 export async function unlessStopped<T>(signal: AbortSignal, work: Promise<T>): Promise<T> {
   const { promise: stopped, reject } = Promise.withResolvers<never>();
   const stop = () => reject(signal.reason);
-  // After an abort nobody is interested in the outcome of the work.
-  work.catch(() => {});
   signal.addEventListener("abort", stop, { once: true });
+  if (signal.aborted) stop();
   try {
-    signal.throwIfAborted();
-    return await Promise.race([work, stopped]);
+    return await Promise.race([stopped, work]);
   } finally {
     signal.removeEventListener("abort", stop);
   }

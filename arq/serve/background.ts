@@ -159,6 +159,7 @@ export function openLog(path: string, max_bytes = LOG_BYTES_MAX): (line: string)
 
 /** Whether the path now belongs to another file than the open one. */
 async function isOther(path: string, file: Deno.FsFile): Promise<boolean> {
+  // A file that was removed is no other file yet.
   const [now, then] = await Promise.all([Deno.stat(path).catch(() => undefined), file.stat()]);
   return now !== undefined && now.ino !== then.ino;
 }

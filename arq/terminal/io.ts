@@ -179,6 +179,11 @@ export function print(output: Output, text: string): Promise<void> {
   return output.write(new TextEncoder().encode(text));
 }
 
+/** Writes a remark to an output, which may be closed: then nobody reads it. Never rejects. */
+export async function remark(output: Output, text: string): Promise<void> {
+  await print(output, text).catch(() => {}); // As said above.
+}
+
 /** The absolute path of a path; a relative one begins at `cwd`. */
 export function resolvePath(cwd: string, path: string): string {
   const absolute = path.startsWith("/") || /^[A-Za-z]:[\\/]/.test(path);

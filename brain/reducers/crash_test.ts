@@ -3,7 +3,7 @@
  * Afterwards the room has its old or its new state, a second try succeeds, and no object is left that no room names.
  */
 import assert from "node:assert/strict";
-import type { ArqonError } from "@arqon/proto";
+import { ArqonError } from "@arqon/proto";
 import { configFrom } from "../../shared/config/load.ts";
 import type { PastAsk } from "../../shared/records/reducer_past.ts";
 import {
@@ -29,6 +29,7 @@ import {
   entriesOf,
   eventsOf,
   eventsWhen,
+  ONE_ENGINE,
   type ReducerWorld,
   type WorldBrain,
 } from "./testing/reducer_world.ts";
@@ -230,6 +231,36 @@ async function migrateAtEach(bus: Bus, next: RunnableProgram): Promise<number> {
   }
   return found;
 }
+
+/** A worker that dies once, when it has opened a room. */
+class DyingHost extends ReducerHost {
+  #dies = true;
+
+  override async open(...asked: Parameters<ReducerHost["open"]>): ReturnType<ReducerHost["open"]> {
+    const opened = await super.open(...asked);
+    if (!this.#dies) return opened;
+    this.#dies = false;
+    throw new ArqonError("brain-unavailable");
+  }
+}
+
+Deno.test("a repair skips a damaged snapshot, and fails if the worker dies", async () => {
+  await using world = await ONE_ENGINE.embedded(OPTIONS);
+  const host = new DyingHost(() => {});
+  world.defer(() => Promise.resolve(host.end()));
+  const bus = await openBus(world, host);
+  const at = placeOf("counter");
+  await roomOf(bus, at.room_id);
+  const { records, objects } = bus.parts;
+  const { snapshot } = decodeRecord((await records.get(["t", at.room_id]))!.value)!;
+  await objects.put(snapshot, (await objects.get(snapshot))!.slice(0, -1));
+  const repair = () => repairRoom(at, bus.parts, { limits: LIMITS, shown: SHOWN });
+  await assert.rejects(repair, { reason: "brain-unavailable" });
+  const { lost, offset } = await repair() as { lost: unknown; offset: number };
+  assert.deepEqual([lost, offset], [null, CALLS]);
+  world.turn("b");
+  assert.equal(await totalOf(bus, at.room_id), CALLS);
+});
 
 for (const [engine, open] of Object.entries(ENGINES)) {
   Deno.test(`${engine}: a Brain that dies at any write leaves no partial change, and the next one continues`, async () => {

@@ -350,13 +350,14 @@ export class ReducerService implements ReducerCalls {
     const room = this.#rooms.get(key);
     this.#rooms.delete(key);
     const done = (room?.close() ?? Promise.resolve()).then(job);
+    // The caller gets the failure.
     const closing = done.then(() => {}, () => {}).finally(() => this.#closing.delete(key));
     this.#closing.set(key, closing);
     return await done;
   }
 
-  /** If the room has no reducer, or there is no space, the next check tries again. */
   #wake(at: Place): void {
+    // If the room has no reducer, or there is no space, the next check tries again.
     this.#roomOf(at).then((room) => room.wake(), () => {});
   }
 

@@ -151,6 +151,7 @@ export async function cosignersOf(
   note: string,
   witnesses: readonly Verifier[],
 ): Promise<readonly Verifier[]> {
+  // Text that is not a note has no cosigners.
   return (await openNote(note, witnesses).catch(() => ({ by: [] }))).by;
 }
 

@@ -39,6 +39,7 @@ interface PresenceStep {
   readonly users?: number;
   readonly pages?: number;
   readonly snapshot?: true;
+  readonly next?: true;
 }
 
 interface PresenceCase {
@@ -112,7 +113,8 @@ function presenceStep(step: PresenceStep): unknown {
   const members = (step.ack ?? step.update ?? step.leave)?.map(memberOf);
   if (members === undefined) return step;
   const { users = members.length, snapshot, pages = 1 } = step;
-  if (step.ack !== undefined) return { ack: { members, connections: users, users, pages } };
+  const { next } = step;
+  if (step.ack !== undefined) return { ack: { members, connections: users, users, pages }, next };
   const wire = members.map(({ meta, ...rest }) => (
     { ...rest, meta: meta === null ? "" : JSON.stringify(meta) }
   ));
@@ -128,7 +130,7 @@ function presenceStep(step: PresenceStep): unknown {
 function presence(): unknown {
   return {
     about:
-      "Who is in a room after what a Shield said. Steps: ack (JSON of the ACK to SUB), event (data as hex; says: the same to read), lost (the connection ended).",
+      "Who is in a room after what a Shield said. Steps: ack (JSON of the ACK to SUB; next: of the Shield to which the client has just moved), event (data as hex; says: the same to read), lost (the connection ended).",
     cases: casesOf<PresenceCase[]>("presence.json").map(({ name, steps, expect }) => {
       const { members, users, complete = true } = expect;
       const then = { members: members.map(memberOf), users, complete };

@@ -131,6 +131,7 @@ export class YjsProvider {
     this.doc = doc;
     this.awareness = options.awareness;
     this.ready = this.#ready.promise;
+    // A program that ignores it gets the failure from `closed`.
     this.ready.catch(() => {});
     this.#compaction = new Compaction({
       updates: this.#settings.snapshot_updates,

@@ -35,8 +35,6 @@ export async function busStreams(api: StreamApi, schema_bucket: string): Promise
 export async function busAtWork(connection: NatsConnection, listen_ms: number): Promise<string[]> {
   const heard = new Set<string>();
   const { promise: refused, reject } = Promise.withResolvers<never>();
-  // The timeout has passed.
-  refused.catch(() => {});
   const subscriptions = [everyProcess("beat"), everyProcess("announce")].map((subject) =>
     connection.subscribe(subject, {
       callback: (error, message) => {

@@ -126,11 +126,8 @@ export async function callHook(call: HookCall): Promise<CallAnswer> {
   const onAbort = () => reject(new CallFailed("the call was ended"));
   call.signal?.addEventListener("abort", onAbort);
   if (call.signal?.aborted) onAbort();
-  const answer = exchange(call, line);
-  // The caller is notified, unless the call has ended before.
-  answer.catch(() => {});
   try {
-    return await Promise.race([answer, over]);
+    return await Promise.race([exchange(call, line), over]);
   } catch (error) {
     throw error instanceof CallFailed ? error : new CallFailed((error as Error).message);
   } finally {

@@ -189,6 +189,7 @@ export class Acceptor {
   }
 
   #settled(opening: Promise<void>): Promise<boolean> {
+    // `onGone` was called.
     return opening.then(() => !this.#closed, () => false);
   }
 

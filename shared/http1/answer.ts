@@ -77,20 +77,22 @@ export function inChunks(response: Response): Response {
 }
 
 /**
- * Streams an answer; the callbacks run before and after each write. The body's `cancel` is called when `gone` resolves
- * and when a write fails, which rejects. The connection ends with the answer.
+ * Streams an answer; the callbacks run before and after each write, and when the body fails. Its `cancel` is called
+ * when `gone` resolves and when a write fails, which rejects. The connection ends with the answer.
  */
 export async function streamAnswer(
   stream: ByteStream,
   response: Response,
-  { date, gone, onWrite, onWritten }: {
+  { date, gone, onFailure, onWrite, onWritten }: {
     readonly date: string;
     readonly gone: Promise<void>;
+    readonly onFailure: (error: unknown) => void;
     readonly onWrite: () => void;
     readonly onWritten: () => void;
   },
 ): Promise<void> {
   const reader = (response.body as ReadableStream<Uint8Array>).getReader();
+  reader.closed.catch(onFailure);
   // Its source has failed already, or ends.
   const cancel = () => reader.cancel().catch(() => {});
   gone.then(cancel);

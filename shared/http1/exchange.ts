@@ -94,6 +94,8 @@ export interface ExchangeContext {
   readonly date: () => string;
   /** Finds the client of a request: the peer, or its client if the peer is a proxy. */
   readonly clientOf: ClientOf;
+  /** A handler has thrown, or the body of a streamed answer has failed. */
+  readonly onFailure: (error: unknown) => void;
 }
 
 /**
@@ -115,7 +117,7 @@ export function awaitTurn(
 
 /** The answer of the handler, or of `turnAway` for a rejected connection. */
 export async function answerTo(
-  { handler, turnAway }: ExchangeContext,
+  { handler, turnAway, onFailure }: ExchangeContext,
   { away }: Arrival,
   request: Request,
   info: Parameters<Handler>[1],
@@ -125,7 +127,8 @@ export async function answerTo(
       return await turnAway(request, info, away);
     }
     return await handler(request, info);
-  } catch {
+  } catch (error) {
+    onFailure(error);
     return new Response(null, { status: 500 });
   }
 }
@@ -363,7 +366,7 @@ class Exchange {
 
   /** Streams the body while the peer is connected; reading detects the disconnect. */
   async #tell(response: Response): Promise<void> {
-    const { arrivals, date } = this.#context;
+    const { arrivals, date, onFailure } = this.#context;
     const { promise: gone, resolve } = Promise.withResolvers<void>();
     const watch = async () => {
       this.#inbound.take(this.#inbound.bytes.length);
@@ -373,6 +376,7 @@ class Exchange {
     await streamAnswer(this.#stream, response, {
       date: date(),
       gone,
+      onFailure,
       onWrite: () => arrivals.enter(this.#arrival, "answer"),
       onWritten: () => arrivals.enter(this.#arrival, "handler"),
     });

@@ -143,7 +143,7 @@ class Listening implements BareListener {
   #date_seconds = 0;
 
   constructor(options: BareListenOptions) {
-    const { limits, reserve, turnAway, clientOf = (peer) => peer } = options;
+    const { limits, reserve, turnAway, clientOf = (peer) => peer, log, name: listener } = options;
     this.#options = options;
     this.#now = options.now ?? (() => performance.now());
     this.#open_max = limits.descriptors;
@@ -157,6 +157,7 @@ class Listening implements BareListener {
       turns: new Turns(),
       date: () => this.#dateText(),
       clientOf,
+      onFailure: (error) => log?.warn("an answer failed", { listener, error }),
     };
     if (limits.reserved !== undefined) reserve?.join(() => this.#open);
   }

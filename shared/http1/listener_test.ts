@@ -1,6 +1,7 @@
 /** Our own client listener, with real connections over TCP and over TLS, some of which misbehave. */
 import assert from "node:assert/strict";
 import { request as nodeRequest } from "node:http";
+import { keptLog } from "../testing/logs.ts";
 import { until } from "../testing/until.ts";
 import { groupOf } from "./arrivals.ts";
 import { writeAll } from "./byte_stream.ts";
@@ -374,6 +375,26 @@ test("a shutdown closes idle connections, answers running requests, and accepts 
   resolve(new Response("late"));
   assert.match(await readToEnd(asking), /connection: close[^]*late$/);
   await ended;
+});
+
+test("an answer that fails, or is cut off by its source, is in the log", async (kind) => {
+  const { log, lines } = keptLog();
+  const half = async function* () {
+    yield new TextEncoder().encode("{}\n");
+    await Promise.reject(new Error("the store is gone"));
+  };
+  const handler = ({ url }: Request) => {
+    if (url.endsWith("/bug")) throw new TypeError("a bug");
+    const headers = { "content-type": "application/x-ndjson" };
+    return new Response(ReadableStream.from(half()), { headers });
+  };
+  await using served = await Served.start({ ...kind, handler, log });
+  const ask = (path: string) =>
+    served.ask(`GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`);
+  assert.match(await ask("/bug"), /^HTTP\/1.1 500 /);
+  assert.match(await ask("/export"), /\{\}\n\r\n$/);
+  const told = lines.filter((line) => /level=warn .*an answer failed/.test(line)).join("");
+  assert.match(told, /a bug[^]*the store is gone/);
 });
 
 Deno.test("an address of IPv6 counts as its /64, one of IPv4 as itself", () => {

@@ -64,10 +64,7 @@ async function exchange<T>(
     return await read(socket);
   };
   try {
-    const asked = ask();
-    // It is awaited below; after the timeout nobody needs it.
-    asked.catch(() => {});
-    return await Promise.race([asked, late.promise]);
+    return await Promise.race([ask(), late.promise]);
   } finally {
     clearInterval(timer);
     for (const socket of sockets.reverse()) socket.destroy();

@@ -82,6 +82,7 @@ export class DoorWatch {
     } catch (error) {
       // A process that stalled for so long has not read the answer either.
       const held_up = monotonic_ms() - asked_ms > 2 * every_ms;
+      // A listener that cannot be opened again stays unready, and ends the process after `gone_ms`.
       if (!this.#closed && !held_up) await this.#unheard(error as Error).catch(() => {});
     } finally {
       this.#asked_ms = monotonic_ms();

@@ -10,6 +10,7 @@ import type { Logger } from "../logs/log.ts";
 import type { HealthCheck } from "../listeners/ops.ts";
 import { plural } from "../plural.ts";
 import type { KeyValue, KvChange, KvEntry, KvKey, KvWatch, Spine } from "./contract/spine.ts";
+import { awaitedLater } from "../awaited_later.ts";
 
 /** Incomplete tenants are remembered one by one up to this number; above, all count as incomplete. */
 const INCOMPLETE_TENANTS_MAX = 10_000;
@@ -102,8 +103,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     this.#options = options;
     this.#entries = `${options.entry}s`;
     this.#since_ms = options.now();
-    // A caller that ignores `ready` must not crash the process.
-    this.#ready.promise.catch(() => {});
+    awaitedLater(this.#ready.promise);
     this.#stopEvents = options.spine.onEvent((event) => {
       if (event.type === "state") this.#onState(event.status.state === "connected");
     });

@@ -51,11 +51,8 @@ async function open(): Promise<void> {
   try {
     using listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
     const { port } = listener.addr as Deno.NetAddr;
-    const accepting = listener.accept();
-    // It is awaited below, unless connecting fails.
-    accepting.catch(() => {});
-    const near = await Deno.connect({ hostname: "127.0.0.1", port });
-    const far = await accepting;
+    const near_side = Deno.connect({ hostname: "127.0.0.1", port });
+    const [far, near] = await Promise.all([listener.accept(), near_side]);
     // Another process's connection to our port is refused.
     if ((far.remoteAddr as Deno.NetAddr).port === (near.localAddr as Deno.NetAddr).port) {
       near.setNoDelay(true);

@@ -102,8 +102,9 @@ export class BudgetStandings {
     return held;
   }
 
-  /** Starts to read a tenant's budgets. The next pass reports and retries a failure. */
+  /** Starts to read a tenant's budgets. */
   ask(tenant_id: string): void {
+    // The next pass reports and retries a failure.
     this.#read(tenant_id).catch(() => {});
   }
 

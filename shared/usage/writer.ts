@@ -196,9 +196,9 @@ export class UsageWriter {
 
   #lose({ tenant_id, ran }: Waiting, error?: unknown): void {
     this.totals.lost++;
+    const { place } = this.#options;
     // Its running state would stay for ever. If removing it fails, a sweep does it.
-    const bucket = this.#options.place.running();
-    if (ran !== undefined) bucket.then((there) => there.delete(ran)).catch(() => {});
+    if (ran !== undefined) place.running().then((there) => there.delete(ran)).catch(() => {});
     const why = error === undefined ? "too many wait for their store" : "its store refuses it";
     this.#options.log.warn(`a minute of use is lost: ${why}`, { tenant_id, error });
   }

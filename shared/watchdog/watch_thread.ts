@@ -56,6 +56,7 @@ async function end(step: string): Promise<void> {
   const log = createLogger({ ...watched, level: "error", now: Date.now, write });
   const text = "the event loop hangs: the process is killed, to be started again";
   log.error(text, { step, stood_ms: Math.round(stood_ms) });
+  // It is killed whether or not the line could be written.
   await Promise.allSettled(lines);
   kill();
 }

@@ -266,6 +266,7 @@ async function stands({ given }: ApplyAdminContext, tenant: string): Promise<boo
   const { promise: late, resolve } = Promise.withResolvers<boolean>();
   const timer = setTimeout(() => resolve(false), IN_FORCE_MS);
   const standing = given.standBudgets?.(tenant) ?? Promise.resolve();
+  // Unread budgets are not in force.
   const read = standing.then(() => true, () => false);
   return await Promise.race([read, late]).finally(() => clearTimeout(timer));
 }

@@ -53,8 +53,6 @@ export class BusApplies {
     this.#watch = options.bucket.watch(BUS_KEY, (change) => {
       if (change.type === "put") void this.#drive();
     });
-    // An unhandled rejection would crash the process; the watch restarts after a reconnect.
-    this.#watch.ready.catch(() => {});
   }
 
   /**

@@ -65,8 +65,6 @@ class Rollouts {
     this.#options = options;
     this.bucket = bucket;
     this.#watch = bucket.watch([], (change) => this.#hear(change), { depth: 1 });
-    // An unhandled rejection would crash the process; the watch restarts after a reconnect.
-    this.#watch.ready.catch(() => {});
     this.#timer = setInterval(() => void this.#tick(), REPORT_MS);
   }
 
@@ -109,8 +107,8 @@ class Rollouts {
     this.#options.registry.setCanary(tenant_id, undefined);
     if (!this.#known.delete(tenant_id)) return;
     const { node_id, log } = this.#options;
-    // A remaining report of a finished rollout is never read.
     this.bucket.delete([tenant_id, node_id]).catch((error) => {
+      // It is never read.
       log.debug("the report of a finished rollout could not be deleted", { tenant_id, error });
     });
   }

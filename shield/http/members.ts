@@ -172,6 +172,7 @@ export function memberTexts(text: string): Map<string, string> {
 /** Rejects with `malformed-body` if a request with members in the query also has a body. */
 export async function refuseBody(request: Request): Promise<void> {
   if (request.body === null) return;
+  // A body that is too long, or fails, is a body.
   const { length } = await readBody(request, 1, STRANGERS).catch(() => ({ length: 1 }));
   if (length === 0) return;
   throw new ArqonError("malformed-body", "this path accepts no body; its members are in the query");

@@ -67,8 +67,8 @@ function portOf(
       try {
         spine.publish(subject, encodeMessage(message));
       } catch (error) {
-        // Its clock or position finds the losses when the Spine is back.
         stats.unsent++;
+        // Its clock or position finds the losses when the Spine is back.
         log.debug("a presence message was not sent", { subject, kind: message.kind, error });
       }
     },
@@ -92,8 +92,8 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
       message = decodeMessage(payload);
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
-      // It is counted; its content is requested again.
       refuse(stats, "undecodable");
+      // It is counted; its content is requested again.
       return log.debug("a presence message cannot be read", { subject, error });
     }
     presence.receive(subject, message);

@@ -20,6 +20,7 @@ import {
 } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { plural } from "../../shared/plural.ts";
+import { awaitedLater } from "../../shared/awaited_later.ts";
 /** Callers that wait for a revision, all tenants together; one more gets `false` at once. */
 const WAITERS_MAX = 1_024;
 
@@ -79,9 +80,7 @@ export class Settings {
     this.#watch = bucket.watch([], (change) => {
       if (!this.#hear(change)) metrics.unreadable();
     });
-    this.ready = this.#watch.ready.then(() => this.#turnTo("ready"));
-    // An unawaited rejection must not crash the process.
-    this.ready.catch(() => {});
+    this.ready = awaitedLater(this.#watch.ready.then(() => this.#turnTo("ready")));
   }
 
   /** The tenant's settings in force; empty if it has set none. */

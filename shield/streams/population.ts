@@ -69,6 +69,7 @@ export class Population {
     const due = [...sorted.slice(from), ...sorted.slice(0, from)].slice(0, LOOKED_AT_MAX);
     this.#places.renew(tenant_id, from + due.length);
     for (const room_id of due) {
+      // An unknown one counts until it is looked up again.
       const found = await lookUp(context, { tenant_id, room_id }).catch(() => "unknown" as const);
       if (found === undefined) counted.count--;
     }

@@ -58,6 +58,7 @@ export class BrainTenants {
       watch.ready.catch(again);
       return watch;
     } catch {
+      // Reading the budgets, which needs the same bucket, reports it.
       again();
       return undefined;
     }

@@ -65,8 +65,8 @@ export class BudgetNotices {
         const is_first = await this.#mark("told", tenant_id, name, state);
         this.#known.set(known, state.begin_ms);
         if (is_first) await this.#say(tenant_id, state);
-      } catch {
-        // The bucket is unreachable; the next reading retries.
+      } catch (error) {
+        this.#options.log.warn("an exhausted budget is reported later", { tenant_id, error });
       }
     }
   }
@@ -77,7 +77,13 @@ export class BudgetNotices {
     const known = `${tenant_id} ${name}`;
     if (this.#kept.get(known) === state.begin_ms) return;
     this.#kept.set(known, state.begin_ms);
-    this.#keep(tenant_id, name, state).catch(() => this.#kept.delete(known));
+    this.#keep(tenant_id, name, state).catch((error) => {
+      this.#kept.delete(known);
+      this.#options.log.warn("hooks are notified later of an exhausted budget", {
+        tenant_id,
+        error,
+      });
+    });
   }
 
   /**

@@ -1,7 +1,11 @@
 /** When budgets of one Shield take effect and end: a caller that has the answer does not have to wait. */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
 import type { TenantBudget } from "../../shared/config/schema_usage.ts";
-import { QUIET } from "../../shared/testing/logs.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { keptLog, QUIET } from "../../shared/testing/logs.ts";
+import type { BudgetState } from "../../shared/usage/budget.ts";
+import { BudgetNotices } from "./budget_notices.ts";
 import { Budgets, type BudgetsOptions } from "./budgets.ts";
 
 const NOW_MS = Date.UTC(2026, 1, 28, 13);
@@ -39,4 +43,19 @@ Deno.test("budgets: a removed budget no longer blocks once its tenant's state is
   assert.deepEqual(await budgets.stand("acme"), []);
   budgets.take("acme");
   await budgets.close();
+});
+
+Deno.test("budgets: a report that cannot be marked is in the log, and is made at the next reading", async () => {
+  const { log, lines } = keptLog();
+  let marks = () => Promise.reject<number>(new ArqonError("spine-unavailable"));
+  const bucket = { update: () => marks() } as unknown as KeyValue;
+  const place = { running: () => Promise.resolve(bucket) };
+  const notices = new BudgetNotices({ place, node_id: "s1", log });
+  const budget = { per: "month", unit: "messages_in", limit: 0, action: "refuse" };
+  const state = { budget, used: 1, begin_ms: 0, end_ms: 9, is_exhausted: true } as BudgetState;
+  await notices.tell("acme", [state]);
+  assert.match(lines.join(""), /level=warn .*tenant_id=acme .*reported later/);
+  marks = () => Promise.resolve(1);
+  await notices.tell("acme", [state]);
+  assert.equal(notices.told.refuse, 1);
 });

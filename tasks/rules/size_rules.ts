@@ -5,6 +5,7 @@
 import ts from "typescript";
 import { isGenerated, isTest, isTestCode } from "../checkout/source_files.ts";
 import type { Violation } from "../checkout/violation.ts";
+import { checkSilence } from "./silence_rules.ts";
 import { sleepProblem } from "./sleep_rules.ts";
 import {
   declaredNames,
@@ -15,9 +16,6 @@ import {
   type Sources,
   violationAt,
 } from "./sources.ts";
-
-/** The folders in which an unreported failure affects the product. */
-const PRODUCT = /^(arq|brain|shared|shield)\//;
 
 /** Maximum number of lines of a file. */
 export const FILE_LINES = 600;
@@ -156,7 +154,7 @@ export function checkTypeScript(
         message === undefined ? [] : [violationAt(node, path, message)]
       );
     }),
-    ...(isTestCode(path) || !PRODUCT.test(path) ? [] : checkSilence(path, text)),
+    ...checkSilence(path, text, () => source),
   ];
 }
 
@@ -168,24 +166,9 @@ export function checkSizes(sources: Sources): Violation[] {
     if (path.endsWith(".proto")) {
       return [...checkName(path), ...checkText(path, text), ...checkOpening(path, text)];
     }
-    return checkText(path, text, Infinity);
-  });
-}
-
-const NOTHING = String.raw`\(\) => (\{\}|undefined|null|false|0|""|\[\])\)`;
-const SWALLOWS = new RegExp(
-  String.raw`\.catch\(${NOTHING}|\.then\(\w+, ${NOTHING}|\.debug\(.*\berror\b`,
-);
-const COMMENT = /(^|\s)\/\/|^\s*\/?\*/;
-const LINES_ABOVE = 2;
-const WHY = "a failure is swallowed: log it at warn, or say above why nobody needs to know";
-
-/** Every silently swallowed failure of a product file. */
-export function checkSilence(path: string, text: string): Violation[] {
-  const lines = text.split("\n");
-  return lines.flatMap((line, at) => {
-    const near = lines.slice(Math.max(0, at - LINES_ABOVE), at + 1);
-    if (!SWALLOWS.test(line) || near.some((one) => COMMENT.test(one))) return [];
-    return [{ path, line: at + 1, message: WHY }];
+    return [
+      ...checkText(path, text, Infinity),
+      ...(path.endsWith(".py") ? checkSilence(path, text) : []),
+    ];
   });
 }

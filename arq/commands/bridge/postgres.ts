@@ -5,7 +5,7 @@ import { BRIDGE_SQL } from "../../bridge/sql.ts";
 import { isDatabaseUrl } from "../../../shared/config/values/postgres.ts";
 import { openConnection } from "../../bus/target.ts";
 import { usageError } from "../../terminal/exit.ts";
-import { type Ended, type Io, print } from "../../terminal/io.ts";
+import { type Ended, type Io, remark } from "../../terminal/io.ts";
 import type { Flags } from "../../program/flags.ts";
 import { readText } from "../../terminal/input.ts";
 
@@ -33,8 +33,7 @@ export async function bridgePostgres(io: Io, flags: Flags<"slot">): Promise<Ende
   const say = (text: string) => {
     const at = new Date(io.now()).toISOString();
     const line = flags.json === true ? JSON.stringify({ at, bridge: text }) : `bridge: ${text}`;
-    // Output is closed; the bridge continues.
-    void print(flags.json === true ? io.stdout : io.stderr, `${line}\n`).catch(() => {});
+    void remark(flags.json === true ? io.stdout : io.stderr, `${line}\n`);
   };
   const { slot, acceptLoss = false, poll } = flags;
   await runBridge({

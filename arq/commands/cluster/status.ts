@@ -20,6 +20,7 @@ import { openScreen, problemText } from "../../terminal/screen.ts";
 import { readStack, type StackService, stackText } from "../../serve/stack.ts";
 import type { Flags } from "../../program/flags.ts";
 import { exchange } from "../../bus/admin.ts";
+import { awaitedLater } from "../../../shared/awaited_later.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -188,9 +189,7 @@ async function look(
   { ops_url, ops_token, admin, renewal, compose }: Source,
   is_json: boolean,
 ): Promise<Look> {
-  const stack = compose === undefined ? undefined : readStack(compose, io.signal);
-  // Awaited and reported later.
-  stack?.catch(() => {});
+  const stack = compose === undefined ? undefined : awaitedLater(readStack(compose, io.signal));
   const health = await getJson(io, `${ops_url}/health/ready`, ops_token) as Health;
   const ask = async (path: string) =>
     admin === undefined ? undefined : await getJson(io, `${admin.url}${path}`, admin.token);

@@ -35,6 +35,7 @@ import { denoCommand, SERVER_FLAGS } from "../../../shared/process/deno_command.
 import type { DevBusOptions, DevBusReady } from "../../serve/dev_bus.ts";
 import { readyLine, readyText } from "../../serve/ready_text.ts";
 import { busHere, busOptions, makeStateFolder } from "./dev.ts";
+import { awaitedLater } from "../../../shared/awaited_later.ts";
 
 /** A compose file that Docker can start. */
 export interface StackFile {
@@ -85,6 +86,7 @@ function freePort(taken: ReadonlySet<number>): number {
 
 /** The ports for the stack. A second `up` keeps the ports of a running stack. */
 async function wantedPorts(io: Io, flags: Flags, file: string): Promise<StackPorts> {
+  // `leaveContext` reports contexts that cannot be read.
   const all = await readContexts(io).catch(() => undefined);
   const before = all?.contexts.find(({ compose, folder }) => compose === file && folder === io.cwd);
   const taken = new Set<number>();
@@ -303,9 +305,7 @@ async function startEmbedded(io: Io, flags: Flags, files: DevFiles): Promise<Dev
   const late = AbortSignal.any([io.signal, AbortSignal.timeout(READY_MS)]);
   const kill = () => child.kill("SIGKILL");
   late.addEventListener("abort", kill, { once: true });
-  const said = new Response(child.stderr).text();
-  // Awaited and reported later.
-  said.catch(() => {});
+  const said = awaitedLater(new Response(child.stderr).text());
   const line = await firstLine(child.stdout);
   late.removeEventListener("abort", kill);
   if (line.includes("\n")) {

@@ -13,7 +13,7 @@ import {
   usageError,
 } from "../../terminal/exit.ts";
 import { pause } from "../../rooms/flow.ts";
-import { type Io, print } from "../../terminal/io.ts";
+import { type Io, print, remark } from "../../terminal/io.ts";
 import { change, positionText, tell } from "../../rooms/room_command.ts";
 import { when } from "../../answers/policy_text.ts";
 import type { Flags } from "../../program/flags.ts";
@@ -123,8 +123,7 @@ async function runLocked(io: Io, { room_id, words, lock }: Work): Promise<number
   let grace: ReturnType<typeof setTimeout> | undefined;
   const lost = () => {
     const text = printable(`arq: the lock of ${room_id} is lost; ${name} gets SIGTERM`);
-    // Stderr is closed; the program still has to end.
-    void print(io.stderr, `${text}\n`).catch(() => {});
+    void remark(io.stderr, `${text}\n`);
     send(child, "SIGTERM");
     grace = setTimeout(() => send(child, "SIGKILL"), GRACE_MS);
   };

@@ -293,6 +293,7 @@ export async function complete(
   at: string,
 ): Promise<Ended> {
   const contexts = async () => {
+    // A word that cannot be completed needs no error at the prompt.
     const { contexts } = await readContexts(io).catch(() => ({ contexts: [] }));
     return [...contexts.map(({ name }) => name), DEV_CONTEXT];
   };

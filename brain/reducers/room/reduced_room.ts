@@ -32,6 +32,7 @@ import type { Shown } from "../visible/shown.ts";
 import { AT, step } from "../../../shared/watchdog/steps.ts";
 import type { Applied } from "../thread/protocol.ts";
 import type { SwitchOutcome } from "./program_switch.ts";
+import { awaitedLater } from "../../../shared/awaited_later.ts";
 
 /** Conflicts with another Brain before calls are refused. */
 const ATTEMPTS = 16;
@@ -442,9 +443,7 @@ export class PublishingTurns {
   /** Queues a job behind the one before. Rejects, and queues nothing, with the failure of a former job. */
   async next(publish: () => Promise<void>): Promise<void> {
     await this.done();
-    const turn = this.#under_way = publish();
-    // The next caller gets the failure.
-    turn.catch(() => {});
+    this.#under_way = awaitedLater(publish());
   }
 
   /** Waits until nothing is running. Rejects once with the failure. */

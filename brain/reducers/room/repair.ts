@@ -84,8 +84,9 @@ async function newestState(
   for (const name of new Set(names.toReversed())) {
     const bytes = name === "" ? undefined : await parts.objects.get(name);
     if (bytes === undefined) continue;
-    // An invalid snapshot is skipped.
-    const open = await parts.host.open(at, bytes).catch(() => undefined);
+    const open = await parts.host.open(at, bytes).catch((error) => {
+      if (!isUnreadable(error)) throw error;
+    });
     if (open === undefined) continue;
     parts.host.close(open.handle);
     return await foldWhole(() => parts.host.open(at, bytes), batches, parts);

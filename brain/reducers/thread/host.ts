@@ -92,7 +92,7 @@ export class ReducerHost {
     return this.#waiting.size;
   }
 
-  /** Opens a room with that state; undefined: an empty one. */
+  /** Opens a room with that state; undefined: an empty one. Rejects with `log-unavailable` if the bytes are damaged. */
   async open(
     { tenant_id, room_id }: { readonly tenant_id: string; readonly room_id: string },
     snapshot: Uint8Array | undefined,
@@ -178,12 +178,12 @@ export class ReducerHost {
 
   /** Keeps an idle room in less memory. */
   rest(handle: number): void {
-    this.#ask({ kind: "rest", room: handle }).catch(() => {});
+    this.#tell({ kind: "rest", room: handle });
   }
 
   /** Lets a room go. */
   close(handle: number): void {
-    this.#ask({ kind: "close", room: handle }).catch(() => {});
+    this.#tell({ kind: "close", room: handle });
     this.#tenants.delete(handle);
   }
 
@@ -218,8 +218,12 @@ export class ReducerHost {
     if (this.#programs.size <= PROGRAMS_MAX) return;
     const [program = ""] = this.#programs;
     this.#programs.delete(program);
-    // A dead worker has no rooms.
-    this.#ask({ kind: "forget", program }).catch(() => {});
+    this.#tell({ kind: "forget", program });
+  }
+
+  #tell(asked: Asked): void {
+    // It fails only with the worker, which then has neither rooms nor programs.
+    this.#ask(asked).catch(() => {});
   }
 
   /** Ends the workers. */
@@ -287,7 +291,8 @@ export class ReducerHost {
     // The room is closed then.
     if (waiting.room !== undefined) this.#tenants.delete(waiting.room);
     const cause = new Error(answer.failed);
-    waiting.reject(new ArqonError("brain-unavailable", "", { cause }));
+    const reason = answer.is_damaged ? "log-unavailable" : "brain-unavailable";
+    waiting.reject(new ArqonError(reason, "", { cause }));
   }
 
   #fail(detail: string): void {

@@ -117,6 +117,6 @@ export type ThreadAnswer =
       readonly shown?: ShownRoom;
       readonly remembered?: readonly boolean[];
     }
-    /** The room is closed then: its state is lost. */
-    | { readonly failed: string }
+    /** The room is closed then: its state is lost. `is_damaged`: its snapshot is. */
+    | { readonly failed: string; readonly is_damaged: boolean }
   );

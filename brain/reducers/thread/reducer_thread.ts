@@ -15,7 +15,7 @@ import {
   tree,
 } from "../state/room_state.ts";
 import { packSnapshot, unpackSnapshot } from "../state/packed_snapshot.ts";
-import { decodeSnapshot, encodeSnapshot } from "../state/snapshot.ts";
+import { decodeSnapshot, encodeSnapshot, SnapshotError } from "../state/snapshot.ts";
 import { pageOf, shownChanges } from "../visible/shown.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { packApplied, unpackEntries } from "./packed_entries.ts";
@@ -237,6 +237,7 @@ thread.onmessage = ({ data: request }) => {
       id,
       units: spent,
       failed: error instanceof Error ? error.message : String(error),
+      is_damaged: error instanceof SnapshotError,
     });
   }
 };

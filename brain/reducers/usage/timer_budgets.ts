@@ -148,8 +148,11 @@ export class TimerBudgets {
       const bucket = await this.#options.place.running();
       await bucket.put(markKey(tenant_id), new TextEncoder().encode(mark));
       this.#marked.renew(tenant_id, mark);
-    } catch {
-      // The bucket is unreachable, which reading the budgets reports.
+    } catch (error) {
+      this.#options.log.warn("Shields are notified later of an exhausted budget", {
+        tenant_id,
+        error,
+      });
     }
   }
 

@@ -99,12 +99,13 @@ export async function addPages(
   }));
 }
 
-/** Removes pages that no document refers to. Never rejects: a remaining page is removed with the room. */
+/** Removes pages that no document refers to. Never rejects. */
 export async function removePages(
   at: RoomAddress,
   pages: readonly CommandPage[],
   bucket: Pick<KeyValue, "delete">,
 ): Promise<void> {
+  // A remaining page is removed with the room.
   await Promise.allSettled(pages.map((page) => bucket.delete(pageKey(at, page))));
 }
 
@@ -113,7 +114,10 @@ export async function removeLeftOver(
   [tenant_id = "", room_id = "", name = ""]: KvKey,
   bucket: Pick<KeyValue, "delete" | "get">,
 ): Promise<void> {
-  // Whatever fails, the next sweep finds it again.
-  const room = await bucket.get([tenant_id, room_id]).catch(() => null);
-  if (room === undefined) await bucket.delete([tenant_id, room_id, name]).catch(() => {});
+  try {
+    const room = await bucket.get([tenant_id, room_id]);
+    if (room === undefined) await bucket.delete([tenant_id, room_id, name]);
+  } catch {
+    // The next sweep finds it again.
+  }
 }

@@ -12,8 +12,10 @@ from pathlib import Path
 import pytest
 from bus import Bus
 from waits import until
+from websockets.exceptions import ConnectionClosedError
 
 import arqon
+from arqon._session.http_socket import HttpSocket
 
 
 @pytest.mark.usefixtures("nothing_left")
@@ -227,3 +229,14 @@ async def test_a_failed_connection_reports_the_answer(answer: bytes, came: str) 
         async with options:
             pass
     server.close()
+
+
+async def test_a_lost_stream_says_why() -> None:
+    async def events() -> AsyncIterator[tuple[str, str]]:
+        raise OSError("the cable is out")
+        yield "", ""
+
+    lost = HttpSocket("ws://localhost/v1/socket", "a.b.c", {}, None)
+    lost._events = events()
+    with pytest.raises(ConnectionClosedError, match="the cable is out"):
+        await lost.recv()

@@ -198,11 +198,11 @@ def run_backoff(case: Case) -> None:
     assert delays == case["delays_ms"]
 
 
-def run_presence(case: Case) -> None:
+async def _run_presence(case: Case) -> None:
     table = MemberTable()
     for step in case["steps"]:
         if "ack" in step:
-            table.begin(step["ack"])
+            table.begin(step["ack"], "next" in step)
         elif "lost" in step:
             table.lost()
         elif "refused" in step:
@@ -212,6 +212,11 @@ def run_presence(case: Case) -> None:
             table.hear(step["event"], bytes.fromhex(step["hex"]))
     members = [vars(table.members[key]) for key in sorted(table.members)]
     assert {"members": members, "users": table.users, "complete": table.complete} == case["expect"]
+    table.lost()
+
+
+def run_presence(case: Case) -> None:
+    asyncio.run(_run_presence(case))
 
 
 class Subscribed:

@@ -186,6 +186,7 @@ export class Connection {
     this.#life.abort(why);
     this.#subscriptions.close(error);
     this.#requests.close(why);
+    // After `connect` has returned nobody awaits it.
     this.#opened.promise.catch(() => {});
     this.#opened.reject(why);
     this.#closed.resolve(error);

@@ -68,9 +68,11 @@ export class TextStream {
     this.#seq = seq;
     this.#started_ms = started_ms;
     this.#heard = growingRoom(room).subscribe();
+    // The loop over it gets the failure.
     this.#heard.ready.catch(() => {});
     void this.#hear();
     this.#keeping = setInterval(() => this.#keep(), idle_ms / 3);
+    // A message that cannot be aborted has ended, or is abandoned: the bus ends it.
     const abort = () => void this.abort(String(signal?.reason ?? "")).catch(() => {});
     signal?.addEventListener("abort", abort, { signal: this.#ended.signal });
   }
@@ -213,6 +215,7 @@ export async function stream(
     ? source[Symbol.asyncIterator]()
     : source[Symbol.iterator]();
   const { promise: ended, reject } = Promise.withResolvers<never>();
+  // It may end between two races.
   ended.catch(() => {});
   out.ended.addEventListener("abort", () => reject(out.ended.reason));
   try {
@@ -230,6 +233,7 @@ export async function stream(
       if (end?.outcome === "stopped") return end;
       throw error;
     }
+    // The source's failure is thrown; the bus ends an abandoned message.
     await out.abort(error instanceof Error ? error.message : String(error)).catch(() => {});
     throw error;
   }
@@ -238,5 +242,6 @@ export async function stream(
 /** How the bus ended it, if that caused the error; otherwise undefined. */
 async function endBy(out: TextStream, error: unknown): Promise<StreamEnd | undefined> {
   if (!(error instanceof ArqonError) || error.reason !== "growing-ended") return undefined;
+  // Without it the caller throws the error that ended the message.
   return await out.outcome().catch(() => undefined);
 }

@@ -204,6 +204,7 @@ export class HttpSocket implements SocketLike {
       is_held = true;
       this.#life.abort();
       this.#life = new AbortController();
+      // Its request was aborted.
       this.#reader?.cancel().catch(() => {});
     }, HELD_MS);
     try {
@@ -318,6 +319,7 @@ export class HttpSocket implements SocketLike {
     clearTimeout(this.#closing);
     clearTimeout(this.#late);
     this.#life.abort();
+    // Its request was aborted.
     this.#reader?.cancel().catch(() => {});
     this.onclose?.({ code, reason });
   }

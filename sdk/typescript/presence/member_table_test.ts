@@ -68,15 +68,27 @@ Deno.test("a leave reported by the next Shield is not delayed by the hold time",
   table.lost();
 });
 
-Deno.test("another list of the next Shield may lack members, too, until the hold time ends", async () => {
-  const { table, left } = follow(5);
+Deno.test("another list of the next Shield drops the members that it has named, and ends no hold", () => {
+  const { table, left } = follow(LONG_MS);
   table.begin(list(["a", "b", "c"]), OLD);
   table.begin(list(["a", "b"]), NEXT);
-  table.begin(list(["a", "c"]), NEXT);
-  assert.deepEqual([[...table.members.keys()], left], [["a", "b", "c"], []]);
-  await until("b's leave", () => !table.members.has("b"));
   table.begin(list(["a"]), NEXT);
-  assert.deepEqual(left, ["b", "c"], "a list after that is believed at once");
+  assert.deepEqual([[...table.members.keys()], left], [["a", "c"], ["b"]]);
+  table.begin(list(["a", "c"]), NEXT);
+  table.begin(list(["a"]), NEXT);
+  assert.deepEqual(left, ["b", "c"], "a list with the member ends its hold");
+  table.lost();
+});
+
+Deno.test("each member is held for its own time, however many lists arrive", async () => {
+  const { table, left } = follow(20);
+  table.begin(list(["a", "b"]), OLD);
+  table.begin(list(["a"]), NEXT);
+  table.hold_ms = LONG_MS;
+  table.begin(list([]), {});
+  await until("b's leave", () => !table.members.has("b"));
+  assert.deepEqual([[...table.members.keys()], left], [["a"], ["b"]]);
+  table.lost();
 });
 
 Deno.test("a list that restarts before it was complete still belongs to the next Shield", () => {

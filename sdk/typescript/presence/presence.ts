@@ -1,6 +1,6 @@
 /** The members of a room: a live list, and a stream of its changes. */
 import { readPresenceLeave, readPresenceUpdate } from "@arqon/proto";
-import type { PresenceChange, PresentMember } from "@arqon/proto";
+import type { PresentMember } from "@arqon/proto";
 import { HOLD_MS } from "../wire/bounds.ts";
 import type { Json } from "../wire/json.ts";
 import { malformed } from "../wire/wire_error.ts";
@@ -41,8 +41,7 @@ function memberOf({ connection_id, user_id, meta, joined_ms }: PresentMember): M
 
 /** Whether two members are the same, with the same metadata. */
 function isSame(one: Member, other: Member): boolean {
-  return one.joined_ms === other.joined_ms && one.user_id === other.user_id &&
-    JSON.stringify(one.meta) === JSON.stringify(other.meta);
+  return JSON.stringify(one) === JSON.stringify(other);
 }
 
 /** Reads the common part of a SUB's ACK and a page of `presence.list`. */
@@ -74,8 +73,10 @@ export class MemberTable {
   users = 0;
   #filling: Filling | undefined;
   #following = false;
-  /** The session of the list; after a move the previous one, until members missing in the next list have timed out. */
+  /** The session of the last whole list. */
   #source: object | undefined;
+  /** Members that only previous Shields have named: one that is reported again is another object. */
+  readonly #held = new Set<Member>();
   #hold: ReturnType<typeof setTimeout> | undefined;
   /** How long such members stay, in ms. */
   hold_ms = HOLD_MS;
@@ -106,27 +107,27 @@ export class MemberTable {
 
   /** Applies the data of a PRESENCE_UPDATE. Throws `DecodeError` or SyntaxError for invalid data. */
   update(data: Uint8Array): void {
-    const change = readPresenceUpdate(data);
+    const { users, snapshot, ...change } = readPresenceUpdate(data);
     if (!this.#following) return;
     const members = change.members.map(memberOf);
-    this.users = change.users;
-    if (!this.#filling) return this.#apply(members, []);
-    const { members: list, changed } = this.#filling;
+    this.users = users;
+    const filling = this.#filling;
+    if (!filling) return this.#apply(members, []);
     for (const member of members) {
       const id = member.connection_id;
-      if (change.snapshot === true && changed.has(id)) continue;
-      list.set(id, member);
-      if (change.snapshot !== true) changed.add(id);
+      if (snapshot && filling.changed.has(id)) continue;
+      filling.members.set(id, member);
+      if (!snapshot) filling.changed.add(id);
     }
-    if (change.snapshot === true && --this.#filling.pages_left <= 0) this.#replace(this.#filling);
+    if (snapshot && --filling.pages_left <= 0) this.#replace(filling);
   }
 
   /** Applies the data of a PRESENCE_LEAVE. Throws `DecodeError` for invalid data. */
   leave(data: Uint8Array): void {
-    const change: PresenceChange = readPresenceLeave(data);
+    const { members, users } = readPresenceLeave(data);
     if (!this.#following) return;
-    const ids = change.members.map(({ connection_id }) => connection_id);
-    this.users = change.users;
+    const ids = members.map(({ connection_id }) => connection_id);
+    this.users = users;
     for (const id of ids) {
       this.#filling?.members.delete(id);
       this.#filling?.changed.add(id);
@@ -144,6 +145,7 @@ export class MemberTable {
   lost(): void {
     this.moved();
     this.#source = undefined;
+    this.#held.clear();
     clearTimeout(this.#hold);
   }
 
@@ -156,20 +158,19 @@ export class MemberTable {
 
   /** Replaces the whole list in the same map object, which programs keep. */
   #replace({ members, source }: Filling): void {
-    const missing = [...this.members].filter(([id]) => !members.has(id));
-    const finish = (joined: readonly Member[]) => {
-      this.#source = source;
-      // A member that was reported again meanwhile is another object.
-      const gone = missing.filter(([id, member]) => this.members.get(id) === member);
-      this.#apply(joined, gone.map(([id]) => id));
-    };
+    const missing = [...this.members].filter(([id, member]) =>
+      !members.has(id) && !this.#held.has(member)
+    );
+    for (const [, member] of missing) this.#held.add(member);
+    const gone = () =>
+      missing.filter(([id, member]) => this.#held.delete(member) && this.members.get(id) === member)
+        .map(([id]) => id);
+    const stays = (this.#source ?? source) === source;
+    this.#source = source;
     this.#filling = undefined;
     this.complete = true;
-    clearTimeout(this.#hold);
-    const joined = [...members.values()];
-    if ((this.#source ?? source) === source) return finish(joined);
-    this.#apply(joined, []);
-    this.#hold = setTimeout(() => finish([]), this.hold_ms);
+    this.#apply([...members.values()], stays ? gone() : []);
+    if (!stays) this.#hold = setTimeout(() => this.#apply([], gone()), this.hold_ms);
   }
 }
 

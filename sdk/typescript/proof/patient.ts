@@ -19,7 +19,9 @@ function waitOf(bytes: Uint8Array, headers: Headers): number {
   let said: unknown;
   try {
     said = JSON.parse(new TextDecoder().decode(bytes)).retry_after_ms;
-  } catch { /* This is not a problem body: the header counts. */ }
+  } catch {
+    // This is not a problem body: the header counts.
+  }
   // A date in the header is by the server's clock, so it is compared with the response's `Date`.
   const now_ms = Date.parse(`${headers.get("date")}`) || Date.now();
   return boundedWait(said) || retryAfterOf(headers.get("retry-after"), now_ms);

@@ -245,8 +245,7 @@ export class WatchedValues<
     this.ready = this.#first.promise;
     this.ended = this.#run();
     // A program that ignores these promises is notified by `onError`.
-    this.ready.catch(() => {});
-    this.ended.catch(() => {});
+    for (const one of [this.ready, this.ended]) one.catch(() => {});
   }
 
   /** The entry of the room's log that these values belong to; 0 before the first ones. */

@@ -79,6 +79,7 @@ export function standardCodec<T>(
     encode(value) {
       const result = validate(value);
       if (result instanceof Promise) {
+        // The refusal below counts.
         result.catch(() => {});
         throw new TypeError("the schema validates asynchronously: it can read, but not write");
       }

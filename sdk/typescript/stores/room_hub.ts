@@ -118,6 +118,7 @@ export class RoomHub {
       const loop = bus.room(this.id).subscribe(options);
       const open: OpenRoom = { loop, bus, is_ready: false };
       this.#open = open;
+      // The loop below gets the failure, too.
       loop.ready.then(() => {
         open.is_ready = true;
         this.#tell();

@@ -235,6 +235,7 @@ export class StateStore extends Cell<StateView> {
   }
 
   #renew(): void {
+    // The client's store shows why it has no connection.
     void this.#hub.client.use((bus) => this.#read(bus)).catch(() => {});
   }
 

@@ -212,6 +212,7 @@ export class Subscriptions {
   #unsubscribe({ room }: RoomEntry): void {
     for (const session of [this.#session, this.#next]) {
       const frame = { room_id: room, request_id: this.#options.nextId() };
+      // A room that was left already, or a session that ends, needs no UNSUB.
       session?.request(frame.request_id, encodeUnsub(frame)).catch(() => {});
     }
   }

@@ -109,10 +109,11 @@ function runBackoff({ base_ms, max_ms, first_attempt, random, delays_ms, ...rest
 
 function runPresence({ steps, expect }: Case): void {
   const table = new MemberTable();
-  for (const { ack, event, hex, refused } of steps) {
+  const next_shield = {};
+  for (const { ack, next, event, hex, refused } of steps) {
     const hear = () =>
       event === "PRESENCE_UPDATE" ? table.update(fromHex(hex)) : table.leave(fromHex(hex));
-    if (ack !== undefined) table.begin(ack);
+    if (ack !== undefined) table.begin(ack, next ? next_shield : undefined);
     else if (event === undefined) table.lost();
     else if (refused) assert.ok(isRefused(hear));
     else hear();
@@ -121,6 +122,7 @@ function runPresence({ steps, expect }: Case): void {
     one.connection_id < other.connection_id ? -1 : 1
   );
   assert.deepEqual({ members, users: table.users, complete: table.complete }, expect);
+  table.lost();
 }
 
 /** One step of a position in a durable room, compared with its expected result. */

@@ -231,7 +231,10 @@ export interface WatchOptions {
 
 /** A watch that runs until it is stopped. */
 export interface KvWatch {
-  /** Resolves when the state at the time of the call has been delivered; rejects if the watch ends earlier. */
+  /**
+   * Resolves when the state at the time of the call has been delivered; rejects if the watch ends earlier. A caller may
+   * ignore that.
+   */
   readonly ready: Promise<void>;
   stop(): void;
 }

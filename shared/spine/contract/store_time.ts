@@ -43,8 +43,9 @@ export class StoreTime {
     return this.#ahead_ms === undefined ? now() : Math.floor(monotonic_ms() + this.#ahead_ms);
   }
 
-  /** Asks the store now. Never rejects: without an answer the last one holds. */
+  /** Asks the store now. Never rejects. */
   ask(): Promise<void> {
+    // Without an answer the last one holds.
     return this.#asking ??= this.#ask().catch(() => {}).finally(() => this.#asking = undefined);
   }
 

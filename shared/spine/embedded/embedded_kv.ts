@@ -19,6 +19,7 @@ import type {
   WatchOptions,
 } from "../contract/spine.ts";
 import type { JobQueue } from "../contract/job_queue.ts";
+import { awaitedLater } from "../../awaited_later.ts";
 
 interface Watcher {
   /** How the watched view stores keys. */
@@ -170,8 +171,7 @@ class EmbeddedKv implements KeyValue {
   watch(prefix: KvKey, onChange: (change: KvChange) => void, options: WatchOptions = {}): KvWatch {
     this.#options.assertOpen();
     const { promise: ready, resolve, reject } = Promise.withResolvers<void>();
-    // A caller that ignores `ready` must not crash the process when the watch ends early.
-    ready.catch(() => {});
+    awaitedLater(ready);
     const watcher: Watcher = {
       keys: this.#keys,
       prefix: this.#keys.prefix(prefix),

@@ -48,6 +48,7 @@ import type { DurableLog, LogMessage } from "../../../shared/spine/contract/dura
 import { readable } from "../../../shared/spine/contract/readable_message.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { slice } from "../../../shared/turns/slices.ts";
+import { awaitedLater } from "../../../shared/awaited_later.ts";
 
 const Number_ = (what: string) =>
   z.string().regex(/^[0-9]{1,16}$/, { error: `expected ${what}` }).transform(Number);
@@ -207,9 +208,9 @@ async function why(context: WhyContext, call: AdminCall): Promise<Response> {
   const messages = found === undefined ? [] : await orLogged(log, query, found.early.messages);
   const asked = userOf(query, tenant, messages, clocks, context);
   const { since_ms } = asked ?? {};
-  const logged = since_ms === undefined ? Promise.resolve([]) : log.since(since_ms, LOG_MS);
-  // The caller gets the error; there may be no caller if an earlier request fails.
-  logged.catch(() => {});
+  const logged = awaitedLater(
+    since_ms === undefined ? Promise.resolve([]) : log.since(since_ms, LOG_MS),
+  );
   const [told, way_in, whole] = await Promise.all([
     asked && questions.ask(asked, async (user, lives) => ({
       former: await former.rooms(user, lives),

@@ -23,6 +23,7 @@ import {
 } from "../../../shared/cluster/cluster_why.ts";
 import type { z } from "zod";
 import { lifeName } from "../former_ledgers.ts";
+import { awaitedLater } from "../../../shared/awaited_later.ts";
 
 /** The lead of a clock, in ms, and its uncertainty. */
 interface Ahead {
@@ -294,13 +295,11 @@ export class WhyQuestions {
     this.#noteLives(first);
     const answers = [...first.answers, ...await stored(params, this.lives)];
     const rows = foundOf({ ...first, answers });
-    const whole = asked.then((last) => {
+    const whole = awaitedLater(asked.then((last) => {
       this.#note(last);
       if (!this.#has_told) this.#noteLives(last);
       return withLate(rows, first, last);
-    });
-    // The caller gets the error; there may be no caller if the next request fails first.
-    whole.catch(() => {});
+    }));
     return { early: { ...rows, messages: [...rows.messages] }, whole };
   }
 

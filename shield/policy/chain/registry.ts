@@ -19,6 +19,7 @@ import type { Canary, CanaryState } from "./canary_turn.ts";
 import { Comparisons } from "./comparisons.ts";
 import { TenantChain } from "./tenant_chain.ts";
 import type { TenantStatus } from "./tenant_chain.ts";
+import { awaitedLater } from "../../../shared/awaited_later.ts";
 
 /** The most rooms of all tenants with cached chains; beyond that, the cache is cleared. */
 const CACHED_ROOMS = 65_536;
@@ -100,9 +101,7 @@ export class PolicyRegistry {
     this.#onSettled = settled;
     const watch = store.watch((change) => this.#hear(change));
     this.#stop = () => watch.stop();
-    this.ready = this.#start(watch.ready);
-    // An unhandled rejection of `ready` must not crash the process.
-    this.ready.catch(() => {});
+    this.ready = awaitedLater(this.#start(watch.ready));
   }
 
   /**

@@ -113,6 +113,7 @@ export class PolicyStore {
 
   /** Stores a missing or damaged module again that something names meanwhile. */
   async keepModule(sha256: string, bytes: Uint8Array): Promise<void> {
+    // A module may be stored twice.
     const there = await this.module(sha256).catch(() => undefined);
     if (there === undefined) await this.#modules.put(sha256, bytes);
   }

@@ -135,8 +135,10 @@ export class ModuleSweep {
   /** Deletes a module; returns true if it is gone. If a deployment at the same time names it, it is stored again. */
   async #delete({ name: sha256, size_bytes }: StoredObject): Promise<boolean> {
     const { store, log } = this.#options;
-    // A damaged module cannot be stored again.
-    const bytes = await store.module(sha256).catch(() => undefined);
+    const bytes = await store.module(sha256).catch((error) => {
+      // A damaged module cannot be stored again; one that cannot be read now may be whole.
+      if (error.reason !== "internal") throw error;
+    });
     await store.deleteModule(sha256);
     // A deployment first writes its document and then checks the module; the sweep first deletes the module and then
     // checks the documents. So one of the two sees the change of the other.

@@ -1,5 +1,6 @@
 /** Stored modules without references are deleted; those that a chain or a rollback needs stay. */
 import assert from "node:assert/strict";
+import { ArqonError } from "@arqon/proto";
 import { Registry } from "prom-client";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -108,6 +109,19 @@ onSpine("while a document cannot be read nothing is swept", async (spine) => {
   clock.now_ms += 2 * KEPT_MS;
   await assert.rejects(sweep.pass(), refusedWith("policy-conflict"));
   assert.ok(await store.module(sha256));
+});
+
+onSpine("a module that cannot be read now is not deleted", async (spine) => {
+  const store = await openPolicyStore(spine);
+  const sha256 = await store.putModule(tinyModule(1));
+  const { sweep, clock } = sweepOf(store);
+  clock.now_ms += 2 * KEPT_MS;
+  const read = store.module.bind(store);
+  store.module = () => Promise.reject(new ArqonError("spine-unavailable"));
+  await assert.rejects(sweep.pass(), refusedWith("spine-unavailable"));
+  store.module = read;
+  assert.deepEqual(await store.module(sha256), tinyModule(1));
+  assert.deepEqual(await sweep.pass(), { swept: [sha256] });
 });
 
 onSpine("a deployment during the sweep has its module", async (spine) => {

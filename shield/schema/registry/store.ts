@@ -324,7 +324,6 @@ export const versionsBucket = (kv_bucket: string) => `${kv_bucket}${VERSIONS_SUF
 /** Opens both buckets, and creates them if necessary. Rejects with `spine-unavailable`. */
 export async function openSchemaStore(spine: Spine, kv_bucket: string): Promise<SchemaStore> {
   const sets = spine.keyValue(kv_bucket, { plain: true });
-  // This keeps a rejection from being unhandled if the other bucket fails first.
-  sets.catch(() => {});
-  return new SchemaStore(await spine.keyValue(versionsBucket(kv_bucket)), await sets);
+  const versions = spine.keyValue(versionsBucket(kv_bucket));
+  return new SchemaStore(...await Promise.all([versions, sets]));
 }

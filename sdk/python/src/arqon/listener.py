@@ -82,6 +82,7 @@ class Listener(Generic[T]):
             while not self._closing:
                 await self._handle(cast("T", await self.room.__anext__()))
         except StopAsyncIteration:
+            # The subscription has ended.
             pass
         except ArqonError as error:
             self._error = error

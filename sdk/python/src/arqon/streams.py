@@ -287,6 +287,7 @@ async def stream(
         stopped.result()
     except ArqonError as error:
         if error.reason == "growing-ended":
+            # Without the outcome the first error is raised.
             with contextlib.suppress(ArqonError):
                 end = await out.outcome()
                 if end.outcome == "stopped":

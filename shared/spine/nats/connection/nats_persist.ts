@@ -124,9 +124,9 @@ export async function persist<T>(
       fullness(problem) !== undefined || has_no_room;
     if (hopeless || left() <= RETRY_MS) throw failure(subject, problem);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    // A server that lost its store, or is still starting: creates the stream again; if that fails, so does the next
-    // attempt.
+    // A server that lost its store, or is still starting: creates the stream again.
     if (isStreamMissing(problem) || isUnheard(problem)) {
+      // If that fails, so does the next attempt.
       await link.guard(subject.ensure()).catch(() => {});
     }
   }

@@ -265,8 +265,9 @@ export class StreamLog implements AppendLog {
     if (this.#underWay === 0) this.#whenNone?.();
   }
 
-  /** Opens the stream for queued appends, which are rejected if that fails. */
+  /** Opens the stream for queued appends. */
   #openSoon(): void {
+    // They are rejected then.
     this.open().catch(() => {});
   }
 

@@ -17,6 +17,7 @@ import type {
   KvWatch,
   WatchOptions,
 } from "../../contract/spine.ts";
+import { awaitedLater } from "../../../awaited_later.ts";
 
 /** Bytes of a write's headers. */
 const HEADER_BYTES = 512;
@@ -142,8 +143,7 @@ export class NatsKv implements KeyValue {
   async #list(prefix: string): Promise<KvSize[]> {
     const found = new Map<string, number>();
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    // Prevents an unhandled rejection if opening fails first.
-    promise.catch(() => {});
+    awaitedLater(promise);
     let listing: Listing | undefined;
     try {
       listing = await openListing({

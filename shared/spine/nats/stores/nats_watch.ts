@@ -8,6 +8,7 @@ import { openListing } from "./nats_listing.ts";
 import type { Listed, Listing } from "./nats_listing.ts";
 import { reconnectDelay_ms } from "../connection/nats_pauses.ts";
 import type { KvChange, KvWatch } from "../../contract/spine.ts";
+import { awaitedLater } from "../../../awaited_later.ts";
 
 /** What to watch, and the callbacks. */
 export interface NatsWatchOptions {
@@ -40,9 +41,7 @@ export class NatsWatch implements KvWatch {
   constructor(options: NatsWatchOptions) {
     this.#options = options;
     const { promise, resolve, reject } = Promise.withResolvers<void>();
-    // A caller that ignores `ready` must not crash the process when the watch ends early.
-    promise.catch(() => {});
-    this.ready = promise;
+    this.ready = awaitedLater(promise);
     this.#settle = { resolve, reject };
     this.#forget = options.bucket.link.onReconnect(() => this.#relist("reconnect"));
     void this.#list();

@@ -248,8 +248,9 @@ class HttpSocket:
                     said = json.loads(data)
                     close = Close(int(said["code"]), str(said["reason"]))
                     break
-        except (OSError, ValueError, KeyError, TypeError, ArqonError):
-            pass
+        except (OSError, ValueError, KeyError, TypeError, ArqonError) as error:
+            if not self._closes:
+                close = Close(1006, str(error))
         # The Shield has closed its side; without this the client would keep the socket open.
         self.abort()
         if self._sender is not None:
@@ -304,6 +305,7 @@ class HttpSocket:
                 if status != 204:
                     break
         except OSError:
+            # The connection is lost, which `recv` raises.
             pass
         # Wakes a pending `recv`.
         if self._stream is not None:

@@ -198,6 +198,7 @@ class RoomEntry:
         """Returns when every loop has space for a message of this size, or after a timeout."""
         for reader in list(self.readers):
             if reader.buffer.blocked(size_bytes):
+                # Then the buffer drops, and the loop gets a GAP.
                 with contextlib.suppress(asyncio.TimeoutError):
                     await asyncio.wait_for(reader.buffer.space(size_bytes), _SPACE_SECONDS)
 
