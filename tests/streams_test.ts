@@ -144,6 +144,14 @@ async function refusals(bus: TestBus, ask: Ask): Promise<void> {
   await expectStatus(writer("GET", "s-own"), 403);
   await expectStatus(writer("DELETE", "s-own"), 403);
   await expectStatus(none("HEAD", "s-own"), 403);
+  // A stream that expires takes what others have written with it.
+  const brief = [{ room: "s-brief*", actions: ["publish", "subscribe"] }];
+  const hasty = asker(bus, await bus.tokenFor({ claims: { grants: brief } }));
+  await expectStatus(hasty("PUT", "s-brief", { ...TEXT, "stream-ttl": "1" }), 403);
+  await expectStatus(hasty("PUT", "s-brief", TEXT), 201);
+  await expectStatus(ask("PUT", "s-brief-1", { ...TEXT, "stream-ttl": "60" }), 201);
+  const heir = { "stream-forked-from": "/v1/streams/s-brief-1" };
+  await expectStatus(hasty("PUT", "s-brief-2", heir), 403);
   const fork = { "stream-forked-from": "/v1/streams/s-other" };
   await expectStatus(ask("PUT", "s-other", TEXT), 201);
   await expectStatus(writer("PUT", "s-own", fork), 403);
