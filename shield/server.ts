@@ -173,8 +173,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const router = new AdminRouter([...kernel, ...running.routes()]);
   const description = describedBy(() => adminOpenApi(options.capabilities));
   const file = fileOf(options.capabilities);
-  const isOver = (identity: Identity) =>
-    now() >= identity.expires_ms || revocations.find(identity) !== undefined;
+  const isOver = (identity: Identity) => revocations.endOf(identity) !== undefined;
   const door = { authenticator, ...reach, isOver, log, router, description, file };
   const admin = { ...door, audit: running.trail(), ...gates };
   const known = [parts.bans.ready, revocations.ready, parts.presence.moving.known()];

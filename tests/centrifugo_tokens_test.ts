@@ -6,6 +6,7 @@ import { connect } from "../sdk/typescript/mod.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 
 const CONFIG = `
 [centrifugo]
@@ -100,6 +101,25 @@ Deno.test("a subscription token admits its connection to one channel until it ex
   await until("the end of one", () => ended.length > 0);
   assert.equal(ended[0], 2501);
   assert.deepEqual([sub.state, other.state], ["subscribed", "subscribed"]);
+});
+
+Deno.test("a revoked subscription token ends its subscription, and its connection stays", async () => {
+  await using world = await start();
+  const { bus, open } = world;
+  const client = await open({ user: "ann", claims: { grants: [] } });
+  const tokenOf = (channel: string) =>
+    bus.tokenFor({ user: "ann", claims: { channel, jti: `of-${channel}`, expire_at: 0 } });
+  const { sub } = await outcome(client, "$a", { token: await tokenOf("$a") });
+  const { sub: other } = await outcome(client, "$b", { token: await tokenOf("$b") });
+  const ended: number[] = [];
+  sub.once("unsubscribed", ({ code }) => void ended.push(code));
+  const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const asked = { tenant: "default", token_id: "of-$a" };
+  assert.equal((await admin.call("POST", "revocations", asked)).status, 200);
+  await until("its end", () => ended.length > 0);
+  assert.deepEqual(ended, [2000]);
+  assert.equal((await outcome(client, "$a:again", { token: await tokenOf("$a") })).code, 103);
+  assert.deepEqual([client.state, other.state], ["connected", "subscribed"]);
 });
 
 Deno.test("an expire_at has the same clock tolerance as an exp", async () => {

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { createHmac } from "node:crypto";
+import Backend from "pusher";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
@@ -66,6 +67,11 @@ class Client {
   close(): void {
     this.#socket.close();
   }
+}
+
+function backendOf({ http_url }: { http_url: string }): Backend {
+  const { hostname: host, port } = new URL(http_url);
+  return new Backend({ appId: "1", key: "key-1", secret: SECRET, host, port, useTLS: false });
 }
 
 const sign = (text: string) => `key-1:${createHmac("sha256", SECRET).update(text).digest("hex")}`;
@@ -202,6 +208,31 @@ Deno.test("a client that leaves a channel is removed in the end, also above its 
   await until("out", async () => (await samplesOf(ops_url)).get("shield_subscriptions") === 0);
   client.close();
   await client.end();
+});
+
+Deno.test("the data of an event reaches every client as the string that it was sent as", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const url = new URL("/app/key-1?protocol=7", bus.url).href;
+  const clients = [new Client(url), new Client(url)];
+  for (const client of clients) {
+    client.send(subscribe("private-a", { auth: sign(`${await client.socketId()}:private-a`) }));
+    await client.next("pusher_internal:subscription_succeeded");
+  }
+  const [one, other] = clients as [Client, Client];
+  const backend = backendOf(bus);
+  for (const data of ["words", "", "1e400 s", '"a"', '{"a": 1.0}', "1e400", "null", "\u0000"]) {
+    await backend.trigger("private-a", "t", data);
+    assert.equal((await other.next("t")).data, data, "of a backend");
+    // A library for Java or Swift sends a string with the JSON of an object.
+    one.send({ event: "client-t", channel: "private-a", data });
+    assert.equal((await other.next("client-t")).data, data, "of a client");
+  }
+  one.send('{"event":"client-t","channel":"private-a","data":{"a": 1.0}}');
+  assert.equal((await other.next("client-t")).data, '{"a": 1.0}');
+  for (const client of clients) {
+    client.close();
+    await client.end();
+  }
 });
 
 Deno.test("a client that a policy refuses gets 4009, whatever code the policy chose", async () => {

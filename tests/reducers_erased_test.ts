@@ -10,6 +10,7 @@ import {
   metric,
   type WorldBrain,
 } from "../brain/reducers/testing/reducer_world.ts";
+import type { PastAsk } from "../shared/records/reducer_past.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
 import { dataStores } from "../shield/data/stores.ts";
@@ -66,6 +67,30 @@ for (const [engine, open] of Object.entries(ENGINES)) {
       }
       await erase(brain);
     }
+  });
+
+  Deno.test(`${engine}: the past of a fork is not that of a later room with its source's name`, async () => {
+    await using world = await open(OPTIONS);
+    const brain = await world.start("a");
+    const past = async (room_id: string, ask: PastAsk) =>
+      JSON.parse(await brain.service.past({ tenant_id: "t", room_id }, ask));
+    const show = async (offset: number) => {
+      const ask = { prefix: "total", after: "", limit: 1, offset };
+      const { values } = await past("counter-b", { action: "show", ...ask });
+      return values[0]?.value.text;
+    };
+    const fork = (room_id: string, source: string, offset: number) =>
+      past(room_id, { action: "fork", source, with_timers: true, offset });
+    for (let at = 0; at < 12; at++) await applied(brain, "counter", "add", { data: "1" });
+    await fork("counter-b", "counter", 7);
+    assert.equal((await applied(brain, "counter-b", "add", { data: "1" })).answer, 8);
+    assert.equal(await show(3), "3");
+    await erase(brain);
+    await assert.rejects(show(3), /is not kept/);
+    for (let at = 0; at < 12; at++) await applied(brain, "counter", "add", { data: "100" });
+    await assert.rejects(show(3), /is not kept/);
+    await assert.rejects(fork("counter-c", "counter-b", 3), /is not kept/);
+    assert.equal(await show(8), "8");
   });
 
   Deno.test(`${engine}: the answer about a user says that the user's calls stay`, async () => {

@@ -117,6 +117,21 @@ Deno.test("a room is called by the SDK and over HTTP, and publishes its events",
   await onlySubscribersSee(bus, admin);
 });
 
+Deno.test("a watcher of an erased room goes on with the values of the room that begins again", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  await using ann = await connect({ url: bus.url, token: bus.token, request_timeout_ms });
+  const counter = reduced<{ add: [number, number] }>(ann.room("count-2"));
+  const values = counter.state.watch();
+  await values.ready;
+  for (let n = 0; n < 5; n++) await counter.call("add", 5);
+  await until("its values", () => values.read("total") === "25");
+  const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+  const whose = { tenant: "default", room: "count-2" };
+  assert.equal((await admin.call("POST", "data/erase", whose)).status, 200);
+  assert.equal((await counter.call("add", 1)).answer, 1);
+  await until("the new values", () => values.read("total") === "1");
+});
+
 Deno.test("an event for one user is received by nobody else, and the room ends its auction itself", async () => {
   await using bus = await startLocalBus(CONFIG);
   await using stack = new AsyncDisposableStack();

@@ -146,6 +146,28 @@ async function ofAnotherEpoch({ read, publish }: World): Promise<void> {
   assert.equal((await reader.until("message")).data.data, "next");
 }
 
+async function afterItsClass({ bus, read, publish }: World): Promise<void> {
+  const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const classes = "tenants/default/rooms";
+  const put = await admin.call("PUT", classes, { room: "was-kept", durable: true });
+  assert.equal(put.status, 200);
+  let id: string;
+  {
+    using reader = await read("rooms/was-kept/events");
+    await reader.until("subscribed");
+    await publish("was-kept", 1);
+    ({ id } = await reader.until("message"));
+    assert.notEqual(id, "");
+  }
+  assert.equal((await admin.call("DELETE", `${classes}?room=was-kept`)).status, 200);
+  using reader = await read("rooms/was-kept/events", { "last-event-id": id });
+  const { data } = await reader.until("subscribed");
+  assert.deepEqual(data, { room: "was-kept", recovered: false, reason: "not-durable" });
+  assert.equal((await reader.next())?.name, "gap");
+  await publish("was-kept", 2);
+  assert.equal((await reader.until("message")).data.data, 2);
+}
+
 async function ofSeveralRooms({ read, publish }: World): Promise<void> {
   const path = "events?room=kept-a&room=plain&room=kept-b";
   let id: string;
@@ -321,6 +343,7 @@ const SCENARIOS: Readonly<Record<string, (world: World) => Promise<void>>> = {
   "a position of another epoch is a gap": ofAnotherEpoch,
   "from=start is the beginning of each room, and an offset without epoch recovers nothing":
     fromTheStart,
+  "a reader that returns to a room without history continues from now": afterItsClass,
   "several rooms share one last event id": ofSeveralRooms,
   "an invalid request is refused by a status": isRefused,
   "gzip flushes each event": isCompressed,

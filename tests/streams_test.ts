@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { ping } from "../shield/schema/testing/schemas.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
+import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
 
@@ -144,9 +145,35 @@ async function refusals(bus: TestBus, ask: Ask): Promise<void> {
   await expectStatus(writer("GET", "s-own"), 403);
   await expectStatus(writer("DELETE", "s-own"), 403);
   await expectStatus(none("HEAD", "s-own"), 403);
+  // A stream that expires takes what others have written with it.
+  const brief = [{ room: "s-brief*", actions: ["publish", "subscribe"] }];
+  const hasty = asker(bus, await bus.tokenFor({ claims: { grants: brief } }));
+  await expectStatus(hasty("PUT", "s-brief", { ...TEXT, "stream-ttl": "1" }), 403);
+  await expectStatus(hasty("PUT", "s-brief", TEXT), 201);
+  await expectStatus(ask("PUT", "s-brief-1", { ...TEXT, "stream-ttl": "60" }), 201);
+  const heir = { "stream-forked-from": "/v1/streams/s-brief-1" };
+  await expectStatus(hasty("PUT", "s-brief-2", heir), 403);
   const fork = { "stream-forked-from": "/v1/streams/s-other" };
   await expectStatus(ask("PUT", "s-other", TEXT), 201);
   await expectStatus(writer("PUT", "s-own", fork), 403);
+}
+
+/** A cache that revalidates a page gets another one after an erasure. */
+async function erased(bus: TestBus, ask: Ask): Promise<void> {
+  await expectStatus(ask("PUT", "s-erased", JSON_TYPE), 201);
+  await expectStatus(ask("POST", "s-erased", JSON_TYPE, "[1,2,3]"), 204);
+  const etag = async () => (await expectStatus(ask("GET", "s-erased"), 200)).headers.get("etag")!;
+  const before = await etag();
+  await expectStatus(ask("GET", "s-erased", { "if-none-match": before }), 304);
+  const history = `${bus.http_url}/v1/rooms/s-erased/messages`;
+  const headers = { authorization: `Bearer ${bus.token}` };
+  const { messages } = await (await fetch(history, { headers })).json();
+  const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const { offset } = messages[1];
+  const erase = { tenant: "default", room: "s-erased", offset };
+  assert.equal((await admin.call("POST", "data/erase", erase)).status, 200);
+  const after = await expectStatus(ask("GET", "s-erased", { "if-none-match": before }), 200);
+  assert.deepEqual(await after.json(), [1, 3]);
 }
 
 async function schemas(bus: TestBus, ask: Ask): Promise<void> {
@@ -200,5 +227,6 @@ Deno.test("streams: sockets, grants, schemas and classes hold on each request", 
   await test.step("anything not granted or not stored is refused", () => refusals(bus, ask));
   await test.step("a schema refuses all of a body", () => schemas(bus, ask));
   await test.step("removed messages are gone, not skipped", () => trimmed(ask));
+  await test.step("a page without an erased message is another one", () => erased(bus, ask));
   await test.step("a deleted stream is kept only for its forks", () => deletes(ask));
 });

@@ -22,6 +22,8 @@ const Fork = z.object({
   offset: whole,
   /** Whether the fork takes over the scheduled commands. */
   with_timers: z.boolean(),
+  /** The life of that room; absent in the old format. */
+  life: z.string().optional(),
 });
 
 /** Missing entries, and when an operator accepted that, Unix ms. */
@@ -78,6 +80,8 @@ const Members = {
   refused: Refused.optional(),
   /** The timer that a Brain claimed after a change of owner; absent: none. */
   taken: Taken.optional(),
+  /** The id of the room from its first entry to its erasure; absent in the old format. */
+  life: z.string().optional(),
 };
 
 const Record = z.looseObject(Members);

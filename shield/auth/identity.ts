@@ -21,6 +21,8 @@ export interface Grant {
   readonly actions: readonly Action[];
   /** Of a ticket: its user may do it in this room, which is beside another one. No token has it. */
   readonly is_checked?: true;
+  /** The holder of its token, if that is not the connection's own. */
+  readonly lender?: Identity | undefined;
 }
 
 /** An authenticated user with the content of its token. Immutable; REFRESH makes another. */

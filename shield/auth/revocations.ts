@@ -117,6 +117,13 @@ export class Revocations {
     if (revocation !== undefined) throw revokedRefusal(revocation);
   }
 
+  /** Why a token that was accepted is not valid any longer: `token-expired` or `token-revoked` (401). */
+  endOf(identity: Identity): ArqonError | undefined {
+    if (this.#options.now() >= identity.expires_ms) return new ArqonError("token-expired");
+    const revocation = this.find(identity);
+    return revocation && revokedRefusal(revocation);
+  }
+
   /** The check of a new client. Also throws `spine-unavailable` (503) while revocations are unknown. */
   requireEntry(holder: Holder): void {
     this.#watched.requireKnown();

@@ -37,6 +37,8 @@ interface Held {
   /** The expiry, Unix ms; Infinity: as long as the connection. */
   readonly until_ms: number;
   readonly meta: unknown;
+  /** The token's holder; undefined: a backend has granted it. */
+  readonly lender: Identity | undefined;
   timer: ReturnType<typeof setTimeout> | undefined;
 }
 
@@ -60,25 +62,26 @@ export class ChannelTokens {
   async take(channel: string, room_id: string, token: string): Promise<boolean> {
     this.#verified.set(room_id, token);
     const { verify, connection, now, untilOf } = this.#options;
-    const { claims, ...identity } = await verify(token);
+    const lender = await verify(token);
     const client = connection();
     if (client === undefined || this.#verified.get(room_id) !== token) return false;
     this.#verified.delete(room_id);
-    requireSameUser(client.identity, { claims, ...identity });
+    requireSameUser(client.identity, lender);
+    const { claims, expires_ms } = lender;
     if (claims.channel !== channel) {
       throw new ArqonError("not-granted", `the token is not for ${channel}`);
     }
     const { expire_at } = claims;
-    const until_ms = typeof expire_at === "number" ? untilOf(expire_at) : identity.expires_ms;
+    const until_ms = typeof expire_at === "number" ? untilOf(expire_at) : expires_ms;
     if (until_ms <= now()) throw new ArqonError("token-expired", "expire_at is over");
-    this.hold(room_id, until_ms, memberMetaOf(claims));
+    this.hold(room_id, until_ms, memberMetaOf(claims), lender);
     return true;
   }
 
   /** Permits the connection to subscribe to a room until `until_ms`, Unix ms. `meta` is the member's metadata. */
-  hold(room_id: string, until_ms: number, meta: unknown): void {
+  hold(room_id: string, until_ms: number, meta: unknown, lender?: Identity): void {
     clearTimeout(this.#held.get(room_id)?.timer);
-    const held: Held = { until_ms, meta, timer: undefined };
+    const held: Held = { until_ms, meta, lender, timer: undefined };
     this.#held.set(room_id, held);
     this.#grant();
     this.#wait(room_id, held);
@@ -102,8 +105,10 @@ export class ChannelTokens {
   }
 
   #grant(): void {
-    const rooms = [...this.#held.keys()];
-    this.#options.connection()?.grant(rooms.map((room) => ({ room, actions: ["subscribe"] })));
+    const grants = [...this.#held].map(([room, { lender }]): Grant => {
+      return { room, actions: ["subscribe"], lender };
+    });
+    this.#options.connection()?.grant(grants);
   }
 
   #wait(room_id: string, held: Held): void {

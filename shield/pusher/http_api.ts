@@ -3,7 +3,7 @@
  * signed with the app's secret. It is then handled like a message or command over HTTP. Source:
  * https://pusher.com/docs/channels/library_auth_reference/rest-api/
  */
-import { ArqonError, decodeClientText, isJson } from "@arqon/proto";
+import { ArqonError, decodeClientText } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import { showsToken } from "../../shared/http1/handled_request.ts";
@@ -18,7 +18,7 @@ import { appOf, type Apps, backendIdentity, connectionOf } from "./apps.ts";
 import { userChannel } from "./channel.ts";
 import { infosOf, listChannels, oneChannel, readInfo, requireRoom, rollOf } from "./channels.ts";
 import type { Backend, ChannelsContext } from "./channels.ts";
-import { OWN_EVENT, TERMINATE } from "./messages.ts";
+import { dataMembers, OWN_EVENT, TERMINATE } from "./messages.ts";
 import { requestProblem } from "./signature.ts";
 
 /** The most channels of one event, and the most events of a batch: Pusher's limits. */
@@ -169,11 +169,9 @@ function read<T>(schema: z.ZodType<T>, body: Uint8Array): T {
   throw new ArqonError("invalid-field", `${place === "" ? "" : `${place}: `}${issue?.message}`);
 }
 
-/** The frame that publishes an event to a channel. JSON data stays JSON on the bus. */
+/** The frame that publishes an event to a channel. */
 function frameOf({ name, data }: Event, room: string): string {
-  const start = JSON.stringify({ op: "pub", room, type: name }).slice(0, -1);
-  if (isJson(data)) return `${start},"data":${data}}`;
-  return `${start},"data":${JSON.stringify(data)},"content_type":"text/plain"}`;
+  return `${JSON.stringify({ op: "pub", room, type: name }).slice(0, -1)},${dataMembers(data)}}`;
 }
 
 /** Publishes. All channels are checked before the first message is sent. */

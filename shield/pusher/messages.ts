@@ -70,9 +70,19 @@ export function readClientMessage(text: string): ClientMessage {
   return { event, channel: textOf(channel), data };
 }
 
+/**
+ * The members of a PUB for published data: JSON stays JSON, whether a client sent the value itself or a string with it.
+ * The charset tells text from a JSON string in text frames, which leave out a type without one.
+ */
+export function dataMembers(data: string): string {
+  if (isJson(data)) return `"data":${data}`;
+  return `"data":${JSON.stringify(data)},"content_type":"text/plain;charset=utf-8"`;
+}
+
 const notAMessage = (expected: string) => new ArqonError("malformed-frame", expected);
 
-const textOf = (json = ""): string | undefined =>
+/** The text of a JSON string; undefined for another value. */
+export const textOf = (json = ""): string | undefined =>
   json.startsWith('"') ? JSON.parse(json) : undefined;
 
 /** A MSG of a Shield. */

@@ -11,12 +11,14 @@ import type { SubscriptionCounts } from "./counts.ts";
 import {
   CLIENT_EVENT,
   type ClientMessage,
+  dataMembers,
   errorText,
   eventText,
   OWN_EVENT,
   readClientMessage,
   refusedText,
   TERMINATE,
+  textOf,
 } from "./messages.ts";
 import type { RoomMessage, RoomMessages } from "./messages.ts";
 import { PresenceRoll, readChannelData, type RoomMember } from "./presence_roll.ts";
@@ -270,7 +272,8 @@ export class PusherSocket implements ClientSocket {
     const id = ++this.#requests;
     this.#asked.set(id, event);
     const start = `{"op":"pub","room":${JSON.stringify(channel.room_id)},"id":${id}`;
-    this.#events?.message(`${start},"type":${JSON.stringify(event)},"data":${data ?? "null"}}`);
+    const members = dataMembers(textOf(data) ?? data ?? "null");
+    this.#events?.message(`${start},"type":${JSON.stringify(event)},${members}}`);
   }
 
   #onAck(id: number, answer: Answer): void {

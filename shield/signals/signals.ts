@@ -22,6 +22,7 @@ import type { Connection } from "../connection/connection.ts";
 import type { ConnectionTable } from "../connection/connection_table.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Identity } from "../auth/identity.ts";
+import { notGranted } from "../auth/authorize.ts";
 import { revokedRefusal } from "../auth/revocations.ts";
 import { readOrder } from "./signal_order.ts";
 import type { Order } from "./signal_order.ts";
@@ -38,7 +39,15 @@ const QUEUE = "shield";
 /** What signals need of a connection. */
 export type Signalled = Pick<
   Connection,
-  "id" | "identity" | "text" | "ended" | "send" | "fail" | "subscriptions" | "patterns"
+  | "id"
+  | "identity"
+  | "more_grants"
+  | "text"
+  | "ended"
+  | "send"
+  | "fail"
+  | "subscriptions"
+  | "patterns"
 >;
 
 /** What signals need of the process. */
@@ -46,7 +55,11 @@ export interface SignalsOptions<C extends Signalled = Connection> {
   readonly spine: Pick<Spine, "subscribe" | "onEvent">;
   readonly connections: ConnectionTable<C>;
   /** Ends the connection's subscription to a room, and its membership. */
-  readonly leave: (connection: C, room_id: string, why: "kick" | "room-ban") => void;
+  readonly leave: (
+    connection: C,
+    room_id: string,
+    why: "kick" | "room-ban" | "not-granted",
+  ) => void;
   readonly stats: Pick<ShieldStats, "kicks" | "dropped_signals">;
   readonly writes: Pick<SignalWrites, "hear" | "take" | "close">;
   readonly log: Logger;
@@ -61,7 +74,7 @@ export interface Signals {
   onBan(ban: ArrivedBan): void;
   /** Ends one connection for an operator; false if it is not on this Shield. */
   disconnect(connection_id: string): boolean;
-  /** Ends the connections with revoked tokens, as `find` reports. It checks every connection. */
+  /** Ends the connections with revoked tokens, as `find` reports, and what revoked ones have lent. It checks all. */
   onRevocations(find: (identity: Identity) => Revocation | undefined): void;
   /** Resolves once the orders that this Shield has taken are written, or after some seconds. */
   close(): Promise<void>;
@@ -124,7 +137,8 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
     onRevocations(find) {
       forEach(options, STRANGERS, [...connections], (connection) => {
         const revocation = find(connection.identity);
-        if (revocation !== undefined) endRevoked(options, connection, revocation);
+        if (revocation !== undefined) return endRevoked(options, connection, revocation);
+        endLent(options, connection, (lender) => find(lender) !== undefined);
       });
     },
     async close() {
@@ -239,6 +253,19 @@ function endRevoked<C extends Signalled>(
   bump(options.stats.kicks, "revoked");
   connection.send(framesOf(options, tenant_id, "", signal)(connection.text));
   connection.fail(revokedRefusal(revocation));
+}
+
+/** Ends the subscriptions that revoked tokens beside the connection's own have granted. */
+function endLent<C extends Signalled>(
+  { leave }: Pick<SignalsOptions<C>, "leave">,
+  connection: C,
+  isRevoked: (lender: Identity) => boolean,
+): void {
+  for (const { room, lender } of connection.more_grants ?? []) {
+    if (lender === undefined || !isRevoked(lender)) continue;
+    leave(connection, room, "not-granted");
+    connection.fail(notGranted("subscribe", room));
+  }
 }
 
 /**

@@ -179,6 +179,21 @@ Deno.test("a revocation ends only connections with the revoked token, and sends 
   assert.deepEqual(test.stats.kicks, { revoked: 2 });
 });
 
+Deno.test("a revoked token that has lent a room to a connection ends that subscription alone", async () => {
+  const bob = new Kept("c1", "bob", ["lobby", "news"]);
+  const grant = { actions: ["subscribe"] } as const;
+  const lender = { ...bob.identity, token_id: "t1" };
+  bob.more_grants = [{ ...grant, room: "lobby", lender }, { ...grant, room: "news" }];
+  await using test = await testSignals([bob]);
+  const revocation = { kind: "token", id: "t1", issued_before_ms: 0, until_ms: 9 } as const;
+  const rest = { reason: "lost phone", by: "root", created_ms: 1 };
+  test.signals.onRevocations(({ token_id }) =>
+    token_id === "t1" ? { ...revocation, ...rest } : undefined
+  );
+  assert.deepEqual([bob.failed, bob.ended], [["not-granted"], false]);
+  assert.deepEqual([...bob.subscriptions.keys()], ["news"]);
+});
+
 Deno.test("many connections of one user are kicked, banned or ended in slices", async () => {
   const many = () => Array.from({ length: 400 }, (_, at) => new Kept(`c${at}`, "ann", ["lobby"]));
   const until_ms = SPINE_NOW_MS + 1_000;

@@ -12,7 +12,7 @@ import { identifying, startTickets, ticketRoute } from "./http/tickets.ts";
 
 const routes: ClientSide["routes"] = (env, parts, entrance) => {
   const { config: { auth, limits, server, sse }, registry, now, random } = env;
-  const { rates, stats, node_id, forwarding, operations: { context } } = parts;
+  const { rates, stats, node_id, forwarding, revocations } = parts;
   const tickets = startTickets(env);
   const readers = new EventReaders();
   scrapedGauge(
@@ -30,7 +30,7 @@ const routes: ClientSide["routes"] = (env, parts, entrance) => {
     rooms_max: sse.rooms,
     retry_ms: sse.retry_ms,
     packer: new EventPacker(limits.deflate_from_bytes),
-    identify: identifying({ tickets, now, requireNotRevoked: context.requireNotRevoked }),
+    identify: identifying({ tickets, endOf: (identity) => revocations.held.endOf(identity) }),
   };
   const { heartbeat_ms } = server;
   const { max_frame_bytes } = limits;

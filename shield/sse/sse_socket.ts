@@ -132,6 +132,8 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
 
   #onAck(frame: string): void {
     const { subscriptions } = this.#options;
+    const again = subscriptions.withoutPosition(frame);
+    if (again !== undefined) return queueMicrotask(() => this.#events?.message(again));
     try {
       this.#tellEntered(subscriptions.answered(frame));
       if (subscriptions.are_open) this.#begun.resolve();

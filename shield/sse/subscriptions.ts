@@ -13,6 +13,8 @@ export interface AskedRoom {
   readonly room_id: string;
   /** Undefined: only new messages. */
   readonly position: RoomPosition | undefined;
+  /** The position is that of an event: its room may store no messages any longer. */
+  readonly is_back: boolean;
   /** A CEL expression that selects messages; "": all messages. */
   readonly filter: string;
 }
@@ -48,12 +50,12 @@ export interface Entered {
   readonly epoch?: string;
 }
 
-interface Place {
-  readonly room_id: string;
-  readonly filter: string;
+interface Place extends Pick<AskedRoom, "room_id" | "is_back" | "filter"> {
   position: RoomPosition | undefined;
   /** The epoch of new messages; undefined: none, or unknown. */
   epoch: string | undefined;
+  /** Its messages since the position are lost. */
+  is_left: boolean;
 }
 
 /** The rooms of one reader. */
@@ -63,7 +65,7 @@ export class EventSubscriptions {
   #open: number;
 
   constructor(rooms: readonly AskedRoom[]) {
-    this.#places = rooms.map((room) => ({ ...room, epoch: undefined }));
+    this.#places = rooms.map((room) => ({ ...room, epoch: undefined, is_left: false }));
     this.#by_room = new Map(this.#places.map((place) => [place.room_id, place]));
     this.#open = rooms.length;
   }
@@ -98,12 +100,26 @@ export class EventSubscriptions {
     return JSON.stringify({ op: "sub", room: room_id, id: at + 1, filter: place.filter });
   }
 
+  /** A SUB without the position of a room that stores no messages any longer, after the refusal of the one with it. */
+  withoutPosition(frame: string): string | undefined {
+    const { id, reason } = JSON.parse(frame) as SubAck;
+    const place = this.#places[id - 1];
+    if (reason !== "not-durable" || !place?.is_back || place.position === undefined) {
+      return undefined;
+    }
+    place.position = undefined;
+    place.is_left = true;
+    return JSON.stringify({ op: "sub", room: place.room_id, id, filter: place.filter });
+  }
+
   /** Takes the ACK of a SUB. Throws its refusal. */
   answered(frame: string): Entered {
-    const { id, code, result = {} } = JSON.parse(frame) as SubAck;
+    const { id, code, result: given = {} } = JSON.parse(frame) as SubAck;
     const place = this.#places[id - 1];
     if (place === undefined || code !== 0) throw refusalIn(frame);
     if (this.#open > 0) this.#open--;
+    const result = place.is_left ? { ...given, recovered: false, reason: "not-durable" } : given;
+    place.is_left = false;
     const { recovered, offset = 0, epoch } = result;
     place.epoch = epoch;
     // A reader that is still getting missed messages keeps its position until then.

@@ -73,14 +73,19 @@ export function expiryHeaders({ ttl_seconds, expires_at }: StreamRecord): Record
   };
 }
 
-/** The entity tag of a stream's range between two offsets. */
+/**
+ * The entity tag of a stream's range between two offsets, with the offsets of its messages: retention takes the first
+ * ones, an erasure any.
+ */
 export function etagOf(
   { id }: Pick<StreamRecord, "id">,
   from: string,
   to: string,
   closed: boolean,
+  offsets: readonly number[] = [],
 ): string {
-  return `"${id}:${from}:${to}${closed ? ":c" : ""}"`;
+  const shown = `${offsets[0] ?? ""}+${offsets.length}`;
+  return `"${id}:${from}:${to}:${shown}${closed ? ":c" : ""}"`;
 }
 
 /**

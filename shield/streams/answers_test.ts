@@ -20,6 +20,9 @@ Deno.test("answers: an entity tag differs by stream, offsets and closing", () =>
     etagOf({ id: "a" }, "1", "1", false),
     etagOf({ id: "a" }, "-1", "2", false),
     etagOf({ id: "a" }, "-1", "1", true),
+    etagOf({ id: "a" }, "-1", "1", false, [3, 4, 5]),
+    etagOf({ id: "a" }, "-1", "1", false, [3, 5]),
+    etagOf({ id: "a" }, "-1", "1", false, [4, 5]),
   ];
   assert.equal(new Set(tags).size, tags.length);
 });

@@ -2,6 +2,7 @@
  * PUT: makes a room a stream, as a fork of another one if requested. Repeating it with the same configuration changes
  * nothing.
  */
+import { requireGrant } from "../auth/authorize.ts";
 import type { Caller } from "../message/caller.ts";
 import { closeStream } from "./append.ts";
 import { DEFAULT_TYPE, isJson, mediaOf, messagesOf, prefixOf } from "./content.ts";
@@ -71,6 +72,9 @@ async function createNew(context: StreamContext, creating: Creating): Promise<Cr
   const { key, request, body, caller } = creating;
   const id = traceId(crypto.getRandomValues(new Uint8Array(16)));
   const source = request.fork && await sourceOf(context, key, request);
+  const expiry = forkExpiry(request, source?.record ?? {});
+  // Its end takes what others have written, as DELETE does.
+  if (Object.keys(expiry).length > 0) requireGrant(caller.identity, "command", key.room_id);
   const start = source && await forkStart(context, key, source, request);
   const content_type = request.content_type ?? source?.record.content_type ?? DEFAULT_TYPE;
   const options = { messages: context.limits.batch_messages, may_be_empty: true };
@@ -88,7 +92,7 @@ async function createNew(context: StreamContext, creating: Creating): Promise<Cr
     // A room's stored messages are the beginning of its stream, but not of a fork.
     begin: start === undefined && head.last !== undefined ? 0 : head.log_offset,
     touched_ms: now_ms,
-    ...forkExpiry(request, source?.record ?? {}),
+    ...expiry,
     ...(start === undefined ? {} : { fork: start.fork }),
     forks: [],
     producers: {},

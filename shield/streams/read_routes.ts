@@ -111,11 +111,11 @@ async function pageAnswer(
 ): Promise<Response> {
   const { key: { tenant_id, room_id }, request, if_none_match } = reading;
   const { logs, classes, now, random } = context;
-  const { messages, next, erased, up_to_date } = page;
+  const { messages, offsets, next, erased, up_to_date } = page;
   const { lives } = await logs.of(tenant_id);
   const token = tokenOf(lives, next, erased);
   const closed = record.closed !== undefined && up_to_date;
-  const etag = etagOf(record, request.offset, token, closed);
+  const etag = etagOf(record, request.offset, token, closed, offsets);
   const headers = {
     etag,
     ...(request.offset === "now"

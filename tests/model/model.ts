@@ -220,13 +220,9 @@ export function lostOf(row: Row, from: "first" | "start"): "" | "history-trimmed
 
 /**
  * docs/protocol.md: with `cache_last` the last message follows the ACK "unless the SUB has a position and `recovered` is
- * true". docs/durable.md, "Erasing messages": none does if the newest one was erased.
+ * true". docs/durable.md, "Erasing messages": that is the newest one that was not erased.
  */
-function cachedOf(row: Row): number[] {
-  const newest = earlyOf(row).at(-1);
-  const has_last = row.log === "cached" && newest !== undefined && !isRemoved(row, newest);
-  return has_last ? [newest] : [];
-}
+const cachedOf = (row: Row): number[] => row.log === "cached" ? keptHalf(row).slice(-1) : [];
 
 /** Whether the readers' filter accepts the message: a, c, e … */
 export const isLetThrough = (place: number): boolean => place % MESSAGES % 2 === 0;

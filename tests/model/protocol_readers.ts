@@ -9,6 +9,15 @@ import { dispose, hasFirst, type Reader, type Seat, type TextMessage, upToEnd } 
 const Protobuf = ProtobufCentrifuge as unknown as typeof Centrifuge;
 const ANSWER_MS = 60_000;
 
+/** As pusher-js reads it: the JSON in a text, else the text itself. */
+function inText(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return text;
+  }
+}
+
 /** A client of the Pusher protocol: docs/pusher.md. */
 export async function pusher({ bus, app_key, room }: Seat): Promise<Reader> {
   const url = `${new URL(bus.url).origin}/app/${app_key}?protocol=7`;
@@ -30,7 +39,7 @@ export async function pusher({ bus, app_key, room }: Seat): Promise<Reader> {
       upToEnd(async () => {
         const { event: type, data } = await next("");
         if (type.startsWith("arqon:")) return { signal: type };
-        return { type, data: JSON.parse(data) };
+        return { type, data: inText(data) };
       }, got),
     [Symbol.asyncDispose]: dispose(client),
   };

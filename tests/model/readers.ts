@@ -95,7 +95,7 @@ async function sdk(
         if (isRoomUpdate(type)) continue;
         const text = signal !== undefined
           ? `signal ${JSON.stringify({ ...signal })}`
-          : JSON.stringify(content_type === "text/plain" ? message.text() : message.json());
+          : JSON.stringify(content_type.startsWith("text/") ? message.text() : message.json());
         if (isEnd(text)) break;
         const offset = Number(message.offset);
         const more = { offset, sender, message_id, type, trace_id };

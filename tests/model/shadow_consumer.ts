@@ -19,7 +19,7 @@ export async function startShadowConsumer(connection: NatsConnection): Promise<S
       const { event, headers: marked } = readEnvelope(data);
       const is_marked = headers?.get(SHADOW) === "true" && marked?.[SHADOW] === "true";
       const text = new TextDecoder().decode(event?.data);
-      const form = event?.content_type === "text/plain" ? JSON.stringify(text) : text;
+      const form = event?.content_type.startsWith("text/") ? JSON.stringify(text) : text;
       heard.set(subject, [...heard.get(subject) ?? [], is_marked ? form : `unmarked ${form}`]);
     },
   });

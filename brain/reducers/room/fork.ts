@@ -5,11 +5,12 @@
  */
 import { ArqonError } from "@arqon/proto";
 import { encodeRecord, type RoomRecord } from "../../../shared/records/reducer_record.ts";
+import { connectionId } from "../../../shared/ids.ts";
 import { NO_PROGRAMS } from "../../../shared/records/reducer_programs.ts";
 import type { PastAsk } from "../../../shared/records/reducer_past.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
-import { isReachable, newestEntry, openPast } from "./past.ts";
+import { isReachable, newestEntry, openPast, recordOf } from "./past.ts";
 import { unreadable } from "./stored_data.ts";
 
 /** An event index above any: events of the other room are not published again. */
@@ -90,7 +91,8 @@ async function recordFor(
   parts: RoomParts,
 ): Promise<RoomRecord> {
   const offset = await entryOf(source, ask, parts);
-  const fork = { room_id: source.room_id, offset, with_timers: ask.with_timers };
+  const { life } = await recordOf(source, parts) ?? {};
+  const fork = { room_id: source.room_id, offset, with_timers: ask.with_timers, life };
   const durable = await parts.openLog(at.tenant_id);
   return {
     ...{
@@ -107,6 +109,7 @@ async function recordFor(
     programs: { ...NO_PROGRAMS, from: offset },
     // The owner reads the fork soon, sees its timers, and stores it if it stays idle.
     ...{ is_behind: true, behind_ms: durable.now(), next_ms: null },
+    life: connectionId(parts.random),
   };
 }
 

@@ -69,6 +69,8 @@ export interface LoadedRoom {
   refused: RefusedProgram | undefined;
   /** Undefined: nothing is stored for the room yet. */
   record: RoomRecord | undefined;
+  /** The room's life, which its record has or will have; undefined: its record is of the old format. */
+  readonly life: string | undefined;
   /** The snapshots in its record; undefined: not read yet. */
   points: readonly RoomPoint[] | undefined;
   /** The record's revision. */

@@ -38,7 +38,7 @@ function pageText(scope: string, version: number, { values, more }: ShownPage): 
 async function answerQueries(room: ShownRoom, queries: readonly WaitingQuery[]): Promise<void> {
   const { loaded, at, shown, parts } = room;
   const { prefixes } = shown;
-  const scope = scopeIn(shown, loaded.durable.stream);
+  const scope = scopeIn(shown, loaded.durable.stream, loaded.life);
   const published = await publishedValuesOf(room, loaded.standing.offset);
   if (published === undefined) {
     for (const { answer } of queries) answer(nothingShown(at.room_id));

@@ -192,7 +192,7 @@ export async function openPast(
   const before = { ...wanted, offset: Math.max(0, wanted.offset - 1) };
   if (fork !== undefined && isPast({ offset: fork.offset, time_ms: 0 }, before)) {
     try {
-      return await openPast(placeOf(at.tenant_id, fork.room_id), wanted, parts, depth + 1);
+      return await openPast(await sourceOf(at, fork, parts), wanted, parts, depth + 1);
     } catch (error) {
       // The start of the fork may be in a snapshot of its own.
       if (!isUnreadable(error) || wanted.offset < fork.offset) throw error;
@@ -221,7 +221,7 @@ export async function openPast(
       }
       parts.host.close(open.handle);
       if (fork !== undefined && one.object === "") {
-        return await openPast(placeOf(at.tenant_id, fork.room_id), wanted, parts, depth + 1);
+        return await openPast(await sourceOf(at, fork, parts), wanted, parts, depth + 1);
       }
     }
   }
@@ -271,16 +271,19 @@ export async function isReachable(
 ): Promise<boolean> {
   const record = await recordOf(at, parts);
   const fork = record?.fork ?? undefined;
-  const is_shared = fork !== undefined && offset <= fork.offset;
-  if (is_shared && await isReachable(placeOf(at.tenant_id, fork.room_id), offset, parts)) {
+  const source = fork && await sourceOf(at, fork, parts).catch((error) => {
+    if (!isUnreadable(error)) throw error;
+    return undefined;
+  });
+  if (fork && source && offset <= fork.offset && await isReachable(source, offset, parts)) {
     return true;
   }
   const durable = await parts.openLog(at.tenant_id);
   const begins = await beginningsOf(at, record, durable, parts);
   const before = begins.filter((one) => one.offset <= offset);
   if (fork === undefined || before.some(({ object }) => object !== "")) return before.length > 0;
-  const source = placeOf(at.tenant_id, fork.room_id);
-  return before.length > 0 && await isReachable(source, fork.offset, parts);
+  return before.length > 0 && source !== undefined &&
+    await isReachable(source, fork.offset, parts);
 }
 
 /**
@@ -300,12 +303,13 @@ async function programOf(
 /** The state that a fork begins with. Rejects with `log-unavailable` if the other room's past is not retained. */
 export async function openFork(
   at: ReducedPlace,
-  { room_id, offset, with_timers }: RoomFork,
+  fork: RoomFork,
   parts: RoomParts,
   depth = 0,
 ): Promise<ForkedRoom> {
+  const { room_id, offset, with_timers } = fork;
   const wanted = { offset, time_ms: Infinity };
-  const past = await openPast(placeOf(at.tenant_id, room_id), wanted, parts, depth);
+  const past = await openPast(await sourceOf(at, fork, parts), wanted, parts, depth);
   const { handle, standing, next } = past;
   try {
     const applied = next && await parts.programById(next.program);
@@ -321,7 +325,8 @@ export async function openFork(
   }
 }
 
-async function recordOf(
+/** The record of a room; undefined: nobody has called it. */
+export async function recordOf(
   { tenant_id, room_id }: ReducedPlace,
   { records }: RoomParts,
 ): Promise<RoomRecord | undefined> {
@@ -329,6 +334,16 @@ async function recordOf(
   return stored && readStored(room_id, stored.value);
 }
 
-function placeOf(tenant_id: string, room_id: string): ReducedPlace {
-  return { tenant_id, room_id, log_room_id: reducerRoomOf(room_id)! };
+/** The room in which a fork began. Rejects with `log-unavailable` if it was erased since, and perhaps begun again. */
+async function sourceOf(
+  { tenant_id }: Pick<ReducedPlace, "tenant_id">,
+  { room_id, life }: RoomFork,
+  parts: RoomParts,
+): Promise<ReducedPlace> {
+  const source = { tenant_id, room_id, log_room_id: reducerRoomOf(room_id)! };
+  const record = await recordOf(source, parts);
+  // An older Brain may have dropped the life when it wrote the record.
+  const known = record?.life ?? life;
+  if (record !== undefined && (life === undefined || known === life)) return source;
+  throw unreadable(`what ${room_id} was then is not kept`);
 }

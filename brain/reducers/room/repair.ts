@@ -178,6 +178,7 @@ export async function repairRoom(
       },
       record: record && { ...record, lost: [...record.lost, ...losses].slice(-LOST_MAX) },
       revision: stored?.revision ?? 0,
+      life: record?.life,
       published,
       program: await programAt(begin.offset, { batches, done, record }, parts),
       refused: record?.refused,

@@ -5,6 +5,7 @@
  */
 import type { LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { type Batch, isBehind, NO_EVENT } from "../log/batch.ts";
+import { connectionId } from "../../../shared/ids.ts";
 import type { RoomRecord } from "../../../shared/records/reducer_record.ts";
 import {
   NO_PROGRAMS,
@@ -128,6 +129,7 @@ export async function loadRoom(
   const { handle, standing, program } = await openRoom(at, record, snapshot, parts);
   const loaded: LoadedRoom = {
     ...{ durable, handle, standing, record, revision, tail, published, noted },
+    life: record === undefined ? connectionId(parts.random) : record.life,
     points: undefined,
     ...{
       program: record?.program ?? (program && { id: program.id, module: program.module }),

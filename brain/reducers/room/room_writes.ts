@@ -51,7 +51,7 @@ async function noteBehind(
   await writeRecord(loaded, at, behindRecord(loaded), parts);
 }
 
-function behindRecord({ record, programs, noted, durable }: LoadedRoom) {
+function behindRecord({ record, programs, noted, durable, life }: LoadedRoom) {
   const first = {
     snapshot: "",
     previous: "",
@@ -62,6 +62,7 @@ function behindRecord({ record, programs, noted, durable }: LoadedRoom) {
     position: 0,
     fork: null,
     lost: [],
+    life,
   };
   const behind_ms = record?.is_behind ? record.behind_ms : durable.now();
   return { ...first, next_ms: null, ...record, is_behind: true, behind_ms, programs };
@@ -231,6 +232,7 @@ export async function storeSnapshot(
     ...{ is_behind: false, behind_ms: 0, next_ms: next?.at_ms ?? null },
     ...{ program: loaded.program, programs, refused: loaded.refused },
     taken: taken && isTaken(taken, loaded.standing) ? taken : undefined,
+    life: loaded.life,
   }, parts);
   loaded.programs = programs;
   loaded.points = kept;

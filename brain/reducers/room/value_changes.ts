@@ -27,7 +27,8 @@ export interface ShownRoom {
   readonly parts: RoomParts;
 }
 
-const scopeOf = ({ shown, loaded: { durable } }: ShownRoom) => scopeIn(shown, durable.stream);
+const scopeOf = ({ shown, loaded: { durable, life } }: ShownRoom) =>
+  scopeIn(shown, durable.stream, life);
 
 async function publish(
   { loaded: { durable }, at: { tenant_id, room_id }, parts }: ShownRoom,

@@ -29,11 +29,15 @@ const digestOf = (text: string) =>
   createHash("sha256").update(text).digest("hex").slice(0, SCOPE_CHARACTERS);
 
 /**
- * The scope of a room's values in one incarnation of its log. In another one entries may begin at 1 again: a subscriber
- * with higher offsets sees a new scope, and does not wait for its number.
+ * The scope of a room's values in one incarnation of its log and one life of the room; `life` is undefined in the old
+ * format. In another one entries may begin at 1 again: a subscriber with higher offsets sees a new scope, and does not
+ * wait for its number.
  */
-export const scopeIn = ({ scope }: Pick<Shown, "scope">, stream: string): string =>
-  digestOf(JSON.stringify([scope, stream]));
+export const scopeIn = (
+  { scope }: Pick<Shown, "scope">,
+  stream: string,
+  life: string | undefined,
+): string => digestOf(JSON.stringify([scope, stream, ...(life === undefined ? [] : [life])]));
 
 /** The visible values of a class with these prefixes. */
 export function shownBy(visible: readonly string[]): Shown {

@@ -329,3 +329,30 @@ export function cursorAfter(read: Entry, tail: () => Entry): Cursor {
 export function cursorBefore(entry: Entry, tail: () => Entry): Cursor {
   return cursorAfter(markBefore(entry), tail);
 }
+
+/** An entry that is in no list. */
+export function loneEntry(message: StoredMessage): Entry {
+  return new Entry(message, 0, 0).keep(message.envelope, new KeptFrames());
+}
+
+/** A cursor whose next is a lone entry, and then what follows the end of the list. */
+export function cursorFrom(lone: Entry, tail: () => Entry): Cursor {
+  const rest = cursorAfter(tail(), tail);
+  let first: Entry | undefined = lone;
+  return {
+    next() {
+      const next = first ?? rest.next();
+      first = undefined;
+      return next;
+    },
+    get offset() {
+      return first === undefined ? rest.offset : first.offset - 1;
+    },
+    get lag_bytes() {
+      return rest.lag_bytes + (first?.size_bytes ?? 0);
+    },
+    get lag_messages() {
+      return rest.lag_messages + (first === undefined ? 0 : 1);
+    },
+  };
+}

@@ -5,12 +5,14 @@
 import { isExpired } from "./recovery.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { EntryPoint, Lost, Unrecovered } from "../../fanout/entry.ts";
-import { cursorAfter, cursorBefore } from "../messages/timeline.ts";
+import { cursorAfter, cursorBefore, cursorFrom } from "../messages/timeline.ts";
 import type { Cursor, Entry, Timeline } from "../messages/timeline.ts";
 
 /** The room of an entry point, in its current state. */
 export interface EntryPointRoom {
   readonly timeline: Timeline;
+  /** The room's newest message, also where it is in no list. */
+  readonly newest: Entry | undefined;
   readonly offset: number;
   readonly epoch: string;
   /** How often `onGap` was called so far. */
@@ -58,7 +60,8 @@ export class LiveEntryPoint implements EntryPoint {
 
   position(): { offset: number; epoch: string } {
     const { offset, epoch } = this.#room;
-    return { offset, epoch };
+    // A last message from before an erased one is where its subscriber begins.
+    return { offset: Math.min(offset, this.#last?.offset ?? offset), epoch };
   }
 
   /** Checks for a gap since the decision that was not reported to this subscriber. */
@@ -74,10 +77,18 @@ export class LiveEntryPoint implements EntryPoint {
     const room = this.#room;
     const tail = () => room.timeline.tail;
     if (this.#read !== undefined) return cursorAfter(this.#read, tail);
-    const room_class = room.class_of();
-    const { newest } = room.timeline;
-    const has_last = room_class.cache_last && newest !== undefined &&
-      !isExpired(newest.time_ms, room.now(), room_class);
-    return has_last ? cursorBefore(newest, tail) : cursorAfter(tail(), tail);
+    const last = this.#last;
+    if (last === undefined) return cursorAfter(tail(), tail);
+    return last === tail() ? cursorBefore(last, tail) : cursorFrom(last, tail);
+  }
+
+  /** The room's last message, if the subscriber receives it at once. */
+  get #last(): Entry | undefined {
+    const { newest } = this.#room;
+    const room_class = this.#room.class_of();
+    if (this.#read !== undefined || !room_class.cache_last || newest === undefined) {
+      return undefined;
+    }
+    return isExpired(newest.time_ms, this.#room.now(), room_class) ? undefined : newest;
   }
 }

@@ -50,6 +50,9 @@ export interface RecoveriesOptions {
   onUse(): void;
 }
 
+/** What is judged of subscribers that receive no last message, or are judged again. */
+const WITHOUT_LAST: ReadonlySet<Verdict> = new Set(["listed", "end", "verify", "extend"]);
+
 interface Waiter {
   readonly position: Position | undefined;
   readonly since_ms: number;
@@ -160,11 +163,8 @@ export class Recoveries {
   #judge({ position, verified }: Waiter): Verdict {
     const { room } = this.#options;
     const { epoch, timeline, log_offset, is_proven, is_current, erased } = room;
-    // It receives the newest message of the list.
-    const has_last = timeline.newest !== undefined && room.class_of().cache_last;
-    if (position === undefined) return has_last && !is_current ? "compare" : "end";
     this.#forgetChanged();
-    return judgePosition(position, {
+    const verdict = position === undefined ? "end" : judgePosition(position, {
       ...{ epoch, log_offset, is_proven, is_current, erased },
       lastOf: (earlier) => room.lastOf(earlier),
       floor: timeline.floor,
@@ -172,6 +172,10 @@ export class Recoveries {
       trimmed_through: this.#trimmed_through,
       too_many_through: this.#too_many_through,
     }, verified === timeline);
+    // Without a position, or refused, it receives the room's newest message: the log must still have it.
+    const is_fresh = position === undefined || !WITHOUT_LAST.has(verdict);
+    const has_last = room.class_of().cache_last && (timeline.newest !== undefined || erased > 0);
+    return is_fresh && has_last && !is_current ? "compare" : verdict;
   }
 
   /** Settles one waiting subscriber; false if it must wait on. */

@@ -9,7 +9,7 @@ import { LAG_TRIES, lagPauseMs } from "../recovery/backfill.ts";
 import { LiveBuffer } from "../messages/live_buffer.ts";
 import { fromLog } from "../messages/message.ts";
 import type { LiveMessage } from "../messages/message.ts";
-import { Timeline } from "../messages/timeline.ts";
+import { loneEntry, Timeline } from "../messages/timeline.ts";
 import type { Entry, StoredMessage } from "../messages/timeline.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
@@ -65,6 +65,8 @@ export class Follower {
   #goal = 0;
   /** Messages up to here were erased; the cache for returning subscribers starts after it. */
   #erased = 0;
+  /** The log's newest message of the room, if it is older than an erased one and so in no list. */
+  #left: Entry | undefined;
   /** The log has none of the room now, but may have had some up to this offset that never came. */
   #unproven = 0;
   /** Live messages wait for older ones. */
@@ -102,6 +104,13 @@ export class Follower {
     return this.#erased;
   }
 
+  /** The room's newest message, also one that is in no list since a later one was erased. */
+  get newest(): Entry | undefined {
+    const { newest, last } = this.#timeline;
+    return newest ??
+      (this.#left !== undefined && this.#left.offset <= last ? this.#left : undefined);
+  }
+
   /** Takes a message that came live. */
   receive(live: LiveMessage): void {
     if (this.#phase === "closed") return;
@@ -136,6 +145,8 @@ export class Follower {
       this.#log_offset = Math.max(this.#log_offset, head.log_offset);
       this.#goal = Math.max(this.#goal, head.last?.offset ?? 0);
       this.forgetErased(head.erased ?? 0);
+      const is_left = this.#timeline.newest === undefined && head.last !== undefined;
+      this.#left = is_left ? loneEntry(fromLog(head.last)) : undefined;
       // Messages are removed oldest first: if one exists, all later ones do, too.
       const is_known = this.confirm(head.last?.offset ?? 0);
       if (head.last === undefined) this.forgetBelow(last + 1);
@@ -210,6 +221,7 @@ export class Follower {
       return true;
     }
     const entry = this.#timeline.newest as Entry;
+    if (this.#left !== undefined && this.#left.offset < entry.offset) this.#left = undefined;
     this.#freshness.know(message.time_ms);
     onChange();
     this.#guard(() => onEntry(entry));
@@ -405,6 +417,7 @@ export class Follower {
     this.#stream = stream;
     this.#log_offset = log_offset;
     this.#erased = erased;
+    this.#left = undefined;
     this.#unproven = 0;
     this.#freshness.know(this.#options.now());
     this.#goal = Math.max(last?.offset ?? 0, this.#buffer.forgotten(stream));

@@ -118,11 +118,6 @@ export class RoomLog {
     return this.#epoch.name;
   }
 
-  /** The newest message, if the room has one. */
-  get last(): Entry | undefined {
-    return this.#follower.timeline.newest;
-  }
-
   /** Whether the room's head is known. */
   get is_started(): boolean {
     return this.#phase === "started";
@@ -253,9 +248,9 @@ export class RoomLog {
     ]);
     const follower = this.#follower;
     if (erased !== undefined && follower.timeline === timeline) follower.forgetErased(erased);
-    // A stale replica may have none yet.
-    if (oldest === 0) await this.#verify();
-    else if (oldest !== undefined && follower.timeline === timeline) follower.forgetBelow(oldest);
+    if (oldest !== undefined && follower.timeline === timeline) follower.forgetBelow(oldest);
+    // A stale replica may have none yet. Or the newest message is older than an erased one: only the head has it.
+    if (oldest === 0 || follower.timeline.newest === undefined) await this.#verify();
     this.#current_ms = this.#options.clock.now();
   }
 
@@ -275,6 +270,9 @@ export class RoomLog {
       },
       get timeline() {
         return follower.timeline;
+      },
+      get newest() {
+        return follower.newest;
       },
       get stream() {
         return follower.stream;

@@ -221,16 +221,22 @@ Deno.test("an erased message is served for at most one second, and subscribers t
   }
   assert.deepEqual(await comes(4), ["true", 5, 6], "existing messages are delivered");
   assert.deepEqual(await comes(6), ["true"]);
-  // The newest message: a subscriber with it has missed nothing, and it is never sent as the last message.
+  // The newest message: a subscriber with it has missed nothing, and the one before it is the last message now.
   await sim.log.erase("", [6]);
   await sim.clock.advance(1_000);
-  assert.deepEqual([await comes(5), await comes(6)], [["erased"], ["true"]]);
-  const [fresh] = await Promise.all([sim.enter(undefined), sim.clock.advance(500)]);
-  assert.deepEqual(offsetsOf(fresh), []);
+  assert.deepEqual(await comes(1), ["erased", 5], "also to those that an earlier erasure refuses");
+  assert.deepEqual([await comes(5), await comes(6)], [["erased", 5], ["true"]]);
+  const [slow] = await Promise.all([sim.enter(undefined, 0, true), sim.clock.advance(500)]);
+  assert.deepEqual([offsetsOf(slow), slow.answer?.offset], [[], 5], "a client counts from there");
   sim.log.put();
   await sim.clock.advance(10);
+  slow.read(Infinity);
+  assert.deepEqual(offsetsOf(slow), [5, 7]);
   assert.deepEqual(offsetsOf(listening), [6, 7], "live subscribers have missed nothing");
   assert.deepEqual(await comes(6), ["true", 7]);
+  await sim.log.erase("", [5, 7]);
+  await sim.clock.advance(1_000);
+  assert.deepEqual(await comes(1), ["erased", 3]);
 });
 
 Deno.test("a room that is opened after an erasure knows the erasure", async () => {

@@ -4,7 +4,6 @@
  */
 import type { IngressContext } from "../../rates/ingress.ts";
 import { ArqonError, readEnvelope, ruleOf, scanEnvelope, writeEnvelope } from "@arqon/proto";
-import type { Env } from "../../../shared/env.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import { growingRoomOf } from "../../../shared/rooms/reserved.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -13,7 +12,7 @@ import { requireRoomId, roomSubject } from "../../../shared/subjects/subject.ts"
 import { httpCaller } from "../../http/route.ts";
 import type { ClientCall, ClientRoute, DescribedRoute } from "../../http/route.ts";
 import { inQuery, object, TEXT } from "../../openapi/openapi_parts.ts";
-import type { Identity } from "../../auth/identity.ts";
+import type { Revocations } from "../../auth/revocations.ts";
 import type { Caller } from "../../message/caller.ts";
 import { bump } from "../../stats/stats.ts";
 import { isForGood } from "../message_end.ts";
@@ -57,14 +56,12 @@ function* cut(text: string): Generator<string, void> {
 }
 
 /** The dependencies of `growingRoute`. */
-export interface GrowingRouteContext extends IngressContext, Pick<Env, "now"> {
+export interface GrowingRouteContext extends IngressContext, Pick<Revocations, "endOf"> {
   readonly growing: Pick<StartedGrowing, "answer">;
   readonly spine: Pick<Spine, "subscribe">;
   readonly limits: Limits;
   /** Whether tokens are allowed in the URL. */
   readonly query_token: boolean;
-  /** Throws `token-revoked` if the identity's token has been revoked since. */
-  readonly requireNotRevoked: (identity: Identity) => void;
 }
 
 const QUERY = ["id", "type"];
@@ -203,10 +200,8 @@ class Writing {
 
   /** A body may outlive its token. */
   #requireToken(): void {
-    const { now, requireNotRevoked } = this.#context;
-    const { identity } = this.#caller;
-    if (now() >= identity.expires_ms) throw new ArqonError("token-expired");
-    requireNotRevoked(identity);
+    const end = this.#context.endOf(this.#caller.identity);
+    if (end !== undefined) throw end;
   }
 
   /** Nobody can send a part of a body again: it waits, as long as a message may be idle. */

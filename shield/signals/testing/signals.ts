@@ -25,6 +25,7 @@ import type { ShieldStats } from "../../stats/stats.ts";
 export class Kept implements Signalled {
   readonly subscriptions: Signalled["subscriptions"] = new Map();
   readonly patterns = undefined;
+  more_grants: Signalled["more_grants"] = undefined;
   readonly frames: Frame[] = [];
   readonly failed: string[] = [];
   readonly identity: Signalled["identity"];

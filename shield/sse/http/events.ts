@@ -102,5 +102,6 @@ function askedRooms(
   const after = queriedPosition(searchParams, rooms.length);
   const positions = last === "" ? rooms.map(() => after) : parseEventId(last, rooms.length);
   const filter = searchParams.get("filter") ?? "";
-  return rooms.map((room_id, at) => ({ room_id, position: positions[at], filter }));
+  const is_back = last !== "";
+  return rooms.map((room_id, at) => ({ room_id, position: positions[at], is_back, filter }));
 }
