@@ -141,6 +141,8 @@ class Writing {
   readonly #context: GrowingRouteContext;
   readonly #caller: Caller;
   readonly #room_id: string;
+  /** When it began, which tells it from an earlier message with its id. */
+  #started_ms = 0;
   readonly #id: string;
   readonly #ended = Promise.withResolvers<never>();
   #seq = 0;
@@ -165,8 +167,10 @@ class Writing {
   /** Starts it. */
   async start(type: string, content_type: string): Promise<void> {
     const said = await this.ask("start", { id: this.#id, type, content_type });
-    const { seq, idle_ms } = said as { seq: number; idle_ms: number };
-    this.idle_ms = idle_ms;
+    const { seq, idle_ms, started_ms } = said as Readonly<
+      Record<"seq" | "idle_ms" | "started_ms", number>
+    >;
+    [this.idle_ms, this.#started_ms] = [idle_ms, started_ms];
     // Earlier pieces are unknown: another request cannot continue it.
     if (seq === 0) return;
     throw new ArqonError("growing-conflict", `${this.#id} grows already`);
@@ -179,7 +183,9 @@ class Writing {
     const heard: Subscription = this.#context.spine.subscribe(subject, ({ payload }) => {
       const { event } = readEnvelope(payload);
       const said = JSON.parse(new TextDecoder().decode(event?.data));
-      if (said.op === "end" && said.id === this.#id) this.#end(said.outcome, said.reason);
+      // Another Shield may repeat the end of an earlier one, once this one has begun.
+      if (said.op !== "end" || said.id !== this.#id || said.started_ms !== this.#started_ms) return;
+      this.#end(said.outcome, said.reason);
     }, { reads_only: true });
     return { [Symbol.dispose]: () => heard.unsubscribe() };
   }
