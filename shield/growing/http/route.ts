@@ -4,7 +4,6 @@
  */
 import type { IngressContext } from "../../rates/ingress.ts";
 import { ArqonError, readEnvelope, ruleOf, scanEnvelope, writeEnvelope } from "@arqon/proto";
-import type { Env } from "../../../shared/env.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import { growingRoomOf } from "../../../shared/rooms/reserved.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
@@ -13,7 +12,7 @@ import { requireRoomId, roomSubject } from "../../../shared/subjects/subject.ts"
 import { httpCaller } from "../../http/route.ts";
 import type { ClientCall, ClientRoute, DescribedRoute } from "../../http/route.ts";
 import { inQuery, object, TEXT } from "../../openapi/openapi_parts.ts";
-import type { Identity } from "../../auth/identity.ts";
+import { requireToken, type TokenCheck } from "../../auth/revocations.ts";
 import type { Caller } from "../../message/caller.ts";
 import { bump } from "../../stats/stats.ts";
 import { isForGood } from "../message_end.ts";
@@ -56,14 +55,12 @@ function* cut(text: string): Generator<string, void> {
 }
 
 /** The dependencies of `growingRoute`. */
-export interface GrowingRouteContext extends IngressContext, Pick<Env, "now"> {
+export interface GrowingRouteContext extends IngressContext, TokenCheck {
   readonly growing: Pick<StartedGrowing, "answer">;
   readonly spine: Pick<Spine, "subscribe">;
   readonly limits: Limits;
   /** Whether tokens are allowed in the URL. */
   readonly query_token: boolean;
-  /** Throws `token-revoked` if the identity's token has been revoked since. */
-  readonly requireNotRevoked: (identity: Identity) => void;
 }
 
 const QUERY = ["id", "type"];
@@ -141,11 +138,11 @@ class Writing {
   readonly #context: GrowingRouteContext;
   readonly #caller: Caller;
   readonly #room_id: string;
-  /** When it began, which tells it from an earlier message with its id. */
-  #started_ms = 0;
   readonly #id: string;
   readonly #ended = Promise.withResolvers<never>();
   #seq = 0;
+  /** When it began, which tells it from an earlier message with its id. */
+  #started_ms = 0;
   #is_ended = false;
   /** How long it may be idle before it is abandoned. */
   idle_ms = 0;
@@ -210,10 +207,7 @@ class Writing {
 
   /** A body may outlive its token. */
   #requireToken(): void {
-    const { now, requireNotRevoked } = this.#context;
-    const { identity } = this.#caller;
-    if (now() >= identity.expires_ms) throw new ArqonError("token-expired");
-    requireNotRevoked(identity);
+    requireToken(this.#context, this.#caller.identity);
   }
 
   /** Nobody can send a part of a body again: it waits, as long as a message may be idle. */

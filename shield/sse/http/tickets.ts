@@ -14,6 +14,7 @@ import { reservedRoom } from "../../../shared/rooms/reserved.ts";
 import { requireRoomId } from "../../../shared/subjects/subject.ts";
 import { requireGrant } from "../../auth/authorize.ts";
 import type { Grant, Identity } from "../../auth/identity.ts";
+import { requireToken, type TokenCheck } from "../../auth/revocations.ts";
 import { bodyText, readBody, requireJson } from "../../http/http_body.ts";
 import { membersOfQuery, objectText } from "../../http/members.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
@@ -262,10 +263,8 @@ function roomsOf(text: string, rooms_max: number): string[] {
 const isText = (value: unknown) => typeof value === "string";
 
 /** The dependencies of tickets' authentication. */
-export interface TicketEntry extends Pick<Env, "now"> {
+export interface TicketEntry extends TokenCheck {
   readonly tickets: Pick<TicketStore, "redeem">;
-  /** Throws `token-revoked` if the identity's token has been revoked since. */
-  readonly requireNotRevoked: (identity: Identity) => void;
 }
 
 /** The owner of the ticket in a URL; undefined: it has none. Rejects as `identityOfTicket` does. */
@@ -276,11 +275,10 @@ export const identifying = (entry: TicketEntry) => (url: URL): Promise<Identity>
 
 /** The ticket's owner. Rejects with `ticket-invalid`, `token-expired` and `token-revoked` (401). */
 async function identityOfTicket(
-  { tickets, requireNotRevoked, now }: TicketEntry,
+  entry: TicketEntry,
   ticket: string,
 ): Promise<Identity> {
-  const identity = await tickets.redeem(ticket);
-  if (now() >= identity.expires_ms) throw new ArqonError("token-expired");
-  requireNotRevoked(identity);
+  const identity = await entry.tickets.redeem(ticket);
+  requireToken(entry, identity);
   return identity;
 }
