@@ -5,6 +5,7 @@
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import { randomFraction } from "../../../shared/ids.ts";
+import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { requireRoomId, requireRoomsPattern } from "../../../shared/subjects/subject.ts";
 import type { Connection } from "../../connection/connection.ts";
 import { isPattern } from "../../connection/subscribe_pattern.ts";
@@ -32,6 +33,7 @@ export interface EventsContext extends Pick<Env, "now" | "random"> {
   readonly allowed_origins: readonly string[];
   readonly query_token: boolean;
   /** The most rooms of one stream. */
+  readonly classes: Pick<RoomClasses, "of">;
   readonly rooms_max: number;
   readonly retry_ms: number;
   readonly packer: EventPacker;
@@ -64,6 +66,7 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
     gzip: headers.has("content-encoding") ? new GzipStream(context.packer) : undefined,
     subscriptions: new EventSubscriptions(rooms),
     isOut: () => place.connection !== undefined && hearsNothing(place.connection),
+    isDurable: (room_id) => context.classes.of(client.identity.tenant_id, room_id).durable,
   });
   const opening = { socket, listen: socket.listen.bind(socket) };
   place.connection = (await context.enter(request, client, () => opening, "text")).connection;
@@ -102,5 +105,6 @@ function askedRooms(
   const after = queriedPosition(searchParams, rooms.length);
   const positions = last === "" ? rooms.map(() => after) : parseEventId(last, rooms.length);
   const filter = searchParams.get("filter") ?? "";
-  return rooms.map((room_id, at) => ({ room_id, position: positions[at], filter }));
+  const returns = last !== "";
+  return rooms.map((room_id, at) => ({ room_id, position: positions[at], returns, filter }));
 }
