@@ -82,7 +82,9 @@ function assemble(
   const { rooms: { classes } } = ground;
   const kept = { ledger, filters, deltas };
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: given.durable };
-  const hub = new Hub({ ...limits, ...heard, ...kept, stats, tenants, now, random });
+  const { deduplication_entries, patterns_per_tenant, pattern_rooms_per_tenant } = limits;
+  const bounds = { deduplication_entries, patterns_per_tenant, pattern_rooms_per_tenant };
+  const hub = new Hub({ ...bounds, ...heard, ...kept, stats, tenants, now, random });
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const observers = observersOf(running.observers());
   const { schemas, quota, shares, journal, receipts } = given;

@@ -26,7 +26,7 @@ const routes: ClientSide["routes"] = (env, parts, entrance) => {
     ...{ readers, stats, now, random, classes },
     rates: new HttpRates(rates, now),
     query_token: auth.query_token,
-    allowed_origins: server.allowed_origins,
+    origins: server,
     rooms_max: sse.rooms,
     retry_ms: sse.retry_ms,
     packer: new EventPacker(limits.deflate_from_bytes),

@@ -7,6 +7,7 @@ import type { Env } from "../../../shared/env.ts";
 import { randomFraction } from "../../../shared/ids.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { requireRoomId, requireRoomsPattern } from "../../../shared/subjects/subject.ts";
+import type { AllowedOrigins } from "../../auth/origin.ts";
 import type { Connection } from "../../connection/connection.ts";
 import { isPattern } from "../../connection/subscribe_pattern.ts";
 import type { Entrance } from "../../connection/entrance.ts";
@@ -30,10 +31,10 @@ export interface EventsContext extends Pick<Env, "now" | "random"> {
   readonly readers: EventReaders;
   readonly rates: Pick<HttpRates, "take">;
   readonly stats: Pick<ShieldStats, "ingress_ops">;
-  readonly allowed_origins: readonly string[];
+  readonly origins: AllowedOrigins;
   readonly query_token: boolean;
-  /** The most rooms of one stream. */
   readonly classes: Pick<RoomClasses, "of">;
+  /** The most rooms of one stream. */
   readonly rooms_max: number;
   readonly retry_ms: number;
   readonly packer: EventPacker;
@@ -65,8 +66,8 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
     random: () => randomFraction(context.random),
     gzip: headers.has("content-encoding") ? new GzipStream(context.packer) : undefined,
     subscriptions: new EventSubscriptions(rooms),
-    isOut: () => place.connection !== undefined && hearsNothing(place.connection),
     isDurable: (room_id) => context.classes.of(client.identity.tenant_id, room_id).durable,
+    isOut: () => place.connection !== undefined && hearsNothing(place.connection),
   });
   const opening = { socket, listen: socket.listen.bind(socket) };
   place.connection = (await context.enter(request, client, () => opening, "text")).connection;

@@ -30,7 +30,7 @@ const LENGTHS_BYTES = 8_192;
  */
 export interface SessionsContext
   extends
-    Pick<EventsContext, "enter" | "readers" | "rates" | "stats" | "allowed_origins" | "packer">,
+    Pick<EventsContext, "enter" | "readers" | "rates" | "stats" | "origins" | "packer">,
     Pick<Env, "node_id" | "now"> {
   readonly forwarding: Forwarding;
   readonly heartbeat_ms: number;
