@@ -82,7 +82,9 @@ function assemble(
   const { rooms: { classes } } = ground;
   const kept = { ledger, filters, deltas };
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: given.durable };
-  const hub = new Hub({ ...limits, ...heard, ...kept, stats, tenants, now, random });
+  const { deduplication_entries, patterns_per_tenant, pattern_rooms_per_tenant } = limits;
+  const bounds = { deduplication_entries, patterns_per_tenant, pattern_rooms_per_tenant };
+  const hub = new Hub({ ...bounds, ...heard, ...kept, stats, tenants, now, random });
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const observers = observersOf(running.observers());
   const { schemas, quota, shares, journal, receipts } = given;
@@ -173,7 +175,8 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
   const router = new AdminRouter([...kernel, ...running.routes()]);
   const description = describedBy(() => adminOpenApi(options.capabilities));
   const file = fileOf(options.capabilities);
-  const isOver = (identity: Identity) => revocations.endOf(identity) !== undefined;
+  const isOver = (identity: Identity) =>
+    now() >= identity.expires_ms || revocations.find(identity) !== undefined;
   const door = { authenticator, ...reach, isOver, log, router, description, file };
   const admin = { ...door, audit: running.trail(), ...gates };
   const known = [parts.bans.ready, revocations.ready, parts.presence.moving.known()];

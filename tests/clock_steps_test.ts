@@ -74,6 +74,8 @@ interface World {
   readonly struck: string;
   readonly other: string;
   readonly admin: AdminClient;
+  /** That of the struck process. */
+  readonly struck_admin: AdminClient;
   readonly token: string;
   readonly clock: WallClock;
   readonly receiver: Receiver;
@@ -136,7 +138,7 @@ function provenRoom({ tenant, struck, other, token }: World) {
 
 /** Works through all steps; returns the ids of the messages of `hall-1` in their order. */
 async function work(world: World): Promise<string[]> {
-  const { struck, other, token, clock } = world;
+  const { struck, other, token, clock, struck_admin, tenant } = world;
   const ids: string[] = [];
   const proven = provenRoom(world);
   using client = await openText(`${struck.replace(/^http/, "ws")}/v1/socket`, token);
@@ -157,7 +159,11 @@ async function work(world: World): Promise<string[]> {
     await clock.set(ahead_s);
     await publish(`at${ahead_s}`);
     await grow("append", { id, seq: 2, text: "b" });
-    if (struck !== other) await ask(client, { op: "pub", room: "asked-1", type: "t" });
+    if (struck !== other) {
+      await ask(client, { op: "pub", room: "asked-1", type: "t" });
+      const tried = await struck_admin.ask("POST", `/v1/tenants/${tenant}/hooks/h/test`, {});
+      assert.equal(Math.floor(tried.body.status / 100), 2, tried.text);
+    }
     await redeem(world, struck, other);
     await redeem(world, other, struck);
     await proven.extend();
@@ -258,6 +264,7 @@ Deno.test("NATS: a Shield and a Brain whose clocks are set lose, double and refu
   const world: World = {
     ...{ tenant: "acme", struck: struck.ready.url ?? "", other: other.ready.url ?? "" },
     admin: new AdminClient(other.ready.admin_url ?? "", root),
+    struck_admin: new AdminClient(struck.ready.admin_url ?? "", root),
     ...{ token: await issuer.tokenFor({ sub: "ann", exp }), clock, receiver },
   };
   await schedule(world);
@@ -284,9 +291,10 @@ Deno.test("embedded: a bus whose clock is set loses, doubles and refuses nothing
   await Deno.writeTextFile(file, `${config}${configOf("default", receiver)}`);
   await using bus = await startServe(folder.path, undefined, clock.env);
   const url = bus.url.replace(/^ws/, "http").replace(/\/v1\/socket$/, "");
+  const admin = new AdminClient(bus.admin_url, await tokenOf(folder.path, "admin"));
   const world: World = {
     ...{ tenant: "default", struck: url, other: url },
-    admin: new AdminClient(bus.admin_url, await tokenOf(folder.path, "admin")),
+    ...{ admin, struck_admin: admin },
     ...{ token: await tokenOf(folder.path, "user"), clock, receiver },
   };
   await schedule(world);

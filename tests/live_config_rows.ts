@@ -33,6 +33,8 @@ enabled = true
 [journal]
 journal = "off"
 #constant journal.flush_ms = 100
+[centrifugo]
+enabled = true
 [[rooms]]
 room = "kept-*"
 durable = true
@@ -96,6 +98,16 @@ const CLIENT_ROWS = {
     async see({ bus }: World) {
       const headers = ["Origin: https://other.example"];
       assert.equal((await refusedUpgrade(bus.http_url, { token: bus.token, headers }))[0], "403");
+      const origin = "https://only.example";
+      for (const [path, method] of [["v1/events?room=a", "GET"], ["emulation", "OPTIONS"]]) {
+        const asked = {
+          method: method!,
+          headers: { origin, authorization: `Bearer ${bus.token}` },
+        };
+        const answer = await fetch(`${bus.http_url}/${path}`, asked);
+        await answer.body?.cancel();
+        assert.equal(answer.headers.get("access-control-allow-origin"), origin, path);
+      }
     },
   },
 };

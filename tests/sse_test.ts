@@ -373,6 +373,51 @@ for (const websocket of ["own", "native"] as const) {
   });
 }
 
+Deno.test("a room becomes durable under its reader, who may return when it no longer is", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const { read, publish } = worldOf(bus);
+  const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+  const setClass = async (durable: boolean) => {
+    const { status } = await admin.call("PUT", "tenants/default/rooms", { room: "turns", durable });
+    assert.equal(status, 200);
+  };
+  let id: string;
+  {
+    using reader = await read("rooms/turns/events");
+    await reader.until("subscribed");
+    await publish("turns", 1);
+    assert.equal((await reader.until("message")).id, "");
+    await setClass(true);
+    await publish("turns", 2);
+    assert.equal((await reader.until("message")).data.data, 2);
+    const entered = await reader.until("subscribed");
+    assert.equal(entered.id, `${entered.data.epoch}:${entered.data.offset}`);
+    await publish("turns", 3);
+    const message = await reader.until("message");
+    ({ id } = message);
+    assert.deepEqual([message.data.data, id], [3, `${entered.data.epoch}:${message.data.offset}`]);
+  }
+  await publish("turns", 4);
+  {
+    using reader = await read("rooms/turns/events", { "last-event-id": id });
+    assert.equal((await reader.until("subscribed")).data.recovered, true);
+    assert.equal((await reader.until("message")).data.data, 4);
+  }
+  await setClass(false);
+  using reader = await read("events?room=turns&room=kept", { "last-event-id": `${id},-` });
+  const lost = { room: "turns", recovered: false, reason: "not-durable" };
+  const subscribed = [await reader.until("subscribed"), await reader.until("subscribed")];
+  assert.deepEqual(subscribed.find(({ data }) => data.room === "turns")?.data, lost);
+  await publish("turns", 5);
+  assert.equal((await reader.until("message")).data.data, 5);
+  await publish("kept", 6);
+  assert.match((await reader.until("message")).id, /^-,\w+:\d+$/);
+  using alone = await read("rooms/turns/events", { "last-event-id": id });
+  assert.equal((await alone.until("gap")).data.signal.reason, "not-durable");
+  await publish("turns", 7);
+  assert.equal((await alone.until("message")).data.data, 7);
+});
+
 // Readers of events with policies, and as operators and the journal see them: like any connection.
 
 Deno.test("a reader of events under policies, and before operators", async (t) => {

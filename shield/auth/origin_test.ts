@@ -2,11 +2,12 @@
 import assert from "node:assert/strict";
 import { isOriginAllowed, requireOrigin } from "./origin.ts";
 
-const allowed = ["https://app.example.com", "http://localhost:*", "https://Cased.example"];
+const those = (...allowed_origins: string[]) => ({ allowed_origins });
+const allowed = those("https://app.example.com", "http://localhost:*", "https://Cased.example");
 
 Deno.test("requests without an Origin are not browsers and pass, also with an empty list", () => {
-  assert.ok(isOriginAllowed(null, []));
-  requireOrigin(new Request("http://shield/"), []);
+  assert.ok(isOriginAllowed(null, those()));
+  requireOrigin(new Request("http://shield/"), those());
 });
 
 Deno.test("an origin in the list passes, exactly or by its prefix", () => {
@@ -31,9 +32,12 @@ Deno.test("every other origin is refused", () => {
     "http://localhost",
   ];
   for (const origin of refuse) assert.ok(!isOriginAllowed(origin, allowed), origin);
-  assert.ok(!isOriginAllowed("https://app.example.com", []));
-  assert.ok(isOriginAllowed("null", ["null"]), "sandboxed pages pass only if they are in the list");
-  assert.ok(isOriginAllowed("https://any.example", ["*"]));
+  assert.ok(!isOriginAllowed("https://app.example.com", those()));
+  assert.ok(
+    isOriginAllowed("null", those("null")),
+    "sandboxed pages pass only if they are in the list",
+  );
+  assert.ok(isOriginAllowed("https://any.example", those("*")));
 });
 
 Deno.test("a refusal names the origin, quoted and cut", () => {

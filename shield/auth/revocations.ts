@@ -47,6 +47,18 @@ export function revokedRefusal({ reason }: Revocation): ArqonError {
   return new ArqonError("token-revoked", reason === "" ? "" : `: ${reason}`);
 }
 
+/** What shows whether a token that was accepted earlier is still valid. */
+export interface TokenCheck extends Pick<Env, "now"> {
+  /** Throws `token-revoked` if the identity's token has been revoked since. */
+  readonly requireNotRevoked: (identity: Identity) => void;
+}
+
+/** Throws `token-expired` or `token-revoked` (401) if the token of a request under way has ended meanwhile. */
+export function requireToken({ now, requireNotRevoked }: TokenCheck, identity: Identity): void {
+  if (now() >= identity.expires_ms) throw new ArqonError("token-expired");
+  requireNotRevoked(identity);
+}
+
 /**
  * The revocations of all tenants in the bucket. Its content is only known from the end of a listing until the
  * connection to the Spine is lost; at other times new clients are rejected, and connected ones continue under the known
@@ -115,13 +127,6 @@ export class Revocations {
   requireValid(holder: Holder): void {
     const revocation = this.find(holder);
     if (revocation !== undefined) throw revokedRefusal(revocation);
-  }
-
-  /** Why a token that was accepted is not valid any longer: `token-expired` or `token-revoked` (401). */
-  endOf(identity: Identity): ArqonError | undefined {
-    if (this.#options.now() >= identity.expires_ms) return new ArqonError("token-expired");
-    const revocation = this.find(identity);
-    return revocation && revokedRefusal(revocation);
   }
 
   /** The check of a new client. Also throws `spine-unavailable` (503) while revocations are unknown. */

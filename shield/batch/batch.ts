@@ -8,6 +8,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import { bodyText, objectWith, readBody, requireJson } from "../http/http_body.ts";
 import type { Identity } from "../auth/identity.ts";
+import { requireToken, type TokenCheck } from "../auth/revocations.ts";
 import { storedAck } from "../connection/answers.ts";
 import { admit, type MessagePath, publishAdmitted, type Stored } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
@@ -73,6 +74,7 @@ export interface BatchContext extends Omit<CommandContext, "own" | "stats" | "li
     readonly batch_bytes: number;
   };
   readonly flushes: FlushQueue;
+  readonly requireNotRevoked: TokenCheck["requireNotRevoked"];
   readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops" | "rejects">;
   readonly log: Pick<Logger, "error">;
 }
@@ -118,12 +120,15 @@ async function publishAll(
   items: readonly BatchItem[],
 ): Promise<Ack[]> {
   const caller = httpCaller(client, request.headers);
+  const token = { now: context.path.now, requireNotRevoked: context.requireNotRevoked };
   const acks: Promise<Ack>[] = [];
   for (const item of items) {
     await slice(caller.identity.tenant_id);
     let request_id: Uint64 = 0;
     const refused = (error: unknown) => refusal(context, caller.identity, request_id, error);
     try {
+      // It may have ended while policies judged those before.
+      requireToken(token, caller.identity);
       const envelope = readItem(context, caller.identity, item, request.headers);
       request_id = envelope.request_id;
       const { stored } = await pass(context.path, caller, envelope);

@@ -39,7 +39,7 @@ export const CENTRIFUGO: Capability<SendOrder> = {
       ...{ ...env, ...operations.context, ...door, limits, stats, tenants },
       ...{ room_prefix, requireKnown, isServerSide, untilOf },
       rates: new HttpRates(parts.rates, now),
-      keys: readApiKeys(centrifugo, readTextFile),
+      keys: readApiKeys(centrifugo, readTextFile, env.reloading),
       lists: () => running.of(INSPECT),
       orders: () => running.of(CENTRIFUGO),
     });

@@ -5,7 +5,7 @@
  * https://github.com/centrifugal/centrifuge (`handler_sse.go`, `handler_http_stream.go`, `emulation.go`).
  */
 import { ArqonError, isId } from "@arqon/proto";
-import { isOriginAllowed } from "../auth/origin.ts";
+import { type AllowedOrigins, isOriginAllowed } from "../auth/origin.ts";
 import type { Forwarding } from "../http/forwarding.ts";
 import { readBody } from "../http/http_body.ts";
 import { requireMethod } from "../http/http.ts";
@@ -43,7 +43,7 @@ export interface EmulationContext {
   readonly node_id: string;
   readonly heartbeat_ms: number;
   readonly max_frame_bytes: number;
-  readonly allowed_origins: readonly string[];
+  readonly origins: AllowedOrigins;
   /** Unix ms. */
   readonly now: () => number;
   /** Creates the secret id of a session. */
@@ -129,7 +129,7 @@ export class Emulation {
   #headersFor(request: Request): Headers {
     const headers = new Headers({ "cache-control": "no-store, no-transform" });
     const origin = request.headers.get("origin");
-    if (origin !== null && isOriginAllowed(origin, this.#context.allowed_origins)) {
+    if (origin !== null && isOriginAllowed(origin, this.#context.origins)) {
       headers.set("access-control-allow-origin", origin);
       headers.set("vary", "origin");
     }

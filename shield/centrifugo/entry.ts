@@ -102,7 +102,7 @@ export function createCentrifugoEntry(context: CentrifugoContext): CentrifugoEnt
   const emulation = new Emulation({
     ...context,
     heartbeat_ms: server.heartbeat_ms,
-    allowed_origins: server.allowed_origins,
+    origins: server,
     max_frame_bytes: limits.max_frame_bytes,
     readers: new EventReaders(),
     secret: () => connectionId(random),
@@ -133,7 +133,7 @@ function refusal(context: CentrifugoContext, error: unknown): Response {
 }
 
 function upgrade(endpoint: Endpoint, request: Request, url: URL, remote_ip: string): Response {
-  requireOrigin(request, endpoint.config.server.allowed_origins);
+  requireOrigin(request, endpoint.config.server);
   using handshake = handshakeOf(endpoint);
   if (!hasItem(request.headers.get("upgrade"), "websocket")) {
     throw new ArqonError("not-a-websocket", "there is no Upgrade: websocket");
@@ -157,7 +157,7 @@ async function answerStream(
   remote_ip: string,
 ): Promise<Response> {
   const { emulation } = endpoint;
-  requireOrigin(request, endpoint.config.server.allowed_origins);
+  requireOrigin(request, endpoint.config.server);
   const answered = emulation.answer(request, url);
   if (answered !== undefined) return await answered;
   const { way, first } = await emulation.read(request, url);

@@ -431,10 +431,14 @@ export class Hub {
     if (channel.durable === undefined) return;
     channel.durable.close();
     channel.durable = undefined;
+    let is_behind = false;
     for (const { flow } of channel.subscribers.members) {
+      is_behind ||= flow?.is_live === false;
       flow?.finish();
       flow?.noteLive(this.#options.ledger?.position ?? 0);
     }
+    // Some subscriber has not read all messages, and nobody can any longer.
+    if (is_behind) this.#tellGap(channel, "lost");
   }
 
   /** For present subscribers: they continue to receive, with offsets from some message on. */

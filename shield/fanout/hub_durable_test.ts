@@ -187,7 +187,7 @@ Deno.test("messages that are stored, and in transit, when a room's log starts re
   }
 });
 
-Deno.test("a room stops being durable: its subscribers continue to receive it", async () => {
+Deno.test("a room stops being durable: its subscribers continue to receive it, with a GAP if they were behind", async () => {
   await using test = testDurable([]);
   test.classes.setTenant("acme", [tenantClass(ROOM, { durable: true })]);
   await publish(test, "a");
@@ -196,7 +196,7 @@ Deno.test("a room stops being durable: its subscribers continue to receive it", 
   assert.ok(flow.is_live);
   test.spine.publish(roomSubject("in", "acme", ROOM), message("plain"));
   await test.spine.flush();
-  assert.deepEqual(shown(subscriber.frames), ["plain 0"]);
+  assert.deepEqual(shown(subscriber.frames), ["GAP lost", "plain 0"]);
   assert.equal(await test.metric("shield_log_open_rooms"), 0);
 });
 

@@ -25,9 +25,11 @@ export const GROWING: Capability<StartedGrowing> = {
       // It is started before the first client connects.
       const answer: StartedGrowing["answer"] = (...asked) => running.of(GROWING)!.answer(...asked);
       const growing = { answer };
-      const own = { growing, spine, limits, stats, tenants, rates, query_token };
+      const own = { growing, spine, limits, stats, tenants, rates, query_token, now };
       const { held } = parts.revocations;
-      return [growingRoute({ ...own, endOf: (identity) => held.endOf(identity) })];
+      return [
+        growingRoute({ ...own, requireNotRevoked: (identity) => held.requireValid(identity) }),
+      ];
     },
   },
   start(env, { operations: { context: { path } }, policies, logs, rooms }) {

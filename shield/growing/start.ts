@@ -86,7 +86,7 @@ const RETRY_MS_MAX = 600_000;
 const ABANDONED = "abandoned";
 
 interface SweepOptions extends Pick<Env, "log"> {
-  /** Whether messages can exist at all. */
+  /** Whether messages can begin at all. */
   readonly isNeeded: () => boolean;
   /** How long another process may keep an end that it has claimed, in ms. */
   readonly left_ms: number;
@@ -124,8 +124,11 @@ export class GrowingSweep {
     this.#monotonic_ms = options.monotonic_ms ?? (() => performance.now());
     this.#life = connectionId(context.path.random);
     const every_ms = Math.min(SWEEP_MS_MAX, context.bounds().idle_ms / LOOKS);
+    let is_needed = options.isNeeded();
     this.#timer = setInterval(() => {
-      if (!options.isNeeded()) return;
+      // A message may outlive the last class of durable rooms.
+      is_needed ||= options.isNeeded();
+      if (!is_needed) return;
       this.#running ??= this.pass().catch((error) => {
         options.log.warn("growing messages could not be checked", { error });
       }).finally(() => this.#running = undefined);

@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Registry } from "../../shared/metrics/metrics.ts";
+import { until } from "../../shared/testing/until.ts";
 import { LIMITS, testPath } from "../message/testing/path.ts";
 import { keptLog, SPINE_NOW_MS } from "../testing/spine.ts";
 import type { GrowingContext } from "./places.ts";
@@ -127,6 +128,21 @@ Deno.test("a message whose end killed two processes is set aside; one that could
   await later.pass();
   await later.close();
   assert.equal(await records.get(KEY), undefined);
+});
+
+Deno.test("an abandoned message ends, though no class has durable rooms any longer", async () => {
+  await using test = testPath();
+  const { records, context } = world(test, () => SPINE_NOW_MS, () => SPINE_NOW_MS);
+  const at = { started_ms: SPINE_NOW_MS, active_ms: SPINE_NOW_MS, ending: null };
+  await records.change(KEY, () => Promise.resolve({ ...RECORD, ...at, text: "" }));
+  let has_durable = true;
+  const sweep = new GrowingSweep(
+    { ...context, bounds: () => ({ ...context.bounds(), idle_ms: 40 }) },
+    { log: keptLog().log, isNeeded: () => has_durable, left_ms: 0 },
+  );
+  has_durable = false;
+  await until("it has ended", async () => await records.get(KEY) === undefined, 5_000);
+  await sweep.close();
 });
 
 Deno.test("a tenant whose messages cannot be ended does not delay other tenants", async () => {

@@ -30,7 +30,7 @@ export const HOOKS: Capability = {
     const policies = tellingRefusals(asking, events, { node_id, now });
     return {
       gives: { policies },
-      start: (parts) => startHooks(env, parts, events),
+      start: (parts) => startHooks({ ...env, now }, parts, events),
       close: () => time.close(),
     };
   },

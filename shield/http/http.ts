@@ -12,7 +12,7 @@ import { OPENAPI_PATH } from "./own_routes.ts";
 import type { PendingRequests } from "./pending.ts";
 import type { ClientRoute, ClientTable } from "./route.ts";
 import type { Identity } from "../auth/identity.ts";
-import { isOriginAllowed, requireOrigin } from "../auth/origin.ts";
+import { type AllowedOrigins, isOriginAllowed, requireOrigin } from "../auth/origin.ts";
 import type { Client } from "../message/caller.ts";
 import type { Observers } from "../message/observers.ts";
 import { UPGRADE_HEADERS } from "../socket/handshake.ts";
@@ -34,7 +34,7 @@ export type ForeignEntry = (
 /** The context of requests on the client listener. */
 export interface HttpContext extends Pick<Env, "log"> {
   readonly authenticator: Pick<Authenticator, "authenticate">;
-  readonly origins: { readonly allowed_origins: readonly string[] };
+  readonly origins: AllowedOrigins;
   readonly query_token: boolean;
   readonly stats: ShieldStats;
   readonly tenants: Pick<TenantTable, "of">;
@@ -86,7 +86,7 @@ export async function handleRequest(
     for (const tell of observers.greeted) tell(asked, refusal);
   };
   try {
-    requireOrigin(request, context.origins.allowed_origins);
+    requireOrigin(request, context.origins);
     if (turned_away) context.admission.refuse();
     const response = request.method === "OPTIONS"
       ? options(context, request, url.pathname, methodsOf(context, url.pathname))
@@ -302,7 +302,7 @@ function options(
 /** Allows pages of an allowed origin to read every answer, refusals included. */
 function withCors(context: HttpContext, request: Request, response: Response): Response {
   const origin = request.headers.get("origin");
-  if (origin === null || !isOriginAllowed(origin, context.origins.allowed_origins)) return response;
+  if (origin === null || !isOriginAllowed(origin, context.origins)) return response;
   response.headers.set("access-control-allow-origin", origin);
   response.headers.append("vary", "origin");
   return response;

@@ -120,8 +120,8 @@ export interface MemoryLimits {
 
 /** The guard of one process. Times are in Unix ms. */
 export class MemoryGuard<S extends Suspect> {
-  readonly #limit_bytes: number;
-  readonly #weight_bytes: number;
+  /** Read at each use, as a reload may change them. */
+  readonly #limits: MemoryLimits;
   readonly #suspects: () => Iterable<S>;
   #state: State<S> = { name: "calm", until_ms: 0, below: 0 };
   #last: Reading | undefined;
@@ -129,10 +129,13 @@ export class MemoryGuard<S extends Suspect> {
   #floor_bytes = Infinity;
 
   /** Makes a guard for the open sockets that `suspects` lists. */
-  constructor({ memory_bytes, max_frame_bytes }: MemoryLimits, suspects: () => Iterable<S>) {
-    this.#limit_bytes = memory_bytes;
-    this.#weight_bytes = Math.max(WEIGHT * memory_bytes, WEIGHT_MESSAGES * max_frame_bytes);
+  constructor(limits: MemoryLimits, suspects: () => Iterable<S>) {
+    this.#limits = limits;
     this.#suspects = suspects;
+  }
+
+  get #limit_bytes(): number {
+    return this.#limits.memory_bytes;
   }
 
   /** True while nothing is wrong, so that rare samples are enough. */
@@ -184,8 +187,10 @@ export class MemoryGuard<S extends Suspect> {
   /** Whether a closed socket that freed that many bytes belonged to a guilty client. */
   isGuilty(suspect: S, freed_bytes: number): boolean {
     const state = this.#state;
+    const { memory_bytes, max_frame_bytes } = this.#limits;
+    const weight_bytes = Math.max(WEIGHT * memory_bytes, WEIGHT_MESSAGES * max_frame_bytes);
     return (state.name === "parting" || state.name === "ending") &&
-      state.leaving?.has(suspect) === true && freed_bytes >= this.#weight_bytes;
+      state.leaving?.has(suspect) === true && freed_bytes >= weight_bytes;
   }
 
   /**

@@ -269,3 +269,12 @@ Deno.test("while all is calm, the pause is short if memory could run short by th
   assert.equal(pause_ms(1.7 * LIMIT), 50);
   assert.equal(pause_ms(3 * LIMIT), 50);
 });
+
+Deno.test("a limit that a reload changes holds from the next reading on", () => {
+  const limits = { ...LIMITS };
+  const guard = new MemoryGuard<Peer>(limits, () => []);
+  const sample = () => guard.sample({ now_ms: 0, rss_bytes: 0.4 * LIMIT, own_bytes: 0 }).kind;
+  assert.equal(sample(), "none");
+  limits.memory_bytes = LIMIT / 2;
+  assert.notEqual(sample(), "none");
+});

@@ -56,17 +56,20 @@ export interface MemoryWatch {
   close(): void;
 }
 
+/** The time over which closed clients return. */
+type Spread = Pick<Config["server"], "drain_ms">;
+
 class SocketSuspect implements Suspect {
   readonly socket: ClientSocket;
   readonly connection: Connection;
   readonly #sockets: Sockets;
-  readonly #spread_ms: number;
+  readonly #server: Spread;
 
-  constructor(socket: ClientSocket, connection: Connection, sockets: Sockets, spread_ms: number) {
+  constructor(socket: ClientSocket, connection: Connection, sockets: Sockets, server: Spread) {
     this.socket = socket;
     this.connection = connection;
     this.#sockets = sockets;
-    this.#spread_ms = spread_ms;
+    this.#server = server;
   }
 
   get heard_ms(): number {
@@ -91,7 +94,7 @@ class SocketSuspect implements Suspect {
   }
 
   sendAway(): void {
-    this.connection.sendAway(this.#spread_ms);
+    this.connection.sendAway(this.#server.drain_ms);
   }
 
   terminate(): void {
@@ -103,11 +106,11 @@ class SocketSuspect implements Suspect {
 class Known {
   readonly #suspects = new WeakMap<ClientSocket, SocketSuspect>();
   readonly #sockets: Sockets;
-  readonly #spread_ms: number;
+  readonly #server: Spread;
 
-  constructor(sockets: Sockets, spread_ms: number) {
+  constructor(sockets: Sockets, server: Spread) {
     this.#sockets = sockets;
-    this.#spread_ms = spread_ms;
+    this.#server = server;
   }
 
   /** The state of a socket; undefined for an unknown one. */
@@ -119,7 +122,7 @@ class Known {
     return [...this.#sockets].map(([socket, connection]) => {
       const known = this.#suspects.get(socket);
       if (known !== undefined) return known;
-      const suspect = new SocketSuspect(socket, connection, this.#sockets, this.#spread_ms);
+      const suspect = new SocketSuspect(socket, connection, this.#sockets, this.#server);
       this.#suspects.set(socket, suspect);
       return suspect;
     });
@@ -131,7 +134,7 @@ export function watchMemory(options: MemoryWatchOptions): MemoryWatch {
   const { config: { limits, server }, sockets, log, now, readMemory } = options;
   const actions: Record<string, number> = {};
   registerMetrics(options, actions);
-  const known = new Known(sockets, server.drain_ms);
+  const known = new Known(sockets, server);
   const guard = new MemoryGuard(limits, () => known.all());
   let timer: ReturnType<typeof setTimeout>;
   let closed = false;

@@ -45,14 +45,12 @@ export interface ShadowCopy {
 }
 
 /** The dependencies and limits of the sender. */
-export interface SenderOptions extends Pick<Env, "log" | "now"> {
+export interface SenderOptions extends Pick<Env, "log" | "monotonic_ms"> {
   readonly spine: Pick<Spine, "publish" | "flush" | "status" | "onEvent">;
   readonly buffer_messages: number;
   readonly buffer_bytes: number;
   /** The limit of the Spine's pending bytes, including the primary's. */
   readonly pending_bytes_max: number;
-  /** Monotonic ms; absent: `now`. */
-  readonly monotonic_ms?: () => number;
   /** Called for each copy right before it is given to the Spine. */
   readonly onSend: (copy: ShadowCopy) => void;
 }
@@ -83,11 +81,9 @@ export class ShadowSender {
   #failed = 0;
   #logged_ms = -Infinity;
   #closed = false;
-  readonly #monotonic_ms: () => number;
 
   constructor(options: SenderOptions) {
     this.#options = options;
-    this.#monotonic_ms = options.monotonic_ms ?? options.now;
     this.#stopEvents = options.spine.onEvent((event) => {
       if (event.type === "denied") this.#onDenied(event.subject);
     });
@@ -171,7 +167,7 @@ export class ShadowSender {
 
   #turn(): void {
     const turn: Turn = { sent: [], cursor: 0, number: 0 };
-    const now_ms = this.#options.now();
+    const now_ms = this.#options.monotonic_ms();
     let bytes = 0;
     for (let n = 0; n < TURN_MESSAGES && bytes < TURN_BYTES && this.messages > 0; n++) {
       const copy = this.#take();
@@ -233,7 +229,7 @@ export class ShadowSender {
   }
 
   #pauseTenant(tenant_id: string): void {
-    this.#denied.renew(tenant_id, this.#monotonic_ms() + DENIED_MS);
+    this.#denied.renew(tenant_id, this.#options.monotonic_ms() + DENIED_MS);
   }
 
   #isDenied(tenant_id: string, now_ms: number): boolean {
@@ -246,10 +242,10 @@ export class ShadowSender {
   }
 
   #fail({ rule, tenant_id, subject }: ShadowCopy, messages: number, error: unknown): void {
-    const { log } = this.#options;
+    const { log, monotonic_ms } = this.#options;
     rule.totals.failed += messages;
     this.#failed += messages;
-    const now_ms = this.#monotonic_ms();
+    const now_ms = monotonic_ms();
     if (now_ms - this.#logged_ms < LOG_MS) return;
     log.warn("mirrored messages do not reach the shadow; the primary is not affected", {
       rule: rule.prefix,

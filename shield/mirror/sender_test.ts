@@ -29,7 +29,7 @@ function testSender(spine: Spine, limits: Partial<Record<string, number>> = {}) 
     buffer_bytes: 1_000_000,
     pending_bytes_max: 1_000_000,
     log,
-    now: () => now_ms,
+    monotonic_ms: () => now_ms,
     onSend: () => {},
     ...limits,
   });

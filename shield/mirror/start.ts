@@ -63,7 +63,6 @@ export function startMirror(start: MirrorStart): StartedMirror {
     buffer_bytes: mirroring.buffer_bytes,
     pending_bytes_max: config.nats?.pending_bytes ?? config.limits.spine_pending_bytes,
     log,
-    now,
     monotonic_ms: () => performance.now(),
     onSend: (copy) => rememberPassed(decisions, copy),
   });

@@ -62,7 +62,14 @@ export function startNatsApi(
   const subscription = spine.subscribe(ALL_API, (message) => void answer(message), {
     queue: QUEUE,
   });
-  return { close: () => subscription.unsubscribe() };
+  return {
+    close() {
+      // Delivered requests are answered: otherwise their backends would wait for a timeout.
+      subscription.drain().catch((error) =>
+        log.warn("requests by NATS may be unanswered after a drain", { error })
+      );
+    },
+  };
 }
 
 async function respondTo(http: HttpContext, message: SpineMessage): Promise<Response> {

@@ -174,7 +174,7 @@ function judgeLater<P, N>(
 function appending(options: OverseerOptions): Policies["onAppend"] {
   const { chainFor, evaluate, limits, now } = options;
   return (caller, room_id, piece) => {
-    // One version of a policy in a rollout judges a message from its beginning to its end.
+    // At each step of a rollout one version of a policy judges all pieces of a message.
     const key = `${room_id} ${piece.id}`;
     const chain = chainFor(caller.identity.tenant_id, "on_append", room_id, key);
     if (chain.length === 0) return undefined;

@@ -7,6 +7,7 @@ import { signReceipt } from "../../shared/proof/signing.ts";
 import { AUDIT_LEDGER } from "../../shared/audit/entry.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import { RecentMap } from "../../shared/containers/recent_map.ts";
+import { fnvText } from "../../shared/fnv.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { AUDIT_TREE, blockTree, blockTreeOf, PROOF_BUCKET } from "../../shared/proof/entry.ts";
 import { type BlockRecord, roomTree } from "../../shared/proof/entry.ts";
@@ -421,7 +422,8 @@ export class ProofService {
     if (patterns.length === 0 || !logs.has(tenant_id)) return;
     const log = await logs.of(tenant_id);
     const { stream, log_offset } = await log.status();
-    const state = `${stream}/${log_offset}`;
+    // Another class may have older rooms.
+    const state = `${stream}/${log_offset}/${fnvText(patterns.join(" "))}`;
     if (state === this.#settled.get(tenant_id)) return;
     const watched: Watched = this.#tenants.get(tenant_id) ??
       { stream: "", state: "", listed_ms: -Infinity, rooms: [], heads: new Map() };

@@ -19,13 +19,15 @@ import { overriding } from "../../shared/testing/overriding.ts";
 const EMPTY = new Uint8Array();
 const RETENTION = { history_size: 100, history_ttl_seconds: 3_600, replicas: undefined };
 
-/** Shields of one bus on which every room has a tree; each look is `step_ms` later. */
-async function world(step_ms = 10_000) {
+const PROVEN = { ...DEFAULT_CLASS, pattern: "*", durable: true, proof: true };
+const EVERY = { of: () => PROVEN, list: () => [{ ...PROVEN, tenant: "*" }] };
+
+/** Shields of one bus on which every room of a class has a tree; each look is `step_ms` later. */
+async function world(step_ms = 10_000, classes: ProofServiceOptions["classes"] = EVERY) {
   const engine = testSpine();
   const kept = await engine.spine.log("acme", RETENTION);
   const told: { log: DurableLog } = { log: kept };
   const clock = { ms: 0 };
-  const one = { ...DEFAULT_CLASS, pattern: "*", durable: true, proof: true };
   const shield = (node_id: string, ...served: string[]) => {
     const tenants = new TenantTable();
     for (const tenant_id of served) tenants.of(tenant_id);
@@ -42,8 +44,7 @@ async function world(step_ms = 10_000) {
         of: (tenant_id) =>
           tenant_id === "torn" ? Promise.reject(new Error("torn")) : Promise.resolve(told.log),
       },
-      classes: { of: () => one, list: () => [{ ...one, tenant: "*" }] } as never,
-      ...{ tenants, blocks: [], node_id, log: keptLog().log },
+      ...{ classes, tenants, blocks: [], node_id, log: keptLog().log },
       monotonic_ms: () => clock.ms += step_ms,
     });
   };
@@ -115,6 +116,22 @@ Deno.test("a recreated log whose newest message has the old log's offset gets a 
     "it has the new log's message after the break",
     async () => await sizeOf("bets") === 3,
   );
+  await one.close();
+});
+
+Deno.test("rooms that get a class with a tree have one, though nothing is published since", async () => {
+  const proven = ["bets"];
+  const { engine, shield, sizeOf, append } = await world(10_000, {
+    of: (_, room_id) => ({ ...PROVEN, proof: proven.includes(room_id) }),
+    list: () => proven.map((pattern) => ({ ...PROVEN, pattern, tenant: "*" })),
+  });
+  await using _ = engine;
+  for (const room of ["bets", "odds"]) await append(room, "one");
+  const one = shield("one", "acme");
+  one.begin();
+  await until("the tree of the first class", async () => await sizeOf("bets") === 1);
+  proven.push("odds");
+  await until("that of the second one", async () => await sizeOf("odds") === 1);
   await one.close();
 });
 

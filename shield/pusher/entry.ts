@@ -125,7 +125,7 @@ async function connect(
   remote_ip: string,
 ): Promise<Response> {
   try {
-    requireOrigin(request, context.config.server.allowed_origins);
+    requireOrigin(request, context.config.server);
     context.requireOpen();
     context.requireCapacity();
     using handshake = context.admission.enter();

@@ -91,6 +91,12 @@ export function claimed(
   return { ...schedule, claim };
 }
 
+/** The schedule whose claim ended without a message, and without the process's death. */
+export function survived(schedule: Schedule): Schedule {
+  const { again: _, ...claim } = schedule.claim!;
+  return { ...schedule, claim };
+}
+
 /** Sets a schedule aside during whose publishing two processes died: pauses it, and skips that time. */
 export function setAside(schedule: Schedule, now_ms: number): Schedule {
   const due_ms = schedule.next_ms ?? now_ms;

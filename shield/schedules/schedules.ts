@@ -21,6 +21,7 @@ import {
   type Outcome,
   type Schedule,
   setAside,
+  survived,
   withoutMissed,
 } from "./schedule.ts";
 import { slice } from "../../shared/turns/slices.ts";
@@ -36,7 +37,8 @@ const CLAIM_MS = 5_000;
 const LEFT_MS = 30_000;
 /** The pause before a retry, in ms. */
 const AGAIN_MS = 500;
-const AGAIN_MAX_MS = 10_000;
+/** The longest such pause: less than `CLAIM_MS`, or another Shield would take the claim over. */
+const AGAIN_MAX_MS = 4_000;
 /** The most messages published at a time. */
 const AT_A_TIME = 64;
 /** The most messages of one tenant published at a time: they may be slow. */
@@ -301,20 +303,17 @@ export class Schedules {
 
   /** Sets aside a schedule that may have killed those processes. */
   async #setAside(known: Known): Promise<void> {
-    const { bucket, log, onTime } = this.#options;
-    const { tenant_id, schedule_id, schedule, revision } = known;
-    const next = setAside(schedule, this.now());
-    const key = [tenant_id, schedule_id];
-    this.#take(known, next, await bucket.update(key, encodeSchedule(next), revision));
+    const { log, onTime } = this.#options;
+    const { tenant_id, schedule_id, schedule } = known;
+    await this.#write(known, setAside(schedule, this.now()));
     onTime("set_aside", 0);
     const about = { tenant_id, schedule: schedule_id, due_ms: schedule.next_ms };
     log.error("two processes died while they published a schedule: it is set aside", about);
   }
 
   async #publish(known: Known): Promise<void> {
-    const { bucket, node_id, late_ms, onTime } = this.#options;
+    const { node_id, late_ms, onTime } = this.#options;
     const { tenant_id, schedule_id, schedule: before } = known;
-    const key = [tenant_id, schedule_id];
     const schedule = before.claim === null
       ? withoutMissed(before, this.now() - late_ms(), this.now())
       : before;
@@ -323,12 +322,27 @@ export class Schedules {
     const by = { node_id, now_ms: this.now(), is_left: this.#isLeft(known) };
     const next = is_due ? claimed(schedule, by) : schedule;
     known.own_claim_ms = next.claim?.claimed_ms;
-    const revision = await bucket.update(key, encodeSchedule(next), known.revision);
-    this.#take(known, next, revision);
+    await this.#write(known, next);
     if (!is_due) return;
     const due = { tenant_id, schedule_id, schedule: next, due_ms: schedule.next_ms! };
-    const last = await this.#outcome(due, before.claim?.claimed_ms, by.is_left);
+    let last: CountedOutcome;
+    try {
+      last = await this.#outcome(due, before.claim?.claimed_ms, by.is_left);
+    } catch (error) {
+      // This process survived, whatever failed. Its next attempt may be long in coming: the tenant's others go first.
+      if (next.claim?.again) await this.#write(known, survived(next));
+      throw error;
+    }
     await this.#end(known, next, last);
+  }
+
+  /** Stores a schedule with this process's claim. The attempts of that claim that have failed still count. */
+  async #write(known: Known, next: Schedule): Promise<void> {
+    const { tenant_id, schedule_id, failures } = known;
+    const { bucket } = this.#options;
+    const key = [tenant_id, schedule_id];
+    this.#take(known, next, await bucket.update(key, encodeSchedule(next), known.revision));
+    known.failures = failures;
   }
 
   /**

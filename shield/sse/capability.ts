@@ -12,7 +12,7 @@ import { identifying, startTickets, ticketRoute } from "./http/tickets.ts";
 
 const routes: ClientSide["routes"] = (env, parts, entrance) => {
   const { config: { auth, limits, server, sse }, registry, now, random } = env;
-  const { rates, stats, node_id, forwarding, revocations } = parts;
+  const { rates, stats, node_id, forwarding, rooms: { classes }, operations: { context } } = parts;
   const tickets = startTickets(env);
   const readers = new EventReaders();
   scrapedGauge(
@@ -23,14 +23,14 @@ const routes: ClientSide["routes"] = (env, parts, entrance) => {
   );
   const events = {
     enter: createEntrance(entrance),
-    ...{ readers, stats, now, random },
+    ...{ readers, stats, now, random, classes },
     rates: new HttpRates(rates, now),
     query_token: auth.query_token,
-    allowed_origins: server.allowed_origins,
+    origins: server,
     rooms_max: sse.rooms,
     retry_ms: sse.retry_ms,
     packer: new EventPacker(limits.deflate_from_bytes),
-    identify: identifying({ tickets, endOf: (identity) => revocations.held.endOf(identity) }),
+    identify: identifying({ tickets, now, requireNotRevoked: context.requireNotRevoked }),
   };
   const { heartbeat_ms } = server;
   const { max_frame_bytes } = limits;

@@ -64,6 +64,11 @@ export class PolledStream implements LiveStream {
     return this.#answer = this.#taken(within_ms);
   }
 
+  /** The client of the poll with that number has disconnected, from another Shield. It may have polled again. */
+  missed(number: number): void {
+    if (number === this.#next - 1) this.#await();
+  }
+
   async #taken(within_ms: number): Promise<Uint8Array<ArrayBuffer>> {
     const timer = setTimeout(() => this.#come.resolve(), within_ms);
     await this.#come.promise;
@@ -83,6 +88,7 @@ export class PolledStream implements LiveStream {
   /** Ends the stream unless a poll arrives. */
   #await(): void {
     if (this.#is_closing) return;
+    clearTimeout(this.#missing);
     this.#missing = setTimeout(() => this.#sink?.ended(), this.#patience_ms);
   }
 

@@ -37,6 +37,21 @@ Deno.test("a stream waits for a client that leaves during a poll, but not after 
   await answer;
 });
 
+Deno.test("a stream whose client has gone from another Shield ends, unless it polls again", async () => {
+  const { stream, ended } = opened();
+  await stream.take(0, WITHIN_MS);
+  const answer = stream.take(1, WITHIN_MS);
+  stream.missed(0);
+  let is_ended = false;
+  void ended.then(() => is_ended = true);
+  await new Promise((resolve) => setTimeout(resolve, PATIENCE_MS));
+  assert.equal(is_ended, false, "that was an earlier poll");
+  stream.missed(1);
+  await ended;
+  stream.close();
+  await answer;
+});
+
 Deno.test("a poll with a wrong number is refused and keeps no stream open whose client has gone", async () => {
   const { stream, ended } = opened();
   await stream.take(0, WITHIN_MS);

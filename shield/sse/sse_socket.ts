@@ -13,7 +13,6 @@ import type { EventWriterOwner } from "./event_writer.ts";
 import { refusalIn } from "./subscriptions.ts";
 import type { GzipStream } from "../../shared/http1/gzip.ts";
 import type { Entered, EventSubscriptions } from "./subscriptions.ts";
-import { awaitedLater } from "../../shared/awaited_later.ts";
 
 const NORMAL = 1000, GOING_AWAY = 1001, RESTART = 1012;
 
@@ -27,6 +26,8 @@ export interface SseSocketOptions {
   readonly random: () => number;
   /** Compresses the stream; undefined: no compression. */
   readonly gzip: GzipStream | undefined;
+  /** Whether the class of a room stores its messages now. */
+  readonly isDurable: (room_id: string) => boolean;
   /** Whether the connection has no subscription any longer: it was kicked from all rooms. */
   readonly isOut: () => boolean;
 }
@@ -49,7 +50,8 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
   constructor(options: SseSocketOptions) {
     this.#options = options;
     this.writer = new EventWriter(options.readers, options.gzip, this);
-    awaitedLater(this.#begun.promise);
+    // No caller may be waiting yet when it fails.
+    this.#begun.promise.catch(() => {});
   }
 
   get bufferedAmount(): number {
@@ -96,15 +98,25 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
       this.#push(idBytes(subscriptions.id));
       this.#push(event.body);
     }
+    // When its SUB was answered, the room was not durable, as far as this Shield knew.
+    if (offset > 0 && epoch === undefined && this.#options.isDurable(room_id)) {
+      this.#askAgain(room_id);
+    }
     if (name !== "message") this.#onSignal(frame, room_id);
+  }
+
+  #askAgain(room_id: string): void {
+    this.#ask(this.#options.subscriptions.again(room_id));
+  }
+
+  /** Sends a frame as if it came from the peer, once what is being sent to it is sent. */
+  #ask(frame: string | undefined): void {
+    if (frame !== undefined) queueMicrotask(() => this.#events?.message(frame));
   }
 
   /** Reacts to a signal like a client of a socket. */
   #onSignal(frame: string, room_id: string): void {
-    if (frame.includes('"reason":"epoch-changed"')) {
-      const again = this.#options.subscriptions.again(room_id);
-      if (again !== undefined) queueMicrotask(() => this.#events?.message(again));
-    }
+    if (frame.includes('"reason":"epoch-changed"')) this.#askAgain(room_id);
     // The connection leaves the room after the notification.
     queueMicrotask(() => {
       if (!this.#closing && this.#options.isOut()) this.#leave(NORMAL, "no-room-left");
@@ -132,8 +144,8 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
 
   #onAck(frame: string): void {
     const { subscriptions } = this.#options;
-    const again = subscriptions.withoutPosition(frame);
-    if (again !== undefined) return queueMicrotask(() => this.#events?.message(again));
+    const demoted = subscriptions.demoted(frame);
+    if (demoted !== undefined) return this.#ask(demoted);
     try {
       this.#tellEntered(subscriptions.answered(frame));
       if (subscriptions.are_open) this.#begun.resolve();

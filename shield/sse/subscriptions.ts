@@ -13,8 +13,8 @@ export interface AskedRoom {
   readonly room_id: string;
   /** Undefined: only new messages. */
   readonly position: RoomPosition | undefined;
-  /** The position is that of an event: its room may store no messages any longer. */
-  readonly is_back: boolean;
+  /** Whether that is from a last event's id: the room was durable then. */
+  readonly returns: boolean;
   /** A CEL expression that selects messages; "": all messages. */
   readonly filter: string;
 }
@@ -50,13 +50,21 @@ export interface Entered {
   readonly epoch?: string;
 }
 
-interface Place extends Pick<AskedRoom, "room_id" | "is_back" | "filter"> {
+interface Place {
+  readonly room_id: string;
+  readonly filter: string;
   position: RoomPosition | undefined;
+  returns: boolean;
   /** The epoch of new messages; undefined: none, or unknown. */
   epoch: string | undefined;
-  /** Its messages since the position are lost. */
-  is_left: boolean;
+  /** Whether a SUB waits for its answer. */
+  is_asked: boolean;
+  /** Why the room cannot continue at the reader's position, if its SUB has none for that reason. */
+  lost: Reason | undefined;
 }
+
+/** The refusal of a position in a room that is not durable. */
+const NOT_DURABLE = "not-durable" satisfies Reason;
 
 /** The rooms of one reader. */
 export class EventSubscriptions {
@@ -65,7 +73,8 @@ export class EventSubscriptions {
   #open: number;
 
   constructor(rooms: readonly AskedRoom[]) {
-    this.#places = rooms.map((room) => ({ ...room, epoch: undefined, is_left: false }));
+    const asked = { epoch: undefined, is_asked: true, lost: undefined };
+    this.#places = rooms.map((room) => ({ ...room, ...asked }));
     this.#by_room = new Map(this.#places.map((place) => [place.room_id, place]));
     this.#open = rooms.length;
   }
@@ -82,44 +91,51 @@ export class EventSubscriptions {
 
   /** The SUBs, as text frames; the id of each is the room's index, counted from 1. */
   *frames(): Iterable<string> {
-    for (const [at, { room_id, position, filter }] of this.#places.entries()) {
-      const after = position === undefined
-        ? {}
-        : { after_offset: position.offset, epoch: position.epoch };
-      yield JSON.stringify({ op: "sub", room: room_id, id: at + 1, filter, ...after });
+    for (const place of this.#places) {
+      const { position } = place;
+      yield this.#sub(place, position && { after_offset: position.offset, epoch: position.epoch });
     }
   }
 
-  /** A SUB for the new position of a room whose log has another epoch; undefined for an unknown room. */
+  #sub(place: Place, after: object | undefined): string {
+    const { room_id: room, filter } = place;
+    return JSON.stringify({
+      ...{ op: "sub", room, id: this.#places.indexOf(place) + 1, filter },
+      ...after,
+    });
+  }
+
+  /**
+   * A SUB for the new position of a room whose log has another epoch, or that has become durable; undefined for an
+   * unknown room, and while one waits.
+   */
   again(room_id: string): string | undefined {
-    const at = this.#places.findIndex((place) => place.room_id === room_id);
-    const place = this.#places[at];
-    if (place?.epoch === undefined) return undefined;
+    const place = this.#by_room.get(room_id);
+    if (place === undefined || place.is_asked) return undefined;
     // Messages until the answer have offsets of an unknown epoch.
     place.epoch = undefined;
-    return JSON.stringify({ op: "sub", room: room_id, id: at + 1, filter: place.filter });
+    place.is_asked = true;
+    return this.#sub(place, undefined);
   }
 
-  /** A SUB without the position of a room that stores no messages any longer, after the refusal of the one with it. */
-  withoutPosition(frame: string): string | undefined {
+  /** The SUB without a position, if that is what was refused: a room to which its reader returns is no longer durable. */
+  demoted(frame: string): string | undefined {
     const { id, reason } = JSON.parse(frame) as SubAck;
     const place = this.#places[id - 1];
-    if (reason !== "not-durable" || !place?.is_back || place.position === undefined) {
-      return undefined;
-    }
-    place.position = undefined;
-    place.is_left = true;
-    return JSON.stringify({ op: "sub", room: place.room_id, id, filter: place.filter });
+    if (reason !== NOT_DURABLE || place?.returns !== true) return undefined;
+    [place.position, place.returns, place.lost] = [undefined, false, NOT_DURABLE];
+    return this.#sub(place, undefined);
   }
 
   /** Takes the ACK of a SUB. Throws its refusal. */
   answered(frame: string): Entered {
-    const { id, code, result: given = {} } = JSON.parse(frame) as SubAck;
+    const { id, code, result = {} } = JSON.parse(frame) as SubAck;
     const place = this.#places[id - 1];
+    if (place !== undefined) place.is_asked = false;
     if (place === undefined || code !== 0) throw refusalIn(frame);
     if (this.#open > 0) this.#open--;
-    const result = place.is_left ? { ...given, recovered: false, reason: "not-durable" } : given;
-    place.is_left = false;
+    const { lost } = place;
+    place.lost = undefined;
     const { recovered, offset = 0, epoch } = result;
     place.epoch = epoch;
     // A reader that is still getting missed messages keeps its position until then.
@@ -127,7 +143,8 @@ export class EventSubscriptions {
     if (epoch !== undefined && !(is_behind && place.position?.epoch !== ANY_EPOCH)) {
       place.position = { epoch, offset: is_behind ? 0 : offset };
     }
-    return { room: place.room_id, ...result };
+    const missing = lost === undefined ? {} : { recovered: false, reason: lost };
+    return { room: place.room_id, ...missing, ...result };
   }
 
   /** Records a sent message; returns its room's epoch, if it has an id. */

@@ -49,8 +49,9 @@ export async function append(context: StreamContext, appending: Appending): Prom
   const { key, request } = appending;
   const { producer, seq, close } = request;
   const run = async () => {
+    const admissions: Admissions = new Map();
     for (;;) {
-      const outcome = await attempt(context, appending);
+      const outcome = await attempt(context, appending, admissions);
       if (outcome !== undefined) return outcome;
     }
   };
@@ -58,10 +59,14 @@ export async function append(context: StreamContext, appending: Appending): Prom
   return await context.turns.run(`${key.tenant_id}/${key.room_id}`, run);
 }
 
+/** The messages of an append as they were admitted, by the id of the stream: all attempts count and judge them once. */
+type Admissions = Map<string, Admitted>;
+
 /** Undefined: another process has changed the record meanwhile. */
 async function attempt(
   context: StreamContext,
   appending: Appending,
+  admissions: Admissions,
 ): Promise<AppendOutcome | undefined> {
   const { key, request: { producer, close }, body } = appending;
   const found = await findStream(context, key);
@@ -73,7 +78,10 @@ async function attempt(
     if (known !== undefined) return known;
   }
   requireSequence(appending.request, found.record);
-  const admitted = await admitFor(context, appending, found.record, messages);
+  const { id } = found.record;
+  const admitted = admissions.get(id) ??
+    await admitFor(context, appending, found.record, messages);
+  admissions.set(id, admitted);
   const noted = await note(context, appending, found, messages.length);
   if (noted === undefined) return undefined;
   const outcome = body.length === 0

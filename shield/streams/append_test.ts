@@ -1,6 +1,7 @@
 /** Appends of several Shields to one stream: interrupted, repeated, late, and concurrent with closing. */
 import assert from "node:assert/strict";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import { StreamRefusal } from "./refusal.ts";
 import type { StreamReason } from "./refusal.ts";
@@ -54,6 +55,31 @@ Deno.test("appends: two Shields that get the same append store it once", async (
   );
   assert.equal(outcomes.filter(({ duplicate }) => !duplicate).length, 1);
   assert.deepEqual(await one.texts("r"), ["1", "2"]);
+});
+
+Deno.test("appends: an append that another Shield's overtakes is judged and counted once", async () => {
+  await using engine = testSpine();
+  const two = streamShield(engine.spine);
+  await two.put("r", JSON_TYPE);
+  let taken = 0;
+  let is_overtaken = false;
+  const one = streamShield(engine.spine, {
+    more: ({ records }) => ({
+      rates: { take: () => void taken++ },
+      records: overriding(records, {
+        put: async (...given) => {
+          if (!is_overtaken) {
+            is_overtaken = true;
+            await two.post("r", { ...by(0, 0), "producer-id": "other" }, "0");
+          }
+          return await records.put(...given);
+        },
+      }),
+    }),
+  });
+  await one.post("r", by(0, 0), "[1,2]");
+  assert.deepEqual(await two.texts("r"), ["0", "1", "2"]);
+  assert.equal(taken, 2);
 });
 
 Deno.test("appends: an append that a closing overtakes is refused, and no reader sees it", async () => {

@@ -4,6 +4,7 @@ import type { Env } from "../../shared/env.ts";
 import type { Config } from "../../shared/config/schema.ts";
 import type { BanCheck } from "../auth/bans.ts";
 import type { Identity } from "../auth/identity.ts";
+import type { TokenCheck } from "../auth/revocations.ts";
 import type { NoteRead } from "../message/reads.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { ReadMeter } from "../message/reads.ts";
@@ -17,7 +18,7 @@ import type { Policies } from "../message/gates.ts";
 
 /** The process as streams see it; there is one for each process. */
 export interface StreamContext
-  extends IngressContext, Reads, Ends, Pick<Env, "now" | "monotonic_ms"> {
+  extends IngressContext, Reads, Ends, TokenCheck, Pick<Env, "monotonic_ms"> {
   readonly turns: StreamTurns;
   readonly wakes: StreamWakes;
   readonly appends: AppendMemory;
@@ -30,8 +31,6 @@ export interface StreamContext
   readonly long_poll_ms: number;
   /** How long an event stream lasts, in ms. */
   readonly sse_ms: number;
-  /** Throws when the token was revoked. */
-  readonly requireNotRevoked: (identity: Identity) => void;
   /** Counts an event stream until it is disposed of. Throws when the user has too many. */
   readonly enterLive: (identity: Identity) => Disposable;
   readonly isDraining: () => boolean;

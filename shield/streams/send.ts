@@ -5,6 +5,7 @@
 import { ArqonError, scanEnvelope, writeEnvelope } from "@arqon/proto";
 import type { ScannedEnvelope } from "@arqon/proto";
 import { slice } from "../../shared/turns/slices.ts";
+import { requireToken } from "../auth/revocations.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import type { Caller, HeaderPair } from "../message/caller.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
@@ -21,7 +22,7 @@ const ENVELOPE_BYTES = 1_024;
 
 type Sends = Pick<
   StreamContext,
-  "path" | "limits" | "rates" | "stats" | "tenants"
+  "path" | "limits" | "rates" | "stats" | "tenants" | "now" | "requireNotRevoked"
 >;
 
 /** Admitted messages; `send` stores them. */
@@ -65,6 +66,8 @@ export async function admitAll(
   const added: (readonly HeaderPair[])[] = [];
   for (const envelope of envelopes) {
     await slice(identity.tenant_id);
+    // It may have ended while policies judged those before.
+    requireToken(context, identity);
     added.push(await admit(path, caller, envelope) ?? NONE_ADDED);
   }
   return { caller, envelopes, added };

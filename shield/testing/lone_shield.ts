@@ -1,7 +1,9 @@
 /** A Shield without a Brain in the process of the test, with the capabilities that the test names. */
 import assert from "node:assert/strict";
 import { exportSPKI, generateKeyPair, SignJWT } from "@panva/jose";
+import type { ConfigReloading } from "../../shared/config/live/reload.ts";
 import { configFrom } from "../../shared/config/load.ts";
+import type { Config } from "../../shared/config/schema.ts";
 import { randomPool } from "../../shared/ids.ts";
 import { createLogger } from "../../shared/logs/log.ts";
 import { createMetrics } from "../../shared/metrics/metrics.ts";
@@ -29,12 +31,16 @@ const INFO = {
   completed: Promise.resolve(),
 } as Deno.ServeHandlerInfo<Deno.NetAddr>;
 
-/** Starts it on the embedded Spine, with `more` in its configuration; a line of its log fails the test. */
+/**
+ * Starts it on the embedded Spine, with `more` in its configuration, which `live` hands on; a line of its log fails the
+ * test.
+ */
 export async function startWith(
   capabilities: readonly Capability[],
   more: Readonly<Record<string, object>> = {},
+  live?: { readonly of: (config: Config) => Config; readonly reloading: ConfigReloading },
 ) {
-  const config = configFrom({
+  const made = configFrom({
     ...more,
     admin: { operator_tenants: ["*"] },
     // Other tests use memory of this process, too, so the limit is out of reach.
@@ -46,6 +52,7 @@ export async function startWith(
       }],
     },
   });
+  const config = live?.of(made) ?? made;
   const log = createLogger({
     ...{ level: "error", format: "logfmt", component: "shield", now: Date.now },
     write: (line) => assert.fail(line),
@@ -54,6 +61,7 @@ export async function startWith(
   const registry = createMetrics({ node_id: "n", version: "0" });
   const shield = await startShield({
     ...{ capabilities, config, spine, log, fetch, version: "0", cores: 1, now: Date.now },
+    ...live === undefined ? {} : { reloading: live.reloading },
     registry,
     random: randomPool((bytes) => crypto.getRandomValues(bytes)),
     monotonic_ms: () => performance.now(),

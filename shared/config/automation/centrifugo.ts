@@ -6,7 +6,7 @@ import { id, roomPattern } from "../values/schema_values.ts";
 const ApiKey = z.strictObject({
   tenant: id.describe("tenant whose rooms a backend with the key may use"),
   key_file: z.string().min(1).describe(
-    "file with the key that backends send in X-API-Key, at least 16 characters; read at start",
+    "file with the key that backends send in X-API-Key, at least 16 characters; read at start and with each reload",
   ),
 });
 

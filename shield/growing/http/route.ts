@@ -12,13 +12,12 @@ import { requireRoomId, roomSubject } from "../../../shared/subjects/subject.ts"
 import { httpCaller } from "../../http/route.ts";
 import type { ClientCall, ClientRoute, DescribedRoute } from "../../http/route.ts";
 import { inQuery, object, TEXT } from "../../openapi/openapi_parts.ts";
-import type { Revocations } from "../../auth/revocations.ts";
+import { requireToken, type TokenCheck } from "../../auth/revocations.ts";
 import type { Caller } from "../../message/caller.ts";
 import { bump } from "../../stats/stats.ts";
 import { isForGood } from "../message_end.ts";
 import { endingText } from "../record.ts";
 import type { StartedGrowing } from "../start.ts";
-import { awaitedLater } from "../../../shared/awaited_later.ts";
 
 /** The most characters of one piece. */
 const PIECE_UNITS = 16_384;
@@ -56,7 +55,7 @@ function* cut(text: string): Generator<string, void> {
 }
 
 /** The dependencies of `growingRoute`. */
-export interface GrowingRouteContext extends IngressContext, Pick<Revocations, "endOf"> {
+export interface GrowingRouteContext extends IngressContext, TokenCheck {
   readonly growing: Pick<StartedGrowing, "answer">;
   readonly spine: Pick<Spine, "subscribe">;
   readonly limits: Limits;
@@ -110,7 +109,8 @@ async function answer(context: GrowingRouteContext, call: ClientCall): Promise<R
     return Response.json(said, { headers: { "cache-control": "no-store" } });
   } catch (error) {
     // Nobody waits for a body that does not arrive.
-    for (const end of [pieces.return(), request.body?.cancel()]) end?.catch(() => {});
+    void pieces.return().catch(() => {});
+    void request.body?.cancel().catch(() => {});
     await writing.abort(error);
     throw error;
   } finally {
@@ -141,6 +141,8 @@ class Writing {
   readonly #id: string;
   readonly #ended = Promise.withResolvers<never>();
   #seq = 0;
+  /** When it began, which tells it from an earlier message with its id. */
+  #started_ms = 0;
   #is_ended = false;
   /** How long it may be idle before it is abandoned. */
   idle_ms = 0;
@@ -150,7 +152,8 @@ class Writing {
     this.#caller = caller;
     this.#room_id = room_id;
     this.#id = id;
-    awaitedLater(this.#ended.promise);
+    // The rejection is handled here, as there may be no waiter.
+    this.#ended.promise.catch(() => {});
   }
 
   /** Rejects when another request has ended it. */
@@ -161,8 +164,10 @@ class Writing {
   /** Starts it. */
   async start(type: string, content_type: string): Promise<void> {
     const said = await this.ask("start", { id: this.#id, type, content_type });
-    const { seq, idle_ms } = said as { seq: number; idle_ms: number };
-    this.idle_ms = idle_ms;
+    const { seq, idle_ms, started_ms } = said as Readonly<
+      Record<"seq" | "idle_ms" | "started_ms", number>
+    >;
+    [this.idle_ms, this.#started_ms] = [idle_ms, started_ms];
     // Earlier pieces are unknown: another request cannot continue it.
     if (seq === 0) return;
     throw new ArqonError("growing-conflict", `${this.#id} grows already`);
@@ -175,7 +180,9 @@ class Writing {
     const heard: Subscription = this.#context.spine.subscribe(subject, ({ payload }) => {
       const { event } = readEnvelope(payload);
       const said = JSON.parse(new TextDecoder().decode(event?.data));
-      if (said.op === "end" && said.id === this.#id) this.#end(said.outcome, said.reason);
+      // Another Shield may repeat the end of an earlier one, once this one has begun.
+      if (said.op !== "end" || said.id !== this.#id || said.started_ms !== this.#started_ms) return;
+      this.#end(said.outcome, said.reason);
     }, { reads_only: true });
     return { [Symbol.dispose]: () => heard.unsubscribe() };
   }
@@ -200,8 +207,7 @@ class Writing {
 
   /** A body may outlive its token. */
   #requireToken(): void {
-    const end = this.#context.endOf(this.#caller.identity);
-    if (end !== undefined) throw end;
+    requireToken(this.#context, this.#caller.identity);
   }
 
   /** Nobody can send a part of a body again: it waits, as long as a message may be idle. */

@@ -6,18 +6,13 @@ import { ArqonError } from "@arqon/proto";
 import { clientGone } from "../../../shared/http1/handled_request.ts";
 import { takeBareUpgrade } from "../../../shared/http1/exchange.ts";
 import { NOTHING } from "../../../shared/http1/inbound.ts";
-import { isOriginAllowed } from "../../auth/origin.ts";
+import { type AllowedOrigins, isOriginAllowed } from "../../auth/origin.ts";
 import { BodyStream } from "../body_stream.ts";
 import type { EventWriter } from "../event_writer.ts";
 import { acceptsGzip, isAccepted } from "../../../shared/http1/accepts.ts";
 
 /** The media type of the answer. */
 const EVENT_STREAM = "text/event-stream";
-
-/** The origins of pages that may read the answer. */
-interface HeadOptions {
-  readonly allowed_origins: readonly string[];
-}
 
 /** Throws `not-acceptable` (406) if the request accepts no events. */
 export function requireAccepted(request: Request): void {
@@ -27,7 +22,10 @@ export function requireAccepted(request: Request): void {
 }
 
 /** The head of the answer. */
-export function headersOf({ allowed_origins }: HeadOptions, request: Request): Headers {
+export function headersOf(
+  { origins }: { readonly origins: AllowedOrigins },
+  request: Request,
+): Headers {
   const headers = new Headers({
     "content-type": EVENT_STREAM,
     "cache-control": "no-store, no-transform",
@@ -37,7 +35,7 @@ export function headersOf({ allowed_origins }: HeadOptions, request: Request): H
   });
   if (acceptsGzip(request)) headers.set("content-encoding", "gzip");
   const origin = request.headers.get("origin");
-  if (origin !== null && isOriginAllowed(origin, allowed_origins)) {
+  if (origin !== null && isOriginAllowed(origin, origins)) {
     headers.set("access-control-allow-origin", origin);
     headers.append("vary", "origin");
   }

@@ -5,7 +5,9 @@
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import { randomFraction } from "../../../shared/ids.ts";
+import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { requireRoomId, requireRoomsPattern } from "../../../shared/subjects/subject.ts";
+import type { AllowedOrigins } from "../../auth/origin.ts";
 import type { Connection } from "../../connection/connection.ts";
 import { isPattern } from "../../connection/subscribe_pattern.ts";
 import type { Entrance } from "../../connection/entrance.ts";
@@ -29,8 +31,9 @@ export interface EventsContext extends Pick<Env, "now" | "random"> {
   readonly readers: EventReaders;
   readonly rates: Pick<HttpRates, "take">;
   readonly stats: Pick<ShieldStats, "ingress_ops">;
-  readonly allowed_origins: readonly string[];
+  readonly origins: AllowedOrigins;
   readonly query_token: boolean;
+  readonly classes: Pick<RoomClasses, "of">;
   /** The most rooms of one stream. */
   readonly rooms_max: number;
   readonly retry_ms: number;
@@ -63,6 +66,7 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
     random: () => randomFraction(context.random),
     gzip: headers.has("content-encoding") ? new GzipStream(context.packer) : undefined,
     subscriptions: new EventSubscriptions(rooms),
+    isDurable: (room_id) => context.classes.of(client.identity.tenant_id, room_id).durable,
     isOut: () => place.connection !== undefined && hearsNothing(place.connection),
   });
   const opening = { socket, listen: socket.listen.bind(socket) };
@@ -102,6 +106,6 @@ function askedRooms(
   const after = queriedPosition(searchParams, rooms.length);
   const positions = last === "" ? rooms.map(() => after) : parseEventId(last, rooms.length);
   const filter = searchParams.get("filter") ?? "";
-  const is_back = last !== "";
-  return rooms.map((room_id, at) => ({ room_id, position: positions[at], is_back, filter }));
+  const returns = last !== "";
+  return rooms.map((room_id, at) => ({ room_id, position: positions[at], returns, filter }));
 }

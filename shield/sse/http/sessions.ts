@@ -30,7 +30,7 @@ const LENGTHS_BYTES = 8_192;
  */
 export interface SessionsContext
   extends
-    Pick<EventsContext, "enter" | "readers" | "rates" | "stats" | "allowed_origins" | "packer">,
+    Pick<EventsContext, "enter" | "readers" | "rates" | "stats" | "origins" | "packer">,
     Pick<Env, "node_id" | "now"> {
   readonly forwarding: Forwarding;
   readonly heartbeat_ms: number;
@@ -80,10 +80,12 @@ class Sessions {
     if (request.method === "HEAD") return new Response(null, { headers });
     await context.forwarding.hear(
       "frames",
-      ({ connection = "", owner = "", poll }, body) =>
-        poll === undefined
-          ? this.#take(connection, decodeURIComponent(owner), body)
-          : this.#polled(connection, decodeURIComponent(owner), Number(poll)),
+      async ({ connection = "", owner: encoded = "", poll, gone }, body) => {
+        const owner = decodeURIComponent(encoded);
+        if (poll === undefined) return await this.#take(connection, owner, body);
+        if (gone === undefined) return await this.#polled(connection, owner, Number(poll));
+        this.#stream(connection, owner).missed(Number(poll));
+      },
     );
     const place: { id?: string } = {};
     const socket = new SessionSocket({
@@ -111,17 +113,35 @@ class Sessions {
     const poll = url.searchParams.get("poll") ?? "";
     const node = url.searchParams.get("node") ?? context.node_id;
     const owner = ownerOf(client.identity);
-    const forwarded = { connection, owner: encodeURIComponent(owner), poll };
+    const gone = clientGone(request);
     const body = node === context.node_id
-      ? await this.#polled(connection, owner, Number(poll), clientGone(request))
-      : await context.forwarding.forward("frames", node, forwarded, NOTHING);
+      ? await this.#polled(connection, owner, Number(poll), gone)
+      : await this.#pollAt(node, { connection, owner: encodeURIComponent(owner), poll }, gone);
     return new Response(new Uint8Array(body), { headers });
   }
 
+  /** Polls the Shield with the stream, which is notified if the client disconnects. */
+  async #pollAt(
+    node: string,
+    polled: Readonly<Record<string, string>>,
+    gone: AbortSignal,
+  ): Promise<Uint8Array> {
+    const forward = (more: object) =>
+      this.#context.forwarding.forward("frames", node, { ...polled, ...more }, NOTHING);
+    // If the notice is lost, unanswered PINGs end the connection later.
+    const notify = () => void forward({ gone: "true" }).catch(() => {});
+    gone.addEventListener("abort", notify, { once: true });
+    return await forward({});
+  }
+
   async #polled(connection: string, owner: string, number: number, gone?: AbortSignal) {
+    return await this.#stream(connection, owner).take(number, POLL_MS, gone);
+  }
+
+  #stream(connection: string, owner: string): PolledStream {
     const session = this.#open.get(connection);
     if (session?.polled === undefined || session.owner !== owner) throw unknown(connection);
-    return await session.polled.take(number, POLL_MS, gone);
+    return session.polled;
   }
 
   async frames(

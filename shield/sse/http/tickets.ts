@@ -14,7 +14,7 @@ import { reservedRoom } from "../../../shared/rooms/reserved.ts";
 import { requireRoomId } from "../../../shared/subjects/subject.ts";
 import { requireGrant } from "../../auth/authorize.ts";
 import type { Grant, Identity } from "../../auth/identity.ts";
-import type { Revocations } from "../../auth/revocations.ts";
+import { requireToken, type TokenCheck } from "../../auth/revocations.ts";
 import { bodyText, readBody, requireJson } from "../../http/http_body.ts";
 import { membersOfQuery, objectText } from "../../http/members.ts";
 import type { ClientCall, ClientRoute } from "../../http/route.ts";
@@ -40,8 +40,8 @@ export interface TicketStoreOptions extends Pick<Env, "now" | "random"> {
   readonly ticket_ms: number;
   /** The most valid tickets of one user from this process. */
   readonly tickets_max: number;
-  /** The largest assumed difference between clocks of processes. */
-  readonly skew_ms: number;
+  /** The largest assumed difference between clocks of processes, in ms. A reload may change it. */
+  readonly skew_ms: () => number;
   readonly monotonic_ms?: () => number;
 }
 
@@ -142,7 +142,7 @@ export class TicketStore {
   #isGood(ticket: string, expires_ms: number, { age_ms = Infinity }: KvEntry): boolean {
     const { now, skew_ms, ticket_ms } = this.#options;
     if (this.#own.has(ticket)) return !this.#isOver(ticket);
-    return now() < expires_ms + skew_ms || age_ms < ticket_ms;
+    return now() < expires_ms + skew_ms() || age_ms < ticket_ms;
   }
 
   #count({ tenant_id, user_key }: Identity, ends_ms: number): void {
@@ -184,7 +184,7 @@ export class TicketStore {
     for (const key of await bucket.keys()) {
       const name = key.join(" ");
       const since_ms = this.#seen.get(name) ?? now_ms;
-      const is_over = Number.parseInt(key[0] ?? "", 36) + skew_ms < now();
+      const is_over = Number.parseInt(key[0] ?? "", 36) + skew_ms() < now();
       if (is_over && now_ms - since_ms > ticket_ms + SWEEP_AFTER_MS) await bucket.delete(key);
       else seen.set(name, since_ms);
     }
@@ -198,8 +198,8 @@ export function startTickets(
     readonly config: Pick<Config, "sse" | "auth">;
   },
 ): TicketStore {
-  const { ticket_seconds, tickets: tickets_max } = options.config.sse;
-  const skew_ms = 1_000 * options.config.auth.clock_skew_seconds;
+  const { sse: { ticket_seconds, tickets: tickets_max }, auth } = options.config;
+  const skew_ms = () => 1_000 * auth.clock_skew_seconds;
   const bounds = { ticket_ms: 1_000 * ticket_seconds, tickets_max, skew_ms };
   return new TicketStore({ ...options, ...bounds });
 }
@@ -263,7 +263,7 @@ function roomsOf(text: string, rooms_max: number): string[] {
 const isText = (value: unknown) => typeof value === "string";
 
 /** The dependencies of tickets' authentication. */
-export interface TicketEntry extends Pick<Revocations, "endOf"> {
+export interface TicketEntry extends TokenCheck {
   readonly tickets: Pick<TicketStore, "redeem">;
 }
 
@@ -274,9 +274,11 @@ export const identifying = (entry: TicketEntry) => (url: URL): Promise<Identity>
 };
 
 /** The ticket's owner. Rejects with `ticket-invalid`, `token-expired` and `token-revoked` (401). */
-async function identityOfTicket(entry: TicketEntry, ticket: string): Promise<Identity> {
+async function identityOfTicket(
+  entry: TicketEntry,
+  ticket: string,
+): Promise<Identity> {
   const identity = await entry.tickets.redeem(ticket);
-  const end = entry.endOf(identity);
-  if (end !== undefined) throw end;
+  requireToken(entry, identity);
   return identity;
 }

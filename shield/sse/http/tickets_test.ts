@@ -29,7 +29,7 @@ class TestClock {
 
 function storeOn(spine: Pick<Spine, "keyValue">, clock = new TestClock()) {
   const random = (size_bytes: number) => crypto.getRandomValues(new Uint8Array(size_bytes));
-  const bounds = { ticket_ms: 30_000, tickets_max: 2, skew_ms: 30_000 };
+  const bounds = { ticket_ms: 30_000, tickets_max: 2, skew_ms: () => 30_000 };
   const clocks = { now: () => clock.now_ms, monotonic_ms: () => clock.monotonic_ms };
   return new TicketStore({ spine, random, ...clocks, ...bounds });
 }

@@ -29,7 +29,7 @@ import type { LogAppend } from "../../message/logs.ts";
 
 const encoder = new TextEncoder();
 /** The caller of all requests. */
-const caller = callerOf(ann);
+const caller = callerOf({ ...ann, expires_ms: Infinity });
 
 /** A hook for one Shield's messages before they reach the log. */
 export type OnAppend = (append: LogAppend, store: () => Promise<number>) => Promise<number>;
@@ -46,6 +46,8 @@ export interface StreamShield {
 
 interface ShieldOptions {
   readonly onAppend?: OnAppend;
+  /** Members that replace others of its context. */
+  readonly more?: (context: StreamContext) => Partial<StreamContext>;
   /** How many streams a tenant may have. */
   readonly per_tenant?: number;
   /** Unix ms by its wall clock. */
@@ -113,7 +115,8 @@ function contextOf(spine: Spine, options: ShieldOptions): StreamContext {
 
 /** A Shield of several on one Spine. */
 export function streamShield(spine: Spine, options: ShieldOptions = {}): StreamShield {
-  const context = contextOf(spine, options);
+  const made = contextOf(spine, options);
+  const context = { ...made, ...options.more?.(made) };
   const keyOf = (room_id: string): StreamKey => ({ tenant_id: ann.tenant_id, room_id });
   return {
     context,
