@@ -78,11 +78,12 @@ function assemble(
 ): Parts {
   const { config, config: { limits }, spine, log, now, random } = options;
   const { stats, flushes, tenants, signatures, revocations, running, running: { given } } = ground;
-  const { traces, ledger, filters, deltas, presence, policies: overseer, logs } = given;
+  const { traces, ledger, filters, deltas, presence, patterns, policies: overseer, logs } = given;
   const { rooms: { classes } } = ground;
   const kept = { ledger, filters, deltas };
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: given.durable };
-  const hub = new Hub({ ...limits, ...heard, ...kept, stats, tenants, now, random });
+  const fanned = { ...heard, ...kept, patterns: patterns?.of };
+  const hub = new Hub({ ...limits, ...fanned, stats, tenants, now, random });
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const observers = observersOf(running.observers());
   const { schemas, quota, shares, journal, receipts } = given;
@@ -99,7 +100,7 @@ function assemble(
   const own = { ...sends, ...gates, order, commands, announce, flushes };
   const path = { ...own, classes, traces, hearers, now, random };
   const context: OperationContext = {
-    ...{ path, hub, flushes, authenticator, overseer, logs },
+    ...{ path, hub, flushes, authenticator, overseer, patterns },
     attend: presence.attending({ flushes, limits, stats }),
     ...{ limits, stats, ...kept },
     own: (name: string) => running.command(name),

@@ -22,7 +22,7 @@ import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
 import type { KeptData } from "../fanout/deltas.ts";
-import type { SubscribedPatterns } from "./subscribed_patterns.ts";
+import type { ConnectionPatterns } from "../fanout/patterns.ts";
 import { Liveness } from "./liveness.ts";
 import type { Outbox } from "../fanout/outbox.ts";
 import type { Caller } from "../message/caller.ts";
@@ -109,7 +109,7 @@ export class Connection {
   /** The room ids this connection receives. */
   readonly subscriptions = new Map<string, Subscriber>();
   /** The patterns of rooms that it receives; undefined before its first one. */
-  patterns: SubscribedPatterns | undefined = undefined;
+  patterns: ConnectionPatterns | undefined = undefined;
   /** The data it keeps for deltas; undefined until requested. */
   kept_bases: KeptData | undefined = undefined;
   /** The caller of operations; another object after each REFRESH. */

@@ -8,16 +8,19 @@ import { ackAfterFlush, answer, wantsAck } from "./answers.ts";
 import { requireGrant } from "../auth/authorize.ts";
 import type { Connection } from "./connection.ts";
 import type { Deltas } from "../fanout/deltas.ts";
-import type { Filter } from "../fanout/filters.ts";
+import type { DeliveryNotes } from "../fanout/delivery_notes.ts";
+import type { Filter, Filters } from "../fanout/filters.ts";
 import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/epoch.ts";
 import { grownRoomOf, judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { Limits } from "../../shared/config/schema.ts";
-import type { Lives } from "../../shared/spine/contract/lives.ts";
 import { Flow } from "../fanout/flow.ts";
 import type { EntryPoint, Position } from "../fanout/entry.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import type { Note } from "../message/gates.ts";
-import type { Subscriber } from "../fanout/hub.ts";
+import type { Note, Policies } from "../message/gates.ts";
+import { ROOMS_A_PIECE } from "../fanout/channel.ts";
+import type { Hub, Subscriber } from "../fanout/hub.ts";
+import type { HubPatterns, PatternHub } from "../fanout/patterns.ts";
+import type { ShieldStats } from "../stats/stats.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { sendMissed } from "./send_missed.ts";
@@ -30,24 +33,37 @@ import type { RequestRef } from "../message/request_ref.ts";
 import { leaveReason, markOf, noteLeft } from "./subscription_marks.ts";
 import type { LeaveWhy } from "./subscription_marks.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
-import { ROOMS_A_PIECE } from "./subscribed_patterns.ts";
-import type { PatternContext } from "./subscribed_patterns.ts";
 import { inPieces } from "../../shared/turns/slices.ts";
 
 /** Close codes of a client that closed the connection, or was banned: it will not return. */
 const DELIBERATE_CLOSES = [1000, 4403];
 
+/** Patterns of rooms; the patterns capability implements them (`patterns/`). */
+export interface Patterns {
+  /** Makes the patterns of the process's hub. */
+  of(hub: PatternHub): HubPatterns;
+  /** Runs the SUB of a pattern, as `runSubscribe`. */
+  readonly subscribe: typeof runSubscribe;
+  /** Runs its UNSUB. Throws `invalid-room` and `not-subscribed`. */
+  unsubscribe(connection: Connection, unsubscribe: Unsubscribe): Promise<void> | undefined;
+}
+
 /** What SUBs of rooms and patterns need. */
-export interface SubscribeContext extends PatternContext {
+export interface SubscribeContext {
   readonly path: MessagePath;
+  readonly hub: Hub;
+  readonly overseer: Pick<Policies, "onSubscribe">;
+  readonly filters: Filters;
+  /** Records subscriptions; absent: not recorded. */
+  readonly ledger?: DeliveryNotes | undefined;
   readonly flushes: FlushQueue;
   readonly attend: Attend;
   readonly limits: Limits;
-  readonly stats: MissedContext["stats"] & PatternContext["stats"];
+  readonly stats: MissedContext["stats"] & Pick<ShieldStats, "rejects">;
   /** Makes diffs; absent: none. */
   readonly deltas?: Pick<Deltas, "wish"> | undefined;
-  /** The known incarnations of tenants' logs; absent: none. */
-  readonly logs?: { livesOf(tenant_id: string): Promise<Lives> };
+  /** Absent: a SUB of a pattern is refused, as its name is no room's. */
+  readonly patterns?: Patterns | undefined;
 }
 
 /** What ending a subscription needs. */
@@ -282,9 +298,8 @@ function put(
   filters.release(tenant_id, room_id, before?.filter);
   if (subscriber === undefined) subscriptions.delete(room_id);
   else subscriptions.set(room_id, subscriber);
-  const channel = subscriber === undefined ? hub.find(tenant_id, room_id) : undefined;
-  if (channel === undefined) connection.patterns?.yieldTo(room_id);
-  else connection.patterns?.takeOver(channel, before?.flow);
+  if (subscriber !== undefined) connection.patterns?.yieldTo(room_id);
+  else connection.patterns?.takeOver(room_id, before?.flow);
   if (before !== undefined) hub.unsubscribe(tenant_id, room_id, before);
 }
 

@@ -13,6 +13,7 @@ import { tenantClass, testDurable } from "../durable/testing/durable.ts";
 import type { TestDurable } from "../durable/testing/durable.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { keptSubscriber } from "./testing/hub.ts";
+import { patternsOf } from "../patterns/testing/unbounded.ts";
 
 const DURABLE = [{ room: "log-*", durable: true }];
 const ROOM = "log-a";
@@ -124,7 +125,7 @@ Deno.test("a pattern's room whose log starts before its next messages arrive los
   await using test = testDurable(DURABLE);
   const deliver = heldDeliveries(test);
   const subscriber = keptSubscriber("c1");
-  test.hub.patterns.add("acme", {
+  patternsOf(test.hub).add("acme", {
     ...{ pattern: "log-*", text: false, mayRelease: () => false, release() {}, send() {} },
     enter: () => test.hub.subscribe("acme", ROOM, subscriber),
   });
@@ -166,7 +167,7 @@ Deno.test("messages that are stored, and in transit, when a room's log starts re
   };
   const heard = new Set(["c1", "c2"].map((id) => keptSubscriber(id)));
   // Like a pattern subscriber: without a position in the room's log, which opens with the first message.
-  test.hub.patterns.add("acme", {
+  patternsOf(test.hub).add("acme", {
     pattern: "log-*",
     text: false,
     enter: ({ subscribers }) => heard.forEach((one) => subscribers.add(one)),

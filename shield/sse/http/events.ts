@@ -5,9 +5,8 @@
 import { ArqonError } from "@arqon/proto";
 import type { Env } from "../../../shared/env.ts";
 import { randomFraction } from "../../../shared/ids.ts";
-import { requireRoomId, requireRoomsPattern } from "../../../shared/subjects/subject.ts";
+import { isPattern, requireRoomId, requireRoomsPattern } from "../../../shared/subjects/subject.ts";
 import type { Connection } from "../../connection/connection.ts";
-import { isPattern } from "../../connection/subscribe_pattern.ts";
 import type { Entrance } from "../../connection/entrance.ts";
 import type { HttpRates } from "../../rates/http_rates.ts";
 import type { EventReaders } from "../event_turn.ts";

@@ -1,48 +1,40 @@
 /**
  * The patterns that one connection receives, and the rooms that it receives by them: one copy of each message, even if
  * several match. A subscription to the room itself takes precedence, then the longest pattern. `subscribe_pattern.ts`
- * has SUB and UNSUB; `fanout/pattern_rooms.ts` decides when a room is entered.
+ * has SUB and UNSUB; `pattern_rooms.ts` decides when a room is entered.
  */
-import { isOnlyNamed } from "../fanout/pattern_index.ts";
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
-import type { Channel, Hub, Subscriber } from "../fanout/hub.ts";
-import type { DeliveryNotes, LivingConnection } from "../fanout/delivery_notes.ts";
-import type { Filters } from "../fanout/filters.ts";
+import { inPieces } from "../../shared/turns/slices.ts";
+import { canActInAll, notGranted } from "../auth/authorize.ts";
+import type { SubscribeContext } from "../connection/subscribe.ts";
+import { markOf, noteLeft } from "../connection/subscription_marks.ts";
+import type { LeaveWhy } from "../connection/subscription_marks.ts";
+import { type Channel, ROOMS_A_PIECE, type Subscriber } from "../fanout/channel.ts";
+import type { DeltaWish } from "../fanout/deltas.ts";
+import type { LivingConnection } from "../fanout/delivery_notes.ts";
+import type { Filter } from "../fanout/filters.ts";
 import type { Flow } from "../fanout/flow.ts";
+import type { Frame } from "../fanout/frame_bytes.ts";
+import type { ConnectionPatterns } from "../fanout/patterns.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
 import type { Recipient } from "../fanout/room_subscriber.ts";
-import { gapFrame, HeldSubscriber } from "../fanout/held_subscriber.ts";
-import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Caller } from "../message/caller.ts";
 import { followed } from "../message/gates.ts";
-import type { Policies } from "../message/gates.ts";
-import type { MessagePath } from "../message/pipeline.ts";
 import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
-import { inPieces } from "../../shared/turns/slices.ts";
-import { isAsked, SubscribedPattern } from "./subscribed_pattern.ts";
-import type { PatternWish } from "./subscribed_pattern.ts";
-import { markOf, noteLeft } from "./subscription_marks.ts";
-import type { LeaveWhy } from "./subscription_marks.ts";
+import { gapFrame, HeldSubscriber } from "./held_subscriber.ts";
+import { isOnlyNamed } from "./pattern_index.ts";
+import type { PatternListener, PatternRooms } from "./pattern_rooms.ts";
 
 /** The most remembered rooms that policies have refused; beyond that, rooms are judged again. */
 const REFUSED_MAX = 4_096;
 /** The most rooms that a connection may be kicked from; beyond that its patterns end. */
 const PUT_OUT_MAX = 1_024;
 
-/** Rooms entered or left in one slice: at most half a millisecond. */
-export const ROOMS_A_PIECE = 64;
-
 /** What the patterns of a connection need. */
-export interface PatternContext {
-  readonly path: Pick<MessagePath, "now" | "random" | "classes" | "bans" | "journal">;
-  readonly hub: Hub;
-  readonly overseer: Pick<Policies, "onSubscribe">;
-  readonly stats: Pick<ShieldStats, "rejects">;
-  readonly filters: Filters;
-  /** Records subscriptions; absent: not recorded. */
-  readonly ledger?: DeliveryNotes | undefined;
-}
+type PatternContext = Pick<
+  SubscribeContext,
+  "path" | "hub" | "overseer" | "stats" | "filters" | "ledger"
+>;
 
 /** The connection of the patterns. */
 type Receiver = Recipient & LivingConnection & {
@@ -52,6 +44,63 @@ type Receiver = Recipient & LivingConnection & {
   fail(error: unknown): void;
 };
 
+/** The options of a SUB for the rooms of its pattern. */
+export interface PatternWish {
+  readonly no_echo: boolean;
+  readonly filter: Filter | undefined;
+  /** Undefined: whole messages. */
+  readonly deltas: DeltaWish | undefined;
+}
+
+/** Whether the subscriber receives a room with the options of its pattern. */
+function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: PatternWish): boolean {
+  const { kept, vcdiff = false } = subscriber;
+  return subscriber.no_echo === no_echo && subscriber.filter === filter &&
+    kept === deltas?.kept && vcdiff === (deltas?.vcdiff ?? false);
+}
+
+/** One pattern of one connection. */
+class SubscribedPattern implements PatternListener {
+  readonly pattern: string;
+  readonly text: boolean;
+  no_echo: boolean;
+  filter: Filter | undefined;
+  deltas: DeltaWish | undefined;
+  /** Settles once its SUB is answered: messages of rooms entered earlier wait for it. Absent: answered. */
+  answering: Promise<void> | undefined;
+  readonly #owner: SubscribedPatterns;
+
+  constructor(
+    owner: SubscribedPatterns,
+    pattern: string,
+    text: boolean,
+    { no_echo, filter, deltas }: PatternWish,
+  ) {
+    this.filter = filter;
+    this.deltas = deltas;
+    this.#owner = owner;
+    this.pattern = pattern;
+    this.text = text;
+    this.no_echo = no_echo;
+  }
+
+  enter(channel: Channel): void {
+    this.#owner.enter(this, channel);
+  }
+
+  mayRelease(room_id: string): boolean {
+    return this.#owner.mayRelease(room_id);
+  }
+
+  release(room_id: string): void {
+    this.#owner.release(room_id);
+  }
+
+  send(frame: Frame): void {
+    this.#owner.send(frame);
+  }
+}
+
 /** A room that is received by a pattern. */
 interface HeardRoom {
   pattern: SubscribedPattern;
@@ -59,8 +108,9 @@ interface HeardRoom {
 }
 
 /** The patterns of one connection; made with its first one. */
-export class SubscribedPatterns {
+export class SubscribedPatterns implements ConnectionPatterns {
   readonly #context: PatternContext;
+  readonly #hub_patterns: PatternRooms;
   readonly #connection: Receiver;
   readonly #patterns = new Map<string, SubscribedPattern>();
   readonly #rooms = new Map<string, HeardRoom>();
@@ -70,13 +120,14 @@ export class SubscribedPatterns {
   /** Rooms that will be entered at a position: until then none of their messages is received. */
   readonly #awaited = new Set<string>();
 
-  constructor(context: PatternContext, connection: Receiver) {
+  /** `hub_patterns` are the patterns of the hub. */
+  constructor(context: PatternContext, hub_patterns: PatternRooms, connection: Receiver) {
     this.#context = context;
+    this.#hub_patterns = hub_patterns;
     this.#connection = connection;
   }
 
-  /** The rooms that are received by patterns now. */
-  get rooms(): ReadonlyMap<string, { readonly subscriber: Subscriber }> {
+  get rooms(): ReadonlyMap<string, HeardRoom> {
     return this.#rooms;
   }
 
@@ -84,7 +135,6 @@ export class SubscribedPatterns {
     return this.#patterns.size;
   }
 
-  /** The patterns, in the order of subscription. */
   get patterns(): Iterable<SubscribedPattern> {
     return this.#patterns.values();
   }
@@ -93,17 +143,14 @@ export class SubscribedPatterns {
     return this.#patterns.has(pattern);
   }
 
-  /** Whether a pattern matches the room, and the connection was not kicked from it. */
   covers(room_id: string): boolean {
     return !this.#put_out.has(room_id) && this.#longest(room_id) !== undefined;
   }
 
-  /** The subscriber by which the room is received; undefined: no pattern receives it, or none has yet. */
   subscriber(room_id: string): Subscriber | undefined {
     return this.#rooms.get(room_id)?.subscriber;
   }
 
-  /** Whether the connection requested no echo in some room. */
   get has_no_echo(): boolean {
     for (const { no_echo } of this.#patterns.values()) if (no_echo) return true;
     return false;
@@ -120,7 +167,7 @@ export class SubscribedPatterns {
     awaited: Iterable<string> = [],
     answered?: Promise<void>,
   ): Promise<void> | undefined {
-    const { hub, filters } = this.#context;
+    const { filters } = this.#context;
     const { identity, text } = this.#connection;
     const matching = (room_id: string) => matchesRoomPattern(pattern, room_id);
     for (const kept of [this.#refused, this.#put_out]) {
@@ -139,7 +186,7 @@ export class SubscribedPatterns {
       added.answering = answered;
       this.#patterns.set(pattern, added);
       try {
-        const entering = hub.patterns.add(tenant_id, added);
+        const entering = this.#hub_patterns.add(tenant_id, added);
         filters.hold(tenant_id, pattern, filter);
         return inPieces(tenant_id, entering, ROOMS_A_PIECE);
       } catch (error) {
@@ -169,8 +216,8 @@ export class SubscribedPatterns {
    * The steps of `leave`, one per room. No room is entered by these patterns from the first step on; rooms that others
    * match are received by those.
    */
-  *leaving(patterns: Iterable<string>, why: LeaveWhy): Generator<void> {
-    const { hub, filters } = this.#context;
+  *leaving(patterns: Iterable<string>, why: LeaveWhy): Iterable<void> {
+    const { filters } = this.#context;
     const { tenant_id } = this.#connection.identity;
     const left = new Set<SubscribedPattern>();
     for (const pattern of patterns) {
@@ -191,13 +238,24 @@ export class SubscribedPatterns {
       yield;
     }
     for (const heard of left) {
-      hub.patterns.delete(tenant_id, heard);
+      this.#hub_patterns.delete(tenant_id, heard);
       yield;
     }
   }
 
-  /** The connection has ended, and receives nothing more: the steps in which its rooms are left. */
-  *ending(): Generator<void> {
+  *endingNotGranted(): Iterable<void> {
+    const { identity } = this.#connection;
+    const left: string[] = [];
+    for (const pattern of [...this.#patterns.keys()]) {
+      yield;
+      if (canActInAll(identity, "subscribe", pattern)) continue;
+      left.push(pattern);
+      this.#connection.fail(notGranted("subscribe", pattern));
+    }
+    yield* this.leaving(left, "not-granted");
+  }
+
+  *ending(): Iterable<void> {
     for (const room_id of this.#rooms.keys()) {
       this.#part(room_id, "closed");
       yield;
@@ -300,18 +358,16 @@ export class SubscribedPatterns {
     this.#part(room_id, "idle");
   }
 
-  /** Leaves a room because of a subscription to the room itself. */
   yieldTo(room_id: string): void {
     this.#part(room_id, "resubscribed");
   }
 
-  /** Takes over a room from the connection's ending subscription to it, at its position. */
-  takeOver(channel: Channel, flow: Flow | undefined): void {
-    const pattern = this.#longest(channel.room_id);
-    if (pattern !== undefined) this.enter(pattern, channel, flow);
+  takeOver(room_id: string, flow: Flow | undefined): void {
+    const channel = this.#context.hub.find(this.#connection.identity.tenant_id, room_id);
+    const pattern = this.#longest(room_id);
+    if (channel !== undefined && pattern !== undefined) this.enter(pattern, channel, flow);
   }
 
-  /** Keeps the connection out of a room until a matching pattern is subscribed to again. */
   putOut(room_id: string, why: LeaveWhy): void {
     if (this.#longest(room_id) === undefined) return;
     this.#put_out.add(room_id);
@@ -398,7 +454,7 @@ export class SubscribedPatterns {
       this.#renewRoom(room_id, room);
       yield;
     }
-    yield* this.#context.hub.patterns.revisit(this.#connection.identity.tenant_id, pattern);
+    yield* this.#hub_patterns.revisit(this.#connection.identity.tenant_id, pattern);
   }
 
   #renewRoom(room_id: string, { pattern, subscriber: before }: HeardRoom): void {
@@ -417,7 +473,7 @@ export class SubscribedPatterns {
     this.#rooms.set(room_id, { pattern, subscriber });
     hub.subscribe(tenant_id, room_id, subscriber);
     if (before !== undefined) hub.unsubscribe(tenant_id, room_id, before);
-    else hub.patterns.joined(tenant_id, room_id);
+    else this.#hub_patterns.joined(tenant_id, room_id);
   }
 
   #part(room_id: string, why: LeaveWhy): void {
@@ -427,7 +483,7 @@ export class SubscribedPatterns {
     const { tenant_id } = this.#connection.identity;
     noteLeft(this.#context, this.#connection, room_id, room.subscriber, why);
     this.#rooms.delete(room_id);
-    hub.patterns.parted(tenant_id, room_id);
+    this.#hub_patterns.parted(tenant_id, room_id);
     hub.unsubscribe(tenant_id, room_id, room.subscriber);
   }
 }
