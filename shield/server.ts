@@ -101,7 +101,7 @@ function assemble(
   const path = { ...own, classes, traces, hearers, now, random };
   const context: OperationContext = {
     ...{ path, hub, flushes, authenticator, overseer, patterns },
-    attend: presence.attending({ flushes, limits, stats }),
+    attending: presence.attending({ flushes, limits, stats }),
     ...{ limits, stats, ...kept },
     own: (name: string) => running.command(name),
     requireNotRevoked: (identity: Identity) => revocations.held.requireValid(identity),

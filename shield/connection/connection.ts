@@ -26,7 +26,7 @@ import type { ConnectionPatterns } from "../fanout/patterns.ts";
 import { Liveness } from "./liveness.ts";
 import type { Outbox } from "../fanout/outbox.ts";
 import type { Caller } from "../message/caller.ts";
-import type { Attendance } from "./presence_request.ts";
+import type { Attendance } from "./attendance.ts";
 import type { EndSaid, Observer } from "../message/observers.ts";
 import type { Rates, RateTable } from "../rates/rates.ts";
 import { ackFrame, errFrame, pingFrame, welcomeFrame } from "./reply_frames.ts";

@@ -1,14 +1,23 @@
 /** Presence for a Shield; the presence capability implements it (`presence/`). */
 import { ArqonError } from "@arqon/proto";
+import type { Subscribe } from "@arqon/proto";
 import type { Limits } from "../../shared/config/schema.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Connection } from "./connection.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import type { Attendance } from "./presence_request.ts";
+import type { AttendanceRequest, PresenceRequest } from "./attendance.ts";
 
-/** Starts the presence of a connection in a room where it has none. Throws as the list of members does. */
-export type Attend = (connection: Connection, room_id: string) => Attendance;
+/** Enables connections to be members of rooms. */
+export interface Attending {
+  /**
+   * The presence that a SUB requests; undefined: none. Throws `not-granted`, `presence-disabled`, `invalid-field` and
+   * `message-too-large`.
+   */
+  asked(identity: Identity, subscribe: Subscribe): PresenceRequest | undefined;
+  /** Takes a SUB with presence, which is answered later in any case. Throws as the list of members does. */
+  ask(connection: Connection, room_id: string, request: AttendanceRequest): undefined;
+}
 
 /** A connection that its client had on another Shield. */
 export interface Claim {
@@ -35,12 +44,11 @@ export interface Presence {
     known(): Promise<void>;
   };
   readonly stats: { readonly held_members: number };
-  /** Enables connections to be members of rooms. */
   attending(context: {
     readonly flushes: FlushQueue;
     readonly limits: Limits;
     readonly stats: ShieldStats;
-  }): Attend;
+  }): Attending;
 }
 
 /** Without presence. */
@@ -56,7 +64,11 @@ export const NO_PRESENCE: Presence = {
     known: () => Promise.resolve(),
   },
   stats: { held_members: 0 },
-  attending: () => (_connection, room_id) => {
-    throw new ArqonError("presence-disabled", room_id);
-  },
+  attending: () => ({
+    asked(_identity, { room_id, presence, observer, member_meta }) {
+      if (!presence && !observer && member_meta.length === 0) return undefined;
+      throw new ArqonError("presence-disabled", room_id);
+    },
+    ask: () => undefined,
+  }),
 };

@@ -2,10 +2,11 @@
  * SUB and UNSUB: from the checks to the subscription in the hub, and its end. `presence/service.ts` has members;
  * `fanout/flow.ts` has the position in a durable room.
  */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, encodeUtf8 } from "@arqon/proto";
 import type { Subscribe, Unsubscribe } from "@arqon/proto";
-import { ackAfterFlush, answer, wantsAck } from "./answers.ts";
+import { ackAfterFlush, answer } from "./answers.ts";
 import { requireGrant } from "../auth/authorize.ts";
+import type { Identity } from "../auth/identity.ts";
 import type { Connection } from "./connection.ts";
 import type { Deltas } from "../fanout/deltas.ts";
 import type { DeliveryNotes } from "../fanout/delivery_notes.ts";
@@ -25,9 +26,8 @@ import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { sendMissed } from "./send_missed.ts";
 import type { MissedContext } from "./send_missed.ts";
-import type { Attend } from "./presence.ts";
-import { presenceRequest } from "./presence_request.ts";
-import type { LogPlace, PresenceRequest } from "./presence_request.ts";
+import type { Attending } from "./presence.ts";
+import type { PresenceRequest } from "./attendance.ts";
 import { subscribeRequest } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
 import { leaveReason, markOf, noteLeft } from "./subscription_marks.ts";
@@ -57,7 +57,7 @@ export interface SubscribeContext {
   /** Records subscriptions; absent: not recorded. */
   readonly ledger?: DeliveryNotes | undefined;
   readonly flushes: FlushQueue;
-  readonly attend: Attend;
+  readonly attending: Attending;
   readonly limits: Limits;
   readonly stats: MissedContext["stats"] & Pick<ShieldStats, "rejects">;
   /** Makes diffs; absent: none. */
@@ -69,6 +69,7 @@ export interface SubscribeContext {
 /** What ending a subscription needs. */
 type LeaveContext = Pick<SubscribeContext, "hub" | "ledger" | "filters">;
 
+/** A SUB, and the parts that it asks for. */
 interface Allowed {
   readonly subscribe: Subscribe;
   readonly presence_request: PresenceRequest | undefined;
@@ -97,84 +98,118 @@ export function runSubscribe(
   note?: Note,
 ): Promise<void> | undefined {
   const { room_id } = subscribe;
+  const { caller, identity } = connection;
   requireRoomId(room_id);
-  requireGrant(connection.identity, "subscribe", room_id);
-  context.path.bans.requireRoom(connection.identity, room_id);
-  if (subscribe.presence) requireGrant(connection.identity, "presence", room_id);
-  const presence_request = presenceRequest(subscribe, context.limits);
-  const filter = context.filters.of(connection.identity.tenant_id, subscribe.filter, room_id);
-  const request = subscribeRequest(subscribe);
-  const allowed: Allowed = { subscribe, presence_request, request, filter };
-  requireClass(context, connection, allowed);
-  const admitted = context.overseer.onSubscribe(connection.caller, judgedRoomOf(room_id), note);
+  requireGrant(identity, "subscribe", room_id);
+  context.path.bans.requireRoom(identity, room_id);
+  const presence_request = context.attending.asked(identity, subscribe);
+  const filter = context.filters.of(identity.tenant_id, subscribe.filter, room_id);
+  requireLog(context, identity, subscribe);
+  const allowed = { subscribe, presence_request, request: subscribeRequest(subscribe), filter };
+  const admitted = context.overseer.onSubscribe(caller, judgedRoomOf(room_id), note);
   if (admitted === undefined) return join(context, connection, allowed);
   return admitted.then(() => connection.ended ? undefined : join(context, connection, allowed));
 }
 
-/** Throws if the room's class forbids an option of the SUB. */
-function requireClass(
-  { path }: SubscribeContext,
-  { identity }: Connection,
-  { subscribe, presence_request }: Allowed,
+/** Throws if the SUB needs a log that the room does not have. */
+function requireLog(
+  { path: { classes } }: SubscribeContext,
+  { tenant_id }: Identity,
+  subscribe: Subscribe,
 ): void {
   const { room_id } = subscribe;
-  const { durable, presence } = path.classes.of(identity.tenant_id, room_id);
   const grown = grownRoomOf(room_id);
-  if (grown !== undefined && !path.classes.of(identity.tenant_id, grown).durable) {
+  if (grown !== undefined && !classes.of(tenant_id, grown).durable) {
     throw new ArqonError("not-durable", grown);
-  }
-  if (presence_request !== undefined && !presence) {
-    throw new ArqonError("presence-disabled", room_id);
   }
   if (subscribe.positions.length > 0) {
     throw new ArqonError("invalid-field", "positions: only for a pattern");
   }
-  if (!durable && positionOf(subscribe) !== undefined) throw new ArqonError("not-durable", room_id);
+  if (positionOf(subscribe) !== undefined && !classes.of(tenant_id, room_id).durable) {
+    throw new ArqonError("not-durable", room_id);
+  }
 }
 
-function wishOf(context: SubscribeContext, connection: Connection, subscribe: Subscribe) {
-  return { no_echo: subscribe.no_echo, deltas: context.deltas?.wish(connection, subscribe) };
-}
-
-/** Subscribes, once nothing has refused it. */
+/** Subscribes, once nothing has refused it; in a durable room, once its log knows the connection's position. */
 function join(
   context: SubscribeContext,
   connection: Connection,
   allowed: Allowed,
 ): Promise<void> | undefined {
   const { room_id, batch } = allowed.subscribe;
-  requirePlace(context, connection, room_id, allowed.filter);
+  const { tenant_id } = connection.identity;
+  requirePlace(context, connection, allowed);
   if (batch) connection.useBatches();
-  const room_class = context.path.classes.of(connection.identity.tenant_id, room_id);
-  if (room_class.durable) return joinDurable(context, connection, allowed);
+  if (!context.path.classes.of(tenant_id, room_id).durable) {
+    return enter(context, connection, allowed);
+  }
+  return context.hub.enter(tenant_id, room_id, positionOf(allowed.subscribe), (entry_point) => {
+    if (connection.ended) return;
+    requirePlace(context, connection, allowed);
+    enter(context, connection, allowed, entry_point);
+  });
+}
+
+/** Enters the room, whose log has the connection's position; absent: the room has no log. */
+function enter(
+  context: SubscribeContext,
+  connection: Connection,
+  allowed: Allowed,
+  entry_point?: EntryPoint,
+): undefined {
+  const { subscribe, request, presence_request, filter } = allowed;
+  const { room_id, no_echo } = subscribe;
   const before = connection.subscriptions.get(room_id);
-  const { filter, subscribe } = allowed;
-  const mark = markOf(context, connection, { flow: before?.flow, filter, room_class });
-  const subscriber = new RoomSubscriber(
-    connection,
-    wishOf(context, connection, subscribe),
-    before?.flow,
-    mark,
-    filter,
-  );
+  const flow = entry_point === undefined
+    ? before?.flow
+    : flowAt(entry_point, before?.flow, subscribe);
+  const wish = { no_echo, filter, deltas: context.deltas?.wish(connection, subscribe) };
+  const mark = markOf(context, connection, room_id, { flow, filter });
+  const subscriber = new RoomSubscriber(connection, wish, flow, mark);
   put(context, connection, room_id, subscriber, "resubscribed");
   const onFailure = () => {
     if (connection.subscriptions.get(room_id) !== subscriber) return;
     leave(context, connection, room_id, "refused");
   };
-  if (allowed.presence_request !== undefined) {
-    return attend(context, connection, allowed, { subscriber, before, onFailure });
+  const log = entry_point && flow && {
+    position: () => positionResult(entry_point),
+    begin: () => sendMissed(context, connection, room_id, flow),
+  };
+  if (presence_request !== undefined) {
+    const restore = (other: Subscriber | undefined) => {
+      if (connection.subscriptions.get(room_id) !== subscriber) return;
+      if (other !== undefined) other.mark = markOf(context, connection, room_id, other);
+      put(context, connection, room_id, other, "refused");
+      if (other?.flow !== undefined) sendMissed(context, connection, room_id, other.flow);
+    };
+    const asked = { request, presence_request, subscriber, before, restore, leave: onFailure, log };
+    try {
+      return context.attending.ask(connection, room_id, asked);
+    } catch (error) {
+      restore(before);
+      throw error;
+    }
   }
   connection.attendance(room_id)?.end(true);
-  return ackAfterFlush(context, connection, allowed.request, onFailure);
+  if (log === undefined) return ackAfterFlush(context, connection, request, onFailure);
+  const { offset, members } = log.position();
+  answer(connection, request, { offset, result: encodeUtf8(`{${members}}`) });
+  log.begin();
+}
+
+/** The connection's place in the room's log; a SUB that only changes options keeps it. */
+function flowAt(entry_point: EntryPoint, before: Flow | undefined, subscribe: Subscribe): Flow {
+  if (before !== undefined && positionOf(subscribe) === undefined) return before;
+  const flow = before ?? new Flow();
+  flow.rewind(entry_point.cursor);
+  return flow;
 }
 
 /** Throws if the connection may not have the subscription, or is at its limit. */
 function requirePlace(
   { path, limits, filters }: SubscribeContext,
   { identity, subscriptions }: Connection,
-  room_id: string,
-  filter: Filter | undefined,
+  { subscribe: { room_id }, filter }: Allowed,
 ): void {
   // A ban may have arrived while policies judged the SUB, or the log answered.
   path.bans.requireRoom(identity, room_id);
@@ -184,90 +219,6 @@ function requirePlace(
   }
   if (subscriptions.has(room_id) || subscriptions.size < limits.rooms_per_connection) return;
   throw new ArqonError("too-many-rooms", String(limits.rooms_per_connection));
-}
-
-interface Place {
-  readonly subscriber: Subscriber;
-  readonly before: Subscriber | undefined;
-  readonly onFailure: () => void;
-  readonly log?: LogPlace;
-}
-
-/** Enters a SUB with presence, which is answered when the room's members are known. */
-function attend(
-  context: SubscribeContext,
-  connection: Connection,
-  { subscribe: { room_id }, request, presence_request }: Allowed,
-  { subscriber, before, onFailure, log }: Place,
-): undefined {
-  if (presence_request === undefined) return;
-  const restore = (other: Subscriber | undefined) => {
-    if (connection.subscriptions.get(room_id) !== subscriber) return;
-    if (other !== undefined) {
-      const { flow, filter } = other;
-      const room_class = context.path.classes.of(connection.identity.tenant_id, room_id);
-      other.mark = markOf(context, connection, { flow, filter, room_class });
-    }
-    put(context, connection, room_id, other, "refused");
-    if (other?.flow !== undefined) sendMissed(context, connection, room_id, other.flow);
-  };
-  const asked = { request, presence_request, subscriber, before, restore, leave: onFailure };
-  try {
-    const attendance = connection.attendance(room_id) ?? context.attend(connection, room_id);
-    attendance.ask(log === undefined ? asked : { ...asked, log });
-  } catch (error) {
-    restore(before);
-    throw error;
-  }
-}
-
-/** Subscribes as `join`, once the room's log has determined the connection's position. */
-function joinDurable(
-  context: SubscribeContext,
-  connection: Connection,
-  allowed: Allowed,
-): Promise<void> {
-  const { room_id } = allowed.subscribe;
-  const position = positionOf(allowed.subscribe);
-  const { tenant_id } = connection.identity;
-  return context.hub.enter(tenant_id, room_id, position, (entry_point) => {
-    if (connection.ended) return;
-    requirePlace(context, connection, room_id, allowed.filter);
-    const before = connection.subscriptions.get(room_id);
-    const flow = before?.flow ?? new Flow();
-    // A SUB that only changes options keeps the connection's position.
-    if (before?.flow === undefined || position !== undefined) flow.rewind(entry_point.cursor);
-    const { subscribe, filter } = allowed;
-    const room_class = context.path.classes.of(tenant_id, room_id);
-    const mark = markOf(context, connection, { flow, filter, room_class });
-    const subscriber = new RoomSubscriber(
-      connection,
-      wishOf(context, connection, subscribe),
-      flow,
-      mark,
-      filter,
-    );
-    put(context, connection, room_id, subscriber, "resubscribed");
-    const log = {
-      position: () => positionResult(entry_point),
-      begin: () => sendMissed(context, connection, room_id, flow),
-    };
-    if (allowed.presence_request !== undefined) {
-      const onFailure = () => {
-        if (connection.subscriptions.get(room_id) === subscriber) {
-          leave(context, connection, room_id, "refused");
-        }
-      };
-      return attend(context, connection, allowed, { subscriber, before, onFailure, log });
-    }
-    connection.attendance(room_id)?.end(true);
-    if (wantsAck(allowed.request)) {
-      const { offset, members } = log.position();
-      const result = new TextEncoder().encode(`{${members}}`);
-      answer(connection, allowed.request, { offset, result });
-    }
-    log.begin();
-  });
 }
 
 /** The members of a durable room in a SUB's ACK. */

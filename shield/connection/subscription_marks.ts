@@ -2,7 +2,6 @@
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
 import type { Flow } from "../fanout/flow.ts";
 import type { Filter, Filters } from "../fanout/filters.ts";
-import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
 import type {
   DeliveryNotes,
@@ -10,6 +9,7 @@ import type {
   SubscriptionMark,
 } from "../fanout/delivery_notes.ts";
 import type { Recipient } from "../fanout/room_subscriber.ts";
+import type { MessagePath } from "../message/pipeline.ts";
 
 /** Why a subscription ends, for the ledger: a word, or the reason of a refusal. */
 export type LeaveWhy =
@@ -23,6 +23,7 @@ export type LeaveWhy =
 
 /** The dependencies of marks. */
 export interface MarkContext {
+  readonly path: Pick<MessagePath, "classes">;
   readonly hub: Pick<Hub, "find">;
   readonly ledger?: DeliveryNotes | undefined;
   readonly filters: Pick<Filters, "ofClass">;
@@ -30,18 +31,18 @@ export interface MarkContext {
 
 /** A subscription that begins. */
 interface Begun {
-  readonly flow: Flow | undefined;
-  readonly filter: Filter | undefined;
-  readonly room_class: RoomClass;
+  readonly flow?: Flow | undefined;
+  readonly filter?: Filter | undefined;
   /** The time since which its messages have been queued; absent: it begins now. */
   readonly began?: Pick<SubscriptionMark, "since" | "since_ms"> | undefined;
 }
 
 /** The subscription that begins now, for the ledger. */
 export function markOf(
-  { ledger, filters }: MarkContext,
+  { path, ledger, filters }: MarkContext,
   connection: LivingConnection & Pick<Recipient, "identity">,
-  { flow, filter, room_class, began }: Begun,
+  room_id: string,
+  { flow, filter, began }: Begun,
 ): SubscriptionMark | undefined {
   if (ledger === undefined) return undefined;
   ledger.joined?.add(connection);
@@ -54,7 +55,8 @@ export function markOf(
     episode: flow?.continueAs(),
     ...began,
   };
-  const of_class = filters.ofClass(room_class, connection.identity);
+  const { identity } = connection;
+  const of_class = filters.ofClass(path.classes.of(identity.tenant_id, room_id), identity);
   const numbers = [filter, of_class].flatMap((one) => one === undefined ? [] : [one.number]);
   return numbers.length === 0 ? mark : { ...mark, filters: numbers };
 }

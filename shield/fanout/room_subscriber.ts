@@ -29,8 +29,9 @@ export interface Recipient {
 }
 
 /** A connection's options for a room. */
-interface Wish {
+export interface Wish {
   readonly no_echo: boolean;
+  readonly filter: Filter | undefined;
   /** Undefined: no diffs. */
   readonly deltas: DeltaWish | undefined;
 }
@@ -52,10 +53,9 @@ export class RoomSubscriber implements Subscriber {
 
   constructor(
     connection: Recipient,
-    { no_echo, deltas }: Wish,
+    { no_echo, filter, deltas }: Wish,
     flow: Flow | undefined,
     mark: SubscriptionMark | undefined,
-    filter: Filter | undefined,
   ) {
     this.connection_id = connection.id;
     this.text = connection.text;

@@ -15,11 +15,12 @@ import type { SubscribeContext } from "../connection/subscribe.ts";
 import type { EntryPoint, Position } from "../fanout/entry.ts";
 import type { Filter } from "../fanout/filters.ts";
 import { Flow } from "../fanout/flow.ts";
+import type { Wish } from "../fanout/room_subscriber.ts";
 import type { Note } from "../message/gates.ts";
 import { type RequestRef, subscribeRequest } from "../message/request_ref.ts";
 import { isOnlyNamed } from "./pattern_index.ts";
 import type { PatternRooms } from "./pattern_rooms.ts";
-import { type PatternWish, SubscribedPatterns } from "./subscribed_patterns.ts";
+import { SubscribedPatterns } from "./subscribed_patterns.ts";
 
 /** What SUBs of patterns need: the patterns of the hub, and the known incarnations of tenants' logs. */
 export interface PatternContext {
@@ -141,7 +142,7 @@ interface Outcome {
 interface PatternSub {
   readonly patterns: SubscribedPatterns;
   readonly pattern: string;
-  readonly wish: PatternWish;
+  readonly wish: Wish;
   readonly positions: PatternPositions;
   /** The incarnations of the tenant's log, from `livesOf`. */
   readonly lives: Lives;

@@ -17,7 +17,7 @@ import type { Flow } from "../fanout/flow.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { ConnectionPatterns } from "../fanout/patterns.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
-import type { Recipient } from "../fanout/room_subscriber.ts";
+import type { Recipient, Wish } from "../fanout/room_subscriber.ts";
 import type { Caller } from "../message/caller.ts";
 import { followed } from "../message/gates.ts";
 import { bump } from "../stats/stats.ts";
@@ -44,16 +44,8 @@ type Receiver = Recipient & LivingConnection & {
   fail(error: unknown): void;
 };
 
-/** The options of a SUB for the rooms of its pattern. */
-export interface PatternWish {
-  readonly no_echo: boolean;
-  readonly filter: Filter | undefined;
-  /** Undefined: whole messages. */
-  readonly deltas: DeltaWish | undefined;
-}
-
 /** Whether the subscriber receives a room with the options of its pattern. */
-function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: PatternWish): boolean {
+function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: Wish): boolean {
   const { kept, vcdiff = false } = subscriber;
   return subscriber.no_echo === no_echo && subscriber.filter === filter &&
     kept === deltas?.kept && vcdiff === (deltas?.vcdiff ?? false);
@@ -74,7 +66,7 @@ class SubscribedPattern implements PatternListener {
     owner: SubscribedPatterns,
     pattern: string,
     text: boolean,
-    { no_echo, filter, deltas }: PatternWish,
+    { no_echo, filter, deltas }: Wish,
   ) {
     this.filter = filter;
     this.deltas = deltas;
@@ -163,7 +155,7 @@ export class SubscribedPatterns implements ConnectionPatterns {
    */
   hear(
     pattern: string,
-    wish: PatternWish,
+    wish: Wish,
     awaited: Iterable<string> = [],
     answered?: Promise<void>,
   ): Promise<void> | undefined {
@@ -438,11 +430,9 @@ export class SubscribedPatterns implements ConnectionPatterns {
     flow: Flow | undefined,
     began?: HeldSubscriber["began"],
   ): Subscriber {
-    const { filter } = pattern;
-    const { identity } = this.#connection;
-    const room_class = this.#context.path.classes.of(identity.tenant_id, room_id);
-    const mark = markOf(this.#context, this.#connection, { flow, filter, room_class, began });
-    const subscriber = new RoomSubscriber(this.#connection, pattern, flow, mark, filter);
+    const begun = { flow, filter: pattern.filter, began };
+    const mark = markOf(this.#context, this.#connection, room_id, begun);
+    const subscriber = new RoomSubscriber(this.#connection, pattern, flow, mark);
     this.#put(room_id, pattern, subscriber);
     return subscriber;
   }
