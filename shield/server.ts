@@ -94,7 +94,7 @@ function assemble(
   const sends = traces?.sending(spine, logs, flushes) ?? { spine, logs };
   const order = orderOn(spine, random);
   const commands = given.commands?.(sends.spine);
-  const announce = () => presence.presence.announce();
+  const announce = () => presence.announce();
   const hearers = ledger &&
     ((tenant_id: string, room_id: string) => hub.hearers(tenant_id, room_id));
   const own = { ...sends, ...gates, order, commands, announce, flushes };
@@ -178,7 +178,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     now() >= identity.expires_ms || revocations.find(identity) !== undefined;
   const door = { authenticator, ...reach, isOver, log, router, description, file };
   const admin = { ...door, audit: running.trail(), ...gates };
-  const known = [parts.bans.ready, revocations.ready, parts.presence.moving.known()];
+  const known = [parts.bans.ready, revocations.ready, parts.presence.known()];
   await Promise.all([authenticator.warm(), ...known, spine.flush()]);
   cluster.hello();
   await running.begin();

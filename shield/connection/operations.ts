@@ -282,7 +282,7 @@ async function runRefresh(
 
 /** The steps of leaving rooms that the connection's token no longer grants. */
 function* endingNotGranted(context: OperationContext, connection: Connection): Generator<void> {
-  const { identity, patterns, subscriptions, attendances } = connection;
+  const { identity, patterns, subscriptions } = connection;
   yield* patterns?.endingNotGranted() ?? [];
   for (const room_id of [...subscriptions.keys()]) {
     yield;
@@ -290,10 +290,5 @@ function* endingNotGranted(context: OperationContext, connection: Connection): G
     leave(context, connection, room_id, "not-granted");
     connection.fail(notGranted("subscribe", room_id));
   }
-  for (const [room_id, attendance] of [...attendances]) {
-    yield;
-    if (!attendances.has(room_id) || canAct(identity, "presence", room_id)) continue;
-    attendance.refuse(new ArqonError("presence-unavailable", "the token changed meanwhile"));
-    connection.fail(notGranted("presence", room_id));
-  }
+  yield* context.attending.endingNotGranted(connection);
 }

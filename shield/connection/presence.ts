@@ -17,6 +17,8 @@ export interface Attending {
   asked(identity: Identity, subscribe: Subscribe): PresenceRequest | undefined;
   /** Takes a SUB with presence, which is answered later in any case. Throws as the list of members does. */
   ask(connection: Connection, room_id: string, request: AttendanceRequest): undefined;
+  /** The steps of ending the presence that the token no longer grants; the client receives the refusals. */
+  endingNotGranted(connection: Connection): Iterable<void>;
 }
 
 /** A connection that its client had on another Shield. */
@@ -28,22 +30,16 @@ export interface Claim {
 
 /** Presence in rooms, for a Shield. */
 export interface Presence {
-  readonly presence: {
-    /** Announces this Shield's queued membership changes. */
-    announce(): void;
-    /** From now on members move. */
-    beginMove(): void;
-    drain(): void;
-  };
-  /** Connections that move from one Shield to another. */
-  readonly moving: {
-    keep(connection_id: string, identity: Identity): Claim | undefined;
-    /** Notifies the other Shields of moving connections, and waits at most that long. */
-    tell(connections: readonly Connection[], at_most_ms: number): Promise<void>;
-    /** Resolves once the connections that move here are known. */
-    known(): Promise<void>;
-  };
-  readonly stats: { readonly held_members: number };
+  /** Announces this Shield's queued membership changes. */
+  announce(): void;
+  /** Keeps a connection that its client had on a stopping Shield; undefined: there is none. */
+  keep(connection_id: string, identity: Identity): Claim | undefined;
+  /** Resolves once the connections that move here are known. */
+  known(): Promise<void>;
+  /** From now on members move: notifies the other Shields of these connections, and waits at most that long. */
+  move(connections: readonly Connection[], at_most_ms: number): Promise<void>;
+  /** Whether members of lost connections stay for their grace time. */
+  holds(): boolean;
   attending(context: {
     readonly flushes: FlushQueue;
     readonly limits: Limits;
@@ -53,22 +49,17 @@ export interface Presence {
 
 /** Without presence. */
 export const NO_PRESENCE: Presence = {
-  presence: {
-    announce: () => {},
-    beginMove: () => {},
-    drain: () => {},
-  },
-  moving: {
-    keep: () => undefined,
-    tell: () => Promise.resolve(),
-    known: () => Promise.resolve(),
-  },
-  stats: { held_members: 0 },
+  announce: () => {},
+  keep: () => undefined,
+  known: () => Promise.resolve(),
+  move: () => Promise.resolve(),
+  holds: () => false,
   attending: () => ({
     asked(_identity, { room_id, presence, observer, member_meta }) {
       if (!presence && !observer && member_meta.length === 0) return undefined;
       throw new ArqonError("presence-disabled", room_id);
     },
     ask: () => undefined,
+    endingNotGranted: () => [],
   }),
 };
