@@ -38,7 +38,7 @@ import type { FlushQueue } from "./connection/flush_queue.ts";
 import type { ConnectionCounters } from "./connection/limits.ts";
 import type { Operations } from "./connection/operations.ts";
 import { NO_PRESENCE, type Presence } from "./connection/presence.ts";
-import type { Patterns } from "./connection/subscribe.ts";
+import type { Patterns, SendMissed } from "./connection/subscribe.ts";
 import type { DeliveryNotes } from "./fanout/delivery_notes.ts";
 import type { Deltas } from "./fanout/deltas.ts";
 import { type Filters, NO_FILTERS } from "./fanout/filters.ts";
@@ -195,6 +195,7 @@ export interface Given {
   readonly traces: PathTraces | undefined;
   readonly logs: Logs;
   readonly durable: DurableRooms | undefined;
+  readonly sendMissed: SendMissed;
   readonly presence: Presence;
   readonly patterns: Patterns | undefined;
   /** Sends the path's commands to Brains; undefined: they are plain requests. */
@@ -231,6 +232,7 @@ const NOTHING: Given = {
   traces: undefined,
   logs: NO_LOGS,
   durable: undefined,
+  sendMissed: () => {},
   presence: NO_PRESENCE,
   patterns: undefined,
   commands: undefined,

@@ -100,7 +100,7 @@ function assemble(
   const own = { ...sends, ...gates, order, commands, announce, flushes };
   const path = { ...own, classes, traces, hearers, now, random };
   const context: OperationContext = {
-    ...{ path, hub, flushes, authenticator, overseer, patterns },
+    ...{ path, hub, flushes, authenticator, overseer, patterns, sendMissed: given.sendMissed },
     attending: presence.attending({ flushes, limits, stats }),
     ...{ limits, stats, ...kept },
     own: (name: string) => running.command(name),

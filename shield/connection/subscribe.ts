@@ -1,6 +1,6 @@
 /**
  * SUB and UNSUB: from the checks to the subscription in the hub, and its end. `presence/service.ts` has members;
- * `fanout/flow.ts` has the position in a durable room.
+ * `durable/recovery/flow.ts` has the position in a durable room.
  */
 import { ArqonError, encodeUtf8 } from "@arqon/proto";
 import type { Subscribe, Unsubscribe } from "@arqon/proto";
@@ -14,8 +14,7 @@ import type { Filter, Filters } from "../fanout/filters.ts";
 import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/epoch.ts";
 import { grownRoomOf, judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { Limits } from "../../shared/config/schema.ts";
-import { Flow } from "../fanout/flow.ts";
-import type { EntryPoint, Position } from "../fanout/entry.ts";
+import type { EntryPoint, Flow, Position } from "../fanout/entry.ts";
 import type { FlushQueue } from "./flush_queue.ts";
 import type { Note, Policies } from "../message/gates.ts";
 import { ROOMS_A_PIECE } from "../fanout/channel.ts";
@@ -24,8 +23,6 @@ import type { HubPatterns, PatternHub } from "../fanout/patterns.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import { sendMissed } from "./send_missed.ts";
-import type { MissedContext } from "./send_missed.ts";
 import type { Attending } from "./presence.ts";
 import type { PresenceRequest } from "./attendance.ts";
 import { subscribeRequest } from "../message/request_ref.ts";
@@ -37,6 +34,17 @@ import { inPieces } from "../../shared/turns/slices.ts";
 
 /** Close codes of a client that closed the connection, or was banned: it will not return. */
 const DELIBERATE_CLOSES = [1000, 4403];
+
+/**
+ * Sends a connection the missed messages of a durable room, as fast as it reads; after that it is live. The capability
+ * of durable rooms implements it (`durable/`).
+ */
+export type SendMissed = (
+  context: SubscribeContext,
+  connection: Connection,
+  room_id: string,
+  flow: Flow,
+) => void;
 
 /** Patterns of rooms; the patterns capability implements them (`patterns/`). */
 export interface Patterns {
@@ -59,7 +67,8 @@ export interface SubscribeContext {
   readonly flushes: FlushQueue;
   readonly attending: Attending;
   readonly limits: Limits;
-  readonly stats: MissedContext["stats"] & Pick<ShieldStats, "rejects">;
+  readonly stats: ShieldStats;
+  readonly sendMissed: SendMissed;
   /** Makes diffs; absent: none. */
   readonly deltas?: Pick<Deltas, "wish"> | undefined;
   /** Absent: a SUB of a pattern is refused, as its name is no room's. */
@@ -160,9 +169,9 @@ function enter(
   const { subscribe, request, presence_request, filter } = allowed;
   const { room_id, no_echo } = subscribe;
   const before = connection.subscriptions.get(room_id);
-  const flow = entry_point === undefined
-    ? before?.flow
-    : flowAt(entry_point, before?.flow, subscribe);
+  // A SUB that only changes options keeps the connection's position.
+  const is_kept = before?.flow !== undefined && positionOf(subscribe) === undefined;
+  const flow = entry_point === undefined || is_kept ? before?.flow : entry_point.flow(before?.flow);
   const wish = { no_echo, filter, deltas: context.deltas?.wish(connection, subscribe) };
   const mark = markOf(context, connection, room_id, { flow, filter });
   const subscriber = new RoomSubscriber(connection, wish, flow, mark);
@@ -173,14 +182,14 @@ function enter(
   };
   const log = entry_point && flow && {
     position: () => positionResult(entry_point),
-    begin: () => sendMissed(context, connection, room_id, flow),
+    begin: () => context.sendMissed(context, connection, room_id, flow),
   };
   if (presence_request !== undefined) {
     const restore = (other: Subscriber | undefined) => {
       if (connection.subscriptions.get(room_id) !== subscriber) return;
       if (other !== undefined) other.mark = markOf(context, connection, room_id, other);
       put(context, connection, room_id, other, "refused");
-      if (other?.flow !== undefined) sendMissed(context, connection, room_id, other.flow);
+      if (other?.flow !== undefined) context.sendMissed(context, connection, room_id, other.flow);
     };
     const asked = { request, presence_request, subscriber, before, restore, leave: onFailure, log };
     try {
@@ -195,14 +204,6 @@ function enter(
   const { offset, members } = log.position();
   answer(connection, request, { offset, result: encodeUtf8(`{${members}}`) });
   log.begin();
-}
-
-/** The connection's place in the room's log; a SUB that only changes options keeps it. */
-function flowAt(entry_point: EntryPoint, before: Flow | undefined, subscribe: Subscribe): Flow {
-  if (before !== undefined && positionOf(subscribe) === undefined) return before;
-  const flow = before ?? new Flow();
-  flow.rewind(entry_point.cursor);
-  return flow;
 }
 
 /** Throws if the connection may not have the subscription, or is at its limit. */

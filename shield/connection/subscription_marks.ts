@@ -1,6 +1,6 @@
 /** The ledger's marks of subscriptions: when one has begun, and when and why it has ended. */
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
-import type { Flow } from "../fanout/flow.ts";
+import type { Flow } from "../fanout/entry.ts";
 import type { Filter, Filters } from "../fanout/filters.ts";
 import type { Hub, Subscriber } from "../fanout/hub.ts";
 import type {

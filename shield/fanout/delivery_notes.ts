@@ -1,5 +1,5 @@
 /** The recorder of deliveries and dropped messages, for fan-out; the ledger implements it. */
-import type { Episode } from "./flow.ts";
+import type { Episode } from "./entry.ts";
 
 /** A connection, as far as the ledger cares. */
 export interface LivingConnection {

@@ -8,7 +8,7 @@ import type { EntryPoint, Position } from "./entry.ts";
 import type { PayloadCopy } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
-import { Flow } from "./flow.ts";
+import { LogFlow } from "../durable/recovery/flow.ts";
 import { tenantClass, testDurable } from "../durable/testing/durable.ts";
 import type { TestDurable } from "../durable/testing/durable.ts";
 import type { Frame } from "./frame_bytes.ts";
@@ -41,11 +41,11 @@ function shown(frames: readonly Frame[]): string[] {
 
 /** Enters as `subscribe.ts` does, and sends missed messages at once. */
 async function enter(test: TestDurable, id: string, position?: Position) {
-  const flow = new Flow();
+  const flow = new LogFlow();
   const subscriber = { ...keptSubscriber(id), flow };
   const places: EntryPoint[] = [];
   await test.hub.enter("acme", ROOM, position, (entry_point) => {
-    flow.rewind(entry_point.cursor);
+    entry_point.flow(flow);
     places.push(entry_point);
     test.hub.subscribe("acme", ROOM, subscriber);
   });
@@ -228,12 +228,12 @@ Deno.test("an `enter` whose callback refuses leaves nothing open", async () => {
 Deno.test("a subscriber that is too far behind is disconnected", async () => {
   await using test = testDurable(DURABLE);
   let cut = 0;
-  const flow = new Flow();
+  const flow = new LogFlow();
   const overflow = () => void cut++;
-  await test.hub.enter("acme", ROOM, undefined, ({ cursor }) => {
+  await test.hub.enter("acme", ROOM, undefined, () => {
     // As if its lag exceeded the limit.
     const lag = { lag_bytes: Number.MAX_SAFE_INTEGER, lag_messages: 1 };
-    flow.rewind({ next: () => cursor.next(), offset: 0, ...lag });
+    flow.rewind({ next: () => undefined, offset: 0, ...lag });
     test.hub.subscribe("acme", ROOM, { ...keptSubscriber("c1"), flow, overflow });
   });
   await publish(test, "a");

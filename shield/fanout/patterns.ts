@@ -4,7 +4,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { Channel, Subscriber } from "./channel.ts";
-import type { Flow } from "./flow.ts";
+import type { Flow } from "./entry.ts";
 
 /** A hub, for the patterns that receive its rooms. */
 export interface PatternHub extends StampSource {

@@ -5,7 +5,7 @@
 import type { RoomMessage } from "./backlog.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Flow } from "./flow.ts";
+import type { Flow } from "./entry.ts";
 import type { Filter } from "./filters.ts";
 import type { DeltaWish, KeptData } from "./deltas.ts";
 import type { Frame } from "./frame_bytes.ts";

@@ -10,11 +10,9 @@ import { requireRoomId, requireRoomsPattern } from "../../shared/subjects/subjec
 import { canActInAll, notGranted } from "../auth/authorize.ts";
 import { ackAfterFlush, answer } from "../connection/answers.ts";
 import type { Connection } from "../connection/connection.ts";
-import { sendMissed } from "../connection/send_missed.ts";
 import type { SubscribeContext } from "../connection/subscribe.ts";
-import type { EntryPoint, Position } from "../fanout/entry.ts";
+import type { EntryPoint, Flow, Position } from "../fanout/entry.ts";
 import type { Filter } from "../fanout/filters.ts";
-import { Flow } from "../fanout/flow.ts";
 import type { Wish } from "../fanout/room_subscriber.ts";
 import type { Note } from "../message/gates.ts";
 import { type RequestRef, subscribeRequest } from "../message/request_ref.ts";
@@ -181,8 +179,7 @@ async function hearFrom(
     if (position === undefined || !await patterns.mayEnter(room_id)) return;
     const of_room = ofRoom(position, room_id, lives);
     await context.hub.enter(tenant_id, room_id, of_room, (entry_point) => {
-      const flow = new Flow();
-      flow.rewind(entry_point.cursor);
+      const flow = entry_point.flow();
       if (!patterns.enterAt(room_id, flow)) return;
       outcomes.set(room_id, outcomeOf(entry_point));
       flows.set(room_id, flow);
@@ -201,7 +198,7 @@ async function hearFrom(
   const newest = lives.length === 0 ? "" : logEpoch(newestLife(lives).name);
   const said = { epoch: newest, positions: Object.fromEntries(outcomes) };
   answer(connection, request, { result: new TextEncoder().encode(JSON.stringify(said)) });
-  for (const [room_id, flow] of flows) sendMissed(context, connection, room_id, flow);
+  for (const [room_id, flow] of flows) context.sendMissed(context, connection, room_id, flow);
 }
 
 function outcomeOf(entry_point: EntryPoint): Outcome {

@@ -13,7 +13,7 @@ import { type Channel, ROOMS_A_PIECE, type Subscriber } from "../fanout/channel.
 import type { DeltaWish } from "../fanout/deltas.ts";
 import type { LivingConnection } from "../fanout/delivery_notes.ts";
 import type { Filter } from "../fanout/filters.ts";
-import type { Flow } from "../fanout/flow.ts";
+import type { Flow } from "../fanout/entry.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { ConnectionPatterns } from "../fanout/patterns.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
