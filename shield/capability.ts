@@ -39,7 +39,7 @@ import type { ConnectionCounters } from "./connection/limits.ts";
 import type { Operations } from "./connection/operations.ts";
 import { NO_PRESENCE, type Presence } from "./connection/presence.ts";
 import type { Patterns, SendMissed } from "./connection/subscribe.ts";
-import type { DeliveryNotes } from "./fanout/delivery_notes.ts";
+import type { DeliveryNotes, SubscriptionNotes } from "./fanout/delivery_notes.ts";
 import type { Deltas } from "./fanout/deltas.ts";
 import { type Filters, NO_FILTERS } from "./fanout/filters.ts";
 import type { DurableRooms, Hub } from "./fanout/hub.ts";
@@ -187,6 +187,7 @@ export interface Given {
   readonly quota: Quota | undefined;
   readonly journal: Notes | undefined;
   readonly ledger: DeliveryNotes | undefined;
+  readonly marks: SubscriptionNotes | undefined;
   readonly usage: EntranceContext["usage"];
   readonly receipts: MessagePath["receipts"];
   readonly filters: Filters;
@@ -224,6 +225,7 @@ const NOTHING: Given = {
   quota: undefined,
   journal: undefined,
   ledger: undefined,
+  marks: undefined,
   usage: undefined,
   receipts: undefined,
   filters: NO_FILTERS,

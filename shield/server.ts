@@ -102,7 +102,7 @@ function assemble(
   const context: OperationContext = {
     ...{ path, hub, flushes, authenticator, overseer, patterns, sendMissed: given.sendMissed },
     attending: presence.attending({ flushes, limits, stats }),
-    ...{ limits, stats, ...kept },
+    ...{ limits, stats, ...kept, marks: given.marks },
     own: (name: string) => running.command(name),
     requireNotRevoked: (identity: Identity) => revocations.held.requireValid(identity),
   };

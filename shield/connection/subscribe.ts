@@ -9,7 +9,7 @@ import { requireGrant } from "../auth/authorize.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Connection } from "./connection.ts";
 import type { Deltas } from "../fanout/deltas.ts";
-import type { DeliveryNotes } from "../fanout/delivery_notes.ts";
+import type { DeliveryNotes, SubscriptionNotes } from "../fanout/delivery_notes.ts";
 import type { Filter, Filters } from "../fanout/filters.ts";
 import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/epoch.ts";
 import { grownRoomOf, judgedRoomOf } from "../../shared/rooms/reserved.ts";
@@ -27,8 +27,8 @@ import type { Attending } from "./presence.ts";
 import type { PresenceRequest } from "./attendance.ts";
 import { subscribeRequest } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
-import { leaveReason, markOf, noteLeft } from "./subscription_marks.ts";
-import type { LeaveWhy } from "./subscription_marks.ts";
+import { leaveReason } from "./leave_reason.ts";
+import type { LeaveWhy } from "./leave_reason.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
 import { inPieces } from "../../shared/turns/slices.ts";
 
@@ -62,8 +62,9 @@ export interface SubscribeContext {
   readonly hub: Hub;
   readonly overseer: Pick<Policies, "onSubscribe">;
   readonly filters: Filters;
-  /** Records subscriptions; absent: not recorded. */
+  /** Record deliveries and subscriptions; absent: not recorded. */
   readonly ledger?: DeliveryNotes | undefined;
+  readonly marks?: SubscriptionNotes | undefined;
   readonly flushes: FlushQueue;
   readonly attending: Attending;
   readonly limits: Limits;
@@ -76,7 +77,7 @@ export interface SubscribeContext {
 }
 
 /** What ending a subscription needs. */
-type LeaveContext = Pick<SubscribeContext, "hub" | "ledger" | "filters">;
+type LeaveContext = Pick<SubscribeContext, "hub" | "marks" | "filters">;
 
 /** A SUB, and the parts that it asks for. */
 interface Allowed {
@@ -173,7 +174,7 @@ function enter(
   const is_kept = before?.flow !== undefined && positionOf(subscribe) === undefined;
   const flow = entry_point === undefined || is_kept ? before?.flow : entry_point.flow(before?.flow);
   const wish = { no_echo, filter, deltas: context.deltas?.wish(connection, subscribe) };
-  const mark = markOf(context, connection, room_id, { flow, filter });
+  const mark = context.marks?.began(connection, room_id, { flow, filter });
   const subscriber = new RoomSubscriber(connection, wish, flow, mark);
   put(context, connection, room_id, subscriber, "resubscribed");
   const onFailure = () => {
@@ -187,7 +188,7 @@ function enter(
   if (presence_request !== undefined) {
     const restore = (other: Subscriber | undefined) => {
       if (connection.subscriptions.get(room_id) !== subscriber) return;
-      if (other !== undefined) other.mark = markOf(context, connection, room_id, other);
+      if (other !== undefined) other.mark = context.marks?.began(connection, room_id, other);
       put(context, connection, room_id, other, "refused");
       if (other?.flow !== undefined) context.sendMissed(context, connection, room_id, other.flow);
     };
@@ -240,10 +241,10 @@ function put(
   subscriber: Subscriber | undefined,
   why: LeaveWhy,
 ): void {
-  const { hub, filters } = context;
+  const { hub, filters, marks } = context;
   const { identity: { tenant_id }, subscriptions } = connection;
   const before = subscriptions.get(room_id);
-  if (before !== undefined) noteLeft(context, connection, room_id, before, why);
+  if (before !== undefined) marks?.left(connection, room_id, before.mark, why);
   // The new one comes first: a room never loses its Spine subscription while options change.
   if (subscriber !== undefined) hub.subscribe(tenant_id, room_id, subscriber);
   filters.hold(tenant_id, room_id, subscriber?.filter);

@@ -7,8 +7,7 @@ import { ArqonError, matchesRoomPattern } from "@arqon/proto";
 import { inPieces } from "../../shared/turns/slices.ts";
 import { canActInAll, notGranted } from "../auth/authorize.ts";
 import type { SubscribeContext } from "../connection/subscribe.ts";
-import { markOf, noteLeft } from "../connection/subscription_marks.ts";
-import type { LeaveWhy } from "../connection/subscription_marks.ts";
+import type { LeaveWhy } from "../connection/leave_reason.ts";
 import { type Channel, ROOMS_A_PIECE, type Subscriber } from "../fanout/channel.ts";
 import type { DeltaWish } from "../fanout/deltas.ts";
 import type { LivingConnection } from "../fanout/delivery_notes.ts";
@@ -33,7 +32,7 @@ const PUT_OUT_MAX = 1_024;
 /** What the patterns of a connection need. */
 type PatternContext = Pick<
   SubscribeContext,
-  "path" | "hub" | "overseer" | "stats" | "filters" | "ledger"
+  "path" | "hub" | "overseer" | "stats" | "filters" | "ledger" | "marks"
 >;
 
 /** The connection of the patterns. */
@@ -431,7 +430,7 @@ export class SubscribedPatterns implements ConnectionPatterns {
     began?: HeldSubscriber["began"],
   ): Subscriber {
     const begun = { flow, filter: pattern.filter, began };
-    const mark = markOf(this.#context, this.#connection, room_id, begun);
+    const mark = this.#context.marks?.began(this.#connection, room_id, begun);
     const subscriber = new RoomSubscriber(this.#connection, pattern, flow, mark);
     this.#put(room_id, pattern, subscriber);
     return subscriber;
@@ -454,12 +453,10 @@ export class SubscribedPatterns implements ConnectionPatterns {
 
   /** Replaces the room's current subscriber, if it has one. */
   #put(room_id: string, pattern: SubscribedPattern, subscriber: Subscriber): void {
-    const { hub } = this.#context;
+    const { hub, marks } = this.#context;
     const { tenant_id } = this.#connection.identity;
     const before = this.#rooms.get(room_id)?.subscriber;
-    if (before !== undefined) {
-      noteLeft(this.#context, this.#connection, room_id, before, "resubscribed");
-    }
+    if (before !== undefined) marks?.left(this.#connection, room_id, before.mark, "resubscribed");
     this.#rooms.set(room_id, { pattern, subscriber });
     hub.subscribe(tenant_id, room_id, subscriber);
     if (before !== undefined) hub.unsubscribe(tenant_id, room_id, before);
@@ -469,9 +466,9 @@ export class SubscribedPatterns implements ConnectionPatterns {
   #part(room_id: string, why: LeaveWhy): void {
     const room = this.#rooms.get(room_id);
     if (room === undefined) return;
-    const { hub } = this.#context;
+    const { hub, marks } = this.#context;
     const { tenant_id } = this.#connection.identity;
-    noteLeft(this.#context, this.#connection, room_id, room.subscriber, why);
+    marks?.left(this.#connection, room_id, room.subscriber.mark, why);
     this.#rooms.delete(room_id);
     this.#hub_patterns.parted(tenant_id, room_id);
     hub.unsubscribe(tenant_id, room_id, room.subscriber);
