@@ -7,7 +7,7 @@ import type { Identity } from "../auth/identity.ts";
 import type { Outbox } from "./outbox.ts";
 import type { Flow } from "./entry.ts";
 import type { Filter } from "./filters.ts";
-import type { DeltaWish, KeptData } from "./deltas.ts";
+import type { DeltaWish } from "./deltas.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
 import type { SubscriptionMark } from "./delivery_notes.ts";
@@ -45,9 +45,7 @@ export class RoomSubscriber implements Subscriber {
   mark: SubscriptionMark | undefined;
   readonly use: UserUse | undefined;
   readonly filter: Filter | undefined;
-  readonly bases: number[] | undefined;
-  readonly kept: KeptData | undefined;
-  readonly vcdiff: boolean;
+  readonly deltas: Subscriber["deltas"];
   readonly #connection: Recipient;
   readonly #outbox: Recipient["outbox"];
 
@@ -64,9 +62,7 @@ export class RoomSubscriber implements Subscriber {
     this.mark = mark;
     this.use = connection.use;
     this.filter = filter;
-    this.bases = deltas === undefined ? undefined : [];
-    this.kept = deltas?.kept;
-    this.vcdiff = deltas?.vcdiff === true;
+    this.deltas = deltas && { ...deltas, bases: [] };
     this.#connection = connection;
     this.#outbox = connection.outbox;
   }

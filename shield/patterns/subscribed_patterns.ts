@@ -45,9 +45,9 @@ type Receiver = Recipient & LivingConnection & {
 
 /** Whether the subscriber receives a room with the options of its pattern. */
 function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: Wish): boolean {
-  const { kept, vcdiff = false } = subscriber;
+  const { deltas: present } = subscriber;
   return subscriber.no_echo === no_echo && subscriber.filter === filter &&
-    kept === deltas?.kept && vcdiff === (deltas?.vcdiff ?? false);
+    present?.kept === deltas?.kept && present?.vcdiff === deltas?.vcdiff;
 }
 
 /** One pattern of one connection. */
