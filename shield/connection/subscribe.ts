@@ -249,10 +249,13 @@ function put(
   if (subscriber !== undefined) hub.subscribe(tenant_id, room_id, subscriber);
   filters.hold(tenant_id, room_id, subscriber?.filter);
   filters.release(tenant_id, room_id, before?.filter);
-  if (subscriber === undefined) subscriptions.delete(room_id);
-  else subscriptions.set(room_id, subscriber);
-  if (subscriber !== undefined) connection.patterns?.yieldTo(room_id);
-  else connection.patterns?.takeOver(room_id, before?.flow);
+  if (subscriber === undefined) {
+    subscriptions.delete(room_id);
+    connection.patterns?.takeOver(room_id, before?.flow);
+  } else {
+    subscriptions.set(room_id, subscriber);
+    connection.patterns?.yieldTo(room_id);
+  }
   if (before !== undefined) hub.unsubscribe(tenant_id, room_id, before);
 }
 

@@ -126,8 +126,11 @@ Deno.test("a pattern's room whose log starts before its next messages arrive los
   const deliver = heldDeliveries(test);
   const subscriber = keptSubscriber("c1");
   patternsOf(test.hub).add("acme", {
-    ...{ pattern: "log-*", text: false, mayRelease: () => false, release() {}, send() {} },
-    enter: () => test.hub.subscribe("acme", ROOM, subscriber),
+    pattern: "log-*",
+    owner: {
+      ...{ text: false, mayRelease: () => false, release() {}, send() {} },
+      enter: () => test.hub.subscribe("acme", ROOM, subscriber),
+    },
   });
   await publish(test, "a", "b", "c");
   // The first message opens the room, and the log returns its head before the others arrive.
@@ -169,11 +172,10 @@ Deno.test("messages that are stored, and in transit, when a room's log starts re
   // Like a pattern subscriber: without a position in the room's log, which opens with the first message.
   patternsOf(test.hub).add("acme", {
     pattern: "log-*",
-    text: false,
-    enter: ({ subscribers }) => heard.forEach((one) => subscribers.add(one)),
-    mayRelease: () => false,
-    release: () => {},
-    send: () => {},
+    owner: {
+      ...{ text: false, mayRelease: () => false, release() {}, send() {} },
+      enter: (_by, { subscribers }) => heard.forEach((one) => subscribers.add(one)),
+    },
   });
   await publish(test, "a");
   await asked.promise;

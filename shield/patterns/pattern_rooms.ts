@@ -4,6 +4,7 @@
  * whether and how to subscribe (`subscribed_patterns.ts`).
  */
 import { ArqonError, encodeMsg, encodeTextMessage, isId, readEnvelope } from "@arqon/proto";
+import type { StampSource } from "../../shared/records/system_envelope.ts";
 import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { tenantRoomsPattern } from "../../shared/subjects/subject.ts";
 import type { Channel } from "../fanout/channel.ts";
@@ -19,13 +20,29 @@ const LET_GO_TRIES = 16;
 /** Rooms without a match that are checked in one step: a check may cost as much as entering a room. */
 const LOOKED_A_STEP = 64;
 
+/** A GAP of a room or a pattern, in the form of its receiver. */
+export function gapFrame(
+  stamps: StampSource,
+  text: boolean,
+  place: { readonly tenant_id: string; readonly room_id: string },
+  reason: string,
+): Frame {
+  const gap = gapEnvelope(stamps, place, reason);
+  return text ? encodeTextMessage(readEnvelope(gap)) : encodeMsg(gap);
+}
+
 /** One connection's subscription to a pattern. */
 export interface PatternListener {
   /** A prefix of room ids followed by `*`. */
   readonly pattern: string;
+  readonly owner: PatternOwner;
+}
+
+/** A connection that receives rooms by patterns. */
+interface PatternOwner {
   readonly text: boolean;
-  /** Called with a matching room, before its first message. */
-  enter(channel: Channel): void;
+  /** Called with a room that a pattern of the connection matches, before its first message. */
+  enter(by: PatternListener, channel: Channel): void;
   /** Whether the room can be closed. */
   mayRelease(room_id: string): boolean;
   /** Called when the room is closed until its next message. */
@@ -91,7 +108,7 @@ export class PatternRooms implements HubPatterns {
     let looked = 0;
     for (const channel of this.#tenants.get(tenant_id)?.rooms.values() ?? []) {
       if (channel.room_id.startsWith(prefix) && !isOnlyNamed(channel.room_id)) {
-        listener.enter(channel);
+        listener.owner.enter(listener, channel);
         yield;
       } else if (++looked % LOOKED_A_STEP === 0) yield;
     }
@@ -118,7 +135,7 @@ export class PatternRooms implements HubPatterns {
     tenant.rooms.set(channel.room_id, channel);
     if (channel.spine.length === 0) tenant.fed++;
     for (const listeners of tenant.index.matching(channel.room_id)) {
-      for (const listener of listeners) listener.enter(channel);
+      for (const listener of listeners) listener.owner.enter(listener, channel);
     }
   }
 
@@ -238,7 +255,7 @@ export class PatternRooms implements HubPatterns {
       if (room_id === but) continue;
       const listeners = tenant.index.matching(room_id).flatMap((some) => [...some]);
       if (this.#isOnlyHeld(tenant, room_id, room, listeners)) {
-        for (const listener of listeners) listener.release(room_id);
+        for (const { owner } of listeners) owner.release(room_id);
       } else {
         tenant.held.delete(room_id);
         tenant.held.set(room_id, room);
@@ -258,7 +275,7 @@ export class PatternRooms implements HubPatterns {
     const channel = tenant.rooms.get(room_id);
     return channel !== undefined && channel.pins === 0 &&
       channel.subscribers.size === room.listeners &&
-      listeners.every((listener) => listener.mayRelease(room_id));
+      listeners.every(({ owner }) => owner.mayRelease(room_id));
   }
 
   /** Notifies the rooms of these subscriptions. */
@@ -273,10 +290,9 @@ export class PatternRooms implements HubPatterns {
 
   /** Notifies the listeners, with the pattern as the room: messages of closed rooms may be lost, too. */
   #tellGap({ tenant_id, index }: Tenant, reason: string): void {
-    for (const listener of index.all()) {
+    for (const { pattern, owner } of index.all()) {
       this.#options.stats.gaps++;
-      const gap = gapEnvelope(this.#options, { tenant_id, room_id: listener.pattern }, reason);
-      listener.send(listener.text ? encodeTextMessage(readEnvelope(gap)) : encodeMsg(gap));
+      owner.send(gapFrame(this.#options, owner.text, { tenant_id, room_id: pattern }, reason));
     }
   }
 }

@@ -17,13 +17,14 @@ function message(room_id: string): Uint8Array {
 
 /** A listener that receives each room that it may enter. */
 class Kept implements PatternListener {
+  readonly owner = this;
   readonly text = false;
   readonly rooms = new Map<string, Subscriber>();
   readonly frames: Frame[] = [];
 
   constructor(readonly hub: Hub, readonly pattern: string) {}
 
-  enter({ tenant_id, room_id }: Channel): void {
+  enter(_by: PatternListener, { tenant_id, room_id }: Channel): void {
     if (this.rooms.has(room_id)) return;
     const subscriber = keptSubscriber("c1", {}, () => this.frames.push(subscriber.frames.at(-1)!));
     this.rooms.set(room_id, subscriber);

@@ -20,8 +20,9 @@ import type { Recipient, Wish } from "../fanout/room_subscriber.ts";
 import type { Caller } from "../message/caller.ts";
 import { followed } from "../message/gates.ts";
 import { bump } from "../stats/stats.ts";
-import { gapFrame, HeldSubscriber } from "./held_subscriber.ts";
+import { HeldSubscriber } from "./held_subscriber.ts";
 import { isOnlyNamed } from "./pattern_index.ts";
+import { gapFrame } from "./pattern_rooms.ts";
 import type { PatternListener, PatternRooms } from "./pattern_rooms.ts";
 
 /** The most remembered rooms that policies have refused; beyond that, rooms are judged again. */
@@ -51,45 +52,12 @@ function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: Wish): boo
 }
 
 /** One pattern of one connection. */
-class SubscribedPattern implements PatternListener {
-  readonly pattern: string;
-  readonly text: boolean;
+interface SubscribedPattern extends PatternListener {
   no_echo: boolean;
   filter: Filter | undefined;
   deltas: DeltaWish | undefined;
-  /** Settles once its SUB is answered: messages of rooms entered earlier wait for it. Absent: answered. */
+  /** Settles once its SUB is answered: messages of rooms entered earlier wait for it. Undefined: answered. */
   answering: Promise<void> | undefined;
-  readonly #owner: SubscribedPatterns;
-
-  constructor(
-    owner: SubscribedPatterns,
-    pattern: string,
-    text: boolean,
-    { no_echo, filter, deltas }: Wish,
-  ) {
-    this.filter = filter;
-    this.deltas = deltas;
-    this.#owner = owner;
-    this.pattern = pattern;
-    this.text = text;
-    this.no_echo = no_echo;
-  }
-
-  enter(channel: Channel): void {
-    this.#owner.enter(this, channel);
-  }
-
-  mayRelease(room_id: string): boolean {
-    return this.#owner.mayRelease(room_id);
-  }
-
-  release(room_id: string): void {
-    this.#owner.release(room_id);
-  }
-
-  send(frame: Frame): void {
-    this.#owner.send(frame);
-  }
 }
 
 /** A room that is received by a pattern. */
@@ -126,6 +94,10 @@ export class SubscribedPatterns implements ConnectionPatterns {
     return this.#patterns.size;
   }
 
+  get text(): boolean {
+    return this.#connection.text;
+  }
+
   get patterns(): Iterable<SubscribedPattern> {
     return this.#patterns.values();
   }
@@ -154,27 +126,25 @@ export class SubscribedPatterns implements ConnectionPatterns {
    */
   hear(
     pattern: string,
-    wish: Wish,
+    { no_echo, filter, deltas }: Wish,
     awaited: Iterable<string> = [],
     answered?: Promise<void>,
   ): Promise<void> | undefined {
     const { filters } = this.#context;
-    const { identity, text } = this.#connection;
+    const { tenant_id } = this.#connection.identity;
     const matching = (room_id: string) => matchesRoomPattern(pattern, room_id);
     for (const kept of [this.#refused, this.#put_out]) {
       for (const room_id of [...kept].filter(matching)) kept.delete(room_id);
     }
     const before = this.#patterns.get(pattern);
-    const { no_echo, filter, deltas } = wish;
-    const { tenant_id } = identity;
     if (filter !== undefined) filters.requireRoom(tenant_id, pattern, filter, before?.filter);
     for (const room_id of awaited) {
       this.#awaited.add(room_id);
       this.#part(room_id, "resubscribed");
     }
     if (before === undefined) {
-      const added = new SubscribedPattern(this, pattern, text, wish);
-      added.answering = answered;
+      const options = { no_echo, filter, deltas };
+      const added: SubscribedPattern = { owner: this, pattern, ...options, answering: answered };
       this.#patterns.set(pattern, added);
       try {
         const entering = this.#hub_patterns.add(tenant_id, added);
@@ -405,11 +375,12 @@ export class SubscribedPatterns implements ConnectionPatterns {
     const room = this.#rooms.get(room_id);
     if (room?.subscriber !== held || this.#connection.ended) return;
     if (!this.#isAllowed(room_id)) return this.#part(room_id, "room-ban");
-    const { classes } = this.#context.path;
+    const { path } = this.#context;
     const { tenant_id } = this.#connection.identity;
-    const room_class = classes.of(tenant_id, room_id);
+    const room_class = path.classes.of(tenant_id, room_id);
     if (held.has_lost) {
-      this.#connection.send(gapFrame(this.#context.path, this.#connection, room_id));
+      const { text } = this.#connection;
+      this.#connection.send(gapFrame(path, text, { tenant_id, room_id }, "slow-consumer"));
     }
     const subscriber = this.#join(room.pattern, room_id, undefined, held.began);
     held.release(subscriber, room_class.pattern);
