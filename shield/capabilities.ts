@@ -24,6 +24,7 @@ import { WHY } from "./ledger/capability.ts";
 import { MEMORY } from "./memory/capability.ts";
 import { MIRROR } from "./mirror/capability.ts";
 import { NATS_API } from "./nats_api/capability.ts";
+import { PATTERNS } from "./patterns/capability.ts";
 import { POLICIES } from "./policy/capability.ts";
 import { PRESENCE } from "./presence/capability.ts";
 import { PROOF } from "./proof/capability.ts";
@@ -63,6 +64,7 @@ export const SHIELD_CAPABILITIES: readonly Capability[] = [
   FILTERS,
   DELTAS,
   PRESENCE,
+  PATTERNS,
   MODERATION,
   BACKUP,
   DATA,

@@ -38,7 +38,8 @@ import type { FlushQueue } from "./connection/flush_queue.ts";
 import type { ConnectionCounters } from "./connection/limits.ts";
 import type { Operations } from "./connection/operations.ts";
 import { NO_PRESENCE, type Presence } from "./connection/presence.ts";
-import type { DeliveryNotes } from "./fanout/delivery_notes.ts";
+import type { Patterns, SendMissed } from "./connection/subscribe.ts";
+import type { DeliveryNotes, SubscriptionNotes } from "./fanout/delivery_notes.ts";
 import type { Deltas } from "./fanout/deltas.ts";
 import { type Filters, NO_FILTERS } from "./fanout/filters.ts";
 import type { DurableRooms, Hub } from "./fanout/hub.ts";
@@ -186,6 +187,7 @@ export interface Given {
   readonly quota: Quota | undefined;
   readonly journal: Notes | undefined;
   readonly ledger: DeliveryNotes | undefined;
+  readonly marks: SubscriptionNotes | undefined;
   readonly usage: EntranceContext["usage"];
   readonly receipts: MessagePath["receipts"];
   readonly filters: Filters;
@@ -194,7 +196,9 @@ export interface Given {
   readonly traces: PathTraces | undefined;
   readonly logs: Logs;
   readonly durable: DurableRooms | undefined;
+  readonly sendMissed: SendMissed;
   readonly presence: Presence;
+  readonly patterns: Patterns | undefined;
   /** Sends the path's commands to Brains; undefined: they are plain requests. */
   readonly commands: ((spine: MessagePath["spine"]) => MessagePath["commands"]) | undefined;
   /** Compares the verdicts of policies and schemas that only observe. */
@@ -221,6 +225,7 @@ const NOTHING: Given = {
   quota: undefined,
   journal: undefined,
   ledger: undefined,
+  marks: undefined,
   usage: undefined,
   receipts: undefined,
   filters: NO_FILTERS,
@@ -229,7 +234,9 @@ const NOTHING: Given = {
   traces: undefined,
   logs: NO_LOGS,
   durable: undefined,
+  sendMissed: () => {},
   presence: NO_PRESENCE,
+  patterns: undefined,
   commands: undefined,
   candidates: NO_CANDIDATES,
   policyUsed: undefined,

@@ -55,10 +55,9 @@ export async function drain(
     return true;
   };
   if (!parts.hurried) {
-    parts.presence.presence.beginMove();
     const members = [...parts.connections].filter(({ attendances }) => attendances.size > 0);
     const at_most_ms = server.drain_timeout_ms / TOLD_SHARE;
-    await parts.presence.moving.tell(members, at_most_ms);
+    await parts.presence.move(members, at_most_ms);
   }
   if (server.drain_ms > 0 && !parts.hurried) {
     tellAll(options, parts);
@@ -77,7 +76,7 @@ export async function drain(
   // A listener that shuts down before the peers have answered would close them with 1001 instead.
   const isGone = () => parts.sockets.size === 0 && parts.hub.gone.size === 0;
   await wait(isGone, monotonic_ms() + CLOSE_MS);
-  await wait(() => parts.presence.stats.held_members === 0, answered_ms);
+  await wait(() => !parts.presence.holds(), answered_ms);
   parts.socket_server.close();
   await parts.running.clientsGone();
   await release(parts);
@@ -144,7 +143,6 @@ async function closeAll(
 }
 
 async function release(parts: Parts): Promise<void> {
-  parts.presence.presence.drain();
   await parts.signals.close();
   parts.bans.close();
   parts.revocations.held.close();

@@ -78,13 +78,13 @@ function assemble(
 ): Parts {
   const { config, config: { limits }, spine, log, now, random } = options;
   const { stats, flushes, tenants, signatures, revocations, running, running: { given } } = ground;
-  const { traces, ledger, filters, deltas, presence, policies: overseer, logs } = given;
+  const { traces, ledger, filters, deltas, presence, patterns, policies: overseer, logs } = given;
   const { rooms: { classes } } = ground;
   const kept = { ledger, filters, deltas };
   const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: given.durable };
-  const { deduplication_entries, patterns_per_tenant, pattern_rooms_per_tenant } = limits;
-  const bounds = { deduplication_entries, patterns_per_tenant, pattern_rooms_per_tenant };
-  const hub = new Hub({ ...bounds, ...heard, ...kept, stats, tenants, now, random });
+  const { deduplication_entries } = limits;
+  const fanned = { ...heard, ...kept, patterns: patterns?.of };
+  const hub = new Hub({ deduplication_entries, ...fanned, stats, tenants, now, random });
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const observers = observersOf(running.observers());
   const { schemas, quota, shares, journal, receipts } = given;
@@ -95,15 +95,15 @@ function assemble(
   const sends = traces?.sending(spine, logs, flushes) ?? { spine, logs };
   const order = orderOn(spine, random);
   const commands = given.commands?.(sends.spine);
-  const announce = () => presence.presence.announce();
+  const announce = () => presence.announce();
   const hearers = ledger &&
     ((tenant_id: string, room_id: string) => hub.hearers(tenant_id, room_id));
   const own = { ...sends, ...gates, order, commands, announce, flushes };
   const path = { ...own, classes, traces, hearers, now, random };
   const context: OperationContext = {
-    ...{ path, hub, flushes, authenticator, overseer, logs },
-    attend: presence.attending({ flushes, limits, stats }),
-    ...{ limits, stats, ...kept },
+    ...{ path, hub, flushes, authenticator, overseer, patterns, sendMissed: given.sendMissed },
+    attending: presence.attending({ flushes, limits, stats }),
+    ...{ limits, stats, ...kept, marks: given.marks },
     own: (name: string) => running.command(name),
     requireNotRevoked: (identity: Identity) => revocations.held.requireValid(identity),
   };
@@ -179,7 +179,7 @@ export async function startShield(options: ShieldOptions): Promise<Shield> {
     now() >= identity.expires_ms || revocations.find(identity) !== undefined;
   const door = { authenticator, ...reach, isOver, log, router, description, file };
   const admin = { ...door, audit: running.trail(), ...gates };
-  const known = [parts.bans.ready, revocations.ready, parts.presence.moving.known()];
+  const known = [parts.bans.ready, revocations.ready, parts.presence.known()];
   await Promise.all([authenticator.warm(), ...known, spine.flush()]);
   cluster.hello();
   await running.begin();

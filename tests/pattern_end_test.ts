@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { writeEnvelope } from "@arqon/proto";
 import { SHIELD_CAPABILITIES } from "../shield/capabilities.ts";
+import { PATTERNS } from "../shield/patterns/capability.ts";
 import type { Capability, Parts } from "../shield/capability.ts";
 import { startWith, tokenOf, TOKENS } from "../shield/testing/lone_shield.ts";
 import { roomSubject } from "../shared/subjects/subject.ts";
@@ -40,7 +41,8 @@ async function withRooms() {
     server: { websocket: "native" },
   });
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, shield.client);
-  const { stats } = parts!;
+  const { stats, running } = parts!;
+  const { counts } = running.of(PATTERNS)!;
   const sendAll = () => {
     for (let at = 0; at < ROOMS; at++) {
       const room = `m-${at}`;
@@ -51,9 +53,9 @@ async function withRooms() {
   await ask(client, { op: "sub", room: "m-*" });
   for (let at = 0; at < NAMED; at++) await ask(client, { op: "sub", room: `own-${at}` });
   sendAll();
-  await until("all rooms are received", () => stats.pattern_rooms === ROOMS);
+  await until("all rooms are received", () => counts.rooms === ROOMS);
   return {
-    ...{ stats, hooks, sendAll, client },
+    ...{ stats, counts, hooks, sendAll, client },
     async [Symbol.asyncDispose]() {
       client.socket.close();
       await server.shutdown();
@@ -65,7 +67,7 @@ async function withRooms() {
 
 Deno.test("the end of a connection leaves its rooms in slices, and it receives nothing more of them", async () => {
   await using world = await withRooms();
-  const { stats, hooks, sendAll, client } = world;
+  const { stats, counts, hooks, sendAll, client } = world;
   const sent = stats.egress_messages;
   const left = Promise.withResolvers<number>();
   hooks.atEnd = () => {
@@ -74,13 +76,13 @@ Deno.test("the end of a connection leaves its rooms in slices, and it receives n
   };
   client.socket.close();
   assert.equal(await left.promise, PIECE, "rooms that are left in the turn of the end");
-  await until("nothing is left of it", () => stats.patterns + stats.rooms === 0);
+  await until("nothing is left of it", () => counts.patterns + stats.rooms === 0);
   assert.equal(stats.egress_messages, sent, "messages that are counted after the end");
 });
 
 Deno.test("rooms that a new token does not grant are left in slices, and all of them when the refresh is answered", async () => {
   await using world = await withRooms();
-  const { stats, client } = world;
+  const { stats, counts, client } = world;
   const token = await tokenOf("user", { grants: [{ room: "other", actions: ["subscribe"] }] });
   let most = 0;
   let before = stats.rooms;
@@ -92,6 +94,6 @@ Deno.test("rooms that a new token does not grant are left in slices, and all of 
   let timer = setImmediate(look);
   await ask(client, { op: "refresh", token });
   clearImmediate(timer);
-  assert.equal(stats.patterns + stats.rooms, 0);
+  assert.equal(counts.patterns + stats.rooms, 0);
   assert.ok(most <= 4 * PIECE, `${most} rooms are left in one turn`);
 });

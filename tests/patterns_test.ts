@@ -2,7 +2,7 @@
  * Patterns of rooms on the wire, on both engines: received messages, their order, and the end of a pattern; and with a
  * position for each durable room. On NATS the subscriber and the publishers are at different Shields. The readers
  * `pattern` and `positions` of `tests/model` have a durable room, live and from a position.
- * `shield/fanout/pattern_index_test.ts` tests the index.
+ * `shield/patterns/pattern_index_test.ts` tests the index.
  */
 import assert from "node:assert/strict";
 import { sharedByTests } from "../shared/testing/shared_by_tests.ts";

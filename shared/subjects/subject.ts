@@ -272,6 +272,9 @@ export function requireRoomId(room_id: string): void {
   if (problem !== undefined) throw new ArqonError("invalid-room", problem);
 }
 
+/** Whether it is a pattern of rooms; no room's id has a `*`. */
+export const isPattern = (room_id: string): boolean => room_id.endsWith("*");
+
 /** As `requireRoomId`, for a pattern of rooms: a prefix of ids followed by `*`, or `*` alone. */
 export function requireRoomsPattern(pattern: string): void {
   if (pattern !== "*") requireRoomId(pattern.slice(0, -1));

@@ -22,11 +22,11 @@ import { frameBytes } from "../fanout/frame_bytes.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
 import type { Subscriber } from "../fanout/hub.ts";
 import type { KeptData } from "../fanout/deltas.ts";
-import type { SubscribedPatterns } from "./subscribed_patterns.ts";
+import type { ConnectionPatterns } from "../fanout/patterns.ts";
 import { Liveness } from "./liveness.ts";
 import type { Outbox } from "../fanout/outbox.ts";
 import type { Caller } from "../message/caller.ts";
-import type { Attendance } from "./presence_request.ts";
+import type { Attendance } from "./attendance.ts";
 import type { EndSaid, Observer } from "../message/observers.ts";
 import type { Rates, RateTable } from "../rates/rates.ts";
 import { ackFrame, errFrame, pingFrame, welcomeFrame } from "./reply_frames.ts";
@@ -109,7 +109,7 @@ export class Connection {
   /** The room ids this connection receives. */
   readonly subscriptions = new Map<string, Subscriber>();
   /** The patterns of rooms that it receives; undefined before its first one. */
-  patterns: SubscribedPatterns | undefined = undefined;
+  patterns: ConnectionPatterns | undefined = undefined;
   /** The data it keeps for deltas; undefined until requested. */
   kept_bases: KeptData | undefined = undefined;
   /** The caller of operations; another object after each REFRESH. */

@@ -51,7 +51,7 @@ export interface EntranceContext
   /** Ends the subscriptions of a connection that has ended with this close code. */
   readonly leaveAll: (connection: Connection, code: number) => void;
   /** Connections that may move here from a stopping Shield. */
-  readonly presence: { readonly moving: Pick<Presence["moving"], "keep"> };
+  readonly presence: Pick<Presence, "keep">;
   /** Called when the client's socket has closed. */
   readonly onClosed: (socket: ClientSocket, connection: Connection) => void;
   readonly observers: Observers;
@@ -152,13 +152,13 @@ export async function enter<T extends Opening>(
  * connection without any message of its client is one that it lost before WELCOME.
  */
 function claimOf(
-  { presence: { moving }, connections }: EntranceContext,
+  { presence, connections }: EntranceContext,
   { url }: Request,
   identity: Identity,
 ): Claim | undefined {
   if (!url.includes("resume=")) return undefined;
   const former = new URL(url).searchParams.get("resume") ?? "";
-  return isUsed(connections.get(former)) ? undefined : moving.keep(former, identity);
+  return isUsed(connections.get(former)) ? undefined : presence.keep(former, identity);
 }
 
 const isUsed = (connection: Connection | undefined): boolean =>

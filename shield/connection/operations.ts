@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Ack, ClientOperation, Refresh, Subscribe } from "@arqon/proto";
 import { ackAfterFlush, ackAfterLog, answer, wantsAck } from "./answers.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
-import { canAct, canActInAll, notGranted, requireSameUser, withGrants } from "../auth/authorize.ts";
+import { canAct, notGranted, requireSameUser, withGrants } from "../auth/authorize.ts";
 import { command } from "../message/command.ts";
 import type { OwnCommands } from "../message/command.ts";
 import type { Connection, Queued } from "./connection.ts";
@@ -18,11 +18,11 @@ import { followed } from "../message/gates.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
 import { pongFrame } from "./reply_frames.ts";
-import { ROOMS_A_PIECE } from "./subscribed_patterns.ts";
+import { ROOMS_A_PIECE } from "../fanout/channel.ts";
 import { inPieces } from "../../shared/turns/slices.ts";
 import { leave, runSubscribe, runUnsubscribe } from "./subscribe.ts";
 import type { SubscribeContext } from "./subscribe.ts";
-import { isPattern, runSubscribePattern, runUnsubscribePattern } from "./subscribe_pattern.ts";
+import { isPattern } from "../../shared/subjects/subject.ts";
 
 /** What the operations of all connections share. */
 export interface OperationContext extends SubscribeContext {
@@ -84,8 +84,8 @@ export class Operations implements OperationSteps<Queued> {
       case "subscribe":
         return runFollowed(context, connection, operation.subscribe);
       case "unsubscribe":
-        return isPattern(operation.unsubscribe.room_id)
-          ? runUnsubscribePattern(connection, operation.unsubscribe)
+        return context.patterns !== undefined && isPattern(operation.unsubscribe.room_id)
+          ? context.patterns.unsubscribe(connection, operation.unsubscribe)
           : runUnsubscribe(context, connection, operation.unsubscribe);
       case "refresh":
         return runRefresh(context, connection, operation.refresh);
@@ -156,7 +156,8 @@ function runFollowed(
   subscribe: Subscribe,
 ): Promise<void> | undefined {
   const { room_id } = subscribe;
-  const run = isPattern(room_id) ? runSubscribePattern : runSubscribe;
+  const { patterns } = context;
+  const run = patterns !== undefined && isPattern(room_id) ? patterns.subscribe : runSubscribe;
   const about = { caller: connection.caller, room_id };
   return followed(
     context.path.journal,
@@ -281,25 +282,13 @@ async function runRefresh(
 
 /** The steps of leaving rooms that the connection's token no longer grants. */
 function* endingNotGranted(context: OperationContext, connection: Connection): Generator<void> {
-  const { identity, patterns, subscriptions, attendances } = connection;
-  const left: string[] = [];
-  for (const { pattern } of [...patterns?.patterns ?? []]) {
-    yield;
-    if (canActInAll(identity, "subscribe", pattern)) continue;
-    left.push(pattern);
-    connection.fail(notGranted("subscribe", pattern));
-  }
-  yield* patterns?.leaving(left, "not-granted") ?? [];
+  const { identity, patterns, subscriptions } = connection;
+  yield* patterns?.endingNotGranted() ?? [];
   for (const room_id of [...subscriptions.keys()]) {
     yield;
     if (!subscriptions.has(room_id) || canAct(identity, "subscribe", room_id)) continue;
     leave(context, connection, room_id, "not-granted");
     connection.fail(notGranted("subscribe", room_id));
   }
-  for (const [room_id, attendance] of [...attendances]) {
-    yield;
-    if (!attendances.has(room_id) || canAct(identity, "presence", room_id)) continue;
-    attendance.refuse(new ArqonError("presence-unavailable", "the token changed meanwhile"));
-    connection.fail(notGranted("presence", room_id));
-  }
+  yield* context.attending.endingNotGranted(connection);
 }

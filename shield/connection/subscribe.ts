@@ -1,58 +1,85 @@
 /**
  * SUB and UNSUB: from the checks to the subscription in the hub, and its end. `presence/service.ts` has members;
- * `fanout/flow.ts` has the position in a durable room.
+ * `durable/recovery/flow.ts` has the position in a durable room.
  */
-import { ArqonError } from "@arqon/proto";
+import { ArqonError, encodeUtf8 } from "@arqon/proto";
 import type { Subscribe, Unsubscribe } from "@arqon/proto";
-import { ackAfterFlush, answer, wantsAck } from "./answers.ts";
+import { ackAfterFlush, answer } from "./answers.ts";
 import { requireGrant } from "../auth/authorize.ts";
+import type { Identity } from "../auth/identity.ts";
 import type { Connection } from "./connection.ts";
 import type { Deltas } from "../fanout/deltas.ts";
-import type { Filter } from "../fanout/filters.ts";
+import type { DeliveryNotes, SubscriptionNotes } from "../fanout/delivery_notes.ts";
+import type { Filter, Filters } from "../fanout/filters.ts";
 import { ANY_EPOCH, NO_EPOCH } from "../../shared/rooms/epoch.ts";
 import { grownRoomOf, judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { Limits } from "../../shared/config/schema.ts";
-import type { Lives } from "../../shared/spine/contract/lives.ts";
-import { Flow } from "../fanout/flow.ts";
-import type { EntryPoint, Position } from "../fanout/entry.ts";
+import type { EntryPoint, Flow, Position } from "../fanout/entry.ts";
 import type { FlushQueue } from "./flush_queue.ts";
-import type { Note } from "../message/gates.ts";
-import type { Subscriber } from "../fanout/hub.ts";
+import type { Note, Policies } from "../message/gates.ts";
+import { ROOMS_A_PIECE } from "../fanout/channel.ts";
+import type { Hub, Subscriber } from "../fanout/hub.ts";
+import type { HubPatterns, PatternHub } from "../fanout/patterns.ts";
+import type { ShieldStats } from "../stats/stats.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { MessagePath } from "../message/pipeline.ts";
-import { sendMissed } from "./send_missed.ts";
-import type { MissedContext } from "./send_missed.ts";
-import type { Attend } from "./presence.ts";
-import { presenceRequest } from "./presence_request.ts";
-import type { LogPlace, PresenceRequest } from "./presence_request.ts";
+import type { Attending } from "./presence.ts";
+import type { PresenceRequest } from "./attendance.ts";
 import { subscribeRequest } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
-import { leaveReason, markOf, noteLeft } from "./subscription_marks.ts";
-import type { LeaveWhy } from "./subscription_marks.ts";
+import { leaveReason } from "./leave_reason.ts";
+import type { LeaveWhy } from "./leave_reason.ts";
 import { RoomSubscriber } from "../fanout/room_subscriber.ts";
-import { ROOMS_A_PIECE } from "./subscribed_patterns.ts";
-import type { PatternContext } from "./subscribed_patterns.ts";
 import { inPieces } from "../../shared/turns/slices.ts";
 
 /** Close codes of a client that closed the connection, or was banned: it will not return. */
 const DELIBERATE_CLOSES = [1000, 4403];
 
+/**
+ * Sends a connection the missed messages of a durable room, as fast as it reads; after that it is live. The capability
+ * of durable rooms implements it (`durable/`).
+ */
+export type SendMissed = (
+  context: SubscribeContext,
+  connection: Connection,
+  room_id: string,
+  flow: Flow,
+) => void;
+
+/** Patterns of rooms; the patterns capability implements them (`patterns/`). */
+export interface Patterns {
+  /** Makes the patterns of the process's hub. */
+  of(hub: PatternHub): HubPatterns;
+  /** Runs the SUB of a pattern, as `runSubscribe`. */
+  readonly subscribe: typeof runSubscribe;
+  /** Runs its UNSUB. Throws `invalid-room` and `not-subscribed`. */
+  unsubscribe(connection: Connection, unsubscribe: Unsubscribe): Promise<void> | undefined;
+}
+
 /** What SUBs of rooms and patterns need. */
-export interface SubscribeContext extends PatternContext {
+export interface SubscribeContext {
   readonly path: MessagePath;
+  readonly hub: Hub;
+  readonly overseer: Pick<Policies, "onSubscribe">;
+  readonly filters: Filters;
+  /** Record deliveries and subscriptions; absent: not recorded. */
+  readonly ledger?: DeliveryNotes | undefined;
+  readonly marks?: SubscriptionNotes | undefined;
   readonly flushes: FlushQueue;
-  readonly attend: Attend;
+  readonly attending: Attending;
   readonly limits: Limits;
-  readonly stats: MissedContext["stats"] & PatternContext["stats"];
+  readonly stats: ShieldStats;
+  readonly sendMissed: SendMissed;
   /** Makes diffs; absent: none. */
   readonly deltas?: Pick<Deltas, "wish"> | undefined;
-  /** The known incarnations of tenants' logs; absent: none. */
-  readonly logs?: { livesOf(tenant_id: string): Promise<Lives> };
+  /** Absent: a SUB of a pattern is refused, as its name is no room's. */
+  readonly patterns?: Patterns | undefined;
 }
 
 /** What ending a subscription needs. */
-type LeaveContext = Pick<SubscribeContext, "hub" | "ledger" | "filters">;
+type LeaveContext = Pick<SubscribeContext, "hub" | "marks" | "filters">;
 
+/** A SUB, and the parts that it asks for. */
 interface Allowed {
   readonly subscribe: Subscribe;
   readonly presence_request: PresenceRequest | undefined;
@@ -81,84 +108,110 @@ export function runSubscribe(
   note?: Note,
 ): Promise<void> | undefined {
   const { room_id } = subscribe;
+  const { caller, identity } = connection;
   requireRoomId(room_id);
-  requireGrant(connection.identity, "subscribe", room_id);
-  context.path.bans.requireRoom(connection.identity, room_id);
-  if (subscribe.presence) requireGrant(connection.identity, "presence", room_id);
-  const presence_request = presenceRequest(subscribe, context.limits);
-  const filter = context.filters.of(connection.identity.tenant_id, subscribe.filter, room_id);
-  const request = subscribeRequest(subscribe);
-  const allowed: Allowed = { subscribe, presence_request, request, filter };
-  requireClass(context, connection, allowed);
-  const admitted = context.overseer.onSubscribe(connection.caller, judgedRoomOf(room_id), note);
+  requireGrant(identity, "subscribe", room_id);
+  context.path.bans.requireRoom(identity, room_id);
+  const presence_request = context.attending.asked(identity, subscribe);
+  const filter = context.filters.of(identity.tenant_id, subscribe.filter, room_id);
+  requireLog(context, identity, subscribe);
+  const allowed = { subscribe, presence_request, request: subscribeRequest(subscribe), filter };
+  const admitted = context.overseer.onSubscribe(caller, judgedRoomOf(room_id), note);
   if (admitted === undefined) return join(context, connection, allowed);
   return admitted.then(() => connection.ended ? undefined : join(context, connection, allowed));
 }
 
-/** Throws if the room's class forbids an option of the SUB. */
-function requireClass(
-  { path }: SubscribeContext,
-  { identity }: Connection,
-  { subscribe, presence_request }: Allowed,
+/** Throws if the SUB needs a log that the room does not have. */
+function requireLog(
+  { path: { classes } }: SubscribeContext,
+  { tenant_id }: Identity,
+  subscribe: Subscribe,
 ): void {
   const { room_id } = subscribe;
-  const { durable, presence } = path.classes.of(identity.tenant_id, room_id);
   const grown = grownRoomOf(room_id);
-  if (grown !== undefined && !path.classes.of(identity.tenant_id, grown).durable) {
+  if (grown !== undefined && !classes.of(tenant_id, grown).durable) {
     throw new ArqonError("not-durable", grown);
-  }
-  if (presence_request !== undefined && !presence) {
-    throw new ArqonError("presence-disabled", room_id);
   }
   if (subscribe.positions.length > 0) {
     throw new ArqonError("invalid-field", "positions: only for a pattern");
   }
-  if (!durable && positionOf(subscribe) !== undefined) throw new ArqonError("not-durable", room_id);
+  if (positionOf(subscribe) !== undefined && !classes.of(tenant_id, room_id).durable) {
+    throw new ArqonError("not-durable", room_id);
+  }
 }
 
-function wishOf(context: SubscribeContext, connection: Connection, subscribe: Subscribe) {
-  return { no_echo: subscribe.no_echo, deltas: context.deltas?.wish(connection, subscribe) };
-}
-
-/** Subscribes, once nothing has refused it. */
+/** Subscribes, once nothing has refused it; in a durable room, once its log knows the connection's position. */
 function join(
   context: SubscribeContext,
   connection: Connection,
   allowed: Allowed,
 ): Promise<void> | undefined {
   const { room_id, batch } = allowed.subscribe;
-  requirePlace(context, connection, room_id, allowed.filter);
+  const { tenant_id } = connection.identity;
+  requirePlace(context, connection, allowed);
   if (batch) connection.useBatches();
-  const room_class = context.path.classes.of(connection.identity.tenant_id, room_id);
-  if (room_class.durable) return joinDurable(context, connection, allowed);
+  if (!context.path.classes.of(tenant_id, room_id).durable) {
+    return enter(context, connection, allowed);
+  }
+  return context.hub.enter(tenant_id, room_id, positionOf(allowed.subscribe), (entry_point) => {
+    if (connection.ended) return;
+    requirePlace(context, connection, allowed);
+    enter(context, connection, allowed, entry_point);
+  });
+}
+
+/** Enters the room, whose log has the connection's position; absent: the room has no log. */
+function enter(
+  context: SubscribeContext,
+  connection: Connection,
+  allowed: Allowed,
+  entry_point?: EntryPoint,
+): undefined {
+  const { subscribe, request, presence_request, filter } = allowed;
+  const { room_id, no_echo } = subscribe;
   const before = connection.subscriptions.get(room_id);
-  const { filter, subscribe } = allowed;
-  const mark = markOf(context, connection, { flow: before?.flow, filter, room_class });
-  const subscriber = new RoomSubscriber(
-    connection,
-    wishOf(context, connection, subscribe),
-    before?.flow,
-    mark,
-    filter,
-  );
+  // A SUB that only changes options keeps the connection's position.
+  const is_kept = before?.flow !== undefined && positionOf(subscribe) === undefined;
+  const flow = entry_point === undefined || is_kept ? before?.flow : entry_point.flow(before?.flow);
+  const wish = { no_echo, filter, deltas: context.deltas?.wish(connection, subscribe) };
+  const mark = context.marks?.began(connection, room_id, { flow, filter });
+  const subscriber = new RoomSubscriber(connection, wish, flow, mark);
   put(context, connection, room_id, subscriber, "resubscribed");
   const onFailure = () => {
     if (connection.subscriptions.get(room_id) !== subscriber) return;
     leave(context, connection, room_id, "refused");
   };
-  if (allowed.presence_request !== undefined) {
-    return attend(context, connection, allowed, { subscriber, before, onFailure });
+  const log = entry_point && flow && {
+    position: () => positionResult(entry_point),
+    begin: () => context.sendMissed(context, connection, room_id, flow),
+  };
+  if (presence_request !== undefined) {
+    const restore = (other: Subscriber | undefined) => {
+      if (connection.subscriptions.get(room_id) !== subscriber) return;
+      if (other !== undefined) other.mark = context.marks?.began(connection, room_id, other);
+      put(context, connection, room_id, other, "refused");
+      if (other?.flow !== undefined) context.sendMissed(context, connection, room_id, other.flow);
+    };
+    const asked = { request, presence_request, subscriber, before, restore, leave: onFailure, log };
+    try {
+      return context.attending.ask(connection, room_id, asked);
+    } catch (error) {
+      restore(before);
+      throw error;
+    }
   }
   connection.attendance(room_id)?.end(true);
-  return ackAfterFlush(context, connection, allowed.request, onFailure);
+  if (log === undefined) return ackAfterFlush(context, connection, request, onFailure);
+  const { offset, members } = log.position();
+  answer(connection, request, { offset, result: encodeUtf8(`{${members}}`) });
+  log.begin();
 }
 
 /** Throws if the connection may not have the subscription, or is at its limit. */
 function requirePlace(
   { path, limits, filters }: SubscribeContext,
   { identity, subscriptions }: Connection,
-  room_id: string,
-  filter: Filter | undefined,
+  { subscribe: { room_id }, filter }: Allowed,
 ): void {
   // A ban may have arrived while policies judged the SUB, or the log answered.
   path.bans.requireRoom(identity, room_id);
@@ -168,90 +221,6 @@ function requirePlace(
   }
   if (subscriptions.has(room_id) || subscriptions.size < limits.rooms_per_connection) return;
   throw new ArqonError("too-many-rooms", String(limits.rooms_per_connection));
-}
-
-interface Place {
-  readonly subscriber: Subscriber;
-  readonly before: Subscriber | undefined;
-  readonly onFailure: () => void;
-  readonly log?: LogPlace;
-}
-
-/** Enters a SUB with presence, which is answered when the room's members are known. */
-function attend(
-  context: SubscribeContext,
-  connection: Connection,
-  { subscribe: { room_id }, request, presence_request }: Allowed,
-  { subscriber, before, onFailure, log }: Place,
-): undefined {
-  if (presence_request === undefined) return;
-  const restore = (other: Subscriber | undefined) => {
-    if (connection.subscriptions.get(room_id) !== subscriber) return;
-    if (other !== undefined) {
-      const { flow, filter } = other;
-      const room_class = context.path.classes.of(connection.identity.tenant_id, room_id);
-      other.mark = markOf(context, connection, { flow, filter, room_class });
-    }
-    put(context, connection, room_id, other, "refused");
-    if (other?.flow !== undefined) sendMissed(context, connection, room_id, other.flow);
-  };
-  const asked = { request, presence_request, subscriber, before, restore, leave: onFailure };
-  try {
-    const attendance = connection.attendance(room_id) ?? context.attend(connection, room_id);
-    attendance.ask(log === undefined ? asked : { ...asked, log });
-  } catch (error) {
-    restore(before);
-    throw error;
-  }
-}
-
-/** Subscribes as `join`, once the room's log has determined the connection's position. */
-function joinDurable(
-  context: SubscribeContext,
-  connection: Connection,
-  allowed: Allowed,
-): Promise<void> {
-  const { room_id } = allowed.subscribe;
-  const position = positionOf(allowed.subscribe);
-  const { tenant_id } = connection.identity;
-  return context.hub.enter(tenant_id, room_id, position, (entry_point) => {
-    if (connection.ended) return;
-    requirePlace(context, connection, room_id, allowed.filter);
-    const before = connection.subscriptions.get(room_id);
-    const flow = before?.flow ?? new Flow();
-    // A SUB that only changes options keeps the connection's position.
-    if (before?.flow === undefined || position !== undefined) flow.rewind(entry_point.cursor);
-    const { subscribe, filter } = allowed;
-    const room_class = context.path.classes.of(tenant_id, room_id);
-    const mark = markOf(context, connection, { flow, filter, room_class });
-    const subscriber = new RoomSubscriber(
-      connection,
-      wishOf(context, connection, subscribe),
-      flow,
-      mark,
-      filter,
-    );
-    put(context, connection, room_id, subscriber, "resubscribed");
-    const log = {
-      position: () => positionResult(entry_point),
-      begin: () => sendMissed(context, connection, room_id, flow),
-    };
-    if (allowed.presence_request !== undefined) {
-      const onFailure = () => {
-        if (connection.subscriptions.get(room_id) === subscriber) {
-          leave(context, connection, room_id, "refused");
-        }
-      };
-      return attend(context, connection, allowed, { subscriber, before, onFailure, log });
-    }
-    connection.attendance(room_id)?.end(true);
-    if (wantsAck(allowed.request)) {
-      const { offset, members } = log.position();
-      const result = new TextEncoder().encode(`{${members}}`);
-      answer(connection, allowed.request, { offset, result });
-    }
-    log.begin();
-  });
 }
 
 /** The members of a durable room in a SUB's ACK. */
@@ -272,19 +241,21 @@ function put(
   subscriber: Subscriber | undefined,
   why: LeaveWhy,
 ): void {
-  const { hub, filters } = context;
+  const { hub, filters, marks } = context;
   const { identity: { tenant_id }, subscriptions } = connection;
   const before = subscriptions.get(room_id);
-  if (before !== undefined) noteLeft(context, connection, room_id, before, why);
+  if (before !== undefined) marks?.left(connection, room_id, before.mark, why);
   // The new one comes first: a room never loses its Spine subscription while options change.
   if (subscriber !== undefined) hub.subscribe(tenant_id, room_id, subscriber);
   filters.hold(tenant_id, room_id, subscriber?.filter);
   filters.release(tenant_id, room_id, before?.filter);
-  if (subscriber === undefined) subscriptions.delete(room_id);
-  else subscriptions.set(room_id, subscriber);
-  const channel = subscriber === undefined ? hub.find(tenant_id, room_id) : undefined;
-  if (channel === undefined) connection.patterns?.yieldTo(room_id);
-  else connection.patterns?.takeOver(channel, before?.flow);
+  if (subscriber === undefined) {
+    subscriptions.delete(room_id);
+    connection.patterns?.takeOver(room_id, before?.flow);
+  } else {
+    subscriptions.set(room_id, subscriber);
+    connection.patterns?.yieldTo(room_id);
+  }
   if (before !== undefined) hub.unsubscribe(tenant_id, room_id, before);
 }
 

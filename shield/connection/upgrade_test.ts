@@ -49,7 +49,7 @@ async function testUpgrade(onConnect: UpgradeContext["overseer"]["onConnect"]) {
     }),
     onClosed: () => {},
     observers: NO_OBSERVERS,
-    presence: { moving: { keep: () => undefined } },
+    presence: { keep: () => undefined },
     pump: new Pump(),
     stats: createStats(),
     tenants: new TenantTable(),

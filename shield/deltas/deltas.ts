@@ -31,7 +31,11 @@ export interface DeltaLimits {
 
 /** A receiver with the bases that it has. */
 interface KeepingReceiver extends DeltaReceiver {
-  readonly kept?: KeptBases | undefined;
+  readonly deltas?: {
+    readonly bases: number[];
+    readonly kept: KeptBases | undefined;
+    readonly vcdiff: boolean;
+  } | undefined;
 }
 
 /** Smaller data is never diffed: the header of a diff is as large. */
@@ -181,8 +185,9 @@ class MessageDelta {
   }
 
   frameFor(receiver: KeepingReceiver, may_drop: boolean): Sized | undefined {
-    const { bases, kept, is_direct } = receiver;
-    if (bases === undefined || may_drop && is_direct === false) return undefined;
+    const { text, deltas, is_direct } = receiver;
+    if (deltas === undefined || may_drop && is_direct === false) return undefined;
+    const { bases, kept, vcdiff } = deltas;
     const foldable = this.#foldable === undefined ? this.#foldable = this.#fold() : this.#foldable;
     if (foldable === null) return undefined;
     const { slot, before } = foldable;
@@ -191,7 +196,7 @@ class MessageDelta {
     while (bases.length <= slot.index) bases.push(0);
     const held = bases[slot.index]!;
     const has = held === before?.number && kept?.has(held) !== false;
-    const folded = this.#frame(foldable, has ? held : 0, receiver);
+    const folded = this.#frame(foldable, has ? held : 0, text, vcdiff);
     if (folded === undefined) return undefined;
     bases[slot.index] = slot.number;
     kept?.replace(held, slot.number, slot.data.length);
@@ -212,7 +217,8 @@ class MessageDelta {
   #frame(
     foldable: Foldable,
     base: number,
-    { text, vcdiff = false }: DeltaReceiver,
+    text: boolean,
+    vcdiff: boolean,
   ): Sized | undefined {
     if (text && !(this.#is_text ??= isText(foldable.slot.data))) return undefined;
     const in_vcdiff = vcdiff && !text;

@@ -80,6 +80,10 @@ class Reader {
     this.room_name = room_name;
   }
 
+  get deltas(): this {
+    return this;
+  }
+
   read(frame: Uint8Array): Uint8Array {
     const envelope = frame.subarray(1);
     const { start, end, delta } = findData(envelope)!;

@@ -8,6 +8,7 @@ import { BOOLEAN, list, object, TEXT } from "../openapi/openapi_parts.ts";
 import type { History } from "./history/history.ts";
 import { HISTORY_GET } from "./history/history_query.ts";
 import { createHttpHistory, HISTORY } from "./http/http_history.ts";
+import { sendMissed } from "./send_missed.ts";
 import { startDurable } from "./start.ts";
 import type { StartedDurable } from "./start.ts";
 
@@ -42,16 +43,22 @@ export const DURABLE: Capability<OwnDurable> = {
     },
   },
   open(env, ground) {
-    const { rooms: { classes }, flushes } = ground;
+    const { rooms: { classes }, flushes, running } = ground;
     const durable = startDurable({ ...env, classes, flushes });
     const { logs, rooms, stats } = durable;
+    // They are opened later.
+    let opened: Filters | undefined;
+    const filters = () => opened ??= running.of(FILTERS) ?? new Filters(env.config.filters);
     return {
-      gives: { logs, durable: rooms },
+      gives: {
+        ...{ logs, durable: rooms },
+        sendMissed: (...missed) => sendMissed(filters(), ...missed),
+      },
       own: { stats },
-      start({ running, operations: { context: { path, overseer, limits } } }) {
-        const filters = running.of(FILTERS) ?? new Filters(env.config.filters);
+      start({ operations: { context: { path, overseer, limits } } }) {
         const { noteRead, reads } = running.given;
-        const history = durable.history({ ...path, overseer, limits, filters, noteRead, reads });
+        const read = { overseer, limits, filters: filters(), noteRead, reads };
+        const history = durable.history({ ...path, ...read });
         return { own: { stats, history }, commands: history.own };
       },
       close: durable.close,

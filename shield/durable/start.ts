@@ -13,8 +13,7 @@ import { createHistory, type History, type HistoryContext } from "./history/hist
 import { TenantLogs } from "./log/logs.ts";
 import { DurableChannel } from "./room/channel.ts";
 import { RoomLog } from "./room/room_log.ts";
-import { createDurableStats, registerPendingLimit } from "./log/stats.ts";
-import type { DurableStats } from "./log/stats.ts";
+import { DurableStats, registerPendingLimit } from "./log/stats.ts";
 import { TailCache } from "./log/tail_cache.ts";
 import { LogWatch } from "./log/watch.ts";
 
@@ -42,7 +41,7 @@ export function startDurable(start: DurableStart): StartedDurable {
   const { limits } = config;
   const logger = start.log.child({ part: "durable" });
   const clock = SYSTEM_CLOCK;
-  const stats = createDurableStats(registry);
+  const stats = new DurableStats(registry);
   registerPendingLimit(registry, limits.log_pending_bytes);
   const open_rooms = new Map<string, RoomLog>();
   const nameOf = (tenant_id: string, room_id: string) => `${tenant_id}/${room_id}`;

@@ -9,11 +9,13 @@ import type { RoomMessage } from "./backlog.ts";
 import type { SeenMessages } from "./deduplicate.ts";
 import type { DeliveryNotes } from "./delivery_notes.ts";
 import type { DeltaReceiver, DeltaRoom } from "./deltas.ts";
-import type { DurableRoom } from "./entry.ts";
+import type { DurableRoom, Flow } from "./entry.ts";
 import type { Filtered, FilteredRoom } from "./filters.ts";
-import type { Flow } from "./flow.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Reception } from "./reception.ts";
+
+/** Rooms entered, left or looked up in one slice: at most half a millisecond. */
+export const ROOMS_A_PIECE = 64;
 
 /** One connection's subscription to one room. */
 export interface Subscriber extends Filtered, DeltaReceiver {

@@ -1,5 +1,6 @@
-/** The recorder of deliveries and dropped messages, for fan-out; the ledger implements it. */
-import type { Episode } from "./flow.ts";
+/** The recorder of subscriptions, deliveries and dropped messages, for fan-out; the ledger implements it. */
+import type { Identity } from "../auth/identity.ts";
+import type { Episode, Flow } from "./entry.ts";
 
 /** A connection, as far as the ledger cares. */
 export interface LivingConnection {
@@ -49,13 +50,29 @@ export interface SubscriptionMark {
   filters?: number[];
 }
 
-/** A subscription that has ended. */
-interface LeftSubscription extends Pick<SubscriptionMark, "number" | "since" | "since_ms"> {
-  readonly why: string;
-  /** Whether messages of one turn could share a frame. */
-  readonly batch: boolean;
-  readonly caught_up: Episode | undefined;
-  readonly filters: readonly number[] | undefined;
+/** A subscription that begins. */
+interface Begun {
+  readonly flow?: Flow | undefined;
+  readonly filter?: { readonly number: number } | undefined;
+  /** The time since which its messages have been queued; absent: it begins now. */
+  readonly began?: Pick<SubscriptionMark, "since" | "since_ms"> | undefined;
+}
+
+/** Takes notes of subscriptions. */
+export interface SubscriptionNotes {
+  /** One begins now. */
+  began(
+    connection: LivingConnection & { readonly identity: Identity },
+    room_id: string,
+    begun: Begun,
+  ): SubscriptionMark;
+  /** One has ended; `why` is a word, or the reason of a refusal. */
+  left(
+    connection: Pick<LivingConnection, "identity" | "outbox">,
+    room_id: string,
+    mark: SubscriptionMark | undefined,
+    why: string,
+  ): void;
 }
 
 /** The reason why a message is not delivered to a connection. */
@@ -70,11 +87,8 @@ export interface DeliveryNotes {
   /** Unix ms of a clock that never jumps. */
   readonly now_ms: number;
   readonly rooms: { find(tenant_id: string, room_id: string): NotedRoom | undefined };
-  /** Connections with a new subscription; undefined: not needed. */
-  readonly joined: { add(connection: LivingConnection): unknown } | undefined;
   /** The number of a new connection. */
   nextConnection(): number;
-  nextSubscription(): number;
   openRoom(tenant_id: string, room_id: string): NotedRoom;
   /** A message is about to be sent, until `sent`; returns its position. */
   message(room: NotedRoom, envelope: Uint8Array, offset: number): number;
@@ -85,8 +99,6 @@ export interface DeliveryNotes {
   duplicate(room: NotedRoom, envelope: Uint8Array, offset: number): void;
   /** A room is notified that messages are missing. */
   gap(room: NotedRoom, reason: string): void;
-  /** A subscription has ended. */
-  left(room: NotedRoom, connection: number, end: LeftSubscription): void;
   /** A subscription skips a durable room's messages of these offsets. */
   passedOver(
     room: NotedRoom,

@@ -14,15 +14,11 @@ export interface DeltaWish {
   readonly kept: KeptData | undefined;
 }
 
-/** The delta state of a receiver. */
+/** A receiver, for deltas. */
 export interface DeltaReceiver {
   readonly text: boolean;
-  /** The number of the receiver's data, by slot; absent: it did not request deltas. */
-  readonly bases?: number[] | undefined;
-  /** The bases that the connection keeps of all its rooms; absent: `bases` decides. */
-  readonly kept?: KeptData | undefined;
-  /** Whether the receiver reads diffs in VCDIFF; absent: it reads Fossil's. */
-  readonly vcdiff?: boolean;
+  /** Its request, and the number of its data by slot; absent: it did not request deltas. */
+  readonly deltas?: DeltaWish & { readonly bases: number[] } | undefined;
   /** Whether a frame sent now cannot be dropped; absent: it cannot. */
   readonly is_direct?: boolean;
 }

@@ -15,19 +15,36 @@ export interface Entry {
   text: Frame | undefined;
 }
 
-/** A reader's position in a room. A cursor never skips: trimmed messages stay reachable for it. */
-export interface Cursor {
-  /** Returns the next message and moves past it; undefined at the end, for now. */
-  next(): Entry | undefined;
-  /** The offset after which it continues. */
-  readonly offset: number;
-  /**
-   * Bytes of the envelopes that the cursor has not read. It may be the only one that keeps them in
-   * memory.
-   */
+/**
+ * What one subscription was sent from one position in the room until it was live: the offset after which it began,
+ * those of the first and the last message, 0: none; and the ledger's position at which it was live, 0: not yet.
+ */
+export interface Episode {
+  readonly after: number;
+  first: number;
+  last: number;
+  live: number;
+}
+
+/** The place of one connection in one durable room: live, or behind. It outlives a SUB that only changes options. */
+export interface Flow {
+  /** True if the connection receives live messages; otherwise it gets what it missed, as fast as it reads. */
+  readonly is_live: boolean;
+  /** Bytes of the connection's unread messages; 0 if it is live. */
   readonly lag_bytes: number;
-  /** The number of messages that the cursor has not read. */
+  /** The number of the connection's unread messages. */
   readonly lag_messages: number;
+  /** What the connection was sent since the flow began, or since `continueAs`. */
+  readonly episode: Episode;
+  /**
+   * Starts the episode of another subscription that takes over: what it was not sent itself stays in the former
+   * episode.
+   */
+  continueAs(): Episode;
+  /** Makes the connection live at once; its old position is dropped. */
+  finish(): void;
+  /** Records the ledger's position at which the connection is live. */
+  noteLive(position: number): void;
 }
 
 /** The position that a subscriber brings; `epoch` is "" if it has none. */
@@ -42,21 +59,21 @@ export type Unrecovered = Lost | "too-many" | "offset-ahead";
 export type Lost = "epoch-changed" | "history-trimmed" | "erased";
 
 /**
- * How a subscriber enters a room. All members show the state of the moment in which they are read, up to the first read
- * of `cursor`. Read `recovered`, `reason`, `cursor` and `position()` in one turn, and in that same turn start to pass
- * `onEntry` and `onGap` on to the subscriber, or walk its cursor. Then nothing is lost or doubled, however late that
- * turn is: the cursor has the messages since the decision, and a gap reported to others meanwhile has made `recovered`
- * false.
+ * How a subscriber enters a room. All members show the state of the moment in which they are read, up to the first call
+ * of `flow`. Read `recovered`, `reason`, `flow` and `position()` in one turn, and in that same turn start to pass
+ * `onEntry` and `onGap` on to the subscriber, or to send what it missed. Then nothing is lost or doubled, however late
+ * that turn is: the flow has the messages since the decision, and a gap reported to others meanwhile has made
+ * `recovered` false.
  */
 export interface EntryPoint {
   /**
-   * Undefined: the subscriber has no position. True: the cursor returns exactly the missed messages, and then new ones.
+   * Undefined: the subscriber has no position. True: the flow has exactly the missed messages, and then new ones.
    */
   readonly recovered: boolean | undefined;
   /** Why the subscriber is not recovered; "" otherwise. */
   readonly reason: "" | Unrecovered;
-  /** The position where the subscriber continues. Always the same object. */
-  readonly cursor: Cursor;
+  /** The subscriber's flow from the position where it continues: `before`, or a new one. */
+  flow(before?: Flow): Flow;
   /** The room's position at the time of this call. */
   position(): { offset: number; epoch: string };
 }

@@ -2,7 +2,6 @@
 import { ArqonError } from "@arqon/proto";
 import type { Identity } from "../auth/identity.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import { nextTurn } from "../../shared/turns/next_turn.ts";
 import type { NotedRoom, SubscriptionMark } from "./delivery_notes.ts";
 import type { Outgoing } from "./room_message.ts";
 
@@ -43,16 +42,6 @@ export interface SentJudge {
   end(): void;
 }
 
-/** Judges the missed messages of one reader of a room, one at a time. */
-export interface MissedJudge {
-  /** Whether a message is withheld from the reader; if so, this is counted. */
-  withholds(reader: Filtered, room_class: RoomClass, envelope: Uint8Array): boolean;
-  /** Whether the reader has to yield now. */
-  isOver(): boolean;
-  /** Calls back when it may continue. */
-  later(resume: () => void): void;
-}
-
 /** All filters of SUBs. `hold` and `release` come in pairs. */
 export interface Filters {
   /**
@@ -70,8 +59,6 @@ export interface Filters {
   release(tenant_id: string, room_id: string, filter: Filter | undefined): void;
   /** Starts to judge a message. */
   sent(room: FilteredRoom, outgoing: Outgoing): SentJudge;
-  /** Starts to judge missed messages. */
-  missed(tenant_id: string, room_id: string): MissedJudge;
 }
 
 const refuse = (): never => {
@@ -86,9 +73,4 @@ export const NO_FILTERS: Filters = {
   hold: () => {},
   release: () => {},
   sent: () => ({ withholds: () => true, end: () => {} }),
-  missed: () => ({
-    withholds: ({ filter }, room_class) => filter !== undefined || room_class.filter !== undefined,
-    isOver: () => false,
-    later: nextTurn,
-  }),
 };

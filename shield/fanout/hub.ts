@@ -21,7 +21,7 @@ import { observeDelivery } from "../stats/delivery_latency.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { RoomMessage } from "./backlog.ts";
-import { countSent, hasLive, isPlaceless, passOver } from "./channel.ts";
+import { countSent, hasLive, isPlaceless, passOver, ROOMS_A_PIECE } from "./channel.ts";
 import type { Channel, Subscriber } from "./channel.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
 import type { DeliveryNotes } from "./delivery_notes.ts";
@@ -32,19 +32,15 @@ import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { HubLosses } from "./hub_losses.ts";
 import { copyFor } from "./message_copy.ts";
-import { PatternRooms, UNBOUNDED_PATTERNS } from "./pattern_rooms.ts";
-import type { PatternLimits } from "./pattern_rooms.ts";
+import type { HubPatterns, PatternHub } from "./patterns.ts";
 import { Reception } from "./reception.ts";
 import { droppable, frameOf, gapEnvelope, isOwnEvent, readForeign } from "./room_message.ts";
 import type { Outgoing } from "./room_message.ts";
 
 export type { Channel, Subscriber } from "./channel.ts";
 
-/**
- * What fan-out needs from the process. `deduplication_entries` is for each tenant; without `PatternLimits` patterns
- * have no limit.
- */
-export interface HubOptions extends Partial<PatternLimits>, Pick<Env, "now" | "random"> {
+/** What fan-out needs from the process. `deduplication_entries` is for each tenant. */
+export interface HubOptions extends Pick<Env, "now" | "random"> {
   spine: Pick<Spine, "subscribe" | "onEvent">;
   stats: ShieldStats;
   tenants: Pick<TenantTable, "of">;
@@ -59,10 +55,9 @@ export interface HubOptions extends Partial<PatternLimits>, Pick<Env, "now" | "r
   filters?: Pick<Filters, "sent"> | undefined;
   /** Makes diffs; absent: every receiver gets whole messages. */
   deltas?: Deltas | undefined;
+  /** Makes the patterns that receive its rooms; absent: none. */
+  patterns?: ((hub: PatternHub) => HubPatterns) | undefined;
 }
-
-/** Rooms whose class is looked up in one piece, some 2 µs each. */
-const ROOMS_A_PIECE = 64;
 
 /** The durable rooms for the hub. */
 export interface DurableRooms {
@@ -81,8 +76,8 @@ export class Hub {
   readonly #tenants = new Map<string, { seen: SeenMessages; channels: number }>();
   readonly #monotonic: () => number;
   readonly #stopEvents: () => void;
-  /** The rooms received by patterns. */
-  readonly patterns: PatternRooms;
+  /** The patterns that receive its rooms; undefined: none. */
+  readonly patterns: HubPatterns | undefined;
   /**
    * The ids of connections that have ended and have yet to leave rooms: they receive nothing, and nothing is counted
    * for them.
@@ -98,8 +93,8 @@ export class Hub {
     this.#monotonic = options.monotonic ?? (() => performance.now());
     const channels = this.#channels;
     const tellGap = (channel: Channel, reason: string) => this.#tellGap(channel, reason);
-    this.patterns = new PatternRooms({
-      ...{ ...UNBOUNDED_PATTERNS, ...options, channels, tellGap },
+    this.patterns = options.patterns?.({
+      ...{ ...options, channels, tellGap },
       open: (tenant_id, room_id) => this.#openForPatterns(tenant_id, room_id),
       deliver: (channel, message) => this.#deliver(channel, message),
     });
@@ -156,7 +151,7 @@ export class Hub {
     if (channel.noted !== undefined) channel.noted.is_open = false;
     this.#options.stats.rooms--;
     for (const subscription of channel.spine) subscription.unsubscribe();
-    this.patterns.closed(channel);
+    this.patterns?.closed(channel);
     const tenant = this.#tenants.get(tenant_id);
     if (tenant !== undefined && --tenant.channels === 0) this.#tenants.delete(tenant_id);
   }
@@ -184,7 +179,7 @@ export class Hub {
       channel.durable?.close();
       for (const subscription of channel.spine) subscription.unsubscribe();
     }
-    this.patterns.close();
+    this.patterns?.close();
     this.#channels.clear();
     this.#tenants.clear();
   }
@@ -208,12 +203,12 @@ export class Hub {
       noted: this.#options.ledger?.openRoom(tenant_id, room_id),
       bases: undefined,
     };
-    if (!this.patterns.feeds(tenant_id, room_id)) this.#listen(key, channel);
+    if (this.patterns?.feeds(tenant_id, room_id) !== true) this.#listen(key, channel);
     this.#channels.set(key, channel);
     this.#tenants.set(tenant_id, tenant);
     tenant.channels++;
     this.#options.stats.rooms++;
-    this.patterns.opened(channel);
+    this.patterns?.opened(channel);
     return channel;
   }
 

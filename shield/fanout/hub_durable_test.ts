@@ -8,11 +8,12 @@ import type { EntryPoint, Position } from "./entry.ts";
 import type { PayloadCopy } from "../../shared/spine/contract/spine_message.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
-import { Flow } from "./flow.ts";
+import { LogFlow } from "../durable/recovery/flow.ts";
 import { tenantClass, testDurable } from "../durable/testing/durable.ts";
 import type { TestDurable } from "../durable/testing/durable.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { keptSubscriber } from "./testing/hub.ts";
+import { patternsOf } from "../patterns/testing/unbounded.ts";
 
 const DURABLE = [{ room: "log-*", durable: true }];
 const ROOM = "log-a";
@@ -40,11 +41,11 @@ function shown(frames: readonly Frame[]): string[] {
 
 /** Enters as `subscribe.ts` does, and sends missed messages at once. */
 async function enter(test: TestDurable, id: string, position?: Position) {
-  const flow = new Flow();
+  const flow = new LogFlow();
   const subscriber = { ...keptSubscriber(id), flow };
   const places: EntryPoint[] = [];
   await test.hub.enter("acme", ROOM, position, (entry_point) => {
-    flow.rewind(entry_point.cursor);
+    entry_point.flow(flow);
     places.push(entry_point);
     test.hub.subscribe("acme", ROOM, subscriber);
   });
@@ -124,9 +125,12 @@ Deno.test("a pattern's room whose log starts before its next messages arrive los
   await using test = testDurable(DURABLE);
   const deliver = heldDeliveries(test);
   const subscriber = keptSubscriber("c1");
-  test.hub.patterns.add("acme", {
-    ...{ pattern: "log-*", text: false, mayRelease: () => false, release() {}, send() {} },
-    enter: () => test.hub.subscribe("acme", ROOM, subscriber),
+  patternsOf(test.hub).add("acme", {
+    pattern: "log-*",
+    owner: {
+      ...{ text: false, mayRelease: () => false, release() {}, send() {} },
+      enter: () => test.hub.subscribe("acme", ROOM, subscriber),
+    },
   });
   await publish(test, "a", "b", "c");
   // The first message opens the room, and the log returns its head before the others arrive.
@@ -166,13 +170,12 @@ Deno.test("messages that are stored, and in transit, when a room's log starts re
   };
   const heard = new Set(["c1", "c2"].map((id) => keptSubscriber(id)));
   // Like a pattern subscriber: without a position in the room's log, which opens with the first message.
-  test.hub.patterns.add("acme", {
+  patternsOf(test.hub).add("acme", {
     pattern: "log-*",
-    text: false,
-    enter: ({ subscribers }) => heard.forEach((one) => subscribers.add(one)),
-    mayRelease: () => false,
-    release: () => {},
-    send: () => {},
+    owner: {
+      ...{ text: false, mayRelease: () => false, release() {}, send() {} },
+      enter: (_by, { subscribers }) => heard.forEach((one) => subscribers.add(one)),
+    },
   });
   await publish(test, "a");
   await asked.promise;
@@ -227,12 +230,12 @@ Deno.test("an `enter` whose callback refuses leaves nothing open", async () => {
 Deno.test("a subscriber that is too far behind is disconnected", async () => {
   await using test = testDurable(DURABLE);
   let cut = 0;
-  const flow = new Flow();
+  const flow = new LogFlow();
   const overflow = () => void cut++;
-  await test.hub.enter("acme", ROOM, undefined, ({ cursor }) => {
+  await test.hub.enter("acme", ROOM, undefined, () => {
     // As if its lag exceeded the limit.
     const lag = { lag_bytes: Number.MAX_SAFE_INTEGER, lag_messages: 1 };
-    flow.rewind({ next: () => cursor.next(), offset: 0, ...lag });
+    flow.rewind({ next: () => undefined, offset: 0, ...lag });
     test.hub.subscribe("acme", ROOM, { ...keptSubscriber("c1"), flow, overflow });
   });
   await publish(test, "a");

@@ -5,13 +5,13 @@
 import { CHANGES_KEPT_MS } from "../../shared/records/room_update.ts";
 import type { SpineEvent } from "../../shared/spine/contract/spine.ts";
 import type { Channel } from "./channel.ts";
-import type { PatternRooms } from "./pattern_rooms.ts";
+import type { HubPatterns } from "./patterns.ts";
 
 /** The dependencies and settings of `HubLosses`. */
 export interface HubLossesOptions {
   /** The channels by the subject of clients' messages to them. */
   readonly channels: ReadonlyMap<string, Channel>;
-  readonly patterns: Pick<PatternRooms, "lost">;
+  readonly patterns: Pick<HubPatterns, "lost"> | undefined;
   readonly monotonic: () => number;
   readonly tellGap: (channel: Channel, reason: string) => void;
 }
@@ -31,7 +31,7 @@ export class HubLosses {
       case "state":
         return event.status.state === "disconnected" ? this.#cut() : undefined;
       case "gap":
-        this.#options.patterns.lost(event.pattern, event.reason);
+        this.#options.patterns?.lost(event.pattern, event.reason);
         if (event.pattern === undefined) return this.#tellAll(event.reason);
         return this.#tellRoom(event.pattern, event.reason);
       case "log":

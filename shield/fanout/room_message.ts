@@ -17,7 +17,6 @@ import type { StampSource } from "../../shared/records/system_envelope.ts";
 import { isReservedType } from "../auth/authorize.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { Entry } from "./entry.ts";
-import { entryFrame } from "./flow.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 
@@ -46,6 +45,12 @@ export interface Outgoing extends Envelope {
   readonly is_own?: boolean | undefined;
   /** Its entry in the room's log, which caches its frames; absent: it is not from the log. */
   readonly entry?: Entry;
+}
+
+/** The frame of a durable room's message in one of the two forms. */
+export function entryFrame(entry: Entry, is_text: boolean): Frame {
+  if (!is_text) return entry.binary;
+  return entry.text ??= encodeTextMessage(readRouted(entry.binary.subarray(1)));
 }
 
 /** The frame of a message in one of its two forms. */

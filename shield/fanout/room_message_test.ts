@@ -4,7 +4,7 @@ import { decodeServerFrame, readEnvelope, writeEnvelope } from "@arqon/proto";
 import type { EnvelopeInput } from "@arqon/proto";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import type { RoomMessage } from "./backlog.ts";
-import { Flow } from "./flow.ts";
+import { LogFlow } from "../durable/recovery/flow.ts";
 import { tenantClass, testDurable } from "../durable/testing/durable.ts";
 import type { Frame } from "./frame_bytes.ts";
 import { droppable, keyOf } from "./room_message.ts";
@@ -107,13 +107,12 @@ Deno.test("a slow reader of a durable room with drop-oldest continues with the n
     );
     await test.spine.flush();
   };
-  const flow = new Flow();
+  const flow = new LogFlow();
   const overflow = () => assert.fail("it is not disconnected");
   const subscriber = { ...kept(), flow, overflow };
   await append("a");
-  await test.hub.enter("acme", "log-a", { after: 0, epoch: await epochOf(test) }, (entry_point) => {
-    const { cursor } = entry_point;
-    const behind = { next: () => cursor.next(), offset: 0, lag_bytes: 2 ** 50, lag_messages: 2 };
+  await test.hub.enter("acme", "log-a", { after: 0, epoch: await epochOf(test) }, () => {
+    const behind = { next: () => undefined, offset: 0, lag_bytes: 2 ** 50, lag_messages: 2 };
     flow.rewind(behind);
     test.hub.subscribe("acme", "log-a", subscriber);
   });

@@ -5,9 +5,9 @@
 import type { RoomMessage } from "./backlog.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Outbox } from "./outbox.ts";
-import type { Flow } from "./flow.ts";
+import type { Flow } from "./entry.ts";
 import type { Filter } from "./filters.ts";
-import type { DeltaWish, KeptData } from "./deltas.ts";
+import type { DeltaWish } from "./deltas.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Subscriber } from "./hub.ts";
 import type { SubscriptionMark } from "./delivery_notes.ts";
@@ -29,8 +29,9 @@ export interface Recipient {
 }
 
 /** A connection's options for a room. */
-interface Wish {
+export interface Wish {
   readonly no_echo: boolean;
+  readonly filter: Filter | undefined;
   /** Undefined: no diffs. */
   readonly deltas: DeltaWish | undefined;
 }
@@ -44,18 +45,15 @@ export class RoomSubscriber implements Subscriber {
   mark: SubscriptionMark | undefined;
   readonly use: UserUse | undefined;
   readonly filter: Filter | undefined;
-  readonly bases: number[] | undefined;
-  readonly kept: KeptData | undefined;
-  readonly vcdiff: boolean;
+  readonly deltas: Subscriber["deltas"];
   readonly #connection: Recipient;
   readonly #outbox: Recipient["outbox"];
 
   constructor(
     connection: Recipient,
-    { no_echo, deltas }: Wish,
+    { no_echo, filter, deltas }: Wish,
     flow: Flow | undefined,
     mark: SubscriptionMark | undefined,
-    filter: Filter | undefined,
   ) {
     this.connection_id = connection.id;
     this.text = connection.text;
@@ -64,9 +62,7 @@ export class RoomSubscriber implements Subscriber {
     this.mark = mark;
     this.use = connection.use;
     this.filter = filter;
-    this.bases = deltas === undefined ? undefined : [];
-    this.kept = deltas?.kept;
-    this.vcdiff = deltas?.vcdiff === true;
+    this.deltas = deltas && { ...deltas, bases: [] };
     this.#connection = connection;
     this.#outbox = connection.outbox;
   }

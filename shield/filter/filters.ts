@@ -107,6 +107,7 @@ export class Filters implements AskedFilters {
     return new SentMessage(this.#options, this.shares, room, outgoing);
   }
 
+  /** Starts to judge missed messages. */
   missed(tenant_id: string, room_id: string): MissedMessages {
     return new MissedMessages(this.#options, this.shares, tenant_id, room_id);
   }

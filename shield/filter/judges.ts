@@ -7,7 +7,7 @@ import type { ReadMapped } from "../../shared/filter/message_view.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import { roomSubject } from "../../shared/subjects/subject.ts";
 import { nextTurn } from "../../shared/turns/next_turn.ts";
-import type { Filter, Filtered, FilteredRoom, MissedJudge, SentJudge } from "../fanout/filters.ts";
+import type { Filter, Filtered, FilteredRoom, SentJudge } from "../fanout/filters.ts";
 import type {
   DeliveryNotes,
   LeftOutRun,
@@ -119,7 +119,7 @@ export class SentMessage extends MessageView implements SentJudge {
 }
 
 /** The missed messages of one reader of a room. */
-export class MissedMessages implements MissedJudge {
+export class MissedMessages {
   readonly #options: JudgeOptions;
   readonly #shares: FilterShares;
   readonly #tenant_id: string;
@@ -134,6 +134,7 @@ export class MissedMessages implements MissedJudge {
     this.#mapped = mappedReader(options, tenant_id, room_id);
   }
 
+  /** Whether a message is withheld from the reader; if so, this is counted. */
   withholds(reader: Filtered, room_class: RoomClass, envelope: Uint8Array): boolean {
     const { stats } = this.#options;
     const view = new MessageView(envelope, stats.filter_verdicts, undefined, this.#mapped);
@@ -145,10 +146,12 @@ export class MissedMessages implements MissedJudge {
     return is_withheld;
   }
 
+  /** Whether the reader has to yield now. */
   isOver(): boolean {
     return this.#steps > 0 && this.#shares.isOver(this.#tenant_id, this.#steps);
   }
 
+  /** Calls back when it may continue. */
   later(resume: () => void): void {
     if (this.#steps > 0) this.#shares.later(this.#tenant_id, resume);
     else nextTurn(resume);

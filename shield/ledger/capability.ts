@@ -4,6 +4,7 @@ import type { Capability, KeptBlocks, Opened, ShieldOptions } from "../capabilit
 import { readingOf } from "../journal/admin/read.ts";
 import { JOURNAL } from "../journal/capability.ts";
 import { openOf, WHY_ROUTES } from "./admin/why.ts";
+import { subscriptionNotes } from "./marks.ts";
 import { ledgerAnswers, startLedger } from "./start.ts";
 
 /** Its blocks, if it is stored. */
@@ -24,7 +25,7 @@ export const WHY: Capability = {
   name: "why",
   title: "deliveries, and messages that were not delivered",
   admin: { tables: [WHY_ROUTES], tags: {} },
-  open(env, { node_id, life }) {
+  open(env, { node_id, life, rooms: { classes }, running }) {
     // Its timestamps stay in order when the wall clock jumps.
     const started = startLedger({ ...env, node_id, life, now: steadyMs(env) });
     const ledger = started?.ledger;
@@ -52,6 +53,7 @@ export const WHY: Capability = {
     };
     if (started === undefined) return { start };
     const { noteRead, observer, close } = started;
-    return { gives: { ledger, noteRead }, keeps: keptBy(env), observer, close, start };
+    const marks = subscriptionNotes(started.ledger, classes, () => running.given.filters);
+    return { gives: { ledger, marks, noteRead }, keeps: keptBy(env), observer, close, start };
   },
 };

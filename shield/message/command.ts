@@ -49,6 +49,11 @@ export async function answered(
     // A ban may have arrived while policies judged the command.
     path.bans.requireRoom(caller.identity, room_id);
     const room_class = path.classes.of(tenant_id, room_id);
+    if (action === "presence") {
+      if (!room_class.presence) throw new ArqonError("presence-disabled", room_id);
+      // The Brain receives on one connection, in order: it knows this Shield's members before it answers.
+      path.announce();
+    }
     const ack = await answer(room_class, added);
     for (const tell of path.observers.answered) tell(caller, envelope, room_class, ack);
     return ack;
@@ -85,11 +90,6 @@ async function ask(
   { timeout_ms, origin }: CommandOptions,
 ): Promise<Ack> {
   const { identity } = caller;
-  if (commandAction(envelope.command?.name ?? "", path.actions) === "presence") {
-    if (!room_class.presence) throw new ArqonError("presence-disabled", envelope.room_id);
-    // The Brain receives on one connection, in order: it knows this Shield's members before it answers.
-    path.announce();
-  }
   const request = stamp(path, identity, envelope, added);
   const subject = commandSubject(identity.tenant_id, envelope.room_id);
   const headers = {

@@ -52,7 +52,7 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
   const counting = (size_bytes: number) => (held.events++, random(size_bytes));
   const frames = new PresenceFrames({ now: () => START_MS, random: counting, page_members: 3 });
   const { presence } = brain;
-  const limits = { unsent_bytes };
+  const limits = { unsent_bytes, member_meta_bytes: 0 };
   const context = { presence, frames, flushes, limits, stats: createStats() };
 
   function sub(request_id: Uint64, is_member = true, meta = ""): Subscriber {

@@ -65,15 +65,32 @@ export const PRESENCE: Capability = {
   },
   open(env, { node_id, rooms: { classes } }) {
     const service = startPresence({ ...env, classes, node_id });
+    const { presence, moving, stats } = service;
     return {
-      gives: { presence: service, commands: commandsOf(env, service) },
+      gives: {
+        presence: {
+          announce: () => presence.announce(),
+          keep: (connection_id, identity) => moving.keep(connection_id, identity),
+          known: () => moving.known(),
+          move(connections, at_most_ms) {
+            presence.beginMove();
+            return moving.tell(connections, at_most_ms);
+          },
+          holds: () => stats.held_members > 0,
+          attending: service.attending,
+        },
+        commands: commandsOf(env, service),
+      },
       start({ cluster: { asker } }) {
-        service.moving.askBy(async (params, timeout_ms) => {
+        moving.askBy(async (params, timeout_ms) => {
           const options = { params, timeout_ms, of: "shield" } as const;
           const { answers, nodes } = await asker.ask("moving", HeardAnswer, options);
           return nodes.silent.length + answers.filter(({ value }) => !value.heard).length;
         });
-        return { questions: { moving: (params) => service.moving.heard(params) } };
+        return {
+          questions: { moving: (params) => moving.heard(params) },
+          clientsGone: () => Promise.resolve(presence.drain()),
+        };
       },
       close: () => service.close(),
     };

@@ -12,7 +12,9 @@ import { everyProcess, HELLO, processSubject } from "../../shared/subjects/subje
 import type { Subject, SubjectPattern } from "../../shared/subjects/subject.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { Moving } from "./moving.ts";
-import type { Attend } from "../connection/presence.ts";
+import type { Attending } from "../connection/presence.ts";
+import { canAct, notGranted, requireGrant } from "../auth/authorize.ts";
+import { presenceRequest } from "./presence_request.ts";
 import { PresenceFrames, type SizedFrame } from "./frames.ts";
 import { type PresenceWatch, type RoomChanges, ShieldPresence } from "./presence.ts";
 import { createPresenceStats, type PresenceStats, refuse, registerPresenceStats } from "./stats.ts";
@@ -28,7 +30,7 @@ import type {
   Attendance as AskedAttendance,
   AttendanceRequest,
   PresenceRequest,
-} from "../connection/presence_request.ts";
+} from "../connection/attendance.ts";
 
 /** What presence of a process is started with. */
 export interface PresenceServiceOptions
@@ -46,7 +48,7 @@ export interface PresenceService {
   /** A message that a Brain receives without answering. */
   readonly hello: Uint8Array;
   /** Lets connections be members of rooms. */
-  attending(context: Omit<AttendanceContext, "presence" | "frames">): Attend;
+  attending(context: Omit<AttendanceContext, "presence" | "frames">): Attending;
   /** Stops it and ends its subscriptions. The Spine stays open. */
   close(): void;
 }
@@ -130,14 +132,43 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
     hello: encodeMessage({ kind: "hello", from: node_id }),
     attending(context) {
       const frames = new PresenceFrames({ now, random: options.random, ...config.presence });
-      const attended = { ...context, presence, frames };
-      return (connection, room_id) => new Attendance(attended, connection, room_id);
+      return attendingOf({ ...context, presence, frames }, classes);
     },
     close() {
       stopEvents();
       moving.close();
       for (const subscription of subscriptions) subscription.unsubscribe();
       presence.close();
+    },
+  };
+}
+
+function attendingOf(
+  context: AttendanceContext,
+  classes: PresenceServiceOptions["classes"],
+): Attending {
+  return {
+    asked(identity, subscribe) {
+      const { room_id } = subscribe;
+      if (subscribe.presence) requireGrant(identity, "presence", room_id);
+      const asked = presenceRequest(subscribe, context.limits);
+      if (asked === undefined) return undefined;
+      if (classes?.of(identity.tenant_id, room_id).presence !== false) return asked;
+      throw new ArqonError("presence-disabled", room_id);
+    },
+    ask(connection, room_id, request) {
+      const attendance = connection.attendance(room_id) ??
+        new Attendance(context, connection, room_id);
+      attendance.ask(request);
+    },
+    *endingNotGranted(connection) {
+      const { identity, attendances } = connection;
+      for (const [room_id, attendance] of [...attendances]) {
+        yield;
+        if (!attendances.has(room_id) || canAct(identity, "presence", room_id)) continue;
+        attendance.refuse(new ArqonError("presence-unavailable", "the token changed meanwhile"));
+        connection.fail(notGranted("presence", room_id));
+      }
     },
   };
 }
@@ -183,7 +214,7 @@ interface AttendanceContext {
   readonly presence: Pick<ShieldPresence, "join" | "leave" | "watch">;
   readonly frames: PresenceFrames;
   readonly flushes: Pick<FlushQueue, "push">;
-  readonly limits: Pick<Limits, "unsent_bytes">;
+  readonly limits: Pick<Limits, "unsent_bytes" | "member_meta_bytes">;
   readonly stats: Pick<ShieldStats, "egress_events" | "egress_bytes">;
 }
 

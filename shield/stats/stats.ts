@@ -25,11 +25,6 @@ export interface ShieldStats {
   active_connections: number;
   subscriptions: number;
   rooms: number;
-  /** Subscriptions to patterns of rooms, and the rooms received by them. */
-  patterns: number;
-  pattern_rooms: number;
-  /** Messages received for a tenant's patterns, of rooms that no pattern matches. */
-  unmatched: number;
   ingress_bytes: number;
   egress_messages: number;
   /** Events of the bus that subscribers received: of presence and rooms, GAPs. */
@@ -74,9 +69,6 @@ export function createStats(): ShieldStats {
     active_connections: 0,
     subscriptions: 0,
     rooms: 0,
-    patterns: 0,
-    pattern_rooms: 0,
-    unmatched: 0,
     ingress_bytes: 0,
     egress_messages: 0,
     egress_events: 0,
@@ -130,7 +122,6 @@ type Total =
   | "duplicates"
   | "repeated"
   | "malformed"
-  | "unmatched"
   | "gaps"
   | "drain_cuts"
   | "batches"
@@ -158,10 +149,6 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
     "shield_malformed_messages_total",
     "Messages from the Spine dropped because their envelope could not be read.",
   ],
-  unmatched: [
-    "shield_unmatched_messages_total",
-    "Messages received for a tenant's patterns, of rooms that no pattern matches.",
-  ],
   gaps: ["shield_gaps_total", "GAP signals sent to rooms after the Spine lost messages."],
   drain_cuts: [
     "shield_drain_cuts_total",
@@ -175,8 +162,6 @@ type Level =
   | "active_connections"
   | "subscriptions"
   | "rooms"
-  | "patterns"
-  | "pattern_rooms"
   | "unsent_bytes"
   | "pending_operations"
   | "bans";
@@ -184,11 +169,6 @@ const LEVELS: Record<Level, [name: string, help: string]> = {
   active_connections: ["shield_active_connections", "Open WebSocket connections."],
   subscriptions: ["shield_subscriptions", "Room subscriptions of all connections."],
   rooms: ["shield_rooms", "Rooms with a subscriber on this Shield."],
-  patterns: ["shield_patterns", "Subscriptions of all connections to patterns of rooms."],
-  pattern_rooms: [
-    "shield_pattern_rooms",
-    "Rooms that are received by patterns, each counted once per connection.",
-  ],
   unsent_bytes: ["shield_unsent_bytes", "Bytes in outbound queues."],
   pending_operations: ["shield_pending_operations", "Operations in queues or waiting for an ACK."],
   bans: ["shield_bans", "Bans in force that this Shield knows, of all tenants."],

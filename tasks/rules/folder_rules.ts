@@ -19,8 +19,8 @@ shield: stats rates quota settings socket sse traces auth message tap ledger mem
   openapi admin/routing admin/console audit backup mirror rooms classes policy/abi policy/logs
   policy/state policy/ring policy/modules policy/worker policy/pool policy/chain policy reducers
   schema/validation schema/registry schema/admin schema filter signals durable/messages
-  durable/recovery durable/log durable/room durable/history durable vcdiff growing fanout
-  deltas presence connection backend schedules hooks apply http batch nats_api growing/http durable/http sse/http
+  durable/recovery durable/log durable/room durable/history vcdiff growing fanout
+  deltas presence connection durable patterns backend schedules hooks apply http batch nats_api growing/http durable/http sse/http
   streams journal/admin usage/admin ledger/admin data proof admin/inspect pusher centrifugo admin/operations
   admin supervisor .
 brain: telemetry classes rooms/locks rooms/store rooms/commands rooms/lives rooms/room rooms/desk

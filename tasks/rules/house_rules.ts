@@ -65,7 +65,7 @@ const OF_PROGRAMS = ["shield/supervisor/"];
 const CAPABILITY_LINES = 2_000;
 /** Larger ones, and each server's kernel: what every start needs, apart from its program. */
 const LINES: Readonly<Record<string, number>> = {
-  "kernel/shield": 20_000,
+  "kernel/shield": 18_350,
   "kernel/brain": 6_800,
   centrifugo: 3_500,
   durable: 4_200,

@@ -44,7 +44,7 @@ function keyOf({ sender_id, message_id }: LogAppend): string {
 }
 
 /** The logs of all tenants that this process has needed. */
-export class TenantLogs {
+export class TenantLogs implements Logs {
   readonly #options: TenantLogsOptions;
   readonly #tenants = new Map<string, Opening>();
   readonly #stopClasses: () => void;
@@ -62,26 +62,18 @@ export class TenantLogs {
     for (const tenant_id of this.#tenants.keys()) yield void this.#resize(tenant_id);
   }
 
-  /** The tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */
   of(tenant_id: string): Promise<DurableLog> {
     return this.#opening(tenant_id).promise;
   }
 
-  /** Whether a class of the tenant is durable: else there is no log to open. */
   has(tenant_id: string): boolean {
     return this.#options.classes.logRetentionOf(tenant_id) !== undefined;
   }
 
-  /** The known incarnations of the tenant's log; none if no room of the tenant is durable. Rejects as `of` does. */
   async livesOf(tenant_id: string): Promise<Lives> {
-    if (this.#options.classes.logRetentionOf(tenant_id) === undefined) return [];
-    return (await this.of(tenant_id)).lives;
+    return this.has(tenant_id) ? (await this.of(tenant_id)).lives : [];
   }
 
-  /**
-   * Stores a message; resolves when the log has acknowledged it. Rejects as `DurableLog.append` does.
-   * Messages of one caller to one room are stored, and resolve, in the order of the calls.
-   */
   append(append: LogAppend): Promise<Appended> {
     const opening = this.#opening(append.tenant_id);
     if (opening.log !== undefined && opening.waiting === 0) {
@@ -102,7 +94,6 @@ export class TenantLogs {
     });
   }
 
-  /** The first messages of a room after a place, if all of them are in memory; else none. */
   recent(
     tenant_id: string,
     room_id: string,

@@ -1,11 +1,11 @@
 /** The metrics of durable rooms, with a limited number of labels. */
 import assert from "node:assert/strict";
 import { Registry } from "../../../shared/metrics/metrics.ts";
-import { createDurableStats, registerPendingLimit } from "./stats.ts";
+import { DurableStats, registerPendingLimit } from "./stats.ts";
 
 Deno.test("every metric of durable rooms is published under its name", async () => {
   const registry = new Registry();
-  const stats = createDurableStats(registry);
+  const stats = new DurableStats(registry);
   stats.pending_appends = 3;
   stats.pending_bytes = 300;
   registerPendingLimit(registry, 400);
@@ -52,7 +52,7 @@ Deno.test("every metric of durable rooms is published under its name", async () 
 
 Deno.test("classes beyond those with their own series share one", async () => {
   const registry = new Registry();
-  const stats = createDurableStats(registry);
+  const stats = new DurableStats(registry);
   for (let round = 0; round < 2; round++) {
     for (let n = 0; n < 200; n++) stats.stored(`room-${n}`, 1);
   }

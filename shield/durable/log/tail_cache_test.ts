@@ -1,7 +1,7 @@
 /** The cached messages of rooms: a share each, more while subscribers return, and one budget for all. */
 import assert from "node:assert/strict";
 import { Registry } from "../../../shared/metrics/metrics.ts";
-import { createDurableStats } from "./stats.ts";
+import { DurableStats } from "./stats.ts";
 import { TailCache } from "./tail_cache.ts";
 import { seeded } from "../../../shared/testing/seeded.ts";
 import { SimClock } from "../testing/sim_log.ts";
@@ -15,7 +15,7 @@ const LIMITS = {
 
 function testCache(limits: Partial<typeof LIMITS> = {}) {
   const clock = new SimClock(seeded(1));
-  const stats = createDurableStats(new Registry());
+  const stats = new DurableStats(new Registry());
   const cache = new TailCache({ limits: { ...LIMITS, ...limits }, clock, stats });
   return { clock, stats, cache };
 }

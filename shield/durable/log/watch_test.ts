@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { createLogger } from "../../../shared/logs/log.ts";
 import { Registry } from "../../../shared/metrics/metrics.ts";
 import type { SpineEvent } from "../../../shared/spine/contract/spine.ts";
-import { createDurableStats } from "./stats.ts";
+import { DurableStats } from "./stats.ts";
 import { seeded } from "../../../shared/testing/seeded.ts";
 import { NO_FAULTS, SimClock } from "../testing/sim_log.ts";
 import { SimRoom } from "../testing/sim_room.ts";
@@ -31,7 +31,7 @@ function testWatch(clock: SimClock): TestWatch {
       throw new Error(line);
     },
   });
-  const stats = createDurableStats(new Registry());
+  const stats = new DurableStats(new Registry());
   const watch = new LogWatch({ spine, clock, stats, logger, verify_ms: VERIFY_MS });
   return {
     watch,

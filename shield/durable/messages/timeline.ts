@@ -6,7 +6,7 @@
  */
 import { encodeMsgAt } from "@arqon/proto";
 import type { FrameSpace } from "@arqon/proto";
-import type { Cursor as RoomCursor, Entry as RoomEntry } from "../../fanout/entry.ts";
+import type { Entry as RoomEntry } from "../../fanout/entry.ts";
 import { KeptFrames } from "./kept_frames.ts";
 
 /** A message as the log has stored it. */
@@ -88,9 +88,19 @@ export class Entry implements StoredMessage, RoomEntry {
 /** The frame that was requested last: all receivers of a message request it at once. */
 let shown = NOTHING;
 
-/** A reader's place in the list. */
-export interface Cursor extends RoomCursor {
+/** A reader's place in the list. A cursor never skips: trimmed messages stay reachable for it. */
+export interface Cursor {
+  /** Returns the next message and moves past it; undefined at the end, for now. */
   next(): Entry | undefined;
+  /** The offset after which it continues. */
+  readonly offset: number;
+  /**
+   * Bytes of the envelopes that the cursor has not read. It may be the only one that keeps them in
+   * memory.
+   */
+  readonly lag_bytes: number;
+  /** The number of messages that the cursor has not read. */
+  readonly lag_messages: number;
 }
 
 /** The outcome of an offer. `repeated`: the message is in the list, or lies before it. */

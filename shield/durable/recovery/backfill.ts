@@ -4,10 +4,9 @@
  * `recoveries.ts` uses the messages.
  */
 import type { LogPage } from "../../../shared/spine/contract/durable_log.ts";
-import type { LogCalls } from "../log/log_calls.ts";
 import { fromLog } from "../messages/message.ts";
 import { joinPage } from "./recovery.ts";
-import type { Chain, RecoveryBounds } from "./recovery.ts";
+import type { Chain, RecoverableRoom, RecoveryBounds } from "./recovery.ts";
 import type { StoredMessage, Timeline } from "../messages/timeline.ts";
 
 /** How often a stale replica is read again, with growing pauses; after that the log itself is read. */
@@ -17,19 +16,6 @@ const LAG_PAUSE_MS = 20;
 /** The pause before a replica is read for the `tries`-th time again, in ms. */
 export function lagPauseMs(tries: number): number {
   return Math.min(LAG_PAUSE_MS * 3 ** Math.min(tries, 8), 1_000);
-}
-
-/** The room whose older messages are read, in its current state. */
-export interface BackfilledRoom {
-  readonly stream: string;
-  readonly timeline: Timeline;
-  /** Increases with every gap and every epoch: a list from before is no longer valid in the room. */
-  readonly gaps: number;
-  readonly calls: LogCalls;
-  /** Asks the log for the room's head. Resolves with the compared list, or with undefined once the room is closed. */
-  verify(): Promise<Timeline | undefined>;
-  /** Messages up to there were erased. */
-  forgetErased(offset: number): void;
 }
 
 /**
@@ -53,23 +39,23 @@ export type Backfill =
 
 /** Reads the messages that came after `target`, a position below the list. */
 export async function backfill(
-  room: BackfilledRoom,
+  room: RecoverableRoom,
   target: number,
   bounds: RecoveryBounds,
 ): Promise<Backfill> {
-  const { gaps } = room;
+  const { follower, follower: { gaps } } = room;
   let chain: Chain = { messages: [], complete: true };
   let after = target;
   for (let tries = 0;;) {
     const page = await room.calls.read("recovery", after);
-    if (page === undefined || room.gaps !== gaps) return { outcome: "stale" };
-    if (page.stream !== room.stream) return await otherStream(room);
+    if (page === undefined || follower.gaps !== gaps) return { outcome: "stale" };
+    if (page.stream !== follower.stream) return await otherStream(room);
     // The room knows it from now on, and uses it.
     if (page.erased !== undefined) {
-      room.forgetErased(page.erased);
+      follower.forgetErased(page.erased);
       return { outcome: "stale" };
     }
-    const { first } = room.timeline;
+    const { first } = follower.timeline;
     const messages = page.messages.map(fromLog);
     chain = messages.length > 0 ? joinPage(chain, page, before(messages, first)) : chain;
     if (first === undefined) {
@@ -77,7 +63,7 @@ export async function backfill(
     } else if ((messages.at(-1)?.offset ?? 0) >= first.offset) {
       return read(room, chain);
     }
-    const reason = excess(chain, room.timeline, bounds);
+    const reason = excess(chain, follower.timeline, bounds);
     if (reason !== undefined) return { outcome: "over", reason };
     const newest = messages.at(-1);
     if (newest !== undefined) {
@@ -91,7 +77,7 @@ export async function backfill(
   }
 }
 
-function read({ gaps, timeline }: BackfilledRoom, chain: Chain): Backfill {
+function read({ follower: { gaps, timeline } }: RecoverableRoom, chain: Chain): Backfill {
   return { outcome: "read", chain, gaps, until: timeline.first?.offset ?? 0 };
 }
 
@@ -120,17 +106,18 @@ function excess(
   return too_many ? "too-many" : undefined;
 }
 
-async function otherStream(room: BackfilledRoom): Promise<Backfill> {
-  await room.verify();
+async function otherStream(room: RecoverableRoom): Promise<Backfill> {
+  await room.verified();
   return { outcome: "stale" };
 }
 
 /** Why no replica shows the start of the list: it is stale, or the log has removed everything older. */
-async function isGone(room: BackfilledRoom, gaps: number): Promise<Backfill> {
+async function isGone(room: RecoverableRoom, gaps: number): Promise<Backfill> {
+  const { follower } = room;
   const head = await room.calls.head("lag");
-  if (head === undefined || room.gaps !== gaps) return { outcome: "stale" };
-  if (head.stream !== room.stream) return await otherStream(room);
-  const begins = room.timeline.first?.offset ?? 0;
+  if (head === undefined || follower.gaps !== gaps) return { outcome: "stale" };
+  if (head.stream !== follower.stream) return await otherStream(room);
+  const begins = follower.timeline.first?.offset ?? 0;
   if ((head.last?.offset ?? 0) >= begins) return { outcome: "behind" };
   return read(room, { messages: [], complete: false });
 }

@@ -3,41 +3,27 @@
  * and the turn in which the subscriber is notified: see `EntryPoint`.
  */
 import { isExpired } from "./recovery.ts";
-import type { RoomClass } from "../../../shared/rooms/room_class.ts";
-import type { EntryPoint, Lost, Unrecovered } from "../../fanout/entry.ts";
+import type { RecoverableRoom } from "./recovery.ts";
+import type { EntryPoint, Flow, Unrecovered } from "../../fanout/entry.ts";
 import { cursorAfter, cursorBefore, cursorFrom } from "../messages/timeline.ts";
-import type { Cursor, Entry, Timeline } from "../messages/timeline.ts";
-
-/** The room of an entry point, in its current state. */
-export interface EntryPointRoom {
-  readonly timeline: Timeline;
-  /** The room's newest message, also where it is in no list. */
-  readonly newest: Entry | undefined;
-  readonly offset: number;
-  readonly epoch: string;
-  /** How often `onGap` was called so far. */
-  readonly gaps: number;
-  readonly last_gap: Lost;
-  /** The log's clock. */
-  now(): number;
-  class_of(): RoomClass;
-}
+import type { Cursor, Entry } from "../messages/timeline.ts";
+import { LogFlow } from "./flow.ts";
 
 /**
  * An entry point. `read` is the last entry that a recovered subscriber has; undefined for any other
  * subscriber.
  */
 export class LiveEntryPoint implements EntryPoint {
-  readonly #room: EntryPointRoom;
+  readonly #room: RecoverableRoom;
   readonly #gaps: number;
   #recovered: boolean | undefined;
   #reason: "" | Unrecovered;
   #read: Entry | undefined;
   #cursor: Cursor | undefined;
 
-  constructor(room: EntryPointRoom, reason: "" | Unrecovered, read: Entry | undefined) {
+  constructor(room: RecoverableRoom, reason: "" | Unrecovered, read: Entry | undefined) {
     this.#room = room;
-    this.#gaps = room.gaps;
+    this.#gaps = room.follower.gaps;
     this.#reason = reason;
     this.#read = read;
     this.#recovered = read !== undefined ? true : reason !== "" ? false : undefined;
@@ -53,6 +39,13 @@ export class LiveEntryPoint implements EntryPoint {
     return this.#reason;
   }
 
+  flow(before?: Flow): LogFlow {
+    const flow = before instanceof LogFlow ? before : new LogFlow();
+    flow.rewind(this.cursor);
+    return flow;
+  }
+
+  /** The position where the subscriber continues. Always the same object. */
   get cursor(): Cursor {
     this.#look();
     return this.#cursor ??= this.#place();
@@ -66,7 +59,7 @@ export class LiveEntryPoint implements EntryPoint {
 
   /** Checks for a gap since the decision that was not reported to this subscriber. */
   #look(): void {
-    const { gaps, last_gap } = this.#room;
+    const { gaps, last_gap } = this.#room.follower;
     if (this.#cursor !== undefined || this.#read === undefined || gaps === this.#gaps) return;
     this.#recovered = false;
     this.#reason = last_gap;
@@ -75,7 +68,7 @@ export class LiveEntryPoint implements EntryPoint {
 
   #place(): Cursor {
     const room = this.#room;
-    const tail = () => room.timeline.tail;
+    const tail = () => room.follower.timeline.tail;
     if (this.#read !== undefined) return cursorAfter(this.#read, tail);
     const last = this.#last;
     if (last === undefined) return cursorAfter(tail(), tail);
@@ -84,7 +77,7 @@ export class LiveEntryPoint implements EntryPoint {
 
   /** The room's last message, if the subscriber receives it at once. */
   get #last(): Entry | undefined {
-    const { newest } = this.#room;
+    const { newest } = this.#room.follower;
     const room_class = this.#room.class_of();
     if (this.#read !== undefined || !room_class.cache_last || newest === undefined) {
       return undefined;

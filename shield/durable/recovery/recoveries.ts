@@ -3,17 +3,16 @@
  * judges positions; the room has the list.
  */
 import { ArqonError } from "@arqon/proto";
-import type { EntryPoint, Position, Unrecovered } from "../../fanout/entry.ts";
+import type { Position, Unrecovered } from "../../fanout/entry.ts";
 import type { Logger } from "../../../shared/logs/log.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import { backfill } from "./backfill.ts";
-import type { Backfill, BackfilledRoom } from "./backfill.ts";
+import type { Backfill } from "./backfill.ts";
 import type { RetryClock } from "../log/clock.ts";
 import { LiveEntryPoint } from "./entry_point.ts";
-import type { EntryPointRoom } from "./entry_point.ts";
 import { floorWith, judgeMissed, judgePosition, nextTarget } from "./recovery.ts";
-import type { RecoveryBounds, Verdict } from "./recovery.ts";
+import type { RecoverableRoom, RecoveryBounds, Verdict } from "./recovery.ts";
 import type { DurableStats } from "../log/stats.ts";
 import { missedBetween } from "../messages/timeline.ts";
 import type { Entry, Timeline } from "../messages/timeline.ts";
@@ -22,22 +21,6 @@ import type { Entry, Timeline } from "../messages/timeline.ts";
  * How long a subscriber waits for a log that does not answer, in ms. After that the client gets an error, and retries.
  */
 const PATIENCE_MS = 5_000;
-
-/** The room that subscribers enter, in its current state. */
-export interface RecoverableRoom extends BackfilledRoom, EntryPointRoom {
-  readonly is_started: boolean;
-  readonly is_closed: boolean;
-  readonly log_offset: number;
-  /** See `Standing`. */
-  readonly is_proven: boolean;
-  /** See `Standing`. */
-  readonly is_current: boolean;
-  lastOf(epoch: string): number | undefined;
-  /** The offset up to which messages were erased, as known to the room. */
-  readonly erased: number;
-  /** Asks the log which part of the list it still has. */
-  compare(): Promise<void>;
-}
 
 /** The dependencies and settings of `Recoveries`. */
 export interface RecoveriesOptions {
@@ -58,7 +41,7 @@ interface Waiter {
   readonly since_ms: number;
   /** The list that was verified after this subscriber came. */
   verified: Timeline | undefined;
-  readonly resolve: (entry_point: EntryPoint) => void;
+  readonly resolve: (entry_point: LiveEntryPoint) => void;
   readonly reject: (error: ArqonError) => void;
 }
 
@@ -81,10 +64,10 @@ export class Recoveries {
   }
 
   /** Enters a subscriber with its position. Rejects with `log-unavailable`. */
-  enter(position: Position | undefined): Promise<EntryPoint> {
+  enter(position: Position | undefined): Promise<LiveEntryPoint> {
     const { room, clock } = this.#options;
     if (room.is_closed) return Promise.reject(closed());
-    const { promise, resolve, reject } = Promise.withResolvers<EntryPoint>();
+    const { promise, resolve, reject } = Promise.withResolvers<LiveEntryPoint>();
     const since_ms = clock.now();
     const waiter: Waiter = { position, since_ms, verified: undefined, resolve, reject };
     if (room.is_started && this.#settle(waiter)) {
@@ -128,7 +111,7 @@ export class Recoveries {
       if (waiting.length === 0 || room.is_closed) break;
       const unverified = waiting.filter(({ verdict }) => verdict === "verify");
       if (unverified.length > 0) {
-        const verified = await room.verify();
+        const verified = await room.verified();
         if (verified === undefined && !room.is_closed) throw new Error("not verified");
         for (const { waiter } of unverified) waiter.verified = verified;
       } else if (waiting.some(({ verdict }) => verdict === "compare")) {
@@ -162,7 +145,8 @@ export class Recoveries {
 
   #judge({ position, verified }: Waiter): Verdict {
     const { room } = this.#options;
-    const { epoch, timeline, log_offset, is_proven, is_current, erased } = room;
+    const { epoch, is_proven, is_current, follower } = room;
+    const { timeline, log_offset, erased } = follower;
     this.#forgetChanged();
     const verdict = position === undefined ? "end" : judgePosition(position, {
       ...{ epoch, log_offset, is_proven, is_current, erased },
@@ -181,7 +165,7 @@ export class Recoveries {
   /** Settles one waiting subscriber; false if it must wait on. */
   #settle(waiter: Waiter): boolean {
     const { position } = waiter;
-    const { timeline } = this.#options.room;
+    const { timeline } = this.#options.room.follower;
     const verdict = this.#judge(waiter);
     if (verdict === "verify" || verdict === "compare" || verdict === "extend") return false;
     if (position === undefined) return this.#admit(waiter, "", undefined, 0);
@@ -219,7 +203,7 @@ export class Recoveries {
   }
 
   #learn(target: number, result: Backfill): void {
-    const { timeline } = this.#options.room;
+    const { timeline } = this.#options.room.follower;
     this.#forgetChanged();
     switch (result.outcome) {
       case "stale":
@@ -242,7 +226,7 @@ export class Recoveries {
   }
 
   #prepend(target: number, { chain, gaps, until }: Backfill & { outcome: "read" }): void {
-    const { timeline, gaps: gaps_now } = this.#options.room;
+    const { timeline, gaps: gaps_now } = this.#options.room.follower;
     // The list was trimmed in the turn between. Older messages before it would leave a hole.
     if (gaps !== gaps_now || until !== (timeline.first?.offset ?? 0)) return;
     const floor = floorWith(chain, target, timeline.floor);
@@ -265,8 +249,9 @@ export class Recoveries {
     const { room } = this.#options;
     const room_class = room.class_of();
     const known = this.#known_of;
-    if (known?.room_class === room_class && known.gaps === room.gaps) return;
-    this.#known_of = { room_class, gaps: room.gaps };
+    const { gaps } = room.follower;
+    if (known?.room_class === room_class && known.gaps === gaps) return;
+    this.#known_of = { room_class, gaps };
     this.#trimmed_through = -1;
     this.#too_many_through = -1;
   }

@@ -6,8 +6,42 @@
 import type { LogPage } from "../../../shared/spine/contract/durable_log.ts";
 import type { Limits } from "../../../shared/config/schema.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
-import type { Position, Unrecovered } from "../../fanout/entry.ts";
-import type { StoredMessage } from "../messages/timeline.ts";
+import type { Lost, Position, Unrecovered } from "../../fanout/entry.ts";
+import type { LogCalls } from "../log/log_calls.ts";
+import type { Entry, StoredMessage, Timeline } from "../messages/timeline.ts";
+
+/** A room that subscribers enter, in its current state. */
+export interface RecoverableRoom {
+  /** What the room has followed of its log. */
+  readonly follower: {
+    readonly stream: string;
+    readonly timeline: Timeline;
+    /** The room's newest message, also where it is in no list. */
+    readonly newest: Entry | undefined;
+    /** Increases with every gap and every epoch: a list from before is no longer valid in the room. */
+    readonly gaps: number;
+    readonly last_gap: Lost;
+    readonly log_offset: number;
+    readonly erased: number;
+    /** Messages up to there were erased. */
+    forgetErased(offset: number): void;
+  };
+  readonly calls: LogCalls;
+  readonly is_started: boolean;
+  readonly is_closed: boolean;
+  readonly is_proven: boolean;
+  readonly is_current: boolean;
+  readonly offset: number;
+  readonly epoch: string;
+  readonly class_of: () => RoomClass;
+  /** The log's clock. */
+  now(): number;
+  lastOf(epoch: string): number | undefined;
+  /** Asks the log for the room's head. Resolves with the compared list, or with undefined once the room is closed. */
+  verified(): Promise<Timeline | undefined>;
+  /** Asks the log which part of the list it still has. Never rejects. */
+  compare(): Promise<void>;
+}
 
 /** How much one SUB recovers, and how old the messages may be. */
 export type RecoveryBounds =

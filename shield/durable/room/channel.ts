@@ -34,7 +34,6 @@ export class DurableChannel implements DurableRoom {
     this.#options = options;
   }
 
-  /** Takes a message with an offset; returns the subscribers to whom the caller must deliver it itself, at once. */
   receive(message: SpineMessage, has_live: boolean): ReturnType<DurableRoom["receive"]> {
     const log = this.#log;
     if (log === undefined) {
@@ -60,13 +59,11 @@ export class DurableChannel implements DurableRoom {
     return true;
   }
 
-  /** Opens the log if necessary; rejects as opening does. */
   log(): Promise<RoomLog> {
     this.#opening ??= this.#open();
     return this.#opening;
   }
 
-  /** Enters a subscriber as `RoomLog.enter` does, within `timeout_ms`. */
   async enter(position: Position | undefined): Promise<EntryPoint> {
     const { timeout_ms } = this.#options;
     const { promise: late, reject } = Promise.withResolvers<never>();
@@ -80,7 +77,6 @@ export class DurableChannel implements DurableRoom {
     }
   }
 
-  /** Closes the log, because the room has no subscriber, or is no longer durable. */
   close(): void {
     this.#closed = true;
     if (this.#log !== undefined) this.#options.release(this.#log);

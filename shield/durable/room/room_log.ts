@@ -10,14 +10,15 @@ import type { Limits } from "../../../shared/config/schema.ts";
 import type { LogPlace } from "../../message/logs.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import type { RetryClock } from "../log/clock.ts";
-import type { EntryPoint, Lost, Position } from "../../fanout/entry.ts";
+import type { Lost, Position } from "../../fanout/entry.ts";
 import { lastOfEpoch, roomEpoch } from "../../../shared/rooms/epoch.ts";
 import { Follower } from "./follower.ts";
 import type { Heard } from "./follower.ts";
 import { LogCalls } from "../log/log_calls.ts";
 import { readLive } from "../messages/message.ts";
+import type { LiveEntryPoint } from "../recovery/entry_point.ts";
 import { Recoveries } from "../recovery/recoveries.ts";
-import type { RecoverableRoom } from "../recovery/recoveries.ts";
+import type { RecoverableRoom } from "../recovery/recovery.ts";
 import type { DurableStats } from "../log/stats.ts";
 import type { CachedTail, TailCache } from "../log/tail_cache.ts";
 import type { Entry, Timeline } from "../messages/timeline.ts";
@@ -50,10 +51,11 @@ export interface RoomLogOptions {
 }
 
 /** The log of one room; it lives as long as the room has subscribers. */
-export class RoomLog {
+export class RoomLog implements RecoverableRoom {
+  readonly calls: LogCalls;
+  readonly follower: Follower;
+  readonly class_of: () => RoomClass;
   readonly #options: RoomLogOptions;
-  readonly #calls: LogCalls;
-  readonly #follower: Follower;
   readonly #recoveries: Recoveries;
   readonly #tail: CachedTail;
   readonly #started = Promise.withResolvers<void>();
@@ -66,10 +68,11 @@ export class RoomLog {
 
   constructor(options: RoomLogOptions) {
     this.#options = options;
+    this.class_of = options.class_of;
     const { tenant_id, room_id, log, clock, stats, logger, limits, cache } = options;
     const onFailure = (error: unknown) => this.#recoveries.expire(error);
-    const calls = this.#calls = new LogCalls({ room_id, log, clock, stats, logger, onFailure });
-    const follower = this.#follower = new Follower({
+    const calls = this.calls = new LogCalls({ room_id, log, clock, stats, logger, onFailure });
+    const follower = this.follower = new Follower({
       ...{ calls, stats, logger },
       class_of: options.class_of,
       now: () => log.now(),
@@ -83,7 +86,7 @@ export class RoomLog {
     });
     this.#tail = cachedTail(follower);
     const onUse = () => cache.used(this.#tail);
-    this.#recoveries = new Recoveries({ room: this.#view(), limits, clock, stats, logger, onUse });
+    this.#recoveries = new Recoveries({ room: this, limits, clock, stats, logger, onUse });
     cache.open(this.#tail);
   }
 
@@ -101,12 +104,12 @@ export class RoomLog {
 
   /** The incarnation of the log that this room follows; "" before it has started. */
   get stream(): string {
-    return this.#follower.stream;
+    return this.follower.stream;
   }
 
   /** The room's current position. */
   get offset(): number {
-    return this.#follower.timeline.last;
+    return this.follower.timeline.last;
   }
 
   /** The room's epoch; "" before it has started. */
@@ -123,6 +126,26 @@ export class RoomLog {
     return this.#phase === "started";
   }
 
+  get is_closed(): boolean {
+    return this.#phase === "closed";
+  }
+
+  get is_current(): boolean {
+    return this.#options.clock.now() - this.#current_ms < CURRENT_MS;
+  }
+
+  get is_proven(): boolean {
+    return this.log.is_proven && this.log.stream === this.stream;
+  }
+
+  now(): number {
+    return this.log.now();
+  }
+
+  lastOf(epoch: string): number | undefined {
+    return lastOfEpoch(this.log.lives, this.room_id, epoch);
+  }
+
   /** Takes a message that came on `in` with the headers of a log; allowed before `start`, too. */
   receive(message: SpineMessage): void {
     if (this.#phase === "closed") return;
@@ -133,7 +156,7 @@ export class RoomLog {
     const live = readLive(message, log);
     if (live === undefined) return stats.dropped("unreadable");
     stats.lag(log.now() - live.time_ms);
-    this.#follower.receive(live);
+    this.follower.receive(live);
   }
 
   /**
@@ -143,15 +166,15 @@ export class RoomLog {
   start(heardOf: () => Heard = () => ({ stream: "", offset: 0 })): void {
     if (this.#phase !== "new") return;
     this.#phase = "starting";
-    this.#calls.head("start").then((head) => {
+    this.calls.head("start").then((head) => {
       if (head === undefined || this.#phase !== "starting") return;
       this.#phase = "started";
       const { stream, offset } = heardOf();
       const { log } = this.#options;
-      this.#follower.begin(head, { stream: log.lifeOf(stream, offset), offset });
+      this.follower.begin(head, { stream: log.lifeOf(stream, offset), offset });
       this.#current_ms = this.#options.clock.now();
       this.#started.resolve();
-      return this.#follower.arrival(head.last?.offset ?? 0);
+      return this.follower.arrival(head.last?.offset ?? 0);
     }).then(() => this.#recoveries.serve()).catch((error) =>
       this.#options.logger.error("a room log could not start", { error })
     );
@@ -164,11 +187,10 @@ export class RoomLog {
    */
   async verify(): Promise<void> {
     this.#current_ms = -Infinity;
-    await this.#verify();
+    await this.verified();
   }
 
-  /** Verifies, and returns the compared list; undefined if the room was closed before. */
-  #verify(): Promise<Timeline | undefined> {
+  verified(): Promise<Timeline | undefined> {
     if (this.#phase === "closed") return Promise.resolve(undefined);
     if (this.#next_check !== undefined) return this.#next_check;
     if (this.#check === undefined) return this.#check = this.#runCheck();
@@ -183,22 +205,21 @@ export class RoomLog {
    * something may have been missed: then call `verify`.
    */
   confirm(newest: number): boolean {
-    return this.#follower.confirm(newest);
+    return this.follower.confirm(newest);
   }
 
   /**
    * Enters a subscriber, with its position, if any. `EntryPoint` describes the state until the caller reads the answer.
    * Rejects with `log-unavailable` if the log is unreachable or the room is closed.
    */
-  enter(position: Position | undefined): Promise<EntryPoint> {
+  enter(position: Position | undefined): Promise<LiveEntryPoint> {
     return this.#recoveries.enter(position);
   }
 
   /** The first messages after a place in the present life, oldest first, if all of them are in the list; else none. */
   after({ stream, offset }: LogPlace, limit: number): readonly Entry[] {
-    const { log } = this.#options;
-    const { timeline, stream: own } = this.#follower;
-    const is_known = this.is_started && log.is_proven && log.stream === own && own === stream;
+    const { timeline, stream: own } = this.follower;
+    const is_known = this.is_started && this.is_proven && own === stream;
     const found: Entry[] = [];
     if (!is_known || offset < timeline.floor) return found;
     let { next } = timeline.at(offset);
@@ -210,20 +231,20 @@ export class RoomLog {
   close(): void {
     if (this.#phase === "closed") return;
     this.#phase = "closed";
-    this.#calls.close();
-    this.#follower.close();
+    this.calls.close();
+    this.follower.close();
     this.#recoveries.close();
     this.#options.cache.close(this.#tail);
     this.#started.resolve();
   }
 
   async #runCheck(): Promise<Timeline | undefined> {
-    const follower = this.#follower;
+    const follower = this.follower;
     try {
       await this.#started.promise;
       for (;;) {
         const { timeline, timeline: { last } } = follower;
-        const head = await this.#calls.head("verify");
+        const head = await this.calls.head("verify");
         if (head === undefined) return undefined;
         if (!follower.compare(head, timeline, last)) continue;
         const list = follower.timeline;
@@ -239,75 +260,18 @@ export class RoomLog {
     }
   }
 
-  /** Drops messages from the list that the log no longer has. Never rejects. */
-  async #compare(): Promise<void> {
-    const { timeline } = this.#follower;
+  async compare(): Promise<void> {
+    const { timeline } = this.follower;
     const [oldest, erased] = await Promise.all([
-      this.#calls.oldest("verify"),
-      this.#calls.erased("verify"),
+      this.calls.oldest("verify"),
+      this.calls.erased("verify"),
     ]);
-    const follower = this.#follower;
+    const follower = this.follower;
     if (erased !== undefined && follower.timeline === timeline) follower.forgetErased(erased);
     if (oldest !== undefined && follower.timeline === timeline) follower.forgetBelow(oldest);
     // A stale replica may have none yet. Or the newest message is older than an erased one: only the head has it.
-    if (oldest === 0 || follower.timeline.newest === undefined) await this.#verify();
+    if (oldest === 0 || follower.timeline.newest === undefined) await this.verified();
     this.#current_ms = this.#options.clock.now();
-  }
-
-  /** The view of the room for recoveries. */
-  #view(): RecoverableRoom {
-    const follower = this.#follower;
-    // deno-lint-ignore no-this-alias
-    const self = this;
-    return {
-      calls: this.#calls,
-      class_of: this.#options.class_of,
-      now: () => self.log.now(),
-      verify: () => self.#verify(),
-      compare: () => self.#compare(),
-      get is_current() {
-        return self.#options.clock.now() - self.#current_ms < CURRENT_MS;
-      },
-      get timeline() {
-        return follower.timeline;
-      },
-      get newest() {
-        return follower.newest;
-      },
-      get stream() {
-        return follower.stream;
-      },
-      get erased() {
-        return follower.erased;
-      },
-      forgetErased: (offset) => follower.forgetErased(offset),
-      get log_offset() {
-        return follower.log_offset;
-      },
-      get gaps() {
-        return follower.gaps;
-      },
-      get last_gap() {
-        return follower.last_gap;
-      },
-      get epoch() {
-        return self.epoch;
-      },
-      get offset() {
-        return self.offset;
-      },
-      get is_proven() {
-        const { log } = self.#options;
-        return log.is_proven && log.stream === follower.stream;
-      },
-      lastOf: (epoch) => lastOfEpoch(self.log.lives, self.room_id, epoch),
-      get is_started() {
-        return self.is_started;
-      },
-      get is_closed() {
-        return self.#phase === "closed";
-      },
-    };
   }
 }
 

@@ -15,6 +15,7 @@ import { random } from "../../fanout/testing/hub.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import { startDurable } from "../start.ts";
 import type { StartedDurable } from "../start.ts";
+import { unboundedPatterns } from "../../patterns/testing/unbounded.ts";
 
 /** A running durable side; everything is closed when the scope ends. */
 export interface TestDurable extends AsyncDisposable {
@@ -61,6 +62,7 @@ export function testDurable(
     random,
     deduplication_entries: 100,
     durable: durable.rooms,
+    patterns: unboundedPatterns,
   });
   return {
     spine,

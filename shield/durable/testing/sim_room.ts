@@ -5,13 +5,14 @@
 import { createLogger } from "../../../shared/logs/log.ts";
 import { Registry } from "../../../shared/metrics/metrics.ts";
 import { DEFAULT_CLASS } from "../../../shared/rooms/room_class.ts";
-import type { Cursor, Entry as RoomEntry, EntryPoint, Position } from "../../fanout/entry.ts";
+import type { Entry as RoomEntry, Position } from "../../fanout/entry.ts";
 import type { RoomClass } from "../../../shared/rooms/room_class.ts";
 import { roomEpoch } from "../../../shared/rooms/epoch.ts";
 import { RoomLog } from "../room/room_log.ts";
-import type { Entry } from "../messages/timeline.ts";
+import type { Cursor, Entry } from "../messages/timeline.ts";
+import type { LiveEntryPoint } from "../recovery/entry_point.ts";
 import type { Lost } from "../../fanout/entry.ts";
-import { createDurableStats } from "../log/stats.ts";
+import { DurableStats } from "../log/stats.ts";
 import { TailCache } from "../log/tail_cache.ts";
 import { seeded } from "../../../shared/testing/seeded.ts";
 import { SimClock, SimLog } from "./sim_log.ts";
@@ -51,7 +52,7 @@ export class SimSubscriber {
     this.position = position;
   }
 
-  begin(entry_point: EntryPoint): void {
+  begin(entry_point: LiveEntryPoint): void {
     const { recovered, reason } = entry_point;
     this.answer = { recovered, reason, ...entry_point.position() };
     this.#cursor = entry_point.cursor;
@@ -95,7 +96,7 @@ export class SimRoom implements Disposable {
     this.room_class = { ...DEFAULT_CLASS, durable: true, ...room_class };
     this.log.history_ttl_seconds = this.room_class.history_ttl_seconds;
     const { clock, log } = this;
-    const stats = createDurableStats(this.registry);
+    const stats = new DurableStats(this.registry);
     const bounds = {
       ...limits,
       ...(recovery_messages === undefined ? {} : { recovery_messages }),

@@ -6,6 +6,7 @@ import { Hub } from "../hub.ts";
 import type { Subscriber } from "../hub.ts";
 import { createStats } from "../../stats/stats.ts";
 import type { ShieldStats } from "../../stats/stats.ts";
+import { unboundedPatterns } from "../../patterns/testing/unbounded.ts";
 import { TenantTable } from "../../stats/tenant_stats.ts";
 import { SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 
@@ -40,6 +41,7 @@ export function testHub(
     monotonic: () => clock.monotonic_ms,
     random,
     deduplication_entries,
+    patterns: unboundedPatterns,
   });
   return {
     hub,

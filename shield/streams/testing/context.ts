@@ -6,7 +6,7 @@ import { NO_BANS } from "../../auth/bans.ts";
 import { ann } from "../../auth/testing/identity.ts";
 import { TrimMemory } from "../../durable/history/history_window.ts";
 import { TenantLogs } from "../../durable/log/logs.ts";
-import { createDurableStats } from "../../durable/log/stats.ts";
+import { DurableStats } from "../../durable/log/stats.ts";
 import { callerOf, plainPath } from "../../message/testing/path.ts";
 import { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { createStats } from "../../stats/stats.ts";
@@ -78,7 +78,7 @@ function contextOf(spine: Spine, options: ShieldOptions): StreamContext {
   const registry = createMetrics({ node_id: "n", version: "0" });
   const config = configFrom({ rooms: [{ room: "*", durable: true }] });
   const classes = new RoomClasses(config.rooms);
-  const durable_stats = createDurableStats(registry);
+  const durable_stats = new DurableStats(registry);
   const roomOf = () => undefined;
   const logs = new TenantLogs({
     ...{ spine, classes, stats: durable_stats, log: keptLog().log, roomOf },

@@ -3,26 +3,28 @@
  * what is received; `subscribe.ts` single rooms.
  */
 import { ArqonError, matchesRoomPattern, type Subscribe, type Unsubscribe } from "@arqon/proto";
+import { roomEpoch } from "../../shared/rooms/epoch.ts";
+import { type Lives, newestLife } from "../../shared/spine/contract/lives.ts";
+import { parseStrictJsonBytes } from "../../shared/strict_json.ts";
+import { requireRoomId, requireRoomsPattern } from "../../shared/subjects/subject.ts";
 import { canActInAll, notGranted } from "../auth/authorize.ts";
+import { ackAfterFlush, answer } from "../connection/answers.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { SubscribeContext } from "../connection/subscribe.ts";
+import type { EntryPoint, Flow, Position } from "../fanout/entry.ts";
+import type { Filter } from "../fanout/filters.ts";
+import type { Wish } from "../fanout/room_subscriber.ts";
 import type { Note } from "../message/gates.ts";
 import { type RequestRef, subscribeRequest } from "../message/request_ref.ts";
-import { requireRoomId, requireRoomsPattern } from "../../shared/subjects/subject.ts";
-import { ackAfterFlush, answer } from "./answers.ts";
-import type { Connection } from "./connection.ts";
-import type { Filter } from "../fanout/filters.ts";
+import { isOnlyNamed } from "./pattern_index.ts";
+import type { PatternRooms } from "./pattern_rooms.ts";
 import { SubscribedPatterns } from "./subscribed_patterns.ts";
-import { Flow } from "../fanout/flow.ts";
-import { isOnlyNamed } from "../fanout/pattern_index.ts";
-import type { EntryPoint, Position } from "../fanout/entry.ts";
-import { type Lives, newestLife } from "../../shared/spine/contract/lives.ts";
-import type { PatternWish } from "./subscribed_pattern.ts";
-import { sendMissed } from "./send_missed.ts";
-import type { SubscribeContext } from "./subscribe.ts";
-import { roomEpoch } from "../../shared/rooms/epoch.ts";
-import { parseStrictJsonBytes } from "../../shared/strict_json.ts";
 
-/** Whether a SUB or UNSUB is about a pattern; no room's id has a `*`. */
-export const isPattern = (room_id: string): boolean => room_id.endsWith("*");
+/** What SUBs of patterns need: the patterns of the hub, and the known incarnations of tenants' logs. */
+export interface PatternContext {
+  readonly hub_patterns: PatternRooms;
+  readonly logs: { livesOf(tenant_id: string): Promise<Lives> };
+}
 
 /**
  * Runs a SUB of a pattern. A promise blocks the connection's other operations until it is entered. `note` records the
@@ -30,7 +32,8 @@ export const isPattern = (room_id: string): boolean => room_id.endsWith("*");
  * `banned`, `too-many-rooms`, `invalid-filter`, `too-many-filters`, `invalid-field`; rejects as policies do, and with
  * `log-unavailable`.
  */
-export function runSubscribePattern(
+export function subscribePattern(
+  { hub_patterns, logs }: PatternContext,
   context: SubscribeContext,
   connection: Connection,
   subscribe: Subscribe,
@@ -51,27 +54,34 @@ export function runSubscribePattern(
     throw new ArqonError("not-durable", `${pattern}: it has positions, one for each room`);
   }
   const { tenant_id } = connection.identity;
-  const asked = { subscribe, filter: context.filters.of(tenant_id, subscribe.filter) };
+  const filter = context.filters.of(tenant_id, subscribe.filter);
+  const asked = { subscribe, filter, hub_patterns };
   const admitted = context.overseer.onSubscribe(connection.caller, pattern, note);
-  const { logs } = context;
   const run = async (): Promise<void> => {
     if (positions === undefined) return hear(context, connection, asked);
-    const lives = await logs?.livesOf(tenant_id) ?? [];
+    const lives = await logs.livesOf(tenant_id);
     if (!connection.ended) await hear(context, connection, asked, { positions, lives });
   };
   if (admitted === undefined && positions === undefined) return hear(context, connection, asked);
   return (admitted ?? Promise.resolve()).then(() => connection.ended ? undefined : run());
 }
 
+interface AskedPattern extends Pick<PatternContext, "hub_patterns"> {
+  readonly subscribe: Subscribe;
+  readonly filter: Filter | undefined;
+}
+
 /** Subscribes to the pattern, once nothing has refused it, from the positions `from` or from now on. */
 function hear(
   context: SubscribeContext,
   connection: Connection,
-  { subscribe, filter }: { readonly subscribe: Subscribe; readonly filter: Filter | undefined },
+  { subscribe, filter, hub_patterns }: AskedPattern,
   from?: Pick<PatternSub, "positions" | "lives">,
 ): Promise<void> | undefined {
   const { room_id: pattern, no_echo, batch } = subscribe;
-  const patterns = connection.patterns ??= new SubscribedPatterns(context, connection);
+  const patterns = patternsOf(connection) ??
+    new SubscribedPatterns(context, hub_patterns, connection);
+  connection.patterns = patterns;
   const { rooms_per_connection } = context.limits;
   const size = connection.subscriptions.size + patterns.size;
   // A ban may have arrived while policies judged the SUB.
@@ -96,13 +106,17 @@ function hear(
   return entering.then(() => connection.ended ? undefined : acknowledge());
 }
 
+/** The connection's patterns, which only this capability makes. */
+const patternsOf = ({ patterns }: Pick<Connection, "patterns">) =>
+  patterns as SubscribedPatterns | undefined;
+
 /** Runs an UNSUB of a pattern. Throws `invalid-room` and `not-subscribed`. */
-export function runUnsubscribePattern(
+export function unsubscribePattern(
   connection: Connection,
   { room_id: pattern, request_id }: Unsubscribe,
 ): Promise<void> | undefined {
   requireRoomsPattern(pattern);
-  const { patterns } = connection;
+  const patterns = patternsOf(connection);
   if (patterns?.has(pattern) !== true) throw new ArqonError("not-subscribed", pattern);
   const acknowledge = () => answer(connection, { request_id, ack_requested: false });
   const leaving = patterns.leave([pattern], "unsubscribed");
@@ -126,7 +140,7 @@ interface Outcome {
 interface PatternSub {
   readonly patterns: SubscribedPatterns;
   readonly pattern: string;
-  readonly wish: PatternWish;
+  readonly wish: Wish;
   readonly positions: PatternPositions;
   /** The incarnations of the tenant's log, from `livesOf`. */
   readonly lives: Lives;
@@ -165,8 +179,7 @@ async function hearFrom(
     if (position === undefined || !await patterns.mayEnter(room_id)) return;
     const of_room = ofRoom(position, room_id, lives);
     await context.hub.enter(tenant_id, room_id, of_room, (entry_point) => {
-      const flow = new Flow();
-      flow.rewind(entry_point.cursor);
+      const flow = entry_point.flow();
       if (!patterns.enterAt(room_id, flow)) return;
       outcomes.set(room_id, outcomeOf(entry_point));
       flows.set(room_id, flow);
@@ -185,7 +198,7 @@ async function hearFrom(
   const newest = lives.length === 0 ? "" : logEpoch(newestLife(lives).name);
   const said = { epoch: newest, positions: Object.fromEntries(outcomes) };
   answer(connection, request, { result: new TextEncoder().encode(JSON.stringify(said)) });
-  for (const [room_id, flow] of flows) sendMissed(context, connection, room_id, flow);
+  for (const [room_id, flow] of flows) context.sendMissed(context, connection, room_id, flow);
 }
 
 function outcomeOf(entry_point: EntryPoint): Outcome {

@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { decodeServerFrame, writeEnvelope } from "@arqon/proto";
 import { roomSubject, tenantRoomsPattern } from "../../shared/subjects/subject.ts";
 import { SPINE_NOW_MS } from "../testing/spine.ts";
-import type { Channel, Subscriber } from "./channel.ts";
-import type { Hub } from "./hub.ts";
+import type { Channel, Subscriber } from "../fanout/channel.ts";
+import type { Hub } from "../fanout/hub.ts";
+import type { Frame } from "../fanout/frame_bytes.ts";
+import { keptSubscriber, testHub } from "../fanout/testing/hub.ts";
 import type { PatternListener } from "./pattern_rooms.ts";
-import type { Frame } from "./frame_bytes.ts";
-import { keptSubscriber, testHub } from "./testing/hub.ts";
+import { patternsOf } from "./testing/unbounded.ts";
 
 function message(room_id: string): Uint8Array {
   const event = { type: "t", data: new Uint8Array(), content_type: "", schema_id: "" };
@@ -16,18 +17,19 @@ function message(room_id: string): Uint8Array {
 
 /** A listener that receives each room that it may enter. */
 class Kept implements PatternListener {
+  readonly owner = this;
   readonly text = false;
   readonly rooms = new Map<string, Subscriber>();
   readonly frames: Frame[] = [];
 
   constructor(readonly hub: Hub, readonly pattern: string) {}
 
-  enter({ tenant_id, room_id }: Channel): void {
+  enter(_by: PatternListener, { tenant_id, room_id }: Channel): void {
     if (this.rooms.has(room_id)) return;
     const subscriber = keptSubscriber("c1", {}, () => this.frames.push(subscriber.frames.at(-1)!));
     this.rooms.set(room_id, subscriber);
     this.hub.subscribe(tenant_id, room_id, subscriber);
-    this.hub.patterns.joined(tenant_id, room_id);
+    patternsOf(this.hub).joined(tenant_id, room_id);
   }
 
   mayRelease(): boolean {
@@ -38,7 +40,7 @@ class Kept implements PatternListener {
     const subscriber = this.rooms.get(room_id);
     if (subscriber === undefined) return;
     this.rooms.delete(room_id);
-    this.hub.patterns.parted("acme", room_id);
+    patternsOf(this.hub).parted("acme", room_id);
     this.hub.unsubscribe("acme", room_id, subscriber);
   }
 
@@ -48,7 +50,7 @@ class Kept implements PatternListener {
 
   end(): void {
     for (const room_id of [...this.rooms.keys()]) this.release(room_id);
-    this.hub.patterns.delete("acme", this);
+    patternsOf(this.hub).delete("acme", this);
   }
 
   /** The received messages, in order. */
@@ -66,7 +68,7 @@ class Kept implements PatternListener {
 Deno.test("an overflow causes a GAP in each open room, and one of the pattern", async () => {
   await using test = testHub({ subscription_messages: 2 });
   const kept = new Kept(test.hub, "a-*");
-  for (const _ of test.hub.patterns.add("acme", kept));
+  for (const _ of patternsOf(test.hub).add("acme", kept));
   const send = (room: string) => test.spine.publish(roomSubject("in", "acme", room), message(room));
   send("a-1");
   await test.spine.flush();
@@ -84,7 +86,7 @@ Deno.test("a tenant's subscriptions last as long as its last pattern, or room th
   assert.equal(wide, "in.t.acme.r.*");
   const kept = new Kept(hub, "a-*");
   const other = keptSubscriber("c2");
-  for (const _ of hub.patterns.add("acme", kept));
+  for (const _ of patternsOf(hub).add("acme", kept));
   hub.subscribe("acme", "a-1", other);
   assert.deepEqual(hub.find("acme", "a-1")?.spine, [], "no second copy of each message");
   kept.end();
@@ -95,13 +97,14 @@ Deno.test("a tenant's subscriptions last as long as its last pattern, or room th
   hub.subscribe("acme", "a-1", other);
   assert.equal(hub.find("acme", "a-1")?.spine.length, 2, "the tenant's have ended");
   hub.unsubscribe("acme", "a-1", other);
-  assert.deepEqual([stats.rooms, stats.patterns, stats.pattern_rooms], [0, 0, 0]);
+  const { patterns, rooms } = patternsOf(hub).counts;
+  assert.deepEqual([stats.rooms, patterns, rooms], [0, 0, 0]);
 });
 
 Deno.test("a message of a room without a matching pattern opens nothing, for any number of patterns", async () => {
   await using test = testHub();
   const { hub, spine, stats } = test;
-  for (let at = 0; at < 20_000; at++) hub.patterns.add("acme", new Kept(hub, `other-${at}-*`));
+  for (let at = 0; at < 20_000; at++) patternsOf(hub).add("acme", new Kept(hub, `other-${at}-*`));
   const named = keptSubscriber("c2");
   hub.subscribe("acme", "b", named);
   for (const room of ["b", "c", "d"]) {
@@ -109,7 +112,8 @@ Deno.test("a message of a room without a matching pattern opens nothing, for any
   }
   await spine.flush();
   assert.equal(named.frames.length, 1, "by its own subscription, once");
-  assert.deepEqual([stats.rooms, stats.unmatched, stats.patterns], [1, 2, 20_000]);
+  const { unmatched, patterns } = patternsOf(hub).counts;
+  assert.deepEqual([stats.rooms, unmatched, patterns], [1, 2, 20_000]);
 });
 
 Deno.test("open rooms are entered one per step, including new ones, and others are skipped", async () => {
@@ -126,7 +130,7 @@ Deno.test("open rooms are entered one per step, including new ones, and others a
   let steps = 0;
   let most = 0;
   let before = 0;
-  for (const _ of hub.patterns.add("acme", kept)) {
+  for (const _ of patternsOf(hub).add("acme", kept)) {
     most = Math.max(most, kept.rooms.size - before);
     if (++steps === 500) open(1_000, 1_100);
     before = kept.rooms.size;

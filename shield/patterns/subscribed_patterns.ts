@@ -1,48 +1,40 @@
 /**
  * The patterns that one connection receives, and the rooms that it receives by them: one copy of each message, even if
  * several match. A subscription to the room itself takes precedence, then the longest pattern. `subscribe_pattern.ts`
- * has SUB and UNSUB; `fanout/pattern_rooms.ts` decides when a room is entered.
+ * has SUB and UNSUB; `pattern_rooms.ts` decides when a room is entered.
  */
-import { isOnlyNamed } from "../fanout/pattern_index.ts";
 import { ArqonError, matchesRoomPattern } from "@arqon/proto";
-import type { Channel, Hub, Subscriber } from "../fanout/hub.ts";
-import type { DeliveryNotes, LivingConnection } from "../fanout/delivery_notes.ts";
-import type { Filters } from "../fanout/filters.ts";
-import type { Flow } from "../fanout/flow.ts";
-import { RoomSubscriber } from "../fanout/room_subscriber.ts";
-import type { Recipient } from "../fanout/room_subscriber.ts";
-import { gapFrame, HeldSubscriber } from "../fanout/held_subscriber.ts";
+import { inPieces } from "../../shared/turns/slices.ts";
+import { canActInAll, notGranted } from "../auth/authorize.ts";
+import type { SubscribeContext } from "../connection/subscribe.ts";
+import type { LeaveWhy } from "../connection/leave_reason.ts";
+import { type Channel, ROOMS_A_PIECE, type Subscriber } from "../fanout/channel.ts";
+import type { DeltaWish } from "../fanout/deltas.ts";
+import type { LivingConnection } from "../fanout/delivery_notes.ts";
+import type { Filter } from "../fanout/filters.ts";
+import type { Flow } from "../fanout/entry.ts";
 import type { Frame } from "../fanout/frame_bytes.ts";
+import type { ConnectionPatterns } from "../fanout/patterns.ts";
+import { RoomSubscriber } from "../fanout/room_subscriber.ts";
+import type { Recipient, Wish } from "../fanout/room_subscriber.ts";
 import type { Caller } from "../message/caller.ts";
 import { followed } from "../message/gates.ts";
-import type { Policies } from "../message/gates.ts";
-import type { MessagePath } from "../message/pipeline.ts";
 import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
-import { inPieces } from "../../shared/turns/slices.ts";
-import { isAsked, SubscribedPattern } from "./subscribed_pattern.ts";
-import type { PatternWish } from "./subscribed_pattern.ts";
-import { markOf, noteLeft } from "./subscription_marks.ts";
-import type { LeaveWhy } from "./subscription_marks.ts";
+import { HeldSubscriber } from "./held_subscriber.ts";
+import { isOnlyNamed } from "./pattern_index.ts";
+import { gapFrame } from "./pattern_rooms.ts";
+import type { PatternListener, PatternRooms } from "./pattern_rooms.ts";
 
 /** The most remembered rooms that policies have refused; beyond that, rooms are judged again. */
 const REFUSED_MAX = 4_096;
 /** The most rooms that a connection may be kicked from; beyond that its patterns end. */
 const PUT_OUT_MAX = 1_024;
 
-/** Rooms entered or left in one slice: at most half a millisecond. */
-export const ROOMS_A_PIECE = 64;
-
 /** What the patterns of a connection need. */
-export interface PatternContext {
-  readonly path: Pick<MessagePath, "now" | "random" | "classes" | "bans" | "journal">;
-  readonly hub: Hub;
-  readonly overseer: Pick<Policies, "onSubscribe">;
-  readonly stats: Pick<ShieldStats, "rejects">;
-  readonly filters: Filters;
-  /** Records subscriptions; absent: not recorded. */
-  readonly ledger?: DeliveryNotes | undefined;
-}
+type PatternContext = Pick<
+  SubscribeContext,
+  "path" | "hub" | "overseer" | "stats" | "filters" | "ledger" | "marks"
+>;
 
 /** The connection of the patterns. */
 type Receiver = Recipient & LivingConnection & {
@@ -52,6 +44,22 @@ type Receiver = Recipient & LivingConnection & {
   fail(error: unknown): void;
 };
 
+/** Whether the subscriber receives a room with the options of its pattern. */
+function isAsked(subscriber: Subscriber, { no_echo, filter, deltas }: Wish): boolean {
+  const { deltas: present } = subscriber;
+  return subscriber.no_echo === no_echo && subscriber.filter === filter &&
+    present?.kept === deltas?.kept && present?.vcdiff === deltas?.vcdiff;
+}
+
+/** One pattern of one connection. */
+interface SubscribedPattern extends PatternListener {
+  no_echo: boolean;
+  filter: Filter | undefined;
+  deltas: DeltaWish | undefined;
+  /** Settles once its SUB is answered: messages of rooms entered earlier wait for it. Undefined: answered. */
+  answering: Promise<void> | undefined;
+}
+
 /** A room that is received by a pattern. */
 interface HeardRoom {
   pattern: SubscribedPattern;
@@ -59,8 +67,9 @@ interface HeardRoom {
 }
 
 /** The patterns of one connection; made with its first one. */
-export class SubscribedPatterns {
+export class SubscribedPatterns implements ConnectionPatterns {
   readonly #context: PatternContext;
+  readonly #hub_patterns: PatternRooms;
   readonly #connection: Receiver;
   readonly #patterns = new Map<string, SubscribedPattern>();
   readonly #rooms = new Map<string, HeardRoom>();
@@ -70,13 +79,14 @@ export class SubscribedPatterns {
   /** Rooms that will be entered at a position: until then none of their messages is received. */
   readonly #awaited = new Set<string>();
 
-  constructor(context: PatternContext, connection: Receiver) {
+  /** `hub_patterns` are the patterns of the hub. */
+  constructor(context: PatternContext, hub_patterns: PatternRooms, connection: Receiver) {
     this.#context = context;
+    this.#hub_patterns = hub_patterns;
     this.#connection = connection;
   }
 
-  /** The rooms that are received by patterns now. */
-  get rooms(): ReadonlyMap<string, { readonly subscriber: Subscriber }> {
+  get rooms(): ReadonlyMap<string, HeardRoom> {
     return this.#rooms;
   }
 
@@ -84,7 +94,10 @@ export class SubscribedPatterns {
     return this.#patterns.size;
   }
 
-  /** The patterns, in the order of subscription. */
+  get text(): boolean {
+    return this.#connection.text;
+  }
+
   get patterns(): Iterable<SubscribedPattern> {
     return this.#patterns.values();
   }
@@ -93,17 +106,14 @@ export class SubscribedPatterns {
     return this.#patterns.has(pattern);
   }
 
-  /** Whether a pattern matches the room, and the connection was not kicked from it. */
   covers(room_id: string): boolean {
     return !this.#put_out.has(room_id) && this.#longest(room_id) !== undefined;
   }
 
-  /** The subscriber by which the room is received; undefined: no pattern receives it, or none has yet. */
   subscriber(room_id: string): Subscriber | undefined {
     return this.#rooms.get(room_id)?.subscriber;
   }
 
-  /** Whether the connection requested no echo in some room. */
   get has_no_echo(): boolean {
     for (const { no_echo } of this.#patterns.values()) if (no_echo) return true;
     return false;
@@ -116,30 +126,28 @@ export class SubscribedPatterns {
    */
   hear(
     pattern: string,
-    wish: PatternWish,
+    { no_echo, filter, deltas }: Wish,
     awaited: Iterable<string> = [],
     answered?: Promise<void>,
   ): Promise<void> | undefined {
-    const { hub, filters } = this.#context;
-    const { identity, text } = this.#connection;
+    const { filters } = this.#context;
+    const { tenant_id } = this.#connection.identity;
     const matching = (room_id: string) => matchesRoomPattern(pattern, room_id);
     for (const kept of [this.#refused, this.#put_out]) {
       for (const room_id of [...kept].filter(matching)) kept.delete(room_id);
     }
     const before = this.#patterns.get(pattern);
-    const { no_echo, filter, deltas } = wish;
-    const { tenant_id } = identity;
     if (filter !== undefined) filters.requireRoom(tenant_id, pattern, filter, before?.filter);
     for (const room_id of awaited) {
       this.#awaited.add(room_id);
       this.#part(room_id, "resubscribed");
     }
     if (before === undefined) {
-      const added = new SubscribedPattern(this, pattern, text, wish);
-      added.answering = answered;
+      const options = { no_echo, filter, deltas };
+      const added: SubscribedPattern = { owner: this, pattern, ...options, answering: answered };
       this.#patterns.set(pattern, added);
       try {
-        const entering = hub.patterns.add(tenant_id, added);
+        const entering = this.#hub_patterns.add(tenant_id, added);
         filters.hold(tenant_id, pattern, filter);
         return inPieces(tenant_id, entering, ROOMS_A_PIECE);
       } catch (error) {
@@ -169,8 +177,8 @@ export class SubscribedPatterns {
    * The steps of `leave`, one per room. No room is entered by these patterns from the first step on; rooms that others
    * match are received by those.
    */
-  *leaving(patterns: Iterable<string>, why: LeaveWhy): Generator<void> {
-    const { hub, filters } = this.#context;
+  *leaving(patterns: Iterable<string>, why: LeaveWhy): Iterable<void> {
+    const { filters } = this.#context;
     const { tenant_id } = this.#connection.identity;
     const left = new Set<SubscribedPattern>();
     for (const pattern of patterns) {
@@ -191,13 +199,24 @@ export class SubscribedPatterns {
       yield;
     }
     for (const heard of left) {
-      hub.patterns.delete(tenant_id, heard);
+      this.#hub_patterns.delete(tenant_id, heard);
       yield;
     }
   }
 
-  /** The connection has ended, and receives nothing more: the steps in which its rooms are left. */
-  *ending(): Generator<void> {
+  *endingNotGranted(): Iterable<void> {
+    const { identity } = this.#connection;
+    const left: string[] = [];
+    for (const pattern of [...this.#patterns.keys()]) {
+      yield;
+      if (canActInAll(identity, "subscribe", pattern)) continue;
+      left.push(pattern);
+      this.#connection.fail(notGranted("subscribe", pattern));
+    }
+    yield* this.leaving(left, "not-granted");
+  }
+
+  *ending(): Iterable<void> {
     for (const room_id of this.#rooms.keys()) {
       this.#part(room_id, "closed");
       yield;
@@ -300,18 +319,16 @@ export class SubscribedPatterns {
     this.#part(room_id, "idle");
   }
 
-  /** Leaves a room because of a subscription to the room itself. */
   yieldTo(room_id: string): void {
     this.#part(room_id, "resubscribed");
   }
 
-  /** Takes over a room from the connection's ending subscription to it, at its position. */
-  takeOver(channel: Channel, flow: Flow | undefined): void {
-    const pattern = this.#longest(channel.room_id);
-    if (pattern !== undefined) this.enter(pattern, channel, flow);
+  takeOver(room_id: string, flow: Flow | undefined): void {
+    const channel = this.#context.hub.find(this.#connection.identity.tenant_id, room_id);
+    const pattern = this.#longest(room_id);
+    if (channel !== undefined && pattern !== undefined) this.enter(pattern, channel, flow);
   }
 
-  /** Keeps the connection out of a room until a matching pattern is subscribed to again. */
   putOut(room_id: string, why: LeaveWhy): void {
     if (this.#longest(room_id) === undefined) return;
     this.#put_out.add(room_id);
@@ -358,11 +375,12 @@ export class SubscribedPatterns {
     const room = this.#rooms.get(room_id);
     if (room?.subscriber !== held || this.#connection.ended) return;
     if (!this.#isAllowed(room_id)) return this.#part(room_id, "room-ban");
-    const { classes } = this.#context.path;
+    const { path } = this.#context;
     const { tenant_id } = this.#connection.identity;
-    const room_class = classes.of(tenant_id, room_id);
+    const room_class = path.classes.of(tenant_id, room_id);
     if (held.has_lost) {
-      this.#connection.send(gapFrame(this.#context.path, this.#connection, room_id));
+      const { text } = this.#connection;
+      this.#connection.send(gapFrame(path, text, { tenant_id, room_id }, "slow-consumer"));
     }
     const subscriber = this.#join(room.pattern, room_id, undefined, held.began);
     held.release(subscriber, room_class.pattern);
@@ -382,11 +400,9 @@ export class SubscribedPatterns {
     flow: Flow | undefined,
     began?: HeldSubscriber["began"],
   ): Subscriber {
-    const { filter } = pattern;
-    const { identity } = this.#connection;
-    const room_class = this.#context.path.classes.of(identity.tenant_id, room_id);
-    const mark = markOf(this.#context, this.#connection, { flow, filter, room_class, began });
-    const subscriber = new RoomSubscriber(this.#connection, pattern, flow, mark, filter);
+    const begun = { flow, filter: pattern.filter, began };
+    const mark = this.#context.marks?.began(this.#connection, room_id, begun);
+    const subscriber = new RoomSubscriber(this.#connection, pattern, flow, mark);
     this.#put(room_id, pattern, subscriber);
     return subscriber;
   }
@@ -398,7 +414,7 @@ export class SubscribedPatterns {
       this.#renewRoom(room_id, room);
       yield;
     }
-    yield* this.#context.hub.patterns.revisit(this.#connection.identity.tenant_id, pattern);
+    yield* this.#hub_patterns.revisit(this.#connection.identity.tenant_id, pattern);
   }
 
   #renewRoom(room_id: string, { pattern, subscriber: before }: HeardRoom): void {
@@ -408,26 +424,24 @@ export class SubscribedPatterns {
 
   /** Replaces the room's current subscriber, if it has one. */
   #put(room_id: string, pattern: SubscribedPattern, subscriber: Subscriber): void {
-    const { hub } = this.#context;
+    const { hub, marks } = this.#context;
     const { tenant_id } = this.#connection.identity;
     const before = this.#rooms.get(room_id)?.subscriber;
-    if (before !== undefined) {
-      noteLeft(this.#context, this.#connection, room_id, before, "resubscribed");
-    }
+    if (before !== undefined) marks?.left(this.#connection, room_id, before.mark, "resubscribed");
     this.#rooms.set(room_id, { pattern, subscriber });
     hub.subscribe(tenant_id, room_id, subscriber);
     if (before !== undefined) hub.unsubscribe(tenant_id, room_id, before);
-    else hub.patterns.joined(tenant_id, room_id);
+    else this.#hub_patterns.joined(tenant_id, room_id);
   }
 
   #part(room_id: string, why: LeaveWhy): void {
     const room = this.#rooms.get(room_id);
     if (room === undefined) return;
-    const { hub } = this.#context;
+    const { hub, marks } = this.#context;
     const { tenant_id } = this.#connection.identity;
-    noteLeft(this.#context, this.#connection, room_id, room.subscriber, why);
+    marks?.left(this.#connection, room_id, room.subscriber.mark, why);
     this.#rooms.delete(room_id);
-    hub.patterns.parted(tenant_id, room_id);
+    this.#hub_patterns.parted(tenant_id, room_id);
     hub.unsubscribe(tenant_id, room_id, room.subscriber);
   }
 }

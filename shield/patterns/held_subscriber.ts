@@ -1,31 +1,18 @@
 /**
  * A subscriber of a room while policies judge whether it may receive it: messages wait meanwhile, within a limit.
- * `connection/subscribed_patterns.ts` calls the policies.
+ * `subscribed_patterns.ts` calls the policies.
  */
-import { encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
-import type { StampSource } from "../../shared/records/system_envelope.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { Filter } from "./filters.ts";
-import type { RoomMessage } from "./backlog.ts";
-import type { Subscriber } from "./channel.ts";
-import type { Recipient } from "./room_subscriber.ts";
-import { frameBytes } from "./frame_bytes.ts";
-import type { Frame } from "./frame_bytes.ts";
-import { gapEnvelope } from "./room_message.ts";
+import type { Filter } from "../fanout/filters.ts";
+import type { RoomMessage } from "../fanout/backlog.ts";
+import type { Subscriber } from "../fanout/channel.ts";
+import type { Recipient } from "../fanout/room_subscriber.ts";
+import { frameBytes } from "../fanout/frame_bytes.ts";
+import type { Frame } from "../fanout/frame_bytes.ts";
 
 /** The most frames that wait for one verdict; beyond that all are lost, which is reported. */
 const HELD_FRAMES = 1_024;
 const HELD_BYTES = 262_144;
-
-/** A GAP of a room, in the connection's form. */
-export function gapFrame(
-  stamps: StampSource,
-  { text, identity: { tenant_id } }: Pick<Recipient, "text" | "identity">,
-  room_id: string,
-): Frame {
-  const gap = gapEnvelope(stamps, { tenant_id, room_id }, "slow-consumer");
-  return text ? encodeTextMessage(readEnvelope(gap)) : encodeMsg(gap);
-}
 
 /** The connection's options for the room. */
 type Wish = Required<Pick<Subscriber, "no_echo" | "filter">>;

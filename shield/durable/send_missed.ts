@@ -1,43 +1,34 @@
 /**
  * Sends a connection the missed messages of a durable room, as fast as it reads; after that it is live.
- * `durable/room/flow.ts` has its position; `subscribe.ts` decides where it starts.
+ * `recovery/flow.ts` has its position; `connection/subscribe.ts` decides where it starts.
  */
-import type { Entry } from "../fanout/entry.ts";
-import { entryFrame } from "../fanout/flow.ts";
-import type { Flow } from "../fanout/flow.ts";
-import { frameBytes } from "../fanout/frame_bytes.ts";
-import type { Hub, Subscriber } from "../fanout/hub.ts";
-import type { Filters, MissedJudge } from "../fanout/filters.ts";
-import type { DeliveryNotes } from "../fanout/delivery_notes.ts";
-import type { MessagePath } from "../message/pipeline.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import type { ShieldStats } from "../stats/stats.ts";
-import type { Connection } from "./connection.ts";
+import type { Connection } from "../connection/connection.ts";
+import type { SubscribeContext } from "../connection/subscribe.ts";
+import type { Subscriber } from "../fanout/channel.ts";
+import type { Entry, Flow } from "../fanout/entry.ts";
+import { frameBytes } from "../fanout/frame_bytes.ts";
+import { entryFrame } from "../fanout/room_message.ts";
+import type { Filters } from "../filter/filters.ts";
+import type { MissedMessages } from "../filter/judges.ts";
+import { LogFlow } from "./recovery/flow.ts";
 
 /** The number of messages that are skipped in one turn. */
 const PASSED_A_TURN = 1_000;
 
-/** What selects and counts missed messages. */
-export interface MissedContext {
-  readonly path: Pick<MessagePath, "classes">;
-  readonly hub: Hub;
-  readonly filters: Pick<Filters, "missed">;
-  readonly stats: Pick<ShieldStats, "egress_messages" | "egress_bytes">;
-  readonly ledger?: Pick<DeliveryNotes, "position" | "passedOver"> | undefined;
-}
-
 /** Sends the missed messages, as fast as the connection reads; after that it is live. */
 export function sendMissed(
-  context: MissedContext,
+  filters: Pick<Filters, "missed">,
+  context: SubscribeContext,
   connection: Connection,
   room_id: string,
   flow: Flow,
 ): void {
-  if (flow.is_sending || flow.is_live) return;
+  if (!(flow instanceof LogFlow) || flow.is_sending || flow.is_live) return;
   flow.is_sending = true;
   // Messages for a later SUB follow its own ACK.
   const { rewinds } = flow;
-  const { path, stats, hub, ledger, filters } = context;
+  const { path, stats, hub, ledger } = context;
   const { tenant_id } = connection.identity;
   const channel = hub.find(tenant_id, room_id);
   const totals = channel?.tenant;
@@ -47,7 +38,7 @@ export function sendMissed(
   const judge = filters.missed(tenant_id, room_id);
   const goOn = () => {
     if (connection.ended || flow.rewinds !== rewinds) return;
-    sendMissed(context, connection, room_id, flow);
+    sendMissed(filters, context, connection, room_id, flow);
   };
   connection.sendLater(() => {
     if (flow.rewinds !== rewinds) return undefined;
@@ -97,7 +88,7 @@ interface PassedOver {
 
 /** Why the subscriber does not get the message; undefined: it does. */
 function whyPassedOver(
-  judge: MissedJudge,
+  judge: MissedMessages,
   { id }: Pick<Connection, "id">,
   subscriber: Subscriber,
   room_class: RoomClass,

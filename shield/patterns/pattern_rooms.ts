@@ -1,19 +1,18 @@
 /**
  * The rooms that patterns receive: existing and new ones. While a tenant has a pattern on this Shield, the Shield
  * receives the messages of all its rooms; the first message of a matching room opens that room. The listeners decide
- * whether and how to subscribe (`connection/subscribed_patterns.ts`).
+ * whether and how to subscribe (`subscribed_patterns.ts`).
  */
 import { ArqonError, encodeMsg, encodeTextMessage, isId, readEnvelope } from "@arqon/proto";
-import type { Spine } from "../../shared/spine/contract/spine.ts";
+import type { StampSource } from "../../shared/records/system_envelope.ts";
 import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
 import { tenantRoomsPattern } from "../../shared/subjects/subject.ts";
-import type { StampSource } from "../../shared/records/system_envelope.ts";
-import type { ShieldStats } from "../stats/stats.ts";
-import type { Channel } from "./channel.ts";
-import type { Frame } from "./frame_bytes.ts";
-import { copyFor } from "./message_copy.ts";
+import type { Channel } from "../fanout/channel.ts";
+import type { Frame } from "../fanout/frame_bytes.ts";
+import { copyFor } from "../fanout/message_copy.ts";
+import type { HubPatterns, PatternHub } from "../fanout/patterns.ts";
+import { gapEnvelope } from "../fanout/room_message.ts";
 import { isOnlyNamed, PatternIndex } from "./pattern_index.ts";
-import { gapEnvelope } from "./room_message.ts";
 
 /** Rooms that one pass tries to close beyond the limit. */
 const LET_GO_TRIES = 16;
@@ -21,13 +20,29 @@ const LET_GO_TRIES = 16;
 /** Rooms without a match that are checked in one step: a check may cost as much as entering a room. */
 const LOOKED_A_STEP = 64;
 
+/** A GAP of a room or a pattern, in the form of its receiver. */
+export function gapFrame(
+  stamps: StampSource,
+  text: boolean,
+  place: { readonly tenant_id: string; readonly room_id: string },
+  reason: string,
+): Frame {
+  const gap = gapEnvelope(stamps, place, reason);
+  return text ? encodeTextMessage(readEnvelope(gap)) : encodeMsg(gap);
+}
+
 /** One connection's subscription to a pattern. */
 export interface PatternListener {
   /** A prefix of room ids followed by `*`. */
   readonly pattern: string;
+  readonly owner: PatternOwner;
+}
+
+/** A connection that receives rooms by patterns. */
+interface PatternOwner {
   readonly text: boolean;
-  /** Called with a matching room, before its first message. */
-  enter(channel: Channel): void;
+  /** Called with a room that a pattern of the connection matches, before its first message. */
+  enter(by: PatternListener, channel: Channel): void;
   /** Whether the room can be closed. */
   mayRelease(room_id: string): boolean;
   /** Called when the room is closed until its next message. */
@@ -35,32 +50,10 @@ export interface PatternListener {
   send(frame: Frame): void;
 }
 
-/** The limits of one tenant's patterns in this process. */
-export interface PatternLimits {
+/** A hub, and the limits of one tenant's patterns in it. */
+export interface PatternRoomsOptions extends PatternHub {
   readonly patterns_per_tenant: number;
   readonly pattern_rooms_per_tenant: number;
-}
-
-/** For hubs without limits of patterns. */
-export const UNBOUNDED_PATTERNS: PatternLimits = {
-  patterns_per_tenant: Infinity,
-  pattern_rooms_per_tenant: Infinity,
-};
-
-/** The dependencies and settings of `PatternRooms`. */
-export interface PatternRoomsOptions extends StampSource, PatternLimits {
-  readonly spine: Pick<Spine, "subscribe">;
-  readonly stats: Pick<
-    ShieldStats,
-    "patterns" | "pattern_rooms" | "unmatched" | "malformed" | "gaps"
-  >;
-  /** The open rooms, by the subject of clients' messages. */
-  readonly channels: ReadonlyMap<string, Channel>;
-  /** Opens a room, which calls `opened`. */
-  readonly open: (tenant_id: string, room_id: string) => void;
-  /** Delivers a message of an open room. */
-  readonly deliver: (channel: Channel, message: SpineMessage) => void;
-  readonly tellGap: (channel: Channel, reason: string) => void;
 }
 
 /** A room that patterns receive. */
@@ -84,7 +77,9 @@ interface Tenant {
 }
 
 /** The patterns of one hub. */
-export class PatternRooms {
+export class PatternRooms implements HubPatterns {
+  /** Subscriptions to patterns, the rooms received by them, and messages of rooms that no pattern matches. */
+  readonly counts = { patterns: 0, rooms: 0, unmatched: 0 };
   readonly #options: PatternRoomsOptions;
   readonly #tenants = new Map<string, Tenant>();
 
@@ -97,13 +92,13 @@ export class PatternRooms {
    * rooms. Throws `too-many-rooms`, and as the Spine throws.
    */
   add(tenant_id: string, listener: PatternListener): Iterable<void> {
-    const { stats, patterns_per_tenant } = this.#options;
+    const { patterns_per_tenant } = this.#options;
     const tenant = this.#tenants.get(tenant_id) ?? this.#begin(tenant_id);
     if (tenant.index.size >= patterns_per_tenant) {
       throw new ArqonError("too-many-rooms", `${patterns_per_tenant} patterns per tenant`);
     }
     tenant.index.add(listener);
-    stats.patterns++;
+    this.counts.patterns++;
     return this.revisit(tenant_id, listener);
   }
 
@@ -113,7 +108,7 @@ export class PatternRooms {
     let looked = 0;
     for (const channel of this.#tenants.get(tenant_id)?.rooms.values() ?? []) {
       if (channel.room_id.startsWith(prefix) && !isOnlyNamed(channel.room_id)) {
-        listener.enter(channel);
+        listener.owner.enter(listener, channel);
         yield;
       } else if (++looked % LOOKED_A_STEP === 0) yield;
     }
@@ -125,28 +120,25 @@ export class PatternRooms {
     if (tenant === undefined) return;
     const before = tenant.index.size;
     tenant.index.delete(listener);
-    this.#options.stats.patterns -= before - tenant.index.size;
+    this.counts.patterns -= before - tenant.index.size;
     this.#endIfUnused(tenant);
   }
 
-  /** Whether the tenant's subscriptions deliver the messages of a room that is about to be opened. */
   feeds(tenant_id: string, room_id: string): boolean {
     const tenant = this.#tenants.get(tenant_id);
     return tenant !== undefined && tenant.index.matching(room_id).length > 0;
   }
 
-  /** A room was opened: matching patterns enter it. */
   opened(channel: Channel): void {
     const tenant = this.#tenants.get(channel.tenant_id);
     if (tenant === undefined) return;
     tenant.rooms.set(channel.room_id, channel);
     if (channel.spine.length === 0) tenant.fed++;
     for (const listeners of tenant.index.matching(channel.room_id)) {
-      for (const listener of listeners) listener.enter(channel);
+      for (const listener of listeners) listener.owner.enter(listener, channel);
     }
   }
 
-  /** A room was closed. */
   closed({ tenant_id, room_id, spine }: Channel): void {
     const tenant = this.#tenants.get(tenant_id);
     if (tenant === undefined) return;
@@ -163,7 +155,7 @@ export class PatternRooms {
     if (room === undefined) tenant.held.set(room_id, { listeners: 1 });
     else room.listeners++;
     tenant.places++;
-    this.#options.stats.pattern_rooms++;
+    this.counts.rooms++;
     if (tenant.places > this.#options.pattern_rooms_per_tenant) this.#letGo(tenant, room_id);
   }
 
@@ -173,11 +165,10 @@ export class PatternRooms {
     const room = tenant?.held.get(room_id);
     if (tenant === undefined || room === undefined) return;
     tenant.places--;
-    this.#options.stats.pattern_rooms--;
+    this.counts.rooms--;
     if (--room.listeners === 0) tenant.held.delete(room_id);
   }
 
-  /** The Spine may have lost messages for this pattern of subjects; undefined: for any. */
   lost(pattern: string | undefined, reason: "reconnect" | "slow-consumer"): void {
     for (const tenant of this.#tenants.values()) {
       if (pattern === undefined) this.#tellGap(tenant, reason);
@@ -238,7 +229,7 @@ export class PatternRooms {
     let channel = tenant.rooms.get(room_id);
     if (channel === undefined) {
       if (!isId(room_id)) return void this.#options.stats.malformed++;
-      if (tenant.index.matching(room_id).length === 0) return void this.#options.stats.unmatched++;
+      if (tenant.index.matching(room_id).length === 0) return void this.counts.unmatched++;
       this.#options.open(tenant.tenant_id, room_id);
       channel = tenant.rooms.get(room_id);
       // The room has no receiver.
@@ -264,7 +255,7 @@ export class PatternRooms {
       if (room_id === but) continue;
       const listeners = tenant.index.matching(room_id).flatMap((some) => [...some]);
       if (this.#isOnlyHeld(tenant, room_id, room, listeners)) {
-        for (const listener of listeners) listener.release(room_id);
+        for (const { owner } of listeners) owner.release(room_id);
       } else {
         tenant.held.delete(room_id);
         tenant.held.set(room_id, room);
@@ -284,7 +275,7 @@ export class PatternRooms {
     const channel = tenant.rooms.get(room_id);
     return channel !== undefined && channel.pins === 0 &&
       channel.subscribers.size === room.listeners &&
-      listeners.every((listener) => listener.mayRelease(room_id));
+      listeners.every(({ owner }) => owner.mayRelease(room_id));
   }
 
   /** Notifies the rooms of these subscriptions. */
@@ -299,10 +290,9 @@ export class PatternRooms {
 
   /** Notifies the listeners, with the pattern as the room: messages of closed rooms may be lost, too. */
   #tellGap({ tenant_id, index }: Tenant, reason: string): void {
-    for (const listener of index.all()) {
+    for (const { pattern, owner } of index.all()) {
       this.#options.stats.gaps++;
-      const gap = gapEnvelope(this.#options, { tenant_id, room_id: listener.pattern }, reason);
-      listener.send(listener.text ? encodeTextMessage(readEnvelope(gap)) : encodeMsg(gap));
+      owner.send(gapFrame(this.#options, owner.text, { tenant_id, room_id: pattern }, reason));
     }
   }
 }

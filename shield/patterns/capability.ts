@@ -1,0 +1,50 @@
+/** The patterns capability of a Shield: a SUB of `orders-*` receives all rooms whose ids begin so. */
+import { scrapedGauge } from "../../shared/metrics/metrics.ts";
+import type { Registry } from "../../shared/metrics/metrics.ts";
+import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
+import type { Capability } from "../capability.ts";
+import { PatternRooms } from "./pattern_rooms.ts";
+import { subscribePattern, unsubscribePattern } from "./subscribe_pattern.ts";
+
+function registerCounts({ counts }: PatternRooms, registry: Registry): void {
+  const patterns_help = "Subscriptions of all connections to patterns of rooms.";
+  scrapedGauge(registry, "shield_patterns", patterns_help, () => counts.patterns);
+  const rooms_help = "Rooms that are received by patterns, each counted once per connection.";
+  scrapedGauge(registry, "shield_pattern_rooms", rooms_help, () => counts.rooms);
+  const unmatched_help =
+    "Messages received for a tenant's patterns, of rooms that no pattern matches.";
+  scrapedCounter(
+    registry,
+    "shield_unmatched_messages_total",
+    unmatched_help,
+    () => counts.unmatched,
+  );
+}
+
+/** The capability, for a Shield's list. */
+export const PATTERNS: Capability<PatternRooms> = {
+  name: "patterns",
+  title: "subscriptions to all rooms whose ids begin alike",
+  open({ config: { limits }, registry }, { running }) {
+    const { patterns_per_tenant, pattern_rooms_per_tenant } = limits;
+    const bounds = { patterns_per_tenant, pattern_rooms_per_tenant };
+    let hub_patterns!: PatternRooms;
+    return {
+      gives: {
+        patterns: {
+          of(hub) {
+            hub_patterns = new PatternRooms({ ...hub, ...bounds });
+            registerCounts(hub_patterns, registry);
+            return hub_patterns;
+          },
+          subscribe: (context, connection, subscribe, note) => {
+            const own = { hub_patterns, logs: running.given.logs };
+            return subscribePattern(own, context, connection, subscribe, note);
+          },
+          unsubscribe: unsubscribePattern,
+        },
+      },
+      start: () => ({ own: hub_patterns }),
+    };
+  },
+};
