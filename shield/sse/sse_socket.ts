@@ -13,6 +13,7 @@ import type { EventWriterOwner } from "./event_writer.ts";
 import { refusalIn } from "./subscriptions.ts";
 import type { GzipStream } from "../../shared/http1/gzip.ts";
 import type { Entered, EventSubscriptions } from "./subscriptions.ts";
+import { awaitedLater } from "../../shared/awaited_later.ts";
 
 const NORMAL = 1000, GOING_AWAY = 1001, RESTART = 1012;
 
@@ -50,8 +51,7 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
   constructor(options: SseSocketOptions) {
     this.#options = options;
     this.writer = new EventWriter(options.readers, options.gzip, this);
-    // No caller may be waiting yet when it fails.
-    this.#begun.promise.catch(() => {});
+    awaitedLater(this.#begun.promise);
   }
 
   get bufferedAmount(): number {

@@ -18,6 +18,7 @@ import { bump } from "../../stats/stats.ts";
 import { isForGood } from "../message_end.ts";
 import { endingText } from "../record.ts";
 import type { StartedGrowing } from "../start.ts";
+import { awaitedLater } from "../../../shared/awaited_later.ts";
 
 /** The most characters of one piece. */
 const PIECE_UNITS = 16_384;
@@ -109,8 +110,7 @@ async function answer(context: GrowingRouteContext, call: ClientCall): Promise<R
     return Response.json(said, { headers: { "cache-control": "no-store" } });
   } catch (error) {
     // Nobody waits for a body that does not arrive.
-    void pieces.return().catch(() => {});
-    void request.body?.cancel().catch(() => {});
+    for (const end of [pieces.return(), request.body?.cancel()]) end?.catch(() => {});
     await writing.abort(error);
     throw error;
   } finally {
@@ -152,8 +152,7 @@ class Writing {
     this.#caller = caller;
     this.#room_id = room_id;
     this.#id = id;
-    // The rejection is handled here, as there may be no waiter.
-    this.#ended.promise.catch(() => {});
+    awaitedLater(this.#ended.promise);
   }
 
   /** Rejects when another request has ended it. */
