@@ -19,6 +19,7 @@ import type {
   StoredBlock,
 } from "../shared/spine/contract/block_store.ts";
 import type { KeyValue, Spine } from "../shared/spine/contract/spine.ts";
+import type { StoreTime } from "../shared/spine/contract/store_time.ts";
 import type { Tracing } from "../shared/telemetry/tracing.ts";
 import type { AdminFile } from "./admin/admin.ts";
 import type { RoomCard } from "./admin/admin_status.ts";
@@ -109,6 +110,8 @@ export interface Ground {
   readonly flushes: FlushQueue;
   readonly rooms: StartedRoomClasses;
   readonly revocations: StartedRevocations;
+  /** The time that all processes of the bus share. */
+  readonly time: StoreTime;
   readonly signatures: SignatureDemands;
   /** The heartbeat of this Shield. */
   readonly life: OwnLife;

@@ -5,6 +5,7 @@
 import { connectionId } from "../shared/ids.ts";
 import { Forwarding } from "./http/forwarding.ts";
 import { Lives } from "../shared/lives/lives.ts";
+import { StoreTime } from "../shared/spine/contract/store_time.ts";
 import { OwnLife } from "../shared/lives/own_life.ts";
 import { startRevocations } from "./auth/revoke.ts";
 import { RunningCapabilities } from "./capability.ts";
@@ -26,6 +27,9 @@ async function layGround(options: ShieldOptions): Promise<Ground> {
   const stats = createStats();
   registerStats(stats, options.registry);
   const lives = new Lives(spine);
+  const revocations = await startRevocations(options);
+  const time = new StoreTime({ ...options, bucket: revocations.bucket });
+  await time.ask();
   return {
     node_id,
     forwarding: new Forwarding(spine, node_id),
@@ -34,7 +38,7 @@ async function layGround(options: ShieldOptions): Promise<Ground> {
     tenants: new TenantTable(),
     flushes: new FlushQueue(spine),
     rooms: startRoomClasses({ ...options, settings }),
-    revocations: await startRevocations(options),
+    ...{ revocations, time },
     signatures: signatureDemands(config.auth, settings),
     life: new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) }),
     running: new RunningCapabilities(),

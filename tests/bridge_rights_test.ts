@@ -126,3 +126,35 @@ Deno.test("text of a database with another encoding is published correctly", asy
   const [first] = await storedIn(bus.peer, "orders-0");
   assert.deepEqual([first?.data, first?.message_id], [{ w: "é" }, "ü"]);
 });
+
+for (const reading of [{ mode: "replication" }, { mode: "polling", poll_ms: 20 }] as const) {
+  Deno.test(`whatever another role writes into the log blocks nothing (${reading.mode})`, async () => {
+    await using database = await somePostgres();
+    if (database === undefined) return;
+    await using bus = await startBridgedBus();
+    await database.sql(
+      "create database ascii template template0 encoding 'SQL_ASCII' lc_collate 'C' lc_ctype 'C'",
+    );
+    const as = (user: string, text: string) => database.sql(text, { user, database: "ascii" });
+    await as("postgres", `${BRIDGE_SQL}${ROLES}`);
+    await using bridge = runLocalBridge(bus, database.url.replace(/postgres$/, "ascii"), {
+      reading,
+    });
+    await bridge.says("following");
+    const emit = (prefix: string, content: string) =>
+      as("stranger", `select pg_logical_emit_message(true, ${prefix}, ${content}) is null`);
+    await emit("E'\\xff'", "'x'");
+    await emit("repeat('x', 1000000)", "'x'");
+    await emit("'arqon'", "repeat('x', 2000000)");
+    await as(
+      "stranger",
+      "select count(pg_logical_emit_message(true, 'arqon', 'x')) from generate_series(1, 5000)",
+    );
+    await as("app", "select arqon.publish('orders-0', 'x', '1', 'own')");
+    await until("the app's has arrived", async () => (await idsIn(bus)).length > 0);
+    await until(
+      "two are in arqon.refused",
+      async () => await as("postgres", "select count(*) from arqon.refused") === "2",
+    );
+  });
+}

@@ -15,6 +15,7 @@ import {
 } from "./database.ts";
 import type { Database, KeptWal, Standing, StandingOptions, Wire } from "./database.ts";
 import { type Lsn, lsnText, parseLsn, readChange, readWal, statusUpdate } from "./wal.ts";
+import { SHOWN_BYTES_MAX, SIGNED_BYTES_MAX } from "./wal.ts";
 import { Buffer } from "node:buffer";
 import { pause } from "../rooms/flow.ts";
 import { CommandError } from "../terminal/exit.ts";
@@ -140,8 +141,18 @@ const KEEPALIVE = "set tcp_keepalives_idle = 10; set tcp_keepalives_interval = 5
   "set tcp_keepalives_count = 3";
 const LOCK = "select pg_try_advisory_lock(hashtext('arqon.bridge.poll ' || $1)) as is_ours";
 const NOW = "select pg_current_wal_flush_lsn()::text as lsn";
-const READ = "select lsn::text, data from pg_logical_slot_peek_binary_changes($1, $2, $3, " +
-  "'proto_version', '1', 'publication_names', 'arqon', 'messages', 'true')";
+/**
+ * PostgreSQL returns whole transactions, however long, and any role can write one. So the rows stay in its temporary
+ * file, are fetched in parts, and no transaction stays open meanwhile. Only the beginning of an overlong one is read.
+ */
+const readingOf = (slot: string, to_lsn: string, most: number) =>
+  `close all; begin; declare changes no scroll cursor with hold for
+    select length(data) > ${SIGNED_BYTES_MAX} as is_cut,
+      case when length(data) > ${SIGNED_BYTES_MAX} then substr(data, 1, ${SHOWN_BYTES_MAX}) else data end as data
+    from pg_logical_slot_peek_binary_changes('${slot}', '${to_lsn}', ${most},
+      'proto_version', '1', 'publication_names', 'arqon', 'messages', 'true');
+  commit; ${fetchOf(most)}`;
+const fetchOf = (most: number) => `fetch ${most} from changes`;
 const ADVANCE = "select pg_replication_slot_advance($1, $2)";
 
 /** Runs until the signal. Rejects when the connection breaks, and with 55006 while another process has the slot. */
@@ -165,22 +176,24 @@ async function pollWith(sql: Database, following: Following, poll_ms: number): P
   if (!is_ours) throw Object.assign(new Error("another bridge polls"), { code: IN_USE });
   for (let is_told = false; !signal.aborted;) {
     const { rows: [{ lsn: now_lsn }] } = await sql.query(NOW);
-    // PostgreSQL returns whole transactions: more rows than requested when the last one is longer.
-    const { rows } = await sql.query(READ, [slot, now_lsn, waiting_messages]);
+    let rows = await sql.lastRows(readingOf(slot, now_lsn, waiting_messages));
+    const is_idle = rows.length === 0;
     // Between two reads nobody owns the slot, so it may have been replaced.
     await check();
     if (!is_told) following.onFollowing();
     is_told = true;
-    for (const { data } of rows) intake.take(readChange(data));
-    await Promise.race([intake.settled(), aborted(signal)]);
-    if (signal.aborted) return;
+    for (; rows.length > 0; rows = await sql.lastRows(fetchOf(waiting_messages))) {
+      for (const { data, is_cut } of rows) intake.take(readChange(data, is_cut));
+      await Promise.race([intake.settled(), aborted(signal)]);
+      if (signal.aborted) return;
+    }
     // The server need not keep what others wrote since the last read.
-    if (rows.length === 0) progress.alive(parseLsn(now_lsn));
+    if (is_idle) progress.alive(parseLsn(now_lsn));
     if (progress.done_lsn > noted || progress.over_lsn - noted >= IDLE_BYTES) {
       noted = await note();
       await sql.query(ADVANCE, [slot, lsnText(noted)]);
     }
-    if (rows.length === 0) await pause(poll_ms, signal);
+    if (is_idle) await pause(poll_ms, signal);
   }
 }
 

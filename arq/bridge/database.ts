@@ -36,6 +36,8 @@ export interface Database {
   connect(): Promise<void>;
   /** Rejects with an Error that has the server's `code`. */
   query(text: string, values?: readonly unknown[]): Promise<Result>;
+  /** The rows of the last of several statements. Rejects as `query`. */
+  lastRows(text: string): Promise<Result["rows"]>;
   /** Never rejects. */
   end(): Promise<void>;
 }
@@ -46,6 +48,8 @@ export interface Database {
  */
 type DatabaseKind = "plain" | "patient" | "replicates";
 
+/** For readers of the log: any role may write a prefix that UTF-8 cannot express, which the server would refuse. */
+const AS_IT_IS = "set client_encoding = 'SQL_ASCII'";
 /** Options of a client by kind; a stream is one query without an end. */
 const OPTIONS = {
   plain: { query_timeout: QUERY_MS },
@@ -63,8 +67,12 @@ export function databaseAt(url: string, kind: DatabaseKind = "plain"): Database 
   client.on("error", () => {});
   return {
     connection: client.connection,
-    connect: () => client.connect(),
+    async connect() {
+      await client.connect();
+      if (kind !== "plain") await client.query(AS_IT_IS);
+    },
     query: (text, values) => client.query(text, values),
+    lastRows: async (text) => [await client.query(text)].flat().at(-1)!.rows,
     async end() {
       const timeout = Promise.withResolvers<void>();
       const timer = setTimeout(timeout.resolve, END_MS);

@@ -2,7 +2,7 @@
  * Reads a database's log in order and passes published messages to the publisher. `stream.ts` or `polling.ts` read the
  * log.
  */
-import { committedOf, type Lsn, unsignedOf, type WalChange } from "./wal.ts";
+import { committedOf, type Lsn, shownOf, unsignedOf, type WalChange } from "./wal.ts";
 import type { Committed } from "./bus.ts";
 import type { Publisher } from "./publisher.ts";
 import type { Standing } from "./database.ts";
@@ -152,7 +152,7 @@ export class Intake {
     if (committed !== undefined) {
       return this.#begin(committed, is_known && at.lsn <= end_lsn, this.progress.message());
     }
-    at.unsigned ??= { number, first: content, over: this.progress.message(), count: 0 };
+    at.unsigned ??= { number, first: shownOf(content), over: this.progress.message(), count: 0 };
     at.unsigned.count++;
   }
 

@@ -35,9 +35,10 @@ type WalMessage =
 /** PostgreSQL counts from 2000-01-01, in microseconds. */
 const EPOCH_MS = 946_684_800_000;
 const XLOG_HEAD = 25;
-const utf8 = new TextDecoder("utf-8", { fatal: true, ignoreBOM: true });
+/** A database in SQL_ASCII takes any bytes as the prefix of another program's message. */
+const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Reads a copy-data message. Throws RangeError or TypeError for one that is truncated or no text. */
+/** Reads a copy-data message. Throws RangeError for one that is truncated. */
 export function readWal(chunk: Uint8Array): WalMessage {
   const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   const kind = String.fromCharCode(view.getUint8(0));
@@ -48,8 +49,8 @@ export function readWal(chunk: Uint8Array): WalMessage {
   return readChange(chunk.subarray(XLOG_HEAD));
 }
 
-/** Reads a change, also one that plain SQL returned. Throws as `readWal`. */
-export function readChange(bytes: Uint8Array): WalChange {
+/** Reads a change, also one that plain SQL returned, perhaps only its beginning. Throws as `readWal`. */
+export function readChange(bytes: Uint8Array, is_cut = false): WalChange {
   const view = new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength);
   switch (String.fromCharCode(view.getUint8(0))) {
     case "B":
@@ -62,19 +63,26 @@ export function readChange(bytes: Uint8Array): WalChange {
     case "C":
       return { kind: "commit", end_lsn: view.getBigUint64(10) };
     case "M":
-      return logicalMessage(bytes, view, 10);
+      return logicalMessage(bytes, view, 10, is_cut);
     default:
       return { kind: "other" };
   }
 }
 
 /** Reads from the prefix on, which ends with a zero byte. */
-function logicalMessage(chunk: Uint8Array, view: DataView, from: number): WalChange {
+function logicalMessage(
+  chunk: Uint8Array,
+  view: DataView,
+  from: number,
+  is_cut: boolean,
+): WalChange {
   const end = chunk.indexOf(0, from);
+  // Any role chooses its prefix, however long.
+  if (is_cut && (end < 0 || end > SHOWN_BYTES)) return { kind: "other" };
   if (end < 0) throw new RangeError("a message whose prefix has no end");
   const length = view.getUint32(end + 1);
   const content = chunk.subarray(end + 5, end + 5 + length);
-  if (content.length !== length) throw new RangeError("a truncated message");
+  if (content.length !== length && !is_cut) throw new RangeError("a truncated message");
   return { kind: "message", prefix: utf8.decode(chunk.subarray(from, end)), content };
 }
 
@@ -110,8 +118,12 @@ export interface Place {
 }
 
 const SIGNATURE_BYTES = 32;
+/** No message of `arqon.publish` is longer: its data has at most 200,000 bytes, in a JSON text within JSON. */
+export const SIGNED_BYTES_MAX = 500_000;
 /** Bytes of an unsigned message that `arqon.refused` shows. */
 const SHOWN_BYTES = 1_000;
+/** Bytes of an overlong change that are read: its head and what is shown of it. */
+export const SHOWN_BYTES_MAX = 2_000;
 const strict = new TextDecoder("utf-8", { fatal: true });
 
 /** Reads a message; undefined when `arqon.publish` did not write it in this transaction. */
@@ -140,6 +152,9 @@ function ownId({ lsn, number }: Committed["place"], commit_ms: number): string {
   return `pg-${lsn.replace("/", "-")}-${number}-${Math.round(commit_ms * 1_000)}`;
 }
 
+/** A copy of the beginning of an unsigned message, so that the rest of it can be freed. */
+export const shownOf = (content: Uint8Array): Uint8Array => content.slice(0, SHOWN_BYTES);
+
 /** The unsigned messages of a transaction as one refused message. */
 export function unsignedOf(
   first: Uint8Array,
@@ -147,7 +162,7 @@ export function unsignedOf(
   { lsn, number, xid, commit_ms }: Omit<Place, "source">,
 ): Committed {
   // The bytes may be no text, or not valid in this database.
-  const shown = String.fromCharCode(...first.subarray(0, SHOWN_BYTES)).replace(/[^ -~]/g, "?");
+  const shown = String.fromCharCode(...shownOf(first)).replace(/[^ -~]/g, "?");
   const messages = count === 1 ? "1 message" : `${count} messages`;
   return {
     ...{ room: "", type: "", message_id: "", headers: {}, data: JSON.stringify(shown) },
@@ -162,6 +177,7 @@ export function signatureOf(json: Uint8Array, key: Uint8Array, xid: number): Uin
 }
 
 function signedJson(content: Uint8Array, key: Uint8Array, xid: number): unknown {
+  if (content.length > SIGNED_BYTES_MAX) return undefined;
   const json = content.subarray(SIGNATURE_BYTES);
   const signature = content.subarray(0, SIGNATURE_BYTES);
   if (signature.length < SIGNATURE_BYTES) return undefined;

@@ -5,7 +5,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { Progress } from "./intake.ts";
-import { lsnText, parseLsn, readWal, statusUpdate } from "./wal.ts";
+import { lsnText, parseLsn, readChange, readWal, statusUpdate } from "./wal.ts";
 
 Deno.test("a position can be parsed again, and anything else is invalid", () => {
   fc.assert(fc.property(fc.bigInt({ min: 0n, max: 2n ** 64n - 1n }), (lsn) => {
@@ -31,6 +31,28 @@ Deno.test("a truncated message is an error, and never a message", () => {
   });
   for (let end = 0; end < whole.length; end++) {
     assert.throws(() => readWal(whole.subarray(0, end)), RangeError, String(end));
+  }
+});
+
+Deno.test("a prefix of another program need not be UTF-8", () => {
+  const change = [0x4d, 1, 0, 0, 0, 0, 0, 0, 0, 9, 0xff, 0, 0, 0, 0, 1, 0x7b];
+  const { kind } = readChange(new Uint8Array(change));
+  assert.equal(kind, "message");
+});
+
+Deno.test("of an overlong message the beginning can be read, whatever its prefix", () => {
+  const head = [0x4d, 1, 0, 0, 0, 0, 0, 0, 0, 9];
+  const text = (prefix: string) => [...new TextEncoder().encode(`${prefix}\0`)];
+  const begun = (prefix: string) =>
+    readChange(
+      new Uint8Array([...head, ...text(prefix), 9, 9, 9, 9, 0x7b]).subarray(0, 2_000),
+      true,
+    );
+  assert.deepEqual(begun("arqon"), {
+    ...{ kind: "message", prefix: "arqon", content: new Uint8Array([0x7b]) },
+  });
+  for (const size of [1_500, 1_985, 1_989, 1_990, 3_000]) {
+    assert.deepEqual(begun("x".repeat(size)), { kind: "other" });
   }
 });
 

@@ -120,7 +120,6 @@ export class HookService {
     this.#is_closed = true;
     for (const stop of this.#stops.splice(0)) stop();
     this.#watch.stop();
-    this.#time.close();
     for (const timer of this.#retries.values()) clearTimeout(timer);
     await Promise.all([...this.#running.values()].map(({ runner }) => runner.close()));
   }

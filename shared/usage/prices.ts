@@ -6,6 +6,7 @@ import type { Usage } from "../config/schema_usage.ts";
 import type { Logger } from "../logs/log.ts";
 import { changeDocument } from "../spine/contract/compare_and_set.ts";
 import type { KvKey } from "../spine/contract/spine.ts";
+import { storeTimeOf } from "../spine/contract/store_time.ts";
 import type { UsageStores } from "./usage_stores.ts";
 import { decodeBook, encodeBook, type PriceBook, take } from "./price_book.ts";
 import type { PriceList } from "./units.ts";
@@ -66,11 +67,13 @@ export class Prices {
       is_change: this.#is_change,
     };
     const is_due = this.#is_due && is_given;
+    // By a clock of its own that is behind, new prices would hold for months that are over.
+    const now_ms = is_due ? await storeTimeOf(bucket, now) : 0;
     const book = await changeDocument(async (mayLose) => {
       const entry = await bucket.get(KEY);
       // A recreated bucket gets the book that held until then: other prices must not begin with the past.
       const before = entry === undefined ? this.#book : decodeBook(entry.value);
-      const taken = is_due ? take(before, given, now()) : undefined;
+      const taken = is_due ? take(before, given, now_ms) : undefined;
       if (taken !== undefined && "why" in taken) {
         log.warn(`[usage.prices] of this Shield do not hold: ${taken.why}`, { prices_from: from });
       }

@@ -3,8 +3,6 @@ import type { Capability, Parts, Running, ShieldOptions } from "../capability.ts
 import { inPath } from "../openapi/openapi_parts.ts";
 import { HOOK_ROUTES, NO_LOG } from "./api.ts";
 import { USAGE } from "../usage/capability.ts";
-import { HOOKS_BUCKET } from "../../shared/records/hook_document.ts";
-import { StoreTime } from "../../shared/spine/contract/store_time.ts";
 import { askingHooks } from "./gate.ts";
 import { HookStore } from "./hook_store.ts";
 import { hooksKind } from "./hooks_kind.ts";
@@ -20,19 +18,13 @@ export const HOOKS: Capability = {
     tags: { hooks: "URLs that are called for events" },
     names: { hook: inPath("hook", "the hook's id") },
   },
-  async open(env, { node_id, running: { given } }) {
+  open(env, { node_id, time, running: { given } }) {
     const events = new TenantEvents(env);
     // Receivers refuse a call that was signed minutes ago or ahead: by a Shield's own clock, each while it is wrong.
-    const time = new StoreTime({ ...env, bucket: await env.spine.keyValue(HOOKS_BUCKET) });
-    await time.ask();
     const now = () => time.now();
     const asking = askingHooks(given.policies, { ...env, now });
     const policies = tellingRefusals(asking, events, { node_id, now });
-    return {
-      gives: { policies },
-      start: (parts) => startHooks({ ...env, now }, parts, events),
-      close: () => time.close(),
-    };
+    return { gives: { policies }, start: (parts) => startHooks({ ...env, now }, parts, events) };
   },
 };
 

@@ -21,6 +21,7 @@ import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 import { opened } from "../../shared/turns/opened.ts";
+import { slice } from "../../shared/turns/slices.ts";
 
 /** A hook and its stored state. */
 export interface StoredHook {
@@ -63,7 +64,12 @@ export class HookStore {
     const bucket = await this.#open();
     const ids = new Set(this.#ofConfig(tenant_id).map(({ id }) => id));
     for (const key of await bucket.keys([tenant_id])) if (key.length === 2) ids.add(key[1] ?? "");
-    const found = await Promise.all([...ids].sort().map((id) => this.find(tenant_id, id)));
+    const found = await Promise.all(
+      [...ids].sort().map(async (id) => {
+        await slice(tenant_id);
+        return await this.find(tenant_id, id);
+      }),
+    );
     return found.filter((one) => one !== undefined);
   }
 
@@ -133,7 +139,10 @@ export class HookStore {
   async clear(tenant_id: string, hook_id: string): Promise<void> {
     const bucket = await this.#open();
     for (const prefix of [positionKey(tenant_id, hook_id), deadKey(tenant_id, hook_id)]) {
-      for (const key of await bucket.keys(prefix)) await bucket.delete(key);
+      for (const key of await bucket.keys(prefix)) {
+        await slice(tenant_id);
+        await bucket.delete(key);
+      }
     }
   }
 
@@ -153,7 +162,7 @@ export class HookStore {
       prefix: KvKey,
       decode: (bytes: Uint8Array, key: KvKey) => T | undefined,
     ) => {
-      const keys = (await bucket.keys(prefix)).sort((a, b) => a.join().localeCompare(b.join()));
+      const keys = (await bucket.keys(prefix)).sort((a, b) => a.join() < b.join() ? -1 : 1);
       const entries = await Promise.all(keys.slice(0, most).map((key) => bucket.get(key)));
       return entries.flatMap((entry) => (entry && decode(entry.value, entry.key)) ?? []);
     };

@@ -3,6 +3,7 @@ import { ArqonError } from "@arqon/proto";
 import type { Webhooks } from "../../shared/config/automation/hooks.ts";
 import { newSecret } from "../../shared/hooks/signature.ts";
 import { plural } from "../../shared/plural.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { resumed } from "../../shared/records/hook_document.ts";
 import type { HookStore } from "./hook_store.ts";
@@ -54,9 +55,11 @@ export function hooksKind({ store, webhooks }: HooksKindOptions): DocumentKind<S
     async write({ tenant_id, isPending }, wanted) {
       const names = new Set(wanted.map(({ id }) => id));
       for (const { hook: { id } } of await own(tenant_id)) {
+        await slice(tenant_id);
         if (!names.has(id) && await isPending()) await store.remove(tenant_id, id);
       }
       for (const { id, paused: given, secret, ...said } of wanted) {
+        await slice(tenant_id);
         await store.change(tenant_id, id, async (document) => {
           const paused = given ?? document.paused;
           const spec = { ...said, secret: secret ?? document.spec?.secret ?? newSecret() };

@@ -10,6 +10,7 @@ import {
   withModule,
 } from "../../shared/records/reducer_deployment.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { deployed, deployedClasses, namedClass } from "./api.ts";
 import type { ReducerAdminContext } from "./api.ts";
 import { StateReducer } from "../../shared/records/tenant_settings.ts";
@@ -55,6 +56,7 @@ class ReducersKind implements DocumentKind<StateReducer> {
   /** Throws for a class without a reducer, and for a module that is not stored for it. */
   async require(tenant_id: string, wanted: readonly StateReducer[]): Promise<void> {
     for (const { class: pattern, sha256 } of wanted) {
+      await slice(tenant_id);
       const one = namedClass(this.#context, tenant_id, pattern);
       if (one === undefined) {
         const detail = `reducers: tenant ${tenant_id} has no class of rooms ${pattern} with one`;
@@ -81,6 +83,7 @@ class ReducersKind implements DocumentKind<StateReducer> {
     module: string,
   ): Promise<void> {
     const { spine, log } = this.#context;
+    await slice(tenant_id);
     const one = namedClass(this.#context, tenant_id, pattern);
     const bucket = await spine.keyValue(DEPLOYMENTS_BUCKET);
     await changeDocument(async (mayLose) => {

@@ -9,7 +9,6 @@ import { ClockSteps } from "../../shared/clock_steps.ts";
 import type { Env } from "../../shared/env.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange, KvWatch } from "../../shared/spine/contract/spine.ts";
-import { StoreTime } from "../../shared/spine/contract/store_time.ts";
 import { DEDUPLICATION_MS } from "../fanout/deduplicate.ts";
 import type { DueTime } from "./publishing.ts";
 import {
@@ -103,6 +102,8 @@ export class Schedules {
   /** Resolves when all stored schedules are known; rejects with `spine-unavailable` if it ends earlier. */
   readonly ready: Promise<void>;
   readonly #options: SchedulesOptions;
+  /** Which Shield publishes a time is chance: all go by the same clock. */
+  readonly #now: () => number;
   readonly #known = new Map<string, Known>();
   readonly #watch: KvWatch;
   readonly #due = createTurns<Due>(UNBOUNDED);
@@ -112,9 +113,6 @@ export class Schedules {
    */
   readonly #left: Due[] = [];
   readonly #steps: ClockSteps;
-  /** Which Shield publishes a time is chance: all go by the same clock. */
-  readonly #time: StoreTime;
-  readonly #asked: Promise<void>;
   /** The timer of the next of them; absent: none is tried. */
   #trying: ReturnType<typeof setTimeout> | undefined;
   readonly #running = new Map<Promise<void>, Known>();
@@ -122,18 +120,11 @@ export class Schedules {
 
   constructor(options: SchedulesOptions) {
     this.#options = options;
+    this.#now = options.now;
     const { now, monotonic_ms = () => performance.now() } = options;
     this.#steps = new ClockSteps({ now, monotonic_ms });
-    const { bucket, look_ms = LOOK_MS } = options;
-    this.#time = new StoreTime({ bucket, now, monotonic_ms, every_ms: look_ms });
-    this.#watch = bucket.watch([], (change) => this.#hear(change));
-    this.#asked = this.#time.ask();
-    this.ready = Promise.all([this.#watch.ready, this.#asked]).then(() => {});
-  }
-
-  /** The time by which they are due, Unix ms. */
-  now(): number {
-    return this.#time.now();
+    this.#watch = options.bucket.watch([], (change) => this.#hear(change));
+    this.ready = this.#watch.ready;
   }
 
   /** All schedules. */
@@ -152,7 +143,6 @@ export class Schedules {
   async close(): Promise<void> {
     this.#is_closed = true;
     this.#watch.stop();
-    this.#time.close();
     for (const { timer } of this.#known.values()) clearTimeout(timer);
     clearTimeout(this.#trying);
     await Promise.all(this.#running.keys());
@@ -221,9 +211,9 @@ export class Schedules {
     const spread_ms = random() * SPREAD_MS;
     if (claim !== null) return spread_ms + (this.#isLeftTwice(known) ? left_ms : claim_ms);
     if (next_ms === null) {
-      return Math.max(0, (last?.at_ms ?? changed_ms) + KEPT_MS - this.now()) + spread_ms;
+      return Math.max(0, (last?.at_ms ?? changed_ms) + KEPT_MS - this.#now()) + spread_ms;
     }
-    return is_paused ? undefined : Math.max(0, next_ms - this.now()) + spread_ms;
+    return is_paused ? undefined : Math.max(0, next_ms - this.#now()) + spread_ms;
   }
 
   /** Whether one more message of the tenant may be published now. */
@@ -264,13 +254,12 @@ export class Schedules {
     const { tenant_id, schedule_id, schedule } = known;
     // After an outage many schedules are due at once, and the missed times of each are counted.
     await slice(tenant_id);
-    await this.#asked;
     step(AT.schedule);
     if (this.#is_closed || this.#known.get(`${tenant_id}/${schedule_id}`) !== known) return;
     if (known.revision !== revision) return;
     try {
       if (schedule.claim === null && schedule.next_ms === null) return await this.#forget(known);
-      if (schedule.claim === null && (schedule.is_paused || schedule.next_ms! > this.now())) {
+      if (schedule.claim === null && (schedule.is_paused || schedule.next_ms! > this.#now())) {
         return this.#arm(known);
       }
       if (this.#isLeftTwice(known)) await this.#setAside(known);
@@ -296,7 +285,7 @@ export class Schedules {
     const key = [tenant_id, schedule_id];
     const { age_ms } = await bucket.get(key) ?? {};
     const is_believed = age_ms !== undefined || this.#steps.isBelieved();
-    const old_ms = age_ms ?? this.now() - (schedule.last?.at_ms ?? schedule.changed_ms);
+    const old_ms = age_ms ?? this.#now() - (schedule.last?.at_ms ?? schedule.changed_ms);
     if (is_believed && old_ms >= KEPT_MS) return await bucket.delete(key, revision);
     this.#arm(known, Math.max(1_000, Math.min(WAIT_MAX_MS, KEPT_MS - old_ms)));
   }
@@ -305,7 +294,7 @@ export class Schedules {
   async #setAside(known: Known): Promise<void> {
     const { log, onTime } = this.#options;
     const { tenant_id, schedule_id, schedule } = known;
-    await this.#write(known, setAside(schedule, this.now()));
+    await this.#write(known, setAside(schedule, this.#now()));
     onTime("set_aside", 0);
     const about = { tenant_id, schedule: schedule_id, due_ms: schedule.next_ms };
     log.error("two processes died while they published a schedule: it is set aside", about);
@@ -315,11 +304,11 @@ export class Schedules {
     const { node_id, late_ms, onTime } = this.#options;
     const { tenant_id, schedule_id, schedule: before } = known;
     const schedule = before.claim === null
-      ? withoutMissed(before, this.now() - late_ms(), this.now())
+      ? withoutMissed(before, this.#now() - late_ms(), this.#now())
       : before;
     for (let missed = before.missed; missed < schedule.missed; missed++) onTime("missed", 0);
-    const is_due = schedule.next_ms !== null && schedule.next_ms <= this.now();
-    const by = { node_id, now_ms: this.now(), is_left: this.#isLeft(known) };
+    const is_due = schedule.next_ms !== null && schedule.next_ms <= this.#now();
+    const by = { node_id, now_ms: this.#now(), is_left: this.#isLeft(known) };
     const next = is_due ? claimed(schedule, by) : schedule;
     known.own_claim_ms = next.claim?.claimed_ms;
     await this.#write(known, next);
@@ -356,10 +345,10 @@ export class Schedules {
     const { late_ms, publish, isInLog, onTime } = this.#options;
     const { due_ms } = due;
     const ended = (outcome: CountedOutcome["outcome"], reason?: string): CountedOutcome => {
-      onTime(outcome, this.now() - due_ms);
-      return { due_ms, at_ms: this.now(), outcome, ...(reason === undefined ? {} : { reason }) };
+      onTime(outcome, this.#now() - due_ms);
+      return { due_ms, at_ms: this.#now(), outcome, ...(reason === undefined ? {} : { reason }) };
     };
-    const is_old = is_left || Math.abs(this.now() - (claimed_ms ?? this.now())) > KNOWN_MS;
+    const is_old = is_left || Math.abs(this.#now() - (claimed_ms ?? this.#now())) > KNOWN_MS;
     try {
       if (claimed_ms === undefined || !is_old || !(await isInLog(due, claimed_ms))) {
         await publish(due);
@@ -368,7 +357,7 @@ export class Schedules {
     } catch (error) {
       if (!(error instanceof ArqonError)) throw error;
       if (!isForNow(error)) return ended("refused", error.message);
-      if (this.now() - due_ms <= late_ms()) throw error;
+      if (this.#now() - due_ms <= late_ms()) throw error;
       return ended("missed", error.message);
     }
   }

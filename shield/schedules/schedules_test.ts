@@ -9,6 +9,7 @@ import { turn } from "../../shared/turns/next_turn.ts";
 import { turnsDuring } from "../../shared/testing/turns_during.ts";
 import { until } from "../../shared/testing/until.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
+import { StoreTime } from "../../shared/spine/contract/store_time.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
 import { keptLog, testSpine } from "../testing/spine.ts";
 import {
@@ -274,7 +275,9 @@ for (const ahead_ms of [-72, -2, 2, 72].map((hours) => hours * 3_600_000)) {
     await bucket.update(["acme", "later"], encodeSchedule(scheduleOf(begin_ms, once)), 0);
     await bucket.update(KEY, encodeSchedule(scheduleOf(begin_ms - 3 * EVERY_MS)), 0);
     const now = () => Date.now() + ahead_ms;
-    const schedules = new Schedules(optionsOf(shared, { now, look_ms: 10 }));
+    const time = new StoreTime({ bucket: shared, now, monotonic_ms: () => performance.now() });
+    await time.ask();
+    const schedules = new Schedules(optionsOf(bucket, { now: () => time.now(), look_ms: 10 }));
     await schedules.ready;
     await until("some are published", async () => (await read(bucket))!.published >= 3);
     await schedules.close();

@@ -20,7 +20,7 @@ interface SchedulesStart extends Pick<Env, "spine" | "registry" | "log" | "now" 
 
 type SchedulingParts = Pick<
   Parts,
-  "node_id" | "operations" | "rooms" | "logs" | "stats" | "tenants" | "rates"
+  "node_id" | "time" | "operations" | "rooms" | "logs" | "stats" | "tenants" | "rates"
 >;
 
 /** The schedules of one Shield. */
@@ -79,7 +79,7 @@ function scheduleMetrics(
 /** Starts to publish due schedules. Rejects with `spine-unavailable`. */
 export async function startSchedules(
   { config, spine, registry, now, random, ...start }: SchedulesStart,
-  { node_id, operations, rooms, logs, stats, tenants, rates }: SchedulingParts,
+  { node_id, time, operations, rooms, logs, stats, tenants, rates }: SchedulingParts,
 ): Promise<StartedSchedules> {
   const { late_seconds, ...bounds } = config.schedules;
   const log = start.log.child({ part: "schedules" });
@@ -87,6 +87,7 @@ export async function startSchedules(
   const bucket = await spine.keyValue(SCHEDULES_BUCKET);
   const { classes } = rooms;
   const { limits } = config;
+  const storeNow = () => time.now();
   const logOf = (tenant_id: string) => logs.of(tenant_id);
   const ingress = { stats, tenants, rates: new HttpRates(rates, now) };
   const context = { path, flushes, ingress, limits, classes, logOf };
@@ -98,13 +99,13 @@ export async function startSchedules(
     late_ms: () => 1_000 * late_seconds,
     onTime: scheduleMetrics(registry, () => schedules.all),
     log,
-    now,
+    now: storeNow,
     left_ms: leftMs(config),
     random: () => (random(1)[0] ?? 0) / 256,
   });
   await schedules.ready;
   return {
-    admin: { bucket, schedules, bounds, limits, log, now: () => schedules.now(), node_id },
+    admin: { bucket, schedules, bounds, limits, log, now: storeNow, node_id },
     close: () => schedules.close(),
   };
 }

@@ -36,7 +36,7 @@ export interface StoredSettings {
 }
 
 /** A decoded document with its bytes. */
-interface ReadSettings {
+interface DecodedSettings {
   readonly tenant_id: string;
   readonly value: Uint8Array;
   readonly settings: TenantSettings;
@@ -65,8 +65,8 @@ export class Settings {
   readonly #listeners = new Set<SettingsListener>();
   readonly #waiters = new SettingsWaiters();
   readonly #watch: KvWatch;
-  /** The document that was read last, as an apply reads it before each item. */
-  #last_read: ReadSettings | undefined;
+  /** The document that was decoded last: what is written is also watched, and an apply reads it before each item. */
+  #last: DecodedSettings | undefined;
   /** Resolves once everything stored is known; rejects with `spine-unavailable` if it is closed first. */
   readonly ready: Promise<void>;
   #state: "starting" | "ready" | "closed" = "starting";
@@ -113,15 +113,8 @@ export class Settings {
     const entry = await this.#bucket.get([tenant_id]);
     if (entry === undefined) return { settings: emptySettings(), revision: 0 };
     const { value, revision } = entry;
-    const before = this.#last_read;
-    if (before?.tenant_id === tenant_id && Buffer.compare(before.value, value) === 0) {
-      return { settings: before.settings, revision };
-    }
-    const decoded = decodeSettings(tenant_id, value);
-    if ("settings" in decoded) {
-      this.#last_read = { tenant_id, value, settings: decoded.settings };
-      return { settings: decoded.settings, revision };
-    }
+    const decoded = this.#decode(tenant_id, value);
+    if ("settings" in decoded) return { settings: decoded.settings, revision };
     throw new ArqonError(
       "settings-conflict",
       `the stored document cannot be read: ${decoded.problem}`,
@@ -222,10 +215,18 @@ export class Settings {
     this.#since_ms = this.#options.now();
   }
 
+  #decode(tenant_id: string, value: Uint8Array): ReturnType<typeof decodeSettings> {
+    const last = this.#last;
+    if (last?.tenant_id === tenant_id && Buffer.compare(last.value, value) === 0) return last;
+    const decoded = decodeSettings(tenant_id, value);
+    if ("settings" in decoded) this.#last = { tenant_id, value, ...decoded };
+    return decoded;
+  }
+
   /** The new revision. Rejects with `version-conflict` after a conflict. */
   async #write(tenant_id: string, settings: TenantSettings, revision: number): Promise<number> {
     const bytes = encodeSettings(settings);
-    const decoded = decodeSettings(tenant_id, bytes);
+    const decoded = this.#decode(tenant_id, bytes);
     if ("problem" in decoded) throw new ArqonError("invalid-settings", decoded.problem);
     return await this.#bucket.update([tenant_id], bytes, revision);
   }
@@ -250,7 +251,7 @@ export class Settings {
   }
 
   #put(tenant_id: string, value: Uint8Array): boolean {
-    const decoded = decodeSettings(tenant_id, value);
+    const decoded = this.#decode(tenant_id, value);
     if ("problem" in decoded) return this.#keep(tenant_id, decoded.problem);
     this.#tenants.set(tenant_id, { settings: decoded.settings, problem: undefined });
     for (const listener of this.#listeners) this.#tell(listener, tenant_id, decoded.settings);

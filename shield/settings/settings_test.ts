@@ -57,13 +57,15 @@ Deno.test("stored settings are in force once it is ready; a change is reported, 
   assert.match(settings.check().detail, /^1 tenant with settings$/);
 });
 
-Deno.test("an unchanged document is decoded once for repeated reads", async () => {
+Deno.test("a document is decoded once, whether it is written, watched or read", async () => {
   await using engine = testSpine();
   using test = await settingsOn(engine.spine);
   const { settings } = test;
-  await settings.change("acme", "root", withRule(0.1));
+  const { revision } = await settings.change("acme", "root", withRule(0.1));
   const [first, again] = [await settings.read("acme"), await settings.read("acme")];
   assert.equal(first.settings, again.settings);
+  assert.ok(await settings.reached("acme", revision, 5_000));
+  assert.equal(settings.get("acme"), first.settings);
   await settings.change("acme", "root", withRule(0.2));
   assert.equal((await settings.read("acme")).settings.mirror.rules[0]?.percent, 0.2);
   // Settings that are valid for one tenant may name things of another.

@@ -11,7 +11,7 @@ import { applyEntry } from "../state/fold.ts";
 import { emptyRoom } from "../state/room_state.ts";
 import { moduleOf } from "../testing/guest_text.ts";
 import type { GuestText } from "../testing/hostile_reducers.ts";
-import { command, roomOf } from "../testing/rooms.ts";
+import { command, roomOf, utf8 } from "../testing/rooms.ts";
 import { createReducer, type Run, unitsOf } from "./reducer_guest.ts";
 
 const FUEL = 10_000;
@@ -28,6 +28,12 @@ const touched = (pages: number) =>
     (br_if $again (i32.lt_u (local.tee $at (i32.add (local.get $at) (i32.const 4096)))
       (i32.const ${pages * 65_536}))))`;
 
+/** Does something a thousand times, and begins the allocations anew each time. */
+const repeated = (what: string) =>
+  `(local $times i32) (loop $again (global.set $next (i32.const 8192)) ${what}
+    (br_if $again (i32.lt_u (local.tee $times (i32.add (local.get $times) (i32.const 1)))
+      (i32.const 1000)))) (i32.const 0)`;
+
 const GUESTS: Readonly<Record<string, GuestText>> = {
   "a table that is set, in a module of 24 KB": {
     apply: `(table.set $t (i32.const 0) (ref.func $f)) (i32.const 0)`,
@@ -42,11 +48,26 @@ const GUESTS: Readonly<Record<string, GuestText>> = {
     ),
   },
   "memory that its beginning has grown": { apply: `(i32.const 0)`, more: GROWN },
+  "reads of long keys that are not there": {
+    apply: repeated(`(drop (call $room_read (i32.const 0) (i32.const 250)))`),
+  },
+  "scans that find nothing": {
+    apply: repeated(
+      `(drop (call $room_scan (i32.const 0) (i32.const 250) (i32.const 0) (i32.const 250)
+        (i32.const 1)))`,
+    ),
+  },
   "a beginning that does not end": {
     apply: `(i32.const 0)`,
     more: `(func (export "arqon_init") (loop $l (br $l)))`,
   },
 };
+
+/** A room whose values a read is compared with. */
+const { state: FILLED } = applyEntry(emptyRoom(), command(1), (draft) => {
+  for (let at = 0; at < ENTRIES; at++) draft.write(utf8(`key-${at}`), utf8("value"));
+  return { kind: "applied" };
+}, roomOf());
 
 /** Runs a guest repeatedly; returns the runs. */
 function running(guest: GuestText) {
@@ -56,7 +77,7 @@ function running(guest: GuestText) {
     metered,
     run(): Run {
       let run: Run | undefined;
-      applyEntry(emptyRoom(), command(1), (draft) => {
+      applyEntry(FILLED, command(2), (draft) => {
         run = reducer.run(draft);
         return run.verdict;
       }, roomOf());

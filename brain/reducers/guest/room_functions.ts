@@ -213,14 +213,17 @@ function askingFunctions(running: Running) {
   };
 }
 
-/** Entries of `draft` for `room_scan`: length and bytes of the key, then of the value. */
+/** Of one scan after the other: making one costs more than a scan that finds nothing pays. */
+const scanned_bytes = new CanonicalWriter();
+
+/** Entries of `draft` for `room_scan`: length and bytes of the key, then of the value. Valid until the next scan. */
 function scanned(
   running: Running,
   draft: Draft,
   [prefix, after]: readonly [Uint8Array, Uint8Array],
   most: number,
 ): Uint8Array {
-  const writer = new CanonicalWriter();
+  const writer = scanned_bytes.clear();
   let left = most;
   draft.scan(prefix, after, (key, value) => {
     charge(running, SCAN_ENTRY_UNITS);

@@ -4,6 +4,7 @@
  */
 import { ArqonError } from "@arqon/proto";
 import type { PastAsk } from "../../../shared/records/reducer_past.ts";
+import { latinOf } from "../state/canonical.ts";
 import type { LogEntry, Outcome } from "../state/entry.ts";
 import { type ShownBytes, shownBytes } from "../thread/shown_values.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
@@ -11,7 +12,6 @@ import { newestEntry, openPast } from "./past.ts";
 
 type ShowAsk = Extract<PastAsk, { action: "show" }>;
 
-const latinOf = (bytes: Uint8Array) => String.fromCharCode(...bytes);
 const EVENTS_MAX = 16;
 
 /** The fields of an entry for the answer. */

@@ -2,6 +2,7 @@
  * The canonical encoding of snapshots and digests: little-endian, each text and byte array after its length in 32 bits.
  * The same content has the same bytes, and no others decode.
  */
+import { Buffer } from "node:buffer";
 
 const WORD = 2 ** 32;
 const KEPT_BYTES = 65_536;
@@ -208,8 +209,13 @@ export function plainText(bytes: Uint8Array, from: number, size_bytes: number): 
   return text;
 }
 
+/** Up to this many bytes are appended one by one; a longer text of so many parts would be joined at its first use. */
+const JOINED_BYTES = 8;
+
 /** Bytes as a text with one character for each, which sorts as the bytes do. */
 export function latinOf(bytes: Uint8Array): string {
+  const { buffer, byteOffset, length } = bytes;
+  if (length > JOINED_BYTES) return Buffer.from(buffer, byteOffset, length).toString("latin1");
   let text = "";
   for (const byte of bytes) text += String.fromCharCode(byte);
   return text;

@@ -168,7 +168,7 @@ export interface SpineBackup {
     /** Rejects if the backup has ended. */
     read(): AsyncIterable<Uint8Array>;
   }[];
-  /** Bytes written since the backup began; they stay in the write-ahead log until it ends. */
+  /** Bytes kept beside the files until the backup ends: replaced pages and the write-ahead log. */
   waiting_bytes(): number;
   /** Ends the backup; calling it twice is harmless. */
   release(): void;

@@ -16,30 +16,29 @@ export async function storeTimeOf(
 /** The dependencies of `StoreTime`. */
 export interface StoreTimeOptions extends Pick<Env, "now" | "monotonic_ms"> {
   readonly bucket: Pick<KeyValue, "storeTime">;
-  /** How often the store is asked, in ms; absent: every ten seconds. */
-  readonly every_ms?: number;
 }
 
-const EVERY_MS = 10_000;
+/** The age of an answer at which the next reading asks again: monotonic clocks drift. */
+const OLD_MS = 10_000;
 
-/** The time of one bucket; between two answers the monotonic clock advances it. */
+/** The time of one bucket's store, which is asked only while somebody reads it; the monotonic clock advances each answer. */
 export class StoreTime {
   readonly #options: StoreTimeOptions;
   /** The store's time minus the monotonic one. */
   #ahead_ms: number | undefined;
   #asking: Promise<void> | undefined;
-  readonly #timer: ReturnType<typeof setInterval> | undefined;
+  /** When the store was asked last, by the monotonic clock. */
+  #asked_ms = -Infinity;
 
   constructor(options: StoreTimeOptions) {
     this.#options = options;
-    if (options.bucket.storeTime === undefined) return;
-    this.#timer = setInterval(() => void this.ask(), options.every_ms ?? EVERY_MS);
-    Deno.unrefTimer(this.#timer);
   }
 
-  /** Unix ms. Before the first answer by the wall clock. */
+  /** Unix ms by the last answer. Before the first one, and if the store has no clock, by the wall clock. */
   now(): number {
-    const { now, monotonic_ms } = this.#options;
+    const { bucket, now, monotonic_ms } = this.#options;
+    if (bucket.storeTime === undefined) return now();
+    if (monotonic_ms() - this.#asked_ms >= OLD_MS) void this.ask();
     return this.#ahead_ms === undefined ? now() : Math.floor(monotonic_ms() + this.#ahead_ms);
   }
 
@@ -49,13 +48,9 @@ export class StoreTime {
     return this.#asking ??= this.#ask().catch(() => {}).finally(() => this.#asking = undefined);
   }
 
-  close(): void {
-    clearInterval(this.#timer);
-  }
-
   async #ask(): Promise<void> {
     const { bucket, monotonic_ms } = this.#options;
-    const asked_ms = monotonic_ms();
+    const asked_ms = this.#asked_ms = monotonic_ms();
     const time_ms = await bucket.storeTime?.();
     if (time_ms !== undefined) this.#ahead_ms = time_ms - (asked_ms + monotonic_ms()) / 2;
   }

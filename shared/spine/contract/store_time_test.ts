@@ -7,11 +7,15 @@ const HOUR_MS = 3_600_000;
 Deno.test("time: the store's clock counts, and passes by the monotonic one until it is asked again", async () => {
   const clock = { wall_ms: 9 * HOUR_MS, monotonic_ms: 5, store_ms: 50 * HOUR_MS };
   let fails = false;
-  const bucket = {
-    storeTime: () => fails ? Promise.reject(new Error("away")) : Promise.resolve(clock.store_ms),
+  let asked = 0;
+  const storeTime = () => {
+    asked++;
+    return fails ? Promise.reject(new Error("away")) : Promise.resolve(clock.store_ms);
   };
+  const bucket = { storeTime };
   const clocks = { now: () => clock.wall_ms, monotonic_ms: () => clock.monotonic_ms };
-  const time = new StoreTime({ bucket, ...clocks, every_ms: HOUR_MS });
+  const time = new StoreTime({ bucket, ...clocks });
+  assert.equal(asked, 0);
   assert.equal(time.now(), 9 * HOUR_MS);
   await time.ask();
   assert.equal(time.now(), 50 * HOUR_MS);
@@ -25,15 +29,22 @@ Deno.test("time: the store's clock counts, and passes by the monotonic one until
   clock.store_ms = 40 * HOUR_MS;
   await time.ask();
   assert.equal(time.now(), 40 * HOUR_MS);
-  time.close();
+  clock.store_ms = 60 * HOUR_MS;
+  clock.monotonic_ms += 9_999;
+  const before = asked;
+  assert.equal(time.now(), 40 * HOUR_MS + 9_999);
+  assert.equal(asked, before);
+  clock.monotonic_ms += 1;
+  assert.equal(time.now(), 40 * HOUR_MS + 10_000);
+  await time.ask();
+  assert.deepEqual([time.now(), asked], [60 * HOUR_MS, before + 1]);
 });
 
 Deno.test("time: without a clock of the store it is the wall clock's", async () => {
   let wall_ms = 9 * HOUR_MS;
   const clocks = { now: () => wall_ms, monotonic_ms: () => 0 };
-  const time = new StoreTime({ bucket: {}, ...clocks, every_ms: HOUR_MS });
+  const time = new StoreTime({ bucket: {}, ...clocks });
   await time.ask();
   wall_ms += 2 * HOUR_MS;
   assert.equal(time.now(), 11 * HOUR_MS);
-  time.close();
 });

@@ -1,20 +1,30 @@
 /**
- * A frozen view of a database file of the embedded engine, readable while the engine continues to write. New writes
- * stay in the write-ahead log, so that the file does not change. It makes no copy and blocks no writer.
+ * A frozen view of a database file of the embedded engine, readable while the engine continues to write. New writes go
+ * to the write-ahead log; before they move into the file, the pages that they replace are saved beside it. It copies
+ * nothing else and blocks no writer.
  */
 import type { DatabaseSync } from "node:sqlite";
+import { SavedPages } from "./embedded_saved_pages.ts";
 import { scrub } from "./embedded_scrub.ts";
 
 /** Bytes read from the file at a time; each read blocks the process. */
 const PIECE_BYTES = 131_072;
-/** SQLite's own default, in pages. */
+/** When the write-ahead log moves into the file, in pages: SQLite's own default. One such move blocks the process. */
 const CHECKPOINT_PAGES = 1_000;
+/** The format of a write-ahead log: https://sqlite.org/fileformat2.html#walformat */
+const LOG_HEAD_BYTES = 32;
+const FRAME_HEAD_BYTES = 24;
 
 /** A file as it was at one moment. */
 export interface FrozenFile {
   readonly size_bytes: number;
-  /** Bytes written to the write-ahead log since. */
+  /** Bytes that it keeps beside the file: the write-ahead log and the saved pages. */
   waiting_bytes(): number;
+  /**
+   * Moves the write-ahead log into the file if it has grown long. Call it often: the longer it is, the longer that
+   * blocks the process. Throws errors of the disk.
+   */
+  settle(): void;
   /** Reads the file. Rejects with the reason of `release` once that was called. */
   read(): AsyncGenerator<Uint8Array<ArrayBuffer>>;
   /** Ends the freeze: later checkpoints write into the file again. */
@@ -50,16 +60,28 @@ export class FreezableFile {
     if (checkpoint["busy"] !== 0) throw new Error(`${this.#path} cannot be frozen: it is busy`);
     this.#database.exec("PRAGMA wal_autocheckpoint = 0");
     const pages = Number(this.#pragma("page_count")["page_count"]);
-    const size_bytes = pages * Number(this.#pragma("page_size")["page_size"]);
+    const page_bytes = Number(this.#pragma("page_size")["page_size"]);
+    const size_bytes = pages * page_bytes;
+    const saved = new SavedPages(this.#path, page_bytes);
     let ended: Error | undefined;
     const frozen: FrozenFile = {
       size_bytes,
-      waiting_bytes: () => this.#waiting_bytes(),
-      read: () => this.#read(size_bytes, () => ended),
+      waiting_bytes: () => ended === undefined ? this.#logBytes() + saved.size_bytes : 0,
+      settle: () => {
+        if (ended !== undefined || this.#logBytes() < CHECKPOINT_PAGES * page_bytes) return;
+        for (const at of this.#logged(page_bytes)) {
+          if (at >= size_bytes || saved.has(at)) continue;
+          saved.save(at, this.#readAt(at, page_bytes));
+        }
+        // What it cannot move now stays in the log, whose pages are saved already.
+        this.#pragma("wal_checkpoint(TRUNCATE)");
+      },
+      read: () => this.#read(size_bytes, saved, () => ended),
       release: (why) => {
         if (ended !== undefined) return;
         ended = why;
         this.#frozen = undefined;
+        saved.close();
         this.#database.exec(`PRAGMA wal_autocheckpoint = ${CHECKPOINT_PAGES}`);
       },
     };
@@ -88,7 +110,7 @@ export class FreezableFile {
     return this.#database.prepare(`PRAGMA ${text}`).get() ?? {};
   }
 
-  #waiting_bytes(): number {
+  #logBytes(): number {
     try {
       return Deno.statSync(`${this.#path}-wal`).size;
     } catch (error) {
@@ -97,22 +119,40 @@ export class FreezableFile {
     }
   }
 
-  async *#read(
-    size_bytes: number,
-    ended: () => Error | undefined,
-  ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+  /** Where in the file the pages of the write-ahead log belong; those of transactions that were rolled back, too. */
+  *#logged(page_bytes: number): Generator<number> {
+    using log = Deno.openSync(`${this.#path}-wal`, { read: true });
+    const number = new DataView(new ArrayBuffer(4));
+    const frame_bytes = FRAME_HEAD_BYTES + page_bytes;
+    for (let at = LOG_HEAD_BYTES;; at += frame_bytes) {
+      log.seekSync(at, Deno.SeekMode.Start);
+      if (log.readSync(new Uint8Array(number.buffer)) !== number.byteLength) return;
+      yield (number.getUint32(0) - 1) * page_bytes;
+    }
+  }
+
+  #readAt(at: number, size_bytes: number): Uint8Array<ArrayBuffer> {
     const file = this.#reading;
     if (file === undefined) throw new RangeError(`${this.#path} is closed`);
-    for (let at = 0; at < size_bytes;) {
+    const buffer = new Uint8Array(size_bytes);
+    file.seekSync(at, Deno.SeekMode.Start);
+    const count = file.readSync(buffer);
+    if (count !== size_bytes) throw new Error(`${this.#path} is shorter than its pages`);
+    return buffer;
+  }
+
+  async *#read(
+    size_bytes: number,
+    saved: SavedPages,
+    ended: () => Error | undefined,
+  ): AsyncGenerator<Uint8Array<ArrayBuffer>> {
+    for (let at = 0; at < size_bytes; at += PIECE_BYTES) {
       // After the release, the bytes may be newer than the frozen state.
       const why = ended();
       if (why !== undefined) throw why;
-      const buffer = new Uint8Array(Math.min(PIECE_BYTES, size_bytes - at));
-      file.seekSync(at, Deno.SeekMode.Start);
-      const count = file.readSync(buffer);
-      if (count === null) throw new Error(`${this.#path} is shorter than its pages`);
-      at += count;
-      yield buffer.subarray(0, count);
+      const piece = this.#readAt(at, Math.min(PIECE_BYTES, size_bytes - at));
+      saved.restore(at, piece);
+      yield piece;
     }
   }
 }

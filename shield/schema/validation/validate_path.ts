@@ -157,7 +157,12 @@ export interface Levels {
   readonly fields: (FieldEntry | undefined)[];
   readonly records: number[];
   readonly starts: number[];
+  /** The bytes that paths may still pass again to count elements; an index beyond that is unknown. */
+  countable_bytes: number;
 }
+
+/** Enough for all paths of a small message, and for the first ones of a large one. */
+export const countableBytes = (size_bytes: number): number => Math.max(65_536, 2 * size_bytes);
 
 /** The position of a packed element: the start of all elements, and of this one. */
 export interface PackedPlace {
@@ -189,17 +194,20 @@ export function pathTo(
 
 function element(
   bytes: Uint8Array,
-  { records, starts }: Levels,
+  levels: Levels,
   level: number,
   field: FieldEntry,
   packed: PackedPlace | undefined,
 ): string {
-  const record = records[level]!;
+  const record = levels.records[level]!;
   if (field.map_key !== undefined) {
     const key = mapKey(bytes, record, field.map_key);
     if (key !== undefined) return key;
   }
-  const before = countElements(bytes, starts[level]!, record, field);
+  const from = levels.starts[level]!;
+  levels.countable_bytes -= (packed?.at ?? record) - from;
+  if (levels.countable_bytes < 0) return "?";
+  const before = countElements(bytes, from, record, field);
   if (packed === undefined) return String(before);
   const inside = { bytes, pos: packed.start };
   return String(before + packedElements(inside, packed.at, field.wire));

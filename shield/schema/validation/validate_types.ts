@@ -6,7 +6,8 @@ export type UnknownFields = "allow" | "warn" | "refuse";
 /** One violation of a schema. */
 export interface Violation {
   /**
-   * The path of the field, such as `entity[2].vehicle.position.latitude`; "" for the message itself.
+   * The path of the field, such as `entity[2].vehicle.position.latitude`; "" for the message itself. Of a large message
+   * only the first paths have their indices; the others have `[?]`.
    */
   readonly path: string;
   /**

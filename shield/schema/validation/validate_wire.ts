@@ -4,7 +4,13 @@
  */
 import { isUtf8 } from "node:buffer";
 import { Findings } from "./validate_findings.ts";
-import { joinPath, type Levels, type PackedPlace, pathTo } from "./validate_path.ts";
+import {
+  countableBytes,
+  joinPath,
+  type Levels,
+  type PackedPlace,
+  pathTo,
+} from "./validate_path.ts";
 import {
   type FieldEntry,
   type MessageTable,
@@ -52,6 +58,7 @@ export class WireWalker {
       fields: new Array(limits.depth).fill(undefined),
       records: new Array(limits.depth).fill(0),
       starts: new Array(limits.depth).fill(0),
+      countable_bytes: 0,
     };
   }
 
@@ -64,6 +71,7 @@ export class WireWalker {
     this.#in_pieces = false;
     this.#lacking = 0;
     this.steps = 0;
+    this.#levels.countable_bytes = countableBytes(bytes.length);
     try {
       this.#message(table, bytes.length, 0);
     } catch (error) {

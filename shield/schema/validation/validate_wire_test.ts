@@ -241,6 +241,26 @@ Deno.test("messages 10,000 deep are refused without a deep stack", () => {
   assert.deepEqual(found(node, Array<number[]>(10_000).fill(tag(6, 3)).flat()), ["depth item[0]"]);
 });
 
+Deno.test("the paths of all violations together pass the data at most twice", () => {
+  const good = [...tag(25, 0), 1, ...tag(24, 0), 1];
+  const bad = [...tag(25, 1), ...Array(8).fill(0), ...tag(24, 1), ...Array(8).fill(0)];
+  const data = new Uint8Array([...Array(20_000).fill(good).flat(), ...Array(8).fill(bad).flat()]);
+  let reads = 0;
+  const watched = new Proxy(data, {
+    get(target, name) {
+      reads++;
+      const value = Reflect.get(target, name);
+      return typeof value === "function" ? value.bind(target) : value;
+    },
+  });
+  const { violations } = all.validate(watched, { unknown_fields: "allow" });
+  assert.deepEqual(
+    violations.slice(0, 3).map(({ path }) => path),
+    ["many_int32[20000]", "many_uint64[20000]", "many_int32[?]"],
+  );
+  assert.ok(reads < 4 * data.length, `${reads} reads of ${data.length} bytes`);
+});
+
 Deno.test("JSON sent for a binary message is refused", () => {
   const text = [...new TextEncoder().encode('{"one_int32": 5, "self": {"one_string": "a"}}')];
   assert.deepEqual(found(all, text), ["wire-type one_sint64", "truncated one_sint64"]);
