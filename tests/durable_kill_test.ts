@@ -8,6 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { DurableLog } from "../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import {
   isAsNew,
   KILL_BUCKET,
@@ -123,62 +124,54 @@ async function withLog(
 }
 
 Deno.test("a row that vanishes from the file is found", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-kill-" });
-  const data_dir = `${folder}/data`;
+  await using folder = await temporaryFolder();
+  const data_dir = `${folder.path}/data`;
   const fresh: Acknowledged[] = [];
-  try {
-    await withLog(data_dir, async (log) => {
-      for (let n = 0; n < 50; n++) {
-        const [room = ""] = KILL_ROOMS;
-        const text = `0/${n}`;
-        const { offset } = await log.append(room, new TextEncoder().encode(text), { key: text });
-        fresh.push({ room, text, offset });
-      }
+  await withLog(data_dir, async (log) => {
+    for (let n = 0; n < 50; n++) {
+      const [room = ""] = KILL_ROOMS;
+      const text = `0/${n}`;
+      const { offset } = await log.append(room, new TextEncoder().encode(text), { key: text });
+      fresh.push({ room, text, offset });
+    }
+  });
+  const check = () =>
+    withLog(data_dir, (log) => {
+      return verify(log, { acknowledged: [], verified: new Map(), stream: "" }, fresh);
     });
-    const check = () =>
-      withLog(data_dir, (log) => {
-        return verify(log, { acknowledged: [], verified: new Map(), stream: "" }, fresh);
-      });
-    await check();
-    const database = new DatabaseSync(`${data_dir}/log.sqlite`);
-    const { changes } = database.prepare("DELETE FROM message WHERE offset = ?")
-      .run(fresh[20]?.offset ?? 0);
-    database.close();
-    assert.equal(changes, 1);
-    await assert.rejects(check(), /0\/20 was acknowledged at/);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await check();
+  const database = new DatabaseSync(`${data_dir}/log.sqlite`);
+  const { changes } = database.prepare("DELETE FROM message WHERE offset = ?")
+    .run(fresh[20]?.offset ?? 0);
+  database.close();
+  assert.equal(changes, 1);
+  await assert.rejects(check(), /0\/20 was acknowledged at/);
 });
 
 Deno.test("a hundred kills in the middle of writes lose nothing that was acknowledged", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-kill-" });
-  const data_dir = `${folder}/data`;
+  await using folder = await temporaryFolder();
+  const data_dir = `${folder.path}/data`;
   const random = createRandom(SEED);
   const ledger: Ledger = { acknowledged: [], verified: new Map(), stream: "" };
-  try {
-    let writing = 0;
-    for (let round = 0; round < KILLS; round++) {
-      const fresh = await killOne(data_dir, round, random);
-      if (fresh.length > 0) writing++;
-      await withLog(data_dir, async (log, spine) => {
-        await verify(log, ledger, fresh);
-        await verifyBucket(spine, fresh);
-      });
-    }
-    assert.ok(writing > KILLS / 2, `only ${writing} were killed in the middle of writes`);
+  let writing = 0;
+  for (let round = 0; round < KILLS; round++) {
+    const fresh = await killOne(data_dir, round, random);
+    if (fresh.length > 0) writing++;
     await withLog(data_dir, async (log, spine) => {
-      const made_up = [{ room: "key:k0", text: `${KILLS}/0`, offset: 0 }];
-      await assert.rejects(verifyBucket(spine, made_up), /was acknowledged/);
-      const keys = ledger.acknowledged.filter(({ room }) => room.includes(":")).length;
-      assert.ok(keys > KILLS * 3, `${keys} keys and objects were acknowledged`);
-      for (const room of KILL_ROOMS) {
-        const all = ledger.acknowledged.filter((one) => one.room === room);
-        assert.ok(all.length > KILLS, `${room}: ${all.length} were acknowledged`);
-        assert.deepEqual(problems(await storedAfter(log, room, 0), all), []);
-      }
+      await verify(log, ledger, fresh);
+      await verifyBucket(spine, fresh);
     });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
   }
+  assert.ok(writing > KILLS / 2, `only ${writing} were killed in the middle of writes`);
+  await withLog(data_dir, async (log, spine) => {
+    const made_up = [{ room: "key:k0", text: `${KILLS}/0`, offset: 0 }];
+    await assert.rejects(verifyBucket(spine, made_up), /was acknowledged/);
+    const keys = ledger.acknowledged.filter(({ room }) => room.includes(":")).length;
+    assert.ok(keys > KILLS * 3, `${keys} keys and objects were acknowledged`);
+    for (const room of KILL_ROOMS) {
+      const all = ledger.acknowledged.filter((one) => one.room === room);
+      assert.ok(all.length > KILLS, `${room}: ${all.length} were acknowledged`);
+      assert.deepEqual(problems(await storedAfter(log, room, 0), all), []);
+    }
+  });
 });

@@ -3,6 +3,7 @@
  * `tasks/readme/readme_test.ts` plants a wrong command in the README, `tests/images` a COPY that `.dockerignore` hides.
  */
 import assert from "node:assert/strict";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { copyCheckout } from "./checkout_copy.ts";
 
 const PLANTED = "examples/editor/binding.ts";
@@ -21,19 +22,15 @@ async function text(folder: string, program: string, ...args: string[]) {
 }
 
 Deno.test("a type error in an example fails the gate and the test command", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-planted-" });
-  try {
-    await copyCheckout(folder);
-    await Deno.writeTextFile(`${folder}/${PLANTED}`, 'export const planted: number = "1";\n', {
-      append: true,
-    });
-    const commands = [["check", "--quiet", "--frozen"], ["task", "test", "examples/editor"]];
-    for (const args of commands) {
-      const { code, said } = await text(folder, Deno.execPath(), ...args);
-      assert.notEqual(code, 0, args.join(" "));
-      assert.match(said, /TS2322[^]*examples\/editor\/binding\.ts/, said);
-    }
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using folder = await temporaryFolder();
+  await copyCheckout(folder.path);
+  await Deno.writeTextFile(`${folder.path}/${PLANTED}`, 'export const planted: number = "1";\n', {
+    append: true,
+  });
+  const commands = [["check", "--quiet", "--frozen"], ["task", "test", "examples/editor"]];
+  for (const args of commands) {
+    const { code, said } = await text(folder.path, Deno.execPath(), ...args);
+    assert.notEqual(code, 0, args.join(" "));
+    assert.match(said, /TS2322[^]*examples\/editor\/binding\.ts/, said);
   }
 });

@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { runArq, startArq } from "../../arq/testing/run_arq.ts";
 import { parseLine } from "../../shared/journal/record.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { until } from "../../shared/testing/until.ts";
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { startBusWith } from "../harness/bus.ts";
@@ -74,23 +75,19 @@ Deno.test("arq journal shows, exports and erases; another tenant's admin is refu
     assert.equal(refused.code, 3, refused.stderr);
     assert.equal(refused.stdout, "");
   }
-  const folder = await Deno.makeTempDir({ prefix: "arqon-journal-" });
-  try {
-    const out = `${folder}/all.ndjson`;
-    const args = ["journal", "export", "--room", "durable-1", "--out", out, ...ops];
-    const written = await runArq(args);
-    assert.deepEqual([written.code, written.stderr], [0, `1 line written to ${out}\n`]);
-    const [line = "", rest] = (await Deno.readTextFile(out)).split("\n");
-    const { payload } = JSON.parse(line);
-    assert.deepEqual([payload.form, atob(payload.data), rest], ["kept", '{"text":"two"}', ""]);
-    assert.equal((await runArq(args)).code, 1, "no file is overwritten");
-    // A refusal leaves no empty file, which would block the next attempt.
-    const again = ["journal", "export", "--out", `${folder}/again.ndjson`];
-    assert.equal((await runArq([...again, ...globex])).code, 3);
-    assert.equal((await runArq([...again, ...ops])).code, 0);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  const out = `${folder.path}/all.ndjson`;
+  const args = ["journal", "export", "--room", "durable-1", "--out", out, ...ops];
+  const written = await runArq(args);
+  assert.deepEqual([written.code, written.stderr], [0, `1 line written to ${out}\n`]);
+  const [line = "", rest] = (await Deno.readTextFile(out)).split("\n");
+  const { payload } = JSON.parse(line);
+  assert.deepEqual([payload.form, atob(payload.data), rest], ["kept", '{"text":"two"}', ""]);
+  assert.equal((await runArq(args)).code, 1, "no file is overwritten");
+  // A refusal leaves no empty file, which would block the next attempt.
+  const again = ["journal", "export", "--out", `${folder.path}/again.ndjson`];
+  assert.equal((await runArq([...again, ...globex])).code, 3);
+  assert.equal((await runArq([...again, ...ops])).code, 0);
   const status = await runArq(["journal", "status", ...ops]);
   assert.match(
     status.stdout,
