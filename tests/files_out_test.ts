@@ -7,6 +7,7 @@ import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import type { TlsPair } from "../shared/http1/door.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
+import { must } from "../tasks/checkout/programs.ts";
 import { startBusWith, withFiles } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { RawClient } from "./peers/raw_client.ts";
@@ -134,8 +135,7 @@ async function pairOf(bus: TestBus, trusting: Deno.HttpClient) {
 async function filesOf({ url }: TestBus): Promise<number> {
   const script = `pid=$(grep -l '"${url}"' .arqon/dev/*.json | sed 's|.*/||; s|[.]json||')
 ls /proc/$pid/fd | wc -l`;
-  const { stdout } = await new Deno.Command("sh", { args: ["-c", script] }).output();
-  return Number(new TextDecoder().decode(stdout));
+  return Number((await must("sh", ["-c", script])).stdout);
 }
 
 /** The listeners that run out of files. */

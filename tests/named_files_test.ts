@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
+import { must } from "../tasks/checkout/programs.ts";
 import { withFiles } from "./harness/bus.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { ended, startTask } from "./harness/server_task.ts";
@@ -197,8 +198,7 @@ Deno.test("arq config check refuses more connections than a process here may hav
   };
   // No system allows that many.
   const many = "[limits]\nconnections_per_process = 10_000_000\n";
-  const { stdout } = await new Deno.Command("sh", { args: ["-c", "ulimit -n"] }).output();
-  const limit = new TextDecoder().decode(stdout).trim();
+  const limit = (await must("sh", ["-c", "ulimit -n"])).stdout.trim();
   const refused = await check(many);
   assert.equal(refused.code, limit === "unlimited" || Number(limit) > 10_000_256 ? 0 : 1);
   if (refused.code === 1) {

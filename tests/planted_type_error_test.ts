@@ -4,22 +4,10 @@
  */
 import assert from "node:assert/strict";
 import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
+import { runDeno } from "../tasks/checkout/programs.ts";
 import { copyCheckout } from "./checkout_copy.ts";
 
 const PLANTED = "examples/editor/binding.ts";
-
-async function text(folder: string, program: string, ...args: string[]) {
-  const { code, stdout, stderr } = await new Deno.Command(program, {
-    args,
-    cwd: folder,
-    env: { NO_COLOR: "1" },
-  }).output();
-  const decoder = new TextDecoder();
-  return {
-    code,
-    said: decoder.decode(stdout) + decoder.decode(stderr),
-  };
-}
 
 Deno.test("a type error in an example fails the gate and the test command", async () => {
   await using folder = await temporaryFolder();
@@ -29,8 +17,8 @@ Deno.test("a type error in an example fails the gate and the test command", asyn
   });
   const commands = [["check", "--quiet", "--frozen"], ["task", "test", "examples/editor"]];
   for (const args of commands) {
-    const { code, said } = await text(folder.path, Deno.execPath(), ...args);
-    assert.notEqual(code, 0, args.join(" "));
-    assert.match(said, /TS2322[^]*examples\/editor\/binding\.ts/, said);
+    const { ok, text } = await runDeno(args, { cwd: folder.path });
+    assert.ok(!ok, args.join(" "));
+    assert.match(text, /TS2322[^]*examples\/editor\/binding\.ts/);
   }
 });
