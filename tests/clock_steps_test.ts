@@ -275,13 +275,10 @@ Deno.test("NATS: a Shield and a Brain whose clocks are set lose, double and refu
 });
 
 Deno.test("embedded: a bus whose clock is set loses, doubles and refuses nothing", async () => {
-  await using folder = await initFolder();
+  await using receiver = new Receiver();
+  await using folder = await initFolder(configOf("default", receiver));
   const clock = await createWallClock(folder.path);
   if (clock === undefined) return;
-  await using receiver = new Receiver();
-  const file = `${folder.path}/config.toml`;
-  const config = await Deno.readTextFile(file);
-  await Deno.writeTextFile(file, `${config}${configOf("default", receiver)}`);
   await using bus = await startServe(folder.path, undefined, clock.env);
   const url = bus.url.replace(/^ws/, "http").replace(/\/v1\/socket$/, "");
   const world: World = {

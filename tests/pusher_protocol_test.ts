@@ -177,8 +177,7 @@ const STEPS: readonly (readonly [string, (world: World) => Promise<void>])[] = [
 ];
 
 Deno.test("a Pusher client that errs gets the reason, and a rejected one the action to take", async (t) => {
-  await using folder = await initFolder();
-  await Deno.writeTextFile(`${folder.path}/config.toml`, CONFIG, { append: true });
+  await using folder = await initFolder(CONFIG);
   await using bus = await startServe(folder.path);
   const { host } = new URL(bus.url);
   const world: World = {
