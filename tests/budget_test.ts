@@ -10,7 +10,7 @@ import { testLog } from "../shared/testing/logs.ts";
 import { type LocalShield, startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import { createIssuer, type Issuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { openText, type RawClient } from "./peers/raw_client.ts";
+import { answered, openText, type RawClient } from "./peers/raw_client.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
@@ -30,13 +30,7 @@ const PATH = "/v1/tenants/acme/budgets";
 const BETWEEN_ROUNDS_MS = 10;
 const ROUNDS_MAX = 6_000;
 
-async function publish(client: RawClient) {
-  client.send({ op: "pub", room: "r", type: "t", id: 1 });
-  for (;;) {
-    const answer = await client.json();
-    if (answer.op === "ack") return answer;
-  }
-}
+const publish = (client: RawClient) => answered(client, { op: "pub", room: "r", type: "t" });
 
 const socketOf = ({ ready }: LocalShield) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 

@@ -14,7 +14,7 @@ import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { openText, type RawClient } from "./peers/raw_client.ts";
+import { ask, openText, type RawClient } from "./peers/raw_client.ts";
 import { grown, served, verifierOf } from "./proof/served.ts";
 import { createWallClock, type WallClock } from "./wall_clock.ts";
 
@@ -77,15 +77,6 @@ interface World {
   readonly token: string;
   readonly clock: WallClock;
   readonly receiver: Receiver;
-}
-
-async function ask(client: RawClient, operation: object): Promise<void> {
-  client.send({ ...operation, id: 1 });
-  for (;;) {
-    const answer = await client.json();
-    if (answer.op === "err") assert.fail(JSON.stringify(answer));
-    if (answer.op === "ack") return assert.equal(answer.code, 0, JSON.stringify(answer));
-  }
 }
 
 /** A page of `to` reads events with a ticket that `from` has made. */

@@ -10,7 +10,7 @@ import { until } from "../shared/testing/until.ts";
 import { must } from "../tasks/checkout/programs.ts";
 import { startBusWith, withFiles } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
-import { RawClient } from "./peers/raw_client.ts";
+import { ask, RawClient } from "./peers/raw_client.ts";
 import { sample } from "./strangers/strangers.ts";
 
 /** Without an answer of its own port for this long, the bus would give it up. */
@@ -120,8 +120,7 @@ async function pairOf(bus: TestBus, trusting: Deno.HttpClient) {
   const offer = { token: bus.token, subprotocols: [JSON_FRAMES], client: trusting };
   const [hearer, speaker] = [new RawClient(bus.url, offer), new RawClient(bus.url, offer)];
   await Promise.all([hearer.json(), speaker.json()]);
-  hearer.send({ op: "sub", room: "lobby", id: 1 });
-  await hearer.json();
+  await ask(hearer, { op: "sub", room: "lobby" });
   let said = 0;
   const talk = async () => {
     speaker.send({ op: "pub", room: "lobby", type: "chat", data: { said: ++said } });

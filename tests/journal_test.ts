@@ -10,7 +10,7 @@ import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { journalLines } from "./harness/journal_lines.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
-import { openText, type RawClient } from "./peers/raw_client.ts";
+import { ask, openText, type RawClient } from "./peers/raw_client.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const TENANT = "default";
@@ -99,8 +99,7 @@ Deno.test("journal: a message without an id is found in its room's log, though i
   const config = `[journal]\njournal = "all"\n#constant journal.flush_ms = 20\n${ROOMS}`;
   await using bus = await startLocalBus(config, { now });
   using client = await openText(bus.url, bus.token);
-  client.send({ op: "pub", room: "durable-1", type: "chat", data: "hello", id: 1 });
-  assert.equal((await client.json()).code, 0);
+  await ask(client, { op: "pub", room: "durable-1", type: "chat", data: "hello" });
   const url = `${bus.admin_url}/v1/journal?tenant=${TENANT}&room=durable-1&payload=1`;
   const headers = { authorization: `Bearer ${await bus.tokenFor({ role: "admin" })}` };
   const told = await seen(

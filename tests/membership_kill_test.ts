@@ -8,7 +8,7 @@ import { until } from "../shared/testing/until.ts";
 import { killableEmbedded } from "./kills/killable_embedded.ts";
 import { Player } from "./membership/played.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { openText } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 
 type Client = Awaited<ReturnType<typeof openText>>;
 
@@ -44,8 +44,7 @@ async function played(peer: HttpPeer) {
 
 async function enter(url: string, token: string): Promise<Client> {
   const client = await openText(`${url.replace("http", "ws")}/v1/socket`, token);
-  client.send({ op: "sub", room: ROOM, id: 1, presence: true });
-  while ((await client.json()).op !== "ack");
+  await ask(client, { op: "sub", room: ROOM, presence: true });
   return client;
 }
 

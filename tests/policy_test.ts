@@ -10,7 +10,7 @@ import type { TestBus } from "./harness/test_bus.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import type { PolicyAdmin } from "./peers/policy_admin.ts";
-import { openText, RawClient } from "./peers/raw_client.ts";
+import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
 import { logged } from "./harness/server_state.ts";
 
@@ -57,8 +57,7 @@ async function logging(bus: TestBus): Promise<void> {
   const reader = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
   await reader?.read();
   const client = await openText(bus.url, await bus.tokenFor({ tenant }));
-  client.send({ op: "pub", room: "r", data: 1, id: 1 });
-  assert.equal((await client.json()).code, 0);
+  await ask(client, { op: "pub", room: "r", data: 1 });
   const line = JSON.parse((await reader?.read())?.value ?? "");
   assert.deepEqual([line.policy, line.level, line.message], ["auth_policy", "info", "all is ok"]);
   await reader?.cancel();

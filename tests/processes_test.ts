@@ -6,7 +6,7 @@ import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { lintPage, parsePage } from "./peers/metrics_page.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { openText, RawClient } from "./peers/raw_client.ts";
+import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { logged } from "./harness/server_state.ts";
 
 const DEADLINE_MS = 90_000;
@@ -74,8 +74,7 @@ interface Node {
 async function oneBus({ clients }: Node): Promise<void> {
   assert.deepEqual([...clients.keys()].sort(), ["edge-0", "edge-1", "edge-2"]);
   for (const { raw } of clients.values()) {
-    raw.send({ op: "sub", room: "lobby", id: 1 });
-    assert.equal((await raw.json()).code, 0);
+    await ask(raw, { op: "sub", room: "lobby" });
   }
   const [first] = clients.values();
   first?.raw.send({ op: "pub", room: "lobby", type: "hello" });

@@ -9,7 +9,7 @@ import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { DurableClient } from "./peers/durable_client.ts";
 import { policyAdmin } from "./peers/policy_admin.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
-import { openBinary, openText } from "./peers/raw_client.ts";
+import { ask, openBinary, openText } from "./peers/raw_client.ts";
 import { schemaAdmin } from "./peers/schema_admin.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
@@ -53,8 +53,7 @@ async function talk({ shield, issuer }: Stage, tenant_id: string, refused: numbe
   const token = await issuer.tokenFor({ tenant_id });
   using client = await DurableClient.open(socketUrl(shield), token);
   using reader = await openText(socketUrl(shield), token);
-  reader.send({ op: "sub", room: "lobby", id: 1, presence: true });
-  await reader.json();
+  await ask(reader, { op: "sub", room: "lobby", presence: true });
   for (let index = 0; index < MESSAGES; index++) {
     assert.equal((await client.pub("lobby", `${index} is well`)).code, 0);
   }

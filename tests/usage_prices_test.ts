@@ -3,7 +3,7 @@ import { until } from "../shared/testing/until.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { type LocalShield, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { openText } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 
 const MESSAGES = 10;
@@ -27,8 +27,7 @@ Deno.test("usage: during a rolling change of prices all Shields give one invoice
   const url = `${one.ready.url?.replace(/^http/, "ws")}/v1/socket`;
   using client = await openText(url, await issuer.tokenFor());
   for (let at = 0; at < MESSAGES; at++) {
-    client.send({ op: "pub", room: "hall", type: "t", id: 1 });
-    for (;;) if ((await client.json()).op === "ack") break;
+    await ask(client, { op: "pub", room: "hall", type: "t" });
   }
   const agree = async (shields: readonly LocalShield[], cost: number) => {
     for (const shield of shields) {

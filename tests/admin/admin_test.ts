@@ -8,7 +8,7 @@ import { startLocalBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { policyAdmin } from "../peers/policy_admin.ts";
-import { openText } from "../peers/raw_client.ts";
+import { answered, openText } from "../peers/raw_client.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
@@ -70,9 +70,8 @@ Deno.test("what a policy decided and cost is shown", async () => {
   const binding = { tenant: "default", name: "words", sha256 };
   assert.equal((await policies.post("deploy", binding)).status, 200);
   using client = await openText(bus.url, bus.token);
-  for (const [id, text] of ["fine", "malware", "fine"].entries()) {
-    client.send({ op: "pub", room: "lobby", type: "chat", data: { text }, id: id + 1 });
-    await client.json();
+  for (const text of ["fine", "malware", "fine"]) {
+    await answered(client, { op: "pub", room: "lobby", type: "chat", data: { text } });
   }
   const { policies: shown } = await admin.read("/v1/policies/stats?tenant=default");
   const [words] = shown;

@@ -8,7 +8,7 @@ import { until } from "../../shared/testing/until.ts";
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { startBusWith } from "../harness/bus.ts";
 import type { TestBus } from "../harness/bus.ts";
-import { openText } from "../peers/raw_client.ts";
+import { ask, openText } from "../peers/raw_client.ts";
 
 const CONFIG = `[admin]
 operator_tenants = ["ops"]
@@ -28,8 +28,7 @@ async function flagsOf(bus: TestBus, tenant: string): Promise<string[]> {
 /** Ann publishes a text in a room. */
 async function say(bus: TestBus, room: string, text: string): Promise<void> {
   using client = await openText(bus.url, await bus.tokenFor({ tenant: "acme", user: "ann" }));
-  client.send({ op: "pub", room, type: "chat", data: { text }, id: 1, message_id: `m-${text}` });
-  assert.equal((await client.json()).code, 0);
+  await ask(client, { op: "pub", room, type: "chat", data: { text }, message_id: `m-${text}` });
 }
 
 /** The records of messages, once there are this many. */
