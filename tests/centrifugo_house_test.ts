@@ -8,13 +8,12 @@ import pusher_js from "pusher-js";
 import { connect } from "@arqon/sdk";
 import { stream } from "@arqon/sdk/streams";
 import { until } from "../shared/testing/until.ts";
-import { ping } from "../shield/schema/testing/schemas.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
-import { schemaAdmin } from "./peers/schema_admin.ts";
+import { requirePing } from "./peers/schema_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const CONFIG = `
@@ -51,7 +50,6 @@ const CHANNEL = "log:1";
 Deno.test("a server-side subscription has schemas, growing messages, why, usage and erasure", async () => {
   await using bus = await startLocalBus(CONFIG);
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
-  const schemas = await schemaAdmin(bus);
   const url = new URL("/connection/websocket", bus.url).href;
   const getToken = () => bus.tokenFor({ user: "ann", claims: { channels: [CHANNEL] } });
   const client = new Centrifuge(url, { getToken, ...HURRY });
@@ -70,10 +68,7 @@ Deno.test("a server-side subscription has schemas, growing messages, why, usage 
   assert.deepEqual(heard[0], { n: 1 });
   assert.match(JSON.stringify(grown), /it grows|aXQgZ3Jvd3M/);
 
-  assert.equal((await schemas.push("ping", ping())).status, 200);
-  const subject = `in.t.default.r.${CHANNEL}`;
-  const mapped = await schemas.map("default", { subject, schema_id: "ping", message: "t.Ping" });
-  assert.equal(mapped.status, 200, JSON.stringify(mapped.body));
+  await requirePing(bus, "default", CHANNEL);
   await assert.rejects(room.publish("publication", { text: "no n" }), {
     reason: "schema-violation",
   });

@@ -10,7 +10,7 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { guest } from "./peers/hostile_bytes.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
+import { enforce } from "./peers/policy_admin.ts";
 import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
@@ -249,13 +249,8 @@ fuel_limit = 1_000_000
 const SLOW = `(local $left i32) (local.set $left (i32.const 20000000))
   (loop (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1))))) (i32.const 0)`;
 
-async function slowDown(bus: TestBus, tenant: string): Promise<void> {
-  const admin = await policyAdmin(bus);
-  const { status, body } = await admin.upload(guest({ hook: SLOW }));
-  assert.equal(status, 200, JSON.stringify(body));
-  const deployed = await admin.post("deploy", { sha256: body["sha256"], tenant, name: "slow" });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
-}
+const slowDown = (bus: TestBus, tenant: string) =>
+  enforce(bus, guest({ hook: SLOW }), { tenant, name: "slow" });
 
 interface Answers {
   readonly taken: number[];

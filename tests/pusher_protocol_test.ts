@@ -10,7 +10,7 @@ import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { send } from "./peers/own_connections.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
+import { enforce } from "./peers/policy_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { binary, guestText } from "../shield/policy/testing/guests.ts";
 
@@ -205,11 +205,8 @@ Deno.test("a client that leaves a channel is removed in the end, also above its 
 
 Deno.test("a client that a policy refuses gets 4009, whatever code the policy chose", async () => {
   await using bus = await startLocalBus(`${CONFIG}${PATIENT_POLICIES}`);
-  const admin = await policyAdmin(bus);
   const body = "(call $reject (i32.const 503) (i32.const 0) (i32.const 0)) i32.const 0";
-  const { body: { sha256 } } = await admin.upload(binary(guestText({ body, hook: "on_connect" })));
-  const deployed = await admin.post("deploy", { tenant: "default", name: "door", sha256 });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  await enforce(bus, binary(guestText({ body, hook: "on_connect" })), { name: "door" });
   const client = new Client(new URL("/app/key-1?protocol=7", bus.url).href);
   assert.equal((await client.end()).code, 4009);
 });

@@ -7,10 +7,8 @@ import { AdminClient } from "../peers/admin_client.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
-import { policyAdmin } from "../peers/policy_admin.ts";
+import { enforce } from "../peers/policy_admin.ts";
 import { answered, openText } from "../peers/raw_client.ts";
-
-const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 
 const QUOTA = '[quota]\nurl = "redis://ann:hidden-word@127.0.0.1:1/0"\n';
 
@@ -64,11 +62,8 @@ Deno.test("limits are shown without secrets", async () => {
 
 Deno.test("what a policy decided and cost is shown", async () => {
   await using bus = await startLocalBus(PATIENT_POLICIES);
-  const [admin, policies] = [await adminOf(bus), await policyAdmin(bus)];
-  const module = await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
-  const { sha256 } = (await policies.upload(module)).body;
-  const binding = { tenant: "default", name: "words", sha256 };
-  assert.equal((await policies.post("deploy", binding)).status, 200);
+  const admin = await adminOf(bus);
+  const sha256 = await enforce(bus, "bad_words", { name: "words" });
   using client = await openText(bus.url, bus.token);
   for (const text of ["fine", "malware", "fine"]) {
     await answered(client, { op: "pub", room: "lobby", type: "chat", data: { text } });
