@@ -112,16 +112,9 @@ Deno.test("budgets: two Shields enforce one together, nobody else is affected, a
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${BUDGETS}`;
+  const admin_lines = 'operator_tenants = ["ops"]';
   const start = (node_id: string) =>
-    startServer(
-      "shield",
-      config,
-      issuer.dir,
-      `node_id = "${node_id}"`,
-      0,
-      [],
-      'operator_tenants = ["ops"]',
-    );
+    startServer("shield", config, issuer.dir, `node_id = "${node_id}"`, { admin_lines });
   await using one = await start("one");
   const operators = '\n[admin]\noperator_tenants = ["ops"]';
   await using other = await startLocalShield(config, operators);

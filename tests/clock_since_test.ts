@@ -26,9 +26,8 @@ Deno.test("NATS: a journal is found by the times of a Shield whose clock differs
   if (clock === undefined) return;
   await using nats = await startNats({ jetstream: true });
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${CONFIG}`;
-  await using shield = await startServer(
-    ...(["shield", config, issuer.dir, "drain_ms = 0", 0, [], "", "", clock.env] as const),
-  );
+  const { env } = clock;
+  await using shield = await startServer("shield", config, issuer.dir, "drain_ms = 0", { env });
   const url = `${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`;
   const exp = Math.floor(Date.now() / 1_000) + DAY_S;
   const token = await issuer.tokenFor({ role: "admin", sub: "root", exp });

@@ -230,17 +230,7 @@ Deno.test("NATS: a Shield and a Brain whose clocks are set lose, double and refu
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n` +
     configOf("acme", receiver) + asked("acme", receiver);
   const start = (part: "shield" | "brain", env: Readonly<Record<string, string>>) =>
-    startServer(
-      part,
-      config,
-      issuer.dir,
-      part === "shield" ? "drain_ms = 0" : "",
-      0,
-      [],
-      "",
-      "",
-      env,
-    );
+    startServer(part, config, issuer.dir, part === "shield" ? "drain_ms = 0" : "", { env });
   await using _brain = await start("brain", clock.env);
   await using struck = await start("shield", clock.env);
   await using other = await start("shield", {});

@@ -186,7 +186,7 @@ Deno.test("three Shields on one port", async (t) => {
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
   const lines = `node_id = "edge"\ndrain_ms = 0\n`;
   const args = ["--processes", `${COUNT}`];
-  await using node = await startServer("shield", config, issuer.dir, lines, 0, args);
+  await using node = await startServer("shield", config, issuer.dir, lines, { args });
   const clients = await connectToAll(node, issuer);
   const all = { node, issuer, clients };
   await t.step("connections go to all of them, and they are one bus", () => oneBus(all));
@@ -204,7 +204,7 @@ Deno.test("a supervisor that is killed leaves no Shield behind", async () => {
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
   const args = ["--processes", "1"];
   const lines = "drain_ms = 0\n";
-  await using node = await startServer("shield", config, issuer.dir, lines, 0, args);
+  await using node = await startServer("shield", config, issuer.dir, lines, { args });
   const client = await openText(socketUrl(node), await issuer.tokenFor());
   node.signal("SIGKILL");
   assert.equal((await client.closed()).code, 1012, "the Shield drains");
@@ -218,7 +218,7 @@ Deno.test("a supervisor that is killed leaves no Shield behind", async () => {
 });
 
 async function refusal(config: string, issuer: Issuer, args: string[], port = 0) {
-  const error = await startServer("shield", config, issuer.dir, "", port, args).then(
+  const error = await startServer("shield", config, issuer.dir, "", { port, args }).then(
     () => assert.fail("it started"),
     (error) => error,
   );

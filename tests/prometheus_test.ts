@@ -200,8 +200,8 @@ Deno.test("every panel, recording rule and alert queries existing series", async
   const { cert, key } = await testCertificate();
   await Deno.writeTextFile(`${issuer.dir}/cert.pem`, cert);
   await Deno.writeTextFile(`${issuer.dir}/key.pem`, key);
-  const tls = `tls_cert = "${issuer.dir}/cert.pem"\ntls_key = "${issuer.dir}/key.pem"\n`;
-  await using brain = await startServer("brain", config, issuer.dir, "", 0, [], tls);
+  const admin_lines = `tls_cert = "${issuer.dir}/cert.pem"\ntls_key = "${issuer.dir}/key.pem"\n`;
+  await using brain = await startServer("brain", config, issuer.dir, "", { admin_lines });
   await prepare(stage);
   const prometheus = await startPrometheus({
     folder: `${issuer.dir}/prometheus`,

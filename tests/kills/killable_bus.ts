@@ -30,7 +30,7 @@ history_size = 100_000
 ${more}
 ${issuer.config}`;
   const start = (port: number) =>
-    startServer("shield", config("shield"), issuer.dir, server_lines, port);
+    startServer("shield", config("shield"), issuer.dir, server_lines, { port });
   const ports = [freePort(), freePort()];
   const brain = await startServer("brain", config("brain"), issuer.dir);
   const shields = await Promise.all(ports.map(start));
