@@ -1,4 +1,4 @@
-/** The usage ledger, compared with the clients' own count, on both engines, and after a Shield was killed. */
+/** The usage ledger, compared with the clients' own count, as the admin API and `arq` show it. */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
