@@ -1,6 +1,7 @@
 /**
  * The admin API of a real bus on the embedded Spine: requests without a token and from pages of other sites, limits,
- * and figures of a policy. `admin_strict_test.ts` has invalid requests.
+ * figures of a policy, a log without warnings, and readers whose token ends. `admin_strict_test.ts` has invalid
+ * requests.
  */
 import assert from "node:assert/strict";
 import { AdminClient } from "../peers/admin_client.ts";
@@ -8,6 +9,7 @@ import { startLocalBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { enforce } from "../peers/policy_admin.ts";
+import { send } from "../peers/own_connections.ts";
 import { answered, openText } from "../peers/raw_client.ts";
 
 const QUOTA = '[quota]\nurl = "redis://ann:hidden-word@127.0.0.1:1/0"\n';
@@ -86,4 +88,37 @@ Deno.test("what a policy decided and cost is shown", async () => {
   // A policy may have that name: it is removed like any other.
   const removed = await admin.ask("DELETE", "/v1/policies/stats?tenant=default");
   assert.equal(removed.body.reason, "policy-unknown");
+});
+
+Deno.test("a bus that starts and is queried about itself has no warnings", async () => {
+  await using bus = await startLocalBus();
+  const { nodes } = await (await adminOf(bus)).read("/v1/cluster");
+  assert.ok(nodes.length > 0);
+  assert.deepEqual(bus.log().split("\n").filter((line) => /level=(warn|error)/.test(line)), []);
+});
+
+/** Answers that have no end of their own end with the token of their reader. */
+const ENDLESS = ["rooms/default/lobby/tail", "policies/logs?tenant=default"];
+
+Deno.test("what an admin follows ends once the admin's token is revoked, also while nothing happens", async () => {
+  await using bus = await startLocalBus("");
+  const [mal, root] = await Promise.all(
+    ["mal", "root"].map((user) => bus.tokenFor({ user, role: "admin" })),
+  );
+  const readers = await Promise.all(ENDLESS.map(async (path) => {
+    const answer = await send(`${bus.admin_url}/v1/${path}`, mal!, "GET");
+    assert.equal(answer.status, 200, path);
+    const reader = answer.body!.getReader();
+    // It has begun.
+    assert.equal((await reader.read()).done, false, path);
+    return reader;
+  }));
+  const revoked = { tenant: "default", user: "mal" };
+  const said = await send(`${bus.admin_url}/v1/revocations`, root!, "POST", revoked);
+  assert.equal(said.status, 200, await said.text());
+  for (const [at, reader] of readers.entries()) {
+    let ended = false;
+    while (!ended) ended = (await reader.read()).done;
+    assert.ok(ended, ENDLESS[at]);
+  }
 });
