@@ -14,7 +14,7 @@ import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { ask, openText, type RawClient } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 import { grown, served, verifierOf } from "./proof/served.ts";
 import { createWallClock, type WallClock } from "./wall_clock.ts";
 
@@ -72,6 +72,7 @@ interface World {
   readonly tenant: string;
   /** Of the process whose clock is set, and of one whose clock is right; embedded: twice the same. */
   readonly struck: string;
+  readonly struck_admin: AdminClient;
   readonly other: string;
   readonly admin: AdminClient;
   readonly token: string;
@@ -125,6 +126,19 @@ function provenRoom({ tenant, struck, other, token }: World) {
   };
 }
 
+/** The struck process finds what it has journalled by its own times, whatever the clock of the storage shows. */
+async function journalled({ tenant, struck_admin }: World, message_id: string, ahead_s: number) {
+  const now_ms = Date.now() + 1_000 * ahead_s;
+  const span = `limit=1000&since_ms=${now_ms - 300_000}&until_ms=${now_ms + 300_000}`;
+  for (const query of [span, `${span}&newest=1`]) {
+    const path = `/v1/journal?tenant=${tenant}&${query}`;
+    await until(
+      `${message_id} at ${path}`,
+      async () => (await struck_admin.get(path)).text.includes(message_id),
+    );
+  }
+}
+
 /** Works through all steps; returns the ids of the messages of `hall-1` in their order. */
 async function work(world: World): Promise<string[]> {
   const { struck, other, token, clock } = world;
@@ -148,7 +162,10 @@ async function work(world: World): Promise<string[]> {
     await clock.set(ahead_s);
     await publish(`at${ahead_s}`);
     await grow("append", { id, seq: 2, text: "b" });
-    if (struck !== other) await ask(client, { op: "pub", room: "asked-1", type: "t" });
+    if (struck !== other) {
+      await ask(client, { op: "pub", room: "asked-1", type: "t" });
+      await journalled(world, ids.at(-1)!, ahead_s);
+    }
     await redeem(world, struck, other);
     await redeem(world, other, struck);
     await proven.extend();
@@ -239,6 +256,7 @@ Deno.test("NATS: a Shield and a Brain whose clocks are set lose, double and refu
   const world: World = {
     ...{ tenant: "acme", struck: struck.ready.url ?? "", other: other.ready.url ?? "" },
     admin: new AdminClient(other.ready.admin_url ?? "", root),
+    struck_admin: new AdminClient(struck.ready.admin_url ?? "", root),
     ...{ token: await issuer.tokenFor({ sub: "ann", exp }), clock, receiver },
   };
   await schedule(world);
@@ -262,9 +280,9 @@ Deno.test("embedded: a bus whose clock is set loses, doubles and refuses nothing
   if (clock === undefined) return;
   await using bus = await startServe(folder.path, undefined, clock.env);
   const url = bus.url.replace(/^ws/, "http").replace(/\/v1\/socket$/, "");
+  const admin = new AdminClient(bus.admin_url, await tokenOf(folder.path, "admin"));
   const world: World = {
-    ...{ tenant: "default", struck: url, other: url },
-    admin: new AdminClient(bus.admin_url, await tokenOf(folder.path, "admin")),
+    ...{ tenant: "default", struck: url, other: url, admin, struck_admin: admin },
     ...{ token: await tokenOf(folder.path, "user"), clock, receiver },
   };
   await schedule(world);
