@@ -1,5 +1,6 @@
 /** The Brain as the process that operators run: its arguments, its permissions, its end. */
 import assert from "node:assert/strict";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { runDeno } from "../tasks/checkout/programs.ts";
 import { writeEnvelope } from "@arqon/proto";
 import { configFrom } from "../shared/config/load.ts";
@@ -40,12 +41,8 @@ function startProcess(folder: string, args: string[]): Process {
 }
 
 async function withFolder(body: (folder: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-brain-" });
-  try {
-    await body(folder);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  await body(folder.path);
 }
 
 /** Runs it to its end. */

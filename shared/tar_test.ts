@@ -4,6 +4,7 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { anyNumber } from "./testing/any_number.ts";
 import { readTar, tarEnd, TarError, tarHeader, tarPadding } from "./tar.ts";
+import { temporaryFolder } from "./testing/temporary_folder.ts";
 
 type File = readonly [path: string, bytes: Uint8Array];
 
@@ -97,17 +98,21 @@ Deno.test("tar: any size is written and read, also above eight GiB, or refused, 
 });
 
 Deno.test("tar: archives of the system's tar are read", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    await Deno.writeTextFile(`${folder}/one.txt`, "one");
-    await Deno.writeTextFile(`${folder}/two.txt`, "two".repeat(400));
-    const args = ["--format=ustar", "-cf", `${folder}/a.tar`, "-C", folder, "one.txt", "two.txt"];
-    const { code } = await new Deno.Command("tar", { args }).output();
-    assert.equal(code, 0);
-    const files = await readAll(inPieces(await Deno.readFile(`${folder}/a.tar`), 999));
-    const texts = files.map(([path, bytes]) => [path, new TextDecoder().decode(bytes)]);
-    assert.deepEqual(texts, [["one.txt", "one"], ["two.txt", "two".repeat(400)]]);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  await Deno.writeTextFile(`${folder.path}/one.txt`, "one");
+  await Deno.writeTextFile(`${folder.path}/two.txt`, "two".repeat(400));
+  const args = [
+    "--format=ustar",
+    "-cf",
+    `${folder.path}/a.tar`,
+    "-C",
+    folder.path,
+    "one.txt",
+    "two.txt",
+  ];
+  const { code } = await new Deno.Command("tar", { args }).output();
+  assert.equal(code, 0);
+  const files = await readAll(inPieces(await Deno.readFile(`${folder.path}/a.tar`), 999));
+  const texts = files.map(([path, bytes]) => [path, new TextDecoder().decode(bytes)]);
+  assert.deepEqual(texts, [["one.txt", "one"], ["two.txt", "two".repeat(400)]]);
 });

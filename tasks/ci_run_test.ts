@@ -3,6 +3,7 @@
  * CI itself shows that the real commands work.
  */
 import assert from "node:assert/strict";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { ROOT } from "./checkout/source_files.ts";
 
 interface Answers {
@@ -20,14 +21,13 @@ const PASSES = "exit 0";
 
 /** Runs the script; each answer is a line of shell that replaces the command. */
 async function runScript(answers: Answers, with_data = false): Promise<[number, string[]]> {
-  const folder = await Deno.makeTempDir();
-  try {
-    for (const name of ["main/.ci", "bin"]) {
-      await Deno.mkdir(`${folder}/${name}`, { recursive: true });
-    }
-    if (with_data) await Deno.mkdir(`${folder}/shared/data`, { recursive: true });
-    await Deno.copyFile(`${ROOT}.ci/run`, `${folder}/main/.ci/run`);
-    const npx = `#!/bin/sh
+  await using folder = await temporaryFolder();
+  for (const name of ["main/.ci", "bin"]) {
+    await Deno.mkdir(`${folder.path}/${name}`, { recursive: true });
+  }
+  if (with_data) await Deno.mkdir(`${folder.path}/shared/data`, { recursive: true });
+  await Deno.copyFile(`${ROOT}.ci/run`, `${folder.path}/main/.ci/run`);
+  const npx = `#!/bin/sh
 case "$*" in
 *" install "*) ${answers.install ?? PASSES} ;;
 *" task ok") ${answers.ok ?? PASSES} ;;
@@ -42,20 +42,19 @@ case "$*" in
 *) echo "unexpected: $*"; exit 9 ;;
 esac
 `;
-    await Deno.writeTextFile(`${folder}/bin/npx`, npx, { mode: 0o755 });
-    // The time of the commit.
-    await Deno.writeTextFile(`${folder}/bin/git`, "#!/bin/sh\necho 1795161268\n", { mode: 0o755 });
-    // A test does not install programs that this machine lacks.
-    await Deno.writeTextFile(`${folder}/bin/apt-get`, "#!/bin/sh\nexit 0\n", { mode: 0o755 });
-    const { code, stdout } = await new Deno.Command("bash", {
-      args: [`${folder}/main/.ci/run`],
-      env: { PATH: `${folder}/bin:/usr/bin:/bin`, TMPDIR: folder },
-      clearEnv: true,
-    }).output();
-    return [code, new TextDecoder().decode(stdout).trimEnd().split("\n")];
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await Deno.writeTextFile(`${folder.path}/bin/npx`, npx, { mode: 0o755 });
+  // The time of the commit.
+  await Deno.writeTextFile(`${folder.path}/bin/git`, "#!/bin/sh\necho 1795161268\n", {
+    mode: 0o755,
+  });
+  // A test does not install programs that this machine lacks.
+  await Deno.writeTextFile(`${folder.path}/bin/apt-get`, "#!/bin/sh\nexit 0\n", { mode: 0o755 });
+  const { code, stdout } = await new Deno.Command("bash", {
+    args: [`${folder.path}/main/.ci/run`],
+    env: { PATH: `${folder.path}/bin:/usr/bin:/bin`, TMPDIR: folder.path },
+    clearEnv: true,
+  }).output();
+  return [code, new TextDecoder().decode(stdout).trimEnd().split("\n")];
 }
 
 async function total(answers: Answers, with_data = false): Promise<string> {

@@ -5,6 +5,7 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
+import { run } from "../tasks/checkout/programs.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
@@ -13,7 +14,6 @@ import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNats } from "./harness/nats_server.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const OPERATORS = '[admin]\noperator_tenants = ["ops"]\n';
 const CLASS = { room: "x-*", durable: true };
 
@@ -41,19 +41,10 @@ const short = ({ outcome, action, tenant, by, reason }: Entry) =>
   [outcome, action, tenant, by, reason ?? ""].join(" ").trim();
 
 /** The output of the check in Python for lines. */
-async function pythonCheck(
-  text: string,
-): Promise<{ code: number; found: Record<string, unknown> }> {
-  const child = new Deno.Command("python3", {
-    args: [`${ROOT}/tests/verification/audit_chain.py`],
-    stdin: "piped",
-    stdout: "piped",
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  await writer.write(new TextEncoder().encode(text));
-  await writer.close();
-  const { code, stdout } = await child.output();
-  return { code, found: JSON.parse(new TextDecoder().decode(stdout)) };
+async function pythonCheck(stdin: string) {
+  const { code, stdout } =
+    (await run("python3", ["tests/verification/audit_chain.py"], { stdin }))!;
+  return { code, found: JSON.parse(stdout) };
 }
 
 Deno.test("who changed which tenant, from where and with what outcome", async () => {

@@ -26,9 +26,8 @@ async function counted(run: Run, admin: readonly string[], wanted: number): Prom
 }
 
 Deno.test("backup, embedded: the ledger of use is in it, and one that is there stays", async () => {
-  await using folder = await initFolder();
+  await using folder = await initFolder(USAGE);
   const { path } = folder;
-  await Deno.writeTextFile(`${path}/config.toml`, USAGE, { append: true });
   const run: Run = (...args) => runArq(args, { cwd: path });
   const [user, admin] = [await tokenOf(path, "user"), await tokenOf(path, "admin")];
   /** A bus that has counted `before`, and then counts one message. */

@@ -1,4 +1,7 @@
-/** Budgets of tenants over two real Shields on a real NATS, also when one is killed, and on one bus alone. */
+/**
+ * Budgets of tenants over two real Shields on a real NATS, also when one is killed, and on one bus alone; and prices,
+ * which depend neither on the answering Shield, nor on which Shield got new ones first.
+ */
 import assert from "node:assert/strict";
 import { configFrom } from "../shared/config/load.ts";
 import { openSpine } from "../shared/spine/open.ts";
@@ -10,7 +13,7 @@ import { testLog } from "../shared/testing/logs.ts";
 import { type LocalShield, startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import { createIssuer, type Issuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { openText, type RawClient } from "./peers/raw_client.ts";
+import { answered, openText, type RawClient } from "./peers/raw_client.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
@@ -30,13 +33,7 @@ const PATH = "/v1/tenants/acme/budgets";
 const BETWEEN_ROUNDS_MS = 10;
 const ROUNDS_MAX = 6_000;
 
-async function publish(client: RawClient) {
-  client.send({ op: "pub", room: "r", type: "t", id: 1 });
-  for (;;) {
-    const answer = await client.json();
-    if (answer.op === "ack") return answer;
-  }
-}
+const publish = (client: RawClient) => answered(client, { op: "pub", room: "r", type: "t" });
 
 const socketOf = ({ ready }: LocalShield) => `${ready.url?.replace(/^http/, "ws")}/v1/socket`;
 
@@ -118,16 +115,9 @@ Deno.test("budgets: two Shields enforce one together, nobody else is affected, a
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${BUDGETS}`;
+  const admin_lines = 'operator_tenants = ["ops"]';
   const start = (node_id: string) =>
-    startServer(
-      "shield",
-      config,
-      issuer.dir,
-      `node_id = "${node_id}"`,
-      0,
-      [],
-      'operator_tenants = ["ops"]',
-    );
+    startServer("shield", config, issuer.dir, `node_id = "${node_id}"`, { admin_lines });
   await using one = await start("one");
   const operators = '\n[admin]\noperator_tenants = ["ops"]';
   await using other = await startLocalShield(config, operators);
@@ -221,4 +211,40 @@ Deno.test("budgets: those of an apply are in force once it is answered, and remo
     assert.equal(JSON.parse(text).here.in_force, true, text);
     assert.equal((await publish(client)).reason, reason);
   }
+});
+
+const MESSAGES = 10;
+
+Deno.test("usage: during a rolling change of prices all Shields give one invoice and hold one budget", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using issuer = await createIssuer();
+  const config = (price: number) =>
+    `${issuer.config}[nats]\nurls = ["${nats.url}"]\n[usage]\nenabled = true\n#constant usage.flush_ms = 50\n` +
+    `prices = { messages_in = ${price} }\n` +
+    '[[usage.budgets]]\nper = "month"\nunit = "cost"\nlimit = 1000\naction = "refuse"\n';
+  const start = (node: string, price: number) =>
+    startLocalShield(config(price), `node_id = "${node}"`);
+  const operator = await issuer.tokenFor({ role: "admin", sub: "root" });
+  const read = async (shield: LocalShield, path: string) =>
+    JSON.parse((await admin(shield, operator, path)).text);
+  const costAt = async (shield: LocalShield) => (await read(shield, "/v1/usage")).total.cost;
+  const usedAt = async (shield: LocalShield) => (await read(shield, PATH)).in_force[0].used;
+  await using one = await start("one", 2);
+  using client = await openText(socketOf(one), await issuer.tokenFor());
+  for (let at = 0; at < MESSAGES; at++) assert.equal((await publish(client)).code, 0);
+  const agree = async (shields: readonly LocalShield[], cost: number) => {
+    for (const shield of shields) {
+      let found: number | undefined;
+      await until(() => `${found} is ${cost}`, async () => {
+        found = await costAt(shield);
+        return found === cost && await usedAt(shield) === cost;
+      });
+    }
+  };
+  await agree([one], 2 * MESSAGES);
+  // One still has the old prices, and restarts again with them.
+  await using two = await start("two", 3);
+  await agree([one, two], 3 * MESSAGES);
+  await using again = await start("again", 2);
+  await agree([one, two, again], 3 * MESSAGES);
 });

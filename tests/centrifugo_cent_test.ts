@@ -1,9 +1,9 @@
 /** Centrifugo's server API with its unchanged library for Python, `cent`, which decodes answers with its own types. */
 import assert from "node:assert/strict";
+import { secretFile } from "../shared/config/testing/secret_file.ts";
+import { must, pythonPackages } from "../tasks/checkout/programs.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname;
-const VENV = `${ROOT}.arqon/cent_python`;
 const KEY = "a key of a backend";
 const CONFIG = `
 [centrifugo]
@@ -46,19 +46,11 @@ try:
 except CentUnauthorizedError:
     print("unauthorized")
 `;
-import { secretFile } from "../shared/config/testing/secret_file.ts";
-
-async function must(program: string, ...args: string[]): Promise<string> {
-  const { success, stdout, stderr } = await new Deno.Command(program, { args }).output();
-  assert.ok(success, `${program}: ${new TextDecoder().decode(stderr)}`);
-  return new TextDecoder().decode(stdout);
-}
 
 Deno.test("Centrifugo's library for Python works with the bus as with its own server", async () => {
-  await must("python3", "-m", "venv", VENV);
-  await must(`${VENV}/bin/pip`, "install", "--quiet", "cent==5.2.0");
+  const bin = await pythonPackages("cent_python", ["cent==5.2.0"]);
   await using bus = await startLocalBus(CONFIG);
   const url = new URL("/api", bus.http_url).href;
-  const told = await must(`${VENV}/bin/python`, "-c", PROGRAM, url, KEY);
-  assert.equal(told, "108\nunauthorized\n");
+  const { stdout } = await must(`${bin}/python`, ["-c", PROGRAM, url, KEY]);
+  assert.equal(stdout, "108\nunauthorized\n");
 });

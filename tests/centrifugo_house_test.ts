@@ -8,13 +8,12 @@ import pusher_js from "pusher-js";
 import { connect } from "@arqon/sdk";
 import { stream } from "@arqon/sdk/streams";
 import { until } from "../shared/testing/until.ts";
-import { ping } from "../shield/schema/testing/schemas.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
-import { openText } from "./peers/raw_client.ts";
-import { schemaAdmin } from "./peers/schema_admin.ts";
+import { ask, openText } from "./peers/raw_client.ts";
+import { requirePing } from "./peers/schema_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const CONFIG = `
@@ -51,7 +50,6 @@ const CHANNEL = "log:1";
 Deno.test("a server-side subscription has schemas, growing messages, why, usage and erasure", async () => {
   await using bus = await startLocalBus(CONFIG);
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
-  const schemas = await schemaAdmin(bus);
   const url = new URL("/connection/websocket", bus.url).href;
   const getToken = () => bus.tokenFor({ user: "ann", claims: { channels: [CHANNEL] } });
   const client = new Centrifuge(url, { getToken, ...HURRY });
@@ -70,10 +68,7 @@ Deno.test("a server-side subscription has schemas, growing messages, why, usage 
   assert.deepEqual(heard[0], { n: 1 });
   assert.match(JSON.stringify(grown), /it grows|aXQgZ3Jvd3M/);
 
-  assert.equal((await schemas.push("ping", ping())).status, 200);
-  const subject = `in.t.default.r.${CHANNEL}`;
-  const mapped = await schemas.map("default", { subject, schema_id: "ping", message: "t.Ping" });
-  assert.equal(mapped.status, 200, JSON.stringify(mapped.body));
+  await requirePing(bus, "default", CHANNEL);
   await assert.rejects(room.publish("publication", { text: "no n" }), {
     reason: "schema-violation",
   });
@@ -143,13 +138,11 @@ Deno.test("Centrifugo's and Pusher's clients ignore imitations of the bus's even
   await until("in", () => channel.subscribed);
   channel.bind("publication", (data: unknown) => void told.push(data));
   using last = await openText(bus.url, await bus.tokenFor({ user: "bob" }));
-  last.send({ op: "sub", room, id: 1 });
-  assert.equal((await last.json()).code, 0);
+  await ask(last, { op: "sub", room });
   using backend = await openText(bus.url, await bus.tokenFor({ role: "service" }));
   const end: Said = { type: "publication", data: "end" };
   for (const message of [...NOT_OF_THE_BUS, end]) {
-    backend.send({ op: "pub", room, id: 2, ...message });
-    assert.equal((await backend.json()).code, 0);
+    await ask(backend, { op: "pub", room, ...message });
     const { type, signal } = await last.json();
     assert.deepEqual([type, signal?.kind], [message.type, message.signal?.kind]);
   }

@@ -170,7 +170,7 @@ const SCENARIOS: readonly ChildScenario<World>[] = [{
 }];
 
 announce(SCENARIOS);
-const browser = await startChromium();
+await using browser = await startChromium();
 await using server = servePage();
 await using bus = await startBusWith(`
 [server]
@@ -181,9 +181,5 @@ enabled = true
 room = "chat:*"
 durable = true
 `);
-try {
-  const origin = `http://127.0.0.1:${server.addr.port}`;
-  await runAll(SCENARIOS, { bus, browser, origin });
-} finally {
-  await browser.close();
-}
+const origin = `http://127.0.0.1:${server.addr.port}`;
+await runAll(SCENARIOS, { bus, browser, origin });

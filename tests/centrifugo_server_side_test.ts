@@ -15,7 +15,7 @@ import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
 import { guest } from "./peers/hostile_bytes.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
+import { enforce, policyAdmin } from "./peers/policy_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const KEY = "a key of a backend";
@@ -344,9 +344,7 @@ Deno.test("a policy refuses a subscription, and one that fails refuses it until 
   const admin = await policyAdmin(bus);
   for (const [name, code] of [["no", "(i32.const 1)"], ["fault", "(unreachable)"]] as const) {
     const more = `(func (export "arqon_on_subscribe") (result i32) ${code})`;
-    const { body: { sha256 } } = await admin.upload(guest({ hook: "(i32.const 0)", more }));
-    const policy = { tenant: "default", name, sha256, room: `${name}:*` };
-    assert.equal((await admin.post("deploy", policy)).status, 200);
+    await enforce(bus, guest({ hook: "(i32.const 0)", more }), { name, room: `${name}:*` });
   }
   const channels = ["no:1", "fault:1", "log:1", "fault:3"];
   using one = await raw(bus, { user: "ann", claims: { channels } });

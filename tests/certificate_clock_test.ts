@@ -27,8 +27,7 @@ Deno.test("a clock that steps over a certificate's end or start ends no Shield, 
   const first = await testCertificate(undefined, inDays(1));
   await write(first);
   const tls = `tls_cert = "${dir}/cert.pem"\ntls_key = "${dir}/key.pem"\n`;
-  const none = [0, [], "", ""] as const;
-  await using shield = await startServer("shield", config, dir, tls, ...none, clock.env);
+  await using shield = await startServer("shield", config, dir, tls, { env: clock.env });
   const { url = "", ops_url = "" } = shield.ready;
   let ended = false;
   shield.status.then(() => ended = true);

@@ -14,7 +14,7 @@ import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { openText, type RawClient } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 import { grown, served, verifierOf } from "./proof/served.ts";
 import { createWallClock, type WallClock } from "./wall_clock.ts";
 
@@ -72,22 +72,12 @@ interface World {
   readonly tenant: string;
   /** Of the process whose clock is set, and of one whose clock is right; embedded: twice the same. */
   readonly struck: string;
+  readonly struck_admin: AdminClient;
   readonly other: string;
   readonly admin: AdminClient;
-  /** That of the struck process. */
-  readonly struck_admin: AdminClient;
   readonly token: string;
   readonly clock: WallClock;
   readonly receiver: Receiver;
-}
-
-async function ask(client: RawClient, operation: object): Promise<void> {
-  client.send({ ...operation, id: 1 });
-  for (;;) {
-    const answer = await client.json();
-    if (answer.op === "err") assert.fail(JSON.stringify(answer));
-    if (answer.op === "ack") return assert.equal(answer.code, 0, JSON.stringify(answer));
-  }
 }
 
 /** A page of `to` reads events with a ticket that `from` has made. */
@@ -136,6 +126,19 @@ function provenRoom({ tenant, struck, other, token }: World) {
   };
 }
 
+/** The struck process finds what it has journalled by its own times, whatever the clock of the storage shows. */
+async function journalled({ tenant, struck_admin }: World, message_id: string, ahead_s: number) {
+  const now_ms = Date.now() + 1_000 * ahead_s;
+  const span = `limit=1000&since_ms=${now_ms - 300_000}&until_ms=${now_ms + 300_000}`;
+  for (const query of [span, `${span}&newest=1`]) {
+    const path = `/v1/journal?tenant=${tenant}&${query}`;
+    await until(
+      `${message_id} at ${path}`,
+      async () => (await struck_admin.get(path)).text.includes(message_id),
+    );
+  }
+}
+
 /** Works through all steps; returns the ids of the messages of `hall-1` in their order. */
 async function work(world: World): Promise<string[]> {
   const { struck, other, token, clock, struck_admin, tenant } = world;
@@ -163,6 +166,7 @@ async function work(world: World): Promise<string[]> {
       await ask(client, { op: "pub", room: "asked-1", type: "t" });
       const tried = await struck_admin.ask("POST", `/v1/tenants/${tenant}/hooks/h/test`, {});
       assert.equal(Math.floor(tried.body.status / 100), 2, tried.text);
+      await journalled(world, ids.at(-1)!, ahead_s);
     }
     await redeem(world, struck, other);
     await redeem(world, other, struck);
@@ -245,17 +249,7 @@ Deno.test("NATS: a Shield and a Brain whose clocks are set lose, double and refu
   const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n` +
     configOf("acme", receiver) + asked("acme", receiver);
   const start = (part: "shield" | "brain", env: Readonly<Record<string, string>>) =>
-    startServer(
-      part,
-      config,
-      issuer.dir,
-      part === "shield" ? "drain_ms = 0" : "",
-      0,
-      [],
-      "",
-      "",
-      env,
-    );
+    startServer(part, config, issuer.dir, part === "shield" ? "drain_ms = 0" : "", { env });
   await using _brain = await start("brain", clock.env);
   await using struck = await start("shield", clock.env);
   await using other = await start("shield", {});
@@ -282,19 +276,15 @@ Deno.test("NATS: a Shield and a Brain whose clocks are set lose, double and refu
 });
 
 Deno.test("embedded: a bus whose clock is set loses, doubles and refuses nothing", async () => {
-  await using folder = await initFolder();
+  await using receiver = new Receiver();
+  await using folder = await initFolder(configOf("default", receiver));
   const clock = await createWallClock(folder.path);
   if (clock === undefined) return;
-  await using receiver = new Receiver();
-  const file = `${folder.path}/config.toml`;
-  const config = await Deno.readTextFile(file);
-  await Deno.writeTextFile(file, `${config}${configOf("default", receiver)}`);
   await using bus = await startServe(folder.path, undefined, clock.env);
   const url = bus.url.replace(/^ws/, "http").replace(/\/v1\/socket$/, "");
   const admin = new AdminClient(bus.admin_url, await tokenOf(folder.path, "admin"));
   const world: World = {
-    ...{ tenant: "default", struck: url, other: url },
-    ...{ admin, struck_admin: admin },
+    ...{ tenant: "default", struck: url, other: url, admin, struck_admin: admin },
     ...{ token: await tokenOf(folder.path, "user"), clock, receiver },
   };
   await schedule(world);

@@ -8,6 +8,7 @@ import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { connect as connectNats } from "@nats-io/transport-deno";
 import { encodeKey } from "../shared/spine/contract/kv_key.ts";
 import { findBytes } from "../shared/testing/find_bytes.ts";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { seen, until } from "../shared/testing/until.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
@@ -458,20 +459,16 @@ async function drills(stage: Stage): Promise<void> {
 }
 
 Deno.test("embedded: a user and a tenant are exported and erased, and no file has a byte of them", async () => {
-  const data_dir = await Deno.makeTempDir({ prefix: "arqon-drill-" });
-  try {
-    await using receiver = new Receiver();
-    const config = `[admin]\noperator_tenants = ["ops"]\n${SHIELDS}${ROOMS}`;
-    await using bus = await startLocalBus(config, { data_dir });
-    const { url, http_url, admin_url } = bus;
-    await drills({
-      ...{ url, http_url, admin_url, receiver, folder: data_dir },
-      tokenFor: (user, tenant, role = undefined) =>
-        bus.tokenFor({ user, tenant, ...(role === undefined ? {} : { role }) }),
-    });
-  } finally {
-    await Deno.remove(data_dir, { recursive: true });
-  }
+  await using data_dir = await temporaryFolder();
+  await using receiver = new Receiver();
+  const config = `[admin]\noperator_tenants = ["ops"]\n${SHIELDS}${ROOMS}`;
+  await using bus = await startLocalBus(config, { data_dir: data_dir.path });
+  const { url, http_url, admin_url } = bus;
+  await drills({
+    ...{ url, http_url, admin_url, receiver, folder: data_dir.path },
+    tokenFor: (user, tenant, role = undefined) =>
+      bus.tokenFor({ user, tenant, ...(role === undefined ? {} : { role }) }),
+  });
 });
 
 Deno.test("nats: a user and a tenant are exported and erased, and no stream has anything of them", async () => {

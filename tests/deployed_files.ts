@@ -50,7 +50,8 @@ export async function startFrom(
     text,
   );
   const admin = tableIn(text, "admin").split("\n").filter((line) => !/^(host|port) =/.test(line));
-  return await startServer(part, rest, dir, tableIn(text, "server"), 0, [], admin.join("\n"));
+  const admin_lines = admin.join("\n");
+  return await startServer(part, rest, dir, tableIn(text, "server"), { admin_lines });
 }
 
 /** Repeats `startFrom` until the cluster has a leader, as Kubernetes would. */

@@ -1,25 +1,15 @@
 /** `deno task dev` for a newcomer: flags, the JSON line, errors, hot reload, a clean end. */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
+import { runDeno } from "../tasks/checkout/programs.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { openText } from "./peers/raw_client.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 
-async function dev(args: string[]): Promise<{ code: number; stdout: string; stderr: string }> {
-  const output = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--allow-run", "--allow-read", `${ROOT}/tasks/dev/dev.ts`, ...args],
-    cwd: ROOT,
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  return {
-    code: output.code,
-    stdout: decoder.decode(output.stdout),
-    stderr: decoder.decode(output.stderr),
-  };
-}
+const dev = (args: readonly string[]) =>
+  runDeno(["run", "--allow-run", "--allow-read", "tasks/dev/dev.ts", ...args]);
 
 async function announcements(): Promise<string[]> {
   try {

@@ -8,7 +8,7 @@ import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
 import type { TcpProxy } from "./harness/tcp_proxy.ts";
-import { RawClient } from "./peers/raw_client.ts";
+import { ask, RawClient } from "./peers/raw_client.ts";
 
 interface Pair {
   readonly issuer: Issuer;
@@ -49,12 +49,7 @@ async function enter({ ready }: ServerProcess, issuer: Issuer, resume = "", sub 
 }
 
 /** Makes it a member. */
-async function joins(client: RawClient): Promise<void> {
-  client.send({ op: "sub", room: "lobby", presence: true, id: 1 });
-  let frame = await client.json();
-  while (frame.op !== "ack") frame = await client.json();
-  assert.equal(frame.code, 0);
-}
+const joins = (client: RawClient) => ask(client, { op: "sub", room: "lobby", presence: true });
 
 /** A member on the stopping Shield, which has been told to move. */
 async function toldToMove({ issuer, going }: Pair) {

@@ -3,15 +3,13 @@
  * change while the bus runs.
  */
 import assert from "node:assert/strict";
-import { ping } from "../shield/schema/testing/schemas.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
-import { schemaAdmin } from "./peers/schema_admin.ts";
+import { enforce } from "./peers/policy_admin.ts";
+import { requirePing } from "./peers/schema_admin.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const CONFIG = `
 [server]
 drain_ms = 0
@@ -35,26 +33,12 @@ async function counts(bus: TestBus, names: readonly string[]): Promise<number[]>
   });
 }
 
-async function deploy(bus: TestBus, bytes: Uint8Array<ArrayBuffer>, binding: object) {
-  const admin = await policyAdmin(bus);
-  const uploaded = await admin.upload(bytes);
-  assert.equal(uploaded.status, 200, JSON.stringify(uploaded.body));
-  const { sha256 } = uploaded.body;
-  const deployed = await admin.post("deploy", { sha256, tenant: "default", ...binding });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
-  assert.equal((deployed.body["here"] as { state: string }).state, "active");
-}
-
 async function onlyOnce({ bus, open }: Stage): Promise<void> {
   const room = "log-once";
   using publisher = await open();
   const { epoch, offset } = await publisher.join(room);
   const before = await publisher.fill(room, ["malware of old"]);
-  await deploy(bus, await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`), {
-    name: "words",
-    room: "log-once*",
-    hooks: ["on_message"],
-  });
+  await enforce(bus, "bad_words", { name: "words", room: "log-once*", hooks: ["on_message"] });
   assert.equal((await publisher.pub(room, "malware")).reason, "policy-rejected");
   const after = await publisher.fill(room, numbers(0, 10));
   const names = ["policy_execution_duration_count", "shield_mirror_traffic_total"];
@@ -74,11 +58,7 @@ async function oldShapes({ bus, open }: Stage): Promise<void> {
   using publisher = await open();
   const { epoch, offset } = await publisher.join(room);
   const stored = await publisher.fill(room, ["no ping at all"]);
-  const admin = await schemaAdmin(bus);
-  await admin.push("ping", ping());
-  const subject = `in.t.default.r.${room}`;
-  const mapped = await admin.map("default", { subject, schema_id: "ping", message: "t.Ping" });
-  assert.equal(mapped.status, 200, JSON.stringify(mapped.body));
+  await requirePing(bus, "default", room);
   assert.equal((await publisher.pub(room, { text: "no n" })).reason, "schema-violation");
   using reader = await open();
   assert.equal((await reader.join(room, { after_offset: offset, epoch })).recovered, true);

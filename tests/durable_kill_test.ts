@@ -8,6 +8,7 @@ import { DatabaseSync } from "node:sqlite";
 import type { DurableLog } from "../shared/spine/contract/durable_log.ts";
 import type { Spine } from "../shared/spine/contract/spine.ts";
 import { openEmbedded } from "../shared/spine/embedded/embedded.ts";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import {
   isAsNew,
   KILL_BUCKET,
@@ -131,10 +132,9 @@ async function withLog(
 }
 
 Deno.test("a row that vanishes from the file is found", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-kill-" });
-  const data_dir = `${folder}/data`;
+  await using folder = await temporaryFolder();
+  const data_dir = `${folder.path}/data`;
   const fresh: Acknowledged[] = [];
-  try {
     await withLog(data_dir, async (log) => {
       for (let n = 0; n < 50; n++) {
         const [room = ""] = KILL_ROOMS;
@@ -154,17 +154,13 @@ Deno.test("a row that vanishes from the file is found", async () => {
     database.close();
     assert.equal(changes, 1);
     await assert.rejects(check(), /0\/20 was acknowledged at/);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 });
 
 Deno.test("a hundred kills in the middle of writes lose nothing that was acknowledged", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-kill-" });
-  const data_dir = `${folder}/data`;
+  await using folder = await temporaryFolder();
+  const data_dir = `${folder.path}/data`;
   const random = createRandom(SEED);
   const ledger: Ledger = { acknowledged: [], verified: new Map(), stream: "" };
-  try {
     let writing = 0;
     for (let round = 0; round < KILLS; round++) {
       const fresh = await killOne(data_dir, round, random);
@@ -186,7 +182,4 @@ Deno.test("a hundred kills in the middle of writes lose nothing that was acknowl
         assert.deepEqual(problems(await storedAfter(log, room, 0), all), []);
       }
     });
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
 });

@@ -6,6 +6,7 @@
 import assert from "node:assert/strict";
 import { pace } from "../shared/testing/pace.ts";
 import { becomes } from "../shared/testing/until.ts";
+import { must } from "../tasks/checkout/programs.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { startPausingProxy } from "./harness/pausing_proxy.ts";
@@ -46,10 +47,8 @@ async function argumentsOf(part: (typeof PARTS)[number], file: string): Promise<
 
 /** Processes whose arguments name this folder. */
 async function processesOf(dir: string): Promise<string[]> {
-  const { stdout } = await new Deno.Command("ps", { args: ["-eo", "pid,args"] }).output();
-  return new TextDecoder().decode(stdout).split("\n").filter((line) =>
-    line.includes(dir) && !line.includes("ps -eo")
-  );
+  const { stdout } = await must("ps", ["-eo", "pid,args"]);
+  return stdout.split("\n").filter((line) => line.includes(dir) && !line.includes("ps -eo"));
 }
 
 interface Round {

@@ -71,13 +71,9 @@ const SCENARIOS: readonly ChildScenario<World>[] = [{
 }];
 
 announce(SCENARIOS);
-const browser = await startChromium();
+await using browser = await startChromium();
 await using bus = await startBusWith(
   '[server]\nallowed_origins = ["http://127.0.0.1*"]\n' +
     '[[rooms]]\nroom = "kept"\ndurable = true\nhistory_size = 100\n',
 );
-try {
-  await runAll(SCENARIOS, { bus, page: await browser.newPage() });
-} finally {
-  await browser.close();
-}
+await runAll(SCENARIOS, { bus, page: await browser.newPage() });

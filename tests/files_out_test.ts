@@ -7,9 +7,10 @@ import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import type { TlsPair } from "../shared/http1/door.ts";
 import { pace } from "../shared/testing/pace.ts";
 import { until } from "../shared/testing/until.ts";
+import { must } from "../tasks/checkout/programs.ts";
 import { startBusWith, withFiles } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
-import { RawClient } from "./peers/raw_client.ts";
+import { ask, RawClient } from "./peers/raw_client.ts";
 import { sample } from "./strangers/strangers.ts";
 
 /** Without an answer of its own port for this long, the bus would give it up. */
@@ -119,8 +120,7 @@ async function pairOf(bus: TestBus, trusting: Deno.HttpClient) {
   const offer = { token: bus.token, subprotocols: [JSON_FRAMES], client: trusting };
   const [hearer, speaker] = [new RawClient(bus.url, offer), new RawClient(bus.url, offer)];
   await Promise.all([hearer.json(), speaker.json()]);
-  hearer.send({ op: "sub", room: "lobby", id: 1 });
-  await hearer.json();
+  await ask(hearer, { op: "sub", room: "lobby" });
   let said = 0;
   const talk = async () => {
     speaker.send({ op: "pub", room: "lobby", type: "chat", data: { said: ++said } });
@@ -134,8 +134,7 @@ async function pairOf(bus: TestBus, trusting: Deno.HttpClient) {
 async function filesOf({ url }: TestBus): Promise<number> {
   const script = `pid=$(grep -l '"${url}"' .arqon/dev/*.json | sed 's|.*/||; s|[.]json||')
 ls /proc/$pid/fd | wc -l`;
-  const { stdout } = await new Deno.Command("sh", { args: ["-c", script] }).output();
-  return Number(new TextDecoder().decode(stdout));
+  return Number((await must("sh", ["-c", script])).stdout);
 }
 
 /** The listeners that run out of files. */

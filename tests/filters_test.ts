@@ -62,15 +62,8 @@ async function numbers(client: RawClient): Promise<number[]> {
 
 /** The result in an operation's ACK. */
 // deno-lint-ignore no-explicit-any
-async function askFor(client: RawClient, operation: object): Promise<any> {
-  client.send({ ...operation, id: 7 });
-  for (;;) {
-    const answer = await client.json();
-    if (answer.op !== "ack") continue;
-    assert.equal(answer.code, 0, JSON.stringify(answer));
-    return answer.result;
-  }
-}
+const askFor = async (client: RawClient, operation: object): Promise<any> =>
+  (await ask(client, operation)).result;
 
 const history = (room: string, data: object) => ({ op: "cmd", room, name: "history.get", data });
 

@@ -10,6 +10,7 @@ import { connect } from "../sdk/typescript/mod.ts";
 import type { Connection } from "../sdk/typescript/mod.ts";
 import { roomState } from "@arqon/sdk/state";
 import { history } from "@arqon/sdk/history";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
@@ -123,44 +124,40 @@ testOnDisk("a start on a full disk: one message has what to do, and nothing is l
 });
 
 Deno.test("a torn or damaged file: the message names it, its content, and how to save it", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-torn-" });
-  const data_dir = `${folder}/data`;
+  await using folder = await temporaryFolder();
+  const data_dir = `${folder.path}/data`;
   const args = ["--data-dir", data_dir];
-  try {
-    {
-      await using bus = await startBus(args);
-      await using client = await dial(bus);
-      await client.room("durable-1").publish("t", MESSAGE);
-      await roomState(client.room("state")).set("k", 1);
-    }
-    for (
-      const [file, holds] of [
-        ["spine.sqlite", /bans, revocations/],
-        ["log.sqlite", /the messages of durable rooms/],
-      ] as const
-    ) {
-      const good = await Deno.readFile(`${data_dir}/${file}`);
-      const torn = good.slice();
-      // The first page has the page size and the list of tables.
-      torn.fill(0xff, 100, 4_096);
-      await Deno.writeFile(`${data_dir}/${file}`, torn);
-      await assert.rejects(startBus(args), (error) => {
-        assert.ok(error instanceof Error);
-        const { message } = error;
-        assert.match(message, new RegExp(`data_dir .*cannot be opened .*${file}`));
-        assert.match(message, /is damaged/);
-        assert.match(message, holds);
-        assert.match(message, new RegExp(`sqlite3 ${file} .recover`));
-        return true;
-      });
-      await Deno.writeFile(`${data_dir}/${file}`, good);
-    }
+  {
     await using bus = await startBus(args);
     await using client = await dial(bus);
-    assert.equal((await roomState(client.room("state")).get("k")).value, 1);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+    await client.room("durable-1").publish("t", MESSAGE);
+    await roomState(client.room("state")).set("k", 1);
   }
+  for (
+    const [file, holds] of [
+      ["spine.sqlite", /bans, revocations/],
+      ["log.sqlite", /the messages of durable rooms/],
+    ] as const
+  ) {
+    const good = await Deno.readFile(`${data_dir}/${file}`);
+    const torn = good.slice();
+    // The first page has the page size and the list of tables.
+    torn.fill(0xff, 100, 4_096);
+    await Deno.writeFile(`${data_dir}/${file}`, torn);
+    await assert.rejects(startBus(args), (error) => {
+      assert.ok(error instanceof Error);
+      const { message } = error;
+      assert.match(message, new RegExp(`data_dir .*cannot be opened .*${file}`));
+      assert.match(message, /is damaged/);
+      assert.match(message, holds);
+      assert.match(message, new RegExp(`sqlite3 ${file} .recover`));
+      return true;
+    });
+    await Deno.writeFile(`${data_dir}/${file}`, good);
+  }
+  await using bus = await startBus(args);
+  await using client = await dial(bus);
+  assert.equal((await roomState(client.room("state")).get("k")).value, 1);
 });
 
 testOnDisk(

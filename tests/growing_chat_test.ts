@@ -3,6 +3,7 @@
  * answer, and stop. `growing/chat_child.ts` runs it.
  */
 import assert from "node:assert/strict";
+import { deno } from "../tasks/checkout/programs.ts";
 import { startBusWith } from "./harness/bus.ts";
 
 const ROOMS = `
@@ -16,10 +17,6 @@ const FLAGS = ["--no-prompt", "--allow-net", "--allow-env", "--allow-read", "--a
 Deno.test("the AI SDK's own chat: two devices, a reload in mid-answer, stop", async () => {
   await using bus = await startBusWith(ROOMS);
   const tokens = await Promise.all(["model", "ann"].map((user) => bus.tokenFor({ user })));
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", ...FLAGS, CHILD, bus.url, ...tokens],
-  }).output();
-  const said = new TextDecoder().decode(stdout);
-  assert.ok(success, `${said}${new TextDecoder().decode(stderr)}`);
-  assert.equal(said, "all of it went well\n");
+  const { stdout } = await deno(["run", ...FLAGS, CHILD, bus.url, ...tokens]);
+  assert.equal(stdout, "all of it went well\n");
 });

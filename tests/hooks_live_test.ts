@@ -7,7 +7,7 @@ import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import { hookTable, Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { openText } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 
 const BASE = `
 [admin]
@@ -81,8 +81,7 @@ Deno.test("a hook added to the file is called, a changed one continues at its po
   await live.reload(OPEN + hook(other.url));
   await until("it continues", () => other.taken.length === 2);
   assert.deepEqual(numbersOf(other), [1, 2]);
-  client.send({ op: "sub", room: "alive", id: 1 });
-  while ((await client.json()).op !== "ack");
+  await ask(client, { op: "sub", room: "alive" });
 });
 
 Deno.test("a before hook is called from the change on, and no longer without it", async () => {

@@ -7,7 +7,7 @@ import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { hookTables, numbersOf, Receiver, SECRET } from "./hooks/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { openText } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 
 Deno.test("members that join and leave are notified, each once, with the cause", async () => {
   await using receiver = new Receiver();
@@ -15,8 +15,7 @@ Deno.test("members that join and leave are notified, each once, with the cause",
     `[server]\nhost = "127.0.0.1"\nport = 0\ndrain_ms = 0\n[ops]\nhost = "127.0.0.1"\n`;
   await using bus = await startLocalBus(config + hookTables(receiver.url, "default"));
   const client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
-  client.send({ op: "sub", room: "o-1", id: 1, presence: true });
-  while ((await client.json()).op !== "ack");
+  await ask(client, { op: "sub", room: "o-1", presence: true });
   const types = () => receiver.taken.map(({ body }) => body.type);
   await until("ann", () => types().length === 2);
   // Without a code, as libraries close their sockets.
@@ -125,8 +124,7 @@ Deno.test("a client of the bus continues where a call was, in the room and in it
   await using receiver = new Receiver();
   await using bus = await startLocalBus(hookTables(receiver.url, "default"));
   using client = await openText(bus.url, await bus.tokenFor({ user: "ann" }));
-  client.send({ op: "sub", room: "o-1", id: 1, presence: true });
-  while ((await client.json()).op !== "ack");
+  await ask(client, { op: "sub", room: "o-1", presence: true });
   for (const n of [1, 2]) client.send({ op: "pub", room: "o-1", type: "t", data: { n } });
   await until("all", () => receiver.taken.length === 4);
   const callOf = (type: string) => receiver.taken.find(({ body }) => body.type === type)!.body.data;

@@ -8,7 +8,7 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { openText, RawClient } from "./peers/raw_client.ts";
+import { ask, openText, RawClient } from "./peers/raw_client.ts";
 
 interface Call {
   method?: string;
@@ -90,8 +90,7 @@ async function refused(bus: TestBus, t: Deno.TestContext): Promise<void> {
 
 async function protobufBody(bus: TestBus): Promise<void> {
   const client = await openText(bus.url, bus.token);
-  client.send({ op: "sub", room: "web", id: 1 });
-  await client.json();
+  await ask(client, { op: "sub", room: "web" });
   const event = { type: "p", data: new Uint8Array([1]), content_type: "", schema_id: "" };
   const body = new Uint8Array(writeEnvelope({ event, request_id: 6 }));
   const response = await call(bus, { type: "application/protobuf", body });
@@ -246,10 +245,7 @@ const named = (acks: readonly Ack[]) =>
 
 async function toRooms({ bus, peer }: Stage): Promise<void> {
   const client = await openText(bus.url, bus.token);
-  for (const [id, room] of ["a", "b"].entries()) {
-    client.send({ op: "sub", room, id: id + 1 });
-    await client.json();
-  }
+  for (const room of ["a", "b"]) await ask(client, { op: "sub", room });
   const text =
     '{"rooms":["a","b","no.room"],"type":"news","data":{"n": 9007199254740993},"message_id":"m1"}';
   for (let time = 0; time < 2; time++) {

@@ -10,7 +10,7 @@ import { testLog } from "../shared/testing/logs.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { openText } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 
 const log = testLog();
 
@@ -28,8 +28,7 @@ async function folderOn(nats_url: string, node_id = "shield-1") {
 
 async function send(bus: ServedBus, token: string, message_id: string): Promise<void> {
   using client = await openText(bus.url, token);
-  client.send({ op: "pub", room: "lobby", type: "chat", data: {}, id: 9, message_id });
-  assert.equal((await client.json()).code, 0);
+  await ask(client, { op: "pub", room: "lobby", type: "chat", data: {}, message_id });
 }
 
 async function journalOf(bus: ServedBus, token: string) {

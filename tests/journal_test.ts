@@ -7,10 +7,9 @@ import { isHole, type JournalLine, type JournalRecord } from "../shared/journal/
 import { seen } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import type { TestBus } from "./harness/test_bus.ts";
 import { journalLines } from "./harness/journal_lines.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
-import { openText, type RawClient } from "./peers/raw_client.ts";
+import { enforce } from "./peers/policy_admin.ts";
+import { ask, openText, type RawClient } from "./peers/raw_client.ts";
 
 const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const TENANT = "default";
@@ -25,15 +24,6 @@ async function withFolder(run: (data_dir: string) => Promise<void>): Promise<voi
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
-}
-
-async function deploy(bus: TestBus, file: string, binding: object): Promise<string> {
-  const admin = await policyAdmin(bus);
-  const uploaded = await admin.upload(await Deno.readFile(`${ROOT}/policies/build/${file}`));
-  const { sha256 } = uploaded.body;
-  const deployed = await admin.post("deploy", { sha256, tenant: TENANT, ...binding });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
-  return String(sha256);
 }
 
 async function send(client: RawClient, room: string, text: string): Promise<number> {
@@ -59,7 +49,7 @@ Deno.test("journal: headers and keyed state are written with their values, as th
       JSON.stringify(data_dir)
     }\n[journal]\njournal = "all"\n${PATIENT_POLICIES}`;
     await using bus = await startLocalBus(config);
-    await deploy(bus, "rate_limit.wasm", { name: "rate", hooks: ["on_message"] });
+    await enforce(bus, "rate_limit", { name: "rate", hooks: ["on_message"] });
     using client = await openText(bus.url, bus.token);
     assert.equal(await send(client, "lobby", "hello"), 0);
     assert.equal(await send(client, "lobby", "again"), 0);
@@ -99,8 +89,7 @@ Deno.test("journal: a message without an id is found in its room's log, though i
   const config = `[journal]\njournal = "all"\n#constant journal.flush_ms = 20\n${ROOMS}`;
   await using bus = await startLocalBus(config, { now });
   using client = await openText(bus.url, bus.token);
-  client.send({ op: "pub", room: "durable-1", type: "chat", data: "hello", id: 1 });
-  assert.equal((await client.json()).code, 0);
+  await ask(client, { op: "pub", room: "durable-1", type: "chat", data: "hello" });
   const url = `${bus.admin_url}/v1/journal?tenant=${TENANT}&room=durable-1&payload=1`;
   const headers = { authorization: `Bearer ${await bus.tokenFor({ role: "admin" })}` };
   const told = await seen(
@@ -121,8 +110,8 @@ Deno.test("journal: data that a policy removed from a message is recorded only i
         JSON.stringify(data_dir)
       }\n[journal]\njournal = "all"\n${ROOMS}${classes}${PATIENT_POLICIES}`,
     );
-    await deploy(bus, "mask_digits.wasm", { name: "mask", hooks: ["on_message"], order: 1 });
-    await deploy(bus, "bad_words.wasm", { name: "words", hooks: ["on_message"], order: 2 });
+    await enforce(bus, "mask_digits", { name: "mask", hooks: ["on_message"], order: 1 });
+    await enforce(bus, "bad_words", { name: "words", hooks: ["on_message"], order: 2 });
     using client = await openText(bus.url, bus.token);
     for (const room of ["lobby", "durable-1", "hash-1", "kept-1"]) {
       assert.equal(await send(client, room, "pin 4711"), 0);

@@ -10,8 +10,8 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { guest } from "./peers/hostile_bytes.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
-import { openText, RawClient } from "./peers/raw_client.ts";
+import { enforce } from "./peers/policy_admin.ts";
+import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade, sendUpgrade } from "./peers/raw_upgrade.ts";
 
 const CONFIG = `
@@ -116,8 +116,7 @@ Deno.test("a client that continues after 429 is closed, one that waits is not", 
   // All at once, since a slow round trip is a pause; and no more than required, since closing a socket with unread
   // frames resets it, and its last frames are lost. The first is accepted, and answered alone: otherwise its answer
   // could come after others, and count less for them.
-  client.send({ op: "pub", room: "r", id: 1 });
-  assert.equal((await client.json()).code, 0);
+  await ask(client, { op: "pub", room: "r" });
   for (let excess = 0; excess <= 200;) {
     const sent = 201 - excess;
     for (let id = 1; id <= sent; id++) client.send({ op: "pub", room: "r", id });
@@ -250,13 +249,8 @@ fuel_limit = 1_000_000
 const SLOW = `(local $left i32) (local.set $left (i32.const 20000000))
   (loop (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1))))) (i32.const 0)`;
 
-async function slowDown(bus: TestBus, tenant: string): Promise<void> {
-  const admin = await policyAdmin(bus);
-  const { status, body } = await admin.upload(guest({ hook: SLOW }));
-  assert.equal(status, 200, JSON.stringify(body));
-  const deployed = await admin.post("deploy", { sha256: body["sha256"], tenant, name: "slow" });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
-}
+const slowDown = (bus: TestBus, tenant: string) =>
+  enforce(bus, guest({ hook: SLOW }), { tenant, name: "slow" });
 
 interface Answers {
   readonly taken: number[];
@@ -282,10 +276,7 @@ async function operations(bus: TestBus): Promise<void> {
   for (let id = 1; id <= count; id++) slow.send({ op: "pub", room: "r", data: id, id });
   const answers: Answers = { taken: [], refused: [] };
   await read(slow, answers, () => answers.refused.length > 0);
-  for (let id = 1; id <= 5; id++) {
-    other.send({ op: "pub", room: "r", data: id, id });
-    assert.equal((await other.json()).code, 0);
-  }
+  for (let data = 1; data <= 5; data++) await ask(other, { op: "pub", room: "r", data });
   const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
   assert.match(metrics, /^shield_pending_operations [1-9]/m, "the other was done before");
   await read(slow, answers, () => answers.taken.length + answers.refused.length === count);
@@ -322,8 +313,7 @@ tenant_messages_per_second = 1
 Deno.test("schedules count as ingress, and take from the rates of their tenant", async () => {
   await using bus = await startLocalBus(ONE_A_SECOND);
   using client = await openText(bus.url, bus.token);
-  client.send({ op: "sub", room: "hall", id: 1 });
-  while ((await client.json()).op !== "ack");
+  await ask(client, { op: "sub", room: "hall" });
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
   const setAll = async (at_ms: number) => {
     for (const id of ["one", "two", "three", "four"]) {

@@ -128,7 +128,7 @@ Deno.test("SIGHUP: the Shields of a supervisor read their file again, and stay",
   const { issuer, config } = world;
   const more = `${config}\n[limits]\nrooms_per_connection = 2\n`;
   const args = ["--processes", "2"];
-  await using node = await startServer("shield", more, issuer.dir, "", 0, args);
+  await using node = await startServer("shield", more, issuer.dir, "", { args });
   const url = `${node.ready.url?.replace(/^http/, "ws")}/v1/socket`;
   const client = await openText(url, await issuer.tokenFor());
   await edit(issuer, "shield", (text) => text.replace("connection = 2", "connection = 1"));
@@ -160,9 +160,8 @@ Deno.test("SIGHUP: the three listeners follow certificates at other paths", asyn
     await Deno.writeTextFile(`${dir}/${index}.key`, key);
   }
   const lines = `tls_cert = "${dir}/0.pem"\ntls_key = "${dir}/0.key"\n`;
-  const more = ["", 0, [], lines, lines] as const;
-  const [, ...rest] = more;
-  await using shield = await startServer("shield", issuer.config, dir, lines, ...rest);
+  const same = { admin_lines: lines, ops_lines: lines };
+  await using shield = await startServer("shield", issuer.config, dir, lines, same);
   const { url = "", ops_url = "", admin_url = "" } = shield.ready;
   const urls = [`${url}/v1/auth/check`, `${ops_url}/health/live`, `${admin_url}/v1/access`];
   for (const one of urls) assert.equal(await trusts(one, pairs[0]?.cert ?? ""), true, one);

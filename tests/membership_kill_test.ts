@@ -5,11 +5,10 @@
  */
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
-import { freePort } from "./harness/free_ports.ts";
-import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { killableEmbedded } from "./kills/killable_embedded.ts";
 import { Player } from "./membership/played.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { openText } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 
 type Client = Awaited<ReturnType<typeof openText>>;
 
@@ -44,34 +43,21 @@ async function played(peer: HttpPeer) {
 }
 
 async function enter(url: string, token: string): Promise<Client> {
-  const client = await openText(url, token);
-  client.send({ op: "sub", room: ROOM, id: 1, presence: true });
-  while ((await client.json()).op !== "ack");
+  const client = await openText(`${url.replace("http", "ws")}/v1/socket`, token);
+  await ask(client, { op: "sub", room: ROOM, presence: true });
   return client;
 }
 
 Deno.test("members of a killed embedded bus have left, once it has restarted", async () => {
-  await using folder = await initFolder();
-  const file = `${folder.path}/config.toml`;
-  const port = freePort();
-  const config = await Deno.readTextFile(file);
-  const fixed = config.replace(/(\[server\][^[]*?^port = )0$/m, `$1${port}`);
-  await Deno.writeTextFile(file, `${fixed}${TABLES}`);
-  const token = await tokenOf(folder.path, "user");
-  const peer = new HttpPeer(`http://127.0.0.1:${port}`, token);
-  let bus = await startServe(folder.path);
-  try {
-    const first = await enter(bus.url, token);
-    await until("it is in the journal", async () => (await played(peer)).entries === 2);
-    await bus.stop("SIGKILL");
-    first.socket.close();
-    bus = await startServe(folder.path);
-    await until("it has left", async () => (await played(peer)).entries === 4);
-    assert.deepEqual((await played(peer)).causes, ["node-lost"]);
-    using again = await enter(bus.url, token);
-    await until("another one", async () => (await played(peer)).entries === 6);
-    assert.ok(again);
-  } finally {
-    await bus.stop();
-  }
+  await using bus = await killableEmbedded(TABLES);
+  const { urls: [url = ""], token } = bus;
+  const peer = new HttpPeer(url, token);
+  const first = await enter(url, token);
+  await until("it is in the journal", async () => (await played(peer)).entries === 2);
+  await bus.killOne(0);
+  first.socket.close();
+  await until("it has left", async () => (await played(peer)).entries === 4);
+  assert.deepEqual((await played(peer)).causes, ["node-lost"]);
+  using _again = await enter(url, token);
+  await until("another one", async () => (await played(peer)).entries === 6);
 });

@@ -7,7 +7,7 @@ import { until } from "../shared/testing/until.ts";
 import { startBusWith } from "./harness/bus.ts";
 import type { TestBus } from "./harness/bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { openText } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 import { runArq } from "../arq/testing/run_arq.ts";
 
 const CONFIG = `
@@ -37,8 +37,7 @@ const words = ({ type, data }: Line) =>
 
 async function enter(bus: TestBus, user: string, room: string) {
   const client = await openText(bus.url, await bus.tokenFor({ user }));
-  client.send({ op: "sub", room, id: 1, presence: true });
-  while ((await client.json()).op !== "ack");
+  await ask(client, { op: "sub", room, presence: true });
   return client;
 }
 
@@ -123,11 +122,9 @@ Deno.test("a user who is banned from a room, or kicked, does not receive its joi
 Deno.test("a pattern gets no members, a subscription by name does, without a gap", async () => {
   await using bus = await startBusWith(CONFIG);
   using all = await openText(bus.url, bus.token);
-  all.send({ op: "sub", room: "stage-*", id: 1 });
-  assert.equal((await all.json()).code, 0);
+  await ask(all, { op: "sub", room: "stage-*" });
   using one = await openText(bus.url, bus.token);
-  one.send({ op: "sub", room: "stage-1~members", id: 1 });
-  assert.equal((await one.json()).code, 0);
+  await ask(one, { op: "sub", room: "stage-1~members" });
   using ann = await enter(bus, "ann", "stage-1");
   const [joined, occupied] = [await one.json(), await one.json()];
   assert.deepEqual([joined, occupied].map(words), ["1 joined ann 1", "2 occupied 1"]);

@@ -13,6 +13,7 @@ import { connect, decidedBy, listenOn, setRule } from "./mirror_cluster.ts";
 import type { MirrorCluster as Cluster } from "./mirror_cluster.ts";
 import { startOtlpReceiver } from "./otlp/receiver.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { ask } from "./peers/raw_client.ts";
 
 async function post(
   { ready }: LocalShield,
@@ -44,8 +45,7 @@ async function whole(cluster: Cluster): Promise<void> {
         headers: contradicted,
       }];
       for (const way of ways) {
-        client.send({ op: "pub", room: of_trace, data: 1, id: 1, ...way });
-        assert.equal((await client.json()).code, 0);
+        await ask(client, { op: "pub", room: of_trace, data: 1, ...way });
         await post(shield, issuer, of_trace!, { data: 1, ...way }, contradicted);
         sent(of_trace!);
         sent(of_trace!);
@@ -53,8 +53,7 @@ async function whole(cluster: Cluster): Promise<void> {
       await post(shield, issuer, of_trace!, { data: 1 }, { traceparent });
       sent(of_trace!);
       for (const headers of [{}, { traceparent: "nonsense" }]) {
-        client.send({ op: "pub", room: `${of_session}${at}`, data: 1, id: 1, headers });
-        assert.equal((await client.json()).code, 0);
+        await ask(client, { op: "pub", room: `${of_session}${at}`, data: 1, headers });
         sent(`${of_session}${at}`);
         await post(shield, issuer, of_user!, { data: 1 }, { sub: `user-${n}` });
         sent(of_user!);

@@ -5,6 +5,8 @@
 import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { runArq } from "../arq/testing/run_arq.ts";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
+import { must } from "../tasks/checkout/programs.ts";
 import { withFiles } from "./harness/bus.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { ended, startTask } from "./harness/server_task.ts";
@@ -189,52 +191,43 @@ Deno.test("arq config check and arq doctor read files of secrets, and show none 
 });
 
 Deno.test("arq config check refuses more connections than a process here may have files", async () => {
-  const cwd = await Deno.makeTempDir();
+  await using cwd = await temporaryFolder();
   const check = async (text: string, ...more: string[]) => {
-    await Deno.writeTextFile(`${cwd}/config.toml`, text);
-    return await runArq(["config", "check", "config.toml", ...more], { cwd });
+    await Deno.writeTextFile(`${cwd.path}/config.toml`, text);
+    return await runArq(["config", "check", "config.toml", ...more], { cwd: cwd.path });
   };
-  try {
-    // No system allows that many.
-    const many = "[limits]\nconnections_per_process = 10_000_000\n";
-    const { stdout } = await new Deno.Command("sh", { args: ["-c", "ulimit -n"] }).output();
-    const limit = new TextDecoder().decode(stdout).trim();
-    const refused = await check(many);
-    assert.equal(refused.code, limit === "unlimited" || Number(limit) > 10_000_256 ? 0 : 1);
-    if (refused.code === 1) {
-      assert.match(
-        refused.stdout,
-        /^config\.toml:2:27 limits\.connections_per_process: 10_000_000 needs 10000256 open files, /,
-      );
-    }
-    assert.equal((await check(many, "--no-files")).code, 0);
-    assert.equal((await check("[limits]\nconnections_per_process = 5\n")).code, 0);
-    assert.equal((await check("")).code, 0, "the default is no wish");
-  } finally {
-    await Deno.remove(cwd, { recursive: true });
+  // No system allows that many.
+  const many = "[limits]\nconnections_per_process = 10_000_000\n";
+  const limit = (await must("sh", ["-c", "ulimit -n"])).stdout.trim();
+  const refused = await check(many);
+  assert.equal(refused.code, limit === "unlimited" || Number(limit) > 10_000_256 ? 0 : 1);
+  if (refused.code === 1) {
+    assert.match(
+      refused.stdout,
+      /^config\.toml:2:27 limits\.connections_per_process: 10_000_000 needs 10000256 open files, /,
+    );
   }
+  assert.equal((await check(many, "--no-files")).code, 0);
+  assert.equal((await check("[limits]\nconnections_per_process = 5\n")).code, 0);
+  assert.equal((await check("")).code, 0, "the default is no wish");
 });
 
 Deno.test("arq config check looks into data_dir where the embedded Spine will be", async () => {
-  const cwd = await Deno.makeTempDir();
+  await using cwd = await temporaryFolder();
   const check = async (text: string, ...more: string[]) => {
-    await Deno.writeTextFile(`${cwd}/config.toml`, text);
-    return await runArq(["config", "check", "config.toml", ...more], { cwd });
+    await Deno.writeTextFile(`${cwd.path}/config.toml`, text);
+    return await runArq(["config", "check", "config.toml", ...more], { cwd: cwd.path });
   };
-  try {
-    await Deno.writeTextFile(`${cwd}/taken`, "a file");
-    const on_file = '[server]\ndata_dir = "taken"\n';
-    const refused = await check(on_file);
-    assert.equal(refused.code, 1);
-    assert.match(refused.stdout, /^config\.toml server\.data_dir: .*taken is not a folder; set /);
-    assert.equal((await check(on_file, "--no-files")).code, 0);
-    assert.equal((await check(`${on_file}${NATS}`)).code, 0, "with NATS nobody opens it");
-    assert.equal((await check('[server]\ndata_dir = "new/deep"\n')).code, 0, "a start makes it");
-    const left = [...Deno.readDirSync(cwd)].map(({ name }) => name).sort();
-    assert.deepEqual(left, ["config.toml", "taken"], "it leaves nothing behind");
-  } finally {
-    await Deno.remove(cwd, { recursive: true });
-  }
+  await Deno.writeTextFile(`${cwd.path}/taken`, "a file");
+  const on_file = '[server]\ndata_dir = "taken"\n';
+  const refused = await check(on_file);
+  assert.equal(refused.code, 1);
+  assert.match(refused.stdout, /^config\.toml server\.data_dir: .*taken is not a folder; set /);
+  assert.equal((await check(on_file, "--no-files")).code, 0);
+  assert.equal((await check(`${on_file}${NATS}`)).code, 0, "with NATS nobody opens it");
+  assert.equal((await check('[server]\ndata_dir = "new/deep"\n')).code, 0, "a start makes it");
+  const left = [...Deno.readDirSync(cwd.path)].map(({ name }) => name).sort();
+  assert.deepEqual(left, ["config.toml", "taken"], "it leaves nothing behind");
 });
 
 Deno.test("a start refuses more connections than it may open files, if they are configured", async (t) => {

@@ -5,14 +5,14 @@
 import assert from "node:assert/strict";
 import { TextLineStream } from "../bench/measure/text_lines.ts";
 import { until } from "../shared/testing/until.ts";
+import { pythonPackages } from "../tasks/checkout/programs.ts";
+import { ROOT } from "../tasks/checkout/source_files.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { ensureGoProgram } from "./harness/go_program.ts";
 import { startNats } from "./harness/nats_server.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname;
-const VENV = `${ROOT}.arqon/backend_python`;
 const ROOM = "orders-1";
 const MESSAGES = 60;
 const TABLES = `
@@ -21,22 +21,16 @@ room = "orders-*"
 durable = true
 `;
 
-async function must(program: string, ...args: string[]): Promise<void> {
-  const { success, stderr } = await new Deno.Command(program, { args, cwd: ROOT }).output();
-  assert.ok(success, `${program} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
-}
-
 /** The example in each language, as a command line. */
 async function programs(): Promise<Record<string, string[]>> {
-  await must("python3", "-m", "venv", VENV);
-  await must(`${VENV}/bin/pip`, "install", "--quiet", "nats-py==2.16.0");
+  const bin = await pythonPackages("backend_python", ["nats-py==2.16.0"]);
   const go = await ensureGoProgram({
     ...{ name: "arqon_backend", version: "1" },
     source: { folder: "examples/nats/go" },
   });
   return {
     typescript: [Deno.execPath(), "run", "-A", `${ROOT}examples/nats/backend.ts`],
-    python: [`${VENV}/bin/python`, `${ROOT}examples/nats/backend.py`],
+    python: [`${bin}/python`, `${ROOT}examples/nats/backend.py`],
     go: [go],
   };
 }

@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { runArq, startArq } from "../arq/testing/run_arq.ts";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { ended, startTask } from "./harness/server_task.ts";
@@ -46,22 +47,18 @@ Deno.test("shield, arq serve and arq config check refuse it with the line to add
 });
 
 Deno.test("the configuration of arq init has it", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    const made = await runArq(["init", folder, "--no-context"], { cwd: folder });
-    assert.equal(made.code, 0, made.stderr);
-    const text = await Deno.readTextFile(`${folder}/config.toml`);
-    assert.match(text, /^\[admin\]\n(?:.*\n)*?operator_tenants = \["default"\]$/m);
-    // An additional tenant needs nothing else: its admins are not operators.
-    const more = text.replace(
-      'tenants = ["default"]\nroles',
-      'tenants = ["default", "acme"]\nroles',
-    );
-    assert.notEqual(more, text);
-    await Deno.writeTextFile(`${folder}/config.toml`, more);
-    const checked = await runArq(["config", "check", "config.toml"], { cwd: folder });
-    assert.equal(checked.code, 0, checked.stderr);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  const made = await runArq(["init", folder.path, "--no-context"], { cwd: folder.path });
+  assert.equal(made.code, 0, made.stderr);
+  const text = await Deno.readTextFile(`${folder.path}/config.toml`);
+  assert.match(text, /^\[admin\]\n(?:.*\n)*?operator_tenants = \["default"\]$/m);
+  // An additional tenant needs nothing else: its admins are not operators.
+  const more = text.replace(
+    'tenants = ["default"]\nroles',
+    'tenants = ["default", "acme"]\nroles',
+  );
+  assert.notEqual(more, text);
+  await Deno.writeTextFile(`${folder.path}/config.toml`, more);
+  const checked = await runArq(["config", "check", "config.toml"], { cwd: folder.path });
+  assert.equal(checked.code, 0, checked.stderr);
 });

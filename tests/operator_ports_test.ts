@@ -99,9 +99,8 @@ async function tokenChanges({ ready }: ServerProcess, dir: string): Promise<void
 
 Deno.test("a Shield's ports of operators use TLS, and ops requires a token", async () => {
   await withIssuer(async ({ dir, config, tokenFor }) => {
-    await using shield = await startServer(
-      ...["shield", config, dir, "", 0, [], tlsLines(dir), opsLines(dir)] as const,
-    );
+    const lines = { admin_lines: tlsLines(dir), ops_lines: opsLines(dir) };
+    await using shield = await startServer("shield", config, dir, "", lines);
     await holdsOps(shield, dir);
     const { admin_url = "", ops_url } = shield.ready;
     assert.match(admin_url, /^https:/);
@@ -126,10 +125,8 @@ Deno.test("a Shield's ports of operators use TLS, and ops requires a token", asy
 
 Deno.test("arq sends the token of an ops listener that requires one, by an option or a context", async () => {
   await withIssuer(async ({ dir, config }) => {
-    const token_line = `token_file = "${dir}/ops.token"\n`;
-    await using shield = await startServer(
-      ...["shield", config, dir, "", 0, [], "", token_line] as const,
-    );
+    const ops_lines = `token_file = "${dir}/ops.token"\n`;
+    await using shield = await startServer("shield", config, dir, "", { ops_lines });
     const { ops_url = "", url = "" } = shield.ready;
     const places = { cwd: dir, env: { HOME: dir, XDG_CONFIG_HOME: `${dir}/config` } };
     const arq = (...args: string[]) => runArq(args, places);
@@ -159,10 +156,9 @@ Deno.test("a supervisor's ops uses the token of its Shields, also for its reques
   await withIssuer(async ({ dir, config, tokenFor }) => {
     await using nats = await startNats({ jetstream: true });
     const with_nats = `${config}[nats]\nurls = ["${nats.url}"]\n`;
-    const args = ["--processes", "2"];
-    await using node = await startServer(
-      ...["shield", with_nats, dir, "", 0, args, tlsLines(dir), opsLines(dir)] as const,
-    );
+    const lines = { admin_lines: tlsLines(dir), ops_lines: opsLines(dir) };
+    const options = { args: ["--processes", "2"], ...lines };
+    await using node = await startServer("shield", with_nats, dir, "", options);
     await holdsOps(node, dir);
     const { body } = await curl(dir, `${node.ready.ops_url}/metrics`, FIRST);
     for (const index of ["0", "1"]) {

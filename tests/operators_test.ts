@@ -7,6 +7,7 @@ import { jetstreamManager } from "@nats-io/jetstream";
 import { connect as connectNats } from "@nats-io/transport-deno";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { connect } from "../sdk/typescript/mod.ts";
+import { temporaryFolder } from "../shared/testing/temporary_folder.ts";
 import { until } from "../shared/testing/until.ts";
 import { startBus } from "./harness/bus.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
@@ -65,44 +66,40 @@ const ROOMS = '[[rooms]]\nroom = "stage-*"\nmembership = "journal"\n';
 Deno.test("arq doctor names the Brain whose [[rooms]] differ, and reports nothing if none does", async () => {
   await using nats = await startNats({ jetstream: true });
   await using issuer = await createIssuer();
-  const home = await Deno.makeTempDir({ prefix: "arqon-doctor-" });
+  await using home = await temporaryFolder();
   const spine = `[nats]\nurls = ["${nats.url}"]\nrequest_timeout_ms = 60_000\n`;
   const startBrain = (rooms: string) =>
     startServer("brain", spine + rooms, issuer.dir, 'node_id = "b1"\ndrain_ms = 0\n');
-  try {
-    // With a Brain.
-    await using shield = await startLocalShield(spine + ROOMS + issuer.config, "drain_ms = 0\n");
-    const other = await startBrain("");
-    const token = `${home}/token`;
-    await Deno.writeTextFile(token, await issuer.tokenFor({ tenant_id: "ops", role: "admin" }), {
-      mode: 0o600,
-    });
-    const arq = (...args: string[]) => runArq(args, { config_home: home, cwd: home });
-    const { url = "", ops_url = "", admin_url = "" } = shield.ready;
-    const urls = ["--url", url.replace("http", "ws"), "--ops-url", ops_url];
-    const own = [...urls, "--admin-url", admin_url, "--token-file", token, "--use"];
-    const added = await arq("context", "add", "bus", ...own);
-    assert.equal(added.code, 0, added.stderr);
-    const found = async () => {
-      const { stdout, stderr } = await arq("doctor", "--json");
-      assert.notEqual(stdout, "", stderr);
-      const { findings } = JSON.parse(stdout) as {
-        findings: { check: string; status: string; text: string }[];
-      };
-      const admin = findings.find(({ check }) => check === "admin token");
-      assert.equal(admin?.status, "ok", stdout);
-      return findings.find(({ check }) => check === "room classes");
+  // With a Brain.
+  await using shield = await startLocalShield(spine + ROOMS + issuer.config, "drain_ms = 0\n");
+  const other = await startBrain("");
+  const token = `${home.path}/token`;
+  await Deno.writeTextFile(token, await issuer.tokenFor({ tenant_id: "ops", role: "admin" }), {
+    mode: 0o600,
+  });
+  const arq = (...args: string[]) => runArq(args, { config_home: home.path, cwd: home.path });
+  const { url = "", ops_url = "", admin_url = "" } = shield.ready;
+  const urls = ["--url", url.replace("http", "ws"), "--ops-url", ops_url];
+  const own = [...urls, "--admin-url", admin_url, "--token-file", token, "--use"];
+  const added = await arq("context", "add", "bus", ...own);
+  assert.equal(added.code, 0, added.stderr);
+  const found = async () => {
+    const { stdout, stderr } = await arq("doctor", "--json");
+    assert.notEqual(stdout, "", stderr);
+    const { findings } = JSON.parse(stdout) as {
+      findings: { check: string; status: string; text: string }[];
     };
-    await until("the other one is named", async () => {
-      const finding = await found();
-      return finding?.status === "warn" && /\| brain brain:b1$/.test(finding.text);
-    });
-    await other.stop();
-    await using _again = await startBrain(ROOMS);
-    await until("nothing is reported", async () => await found() === undefined);
-  } finally {
-    await Deno.remove(home, { recursive: true });
-  }
+    const admin = findings.find(({ check }) => check === "admin token");
+    assert.equal(admin?.status, "ok", stdout);
+    return findings.find(({ check }) => check === "room classes");
+  };
+  await until("the other one is named", async () => {
+    const finding = await found();
+    return finding?.status === "warn" && /\| brain brain:b1$/.test(finding.text);
+  });
+  await other.stop();
+  await using _again = await startBrain(ROOMS);
+  await until("nothing is reported", async () => await found() === undefined);
 });
 
 // A NATS bucket without a leader while all other streams are healthy: the Brain reports it to probes and operators,

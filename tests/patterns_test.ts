@@ -11,7 +11,7 @@ import { fromText } from "../wasm/testing/bytes.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { DOORMAN, policyAdmin } from "./peers/policy_admin.ts";
+import { DOORMAN, enforce, policyAdmin } from "./peers/policy_admin.ts";
 import { openText } from "./peers/raw_client.ts";
 import { joinRooms as join, RoomListener } from "./peers/room_listener.ts";
 import type { Place } from "./peers/room_listener.ts";
@@ -215,14 +215,9 @@ const GREETER = DOORMAN.replace("(i32.const 1)))", "(i32.const 0)))");
 
 async function policies(place: Place, bus: TestBus): Promise<void> {
   const admin = await policyAdmin(bus);
-  const deploy = async (module: string, binding: object) => {
-    const { status, body } = await admin.upload(fromText(module));
-    assert.equal(status, 200, JSON.stringify(body));
-    const policy = { tenant: "default", sha256: body.sha256, hooks: ["on_subscribe"], ...binding };
-    assert.equal((await admin.post("deploy", policy)).status, 200);
-  };
-  await deploy(DOORMAN, { name: "secret", room: "p-secret*" });
-  await deploy(GREETER, { name: "greeter", room: "p-*" });
+  const hooks = ["on_subscribe"];
+  await enforce(bus, fromText(DOORMAN), { name: "secret", room: "p-secret*", hooks });
+  await enforce(bus, fromText(GREETER), { name: "greeter", room: "p-*", hooks });
   using ann = await join(place, "ann", 0);
   using bob = await join(place, "bob", 1);
   const answer = await ann.ask({ op: "sub", room: "p-secret-*" });

@@ -7,7 +7,7 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { guest } from "./peers/hostile_bytes.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
+import { enforce, policyAdmin } from "./peers/policy_admin.ts";
 import { openText, type RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
@@ -28,17 +28,8 @@ const TRAPS_AT_CONNECT = guest({
       (if (call $get_header (i32.const 64) (i32.const 5)) (then unreachable)) (i32.const 0))`,
 });
 
-async function deploy(
-  bus: TestBus,
-  bytes: Uint8Array<ArrayBuffer>,
-  more: object = {},
-): Promise<void> {
-  const admin = await policyAdmin(bus);
-  const { body: { sha256 } } = await admin.upload(bytes);
-  const binding = { sha256, tenant: TENANT, name: "word", ...more };
-  const { status, body } = await admin.post("deploy", binding);
-  assert.equal(status, 200, JSON.stringify(body));
-}
+const deploy = (bus: TestBus, bytes: Uint8Array<ArrayBuffer>, more: object = {}) =>
+  enforce(bus, bytes, { tenant: TENANT, name: "word", ...more });
 
 async function open(bus: TestBus, user: string): Promise<RawClient> {
   return await openText(bus.url, await bus.tokenFor({ tenant: TENANT, user }));

@@ -8,27 +8,14 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { guest } from "./peers/hostile_bytes.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
-import type { PolicyAdmin } from "./peers/policy_admin.ts";
-import { openText, RawClient } from "./peers/raw_client.ts";
+import { enforce } from "./peers/policy_admin.ts";
+import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
 import { logged } from "./harness/server_state.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-
-async function deploy(admin: PolicyAdmin, file: string, binding: object): Promise<void> {
-  const uploaded = await admin.upload(await Deno.readFile(`${ROOT}/policies/build/${file}`));
-  assert.equal(uploaded.status, 200, JSON.stringify(uploaded.body));
-  const deployed = await admin.post("deploy", { sha256: uploaded.body["sha256"], ...binding });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
-  const here = deployed.body["here"] as { state: string };
-  assert.equal(here.state, "active", JSON.stringify(deployed.body));
-}
-
 async function blockedAtConnect(bus: TestBus): Promise<void> {
-  const admin = await policyAdmin(bus);
   const tenant = "gated";
-  await deploy(admin, "block_header.wasm", { tenant, name: "gate", hooks: ["on_connect"] });
+  await enforce(bus, "block_header", { tenant, name: "gate", hooks: ["on_connect"] });
   const token = await bus.tokenFor({ tenant });
   const blocked = new RawClient(bus.url, { token, headers: { "X-Block-Me": "1" } });
   await assert.rejects(blocked.frame());
@@ -42,23 +29,16 @@ async function blockedAtConnect(bus: TestBus): Promise<void> {
 
 /** The line of the contract, and the stream that `arq policy logs -f` reads. */
 async function logging(bus: TestBus): Promise<void> {
-  const admin = await policyAdmin(bus);
   const tenant = "logging";
   const call = "(call $log (i32.const 1) (i32.const 16) (i32.const 9)) (i32.const 0)";
-  const uploaded = await admin.upload(
-    guest({ hook: call, more: '(data (i32.const 16) "all is ok")' }),
-  );
-  assert.equal(uploaded.status, 200, JSON.stringify(uploaded.body));
-  const { sha256 } = uploaded.body;
-  const deployed = await admin.post("deploy", { sha256, tenant, name: "auth_policy" });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  const module = guest({ hook: call, more: '(data (i32.const 16) "all is ok")' });
+  await enforce(bus, module, { tenant, name: "auth_policy" });
   const headers = { authorization: `Bearer ${await bus.tokenFor({ role: "admin" })}` };
   const stream = await fetch(`${bus.admin_url}/v1/policies/logs?tenant=${tenant}`, { headers });
   const reader = stream.body?.pipeThrough(new TextDecoderStream()).getReader();
   await reader?.read();
   const client = await openText(bus.url, await bus.tokenFor({ tenant }));
-  client.send({ op: "pub", room: "r", data: 1, id: 1 });
-  assert.equal((await client.json()).code, 0);
+  await ask(client, { op: "pub", room: "r", data: 1 });
   const line = JSON.parse((await reader?.read())?.value ?? "");
   assert.deepEqual([line.policy, line.level, line.message], ["auth_policy", "info", "all is ok"]);
   await reader?.cancel();
@@ -74,9 +54,8 @@ async function logging(bus: TestBus): Promise<void> {
  * policy.
  */
 async function commanded(bus: TestBus): Promise<void> {
-  const admin = await policyAdmin(bus);
   const tenant = "commanded";
-  await deploy(admin, "mask_digits.wasm", { tenant, name: "mask" });
+  await enforce(bus, "mask_digits", { tenant, name: "mask" });
   using sender = await openText(bus.url, await bus.tokenFor({ tenant }));
   sender.send({
     op: "cmd",

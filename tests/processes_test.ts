@@ -6,7 +6,7 @@ import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { lintPage, parsePage } from "./peers/metrics_page.ts";
 import { startNats } from "./harness/nats_server.ts";
-import { openText, RawClient } from "./peers/raw_client.ts";
+import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { logged } from "./harness/server_state.ts";
 
 const DEADLINE_MS = 90_000;
@@ -74,8 +74,7 @@ interface Node {
 async function oneBus({ clients }: Node): Promise<void> {
   assert.deepEqual([...clients.keys()].sort(), ["edge-0", "edge-1", "edge-2"]);
   for (const { raw } of clients.values()) {
-    raw.send({ op: "sub", room: "lobby", id: 1 });
-    assert.equal((await raw.json()).code, 0);
+    await ask(raw, { op: "sub", room: "lobby" });
   }
   const [first] = clients.values();
   first?.raw.send({ op: "pub", room: "lobby", type: "hello" });
@@ -187,7 +186,7 @@ Deno.test("three Shields on one port", async (t) => {
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
   const lines = `node_id = "edge"\ndrain_ms = 0\n`;
   const args = ["--processes", `${COUNT}`];
-  await using node = await startServer("shield", config, issuer.dir, lines, 0, args);
+  await using node = await startServer("shield", config, issuer.dir, lines, { args });
   const clients = await connectToAll(node, issuer);
   const all = { node, issuer, clients };
   await t.step("connections go to all of them, and they are one bus", () => oneBus(all));
@@ -205,7 +204,7 @@ Deno.test("a supervisor that is killed leaves no Shield behind", async () => {
   const config = `[nats]\nurls = ["${nats.url}"]\n${issuer.config}`;
   const args = ["--processes", "1"];
   const lines = "drain_ms = 0\n";
-  await using node = await startServer("shield", config, issuer.dir, lines, 0, args);
+  await using node = await startServer("shield", config, issuer.dir, lines, { args });
   const client = await openText(socketUrl(node), await issuer.tokenFor());
   node.signal("SIGKILL");
   assert.equal((await client.closed()).code, 1012, "the Shield drains");
@@ -219,7 +218,7 @@ Deno.test("a supervisor that is killed leaves no Shield behind", async () => {
 });
 
 async function refusal(config: string, issuer: Issuer, args: string[], port = 0) {
-  const error = await startServer("shield", config, issuer.dir, "", port, args).then(
+  const error = await startServer("shield", config, issuer.dir, "", { port, args }).then(
     () => assert.fail("it started"),
     (error) => error,
   );

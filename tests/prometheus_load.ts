@@ -4,15 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { encodePub, writeEnvelope } from "@arqon/proto";
-import { BAD_PING, GOOD_PING, ping } from "../shield/schema/testing/schemas.ts";
+import { BAD_PING, GOOD_PING } from "../shield/schema/testing/schemas.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import { DurableClient } from "./peers/durable_client.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
+import { enforce } from "./peers/policy_admin.ts";
 import { refusedUpgrade } from "./peers/raw_upgrade.ts";
-import { openBinary, openText } from "./peers/raw_client.ts";
-import { schemaAdmin } from "./peers/schema_admin.ts";
+import { ask, openBinary, openText } from "./peers/raw_client.ts";
+import { requirePing } from "./peers/schema_admin.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const MESSAGES = 10;
 
 /** A Shield and who may talk to it. */
@@ -36,25 +35,17 @@ export async function prepare({ shield, issuer }: Stage): Promise<void> {
     admin_url: shield.ready.admin_url!,
     tokenFor: () => issuer.tokenFor({ role: "admin", sub: "root" }),
   };
-  const policies = await policyAdmin(bus);
-  const module = await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
-  const { sha256 } = (await policies.upload(module)).body;
   for (const [tenant, mode] of [["acme", "enforce"], ["globex", "observe"]] as const) {
-    const deployed = await policies.post("deploy", { tenant, name: `words-${mode}`, mode, sha256 });
-    assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+    await enforce(bus, "bad_words", { tenant, name: `words-${mode}`, mode });
   }
-  const schemas = await schemaAdmin(bus);
-  assert.equal((await schemas.push("ping", ping())).status, 200);
-  const mapping = { subject: "in.t.acme.r.pings-*", schema_id: "ping", message: "t.Ping" };
-  assert.equal((await schemas.map("acme", mapping)).status, 200);
+  await requirePing(bus, "acme", "pings-*");
 }
 
 async function talk({ shield, issuer }: Stage, tenant_id: string, refused: number): Promise<void> {
   const token = await issuer.tokenFor({ tenant_id });
   using client = await DurableClient.open(socketUrl(shield), token);
   using reader = await openText(socketUrl(shield), token);
-  reader.send({ op: "sub", room: "lobby", id: 1, presence: true });
-  await reader.json();
+  await ask(reader, { op: "sub", room: "lobby", presence: true });
   for (let index = 0; index < MESSAGES; index++) {
     assert.equal((await client.pub("lobby", `${index} is well`)).code, 0);
   }

@@ -7,6 +7,7 @@ import assert from "node:assert/strict";
 import { testCertificate } from "../shared/listeners/testing/certificate.ts";
 import { startPrometheus } from "../tasks/dev/dev_observe.ts";
 import { anchors } from "../tasks/checkout/markdown.ts";
+import { must } from "../tasks/checkout/programs.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { ServerProcess } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
@@ -148,14 +149,7 @@ async function playUntilAllHaveData(url: string, queries: readonly string[], sta
 }
 
 /** Runs promtool in the folder of the files; its output when it failed. */
-async function promtool(...args: string[]): Promise<void> {
-  const { success, stdout, stderr } = await new Deno.Command("promtool", {
-    args,
-    cwd: PROMETHEUS,
-  }).output();
-  const decoder = new TextDecoder();
-  assert.ok(success, decoder.decode(stdout) + decoder.decode(stderr));
-}
+const promtool = (...args: string[]) => must("promtool", args, { cwd: PROMETHEUS });
 
 Deno.test("promtool accepts the configuration, and each alert fires when it should", async () => {
   await promtool("check", "config", "prometheus.yml");
@@ -206,8 +200,8 @@ Deno.test("every panel, recording rule and alert queries existing series", async
   const { cert, key } = await testCertificate();
   await Deno.writeTextFile(`${issuer.dir}/cert.pem`, cert);
   await Deno.writeTextFile(`${issuer.dir}/key.pem`, key);
-  const tls = `tls_cert = "${issuer.dir}/cert.pem"\ntls_key = "${issuer.dir}/key.pem"\n`;
-  await using brain = await startServer("brain", config, issuer.dir, "", 0, [], tls);
+  const admin_lines = `tls_cert = "${issuer.dir}/cert.pem"\ntls_key = "${issuer.dir}/key.pem"\n`;
+  await using brain = await startServer("brain", config, issuer.dir, "", { admin_lines });
   await prepare(stage);
   const prometheus = await startPrometheus({
     folder: `${issuer.dir}/prometheus`,

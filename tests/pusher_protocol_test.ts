@@ -11,7 +11,7 @@ import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import { initFolder, type ServedBus, startServe, tokenOf } from "./harness/serve_bus.ts";
 import { send } from "./peers/own_connections.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
+import { enforce } from "./peers/policy_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 import { binary, guestText } from "../shield/policy/testing/guests.ts";
 
@@ -183,8 +183,7 @@ const STEPS: readonly (readonly [string, (world: World) => Promise<void>])[] = [
 ];
 
 Deno.test("a Pusher client that errs gets the reason, and a rejected one the action to take", async (t) => {
-  await using folder = await initFolder();
-  await Deno.writeTextFile(`${folder.path}/config.toml`, CONFIG, { append: true });
+  await using folder = await initFolder(CONFIG);
   await using bus = await startServe(folder.path);
   const { host } = new URL(bus.url);
   const world: World = {
@@ -237,11 +236,8 @@ Deno.test("the data of an event reaches every client as the string that it was s
 
 Deno.test("a client that a policy refuses gets 4009, whatever code the policy chose", async () => {
   await using bus = await startLocalBus(`${CONFIG}${PATIENT_POLICIES}`);
-  const admin = await policyAdmin(bus);
   const body = "(call $reject (i32.const 503) (i32.const 0) (i32.const 0)) i32.const 0";
-  const { body: { sha256 } } = await admin.upload(binary(guestText({ body, hook: "on_connect" })));
-  const deployed = await admin.post("deploy", { tenant: "default", name: "door", sha256 });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  await enforce(bus, binary(guestText({ body, hook: "on_connect" })), { name: "door" });
   const client = new Client(new URL("/app/key-1?protocol=7", bus.url).href);
   assert.equal((await client.end()).code, 4009);
 });

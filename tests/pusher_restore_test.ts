@@ -44,11 +44,8 @@ function listen(client: Pusher, names: readonly string[]): Heard[] {
 }
 
 Deno.test("a backup is restored under Pusher clients: they reconnect, receive new messages, and no gap is reported", async () => {
-  await using folder = await initFolder();
   const port = freePort();
-  const file = `${folder.path}/config.toml`;
-  const plain = await Deno.readTextFile(file);
-  await Deno.writeTextFile(file, plain.replace("port = 0", `port = ${port}`) + CONFIG);
+  await using folder = await initFolder(CONFIG, port);
   const backend = new Backend({ ...APP, host: "127.0.0.1", port: String(port), useTLS: false });
   const client = new Pusher(APP.key, {
     ...{ wsHost: "127.0.0.1", wsPort: port, forceTLS: false, cluster: "none", disableStats: true },

@@ -91,8 +91,7 @@ function startAuth(backend: Backend): Promise<{ url: string; close(): void }> {
 }
 
 async function start(): Promise<World> {
-  const folder = await initFolder();
-  await Deno.writeTextFile(`${folder.path}/config.toml`, CONFIG, { append: true });
+  const folder = await initFolder(CONFIG);
   await Deno.writeTextFile(`${folder.path}/secret.txt`, `${OTHER.secret}\n`);
   const bus = await startServe(folder.path);
   const backend = backendOf(bus, APP);

@@ -9,7 +9,7 @@ import { ArqonError, connect } from "../sdk/typescript/mod.ts";
 import type { PublishOptions } from "../sdk/typescript/mod.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
-import { openBinary, openText } from "./peers/raw_client.ts";
+import { ask, openBinary, openText } from "./peers/raw_client.ts";
 import type { RawClient } from "./peers/raw_client.ts";
 
 const ROOM = "watched";
@@ -100,8 +100,7 @@ async function stillAlive(client: RawClient): Promise<void> {
 
 async function binaryCases(bus: TestBus, t: Deno.TestContext): Promise<void> {
   const watcher = await openText(bus.url, bus.token);
-  watcher.send({ op: "sub", room: ROOM, id: 1 });
-  await watcher.json();
+  await ask(watcher, { op: "sub", room: ROOM });
   const client = await openBinary(bus.url, bus.token);
   const cases = [...BINARY, ["10,000 headers", manyHeaders(10_000), 400, /header/i] as const];
   for (const [name, frame, code, pattern] of cases) {
@@ -169,8 +168,7 @@ async function textCases(bus: TestBus, t: Deno.TestContext): Promise<void> {
 async function grants(bus: TestBus): Promise<void> {
   const claims = { grants: [{ room: "chat-*", actions: ["subscribe"] }] };
   const client = await openText(bus.url, await bus.tokenFor({ claims }));
-  client.send({ op: "sub", room: "chat-1", id: 1 });
-  assert.equal((await client.json()).code, 0);
+  await ask(client, { op: "sub", room: "chat-1" });
   client.send({ op: "pub", room: "chat-1", type: "t", id: 2 });
   assert.equal((await client.json()).reason, "not-granted");
   client.send({ op: "sub", room: "other", id: 3 });

@@ -13,7 +13,7 @@ import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { guest } from "./peers/hostile_bytes.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
+import { enforce } from "./peers/policy_admin.ts";
 import { PresenceClient } from "./peers/presence_client.ts";
 import type { Answer } from "./peers/presence_client.ts";
 import { ask, openText } from "./peers/raw_client.ts";
@@ -128,10 +128,7 @@ Deno.test("a policy that is bound to a room alone is called for its companion ro
   };
   const before = await all();
   assert.ok(!Object.values(before).includes("policy-rejected"), JSON.stringify(before));
-  const admin = await policyAdmin(bus);
-  const { body: { sha256 } } = await admin.upload(NOBODY);
-  const policy = { tenant: "default", name: "nobody", sha256, room: ROOM };
-  assert.equal((await admin.post("deploy", policy)).status, 200);
+  await enforce(bus, NOBODY, { name: "nobody", room: ROOM });
   const expected = Object.keys(before).map((key) => [key, "policy-rejected"]);
   assert.deepEqual(await all(), {
     ...Object.fromEntries(expected),
@@ -183,10 +180,7 @@ Deno.test("no pattern includes a companion room: neither at a position nor after
 
 Deno.test("a filter is checked before policies are called, of a room and of a pattern", async () => {
   await using bus = await startLocalBus(STAGES);
-  const admin = await policyAdmin(bus);
-  const { body: { sha256 } } = await admin.upload(NOBODY);
-  const policy = { tenant: "default", name: "nobody", sha256 };
-  assert.equal((await admin.post("deploy", policy)).status, 200);
+  await enforce(bus, NOBODY, { name: "nobody" });
   using client = await openText(bus.url, bus.token);
   for (const room of [ROOM, "stage-*"]) {
     client.send({ op: "sub", room, filter: "type ==", id: 1 });

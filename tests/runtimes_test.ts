@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
+import { must } from "../tasks/checkout/programs.ts";
 import { createIssuer } from "./harness/cluster.ts";
 import { ended, startTask } from "./harness/server_task.ts";
 
@@ -13,15 +14,13 @@ const PORTS = '[server]\nport = 0\n[ops]\nport = 0\n[admin]\nport = 0\noperator_
 /** The program of that version. npx forwards no signal, so it is not used to run it. */
 async function denoOf(version: string): Promise<string> {
   const args = ["-y", `deno@${version}`, "eval", "console.log(Deno.execPath())"];
-  const { stdout } = await new Deno.Command("npx", { args }).output();
-  return new TextDecoder().decode(stdout).trim();
+  return (await must("npx", args)).stdout.trim();
 }
 
 /** The latest patch of each of the latest two minor versions. */
 async function newestTwo(): Promise<readonly string[]> {
-  const asked = new Deno.Command("npm", { args: ["view", "deno", "versions", "--json"] });
-  const { stdout } = await asked.output();
-  const versions: string[] = JSON.parse(new TextDecoder().decode(stdout));
+  const { stdout } = await must("npm", ["view", "deno", "versions", "--json"]);
+  const versions: string[] = JSON.parse(stdout);
   const minors = new Map(
     versions.filter((one) => /^[\d.]+$/.test(one)).map((one) => [one.replace(/\.\d+$/, ""), one]),
   );

@@ -16,6 +16,8 @@ const TABLES = `
 room = "log-*"
 durable = true
 history_size = 10_000
+[journal]
+journal = "all"
 `;
 
 /** Resolves when the journal has published times of a schedule; its only holes are those of killed Shields. */
@@ -57,12 +59,8 @@ function assertWhole(times: readonly number[]): void {
 }
 
 Deno.test("due times at which an embedded bus was down are published once when it has restarted", async () => {
-  await using folder = await initFolder();
-  const file = `${folder.path}/config.toml`;
   const port = freePort();
-  const config = await Deno.readTextFile(file);
-  const fixed = config.replace(/(\[server\][^[]*?^port = )0$/m, `$1${port}`);
-  await Deno.writeTextFile(file, `${fixed}${TABLES}[journal]\njournal = "all"\n`);
+  await using folder = await initFolder(TABLES, port);
   const root = await tokenOf(folder.path, "admin");
   const peer = new HttpPeer(`http://127.0.0.1:${port}`, await tokenOf(folder.path, "user"));
   const path = "/v1/tenants/default/schedules/kept";

@@ -1,7 +1,7 @@
 /** `arq serve` for an operator: a folder of `arq init`, a policy, a drain, and starts that fail. */
 import assert from "node:assert/strict";
 import { runArq, succeeds } from "../arq/testing/run_arq.ts";
-import { openText } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 import { initFolder, startServe, tokenOf as token } from "./harness/serve_bus.ts";
 import { logged } from "./harness/server_state.ts";
 
@@ -23,8 +23,7 @@ Deno.test("serve runs a policy, without deno on the PATH, and drains at SIGTERM"
   assert.ok("presence" in health.checks && "policies" in health.checks, "of Brain and Shield");
 
   const subscriber = await openText(bus.url, user);
-  subscriber.send({ op: "sub", room: "lobby", id: 1 });
-  await subscriber.json();
+  await ask(subscriber, { op: "sub", room: "lobby" });
   const ending = bus.stop("SIGTERM");
   const { signal } = await subscriber.json();
   assert.equal(signal.kind, "DRAIN");

@@ -17,7 +17,7 @@ import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { openText, RawClient } from "./peers/raw_client.ts";
+import { ask, openText, RawClient } from "./peers/raw_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 // Refused requests of backends by NATS: each with the reason that HTTP has, and in the form of NATS services.
@@ -217,8 +217,7 @@ async function everywhere(
 ): Promise<RawClient[]> {
   return await Promise.all(shields.map(async (shield) => {
     const client = await openText(socketUrl(shield), await issuer.tokenFor(claims));
-    client.send({ op: "sub", room, id: 1 });
-    assert.equal((await client.json()).code, 0);
+    await ask(client, { op: "sub", room });
     return client;
   }));
 }
@@ -323,8 +322,7 @@ async function permitted(cluster: Cluster): Promise<void> {
     socketUrl(cluster.shields[1]!),
     await cluster.issuer.tokenFor({ sub: "svc", role: "service" }),
   );
-  service.send({ op: "pub", room: "signals", signal: ban.signal, id: 1 });
-  assert.equal((await service.json()).code, 0);
+  await ask(service, { op: "pub", room: "signals", signal: ban.signal });
   assert.deepEqual((await ann!.json()).signal, { kind: "BAN", target: "ann" }, "a message");
   ann!.send({ op: "pub", room: "signals", signal: ban.signal, id: 2 });
   assert.equal((await ann!.json()).reason, "signal-forbidden");

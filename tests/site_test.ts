@@ -1,5 +1,7 @@
 /** The documentation site, built as published and viewed with Chromium: `site/child.ts`. The build checks links. */
 import assert from "node:assert/strict";
+import { deno } from "../tasks/checkout/programs.ts";
+import { ROOT } from "../tasks/checkout/source_files.ts";
 import { runInChild } from "./harness/child_scenarios.ts";
 import { siteSearch } from "./site/search.ts";
 
@@ -8,18 +10,10 @@ const QUERIES = new URL("site/queries.json", import.meta.url);
 /** How many of the 40 queries must find their page among the first three results. */
 const FOUND_MIN = 38;
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
-
 Deno.test("the site of the documents in Chromium", async (t) => {
-  const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
-    args: ["task", "--quiet", "docs:site", "--check"],
-    cwd: ROOT,
-    stdin: "null",
-  }).output();
-  const decoder = new TextDecoder();
-  assert.ok(success, decoder.decode(stdout) + decoder.decode(stderr));
+  await deno(["task", "--quiet", "docs:site", "--check"]);
   await t.step("a query has its page among the first three results", async () => {
-    const search = await siteSearch(`${ROOT}/.arqon/site/out`);
+    const search = await siteSearch(`${ROOT}.arqon/site/out`);
     const queries: [query: string, pages: string[]][] = Object.entries(
       JSON.parse(await Deno.readTextFile(QUERIES)),
     );

@@ -5,8 +5,7 @@
 import assert from "node:assert/strict";
 import { until } from "../shared/testing/until.ts";
 import { StreamedCommand } from "../tasks/checkout/streamed_command.ts";
-import { freePort } from "./harness/free_ports.ts";
-import { initFolder, startServe, tokenOf } from "./harness/serve_bus.ts";
+import { killableEmbedded } from "./kills/killable_embedded.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const DOCUMENT = new URL("../docs/sse.md", import.meta.url);
@@ -27,13 +26,8 @@ const receivedBy = ({ lines }: StreamedCommand): number[] =>
   );
 
 Deno.test("curl reads each message once over kills of the bus", async () => {
-  await using folder = await initFolder();
-  const file = `${folder.path}/config.toml`;
-  const port = freePort();
-  const config = await Deno.readTextFile(file);
-  await Deno.writeTextFile(file, config.replace(/(\[server\][^[]*?^port = )0$/m, `$1${port}`));
-  const url = `http://127.0.0.1:${port}`;
-  const token = await tokenOf(folder.path, "user");
+  await using bus = await killableEmbedded();
+  const { urls: [url = ""], token } = bus;
   const peer = new HttpPeer(url, token);
   const all: number[] = [];
   const publish = async () => {
@@ -42,26 +36,20 @@ Deno.test("curl reads each message once over kills of the bus", async () => {
       all.push(all.length);
     }
   };
-  let bus = await startServe(folder.path);
-  try {
-    const words = ["bash", "-c", await documentedLoop(url)];
-    await using shell = StreamedCommand.start(words, { env: { TOKEN: token }, stderr: "inherit" });
-    const got = () => receivedBy(shell);
-    // A reader with an id continues from there; one without begins with the next message.
-    await until("it has begun", async () => {
-      await publish();
-      return got().length > 0;
-    });
-    for (let kill = 0; kill < 3; kill++) {
-      await publish();
-      await bus.stop("SIGKILL");
-      bus = await startServe(folder.path);
-      await publish();
-    }
-    const last = all.length - 1;
-    await until(() => `${last} of ${got().at(-1)}`, () => got().at(-1) === last);
-    assert.deepEqual(got(), all.slice(got()[0]));
-  } finally {
-    await bus.stop();
+  const words = ["bash", "-c", await documentedLoop(url)];
+  await using shell = StreamedCommand.start(words, { env: { TOKEN: token }, stderr: "inherit" });
+  const got = () => receivedBy(shell);
+  // A reader with an id continues from there; one without begins with the next message.
+  await until("it has begun", async () => {
+    await publish();
+    return got().length > 0;
+  });
+  for (let kill = 0; kill < 3; kill++) {
+    await publish();
+    await bus.killOne(0);
+    await publish();
   }
+  const last = all.length - 1;
+  await until(() => `${last} of ${got().at(-1)}`, () => got().at(-1) === last);
+  assert.deepEqual(got(), all.slice(got()[0]));
 });

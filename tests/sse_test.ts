@@ -11,7 +11,7 @@ import type { TestBus } from "./harness/test_bus.ts";
 import type { ReadEvent } from "./peers/event_reader.ts";
 import { EventReader } from "./peers/event_reader.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
-import { DOORMAN, policyAdmin } from "./peers/policy_admin.ts";
+import { DOORMAN, enforce } from "./peers/policy_admin.ts";
 import { samplesOf } from "./harness/server_state.ts";
 
 const CONFIG = `
@@ -427,13 +427,8 @@ Deno.test("a reader of events under policies, and before operators", async (t) =
   const admin = new HttpPeer(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
 
   await t.step("a policy refuses one room, and the request with it", async () => {
-    const policies = await policyAdmin(bus);
-    const { body } = await policies.upload(fromText(DOORMAN));
-    const binding = { tenant: "default", name: "door", room: "guarded", hooks: ["on_subscribe"] };
-    assert.equal(
-      (await policies.post("deploy", { ...binding, sha256: body["sha256"] })).status,
-      200,
-    );
+    const door = { name: "door", room: "guarded", hooks: ["on_subscribe"] };
+    await enforce(bus, fromText(DOORMAN), door);
     await assert.rejects(open("rooms/guarded/events"), { message: "403 policy-rejected" });
     await assert.rejects(open("events?room=a&room=guarded"), { message: "403 policy-rejected" });
   });

@@ -7,8 +7,9 @@ import assert from "node:assert/strict";
 import { DurableStream, IdempotentProducer, stream } from "@durable-streams/client";
 import { pace } from "../shared/testing/pace.ts";
 import { insist, until } from "../shared/testing/until.ts";
-import { killableEmbedded, killableOnNats } from "./kills/killable_bus.ts";
-import type { KillableBus } from "./kills/killable_bus.ts";
+import { killableOnNats } from "./kills/killable_bus.ts";
+import { killableEmbedded } from "./kills/killable_embedded.ts";
+import type { KillableBus } from "./kills/killable_embedded.ts";
 
 const KILLS = 4;
 const PRODUCERS = 3;

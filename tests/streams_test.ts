@@ -4,12 +4,11 @@
  * reader `stream` the same room on a socket.
  */
 import assert from "node:assert/strict";
-import { ping } from "../shield/schema/testing/schemas.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { openText } from "./peers/raw_client.ts";
-import { schemaAdmin } from "./peers/schema_admin.ts";
+import { requirePing } from "./peers/schema_admin.ts";
 
 const CONFIG = `
 [server]
@@ -177,11 +176,7 @@ async function erased(bus: TestBus, ask: Ask): Promise<void> {
 }
 
 async function schemas(bus: TestBus, ask: Ask): Promise<void> {
-  const admin = await schemaAdmin(bus);
-  await admin.push("ping", ping());
-  const subject = "in.t.default.r.s-judged";
-  const mapped = await admin.map("default", { subject, schema_id: "ping", message: "t.Ping" });
-  assert.equal(mapped.status, 200, JSON.stringify(mapped.body));
+  await requirePing(bus, "default", "s-judged");
   await expectStatus(ask("PUT", "s-judged", JSON_TYPE), 201);
   const refused = await expectStatus(ask("POST", "s-judged", JSON_TYPE, '[{"n":1},{}]'), 400);
   assert.equal((await refused.json()).reason, "schema-violation");

@@ -13,7 +13,7 @@ import { startNats } from "./harness/nats_server.ts";
 import { startOtlpReceiver } from "./otlp/receiver.ts";
 import { CONTRACT, lintPage, parsePage } from "./peers/metrics_page.ts";
 import type { Family } from "./peers/metrics_page.ts";
-import { openText } from "./peers/raw_client.ts";
+import { ask, openText } from "./peers/raw_client.ts";
 import {
   assertConnected,
   assertSpine,
@@ -72,8 +72,7 @@ async function promtool(page: string): Promise<string[]> {
 /** One subscriber, some messages, a refusal. */
 async function traffic(shield: ServerProcess, token: string): Promise<Disposable> {
   const client = await openText(`${shield.ready.url?.replace(/^http/, "ws")}/v1/socket`, token);
-  client.send({ op: "sub", room: "lobby", id: 1 });
-  assert.equal((await client.json()).code, 0);
+  await ask(client, { op: "sub", room: "lobby" });
   for (let index = 0; index < MESSAGES; index++) {
     client.send({ op: "pub", room: "lobby", type: "chat", data: index });
     assert.equal((await client.json()).data, index);

@@ -6,13 +6,11 @@ import assert from "node:assert/strict";
 import type { Connection, Message } from "@arqon/sdk";
 import { until } from "../shared/testing/until.ts";
 import { binary, guestText } from "../shield/policy/testing/guests.ts";
-import { ping } from "../shield/schema/testing/schemas.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
 import type { OtlpReceiver, OtlpSpan } from "./otlp/receiver.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
-import { schemaAdmin } from "./peers/schema_admin.ts";
+import { enforce } from "./peers/policy_admin.ts";
+import { requirePing } from "./peers/schema_admin.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 /** The client's span, the parent of every trace of these tests. */
 export const CLIENT_SPAN = "b7ad6b7169203331";
 
@@ -116,20 +114,9 @@ function greeterPolicy(): Uint8Array<ArrayBuffer> {
 export async function prepare({ issuer, shields: [shield] }: Omit<Cluster, "sender" | "listener">) {
   const admin_url = shield.ready.admin_url ?? "";
   const tokenFor = () => issuer.tokenFor({ role: "admin", sub: "root" });
-  const policies = await policyAdmin({ admin_url, tokenFor });
-  const module = await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
-  const { body: { sha256 } } = await policies.upload(module);
-  const deployed = await policies.post("deploy", { sha256, tenant: "acme", name: "words" });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
-  const chatty = await policies.upload(chattyPolicy());
-  const bound = { sha256: chatty.body.sha256, tenant: "acme", name: "chatty", room: "chatty-*" };
-  assert.equal((await policies.post("deploy", bound)).status, 200);
-  const greeter = await policies.upload(greeterPolicy());
-  const greeting = { sha256: greeter.body.sha256, tenant: "acme", name: "greeter" };
-  assert.equal((await policies.post("deploy", greeting)).status, 200);
-  const schemas = await schemaAdmin({ admin_url, tokenFor });
-  assert.equal((await schemas.push("ping", ping())).status, 200);
-  const mapping = { subject: "in.t.acme.r.pings-*", schema_id: "ping", message: "t.Ping" };
-  const mapped = await schemas.map("acme", mapping);
-  assert.equal(mapped.status, 200, JSON.stringify(mapped.body));
+  const bus = { admin_url, tokenFor };
+  await enforce(bus, "bad_words", { tenant: "acme", name: "words" });
+  await enforce(bus, chattyPolicy(), { tenant: "acme", name: "chatty", room: "chatty-*" });
+  await enforce(bus, greeterPolicy(), { tenant: "acme", name: "greeter" });
+  await requirePing(bus, "acme", "pings-*");
 }

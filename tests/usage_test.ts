@@ -1,15 +1,14 @@
-/** The usage ledger, compared with the clients' own count, on both engines, and after a Shield was killed. */
+/** The usage ledger, compared with the clients' own count, as the admin API and `arq` show it. */
 import assert from "node:assert/strict";
 import { runArq } from "../arq/testing/run_arq.ts";
 import { until } from "../shared/testing/until.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
-import { openText, type RawClient } from "./peers/raw_client.ts";
+import { enforce } from "./peers/policy_admin.ts";
+import { answered, ask, openText } from "./peers/raw_client.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const CONFIG = `
 [usage]
 enabled = true
@@ -27,33 +26,20 @@ presence = false
 `;
 const encoder = new TextEncoder();
 
-async function ask(client: RawClient, operation: object): Promise<number> {
-  client.send({ ...operation, id: 1 });
-  for (;;) {
-    const answer = await client.json();
-    if (answer.op === "ack") return answer.code;
-  }
-}
-
 async function usageOf(bus: Pick<TestBus, "admin_url">, token: string, by: string, more = "") {
   return await new AdminClient(bus.admin_url, token).read(`/v1/usage?by=${by}${more}`);
 }
 
 /** Ten messages of two classes of users in three rooms; returns how many bytes a free reader received. */
 async function converse(bus: TestBus): Promise<number> {
-  const deployed = await policyAdmin(bus);
-  const uploaded = await deployed.upload(
-    await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`),
-  );
-  const binding = { sha256: uploaded.body.sha256, tenant: "default", name: "words" };
-  assert.equal((await deployed.post("deploy", { ...binding, room: "chat-*" })).status, 200);
+  await enforce(bus, "bad_words", { name: "words", room: "chat-*" });
   using free = await openText(
     bus.url,
     await bus.tokenFor({ user: "ann", claims: { plan: "free" } }),
   );
   using pro = await openText(bus.url, await bus.tokenFor({ user: "bob", claims: { plan: "pro" } }));
   for (const room of ["chat-1", "kept-1"]) {
-    for (const client of [free, pro]) assert.equal(await ask(client, { op: "sub", room }), 0);
+    for (const client of [free, pro]) await ask(client, { op: "sub", room });
   }
   let received_bytes = 0;
   for (let at = 0; at < 5; at++) {
@@ -63,7 +49,8 @@ async function converse(bus: TestBus): Promise<number> {
     }
   }
   // A message that a policy refused was not accepted, but its fuel was used.
-  assert.equal(await ask(free, { op: "pub", room: "chat-1", type: "t", data: "malware" }), 403);
+  const refused = { op: "pub", room: "chat-1", type: "t", data: "malware" };
+  assert.equal((await answered(free, refused)).code, 403);
   return received_bytes;
 }
 

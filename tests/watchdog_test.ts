@@ -12,15 +12,9 @@ import { logged } from "./harness/server_state.ts";
 const STANDS = /level=error component=shield step=[^\n]+ stood_ms=\d+ msg="the event loop hangs/;
 
 /** Appends this to the folder's configuration. */
-async function addConfig(folder: string, text: string): Promise<void> {
-  const file = `${folder}/config.toml`;
-  await Deno.writeTextFile(file, `${await Deno.readTextFile(file)}\n${text}`);
-}
-
 Deno.test("a bus whose event loop stalls for longer than allowed ends itself", async () => {
-  await using folder = await initFolder();
   // Loading the program alone takes longer.
-  await addConfig(folder.path, "#constant watchdog.stall_ms = 1\n");
+  await using folder = await initFolder("#constant watchdog.stall_ms = 1\n");
   await assert.rejects(startServe(folder.path), (error: Error) => {
     assert.match(error.message, /^it ended with 137:/);
     assert.match(error.message, STANDS);
@@ -30,9 +24,8 @@ Deno.test("a bus whose event loop stalls for longer than allowed ends itself", a
 
 Deno.test("a schedule that kills the process twice is set aside, and the others continue", async () => {
   await using receiver = new Receiver();
-  await using folder = await initFolder();
   const hook = deadlyHook(receiver.url);
-  await addConfig(folder.path, `#constant watchdog.stall_ms = 15_000\n${hook}`);
+  await using folder = await initFolder(`#constant watchdog.stall_ms = 15_000\n${hook}`);
   const token = await tokenOf(folder.path, "admin");
   const place = (id: string) => `/v1/tenants/default/schedules/${id}`;
   let bus: ServedBus = await startServe(folder.path);

@@ -24,14 +24,6 @@ const SHORT_MS = 50;
 type Server = Awaited<ReturnType<typeof startServer>>;
 const socketOf = ({ ready }: Server) => `${(ready.url ?? "").replace(/^http/, "ws")}/v1/socket`;
 
-async function answered(client: RawClient, operation: object): Promise<void> {
-  client.send({ ...operation, id: 1 });
-  for (;;) {
-    const answer = await client.json();
-    if (answer.op === "ack") return assert.equal(answer.code, 0);
-  }
-}
-
 /** Publishes and waits until the listener has received it. */
 async function say(client: RawClient, listener: RawClient, message_id: string): Promise<void> {
   client.send({ op: "pub", room: "hall", type: "t", data: {}, message_id });
@@ -70,8 +62,8 @@ Deno.test("a killed Shield's ledger is shown up to its last flush, and that the 
   const token = await issuer.tokenFor({ role: "admin", sub: "root" });
   using bob = await openText(socketOf(killed), await issuer.tokenFor({ sub: "bob" }));
   using ann = await openText(socketOf(other), await issuer.tokenFor({ sub: "ann" }));
-  await answered(bob, { op: "sub", room: "hall" });
-  await answered(ann, { op: "sub", room: "hall" });
+  await ask(bob, { op: "sub", room: "hall" });
+  await ask(ann, { op: "sub", room: "hall" });
   await say(ann, bob, "m-written");
   // While it lives it answers itself; its store has it after the next flush.
   assert.deepEqual(wordsOf(await whyOf(other.ready, token, "message_id=m-written&user=bob")), [
@@ -83,7 +75,7 @@ Deno.test("a killed Shield's ledger is shown up to its last flush, and that the 
   await until("it is written", async () => await ledgerMarkOf(nats.url, "killed") > written_ms);
   await killed.stop("SIGKILL");
   const killed_ms = Date.now();
-  await answered(ann, { op: "pub", room: "hall", type: "t", data: {}, message_id: "m-late" });
+  await ask(ann, { op: "pub", room: "hall", type: "t", data: {}, message_id: "m-late" });
   let answer = await whyOf(other.ready, token, "message_id=m-late&user=bob");
   await until("it is reported as killed", async () => {
     answer = await whyOf(other.ready, token, "message_id=m-late&user=bob");

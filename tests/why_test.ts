@@ -1,6 +1,7 @@
 /**
- * `GET /v1/why` on a real bus: the ledger's outcome of messages, compared with what clients received.
- * `shield/ledger/ledger_test.ts` compares the ledger itself with a list.
+ * `GET /v1/why` on a real bus: the ledger's outcome of messages, compared with what clients received; and rejected
+ * handshakes and unreadable frames, found by user, by connection and by address. `shield/ledger/ledger_test.ts` compares
+ * the ledger itself with a list, `arq/arq_why_test.ts` has the admission of messages.
  */
 import assert from "node:assert/strict";
 import { encodePub, encodeSub, writeEnvelope } from "@arqon/proto";
@@ -103,25 +104,11 @@ Deno.test("sent, echo, never subscribed, unsubscribed, kicked, banned, disconnec
     assert.deepEqual([gone.state, gone.why], ["not_connected", "banned"]);
     const { messages } = await world.admin.read("/v1/why?message_id=one&tenant=other");
     assert.deepEqual(messages, []);
-    const { refusals } = await refusedHandshake(world);
-    assert.deepEqual(
-      refusals.filter(({ stage }: { stage: string }) => stage === "handshake")
-        .map(({ reason }: { reason: string }) => reason),
-      ["banned"],
-    );
     const unknown = await world.admin.read("/v1/why?message_id=none&user=bob");
     assert.deepEqual([unknown.messages, unknown.ledgers.length], [[], 1]);
     assert.ok(unknown.ledgers[0].since_ms > 1.7e12, "it says how far back it goes");
   });
 });
-
-/** A banned user's handshake, and the bus's answer. */
-async function refusedHandshake(world: World) {
-  const token = await world.bus.tokenFor({ user: "cat" });
-  using refused = new RawClient(world.bus.url, { token });
-  await refused.closed();
-  return await world.admin.read("/v1/why?user=cat");
-}
 
 Deno.test("fifty messages with the longest ids are one question, though each character is escaped", async () => {
   await withBus(async (world) => {
@@ -300,5 +287,121 @@ Deno.test("an admin of a tenant queries its own; odd queries are refused", async
     }
     const user = new AdminClient(bus.admin_url, bus.token);
     assert.equal((await user.get("/v1/why?user=a")).status, 403);
+  });
+});
+
+interface Shown {
+  readonly stage: string;
+  readonly reason: string;
+  readonly detail: string;
+  readonly user_id: string;
+  readonly connection_id: string;
+  readonly remote_ip: string;
+  readonly count: number;
+}
+
+/** The refusals that a query finds. */
+const refusalsOf = async ({ admin }: World, query: string): Promise<Shown[]> =>
+  (await admin.read(`/v1/why?${query}`)).refusals;
+
+/** Tries to connect, and is refused. */
+async function knock(bus: TestBus, token: string, resume?: string): Promise<void> {
+  const url = resume === undefined ? bus.url : `${bus.url}?resume=${resume}`;
+  using client = new RawClient(url, { token });
+  await client.closed();
+}
+
+const reasons = (shown: readonly Shown[]) => shown.map(({ reason }) => reason);
+
+Deno.test("a token that has ended is found by its user; any other bad one by its address alone", async () => {
+  await withBus(async (world) => {
+    const { bus } = world;
+    const refusals = (query: string) => refusalsOf(world, query);
+    const ended = await bus.tokenFor({ user: "eve", ttl_seconds: -3_600 });
+    await knock(bus, ended, "c-of-eve");
+    await knock(bus, ended, "c-of-eve");
+    const [found, ...more] = await refusals("user=eve");
+    assert.deepEqual(more, []);
+    assert.ok(found !== undefined);
+    assert.deepEqual(
+      [found.stage, found.reason, found.user_id, found.connection_id, found.count],
+      ["handshake", "token-expired", "eve", "c-of-eve", 2],
+    );
+    assert.deepEqual(await refusals("connection=c-of-eve"), [found]);
+    assert.deepEqual(await refusals("user=eve&tenant=other"), [], "it is the tenant's own");
+    // Not signed by a known issuer: its claims are not believed.
+    const [head, body] = ended.split(".");
+    await knock(bus, `${head}.${body}.${"A".repeat(342)}`, "c-of-bob");
+    assert.deepEqual(await refusals("connection=c-of-bob"), []);
+    assert.deepEqual(reasons(await refusals("user=eve")), ["token-expired"]);
+    const all = await refusals(`address=${found.remote_ip}`);
+    assert.deepEqual(reasons(all), ["token-expired", "token-signature"]);
+    assert.deepEqual(all.map(({ user_id }) => user_id), ["eve", ""]);
+    assert.match(all[1]!.detail, /signature/);
+  });
+});
+
+Deno.test("a banned user who reconnects is found by the previous connection", async () => {
+  await withBus(async (world) => {
+    const { bus, admin } = world;
+    const refusals = (query: string) => refusalsOf(world, query);
+    const token = await bus.tokenFor({ user: "cat" });
+    using cat = await openBinary(bus.url, token);
+    const { connections } = await admin.read("/v1/connections?user=cat");
+    const { connection_id } = connections[0];
+    const banned = await admin.ask("POST", "/v1/rooms/default/hall/ban", {
+      user_id: "cat",
+      scope: "tenant",
+    });
+    assert.equal(banned.status, 200, banned.text);
+    assert.equal((await cat.closed()).code, 4403);
+    await knock(bus, token, connection_id);
+    const found = await refusals(`connection=${connection_id}`);
+    assert.deepEqual(reasons(found.filter(({ stage }) => stage === "handshake")), ["banned"]);
+    assert.deepEqual(await refusals("user=cat"), found);
+  });
+});
+
+Deno.test("a frame that cannot be read is found by connection, user and address", async () => {
+  await withBus(async (world) => {
+    const { bus, admin } = world;
+    const refusals = (query: string) => refusalsOf(world, query);
+    using dan = await openBinary(bus.url, await bus.tokenFor({ user: "dan" }));
+    const { connections } = await admin.read("/v1/connections?user=dan");
+    const { connection_id, remote_ip } = connections[0];
+    dan.send(new Uint8Array([0x01, 0xff, 0xff]));
+    const said = await dan.frame();
+    assert.equal(said.kind, "err");
+    const [found] = await refusals(`connection=${connection_id}`);
+    assert.deepEqual([found?.stage, found?.user_id], ["operation", "dan"]);
+    assert.equal(found?.detail, said.kind === "err" ? said.message : "");
+    assert.deepEqual(await refusals("user=dan"), [found]);
+    assert.deepEqual(await refusals(`address=${remote_ip}`), [found]);
+  });
+});
+
+Deno.test("a subscription that replaces another in the same millisecond gets later messages", async () => {
+  await withBus(async (world) => {
+    using ann = await client(world, "ann");
+    using bob = await client(world, "bob");
+    const subscribe = async (rooms: readonly string[]) => {
+      for (const room of rooms) bob.send({ op: "sub", room, id: 1 });
+      for (let at = 0; at < rooms.length; at++) assert.equal((await bob.json()).code, 0);
+    };
+    // A millisecond may end between two frames, but not between all of these.
+    for (let at = 0; at < 20; at++) {
+      const [twice, patterned] = [`twice-${at}`, `pattern-${at}-a`];
+      // The ledger assigns a number to a room at its first message.
+      await subscribe([twice]);
+      await publish(ann, twice, `first-${twice}`);
+      await publish(ann, patterned, `first-${patterned}`);
+      await bob.json();
+      await subscribe([twice, twice, `pattern-${at}-*`, patterned]);
+      for (const room of [twice, patterned]) {
+        await publish(ann, room, `then-${room}`);
+        assert.equal((await bob.json()).room, room);
+        assert.equal(await word(world, `then-${room}`, "bob"), "sent", room);
+      }
+    }
   });
 });

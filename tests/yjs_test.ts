@@ -14,10 +14,9 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import { PATIENT_POLICIES } from "./harness/patient_policies.ts";
 import type { TestBus, TokenOptions } from "./harness/test_bus.ts";
 import { startTcpProxy } from "./harness/tcp_proxy.ts";
-import { policyAdmin } from "./peers/policy_admin.ts";
+import { enforce } from "./peers/policy_admin.ts";
 import type { ProviderOptions } from "../sdk/yjs/provider.ts";
 
-const ROOT = new URL("..", import.meta.url).pathname.replace(/\/$/, "");
 const CONFIG = `
 [[rooms]]
 room = "doc-*"
@@ -226,14 +225,8 @@ async function mayNotWrite(bus: TestBus): Promise<void> {
 }
 
 async function refusedByPolicy(bus: TestBus): Promise<void> {
-  const admin = await policyAdmin(bus);
   const tenant = "judged";
-  const uploaded = await admin.upload(
-    await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`),
-  );
-  const { sha256 } = uploaded.body;
-  const deployed = await admin.post("deploy", { sha256, tenant, name: "words" });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  await enforce(bus, "bad_words", { tenant, name: "words" });
   const token = { tenant };
   await using ann = await open(bus, "doc-judged", { token });
   await using ben = await open(bus, "doc-judged", { token });

@@ -1,25 +1,22 @@
 /** The archive is read back by the system's `tar`. */
 import assert from "node:assert/strict";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { tarOf } from "./schema_build.ts";
 
 async function unpack(archive: Uint8Array<ArrayBuffer>): Promise<[string, Map<string, string>]> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await Deno.writeFile(`${folder}/a.tar`, archive);
-    const run = async (args: string[]) => {
-      const { code, stdout, stderr } = await new Deno.Command("tar", { args }).output();
-      assert.equal(code, 0, new TextDecoder().decode(stderr));
-      return new TextDecoder().decode(stdout);
-    };
-    const names = await run(["tf", `${folder}/a.tar`]);
-    const files = new Map<string, string>();
-    for (const name of names.trim().split("\n")) {
-      files.set(name, await run(["xOf", `${folder}/a.tar`, name]));
-    }
-    return [names, files];
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using folder = await temporaryFolder();
+  await Deno.writeFile(`${folder.path}/a.tar`, archive);
+  const run = async (args: string[]) => {
+    const { code, stdout, stderr } = await new Deno.Command("tar", { args }).output();
+    assert.equal(code, 0, new TextDecoder().decode(stderr));
+    return new TextDecoder().decode(stdout);
+  };
+  const names = await run(["tf", `${folder.path}/a.tar`]);
+  const files = new Map<string, string>();
+  for (const name of names.trim().split("\n")) {
+    files.set(name, await run(["xOf", `${folder.path}/a.tar`, name]));
   }
+  return [names, files];
 }
 
 Deno.test("another tar reads the entries: empty, full blocks, long and foreign names", async () => {

@@ -1,6 +1,7 @@
 /** An `Io` in a test's own process: files of the disk, recorded output, no bus. */
 import { diskFiles } from "../terminal/disk_files.ts";
 import type { Io, Output } from "../terminal/io.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 
 /** An output that records what is written. */
 export interface KeptOutput extends Output {
@@ -54,12 +55,12 @@ export async function edit(file: string, from: string, to: string): Promise<void
 export async function folderWith(
   files: Readonly<Record<string, string | Uint8Array>>,
 ): Promise<AsyncDisposable & { readonly path: string }> {
-  const path = await Deno.makeTempDir({ prefix: "arq-folder-" });
+  const folder = await temporaryFolder();
   for (const [name, content] of Object.entries(files)) {
-    const file = `${path}/${name}`;
+    const file = `${folder.path}/${name}`;
     await Deno.mkdir(file.slice(0, file.lastIndexOf("/")), { recursive: true });
     if (typeof content === "string") await Deno.writeTextFile(file, content);
     else await Deno.writeFile(file, content);
   }
-  return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
+  return folder;
 }

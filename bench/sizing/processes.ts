@@ -70,7 +70,7 @@ export async function measureProcesses(plan: ProcessesPlan): Promise<ProcessesRo
     for (const count of round % 2 === 0 ? plan.counts : plan.counts.toReversed()) {
       const args = ["--processes", `${count}`];
       const { dir } = issuer;
-      await using shield = await startServer("shield", config, dir, "drain_ms = 0\n", 0, args);
+      await using shield = await startServer("shield", config, dir, "drain_ms = 0\n", { args });
       const url = `${(shield.ready["url"] ?? "").replace(/^http/, "ws")}/v1/socket`;
       const target = busTarget({ pid: shield.pid, url }, [token]);
       for (const load of plan.loads) {

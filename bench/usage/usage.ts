@@ -2,7 +2,7 @@
  * The scenario `usage`: prices in CPU time. Tenants with different loads use one bus in varying amounts. It fits prices
  * to some runs, so that the cost of all tenants together is the CPU time of the bus. Other runs check the prices.
  */
-import { policyAdmin } from "../../tests/peers/policy_admin.ts";
+import { enforce } from "../../tests/peers/policy_admin.ts";
 import { type Load, openLoad } from "../load/crowd/driver.ts";
 import { busTarget } from "../load/crowd/turns.ts";
 import { type Group, ownRooms } from "../load/plans/plan.ts";
@@ -27,7 +27,6 @@ const UNITS = [
   "fuel",
   "log_bytes",
 ] as const;
-const POLICY = `${ROOT}/policies/build/bad_words.wasm`;
 const COUNTING = `
 [usage]
 enabled = true
@@ -71,11 +70,8 @@ const CONNECTIONS = sumOf(LOADS.flatMap(({ groups }) => groups), "connections");
 
 async function deploy(bus: BusProcess, tokenFor: TokenFor): Promise<void> {
   const adminToken = () => tokenFor({ tenant_id: "default", role: "admin" });
-  const admin = await policyAdmin({ admin_url: bus.admin_url, tokenFor: adminToken });
-  const { body } = await admin.upload(await Deno.readFile(POLICY));
-  const binding = { tenant: "judged", name: "words", sha256: body["sha256"] };
-  const { status } = await admin.post("deploy", { ...binding, order: 0, hooks: ["on_message"] });
-  if (status !== 200) throw new Error(`deploy: ${status}`);
+  const words = { tenant: "judged", name: "words", order: 0, hooks: ["on_message"] };
+  await enforce({ admin_url: bus.admin_url, tokenFor: adminToken }, "bad_words", words);
 }
 
 /** The usage of all tenants so far, by unit. */

@@ -4,6 +4,7 @@ import { DatabaseSync } from "node:sqlite";
 import { jetstream, jetstreamManager } from "@nats-io/jetstream";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { QUIET } from "../testing/logs.ts";
+import { temporaryFolder } from "../testing/temporary_folder.ts";
 import { bytes, refusedWith, text, within } from "./testing/conformance.ts";
 import { openEmbedded } from "./embedded/embedded.ts";
 import { connectNats } from "./nats/connection/nats_connect.ts";
@@ -14,27 +15,23 @@ const unavailable = refusedWith("spine-unavailable");
 const internal = refusedWith("internal");
 
 Deno.test("embedded: objects outlive the process, and a damaged one is refused", async () => {
-  const data_dir = await Deno.makeTempDir({ prefix: "arqon-objects-" });
-  try {
-    const first = openEmbedded({ log, now: Date.now, data_dir });
-    const storing = await first.objects("MODULES");
-    await storing.put("good", bytes("good"));
-    await storing.put("bad", bytes("bad"));
-    await first.drain();
-    await assert.rejects(storing.get("good"), unavailable);
-    await assert.rejects(storing.put("good", bytes("")), unavailable);
-    await assert.rejects(first.objects("MODULES"), unavailable);
-    const database = new DatabaseSync(`${data_dir}/spine.sqlite`);
-    database.exec("UPDATE object SET value = x'00' WHERE name = 'bad'");
-    database.close();
-    const second = openEmbedded({ log, now: Date.now, data_dir });
-    const reading = await second.objects("MODULES");
-    assert.equal(text(await reading.get("good") ?? bytes("")), "good");
-    await assert.rejects(reading.get("bad"), internal);
-    await second.drain();
-  } finally {
-    await Deno.remove(data_dir, { recursive: true });
-  }
+  await using data_dir = await temporaryFolder();
+  const first = openEmbedded({ log, now: Date.now, data_dir: data_dir.path });
+  const storing = await first.objects("MODULES");
+  await storing.put("good", bytes("good"));
+  await storing.put("bad", bytes("bad"));
+  await first.drain();
+  await assert.rejects(storing.get("good"), unavailable);
+  await assert.rejects(storing.put("good", bytes("")), unavailable);
+  await assert.rejects(first.objects("MODULES"), unavailable);
+  const database = new DatabaseSync(`${data_dir.path}/spine.sqlite`);
+  database.exec("UPDATE object SET value = x'00' WHERE name = 'bad'");
+  database.close();
+  const second = openEmbedded({ log, now: Date.now, data_dir: data_dir.path });
+  const reading = await second.objects("MODULES");
+  assert.equal(text(await reading.get("good") ?? bytes("")), "good");
+  await assert.rejects(reading.get("bad"), internal);
+  await second.drain();
 });
 
 Deno.test("nats: objects survive the server; while it is down they are refused", async () => {

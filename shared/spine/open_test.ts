@@ -3,6 +3,7 @@ import assert from "node:assert/strict";
 import { startNats } from "../../tests/harness/nats_server.ts";
 import { configFrom } from "../config/load.ts";
 import { QUIET } from "../testing/logs.ts";
+import { temporaryFolder } from "../testing/temporary_folder.ts";
 import { bytes, collect, refusedWith, subject, within } from "./testing/conformance.ts";
 import { watched } from "./nats/testing/nats_harness.ts";
 import { openSpine } from "./open.ts";
@@ -17,19 +18,15 @@ const tlsServer = {
 const log = QUIET;
 
 Deno.test("without a [nats] table the embedded engine opens, in data_dir if it is set", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-open-" });
-  try {
-    for (const data_dir of [undefined, `${folder}/below/data`]) {
-      const config = configFrom({ server: data_dir === undefined ? {} : { data_dir } });
-      const spine = await openSpine(config, { log, now: Date.now });
-      assert.equal(spine.status.engine, "embedded");
-      assert.equal(spine.status.state, "connected");
-      await spine.drain();
-    }
-    assert.ok((await Deno.stat(`${folder}/below/data/spine.sqlite`)).isFile);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using folder = await temporaryFolder();
+  for (const data_dir of [undefined, `${folder.path}/below/data`]) {
+    const config = configFrom({ server: data_dir === undefined ? {} : { data_dir } });
+    const spine = await openSpine(config, { log, now: Date.now });
+    assert.equal(spine.status.engine, "embedded");
+    assert.equal(spine.status.state, "connected");
+    await spine.drain();
   }
+  assert.ok((await Deno.stat(`${folder.path}/below/data/spine.sqlite`)).isFile);
 });
 
 Deno.test("[durable] and [limits] bound the embedded logs", async () => {

@@ -10,6 +10,7 @@ import { startNats } from "../../tests/harness/nats_server.ts";
 import { configFrom } from "../config/load.ts";
 import { keptLog, testLog } from "../testing/logs.ts";
 import { createMetrics } from "../metrics/metrics.ts";
+import { temporaryFolder } from "../testing/temporary_folder.ts";
 import { until } from "../testing/until.ts";
 import { refusedWith } from "./testing/conformance.ts";
 import type { Spine } from "./contract/spine.ts";
@@ -108,35 +109,31 @@ async function filled(write: () => Promise<unknown>): Promise<void> {
 }
 
 Deno.test("NATS out of storage: the check and the gauge report it and what to do, until there is space", async () => {
-  const store_dir = await Deno.makeTempDir({ prefix: "arqon-full-" });
+  await using store_dir = await temporaryFolder();
+  const config = `jetstream { store_dir: ${JSON.stringify(store_dir.path)}, max_file_store: 16MB }`;
+  await using nats = await startNats({ config });
+  const { spine } = await watched(nats.port, { request_timeout_ms: 2_000 });
+  const { watch, lines, gauge } = watching(spine);
   try {
-    const config = `jetstream { store_dir: ${JSON.stringify(store_dir)}, max_file_store: 16MB }`;
-    await using nats = await startNats({ config });
-    const { spine } = await watched(nats.port, { request_timeout_ms: 2_000 });
-    const { watch, lines, gauge } = watching(spine);
-    try {
-      await watch.asked;
-      assert.deepEqual([watch.check().ok, await gauge()], [true, "1"], watch.check().detail);
-      const connection = await connect({ servers: nats.url.replace("nats://", "") });
-      const { streams } = await jetstreamManager(connection);
-      await streams.add({ name: "FILLING", subjects: ["filling"], storage: StorageType.File });
-      await filled(() => jetstream(connection).publish("filling", new Uint8Array(500_000)));
-      // On a busy machine a write may be too late before one is refused.
-      const full = /NATS is out of storage \(.+\): raise max_file_store/;
-      await until(() => `still ${watch.check().detail}`, () => full.test(watch.check().detail));
-      assert.equal(await gauge(), "0");
-      assert.ok(lines.some((line) => line.includes("the storage takes no writes")));
-      await streams.delete("FILLING");
-      await connection.close();
-      await says(watch, true);
-      assert.equal(await gauge(), "1");
-      assert.ok(lines.some((line) => line.includes("the storage takes writes again")));
-    } finally {
-      watch[Symbol.dispose]();
-      await spine.drain();
-    }
+    await watch.asked;
+    assert.deepEqual([watch.check().ok, await gauge()], [true, "1"], watch.check().detail);
+    const connection = await connect({ servers: nats.url.replace("nats://", "") });
+    const { streams } = await jetstreamManager(connection);
+    await streams.add({ name: "FILLING", subjects: ["filling"], storage: StorageType.File });
+    await filled(() => jetstream(connection).publish("filling", new Uint8Array(500_000)));
+    // On a busy machine a write may be too late before one is refused.
+    const full = /NATS is out of storage \(.+\): raise max_file_store/;
+    await until(() => `still ${watch.check().detail}`, () => full.test(watch.check().detail));
+    assert.equal(await gauge(), "0");
+    assert.ok(lines.some((line) => line.includes("the storage takes no writes")));
+    await streams.delete("FILLING");
+    await connection.close();
+    await says(watch, true);
+    assert.equal(await gauge(), "1");
+    assert.ok(lines.some((line) => line.includes("the storage takes writes again")));
   } finally {
-    await Deno.remove(store_dir, { recursive: true });
+    watch[Symbol.dispose]();
+    await spine.drain();
   }
 });
 

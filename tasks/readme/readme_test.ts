@@ -1,5 +1,6 @@
 /** `deno task readme` on small pages: real terminals, files and processes, and the failures of a page. */
 import assert from "node:assert/strict";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { runDeno } from "../checkout/programs.ts";
 import { ROOT } from "../checkout/source_files.ts";
 import { doSteps } from "./reader.ts";
@@ -81,22 +82,18 @@ interface Outcome {
 
 /** Runs the task in a separate folder with this README. */
 async function readme(text: string, ...options: string[]): Promise<Outcome> {
-  const folder = await Deno.makeTempDir();
-  try {
-    await Deno.writeTextFile(`${folder}/README.md`, text);
-    const permissions = ["read", "write", "run", "net=127.0.0.1", "env=PATH"].map((name) =>
-      `--allow-${name}`
-    );
-    const args = ["run", "--quiet", "--config", `${ROOT}deno.json`, ...permissions];
-    const task = `${ROOT}tasks/readme/readme.ts`;
-    const pages = options.includes("--test-command") ? [] : ["README.md"];
-    const words = [...args, task, ...options, ...pages];
-    const { code, stdout, stderr } = await runDeno(words, { cwd: folder });
-    const lines = (stderr + stdout).trimEnd().split("\n");
-    return { code, lines, left: [...Deno.readDirSync(folder)].map(({ name }) => name).sort() };
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  await Deno.writeTextFile(`${folder.path}/README.md`, text);
+  const permissions = ["read", "write", "run", "net=127.0.0.1", "env=PATH"].map((name) =>
+    `--allow-${name}`
+  );
+  const args = ["run", "--quiet", "--config", `${ROOT}deno.json`, ...permissions];
+  const task = `${ROOT}tasks/readme/readme.ts`;
+  const pages = options.includes("--test-command") ? [] : ["README.md"];
+  const words = [...args, task, ...options, ...pages];
+  const { code, stdout, stderr } = await runDeno(words, { cwd: folder.path });
+  const lines = (stderr + stdout).trimEnd().split("\n");
+  return { code, lines, left: [...Deno.readDirSync(folder.path)].map(({ name }) => name).sort() };
 }
 
 Deno.test("a README with correct commands passes, and leaves no file", async () => {
@@ -154,22 +151,18 @@ Deno.test("the test command is printed as in the README", async () => {
 });
 
 Deno.test("a process that outlives its page is reported and killed", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    const daemon = "setsid sh -c 'echo $$ >pid; exec sleep 1000' &";
-    const steps = readSteps(`~~~sh\n${daemon}\nuntil [ -s pid ]; do sleep 0.1; done\n~~~\n`);
-    const setting = { folder, ending_ms: 200 };
-    const results = await Array.fromAsync(doSteps(steps, setting));
-    assert.deepEqual(results.map(({ problem }) => problem), [
-      undefined,
-      "processes of this page were left running; they are killed",
-    ]);
-    const pid = (await Deno.readTextFile(`${folder}/pid`)).trim();
-    const { success } = await new Deno.Command("sh", {
-      args: ["-c", `grep -qz sleep /proc/${pid}/cmdline`],
-    }).output();
-    assert.equal(success, false);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  const daemon = "setsid sh -c 'echo $$ >pid; exec sleep 1000' &";
+  const steps = readSteps(`~~~sh\n${daemon}\nuntil [ -s pid ]; do sleep 0.1; done\n~~~\n`);
+  const setting = { folder: folder.path, ending_ms: 200 };
+  const results = await Array.fromAsync(doSteps(steps, setting));
+  assert.deepEqual(results.map(({ problem }) => problem), [
+    undefined,
+    "processes of this page were left running; they are killed",
+  ]);
+  const pid = (await Deno.readTextFile(`${folder.path}/pid`)).trim();
+  const { success } = await new Deno.Command("sh", {
+    args: ["-c", `grep -qz sleep /proc/${pid}/cmdline`],
+  }).output();
+  assert.equal(success, false);
 });

@@ -3,6 +3,7 @@
  * reason.
  */
 import assert from "node:assert/strict";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { type Followed, followTests } from "./test_process.ts";
 
 /** Follows a program, and returns its end and its whole output. */
@@ -38,36 +39,32 @@ Deno.test("the output keeps stdout and shows both streams", async () => {
 });
 
 Deno.test("a silent run of deno test names the test that does not end", async () => {
-  const folder = await Deno.makeTempDir();
-  try {
-    const file = `${folder}/stuck_test.ts`;
-    await Deno.writeTextFile(
-      file,
-      `Deno.test("waits for ever", () => {
-        Deno.stderr.writeSync(new TextEncoder().encode("begun"));
-        Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
-      });`,
-    );
-    const child = new Deno.Command(Deno.execPath(), {
-      args: ["test", "--parallel", "--no-check", "--no-config", file],
-      stdin: "null",
-      stdout: "piped",
-      stderr: "null",
-    }).spawn();
-    let printed = "";
-    // On a machine of any speed, the run is silent for long only after the test has started.
-    const silence_ms = 20_000;
-    const { success } = await followTests(
-      { name: "deno test", child, kept: child.stdout },
-      (text) => printed += text,
-      { silence_ms, end_ms: 60_000 },
-    );
-    assert.equal(success, false);
-    assert.match(printed, /FAIL {2}deno test has said nothing for 20 s/);
-    assert.match(printed, /waits for ever/);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  const file = `${folder.path}/stuck_test.ts`;
+  await Deno.writeTextFile(
+    file,
+    `Deno.test("waits for ever", () => {
+      Deno.stderr.writeSync(new TextEncoder().encode("begun"));
+      Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0);
+    });`,
+  );
+  const child = new Deno.Command(Deno.execPath(), {
+    args: ["test", "--parallel", "--no-check", "--no-config", file],
+    stdin: "null",
+    stdout: "piped",
+    stderr: "null",
+  }).spawn();
+  let printed = "";
+  // On a machine of any speed, the run is silent for long only after the test has started.
+  const silence_ms = 20_000;
+  const { success } = await followTests(
+    { name: "deno test", child, kept: child.stdout },
+    (text) => printed += text,
+    { silence_ms, end_ms: 60_000 },
+  );
+  assert.equal(success, false);
+  assert.match(printed, /FAIL {2}deno test has said nothing for 20 s/);
+  assert.match(printed, /waits for ever/);
 });
 
 Deno.test("a program that does not end by SIGINT is killed", async () => {

@@ -1,5 +1,6 @@
 /** A workflow with a mistake for each checker, which must report it; otherwise the gate proves nothing. */
 import assert from "node:assert/strict";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { lintWorkflows } from "./workflows.ts";
 import { workflowTools } from "./workflows_tools.ts";
 
@@ -26,25 +27,21 @@ jobs:
 
 Deno.test("actionlint, shellcheck and zizmor find planted mistakes, and nothing in a valid file", async () => {
   const tools = await workflowTools();
-  const folder = await Deno.makeTempDir();
+  await using folder = await temporaryFolder();
   const lint = async (text: string) => {
-    await Deno.writeTextFile(`${folder}/planted.yml`, text);
-    return await lintWorkflows(folder, tools);
+    await Deno.writeTextFile(`${folder.path}/planted.yml`, text);
+    return await lintWorkflows(folder.path, tools);
   };
-  try {
-    assert.equal(await lint(SOUND), "");
-    assert.match(
-      await lint(SOUND.replace(PIN, "actions/checkout@v7")),
-      /error\[unpinned-uses\]/,
-    );
-    const unknown = SOUND.replace("ubuntu-latest", "ubuntu-lastest");
-    assert.match(await lint(unknown), /label "ubuntu-lastest" is unknown.*\[runner-label\]/);
-    assert.match(await lint(SOUND.replace("deno task ok", "rm $x/*")), /\[shellcheck\]/);
-    const injected = SOUND.replace("deno task ok", "echo ${{ github.event.pull_request.title }}");
-    assert.match(await lint(injected), /error\[template-injection\]/);
-    const broad = SOUND.replace("permissions: {}", "permissions: write-all");
-    assert.match(await lint(broad), /\[excessive-permissions\]/);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  assert.equal(await lint(SOUND), "");
+  assert.match(
+    await lint(SOUND.replace(PIN, "actions/checkout@v7")),
+    /error\[unpinned-uses\]/,
+  );
+  const unknown = SOUND.replace("ubuntu-latest", "ubuntu-lastest");
+  assert.match(await lint(unknown), /label "ubuntu-lastest" is unknown.*\[runner-label\]/);
+  assert.match(await lint(SOUND.replace("deno task ok", "rm $x/*")), /\[shellcheck\]/);
+  const injected = SOUND.replace("deno task ok", "echo ${{ github.event.pull_request.title }}");
+  assert.match(await lint(injected), /error\[template-injection\]/);
+  const broad = SOUND.replace("permissions: {}", "permissions: write-all");
+  assert.match(await lint(broad), /\[excessive-permissions\]/);
 });

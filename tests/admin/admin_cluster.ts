@@ -28,16 +28,8 @@ export async function withAdminCluster(
   const spine = (user: string) =>
     `[nats]\nurls = ["nats://${user}:secret@127.0.0.1:${nats.port}"]\n`;
   const config = spine("shield") + issuer.config + more;
-  const start = () =>
-    startServer(
-      "shield",
-      config,
-      issuer.dir,
-      "drain_ms = 0\n",
-      0,
-      [],
-      'operator_tenants = ["acme"]',
-    );
+  const operators = { admin_lines: 'operator_tenants = ["acme"]' };
+  const start = () => startServer("shield", config, issuer.dir, "drain_ms = 0\n", operators);
   await using one = await start();
   await using two = await start();
   await using brain = await startServer("brain", spine("brain"), issuer.dir);

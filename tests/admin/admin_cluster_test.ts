@@ -21,8 +21,7 @@ async function connect(
 }
 
 async function subscribe(client: RawClient, room: string, more: object = {}): Promise<void> {
-  client.send({ op: "sub", room, id: 1, ...more });
-  assert.equal((await client.json()).code, 0);
+  await ask(client, { op: "sub", room, ...more });
 }
 
 async function nodes({ admin, one, two, brain }: AdminCluster): Promise<void> {

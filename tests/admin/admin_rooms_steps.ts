@@ -8,7 +8,7 @@ import { until } from "../../shared/testing/until.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { done, join, joinSoon, next } from "./admin_rooms_world.ts";
 import type { World } from "./admin_rooms_world.ts";
-import { policyAdmin } from "../peers/policy_admin.ts";
+import { enforce } from "../peers/policy_admin.ts";
 import { logged } from "../harness/server_state.ts";
 
 const KEPT = "/v1/rooms/acme/kept-1";
@@ -207,13 +207,8 @@ async function publishes(world: World): Promise<void> {
   assert.deepEqual([refused.status, refused.body.reason], [403, "not-granted"]);
   assert.equal((await narrow.ask("POST", `${KEPT}/messages`, said)).status, 200);
   const admin_url = one.ready.admin_url ?? "";
-  const policies = await policyAdmin({ admin_url, tokenFor: () => Promise.resolve(token) });
-  const module = await Deno.readFile(
-    new URL("../../policies/build/bad_words.wasm", import.meta.url),
-  );
-  const { sha256 } = (await policies.upload(module)).body;
-  const binding = { tenant: "acme", name: "words", sha256, room: "lobby" };
-  assert.equal((await admin.ask("POST", "/v1/policies/deploy", binding)).status, 200);
+  const operator = { admin_url, tokenFor: () => issuer.tokenFor({ role: "admin", sub: "root" }) };
+  await enforce(operator, "bad_words", { tenant: "acme", name: "words", room: "lobby" });
   const bad = { type: "chat", data: { text: "malware" } };
   const rejected = await admin.ask("POST", "/v1/rooms/acme/lobby/messages", bad);
   assert.deepEqual([rejected.status, rejected.body.reason], [403, "policy-rejected"]);

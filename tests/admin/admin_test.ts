@@ -1,16 +1,16 @@
 /**
  * The admin API of a real bus on the embedded Spine: requests without a token and from pages of other sites, limits,
- * and figures of a policy. `admin_strict_test.ts` has invalid requests.
+ * figures of a policy, a log without warnings, and readers whose token ends. `admin_strict_test.ts` has invalid
+ * requests.
  */
 import assert from "node:assert/strict";
 import { AdminClient } from "../peers/admin_client.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import type { TestBus } from "../harness/test_bus.ts";
-import { policyAdmin } from "../peers/policy_admin.ts";
-import { openText } from "../peers/raw_client.ts";
-
-const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
+import { enforce } from "../peers/policy_admin.ts";
+import { send } from "../peers/own_connections.ts";
+import { answered, openText } from "../peers/raw_client.ts";
 
 const QUOTA = '[quota]\nurl = "redis://ann:hidden-word@127.0.0.1:1/0"\n';
 
@@ -64,15 +64,11 @@ Deno.test("limits are shown without secrets", async () => {
 
 Deno.test("what a policy decided and cost is shown", async () => {
   await using bus = await startLocalBus(PATIENT_POLICIES);
-  const [admin, policies] = [await adminOf(bus), await policyAdmin(bus)];
-  const module = await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
-  const { sha256 } = (await policies.upload(module)).body;
-  const binding = { tenant: "default", name: "words", sha256 };
-  assert.equal((await policies.post("deploy", binding)).status, 200);
+  const admin = await adminOf(bus);
+  const sha256 = await enforce(bus, "bad_words", { name: "words" });
   using client = await openText(bus.url, bus.token);
-  for (const [id, text] of ["fine", "malware", "fine"].entries()) {
-    client.send({ op: "pub", room: "lobby", type: "chat", data: { text }, id: id + 1 });
-    await client.json();
+  for (const text of ["fine", "malware", "fine"]) {
+    await answered(client, { op: "pub", room: "lobby", type: "chat", data: { text } });
   }
   const { policies: shown } = await admin.read("/v1/policies/stats?tenant=default");
   const [words] = shown;
@@ -92,4 +88,37 @@ Deno.test("what a policy decided and cost is shown", async () => {
   // A policy may have that name: it is removed like any other.
   const removed = await admin.ask("DELETE", "/v1/policies/stats?tenant=default");
   assert.equal(removed.body.reason, "policy-unknown");
+});
+
+Deno.test("a bus that starts and is queried about itself has no warnings", async () => {
+  await using bus = await startLocalBus();
+  const { nodes } = await (await adminOf(bus)).read("/v1/cluster");
+  assert.ok(nodes.length > 0);
+  assert.deepEqual(bus.log().split("\n").filter((line) => /level=(warn|error)/.test(line)), []);
+});
+
+/** Answers that have no end of their own end with the token of their reader. */
+const ENDLESS = ["rooms/default/lobby/tail", "policies/logs?tenant=default"];
+
+Deno.test("what an admin follows ends once the admin's token is revoked, also while nothing happens", async () => {
+  await using bus = await startLocalBus("");
+  const [mal, root] = await Promise.all(
+    ["mal", "root"].map((user) => bus.tokenFor({ user, role: "admin" })),
+  );
+  const readers = await Promise.all(ENDLESS.map(async (path) => {
+    const answer = await send(`${bus.admin_url}/v1/${path}`, mal!, "GET");
+    assert.equal(answer.status, 200, path);
+    const reader = answer.body!.getReader();
+    // It has begun.
+    assert.equal((await reader.read()).done, false, path);
+    return reader;
+  }));
+  const revoked = { tenant: "default", user: "mal" };
+  const said = await send(`${bus.admin_url}/v1/revocations`, root!, "POST", revoked);
+  assert.equal(said.status, 200, await said.text());
+  for (const [at, reader] of readers.entries()) {
+    let ended = false;
+    while (!ended) ended = (await reader.read()).done;
+    assert.ok(ended, ENDLESS[at]);
+  }
 });

@@ -30,8 +30,7 @@ export async function startServerStage(
   const issuer = stack.use(await createIssuer());
   const started: ServerProcess[] = [];
   const add = async (...[part, config, more = {}]: ServerArguments) => {
-    const { lines = "", ops_lines = "", env = {} } = more;
-    const server = await startServer(part, config, issuer.dir, lines, 0, [], "", ops_lines, env);
+    const server = await startServer(part, config, issuer.dir, more.lines, more);
     stack.use(server);
     started.push(server);
     return server;

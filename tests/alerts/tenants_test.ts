@@ -1,12 +1,12 @@
 /** Alerts about what tenants and their clients do to a bus: policies, schemas, readers, storage, and refusals. */
 import assert from "node:assert/strict";
 import { pace } from "../../shared/testing/pace.ts";
-import { BAD_PING, ping } from "../../shield/schema/testing/schemas.ts";
+import { BAD_PING } from "../../shield/schema/testing/schemas.ts";
 import { fromText } from "../../wasm/testing/bytes.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
-import { policyAdmin } from "../peers/policy_admin.ts";
+import { enforce, policyAdmin } from "../peers/policy_admin.ts";
 import { sendUpgrade } from "../peers/raw_upgrade.ts";
-import { schemaAdmin } from "../peers/schema_admin.ts";
+import { requirePing } from "../peers/schema_admin.ts";
 import { openBinary, openText } from "../peers/raw_client.ts";
 import { encodePub, writeEnvelope } from "@arqon/proto";
 import { type LocalStage, startLocalStage } from "./local_stage.ts";
@@ -48,14 +48,8 @@ const spins = (times: number) =>
   (loop (br_if 0 (local.tee $left (i32.sub (local.get $left) (i32.const 1))))) (i32.const 0)`;
 
 /** Puts a module in force for a tenant, in the chain's version after a good one; its sha256. */
-async function deploy({ bus }: LocalStage, tenant: string, bytes: Uint8Array<ArrayBuffer>) {
-  const admin = await policyAdmin(bus);
-  const { status, body } = await admin.upload(bytes);
-  assert.equal(status, 200, JSON.stringify(body));
-  const deployed = await admin.post("deploy", { sha256: body["sha256"], tenant, name: "p" });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
-  return String(body["sha256"]);
-}
+const deploy = ({ bus }: LocalStage, tenant: string, bytes: Uint8Array<ArrayBuffer>) =>
+  enforce(bus, bytes, { tenant, name: "p" });
 
 /** A client of a tenant over HTTP. */
 const clientOf = async ({ bus }: LocalStage, tenant: string) =>
@@ -160,10 +154,7 @@ const WEDGED: readonly (readonly Row<LocalStage>[])[] = [[{
 const DATA: readonly Row<LocalStage>[] = [{
   alert: "ArqonSchemaViolations",
   async breaks(stage) {
-    const schemas = await schemaAdmin(stage.bus);
-    assert.equal((await schemas.push("ping", ping())).status, 200);
-    const mapping = { subject: "in.t.strict.r.pings-*", schema_id: "ping", message: "t.Ping" };
-    assert.equal((await schemas.map("strict", mapping)).status, 200);
+    await requirePing(stage.bus, "strict", "pings-*");
     stage.words["id"] = "ping";
     const client = await openBinary(stage.bus.url, await stage.bus.tokenFor({ tenant: "strict" }));
     const event = { type: "ping", data: BAD_PING, content_type: "application/protobuf" };

@@ -3,11 +3,12 @@ import assert from "node:assert/strict";
 import { runArq, startArq } from "../../arq/testing/run_arq.ts";
 import { parseLine } from "../../shared/journal/record.ts";
 import type { JournalRecord } from "../../shared/journal/record.ts";
+import { temporaryFolder } from "../../shared/testing/temporary_folder.ts";
 import { until } from "../../shared/testing/until.ts";
 import { StreamedCommand } from "../../tasks/checkout/streamed_command.ts";
 import { startBusWith } from "../harness/bus.ts";
 import type { TestBus } from "../harness/bus.ts";
-import { openText } from "../peers/raw_client.ts";
+import { ask, openText } from "../peers/raw_client.ts";
 
 const CONFIG = `[admin]
 operator_tenants = ["ops"]
@@ -27,8 +28,7 @@ async function flagsOf(bus: TestBus, tenant: string): Promise<string[]> {
 /** Ann publishes a text in a room. */
 async function say(bus: TestBus, room: string, text: string): Promise<void> {
   using client = await openText(bus.url, await bus.tokenFor({ tenant: "acme", user: "ann" }));
-  client.send({ op: "pub", room, type: "chat", data: { text }, id: 1, message_id: `m-${text}` });
-  assert.equal((await client.json()).code, 0);
+  await ask(client, { op: "pub", room, type: "chat", data: { text }, message_id: `m-${text}` });
 }
 
 /** The records of messages, once there are this many. */
@@ -74,23 +74,19 @@ Deno.test("arq journal shows, exports and erases; another tenant's admin is refu
     assert.equal(refused.code, 3, refused.stderr);
     assert.equal(refused.stdout, "");
   }
-  const folder = await Deno.makeTempDir({ prefix: "arqon-journal-" });
-  try {
-    const out = `${folder}/all.ndjson`;
-    const args = ["journal", "export", "--room", "durable-1", "--out", out, ...ops];
-    const written = await runArq(args);
-    assert.deepEqual([written.code, written.stderr], [0, `1 line written to ${out}\n`]);
-    const [line = "", rest] = (await Deno.readTextFile(out)).split("\n");
-    const { payload } = JSON.parse(line);
-    assert.deepEqual([payload.form, atob(payload.data), rest], ["kept", '{"text":"two"}', ""]);
-    assert.equal((await runArq(args)).code, 1, "no file is overwritten");
-    // A refusal leaves no empty file, which would block the next attempt.
-    const again = ["journal", "export", "--out", `${folder}/again.ndjson`];
-    assert.equal((await runArq([...again, ...globex])).code, 3);
-    assert.equal((await runArq([...again, ...ops])).code, 0);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  const out = `${folder.path}/all.ndjson`;
+  const args = ["journal", "export", "--room", "durable-1", "--out", out, ...ops];
+  const written = await runArq(args);
+  assert.deepEqual([written.code, written.stderr], [0, `1 line written to ${out}\n`]);
+  const [line = "", rest] = (await Deno.readTextFile(out)).split("\n");
+  const { payload } = JSON.parse(line);
+  assert.deepEqual([payload.form, atob(payload.data), rest], ["kept", '{"text":"two"}', ""]);
+  assert.equal((await runArq(args)).code, 1, "no file is overwritten");
+  // A refusal leaves no empty file, which would block the next attempt.
+  const again = ["journal", "export", "--out", `${folder.path}/again.ndjson`];
+  assert.equal((await runArq([...again, ...globex])).code, 3);
+  assert.equal((await runArq([...again, ...ops])).code, 0);
   const status = await runArq(["journal", "status", ...ops]);
   assert.match(
     status.stdout,

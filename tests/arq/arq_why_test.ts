@@ -11,7 +11,7 @@ import { startLocalBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import { startOtlpReceiver } from "../otlp/receiver.ts";
 import type { OtlpReceiver, OtlpSpan } from "../otlp/receiver.ts";
-import { policyAdmin } from "../peers/policy_admin.ts";
+import { enforce } from "../peers/policy_admin.ts";
 import { ask, openText } from "../peers/raw_client.ts";
 
 // `arq why` against a real bus: its report about a message and a user, also from the journal, and its exit codes.
@@ -85,17 +85,12 @@ room = "log-*"
 durable = true
 ${PATIENT_POLICIES}`;
 
-const BAD_WORDS = new URL("../../policies/build/bad_words.wasm", import.meta.url);
-
 /** A bus with a journal and a policy; ann has sent one admitted and two refused messages. */
 async function withJournal(
   work: (why: (...args: string[]) => ReturnType<typeof runArq>) => Promise<void>,
 ): Promise<void> {
   await using bus = await startBusWith(WITH_JOURNAL);
-  const policies = await policyAdmin(bus);
-  const { body: { sha256 } } = await policies.upload(await Deno.readFile(BAD_WORDS));
-  const deployed = await policies.post("deploy", { sha256, tenant: "default", name: "words" });
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  await enforce(bus, "bad_words", { name: "words" });
   const token = await bus.tokenFor({ role: "admin", user: "root" });
   const flags = ["--admin-url", bus.admin_url, "--token", token];
   {

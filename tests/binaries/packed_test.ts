@@ -1,16 +1,13 @@
 // Shield and Brain from a folder with only what a compiled binary includes: nothing of the checkout, nothing to write,
 // and no file to read but their own and the configuration.
 import assert from "node:assert/strict";
-import { fileURLToPath } from "node:url";
 import { REPLAY_WORKER } from "../../shield/admin/console/replay_bundle.ts";
 import { until } from "../../shared/testing/until.ts";
 import { stageProgram } from "../../tasks/pack/compile.ts";
 import { PROGRAMS } from "../../tasks/pack/pack_sources.ts";
 import { createIssuer } from "../harness/cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
-import { policyAdmin } from "../peers/policy_admin.ts";
-
-const WASM = fileURLToPath(new URL("../../policies/build/content_size.wasm", import.meta.url));
+import { enforce } from "../peers/policy_admin.ts";
 
 /** A server that has reported that it is ready. */
 interface Packed extends AsyncDisposable {
@@ -86,12 +83,7 @@ Deno.test("packed servers outside of the checkout run policies and serve the con
   }
   // Compiled in a child, metered in one thread, run in another.
   const tokenFor = (claims: object = {}) => issuer.tokenFor({ ...claims });
-  const admin = await policyAdmin({ admin_url, tokenFor });
-  const { status, body } = await admin.upload(await Deno.readFile(WASM));
-  assert.equal(status, 200, JSON.stringify(body));
-  const rule = { name: "size", tenant: "acme", sha256: body["sha256"] };
-  const deployed = await admin.post("deploy", rule);
-  assert.equal(deployed.status, 200, JSON.stringify(deployed.body));
+  await enforce({ admin_url, tokenFor }, "content_size", { name: "size", tenant: "acme" });
   const authorization = `Bearer ${await issuer.tokenFor()}`;
   const headers = { authorization, "content-type": "application/json" };
   for (const [length, wanted] of [[10, 200], [20_000, 413]] as const) {

@@ -118,13 +118,9 @@ export async function openWorld(
 ): Promise<World | undefined> {
   const database = await somePostgres();
   if (database === undefined) return undefined;
-  const folder = await initFolder();
-  const file = `${folder.path}/config.toml`;
   const port = freePort();
-  const config = await Deno.readTextFile(file);
-  const fixed = config.replace(/(\[server\][^[]*?^port = )0$/m, `$1${port}`);
   const kept = Math.min(1_000_000, 2 * messages + 10_000);
-  await Deno.writeTextFile(file, `${fixed}${tablesFor(kept)}${tablesOf(database)}`);
+  const folder = await initFolder(`${tablesFor(kept)}${tablesOf(database)}`, port);
   await database.sql(BRIDGE_SQL);
   let bus = await startServe(folder.path).catch(async (error) => {
     await database[Symbol.asyncDispose]();

@@ -1,12 +1,8 @@
 /** Puts the stand-in for `docker` (`main.ts`) into a folder, and returns the environment that finds it. */
 import { join } from "node:path";
+import { deno, must } from "../../tasks/checkout/programs.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { freePorts } from "../harness/free_ports.ts";
-
-async function outputOf(command: string, args: string[]): Promise<string> {
-  const { stdout } = await new Deno.Command(command, { args }).output();
-  return new TextDecoder().decode(stdout);
-}
 
 /**
  * The environment in which `docker` is the stand-in, which keeps its state below `base`; the stack's other ports are
@@ -15,7 +11,7 @@ async function outputOf(command: string, args: string[]): Promise<string> {
 export async function standInFor(base: string): Promise<Readonly<Record<string, string>>> {
   const bin = join(base, "bin");
   await Deno.mkdir(bin);
-  const { denoDir } = JSON.parse(await outputOf(Deno.execPath(), ["info", "--json"]));
+  const { denoDir } = JSON.parse((await deno(["info", "--json"])).stdout);
   const main = `${ROOT}tests/compose_stand_in/main.ts`;
   // The caller may have no cache and no network; its programs are this checkout's.
   const script = `#!/bin/sh
@@ -26,7 +22,7 @@ exec "${Deno.execPath()}" run -A --quiet --config "${ROOT}deno.json" "${main}" "
   await Deno.writeTextFile(join(bin, "docker"), script, { mode: 0o755 });
   const [grafana = 0, prometheus = 0, jaeger = 0] = freePorts(3);
   // Tests cannot read the environment, but their children can.
-  const path = await outputOf("sh", ["-c", 'printf %s "$PATH"']);
+  const { stdout: path } = await must("sh", ["-c", 'printf %s "$PATH"']);
   return {
     PATH: `${bin}:${path}`,
     STAND_IN_DIR: join(base, "stand-in"),

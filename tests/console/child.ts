@@ -11,7 +11,7 @@ import { startChromium } from "./world.ts";
 const scenarios = wanted(SCENARIOS, Deno.args);
 announce(scenarios);
 const counter = new URL("../../policies/build/reducers/counter.wasm", import.meta.url).pathname;
-const browser = await startChromium();
+await using browser = await startChromium();
 await using bus = await startBusWith(
   '[[rooms]]\nroom = "kept-*"\ndurable = true\nhistory_size = 100\n' +
     '[journal]\njournal = "all"\n#constant journal.flush_ms = 50\n' +
@@ -21,8 +21,4 @@ await using bus = await startBusWith(
     PATIENT_POLICIES,
 );
 const admin = await bus.tokenFor({ role: "admin", user: "root" });
-try {
-  await runAll(scenarios, { bus, browser, admin });
-} finally {
-  await browser.close();
-}
+await runAll(scenarios, { bus, browser, admin });

@@ -2,8 +2,7 @@
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import { until } from "../../shared/testing/until.ts";
-import { policyAdmin } from "../peers/policy_admin.ts";
-import { BUILT } from "./scenarios_policy.ts";
+import { enforce } from "../peers/policy_admin.ts";
 import { openConsole } from "./world.ts";
 import type { Scenario } from "./world.ts";
 
@@ -13,10 +12,7 @@ const HOSTILE = `<img src=x onerror="globalThis.hacked=1">`;
 const plays: Scenario = {
   name: "the playground shows sent and received messages, the members and a policy's refusals",
   async run(world) {
-    const operator = await policyAdmin(world.bus);
-    const { body } = await operator.upload(await Deno.readFile(`${BUILT}bad_words.wasm`));
-    const policy = { tenant: TENANT, name: "words", sha256: body["sha256"] };
-    assert.equal((await operator.post("deploy", policy)).status, 200);
+    await enforce(world.bus, "bad_words", { tenant: TENANT, name: "words" });
     const of = (user: string, role: "user" | "admin") =>
       world.bus.tokenFor({ tenant: TENANT, user, role });
     await using ann = await connect({ url: world.bus.url, token: await of("ann", "user") });

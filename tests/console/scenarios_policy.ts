@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { Buffer } from "node:buffer";
 import { until } from "../../shared/testing/until.ts";
 import { runArq } from "../../arq/testing/run_arq.ts";
-import { policyAdmin } from "../peers/policy_admin.ts";
+import { enforce } from "../peers/policy_admin.ts";
 import { ask, client, openConsole } from "./world.ts";
 import type { Scenario, World } from "./world.ts";
 
@@ -14,11 +14,7 @@ const SAID = ["hello", "malware", "good evening"];
 
 /** A tenant whose policy has decided about three messages, which are in the journal. */
 export async function decided(world: World, tenant: string): Promise<void> {
-  const admin = await policyAdmin(world.bus);
-  const { body } = await admin.upload(await Deno.readFile(`${BUILT}bad_words.wasm`));
-  const policy = { tenant, name: "words", sha256: body["sha256"] };
-  const { status } = await admin.post("deploy", policy);
-  assert.equal(status, 200);
+  await enforce(world.bus, "bad_words", { tenant, name: "words" });
   using ann = await client(world, { tenant, user: "ann" });
   for (const [at, text] of SAID.entries()) {
     ann.send({ op: "pub", room: "lobby", type: "chat", data: { text }, id: at + 1 });

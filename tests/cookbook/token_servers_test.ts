@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { ArqonError, connect } from "@arqon/sdk";
 import { runArq } from "../../arq/testing/run_arq.ts";
+import { must, pythonPackages } from "../../tasks/checkout/programs.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startBusWith } from "../harness/bus.ts";
@@ -12,26 +13,19 @@ import { ensureGoProgram } from "../harness/go_program.ts";
 import { startProgram } from "./program.ts";
 
 const SERVERS = `${ROOT}examples/cookbook/token_server`;
-const VENV = `${ROOT}.arqon/token_server_python`;
-
-async function must(program: string, args: string[], cwd: string = ROOT): Promise<void> {
-  const { success, stderr } = await new Deno.Command(program, { args, cwd }).output();
-  assert.ok(success, `${program} ${args.join(" ")}: ${new TextDecoder().decode(stderr)}`);
-}
 
 /** Each as a command line, without the key and the port. */
 async function servers(folder: string): Promise<Record<string, string[]>> {
   await Deno.copyFile(`${SERVERS}/node.mjs`, `${folder}/server.mjs`);
-  await must("npm", ["install", "--no-audit", "--no-fund", "jose@6.2.17"], folder);
-  await must("python3", ["-m", "venv", VENV]);
-  await must(`${VENV}/bin/pip`, ["install", "--quiet", "pyjwt[crypto]>=2.9"]);
+  await must("npm", ["install", "--no-audit", "--no-fund", "jose@6.2.17"], { cwd: folder });
+  const bin = await pythonPackages("token_server_python", ["pyjwt[crypto]>=2.9"]);
   const go = await ensureGoProgram({
     ...{ name: "arqon_token_server", version: "1" },
     source: { folder: "examples/cookbook/token_server/go" },
   });
   return {
     node: ["node", `${folder}/server.mjs`],
-    python: [`${VENV}/bin/python`, `${SERVERS}/server.py`],
+    python: [`${bin}/python`, `${SERVERS}/server.py`],
     go: [go],
   };
 }

@@ -118,9 +118,5 @@ const SCENARIOS: readonly ChildScenario<World>[] = [
 const scenarios = wanted(SCENARIOS, Deno.args);
 announce(scenarios);
 await using example = await startExample("editor");
-const browser = await startChromium();
-try {
-  await runAll(scenarios, { browser, url: example.url });
-} finally {
-  await browser.close();
-}
+await using browser = await startChromium();
+await runAll(scenarios, { browser, url: example.url });

@@ -127,11 +127,6 @@ export class Fleet implements AsyncDisposable {
     return this.#nodes.get(name)?.admin_url;
   }
 
-  /** Port of a Shield's client listener, undefined while it is down. */
-  clientPort(name: string): number | undefined {
-    return this.#nodes.get(name)?.client_port;
-  }
-
   /** Executes the faults, each at its time; resolves when everything is up again. */
   async suffer(faults: readonly Fault[]): Promise<void> {
     const began_ms = performance.now();

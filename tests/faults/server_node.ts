@@ -82,13 +82,12 @@ export class ServerNode implements AsyncDisposable {
 
   /** As a supervisor would: repeatedly until it is ready. Rejects with the log when it never is. */
   async start(): Promise<void> {
-    const { part, config, server_lines, name, dir, port = 0, env = {} } = this.#options;
+    const { part, config, server_lines, name, dir, port, env = {} } = this.#options;
     const nats = `[nats]\nurls = ${JSON.stringify(this.#nats_urls)}\n`;
     for (let attempt = 1;; attempt++) {
       try {
         const lines = `node_id = "${name}"\n${server_lines}`;
-        const own = [port, [], "", "", env] as const;
-        const process = await startServer(part, nats + config, dir, lines, ...own);
+        const process = await startServer(part, nats + config, dir, lines, { port, env });
         this.#process = process;
         this.#ready = process.ready;
         this.#starts++;

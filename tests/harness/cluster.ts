@@ -107,25 +107,33 @@ function listeners(port: number, admin_lines: string, ops_lines: string, lines: 
   }${lines}`;
 }
 
+/** What few processes need. */
+interface ServerOptions {
+  /** The clients' port; absent: a free one. */
+  readonly port?: number | undefined;
+  /** More arguments, for example `--processes`, with which it is ready when its supervisor says so. */
+  readonly args?: readonly string[];
+  /** More lines for `[admin]` and `[ops]`, which may begin with a port. */
+  readonly admin_lines?: string;
+  readonly ops_lines?: string;
+  /** More environment, which it cannot read itself. */
+  readonly env?: Readonly<Record<string, string>>;
+  /** The tree of its program, without a slash at its end; absent: this one. */
+  readonly root?: string;
+}
+
 /**
  * Rejects with the log when the process ends before it is ready. `server_lines` are additional lines for its `[server]`
- * table, for example `node_id = "shield-0"`, which may begin with its host, `admin_lines` and `ops_lines` for `[admin]`
- * and `[ops]`, which may begin with its port; `port` is the clients' port, 0 a free one; `args` are additional
- * arguments, for example `--processes`, with which it is ready when its supervisor says so; `env` is additional
- * environment, which it cannot read itself; `root` is the tree of its program, without a slash at its end.
+ * table, for example `node_id = "shield-0"`, which may begin with its host.
  */
 export async function startServer(
   part: "shield" | "brain",
   config: string,
   dir: string,
   server_lines = "",
-  port = 0,
-  args: readonly string[] = [],
-  admin_lines = "",
-  ops_lines = "",
-  env: Readonly<Record<string, string>> = {},
-  root = ROOT,
+  options: ServerOptions = {},
 ): Promise<ServerProcess> {
+  const { port = 0, args = [], admin_lines = "", ops_lines = "", env = {}, root = ROOT } = options;
   const file = await Deno.makeTempFile({ dir, prefix: `${part}-`, suffix: ".toml" });
   await Deno.writeTextFile(
     file,

@@ -2,6 +2,7 @@
  * Programs in Go and Rust for tests that check us against other software: from the PATH, else built once into `.arqon/cache`.
  * Building takes a minute or two, so tests that need one are among the slow ones.
  */
+import { installed, run } from "../../tasks/checkout/programs.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 
 /** The program to build. */
@@ -29,16 +30,6 @@ export const AGE: GoProgram = {
   source: { package: "filippo.io/age/cmd/age" },
 };
 
-async function exists(program: string): Promise<boolean> {
-  try {
-    await new Deno.Command(program, { args: ["--version"] }).output();
-    return true;
-  } catch (error) {
-    if (error instanceof Deno.errors.NotFound) return false;
-    throw error;
-  }
-}
-
 async function build({ name, version, source }: GoProgram, target: string): Promise<void> {
   const bin = target.slice(0, target.lastIndexOf("/"));
   const [compiler, ...args] = "crate" in source
@@ -47,30 +38,21 @@ async function build({ name, version, source }: GoProgram, target: string): Prom
     ? ["go", "build", "-C", `${ROOT}${source.folder}`, "-o", target, "."]
     : ["go", "install", `${source.package}@${version}`];
   const env = { GOBIN: bin, CARGO_TARGET_DIR: `${bin}/target` };
-  const { success, stderr } = await new Deno.Command(compiler!, { args, env }).output();
-  if (!success) throw new Error(`${name}: ${compiler} failed: ${new TextDecoder().decode(stderr)}`);
+  const built = await run(compiler!, args, { env });
+  if (built === undefined) {
+    const needed = "crate" in source ? "Rust 1.85 with cargo" : "Go 1.26";
+    throw new Error(`${name} is not on the PATH, and without ${needed} it cannot be built`);
+  }
+  if (!built.ok) throw new Error(`${name}: ${compiler} failed: ${built.stderr}`);
   if ("crate" in source) await Deno.rename(`${bin}/made/bin/${name}`, target);
 }
 
 /** Its path. Throws an Error that says what to do. */
 export async function ensureGoProgram(program: GoProgram): Promise<string> {
   const { name, version } = program;
-  if (await exists(name)) return name;
-  const cache = `${ROOT}.arqon/cache`;
-  const cached = `${cache}/${name}-${version}`;
-  if (await exists(cached)) return cached;
-  await Deno.mkdir(cache, { recursive: true });
-  const bin = await Deno.makeTempDir({ dir: cache, prefix: "go-" });
-  try {
-    await build(program, `${bin}/${name}`);
-    await Deno.rename(`${bin}/${name}`, cached);
-    return cached;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
-    const needed = "crate" in program.source ? "Rust 1.85 with cargo" : "Go 1.26";
-    const text = `${name} is not on the PATH, and without ${needed} it cannot be built`;
-    throw new Error(text, { cause: error });
-  } finally {
-    await Deno.remove(bin, { recursive: true });
-  }
+  if (await run(name, ["--version"]) !== undefined) return name;
+  return await installed(`${name}-${version}`, async (folder) => {
+    await build(program, `${folder}/${name}`);
+    return `${folder}/${name}`;
+  });
 }

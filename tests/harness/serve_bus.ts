@@ -59,13 +59,17 @@ export async function startServe(
   };
 }
 
-/** A folder created by `arq init`, with chosen ports. Its name contains a space. */
-export async function initFolder() {
+/**
+ * A folder created by `arq init`, with `more` in its configuration, on `port` for clients and other free ones. Its name
+ * contains a space.
+ */
+export async function initFolder(more = "", port = 0) {
   const path = await Deno.makeTempDir({ prefix: "arq serve-" });
   const { code, stderr } = await runArq(["init", "--no-context"], { cwd: path });
   assert.equal(code, 0, stderr);
-  const config = await Deno.readTextFile(`${path}/config.toml`);
-  await Deno.writeTextFile(`${path}/config.toml`, config.replace(/^port = \d+$/gm, "port = 0"));
+  const config = (await Deno.readTextFile(`${path}/config.toml`))
+    .replace(/^port = \d+$/gm, "port = 0").replace("port = 0", `port = ${port}`);
+  await Deno.writeTextFile(`${path}/config.toml`, config + more);
   return { path, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
 }
 

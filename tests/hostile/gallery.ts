@@ -6,7 +6,7 @@ import { niceness, startProgram } from "../../bench/measure/line_program.ts";
 import { pace } from "../../shared/testing/pace.ts";
 import { startBusWith, type TestBus, withFiles } from "../harness/bus.ts";
 import { websocketLine } from "../harness/websocket_option.ts";
-import { policyAdmin } from "../peers/policy_admin.ts";
+import { enforce, policyAdmin } from "../peers/policy_admin.ts";
 import { openText } from "../peers/raw_client.ts";
 import type { AttackReport } from "./attacker.ts";
 import { type Attack, ATTACKS } from "./attacks.ts";
@@ -14,7 +14,6 @@ import type { CleanPhase, CleanReport } from "./clean_clients.ts";
 import { costlyConfig, FAILS_ON_B, timerModule } from "./costly_work.ts";
 import { slowStart } from "./slow_start.ts";
 
-const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 /** The bus's limit, low enough for unauthenticated connections to use it up. */
 const OPEN_FILES = 2_000;
 const WORKERS = 2;
@@ -98,13 +97,8 @@ async function startGuardedBus(plan: GalleryPlan, dir: string): Promise<TestBus>
   const timers = `${dir}/timers.wasm`;
   await Deno.writeFile(timers, timerModule());
   const bus = await startBusWith(configOf(plan, timers), withFiles(OPEN_FILES));
-  const admin = await policyAdmin(bus);
-  const words = await Deno.readFile(`${ROOT}/policies/build/bad_words.wasm`);
-  for (const [name, bytes] of [["words", words], ["fails-on-b", FAILS_ON_B]] as const) {
-    const { body: { sha256 } } = await admin.upload(bytes);
-    const { status, body } = await admin.post("deploy", { tenant: "guarded", name, sha256 });
-    if (status !== 200) throw new Error(`the clean policy ${name}: ${JSON.stringify(body)}`);
-  }
+  await enforce(bus, "bad_words", { tenant: "guarded", name: "words" });
+  await enforce(bus, FAILS_ON_B, { tenant: "guarded", name: "fails-on-b" });
   return bus;
 }
 

@@ -1,13 +1,10 @@
 /** The errors of `deno task images` on a machine that cannot build. Building requires buildah and root. */
 import assert from "node:assert/strict";
-import { ROOT } from "../../tasks/checkout/source_files.ts";
+import { runDeno } from "../../tasks/checkout/programs.ts";
 
 Deno.test("deno task images reports what a machine lacks and how to install it, and builds nothing", async () => {
-  const { code, stdout } = await new Deno.Command(Deno.execPath(), {
-    args: ["run", "--quiet", "--allow-all", `${ROOT}tests/images/main.ts`],
-    env: { PATH: "/nowhere" },
-  }).output();
-  const said = new TextDecoder().decode(stdout);
+  const args = ["run", "--quiet", "--allow-all", "tests/images/main.ts"];
+  const { code, stdout: said } = await runDeno(args, { env: { PATH: "/nowhere" } });
   assert.equal(code, 3, said);
   if (Deno.build.os !== "linux") return assert.match(said, /^- Linux: /m);
   for (const [program, name] of [["buildah", "buildah"], ["ip", "iproute2"], ["node", "nodejs"]]) {

@@ -58,7 +58,7 @@ async function startShield({ processes, server_lines = "" }: LoadPlan) {
   const config = `[nats]\nurls = ["${nats.url}"]\n${LIMITS}${issuer.config}`;
   const lines = `host = "0.0.0.0"\n${server_lines}`;
   const args = ["--processes", String(processes)];
-  const shield = owned.use(await startServer("shield", config, issuer.dir, lines, 0, args));
+  const shield = owned.use(await startServer("shield", config, issuer.dir, lines, { args }));
   const exp = Math.floor(Date.now() / 1_000) + 86_400;
   const tokens = await Promise.all(
     Array.from({ length: USERS }, (_, user) => issuer.tokenFor({ sub: `user-${user}`, exp })),

@@ -48,7 +48,7 @@ async function start(
   ].join("\n");
   const limits =
     `[nats]\nurls = ["${issuer.nats}"]\n[limits]\nmemory_bytes = ${LIMIT_BYTES}\n#constant limits.memory_ban_seconds = ${BAN_SECONDS}\n[policy]\nworkers = 1\n`;
-  return await startServer("shield", limits + issuer.config, issuer.dir, lines, port);
+  return await startServer("shield", limits + issuer.config, issuer.dir, lines, { port });
 }
 
 /** The process's peak memory, as the kernel counts it; 0 once it has ended. */

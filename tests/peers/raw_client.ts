@@ -128,13 +128,21 @@ export async function openText(url: string, token: string): Promise<RawClient> {
   return client;
 }
 
-/** Sends an operation of the text form and resolves with its ACK. Rejects if it is refused. */
-export async function ask(client: RawClient, operation: object): ReturnType<RawClient["json"]> {
+/** Sends an operation of the text form and resolves with its ACK, accepted or refused. Skips what comes before. */
+export async function answered(
+  client: RawClient,
+  operation: object,
+): ReturnType<RawClient["json"]> {
   client.send({ ...operation, id: 1 });
   for (;;) {
-    const answer = await client.json();
-    if (answer.op !== "ack") continue;
-    if (answer.code !== 0) throw new Error(`refused: ${answer.code} ${answer.message}`);
-    return answer;
+    const frame = await client.json();
+    if (frame.op === "ack") return frame;
   }
+}
+
+/** As `answered`, but rejects if it is refused. */
+export async function ask(client: RawClient, operation: object): ReturnType<RawClient["json"]> {
+  const answer = await answered(client, operation);
+  if (answer.code !== 0) throw new Error(`refused: ${answer.code} ${answer.message}`);
+  return answer;
 }

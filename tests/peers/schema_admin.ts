@@ -1,4 +1,5 @@
 /** An admin's HTTP requests about schemas and mappings, for tests and benchmarks: real requests, plain answers. */
+import { ping } from "../../shield/schema/testing/schemas.ts";
 import type { TestBus } from "../harness/bus.ts";
 import { AdminClient } from "./admin_client.ts";
 import type { AdminAnswer } from "./admin_client.ts";
@@ -49,4 +50,19 @@ export async function schemaAdmin(
       return call("DELETE", `tenants/${tenant}/mappings${query}`);
     },
   };
+}
+
+/** Registers `t.Ping` as the schema `ping`, and requires it of a tenant's room, or of rooms with a prefix. */
+export async function requirePing(
+  bus: Parameters<typeof schemaAdmin>[0],
+  tenant: string,
+  room: string,
+): Promise<void> {
+  const admin = await schemaAdmin(bus);
+  const pushed = await admin.push("ping", ping());
+  const mapping = { subject: `in.t.${tenant}.r.${room}`, schema_id: "ping", message: "t.Ping" };
+  const mapped = await admin.map(tenant, mapping);
+  if (pushed.status !== 200 || mapped.status !== 200) {
+    throw new Error(JSON.stringify([pushed.body, mapped.body]));
+  }
 }

@@ -6,7 +6,7 @@ import { until } from "../../shared/testing/until.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
 import type { LocalBusOptions } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
-import { policyAdmin } from "../peers/policy_admin.ts";
+import { enforce } from "../peers/policy_admin.ts";
 import { grown, publish, RECORDS_CONFIG, served, verifierOf, vkeyOf } from "./served.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
 
@@ -38,11 +38,8 @@ async function started(record: string, options: LocalBusOptions = {}) {
 Deno.test("a decision can be repeated from its line, its module and the log", async () => {
   await using world = await started("journal");
   const { bus, to, run, files, write } = world;
-  const deployed = await policyAdmin(bus);
   const bytes = await Deno.readFile(WORDS);
-  const { body: { sha256 } } = await deployed.upload(bytes);
-  const binding = { sha256, tenant: "default", name: "words", room: "bets" };
-  assert.equal((await deployed.post("deploy", binding)).status, 200);
+  const sha256 = await enforce(bus, bytes, { name: "words", room: "bets" });
   for (const text of ["fine", "malware"]) {
     const peer = new HttpPeer(bus.http_url, bus.token);
     const { status } = await peer.call("POST", "rooms/bets/messages", { data: { text } });

@@ -67,11 +67,8 @@ export async function onNats(
 /** `arq serve` as a process. */
 export async function embedded(config: string): Promise<FaultWorld> {
   await using owned = new AsyncDisposableStack();
-  const { path } = owned.use(await initFolder());
   const port = freePort();
-  const own = await Deno.readTextFile(`${path}/config.toml`);
-  const text = `${own.replace("port = 0", `port = ${port}`)}${config}`;
-  await Deno.writeTextFile(`${path}/config.toml`, text);
+  const { path } = owned.use(await initFolder(config, port));
   let bus = await startServe(path);
   owned.defer(async () => void await bus.stop("SIGKILL"));
   let past = "";

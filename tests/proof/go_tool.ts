@@ -1,5 +1,5 @@
 /** Checks by libraries of others, in Go and Rust, which read our trees and proofs for tests. */
-import assert from "node:assert/strict";
+import { must } from "../../tasks/checkout/programs.ts";
 import { ensureGoProgram, type GoProgram } from "../harness/go_program.ts";
 
 const PROOF_TOOL = {
@@ -23,11 +23,6 @@ export const proofReader = (args: readonly string[], stdin: string): Promise<unk
   run(PROOF_READER, args, stdin);
 
 async function run(of: GoProgram, args: readonly string[], stdin: string): Promise<unknown> {
-  const program = await ensureGoProgram(of);
-  const piped = { stdin: "piped", stdout: "piped", stderr: "piped" } as const;
-  const child = new Deno.Command(program, { args: [...args], ...piped }).spawn();
-  const fed = new Blob([stdin]).stream().pipeTo(child.stdin);
-  const [{ success, stdout, stderr }] = await Promise.all([child.output(), fed]);
-  assert(success, new TextDecoder().decode(stderr));
-  return JSON.parse(new TextDecoder().decode(stdout));
+  const { stdout } = await must(await ensureGoProgram(of), args, { stdin });
+  return JSON.parse(stdout);
 }

@@ -1,4 +1,5 @@
 /** Runs `examples/proof_verifier/verify.py`, which knows nothing of our code. */
+import { must, run } from "../../tasks/checkout/programs.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 
 /** What it has found, or what it says is wrong. */
@@ -6,12 +7,10 @@ export async function verifierPy(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
 ): Promise<{ readonly found?: Record<string, unknown>; readonly wrong?: string }> {
-  const { success, stdout, stderr } = await new Deno.Command("python3", {
-    args: [`${ROOT}examples/proof_verifier/verify.py`, ...args],
-    env: { ...env, PYTHONUTF8: "1" },
-  }).output();
-  const text = new TextDecoder().decode(success ? stdout : stderr);
-  return success ? { found: JSON.parse(text) } : { wrong: text.trim() };
+  const program = `${ROOT}examples/proof_verifier/verify.py`;
+  const options = { env: { ...env, PYTHONUTF8: "1" } };
+  const { ok, stdout, stderr } = (await run("python3", [program, ...args], options))!;
+  return ok ? { found: JSON.parse(stdout) } : { wrong: stderr.trim() };
 }
 
 /** Calls the program's `main` with the arguments of each line, and prints what it says is wrong, "" for nothing. */
@@ -32,16 +31,10 @@ for line in sys.stdin.read().splitlines():
 
 /** What it says is wrong with each of many, in one process; "": nothing. */
 export async function verifiersPy(all: readonly (readonly string[])[]): Promise<string[]> {
-  const child = new Deno.Command("python3", {
-    args: ["-B", "-c", MANY, `${ROOT}examples/proof_verifier`],
-    env: { PYTHONUTF8: "1" },
-    ...{ stdin: "piped", stdout: "piped", stderr: "piped" },
-  }).spawn();
-  const lines = all.map((args) => `${JSON.stringify(args)}\n`).join("");
-  const fed = new Blob([lines]).stream().pipeTo(child.stdin);
-  const [{ success, stdout, stderr }] = await Promise.all([child.output(), fed]);
-  if (!success) throw new Error(new TextDecoder().decode(stderr));
-  return new TextDecoder().decode(stdout).trim().split("\n").map((line) => JSON.parse(line));
+  const args = ["-B", "-c", MANY, `${ROOT}examples/proof_verifier`];
+  const stdin = all.map((args) => `${JSON.stringify(args)}\n`).join("");
+  const { stdout } = await must("python3", args, { env: { PYTHONUTF8: "1" }, stdin });
+  return stdout.trim().split("\n").map((line) => JSON.parse(line));
 }
 
 /** Writes the files of a tree into a folder. */

@@ -10,6 +10,7 @@ import { emptyRoom, type RoomState, valuesDigest } from "../../brain/reducers/st
 import { reducerRoomOf } from "../../shared/rooms/reducer_room.ts";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { ObjectStore } from "../../shared/spine/contract/spine.ts";
+import { must } from "../../tasks/checkout/programs.ts";
 import { ensureGoProgram } from "../harness/go_program.ts";
 import type { GoProgram } from "../harness/go_program.ts";
 import type { MadeCall } from "./callers.ts";
@@ -31,30 +32,14 @@ export interface RoomHistory {
 /** Porcupine's result for each history, in order: `Ok`, `Illegal` or, on a timeout, `Unknown`. */
 export async function linearizable(histories: readonly RoomHistory[]): Promise<string[]> {
   const program = await ensureGoProgram(CHECKER);
-  const child = new Deno.Command(program, {
-    ...{ stdin: "piped", stdout: "piped", stderr: "inherit" },
-  }).spawn();
-  const writer = child.stdin.getWriter();
-  const fed = (async () => {
-    for (const { room, calls } of histories) {
-      const line = JSON.stringify({
-        room,
-        calls: calls.map(({ amount, total, entry, from, to }) => ({
-          amount,
-          total,
-          entry,
-          from,
-          to,
-        })),
-      });
-      await writer.write(new TextEncoder().encode(`${line}\n`));
-    }
-    await writer.close();
-  })();
-  const [{ success, stdout }] = await Promise.all([child.output(), fed]);
-  if (!success) throw new Error("the checker of linearizability failed");
-  const lines = new TextDecoder().decode(stdout).trim().split("\n");
-  return lines.map((line) => JSON.parse(line).result);
+  const lines = histories.map(({ room, calls }) => {
+    const members = calls.map(({ amount, total, entry, from, to }) => (
+      { amount, total, entry, from, to }
+    ));
+    return `${JSON.stringify({ room, calls: members })}\n`;
+  });
+  const { stdout } = await must(program, [], { stdin: lines.join("") });
+  return stdout.trim().split("\n").map((line) => JSON.parse(line).result);
 }
 
 /** Problems of a room's entries and events, as text. */

@@ -1,5 +1,6 @@
 /** Folds a room's log in another engine, wasmtime, with a host and a fold in Python that were written from the ABI. */
 import type { RoomSource } from "../../arq/reducers/room_fold.ts";
+import { must } from "../../tasks/checkout/programs.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 import { writeLog } from "../verification/log_file.ts";
 import type { FoldedRoom } from "./judge.ts";
@@ -17,9 +18,6 @@ export async function foldedElsewhere(
   path: string,
 ): Promise<Omit<FoldedRoom, "problems">> {
   await writeLog(source, path);
-  const { success, stdout, stderr } = await new Deno.Command(PYTHON, {
-    args: [`${ROOT}tests/verification/fold_log.py`, path],
-  }).output();
-  if (!success) throw new Error(`wasmtime: ${new TextDecoder().decode(stderr).slice(-4_096)}`);
-  return JSON.parse(new TextDecoder().decode(stdout));
+  const { stdout } = await must(PYTHON, [`${ROOT}tests/verification/fold_log.py`, path]);
+  return JSON.parse(stdout);
 }

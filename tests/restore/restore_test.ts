@@ -5,7 +5,6 @@
  * Real processes.
  */
 import assert from "node:assert/strict";
-import { runArq } from "../../arq/testing/run_arq.ts";
 import { createIssuer } from "../harness/cluster.ts";
 import { numbers } from "../peers/durable_client.ts";
 import type { DurableClient, Place } from "../peers/durable_client.ts";
@@ -13,27 +12,13 @@ import { startNats } from "../harness/nats_server.ts";
 import type { NatsServer } from "../harness/nats_server.ts";
 import { afterwards, NATS_CONFIG, readToGap, startCluster } from "./restore_cluster.ts";
 import { comesBack, copyFolder, DESK, dial, Given, Load, ROOM } from "./restore_world.ts";
-import { startServe } from "../harness/serve_bus.ts";
+import { initFolder, startServe, tokenOf } from "../harness/serve_bus.ts";
 import type { ServedBus } from "../harness/serve_bus.ts";
-
-/** A folder as `arq init` creates it, on free ports. */
-async function initFolder() {
-  const path = await Deno.makeTempDir({ prefix: "arqon-restore-" });
-  const { code, stderr } = await runArq(["init", "--no-context"], { cwd: path });
-  assert.equal(code, 0, stderr);
-  const config = await Deno.readTextFile(`${path}/config.toml`);
-  await Deno.writeTextFile(`${path}/config.toml`, config.replace(/^port = \d+$/gm, "port = 0"));
-  const key = ["--key", "keys/arqon-private.jwk.json"];
-  const claims = ["--issuer", "arqon-local", "--audience", "arqon", "--role", "service"];
-  const gen = await runArq(["auth", "gen", ...key, ...claims], { cwd: path });
-  assert.equal(gen.code, 0, gen.stderr);
-  const token = gen.stdout.trim();
-  return { path, token, [Symbol.asyncDispose]: () => Deno.remove(path, { recursive: true }) };
-}
 
 Deno.test("embedded: restarts continue, an older copy and a wiped folder have other epochs", async () => {
   await using folder = await initFolder();
-  const { path, token } = folder;
+  const { path } = folder;
+  const token = await tokenOf(path, "service");
   const given = new Given();
   const data = `${path}/data`;
   /** Starts the bus, runs it under load, and kills it in the middle; returns a client's position. */

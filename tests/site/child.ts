@@ -123,12 +123,7 @@ const fits: ChildScenario<World> = {
 
 const scenarios = wanted([everyPage, darkAndNarrow, fits], Deno.args);
 announce(scenarios);
-const server = serve();
-const browser = await startChromium();
-try {
-  const url = `http://127.0.0.1:${server.addr.port}`;
-  await runAll(scenarios, { browser, url, pages: await pagesOf(SITE) });
-} finally {
-  await browser.close();
-  await server.shutdown();
-}
+await using server = serve();
+await using browser = await startChromium();
+const url = `http://127.0.0.1:${server.addr.port}`;
+await runAll(scenarios, { browser, url, pages: await pagesOf(SITE) });

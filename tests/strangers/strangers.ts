@@ -6,7 +6,7 @@ import assert from "node:assert/strict";
 import type { TlsPair } from "../../shared/http1/door.ts";
 import { until } from "../../shared/testing/until.ts";
 import { startBusWith, withFiles } from "../harness/bus.ts";
-import { RawClient } from "../peers/raw_client.ts";
+import { ask, RawClient } from "../peers/raw_client.ts";
 
 /** The connections and the bus. */
 export interface StrangersOptions {
@@ -66,8 +66,7 @@ export async function runStrangers(options: StrangersOptions): Promise<Strangers
   const offer = { token: bus.token, subprotocols: ["arqon.v1.json"], client: trusting };
   using client = new RawClient(bus.url, offer);
   await client.json();
-  client.send({ op: "sub", room: "lobby", id: 1 });
-  await client.json();
+  await ask(client, { op: "sub", room: "lobby" });
   const strangers: Deno.TcpConn[] = [];
   let [heard, worst_ms] = [0, 0];
   const talk = async () => {

@@ -3,6 +3,7 @@
  * the embedded Spine and against two Shields on NATS in turn. The package comes from npm, with its dependencies as of
  * one day, and needs Node. The last line is `N passed, N failed`.
  */
+import { run as runProgram } from "../../tasks/checkout/programs.ts";
 import { startBusWith } from "../harness/bus.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
@@ -57,15 +58,8 @@ async function run(engine: string, shields: readonly string[], token: string): P
     "--reporter=json",
     `--testTimeout=${TEST_MS}`,
   ];
-  const child = new Deno.Command("node", {
-    args,
-    cwd: FOLDER,
-    env: { CONFORMANCE_TEST_URL: url },
-    stdout: "piped",
-    stderr: "inherit",
-  });
-  const { stdout } = await child.output();
-  const text = new TextDecoder().decode(stdout);
+  const env = { CONFORMANCE_TEST_URL: url };
+  const { stdout: text } = (await runProgram("node", args, { cwd: FOLDER, env }))!;
   const report = JSON.parse(text.slice(text.indexOf('{"numTotal')));
   for (const test of report.testResults.flatMap((file: Report) => file.assertionResults)) {
     if (test.status !== "failed") continue;

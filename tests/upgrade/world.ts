@@ -109,8 +109,10 @@ export class World implements AsyncDisposable {
     const part = name.startsWith("shield") ? "shield" : "brain";
     const lines = `node_id = "${name}"\n`;
     const port = part === "shield" ? this.#ports.get(name) : 0;
-    const more = [lines, port, [], "", "", {}, tree] as const;
-    const process = await startServer(part, this.#config, this.issuer.dir, ...more);
+    const process = await startServer(part, this.#config, this.issuer.dir, lines, {
+      port,
+      root: tree,
+    });
     this.#processes.set(name, process);
   }
 

@@ -12,7 +12,7 @@ import { startLocalBus } from "../harness/local_bus.ts";
 import { PATIENT_POLICIES } from "../harness/patient_policies.ts";
 import { AdminClient } from "../peers/admin_client.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
-import { policyAdmin } from "../peers/policy_admin.ts";
+import { enforce } from "../peers/policy_admin.ts";
 import { grown, RECORDS_CONFIG, served, treeUrl, verifierOf, vkeyOf } from "../proof/served.ts";
 import { moduleLine, POLICIES, textAt } from "./recorded_calls.ts";
 
@@ -23,15 +23,12 @@ const count = Number(Deno.args[0]);
 const cwd = await Deno.makeTempDir();
 await using bus = await startLocalBus(CONFIG);
 const token = await bus.tokenFor({ role: "admin" });
-const policies = await policyAdmin(bus);
 const peer = new HttpPeer(bus.http_url, bus.token);
 for (const name of POLICIES) {
   const bytes = await builtModule(name);
   await Deno.writeFile(`${cwd}/${name}.wasm`, bytes);
-  const { body: { sha256 } } = await policies.upload(bytes);
   const room = name.replaceAll("_", "-");
-  const { status } = await policies.post("deploy", { sha256, tenant: "default", name, room });
-  assert.equal(status, 200);
+  await enforce(bus, bytes, { name, room });
   for (let at = 0; at < count; at++) {
     await peer.call("POST", `rooms/${room}/messages`, { data: { text: textAt(at) } });
   }

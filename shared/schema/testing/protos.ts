@@ -4,6 +4,7 @@
  */
 import { fromBinary, toBinary } from "@bufbuild/protobuf";
 import { type FileDescriptorSet, FileDescriptorSetSchema } from "@bufbuild/protobuf/wkt";
+import { temporaryFolder } from "../../testing/temporary_folder.ts";
 import { type DescriptorSet, readUnpackedSet } from "../descriptors/descriptor_set.ts";
 
 const ROOT = decodeURIComponent(new URL("../../../", import.meta.url).pathname);
@@ -13,23 +14,19 @@ const ROOT = decodeURIComponent(new URL("../../../", import.meta.url).pathname);
  * not compile.
  */
 export async function compileProtos(files: Readonly<Record<string, string>>): Promise<Uint8Array> {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-protos-" });
-  try {
-    for (const [path, text] of Object.entries(files)) {
-      const target = `${folder}/in/${path}`;
-      await Deno.mkdir(target.replace(/\/[^/]*$/, ""), { recursive: true });
-      await Deno.writeTextFile(target, text);
-    }
-    const out = `${folder}/out.binpb`;
-    const { success, stderr } = await new Deno.Command(Deno.execPath(), {
-      args: ["run", "-A", "@bufbuild/buf", "build", `${folder}/in`, "--output", out],
-      cwd: `${ROOT}proto`,
-    }).output();
-    if (!success) throw new Error(`buf build failed: ${new TextDecoder().decode(stderr)}`);
-    return await Deno.readFile(out);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
+  await using folder = await temporaryFolder();
+  for (const [path, text] of Object.entries(files)) {
+    const target = `${folder.path}/in/${path}`;
+    await Deno.mkdir(target.replace(/\/[^/]*$/, ""), { recursive: true });
+    await Deno.writeTextFile(target, text);
   }
+  const out = `${folder.path}/out.binpb`;
+  const { success, stderr } = await new Deno.Command(Deno.execPath(), {
+    args: ["run", "-A", "@bufbuild/buf", "build", `${folder.path}/in`, "--output", out],
+    cwd: `${ROOT}proto`,
+  }).output();
+  if (!success) throw new Error(`buf build failed: ${new TextDecoder().decode(stderr)}`);
+  return await Deno.readFile(out);
 }
 
 /**

@@ -1,6 +1,7 @@
 /** Specific to the embedded store of blocks: its bound for all tenants, its file, and the effect of a damaged file. */
 import assert from "node:assert/strict";
 import { QUIET } from "../../testing/logs.ts";
+import { temporaryFolder } from "../../testing/temporary_folder.ts";
 import type { Spine } from "../contract/spine.ts";
 import { openEmbedded } from "./embedded.ts";
 
@@ -14,14 +15,10 @@ async function onDisk(
     data_dir: string,
   ) => Promise<void>,
 ): Promise<void> {
-  const data_dir = await Deno.makeTempDir({ prefix: "arqon-journal-" });
-  try {
-    const open = (now = Date.now, monotonic_ms = () => performance.now()) =>
-      openEmbedded({ log, now, monotonic_ms, data_dir });
-    await run(open, data_dir);
-  } finally {
-    await Deno.remove(data_dir, { recursive: true });
-  }
+  await using data_dir = await temporaryFolder();
+  const open = (now = Date.now, monotonic_ms = () => performance.now()) =>
+    openEmbedded({ log, now, monotonic_ms, data_dir: data_dir.path });
+  await run(open, data_dir.path);
 }
 
 Deno.test("the embedded journal bounds all tenants together, also after a restart", async () => {

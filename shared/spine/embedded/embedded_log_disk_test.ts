@@ -4,6 +4,7 @@
  */
 import assert from "node:assert/strict";
 import { testLog } from "../../testing/logs.ts";
+import { temporaryFolder } from "../../testing/temporary_folder.ts";
 import { text, within } from "../testing/conformance.ts";
 import { openEmbedded } from "./embedded.ts";
 
@@ -34,36 +35,32 @@ const script = (data_dir: string) => `
   console.log(JSON.stringify({ offsets, refused, read }));`;
 
 Deno.test("a disk that fails is a 503, and what was acknowledged is there afterwards", async () => {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-disk-" });
-  const data_dir = `${folder}/data`;
-  try {
-    const path = `${folder}/child.ts`;
-    await Deno.writeTextFile(path, script(data_dir));
-    const run = ["run", "--quiet", "--no-check", "--config", config, "-A", path];
-    // A process that ignores SIGXFSZ gets an error for the write that would exceed the limit.
-    const child = new Deno.Command("sh", {
-      args: [
-        ...["-c", `trap '' XFSZ; ulimit -f ${FILE_BLOCKS}; exec "$@"`, "sh"],
-        ...[Deno.execPath(), ...run],
-      ],
-      stdout: "piped",
-      stderr: "inherit",
-    });
-    const { stdout, success } = await within(child.output(), "the child");
-    assert.equal(success, true);
-    const { offsets, refused, read } = JSON.parse(text(stdout));
-    assert.ok(offsets.length > 20, `${offsets.length} were stored`);
-    for (const one of refused) assert.match(one, /^log-unavailable: .*(disk|full)/);
-    assert.deepEqual(read, offsets, "reads go on");
-    const spine = openEmbedded({ log: testLog("warn"), now: Date.now, data_dir });
-    const rooms = await spine.log("acme", RETENTION);
-    const { messages } = await rooms.read("a", { after: 0, limit: 10_000, max_bytes: 1e9 });
-    const stored = messages.map(({ offset }) => offset);
-    // A refused message may be stored all the same; an acknowledged one must be.
-    assert.deepEqual(offsets.filter((offset: number) => !stored.includes(offset)), []);
-    await rooms.append("a", new Uint8Array(5_000));
-    await spine.drain();
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  const data_dir = `${folder.path}/data`;
+  const path = `${folder.path}/child.ts`;
+  await Deno.writeTextFile(path, script(data_dir));
+  const run = ["run", "--quiet", "--no-check", "--config", config, "-A", path];
+  // A process that ignores SIGXFSZ gets an error for the write that would exceed the limit.
+  const child = new Deno.Command("sh", {
+    args: [
+      ...["-c", `trap '' XFSZ; ulimit -f ${FILE_BLOCKS}; exec "$@"`, "sh"],
+      ...[Deno.execPath(), ...run],
+    ],
+    stdout: "piped",
+    stderr: "inherit",
+  });
+  const { stdout, success } = await within(child.output(), "the child");
+  assert.equal(success, true);
+  const { offsets, refused, read } = JSON.parse(text(stdout));
+  assert.ok(offsets.length > 20, `${offsets.length} were stored`);
+  for (const one of refused) assert.match(one, /^log-unavailable: .*(disk|full)/);
+  assert.deepEqual(read, offsets, "reads go on");
+  const spine = openEmbedded({ log: testLog("warn"), now: Date.now, data_dir });
+  const rooms = await spine.log("acme", RETENTION);
+  const { messages } = await rooms.read("a", { after: 0, limit: 10_000, max_bytes: 1e9 });
+  const stored = messages.map(({ offset }) => offset);
+  // A refused message may be stored all the same; an acknowledged one must be.
+  assert.deepEqual(offsets.filter((offset: number) => !stored.includes(offset)), []);
+  await rooms.append("a", new Uint8Array(5_000));
+  await spine.drain();
 });

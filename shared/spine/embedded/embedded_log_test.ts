@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import { DatabaseSync } from "node:sqlite";
 import { keptLog } from "../../testing/logs.ts";
 import { roomSubject } from "../../subjects/subject.ts";
+import { temporaryFolder } from "../../testing/temporary_folder.ts";
 import { until } from "../../testing/until.ts";
 import { bytes, collect, Collected, refusedWith, text } from "../testing/conformance.ts";
 import {
@@ -24,12 +25,8 @@ const { log, lines } = keptLog({ level: "info" });
 const options: EmbeddedOptions = { now: Date.now, log };
 
 async function withFolder(run: (data_dir: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-log-" });
-  try {
-    await run(`${folder}/data`);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  await run(`${folder.path}/data`);
 }
 
 async function withLog(

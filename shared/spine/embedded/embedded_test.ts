@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { setImmediate } from "node:timers";
 import { keptLog } from "../../testing/logs.ts";
+import { temporaryFolder } from "../../testing/temporary_folder.ts";
 import {
   bytes,
   collect,
@@ -19,12 +20,8 @@ const { log, lines } = keptLog({ level: "warn" });
 const options: EmbeddedOptions = { now: Date.now, log };
 
 async function withFolder(run: (data_dir: string) => Promise<void>): Promise<void> {
-  const folder = await Deno.makeTempDir({ prefix: "arqon-embedded-" });
-  try {
-    await run(`${folder}/data`);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  await run(`${folder.path}/data`);
 }
 
 async function withSpine(more: Partial<EmbeddedOptions>, run: (spine: Spine) => Promise<void>) {

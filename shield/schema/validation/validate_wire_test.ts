@@ -184,16 +184,6 @@ Deno.test("the key of a map is in the path", () => {
   ]);
 });
 
-Deno.test("binary: missing required fields are named at every level", () => {
-  assert.deepEqual(found(node, []), ["required leaf", "required version"]);
-  assert.deepEqual(found(node, [0x0a, 0x00]), [
-    "required leaf.id",
-    "required version",
-  ]);
-  const leaves = [...bytes(3, [0x0a, 0x00]), ...bytes(3, [0x12, 0x00])];
-  assert.deepEqual(found(node, [...NODE, ...leaves]), ["required leaves[1].id"]);
-});
-
 Deno.test("groups of the descriptor are read, and must be closed", () => {
   const item = [...tag(6, 3), ...bytes(1, [0x61]), ...tag(6, 4)];
   assert.deepEqual(found(node, [...NODE, ...item, ...item]), []);

@@ -5,6 +5,7 @@ import { createNatsOperator } from "../../../../tests/harness/nats_jwt.ts";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
 import { testCertificate } from "../../../listeners/testing/certificate.ts";
+import { temporaryFolder } from "../../../testing/temporary_folder.ts";
 import { until } from "../../../testing/until.ts";
 import { refusedWith } from "../../testing/conformance.ts";
 import { watched } from "../testing/nats_harness.ts";
@@ -20,15 +21,11 @@ const refused = refusedWith("spine-unavailable");
 async function withFolder(
   body: (write: (name: string, text: string) => string) => Promise<void>,
 ): Promise<void> {
-  const dir = await Deno.makeTempDir({ prefix: "arqon-login-" });
-  try {
-    await body((name, text) => {
-      Deno.writeTextFileSync(`${dir}/${name}`, text);
-      return `${dir}/${name}`;
-    });
-  } finally {
-    await Deno.remove(dir, { recursive: true });
-  }
+  await using dir = await temporaryFolder();
+  await body((name, text) => {
+    Deno.writeTextFileSync(`${dir.path}/${name}`, text);
+    return `${dir.path}/${name}`;
+  });
 }
 
 const open = ({ port }: NatsServer, table: Record<string, unknown>) =>

@@ -8,6 +8,7 @@ import { ArqonError } from "@arqon/proto";
 import { startNats } from "../../../../tests/harness/nats_server.ts";
 import type { NatsServer } from "../../../../tests/harness/nats_server.ts";
 import { StreamedCommand } from "../../../../tasks/checkout/streamed_command.ts";
+import { temporaryFolder } from "../../../testing/temporary_folder.ts";
 import { insist } from "../../../testing/until.ts";
 import { bytes } from "../../testing/conformance.ts";
 import type { DurableLog } from "../../contract/durable_log.ts";
@@ -91,41 +92,37 @@ Deno.test("those that open a log at the same moment begin one life together", as
 
 Deno.test("an older store under running engines: the life changes at once, and ends with the copy", async () => {
   await using nats = await startNats({ jetstream: true });
-  const folder = await Deno.makeTempDir({ prefix: "arqon-lives-" });
-  try {
-    await using one = await logEngine([nats.url]);
-    await using two = await logEngine([nats.url]);
-    const log = await one.spine.log("acme", RETENTION);
-    const other = await two.spine.log("acme", RETENTION);
-    const first = log.stream;
-    await append(log, 10);
-    await nats.stop();
-    await copyStore(nats, `${folder}/copy`, false);
-    await nats.start();
-    assert.equal(await append(log, 5), 15);
-    await insist("the log answers", () => other.status());
-    assert.equal(log.stream, first);
-    await nats.stop();
-    const gone = (events: readonly SpineEvent[]) =>
-      events.filter((event) => event.type === "state" && event.status.state === "disconnected");
-    await one.events.until((events) => gone(events).length >= 2, "the connection breaks");
-    assert.equal(log.is_proven, false, "nobody knows what comes back");
-    await copyStore(nats, `${folder}/copy`, true);
-    await nats.start();
-    assert.equal(await append(other, 1, "b"), 11);
-    const { stream, last, log_offset } = await insist("the log answers", () => log.head("a"));
-    assert.deepEqual([stream, log.stream, other.stream], [log.stream, other.stream, stream]);
-    assert.notEqual(stream, first);
-    assert.deepEqual([last?.offset, log_offset], [10, 11]);
-    assert.equal(lastOf(log.lives, first), 10, "what came after the copy is of no life");
-    assert.deepEqual([log.lifeOf(streamName(first), 10), log.lifeOf(streamName(first), 11)], [
-      first,
-      stream,
-    ]);
-    await one.told("acme", 1);
-  } finally {
-    await Deno.remove(folder, { recursive: true });
-  }
+  await using folder = await temporaryFolder();
+  await using one = await logEngine([nats.url]);
+  await using two = await logEngine([nats.url]);
+  const log = await one.spine.log("acme", RETENTION);
+  const other = await two.spine.log("acme", RETENTION);
+  const first = log.stream;
+  await append(log, 10);
+  await nats.stop();
+  await copyStore(nats, `${folder.path}/copy`, false);
+  await nats.start();
+  assert.equal(await append(log, 5), 15);
+  await insist("the log answers", () => other.status());
+  assert.equal(log.stream, first);
+  await nats.stop();
+  const gone = (events: readonly SpineEvent[]) =>
+    events.filter((event) => event.type === "state" && event.status.state === "disconnected");
+  await one.events.until((events) => gone(events).length >= 2, "the connection breaks");
+  assert.equal(log.is_proven, false, "nobody knows what comes back");
+  await copyStore(nats, `${folder.path}/copy`, true);
+  await nats.start();
+  assert.equal(await append(other, 1, "b"), 11);
+  const { stream, last, log_offset } = await insist("the log answers", () => log.head("a"));
+  assert.deepEqual([stream, log.stream, other.stream], [log.stream, other.stream, stream]);
+  assert.notEqual(stream, first);
+  assert.deepEqual([last?.offset, log_offset], [10, 11]);
+  assert.equal(lastOf(log.lives, first), 10, "what came after the copy is of no life");
+  assert.deepEqual([log.lifeOf(streamName(first), 10), log.lifeOf(streamName(first), 11)], [
+    first,
+    stream,
+  ]);
+  await one.told("acme", 1);
 });
 
 /** JetStream's name of the stream: the name of the first life. */

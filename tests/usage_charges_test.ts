@@ -1,10 +1,15 @@
-/** Reads of stored messages are charged: pages of history and of streams are counted, priced and in budgets. */
+/**
+ * What else is charged: pages of history and of streams that are read, and deploys of reducers while a budget is used
+ * up. `brain/reducers/usage/` tests the counts of reducers.
+ */
 import assert from "node:assert/strict";
+import { sha256Hex } from "../shared/sha256.ts";
 import { until } from "../shared/testing/until.ts";
-import { startBusWith, type TestBus } from "./harness/bus.ts";
-import { openText, type RawClient } from "./peers/raw_client.ts";
+import { startLocalBus } from "./harness/local_bus.ts";
+import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
+import { answered, ask, openText } from "./peers/raw_client.ts";
 
 const CONFIG = `
 [usage]
@@ -18,14 +23,6 @@ room = "kept-*"
 durable = true
 `;
 
-async function ask(client: RawClient, operation: object) {
-  client.send({ ...operation, id: 1 });
-  for (;;) {
-    const answer = await client.json();
-    if (answer.op === "ack") return answer;
-  }
-}
-
 const kept = (data: object) => ({ op: "cmd", room: "kept-1", name: "history.get", data });
 
 async function totalOf(bus: TestBus, by = "") {
@@ -34,12 +31,12 @@ async function totalOf(bus: TestBus, by = "") {
 }
 
 Deno.test("usage: pages of history and streams are counted and priced, by the room that is read", async () => {
-  await using bus = await startBusWith(CONFIG);
+  await using bus = await startLocalBus(CONFIG);
   const token = await bus.tokenFor({ role: "service" });
   const headers = { authorization: `Bearer ${token}` };
   using client = await openText(bus.url, token);
   for (let at = 0; at < 3; at++) {
-    assert.equal((await ask(client, { op: "pub", room: "kept-1", type: "t", data: at })).code, 0);
+    await ask(client, { op: "pub", room: "kept-1", type: "t", data: at });
   }
   let read_bytes = 0;
   const page = async (query: string) => {
@@ -66,8 +63,7 @@ Deno.test("usage: pages of history and streams are counted and priced, by the ro
     return found() === expected();
   });
   assert.equal(total.cost, 4 * 2 + read_bytes * 0.5);
-  const answer = await ask(client, kept({}));
-  assert.equal(answer.code, 0);
+  await ask(client, kept({}));
   await until("it counts too", async () => (await totalOf(bus)).total.reads === 5);
   const { rows } = await totalOf(bus, "room");
   const of = (room: string) => rows.find((row: { room: string }) => row.room === room);
@@ -76,17 +72,65 @@ Deno.test("usage: pages of history and streams are counted and priced, by the ro
 
 Deno.test("usage: a budget of reads that is used up refuses reads", async () => {
   const budget = `[[usage.budgets]]\nper = "day"\nunit = "reads"\nlimit = 3\naction = "refuse"\n`;
-  await using bus = await startBusWith(CONFIG + budget);
+  await using bus = await startLocalBus(CONFIG + budget);
   const token = await bus.tokenFor({ role: "service" });
   using client = await openText(bus.url, token);
   let last = await ask(client, kept({}));
-  assert.equal(last.code, 0);
   await until(() => `a refusal: ${JSON.stringify(last)}`, async () => {
-    last = await ask(client, kept({}));
+    last = await answered(client, kept({}));
     return last.code !== 0;
   });
   assert.deepEqual([last.code, last.reason], [429, "budget-exhausted"]);
   const page = await new HttpPeer(bus.http_url, token).call("GET", "rooms/kept-1/messages");
   assert.equal(page.status, 429);
   assert.ok(Number(page.headers.get("retry-after")) > 0);
+});
+
+const built = (name: string) =>
+  new URL(`../policies/build/reducers/${name}.wasm`, import.meta.url).pathname;
+const REDUCERS = `
+[server]
+drain_ms = 0
+[admin]
+operator_tenants = ["default"]
+[limits]
+#constant limits.command_timeout_ms = 60_000
+[[reducers]]
+name = "counter"
+file = "${built("counter")}"
+[[rooms]]
+room = "count-*"
+durable = true
+reducer = "counter"
+[usage]
+enabled = true
+#constant usage.flush_ms = 50
+[usage.prices]
+fuel = 2
+[[usage.budgets]]
+per = "month"
+unit = "fuel"
+limit = 1
+action = "refuse"
+`;
+
+Deno.test("usage: a deploy is refused while its tenant's budget is used up, before its module is compiled", async () => {
+  await using bus = await startLocalBus(REDUCERS);
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin", user: "root" }));
+  const put = (path: string, body: unknown, type = "application/json") =>
+    admin.ask("PUT", `/v1/tenants/default/${path}`, body, { "content-type": type });
+  const module = await Deno.readFile(built("counter_rust"));
+  const stored = `reducers/count-*/modules/${await sha256Hex(module)}`;
+  const budget = { per: "month", unit: "fuel", action: "refuse", limit: 0 };
+  assert.equal((await put("budgets", budget)).status, 200);
+  for (const path of ["reducers/count-*", stored]) {
+    // An invalid module is not inspected.
+    for (const bytes of [module, new Uint8Array(8)]) {
+      const { status, body, headers } = await put(path, bytes, "application/wasm");
+      assert.deepEqual([status, body.reason], [429, "budget-exhausted"], path);
+      assert.ok(Number(headers.get("retry-after")) >= 1);
+    }
+  }
+  assert.equal((await put("budgets", { ...budget, limit: 1e9 })).status, 200);
+  assert.equal((await put("reducers/count-*", module, "application/wasm")).status, 200);
 });
