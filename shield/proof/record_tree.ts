@@ -32,7 +32,7 @@ import type { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { decodeLeaf, encodeLeaves } from "../../shared/proof/entry.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
-import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvKey, KvUpdate } from "../../shared/spine/contract/spine.ts";
 import type { LogKeys } from "./keys.ts";
 import type { Batch, Position, RecordSource } from "./sources.ts";
 import type { Witnesses } from "./witnesses.ts";
@@ -215,10 +215,14 @@ export class RecordTree {
     return (await this.keys()).signers.every(({ id }) => by.includes(id));
   }
 
+  #headUpdate(head: Head, expected_revision: number): KvUpdate {
+    const value = utf8.encode(JSON.stringify(head));
+    return { key: [...this.#options.place, "head"], value, expected_revision };
+  }
+
   async #writeHead(head: Head, revision: number): Promise<number> {
-    const { bucket, place } = this.#options;
-    const bytes = utf8.encode(JSON.stringify(head));
-    return await bucket.update([...place, "head"], bytes, revision);
+    const { key, value } = this.#headUpdate(head, revision);
+    return await this.#options.bucket.update(key, value, revision);
   }
 
   /** The stored head, if it continues the tree that this Shield knows. */
@@ -361,25 +365,32 @@ export class RecordTree {
     }
     const changed = edge.append(leaves);
     const written = (leaves.length === 0 ? [] : [...changed, ...bundles])
-      .map(({ tile, bytes }) => ({ tile, bytes, key: this.#keyOf(tile) }));
-    const unknown = written.filter(({ key }) => !revisions.has(key.join("/")));
+      .map(({ tile, bytes }) => {
+        const key = this.#keyOf(tile);
+        return { key, name: key.join("/"), value: bytes, is_full: tile.width === TILE_WIDTH };
+      });
+    const unknown = written.filter(({ name }) => !revisions.has(name));
     // Before the first claim there are none.
-    if (revision > 0) await this.#learn(unknown.map(({ key }) => key), revisions);
+    if (revision > 0) await this.#learn(unknown, revisions);
     const owned = { ...head, owner: node_id };
     const still = is_own && unknown.length === 0
       ? revision
       : await this.#writeHead(owned, revision);
-    await Promise.all(written.map(async ({ tile, bytes, key }) => {
-      const name = key.join("/");
-      revisions.set(name, await bucket.update(key, bytes, revisions.get(name) ?? 0));
-      // Full ones are never written again.
-      if (tile.width === TILE_WIDTH) revisions.delete(name);
-    }));
     const tree = { size: edge.size, root: edge.root() };
     const checkpoint = await signNote(encodeCheckpoint({ origin, ...tree }), signers);
     const { stream, offset } = end;
     const next = { ...owned, stream, offset, size: tree.size, checkpoint };
-    const published = await this.#writeHead(next, still);
+    const updates = written.map(({ key, name, value }) => (
+      { key, value, expected_revision: revisions.get(name) ?? 0 }
+    ));
+    // The head comes last: what it names is stored.
+    const stored = await bucket.updateAll([...updates, this.#headUpdate(next, still)]);
+    for (const [at, { name, is_full }] of written.entries()) {
+      // Full ones are never written again.
+      if (is_full) revisions.delete(name);
+      else revisions.set(name, stored[at]!);
+    }
+    const published = stored.at(-1)!;
     this.#known = { ...tree, checkpoint, by: signers.map(({ id }) => id) };
     writings.set(origin, { revision: published, edge, bundle: bytes, revisions });
     counts.checkpoints++;
@@ -397,10 +408,12 @@ export class RecordTree {
    * Reads the revisions of tiles that are about to be written for the first time, since a crash may have left some. The
    * tree is claimed after that, so a later claimer finds each tile unchanged, or changes it first.
    */
-  async #learn(keys: readonly KvKey[], revisions: Map<string, number>): Promise<void> {
-    await Promise.all(keys.map(async (key) => {
-      const stored = await this.#options.bucket.get(key);
-      revisions.set(key.join("/"), stored?.revision ?? 0);
+  async #learn(
+    tiles: readonly { readonly key: KvKey; readonly name: string }[],
+    revisions: Map<string, number>,
+  ): Promise<void> {
+    await Promise.all(tiles.map(async ({ key, name }) => {
+      revisions.set(name, (await this.#options.bucket.get(key))?.revision ?? 0);
     }));
   }
 }

@@ -14,6 +14,7 @@ import type {
   KvEntry,
   KvKey,
   KvSize,
+  KvUpdate,
   KvWatch,
   WatchOptions,
 } from "../../contract/spine.ts";
@@ -78,6 +79,12 @@ export class NatsKv implements KeyValue {
       }
       expected = written.conflict?.revision ?? 0;
     }
+  }
+
+  async updateAll(updates: readonly KvUpdate[]): Promise<number[]> {
+    const write = (one: KvUpdate) => this.update(one.key, one.value, one.expected_revision);
+    const others = await Promise.all(updates.slice(0, -1).map(write));
+    return [...others, ...await Promise.all(updates.slice(-1).map(write))];
   }
 
   async delete(key: KvKey, expected_revision?: number): Promise<void> {
