@@ -16,6 +16,7 @@ import {
   HASH_BYTES,
   isConsistent,
   isSameHash,
+  leafHashes,
   openNote,
   signNote,
   type SubtreeReader,
@@ -298,10 +299,14 @@ export class RecordTree {
     return [...this.#options.place, String(level), String(index)];
   }
 
-  /** The first bytes of a stored tile or bundle, as wide as asked. */
+  /** The first bytes of a tile or bundle, as wide as asked. A partial tile of leaves is made of its bundle. */
   async #stored(
     tile: TileName,
   ): Promise<{ readonly bytes: Uint8Array; readonly revision: number }> {
+    if (isMade(tile)) {
+      const { bytes, revision } = await this.#stored({ ...tile, level: "entries" });
+      return { bytes: leafHashes(decodeBundle(bytes)!), revision };
+    }
     const { value, revision } = await this.#options.bucket.get(this.#keyOf(tile)) ?? {};
     const bytes = value && cut(value, tile);
     if (bytes !== undefined) return { bytes, revision: revision ?? 0 };
@@ -328,7 +333,8 @@ export class RecordTree {
     const entries = decodeBundle(bundle)!;
     edge.append(entries);
     const same = await Promise.all(
-      edge.partial().map(async ({ tile, bytes }) => isSameHash(await load(tile), bytes)),
+      edge.partial().filter(({ tile }) => !isMade(tile))
+        .map(async ({ tile, bytes }) => isSameHash(await load(tile), bytes)),
     );
     if (!isSameHash(edge.root(), root) || same.includes(false)) {
       return this.#fork("its tiles do not match its root");
@@ -365,6 +371,7 @@ export class RecordTree {
     }
     const changed = edge.append(leaves);
     const written = (leaves.length === 0 ? [] : [...changed, ...bundles])
+      .filter(({ tile }) => !isMade(tile))
       .map(({ tile, bytes }) => {
         const key = this.#keyOf(tile);
         return { key, name: key.join("/"), value: bytes, is_full: tile.width === TILE_WIDTH };
@@ -417,6 +424,9 @@ export class RecordTree {
     }));
   }
 }
+
+/** Whether a tile is not stored: it would be written again with each entry, and its bundle has what makes it. */
+const isMade = ({ level, width }: TileName): boolean => level === 0 && width < TILE_WIDTH;
 
 /** The first part of a stored tile or bundle; undefined: it is shorter than requested. */
 function cut(stored: Uint8Array, { level, width }: TileName): Uint8Array | undefined {

@@ -316,7 +316,7 @@ Deno.test("a starting Shield checks the tiles against the root before it signs",
   record.size = 300;
   await tree(source).advance();
   record.size++;
-  for (const tile of [["0", "1"], ["1", "0"], ["entries", "1"]]) {
+  for (const tile of [["1", "0"], ["entries", "1"]]) {
     const { key, value } = (await bucket.get([...PLACE, ...tile]))!;
     const changed = value.slice();
     changed[changed.length - 1]! ^= 1;
