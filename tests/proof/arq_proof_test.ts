@@ -155,6 +155,10 @@ Deno.test("a tenant's key rotates: both keys sign, and who has either of them go
     const note = new TextDecoder().decode(await files("checkpoint"));
     return note.split("\n— ").length === 3;
   });
+  assert.deepEqual(
+    await proofTool(["note", second!, first!], await succeeds("checkpoint", tree, ...to)),
+    { by: `${second} ${first}` },
+  );
   for (const key of [first!, second!]) {
     await succeeds("checkpoint", tree, ...to, "--vkey", key);
     assert.deepEqual(
