@@ -199,13 +199,20 @@ export class RoomLog {
     return this.#recoveries.enter(position);
   }
 
-  /** The first messages after a place in the present life, oldest first, if all of them are in the list; else none. */
+  /**
+   * The first messages after a place in the present life, oldest first, if all of them are in the list; else none, and
+   * the list may exceed its share for a while: the caller reads on.
+   */
   after({ stream, offset }: LogPlace, limit: number): readonly Entry[] {
-    const { log } = this.#options;
+    const { log, cache } = this.#options;
     const { timeline, stream: own } = this.#follower;
     const is_known = this.is_started && log.is_proven && log.stream === own && own === stream;
     const found: Entry[] = [];
-    if (!is_known || offset < timeline.floor) return found;
+    if (!is_known) return found;
+    if (offset < timeline.floor) {
+      cache.used(this.#tail);
+      return found;
+    }
     let { next } = timeline.at(offset);
     for (; next !== undefined && found.length < limit; next = next.next) found.push(next);
     return found;
