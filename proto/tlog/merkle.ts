@@ -3,34 +3,36 @@
  * subtrees, which `tiles.ts` stores. Pure.
  */
 import { sha256 } from "./sha256.ts";
+import { sha256All } from "./sha256_lanes.ts";
 
 /** 32 bytes. */
 export type Hash = Uint8Array;
 /** Bytes of a hash. */
 export const HASH_BYTES = 32;
+const PAIR_BYTES = 2 * HASH_BYTES;
 
-// Shared input buffers, because allocating one takes as long as its hash.
-const LEAF = /* @__PURE__ */ new Uint8Array(1_024);
-const PAIR = /* @__PURE__ */ Uint8Array.of(1, ...new Uint8Array(2 * HASH_BYTES));
+/** The hashes of entries, in one array. */
+export const leafHashes = (entries: readonly Uint8Array[]): Uint8Array<ArrayBuffer> =>
+  sha256All(0, entries);
 
 /** The hash of an entry. */
-export function leafHash(entry: Uint8Array, into: Hash = new Uint8Array(HASH_BYTES)): Hash {
-  const end = 1 + entry.length;
-  const bytes = end > LEAF.length ? new Uint8Array(end) : LEAF;
-  bytes.set(entry, 1);
-  return sha256(bytes, into, end);
-}
+export const leafHash = (entry: Uint8Array): Hash => leafHashes([entry]);
 
-/** The hash of two adjacent subtrees, from the concatenation of their hashes. */
-export function pairHash(pair: Uint8Array, into: Hash): Hash {
-  PAIR.set(pair, 1);
-  return sha256(PAIR, into);
+/** The hash of each two adjacent subtrees, from the hashes of all in one array; a last one alone is left out. */
+export function pairHashes(hashes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const pairs: Uint8Array[] = [];
+  for (let end = PAIR_BYTES; end <= hashes.length; end += PAIR_BYTES) {
+    pairs.push(hashes.subarray(end - PAIR_BYTES, end));
+  }
+  return sha256All(1, pairs);
 }
 
 /** The hash of two adjacent subtrees. */
 export function nodeHash(left: Hash, right: Hash): Hash {
-  PAIR.set(right, 1 + HASH_BYTES);
-  return pairHash(left, new Uint8Array(HASH_BYTES));
+  const pair = new Uint8Array(PAIR_BYTES);
+  pair.set(left);
+  pair.set(right, HASH_BYTES);
+  return pairHashes(pair);
 }
 
 /** The root of a tree without entries. */

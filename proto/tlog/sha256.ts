@@ -1,7 +1,8 @@
 /** Synchronous SHA-256 (FIPS 180-4), which for the short inputs of a tree is faster than WebCrypto. Pure. */
 
+/** The constants of the rounds. */
 // deno-fmt-ignore
-const K = /* @__PURE__ */ Int32Array.of(
+export const K = /* @__PURE__ */ Int32Array.of(
   0x428a2f98, 0x71374491, 0xb5c0fbcf, 0xe9b5dba5, 0x3956c25b, 0x59f111f1, 0x923f82a4, 0xab1c5ed5,
   0xd807aa98, 0x12835b01, 0x243185be, 0x550c7dc3, 0x72be5d74, 0x80deb1fe, 0x9bdc06a7, 0xc19bf174,
   0xe49b69c1, 0xefbe4786, 0x0fc19dc6, 0x240ca1cc, 0x2de92c6f, 0x4a7484aa, 0x5cb0a9dc, 0x76f988da,
@@ -11,8 +12,9 @@ const K = /* @__PURE__ */ Int32Array.of(
   0x19a4c116, 0x1e376c08, 0x2748774c, 0x34b0bcb5, 0x391c0cb3, 0x4ed8aa4a, 0x5b9cca4f, 0x682e6ff3,
   0x748f82ee, 0x78a5636f, 0x84c87814, 0x8cc70208, 0x90befffa, 0xa4506ceb, 0xbef9a3f7, 0xc67178f2,
 );
+/** The state before the first block. */
 // deno-fmt-ignore
-const START = /* @__PURE__ */ Int32Array.of(
+export const START = /* @__PURE__ */ Int32Array.of(
   0x6a09e667, 0xbb67ae85, 0x3c6ef372, 0xa54ff53a, 0x510e527f, 0x9b05688c, 0x1f83d9ab, 0x5be0cd19,
 );
 const BLOCK_BYTES = 64;
@@ -58,12 +60,9 @@ function mix(state: Int32Array, bytes: Uint8Array, start: number): void {
   state[7]! += h;
 }
 
-/** Writes the 32 bytes of the hash of the first `length` bytes into `into`, and returns it. */
-export function sha256(
-  bytes: Uint8Array,
-  into: Uint8Array = new Uint8Array(32),
-  length: number = bytes.length,
-): Uint8Array {
+/** The 32 bytes of the hash. */
+export function sha256(bytes: Uint8Array): Uint8Array<ArrayBuffer> {
+  const { length } = bytes;
   const whole = length - length % BLOCK_BYTES;
   STATE.set(START);
   for (let at = 0; at < whole; at += BLOCK_BYTES) mix(STATE, bytes, at);
@@ -76,6 +75,7 @@ export function sha256(
     REST[size - at] = bits;
   }
   for (let at = 0; at < size; at += BLOCK_BYTES) mix(STATE, REST, at);
-  for (let at = 0; at < 32; at++) into[at] = STATE[at >> 2]! >> 24 - 8 * (at & 3);
-  return into;
+  const hash = new Uint8Array(32);
+  for (let at = 0; at < 32; at++) hash[at] = STATE[at >> 2]! >> 24 - 8 * (at & 3);
+  return hash;
 }

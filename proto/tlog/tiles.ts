@@ -2,7 +2,7 @@
  * Trees in tiles (c2sp.org/tlog-tiles): 256 hashes a tile, the last one of each level partial; entries in bundles of
  * 256. The caller stores the tiles. Pure.
  */
-import { emptyRoot, HASH_BYTES, leafHash, nodeHash, pairHash } from "./merkle.ts";
+import { emptyRoot, HASH_BYTES, leafHashes, nodeHash, pairHashes } from "./merkle.ts";
 import type { Hash, SubtreeReader } from "./merkle.ts";
 
 /** The number of hashes in a full tile, and of entries in a full bundle. */
@@ -66,14 +66,8 @@ export function* tilesOf(size: number): Generator<TileName> {
 }
 
 /** The root of the complete subtree with these hashes as its leaves; their number is a power of two. */
-function perfectRoot(hashes: Uint8Array): Hash {
-  if (hashes.length === HASH_BYTES) return hashes.slice();
-  const above = new Uint8Array(hashes.length / 2);
-  for (let at = 0; at < above.length; at += HASH_BYTES) {
-    pairHash(hashes.subarray(2 * at, 2 * (at + HASH_BYTES)), above.subarray(at, at + HASH_BYTES));
-  }
-  return perfectRoot(above);
-}
+const perfectRoot = (hashes: Uint8Array): Hash =>
+  hashes.length === HASH_BYTES ? hashes.slice() : perfectRoot(pairHashes(hashes));
 
 /** Reads a tree of this size by its tiles, with a cache. Rejects as `read` does. */
 export function tileReader(
@@ -129,6 +123,15 @@ export function decodeBundle(bundle: Uint8Array, width?: number): Uint8Array[] |
   return width === undefined || entries.length === width ? entries : undefined;
 }
 
+const EMPTY = /* @__PURE__ */ new Uint8Array();
+
+function joined(first: Uint8Array, second: Uint8Array): Uint8Array<ArrayBuffer> {
+  const bytes = new Uint8Array(first.length + second.length);
+  bytes.set(first);
+  bytes.set(second, first.length);
+  return bytes;
+}
+
 /** A tile with its concatenated hashes. */
 export interface WrittenTile {
   readonly tile: TileName;
@@ -152,13 +155,10 @@ const hasPeak = (size: number, level: number) => Math.floor(size / 2 ** level) %
  */
 export class Edge {
   size: number;
-  /** The buffer of each partial tile, with spare capacity. */
-  readonly #tiles: Uint8Array[] = [];
-  /**
-   * For each binary level the newest hash with an even index, which is such a root if nothing is beside it, and the odd
-   * one: side by side, and each.
-   */
-  readonly #pairs: (readonly [both: Uint8Array, even: Hash, odd: Hash])[] = [];
+  /** The partial tile of each level. Neither they nor the roots are changed, so copies share them. */
+  #tiles: Uint8Array[] = [];
+  /** The newest hash of each binary level that has an odd number of them: such a root. */
+  #peaks: Hash[] = [];
 
   constructor(size = 0) {
     this.size = size;
@@ -177,8 +177,9 @@ export class Edge {
       for (let [at, end] = [0, tile.width]; end > 0; at++) {
         if (!hasPeak(end, at)) continue;
         const start = end - 2 ** at;
-        const peak = perfectRoot(bytes.subarray(start * HASH_BYTES, end * HASH_BYTES));
-        edge.#node(tile.level * TILE_HEIGHT + at, 1).set(peak);
+        edge.#peaks[tile.level * TILE_HEIGHT + at] = perfectRoot(
+          bytes.subarray(start * HASH_BYTES, end * HASH_BYTES),
+        );
         end = start;
       }
     }
@@ -187,64 +188,46 @@ export class Edge {
 
   copy(): Edge {
     const edge = new Edge(this.size);
-    this.#tiles.forEach((tile, level) => edge.#tiles[level] = tile.slice());
-    this.#pairs.forEach(([both], level) => edge.#pair(level)[0].set(both));
+    edge.#tiles = this.#tiles.slice();
+    edge.#peaks = this.#peaks.slice();
     return edge;
-  }
-
-  #pair(level: number): readonly [both: Uint8Array, even: Hash, odd: Hash] {
-    const known = this.#pairs[level];
-    if (known !== undefined) return known;
-    const both = new Uint8Array(2 * HASH_BYTES);
-    return this.#pairs[level] = [both, both.subarray(0, HASH_BYTES), both.subarray(HASH_BYTES)];
-  }
-
-  /** The newest hash of a binary level that has `count` hashes. */
-  #node(level: number, count: number): Hash {
-    const [, even, odd] = this.#pair(level);
-    return count % 2 === 1 ? even : odd;
   }
 
   /** Appends entries, and returns the changed and new tiles, full ones first. */
   append(entries: readonly Uint8Array[]): WrittenTile[] {
     const full: WrittenTile[] = [];
     let top = -1;
-    for (const entry of entries) {
-      let node = leafHash(entry, this.#node(0, ++this.size));
-      for (let [level, count] = [0, this.size];; level++) {
-        if (level % TILE_HEIGHT === 0) {
-          top = Math.max(top, level / TILE_HEIGHT);
-          this.#put(level / TILE_HEIGHT, count, node, full);
-        }
-        if (count % 2 === 1) break;
-        count /= 2;
-        node = pairHash(this.#pair(level)[0], this.#node(level + 1, count));
+    let hashes = leafHashes(entries);
+    for (let level = 0; hashes.length > 0; level++) {
+      const before = Math.floor(this.size / 2 ** level);
+      if (level % TILE_HEIGHT === 0) {
+        top = level / TILE_HEIGHT;
+        this.#put(top, Math.floor(before / TILE_WIDTH), hashes, full);
       }
+      if (before % 2 === 1) hashes = joined(this.#peaks[level]!, hashes);
+      if (hashes.length % (2 * HASH_BYTES) > 0) this.#peaks[level] = hashes.slice(-HASH_BYTES);
+      hashes = pairHashes(hashes);
     }
+    this.size += entries.length;
     return [...full, ...this.partial().filter(({ tile: { level } }) => Number(level) <= top)];
   }
 
-  /** Writes the newest hash of a level of tiles into its tile. */
-  #put(level: number, count: number, hash: Hash, full: WrittenTile[]): void {
-    const at = ((count - 1) % TILE_WIDTH) * HASH_BYTES;
-    let bytes = this.#tiles[level];
-    if (bytes === undefined || bytes.length === at) {
-      const room = Math.min(TILE_WIDTH, Math.max(8, 2 * at / HASH_BYTES));
-      const grown = new Uint8Array(room * HASH_BYTES);
-      grown.set(bytes ?? []);
-      this.#tiles[level] = bytes = grown;
+  /** Writes the new hashes of a level of tiles, the first of them into the tile with this index. */
+  #put(level: number, first: number, hashes: Uint8Array, full: WrittenTile[]): void {
+    for (let [index, at] = [first, 0]; at < hashes.length; index++) {
+      const known = this.#tiles[level] ?? EMPTY;
+      const end = at + TILE_WIDTH * HASH_BYTES - known.length;
+      const bytes = joined(known, hashes.subarray(at, end));
+      at = end;
+      const is_full = bytes.length === TILE_WIDTH * HASH_BYTES;
+      if (is_full) full.push({ tile: { level, index, width: TILE_WIDTH }, bytes });
+      this.#tiles[level] = is_full ? EMPTY : bytes;
     }
-    bytes.set(hash, at);
-    if (count % TILE_WIDTH !== 0) return;
-    delete this.#tiles[level];
-    full.push({ tile: { level, index: count / TILE_WIDTH - 1, width: TILE_WIDTH }, bytes });
   }
 
   /** The partial tiles. */
   partial(): WrittenTile[] {
-    return [...partialTiles(this.size)].map((tile) => (
-      { tile, bytes: this.#tiles[tile.level]!.slice(0, tile.width * HASH_BYTES) }
-    ));
+    return [...partialTiles(this.size)].map((tile) => ({ tile, bytes: this.#tiles[tile.level]! }));
   }
 
   /** The root of the tree. */
@@ -252,7 +235,7 @@ export class Edge {
     let root: Hash | undefined;
     for (let level = 0; 2 ** level <= this.size; level++) {
       if (!hasPeak(this.size, level)) continue;
-      const peak = this.#node(level, 1);
+      const peak = this.#peaks[level]!;
       root = root === undefined ? peak.slice() : nodeHash(peak, root);
     }
     return root ?? emptyRoot();

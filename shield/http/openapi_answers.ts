@@ -17,8 +17,13 @@ export const ackOf = (result: Schema, ...optional: string[]): Schema =>
 
 /** The result in a message's ACK, if requested. */
 export const RECEIPT: Schema = object({
-  receipt: { ...TEXT, description: "signed promise of an entry in the room's transparency log" },
-});
+  receipt: {
+    type: ["string", "null"],
+    description: "signed promise of an entry in the room's transparency log; null: see reason",
+  },
+  reason: TEXT,
+  message: TEXT,
+}, ["reason", "message"]);
 
 const DATA: Schema = {
   description: "any JSON; content_type selects JSON, a string, or an object with base64",

@@ -16,6 +16,7 @@ import {
   HASH_BYTES,
   isConsistent,
   isSameHash,
+  leafHashes,
   openNote,
   signNote,
   type SubtreeReader,
@@ -32,7 +33,7 @@ import type { RecentMap } from "../../shared/containers/recent_map.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import { decodeLeaf, encodeLeaves } from "../../shared/proof/entry.ts";
 import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
-import type { KeyValue, KvKey } from "../../shared/spine/contract/spine.ts";
+import type { KeyValue, KvKey, KvUpdate } from "../../shared/spine/contract/spine.ts";
 import type { LogKeys } from "./keys.ts";
 import type { Batch, Position, RecordSource } from "./sources.ts";
 import type { Witnesses } from "./witnesses.ts";
@@ -215,10 +216,14 @@ export class RecordTree {
     return (await this.keys()).signers.every(({ id }) => by.includes(id));
   }
 
+  #headUpdate(head: Head, expected_revision: number): KvUpdate {
+    const value = utf8.encode(JSON.stringify(head));
+    return { key: [...this.#options.place, "head"], value, expected_revision };
+  }
+
   async #writeHead(head: Head, revision: number): Promise<number> {
-    const { bucket, place } = this.#options;
-    const bytes = utf8.encode(JSON.stringify(head));
-    return await bucket.update([...place, "head"], bytes, revision);
+    const { key, value } = this.#headUpdate(head, revision);
+    return await this.#options.bucket.update(key, value, revision);
   }
 
   /** The stored head, if it continues the tree that this Shield knows. */
@@ -294,10 +299,14 @@ export class RecordTree {
     return [...this.#options.place, String(level), String(index)];
   }
 
-  /** The first bytes of a stored tile or bundle, as wide as asked. */
+  /** The first bytes of a tile or bundle, as wide as asked. A partial tile of leaves is made of its bundle. */
   async #stored(
     tile: TileName,
   ): Promise<{ readonly bytes: Uint8Array; readonly revision: number }> {
+    if (isMade(tile)) {
+      const { bytes, revision } = await this.#stored({ ...tile, level: "entries" });
+      return { bytes: leafHashes(decodeBundle(bytes)!), revision };
+    }
     const { value, revision } = await this.#options.bucket.get(this.#keyOf(tile)) ?? {};
     const bytes = value && cut(value, tile);
     if (bytes !== undefined) return { bytes, revision: revision ?? 0 };
@@ -324,7 +333,8 @@ export class RecordTree {
     const entries = decodeBundle(bundle)!;
     edge.append(entries);
     const same = await Promise.all(
-      edge.partial().map(async ({ tile, bytes }) => isSameHash(await load(tile), bytes)),
+      edge.partial().filter(({ tile }) => !isMade(tile))
+        .map(async ({ tile, bytes }) => isSameHash(await load(tile), bytes)),
     );
     if (!isSameHash(edge.root(), root) || same.includes(false)) {
       return this.#fork("its tiles do not match its root");
@@ -361,25 +371,33 @@ export class RecordTree {
     }
     const changed = edge.append(leaves);
     const written = (leaves.length === 0 ? [] : [...changed, ...bundles])
-      .map(({ tile, bytes }) => ({ tile, bytes, key: this.#keyOf(tile) }));
-    const unknown = written.filter(({ key }) => !revisions.has(key.join("/")));
+      .filter(({ tile }) => !isMade(tile))
+      .map(({ tile, bytes }) => {
+        const key = this.#keyOf(tile);
+        return { key, name: key.join("/"), value: bytes, is_full: tile.width === TILE_WIDTH };
+      });
+    const unknown = written.filter(({ name }) => !revisions.has(name));
     // Before the first claim there are none.
-    if (revision > 0) await this.#learn(unknown.map(({ key }) => key), revisions);
+    if (revision > 0) await this.#learn(unknown, revisions);
     const owned = { ...head, owner: node_id };
     const still = is_own && unknown.length === 0
       ? revision
       : await this.#writeHead(owned, revision);
-    await Promise.all(written.map(async ({ tile, bytes, key }) => {
-      const name = key.join("/");
-      revisions.set(name, await bucket.update(key, bytes, revisions.get(name) ?? 0));
-      // Full ones are never written again.
-      if (tile.width === TILE_WIDTH) revisions.delete(name);
-    }));
     const tree = { size: edge.size, root: edge.root() };
     const checkpoint = await signNote(encodeCheckpoint({ origin, ...tree }), signers);
     const { stream, offset } = end;
     const next = { ...owned, stream, offset, size: tree.size, checkpoint };
-    const published = await this.#writeHead(next, still);
+    const updates = written.map(({ key, name, value }) => (
+      { key, value, expected_revision: revisions.get(name) ?? 0 }
+    ));
+    // The head comes last: what it names is stored.
+    const stored = await bucket.updateAll([...updates, this.#headUpdate(next, still)]);
+    for (const [at, { name, is_full }] of written.entries()) {
+      // Full ones are never written again.
+      if (is_full) revisions.delete(name);
+      else revisions.set(name, stored[at]!);
+    }
+    const published = stored.at(-1)!;
     this.#known = { ...tree, checkpoint, by: signers.map(({ id }) => id) };
     writings.set(origin, { revision: published, edge, bundle: bytes, revisions });
     counts.checkpoints++;
@@ -397,13 +415,18 @@ export class RecordTree {
    * Reads the revisions of tiles that are about to be written for the first time, since a crash may have left some. The
    * tree is claimed after that, so a later claimer finds each tile unchanged, or changes it first.
    */
-  async #learn(keys: readonly KvKey[], revisions: Map<string, number>): Promise<void> {
-    await Promise.all(keys.map(async (key) => {
-      const stored = await this.#options.bucket.get(key);
-      revisions.set(key.join("/"), stored?.revision ?? 0);
+  async #learn(
+    tiles: readonly { readonly key: KvKey; readonly name: string }[],
+    revisions: Map<string, number>,
+  ): Promise<void> {
+    await Promise.all(tiles.map(async ({ key, name }) => {
+      revisions.set(name, (await this.#options.bucket.get(key))?.revision ?? 0);
     }));
   }
 }
+
+/** Whether a tile is not stored: it would be written again with each entry, and its bundle has what makes it. */
+const isMade = ({ level, width }: TileName): boolean => level === 0 && width < TILE_WIDTH;
 
 /** The first part of a stored tile or bundle; undefined: it is shorter than requested. */
 function cut(stored: Uint8Array, { level, width }: TileName): Uint8Array | undefined {

@@ -21,6 +21,7 @@ import {
 import { RecentMap } from "../../shared/containers/recent_map.ts";
 import { TreeReader } from "../../shared/proof/reader.ts";
 import type { TreeFiles } from "../../shared/proof/reader.ts";
+import type { KeyValue } from "../../shared/spine/contract/spine.ts";
 import { until } from "../../shared/testing/until.ts";
 import { createRandom } from "../../tests/presence_simulation/random.ts";
 import { witnessOf } from "../../tests/proof/two_witnesses.ts";
@@ -80,6 +81,29 @@ const filesOf = (tree: RecordTree): TreeFiles => async (path) => {
   return bytes;
 };
 
+/** A bucket that loses requests and answers, one write at a time as on NATS: a Shield may die between any two of them. */
+function losing(bucket: KeyValue, isLost: () => boolean): KeyValue {
+  const lose = () => {
+    if (isLost()) throw new ArqonError("spine-unavailable", "lost");
+  };
+  const lossy: KeyValue = overriding(bucket, {
+    async update(...given) {
+      lose();
+      const revision = await bucket.update(...given);
+      lose();
+      return revision;
+    },
+    async updateAll(updates) {
+      const revisions: number[] = [];
+      for (const one of updates) {
+        revisions.push(await lossy.update(one.key, one.value, one.expected_revision));
+      }
+      return revisions;
+    },
+  });
+  return lossy;
+}
+
 async function shieldsVanish(turns: number, has_witness: boolean): Promise<void> {
   const { engine, bucket, clock, tree, keys } = await world();
   await using _ = engine;
@@ -94,17 +118,7 @@ async function shieldsVanish(turns: number, has_witness: boolean): Promise<void>
     }).cosign;
   const random = createRandom(7);
   const { record, source } = growing(40);
-  const lose = () => {
-    if (random.chance(0.04)) throw new ArqonError("spine-unavailable", "lost");
-  };
-  const lossy = overriding(bucket, {
-    async update(...given) {
-      lose();
-      const revision = await bucket.update(...given);
-      lose();
-      return revision;
-    },
-  });
+  const lossy = losing(bucket, () => random.chance(0.04));
   const shield = () =>
     tree(source, { bucket: lossy, node_id: `s${random.int(0, 999)}`, cosign: asked() });
   const shields = [shield(), shield(), shield()];
@@ -302,7 +316,7 @@ Deno.test("a starting Shield checks the tiles against the root before it signs",
   record.size = 300;
   await tree(source).advance();
   record.size++;
-  for (const tile of [["0", "1"], ["1", "0"], ["entries", "1"]]) {
+  for (const tile of [["1", "0"], ["entries", "1"]]) {
     const { key, value } = (await bucket.get([...PLACE, ...tile]))!;
     const changed = value.slice();
     changed[changed.length - 1]! ^= 1;

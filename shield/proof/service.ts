@@ -77,6 +77,7 @@ const LATELY = "+lately";
 const NOTE_MS = 600_000;
 const LEFT_MS = 10_000;
 const FORGET_MS = 3_600_000;
+const NO_RECEIPT = "the message is stored, and could not be read back for its receipt";
 /** The owner of the bus's own trees. It is not a tenant id. */
 export const BUS = "+bus";
 
@@ -293,24 +294,23 @@ export class ProofService {
     });
   }
 
-  /** The receipt of a stored message, as the result of an ACK; undefined: its log is unreachable. Never rejects. */
+  /** The receipt of a stored message, or why there is none, as the result of an ACK. Never rejects. */
   readonly receipt: Receipts = async (room, stored) => {
     const { logs, keys, log } = this.#options;
     try {
       const { tenant_id, room_id } = room;
       const durable = await logs.of(tenant_id);
       const bytes = await leafAt(durable, room_id, stored);
-      if (bytes === undefined) return undefined;
       const origin = this.#originOf(roomTree(tenant_id, room_id));
       await this.#note(tenant_id);
       const { signers } = await keys.of(tenant_id, origin);
       // By the log's clock, as the entry's time: a Shield whose own is behind would break its promise when it signs.
       const by_ms = durable.now() + PROMISE_MS;
-      const receipt = await signReceipt({ origin, bytes, by_ms }, signers);
-      return new TextEncoder().encode(JSON.stringify({ receipt }));
+      return resultOf({ receipt: await signReceipt({ origin, bytes, by_ms }, signers) });
     } catch (error) {
       log.warn("a message has no receipt", { ...room, error });
-      return undefined;
+      const { reason, message } = new ArqonError("log-unavailable", NO_RECEIPT);
+      return resultOf({ receipt: null, reason, message });
     }
   };
 
@@ -465,6 +465,9 @@ export class ProofService {
     if (is_listing) this.#settled.set(tenant_id, state);
   }
 }
+
+const resultOf = (result: Readonly<Record<string, string | null>>): Uint8Array =>
+  new TextEncoder().encode(JSON.stringify(result));
 
 /**
  * Runs it for all, a limited number at a time. Rejects with the first failure after all have ended, so a failure does

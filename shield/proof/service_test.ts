@@ -82,6 +82,20 @@ Deno.test("what a Shield has promised before it died is kept by one that has nev
   await other.close();
 });
 
+Deno.test("an ACK says that a stored message could not be read back for its receipt", async () => {
+  const { engine, kept, told, shield, append } = await world();
+  await using _ = engine;
+  const [stored] = [await append("bets", "one"), await append("bets", "two")];
+  told.log = overriding(kept, { read: () => Promise.reject(new Error("away")) });
+  const result = await shield("one", "acme").receipt(
+    { tenant_id: "acme", room_id: "bets" },
+    stored,
+  );
+  const { receipt, reason, message } = JSON.parse(new TextDecoder().decode(result));
+  assert.deepEqual([receipt, reason], [null, "log-unavailable"]);
+  assert.match(message, /is stored/);
+});
+
 Deno.test("a tenant whose log cannot be read does not stop other tenants' trees", async () => {
   const { engine, bucket, shield, sizeOf, append } = await world();
   await using _ = engine;

@@ -11,6 +11,7 @@ import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import type { Appended, DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
 import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
+import { readPage } from "../../shared/spine/contract/read_page.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { KeptBlocks } from "../capability.ts";
 import type { RecentEntry } from "../message/logs.ts";
@@ -80,15 +81,15 @@ async function recentBatch(
   return { entries, end, more: entries.length === BATCH };
 }
 
-/** The leaf of a message that was just stored; undefined: the log does not show it yet, or was replaced. */
+/** The leaf of a message that was just stored. Rejects if the log no longer shows it, or was replaced. */
 export async function leafAt(
   log: DurableLog,
   room_id: string,
   { offset, stream }: Appended,
-): Promise<Uint8Array | undefined> {
-  const page = await log.read(room_id, { after: offset - 1, limit: 1, max_bytes: 1 });
-  const [message] = page.messages;
-  if (message?.offset !== offset || page.stream !== stream) return undefined;
+): Promise<Uint8Array> {
+  const first = { after: offset - 1, limit: 1, max_bytes: 1 };
+  const { messages: [message], stream: found } = await readPage(log, room_id, first, offset);
+  if (message?.offset !== offset || found !== stream) throw new Error("the log does not show it");
   return encodeLeaf(entryOf(roomEpoch(stream, room_id), message));
 }
 

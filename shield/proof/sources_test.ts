@@ -42,6 +42,22 @@ Deno.test("a message has the epoch in which it was stored, also when a tree read
   assert.deepEqual(entries.map(({ epoch }) => epoch), [roomEpoch("later", "bets")]);
 });
 
+Deno.test("a message has a receipt although the first replicas that are read do not show it yet", async () => {
+  const { engine, log, fill } = await world();
+  await using _ = engine;
+  const stored = (await fill(2))[0]!;
+  const leaf = await leafAt(log, "bets", stored);
+  let late = 2;
+  const lagging = overriding(log, {
+    read: async (...given) => {
+      const page = await log.read(...given);
+      return late-- > 0 ? { ...page, messages: [], more: false } : page;
+    },
+  });
+  assert.deepEqual(await leafAt(lagging, "bets", stored), leaf);
+  await assert.rejects(leafAt(log, "bets", { ...stored, stream: "other" }), /does not show it/);
+});
+
 Deno.test("a message that was erased before the tree read it is a break at its place, not earlier", async () => {
   const { engine, log, fill } = await world();
   await using _ = engine;

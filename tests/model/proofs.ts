@@ -65,7 +65,7 @@ async function wrongReceipts(stage: Stage, entries: Entries): Promise<string[]> 
       wrong.push(`the log has ${kept} in place of the receipt of message ${place}`);
     }
   }
-  // "An ACK without a receipt says that the message is stored, and that the Shield could not read it back."
+  // Otherwise "the message is stored, and the Shield could not read it back".
   if (row.proof !== "receipt" || row.log === "short") return wrong;
   const silent = takenOf(row).filter((at) => !receipts.some(({ place }) => place === at));
   return [...wrong, ...silent.map((place) => `the ACK of message ${place} has no receipt`)];

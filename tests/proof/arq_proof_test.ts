@@ -155,14 +155,18 @@ Deno.test("a tenant's key rotates: both keys sign, and who has either of them go
     const note = new TextDecoder().decode(await files("checkpoint"));
     return note.split("\n— ").length === 3;
   });
-  for (const key of [first!, second!]) {
+  assert.deepEqual(
+    await proofTool(["note", second!, first!], await succeeds("checkpoint", tree, ...to)),
+    { by: `${second} ${first}` },
+  );
+  for (const [at, key] of [first!, second!].entries()) {
     await succeeds("checkpoint", tree, ...to, "--vkey", key);
     assert.deepEqual(
       await proofTool(["note", key], await succeeds("checkpoint", tree, ...to)),
       { by: key },
     );
-    await succeeds("save", tree, key.slice(-9, -1), ...to, "--vkey", key);
-    const { found } = await verifierPy(["--vkey", key, `${cwd}/${key.slice(-9, -1)}`]);
+    await succeeds("save", tree, `by-${at}`, ...to, "--vkey", key);
+    const { found } = await verifierPy(["--vkey", key, `${cwd}/by-${at}`]);
     assert.equal(found?.["size"], 20);
   }
   await publish(bus, "own-bets", 20, 20);

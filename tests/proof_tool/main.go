@@ -6,7 +6,7 @@
 //	proof_tool proofs URL VKEY  checks claims over the tree there, a line each, as rust/src/main.rs says, by both:
 //	                          tessera's client makes the same proof of the same tiles
 //	proof_tool fsck URL VKEY  reads it by tessera's fsck, over entries and tiles
-//	proof_tool note VKEY      reads a note, and says whether the key has signed it
+//	proof_tool note VKEY…     reads a note, and says whether each of the keys has signed it
 //	proof_tool cosigned VKEY  the same of a witness, by transparency-dev's cosignatures
 package main
 
@@ -343,18 +343,27 @@ func check_all(prefix, vkey string) error {
 	return nil
 }
 
-func open_note(vkey string, verifier note.Verifier, err error) error {
-	if err != nil {
-		return err
+func open_note[V note.Verifier](vkeys []string, parse func(string) (V, error)) error {
+	var verifiers []note.Verifier
+	for _, vkey := range vkeys {
+		verifier, err := parse(vkey)
+		if err != nil {
+			return err
+		}
+		verifiers = append(verifiers, verifier)
 	}
 	text, err := io.ReadAll(os.Stdin)
 	if err != nil {
 		return err
 	}
-	if _, err := note.Open(text, note.VerifierList(verifier)); err != nil {
+	opened, err := note.Open(text, note.VerifierList(verifiers...))
+	if err != nil {
 		return err
 	}
-	return json.NewEncoder(os.Stdout).Encode(map[string]string{"by": vkey})
+	if len(opened.Sigs) != len(vkeys) {
+		return fmt.Errorf("%d of %d keys have signed it", len(opened.Sigs), len(vkeys))
+	}
+	return json.NewEncoder(os.Stdout).Encode(map[string]string{"by": strings.Join(vkeys, " ")})
 }
 
 func main() {
@@ -368,11 +377,9 @@ func main() {
 	case "proofs":
 		err = proofs(os.Args[2], os.Args[3])
 	case "note":
-		verifier, problem := note.NewVerifier(os.Args[2])
-		err = open_note(os.Args[2], verifier, problem)
+		err = open_note(os.Args[2:], note.NewVerifier)
 	case "cosigned":
-		verifier, problem := cosigned.NewVerifierForCosignatureV1(os.Args[2])
-		err = open_note(os.Args[2], verifier, problem)
+		err = open_note(os.Args[2:], cosigned.NewVerifierForCosignatureV1)
 	case "fsck":
 		err = check_all(os.Args[2], os.Args[3])
 	}

@@ -123,6 +123,12 @@ async def test_an_error_names_trace_and_connection(bus: Bus, room_id: str) -> No
     assert (late.value.trace_id, late.value.connection_id) == (TRACE, connection_id)
 
 
+def test_a_receipt_that_the_bus_could_not_make() -> None:
+    assert arqon.Published(7, room="hall").receipt is None
+    with pytest.raises(arqon.LogUnavailable, match="is stored"):
+        print(arqon.Published(7, room="hall", receipt="").receipt)
+
+
 def test_what_names_a_message_and_an_error() -> None:
     def asked(what: arqon.Message | arqon.Published | arqon.ArqonError) -> dict[str, str]:
         return question_of(what, None, None, "acme", "ann")

@@ -204,6 +204,13 @@ export interface KvEntry {
   readonly age_ms?: number;
 }
 
+/** A compare-and-set write, as of `KeyValue.update`. */
+export interface KvUpdate {
+  readonly key: KvKey;
+  readonly value: Uint8Array;
+  readonly expected_revision: number;
+}
+
 /** How large a value is. */
 export interface KvSize {
   readonly key: KvKey;
@@ -258,6 +265,11 @@ export interface KeyValue {
    * was written and deleted meanwhile.
    */
   replace(key: KvKey, value: Uint8Array, last: KvChange | undefined): Promise<number>;
+  /**
+   * `update` of several different keys; returns their revisions, or rejects as `update` does. The last key is written
+   * when all others are stored. After a failure some of the others may be stored; embedded, it is one transaction.
+   */
+  updateAll(updates: readonly KvUpdate[]): Promise<number[]>;
   /** Deletes a key; with `expected_revision` only at that revision (else 409). A missing key is no error. */
   delete(key: KvKey, expected_revision?: number): Promise<void>;
   /** Keys at and below `prefix`, token by token, in no order. */

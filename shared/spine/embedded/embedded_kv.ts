@@ -15,6 +15,7 @@ import type {
   KvEntry,
   KvKey,
   KvSize,
+  KvUpdate,
   KvWatch,
   WatchOptions,
 } from "../contract/spine.ts";
@@ -113,13 +114,22 @@ class EmbeddedKv implements KeyValue {
   }
 
   async put(key: KvKey, value: Uint8Array): Promise<number> {
-    return this.#put(this.#keys.encode(key), value);
+    return this.#put([{ key: this.#keys.encode(key), value }]);
   }
 
   async update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number> {
-    const stored = this.#keys.encode(key);
-    this.#assertRevision(key, stored, expected_revision);
-    return this.#put(stored, value);
+    const [revision = 0] = await this.updateAll([{ key, value, expected_revision }]);
+    return revision;
+  }
+
+  async updateAll(updates: readonly KvUpdate[]): Promise<number[]> {
+    const entries = updates.map(({ key, value, expected_revision }) => {
+      const stored = this.#keys.encode(key);
+      this.#assertRevision(key, stored, expected_revision);
+      return { key: stored, value };
+    });
+    const first = this.#put(entries) - entries.length + 1;
+    return entries.map((_, at) => first + at);
   }
 
   async last(key: KvKey): Promise<KvChange | undefined> {
@@ -206,16 +216,20 @@ class EmbeddedKv implements KeyValue {
     if (revision !== expected_revision) throw conflict(key, revision);
   }
 
-  #put(stored: string, value: Uint8Array): number {
+  /** Stores the values; returns the revision of the last one. */
+  #put(entries: readonly { readonly key: string; readonly value: Uint8Array }[]): number {
     this.#options.assertOpen();
-    assertSize(value.length, this.#options.value_bytes_max);
-    const copy = value.slice();
-    const revision = this.#options.store.put(this.#options.bucket, stored, copy);
-    for (const [watcher, key] of this.#watchersOf(stored)) {
-      // Each watcher gets its own copy, as if it had come over the network.
-      this.#deliver(watcher, { type: "put", key: [...key], value: copy.slice(), revision });
+    for (const { value } of entries) assertSize(value.length, this.#options.value_bytes_max);
+    const last = this.#options.store.put(this.#options.bucket, entries);
+    let revision = last - entries.length;
+    for (const { key: stored, value } of entries) {
+      revision++;
+      for (const [watcher, key] of this.#watchersOf(stored)) {
+        // Each watcher gets its own copy, as if it had come over the network.
+        this.#deliver(watcher, { type: "put", key: [...key], value: value.slice(), revision });
+      }
     }
-    return revision;
+    return last;
   }
 
   /** The initial entries for a watcher. Values below its depth are not read: there may be many. */

@@ -50,8 +50,8 @@ function statements(database: DatabaseSync) {
   const below = "bucket = ?1 AND (?2 = '' OR key = ?2 OR (key > ?2 || '.' AND key < ?2 || '/'))";
   return {
     bump: database.prepare(
-      "INSERT INTO bucket (name, revision) VALUES (?, 1) ON CONFLICT (name) " +
-        "DO UPDATE SET revision = revision + 1 RETURNING revision",
+      "INSERT INTO bucket (name, revision) VALUES (?1, ?2) ON CONFLICT (name) " +
+        "DO UPDATE SET revision = revision + ?2 RETURNING revision",
     ),
     get: database.prepare("SELECT key, value, revision FROM entry WHERE bucket = ? AND key = ?"),
     revision: database.prepare("SELECT revision FROM entry WHERE bucket = ? AND key = ?"),
@@ -121,13 +121,16 @@ export class KvStore {
     }));
   }
 
-  /** Stores a value; returns the new revision. */
-  put(bucket: string, key: string, value: Uint8Array): number {
-    return this.#write(bucket, (revision) => this.#rows.put.run(bucket, key, value, revision));
+  /** Stores values in one transaction; returns the new revision of the last one, after those of the others. */
+  put(bucket: string, entries: readonly Pick<StoredEntry, "key" | "value">[]): number {
+    return this.#write(bucket, entries.length, (last) => {
+      let revision = last - entries.length;
+      for (const { key, value } of entries) this.#rows.put.run(bucket, key, value, ++revision);
+    });
   }
 
   remove(bucket: string, key: string): number {
-    return this.#write(bucket, () => this.#rows.remove.run(bucket, key));
+    return this.#write(bucket, 1, () => this.#rows.remove.run(bucket, key));
   }
 
   /** Throws `spine-unavailable` if this many bytes cannot be written. */
@@ -152,10 +155,10 @@ export class KvStore {
     }
   };
 
-  #write(bucket: string, change: (revision: number) => void): number {
+  #write(bucket: string, changes: number, change: (revision: number) => void): number {
     return this.guard(() =>
       inTransaction(this.database, () => {
-        const revision = Number(this.#rows.bump.get(bucket)?.["revision"]);
+        const revision = Number(this.#rows.bump.get(bucket, changes)?.["revision"]);
         change(revision);
         return revision;
       })

@@ -58,6 +58,28 @@ async function comparesAndSets(bus: Bus): Promise<void> {
   await mine.update(["k"], bytes("three"), next);
 }
 
+async function updatesSeveral(bus: Bus): Promise<void> {
+  const [mine, theirs] = await openBoth(bus);
+  const conflict = refusedWith("version-conflict");
+  const updates = (value: string, revisions: readonly number[]) =>
+    ["a", "b", "head"].map((key, at) => (
+      { key: [key], value: bytes(value), expected_revision: revisions[at]! }
+    ));
+  const entryOf = async (key: string) => (await theirs.get([key]))!;
+  const first = await mine.updateAll(updates("one", [0, 0, 0]));
+  for (const [at, key] of ["a", "b", "head"].entries()) {
+    const { value, revision } = await entryOf(key);
+    assert.deepEqual([text(value), revision], ["one", first[at]]);
+  }
+  assert.ok(first[2]! > Math.max(first[0]!, first[1]!), "the last one is written last");
+  const [a = 0, b = 0, head = 0] = first;
+  await assert.rejects(mine.updateAll(updates("two", [a, b + 1, head])), conflict);
+  assert.equal(text((await entryOf("head")).value), "one", "it waits for the others");
+  const present = await Promise.all(["a", "b"].map(async (key) => (await entryOf(key)).revision));
+  await assert.rejects(mine.updateAll(updates("three", [...present, head + 1])), conflict);
+  assert.equal(text((await entryOf("head")).value), "one");
+}
+
 async function hasOneWinner(bus: Bus): Promise<void> {
   const both = await openBoth(bus);
   const revision = await both[0].put(["k"], bytes("start"));
@@ -338,6 +360,7 @@ async function agreesWithAMap(bus: Bus): Promise<void> {
 const EVERY_VIEW: readonly Case[] = [
   { behaviour: "a value is stored and read with its revision", run: storesAndReads },
   { behaviour: "an update holds only at the expected revision", run: comparesAndSets },
+  { behaviour: "of several updates the last one is stored after the others", run: updatesSeveral },
   { behaviour: "of many updates at one revision exactly one wins", run: hasOneWinner },
   {
     behaviour: "a replacement holds only for the last write, a deletion too",

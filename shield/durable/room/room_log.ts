@@ -216,12 +216,19 @@ export class RoomLog implements RecoverableRoom {
     return this.#recoveries.enter(position);
   }
 
-  /** The first messages after a place in the present life, oldest first, if all of them are in the list; else none. */
+  /**
+   * The first messages after a place in the present life, oldest first, if all of them are in the list; else none, and
+   * the list may exceed its share for a while: the caller reads on.
+   */
   after({ stream, offset }: LogPlace, limit: number): readonly Entry[] {
     const { timeline, stream: own } = this.follower;
     const is_known = this.is_started && this.is_proven && own === stream;
     const found: Entry[] = [];
-    if (!is_known || offset < timeline.floor) return found;
+    if (!is_known) return found;
+    if (offset < timeline.floor) {
+      this.#options.cache.used(this.#tail);
+      return found;
+    }
     let { next } = timeline.at(offset);
     for (; next !== undefined && found.length < limit; next = next.next) found.push(next);
     return found;

@@ -375,3 +375,17 @@ Deno.test("the newest messages are given from memory while none of them is missi
   sim.log.is_proven = false;
   assert.deepEqual(after(10), []);
 });
+
+Deno.test("a reader of more messages than a room has in memory finds as many in it the next time", async () => {
+  using sim = await roomWith(10);
+  const { room } = sim;
+  const grow = async () => {
+    for (let put = 0; put < 3_000; put++) sim.log.put();
+    await sim.clock.advance(10);
+  };
+  const after = (offset: number) => room.after({ stream: room.stream, offset }, 5_000).length;
+  await grow();
+  assert.equal(after(10), 0);
+  await grow();
+  assert.equal(after(3_010), 3_000);
+});

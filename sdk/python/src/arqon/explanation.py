@@ -6,7 +6,7 @@ import shlex
 from dataclasses import dataclass
 from urllib.parse import urlencode, urljoin
 
-from arqon.errors import ArqonError
+from arqon.errors import ArqonError, error_of
 from arqon.message import Message
 
 
@@ -23,8 +23,7 @@ class Published(int):
     """The `message_id` given to `publish`, or empty."""
     trace_id: str
     """Its trace: the program's, or a new one."""
-    receipt: str | None
-    """The signed receipt, with the headers `WITH_RECEIPT` in a room with a log; else None."""
+    _receipt: str | None
 
     def __new__(
         cls,
@@ -38,8 +37,18 @@ class Published(int):
         """Use `Room.publish`."""
         made = super().__new__(cls, offset)
         made.room, made.message_id, made.trace_id = room, message_id, trace_id
-        made.receipt = receipt
+        made._receipt = receipt
         return made
+
+    @property
+    def receipt(self) -> str | None:
+        """The signed receipt, with the headers `WITH_RECEIPT` in a room with a log; else None.
+
+        Raises `LogUnavailable` if the message is stored, and the bus could not make its receipt.
+        """
+        if self._receipt == "":
+            raise error_of("log-unavailable", "the message is stored, and has no receipt")
+        return self._receipt
 
 
 @dataclass(frozen=True)

@@ -180,7 +180,7 @@ class Room:
             room=self.id,
             message_id=message_id or "",
             trace_id=trace,
-            receipt=json_of(result).get("receipt") if result else None,
+            receipt=(json_of(result).get("receipt") or "") if result else None,
         )
 
     async def command(

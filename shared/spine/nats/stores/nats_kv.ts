@@ -14,6 +14,7 @@ import type {
   KvEntry,
   KvKey,
   KvSize,
+  KvUpdate,
   KvWatch,
   WatchOptions,
 } from "../../contract/spine.ts";
@@ -97,6 +98,12 @@ export class NatsKv implements KeyValue {
     const written = await this.#bucket.write(stored, value, last?.revision ?? 0);
     if ("revision" in written) return written.revision;
     throw conflict(key, liveRevision(written.conflict));
+  }
+
+  async updateAll(updates: readonly KvUpdate[]): Promise<number[]> {
+    const write = (one: KvUpdate) => this.update(one.key, one.value, one.expected_revision);
+    const others = await Promise.all(updates.slice(0, -1).map(write));
+    return [...others, ...await Promise.all(updates.slice(-1).map(write))];
   }
 
   async delete(key: KvKey, expected_revision?: number): Promise<void> {
