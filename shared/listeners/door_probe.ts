@@ -64,10 +64,10 @@ async function exchange<T>(
     return await read(socket);
   };
   try {
-    const asked = ask();
+    const answer = ask();
     // It is awaited below; after the timeout nobody needs it.
-    asked.catch(() => {});
-    return await Promise.race([asked, late.promise]);
+    answer.catch(() => {});
+    return await Promise.race([answer, late.promise]);
   } finally {
     clearInterval(timer);
     for (const socket of sockets.reverse()) socket.destroy();

@@ -122,7 +122,7 @@ Deno.test("an older store under running engines: the life changes at once, and e
       first,
       stream,
     ]);
-    await one.told("acme", 1);
+    await one.reported("acme", 1);
   } finally {
     await Deno.remove(folder, { recursive: true });
   }
