@@ -81,8 +81,8 @@ function assemble(
   const { traces, ledger, filters, deltas, presence, policies: overseer, logs } = given;
   const { rooms: { classes } } = ground;
   const kept = { ledger, filters, deltas };
-  const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: given.durable };
-  const hub = new Hub({ ...limits, ...heard, ...kept, stats, tenants, now, random });
+  const sources = { spine: traces?.traced(spine, stats) ?? spine, durable: given.durable };
+  const hub = new Hub({ ...limits, ...sources, ...kept, stats, tenants, now, random });
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const observers = observersOf(running.observers());
   const { schemas, quota, shares, journal, receipts } = given;
@@ -94,10 +94,10 @@ function assemble(
   const order = orderOn(spine, random);
   const commands = given.commands?.(sends.spine);
   const announce = () => presence.presence.announce();
-  const hearers = ledger &&
-    ((tenant_id: string, room_id: string) => hub.hearers(tenant_id, room_id));
+  const subscribersOf = ledger &&
+    ((tenant_id: string, room_id: string) => hub.subscribersOf(tenant_id, room_id));
   const own = { ...sends, ...gates, order, commands, announce, flushes };
-  const path = { ...own, classes, traces, hearers, now, random };
+  const path = { ...own, classes, traces, subscribersOf, now, random };
   const context: OperationContext = {
     ...{ path, hub, flushes, authenticator, overseer, logs },
     attend: presence.attending({ flushes, limits, stats }),

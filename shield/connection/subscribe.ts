@@ -195,10 +195,10 @@ function attend(
     put(context, connection, room_id, other, "refused");
     if (other?.flow !== undefined) sendMissed(context, connection, room_id, other.flow);
   };
-  const asked = { request, presence_request, subscriber, before, restore, leave: onFailure };
+  const parts = { request, presence_request, subscriber, before, restore, leave: onFailure };
   try {
     const attendance = connection.attendance(room_id) ?? context.attend(connection, room_id);
-    attendance.ask(log === undefined ? asked : { ...asked, log });
+    attendance.ask(log === undefined ? parts : { ...parts, log });
   } catch (error) {
     restore(before);
     throw error;

@@ -204,7 +204,7 @@ export class PatternRooms {
     const listen = (plane: "in" | "out") =>
       spine.subscribe(
         tenantRoomsPattern(plane, tenant_id),
-        (message) => this.#hear(tenant, message),
+        (message) => this.#receive(tenant, message),
         { reads_only: true },
       );
     const inward = listen("in");
@@ -233,7 +233,7 @@ export class PatternRooms {
   }
 
   /** Receives a message of any room of the tenant. The payload may be shared: it is only read. */
-  #hear(tenant: Tenant, { subject, payload, headers, respond }: SpineMessage): void {
+  #receive(tenant: Tenant, { subject, payload, headers, respond }: SpineMessage): void {
     const room_id = subject.slice(subject.lastIndexOf(".") + 1);
     let channel = tenant.rooms.get(room_id);
     if (channel === undefined) {

@@ -45,7 +45,7 @@ export const WHY: Capability = {
         questions: ledgerAnswers(
           started ?? {},
           ledgerNow,
-          (asked) => openOf(parts, asked),
+          (query) => openOf(parts, query),
         ),
         begin: () => started?.store?.writer.begin(connections),
       };

@@ -124,7 +124,7 @@ export class Schedules {
     this.#steps = new ClockSteps({ now, monotonic_ms });
     const { bucket, look_ms = LOOK_MS } = options;
     this.#time = new StoreTime({ bucket, now, monotonic_ms, every_ms: look_ms });
-    this.#watch = bucket.watch([], (change) => this.#hear(change));
+    this.#watch = bucket.watch([], (change) => this.#receive(change));
     this.#asked = this.#time.ask();
     this.ready = Promise.all([this.#watch.ready, this.#asked]).then(() => {});
   }
@@ -156,7 +156,7 @@ export class Schedules {
     await Promise.all(this.#running.keys());
   }
 
-  #hear({ key: [tenant_id = "", schedule_id = ""], value, revision }: KvChange): void {
+  #receive({ key: [tenant_id = "", schedule_id = ""], value, revision }: KvChange): void {
     const name = `${tenant_id}/${schedule_id}`;
     const known = this.#known.get(name);
     const schedule = value && unlessNewer(() => decodeSchedule(value));

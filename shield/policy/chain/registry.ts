@@ -98,7 +98,7 @@ export class PolicyRegistry {
       cached_rooms: this.#countRooms(),
     }));
     this.#onSettled = settled;
-    const watch = store.watch((change) => this.#hear(change));
+    const watch = store.watch((change) => this.#receive(change));
     this.#stop = () => watch.stop();
     this.ready = this.#start(watch.ready);
     // An unhandled rejection of `ready` must not crash the process.
@@ -252,7 +252,7 @@ export class PolicyRegistry {
     this.#since_ms = this.#options.now();
   }
 
-  #hear(change: KvChange): void {
+  #receive(change: KvChange): void {
     const { key, revision } = change;
     const tenant_id = this.#tenantOf(key);
     if (tenant_id === undefined) return;
