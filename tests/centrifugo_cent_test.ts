@@ -59,6 +59,6 @@ Deno.test("Centrifugo's library for Python works with the bus as with its own se
   await must(`${VENV}/bin/pip`, "install", "--quiet", "cent==5.2.0");
   await using bus = await startLocalBus(CONFIG);
   const url = new URL("/api", bus.http_url).href;
-  const told = await must(`${VENV}/bin/python`, "-c", PROGRAM, url, KEY);
-  assert.equal(told, "108\nunauthorized\n");
+  const output = await must(`${VENV}/bin/python`, "-c", PROGRAM, url, KEY);
+  assert.equal(output, "108\nunauthorized\n");
 });

@@ -19,7 +19,7 @@ Deno.test("the AI SDK's own chat: two devices, a reload in mid-answer, stop", as
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     args: ["run", ...FLAGS, CHILD, bus.url, ...tokens],
   }).output();
-  const said = new TextDecoder().decode(stdout);
-  assert.ok(success, `${said}${new TextDecoder().decode(stderr)}`);
-  assert.equal(said, "all of it went well\n");
+  const output = new TextDecoder().decode(stdout);
+  assert.ok(success, `${output}${new TextDecoder().decode(stderr)}`);
+  assert.equal(output, "all of it went well\n");
 });

@@ -16,7 +16,7 @@ async function text(folder: string, program: string, ...args: string[]) {
   const decoder = new TextDecoder();
   return {
     code,
-    said: decoder.decode(stdout) + decoder.decode(stderr),
+    output: decoder.decode(stdout) + decoder.decode(stderr),
   };
 }
 
@@ -29,9 +29,9 @@ Deno.test("a type error in an example fails the gate and the test command", asyn
     });
     const commands = [["check", "--quiet", "--frozen"], ["task", "test", "examples/editor"]];
     for (const args of commands) {
-      const { code, said } = await text(folder, Deno.execPath(), ...args);
+      const { code, output } = await text(folder, Deno.execPath(), ...args);
       assert.notEqual(code, 0, args.join(" "));
-      assert.match(said, /TS2322[^]*examples\/editor\/binding\.ts/, said);
+      assert.match(output, /TS2322[^]*examples\/editor\/binding\.ts/, output);
     }
   } finally {
     await Deno.remove(folder, { recursive: true });

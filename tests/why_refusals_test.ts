@@ -103,11 +103,11 @@ Deno.test("a frame that cannot be read is found by connection, user and address"
     const { connections } = await admin.read("/v1/connections?user=dan");
     const { connection_id, remote_ip } = connections[0];
     dan.send(new Uint8Array([0x01, 0xff, 0xff]));
-    const said = await dan.frame();
-    assert.equal(said.kind, "err");
+    const frame = await dan.frame();
+    assert.equal(frame.kind, "err");
     const [found] = await refusals(`connection=${connection_id}`);
     assert.deepEqual([found?.stage, found?.user_id], ["operation", "dan"]);
-    assert.equal(found?.detail, said.kind === "err" ? said.message : "");
+    assert.equal(found?.detail, frame.kind === "err" ? frame.message : "");
     assert.deepEqual(await refusals("user=dan"), [found]);
     assert.deepEqual(await refusals(`address=${remote_ip}`), [found]);
   });

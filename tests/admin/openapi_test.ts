@@ -95,18 +95,18 @@ Deno.test("every route that answers is described, and nothing else is", async ()
 
 Deno.test("each path documents whether it requires an operator of the whole bus, as in its table", async () => {
   await using bus = await startLocalBus();
-  const said = new Map(
+  const operations = new Map(
     operationsOf(await documentOf(bus)).map(({ method, path, operation }) => [
       `${method.toUpperCase()} ${path}`,
       operation,
     ]),
   );
   for (const { method, template, scope } of listedRoutes(SHIELD_CAPABILITIES)) {
-    const operation = said.get(`${method} ${template}`);
+    const operation = operations.get(`${method} ${template}`);
     assert.equal(operation?.["x-arqon-scope"], scope, `${method} ${template}`);
     assert.equal(/^Bus-wide/.test(operation?.description ?? ""), scope === "bus");
   }
-  const scopeOf = (name: string) => said.get(name)?.["x-arqon-scope"];
+  const scopeOf = (name: string) => operations.get(name)?.["x-arqon-scope"];
   const bus_wide = ["GET /v1/cluster", "POST /v1/drain", "PUT /v1/log", "PUT /v1/schemas/{schema}"];
   for (const name of [...bus_wide, "GET /v1/status", "GET /v1/limits", "GET /v1/log"]) {
     assert.equal(scopeOf(name), "bus", name);

@@ -7,11 +7,11 @@ Deno.test("deno task images reports what a machine lacks and how to install it, 
     args: ["run", "--quiet", "--allow-all", `${ROOT}tests/images/main.ts`],
     env: { PATH: "/nowhere" },
   }).output();
-  const said = new TextDecoder().decode(stdout);
-  assert.equal(code, 3, said);
-  if (Deno.build.os !== "linux") return assert.match(said, /^- Linux: /m);
+  const output = new TextDecoder().decode(stdout);
+  assert.equal(code, 3, output);
+  if (Deno.build.os !== "linux") return assert.match(output, /^- Linux: /m);
   for (const [program, name] of [["buildah", "buildah"], ["ip", "iproute2"], ["node", "nodejs"]]) {
-    assert.match(said, new RegExp(`^- ${program} is not there: apt-get install ${name}$`, "m"));
+    assert.match(output, new RegExp(`^- ${program} is not there: apt-get install ${name}$`, "m"));
   }
-  assert.equal(/^- root /m.test(said), Deno.uid() !== 0);
+  assert.equal(/^- root /m.test(output), Deno.uid() !== 0);
 });

@@ -19,9 +19,11 @@ async function asksFrom(tree: string, world: World): Promise<void> {
       args: ["task", "--quiet", "arq", ...asked],
       cwd: tree,
     }).output();
-    const said = new TextDecoder().decode(stdout);
-    assert.equal(code, 0, said + new TextDecoder().decode(stderr));
-    for (const name of NODES) assert.ok(said.includes(`${name}"`), `${node}: ${name} in ${said}`);
+    const output = new TextDecoder().decode(stdout);
+    assert.equal(code, 0, output + new TextDecoder().decode(stderr));
+    for (const name of NODES) {
+      assert.ok(output.includes(`${name}"`), `${node}: ${name} in ${output}`);
+    }
   }
 }
 
@@ -54,10 +56,10 @@ Deno.test("the last release and this one run together, each process replaced in 
     }
     await world.goesOn();
     for (const to of [HEAD_TREE, old]) await roll(world, to, [old, HEAD_TREE]);
-    for (const [name, { acknowledged, heard, refused }] of await world.found()) {
+    for (const [name, { acknowledged, received, refused }] of await world.found()) {
       assert.deepEqual(refused, [], `${name}\n${world.log}`);
       const all = Array.from({ length: acknowledged }, (_, n) => n);
-      assert.deepEqual(heard, [...all, -1], name);
+      assert.deepEqual(received, [...all, -1], name);
     }
     assert.deepEqual(world.log.match(STRANGE) ?? [], []);
   } finally {
