@@ -82,11 +82,11 @@ async function interrupted(bus: TestBus): Promise<void> {
   const ended = await sub.result();
   assert.deepEqual([ended.code, ended.stderr], [130, "Subscribed to lobby\n"]);
   const pub = await startArq(["pub", "lobby", "--ndjson", "-", ...at(bus)], { keep_stdin: true });
-  const heard = await startArq(["sub", "lobby", "--count", "1", ...at(bus)]);
-  await heard.says("Subscribed");
+  const subscriber = await startArq(["sub", "lobby", "--count", "1", ...at(bus)]);
+  await subscriber.says("Subscribed");
   const writer = pub.child.stdin.getWriter();
   await writer.write(new TextEncoder().encode("1\n"));
-  await heard.result();
+  await subscriber.result();
   pub.child.kill("SIGINT");
   const { code, stderr } = await pub.result();
   assert.equal(code, 130);
@@ -230,17 +230,17 @@ Deno.test("a bus that is killed and restarted: its publisher and subscriber cont
   await using _second = await startBus(["--port", port]);
   await Promise.all([sub.says("connected again"), pub.says("connected again")]);
   await sub.says("GAP in lobby: reconnect");
-  const heard = sub.result();
+  const result = sub.result();
   let ended = false;
-  heard.finally(() => ended = true);
+  result.finally(() => ended = true);
   // One of these arrives after the second SUB: publishing continues until then.
   let line = 1;
   while (!ended) {
     await write(++line);
-    await Promise.race([heard, pace(20)]);
+    await Promise.race([result, pace(20)]);
   }
   await writer.close();
-  assert.match((await heard).stdout, /^1\n\d+\n$/);
+  assert.match((await result).stdout, /^1\n\d+\n$/);
   const published = await pub.result();
   assert.equal(published.code, 0, published.stderr);
   assert.match(published.stderr, new RegExp(`Published ${line} messages`));

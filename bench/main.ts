@@ -121,11 +121,11 @@ async function run({ scenario, values, out, json }: Asked): Promise<number> {
 if (import.meta.main) {
   endOnSignal();
   try {
-    const asked = readArguments(Deno.args.map((arg) => arg === "--all" ? ALL.name : arg));
-    if (asked === undefined) console.log(HELP);
+    const args = readArguments(Deno.args.map((arg) => arg === "--all" ? ALL.name : arg));
+    if (args === undefined) console.log(HELP);
     // With --help the text is an answer; without any argument the command line is wrong.
     const helped = Deno.args.length === 0 ? 2 : 0;
-    Deno.exit(asked === undefined ? helped : await run(asked));
+    Deno.exit(args === undefined ? helped : await run(args));
   } catch (error) {
     if (!(error instanceof UsageError)) throw error;
     console.error(`bench: ${error.message} (see --help)`);

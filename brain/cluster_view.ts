@@ -66,7 +66,7 @@ export interface ClusterView {
 }
 
 /** A report of members that have left. */
-export interface ToldStays extends Pick<Stays, "stays" | "missed"> {
+export interface ReportedStays extends Pick<Stays, "stays" | "missed"> {
   /** The Shield that reports its own members; undefined: another Brain, for members of Shields that are down. */
   readonly node_id: string | undefined;
 }
@@ -74,7 +74,7 @@ export interface ToldStays extends Pick<Stays, "stays" | "missed"> {
 /** Stays of members that Shields and Brains keep until they are in the journals of their rooms. */
 export interface StaysView {
   /** Calls back, while this Brain serves, with each report; reports are repeated, and sent to all Brains. */
-  onStays(listener: (told: ToldStays) => void): () => void;
+  onStays(listener: (reported: ReportedStays) => void): () => void;
   /** Calls back with the stays that another Brain has written. */
   onStaysWritten(listener: (written: Pick<StaysWritten, "stays">) => void): () => void;
   /** Confirms to the Shield and the other Brains that the stays are written, or need not be. */

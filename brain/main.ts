@@ -108,15 +108,15 @@ async function run(given: GivenConfig): Promise<void> {
   const monotonic_ms = () => performance.now();
   using storage = watchSpine({ spine, registry, log, now, monotonic_ms });
   const random = Math.random;
-  const asked = Promise.withResolvers<unknown>();
-  const told = { version, logging, reloading, storage: storage.check, onDrain: asked.resolve };
+  const drain = Promise.withResolvers<unknown>();
+  const base = { version, logging, reloading, storage: storage.check, onDrain: drain.resolve };
   const process = { service_name: "arqon-brain", node_id, version };
   const resource = telemetryResource(process);
   const { telemetry } = config;
   const now_ms = spanClock(now, monotonic_ms);
   const exported = { telemetry, resource, registry, log, readTextFile: files.read };
   const tracing = await startTracing({ ...exported, now_ms });
-  const parts = { config, spine, log, registry, now, random, brain_id, tracing, ...told };
+  const parts = { config, spine, log, registry, now, random, brain_id, tracing, ...base };
   const { read: readTextFile } = files;
   starting.begin("reading who is present, and the rooms");
   const capabilities = BRAIN_CAPABILITIES;
@@ -130,7 +130,7 @@ async function run(given: GivenConfig): Promise<void> {
   watchdog?.started();
   log.info("ready", { version, node_id, brain_id, ops_url, admin_url, tap: config.brain.tap });
 
-  await Promise.race([stopping, asked.promise]);
+  await Promise.race([stopping, drain.promise]);
   stopWithin(PROGRAM, config.server.drain_timeout_ms);
   // Listeners last: probes see "draining" until the end.
   await brain.drain();

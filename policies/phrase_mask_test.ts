@@ -11,7 +11,7 @@ import { maskedWhole, PARTS } from "./testing/phrases.ts";
 
 /** The output after each piece, and at the end. */
 function grown(policy: Policy, pieces: readonly string[]): string[] {
-  const said: string[] = [];
+  const released: string[] = [];
   let held = "";
   const ask = (text: string, is_last: boolean) => {
     const headers = is_last ? { "x-arqon-growing-last": "true" } : {};
@@ -19,12 +19,12 @@ function grown(policy: Policy, pieces: readonly string[]): string[] {
     assert.deepEqual([outcome.allowed, outcome.detail], [true, ""]);
     const { payload, added_headers } = outcome;
     const judged = judgedPiece({ text, is_last }, { payload, added_headers, outcomes: [] });
-    said.push(judged.released);
+    released.push(judged.released);
     held = judged.held;
   };
   for (const piece of pieces) ask(held + piece, false);
   ask(held, true);
-  return said;
+  return released;
 }
 
 const text = fc.array(fc.constantFrom(...PARTS), { maxLength: 24 }).map((parts) => parts.join(""));
@@ -36,8 +36,8 @@ Deno.test("phrase_mask: for any split of a text, the output is the text with mas
     fc.property(text, sizes, (whole, cuts) => {
       const units = [...whole];
       const pieces = cuts.map((size) => units.splice(0, size).join(""));
-      const said = grown(policy, [...pieces, units.join("")]);
-      assert.equal(said.join(""), maskedWhole(whole));
+      const released = grown(policy, [...pieces, units.join("")]);
+      assert.equal(released.join(""), maskedWhole(whole));
     }),
     { numRuns: 1_000 },
   );

@@ -254,7 +254,7 @@ export interface PathTraces extends Traced {
   /** Records the policies' verdicts about a message, or about a connecting client. */
   judged(about: object, verdict: Verdict): void;
   /** A Spine on which fan-out receives messages, with traced deliveries. */
-  hearing(spine: Spine, stats: ShieldStats): Pick<Spine, "subscribe" | "onEvent">;
+  traced(spine: Spine, stats: ShieldStats): Pick<Spine, "subscribe" | "onEvent">;
   /** The traced Spine and logs by which the path sends and stores. */
   sending(
     spine: Spine,

@@ -34,7 +34,7 @@ export class Cluster {
       // Other clocks are compared with the ledger's clock, as its times are reported.
       now: () => ledger?.now_ms ?? now(),
       random,
-      answerer: { own: (...asked) => this.#answerer.own(...asked) },
+      answerer: { own: (...args) => this.#answerer.own(...args) },
     });
     this.asker = asker;
     this.#start = (handlers) => {

@@ -23,7 +23,7 @@ const POLL_MS = 10;
  */
 const TAIL_MS = 10_000;
 /** The other Shields have one part in this many of `drain_timeout_ms` to receive the list of moving clients. */
-const TOLD_SHARE = 8;
+const NOTICE_SHARE = 8;
 
 /** What a drain needs of the process. */
 export interface DrainOptions extends Pick<Env, "log" | "now" | "monotonic_ms" | "random"> {
@@ -56,7 +56,7 @@ export async function drain(
   };
   if (!parts.hurried) {
     const members = [...parts.connections].filter(({ attendances }) => attendances.size > 0);
-    const at_most_ms = server.drain_timeout_ms / TOLD_SHARE;
+    const at_most_ms = server.drain_timeout_ms / NOTICE_SHARE;
     await parts.presence.move(members, at_most_ms);
   }
   if (server.drain_ms > 0 && !parts.hurried) {

@@ -126,7 +126,7 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   const started = exitWhileStarting(stopping, log);
   const fatal = Promise.withResolvers<string>();
   const exhausted = Promise.withResolvers<string>();
-  const asked = Promise.withResolvers<unknown>();
+  const drain = Promise.withResolvers<unknown>();
   const readTextFile = (path: string) => Deno.readTextFileSync(path);
   registerClientCertificates(registry, config, readTextFile);
   using _loop = watchEventLoop(registry, () => performance.now());
@@ -153,8 +153,8 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   const resource = telemetryResource({ service_name: "arqon-shield", node_id, version });
   const { telemetry } = config;
   const now_ms = spanClock(now, monotonic_ms);
-  const told = { telemetry, resource, registry, log, readTextFile };
-  const tracing = await startTracing({ ...told, now_ms });
+  const base = { telemetry, resource, registry, log, readTextFile };
+  const tracing = await startTracing({ ...base, now_ms });
   starting.begin("reading settings, schemas, policies, bans and keys");
   const shield = await startShield({
     capabilities: SHIELD_CAPABILITIES,
@@ -174,7 +174,7 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
     reloading,
     storage: storage.check,
     onFatal: fatal.resolve,
-    onDrain: asked.resolve,
+    onDrain: drain.resolve,
     onExhausted(detail, at_once) {
       if (at_once) void endWith(PROGRAM, EXIT_RESTART, detail);
       exhausted.resolve(detail);
@@ -183,10 +183,10 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
     fetch,
   });
   using _storage = watchStorage({ spine, config, registry, log });
-  const ended = { stopping: Promise.race([stopping, asked.promise]), started, fatal, exhausted };
-  const exporting = await openMetricsExport({ ...told, now });
+  const ended = { stopping: Promise.race([stopping, drain.promise]), started, fatal, exhausted };
+  const exporting = await openMetricsExport({ ...base, now });
   await storage.asked;
-  const running = { ...told, config, child, shield, spine, exporting, tracing, tls, watchdog };
+  const running = { ...base, config, child, shield, spine, exporting, tracing, tls, watchdog };
   await serve({ ...running, ...ops_port, ...ended });
 }
 

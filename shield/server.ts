@@ -81,9 +81,9 @@ function assemble(
   const { traces, ledger, filters, deltas, presence, patterns, policies: overseer, logs } = given;
   const { rooms: { classes } } = ground;
   const kept = { ledger, filters, deltas };
-  const heard = { spine: traces?.hearing(spine, stats) ?? spine, durable: given.durable };
+  const sources = { spine: traces?.traced(spine, stats) ?? spine, durable: given.durable };
   const { deduplication_entries } = limits;
-  const fanned = { ...heard, ...kept, patterns: patterns?.of };
+  const fanned = { ...sources, ...kept, patterns: patterns?.of };
   const hub = new Hub({ deduplication_entries, ...fanned, stats, tenants, now, random });
   const bans = new Bans({ bucket: bans_bucket, bans_max: limits.bans, spine, stats, log, now });
   const observers = observersOf(running.observers());
@@ -96,10 +96,10 @@ function assemble(
   const order = orderOn(spine, random);
   const commands = given.commands?.(sends.spine);
   const announce = () => presence.announce();
-  const hearers = ledger &&
-    ((tenant_id: string, room_id: string) => hub.hearers(tenant_id, room_id));
+  const subscribersOf = ledger &&
+    ((tenant_id: string, room_id: string) => hub.subscribersOf(tenant_id, room_id));
   const own = { ...sends, ...gates, order, commands, announce, flushes };
-  const path = { ...own, classes, traces, hearers, now, random };
+  const path = { ...own, classes, traces, subscribersOf, now, random };
   const context: OperationContext = {
     ...{ path, hub, flushes, authenticator, overseer, patterns, sendMissed: given.sendMissed },
     attending: presence.attending({ flushes, limits, stats }),

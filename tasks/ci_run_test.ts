@@ -115,8 +115,8 @@ Deno.test("CI repeats the failures right before its totals, without the tests th
 
 Deno.test("CI prints the time of each part, also of a failed one", async () => {
   const [, lines] = await runScript({ verify: "exit 1" });
-  const said = lines.slice(lines.indexOf("== seconds") + 1);
-  const parts = said.map((line) => /^ *\d+ {2}npx -y (?:deno@\S+|deno) (.*)$/.exec(line)?.[1]);
+  const times = lines.slice(lines.indexOf("== seconds") + 1);
+  const parts = times.map((line) => /^ *\d+ {2}npx -y (?:deno@\S+|deno) (.*)$/.exec(line)?.[1]);
   assert.deepEqual(parts.flatMap((part) => part?.replace(/ \d+\/19$/, "") ?? []), [
     "install --frozen",
     "task ok",

@@ -53,43 +53,45 @@ Deno.test("a publish that was refused with 503 never arrives after newer ones of
   await world.brain();
   const near = await world.shield();
   const far = await world.shield(`nats://127.0.0.1:${proxy.port}`);
-  const heard: (number | "GAP")[] = [];
-  const hear = (message: Message) => {
-    if (message.signal !== undefined) heard.push("GAP");
-    else if (message.type === "n") heard.push(message.json<number>());
+  const received: (number | "GAP")[] = [];
+  const receive = (message: Message) => {
+    if (message.signal !== undefined) received.push("GAP");
+    else if (message.type === "n") received.push(message.json<number>());
   };
-  await (await world.client(near, "ann")).room("lobby").listen(hear).ready;
+  await (await world.client(near, "ann")).room("lobby").listen(receive).ready;
   const bob = (await world.client(far, "bob")).room("lobby");
   const acknowledged: number[] = [];
   const refused: string[] = [];
-  const asked: Promise<void>[] = [];
+  const requests: Promise<void>[] = [];
   let over = false;
   const publishing = (async () => {
     for (let number = 0; !over; number++) {
       const noteRefusal = (error: unknown) => void refused.push((error as ArqonError).reason);
-      asked.push(bob.publish("n", number).then(() => void acknowledged.push(number), noteRefusal));
+      requests.push(
+        bob.publish("n", number).then(() => void acknowledged.push(number), noteRefusal),
+      );
       await pace(PACE_MS);
     }
   })();
-  await until("messages arrive", () => heard.length > 50, DEADLINE_MS);
+  await until("messages arrive", () => received.length > 50, DEADLINE_MS);
   // Messages on this connection stay in the proxy; the Shield abandons it and opens another.
   proxy.pausePresent();
   await until("publishes are refused", () => refused.length > 50, DEADLINE_MS);
-  const before = heard.length;
-  await until("messages arrive again", () => heard.length > before + 100, DEADLINE_MS);
+  const before = received.length;
+  await until("messages arrive again", () => received.length > before + 100, DEADLINE_MS);
   proxy.resume();
-  await until("and go on", () => heard.length > before + 300, DEADLINE_MS);
+  await until("and go on", () => received.length > before + 300, DEADLINE_MS);
   over = true;
   await publishing;
-  await Promise.all(asked);
+  await Promise.all(requests);
   const last = acknowledged.at(-1);
   await until(
     "the last one is received",
-    () => last !== undefined && heard.includes(last),
+    () => last !== undefined && received.includes(last),
     DEADLINE_MS,
   );
   assert.ok(refused.includes("spine-unavailable"), [...new Set(refused)].join());
-  const numbers = heard.filter((item) => item !== "GAP");
+  const numbers = received.filter((item) => item !== "GAP");
   assert.deepEqual(numbers, numbers.toSorted((one, other) => one - other));
   assert.equal(new Set(numbers).size, numbers.length, "once each");
   const missing = acknowledged.filter((number) => !numbers.includes(number));

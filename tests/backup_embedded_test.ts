@@ -76,11 +76,11 @@ Deno.test("backup: a bus under load is saved as it was at one moment, and restor
     const under_load = pub("more.ndjson");
     const json = await run("backup", file, "--json", ...admin(bus));
     succeeds(await under_load);
-    const told = JSON.parse(succeeds(json));
-    assert.deepEqual([told.engine, told.encrypted, told.format], ["embedded", false, 1]);
-    assert.equal(told.size_bytes, (await Deno.stat(file)).size);
-    assert.ok(told.parts.some(({ name }: { name: string }) => name.endsWith("/config.toml")));
-    assert.ok(told.parts.some(({ name }: { name: string }) => name.endsWith("/arqon-jwks.json")));
+    const answer = JSON.parse(succeeds(json));
+    assert.deepEqual([answer.engine, answer.encrypted, answer.format], ["embedded", false, 1]);
+    assert.equal(answer.size_bytes, (await Deno.stat(file)).size);
+    assert.ok(answer.parts.some(({ name }: { name: string }) => name.endsWith("/config.toml")));
+    assert.ok(answer.parts.some(({ name }: { name: string }) => name.endsWith("/arqon-jwks.json")));
     assert.equal(((await Deno.stat(file)).mode ?? 0) & 0o777, 0o600);
     fails(await run("backup", file, ...admin(bus)), /bus\.tar exists already/);
     fails(await run("restore", file), /data_dir .* is in use by an ArqonBus that runs/);

@@ -104,7 +104,7 @@ async function outlivesAll(durable: string, log: RegExp): Promise<void> {
     Array.from({ length: to - from }, (_, at) => JSON.stringify({ n: from + at })).join("\n");
   await Deno.writeTextFile(`${dir}/first.ndjson`, lines(0, 500));
   await Deno.writeTextFile(`${dir}/more.ndjson`, lines(500, 1_500));
-  let told: { parts: { name: string; kind: string; last_sequence: number }[]; engine: string };
+  let report: { parts: { name: string; kind: string; last_sequence: number }[]; engine: string };
   {
     await using nats = await startNats({ jetstream: true, config: accounts });
     await world.configure("backup", [as("backup", nats.url)]);
@@ -118,10 +118,10 @@ async function outlivesAll(durable: string, log: RegExp): Promise<void> {
     );
     const load = arq("pub", "orders", "--ndjson", "more.ndjson", "--window", "1", ...bus.user);
     const json = await arq("backup", file, "--config", "backup.toml", "--json");
-    told = JSON.parse(succeeds(json));
+    report = JSON.parse(succeeds(json));
     succeeds(await load);
-    assert.equal(told.engine, "nats");
-    const names = told.parts.map(({ name }) => name);
+    assert.equal(report.engine, "nats");
+    const names = report.parts.map(({ name }) => name);
     for (
       const name of [
         "KV_ARQON_ROOMS",
@@ -147,7 +147,7 @@ async function outlivesAll(durable: string, log: RegExp): Promise<void> {
   );
   assert.deepEqual(
     restored.restored,
-    told.parts.filter(({ kind }) => kind === "stream").map(({ name }) => name),
+    report.parts.filter(({ kind }) => kind === "stream").map(({ name }) => name),
   );
   fails(
     await arq("restore", file, "--config", "restore.toml"),

@@ -59,8 +59,8 @@ Deno.test("oracle: the tool of NATS restores our files, and a bus works on what 
     await using _bus = bus;
     succeeds(await arq("pub", "orders", "--ndjson", "many.ndjson", ...to));
     succeeds(await arq("room", "set", "lobby", "topic", "tea", ...to));
-    const told = JSON.parse(succeeds(await arq("backup", "bus.tar", "--json")));
-    const streams = told.parts.filter(({ kind }: { kind: string }) => kind === "stream");
+    const answer = JSON.parse(succeeds(await arq("backup", "bus.tar", "--json")));
+    const streams = answer.parts.filter(({ kind }: { kind: string }) => kind === "stream");
     names = streams.map(({ name }: { name: string }) => name);
     const log = streams.find(({ name }: { name: string }) => name.startsWith("LOG_"));
     assert.ok(log.files.length > 2, "the log is in several pieces");

@@ -19,8 +19,8 @@ type Run = (...args: string[]) => Promise<ArqResult>;
 async function counted(run: Run, admin: readonly string[], wanted: number): Promise<void> {
   let found: number | undefined;
   await until(() => `${found} of ${wanted} are counted`, async () => {
-    const told = JSON.parse(succeeds(await run("usage", "--json", ...admin)));
-    found = told.total.messages_in;
+    const answer = JSON.parse(succeeds(await run("usage", "--json", ...admin)));
+    found = answer.total.messages_in;
     return found === wanted;
   });
 }
@@ -82,10 +82,10 @@ Deno.test("backup on NATS: the ledger of use is in it, and one that is there sta
     await using nats = await startNats({ jetstream: true, config: accounts });
     await configure(nats.url);
     await life(nats.url, 0);
-    const told = JSON.parse(
+    const answer = JSON.parse(
       succeeds(await run("backup", file, "--config", "backup.toml", "--json")),
     );
-    const names = told.parts.map(({ name }: { name: string }) => name);
+    const names = answer.parts.map(({ name }: { name: string }) => name);
     // Running minutes are saved before finished ones: of both a reader uses one.
     assert.ok(names.indexOf("KV_ARQON_USAGE") >= 0, String(names));
     assert.ok(names.indexOf("KV_ARQON_USAGE") < names.indexOf("ARQON_USAGE"), String(names));

@@ -92,8 +92,8 @@ Deno.test("a limited number of unsigned rows is kept, and all signed ones are pu
   await until("it has arrived", async () => (await idsIn(bus)).length > 0);
   await until("all are over", () => bridge.outcomes.length === 1_201);
   assert.equal(await database.sql("select count(*) from arqon.refused"), "1000");
-  const said = bridge.lines.filter((line) => line.includes("refused permanently"));
-  assert.equal(said.length, 1_000);
+  const lines = bridge.lines.filter((line) => line.includes("refused permanently"));
+  assert.equal(lines.length, 1_000);
 });
 
 Deno.test("a rotated key is used, and nothing signed with it is refused", async () => {

@@ -40,11 +40,11 @@ async function shieldAt({ spine }: WorldBrain, world: ReducerWorld, node_id: str
     settings: settings as unknown as Settings,
     registry: createMetrics({ node_id, version: "0" }),
   })!;
-  const told: Audited[] = [];
-  started.audit((audited) => Promise.resolve(void told.push(audited)));
+  const reported: Audited[] = [];
+  started.audit((audited) => Promise.resolve(void reported.push(audited)));
   await started.begin();
   return {
-    told,
+    reported,
     async [Symbol.asyncDispose]() {
       await started.close();
       await life.end();
@@ -58,16 +58,16 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     const brain = await world.start("a");
     await using first = await shieldAt(brain, world, "one");
     await applied(brain, "plain", "go");
-    await until("a Shield tells of both", () => first.told.length === 2);
-    const actions = first.told.map(({ about }) => (about as Record<string, unknown>)["then"]);
+    await until("a Shield tells of both", () => first.reported.length === 2);
+    const actions = first.reported.map(({ about }) => (about as Record<string, unknown>)["then"]);
     assert.deepEqual(actions.sort(), ["refuse", "warn"]);
-    for (const { action, tenant, from, by } of first.told) {
+    for (const { action, tenant, from, by } of first.reported) {
       assert.deepEqual([action, tenant, from, by], ["budget.exhausted", "t", "one", null]);
     }
     // Any Shield reports another tenant's budget, and nothing is reported twice.
     await using second = await shieldAt(brain, world, "two");
     await applied(brain, "plain", "go", { tenant: "u" });
-    const all = () => [...first.told, ...second.told];
+    const all = () => [...first.reported, ...second.reported];
     await until("that is notified, too", () => all().length >= 4);
     assert.deepEqual(all().map(({ tenant }) => tenant).sort(), ["t", "t", "u", "u"]);
   });
@@ -83,6 +83,6 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     );
     await brain.service.drain();
     await using later = await shieldAt(brain, world, "later");
-    await until("it tells of both", () => later.told.length === 2);
+    await until("it tells of both", () => later.reported.length === 2);
   });
 }

@@ -102,8 +102,8 @@ async function changes(shield: LocalShield, clients: readonly RawClient[], issue
     return text.split('"budget.exhausted"').length === 3;
   });
   // The tenant's own admin can read what operators have done to it.
-  const told = await admin(shield, own, "/v1/audit?tenant=acme&action=budget.set&outcome=done");
-  const entries: { by: string; from: string }[] = JSON.parse(told.text).entries;
+  const audited = await admin(shield, own, "/v1/audit?tenant=acme&action=budget.set&outcome=done");
+  const entries: { by: string; from: string }[] = JSON.parse(audited.text).entries;
   assert.deepEqual(entries.map(({ by, from }) => [by, from]), [["root", ""], ["root", ""]]);
   const path = `${PATH}?per=month&unit=messages_in&action=refuse`;
   const removed = JSON.parse((await admin(shield, operator, path, "DELETE")).text);
@@ -184,9 +184,9 @@ async function fillLedger(url: string): Promise<void> {
     ...{ log: testLog(), now: Date.now },
   });
   const bucket = await spine.keyValue("ARQON_USAGE", { unwatched: true });
-  const told = { life_ms: 1, minute: Math.floor(Date.now() / 60_000), until_ms: Date.now() };
+  const head = { life_ms: 1, minute: Math.floor(Date.now() / 60_000), until_ms: Date.now() };
   for (let seq = 0; seq < 200; seq++) {
-    const minute = encodeMinute({ ...told, seq, rows: [] });
+    const minute = encodeMinute({ ...head, seq, rows: [] });
     await bucket.put(runningKey("acme", "gone", "1", `${seq}`), minute);
   }
   await spine.drain();

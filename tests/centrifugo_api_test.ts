@@ -52,23 +52,23 @@ async (
 /** A client of the bus in a channel's room, with the messages that it receives. */
 async function listen(bus: TestBus, room: string, user = "ann") {
   const client = await connect({ url: bus.url, token: await bus.tokenFor({ user }) });
-  const heard: unknown[] = [];
+  const received: unknown[] = [];
   const messages = client.room(room).subscribe({ presence: true });
   await messages.ready;
   const ended = (async () => {
     for await (const message of messages) {
       if (message.signal === undefined && !/^(PRESENCE|ROOM)_/.test(message.type)) {
-        heard.push([message.json(), message.headers["lang"]]);
+        received.push([message.json(), message.headers["lang"]]);
       }
     }
   })().catch(({ reason }) => String(reason));
-  return { client, heard, ended };
+  return { client, received, ended };
 }
 
 Deno.test("a backend publishes through Centrifugo's server API", async () => {
   await using bus = await startLocalBus(CONFIG);
   const ask = api(bus);
-  const { client, heard } = await listen(bus, "c:news:=20hot");
+  const { client, received } = await listen(bus, "c:news:=20hot");
   await using _client = client;
   const tags = { lang: "en" };
   const channel = "news: hot";
@@ -103,9 +103,9 @@ Deno.test("a backend publishes through Centrifugo's server API", async () => {
     batch.body.replies.map((one: Answer["body"]) => one.error?.code ?? one),
     [{ publish: {} }, 107, 107, { presence_stats: { num_clients: 1, num_users: 1 } }],
   );
-  await until("all of it", () => heard.length === 7);
+  await until("all of it", () => received.length === 7);
   const data = [{ n: 1 }, { n: 12345678901234567890 }, 2, { b: 64 }, "one", "two", "three"];
-  assert.deepEqual(heard, data.map((one, at) => [one, at === 0 ? tags.lang : undefined]));
+  assert.deepEqual(received, data.map((one, at) => [one, at === 0 ? tags.lang : undefined]));
 });
 
 Deno.test("a backend receives errors as HTTP statuses if it asks for them", async () => {
@@ -126,8 +126,8 @@ Deno.test("a backend receives errors as HTTP statuses if it asks for them", asyn
       ["/refresh", { user: "ann" }, 400, 108],
     ] as const
   ) {
-    const { status: told, body } = await ask(method, params);
-    assert.deepEqual([method, told, body.code], [method, status, code]);
+    const { status: status_code, body } = await ask(method, params);
+    assert.deepEqual([method, status_code, body.code], [method, status, code]);
   }
   await until("too fast", async () => {
     const { status, body } = await ask("/publish", { channel: "a", data }, "transport", slow);
@@ -155,8 +155,8 @@ Deno.test("a batch stores messages in its order, and later reads of the batch fi
   for (const at of [99, 199, 299, 399]) {
     const { publications } = replies[at].history;
     const data = commands.slice(0, at).flatMap((one, n) => "history" in one ? [] : [n]);
-    const told = publications.map((one: Answer["body"]) => [one.data, one.offset]);
-    assert.deepEqual(told, data.map((n, index) => [n, offsets[index]]));
+    const shown = publications.map((one: Answer["body"]) => [one.data, one.offset]);
+    assert.deepEqual(shown, data.map((n, index) => [n, offsets[index]]));
   }
 });
 

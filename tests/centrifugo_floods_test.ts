@@ -17,22 +17,22 @@ async function read(client: Centrifuge, is_served: boolean) {
   const kept: number[] = [];
   if (!is_served) {
     client.connect();
-    const { sub, ...told } = await listen(client, "log:slow");
+    const { sub, ...rest } = await listen(client, "log:slow");
     sub.on("publication", ({ offset = 0 }) => void offsets.push(offset));
     sub.on("subscribing", () => void kept.push(offsets.length));
-    return { ...told, offsets, kept };
+    return { ...rest, offsets, kept };
   }
-  const told = { heard: [] as number[], codes: [] as number[], recovered: [] as boolean[] };
+  const facts = { received: [] as number[], codes: [] as number[], recovered: [] as boolean[] };
   client.on("publication", ({ data, offset = 0 }) => {
-    told.heard.push(data.n);
+    facts.received.push(data.n);
     offsets.push(offset);
   });
-  client.on("connecting", ({ code }) => void told.codes.push(code));
+  client.on("connecting", ({ code }) => void facts.codes.push(code));
   client.on("subscribing", () => void kept.push(offsets.length));
-  client.on("subscribed", ({ recovered }) => void told.recovered.push(recovered));
+  client.on("subscribed", ({ recovered }) => void facts.recovered.push(recovered));
   client.connect();
-  await until("in", () => told.recovered.length === 1);
-  return { ...told, offsets, kept };
+  await until("in", () => facts.recovered.length === 1);
+  return { ...facts, offsets, kept };
 }
 
 async function losesAndRecovers(code: 2500 | 3010): Promise<void> {
@@ -53,7 +53,7 @@ slow_reader = "drop-oldest"
   const claims = is_served ? { channels: ["log:slow"] } : {};
   const client = new Centrifuge(endpoint, { token: await bus.tokenFor({ claims }), ...HURRY });
   using _client = { [Symbol.dispose]: () => client.disconnect() };
-  const { heard, codes, recovered, offsets, kept } = await read(client, is_served);
+  const { received, codes, recovered, offsets, kept } = await read(client, is_served);
   const backend = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
   let sent = 0;
   const publish = () => {
@@ -61,7 +61,7 @@ slow_reader = "drop-oldest"
     return backend.done("POST", "rooms/log:slow/messages", { type: "publication", data });
   };
   await publish();
-  await until("the first", () => heard.length === 1);
+  await until("the first", () => received.length === 1);
   proxy.pause();
   await until("some are left out", async () => {
     for (let more = 0; more < 10; more++) await publish();
@@ -69,11 +69,11 @@ slow_reader = "drop-oldest"
     return (lost ?? 0) >= 20;
   });
   proxy.resume();
-  const told = () => `${heard.length} of ${sent}, after ${codes}, recovered ${recovered}`;
-  await until(told, () => heard.length >= sent);
+  const progress = () => `${received.length} of ${sent}, after ${codes}, recovered ${recovered}`;
+  await until(progress, () => received.length >= sent);
   await publish();
-  await until(told, () => heard.length >= sent);
-  assert.deepEqual(heard, Array.from({ length: sent }, (_, at) => at));
+  await until(progress, () => received.length >= sent);
+  assert.deepEqual(received, Array.from({ length: sent }, (_, at) => at));
   assert.deepEqual(codes.filter((code) => code >= 2_500), codes.slice(1));
   assert.ok(codes.includes(code), `${codes}`);
   assert.deepEqual(recovered, [false, ...Array(codes.length - 1).fill(true)]);
@@ -88,8 +88,8 @@ slow_reader = "drop-oldest"
   assert.equal(deliveries, sent, "each counts once");
   // The messages after the first GAP were not pushed: the recovery brought them.
   for (const offset of offsets.slice(kept[0], -1)) {
-    const asked = `/v1/why?room=log:slow&offset=${offset}&user=tester`;
-    const { connections } = await admin.read(asked);
+    const path = `/v1/why?room=log:slow&offset=${offset}&user=tester`;
+    const { connections } = await admin.read(path);
     const states = connections.map((one: { outcomes: { state: string }[] }) =>
       one.outcomes[0]?.state
     );
@@ -118,15 +118,15 @@ slow_reader = "latest"
     const token = await bus.tokenFor({ claims: { channels: [room], caps: [] } });
     const client = new Centrifuge(endpoint, { token, ...HURRY });
     using _client = { [Symbol.dispose]: () => client.disconnect() };
-    const heard: number[] = [];
+    const received: number[] = [];
     const codes: number[] = [];
     client.on("connecting", ({ code }) => void codes.push(code));
-    client.on("publication", ({ data }) => void heard.push(data.n));
+    client.on("publication", ({ data }) => void received.push(data.n));
     const served = new Promise((resolve) => client.once("subscribed", resolve));
     client.connect();
-    const told = room === "own:slow"
+    const read_by = room === "own:slow"
       ? await listen(client, room)
-      : await served.then(() => ({ heard, codes }));
+      : await served.then(() => ({ received, codes }));
     const backend = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
     let sent = 0;
     const publish = () => {
@@ -135,7 +135,7 @@ slow_reader = "latest"
       return backend.done("POST", `rooms/${room}/messages`, { type: "publication", headers, data });
     };
     await publish();
-    await until("the first", () => told.heard.length === 1);
+    await until("the first", () => read_by.received.length === 1);
     proxy.pause();
     const lost = async () =>
       (await samplesOf(bus.ops_url)).get('shield_slow_reader_total{action="dropped"}') ?? 0;
@@ -146,10 +146,10 @@ slow_reader = "latest"
     });
     proxy.resume();
     await until(
-      () => `${told.heard} of ${sent}, ${told.codes}`,
-      () => told.heard.at(-1) === sent - 1,
+      () => `${read_by.received} of ${sent}, ${read_by.codes}`,
+      () => read_by.received.at(-1) === sent - 1,
     );
-    assert.deepEqual(told.codes.slice(1), []);
+    assert.deepEqual(read_by.codes.slice(1), []);
   }
 });
 

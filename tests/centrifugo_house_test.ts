@@ -53,9 +53,9 @@ Deno.test("a server-side subscription has schemas, growing messages, why, usage 
   const url = new URL("/connection/websocket", bus.url).href;
   const getToken = () => bus.tokenFor({ user: "ann", claims: { channels: [CHANNEL] } });
   const client = new Centrifuge(url, { getToken, ...HURRY });
-  const heard: unknown[] = [];
+  const received: unknown[] = [];
   const recovered: boolean[] = [];
-  client.on("publication", ({ data }) => void heard.push(data));
+  client.on("publication", ({ data }) => void received.push(data));
   client.on("subscribed", (context) => void recovered.push(context.recovered));
   client.connect();
   await client.ready(20_000);
@@ -63,9 +63,9 @@ Deno.test("a server-side subscription has schemas, growing messages, why, usage 
   const room = other.room(CHANNEL);
   await room.publish("publication", { n: 1 }, { message_id: "one" });
   await stream(room, ["it ", "grows"]);
-  await until("both", () => heard.length === 2);
-  const [, grown] = heard as { base64?: string }[];
-  assert.deepEqual(heard[0], { n: 1 });
+  await until("both", () => received.length === 2);
+  const [, grown] = received as { base64?: string }[];
+  assert.deepEqual(received[0], { n: 1 });
   assert.match(JSON.stringify(grown), /it grows|aXQgZ3Jvd3M/);
 
   await requirePing(bus, "default", CHANNEL);
@@ -73,8 +73,8 @@ Deno.test("a server-side subscription has schemas, growing messages, why, usage 
     reason: "schema-violation",
   });
   await room.publish("publication", { n: 2 }, { message_id: "two" });
-  await until("the good one alone", () => heard.length === 3);
-  assert.deepEqual(heard[2], { n: 2 });
+  await until("the good one alone", () => received.length === 3);
+  assert.deepEqual(received[2], { n: 2 });
 
   const { connections } = await admin.read("/v1/why?message_id=two&user=ann");
   assert.equal(connections[0].outcomes[0].state, "sent", JSON.stringify(connections));
@@ -82,7 +82,7 @@ Deno.test("a server-side subscription has schemas, growing messages, why, usage 
   await until(() => `usage of the room: ${JSON.stringify(row)}`, async () => {
     const { rows } = await admin.read("/v1/usage?by=room&tenant=default");
     [row] = rows.filter((one: { room: string }) => one.room === "log:*");
-    return row?.deliveries === heard.length;
+    return row?.deliveries === received.length;
   }, 15_000);
 
   client.disconnect();
@@ -94,22 +94,22 @@ Deno.test("a server-side subscription has schemas, growing messages, why, usage 
   await until("reconnected", () => recovered.length === 2);
   assert.equal(recovered[1], false, "what was erased is not said to have been given");
   await room.publish("publication", { n: 3 });
-  await until("the later messages", () => heard.length === 4);
-  assert.deepEqual(heard[3], { n: 3 });
+  await until("the later messages", () => received.length === 4);
+  assert.deepEqual(received[3], { n: 3 });
   client.disconnect();
 });
 
 // A CommonJS module: its types have a `default`, but the module is the class itself.
 const Pusher = pusher_js as unknown as typeof pusher_js.default;
 
-interface Said {
+interface Imitation {
   readonly type?: string;
   readonly data?: unknown;
   readonly signal?: { readonly kind: string; readonly target: string };
 }
 
 /** Events of a backend that imitate the bus's own, in a room with Centrifugo's and Pusher's clients. */
-const NOT_OF_THE_BUS: readonly Said[] = [
+const NOT_OF_THE_BUS: readonly Imitation[] = [
   { type: "PRESENCE_UPDATE", data: { members: [null] } },
   { type: "PRESENCE_LEAVE", data: 5 },
   { type: "PRESENCE_UPDATE", data: { members: [{ user_id: "ghost", connection_id: "g" }] } },
@@ -119,14 +119,14 @@ const NOT_OF_THE_BUS: readonly Said[] = [
 Deno.test("Centrifugo's and Pusher's clients ignore imitations of the bus's events, others get them", async () => {
   await using bus = await startLocalBus(CONFIG);
   const room = "pusher:news";
-  const told: unknown[] = [];
+  const events: unknown[] = [];
   const token = await bus.tokenFor({ user: "ann" });
   const client = new Centrifuge(new URL("/connection/websocket", bus.url).href, { token });
   const sub = client.newSubscription(room, { joinLeave: true });
   for (const event of ["join", "leave", "unsubscribed"] as const) {
-    sub.on(event, (context: unknown) => void told.push(context));
+    sub.on(event, (context: unknown) => void events.push(context));
   }
-  sub.on("publication", ({ data }) => void told.push(data));
+  sub.on("publication", ({ data }) => void events.push(data));
   sub.subscribe();
   client.connect();
   await sub.ready(20_000);
@@ -134,20 +134,20 @@ Deno.test("Centrifugo's and Pusher's clients ignore imitations of the bus's even
   const options = { wsHost, wsPort: Number(port), forceTLS: false, cluster: "none" };
   const pusher = new Pusher("key-1", { ...options, enabledTransports: ["ws"] });
   const channel = pusher.subscribe("news");
-  channel.bind("pusher:subscription_error", (problem: unknown) => void told.push(problem));
+  channel.bind("pusher:subscription_error", (problem: unknown) => void events.push(problem));
   await until("in", () => channel.subscribed);
-  channel.bind("publication", (data: unknown) => void told.push(data));
+  channel.bind("publication", (data: unknown) => void events.push(data));
   using last = await openText(bus.url, await bus.tokenFor({ user: "bob" }));
   await ask(last, { op: "sub", room });
   using backend = await openText(bus.url, await bus.tokenFor({ role: "service" }));
-  const end: Said = { type: "publication", data: "end" };
+  const end: Imitation = { type: "publication", data: "end" };
   for (const message of [...NOT_OF_THE_BUS, end]) {
     await ask(backend, { op: "pub", room, ...message });
     const { type, signal } = await last.json();
     assert.deepEqual([type, signal?.kind], [message.type, message.signal?.kind]);
   }
-  await until("the last", () => told.length >= 2);
-  assert.deepEqual(told, ["end", "end"]);
+  await until("the last", () => events.length >= 2);
+  assert.deepEqual(events, ["end", "end"]);
   client.disconnect();
   pusher.disconnect();
 });
@@ -164,16 +164,16 @@ Deno.test("rpc and send call a room program, and its events are publications", a
     using _client = { [Symbol.dispose]: () => client.disconnect() };
     client.connect();
     await client.ready(20_000);
-    const heard: unknown[] = [];
+    const received: unknown[] = [];
     const sub = client.newSubscription(`count:${turn}`);
-    sub.on("publication", (context) => void heard.push(context.data));
+    sub.on("publication", (context) => void received.push(context.data));
     sub.subscribe();
     await sub.ready(20_000);
     const method = `count:${turn}/room.call`;
     const { data } = await client.rpc(method, { command: "add", data: "5" });
     assert.equal(data.answer, 5, JSON.stringify(data));
     await client.send({ method, data: { command: "add", data: "2" } });
-    await until(() => `two events: ${JSON.stringify(heard)}`, () => heard.length === 2);
+    await until(() => `two events: ${JSON.stringify(received)}`, () => received.length === 2);
     await assert.rejects(client.rpc(method, { command: "add", data: "many" }), { code: 107 });
     await assert.rejects(client.rpc(method, { command: "none", data: "" }), { code: 102 });
     await assert.rejects(sub.publish({ n: 1 }), { code: 103 });

@@ -57,15 +57,15 @@ Deno.test("clients on each transport receive messages once over kills and stops 
     if (turn === KILLS) {
       await until(
         "all have reconnected",
-        () => readers.every(({ heard }) => heard.length >= before),
+        () => readers.every(({ received }) => received.length >= before),
       );
     }
     await bus.killOne(turn, turn === KILLS ? "SIGTERM" : "SIGKILL");
   }
   await publishing;
-  for (const { heard, codes } of readers) {
-    await until(() => `all: ${heard.length} after ${codes}`, () => heard.length >= MESSAGES);
-    assert.deepEqual(heard, Array.from({ length: MESSAGES }, (_, at) => at));
+  for (const { received, codes } of readers) {
+    await until(() => `all: ${received.length} after ${codes}`, () => received.length >= MESSAGES);
+    assert.deepEqual(received, Array.from({ length: MESSAGES }, (_, at) => at));
   }
   // The last client was on the Shield that stopped.
   assert.ok(readers[2]?.codes.includes(3_001), `${readers[2]?.codes}`);
@@ -115,16 +115,16 @@ Deno.test("Centrifugo's clients see leaves of a killed Shield's clients, and the
     changes.length = 0;
     await bus.killOne(1);
     const back = ids.slice(1).map((all) => all.at(-1)!);
-    const told = () => `${changes}: ${before} to ${back}`;
-    await until(told, () => {
+    const progress = () => `${changes}: ${before} to ${back}`;
+    await until(progress, () => {
       for (const [n, all] of ids.slice(1).entries()) back[n] = all.at(-1)!;
       const wanted = [...before.map((id) => `-${id}`), ...back.map((id) => `+${id}`)];
       return back.every((id, n) => id !== before[n]) &&
         wanted.every((one) => changes.includes(one));
     });
     // Each change once: no connected client leaves, and none joins twice.
-    assert.equal(new Set(changes).size, changes.length, told());
-    assert.equal(changes.length, 4, told());
+    assert.equal(new Set(changes).size, changes.length, progress());
+    assert.equal(changes.length, 4, progress());
     await until("all three again", async () => String(await present()) === String(now()));
     const { numClients, numUsers } = await watching!.presenceStats();
     assert.deepEqual([numClients, numUsers], [3, 1]);

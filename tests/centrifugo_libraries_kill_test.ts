@@ -109,7 +109,7 @@ async function buildReaders(): Promise<ReadonlyMap<string, readonly string[]>> {
 /** The messages that a library has received. */
 class Reader {
   readonly name: string;
-  readonly heard: number[] = [];
+  readonly received: number[] = [];
   offset = 0;
   /** Whether each subscribe after the first recovered. */
   readonly recovered: boolean[] = [];
@@ -121,7 +121,7 @@ class Reader {
   publication(n: number, offset: number): void {
     assert.ok(offset > this.offset, `${this.name}: offset ${offset} after ${this.offset}`);
     this.offset = offset;
-    this.heard.push(n);
+    this.received.push(n);
   }
 
   async read(lines: ReadableStream<string>): Promise<void> {
@@ -199,10 +199,10 @@ Deno.test("each of Centrifugo's libraries receives each message once over cuts a
     } else await bus.killOne((turn - 1) / 2);
     await Promise.all(publishing);
   }
-  for (const { name, heard, recovered } of readers) {
-    await until(() => `all in ${name}: ${heard.length}`, () => heard.length >= MESSAGES);
-    assert.equal(new Set(heard).size, MESSAGES, `${name} has some twice`);
-    assert.equal(heard.length, MESSAGES, name);
+  for (const { name, received, recovered } of readers) {
+    await until(() => `all in ${name}: ${received.length}`, () => received.length >= MESSAGES);
+    assert.equal(new Set(received).size, MESSAGES, `${name} has some twice`);
+    assert.equal(received.length, MESSAGES, name);
     assert.deepEqual(new Set(recovered.slice(1)), new Set([true]), name);
   }
 });

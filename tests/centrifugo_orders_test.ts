@@ -20,13 +20,13 @@ key_file = "${secretFile(KEY)}"
 Deno.test("orders of a backend reach the clients of each Shield", async () => {
   await using bus = await killableOnNats(CONFIG);
   const user = "ann";
-  const told: unknown[] = [];
+  const events: unknown[] = [];
   const clients = bus.urls.map((url) => {
     const at = `${url.replace("http", "ws")}/connection/websocket`;
     const client = new Centrifuge(at, { token: bus.token, ...HURRY });
-    client.on("subscribed", ({ channel }) => void told.push(channel));
-    client.on("publication", ({ data }) => void told.push(data));
-    client.on("disconnected", ({ code, reason }) => void told.push([code, reason]));
+    client.on("subscribed", ({ channel }) => void events.push(channel));
+    client.on("publication", ({ data }) => void events.push(data));
+    client.on("disconnected", ({ code, reason }) => void events.push([code, reason]));
     client.connect();
     return client;
   });
@@ -42,15 +42,15 @@ Deno.test("orders of a backend reach the clients of each Shield", async () => {
   // A retry reaches a Shield that was slow to answer. It does not change subscribed clients.
   await until("both are in", async () => {
     await order("subscribe", { user, channel });
-    return told.length >= 2;
+    return events.length >= 2;
   });
-  assert.deepEqual(told.splice(0), [channel, channel]);
+  assert.deepEqual(events.splice(0), [channel, channel]);
   await order("publish", { channel, data: 1 });
-  await until("a message for each", () => told.length === 2);
-  assert.deepEqual(told.splice(0), [1, 1]);
+  await until("a message for each", () => events.length === 2);
+  assert.deepEqual(events.splice(0), [1, 1]);
   await until("both are out", async () => {
     await order("disconnect", { user, disconnect: { code: 4567, reason: "enough" } });
-    return told.length >= 2;
+    return events.length >= 2;
   });
-  assert.deepEqual(told, [[4567, "enough"], [4567, "enough"]]);
+  assert.deepEqual(events, [[4567, "enough"], [4567, "enough"]]);
 });

@@ -128,9 +128,9 @@ const SCENARIOS: readonly ChildScenario<World>[] = [{
       }
     }
     await lists(ann.page, "people", ["ann"]);
-    const said = await ann.page.locator("#lines li").allTextContents();
-    assert.deepEqual(said.toSorted(), ["ann: hello <b>", "bob: hällo"]);
-    lines.push(...said);
+    const shown = await ann.page.locator("#lines li").allTextContents();
+    assert.deepEqual(shown.toSorted(), ["ann: hello <b>", "bob: hällo"]);
+    lines.push(...shown);
     assert.equal(await ann.page.title(), "Chat by websocket");
   },
 }, {

@@ -10,7 +10,7 @@ import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { CentrifugoPeer as Client, openRaw as raw, type Told } from "./peers/centrifugo_peer.ts";
+import { CentrifugoPeer as Client, openRaw as raw, type Reply } from "./peers/centrifugo_peer.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 
 const CONFIG = "[centrifugo]\nenabled = true\n";
@@ -153,17 +153,17 @@ Deno.test("a room class makes a namespace known, and its subscribers receive joi
   const other = await connected(bus);
   other.send({ id: 2, subscribe: { channel: "hall:1" } });
   const { client: id } = (await other.reply(1)).connect;
-  const about = ({ push }: Told, what: string) => push?.[what]?.info.client === id;
-  assert.equal((await client.next((told) => about(told, "join"))).push.channel, "hall:1");
+  const about = ({ push }: Reply, what: string) => push?.[what]?.info.client === id;
+  assert.equal((await client.next((reply) => about(reply, "join"))).push.channel, "hall:1");
   other.send({ id: 3, unsubscribe: { channel: "hall:1" } });
-  await client.next((told) => about(told, "leave"));
+  await client.next((reply) => about(reply, "leave"));
 });
 
 Deno.test("a kicked client leaves the channel, and a banned client is refused", async () => {
   await using on = await bus();
   const client = await inNews(on, "ann");
   await command(on, "room.kick", { user_id: "ann" });
-  const { push } = await client.next((told) => told.push?.unsubscribe !== undefined);
+  const { push } = await client.next((reply) => reply.push?.unsubscribe !== undefined);
   assert.deepEqual(push, { channel: "news", unsubscribe: { code: 2000, reason: "kicked" } });
   client.send({ id: 3, subscribe: { channel: "news" } });
   assert.equal((await client.reply(3)).error, undefined);
@@ -183,7 +183,7 @@ Deno.test("a token without the channel's grant ends the subscription, an expired
     id: 3,
     refresh: { token: await on.tokenFor({ user: "ann", claims: { grants } }) },
   });
-  const { push } = await client.next((told) => told.push?.unsubscribe !== undefined);
+  const { push } = await client.next((reply) => reply.push?.unsubscribe !== undefined);
   assert.deepEqual([push.channel, push.unsubscribe.code], ["news", 2000]);
   // An expired token in a refresh ends the connection, and the client reconnects. After an error it would give up.
   const other = await connected(on, "bob");
@@ -192,7 +192,7 @@ Deno.test("a token without the channel's grant ends the subscription, an expired
     refresh: { token: await on.tokenFor({ user: "bob", ttl_seconds: -3_600 }) },
   });
   assert.deepEqual(await other.end(), [3005, "expired"]);
-  assert.equal(other.heard.some((told) => told.error !== undefined), false);
+  assert.equal(other.received.some((reply) => reply.error !== undefined), false);
   now_ms += 3_700_000;
   client.send({ id: 4, publish: { channel: "other", data: 1 } });
   assert.deepEqual(await client.end(), [3005, "token-expired"]);
@@ -234,17 +234,17 @@ Deno.test("the refusal of a token with Centrifugo's default signature names the 
     new TextEncoder().encode(JSON.stringify(value))
       .toBase64({ alphabet: "base64url", omitPadding: true });
   const token = `${part({ alg: "HS256", typ: "JWT" })}.${part({ sub: "42" })}.c2lnbmF0dXJl`;
-  const said = "Token algorithm: HS256 is not accepted (docs/moving_centrifugo.md#tokens)";
+  const refusal = "Token algorithm: HS256 is not accepted (docs/moving_centrifugo.md#tokens)";
   const page = await Deno.readTextFile(new URL("../docs/moving_centrifugo.md", import.meta.url));
   assert.match(page, /^## Tokens$/m);
   const stranger = await raw(on);
   stranger.send({ id: 1, connect: { token } });
-  assert.deepEqual(await stranger.end(), [3500, said]);
+  assert.deepEqual(await stranger.end(), [3500, refusal]);
   const client = await connected(on);
   client.send({ id: 2, subscribe: { channel: "a", token } });
-  assert.deepEqual((await client.reply(2)).error, { code: 103, message: said });
+  assert.deepEqual((await client.reply(2)).error, { code: 103, message: refusal });
   client.send({ id: 3, refresh: { token } });
-  const message = `Refresh refused: ${said}`;
+  const message = `Refresh refused: ${refusal}`;
   assert.deepEqual((await client.reply(3)).error, { code: 101, message });
 });
 
@@ -282,7 +282,7 @@ slow_reader = "drop-oldest"
     const data = { n: sent++, text: "x".repeat(60_000) };
     return backend.done("POST", "rooms/news/messages", { type: "publication", data });
   };
-  const received = () => client.heard.flatMap(({ push }) => push?.pub ?? []);
+  const received = () => client.received.flatMap(({ push }) => push?.pub ?? []);
   proxy.pause();
   const waiting = async () => (await samplesOf(on.ops_url)).get("shield_unsent_bytes") ?? 0;
   await until("some wait", async () => {

@@ -53,9 +53,9 @@ Deno.test("each transport receives every message at once behind nginx, also afte
     return new Client(ways, { token, emulationEndpoint, ...HURRY });
   });
   using _clients = { [Symbol.dispose]: () => clients.forEach((one) => one.disconnect()) };
-  const heard: number[][] = [];
+  const received: number[][] = [];
   const readers = await Promise.all(clients.map(async (client, at) => {
-    const numbers: number[] = heard[at] = [];
+    const numbers: number[] = received[at] = [];
     client.connect();
     const reader = await listen(client, "log:nginx");
     reader.sub.on("publication", ({ data }) => {
@@ -73,8 +73,11 @@ Deno.test("each transport receives every message at once behind nginx, also afte
     const [first] = readers;
     await first!.sub.publish(data);
     const all = Array.from({ length: sent }, (_, at) => at);
-    await until(() => JSON.stringify(heard), () => heard.every(({ length }) => length >= sent));
-    for (const numbers of heard) assert.deepEqual(numbers, all);
+    await until(
+      () => JSON.stringify(received),
+      () => received.every(({ length }) => length >= sent),
+    );
+    for (const numbers of received) assert.deepEqual(numbers, all);
   };
   for (const size of [1, 200_000, 1]) await publish(size);
   await network.cut();
@@ -84,8 +87,8 @@ Deno.test("each transport receives every message at once behind nginx, also afte
     await backend.room("log:nginx").publish("publication", { n: sent++ });
   }
   network.restore();
-  const back = () => heard.every(({ length }) => length >= sent);
-  await until(() => JSON.stringify(heard.map(({ length }) => length)), back);
+  const back = () => received.every(({ length }) => length >= sent);
+  await until(() => JSON.stringify(received.map(({ length }) => length)), back);
   await publish(1);
   for (const { recovered } of readers) assert.equal(recovered.at(-1), true);
 });

@@ -9,7 +9,7 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import { samplesOf } from "./harness/server_state.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 import { AdminClient } from "./peers/admin_client.ts";
-import { type CentrifugoPeer, openRaw, type Told } from "./peers/centrifugo_peer.ts";
+import { type CentrifugoPeer, openRaw, type Reply } from "./peers/centrifugo_peer.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
 
 const KEY = "a key of a backend";
@@ -77,22 +77,22 @@ async function meddle(bus: TestBus, admin: AdminClient, pick: Pick): Promise<voi
   if (pick([true, false])) {
     return void await admin.ask("PUT", "/v1/tenants/default/rooms", room_class);
   }
-  const asked = {
+  const request = {
     method: "POST",
     headers: { "x-api-key": KEY },
     body: JSON.stringify({ commands }),
   };
-  const answer = await fetch(`${bus.http_url}/api/batch`, asked);
+  const answer = await fetch(`${bus.http_url}/api/batch`, request);
   assert.equal(answer.status, 200, await answer.text());
 }
 
 /** The channels of a client, according to the replies and pushes that it received. */
-function believed({ heard }: CentrifugoPeer, said: readonly Told[]): ReadonlySet<string> {
+function believed({ received }: CentrifugoPeer, sent: readonly Reply[]): ReadonlySet<string> {
   const all = new Set<string>();
-  for (const { id = 0, connect, subscribe, unsubscribe, push = {} } of heard) {
+  for (const { id = 0, connect, subscribe, unsubscribe, push = {} } of received) {
     for (const name of Object.keys(connect?.subs ?? {})) all.add(name);
-    if (subscribe !== undefined) all.add(said[id].subscribe.channel);
-    if (unsubscribe !== undefined) all.delete(said[id].unsubscribe.channel);
+    if (subscribe !== undefined) all.add(sent[id].subscribe.channel);
+    if (unsubscribe !== undefined) all.delete(sent[id].unsubscribe.channel);
     if (push.unsubscribe !== undefined) all.delete(push.channel);
     if (push.subscribe !== undefined) all.add(push.channel);
   }
@@ -118,22 +118,22 @@ async function anyClient(bus: TestBus, seed: number): Promise<void> {
   const subs = { "own:1": { recover: true, epoch: "x", offset: 3 } };
   const channels = pick([["own:1", "own:2", "a", "log:1", "$x", "#tester"], undefined]);
   const claims = channels === undefined ? {} : { channels };
-  const said: Told[] = [{}, { id: 1, connect: { token: await bus.tokenFor({ claims }), subs } }];
-  client.send(said[1]);
+  const sent: Reply[] = [{}, { id: 1, connect: { token: await bus.tokenFor({ claims }), subs } }];
+  client.send(sent[1]);
   for (let id = 2; id < COMMANDS; id++) {
-    said.push({ id, ...commandOf(pick, tokens, ofChannel) });
-    client.send(said[id]);
+    sent.push({ id, ...commandOf(pick, tokens, ofChannel) });
+    client.send(sent[id]);
     if (pick([true, ...Array(7).fill(false)])) await meddle(bus, admin, pick);
   }
-  const answered = () => client.heard.flatMap(({ id }) => id ?? []);
-  const missing = () => said.slice(1).filter(({ id }) => !answered().includes(id));
+  const answered = () => client.received.flatMap(({ id }) => id ?? []);
+  const missing = () => sent.slice(1).filter(({ id }) => !answered().includes(id));
   await until(
     () => `seed ${seed}: ${JSON.stringify(missing())}, ${client.closed?.code}`,
     () => missing().length === 0,
   );
   assert.equal(answered().length, new Set(answered()).size, `seed ${seed}: one answer each`);
   const has = async () => (await samplesOf(bus.ops_url)).get("shield_subscriptions");
-  const names = () => [...believed(client, said)];
+  const names = () => [...believed(client, sent)];
   await until(() => `seed ${seed}: in ${names()}`, async () => await has() === names().length);
   client.close();
   await until("all are out", async () => await has() === 0);

@@ -55,7 +55,7 @@ async function open(
   token: TokenOptions,
   { at = bus.url, ...options }: Partial<Options> & { at?: string } = {},
 ) {
-  const told: unknown[] = [];
+  const events: unknown[] = [];
   const ids: string[] = [];
   const getToken = () => bus.tokenFor(token);
   const client = new Client(new URL("/connection/websocket", at).href, {
@@ -64,17 +64,17 @@ async function open(
   client.on("connected", (context) => void ids.push(context.client));
   client.on("subscribed", ({ channel, wasRecovering, recovered, data }) => {
     const gone_on = wasRecovering ? [recovered] : [];
-    told.push(["+", channel, ...gone_on, ...[data && json(data)].filter(Boolean)]);
+    events.push(["+", channel, ...gone_on, ...[data && json(data)].filter(Boolean)]);
   });
-  client.on("unsubscribed", ({ channel }) => void told.push(["-", channel]));
-  client.on("publication", ({ channel, data }) => void told.push([channel, json(data)]));
-  client.on("join", ({ channel, info }) => void told.push(["join", channel, info.user]));
+  client.on("unsubscribed", ({ channel }) => void events.push(["-", channel]));
+  client.on("publication", ({ channel, data }) => void events.push([channel, json(data)]));
+  client.on("join", ({ channel, info }) => void events.push(["join", channel, info.user]));
   client.connect();
   await client.ready(20_000);
-  return { client, told, ids, [Symbol.dispose]: () => client.disconnect() };
+  return { client, events, ids, [Symbol.dispose]: () => client.disconnect() };
 }
 
-const sorted = (told: unknown[]) => told.map((one) => JSON.stringify(one)).sort();
+const sorted = (events: unknown[]) => events.map((one) => JSON.stringify(one)).sort();
 
 for (const [name, form] of Object.entries(FORMS)) {
   Deno.test(`a client is subscribed to the channels of its token, in ${name}`, async () => {
@@ -85,15 +85,15 @@ for (const [name, form] of Object.entries(FORMS)) {
     };
     using one = await open(bus, form, { user: "ann", claims });
     assert.deepEqual(
-      sorted(one.told),
+      sorted(one.events),
       sorted([["+", "hall:1"], ["+", "user#ann"], ["+", "$mine"], ["+", "log:1", { hello: 1 }]]),
     );
     await using other = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
-    one.told.length = 0;
+    one.events.length = 0;
     await other.room("hall:1").publish("post", { n: 1 });
     await other.room("log:1").publish("post", { n: 2 });
-    await until("both", () => one.told.length >= 2);
-    assert.deepEqual(sorted(one.told), sorted([["hall:1", { n: 1 }], ["log:1", { n: 2 }]]));
+    await until("both", () => one.events.length >= 2);
+    assert.deepEqual(sorted(one.events), sorted([["hall:1", { n: 1 }], ["log:1", { n: 2 }]]));
     // A client cannot subscribe to a channel of a server-side subscription.
     const again = one.client.newSubscription("hall:1");
     const refused = new Promise((resolve) => again.on("unsubscribed", ({ code }) => resolve(code)));
@@ -112,17 +112,17 @@ for (const [name, form] of Object.entries(FORMS)) {
       await other.room(room).publish("post", { n });
     };
     await publish("log:1", 1);
-    await until("the first", () => one.told.length === 4);
+    await until("the first", () => one.events.length === 4);
     await proxy.cut();
     await until("the cut", () => one.client.state === "connecting");
-    one.told.length = 0;
+    one.events.length = 0;
     for (const n of [2, 3, 4]) for (const room of channels) await publish(room, n);
     proxy.restore();
-    await until("the missed messages", () => one.told.length >= 9);
+    await until("the missed messages", () => one.events.length >= 9);
     await publish("log:1", 5);
-    await until("the later messages", () => one.told.length >= 10);
+    await until("the later messages", () => one.events.length >= 10);
     const of = (channel: string) =>
-      one.told.filter((told) => JSON.stringify(told).includes(channel));
+      one.events.filter((event) => JSON.stringify(event).includes(channel));
     const missed = [2, 3, 4].map((n) => ["log:1", { n }]);
     assert.deepEqual(of("log:1"), [["+", "log:1", true], ...missed, ["log:1", { n: 5 }]]);
     const of_2 = [2, 3, 4].map((n) => ["log:2", { n }]);
@@ -150,25 +150,25 @@ Deno.test("a backend subscribes and unsubscribes a user, in both forms", async (
     const data = { hello: 2 };
     const channel = `log:${name}`;
     assert.deepEqual(await api(bus, "subscribe", { user, channel, data }), { result: {} });
-    for (const { told } of [one, other]) {
-      await until("in", () => told.length === 1);
-      assert.deepEqual(told, [["+", channel, data]]);
+    for (const { events } of [one, other]) {
+      await until("in", () => events.length === 1);
+      assert.deepEqual(events, [["+", channel, data]]);
     }
     // A second order has no effect.
     await api(bus, "subscribe", { user, channel });
     await api(bus, "publish", { channel, data: 1 });
-    await until("a message", () => one.told.length === 2 && other.told.length === 2);
-    assert.deepEqual(one.told[1], [channel, 1]);
+    await until("a message", () => one.events.length === 2 && other.events.length === 2);
+    assert.deepEqual(one.events[1], [channel, 1]);
     await api(bus, "unsubscribe", { user, channel });
-    await until("out", () => one.told.length === 3 && other.told.length === 3);
-    assert.deepEqual([one.told[2], other.told[2]], [["-", channel], ["-", channel]]);
+    await until("out", () => one.events.length === 3 && other.events.length === 3);
+    assert.deepEqual([one.events[2], other.events[2]], [["-", channel], ["-", channel]]);
     const since = { offset: 0, epoch: "" };
     await api(bus, "subscribe", { user, channel, client: one.ids[0], recover_since: since });
-    await until("the history", () => one.told.length === 5);
-    assert.deepEqual(one.told.slice(3), [["+", channel], [channel, 1]]);
+    await until("the history", () => one.events.length === 5);
+    assert.deepEqual(one.events.slice(3), [["+", channel], [channel, 1]]);
     await api(bus, "publish", { channel, data: 2 });
-    await until("the next", () => one.told.length === 6);
-    assert.equal(other.told.length, 3);
+    await until("the next", () => one.events.length === 6);
+    assert.equal(other.events.length, 3);
   }
 });
 
@@ -208,26 +208,26 @@ Deno.test("a backend ends connections with a code of its own", async () => {
 /** A socket for raw commands, with the replies that it receives; it closes with the test. */
 async function raw(bus: TestBus, token: TokenOptions, more = {}) {
   const socket = new WebSocket(new URL("/connection/websocket", bus.url));
-  const told: Answer[] = [];
+  const replies: Answer[] = [];
   const end = new Promise<number>((resolve) => socket.onclose = ({ code }) => resolve(code));
   const opened = new Promise((resolve) => socket.onopen = resolve);
-  socket.onmessage = ({ data }) => void told.push(...data.split("\n").map(JSON.parse));
+  socket.onmessage = ({ data }) => void replies.push(...data.split("\n").map(JSON.parse));
   await opened;
   const send = (command: unknown) => socket.send(JSON.stringify(command));
   send({ id: 1, connect: { token: await bus.tokenFor(token), ...more } });
-  const about = (id: number) => told.find((one) => one.id === id);
+  const about = (id: number) => replies.find((one) => one.id === id);
   const reply = async (id: number): Promise<Answer> => {
-    await until(() => `an answer: ${JSON.stringify(told)}`, () => about(id) !== undefined);
+    await until(() => `an answer: ${JSON.stringify(replies)}`, () => about(id) !== undefined);
     return about(id);
   };
-  return { told, end, send, reply, [Symbol.dispose]: () => socket.close() };
+  return { replies, end, send, reply, [Symbol.dispose]: () => socket.close() };
 }
 
 Deno.test("the answer lists no forbidden channel, and no claim crashes a Shield", async () => {
   const more = "[limits]\nrooms_per_connection = 3\n";
   await using bus = await startLocalBus(CONFIG + more);
-  const subsOf = async (claims: Record<string, unknown>, asked = {}) => {
-    using one = await raw(bus, { user: "ann", claims }, asked);
+  const subsOf = async (claims: Record<string, unknown>, request = {}) => {
+    using one = await raw(bus, { user: "ann", claims }, request);
     return Object.keys((await one.reply(1)).connect.subs ?? {}).sort();
   };
   const names = ["hall:1", "user#bob", "$mine", "other", "__proto__"];
@@ -308,18 +308,18 @@ Deno.test("invalid or forbidden orders of a backend have no effect", async () =>
     assert.deepEqual(await api(bus, method, params, key), { result: {} });
   }
   await api(bus, "subscribe", { ...ann, channel: "hall:2" });
-  await until("the only one", () => one.told.length >= 2);
-  assert.deepEqual(one.told.slice(1).map(({ push }) => push.channel), ["hall:2"]);
+  await until("the only one", () => one.replies.length >= 2);
+  assert.deepEqual(one.replies.slice(1).map(({ push }) => push.channel), ["hall:2"]);
   // After the unsubscribe only the token's grants apply, and it has none.
   await api(bus, "unsubscribe", { user: "ann", channel: "hall:2" });
-  await until("its end", () => one.told.some(({ push }) => push?.unsubscribe !== undefined));
+  await until("its end", () => one.replies.some(({ push }) => push?.unsubscribe !== undefined));
   one.send({ id: 2, subscribe: { channel: "hall:2" } });
   assert.equal((await one.reply(2)).error.code, 103);
 });
 
 /** The channels of the answer to `connect`, and those of later pushes. */
-function madeOf(told: Answer[], { subs = {} }: Answer): string[] {
-  const later = told.flatMap(({ push }) => push?.subscribe ? push.channel : []);
+function madeOf(replies: Answer[], { subs = {} }: Answer): string[] {
+  const later = replies.flatMap(({ push }) => push?.subscribe ? push.channel : []);
   return [...Object.keys(subs), ...later].sort();
 }
 
@@ -328,7 +328,7 @@ Deno.test("subscriptions over a client's rate limit come later and are not lost"
   const channels = Array.from({ length: 40 }, (_, n) => `hall:${n}`);
   using one = await raw(bus, { user: "ann", claims: { grants: ALL, channels } });
   const { connect } = await one.reply(1);
-  const all = () => madeOf(one.told, connect);
+  const all = () => madeOf(one.replies, connect);
   await until(() => `all of the token's: ${all()}`, () => all().length >= channels.length);
   assert.deepEqual(all(), channels.toSorted());
   const more = channels.map((name) => name.replace("hall:", "log:"));
@@ -352,7 +352,7 @@ Deno.test("a policy refuses a subscription, and one that fails refuses it until 
   for (const channel of ["no:2", "fault:2", "log:2", "fault:4"]) {
     await api(bus, "subscribe", { user: "ann", channel });
   }
-  const made = () => madeOf(one.told, connect);
+  const made = () => madeOf(one.replies, connect);
   await until("those that may be", () => made().length >= 2);
   assert.deepEqual(made(), ["log:1", "log:2"]);
   // An order of the backend ends pending subscriptions, too.
@@ -361,7 +361,9 @@ Deno.test("a policy refuses a subscription, and one that fails refuses it until 
     await until(
       "out",
       () =>
-        one.told.some(({ push }) => push?.channel === channel && push.unsubscribe?.code === 2000),
+        one.replies.some(({ push }) =>
+          push?.channel === channel && push.unsubscribe?.code === 2000
+        ),
     );
   }
   assert.equal((await admin.remove("default", "fault")).status, 200);
@@ -381,7 +383,7 @@ Deno.test("kicks and other actions of the bus apply to server-side subscriptions
   using one = await raw(bus, { user: "ann", claims: { channels, grants: ALL } });
   await one.reply(1);
   const pushes = (kind: string) =>
-    one.told.filter(({ push }) => push?.[kind] !== undefined).map(({ push }) => push);
+    one.replies.filter(({ push }) => push?.[kind] !== undefined).map(({ push }) => push);
   await until("the own join", () => pushes("join").length === 1);
   assert.equal(pushes("join")[0].join.info.user, "ann");
   // They exist beside the client's own subscriptions, and behave alike.
@@ -430,12 +432,12 @@ Deno.test("the answer to connect stops waiting when the Shield's buffer is full"
   const from = Object.fromEntries(channels.map((name) => [name, { recover: true }]));
   using one = await raw(bus, { user: "ann", claims: { channels } }, { subs: from });
   const { connect: { subs } } = await one.reply(1);
-  assert.equal(one.told[0].id, 1);
+  assert.equal(one.replies[0].id, 1);
   assert.deepEqual(Object.keys(subs).sort(), channels);
-  const heard = () => one.told.flatMap(({ push }) => push?.pub === undefined ? [] : push);
-  await until(() => `all: ${heard().length}`, () => heard().length >= 80);
+  const published = () => one.replies.flatMap(({ push }) => push?.pub === undefined ? [] : push);
+  await until(() => `all: ${published().length}`, () => published().length >= 80);
   for (const room of channels) {
-    const of = heard().filter(({ channel }) => channel === room).map(({ pub }) => pub.data.n);
+    const of = published().filter(({ channel }) => channel === room).map(({ pub }) => pub.data.n);
     assert.deepEqual(of.sort(), [0, 1, 2, 3, 4, 5, 6, 7, 8, 9]);
   }
 });

@@ -13,11 +13,11 @@ import { secretFile } from "../shared/config/testing/secret_file.ts";
 const CONFIG = "[centrifugo]\nenabled = true\n";
 
 // deno-lint-ignore no-explicit-any -- A peer's message may have any form; the test checks it.
-type Told = any;
+type Reply = any;
 
 /** A stream of lines, with all messages that it has received; disposing of it disconnects the client. */
 class Stream implements Disposable {
-  readonly heard: Told[] = [];
+  readonly received: Reply[] = [];
   readonly headers: Headers;
   ended = false;
   readonly #gone: AbortController;
@@ -44,18 +44,18 @@ class Stream implements Disposable {
       text += piece;
       const lines = text.split("\n");
       text = lines.pop() ?? "";
-      for (const line of lines) if (line !== "") this.heard.push(line.replace(/^data: /, ""));
+      for (const line of lines) if (line !== "") this.received.push(line.replace(/^data: /, ""));
     }
   }
 
-  next(is: (told: Told) => boolean): Promise<Told> {
-    const say = () => `heard ${this.heard}`;
-    return found(say, () => this.heard.map((line) => JSON.parse(line)).find(is));
+  next(is: (reply: Reply) => boolean): Promise<Reply> {
+    const say = () => `received ${this.received}`;
+    return found(say, () => this.received.map((line) => JSON.parse(line)).find(is));
   }
 
   /** The code with which the stream ends. */
   async end(): Promise<number> {
-    const { push } = await this.next((told) => told.push?.disconnect !== undefined);
+    const { push } = await this.next((reply) => reply.push?.disconnect !== undefined);
     await until("the end", () => this.ended);
     return push.disconnect.code;
   }
@@ -75,7 +75,7 @@ const emulate = (bus: TestBus, body: unknown, init: RequestInit = {}) =>
   });
 
 /** Status and reason of an answer. */
-async function toldBy(answer: Response): Promise<unknown[]> {
+async function repliesOf(answer: Response): Promise<unknown[]> {
   const text = await answer.text();
   return text === "" ? [answer.status] : [answer.status, JSON.parse(text).reason];
 }
@@ -86,7 +86,7 @@ Deno.test("the Shield refuses invalid streams and commands of unknown sessions",
   );
   const connect = { id: 1, connect: { token: await bus.tokenFor() } };
   using stream = await Stream.open(bus, "/connection/http_stream", connect);
-  const { connect: { node, session } } = await stream.next((told) => told.id === 1);
+  const { connect: { node, session } } = await stream.next((reply) => reply.id === 1);
   const ping = { data: '{"id":2,"ping":{}}' };
   const cases: [unknown, ...unknown[]][] = [
     [{ node, session, ...ping }, 204],
@@ -100,11 +100,11 @@ Deno.test("the Shield refuses invalid streams and commands of unknown sessions",
     [" ".repeat(600_000), 413, "too-large"],
   ];
   for (const [body, ...wanted] of cases) {
-    assert.deepEqual(await toldBy(await emulate(bus, body)), wanted, `${body}`.slice(0, 50));
+    assert.deepEqual(await repliesOf(await emulate(bus, body)), wanted, `${body}`.slice(0, 50));
   }
-  await stream.next((told) => told.id === 2);
+  await stream.next((reply) => reply.id === 2);
   for (const path of ["/connection/http_stream", "/emulation"]) {
-    const got = await toldBy(await fetch(new URL(path, bus.http_url)));
+    const got = await repliesOf(await fetch(new URL(path, bus.http_url)));
     assert.deepEqual(got, [405, "method-not-allowed"], path);
   }
   const page = { headers: { origin: "https://a.example" } };
@@ -114,7 +114,7 @@ Deno.test("the Shield refuses invalid streams and commands of unknown sessions",
   const from = await emulate(bus, { node, session, ...ping }, page);
   assert.equal(from.headers.get("access-control-allow-origin"), "https://a.example");
   const other = { headers: { origin: "https://b.example" } };
-  assert.deepEqual(await toldBy(await emulate(bus, {}, other)), [403, "origin-not-allowed"]);
+  assert.deepEqual(await repliesOf(await emulate(bus, {}, other)), [403, "origin-not-allowed"]);
 });
 
 Deno.test("a stream ends with its disconnect code, and its session ends with it", async () => {
@@ -133,17 +133,17 @@ Deno.test("a stream ends with its disconnect code, and its session ends with it"
   }
   using gone = await Stream.open(bus, "/connection/sse", { id: 1, connect: { token } });
   assert.match(gone.headers.get("content-type") ?? "", /^text\/event-stream/);
-  const { connect } = await gone.next((told) => told.id === 1);
+  const { connect } = await gone.next((reply) => reply.id === 1);
   gone[Symbol.dispose]();
   const { node, session } = connect;
-  const again = () => emulate(bus, { node, session, data: "{}" }).then(toldBy);
+  const again = () => emulate(bus, { node, session, data: "{}" }).then(repliesOf);
   await until("the session's end", async () => (await again())[0] === 404);
   const streams = await Promise.all(
     ["/connection/sse", "/connection/http_stream"].map((path) =>
       Stream.open(bus, path, { id: 1, connect: { token } })
     ),
   );
-  for (const stream of streams) await stream.next((told) => told.id === 1);
+  for (const stream of streams) await stream.next((reply) => reply.id === 1);
   const stopped = bus.stop();
   for (const stream of streams) assert.equal(await stream.end(), 3001);
   await stopped;
@@ -158,7 +158,7 @@ Deno.test("a stream ends with the backend's code and no other", async () => {
     for (const [code, reason] of [[4401, "x"], [4408, ""], [3000, "token-expired"]] as const) {
       const connect = { token: await bus.tokenFor({ user: "ann" }) };
       using stream = await Stream.open(bus, path, { id: 1, connect });
-      await stream.next((told) => told.id === 1);
+      await stream.next((reply) => reply.id === 1);
       const body = JSON.stringify({ user: "ann", disconnect: { code, reason } });
       const headers = { "x-api-key": key };
       const init = { method: "POST", headers, body };
@@ -167,7 +167,7 @@ Deno.test("a stream ends with the backend's code and no other", async () => {
         { result: {} },
       );
       assert.equal(await stream.end(), code, path);
-      assert.deepEqual(stream.heard.slice(1).map((line) => JSON.parse(line)), [
+      assert.deepEqual(stream.received.slice(1).map((line) => JSON.parse(line)), [
         { push: { disconnect: { code, reason } } },
       ]);
     }

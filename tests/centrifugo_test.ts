@@ -82,29 +82,29 @@ interface World {
 
 /** An established subscription, with the data of its publications. */
 async function listen(client: Centrifuge, channel: string, { json }: Form, options = {}) {
-  const heard: unknown[] = [];
+  const received: unknown[] = [];
   const sub = client.newSubscription(channel, options as SubscriptionOptions);
-  sub.on("publication", ({ data }) => void heard.push(json(data)));
+  sub.on("publication", ({ data }) => void received.push(json(data)));
   sub.subscribe();
   await sub.ready(20_000);
-  return { sub, heard };
+  return { sub, received };
 }
 
 async function publishes({ bus, form, open }: World): Promise<void> {
   const ann = await open({ user: "ann" });
-  const { sub, heard } = await listen(ann, "news: the latest!", form);
-  const said: unknown[] = [];
-  sub.on("publication", ({ info, tags }) => void said.push([info?.user, tags]));
+  const { sub, received } = await listen(ann, "news: the latest!", form);
+  const sent: unknown[] = [];
+  sub.on("publication", ({ info, tags }) => void sent.push([info?.user, tags]));
   await sub.publish(form.data({ text: "hällo", n: 1 }));
-  await until("the own publication", () => heard.length === 1);
+  await until("the own publication", () => received.length === 1);
   await using other = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
   // This JSON has line breaks, which end a reply in Centrifugo's protocol.
   const pretty = new TextEncoder().encode(JSON.stringify({ n: 2 }, undefined, 2));
   const options = { content_type: "application/json" };
   await other.room("news:=20the=20latest=21").publish("post", pretty, options);
-  await until("that of the bus's client", () => heard.length === 2);
-  assert.deepEqual(heard, [{ text: "hällo", n: 1 }, { n: 2 }]);
-  assert.deepEqual(said.map((one) => JSON.stringify(one)).map((text) => text.slice(0, 6)), [
+  await until("that of the bus's client", () => received.length === 2);
+  assert.deepEqual(received, [{ text: "hällo", n: 1 }, { n: 2 }]);
+  assert.deepEqual(sent.map((one) => JSON.stringify(one)).map((text) => text.slice(0, 6)), [
     '["ann"',
     '["bob"',
   ]);
@@ -165,28 +165,31 @@ async function recovers({ bus, form, open }: World): Promise<void> {
   const more = { minReconnectDelay: 1, maxReconnectDelay: 50 };
   const client = await open({ at: `http://127.0.0.1:${proxy.port}`, more });
   const channel = `log:cut-${crypto.randomUUID().slice(0, 8)}`;
-  const { sub, heard } = await listen(client, channel, form);
+  const { sub, received } = await listen(client, channel, form);
   const recovered: unknown[] = [];
-  sub.on("subscribed", (told) => void recovered.push([told.wasRecovering, told.recovered]));
+  sub.on(
+    "subscribed",
+    (context) => void recovered.push([context.wasRecovering, context.recovered]),
+  );
   await using other = await connect({ url: bus.url, token: bus.token });
   const publish = (n: number) => other.room(channel).publish("post", { n });
   await publish(1);
-  await until("the first", () => heard.length === 1);
+  await until("the first", () => received.length === 1);
   await proxy.cut();
   await until("the cut", () => client.state === "connecting");
   for (const n of [2, 3, 4]) await publish(n);
   proxy.restore();
-  await until("the missed messages", () => heard.length >= 4);
+  await until("the missed messages", () => received.length >= 4);
   await publish(5);
-  await until("the later messages", () => heard.length >= 5);
-  assert.deepEqual(heard, [1, 2, 3, 4, 5].map((n) => ({ n })));
+  await until("the later messages", () => received.length >= 5);
+  assert.deepEqual(received, [1, 2, 3, 4, 5].map((n) => ({ n })));
   assert.deepEqual(recovered, [[true, true]]);
   const page = await history(other.room(channel), { limit: 10 });
   const begin = { since: { offset: page.messages[2]?.offset ?? 0, epoch: page.epoch } };
   const late = await listen(await open(), channel, form, begin);
-  await until("the last two", () => late.heard.length === 2);
+  await until("the last two", () => late.received.length === 2);
   const gone = await listen(await open(), channel, form, { since: { offset: 1, epoch: "gone" } });
-  assert.deepEqual([late.heard, gone.heard], [[{ n: 4 }, { n: 5 }], []]);
+  assert.deepEqual([late.received, gone.received], [[{ n: 4 }, { n: 5 }], []]);
 }
 
 /** The code with which a subscription, or a client, ends. */
@@ -245,10 +248,10 @@ async function isRefused({ bus, form, open }: World): Promise<void> {
 }
 
 async function callsAndRefreshes({ bus, form, open }: World): Promise<void> {
-  let asked = 0;
+  let requests = 0;
   let ended_ms = 0;
   const getToken = () => {
-    if (asked++ > 0) return bus.tokenFor({ ttl_seconds: 3_600 });
+    if (requests++ > 0) return bus.tokenFor({ ttl_seconds: 3_600 });
     ended_ms = Date.now() + 3_000;
     return bus.tokenFor({ ttl_seconds: 3 });
   };
@@ -259,7 +262,7 @@ async function callsAndRefreshes({ bus, form, open }: World): Promise<void> {
     "a call by the new token",
     async () => {
       await client.rpc("lobby/room.get", form.data({ key: "topic" }));
-      return asked >= 2 && Date.now() > ended_ms;
+      return requests >= 2 && Date.now() > ended_ms;
     },
     undefined,
     () => true,
@@ -279,27 +282,27 @@ async function callsAndRefreshes({ bus, form, open }: World): Promise<void> {
 async function readsDeltas({ bus, form, open }: World): Promise<void> {
   const client = await open();
   const channel = `diff:${form.name}`;
-  const { sub, heard } = await listen(client, channel, form, { delta: "fossil" });
-  const said = [1, 2, 3].map((n) => ({ n, text: "ä".repeat(300) }));
-  for (const one of said.slice(0, 2)) await sub.publish(form.data(one));
+  const { sub, received } = await listen(client, channel, form, { delta: "fossil" });
+  const sent = [1, 2, 3].map((n) => ({ n, text: "ä".repeat(300) }));
+  for (const one of sent.slice(0, 2)) await sub.publish(form.data(one));
   await using other = await connect({ url: bus.url, token: bus.token });
   // Data with line breaks is one publication, too.
-  const last = JSON.stringify(said[2], undefined, 2);
+  const last = JSON.stringify(sent[2], undefined, 2);
   const options = { content_type: "application/json" };
   await other.room(channel).publish("post", new TextEncoder().encode(last), options);
-  await until("all of them", () => heard.length === 3);
-  assert.deepEqual(heard, said);
+  await until("all of them", () => received.length === 3);
+  assert.deepEqual(received, sent);
   const { numFullPayloads, numDeltaPayloads, bytesReceived, bytesDecoded } = sub.deltaStats();
   assert.deepEqual([numFullPayloads, numDeltaPayloads], [1, 2]);
   assert.ok(bytesReceived < bytesDecoded / 2, `${bytesReceived} of ${bytesDecoded}`);
   const since = { offset: 0, epoch: "" };
   const late = await listen(await open(), channel, form, { delta: "fossil", since });
-  await until("the history", () => late.heard.length === 3);
-  assert.deepEqual([late.heard, late.sub.deltaStats().numDeltaPayloads], [said, 2]);
+  await until("the history", () => late.received.length === 3);
+  assert.deepEqual([late.received, late.sub.deltaStats().numDeltaPayloads], [sent, 2]);
   const whole = await listen(client, `log:${form.name}`, form, { delta: "fossil" });
-  for (const one of said) await whole.sub.publish(form.data(one));
-  await until("all of a room without deltas", () => whole.heard.length === 3);
-  assert.deepEqual([whole.heard, whole.sub.deltaStats().numPublications], [said, 0]);
+  for (const one of sent) await whole.sub.publish(form.data(one));
+  await until("all of a room without deltas", () => whole.received.length === 3);
+  assert.deepEqual([whole.received, whole.sub.deltaStats().numPublications], [sent, 0]);
 }
 
 async function filtersByTags({ bus, form, open }: World): Promise<void> {
@@ -307,23 +310,23 @@ async function filtersByTags({ bus, form, open }: World): Promise<void> {
   const not = { op: "not", nodes: [{ key: "n", cmp: "gt", val: "2" }] };
   const eu = { key: "region", cmp: "in", vals: ["eu", "uk"] };
   const tagsFilter = { op: "and", nodes: [not, eu] } as FilterNode;
-  const { sub, heard } = await listen(await open(), channel, form, { tagsFilter });
+  const { sub, received } = await listen(await open(), channel, form, { tagsFilter });
   const tags: unknown[] = [];
-  sub.on("publication", (told) => void tags.push(told.tags));
+  sub.on("publication", (context) => void tags.push(context.tags));
   await using other = await connect({ url: bus.url, token: bus.token });
   const publish = (n: number, region: string, type = "post") =>
     other.room(channel).publish(type, { n }, { headers: { region, n: `${n}` } });
   for (const n of [1, 2, 3]) await publish(n, "eu");
   await publish(1, "us");
   await publish(0, "uk", "publication");
-  await until("the messages that pass", () => heard.length === 3);
-  assert.deepEqual(heard, [{ n: 1 }, { n: 2 }, { n: 0 }]);
+  await until("the messages that pass", () => received.length === 3);
+  assert.deepEqual(received, [{ n: 1 }, { n: 2 }, { n: 0 }]);
   assert.deepEqual(tags[1], { region: "eu", n: "2", type: "post" });
   assert.deepEqual(tags[2], { region: "uk", n: "0" });
   const since = { offset: 0, epoch: "" };
   const late = await listen(await open(), channel, form, { tagsFilter, since });
-  await until("the part of the history that passes", () => late.heard.length === 3);
-  assert.deepEqual(late.heard, heard);
+  await until("the part of the history that passes", () => late.received.length === 3);
+  assert.deepEqual(late.received, received);
 }
 
 const STEPS: Readonly<Record<string, (world: World) => Promise<void>>> = {

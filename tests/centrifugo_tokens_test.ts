@@ -70,8 +70,8 @@ Deno.test("a subscription token admits its connection to one channel until it ex
   await using world = await start();
   const { bus, open } = world;
   const ann = { user: "ann", claims: { grants: [] } };
-  let asked = 0;
-  const client = await open(ann, () => (asked++, bus.tokenFor({ ...ann, ttl_seconds: 4 })));
+  let requests = 0;
+  const client = await open(ann, () => (requests++, bus.tokenFor({ ...ann, ttl_seconds: 4 })));
   const tokenOf = (channel: string, more: TokenOptions = {}, claims = {}) =>
     bus.tokenFor({ user: "ann", ...more, claims: { channel, ...claims } });
   assert.equal((await outcome(client, "a")).code, 103);
@@ -97,7 +97,7 @@ Deno.test("a subscription token admits its connection to one channel until it ex
   assert.equal(refused.code, undefined);
   refused.sub.on("unsubscribed", ({ code }) => void ended.push(code));
   refused.sub.on("subscribing", ({ code }) => void ended.push(code));
-  await until("renewed tokens", () => asked >= 2 && renewed >= 3);
+  await until("renewed tokens", () => requests >= 2 && renewed >= 3);
   await until("the end of one", () => ended.length > 0);
   assert.equal(ended[0], 2501);
   assert.deepEqual([sub.state, other.state], ["subscribed", "subscribed"]);
@@ -134,12 +134,12 @@ Deno.test("an expire_at has the same clock tolerance as an exp", async () => {
       token: await world.bus.tokenFor({ user: "ann", claims }),
       getToken: () => new Promise<string>(() => {}),
     });
-    const told = new Promise<number | undefined>((resolve) => {
+    const closed_with = new Promise<number | undefined>((resolve) => {
       sub.once("error", ({ error }) => resolve(error.code));
       sub.once("subscribed", () => resolve(undefined));
     });
     sub.subscribe();
-    assert.equal(await told, code, channel);
+    assert.equal(await closed_with, code, channel);
   }
 });
 

@@ -61,11 +61,11 @@ Deno.test("a clock that steps over a certificate's end or start ends no Shield, 
     await isWell(first, `a clock ${ahead_s} s ahead`);
     assert.equal(await ends(), end_s);
   }
-  const said = (text: RegExp) => until(`${text}`, () => text.test(shield.log()));
+  const logged = (text: RegExp) => until(`${text}`, () => text.test(shield.log()));
   const second = await testCertificate([26, 49]);
   await clock.set(-3 * YEAR_S);
   await write(second);
-  await said(/problem="the certificate is good from 2026-01-01 on"/);
+  await logged(/problem="the certificate is good from 2026-01-01 on"/);
   await isWell(first, "the one before");
   await clock.set(0);
   await until("the renewed one is served", () => serves(second));
@@ -73,7 +73,7 @@ Deno.test("a clock that steps over a certificate's end or start ends no Shield, 
   const third = await testCertificate(undefined, inDays(2));
   await clock.set(30 * DAY_S);
   await write(third);
-  await said(/problem="the certificate ended on /);
+  await logged(/problem="the certificate ended on /);
   await isWell(second, "the one before");
   await clock.set(0);
   await until("the third is served", () => serves(third));

@@ -32,7 +32,7 @@ Deno.test("arq: spans of time are counted by the bus's clock, not by the operato
     const { code, stdout, stderr } = await runArq([...args, ...given], { env: clock.env });
     return { code, stdout, stderr };
   };
-  const told = async (...args: string[]) => {
+  const shown = async (...args: string[]) => {
     const { code, stdout, stderr } = await arq(...args);
     assert.equal(code, 0, `${args.join(" ")}: ${stderr}`);
     return stdout;
@@ -45,23 +45,23 @@ Deno.test("arq: spans of time are counted by the bus's clock, not by the operato
     await clock.set(ahead_s);
     const before_ms = Date.now();
     const { schedule: { next_ms } } = JSON.parse(
-      await told("schedule", "add", "lobby", "{}", "--type", "t", "--id", "s", "--in", "10m"),
+      await shown("schedule", "add", "lobby", "{}", "--type", "t", "--id", "s", "--in", "10m"),
     );
     const revoked = ["auth", "revoke", "--user", "bob", "--for", "10m"];
-    const { revocation: { until_ms } } = JSON.parse(await told(...revoked));
+    const { revocation: { until_ms } } = JSON.parse(await shown(...revoked));
     for (const at_ms of [next_ms, until_ms]) {
       assert.ok(at_ms > before_ms + 10 * MINUTE_MS - 2_000, `${at_ms - before_ms} at ${ahead_s}`);
       assert.ok(at_ms < Date.now() + 10 * MINUTE_MS + 2_000, `${at_ms - before_ms}`);
     }
-    assert.match(await told("audit", "--since", "5m"), /revocation/);
+    assert.match(await shown("audit", "--since", "5m"), /revocation/);
     const why = ["why", "--user", "ann", "--room", "lobby", "--since", "5m"];
-    assert.match(await told(...why), /"due":[1-9]/);
+    assert.match(await shown(...why), /"due":[1-9]/);
     await until("the journal has it", async () => {
       const { stdout } = await arq("journal", "--since", "5m", "--message-id", "m-1");
       return stdout.includes("m-1");
     });
     await until("its use is reported", async () => {
-      const { total } = JSON.parse(await told("usage", "--since", "5m"));
+      const { total } = JSON.parse(await shown("usage", "--since", "5m"));
       return total.messages_in > 0;
     });
   }

@@ -27,9 +27,9 @@ for (const [websocket, count] of Object.entries(COUNTS)) {
     });
     const { port, pathname: path } = new URL(bus.url);
     using report = await crowd({ port: Number(port), path, token: bus.token, count });
-    const { inside, told, others } = report;
+    const { inside, refused, others } = report;
     assert.deepEqual(others, {});
     assert.ok(inside >= 256, `${inside} are in`);
-    assert.equal(inside + told, count);
+    assert.equal(inside + refused, count);
   });
 }

@@ -141,30 +141,30 @@ async function done(peer: HttpPeer, method: string, path: string, body?: unknown
 /** Subscribes to a presence channel as the user of that name, by the protocol of Pusher, and leaves. */
 async function pusherMember({ stage, secret }: Planting): Promise<void> {
   const socket = new WebSocket(`${stage.http_url.replace("http", "ws")}/app/key-1?protocol=7`);
-  const told: { event: string; data: string }[] = [];
-  socket.onmessage = ({ data }) => void told.push(JSON.parse(data));
-  const hears = async (event: string) =>
+  const events: { event: string; data: string }[] = [];
+  socket.onmessage = ({ data }) => void events.push(JSON.parse(data));
+  const receives = async (event: string) =>
     await seen(
       event,
-      () => Promise.resolve(told.find((one) => one.event === event)),
+      () => Promise.resolve(events.find((one) => one.event === event)),
       (one) => one !== undefined,
     );
-  const { socket_id } = JSON.parse((await hears("pusher:connection_established"))!.data);
+  const { socket_id } = JSON.parse((await receives("pusher:connection_established"))!.data);
   const channel = "presence-a";
   const channel_data = JSON.stringify({ user_id: secret });
   const signed = createHmac("sha256", APP_SECRET).update(`${socket_id}:${channel}:${channel_data}`);
   const auth = `key-1:${signed.digest("hex")}`;
   socket.send(JSON.stringify({ event: "pusher:subscribe", data: { channel, auth, channel_data } }));
-  await hears("pusher_internal:subscription_succeeded");
+  await receives("pusher_internal:subscription_succeeded");
   socket.close();
 }
 
 /** Subscribes and publishes by the protocol of Centrifugo. */
 async function centrifugoMessage({ stage, user, secret }: Planting): Promise<void> {
   const socket = new WebSocket(`${stage.http_url.replace("http", "ws")}/connection/websocket`);
-  const told: { id?: number; error?: unknown }[] = [];
+  const replies: { id?: number; error?: unknown }[] = [];
   socket.onmessage = ({ data }) =>
-    void told.push(...data.split("\n").map((line: string) => JSON.parse(line)));
+    void replies.push(...data.split("\n").map((line: string) => JSON.parse(line)));
   await new Promise((resolve) => socket.onopen = resolve);
   const commands = [
     { connect: { token: await stage.tokenFor(user, "acme") } },
@@ -173,7 +173,7 @@ async function centrifugoMessage({ stage, user, secret }: Planting): Promise<voi
   ];
   for (const [id, command] of commands.entries()) {
     socket.send(JSON.stringify({ id: id + 1, ...command }));
-    const find = () => Promise.resolve(told.find((one) => one.id === id + 1));
+    const find = () => Promise.resolve(replies.find((one) => one.id === id + 1));
     const answer = await seen(`the answer of ${id}`, find, (one) => one !== undefined);
     assert.equal(answer?.error, undefined, JSON.stringify(answer));
   }
@@ -351,9 +351,9 @@ async function inStreams(url: string, secrets: readonly string[]): Promise<strin
       for await (const message of await consumer.consume()) {
         const text = `${message.subject} ${message.headers ?? ""} ${message.string()}`;
         // A tombstone with the key stays in its bucket for a day at most, and has no value.
-        const is_told = message.headers?.get("KV-Operation") === "DEL";
+        const is_delete = message.headers?.get("KV-Operation") === "DEL";
         for (const secret of secrets) {
-          if (text.includes(secret) || (!is_told && text.includes(asKey(secret)))) {
+          if (text.includes(secret) || (!is_delete && text.includes(asKey(secret)))) {
             places.add(`${secret} in ${name}`);
           }
         }
@@ -431,8 +431,8 @@ async function drills(stage: Stage): Promise<void> {
   for (const { store, stays } of await stocks("&user=bob")) assert.ok(stays, `${store} has some`);
   for (const room of ["orders", "chat"]) {
     const history = () => historyOf(stage, room);
-    const told = await seen("bob has left", history, (text) => has(text, "bob") === 0, 5_000);
-    assert.ok(has(told, "ann") > 0, "what others wrote is there");
+    const remaining = await seen("bob has left", history, (text) => has(text, "bob") === 0, 5_000);
+    assert.ok(has(remaining, "ann") > 0, "what others wrote is there");
   }
   assert.deepEqual(await found(stage, secretsOf("bob").slice(STATE)), []);
   await call("POST", "data/erase", { tenant: "acme", user: "dan" });

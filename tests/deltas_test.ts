@@ -46,7 +46,7 @@ async function publish(bus: TestBus, room: string, numbers: readonly number[]): 
   await ask(publisher, { op: "pub", room, type: "end", data: {}, headers: { odd: "true" } });
 }
 
-interface SaidDelta {
+interface DeltaHeader {
   readonly slot: number;
   readonly number: number;
   readonly base?: number;
@@ -60,7 +60,7 @@ class Held {
   /** Bytes of diffs, and of the data that they represent. */
   bytes = { diffs: 0, data: 0 };
 
-  unfold({ slot, number, base = 0, checksum }: SaidDelta, data: Uint8Array, room = "") {
+  unfold({ slot, number, base = 0, checksum }: DeltaHeader, data: Uint8Array, room = "") {
     const key = `${room} ${slot}`;
     const held = this.#slots.get(key);
     if (base !== 0) assert.equal(held?.number, base);
@@ -166,13 +166,13 @@ Deno.test("a pattern gets diffs of each of its rooms if the client stores enough
 Deno.test("a room's own subscription and its pattern count together, and one continues when the other ends", async () => {
   await using bus = await startLocalBus(CONFIG);
   using client = await openText(bus.url, await bus.tokenFor({ user: "reader" }));
-  const asked = { delta: true, delta_bytes: 100_000 };
+  const options = { delta: true, delta_bytes: 100_000 };
   const held = new Held();
-  await ask(client, { op: "sub", room: "folded-*", ...asked });
+  await ask(client, { op: "sub", room: "folded-*", ...options });
   for (const op of ["sub", "unsub"]) {
     await publish(bus, "folded-1", [0, 2]);
     assert.deepEqual(await texts(client, held), [0, 2].map(wholeOf));
-    await ask(client, { op, room: "folded-1", ...(op === "sub" && asked) });
+    await ask(client, { op, room: "folded-1", ...(op === "sub" && options) });
   }
   await publish(bus, "folded-1", [4, 6]);
   assert.deepEqual(await texts(client, held), [4, 6].map(wholeOf));

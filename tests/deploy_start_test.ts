@@ -137,9 +137,9 @@ for (
       addressOf: loopbackOf,
     };
     using report = await crowd(options);
-    const { inside, told, others } = report;
+    const { inside, refused, others } = report;
     assert.deepEqual(others, {}, `${nginx.log()}\n${shield.log()}`);
-    assert.equal(inside + told, CLIENTS);
+    assert.equal(inside + refused, CLIENTS);
     const warnings = shield.log().split("\n").filter((line) => line.includes("is not trusted"));
     assert.equal(warnings.length, proxies === "[]" ? 1 : 0, warnings.join("\n"));
   });

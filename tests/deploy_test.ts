@@ -231,8 +231,8 @@ Deno.test("our rules keep disks, NATS and the reservations of tenants consistent
       problems({ shield: { ...configs.shield, durable: more } }),
       /tenants x log_bytes .* expected at most max_file_store/,
     );
-    const { tenants: _, ...unsaid } = configs.shield.durable;
-    assert.match(problems({ shield: { ...configs.shield, durable: unsaid } }), /NaN bytes/);
+    const { tenants: _, ...rest } = configs.shield.durable;
+    assert.match(problems({ shield: { ...configs.shield, durable: rest } }), /NaN bytes/);
   }
   assert.deepEqual(
     ["max_file: 5MB", "  max_file_store: 18GB", "max_file_store: 3G", "max_file_store: 700"]

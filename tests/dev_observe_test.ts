@@ -50,8 +50,8 @@ Deno.test("dev --observe continues without a Prometheus and reports what to inst
   assert.ok((await new Deno.Command("sh", { args: ["-c", link, folder] }).output()).success);
   const bus = await startBus(["--observe"], false, ["env", `PATH=${folder}`]);
   try {
-    const told = /no Prometheus: install it \(apt-get install prometheus/;
-    await until("a word of it", () => told.test(bus.log()));
+    const notice = /no Prometheus: install it \(apt-get install prometheus/;
+    await until("a word of it", () => notice.test(bus.log()));
     const live = await fetch(`${bus.ops_url}/health/live`);
     assert.equal(live.status, 200);
     await live.body?.cancel();

@@ -78,12 +78,12 @@ async function talks({ arq, json }: Stack, up: any): Promise<void> {
 
 async function isTailed({ arq, start }: Stack): Promise<void> {
   const { child } = await start("tail", "lobby", "--json");
-  let said = "";
+  let output = "";
   const reading = child.stdout.pipeThrough(new TextDecoderStream()).pipeTo(
-    new WritableStream({ write: (text) => void (said += text) }),
+    new WritableStream({ write: (text) => void (output += text) }),
   );
-  await until(() => said, async () => {
-    if (said.includes("to be tailed")) return true;
+  await until(() => output, async () => {
+    if (output.includes("to be tailed")) return true;
     succeeds(await arq("pub", "lobby", "to be tailed"));
     return false;
   });

@@ -52,7 +52,7 @@ async function enter({ ready }: ServerProcess, issuer: Issuer, resume = "", sub 
 const joins = (client: RawClient) => ask(client, { op: "sub", room: "lobby", presence: true });
 
 /** A member on the stopping Shield, which has been told to move. */
-async function toldToMove({ issuer, going }: Pair) {
+async function askedToMove({ issuer, going }: Pair) {
   const { client, connection } = await enter(going, issuer);
   await joins(client);
   const stopped = going.stop();
@@ -61,9 +61,9 @@ async function toldToMove({ issuer, going }: Pair) {
   return { client, connection, stopped };
 }
 
-async function hearsLate(pair: Pair): Promise<void> {
+async function receivesLate(pair: Pair): Promise<void> {
   pair.way.slow(1_000, Infinity);
-  const { client, connection, stopped } = await toldToMove(pair);
+  const { client, connection, stopped } = await askedToMove(pair);
   // At once, as for a client that has drawn the first moment of the window.
   const again = await enter(pair.staying, pair.issuer, connection);
   assert.equal(again.connection, connection);
@@ -73,10 +73,10 @@ async function hearsLate(pair: Pair): Promise<void> {
 }
 
 Deno.test("no client is asked to move before the other Shield knows who may resume", () =>
-  withPair(hearsLate));
+  withPair(receivesLate));
 
 async function comesTwice(pair: Pair): Promise<void> {
-  const { client, connection, stopped } = await toldToMove(pair);
+  const { client, connection, stopped } = await askedToMove(pair);
   const first = await enter(pair.staying, pair.issuer, connection);
   assert.equal(first.connection, connection);
   first.client.socket.close(4000);
@@ -97,7 +97,7 @@ Deno.test("a client that lost its first connection to the other Shield still kee
   withPair(comesTwice));
 
 async function comesToTheNext(pair: Pair): Promise<void> {
-  const { client, connection, stopped } = await toldToMove(pair);
+  const { client, connection, stopped } = await askedToMove(pair);
   client.socket.close(1000);
   assert.equal((await stopped).code, 0, pair.going.log());
   await using next = await pair.again();

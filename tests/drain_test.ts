@@ -66,14 +66,14 @@ async function frameOf(client: RawClient, op: string): Promise<Record<string, un
 
 async function inTheWindow({ issuer, start }: Place): Promise<void> {
   const shield = await start('node_id = "one"\ndrain_ms = 30_000\ndrain_timeout_ms = 90_000');
-  using hears = await enter(shield, issuer, "ann");
+  using receiver = await enter(shield, issuer, "ann");
   using says = await enter(shield, issuer, "bob");
   const token = await issuer.tokenFor();
-  hears.send({ op: "sub", room: "lobby", id: 1 });
-  assert.equal((await frameOf(hears, "ack")).code, 0);
+  receiver.send({ op: "sub", room: "lobby", id: 1 });
+  assert.equal((await frameOf(receiver, "ack")).code, 0);
   const before_ms = Date.now();
   const stopped = shield.stop();
-  for (const client of [hears, says]) {
+  for (const client of [receiver, says]) {
     const { room, signal } = await frameOf(client, "msg") as {
       room: string;
       signal: { kind: string; target: string; until_ms: number };
@@ -92,10 +92,10 @@ async function inTheWindow({ issuer, start }: Place): Promise<void> {
   await assert.rejects(enter(shield, issuer, "late"), /the connection ended/);
   says.send({ op: "pub", room: "lobby", type: "t", data: "still", id: 2 });
   assert.equal((await frameOf(says, "ack")).code, 0);
-  assert.equal((await frameOf(hears, "msg")).data, "still");
+  assert.equal((await frameOf(receiver, "msg")).data, "still");
   says.send({ op: "sub", room: "lobby", id: 3 });
   assert.equal((await frameOf(says, "ack")).code, 0, "who is in may still subscribe");
-  hears.socket.close(1000);
+  receiver.socket.close(1000);
   says.socket.close(1000);
   const { code } = await stopped;
   assert.equal(code, 0, shield.log());

@@ -32,15 +32,15 @@ Deno.test("a SUB in the middle of a recovery gets the messages after its positio
     const sub = { op: "sub", room: ROOM, epoch, presence };
     for (let round = 0; round < ROUNDS; round++) {
       client.send({ ...sub, after_offset: 0 });
-      for (let heard = 0; heard < 10 + round;) if ((await offset(client)) > 0) heard++;
+      for (let count = 0; count < 10 + round;) if ((await offset(client)) > 0) count++;
       const id = client.send({ ...sub, after_offset: offsets[4] });
       for (let acked = false; !acked;) acked = (await client.raw.json()).id === id;
-      const heard: number[] = [];
-      while (heard.at(-1) !== last) {
+      const received: number[] = [];
+      while (received.at(-1) !== last) {
         const next = await offset(client);
-        if (next > 0) heard.push(next);
+        if (next > 0) received.push(next);
       }
-      assert.deepEqual(heard, offsets.slice(5), `round ${round}`);
+      assert.deepEqual(received, offsets.slice(5), `round ${round}`);
     }
   }
 });

@@ -46,7 +46,7 @@ async function onlyOnce({ bus, open }: Stage): Promise<void> {
   assert.ok(judged.every((count) => count >= 10), `both looked at each message: ${judged}`);
   using reader = await open();
   assert.equal((await reader.join(room, { after_offset: offset, epoch })).recovered, true);
-  const all = await reader.hears([...before, ...after]);
+  const all = await reader.receives([...before, ...after]);
   assert.deepEqual(all, ["malware of old", ...numbers(0, 10)]);
   const page = await reader.ask({ op: "cmd", room, name: "history.get" });
   assert.equal(page.result.messages.length, 11);
@@ -62,7 +62,7 @@ async function oldShapes({ bus, open }: Stage): Promise<void> {
   assert.equal((await publisher.pub(room, { text: "no n" })).reason, "schema-violation");
   using reader = await open();
   assert.equal((await reader.join(room, { after_offset: offset, epoch })).recovered, true);
-  assert.deepEqual(await reader.hears(stored), ["no ping at all"]);
+  assert.deepEqual(await reader.receives(stored), ["no ping at all"]);
 }
 
 async function setClass(bus: TestBus, room_class: object): Promise<void> {
@@ -84,11 +84,11 @@ async function turned({ bus, open }: Stage): Promise<void> {
   using reader = await open();
   assert.equal(await reader.join(room), undefined);
   await publisher.pub(room, "before");
-  const before = await reader.told();
+  const before = await reader.next();
   assert.deepEqual([before.data, before.offset], ["before", undefined]);
   await setClass(bus, { room: "turn-*", durable: true });
   const [offset = 0] = await publisher.fill(room, ["durable"]);
-  const durable = await reader.told();
+  const durable = await reader.next();
   assert.deepEqual([durable.data, durable.offset], ["durable", offset]);
   using other = await open();
   const { epoch } = await other.join(room);
@@ -96,15 +96,15 @@ async function turned({ bus, open }: Stage): Promise<void> {
   using back = await open();
   const place = { after_offset: offset, epoch };
   assert.equal((await back.join(room, place)).recovered, true);
-  assert.deepEqual(await back.hears([next]), ["missed"]);
-  await reader.hears([next]);
+  assert.deepEqual(await back.receives([next]), ["missed"]);
+  await reader.receives([next]);
   await setClass(bus, { room: "turn-*", durable: false });
   const refused = await back.sub(room, place);
   assert.deepEqual([refused.code, refused.reason], [400, "not-durable"]);
   const history = await back.ask({ op: "cmd", room, name: "history.get" });
   assert.equal(history.reason, "not-durable");
   assert.equal((await publisher.pub(room, "after")).offset, undefined);
-  const after = await reader.told();
+  const after = await reader.next();
   assert.deepEqual([after.data, after.offset], ["after", undefined]);
 }
 

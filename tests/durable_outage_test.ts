@@ -59,17 +59,17 @@ Deno.test("a log deleted under a running Shield: live subscribers are notified a
   using reader = await open(bus);
   const { epoch } = await reader.join("log-1");
   const offsets = await publisher.fill("log-1", numbers(0, 5));
-  await reader.hears(offsets);
+  await reader.receives(offsets);
   await deleteLogs(nats);
   const offset = await publishAnyhow(publisher, "log-1", "of the new log");
-  const { signal } = await reader.told();
+  const { signal } = await reader.next();
   assert.deepEqual([signal?.kind, signal?.reason], ["GAP", "epoch-changed"]);
   const more = await publishAnyhow(publisher, "log-1", "more");
-  let next = await reader.told();
+  let next = await reader.next();
   // A Shield that checks the new log before its first message has already reported that loss.
   if (next.offset === offset) {
     assert.equal(next.data, "of the new log");
-    next = await reader.told();
+    next = await reader.next();
   }
   assert.deepEqual([next.data, next.offset], ["more", more]);
   using back = await open(bus);

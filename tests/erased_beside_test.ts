@@ -76,20 +76,20 @@ async function returns(stage: Beside, at: 0 | 1, room: string, place: object): P
 async function centrifugo(stage: Beside, shield: 0 | 1) {
   const socket = new WebSocket(`${stage.urlOf(shield)}/connection/websocket`);
   // deno-lint-ignore no-explicit-any -- as the protocol has them
-  const told: any[] = [];
+  const replies: any[] = [];
   socket.onmessage = ({ data }) =>
-    void told.push(...data.split("\n").map((line: string) => JSON.parse(line)));
+    void replies.push(...data.split("\n").map((line: string) => JSON.parse(line)));
   await new Promise((resolve) => socket.onopen = resolve);
   let last = 0;
   const ask = async (command: object) => {
     const id = ++last;
     socket.send(JSON.stringify({ id, ...command }));
-    const find = () => Promise.resolve(told.find((one) => one.id === id));
+    const find = () => Promise.resolve(replies.find((one) => one.id === id));
     return await seen(`the answer of ${id}`, find, (one) => one !== undefined);
   };
   const connected = await ask({ connect: { token: await stage.token("ann") } });
   assert.equal(connected.error, undefined, JSON.stringify(connected));
-  return { ask, told, [Symbol.dispose]: () => socket.close() };
+  return { ask, replies, [Symbol.dispose]: () => socket.close() };
 }
 
 const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
@@ -98,7 +98,10 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     using live = await centrifugo(stage, 1);
     const { subscribe } = await live.ask({ subscribe: { channel: "r", recoverable: true } });
     const all = await fill(publisher, "r", numbers(0, 10));
-    await until("it receives them", () => live.told.filter(({ push }) => push?.pub).length === 10);
+    await until(
+      "it receives them",
+      () => live.replies.filter(({ push }) => push?.pub).length === 10,
+    );
     await stage.erase();
     const back = async (shield: 0 | 1) => {
       using client = await centrifugo(stage, shield);
@@ -109,34 +112,34 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
       return { ...answer.subscribe, history: history.history?.publications ?? [] };
     };
     for (const shield of [0, 1] as const) {
-      const told = await seen(
+      const answer = await seen(
         "its recovery is refused",
         () => back(shield),
         (one) => one.recovered !== true,
       );
-      assert.equal(told.was_recovering, true);
-      assert.deepEqual([told.publications ?? [], told.history], [[], []]);
+      assert.equal(answer.was_recovering, true);
+      assert.deepEqual([answer.publications ?? [], answer.history], [[], []]);
     }
     // A client that has received everything continues.
     await fill(publisher, "r", ["next"]);
-    await until("it continues", () => live.told.filter(({ push }) => push?.pub).length === 11);
-    assert.deepEqual(live.told.filter(({ push }) => push?.unsubscribe || push?.disconnect), []);
+    await until("it continues", () => live.replies.filter(({ push }) => push?.pub).length === 11);
+    assert.deepEqual(live.replies.filter(({ push }) => push?.unsubscribe || push?.disconnect), []);
   },
   async "a Pusher client"(stage) {
     const socket = new WebSocket(`${stage.urlOf(1)}/app/key-1?protocol=7`);
-    const told: { event: string; data: string }[] = [];
-    socket.onmessage = ({ data }) => void told.push(JSON.parse(data));
-    const heard = () => told.filter(({ event }) => event === "t").length;
-    await until("it is connected", () => told.length > 0);
+    const events: { event: string; data: string }[] = [];
+    socket.onmessage = ({ data }) => void events.push(JSON.parse(data));
+    const count = () => events.filter(({ event }) => event === "t").length;
+    await until("it is connected", () => events.length > 0);
     socket.send(JSON.stringify({ event: "pusher:subscribe", data: { channel: "r" } }));
-    await until("it has subscribed", () => told.length > 1);
+    await until("it has subscribed", () => events.length > 1);
     using publisher = await stage.open(0);
     await fill(publisher, "r", numbers(0, 10));
-    await until(() => `it hears them: ${JSON.stringify(told)}`, () => heard() === 10, 20_000);
+    await until(() => `it hears them: ${JSON.stringify(events)}`, () => count() === 10, 20_000);
     await stage.erase();
     await fill(publisher, "r", ["next"]);
-    await until("it continues", () => heard() > 10);
-    assert.deepEqual([heard(), told.at(-1)?.event, told.length], [11, "t", 13]);
+    await until("it continues", () => count() > 10);
+    assert.deepEqual([count(), events.at(-1)?.event, events.length], [11, "t", 13]);
     socket.close();
   },
   async "a mirror"(stage) {
@@ -222,8 +225,8 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     const erased = stage.erase();
     const lines = (await response.text()).trim().split("\n").map((line) => JSON.parse(line));
     await erased;
-    const { end, lines: told } = lines.pop();
-    assert.deepEqual([end, told], [true, lines.length]);
+    const { end, lines: count } = lines.pop();
+    assert.deepEqual([end, count], [true, lines.length]);
     assert.deepEqual(await stage.stocks(1), {});
   },
   async "a second one"(stage) {
@@ -237,7 +240,7 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     const { epoch } = await reader.join("r");
     using publisher = await stage.open(0);
     const offsets = await fill(publisher, "r", numbers(0, 10));
-    await reader.hears(offsets);
+    await reader.receives(offsets);
     const growing = async (name: string, data: object) =>
       await reader.ask({ op: "cmd", room: "r", name: `growing.${name}`, data });
     await growing("start", { id: "g" });
@@ -252,12 +255,12 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
       stage.second.signal("SIGCONT");
     }
     // As in docs/data.md: from then on no Shield serves it, whether it knew the second one or not.
-    const told = [];
+    const refusals = [];
     for (const after_offset of [offsets[1], offsets[3]]) {
-      told.push(await returns(stage, 1, "r", { after_offset, epoch }));
+      refusals.push(await returns(stage, 1, "r", { after_offset, epoch }));
     }
     const history = await offsetsOf(stage, 1, "r");
-    assert.deepEqual([told, history], [["erased", "erased"], []]);
+    assert.deepEqual([refusals, history], [["erased", "erased"], []]);
     const more = await growing("append", { id: "g", seq: 2, text: "more" });
     assert.notEqual(more.code, 0, "its text is gone");
     await growing("finish", { id: "g", seq: 2 });
@@ -280,7 +283,7 @@ const BESIDE: Readonly<Record<string, (stage: Beside) => Promise<void>>> = {
     assert.ok(messages > 0, "it was killed in the midst");
     const after_offset = all.get("r")![1];
     const refused = () => returns(stage, 0, "r", { after_offset, epoch });
-    await seen("a partly erased range is refused", refused, (told) => told === "erased");
+    await seen("a partly erased range is refused", refused, (reason) => reason === "erased");
     await stage.erase();
     assert.deepEqual(await stage.stocks(), {});
     for (const room of rooms) assert.deepEqual(await offsetsOf(stage, 0, room), []);

@@ -101,7 +101,7 @@ async function comesBack(
   using client = await open(at);
   const { recovered, reason } = await client.join(room, place);
   if (!recovered) return reason;
-  if (missed.length > 0) await client.hears(missed);
+  if (missed.length > 0) await client.receives(missed);
   return "";
 }
 
@@ -124,14 +124,14 @@ async function erases(stage: Stage, way: keyof typeof WAYS | keyof typeof TRIMS)
   const { offset: start, epoch } = await reader.join(room);
   using publisher = await stage.open(0);
   const offsets = await publisher.fill(room, numbers(0, 10));
-  await reader.hears(offsets);
+  await reader.receives(offsets);
   await publisher.fill("busy", numbers(0, 3 * KEPT));
   const is_whole = way === "whole" || way === "trim";
   const left = is_whole ? [] : offsets.slice(5);
   if (isTrim(way)) {
-    const told = await stage.admin("POST", `rooms/acme/${room}/trim`, TRIMS[way](offsets));
+    const trimmed = await stage.admin("POST", `rooms/acme/${room}/trim`, TRIMS[way](offsets));
     const messages = 10 - left.length;
-    assert.deepEqual([told.offset, told.messages], [offsets[messages - 1], messages]);
+    assert.deepEqual([trimmed.offset, trimmed.messages], [offsets[messages - 1], messages]);
   } else {
     const options = { filter: stage.subjectOf(room), ...WAYS[way](offsets) };
     await stage.manager.streams.purge(stage.stream, options);
@@ -142,7 +142,7 @@ async function erases(stage: Stage, way: keyof typeof WAYS | keyof typeof TRIMS)
   await seen(
     "the open room to refuse",
     () => back(0, offsets[1], []),
-    (told) => told !== "",
+    (reason) => reason !== "",
     5_000,
   );
   for (const at of [0, 1] as const) {
@@ -162,9 +162,9 @@ async function erases(stage: Stage, way: keyof typeof WAYS | keyof typeof TRIMS)
   if (!is_whole) assert.equal(await back(0, offsets[9], []), "", "nothing was missed");
   // Subscribers continue, and so do new ones.
   const [next = 0] = await publisher.fill(room, ["next"]);
-  let told = await reader.told();
-  if (told.signal !== undefined) told = await reader.told();
-  assert.equal(told.offset, next);
+  let message = await reader.next();
+  if (message.signal !== undefined) message = await reader.next();
+  assert.equal(message.offset, next);
   for (const at of [0, 1] as const) {
     assert.equal(await back(at, next, []), "");
     assert.equal(await back(at, offsets[0], []), "history-trimmed", `${way}, ${at}, later`);
@@ -193,7 +193,7 @@ async function singleMessages(stage: Stage, way: "erase" | "rmm"): Promise<void>
   const { offset: start, epoch } = await reader.join(room);
   using publisher = await stage.open(0);
   const offsets = await publisher.fill(room, numbers(0, 10));
-  await reader.hears(offsets);
+  await reader.receives(offsets);
   const back = (at: 0 | 1, after_offset: number | undefined, missed: readonly number[]) =>
     comesBack(stage, at, room, { after_offset, epoch }, missed);
   assert.equal(await back(1, offsets[0], offsets.slice(1)), "", "the other Shield has it, too");
@@ -207,7 +207,7 @@ async function singleMessages(stage: Stage, way: "erase" | "rmm"): Promise<void>
   const left = offsets.filter((_, n) => n !== 4);
   for (const at of [0, 1] as const) {
     const refused = () => back(at, offsets[1], []);
-    await seen("the Shield to refuse", refused, (told) => told !== "", 5_000);
+    await seen("the Shield to refuse", refused, (reason) => reason !== "", 5_000);
     for (const place of [start, offsets[0], offsets[3]]) {
       assert.equal(await back(at, place, []), "erased", `${way}, ${at}, after ${place}`);
     }
@@ -217,7 +217,7 @@ async function singleMessages(stage: Stage, way: "erase" | "rmm"): Promise<void>
     assert.deepEqual(body.messages.map(({ offset }: { offset: number }) => offset), left);
   }
   const [next = 0] = await publisher.fill(room, ["next"]);
-  assert.equal((await reader.told()).offset, next, "who hears the room goes on");
+  assert.equal((await reader.next()).offset, next, "who hears the room goes on");
 }
 
 /** Purged while the first Shield is disconnected from NATS: it receives no request. */
@@ -228,7 +228,7 @@ async function whileCut(stage: Stage): Promise<void> {
     const { offset: start, epoch } = await reader.join(room);
     using publisher = await stage.open(1);
     const offsets = await publisher.fill(room, numbers(0, 10));
-    await reader.hears(offsets);
+    await reader.receives(offsets);
     await publisher.fill("busy", numbers(0, 3 * KEPT));
     await stage.link.cut();
     const options = { filter: stage.subjectOf(room), ...WAYS[way](offsets) };
@@ -237,13 +237,13 @@ async function whileCut(stage: Stage): Promise<void> {
     const back = (after_offset: number | undefined) =>
       comesBack(stage, 0, room, { after_offset, epoch }, []);
     // A Shield without NATS refuses, too.
-    const told = await seen(
+    const answer = await seen(
       "the cut Shield to refuse",
       () => back(offsets[1]).catch(() => "no answer"),
       (reason) => reason === "history-trimmed" || reason === "",
       30_000,
     );
-    assert.equal(told, "history-trimmed", way);
+    assert.equal(answer, "history-trimmed", way);
     assert.equal(await back(start), "history-trimmed", way);
     const { body } = await new HttpPeer(stage.urls[0], stage.token).call(
       "GET",
@@ -269,7 +269,7 @@ async function lowersLimits(stage: Stage): Promise<void> {
     const { offset: start, epoch } = await reader.join(`${room}-${at}`);
     using publisher = await stage.open(0);
     const offsets = await publisher.fill(`${room}-${at}`, numbers(0, 10));
-    await reader.hears(offsets);
+    await reader.receives(offsets);
     await publisher.fill("busy", numbers(0, 3 * KEPT));
     const back = (after_offset: number | undefined, missed: readonly number[] = []) =>
       comesBack(stage, at, `${room}-${at}`, { after_offset, epoch }, missed);

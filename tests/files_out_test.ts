@@ -37,7 +37,7 @@ class Crowd implements Disposable {
   /** Number of admissions. */
   entered = 0;
   /** The number of answers that there is no room. */
-  told = 0;
+  refused = 0;
   #waits = true;
   readonly #connect: () => Promise<Deno.Conn>;
   readonly #request: Uint8Array<ArrayBuffer>;
@@ -83,7 +83,7 @@ class Crowd implements Disposable {
       await conn.write(this.#request);
       const text = new TextDecoder().decode(buffer.subarray(0, await conn.read(buffer) ?? 0));
       is_in = text.startsWith("HTTP/1.1 101 ");
-      if (text.includes('"at-capacity"')) this.told++;
+      if (text.includes('"at-capacity"')) this.refused++;
       if (!is_in) return false;
       this.entered++;
       this.inside.add(conn);
@@ -118,16 +118,16 @@ async function askOperators(bus: TestBus, scraper: Deno.HttpClient): Promise<str
 /** Two clients that connected earlier; `talk` passes a message from one to the other. */
 async function pairOf(bus: TestBus, trusting: Deno.HttpClient) {
   const offer = { token: bus.token, subprotocols: [JSON_FRAMES], client: trusting };
-  const [hearer, speaker] = [new RawClient(bus.url, offer), new RawClient(bus.url, offer)];
-  await Promise.all([hearer.json(), speaker.json()]);
-  await ask(hearer, { op: "sub", room: "lobby" });
-  let said = 0;
+  const [receiver, speaker] = [new RawClient(bus.url, offer), new RawClient(bus.url, offer)];
+  await Promise.all([receiver.json(), speaker.json()]);
+  await ask(receiver, { op: "sub", room: "lobby" });
+  let n = 0;
   const talk = async () => {
-    speaker.send({ op: "pub", room: "lobby", type: "chat", data: { said: ++said } });
-    const message = await hearer.json();
-    assert.deepEqual(message.data, { said }, JSON.stringify(message));
+    speaker.send({ op: "pub", room: "lobby", type: "chat", data: { n: ++n } });
+    const message = await receiver.json();
+    assert.deepEqual(message.data, { n }, JSON.stringify(message));
   };
-  return { talk, close: () => [hearer, speaker].forEach((one) => one[Symbol.dispose]()) };
+  return { talk, close: () => [receiver, speaker].forEach((one) => one[Symbol.dispose]()) };
 }
 
 /** The open files of the bus: its process is the one whose announcement has its address. */
@@ -150,7 +150,7 @@ async function runOut(bus: TestBus, { websocket, files, tls }: Trial): Promise<v
   const pair = await pairOf(bus, trusting);
   using crowd = new Crowd(bus, tls);
   const all = Array.from({ length: files + MORE }, () => crowd.come());
-  await until("it is full", () => crowd.inside.size > files / 3 && crowd.told > 0);
+  await until("it is full", () => crowd.inside.size > files / 3 && crowd.refused > 0);
   const [full, full_ms] = [crowd.inside.size, performance.now()];
   // A bus that believes its port is lost would give up within this time.
   while (performance.now() < full_ms + 2 * GONE_MS) {

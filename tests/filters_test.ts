@@ -281,14 +281,14 @@ async function judged(bus: TestBus, place: Place, form: "json" | "protobuf"): Pr
   for (const [at, [filter, orders]] of FILTERS.entries()) {
     using listener = listeners[at];
     assert.ok(listener);
-    while (listener.heard.length < orders.length) {
+    while (listener.received.length < orders.length) {
       await listener.ask({ op: "unsub", room: "nothing" });
     }
     await listener.ask({ op: "sub", room, filter, after_offset: 0, epoch: result.epoch });
-    while (listener.heard.length < 2 * orders.length) {
+    while (listener.received.length < 2 * orders.length) {
       await listener.ask({ op: "unsub", room: "nothing" });
     }
-    const offsets = listener.heard.map(({ offset = 0 }) => offset - result.offset);
+    const offsets = listener.received.map(({ offset = 0 }) => offset - result.offset);
     assert.deepEqual(offsets, [...orders, ...orders], `live and recovered: ${filter}`);
     const history = await listener.ask({
       op: "cmd",

@@ -77,10 +77,10 @@ testOnDisk(
     assert.equal((await roomState(state).get("k")).value, 1, "what is stored can be read");
     assert.ok((await history(log, { limit: 1 })).messages.length === 1);
     const plain = client.room("plain");
-    using heard = plain.subscribe();
-    await heard.ready;
+    using messages = plain.subscribe();
+    await messages.ready;
     await plain.publish("t", "still here");
-    assert.equal((await heard.next()).value?.text(), "still here", "what keeps nothing goes on");
+    assert.equal((await messages.next()).value?.text(), "still here", "what keeps nothing goes on");
     await disk.clear();
     await until("a bus that is well again", async () => (await readiness(bus)).status === 200);
     assert.ok(await isWritable(bus));

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { connect, type Room } from "@arqon/sdk";
 import { stopStream } from "@arqon/sdk/streams";
 import { until } from "../shared/testing/until.ts";
-import { Heard, stored } from "./growing/received.ts";
+import { Received, stored } from "./growing/received.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import { send } from "./peers/own_connections.ts";
 
@@ -30,7 +30,7 @@ function bodyOf() {
 /** Two requests with one id, neither of which has a piece when the other begins: one is refused. */
 async function rivals(
   room: Room,
-  heard: Heard,
+  received: Received,
   post: (query: string, body: ReadableStream<Uint8Array>) => Promise<Response>,
 ): Promise<void> {
   const [four, rival] = [bodyOf(), bodyOf()];
@@ -39,7 +39,7 @@ async function rivals(
     (await room.command("growing.list")).json<{ messages: { id: string }[] }>().messages;
   await until("it grows", async () => (await growing()).some(({ id }) => id === "four"));
   four.write("mine");
-  await until("it is received", () => heard.of("four")?.text === "mine");
+  await until("it is received", () => received.of("four")?.text === "mine");
   rival.write("another's");
   assert.equal((await lost).status, 409);
   rival.fail();
@@ -71,7 +71,7 @@ Deno.test("a body of HTTP grows as it arrives", async () => {
     token: await bus.tokenFor({ user: "bob" }),
   });
   const room = bob.room("chat-http");
-  using heard = new Heard(room);
+  using received = new Received(room);
   const token = await bus.tokenFor({ user: "ann" });
   const post = (query: string, body: ReadableStream<Uint8Array> | string, type = "text/plain") =>
     fetch(`${bus.http_url}/v1/rooms/chat-http/streams${query}`, {
@@ -84,9 +84,9 @@ Deno.test("a body of HTTP grows as it arrives", async () => {
   one.write("half of a fox: ");
   // Its bytes come in two parts.
   one.write(new Uint8Array([0xf0, 0x9f]));
-  await until("it grows", () => heard.of("one")?.text === "half of a fox: ");
+  await until("it grows", () => received.of("one")?.text === "half of a fox: ");
   one.write(new Uint8Array([0xa6, 0x8a]));
-  await until("the fox is whole", () => heard.of("one")?.text === "half of a fox: 🦊");
+  await until("the fox is whole", () => received.of("one")?.text === "half of a fox: 🦊");
   one.end();
   const response = await answer;
   assert.equal(response.status, 200);
@@ -99,7 +99,7 @@ Deno.test("a body of HTTP grows as it arrives", async () => {
   const two = bodyOf();
   const stopped = post("?id=two", two.body);
   two.write("endless");
-  await until("it grows", () => heard.of("two")?.text === "endless");
+  await until("it grows", () => received.of("two")?.text === "endless");
   await stopStream(room, "two", "enough");
   const refusal = await stopped;
   assert.equal(refusal.status, 409);
@@ -109,11 +109,11 @@ Deno.test("a body of HTTP grows as it arrives", async () => {
   const three = bodyOf();
   const gone = post("?id=three", three.body).catch(() => {});
   three.write("so far");
-  await until("it grows", () => heard.of("three")?.text === "so far");
+  await until("it grows", () => received.of("three")?.text === "so far");
   three.fail();
   await gone;
-  await until("it was aborted", () => heard.of("three")?.state === "aborted");
-  await rivals(room, heard, post);
+  await until("it was aborted", () => received.of("three")?.state === "aborted");
+  await rivals(room, received, post);
   for (
     const [query, body, type, status] of [
       ["?ids=x", "x", "text/plain", 400],
@@ -139,7 +139,7 @@ Deno.test("a body whose token is revoked ends with its next piece", async () => 
     await bus.tokenFor({ user: "root", role: "admin" }),
   ];
   await using bob = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
-  using heard = new Heard(bob.room("chat-http"));
+  using received = new Received(bob.room("chat-http"));
   const one = bodyOf();
   const answer = fetch(`${bus.http_url}/v1/rooms/chat-http/streams?id=one`, {
     method: "POST",
@@ -147,13 +147,13 @@ Deno.test("a body whose token is revoked ends with its next piece", async () => 
     body: one.body,
   });
   one.write("before");
-  await until("it grows", () => heard.of("one")?.text === "before");
+  await until("it grows", () => received.of("one")?.text === "before");
   const revoked = { tenant: "default", user: "ann" };
-  const said = await send(`${bus.admin_url}/v1/revocations`, root, "POST", revoked);
-  assert.equal(said.status, 200, await said.text());
+  const response = await send(`${bus.admin_url}/v1/revocations`, root, "POST", revoked);
+  assert.equal(response.status, 200, await response.text());
   one.write("after");
   const refusal = await answer;
   assert.deepEqual([refusal.status, (await refusal.json()).reason], [401, "token-revoked"]);
-  await until("it was aborted", () => heard.of("one")?.state === "aborted");
-  assert.equal(heard.of("one")?.text, "before");
+  await until("it was aborted", () => received.of("one")?.state === "aborted");
+  assert.equal(received.of("one")?.text, "before");
 });

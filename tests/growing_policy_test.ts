@@ -9,7 +9,7 @@ import { openStream, stopStream, stream } from "@arqon/sdk/streams";
 import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
 import { binary, guestText } from "../shield/policy/testing/guests.ts";
 import { until } from "../shared/testing/until.ts";
-import { Heard, stored } from "./growing/received.ts";
+import { Received, stored } from "./growing/received.ts";
 import { cutAnywhere } from "./growing/judged_cases.ts";
 import { startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
@@ -64,23 +64,23 @@ const open = async (bus: TestBus, user: string): Promise<Connection> =>
  */
 async function ended(ann: Connection, bob: Connection): Promise<void> {
   const room = ann.room("chat-mask-ends");
-  using heard = new Heard(bob.room("chat-mask-ends"));
+  using received = new Received(bob.room("chat-mask-ends"));
   const held = async (id: string) => {
     const out = await openStream(room, { id });
     await out.write("ask for project fal");
-    await until("the released part is received", () => heard.of(id)?.text === "ask for ");
+    await until("the released part is received", () => received.of(id)?.text === "ask for ");
     return out;
   };
   await (await held("finished")).finish();
-  await until("the rest is received", () => heard.of("finished")?.state === "finished");
-  assert.equal(heard.of("finished")?.text, "ask for project fal");
+  await until("the rest is received", () => received.of("finished")?.state === "finished");
+  assert.equal(received.of("finished")?.text, "ask for project fal");
   await held("stopped");
   await stopStream(bob.room("chat-mask-ends"), "stopped");
-  await until("the rest is received", () => heard.of("stopped")?.state === "stopped");
-  assert.equal(heard.of("stopped")?.text, "ask for project fal");
+  await until("the rest is received", () => received.of("stopped")?.state === "stopped");
+  assert.equal(received.of("stopped")?.text, "ask for project fal");
   await (await held("dropped")).abort("no", { keep: false });
-  await until("its end is received", () => heard.of("dropped")?.state === "aborted");
-  assert.equal(heard.of("dropped")?.text, "ask for ");
+  await until("its end is received", () => received.of("dropped")?.state === "aborted");
+  assert.equal(received.of("dropped")?.text, "ask for ");
   const texts = (await stored(room)).map((message) => message.text());
   assert.deepEqual(texts, ["ask for project fal", "ask for project fal"]);
 }
@@ -88,10 +88,10 @@ async function ended(ann: Connection, bob: Connection): Promise<void> {
 /** A policy ends a message: readers keep what they have, its producer gets the reason. */
 async function stops(ann: Connection, bob: Connection): Promise<void> {
   const room = ann.room("chat-stop");
-  using heard = new Heard(bob.room("chat-stop"));
+  using received = new Received(bob.room("chat-stop"));
   const source = (async function* () {
     yield "so far";
-    await until("it is received", () => heard.of("a")?.text === "so far");
+    await until("it is received", () => received.of("a")?.text === "so far");
     yield "! and no further";
   })();
   await assert.rejects(stream(room, source, { id: "a" }), (error) => {
@@ -100,9 +100,9 @@ async function stops(ann: Connection, bob: Connection): Promise<void> {
     assert.ok(["policy-rejected", "growing-ended"].includes(reason), message);
     return /rather/.test(message);
   });
-  await until("the end is received", () => heard.of("a")?.state === "aborted");
-  assert.equal(heard.of("a")?.text, "so far");
-  assert.match(heard.of("a")?.reason ?? "", /rather/);
+  await until("the end is received", () => received.of("a")?.state === "aborted");
+  assert.equal(received.of("a")?.text, "so far");
+  assert.match(received.of("a")?.reason ?? "", /rather/);
   const [message] = await stored(room);
   assert.equal(message?.text(), "so far");
   assert.equal(message?.headers["x-arqon-growing"], "aborted");
@@ -115,7 +115,7 @@ async function stops(ann: Connection, bob: Connection): Promise<void> {
 /** A policy that fails releases nothing; one that holds back too much ends the message. */
 async function failsClosed(ann: Connection, bob: Connection): Promise<void> {
   const loops = ann.room("chat-loop");
-  using heard = new Heard(bob.room("chat-loop"));
+  using received = new Received(bob.room("chat-loop"));
   await loops.command("growing.start", { id: "a" });
   for (let time = 0; time < 2; time++) {
     await assert.rejects(
@@ -127,7 +127,7 @@ async function failsClosed(ann: Connection, bob: Connection): Promise<void> {
     .json<{ text: string; seq: number }>()!;
   assert.deepEqual({ text, seq }, { text: "", seq: 0 });
   await loops.command("growing.abort", { id: "a" });
-  assert.deepEqual(heard.pieces("a").join(""), "");
+  assert.deepEqual(received.pieces("a").join(""), "");
   const holds = ann.room("chat-hold");
   await holds.command("growing.start", { id: "b" });
   await holds.command("growing.append", { id: "b", seq: 1, text: "x".repeat(64) });
@@ -168,11 +168,11 @@ Deno.test("held-back text of an abandoned message is dropped at its end", async 
   await deploy(admin, await Deno.readFile(MASK), binding);
   await using ann = await open(bus, "ann");
   const room = ann.room("chat-left");
-  using heard = new Heard(room);
+  using received = new Received(room);
   await room.command("growing.start", { id: "left" });
   await room.command("growing.append", { id: "left", seq: 1, text: "The Geheim" });
-  await until("it was abandoned", () => heard.of("left")?.state === "aborted");
-  assert.equal(heard.of("left")?.text, "The Geheim");
+  await until("it was abandoned", () => received.of("left")?.state === "aborted");
+  assert.equal(received.of("left")?.text, "The Geheim");
   assert.deepEqual((await stored(room)).map((message) => message.text()), ["The Geheim"]);
 });
 

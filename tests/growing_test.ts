@@ -11,7 +11,7 @@ import { refusedWith } from "../sdk/typescript/testing/scripted_peer.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { until } from "../shared/testing/until.ts";
-import { Heard, stored } from "./growing/received.ts";
+import { Received, stored } from "./growing/received.ts";
 import { startLocalBus } from "./harness/local_bus.ts";
 import type { TestBus } from "./harness/test_bus.ts";
 
@@ -35,15 +35,15 @@ filter = "type != 'x'"
 const open = async (bus: TestBus, user: string, claims: Record<string, unknown> = {}) =>
   await connect({ url: bus.url, token: await bus.tokenFor({ user, claims }) });
 
-async function hearing(room: Room): Promise<Heard> {
-  const heard = new Heard(room);
+async function receiving(room: Room): Promise<Received> {
+  const received = new Received(room);
   // Present readers receive the beginning of a message at once.
   const probe = await openStream(room);
-  await until("the reader has subscribed", () => heard.of(probe.id) !== undefined);
+  await until("the reader has subscribed", () => received.of(probe.id) !== undefined);
   await probe.abort("", { keep: false });
-  await until("it has ended", () => heard.of(probe.id)?.state === "aborted");
-  heard.all.length = 0;
-  return heard;
+  await until("it has ended", () => received.of(probe.id)?.state === "aborted");
+  received.all.length = 0;
+  return received;
 }
 
 /** Readers receive pieces; a later reader gets the present text as one piece; the room has one message in the end. */
@@ -51,20 +51,20 @@ async function grows({ ann, bob }: Users): Promise<void> {
   const [written, read] = [ann.room("chat-1"), bob.room("chat-1")];
   using plain = read.subscribe();
   await plain.ready;
-  using heard = await hearing(read);
+  using received = await receiving(read);
   const out = await openStream(written, { id: "answer-1", type: "answer" });
   const pieces = ["Once ", "upon 🦊", " a time", ""];
   for (const [at, piece] of pieces.entries()) {
     await out.write(piece);
     const so_far = pieces.slice(0, at + 1).join("");
-    await until("the piece is received", () => heard.of("answer-1")?.text === so_far);
+    await until("the piece is received", () => received.of("answer-1")?.text === so_far);
   }
-  using late = new Heard(read);
+  using late = new Received(read);
   await until("it is stored as one message", () => late.of("answer-1")?.piece === pieces.join(""));
   await out.write("!");
   const { outcome, offset } = await out.finish();
   assert.equal(outcome, "finished");
-  for (const reader of [heard, late]) {
+  for (const reader of [received, late]) {
     await until("the end is received", () => reader.of("answer-1")?.state === "finished");
     assert.deepEqual(reader.of("answer-1"), {
       ...{ id: "answer-1", type: "answer", sender: "ann", state: "finished", reason: "", offset },
@@ -72,7 +72,7 @@ async function grows({ ann, bob }: Users): Promise<void> {
       started_ms: reader.of("answer-1")?.started_ms,
     });
   }
-  assert.equal(heard.pieces("answer-1").join(""), `${pieces.join("")}!`);
+  assert.equal(received.pieces("answer-1").join(""), `${pieces.join("")}!`);
   assert.deepEqual(late.pieces("answer-1"), [pieces.join(""), "!", ""]);
   // A reader without support for growing messages receives one message.
   const { value } = await plain.next();
@@ -97,7 +97,7 @@ async function stopped({ ann, bob, reader, stopper }: Users): Promise<void> {
     }
   })();
   const iterator = source[Symbol.asyncIterator]();
-  const told = {
+  const expected = {
     [Symbol.asyncIterator]: () => ({
       next: () => iterator.next(),
       return() {
@@ -106,9 +106,9 @@ async function stopped({ ann, bob, reader, stopper }: Users): Promise<void> {
       },
     }),
   };
-  using heard = await hearing(bob.room("chat-stop"));
-  const ending = stream(room, told, { id: "endless" });
-  await until("it grows", () => heard.of("endless")?.text === "so far");
+  using received = await receiving(bob.room("chat-stop"));
+  const ending = stream(room, expected, { id: "endless" });
+  await until("it grows", () => received.of("endless")?.text === "so far");
   await assert.rejects(
     stopStream(reader.room("chat-stop"), "endless"),
     refusedWith("not-granted"),
@@ -118,8 +118,8 @@ async function stopped({ ann, bob, reader, stopper }: Users): Promise<void> {
   assert.deepEqual(end, { id: "endless", outcome: "stopped", offset: message?.offset });
   assert.deepEqual(await ending, end);
   assert.ok(is_ended);
-  await until("the end is received", () => heard.of("endless")?.state === "stopped");
-  const { text, reason } = heard.of("endless")!;
+  await until("the end is received", () => received.of("endless")?.state === "stopped");
+  const { text, reason } = received.of("endless")!;
   assert.deepEqual({ text, reason }, { text: "so far", reason: "enough" });
   assert.equal(message?.text(), "so far");
   assert.equal(message?.sender, "ann");
@@ -360,15 +360,15 @@ Deno.test("a message whose room is no longer durable ends all the same, and its 
   await using bus = await startLocalBus(ROOMS);
   await using ann = await open(bus, "ann");
   const room = ann.room("chat-1");
-  using heard = await hearing(room);
+  using received = await receiving(room);
   await room.command("growing.start", { id: "a" });
   await room.command("growing.append", { id: "a", seq: 1, text: "so far" });
   const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
   const { status } = await admin.ask("PUT", "/v1/tenants/default/rooms", { room: "chat-*" });
   assert.equal(status, 200);
-  const said = (await room.command("growing.finish", { id: "a" })).json<{ outcome: string }>();
-  assert.equal(said.outcome, "finished");
-  await until("the reader knows", () => heard.of("a")?.state === "finished");
+  const answer = (await room.command("growing.finish", { id: "a" })).json<{ outcome: string }>();
+  assert.equal(answer.outcome, "finished");
+  await until("the reader knows", () => received.of("a")?.state === "finished");
   await assert.rejects(
     room.command("growing.finish", { id: "b" }),
     refusedWith("not-durable"),

@@ -63,8 +63,8 @@ Deno.test("a denied user gets the reason, an allowed one continues, and no other
   assert.equal((await publish("free", 1)).status, 200);
   const types = receiver.calls.slice(asked).map(({ body }) => body.type);
   assert.ok(!types.includes("before.publish"), "the room has no hook");
-  const heard = [await client.json(), await client.json()];
-  assert.deepEqual(heard.map(({ room, data }) => [room, data.n]), [["asked-1", 2], ["free", 1]]);
+  const received = [await client.json(), await client.json()];
+  assert.deepEqual(received.map(({ room, data }) => [room, data.n]), [["asked-1", 2], ["free", 1]]);
   const about = receiver.calls.find(({ body }) => body.type === "before.publish")?.body.data;
   assert.equal(about.caller.user_id, "bob");
   assert.equal(about.message.type, "t");

@@ -49,7 +49,7 @@ const answer = ({ body: { type, data } }: ReceivedCall) => {
     reason: "no",
   });
 };
-const toldOf = ({ taken }: Receiver, type: string) => {
+const callsOf = ({ taken }: Receiver, type: string) => {
   const calls = new Map(taken.map((call) => [call.id, call.body]));
   return [...calls.values()].filter((body) => body.type === type);
 };
@@ -69,8 +69,8 @@ Deno.test("refusals and budgets are notified, in order, and the excess is counte
   const publish = async (type: string, room = "o-1") =>
     (await client.call("POST", `rooms/${room}/messages`, { type, data: {} })).status;
   assert.deepEqual([await publish("paid"), await publish("secret")], [200, 403]);
-  await until("it is notified", () => toldOf(receiver, "policy.refused").length === 1);
-  const [{ data: { room, event } }] = toldOf(receiver, "policy.refused");
+  await until("it is notified", () => callsOf(receiver, "policy.refused").length === 1);
+  const [{ data: { room, event } }] = callsOf(receiver, "policy.refused");
   assert.deepEqual([room, event.what, event.reason, event.user_id], [
     "o-1",
     "publish",
@@ -80,18 +80,18 @@ Deno.test("refusals and budgets are notified, in order, and the excess is counte
   assert.match(event.message, /no/);
   using socket = await openText(bus.url, await bus.tokenFor({ user: "bob" }));
   socket.send({ op: "sub", room: "o-9", id: 1 });
-  await until("a subscription", () => toldOf(receiver, "policy.refused").length === 2);
-  assert.equal(toldOf(receiver, "policy.refused")[1].data.event.what, "subscribe");
+  await until("a subscription", () => callsOf(receiver, "policy.refused").length === 2);
+  assert.equal(callsOf(receiver, "policy.refused")[1].data.event.what, "subscribe");
   await Promise.all(Array.from({ length: 60 }, () => publish("secret")));
   const count = () =>
-    toldOf(receiver, "policy.refused").length +
-    toldOf(receiver, "hook.lost").reduce((sum, { data }) => sum + data.count, 0);
+    callsOf(receiver, "policy.refused").length +
+    callsOf(receiver, "hook.lost").reduce((sum, { data }) => sum + data.count, 0);
   // The other hook is notified of what is left out, too, under the same ids.
   await until("each is notified or counted", () => count() === 62);
-  assert.ok(toldOf(receiver, "hook.lost").every(({ data }) => data.reason === "left-out"));
+  assert.ok(callsOf(receiver, "hook.lost").every(({ data }) => data.reason === "left-out"));
   for (let turn = 0; turn < 5; turn++) assert.equal(await publish("paid"), 200);
-  await until("the budget", () => toldOf(receiver, "budget.exhausted").length === 1);
-  const [{ data }] = toldOf(receiver, "budget.exhausted");
+  await until("the budget", () => callsOf(receiver, "budget.exhausted").length === 1);
+  const [{ data }] = callsOf(receiver, "budget.exhausted");
   assert.deepEqual([data.room, data.event.unit, data.event.limit, data.event.action], [
     null,
     "messages_in",
@@ -117,7 +117,7 @@ Deno.test("no client reads or writes the room of events, by its name or by a pat
   await ask(socket, { op: "sub", room: "~*" });
   const denied = { type: "secret", data: {} };
   assert.equal((await client.call("POST", "rooms/o-1/messages", denied)).status, 403);
-  await until("it is notified", () => toldOf(receiver, "policy.refused").length === 1);
+  await until("it is notified", () => callsOf(receiver, "policy.refused").length === 1);
   socket.send({ op: "pub", room: "~other", type: "mine", id: 3 });
   for (let frame = await socket.json(); frame.type !== "mine"; frame = await socket.json()) {
     assert.notEqual(frame.op, "msg", JSON.stringify(frame));

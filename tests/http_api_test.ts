@@ -267,8 +267,8 @@ Deno.test("without a Brain commands are refused at once, and messages pass", asy
 // The SDK without WebSocket: nginx and HAProxy that forward no upgrade, sockets that are cut soon, a platform without
 // WebSocket; and what the SDK remembers of it.
 
-async function one(heard: AsyncIterable<Message>): Promise<unknown> {
-  for await (const message of heard) return message.json();
+async function one(messages: AsyncIterable<Message>): Promise<unknown> {
+  for await (const message of messages) return message.json();
   return undefined;
 }
 
@@ -295,11 +295,11 @@ async function talks(bus: TestBus, port: number): Promise<void> {
   const url = `http://127.0.0.1:${port}`;
   const { webSocket, count } = counted();
   await using first = await connect({ url, token: bus.token, webSocket, transport: "auto" });
-  await using heard = first.room("lobby").subscribe({ presence: true });
-  await heard.ready;
-  await until("it has arrived itself", () => heard.presence.members.size === 1);
+  await using messages = first.room("lobby").subscribe({ presence: true });
+  await messages.ready;
+  await until("it has arrived itself", () => messages.presence.members.size === 1);
   await first.room("lobby").publish("t", 1);
-  assert.equal(await one(heard), 1);
+  assert.equal(await one(messages), 1);
   assert.equal(count(), 1);
   await using second = await connectEitherWay({ url, token: bus.token, webSocket });
   await second.room("lobby").publish("t", 2);

@@ -43,9 +43,9 @@ export async function state(bus: TwoWays): Promise<void> {
   const path = `rooms/state/state/${encodeURIComponent("a/b ü%")}`;
   const first = await ann.done("PUT", path, '{"value": {"n":9007199254740993, "x": 1.0}}');
   const { version } = first;
-  const told = await bob.told();
-  assert.equal(told.type, "ROOM_UPDATE");
-  const { key, op, by } = told.data as Record<string, unknown>;
+  const message = await bob.nextOther();
+  assert.equal(message.type, "ROOM_UPDATE");
+  const { key, op, by } = message.data as Record<string, unknown>;
   assert.deepEqual([key, op, by], ["a/b ü%", "set", "ann"]);
   const { epoch } = first;
   const read = await fetch(`${bus.urls[1]}/v1/${path}?after_version=${version}&epoch=${epoch}`, {
@@ -126,7 +126,7 @@ export async function locks(bus: TwoWays): Promise<void> {
 
   await ann.done("POST", at, { ttl_ms: 50 });
   for (;;) {
-    const { op, cause } = (await watcher.told()).data as { op: string; cause?: string };
+    const { op, cause } = (await watcher.nextOther()).data as { op: string; cause?: string };
     if (op === "unlock" && cause === "expired") break;
   }
   await bob.done("POST", at);
@@ -267,7 +267,7 @@ export async function tenants(bus: TwoWays): Promise<void> {
 
 async function signalOf(client: PresenceClient): Promise<unknown[]> {
   for (;;) {
-    const { signal } = await client.told();
+    const { signal } = await client.nextOther();
     if (signal !== undefined) return [signal.kind, signal.target, signal.reason];
   }
 }

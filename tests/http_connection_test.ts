@@ -29,9 +29,9 @@ const over = (bus: TestBus, more: Partial<ConnectOptions> = {}): Promise<Connect
   connect({ url: bus.http_url, token: bus.token, webSocket: HttpSocket, ...more });
 
 /** The data of `count` messages; then it unsubscribes. */
-async function taken(heard: AsyncIterable<Message>, count: number): Promise<unknown[]> {
+async function taken(messages: AsyncIterable<Message>, count: number): Promise<unknown[]> {
   const data: unknown[] = [];
-  for await (const message of heard) {
+  for await (const message of messages) {
     if (message.type === "t") data.push(message.json());
     if (data.length === count) return data;
   }
@@ -44,16 +44,16 @@ const NUMBERS = Array.from({ length: COUNT }, (_, n) => n);
 async function speaks(bus: TestBus): Promise<void> {
   await using one = await over(bus);
   await using two = await connect({ url: bus.http_url, token: bus.token });
-  await using heard = one.room("kept").subscribe({ presence: true });
+  await using messages = one.room("kept").subscribe({ presence: true });
   await using others = two.room("kept").subscribe({ presence: true });
-  await Promise.all([heard.ready, others.ready]);
+  await Promise.all([messages.ready, others.ready]);
   await until(
     "both are connected",
-    () => others.presence.members.size === 2 && heard.presence.members.size === 2,
+    () => others.presence.members.size === 2 && messages.presence.members.size === 2,
   );
   const sent = await Promise.all(NUMBERS.map((n) => one.room("kept").publish("t", n)));
   assert.equal(Number(sent.at(-1)?.offset), COUNT);
-  assert.deepEqual(await taken(heard, COUNT), NUMBERS);
+  assert.deepEqual(await taken(messages, COUNT), NUMBERS);
   await until("one has left the room", () => others.presence.members.size === 1);
   await using again = one.room("kept").subscribe({ presence: true });
   await again.ready;
@@ -71,8 +71,8 @@ async function isPutOut(bus: TestBus): Promise<void> {
     token: await bus.tokenFor({ user: "zoe" }),
     onError: (error) => errors.push(error),
   });
-  await using heard = zoe.room("plain").subscribe();
-  await heard.ready;
+  await using messages = zoe.room("plain").subscribe();
+  await messages.ready;
   const service = new HttpPeer(bus.http_url, await bus.tokenFor({ role: "service" }));
   await service.done("POST", "bans", { user_id: "zoe", reason: "spam" });
   assert.equal((await zoe.closed)?.reason, "banned");
@@ -164,9 +164,9 @@ async function polled(bus: TestBus): Promise<void> {
   assert.equal((await ask(next, await bus.tokenFor({ user: "other" }))).status, 404);
   const end = [0, 0, 0, 1, 0, 0, 0, 0];
   assert.equal((await ask(path, bus.token, end)).status, 204);
-  let told = "";
-  for (let poll = 2; !told.includes("event: closed"); poll++) {
-    told = (await ask(`${path}&poll=${poll}`)).text;
+  let refused_for = "";
+  for (let poll = 2; !refused_for.includes("event: closed"); poll++) {
+    refused_for = (await ask(`${path}&poll=${poll}`)).text;
   }
   await until("it is removed", async () => (await ask(`${path}&poll=9`)).status === 404);
   using stream = await EventReader.open(`${bus.http_url}/v1/connections`, { token: bus.token });
@@ -187,12 +187,12 @@ Deno.test("requests go with the token that the connection was given last", async
   // It has expired; 8 s of the 30 s tolerance for clock differences are left. If that was too short, the client has
   // connected with the second one.
   const first = await bus.tokenFor({ user: "iris", ttl_seconds: -22 });
-  let asked = 0;
+  let requests = 0;
   await using one = await connect({
     url: bus.http_url,
     transport: "http",
     random: () => 0,
-    getToken: () => asked++ === 0 ? first : bus.tokenFor({ user: "iris" }),
+    getToken: () => requests++ === 0 ? first : bus.tokenFor({ user: "iris" }),
   });
   const { connection_id } = one.welcome;
   await until("the first token is refused", async () => {
@@ -202,5 +202,5 @@ Deno.test("requests go with the token that the connection was given last", async
     return status === 401;
   });
   await one.room("lobby").publish("t", 1);
-  assert.deepEqual([asked, one.welcome.connection_id], [2, connection_id]);
+  assert.deepEqual([requests, one.welcome.connection_id], [2, connection_id]);
 });

@@ -45,10 +45,10 @@ async function say(client: Connection): Promise<void> {
 }
 
 /** The journal reports what is missing, and has later decisions. */
-function checkTold(lines: readonly JournalLine[], why: string): void {
-  const told = lines.filter(isHole).filter(({ hole }) => hole.why === why);
-  assert(told.length > 0, JSON.stringify(lines.filter(isHole)));
-  const { records, to_ms } = told.at(-1)!.hole;
+function checkHoles(lines: readonly JournalLine[], why: string): void {
+  const found = lines.filter(isHole).filter(({ hole }) => hole.why === why);
+  assert(found.length > 0, JSON.stringify(lines.filter(isHole)));
+  const { records, to_ms } = found.at(-1)!.hole;
   assert(records !== null && records > 0);
   assert(lines.some((line) => !isHole(line) && line.time_ms > to_ms), "it goes on behind it");
 }
@@ -74,7 +74,7 @@ if (why_not === undefined) {
     });
     await client.close();
     await bus.stop();
-    checkTold(await journalLines({ server: { data_dir } }, TENANT), "storage-full");
+    checkHoles(await journalLines({ server: { data_dir } }, TENANT), "storage-full");
   });
 }
 
@@ -101,5 +101,5 @@ Deno.test("journal: without storage in NATS messages continue, and with storage 
     await link.close();
   }
   await bus.stop();
-  checkTold(await journalLines({ nats: { urls: [nats.url] } }, TENANT), "storage-full");
+  checkHoles(await journalLines({ nats: { urls: [nats.url] } }, TENANT), "storage-full");
 });

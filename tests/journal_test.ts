@@ -92,12 +92,12 @@ Deno.test("journal: a message without an id is found in its room's log, though i
   await ask(client, { op: "pub", room: "durable-1", type: "chat", data: "hello" });
   const url = `${bus.admin_url}/v1/journal?tenant=${TENANT}&room=durable-1&payload=1`;
   const headers = { authorization: `Bearer ${await bus.tokenFor({ role: "admin" })}` };
-  const told = await seen(
+  const lines = await seen(
     "the journal",
     async () => (await (await fetch(url, { headers })).text()).trim().split("\n"),
     ({ length }) => length > 1,
   );
-  assert.deepEqual(JSON.parse(told[0]!).payload, { form: "kept", data: btoa('"hello"') });
+  assert.deepEqual(JSON.parse(lines[0]!).payload, { form: "kept", data: btoa('"hello"') });
 });
 
 Deno.test("journal: data that a policy removed from a message is recorded only if the class keeps payloads", async () => {

@@ -319,15 +319,15 @@ Deno.test("schedules count as ingress, and take from the rates of their tenant",
     for (const id of ["one", "two", "three", "four"]) {
       const body = { room: "hall", message: { type: "tick", data: {} }, at_ms };
       const path = `/v1/tenants/default/schedules/${id}`;
-      const { status, body: said } = await admin.ask("PUT", path, body);
-      if (status === 400 && said.detail?.includes("at_ms: expected a future time")) return false;
-      assert.equal(status, 200, JSON.stringify(said));
+      const { status, body: answer } = await admin.ask("PUT", path, body);
+      if (status === 400 && answer.detail?.includes("at_ms: expected a future time")) return false;
+      assert.equal(status, 200, JSON.stringify(answer));
     }
     return true;
   };
   // The due time is still in the future when the last of them is set, however long that takes.
   for (let wait_ms = 200; !await setAll(Date.now() + wait_ms);) wait_ms *= 2;
-  for (let heard = 0; heard < 4;) if ((await client.json()).op === "msg") heard++;
+  for (let count = 0; count < 4;) if ((await client.json()).op === "msg") count++;
   const text = await (await fetch(`${bus.ops_url}/metrics`)).text();
   const value = (name: string) =>
     Number(new RegExp(`^${RegExp.escape(name)} (\\d+)`, "m").exec(text)?.[1]);
@@ -403,9 +403,9 @@ for (const websocket of ["native", "own"]) {
       const grown = await growing;
       assert.equal(grown.status, 200);
       await grown.body?.cancel();
-      const told = await fetch(stream, { method: "POST", headers, body: "news" });
-      assert.ok(told.ok, `${told.status}`);
-      await told.body?.cancel();
+      const response = await fetch(stream, { method: "POST", headers, body: "news" });
+      assert.ok(response.ok, `${response.status}`);
+      await response.body?.cancel();
       assert.equal(await (await reading).text(), "news");
       await client.close();
     });

@@ -28,10 +28,10 @@ const count = (text: string, part: string) => text.split(part).length - 1;
 const READ = 'msg="the configuration was read again"';
 
 /** Sends SIGHUP and waits for the process's log line about it. */
-async function hangUp(server: Pick<ServerProcess, "signal" | "log">, said: string, times = 1) {
-  const before = count(server.log(), said);
+async function hangUp(server: Pick<ServerProcess, "signal" | "log">, text: string, times = 1) {
+  const before = count(server.log(), text);
   server.signal("SIGHUP");
-  await until(said, () => count(server.log(), said) === before + times);
+  await until(text, () => count(server.log(), text) === before + times);
 }
 
 async function start() {

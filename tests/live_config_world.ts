@@ -53,13 +53,13 @@ async function answersToBurst(client: RawClient, room: string) {
 /** The rates of the connected client, observed by the refusal that names them. */
 export function rate(name: string, scope: string, unit: "messages" | "bytes"): Row {
   const value = unit === "messages" ? 3 : 2_000;
-  const said = `this ${scope} has ${value} ${unit} a second`;
+  const detail = `this ${scope} has ${value} ${unit} a second`;
   return {
     tables: limit(name, String(value)),
     async see({ client }) {
-      await until(said, async () => {
+      await until(detail, async () => {
         const answers = await answersToBurst(client, "rated");
-        return answers.some(({ message }) => String(message).includes(said));
+        return answers.some(({ message }) => String(message).includes(detail));
       });
     },
   };

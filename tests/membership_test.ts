@@ -130,8 +130,8 @@ Deno.test("a pattern gets no members, a subscription by name does, without a gap
   assert.deepEqual([joined, occupied].map(words), ["1 joined ann 1", "2 occupied 1"]);
   assert.equal(joined.sender ?? "", "");
   ann.send({ op: "pub", room: "stage-1", type: "t", data: 1, id: 2 });
-  const heard = await all.json();
-  assert.deepEqual([heard.room, heard.type], ["stage-1", "t"]);
+  const message = await all.json();
+  assert.deepEqual([message.room, message.type], ["stage-1", "t"]);
 });
 
 Deno.test("arq shows the members at that time", async () => {

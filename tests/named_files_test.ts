@@ -286,10 +286,10 @@ Deno.test("a certificate that no client accepts ends each start with 1 and one l
           ? await runArq(["serve", "--config", file], { cwd: dir })
           : await ended(startTask(program, file));
         assert.equal(code, 1, stderr);
-        const told = stderr.split("\n").filter((line) => cause.test(line));
-        assert.deepEqual(told.length, 1, stderr);
+        const lines = stderr.split("\n").filter((line) => cause.test(line));
+        assert.deepEqual(lines.length, 1, stderr);
         assert.ok(
-          told[0]?.includes(
+          lines[0]?.includes(
             `[${table}] ${/nats|quota/.test(table) ? "tls_cert_file" : "tls_cert"}: `,
           ),
           stderr,

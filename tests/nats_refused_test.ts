@@ -71,9 +71,9 @@ Deno.test("a client admitted by one server of a cluster knows the others", async
   try {
     const first = spine.status.server;
     await cluster.members[0]!.kill();
-    const said = () => JSON.stringify(spine.status);
+    const status = () => JSON.stringify(spine.status);
     const other = () => spine.status.state === "connected" && spine.status.server !== first;
-    await until(said, other, DEADLINE_MS);
+    await until(status, other, DEADLINE_MS);
   } finally {
     await spine.drain();
   }
@@ -102,19 +102,19 @@ Deno.test("a password that is changed meanwhile is tried with growing pauses, an
 /** A server that accepts connections and sends nothing; `heard` resolves at the first one. */
 function silent() {
   const listener = Deno.listen({ hostname: "127.0.0.1", port: 0 });
-  const heard = Promise.withResolvers<void>();
+  const received = Promise.withResolvers<void>();
   const open: Deno.Conn[] = [];
   (async () => {
     for await (const connection of listener) {
       open.push(connection);
-      heard.resolve();
+      received.resolve();
     }
   })();
   const close = () => {
     listener.close();
     for (const connection of open) connection.close();
   };
-  return { port: listener.addr.port, heard: heard.promise, [Symbol.dispose]: close };
+  return { port: listener.addr.port, received: received.promise, [Symbol.dispose]: close };
 }
 
 Deno.test("SIGTERM ends arq doctor while it waits for a silent server", async () => {
@@ -123,7 +123,7 @@ Deno.test("SIGTERM ends arq doctor while it waits for a silent server", async ()
     `[nats]\nurls = ["nats://127.0.0.1:${server.port}"]\n#constant nats.connect_timeout_ms = 600_000\n`;
   await withConfig(nats, async (file) => {
     const doctor = await startArq(["doctor", "--config", file]);
-    await server.heard;
+    await server.received;
     doctor.child.kill("SIGTERM");
     // It rejects if the process continues.
     const { code, stderr } = await doctor.result();

@@ -158,14 +158,14 @@ Deno.test("arq doctor reports that a cluster has lost its quorum, with the serve
       /the cluster test has no leader for JetStream/,
       /no leader for KV_ARQON_ROOMS$/m,
     ];
-    let said = "";
-    const isSaid = async () => {
+    let answer = "";
+    const isAnswered = async () => {
       const { stdout, code } = await runArq(["doctor", "--config", file], { cwd: folder });
-      said = stdout;
+      answer = stdout;
       return code === 1 && causes.every((cause) => cause.test(stdout));
     };
-    await until(() => `the cause; it says ${said}`, isSaid, OUTAGE_MS);
-    assert.match(said, /start the missing servers/);
+    await until(() => `the cause; it says ${answer}`, isAnswered, OUTAGE_MS);
+    assert.match(answer, /start the missing servers/);
   } finally {
     await Promise.all(others.map((member) => member.resume()));
     await Deno.remove(folder, { recursive: true });
@@ -199,13 +199,13 @@ Deno.test("a bucket without a leader is named by readiness and arq doctor, until
   assert.match(await doctor(), /ok +NATS storage/);
   await leader.kill();
   await until("a refusal", async () => (await set()).code !== 0, OUTAGE_MS);
-  let told = await storageOf(brain);
+  let storage = await storageOf(brain);
   await until(
     "the reason",
-    async () => (told = await storageOf(brain)).detail.includes(STREAM),
+    async () => (storage = await storageOf(brain)).detail.includes(STREAM),
     OUTAGE_MS,
   );
-  const { status, detail } = told;
+  const { status, detail } = storage;
   assert.equal(status, "unavailable");
   assert.match(
     detail,

@@ -85,7 +85,7 @@ async function overDrops(bus: TestBus, transport: "websocket" | "http"): Promise
 /**
  * Missed messages are gone: only that room gets a GAP. With more rooms than the bus accepts positions of: the newest.
  */
-async function told(bus: TestBus): Promise<void> {
+async function notified(bus: TestBus): Promise<void> {
   await using proxy = startTcpProxy(Number(new URL(bus.http_url).port));
   await using bob = await connect({ url: bus.url, token: await bus.tokenFor({ user: "bob" }) });
   await using ann = await connectAtPositions({
@@ -123,5 +123,5 @@ Deno.test("patterns over drops: each message of each durable room once and in or
   });
   await t.step("over WebSocket", () => overDrops(bus, "websocket"));
   await t.step("over HTTP", () => overDrops(bus, "http"));
-  await t.step("a loss is reported for its room", () => told(bus));
+  await t.step("a loss is reported for its room", () => notified(bus));
 });

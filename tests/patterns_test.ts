@@ -40,7 +40,7 @@ const grants = (...rooms: string[]) => ({
   grants: rooms.map((room) => ({ room, actions: ["subscribe", "publish"] })),
 });
 
-async function heard(place: Place): Promise<void> {
+async function receives(place: Place): Promise<void> {
   using ann = await join(place, "ann", 0);
   using bob = await join(place, "bob", 1);
   using carl = await join(place, "carl", 0);
@@ -267,9 +267,9 @@ async function ended({ ops_url }: Place): Promise<void> {
   });
 }
 
-const SCENARIOS = [heard, refused, echo, putOut, behind, letGo, many];
+const SCENARIOS = [receives, refused, echo, putOut, behind, letGo, many];
 /** Scenarios that involve another Shield and NATS's log. */
-const ON_NATS: readonly unknown[] = [heard, putOut, behind];
+const ON_NATS: readonly unknown[] = [receives, putOut, behind];
 
 async function scenarios(t: Deno.TestContext, place: Place, runs = SCENARIOS): Promise<void> {
   for (const run of runs) {
@@ -322,7 +322,7 @@ type Vector = Record<string, Record<string, number>>;
 /** What a client stores about the rooms of a pattern. */
 class Positions {
   readonly offsets: Record<string, number> = {};
-  readonly heard: string[] = [];
+  readonly received: string[] = [];
   epoch = "";
 
   /** Subscribes, and records the epoch. */
@@ -335,17 +335,17 @@ class Positions {
   }
 
   /** Takes what the listener has received. */
-  take({ heard }: RoomListener): void {
-    for (const { room, data, offset } of heard.splice(0)) {
+  take({ received }: RoomListener): void {
+    for (const { room, data, offset } of received.splice(0)) {
       this.offsets[room] = offset ?? 0;
-      this.heard.push(`${room} ${data}`);
+      this.received.push(`${room} ${data}`);
     }
   }
 
   async takeUntil(listener: RoomListener, count: number): Promise<void> {
     for (;;) {
       this.take(listener);
-      if (this.heard.length >= count) return;
+      if (this.received.length >= count) return;
       await listener.ask({ op: "unsub", room: "nothing" });
     }
   }
@@ -370,11 +370,11 @@ async function missed(place: Place): Promise<void> {
   for (const room of ["log-m1", "log-m3", "log-m4"]) await bob.pub(room, 4);
   await positions.takeUntil(ann, 10);
   for (const [room, all] of [["log-m1", "1234"], ["log-m2", "123"], ["log-m3", "14"]]) {
-    const own = positions.heard.filter((one) => one.startsWith(`${room} `));
+    const own = positions.received.filter((one) => one.startsWith(`${room} `));
     assert.deepEqual(own, [...all ?? ""].map((at) => `${room} ${at}`));
   }
   assert.ok(
-    positions.heard.includes("log-m4 4"),
+    positions.received.includes("log-m4 4"),
     "a room that has no position is heard from now on",
   );
 }
@@ -399,7 +399,7 @@ async function overlapping(place: Place): Promise<void> {
   await ann.ask({ op: "unsub", room: "log-o1*" });
   await bob.pub("log-o1", 4);
   await positions.takeUntil(ann, 4);
-  assert.deepEqual(positions.heard, [1, 2, 3, 4].map((at) => `log-o1 ${at}`));
+  assert.deepEqual(positions.received, [1, 2, 3, 4].map((at) => `log-o1 ${at}`));
 }
 
 /** The ACK of a SUB with positions precedes everything that the pattern delivers. */
@@ -436,7 +436,7 @@ async function filtered(place: Place): Promise<void> {
   using ann = await join(place, "ann", 0);
   await positions.sub(ann, "log-f*", { filter });
   await positions.takeUntil(ann, 3);
-  assert.deepEqual(positions.heard, [3, 4, 5].map((at) => `log-f1 ${at}`));
+  assert.deepEqual(positions.received, [3, 4, 5].map((at) => `log-f1 ${at}`));
 }
 
 async function refusedPositions(place: Place): Promise<void> {

@@ -9,6 +9,7 @@ import { copyCheckout } from "./checkout_copy.ts";
 
 const PLANTED = "examples/editor/binding.ts";
 
+
 Deno.test("a type error in an example fails the gate and the test command", async () => {
   await using folder = await temporaryFolder();
   await copyCheckout(folder.path);

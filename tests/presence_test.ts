@@ -49,7 +49,7 @@ async function enter(
   return client;
 }
 
-const hears = (client: PresenceClient, ...names: string[]) =>
+const receives = (client: PresenceClient, ...names: string[]) =>
   client.until(() => client.names.join() === names.join());
 
 async function refuses(bus: TestBus): Promise<void> {
@@ -101,7 +101,7 @@ async function loses(bus: TestBus, room: string, watcher: PresenceClient): Promi
   const text = new TextEncoder().encode(`{"op":"sub","room":"${room}","presence":true}`);
   // A masked text frame, with the mask 0.
   await socket.write(new Uint8Array([0x81, 0x80 | text.length, 0, 0, 0, 0, ...text]));
-  await hears(watcher, "ann", "bob");
+  await receives(watcher, "ann", "bob");
   const connection_id = watcher.member("bob")?.connection_id;
   const lost = await lostConnections(bus);
   socket.close();
@@ -119,13 +119,13 @@ async function grace(bus: TestBus): Promise<void> {
   await watcher.until(() => !watcher.members.has(lost));
   // Its grace is far longer than any wait of a test.
   back.raw.socket.close(1000);
-  await hears(watcher, "ann");
+  await receives(watcher, "ann");
   watcher[Symbol.dispose]();
 
   const short = await enter(bus, "grace-short", "ann");
   const began_ms = performance.now();
   await loses(bus, "grace-short", short);
-  await hears(short, "ann");
+  await receives(short, "ann");
   assert.ok(performance.now() - began_ms >= GRACE_MS, "not before its grace has passed");
   short[Symbol.dispose]();
 }

@@ -55,14 +55,14 @@ function expectedJson({ kind, ...rest }: ClusterMessage): unknown {
 
 for (const [kind, message] of Object.entries(messages)) {
   Deno.test(`${kind}: the same bytes and names as the generated code`, () => {
-    fc.assert(fc.property(message as fc.Arbitrary<ClusterMessage>, (told) => {
-      const ours = encodeMessage(told);
+    fc.assert(fc.property(message as fc.Arbitrary<ClusterMessage>, (written) => {
+      const ours = encodeMessage(written);
       const parsed = fromBinary(ClusterMessageSchema, ours);
       const options = { useProtoFieldName: true, alwaysEmitImplicit: true };
-      assert.deepEqual(toJson(ClusterMessageSchema, parsed, options), expectedJson(told));
+      assert.deepEqual(toJson(ClusterMessageSchema, parsed, options), expectedJson(written));
       const theirs = toBinary(ClusterMessageSchema, parsed);
       assert.deepEqual(new Uint8Array(theirs), new Uint8Array(ours));
-      assert.deepEqual(decodeMessage(theirs), told);
+      assert.deepEqual(decodeMessage(theirs), written);
     }));
   });
 }

@@ -99,8 +99,8 @@ interface Asked {
 }
 
 /** A request from the client's address, through Node's client. */
-function ask(port: number, asked: Asked = {}): Promise<Record<string, unknown>> {
-  const { method = "GET", path = "/x", headers = {}, body, agent, from = CLIENT } = asked;
+function ask(port: number, request: Asked = {}): Promise<Record<string, unknown>> {
+  const { method = "GET", path = "/x", headers = {}, body, agent, from = CLIENT } = request;
   const where = { host: "127.0.0.1", port, path, localAddress: from };
   return new Promise((resolve, reject) => {
     const request = nodeRequest({ ...where, method, headers, ...(agent ? { agent } : {}) });
@@ -122,7 +122,7 @@ function ask(port: number, asked: Asked = {}): Promise<Record<string, unknown>> 
 /** Everything that the client's WebSocket receives until it matches what was sent. */
 function talk(port: number, sent: readonly string[]): Promise<string[]> {
   return new Promise((resolve, reject) => {
-    const heard: string[] = [];
+    const received: string[] = [];
     const options = { localAddress: CLIENT, headers: { "x-forwarded-for": "203.0.113.66" } };
     const socket = new WsClient(`ws://127.0.0.1:${port}/socket`, options);
     socket.on("error", reject);
@@ -130,11 +130,11 @@ function talk(port: number, sent: readonly string[]): Promise<string[]> {
       for (const text of sent) socket.send(text);
     });
     socket.on("message", (data: Uint8Array) => {
-      heard.push(Buffer.from(data).toString());
-      if (heard.length <= sent.length) return;
+      received.push(Buffer.from(data).toString());
+      if (received.length <= sent.length) return;
       socket.close();
     });
-    socket.on("close", () => resolve(heard));
+    socket.on("close", () => resolve(received));
   });
 }
 

@@ -26,7 +26,7 @@ tenant = "default"
 client_events = true
 `;
 
-interface Told {
+interface Event {
   readonly event: string;
   readonly channel?: string;
   // deno-lint-ignore no-explicit-any -- What a peer says has any form; the test looks at it.
@@ -35,13 +35,13 @@ interface Told {
 
 /** A socket, with everything that it has received. */
 class Client {
-  readonly heard: Told[] = [];
+  readonly received: Event[] = [];
   closed: CloseEvent | undefined;
   readonly #socket: WebSocket;
 
   constructor(url: string) {
     this.#socket = new WebSocket(url);
-    this.#socket.onmessage = ({ data }) => void this.heard.push(JSON.parse(data));
+    this.#socket.onmessage = ({ data }) => void this.received.push(JSON.parse(data));
     this.#socket.onclose = (event) => this.closed = event;
   }
 
@@ -49,10 +49,10 @@ class Client {
     this.#socket.send(typeof message === "string" ? message : JSON.stringify(message));
   }
 
-  async next(event: string): Promise<Told> {
-    const find = () => this.heard.find((one) => one.event === event);
-    await until(() => `${event}: ${JSON.stringify(this.heard)}`, () => find() !== undefined);
-    return this.heard.splice(this.heard.indexOf(find() as Told), 1)[0] as Told;
+  async next(event: string): Promise<Event> {
+    const find = () => this.received.find((one) => one.event === event);
+    await until(() => `${event}: ${JSON.stringify(this.received)}`, () => find() !== undefined);
+    return this.received.splice(this.received.indexOf(find() as Event), 1)[0] as Event;
   }
 
   async socketId(): Promise<string> {
@@ -128,8 +128,8 @@ async function forgeries({ open }: World): Promise<void> {
   ];
   for (const [channel, more] of forged) {
     client.send(subscribe(channel, more));
-    const told = await client.next("pusher:subscription_error");
-    assert.deepEqual([told.channel, told.data.status], [channel, 401], JSON.stringify(more));
+    const message = await client.next("pusher:subscription_error");
+    assert.deepEqual([message.channel, message.data.status], [channel, 401], JSON.stringify(more));
   }
   client.send({ event: "client-x", channel: "private-a", data: 1 });
   assert.match((await client.next("pusher:error")).data.message, /not in a private/);
@@ -152,7 +152,7 @@ async function again({ open }: World): Promise<void> {
   client.send(subscribe("private-a", { auth }));
   const { channel } = await client.next("pusher_internal:subscription_succeeded");
   assert.equal(channel, "private-a");
-  assert.deepEqual(client.heard, []);
+  assert.deepEqual(client.received, []);
   client.close();
 }
 
@@ -251,8 +251,8 @@ Deno.test("a revocation of all of a tenant's tokens leaves its Pusher clients, w
   await before.next("pusher_internal:subscription_succeeded");
   const root = await bus.tokenFor({ role: "admin", user: "root" });
   const revoked = { tenant: "default", issued_before_ms: Date.now() + 60_000 };
-  const said = await send(`${bus.admin_url}/v1/revocations`, root, "POST", revoked);
-  assert.equal(said.status, 200, await said.text());
+  const answer = await send(`${bus.admin_url}/v1/revocations`, root, "POST", revoked);
+  assert.equal(answer.status, 200, await answer.text());
   const after = new Client(url);
   await after.socketId();
   before.send({ event: "pusher:ping", data: {} });

@@ -30,17 +30,17 @@ room = "pusher:*"
 durable = true
 `;
 
-type Heard = [channel: string, event: string, data: unknown];
+type ReceivedEvent = [channel: string, event: string, data: unknown];
 
 /** Joins those channels; returns everything that it receives from then on. */
-function listen(client: Pusher, names: readonly string[]): Heard[] {
-  const heard: Heard[] = [];
+function listen(client: Pusher, names: readonly string[]): ReceivedEvent[] {
+  const received: ReceivedEvent[] = [];
   for (const name of names) {
     client.subscribe(name).bind_global((event: string, data: unknown) =>
-      heard.push([name, event, data])
+      received.push([name, event, data])
     );
   }
-  return heard;
+  return received;
 }
 
 Deno.test("a backup is restored under Pusher clients: they reconnect, receive new messages, and no gap is reported", async () => {
@@ -61,11 +61,11 @@ Deno.test("a backup is restored under Pusher clients: they reconnect, receive ne
   try {
     const run = (...args: string[]) => runArq(args, { cwd: folder.path });
     const user = ["--token", await tokenOf(folder.path, "user")];
-    const heard = listen(client, ["orders", "presence-room"]);
+    const received = listen(client, ["orders", "presence-room"]);
     const has = (name: string, event: string, times = 1) =>
       until(
-        () => `${event} on ${name}: ${JSON.stringify(heard)}`,
-        () => heard.filter(([one, what]) => one === name && what === event).length === times,
+        () => `${event} on ${name}: ${JSON.stringify(received)}`,
+        () => received.filter(([one, what]) => one === name && what === event).length === times,
       );
     const kept = async (url: string) => {
       const args = ["room", "history", "pusher:orders", "--all", "--json", "--url", url, ...user];
@@ -90,7 +90,7 @@ Deno.test("a backup is restored under Pusher clients: they reconnect, receive ne
     await has("presence-room", "pusher:subscription_succeeded", 2);
     await backend.trigger("orders", "after", { n: 3 });
     await has("orders", "after");
-    const news = heard.filter(([, event]) => !event.startsWith("pusher:"));
+    const news = received.filter(([, event]) => !event.startsWith("pusher:"));
     assert.deepEqual(news, [
       ["orders", "before", { n: 1 }],
       ["orders", "lost", { n: 2 }],

@@ -122,19 +122,19 @@ async function start(): Promise<World> {
   };
 }
 
-type Heard = [event: string, data: unknown];
+type ReceivedEvent = [event: string, data: unknown];
 
 /** Joins and waits until the client is subscribed; returns what it receives from then on. */
-async function join(client: Pusher, name: string): Promise<Heard[]> {
-  const heard: Heard[] = [];
+async function join(client: Pusher, name: string): Promise<ReceivedEvent[]> {
+  const received: ReceivedEvent[] = [];
   const channel = client.subscribe(name);
   let problem: unknown;
   channel.bind("pusher:subscription_error", (error: unknown) => problem = error);
   channel.bind_global((event: string, data: unknown) => {
-    if (!event.startsWith("pusher:")) heard.push([event, data]);
+    if (!event.startsWith("pusher:")) received.push([event, data]);
   });
   await until(() => `in ${name}: ${JSON.stringify(problem)}`, () => channel.subscribed);
-  return heard;
+  return received;
 }
 
 async function publicChannel(world: World, ann: Pusher): Promise<void> {
@@ -160,9 +160,9 @@ async function publicChannel(world: World, ann: Pusher): Promise<void> {
 
 async function privateChannel(world: World, ann: Pusher): Promise<void> {
   const { bus, backend } = world;
-  const heard = await join(ann, "private-App.User.1");
+  const received = await join(ann, "private-App.User.1");
   await backend.trigger("private-App.User.1", "hello", { to: "ann" });
-  await until("hello", () => heard.length === 1);
+  await until("hello", () => received.length === 1);
   // Another app's signature is invalid.
   const signed = await backendOf(bus, OTHER).authorizeChannel("1.1", "private-App.User.1");
   const bad = world.client();
@@ -172,7 +172,7 @@ async function privateChannel(world: World, ann: Pusher): Promise<void> {
   ) => done(null, signed);
   const refused = bad.subscribe("private-App.User.1");
   let error: { status?: number; type?: string } | undefined;
-  refused.bind("pusher:subscription_error", (told: typeof error) => error = told);
+  refused.bind("pusher:subscription_error", (event: typeof error) => error = event);
   await until("refused", () => error !== undefined);
   assert.deepEqual([error?.type, error?.status], ["AuthError", 401]);
 }
@@ -225,12 +225,12 @@ async function presence(world: World, ann: Pusher): Promise<void> {
   for (const user of ["c", "d", "e"]) {
     const more = world.client(APP.key, user);
     const joined = more.subscribe("presence-room");
-    let told: { type?: string } | undefined;
-    joined.bind("pusher:subscription_error", (error: typeof told) => told = error);
-    await until(user, () => joined.subscribed || told !== undefined);
+    let event: { type?: string } | undefined;
+    joined.bind("pusher:subscription_error", (error: typeof event) => event = error);
+    await until(user, () => joined.subscribed || event !== undefined);
     const { members } = joined as unknown as { members: { members: Record<string, unknown> } };
     const there = Object.keys(members?.members ?? {}).join();
-    assert.equal(told?.type, user === "e" ? "LimitReached" : undefined, `who is there: ${there}`);
+    assert.equal(event?.type, user === "e" ? "LimitReached" : undefined, `who is there: ${there}`);
     // Other members are notified of a join a moment after the joining client.
     if (user !== "e") await until(`${user} has joined`, () => come.includes(user));
   }
@@ -241,14 +241,14 @@ async function presence(world: World, ann: Pusher): Promise<void> {
 
 async function sameRooms(world: World, ann: Pusher): Promise<void> {
   const { bus, backend, folder } = world;
-  const heard = await join(ann, "news");
+  const received = await join(ann, "news");
   const token = await tokenOf(folder, "user");
   await using sdk = await connect({ url: bus.url, token });
   const room = sdk.room("pusher:news");
   const messages = room.subscribe();
   await messages.ready;
   await room.publish("from-bus", { n: 2 });
-  await until("of the bus", () => heard.some(([event]) => event === "from-bus"));
+  await until("of the bus", () => received.some(([event]) => event === "from-bus"));
   await backend.trigger("news", "from-pusher", { n: 3 });
   for await (const message of messages) {
     if (message.type !== "from-pusher") continue;
@@ -256,26 +256,26 @@ async function sameRooms(world: World, ann: Pusher): Promise<void> {
     break;
   }
   // Events that look like the protocol's own are not forwarded.
-  const before = heard.length;
+  const before = received.length;
   await room.publish("pusher:error", { code: 4001 });
   await room.publish("after", 1);
-  await until("after", () => heard.length > before);
-  assert.deepEqual(heard.slice(before), [["after", 1]]);
+  await until("after", () => received.length > before);
+  assert.deepEqual(received.slice(before), [["after", 1]]);
 }
 
 async function users({ backend, client }: World): Promise<void> {
   const [eve, other] = [client(APP.key, "eve"), client(APP.key, "max")];
-  const heard: unknown[] = [];
+  const received: unknown[] = [];
   for (const one of [eve, other]) {
     one.signin();
     await one.user.signinDonePromise;
-    one.user.bind("note", (data: unknown) => heard.push([one === eve, data]));
+    one.user.bind("note", (data: unknown) => received.push([one === eve, data]));
     await until("its own channel is joined", () => one.user.user_data !== null);
     await until("it may be sent to", () => one.user.serverToUserChannel?.subscribed === true);
   }
   await backend.sendToUser("eve", "note", { n: 1 });
-  await until("the note is here", () => heard.length > 0);
-  assert.deepEqual(heard, [[true, { n: 1 }]]);
+  await until("the note is here", () => received.length > 0);
+  assert.deepEqual(received, [[true, { n: 1 }]]);
   const refusals: unknown[] = [];
   other.connection.bind("message", (message: { event: string }) => {
     if (message.event === "pusher:subscription_error") refusals.push(message);
@@ -335,9 +335,9 @@ async function counted(world: World): Promise<void> {
       ["/channels", { info: "ages" }],
     ] as const
   ) await assert.rejects(backend.get({ path, params }), /400|Unexpected status/);
-  const heard = await join(world.client(), "elsewhere");
+  const received = await join(world.client(), "elsewhere");
   await assert.rejects(backend.trigger("elsewhere", "t", {}, { info: "ages" }));
-  assert.deepEqual(heard, []);
+  assert.deepEqual(received, []);
 }
 
 /** The events of `pusher-js` about a channel's subscriber count. */
@@ -346,7 +346,7 @@ async function countedEvents({ bus, client, folder }: World): Promise<void> {
   const channel = client().subscribe("crowd");
   channel.bind(
     "pusher:subscription_count",
-    (told: { subscription_count: number }) => counts.push(told.subscription_count),
+    (event: { subscription_count: number }) => counts.push(event.subscription_count),
   );
   const last = async (count: number) =>
     await until(() => `${count} of ${counts}`, () => counts.at(-1) === count);
@@ -364,11 +364,11 @@ async function countedEvents({ bus, client, folder }: World): Promise<void> {
 
 async function otherApps(world: World): Promise<void> {
   const { bus, backend } = world;
-  const heard = await join(world.client(OTHER.key), "news");
+  const received = await join(world.client(OTHER.key), "news");
   await backend.trigger("news", "not-yours", {});
   await backendOf(bus, OTHER).trigger("news", "yours", {});
-  await until("yours", () => heard.length > 0);
-  assert.deepEqual(heard, [["yours", {}]]);
+  await until("yours", () => received.length > 0);
+  assert.deepEqual(received, [["yours", {}]]);
 }
 
 async function otherSecret({ bus, folder, client }: World): Promise<void> {
@@ -398,7 +398,7 @@ async function otherSecret({ bus, folder, client }: World): Promise<void> {
       );
     const joined = open.subscribe(channel);
     let error: unknown;
-    joined.bind("pusher:subscription_error", (told: unknown) => error = told);
+    joined.bind("pusher:subscription_error", (event: unknown) => error = event);
     await until(channel, () => joined.subscribed || error !== undefined);
     assert.equal(joined.subscribed, is_taken);
   }
@@ -412,14 +412,14 @@ async function laravel(world: World): Promise<void> {
     ...{ forceTLS: false, cluster: "none", disableStats: true, enabledTransports: ["ws"] },
     channelAuthorization: { endpoint: `${world.auth}?user=laravel`, transport: "ajax" },
   });
-  const heard: unknown[] = [];
+  const received: unknown[] = [];
   let is_in = false;
   echo.private("orders.1").subscribed(() => is_in = true)
-    .listen("OrderShipped", (event: unknown) => heard.push(event));
+    .listen("OrderShipped", (event: unknown) => received.push(event));
   await until("Echo is in", () => is_in);
   await backend.trigger("private-orders.1", "App\\Events\\OrderShipped", { id: 1 });
-  await until("an order", () => heard.length === 1);
-  assert.deepEqual(heard, [{ id: 1 }]);
+  await until("an order", () => received.length === 1);
+  assert.deepEqual(received, [{ id: 1 }]);
   echo.disconnect();
 }
 

@@ -120,8 +120,8 @@ const request = fc.record({ method, path, query, headers, token, body });
 
 type Request = typeof request extends fc.Arbitrary<infer Made> ? Made : never;
 
-async function ask(bus: TestBus, asked: Request): Promise<void> {
-  const { method, path, query, headers, token, body } = asked;
+async function ask(bus: TestBus, params: Request): Promise<void> {
+  const { method, path, query, headers, token, body } = params;
   const authorization = { good: `Bearer ${bus.token}`, bad: "Bearer x.y.z" }[token];
   const url = `${bus.http_url}/v1/${path}?${new URLSearchParams(query)}`;
   const leave = new AbortController();
@@ -149,7 +149,7 @@ Deno.test("fuzz: events, tickets and streams answer every request", async () => 
   await using bus = await startLocalBus(CONFIG, {
     constants: { sse: { tickets: 8 }, streams: { event_stream_ms: 50 } },
   });
-  await fc.assert(fc.asyncProperty(request, (asked) => ask(bus, asked)), {
+  await fc.assert(fc.asyncProperty(request, (params) => ask(bus, params)), {
     numRuns: RUNS,
     seed: SEED,
     endOnFailure: true,

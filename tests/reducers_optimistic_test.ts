@@ -25,7 +25,7 @@ interface Call {
   readonly data: string;
 }
 
-interface Told {
+interface Confirmed {
   readonly version: number;
   readonly changes: ReadonlyMap<string, ReducedValue | undefined>;
 }
@@ -44,7 +44,7 @@ class Client {
     readonly entry: number;
     readonly visible: boolean;
   }[] = [];
-  readonly told: Told[] = [];
+  readonly confirmed: Confirmed[] = [];
   readonly user: string;
   readonly #module: WebAssembly.Module;
 
@@ -55,10 +55,10 @@ class Client {
 
   call(command: string, data: string): void {
     const { user } = this;
-    const asked = { command, data: encoder.encode(data), id: "", user, role: "user", claims: {} };
+    const request = { command, data: encoder.encode(data), id: "", user, role: "user", claims: {} };
     const about = { room: "r", now_ms: 5_000, offset: 1, random: () => 0n };
     const { number } = this.rebase.call((values) =>
-      guess({ module: this.#module, fuel_units: 0 }, { ...asked, ...about }, values)
+      guess({ module: this.#module, fuel_units: 0 }, { ...request, ...about }, values)
     );
     this.calls.push({ number, command, data });
   }
@@ -70,9 +70,9 @@ class Client {
     this.rebase.answered(number, visible ? { entry } : "nothing");
   }
 
-  hear(): void {
-    const told = this.told.shift();
-    if (told !== undefined) this.rebase.confirmed(told.version, told.changes);
+  receive(): void {
+    const confirmed = this.confirmed.shift();
+    if (confirmed !== undefined) this.rebase.confirmed(confirmed.version, confirmed.changes);
   }
 
   get shown(): Record<string, unknown> {
@@ -96,7 +96,7 @@ function order(owner: Owner, client: Client, clients: readonly Client[]): Comman
   const texts = [...changes].map(([key, value]) =>
     [key, value === null ? undefined : decoder.decode(value)] as const
   );
-  for (const one of clients) one.told.push({ version: offset, changes: new Map(texts) });
+  for (const one of clients) one.confirmed.push({ version: offset, changes: new Map(texts) });
   return entry;
 }
 
@@ -120,7 +120,7 @@ const steps = fc.array(fc.tuple(kinds, fc.nat(2), fc.integer({ min: 1, max: 50 }
 function settle(owner: Owner, clients: readonly Client[]): void {
   for (const client of clients) while (order(owner, client, clients) !== undefined);
   for (const client of clients) {
-    while (client.told.length > 0) client.hear();
+    while (client.confirmed.length > 0) client.receive();
     while (client.answers.length > 0) client.answer();
     assert.equal(client.rebase.pending, 0);
     assert.deepEqual(client.shown, valuesOf(owner));
@@ -148,7 +148,7 @@ Deno.test("each own call counts once in every moment, and in the end all show wh
           made[at]!.find((one) => one.entry === 0)!.entry = entry.offset;
           totals.push(totals.at(-1)! + Number(decoder.decode(entry.data)));
         } else if (kind === "answer") client.answer();
-        else client.hear();
+        else client.receive();
         for (const [index, { rebase }] of clients.entries()) {
           const open = made[index]!.filter(({ entry }) => entry === 0 || entry > rebase.version);
           const wanted = open.reduce((sum, one) => sum + one.amount, totals[rebase.version]!);
@@ -175,7 +175,7 @@ Deno.test("calls that the room refuses or decides otherwise are put right", asyn
           client.call(amount < 10 ? "open" : "bid", amount < 10 ? "60000" : String(amount));
         } else if (kind === "order") order(owner, client, clients);
         else if (kind === "answer") client.answer();
-        else client.hear();
+        else client.receive();
       }
       settle(owner, clients);
     }),
@@ -184,15 +184,22 @@ Deno.test("calls that the room refuses or decides otherwise are put right", asyn
 });
 
 Deno.test("a module from the bus always ends in a client", async () => {
-  const asked = { command: "do", data: encoder.encode(""), id: "", user: "", role: "", claims: {} };
+  const request = {
+    command: "do",
+    data: encoder.encode(""),
+    id: "",
+    user: "",
+    role: "",
+    claims: {},
+  };
   const about = { room: "r", now_ms: 5_000, offset: 1, random: () => 0n };
   for (const [name, guest] of HOSTILE) {
     const module = await WebAssembly.compile(meterReducer(moduleOf(guest), 64).bytes);
     const known = new Map<string, ReducedValue>();
     const values = { read: (key: string) => known.get(key), keys: () => known.keys() };
     // It must terminate; the guess itself does not matter.
-    guess({ module, fuel_units: 5_000_000 }, { ...asked, ...about }, values);
+    guess({ module, fuel_units: 5_000_000 }, { ...request, ...about }, values);
     if (name !== "loops") continue;
-    assert.equal(guess({ module, fuel_units: 5_000 }, { ...asked, ...about }, values), undefined);
+    assert.equal(guess({ module, fuel_units: 5_000 }, { ...request, ...about }, values), undefined);
   }
 });

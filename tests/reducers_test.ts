@@ -135,7 +135,7 @@ Deno.test("a watcher of an erased room goes on with the values of the room that 
 Deno.test("an event for one user is received by nobody else, and the room ends its auction itself", async () => {
   await using bus = await startLocalBus(CONFIG);
   await using stack = new AsyncDisposableStack();
-  const heard = new Map<string, string[]>();
+  const received = new Map<string, string[]>();
   const rooms = new Map<string, ReturnType<typeof reduced>>();
   for (const user of ["sam", "ann", "bob"]) {
     const client = await connect({
@@ -145,7 +145,7 @@ Deno.test("an event for one user is received by nobody else, and the room ends i
     });
     stack.use(client);
     const own: string[] = [];
-    heard.set(user, own);
+    received.set(user, own);
     const listener = client.room("auction-1").listen(({ type }) => void own.push(type));
     await listener.ready;
     rooms.set(user, reduced(client.room("auction-1")));
@@ -154,10 +154,10 @@ Deno.test("an event for one user is received by nobody else, and the room ends i
   await rooms.get("sam")?.call("open", 10_000);
   await rooms.get("ann")?.call("bid", 100);
   await assert.rejects(rooms.get("bob")!.call("bid", 50), { reason: "call-rejected" });
-  await until("the end", () => heard.get("ann")?.includes("won") ?? false);
-  await until("for all", () => heard.get("bob")?.includes("closed") ?? false);
-  await until("for the seller", () => heard.get("sam")?.includes("closed") ?? false);
-  assert.deepEqual(heard.get("sam"), ["opened", "bid", "closed"]);
-  assert.deepEqual(heard.get("ann"), ["opened", "bid", "closed", "won"]);
-  assert.deepEqual(heard.get("bob"), ["opened", "bid", "closed"]);
+  await until("the end", () => received.get("ann")?.includes("won") ?? false);
+  await until("for all", () => received.get("bob")?.includes("closed") ?? false);
+  await until("for the seller", () => received.get("sam")?.includes("closed") ?? false);
+  assert.deepEqual(received.get("sam"), ["opened", "bid", "closed"]);
+  assert.deepEqual(received.get("ann"), ["opened", "bid", "closed", "won"]);
+  assert.deepEqual(received.get("bob"), ["opened", "bid", "closed"]);
 });

@@ -84,8 +84,8 @@ async function theBusGivesTheModule(bus: TestBus): Promise<void> {
   });
   const grants = [{ room: "sale-1", actions: ["command"] }];
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "eve", claims: { grants } }));
-  const asked = { name: "room.module", data: { from: 0 } };
-  assert.equal((await peer.call("POST", "rooms/sale-1/commands", asked)).status, 403);
+  const request = { name: "room.module", data: { from: 0 } };
+  assert.equal((await peer.call("POST", "rooms/sale-1/commands", request)).status, 403);
 }
 
 /** An optimistic room has the same types as the underlying room. */
@@ -116,7 +116,7 @@ async function _callsAloneAreTyped(room: Room): Promise<number> {
 const WRONG: readonly (readonly [
   ask: (sale: ReducedRoom<Sale>) => Promise<unknown>,
   code: number,
-  said: RegExp,
+  message: RegExp,
 ])[] = [
   // @ts-expect-error A name that no command has.
   [(sale) => sale.call("buy", { amount: 5 }), 404, /no command "buy"; expected one of: offer, bid/],
@@ -174,10 +174,10 @@ Deno.test("calls, answers, events and values of a room match its schema", async 
   await using sam = await as("sam");
   await using ann = await as("ann");
   const sale = reduced<Sale>(ann.room("sale-1"));
-  using heard = ann.room("sale-1").subscribe();
-  await heard.ready;
-  for (const [ask, code, said] of WRONG) {
-    await assert.rejects(ask(sale), { reason: "call-rejected", code, message: said });
+  using messages = ann.room("sale-1").subscribe();
+  await messages.ready;
+  for (const [ask, code, message] of WRONG) {
+    await assert.rejects(ask(sale), { reason: "call-rejected", code, message: message });
   }
   const cup = { title: "A cup", price: 10, seconds: 86_400 };
   assert.equal((await reduced<Sale>(sam.room("sale-1")).call("offer", cup)).entry, 1);
@@ -185,7 +185,7 @@ Deno.test("calls, answers, events and values of a room match its schema", async 
   const { answer } = await sale.call("look");
   const lot: Lot = answer;
   assert.deepEqual([lot.state, lot.price, lot.bidder], ["open", 12, "ann"]);
-  for await (const message of heard) {
+  for await (const message of messages) {
     const event = sale.event(message);
     assert.equal(event?.type, "lot");
     // @ts-expect-error A member that no lot has.
@@ -202,8 +202,8 @@ Deno.test("calls, answers, events and values of a room match its schema", async 
   // @ts-expect-error A key that the room does not show.
   assert.equal(values.read("highest"), undefined);
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "bob" }));
-  const asked = { name: "room.call", data: { command: "bid", data: { amount: 1e10 } } };
-  const { status, body } = await peer.call("POST", "rooms/sale-1/commands", asked);
+  const request = { name: "room.call", data: { command: "bid", data: { amount: 1e10 } } };
+  const { status, body } = await peer.call("POST", "rooms/sale-1/commands", request);
   assert.equal(status, 400);
   assert.match(
     JSON.stringify(body),

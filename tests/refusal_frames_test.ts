@@ -18,7 +18,7 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import { openText, RawClient } from "./peers/raw_client.ts";
 
 /** The members of a refusal besides its message, in either form. */
-interface Told {
+interface Refusal {
   readonly reason: keyof typeof ERRORS;
   readonly detail?: string;
   readonly room?: string;
@@ -29,7 +29,7 @@ const LONG = "x".repeat(65);
 const command = { name: "room.kick" };
 
 /** Operations without an id, in both forms, and the refusal of each. */
-const REFUSED: readonly (readonly [frame: Uint8Array, text: object, told: Told])[] = [
+const REFUSED: readonly (readonly [frame: Uint8Array, text: object, refusal: Refusal])[] = [
   [
     encodePub(writeEnvelope({ room_id: "no", event: { type: "t" } })),
     { op: "pub", room: "no", type: "t" },
@@ -93,21 +93,21 @@ async function subscribe(client: RawClient, form: Form, room: string, presence: 
 }
 
 /** The next frame must be this refusal, in that form. */
-async function hear(client: RawClient, form: Form, told: Told): Promise<void> {
-  const { reason, detail, room = "", action = "" } = told;
+async function receive(client: RawClient, form: Form, wanted: Refusal): Promise<void> {
+  const { reason, detail, room = "", action = "" } = wanted;
   const { code } = ERRORS[reason];
   const message = detail === undefined ? undefined : errorMessage(reason, detail);
-  const right = (said: string) => message === undefined || assert.equal(said, message);
+  const right = (text: string) => message === undefined || assert.equal(text, message);
   if (form === "text") {
-    const { message: said, ...frame } = await nextText(client);
-    right(said);
+    const { message: text, ...frame } = await nextText(client);
+    right(text);
     const place = room === "" ? {} : { room, action };
     return assert.deepEqual(frame, { op: "err", code, reason, ...place });
   }
   const frame = await nextBinary(client);
   assert.ok(frame.kind === "err", JSON.stringify(frame));
-  const { kind: _, message: said, ...refusal } = frame;
-  right(said);
+  const { kind: _, message: text, ...refusal } = frame;
+  right(text);
   assert.deepEqual({ ...refusal }, { code, reason, retry_after_ms: 0, room_id: room, action });
 }
 
@@ -120,15 +120,15 @@ Deno.test("a refusal without a request names its room and action", async (t) => 
   const token = await bus.tokenFor({ claims });
   for (const form of FORMS) {
     using client = await open(form, bus.url, token);
-    for (const [frame, text, told] of REFUSED) {
-      await t.step(`${form}: ${told.reason}`, async () => {
+    for (const [frame, text, refusal] of REFUSED) {
+      await t.step(`${form}: ${refusal.reason}`, async () => {
         client.send(form === "text" ? text : frame);
-        await hear(client, form, told);
+        await receive(client, form, refusal);
       });
     }
     await t.step(`${form}: a refusal of unreadable bytes names no room`, async () => {
       client.send(form === "text" ? "{}" : Uint8Array.of(Opcode.PUB, 0xff));
-      await hear(client, form, { reason: "malformed-frame" });
+      await receive(client, form, { reason: "malformed-frame" });
     });
   }
 });
@@ -147,14 +147,14 @@ Deno.test("what a new token removes ends with its room and action: 'not-granted'
       client.send(
         form === "text" ? { op: "refresh", token: next } : encodeRefresh({ token: next }),
       );
-      const about = (action: string, room: string): Told => ({
+      const about = (action: string, room: string): Refusal => ({
         reason: "not-granted",
         detail: `${action} in ${room}`,
         room,
         action,
       });
-      await hear(client, form, about("subscribe", "lose"));
-      await hear(client, form, about("presence", "seen"));
+      await receive(client, form, about("subscribe", "lose"));
+      await receive(client, form, about("presence", "seen"));
     });
   }
 });
@@ -164,6 +164,6 @@ Deno.test("a refusal that ends the connection is about no room: 'token-expired'"
   await using bus = await startLocalBus(undefined, { now: () => Date.now() + ahead_ms });
   using client = await open("binary", bus.url, await bus.tokenFor({ ttl_seconds: 600 }));
   ahead_ms = 601_000;
-  await hear(client, "binary", { reason: "token-expired" });
+  await receive(client, "binary", { reason: "token-expired" });
   assert.deepEqual(await client.closed(), { code: 4401, reason: "token-expired" });
 });

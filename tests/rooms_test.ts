@@ -203,10 +203,10 @@ Deno.test("a subscriber of a recreated room gets its first change, marked, and n
   await using ann = await connect({ url: bus.url, token: bus.token });
   await using bob = await connect({ url: bus.url, token: bus.token });
   roomState(bob.room("lobby"));
-  using heard = bob.room("lobby").subscribe();
-  await heard.ready;
+  using messages = bob.room("lobby").subscribe();
+  await messages.ready;
   const next = async () => {
-    const { value } = await heard.next();
+    const { value } = await messages.next();
     assert.equal(value?.type, "ROOM_UPDATE", `${value?.signal?.kind} ${value?.signal?.reason}`);
     return value.json<RoomEvent>();
   };

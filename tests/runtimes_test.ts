@@ -66,10 +66,10 @@ Deno.test("a Deno that is too old is refused in one line with the required versi
     await t.step(part, async () => {
       const { code, stderr } = await ended(startTask(part, file, [], deno));
       assert.equal(code, 1, stderr);
-      const said =
+      const output =
         /^[a-z]+: Deno 2\.7\.14 is too old: expected [\d.]+ or newer\. .*made for Deno [\d.]+$/;
       // Deno itself may log that no `deno` is on the PATH.
-      assert.match(stderr.trimEnd().split("\n").at(-1) ?? "", said);
+      assert.match(stderr.trimEnd().split("\n").at(-1) ?? "", output);
     });
   }
 });

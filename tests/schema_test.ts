@@ -89,9 +89,9 @@ async function enforced(stage: Stage): Promise<void> {
     detail: "Schema violation: n: required",
   });
   assert.equal((await post(stage, GOOD_PING)).status, 200);
-  const heard = await client.frame();
-  assert(heard.kind === "msg", "the first that anybody hears is the good one");
-  assert.deepEqual(heard.envelope.event?.data, GOOD_PING);
+  const received = await client.frame();
+  assert(received.kind === "msg", "the first that anybody hears is the good one");
+  assert.deepEqual(received.envelope.event?.data, GOOD_PING);
   const line = `level=warn component=registry error="n: required" tenant_id=${tenant} `;
   await logged(bus, new RegExp(line));
   const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();

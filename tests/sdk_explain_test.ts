@@ -65,11 +65,11 @@ async function withBus(work: (world: World) => Promise<void>): Promise<void> {
 Deno.test("explain of a received message, and of a publish, finds only that message", async () => {
   await withBus(async ({ ann, bob, ask }) => {
     for (const room_id of ["hall", "log-1"]) {
-      using heard = bob.room(room_id).subscribe();
-      await heard.ready;
+      using messages = bob.room(room_id).subscribe();
+      await messages.ready;
       for (const options of [{}, { message_id: "m1" }, {}]) {
         const sent = await ann.room(room_id).publish("t", "hello", options);
-        const message = (await heard.next()).value!;
+        const message = (await messages.next()).value!;
         assert.equal(message.trace_id, sent.trace_id, "the trace is the publisher's");
         assert.match(message.id, /^[0-9a-f-]{36}$/);
         const by_id = await ask(explain(bob, message, { user: "bob" }));
@@ -89,12 +89,16 @@ Deno.test("explain of a received message, and of a publish, finds only that mess
 Deno.test("an error says trace and connection, and explain finds the refusal by them", async () => {
   await withBus(async ({ ann, bus, ask }) => {
     const { connection_id } = ann.welcome;
-    const told: ArqonError[] = [];
+    const reported: ArqonError[] = [];
     const token = await bus.tokenFor({
       user: "cat",
       claims: { grants: [{ room: "own", actions: ["publish"] }] },
     });
-    await using cat = await connect({ url: bus.url, token, onError: (error) => told.push(error) });
+    await using cat = await connect({
+      url: bus.url,
+      token,
+      onError: (error) => reported.push(error),
+    });
     const room = cat.room("other");
     const errors = await Promise.all([
       room.publish("t", 1).catch((error: unknown) => error),
@@ -122,7 +126,7 @@ Deno.test("an error says trace and connection, and explain finds the refusal by 
       `arq why --tenant default --trace ${handed.trace_id} --room other`,
     );
     await cat.room("own").publish("t", 1);
-    assert.deepEqual(told.map((error) => error.connection_id), [cat.welcome.connection_id]);
+    assert.deepEqual(reported.map((error) => error.connection_id), [cat.welcome.connection_id]);
     const of_ann = await ask(explain(ann, new ArqonError("not-granted", "", { connection_id })));
     assert.deepEqual(of_ann.refusals, [], "nobody else's refusals");
   });

@@ -152,10 +152,10 @@ async function allTaken(bus: TestBus): Promise<void> {
   const serve = await runArq(["serve"], { cwd });
   assertPlain(serve);
   assert.match(serve.stderr, /^arq: no --config, using \S+\/config\.toml\n/);
-  const told = ["client", "ops", "admin"].map((name, index) =>
+  const expected = ["client", "ops", "admin"].map((name, index) =>
     `${name} port: an ArqonBus serves on 127.0.0.1:${ports[index]} already`
   );
-  assert.ok(serve.stderr.includes(`arq: ${told.join("; ")}\n`), serve.stderr);
+  assert.ok(serve.stderr.includes(`arq: ${expected.join("; ")}\n`), serve.stderr);
   assert.match(serve.stderr, /set \[server\] port, \[ops\] port, \[admin\] port in config\.toml/);
   await assert.rejects(Deno.stat(`${cwd}/data`), "nothing is begun");
   const options = ["--port", client, "--ops-port", ops, "--admin-port", admin];

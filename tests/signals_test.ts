@@ -252,8 +252,8 @@ async function banned(cluster: Cluster): Promise<void> {
     signal: { kind: "BAN", target: "mallory", reason: "spam", until_ms: 0 },
   });
   for (const client of clients) {
-    const told = await client.json();
-    assert.deepEqual(told.signal, { kind: "BAN", target: "mallory", reason: "spam" });
+    const message = await client.json();
+    assert.deepEqual(message.signal, { kind: "BAN", target: "mallory", reason: "spam" });
     assert.equal((await client.json()).reason, "banned");
     assert.equal((await client.closed()).code, 4403);
   }
@@ -270,9 +270,9 @@ async function banned(cluster: Cluster): Promise<void> {
 async function outlives(cluster: Cluster, start: () => Promise<ServerProcess>): Promise<void> {
   for (const shield of cluster.shields) await shield.stop();
   cluster.shields = [await start(), await start()];
-  const know = (said: string[]) => !said.includes("spine-unavailable");
-  const said = await seen("both know", () => checks(cluster, { sub: "mallory" }), know);
-  assert.deepEqual(said, both("banned"));
+  const know = (checked: string[]) => !checked.includes("spine-unavailable");
+  const checked = await seen("both know", () => checks(cluster, { sub: "mallory" }), know);
+  assert.deepEqual(checked, both("banned"));
   await signal(cluster, { signal: { kind: "UNBAN", target: "mallory" } });
   const back = async () => (await checks(cluster, { sub: "mallory" })).join() === "ok,ok";
   await until("mallory is let in", back);

@@ -102,13 +102,13 @@ async function pauseAndRead(bus: TestBus, room_id: string) {
 /** Whatever is missing follows a GAP, and no GAP reports anything that is not missing. */
 function assertGapsTell(seen: readonly Seen[]): void {
   let last = 0;
-  let told = false;
+  let has_gap = false;
   for (const { gap, number } of seen) {
-    if (gap) told = true;
+    if (gap) has_gap = true;
     else {
-      assert.equal(number > last + 1, told, `${number} after ${last}`);
+      assert.equal(number > last + 1, has_gap, `${number} after ${last}`);
       last = number;
-      told = false;
+      has_gap = false;
     }
   }
 }
@@ -178,11 +178,11 @@ Deno.test("a client that does not read is not read (own)", async () => {
   })();
   await standsStill(() => written);
   assert(written < MESSAGES, "everything was taken");
-  let heard = 0;
-  while (heard < MESSAGES) {
+  let received = 0;
+  while (received < MESSAGES) {
     const frame = await peer.frame();
     assert.equal(frame?.opcode, BINARY, "it was closed");
-    if (frame?.body[0] === Opcode.MSG) heard++;
+    if (frame?.body[0] === Opcode.MSG) received++;
     else assert.equal(frame?.body[0], Opcode.WELCOME);
   }
   await writing;

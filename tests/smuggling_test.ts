@@ -14,11 +14,11 @@ type Seen = readonly [method: string, path: string, body: string];
 interface Reader extends AsyncDisposable {
   readonly port: number;
   /** All requests since the last call, with the proxy's interpretation. */
-  taken(): Promise<{ seen: Seen; said: string | null }[]>;
+  taken(): Promise<{ seen: Seen; x_seen: string | null }[]>;
 }
 
 async function startOwn(): Promise<Reader> {
-  let requests: { seen: Seen; said: string | null }[] = [];
+  let requests: { seen: Seen; x_seen: string | null }[] = [];
   const listener = await listenClient({
     ...{ name: "client", host: "127.0.0.1", port: 0, websocket: "own" },
     async handler(request) {
@@ -30,7 +30,7 @@ async function startOwn(): Promise<Reader> {
         // The result is not a body: the connection ends.
         body = "broken";
       }
-      requests.push({ seen: [method, new URL(url).pathname, body], said: headers.get("x-seen") });
+      requests.push({ seen: [method, new URL(url).pathname, body], x_seen: headers.get("x-seen") });
       return new Response("ok\n");
     },
   });
@@ -75,7 +75,7 @@ async function startNode(): Promise<Reader> {
     port,
     async taken() {
       const answer = await fetch(`http://127.0.0.1:${port}/taken`);
-      return (await answer.json() as Seen[]).map((seen) => ({ seen, said: null }));
+      return (await answer.json() as Seen[]).map((seen) => ({ seen, x_seen: null }));
     },
     [Symbol.asyncDispose]: () => server[Symbol.asyncDispose](),
   };
@@ -148,9 +148,11 @@ for (const [name, start] of PROXIES) {
     let passed = 0;
     for (const [what, raw] of Object.entries(SMUGGLING)) {
       await send(proxy.port, raw);
-      for (const { seen: [method, path], said } of await own.taken()) {
+      for (const { seen: [method, path], x_seen } of await own.taken()) {
         // HAProxy reports no path for "*".
-        const known = said === "OPTIONS" ? "OPTIONS /" : said?.replace("OPTIONS *", "OPTIONS /");
+        const known = x_seen === "OPTIONS"
+          ? "OPTIONS /"
+          : x_seen?.replace("OPTIONS *", "OPTIONS /");
         assert.equal(known, `${method} ${path}`, `${what}: a request that ${name} did not see`);
         passed++;
       }

@@ -46,8 +46,10 @@ async function readsLists(bus: TestBus): Promise<void> {
     const headers = lines.map((line) => `sec-websocket-protocol:${line}`);
     using peer = await RawPeer.connect(`${bus.http_url}/v1/socket`, headers);
     assert.match(peer.head, /^HTTP\/1\.1 101 /, peer.head);
-    const said = [...peer.head.matchAll(/^sec-websocket-protocol: (.*)$/gim)].map(([, is]) => is);
-    assert.deepEqual(said, confirmed === undefined ? [] : [confirmed]);
+    const protocols = [...peer.head.matchAll(/^sec-websocket-protocol: (.*)$/gim)].map(([, is]) =>
+      is
+    );
+    assert.deepEqual(protocols, confirmed === undefined ? [] : [confirmed]);
     assert.equal((await peer.frame())?.opcode, confirmed === "arqon.v1.json" ? TEXT : BINARY);
   }
   const odd = { token, headers: ['Sec-WebSocket-Protocol: "arqon.v1"'] };
@@ -74,18 +76,18 @@ async function outlasts(bus: TestBus): Promise<void> {
   // A client that has answered once must always answer.
   await peer.write(rawFrame(TEXT, new TextEncoder().encode('{"op":"pong","data":""}')));
   await peer.write(rawFrame(TEXT, new TextEncoder().encode('{"op":"p'), false));
-  const told: { op: string; reason?: string }[] = [];
+  const frames: { op: string; reason?: string }[] = [];
   for (let frame = await peer.frame(); frame !== undefined; frame = await peer.frame()) {
     if (frame.opcode === PING) await peer.write(rawFrame(PONG, frame.body));
-    else if (frame.opcode === TEXT) told.push(JSON.parse(new TextDecoder().decode(frame.body)));
+    else if (frame.opcode === TEXT) frames.push(JSON.parse(new TextDecoder().decode(frame.body)));
     else {
       assert.deepEqual([...frame.body.subarray(0, 2)], [4_408 >> 8, 4_408 & 255]);
       break;
     }
   }
-  assert.equal(told.at(0)?.op, "welcome");
-  assert(told.some(({ op }) => op === "ping"));
-  assert.equal(told.at(-1)?.reason, "heartbeat-lost");
+  assert.equal(frames.at(0)?.op, "welcome");
+  assert(frames.some(({ op }) => op === "ping"));
+  assert.equal(frames.at(-1)?.reason, "heartbeat-lost");
   alive.send({ op: "ping", data: "still here" });
   while ((await alive.json()).data !== "still here");
   alive[Symbol.dispose]();

@@ -252,8 +252,9 @@ async function showsItsHead({ bus }: World): Promise<void> {
 async function speaksOldHttp({ bus }: World): Promise<void> {
   const { hostname, port } = new URL(bus.http_url);
   using socket = await Deno.connect({ hostname, port: Number(port) });
-  const asked = `GET /v1/rooms/plain/events HTTP/1.0\r\nAuthorization: Bearer ${bus.token}\r\n\r\n`;
-  await socket.write(new TextEncoder().encode(asked));
+  const request_text =
+    `GET /v1/rooms/plain/events HTTP/1.0\r\nAuthorization: Bearer ${bus.token}\r\n\r\n`;
+  await socket.write(new TextEncoder().encode(request_text));
   const bytes = new Uint8Array(4_096);
   let text = "";
   while (!text.includes("event: subscribed")) {
@@ -512,7 +513,9 @@ Deno.test("a ticket in place of a token", async (t) => {
       ["[]", "400 malformed-body"],
       [{ rooms: Array.from({ length: 33 }, (_, n) => `mine${n}`) }, "429 too-many-rooms"],
     ];
-    for (const [body, said] of cases) assert.equal(await ask(body), said, JSON.stringify(body));
+    for (const [body, expected] of cases) {
+      assert.equal(await ask(body), expected, JSON.stringify(body));
+    }
     const made: string[] = [];
     for (let n = 0; n < 8; n++) made.push(await ask({ rooms: ["mine"] }));
     assert.equal(made.at(-1), "429 too-many-pending");

@@ -57,20 +57,20 @@ const SAY: Readonly<Record<string, () => object>> = {
 
 for (const [name, read] of Object.entries(THROW)) {
   Deno.test(`stored: a newer ${name} is refused, and counted`, () => {
-    const heard: string[] = [];
-    using _heard = onNewer((record) => heard.push(record));
+    const records: string[] = [];
+    using _listening = onNewer((record) => records.push(record));
     assert.throws(read, { reason: "incompatible-version", code: 503 });
-    assert.equal(heard.length, 1);
+    assert.equal(records.length, 1);
     assert.equal(unlessNewer(read), "newer");
   });
 }
 
 for (const [name, read] of Object.entries(SAY)) {
   Deno.test(`stored: of newer ${name} the problem says so, and it is counted`, () => {
-    const heard: string[] = [];
-    using _heard = onNewer((record) => heard.push(record));
+    const records: string[] = [];
+    using _listening = onNewer((record) => records.push(record));
     assert.match(JSON.stringify(read()), /"problem":"[^"]*a newer ArqonBus has stored/);
-    assert.equal(heard.length, 1);
+    assert.equal(records.length, 1);
   });
 }
 

@@ -103,7 +103,9 @@ Deno.test("a rejection is sent before a token is checked, in header and body, an
 });
 
 /** The waits of one `connect` that is refused: requested, announced, and measured, in ms. */
-async function waitsOf(place: Place): Promise<[told: number, announced: number, kept: number][]> {
+async function waitsOf(
+  place: Place,
+): Promise<[notified: number, announced: number, kept: number][]> {
   await sentAway(place, 2);
   const statuses: [at_ms: number, Status][] = [];
   await using connection = await connect({
@@ -125,9 +127,9 @@ Deno.test("the SDK waits at least as long as requested, and connects", async () 
   let waits = await waitsOf(place);
   // After a stall of a second the machine admits it.
   while (waits.length === 0) waits = await waitsOf(place);
-  for (const [told_ms, announced_ms, kept_ms] of waits) {
-    assert.ok(told_ms > 0 && announced_ms >= told_ms);
+  for (const [notified_ms, announced_ms, kept_ms] of waits) {
+    assert.ok(notified_ms > 0 && announced_ms >= notified_ms);
     // Timers may fire slightly early.
-    assert.ok(kept_ms >= told_ms - 2, `${kept_ms} of ${told_ms} ms`);
+    assert.ok(kept_ms >= notified_ms - 2, `${kept_ms} of ${notified_ms} ms`);
   }
 });

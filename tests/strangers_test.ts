@@ -19,7 +19,7 @@ for (const websocket of ["native", "own"] as const) {
     if (kind === "native, TLS") continue;
 
     Deno.test(`thousands of idle strangers are bounded, and nobody else is hurt (${kind})`, async () => {
-      const { metrics, heard } = await runStrangers({
+      const { metrics, echoes } = await runStrangers({
         websocket,
         limits: "strangers = 400",
         files: 900,
@@ -27,7 +27,7 @@ for (const websocket of ["native", "own"] as const) {
         at_once: 1_500,
         ...await tls(),
       });
-      assert.equal(heard, STRANGERS / 100 + 1);
+      assert.equal(echoes, STRANGERS / 100 + 1);
       const strangers_now = sample(metrics, "shield_strangers");
       // Those with a slot, and those whose request is awaited before they are refused.
       assert(strangers_now >= 0 && strangers_now <= 300 + 400, `${strangers_now} strangers`);

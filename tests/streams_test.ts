@@ -97,8 +97,8 @@ async function losesReaders(bus: TestBus, ask: Ask): Promise<void> {
     authorization: `Bearer ${await bus.tokenFor({ role: "admin", user: "root" })}`,
   };
   const admin = async (method: string, path: string, body: unknown) => {
-    const asked = { method, headers, body: JSON.stringify(body) };
-    assert.equal((await fetch(`${bus.admin_url}/v1/${path}`, asked)).status, 200);
+    const request = { method, headers, body: JSON.stringify(body) };
+    assert.equal((await fetch(`${bus.admin_url}/v1/${path}`, request)).status, 200);
   };
   const causes: Record<string, [number, () => Promise<void>]> = {
     "s-ban": [

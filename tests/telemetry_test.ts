@@ -19,10 +19,10 @@ import {
   assertSpine,
   CHATTY_LINES,
   CLIENT_SPAN,
-  hear,
   one,
   parentOf,
   prepare,
+  receivedIn,
   spansOf,
   traceOf,
 } from "./tracing_cluster.ts";
@@ -62,9 +62,9 @@ async function promtool(page: string): Promise<string[]> {
   const { code, stdout, stderr } = await run("promtool", ["check", "metrics"], { stdin: page }) ??
     assert.fail("there is no promtool");
   // 3: it has remarks about names.
-  const said = stdout + stderr;
-  assert.ok(code === 0 || code === 3, said);
-  return said.split("\n").filter((line) =>
+  const output = stdout + stderr;
+  assert.ok(code === 0 || code === 3, output);
+  return output.split("\n").filter((line) =>
     line !== "" && !((line.split(" ")[0] ?? "") in CONTRACT)
   );
 }
@@ -158,12 +158,12 @@ const OK = 0;
 
 async function oneTrace(cluster: Cluster): Promise<void> {
   const { sender, listener } = cluster;
-  const heard = await hear(listener, "pings-1");
+  const messages = await receivedIn(listener, "pings-1");
   const traceparent = parentOf(1);
   const options = { traceparent, message_id: "m-1", content_type: "application/protobuf" };
   const ack = await sender.room("pings-1").publish("ping", GOOD_PING, options);
   assert.equal(ack.code, OK);
-  const { value } = await heard.next();
+  const { value } = await messages.next();
   assert.equal(value.trace_id, traceOf(1));
   assert.equal(value.headers["traceparent"], traceparent, "the sender's own, as it was");
   const names = ["publish", "schema", "policy", "send", "deliver", "tap"];
@@ -227,18 +227,18 @@ async function forwarded(cluster: Cluster): Promise<void> {
 }
 
 /** Publishes by POST with these members; resolves with the message as the listener gets it. */
-async function posted(cluster: Cluster, heard: AsyncIterator<Message>, members: object) {
+async function posted(cluster: Cluster, messages: AsyncIterator<Message>, members: object) {
   const { issuer, shields: [shield] } = cluster;
   const peer = new HttpPeer(shield.ready.url ?? "", await issuer.tokenFor());
   const message = { type: "note", data: 1, ...members };
   assert.equal((await peer.call("POST", "rooms/ids-1/messages", message)).status, 200);
-  return (await heard.next()).value as Message;
+  return (await messages.next()).value as Message;
 }
 
 async function traceIds(cluster: Cluster): Promise<void> {
-  const heard = await hear(cluster.listener, "ids-1");
+  const messages = await receivedIn(cluster.listener, "ids-1");
   const withHeader = (traceparent: string, more: object = {}) =>
-    posted(cluster, heard, { headers: { traceparent }, ...more });
+    posted(cluster, messages, { headers: { traceparent }, ...more });
   assert.equal((await withHeader(parentOf(8))).trace_id, traceOf(8), "the header's");
   const spans = await spansOf(cluster, traceOf(8), [
     "publish",
@@ -316,8 +316,8 @@ async function handshakes(cluster: Cluster): Promise<void> {
   assert.equal(handshake.parent_span_id, CLIENT_SPAN);
   assert.equal(handshake.attributes["arqon.outcome"], "accepted");
   assert.equal(handshake.attributes["arqon.tenant"], "acme");
-  const said = handshake.events.map(({ attributes }) => attributes["arqon.policy.log.message"]);
-  assert.deepEqual(said, ["hello"]);
+  const lines = handshake.events.map(({ attributes }) => attributes["arqon.policy.log.message"]);
+  assert.deepEqual(lines, ["hello"]);
   socket.close();
   await closed;
 }

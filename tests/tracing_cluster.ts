@@ -59,10 +59,13 @@ export function assertConnected(spans: readonly OtlpSpan[]): void {
 }
 
 /** New messages of a room. */
-export async function hear(listener: Connection, room: string): Promise<AsyncIterator<Message>> {
-  const heard = listener.room(room).subscribe();
-  await heard.ready;
-  return heard[Symbol.asyncIterator]();
+export async function receivedIn(
+  listener: Connection,
+  room: string,
+): Promise<AsyncIterator<Message>> {
+  const messages = listener.room(room).subscribe();
+  await messages.ready;
+  return messages[Symbol.asyncIterator]();
 }
 
 const KINDS = { server: 2, client: 3, producer: 4, consumer: 5 };

@@ -6,8 +6,8 @@
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import { startNats } from "./harness/nats_server.ts";
 
-const write = (said: unknown) =>
-  Deno.stdout.write(new TextEncoder().encode(`${JSON.stringify(said)}\n`));
+const write = (answer: unknown) =>
+  Deno.stdout.write(new TextEncoder().encode(`${JSON.stringify(answer)}\n`));
 
 async function main(users: readonly string[]): Promise<void> {
   await using nats = await startNats({ jetstream: true });

@@ -115,13 +115,13 @@ async function livesThrough(bus: TestBus, log: DurableLog): Promise<void> {
   const expected = ["one", unreadable, "two", unreadable, "three"]
     .map((what, at) => [offsets[at], what]);
   assert.deepEqual(shown(await take(live, 5)), expected);
-  const heard: [number, string][] = [];
-  while (heard.length < 5) {
+  const received: [number, string][] = [];
+  while (received.length < 5) {
     const { offset, data, signal } = await text.json();
-    heard.push([offset, signal === undefined ? data : signal.reason]);
+    received.push([offset, signal === undefined ? data : signal.reason]);
   }
   assert.deepEqual(
-    heard,
+    received,
     expected.map(([offset, what]) => [offset, what === unreadable ? "unreadable" : what]),
   );
   // The stored messages from the beginning; and the missed ones since a position right before one of them.

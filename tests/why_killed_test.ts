@@ -28,8 +28,8 @@ const socketOf = ({ ready }: Server) => `${(ready.url ?? "").replace(/^http/, "w
 async function say(client: RawClient, listener: RawClient, message_id: string): Promise<void> {
   client.send({ op: "pub", room: "hall", type: "t", data: {}, message_id });
   for (;;) {
-    const heard = await listener.json();
-    if (heard.op === "msg") return;
+    const frame = await listener.json();
+    if (frame.op === "msg") return;
   }
 }
 
@@ -94,8 +94,8 @@ Deno.test("a killed Shield's ledger is shown up to its last flush, and that the 
   );
   const before = await whyOf(other.ready, token, "message_id=m-written&user=bob");
   assert.deepEqual(wordsOf(before), ["sent"]);
-  const heard = before.messages[0].heard.map((one: Json) => one.node_id);
-  assert.deepEqual(heard.toSorted(), ["killed", "other"]);
+  const nodes = before.messages[0].heard.map((one: Json) => one.node_id);
+  assert.deepEqual(nodes.toSorted(), ["killed", "other"]);
   const args = ["--admin-url", other.ready.admin_url ?? "", "--token", token];
   const shown = await runArq(["why", "--message-id", "m-late", "--user", "bob", ...args]);
   assert.match(shown.stdout, /this Shield was killed and its ledger of those seconds is lost/);
@@ -108,7 +108,7 @@ Deno.test("a killed Shield's ledger is shown up to its last flush, and that the 
 
 const adminOf = ({ ready }: Server) => ready["admin_url"] ?? "";
 
-async function heardId(client: RawClient, message_id: string): Promise<void> {
+async function receivesId(client: RawClient, message_id: string): Promise<void> {
   while ((await client.json()).message_id !== message_id);
 }
 
@@ -137,7 +137,7 @@ Deno.test("a durable room's log reports a message that no Shield reports", async
   using dan = await openText(socketOf(next), await issuer.tokenFor({ sub: "dan" }));
   const { result: { epoch } } = await ask(dan, { op: "cmd", room: "log-1", name: "history.get" });
   bob.send({ op: "sub", room: "log-1", id: 1, after_offset: 1, epoch });
-  await heardId(bob, "gone");
+  await receivesId(bob, "gone");
   await ask(cat, { op: "sub", room: "log-1" });
   const by_offset = "/v1/why?room=log-1&offset=2";
   const { messages: [message], connections } = await admin.read(`${by_offset}&user=bob`);
@@ -153,8 +153,10 @@ Deno.test("a durable room's log reports a message that no Shield reports", async
   assert.match(shown.stdout, /in the room's log .*; no Shield's ledger has it/);
   // A recovered message was due, though no available ledger has it.
   await until("it is not under way any more", async () => {
-    const { connections: [told] } = await admin.read("/v1/why?user=bob&room=log-1&since_ms=0");
-    return told.room.due === 1 && told.room.sent === 1;
+    const { connections: [connection] } = await admin.read(
+      "/v1/why?user=bob&room=log-1&since_ms=0",
+    );
+    return connection.room.due === 1 && connection.room.sent === 1;
   });
   for (const [user, due] of [["cat", 0], ["dan", 2]]) {
     const read = await admin.read(`/v1/why?user=${user}&room=log-1&since_ms=0`);

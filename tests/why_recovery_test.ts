@@ -52,7 +52,7 @@ async function publish({ backend }: World, room: string, message_id: string, dat
 }
 
 /** The messages up to the one with that id. */
-async function hear(one: RawClient, last: string): Promise<string[]> {
+async function receive(one: RawClient, last: string): Promise<string[]> {
   const ids: string[] = [];
   while (ids.at(-1) !== last) {
     const frame = await one.json();
@@ -67,7 +67,7 @@ async function words({ admin }: World, message_id: string, user: string): Promis
     const { connections } = await admin.read(`/v1/why?user=${user}&${query}`);
     return connections.toSorted((a: { began_ms: number }, b: { began_ms: number }) =>
       a.began_ms - b.began_ms
-    ).map(({ outcomes: [outcome] }: Told) => `${outcome.state} ${outcome.why ?? ""}`.trim())
+    ).map(({ outcomes: [outcome] }: Account) => `${outcome.state} ${outcome.why ?? ""}`.trim())
       .join();
   };
   const { messages } = await admin.read(`/v1/why?message_id=${message_id}`);
@@ -78,7 +78,7 @@ async function words({ admin }: World, message_id: string, user: string): Promis
   return by_id;
 }
 
-interface Told {
+interface Account {
   readonly outcomes: readonly [{ readonly state: string; readonly why?: string }];
 }
 
@@ -98,14 +98,14 @@ Deno.test("messages omitted by a filter or no_echo are caught up with by a later
       epoch: await epochOf(world, "log-1"),
     });
     await publish(world, "log-1", "third", { n: 7 });
-    assert.deepEqual(await hear(bob, "third"), ["third"]);
+    assert.deepEqual(await receive(bob, "third"), ["third"]);
     assert.equal(await words(world, "filtered", "bob"), "left_out filter");
     assert.equal(await words(world, "echoed", "bob"), "left_out echo");
     bob.send({
       ...{ op: "sub", room: "log-1", id: 7, after_offset: 0 },
       epoch: await epochOf(world, "log-1"),
     });
-    assert.deepEqual(await hear(bob, "third"), ["filtered", "echoed", "third"]);
+    assert.deepEqual(await receive(bob, "third"), ["filtered", "echoed", "third"]);
     for (const id of ["filtered", "echoed"]) {
       assert.equal(await words(world, id, "bob"), "caught_up");
     }
@@ -178,11 +178,11 @@ before = ["subscribe"]
     await ask(bob, { op: "sub", room: "live-*", no_echo: true });
     await publish(world, "live-1", "first");
     await publish(world, "live-1", "second");
-    assert.deepEqual(await hear(bob, "second"), ["first", "second"]);
+    assert.deepEqual(await receive(bob, "second"), ["first", "second"]);
     for (const id of ["first", "second"]) assert.equal(await words(world, id, "bob"), "sent");
     bob.send({ op: "pub", room: "live-2", type: "t", data: 1, message_id: "own", id: 9 });
     await publish(world, "live-2", "other");
-    assert.deepEqual(await hear(bob, "other"), ["other"]);
+    assert.deepEqual(await receive(bob, "other"), ["other"]);
     assert.equal(await words(world, "own", "bob"), "left_out echo");
   }, hook);
 });
@@ -204,7 +204,7 @@ Deno.test("messages for a client that does not read are queued in the Shield, an
     assert.equal(await words(world, last, "bob"), "queued");
     assert.equal(await words(world, "m0", "bob"), "sent");
     proxy.resume();
-    await hear(bob, last);
+    await receive(bob, last);
     assert.equal(await words(world, last, "bob"), "sent");
   }, "[limits]\nmessages_per_second = 100_000\nbytes_per_second = 1_000_000_000\n");
 });

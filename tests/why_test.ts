@@ -222,9 +222,9 @@ async function compare(world: World, room: string, user: string, { sent, got }: 
   assert.equal(account.missed_count, sent - got.size);
   const states = new Set<string>();
   for (let number = 1; number <= sent; number += 7) {
-    const said = await word(world, `${room}.${number}`, user);
-    assert.equal(said === "sent", got.has(number), `${number}: ${said}`);
-    states.add(said);
+    const outcome = await word(world, `${room}.${number}`, user);
+    assert.equal(outcome === "sent", got.has(number), `${number}: ${outcome}`);
+    states.add(outcome);
   }
   return states;
 }
@@ -232,8 +232,8 @@ async function compare(world: World, room: string, user: string, { sent, got }: 
 Deno.test("drop-oldest and latest: exactly what a slow reader did not get is reported", async () => {
   await withBus(async (world) => {
     const dropped = await slow(world, "drop-1", "dropped", "ann");
-    const said = await compare(world, "drop-1", "ann", dropped);
-    assert.deepEqual([...said].toSorted(), ["left_out slow_reader", "sent"]);
+    const outcome = await compare(world, "drop-1", "ann", dropped);
+    assert.deepEqual([...outcome].toSorted(), ["left_out slow_reader", "sent"]);
     const conflated = await slow(world, "latest-1", "conflated", "bob");
     const replaced = await compare(world, "latest-1", "bob", conflated);
     assert.deepEqual([...replaced].toSorted(), ["left_out conflated", "sent"]);
@@ -247,11 +247,11 @@ Deno.test("disconnect: what was still queued when the slow reader was disconnect
     const words: string[] = [];
     // Those sent together with the one that was too many may have come when nobody was there any longer.
     for (let number = 1; number <= sent - TOGETHER; number += 5) {
-      const said = await word(world, `plain.${number}`, "cat");
+      const outcome = await word(world, `plain.${number}`, "cat");
       // What the kernel had may have arrived; what was never handed over has not.
-      if (said.startsWith("queued")) assert.ok(!got.has(number), `${number} came`);
-      if (got.has(number)) assert.equal(said, "sent");
-      words.push(said);
+      if (outcome.startsWith("queued")) assert.ok(!got.has(number), `${number} came`);
+      if (got.has(number)) assert.equal(outcome, "sent");
+      words.push(outcome);
     }
     assert.ok(words.includes("sent") && words.includes("queued slow-consumer"), words.join());
     const { connections: [gone] } = await world.admin.read("/v1/why?user=cat");
@@ -370,11 +370,11 @@ Deno.test("a frame that cannot be read is found by connection, user and address"
     const { connections } = await admin.read("/v1/connections?user=dan");
     const { connection_id, remote_ip } = connections[0];
     dan.send(new Uint8Array([0x01, 0xff, 0xff]));
-    const said = await dan.frame();
-    assert.equal(said.kind, "err");
+    const received = await dan.frame();
+    assert.equal(received.kind, "err");
     const [found] = await refusals(`connection=${connection_id}`);
     assert.deepEqual([found?.stage, found?.user_id], ["operation", "dan"]);
-    assert.equal(found?.detail, said.kind === "err" ? said.message : "");
+    assert.equal(found?.detail, received.kind === "err" ? received.message : "");
     assert.deepEqual(await refusals("user=dan"), [found]);
     assert.deepEqual(await refusals(`address=${remote_ip}`), [found]);
   });

@@ -37,12 +37,12 @@ function recordText(record: JournalRecord): string {
   const { allowed, message, sender, policies } = record;
   const nobody = record.is_unkept === true ? "(no key)" : "(erased)";
   return filled(
-    "{time_ms}  {outcome}  {hook}[  {room}][  {type}]  by {who}[  @{offset}][  {said}]",
+    "{time_ms}  {outcome}  {hook}[  {room}][  {type}]  by {who}[  @{offset}][  {message_text}]",
     {
       ...record,
       outcome: allowed ? "allowed" : filled("refused {code} {reason}", { ...record }),
       who: sender === null ? nobody : `${sender.user}/${sender.connection}`,
-      said: message === "" ? "" : JSON.stringify(message),
+      message_text: message === "" ? "" : JSON.stringify(message),
     },
   ) + policies.map((one) => `  ${policyText(one)}`).join("");
 }

@@ -56,8 +56,8 @@ Deno.test("policies are listed in columns, in the order that the bus gives", () 
 });
 
 Deno.test("a share is a percentage, without the noise of binary fractions", () => {
-  const said = [0, 0.001, 0.07, 0.1, 0.29, 0.5, 1].map(percentText);
-  assert.deepEqual(said, ["0 %", "0.1 %", "7 %", "10 %", "29 %", "50 %", "100 %"]);
+  const texts = [0, 0.001, 0.07, 0.1, 0.29, 0.5, 1].map(percentText);
+  assert.deepEqual(texts, ["0 %", "0.1 %", "7 %", "10 %", "29 %", "50 %", "100 %"]);
 });
 
 Deno.test("earlier versions are listed latest first, the empty start without a time", () => {

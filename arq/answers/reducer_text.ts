@@ -112,12 +112,12 @@ export function stepLine(step: RunStep, about: StepAbout): string {
   if (about.json) return `${stepJson(step, about)}\n`;
   const { entry, command, outcome, run, state } = step;
   const who = entry.kind === "command" ? entry.user_id : "timer";
-  const said = verdictText(outcome);
+  const verdict = verdictText(outcome);
   const fuel = fuelOf(step);
-  if (step.forbidden) return `${printable(`-  forbidden ${command} by ${who}  ${said}`)}\n`;
+  if (step.forbidden) return `${printable(`-  forbidden ${command} by ${who}  ${verdict}`)}\n`;
   const head = `${entry.offset}  ${outcome.kind.padEnd(8)}  ${command} by ${who}`;
   return lines([
-    said === "" ? head : `${head}  ${said}`,
+    verdict === "" ? head : `${head}  ${verdict}`,
     ...outcome.events.map(({ type, data, to }) =>
       `  event  ${type}  ${shown(data)}${to === "" ? "" : `  to ${to}`}`
     ),
@@ -363,8 +363,8 @@ function differenceOf(
   many: string,
 ): string | undefined {
   if (first !== undefined) {
-    const { offset, asked, parts, then, now } = first;
-    const how = `${asked} was ${outcomeText(then)}, would be ${outcomeText(now)} ${now.detail}`;
+    const { offset, asked: command, parts, then, now } = first;
+    const how = `${command} was ${outcomeText(then)}, would be ${outcomeText(now)} ${now.detail}`;
     return `${differing} of ${many} DIFFER, first entry ${offset} in ${parts.join(", ")}: ${how}`
       .trimEnd();
   }

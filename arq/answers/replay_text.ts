@@ -67,11 +67,11 @@ type ReplayAnswer = ReturnType<typeof replayAnswer>;
 
 function gapRows({ journal }: ReplayAnswer): readonly Row[] {
   const { holes, missing_records, unknown_holes, hole_reasons, bad_lines, first_bad } = journal;
-  const unsaid = above(unknown_holes, `, and ${plural(unknown_holes, "hole")} of unknown size`);
+  const unsized = above(unknown_holes, `, and ${plural(unknown_holes, "hole")} of unknown size`);
   const why = countsText(hole_reasons);
   const bad = `${count(bad_lines)}; the first is line ${first_bad?.line}: ${first_bad?.problem}`;
   return [
-    ["holes", above(holes, `${count(missing_records)} records are missing${unsaid} (${why})`)],
+    ["holes", above(holes, `${count(missing_records)} records are missing${unsized} (${why})`)],
     ["bad lines", first_bad === null ? "" : bad],
   ];
 }
@@ -121,7 +121,7 @@ function candidateRows({ candidate }: ReplayAnswer): readonly Row[] {
   ];
 }
 
-const said = (one: Pick<Decision, "allowed" | "code" | "reason" | "fault">): string =>
+const shownVerdict = (one: Pick<Decision, "allowed" | "code" | "reason" | "fault">): string =>
   one.allowed
     ? "allowed"
     : one.fault !== null
@@ -129,7 +129,7 @@ const said = (one: Pick<Decision, "allowed" | "code" | "reason" | "fault">): str
     : `${one.code}${one.reason === "" ? "" : ` ${JSON.stringify(one.reason)}`}`;
 
 /** Differences beyond the verdict, in brackets: `(other payload)`; "" for none. */
-function unsaid({ differs, units }: Sample): string {
+function otherText({ differs, units }: Sample): string {
   const names = differs.split(", ");
   const others = names.filter((name) => ["headers", "payload", "state"].includes(name));
   const parts = [
@@ -145,7 +145,9 @@ function sampleLine(sample: Sample): string {
   const shown = payload === null ? "" : `  ${payload}`;
   const who = `${room} ${user ?? "(erased)"} ${id}`;
   return printable(
-    `  ${time(time_ms)}  ${who}  ${said(recorded)} -> ${said(repeated)}${unsaid(sample)}${shown}`,
+    `  ${time(time_ms)}  ${who}  ${shownVerdict(recorded)} -> ${shownVerdict(repeated)}${
+      otherText(sample)
+    }${shown}`,
   ) + "\n";
 }
 
@@ -284,7 +286,7 @@ const SHOWN_CHARACTERS = 400;
 
 /** A verdict in a few words. */
 const caseVerdict = (one: Decision): string =>
-  `${one.allowed || one.fault !== null ? "" : "refused "}${said(one)}`;
+  `${one.allowed || one.fault !== null ? "" : "refused "}${shownVerdict(one)}`;
 
 function casePayload(payload: CaseReport["new_payload"]): string {
   if (payload === null) return "as it came";

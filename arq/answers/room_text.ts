@@ -24,10 +24,10 @@ export function countText({ connections, users }: Members): string {
 export function memberLine(member: Members): string {
   const { user_id, connection_id, meta } = member;
   // The JSON text of a string keeps its quotes, so the metadata "x" and x differ.
-  const said = meta !== undefined && meta !== null ? shown(JSON.stringify(meta)) : "";
-  return filled("{user}[ {connection}][ {joined_ms}][ {said}]\n", {
+  const meta_text = meta !== undefined && meta !== null ? shown(JSON.stringify(meta)) : "";
+  return filled("{user}[ {connection}][ {joined_ms}][ {meta_text}]\n", {
     ...member,
-    ...{ user: shown(user_id), connection: shown(connection_id), said },
+    ...{ user: shown(user_id), connection: shown(connection_id), meta_text },
   });
 }
 

@@ -141,7 +141,7 @@ export function classSetText(answer: Members, { pattern }: Members): string {
 }
 
 /** The text of an option that a class does not set. */
-const UNSAID = {
+const DEFAULTS = {
   replicas: "3 on a NATS cluster, else 1",
   max_members: "100,000",
   filter: "none",
@@ -157,8 +157,8 @@ export function classExplainText(answer: Members): string {
   const rest = listOf(others).filter((one) => membersOf(one)["source"] !== "default");
   const overruled = classTable(rest);
   const more = overruled === "" ? "" : `also matching, but overruled:\n${overruled}`;
-  const said = Object.entries(membersOf(answer["class"])).filter(([, value]) => isGiven(value));
-  const options = { ...UNSAID, ...Object.fromEntries(said) };
+  const given = Object.entries(membersOf(answer["class"])).filter(([, value]) => isGiven(value));
+  const options = { ...DEFAULTS, ...Object.fromEntries(given) };
   return `${card(`${cell(room)}: ${cell(why)}`, options, OPTIONS)}${more}`;
 }
 
@@ -268,9 +268,9 @@ export const configText = (answer: Members): string => textOf(answer, true);
 export const reloadedText = (answer: Members): string => textOf(answer, false);
 
 function textOf(answer: Members, has_values: boolean): string {
-  const said = listOf(answer["configs"]).map(membersOf).flatMap((one) => linesOf(one, has_values));
+  const lines = listOf(answer["configs"]).map(membersOf).flatMap((one) => linesOf(one, has_values));
   const missing = silentOf(answer).map((node) => `${node} does not answer`);
-  return [...said, ...missing].map((line) => `${printable(line)}\n`).join("");
+  return [...lines, ...missing].map((line) => `${printable(line)}\n`).join("");
 }
 
 /** 0 when every process answered and has its file in force, except for keys that need a restart. */

@@ -47,7 +47,7 @@ function messageLines(message: Members, apart: ReadonlyMap<string, Members>): st
   const offset = Number(message["offset"]) > 0 ? message["offset"] : "";
   const head =
     "message in {room_id}: [offset {offset}, ][message_id {message_id}, ]trace {trace_id}";
-  const heard = listOf(message["heard"]).map(membersOf).map((one) =>
+  const received = listOf(message["heard"]).map(membersOf).map((one) =>
     filled("  received at {node_id} {time_ms}", one) +
     filled("[, by the answering Shield's clock {here_ms} (± {within_ms:plain} ms)]", {
       ...one,
@@ -57,7 +57,7 @@ function messageLines(message: Members, apart: ReadonlyMap<string, Members>): st
   const stored = filled("[  in the room's log {stored_ms}; no Shield's ledger has it]", message);
   return [
     filled(`${head}, twist {twist_id}`, { ...message, offset }),
-    ...heard,
+    ...received,
     ...(stored === "" ? [] : [stored]),
     ...(message["duplicate"] === true ? ["  left out for all: a duplicate id"] : []),
   ];

@@ -22,7 +22,7 @@ Deno.test("arq why: clocks that certainly differ are named with the uncertainty;
 });
 
 Deno.test("arq why: times of a differing clock are also given in the other clock's time", () => {
-  const heard = [["s0", 5_000, 5_000], ["s1", 17_000, 5_000]] as const;
+  const received = [["s0", 5_000, 5_000], ["s1", 17_000, 5_000]] as const;
   const lines = outcomeLines({
     ...answerOf([{ ahead_ms: 0, within_ms: 0 }, { ahead_ms: 12_000, within_ms: 40 }]),
     messages: [{
@@ -32,7 +32,7 @@ Deno.test("arq why: times of a differing clock are also given in the other clock
       twist_id: "w",
       message_id: "",
       duplicate: false,
-      heard: heard.map(([node_id, time_ms, here_ms]) => ({ node_id, time_ms, here_ms })),
+      heard: received.map(([node_id, time_ms, here_ms]) => ({ node_id, time_ms, here_ms })),
     }],
   });
   assert.deepEqual(lines.slice(1, 3), [

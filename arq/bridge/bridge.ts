@@ -69,7 +69,7 @@ async function stream(following: Following): Promise<void> {
   const wire = client.connection;
   const broken = Promise.withResolvers<never>();
   let checked = Promise.resolve();
-  let [noted, told_ms, is_paused] = [standing.lsn, monotonic_ms(), false];
+  let [noted, reported_ms, is_paused] = [standing.lsn, monotonic_ms(), false];
   following.onOver(() => {
     if (!is_paused || intake.waiting >= waiting_messages / 2) return;
     is_paused = false;
@@ -92,12 +92,12 @@ async function stream(following: Following): Promise<void> {
   const tick = async (is_asked: boolean) => {
     const { done_lsn, over_lsn } = intake.progress;
     const is_far = done_lsn > noted || over_lsn - noted >= (is_asked ? 1n : IDLE_BYTES);
-    if (!is_far && !is_asked && monotonic_ms() - told_ms < STATUS_MS) return;
+    if (!is_far && !is_asked && monotonic_ms() - reported_ms < STATUS_MS) return;
     if (is_far) {
       await checked;
       noted = await note();
     }
-    told_ms = monotonic_ms();
+    reported_ms = monotonic_ms();
     wire.sendCopyFromChunk(Buffer.from(statusUpdate(noted, now())));
   };
   let ticking = Promise.resolve();
@@ -174,14 +174,14 @@ async function pollWith(sql: Database, following: Following, poll_ms: number): P
   await sql.query(KEEPALIVE);
   const { rows: [{ is_ours }] } = await sql.query(LOCK, [slot]);
   if (!is_ours) throw Object.assign(new Error("another bridge polls"), { code: IN_USE });
-  for (let is_told = false; !signal.aborted;) {
+  for (let is_following = false; !signal.aborted;) {
     const { rows: [{ lsn: now_lsn }] } = await sql.query(NOW);
     let rows = await sql.lastRows(readingOf(slot, now_lsn, waiting_messages));
     const is_idle = rows.length === 0;
     // Between two reads nobody owns the slot, so it may have been replaced.
     await check();
-    if (!is_told) following.onFollowing();
-    is_told = true;
+    if (!is_following) following.onFollowing();
+    is_following = true;
     for (; rows.length > 0; rows = await sql.lastRows(fetchOf(waiting_messages))) {
       for (const { data, is_cut } of rows) intake.take(readChange(data, is_cut));
       await Promise.race([intake.settled(), aborted(signal)]);
@@ -238,7 +238,7 @@ const AGAIN_MS = 1_000;
 /** How often the database is asked how much it keeps, in ms. */
 const KEPT_MS = 5_000;
 /** Kept bytes at the first warning; the next one comes each time the amount has doubled. */
-const KEPT_SAID_BYTES = 1_073_741_824;
+const KEPT_WARN_BYTES = 1_073_741_824;
 /** How long the end waits for work in progress, in ms. */
 const CLOSE_MS = 5_000;
 
@@ -275,13 +275,13 @@ export async function runBridge(given: BridgeOptions): Promise<void> {
 
 /** The watches, with one that also warns when the database keeps much. */
 function sayingKept({ watch, slot, say }: BridgeOptions): BridgeWatch["kept"] {
-  let said_bytes = KEPT_SAID_BYTES / 2;
+  let warned_bytes = KEPT_WARN_BYTES / 2;
   return (wal) => {
     watch.kept(wal);
     const { kept_bytes } = wal;
-    if (kept_bytes < KEPT_SAID_BYTES) said_bytes = KEPT_SAID_BYTES / 2;
-    if (kept_bytes < 2 * said_bytes) return;
-    said_bytes = kept_bytes;
+    if (kept_bytes < KEPT_WARN_BYTES) warned_bytes = KEPT_WARN_BYTES / 2;
+    if (kept_bytes < 2 * warned_bytes) return;
+    warned_bytes = kept_bytes;
     say(`the database retains ${kept_bytes} bytes of WAL for the slot ${slot}`);
   };
 }

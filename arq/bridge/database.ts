@@ -315,6 +315,6 @@ export async function noteRefused(
      on conflict do nothing returning true`,
     [source, place.lsn, place.number, room, type, data, message_id, reason],
   );
-  const said = room === "" ? place.lsn : room;
-  if (rows.length > 0) say(`${said}: refused permanently: ${reason}; it is in arqon.refused`);
+  const where = room === "" ? place.lsn : room;
+  if (rows.length > 0) say(`${where}: refused permanently: ${reason}; it is in arqon.refused`);
 }

@@ -51,12 +51,12 @@ interface Had {
 /** A bus whose rooms have these messages; published ones are recorded. */
 function busWith(had: Record<string, Had[]>) {
   const published: string[] = [];
-  const asked: string[] = [];
+  const requests: string[] = [];
   let refusals = 2;
   const room = (room_id: string) => ({
     id: room_id,
     command(_: string, query: Uint8Array) {
-      asked.push(room_id);
+      requests.push(room_id);
       if (room_id === "plain") return Promise.reject(new ArqonError("not-durable", room_id));
       const { before, limit } = readHistoryQuery(query);
       const all = (had[room_id] ?? []).map((
@@ -88,7 +88,7 @@ function busWith(had: Record<string, Had[]>) {
   });
   const connection = { room, welcome: { user_id: "bridge" } };
   const bus = connectedBus(connection as unknown as Pick<Connection, "room" | "welcome">);
-  return { bus, published, asked };
+  return { bus, published, requests };
 }
 
 /** A publisher, and the outcomes of its messages. */
@@ -162,7 +162,7 @@ Deno.test("messages at or below a room's latest message of the database are not 
     ...[`${idOf(6)} repeated`, `${idOf(7)} repeated`, `${idOf(7, 1)} repeated`],
     ...[`${idOf(7, 2)} published`, `${idOf(8)} published`],
   ]);
-  assert.equal(world.asked.length, 2, "a small page, and the one behind the others' messages");
+  assert.equal(world.requests.length, 2, "a small page, and the one behind the others' messages");
 });
 
 Deno.test("only the bridge's own messages count for a room's progress, not another database's, and not later ones", async () => {
@@ -214,7 +214,7 @@ Deno.test("a database whose clock is set back by an hour publishes nothing twice
   assert.deepEqual(over.map((one) => one.split(" ")[1]), [
     ...["repeated", "published", "repeated", "repeated", "published"],
   ]);
-  assert.equal(world.asked.length, 2, "the newest message, and once all of them");
+  assert.equal(world.requests.length, 2, "the newest message, and once all of them");
 });
 
 Deno.test("after a promotion the same transaction is known, and another one at its place is not", async () => {

@@ -56,7 +56,7 @@ const FILES: Readonly<Record<Kind, readonly [file: string, none: string]>> = {
 const NOT_EVERYWHERE: readonly Kind[] = ["hooks", "schedules", "reducers"];
 
 /** Where a file differs from the bus: a module's path instead of its hash, and sorted lists. */
-const SAID: { readonly [One in Kind]?: (one: Members) => Members } = {
+const WRITTEN: { readonly [One in Kind]?: (one: Members) => Members } = {
   policies: ({ name, hooks }) => ({
     module: moduleFile(String(name)),
     hooks: HOOKS.filter((hook) => listOf(hooks).includes(hook)),
@@ -82,8 +82,8 @@ function kindText(kind: Kind, list: readonly object[] = []): string {
       : Number(placeOf(a) > placeOf(b))
   );
   const entries = things.map((one) => {
-    const said: Members = { ...one, ...SAID[kind]?.(one) };
-    return Object.fromEntries(formOf(kind).map((member) => [member, said[member]]));
+    const written: Members = { ...one, ...WRITTEN[kind]?.(one) };
+    return Object.fromEntries(formOf(kind).map((member) => [member, written[member]]));
   });
   return tables(kind, entries, FILES[kind][1]);
 }

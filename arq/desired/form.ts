@@ -270,8 +270,8 @@ const KEPT: { readonly [One in Kind]?: readonly string[] } = {
 };
 
 function withKept(kind: Kind, thing: Thing, there: Thing | undefined): Thing {
-  const unsaid = (KEPT[kind] ?? []).filter((member) => thing[member] === undefined);
-  return { ...thing, ...Object.fromEntries(unsaid.map((member) => [member, there?.[member]])) };
+  const omitted = (KEPT[kind] ?? []).filter((member) => thing[member] === undefined);
+  return { ...thing, ...Object.fromEntries(omitted.map((member) => [member, there?.[member]])) };
 }
 
 function changesOf(kind: Kind, live: readonly Thing[], wanted: readonly Thing[]): Change[] {

@@ -52,8 +52,8 @@ export function encodePlan(
   basis: PlanBasis,
   made_ms: number,
 ): Uint8Array {
-  const said = { tenant, state, modules: encode(modules), sets: encode(sets) };
-  return gzipSync(JSON.stringify({ format: "arqon-plan-1", made_ms, ...basis, ...said }));
+  const content = { tenant, state, modules: encode(modules), sets: encode(sets) };
+  return gzipSync(JSON.stringify({ format: "arqon-plan-1", made_ms, ...basis, ...content }));
 }
 
 /** Reads a plan; undefined for bytes that are no plan. */

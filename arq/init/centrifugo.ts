@@ -314,7 +314,7 @@ function carryTokens(carrying: Carrying, prefix: string, v5: string, audience: s
       continue;
     }
     if (pem !== undefined) carrying.files.push({ path, data: pem, mode: 0o644 });
-    const said = (claim: "issuer" | "audience", absent: string) => {
+    const claimText = (claim: "issuer" | "audience", absent: string) => {
       const given = keyOf(claim);
       const named = text(given?.value);
       if (named !== undefined) carrying.carry(given!.key, `\`${claim}\` of [[auth.issuers]]`);
@@ -322,8 +322,8 @@ function carryTokens(carrying: Carrying, prefix: string, v5: string, audience: s
     };
     const algorithms = { rsa_public_key: ["RS256"], ecdsa_public_key: ["ES256"] };
     carrying.tables.push(`[[auth.issuers]]
-issuer = ${said("issuer", "centrifugo")}
-audience = ${said("audience", audience)}
+issuer = ${claimText("issuer", "centrifugo")}
+audience = ${claimText("audience", audience)}
 ${is_url ? `jwks_url = ${quoted(value)}` : `pem_file = ${quoted(path)}`}
 algorithms = ${JSON.stringify(is_url ? ["RS256", "ES256", "EdDSA"] : algorithms[name])}
 tenants = ["default"]

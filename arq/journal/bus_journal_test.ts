@@ -49,19 +49,19 @@ Deno.test("a journal whose bus becomes silent is a lost connection, and a comple
   const silent = await read(() => Promise.resolve(saying([LINE, LINE], true)), 1_000);
   assert.equal(silent.error?.reason, "connection-lost");
   assert.match(silent.error?.message ?? "", /has sent nothing of the journal for 1 s/);
-  const said = Promise.withResolvers<Response>();
-  const mute = await read(() => said.promise, 1_000);
-  said.resolve(saying([], false));
+  const answer = Promise.withResolvers<Response>();
+  const mute = await read(() => answer.promise, 1_000);
+  answer.resolve(saying([], false));
   assert.deepEqual([mute.text, mute.error?.reason], ["", "connection-lost"]);
 });
 
 Deno.test("a journal that grows while it is read is read up to its initial end, whatever its times", async () => {
   const over = new AbortController();
   let newest = 2;
-  const asked: string[] = [];
+  const requests: string[] = [];
   const answer = (request: Request) => {
     const query = new URL(request.url).searchParams;
-    asked.push(query.get("until_ms") ?? "no until_ms");
+    requests.push(query.get("until_ms") ?? "no until_ms");
     if (query.has("newest")) return new Response(`${LINE}{"next":"${newest}","is_end":true}\n`);
     const block = Number(query.get("after") ?? 0) + 1;
     // Another block for each one that is read: there is always more.
@@ -77,7 +77,7 @@ Deno.test("a journal that grows while it is read is read up to its initial end, 
       text += new TextDecoder().decode(bytes);
     }
     assert.equal(text, `{"hole":1}\n{"hole":2}\n`);
-    assert.deepEqual(new Set(asked), new Set(["no until_ms"]));
+    assert.deepEqual(new Set(requests), new Set(["no until_ms"]));
   } finally {
     over.abort();
     await server.finished;

@@ -100,13 +100,13 @@ Deno.test("pieces of a growing message are judged together with what was held ba
       "on_append",
     );
   const trial = trialOf(holds);
-  const told = [];
+  const outcomes = [];
   for (const text of ["hello", "!", ""]) {
     const payload = new TextEncoder().encode(text);
     const { verdict, logs } = await trial({ hook: "on_append", payload });
-    told.push([verdict, logs[0]?.message]);
+    outcomes.push([verdict, logs[0]?.message]);
   }
-  assert.deepEqual(told, [["allowed", "0"], ["allowed", "2"], ["allowed", "4"]]);
+  assert.deepEqual(outcomes, [["allowed", "0"], ["allowed", "2"], ["allowed", "4"]]);
 });
 
 Deno.test("claims are the given ones and those that every token has", async () => {

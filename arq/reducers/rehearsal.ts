@@ -138,7 +138,7 @@ export interface DifferentEntry {
   readonly now: Pick<Outcome, "kind" | "code" | "reason" | "detail">;
 }
 
-const said = ({ kind, code, reason, detail }: Outcome) => ({ kind, code, reason, detail });
+const verdictOf = ({ kind, code, reason, detail }: Outcome) => ({ kind, code, reason, detail });
 
 /** The result of a module for one room. */
 export interface Rehearsal {
@@ -208,12 +208,12 @@ export async function rehearse(
     // Migrations of other modules do not concern this one.
     if (own === undefined || own.refused !== "" || entry.kind === "migrate") continue;
     entries++;
-    const asked = admitted(schema, entry, own.state);
-    if ("refused" in asked) {
-      forbidden.add(asked, outcome);
+    const judged = admitted(schema, entry, own.state);
+    if ("refused" in judged) {
+      forbidden.add(judged, outcome);
       continue;
     }
-    const step = applyEntry(own.state, asked.entry, (draft) => guest.run(draft).verdict, about);
+    const step = applyEntry(own.state, judged.entry, (draft) => guest.run(draft).verdict, about);
     own = { state: step.state, refused: "" };
     const parts = differingParts(outcome, step.outcome)
       .filter((part) => !migrates || !OF_VALUES.has(part));
@@ -224,8 +224,8 @@ export async function rehearse(
       offset: entry.offset,
       asked: name,
       parts,
-      then: said(outcome),
-      now: said(step.outcome),
+      then: verdictOf(outcome),
+      now: verdictOf(step.outcome),
     };
   }
   // The present state is the one it would take over.

@@ -8,7 +8,7 @@ import { awaitedLater } from "../../shared/awaited_later.ts";
 const AHEAD = 2;
 
 /** One thread. */
-export interface Lane<Mail, Told> {
+export interface Lane<Mail, Result> {
   readonly number: number;
   readonly post: (mail: Mail, moved?: Transferable[]) => void;
   /** Called when the thread listens: messages sent earlier are lost, so the sender waits. */
@@ -16,52 +16,52 @@ export interface Lane<Mail, Told> {
   /** Called when the thread has read a chunk and can take another. */
   readonly done: (pieces_read: number) => void;
   /** Called with the thread's result. */
-  readonly finish: (result: Told) => void;
+  readonly finish: (result: Result) => void;
 }
 
 /** The options of lanes. */
-export interface LanesOptions<Mail, News, Told> {
+export interface LanesOptions<Mail, News, Result> {
   readonly threads: number;
   /** Creates a thread, by its number. */
   readonly start: (number: number) => Worker;
   /** The first and the last message for each thread. */
   readonly first: Mail;
   readonly last: Mail;
-  readonly hear: (lane: Lane<Mail, Told>, news: News) => void;
+  readonly receive: (lane: Lane<Mail, Result>, news: News) => void;
   /** After the abort no more chunks are read; the results so far are reported. */
   readonly signal: AbortSignal;
   /** Called with the total that all threads report to have read. */
   readonly onProgress: (read: number) => void;
 }
 
-interface Running<Mail, Told> extends Lane<Mail, Told> {
+interface Running<Mail, Result> extends Lane<Mail, Result> {
   readonly thread: Worker;
-  readonly found: Promise<Told>;
+  readonly found: Promise<Result>;
   readonly reject: (error: unknown) => void;
   read: number;
 }
 
 /** Running threads, until `run` ends. */
-export class Lanes<Mail, News, Told> {
-  readonly #options: LanesOptions<Mail, News, Told>;
-  readonly #lanes: Running<Mail, Told>[];
+export class Lanes<Mail, News, Result> {
+  readonly #options: LanesOptions<Mail, News, Result>;
+  readonly #lanes: Running<Mail, Result>[];
   /** Lanes that can take a chunk, once for each chunk. */
-  readonly #free: Running<Mail, Told>[] = [];
+  readonly #free: Running<Mail, Result>[] = [];
   #wake = () => {};
   #failed: { readonly error: unknown } | undefined;
 
-  constructor(options: LanesOptions<Mail, News, Told>) {
+  constructor(options: LanesOptions<Mail, News, Result>) {
     this.#options = options;
     this.#lanes = Array.from({ length: options.threads }, (_, number) => this.#start(number));
     for (let ahead = 0; ahead < AHEAD; ahead++) this.#free.push(...this.#lanes);
   }
 
-  #start(number: number): Running<Mail, Told> {
+  #start(number: number): Running<Mail, Result> {
     const thread = this.#options.start(number);
-    const { promise: found, resolve: finish, reject } = Promise.withResolvers<Told>();
+    const { promise: found, resolve: finish, reject } = Promise.withResolvers<Result>();
     awaitedLater(found);
     let waiting: [Mail, Transferable[]][] | undefined = [];
-    const lane: Running<Mail, Told> = {
+    const lane: Running<Mail, Result> = {
       ...{ number, thread, found, finish, reject, read: 0 },
       post: (mail, moved = []) => {
         if (waiting === undefined) thread.postMessage(mail, moved);
@@ -78,7 +78,7 @@ export class Lanes<Mail, News, Told> {
         this.#wake();
       },
     };
-    thread.onmessage = ({ data }: MessageEvent<News>) => this.#options.hear(lane, data);
+    thread.onmessage = ({ data }: MessageEvent<News>) => this.#options.receive(lane, data);
     thread.onerror = (event) => {
       event.preventDefault();
       this.fail(new Error(`a thread has died: ${event.message}`));
@@ -94,7 +94,7 @@ export class Lanes<Mail, News, Told> {
     this.#wake();
   }
 
-  async #freeLane(): Promise<Running<Mail, Told> | undefined> {
+  async #freeLane(): Promise<Running<Mail, Result> | undefined> {
     for (;;) {
       if (this.#failed !== undefined) throw this.#failed.error;
       if (this.#options.signal.aborted) return undefined;
@@ -107,8 +107,8 @@ export class Lanes<Mail, News, Told> {
   /** Hands out all chunks; resolves with each thread's result. Rejects as the stream does. */
   async run<Piece>(
     pieces: AsyncIterable<Piece>,
-    give: (lane: Lane<Mail, Told>, piece: Piece, number: number) => void,
-  ): Promise<Told[]> {
+    give: (lane: Lane<Mail, Result>, piece: Piece, number: number) => void,
+  ): Promise<Result[]> {
     const { signal, last } = this.#options;
     const stop = () => this.#wake();
     signal.addEventListener("abort", stop);

@@ -53,12 +53,12 @@ const isSelected = ({ tenant }: JournalRecord, selection: ReplaySelection): bool
   tenant === selection.tenant;
 
 function serve(scope: WorkerScope): void {
-  const asked = new Map<string, PromiseWithResolvers<Uint8Array | undefined>>();
+  const pending = new Map<string, PromiseWithResolvers<Uint8Array | undefined>>();
   let repeater: Repeater | undefined;
 
   const moduleBytes = (sha256: string): Promise<Uint8Array | undefined> => {
     const waiting = Promise.withResolvers<Uint8Array | undefined>();
-    asked.set(sha256, waiting);
+    pending.set(sha256, waiting);
     scope.postMessage({ kind: "needs", sha256 });
     return waiting.promise;
   };
@@ -80,7 +80,7 @@ function serve(scope: WorkerScope): void {
 
   const answer = (news: Promise<PageNews>): void => {
     news.catch((error): PageNews => ({ kind: "failed", message: messageOf(error) }))
-      .then((said) => scope.postMessage(said));
+      .then((answered) => scope.postMessage(answered));
   };
 
   scope.onmessage = ({ data }) => {
@@ -88,7 +88,7 @@ function serve(scope: WorkerScope): void {
       case "start":
         return answer(start(data));
       case "module":
-        return asked.get(data.sha256)?.resolve(data.bytes);
+        return pending.get(data.sha256)?.resolve(data.bytes);
       case "chunk":
         return answer(feed(data.chunk));
       default:

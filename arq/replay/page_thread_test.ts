@@ -10,7 +10,7 @@ import { traps } from "./testing/guest_text.ts";
 import { builtModule, builtReady, MEMORY_PAGES, Recorder } from "./testing/recorded.ts";
 import type { Tally } from "./tally.ts";
 
-const SAID = ["hello", "malware", "good evening", "more malware"];
+const TEXTS = ["hello", "malware", "good evening", "more malware"];
 const SCRIPT = new Blob([await bundleReplayWorker()], { type: "text/javascript" });
 const thread_url = new URL(URL.createObjectURL(SCRIPT));
 const WINDOW = { tenant: "default", policy: "words", room: "", from_ms: 0, until_ms: 2e12 };
@@ -18,17 +18,19 @@ const WINDOW = { tenant: "default", policy: "words", room: "", from_ms: 0, until
 /** The records of `SAID`, as lines. */
 async function lines(): Promise<string[]> {
   const recorder = new Recorder("words", await builtReady("bad_words"));
-  return SAID.map((text) => JSON.stringify(recorder.record({ payload: JSON.stringify({ text }) })));
+  return TEXTS.map((text) =>
+    JSON.stringify(recorder.record({ payload: JSON.stringify({ text }) }))
+  );
 }
 
 /** An API that gives each of these answers once, and the prebuilt modules. */
 function apiOf(answers: readonly string[], modules: readonly string[] = ["bad_words"]) {
-  const asked: URL[] = [];
+  const requests: URL[] = [];
   const left = [...answers];
   return {
-    asked,
+    requests,
     async stream(path: string, signal: AbortSignal): Promise<ReadableStream<string>> {
-      asked.push(new URL(path, "http://bus"));
+      requests.push(new URL(path, "http://bus"));
       const next = left.shift();
       if (next !== undefined) return ReadableStream.from([next]);
       if (!signal.aborted) await once(signal, "abort");
@@ -55,7 +57,7 @@ async function tried(
   const why = await runTrial({
     ...{ api, module, bounds, thread_url, pages: MEMORY_PAGES, window: WINDOW },
     signal: new AbortController().signal,
-    onTally: (told: Tally) => (tally = told),
+    onTally: (found: Tally) => (tally = found),
   });
   return { why, tally };
 }
@@ -65,12 +67,15 @@ Deno.test("a trial reads several answers, and reports the flips of all of them",
   const api = apiOf([answer([one, two], "7.2", false), answer(more, "8", true)]);
   const { why, tally } = await tried(api, await builtModule("content_size"));
   assert.equal(why, undefined);
-  assert.equal(tally?.recorded.same, SAID.length);
+  assert.equal(tally?.recorded.same, TEXTS.length);
   assert.equal(tally?.candidate.to_allowed, 2);
   assert.equal(tally?.candidate.to_refused, 0);
   assert.match(tally?.candidate.samples.to_allowed[0]?.payload ?? "", /malware/);
-  assert.deepEqual(api.asked.map(({ searchParams }) => searchParams.get("after")), [null, "7.2"]);
-  assert.ok(api.asked.every(({ searchParams }) => searchParams.get("payload") === "1"));
+  assert.deepEqual(api.requests.map(({ searchParams }) => searchParams.get("after")), [
+    null,
+    "7.2",
+  ]);
+  assert.ok(api.requests.every(({ searchParams }) => searchParams.get("payload") === "1"));
 });
 
 Deno.test("a trial ends at its limits, and reports which", async () => {
@@ -87,9 +92,9 @@ Deno.test("a trial ends at its limits, and reports which", async () => {
 
 Deno.test("faults of the module count, and a missing recorded module is reported", async () => {
   const { tally } = await tried(apiOf([answer(await lines(), "1", true)], []), await traps());
-  assert.deepEqual(tally?.candidate.faults, { trap: SAID.length });
+  assert.deepEqual(tally?.candidate.faults, { trap: TEXTS.length });
   assert.equal(tally?.candidate.to_refused, 2);
-  assert.equal(Object.values(tally?.recorded.no_module ?? {})[0], SAID.length);
+  assert.equal(Object.values(tally?.recorded.no_module ?? {})[0], TEXTS.length);
 });
 
 Deno.test("a broken module is refused in the words of the check on a Shield", async () => {
@@ -114,5 +119,5 @@ Deno.test("a trial that is stopped ends at once", async () => {
     onTally: () => queueMicrotask(() => stop.abort(new Error("enough"))),
   });
   await assert.rejects(trial, /enough/);
-  assert.equal(api.asked.length, 2);
+  assert.equal(api.requests.length, 2);
 });

@@ -155,13 +155,13 @@ class JournalRepeater implements Repeater {
     for (let start = 0; start < text.length; line++) {
       const newline = text.indexOf("\n", start);
       const end = newline < 0 ? text.length : newline;
-      const asked = end === start ? undefined : this.#read(text.slice(start, end), line);
+      const decision = end === start ? undefined : this.#read(text.slice(start, end), line);
       start = end + 1;
-      if (asked === undefined) continue;
-      const { module: sha256 } = asked.policy;
+      if (decision === undefined) continue;
+      const { module: sha256 } = decision.policy;
       // Awaiting every line would cost more than a call.
       if (!this.#loaded.has(sha256)) await this.#load(sha256);
-      this.#repeat(asked, this.#loaded.get(sha256));
+      this.#repeat(decision, this.#loaded.get(sha256));
     }
   }
 
@@ -211,41 +211,41 @@ class JournalRepeater implements Repeater {
     else tally.missing += records;
   }
 
-  #repeat(asked: Asked, loaded: Loaded | undefined): void {
+  #repeat(decision: Asked, loaded: Loaded | undefined): void {
     const { recorded, candidate } = this.tally;
-    const fault = notOfTheModule(asked.policy);
+    const fault = notOfTheModule(decision.policy);
     if (fault !== undefined) {
       countOf(recorded.not_run, fault);
       countOf(candidate.not_run, fault);
       return;
     }
     let ran: Ran | undefined;
-    if (loaded === undefined) countOf(recorded.no_module, asked.policy.module);
+    if (loaded === undefined) countOf(recorded.no_module, decision.policy.module);
     else {
-      ran = this.#callRecorded(asked, loaded);
-      this.#compare(asked, loaded.module, ran);
+      ran = this.#callRecorded(decision, loaded);
+      this.#compare(decision, loaded.module, ran);
     }
     const { candidate: { hooks } } = this.#options;
-    if (!hooks.includes(asked.record.hook)) return void candidate.no_hook++;
+    if (!hooks.includes(decision.record.hook)) return void candidate.no_hook++;
     // The same module is not run twice: its memory would differ.
     const is_same = loaded?.number === CANDIDATE && ran !== undefined && this.#own === undefined;
-    this.#judge(asked, is_same ? ran! : this.#callCandidate(asked));
+    this.#judge(decision, is_same ? ran! : this.#callCandidate(decision));
   }
 
-  #callRecorded(asked: Asked, { module, number }: Loaded): Ran {
-    const inputs = new RecordedInputs(asked.record, asked.place);
-    inputs.state = recordedState(module.slots, asked.policy, inputs);
-    const { record: { meter_version }, policy: { fault, budget_units } } = asked;
+  #callRecorded(decision: Asked, { module, number }: Loaded): Ran {
+    const inputs = new RecordedInputs(decision.record, decision.place);
+    inputs.state = recordedState(module.slots, decision.policy, inputs);
+    const { record: { meter_version }, policy: { fault, budget_units } } = decision;
     const has_ended = fault !== "fuel" && meter_version !== METER_VERSION;
     const units = has_ended ? budget_units * PRICES_GREW : budget_units;
-    return this.#call(asked, number, inputs, units);
+    return this.#call(decision, number, inputs, units);
   }
 
-  #callCandidate(asked: Asked): Ran {
-    const inputs = new RecordedInputs(asked.record, asked.place);
-    const own = this.#own?.of(asked.record, asked.policy, inputs);
+  #callCandidate(decision: Asked): Ran {
+    const inputs = new RecordedInputs(decision.record, decision.place);
+    const own = this.#own?.of(decision.record, decision.policy, inputs);
     inputs.state = own?.state;
-    const ran = this.#call(asked, CANDIDATE, inputs, asked.policy.budget_units);
+    const ran = this.#call(decision, CANDIDATE, inputs, decision.policy.budget_units);
     // Writes that depend on unknown inputs are not kept.
     if (ran.unknown === undefined) own?.keep(ran.outcome.written);
     return ran;
@@ -271,19 +271,19 @@ class JournalRepeater implements Repeater {
   }
 
   /** Compares the recorded module's repeated call with the record. */
-  #compare(asked: Asked, module: ReplayModule, ran: Ran): void {
+  #compare(decision: Asked, module: ReplayModule, ran: Ran): void {
     const { recorded } = this.tally;
     if (ran.unknown !== undefined) {
       for (const what of ran.unknown) countOf(recorded.unknown, what);
       return;
     }
     recorded.repeated++;
-    const counts_alike = asked.record.meter_version === METER_VERSION;
+    const counts_alike = decision.record.meter_version === METER_VERSION;
     if (!counts_alike) recorded.fuel_not_compared++;
-    const is_erased = asked.record.sender === null;
+    const is_erased = decision.record.sender === null;
     const comparable = { compares_units: counts_alike, is_erased };
-    const found = [...differences(asked.policy, ran.outcome, comparable)];
-    if (!is_erased && !sameWrites(module.slots, asked.policy, ran.outcome.written)) {
+    const found = [...differences(decision.policy, ran.outcome, comparable)];
+    if (!is_erased && !sameWrites(module.slots, decision.policy, ran.outcome.written)) {
       found.push("state");
     }
     if (found.length === 0) return void recorded.same++;
@@ -292,26 +292,26 @@ class JournalRepeater implements Repeater {
       return;
     }
     countOf(recorded.different, found.join(", "));
-    if (recorded.samples.length < SAMPLES) recorded.samples.push(sampleOf(asked, ran, found));
+    if (recorded.samples.length < SAMPLES) recorded.samples.push(sampleOf(decision, ran, found));
   }
 
   /** Compares the new module's verdict with the recorded one. */
-  #judge(asked: Asked, ran: Ran): void {
+  #judge(decision: Asked, ran: Ran): void {
     const { candidate } = this.tally;
     if (ran.unknown !== undefined) {
       candidate.not_judged++;
       for (const what of ran.unknown) countOf(candidate.unknown, what);
       return;
     }
-    const { policy } = asked;
+    const { policy } = decision;
     const { outcome } = ran;
     candidate.repeated++;
     addUnits(candidate.recorded_fuel, policy.units);
     addUnits(candidate.fuel, outcome.units);
     if (outcome.fault !== undefined) countOf(candidate.faults, outcome.fault);
-    const is_erased = asked.record.sender === null;
+    const is_erased = decision.record.sender === null;
     const found = differences(policy, outcome, { compares_units: false, is_erased });
-    const is_warm_up = this.#own?.isWarmUp(asked.record) ?? false;
+    const is_warm_up = this.#own?.isWarmUp(decision.record) ?? false;
     if (found.length === 0) return;
     const kind: FlipKind = policy.allowed === outcome.allowed
       ? "changed"
@@ -323,7 +323,7 @@ class JournalRepeater implements Repeater {
     const samples = candidate.samples[kind];
     const { onFlip } = this.#options;
     if (samples.length >= SAMPLES && onFlip === undefined) return;
-    const sample = { ...sampleOf(asked, ran, found), is_warm_up };
+    const sample = { ...sampleOf(decision, ran, found), is_warm_up };
     if (samples.length < SAMPLES) samples.push(sample);
     onFlip?.(kind, sample);
   }

@@ -70,7 +70,7 @@ function startThread(number: number): Worker {
 export async function replay(options: ReplayRunOptions): Promise<Tally> {
   const { chunks, selection, candidate, moduleOf, onFlips, threads, signal, onProgress } = options;
   const flips = new FlipsInOrder(onFlips, (error) => lanes.fail(error));
-  const hear = (lane: ReplayLane, news: ReplayNews): void => {
+  const receive = (lane: ReplayLane, news: ReplayNews): void => {
     switch (news.kind) {
       case "needs": {
         const { sha256 } = news;
@@ -96,7 +96,7 @@ export async function replay(options: ReplayRunOptions): Promise<Tally> {
     start: startThread,
     first: { kind: "start", selection, candidate, keeps_flips: onFlips !== undefined },
     last: { kind: "finish" },
-    hear,
+    receive,
     signal,
     onProgress,
   });

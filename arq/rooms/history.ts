@@ -88,10 +88,10 @@ export function patient(
 }
 
 /** How many messages the bus allows in a page, from its refusal of `asked`. Throws any other refusal. */
-function fewer(error: unknown, asked: number): number {
+function fewer(error: unknown, limit: number): number {
   const text = error instanceof ArqonError && error.code === 400 ? error.message : "";
-  const most = Number(FEWER.exec(text)?.[1] ?? asked);
-  if (most >= 1 && most < asked) return most;
+  const most = Number(FEWER.exec(text)?.[1] ?? limit);
+  if (most >= 1 && most < limit) return most;
   throw error;
 }
 

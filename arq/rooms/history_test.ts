@@ -49,17 +49,17 @@ Deno.test("a read that fails for now is repeated; a refusal is not", async () =>
   };
   const { messages } = await patient(room, io).history({});
   assert.equal(messages.length, 1);
-  assert.equal(room.asked.length, 4);
+  assert.equal(room.queries.length, 4);
   room.before = () => {
     throw new ArqonError("not-durable", "orders");
   };
   await assert.rejects(patient(room, io).history({}), /not durable/i);
-  assert.equal(room.asked.length, 5);
+  assert.equal(room.queries.length, 5);
   room.before = () => {
     throw new ArqonError("policy-rejected", "not now", { code: 503 });
   };
   await assert.rejects(patient(room, io).history({}), /not now/i);
-  assert.equal(room.asked.length, 6);
+  assert.equal(room.queries.length, 6);
 });
 
 Deno.test("patience ends after 30 s, and with the stop signal", async () => {
@@ -71,7 +71,7 @@ Deno.test("patience ends after 30 s, and with the stop signal", async () => {
   };
   const source = patient(room, { ...io, monotonic_ms: () => now_ms });
   await assert.rejects(source.history({}), { reason: "spine-unavailable" });
-  assert.equal(room.asked.length, 3);
+  assert.equal(room.queries.length, 3);
   const stop = new AbortController();
   const waiting = patient(room, { monotonic_ms: () => 0, signal: stop.signal }).history({});
   stop.abort(new Error("stopped"));
@@ -81,7 +81,7 @@ Deno.test("patience ends after 30 s, and with the stop signal", async () => {
 Deno.test("a room that is recreated between two pages is never mistaken for the old one", async () => {
   const room = new StoredRoom(Array.from({ length: 1_200 }, (_, index) => index + 1));
   room.before = () => {
-    if (room.asked.length === 2) room.epoch = "e2";
+    if (room.queries.length === 2) room.epoch = "e2";
   };
   await assert.rejects(offsetsOf(room, { total: Infinity }), (error) => {
     assert.ok(error instanceof EpochChanged);
@@ -99,15 +99,15 @@ Deno.test("a room that continues in another incarnation is read on, if the read 
     for (const is_known of [true, false]) {
       const room = new StoredRoom(Array.from({ length: 1_200 }, (_, index) => index + 1));
       room.before = () => {
-        if (room.asked.length === 2) room.epoch = "e2";
+        if (room.queries.length === 2) room.epoch = "e2";
       };
-      const asked: unknown[] = [];
-      const isKnown = (place: unknown) => Promise.resolve(asked.push(place) > 0 && is_known);
+      const requests: unknown[] = [];
+      const isKnown = (place: unknown) => Promise.resolve(requests.push(place) > 0 && is_known);
       const reading = offsetsOf(room, { total: Infinity, reverse, isKnown });
       if (is_known) assert.equal((await reading).length, 1_200);
       else await assert.rejects(reading, EpochChanged);
       // The highest one read.
-      assert.deepEqual(asked, [{ offset: reverse ? 1_200 : 500, epoch: "e1" }]);
+      assert.deepEqual(requests, [{ offset: reverse ? 1_200 : 500, epoch: "e1" }]);
     }
   }
 });

@@ -141,14 +141,14 @@ Deno.test("--count ends it in the middle of the history too", async () => {
   const room = new StoredRoom(range(1, 2_000));
   const result = await read(room, [gap("too-many")], named(1), { count: 700 });
   assert.deepEqual([result.stdout, result.left], [lines(range(2, 701)), 0]);
-  assert.equal(room.asked.length, 2);
+  assert.equal(room.queries.length, 2);
 });
 
 Deno.test("without a start position a GAP is only reported", async () => {
   const room = new StoredRoom([1, 2]);
   const { stdout, stderr } = await read(room, [gap("too-many"), storedMessage(9)], undefined);
   assert.deepEqual([stdout, stderr], ["9\n", "arq: GAP in orders: too-many\n"]);
-  assert.equal(room.asked.length, 0);
+  assert.equal(room.queries.length, 0);
 });
 
 Deno.test("however a loop is cut and filled, each message is printed once and in order", async () => {

@@ -42,8 +42,8 @@ Deno.test("a set holds no file that nothing imports", async () => {
 
 Deno.test("compile errors are reported with file, line and column below the given folder", async () => {
   const bad = `syntax = "proto3";\nmessage M {\n  Missing x = 1;\n  string y = 1;\n}\n`;
-  const told = await problemsOf({ "dir/sub/a.proto": bad }, "dir/");
-  assert.match(told, /^dir\/sub\/a\.proto:3:3:cannot find `Missing`/);
+  const problems = await problemsOf({ "dir/sub/a.proto": bad }, "dir/");
+  assert.match(problems, /^dir\/sub\/a\.proto:3:3:cannot find `Missing`/);
   assert.match(
     await problemsOf({ "a.proto": `syntax = "proto3"; import "gone.proto";` }),
     /^a\.proto:1:20:imported file does not exist/,

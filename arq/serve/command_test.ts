@@ -11,7 +11,7 @@ import { startProblem, takenPlaces } from "./start_problem.ts";
 
 /** If the system is slow to tell who has the port, the message says "another program". */
 const ASK_MS = 500;
-const told = (error: unknown) =>
+const shown = (error: unknown) =>
   startProblem(
     error,
     (places) => `fix ${places.map(({ table }) => table).join()}`,
@@ -58,7 +58,7 @@ Deno.test("a port in use is reported with its listener and how to choose another
     ["ops", "127.0.0.1"],
     ["admin", "::1"],
   ]);
-  const error = await told(new ListenError(message));
+  const error = await shown(new ListenError(message));
   assert.ok(error instanceof CommandError);
   assert.match(error.message, new RegExp(`^ops port: 127\\.0\\.0\\.1:${port} is in use by `));
   assert.equal(error.hint, "fix ops");
@@ -66,14 +66,14 @@ Deno.test("a port in use is reported with its listener and how to choose another
 
 Deno.test("an invalid configuration is a usage error, other failures keep their text", async () => {
   const problem = { position: undefined, key: "nats.urls", text: "wrong" };
-  const usage = await told(new ConfigError("--nats", [problem]));
+  const usage = await shown(new ConfigError("--nats", [problem]));
   assert.ok(usage instanceof CommandError);
   assert.deepEqual([usage.exit_code, usage.message], [2, "--nats nats.urls: wrong"]);
-  const foreign = await told(new ListenError("client listener: 9.9.9.9 is not an address"));
+  const foreign = await shown(new ListenError("client listener: 9.9.9.9 is not an address"));
   assert.ok(foreign instanceof CommandError);
   assert.equal(foreign.message, "client listener: 9.9.9.9 is not an address");
-  const denied = await told(new Deno.errors.PermissionDenied("no"));
+  const denied = await shown(new Deno.errors.PermissionDenied("no"));
   assert.ok(denied instanceof CommandError && denied.hint?.includes("may write"));
   const bug = new Error("bug");
-  assert.equal(await told(bug), bug);
+  assert.equal(await shown(bug), bug);
 });

@@ -41,9 +41,9 @@ Deno.test("an explanation is one line and a hint, without stack or control chara
 
 Deno.test("with --json an error is one object: reason of the bus, message, hint, exit code", () => {
   const expired = new ArqonError("token-expired", "an hour ago");
-  const told = { reason: "token-expired", message: expired.message, hint: "renew it", exit: 3 };
+  const answer = { reason: "token-expired", message: expired.message, hint: "renew it", exit: 3 };
   const error = new CommandError(expired.message, EXIT.refused, "renew it", { cause: expired });
-  assert.deepEqual(JSON.parse(explainJson(error)), { error: told });
+  assert.deepEqual(JSON.parse(explainJson(error)), { error: answer });
   assert.ok(explain(error).includes("(401 token-expired)\n     renew it\n"));
   assert.equal(
     explainJson(new Error("a\nb (os error 2): open '/x'")),

@@ -21,12 +21,12 @@ export async function localArq(
   const where = ["--admin-url", bus.admin_url, "--token", token];
   return async (code, ...args) => {
     const io = diskIo(cwd);
-    let said = "";
+    let error_text = "";
     const ended = await runProgram({ ...io, ...more }, [...args, ...where]).catch((error) => {
-      said = explain(error);
+      error_text = explain(error);
       return exitCodeOf(error);
     });
-    const text = io.stdout.text() + io.stderr.text() + said;
+    const text = io.stdout.text() + io.stderr.text() + error_text;
     assert.equal(ended, code, `${args.join(" ")}: ${text}`);
     return text;
   };

@@ -104,9 +104,9 @@ export async function arqOn(
   ...args: string[]
 ): Promise<string> {
   const result = await runArq([...args, "--url", url]);
-  const said = result.stdout + result.stderr;
-  assert.equal(result.code, code, `${args.join(" ")}: ${said}`);
-  return said;
+  const output = result.stdout + result.stderr;
+  assert.equal(result.code, code, `${args.join(" ")}: ${output}`);
+  return output;
 }
 
 /** An `arq policy` in this folder, which must end with that exit code and show no stack trace. */
@@ -124,14 +124,14 @@ export function succeeds({ code, stdout, stderr }: ArqResult): string {
 }
 
 /** A command line, its required exit code, and the required text on stderr. */
-export type Refusal = [args: string[], code: number, said: RegExp];
+export type Refusal = [args: string[], code: number, stderr: RegExp];
 
 /** Runs each command line, after `group`, and requires that it is refused as its case says, without a stack trace. */
 export async function refuses(cases: readonly Refusal[], ...group: string[]): Promise<void> {
-  for (const [args, code, said] of cases) {
+  for (const [args, code, stderr] of cases) {
     const result = await runArq([...group, ...args]);
     assert.equal(result.code, code, `${args.join(" ")}: ${result.stderr}`);
-    assert.match(result.stderr, said, args.join(" "));
+    assert.match(result.stderr, stderr, args.join(" "));
     assert.equal(result.stdout, "");
     assert.doesNotMatch(result.stderr, /\.ts:\d/, "no stack trace");
   }

@@ -47,7 +47,7 @@ export function gap(reason: string): Message {
 /** A stored history, oldest message first. Offsets and epoch may change while it is read. */
 export class StoredRoom implements HistorySource {
   readonly id = "orders";
-  readonly asked: HistoryQuery[] = [];
+  readonly queries: HistoryQuery[] = [];
   offsets: number[];
   epoch = "e1";
   /** Called before each answer; an error that it throws replaces the answer. */
@@ -59,7 +59,7 @@ export class StoredRoom implements HistorySource {
 
   // deno-lint-ignore require-await
   async history(query: HistoryQuery): Promise<HistoryPage> {
-    this.asked.push(query);
+    this.queries.push(query);
     this.before(query);
     const { after = 0, before = 0, limit = 100, reverse = false } = query;
     const { epoch } = this;

@@ -29,7 +29,7 @@ export interface TrafficResult {
   readonly journal: JournalCounts;
 }
 
-type Told = Extract<TrafficNews, { kind: "tally" }>;
+type Tally = Extract<TrafficNews, { kind: "tally" }>;
 
 function startThread(number: number): Worker {
   return new Worker(new URL("./schema_thread.ts", import.meta.url), {
@@ -42,12 +42,12 @@ function startThread(number: number): Worker {
 /** Runs a check to its end, or to the signal. Throws a `CommandError` when the candidate cannot be used. */
 export async function checkTraffic(options: TrafficRunOptions): Promise<TrafficResult> {
   const { pieces, candidate, selection, threads, signal, onProgress } = options;
-  const lanes = new Lanes<TrafficMail, TrafficNews, Told>({
+  const lanes = new Lanes<TrafficMail, TrafficNews, Tally>({
     threads,
     start: startThread,
     first: { kind: "start", candidate, selection },
     last: { kind: "finish" },
-    hear: (lane, news) => {
+    receive: (lane, news) => {
       if (news.kind === "ready") return lane.ready();
       if (news.kind === "tally") return lane.finish(news);
       if (news.kind === "done") return lane.done(news.checked);
@@ -64,7 +64,7 @@ export async function checkTraffic(options: TrafficRunOptions): Promise<TrafficR
   );
 }
 
-function sumOf(results: readonly Told[]): TrafficResult {
+function sumOf(results: readonly Tally[]): TrafficResult {
   const tally = emptyTraffic();
   const journal: JournalCounts = { lines: 0, bad_lines: 0, holes: 0, outside: 0 };
   for (const one of results) {

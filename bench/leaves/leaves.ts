@@ -24,8 +24,8 @@ on how busy the machine is. Fails, as \`deno task verify\` does, when a leaf is 
     const measured = await measureLeaves(only);
     if (measured.length === 0) throw new UsageError(`--only ${only}: no leaf is called so`);
     const all = await readRecorded();
-    const asked = Object.entries(all.figures).filter(([name]) => name.includes(only));
-    const recorded = { ...all, figures: Object.fromEntries(asked) };
+    const wanted = Object.entries(all.figures).filter(([name]) => name.includes(only));
+    const recorded = { ...all, figures: Object.fromEntries(wanted) };
     if (record) await writeRecorded(measured);
     const { ok, lines } = judge(recorded, measured, Deno.version);
     for (const line of lines) console.error(line);

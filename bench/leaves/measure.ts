@@ -55,8 +55,8 @@ export async function measureFrom(
 
 /** Measures every leaf, or those whose name contains `only`. */
 export function measureLeaves(only = ""): Promise<LeafFigure[]> {
-  const asked = LEAVES.filter(({ name }: Leaf) => name.includes(only));
-  return measureFrom(import.meta.url, asked.map(({ name }) => name));
+  const wanted = LEAVES.filter(({ name }: Leaf) => name.includes(only));
+  return measureFrom(import.meta.url, wanted.map(({ name }) => name));
 }
 
 /** The record of this checkout. */

@@ -139,8 +139,8 @@ export function goalsOf(rows: Rows): Goal[] {
 export function missedGoals(goals: readonly Goal[]): string | undefined {
   const missed = goals.filter(({ met }) => met === false);
   if (missed.length === 0) return undefined;
-  const told = missed.map((one) => `${one.goal}: ${one.measured}, ${verdict(one)}`);
-  return `${missed.length} of ${goals.length} goals missed:\n  ${told.join("\n  ")}`;
+  const lines = missed.map((one) => `${one.goal}: ${one.measured}, ${verdict(one)}`);
+  return `${missed.length} of ${goals.length} goals missed:\n  ${lines.join("\n  ")}`;
 }
 
 /** Whether a goal is met, in words, and by how much it is missed. */

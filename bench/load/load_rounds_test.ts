@@ -52,8 +52,8 @@ class Stage {
     return async ({ pids, wire }, seconds) => {
       const id = this.#names.get(pids[0]!)!;
       const missing = id === "nats-ws" ? 3 : 0;
-      const asked = { tenant: 0, batch: false, onMessage: () => {}, onProblem: () => {} };
-      (await RAW_WIRE.open(wire, asked)).close();
+      const options = { tenant: 0, batch: false, onMessage: () => {}, onProblem: () => {} };
+      (await RAW_WIRE.open(wire, options)).close();
       const how_long = seconds === undefined ? "" : ` for ${seconds} s`;
       this.turns.push(`${name} on ${id}${how_long}`);
       return { figures: { per_cpu_s: figures[id] ?? 1 }, missing, problems: [] };

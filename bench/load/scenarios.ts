@@ -288,10 +288,10 @@ const pause = (ms: number) => new Promise((resolve) => setTimeout(resolve, ms));
 
 async function idleOnce(
   running: RunningTarget,
-  asked: number,
+  wanted: number,
   { settle, processes }: Values<typeof IDLE_OPTIONS>,
 ): Promise<Measurement> {
-  const connections = Math.min(asked, await fileLimit() - OWN_FILES);
+  const connections = Math.min(wanted, await fileLimit() - OWN_FILES);
   const settled = async (load: Load) => {
     await pause(settle * 1_000);
     return (await load.usage()).rss_bytes;

@@ -13,7 +13,7 @@ export interface Program extends AsyncDisposable {
   /** Writes a line of JSON to the program. */
   say(word: unknown): Promise<void>;
   /** The program's next line. Rejects with its log if there are no more lines. */
-  hear<T>(): Promise<T>;
+  next<T>(): Promise<T>;
   /** Ends the program's standard input. */
   finish(): Promise<void>;
   /** Ends the program immediately, if it is still running. */
@@ -66,7 +66,7 @@ export function startProgram(program: string, options: ProgramOptions): Program 
   return {
     pid: child.pid,
     say: (word) => writer.write(new TextEncoder().encode(`${JSON.stringify(word)}\n`)),
-    async hear() {
+    async next() {
       const { value, done } = await lines.next();
       if (!done && value !== undefined) return JSON.parse(value);
       await logged;

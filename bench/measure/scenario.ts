@@ -126,20 +126,20 @@ export async function machine(): Promise<Record<string, string | number>> {
   };
 }
 
-async function said(command: string, ...args: string[]): Promise<string> {
+async function outputOf(command: string, ...args: string[]): Promise<string> {
   const ran = await run(command, args);
   return ran?.ok === true ? ran.stdout.trim() : "";
 }
 
 async function cpu(): Promise<string> {
-  const linux = await said("sed", "-n", "s/^model name[^:]*: //p", "/proc/cpuinfo");
+  const linux = await outputOf("sed", "-n", "s/^model name[^:]*: //p", "/proc/cpuinfo");
   const name = linux.split("\n")[0] ?? "";
-  return name || await said("sysctl", "-n", "machdep.cpu.brand_string") || "unknown";
+  return name || await outputOf("sysctl", "-n", "machdep.cpu.brand_string") || "unknown";
 }
 
 /** The measured commit; a trailing `+` means that the checkout has changes. */
 export async function commit(): Promise<string> {
-  const head = await said("git", "rev-parse", "--verify", "HEAD");
+  const head = await outputOf("git", "rev-parse", "--verify", "HEAD");
   if (head === "") return "unknown";
-  return await said("git", "status", "--porcelain") === "" ? head : `${head}+`;
+  return await outputOf("git", "status", "--porcelain") === "" ? head : `${head}+`;
 }

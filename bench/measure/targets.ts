@@ -46,7 +46,7 @@ export function busProgram(flags: readonly string[], config_file: string = BUS_C
 /** Starts the whole bus as a process. */
 export async function startBus(config_file?: string): Promise<BusProcess> {
   const program = busProgram(SERVER_FLAGS, config_file);
-  const ready = await program.hear<Record<string, string>>();
+  const ready = await program.next<Record<string, string>>();
   const { url = "", ops_url = "", admin_url = "", token = "", key_file = "" } = ready;
   const end = () => program[Symbol.asyncDispose]();
   const { pid } = program;

@@ -103,17 +103,18 @@ export const CENTRIFUGO_WIRE: Wire = {
   async open(spec, { onMessage, onProblem, tenant }) {
     const trust = spec.ca === undefined ? {} : { ca: spec.ca };
     const socket = await connectSocket(spec.url, ["centrifuge-protobuf"], trust);
-    const asked = new Asked(onProblem);
+    const requests = new Asked(onProblem);
     const events: CentrifugoEvents = {
       onMessage,
       onPing: () => socket.send(PONG),
-      onReply: (id, error) => error === undefined ? asked.answer(id) : asked.refuse(id, error),
-      onEnd: (why) => asked.fail(why),
+      onReply: (id, error) =>
+        error === undefined ? requests.answer(id) : requests.refuse(id, error),
+      onEnd: (why) => requests.fail(why),
     };
     socket.onmessage = (frame) => parseCentrifugo(frame, events);
-    socket.onend = (why) => asked.fail(why);
+    socket.onend = (why) => requests.fail(why);
     let last_id = 1;
-    const greeted = asked.ask(last_id);
+    const greeted = requests.ask(last_id);
     // Centrifugo's own protocol requests none here.
     const token = spec.tokens[tenant % spec.tokens.length] ?? "";
     const shown = (writer: BinaryWriter) =>
@@ -123,7 +124,7 @@ export const CENTRIFUGO_WIRE: Wire = {
     return {
       subscribe(room) {
         const id = ++last_id;
-        const subscribed = asked.ask(id);
+        const subscribed = requests.ask(id);
         const fields = (writer: BinaryWriter) =>
           writer.tag(CHANNEL, WireType.LengthDelimited).string(room);
         socket.send(encodeCommand(id, "subscribe", fields));

@@ -66,7 +66,7 @@ const CONNECT = JSON.stringify({
 export const NATS_WIRE: Wire = {
   async open(spec, { onMessage, onProblem }) {
     const socket = await connectSocket(spec.url, [], spec.ca === undefined ? {} : { ca: spec.ca });
-    const asked = new Asked(onProblem);
+    const requests = new Asked(onProblem);
     const unread = new Unread();
     let sent = 0;
     let answered = 0;
@@ -74,19 +74,19 @@ export const NATS_WIRE: Wire = {
     const say = (text: string) => socket.send(encoder.encode(`${text}\r\n`));
     // The server answers in order, so a PONG confirms everything before its PING.
     const settled = (text: string) => {
-      const promise = asked.ask(++sent);
+      const promise = requests.ask(++sent);
       say(`${text}\r\nPING`);
       return promise;
     };
     const onLine = (line: string) => {
-      if (line === "PONG") asked.answer(++answered);
+      if (line === "PONG") requests.answer(++answered);
       else if (line === "PING") say("PONG");
-      else if (line.startsWith("-ERR")) asked.fail(line);
+      else if (line.startsWith("-ERR")) requests.fail(line);
     };
     const events = { onMessage, onLine };
     const parse = (bytes: Uint8Array) => parseNats(bytes, events);
     socket.onmessage = (chunk) => unread.take(chunk, parse);
-    socket.onend = (why) => asked.fail(why);
+    socket.onend = (why) => requests.fail(why);
     await settled(`CONNECT ${CONNECT}`);
     return {
       subscribe: (room) => settled(`SUB ${room} ${++subscriptions}`),

@@ -63,7 +63,7 @@ export function readyLine(log: string): { port: number; version: string } | unde
 }
 
 /** The ready message of a server. */
-interface Told {
+interface PeerReady {
   readonly version: string;
   readonly url: string;
 }
@@ -73,7 +73,7 @@ export async function startPeer<T>(
   protocol: WireSpec["protocol"],
   tls: boolean,
   prepare: (folder: RunFolder) => ServerCommand<T> | Promise<ServerCommand<T>>,
-  told: (ready: T) => Told | Promise<Told>,
+  readyOf: (ready: T) => PeerReady | Promise<PeerReady>,
 ): Promise<RunningTarget> {
   await using parts = new AsyncDisposableStack();
   const parent = `${ROOT}/.arqon/bench`;
@@ -85,7 +85,7 @@ export async function startPeer<T>(
     return `${path}/${name}`;
   };
   const { pid, ready } = await startServer(await prepare({ write }), parts);
-  const { version, url } = await told(ready);
+  const { version, url } = await readyOf(ready);
   const ca = await caOf(tls);
   const running = parts.move();
   return {

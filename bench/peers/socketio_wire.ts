@@ -54,25 +54,25 @@ const GREETING = 0;
 export const SOCKETIO_WIRE: Wire = {
   async open(spec, { onMessage, onProblem }) {
     const socket = await connectSocket(spec.url, [], spec.ca === undefined ? {} : { ca: spec.ca });
-    const asked = new Asked(onProblem);
-    const greeted = asked.ask(GREETING);
+    const requests = new Asked(onProblem);
+    const greeted = requests.ask(GREETING);
     socket.onmessage = onMessage;
     socket.ontext = (text) => {
       const packet = parseSocketIo(text);
       if (packet.kind === "open") socket.sendText(NAMESPACE);
       else if (packet.kind === "ping") socket.sendText(PONG);
-      else if (packet.kind === "connected") asked.answer(GREETING);
-      else if (packet.kind === "ack") asked.answer(packet.id);
-      else if (packet.kind === "refused") asked.refuse(GREETING, packet.why);
-      else if (packet.kind === "disconnected") asked.fail("the server left the namespace");
+      else if (packet.kind === "connected") requests.answer(GREETING);
+      else if (packet.kind === "ack") requests.answer(packet.id);
+      else if (packet.kind === "refused") requests.refuse(GREETING, packet.why);
+      else if (packet.kind === "disconnected") requests.fail("the server left the namespace");
     };
-    socket.onend = (why) => asked.fail(why);
+    socket.onend = (why) => requests.fail(why);
     await greeted;
     let last_id = GREETING;
     let head = { room: "", text: publishHead("") };
     return {
       subscribe(room) {
-        const subscribed = asked.ask(++last_id);
+        const subscribed = requests.ask(++last_id);
         socket.sendText(encoder.encode(`42${last_id}["sub",${JSON.stringify(room)}]`));
         return subscribed;
       },

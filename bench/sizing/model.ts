@@ -49,7 +49,7 @@ export interface Sizing {
   readonly in_per_s: number;
   readonly out_per_s: number;
   /** Processes that subscribe to a room, on average. */
-  readonly hear: number;
+  readonly receiving: number;
   readonly processes: number;
   /** The reasons for processes, the largest need first. */
   readonly process_needs: readonly Need[];
@@ -69,7 +69,7 @@ export interface Sizing {
 }
 
 /** The average number of the `processes` on which a room of `room` members has at least one. */
-export function hearing(processes: number, room: number): number {
+export function receivingOf(processes: number, room: number): number {
   return processes * (1 - (1 - 1 / processes) ** room);
 }
 
@@ -78,9 +78,10 @@ export function hearing(processes: number, room: number): number {
  * deliveries share its publish and its arrival at each Shield that subscribes to the room.
  */
 export function deliveryUs(costs: Costs, processes: number, room: number): Price {
-  const hear = hearing(processes, room);
+  const receiving = receivingOf(processes, room);
   const at = (price: keyof Price) =>
-    (costs.publish_us[price] + hear * costs.arrival_us[price]) / room + costs.delivery_us[price];
+    (costs.publish_us[price] + receiving * costs.arrival_us[price]) / room +
+    costs.delivery_us[price];
   return { calm: at("calm"), busy: at("busy") };
 }
 
@@ -99,10 +100,10 @@ const thousands = (value: number) => Math.round(value).toLocaleString("en-US");
 function partsOf(costs: Costs, plan: SizingPlan, processes: number): Part[] {
   const in_per_s = plan.connections * plan.messages_per_minute / 60;
   const pings_per_s = plan.connections * 1_000 / plan.heartbeat_ms;
-  const hear = hearing(processes, plan.room);
+  const receiving = receivingOf(processes, plan.room);
   const lines: readonly (readonly [what: string, per_s: number, each_us: Price])[] = [
     ["publishes", in_per_s, costs.publish_us],
-    ["arrivals from NATS", in_per_s * hear, costs.arrival_us],
+    ["arrivals from NATS", in_per_s * receiving, costs.arrival_us],
     ["deliveries", in_per_s * plan.room, costs.delivery_us],
     ["PINGs and PONGs", pings_per_s, costs.ping_us],
   ];
@@ -147,7 +148,7 @@ export function sizeOf(costs: Costs, plan: SizingPlan): Sizing {
   const cores = sumOf(parts);
   const in_per_s = plan.connections * plan.messages_per_minute / 60;
   const out_per_s = in_per_s * plan.room;
-  const hear = hearing(processes, plan.room);
+  const receiving = receivingOf(processes, plan.room);
   const connection_bytes = connectionBytes(costs, plan);
   const memory_bytes = processes * costs.process_bytes + plan.connections * connection_bytes;
   const usable = plan.cores * plan.use;
@@ -162,7 +163,7 @@ export function sizeOf(costs: Costs, plan: SizingPlan): Sizing {
   return {
     in_per_s,
     out_per_s,
-    hear,
+    receiving,
     processes,
     process_needs: needs,
     machines: machine_needs[0]?.count ?? 1,
@@ -170,8 +171,8 @@ export function sizeOf(costs: Costs, plan: SizingPlan): Sizing {
     parts,
     cores,
     busy_cores: parts.reduce((sum, part) => sum + part.busy_cores, 0),
-    nats_cores: in_per_s * (1 + hear) * costs.nats_us.calm / 1e6,
-    nats_subscriptions: plan.connections * plan.rooms_each / plan.room * hear * 2,
+    nats_cores: in_per_s * (1 + receiving) * costs.nats_us.calm / 1e6,
+    nats_subscriptions: plan.connections * plan.rooms_each / plan.room * receiving * 2,
     connection_bytes,
     memory_bytes,
     network_bits_per_s: out_per_s * (plan.size_bytes + costs.frame_bytes) * 8,

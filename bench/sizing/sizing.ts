@@ -61,7 +61,7 @@ export function renderSizing(plan: SizingPlan, size: Sizing): string {
     ["all Shields", `${cores(size.busy_cores)} with full turns`, cores(size.cores)],
     [
       "NATS, all servers",
-      `in, and out to ${size.hear.toFixed(1)} Shields each`,
+      `in, and out to ${size.receiving.toFixed(1)} Shields each`,
       cores(size.nats_cores),
     ],
     ["NATS subscriptions", "two a room and Shield", count(size.nats_subscriptions)],

@@ -1,7 +1,7 @@
 /** The model for loads with a known answer, and compared with measured costs of 1, 2 and 3 Shields. */
 import assert from "node:assert/strict";
 import { COSTS } from "./costs.ts";
-import { deliveryUs, hearing, sizeOf } from "./model.ts";
+import { deliveryUs, receivingOf, sizeOf } from "./model.ts";
 import { valuesOf } from "../measure/scenario.ts";
 import { compared, isWithin, OPTIONS, planOf, renderSizing, SIZING } from "./sizing.ts";
 
@@ -12,10 +12,10 @@ const defaults = valuesOf(OPTIONS, given);
 const plan = planOf(defaults);
 
 Deno.test("a room has one subscribed Shield of one, and nearly all of several for many members", () => {
-  assert.equal(hearing(1, 10), 1);
-  assert.ok(Math.abs(hearing(70, 10) - 9.4) < 0.05);
-  assert.ok(hearing(1e6, 10) > 9.99);
-  assert.ok(Math.abs(hearing(3, 1) - 1) < 1e-9);
+  assert.equal(receivingOf(1, 10), 1);
+  assert.ok(Math.abs(receivingOf(70, 10) - 9.4) < 0.05);
+  assert.ok(receivingOf(1e6, 10) > 9.99);
+  assert.ok(Math.abs(receivingOf(3, 1) - 1) < 1e-9);
 });
 
 Deno.test("a delivery costs at most the calm price, and less the more deliveries share a message", () => {
@@ -101,10 +101,10 @@ Deno.test("--json prints the report on stdout and the table on stderr, for any s
     cwd: new URL("../..", import.meta.url),
   }).output();
   await Deno.remove(out);
-  const told = new TextDecoder().decode(stderr);
-  assert.ok(success, told);
+  const errors = new TextDecoder().decode(stderr);
+  assert.ok(success, errors);
   const { scenario, size } = JSON.parse(new TextDecoder().decode(stdout));
   assert.equal(scenario, "sizing");
   assert.equal(size.processes, 56);
-  assert.match(told, /all Shields/);
+  assert.match(errors, /all Shields/);
 });

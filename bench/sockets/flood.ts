@@ -78,9 +78,9 @@ async function flooded(
     { flags: ["--allow-net"], args: [JSON.stringify(plan)], before: niceness(FLOOD_NICE) },
   );
   if (child !== undefined) {
-    await child.hear();
+    await child.next();
     (async () => {
-      for (;;) last = await child.hear();
+      for (;;) last = await child.next();
     })().catch(() => {});
   }
   const waited = await waits([Deno.pid, bus.pid]);

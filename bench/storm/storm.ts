@@ -127,11 +127,11 @@ async function measure(plan: StormPlan): Promise<StormRound> {
   const url = `${target.url.replace(/^http/, "ws")}/v1/socket`;
   const wire = { protocol: "arqon", url, tokens: [token] } as const;
   await pair.say({ wire, rate: plan.rate } satisfies PairPlan);
-  await pair.hear();
+  await pair.next();
   say(`${plan.clients} clients connect`);
   const crowds = await startCrowds(plan, url, others);
   try {
-    const open = await Promise.all(crowds.map((crowd) => crowd.hear<{ open: number }>()));
+    const open = await Promise.all(crowds.map((crowd) => crowd.next<{ open: number }>()));
     say(`${open.reduce((sum, one) => sum + one.open, 0)} are in; quiet for ${plan.seconds} s`);
     await pair.say("before");
     await new Promise((resolve) => setTimeout(resolve, plan.seconds * 1_000));
@@ -139,12 +139,12 @@ async function measure(plan: StormPlan): Promise<StormRound> {
     say("all drop and return at once");
     await pair.say("storm");
     await Promise.all(crowds.map((crowd) => crowd.say("storm")));
-    await Promise.all(crowds.map((crowd) => crowd.hear<{ back: true }>()));
+    await Promise.all(crowds.map((crowd) => crowd.next<{ back: true }>()));
     await pair.say("after");
     const spent = await measured();
-    const reports = await Promise.all(crowds.map((crowd) => crowd.hear<CrowdReport>()));
+    const reports = await Promise.all(crowds.map((crowd) => crowd.next<CrowdReport>()));
     await pair.finish();
-    return { crowds: reports, pair: await pair.hear(), spent };
+    return { crowds: reports, pair: await pair.next(), spent };
   } finally {
     await Promise.all(crowds.map((crowd) => crowd[Symbol.asyncDispose]()));
   }

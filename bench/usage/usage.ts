@@ -227,7 +227,7 @@ time of the process.`,
     const within = sumOf(close, "cost") / cpu_seconds;
     await Deno.mkdir(`${ROOT}/bench/results`, { recursive: true });
     await Deno.writeTextFile(file, tomlOf(prices));
-    const told = `${(within * 100).toFixed(0)} % of it is in runs within ${GOAL_WITHIN * 100} %`;
+    const share = `${(within * 100).toFixed(0)} % of it is in runs within ${GOAL_WITHIN * 100} %`;
     const percent = (sumOf(checked, "priced") / cpu_seconds * 100).toFixed(1);
     const shown = renderTable([...checked.entries()], [
       ["run", ([at]) => String(at + 1)],
@@ -238,12 +238,12 @@ time of the process.`,
       ["cost ms", ([, { priced }]) => priced * 1_000],
       ["part", ([, { part }]) => part, 3],
     ]);
-    const total = `cost of the checked runs: ${percent} % of their CPU time; ${told}`;
+    const total = `cost of the checked runs: ${percent} % of their CPU time; ${share}`;
     return {
       report: { runs: all, prices, parts: checked.map(({ part }) => part), within },
       table: `${shown}\n${total}\n\n${tomlOf(prices)}`,
       failure: within < GOAL_EXPLAINED
-        ? `of the CPU time of the checked runs only ${told}`
+        ? `of the CPU time of the checked runs only ${share}`
         : undefined,
     };
   },

@@ -33,13 +33,13 @@ Deno.test("a deleted tenant has no classes and no budgets any longer; what a sto
   }
   const { log, lines } = keptLog();
   const followed = await FollowedClasses.open({ config: configFrom({}), spine: one.spine, log });
-  const told: string[] = [];
-  followed.followBudgets((tenant_id, { length }) => void told.push(`${tenant_id} ${length}`));
+  const changes: string[] = [];
+  followed.followBudgets((tenant_id, { length }) => void changes.push(`${tenant_id} ${length}`));
   const isDurable = (tenant_id: string) => followed.classes.of(tenant_id, "orders-1").durable;
   assert.deepEqual([isDurable("acme"), isDurable("globex")], [true, true]);
   await bucket.delete(["globex"]);
   await until("it is removed", () => !isDurable("globex"));
-  assert.deepEqual(told, ["acme 1", "globex 1", "globex 0"]);
+  assert.deepEqual(changes, ["acme 1", "globex 1", "globex 0"]);
   const observer = await connect({ servers: server.url });
   await (await jetstreamManager(observer)).streams.delete(`KV_${TENANTS_BUCKET}`);
   await observer.close();
@@ -51,15 +51,15 @@ Deno.test("a deleted tenant has no classes and no budgets any longer; what a sto
 
 Deno.test("classes that could not be opened are opened by the next access", async () => {
   const embedded = openEmbedded({ log: QUIET, now: Date.now });
-  let asked = 0;
+  let requests = 0;
   const spine = overriding(embedded, {
     keyValue: (...bucket) =>
-      asked++ === 0 ? Promise.reject(new Error("away")) : embedded.keyValue(...bucket),
+      requests++ === 0 ? Promise.reject(new Error("away")) : embedded.keyValue(...bucket),
   });
   const { open, close } = FollowedClasses.shared({ config: configFrom({}), spine, log: QUIET });
   await assert.rejects(open(), /away/);
   assert.equal(await open(), await open());
-  assert.equal(asked, 2);
+  assert.equal(requests, 2);
   await close();
   await embedded.drain();
 });

@@ -54,7 +54,7 @@ interface AnnouncedRoomsOptions extends Pick<Env, "log"> {
   readonly listRooms: (tenant_id: string) => Promise<readonly KvKey[]>;
   /** The most queued rooms; the sweep finds further ones. */
   readonly waiting_max: number;
-  readonly onTold: (type: "room.created" | "room.ended") => void;
+  readonly onStored: (type: "room.created" | "room.ended") => void;
 }
 
 /** A name that no hook has. */
@@ -171,13 +171,13 @@ class AnnouncedRooms implements RoomReports {
   async #work(): Promise<void> {
     for (const [id, at] of this.#waiting) {
       this.#waiting.delete(id);
-      let is_told = false;
+      let is_settled = false;
       try {
-        is_told = await this.settle(at);
+        is_settled = await this.settle(at);
       } catch (error) {
         this.#options.log.warn("hooks hear of a room later", { ...at, error });
       }
-      if (!is_told) this.#later(() => this.look(at));
+      if (!is_settled) this.#later(() => this.look(at));
     }
   }
 
@@ -191,9 +191,9 @@ class AnnouncedRooms implements RoomReports {
   }
 
   async #tell(type: "room.created" | "room.ended", at: RoomAddress, birth: Birth): Promise<void> {
-    const { events, onTold } = this.#options;
+    const { events, onStored } = this.#options;
     await events.append(type, at, birth, `${type} ${at.room_id} ${birth.created_ms}`);
-    onTold(type);
+    onStored(type);
   }
 
   async #hasBegun(tenant_id: string): Promise<boolean> {
@@ -251,7 +251,7 @@ export async function announceRooms(
     ...{ context, events, log, marks: await spine.keyValue(HOOKS_BUCKET) },
     listRooms: async (tenant_id) => (await context.bucket.keys([tenant_id])).filter(isRoomKey),
     waiting_max: config.brain.rooms_per_tenant,
-    onTold: (event) => stored.inc({ event }),
+    onStored: (event) => stored.inc({ event }),
   });
   scrapedGauge(
     registry,

@@ -104,8 +104,11 @@ class TenantFeed {
     // New subscriptions first: a duplicate message is harmless.
     for (const pattern of wanted) {
       if (this.#subscriptions.has(pattern)) continue;
-      const hear = (message: SpineMessage) => this.#hear(message);
-      this.#subscriptions.set(pattern, this.#spine.subscribe(pattern, hear, { reads_only: true }));
+      const receive = (message: SpineMessage) => this.#receive(message);
+      this.#subscriptions.set(
+        pattern,
+        this.#spine.subscribe(pattern, receive, { reads_only: true }),
+      );
     }
     for (const [pattern, subscription] of this.#subscriptions) {
       if (wanted.has(pattern)) continue;
@@ -123,7 +126,7 @@ class TenantFeed {
     return subjects;
   }
 
-  #hear({ subject, headers }: SpineMessage): void {
+  #receive({ subject, headers }: SpineMessage): void {
     const offset = headers[LOG_OFFSET_HEADER];
     if (offset === undefined) return;
     const { room_id, listeners } = this.#routes.get(subject) ?? this.#find(subject);

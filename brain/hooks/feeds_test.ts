@@ -71,10 +71,10 @@ Deno.test("a feed follows added and removed hooks", async () => {
   await using world = await World.open();
   const seen = watchSpine(world.spine);
   const feeds = new HookFeeds(world.spine);
-  const heard: string[] = [];
+  const received: string[] = [];
   const listen = (tenant: string, room: string, name: string) =>
     feeds.listen({ tenant, room, events: ["room.message"] }, (room_id, offset) => {
-      heard.push(`${name} ${room_id} ${offset}`);
+      received.push(`${name} ${room_id} ${offset}`);
     });
   const publish = async (tenant: string, room_id: string, offset: number) => {
     const headers = { [LOG_OFFSET_HEADER]: String(offset) };
@@ -97,8 +97,8 @@ Deno.test("a feed follows added and removed hooks", async () => {
   await publish("u", "a1", 6);
   await publish("u", "a2", 7);
   await publish("v", "a1", 8);
-  await until("the last", () => heard.includes("exact a1 6"));
-  assert.deepEqual(heard, [
+  await until("the last", () => received.includes("exact a1 6"));
+  assert.deepEqual(received, [
     ...["exact a1 1", "same a1 1"],
     ...["exact a1 3", "same a1 3", "many a1 3", "many a2 4", "exact a1 6"],
   ]);

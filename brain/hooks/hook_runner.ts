@@ -106,7 +106,7 @@ export class HookRunner {
     const { hook, feeds, bounds } = options;
     this.#seats = new Seats(bounds.in_flight);
     this.#failed_time = new FailedTime(options.failed_ms);
-    this.#stop = feeds.listen(hook, (room_id, offset) => this.#hear(room_id, offset));
+    this.#stop = feeds.listen(hook, (room_id, offset) => this.#receive(room_id, offset));
     this.#surveyIn(0);
   }
 
@@ -169,7 +169,7 @@ export class HookRunner {
     log.info("a hook is called again", { hook: id, from: new Date(from_ms).toISOString(), rooms });
   }
 
-  #hear(room_id: string, offset: number): void {
+  #receive(room_id: string, offset: number): void {
     // Until the start position is known, the next survey finds the message.
     if (this.#since !== undefined) this.#feedOf(room_id).wake(offset);
   }
@@ -208,8 +208,8 @@ export class HookRunner {
       const signed = signedHeaders(secret(), { ...event, now_ms: now() });
       const headers = { ...signed, "content-type": "application/json" };
       const { body } = event;
-      const asked = { url, headers, body, timeout_ms, ...terms(), answer_bytes: 0, signal };
-      const { status, retry_after_ms = 0 } = await callHook(asked);
+      const call = { url, headers, body, timeout_ms, ...terms(), answer_bytes: 0, signal };
+      const { status, retry_after_ms = 0 } = await callHook(call);
       this.#ended(status, retry_after_ms);
       metrics.calls.inc({ hook: label, outcome: isTaken(status) ? "taken" : "refused" });
       return { status, problem: isTaken(status) ? "" : `answered ${status}` };
@@ -251,9 +251,9 @@ export class HookRunner {
   async #takeWait(): Promise<void> {
     const { hook: { tenant, id }, bucket, now, monotonic_ms } = this.#options;
     const entry = await bucket.get(waitKey(tenant, id));
-    const said = entry && readHookWait(entry.value);
-    if (entry === undefined || said === undefined) return;
-    const left_ms = said.wait_ms - Math.max(0, entry.age_ms ?? now() - said.at_ms);
+    const wait = entry && readHookWait(entry.value);
+    if (entry === undefined || wait === undefined) return;
+    const left_ms = wait.wait_ms - Math.max(0, entry.age_ms ?? now() - wait.at_ms);
     const until_ms = monotonic_ms() + Math.min(left_ms, RETRY_AFTER_MAX_MS);
     this.#not_before_ms = Math.max(this.#not_before_ms, until_ms);
   }

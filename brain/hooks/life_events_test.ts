@@ -62,7 +62,7 @@ async function stored(spine: Spine, tenant_id = "acme"): Promise<LogMessage[]> {
 }
 
 /** Type and room of the stored events, in order. */
-async function told(spine: Spine, tenant_id?: string): Promise<string[]> {
+async function storedEvents(spine: Spine, tenant_id?: string): Promise<string[]> {
   return (await stored(spine, tenant_id)).map(({ payload }) => {
     const event = readTenantEvent(payload);
     return `${event?.type} ${event?.data.room}`;
@@ -90,15 +90,15 @@ Deno.test("each creation and end of a room is notified; older rooms only at thei
     const { metric } = await bed.start("b1", options);
     await begun(bed);
     await accepted(spine, set("new"));
-    await until("it is notified", async () => (await told(spine)).length === 1);
+    await until("it is notified", async () => (await storedEvents(spine)).length === 1);
     // Repeatedly: the Brain may learn of the older room only after the first step.
     await until("both have ended", async () => {
       clock.now_ms += 2 * IDLE_MS;
-      return (await told(spine)).length === 3;
+      return (await storedEvents(spine)).length === 3;
     });
     await accepted(spine, set("new"));
-    await until("it is notified again", async () => (await told(spine)).length === 4);
-    const [first, ...more] = await told(spine);
+    await until("it is notified again", async () => (await storedEvents(spine)).length === 4);
+    const [first, ...more] = await storedEvents(spine);
     assert.deepEqual([first, more.slice(0, 2).toSorted(), more[2]], [
       "room.created new",
       ["room.ended new", "room.ended old"],
@@ -123,7 +123,7 @@ Deno.test("the next Brain sends unsent notifications; meanwhile no room ends wit
     const first = await bed.start("b1", options);
     await begun(bed);
     await accepted(spine, set("a"));
-    await until("it is notified", async () => (await told(spine)).length === 1);
+    await until("it is notified", async () => (await storedEvents(spine)).length === 1);
     let tries = 0;
     held.before = () => (tries++, Promise.reject(new Error("it is killed here")));
     await accepted(spine, set("b"));
@@ -134,12 +134,12 @@ Deno.test("the next Brain sends unsent notifications; meanwhile no room ends wit
     await until("swept again", () => tries > before + 2);
     assert.equal(await isGone(bed, "b"), false, "nobody knows that it ever was");
     await first.rooms.drain();
-    assert.deepEqual(await told(spine), ["room.created a"]);
+    assert.deepEqual(await storedEvents(spine), ["room.created a"]);
     held.before = () => Promise.resolve();
     await bed.start("b2", options);
     cluster.handOver(() => "b2");
-    await until("everything is notified", async () => (await told(spine)).length === 4);
-    const lines = await told(spine);
+    await until("everything is notified", async () => (await storedEvents(spine)).length === 4);
+    const lines = await storedEvents(spine);
     assert.deepEqual(lines.filter((line) => line.endsWith(" a")), [
       "room.created a",
       "room.ended a",
@@ -158,10 +158,10 @@ Deno.test("two Brains that both own a room notify once, and the same bytes have 
     for (const brain_id of ["b1", "b2", "b3"]) await bed.start(brain_id, options);
     await begun(bed);
     await accepted(spine, set("a"));
-    await until("it is notified", async () => (await told(spine)).length > 0);
+    await until("it is notified", async () => (await storedEvents(spine)).length > 0);
     clock.now_ms += 2 * IDLE_MS;
-    await until("its end, too", async () => (await told(spine)).length > 1);
-    assert.deepEqual(await told(spine), ["room.created a", "room.ended a"]);
+    await until("its end, too", async () => (await storedEvents(spine)).length > 1);
+    assert.deepEqual(await storedEvents(spine), ["room.created a", "room.ended a"]);
   });
 });
 
@@ -177,8 +177,11 @@ Deno.test("a hook of a tenant begins when it is set; one for other events gets n
     await bucket.put(hookKey("acme", "own"), hookBytes({ ...NEW_HOOK, spec }));
     await begun(bed);
     await accepted(spine, set("b"));
-    await until("it is notified", async () => (await told(spine)).includes("room.created b"));
-    assert.deepEqual(await told(spine), ["room.created b"]);
+    await until(
+      "it is notified",
+      async () => (await storedEvents(spine)).includes("room.created b"),
+    );
+    assert.deepEqual(await storedEvents(spine), ["room.created b"]);
   });
 });
 
@@ -195,8 +198,8 @@ Deno.test("a tenant whose log refuses writes does not delay notifications of oth
       await marks.put([tenant_id, "~rooms", "room", "gone"], gone);
     }
     await bed.start("b1", options);
-    await until("zoo is notified", async () => (await told(spine, "zoo")).length === 1);
-    assert.deepEqual(await told(spine, "zoo"), ["room.ended gone"]);
-    assert.deepEqual(await told(spine), []);
+    await until("zoo is notified", async () => (await storedEvents(spine, "zoo")).length === 1);
+    assert.deepEqual(await storedEvents(spine, "zoo"), ["room.ended gone"]);
+    assert.deepEqual(await storedEvents(spine), []);
   });
 });

@@ -70,7 +70,7 @@ export class RoomFeed {
   #is_claimed = false;
   #is_due = false;
   /** The highest announced offset: a reader may lag behind it. */
-  #heard = 0;
+  #announced = 0;
   #running: Promise<void> | undefined;
   /** The stored position has been changed by others. */
   #is_moved = false;
@@ -100,7 +100,7 @@ export class RoomFeed {
 
   /** Announces possible new events in the room, up to this offset. */
   wake(offset = 0): void {
-    this.#heard = Math.max(this.#heard, offset);
+    this.#announced = Math.max(this.#announced, offset);
     this.#is_due = true;
     this.#running ??= this.#work().finally(() => {
       this.#running = undefined;
@@ -142,10 +142,10 @@ export class RoomFeed {
       this.#is_due = false;
       try {
         await this.#bringAll();
-        if (this.#heard > (this.#position?.offset ?? 0) && looks++ < LOOKS_MAX) {
+        if (this.#announced > (this.#position?.offset ?? 0) && looks++ < LOOKS_MAX) {
           this.#is_due = true;
           await this.#pause(LOOK_PAUSE_MS);
-        } else this.#heard = 0;
+        } else this.#announced = 0;
       } catch (error) {
         if (signal.aborted) return;
         // Another Brain may have changed the position.

@@ -104,7 +104,7 @@ export class HookService {
       () => this.#failing(),
       () => [...this.#documents.values()].filter(({ off }) => off !== undefined).length,
     );
-    this.#watch = bucket.watch([], (change) => this.#hear(change), { depth: 2 });
+    this.#watch = bucket.watch([], (change) => this.#receive(change), { depth: 2 });
     this.#stops = [options.view.onOwnership(() => this.#share())];
     options.changes?.follow(["hooks"], () => this.#renew());
     const { now, monotonic_ms } = options;
@@ -128,7 +128,7 @@ export class HookService {
     for (const { label, runner } of this.#running.values()) yield [label, runner.failing];
   }
 
-  #hear({ key, value }: KvChange): void {
+  #receive({ key, value }: KvChange): void {
     const name = key.join("/");
     const document = value && unlessNewer(() => readHookDocument(value));
     if (document === undefined) this.#documents.delete(name);

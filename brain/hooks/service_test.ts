@@ -443,7 +443,7 @@ Deno.test("thousands of rooms that are due at once are read in turns with others
   const spine = overriding(world.spine, {
     log: async (...given) => {
       const log = await world.spine.log(...given);
-      return overriding(log, { read: (...asked) => (count(), log.read(...asked)) });
+      return overriding(log, { read: (...args) => (count(), log.read(...args)) });
     },
   });
   const { config } = world;

@@ -13,8 +13,8 @@ import type {
   ClusterView,
   LeaveCause,
   MemberChange,
+  ReportedStays,
   StaysView,
-  ToldStays,
 } from "../cluster_view.ts";
 
 /** The most stays of one Brain; above, the oldest one of a tenant that exceeds its share is dropped. */
@@ -49,8 +49,8 @@ export const tagKey = ({ writer, counter }: Tag): string => `${writerKey(writer)
 const keyOf = ({ writer, entry: { counter } }: Stay): string => tagKey({ writer, counter });
 
 /** The reason of a leave; a default if its Shield did not report one. */
-export function reasonOf(cause: LeaveCause, said: LeaveReason | undefined): LeaveReason {
-  return said ?? (cause === "given-up" ? "node-lost" : "unknown");
+export function reasonOf(cause: LeaveCause, reported: LeaveReason | undefined): LeaveReason {
+  return reported ?? (cause === "given-up" ? "node-lost" : "unknown");
 }
 
 /** The stays that one Brain keeps. */
@@ -67,7 +67,7 @@ export class KeptStays {
     const { view, max = KEPT_MAX } = options;
     this.#stays = new FairMap(max, ({ stay }) => stay.entry.tenant_id);
     view.onMembers((change) => this.#changed(change));
-    view.onStays((told) => this.#told(told));
+    view.onStays((stays) => this.#onStays(stays));
     view.onStaysWritten(({ stays }) => {
       for (const tag of stays) this.#stays.delete(tagKey(tag));
     });
@@ -115,14 +115,14 @@ export class KeptStays {
     const { view, now } = this.#options;
     const changed_ms = now();
     for (const { writer, entry } of left) {
-      const said = reasonOf(cause, reasons?.get(entry.counter));
-      const is_lost = said === "unknown" && !view.isUp(writer);
-      const why = is_lost ? "node-lost" as const : said;
+      const reason = reasonOf(cause, reasons?.get(entry.counter));
+      const is_lost = reason === "unknown" && !view.isUp(writer);
+      const why = is_lost ? "node-lost" as const : reason;
       this.#keep({ writer, entry: { ...entry, meta: "", changed_ms }, cause: why });
     }
   }
 
-  #told({ node_id, stays }: ToldStays): void {
+  #onStays({ node_id, stays }: ReportedStays): void {
     for (const stay of stays) {
       const { writer, entry: { tenant_id, room_id } } = stay;
       // A Shield reports its own members, and no one else does while it is up.

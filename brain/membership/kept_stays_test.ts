@@ -18,8 +18,8 @@ import type {
   ClusterView,
   LeaveCause,
   MemberChange,
+  ReportedStays,
   StaysView,
-  ToldStays,
 } from "../cluster_view.ts";
 import { FollowedClasses } from "../classes/followed_classes.ts";
 import { KeptStays } from "./kept_stays.ts";
@@ -51,7 +51,7 @@ class World implements ClusterView, StaysView {
   readonly confirmed: Tag[] = [];
   readonly shared: Stay[] = [];
   readonly #members = new Set<(change: MemberChange) => void>();
-  readonly #stays = new Set<(told: ToldStays) => void>();
+  readonly #stays = new Set<(stays: ReportedStays) => void>();
   readonly #written = new Set<(written: { stays: readonly Tag[] }) => void>();
   #onTurn: (was_away: boolean) => void = () => {};
 
@@ -65,7 +65,7 @@ class World implements ClusterView, StaysView {
   occupied = () => this.members();
   isFresh = () => true;
   onMembers = (listener: (change: MemberChange) => void) => add(this.#members, listener);
-  onStays = (listener: (told: ToldStays) => void) => add(this.#stays, listener);
+  onStays = (listener: (stays: ReportedStays) => void) => add(this.#stays, listener);
   onStaysWritten = (listener: (written: { stays: readonly Tag[] }) => void) =>
     add(this.#written, listener);
   confirmStays = (_node: string, { stays }: { stays: readonly Tag[] }) =>

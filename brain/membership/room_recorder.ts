@@ -96,7 +96,7 @@ export class RoomRecorder {
   readonly #dropped = new Map<string, ShieldMissed>();
   readonly #missed = new Map<string, ShieldMissed>();
   /** The last written report of `#missed`, by Shield. */
-  readonly #told = new BoundedMap<string, string>(MISSED_SHIELDS_MAX);
+  readonly #reported = new BoundedMap<string, string>(MISSED_SHIELDS_MAX);
   readonly #past = new PastLeaves();
   /** The journal was read in vain for leaves since this time, or earlier. */
   #in_vain_ms = -Infinity;
@@ -336,9 +336,9 @@ export class RoomRecorder {
     for (const [node_id, missed] of this.#missed) {
       if (!owns() || this.#is_closed) return;
       // The answer to its write may have been lost.
-      const told = JSON.stringify(missed);
-      if (this.#told.get(node_id) !== told) await this.#miss(book, missed);
-      this.#told.set(node_id, told);
+      const report = JSON.stringify(missed);
+      if (this.#reported.get(node_id) !== report) await this.#miss(book, missed);
+      this.#reported.set(node_id, report);
       if (this.#missed.get(node_id) === missed) this.#missed.delete(node_id);
       onSettled(missed);
     }

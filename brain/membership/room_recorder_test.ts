@@ -162,11 +162,11 @@ const stayOf = (connection_id: string, joined_ms: number): Stay => ({
   cause: "closed",
 });
 
-type StayStep = { toggle: number; heard: boolean } | { owner: number } | { lose: number };
+type StayStep = { toggle: number; is_touched: boolean } | { owner: number } | { lose: number };
 const stayStep: fc.Arbitrary<StayStep> = fc.oneof(
   {
     weight: 12,
-    arbitrary: fc.record({ toggle: fc.integer({ min: 0, max: 5 }), heard: fc.boolean() }),
+    arbitrary: fc.record({ toggle: fc.integer({ min: 0, max: 5 }), is_touched: fc.boolean() }),
   },
   { weight: 2, arbitrary: fc.record({ owner: fc.integer({ min: 0, max: 1 }) }) },
   { weight: 1, arbitrary: fc.record({ lose: fc.integer({ min: 1, max: 3 }) }) },
@@ -207,7 +207,7 @@ Deno.test("each stay that a Shield reports until acknowledged is journaled once,
             world.present.add(id);
             joined_ms.set(id, now_ms++);
           }
-          if (one.heard) { for (const brain of brains) brain.touch(id, "closed"); }
+          if (one.is_touched) { for (const brain of brains) brain.touch(id, "closed"); }
           if (one.toggle === 0) await turn();
         }
       }
@@ -283,16 +283,18 @@ Deno.test("stays that a Shield could not keep are journaled as a number, once", 
   const missed = {
     ...{ tenant_id: "t", room_id: "stage", node_id: "s1", count: 3, from_ms: 5, to_ms: 9 },
   };
-  const told = async () => (await entriesOf(log)).filter(({ type }) => type === "missed");
+  const missedEntries = async () => (await entriesOf(log)).filter(({ type }) => type === "missed");
   for (let round = 0; round < 2; round++) {
     one.missed(missed);
-    await until("it", async () => (await told()).length > 0);
+    await until("it", async () => (await missedEntries()).length > 0);
   }
   one.missed({ ...missed, node_id: "s2" });
-  await until("another Shield's", async () => (await told()).length > 1);
+  await until("another Shield's", async () => (await missedEntries()).length > 1);
   await one.close();
   assert.deepEqual(
-    (await told()).map(({ data }) => "count" in data && [data.node_id, data.count, data.sequence]),
+    (await missedEntries()).map(({ data }) =>
+      "count" in data && [data.node_id, data.count, data.sequence]
+    ),
     [["s1", 3, 2], ["s2", 3, 2]],
   );
 });

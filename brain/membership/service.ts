@@ -12,7 +12,7 @@ import { classesHash } from "../../shared/config/classes_hash.ts";
 import { MEMBERS_BUCKET } from "../../shared/records/member.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import type { ClusterView, MemberChange, StaysView, ToldStays } from "../cluster_view.ts";
+import type { ClusterView, MemberChange, ReportedStays, StaysView } from "../cluster_view.ts";
 import type { FollowedClasses, OpenClasses } from "../classes/followed_classes.ts";
 import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import { roomKey } from "../presence/room_changes.ts";
@@ -101,7 +101,7 @@ class MembershipService {
     });
     this.#stops = [
       view.onMembers((change) => this.#changed(change)),
-      view.onStays((told) => this.#stayed(told)),
+      view.onStays((stays) => this.#stayed(stays)),
       view.onOwnership(() => this.#surveyIn(SETTLE_MS)),
       rooms.classes.onChange(() => this.#surveyIn(SETTLE_MS)),
       spine.onEvent((event) => {
@@ -134,7 +134,7 @@ class MembershipService {
     }
   }
 
-  #stayed({ node_id, stays, missed }: ToldStays): void {
+  #stayed({ node_id, stays, missed }: ReportedStays): void {
     // Reports of other Brains go to the kept stays, and come from there.
     if (node_id === undefined) return;
     for (const stay of stays) {

@@ -28,14 +28,14 @@ Deno.test("a stalled Brain blames no Shield and no Brain, and begins a new term"
   cluster.run(100);
   const gone = leaves(frozen);
   const term = await frozen.metric("brain_cluster_term");
-  let told = 0;
-  frozen.presence.onOwnership(() => told++);
+  let changes = 0;
+  frozen.presence.onOwnership(() => changes++);
   cluster.freeze(frozen);
   cluster.run(40_000);
   cluster.thaw(frozen);
   cluster.run(2 * cluster.config.heartbeat_ms);
   assert.deepEqual(gone, []);
-  assert.equal(told, 1, "others may have spoken for its rooms meanwhile");
+  assert.equal(changes, 1, "others may have spoken for its rooms meanwhile");
   assert.deepEqual(frozen.presence.brains, ["b1", "b2"]);
   assert.equal(await frozen.metric("brain_cluster_term"), term + 1);
   assert.ok(frozen.lines.some((line) => line.includes("was away")));

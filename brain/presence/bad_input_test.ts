@@ -41,13 +41,13 @@ async function refuses(
 ): Promise<void> {
   const before = members(brain);
   const counted = await brain.metric("brain_presence_refused_total", { reason });
-  let told = 0;
-  const unlisten = brain.presence.onMembers(() => told++);
+  let changes = 0;
+  const unlisten = brain.presence.onMembers(() => changes++);
   brain.receive(subject, message);
   unlisten();
   assert.equal(await brain.metric("brain_presence_refused_total", { reason }), counted + 1);
   assert.deepEqual(members(brain), before);
-  assert.equal(told, 0);
+  assert.equal(changes, 0);
   const lines = brain.lines.filter((line) => line.includes(`reason=${reason}`));
   assert.equal(lines.length, 1, brain.lines.join(""));
 }

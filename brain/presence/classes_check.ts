@@ -36,12 +36,12 @@ export class ClassesCheck {
   }
 
   /** The outgoing message: a beat gets the hash of this Brain's classes. */
-  told(message: ClusterMessage): ClusterMessage {
+  withHash(message: ClusterMessage): ClusterMessage {
     return message.kind === "beat" ? { ...message, classes_hash: this.#own() } : message;
   }
 
   /** Handles another Brain's beat. */
-  hear({ brain_id, classes_hash }: Beat): void {
+  receive({ brain_id, classes_hash }: Beat): void {
     const { log, brains } = this.#options;
     if (brain_id === this.#options.brain_id || classes_hash === undefined) return;
     const before = this.#others.get(brain_id);

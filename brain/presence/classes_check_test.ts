@@ -33,15 +33,15 @@ Deno.test("a differing Brain is reported once, and counted until one of them cha
     ...{ brain_id: "b2", rooms: () => roomsOf(A), log, brains: () => [] },
     registry: new Registry(),
   });
-  const said = (checker: ClassesCheck, brain_id: string) =>
-    decodeMessage(encodeMessage(checker.told(beatOf(brain_id)))) as Beat;
+  const beatWithHash = (checker: ClassesCheck, brain_id: string) =>
+    decodeMessage(encodeMessage(checker.withHash(beatOf(brain_id)))) as Beat;
   const differ = async () => /brain_room_classes_differ (\d)/.exec(await registry.metrics())?.[1];
-  check.hear(said(check, "b1"));
-  check.hear(said(check, "b3"));
+  check.receive(beatWithHash(check, "b1"));
+  check.receive(beatWithHash(check, "b3"));
   // An earlier release, whose beats have no hash.
-  check.hear(beatOf("b4"));
+  check.receive(beatOf("b4"));
   assert.deepEqual([await differ(), lines.length], ["0", 0]);
-  for (let turn = 0; turn < 3; turn++) check.hear(said(other, "b2"));
+  for (let turn = 0; turn < 3; turn++) check.receive(beatWithHash(other, "b2"));
   assert.equal(await differ(), "1");
   assert.equal(lines.length, 1);
   assert.match(lines[0] ?? "", /brain=b2 .*other \[\[rooms\]\]/);

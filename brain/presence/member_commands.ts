@@ -99,9 +99,9 @@ export function memberCommands(
   },
 ): OwnCommands {
   const page_bytes_max = pageBytesMax(spine);
-  const reading = (query: (asked: AskedCommand) => PresenceQuery) => (asked: AskedCommand) => {
-    requireUnconditional(asked.name, asked.command, "presence has");
-    const read = query(asked);
+  const reading = (query: (command: AskedCommand) => PresenceQuery) => (command: AskedCommand) => {
+    requireUnconditional(command.name, command.command, "presence has");
+    const read = query(command);
     const answer: AnswerOwn = (at) => answerPresence(at, read, view, page_bytes_max);
     return answer;
   };

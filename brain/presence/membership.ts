@@ -86,7 +86,7 @@ export class Membership {
   }
 
   /** Handles another Brain's beat; `token` is that of the beat's subject. False if the beat is refused. */
-  heard(token: string, beat: Beat): boolean {
+  onBeat(token: string, beat: Beat): boolean {
     const { brain_id, boot, port, refuse } = this.#options;
     if (beat.brain_id !== token) {
       return refuse("foreign-brain", { subject: token, brain: beat.brain_id });

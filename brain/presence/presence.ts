@@ -32,8 +32,8 @@ import type {
   LeaveReasons,
   MemberChange,
   MemberCount,
+  ReportedStays,
   StaysView,
-  ToldStays,
 } from "../cluster_view.ts";
 import { answerPull } from "./answers.ts";
 import { RoomEmitter } from "./emitter.ts";
@@ -65,7 +65,7 @@ export interface BrainPresenceMachineOptions extends Pick<Env, "log"> {
    * Calls `run` once all earlier messages, and the answers to them, are received. Absent: at once, because the wait
    * suffices.
    */
-  readonly onceHeard?: (run: () => void) => void;
+  readonly onceReceived?: (run: () => void) => void;
   /** `limits.member_meta_bytes`. Absent: its maximum. */
   readonly member_meta_bytes?: number;
   /** Longest message to send, in bytes. Absent: 512 KiB. */
@@ -89,7 +89,7 @@ export class BrainPresence implements ClusterView, StaysView {
   readonly #emitter: RoomEmitter;
   readonly #members: Listeners<MemberChange>;
   readonly #ownership: Listeners<boolean>;
-  readonly #stays: Listeners<ToldStays>;
+  readonly #stays: Listeners<ReportedStays>;
   readonly #stays_written: Listeners<StaysWritten>;
   readonly #served: Listeners<void>;
   readonly #pulse: Pulse;
@@ -111,9 +111,9 @@ export class BrainPresence implements ClusterView, StaysView {
       onAway: (gap_ms, now_ms) => this.#wasAway(gap_ms, now_ms),
     });
     const { settle_ms = config.heartbeat_ms + config.announce_ms } = options;
-    const { onceHeard = (run) => run() } = options;
+    const { onceReceived = (run) => run() } = options;
     this.#starting = new Starting({
-      ...{ port, settle_ms, onceHeard },
+      ...{ port, settle_ms, onceReceived },
       patience_ms: settle_ms + config.down_ms,
       ask: () => this.#hello(),
       // A serving Brain has reported every Shield.
@@ -204,7 +204,7 @@ export class BrainPresence implements ClusterView, StaysView {
       case "announcement":
         return this.#replicas.announced(token, message, now_ms);
       case "beat":
-        if (!this.#membership.heard(token, message)) return;
+        if (!this.#membership.onBeat(token, message)) return;
         this.#replicas.reported(message, now_ms);
         return this.#checkSoon();
       case "hello":
@@ -307,7 +307,7 @@ export class BrainPresence implements ClusterView, StaysView {
     return this.#ownership.add(listener);
   }
 
-  onStays(listener: (told: ToldStays) => void): () => void {
+  onStays(listener: (stays: ReportedStays) => void): () => void {
     return this.#stays.add(listener);
   }
 
@@ -409,7 +409,7 @@ interface StartingOptions {
   /** Sends a hello. */
   readonly ask: () => void;
   /** Calls `run` once all earlier messages, and the answers to them, are received. */
-  readonly onceHeard: (run: () => void) => void;
+  readonly onceReceived: (run: () => void) => void;
   /** Whether every process is already known, so that no wait is needed. */
   readonly knowsAll: () => boolean;
   /** Whether known changes are still to be read. */
@@ -421,7 +421,7 @@ interface StartingOptions {
 /** The time from a Brain's start until it serves. */
 class Starting {
   readonly #options: StartingOptions;
-  #asked = 0;
+  #requests = 0;
   #settled = false;
   #closed = false;
   #cancelAsk = () => {};
@@ -433,9 +433,9 @@ class Starting {
 
   /** Sends a hello, and starts waiting. */
   begin(): void {
-    const { port, patience_ms, serve, onceHeard } = this.#options;
+    const { port, patience_ms, serve, onceReceived } = this.#options;
     // A stalled process may have unread messages.
-    this.#cancelPatience = port.after(patience_ms, () => onceHeard(serve));
+    this.#cancelPatience = port.after(patience_ms, () => onceReceived(serve));
     this.#ask();
   }
 
@@ -454,16 +454,16 @@ class Starting {
   }
 
   #ask = (): void => {
-    const { port, settle_ms, ask, knowsAll, onceHeard } = this.#options;
+    const { port, settle_ms, ask, knowsAll, onceReceived } = this.#options;
     if (this.#closed) return;
-    if (this.#asked === HELLOS || (this.#asked > 0 && knowsAll())) {
+    if (this.#requests === HELLOS || (this.#requests > 0 && knowsAll())) {
       this.#settled = true;
       this.check();
       return;
     }
-    this.#asked += 1;
+    this.#requests += 1;
     ask();
-    this.#cancelAsk = port.after(settle_ms / HELLOS, () => onceHeard(this.#ask));
+    this.#cancelAsk = port.after(settle_ms / HELLOS, () => onceReceived(this.#ask));
   };
 }
 

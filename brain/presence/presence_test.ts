@@ -14,7 +14,7 @@ function listed({ presence }: TestBrain, room_id = "lobby"): string[] {
 }
 
 /** What a Brain's rooms receive, in short: `+a`, `-b given-up`. */
-function heard({ presence }: TestBrain): string[] {
+function recorded({ presence }: TestBrain): string[] {
   const lines: string[] = [];
   presence.onMembers(({ joins, leaves, cause }: MemberChange) => {
     for (const { connection_id } of leaves) lines.push(`-${connection_id} ${cause}`);
@@ -39,7 +39,7 @@ Deno.test("I1: a Brain beats every heartbeat, also when nothing changes", () => 
 Deno.test("I2: a late Shield is pulled once, by each Brain, and answers with everything", () => {
   const cluster = new TestCluster();
   const brain = one(cluster);
-  const lines = heard(brain);
+  const lines = recorded(brain);
   const shield = cluster.shield("s1");
   cluster.loses = (message) => message.kind === "announcement";
   shield.join(member("c1")).announce();
@@ -60,8 +60,8 @@ Deno.test("announced stays are from a Shield or a Brain, and journaled ones go t
   cluster.run(100);
   const [entry] = [...one.presence.members("acme", "lobby")] as [Entry];
   const stay = { writer: shield.writer, entry, cause: "closed" as const };
-  const told: (readonly [string | undefined, number])[] = [];
-  other.presence.onStays(({ node_id, stays }) => void told.push([node_id, stays.length]));
+  const reported: (readonly [string | undefined, number])[] = [];
+  other.presence.onStays(({ node_id, stays }) => void reported.push([node_id, stays.length]));
   const written: number[] = [];
   other.presence.onStaysWritten(({ stays }) =>
     void written.push(...stays.map((tag) => tag.counter))
@@ -72,7 +72,7 @@ Deno.test("announced stays are from a Shield or a Brain, and journaled ones go t
   const tag = { writer: shield.writer, counter: entry.counter };
   one.presence.confirmStays("s1", { stays: [tag], missed });
   cluster.run(10);
-  assert.deepEqual(told, [[undefined, 1], ["s1", 1]]);
+  assert.deepEqual(reported, [[undefined, 1], ["s1", 1]]);
   assert.deepEqual(written, [entry.counter]);
   const sent = cluster.sent.filter(({ message }) => message.kind === "stays_written");
   assert.deepEqual(
@@ -84,7 +84,7 @@ Deno.test("announced stays are from a Shield or a Brain, and journaled ones go t
 Deno.test("I7: members of a Shield that is killed leave, do not return, and are purged", async () => {
   const cluster = new TestCluster({ down_ms: 6_000, forget_ms: 20_000 });
   const brain = one(cluster);
-  const lines = heard(brain);
+  const lines = recorded(brain);
   const shield = cluster.shield("s1");
   const other = cluster.shield("s2");
   shield.join(member("c1")).announce();
@@ -107,7 +107,7 @@ Deno.test("I12: a Shield that says goodbye is removed at once if members have no
   const shield = cluster.shield("s1");
   shield.join(member("c1")).announce();
   cluster.run(100);
-  const lines = brains.map(heard);
+  const lines = brains.map(recorded);
   shield.announce(true);
   cluster.kill(shield);
   cluster.run(10);
@@ -123,7 +123,7 @@ Deno.test("I12: members of a Shield that says goodbye have their grace: a member
   const [going, next] = [cluster.shield("s1"), cluster.shield("s2")];
   going.join(member("moves")).join(member("stays away")).announce();
   cluster.run(100);
-  const lines = heard(brain);
+  const lines = recorded(brain);
   going.announce(true);
   cluster.kill(going);
   cluster.run(1_000);

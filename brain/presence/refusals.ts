@@ -16,17 +16,17 @@ export function createRefusals(
   options: { metrics: BrainPresenceMetrics; log: Logger; now: () => number },
 ): Refuse {
   const { metrics, log, now } = options;
-  const told = new Map<RefusalReason, { at_ms: number; silent: number }>();
+  const logged = new Map<RefusalReason, { at_ms: number; silent: number }>();
   return (reason, fields) => {
     metrics.refused.inc({ reason });
-    const last = told.get(reason);
+    const last = logged.get(reason);
     const now_ms = now();
     if (last !== undefined && Math.abs(now_ms - last.at_ms) < LOG_INTERVAL_MS) {
       last.silent += 1;
       return false;
     }
     const since = last === undefined || last.silent === 0 ? {} : { more_since: last.silent };
-    told.set(reason, { at_ms: now_ms, silent: 0 });
+    logged.set(reason, { at_ms: now_ms, silent: 0 });
     log.warn("presence message refused", { reason, ...fields, ...since });
     return false;
   };

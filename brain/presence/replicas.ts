@@ -110,7 +110,7 @@ export class Replicas {
     if (leaving && isForgotten(this.#liveness, writer, now_ms)) return;
     if (!this.#admit(writer, now_ms)) return;
     if (!this.#checkMeta(delta)) return this.#postpone(writer, delta.end, now_ms);
-    if (!this.#hear(writer, now_ms)) return;
+    if (!this.#receive(writer, now_ms)) return;
     this.#want(writer, delta.end);
     if (!this.#checkRoom(delta, delta.entries.length - delta.removed.length)) {
       this.#postpone(writer, delta.end, now_ms);
@@ -180,7 +180,7 @@ export class Replicas {
     }
     if (younger) {
       if (isForgotten(this.#liveness, writer, now_ms)) return;
-      if (!this.#admit(writer, now_ms) || !this.#hear(writer, now_ms)) return;
+      if (!this.#admit(writer, now_ms) || !this.#receive(writer, now_ms)) return;
       this.#want(writer, clock);
       this.#options.onBehind(writer);
     } else if (life.writer.incarnation === writer.incarnation) {
@@ -291,7 +291,7 @@ export class Replicas {
   }
 
   /** Records a sign of life of a writer. False if this incarnation was forgotten. */
-  #hear(writer: Writer, now_ms: number): boolean {
+  #receive(writer: Writer, now_ms: number): boolean {
     const { accepted, transitions } = heartbeat(this.#liveness, writer, now_ms);
     if (!accepted) return this.#options.refuse("forgotten", { writer: writerKey(writer) });
     this.#apply(transitions, "given-up");

@@ -39,9 +39,9 @@ Deno.test("applying a batch has the same result as all its changes", () => {
       }
     }
     for (const mark of pending.joins.keys()) assert.ok(!pending.leaves.has(mark), "told twice");
-    const told = new Set(start);
-    apply(told, pairs([...pending.joins.values()], [...pending.leaves.values()]));
-    assert.deepEqual([...told].sort(), [...truth].sort());
+    const notified = new Set(start);
+    apply(notified, pairs([...pending.joins.values()], [...pending.leaves.values()]));
+    assert.deepEqual([...notified].sort(), [...truth].sort());
   }));
 });
 

@@ -51,13 +51,13 @@ export interface BrainPresenceService {
  * The embedded Spine loses no message, and delays it only by turns of its event loop: a process that does not answer at
  * once does not exist.
  */
-function embedded(spine: Spine): Pick<BrainPresenceMachineOptions, "settle_ms" | "onceHeard"> {
-  const heard = async () => {
+function embedded(spine: Spine): Pick<BrainPresenceMachineOptions, "settle_ms" | "onceReceived"> {
+  const flushed = async () => {
     // One flush for the hello, one for the answer.
     await spine.flush();
     await spine.flush();
   };
-  return { settle_ms: 60, onceHeard: (run) => void heard().then(run, run) };
+  return { settle_ms: 60, onceReceived: (run) => void flushed().then(run, run) };
 }
 
 /** Interval between two log lines about messages that the Spine refuses. */
@@ -133,8 +133,8 @@ function followSpine(spine: Spine, presence: BrainPresence): () => void {
  * back must not choose it. Without the store, whose loss the other parts report, this process's clock does.
  */
 async function bootTime({ spine, now }: BrainPresenceOptions): Promise<number> {
-  const asked = spine.keyValue(ROOMS_BUCKET, { unwatched: true });
-  return await asked.then((bucket) => storeTimeOf(bucket, now)).catch(now);
+  const bucket = spine.keyValue(ROOMS_BUCKET, { unwatched: true });
+  return await bucket.then((bucket) => storeTimeOf(bucket, now)).catch(now);
 }
 
 function machine(options: BrainPresenceOptions, boot: number) {
@@ -156,12 +156,13 @@ function machine(options: BrainPresenceOptions, boot: number) {
       refuse("undecodable", { subject, error });
       return;
     }
-    if (message.kind === "beat") classes.hear(message);
+    if (message.kind === "beat") classes.receive(message);
     presence.receive(subject, message);
   };
   const send = sender(options, metrics);
-  const told: PresencePort["send"] = (subject, message) => send(subject, classes.told(message));
-  const { port, close } = openPort(options, clock, told, handle);
+  const sendHashed: PresencePort["send"] = (subject, message) =>
+    send(subject, classes.withHash(message));
+  const { port, close } = openPort(options, clock, sendHashed, handle);
   const presence = new BrainPresence({
     ...{ brain_id, boot, port, metrics, log },
     config: config.presence,

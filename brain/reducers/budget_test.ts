@@ -47,13 +47,13 @@ async function useUp({ spine }: WorldBrain, world: ReducerWorld, tenant_id = "t"
   const place = new UsageStores({ config: configFrom({ usage }), spine, lives: new Lives(spine) });
   const now_ms = nowOf(world);
   const counts = { ...noCounts(), fuel_units: FUEL * 500 };
-  const told = {
+  const minute = {
     life_ms: now_ms,
     seq: 0,
     minute: Math.floor(now_ms / MINUTE_MS),
     until_ms: now_ms,
   };
-  const payload = encodeMinute({ ...told, rows: [{ room: "*", user: "", policy: "", counts }] });
+  const payload = encodeMinute({ ...minute, rows: [{ room: "*", user: "", policy: "", counts }] });
   await (await place.running()).put(runningKey(tenant_id, "shield", `${now_ms}`, "0"), payload);
 }
 

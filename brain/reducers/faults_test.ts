@@ -46,10 +46,10 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     assert.equal((await entriesOf(brain, "moody")).length, 9, "what is held back is no entry");
     assert.equal(await metric(brain, "brain_reducer_open_breakers"), 1);
     assert.match(brain.lines.join(""), /level=error [^\n]*room cut off/);
-    const { rooms: [told], total } = brain.service.cutOff("t");
-    assert.deepEqual([told?.room_id, told?.module, total], ["moody", await sha256Hex(MOODY), 1]);
-    assert.equal(told!.until_ms - told!.since_ms, BREAKER.cool_down_ms);
-    assert.deepEqual([told?.fault?.entry, told?.fault?.reason], [9, "reducer-trap"]);
+    const { rooms: [room], total } = brain.service.cutOff("t");
+    assert.deepEqual([room?.room_id, room?.module, total], ["moody", await sha256Hex(MOODY), 1]);
+    assert.equal(room!.until_ms - room!.since_ms, BREAKER.cool_down_ms);
+    assert.deepEqual([room?.fault?.entry, room?.fault?.reason], [9, "reducer-trap"]);
     assert.equal(brain.service.cutOff("u").total, 0);
     world.turn("b");
     assert.equal(brain.service.cutOff("t").total, 0, "another Brain has the room");

@@ -50,7 +50,7 @@ export interface ReducerPastOptions {
 /** Answers admins about the past of rooms; each request runs once, few at a time. */
 export class ReducerPast {
   readonly #options: ReducerPastOptions;
-  #asked = 0;
+  #requests = 0;
 
   constructor(options: ReducerPastOptions) {
     this.#options = options;
@@ -58,7 +58,7 @@ export class ReducerPast {
 
   /** The answer as JSON. Rejects with the refusal. */
   async answer(at: Place, ask: PastAsk): Promise<string> {
-    if (this.#asked === ASKED_MAX) {
+    if (this.#requests === ASKED_MAX) {
       this.#options.metrics.refused.inc();
       const detail = `${ASKED_MAX} questions about the past of rooms are being answered`;
       throw new ArqonError("too-many-pending", detail, { retry_after_ms: RETRY_MS });
@@ -69,11 +69,11 @@ export class ReducerPast {
       metrics.refused.inc();
       throw fuel.refusal(wait_ms);
     }
-    this.#asked++;
+    this.#requests++;
     try {
       return JSON.stringify(await this.#answer(at, ask));
     } finally {
-      this.#asked--;
+      this.#requests--;
     }
   }
 

@@ -73,7 +73,7 @@ function readPast({ name, members, command }: AskedCommand): PastAsk {
 }
 
 /** Resolves with the answer of a queued call or query. Rejects with the refusal. */
-function asked(ask: (answer: WaitingCall["answer"]) => void): Promise<string> {
+function answerOf(ask: (answer: WaitingCall["answer"]) => void): Promise<string> {
   return new Promise((resolve, reject) =>
     ask((outcome) => outcome instanceof ArqonError ? reject(outcome) : resolve(outcome))
   );
@@ -87,7 +87,7 @@ export function reducerCommands(calls: ReducerCalls): OwnCommands {
       read(command) {
         const call = readCall(command);
         return (at, { deadline_ms, headers }) =>
-          asked((answer) =>
+          answerOf((answer) =>
             calls.call(at, { ...call, ...readCaller(headers), deadline_ms, answer })
           );
       },
@@ -97,7 +97,7 @@ export function reducerCommands(calls: ReducerCalls): OwnCommands {
       read(command) {
         const query = readValues(command);
         return (at, { deadline_ms }) =>
-          asked((answer) => calls.values(at, { ...query, deadline_ms, answer }));
+          answerOf((answer) => calls.values(at, { ...query, deadline_ms, answer }));
       },
     },
     "room.module": {

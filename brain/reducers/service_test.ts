@@ -66,8 +66,8 @@ for (const [engine, open] of Object.entries(ENGINES)) {
       const first = await Promise.all(running);
       for (const [at, id] of calls.entries()) {
         const outcome = await applied(next, "counter", "add", { data: "1", id });
-        const told = first[at];
-        if (typeof told === "object") assert.equal(outcome.answer, told?.answer, id);
+        const expected = first[at];
+        if (typeof expected === "object") assert.equal(outcome.answer, expected?.answer, id);
       }
       sum += calls.length;
       assert.equal((await applied(next, "counter", "add", { data: "0" })).answer, sum);

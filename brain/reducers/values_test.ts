@@ -135,8 +135,8 @@ for (const [engine, open] of Object.entries(ONE_ENGINE)) {
     for (const user of ["ann", "bea", "bob", "cid", "dan"]) {
       await applied(brain, "counter", "add", { data: "7", user });
     }
-    const keys = async (asked: { prefix?: string; after?: string }) => {
-      const page = await pageOf(brain, "counter", asked);
+    const keys = async (request: { prefix?: string; after?: string }) => {
+      const page = await pageOf(brain, "counter", request);
       return typeof page === "object" ? page.values.map(([key]) => key).join() : page;
     };
     assert.equal(await keys({}), "user/bea,user/bob,user/cid");

@@ -31,11 +31,11 @@ export interface RolloutServiceOptions
   readonly spine: Pick<Spine, "keyValue">;
 }
 
-interface Heard {
+interface Received {
   readonly report: RolloutReport;
   readonly revision: number;
   /** Monotonic ms; undefined: it is older than this Brain, so its age is unknown. */
-  readonly heard_ms: number | undefined;
+  readonly received_ms: number | undefined;
   /** Whether it is being removed. */
   is_swept: boolean;
 }
@@ -44,7 +44,7 @@ interface Heard {
 interface Known {
   rollout: Rollout | undefined;
   revision: number;
-  readonly heard: Map<string, Heard>;
+  readonly reports: Map<string, Received>;
   /** Since when it is at its stage with continuous reports; monotonic ms. */
   held_from_ms: number;
   is_writing: boolean;
@@ -68,7 +68,7 @@ class RolloutService {
     this.#options = options;
     this.#bucket = bucket;
     this.#metrics = createRolloutMetrics(options.registry, () => this.#latest());
-    this.#watch = bucket.watch([], (change) => this.#hear(change));
+    this.#watch = bucket.watch([], (change) => this.#receive(change));
     this.ready = this.#watch.ready.then(() => void (this.#is_ready = true));
     this.#timer = setInterval(() => void this.#tick(), TICK_MS);
   }
@@ -96,14 +96,14 @@ class RolloutService {
     }
   }
 
-  #hear({ key: [tenant_id = "", node_id], value, revision }: KvChange): void {
+  #receive({ key: [tenant_id = "", node_id], value, revision }: KvChange): void {
     const known = this.#of(tenant_id);
-    if (node_id === undefined) this.#hearRollout(known, tenant_id, value, revision);
-    else this.#hearReport(known, node_id, value, revision);
+    if (node_id === undefined) this.#onRollout(known, tenant_id, value, revision);
+    else this.#onReport(known, node_id, value, revision);
     if (this.#is_ready) this.#decide(tenant_id, known);
   }
 
-  #hearRollout(known: Known, tenant_id: string, value: Uint8Array | undefined, revision: number) {
+  #onRollout(known: Known, tenant_id: string, value: Uint8Array | undefined, revision: number) {
     const decoded = value === undefined ? undefined : decodeRollout(value);
     this.#take(known, decoded && "value" in decoded ? decoded.value : undefined, revision);
     if (decoded === undefined || "value" in decoded) return;
@@ -120,29 +120,29 @@ class RolloutService {
     Object.assign(known, { rollout, revision });
   }
 
-  #hearReport(
+  #onReport(
     known: Known,
     node_id: string,
     value: Uint8Array | undefined,
     revision: number,
   ): void {
-    const { heard } = known;
+    const { reports } = known;
     const decoded = value === undefined ? undefined : decodeReport(value);
-    if (decoded === undefined || "problem" in decoded) return void heard.delete(node_id);
-    const heard_ms = this.#is_ready ? this.#options.monotonic_ms() : undefined;
-    const before = [...heard.values()].map((one) => one.heard_ms ?? 0);
+    if (decoded === undefined || "problem" in decoded) return void reports.delete(node_id);
+    const received_ms = this.#is_ready ? this.#options.monotonic_ms() : undefined;
+    const before = [...reports.values()].map((one) => one.received_ms ?? 0);
     const last_ms = Math.max(0, ...before);
     // After a gap in the reports the hold time so far does not count. A Brain that has just started knows of no gap.
-    const is_gap = last_ms > 0 && heard_ms !== undefined && heard_ms - last_ms > FRESH_MS;
-    if (is_gap) known.held_from_ms = heard_ms;
-    heard.set(node_id, { report: decoded.value, revision, heard_ms, is_swept: false });
+    const is_gap = last_ms > 0 && received_ms !== undefined && received_ms - last_ms > FRESH_MS;
+    if (is_gap) known.held_from_ms = received_ms;
+    reports.set(node_id, { report: decoded.value, revision, received_ms, is_swept: false });
   }
 
   #of(tenant_id: string): Known {
     const found = this.#tenants.get(tenant_id);
     if (found !== undefined) return found;
     const nothing = { rollout: undefined, revision: 0, held_from_ms: 0 };
-    const known = { ...nothing, heard: new Map(), is_writing: false };
+    const known = { ...nothing, reports: new Map(), is_writing: false };
     this.#tenants.set(tenant_id, known);
     return known;
   }
@@ -161,9 +161,9 @@ class RolloutService {
   }
 
   /** Removes the reports of Shields on a finished rollout, because a dead Shield cannot. */
-  #sweep(tenant_id: string, { rollout, heard }: Known): void {
+  #sweep(tenant_id: string, { rollout, reports }: Known): void {
     if (!this.#is_ready || (rollout !== undefined && isUnderWay(rollout))) return;
-    for (const [node_id, report] of heard) {
+    for (const [node_id, report] of reports) {
       if (report.is_swept) continue;
       report.is_swept = true;
       // The watch reports the deletion. Until then it stays known, so that a failure is retried.
@@ -180,10 +180,10 @@ class RolloutService {
   #seen(known: Known) {
     const oldest_ms = this.#options.monotonic_ms() - FRESH_MS;
     const fresh = new Set<string>();
-    for (const [node_id, { heard_ms }] of known.heard) {
-      if (heard_ms !== undefined && heard_ms >= oldest_ms) fresh.add(node_id);
+    for (const [node_id, { received_ms }] of known.reports) {
+      if (received_ms !== undefined && received_ms >= oldest_ms) fresh.add(node_id);
     }
-    const reports = new Map([...known.heard].map(([node_id, { report }]) => [node_id, report]));
+    const reports = new Map([...known.reports].map(([node_id, { report }]) => [node_id, report]));
     return { reports, fresh, held_ms: this.#options.monotonic_ms() - known.held_from_ms };
   }
 

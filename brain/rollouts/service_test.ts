@@ -79,7 +79,7 @@ class Bus implements AsyncDisposable {
   }
 
   /** Resolves once a Brain has received everything stored: it reports the damaged record in its order. */
-  async heardAll(): Promise<void> {
+  async receivedAll(): Promise<void> {
     const complaints = () => this.lines.filter((line) => line.includes("cannot be read")).length;
     const before = complaints();
     await this.bucket.put(["broken"], new TextEncoder().encode("{"));
@@ -88,7 +88,7 @@ class Bus implements AsyncDisposable {
 
   /** Lets this time pass, once the Brains know the stored records. */
   async held(ms: number): Promise<void> {
-    await this.heardAll();
+    await this.receivedAll();
     this.monotonic_ms += ms;
     this.now_ms += ms;
   }
@@ -152,7 +152,7 @@ Deno.test("after a time without reports its step restarts", async () => {
   using _brain = await bus.brain();
   await bus.begin({ hold_ms: 5_000 });
   await bus.report(0, 10);
-  await bus.heardAll();
+  await bus.receivedAll();
   // No reports for long: NATS was unreachable.
   await bus.held(60_000);
   await bus.report(0, 11);
@@ -160,7 +160,7 @@ Deno.test("after a time without reports its step restarts", async () => {
   await bus.report(0, 12);
   await bus.held(1_999);
   await bus.report(0, 13);
-  await bus.heardAll();
+  await bus.receivedAll();
   assert.equal((await bus.stored()).stage, 0);
   await bus.held(1);
   await bus.report(0, 14);
@@ -174,12 +174,12 @@ for (const hours of [2, -2]) {
     using _brain = await bus.brain();
     await bus.begin({ hold_ms: 5_000, stage_ms: bus.now_ms });
     await bus.report(0, 10);
-    await bus.heardAll();
+    await bus.receivedAll();
     bus.now_ms += hours * 3_600_000;
     await bus.report(0, 11);
     await bus.held(4_999);
     await bus.report(0, 12);
-    await bus.heardAll();
+    await bus.receivedAll();
     assert.equal((await bus.stored()).stage, 0);
     await bus.held(1);
     await bus.report(0, 13);

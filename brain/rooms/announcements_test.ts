@@ -24,14 +24,14 @@ function eventOf({ payload }: SpineMessage): { type: string; id: string; data: u
 }
 
 Deno.test("every version is published to the room once, in order, as a stamped envelope", async () => {
-  await withRooms({ now: () => 1_700_000_000_000 }, async ({ spine, hear }) => {
-    const heard = await hear("out.t.acme.r.lobby");
+  await withRooms({ now: () => 1_700_000_000_000 }, async ({ spine, subscribe }) => {
+    const received = await subscribe("out.t.acme.r.lobby");
     const { epoch } = await accepted(spine, set("topic", "tea", { sender: "ann" }));
     await accepted(spine, { name: "delete", data: { key: "topic" } });
     await accepted(spine, { name: "get" });
     await spine.flush();
     const by = { epoch, at_ms: 1_700_000_000_000 };
-    assert.deepEqual(heard.map(eventOf), [
+    assert.deepEqual(received.map(eventOf), [
       {
         type: "ROOM_UPDATE",
         id: `room:${epoch}:1`,
@@ -44,7 +44,7 @@ Deno.test("every version is published to the room once, in order, as a stamped e
       },
     ]);
     const { tenant_id, room_id, trace_id, timestamp_ms, headers, event } = readEnvelope(
-      heard[0]?.payload ?? new Uint8Array(),
+      received[0]?.payload ?? new Uint8Array(),
     );
     assert.deepEqual({ tenant_id, room_id, trace_id }, {
       tenant_id: "acme",
@@ -59,12 +59,12 @@ Deno.test("every version is published to the room once, in order, as a stamped e
 });
 
 Deno.test("the events of a lock name its fencing token, and so does a get", async () => {
-  await withRooms({}, async ({ spine, hear }) => {
-    const heard = await hear("out.t.acme.r.lobby");
+  await withRooms({}, async ({ spine, subscribe }) => {
+    const received = await subscribe("out.t.acme.r.lobby");
     const { fence, until_ms } = await accepted(spine, { name: "lock", origin: "c1" });
     await accepted(spine, { name: "unlock", fence });
     await spine.flush();
-    const data = heard.map((message) => eventOf(message).data);
+    const data = received.map((message) => eventOf(message).data);
     const { events } = await accepted(spine, { name: "get", data: { events_after: 0 } });
     assert.deepEqual(data, events);
     const [locked, unlocked] = events;
@@ -81,16 +81,16 @@ Deno.test("the events of a lock name its fencing token, and so does a get", asyn
 });
 
 Deno.test("a room's creation is notified to its tenant, whoever created it", async () => {
-  await withRooms({}, async ({ spine, hear, cluster, metric }) => {
-    const heard = await hear("sys.t.acme.rooms");
+  await withRooms({}, async ({ spine, subscribe, cluster, metric }) => {
+    const received = await subscribe("sys.t.acme.rooms");
     const { epoch } = await accepted(spine, set("k", 1));
     await accepted(spine, set("k", 2));
     cluster.change([entry("c1", { room_id: "hall" }), entry("c2", { room_id: "hall" })]);
     cluster.change([entry("c3", { room_id: "hall" })]);
-    await until("both creations are notified", () => heard.length >= 2);
+    await until("both creations are notified", () => received.length >= 2);
     const get = await accepted(spine, { name: "get", room: "hall" });
     assert.match(get.epoch, /^[0-9a-z]{8,13}$/);
-    const born = heard.map(eventOf).map(({ type, id, data }) => {
+    const born = received.map(eventOf).map(({ type, id, data }) => {
       const { at_ms, ...rest } = data as { at_ms: number };
       assert.ok(at_ms > 0);
       return { type, id, ...rest };
@@ -113,13 +113,13 @@ Deno.test("a room's creation is notified to its tenant, whoever created it", asy
 });
 
 Deno.test("a kick is a signal to the Shields and a version of the room", async () => {
-  await withRooms({}, async ({ spine, hear }) => {
-    const heard = await hear("sys.t.acme.signals");
+  await withRooms({}, async ({ spine, subscribe }) => {
+    const received = await subscribe("sys.t.acme.signals");
     const data = { user_id: "u2", reason: "spam" };
     assert.equal((await accepted(spine, { name: "kick", data, sender: "ann" })).version, 1);
     await accepted(spine, { name: "kick", data: { connection_id: "c7" } });
     await spine.flush();
-    const signals = heard.map(({ payload }) => {
+    const signals = received.map(({ payload }) => {
       const { tenant_id, room_id, headers, signal } = readEnvelope(payload);
       return { tenant_id, room_id, target_kind: headers["target_kind"], signal };
     });
@@ -138,48 +138,48 @@ Deno.test("a kick is a signal to the Shields and a version of the room", async (
 });
 
 Deno.test("a kick that its expectation refuses, or a duplicate, is not delivered", async () => {
-  await withRooms({}, async ({ spine, hear }) => {
-    const heard = await hear("sys.t.acme.signals");
+  await withRooms({}, async ({ spine, subscribe }) => {
+    const received = await subscribe("sys.t.acme.signals");
     await accepted(spine, set("k", 1));
     const kick = { name: "kick", data: { user_id: "u2" } };
     assert.equal((await sendCommand(spine, { ...kick, expect_version: 7 })).code, 409);
     const once = { ...kick, command_id: "x" };
     assert.deepEqual(await accepted(spine, once), await accepted(spine, once));
     await spine.flush();
-    assert.equal(heard.length, 1);
+    assert.equal(received.length, 1);
   });
 });
 
 Deno.test("what could not be published is published with the next look at the room", async () => {
   let lost = true;
   const isLost = (subject: string) => lost && subject.startsWith("out.");
-  await withRooms({ isLost }, async ({ spine, hear, lines }) => {
-    const heard = await hear("out.t.acme.r.lobby");
+  await withRooms({ isLost }, async ({ spine, subscribe, lines }) => {
+    const received = await subscribe("out.t.acme.r.lobby");
     const { epoch } = await accepted(spine, set("k", 1));
     assert.ok(lines.some((line) => line.includes('msg="not published"')));
     lost = false;
     await accepted(spine, { name: "get" });
-    await until("it is published", () => heard.length > 0);
-    assert.equal(eventOf(heard[0]!).id, `room:${epoch}:1`);
+    await until("it is published", () => received.length > 0);
+    assert.equal(eventOf(received[0]!).id, `room:${epoch}:1`);
   });
 });
 
 Deno.test("of old events the next owner repeats only the last one, with its age", async () => {
-  await withTestBed(async ({ spine, cluster, hear, start }) => {
+  await withTestBed(async ({ spine, cluster, subscribe, start }) => {
     cluster.owner = () => "b1";
     const first = await start("b1");
     await accepted(spine, set("k", 1));
     const { epoch, version } = await accepted(spine, set("k", 2));
     await first.rooms.drain();
-    const heard = await hear("out.t.acme.r.lobby");
+    const received = await subscribe("out.t.acme.r.lobby");
     cluster.owner = () => "b2";
     await start("b2", { now: () => Date.now() + 61_000 });
     const next = await accepted(spine, set("k", 3));
     assert.equal(next.version, version + 1);
-    await until("the new one is published", () => heard.length > 1);
-    const ids = heard.map((message) => eventOf(message).id);
+    await until("the new one is published", () => received.length > 1);
+    const ids = received.map((message) => eventOf(message).id);
     assert.deepEqual(ids, [version, version + 1].map((of) => `room:${epoch}:${of}`));
-    const [old, fresh] = heard.map(({ headers }) => headers[AGAIN_HEADER]);
+    const [old, fresh] = received.map(({ headers }) => headers[AGAIN_HEADER]);
     assert.ok(Number(old) >= 61_000, `again after ${old} ms`);
     assert.equal(fresh, undefined);
   });
@@ -187,7 +187,7 @@ Deno.test("of old events the next owner repeats only the last one, with its age"
 
 for (const hours of [2, -2]) {
   Deno.test(`the event that an owner died while publishing is published by the next owner, whose clock differs by ${hours} h`, async () => {
-    await withTestBed(async ({ spine, cluster, hear, start }) => {
+    await withTestBed(async ({ spine, cluster, subscribe, start }) => {
       // As a server reports it, by its own clock.
       const wrap = (bucket: KeyValue): KeyValue =>
         overriding(bucket, {
@@ -201,16 +201,16 @@ for (const hours of [2, -2]) {
       const { epoch, version } = await accepted(spine, set("k", 1));
       await accepted(spine, set("k", 2));
       await first.rooms.drain();
-      const heard = await hear("out.t.acme.r.lobby");
+      const received = await subscribe("out.t.acme.r.lobby");
       cluster.owner = () => "b2";
       await start("b2", { now: () => Date.now() + hours * 3_600_000, wrap });
       await accepted(spine, { name: "get" });
-      await until("both are notified", () => heard.length === 2);
+      await until("both are notified", () => received.length === 2);
       assert.deepEqual(
-        heard.map((message) => eventOf(message).id),
+        received.map((message) => eventOf(message).id),
         [version, version + 1].map((of) => `room:${epoch}:${of}`),
       );
-      const [before, last] = heard.map(({ headers }) => Number(headers[AGAIN_HEADER]));
+      const [before, last] = received.map(({ headers }) => Number(headers[AGAIN_HEADER]));
       // A subscriber that has listened for longer must not take it for the past.
       assert.equal(last, 700);
       assert.ok(before! >= 700 && before! < 60_000, `again after ${before} ms`);
@@ -242,16 +242,16 @@ function stalledWrites() {
 
 Deno.test("the event of a write without an answer is published, whenever it was applied", async () => {
   const writes = stalledWrites();
-  await withRooms({ wrap: writes.wrap }, async ({ spine, hear, metric }) => {
-    const heard = await hear("out.t.acme.r.lobby");
+  await withRooms({ wrap: writes.wrap }, async ({ spine, subscribe, metric }) => {
+    const received = await subscribe("out.t.acme.r.lobby");
     const { epoch, version } = await accepted(spine, set("k", 1));
     writes.stall();
     assert.equal((await sendCommand(spine, set("k", 2))).code, 503);
     // The room is read before that, and nothing is found.
     assert.equal((await accepted(spine, { name: "get" })).version, version);
     await writes.settle();
-    await until("it is published", () => heard.length > 1);
-    const ids = heard.map((message) => eventOf(message).id);
+    await until("it is published", () => received.length > 1);
+    const ids = received.map((message) => eventOf(message).id);
     assert.deepEqual(ids, [version, version + 1].map((of) => `room:${epoch}:${of}`));
     await until("it shows", async () => await metric("brain_rooms_in_doubt") === 1);
     assert.equal(await metric('brain_room_updates_total{kind="again"}'), 1);
@@ -260,8 +260,8 @@ Deno.test("the event of a write without an answer is published, whenever it was 
 
 Deno.test("unconfirmed publishes on the Spine are retried automatically", async () => {
   let cut = false;
-  await withRooms({ isCut: () => cut }, async ({ handle, spine, hear }) => {
-    const heard = await hear("out.t.acme.r.lobby");
+  await withRooms({ isCut: () => cut }, async ({ handle, spine, subscribe }) => {
+    const received = await subscribe("out.t.acme.r.lobby");
     const { epoch, version } = await accepted(spine, set("k", 1));
     await spine.flush();
     cut = true;
@@ -277,18 +277,18 @@ Deno.test("unconfirmed publishes on the Spine are retried automatically", async 
     }
     await answer.promise;
     await spine.flush();
-    assert.equal(heard.length, 1);
+    assert.equal(received.length, 1);
     cut = false;
-    await until("they are published", () => heard.length >= 3);
-    const ids = heard.map((message) => eventOf(message).id);
+    await until("they are published", () => received.length >= 3);
+    const ids = received.map((message) => eventOf(message).id);
     const all = [version, version + 1, version + 2].map((of) => `room:${epoch}:${of}`);
     assert.deepEqual(ids.slice(0, 3), all);
   });
 });
 
 Deno.test("unpublished writes of another Brain are published by the owner when it sees them", async () => {
-  await withTestBed(async ({ spine, hear, start }) => {
-    const heard = await hear("out.t.acme.r.lobby");
+  await withTestBed(async ({ spine, subscribe, start }) => {
+    const received = await subscribe("out.t.acme.r.lobby");
     const one = await start("b1");
     const { epoch, version } = await accepted(spine, set("k", 1));
     // Both believe that they own it; this one ends before anybody receives its write.
@@ -303,7 +303,7 @@ Deno.test("unpublished writes of another Brain are published by the owner when i
     });
     await promise;
     await other.rooms.drain();
-    const before = heard.length;
+    const before = received.length;
     one.handle({
       subject: commandSubject("acme", "lobby"),
       payload: commandEnvelope(set("k", 3)),
@@ -311,8 +311,8 @@ Deno.test("unpublished writes of another Brain are published by the owner when i
       reply: "r",
       respond: () => {},
     });
-    await until("all are published", () => heard.length >= before + 2);
-    const ids = heard.slice(before).map((message) => eventOf(message).id);
+    await until("all are published", () => received.length >= before + 2);
+    const ids = received.slice(before).map((message) => eventOf(message).id);
     assert.deepEqual(ids, [version + 1, version + 2].map((of) => `room:${epoch}:${of}`));
   });
 });

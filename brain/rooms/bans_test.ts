@@ -48,10 +48,10 @@ Deno.test("a ban is in the bucket when its command is answered, and an unban rem
     assert.ok(await stored(spine, "lobby", "u2"), "the other scope stays");
     await accepted(spine, unban);
     const { events } = await accepted(spine, { name: "get", data: { events_after: 0 } });
-    const told = events.map((
+    const shown = events.map((
       { op, scope, ttl_ms }: Record<string, unknown>,
     ) => [op, scope, ttl_ms]);
-    assert.deepEqual(told, [
+    assert.deepEqual(shown, [
       ["ban", "tenant", 5_000],
       ["ban", "room", undefined],
       ["unban", "tenant", undefined],

@@ -31,16 +31,16 @@ function failing(fails: (call: keyof KeyValue) => boolean, after = false) {
 Deno.test("a write whose answer is lost is 503, applied once, and published nevertheless", async () => {
   let broken = false;
   const wrap = failing((call) => broken && call === "update", true);
-  await withRooms({ wrap }, async ({ spine, hear }) => {
-    const heard = await hear("out.t.acme.r.lobby");
+  await withRooms({ wrap }, async ({ spine, subscribe }) => {
+    const received = await subscribe("out.t.acme.r.lobby");
     await accepted(spine, set(0));
     broken = true;
     const command = set(1, { command_id: "x" });
     assert.equal(await refused(spine, command), "503 spine-unavailable");
     broken = false;
     assert.equal((await accepted(spine, command)).version, 2);
-    await until("both are published", () => heard.length >= 2);
-    const ids = new Set(heard.map(({ payload }) => readEnvelope(payload).message_id));
+    await until("both are published", () => received.length >= 2);
+    const ids = new Set(received.map(({ payload }) => readEnvelope(payload).message_id));
     assert.equal(ids.size, 2);
   });
 });
@@ -66,10 +66,10 @@ Deno.test("rooms that cannot be created, swept or listed are counted and retried
     const failed = 'brain_room_lifecycle_refused_total{reason="failed"}';
     cluster.change([entry("c1")]);
     await until("it is counted", async () => await metric(failed) > 0);
-    const said = (text: string) => lines.some((line) => line.includes(`msg="${text}"`));
+    const hasLine = (text: string) => lines.some((line) => line.includes(`msg="${text}"`));
     await until(
       "both are published",
-      () => said("a room could not be made") && said("rooms were not swept"),
+      () => hasLine("a room could not be made") && hasLine("rooms were not swept"),
     );
     broken = false;
     await until("it is made", async () => await bucket.get(["acme", "lobby"]) !== undefined);
@@ -145,8 +145,8 @@ Deno.test("an applied effect is kept if the room changes before it is recorded",
 
 Deno.test("a lock that is due while every room in memory is at work ends a little later", async () => {
   const config = { brain: { rooms_in_memory: 1 } };
-  await withRooms({ config }, async ({ spine, lines, hear }) => {
-    const heard = await hear("out.t.acme.r.lobby");
+  await withRooms({ config }, async ({ spine, lines, subscribe }) => {
+    const received = await subscribe("out.t.acme.r.lobby");
     await accepted(spine, { name: "lock", data: { ttl_ms: 300 } });
     // Keeps the only slot in memory.
     const waits = sendCommand(spine, { name: "get", room: "other", after_version: 1 });
@@ -155,7 +155,7 @@ Deno.test("a lock that is due while every room in memory is at work ends a littl
     assert.equal((await waits).code, 0);
     const ended = ({ payload }: SpineMessage) =>
       new TextDecoder().decode(payload).includes(`"cause":"expired"`);
-    await until("the lock has ended", () => heard.some(ended));
+    await until("the lock has ended", () => received.some(ended));
   });
 });
 

@@ -49,16 +49,16 @@ const ended = (bed: RoomTestBed, room: string) =>
 Deno.test("a room without members and commands ends after the timeout, and reports it", async () => {
   const { options, pass, swept } = controls();
   await withRooms(options, async (bed) => {
-    const { spine, hear, metric } = bed;
-    const heard = await hear("sys.t.acme.rooms");
+    const { spine, subscribe, metric } = bed;
+    const received = await subscribe("sys.t.acme.rooms");
     const { epoch } = await accepted(spine, set("lobby"));
     pass(IDLE_MS - 1);
     await swept();
     assert.ok(await isStored(bed, "lobby"));
     pass(1);
     await ended(bed, "lobby");
-    await until("it is notified", () => heard.length >= 2);
-    const envelope = readEnvelope(heard[1]!.payload);
+    await until("it is notified", () => received.length >= 2);
+    const envelope = readEnvelope(received[1]!.payload);
     assert.equal(envelope.event?.type, "ROOM_ENDED");
     assert.deepEqual(JSON.parse(new TextDecoder().decode(envelope.event?.data)), {
       ...{ room_id: "lobby", epoch, version: 1, at_ms: START_MS + IDLE_MS },

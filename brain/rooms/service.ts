@@ -252,12 +252,12 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
   const onUsed = (at: RoomAddress) => last_use.note(at);
   const desk = createCommandDesk({ ...parts, onUsed, limits: limits.desk, tracing });
   const forwarded = spine.subscribe(processSubject("commands", brain_id), desk.handleForwarded);
-  const note = (message: SpineMessage) => versions.note(tally.hear(message, brain_id));
-  const hear = spine.subscribe(everyTenant("rooms"), note);
+  const note = (message: SpineMessage) => versions.note(tally.receive(message, brain_id));
+  const subscription = spine.subscribe(everyTenant("rooms"), note);
   const commands = spine.subscribe(ALL_COMMANDS, desk.handle, { queue: QUEUE });
   const drain = async (): Promise<void> => {
     is_stopping = true;
-    hear.unsubscribe();
+    subscription.unsubscribe();
     await drainRooms(options, { commands, forwarded, desk, table, parts: [care, reports] });
     for (const part of [bans, lives]) part.stop();
     await stopSaying();

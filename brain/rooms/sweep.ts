@@ -92,10 +92,10 @@ async function visit(at: RoomAddress, options: SweepOptions): Promise<void> {
   // The running commands may have written a change that they will publish.
   if (table.isBusy(at)) return doubts.add(at);
   const stored = await loadRoom(at, context);
-  const is_told = await options.reports?.settle(at, stored) ?? true;
+  const is_settled = await options.reports?.settle(at, stored) ?? true;
   if (stored.revision === 0 || idle_timeout_ms === 0) return;
   if (view.count(at.tenant_id, at.room_id).connections > 0) last_use.note(at);
-  if (is_told && mayEnd(at, stored.document, options)) await end(at, stored, options);
+  if (is_settled && mayEnd(at, stored.document, options)) await end(at, stored, options);
 }
 
 async function visitAll(

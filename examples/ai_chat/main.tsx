@@ -22,7 +22,7 @@ function useGrowing(): readonly Growing[] {
   useEffect(() => {
     const ending = new AbortController();
     const { signal } = ending;
-    const hear = async () => {
+    const receive = async () => {
       await room.use(async (room) => {
         for await (const one of growing(room, { signal })) {
           // The most answers that may grow in a room at once, and the last ended ones.
@@ -30,7 +30,7 @@ function useGrowing(): readonly Growing[] {
         }
       });
     };
-    hear().catch((error) => signal.aborted || console.error(error));
+    receive().catch((error) => signal.aborted || console.error(error));
     return () => ending.abort();
   }, [room]);
   return answers;
@@ -41,7 +41,7 @@ const endingOf = (state: string | undefined, reason = "") =>
   state === "stopped" || state === "aborted" ? ` (${state}${reason && `: ${reason}`})` : "";
 
 /** A question, or a complete answer. */
-function Said({ message }: { readonly message: Message }) {
+function MessageItem({ message }: { readonly message: Message }) {
   const { "x-arqon-growing": state, "x-arqon-growing-reason": reason } = message.headers;
   return (
     <li className={message.type} data-state={state ?? "finished"}>
@@ -83,7 +83,7 @@ function App() {
   return (
     <>
       <ol>
-        {shown.map((message) => <Said key={message.id} message={message} />)}
+        {shown.map((message) => <MessageItem key={message.id} message={message} />)}
         {answers.filter((one) => !isWhole(one)).map((one) => <Writing key={one.id} answer={one} />)}
       </ol>
       <form onSubmit={ask}>

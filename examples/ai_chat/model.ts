@@ -19,7 +19,7 @@ function* wordsFor(question: string): Generator<string, void> {
 }
 
 /** The same words with pauses like those of a model. It ends when the reader stops it. */
-async function* said(question: string): AsyncGenerator<string, void> {
+async function* spoken(question: string): AsyncGenerator<string, void> {
   for (const word of wordsFor(question)) {
     yield word;
     await new Promise((resolve) => setTimeout(resolve, WORD_MS));
@@ -32,7 +32,7 @@ export async function answerQuestions(room: Room): Promise<void> {
   await questions.ready;
   for await (const message of questions) {
     if (message.signal || message.type !== "question") continue;
-    stream(room, said(message.text()), { id: `to-${message.message_id}`, type: "answer" })
+    stream(room, spoken(message.text()), { id: `to-${message.message_id}`, type: "answer" })
       .then(({ outcome }) => console.error(`answer ${outcome}`))
       .catch((error) => console.error(`answer failed: ${error.message}`));
   }

@@ -49,13 +49,13 @@ const bus = new Deno.Command(Deno.execPath(), {
   stderr: "inherit",
 }).spawn();
 const lines = bus.stdout.pipeThrough(new TextDecoderStream()).getReader();
-let said = "";
-while (!said.includes("\n")) {
+let output = "";
+while (!output.includes("\n")) {
   const { value, done } = await lines.read();
   if (done) throw new Error("the bus has ended");
-  said += value;
+  output += value;
 }
-const { url, token } = JSON.parse(said.slice(0, said.indexOf("\n")));
+const { url, token } = JSON.parse(output.slice(0, output.indexOf("\n")));
 
 const html = await Deno.readTextFile(path("index.html"));
 const answers: Readonly<Record<string, () => Response>> = {

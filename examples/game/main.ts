@@ -78,7 +78,7 @@ function draw(at_ms: number): void {
 }
 
 /** Sends the direction of the keys or the pointer whenever it changes. */
-function hearKeys(steer: (direction: number) => void): void {
+function listenToKeys(steer: (direction: number) => void): void {
   const down = new Set<string>();
   const keys = () => {
     let [x, y] = [0, 0];
@@ -136,7 +136,7 @@ async function play(): Promise<void> {
   });
   await listener.ready;
   await join();
-  hearKeys((wanted) => {
+  listenToKeys((wanted) => {
     if (wanted === direction) return;
     direction = wanted;
     void steer();

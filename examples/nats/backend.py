@@ -40,11 +40,11 @@ async def ask(bus: Client, room: str, verb: str, body: dict[str, Any]) -> dict[s
             answer = await bus.request(
                 subject, json.dumps(body).encode(), timeout=5, headers=headers
             )
-            told = answer.headers or {}
-            code = int(told.get("Nats-Service-Error-Code", 0))
+            head = answer.headers or {}
+            code = int(head.get("Nats-Service-Error-Code", 0))
             if code == 0:
                 return cast(dict[str, Any], json.loads(answer.data))
-            raise Refused(code, told.get("Nats-Service-Error", ""))
+            raise Refused(code, head.get("Nats-Service-Error", ""))
         except Refused as error:
             if error.code < 500 and error.code not in (408, 429):
                 raise

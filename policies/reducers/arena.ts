@@ -40,7 +40,7 @@ class Player {
   y: i32;
   direction: i32;
   score: i32;
-  heardMs: i64;
+  seenMs: i64;
 
   constructor(value: string) {
     const parts = value.split(" ");
@@ -48,12 +48,12 @@ class Player {
     this.y = <i32> wholeNumber(parts[1]);
     this.direction = <i32> wholeNumber(parts[2]);
     this.score = <i32> wholeNumber(parts[3]);
-    this.heardMs = wholeNumber(parts[4]);
+    this.seenMs = wholeNumber(parts[4]);
   }
 
   get value(): string {
     return this.x.toString() + " " + this.y.toString() + " " + this.direction.toString() + " " +
-      this.score.toString() + " " + this.heardMs.toString();
+      this.score.toString() + " " + this.seenMs.toString();
   }
 
   /** One step, up to the edge. Returns whether it moved. */
@@ -74,14 +74,14 @@ class Player {
 const gemKey = (cell: i32): string => "gem/" + cell.toString();
 
 /** A gem in the event of a tick: its cell, and whether it exists now. */
-const told = (cell: i32, isThere: i32): string => "[" + cell.toString() + "," + isThere.toString() + "]";
+const gemText = (cell: i32, isThere: i32): string => "[" + cell.toString() + "," + isThere.toString() + "]";
 
 /** Lays a gem on an empty cell, and reports it. */
 function layGem(random: u64): string {
   let cell = <i32> (random % (WIDE * HIGH));
   while (read(gemKey(cell)) !== null) cell = (cell + 1) % (WIDE * HIGH);
   write(gemKey(cell), "");
-  return told(cell, 1);
+  return gemText(cell, 1);
 }
 
 /** The cells of all gems. */
@@ -129,7 +129,7 @@ on("steer", (c: Command) => {
   if (value === null) reject("join first", 404);
   const player = new Player(value!);
   player.direction = <i32> direction;
-  player.heardMs = c.nowMs;
+  player.seenMs = c.nowMs;
   write("player/" + c.user, player.value);
 });
 
@@ -148,7 +148,7 @@ on("tick", (c: Command) => {
   for (let at = 0; at < players.length; at++) {
     const key = players[at].key;
     const player = new Player(players[at].value);
-    if (c.nowMs - player.heardMs > GONE_MS) {
+    if (c.nowMs - player.seenMs > GONE_MS) {
       remove(key);
       continue;
     }
@@ -156,7 +156,7 @@ on("tick", (c: Command) => {
     const cell = player.cell;
     if (moved && read(gemKey(cell)) !== null) {
       remove(gemKey(cell));
-      changed.push(told(cell, 0));
+      changed.push(gemText(cell, 0));
       changed.push(layGem(<u64> c.random()));
       player.score++;
     }

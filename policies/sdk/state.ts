@@ -10,7 +10,7 @@ let declared: string = "";
 let count: i32 = 0;
 
 /** The result of `arqon_state_keys`, kept so that it is not moved. */
-let told: ArrayBuffer = new ArrayBuffer(0);
+let answer: ArrayBuffer = new ArrayBuffer(0);
 
 /** A text as it is in JSON. */
 function quoted(text: string): string {
@@ -74,8 +74,8 @@ export function state(key: string, ttlSeconds: i32, valueBytes: i32): State {
 /** ABI: returns the declarations of the policy's state. */
 export function arqon_state_keys(): usize {
   const size = String.UTF8.byteLength("[" + declared + "]");
-  told = new ArrayBuffer(<i32> LENGTH_BYTES + size);
-  const start = changetype<usize>(told);
+  answer = new ArrayBuffer(<i32> LENGTH_BYTES + size);
+  const start = changetype<usize>(answer);
   store<u32>(start, size);
   const text = String.UTF8.encode("[" + declared + "]");
   memory.copy(start + LENGTH_BYTES, changetype<usize>(text), size);

@@ -26,7 +26,7 @@ export interface Asked {
 }
 
 /** One instance of a policy. */
-export type Policy = (asked: Asked) => GuestOutcome;
+export type Policy = (request: Asked) => GuestOutcome;
 
 /** Bytes of a committed example, by its name. */
 export async function readPolicy(name: string): Promise<Uint8Array<ArrayBuffer>> {
@@ -40,15 +40,15 @@ export function startPolicy(bytes: Uint8Array): Policy {
   const made = () => instantiateGuest({ compiled, renewal: metered.renewal });
   let guest = made();
   const kept = keptState(compiled);
-  return (asked) => {
-    const { hook = "on_message", headers = {}, claims = {}, payload = "" } = asked;
-    const { state, keep } = kept(asked);
+  return (request) => {
+    const { hook = "on_message", headers = {}, claims = {}, payload = "" } = request;
+    const { state, keep } = kept(request);
     const outcome = guest.call(hook, {
       header: (name) => Object.hasOwn(headers, name) ? headers[name] : undefined,
       claim: (name) => Object.hasOwn(claims, name) ? claims[name] : undefined,
       payload: typeof payload === "string" ? new TextEncoder().encode(payload) : payload,
       state,
-    }, asked.fuel ?? FUEL_LIMIT);
+    }, request.fuel ?? FUEL_LIMIT);
     keep(outcome);
     // Such as one that has grown its memory.
     if (outcome.broken) guest = made();

@@ -86,8 +86,8 @@ Deno.test("ERR is the code, big-endian, the message in UTF-8, and a last line wi
     room_id: text(),
     action: text(),
   });
-  fc.assert(fc.property(refusal, (said) => {
-    assert.deepEqual(decodeServerFrame(encodeErr(said)), { kind: "err", ...said });
+  fc.assert(fc.property(refusal, (written) => {
+    assert.deepEqual(decodeServerFrame(encodeErr(written)), { kind: "err", ...written });
   }));
 });
 

@@ -26,17 +26,17 @@ Deno.test("HistoryQuery: equal to protobuf-es both ways", () => {
     reverse: fc.boolean(),
     filter: text(),
   }, { noNullPrototype: true });
-  fc.assert(fc.property(query, (asked) => {
+  fc.assert(fc.property(query, (request) => {
     const theirs = toBinary(
       HistoryQuerySchema,
       create(HistoryQuerySchema, {
-        ...asked,
-        after: BigInt(asked.after),
-        before: BigInt(asked.before),
+        ...request,
+        after: BigInt(request.after),
+        before: BigInt(request.before),
       }),
     );
-    assert.deepEqual(new Uint8Array(writeHistoryQuery(asked)), new Uint8Array(theirs));
-    assert.deepEqual(readHistoryQuery(theirs), asked);
+    assert.deepEqual(new Uint8Array(writeHistoryQuery(request)), new Uint8Array(theirs));
+    assert.deepEqual(readHistoryQuery(theirs), request);
   }));
 });
 
@@ -51,14 +51,14 @@ Deno.test("History: equal to protobuf-es both ways, with the envelopes byte for 
     epoch: text(),
     more: fc.boolean(),
   }, { noNullPrototype: true });
-  fc.assert(fc.property(history, ({ texts, ...told }) => {
+  fc.assert(fc.property(history, ({ texts, ...rest }) => {
     const messages = texts.map((type) => writeEnvelope({ room_id: "r", event: { type } }));
-    const ours = writeHistory({ ...told, messages });
+    const ours = writeHistory({ ...rest, messages });
     const theirs = toBinary(
       HistorySchema,
       create(HistorySchema, {
-        ...told,
-        offset: BigInt(told.offset),
+        ...rest,
+        offset: BigInt(rest.offset),
         messages: texts.map((type) => ({
           roomId: "r",
           payload: { case: "event" as const, value: { type } },
@@ -68,7 +68,7 @@ Deno.test("History: equal to protobuf-es both ways, with the envelopes byte for 
     assert.deepEqual(new Uint8Array(ours), new Uint8Array(theirs));
     const back = readHistory(ours);
     assert.deepEqual(back.messages.map((bytes) => new Uint8Array(bytes)), messages);
-    assert.deepEqual({ ...back, messages: [] }, { ...told, messages: [] });
+    assert.deepEqual({ ...back, messages: [] }, { ...rest, messages: [] });
   }));
 });
 
@@ -76,9 +76,9 @@ Deno.test("a MSG frame gets its offset without a change of the sender's bytes", 
   fc.assert(fc.property(fc.maxSafeNat(), text(), (at, type) => {
     const stored = writeEnvelope({ room_id: "r", message_id: "m", event: { type } });
     const frame = encodeMsgAt(stored, at);
-    const told = readEnvelope(frame.subarray(1));
-    assert.equal(told.offset, at);
-    assert.deepEqual({ ...told, offset: 0 }, readEnvelope(stored));
+    const read = readEnvelope(frame.subarray(1));
+    assert.equal(read.offset, at);
+    assert.deepEqual({ ...read, offset: 0 }, readEnvelope(stored));
     assert.deepEqual(frame.subarray(1, 1 + stored.length), stored);
   }));
 });

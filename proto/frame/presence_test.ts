@@ -39,8 +39,8 @@ const change = fc.record({
 const encoder = new TextEncoder();
 
 Deno.test("PresenceUpdate: equal to protobuf-es both ways", () => {
-  fc.assert(fc.property(change, (told) => {
-    const members = told.members.map((member) => ({
+  fc.assert(fc.property(change, (written) => {
+    const members = written.members.map((member) => ({
       connectionId: member.connection_id,
       userId: member.user_id,
       meta: encoder.encode(member.meta),
@@ -48,16 +48,16 @@ Deno.test("PresenceUpdate: equal to protobuf-es both ways", () => {
     }));
     const theirs = toBinary(
       PresenceUpdateSchema,
-      create(PresenceUpdateSchema, { ...told, members }),
+      create(PresenceUpdateSchema, { ...written, members }),
     );
-    assert.deepEqual(new Uint8Array(encodePresenceUpdate(told)), new Uint8Array(theirs));
-    assert.deepEqual(readPresenceUpdate(theirs), told);
+    assert.deepEqual(new Uint8Array(encodePresenceUpdate(written)), new Uint8Array(theirs));
+    assert.deepEqual(readPresenceUpdate(theirs), written);
   }));
 });
 
 Deno.test("PresenceLeave: equal to protobuf-es both ways, with ids alone", () => {
   fc.assert(fc.property(change, ({ members, connections, users }) => {
-    const told = {
+    const written = {
       members: members.map((member) => ({ ...member, meta: "", joined_ms: 0 })),
       connections,
       users,
@@ -75,14 +75,14 @@ Deno.test("PresenceLeave: equal to protobuf-es both ways, with ids alone", () =>
     );
     const ours = encodePresenceLeave({ members, connections, users });
     assert.deepEqual(new Uint8Array(ours), new Uint8Array(theirs));
-    assert.deepEqual(readPresenceLeave(theirs), told);
+    assert.deepEqual(readPresenceLeave(theirs), written);
   }));
 });
 
 Deno.test("JSON has every member, metadata as the text it is, and null for none", () => {
-  fc.assert(fc.property(change, (told) => {
-    const { members, connections, users, snapshot } = told;
-    const json = presenceUpdateJson(told);
+  fc.assert(fc.property(change, (written) => {
+    const { members, connections, users, snapshot } = written;
+    const json = presenceUpdateJson(written);
     assert.deepEqual(JSON.parse(json), {
       members: members.map((member) => ({
         ...member,
@@ -93,7 +93,7 @@ Deno.test("JSON has every member, metadata as the text it is, and null for none"
       ...(snapshot ? { snapshot: true } : {}),
     });
     for (const member of members) assert.ok(json.includes(`"meta":${member.meta || "null"},`));
-    assert.deepEqual(JSON.parse(presenceLeaveJson(told)), {
+    assert.deepEqual(JSON.parse(presenceLeaveJson(written)), {
       members: members.map(({ connection_id, user_id }) => ({ connection_id, user_id })),
       connections,
       users,
@@ -102,8 +102,8 @@ Deno.test("JSON has every member, metadata as the text it is, and null for none"
 });
 
 Deno.test("any bytes are an update and a leave, or DecodeError", () => {
-  const cut = fc.tuple(change, fc.nat()).map(([told, at]) => {
-    const whole = encodePresenceUpdate(told);
+  const cut = fc.tuple(change, fc.nat()).map(([written, at]) => {
+    const whole = encodePresenceUpdate(written);
     return whole.subarray(0, at % (whole.length + 1));
   });
   fc.assert(

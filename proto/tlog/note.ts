@@ -236,10 +236,10 @@ export function decodeProof(text: string): EntryProof {
     /^c2sp\.org\/tlog-proof@v1\n(?:extra (\S+)\n)?index (0|[1-9]\d{0,15})\n((?:\S+\n)*)\n([^]+)$/
       .exec(text) ?? [];
   const path = hashes.split("\n").slice(0, -1).map(fromBase64);
-  const said = extra === undefined ? undefined : fromBase64(extra);
-  const is_whole = index !== "" && (extra === undefined) === (said === undefined);
+  const extra_bytes = extra === undefined ? undefined : fromBase64(extra);
+  const is_whole = index !== "" && (extra === undefined) === (extra_bytes === undefined);
   if (!is_whole || path.some((hash) => hash?.length !== HASH_BYTES)) {
     throw new Error("it is no c2sp.org/tlog-proof@v1");
   }
-  return { index: Number(index), hashes: path as Uint8Array[], checkpoint, extra: said };
+  return { index: Number(index), hashes: path as Uint8Array[], checkpoint, extra: extra_bytes };
 }

@@ -22,13 +22,13 @@ function vcdiffOf(base: Uint8Array, data: Uint8Array): Uint8Array {
   while (same < most && base.at(-1 - same) === data.at(-1 - same)) same++;
   const added = data.subarray(0, data.length - same);
   const number = (value: number) => value < 128 ? [value] : [0x80 | value >> 7, value & 0x7f];
-  const told = [
+  const instructions = [
     ...(added.length > 0 ? [1, ...number(added.length)] : []),
     ...(same > 0 ? [19, ...number(same)] : []),
   ];
   const places = same > 0 ? number(base.length - same) : [];
-  const sizes = [added, told, places].flatMap(({ length }) => number(length));
-  const window = [...number(data.length), 0, ...sizes, ...added, ...told, ...places];
+  const sizes = [added, instructions, places].flatMap(({ length }) => number(length));
+  const window = [...number(data.length), 0, ...sizes, ...added, ...instructions, ...places];
   const source = [1, ...number(base.length), 0];
   return Uint8Array.from([0xd6, 0xc3, 0xc4, 0, 0, ...source, ...number(window.length), ...window]);
 }
@@ -92,7 +92,7 @@ export function diffCases({ refused }: DeltaCases): Plain[] {
 }
 
 /** A message of a step, with this version of `textOf`. */
-interface Said {
+interface SentMessage {
   /** As whole data, without a delta. */
   readonly plain?: number;
   readonly whole?: number;
@@ -111,7 +111,11 @@ interface Said {
   readonly odd?: string;
 }
 
-type Step = { readonly sub: string } | { readonly unsub: string } | Said | readonly Said[];
+type Step =
+  | { readonly sub: string }
+  | { readonly unsub: string }
+  | SentMessage
+  | readonly SentMessage[];
 type Connections = Readonly<Record<string, readonly Step[]>>;
 
 /** The sources of deltas.json, besides hand-written diffs and those of packages. */
@@ -123,7 +127,7 @@ export interface DeltaCases {
   readonly bounded: Connections;
 }
 
-const versionOf = ({ plain, whole, diff }: Said): number => plain ?? whole ?? diff ?? 0;
+const versionOf = ({ plain, whole, diff }: SentMessage): number => plain ?? whole ?? diff ?? 0;
 /** Adjacent versions differ at every position. */
 const textOf = (version: number) => bytes(`${"*".repeat(version % 3)}${LINES}version ${version}`);
 /** Room for two of them; each has an overhead of 256 bytes. */
@@ -163,17 +167,17 @@ const ODD: Readonly<Record<string, (envelope: Uint8Array) => Uint8Array>> = {
   },
 };
 
-function messageOf(said: Said): Plain {
-  const { room = "lobby", lost } = said;
-  const routed = { room_id: room, sender_id: "bob", offset: versionOf(said) };
+function messageOf(given: SentMessage): Plain {
+  const { room = "lobby", lost } = given;
+  const routed = { room_id: room, sender_id: "bob", offset: versionOf(given) };
   if (lost) return { ...routed, signal: { kind: "GAP", target: room, reason: "delta" } };
-  const data = toHex(textOf(versionOf(said)));
+  const data = toHex(textOf(versionOf(given)));
   return { ...routed, event: { type: "t", data, content_type: "text/plain" } };
 }
 
-function frameOf(said: Said): Uint8Array {
-  const { plain, from, room = "lobby", odd, vcdiff, slot = 0 } = said;
-  const offset = versionOf(said);
+function frameOf(given: SentMessage): Uint8Array {
+  const { plain, from, room = "lobby", odd, vcdiff, slot = 0 } = given;
+  const offset = versionOf(given);
   const data = textOf(offset);
   const event = { type: "t", data, content_type: "text/plain" };
   const frame = writeEnvelope({ room_id: room, sender_id: "bob", offset, event }, Opcode.MSG);
@@ -182,7 +186,7 @@ function frameOf(said: Said): Uint8Array {
   const makeDiff = vcdiff === undefined ? diffOf : vcdiffOf;
   const sent = from === undefined ? data : makeDiff(textOf(from), data);
   const checksum = adler32(vcdiff === "wrong" ? sent : data);
-  const { number = offset, base = from ?? 0 } = said;
+  const { number = offset, base = from ?? 0 } = given;
   const delta = { slot, number, base, ...(vcdiff !== undefined && { checksum }) };
   const written = withData(frame, span, sent, plain === undefined ? delta : undefined);
   return odd === undefined ? written : encodeMsg(ODD[odd]!(written.subarray(1)));
@@ -191,10 +195,10 @@ function frameOf(said: Said): Uint8Array {
 function stepOf(step: Step): unknown {
   if ("sub" in step || "unsub" in step) return step;
   if (!Array.isArray(step)) {
-    const said = step as Said;
-    return { hex: toHex(frameOf(said)), expect: { kind: "msg", message: messageOf(said) } };
+    const given = step as SentMessage;
+    return { hex: toHex(frameOf(given)), expect: { kind: "msg", message: messageOf(given) } };
   }
-  const hex = toHex(encodeBatch(step.map((said) => frameOf(said).subarray(1))));
+  const hex = toHex(encodeBatch(step.map((given) => frameOf(given).subarray(1))));
   return { hex, expect: { kind: "batch", messages: step.map(messageOf) } };
 }
 

@@ -33,8 +33,8 @@ function envelope(plain: unknown): Uint8Array<ArrayBuffer> {
   const span = delta === undefined ? undefined : findData(written);
   if (span === undefined) return written;
   const data = written.slice(span.start, span.end);
-  const said = { slot: 0, number: 0, base: 0, ...delta };
-  return withData(encodeMsg(written), span, data, said).slice(1);
+  const header = { slot: 0, number: 0, base: 0, ...delta };
+  return withData(encodeMsg(written), span, data, header).slice(1);
 }
 
 /** A page of history, with messages as in a MSG. */

@@ -100,13 +100,13 @@ function frames(): unknown {
 const META: Plain = { b: { n: 1 }, c: "text", d: [1] };
 
 function memberOf(member: string | Plain) {
-  const { id, ...said } = typeof member === "string" ? { id: member } : member;
+  const { id, ...given } = typeof member === "string" ? { id: member } : member;
   const known = {
     connection_id: String(id),
     user_id: `user-${id}`,
     meta: META[String(id)] ?? null,
   };
-  return { ...known, joined_ms: 1, ...said };
+  return { ...known, joined_ms: 1, ...given };
 }
 
 function presenceStep(step: PresenceStep): unknown {

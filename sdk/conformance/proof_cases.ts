@@ -128,7 +128,7 @@ const FORMS: readonly Uint8Array[] = ([
 });
 
 /** A message: its envelope, and the epoch that the bus reports. */
-interface Told {
+interface SentMessage {
   readonly bytes: Uint8Array;
   readonly epoch: string;
 }
@@ -136,7 +136,7 @@ interface Told {
 const EVENT = { type: "t", schema_id: "", content_type: "application/json" };
 
 /** "7": the message with that offset, "@b" of that epoch (default "e"), "!" another message, "#races" in that room. */
-function toldBy(text: string): readonly Told[] {
+function messagesOf(text: string): readonly SentMessage[] {
   if (text === "forms") return FORMS.map((bytes) => ({ bytes, epoch: "e" }));
   const [, offset, epoch = "e", other = "", room_id = "bets"] =
     /^(\d+)(?:@(\w*))?(!?)(?:#(\w+))?$/.exec(text) ?? [];
@@ -164,7 +164,7 @@ function entriesBy(text: string): readonly string[] {
   if (kind !== undefined) {
     return [JSON.stringify({ break: kind, epoch: next, offset: Number(broken) })];
   }
-  return toldBy(text).map(({ bytes, epoch }) => {
+  return messagesOf(text).map(({ bytes, epoch }) => {
     const envelope = readEnvelope(bytes);
     const hash = toHex(sha256(encodeUtf8(encodeTextMessage(envelope))));
     return JSON.stringify({ epoch, offset: envelope.offset, sha256: hash, time_ms: 1 });
@@ -228,7 +228,10 @@ export function proofCases(cases: readonly ProofCase[]): Plain[] {
         wait_ms: more.wait_ms ?? WAIT_MS,
       },
       logs: logs.map(logOf),
-      messages: messages.flatMap(toldBy).map(({ bytes, epoch }) => ({ hex: toHex(bytes), epoch })),
+      messages: messages.flatMap(messagesOf).map(({ bytes, epoch }) => ({
+        hex: toHex(bytes),
+        epoch,
+      })),
       expect: {
         ...rest,
         offsets: offsets === "forms" ? FORMS.map((_, at) => at + 1) : offsets,

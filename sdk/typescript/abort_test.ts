@@ -13,15 +13,15 @@ import { type Peer, quick, startPeer } from "./testing/scripted_peer.ts";
 /** A peer that only sends WELCOME, and the received frames. */
 function silentPeer(): { readonly peer: Peer; readonly came: string[]; next(): Promise<void> } {
   const came: string[] = [];
-  let heard = Promise.withResolvers<void>();
+  let received = Promise.withResolvers<void>();
   const peer = startPeer({
     hear(_line, { kind }) {
       came.push(kind);
-      heard.resolve();
-      heard = Promise.withResolvers();
+      received.resolve();
+      received = Promise.withResolvers();
     },
   });
-  return { peer, came, next: () => heard.promise };
+  return { peer, came, next: () => received.promise };
 }
 
 const REASON = new Error("the user has left the page");
@@ -62,18 +62,18 @@ Deno.test(
     await using peer = startPeer({ open() {} });
     const { options } = quick(peer.url);
     const { token: _, ...tokenless } = options;
-    const asked: AbortSignal[] = [];
+    const requests: AbortSignal[] = [];
     await abortedIn((signal) =>
       connect({
         ...tokenless,
         signal,
         getToken: (request) => {
-          asked.push(request.signal);
+          requests.push(request.signal);
           return new Promise(() => {});
         },
       })
     );
-    assert.ok(asked.every(({ aborted }) => aborted), "the token source hears of it");
+    assert.ok(requests.every(({ aborted }) => aborted), "the token source hears of it");
     const { webSocket, living } = countedSockets();
     await abortedIn((signal) => connect({ ...options, signal, webSocket }));
     assert.equal(living(), 0);

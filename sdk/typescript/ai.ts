@@ -74,8 +74,8 @@ export function chatTransport(
     async sendMessages({ chatId, trigger, messages, abortSignal }) {
       const room = roomOf(chatId);
       const answer_id = crypto.randomUUID();
-      const asked: ChatQuestion = { answer_id, trigger, message: messages.at(-1) ?? null };
-      await room.publish(question, asked as unknown as JsonInput, { message_id: answer_id });
+      const body: ChatQuestion = { answer_id, trigger, message: messages.at(-1) ?? null };
+      await room.publish(question, body as unknown as JsonInput, { message_id: answer_id });
       return chunksOf(room, answer_id, abortSignal);
     },
     async reconnectToStream({ chatId, abortSignal }) {

@@ -53,7 +53,7 @@ Deno.test(
       line.accept(sub);
       for (let n = 1; n <= count; n += 1) line.message(0, String(n));
     });
-    const heard = async (on_overflow: "drop-newest" | "drop-oldest" | "error") => {
+    const received = async (on_overflow: "drop-newest" | "drop-oldest" | "error") => {
       const errors: ArqonError[] = [];
       const { options } = quick(peer.url);
       await using connection = await connect({
@@ -84,9 +84,9 @@ Deno.test(
       return [came, errors.map(({ reason }) => reason)];
     };
     const dropped = "3 messages dropped here";
-    assert.deepEqual(await heard("drop-newest"), [["1", "2", "3", dropped], []]);
-    assert.deepEqual(await heard("drop-oldest"), [["1", dropped, "5", "6"], []]);
-    assert.deepEqual(await heard("error"), [["1", "2", "3"], ["slow-consumer"]]);
+    assert.deepEqual(await received("drop-newest"), [["1", "2", "3", dropped], []]);
+    assert.deepEqual(await received("drop-oldest"), [["1", dropped, "5", "6"], []]);
+    assert.deepEqual(await received("error"), [["1", "2", "3"], ["slow-consumer"]]);
   },
 );
 
@@ -157,10 +157,10 @@ Deno.test(
     });
     const connection = await connect(quick(peer.url).options);
     const room = connection.room("lobby");
-    const heard: string[] = [];
+    const received: string[] = [];
     const first = Promise.withResolvers<void>();
     const listener = room.listen((each) => {
-      heard.push(each.text());
+      received.push(each.text());
       first.resolve();
     });
     await first.promise;
@@ -168,7 +168,7 @@ Deno.test(
     peer.line.message(0, "after");
     await closing;
     await listener.ended;
-    assert.deepEqual(heard, ["before"]);
+    assert.deepEqual(received, ["before"]);
     for (
       const asked of [
         room.publish("x", 1),

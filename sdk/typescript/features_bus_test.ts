@@ -34,8 +34,8 @@ async function signing(bus: TestBus): Promise<void> {
   await using ann = await open(bus, "ann", { signer }, { cnf });
   await using plain = await open(bus, "bob", {}, { cnf });
   const room = ann.room("pay-1");
-  using heard = plain.room("pay-1").subscribe();
-  await heard.ready;
+  using messages = plain.room("pay-1").subscribe();
+  await messages.ready;
   await assert.rejects(plain.room("pay-1").publish("pay", 1), refusedWith("signature-required"));
   const count = 100;
   // Every second one has its own key, which is signed, too; all stay in order.
@@ -46,7 +46,7 @@ async function signing(bus: TestBus): Promise<void> {
     ),
   );
   for (let n = 0; n < count; n += 1) {
-    assert.deepEqual((await heard.next()).value?.json(), { n });
+    assert.deepEqual((await messages.next()).value?.json(), { n });
   }
   await roomState(room).set("paid", 7);
   assert.equal((await roomState(room).get("paid")).value, 7);
@@ -158,28 +158,28 @@ async function listening(bus: TestBus): Promise<void> {
   const errors: ArqonError[] = [];
   await using ann = await open(bus, "ann", { onError: (error) => errors.push(error) });
   const room = ann.room("heard");
-  const heard: unknown[] = [];
+  const received: unknown[] = [];
   const done = Promise.withResolvers<void>();
   const listener = room.listen(async (message: Message) => {
-    const at = heard.push(message.json());
+    const at = received.push(message.json());
     // Others arrive meanwhile; they wait.
     await room.count();
     if (at === 2) throw new Error("the handler's own");
-    assert.equal(heard.length, at);
+    assert.equal(received.length, at);
     if (at === 4) done.resolve();
   }, { presence: true, member_meta: { role: "ear" } });
   await listener.ready;
   assert.deepEqual([listener.room, listener.presence?.count], ["heard", 1]);
   for (const n of [1, 2, 3, 4]) await room.publish("n", n);
   await done.promise;
-  assert.deepEqual(heard, [1, 2, 3, 4]);
+  assert.deepEqual(received, [1, 2, 3, 4]);
   assert.equal(errors.length, 1);
   assert.equal(errors[0]?.reason, "handler-failed");
   assert.match(String(errors[0]?.cause), /the handler's own/);
   listener.close();
   await listener.ended;
   await room.publish("n", 5);
-  assert.equal(heard.length, 4);
+  assert.equal(received.length, 4);
   const denied = { grants: [{ room: "other", actions: ["subscribe"] }] };
   await using eve = await open(bus, "eve", {}, denied);
   await assert.rejects(eve.room("heard").listen(() => {}).ended, refusedWith("not-granted"));
@@ -217,10 +217,10 @@ async function badTokens(bus: TestBus): Promise<void> {
   const foreign = await bus.tokenFor({ claims: { iss: "elsewhere" } });
   await assert.rejects(connect({ url, token: foreign }), refusedWith("token-issuer"));
   await assert.rejects(connect({ url, token: "a b" }), refusedWith("token-malformed"));
-  let asked = 0;
-  const always = () => (asked += 1, foreign);
+  let requests = 0;
+  const always = () => (requests += 1, foreign);
   await assert.rejects(connect({ url, getToken: always }), refusedWith("token-issuer"));
-  assert.equal(asked, 2, "asked once more after the refusal, then given up");
+  assert.equal(requests, 2, "asked once more after the refusal, then given up");
 }
 
 Deno.test("features of the SDK on a real bus", CLEAN, async (t) => {

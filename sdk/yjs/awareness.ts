@@ -32,8 +32,8 @@ export function metaOf(awareness: Awareness): JsonInput {
 }
 
 function stateOf({ meta }: Member): StateOf | undefined {
-  const said = (meta as { yjs?: Partial<StateOf> } | null)?.yjs;
-  const { client, clock, state } = said ?? {};
+  const given = (meta as { yjs?: Partial<StateOf> } | null)?.yjs;
+  const { client, clock, state } = given ?? {};
   if (!Number.isSafeInteger(client) || !Number.isSafeInteger(clock)) return undefined;
   if (typeof state !== "object") return undefined;
   return { client: client as number, clock: clock as number, state };
@@ -79,9 +79,9 @@ function takeState(
   clients: Map<string, number>,
   { origin }: AwarenessPort,
 ): void {
-  const said = stateOf(member);
-  if (said === undefined || said.client === awareness.clientID) return;
-  const { client, clock, state } = said;
+  const given = stateOf(member);
+  if (given === undefined || given.client === awareness.clientID) return;
+  const { client, clock, state } = given;
   clients.set(member.connection_id, client);
   const one = { meta: new Map([[client, { clock, lastUpdated: 0 }]]) } as Awareness;
   const states = new Map(state === null ? [] : [[client, state]]);

@@ -122,7 +122,7 @@ export class YjsProvider {
   #reading: LogReading | undefined;
   #is_compacting = false;
   #is_synced = false;
-  #told = "";
+  #reported = "";
 
   /** Throws as `Room.subscribe` does. At most one provider for a room on a connection. */
   constructor(room: Room, doc: Y.Doc, options: ProviderOptions = {}) {
@@ -343,8 +343,8 @@ export class YjsProvider {
     this.#waiting.clear();
     const state = this.state;
     const text = JSON.stringify(state);
-    if (text === this.#told) return;
-    this.#told = text;
+    if (text === this.#reported) return;
+    this.#reported = text;
     this.#settings.onState(state);
   }
 }

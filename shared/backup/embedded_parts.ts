@@ -9,12 +9,12 @@ export const DATA_FOLDER = "data";
 export function* embeddedParts({ taken_ms, files }: SpineBackup): Generator<GivenPart> {
   for (const { name, size_bytes, sequences, read } of files) {
     const facts = { kind: "database", name, taken_ms, sequences: { ...sequences } } as const;
-    const told = new TextEncoder().encode(`${JSON.stringify(facts, undefined, 2)}\n`);
+    const head = new TextEncoder().encode(`${JSON.stringify(facts, undefined, 2)}\n`);
     const path = `${DATA_FOLDER}/${name}`;
     yield {
       facts,
       files: [
-        { path: `${path}.json`, size_bytes: told.length, bytes: [told] },
+        { path: `${path}.json`, size_bytes: head.length, bytes: [head] },
         { path, size_bytes, bytes: read() },
       ],
     };

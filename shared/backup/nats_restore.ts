@@ -33,13 +33,13 @@ export async function busStreams(api: StreamApi, schema_bucket: string): Promise
  * may not subscribe: then it is unknown.
  */
 export async function busAtWork(connection: NatsConnection, listen_ms: number): Promise<string[]> {
-  const heard = new Set<string>();
+  const senders = new Set<string>();
   const { promise: refused, reject } = Promise.withResolvers<never>();
   const subscriptions = [everyProcess("beat"), everyProcess("announce")].map((subject) =>
     connection.subscribe(subject, {
       callback: (error, message) => {
         if (error !== null) return reject(error);
-        heard.add(message.subject.slice(message.subject.lastIndexOf(".") + 1));
+        senders.add(message.subject.slice(message.subject.lastIndexOf(".") + 1));
       },
     })
   );
@@ -51,7 +51,7 @@ export async function busAtWork(connection: NatsConnection, listen_ms: number): 
     clearTimeout(timer);
     for (const subscription of subscriptions) subscription.unsubscribe();
   }
-  return [...heard].sort();
+  return [...senders].sort();
 }
 
 /** The target, and the callbacks. */

@@ -58,7 +58,7 @@ export class Answerer {
   constructor(options: AnswererOptions) {
     this.#options = options;
     const { spine } = options;
-    this.#subscription = spine.subscribe(CLUSTER_QUESTIONS, (message) => this.#hear(message));
+    this.#subscription = spine.subscribe(CLUSTER_QUESTIONS, (message) => this.#receive(message));
     this.#stopEvents = spine.onEvent((event) => {
       if (event.type === "state" && event.status.state === "connected") this.#tell(HERE);
     });
@@ -86,15 +86,15 @@ export class Answerer {
   #tell(question: string): void {
     const { spine, node_id, kind, log } = this.#options;
     try {
-      const told = { question, id: "0", asker: node_id, kind, params: {} };
-      spine.publish(CLUSTER_QUESTIONS, encodeQuestion(told));
+      const message = { question, id: "0", asker: node_id, kind, params: {} };
+      spine.publish(CLUSTER_QUESTIONS, encodeQuestion(message));
     } catch (error) {
       // A process that misses it finds out with the next question.
       log.debug("the cluster was not told", { question, error });
     }
   }
 
-  #hear({ payload }: SpineMessage): void {
+  #receive({ payload }: SpineMessage): void {
     const { node_id, kind, onAsker } = this.#options;
     const question = decodeQuestion(payload);
     if (question === undefined) {

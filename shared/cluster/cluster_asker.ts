@@ -72,7 +72,7 @@ export interface Gathered<T> {
   readonly nodes: AskedNodes;
   /** When it was asked, and when each process answered: Unix ms by the asker's clock. */
   readonly asked_ms: number;
-  readonly heard_ms: ReadonlyMap<string, number>;
+  readonly received_ms: ReadonlyMap<string, number>;
 }
 
 /** Counts of questions: totals since the start. */
@@ -117,7 +117,7 @@ interface Asked {
   readonly arriving: Map<string, Arriving>;
   readonly answers: Map<string, NodeAnswer<unknown>>;
   readonly asked_ms: number;
-  readonly heard_ms: Map<string, number>;
+  readonly received_ms: Map<string, number>;
   /** The processes that answered with a problem. */
   readonly failed: Set<string>;
   bytes: number;
@@ -141,7 +141,7 @@ export class ClusterAsker {
   readonly #options: AskerOptions;
   readonly #known: KnownNodes;
   readonly #registry: ShieldRegistry | undefined;
-  readonly #asked = new Map<string, Asked>();
+  readonly #pending = new Map<string, Asked>();
   readonly #subscription: Subscription;
 
   /**
@@ -155,12 +155,12 @@ export class ClusterAsker {
     const { registered, log } = options;
     this.#registry = registered && new ShieldRegistry(registered, log);
     const subject = processSubject("answers", options.node_id);
-    this.#subscription = options.spine.subscribe(subject, (message) => this.#hear(message));
+    this.#subscription = options.spine.subscribe(subject, (message) => this.#receive(message));
   }
 
   /** The number of questions under way. */
   get pending(): number {
-    return this.#asked.size;
+    return this.#pending.size;
   }
 
   /** Whether that process is known, or is this one. */
@@ -194,7 +194,7 @@ export class ClusterAsker {
     schema: S,
     options: AskOptions = {},
   ): Promise<Gathered<z.output<S>>> {
-    if (this.#asked.size >= QUESTIONS_MAX) {
+    if (this.#pending.size >= QUESTIONS_MAX) {
       this.counts.refused++;
       throw new ArqonError("too-many-pending", `${QUESTIONS_MAX} questions to the cluster`, {
         retry_after_ms: 1_000,
@@ -204,7 +204,7 @@ export class ClusterAsker {
     const clocks = options.is_order === true ? await this.#clocksOf(options) : undefined;
     const id = connectionId(this.#options.random);
     const { promise, resolve } = Promise.withResolvers<void>();
-    const asked: Asked = {
+    const pending: Asked = {
       schema,
       wanted: { to: options.to, of: options.of },
       is_open: false,
@@ -212,12 +212,12 @@ export class ClusterAsker {
       arriving: new Map(),
       answers: new Map(),
       asked_ms: this.#options.now(),
-      heard_ms: new Map(),
+      received_ms: new Map(),
       failed: new Set(),
       bytes: 0,
       settle: resolve,
     };
-    this.#asked.set(id, asked);
+    this.#pending.set(id, pending);
     const { early, timeout_ms = this.#options.timeout_ms ?? ASK_TIMEOUT_MS } = options;
     let own: Promise<void> | undefined;
     // This process is not silent: while it is busy, its own answer is late.
@@ -226,36 +226,36 @@ export class ClusterAsker {
       setTimeout(resolve, timeout_ms + OWN_MS),
     ];
     if (early !== undefined) {
-      const tell = () => early.tell(gatheredOf(asked));
+      const tell = () => early.tell(gatheredOf(pending));
       timers.push(setTimeout(() => own?.then(tell), early.after_ms));
     }
     try {
-      if (options.to === undefined && options.of !== "brain") this.#readRegistry(asked);
-      this.#askOthers({ id, question, options, clocks }, asked);
-      own = this.#askOwn(question, options, asked);
+      if (options.to === undefined && options.of !== "brain") this.#readRegistry(pending);
+      this.#askOthers({ id, question, options, clocks }, pending);
+      own = this.#askOwn(question, options, pending);
       await promise;
     } finally {
       timers.forEach(clearTimeout);
-      this.#asked.delete(id);
+      this.#pending.delete(id);
     }
-    return this.#result(asked) as Gathered<z.output<S>>;
+    return this.#result(pending) as Gathered<z.output<S>>;
   }
 
   /** Ends the questions under way with the answers so far. */
   close(): void {
     this.#subscription.unsubscribe();
-    for (const { settle } of this.#asked.values()) settle();
+    for (const { settle } of this.#pending.values()) settle();
   }
 
   /** Keeps the question open until the registry was read, within a bound. */
-  #readRegistry(asked: Asked): void {
+  #readRegistry(pending: Asked): void {
     const reading = this.#registry?.read((shields) => this.#register(shields));
     if (reading === undefined) return;
-    asked.is_open = true;
+    pending.is_open = true;
     const close = () => {
       clearTimeout(timer);
-      asked.is_open = false;
-      this.#settleIfDone(asked);
+      pending.is_open = false;
+      this.#settleIfDone(pending);
     };
     const timer = setTimeout(close, REGISTRY_WAIT_MS);
     void reading.then(close);
@@ -264,7 +264,7 @@ export class ClusterAsker {
   /** Adds the registered Shields to the expected answers of all questions under way. */
   #register(shields: readonly RegisteredShield[]): void {
     const gone = this.#known.register(shields);
-    for (const { wanted, expected } of this.#asked.values()) {
+    for (const { wanted, expected } of this.#pending.values()) {
       if (wanted.to !== undefined) continue;
       for (const id of this.#known.expected(wanted)) expected.add(id);
       for (const id of gone) expected.delete(id);
@@ -288,23 +288,23 @@ export class ClusterAsker {
   }
 
   /** The receivers of a question, and its deadline there. One message for all, unless their clocks differ. */
-  #addresses({ to, of, is_order }: AskOptions, clocks: Clocks, asked: Asked) {
+  #addresses({ to, of, is_order }: AskOptions, clocks: Clocks, pending: Asked) {
     const { node_id, now } = this.#options;
     const kind = of === undefined ? {} : { of };
     if (is_order !== true) return [{ ...kind, ...(to === undefined ? {} : { to }) }];
     const untilOf = (id: string) => ({ until_ms: (clocks.get(id) ?? now()) + ORDER_MS });
     const isFar = (now_ms: number) => Math.abs(now_ms - now()) > SAME_CLOCK_MS;
     if (to === undefined && !clocks.values().some(isFar)) return [{ ...kind, ...untilOf("") }];
-    const ids = to === undefined ? [...asked.expected].filter((id) => id !== node_id) : [to];
+    const ids = to === undefined ? [...pending.expected].filter((id) => id !== node_id) : [to];
     return ids.map((id) => ({ ...kind, to: id, ...untilOf(id) }));
   }
 
-  #askOthers({ id, question, options, clocks = new Map() }: Sent, asked: Asked): void {
+  #askOthers({ id, question, options, clocks = new Map() }: Sent, pending: Asked): void {
     const { spine, node_id, kind, log } = this.#options;
     const { params = {} } = options;
     if (options.to === node_id) return;
     try {
-      for (const address of this.#addresses(options, clocks, asked)) {
+      for (const address of this.#addresses(options, clocks, pending)) {
         const head = { question, id, asker: node_id, kind, ...address };
         spine.publish(CLUSTER_QUESTIONS, encodeQuestion({ ...head, params }));
       }
@@ -312,73 +312,75 @@ export class ClusterAsker {
       if (error instanceof RangeError) throw new ArqonError("invalid-settings", error.message);
       // There will be no answer: ends the question at once.
       log.debug("the cluster was not asked", { question, error });
-      if (!asked.expected.has(node_id)) asked.settle();
-      for (const expected of asked.expected) if (expected !== node_id) asked.failed.add(expected);
+      if (!pending.expected.has(node_id)) pending.settle();
+      for (const expected of pending.expected) {
+        if (expected !== node_id) pending.failed.add(expected);
+      }
     }
   }
 
-  async #askOwn(question: string, { params = {} }: AskOptions, asked: Asked): Promise<void> {
+  async #askOwn(question: string, { params = {} }: AskOptions, pending: Asked): Promise<void> {
     const { node_id, kind, answerer, log } = this.#options;
-    if (!asked.expected.has(node_id)) return;
+    if (!pending.expected.has(node_id)) return;
     try {
-      const value = asked.schema.parse(await answerer.own(question, params));
-      asked.answers.set(node_id, { node_id, kind, value });
-      asked.heard_ms.set(node_id, this.#options.now());
+      const value = pending.schema.parse(await answerer.own(question, params));
+      pending.answers.set(node_id, { node_id, kind, value });
+      pending.received_ms.set(node_id, this.#options.now());
     } catch (error) {
-      asked.failed.add(node_id);
+      pending.failed.add(node_id);
       log.warn("this process cannot answer its own question", { question, error });
     }
-    this.#settleIfDone(asked);
+    this.#settleIfDone(pending);
   }
 
-  #hear({ payload }: SpineMessage): void {
+  #receive({ payload }: SpineMessage): void {
     const part = decodeAnswer(payload);
     if (part === undefined || part.node === this.#options.node_id) {
       this.counts.malformed++;
       return;
     }
     this.#known.note(part.node, part.kind);
-    const asked = this.#asked.get(part.id);
+    const pending = this.#pending.get(part.id);
     // Late processes are known from now on.
-    if (asked !== undefined) this.#take(asked, part);
+    if (pending !== undefined) this.#take(pending, part);
   }
 
-  #take(asked: Asked, part: AnswerPart): void {
+  #take(pending: Asked, part: AnswerPart): void {
     const { node, kind, problem, parts, bytes } = part;
-    if (asked.answers.has(node) || asked.failed.has(node)) return;
+    if (pending.answers.has(node) || pending.failed.has(node)) return;
     if (problem !== undefined) {
       // The asker is notified.
       this.#options.log.debug("a process does not answer a question", { node, problem });
-      asked.failed.add(node);
-      return this.#settleIfDone(asked);
+      pending.failed.add(node);
+      return this.#settleIfDone(pending);
     }
-    const arriving = asked.arriving.get(node) ??
+    const arriving = pending.arriving.get(node) ??
       { kind, parts: new Array<Uint8Array | undefined>(parts).fill(undefined), missing: parts };
-    asked.bytes += bytes.length;
-    const fits = arriving.parts.length === parts && asked.bytes <= GATHERED_BYTES &&
-      asked.arriving.size < NODES_MAX && arriving.parts[part.part] === undefined;
+    pending.bytes += bytes.length;
+    const fits = arriving.parts.length === parts && pending.bytes <= GATHERED_BYTES &&
+      pending.arriving.size < NODES_MAX && arriving.parts[part.part] === undefined;
     if (!fits) {
       this.counts.malformed++;
       return;
     }
     arriving.parts[part.part] = bytes;
     arriving.missing--;
-    asked.arriving.set(node, arriving);
-    if (arriving.missing === 0) this.#complete(asked, node, arriving);
+    pending.arriving.set(node, arriving);
+    if (arriving.missing === 0) this.#complete(pending, node, arriving);
   }
 
-  #complete(asked: Asked, node_id: string, { kind, parts }: Arriving): void {
+  #complete(pending: Asked, node_id: string, { kind, parts }: Arriving): void {
     const value = decodeValue(parts.filter((part) => part !== undefined));
-    const parsed = asked.schema.safeParse(value);
+    const parsed = pending.schema.safeParse(value);
     if (parsed.success) {
-      asked.answers.set(node_id, { node_id, kind, value: parsed.data });
-      asked.heard_ms.set(node_id, this.#options.now());
+      pending.answers.set(node_id, { node_id, kind, value: parsed.data });
+      pending.received_ms.set(node_id, this.#options.now());
     } else {
       this.counts.malformed++;
-      asked.failed.add(node_id);
+      pending.failed.add(node_id);
       this.#options.log.debug("an answer is not what was asked for", { node: node_id });
     }
-    this.#settleIfDone(asked);
+    this.#settleIfDone(pending);
   }
 
   #settleIfDone({ expected, answers, failed, settle, is_open }: Asked): void {
@@ -387,8 +389,8 @@ export class ClusterAsker {
     settle();
   }
 
-  #result(asked: Asked): Gathered<unknown> {
-    const gathered = gatheredOf(asked);
+  #result(pending: Asked): Gathered<unknown> {
+    const gathered = gatheredOf(pending);
     const { silent } = gathered.nodes;
     this.counts.silent += silent.length;
     this.#known.forget(silent);
@@ -397,11 +399,13 @@ export class ClusterAsker {
 }
 
 /** The answers so far. */
-function gatheredOf({ expected, answers, failed, asked_ms, heard_ms }: Asked): Gathered<unknown> {
+function gatheredOf(
+  { expected, answers, failed, asked_ms, received_ms }: Asked,
+): Gathered<unknown> {
   const silent = [...new Set([...expected, ...failed])].filter((id) => !answers.has(id)).sort();
   const sorted = [...answers.values()].sort((a, b) => a.node_id < b.node_id ? -1 : 1);
   const nodes = { answered: sorted.map(({ node_id }) => node_id), silent };
-  return { answers: sorted, nodes, asked_ms, heard_ms: new Map(heard_ms) };
+  return { answers: sorted, nodes, asked_ms, received_ms: new Map(received_ms) };
 }
 
 /** How long a read is valid, in ms: the interval of the Shields' marks. */

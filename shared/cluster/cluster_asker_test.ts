@@ -129,15 +129,15 @@ Deno.test("a late node is missing in the early result, and present in the comple
   using _two = start(spine, "two", { n: () => late.promise });
   await meet(one, "two");
   const early = Promise.withResolvers<AskedNodes>();
-  const asked = one.asker.ask("n", Value, {
+  const pending = one.asker.ask("n", Value, {
     early: { after_ms: SHORT_MS, tell: ({ nodes }) => early.resolve(nodes) },
   });
   assert.deepEqual(await early.promise, { answered: ["one"], silent: ["two"] });
   late.resolve({ n: 2 });
-  const { nodes, asked_ms, heard_ms } = await asked;
+  const { nodes, asked_ms, received_ms } = await pending;
   assert.deepEqual(nodes, { answered: ["one", "two"], silent: [] });
   assert.equal(one.asker.counts.silent, 0, "who is late is not silent");
-  const [first = 0, last = 0] = ["one", "two"].map((node) => heard_ms.get(node));
+  const [first = 0, last = 0] = ["one", "two"].map((node) => received_ms.get(node));
   assert.ok(asked_ms <= first && first + SHORT_MS / 2 < last, `${asked_ms} ${first} ${last}`);
   // A complete answer is passed on only once, and a question may have its own timeout.
   const hurried = await one.asker.ask("n", Value, {
@@ -157,15 +157,18 @@ Deno.test("a busy process is not silent to itself: its own answer is awaited, an
   using one = start(spine, "one", { n: () => busy.promise });
   using _two = start(spine, "two", { n: () => new Promise(() => {}) });
   await meet(one, "two");
-  const told: AskedNodes[] = [];
-  const early = { after_ms: 1, tell: ({ nodes }: { nodes: AskedNodes }) => told.push(nodes) };
-  const asked = one.asker.ask("n", Value, { early, timeout_ms: SHORT_MS });
+  const early_nodes: AskedNodes[] = [];
+  const early = {
+    after_ms: 1,
+    tell: ({ nodes }: { nodes: AskedNodes }) => early_nodes.push(nodes),
+  };
+  const pending = one.asker.ask("n", Value, { early, timeout_ms: SHORT_MS });
   await pace(2 * SHORT_MS);
-  assert.deepEqual([told, one.asker.pending], [[], 1]);
+  assert.deepEqual([early_nodes, one.asker.pending], [[], 1]);
   busy.resolve({ n: 1 });
-  const { nodes } = await asked;
+  const { nodes } = await pending;
   const without_two = { answered: ["one"], silent: ["two"] };
-  assert.deepEqual([nodes, told], [without_two, [without_two]]);
+  assert.deepEqual([nodes, early_nodes], [without_two, [without_two]]);
   await spine.drain();
 });
 
@@ -278,11 +281,11 @@ Deno.test("too many questions at once are refused", async () => {
   const spine = openEmbedded({ log, now: Date.now });
   const { promise, resolve } = Promise.withResolvers<{ n: number }>();
   using one = start(spine, "one", { n: () => promise });
-  const asked = Array.from({ length: QUESTIONS_MAX }, () => one.asker.ask("n", Value));
+  const pending = Array.from({ length: QUESTIONS_MAX }, () => one.asker.ask("n", Value));
   await assert.rejects(one.asker.ask("n", Value), { reason: "too-many-pending", code: 429 });
   assert.equal(one.asker.counts.refused, 1);
   resolve({ n: 1 });
-  for (const { answers } of await Promise.all(asked)) assert.equal(answers[0]?.value.n, 1);
+  for (const { answers } of await Promise.all(pending)) assert.equal(answers[0]?.value.n, 1);
   assert.equal(one.asker.pending, 0);
   await spine.drain();
 });
@@ -299,18 +302,18 @@ Deno.test("without a Spine this process answers for itself, at once", async () =
 
 Deno.test("a query of another kind is ignored, and a farewell expects no answer", async () => {
   const spine = openEmbedded({ log, now: Date.now });
-  let asked = 0;
-  using one = start(spine, "one", { n: () => ({ n: ++asked }) });
+  let requests = 0;
+  using one = start(spine, "one", { n: () => ({ n: ++requests }) });
   const question = { question: "n", id: "q", asker: "x", kind: "brain", params: {} } as const;
   spine.publish(CLUSTER_QUESTIONS, encodeQuestion({ ...question, of: "brain" }));
   spine.publish(CLUSTER_QUESTIONS, encodeQuestion({ ...question, to: "two" }));
   spine.publish(CLUSTER_QUESTIONS, encodeQuestion({ ...question, question: BYE }));
   spine.publish(CLUSTER_QUESTIONS, new Uint8Array([1, 2, 3]));
-  const heard = Promise.withResolvers<void>();
-  spine.subscribe(processSubject("answers", "x"), () => heard.resolve());
+  const answered = Promise.withResolvers<void>();
+  spine.subscribe(processSubject("answers", "x"), () => answered.resolve());
   spine.publish(CLUSTER_QUESTIONS, encodeQuestion(question));
-  await heard.promise;
-  assert.equal(asked, 1);
+  await answered.promise;
+  assert.equal(requests, 1);
   assert.deepEqual(one.answerer.counts, { answered: 1, refused: 1 });
   await spine.drain();
 });
@@ -322,9 +325,9 @@ Deno.test("the registry names a Shield that nobody has received, and ends the wa
   using one = start(spine, "one", { n: () => ({ n: 1 }) }, { registered });
   using _gone = start(spine, "gone", { n: () => new Promise(() => {}) });
   await meet(one, "gone");
-  const asked = one.asker.ask("n", Value);
+  const pending = one.asker.ask("n", Value);
   says.resolve([{ node_id: "gone", over_for_ms: 0 }]);
-  assert.deepEqual((await asked).nodes, { answered: ["one"], silent: [] });
+  assert.deepEqual((await pending).nodes, { answered: ["one"], silent: [] });
   assert.equal(one.asker.isKnown("gone"), false);
   const living = () => Promise.resolve([{ node_id: "never" }]);
   using two = start(spine, "two", {}, { registered: living, timeout_ms: SHORT_MS });

@@ -136,8 +136,8 @@ export function encodeAnswer(
 
 /** A message with the reason why there is no answer. */
 export function encodeProblem(head: AnswerHead, problem: string): Uint8Array {
-  const said = problem.slice(0, 200);
-  return message({ ...head, part: 0, parts: 1, problem: said }, new Uint8Array());
+  const text = problem.slice(0, 200);
+  return message({ ...head, part: 0, parts: 1, problem: text }, new Uint8Array());
 }
 
 /** The message of an answer in these bytes; undefined for invalid bytes. */

@@ -36,13 +36,13 @@ Deno.test("only five minutes are kept, the oldest first, each with its age", asy
     await sampler.take();
     now_ms += SAMPLE_MS;
   }
-  const told = NodeSamples.parse(sampler.tell());
-  assert.deepEqual([told.kind, told.node_id, told.process_id], ["shield", "s-1", "p-1"]);
-  assert.equal(told.samples.length, SAMPLES_MAX);
-  const ages = told.samples.map(({ age_ms }) => age_ms);
+  const report = NodeSamples.parse(sampler.tell());
+  assert.deepEqual([report.kind, report.node_id, report.process_id], ["shield", "s-1", "p-1"]);
+  assert.equal(report.samples.length, SAMPLES_MAX);
+  const ages = report.samples.map(({ age_ms }) => age_ms);
   assert.deepEqual([ages[0], ages.at(-1)], [SAMPLES_MAX * SAMPLE_MS, SAMPLE_MS]);
   assert.ok(ages[0]! - ages.at(-1)! >= 300_000, "the charts show five minutes");
-  assert.deepEqual(told.samples.at(-1), {
+  assert.deepEqual(report.samples.at(-1), {
     age_ms: SAMPLE_MS,
     uptime_ms: now_ms - SAMPLE_MS,
     cpu_seconds: (now_ms - SAMPLE_MS) / 2_000,
@@ -73,6 +73,6 @@ Deno.test("a Brain reports its samples; reasons above the limit are omitted", as
     monotonic_ms: () => 0,
   });
   await many.take();
-  const told = NodeSamples.parse(many.tell());
-  assert.equal(Object.keys(told.samples[0]?.rejects ?? {}).length, 512);
+  const report = NodeSamples.parse(many.tell());
+  assert.equal(Object.keys(report.samples[0]?.rejects ?? {}).length, 512);
 });

@@ -107,14 +107,14 @@ export const surelyAhead = (ahead_ms: number) => Math.abs(ahead_ms) < SAME_CLOCK
 
 /** The question with its times converted to the clock of the answering Shield, whose present time is `own_ms`. */
 export function byOwnClock<A extends Pick<WhyUser, "since_ms" | "now_ms"> & Partial<WhyUser>>(
-  asked: A,
+  query: A,
   own_ms: number,
 ): A {
-  const { now_ms = own_ms, since_ms, messages } = asked;
+  const { now_ms = own_ms, since_ms, messages } = query;
   const ahead_ms = surelyAhead(own_ms - now_ms);
-  if (ahead_ms === 0) return asked;
+  if (ahead_ms === 0) return query;
   return {
-    ...asked,
+    ...query,
     ...(since_ms === undefined ? {} : { since_ms: since_ms + ahead_ms }),
     ...(messages === undefined ? {} : {
       messages: messages.map((one) => ({ ...one, time_ms: one.time_ms + ahead_ms })),
@@ -238,7 +238,7 @@ export const WhyRead = z.strictObject({
 export type WhyRead = z.output<typeof WhyRead>;
 
 /** What a Shield reports about a user's, or one connection's, messages. */
-export const WhyTold = z.strictObject({
+export const WhyReport = z.strictObject({
   ...Reach,
   rows: z.array(ConnectionAccount).max(CONNECTIONS_MAX),
   refusals: z.array(RefusalAccount).max(WHY_REFUSALS_MAX),
@@ -247,7 +247,7 @@ export const WhyTold = z.strictObject({
   truncated: z.boolean().optional(),
 });
 /** The answer of a Shield. */
-export type WhyTold = z.output<typeof WhyTold>;
+export type WhyReport = z.output<typeof WhyReport>;
 export { CONNECTIONS_MAX as WHY_CONNECTIONS_MAX };
 
 /** The most messages of a room that one Shield reports: the first ones since the requested time. */

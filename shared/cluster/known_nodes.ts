@@ -28,7 +28,7 @@ export interface Wanted {
 interface Known {
   readonly kind: NodeKind;
   /** Monotonic ms. */
-  heard_ms: number;
+  seen_ms: number;
 }
 
 /** This process. */
@@ -53,9 +53,9 @@ export class KnownNodes {
   /** Records a sign of life. */
   note(node_id: string, kind: NodeKind): void {
     const known = this.#known.get(node_id);
-    if (known !== undefined) known.heard_ms = this.#own.monotonic_ms();
+    if (known !== undefined) known.seen_ms = this.#own.monotonic_ms();
     else if (this.#known.size < NODES_MAX) {
-      this.#known.set(node_id, { kind, heard_ms: this.#own.monotonic_ms() });
+      this.#known.set(node_id, { kind, seen_ms: this.#own.monotonic_ms() });
     }
   }
 
@@ -92,8 +92,8 @@ export class KnownNodes {
     return gone;
   }
 
-  #silent({ heard_ms }: Known): number {
-    return this.#own.monotonic_ms() - heard_ms;
+  #silent({ seen_ms }: Known): number {
+    return this.#own.monotonic_ms() - seen_ms;
   }
 
   /** Forgets processes that have been silent for long, after they were reported: they are not awaited again. */

@@ -36,11 +36,11 @@ const CASES: readonly [name: string, own: WireVersions, running: AnswerHandlers[
 for (const [name, own, running, refused] of CASES) {
   Deno.test(`wire version: ${name}`, async () => {
     const spine = openEmbedded({ log, now: Date.now });
-    const asked: string[] = [];
+    const requests: string[] = [];
     const nodes = running.map((handlers, at) =>
       new Answerer({
         ...{ spine, node_id: `n${at}`, kind: "shield", handlers, log, now: Date.now },
-        onAsker: ({ question, asker }) => asker === "mine" && asked.push(question),
+        onAsker: ({ question, asker }) => asker === "mine" && requests.push(question),
       })
     );
     try {
@@ -48,8 +48,8 @@ for (const [name, own, running, refused] of CASES) {
       const done = requireWireVersion(starting, own);
       if (refused === undefined) await done;
       else await assert.rejects(done, refused);
-      const told = refused === undefined ? ["node"] : ["node", "bye"];
-      assert.deepEqual(asked, running.flatMap(() => told).toSorted().toReversed());
+      const expected = refused === undefined ? ["node"] : ["node", "bye"];
+      assert.deepEqual(requests, running.flatMap(() => expected).toSorted().toReversed());
     } finally {
       for (const one of nodes) one.close();
       await spine.drain();

@@ -144,8 +144,8 @@ class Explainer {
       ? issue.message
       : `expected ${node === undefined ? "another value" : expectation(node)}`;
     if (value === undefined) {
-      const is_said = this.#document === undefined || right.includes("the line ");
-      const line = node === undefined || is_said ? undefined : lineOf(String(path.at(-1)), node);
+      const has_line = this.#document === undefined || right.includes("the line ");
+      const line = node === undefined || has_line ? undefined : lineOf(String(path.at(-1)), node);
       return `missing; ${right}${line === undefined ? "" : `; add the line ${line}`}`;
     }
     const is_table = typeof value === "object" && value !== null && !Array.isArray(value);

@@ -116,7 +116,7 @@ class Builder {
 
 const TWICE = "Defining a key multiple times is invalid";
 /** The parser's messages in our form: "what is wrong; what would be right". */
-const SAID: Readonly<Record<string, string>> = {
+const MESSAGES: Readonly<Record<string, string>> = {
   "Unterminated string constant": "the string is not closed; expected a closing quote",
   "Unterminated table-key": 'the table header is not closed; expected "]"',
   "Unterminated array": 'the array is not closed; expected "]"',
@@ -183,10 +183,10 @@ function syntaxProblem(text: string, error: ParseError): SyntaxProblem {
   }
   if (error.message.startsWith("The key, equals")) {
     const in_header = /(^|\n)[ \t]*\[[^\]\n]*$/.test(before.trimEnd());
-    const message = in_header ? SAID["Unterminated table-key"]! : EQUALS_MISSING;
+    const message = in_header ? MESSAGES["Unterminated table-key"]! : EQUALS_MISSING;
     return { position: endOf(before), key: "", message };
   }
-  const known = SAID[error.message];
+  const known = MESSAGES[error.message];
   const first = error.message.charAt(0).toLowerCase();
   const message = known ?? `${first}${error.message.slice(1)}; expected TOML 1.0`;
   const position = error.message.startsWith("Unterminated") ? endOf(before) : here;

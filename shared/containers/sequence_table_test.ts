@@ -51,11 +51,11 @@ Deno.test("items may be taken and added during an iteration", () => {
     const item = { number: 0 };
     item.number = table.add(item);
   }
-  let told = 0;
+  let visited = 0;
   for (const { number } of table.values()) {
     table.take(number);
     table.add({ number: 0 });
-    told++;
+    visited++;
   }
-  assert.deepEqual([told, table.size], [100, 100]);
+  assert.deepEqual([visited, table.size], [100, 100]);
 });

@@ -210,10 +210,10 @@ Deno.test("no name and no form of a private address is called, and http only whe
 });
 
 Deno.test("a redirect is an answer, 2 MB are not read, and a hanging receiver times out", async () => {
-  let asked = 0;
+  let requests = 0;
   const { promise: never, resolve: end } = Promise.withResolvers<Response>();
   await using server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, (request) => {
-    asked++;
+    requests++;
     const { pathname } = new URL(request.url);
     if (pathname === "/away") return Response.redirect("http://127.0.0.1:1/", 302);
     if (pathname === "/long") return new Response(new Uint8Array(2_000_000));
@@ -223,7 +223,7 @@ Deno.test("a redirect is an answer, 2 MB are not read, and a hanging receiver ti
   const url = `http://127.0.0.1:${server.addr.port}`;
   const may = { private_hosts: ["127.0.0.1"] };
   assert.equal((await call(`${url}/away`, may)).status, 302);
-  assert.equal(asked, 1);
+  assert.equal(requests, 1);
   assert.deepEqual(await call(`${url}/long`, may), { status: 200, body: undefined });
   assert.equal(new TextDecoder().decode((await call(`${url}/`, may)).body), "yes");
   const hanging = call(`${url}/hangs`, { ...may, timeout_ms: 100 });
@@ -239,11 +239,11 @@ const tlsFile = (name: string) =>
   Deno.readTextFileSync(new URL(`../../tests/tls/${name}.pem`, import.meta.url));
 
 Deno.test("a receiver is trusted by its certificate, also of the operator's authorities", async () => {
-  const heard: string[] = [];
+  const received: string[] = [];
   const tls = { cert: tlsFile("server"), key: tlsFile("server_key") };
   const where = { hostname: "127.0.0.1", port: 0, onListen() {} };
   await using receiver = Deno.serve({ ...where, ...tls }, async (request) => {
-    heard.push(await request.text());
+    received.push(await request.text());
     return new Response(null, { status: 204 });
   });
   const { port } = receiver.addr;
@@ -256,7 +256,7 @@ Deno.test("a receiver is trusted by its certificate, also of the operator's auth
   const other = call(`https://other.localhost:${port}/`, { private_hosts, ca_certs });
   await assert.rejects(other, CallFailed);
   await assert.rejects(call(url, { private_hosts, ca_certs: ["no certificate"] }), CallFailed);
-  assert.deepEqual(heard, ["{}"]);
+  assert.deepEqual(received, ["{}"]);
 });
 
 Deno.test("the operator sets the allowed calls; with unreadable authorities none is allowed", () => {

@@ -77,7 +77,7 @@ export class Acceptor {
   #strange = 0;
   #failing_since_ms = 0;
   /** Whether it was logged that no connection can be accepted. */
-  #told = false;
+  #is_logged = false;
   /** Ends the pause between two tries. */
   #wake: (() => void) | undefined;
 
@@ -158,8 +158,8 @@ export class Acceptor {
     if (this.#failures === 0 || files_out && holdsFiles()) this.#failing_since_ms = now();
     this.#failures++;
     // The file reserve has reported it.
-    if (!this.#told && error !== NO_ROOM) {
-      this.#told = true;
+    if (!this.#is_logged && error !== NO_ROOM) {
+      this.#is_logged = true;
       // The log line has no stack, which would take a descriptor, too.
       const problem = error.message;
       log?.warn("no connection can be accepted; it is tried again", { listener: name, problem });
@@ -182,8 +182,8 @@ export class Acceptor {
   #recovered(): void {
     const failures = this.#failures;
     this.#failures = this.#strange = 0;
-    if (!this.#told) return;
-    this.#told = false;
+    if (!this.#is_logged) return;
+    this.#is_logged = false;
     const { log, name } = this.#options;
     log?.info("connections are accepted again", { listener: name, failures });
   }

@@ -56,7 +56,7 @@ Deno.test("a dead listener is reopened on its port", async () => {
 });
 
 Deno.test("a late end of an old listener does not count for the new one", async () => {
-  const { promise: told, resolve: tell } = Promise.withResolvers<void>();
+  const { promise: ended, resolve: tell } = Promise.withResolvers<void>();
   let bound = 0;
   const { acceptor, visit } = accepting({
     bind(port = 0) {
@@ -65,7 +65,7 @@ Deno.test("a late end of an old listener does not count for the new one", async 
       const accept = async () => {
         const conn = await listener.accept().catch((error) => error);
         if (!(conn instanceof Error)) return conn;
-        await told;
+        await ended;
         throw conn;
       };
       return { addr: listener.addr, accept, close: () => listener.close() };

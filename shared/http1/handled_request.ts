@@ -4,20 +4,20 @@
  * shows, so a listener reads on only for a handler that asks.
  */
 
-const told = new WeakMap<Request, () => void>();
+const accepted = new WeakMap<Request, () => void>();
 const watched = new WeakMap<Request, () => AbortSignal>();
 
 /** Has `know` called once the handler has accepted the request's token. */
 export function onTokenShown(request: Request, know: () => void): Request {
-  told.set(request, know);
+  accepted.set(request, know);
   return request;
 }
 
 /** The request's token was accepted; the handler decides whether it is valid. */
 export function showsToken(request: Request): void {
-  told.get(request)?.();
+  accepted.get(request)?.();
   // The runtime may keep a request as long as its WebSocket.
-  told.delete(request);
+  accepted.delete(request);
 }
 
 /** Has `watch` called once the handler of this request asks; for listeners that read on their own. */

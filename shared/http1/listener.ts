@@ -260,8 +260,8 @@ class Listening implements BareListener {
   #take(visitor: Visitor): void {
     const { room } = visitor;
     const full = this.#open >= this.#open_max && !this.#arrivals.makeRoom();
-    const untold = room === "spare" && this.#context.turnAway === undefined;
-    if (full || untold || room === "none") {
+    const unanswerable = room === "spare" && this.#context.turnAway === undefined;
+    if (full || unanswerable || room === "none") {
       this.#refused++;
       return closeQuietly(visitor.stream);
     }

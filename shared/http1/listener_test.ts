@@ -167,20 +167,20 @@ Deno.test("Node's own client is served, with keep-alive and a large body", async
   await using served = await Served.start();
   const answer = await new Promise<string>((resolve, reject) => {
     const { port } = served.listener;
-    const asked = nodeRequest({ port, host: "127.0.0.1", method: "PUT", path: "/n" }, (reply) => {
+    const pending = nodeRequest({ port, host: "127.0.0.1", method: "PUT", path: "/n" }, (reply) => {
       let text = "";
       reply.on("data", (data) => text += data);
       reply.on("end", () => resolve(text));
     });
-    asked.on("error", reject);
-    asked.write("x".repeat(200_000));
-    asked.end("y");
+    pending.on("error", reject);
+    pending.write("x".repeat(200_000));
+    pending.end("y");
   });
   assert.equal(JSON.parse(answer).body.length, 200_001);
 });
 
 test("a peer that goes before its upgrade is answered is lost, and nothing runs", async (kind) => {
-  const told: string[] = [];
+  const called: string[] = [];
   const going = Promise.withResolvers<void>();
   const asked = Promise.withResolvers<void>();
   await using served = await Served.start({
@@ -189,8 +189,8 @@ test("a peer that goes before its upgrade is answered is lost, and nothing runs"
       const upgrade = takeBareUpgrade(request) as BareUpgrade;
       // More than the system buffers for a peer that reads nothing.
       upgrade.take(new Uint8Array(50_000_000), {
-        run: () => Promise.resolve(void told.push("run")),
-        lost: () => void told.push("lost"),
+        run: () => Promise.resolve(void called.push("run")),
+        lost: () => void called.push("lost"),
       });
       asked.resolve();
       await going.promise;
@@ -203,8 +203,8 @@ test("a peer that goes before its upgrade is answered is lost, and nothing runs"
   await asked.promise;
   conn.close();
   going.resolve();
-  await until("it is notified", () => told.length > 0);
-  assert.deepEqual(told, ["lost"]);
+  await until("it is notified", () => called.length > 0);
+  assert.deepEqual(called, ["lost"]);
   await until("nobody is left", () => served.listener.stats.open === 0);
 });
 
@@ -299,17 +299,17 @@ test("a displaced stranger is answered 503 once its request arrives, unless too 
 
 test("a stranger being served when displaced still gets its answer", async (kind) => {
   const { promise: answer, resolve } = Promise.withResolvers<Response>();
-  let asked = 0;
+  let requests = 0;
   await using served = await Served.start({
     ...kind,
     limits: { strangers: 50, strangers_per_address: 1 },
     turnAway: () => new Response("no place", { status: 503 }),
-    handler: () => ++asked === 1 ? answer : new Response("second"),
+    handler: () => ++requests === 1 ? answer : new Response("second"),
   });
   const request = new TextEncoder().encode("GET /a HTTP/1.1\r\nHost: x\r\n\r\n");
   using first = await served.connect();
   await first.write(request);
-  await until("it is served", () => asked === 1);
+  await until("it is served", () => requests === 1);
   assert.match(
     await served.ask("GET /b HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"),
     /second$/,
@@ -393,8 +393,8 @@ test("an answer that fails, or is cut off by its source, is in the log", async (
     served.ask(`GET ${path} HTTP/1.1\r\nhost: a\r\nconnection: close\r\n\r\n`);
   assert.match(await ask("/bug"), /^HTTP\/1.1 500 /);
   assert.match(await ask("/export"), /\{\}\n\r\n$/);
-  const told = lines.filter((line) => /level=warn .*an answer failed/.test(line)).join("");
-  assert.match(told, /a bug[^]*the store is gone/);
+  const warnings = lines.filter((line) => /level=warn .*an answer failed/.test(line)).join("");
+  assert.match(warnings, /a bug[^]*the store is gone/);
 });
 
 Deno.test("an address of IPv6 counts as its /64, one of IPv4 as itself", () => {

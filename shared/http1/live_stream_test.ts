@@ -17,7 +17,7 @@ const LIMITS = {
 const UPGRADE = "GET / HTTP/1.1\r\nHost: x\r\nUpgrade: x\r\nConnection: Upgrade\r\n\r\n";
 
 /** The sink of one connection with its received bytes, and its stream. */
-class Heard implements ByteSink {
+class Received implements ByteSink {
   readonly stream: LiveStream;
   bytes = 0;
   writes = 0;
@@ -45,11 +45,11 @@ class Heard implements ByteSink {
 /** A client, and the server's received bytes. */
 interface Pair extends AsyncDisposable {
   readonly conn: Deno.Conn;
-  readonly heard: Heard;
+  readonly received: Received;
 }
 
 async function connect(tls: TlsPair | undefined): Promise<Pair> {
-  const { promise, resolve } = Promise.withResolvers<Heard>();
+  const { promise, resolve } = Promise.withResolvers<Received>();
   const over = Promise.withResolvers<void>();
   const listener = await listenBare({
     ...{ host: HOST, port: 0, tls, limits: LIMITS },
@@ -58,9 +58,9 @@ async function connect(tls: TlsPair | undefined): Promise<Pair> {
       const upgrade = takeBareUpgrade(request)!;
       upgrade.take(new TextEncoder().encode("HTTP/1.1 101 Switching Protocols\r\n\r\n"), {
         run(stream, early) {
-          const heard = new Heard(stream);
-          stream.flow(heard, early);
-          resolve(heard);
+          const received = new Received(stream);
+          stream.flow(received, early);
+          resolve(received);
           return over.promise;
         },
         lost() {},
@@ -75,12 +75,12 @@ async function connect(tls: TlsPair | undefined): Promise<Pair> {
     : await Deno.startTls(tcp, { hostname: HOST, caCerts: [tls.cert] });
   await conn.write(new TextEncoder().encode(UPGRADE));
   await conn.read(new Uint8Array(100));
-  const heard = await promise;
+  const received = await promise;
   return {
     conn,
-    heard,
+    received,
     async [Symbol.asyncDispose]() {
-      heard.stream.close();
+      received.stream.close();
       over.resolve();
       try {
         conn.close();
@@ -112,13 +112,13 @@ async function readAll(conn: Deno.Conn, count: number): Promise<Uint8Array> {
   return all;
 }
 
-test("nothing is read while it pauses, and everything later, in order", async ({ conn, heard }) => {
+test("nothing is read while it pauses, and everything later, in order", async ({ conn, received }) => {
   const CHUNK = new Uint8Array(65_536);
   let order = 0;
-  heard.onArrived = (bytes) => {
+  received.onArrived = (bytes) => {
     for (const byte of bytes) assert.equal(byte, order++ % 251);
   };
-  heard.stream.pause();
+  received.stream.pause();
   let [sent, done] = [0, false];
   const sending = (async () => {
     // More than both systems buffer for one connection.
@@ -132,49 +132,49 @@ test("nothing is read while it pauses, and everything later, in order", async ({
   })();
   await standsStill(() => sent);
   assert.equal(done, false);
-  assert.equal(heard.bytes, 0);
-  heard.stream.resume();
+  assert.equal(received.bytes, 0);
+  received.stream.resume();
   await sending;
-  await until("all bytes", () => heard.bytes === sent);
+  await until("all bytes", () => received.bytes === sent);
 });
 
-test("a long write is reported once the peer has read it, a short one may be accepted at once", async ({ conn, heard }) => {
+test("a long write is reported once the peer has read it, a short one may be accepted at once", async ({ conn, received }) => {
   const long = new Uint8Array(20_000_000);
   for (let at = 0; at < long.length; at++) long[at] = at % 253;
-  assert.equal(heard.stream.send(long), false);
-  assert.equal(heard.writes, 0);
+  assert.equal(received.stream.send(long), false);
+  assert.equal(received.writes, 0);
   assert.deepEqual(await readAll(conn, long.length), long);
-  await until("it is notified", () => heard.writes === 1);
-  const taken = heard.stream.send(new Uint8Array([7]));
+  await until("it is notified", () => received.writes === 1);
+  const taken = received.stream.send(new Uint8Array([7]));
   assert.deepEqual(await readAll(conn, 1), new Uint8Array([7]));
-  await until("it is notified", () => heard.writes === (taken ? 1 : 2));
+  await until("it is notified", () => received.writes === (taken ? 1 : 2));
 });
 
-test("the peer's end is reported once, also during a pause", async ({ conn, heard }) => {
-  heard.stream.pause();
+test("the peer's end is reported once, also during a pause", async ({ conn, received }) => {
+  received.stream.pause();
   await conn.write(new Uint8Array(10));
   await conn.closeWrite();
-  assert.equal(heard.ends, 0);
-  heard.stream.resume();
-  await until("the end", () => heard.ends === 1);
-  assert.equal(heard.bytes, 10);
+  assert.equal(received.ends, 0);
+  received.stream.resume();
+  await until("the end", () => received.ends === 1);
+  assert.equal(received.bytes, 10);
 });
 
-test("a throwing sink only ends its own connection", async ({ conn, heard }) => {
-  heard.onArrived = () => {
+test("a throwing sink only ends its own connection", async ({ conn, received }) => {
+  received.onArrived = () => {
     throw new Error("a bug");
   };
   await conn.write(new Uint8Array(1));
-  await until("the end", () => heard.ends === 1);
+  await until("the end", () => received.ends === 1);
   assert.equal(await conn.read(new Uint8Array(1)).catch(() => null), null);
 });
 
-test("after a local close nothing is reported", async ({ conn, heard }) => {
-  assert.equal(heard.stream.send(new Uint8Array(20_000_000)), false);
-  heard.stream.close();
+test("after a local close nothing is reported", async ({ conn, received }) => {
+  assert.equal(received.stream.send(new Uint8Array(20_000_000)), false);
+  received.stream.close();
   let [count, bytes] = [0 as number | null, 0];
   const into = new Uint8Array(65_536);
   while ((count = await conn.read(into).catch(() => null)) !== null) bytes += count;
   assert(bytes < 20_000_000);
-  assert.deepEqual([heard.bytes, heard.writes, heard.ends], [0, 0, 0]);
+  assert.deepEqual([received.bytes, received.writes, received.ends], [0, 0, 0]);
 });

@@ -62,7 +62,7 @@ export abstract class NodeDoor implements Door {
   #opening: Promise<void> | undefined;
   /** Since when the system has no descriptor although no connection here uses one. */
   #without_since_ms: number | undefined;
-  #told = false;
+  #is_logged = false;
   /** Accepted and not admitted yet, oldest first. */
   readonly #waiting: Accepted[] = [];
   /** They are being admitted, in slices. */
@@ -208,10 +208,10 @@ export abstract class NodeDoor implements Door {
   #wake(): void {
     if (this.#opening !== undefined) return;
     if (!hasDescriptor()) return this.#onFilesOut();
-    if (this.#told) {
+    if (this.#is_logged) {
       this.options.log?.info("connections are accepted again", { listener: this.options.name });
     }
-    this.#told = false;
+    this.#is_logged = false;
     this.#without_since_ms = undefined;
     // The next wake tries again; a port that cannot be opened ends the process.
     if (handleOf(this.#server)?.listen(BACKLOG) !== 0) this.reopen().catch(() => {});
@@ -223,10 +223,10 @@ export abstract class NodeDoor implements Door {
     onFilesOut();
     this.stats.accept_failures++;
     const problem = "too many open files";
-    if (!this.#told) {
+    if (!this.#is_logged) {
       log?.warn("no connection can be accepted; it is tried again", { listener: name, problem });
     }
-    this.#told = true;
+    this.#is_logged = true;
     // Connections with descriptors end some day, and must not be cut off for new ones.
     if (this.#without_since_ms === undefined || holdsFiles()) this.#without_since_ms = now();
     if (now() - this.#without_since_ms > gone_ms) this.#end(new Error(problem));

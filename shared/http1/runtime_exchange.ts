@@ -126,13 +126,13 @@ async function answer(
   const socket = new RuntimeSocket();
   if (request.method === "GET") offered.set(request, socket);
   const { promise: completed, resolve: complete } = Promise.withResolvers<void>();
-  const asked = onTokenShown(timed(request, context, arrival), () => arrivals.know(arrival));
-  onGoneAsked(asked, () => {
+  const watched = onTokenShown(timed(request, context, arrival), () => arrivals.know(arrival));
+  onGoneAsked(watched, () => {
     const gone = new AbortController();
     onGone(() => gone.abort());
     return gone.signal;
   });
-  const response = await answerTo(context, arrival, asked, { remoteAddr, completed });
+  const response = await answerTo(context, arrival, watched, { remoteAddr, completed });
   try {
     if (response.status === 101) {
       arrivals.remove(arrival);

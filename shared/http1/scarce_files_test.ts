@@ -106,19 +106,19 @@ for (const [name, kind] of Object.entries(KINDS)) {
 for (const name of ["own", "own, TLS"]) {
   Deno.test(`an older stranger gives its file to a newcomer, one that waits for us does not (${name})`, async () => {
     const { promise: answer, resolve } = Promise.withResolvers<Response>();
-    let asked = 0;
+    let requests = 0;
     await using served = await serve({
       ...KINDS[name],
       handler(request) {
         if (!request.url.endsWith("/wait")) return new Response("served");
-        asked++;
+        requests++;
         return answer;
       },
     });
     using silent = await served.connect();
     using waiting = await served.connect();
     await send(waiting, "/wait");
-    await until("it waits", () => asked === 1);
+    await until("it waits", () => requests === 1);
     served.table.used = SPARE;
     using newcomer = await served.connect();
     await send(newcomer);

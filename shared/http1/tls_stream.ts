@@ -149,8 +149,8 @@ class TlsStream implements LiveStream {
     const socket = this.#socket;
     // A peer that reads nothing would keep the queue, and the connection, for ever. A peer that disconnected, and to
     // which nothing was written since, receives no end.
-    const hears = !this.#ended || this.#answered;
-    const now = !hears || this.#writer !== undefined;
+    const reads = !this.#ended || this.#answered;
+    const now = !reads || this.#writer !== undefined;
     this.#sink = undefined;
     this.#break(new Error("the connection was closed here"));
     // TLS tells the peer that nothing was cut off.

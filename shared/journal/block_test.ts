@@ -117,7 +117,7 @@ Deno.test("journal: identifying data is not in the block's bytes", () => {
   const [one] = fc.sample(entry, { numRuns: 1, seed: 3 });
   const sender = { user: secret, connection: secret, remote_ip: secret };
   const data = new TextEncoder().encode(secret);
-  const told = {
+  const record = {
     ...one!,
     sender,
     trace: secret,
@@ -126,6 +126,6 @@ Deno.test("journal: identifying data is not in the block's bytes", () => {
     message: secret,
     terms: { ...fc.sample(terms, { numRuns: 1, seed: 3 })[0]!, grant: secret },
   };
-  const bytes = close([{ ...told, payload: { form: "kept", data } }]);
+  const bytes = close([{ ...record, payload: { form: "kept", data } }]);
   assert(!new TextDecoder("latin1").decode(bytes).includes("ann-the"));
 });

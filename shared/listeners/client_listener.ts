@@ -136,9 +136,9 @@ export async function openClientListener(
     ...proxiesOf(config, unseen),
     onGone: (error) => onGone(`the client listener has died: ${error.message}`),
   });
-  const asked = new URL(listener.url).hostname.replace(/^\[|\]$/g, "");
-  const proxied = server.proxy_protocol && networksOf(server.trusted_proxies)(asked);
-  const where = { host: asked, port: listener.port, tls: options.tls !== undefined, proxied, path };
+  const at = new URL(listener.url).hostname.replace(/^\[|\]$/g, "");
+  const proxied = server.proxy_protocol && networksOf(server.trusted_proxies)(at);
+  const where = { host: at, port: listener.port, tls: options.tls !== undefined, proxied, path };
   const watch = new DoorWatch({
     url: listener.url,
     async ask(timeout_ms) {

@@ -83,7 +83,7 @@ export class DoorWatch {
       // A process that stalled for so long has not read the answer either.
       const held_up = monotonic_ms() - asked_ms > 2 * every_ms;
       // A listener that cannot be opened again stays unready, and ends the process after `gone_ms`.
-      if (!this.#closed && !held_up) await this.#unheard(error as Error).catch(() => {});
+      if (!this.#closed && !held_up) await this.#noAnswer(error as Error).catch(() => {});
     } finally {
       this.#asked_ms = monotonic_ms();
       this.#asking = false;
@@ -98,7 +98,7 @@ export class DoorWatch {
     this.#tell(true, `${url} answers`);
   }
 
-  async #unheard(error: Error): Promise<void> {
+  async #noAnswer(error: Error): Promise<void> {
     const { url, log, reopen, onGone, gone_ms, every_ms, monotonic_ms } = this.#options;
     if (error instanceof Inconclusive) return;
     this.#failures++;

@@ -142,10 +142,17 @@ Deno.test("an answer that arrived while the process was stalled is read, however
     handler: () => new Response(null, { status: 204 }),
   });
   const { port } = listener;
-  const asked = probe({ host: HOST, port, tls: false, proxied: false, path: "/", timeout_ms: 500 });
+  const pending = probe({
+    host: HOST,
+    port,
+    tls: false,
+    proxied: false,
+    path: "/",
+    timeout_ms: 500,
+  });
   const until_ms = performance.now() + 750;
   while (performance.now() < until_ms);
-  assert.equal(await asked, 204);
+  assert.equal(await pending, 204);
   await listener.close();
 });
 

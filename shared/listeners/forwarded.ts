@@ -48,8 +48,8 @@ function hopsOf(values: readonly string[], header: ForwardedHeader): (string | u
 /** The value of `for=` in one element; quotes cannot hide a comma in an address. */
 function forOf(element: string): string {
   const pairs = element.split(";").map((pair) => /^\s*for\s*=\s*"?([^"]*)"?\s*$/i.exec(pair)?.[1]);
-  const said = pairs.filter((text) => text !== undefined);
-  return said.length === 1 ? said[0] as string : "";
+  const values = pairs.filter((text) => text !== undefined);
+  return values.length === 1 ? values[0] as string : "";
 }
 
 /** The address in a text with or without a port, and with or without brackets around IPv6. */

@@ -71,12 +71,12 @@ Deno.test("a close lets a running request finish and accepts no new one", async 
       return new Response("late");
     },
   });
-  const asked = fetch(listener.url).then((response) => response.text());
+  const pending = fetch(listener.url).then((response) => response.text());
   await arrived.promise;
   const closed = listener.close(60_000);
   await assert.rejects(fetch(listener.url), TypeError);
   answer.resolve();
-  assert.equal(await asked, "late");
+  assert.equal(await pending, "late");
   await closed;
 });
 
@@ -88,10 +88,10 @@ Deno.test("a request that outlives the grace is answered 503 draining", async ()
       return new Promise<Response>(() => {});
     },
   });
-  const asked = fetch(listener.url);
+  const pending = fetch(listener.url);
   await arrived.promise;
   await listener.close(10);
-  const response = await asked;
+  const response = await pending;
   assert.equal(response.status, 503);
   assert.equal((await response.json()).reason, "draining");
 });

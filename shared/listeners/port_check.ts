@@ -35,9 +35,9 @@ const shownHost = (host: string) => host === "0.0.0.0" || host === "::" ? "127.0
 
 /** Whether an ArqonBus answers there within the timeout. */
 export async function isArqon({ table, host, port, tls }: Place): Promise<boolean> {
-  const asked = { host: shownHost(host), port, tls, path: PATHS[table] };
+  const probe_options = { host: shownHost(host), port, tls, path: PATHS[table] };
   try {
-    const text = await probeText({ ...asked, proxied: false, timeout_ms: ASK_MS });
+    const text = await probeText({ ...probe_options, proxied: false, timeout_ms: ASK_MS });
     return /^HTTP\/1\.1 (?:401|404) /.test(text) && /\r\n\r\n[^]*"reason":"/.test(text);
   } catch {
     return false;

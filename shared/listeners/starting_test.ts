@@ -28,6 +28,6 @@ Deno.test("a starting process is live but not ready, and reports what it waits f
     },
   });
   starting.end(() => ({ checks: { spine: { ok: true, since_ms: now_ms, detail: "connected" } } }));
-  const [ready, told] = await ask("/health/ready");
-  assert.deepEqual([ready, Object.keys(JSON.parse(told).checks)], [200, ["spine"]]);
+  const [ready, body] = await ask("/health/ready");
+  assert.deepEqual([ready, Object.keys(JSON.parse(body).checks)], [200, ["spine"]]);
 });

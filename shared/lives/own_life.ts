@@ -44,7 +44,7 @@ export class OwnLife {
   #is_waiting = false;
   #is_over = false;
   /** The end has been stored. */
-  #is_told = false;
+  #is_stored = false;
   /** Monotonic ms. */
   #swept_ms: number;
   /** Without a clock of the store, old lives are deleted only while this process's clock is trusted. */
@@ -108,7 +108,7 @@ export class OwnLife {
     const timer = setTimeout(() => is_late = true, timeout_ms);
     this.#mark();
     await this.#writing;
-    while (!this.#is_told && !is_late) {
+    while (!this.#is_stored && !is_late) {
       await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
       this.#mark();
       await this.#writing;
@@ -131,7 +131,7 @@ export class OwnLife {
       const parts = Object.fromEntries([...this.#parts].map(([part, of]) => [part, of()]));
       const mark = { mark_ms: now(), is_over: this.#is_over, parts };
       await bucket.put(lifeKey(node_id, this.began_ms, kind), encodeMark(mark));
-      this.#is_told = mark.is_over;
+      this.#is_stored = mark.is_over;
       await this.#sweep();
     } catch (error) {
       this.#is_waiting = false;

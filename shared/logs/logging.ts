@@ -113,14 +113,14 @@ class Floods {
 /** Writes as `options` do, and reports the number of dropped lines before the next line that fits. */
 function countingDropped(options: Omit<LoggerOptions, "component">) {
   let dropped = 0;
-  let told = 0;
-  const tell = (text: string) => options.write(text) !== false && (told = dropped);
+  let reported = 0;
+  const tell = (text: string) => options.write(text) !== false && (reported = dropped);
   const log = createLogger({ ...options, level: "warn", component: "log", write: tell });
   const write = (line: string) => {
-    const count = dropped - told;
+    const count = dropped - reported;
     if (count > 0) log.warn("lines dropped: the reader of the log is too slow", { count });
     // Without room for this line, there is none for the next.
-    if (told !== dropped || options.write(line) === false) dropped++;
+    if (reported !== dropped || options.write(line) === false) dropped++;
   };
   return { write, dropped: () => dropped };
 }

@@ -100,13 +100,13 @@ Deno.test("every line of JSON has the node's id, also of children and of reports
   for (let count = 0; count < 5; count++) log.child({ part: "spine" }).warn("lost");
   clock.now_ms += 1_000;
   logging.of("brain").info("of another", { node_id: "edge-2" });
-  const told = lines.map((line) => JSON.parse(line));
-  assert.deepEqual(told.map(({ node_id }) => node_id), [
+  const records = lines.map((line) => JSON.parse(line));
+  assert.deepEqual(records.map(({ node_id }) => node_id), [
     ...Array(3).fill("edge-1"),
     "edge-1",
     "edge-2",
   ]);
-  assert.equal(told[3].msg, "lines left out");
+  assert.equal(records[3].msg, "lines left out");
 });
 
 Deno.test("a line of logfmt has the fields that it was given", () => {

@@ -41,19 +41,19 @@ function unitsOf(delta: Delta): Unit[] {
   const { entries, removed } = delta;
   const ends = endsOf(delta);
   const units: Unit[] = [];
-  let told = 0;
+  let next = 0;
   for (const entry of entries) {
-    for (; told < removed.length && ends[told]! < entry.counter - 1; told++) {
-      units.push({ at: ends[told]!, entry: undefined, removed: [removed[told]!] });
+    for (; next < removed.length && ends[next]! < entry.counter - 1; next++) {
+      units.push({ at: ends[next]!, entry: undefined, removed: [removed[next]!] });
     }
     const with_it: number[] = [];
-    for (; told < removed.length && ends[told]! < entry.counter; told++) {
-      with_it.push(removed[told]!);
+    for (; next < removed.length && ends[next]! < entry.counter; next++) {
+      with_it.push(removed[next]!);
     }
     units.push({ at: entry.counter, entry, removed: with_it });
   }
-  for (; told < removed.length; told++) {
-    units.push({ at: ends[told]!, entry: undefined, removed: [removed[told]!] });
+  for (; next < removed.length; next++) {
+    units.push({ at: ends[next]!, entry: undefined, removed: [removed[next]!] });
   }
   return units;
 }

@@ -52,7 +52,7 @@ export interface Liveness {
 }
 
 /** The effect of a sign of life. */
-export interface Heard {
+export interface HeartbeatEffect {
   /** False: forgotten, or a younger life of the node is known. Nothing changed. */
   readonly accepted: boolean;
   /** The node's previous record. */
@@ -103,7 +103,7 @@ function end({ lives }: Liveness, { writer, state }: Life): Transition[] {
  * A writer was heard at `now_ms`: it is up. If it is a younger life of a known node, the older one
  * is forgotten first, at once.
  */
-export function heartbeat(table: Liveness, writer: Writer, now_ms: number): Heard {
+export function heartbeat(table: Liveness, writer: Writer, now_ms: number): HeartbeatEffect {
   const { node_id, incarnation } = writer;
   const previous = table.lives.get(node_id);
   const is_older = previous !== undefined && incarnation < previous.writer.incarnation;

@@ -15,11 +15,11 @@ const OPTIONS: LivenessOptions = {
 };
 const A = writer("a", 7);
 
-const said = (transitions: readonly Transition[]) =>
+const shown = (transitions: readonly Transition[]) =>
   transitions.map(({ writer: each, to }) => `${writerKey(each)} ${to}`);
 
 /** A table that received a message of a@7 at 0. */
-function heardOnce(): Liveness {
+function onceUp(): Liveness {
   const table = createLiveness(OPTIONS);
   heartbeat(table, A, 0);
   return table;
@@ -41,28 +41,28 @@ Deno.test("H2 a node that was not known is up", () => {
 });
 
 Deno.test("H3 a node that was known is up, and was seen now", () => {
-  const table = heardOnce();
+  const table = onceUp();
   const first = table.lives.get("a")!;
   assert.deepEqual(heartbeat(table, A, 4), { accepted: true, previous: first, transitions: [] });
   assert.equal(table.lives.get("a")?.last_seen_ms, 4);
-  assert.deepEqual(said(sweep(table, 10)), ["a@7 down"]);
+  assert.deepEqual(shown(sweep(table, 10)), ["a@7 down"]);
   const { previous, transitions } = heartbeat(table, A, 11);
   assert.equal(previous?.state, "down");
-  assert.deepEqual(said(transitions), ["a@7 up"]);
+  assert.deepEqual(shown(transitions), ["a@7 up"]);
   assert.deepEqual(table.lives.get("a"), { writer: A, state: "up", last_seen_ms: 11 });
 });
 
 Deno.test("H5 after a long silence a writer is forgotten", () => {
-  const table = heardOnce();
-  assert.deepEqual(said(sweep(table, 11)), ["a@7 down", "a@7 forgotten"]);
+  const table = onceUp();
+  assert.deepEqual(shown(sweep(table, 11)), ["a@7 down", "a@7 forgotten"]);
   assert.equal(table.lives.size, 0);
-  const slow = heardOnce();
+  const slow = onceUp();
   sweep(slow, 6);
-  assert.deepEqual(said(sweep(slow, 11)), ["a@7 forgotten"]);
+  assert.deepEqual(shown(sweep(slow, 11)), ["a@7 forgotten"]);
 });
 
 Deno.test("H6 without silence nothing changes", () => {
-  const table = heardOnce();
+  const table = onceUp();
   assert.deepEqual(sweep(table, 0), []);
   assert.deepEqual(sweep(table, 4), []);
   assert.equal(table.lives.get("a")?.state, "up");
@@ -85,21 +85,21 @@ Deno.test("H7 a configuration that cannot work is refused", () => {
 });
 
 Deno.test("H8 a younger life retires the older at once", () => {
-  const table = heardOnce();
+  const table = onceUp();
   const next = heartbeat(table, writer("a", 8), 1);
-  assert.deepEqual(said(next.transitions), ["a@7 down", "a@7 forgotten", "a@8 up"]);
+  assert.deepEqual(shown(next.transitions), ["a@7 down", "a@7 forgotten", "a@8 up"]);
   assert.deepEqual(next.previous, { writer: A, state: "up", last_seen_ms: 0 });
-  const slow = heardOnce();
+  const slow = onceUp();
   sweep(slow, 6);
   const { transitions } = heartbeat(slow, writer("a", 8), 7);
-  assert.deepEqual(said(transitions), ["a@7 forgotten", "a@8 up"]);
+  assert.deepEqual(shown(transitions), ["a@7 forgotten", "a@8 up"]);
   assert.equal(slow.lives.size, 1);
 });
 
 // In the original, another incarnation of any age replaces the known one. Here lives are ordered, so that a process
 // that resumes, or a late message, cannot retire its own successor.
 Deno.test("H8 an older life is refused, with nothing changed", () => {
-  const table = heardOnce();
+  const table = onceUp();
   const before = structuredClone(table);
   const { accepted, transitions } = heartbeat(table, writer("a", 6), 1);
   assert.equal(accepted, false);
@@ -109,7 +109,7 @@ Deno.test("H8 an older life is refused, with nothing changed", () => {
 });
 
 Deno.test("a forgotten life stays forgotten until its tombstone goes, a younger one does not", () => {
-  const table = heardOnce();
+  const table = onceUp();
   sweep(table, 11);
   for (const incarnation of [6, 7]) {
     assert.ok(isForgotten(table, writer("a", incarnation), 110));
@@ -118,10 +118,10 @@ Deno.test("a forgotten life stays forgotten until its tombstone goes, a younger 
   assert.ok(!isForgotten(table, A, 111));
   assert.ok(!isForgotten(table, writer("a", 8), 12));
   assert.ok(!isForgotten(table, writer("b", 1), 12));
-  assert.deepEqual(said(heartbeat(table, writer("a", 8), 12).transitions), ["a@8 up"]);
+  assert.deepEqual(shown(heartbeat(table, writer("a", 8), 12).transitions), ["a@8 up"]);
   assert.equal(table.tombstones.size, 0);
   assert.equal(heartbeat(table, A, 13).accepted, false);
-  const later = heardOnce();
+  const later = onceUp();
   sweep(later, 11);
   sweep(later, 111);
   assert.equal(later.tombstones.size, 0);
@@ -137,21 +137,21 @@ Deno.test("the number of forgotten nodes is limited to the latest", () => {
 });
 
 Deno.test("a node that says goodbye is forgotten at once, with its older incarnations", () => {
-  const table = heardOnce();
-  assert.deepEqual(said(depart(table, A, 1)), ["a@7 down", "a@7 forgotten"]);
+  const table = onceUp();
+  assert.deepEqual(shown(depart(table, A, 1)), ["a@7 down", "a@7 forgotten"]);
   assert.equal(heartbeat(table, A, 1).accepted, false);
-  const other = heardOnce();
-  assert.deepEqual(said(depart(other, writer("a", 9), 1)), ["a@7 down", "a@7 forgotten"]);
+  const other = onceUp();
+  assert.deepEqual(shown(depart(other, writer("a", 9), 1)), ["a@7 down", "a@7 forgotten"]);
   assert.deepEqual(other.tombstones.get("a")?.writer, writer("a", 9));
   assert.deepEqual(depart(other, writer("a", 8), 2), []);
   assert.deepEqual(other.tombstones.get("a")?.writer, writer("a", 9));
 });
 
 Deno.test("the keeper's own silence counts for nobody", () => {
-  const table = heardOnce();
+  const table = onceUp();
   extend(table, 20);
   assert.deepEqual(sweep(table, 24), []);
-  assert.deepEqual(said(sweep(table, 25)), ["a@7 down"]);
+  assert.deepEqual(shown(sweep(table, 25)), ["a@7 down"]);
   assert.throws(() => extend(table, -1), RangeError);
   assert.throws(() => extend(table, NaN), RangeError);
 });
@@ -160,7 +160,7 @@ Deno.test("a clock that was set back keeps nobody alive for longer", () => {
   const table = createLiveness(OPTIONS);
   heartbeat(table, A, 1_000);
   assert.deepEqual(sweep(table, 50), []);
-  assert.deepEqual(said(sweep(table, 55)), ["a@7 down"]);
+  assert.deepEqual(shown(sweep(table, 55)), ["a@7 down"]);
 });
 
 Deno.test("whatever is received, transitions of each incarnation are up and down, then forgotten", () => {

@@ -241,7 +241,7 @@ Deno.test("J6 a delta does what the full state does, events too", () => {
 });
 
 /** Announced deltas and, now and then, a Shield's complete state. */
-function said(steps: readonly Step[]): { messages: Delta[]; shields: PresenceState[] } {
+function announced(steps: readonly Step[]): { messages: Delta[]; shields: PresenceState[] } {
   const cluster = new Cluster();
   const messages: Delta[] = [];
   for (const step of steps) {
@@ -270,7 +270,7 @@ Deno.test("J1 merging is commutative: the order of deltas does not matter", () =
     fc.infiniteStream(fc.nat()),
   );
   fc.assert(fc.property(orders, ([steps, random]) => {
-    const { messages, shields } = said(steps);
+    const { messages, shields } = announced(steps);
     const shuffled = messages.map((delta) => ({ delta, at: random.next().value! }))
       .sort((a, b) => a.at - b.at).map(({ delta }) => delta);
     assert.deepEqual(
@@ -283,7 +283,7 @@ Deno.test("J1 merging is commutative: the order of deltas does not matter", () =
 Deno.test("J1 merging is associative: merging what another has merged is merging all of it", () => {
   const parts = fc.tuple(schedules("write", "write", "announce", "pull"), fc.nat(), fc.nat());
   fc.assert(fc.property(parts, ([steps, i, j]) => {
-    const { messages, shields } = said(steps);
+    const { messages, shields } = announced(steps);
     const at = messages.length > 0 ? i % messages.length : 0;
     const to = at + (messages.length > at ? j % (messages.length - at + 1) : 0);
     const [x, y, z] = [messages.slice(0, at), messages.slice(at, to), messages.slice(to)];

@@ -12,8 +12,8 @@ import { decodeMessage, encodeMessage } from "./wire.ts";
 
 for (const [kind, message] of Object.entries(messages)) {
   Deno.test(`${kind}: what is written is read`, () => {
-    fc.assert(fc.property(message as fc.Arbitrary<ClusterMessage>, (told) => {
-      assert.deepEqual(decodeMessage(encodeMessage(told)), told);
+    fc.assert(fc.property(message as fc.Arbitrary<ClusterMessage>, (written) => {
+      assert.deepEqual(decodeMessage(encodeMessage(written)), written);
     }));
   });
 }
@@ -249,7 +249,7 @@ Deno.test("entries of one writer share it, and each keeps its own members", () =
     { writer: other, entry: { ...ENTRY, counter: 4, tenant_id: "other" } },
     { writer: { ...WRITER }, entry: { ...ENTRY, counter: 5 } },
   ];
-  const told: ClusterMessage = {
+  const update: ClusterMessage = {
     kind: "room_update",
     emitter: { brain_id: "b1", boot: 1, term: 2 },
     sequence: 1,
@@ -259,8 +259,8 @@ Deno.test("entries of one writer share it, and each keeps its own members", () =
     leaves: [],
     clocks: [],
   };
-  const message = decodeMessage(encodeMessage(told));
-  assert.deepEqual(message, told);
+  const message = decodeMessage(encodeMessage(update));
+  assert.deepEqual(message, update);
   assert.ok(message.kind === "room_update");
   assert.equal(message.joins[0]?.writer, message.joins[1]?.writer);
   assert.equal(message.joins[2]?.writer, message.joins[3]?.writer);

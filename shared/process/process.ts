@@ -141,10 +141,10 @@ export function programArguments<Flag extends string>(
 export function clientConfig(bytes: Uint8Array, file: string, defaults: ConfigDefaults): Config {
   const text = configText(bytes, file);
   const config = parseConfig(text, { file, defaults });
-  const asked = askedFiles(text, config.limits.connections_per_process);
-  const path = asked === undefined ? undefined : placeholder();
+  const needed = askedFiles(text, config.limits.connections_per_process);
+  const path = needed === undefined ? undefined : placeholder();
   const open = path === undefined ? undefined : () => Deno.openSync(path);
-  const problem = asked && open && fileProblem(asked, filesByTrial(asked.files, open));
+  const problem = needed && open && fileProblem(needed, filesByTrial(needed.files, open));
   if (problem) throw new ConfigError(file, [problem]);
   return config;
 }
@@ -212,14 +212,14 @@ export function stopSignal(
   onAgain: () => void = () => {},
 ): Promise<Deno.Signal> {
   return new Promise((resolve) => {
-    let asked = false;
+    let is_requested = false;
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
       Deno.addSignalListener(signal, () => {
-        if (asked) {
+        if (is_requested) {
           onAgain();
           return void endWith(program, EXIT_FAILED, `${signal} again: stopped without draining`);
         }
-        asked = true;
+        is_requested = true;
         log.info("draining", { signal });
         resolve(signal);
       });
@@ -238,17 +238,17 @@ export function childStopSignal(log: Logger): Promise<string> {
       log.info("draining", { signal: reason });
       resolve(reason);
     };
-    let asked = false;
+    let is_requested = false;
     for (const signal of ["SIGINT", "SIGTERM"] as const) {
       Deno.addSignalListener(signal, () => {
-        if (!asked) stop(signal);
-        asked = true;
+        if (!is_requested) stop(signal);
+        is_requested = true;
       });
     }
     // Either way the supervisor has ended.
     Deno.stdin.readable.pipeTo(new WritableStream()).catch(() => {}).then(() => {
-      if (!asked) stop("the supervisor has ended");
-      asked = true;
+      if (!is_requested) stop("the supervisor has ended");
+      is_requested = true;
     });
   });
 }

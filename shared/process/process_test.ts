@@ -124,8 +124,8 @@ Deno.test("a stalled reader of the log delays nothing; dropped lines are counted
   await child.stdin.close();
   const [, lines, dropped] = /lines (\d+) dropped (\d+)\n/.exec(await stdout.until("end\n"))!;
   const text = await logged;
-  const told = [...text.matchAll(/ count=(\d+) msg="lines dropped: /g)];
-  const count = told.reduce((sum, [, one]) => sum + Number(one), 0);
+  const reports = [...text.matchAll(/ count=(\d+) msg="lines dropped: /g)];
+  const count = reports.reduce((sum, [, one]) => sum + Number(one), 0);
   const written = text.split("\n").filter((line) => /component=flood/.test(line)).length;
   assert.ok(count > 0 && written > 1_000, text.slice(-1_000));
   assert.deepEqual([written + count, count], [Number(lines), Number(dropped)]);

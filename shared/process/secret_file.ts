@@ -101,7 +101,7 @@ export class RenewedSecret<T> {
   readonly #load: () => T;
   readonly #log: Logger | undefined;
   #value: T;
-  #told = "";
+  #logged = "";
 
   /** Throws what `load` throws: a ConfigError that names the key and the file. */
   constructor(load: () => T, log?: Logger) {
@@ -114,14 +114,14 @@ export class RenewedSecret<T> {
   current(): T {
     try {
       this.#value = this.#load();
-      if (this.#told !== "") this.#log?.info("a secret can be read again", { was: this.#told });
-      this.#told = "";
+      if (this.#logged !== "") this.#log?.info("a secret can be read again", { was: this.#logged });
+      this.#logged = "";
     } catch (error) {
       const problem = error instanceof Error ? error.message : String(error);
-      if (problem !== this.#told) {
+      if (problem !== this.#logged) {
         this.#log?.error("a secret cannot be read; the previous one is used", { problem });
       }
-      this.#told = problem;
+      this.#logged = problem;
     }
     return this.#value;
   }

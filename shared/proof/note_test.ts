@@ -38,9 +38,9 @@ Deno.test("checkpoints and proofs are read as they were written", async () => {
     await signerOf("witness.example"),
   ];
   const root = leafHash(Uint8Array.of(1));
-  const said = { origin: log.name, size: 7, root };
-  const note = await signNote(encodeCheckpoint(said), [witness, log]);
-  assert.deepEqual(await openCheckpoint(note, log), said);
+  const checkpoint = { origin: log.name, size: 7, root };
+  const note = await signNote(encodeCheckpoint(checkpoint), [witness, log]);
+  assert.deepEqual(await openCheckpoint(note, log), checkpoint);
   await assert.rejects(openCheckpoint(note, witness), /it is of bus.example/);
   assert.equal((await openNote(note, [log, witness])).by.length, 2);
   for (const wrong of ["", "a\n01\nAA==\n", `a\n1\nAA==\n`, `a\n1\n${root.toBase64()}`]) {

@@ -56,16 +56,16 @@ Deno.test("any other bytes and keys are refused with a TypeError", () => {
   const good = JSON.parse(
     new TextDecoder().decode(encodeRevocation(fc.sample(revocation, { numRuns: 1, seed: 7 })[0]!)),
   );
-  const said = (change: object) => () =>
+  const decoding = (change: object) => () =>
     decodeRevocation(new TextEncoder().encode(JSON.stringify({ ...good, ...change })));
-  assert.throws(said({ format: 2 }), /format/);
-  assert.throws(said({ more: 1 }), /Unrecognized/);
-  assert.throws(said({ kind: "room" }), /kind/);
+  assert.throws(decoding({ format: 2 }), /format/);
+  assert.throws(decoding({ more: 1 }), /Unrecognized/);
+  assert.throws(decoding({ kind: "room" }), /kind/);
   assert.throws(
-    said({ kind: "token", id: "", issued_before_ms: 0 }),
+    decoding({ kind: "token", id: "", issued_before_ms: 0 }),
     /id: expected 1 to 512 bytes/,
   );
-  assert.throws(said({ kind: "user", id: "a", issued_before_ms: 0 }), /issued_before_ms/);
+  assert.throws(decoding({ kind: "user", id: "a", issued_before_ms: 0 }), /issued_before_ms/);
   for (
     const key of [
       [],

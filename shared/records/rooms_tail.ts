@@ -20,7 +20,7 @@ export interface RoomsTail {
 
 // Subjects that Shields and Brains may publish and subscribe under the accounts of docs/run_nats.md.
 /** A Brain publishes the current record here. */
-export const ROOMS_TOLD = processSubject("answers", "rooms-told");
+export const ROOMS_CURRENT = processSubject("answers", "rooms-told");
 /** A Brain asks all processes for the record that they know. The payload is the id for `roomsAnswer`. */
 export const ROOMS_ASK = processSubject("answers", "rooms-ask");
 

@@ -9,8 +9,8 @@ import type { z } from "zod";
 
 const RETRY_MS = 1_000;
 
-type Heard = (record: string, error: ArqonError) => void;
-const listeners = new Set<Heard>();
+type Listener = (record: string, error: ArqonError) => void;
+const listeners = new Set<Listener>();
 
 /** Throws `incompatible-version` if `format` (or `v`) is above `known`; `record` names the kind. */
 export function requireFormat(value: unknown, record: string, known = 1): void {
@@ -20,7 +20,7 @@ export function requireFormat(value: unknown, record: string, known = 1): void {
   if (typeof found !== "number" || found <= known) return;
   const detail = `a newer ArqonBus has stored this ${record} (format ${found}, here ${known})`;
   const error = new ArqonError("incompatible-version", detail, { retry_after_ms: RETRY_MS });
-  for (const heard of listeners) heard(record, error);
+  for (const listener of listeners) listener(record, error);
   throw error;
 }
 
@@ -95,8 +95,8 @@ export function unlessNewer<Value>(read: () => Value): Value | "newer" {
   }
 }
 
-/** Calls `heard` for every newer record that any part of this process reads, until it is disposed. */
-export function onNewer(heard: Heard): Disposable {
-  listeners.add(heard);
-  return { [Symbol.dispose]: () => void listeners.delete(heard) };
+/** Calls `listener` for every newer record that any part of this process reads, until it is disposed. */
+export function onNewer(listener: Listener): Disposable {
+  listeners.add(listener);
+  return { [Symbol.dispose]: () => void listeners.delete(listener) };
 }

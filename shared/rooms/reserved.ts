@@ -112,6 +112,6 @@ export function judgedRoomOf(room_id: string): string {
 }
 
 /** The companion rooms of a room that clients receive. */
-export function heardBeside(room_id: string): string[] {
+export function companionsOf(room_id: string): string[] {
   return KINDS.map(({ beside }) => beside?.(room_id)).filter((room) => room !== undefined);
 }

@@ -1,6 +1,6 @@
 /** The table of reserved rooms. */
 import assert from "node:assert/strict";
-import { heardBeside, judgedRoomOf, reservedRoom } from "./reserved.ts";
+import { companionsOf, judgedRoomOf, reservedRoom } from "./reserved.ts";
 
 Deno.test("each reserved room is read by the grants of the room to which it belongs, or not at all", () => {
   assert.deepEqual(reservedRoom("x~members"), { of: "x", grants: ["subscribe", "presence"] });
@@ -24,6 +24,6 @@ Deno.test("policies decide about the room to which a companion room belongs, at 
 });
 
 Deno.test("a client removed from a room is removed from all its companion rooms", () => {
-  assert.deepEqual(heardBeside("x"), ["x~members", "x~growing", "x~values"]);
-  assert.deepEqual(heardBeside("x".repeat(64)), []);
+  assert.deepEqual(companionsOf("x"), ["x~members", "x~growing", "x~values"]);
+  assert.deepEqual(companionsOf("x".repeat(64)), []);
 });

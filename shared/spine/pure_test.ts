@@ -104,9 +104,9 @@ Deno.test("an immediate disconnect does not restart the short pauses", () => {
   let now_ms = 0;
   const pauses = new ReconnectPauses(() => now_ms, () => 0);
   const flap = (up_ms: number) => {
-    pauses.hear("connected");
+    pauses.receive("connected");
     now_ms += up_ms;
-    pauses.hear("disconnected");
+    pauses.receive("disconnected");
     pauses.tried();
     return pauses.now_ms;
   };

@@ -57,8 +57,8 @@ for (const [name, starts, refused] of CASES) {
 function failing(times: number) {
   const spine = openEmbedded({ log, now: Date.now });
   let left = times;
-  const keyValue: typeof spine.keyValue = async (...asked) => {
-    const bucket = await spine.keyValue(...asked);
+  const keyValue: typeof spine.keyValue = async (...args) => {
+    const bucket = await spine.keyValue(...args);
     const get: typeof bucket.get = (key) => {
       if (left-- > 0) throw new ArqonError("spine-unavailable", "no leader");
       return bucket.get(key);

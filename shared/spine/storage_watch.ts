@@ -95,7 +95,7 @@ export function watchStorage(options: StorageWatchOptions): Disposable {
   const nats = config.nats;
   const wish = storageWish(config);
   let last = NOTHING;
-  let told = false;
+  let is_logged = false;
   let asking = false;
   registerGauges(registry, nats === undefined ? { ...wish, tenants: 0 } : wish, () => last);
   const look = async () => {
@@ -108,8 +108,8 @@ export function watchStorage(options: StorageWatchOptions): Disposable {
     try {
       const problem = await look();
       // The figures in the problem change; it is logged once.
-      if (problem !== undefined && !told) log.warn("there is too little storage", { problem });
-      told = problem !== undefined;
+      if (problem !== undefined && !is_logged) log.warn("there is too little storage", { problem });
+      is_logged = problem !== undefined;
     } catch (error) {
       log.warn("the storage did not answer", { error });
     }

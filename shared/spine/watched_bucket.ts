@@ -94,7 +94,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
   #since_ms: number;
   #watch: KvWatch | undefined;
   /** The newest revision that this watch has delivered: a restored older bucket reuses revisions. */
-  #told = 0;
+  #delivered = 0;
   /** Revisions, by key, that were applied before the watch delivered them; one for each write under way. */
   readonly #taken = new Map<string, number>();
   #listing: Listing<Held> | undefined;
@@ -177,7 +177,7 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
    */
   take(entry: KvEntry): void {
     const { key, revision } = entry;
-    if (revision <= this.#told || this.#isOvertaken(key, revision)) return;
+    if (revision <= this.#delivered || this.#isOvertaken(key, revision)) return;
     this.#taken.set(JSON.stringify(key), revision);
     this.#takeUp({ type: "put", ...entry });
   }
@@ -224,11 +224,11 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     this.#watch?.stop();
     const listing = { held: new Set<Held>(), incomplete: new Set<string>() };
     this.#listing = listing;
-    this.#told = 0;
+    this.#delivered = 0;
     this.#taken.clear();
     let watch: KvWatch;
     try {
-      watch = bucket.watch([], (change) => this.#hear(change));
+      watch = bucket.watch([], (change) => this.#receive(change));
     } catch (error) {
       // Lost again meanwhile: the next connect lists.
       return log.warn(`the ${this.#entries} cannot be listed`, { error });
@@ -253,9 +253,9 @@ export class WatchedBucket<Named extends InTenant, Held extends object> {
     this.#refill();
   }
 
-  #hear(change: KvChange): void {
+  #receive(change: KvChange): void {
     const { key, revision } = change;
-    this.#told = Math.max(this.#told, revision);
+    this.#delivered = Math.max(this.#delivered, revision);
     if (!this.#isOvertaken(key, revision)) this.#takeUp(change);
   }
 

@@ -304,7 +304,7 @@ Deno.test("an admitted tenant has all its stored values, whatever arrives in bet
         else if ("drop" in step) script.delete(keyOf(step.drop));
         else {
           await script.deliver(step.deliver);
-          if (script.is_told) settled();
+          if (script.is_delivered) settled();
         }
       }
       script.turnTo("connected");

@@ -29,8 +29,8 @@ async function exportTo(otlp_url: string, more: Record<string, unknown> = {}): P
     telemetry: { otlp_url, metrics_interval_ms: 1_000, ...more },
   });
   const readTextFile = Deno.readTextFileSync;
-  const told = { registry, telemetry, resource, log, readTextFile };
-  const exporting = await openMetricsExport({ ...told, now: Date.now });
+  const base = { registry, telemetry, resource, log, readTextFile };
+  const exporting = await openMetricsExport({ ...base, now: Date.now });
   assert.ok(exporting !== undefined);
   const exports = async (outcome: string): Promise<number> => {
     const { values } = await registry.getSingleMetric("arqon_otlp_exports_total")!.get();
@@ -132,8 +132,8 @@ Deno.test("headers of a file go with each export, as the file has them then", as
     await until("exports without the file", () => collector.requests.metrics > before + 1);
     assert.equal(shown(), "Bearer second-hunter2", "the last good one is used on");
     await test.exporting.shutdown();
-    const told = test.lines.filter((line) => line.includes("telemetry.headers_file"));
-    assert.equal(told.length, 1, test.lines.join(""));
+    const lines = test.lines.filter((line) => line.includes("telemetry.headers_file"));
+    assert.equal(lines.length, 1, test.lines.join(""));
     assert.doesNotMatch(test.lines.join(""), /hunter2/);
   } finally {
     await Deno.remove(headers_file).catch(() => {});

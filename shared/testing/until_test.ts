@@ -13,8 +13,8 @@ Deno.test("a condition that never becomes true is named, with the limit", async 
   const named = { message: "not within 20 ms: the moon" };
   await assert.rejects(until("the moon", () => false, 20), named);
   let looks = 0;
-  const said = () => `after ${looks > 1 ? "some" : "no"} looks`;
-  await assert.rejects(until(said, () => ++looks < 0, 20), {
+  const what = () => `after ${looks > 1 ? "some" : "no"} looks`;
+  await assert.rejects(until(what, () => ++looks < 0, 20), {
     message: "not within 20 ms: after some looks",
   });
   await assert.rejects(found("the moon", () => undefined, 20), named);

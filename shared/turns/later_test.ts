@@ -4,11 +4,11 @@ import { Later } from "./later.ts";
 
 /** A waiter that records its calls. */
 function listener() {
-  const heard: unknown[] = [];
+  const calls: unknown[] = [];
   return {
-    heard,
-    passed: (value: unknown) => void heard.push(["passed", value]),
-    refused: (error: unknown) => void heard.push(["refused", error]),
+    calls,
+    passed: (value: unknown) => void calls.push(["passed", value]),
+    refused: (error: unknown) => void calls.push(["refused", error]),
   };
 }
 
@@ -17,11 +17,11 @@ Deno.test("a waiter gets a value or an error before the delivering call returns"
   const waiter = listener();
   first.tell(waiter);
   second.tell(waiter);
-  assert.deepEqual(waiter.heard, []);
+  assert.deepEqual(waiter.calls, []);
   first.pass(1);
-  assert.deepEqual(waiter.heard, [["passed", 1]]);
+  assert.deepEqual(waiter.calls, [["passed", 1]]);
   second.refuse("no");
-  assert.deepEqual(waiter.heard, [["passed", 1], ["refused", "no"]]);
+  assert.deepEqual(waiter.calls, [["passed", 1], ["refused", "no"]]);
 });
 
 Deno.test("a late waiter is called after its registration returns", async () => {
@@ -31,21 +31,21 @@ Deno.test("a late waiter is called after its registration returns", async () => 
   const waiter = listener();
   first.tell(waiter);
   second.tell(waiter);
-  assert.deepEqual(waiter.heard, []);
+  assert.deepEqual(waiter.calls, []);
   await Promise.resolve();
-  assert.deepEqual(waiter.heard, [["passed", 1], ["refused", "no"]]);
+  assert.deepEqual(waiter.calls, [["passed", 1], ["refused", "no"]]);
 });
 
 Deno.test("a watcher gets an error before the waiter, and no value", () => {
   const [first, second] = [new Later<number>(), new Later<number>()];
   const waiter = listener();
   for (const later of [first, second]) {
-    later.watch((error) => void waiter.heard.push(["watched", error]));
+    later.watch((error) => void waiter.calls.push(["watched", error]));
     later.tell(waiter);
   }
   first.pass(1);
   second.refuse("no");
-  assert.deepEqual(waiter.heard, [["passed", 1], ["watched", "no"], ["refused", "no"]]);
+  assert.deepEqual(waiter.calls, [["passed", 1], ["watched", "no"], ["refused", "no"]]);
 });
 
 Deno.test("it can be awaited, and only one can wait", async () => {

@@ -104,14 +104,14 @@ Deno.test("budgets: only exhausted ones block, and the strictest applies", () =>
 });
 
 Deno.test("totals: however minutes are read, and read again, each counts once", () => {
-  const told = fc.record({
+  const read = fc.record({
     node: fc.constantFrom("a", "b"),
     minute: fc.integer({ min: 0, max: 40 }),
     messages_in: fc.nat(9),
   });
   fc.assert(
     fc.property(
-      fc.uniqueArray(told, { selector: (one) => `${one.node} ${one.minute}` }),
+      fc.uniqueArray(read, { selector: (one) => `${one.node} ${one.minute}` }),
       fc.nat(3),
       (all, twice) => {
         const minutes = all.toSorted((a, b) => a.minute - b.minute).map((

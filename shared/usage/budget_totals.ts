@@ -5,14 +5,14 @@
 import type { DayUse } from "./budget.ts";
 import type { FoldedUse } from "./fold.ts";
 import { type FoldLives, REMEMBERED } from "./fold_lives.ts";
-import type { Told, UseSink } from "./stored_use.ts";
+import type { NodeMinute, UseSink } from "./stored_use.ts";
 import type { UsageRow } from "../records/counts.ts";
 import { addCounts, type Counts, noCounts } from "../records/counts.ts";
 
 const DAY_MINUTES = 1_440;
 const MINUTE_MS = 60_000;
 
-const lifeOf = ({ node_id, life_ms }: Pick<Told, "node_id" | "life_ms">): string =>
+const lifeOf = ({ node_id, life_ms }: Pick<NodeMinute, "node_id" | "life_ms">): string =>
   `${node_id} ${life_ms}`;
 
 function addRows(counts: Counts, rows: readonly UsageRow[]): void {
@@ -23,7 +23,7 @@ function addRows(counts: Counts, rows: readonly UsageRow[]): void {
 export class DayTotals implements UseSink {
   /** By day since 1970. */
   readonly #days = new Map<number, Counts>();
-  readonly #lives = new Map<string, Pick<Told, "seq" | "minute">[]>();
+  readonly #lives = new Map<string, Pick<NodeMinute, "seq" | "minute">[]>();
 
   known(lives: FoldLives): void {
     for (const { stored_ms, seqs, ...life } of lives) {
@@ -33,14 +33,14 @@ export class DayTotals implements UseSink {
   }
 
   /** Adds a finished minute the first time that it is read. */
-  minute(told: Told): void {
-    if (this.#isStored(told)) return;
-    const life = lifeOf(told);
+  minute(read: NodeMinute): void {
+    if (this.#isStored(read)) return;
+    const life = lifeOf(read);
     const minutes = this.#lives.get(life) ?? [];
-    minutes.push({ seq: told.seq, minute: told.minute });
+    minutes.push({ seq: read.seq, minute: read.minute });
     if (minutes.length > REMEMBERED) minutes.shift();
     this.#lives.set(life, minutes);
-    this.#add(told.minute, told.rows);
+    this.#add(read.minute, read.rows);
   }
 
   folded({ begins, rows }: FoldedUse): void {
@@ -48,7 +48,7 @@ export class DayTotals implements UseSink {
   }
 
   /** The usage of each day since that time, Unix ms, including running minutes. Days count as a whole. */
-  since(begin_ms: number, running: readonly Told[]): DayUse[] {
+  since(begin_ms: number, running: readonly NodeMinute[]): DayUse[] {
     const first = Math.floor(begin_ms / MINUTE_MS / DAY_MINUTES);
     const days = new Map<number, Counts>();
     const countsOf = (day: number) => {
@@ -57,9 +57,9 @@ export class DayTotals implements UseSink {
       return counts;
     };
     for (const [day, own] of this.#days) if (day >= first) addCounts(countsOf(day), own);
-    for (const told of running) {
-      const day = Math.floor(told.minute / DAY_MINUTES);
-      if (day >= first && !this.#isStored(told)) addRows(countsOf(day), told.rows);
+    for (const read of running) {
+      const day = Math.floor(read.minute / DAY_MINUTES);
+      if (day >= first && !this.#isStored(read)) addRows(countsOf(day), read.rows);
     }
     return [...days].map(([day, counts]) => ({ day_ms: day * DAY_MINUTES * MINUTE_MS, counts }));
   }
@@ -81,7 +81,7 @@ export class DayTotals implements UseSink {
     addRows(counts, rows);
   }
 
-  #isStored(told: Told): boolean {
-    return this.#lives.get(lifeOf(told))?.some(({ seq }) => seq === told.seq) === true;
+  #isStored(read: NodeMinute): boolean {
+    return this.#lives.get(lifeOf(read))?.some(({ seq }) => seq === read.seq) === true;
   }
 }

@@ -8,7 +8,7 @@ import { isOtherStore, type LastBlock, takenBlock } from "../blocks/last_block.t
 import { readBlocks } from "../blocks/read_blocks.ts";
 import { slice } from "../turns/slices.ts";
 import { decodeFold, foldedBy } from "./fold.ts";
-import { CLOCKS_MS, readRunning, readStoredUse, toldIn } from "./stored_use.ts";
+import { CLOCKS_MS, minuteIn, readRunning, readStoredUse } from "./stored_use.ts";
 import type { UsageStores } from "./usage_stores.ts";
 import { periodAt, type UsedCounts } from "./budget.ts";
 import { DayTotals } from "./budget_totals.ts";
@@ -63,8 +63,8 @@ export class TenantUsed {
       first ??= block;
       if (block.cursor === from.cursor) continue;
       const by = foldedBy(block.node_id);
-      const told = by === undefined ? toldIn(block) : undefined;
-      if (told !== undefined) this.#totals.minute(told);
+      const read = by === undefined ? minuteIn(block) : undefined;
+      if (read !== undefined) this.#totals.minute(read);
       const next = by && decodeFold(by, block.payload)?.next;
       if (next !== undefined && next - 1 > from.cursor) return false;
       this.#last = takenBlock(block, this.#last);

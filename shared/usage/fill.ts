@@ -25,7 +25,7 @@ export class LedgerFill {
   #all_ratio = 0;
   /** The checked tenant with the fullest ledger. */
   #fullest = { tenant_id: "", ratio: 0 };
-  #is_told = false;
+  #is_logged = false;
 
   constructor(options: LedgerFillOptions) {
     this.#options = options;
@@ -58,13 +58,13 @@ export class LedgerFill {
   #tell(): void {
     const { all, tenant } = this.ratios;
     const is_high = Math.max(all, tenant) > HIGH_RATIO;
-    if (is_high && !this.#is_told) {
+    if (is_high && !this.#is_logged) {
       this.#options.log.warn("the ledger of use is nearly full: its oldest goes before its time", {
         used_ratio: Math.max(all, tenant),
         ...(tenant > HIGH_RATIO ? { tenant_id: this.#fullest.tenant_id } : {}),
         remedy: "raise [usage] log_bytes",
       });
     }
-    this.#is_told = is_high;
+    this.#is_logged = is_high;
   }
 }

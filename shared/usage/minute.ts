@@ -78,10 +78,10 @@ export function encodeMinute({ life_ms, seq, minute, until_ms, rows }: UsageMinu
 /** The leaves of a stored minute in a transparency log; none for a fold. */
 export function minuteLeaves({ node_id, payload }: StoredBlock): readonly BlockLeaf[] {
   if (Object.values<string>(FOLD_WRITERS).includes(node_id)) return [];
-  const told = decodeMinute(payload);
+  const decoded = decodeMinute(payload);
   const sha256 = payloadHash(payload);
-  if (told === undefined) return [{ sha256 }];
-  const { life_ms, seq, minute, rows } = told;
+  if (decoded === undefined) return [{ sha256 }];
+  const { life_ms, seq, minute, rows } = decoded;
   const sums = noCounts();
   for (const row of rows) addCounts(sums, row.counts);
   const counts = Object.fromEntries(Object.entries(sums).filter(([, count]) => count > 0));

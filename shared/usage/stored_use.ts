@@ -27,12 +27,12 @@ const PAGE_BLOCKS = 512;
 const ATTEMPTS = 4;
 
 /** A minute and its node. */
-export interface Told extends UsageMinute {
+export interface NodeMinute extends UsageMinute {
   readonly node_id: string;
 }
 
 /** The minute in a node's block; undefined if it cannot be read. */
-export function toldIn({ node_id, payload }: StoredBlock): Told | undefined {
+export function minuteIn({ node_id, payload }: StoredBlock): NodeMinute | undefined {
   const minute = decodeMinute(payload);
   return minute === undefined ? undefined : { ...minute, node_id };
 }
@@ -41,7 +41,7 @@ export function toldIn({ node_id, payload }: StoredBlock): Told | undefined {
 export interface UseSink {
   /** The folded minutes: called first. */
   known(lives: FoldLives): void;
-  minute(told: Told): void;
+  minute(read: NodeMinute): void;
   folded(use: FoldedUse): void;
 }
 
@@ -147,9 +147,9 @@ class Scan {
 
   #minute(block: StoredBlock): void {
     if (block.cursor < (this.#heads.hour?.fold.next ?? 0)) return;
-    const told = toldIn(block);
-    if (told === undefined) this.damaged++;
-    else this.#sink.minute(told);
+    const read = minuteIn(block);
+    if (read === undefined) this.damaged++;
+    else this.#sink.minute(read);
   }
 
   #fold(by: FoldedBy, { cursor, fold }: FoldBlock): void {
@@ -194,13 +194,13 @@ export async function wholeBehind(
 export async function readRunning(
   { running }: { readonly running: Pick<KeyValue, "keys" | "get"> },
   tenant_id: string,
-): Promise<Told[]> {
-  const told: Told[] = [];
+): Promise<NodeMinute[]> {
+  const minutes: NodeMinute[] = [];
   for (const key of await running.keys(runningKey(tenant_id))) {
     await slice(tenant_id);
     const entry = await running.get(key);
     const minute = entry === undefined ? undefined : decodeMinute(entry.value);
-    if (minute !== undefined) told.push({ ...minute, node_id: key[2] ?? "" });
+    if (minute !== undefined) minutes.push({ ...minute, node_id: key[2] ?? "" });
   }
-  return told;
+  return minutes;
 }

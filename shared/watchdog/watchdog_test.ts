@@ -18,15 +18,15 @@ function start(hanging: Hanging, flags: readonly string[] = []) {
     stderr: "piped",
   }).spawn();
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let said = "";
+  let output = "";
   return {
     child,
     /** Rejects if it ends before it reports. */
     async says(word: string): Promise<void> {
-      while (!said.includes(word)) {
+      while (!output.includes(word)) {
         const { value, done } = await reader.read();
-        if (done) throw new Error(`ended without ${word}: ${said}`);
-        said += value;
+        if (done) throw new Error(`ended without ${word}: ${output}`);
+        output += value;
       }
     },
     /** Lets it end, and returns its exit code and log. */

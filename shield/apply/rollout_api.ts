@@ -254,9 +254,9 @@ async function obey(
       throw new ArqonError("settings-conflict", detail.replace("abortd", "aborted"));
     }
     if (next === before) return next;
-    const told = next.ended === undefined ? next : await withTallies(bucket, tenant, next);
-    await mayLose(bucket.update([tenant], encodeRollout(told), revision));
-    return told;
+    const written = next.ended === undefined ? next : await withTallies(bucket, tenant, next);
+    await mayLose(bucket.update([tenant], encodeRollout(written), revision));
+    return written;
   });
   log.info("a rollout was given an order", { tenant_id: tenant, rollout: rollout.id, given, by });
   return Response.json(await view(context, tenant, rollout));

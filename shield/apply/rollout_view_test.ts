@@ -14,10 +14,10 @@ const NONE = { enforced: 0, refused: 0, passed: 0, faults: 0, fuel_old: [], fuel
 const tally = (compared: number) => ({ name: "p", compared, ...NONE, samples: [] });
 
 /** The view of a rollout of which these Shields have said so. */
-async function viewed(rollout: Rollout, said: Record<string, Partial<RolloutReport>>) {
+async function viewed(rollout: Rollout, reports: Record<string, Partial<RolloutReport>>) {
   await using own = testSpine();
   const bucket = await own.spine.keyValue(ROLLOUTS_BUCKET);
-  for (const [node_id, more] of Object.entries(said)) {
+  for (const [node_id, more] of Object.entries(reports)) {
     const report = { id: ID, stage: 1, beat: 1, at_ms: NOW_MS, tallies: [tally(10)], ...more };
     await bucket.put(["acme", node_id], encodeRollout(report));
   }

@@ -43,8 +43,8 @@ interface Known {
   readonly problem: CanaryProblem | undefined;
   beat: number;
   /** The last report without its heartbeat time. */
-  said: string;
-  said_ms: number;
+  reported: string;
+  reported_ms: number;
   is_writing: boolean;
   is_applying: boolean;
   /** Time of the last attempt to make the last step. */
@@ -64,7 +64,7 @@ class Rollouts {
   constructor(options: RolloutsOptions, bucket: KeyValue) {
     this.#options = options;
     this.bucket = bucket;
-    this.#watch = bucket.watch([], (change) => this.#hear(change), { depth: 1 });
+    this.#watch = bucket.watch([], (change) => this.#receive(change), { depth: 1 });
     this.#timer = setInterval(() => void this.#tick(), REPORT_MS);
   }
 
@@ -75,7 +75,7 @@ class Rollouts {
     clearInterval(this.#timer);
   }
 
-  #hear({ key: [tenant_id = "", ...more], value }: KvChange): void {
+  #receive({ key: [tenant_id = "", ...more], value }: KvChange): void {
     if (more.length > 0 || this.#closed) return;
     if (value === undefined) return this.#end(tenant_id);
     const decoded = decodeRollout(value);
@@ -146,15 +146,15 @@ class Rollouts {
     const tallies = problem === undefined ? registry.comparisons.tallies(tenant_id) : [];
     const stage = state?.stage ?? known.rollout.stage;
     const about = { id, stage, tallies, ...(problem && { problem: { ...problem } }) };
-    const said = JSON.stringify(about);
+    const reported = JSON.stringify(about);
     const now_ms = now();
-    const is_due = Math.abs(now_ms - known.said_ms) >= BEAT_MS;
-    if (said === known.said && !is_due) return;
+    const is_due = Math.abs(now_ms - known.reported_ms) >= BEAT_MS;
+    if (reported === known.reported && !is_due) return;
     const report: RolloutReport = { ...about, beat: ++known.beat, at_ms: now_ms };
     known.is_writing = true;
     try {
       await this.bucket.put([tenant_id, node_id], encodeRollout(report));
-      Object.assign(known, { said, said_ms: now_ms });
+      Object.assign(known, { reported, reported_ms: now_ms });
       // The rollout has ended, so the stored report is useless.
       if (this.#known.get(tenant_id) !== known) await this.bucket.delete([tenant_id, node_id]);
     } catch (error) {
@@ -220,8 +220,8 @@ function knownOf(rollout: Rollout): Known {
   const problem = { kind: "refused", detail: "lacks a policy of the rollout" } as const;
   const writing = {
     beat: 0,
-    said: "",
-    said_ms: 0,
+    reported: "",
+    reported_ms: 0,
     is_writing: false,
     is_applying: false,
     tried_ms: 0,

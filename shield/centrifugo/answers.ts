@@ -3,9 +3,9 @@ import { readPresenceLeave, readPresenceUpdate, strictText, writeHistoryQuery } 
 import type { Ack, Welcome } from "@arqon/proto";
 import { objectText } from "../http/members.ts";
 import { ERROR } from "./codes.ts";
-import type { SaidError } from "./codes.ts";
+import type { ClientError } from "./codes.ts";
 import { JSON_TYPE, jsonData, offsetOf } from "./messages.ts";
-import type { Asked, ClientInfo, Command, Data, Reply, Subscribed } from "./messages.ts";
+import type { ClientInfo, Command, Data, Reply, RequestOf, Subscribed } from "./messages.ts";
 import { readPage } from "./publications.ts";
 
 /** A client refreshes its token this many seconds before it expires, or a tenth of the time if that is less. */
@@ -47,15 +47,15 @@ export function ttlOf(expires_ms: number, now_ms: number): { expires: boolean; t
 }
 
 /** The query of `history.get`. A negative limit means `most`; with 0 the client receives the position alone. */
-function historyAsked(
-  { limit = 0, since, reverse = false }: Asked<"history">,
+function historyQuery(
+  { limit = 0, since, reverse = false }: RequestOf<"history">,
   most: number,
 ): Data {
   const from = since === undefined
     ? {}
     : { [reverse ? "before" : "after"]: offsetOf(since.offset) };
-  const asked = limit < 0 ? most : Math.min(Math.max(1, limit), most);
-  const bytes = writeHistoryQuery({ limit: asked, ...from, reverse });
+  const count = limit < 0 ? most : Math.min(Math.max(1, limit), most);
+  const bytes = writeHistoryQuery({ limit: count, ...from, reverse });
   return { bytes, content_type: "application/protobuf" };
 }
 
@@ -119,31 +119,31 @@ export interface Read {
   /** The room's command; `data` has its parameters. */
   readonly name: string;
   readonly data: Data;
-  readonly said: (
+  readonly answered: (
     answer: Answer,
   ) => Pick<Reply, "error" | "presence" | "presence_stats" | "history">;
 }
 
 /** The commands that only read. At most one of them is present. */
-export type ReadAsked = Pick<Command, "presence" | "presence_stats" | "history">;
+export type ReadCommand = Pick<Command, "presence" | "presence_stats" | "history">;
 
 /** The most members in a presence reply. */
 const PRESENCE_PAGE = 1_000;
 const memberOf = (one: Member) => [one.connection_id, infoOf(one)] as const;
-const failed = (code: number, message: string): { error: SaidError } => ({
+const failed = (code: number, message: string): { error: ClientError } => ({
   error: { code, message },
 });
 
 /** The read of a command; undefined for other commands. A history has at most `most` messages. */
 export function readOf(
-  { presence, presence_stats, history }: ReadAsked,
+  { presence, presence_stats, history }: ReadCommand,
   most: number,
 ): Read | undefined {
   if (presence !== undefined) {
     const { channel } = presence;
     return {
       ...{ channel, name: "presence.list", data: jsonData(`{"limit":${PRESENCE_PAGE}}`) },
-      said(answer) {
+      answered(answer) {
         const { members = [], next } = resultOf(answer);
         return next === undefined
           ? { presence: { presence: Object.fromEntries(members.map(memberOf)) } }
@@ -154,18 +154,18 @@ export function readOf(
   if (presence_stats !== undefined) {
     return {
       ...{ channel: presence_stats.channel, name: "presence.count", data: jsonData("{}") },
-      said(answer) {
+      answered(answer) {
         const { connections = 0, users = 0 } = resultOf(answer);
         return { presence_stats: { num_clients: connections, num_users: users } };
       },
     };
   }
   if (history === undefined) return undefined;
-  const { channel, ...asked } = history;
-  const { limit = 0, since: { epoch = "" } = {} } = asked;
+  const { channel, ...query } = history;
+  const { limit = 0, since: { epoch = "" } = {} } = query;
   return {
-    ...{ channel, name: "history.get", data: historyAsked(asked, most) },
-    said({ result = new Uint8Array() }) {
+    ...{ channel, name: "history.get", data: historyQuery(query, most) },
+    answered({ result = new Uint8Array() }) {
       const page = readPage(result);
       if (epoch !== "" && epoch !== page.epoch) {
         return failed(ERROR.unrecoverable_position, `the room's epoch is ${page.epoch}`);
@@ -176,7 +176,7 @@ export function readOf(
 }
 
 /** `{"method":"CHANNEL/COMMAND","data":…}` in a `send` as an RPC without a reply; undefined for other data. */
-export function calledBy({ data }: Asked<"send">): Asked<"rpc"> | undefined {
+export function calledBy({ data }: RequestOf<"send">): RequestOf<"rpc"> | undefined {
   const text = data?.content_type === JSON_TYPE ? strictText(data.bytes) : "";
   if (!text.trimStart().startsWith("{")) return undefined;
   const members = objectText(text);

@@ -20,7 +20,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import { answerOf, METHODS, PASSING } from "./api_methods.ts";
 import type { MethodContext, Refused } from "./api_methods.ts";
 import type { ApiKeys } from "./api_keys.ts";
-import { ERROR, Refusal, saidError, STATUS } from "./codes.ts";
+import { clientError, ERROR, Refusal, STATUS } from "./codes.ts";
 import { jsonOf } from "./forms.ts";
 
 const PATH = /^\/api(?:\/([a-z_]+))?$/;
@@ -85,10 +85,10 @@ async function answerApi(
     return respond((await answers(linesOf(context, text))).map((one) => `${one}\n`).join(""));
   }
   if (method !== "batch") {
-    const is_told = request.headers.get("x-centrifugo-error-mode") === "transport";
+    const by_status = request.headers.get("x-centrifugo-error-mode") === "transport";
     let status = 200;
     const [body] = await answers([[method, text, objectText]], (_, reply) => {
-      if (!is_told || reply.error === undefined) return reply;
+      if (!by_status || reply.error === undefined) return reply;
       status = STATUS[reply.error.code] ?? 400;
       return reply.error;
     });
@@ -176,8 +176,8 @@ async function begun(
   const { limits: { max_frame_bytes } } = context;
   const refused = (error: unknown) => {
     context.tenants.of(identity.tenant_id).rejects++;
-    const said = error instanceof Refusal ? error.said : saidError(refusalOf(context, error));
-    return { error: { code: said.code, message: said.message } };
+    const shown = error instanceof Refusal ? error.error : clientError(refusalOf(context, error));
+    return { error: { code: shown.code, message: shown.message } };
   };
   try {
     takeIngress(context, identity, "centrifugo_request", params.length);

@@ -11,33 +11,32 @@ import { API_USER } from "./publications.ts";
 /** Returns the identity of a key; undefined if the key is unknown. */
 export type ApiKeys = (key: string) => Identity | undefined;
 
+const HOLDER = { user_id: API_USER, issuer: "arqon:centrifugo", role: "service" } as const;
+const fileKey = (at: number) => `centrifugo.api_keys[${at}].key_file`;
+
 /** Reads the keys, also with each reload. Throws a ConfigError with the entry and the unusable file. */
 export function readApiKeys(
   { api_keys }: Pick<Centrifugo, "api_keys">,
   read: (path: string) => string,
   reloading?: Pick<ConfigReloading, "onRead">,
 ): ApiKeys {
+  // By digest: the time of a lookup reveals nothing about a key.
   const readAll = () => {
-    // By digest: the time of a lookup reveals nothing about a key.
     const by_digest = new Map<string, Identity>();
     for (const [at, { tenant: tenant_id, key_file: path }] of api_keys.entries()) {
-      const place = `centrifugo.api_keys[${at}]`;
-      const digest = hash("sha256", readSecret(read, { key: `${place}.key_file`, path }, keyIn));
-      if (by_digest.has(digest)) {
-        const problem = "another entry has the same key; expected each once";
-        throw new ConfigError("", [{ position: undefined, key: place, text: problem }]);
-      }
-      const who = { tenant_id, user_id: API_USER, issuer: "arqon:centrifugo" };
-      by_digest.set(digest, tokenlessIdentity({ ...who, role: "service" }));
+      const digest = hash("sha256", readSecret(read, { key: fileKey(at), path }, keyIn));
+      const text = "another entry has the same key; expected each once";
+      const problem = { position: undefined, key: fileKey(at), text };
+      if (by_digest.has(digest)) throw new ConfigError("", [problem]);
+      by_digest.set(digest, tokenlessIdentity({ tenant_id, ...HOLDER }));
     }
     return by_digest;
   };
   let known = readAll();
   const renew = () => {
-    const before = [...known.keys()];
+    const before = known;
     known = readAll();
-    const changed = [...known.keys()].map((digest, at) => digest === before[at] ? -1 : at);
-    return changed.filter((at) => at >= 0).map((at) => `centrifugo.api_keys[${at}].key_file`);
+    return [...known.keys()].flatMap((digest, at) => before.has(digest) ? [] : [fileKey(at)]);
   };
   reloading?.onRead(() => Promise.resolve().then(renew));
   return (key) => known.get(hash("sha256", key));

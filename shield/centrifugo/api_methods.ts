@@ -13,9 +13,9 @@ import type { GivenMembers } from "../http/members.ts";
 import type { Caller } from "../message/caller.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
-import { type ReadAsked, readOf } from "./answers.ts";
+import { type ReadCommand, readOf } from "./answers.ts";
 import { channelOf, roomOf } from "./channel.ts";
-import { ERROR, Refusal, saidError } from "./codes.ts";
+import { clientError, ERROR, Refusal } from "./codes.ts";
 import { dataOf } from "./forms.ts";
 import { jsonData } from "./messages.ts";
 import type { Data } from "./messages.ts";
@@ -83,7 +83,7 @@ type Run<Z extends z.ZodType, R> = (
 
 /** A method with parameters of this schema. It ignores unknown parameters. */
 function method<Z extends z.ZodObject>(schema: Z, run: Run<Z, object>): Method {
-  return passing(schema, async (...asked) => ({ result: await run(...asked) }));
+  return passing(schema, async (...args) => ({ result: await run(...args) }));
 }
 
 /** Like `method`, for a result that may come later. */
@@ -220,7 +220,7 @@ async function command(
   const envelope = writeEnvelope({ room_id: roomIn(context, call, channel), command });
   const ack = await runCommand(context, call.caller, scanEnvelope(envelope, context.limits));
   if (ack.code !== 0) {
-    const { code, message } = saidError(ack);
+    const { code, message } = clientError(ack);
     throw new Refusal(code, message);
   }
   return ack;
@@ -230,12 +230,12 @@ async function command(
 async function read(
   context: MethodContext,
   call: MethodCall,
-  asked: ReadAsked,
+  wanted: ReadCommand,
 ): Promise<object> {
-  const { channel = "", name, data, said } = readOf(asked, context.limits.history_messages)!;
+  const { channel = "", name, data, answered } = readOf(wanted, context.limits.history_messages)!;
   const ack = await command(context, call, channel, name, data);
   await slice(call.caller.identity.tenant_id);
-  const { error, ...result } = said(ack);
+  const { error, ...result } = answered(ack);
   if (error !== undefined) throw new Refusal(error.code ?? 0, error.message ?? "");
   const [read = {}] = Object.values(result);
   return read;
@@ -340,8 +340,8 @@ async function listChannels(
   const channels = (found.rooms as { room_id: string; subscribers: number }[]).flatMap(
     ({ room_id, subscribers: num_clients }) => {
       const channel = channelOf(room_id, prefix);
-      const is_asked = channel !== undefined && (pattern === "" || isLike(channel, pattern));
-      return is_asked ? [[channel, { num_clients }] as const] : [];
+      const is_wanted = channel !== undefined && (pattern === "" || isLike(channel, pattern));
+      return is_wanted ? [[channel, { num_clients }] as const] : [];
     },
   );
   return { channels: Object.fromEntries(channels) };
@@ -392,7 +392,7 @@ export const METHODS: ReadonlyMap<string, Method> = new Map<string, Method>([
   ...Object.entries({ presence: Channel, presence_stats: Channel, history: History }).map(
     ([name, schema]): [string, Method] => [
       name,
-      method(schema, (context, call, asked) => read(context, call, { [name]: asked })),
+      method(schema, (context, call, params) => read(context, call, { [name]: params })),
     ],
   ),
   [

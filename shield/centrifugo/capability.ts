@@ -55,7 +55,7 @@ export const CENTRIFUGO: Capability<SendOrder> = {
       },
     });
     ENTRIES.set(parts, entry);
-    return (...asked) => api(...asked) ?? entry.answer(...asked);
+    return (...args) => api(...args) ?? entry.answer(...args);
   },
   async start({ log }, parts) {
     const entry = ENTRIES.get(parts);

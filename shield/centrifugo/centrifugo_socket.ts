@@ -20,17 +20,17 @@ import { calledBy, connectedOf, joinsOf, readOf, resultOf, ttlOf } from "./answe
 import type { Answer, Member, Read } from "./answers.ts";
 import { requireChannel, roomOf } from "./channel.ts";
 import {
+  type ClientError,
+  clientError,
   DISCONNECT,
   disconnectFor,
   disconnectOf,
   ERROR,
   Refusal,
-  type SaidError,
-  saidError,
   UNSUBSCRIBE,
 } from "./codes.ts";
 import { dataOf, type Form } from "./forms.ts";
-import { type Asked, type Command, jsonData, type Publication } from "./messages.ts";
+import { type Command, jsonData, type Publication, type RequestOf } from "./messages.ts";
 import type { Reply, Resumed } from "./messages.ts";
 import { Opening, pushesOf } from "./opening.ts";
 import type { DeltaBases, RoomMessage, RoomMessages, Signal } from "./publications.ts";
@@ -93,7 +93,7 @@ export class CentrifugoSocket implements ClientSocket {
   /** The queue of commands, until `connect` is answered or the client has its next slice. */
   readonly #waiting = new WaitingWork<Command>();
   readonly #channels = new Map<string, Channel>();
-  readonly #asked = new Map<number, Answered>();
+  readonly #pending = new Map<number, Answered>();
   #requests = 0;
   #closed: number | undefined;
   #end: { readonly code: number; readonly reason: string } | undefined;
@@ -156,11 +156,11 @@ export class CentrifugoSocket implements ClientSocket {
   send(frame: string | Uint8Array<ArrayBuffer>): void {
     if (typeof frame === "string") return;
     if (frame[0] === Opcode.MSG) return this.#onMessage(this.#options.messages.of(frame));
-    const said = decodeServerFrame(frame);
-    if (said.kind === "ack") return this.#onAck(Number(said.ack.request_id), said.ack);
-    if (said.kind === "ping") return this.#reply({});
-    if (said.kind === "welcome") return this.#onWelcome(said.welcome);
-    if (said.kind === "err") this.#onRefused(said);
+    const received = decodeServerFrame(frame);
+    if (received.kind === "ack") return this.#onAck(Number(received.ack.request_id), received.ack);
+    if (received.kind === "ping") return this.#reply({});
+    if (received.kind === "welcome") return this.#onWelcome(received.welcome);
+    if (received.kind === "err") this.#onRefused(received);
   }
 
   close(code: number, reason: string): void {
@@ -213,7 +213,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#open();
   }
 
-  #fail(id: number, error: SaidError): void {
+  #fail(id: number, error: ClientError): void {
     if (id !== NO_REPLY) this.#reply({ id, error });
   }
 
@@ -250,7 +250,7 @@ export class CentrifugoSocket implements ClientSocket {
     void this.#waiting.run(tenant_id, (command) => this.#run(command), rest);
   }
 
-  async #connect(id: number, { token = "", subs = {} }: Asked<"connect">): Promise<void> {
+  async #connect(id: number, { token = "", subs = {} }: RequestOf<"connect">): Promise<void> {
     this.#connecting = id;
     this.#resumed = new Map(Object.entries(subs));
     try {
@@ -259,19 +259,19 @@ export class CentrifugoSocket implements ClientSocket {
       this.#connecting = undefined;
       this.#waiting.clear();
       const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
-      const said = saidError(refusal);
+      const sent = clientError(refusal);
       // The client gets a new token and sends `connect` again.
-      if (refusal.reason === "token-expired") return this.#fail(id, said);
-      this.#disconnect(disconnectFor(refusal), said.message);
+      if (refusal.reason === "token-expired") return this.#fail(id, sent);
+      this.#disconnect(disconnectFor(refusal), sent.message);
     }
   }
 
   #onWelcome(welcome: Welcome): void {
     this.#client = welcome.connection_id;
     this.#welcome = welcome;
-    const asked = this.#server_side.flatMap((one) => this.#served(one) ?? []);
-    this.#opening = new Opening(asked);
-    for (const channel of asked) this.#askSubscribe(NO_REPLY, channel);
+    const served = this.#server_side.flatMap((one) => this.#served(one) ?? []);
+    this.#opening = new Opening(served);
+    for (const channel of served) this.#askSubscribe(NO_REPLY, channel);
     this.#open();
   }
 
@@ -290,10 +290,10 @@ export class CentrifugoSocket implements ClientSocket {
   #run(command: Command): void {
     const { id = NO_REPLY } = command;
     try {
-      this.#runAsked(id, command);
+      this.#runCommand(id, command);
     } catch (error) {
       if (!(error instanceof Refusal || error instanceof ArqonError)) throw error;
-      this.#fail(id, error instanceof Refusal ? error.said : saidError(error));
+      this.#fail(id, error instanceof Refusal ? error.error : clientError(error));
       this.#count();
     }
   }
@@ -303,7 +303,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#events?.message(encodePong(new Uint8Array()));
   }
 
-  #runAsked(id: number, command: Command): void {
+  #runCommand(id: number, command: Command): void {
     const { subscribe, unsubscribe, publish } = command;
     if (subscribe !== undefined) return this.#subscribe(id, subscribe);
     if (unsubscribe !== undefined) return this.#unsubscribe(id, unsubscribe);
@@ -345,7 +345,7 @@ export class CentrifugoSocket implements ClientSocket {
       const message = `with what the bus adds, more than ${this.#options.max_frame_bytes} bytes`;
       return then({ code: 413, reason: "too-large", message });
     }
-    this.#asked.set(id, then);
+    this.#pending.set(id, then);
     this.#events?.message(frame);
   }
 
@@ -354,19 +354,19 @@ export class CentrifugoSocket implements ClientSocket {
     const encode: Request = (request_id) => encodePub(writeEnvelope({ ...envelope, request_id }));
     this.#ask(encode, (answer) => {
       if (answer.code === 0) then(answer);
-      else this.#fail(id, saidError(answer));
+      else this.#fail(id, clientError(answer));
     });
   }
 
-  #subscribe(id: number, asked: Asked<"subscribe">): void {
-    const { channel: name = "", token = "" } = asked;
-    const again = () => this.#run({ id, subscribe: { ...asked, token: "" } });
-    if (token !== "") return this.#takeToken(id, asked, again);
+  #subscribe(id: number, request: RequestOf<"subscribe">): void {
+    const { channel: name = "", token = "" } = request;
+    const again = () => this.#run({ id, subscribe: { ...request, token: "" } });
+    if (token !== "") return this.#takeToken(id, request, again);
     const room_id = this.#room(name);
     if (this.#channels.has(room_id)) {
       throw new Refusal(ERROR.already_subscribed, `already in ${name}`);
     }
-    const channel = channelOf(asked, room_id, this.#connection?.identity, this.#options);
+    const channel = channelOf(request, room_id, this.#connection?.identity, this.#options);
     this.#channels.set(room_id, channel);
     this.#askSubscribe(id, channel);
   }
@@ -394,7 +394,7 @@ export class CentrifugoSocket implements ClientSocket {
         without.add(left_out);
         return this.#askSubscribe(id, channel);
       }
-      if (is_wanted && channel.server !== undefined && saidError(answer).temporary) {
+      if (is_wanted && channel.server !== undefined && clientError(answer).temporary) {
         const wait_ms = (answer.retry_after_ms || LATER_MS) * (1 + this.#options.random());
         channel.timer = setTimeout(() => this.#askSubscribe(id, channel), wait_ms);
         this.#opening?.hurry();
@@ -405,7 +405,7 @@ export class CentrifugoSocket implements ClientSocket {
       if (answer.code === 0 && !this.#channels.has(room_id)) this.#connection?.leave(room_id);
       if (channel.server !== undefined) return this.#onServed(channel, answer, is_wanted, member);
       if (answer.code === 0 && is_wanted) return this.#onSubscribed(id, channel, answer);
-      this.#fail(id, is_wanted ? saidError(answer) : LEFT);
+      this.#fail(id, is_wanted ? clientError(answer) : LEFT);
     });
   }
 
@@ -414,9 +414,9 @@ export class CentrifugoSocket implements ClientSocket {
     try {
       const room_id = this.#room(server.channel);
       if (this.#channels.has(room_id)) return undefined;
-      const asked = { ...from, channel: server.channel };
+      const request = { ...from, channel: server.channel };
       const identity = this.#connection?.identity;
-      const channel = channelOf(asked, room_id, identity, this.#options, server);
+      const channel = channelOf(request, room_id, identity, this.#options, server);
       this.#channels.set(room_id, channel);
       return channel;
     } catch (error) {
@@ -451,7 +451,7 @@ export class CentrifugoSocket implements ClientSocket {
     this.#reply({ id, subscribe: { ...this.#ttlOf(room_id), ...place, ...deltas } });
   }
 
-  #unsubscribe(id: number, { channel = "" }: Asked<"unsubscribe">): void {
+  #unsubscribe(id: number, { channel = "" }: RequestOf<"unsubscribe">): void {
     const room_id = roomOf(channel, this.#options.room_prefix);
     this.#part(this.#forget(room_id));
     this.#reply({ id, unsubscribe: {} });
@@ -465,7 +465,7 @@ export class CentrifugoSocket implements ClientSocket {
     if (!channel.is_in) this.#ask(unsubOf(channel.room_id), () => {});
   }
 
-  #publish(id: number, { channel, data, type = 0 }: Asked<"publish">): void {
+  #publish(id: number, { channel, data, type = 0 }: RequestOf<"publish">): void {
     const room_id = this.#room(channel);
     if (type !== 0 || data === undefined) {
       throw new ArqonError("invalid-field", "expected data, and no map");
@@ -474,34 +474,34 @@ export class CentrifugoSocket implements ClientSocket {
     this.#askFor(id, { room_id, event }, () => this.#reply({ id, publish: {} }));
   }
 
-  #read(id: number, { channel, name, data, said }: Read): void {
+  #read(id: number, { channel, name, data, answered }: Read): void {
     const command = { name, data: data.bytes, content_type: data.content_type };
     const room_id = this.#room(channel);
-    this.#askFor(id, { room_id, command }, (answer) => this.#reply({ id, ...said(answer) }));
+    this.#askFor(id, { room_id, command }, (answer) => this.#reply({ id, ...answered(answer) }));
   }
 
   /** Verifies the token of a channel, then calls `then`. */
-  #takeToken(id: number, { channel = "", token = "" }: Asked<"sub_refresh">, then: () => void) {
+  #takeToken(id: number, { channel = "", token = "" }: RequestOf<"sub_refresh">, then: () => void) {
     const room_id = roomOf(channel, this.#options.room_prefix);
     this.#tokens.take(channel, room_id, token).then((is_wanted) => {
       if (is_wanted) then();
       else this.#fail(id, LEFT);
     }, (error) => {
       const refusal = error instanceof ArqonError ? error : new ArqonError("internal");
-      const { code, ...said } = saidError(refusal);
+      const { code, ...rest } = clientError(refusal);
       // A new token can replace an expired one. An invalid token permits no more than no token.
       const is_wrong = code === ERROR.unauthorized;
-      this.#fail(id, { ...said, code: is_wrong ? ERROR.permission_denied : code });
+      this.#fail(id, { ...rest, code: is_wrong ? ERROR.permission_denied : code });
     });
   }
 
-  #subRefresh(id: number, asked: Asked<"sub_refresh">): void {
+  #subRefresh(id: number, request: RequestOf<"sub_refresh">): void {
     this.#count();
-    const { channel = "", token = "" } = asked;
+    const { channel = "", token = "" } = request;
     if (token === "") return this.#reply({ id, sub_refresh: { expires: false } });
     const room_id = roomOf(channel, this.#options.room_prefix);
     if (!this.#channels.has(room_id)) throw new ArqonError("not-found", `not in ${channel}`);
-    this.#takeToken(id, asked, () => {
+    this.#takeToken(id, request, () => {
       this.#reply({ id, sub_refresh: { expires: false, ...this.#ttlOf(room_id) } });
     });
   }
@@ -512,12 +512,12 @@ export class CentrifugoSocket implements ClientSocket {
     return until_ms === Infinity ? {} : ttlOf(until_ms, this.#options.now());
   }
 
-  #refresh(id: number, { token = "" }: Asked<"refresh">): void {
+  #refresh(id: number, { token = "" }: RequestOf<"refresh">): void {
     this.#ask((request_id) => encodeRefresh({ token, request_id }), (answer) => {
       const { token_expires_ms = 0, reason } = resultOf(answer);
       // The bus closes the connection next. The client then gets a new token and reconnects.
       if (reason === "token-expired") return this.endAs(DISCONNECT.expired, "expired");
-      if (answer.code !== 0) return this.#fail(id, saidError(answer));
+      if (answer.code !== 0) return this.#fail(id, clientError(answer));
       const { now, version } = this.#options;
       const ttl = ttlOf(token_expires_ms, now());
       this.#reply({ id, refresh: { client: this.#client, version, ...ttl } });
@@ -525,7 +525,7 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   /** The method is a channel, `/` and the name of a command in its room. */
-  #rpc(id: number, { method = "", data }: Asked<"rpc">): void {
+  #rpc(id: number, { method = "", data }: RequestOf<"rpc">): void {
     const at = method.lastIndexOf("/");
     if (at <= 0) throw new Refusal(ERROR.not_available, "expected CHANNEL/COMMAND as the method");
     const room_id = this.#room(method.slice(0, at));
@@ -537,8 +537,8 @@ export class CentrifugoSocket implements ClientSocket {
   }
 
   #onAck(request: number, answer: Answer): void {
-    const then = this.#asked.get(request);
-    this.#asked.delete(request);
+    const then = this.#pending.get(request);
+    this.#pending.delete(request);
     then?.(answer);
   }
 

@@ -67,11 +67,10 @@ export class ChannelTokens {
     if (client === undefined || this.#verified.get(room_id) !== token) return false;
     this.#verified.delete(room_id);
     requireSameUser(client.identity, lender);
-    const { claims, expires_ms } = lender;
+    const { claims, claims: { expire_at }, expires_ms } = lender;
     if (claims.channel !== channel) {
       throw new ArqonError("not-granted", `the token is not for ${channel}`);
     }
-    const { expire_at } = claims;
     const until_ms = typeof expire_at === "number" ? untilOf(expire_at) : expires_ms;
     if (until_ms <= now()) throw new ArqonError("token-expired", "expire_at is over");
     this.hold(room_id, until_ms, memberMetaOf(claims), lender);
@@ -105,10 +104,9 @@ export class ChannelTokens {
   }
 
   #grant(): void {
-    const grants = [...this.#held].map(([room, { lender }]): Grant => {
-      return { room, actions: ["subscribe"], lender };
-    });
-    this.#options.connection()?.grant(grants);
+    this.#options.connection()?.grant(
+      [...this.#held].map(([room, { lender }]) => ({ room, actions: ["subscribe"], lender })),
+    );
   }
 
   #wait(room_id: string, held: Held): void {

@@ -59,7 +59,7 @@ const ERROR_OF_CODE: Readonly<Record<number, number>> = {
 };
 
 /** An error as a client receives it. */
-export interface SaidError {
+export interface ClientError {
   readonly code: number;
   readonly message: string;
   /** The client may retry. */
@@ -71,13 +71,13 @@ const FOREIGN = /^(?:token-(?!expired|revoked)|refresh-refused$)/;
 const TOKENS_PAGE = "docs/moving_centrifugo.md#tokens";
 
 /** Translates a refusal of the bus into Centrifugo's error. */
-export function saidError(
+export function clientError(
   { code, reason, message }: {
     readonly code: number;
     readonly reason?: string;
     readonly message?: string;
   },
-): SaidError {
+): ClientError {
   const known = reason !== undefined && isReason(reason) ? reason : undefined;
   const number = (known && ERROR_OF[known]) ?? ERROR_OF_CODE[code] ?? ERROR.internal;
   const page = FOREIGN.test(reason ?? "") ? ` (${TOKENS_PAGE})` : "";
@@ -88,11 +88,11 @@ export function saidError(
 
 /** A refusal with an error code of Centrifugo. */
 export class Refusal extends Error {
-  readonly said: SaidError;
+  readonly error: ClientError;
 
   constructor(code: number, message: string) {
     super(message);
-    this.said = { code, message };
+    this.error = { code, message };
   }
 }
 

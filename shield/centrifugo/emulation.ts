@@ -39,7 +39,7 @@ export const isEmulated = (path: string): boolean =>
 /** The dependencies in the process. */
 export interface EmulationContext {
   readonly readers: EventReaders;
-  readonly forwarding: Pick<Forwarding, "hear" | "forward">;
+  readonly forwarding: Pick<Forwarding, "listen" | "forward">;
   readonly node_id: string;
   readonly heartbeat_ms: number;
   readonly max_frame_bytes: number;
@@ -145,7 +145,7 @@ export class Emulation {
     const in_query = is_sse && request.method === "GET";
     if (!in_query) requireMethod(request, "POST");
     const { forwarding, max_frame_bytes } = this.#context;
-    await forwarding.hear("centrifugo", ({ session = "" }, frame) => this.#hand(session, frame));
+    await forwarding.listen("centrifugo", ({ session = "" }, frame) => this.#hand(session, frame));
     const is_binary = !is_sse && request.headers.get("content-type") === BINARY;
     const way = is_sse ? SSE : is_binary ? MESSAGES : LINES;
     if (in_query) return { way, first: searchParams.get(CONNECT) ?? "" };

@@ -62,9 +62,9 @@ Deno.test("bytes that are JSON reach a JSON client as JSON, others as text or ba
 });
 
 Deno.test("names of tags and channels never turn a value into data", () => {
-  const said = { bytes: "}}", content_type: "" };
+  const bytes = { bytes: "}}", content_type: "" };
   const subs = Object.fromEntries(["bytes", "content_type", "data"].map((name) => [name, {}]));
-  const reply: Reply = { push: { channel: "a", pub: { tags: said } }, connect: { subs } };
+  const reply: Reply = { push: { channel: "a", pub: { tags: bytes } }, connect: { subs } };
   assert.deepEqual(JSON.parse(String(JSON_FORM.encode(reply))), reply);
 });
 

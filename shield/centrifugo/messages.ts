@@ -134,7 +134,7 @@ export const COMMAND = table({
 /** A client's command. */
 export type Command = Message<typeof COMMAND>;
 /** The parameters of a command, by its name. */
-export type Asked<Name extends keyof Command> = NonNullable<Command[Name]>;
+export type RequestOf<Name extends keyof Command> = NonNullable<Command[Name]>;
 
 const INFO = table({ info: [1, CLIENT_INFO] });
 const SUBSCRIBED = table({

@@ -16,27 +16,27 @@ type Frame = string | Uint8Array<ArrayBuffer>;
 /** The server-side subscriptions of one client until its `connect` is answered. */
 export class Opening {
   readonly #subs = new Map<string, Subscribed>();
-  readonly #asked: Set<Channel>;
+  readonly #requested: Set<Channel>;
   readonly #frames: Frame[] = [];
   #size = 0;
 
-  constructor(asked: readonly Channel[]) {
-    this.#asked = new Set(asked);
+  constructor(requested: readonly Channel[]) {
+    this.#requested = new Set(requested);
   }
 
   /** Whether to answer the client now. */
   get is_over(): boolean {
-    return this.#asked.size === 0 || this.#size > HELD_MAX;
+    return this.#requested.size === 0 || this.#size > HELD_MAX;
   }
 
   /** Adds a pending subscription. */
   add(channel: Channel): void {
-    this.#asked.add(channel);
+    this.#requested.add(channel);
   }
 
   /** Ends a pending subscription; without `subscribed` it failed. */
   end(channel: Channel, subscribed?: Subscribed): void {
-    this.#asked.delete(channel);
+    this.#requested.delete(channel);
     if (subscribed !== undefined) this.#subs.set(channel.name, subscribed);
   }
 
@@ -52,7 +52,7 @@ export class Opening {
 
   /** The listed subscriptions and the buffered frames. The list has a pending recovery as recovered. */
   finish(): { subs: Readonly<Record<string, Subscribed>>; frames: readonly Frame[] } {
-    for (const channel of this.#asked) {
+    for (const channel of this.#requested) {
       const { name, position } = channel;
       if (position === undefined) continue;
       channel.is_listed = true;

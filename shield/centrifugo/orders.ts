@@ -36,7 +36,7 @@ export type SendOrder = (nodes: Iterable<string>, order: Order) => Promise<void>
 
 /** The dependencies of orders in the process. */
 export interface OrderContext extends Pick<Parts, "node_id" | "connections" | "signals"> {
-  readonly forwarding: Pick<Forwarding, "hear" | "forward">;
+  readonly forwarding: Pick<Forwarding, "listen" | "forward">;
   readonly log: Pick<Logger, "info">;
 }
 
@@ -66,7 +66,7 @@ async function carryOut({ connections, signals, log }: OrderContext, order: Orde
 /** Subscribes to orders and returns their sender. Rejects with `spine-unavailable`. */
 export async function startOrders(context: OrderContext): Promise<SendOrder> {
   const { node_id, forwarding } = context;
-  await forwarding.hear(
+  await forwarding.listen(
     "centrifugo-order",
     (_, body) => carryOut(context, JSON.parse(new TextDecoder().decode(body))),
   );

@@ -5,7 +5,7 @@ import type { Identity } from "../auth/identity.ts";
 import type { DeltaBase } from "./publications.ts";
 import type { Result } from "./answers.ts";
 import { offsetOf } from "./messages.ts";
-import type { Asked, Data, Subscribed } from "./messages.ts";
+import type { Data, RequestOf, Subscribed } from "./messages.ts";
 import { ERROR, Refusal } from "./codes.ts";
 import { filterOf } from "./tags.ts";
 
@@ -72,7 +72,7 @@ export interface ChannelClasses {
 }
 
 /** Throws a `Refusal` for an unsupported kind of subscription or delta. */
-function requireSupported({ type = 0, delta = "" }: Asked<"subscribe">): void {
+function requireSupported({ type = 0, delta = "" }: RequestOf<"subscribe">): void {
   const refuse = (message: string) => new Refusal(ERROR.not_available, message);
   if (type !== 0) throw refuse("only streams are available: no maps, no shared polls");
   if (delta !== "" && delta !== "fossil") throw refuse("of deltas only fossil is available");
@@ -80,15 +80,15 @@ function requireSupported({ type = 0, delta = "" }: Asked<"subscribe">): void {
 
 /** The channel of a subscribe command. Throws `invalid-filter`, `invalid-field`, or a `Refusal`. */
 export function channelOf(
-  asked: Asked<"subscribe">,
+  request: RequestOf<"subscribe">,
   room_id: string,
   identity: Identity | undefined,
   { hasMembers, hasJoins, hasDeltas, isLossy }: ChannelClasses,
   server?: ServerSide,
 ): Channel {
-  requireSupported(asked);
-  const { channel = "", recover, epoch = "", join_leave, flag = 0, tf, delta } = asked;
-  const offset = offsetOf(asked.offset);
+  requireSupported(request);
+  const { channel = "", recover, epoch = "", join_leave, flag = 0, tf, delta } = request;
+  const offset = offsetOf(request.offset);
   const from = { offset, epoch: epoch === "" && offset === 0 ? ANY_EPOCH : epoch };
   const joins = join_leave === true || hasJoins(room_id);
   const is_member = (joins || hasMembers(room_id)) && identity !== undefined &&
@@ -135,8 +135,8 @@ export function subOf({ room_id, position, without, filter }: Channel, info: unk
   const presence = !without.has("presence");
   const member_meta = presence && info !== undefined ? encodeUtf8(JSON.stringify(info)) : undefined;
   const { offset, epoch } = without.has("position") ? {} : position ?? {};
-  const asked = { room_id, presence, member_meta, after_offset: offset, epoch, filter };
-  return (request_id) => encodeSub({ ...asked, request_id });
+  const request = { room_id, presence, member_meta, after_offset: offset, epoch, filter };
+  return (request_id) => encodeSub({ ...request, request_id });
 }
 
 /** The UNSUB of a room. */

@@ -27,10 +27,10 @@ import { Liveness } from "./liveness.ts";
 import type { Outbox } from "../fanout/outbox.ts";
 import type { Caller } from "../message/caller.ts";
 import type { Attendance } from "./attendance.ts";
-import type { EndSaid, Observer } from "../message/observers.ts";
+import type { Observer, SentEnd } from "../message/observers.ts";
 import type { Rates, RateTable } from "../rates/rates.ts";
 import { ackFrame, errFrame, pingFrame, welcomeFrame } from "./reply_frames.ts";
-import type { ErrSaid } from "./reply_frames.ts";
+import type { SentError } from "./reply_frames.ts";
 import { ReplyOrder } from "./reply_order.ts";
 import { EMPTY_ACK, NO_REQUEST, placeOf, requestOf } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
@@ -59,7 +59,7 @@ export interface ConnectionProcess {
   /** Ends one subscription at once. */
   readonly leave: (connection: Connection, room_id: string) => void;
   /** Called once, after the connection has ended for whatever reason. */
-  readonly onEnd: (connection: Connection, end: EndSaid) => void;
+  readonly onEnd: (connection: Connection, end: SentEnd) => void;
   /** Called with each refusal that a client receives, as `Observer.denied` is. */
   readonly onDenied?: NonNullable<Observer["denied"]>;
   /** Called for an error that is a bug, not a refusal. */
@@ -266,7 +266,7 @@ export class Connection {
   }
 
   ping(): void {
-    this.liveness.asked(this.#process.now());
+    this.liveness.onAsked(this.#process.now());
     this.send(pingFrame(this.text, EMPTY_BODY));
   }
 
@@ -277,7 +277,7 @@ export class Connection {
     const { stats, limits, now } = this.#process;
     const now_ms = now();
     const place = ++this.#places;
-    this.liveness.heard(now_ms);
+    this.liveness.onReceived(now_ms);
     const size_bytes = typeof data === "string" ? frameBytes(data) : data.length;
     stats.ingress_bytes += size_bytes;
     this.tenant.ingress_bytes += size_bytes;
@@ -332,8 +332,8 @@ export class Connection {
       });
     } else {
       const { room, action } = placeOf(request) ?? refusal;
-      const said = { code, reason, message, retry_after_ms, room, action };
-      this.err(said, close === 0 ? place : 0);
+      const sent = { code, reason, message, retry_after_ms, room, action };
+      this.err(sent, close === 0 ? place : 0);
     }
     if (close !== 0) this.close(close, reason);
   }
@@ -348,7 +348,7 @@ export class Connection {
   }
 
   /** Sends an ERR once everything before its position has been answered. */
-  err(error: ErrSaid, place: number): void {
+  err(error: SentError, place: number): void {
     const frame = errFrame(this.text, error);
     const order = this.#order;
     if (order === undefined) return this.send(frame);

@@ -20,10 +20,10 @@ function counted(spine: Spine): { spine: Spine; flushes: () => number } {
 }
 
 /** Pushes one callback and resolves with its result. */
-function pushed(queue: FlushQueue, told: (ArqonError | undefined)[] = []) {
+function pushed(queue: FlushQueue, errors: (ArqonError | undefined)[] = []) {
   return new Promise<ArqonError | undefined>((resolve) =>
     queue.push((error) => {
-      told.push(error);
+      errors.push(error);
       resolve(error);
     })
   );
@@ -33,16 +33,16 @@ Deno.test("all callbacks of one turn share one flush, and each is called once", 
   await using embedded = testSpine();
   const { spine, flushes } = counted(embedded.spine);
   const queue = new FlushQueue(spine);
-  const told: (ArqonError | undefined)[] = [];
-  const first = Array.from({ length: 100 }, () => pushed(queue, told));
-  assert.deepEqual([flushes(), told.length], [0, 0], "nothing happens inside the turn");
+  const errors: (ArqonError | undefined)[] = [];
+  const first = Array.from({ length: 100 }, () => pushed(queue, errors));
+  assert.deepEqual([flushes(), errors.length], [0, 0], "nothing happens inside the turn");
   await Promise.all(first);
-  assert.deepEqual([flushes(), told.length], [1, 100]);
-  await Promise.all(Array.from({ length: 50 }, () => pushed(queue, told)));
-  assert.deepEqual([flushes(), told.length], [2, 150]);
+  assert.deepEqual([flushes(), errors.length], [1, 100]);
+  await Promise.all(Array.from({ length: 50 }, () => pushed(queue, errors)));
+  assert.deepEqual([flushes(), errors.length], [2, 150]);
   await setImmediate();
-  assert.deepEqual([flushes(), told.length], [2, 150], "an empty queue makes no flush");
-  assert.ok(told.every((error) => error === undefined));
+  assert.deepEqual([flushes(), errors.length], [2, 150], "an empty queue makes no flush");
+  assert.ok(errors.every((error) => error === undefined));
 });
 
 Deno.test("a flush covers everything published before the call", async () => {
@@ -72,8 +72,8 @@ Deno.test("a closed engine refuses every waiting callback with spine-unavailable
   const embedded = testSpine();
   const queue = new FlushQueue(embedded.spine);
   await embedded.spine.drain();
-  const told = await Promise.all([pushed(queue), pushed(queue), pushed(queue)]);
-  assert.deepEqual(told.map((error) => error?.reason), Array(3).fill("spine-unavailable"));
+  const errors = await Promise.all([pushed(queue), pushed(queue), pushed(queue)]);
+  assert.deepEqual(errors.map((error) => error?.reason), Array(3).fill("spine-unavailable"));
 });
 
 Deno.test("awaited confirmations settle with the callbacks, by the same flush or refusal", async () => {

@@ -12,7 +12,7 @@ export class Liveness {
   /** The number of received complete messages, for operators. */
   received = 0;
   /** Time of the last complete message, or the start. */
-  #heard_after_ms = 0;
+  #received_after_ms = 0;
   /** Time of the first PING since then; undefined if there was none. */
   #asked_after_ms: number | undefined;
   /** True once the client has answered a PING, which shows that it can. */
@@ -27,13 +27,13 @@ export class Liveness {
   }
 
   /** Time of the last complete message, or the start. */
-  get heard_ms(): number {
-    return this.began_ms + this.#heard_after_ms;
+  get received_ms(): number {
+    return this.began_ms + this.#received_after_ms;
   }
 
   /** Records a complete message. */
-  heard(now_ms: number): void {
-    this.#heard_after_ms = this.#after_ms(now_ms);
+  onReceived(now_ms: number): void {
+    this.#received_after_ms = this.#after_ms(now_ms);
     this.#asked_after_ms = undefined;
     this.received++;
   }
@@ -44,7 +44,7 @@ export class Liveness {
   }
 
   /** Records a sent PING. */
-  asked(now_ms: number): void {
+  onAsked(now_ms: number): void {
     this.#asked_after_ms ??= this.#after_ms(now_ms);
   }
 
@@ -60,7 +60,7 @@ export class Liveness {
 
   /** Whether nothing was received for a heartbeat, and no PING was sent since. */
   isDue(now_ms: number, heartbeat_ms: number): boolean {
-    return this.#asked_after_ms === undefined && now_ms - this.heard_ms >= heartbeat_ms;
+    return this.#asked_after_ms === undefined && now_ms - this.received_ms >= heartbeat_ms;
   }
 
   /** How long a PING has been unanswered, in ms; 0 for a client that need not answer. */

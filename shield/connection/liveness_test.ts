@@ -8,7 +8,7 @@ Deno.test("a client that has never answered a PING may stay silent", () => {
   const liveness = new Liveness(0);
   assert(!liveness.isDue(999, BEAT_MS));
   assert(liveness.isDue(1_000, BEAT_MS));
-  liveness.asked(1_000);
+  liveness.onAsked(1_000);
   assert(!liveness.isDue(9_000, BEAT_MS), "pinged once until something is received");
   assert.equal(liveness.overdue_ms(9_000), 0);
 });
@@ -17,27 +17,27 @@ Deno.test("a client that has answered before is overdue from the first unanswere
   const liveness = new Liveness(0);
   liveness.answered();
   assert.equal(liveness.overdue_ms(5_000), 0, "no PING was sent");
-  liveness.asked(1_000);
-  liveness.asked(2_000);
+  liveness.onAsked(1_000);
+  liveness.onAsked(2_000);
   assert.equal(liveness.overdue_ms(3_000), 2_000);
 });
 
 Deno.test("a client that has answered once must always answer", () => {
   const liveness = new Liveness(0);
-  liveness.asked(1_000);
-  liveness.heard(1_100);
+  liveness.onAsked(1_000);
+  liveness.onReceived(1_100);
   liveness.answered();
   assert.equal(liveness.overdue_ms(3_000), 0);
   assert(liveness.isDue(2_100, BEAT_MS));
-  liveness.asked(2_100);
+  liveness.onAsked(2_100);
   assert.equal(liveness.overdue_ms(4_200), 2_100);
 });
 
 Deno.test("any complete message is an answer", () => {
   const liveness = new Liveness(0);
   liveness.answered();
-  liveness.asked(1_000);
-  liveness.heard(2_900);
+  liveness.onAsked(1_000);
+  liveness.onReceived(2_900);
   assert.equal(liveness.overdue_ms(9_000), 0);
 });
 
@@ -46,7 +46,7 @@ Deno.test("time in which this process stalled does not count", () => {
   liveness.answered();
   liveness.excuse(5_000);
   assert(liveness.isDue(1_000, BEAT_MS), "no PING was sent: nothing to excuse");
-  liveness.asked(1_000);
+  liveness.onAsked(1_000);
   liveness.excuse(5_000);
   assert.equal(liveness.overdue_ms(7_500), 1_500);
 });
@@ -55,10 +55,10 @@ Deno.test("after a clock jump back by an hour, a silent client is pinged, and fo
   const hour_ms = 3_600_000;
   const liveness = new Liveness(2 * hour_ms);
   liveness.answered();
-  liveness.heard(2 * hour_ms + 500);
+  liveness.onReceived(2 * hour_ms + 500);
   liveness.setBack(hour_ms);
   assert(!liveness.isDue(hour_ms + 1_499, BEAT_MS));
   assert(liveness.isDue(hour_ms + 1_500, BEAT_MS));
-  liveness.asked(hour_ms + 1_500);
+  liveness.onAsked(hour_ms + 1_500);
   assert.equal(liveness.overdue_ms(hour_ms + 4_000), 2_500);
 });

@@ -16,7 +16,7 @@ import type { Frame } from "../fanout/frame_bytes.ts";
 import type { RefusedPlace } from "../message/request_ref.ts";
 
 /** The content of a refusal without a request. */
-export type ErrSaid =
+export type SentError =
   & Pick<Ack, "code" | "reason" | "message" | "retry_after_ms">
   & Partial<RefusedPlace>;
 
@@ -26,20 +26,20 @@ export function ackFrame(text: boolean, ack: Ack): Frame {
 }
 
 /** The last encoded refusal, and its frame: a flooding client gets the same one repeatedly. */
-let last: { readonly text: boolean; readonly error: ErrSaid; readonly frame: Frame } | undefined;
+let last: { readonly text: boolean; readonly error: SentError; readonly frame: Frame } | undefined;
 
-function isSame({ text, error }: NonNullable<typeof last>, as: boolean, said: ErrSaid): boolean {
-  return text === as && error.code === said.code &&
-    error.reason === said.reason && error.message === said.message &&
-    error.retry_after_ms === said.retry_after_ms && error.room === said.room &&
-    error.action === said.action;
+function isSame({ text, error }: NonNullable<typeof last>, as: boolean, other: SentError): boolean {
+  return text === as && error.code === other.code &&
+    error.reason === other.reason && error.message === other.message &&
+    error.retry_after_ms === other.retry_after_ms && error.room === other.room &&
+    error.action === other.action;
 }
 
 /** The frame of a refusal without a request. It must not be changed: others may get it, too. */
-export function errFrame(text: boolean, error: ErrSaid): Frame {
+export function errFrame(text: boolean, error: SentError): Frame {
   if (last !== undefined && isSame(last, text, error)) return last.frame;
-  const { room: room_id = "", ...said } = error;
-  const frame = text ? encodeTextErr(error) : encodeErr({ ...said, room_id });
+  const { room: room_id = "", ...rest } = error;
+  const frame = text ? encodeTextErr(error) : encodeErr({ ...rest, room_id });
   last = { text, error, frame };
   return frame;
 }

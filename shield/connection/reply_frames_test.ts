@@ -1,9 +1,9 @@
 /** A refusal is encoded once for all clients that get it, and only for them. */
 import assert from "node:assert/strict";
 import { errFrame } from "./reply_frames.ts";
-import type { ErrSaid } from "./reply_frames.ts";
+import type { SentError } from "./reply_frames.ts";
 
-const SAID: ErrSaid = {
+const ERROR: SentError = {
   code: 429,
   reason: "rate-limited",
   message: "rate limited: retry after 1 ms",
@@ -12,23 +12,23 @@ const SAID: ErrSaid = {
 
 Deno.test("a repeated refusal in the same form is the same frame", () => {
   for (const text of [false, true]) {
-    assert.equal(errFrame(text, { ...SAID }), errFrame(text, { ...SAID }));
+    assert.equal(errFrame(text, { ...ERROR }), errFrame(text, { ...ERROR }));
   }
 });
 
 Deno.test("another form, or any other member, is another frame", () => {
-  const others: ErrSaid[] = [
-    { ...SAID, code: 503 },
-    { ...SAID, reason: "draining" },
-    { ...SAID, message: "rate limited: retry after 2 ms" },
-    { ...SAID, retry_after_ms: 2 },
-    { ...SAID, room: "r" },
-    { ...SAID, room: "r", action: "publish" },
+  const others: SentError[] = [
+    { ...ERROR, code: 503 },
+    { ...ERROR, reason: "draining" },
+    { ...ERROR, message: "rate limited: retry after 2 ms" },
+    { ...ERROR, retry_after_ms: 2 },
+    { ...ERROR, room: "r" },
+    { ...ERROR, room: "r", action: "publish" },
   ];
   for (const other of others) {
-    const before = errFrame(false, SAID);
+    const before = errFrame(false, ERROR);
     assert.notDeepEqual(errFrame(false, other), before);
-    assert.deepEqual(errFrame(false, SAID), before);
+    assert.deepEqual(errFrame(false, ERROR), before);
   }
-  assert.equal(typeof errFrame(true, SAID), "string");
+  assert.equal(typeof errFrame(true, ERROR), "string");
 });

@@ -177,7 +177,7 @@ async function play(frames: readonly Fate[], pending_operations = 1_024): Promis
   const socket = {
     bufferedAmount: 0,
     unfinished_bytes: 0,
-    send: (frame: string | Uint8Array) => void replies.push(said(frame as Uint8Array)),
+    send: (frame: string | Uint8Array) => void replies.push(shown(frame as Uint8Array)),
     close: (code: number) => void replies.push(`closed ${code}`),
     rest() {},
     terminate: () => true,
@@ -246,7 +246,7 @@ function indexOf(operation: ClientOperation): number {
   return operation.kind === "publish" ? Number(operation.envelope.room_id.slice(1)) : -1;
 }
 
-function said(bytes: Uint8Array): string {
+function shown(bytes: Uint8Array): string {
   const frame = decodeServerFrame(bytes);
   if (frame.kind === "ack") return `ack ${Number(frame.ack.request_id) - 1}`;
   if (frame.kind !== "err") return frame.kind;

@@ -179,8 +179,8 @@ type Asking = Pick<ClusterAsker, "ask" | "hello"> | undefined;
 /** Finds the Brain that erases Brain-owned data in one erasure; it is asked once, on demand. */
 export function findBrain(asker: Asking): BrainOf {
   const ask = async () => (await asker?.hello({ of: "brain" }))?.answers[0]?.node_id;
-  let asked: ReturnType<BrainOf> | undefined;
-  return () => asked ??= ask();
+  let answer: ReturnType<BrainOf> | undefined;
+  return () => answer ??= ask();
 }
 
 /** How long a Brain may take for one question, in ms. */

@@ -202,9 +202,9 @@ Deno.test("receivers that hold the same data share one diff, and a newcomer gets
 Deno.test("no diff of what the bus or a backend says, of signals, small data, or in a class without", () => {
   const deltas = new DeltaBases(LIMITS, new DeltaCounts());
   const data = new Uint8Array(100);
-  const said = outgoing(frameFor("k", data));
-  assert.equal(deltas.of(room(), { ...said, is_own: true }), undefined);
-  assert.equal(deltas.of({ room_class: { delta: "none" }, bases: undefined }, said), undefined);
+  const sent = outgoing(frameFor("k", data));
+  assert.equal(deltas.of(room(), { ...sent, is_own: true }), undefined);
+  assert.equal(deltas.of({ room_class: { delta: "none" }, bases: undefined }, sent), undefined);
   const frame = (bytes: Uint8Array) =>
     deltas.of(room(), outgoing(bytes))!.frameFor(new Reader(), false);
   assert.ok(frame(frameFor("k", data)));

@@ -75,7 +75,7 @@ export function startDurable(start: DurableStart): StartedDurable {
       classes,
       room: (tenant_id, room_id, events) =>
         new DurableChannel({
-          open: (heard) => open(tenant_id, room_id, heard),
+          open: (receivedOf) => open(tenant_id, room_id, receivedOf),
           release,
           timeout_ms,
           ...events,

@@ -81,9 +81,9 @@ Deno.test("queued messages of a room that the client has left are left out, and 
 
 Deno.test("a message without a key is never left out: it is refused if nothing else fits", () => {
   const { queue, stats, drain } = backlog({ unsent_bytes_max: 100 });
-  const asked = { ...of("a", "drop-oldest"), key: () => undefined };
-  for (let count = 0; count < 10; count++) assert.ok(queue.push(named(`s${count}`), asked, 0));
-  assert.equal(queue.push(named("s10"), asked, 0), false);
+  const options = { ...of("a", "drop-oldest"), key: () => undefined };
+  for (let count = 0; count < 10; count++) assert.ok(queue.push(named(`s${count}`), options, 0));
+  assert.equal(queue.push(named("s10"), options, 0), false);
   assert.equal(stats.slow_reader.dropped, 0);
   assert.equal(drain().length, 10);
 });
@@ -209,19 +209,19 @@ Deno.test("for any traffic: the backlog is bounded, only droppable messages are 
  */
 function checkJumps(sent: readonly string[], got: readonly string[]): void {
   let expected = 0;
-  let is_told = false;
+  let has_gap = false;
   for (const name of got) {
     if (name[0] === "G") {
-      is_told = true;
+      has_gap = true;
       continue;
     }
     const place = sent.indexOf(name);
-    assert.ok(place === expected || is_told, `a silent jump before ${name} in ${got}`);
+    assert.ok(place === expected || has_gap, `a silent jump before ${name} in ${got}`);
     assert.ok(
-      place > expected || !is_told,
+      place > expected || !has_gap,
       `a GAP before ${name} in ${got}, and nothing is missing`,
     );
-    [expected, is_told] = [place + 1, false];
+    [expected, has_gap] = [place + 1, false];
   }
 }
 
@@ -249,7 +249,7 @@ function checkRoom(room: string, all_sent: readonly string[], all_got: readonly 
       number(name) > number(missing)
     );
     // If newer messages replace older ones, "before" has no meaning.
-    const told = room === "r1" ? newer || came.has(`GAP ${room}`) : gap_before;
-    assert.ok(told, `${missing} is missing in ${got}`);
+    const is_reported = room === "r1" ? newer || came.has(`GAP ${room}`) : gap_before;
+    assert.ok(is_reported, `${missing} is missing in ${got}`);
   }
 }

@@ -25,12 +25,12 @@ function msg(number: number, size_bytes = 10): Uint8Array<ArrayBuffer> {
 
 /** What a client sees: numbers of messages, those of a batch as a list; ACKs as "ack 7". */
 function shown(frame: Uint8Array): string | number | number[] {
-  const told = decodeServerFrame(frame);
-  if (told.kind === "ack") return `ack ${told.ack.request_id}`;
-  if (told.kind === "msg") return Number(told.envelope.event?.type);
-  assert.equal(told.kind, "batch");
-  if (told.kind !== "batch") return "";
-  return told.envelopes.map(({ event }) => Number(event?.type));
+  const decoded = decodeServerFrame(frame);
+  if (decoded.kind === "ack") return `ack ${decoded.ack.request_id}`;
+  if (decoded.kind === "msg") return Number(decoded.envelope.event?.type);
+  assert.equal(decoded.kind, "batch");
+  if (decoded.kind !== "batch") return "";
+  return decoded.envelopes.map(({ event }) => Number(event?.type));
 }
 
 /** An outbox on a real socket, with the frames that its client gets. */
@@ -156,8 +156,8 @@ Deno.test("connections with the same messages in a turn share one encoding, also
   const [first, second, third, fourth] = runs.map((run) => run?.toFrame());
   assert.equal(third, first);
   assert.equal(runs[0]?.toFrame(), first);
-  const told = (frame: Uint8Array = one) => shown(frame);
-  assert.deepEqual([told(first), told(second), told(fourth)], [[1, 3], [1, 2, 3], [2, 3]]);
+  const shape = (frame: Uint8Array = one) => shown(frame);
+  assert.deepEqual([shape(first), shape(second), shape(fourth)], [[1, 3], [1, 2, 3], [2, 3]]);
   assert.deepEqual(runs.map((run) => run?.length), [2, 3, 2, 2]);
   assert.equal(runs[1]?.bytes, one.length + two.length + three.length);
   assert.equal(turn_end.extend(undefined, one).toFrame(), one, "one message stays a MSG");

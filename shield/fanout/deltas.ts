@@ -44,7 +44,7 @@ export interface Deltas {
    */
   wish(
     connection: { kept_bases: KeptData | undefined },
-    asked: AskedDeltas,
+    request: AskedDeltas,
   ): DeltaWish | undefined;
   /** The forms of a message that is about to be sent; undefined: every receiver gets the whole message. */
   of(room: DeltaRoom, outgoing: Outgoing): {

@@ -100,7 +100,7 @@ export class Hub {
     });
     const { patterns } = this;
     const losses = new HubLosses({ channels, patterns, monotonic: this.#monotonic, tellGap });
-    this.#stopEvents = options.spine.onEvent((event) => losses.hear(event));
+    this.#stopEvents = options.spine.onEvent((event) => losses.receive(event));
   }
 
   /** Subscribes, with effect on the server from the next flush. Throws as the Spine throws. */
@@ -167,7 +167,7 @@ export class Hub {
   }
 
   /** The subscribers of a room, as one object while there are any; undefined: none. */
-  hearers(tenant_id: string, room_id: string): object | undefined {
+  subscribersOf(tenant_id: string, room_id: string): object | undefined {
     const channel = this.find(tenant_id, room_id);
     return channel !== undefined && channel.subscribers.size > 0 ? channel : undefined;
   }
@@ -446,7 +446,7 @@ export class Hub {
 
   #tellGap(channel: Channel, reason: string): void {
     this.#options.stats.gaps++;
-    channel.reception.gapTold();
+    channel.reception.gapReported();
     this.#options.deltas?.forget(channel);
     const envelope = gapEnvelope(this.#options, channel, reason);
     if (channel.noted !== undefined) this.#options.ledger?.gap(channel.noted, reason);

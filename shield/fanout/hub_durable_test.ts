@@ -32,9 +32,9 @@ async function publish(test: TestDurable, ...types: string[]): Promise<void> {
 function shown(frames: readonly Frame[]): string[] {
   return frames.map((frame) => {
     assert.ok(frame instanceof Uint8Array);
-    const told = decodeServerFrame(frame);
-    assert.ok(told.kind === "msg");
-    const { event, signal, offset } = told.envelope;
+    const decoded = decodeServerFrame(frame);
+    assert.ok(decoded.kind === "msg");
+    const { event, signal, offset } = decoded.envelope;
     return signal === undefined ? `${event?.type} ${offset}` : `GAP ${signal.reason}`;
   });
 }
@@ -168,13 +168,13 @@ Deno.test("messages that are stored, and in transit, when a room's log starts re
     await stored.promise;
     return await head(room_id);
   };
-  const heard = new Set(["c1", "c2"].map((id) => keptSubscriber(id)));
+  const readers = new Set(["c1", "c2"].map((id) => keptSubscriber(id)));
   // Like a pattern subscriber: without a position in the room's log, which opens with the first message.
   patternsOf(test.hub).add("acme", {
     pattern: "log-*",
     owner: {
       ...{ text: false, mayRelease: () => false, release() {}, send() {} },
-      enter: (_by, { subscribers }) => heard.forEach((one) => subscribers.add(one)),
+      enter: (_by, { subscribers }) => readers.forEach((one) => subscribers.add(one)),
     },
   });
   await publish(test, "a");
@@ -185,7 +185,7 @@ Deno.test("messages that are stored, and in transit, when a room's log starts re
   stored.resolve();
   await test.spine.flush();
   await publish(test, "e");
-  for (const { frames } of heard) {
+  for (const { frames } of readers) {
     assert.deepEqual(shown(frames), ["a 1", "b 2", "c 3", "d 4", "e 5"]);
   }
 });

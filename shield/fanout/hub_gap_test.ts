@@ -78,13 +78,13 @@ Deno.test("a gap of another client of the engine, such as a backend, is not a ga
   const subscriber = keptSubscriber("c1");
   test.hub.subscribe("acme", "lobby", subscriber);
   test.spine.subscribe(subjectPattern("in.t.>"), () => {});
-  const told: unknown[] = [];
-  test.spine.onEvent((event) => void told.push(event));
+  const events: unknown[] = [];
+  test.spine.onEvent((event) => void events.push(event));
   for (let index = 0; index < 10; index++) {
     test.spine.publish(roomSubject("in", "acme", `r${index}`), message);
   }
   await test.spine.flush();
-  assert.deepEqual(told, [{ type: "gap", pattern: "in.t.>", reason: "slow-consumer" }]);
+  assert.deepEqual(events, [{ type: "gap", pattern: "in.t.>", reason: "slow-consumer" }]);
   assert.deepEqual([subscriber.frames.length, test.stats.gaps], [0, 0]);
 });
 
@@ -93,12 +93,12 @@ Deno.test("repeated and overtaken messages are dropped, and a gap is reported at
   const subscriber = keptSubscriber("c1");
   test.hub.subscribe("acme", "lobby", subscriber);
   // As "s1 previous number": 2 is repeated, and 4 arrives late, so there is a gap before 5.
-  for (const said of ["s1 0 1", "s1 1 2", "s1 1 2", "s1 2 3", "s1 4 5", "s1 3 4", "s1 5 6"]) {
-    test.spine.publish(lobby, message, { [ORDER_HEADER]: said });
+  for (const order of ["s1 0 1", "s1 1 2", "s1 1 2", "s1 2 3", "s1 4 5", "s1 3 4", "s1 5 6"]) {
+    test.spine.publish(lobby, message, { [ORDER_HEADER]: order });
   }
   await test.spine.flush();
-  const heard = ["message", "message", "message", "GAP lobby lost", "message", "message"];
-  assert.deepEqual(subscriber.frames.map(shown), heard);
+  const received = ["message", "message", "message", "GAP lobby lost", "message", "message"];
+  assert.deepEqual(subscriber.frames.map(shown), received);
   assert.deepEqual([test.stats.repeated, test.stats.gaps], [2, 1]);
 });
 
@@ -110,7 +110,7 @@ function update(version: number, epoch = "7"): Uint8Array {
 }
 
 /** `change 4`, `message` or `GAP …`. */
-function told(frame: Frame): string {
+function shownChange(frame: Frame): string {
   const decoded = decodeServerFrame(frame as Uint8Array);
   const id = decoded.kind === "msg" ? readChangeId(decoded.envelope.message_id) : undefined;
   return id === undefined ? shown(frame) : `change ${id.version}`;
@@ -127,9 +127,9 @@ Deno.test("each change is delivered once and in order, with a GAP in place of a 
   test.spine.publish(out, update(6), { [AGAIN_HEADER]: "2000" });
   test.spine.publish(out, message);
   await test.spine.flush();
-  const heard = ["change 1", "change 2", "GAP lobby changes-lost", "change 4"];
+  const received = ["change 1", "change 2", "GAP lobby changes-lost", "change 4"];
   const then = ["GAP lobby changes-lost", "change 6", "message"];
-  assert.deepEqual(subscriber.frames.map(told), [...heard, ...then]);
+  assert.deepEqual(subscriber.frames.map(shownChange), [...received, ...then]);
   assert.deepEqual([test.stats.repeated, test.stats.duplicates, test.stats.gaps], [2, 0, 2]);
 });
 
@@ -143,9 +143,9 @@ Deno.test("a recreated room causes no GAP; one in another incarnation does", asy
   test.spine.publish(out, update(9_002, "9"));
   test.spine.publish(out, update(19_001, "11"));
   await test.spine.flush();
-  const heard = ["change 4", "change 9001", "change 9002"];
-  assert.deepEqual(subscriber.frames.map(told), [
-    ...[...heard, "GAP lobby changes-lost", "change 19001"],
+  const received = ["change 4", "change 9001", "change 9002"];
+  assert.deepEqual(subscriber.frames.map(shownChange), [
+    ...[...received, "GAP lobby changes-lost", "change 19001"],
   ]);
 });
 
@@ -157,7 +157,7 @@ Deno.test("changes reported before a room was opened here are not reported to ne
   test.spine.publish(out, update(4), { [AGAIN_HEADER]: "600000" });
   test.spine.publish(out, update(5));
   await test.spine.flush();
-  assert.deepEqual(subscriber.frames.map(told), ["change 5"]);
+  assert.deepEqual(subscriber.frames.map(shownChange), ["change 5"]);
 });
 
 /** A Spine that the test disconnects and reconnects, and manual deliveries. */
@@ -200,8 +200,8 @@ Deno.test("after a loss of the Spine the GAP precedes the next message, once in 
   const tenants = new TenantTable();
   const now = Date.now;
   const hub = new Hub({ spine, stats, tenants, now, random, deduplication_entries: 10 });
-  const [heard, silent, late] = [keptSubscriber("c1"), keptSubscriber("c2"), keptSubscriber("c3")];
-  hub.subscribe("acme", "lobby", heard);
+  const [active, silent, late] = [keptSubscriber("c1"), keptSubscriber("c2"), keptSubscriber("c3")];
+  hub.subscribe("acme", "lobby", active);
   hub.subscribe("acme", "side", silent);
   deliver(lobby, message);
   lose();
@@ -212,7 +212,7 @@ Deno.test("after a loss of the Spine the GAP precedes the next message, once in 
   deliver(roomSubject("in", "acme", "late"), message);
   confirm();
   deliver(lobby, message);
-  assert.deepEqual(heard.frames.map(shown), [
+  assert.deepEqual(active.frames.map(shown), [
     ...["message", "GAP lobby reconnect", "message", "message"],
   ]);
   assert.deepEqual(silent.frames.map(shown), ["GAP side reconnect"]);
@@ -224,6 +224,6 @@ Deno.test("after a loss of the Spine the GAP precedes the next message, once in 
   restore();
   confirm();
   deliver(lobby, message);
-  assert.deepEqual(heard.frames.slice(4).map(shown), ["GAP lobby reconnect", "message"]);
+  assert.deepEqual(active.frames.slice(4).map(shown), ["GAP lobby reconnect", "message"]);
   hub.close();
 });

@@ -26,7 +26,7 @@ export class HubLosses {
     this.#options = options;
   }
 
-  hear(event: SpineEvent): void {
+  receive(event: SpineEvent): void {
     switch (event.type) {
       case "state":
         return event.status.state === "disconnected" ? this.#cut() : undefined;

@@ -218,13 +218,13 @@ Deno.test("deferred frames are sent one by one when the queue is empty, and neve
 Deno.test("an ended outbox requests no more frames", async () => {
   await using server = upgradeServer();
   const { outbox, client, closed } = await withReader(server.port, server.next);
-  let asked = 0;
-  outbox.sendLater(() => asked++ < 5 ? "x".repeat(100_000) : undefined);
-  const before = asked;
+  let requests = 0;
+  outbox.sendLater(() => requests++ < 5 ? "x".repeat(100_000) : undefined);
+  const before = requests;
   outbox.end();
   assert.equal(outbox.pump(), true);
   outbox.sendLater(() => assert.fail("it has ended"));
-  assert.equal(asked, before);
+  assert.equal(requests, before);
   client.close();
   await closed;
 });

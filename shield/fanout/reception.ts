@@ -5,8 +5,8 @@
  */
 import type { PlainEnvelope } from "@arqon/proto";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
-import { HeardChanges, readChange } from "./room_changes.ts";
-import { HeardOrder, ORDER_HEADER } from "../message/room_order.ts";
+import { readChange, ReceivedChanges } from "./room_changes.ts";
+import { ORDER_HEADER, ReceivedOrder } from "../message/room_order.ts";
 
 /** Why a GAP comes before a message: messages are missing, or changes of the room's state. */
 export type Hole = "lost" | "changes-lost";
@@ -21,8 +21,8 @@ export type Received = "due" | "repeated" | "again" | Hole;
 export class Reception {
   readonly #opened_ms: number;
   /** The publish order of Shields on NATS; undefined until a message with an order has arrived. */
-  #order: HeardOrder | undefined;
-  #changes: HeardChanges | undefined;
+  #order: ReceivedOrder | undefined;
+  #changes: ReceivedChanges | undefined;
   /** True if the connection was lost and nothing has arrived since: the loss is reported before the next message. */
   is_cut = false;
 
@@ -36,22 +36,22 @@ export class Reception {
    */
   receive(plain: PlainEnvelope | undefined, headers: SpineHeaders, now: () => number): Received {
     if (plain === undefined) {
-      const said = headers[ORDER_HEADER];
-      if (said === undefined) return "due";
-      const heard = (this.#order ??= new HeardOrder()).hear(said);
-      return heard === "next" ? "due" : heard === "hole" ? "lost" : "repeated";
+      const order = headers[ORDER_HEADER];
+      if (order === undefined) return "due";
+      const verdict = (this.#order ??= new ReceivedOrder()).receive(order);
+      return verdict === "next" ? "due" : verdict === "hole" ? "lost" : "repeated";
     }
     const change = readChange(plain, headers);
     if (change === undefined) return "due";
-    const heard = (this.#changes ??= new HeardChanges(this.#opened_ms)).hear(change, now());
-    if (heard === "next") return "due";
-    if (heard === "hole") return "changes-lost";
+    const verdict = (this.#changes ??= new ReceivedChanges(this.#opened_ms)).receive(change, now());
+    if (verdict === "next") return "due";
+    if (verdict === "hole") return "changes-lost";
     return change.again_ms === undefined ? "repeated" : "again";
   }
 
   /** Called after subscribers were notified that messages may be missing. */
-  gapTold(): void {
+  gapReported(): void {
     this.is_cut = false;
-    this.#order?.gapTold();
+    this.#order?.gapReported();
   }
 }

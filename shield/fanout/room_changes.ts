@@ -18,7 +18,7 @@ const PAST_EPOCHS = 8;
 const OVERTAKEN_MS = 1_000;
 
 /** A reported change. */
-export interface ToldChange extends ChangeNumber {
+export interface ReportedChange extends ChangeNumber {
   /** How late it is reported, in ms; undefined for the first report. */
   readonly again_ms: number | undefined;
   /** True for the first change since the room's creation: no earlier one can be missing. */
@@ -29,7 +29,7 @@ export interface ToldChange extends ChangeNumber {
 export function readChange(
   { event, sender_id, message_id }: PlainEnvelope,
   headers: SpineHeaders,
-): ToldChange | undefined {
+): ReportedChange | undefined {
   if (event?.type !== ROOM_UPDATE || sender_id !== "") return undefined;
   const number = readChangeId(message_id);
   if (number === undefined) return undefined;
@@ -41,10 +41,10 @@ export function readChange(
 /**
  * The verdict on a change. `repeated`: it, or a later one, was received before. `hole`: an earlier change is missing.
  */
-export type HeardChange = "next" | "repeated" | "hole";
+export type ChangeVerdict = "next" | "repeated" | "hole";
 
 /** The changes of one room received since it was opened. */
-export class HeardChanges {
+export class ReceivedChanges {
   readonly #opened_ms: number;
   #last: ChangeNumber | undefined;
   readonly #past = new Set<string>();
@@ -55,7 +55,7 @@ export class HeardChanges {
   }
 
   /** Compares a change with those before it. */
-  hear(change: ToldChange, now_ms: number): HeardChange {
+  receive(change: ReportedChange, now_ms: number): ChangeVerdict {
     const { epoch, version, is_first } = change;
     const last = this.#last;
     if (last === undefined) {
@@ -74,7 +74,7 @@ export class HeardChanges {
   }
 
   /** Takes the first change: changes before the first subscription are no news. */
-  #begin({ again_ms, is_first }: ToldChange, now_ms: number): HeardChange {
+  #begin({ again_ms, is_first }: ReportedChange, now_ms: number): ChangeVerdict {
     if (again_ms === undefined) return "next";
     if (now_ms - again_ms < this.#opened_ms) return "repeated";
     return again_ms < OVERTAKEN_MS || is_first ? "next" : "hole";

@@ -3,62 +3,62 @@ import assert from "node:assert/strict";
 import { readEnvelope, writeEnvelope } from "@arqon/proto";
 import fc from "fast-check";
 import { AGAIN_HEADER, changeId, FIRST_HEADER } from "../../shared/records/room_update.ts";
-import { HeardChanges, readChange } from "./room_changes.ts";
+import { readChange, ReceivedChanges } from "./room_changes.ts";
 
-const told = (version: number, epoch = "7") => ({
+const changeOf = (version: number, epoch = "7") => ({
   ...{ epoch, version, again_ms: undefined, is_first: false },
 });
-const again = (version: number, again_ms: number) => ({ ...told(version), again_ms });
+const again = (version: number, again_ms: number) => ({ ...changeOf(version), again_ms });
 /** The first change since a room's creation. */
-const born = (version: number, epoch: string) => ({ ...told(version, epoch), is_first: true });
+const born = (version: number, epoch: string) => ({ ...changeOf(version, epoch), is_first: true });
 
 Deno.test("changes in order are next, and repeated or late ones are repetitions", () => {
-  const heard = new HeardChanges(0);
+  const received = new ReceivedChanges(0);
   assert.deepEqual(
-    [told(4), told(5), told(5), told(4), again(5, 2_000), told(6)]
-      .map((change) => heard.hear(change, 10_000)),
+    [changeOf(4), changeOf(5), changeOf(5), changeOf(4), again(5, 2_000), changeOf(6)]
+      .map((change) => received.receive(change, 10_000)),
     ["next", "next", "repeated", "repeated", "repeated", "next"],
   );
 });
 
 Deno.test("a missing change is detected by the next one, also by a repeated one", () => {
-  for (const later of [told(6), again(6, 2_000)]) {
-    const heard = new HeardChanges(0);
-    heard.hear(told(4), 0);
-    assert.equal(heard.hear(later, 10_000), "hole");
+  for (const later of [changeOf(6), again(6, 2_000)]) {
+    const received = new ReceivedChanges(0);
+    received.receive(changeOf(4), 0);
+    assert.equal(received.receive(later, 10_000), "hole");
   }
-  const heard = new HeardChanges(0);
-  heard.hear(told(4), 0);
-  assert.equal(heard.hear(again(5, 2_000), 10_000), "next");
+  const received = new ReceivedChanges(0);
+  received.receive(changeOf(4), 0);
+  assert.equal(received.receive(again(5, 2_000), 10_000), "next");
 });
 
 Deno.test("changes before the first subscription are no news; changes missed since then are", () => {
   const opened_ms = 10_000;
-  assert.equal(new HeardChanges(opened_ms).hear(again(4, 2_001), 12_000), "repeated");
-  assert.equal(new HeardChanges(opened_ms).hear(again(4, 2_000), 12_000), "hole");
+  assert.equal(new ReceivedChanges(opened_ms).receive(again(4, 2_001), 12_000), "repeated");
+  assert.equal(new ReceivedChanges(opened_ms).receive(again(4, 2_000), 12_000), "hole");
   // There is no earlier change.
   assert.equal(
-    new HeardChanges(opened_ms).hear({ ...born(4, "7"), again_ms: 2_000 }, 12_000),
+    new ReceivedChanges(opened_ms).receive({ ...born(4, "7"), again_ms: 2_000 }, 12_000),
     "next",
   );
   // Overtaken: the Brain that wrote it reports it, too.
-  assert.equal(new HeardChanges(opened_ms).hear(again(4, 20), 12_000), "next");
-  const heard = new HeardChanges(opened_ms);
-  heard.hear(again(4, 2_001), 12_000);
-  assert.equal(heard.hear(told(5), 12_500), "next");
+  assert.equal(new ReceivedChanges(opened_ms).receive(again(4, 20), 12_000), "next");
+  const received = new ReceivedChanges(opened_ms);
+  received.receive(again(4, 2_001), 12_000);
+  assert.equal(received.receive(changeOf(5), 12_500), "next");
 });
 
 Deno.test("a recreated room starts again, and changes of its earlier incarnation are repetitions", () => {
-  const heard = new HeardChanges(0);
+  const received = new ReceivedChanges(0);
   const began = 1_795_161_298_967_001;
   const changes = [
-    ...[told(4), born(began, "9"), told(5), told(began + 1, "9")],
+    ...[changeOf(4), born(began, "9"), changeOf(5), changeOf(began + 1, "9")],
     // Another incarnation of unchanged rooms: its earlier changes were not reported.
-    told(began + 9_000, "11"),
+    changeOf(began + 9_000, "11"),
     ...[born(began + 9_500, "13"), born(began, "9")],
   ];
   assert.deepEqual(
-    changes.map((change) => heard.hear(change, 1_000)),
+    changes.map((change) => received.receive(change, 1_000)),
     ["next", "next", "repeated", "next", "hole", "next", "repeated"],
   );
 });
@@ -68,11 +68,11 @@ Deno.test("no order of changes hides a gap, or lets a version go back", () => {
     maxLength: 60,
   });
   fc.assert(fc.property(changes, (versions) => {
-    const heard = new HeardChanges(0);
+    const received = new ReceivedChanges(0);
     let last: number | undefined;
     for (const [version, is_again] of versions) {
-      const change = is_again ? again(version, 5_000) : told(version);
-      const what = heard.hear(change, 100_000);
+      const change = is_again ? again(version, 5_000) : changeOf(version);
+      const what = received.receive(change, 100_000);
       if (last !== undefined) {
         const expected = version <= last ? "repeated" : version === last + 1 ? "next" : "hole";
         assert.equal(what, expected);
@@ -87,7 +87,7 @@ Deno.test("only events of a Brain are changes", () => {
   const message_id = changeId({ epoch: "7", version: 4 });
   const read = (envelope: Parameters<typeof writeEnvelope>[0], headers = {}) =>
     readChange(readEnvelope(writeEnvelope(envelope)), headers);
-  assert.deepEqual(read({ event, message_id }), told(4));
+  assert.deepEqual(read({ event, message_id }), changeOf(4));
   assert.deepEqual(read({ event, message_id }, { [AGAIN_HEADER]: "2000" }), again(4, 2_000));
   assert.deepEqual(read({ event, message_id }, { [FIRST_HEADER]: "1" }), born(4, "7"));
   for (const text of ["", "x", "-1", "NaN"]) {

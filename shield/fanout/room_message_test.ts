@@ -59,15 +59,15 @@ Deno.test("the GAP is made once per form, with reason slow-consumer", () => {
   assert.ok(message !== undefined && message.durable);
   const binary = message.gap(false);
   assert.equal(message.gap(false), binary);
-  const told = decodeServerFrame(binary as Uint8Array);
-  assert.ok(told.kind === "msg");
-  assert.deepEqual(told.envelope.signal, {
+  const decoded = decodeServerFrame(binary as Uint8Array);
+  assert.ok(decoded.kind === "msg");
+  assert.deepEqual(decoded.envelope.signal, {
     kind: "GAP",
     target: "r",
     reason: "slow-consumer",
     until_ms: 0,
   });
-  assert.deepEqual([told.envelope.tenant_id, told.envelope.room_id], ["acme", "r"]);
+  assert.deepEqual([decoded.envelope.tenant_id, decoded.envelope.room_id], ["acme", "r"]);
   const { op, signal } = JSON.parse(message.gap(true) as string);
   assert.deepEqual([op, signal.kind, signal.reason], ["msg", "GAP", "slow-consumer"]);
 });
@@ -120,9 +120,10 @@ Deno.test("a slow reader of a durable room with drop-oldest continues with the n
   await append("c");
   assert.ok(flow.is_live);
   const shown = subscriber.got.map(({ frame }) => {
-    const told = decodeServerFrame(frame as Uint8Array);
-    assert.ok(told.kind === "msg");
-    return told.envelope.signal?.reason ?? `${told.envelope.event?.type} ${told.envelope.offset}`;
+    const decoded = decodeServerFrame(frame as Uint8Array);
+    assert.ok(decoded.kind === "msg");
+    return decoded.envelope.signal?.reason ??
+      `${decoded.envelope.event?.type} ${decoded.envelope.offset}`;
   });
   assert.deepEqual(shown, ["slow-consumer", "b 2", "c 3"]);
   assert.equal(test.stats.slow_reader.dropped, 1);

@@ -23,7 +23,7 @@ export const GROWING: Capability<StartedGrowing> = {
       const rates = new HttpRates(parts.rates, now);
       const { query_token } = auth;
       // It is started before the first client connects.
-      const answer: StartedGrowing["answer"] = (...asked) => running.of(GROWING)!.answer(...asked);
+      const answer: StartedGrowing["answer"] = (...args) => running.of(GROWING)!.answer(...args);
       const growing = { answer };
       const own = { growing, spine, limits, stats, tenants, rates, query_token, now };
       const { held } = parts.revocations;

@@ -14,7 +14,7 @@ import { requirePlace, requirePossible, requireUnfiltered } from "./places.ts";
 import type { GrowingContext } from "./places.ts";
 import { judgedWithEnding, judgedWithPiece } from "./policy_verdict.ts";
 import type { Changed, JudgingContext } from "./policy_verdict.ts";
-import { endingText, saidOf, startOf } from "./record.ts";
+import { endingText, releasedText, startOf } from "./record.ts";
 import type { Ending, GrowingRecord } from "./record.ts";
 import type { Found, GrowingKey } from "./records.ts";
 import { requestOf } from "./requests.ts";
@@ -55,9 +55,9 @@ export async function answerGrowing(
     if (SHOWN.includes(request.verb)) {
       requireUnfiltered(context, caller.identity.tenant_id, room_id);
     }
-    const said = await answer(context, caller, room_id, request);
-    const result = new TextEncoder().encode(JSON.stringify(said));
-    return { ...EMPTY_ACK, request_id, result, offset: said.offset ?? 0 };
+    const reply = await answer(context, caller, room_id, request);
+    const result = new TextEncoder().encode(JSON.stringify(reply));
+    return { ...EMPTY_ACK, request_id, result, offset: reply.offset ?? 0 };
   });
 }
 
@@ -149,7 +149,7 @@ async function append(
   const now_ms = await logTime(key.tenant_id);
   const piece = seq === undefined || text === undefined ? undefined : { seq, text };
   let is_new = false;
-  let said = "";
+  let piece_text = "";
   let refusal: ArqonError | undefined;
   const found = await records.change(key, async (before) => {
     const { record } = await requireFound(context, key, before);
@@ -158,7 +158,7 @@ async function append(
     is_new = piece !== undefined && piece.seq > record.seq;
     if (piece === undefined) return { ...record, active_ms: now_ms };
     if (!is_new) {
-      if (piece.seq === record.seq) said = saidOf(record, piece);
+      if (piece.seq === record.seq) piece_text = releasedText(record, piece);
       return undefined;
     }
     const changed = await boundedBy(
@@ -166,7 +166,7 @@ async function append(
       judgedWithPiece(judging(context, now_ms), caller, key, record, piece),
     );
     refusal = changed.refusal;
-    said = changed.record.text.slice(record.text.length);
+    piece_text = changed.record.text.slice(record.text.length);
     return changed.record;
   });
   const { record } = found!;
@@ -174,7 +174,7 @@ async function append(
   if (piece !== undefined) {
     if (is_new) stats.piece(utf8Size(piece.text));
     // Its first notice may have been lost: readers that received it recognize the number.
-    if (piece.seq === record.seq) tellPiece(path, key, { seq: piece.seq, text: said });
+    if (piece.seq === record.seq) tellPiece(path, key, { seq: piece.seq, text: piece_text });
   }
   return { id: key.id, seq: record.seq };
 }

@@ -15,7 +15,7 @@ import { admit, publishAdmitted } from "../message/pipeline.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { REPLACED_HEADER } from "../message/gates.ts";
 import { hasText, messageIdOf } from "./record.ts";
-import type { Ending, GrowingRecord, ToldEnding } from "./record.ts";
+import type { Ending, EndingReason, GrowingRecord } from "./record.ts";
 import type { Found, GrowingKey, GrowingRecords } from "./records.ts";
 import type { GrowingStats } from "./stats.ts";
 import { tellEnd } from "./reader_events.ts";
@@ -75,12 +75,12 @@ export async function settle(
   const { record } = found;
   const { path, logTime, records, stats } = context;
   const { ending } = record;
-  const end = async (told: Ending, stored?: Stored) => {
-    tellEnd(path, key, record, told, stored);
+  const end = async (final: Ending, stored?: Stored) => {
+    tellEnd(path, key, record, final, stored);
     await records.delete(key, found);
     // Clients that asked for it meanwhile know it, and are notified of its end now.
-    tellEnd(path, key, record, told, stored);
-    stats.ended(told.outcome);
+    tellEnd(path, key, record, final, stored);
+    stats.ended(final.outcome);
   };
   const is_stored = ending.is_kept && (hasText(record) || ending.outcome === "finished");
   if (!is_stored) return void await end(ending);
@@ -153,7 +153,7 @@ export async function findEnded(
 }
 
 /** The outcome of a stored message, from its headers. */
-export function endingOf({ envelope: { headers } }: StoredMessage): ToldEnding {
+export function endingOf({ envelope: { headers } }: StoredMessage): EndingReason {
   return { outcome: headers[OUTCOME_HEADER] ?? "stored", reason: headers[REASON_HEADER] ?? "" };
 }
 

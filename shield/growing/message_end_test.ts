@@ -48,8 +48,8 @@ Deno.test("a message whose log is lost waits for a day, then its readers are not
   await until("its end is reported", () => test.published.length > 0);
   const { room_id, event } = readEnvelope(test.published[0]!.payload);
   assert.equal(room_id, "lobby~growing");
-  const said = JSON.parse(new TextDecoder().decode(event?.data));
-  assert.deepEqual([said.op, said.outcome, said.reason], [
+  const notice = JSON.parse(new TextDecoder().decode(event?.data));
+  assert.deepEqual([notice.op, notice.outcome, notice.reason], [
     "end",
     "aborted",
     "not stored: log-unavailable",

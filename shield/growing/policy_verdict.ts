@@ -45,13 +45,13 @@ export async function judgedWithPiece(
   const plain = withPiece(record, piece, bounds(), now_ms);
   const text = (record.judged?.held ?? "") + piece.text;
   if (text === "") return { record: plain };
-  const asked = context.overseer.onAppend(caller, key.room_id, {
+  const verdict = context.overseer.onAppend(caller, key.room_id, {
     ...{ id: key.id, type: record.type, content_type: record.content_type },
     ...{ text, released: record.text, sealed_bytes: sealedBytes(record), is_last: false },
   });
-  if (asked === undefined && record.judged === undefined) return { record: plain };
+  if (verdict === undefined && record.judged === undefined) return { record: plain };
   try {
-    const judged = await asked ?? { released: text, held: "" };
+    const judged = await verdict ?? { released: text, held: "" };
     const { held_bytes } = bounds();
     const size_bytes = utf8Size(judged.held);
     if (size_bytes > held_bytes) {

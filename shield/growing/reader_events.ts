@@ -62,10 +62,10 @@ export function tellEnd(
   tell(context, key, end);
 }
 
-function tell(context: TellingContext, { tenant_id, room_id }: GrowingKey, said: object): void {
+function tell(context: TellingContext, { tenant_id, room_id }: GrowingKey, content: object): void {
   const beside = growingRoomOf(room_id);
   if (beside === undefined) return;
-  const data = new TextEncoder().encode(JSON.stringify(said));
+  const data = new TextEncoder().encode(JSON.stringify(content));
   const event = { type: GROWING_TYPE, data, content_type: "application/json" };
   const envelope = systemEnvelope(context, { tenant_id, room_id: beside, event });
   give(context, roomSubject("in", tenant_id, beside), envelope, undefined);

@@ -32,13 +32,13 @@ const Ending = z.strictObject({
 export type Ending = z.output<typeof Ending>;
 
 /** The outcome of a message for reports: `stored` if only its log knows. */
-export interface ToldEnding {
+export interface EndingReason {
   readonly outcome: string;
   readonly reason: string;
 }
 
 /** The ending as text for people. Programs use `growing.outcome`. */
-export const endingText = ({ outcome, reason }: ToldEnding): string =>
+export const endingText = ({ outcome, reason }: EndingReason): string =>
   reason === "" ? outcome : `${outcome}: ${reason}`;
 
 const GrowingRecord = z.strictObject({
@@ -184,7 +184,7 @@ export const hasText = ({ text, sealed }: GrowingRecord): boolean =>
 const heldOf = ({ judged }: GrowingRecord): string => judged?.held ?? "";
 
 /** The text that readers receive of a repeated last piece. Throws `growing-conflict` if its text differs. */
-export function saidOf({ text, judged }: GrowingRecord, piece: Piece): string {
+export function releasedText({ text, judged }: GrowingRecord, piece: Piece): string {
   const is_same = judged === undefined
     ? text.endsWith(piece.text)
     : judged.last === hashOf(piece.text);

@@ -6,7 +6,14 @@ import fc from "fast-check";
 import assert from "node:assert/strict";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import { testSpine } from "../testing/spine.ts";
-import { decodeRecord, encodeRecord, saidOf, withEnding, withPiece, withSealed } from "./record.ts";
+import {
+  decodeRecord,
+  encodeRecord,
+  releasedText,
+  withEnding,
+  withPiece,
+  withSealed,
+} from "./record.ts";
 import type { GrowingRecord } from "./record.ts";
 import { GrowingRecords } from "./records.ts";
 
@@ -91,7 +98,7 @@ Deno.test("with concurrent writers the text is that of the pieces, and no parts 
         const found = (await writers[at % 3]!.get(KEY))!;
         assert.equal(await writers[0]!.textOf(KEY, found.record), whole);
         // A repetition of the last piece is recognized.
-        assert.equal(saidOf(found.record, { seq: at + 1, text }), text);
+        assert.equal(releasedText(found.record, { seq: at + 1, text }), text);
         assert.ok(whole.length < 256 || found.record.text.length >= 255);
       }
       const found = (await writers[1]!.get(KEY))!;

@@ -103,7 +103,7 @@ interface Seen {
   /** Time of its next check. */
   due_ms: number;
   /** Whether a log line reported that two processes died while ending it. */
-  is_told: boolean;
+  is_reported: boolean;
 }
 
 /** Checks all messages periodically, until it is closed. */
@@ -217,12 +217,12 @@ export class GrowingSweep {
     const { log, left_ms } = this.#options;
     const { records, stats } = this.#context;
     if (this.#monotonic_ms() - seen.since_ms < left_ms) return 0;
-    if (!seen.is_told) {
+    if (!seen.is_reported) {
       log.error("two processes died while ending a growing message: it is set aside", {
         ...key,
       });
       stats.setAside();
-      seen.is_told = true;
+      seen.is_reported = true;
     }
     if (isGivenUp(ended_ms, this.#triedMs(seen))) await records.delete(key, found);
     return RETRY_MS_MAX;
@@ -267,7 +267,7 @@ export class GrowingSweep {
       : ending === null
       ? undefined
       : { seen_ms: since_ms, at_ms: ending.at_ms };
-    const seen = { revision, since_ms, ended, due_ms: 0, is_told: false };
+    const seen = { revision, since_ms, ended, due_ms: 0, is_reported: false };
     this.#seen.set(name, seen);
     return seen;
   }

@@ -79,9 +79,9 @@ async function passTwice(sweep: GrowingSweep, wait: () => void): Promise<void> {
 /** A Shield that dies in the middle of its pass: at the `at`th time that it reads the log's clock. */
 async function dying(context: GrowingContext, at: number): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  let asked = 0;
+  let requests = 0;
   const logTime: GrowingContext["logTime"] = (tenant_id) => {
-    if (++asked < at) return context.logTime(tenant_id);
+    if (++requests < at) return context.logTime(tenant_id);
     resolve();
     return new Promise(() => {});
   };

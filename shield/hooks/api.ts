@@ -267,8 +267,8 @@ async function test(context: HookAdminContext, call: AdminCall): Promise<Respons
     const signed = signedHeaders(secretOf(context, hook), { id, now_ms, body });
     const headers = { ...signed, "content-type": "application/json" };
     const terms = callTerms(webhooks, source === "tenant", context.readTextFile);
-    const asked = { url, headers, body, timeout_ms, ...terms, answer_bytes: 0 };
-    ({ status } = await callHook(asked));
+    const request = { url, headers, body, timeout_ms, ...terms, answer_bytes: 0 };
+    ({ status } = await callHook(request));
   } catch (error) {
     problem = error instanceof CallFailed ? error.message : "the secret cannot be read";
   }

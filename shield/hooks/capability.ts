@@ -49,8 +49,8 @@ async function startHooks(
     return { stream, offset };
   });
   const { webhooks } = config;
-  const asked = { store, webhooks, readTextFile, now, node_id, hasLog };
-  const own = { ...asked, log: log.child({ part: "hooks" }) };
+  const parts = { store, webhooks, readTextFile, now, node_id, hasLog };
+  const own = { ...parts, log: log.child({ part: "hooks" }) };
   return {
     kinds: { hooks: hooksKind(own) },
     routes: HOOK_ROUTES.serve(own),

@@ -185,11 +185,11 @@ class Gates {
       const signed = signedHeaders(secret, { id, now_ms: now(), body });
       const headers = { ...signed, "content-type": "application/json" };
       const terms = callTerms(webhooks, false, readTextFile);
-      const asked = { url, headers, body, ...terms, signal, answer_bytes: ANSWER_BYTES };
-      const { status, body: said } = await callHook({ ...asked, timeout_ms: before_timeout_ms });
+      const call = { url, headers, body, ...terms, signal, answer_bytes: ANSWER_BYTES };
+      const { status, body: answer } = await callHook({ ...call, timeout_ms: before_timeout_ms });
       if (status !== 200) throw new Error(`answered ${status}`);
-      if (said === undefined) throw new Error(`an answer of more than ${ANSWER_BYTES} bytes`);
-      return Answer.parse(JSON.parse(new TextDecoder().decode(said)));
+      if (answer === undefined) throw new Error(`an answer of more than ${ANSWER_BYTES} bytes`);
+      return Answer.parse(JSON.parse(new TextDecoder().decode(answer)));
     } finally {
       clearTimeout(timer);
     }

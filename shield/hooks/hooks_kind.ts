@@ -58,11 +58,11 @@ export function hooksKind({ store, webhooks }: HooksKindOptions): DocumentKind<S
         await slice(tenant_id);
         if (!names.has(id) && await isPending()) await store.remove(tenant_id, id);
       }
-      for (const { id, paused: given, secret, ...said } of wanted) {
+      for (const { id, paused: given, secret, ...rest } of wanted) {
         await slice(tenant_id);
         await store.change(tenant_id, id, async (document) => {
           const paused = given ?? document.paused;
-          const spec = { ...said, secret: secret ?? document.spec?.secret ?? newSecret() };
+          const spec = { ...rest, secret: secret ?? document.spec?.secret ?? newSecret() };
           const is_same = canonicalJson([document.spec, document.paused]) ===
             canonicalJson([spec, paused]);
           if (is_same || !await isPending()) return document;

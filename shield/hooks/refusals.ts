@@ -26,7 +26,7 @@ export function tellingRefusals(
     });
   };
   /** Rejects as `judged` does, and reports that. */
-  const heard = async <T>(
+  const reported = async <T>(
     judged: PromiseLike<T>,
     caller: Caller,
     what: string,
@@ -44,11 +44,11 @@ export function tellingRefusals(
   return {
     onConnect(caller, note) {
       const judged = overseer.onConnect(caller, note);
-      return judged && isWanted(caller) ? heard(judged, caller, "connect", null) : judged;
+      return judged && isWanted(caller) ? reported(judged, caller, "connect", null) : judged;
     },
     onSubscribe(caller, room_id, note) {
       const judged = overseer.onSubscribe(caller, room_id, note);
-      return judged && isWanted(caller) ? heard(judged, caller, "subscribe", room_id) : judged;
+      return judged && isWanted(caller) ? reported(judged, caller, "subscribe", room_id) : judged;
     },
     onMessage(caller, envelope, path, onReplaced, note): Judged | undefined {
       const what = envelope.event === undefined ? "command" : "publish";
@@ -60,11 +60,11 @@ export function tellingRefusals(
         throw error;
       }
       if (isJudged(judged) || !isWanted(caller)) return judged;
-      return heard(judged, caller, what, envelope.room_id);
+      return reported(judged, caller, what, envelope.room_id);
     },
     onAppend(caller, room_id, piece) {
       const judged = overseer.onAppend(caller, room_id, piece);
-      return judged && isWanted(caller) ? heard(judged, caller, "append", room_id) : judged;
+      return judged && isWanted(caller) ? reported(judged, caller, "append", room_id) : judged;
     },
   };
 }

@@ -45,7 +45,7 @@ interface Waiting {
 interface Held {
   readonly queue: Waiting[];
   /** Refusals of this second: stored, and dropped. */
-  told: number;
+  reported: number;
   left_out: number;
   working: Promise<void> | undefined;
 }
@@ -87,11 +87,11 @@ export class TenantEvents {
       const document = value && unlessNewer(() => readHookDocument(value));
       if (document === "newer") return;
       const events = document?.spec?.events ?? [];
-      const told = events.filter((type) => TYPES.includes(type));
+      const wanted = events.filter((type) => TYPES.includes(type));
       const name = key.join("/");
-      if (told.length === 0 && !this.#own.has(name)) return;
-      if (told.length === 0) this.#own.delete(name);
-      else this.#own.set(name, told.map((type) => `${key[0]} ${type}`));
+      if (wanted.length === 0 && !this.#own.has(name)) return;
+      if (wanted.length === 0) this.#own.delete(name);
+      else this.#own.set(name, wanted.map((type) => `${key[0]} ${type}`));
       this.#wanted = new Set([...this.#own.values()].flat());
     }, { depth: 2 });
     await this.#watch.ready;
@@ -119,7 +119,7 @@ export class TenantEvents {
   #of(tenant_id: string): Held {
     const known = this.#held.get(tenant_id);
     if (known !== undefined) return known;
-    const held: Held = { queue: [], told: 0, left_out: 0, working: undefined };
+    const held: Held = { queue: [], reported: 0, left_out: 0, working: undefined };
     this.#held.set(tenant_id, held);
     return held;
   }
@@ -127,12 +127,12 @@ export class TenantEvents {
   /** A policy, or a hook with `before`, has refused something. */
   refused(tenant_id: string, data: TenantEvent["data"]): void {
     const held = this.#of(tenant_id);
-    if (held.told >= this.#options.config.webhooks.refusals_per_second) {
+    if (held.reported >= this.#options.config.webhooks.refusals_per_second) {
       held.left_out++;
       this.#counts.left_out++;
       return;
     }
-    held.told++;
+    held.reported++;
     this.#add(tenant_id, held, { event: { type: "policy.refused", data } });
   }
 
@@ -156,7 +156,7 @@ export class TenantEvents {
   #endSecond(): void {
     for (const [tenant_id, held] of this.#held) {
       if (held.left_out > 0) this.#add(tenant_id, held, { event: lostEvent(held.left_out) });
-      held.told = held.left_out = 0;
+      held.reported = held.left_out = 0;
       if (held.queue.length === 0 && held.working === undefined) this.#held.delete(tenant_id);
     }
   }

@@ -96,8 +96,8 @@ async function answerRoute(
     ? await readBody(request, context.limits.max_frame_bytes, client.identity.tenant_id)
     : new Uint8Array(0);
   count(context, client.identity, request.url.length + body.length);
-  const asked = membersOfQuery(url, in_body ? [] : members, others);
-  const given = in_body ? membersOfBody(request, body, members) : asked;
+  const query = membersOfQuery(url, in_body ? [] : members, others);
+  const given = in_body ? membersOfBody(request, body, members) : query;
   for (const { name, required } of members) {
     if (required === true && !given.has(name)) {
       throw new ArqonError("invalid-command", `${route.command} needs "${name}"`);
@@ -150,14 +150,14 @@ function frameOf(
   const fromPath = Object.entries(path).map(([from, to]) => [to, names[from] ?? ""]);
   const settled = [...fromPath, ...Object.entries(fixed)]
     .map(([name, value]) => `"${name}":${JSON.stringify(value)}`);
-  const said = (where: CommandMember["of"]) =>
+  const membersIn = (where: CommandMember["of"]) =>
     members.filter(({ name, of }) => of === where && given.has(name))
       .map(({ name }) => `"${name}":${given.get(name)}`);
-  const data = [...settled, ...said("data")].join(",");
+  const data = [...settled, ...membersIn("data")].join(",");
   const parts = [
     `"op":"cmd","room":${JSON.stringify(room)},"name":"${command}"`,
     ...(data === "" ? [] : [`"data":{${data}}`]),
-    ...said("command"),
+    ...membersIn("command"),
   ];
   return `{${parts.join(",")}}`;
 }

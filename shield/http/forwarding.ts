@@ -23,8 +23,8 @@ export class Forwarding {
   readonly #spine: Pick<Spine, "request" | "subscribe" | "flush">;
   readonly #node_id: string;
   readonly #takers = new Map<string, TakeForwarded>();
-  #heard: Subscription | undefined;
-  #is_heard = false;
+  #incoming: Subscription | undefined;
+  #is_subscribed = false;
 
   constructor(spine: Pick<Spine, "request" | "subscribe" | "flush">, node_id: string) {
     this.#spine = spine;
@@ -32,13 +32,13 @@ export class Forwarding {
   }
 
   /** Receives forwarded requests of clients of this kind from now on. Rejects with `spine-unavailable`. */
-  async hear(kind: string, take: TakeForwarded): Promise<void> {
+  async listen(kind: string, take: TakeForwarded): Promise<void> {
     this.#takers.set(kind, take);
-    if (this.#is_heard) return;
+    if (this.#is_subscribed) return;
     const subject = processSubject("frames", this.#node_id);
-    this.#heard ??= this.#spine.subscribe(subject, (message) => void this.#onForwarded(message));
+    this.#incoming ??= this.#spine.subscribe(subject, (message) => void this.#onForwarded(message));
     await this.#spine.flush();
-    this.#is_heard = true;
+    this.#is_subscribed = true;
   }
 
   /**

@@ -66,24 +66,24 @@ export interface HttpContext extends Pick<Env, "log"> {
 /** Answers one request; with `turned_away`, always by a refusal. Never rejects. */
 export async function handleRequest(
   context: HttpContext,
-  asked: Request,
+  received: Request,
   remote_ip: string,
   turned_away: boolean = false,
 ): Promise<Response> {
   step(AT.request);
-  const url = new URL(asked.url);
-  const foreign = turned_away ? undefined : context.foreign?.(asked, url, remote_ip);
+  const url = new URL(received.url);
+  const foreign = turned_away ? undefined : context.foreign?.(received, url, remote_ip);
   if (foreign !== undefined) return await foreign;
-  const upgrade = url.pathname === "/v1/socket" && asked.method !== "OPTIONS";
-  const request = upgrade ? lightCopyOf(asked) : asked;
+  const upgrade = url.pathname === "/v1/socket" && received.method !== "OPTIONS";
+  const request = upgrade ? lightCopyOf(received) : received;
   const { observers } = context;
   if (upgrade) { for (const tell of observers.asked) tell(request); }
   const seen: { identity?: Identity } = {};
   const tellGreeted = (refusal?: ArqonError) => {
     const former = url.searchParams.get("resume") ?? "";
     const bearer = refusal instanceof ExpiredToken ? refusal.bearer : undefined;
-    const asked = { request, remote_ip, who: seen.identity ?? bearer, former };
-    for (const tell of observers.greeted) tell(asked, refusal);
+    const handshake = { request, remote_ip, who: seen.identity ?? bearer, former };
+    for (const tell of observers.greeted) tell(handshake, refusal);
   };
   try {
     requireOrigin(request, context.origins);

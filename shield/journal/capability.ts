@@ -73,7 +73,7 @@ function startJournal(start: JournalStart): StartedJournal {
   let living: LivingPart | undefined;
   totals.register(registry, () => queue.bytes, () => place.keys_held, () => place.unkept);
   const rules = new JournalRules(config.journal);
-  const told: Pick<JournalQueue, "write"> = {
+  const first_writes: Pick<JournalQueue, "write"> = {
     write(tenant_id, keeping, entry) {
       living ??= start.life.begin("journal", () => queue.sure_ms - IN_DECISION_MS);
       queue.write(tenant_id, keeping, entry);
@@ -81,7 +81,7 @@ function startJournal(start: JournalStart): StartedJournal {
   };
   const terms = new TermsOf(start);
   return {
-    journal: new Journal({ rules, classes, queue: told, terms, now }),
+    journal: new Journal({ rules, classes, queue: first_writes, terms, now }),
     admin: { place, node_id, log },
     renew() {
       rules.renew();

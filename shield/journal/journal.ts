@@ -149,10 +149,10 @@ class Note implements Noting {
   #policies(): readonly PolicyRecord[] {
     const [chain, verdict] = [this.#chain, this.#verdict];
     if (chain === undefined || verdict === undefined) return NO_POLICIES;
-    const { told = NOTHING_TOLD } = verdict;
+    const { seen: data = NO_DATA } = verdict;
     const last = verdict.outcomes.findLastIndex(isReplacing);
     return verdict.outcomes.map((outcome, place) => {
-      const seen = told[place] ?? NOTHING_SEEN;
+      const seen = data[place] ?? NOTHING_SEEN;
       const record = policyOf(chain, outcome, seen, verdict);
       if (!isReplacing(outcome)) return record;
       const passed = place === last ? verdict.payload : undefined;
@@ -179,7 +179,7 @@ class Note implements Noting {
 
 const isReplacing = ({ replaced }: PolicyOutcome): boolean => replaced === true;
 const NO_POLICIES: readonly PolicyRecord[] = [];
-const NOTHING_TOLD: readonly PolicySeen[] = [];
+const NO_DATA: readonly PolicySeen[] = [];
 const NO_LOGS: PolicyRecord["logs"] = [];
 const NO_READS: PolicyRecord["reads"] = [];
 const NO_WRITES: PolicyRecord["writes"] = [];
@@ -266,7 +266,7 @@ export class Journal implements Observer, Notes {
   /** The notes of undecided messages. */
   readonly #notes = new WeakMap<ScannedEnvelope, Note>();
   /** Recorded refusals: a connection reports each of its own again. */
-  readonly #told = new WeakSet<object>();
+  readonly #recorded = new WeakSet<object>();
 
   constructor(parts: JournalParts) {
     this.#parts = parts;
@@ -341,7 +341,7 @@ export class Journal implements Observer, Notes {
 
   /** Records that an operation was refused. */
   deny(note: Note, error: unknown): void {
-    if (typeof error === "object" && error !== null) this.#told.add(error);
+    if (typeof error === "object" && error !== null) this.#recorded.add(error);
     this.#write(note, error, undefined);
   }
 
@@ -355,7 +355,7 @@ export class Journal implements Observer, Notes {
     _refusal: ArqonError,
     error: unknown,
   ): void {
-    if (typeof error === "object" && error !== null && this.#told.has(error)) return;
+    if (typeof error === "object" && error !== null && this.#recorded.has(error)) return;
     const { rules, classes, now } = this.#parts;
     const room_class = room_id === "" ? undefined : classes.of(caller.identity.tenant_id, room_id);
     const rule = rules.of(room_class);

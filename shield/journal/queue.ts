@@ -61,7 +61,7 @@ interface Block {
 }
 
 /** Gaps that no block has reported yet. */
-interface Untold {
+interface PendingGaps {
   readonly tenant_id: string;
   readonly keeping: JournalKeeping;
   readonly by_cause: Map<string, BlockHole>;
@@ -72,7 +72,7 @@ export class JournalQueue {
   readonly #options: QueueOptions;
   /** The blocks being filled, by retention and tenant. */
   readonly #open = new Map<JournalKeeping, Map<string, Block>>();
-  readonly #untold = new Map<string, Untold>();
+  readonly #gaps = new Map<string, PendingGaps>();
   /** Blocks that are not stored, in any state. */
   readonly #waiting = new Set<Block>();
   #full: Block[] = [];
@@ -109,7 +109,7 @@ export class JournalQueue {
     for (const { builder, began_ms } of this.#waiting) {
       sure_ms = Math.min(sure_ms, builder.records === 0 ? began_ms : builder.from_ms);
     }
-    for (const { by_cause } of this.#untold.values()) {
+    for (const { by_cause } of this.#gaps.values()) {
       for (const { from_ms } of by_cause.values()) sure_ms = Math.min(sure_ms, from_ms);
     }
     return sure_ms;
@@ -153,7 +153,7 @@ export class JournalQueue {
     clearTimeout(this.#timer);
     for (const block of this.#full) this.#lose(block, "unavailable");
     this.#full = [];
-    return this.#waiting.size === 0 && this.#untold.size === 0;
+    return this.#waiting.size === 0 && this.#gaps.size === 0;
   }
 
   #block(tenant_id: string, keeping: JournalKeeping): Block {
@@ -181,8 +181,8 @@ export class JournalQueue {
   #flush(): void {
     // While blocks wait, gaps wait, too: blocks with only gaps would have no limit while the store is unreachable.
     if (this.#full.length === 0) {
-      for (const { tenant_id, keeping } of this.#untold.values()) this.#block(tenant_id, keeping);
-    } else if (this.#untold.size > 0) this.#arm();
+      for (const { tenant_id, keeping } of this.#gaps.values()) this.#block(tenant_id, keeping);
+    } else if (this.#gaps.size > 0) this.#arm();
     for (const tenants of [...this.#open.values()]) {
       for (const block of [...tenants.values()]) this.#fill(block);
     }
@@ -220,7 +220,7 @@ export class JournalQueue {
   }
 
   #seriesOf(block: Block): { readonly series: number; number: number } {
-    const key = untoldKey(block);
+    const key = gapsKey(block);
     const series = this.#series.use(key) ?? { series: this.#next++, number: 0 };
     this.#series.set(key, series);
     return series;
@@ -230,9 +230,9 @@ export class JournalQueue {
   async #send(block: Block): Promise<void> {
     const { totals, owner, keys, store, pauses_ms = PAUSES_MS } = this.#options;
     const { tenant_id, keeping: { ttl_seconds, max_bytes }, builder } = block;
-    const untold = this.#untold.get(untoldKey(block));
-    this.#untold.delete(untoldKey(block));
-    const holes = [...untold?.by_cause.values() ?? []];
+    const pending = this.#gaps.get(gapsKey(block));
+    this.#gaps.delete(gapsKey(block));
+    const holes = [...pending?.by_cause.values() ?? []];
     // Without an id, a block whose answer was lost would be stored twice.
     const id = crypto.randomUUID();
     const series = this.#seriesOf(block);
@@ -257,8 +257,8 @@ export class JournalQueue {
         const is_final = is_empty || isFinalRefusal(error);
         if (pause_ms !== undefined && !is_final && await this.#pause(pause_ms)) continue;
         // The block may have been stored nevertheless, so a new series begins, in which its number does not matter.
-        this.#series.delete(untoldKey(block));
-        for (const hole of holes) this.#untoldOf(block).by_cause.set(hole.why, hole);
+        this.#series.delete(gapsKey(block));
+        for (const hole of holes) this.#gapsOf(block).by_cause.set(hole.why, hole);
         if (is_empty) {
           this.#waiting.delete(block);
           return this.#arm();
@@ -311,12 +311,12 @@ export class JournalQueue {
     this.#miss(block, builder.records, why, [builder.from_ms, builder.to_ms], error);
   }
 
-  #untoldOf({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">): Untold {
-    const key = untoldKey({ tenant_id, keeping });
-    const known = this.#untold.get(key);
+  #gapsOf({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">): PendingGaps {
+    const key = gapsKey({ tenant_id, keeping });
+    const known = this.#gaps.get(key);
     if (known !== undefined) return known;
     const made = { tenant_id, keeping, by_cause: new Map<string, BlockHole>() };
-    this.#untold.set(key, made);
+    this.#gaps.set(key, made);
     return made;
   }
 
@@ -330,7 +330,7 @@ export class JournalQueue {
   ): void {
     const { totals } = this.#options;
     totals.records.lost += records;
-    const { by_cause } = this.#untoldOf(about);
+    const { by_cause } = this.#gapsOf(about);
     const before = by_cause.get(why);
     if (before === undefined) totals.holes[why]++;
     by_cause.set(why, {
@@ -358,7 +358,7 @@ export class JournalQueue {
   }
 }
 
-const untoldKey = ({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">): string =>
+const gapsKey = ({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">): string =>
   `${tenant_id}\n${keeping.ttl_seconds}\n${keeping.max_bytes}`;
 
 /** The cause of a gap after that error. */

@@ -284,24 +284,24 @@ Deno.test("journal: keys are requested with the start time of a block", async ()
 });
 
 Deno.test("journal: while the store hangs, gaps of many tenants wait without growing", async () => {
-  let asked = 0;
+  let appends = 0;
   const hanging = Promise.withResolvers<void>();
   const { queue, totals } = testQueue({
     queue_bytes: 1,
-    store: () => Promise.resolve({ append: () => (asked++, hanging.promise) }),
+    store: () => Promise.resolve({ append: () => (appends++, hanging.promise) }),
   });
   const miss = () => {
     for (let n = 0; n < 20; n++) queue.write(`t${n}`, KEEPING, entry("ann"));
   };
   miss();
-  await until("the first blocks are on their way", () => asked === 4);
+  await until("the first blocks are on their way", () => appends === 4);
   // As many flushes as these take.
   let rounds = 0;
   await until("more is missing again and again", () => (miss(), ++rounds > 30));
   hanging.resolve();
   await queue.close(5_000);
   assert.equal(totals.records.lost, 20 * (rounds + 1));
-  assert.ok(asked <= 60, `${asked} blocks were stored for the gaps of 20 tenants`);
+  assert.ok(appends <= 60, `${appends} blocks were stored for the gaps of 20 tenants`);
 });
 
 Deno.test("journal: the size of a decision includes all its parts, and an oversized one loses no other", async () => {

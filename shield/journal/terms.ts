@@ -31,7 +31,7 @@ export interface TermsParts {
 }
 
 /** An operation, and whether it was admitted. */
-export interface TermsAsked {
+export interface TermsQuery {
   readonly caller: Caller;
   readonly hook: JournalRecord["hook"];
   /** "" without a room. */
@@ -81,17 +81,17 @@ export class TermsOf {
   }
 
   /** The terms of an operation that is being decided. */
-  of(asked: TermsAsked): Terms {
-    const { caller: { identity }, hook, room_id } = asked;
+  of(query: TermsQuery): Terms {
+    const { caller: { identity }, hook, room_id } = query;
     return {
       credential: this.#credentialOf(identity),
       expires_ms: Math.max(0, Math.trunc(identity.expires_ms)),
-      grant: grantOf(identity, actionOf(asked, this.#parts.actions), room_id),
+      grant: grantOf(identity, actionOf(query, this.#parts.actions), room_id),
       limits: this.#limitsOf(identity.tenant_id),
       room_class: hook === "on_connect" || room_id === ""
         ? null
         : this.#classOf(this.#parts.classes.of(identity.tenant_id, room_id)),
-      mirror: this.#mirrorOf(asked),
+      mirror: this.#mirrorOf(query),
     };
   }
 
@@ -130,7 +130,7 @@ export class TermsOf {
   }
 
   /** Only admitted events and signals are mirrored. */
-  #mirrorOf({ caller, room_id, envelope, is_allowed }: TermsAsked): Terms["mirror"] {
+  #mirrorOf({ caller, room_id, envelope, is_allowed }: TermsQuery): Terms["mirror"] {
     const { mirror } = this.#parts;
     if (mirror === undefined || mirror.size === 0 || !is_allowed) return null;
     if (envelope === undefined || envelope.command !== undefined) return null;
@@ -154,7 +154,7 @@ const rate = (messages_per_second: number, bytes_per_second: number) => ({
 });
 
 function actionOf(
-  { hook, envelope }: TermsAsked,
+  { hook, envelope }: TermsQuery,
   own: CommandActions | undefined,
 ): Action | undefined {
   if (hook === "on_connect") return undefined;

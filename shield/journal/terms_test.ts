@@ -11,9 +11,9 @@ import { RoomClasses } from "../../shared/rooms/classes.ts";
 import { emptySettings } from "../../shared/records/tenant_settings.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { TermsOf } from "./terms.ts";
-import type { TermsAsked } from "./terms.ts";
+import type { TermsQuery } from "./terms.ts";
 
-function asked(change: Partial<TermsAsked> & { readonly identity?: Partial<Identity> } = {}) {
+function asked(change: Partial<TermsQuery> & { readonly identity?: Partial<Identity> } = {}) {
   const { identity, ...rest } = change;
   const event = { type: "chat", data: new Uint8Array(2) };
   const bytes = writeEnvelope({ room_id: "chat-1", message_id: "m1", event });
@@ -25,7 +25,7 @@ function asked(change: Partial<TermsAsked> & { readonly identity?: Partial<Ident
     envelope: scanEnvelope(bytes, LIMITS),
     is_allowed: true,
     ...rest,
-  } satisfies TermsAsked;
+  } satisfies TermsQuery;
 }
 
 function terms(percent = 1, quotas?: TenantSettings["quotas"]): TermsOf {
@@ -53,10 +53,10 @@ Deno.test("terms: the token's issuer and key, never the token; the first grant t
   ];
   const identity = { key_id: "k7", grants, expires_ms: 1_767_323_999_000.5 };
   const of = terms();
-  const said = of.of(asked({ identity }));
+  const found = of.of(asked({ identity }));
   const { issuer, role } = ann;
-  assert.deepEqual(said.credential, { issuer, kid: "k7", role, has_grants: true });
-  assert.deepEqual([said.grant, said.expires_ms], ["chat-1", 1_767_323_999_000]);
+  assert.deepEqual(found.credential, { issuer, kid: "k7", role, has_grants: true });
+  assert.deepEqual([found.grant, found.expires_ms], ["chat-1", 1_767_323_999_000]);
   const subscribed = asked({ identity, hook: "on_subscribe", envelope: undefined });
   assert.equal(of.of(subscribed).grant, "chat-*");
   assert.equal(of.of(asked({ identity: { ...identity, grants: [] } })).grant, null);
@@ -84,17 +84,17 @@ Deno.test("terms: what is kept beside a room is allowed by a grant for that room
 
 Deno.test("terms: limits with the tenant's own quota, the room's class, and whether it is mirrored", () => {
   const of = terms();
-  const said = of.of(asked());
-  assert.equal(said.limits.connection.messages_per_second, 50);
-  assert.deepEqual(said.limits.quota, { messages_per_second: 70, bytes_per_second: 7_000 });
+  const found = of.of(asked());
+  assert.equal(found.limits.connection.messages_per_second, 50);
+  assert.deepEqual(found.limits.quota, { messages_per_second: 70, bytes_per_second: 7_000 });
   const small = of.of(asked({ identity: { tenant_id: "small" } }));
   assert.deepEqual(small.limits.quota, { messages_per_second: 7, bytes_per_second: 7_000 });
   const given = terms(1, [{ unit: "bytes", per_second: 5 }]);
   const [one, two] = [given.of(asked()).limits, given.of(asked()).limits];
   assert.deepEqual(one.quota, { messages_per_second: 70, bytes_per_second: 5 });
   assert.equal(one, two, "one object, until it changes");
-  assert.deepEqual(said.room_class, { pattern: "chat-*", source: "config", durable: true });
-  assert.equal(said.mirror?.is_copied, true);
+  assert.deepEqual(found.room_class, { pattern: "chat-*", source: "config", durable: true });
+  assert.equal(found.mirror?.is_copied, true);
   assert.equal(terms(0).of(asked()).mirror?.is_copied, false);
   assert.equal(of.of(asked({ is_allowed: false })).mirror, null);
   assert.equal(small.mirror, null);

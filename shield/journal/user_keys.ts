@@ -88,7 +88,7 @@ export class JournalKeys implements UserKeys {
   /** Users' sections that were not written, for lack of a key. */
   unkept = 0;
   /** Running requests for keys. */
-  readonly #asked = new Map<string, Promise<UserKey>>();
+  readonly #pending = new Map<string, Promise<UserKey>>();
   /** Increases with every erasure: keys fetched before may be stale. */
   #erasures = 0;
   readonly #watch: KvWatch;
@@ -208,8 +208,8 @@ export class JournalKeys implements UserKeys {
   async #found(name: string, open: () => Promise<UserKey>): Promise<UserKey> {
     const held = this.#writing.use(name);
     if (held !== undefined && held.until_ms > this.#monotonic_ms()) return held.key;
-    const asking = this.#asked.get(name) ?? open();
-    this.#asked.set(name, asking);
+    const asking = this.#pending.get(name) ?? open();
+    this.#pending.set(name, asking);
     const erasures = this.#erasures;
     try {
       const found = await asking;
@@ -217,7 +217,7 @@ export class JournalKeys implements UserKeys {
       if (erasures === this.#erasures) this.#writing.renew(name, { key: found, until_ms });
       return found;
     } finally {
-      this.#asked.delete(name);
+      this.#pending.delete(name);
     }
   }
 

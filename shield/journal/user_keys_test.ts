@@ -116,7 +116,7 @@ onBoth(
   "a record from before an erasure that is written after it gets a key that is not stored",
   async (bed) => {
     const [one, two] = [await bed.shield(), await bed.shield()];
-    const said_ms = bed.now_ms;
+    const recorded_ms = bed.now_ms;
     bed.now_ms += 10;
     const opened = async (keys: JournalKeys, since_ms?: number) => {
       const [key] = await keys.forWriting("acme", ["ann"], since_ms);
@@ -126,10 +126,10 @@ onBoth(
     for (const keys of [one, two]) {
       await until("it has received it, although ann had no key", async () => {
         await one.erase("acme", "ann", WEEK_MS);
-        return !await opened(keys, said_ms);
+        return !await opened(keys, recorded_ms);
       });
       await until("later records are readable", () => opened(keys, bed.now_ms));
-      const [bob] = await keys.forWriting("acme", ["bob"], said_ms);
+      const [bob] = await keys.forWriting("acme", ["bob"], recorded_ms);
       assert.ok((await keys.forReading("acme", [bob!.id]))[0], "another user is not erased");
     }
     const late = await bed.shield();
@@ -146,12 +146,12 @@ for (const step_ms of [-7_200_000, -20_000, 20_000, 7_200_000]) {
         const [key] = await keys.forWriting("acme", ["ann"], since_ms);
         return (await (await bed.shield()).forReading("acme", [key!.id]))[0] !== undefined;
       };
-      const said_ms = bed.now_ms;
+      const recorded_ms = bed.now_ms;
       bed.ahead_ms = step_ms;
       bed.now_ms += 10;
       await until("an erasure that it knows", async () => {
         await keys.erase("acme", "ann", WEEK_MS);
-        return !await isReadable(said_ms);
+        return !await isReadable(recorded_ms);
       });
       bed.ahead_ms = 0;
       bed.now_ms += 10;

@@ -46,7 +46,7 @@ export const WHY: Capability = {
         questions: ledgerAnswers(
           started ?? {},
           ledgerNow,
-          (asked) => openOf(parts, asked),
+          (query) => openOf(parts, query),
         ),
         begin: () => started?.store?.writer.begin(connections),
       };

@@ -15,11 +15,11 @@ import type { Breathe } from "./scan.ts";
 import type {
   ConnectionHistory,
   Gathered,
-  HeardMessage,
   Hole,
   Interval,
   LostShield,
   ReadPast,
+  ReceivedMessage,
   StoredHere,
   Waits,
 } from "./history.ts";
@@ -32,12 +32,12 @@ const OUTCOME = 64;
 const LISTED = 16;
 
 /** A requested message, and its receipt. */
-interface Told {
+interface Receipt {
   readonly room_id: string;
   readonly offset: number;
   /** Time at which it was received, here or elsewhere. */
   readonly time_ms: number;
-  readonly heard: HeardMessage | undefined;
+  readonly received: ReceivedMessage | undefined;
   /** Set if it was stored from here and not received. */
   readonly stored?: StoredHere | undefined;
 }
@@ -75,11 +75,13 @@ const isGiven = ({ state }: WhyOutcome) => state === "sent" || state === "caught
  */
 function outcomeOf(
   history: RoomHistory,
-  told: Told,
+  receipt: Receipt,
   since_ms: number,
 ): WhyOutcome {
-  const outcome = knownOutcome(history, told, since_ms);
-  return history.lost === undefined ? outcome : lostOutcome(history, history.lost, told, outcome);
+  const outcome = knownOutcome(history, receipt, since_ms);
+  return history.lost === undefined
+    ? outcome
+    : lostOutcome(history, history.lost, receipt, outcome);
 }
 
 /** How much later a message may reach one Shield than another, in ms. */
@@ -88,22 +90,22 @@ const LATE_MS = 1_000;
 function lostOutcome(
   { waiting }: ConnectionHistory,
   { why, until_ms, by_ms }: LostShield,
-  { heard, time_ms, offset }: Told,
+  { received, time_ms, offset }: Receipt,
   outcome: WhyOutcome,
 ): WhyOutcome {
   const unknown: WhyOutcome = { state: "unknown", why, from_ms: until_ms, until_ms: by_ms };
   const { state } = outcome;
   if (state === "caught_up" || state === "left_out") return outcome;
   if (state === "behind") return unknown;
-  if (heard === undefined && time_ms > by_ms) {
+  if (received === undefined && time_ms > by_ms) {
     return { state: "not_connected", why, until_ms: by_ms };
   }
   // The connection may have read the room's log after its last record.
   if (offset > 0 && state !== "sent") return unknown;
-  if (heard !== undefined) {
+  if (received !== undefined) {
     const waited = waiting !== undefined && waiting.at_ms >= until_ms &&
-      heard.position >= waiting.from;
-    const is_late = heard.time_ms > until_ms;
+      received.position >= waiting.from;
+    const is_late = received.time_ms > until_ms;
     if (is_late || state === "sent" && waited) return unknown;
   } else if (time_ms > until_ms - LATE_MS) return unknown;
   // Whether it has subscribed to the room since is unknown.
@@ -118,42 +120,42 @@ function lostOutcome(
  */
 function knownOutcome(
   history: RoomHistory,
-  told: Told,
+  receipt: Receipt,
   since_ms: number,
 ): WhyOutcome {
   const { cut_ms = -1, intervals } = history;
-  if (told.time_ms <= cut_ms) return { state: "unknown", from_ms: cut_ms };
-  const { heard } = told;
-  const at = heard && intervals.find((one) => isWithin(one, heard.position));
+  if (receipt.time_ms <= cut_ms) return { state: "unknown", from_ms: cut_ms };
+  const { received } = receipt;
+  const at = received && intervals.find((one) => isWithin(one, received.position));
   const tries = intervals.flatMap((one) =>
-    one === at && heard !== undefined
-      ? heardIn(history, one, told, heard)
-      : caughtUp(history, one, told) ?? []
+    one === at && received !== undefined
+      ? receivedIn(history, one, receipt, received)
+      : caughtUp(history, one, receipt) ?? []
   );
   const outcome = tries.find(isGiven) ?? tries.find(({ state }) => state === "behind") ??
     tries.at(-1);
   if (outcome !== undefined) return outcome;
-  if (told.time_ms < since_ms) return beforeLedger(history, told, since_ms);
-  const due = heard === undefined ? intervals.find((one) => isDue(one, told)) : undefined;
-  return due === undefined ? absent(history, intervals, told) : unheardIn(due, told);
+  if (receipt.time_ms < since_ms) return beforeLedger(history, receipt, since_ms);
+  const due = received === undefined ? intervals.find((one) => isDue(one, receipt)) : undefined;
+  return due === undefined ? absent(history, intervals, receipt) : missedIn(due, receipt);
 }
 
 const isWithin = ({ since, until }: Interval, position: number) =>
   since <= position && position < until;
 
 /** Whether the subscription should have received a message that did not arrive. */
-function isDue(interval: Interval, told: Told): boolean {
-  const { offset, time_ms, stored } = told;
+function isDue(interval: Interval, receipt: Receipt): boolean {
+  const { offset, time_ms, stored } = receipt;
   const { since, since_ms, caught_up } = interval;
   if (offset > 0 && offset <= (caught_up?.after ?? 0)) return false;
   const is_later = stored === undefined ? since_ms <= time_ms : since <= stored.position;
-  return is_later && !isAfter(told, interval);
+  return is_later && !isAfter(receipt, interval);
 }
 
 /** The outcome of a message that a subscription should have received; times of another clock are less exact. */
-function unheardIn(
+function missedIn(
   { since_ms, until_ms, caught_up, ...rest }: Interval,
-  { offset, time_ms, stored }: Told,
+  { offset, time_ms, stored }: Receipt,
 ): WhyOutcome {
   const times = { from_ms: since_ms, ...untilOf({ until_ms }) };
   const is_behind_its_beginning = offset > 0 && caught_up !== undefined;
@@ -165,7 +167,7 @@ function unheardIn(
 /** The outcome of a message older than the ledger: certain only for later connections. */
 function beforeLedger(
   { began_ms }: ConnectionHistory,
-  { time_ms }: Told,
+  { time_ms }: Receipt,
   since_ms: number,
 ): WhyOutcome {
   // The live time of a message that no Shield received is unknown.
@@ -174,32 +176,32 @@ function beforeLedger(
 }
 
 /** The outcome of a message that came while the connection was subscribed. */
-function heardIn(
+function receivedIn(
   history: RoomHistory,
   interval: Interval,
-  told: Told,
-  { position, time_ms, echo }: HeardMessage,
+  receipt: Receipt,
+  { position, time_ms, echo }: ReceivedMessage,
 ): WhyOutcome {
   if (echo === history.number) return { state: "left_out", why: "echo" };
   if (interval.filters.some((number) => history.filtered.get(number)?.has(position))) {
     return { state: "left_out", why: "filter" };
   }
   const { ended, live_holes } = history;
-  const listed = history.listed.get(told.room_id);
+  const listed = history.listed.get(receipt.room_id);
   const left_out = listed?.get(position) ??
     live_holes.find(({ from, to }) => from <= position && position <= to)?.why;
   if (left_out !== undefined && left_out !== "queued") return { state: "left_out", why: left_out };
   const is_queued = ended === undefined
-    ? isWaiting(history.backlog?.get(told.room_id), position)
+    ? isWaiting(history.backlog?.get(receipt.room_id), position)
     // If newer messages may replace older ones, queued ones are recorded one by one.
     : listed !== undefined || live_holes.some(({ why }) => why === "queued")
     ? left_out === "queued"
     : ended.queued_from > 0 && position >= ended.queued_from;
   const { caught_up, batch } = interval;
-  const is_behind = caught_up !== undefined && told.offset > 0 &&
+  const is_behind = caught_up !== undefined && receipt.offset > 0 &&
     (caught_up.live === 0 || position < caught_up.live);
   if (is_behind) {
-    const late = caughtUp(history, interval, told);
+    const late = caughtUp(history, interval, receipt);
     if (late !== undefined) return late;
     if (interval.until === Infinity) return { state: "behind", from_ms: interval.since_ms };
     return { state: "cut_off", why: interval.why, ...untilOf(interval) };
@@ -222,15 +224,15 @@ function isWaiting(backlog: Waits | undefined, position: number): boolean {
 function caughtUp(
   { past_holes }: RoomHistory,
   interval: Interval,
-  told: Told,
+  receipt: Receipt,
 ): WhyOutcome | undefined {
   const { caught_up, number, since_ms, until, until_ms, batch } = interval;
-  const { offset } = told;
+  const { offset } = receipt;
   if (caught_up === undefined || offset === 0) return undefined;
   const { after, first, last, live } = caught_up;
   // A later message has that offset in another incarnation of the log. A message may be read before its publisher gets
   // the ACK.
-  const read = { ...told, stored: undefined };
+  const read = { ...receipt, stored: undefined };
   if (offset <= after || isAfter(read, interval, LATE_MS)) return undefined;
   const hole = past_holes.get(number)?.find(({ from, to }) => from <= offset && offset <= to);
   if (hole !== undefined) return { state: "left_out", why: hole.why };
@@ -240,17 +242,17 @@ function caughtUp(
   if (live !== 0) return undefined;
   if (until === Infinity) return { state: "behind", from_ms: since_ms };
   // For a message with only an offset it is unknown whether it came before that end.
-  if (told.time_ms === 0) return undefined;
+  if (receipt.time_ms === 0) return undefined;
   return { state: "cut_off", why: interval.why, from_ms: since_ms, until_ms };
 }
 
 /** Whether a message came after the end of a subscription or connection; for a time of another clock, by a margin. */
 function isAfter(
-  { heard, stored, time_ms }: Told,
+  { received, stored, time_ms }: Receipt,
   { until, until_ms }: Pick<Interval, "until" | "until_ms">,
   apart_ms = 0,
 ): boolean {
-  const { position } = heard ?? stored ?? {};
+  const { position } = received ?? stored ?? {};
   return position === undefined ? time_ms > until_ms + apart_ms : position >= until;
 }
 
@@ -266,11 +268,11 @@ const untilOf = ({ until_ms }: Pick<Interval, "until_ms">) =>
 function absent(
   { began_ms, ended }: ConnectionHistory,
   intervals: readonly Interval[],
-  told: Told,
+  receipt: Receipt,
 ): WhyOutcome {
-  const { time_ms } = told;
-  const before = intervals.filter((one) => isAfter(told, one)).at(-1);
-  if (ended !== undefined && isAfter(told, { until: ended.position, until_ms: ended.at_ms })) {
+  const { time_ms } = receipt;
+  const before = intervals.filter((one) => isAfter(receipt, one)).at(-1);
+  if (ended !== undefined && isAfter(receipt, { until: ended.position, until_ms: ended.at_ms })) {
     return { state: "not_connected", until_ms: ended.at_ms, why: endOf(ended) };
   }
   if (time_ms < began_ms) return { state: "not_connected", from_ms: began_ms };
@@ -290,7 +292,7 @@ function endOf({ reason, code }: { readonly reason: string; readonly code: numbe
 /** A Shield's report of each connection in the request. */
 export async function accountsOf(
   gathered: Gathered,
-  asked: WhyUser,
+  query: WhyUser,
   since_ms: number,
   breathe: Breathe,
 ): Promise<ConnectionAccount[]> {
@@ -298,7 +300,7 @@ export async function accountsOf(
   const reads = Map.groupBy(gathered.reads, ({ connection_id }) => connection_id);
   for (const history of gathered.connections) {
     const own = { ...gathered, reads: reads.get(history.connection_id) ?? [] };
-    accounts.push(await accountOf(own, history, asked, since_ms, breathe));
+    accounts.push(await accountOf(own, history, query, since_ms, breathe));
     await breathe();
   }
   return accounts;
@@ -307,7 +309,7 @@ export async function accountsOf(
 async function accountOf(
   gathered: Gathered,
   history: ConnectionHistory,
-  asked: WhyUser,
+  query: WhyUser,
   since_ms: number,
   breathe: Breathe,
 ): Promise<ConnectionAccount> {
@@ -322,45 +324,45 @@ async function accountOf(
   };
   const lost = history.lost === undefined ? {} : { lost: history.lost };
   const outcomes: WhyOutcome[] = [];
-  for (const [index, one] of asked.messages.entries()) {
+  for (const [index, one] of query.messages.entries()) {
     await breathe();
-    const told = toldOf(one, gathered, index);
-    const outcome = outcomeOf(inRoom(history, one.room_id), told, since_ms);
+    const receipt = receiptOf(one, gathered, index);
+    const outcome = outcomeOf(inRoom(history, one.room_id), receipt, since_ms);
     const read = isGiven(outcome)
       ? undefined
-      : await readBy(gathered.reads, told, connection_id, breathe);
+      : await readBy(gathered.reads, receipt, connection_id, breathe);
     outcomes.push(
       read === undefined
         ? outcome
         : { state: "caught_up" as const, why: read.how, from_ms: read.at_ms },
     );
   }
-  const room = asked.room === undefined || asked.since_ms === undefined
+  const room = query.room === undefined || query.since_ms === undefined
     ? {}
-    : { room: await roomAccount(history, gathered, asked.room, asked.since_ms, since_ms, breathe) };
+    : { room: await roomAccount(history, gathered, query.room, query.since_ms, since_ms, breathe) };
   return { connection_id, user_id, remote_ip, began_ms, ...shown, ...lost, outcomes, ...room };
 }
 
-function toldOf(
+function receiptOf(
   { room_id, offset, time_ms }: AskedMessage,
-  { asked, stored }: Gathered,
+  { requested, stored }: Gathered,
   index: number,
-): Told {
-  const heard = asked[index];
+): Receipt {
+  const received = requested[index];
   const here = stored[index];
-  const at_ms = heard?.time_ms ?? here?.time_ms ?? time_ms;
-  return { room_id, offset, time_ms: at_ms, heard, stored: here };
+  const at_ms = received?.time_ms ?? here?.time_ms ?? time_ms;
+  return { room_id, offset, time_ms: at_ms, received, stored: here };
 }
 
 /** The requested messages that the user has read over HTTP, in the order of reading. */
 export async function readsOf(
   gathered: Gathered,
-  asked: WhyUser,
+  query: WhyUser,
   breathe: Breathe,
 ): Promise<WhyRead[]> {
   const found: WhyRead[] = [];
-  for (const [message, one] of asked.messages.entries()) {
-    const read = await readBy(gathered.reads, toldOf(one, gathered, message), "", breathe);
+  for (const [message, one] of query.messages.entries()) {
+    const read = await readBy(gathered.reads, receiptOf(one, gathered, message), "", breathe);
     if (read === undefined) continue;
     const { user_id, how, at_ms } = read;
     found.push({ message, user_id, how, at_ms });
@@ -371,7 +373,7 @@ export async function readsOf(
 /** The first time that a message was read by that connection, or by the user over HTTP: ""; undefined: never. */
 async function readBy(
   reads: readonly ReadPast[],
-  { room_id, offset, time_ms }: Told,
+  { room_id, offset, time_ms }: Receipt,
   connection_id: string,
   breathe: Breathe,
 ): Promise<ReadPast | undefined> {
@@ -418,14 +420,14 @@ async function roomAccount(
     gaps: gathered.gaps.filter((gap) => gap.room_id === room_id && gap.time_ms >= asked_ms)
       .map(({ time_ms, reason }) => ({ time_ms, reason })),
   };
-  for (const heard of gathered.room) {
+  for (const received of gathered.room) {
     compared += comparisons;
     if (compared >= A_PIECE) {
       compared = 0;
       await breathe();
     }
-    const { time_ms, offset, twist_id } = heard;
-    const outcome = outcomeOf(narrow, { room_id, offset, time_ms, heard }, since_ms);
+    const { time_ms, offset, twist_id } = received;
+    const outcome = outcomeOf(narrow, { room_id, offset, time_ms, received }, since_ms);
     if (outcome.state === "not_connected" || outcome.state === "not_subscribed") continue;
     account.due++;
     if (outcome.state === "sent" || outcome.state === "caught_up") {

@@ -24,23 +24,23 @@ function wantedOf({ trace, twist, message_id, offset }: Omit<WhyFind, "tenant" |
 /** The messages of a tenant with these ids, oldest first; beyond the limit, only the newest. */
 export async function findMessages(
   ledger: LedgerSource,
-  asked: WhyFind,
+  query: WhyFind,
   breathe: Breathe,
 ): Promise<Pick<WhyFound, "rows" | "truncated">> {
-  const wanted = wantedOf(asked);
+  const wanted = wantedOf(query);
   const found: Found[] = [];
   if (wanted === undefined) return { rows: [] };
-  const { tenant, room } = asked;
+  const { tenant, room } = query;
   let truncated = false;
   await scan(ledger, ({ head, segment: { bytes, view }, time_ms }) => {
     const { kind } = head;
     if (kind !== KIND.message && kind !== KIND.duplicate && kind !== KIND.stored) return;
     if (!isWanted(bytes, view, head, wanted)) return;
-    const heard = ledger.rooms.of(head.room);
-    if (heard === undefined || heard.tenant_id !== tenant) return;
-    if (room !== undefined && heard.room_id !== room) return;
+    const place = ledger.rooms.of(head.room);
+    if (place === undefined || place.tenant_id !== tenant) return;
+    if (room !== undefined && place.room_id !== room) return;
     const facts = readMessage(bytes, view, head);
-    const { room_id } = heard;
+    const { room_id } = place;
     const duplicate = kind === KIND.duplicate;
     found.push({ kind, message: { room_id, ...facts, time_ms, duplicate } });
     if (found.length <= WHY_MESSAGES_MAX) return;

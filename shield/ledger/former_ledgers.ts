@@ -73,14 +73,14 @@ export async function readFormer(
   );
   if (gone.length === 0) return { ledgers: [], truncated: false };
   await enter();
-  const told = gone.slice(-FORMER_MAX);
-  const names = new Set(told.map(({ node_id, began_ms }) => lifeName(node_id, began_ms)));
+  const newest = gone.slice(-FORMER_MAX);
+  const names = new Set(newest.map(({ node_id, began_ms }) => lifeName(node_id, began_ms)));
   const { blocks, truncated } = await readFormerBlocks(await store(), tenant_id, names, oldest_ms);
-  const ledgers = told.map((life) => {
+  const ledgers = newest.map((life) => {
     const own = [...blocks.get(lifeName(life.node_id, life.began_ms))?.values() ?? []];
     return ledgerOf(life, own, tenant_id, { all, now_ms: now(), oldest_ms, truncated });
   });
-  return { ledgers, truncated: truncated || told.length < gone.length };
+  return { ledgers, truncated: truncated || newest.length < gone.length };
 }
 
 /** The blocks of those incarnations, each once, by their numbers; beyond the limit the newest are omitted. */

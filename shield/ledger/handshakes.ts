@@ -4,7 +4,7 @@
  */
 import { isId } from "@arqon/proto";
 import type { ArqonError } from "@arqon/proto";
-import type { Asked } from "../message/observers.ts";
+import type { Handshake } from "../message/observers.ts";
 import type { Ledger } from "./ledger.ts";
 import type { RunningRow } from "./left_out_rows.ts";
 import { clipped } from "./row_facts.ts";
@@ -36,7 +36,7 @@ export class HandshakeNotes {
    * name any former connection; an authenticated one only those of its tenant.
    */
   greeted(
-    { remote_ip, who, former }: Omit<Asked, "request">,
+    { remote_ip, who, former }: Omit<Handshake, "request">,
     refused: ArqonError | undefined,
   ): void {
     if (refused === undefined) return;

@@ -123,7 +123,7 @@ export interface LostShield {
 }
 
 /** A message as received by this Shield. */
-export interface HeardMessage {
+export interface ReceivedMessage {
   readonly position: number;
   readonly time_ms: number;
   readonly offset: number;
@@ -136,7 +136,7 @@ export interface HeardMessage {
 export type ReadPast = PastRead & { readonly room_id: string; readonly at_ms: number };
 
 /** A GAP that a room was notified of. */
-export interface ToldGap {
+export interface SentGap {
   readonly room_id: string;
   readonly time_ms: number;
   readonly reason: string;
@@ -153,14 +153,14 @@ export interface StoredHere {
 export interface Gathered {
   readonly connections: ConnectionHistory[];
   /** The requested messages, as received here; undefined: not received. */
-  readonly asked: (HeardMessage | undefined)[];
+  readonly requested: (ReceivedMessage | undefined)[];
   /** The storage time of a requested message that was not received; otherwise undefined. */
   readonly stored: (StoredHere | undefined)[];
   /** Reads of the rooms' logs. */
   readonly reads: ReadPast[];
   /** The room's messages since the requested time. */
-  readonly room: HeardMessage[];
-  readonly gaps: ToldGap[];
+  readonly room: ReceivedMessage[];
+  readonly gaps: SentGap[];
   readonly refusals: RefusalAccount[];
   /** As in `ConnectionHistory`. */
   readonly filtered: Map<number, Set<number>>;
@@ -169,20 +169,20 @@ export interface Gathered {
 
 /** The requested user or connection, and its open connections. */
 export interface Subject {
-  readonly asked: WhyUser;
+  readonly query: WhyUser;
   readonly open: readonly OpenConnection[];
 }
 
 /** Gathers a subject's facts from the ledger. */
 export async function gather(
   ledger: LedgerSource,
-  { asked, open }: Subject,
+  { query, open }: Subject,
   breathe: Breathe,
 ): Promise<Gathered> {
   const gathered: Gathered = {
     connections: [],
-    asked: asked.messages.map(() => undefined),
-    stored: asked.messages.map(() => undefined),
+    requested: query.messages.map(() => undefined),
+    stored: query.messages.map(() => undefined),
     reads: [],
     room: [],
     gaps: [],
@@ -191,10 +191,10 @@ export async function gather(
     truncated: false,
   };
   const by_number: Histories = new Map();
-  for (const one of open) by_number.set(one.number, openHistory(one, asked, gathered));
+  for (const one of open) by_number.set(one.number, openHistory(one, query, gathered));
   await scan(ledger, (row) => {
-    if (row.head.kind === KIND.ended) addEnded(by_number, gathered, row, asked);
-    else if (row.head.kind === KIND.opened) addOpened(by_number, gathered, row, asked);
+    if (row.head.kind === KIND.ended) addEnded(by_number, gathered, row, query);
+    else if (row.head.kind === KIND.opened) addOpened(by_number, gathered, row, query);
   }, breathe);
   gathered.connections.push(...by_number.values());
   if (gathered.connections.length > WHY_CONNECTIONS_MAX) {
@@ -207,17 +207,17 @@ export async function gather(
     for (const { number } of gone) by_number.delete(number);
     gathered.truncated = true;
   }
-  const rooms = roomsOf(ledger, asked);
-  const messages = asked.messages.map((one) => ({ one, wanted: wantedOf(one) }));
+  const rooms = roomsOf(ledger, query);
+  const messages = query.messages.map((one) => ({ one, wanted: wantedOf(one) }));
   await scan(ledger, (row) => {
     const { head } = row;
-    if (head.kind === KIND.refused) return addRefusal(gathered, row, asked);
+    if (head.kind === KIND.refused) return addRefusal(gathered, row, query);
     if (head.kind === KIND.waiting) return addWaiting(by_number.get(head.connection), row);
     const room_id = rooms.get(head.room);
     if (room_id === undefined) return;
-    if (head.kind === KIND.message) return addMessage(gathered, row, room_id, asked, messages);
+    if (head.kind === KIND.message) return addMessage(gathered, row, room_id, query, messages);
     if (head.kind === KIND.stored) return addStored(gathered, row, room_id, messages);
-    if (head.kind === KIND.read) return addRead(gathered, row, room_id, asked);
+    if (head.kind === KIND.read) return addRead(gathered, row, room_id, query);
     if (head.kind === KIND.gap) return addGap(gathered, row, room_id);
     if (head.kind === KIND.left_out && addFiltered(gathered, row)) return;
     const history = head.connection === 0 ? undefined : by_number.get(head.connection);
@@ -238,14 +238,14 @@ function endWith({ intervals, ended }: ConnectionHistory): void {
 
 function openHistory(
   one: OpenConnection,
-  asked: WhyUser,
+  query: WhyUser,
   { filtered }: Gathered,
 ): ConnectionHistory {
   const { number, connection_id, user_id, remote_ip, began_ms, batch } = one;
   const intervals: Interval[] = [];
   const backlog = new Map<string, Waits>();
-  const wanted = new Set(asked.messages.map(({ room_id }) => room_id));
-  if (asked.room !== undefined) wanted.add(asked.room);
+  const wanted = new Set(query.messages.map(({ room_id }) => room_id));
+  if (query.room !== undefined) wanted.add(query.room);
   for (const room_id of wanted) {
     const waits = one.waits?.(room_id);
     if (waits !== undefined) backlog.set(room_id, waits);
@@ -263,17 +263,17 @@ function openHistory(
   return { ...of, ...none, intervals, filtered, backlog };
 }
 
-function isAskedFor(
-  asked: WhyUser,
+function isWantedRow(
+  query: WhyUser,
   { tenant_id, user_id, connection_id }: Pick<
     ConnectionEnd,
     "tenant_id" | "user_id" | "connection_id"
   >,
 ): boolean {
-  if (tenant_id !== asked.tenant) return false;
-  return asked.connection === undefined
-    ? asked.user !== undefined && user_id === asked.user
-    : connection_id === asked.connection;
+  if (tenant_id !== query.tenant) return false;
+  return query.connection === undefined
+    ? query.user !== undefined && user_id === query.user
+    : connection_id === query.connection;
 }
 
 /** Connections by their numbers. */
@@ -284,10 +284,10 @@ function addOpened(
   histories: Histories,
   { filtered }: Gathered,
   row: Passed,
-  asked: WhyUser,
+  query: WhyUser,
 ): void {
   const { batch, tenant_id, ...begin } = factsOf<ConnectionBegin>(row);
-  if (!isAskedFor(asked, { tenant_id, ...begin })) return;
+  if (!isWantedRow(query, { tenant_id, ...begin })) return;
   const number = row.head.connection;
   if (histories.has(number)) return;
   const none = { ended: undefined, intervals: [], holes: [], listed: new Map(), filtered };
@@ -298,10 +298,10 @@ function addEnded(
   histories: Histories,
   { filtered }: Gathered,
   row: Passed,
-  asked: WhyUser,
+  query: WhyUser,
 ): void {
   const end = factsOf<ConnectionEnd>(row);
-  if (!isAskedFor(asked, end)) return;
+  if (!isWantedRow(query, end)) return;
   const number = row.head.connection;
   const { connection_id, user_id, remote_ip, began_ms } = end;
   const ended = { ...end, at_ms: row.time_ms, position: row.position };
@@ -325,9 +325,9 @@ function addStored(
   });
 }
 
-function addRead({ reads }: Gathered, row: Passed, room_id: string, asked: WhyUser): void {
+function addRead({ reads }: Gathered, row: Passed, room_id: string, query: WhyUser): void {
   const read = factsOf<PastRead>(row);
-  const { connection, user } = asked;
+  const { connection, user } = query;
   const is_own = connection === undefined
     ? read.user_id === user
     : read.connection_id === connection;
@@ -340,24 +340,24 @@ function addMessage(
   gathered: Gathered,
   row: Passed,
   room_id: string,
-  asked: WhyUser,
+  query: WhyUser,
   messages: WantedMessages,
 ): void {
   const { head, segment: { bytes, view }, position, time_ms } = row;
-  const heard = (): HeardMessage => {
+  const receivedMessage = (): ReceivedMessage => {
     const { offset, twist_id } = readMessage(bytes, view, head);
     return { position, time_ms, offset, twist_id, echo: head.connection };
   };
   messages.forEach(({ one, wanted }, index) => {
     if (one.room_id !== room_id || wanted === undefined) return;
     if (!isWanted(bytes, view, head, wanted)) return;
-    const before = gathered.asked[index];
-    const isNearer = ({ time_ms: other_ms }: HeardMessage) =>
+    const before = gathered.requested[index];
+    const isNearer = ({ time_ms: other_ms }: ReceivedMessage) =>
       Math.abs(time_ms - one.time_ms) < Math.abs(other_ms - one.time_ms);
-    if (before === undefined || isNearer(before)) gathered.asked[index] = heard();
+    if (before === undefined || isNearer(before)) gathered.requested[index] = receivedMessage();
   });
-  if (asked.room !== room_id || time_ms < (asked.since_ms ?? Infinity)) return;
-  if (gathered.room.length < ROOM_MESSAGES_MAX) gathered.room.push(heard());
+  if (query.room !== room_id || time_ms < (query.since_ms ?? Infinity)) return;
+  if (gathered.room.length < ROOM_MESSAGES_MAX) gathered.room.push(receivedMessage());
   else gathered.truncated = true;
 }
 
@@ -433,15 +433,15 @@ function keepLast<T>(
   gathered.truncated = true;
 }
 
-function addRefusal({ refusals }: Gathered, row: Passed, asked: WhyUser): void {
+function addRefusal({ refusals }: Gathered, row: Passed, query: WhyUser): void {
   const refusal = factsOf<Refusal>(row, REFUSED_BYTES);
-  if (asked.tenant !== undefined && refusal.tenant_id !== asked.tenant) return;
-  const is_asked = asked.connection !== undefined
-    ? refusal.connection_id === asked.connection
-    : asked.address !== undefined
-    ? refusal.remote_ip === asked.address
-    : refusal.user_id === asked.user;
-  if (!is_asked || row.time_ms < (asked.since_ms ?? 0)) return;
+  if (query.tenant !== undefined && refusal.tenant_id !== query.tenant) return;
+  const is_wanted = query.connection !== undefined
+    ? refusal.connection_id === query.connection
+    : query.address !== undefined
+    ? refusal.remote_ip === query.address
+    : refusal.user_id === query.user;
+  if (!is_wanted || row.time_ms < (query.since_ms ?? 0)) return;
   const { head: { start }, segment: { view } } = row;
   const { tenant_id: _, ...shown } = refusal;
   refusals.push({
@@ -454,13 +454,13 @@ function addRefusal({ refusals }: Gathered, row: Passed, asked: WhyUser): void {
 }
 
 /** The rooms of a request, by their numbers in the ledger. */
-function roomsOf(ledger: LedgerSource, asked: WhyUser): Map<number, string> {
+function roomsOf(ledger: LedgerSource, query: WhyUser): Map<number, string> {
   const rooms = new Map<number, string>();
-  const ids = asked.messages.map(({ room_id }) => room_id);
-  if (asked.room !== undefined) ids.push(asked.room);
+  const ids = query.messages.map(({ room_id }) => room_id);
+  if (query.room !== undefined) ids.push(query.room);
   for (const room_id of ids) {
-    if (asked.tenant === undefined) continue;
-    for (const number of ledger.rooms.numbersOf(asked.tenant, room_id)) rooms.set(number, room_id);
+    if (query.tenant === undefined) continue;
+    for (const number of ledger.rooms.numbersOf(query.tenant, room_id)) rooms.set(number, room_id);
   }
   return rooms;
 }

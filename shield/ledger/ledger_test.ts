@@ -38,22 +38,28 @@ Deno.test("for messages older than the ledger, only later connections have a cer
   const now_ms = 1_700_000_000_000;
   const ledger = new Ledger({ bytes_max: 2 ** 20, kept_ms: 60_000, now: () => now_ms });
   const twist_id = twistOf(1);
-  const told = async (time_ms: number, began_ms: number) => {
+  const outcomeOf = async (time_ms: number, began_ms: number) => {
     const one = { room_id: "hall", offset: 0, twist_id, trace_id: "", message_id: "", time_ms };
-    const asked = { tenant: "acme", user: "ann", messages: [one] };
+    const query = { tenant: "acme", user: "ann", messages: [one] };
     const open = {
       ...{ number: 1, connection_id: "c1", user_id: "ann", remote_ip: "::1", began_ms },
       ...{ batch: false, subscription: () => undefined },
     };
-    const gathered = await gather(ledger, { asked, open: [open] }, breathe);
-    const [account] = await accountsOf(gathered, asked, now_ms, breathe);
+    const gathered = await gather(ledger, { query, open: [open] }, breathe);
+    const [account] = await accountsOf(gathered, query, now_ms, breathe);
     return account?.outcomes[0];
   };
   const [before_ms, later_ms] = [now_ms - 5_000, now_ms + 5_000];
-  assert.deepEqual(await told(before_ms, later_ms), { state: "not_connected", from_ms: later_ms });
-  assert.deepEqual(await told(before_ms, before_ms - 1), { state: "unknown", from_ms: now_ms });
+  assert.deepEqual(await outcomeOf(before_ms, later_ms), {
+    state: "not_connected",
+    from_ms: later_ms,
+  });
+  assert.deepEqual(await outcomeOf(before_ms, before_ms - 1), {
+    state: "unknown",
+    from_ms: now_ms,
+  });
   // No subscriber received it live, so its time is unknown.
-  assert.deepEqual(await told(0, later_ms), { state: "unknown", from_ms: now_ms });
+  assert.deepEqual(await outcomeOf(0, later_ms), { state: "unknown", from_ms: now_ms });
 });
 
 Deno.test("messages are found by each of their ids, in their room and tenant only", async () => {
@@ -65,8 +71,8 @@ Deno.test("messages are found by each of their ids, in their room and tenant onl
   ledger.message(other, envelopeOf(3, "order-1"), 17);
   ledger.duplicate(lobby, envelopeOf(4, "order-1"), 0);
   ledger.sent();
-  const found = async (asked: object) => {
-    const { rows } = await findMessages(ledger, { tenant: "acme", ...asked }, breathe);
+  const found = async (query: object) => {
+    const { rows } = await findMessages(ledger, { tenant: "acme", ...query }, breathe);
     return rows.map(({ twist_id, duplicate }) => `${twist_id.slice(-1)}${duplicate ? "!" : ""}`);
   };
   assert.deepEqual(await found({ message_id: "order-1" }), ["1", "4!"]);
@@ -125,13 +131,13 @@ Deno.test("a message without X-Twist-ID is found by its other ids, including the
   ledger.sent();
   const { rows } = await findMessages(ledger, { tenant: "acme" }, breathe);
   const messages = rows.map(({ duplicate: _, ...of }) => of);
-  const asked = { tenant: "acme", user: "bob", messages };
+  const query = { tenant: "acme", user: "bob", messages };
   const mark = { number: 1, connection: 7, since: 2, since_ms: 0, episode: undefined };
   const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
   const open = [{ ...one, batch: false, subscription: () => mark }];
-  const gathered = await gather(ledger, { asked, open }, breathe);
-  assert.deepEqual(gathered.asked.map((heard) => heard?.position), [1, 2, 3]);
-  const [account] = await accountsOf(gathered, asked, ledger.since_ms, breathe);
+  const gathered = await gather(ledger, { query, open }, breathe);
+  assert.deepEqual(gathered.requested.map((message) => message?.position), [1, 2, 3]);
+  const [account] = await accountsOf(gathered, query, ledger.since_ms, breathe);
   assert.deepEqual(
     account?.outcomes.map(({ state }) => state),
     ["not_subscribed", "sent", "sent"],
@@ -151,8 +157,8 @@ for (const hours of [2, -2]) {
     const write = (index: number) =>
       ledger.message(ledger.openRoom("acme", "room-1"), envelopeOf(index), index + 1);
     const found = async () => {
-      const asked = { tenant: "acme", twist: twistOf(1) };
-      return (await findMessages(ledger, asked, breathe)).rows.length;
+      const query = { tenant: "acme", twist: twistOf(1) };
+      return (await findMessages(ledger, query, breathe)).rows.length;
     };
     write(1);
     set_ms = hours * 3_600_000;
@@ -203,8 +209,8 @@ Deno.test("a repeated refusal is one row; unauthenticated clients cannot fill th
   }
   assert.ok(ledger.counts.rows <= 50, `${ledger.counts.rows} rows`);
   assert.equal(notes.unnoted, 1_001 - ledger.counts.rows);
-  const asked = { address: "10.0.0.1", messages: [] };
-  const { refusals } = await gather(ledger, { asked, open: [] }, breathe);
+  const query = { address: "10.0.0.1", messages: [] };
+  const { refusals } = await gather(ledger, { query, open: [] }, breathe);
   assert.deepEqual(refusals.map(({ count, reason }) => [count, reason]), [[100, "token-expired"]]);
 });
 
@@ -223,11 +229,11 @@ Deno.test("single left-out messages take two bytes each, and are reported indivi
   assert.ok(ledger.segments.at(-1)!.used - before < 3 * left_out.size + 4_000);
   const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
   const open = [{ ...one, batch: false, subscription: () => undefined }];
-  const asked = {
+  const query = {
     ...{ tenant: "acme", user: "bob", room: "hall" },
     messages: [],
   };
-  const { connections } = await gather(ledger, { asked, open }, breathe);
+  const { connections } = await gather(ledger, { query, open }, breathe);
   assert.deepEqual(new Set(connections[0]!.listed.get("hall")!.keys()), left_out);
 });
 
@@ -244,9 +250,9 @@ async function afterLong(leaveOut: (ledger: Ledger, position: number) => void) {
   const mark = { number: 1, connection: 7, since: 1, since_ms: 0, episode: undefined };
   const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
   const open = [{ ...one, batch: false, subscription: () => mark }];
-  const asked = { tenant: "acme", user: "bob", room: "hall", since_ms: 0, messages: [] };
-  const gathered = await gather(ledger, { asked, open }, breathe);
-  const [account] = await accountsOf(gathered, asked, ledger.since_ms, breathe);
+  const query = { tenant: "acme", user: "bob", room: "hall", since_ms: 0, messages: [] };
+  const gathered = await gather(ledger, { query, open }, breathe);
+  const [account] = await accountsOf(gathered, query, ledger.since_ms, breathe);
   return { room: account!.room!, refusals: gathered.refusals };
 }
 
@@ -285,14 +291,14 @@ Deno.test("of a connection with many subscriptions the last ones are compared", 
   }
   const one = { number: 7, connection_id: "c7", user_id: "bob", remote_ip: "", began_ms: 0 };
   const open = [{ ...one, batch: false, subscription: () => undefined }];
-  const asked = { tenant: "acme", user: "bob", room: "hall", since_ms: 0, messages: [] };
-  const gathered = await gather(ledger, { asked, open }, breathe);
+  const query = { tenant: "acme", user: "bob", room: "hall", since_ms: 0, messages: [] };
+  const gathered = await gather(ledger, { query, open }, breathe);
   assert.ok(
     gathered.connections[0]!.intervals.length <= 1_000,
     "each message is compared with all",
   );
   assert.equal(gathered.truncated, true);
-  const [account] = await accountsOf(gathered, asked, ledger.since_ms, breathe);
+  const [account] = await accountsOf(gathered, query, ledger.since_ms, breathe);
   const { due, sent, missed } = account!.room!;
   assert.equal(due, times, "unknown messages are not reported as not subscribed");
   assert.ok(sent >= 400 && sent <= 1_000, `${sent} are certain`);
@@ -340,8 +346,8 @@ Deno.test("a refusal of another action in the same room is reported separately",
   };
   for (let count = 0; count < 10; count++) refuse(`subscribe; retry after ${count} ms`);
   for (let count = 0; count < 3; count++) refuse("publish");
-  const asked = { tenant: "acme", user: "bob", messages: [] };
-  const { refusals } = await gather(ledger, { asked, open: [] }, breathe);
+  const query = { tenant: "acme", user: "bob", messages: [] };
+  const { refusals } = await gather(ledger, { query, open: [] }, breathe);
   assert.deepEqual(refusals.map(({ count, detail }) => [count, detail.slice(-20)]), [
     [10, new ArqonError("not-granted", "subscribe; retry after 0 ms").message.slice(-20)],
     [3, new ArqonError("not-granted", "publish").message.slice(-20)],
@@ -364,15 +370,15 @@ Deno.test("a request processes any number of rows and messages in pieces", async
   }, () => void (in_piece = 0));
   assert.equal(rows, MESSAGES);
   assert.ok(most <= 1_000, `${most} rows in one piece`);
-  const asked = { tenant: "acme", user: "ann", room: "hall", since_ms: now_ms, messages: [] };
+  const query = { tenant: "acme", user: "ann", room: "hall", since_ms: now_ms, messages: [] };
   const mark = { number: 1, connection: 1, since: 0, since_ms: now_ms, episode: undefined };
   const open = {
     ...{ number: 1, connection_id: "c1", user_id: "ann", remote_ip: "::1", began_ms: now_ms },
     ...{ batch: false, subscription: () => mark },
   };
-  const gathered = await gather(ledger, { asked, open: [open] }, breathe);
+  const gathered = await gather(ledger, { query, open: [open] }, breathe);
   let pieces = 0;
-  const [account] = await accountsOf(gathered, asked, now_ms, () => void pieces++);
+  const [account] = await accountsOf(gathered, query, now_ms, () => void pieces++);
   assert.equal(account?.room?.due, MESSAGES);
   assert.ok(pieces >= MESSAGES / 64, `${MESSAGES} messages in ${pieces} pieces`);
 });
@@ -391,23 +397,23 @@ Deno.test("outcomes of many subscriptions, gaps and reads are computed in pieces
   }));
   const one = { number: 1, connection_id: "c1", user_id: "ann", remote_ip: "", began_ms: at_ms };
   const none = { ended: undefined, listed: new Map(), filtered: new Map() };
-  const heard = { time_ms: at_ms + 5, twist_id: "", echo: 0 };
-  const asked = Array.from({ length: 50 }, () => ({
+  const received = { time_ms: at_ms + 5, twist_id: "", echo: 0 };
+  const query = Array.from({ length: 50 }, () => ({
     ...{ room_id: "hall", offset: 1, twist_id: "", trace_id: "", message_id: "", time_ms: at_ms },
   }));
   const listed = Array.from({ length: 500 }, (_, at) => at + 2);
   const gathered = {
     connections: [{ ...one, ...none, intervals, holes }],
-    ...{ asked: [], stored: [], gaps: [], refusals: [], filtered: new Map(), truncated: false },
+    ...{ requested: [], stored: [], gaps: [], refusals: [], filtered: new Map(), truncated: false },
     room: Array.from({ length: messages }, (_, at) => ({
-      ...{ ...heard, position: at, offset: at + 1 },
+      ...{ ...received, position: at, offset: at + 1 },
     })),
     reads: Array.from({ length: 1_000 }, () => ({
       ...{ user_id: "ann", connection_id: "", room_id: "hall", from: 2, to: 501, listed, at_ms },
       how: "history" as const,
     })),
   };
-  const question = { tenant: "acme", user: "ann", room: "hall", since_ms: at_ms, messages: asked };
+  const question = { tenant: "acme", user: "ann", room: "hall", since_ms: at_ms, messages: query };
   let pieces = 0;
   const count = () => void pieces++;
   const [account] = await accountsOf(gathered, question, at_ms, count);

@@ -2,7 +2,7 @@
 import type { NoteRead } from "../message/reads.ts";
 import type { AnswerHandlers } from "../../shared/cluster/cluster_answerer.ts";
 import { byOwnClock, WhyFind, WhyRoomAsked, WhyUser } from "../../shared/cluster/cluster_why.ts";
-import type { WhyFound, WhyRoom, WhyTold } from "../../shared/cluster/cluster_why.ts";
+import type { WhyFound, WhyReport, WhyRoom } from "../../shared/cluster/cluster_why.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import { accountsOf, readsOf } from "./explain.ts";
@@ -79,7 +79,7 @@ export function startLedger(start: StoreStart): StartedLedger | undefined {
 }
 
 /** The open connections of a user, or one connection, of a tenant. */
-export type FindOpen = (asked: WhyUser) => readonly OpenConnection[];
+export type FindOpen = (query: WhyUser) => readonly OpenConnection[];
 
 /** The answers to `why_find`, `why_room` and `why_user`; without a ledger they report that. */
 export function ledgerAnswers(
@@ -90,33 +90,33 @@ export function ledgerAnswers(
   const named = store === undefined ? {} : { life_ms: store.life_ms };
   return {
     async why_find(params): Promise<WhyFound> {
-      const asked = WhyFind.parse(params);
+      const query = WhyFind.parse(params);
       if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [] };
       ledger.expire();
       return {
         since_ms: ledger.since_ms,
         now_ms: now(),
         ...named,
-        ...await findMessages(ledger, asked, piecesOf(asked)),
+        ...await findMessages(ledger, query, piecesOf(query)),
       };
     },
     async why_room(params): Promise<WhyRoom> {
-      const asked = byOwnClock(WhyRoomAsked.parse(params), now());
+      const query = byOwnClock(WhyRoomAsked.parse(params), now());
       if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [] };
       ledger.expire();
-      const found = await roomMessages(ledger, asked, piecesOf(asked));
+      const found = await roomMessages(ledger, query, piecesOf(query));
       return { since_ms: ledger.since_ms, now_ms: now(), ...named, ...found };
     },
-    async why_user(params): Promise<WhyTold> {
-      const asked = byOwnClock(WhyUser.parse(params), now());
+    async why_user(params): Promise<WhyReport> {
+      const query = byOwnClock(WhyUser.parse(params), now());
       if (ledger === undefined) return { since_ms: null, now_ms: now(), rows: [], refusals: [] };
       ledger.expire();
       const { since_ms } = ledger;
-      const breathe = piecesOf(asked);
-      const gathered = await gather(ledger, { asked, open: findOpen(asked) }, breathe);
-      const rows = await accountsOf(gathered, asked, since_ms, breathe);
+      const breathe = piecesOf(query);
+      const gathered = await gather(ledger, { query, open: findOpen(query) }, breathe);
+      const rows = await accountsOf(gathered, query, since_ms, breathe);
       const { refusals, truncated } = gathered;
-      const reads = await readsOf(gathered, asked, breathe);
+      const reads = await readsOf(gathered, query, breathe);
       return {
         ...{ since_ms, now_ms: now(), ...named, rows, refusals },
         ...(reads.length === 0 ? {} : { reads }),
@@ -143,11 +143,11 @@ export function noting(
   const refusals = new WeakMap<Observed, NotedRefusals>();
   return {
     // Fan-out does not see the message, and a query may have its ids.
-    passed({ caller, envelope: { room_id }, routed, stored, is_heard }) {
-      if (stored === undefined || stored.duplicate || is_heard) return;
+    passed({ caller, envelope: { room_id }, routed, stored, subscribed }) {
+      if (stored === undefined || stored.duplicate || subscribed) return;
       ledger.stored(caller.identity.tenant_id, room_id, routed, stored.offset);
     },
-    greeted: (asked, refusal) => handshakes.greeted(asked, refusal),
+    greeted: (handshake, refusal) => handshakes.greeted(handshake, refusal),
     ended(connection, end) {
       const { id, number, identity, caller, noted_ms } = connection;
       ledger.ended(number, {

@@ -74,8 +74,8 @@ async function openStore(
       writer.stop();
     },
     async former(tenant = "acme", answered: ReadonlySet<string> = new Set()) {
-      const read: typeof blocks.read = async (asked) => {
-        const page = await blocks.read(asked);
+      const read: typeof blocks.read = async (query) => {
+        const page = await blocks.read(query);
         return { ...page, blocks: page.blocks.filter((_, at) => at !== gate.removed) };
       };
       const reading = {
@@ -165,13 +165,13 @@ async function outcomes(
     ...{ room_id: "hall", offset: 0, twist_id: twistOf(id), trace_id: "", message_id: "" },
     time_ms: times_ms[at] ?? START_MS,
   }));
-  const asked = { tenant: "acme", user: "ann", messages };
-  const gathered = await gather(stored!, { asked, open: [] }, breathe);
+  const query = { tenant: "acme", user: "ann", messages };
+  const gathered = await gather(stored!, { query, open: [] }, breathe);
   const { until_ms, by_ms } = stored!;
   for (const one of gathered.connections) {
     if (one.ended === undefined) one.lost = { why: "killed", until_ms, by_ms };
   }
-  const [account] = await accountsOf(gathered, asked, stored!.since_ms, breathe);
+  const [account] = await accountsOf(gathered, query, stored!.since_ms, breathe);
   return account?.outcomes.map(({ state, why = "" }) => `${state} ${why}`.trim());
 }
 
@@ -188,8 +188,8 @@ Deno.test("a stored ledger has only its tenant's rows, and their positions among
     const [others] = await former("other");
     const { rows } = await findMessages(others!, { tenant: "other", twist: twistOf(2) }, breathe);
     assert.deepEqual(rows.map(({ room_id }) => room_id), ["hall"]);
-    const asked = { tenant: "acme", user: "ann", messages: [] };
-    const theirs = await gather(others!, { asked, open: [] }, breathe);
+    const query = { tenant: "acme", user: "ann", messages: [] };
+    const theirs = await gather(others!, { query, open: [] }, breathe);
     assert.deepEqual(theirs.connections, []);
   });
 });
@@ -221,7 +221,7 @@ Deno.test("a killed Shield's last seconds are reported only as lost", async () =
     outbox.queued_from = 3;
     await test.flush();
     clock.now_ms += 3_000;
-    const heard_ms = clock.now_ms;
+    const received_ms = clock.now_ms;
     say(3);
     test.kill();
     const answering = new Set([lifeName("s1", test.life.began_ms)]);
@@ -231,7 +231,7 @@ Deno.test("a killed Shield's last seconds are reported only as lost", async () =
     const stored = await test.former();
     const [{ state, until_ms }] = stored as [typeof stored[number]];
     assert.deepEqual([state, until_ms], ["killed", START_MS + 5_000]);
-    const times_ms = [START_MS, START_MS + 5_000, heard_ms, clock.now_ms + 1];
+    const times_ms = [START_MS, START_MS + 5_000, received_ms, clock.now_ms + 1];
     assert.deepEqual(await outcomes(stored, [1, 2, 3, 4], times_ms), [
       "sent",
       "unknown killed",
@@ -307,8 +307,8 @@ Deno.test("subscriptions beyond one block are stored in several blocks, along wi
       room_id: room_id!,
       ...about,
     }));
-    const asked = { tenant: "acme", user: "ann", messages };
-    const { connections: [only] } = await gather(own[0]!, { asked, open: [] }, breathe);
+    const query = { tenant: "acme", user: "ann", messages };
+    const { connections: [only] } = await gather(own[0]!, { query, open: [] }, breathe);
     assert.equal(only!.intervals.length, messages.length);
     const [others] = await former("other");
     const { rows } = await findMessages(others!, { tenant: "other", twist: twistOf(1) }, breathe);

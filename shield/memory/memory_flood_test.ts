@@ -25,7 +25,7 @@ interface Flood {
 }
 
 class Peer implements Suspect {
-  heard_ms = 0;
+  received_ms = 0;
   ended = false;
   closed = false;
   readonly unfinished_bytes = undefined;
@@ -62,7 +62,7 @@ function run({ floods, others, look, look_ms }: Flood) {
     if (other === undefined || (what === "ping" && !other.pongs)) return;
     const act = (read_ms: number) => {
       if (what === "close") peer.closed = true;
-      else peer.heard_ms = read_ms;
+      else peer.received_ms = read_ms;
     };
     peer.answers.push({ at_ms: now_ms + other.answer_ms, act });
   };

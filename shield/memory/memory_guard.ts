@@ -72,7 +72,7 @@ export interface Reading {
 /** One open socket, and the facts about its peer. */
 export interface Suspect extends Leaver {
   /** Unix ms of the last complete message; 0 if there was none. */
-  readonly heard_ms: number;
+  readonly received_ms: number;
   /** The connection has ended: its socket waits for the peer's close frame. */
   readonly ended: boolean;
   ping(): void;
@@ -253,7 +253,7 @@ export class MemoryGuard<S extends Suspect> {
 
   #part(reading: Reading, used: number, asked_ms: number): Action<S> {
     const { now_ms } = reading;
-    const silent = this.#unheard(asked_ms);
+    const silent = this.#silent(asked_ms);
     const theirs = silent.length > 0 && this.#isHeld(reading, silent);
     if (!theirs || used < PART_AT) {
       // The clients are pinged again after a while, as long as that much memory is in use.
@@ -285,7 +285,7 @@ export class MemoryGuard<S extends Suspect> {
 
   /** Ends the process because memory grew too fast to ping clients. Silent clients are judged while it ends. */
   #overrun(reading: Reading, since_ms: number): Action<S> {
-    const silent = this.#unheard(since_ms);
+    const silent = this.#silent(since_ms);
     const theirs = silent.length > 0 && this.#isHeld(reading, silent);
     return this.#end(reading.now_ms, theirs ? new Leaving(silent, TIMES) : undefined);
   }
@@ -322,9 +322,9 @@ export class MemoryGuard<S extends Suspect> {
   }
 
   /** The sockets without a complete message since that time. */
-  #unheard(since_ms: number): S[] {
+  #silent(since_ms: number): S[] {
     return [...this.#suspects()].filter((suspect) =>
-      (suspect.ended || suspect.heard_ms < since_ms) && !isInnocent(suspect)
+      (suspect.ended || suspect.received_ms < since_ms) && !isInnocent(suspect)
     );
   }
 }
@@ -384,7 +384,7 @@ export function pauseFor({ grown_bytes, took_ms, left_ms, left_bytes, longest_ms
 // looked at the sockets so often that it must have served every client.
 
 /** The number of clients notified at a time, which limits concurrent close frames. */
-export const TOLD_AT_A_TIME = 96;
+export const NOTIFIED_AT_A_TIME = 96;
 /** The least polls after the time to leave in which nobody left. */
 export const LAST_LOOKS = 3;
 /**
@@ -415,8 +415,8 @@ interface LeavingTimes {
 export class Leaving<S extends Leaver> {
   readonly #all: readonly S[];
   readonly #times: LeavingTimes;
-  #told = 0;
-  #told_ms = Infinity;
+  #notified = 0;
+  #notified_ms = Infinity;
   #here = Infinity;
   /** Consecutive polls in which nobody left, and how many of them were after the time to leave. */
   #quiet = 0;
@@ -433,7 +433,7 @@ export class Leaving<S extends Leaver> {
 
   /** The end of the time to leave; Infinity until every client has been notified. */
   get over_ms(): number {
-    return this.#told_ms + this.#times.leave_ms;
+    return this.#notified_ms + this.#times.leave_ms;
   }
 
   /** Whether every client's partial message is known. Only then can clients be cut off. */
@@ -443,11 +443,11 @@ export class Leaving<S extends Leaver> {
 
   /** Asks the next group of clients to leave, if there is one. */
   tell(now_ms: number): void {
-    if (this.#told_ms < Infinity) return;
-    const next = this.#all.slice(this.#told, this.#told + TOLD_AT_A_TIME);
+    if (this.#notified_ms < Infinity) return;
+    const next = this.#all.slice(this.#notified, this.#notified + NOTIFIED_AT_A_TIME);
     for (const one of next) one.sendAway();
-    this.#told += next.length;
-    if (this.#told >= this.size) this.#told_ms = now_ms;
+    this.#notified += next.length;
+    if (this.#notified >= this.size) this.#notified_ms = now_ms;
   }
 
   /**
@@ -457,7 +457,7 @@ export class Leaving<S extends Leaver> {
   isOver(now_ms: number): boolean {
     const here = this.remaining().length;
     const is_late = now_ms >= this.over_ms;
-    const is_quiet = here === this.#here && now_ms >= this.#told_ms + this.#times.answer_ms;
+    const is_quiet = here === this.#here && now_ms >= this.#notified_ms + this.#times.answer_ms;
     this.#quiet = is_quiet ? this.#quiet + 1 : 0;
     this.#quiet_late = is_quiet && is_late ? this.#quiet_late + 1 : 0;
     this.#here = here;

@@ -17,7 +17,7 @@ const LIMITS = { memory_bytes: LIMIT, max_frame_bytes: 262_144 };
 
 /** One peer and the guard's actions on it. */
 class Peer implements Suspect {
-  heard_ms = 0;
+  received_ms = 0;
   ended = false;
   closed = false;
   readonly done: string[] = [];
@@ -66,7 +66,7 @@ function guardOf(...peers: Peer[]) {
     now_ms += after_ms;
     return guard.pause_ms(readingOf(used));
   };
-  return { guard, sample, looks, pause, answer: (peer: Peer) => peer.heard_ms = now_ms };
+  return { guard, sample, looks, pause, answer: (peer: Peer) => peer.received_ms = now_ms };
 }
 
 Deno.test("below the first level no client is pinged", () => {
@@ -224,7 +224,7 @@ Deno.test("a client that connects after the PINGs and sends nothing is closed, t
     guard.sample({ now_ms, rss_bytes: used * LIMIT, own_bytes: 0 });
   sample(1, 0.1);
   assert.equal(sample(1_000, 0.5).kind, "asked");
-  early.heard_ms = 1_100;
+  early.received_ms = 1_100;
   const late = new Peer("late");
   peers.push(late);
   assert.deepEqual(sample(1_000 + ANSWER_MS, 0.6), { kind: "parted", clients: 1 });

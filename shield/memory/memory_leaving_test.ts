@@ -1,13 +1,13 @@
 /** Closing clients, and a runtime that observes it at its own pace. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { LAST_LOOKS, Leaving, LOOKS_MAX, TOLD_AT_A_TIME } from "./memory_guard.ts";
+import { LAST_LOOKS, Leaving, LOOKS_MAX, NOTIFIED_AT_A_TIME } from "./memory_guard.ts";
 
 const TIMES = { leave_ms: 2_000, answer_ms: 500 };
 
 class Client {
   closed = false;
-  told_ms = Infinity;
+  notified_ms = Infinity;
   readonly unfinished_bytes: number | undefined;
   readonly #now_ms: () => number;
 
@@ -17,24 +17,24 @@ class Client {
   }
 
   sendAway(): void {
-    assert.equal(this.told_ms, Infinity, "logged once");
-    this.told_ms = this.#now_ms();
+    assert.equal(this.notified_ms, Infinity, "logged once");
+    this.notified_ms = this.#now_ms();
   }
 }
 
 const some = (count: number) => Array.from({ length: count }, () => new Client());
 
 Deno.test("a few clients are notified at a time, each once, and the time begins when all are", () => {
-  const all = some(2 * TOLD_AT_A_TIME + 1);
+  const all = some(2 * NOTIFIED_AT_A_TIME + 1);
   const leaving = new Leaving(all, TIMES);
-  const told = () => all.filter(({ told_ms }) => told_ms < Infinity).length;
+  const notified = () => all.filter(({ notified_ms }) => notified_ms < Infinity).length;
   leaving.tell(1_000);
-  assert.deepEqual([told(), leaving.over_ms], [TOLD_AT_A_TIME, Infinity]);
+  assert.deepEqual([notified(), leaving.over_ms], [NOTIFIED_AT_A_TIME, Infinity]);
   leaving.tell(1_010);
-  assert.deepEqual([told(), leaving.over_ms], [2 * TOLD_AT_A_TIME, Infinity]);
+  assert.deepEqual([notified(), leaving.over_ms], [2 * NOTIFIED_AT_A_TIME, Infinity]);
   leaving.tell(1_020);
   leaving.tell(1_030);
-  assert.deepEqual([told(), leaving.over_ms], [all.length, 1_020 + TIMES.leave_ms]);
+  assert.deepEqual([notified(), leaving.over_ms], [all.length, 1_020 + TIMES.leave_ms]);
 });
 
 Deno.test("no client is judged before the timeout, nor before the last polls", () => {
@@ -100,7 +100,7 @@ Deno.test("with any peers that flood a fair runtime, no client that answers in t
         leaving.tell(now_ms);
         now_ms += look_ms;
         for (const [index, client] of good.entries()) {
-          if (!waiting.has(client) || client.told_ms + answers_ms[index]! > now_ms) continue;
+          if (!waiting.has(client) || client.notified_ms + answers_ms[index]! > now_ms) continue;
           waiting.delete(client);
           queue.push(client);
         }

@@ -72,9 +72,9 @@ class SocketSuspect implements Suspect {
     this.#server = server;
   }
 
-  get heard_ms(): number {
-    const { received, heard_ms } = this.connection.liveness;
-    return received === 0 ? 0 : heard_ms;
+  get received_ms(): number {
+    const { received, received_ms } = this.connection.liveness;
+    return received === 0 ? 0 : received_ms;
   }
 
   get closed(): boolean {

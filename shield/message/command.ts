@@ -97,11 +97,11 @@ async function ask(
     ...(room_class.reducer === undefined ? undefined : whoCalls(identity, room_class)),
   };
   const { spine, commands } = path;
-  const asked = { timeout_ms, headers };
+  const options = { timeout_ms, headers };
   const has_id = (envelope.command?.command_id ?? "") !== "";
   const asking = commands === undefined
-    ? spine.request(subject, request, asked)
-    : commands.request(subject, request, asked, has_id);
+    ? spine.request(subject, request, options)
+    : commands.request(subject, request, options, has_id);
   const reply = await asking.catch((error) => {
     throw timedOut(error, envelope, timeout_ms);
   });

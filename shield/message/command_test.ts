@@ -117,8 +117,8 @@ Deno.test("a command may be retried only if it has an id", async () => {
     },
   };
   for (const command_id of ["", "once"]) {
-    const asked = path.run("room.set", ann, undefined, { commands, command_id });
-    await assert.rejects(asked, { reason: "brain-unavailable" });
+    const pending = path.run("room.set", ann, undefined, { commands, command_id });
+    await assert.rejects(pending, { reason: "brain-unavailable" });
   }
   assert.deepEqual([may, path.commands()], [[false, true], []]);
 });

@@ -25,11 +25,11 @@ export interface Passed {
   /** The answer of the room's log; undefined: the room has none. */
   stored: Appended | undefined;
   /** Whether the room had a subscriber on this Shield all the while. */
-  is_heard: boolean;
+  subscribed: boolean;
 }
 
 /** A client that requests a connection; its token's content, if known. */
-export interface Asked {
+export interface Handshake {
   readonly request: Request;
   readonly remote_ip: string;
   readonly who: Pick<Identity, "tenant_id" | "user_id"> | undefined;
@@ -52,7 +52,7 @@ export interface Observed {
 }
 
 /** The end of a connection. */
-export interface EndSaid {
+export interface SentEnd {
   readonly code: number;
   /** The reason that the client received; "": it closed the connection itself, or was lost. */
   readonly reason: string;
@@ -87,12 +87,12 @@ export interface Observer {
   /** Policies are about to judge the connection of this caller. */
   connecting?(request: Request, caller: Caller): void;
   /** Its request was answered; with `refusal`, without a socket. */
-  greeted?(asked: Asked, refusal: ArqonError | undefined): void;
+  greeted?(handshake: Handshake, refusal: ArqonError | undefined): void;
   /** A request of a known user was refused because of a ban. */
   banned?(client: Client, error: unknown): void;
   /** A connection has opened, or ended. */
   entered?(connection: Observed): void;
-  ended?(connection: Observed, end: EndSaid): void;
+  ended?(connection: Observed, end: SentEnd): void;
   /** A client receives a refusal, caused by `error`; `room_id` is "" without a room. */
   denied?(connection: Observed, room_id: string, refusal: ArqonError, error: unknown): void;
 }
@@ -106,8 +106,8 @@ const always = () => true;
 
 /** The lists of these observers, in order. */
 export function observersOf(all: readonly (Observer | undefined)[]): Observers {
-  const of = <Told>(pick: (one: Observer) => Told | undefined): Told[] =>
-    all.map((one) => one && pick(one)).filter((told) => told !== undefined);
+  const of = <Part>(pick: (one: Observer) => Part | undefined): Part[] =>
+    all.map((one) => one && pick(one)).filter((part) => part !== undefined);
   return {
     begun: of((one) => one.begun?.bind(one)),
     checking: of((one) => one.checking?.bind(one)),

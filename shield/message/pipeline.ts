@@ -85,7 +85,7 @@ export interface MessagePath extends Pick<Env, "now" | "random"> {
   /** Makes the receipt of a stored message; never rejects. Absent, or undefined: none. */
   readonly receipts?: Receipts | undefined;
   /** The room's subscribers here, as one object while there are any; absent: not needed. */
-  readonly hearers?: ((tenant_id: string, room_id: string) => object | undefined) | undefined;
+  readonly subscribersOf?: ((tenant_id: string, room_id: string) => object | undefined) | undefined;
   /** Pending commands of Brains that may go down; absent with an embedded Spine, where no Brain ends alone. */
   readonly commands?: CommandRequests | undefined;
   /** Announces this Shield's queued membership changes. */
@@ -354,8 +354,8 @@ function store(
 ): Promise<Stored> {
   const { tenant_id, user_id: sender_id } = caller.identity;
   const { room_id, message_id } = envelope;
-  const { hearers } = path;
-  const before = hearers?.(tenant_id, room_id);
+  const { subscribersOf } = path;
+  const before = subscribersOf?.(tenant_id, room_id);
   const append = {
     tenant_id,
     room_id,
@@ -367,9 +367,9 @@ function store(
   };
   return path.logs.append(append).then((stored) => {
     // Subscribers that arrived or left meanwhile may have missed it.
-    const is_heard = before !== undefined && hearers?.(tenant_id, room_id) === before;
+    const subscribed = before !== undefined && subscribersOf?.(tenant_id, room_id) === before;
     const subject = roomSubject("in", tenant_id, room_id);
-    tellPassed(path, caller, envelope, subject, room_class, routed, headers, stored, is_heard);
+    tellPassed(path, caller, envelope, subject, room_class, routed, headers, stored, subscribed);
     tellConfirmed(path, envelope, stored);
     if (!room_class.proof || !hasReceiptHeader(envelope)) return stored;
     return path.receipts?.(append, stored).then((result) => ({ ...stored, result })) ?? stored;
@@ -391,7 +391,7 @@ function tellPassed(
   routed: Uint8Array,
   headers: SpineHeaders | undefined,
   stored: Appended | undefined,
-  is_heard: boolean,
+  subscribed: boolean,
 ): void {
   if (passed.length === 0) return;
   present.caller = caller;
@@ -401,6 +401,6 @@ function tellPassed(
   present.routed = routed;
   present.headers = headers;
   present.stored = stored;
-  present.is_heard = is_heard;
+  present.subscribed = subscribed;
   for (const tell of passed) tell(present);
 }

@@ -97,34 +97,34 @@ const sent = fc.tuple(
 ).map(([fields, payload]) => writeEnvelope({ ...fields, ...payload }));
 
 /** The conditions for an accepted envelope. */
-function assertAllowed(identity: Identity, said: PlainEnvelope): void {
-  assert.ok(isId(said.room_id));
-  assert.ok(said.tenant_id === "" || said.tenant_id === identity.tenant_id);
-  const action = said.command === undefined ? "publish" : "command";
-  assert.ok(canAct(identity, action, said.room_id));
-  const names = Object.keys(said.headers).map((name) => name.toLowerCase());
+function assertAllowed(identity: Identity, envelope: PlainEnvelope): void {
+  assert.ok(isId(envelope.room_id));
+  assert.ok(envelope.tenant_id === "" || envelope.tenant_id === identity.tenant_id);
+  const action = envelope.command === undefined ? "publish" : "command";
+  assert.ok(canAct(identity, action, envelope.room_id));
+  const names = Object.keys(envelope.headers).map((name) => name.toLowerCase());
   assert.ok(!names.includes("x-arqon-shadow"));
   if (identity.role !== "user") return;
-  assert.equal(said.signal, undefined);
-  assert.doesNotMatch(said.event?.type ?? "", /^(PRESENCE|ROOM|SYSTEM)_/);
-  assert.ok(!["kick", "room.ban"].includes(said.command?.name ?? ""));
+  assert.equal(envelope.signal, undefined);
+  assert.doesNotMatch(envelope.event?.type ?? "", /^(PRESENCE|ROOM|SYSTEM)_/);
+  assert.ok(!["kick", "room.ban"].includes(envelope.command?.name ?? ""));
 }
 
 /** The conditions for its published message. */
-function assertStamped(identity: Identity, said: PlainEnvelope, message: SpineMessage): void {
+function assertStamped(identity: Identity, envelope: PlainEnvelope, message: SpineMessage): void {
   const { tenant_id } = identity;
-  const subject = said.command === undefined
-    ? roomSubject("in", tenant_id, said.room_id)
-    : commandSubject(tenant_id, said.room_id);
+  const subject = envelope.command === undefined
+    ? roomSubject("in", tenant_id, envelope.room_id)
+    : commandSubject(tenant_id, envelope.room_id);
   assert.equal(message.subject, subject);
   assert.deepEqual({ ...message.headers }, {});
   const out = readEnvelope(message.payload);
   const { trace_id, headers, ...rest } = out;
-  const { event, command, signal, message_id } = said;
+  const { event, command, signal, message_id } = envelope;
   assert.deepEqual(rest, {
     ...rest,
     tenant_id,
-    room_id: said.room_id,
+    room_id: envelope.room_id,
     sender_id: identity.user_id,
     timestamp_ms: SPINE_NOW_MS,
     ack_requested: false,
@@ -136,7 +136,7 @@ function assertStamped(identity: Identity, said: PlainEnvelope, message: SpineMe
     ...(signal === undefined ? {} : { signal }),
   });
   assert.match(trace_id, TRACE_ID);
-  if (said.trace_id !== "") assert.equal(trace_id, said.trace_id);
+  if (envelope.trace_id !== "") assert.equal(trace_id, envelope.trace_id);
   assert.match(headers["X-Twist-ID"] ?? "", UUID);
   assert.equal(headers["X-Timestamp"], String(SPINE_NOW_MS));
   const names = Object.keys(headers).map((name) => name.toLowerCase());
@@ -153,16 +153,16 @@ Deno.test("for any claims of a client, the Spine gets its token's tenant and use
       const before = path.published.length;
       const refused = await path.send(identity, scanEnvelope(bytes, LIMITS));
       const messages = path.published.slice(before).filter(({ subject }) => !/^_/.test(subject));
-      const said = readEnvelope(bytes);
+      const envelope = readEnvelope(bytes);
       if (refused !== undefined) {
         reasons.add(refused);
         assert.deepEqual(messages, []);
         return;
       }
       accepted++;
-      assertAllowed(identity, said);
+      assertAllowed(identity, envelope);
       assert.equal(messages.length, 1);
-      assertStamped(identity, said, messages[0]!);
+      assertStamped(identity, envelope, messages[0]!);
     }),
     { numRuns: 1_000 },
   );

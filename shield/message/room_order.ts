@@ -62,7 +62,7 @@ export function orderOn(
 }
 
 /** The verdict on a message. `repeated`: it, or a later one, was received before. `hole`: an earlier one is missing. */
-export type Heard = "next" | "repeated" | "hole";
+export type OrderVerdict = "next" | "repeated" | "hole";
 
 /** The last number received from one publisher. */
 interface Reached {
@@ -84,7 +84,7 @@ function numberIn(text: string, from: number, to: number): number {
 }
 
 /** The numbers that one room has received from each publisher. */
-export class HeardOrder {
+export class ReceivedOrder {
   readonly #reached = new BoundedMap<string, Reached>(PUBLISHERS_MAX);
   /** The publisher of the last message, which is usually the next one's, too. */
   #publisher = "";
@@ -92,7 +92,7 @@ export class HeardOrder {
   #gaps = 0;
 
   /** Compares a message with those before it. A text that no Shield has written is ignored. */
-  hear(text: string): Heard {
+  receive(text: string): OrderVerdict {
     const first = text.indexOf(" ");
     const second = text.indexOf(" ", first + 1);
     if (first < 1 || second < 0) return "next";
@@ -106,8 +106,8 @@ export class HeardOrder {
       return "next";
     }
     if (number <= reached.number) return "repeated";
-    const is_told = reached.gaps < this.#gaps;
-    const is_hole = before > reached.number && !is_told;
+    const is_reported = reached.gaps < this.#gaps;
+    const is_hole = before > reached.number && !is_reported;
     reached.number = number;
     // The gap reported now precedes this message, and explains no later gap.
     reached.gaps = is_hole ? this.#gaps + 1 : this.#gaps;
@@ -124,7 +124,7 @@ export class HeardOrder {
   }
 
   /** Call it after subscribers were notified of a gap: the next message of each publisher then reports none. */
-  gapTold(): void {
+  gapReported(): void {
     this.#gaps++;
   }
 }

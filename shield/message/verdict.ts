@@ -130,5 +130,5 @@ export interface Verdict {
   readonly outcomes: readonly PolicyOutcome[];
   readonly logs: readonly PolicyLog[];
   /** The data that the policies read and wrote, in the order of `outcomes`; absent unless requested. */
-  readonly told?: readonly PolicySeen[];
+  readonly seen?: readonly PolicySeen[];
 }

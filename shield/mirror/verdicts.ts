@@ -85,7 +85,7 @@ export function startVerdicts(options: VerdictsOptions): ShadowVerdicts {
     logged_ms = now();
     log.warn("a verdict of a shadow consumer is malformed", { tenant_id, error });
   };
-  const hear = ({ subject, payload }: SpineMessage) => {
+  const receive = ({ subject, payload }: SpineMessage) => {
     const tenant_id = parseShadowVerdictsSubject(subject);
     if (tenant_id === undefined) return;
     const parsed = parseVerdict(payload);
@@ -97,7 +97,7 @@ export function startVerdicts(options: VerdictsOptions): ShadowVerdicts {
     const { refused, room } = decision;
     book.compare(verdict, refused, { trace_id, room, type: "", at_ms: now() });
   };
-  const subscription = spine.subscribe(ALL_SHADOW_VERDICTS, hear);
+  const subscription = spine.subscribe(ALL_SHADOW_VERDICTS, receive);
   return {
     forward(tenant_id, data) {
       try {

@@ -74,16 +74,16 @@ export function startNatsApi(
 
 async function respondTo(http: HttpContext, message: SpineMessage): Promise<Response> {
   try {
-    const asked = parseApiSubject(message.subject);
-    const verb = asked && Object.hasOwn(VERBS, asked.verb) ? VERBS[asked.verb] : undefined;
-    if (asked === undefined || verb === undefined) {
+    const parsed = parseApiSubject(message.subject);
+    const verb = parsed && Object.hasOwn(VERBS, parsed.verb) ? VERBS[parsed.verb] : undefined;
+    if (parsed === undefined || verb === undefined) {
       const verbs = Object.keys(VERBS).join(", ");
       throw new ArqonError("not-found", `${message.subject}: expected one of ${verbs} at its end`);
     }
-    const request = requestOf(message, `/v1/rooms/${asked.room_id}/${verb.path}`, verb.method);
+    const request = requestOf(message, `/v1/rooms/${parsed.room_id}/${verb.path}`, verb.method);
     const identity = await authenticate(http, request);
-    if (identity.tenant_id !== asked.tenant_id) {
-      throw new ArqonError("tenant-mismatch", `the subject belongs to tenant ${asked.tenant_id}`);
+    if (identity.tenant_id !== parsed.tenant_id) {
+      throw new ArqonError("tenant-mismatch", `the subject belongs to tenant ${parsed.tenant_id}`);
     }
     // The token's owner has been authenticated.
     const authenticator = { authenticate: () => Promise.resolve(identity) };

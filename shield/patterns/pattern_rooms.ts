@@ -195,7 +195,7 @@ export class PatternRooms implements HubPatterns {
     const listen = (plane: "in" | "out") =>
       spine.subscribe(
         tenantRoomsPattern(plane, tenant_id),
-        (message) => this.#hear(tenant, message),
+        (message) => this.#receive(tenant, message),
         { reads_only: true },
       );
     const inward = listen("in");
@@ -224,7 +224,7 @@ export class PatternRooms implements HubPatterns {
   }
 
   /** Receives a message of any room of the tenant. The payload may be shared: it is only read. */
-  #hear(tenant: Tenant, { subject, payload, headers, respond }: SpineMessage): void {
+  #receive(tenant: Tenant, { subject, payload, headers, respond }: SpineMessage): void {
     const room_id = subject.slice(subject.lastIndexOf(".") + 1);
     let channel = tenant.rooms.get(room_id);
     if (channel === undefined) {

@@ -54,7 +54,7 @@ class Kept implements PatternListener {
   }
 
   /** The received messages, in order. */
-  get heard(): string[] {
+  get received(): string[] {
     return this.frames.map((frame) => {
       assert.ok(typeof frame !== "string");
       const decoded = decodeServerFrame(frame);
@@ -75,7 +75,7 @@ Deno.test("an overflow causes a GAP in each open room, and one of the pattern", 
   for (const room of ["a-1", "a-2", "a-3", "b"]) send(room);
   await test.spine.flush();
   const gaps = ["GAP a-1 slow-consumer", "GAP a-2 slow-consumer", "GAP a-* slow-consumer"];
-  assert.deepEqual(kept.heard, ["a-1", "a-1", "a-2", ...gaps]);
+  assert.deepEqual(kept.received, ["a-1", "a-1", "a-2", ...gaps]);
   kept.end();
 });
 

@@ -55,14 +55,16 @@ export function subscribePattern(
   }
   const { tenant_id } = connection.identity;
   const filter = context.filters.of(tenant_id, subscribe.filter);
-  const asked = { subscribe, filter, hub_patterns };
+  const wish = { subscribe, filter, hub_patterns };
   const admitted = context.overseer.onSubscribe(connection.caller, pattern, note);
   const run = async (): Promise<void> => {
-    if (positions === undefined) return hear(context, connection, asked);
+    if (positions === undefined) return subscribeNew(context, connection, wish);
     const lives = await logs.livesOf(tenant_id);
-    if (!connection.ended) await hear(context, connection, asked, { positions, lives });
+    if (!connection.ended) await subscribeNew(context, connection, wish, { positions, lives });
   };
-  if (admitted === undefined && positions === undefined) return hear(context, connection, asked);
+  if (admitted === undefined && positions === undefined) {
+    return subscribeNew(context, connection, wish);
+  }
   return (admitted ?? Promise.resolve()).then(() => connection.ended ? undefined : run());
 }
 
@@ -72,7 +74,7 @@ interface AskedPattern extends Pick<PatternContext, "hub_patterns"> {
 }
 
 /** Subscribes to the pattern, once nothing has refused it, from the positions `from` or from now on. */
-function hear(
+function subscribeNew(
   context: SubscribeContext,
   connection: Connection,
   { subscribe, filter, hub_patterns }: AskedPattern,
@@ -97,11 +99,11 @@ function hear(
     : undefined;
   const wish = { no_echo, filter, deltas };
   if (from !== undefined) {
-    return hearFrom(context, connection, { patterns, pattern, wish, request, ...from });
+    return subscribeFrom(context, connection, { patterns, pattern, wish, request, ...from });
   }
   const onFailure = () => void patterns.leave([pattern], "refused");
   const acknowledge = () => ackAfterFlush(context, connection, request, onFailure);
-  const entering = patterns.hear(pattern, wish);
+  const entering = patterns.add(pattern, wish);
   if (entering === undefined) return acknowledge();
   return entering.then(() => connection.ended ? undefined : acknowledge());
 }
@@ -151,7 +153,7 @@ interface PatternSub {
  * Subscribes to the pattern from the positions on. Rejects with `log-unavailable` or `spine-unavailable`; the pattern
  * is then not received, even if it was before.
  */
-async function hearFrom(
+async function subscribeFrom(
   context: SubscribeContext,
   connection: Connection,
   { patterns, pattern, wish, positions, lives, request }: PatternSub,
@@ -172,7 +174,7 @@ async function hearFrom(
     patterns.noteAnswered(pattern, answered.promise);
     answered.resolve();
   });
-  await patterns.hear(pattern, wish, awaited, answered.promise);
+  await patterns.add(pattern, wish, awaited, answered.promise);
   const flows = new Map<string, Flow>();
   const enter = async (room_id: string) => {
     const position = positions.get(room_id);
@@ -196,8 +198,8 @@ async function hearFrom(
   }
   if (connection.ended) return;
   const newest = lives.length === 0 ? "" : logEpoch(newestLife(lives).name);
-  const said = { epoch: newest, positions: Object.fromEntries(outcomes) };
-  answer(connection, request, { result: new TextEncoder().encode(JSON.stringify(said)) });
+  const result = { epoch: newest, positions: Object.fromEntries(outcomes) };
+  answer(connection, request, { result: new TextEncoder().encode(JSON.stringify(result)) });
   for (const [room_id, flow] of flows) context.sendMissed(context, connection, room_id, flow);
 }
 

@@ -61,7 +61,7 @@ interface SubscribedPattern extends PatternListener {
 }
 
 /** A room that is received by a pattern. */
-interface HeardRoom {
+interface CoveredRoom {
   pattern: SubscribedPattern;
   subscriber: Subscriber;
 }
@@ -72,7 +72,7 @@ export class SubscribedPatterns implements ConnectionPatterns {
   readonly #hub_patterns: PatternRooms;
   readonly #connection: Receiver;
   readonly #patterns = new Map<string, SubscribedPattern>();
-  readonly #rooms = new Map<string, HeardRoom>();
+  readonly #rooms = new Map<string, CoveredRoom>();
   /** Rooms that policies have refused, and rooms that the connection was kicked from. */
   readonly #refused = new Set<string>();
   readonly #put_out = new Set<string>();
@@ -86,7 +86,7 @@ export class SubscribedPatterns implements ConnectionPatterns {
     this.#connection = connection;
   }
 
-  get rooms(): ReadonlyMap<string, HeardRoom> {
+  get rooms(): ReadonlyMap<string, CoveredRoom> {
     return this.#rooms;
   }
 
@@ -124,7 +124,7 @@ export class SubscribedPatterns implements ConnectionPatterns {
    * rooms again. Throws as `PatternRooms.add` does, and `too-many-filters`. Nothing is received of the `awaited` rooms
    * until `enterAt` or `awaitNone`, and messages of new rooms wait until `answered`.
    */
-  hear(
+  add(
     pattern: string,
     { no_echo, filter, deltas }: Wish,
     awaited: Iterable<string> = [],
@@ -182,11 +182,11 @@ export class SubscribedPatterns implements ConnectionPatterns {
     const { tenant_id } = this.#connection.identity;
     const left = new Set<SubscribedPattern>();
     for (const pattern of patterns) {
-      const heard = this.#patterns.get(pattern);
-      if (heard === undefined) continue;
-      left.add(heard);
+      const one = this.#patterns.get(pattern);
+      if (one === undefined) continue;
+      left.add(one);
       this.#patterns.delete(pattern);
-      filters.release(tenant_id, pattern, heard.filter);
+      filters.release(tenant_id, pattern, one.filter);
     }
     for (const [room_id, room] of this.#rooms) {
       if (!left.has(room.pattern)) continue;
@@ -198,8 +198,8 @@ export class SubscribedPatterns implements ConnectionPatterns {
       }
       yield;
     }
-    for (const heard of left) {
-      this.#hub_patterns.delete(tenant_id, heard);
+    for (const one of left) {
+      this.#hub_patterns.delete(tenant_id, one);
       yield;
     }
   }
@@ -242,22 +242,22 @@ export class SubscribedPatterns implements ConnectionPatterns {
       return;
     }
     if (!this.#isAllowed(room_id)) return;
-    let asked: Promise<void> | undefined;
+    let pending: Promise<void> | undefined;
     try {
-      asked = this.#ask(room_id);
+      pending = this.#ask(room_id);
     } catch (error) {
       return this.#refuse(room_id, error);
     }
     const { answering } = pattern;
     if (flow === undefined && answering !== undefined) {
-      asked = Promise.all([asked, answering]).then(() => {});
+      pending = Promise.all([pending, answering]).then(() => {});
     }
-    if (asked === undefined) return void this.#join(pattern, room_id, flow);
+    if (pending === undefined) return void this.#join(pattern, room_id, flow);
     const { ledger } = this.#context;
     const place = () => ({ since: ledger?.current ?? 0, since_ms: ledger?.now_ms ?? 0 });
     const held = new HeldSubscriber(connection, pattern, place);
     this.#put(room_id, pattern, held);
-    asked.then(
+    pending.then(
       () => this.#admit(room_id, held),
       (error) => {
         if (this.#rooms.get(room_id)?.subscriber !== held) return;
@@ -290,8 +290,8 @@ export class SubscribedPatterns implements ConnectionPatterns {
 
   /** Its SUB is answered: rooms are entered at once from now on. */
   noteAnswered(pattern: string, answered: Promise<void>): void {
-    const heard = this.#patterns.get(pattern);
-    if (heard?.answering === answered) heard.answering = undefined;
+    const one = this.#patterns.get(pattern);
+    if (one?.answering === answered) one.answering = undefined;
   }
 
   /** Enters an awaited room at the connection's position; false: it may no longer be received. */
@@ -347,9 +347,9 @@ export class SubscribedPatterns implements ConnectionPatterns {
   #longest(room_id: string): SubscribedPattern | undefined {
     if (isOnlyNamed(room_id)) return undefined;
     let longest: SubscribedPattern | undefined;
-    for (const heard of this.#patterns.values()) {
-      const is_longer = heard.pattern.length > (longest?.pattern.length ?? 0);
-      if (is_longer && matchesRoomPattern(heard.pattern, room_id)) longest = heard;
+    for (const one of this.#patterns.values()) {
+      const is_longer = one.pattern.length > (longest?.pattern.length ?? 0);
+      if (is_longer && matchesRoomPattern(one.pattern, room_id)) longest = one;
     }
     return longest;
   }
@@ -417,7 +417,7 @@ export class SubscribedPatterns implements ConnectionPatterns {
     yield* this.#hub_patterns.revisit(this.#connection.identity.tenant_id, pattern);
   }
 
-  #renewRoom(room_id: string, { pattern, subscriber: before }: HeardRoom): void {
+  #renewRoom(room_id: string, { pattern, subscriber: before }: CoveredRoom): void {
     if (before instanceof HeldSubscriber) before.ask(pattern);
     else this.#join(pattern, room_id, before.flow);
   }

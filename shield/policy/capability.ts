@@ -21,8 +21,8 @@ export const POLICIES: Capability<StartedOverseer> = {
   },
   async open(env, { running }) {
     const { candidates, traces, policyUsed: onUsed } = running.given;
-    const asked = { ...env, candidates, traces, onUsed, log: env.overseer_log };
-    const policies = await startOverseer(asked);
+    const parts = { ...env, candidates, traces, onUsed, log: env.overseer_log };
+    const policies = await startOverseer(parts);
     const { overseer, table, checks, status, close } = policies;
     const start: Opened<StartedOverseer>["start"] = ({ cluster: { asker } }) => ({
       routes: [

@@ -9,7 +9,7 @@ import type { PolicyFacts } from "./abi/policy.ts";
 import { decodeRequest, encodeRequest } from "./ring/ring_message.ts";
 import { MULTIPLICATIONS_MAX, PATIENCE_MS } from "./testing/price_bound.ts";
 import { recordOf } from "./testing/records.ts";
-import { takeTold } from "./state/held_values.ts";
+import { applyChanges } from "./state/held_values.ts";
 import { runnableGuest } from "./testing/guests.ts";
 import { multiplicationNs, timed } from "../../wasm/metering/reference_loop.ts";
 import { runChain } from "./worker/worker_chain.ts";
@@ -110,15 +110,15 @@ function requestOf(input: Input) {
   const entry = { module, name, mode: "enforce" as const, asks: true, slots };
   const state = { values: [{ hold: 1, value: second.slice(0, VALUE_BYTES) }], ended: [] };
   const message = { hook: "on_message" as const, tenant_id: "acme", payload_most: 4_194_304 };
-  const asked = { ...message, facts: () => facts, payload: payloadOf(input) };
-  const parts = encodeRequest({ id: 1, deadline_ms: 0 }, asked, [entry], state);
+  const request = { ...message, facts: () => facts, payload: payloadOf(input) };
+  const parts = encodeRequest({ id: 1, deadline_ms: 0 }, request, [entry], state);
   return decodeRequest(recordOf(parts));
 }
 
 /** Units and ms of one run of the guest, as a worker runs it: the mean of `times` runs. */
 function run(input: Input, times: number): { units: number; took_ms: number } {
   const requests = Array.from({ length: times }, () => requestOf(input));
-  takeTold(held, requests[0]!.told!);
+  applyChanges(held, requests[0]!.hold_changes!);
   let units = 0;
   const took_ms = timed(() => {
     for (const request of requests) units = runChain(runner, request).outcomes[0]!.units;

@@ -239,9 +239,9 @@ function refusalOf(verdict: Verdict): ArqonError {
   }
   const { fault, closes, retry_after_ms = 1_000 } = refused;
   if (closes === true) return new ArqonError("flooding", GOES_ON, { retry_after_ms });
-  const said = fault === "sender-slowed" ? `: ${SLOWED}` : "";
+  const slowed = fault === "sender-slowed" ? `: ${SLOWED}` : "";
   // The code distinguishes an overlong payload (413) and a rate (429) from a bad policy.
-  return new ArqonError("policy-fault", said, { code: verdict.code, retry_after_ms });
+  return new ArqonError("policy-fault", slowed, { code: verdict.code, retry_after_ms });
 }
 
 /** The limits of a message with a replaced payload. */

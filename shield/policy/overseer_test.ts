@@ -71,7 +71,7 @@ function refusal(
  * verdict about a message.
  */
 function overseerWith(verdict: Verdict, inline?: Verdict) {
-  const asked: EvaluateRequest[] = [];
+  const requests: EvaluateRequest[] = [];
   const keys: string[] = [];
   const logged: PolicyLog[] = [];
   const overseer = createOverseer({
@@ -80,7 +80,7 @@ function overseerWith(verdict: Verdict, inline?: Verdict) {
       return room === "lobby" || hook === "on_connect" ? [BINDING] : [];
     },
     evaluate: (request) => {
-      asked.push(request);
+      requests.push(request);
       return Promise.resolve(verdict);
     },
     evaluateInline: () => inline,
@@ -88,7 +88,7 @@ function overseerWith(verdict: Verdict, inline?: Verdict) {
     now: () => 1_790_000_000_123,
     onLogs: (_tenant, logs) => logged.push(...logs),
   });
-  return { overseer, asked, keys, logged };
+  return { overseer, requests, keys, logged };
 }
 
 function envelope(room_id: string, trace_id = "") {
@@ -108,16 +108,16 @@ function header(request: EvaluateRequest | undefined, name: string): string | un
 }
 
 Deno.test("if no policy applies, the answer is immediate", () => {
-  const { overseer, asked } = overseerWith(ALLOWED);
+  const { overseer, requests } = overseerWith(ALLOWED);
   assert.equal(overseer.onMessage(caller, envelope("elsewhere")), undefined);
   assert.equal(overseer.onSubscribe(caller, "elsewhere"), undefined);
-  assert.deepEqual(asked, []);
+  assert.deepEqual(requests, []);
 });
 
 Deno.test("a policy sees the message, the caller, and reserved headers that nobody can forge", async () => {
-  const { overseer, asked } = overseerWith(ALLOWED);
+  const { overseer, requests } = overseerWith(ALLOWED);
   assert.deepEqual(await overseer.onMessage(caller, envelope("lobby")), [["X-Lang", "en"]]);
-  const [request] = asked;
+  const [request] = requests;
   assert.equal(new TextDecoder().decode(request?.payload), "hello");
   assert.deepEqual(request?.facts().claims, { plan: "free" });
   const expected: [string, string][] = [
@@ -148,8 +148,8 @@ Deno.test("the rollout key is the client's trace id, otherwise the connection", 
 });
 
 Deno.test("a refusal has the policy's code and text; a fault is 503 without any", async () => {
-  const said = overseerWith(refusal({ code: 451, reason: "not in this country" }));
-  await assert.rejects(said.overseer.onSubscribe(caller, "lobby") ?? Promise.resolve(), {
+  const refusing = overseerWith(refusal({ code: 451, reason: "not in this country" }));
+  await assert.rejects(refusing.overseer.onSubscribe(caller, "lobby") ?? Promise.resolve(), {
     reason: "policy-rejected",
     code: 451,
     message: "Message blocked by policy: not in this country",
@@ -201,15 +201,15 @@ Deno.test("an immediate verdict is used at once, and no worker is asked", async 
   const logs = [{ name: "words", level: 2, message: "seen" }];
   const allowing = overseerWith(refusal({}), { ...ALLOWED, logs });
   assert.deepEqual(allowing.overseer.onMessage(caller, envelope("lobby")), [["X-Lang", "en"]]);
-  assert.deepEqual([allowing.asked, allowing.logged], [[], logs]);
+  assert.deepEqual([allowing.requests, allowing.logged], [[], logs]);
   const refusing = overseerWith(ALLOWED, refusal({ code: 451 }));
   assert.throws(() => refusing.overseer.onMessage(caller, envelope("lobby")), {
     reason: "policy-rejected",
     code: 451,
   });
-  assert.deepEqual(refusing.asked, []);
+  assert.deepEqual(refusing.requests, []);
   await refusing.overseer.onConnect(caller);
-  assert.equal(refusing.asked.length, 1, "only messages are judged immediately");
+  assert.equal(refusing.requests.length, 1, "only messages are judged immediately");
 });
 
 /** The verdict of two policies, of which one or both replaced the payload. */
@@ -229,7 +229,7 @@ Deno.test("a replaced payload becomes the message's, and a header names the poli
     const message = envelope("lobby");
     const seen: unknown[] = [];
     const note = { asked: () => {}, judged: () => {}, checked: () => {} };
-    const onReplaced = (...told: readonly unknown[]) => void seen.push(told);
+    const onReplaced = (...args: readonly unknown[]) => void seen.push(args);
     const added = await overseer.onMessage(caller, message, "the path", onReplaced, note);
     assert.deepEqual(added, [["X-Lang", "en"], ["x-arqon-replaced", "mask,trim"]]);
     const mark = ["x-arqon-replaced", "mask,trim"];
@@ -246,24 +246,24 @@ Deno.test("a message that is no longer valid is refused with the error of the ch
   const onReplaced = () => {
     throw new ArqonError("schema-violation", ": n: required");
   };
-  const asked = overseer.onMessage(caller, envelope("lobby"), undefined, onReplaced);
-  await assert.rejects(Promise.resolve(asked), { reason: "schema-violation" });
+  const pending = overseer.onMessage(caller, envelope("lobby"), undefined, onReplaced);
+  await assert.rejects(Promise.resolve(pending), { reason: "schema-violation" });
 });
 
 Deno.test("the limit of a new payload depends on the message, and a signed message allows none", async () => {
-  const { overseer, asked } = overseerWith(ALLOWED);
+  const { overseer, requests } = overseerWith(ALLOWED);
   const event = { type: "chat", data: new Uint8Array(1_000), content_type: "", schema_id: "" };
   const ask = async (more: object) => {
     const bytes = writeEnvelope({ room_id: "lobby", event, ...more });
     await overseer.onMessage(caller, scanEnvelope(bytes, LIMITS));
-    return { most: asked.at(-1)!.payload_most, besides_bytes: bytes.length - 1_000 };
+    return { most: requests.at(-1)!.payload_most, besides_bytes: bytes.length - 1_000 };
   };
   const plain = await ask({});
   assert.ok(plain.most + plain.besides_bytes < 262_144);
   assert.ok(plain.most + plain.besides_bytes > 262_144 - 32);
   assert.equal((await ask({ signature: new Uint8Array(64) })).most, SIGNED);
   await overseer.onSubscribe(caller, "lobby");
-  assert.equal(asked.at(-1)!.payload_most, NOT_A_MESSAGE);
+  assert.equal(requests.at(-1)!.payload_most, NOT_A_MESSAGE);
 });
 
 Deno.test("a piece of a growing message is judged as part of its message, and a refusal gives the reason", async () => {
@@ -272,11 +272,11 @@ Deno.test("a piece of a growing message is judged as part of its message, and a 
     is_last: false,
   };
   const verdict = { ...ALLOWED, added_headers: [["Release", "2"]] } as const;
-  const { overseer, asked, keys } = overseerWith(verdict);
+  const { overseer, requests, keys } = overseerWith(verdict);
   assert.equal(overseer.onAppend(caller, "elsewhere", piece), undefined);
   assert.deepEqual(await overseer.onAppend(caller, "lobby", piece), { released: "ne", held: "w" });
   assert.equal(keys.at(-1), "lobby a1");
-  const [request] = asked;
+  const [request] = requests;
   assert.equal(new TextDecoder().decode(request?.payload), "new");
   assert.equal(request?.payload_most, 262_144);
   const expected: [string, string][] = [

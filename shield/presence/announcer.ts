@@ -188,7 +188,7 @@ export class Announcer {
 
   /** Announces stays that may be missing in a journal; after the leaves, most of which Brains record. */
   tellStays(): void {
-    for (const told of this.unconfirmed.told()) this.#options.port.send(this.#subject, told);
+    for (const message of this.unconfirmed.due()) this.#options.port.send(this.#subject, message);
   }
 
   /** Answers a hello with this process's state. */
@@ -392,7 +392,7 @@ export class Unconfirmed {
   }
 
   /** The stays to announce now, oldest first, in messages of limited size. */
-  *told(): Generator<Stays> {
+  *due(): Generator<Stays> {
     const missed = [...this.#missed.values()];
     const due = [...this.#stays.entries().take(HEARTBEAT_STAYS)];
     // Reported stays move to the end, so that a room whose journal accepts nothing does not block the others.

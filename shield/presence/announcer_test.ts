@@ -73,10 +73,10 @@ Deno.test("a member that joins and leaves within one batch is reported with it, 
   announcer.leave({ tenant_id: "acme", room_id: "stage", connection_id: "a" }, true);
   port.advance(50);
   port.advance(50);
-  const told = port.take("stays").map(({ stays }) =>
+  const announced = port.take("stays").map(({ stays }) =>
     stays.map(({ entry: { connection_id, room_id }, cause }) => [connection_id, room_id, cause])
   );
-  assert.deepEqual(told, [[["b", "stage", "closed"]]]);
+  assert.deepEqual(announced, [[["b", "stage", "closed"]]]);
   announcer.tellStays();
   const kept = port.take("stays").flatMap(({ stays }) => stays.map(({ entry }) => entry));
   assert.deepEqual(

@@ -18,7 +18,7 @@ import { START_MS, written } from "./testing/port.ts";
 const IDENTITY = { ...ann, user_id: "me", user_key: `${ann.issuer}\nme` };
 
 /** Frames as short texts: ids of members, and the refusals in between. */
-function said(frame: Frame): string {
+function shown(frame: Frame): string {
   assert(typeof frame === "string");
   const { op, id, type, data, result } = JSON.parse(frame);
   const list = (op === "ack" ? result : data).members.map(
@@ -32,7 +32,7 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
   const brain = machine(values);
   const engine = testSpine();
   const flushes = new FlushQueue(engine.spine);
-  const heard: string[] = [];
+  const received: string[] = [];
   const held = { count: 0, overflows: 0, events: 0 };
   const feeds: (() => Frame | undefined)[] = [];
   let subscription: Subscriber | undefined;
@@ -41,10 +41,10 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
     text: true,
     identity: IDENTITY,
     attendances: new Map(),
-    send: (frame) => void heard.push(said(frame)),
+    send: (frame) => void received.push(shown(frame)),
     sendLater: (next) => void feeds.push(next),
     refuse: ({ request_id }, error) =>
-      void heard.push(`refused ${request_id}: ${(error as ArqonError).reason}`),
+      void received.push(`refused ${request_id}: ${(error as ArqonError).reason}`),
     hold: () => ++held.count,
     release: () => void held.count--,
     overflow: () => void held.overflows++,
@@ -83,11 +83,11 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
   };
   const feed = () => {
     for (const next of feeds) {
-      for (let frame = next(); frame !== undefined; frame = next()) heard.push(said(frame));
+      for (let frame = next(); frame !== undefined; frame = next()) received.push(shown(frame));
     }
   };
   return {
-    ...{ brain, attendee, heard, held, sub, settled, feed },
+    ...{ brain, attendee, received, held, sub, settled, feed },
     subscribed: () => subscription,
     end: (deliberate = true) => attendee.attendances.get("lobby")?.end(deliberate),
     [Symbol.asyncDispose]: () => engine[Symbol.asyncDispose](),
@@ -96,20 +96,20 @@ function fixture(values: Record<string, unknown> = {}, unsent_bytes = 1_000_000)
 
 Deno.test("a SUB waits for the list, joins, is answered with a list that includes it, and receives later changes", async () => {
   await using it = fixture();
-  const { brain, heard, held } = it;
+  const { brain, received, held } = it;
   brain.beat("b1");
   it.sub(1, true, '"hi"');
   await it.settled();
-  assert.deepEqual([heard, held.count, brain.shown()], [[], 1, ""]);
+  assert.deepEqual([received, held.count, brain.shown()], [[], 1, ""]);
   brain.answer([written("w", 1)]);
   brain.update(1, [written("w", 2)]);
   await it.settled();
   brain.port.advance(100);
   await it.settled();
-  assert.deepEqual(heard, ["ack 1: c1 me c2"], "one answer, and nothing before it");
+  assert.deepEqual(received, ["ack 1: c1 me c2"], "one answer, and nothing before it");
   assert.equal(held.count, 0);
   brain.update(2, [], [1]);
-  assert.deepEqual(heard.slice(1), ["leave: c1"]);
+  assert.deepEqual(received.slice(1), ["leave: c1"]);
   it.end();
   assert.equal(brain.presence.view("acme", "lobby"), undefined);
   assert.equal(it.attendee.attendances.size, 0);
@@ -121,13 +121,13 @@ Deno.test("if no Brain answers, the SUB is refused and has no effect", async () 
   it.brain.beat("b1");
   it.brain.answer([]);
   await it.settled();
-  assert.deepEqual([it.heard, it.subscribed()], [["ack 1: "], plain]);
+  assert.deepEqual([it.received, it.subscribed()], [["ack 1: "], plain]);
   it.end();
   it.brain.beat("b1", [], { state: "draining" });
   it.sub(2);
   it.sub(3, false);
   it.brain.port.advance(3_000);
-  assert.deepEqual(it.heard.slice(1), [
+  assert.deepEqual(it.received.slice(1), [
     "refused 2: presence-unavailable",
     "refused 3: presence-unavailable",
   ]);
@@ -142,14 +142,14 @@ Deno.test("a member beyond the limit is refused, and the earlier SUB stays in fo
   it.brain.beat("b1");
   it.sub(1);
   it.brain.answer([]);
-  assert.deepEqual(it.heard, ["refused 1: member-limit"]);
+  assert.deepEqual(it.received, ["refused 1: member-limit"]);
   assert.deepEqual([it.subscribed(), it.attendee.attendances.size], [undefined, 0]);
   const observer = it.sub(2, false);
   it.brain.answer([]);
   await it.settled();
   it.sub(3);
   await it.settled();
-  assert.deepEqual(it.heard.slice(1), ["ack 2: other", "refused 3: member-limit"]);
+  assert.deepEqual(it.received.slice(1), ["ack 2: other", "refused 3: member-limit"]);
   assert.deepEqual([it.subscribed(), it.attendee.attendances.size], [observer, 1]);
   assert.equal(it.held.count, 0);
 });
@@ -162,7 +162,7 @@ Deno.test("a second SUB before the list arrives: both are answered, and the last
   it.brain.answer([]);
   await it.settled();
   it.brain.port.advance(50);
-  assert.deepEqual(it.heard, ["ack 1: me", "ack 2: me"]);
+  assert.deepEqual(it.received, ["ack 1: me", "ack 2: me"]);
   assert.equal(it.brain.presence.view("acme", "lobby")?.members[0]?.meta, "2");
 });
 
@@ -178,7 +178,7 @@ Deno.test("a member becomes an observer and a member again", async () => {
   it.brain.port.advance(100);
   it.sub(3, true, "3");
   await it.settled();
-  assert.deepEqual(it.heard, ["ack 1: me", "leave: me", "ack 2: ", "update: me", "ack 3: me"]);
+  assert.deepEqual(it.received, ["ack 1: me", "leave: me", "ack 2: ", "update: me", "ack 3: me"]);
 });
 
 Deno.test("a leave before the list arrives refuses the SUB and removes no member", async () => {
@@ -189,7 +189,7 @@ Deno.test("a leave before the list arrives refuses the SUB and removes no member
   it.end();
   it.brain.answer([]);
   await it.settled();
-  assert.deepEqual(it.heard, ["refused 1: presence-unavailable"]);
+  assert.deepEqual(it.received, ["refused 1: presence-unavailable"]);
   assert.deepEqual([it.held.count, it.brain.stats.members, it.brain.stats.watchers], [0, 0, 0]);
 });
 
@@ -201,7 +201,7 @@ Deno.test("a leave during the Spine's confirmation removes the member again", as
   assert.equal(it.brain.stats.members, 1);
   it.end();
   await it.settled();
-  assert.deepEqual(it.heard, ["refused 1: presence-unavailable"]);
+  assert.deepEqual(it.received, ["refused 1: presence-unavailable"]);
   assert.deepEqual([it.held.count, it.brain.stats.members], [0, 0]);
 });
 
@@ -213,7 +213,7 @@ Deno.test("if the Spine does not confirm, the connection leaves the room", async
   it.brain.answer([]);
   await closed;
   await turn();
-  assert.deepEqual(it.heard, ["refused 1: spine-unavailable"]);
+  assert.deepEqual(it.received, ["refused 1: spine-unavailable"]);
   assert.deepEqual([it.subscribed(), it.brain.stats.members, it.held.count], [undefined, 0, 0]);
 });
 
@@ -228,7 +228,7 @@ Deno.test("if the Spine does not confirm another SUB, the member is unchanged", 
   it.sub(3, false);
   await closed;
   await turn();
-  const refused = it.heard.filter((words) => words.startsWith("refused"));
+  const refused = it.received.filter((words) => words.startsWith("refused"));
   assert.deepEqual(refused, ["refused 2: spine-unavailable", "refused 3: spine-unavailable"]);
   assert.equal(it.subscribed(), first);
   const { members } = it.brain.presence.view("acme", "lobby") ?? {};
@@ -243,14 +243,14 @@ Deno.test("pages are sent as the client reads, and no change overtakes them", as
   it.brain.answer([1, 2, 3, 4, 5, 6, 7].map((counter) => written("w", counter)), { clock: 7 });
   await it.settled();
   it.brain.update(1, [], [1, 5], { clock: 9 });
-  assert.deepEqual(it.heard, ["ack 1: c1 c2 c3"]);
+  assert.deepEqual(it.received, ["ack 1: c1 c2 c3"]);
   assert.equal(it.held.events, 1, "no page is made before it can be sent, but the change is");
   it.feed();
   const rest = ["page: c4 c5 c6", "page: c7", "leave: c1 c5"];
-  assert.deepEqual(it.heard.slice(1), rest);
+  assert.deepEqual(it.received.slice(1), rest);
   it.brain.port.advance(100);
   it.brain.update(2, [written("w", 10)], [], { clock: 10 });
-  assert.deepEqual(it.heard.slice(4), ["update: c10"], "at once again");
+  assert.deepEqual(it.received.slice(4), ["update: c10"], "at once again");
 });
 
 Deno.test("a client that does not read its pages during many changes is disconnected", async () => {
@@ -264,7 +264,7 @@ Deno.test("a client that does not read its pages during many changes is disconne
     it.brain.port.advance(100);
   }
   assert.equal(it.held.overflows, 1);
-  assert.deepEqual(it.heard, ["ack 1: c1 c2 c3"]);
+  assert.deepEqual(it.received, ["ack 1: c1 c2 c3"]);
 });
 
 Deno.test("a SUB without an id gets every page as an event", async () => {
@@ -274,5 +274,5 @@ Deno.test("a SUB without an id gets every page as an event", async () => {
   it.brain.answer([1, 2, 3].map((counter) => written("w", counter)), { clock: 3 });
   await it.settled();
   it.feed();
-  assert.deepEqual(it.heard, ["page: c1 c2 c3", "page: me"]);
+  assert.deepEqual(it.received, ["page: c1 c2 c3", "page: me"]);
 });

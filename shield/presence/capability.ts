@@ -4,7 +4,7 @@ import type { Capability, Given, ShieldOptions } from "../capability.ts";
 import { DATA } from "../http/members.ts";
 import { COUNT, list, object, TEXT, UNIX_MS } from "../openapi/openapi_parts.ts";
 import { CommandsUnderWay } from "./commands_under_way.ts";
-import { HeardAnswer } from "./moving.ts";
+import { ConfirmAnswer } from "./moving.ts";
 import { type PresenceService, startPresence } from "./service.ts";
 
 const ROOM = "/v1/rooms/{room}";
@@ -84,11 +84,11 @@ export const PRESENCE: Capability = {
       start({ cluster: { asker } }) {
         moving.askBy(async (params, timeout_ms) => {
           const options = { params, timeout_ms, of: "shield" } as const;
-          const { answers, nodes } = await asker.ask("moving", HeardAnswer, options);
+          const { answers, nodes } = await asker.ask("moving", ConfirmAnswer, options);
           return nodes.silent.length + answers.filter(({ value }) => !value.heard).length;
         });
         return {
-          questions: { moving: (params) => moving.heard(params) },
+          questions: { moving: (params) => moving.confirm(params) },
           clientsGone: () => Promise.resolve(presence.drain()),
         };
       },

@@ -59,9 +59,9 @@ export class CommandsUnderWay {
     if (!has_id) return await spine.request(subject, payload, options);
     const deadline_ms = monotonic_ms() + options.timeout_ms;
     const { promise, resolve, reject } = Promise.withResolvers<SpineMessage>();
-    let [asked, open] = [0, 0];
+    let [requested, open] = [0, 0];
     const ask = () => {
-      asked++;
+      requested++;
       open++;
       const timeout_ms = Math.max(1, deadline_ms - monotonic_ms());
       spine.request(subject, payload, { ...options, timeout_ms }).then(resolve, (error) => {
@@ -72,7 +72,7 @@ export class CommandsUnderWay {
     const waiting: Waiting = {
       asked_ms: monotonic_ms(),
       again: () => {
-        if (asked > AGAIN_MAX) return;
+        if (requested > AGAIN_MAX) return;
         waiting.asked_ms = monotonic_ms();
         onAgain();
         ask();

@@ -53,11 +53,11 @@ Deno.test("a command whose Brain is killed is retried on another one", async () 
   const { engine, gone, brain, ask, again } = testBed();
   await using _ = engine;
   const one = brain("one", () => {});
-  const asked = [ask(true), ask(true)];
+  const pending = [ask(true), ask(true)];
   await until("it has them", () => one.taken.length === 2);
   const two = brain("two", answer);
   one.die();
-  assert.deepEqual((await Promise.all(asked)).map(textOf), ["done", "done"]);
+  assert.deepEqual((await Promise.all(pending)).map(textOf), ["done", "done"]);
   assert.deepEqual([gone, again(), two.taken.length], [["one"], 2, 2]);
 });
 
@@ -65,7 +65,7 @@ Deno.test("when a Brain ends, waiting commands with an id are retried once, thos
   const { engine, gone, brain, ask, again } = testBed();
   await using _ = engine;
   const slow = brain("slow", () => {});
-  const asked = ask(true);
+  const pending = ask(true);
   await until("it has it", () => slow.taken.length === 1);
   const other = brain("other", () => {});
   const without_id = ask(false, 2_000);
@@ -79,7 +79,7 @@ Deno.test("when a Brain ends, waiting commands with an id are retried once, thos
   await assert.rejects(without_id, { reason: "command-timeout" });
   await until("the repetition has arrived", () => both() === 3);
   slow.taken.forEach(answer);
-  assert.equal(textOf(await asked), "done");
+  assert.equal(textOf(await pending), "done");
   assert.deepEqual([gone, again(), both()], [["last"], 1, 3]);
 });
 
@@ -89,9 +89,9 @@ Deno.test("a slow Brain is probed, and gets no retries", async () => {
   let knocks = 0;
   engine.spine.subscribe(processSubject("direct", "slow"), () => void knocks++);
   const slow = brain("slow", () => {});
-  const asked = ask(true);
+  const pending = ask(true);
   await until("it is asked whether it exists", () => knocks >= 2);
   assert.deepEqual([gone, again(), slow.taken.length], [[], 0, 1]);
   slow.taken.forEach(answer);
-  assert.equal(textOf(await asked), "done");
+  assert.equal(textOf(await pending), "done");
 });

@@ -97,8 +97,8 @@ export class PresenceFrames {
   ): SizedFrame {
     if (log !== undefined) {
       const result = decoder.decode(this.#result(view)).slice(0, -1);
-      const told = encoder.encode(`${result},${log.members}}`);
-      const ack = { ...EMPTY_ACK, request_id, offset: log.offset, result: told };
+      const result_bytes = encoder.encode(`${result},${log.members}}`);
+      const ack = { ...EMPTY_ACK, request_id, offset: log.offset, result: result_bytes };
       return sized(text ? encodeTextAck(ack) : encodeAck(ack));
     }
     const acks = this.#encodedOf(view, text).acks ??= new Map();

@@ -53,8 +53,8 @@ Deno.test("a batch is a PRESENCE_UPDATE and a PRESENCE_LEAVE, in either form", (
   ]);
   assert.equal(envelope.timestamp_ms, START_MS);
   assert.deepEqual(Object.keys(envelope.headers).sort(), ["X-Timestamp", "X-Twist-ID"]);
-  const said = readPresenceUpdate(event.data);
-  assert.deepEqual(said, {
+  const read = readPresenceUpdate(event.data);
+  assert.deepEqual(read, {
     ...{ members: [member(1, '{"a":[1]}')], connections: 7, users: 5, snapshot: false },
   });
   assert.equal(leave.event.type, "PRESENCE_LEAVE");

@@ -22,19 +22,19 @@ const AWAITED_MAX = 200_000;
 const TELLINGS_MAX = 1_024;
 
 /** The request of a stopping Shield to all others, whether they know all these connections. */
-const HeardParams = z.strictObject({
+const ConfirmParams = z.strictObject({
   from: z.string().max(64),
   /** The id of this announcement. */
   telling: z.string().max(64),
   connections: z.int().min(1),
 });
-/** See `HeardParams`. */
-export type HeardParams = z.output<typeof HeardParams>;
+/** See `ConfirmParams`. */
+export type ConfirmParams = z.output<typeof ConfirmParams>;
 /** The answer to it. */
-export const HeardAnswer = z.strictObject({ heard: z.boolean() });
+export const ConfirmAnswer = z.strictObject({ heard: z.boolean() });
 
 /** Asks all Shields; resolves to the number of those that do not know it in time. */
-export type AskHeard = (params: HeardParams, timeout_ms: number) => Promise<number>;
+export type AskConfirm = (params: ConfirmParams, timeout_ms: number) => Promise<number>;
 
 /** A connection that may move, and its user. */
 export interface MovingConnection {
@@ -49,7 +49,7 @@ export interface MovingOptions
   /** How long a connection is awaited, in ms. */
   readonly patience_ms: number;
   /** How long a stopping Shield waits for the others, in ms. */
-  readonly heard_ms: number;
+  readonly confirm_ms: number;
 }
 
 interface Awaited {
@@ -122,23 +122,23 @@ function* pagesOf<Row>(rows: readonly Row[]): Generator<readonly Row[]> {
  */
 export class Moving {
   readonly #options: MovingOptions;
-  #ask: AskHeard = () => Promise.resolve(0);
+  #ask: AskConfirm = () => Promise.resolve(0);
   /** Connections that are awaited, by id, in the order in which their time ends. */
   readonly #awaited = new Map<string, Awaited>();
   readonly #tellings = new Map<string, Telling>();
   readonly #unsubscribe: () => void;
   readonly #known = Promise.withResolvers<void>();
   #kept = 0;
-  #unheard = 0;
+  #unconfirmed = 0;
 
   constructor(options: MovingOptions) {
     this.#options = options;
     const { spine, registry } = options;
-    const hears = spine.subscribe(MOVING, (message) => this.#hear(message));
+    const subscription = spine.subscribe(MOVING, (message) => this.#receive(message));
     // This request precedes its own answers: clients of the replaced Shield may come to this one.
     this.#publish({ from: options.node_id, want: true });
     const answers = spine.subscribe(MOVING, (message) => this.#answer(message), { queue: QUEUE });
-    this.#unsubscribe = () => [hears, answers].forEach((one) => one.unsubscribe());
+    this.#unsubscribe = () => [subscription, answers].forEach((one) => one.unsubscribe());
     scrapedGauge(
       registry,
       "shield_moving_connections",
@@ -155,7 +155,7 @@ export class Moving {
       registry,
       "shield_moves_unheard_total",
       "Other Shields that did not confirm the moving connections in time.",
-      () => this.#unheard,
+      () => this.#unconfirmed,
     );
   }
 
@@ -165,19 +165,19 @@ export class Moving {
   }
 
   /** Sets how the other Shields are asked; until then none is. */
-  askBy(ask: AskHeard): void {
+  askBy(ask: AskConfirm): void {
     this.#ask = ask;
   }
 
   /**
-   * Announces these connections to the other Shields, and resolves when they know, at most `heard_ms` or `at_most_ms`
+   * Announces these connections to the other Shields, and resolves when they know, at most `confirm_ms` or `at_most_ms`
    * later. Never rejects: an unannounced connection gets a new id.
    */
   async tell(
     connections: Iterable<MovingConnection>,
     at_most_ms = Infinity,
   ): Promise<void> {
-    const { spine, node_id: from, log, random, heard_ms } = this.#options;
+    const { spine, node_id: from, log, random, confirm_ms } = this.#options;
     const telling = connectionId(random);
     const rows = Array.from(
       connections,
@@ -187,11 +187,11 @@ export class Moving {
     try {
       for (const connections of pagesOf(rows)) this.#publish({ from, telling, connections });
       await spine.flush();
-      const asked = { from, telling, connections: rows.length };
-      const unheard = await this.#ask(asked, Math.min(heard_ms, at_most_ms));
-      this.#unheard += unheard;
-      if (unheard > 0) {
-        log.warn("not all Shields confirmed the moving connections in time", { shields: unheard });
+      const question = { from, telling, connections: rows.length };
+      const silent = await this.#ask(question, Math.min(confirm_ms, at_most_ms));
+      this.#unconfirmed += silent;
+      if (silent > 0) {
+        log.warn("not all Shields confirmed the moving connections in time", { shields: silent });
       }
     } catch (error) {
       log.warn("other Shields do not know the moving connections: members leave and join", {
@@ -201,15 +201,17 @@ export class Moving {
   }
 
   /** Answers another stopping Shield: resolves to true if all its connections are known. Rejects an invalid request. */
-  async heard(params: unknown): Promise<z.output<typeof HeardAnswer>> {
-    const { node_id, heard_ms } = this.#options;
-    const { from, telling, connections } = HeardParams.parse(params);
+  async confirm(params: unknown): Promise<z.output<typeof ConfirmAnswer>> {
+    const { node_id, confirm_ms } = this.#options;
+    const { from, telling, connections } = ConfirmParams.parse(params);
     if (from === node_id) return { heard: true };
-    const told = this.#telling(telling);
-    if (told === undefined || told.connections >= connections) return { heard: told !== undefined };
+    const known = this.#telling(telling);
+    if (known === undefined || known.connections >= connections) {
+      return { heard: known !== undefined };
+    }
     const { promise, resolve } = Promise.withResolvers<boolean>();
-    told.onMore = () => told.connections >= connections && resolve(true);
-    const timer = setTimeout(() => resolve(false), heard_ms);
+    known.onMore = () => known.connections >= connections && resolve(true);
+    const timer = setTimeout(() => resolve(false), confirm_ms);
     return { heard: await promise.finally(() => clearTimeout(timer)) };
   }
 
@@ -232,7 +234,7 @@ export class Moving {
 
   /** Resolves once another Shield has reported the expected connections, or soon if there is none. */
   async known(): Promise<void> {
-    const timer = setTimeout(this.#known.resolve, Math.min(this.#options.heard_ms, KNOWN_MS));
+    const timer = setTimeout(this.#known.resolve, Math.min(this.#options.confirm_ms, KNOWN_MS));
     await this.#known.promise;
     clearTimeout(timer);
   }
@@ -264,7 +266,7 @@ export class Moving {
     }
   }
 
-  #hear({ payload }: SpineMessage): void {
+  #receive({ payload }: SpineMessage): void {
     const { node_id, monotonic_ms, patience_ms } = this.#options;
     const message = readMessage(payload, node_id);
     if (message === undefined || message.from === node_id) return;
@@ -277,10 +279,10 @@ export class Moving {
       this.#awaited.set(id, { tenant_id, user_key, until_ms });
     }
     if (message.is_last) this.#known.resolve();
-    const told = this.#telling(message.telling);
-    if (told === undefined) return;
-    told.connections += message.connections.length;
-    told.onMore?.();
+    const announced = this.#telling(message.telling);
+    if (announced === undefined) return;
+    announced.connections += message.connections.length;
+    announced.onMore?.();
   }
 
   /** The earlier part of that announcement; undefined if there are too many announcements. */
@@ -294,9 +296,9 @@ export class Moving {
       this.#tellings.delete(name);
     }
     if (telling === "" || this.#tellings.size >= TELLINGS_MAX) return undefined;
-    const told = { connections: 0, until_ms: now_ms + patience_ms };
-    this.#tellings.set(telling, told);
-    return told;
+    const announced = { connections: 0, until_ms: now_ms + patience_ms };
+    this.#tellings.set(telling, announced);
+    return announced;
   }
 
   #forget(): void {

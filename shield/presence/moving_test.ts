@@ -6,7 +6,7 @@ import { keptLog, testLog } from "../../shared/testing/logs.ts";
 import { openEmbedded } from "../../shared/spine/embedded/embedded.ts";
 import { MOVING } from "../../shared/subjects/subject.ts";
 import { Moving } from "./moving.ts";
-import type { AskHeard } from "./moving.ts";
+import type { AskConfirm } from "./moving.ts";
 
 const ANN = { tenant_id: "acme", user_key: "https://idp ann" };
 const random: Random = (size) => crypto.getRandomValues(new Uint8Array(size));
@@ -17,17 +17,17 @@ function testMoving() {
   const spine = openEmbedded({ log, now: Date.now });
   const clock = { now_ms: 0 };
   const opened: Moving[] = [];
-  const open = (node_id: string, heard_ms = 60_000) => {
+  const open = (node_id: string, confirm_ms = 60_000) => {
     const registry = createMetrics({ node_id, version: "0" });
     const moving = new Moving({
-      ...{ node_id, spine, log, registry, random, patience_ms: 1_000, heard_ms },
+      ...{ node_id, spine, log, registry, random, patience_ms: 1_000, confirm_ms },
       monotonic_ms: () => clock.now_ms,
     });
     opened.push(moving);
     return Object.assign(moving, { registry });
   };
   const [one, two] = [open("one"), open("two")];
-  const ask: AskHeard = async (params) => (await two.heard(params)).heard ? 0 : 1;
+  const ask: AskConfirm = async (params) => (await two.confirm(params)).heard ? 0 : 1;
   one.askBy(ask);
   const tell = (ids: readonly string[]) => one.tell(ids.map((id) => ({ id, identity: ANN })));
   return {
@@ -89,36 +89,36 @@ Deno.test("a Shield that starts meanwhile receives the expected connections, exc
 
 Deno.test("a request is answered with yes once all its connections are known, and with no after a timeout", async () => {
   await using test = testMoving();
-  const asked = { from: "three", telling: "t1", connections: 2 };
-  const answer = test.two.heard(asked);
+  const request = { from: "three", telling: "t1", connections: 2 };
+  const answer = test.two.confirm(request);
   const publish = (telling: string, id: string) => {
-    const told = { from: "three", telling, connections: [[id, ANN.tenant_id, ANN.user_key]] };
-    test.spine.publish(MOVING, new TextEncoder().encode(JSON.stringify(told)));
+    const message = { from: "three", telling, connections: [[id, ANN.tenant_id, ANN.user_key]] };
+    test.spine.publish(MOVING, new TextEncoder().encode(JSON.stringify(message)));
   };
   for (const [telling, id] of [["t1", "c1"], ["t2", "c2"], ["t1", "c3"]] as const) {
     publish(telling, id);
   }
   assert.deepEqual(await answer, { heard: true });
-  assert.deepEqual(await test.two.heard(asked), { heard: true }, "also afterwards");
-  assert.deepEqual(await test.two.heard({ ...asked, from: "two" }), { heard: true }, "its own");
+  assert.deepEqual(await test.two.confirm(request), { heard: true }, "also afterwards");
+  assert.deepEqual(await test.two.confirm({ ...request, from: "two" }), { heard: true }, "its own");
   const hasty = test.open("hasty", 1);
-  assert.deepEqual(await hasty.heard({ ...asked, telling: "t3" }), { heard: false });
-  for (const wrong of [undefined, {}, { ...asked, connections: 0 }, { ...asked, more: 1 }]) {
-    await assert.rejects(test.two.heard(wrong));
+  assert.deepEqual(await hasty.confirm({ ...request, telling: "t3" }), { heard: false });
+  for (const wrong of [undefined, {}, { ...request, connections: 0 }, { ...request, more: 1 }]) {
+    await assert.rejects(test.two.confirm(wrong));
   }
 });
 
 Deno.test("endless invalid announcements take no memory beyond the limit", async () => {
   await using test = testMoving();
   const hasty = test.open("hasty", 1);
-  const ask = (telling: string) => hasty.heard({ from: "x", telling, connections: 1 });
+  const ask = (telling: string) => hasty.confirm({ from: "x", telling, connections: 1 });
   await Promise.all(Array.from({ length: 1_100 }, (_, at) => ask(`t${at}`)));
-  const told = { from: "x", telling: "late", connections: [["c1", "acme", "k"]] };
-  test.spine.publish(MOVING, new TextEncoder().encode(JSON.stringify(told)));
+  const message = { from: "x", telling: "late", connections: [["c1", "acme", "k"]] };
+  test.spine.publish(MOVING, new TextEncoder().encode(JSON.stringify(message)));
   await test.spine.flush();
   assert.deepEqual(await ask("late"), { heard: false }, "there is no free slot");
   test.clock.now_ms = 1_000;
-  test.spine.publish(MOVING, new TextEncoder().encode(JSON.stringify(told)));
+  test.spine.publish(MOVING, new TextEncoder().encode(JSON.stringify(message)));
   await test.spine.flush();
   assert.deepEqual(await ask("late"), { heard: true }, "there is a free slot again");
 });
@@ -128,12 +128,19 @@ Deno.test("Shields without the moving connections are counted, and an unreachabl
   const kept = keptLog({ level: "warn" });
   const registry = createMetrics({ node_id: "three", version: "0" });
   const moving = new Moving({
-    ...{ node_id: "three", spine: test.spine, patience_ms: 1_000, heard_ms: 500, random, registry },
+    ...{
+      node_id: "three",
+      spine: test.spine,
+      patience_ms: 1_000,
+      confirm_ms: 500,
+      random,
+      registry,
+    },
     monotonic_ms: () => 0,
     log: kept.log,
   });
   const waits: number[] = [];
-  const ask: AskHeard = (_, timeout_ms) => Promise.resolve(waits.push(timeout_ms));
+  const ask: AskConfirm = (_, timeout_ms) => Promise.resolve(waits.push(timeout_ms));
   moving.askBy(ask);
   await moving.tell([{ id: "c1", identity: ANN }]);
   await moving.tell([{ id: "c1", identity: ANN }], 200);

@@ -14,15 +14,15 @@ const NODE = "own";
 const A: Emitter = { brain_id: "a", boot: 1, term: 1 };
 const B: Emitter = { brain_id: "b", boot: 1, term: 1 };
 
-interface Said {
+interface Changes {
   readonly joins?: readonly WrittenEntry[];
   readonly leaves?: readonly number[];
   readonly clock?: number;
 }
 
 /** An update about writer `w`; its clock is the sequence by default. */
-function update(emitter: Emitter, sequence: number, said: Said = {}): RoomUpdate {
-  const { joins = [], leaves = [], clock = sequence } = said;
+function update(emitter: Emitter, sequence: number, changes: Changes = {}): RoomUpdate {
+  const { joins = [], leaves = [], clock = sequence } = changes;
   return {
     kind: "room_update",
     emitter,

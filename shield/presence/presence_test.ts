@@ -29,21 +29,21 @@ Deno.test("a request of another process is answered, its own is not", () => {
 Deno.test("a reconnect within the grace time is one batch: the new member, then the lost one", () => {
   const { port, presence, beat, answer, watch } = machine(GRACE);
   beat("b1");
-  const { told } = watch();
+  const { reported } = watch();
   answer([]);
   presence.join(member("old", { user_id: "ann" }));
   presence.leave("acme", "lobby", "old", false);
   port.advance(2_999);
   presence.join(member("new", { user_id: "ann" }));
   port.advance(10_000);
-  assert.deepEqual(told.map(words), ["+old", "+new -old"]);
-  assert.deepEqual(told.map(({ users }) => users), [1, 1], "the user never left");
+  assert.deepEqual(reported.map(words), ["+old", "+new -old"]);
+  assert.deepEqual(reported.map(({ users }) => users), [1, 1], "the user never left");
 });
 
 Deno.test("other metadata keeps the member's id and join time", () => {
   const { port, presence, beat, answer, watch } = machine();
   beat("b1");
-  const { told } = watch();
+  const { reported } = watch();
   answer([]);
   presence.join(member("a"));
   port.advance(1_000);
@@ -51,7 +51,7 @@ Deno.test("other metadata keeps the member's id and join time", () => {
   presence.join(member("a", { meta: '{"x":1}' }));
   port.advance(1_000);
   assert.deepEqual(
-    told.map(({ updates }) => updates.map(({ joined_ms, meta }) => [joined_ms, meta])),
+    reported.map(({ updates }) => updates.map(({ joined_ms, meta }) => [joined_ms, meta])),
     [
       [[START_MS, ""]],
       [[START_MS, '{"x":1}']],
@@ -76,9 +76,9 @@ Deno.test("a room's members are limited, including those of other Shields", () =
 
 Deno.test("a room's own limit applies if it is lower, and as soon as it changes", () => {
   let own: number | undefined = 1;
-  const asked: string[] = [];
+  const requests: string[] = [];
   const { presence, beat, answer, watch } = machine({ members_per_room: 2 }, (...room) => {
-    asked.push(room.join("/"));
+    requests.push(room.join("/"));
     return own;
   });
   beat("b1");
@@ -89,7 +89,7 @@ Deno.test("a room's own limit applies if it is lower, and as soon as it changes"
     reason: "member-limit",
     message: /the room has 1 member$/,
   });
-  assert.deepEqual(asked, ["acme/lobby", "acme/lobby"]);
+  assert.deepEqual(requests, ["acme/lobby", "acme/lobby"]);
   own = 100;
   presence.join(member("b"));
   assert.throws(() => presence.join(member("c")), { message: /the room has 2 members/ });
@@ -100,7 +100,7 @@ Deno.test("a room's own limit applies if it is lower, and as soon as it changes"
 Deno.test("a new incarnation causes no event for this Shield's own clients", () => {
   const { port, presence, beat, answer, watch } = machine();
   beat("b1");
-  const { told } = watch();
+  const { reported } = watch();
   answer([]);
   presence.join(member("a"));
   port.advance(100);
@@ -108,13 +108,13 @@ Deno.test("a new incarnation causes no event for this Shield's own clients", () 
   assert(presence.writer.incarnation > START_MS);
   port.advance(1_000);
   presence.leave("acme", "lobby", "a", true);
-  assert.deepEqual(told.map(words), ["+a", "-a"]);
+  assert.deepEqual(reported.map(words), ["+a", "-a"]);
 });
 
 Deno.test("a stopping process removes its members once and sends its clients nothing", () => {
   const { port, presence, beat, answer, watch, stats } = machine(GRACE);
   beat("b1");
-  const { told } = watch();
+  const { reported } = watch();
   answer([]);
   presence.join(member("a"));
   port.sent.splice(0);
@@ -122,7 +122,7 @@ Deno.test("a stopping process removes its members once and sends its clients not
   assert.deepEqual(port.take("announcement").map(({ leaving }) => leaving), [true]);
   presence.leave("acme", "lobby", "a", false);
   port.advance(100);
-  assert.deepEqual(told.map(words), ["+a"]);
+  assert.deepEqual(reported.map(words), ["+a"]);
   assert.equal(port.sent.length, 0);
   const refused = { reason: "presence-unavailable" };
   assert.throws(() => presence.join(member("b")), refused);

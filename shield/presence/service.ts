@@ -122,7 +122,7 @@ export function startPresence(options: PresenceServiceOptions): PresenceService 
   const moving = new Moving({
     ...{ ...options, log, patience_ms: drain_timeout_ms + move_grace_ms },
     // With an embedded Spine there is no other Shield.
-    heard_ms: config.nats?.request_timeout_ms ?? 0,
+    confirm_ms: config.nats?.request_timeout_ms ?? 0,
   });
   const stopEvents = spine.onEvent((event) => onSpineEvent(presence, event));
   return {
@@ -336,21 +336,21 @@ export class Attendance implements AskedAttendance {
     }
   }
 
-  #serve(asked: AttendanceRequest): void {
-    if (!this.#requests.has(asked)) return;
+  #serve(request: AttendanceRequest): void {
+    if (!this.#requests.has(request)) return;
     try {
-      this.#enter(asked.presence_request);
+      this.#enter(request.presence_request);
     } catch (error) {
-      return this.#refuse(asked, error);
+      return this.#refuse(request, error);
     }
     this.#context.flushes.push((error) => {
-      const place = this.#requests.get(asked);
+      const place = this.#requests.get(request);
       if (place === undefined) return;
-      if (error === undefined) return this.#watch.told(() => this.#answer(asked));
-      this.#requests.delete(asked);
-      if (this.#stays()) asked.restore(this.#subscriber);
-      else asked.leave();
-      this.#refuseOne(asked.request, error, place);
+      if (error === undefined) return this.#watch.reported(() => this.#answer(request));
+      this.#requests.delete(request);
+      if (this.#stays()) request.restore(this.#subscriber);
+      else request.leave();
+      this.#refuseOne(request.request, error, place);
     });
   }
 
@@ -384,30 +384,30 @@ export class Attendance implements AskedAttendance {
   }
 
   /** Refuses a SUB; the state before it remains. */
-  #refuse(asked: AttendanceRequest, error: unknown): void {
-    const place = this.#requests.get(asked);
+  #refuse(request: AttendanceRequest, error: unknown): void {
+    const place = this.#requests.get(request);
     if (place === undefined) return;
-    this.#requests.delete(asked);
-    asked.restore(this.#subscriber);
+    this.#requests.delete(request);
+    request.restore(this.#subscriber);
     if (!this.#is_following && this.#requests.size === 0) this.end(true);
-    this.#refuseOne(asked.request, error, place);
+    this.#refuseOne(request.request, error, place);
   }
 
-  #answer(asked: AttendanceRequest): void {
-    const place = this.#requests.get(asked);
+  #answer(request: AttendanceRequest): void {
+    const place = this.#requests.get(request);
     if (place === undefined) return;
-    this.#requests.delete(asked);
-    this.#subscriber = asked.subscriber;
-    this.#presence_request = asked.presence_request;
+    this.#requests.delete(request);
+    this.#subscriber = request.subscriber;
+    this.#presence_request = request.presence_request;
     this.#is_following = true;
     const { frames } = this.#context;
     const { text } = this.#connection;
-    const { request_id } = asked.request;
+    const { request_id } = request.request;
     const view = this.#watch.snapshot();
     const is_acked = request_id !== 0 && request_id !== 0n;
-    if (is_acked) this.#send(frames.ack(view, request_id, text, asked.log?.position()), 0, place);
+    if (is_acked) this.#send(frames.ack(view, request_id, text, request.log?.position()), 0, place);
     else this.#release(place);
-    asked.log?.begin();
+    request.log?.begin();
     const pages = frames.pages(view, is_acked ? 1 : 0, text);
     if (pages.length === 0) return;
     const was_idle = this.#later.length === 0;

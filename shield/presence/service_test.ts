@@ -22,9 +22,9 @@ import { START_MS, writerOf, written } from "./testing/port.ts";
 function fixture() {
   const engine = testSpine();
   const { spine } = engine;
-  const heard: ClusterMessage[] = [];
+  const sent: ClusterMessage[] = [];
   for (const pattern of [everyProcess("announce"), HELLO, processSubject("direct", "b1")]) {
-    spine.subscribe(pattern, ({ payload }) => void heard.push(decodeMessage(payload)));
+    spine.subscribe(pattern, ({ payload }) => void sent.push(decodeMessage(payload)));
   }
   const registry = new Registry();
   const { log, lines } = keptLog();
@@ -40,8 +40,8 @@ function fixture() {
       ...{ kind: "beat", brain_id: "b1", boot: START_MS, state: "serving", writers: [] },
     });
   return {
-    ...{ spine, service, heard, lines, say, beat },
-    kinds: (kind: ClusterMessage["kind"]) => heard.filter((it) => it.kind === kind),
+    ...{ spine, service, sent, lines, say, beat },
+    kinds: (kind: ClusterMessage["kind"]) => sent.filter((it) => it.kind === kind),
     async [Symbol.asyncDispose]() {
       service.close();
       await engine[Symbol.asyncDispose]();
@@ -106,13 +106,13 @@ Deno.test("while the Spine refuses messages, they are counted and nothing throws
 
 Deno.test("a closed service receives and sends nothing", async () => {
   await using it = fixture();
-  const { service, heard } = it;
+  const { service, sent } = it;
   service.close();
   await it.spine.flush();
-  const before = heard.length;
+  const before = sent.length;
   it.beat();
   it.say(HELLO, { kind: "hello", from: "b1" });
   await it.spine.flush();
   assert.equal(service.stats.live_brains, 0);
-  assert.equal(heard.length, before + 1, "only the request itself");
+  assert.equal(sent.length, before + 1, "only the request itself");
 });

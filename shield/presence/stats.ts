@@ -33,7 +33,7 @@ export interface PresenceStats {
   /** Checked rooms whose owner had advanced. */
   check_differences: number;
   /** Members sent to clients; each counts once per batch and room. */
-  told_members: number;
+  reported_members: number;
   /** Messages that the Spine refused. */
   unsent: number;
   /** Requested snapshots, by outcome. */
@@ -62,7 +62,7 @@ export function createPresenceStats(): PresenceStats {
     reincarnations: 0,
     checks: 0,
     check_differences: 0,
-    told_members: 0,
+    reported_members: 0,
     unsent: 0,
     pulls: {},
     answers: {},
@@ -120,7 +120,7 @@ type Total =
   | "reincarnations"
   | "checks"
   | "check_differences"
-  | "told_members"
+  | "reported_members"
   | "unsent";
 const TOTALS: Record<Total, [name: string, help: string]> = {
   stays_missed: [
@@ -139,7 +139,7 @@ const TOTALS: Record<Total, [name: string, help: string]> = {
     "shield_presence_check_differences_total",
     "Checked rooms whose owner had advanced without notice.",
   ],
-  told_members: [
+  reported_members: [
     "shield_presence_told_members_total",
     "Members sent to clients, each once per batch and room.",
   ],

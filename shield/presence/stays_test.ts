@@ -7,16 +7,16 @@ const entry = (counter: number, room_id = "stage") => ({
   ...{ counter, tenant_id: "t", room_id, connection_id: `c${counter}`, user_id: "u", issuer: "i" },
   ...{ meta: '{"n":1}', joined_ms: counter, changed_ms: counter },
 });
-const told = (stays: Unconfirmed) => [...stays.told()];
+const due = (stays: Unconfirmed) => [...stays.due()];
 
 Deno.test("a left member is reported repeatedly, until a Brain confirms that it is recorded", () => {
   const stats = { stays: 0, stays_missed: 0 };
   const stays = new Unconfirmed(stats);
-  assert.deepEqual(told(stays), []);
+  assert.deepEqual(due(stays), []);
   stays.add(WRITER, entry(1), "closed", 50);
   stays.add(WRITER, entry(2), "kicked", 60);
   for (let round = 0; round < 2; round++) {
-    const [message] = told(stays);
+    const [message] = due(stays);
     const all = message?.stays.map((
       { entry: { counter, meta, changed_ms }, cause },
     ) => [counter, meta, changed_ms, cause]);
@@ -24,7 +24,7 @@ Deno.test("a left member is reported repeatedly, until a Brain confirms that it 
   }
   stays.confirmed({ stays: [{ writer: WRITER, counter: 1 }], missed: [] });
   stays.confirmed({ stays: [{ writer: { ...WRITER, incarnation: 8 }, counter: 2 }], missed: [] });
-  assert.deepEqual(told(stays).flatMap((one) => one.stays.map(({ entry }) => entry.counter)), [2]);
+  assert.deepEqual(due(stays).flatMap((one) => one.stays.map(({ entry }) => entry.counter)), [2]);
   assert.equal(stats.stays, 1);
 });
 
@@ -33,7 +33,7 @@ Deno.test("a heartbeat reports a limited number, and each has its turn", () => {
   for (let n = 0; n < 5_000; n++) stays.add(WRITER, entry(n), "closed", n);
   const seen = new Set<number>();
   for (let round = 0; round < 3; round++) {
-    const messages = told(stays);
+    const messages = due(stays);
     assert.ok(messages.every((one) => one.stays.length <= 256) && messages.length === 8);
     for (const one of messages) for (const { entry } of one.stays) seen.add(entry.counter);
   }
@@ -46,7 +46,7 @@ Deno.test("stays beyond the limit are a number for their room, and later ones ar
   const count = STAYS_MAX + 3;
   for (let n = 1; n <= count; n++) stays.add(WRITER, entry(n), "closed", n + 100);
   assert.deepEqual(stats, { stays: STAYS_MAX, stays_missed: 3 });
-  const missed = () => told(stays).flatMap((one) => one.missed);
+  const missed = () => due(stays).flatMap((one) => one.missed);
   const first = missed();
   assert.deepEqual(first, [
     { tenant_id: "t", room_id: "stage", count: 3, from_ms: 1, to_ms: 103 },
@@ -73,7 +73,7 @@ Deno.test("a tenant with many left members evicts none of another tenant", () =>
   of("large", 100, 2 * STAYS_MAX);
   of("late", 100_000, 3);
   assert.deepEqual(stats, { stays: STAYS_MAX, stays_missed: STAYS_MAX + 6 });
-  const missed = told(stays).flatMap((one) => one.missed);
+  const missed = due(stays).flatMap((one) => one.missed);
   assert.deepEqual(missed.map(({ tenant_id, count }) => [tenant_id, count]), [
     ["large", STAYS_MAX + 6],
   ]);

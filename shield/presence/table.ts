@@ -24,7 +24,7 @@ export interface MemberTable {
   /** The number of connections of each user, by issuer and user. */
   readonly users: Map<string, number>;
   /** The last notified state of connections that have changed since; undefined: absent. */
-  readonly told: Map<string, TableMember | undefined>;
+  readonly reported: Map<string, TableMember | undefined>;
 }
 
 /** Changes for clients. A connection is in at most one of the two lists. */
@@ -41,7 +41,7 @@ export function createTable(): MemberTable {
     foreign_count: 0,
     shown: new Map(),
     users: new Map(),
-    told: new Map(),
+    reported: new Map(),
   };
 }
 
@@ -63,7 +63,7 @@ function countUser(table: MemberTable, member: TableMember, by: 1 | -1): void {
 
 function show(table: MemberTable, connection_id: string, member: TableMember | undefined): void {
   const before = table.shown.get(connection_id);
-  if (!table.told.has(connection_id)) table.told.set(connection_id, before);
+  if (!table.reported.has(connection_id)) table.reported.set(connection_id, before);
   if (before !== undefined) countUser(table, before, -1);
   if (member === undefined) {
     table.shown.delete(connection_id);
@@ -161,7 +161,7 @@ function isSame(before: TableMember, after: TableMember): boolean {
  */
 export function takeChanges(table: MemberTable): TableChanges | undefined {
   const updates: PresentMember[] = [], leaves: PresentMember[] = [];
-  for (const [connection_id, before] of table.told) {
+  for (const [connection_id, before] of table.reported) {
     const after = table.shown.get(connection_id);
     if (after === undefined) {
       if (before !== undefined) leaves.push(before);
@@ -169,18 +169,18 @@ export function takeChanges(table: MemberTable): TableChanges | undefined {
       updates.push(after);
     }
   }
-  table.told.clear();
+  table.reported.clear();
   return updates.length + leaves.length === 0 ? undefined : { updates, leaves };
 }
 
 /** The members as clients were last notified, without what `takeChanges` would return now. */
-export function toldMembers(table: MemberTable): TableMember[] {
+export function reportedMembers(table: MemberTable): TableMember[] {
   const members: TableMember[] = [];
   for (const [connection_id, member] of table.shown) {
-    const known = table.told.has(connection_id) ? table.told.get(connection_id) : member;
+    const known = table.reported.has(connection_id) ? table.reported.get(connection_id) : member;
     if (known !== undefined) members.push(known);
   }
-  for (const [connection_id, before] of table.told) {
+  for (const [connection_id, before] of table.reported) {
     if (before !== undefined && !table.shown.has(connection_id)) members.push(before);
   }
   return members;

@@ -14,7 +14,7 @@ Deno.test("a watch asks the owner once and is ready with its answer", () => {
   const { results } = watch();
   const { results: others } = watch();
   assert.equal(presence.view("acme", "lobby")?.members.length, 0);
-  assert(port.heard.has("sys.presence.room.acme.lobby"));
+  assert(port.subscribed.has("sys.presence.room.acme.lobby"));
   assert.equal(answer([written("w", 1)], { clock: 1 }), "b1");
   assert.deepEqual([results, others, shown()], [[undefined], [undefined], "c1"]);
   assert.deepEqual([stats.rooms, stats.watchers], [1, 2]);
@@ -118,7 +118,7 @@ Deno.test("a room without watchers is dropped", () => {
   one.close();
   assert.equal(stats.rooms, 1);
   two.close();
-  assert.deepEqual([stats.rooms, stats.watchers, port.heard.size], [0, 0, 0]);
+  assert.deepEqual([stats.rooms, stats.watchers, port.subscribed.size], [0, 0, 0]);
   update(1, [written("w", 2)]);
   assert.equal(presence.view("acme", "lobby"), undefined);
   port.advance(HEARTBEAT_MS);
@@ -132,10 +132,10 @@ Deno.test("pending requests are limited, and checks take turns", () => {
   const { port, beat, page, watch, stats } = machine();
   beat("b1");
   for (let index = 0; index < 2_500; index++) watch(`room-${index}`);
-  for (let asked = 0; asked < 2_500;) {
+  for (let requests = 0; requests < 2_500;) {
     const questions = port.take("room_pull");
     assert(questions.length > 0 && questions.length <= 256, `${questions.length} at once`);
-    asked += questions.length;
+    requests += questions.length;
     for (const { request, room_id } of questions) page(request, [], { room_id });
   }
   assert.equal(stats.pulls.applied, 2_500);
@@ -168,16 +168,16 @@ Deno.test("a busy room that loses updates is requested at most four times a seco
 Deno.test("this Shield's own members are in its tables at once, and not twice", () => {
   const { port, presence, beat, answer, update, watch, shown } = machine();
   beat("b1");
-  const { told } = watch();
+  const { reported } = watch();
   presence.join(member("mine"));
   answer([{ ...written("w", 1), writer: writerOf("own") }, written("w", 2)], { clock: 2 });
   assert.equal(shown(), "c2 mine");
   presence.join(member("too"));
-  assert.deepEqual(told.map(words), ["+too"]);
+  assert.deepEqual(reported.map(words), ["+too"]);
   update(1, [{ ...written("own", 2, { connection_id: "too" }), writer: writerOf("own") }], [], {
     clock: 2,
   });
   presence.leave("acme", "lobby", "too", true);
   port.advance(100);
-  assert.deepEqual(told.map(words), ["+too", "-too"]);
+  assert.deepEqual(reported.map(words), ["+too", "-too"]);
 });

@@ -10,7 +10,7 @@ import { inPieces } from "../../shared/turns/slices.ts";
 import { bump } from "../stats/stats.ts";
 import { createPosition } from "./position.ts";
 import type { PresenceStats } from "./stats.ts";
-import { countUsers, createTable, takeChanges, toldMembers } from "./table.ts";
+import { countUsers, createTable, reportedMembers, takeChanges } from "./table.ts";
 import type { TableChanges } from "./table.ts";
 
 /** The longest time between two batches, in ms, unless `announce_ms` is longer. */
@@ -58,8 +58,8 @@ export interface PresenceWatch {
    */
   ready(callback: (error?: ArqonError) => void): void;
   /** Calls back once everything that this Shield knows now has been reported; at once if it already has been. */
-  told(callback: () => void): void;
-  /** The members as this watcher knows them, after `ready`. In a callback of `told` nothing is missing. */
+  reported(callback: () => void): void;
+  /** The members as this watcher knows them, after `ready`. In a callback of `reported` nothing is missing. */
   snapshot(): RoomView;
   /** Ends the watch: no callback follows. Idempotent. */
   close(): void;
@@ -103,13 +103,13 @@ export class WatchedRoom {
   /** Watches that wait for the members, in the order of their deadlines. */
   readonly #waiting = new Set<Watch>();
   #cancelTimeout: (() => void) | undefined;
-  #untold: (() => void)[] = [];
+  #pending: (() => void)[] = [];
   #cancelFlush: (() => void) | undefined;
   #flushing = false;
   #flushed_ms = -Infinity;
   /** The current and the notified members, from which frames are made once for all watchers. */
   #view: RoomView | undefined;
-  #told_view: RoomView | undefined;
+  #sent_view: RoomView | undefined;
 
   constructor(
     readonly tenant_id: string,
@@ -139,7 +139,7 @@ export class WatchedRoom {
     this.#options.stats.watchers++;
     return {
       ready: (callback) => this.#ready(watch, callback),
-      told: (callback) => this.#told(watch, callback),
+      reported: (callback) => this.#reported(watch, callback),
       snapshot: () => this.snapshot(),
       close: () => this.#close(watch),
     };
@@ -154,8 +154,8 @@ export class WatchedRoom {
   onSynced(): void {
     if (this.#synced && !this.#doubted) return;
     // New watchers begin with these members, so no notification is needed.
-    if (!this.#synced) this.table.told.clear();
-    this.#told_view = undefined;
+    if (!this.#synced) this.table.reported.clear();
+    this.#sent_view = undefined;
     this.#synced = true;
     this.#doubted = false;
     const waiting = [...this.#waiting];
@@ -167,10 +167,10 @@ export class WatchedRoom {
 
   /** Call it after a possible change: it notifies now or when the batch's time has passed. */
   touch(): void {
-    if (this.table.told.size > 0) {
-      this.#told_view ??= this.#view;
+    if (this.table.reported.size > 0) {
+      this.#sent_view ??= this.#view;
       this.#view = undefined;
-    } else if (this.#untold.length === 0) return;
+    } else if (this.#pending.length === 0) return;
     if (!this.#synced || this.#flushing || this.#cancelFlush !== undefined) return;
     const { port } = this.#options;
     const wait_ms = this.#flushed_ms + this.#window_ms() - port.now();
@@ -180,13 +180,13 @@ export class WatchedRoom {
 
   snapshot(): RoomView {
     const { tenant_id, room_id, table } = this;
-    if (table.told.size === 0) return this.#view ??= this.view();
-    if (this.#told_view === undefined) {
-      const members = toldMembers(table);
+    if (table.reported.size === 0) return this.#view ??= this.view();
+    if (this.#sent_view === undefined) {
+      const members = reportedMembers(table);
       const { length: connections } = members;
-      this.#told_view = { tenant_id, room_id, members, connections, users: countUsers(members) };
+      this.#sent_view = { tenant_id, room_id, members, connections, users: countUsers(members) };
     }
-    return this.#told_view;
+    return this.#sent_view;
   }
 
   /** The members as currently known to this Shield, notified or not. */
@@ -201,7 +201,7 @@ export class WatchedRoom {
     this.#cancelFlush?.();
     this.#cancelTimeout?.();
     this.#waiting.clear();
-    this.#untold = [];
+    this.#pending = [];
     this.#options.stats.watchers -= this.#watches.size;
     for (const watch of this.#watches) watch.closed = true;
     this.#watches.clear();
@@ -236,10 +236,10 @@ export class WatchedRoom {
     callback?.();
   }
 
-  #told(watch: Watch, callback: () => void): void {
+  #reported(watch: Watch, callback: () => void): void {
     if (watch.closed) return;
-    if (this.#synced && this.table.told.size === 0 && !this.#flushing) return callback();
-    this.#untold.push(() => {
+    if (this.#synced && this.table.reported.size === 0 && !this.#flushing) return callback();
+    this.#pending.push(() => {
       if (!watch.closed) callback();
     });
     this.touch();
@@ -258,10 +258,10 @@ export class WatchedRoom {
 
   #flush(): void {
     this.#cancelFlush = undefined;
-    this.#view = this.#told_view = undefined;
+    this.#view = this.#sent_view = undefined;
     const changes = takeChanges(this.table);
-    const untold = this.#untold;
-    this.#untold = [];
+    const pending = this.#pending;
+    this.#pending = [];
     this.#flushing = true;
     const onEnd = () => {
       this.#flushing = false;
@@ -271,16 +271,16 @@ export class WatchedRoom {
     let rest: Promise<void> | undefined;
     try {
       // A room may have thousands of watchers: after the first, they are notified in slices of the tenant.
-      rest = inPieces(this.tenant_id, this.#flushAll(changes, untold), WATCHERS_A_PIECE);
+      rest = inPieces(this.tenant_id, this.#flushAll(changes, pending), WATCHERS_A_PIECE);
     } finally {
       if (rest === undefined) onEnd();
     }
     void rest?.finally(onEnd);
   }
 
-  *#flushAll(changes: TableChanges | undefined, untold: readonly (() => void)[]): Iterable<void> {
+  *#flushAll(changes: TableChanges | undefined, pending: readonly (() => void)[]): Iterable<void> {
     if (changes !== undefined) yield* this.#tell(changes);
-    for (const callback of untold) {
+    for (const callback of pending) {
       callback();
       yield;
     }
@@ -294,7 +294,7 @@ export class WatchedRoom {
     this.#flushed_ms = port.now();
     if (updates.length > 0) bump(stats.events, "PRESENCE_UPDATE");
     if (leaves.length > 0) bump(stats.events, "PRESENCE_LEAVE");
-    stats.told_members += updates.length + leaves.length;
+    stats.reported_members += updates.length + leaves.length;
     const changes: RoomChanges = { tenant_id, room_id, updates, leaves, connections, users };
     // The list is copied, since a watcher that starts meanwhile has these changes in its snapshot.
     for (const watch of [...this.#watches].filter(({ started }) => started)) {

@@ -35,9 +35,9 @@ function fixture() {
       room.touch();
     },
     watch() {
-      const told: RoomChanges[] = [];
-      const watch = room.watch({ onChanges: (changes) => void told.push(changes) });
-      return { watch, told };
+      const reported: RoomChanges[] = [];
+      const watch = room.watch({ onChanges: (changes) => void reported.push(changes) });
+      return { watch, reported };
     },
   };
 }
@@ -53,20 +53,20 @@ const members = (watch: PresenceWatch) =>
 
 Deno.test("the first change is notified at once, later ones together at the end of the window", () => {
   const { port, room, join, leave, watch } = fixture();
-  const { watch: one, told } = watch();
+  const { watch: one, reported } = watch();
   room.onSynced();
   one.ready(() => {});
   join("a");
-  assert.deepEqual(told.map(words), ["+a"]);
+  assert.deepEqual(reported.map(words), ["+a"]);
   join("b");
   leave("a");
   join("c");
-  assert.equal(told.length, 1);
+  assert.equal(reported.length, 1);
   port.advance(49);
-  assert.equal(told.length, 1);
+  assert.equal(reported.length, 1);
   port.advance(1);
-  assert.deepEqual(told.map(words).slice(1), ["+b +c -a"]);
-  assert.deepEqual([told[1]?.connections, told[1]?.users], [2, 2]);
+  assert.deepEqual(reported.map(words).slice(1), ["+b +c -a"]);
+  assert.deepEqual([reported[1]?.connections, reported[1]?.users], [2, 2]);
   port.advance(1_000);
   assert.equal(port.timers.size, 0, "no timer while nothing happens");
 });
@@ -74,21 +74,21 @@ Deno.test("the first change is notified at once, later ones together at the end 
 Deno.test("the window grows with the number of watchers, up to a second", () => {
   const { port, room, join, watch } = fixture();
   room.onSynced();
-  const { watch: one, told } = watch();
+  const { watch: one, reported } = watch();
   one.ready(() => {});
   for (let index = 1; index < 2_000; index++) watch();
   join("a");
   join("b");
   port.advance(149);
-  assert.equal(told.length, 1);
+  assert.equal(reported.length, 1);
   port.advance(1);
-  assert.equal(told.length, 2, "50 ms and 2,000 / 20");
+  assert.equal(reported.length, 2, "50 ms and 2,000 / 20");
   for (let index = 0; index < 98_000; index++) watch();
   join("c");
   port.advance(999);
-  assert.equal(told.length, 2);
+  assert.equal(reported.length, 2);
   port.advance(1);
-  assert.equal(told.length, 3);
+  assert.equal(reported.length, 3);
 });
 
 Deno.test("many watchers are answered and notified in slices; a new one is not notified twice", async () => {
@@ -101,13 +101,13 @@ Deno.test("many watchers are answered and notified in slices; a new one is not n
     await until("all are answered", () => ready === all.length);
   });
   const late = watch();
-  const told = await turnsDuring(async () => {
+  const flushed = await turnsDuring(async () => {
     join("a");
     late.watch.ready(() => {});
     assert.equal(members(late.watch), "a");
-    await until("all are notified", () => all.every(({ told }) => told.length === 1));
+    await until("all are notified", () => all.every(({ reported }) => reported.length === 1));
   });
-  assert.deepEqual([late.told, answered.turns >= 20, told.turns >= 20], [[], true, true]);
+  assert.deepEqual([late.reported, answered.turns >= 20, flushed.turns >= 20], [[], true, true]);
 });
 
 Deno.test("a watcher that starts within a window misses nothing and gets nothing twice", () => {
@@ -118,7 +118,7 @@ Deno.test("a watcher that starts within a window misses nothing and gets nothing
   join("a", "b");
   leave("b");
   join("c");
-  const { watch: late, told } = watch();
+  const { watch: late, reported } = watch();
   late.ready(() => {});
   assert.equal(members(late), "a b", "as all have been notified");
   // It is made once, for any changes until it is notified.
@@ -127,38 +127,38 @@ Deno.test("a watcher that starts within a window misses nothing and gets nothing
   leave("d");
   assert.equal(late.snapshot(), view);
   port.advance(50);
-  assert.deepEqual(told.map(words), ["+c -b"]);
+  assert.deepEqual(reported.map(words), ["+c -b"]);
   assert.equal(members(late), "a c");
 });
 
-Deno.test("told calls back once everything known has been notified, after the watchers", () => {
+Deno.test("reported calls back once everything known has been notified, after the watchers", () => {
   const { port, room, join, watch } = fixture();
   room.onSynced();
-  const { watch: one, told } = watch();
+  const { watch: one, reported } = watch();
   one.ready(() => {});
   const order: string[] = [];
-  one.told(() => order.push("nothing to notify"));
+  one.reported(() => order.push("nothing to notify"));
   join("a");
   join("b");
-  one.told(() => order.push(`${told.length} batches, ${members(one)}`));
+  one.reported(() => order.push(`${reported.length} batches, ${members(one)}`));
   assert.deepEqual(order, ["nothing to notify"]);
   port.advance(50);
   assert.deepEqual(order, ["nothing to notify", "2 batches, a b"]);
   assert.equal(one.snapshot(), one.snapshot(), "the same view is the same object");
 });
 
-Deno.test("told also calls back if the change it waited for was undone", () => {
+Deno.test("reported also calls back if the change it waited for was undone", () => {
   const { port, room, join, leave, watch } = fixture();
   room.onSynced();
-  const { watch: one, told } = watch();
+  const { watch: one, reported } = watch();
   one.ready(() => {});
   join("a");
   join("b");
   let called = 0;
-  one.told(() => called++);
+  one.reported(() => called++);
   leave("b");
   port.advance(50);
-  assert.deepEqual([called, told.length], [1, 1]);
+  assert.deepEqual([called, reported.length], [1, 1]);
 });
 
 Deno.test("changes by a watcher during its notification are notified afterwards, in order, to all", () => {
@@ -170,26 +170,26 @@ Deno.test("changes by a watcher during its notification are notified afterwards,
     },
   });
   first.ready(() => {});
-  const { watch: second, told } = watch();
+  const { watch: second, reported } = watch();
   second.ready(() => {});
   join("a");
-  assert.deepEqual(told.map(words), ["+a"]);
+  assert.deepEqual(reported.map(words), ["+a"]);
   port.advance(50);
-  assert.deepEqual(told.map(words), ["+a", "+b"]);
+  assert.deepEqual(reported.map(words), ["+a", "+b"]);
 });
 
 Deno.test("no watcher is notified before the members are known, and then of nothing in the list", () => {
   const { port, room, join, watch } = fixture();
-  const { watch: one, told } = watch();
+  const { watch: one, reported } = watch();
   let ready = 0;
   one.ready(() => ready++);
   join("a");
   port.advance(500);
-  assert.deepEqual([ready, told.length], [0, 0]);
+  assert.deepEqual([ready, reported.length], [0, 0]);
   room.onSynced();
   assert.deepEqual([ready, members(one)], [1, "a"]);
   port.advance(500);
-  assert.equal(told.length, 0);
+  assert.equal(reported.length, 0);
 });
 
 Deno.test("a watcher that waits longer than sync_timeout_ms gets presence-unavailable", () => {
@@ -216,24 +216,24 @@ Deno.test("while the members are in doubt, only new watchers wait for them", () 
   assert.equal(room.doubted, false, "they were never known");
   room.onSynced();
   join("a");
-  const { watch: one, told } = watch();
+  const { watch: one, reported } = watch();
   one.ready(() => {});
   room.doubt();
-  const { watch: late, told: told_late } = watch();
+  const { watch: late, reported: reported_late } = watch();
   const answers: string[] = [];
-  late.ready(() => late.told(() => answers.push(members(late))));
+  late.ready(() => late.reported(() => answers.push(members(late))));
   port.advance(100);
   join("b");
-  assert.deepEqual([told.map(words), answers], [["+b"], []]);
+  assert.deepEqual([reported.map(words), answers], [["+b"], []]);
   // The owner's answer has one more.
   setOwn(room.table, entryOf(9, { connection_id: "c", user_id: "c" }));
   room.onSynced();
   room.touch();
   port.advance(50);
-  assert.deepEqual([told.map(words), answers], [["+b", "+c"], ["a b c"]]);
+  assert.deepEqual([reported.map(words), answers], [["+b", "+c"], ["a b c"]]);
   join("d");
   port.advance(50);
-  assert.deepEqual(told_late.at(-1)?.updates.map(({ connection_id }) => connection_id), ["d"]);
+  assert.deepEqual(reported_late.at(-1)?.updates.map(({ connection_id }) => connection_id), ["d"]);
 });
 
 Deno.test("without a confirmation within sync_timeout_ms the known members are used", () => {
@@ -257,7 +257,7 @@ Deno.test("without a confirmation within sync_timeout_ms the known members are u
 
 Deno.test("a closed watch is not notified, and the last one closes the room", () => {
   const { port, room, empty, stats, join, watch } = fixture();
-  const { watch: one, told } = watch();
+  const { watch: one, reported } = watch();
   const { watch: two } = watch();
   let called = 0;
   two.ready(() => called++);
@@ -266,11 +266,11 @@ Deno.test("a closed watch is not notified, and the last one closes the room", ()
   room.onSynced();
   join("a");
   join("b");
-  one.told(() => called++);
+  one.reported(() => called++);
   assert.equal(stats.watchers, 1);
   one.close();
   one.close();
   port.advance(10_000);
-  assert.deepEqual([called, told.length, empty.length, stats.watchers], [0, 1, 1, 0]);
+  assert.deepEqual([called, reported.length, empty.length, stats.watchers], [0, 1, 1, 0]);
   assert.equal(port.timers.size, 0);
 });

@@ -75,14 +75,14 @@ export interface ProofHttpContext {
   readonly stats: Pick<ShieldStats, "ingress_ops" | "rejects">;
 }
 
-interface Asked extends NamedTree {
+interface FileRequest extends NamedTree {
   readonly service: ProofService;
   /** The requested part: the path after the tree's name. */
   readonly what: string;
 }
 
 /** Undefined: there is no such tree. Throws `invalid-field` for a malformed % escape. */
-function askedIn({ service: running }: ProofHttpContext, path: string): Asked | undefined {
+function fileIn({ service: running }: ProofHttpContext, path: string): FileRequest | undefined {
   const [, name = "", what = ""] = /^\/v1\/proof\/([^/]+)\/(.+)$/.exec(path) ?? [];
   const service = running();
   const named = service?.find(decodedPart("tree", name));
@@ -90,10 +90,10 @@ function askedIn({ service: running }: ProofHttpContext, path: string): Asked | 
 }
 
 /** Answers a request for a tree. Rejects with a refusal. */
-async function answer(asked: Asked): Promise<Response> {
-  const { service, what } = asked;
-  const tree = await service.open(asked);
-  const who = asked.is_public ? "public" : "private";
+async function answer(request: FileRequest): Promise<Response> {
+  const { service, what } = request;
+  const tree = await service.open(request);
+  const who = request.is_public ? "public" : "private";
   const text = (body: string, cache: string, more = {}) =>
     new Response(body, {
       headers: {
@@ -103,7 +103,7 @@ async function answer(asked: Asked): Promise<Response> {
     });
   if (what === "checkpoint") {
     const more = { [PARTIAL]: "1", "access-control-expose-headers": PARTIAL };
-    return text(await service.checkpoint(tree), "max-age=1", asked.is_partial ? more : {});
+    return text(await service.checkpoint(tree), "max-age=1", request.is_partial ? more : {});
   }
   if (what === "key") {
     const { signers } = await tree.keys();
@@ -126,7 +126,7 @@ async function answer(asked: Asked): Promise<Response> {
 async function admit(
   context: ProofHttpContext,
   { client, request }: ClientCall,
-  { tenant_id, room_id }: Asked,
+  { tenant_id, room_id }: FileRequest,
 ): Promise<void> {
   const { identity } = client;
   if (room_id === undefined) {
@@ -149,10 +149,10 @@ export function proofRoutes(context: ProofHttpContext): ClientRoute[] {
   const answered = async (call: ClientCall) => {
     bump(context.stats.ingress_ops, "http_proof");
     context.rates.take(call.client.identity, call.request.url.length);
-    const asked = askedIn(context, call.url.pathname);
-    if (asked === undefined) throw new ArqonError("not-found", "no such transparency log");
-    await admit(context, call, asked);
-    return await answer(asked);
+    const file = fileIn(context, call.url.pathname);
+    if (file === undefined) throw new ArqonError("not-found", "no such transparency log");
+    await admit(context, call, file);
+    return await answer(file);
   };
   return PROOF_ROUTES.map((described) => ({ ...described, answer: answered }));
 }
@@ -165,14 +165,14 @@ export function publicProofs(context: ProofHttpContext): ForeignEntry {
     bump(context.stats.rejects, refusal.reason);
     return problemResponse(refusal, {});
   };
-  const answered = async (asked: Asked) => {
+  const answered = async (file: FileRequest) => {
     if (pending >= PUBLIC_MAX) {
       throw new ArqonError("at-capacity", "readers without a token", { retry_after_ms: RETRY_MS });
     }
     pending++;
     try {
-      if (!await asked.service.isThere(asked)) throw new ArqonError("not-found", "no such log yet");
-      return await answer(asked);
+      if (!await file.service.isThere(file)) throw new ArqonError("not-found", "no such log yet");
+      return await answer(file);
     } finally {
       pending--;
     }
@@ -182,9 +182,9 @@ export function publicProofs(context: ProofHttpContext): ForeignEntry {
     if (request.method !== "GET" && request.method !== "HEAD") return undefined;
     let answering: Promise<Response>;
     try {
-      const asked = askedIn(context, url.pathname);
-      if (asked === undefined || !asked.is_public) return undefined;
-      answering = answered(asked).catch(refused);
+      const file = fileIn(context, url.pathname);
+      if (file === undefined || !file.is_public) return undefined;
+      answering = answered(file).catch(refused);
     } catch (error) {
       answering = Promise.resolve(refused(error));
     }

@@ -250,11 +250,11 @@ export class RecordTree {
    */
   async #proven({ size, checkpoint }: Head, before: KnownTree): Promise<Uint8Array> {
     if (size === before.size && checkpoint === before.checkpoint) return before.root;
-    const said = size === 0 && checkpoint === ""
+    const opened = size === 0 && checkpoint === ""
       ? { size, root: emptyRoot(), by: [] }
       : await this.#open(checkpoint);
-    if (said.size !== size) this.#fork("its head does not match its checkpoint");
-    const tree = { ...said, checkpoint };
+    if (opened.size !== size) this.#fork("its head does not match its checkpoint");
+    const tree = { ...opened, checkpoint };
     if (size < before.size) {
       return this.#fork(`it has ${size} entries, and had ${before.size} before`);
     }

@@ -26,7 +26,7 @@ const EVERY = { of: () => PROVEN, list: () => [{ ...PROVEN, tenant: "*" }] };
 async function world(step_ms = 10_000, classes: ProofServiceOptions["classes"] = EVERY) {
   const engine = testSpine();
   const kept = await engine.spine.log("acme", RETENTION);
-  const told: { log: DurableLog } = { log: kept };
+  const current: { log: DurableLog } = { log: kept };
   const clock = { ms: 0 };
   const shield = (node_id: string, ...served: string[]) => {
     const tenants = new TenantTable();
@@ -42,7 +42,7 @@ async function world(step_ms = 10_000, classes: ProofServiceOptions["classes"] =
         has: () => true,
         recent: () => [],
         of: (tenant_id) =>
-          tenant_id === "torn" ? Promise.reject(new Error("torn")) : Promise.resolve(told.log),
+          tenant_id === "torn" ? Promise.reject(new Error("torn")) : Promise.resolve(current.log),
       },
       ...{ classes, tenants, blocks: [], node_id, log: keptLog().log },
       monotonic_ms: () => clock.ms += step_ms,
@@ -56,7 +56,7 @@ async function world(step_ms = 10_000, classes: ProofServiceOptions["classes"] =
     return note ? decodeCheckpoint(note.split("\n\n")[0] + "\n").size : 0;
   };
   const append = (room: string, text: string) => kept.append(room, new TextEncoder().encode(text));
-  return { engine, kept, told, clock, bucket, shield, sizeOf, append };
+  return { engine, kept, current, clock, bucket, shield, sizeOf, append };
 }
 
 Deno.test("what a Shield has promised before it died is kept by one that has never served the tenant", async () => {
@@ -83,10 +83,10 @@ Deno.test("what a Shield has promised before it died is kept by one that has nev
 });
 
 Deno.test("an ACK says that a stored message could not be read back for its receipt", async () => {
-  const { engine, kept, told, shield, append } = await world();
+  const { engine, kept, current, shield, append } = await world();
   await using _ = engine;
   const [stored] = [await append("bets", "one"), await append("bets", "two")];
-  told.log = overriding(kept, { read: () => Promise.reject(new Error("away")) });
+  current.log = overriding(kept, { read: () => Promise.reject(new Error("away")) });
   const result = await shield("one", "acme").receipt(
     { tenant_id: "acme", room_id: "bets" },
     stored,
@@ -114,14 +114,14 @@ Deno.test("a tenant whose log cannot be read does not stop other tenants' trees"
 });
 
 Deno.test("a recreated log whose newest message has the old log's offset gets a tree", async () => {
-  const { engine, kept, told, shield, sizeOf, append } = await world();
+  const { engine, kept, current, shield, sizeOf, append } = await world();
   await using _ = engine;
   const one = shield("one", "acme");
   await append("bets", "one");
   one.begin();
   await until("its tree", async () => await sizeOf("bets") === 1);
   const stream = "anew";
-  told.log = overriding(kept, {
+  current.log = overriding(kept, {
     lives: [{ name: stream, first: 0 }],
     read: async (...given) => ({ ...await kept.read(...given), stream }),
     status: async (...given) => ({ ...await kept.status(...given), stream }),
@@ -150,11 +150,11 @@ Deno.test("rooms that get a class with a tree have one, though nothing is publis
 });
 
 Deno.test("a message that a lagging replica does not show yet is looked for again", async () => {
-  const { engine, kept, told, shield, sizeOf, append } = await world();
+  const { engine, kept, current, shield, sizeOf, append } = await world();
   await using _ = engine;
   for (const text of ["one", "two"]) await append("bets", text);
   let late = 2;
-  told.log = overriding(kept, {
+  current.log = overriding(kept, {
     read: async (...given) => {
       const page = await kept.read(...given);
       return late-- > 0 ? { ...page, messages: page.messages.slice(0, 1) } : page;
@@ -167,33 +167,33 @@ Deno.test("a message that a lagging replica does not show yet is looked for agai
 });
 
 Deno.test("looks at many tenants use the cache, let other work run in between, and forget tenants that no Shield records", async () => {
-  const { engine, kept, told, clock, bucket, shield } = await world(0);
+  const { engine, kept, current, clock, bucket, shield } = await world(0);
   await using _ = engine;
   const tenants = Array.from({ length: 2_100 }, (_, at) => `t${at}`);
-  const asked = { looks: 0, lists: 0, before: 0, most: 0 };
-  told.log = overriding(kept, {
-    status: (...given) => (asked.looks++, kept.status(...given)),
-    rooms: (...given) => (asked.lists++, kept.rooms(...given)),
+  const counts = { looks: 0, lists: 0, before: 0, most: 0 };
+  current.log = overriding(kept, {
+    status: (...given) => (counts.looks++, kept.status(...given)),
+    rooms: (...given) => (counts.lists++, kept.rooms(...given)),
   });
   let is_over = false;
   const tick = () => {
-    asked.most = Math.max(asked.most, asked.looks - asked.before);
-    asked.before = asked.looks;
+    counts.most = Math.max(counts.most, counts.looks - counts.before);
+    counts.before = counts.looks;
     if (!is_over) setImmediate(tick);
   };
   tick();
   const one = shield("one", ...tenants);
   one.begin();
-  await until("two looks", () => asked.looks >= 4_200);
+  await until("two looks", () => counts.looks >= 4_200);
   await one.close();
   is_over = true;
-  assert.equal(asked.lists, 2_100);
-  assert(asked.most < 100, `${asked.most} in one turn`);
+  assert.equal(counts.lists, 2_100);
+  assert(counts.most < 100, `${counts.most} in one turn`);
   assert.equal((await bucket.keys(["+lately"])).length, 2_100);
   const other = shield("other");
   clock.ms = 10_000;
   other.begin();
-  await until("the tenants that one has left", () => asked.looks >= 6_300);
+  await until("the tenants that one has left", () => counts.looks >= 6_300);
   await other.close();
   clock.ms = 3_620_000;
   other.begin();

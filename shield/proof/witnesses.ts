@@ -46,7 +46,7 @@ export interface WitnessesOptions {
   readonly wait_ms?: number;
 }
 
-interface Asked {
+interface Witness {
   readonly url: string;
   readonly verifier: Verifier;
 }
@@ -54,7 +54,7 @@ interface Asked {
 /** The witnesses of all logs of a process. */
 export class Witnesses {
   readonly #options: WitnessesOptions;
-  readonly #asked: readonly Asked[];
+  readonly #witnesses: readonly Witness[];
   /** By witness and log. */
   readonly #sizes = new RecentMap<string, number>(SIZES_MAX);
   /** By witness, and by witness and log: the time until which it is not asked. */
@@ -62,7 +62,7 @@ export class Witnesses {
 
   constructor(options: WitnessesOptions) {
     this.#options = options;
-    this.#asked = options.witnesses.flatMap(({ url, vkey }) => {
+    this.#witnesses = options.witnesses.flatMap(({ url, vkey }) => {
       const verifier = decodeWitness(vkey);
       return verifier === undefined ? [] : [{ url: url.replace(/\/+$/, ""), verifier }];
     });
@@ -70,18 +70,18 @@ export class Witnesses {
 
   /** The new cosignature lines for the end of the checkpoint. Never rejects. */
   readonly cosign = async (published: Published): Promise<string> =>
-    (await Promise.all(this.#asked.map((one) => this.#cosignedBy(one, published)))).join("");
+    (await Promise.all(this.#witnesses.map((one) => this.#cosignedBy(one, published)))).join("");
 
-  async #cosignedBy(asked: Asked, published: Published): Promise<string> {
+  async #cosignedBy(witness: Witness, published: Published): Promise<string> {
     const { counts, log, monotonic_ms } = this.#options;
-    const { url, verifier } = asked;
+    const { url, verifier } = witness;
     const { origin, note } = published;
     const name = `${url} ${origin}`;
     const isAway = (key: string) => (this.#away.get(key) ?? -Infinity) > monotonic_ms();
     if ((await cosignersOf(note, [verifier])).length > 0) return "";
     if (!isAway(url) && !isAway(name)) {
       try {
-        const { status, body, is_fork } = await this.#shown(asked, name, published);
+        const { status, body, is_fork } = await this.#shown(witness, name, published);
         if (status === 200) {
           const { lines } = await openNote(note + body, [verifier]);
           this.#sizes.set(name, published.size);
@@ -109,13 +109,13 @@ export class Witnesses {
    * Sends the checkpoint, and again if the witness has another size than is known here. The witness has another tree if
    * it refuses a proof from its own size. While it names changing sizes, other Shields may be sending it theirs.
    */
-  async #shown({ url }: Asked, name: string, { note, size, read }: Published) {
+  async #shown({ url }: Witness, name: string, { note, size, read }: Published) {
     const signal = AbortSignal.timeout(this.#options.wait_ms ?? WAIT_MS);
     const post = async (old_size: number, prove = consistencyProof) => {
       const proof = await prove(read, old_size, size);
       const body = encodeShown({ old_size, proof, note });
-      const asked = { method: "POST", body, signal, redirect: "manual" } as const;
-      const answer = await fetch(`${url}/add-checkpoint`, asked);
+      const init = { method: "POST", body, signal, redirect: "manual" } as const;
+      const answer = await fetch(`${url}/add-checkpoint`, init);
       return { status: answer.status, body: await textOf(answer, signal, ANSWER_BYTES_MAX) };
     };
     let old_size = Math.min(this.#sizes.get(name) ?? 0, size);

@@ -93,10 +93,10 @@ Deno.test("impossible sizes, signatures of others and redirects give no cosignat
 });
 
 Deno.test("a witness to which another Shield sends the same checkpoint meanwhile has seen no fork", async () => {
-  const said = (body: string) => new Response(body, { status: 409 });
+  const conflict = (body: string) => new Response(body, { status: 409 });
   const had = await asked(
     async (note, old_size) => {
-      if (old_size < 2) return said(`${old_size + 1}\n`);
+      if (old_size < 2) return conflict(`${old_size + 1}\n`);
       return new Response(
         (await signNote(note.slice(0, note.indexOf("\n\n") + 1), [WITNESS])).split("\n\n")[1],
       );
@@ -108,7 +108,7 @@ Deno.test("a witness to which another Shield sends the same checkpoint meanwhile
     lines: had.lines,
     ...{ cosigned: 1, uncosigned: 0, forks: 0, times: 3 },
   });
-  assert.deepEqual(await asked(() => said("1\n")), { ...NOTHING, forks: 1, times: 2 });
+  assert.deepEqual(await asked(() => conflict("1\n")), { ...NOTHING, forks: 1, times: 2 });
 });
 
 Deno.test("a witness with another past of a power of two of entries gets the log's own proof", async () => {

@@ -37,13 +37,13 @@ export type ChannelInfo = { readonly [K in (typeof ATTRIBUTES)[number]]?: number
 
 /** Reads `info`. Throws `invalid-field`. */
 export function readInfo(text: string | null = ""): Info {
-  const asked = new Set((text ?? "").split(",").map((one) => one.trim()).filter(Boolean));
-  for (const one of asked) {
+  const wanted = new Set((text ?? "").split(",").map((one) => one.trim()).filter(Boolean));
+  for (const one of wanted) {
     if (ATTRIBUTES.some((known) => known === one)) continue;
     const right = `expected ${ATTRIBUTES.join(" and ")}, separated by commas`;
     throw new ArqonError("invalid-field", `info: ${JSON.stringify(one.slice(0, 64))}; ${right}`);
   }
-  return asked;
+  return wanted;
 }
 
 /** The room of a channel. Throws `invalid-room`. */
@@ -65,8 +65,8 @@ export async function listChannels(
     throw new ArqonError("invalid-field", "user_count: expected filter_by_prefix=presence-…");
   }
   const prefix = roomOf(start, room_prefix);
-  const asked = new URLSearchParams({ limit: `${ROWS_MAX}`, ...prefix === "" ? {} : { prefix } });
-  const url = new URL(`http://bus/?${asked}`);
+  const params = new URLSearchParams({ limit: `${ROWS_MAX}`, ...prefix === "" ? {} : { prefix } });
+  const url = new URL(`http://bus/?${params}`);
   const found = await rooms(listsOf(context), { url, only_tenant });
   const { silent } = found.nodes as { silent: readonly string[] };
   requireAll(silent);
@@ -134,8 +134,8 @@ async function countsOf(
   { app }: Backend,
   channels: readonly string[],
 ): Promise<readonly number[]> {
-  const asked = channels.map((channel) => requireRoom(channel, app));
-  const { counts, silent } = await subscriberCounts(listsOf(context), app.tenant, asked);
+  const rooms_wanted = channels.map((channel) => requireRoom(channel, app));
+  const { counts, silent } = await subscriberCounts(listsOf(context), app.tenant, rooms_wanted);
   requireAll(silent);
   return counts;
 }

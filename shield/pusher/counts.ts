@@ -69,25 +69,25 @@ export class SubscriptionCounts {
     this.#timer = undefined;
     const is_full = ++this.#ticks % TICKS === 0;
     for (const [tenant_id, rooms] of this.#tenants) {
-      const asked = [...rooms].filter(([room_id, watched]) => {
+      const due = [...rooms].filter(([room_id, watched]) => {
         const here = this.#options.here(tenant_id, room_id);
-        const is_asked = is_full || here !== watched.here;
+        const is_due = is_full || here !== watched.here;
         watched.here = here;
-        return is_asked;
+        return is_due;
       });
-      for (let at = 0; at < asked.length; at += ASKED_MAX) {
-        await this.#ask(tenant_id, rooms, asked.slice(at, at + ASKED_MAX));
+      for (let at = 0; at < due.length; at += ASKED_MAX) {
+        await this.#ask(tenant_id, rooms, due.slice(at, at + ASKED_MAX));
       }
       if (rooms.size === 0) this.#tenants.delete(tenant_id);
     }
     this.#next();
   }
 
-  async #ask(tenant_id: string, rooms: Map<string, Watched>, asked: [string, Watched][]) {
+  async #ask(tenant_id: string, rooms: Map<string, Watched>, due: [string, Watched][]) {
     const { everywhere, log } = this.#options;
     try {
-      const counts = await everywhere(tenant_id, asked.map(([room_id]) => room_id));
-      for (const [at, [room_id, { tells }]] of asked.entries()) {
+      const counts = await everywhere(tenant_id, due.map(([room_id]) => room_id));
+      for (const [at, [room_id, { tells }]] of due.entries()) {
         for (const tell of tells) if (!tell(counts[at] ?? 0)) tells.delete(tell);
         if (tells.size === 0) rooms.delete(room_id);
       }

@@ -133,12 +133,12 @@ async function answerBatch(
   backend: Backend,
   events: readonly Event[],
 ): Promise<object> {
-  const asked = events.map(({ info }) => readInfo(info));
+  const wanted = events.map(({ info }) => readInfo(info));
   await trigger(context, backend, events);
-  if (asked.every(({ size }) => size === 0)) return {};
+  if (wanted.every(({ size }) => size === 0)) return {};
   const batch: object[] = [];
   for (const [at, event] of events.entries()) {
-    batch.push(...await infosOf(context, backend, channelsOf(event).slice(0, 1), asked[at]!));
+    batch.push(...await infosOf(context, backend, channelsOf(event).slice(0, 1), wanted[at]!));
   }
   return { batch };
 }
@@ -180,12 +180,12 @@ async function trigger(
   { app, caller }: Backend,
   events: readonly Event[],
 ): Promise<void> {
-  const asked = events.flatMap((event) =>
+  const wanted = events.flatMap((event) =>
     channelsOf(event).map((channel) => ({ event, room: requireRoom(channel, app) }))
   );
   const messages: { readonly envelope: ScannedEnvelope; readonly origin: string | undefined }[] =
     [];
-  for (const { event, room } of asked) {
+  for (const { event, room } of wanted) {
     await slice(app.tenant);
     const operation = decodeClientText(frameOf(event, room), context.limits);
     if (operation.kind !== "publish") {

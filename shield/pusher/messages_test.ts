@@ -66,7 +66,7 @@ Deno.test("pusher: the event of a message is one text for all sockets of a chann
   const event = () => messages.eventOf(messages.of(frame), "c", undefined);
   assert.deepEqual(JSON.parse(event()), { event: "client-x", channel: "c", data: "[1]" });
   assert.equal(event(), event());
-  const told = JSON.parse(messages.eventOf(messages.of(frame), "c", "ann"));
-  assert.deepEqual(told, { event: "client-x", channel: "c", data: "[1]", user_id: "ann" });
+  const decoded = JSON.parse(messages.eventOf(messages.of(frame), "c", "ann"));
+  assert.deepEqual(decoded, { event: "client-x", channel: "c", data: "[1]", user_id: "ann" });
   assert.equal(JSON.parse(messages.eventOf(messages.of(frame), "d", "ann")).channel, "d");
 });

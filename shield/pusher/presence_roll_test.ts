@@ -15,22 +15,22 @@ Deno.test("a user is present from its first connection to its last", () => {
   fc.assert(fc.property(steps, (list) => {
     const roll = new PresenceRoll(isPusherClient);
     const there = new Map<string, string>();
-    const told = new Set<string>();
+    const reported = new Set<string>();
     for (const [comes, connection, user] of list) {
       const one = member(connection, user);
       if (comes) {
         if (!there.has(one.connection_id)) there.set(one.connection_id, user);
         for (const { id } of roll.take([one])) {
-          assert.ok(!told.has(id), "reported twice");
-          told.add(id);
+          assert.ok(!reported.has(id), "reported twice");
+          reported.add(id);
         }
       } else {
         there.delete(one.connection_id);
-        for (const id of roll.leave([one])) assert.ok(told.delete(id), "no user has joined");
+        for (const id of roll.leave([one])) assert.ok(reported.delete(id), "no user has joined");
       }
-      assert.deepEqual([...told].toSorted(), [...new Set(there.values())].toSorted());
+      assert.deepEqual([...reported].toSorted(), [...new Set(there.values())].toSorted());
       const { presence } = JSON.parse(roll.text());
-      assert.equal(presence.count, told.size);
+      assert.equal(presence.count, reported.size);
       assert.deepEqual(presence.ids.toSorted(), Object.keys(presence.hash).toSorted());
     }
   }));

@@ -71,7 +71,7 @@ export class PusherSocket implements ClientSocket {
   /** By their rooms. */
   readonly #channels = new Map<string, Channel>();
   /** Unanswered requests: a SUB's channel, the name of a client event, or the room of an UNSUB. */
-  readonly #asked = new Map<number, Channel | string | Leaving>();
+  readonly #pending = new Map<number, Channel | string | Leaving>();
   /** The timers of rooms whose UNSUB was refused as too fast and is repeated. */
   readonly #leaving = new Map<string, ReturnType<typeof setTimeout>>();
   #requests = 0;
@@ -134,7 +134,7 @@ export class PusherSocket implements ClientSocket {
 
   #ask(frame: object, about: Channel | Leaving): void {
     const id = ++this.#requests;
-    this.#asked.set(id, about);
+    this.#pending.set(id, about);
     this.#events?.message(JSON.stringify({ ...frame, id }));
   }
 
@@ -223,8 +223,8 @@ export class PusherSocket implements ClientSocket {
 
   #subscribe({ data }: ClientMessage): void {
     const { app, socket_id, isClient } = this.#options;
-    const asked = data === undefined ? {} : JSON.parse(data) ?? {};
-    const { channel: name, auth, channel_data } = asked;
+    const request = data === undefined ? {} : JSON.parse(data) ?? {};
+    const { channel: name, auth, channel_data } = request;
     const problem = channelProblem(name, app.room_prefix);
     if (problem !== undefined) return this.#refuse(problem);
     const kind = kindOf(name);
@@ -270,7 +270,7 @@ export class PusherSocket implements ClientSocket {
       );
     }
     const id = ++this.#requests;
-    this.#asked.set(id, event);
+    this.#pending.set(id, event);
     const start = `{"op":"pub","room":${JSON.stringify(channel.room_id)},"id":${id}`;
     const members = dataMembers(textOf(data) ?? data ?? "null");
     this.#events?.message(`${start},"type":${JSON.stringify(event)},${members}}`);
@@ -278,8 +278,8 @@ export class PusherSocket implements ClientSocket {
 
   #onAck(id: number, answer: Answer): void {
     const { code, reason, message, result } = answer;
-    const about = this.#asked.get(id);
-    this.#asked.delete(id);
+    const about = this.#pending.get(id);
+    this.#pending.delete(id);
     if (about === undefined) return;
     if (typeof about === "string") {
       // 4301: the protocol's code for too many client events.
@@ -312,11 +312,11 @@ export class PusherSocket implements ClientSocket {
 
   #count(channel: Channel): void {
     const { app, counts } = this.#options;
-    let told: number | undefined;
+    let reported: number | undefined;
     counts?.watch(app.tenant, channel.room_id, (subscription_count) => {
       if (this.#is_closed || this.#channels.get(channel.room_id) !== channel) return false;
-      if (told === subscription_count) return true;
-      told = subscription_count;
+      if (reported === subscription_count) return true;
+      reported = subscription_count;
       const data = JSON.stringify(JSON.stringify({ subscription_count }));
       this.#inner.send(eventText("pusher_internal:subscription_count", data, channel.name));
       return true;

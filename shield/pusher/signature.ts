@@ -21,7 +21,7 @@ function isSame(given: string, right: string): boolean {
 }
 
 /** A client's request to join a channel. */
-export interface ChannelAsked {
+export interface ChannelRequest {
   readonly socket_id: string;
   readonly channel: string;
   /** For presence channels, as the client sent it. */
@@ -32,7 +32,7 @@ export interface ChannelAsked {
 export function isChannelAuth(
   { key, secret }: AppKey,
   auth: unknown,
-  { socket_id, channel, channel_data }: ChannelAsked,
+  { socket_id, channel, channel_data }: ChannelRequest,
 ): boolean {
   if (typeof auth !== "string") return false;
   const text = `${socket_id}:${channel}${channel_data === undefined ? "" : `:${channel_data}`}`;

@@ -57,8 +57,8 @@ function wait_ms(level: number, rate: number): number {
 }
 
 /** Fills the bucket up to now and takes from it. A clock that goes backwards fills nothing. */
-export function reserve(bucket: Bucket, asked: Reservation, now_ms: number): Grant {
-  const { rate, debt, wish } = asked;
+export function reserve(bucket: Bucket, reservation: Reservation, now_ms: number): Grant {
+  const { rate, debt, wish } = reservation;
   const elapsed_ms = Math.max(0, now_ms - bucket.filled_ms);
   bucket.filled_ms = now_ms;
   bucket.messages = filled(bucket.messages, rate.messages, elapsed_ms) - debt.messages;

@@ -72,7 +72,7 @@ export class StartedQuota implements Quota {
   readonly #ask = () => this.#schedule(this.#options.config.slice_ms * SOONEST);
   /** True from the start until the server's first answer, without a log line. */
   #degraded = true;
-  #told = false;
+  #logged = false;
   #closed = false;
   #running = false;
   #asked_ms = -Infinity;
@@ -186,9 +186,9 @@ export class StartedQuota implements Quota {
     this.#running = true;
     this.#due_ms = Infinity;
     this.#asked_ms = this.#options.monotonic_ms();
-    const asked = this.#slices.due(this.#asked_ms);
-    for (let at = 0; at < asked.length && !this.#closed; at += CALL_TENANTS) {
-      await this.#reserve(asked.slice(at, at + CALL_TENANTS));
+    const reservations = this.#slices.due(this.#asked_ms);
+    for (let at = 0; at < reservations.length && !this.#closed; at += CALL_TENANTS) {
+      await this.#reserve(reservations.slice(at, at + CALL_TENANTS));
     }
     this.#running = false;
     // Shields must not run in lockstep: the first would always find the bucket full and the last one empty.
@@ -196,36 +196,36 @@ export class StartedQuota implements Quota {
     if (this.#slices.size > 0) this.#schedule(this.#options.config.slice_ms * jitter);
   }
 
-  async #reserve(asked: readonly Reservation[]): Promise<void> {
+  async #reserve(reservations: readonly Reservation[]): Promise<void> {
     let grants: Grant[] | undefined;
     if (!this.#degraded) {
-      grants = await this.#server.reserve(asked).catch((error) => {
-        this.#outcomes.inc({ outcome: "failed" }, asked.length);
+      grants = await this.#server.reserve(reservations).catch((error) => {
+        this.#outcomes.inc({ outcome: "failed" }, reservations.length);
         this.#lose(error);
         return undefined;
       });
     }
     const alone = grants === undefined;
     const now_ms = this.#options.monotonic_ms();
-    const answers = grants ?? asked.map((one) => this.#grantAlone(one, now_ms));
+    const answers = grants ?? reservations.map((one) => this.#grantAlone(one, now_ms));
     for (const [index, grant] of answers.entries()) {
-      const one = asked[index];
+      const one = reservations[index];
       if (one === undefined) continue;
       this.#slices.granted(one, grant);
       this.#outcomes.inc({ outcome: alone ? "alone" : outcomeOf(grant) });
     }
   }
 
-  #grantAlone(asked: Reservation, now_ms: number): Grant {
-    const bucket = this.#alone.get(asked.tenant_id) ?? fullBucket(asked.rate, now_ms);
-    this.#alone.renew(asked.tenant_id, bucket);
-    return reserve(bucket, asked, now_ms);
+  #grantAlone(reservation: Reservation, now_ms: number): Grant {
+    const bucket = this.#alone.get(reservation.tenant_id) ?? fullBucket(reservation.rate, now_ms);
+    this.#alone.renew(reservation.tenant_id, bucket);
+    return reserve(bucket, reservation, now_ms);
   }
 
   #lose(error: unknown): void {
-    if (this.#closed || (this.#degraded && this.#told)) return;
+    if (this.#closed || (this.#degraded && this.#logged)) return;
     this.#degraded = true;
-    this.#told = true;
+    this.#logged = true;
     const reason = error instanceof Error ? error.message : String(error);
     this.#options.log.warn("the quota server is unreachable: this Shield counts alone", {
       server: serverOf(this.#options.config.url),
@@ -242,7 +242,7 @@ export class StartedQuota implements Quota {
     }
     if (!this.#degraded || this.#closed) return;
     this.#degraded = false;
-    this.#told = false;
+    this.#logged = false;
     this.#alone.clear();
     this.#options.log.info("the quota server counts for all Shields", {
       server: serverOf(this.#options.config.url),

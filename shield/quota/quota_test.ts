@@ -127,19 +127,19 @@ Deno.test("two Shields share a tenant's quota; another tenant has its own", asyn
 Deno.test("a tenant's own quota has priority, applies from its change on, and affects no other tenant", async () => {
   await using server = await startValkey();
   let quotas: TenantSettings["quotas"];
-  const told = new Set<(tenant_id: string, settings: TenantSettings) => void>();
+  const listeners = new Set<(tenant_id: string, settings: TenantSettings) => void>();
   const get = (tenant_id: string) =>
     tenant_id === "acme" && quotas !== undefined ? { ...emptySettings(), quotas } : emptySettings();
   const settings: QuotaOptions["settings"] = {
     get,
     onChange(listener) {
-      told.add(listener);
-      return () => void told.delete(listener);
+      listeners.add(listener);
+      return () => void listeners.delete(listener);
     },
   };
   const change = (next: TenantSettings["quotas"]) => {
     quotas = next;
-    for (const listener of told) listener("acme", get("acme"));
+    for (const listener of listeners) listener("acme", get("acme"));
   };
   const member = await join(server.url, { tenant_messages_per_second: 1_000_000 }, settings);
   await until("it is connected", () => !member.quota.degraded);
@@ -154,7 +154,7 @@ Deno.test("a tenant's own quota has priority, applies from its change on, and af
   await until("the configured quota applies again", () => send(member, "acme"));
   assert.equal((await flood([member], "acme", 200)).refused, 0);
   member.quota.close();
-  assert.equal(told.size, 0, "a closed quota has no listeners");
+  assert.equal(listeners.size, 0, "a closed quota has no listeners");
 });
 
 Deno.test("after a server is killed each Shield counts alone, logs that once, and recovers", async () => {
@@ -168,8 +168,8 @@ Deno.test("after a server is killed each Shield counts alone, logs that once, an
   assert(alone.passed >= LIMIT / 2, "the Shield's own bucket is used");
   assert(alone.passed <= LIMIT * (1 + alone.took_s + 0.55) + 1, "and keeps the quota");
   assert.equal(await valueOf(member, "shield_quota_degraded"), 1);
-  const said = () => member.lines.filter((line) => line.includes("counts alone")).length;
-  assert.equal(said(), 1, member.lines.join(""));
+  const lines = () => member.lines.filter((line) => line.includes("counts alone")).length;
+  assert.equal(lines(), 1, member.lines.join(""));
   await server.start();
   await until("it recovers", () => !member.quota.degraded);
   assert.match(member.lines.join(""), /counts for all Shields/);

@@ -118,7 +118,7 @@ export class Slices {
 
   /** The due reservations. Drops unused slices. */
   due(now_ms: number): Reservation[] {
-    const asked: Reservation[] = [];
+    const reservations: Reservation[] = [];
     for (const [tenant_id, slice] of this.#slices) {
       const elapsed_ms = now_ms - slice.asked_ms;
       slice.asked_ms = now_ms;
@@ -131,9 +131,9 @@ export class Slices {
       }
       const wish = amounts(slice, wished);
       if (!is_owing && wish.messages === 0 && wish.bytes === 0) continue;
-      asked.push({ tenant_id, rate: slice.rate, debt, wish });
+      reservations.push({ tenant_id, rate: slice.rate, debt, wish });
     }
-    return asked;
+    return reservations;
   }
 
   /** Applies the answer to a reservation of `due`. A lost answer needs no handling. */

@@ -31,9 +31,9 @@ function passes(slices: Slices, times: number, now_ms: number, size_bytes = 1): 
 
 Deno.test("the first message passes at once, and requests a slice", () => {
   const slices = new Slices(OPTIONS);
-  let asked = 0;
-  assert.equal(slices.take("acme", 10, 0, () => asked++), undefined);
-  assert.equal(asked, 1);
+  let requests = 0;
+  assert.equal(slices.take("acme", 10, 0, () => requests++), undefined);
+  assert.equal(requests, 1);
   assert.deepEqual(slices.due(0).map(({ tenant_id, debt }) => [tenant_id, debt]), [
     ["acme", { messages: 1, bytes: 10 }],
   ]);

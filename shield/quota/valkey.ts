@@ -11,7 +11,7 @@ export interface QuotaServer {
    * Resolves to one grant per reservation, in order. Rejects if the server is unreachable, late or gives an invalid
    * answer.
    */
-  reserve(asked: readonly Reservation[]): Promise<Grant[]>;
+  reserve(reservations: readonly Reservation[]): Promise<Grant[]>;
   /** Resolves once the server answers; rejects as `reserve` does. */
   ping(): Promise<void>;
   /** Whether an attempt to connect has ended, so that there is a reason. */
@@ -109,11 +109,11 @@ export function connectValkey(options: ValkeyOptions): QuotaServer {
   }
 
   return {
-    reserve: (asked) =>
+    reserve: (all) =>
       limited(async () => {
-        const keys = asked.map(({ tenant_id }) => bucketKey(tenant_id));
-        const answer = await redis.eval(SCRIPT, keys.length, ...keys, ...scriptArguments(asked));
-        return readGrants(answer, asked.length);
+        const keys = all.map(({ tenant_id }) => bucketKey(tenant_id));
+        const answer = await redis.eval(SCRIPT, keys.length, ...keys, ...scriptArguments(all));
+        return readGrants(answer, all.length);
       }),
     ping: () => limited(async () => void await redis.ping()),
     tried: () => last !== undefined || redis.status === "ready",
@@ -180,8 +180,8 @@ export function bucketKey(tenant_id: string): string {
 }
 
 /** The script's ARGV for these reservations. */
-export function scriptArguments(asked: readonly Reservation[]): number[] {
-  return asked.flatMap(({ rate, debt, wish }) => [
+export function scriptArguments(reservations: readonly Reservation[]): number[] {
+  return reservations.flatMap(({ rate, debt, wish }) => [
     rate.messages,
     rate.bytes,
     debt.messages,

@@ -133,7 +133,7 @@ export class RateTable {
   /** Operations that were refused, by the scope of the rate. */
   readonly refusals: Record<RateScope, number> = { connection: 0, user: 0, tenant: 0, process: 0 };
   /** The refusals of operations. */
-  readonly said = new RateRefusals();
+  readonly errors = new RateRefusals();
   readonly #users: Holders<Held>;
   readonly #tenants: Holders<HeldTenant>;
 
@@ -322,7 +322,7 @@ export class Rates {
     this.#excess++;
     this.#advised_ms = retry_after_ms;
     this.#paused_ms = this.#updated_ms + Math.max(PAUSE_MS, retry_after_ms);
-    return this.#table.said.of(wait);
+    return this.#table.errors.of(wait);
   }
 }
 

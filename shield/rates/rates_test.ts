@@ -69,10 +69,10 @@ Deno.test("HTTP requests and connections of a user and a tenant share rates", ()
   const { open, table } = testTable({ user_messages_per_second: 5, tenant_messages_per_second: 8 });
   const http = new HttpRates(table, () => START_MS);
   assert.equal(passes(open("acme", "ann"), 7), 7);
-  for (let asked = 0; asked < 3; asked++) http.take({ tenant_id: "acme", user_key: "ann" }, 10);
+  for (let count = 0; count < 3; count++) http.take({ tenant_id: "acme", user_key: "ann" }, 10);
   const refused = { reason: "rate-limited", message: /this user has 5 messages a second/ };
   assert.throws(() => http.take({ tenant_id: "acme", user_key: "ann" }, 10), refused);
-  for (let asked = 0; asked < 6; asked++) http.take({ tenant_id: "acme", user_key: "bob" }, 10);
+  for (let count = 0; count < 6; count++) http.take({ tenant_id: "acme", user_key: "bob" }, 10);
   assert.throws(() => http.take({ tenant_id: "acme", user_key: "bob" }, 10), /this tenant has 8/);
 });
 
@@ -160,8 +160,8 @@ Deno.test("only a client that continues floods: an advised pause resets it, and 
 Deno.test("a burst is refused at once, and a client that continues must rest sometimes", () => {
   const { open } = testTable({ messages_per_second: 10 });
   const rates = open("acme", "ann");
-  const asked = Array.from({ length: 3 * REFUSALS_BEFORE_REST }, (_, at) => at + 1);
-  const rests = asked.map((retry_after_ms) => rates.restMs({ retry_after_ms }));
+  const waits_ms = Array.from({ length: 3 * REFUSALS_BEFORE_REST }, (_, at) => at + 1);
+  const rests = waits_ms.map((retry_after_ms) => rates.restMs({ retry_after_ms }));
   const when = rests.flatMap((rest_ms, at) => rest_ms > 0 ? [at + 1] : []);
   assert.deepEqual(when, [1, 2, 3].map((times) => times * REFUSALS_BEFORE_REST));
   assert.equal(rests[REFUSALS_BEFORE_REST - 1], REFUSALS_BEFORE_REST, "as long as advised");

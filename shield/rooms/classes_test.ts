@@ -101,21 +101,21 @@ Deno.test("`of` agrees with explain, and explain with the meaning of patterns", 
 
 Deno.test("a class is one object for all of its rooms, while it does not change", () => {
   const classes = new RoomClasses([]);
-  const told: (string | undefined)[] = [];
-  const stop = classes.onChange((tenant_id) => void told.push(tenant_id));
+  const changed: (string | undefined)[] = [];
+  const stop = classes.onChange((tenant_id) => void changed.push(tenant_id));
   classes.setTenant("acme", tenantClasses({ room: "a*" }, { room: "b*", echo: false }));
   const [a, b] = [classes.of("acme", "a1"), classes.of("acme", "b1")];
   assert.equal(classes.of("acme", "a2"), a);
   classes.setTenant("acme", tenantClasses({ room: "a*" }, { room: "b*", echo: false }));
-  assert.deepEqual(told, ["acme"], "nothing has changed");
+  assert.deepEqual(changed, ["acme"], "nothing has changed");
   classes.setTenant("acme", tenantClasses({ room: "a*" }, { room: "b*", echo: true }));
-  assert.deepEqual(told, ["acme", "acme"]);
+  assert.deepEqual(changed, ["acme", "acme"]);
   assert.equal(classes.of("acme", "a1"), a);
   assert.notEqual(classes.of("acme", "b1"), b);
   classes.setTenant("globex", []);
   stop();
   classes.setTenant("acme", []);
-  assert.deepEqual(told, ["acme", "acme"], "the listener was removed");
+  assert.deepEqual(changed, ["acme", "acme"], "the listener was removed");
   assert.equal(classes.of("acme", "a1"), DEFAULT_CLASS);
 });
 

@@ -15,7 +15,7 @@ import type { Logger } from "../../shared/logs/log.ts";
 import {
   readRoomsTail,
   ROOMS_ASK,
-  ROOMS_TOLD,
+  ROOMS_CURRENT,
   roomsAnswer,
 } from "../../shared/records/rooms_tail.ts";
 import type { RoomsTail } from "../../shared/records/rooms_tail.ts";
@@ -91,10 +91,10 @@ function witnessRooms(
   log: Logger,
 ): () => void {
   let latest: RoomsTail | undefined;
-  const told = spine.subscribe(ROOMS_TOLD, ({ payload }) => {
+  const subscription = spine.subscribe(ROOMS_CURRENT, ({ payload }) => {
     latest = readRoomsTail(payload) ?? latest;
   });
-  const asked = spine.subscribe(ROOMS_ASK, ({ payload }) => {
+  const questions = spine.subscribe(ROOMS_ASK, ({ payload }) => {
     if (latest === undefined) return;
     try {
       spine.publish(roomsAnswer(fromUtf8.decode(payload)), utf8.encode(JSON.stringify(latest)));
@@ -105,7 +105,7 @@ function witnessRooms(
     }
   });
   return () => {
-    told.unsubscribe();
-    asked.unsubscribe();
+    subscription.unsubscribe();
+    questions.unsubscribe();
   };
 }

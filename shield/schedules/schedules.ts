@@ -123,7 +123,7 @@ export class Schedules {
     this.#now = options.now;
     const { now, monotonic_ms = () => performance.now() } = options;
     this.#steps = new ClockSteps({ now, monotonic_ms });
-    this.#watch = options.bucket.watch([], (change) => this.#hear(change));
+    this.#watch = options.bucket.watch([], (change) => this.#receive(change));
     this.ready = this.#watch.ready;
   }
 
@@ -148,7 +148,7 @@ export class Schedules {
     await Promise.all(this.#running.keys());
   }
 
-  #hear({ key: [tenant_id = "", schedule_id = ""], value, revision }: KvChange): void {
+  #receive({ key: [tenant_id = "", schedule_id = ""], value, revision }: KvChange): void {
     const name = `${tenant_id}/${schedule_id}`;
     const known = this.#known.get(name);
     const schedule = value && unlessNewer(() => decodeSchedule(value));

@@ -25,12 +25,12 @@ export interface SchedulesKindOptions extends Pick<Env, "log" | "now"> {
   };
 }
 
-function saidOf(id: string, schedule: Schedule): StateSchedule {
+function stateOf(id: string, schedule: Schedule): StateSchedule {
   const { room, message, user, is_paused } = schedule;
   return { id, room, message, user, ...whenFrom(schedule, 0), paused: is_paused };
 }
 
-const textOf = ({ paused: _, ...said }: StateSchedule): string => canonicalJson(said);
+const textOf = ({ paused: _, ...rest }: StateSchedule): string => canonicalJson(rest);
 
 /** Keeps an omitted first time while the period is unchanged. */
 function withFirst(one: StateSchedule, before: StateSchedule | undefined, now_ms: number) {
@@ -74,7 +74,7 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
   async list(tenant_id: string): Promise<StateSchedule[]> {
     const found: StateSchedule[] = [];
     for await (const { id, schedule } of storedIn(await this.#bucket(), tenant_id)) {
-      if (!this.#isOver(schedule)) found.push(saidOf(id, schedule));
+      if (!this.#isOver(schedule)) found.push(stateOf(id, schedule));
     }
     return found;
   }
@@ -143,7 +143,7 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
   ): Schedule | undefined {
     const { now, log } = this.#options;
     const is_paused = one.paused ?? stored?.is_paused ?? false;
-    if (stored !== undefined && textOf(saidOf(one.id, stored)) === textOf(one)) {
+    if (stored !== undefined && textOf(stateOf(one.id, stored)) === textOf(one)) {
       const next = paused(stored, is_paused, now());
       return next === stored ? undefined : next;
     }

@@ -353,11 +353,11 @@ Deno.test("an ended schedule is deleted after a day by the store's clock, whatev
 /** Runs a Shield that dies during its `at`th publish. Resolves then. */
 function dying(bucket: KeyValue, node_id: string, at = 1): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  let asked = 0;
+  let requests = 0;
   const one: Schedules = new Schedules(optionsOf(bucket, {
     node_id,
     publish: () => {
-      if (++asked === at) {
+      if (++requests === at) {
         void one.close();
         resolve();
       }

@@ -199,8 +199,8 @@ Deno.test("unknown fields pass, are reported, or are refused, as the mapping con
   ) {
     await using t = await testPath({ mappings: [{ unknown_fields }] });
     assert.equal((await t.send({ data: UNKNOWN_PING }))?.reason, reason);
-    const told = await t.metric('shield_schema_unknown_fields_total{schema="ping"}');
-    assert.equal(told, unknown_fields === "warn" ? 1 : undefined);
+    const warned = await t.metric('shield_schema_unknown_fields_total{schema="ping"}');
+    assert.equal(warned, unknown_fields === "warn" ? 1 : undefined);
     if (reason === undefined) {
       assert.deepEqual(readEnvelope(t.published[0]!.payload).event?.data, UNKNOWN_PING);
     }
@@ -273,19 +273,19 @@ Deno.test("events of a subject whose schema never loaded are refused, unless the
 });
 
 Deno.test("the schema is checked before any policy is asked", async () => {
-  const asked: number[] = [];
+  const requests: number[] = [];
   const overseer = {
     ...NO_POLICIES,
     onMessage: () => {
-      asked.push(1);
+      requests.push(1);
       return undefined;
     },
   };
   await using t = await testPath({}, ping(), overseer);
   assert.equal((await t.send({ data: BAD_PING }))?.reason, "schema-violation");
-  assert.equal(asked.length, 0);
+  assert.equal(requests.length, 0);
   assert.equal(await t.send({ data: GOOD_PING }), undefined);
-  assert.equal(asked.length, 1);
+  assert.equal(requests.length, 1);
 });
 
 Deno.test("an event is checked again after a policy replaces its payload", async () => {

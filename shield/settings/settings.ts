@@ -78,7 +78,7 @@ export class Settings {
     this.#since_ms = options.now();
     const metrics = registerSettingsMetrics(options.registry, () => this.counts());
     this.#watch = bucket.watch([], (change) => {
-      if (!this.#hear(change)) metrics.unreadable();
+      if (!this.#receive(change)) metrics.unreadable();
     });
     this.ready = awaitedLater(this.#watch.ready.then(() => this.#turnTo("ready")));
   }
@@ -232,7 +232,7 @@ export class Settings {
   }
 
   /** False when the change could not be applied. */
-  #hear(change: KvChange): boolean {
+  #receive(change: KvChange): boolean {
     const { key, revision } = change;
     const [tenant_id = ""] = key;
     // The bus's own document; `shield/apply/bus_applies.ts` watches it.
@@ -246,7 +246,7 @@ export class Settings {
       ? this.#put(tenant_id, change.value)
       : this.#gone(tenant_id, is_lost);
     // A recreated store reuses revisions.
-    this.#waiters.heard(tenant_id, is_lost ? 0 : revision);
+    this.#waiters.applied(tenant_id, is_lost ? 0 : revision);
     return taken;
   }
 
@@ -314,7 +314,7 @@ class SettingsWaiters {
   #waiting = 0;
 
   /** A revision of the tenant's document was applied, or found unreadable. */
-  heard(tenant_id: string, revision: number): void {
+  applied(tenant_id: string, revision: number): void {
     // Not the highest: an older copy of the bucket reuses revisions.
     this.#revisions.set(tenant_id, revision);
     for (const waiter of [...this.#waiters.get(tenant_id) ?? []]) {

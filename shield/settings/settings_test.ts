@@ -40,11 +40,11 @@ Deno.test("stored settings are in force once it is ready; a change is reported, 
   const { settings } = test;
   assert.equal(settings.get("acme").mirror.rules[0]?.percent, 0.1);
   assert.deepEqual(settings.get("globex"), emptySettings());
-  const told: [string, number | undefined][] = [];
+  const changes: [string, number | undefined][] = [];
   const stop = settings.onChange((tenant_id, { mirror }) => {
-    told.push([tenant_id, mirror.rules[0]?.percent]);
+    changes.push([tenant_id, mirror.rules[0]?.percent]);
   });
-  assert.deepEqual(told, [["acme", 0.1]], "at once with the known settings");
+  assert.deepEqual(changes, [["acme", 0.1]], "at once with the known settings");
   const stored = await settings.change("acme", "root", withRule(0.2));
   assert.deepEqual([stored.settings.version, stored.settings.by], [1, "root"]);
   assert.equal(stored.settings.changed_ms, SPINE_NOW_MS);
@@ -52,7 +52,7 @@ Deno.test("stored settings are in force once it is ready; a change is reported, 
   stop();
   await settings.change("acme", "root", withRule(0.3));
   await until("the second version", () => settings.get("acme").version === 2);
-  assert.deepEqual(told, [["acme", 0.1], ["acme", 0.2]], "the listener was removed");
+  assert.deepEqual(changes, [["acme", 0.1], ["acme", 0.2]], "the listener was removed");
   assert.equal(await test.metric("shield_settings_documents"), 1);
   assert.match(settings.check().detail, /^1 tenant with settings$/);
 });
@@ -145,15 +145,15 @@ Deno.test("a deleted document equals an absent one; a foreign key is only counte
   await using engine = testSpine();
   using test = await settingsOn(engine.spine);
   const { settings } = test;
-  const told: (number | undefined)[] = [];
-  settings.onChange((_, { mirror }) => void told.push(mirror.rules[0]?.percent));
+  const changes: (number | undefined)[] = [];
+  settings.onChange((_, { mirror }) => void changes.push(mirror.rules[0]?.percent));
   await settings.change("acme", "root", withRule(0.5));
   const bucket = await engine.spine.keyValue(TENANTS_BUCKET);
   await bucket.delete(["acme"]);
   await bucket.put(["not a tenant"], new Uint8Array());
   await until("a word of it", () => test.lines.some((line) => line.includes("not a tenant")));
   assert.deepEqual(settings.get("acme"), emptySettings());
-  assert.deepEqual([[...settings.tenants()], told], [[], [0.5, undefined]]);
+  assert.deepEqual([[...settings.tenants()], changes], [[], [0.5, undefined]]);
   assert.equal(await test.metric("shield_settings_problems_total"), 1);
   const { revision } = await settings.change("acme", "root", withRule(1));
   assert.ok(await settings.reached("acme", revision, 10_000));

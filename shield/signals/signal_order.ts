@@ -59,7 +59,7 @@ export interface Unusable {
 }
 
 /** The unchecked content of a signal in either form. */
-interface Said {
+interface Content {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly sender_id: string;
@@ -84,7 +84,7 @@ const TextSignal = z.strictObject({
 
 const malformed = (detail: string): Unusable => ({ problem: "malformed", detail });
 
-function readText(payload: Uint8Array): Said | Unusable {
+function readText(payload: Uint8Array): Content | Unusable {
   let value: unknown;
   try {
     value = JSON.parse(new TextDecoder("utf-8", { fatal: true }).decode(payload));
@@ -97,7 +97,7 @@ function readText(payload: Uint8Array): Said | Unusable {
   return { ...rest, room_id, sender_id };
 }
 
-function readBinary(payload: Uint8Array): Said | Unusable {
+function readBinary(payload: Uint8Array): Content | Unusable {
   try {
     const { signal, ...rest } = readEnvelope(payload);
     if (signal === undefined) return malformed("an envelope without a signal");
@@ -109,7 +109,7 @@ function readBinary(payload: Uint8Array): Said | Unusable {
 }
 
 /** The kinds that the target may have; empty if it is not an id, or the header does not match. */
-function targetKinds(kind: OrderKind, { headers, signal: { target } }: Said): TargetKind[] {
+function targetKinds(kind: OrderKind, { headers, signal: { target } }: Content): TargetKind[] {
   const named = headers[TARGET_KIND];
   return TARGETS[kind].filter((one) =>
     (named === undefined || named === one) &&
@@ -118,14 +118,14 @@ function targetKinds(kind: OrderKind, { headers, signal: { target } }: Said): Ta
 }
 
 /** The problem with a signal of that kind; undefined if there is none. */
-function problemOf(kind: OrderKind, said: Said, now_ms: number): string | undefined {
-  const { room_id, signal: { reason, until_ms } } = said;
+function problemOf(kind: OrderKind, content: Content, now_ms: number): string | undefined {
+  const { room_id, signal: { reason, until_ms } } = content;
   const room_problem = room_id === "" ? undefined : idProblem(room_id);
   if (room_problem !== undefined) return `room: ${room_problem}`;
   if (kind === "REVOKE" && room_id !== "") {
     return "room: a token belongs to the whole tenant; leave the room out";
   }
-  if (targetKinds(kind, said).length === 0) {
+  if (targetKinds(kind, content).length === 0) {
     const kinds = TARGETS[kind].join(" or ");
     return `target: expected the id of a ${kinds}; target_kind may name its kind`;
   }
@@ -148,24 +148,24 @@ export function readOrder(
   { subject, payload }: Pick<SpineMessage, "subject" | "payload">,
   now_ms: number,
 ): Order | Unusable {
-  const said = payload[0] === BRACE ? readText(payload) : readBinary(payload);
-  if ("problem" in said) return said;
+  const content = payload[0] === BRACE ? readText(payload) : readBinary(payload);
+  if ("problem" in content) return content;
   const tenant_id = parseTenantSubject(subject);
-  if (tenant_id === undefined || (said.tenant_id !== "" && said.tenant_id !== tenant_id)) {
+  if (tenant_id === undefined || (content.tenant_id !== "" && content.tenant_id !== tenant_id)) {
     return { problem: "foreign", detail: "the envelope's tenant differs from the subject's" };
   }
-  const { kind, target, reason, until_ms } = said.signal;
+  const { kind, target, reason, until_ms } = content.signal;
   if (!isOrderKind(kind)) return { problem: "unknown-kind", detail: `kind: expected ${KINDS}` };
-  const problem = problemOf(kind, said, now_ms);
+  const problem = problemOf(kind, content, now_ms);
   if (problem !== undefined) return malformed(problem);
   return {
     kind,
     tenant_id,
-    room_id: said.room_id === "" ? undefined : said.room_id,
+    room_id: content.room_id === "" ? undefined : content.room_id,
     target,
-    target_kinds: targetKinds(kind, said),
+    target_kinds: targetKinds(kind, content),
     reason,
     until_ms,
-    by: said.sender_id.slice(0, BAN_REASON_UNITS_MAX) || UNNAMED,
+    by: content.sender_id.slice(0, BAN_REASON_UNITS_MAX) || UNNAMED,
   };
 }

@@ -68,7 +68,7 @@ export class SignalWrites {
   }
 
   /** Receives an order, as every Shield does. It writes the order only if it has recently written the user's ban. */
-  hear(order: Order): void {
+  receive(order: Order): void {
     switch (order.kind) {
       case "DISCONNECT":
       case "REVOKE":
@@ -167,8 +167,8 @@ export class SignalWrites {
   #drop(problem: "busy" | "limit" | "failed", { kind, tenant_id }: Order, cause: unknown): void {
     bump(this.#options.stats.dropped_signals, problem);
     const detail = cause instanceof Error ? cause.message : String(cause);
-    const told = { problem, kind, tenant_id, detail };
-    this.#options.log.error("a control signal was not carried out", told);
+    const fields = { problem, kind, tenant_id, detail };
+    this.#options.log.error("a control signal was not carried out", fields);
   }
 
   /** Retries a write until it succeeds or is given up, as the sender of the order is not notified of a failure. */

@@ -7,7 +7,7 @@ import { ArqonError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/p
 import type { PlainSignal } from "@arqon/proto";
 import { EVERY_ROOM } from "../../shared/records/bans.ts";
 import { connectionId } from "../../shared/ids.ts";
-import { heardBeside } from "../../shared/rooms/reserved.ts";
+import { companionsOf } from "../../shared/rooms/reserved.ts";
 import type { Random } from "../../shared/ids.ts";
 import type { Revocation } from "../../shared/records/revocations.ts";
 import type { Logger } from "../../shared/logs/log.ts";
@@ -61,7 +61,7 @@ export interface SignalsOptions<C extends Signalled = Connection> {
     why: "kick" | "room-ban" | "not-granted",
   ) => void;
   readonly stats: Pick<ShieldStats, "kicks" | "dropped_signals">;
-  readonly writes: Pick<SignalWrites, "hear" | "take" | "close">;
+  readonly writes: Pick<SignalWrites, "receive" | "take" | "close">;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -85,7 +85,7 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
   const { connections, stats, log } = options;
 
   /** Receives a signal, as every Shield does; the Shield that takes it reports its problem. */
-  function hear(message: SpineMessage): void {
+  function receive(message: SpineMessage): void {
     const order = readOrder(message, options.now());
     if ("problem" in order) return;
     switch (order.kind) {
@@ -94,7 +94,7 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
       case "BAN":
       case "UNBAN":
       case "REVOKE":
-        return options.writes.hear(order);
+        return options.writes.receive(order);
       default:
         order.kind satisfies never;
     }
@@ -108,7 +108,7 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
     log.warn("a control signal was dropped", { subject: message.subject, ...order });
   }
 
-  const stopHearing = hearAll(options, hear);
+  const stopReceiving = receiveAll(options, receive);
   const taken = options.spine.subscribe(everyTenant("signals"), take, { queue: QUEUE });
   return {
     onBan(ban) {
@@ -145,7 +145,7 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
       await taken.drain().catch((error) => log.warn("signals may be lost in a drain", { error }));
       await options.writes.close();
       // This subscription stays until the end: an order that lifts a ban in writing must not be missed.
-      stopHearing();
+      stopReceiving();
     },
   };
 }
@@ -179,20 +179,20 @@ function forEach<C extends Signalled>(
  * subscribers without a group then receive those messages twice. After a reconnect the group has a new name: the
  * backlog of the previous connection would arrive after newer messages.
  */
-function hearAll(
+function receiveAll(
   { spine, random, log }: Pick<SignalsOptions, "spine" | "random" | "log">,
-  hear: (message: SpineMessage) => void,
+  receive: (message: SpineMessage) => void,
 ): () => void {
   const join = () => {
     const queue = `${QUEUE}-${connectionId(random)}`;
-    return spine.subscribe(everyTenant("signals"), hear, { queue });
+    return spine.subscribe(everyTenant("signals"), receive, { queue });
   };
-  let heard = join();
+  let subscription = join();
   const stopEvents = spine.onEvent((event) => {
     if (event.type !== "state" || event.status.state !== "connected") return;
-    heard.unsubscribe();
+    subscription.unsubscribe();
     try {
-      heard = join();
+      subscription = join();
     } catch (error) {
       // The connection was lost again meanwhile; the next connect joins.
       log.warn("control signals are not received", { error });
@@ -200,7 +200,7 @@ function hearAll(
   });
   return () => {
     stopEvents();
-    heard.unsubscribe();
+    subscription.unsubscribe();
   };
 }
 
@@ -280,17 +280,17 @@ function putOut<C extends Signalled>(
   signal: PlainSignal,
   cause: "kick" | "room-ban",
 ): void {
-  const rooms = [room_id, ...heardBeside(room_id)].map((heard) => ({
-    heard,
-    frame: framesOf(options, tenant_id, heard, { ...signal, target: heard }),
+  const rooms = [room_id, ...companionsOf(room_id)].map((room) => ({
+    room,
+    frame: framesOf(options, tenant_id, room, { ...signal, target: room }),
   }));
   forEach(options, tenant_id, hit, (connection) => {
     const { subscriptions, patterns } = connection;
-    for (const { heard, frame } of rooms) {
-      if (!subscriptions.has(heard) && patterns?.covers(heard) !== true) continue;
+    for (const { room, frame } of rooms) {
+      if (!subscriptions.has(room) && patterns?.covers(room) !== true) continue;
       bump(options.stats.kicks, cause);
       connection.send(frame(connection.text));
-      options.leave(connection, heard, cause);
+      options.leave(connection, room, cause);
     }
   });
 }

@@ -144,12 +144,12 @@ Deno.test("a ban from the tenant ends the user's connections, a ban from a room 
   test.signals.onBan({ ...ban, room_id: "lobby", user_id: "bob" });
   test.signals.onBan({ ...ban, room_id: EVERY_ROOM, user_id: "nobody" });
   await until("bob is removed", () => bob.subscriptions.size === 1);
-  const told = { kind: "BAN", target: "ann", reason: "spam", until_ms };
+  const signal = { kind: "BAN", target: "ann", reason: "spam", until_ms };
   for (const banned of [one, two]) {
-    assert.deepEqual(banned.signals, [{ room: "", ...told }]);
+    assert.deepEqual(banned.signals, [{ room: "", ...signal }]);
     assert.deepEqual(banned.failed, ["banned"]);
   }
-  assert.deepEqual(bob.signals, [{ room: "lobby", ...told, target: "lobby" }]);
+  assert.deepEqual(bob.signals, [{ room: "lobby", ...signal, target: "lobby" }]);
   assert.deepEqual([...bob.subscriptions.keys()], ["other"]);
   assert.deepEqual([bob.failed.length, idle.frames.length], [0, 0]);
   assert.deepEqual(test.stats.kicks, { ban: 2, "room-ban": 1 });

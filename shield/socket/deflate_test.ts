@@ -61,14 +61,14 @@ Deno.test({
   async fn() {
     await using served = await serve();
     const client = new WsClient(served.url.replace("http", "ws"), { perMessageDeflate: true });
-    const heard: string[] = [];
-    client.on("message", (data: { toString(): string }) => void heard.push(data.toString()));
+    const echoes: string[] = [];
+    client.on("message", (data: { toString(): string }) => void echoes.push(data.toString()));
     await new Promise((resolve, reject) => client.on("open", resolve).on("error", reject));
     assert.match(client.extensions, /permessage-deflate/);
     const messages = ["short", "long ".repeat(5_000), "", "grüße ".repeat(500)];
     for (const message of messages) client.send(message);
-    await until("the echoes", () => heard.length === messages.length);
-    assert.deepEqual(heard, messages);
+    await until("the echoes", () => echoes.length === messages.length);
+    assert.deepEqual(echoes, messages);
     client.terminate();
   },
 });

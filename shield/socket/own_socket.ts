@@ -71,7 +71,7 @@ export class OwnSocket
   /** The peer has sent its close frame, or violated the protocol. */
   #peer_done = false;
   /** Bytes have arrived since the last check for a sending peer. */
-  #hears = false;
+  #receives = false;
   /** Both sides have sent close frames: nothing more arrives. */
   #orderly = false;
   /** The code for `closed`, once it is decided. */
@@ -86,7 +86,7 @@ export class OwnSocket
   #onOver: (() => void) | undefined;
   #wake: (() => void) | undefined;
   #pinged = false;
-  heard_ms = 0;
+  received_ms = 0;
 
   /** `lost_code` is the close code of a peer that is given up. */
   constructor(shared: OwnShared, window_bits: number, lost_code: number) {
@@ -149,7 +149,7 @@ export class OwnSocket
   run(stream: LiveStream, early: Uint8Array<ArrayBuffer>): Promise<void> {
     const over = new Promise<void>((resolve) => this.#onOver = resolve);
     this.#stream = stream;
-    this.heard_ms = performance.now();
+    this.received_ms = performance.now();
     this.#shared.heartbeat.add(this);
     this.#events?.opened();
     if (this.#writing === undefined) this.#flush();
@@ -158,11 +158,11 @@ export class OwnSocket
   }
 
   arrived(bytes: Uint8Array<ArrayBuffer>, end: number): void {
-    this.heard_ms = this.#shared.turns.begin(this);
+    this.received_ms = this.#shared.turns.begin(this);
     this.#pinged = false;
-    this.#hears = true;
-    if (this.heard_ms - this.#share_began_ms > SHARE_MS) {
-      this.#share_began_ms = this.heard_ms;
+    this.#receives = true;
+    if (this.received_ms - this.#share_began_ms > SHARE_MS) {
+      this.#share_began_ms = this.received_ms;
       this.#frames_of_turn = this.#bytes_of_turn = 0;
     }
     this.#bytes_of_turn += end;
@@ -359,13 +359,13 @@ export class OwnSocket
    * cause a reset, which discards our close frame at a peer that is still sending (RFC 6455, 7.1.1).
    */
   #endWhenStill(most_ms: number, is_second = false): void {
-    this.#hears = false;
+    this.#receives = false;
     clearTimeout(this.#timer);
     // It takes two checks: after a stall of this thread the first may run before arrived bytes are read.
     const wait_ms = Math.min(FAILED_MS / 2, most_ms);
     this.#timer = setTimeout(() => {
-      const goes_on = most_ms > wait_ms && (this.#hears || !is_second);
-      if (goes_on) this.#endWhenStill(most_ms - wait_ms, !this.#hears);
+      const goes_on = most_ms > wait_ms && (this.#receives || !is_second);
+      if (goes_on) this.#endWhenStill(most_ms - wait_ms, !this.#receives);
       else this.#destroy();
     }, wait_ms);
   }
@@ -407,7 +407,7 @@ const BEAT_MS = 1_000;
 /** One socket with a heartbeat. */
 interface Beating {
   /** Time of the last received bytes; ms of `performance.now`. */
-  readonly heard_ms: number;
+  readonly received_ms: number;
   /** Sends a ping; called once until something is received. */
   sendPing(): void;
   /** Gives up the peer: nothing was received for three heartbeats. */
@@ -429,7 +429,7 @@ class Heartbeat {
       // After a stall, arrived bytes are still unread, so no socket is judged yet.
       if (held_up) return;
       for (const socket of this.#sockets) {
-        const silent_ms = now_ms - socket.heard_ms;
+        const silent_ms = now_ms - socket.received_ms;
         if (silent_ms < PING_HEARTBEATS * heartbeat_ms) continue;
         if (silent_ms < LOST_HEARTBEATS * heartbeat_ms) socket.sendPing();
         else socket.giveUp();

@@ -71,12 +71,12 @@ Deno.test({
   async fn() {
     const counts = [turnCounter(), turnCounter()];
     const { promise: flooded, resolve: onFlooded } = Promise.withResolvers<void>();
-    let heard = 0;
+    let received = 0;
     await using served = await serve((socket) => {
       // Longer than a busy machine needs for the rest of this read.
-      if (heard++ === 0) socket.rest(200);
-      counts[heard > 1 + FLOOD ? 1 : 0]?.count();
-      if (heard === 1 + FLOOD) onFlooded();
+      if (received++ === 0) socket.rest(200);
+      counts[received > 1 + FLOOD ? 1 : 0]?.count();
+      if (received === 1 + FLOOD) onFlooded();
     });
     using peer = await RawPeer.connect(served.url);
     await peer.write(rawFrame(BINARY, NOTHING));
@@ -87,9 +87,9 @@ Deno.test({
     assert(small <= TURN_FRAMES / 2, `${small} in one turn`);
     // A read of less than a share ends it.
     await peer.write(rawFrame(BINARY, NOTHING));
-    await until("the pause", () => heard === 2 + FLOOD);
+    await until("the pause", () => received === 2 + FLOOD);
     await peer.write(repeated(FLOOD));
-    await until("all", () => heard === 2 + 2 * FLOOD);
+    await until("all", () => received === 2 + 2 * FLOOD);
     counts[1]?.end();
     const large = counts[1]?.most ?? 0;
     assert(large >= TURN_FRAMES, `${large} in one turn`);

@@ -26,8 +26,8 @@ Deno.test("a message's room and offset are read from its frame, whatever its tex
 Deno.test("signals have names of their own", () => {
   const signal = (kind: string) => {
     const { event: _, ...rest } = ENVELOPE;
-    const said = { kind, target: "r", reason: "", until_ms: 0 };
-    return factsOf(encodeTextMessage({ ...rest, signal: said } as PlainEnvelope)).name;
+    const given = { kind, target: "r", reason: "", until_ms: 0 };
+    return factsOf(encodeTextMessage({ ...rest, signal: given } as PlainEnvelope)).name;
   };
   assert.equal(signal("GAP"), "gap");
   assert.equal(signal("DRAIN"), "signal");

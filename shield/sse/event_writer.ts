@@ -13,7 +13,7 @@ import type { GzipStream } from "../../shared/http1/gzip.ts";
 /** A long write is split into pieces of this size, so that `bufferedAmount` falls as the peer reads. */
 const PIECE_BYTES = 65_536;
 /** The most bytes that a reader may send after its request: it has nothing to send. */
-const HEARD_BYTES_MAX = 65_536;
+const RECEIVED_BYTES_MAX = 65_536;
 
 /** The owner of a stream. Must not throw. */
 export interface EventWriterOwner {
@@ -38,7 +38,7 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
   #is_over = false;
   #is_ending = false;
   #timer: ReturnType<typeof setTimeout> | undefined;
-  #heard_bytes = 0;
+  #received_bytes = 0;
   #onOver: (() => void) | undefined;
 
   /** `gzip` compresses what the reader gets; undefined: no compression. */
@@ -106,8 +106,8 @@ export class EventWriter implements WireMember, UpgradeTaker, ByteSink {
   }
 
   arrived(_bytes: Uint8Array<ArrayBuffer>, end: number): void {
-    this.#heard_bytes += end;
-    if (this.#heard_bytes > HEARD_BYTES_MAX) this.destroy();
+    this.#received_bytes += end;
+    if (this.#received_bytes > RECEIVED_BYTES_MAX) this.destroy();
   }
 
   endTurn(): void {

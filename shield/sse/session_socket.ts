@@ -13,7 +13,7 @@ import { EventWriter, type EventWriterOwner } from "./event_writer.ts";
 import type { GzipStream } from "../../shared/http1/gzip.ts";
 
 /** The PINGs without a batch after which the client counts as disconnected. */
-const PINGS_UNHEARD = 3;
+const PINGS_UNANSWERED = 3;
 const NORMAL = 1000;
 
 /** The encoding of a connection's frames, for sessions of one kind. */
@@ -72,7 +72,7 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
   #code: number | undefined;
   /** The number of the batch that comes next. */
   #next = 0;
-  #pings_unheard = 0;
+  #pings_unanswered = 0;
   #rest: PromiseWithResolvers<void> | undefined;
   #timer: ReturnType<typeof setTimeout> | undefined;
 
@@ -100,7 +100,7 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
     const written = this.#closing ? undefined : wire.written(frame);
     if (written === undefined) return;
     this.writer.push(written);
-    if (!wire.isPing(frame) || ++this.#pings_unheard <= PINGS_UNHEARD) return;
+    if (!wire.isPing(frame) || ++this.#pings_unanswered <= PINGS_UNANSWERED) return;
     this.#code = PING_LOST;
     queueMicrotask(() => this.close(PING_LOST, "heartbeat-lost"));
   }
@@ -112,7 +112,7 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
    */
   async take(body: Uint8Array<ArrayBuffer>): Promise<void> {
     const { number, frames, closes } = readBatch(body);
-    this.#pings_unheard = 0;
+    this.#pings_unanswered = 0;
     if (number < this.#next) return;
     if (number > this.#next) {
       throw new ArqonError("invalid-field", `batch ${number}; expected ${this.#next}`);
@@ -126,7 +126,7 @@ export class SessionSocket implements ClientSocket, EventWriterOwner {
 
   /** Passes frames of the client on, and resolves after the last one: later while the client must pause. */
   async hand(frames: readonly (string | Uint8Array<ArrayBuffer>)[]): Promise<void> {
-    this.#pings_unheard = 0;
+    this.#pings_unanswered = 0;
     for (const frame of frames) {
       if (this.#rest !== undefined) await this.#rest.promise;
       if (this.#closing) return;

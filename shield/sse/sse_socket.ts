@@ -171,10 +171,10 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
   close(code: number, reason: string): void {
     if (this.#closing) return;
     this.#closing = true;
-    const [said = "", spread] = reason.split(";spread_ms=");
+    const [text = "", spread] = reason.split(";spread_ms=");
     if (spread !== undefined) this.#push(retryBytes(Number(spread) * this.#options.random()));
-    this.#push(eventBytes("closed", JSON.stringify({ code, reason: said })));
-    this.#begun.reject(new ArqonError(code === RESTART ? "draining" : "disconnected", said));
+    this.#push(eventBytes("closed", JSON.stringify({ code, reason: text })));
+    this.#begun.reject(new ArqonError(code === RESTART ? "draining" : "disconnected", text));
     this.writer.end();
   }
 

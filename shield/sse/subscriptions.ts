@@ -9,7 +9,7 @@ import { positionText } from "./positions.ts";
 import type { RoomPosition } from "./positions.ts";
 
 /** One room of a reader. */
-export interface AskedRoom {
+export interface WantedRoom {
   readonly room_id: string;
   /** Undefined: only new messages. */
   readonly position: RoomPosition | undefined;
@@ -72,7 +72,7 @@ export class EventSubscriptions {
   readonly #by_room: Map<string, Place>;
   #open: number;
 
-  constructor(rooms: readonly AskedRoom[]) {
+  constructor(rooms: readonly WantedRoom[]) {
     const asked = { epoch: undefined, is_asked: true, lost: undefined };
     this.#places = rooms.map((room) => ({ ...room, ...asked }));
     this.#by_room = new Map(this.#places.map((place) => [place.room_id, place]));

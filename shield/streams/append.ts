@@ -144,8 +144,8 @@ async function judge(
   messages: readonly Uint8Array[],
 ): Promise<AppendOutcome | undefined> {
   const { key, request: { producer, close } } = appending;
-  const asked = producer!;
-  const judged = sequence(state, asked);
+  const tuple = producer!;
+  const judged = sequence(state, tuple);
   switch (judged.kind) {
     case "stale":
       throw new StreamRefusal("stream-epoch-stale", "", {
@@ -154,21 +154,21 @@ async function judge(
     case "epoch-sequence":
       throw new StreamRefusal("stream-epoch-sequence");
     case "gap":
-      throw gapRefusal(judged.expected, asked.seq);
+      throw gapRefusal(judged.expected, tuple.seq);
     case "duplicate": {
       if (judged.is_last) await complete(context, appending, record, state!, messages);
       const closed = judged.is_last && close;
       const offset = closed
-        ? await closeStream(context, key, asked)
+        ? await closeStream(context, key, tuple)
         : await tailOf(context, key, record);
-      return { offset, closed, producer: { epoch: asked.epoch, seq: judged.seq }, duplicate: true };
+      return { offset, closed, producer: { epoch: tuple.epoch, seq: judged.seq }, duplicate: true };
     }
     case "accepted": {
-      if (state === undefined || asked.epoch > state.epoch) return undefined;
-      const before: ProducerTuple = { ...asked, seq: asked.seq - 1 };
+      if (state === undefined || tuple.epoch > state.epoch) return undefined;
+      const before: ProducerTuple = { ...tuple, seq: tuple.seq - 1 };
       if (await isComplete(context, key, record, before, state)) return undefined;
       // The previous one was interrupted, and only its producer has its content.
-      throw gapRefusal(before.seq, asked.seq);
+      throw gapRefusal(before.seq, tuple.seq);
     }
     default:
       return judged satisfies never;

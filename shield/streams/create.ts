@@ -156,16 +156,16 @@ async function forkStart(
   { record }: Found,
   { fork }: CreateRequest,
 ): Promise<ForkStart> {
-  const { room, offset: asked, sub } = fork!;
+  const { room, offset: wanted, sub } = fork!;
   const source: StreamKey = { tenant_id, room_id: room };
   await requireShortChain(context, source, record);
   const { lives } = await context.logs.of(tenant_id);
   const tail = await tailOf(context, source, record);
-  const offset = asked === undefined ? tail : offsetOf(lives, asked);
+  const offset = wanted === undefined ? tail : offsetOf(lives, wanted);
   if (offset === undefined || offset > tail) {
     throw invalid("the fork's offset is not in its source");
   }
-  const taken = { room, id: record.id, asked: asked ?? tokenOf(lives, offset), sub };
+  const taken = { room, id: record.id, asked: wanted ?? tokenOf(lives, offset), sub };
   if (sub === 0) return { fork: { ...taken, offset }, prefix: [] };
   const after = offset === 0 ? undefined : offset;
   if (!isJson(record.content_type)) {

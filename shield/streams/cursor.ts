@@ -11,10 +11,10 @@ const JITTER_SECONDS = 3_600;
  * The cursor of an answer: the number of the present interval, and always more than the client's cursor. `now_ms` is
  * Unix ms, `random` is in [0, 1).
  */
-export function nextCursor(asked: string | undefined, now_ms: number, random: number): string {
+export function nextCursor(given: string | undefined, now_ms: number, random: number): string {
   const present = Math.floor((now_ms - EPOCH_MS) / INTERVAL_MS);
-  const known = Number(asked ?? "");
-  if (asked === undefined || !Number.isSafeInteger(known) || known < present) {
+  const known = Number(given ?? "");
+  if (given === undefined || !Number.isSafeInteger(known) || known < present) {
     return String(present);
   }
   const jitter_ms = (1 + Math.floor(random * JITTER_SECONDS)) * 1_000;

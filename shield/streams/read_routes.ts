@@ -180,7 +180,7 @@ interface Live {
   readonly until_ms: number;
   place: Place;
   /** Whether the reader knows its position. */
-  told: boolean;
+  has_begun: boolean;
   /** Aborted when it has ended. */
   readonly ending: AbortController;
 }
@@ -204,7 +204,7 @@ async function liveResponse(
   // Proxies can share one connection for several readers if all of them restart regularly.
   const until_ms = context.monotonic_ms() + context.sse_ms;
   const ending = new AbortController();
-  const live: Live = { reading, first, wake, until_ms, place, told: false, ending };
+  const live: Live = { reading, first, wake, until_ms, place, has_begun: false, ending };
   const end = () => {
     if (ending.signal.aborted) return;
     ending.abort();
@@ -267,7 +267,7 @@ async function nextEvents(
     await touch(context, key, found);
     const page = await readPage(context, reading, found.record, live.place);
     const closed = found.record.closed !== undefined && page.up_to_date;
-    const is_due = page.messages.length > 0 || closed || !live.told ||
+    const is_due = page.messages.length > 0 || closed || !live.has_begun ||
       context.monotonic_ms() >= beat_ms;
     if (page.next > 0) live.place = { after: page.next, erased: page.erased };
     if (!is_due) {
@@ -276,7 +276,7 @@ async function nextEvents(
       if (ending.signal.aborted) return undefined;
       continue;
     }
-    live.told = true;
+    live.has_begun = true;
     noteRead(context, reading, page);
     const { lives } = await context.logs.of(key.tenant_id);
     const control = {

@@ -38,9 +38,9 @@ export function requireReader(
 }
 
 /** Like `requireReader`, but returns a boolean. */
-export function mayRead(...asked: Parameters<typeof requireReader>): boolean {
+export function mayRead(...args: Parameters<typeof requireReader>): boolean {
   try {
-    requireReader(...asked);
+    requireReader(...args);
     return true;
   } catch {
     return false;

@@ -84,10 +84,10 @@ export function isExpired(record: StreamRecord, now_ms: number): boolean {
 
 /** The expiry of a fork without one of its own: the source's. */
 export function forkExpiry(
-  asked: Pick<StreamRecord, "ttl_seconds" | "expires_at">,
+  wanted: Pick<StreamRecord, "ttl_seconds" | "expires_at">,
   source: Pick<StreamRecord, "ttl_seconds" | "expires_at">,
 ): Pick<StreamRecord, "ttl_seconds" | "expires_at"> {
-  if (asked.ttl_seconds !== undefined || asked.expires_at !== undefined) return expiryOf(asked);
+  if (wanted.ttl_seconds !== undefined || wanted.expires_at !== undefined) return expiryOf(wanted);
   return expiryOf(source);
 }
 
@@ -106,8 +106,8 @@ export type Sequenced =
   | { readonly kind: "gap"; readonly expected: number };
 
 /** Judges an append by the known state of its producer; undefined: none. */
-export function sequence(state: ProducerState | undefined, asked: ProducerTuple): Sequenced {
-  const { epoch, seq } = asked;
+export function sequence(state: ProducerState | undefined, tuple: ProducerTuple): Sequenced {
+  const { epoch, seq } = tuple;
   if (state === undefined) return seq === 0 ? { kind: "accepted" } : { kind: "gap", expected: 0 };
   if (epoch < state.epoch) return { kind: "stale", epoch: state.epoch };
   if (epoch > state.epoch) return seq === 0 ? { kind: "accepted" } : { kind: "epoch-sequence" };

@@ -125,9 +125,9 @@ const get: Answer = async (context, { request, client, url, gone }, key) => {
   const caller = httpCaller(client, request.headers);
   await admitReader(context, caller, key.room_id);
   if (request.method === "HEAD") return await head(context, key);
-  const asked = readRead(url.searchParams);
+  const query = readRead(url.searchParams);
   const if_none_match = request.headers.get("if-none-match");
-  return await read(context, { key, caller, request: asked, if_none_match, gone });
+  return await read(context, { key, caller, request: query, if_none_match, gone });
 };
 
 const remove: Answer = async (context, { request, client: { identity } }, key) => {

@@ -43,9 +43,9 @@ Deno.test("a supervisor with all permissions passes on all of them", () => {
 Deno.test("a supervisor with narrow permissions passes on those that it has and the configuration needs", () => {
   const files = ["/etc/arqon/shield.toml", "/etc/tls/key.pem", "/srv/arqon/"];
   const hosts = ["0.0.0.0:4000", "127.0.0.1", "nats.internal:4222", "id.example.com:443"];
-  const { program, args } = shieldCommand(OPTIONS, (asked) => {
-    if (asked.name === "net") return hosts.includes(asked.host ?? "");
-    if (asked.name === "read") return files.includes(String(asked.path ?? ""));
+  const { program, args } = shieldCommand(OPTIONS, (request) => {
+    if (request.name === "net") return hosts.includes(request.host ?? "");
+    if (request.name === "read") return files.includes(String(request.path ?? ""));
     return false;
   });
   assert.equal(program, "deno");

@@ -95,14 +95,14 @@ function json(status: number, body: unknown): Response {
 /** A Shield's answer with its supervisor's data. */
 function described({ place, status, body }: Answer): Record<string, unknown> {
   const { index, node_id, pid, state, restarts } = place;
-  let said: unknown;
+  let parsed: unknown;
   try {
-    said = JSON.parse(body);
+    parsed = JSON.parse(body);
   } catch {
-    said = undefined;
+    parsed = undefined;
   }
-  const checks = typeof said === "object" && said !== null && "checks" in said
-    ? said.checks
+  const checks = typeof parsed === "object" && parsed !== null && "checks" in parsed
+    ? parsed.checks
     : undefined;
   const answered = state === "serving" && status === 0 ? "silent" : state;
   return { process: index, node_id, pid, state: answered, restarts, ok: status === 200, checks };

@@ -105,9 +105,9 @@ export class Slot {
     const child = spawn();
     this.#child = child;
     let served_from_ms = Infinity;
-    const hear = this.#hear(child, () => served_from_ms = now());
+    const read = this.#read(child, () => served_from_ms = now());
     const { code, signal } = await child.status;
-    await hear;
+    await read;
     // stdin stays open until now: if it ends, the Shield has lost its supervisor and drains.
     await child.stdin.close().catch(() => {});
     this.#child = undefined;
@@ -141,16 +141,16 @@ export class Slot {
   }
 
   /** Reads stdout to its end. The first line with ports counts. */
-  async #hear(child: ChildProcess, onServing: () => void): Promise<void> {
+  async #read(child: ChildProcess, onServing: () => void): Promise<void> {
     let text = "";
-    let heard = false;
+    let is_serving = false;
     try {
       for await (const part of child.stdout.pipeThrough(new TextDecoderStream())) {
-        if (heard) continue;
+        if (is_serving) continue;
         text = (text + part).slice(-LINE_UNITS);
         const ports = text.split("\n").slice(0, -1).map(readChildPorts).find(Boolean);
         if (ports === undefined) continue;
-        heard = true;
+        is_serving = true;
         this.#ports = ports;
         this.#state = "serving";
         onServing();

@@ -61,9 +61,9 @@ async function spansOf(
 }
 
 Deno.test("a message of a recorded trace has a span, with its receivers as children", async () => {
-  const heard: SpineHeaders[] = [];
+  const received: SpineHeaders[] = [];
   const [send, ...more] = await spansOf(async (spine, tracing) => {
-    spine.subscribe(SUBJECT, ({ headers }) => void heard.push({ ...headers }));
+    spine.subscribe(SUBJECT, ({ headers }) => void received.push({ ...headers }));
     const sends = tracedSends(spine, new FlushQueue(spine), tracing);
     sends.give(SUBJECT, PAYLOAD, { "x-arqon-origin": "c1", ...traced("01") });
     sends.give(SUBJECT, PAYLOAD, traced("00"));
@@ -79,7 +79,7 @@ Deno.test("a message of a recorded trace has a span, with its receivers as child
   assert.equal(send?.attributes["messaging.system"], "arqon");
   assert.equal(send?.attributes["messaging.destination.name"], SUBJECT);
   assert.equal(send?.attributes["server.port"], undefined);
-  assert.deepEqual(heard, [
+  assert.deepEqual(received, [
     { "x-arqon-origin": "c1", traceparent: `00-${TRACE}-${send?.span_id}-01` },
     traced("00"),
     { "x-arqon-origin": "c1" },

@@ -14,7 +14,7 @@ import type { Span, SpanAttributes, Tracing } from "../../shared/telemetry/traci
 import type { FlushQueue } from "../connection/flush_queue.ts";
 import type { Identity } from "../auth/identity.ts";
 import type { Caller } from "../message/caller.ts";
-import type { Asked, Observer } from "../message/observers.ts";
+import type { Handshake, Observer } from "../message/observers.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Traced } from "../message/stamp.ts";
 import type { PolicyLog, Verdict } from "../message/verdict.ts";
@@ -125,10 +125,10 @@ export class Traces implements Traced, Observer {
   }
 
   /** A Spine on which fan-out receives messages, with traced deliveries. */
-  hearing(
-    spine: HeardSpine & Pick<Spine, "status">,
+  traced(
+    spine: ReceivingSpine & Pick<Spine, "status">,
     stats: Receivers,
-  ): HeardSpine {
+  ): ReceivingSpine {
     return tracedDeliveries(spine, this.#tracing, stats);
   }
 
@@ -213,7 +213,7 @@ export class Traces implements Traced, Observer {
   }
 
   /** Ends the span of a handshake; `error` is its refusal. */
-  greeted({ request }: Asked, error: ArqonError | undefined): void {
+  greeted({ request }: Handshake, error: ArqonError | undefined): void {
     let span = this.#spans.get(request);
     if (span === undefined) {
       const { sampler, now_ms } = this.#tracing;
@@ -276,17 +276,17 @@ export class Traces implements Traced, Observer {
 }
 
 /** The part of a Spine that fan-out needs. */
-type HeardSpine = Pick<Spine, "subscribe" | "onEvent">;
+type ReceivingSpine = Pick<Spine, "subscribe" | "onEvent">;
 
 /** The counters that give the number of receivers of a message. */
 type Receivers = Pick<ShieldStats, "egress_messages" | "egress_events">;
 
 /** Wraps `spine` so that its handlers are traced. `stats` has the number of receivers of a message. */
 function tracedDeliveries(
-  spine: HeardSpine & Pick<Spine, "status">,
+  spine: ReceivingSpine & Pick<Spine, "status">,
   tracing: Tracing,
   stats: Receivers,
-): HeardSpine {
+): ReceivingSpine {
   const handedOver = () => stats.egress_messages + stats.egress_events;
   const deliver = (message: SpineMessage, handler: (message: SpineMessage) => void): void => {
     const parent = recordedIn(message.headers);

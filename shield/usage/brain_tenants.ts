@@ -24,7 +24,7 @@ export interface BrainTenantsOptions {
 export class BrainTenants {
   readonly #options: BrainTenantsOptions;
   /** The time of each report, monotonic ms. */
-  readonly #heard = new BoundedMap<string, number>(TENANTS_MAX);
+  readonly #renewed = new BoundedMap<string, number>(TENANTS_MAX);
   #watching: Promise<KvWatch | undefined> | undefined;
   #closed = false;
 
@@ -36,12 +36,12 @@ export class BrainTenants {
   active(): Iterable<string> {
     if (!this.#closed) this.#watching ??= this.#watch();
     const since_ms = this.#options.monotonic_ms() - READ_MS;
-    for (const [tenant_id, heard_ms] of this.#heard) {
+    for (const [tenant_id, renewed_ms] of this.#renewed) {
       // The oldest come first.
-      if (heard_ms > since_ms) break;
-      this.#heard.delete(tenant_id);
+      if (renewed_ms > since_ms) break;
+      this.#renewed.delete(tenant_id);
     }
-    return this.#heard.keys();
+    return this.#renewed.keys();
   }
 
   async close(): Promise<void> {
@@ -54,7 +54,7 @@ export class BrainTenants {
     const again = () => void (this.#watching = undefined);
     try {
       const bucket = await this.#options.place.running();
-      const watch = bucket.watch([EXHAUSTED_MARKS], (change) => this.#hear(change));
+      const watch = bucket.watch([EXHAUSTED_MARKS], (change) => this.#receive(change));
       watch.ready.catch(again);
       return watch;
     } catch {
@@ -64,9 +64,9 @@ export class BrainTenants {
     }
   }
 
-  #hear({ key: [, tenant_id = ""], value }: KvChange): void {
+  #receive({ key: [, tenant_id = ""], value }: KvChange): void {
     if (value === undefined) return;
     const { now, monotonic_ms } = this.#options;
-    if (markUntil(value) > now()) this.#heard.renew(tenant_id, monotonic_ms());
+    if (markUntil(value) > now()) this.#renewed.renew(tenant_id, monotonic_ms());
   }
 }

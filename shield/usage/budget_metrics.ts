@@ -8,7 +8,7 @@ import type { BudgetNotices } from "./budget_notices.ts";
 export function registerBudgets(
   registry: Registry,
   budgets: Budgets,
-  { told }: BudgetNotices,
+  { reported }: BudgetNotices,
   tenants_max: number,
 ): void {
   scrapedFamily(
@@ -23,7 +23,7 @@ export function registerBudgets(
     "shield_usage_budget_exhausted_total",
     "Exhausted budgets of tenants. One Shield reports each once per period.",
     "action",
-    () => told,
+    () => reported,
   );
   new Gauge({
     name: "shield_usage_budget_used_ratio",

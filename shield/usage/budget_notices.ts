@@ -28,7 +28,7 @@ export interface BudgetNoticesOptions {
 /** Reports budgets, for one Shield. */
 export class BudgetNotices {
   /** Budgets that this Shield has reported, by their action. */
-  readonly told = { warn: 0, slow: 0, refuse: 0 };
+  readonly reported = { warn: 0, slow: 0, refuse: 0 };
   readonly #options: BudgetNoticesOptions;
   /** Reported budgets, by tenant and budget: the start of the period. */
   readonly #known = new Map<string, number>();
@@ -117,7 +117,7 @@ export class BudgetNotices {
 
   async #say(tenant_id: string, { budget, used, end_ms }: BudgetState): Promise<void> {
     const { per, unit, limit, action } = budget;
-    this.told[action]++;
+    this.reported[action]++;
     this.#options.log.warn("a tenant's budget is used up", {
       tenant_id,
       per,

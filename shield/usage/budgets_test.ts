@@ -57,5 +57,5 @@ Deno.test("budgets: a report that cannot be marked is in the log, and is made at
   assert.match(lines.join(""), /level=warn .*tenant_id=acme .*reported later/);
   marks = () => Promise.resolve(1);
   await notices.tell("acme", [state]);
-  assert.equal(notices.told.refuse, 1);
+  assert.equal(notices.reported.refuse, 1);
 });

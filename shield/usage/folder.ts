@@ -24,7 +24,7 @@ import {
   FoldSum,
 } from "../../shared/usage/fold.ts";
 import { FoldLives } from "../../shared/usage/fold_lives.ts";
-import { type FoldBlock, foldIn, toldIn, wholeBehind } from "../../shared/usage/stored_use.ts";
+import { type FoldBlock, foldIn, minuteIn, wholeBehind } from "../../shared/usage/stored_use.ts";
 
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
@@ -273,12 +273,12 @@ export class UsageFolder {
       taken.stored_ms = Math.max(taken.stored_ms, fold?.stored_ms ?? 0);
       taken.damaged += fold?.damaged ?? 1;
     } else {
-      const told = toldIn(block);
-      const minutes = told === undefined ? [] : [told.minute];
+      const read = minuteIn(block);
+      const minutes = read === undefined ? [] : [read.minute];
       if (!isOld(taken, by, block.time_ms, minutes)) return false;
-      if (told === undefined) taken.damaged++;
-      else if (!lives.has(told)) sum.add(told.minute, told.node_id, told.rows);
-      if (told !== undefined) lives.add(told, block.time_ms);
+      if (read === undefined) taken.damaged++;
+      else if (!lives.has(read)) sum.add(read.minute, read.node_id, read.rows);
+      if (read !== undefined) lives.add(read, block.time_ms);
       taken.stored_ms = Math.max(taken.stored_ms, block.time_ms);
     }
     taken.blocks++;

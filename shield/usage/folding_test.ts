@@ -103,8 +103,8 @@ class Bench {
       : { ...noCounts(), fuel_units: amount };
     const row = { room, user: "pro", policy, counts };
     this.counted.push({ node_id, life_ms, seq, minute, row });
-    const told = { life_ms, seq, minute, until_ms: this.now_ms, rows: [row] };
-    const payload = encodeMinute(told);
+    const stored = { life_ms, seq, minute, until_ms: this.now_ms, rows: [row] };
+    const payload = encodeMinute(stored);
     const bounds = { tenant_id: this.tenant, ttl_seconds: 90 * 86_400, max_bytes: TENANT_BYTES };
     const store = await this.place.store();
     for (let time = 0; time < (one.times ?? 1); time++) {
@@ -185,7 +185,7 @@ class Bench {
         return { amounts: amountsOf(together), cost };
       };
       const { rows, total, cost, damaged } = await this.read(by);
-      const found = rows.map(({ about, ...told }) => [JSON.stringify(about), told] as const);
+      const found = rows.map(({ about, ...totals }) => [JSON.stringify(about), totals] as const);
       const expected = [...sums].map(([about, counts]) => [about, bill(counts)] as const);
       assert.deepEqual(new Map(found.toSorted()), new Map(expected.toSorted()));
       assert.deepEqual({ amounts: total, cost, damaged }, { ...bill(all), damaged: 0 });
@@ -347,7 +347,7 @@ for (const bound of ["tenant_bytes", "log_bytes"]) {
       // Another tenant uses almost all of the space, or this tenant's own blocks do.
       const payload = new Uint8Array(100_000);
       const others = { ...bounds, tenant_id: "other", payload, max_bytes: 1e9 };
-      let told = 0;
+      let partial = 0;
       for (let round = 0; round < 20; round++) {
         await live(bench, 6);
         if (bound === "log_bytes") { for (let at = 0; at < 3; at++) await store.append(others); }
@@ -356,11 +356,11 @@ for (const bound of ["tenant_bytes", "log_bytes"]) {
         const since = bench.counted.filter(({ minute }) => minute * MINUTE_MS >= whole_since_ms);
         const { total: whole } = await bench.read([], whole_since_ms);
         assert.ok(whole.messages_in >= since.length, `${whole.messages_in} of ${since.length}`);
-        if (total.messages_in < bench.counted.length) told++;
-        const is_said = whole_since_ms > START_MS;
-        assert.equal(is_said, total.messages_in < bench.counted.length);
+        if (total.messages_in < bench.counted.length) partial++;
+        const is_partial = whole_since_ms > START_MS;
+        assert.equal(is_partial, total.messages_in < bench.counted.length);
       }
-      assert.ok(told > 0);
+      assert.ok(partial > 0);
       await spine.blocks("usage", { max_bytes: 1e9, max_age_seconds: 1e6 });
     }, few);
   });

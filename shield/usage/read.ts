@@ -9,9 +9,9 @@ import { FOLD_MINUTES, type FoldedBy, type FoldedUse } from "../../shared/usage/
 import type { FoldLives } from "../../shared/usage/fold_lives.ts";
 import {
   CLOCKS_MS,
+  type NodeMinute,
   readRunning,
   readStoredUse,
-  type Told,
   type UseSink,
 } from "../../shared/usage/stored_use.ts";
 import type { UsageKey, UsageRow } from "../../shared/records/counts.ts";
@@ -157,7 +157,7 @@ function sumOf(
 
 /** The sums of an answer. */
 class Sums implements UseSink {
-  readonly #asked: UsageQuestion;
+  readonly #question: UsageQuestion;
   readonly #bounds: Bounds;
   readonly #rows = new Map<string, { about: readonly (string | number)[]; priced: PricedCounts }>();
   /** The added minutes of each incarnation: a few hundred, since older ones are folded. */
@@ -169,8 +169,8 @@ class Sums implements UseSink {
   /** The end of usage that is not split as requested. */
   #coarse_ms = -Infinity;
 
-  constructor(asked: UsageQuestion, bounds: Bounds) {
-    this.#asked = asked;
+  constructor(question: UsageQuestion, bounds: Bounds) {
+    this.#question = question;
     this.#bounds = bounds;
   }
 
@@ -179,10 +179,10 @@ class Sums implements UseSink {
   }
 
   /** Adds a Shield's minute when it is read for the first time: all its blocks are equal. */
-  minute(told: Told): void {
-    const { node_id, life_ms, seq, minute, rows } = told;
+  minute(read: NodeMinute): void {
+    const { node_id, life_ms, seq, minute, rows } = read;
     const seen = `${node_id} ${life_ms} ${seq}`;
-    if (this.#seen.has(seen) || this.#known?.has(told) === true) return;
+    if (this.#seen.has(seen) || this.#known?.has(read) === true) return;
     this.#seen.add(seen);
     this.#add(node_id, minute, 1, rows);
   }
@@ -198,12 +198,12 @@ class Sums implements UseSink {
 
   /** The requested dimension that a fold lacks. */
   #finer(folded: FoldedBy): UsageBy | undefined {
-    return this.#asked.by.find((by) => by === "minute" || (by === "hour" && folded === "day"));
+    return this.#question.by.find((by) => by === "minute" || (by === "hour" && folded === "day"));
   }
 
   /** Adds the usage of these minutes, if it is requested. */
   #add(node_id: string, begins: number, minutes: number, rows: readonly UsageRow[]): boolean {
-    const { since_ms, until_ms, by: asked_by } = this.#asked;
+    const { since_ms, until_ms, by: asked_by } = this.#question;
     const begins_ms = begins * MINUTE_MS;
     if (begins_ms + minutes * MINUTE_MS <= since_ms || begins_ms >= until_ms) return false;
     const prices = pricesAt(this.#bounds.book, begins_ms);
@@ -217,7 +217,7 @@ class Sums implements UseSink {
   async result(): Promise<
     Pick<UsageFound, "rows" | "total" | "cost" | "since_ms" | "until_ms">
   > {
-    const { tenant, since_ms, until_ms } = this.#asked;
+    const { tenant, since_ms, until_ms } = this.#question;
     const finer = this.#finer("day");
     if (finer !== undefined && this.#coarse_ms > 0) this.#bounds.refuseBy(finer, this.#coarse_ms);
     const { book } = this.#bounds;

@@ -59,8 +59,8 @@ Deno.test("usage: many minutes are read, counted for budgets and folded in turns
     const book = { lists: [], replaced: [] };
     const refusals = { refuse: assert.fail, refuseBy: assert.fail };
     const source = { store, running, place, book, now, rows_max: 10_000, ...refusals };
-    const asked = { tenant: "acme", since_ms: 0, until_ms: Infinity };
-    const by_minute = { ...asked, by: ["room", "minute"] as const };
+    const request = { tenant: "acme", since_ms: 0, until_ms: Infinity };
+    const by_minute = { ...request, by: ["room", "minute"] as const };
     const read = await turnsDuring(() => readUsage(source, by_minute));
     assert.equal(read.value.rows.length, 1_000);
     assert.equal(read.value.total.messages_in, 1_050);

@@ -36,8 +36,8 @@ export async function ask(
   const ran = await run(program, args, options);
   if (ran === undefined) return { problems: [`${program} is not there`], value: undefined };
   if (ran.ok) return { problems: [], value: ran.stdout };
-  const said = linesOf(`${ran.stdout}\n${ran.stderr}`);
-  return { problems: said.length > 0 ? said : [`${program} failed`], value: undefined };
+  const lines = linesOf(`${ran.stdout}\n${ran.stderr}`);
+  return { problems: lines.length > 0 ? lines : [`${program} failed`], value: undefined };
 }
 
 /** Runs hadolint on Dockerfiles. */
@@ -62,9 +62,9 @@ export async function validateManifests(
   const answers = await Promise.all(KUBERNETES_VERSIONS.map(async (version) => {
     const args = ["--strict", "--kubernetes-version", version, file];
     const ran = await run(kubernetes_validate, args);
-    const said = linesOf(`${ran?.stdout}\n${ran?.stderr}`);
-    const passed = said.filter((line) => /^INFO .* passed for resource /.test(line));
-    const others = said.filter((line) => !line.startsWith("INFO "));
+    const lines = linesOf(`${ran?.stdout}\n${ran?.stderr}`);
+    const passed = lines.filter((line) => /^INFO .* passed for resource /.test(line));
+    const others = lines.filter((line) => !line.startsWith("INFO "));
     if (others.length > 0) return others;
     return ran?.ok === true && passed.length > 0 ? [] : [`${file}: nothing was validated`];
   }));

@@ -58,7 +58,7 @@ const err = (text: string) => Deno.stderr.writeSync(encoder.encode(text));
 type Options = { -readonly [Key in keyof DevBusOptions]: DevBusOptions[Key] };
 
 /** The command line's options. Ends the process for `--help` and for an invalid command line. */
-function asked(args: readonly string[]): ValuesOf<typeof USAGE.options> {
+function readOptions(args: readonly string[]): ValuesOf<typeof USAGE.options> {
   try {
     const values = readArguments(USAGE, args);
     if (values !== undefined) return values;
@@ -242,4 +242,4 @@ async function stop(child: Deno.ChildProcess): Promise<void> {
   await child.stdin.close().catch(() => {});
 }
 
-if (import.meta.main) await supervise(asked(Deno.args));
+if (import.meta.main) await supervise(readOptions(Deno.args));

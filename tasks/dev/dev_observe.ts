@@ -67,13 +67,13 @@ async function readLog(
   onReady: (port: number) => void,
 ) {
   let log = "";
-  let is_told = false;
+  let is_ready = false;
   for await (const text of stderr.pipeThrough(new TextDecoderStream())) {
     log = (log + text).slice(-LOG_CHARS);
     // The line with the port precedes the line of readiness; at that time both are among the last lines.
     const port = log.match(/msg="Listening on" address=\S*:(\d+)/)?.[1];
-    if (is_told || port === undefined || !log.includes("Server is ready")) continue;
-    is_told = true;
+    if (is_ready || port === undefined || !log.includes("Server is ready")) continue;
+    is_ready = true;
     onReady(Number(port));
   }
   return log;

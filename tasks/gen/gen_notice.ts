@@ -91,10 +91,10 @@ export function licencesText(packages: readonly Licensed[]): string {
   }
   const parts = [...groups.values()].map((group) => {
     const texts = group[0]?.texts ?? [];
-    const said = texts.length === 0
+    const text = texts.length === 0
       ? "Its package brings no text of the licence that it names."
       : texts.join("\n\n");
-    return `${RULE}\n${group.map(titleOf).join("\n")}\n\n${said}\n`;
+    return `${RULE}\n${group.map(titleOf).join("\n")}\n\n${text}\n`;
   });
   return parts.join("\n");
 }

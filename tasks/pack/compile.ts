@@ -112,11 +112,11 @@ async function compileTarget(
   let sums = "";
   for (const staged of programs) {
     const file = target.includes("windows") ? `${staged.name}.exe` : staged.name;
-    const said = await denoCompile(staged, target, `${folder}/${file}`);
-    if (said !== undefined) {
+    const problem = await denoCompile(staged, target, `${folder}/${file}`);
+    if (problem !== undefined) {
       await Deno.remove(folder, { recursive: true });
-      if (/dl\.deno\.land|Setting up base binary/.test(said)) return false;
-      throw new Error(`deno compile of ${staged.name} for ${target}:\n${said}`);
+      if (/dl\.deno\.land|Setting up base binary/.test(problem)) return false;
+      throw new Error(`deno compile of ${staged.name} for ${target}:\n${problem}`);
     }
     const bytes = await Deno.readFile(`${folder}/${file}`);
     sums += await sum(bytes, file);
@@ -131,8 +131,8 @@ async function compileTarget(
 async function checkOnly(programs: readonly StagedProgram[], folder: string): Promise<void> {
   const { size } = await Deno.stat(Deno.execPath());
   for (const staged of programs) {
-    const said = await denoCompile(staged, undefined, `${folder}/checked`);
-    if (said !== undefined) throw new Error(`deno compile of ${staged.name}:\n${said}`);
+    const problem = await denoCompile(staged, undefined, `${folder}/checked`);
+    if (problem !== undefined) throw new Error(`deno compile of ${staged.name}:\n${problem}`);
     const { size: whole } = await Deno.stat(`${folder}/checked`);
     await Deno.remove(`${folder}/checked`);
     console.log(`${staged.name}: compiled, ${megabytes(whole - size)} on top of the runtime`);

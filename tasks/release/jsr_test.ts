@@ -8,11 +8,11 @@ function registry(): { url: string; uploads: Map<string, Uint8Array>; stop: () =
   const uploads = new Map<string, Uint8Array>();
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {} },
-    async (asked) => {
-      const { pathname } = new URL(asked.url);
+    async (request) => {
+      const { pathname } = new URL(request.url);
       const [, name, is_version] = /\/packages\/([^/]+)(\/versions\/)?/.exec(pathname) ?? [];
-      if (asked.method === "POST" && name !== undefined) uploads.set(name, await asked.bytes());
-      if (asked.method === "GET" && is_version !== undefined) {
+      if (request.method === "POST" && name !== undefined) uploads.set(name, await request.bytes());
+      if (request.method === "GET" && is_version !== undefined) {
         return Response.json({ code: "packageVersionNotFound", message: "none" }, { status: 404 });
       }
       return Response.json({ id: "1", status: "success", error: null, scope: "arqon", name });

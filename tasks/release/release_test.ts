@@ -154,7 +154,7 @@ Deno.test("digests are filled in where the manifests and the chart name our imag
 Deno.test("an invalid command line changes nothing and shows the usage", async () => {
   await using made = await checkout();
   for (
-    const [args, said] of [
+    const [args, message] of [
       [[], "what to do is missing"],
       [["publish"], 'no "publish"'],
       [["set"], "the version is missing: X.Y.Z or X.Y.Z-rc.N"],
@@ -165,7 +165,7 @@ Deno.test("an invalid command line changes nothing and shows the usage", async (
     ] as const
   ) {
     const ended = await made.release(...args);
-    assert(ended.startsWith(`2: ${said}\nUsage: deno task release check`), ended);
+    assert(ended.startsWith(`2: ${message}\nUsage: deno task release check`), ended);
   }
   const bad_tag = await made.release("check", "0.1.0");
   assert.match(bad_tag, /^1: "0\.1\.0" is no tag of a release: it must be v and then X\.Y\.Z/);

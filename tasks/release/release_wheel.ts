@@ -66,8 +66,8 @@ async function main(folder: string | undefined): Promise<void> {
     const python = `${await makeVenv(`${temporary}/venv`, [wheel])}/python`;
     await using bus = await startBus(temporary);
     const { url, token } = bus.ready;
-    const told = [`${ROOT}tasks/release/release_wheel.py`, url, token, version];
-    console.log(`${wheel}: ${(await must(python, told)).text}`);
+    const args = [`${ROOT}tasks/release/release_wheel.py`, url, token, version];
+    console.log(`${wheel}: ${(await must(python, args)).text}`);
   } finally {
     await Deno.remove(temporary, { recursive: true });
   }

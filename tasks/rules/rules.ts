@@ -92,9 +92,9 @@ const RULES: Readonly<Record<string, (sources: Sources) => Violation[] | Promise
 };
 
 if (import.meta.main) {
-  const asked = Deno.args.filter((one) => Object.hasOwn(RULES, one));
-  const names = asked.length > 0 ? asked : Object.keys(QUICK);
-  const starts = Deno.args.filter((one) => !asked.includes(one));
+  const chosen = Deno.args.filter((one) => Object.hasOwn(RULES, one));
+  const names = chosen.length > 0 ? chosen : Object.keys(QUICK);
+  const starts = Deno.args.filter((one) => !chosen.includes(one));
   const sources = new Sources(await listFiles([""]));
   const found: Violation[] = [];
   for (const name of names) found.push(...await RULES[name]!(sources));

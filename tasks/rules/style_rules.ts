@@ -53,6 +53,16 @@ const PAGE_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
   [String.raw`(?<!\bcomes? back )\bby itself\b`, "automatically, alone"],
 ];
 
+/** Names that no declaration has: a participle where the noun of what it holds belongs. */
+const NAME_KINDS: readonly (readonly [pattern: string, plain: string])[] = [
+  [
+    String.raw`\b(?:const|let|var|using|for|function\*?|class|interface|type|def) ` +
+    String
+      .raw`\w*(?:(?<![A-Za-z])(?:[Uu]n)?(?:told|heard|said)|Told|Heard|Said|TOLD|HEARD|SAID)(?![a-z])\w*`,
+    "its noun: messages, received, reported, output, reply",
+  ],
+];
+
 /** Pages, and code; PAGE_KINDS apply only to the comments of the latter. */
 const PAGES = /^(?!tests\/).*\.md$/;
 const CODE = /\.(?:ts|tsx|js|rs|py)$/;
@@ -82,12 +92,16 @@ const compiled = (kinds: typeof KINDS) =>
 
 const PATTERNS = compiled(KINDS);
 const PAGE_PATTERNS = compiled(PAGE_KINDS);
+const NAME_PATTERNS = compiled(NAME_KINDS);
 
 /** Every sentence of a file that matches one of the kinds. */
 export function checkStyle(path: string, text: string): Violation[] {
   const found = violations(path, text, PATTERNS);
   if (PAGES.test(path)) found.push(...violations(path, text, PAGE_PATTERNS));
-  if (CODE.test(path)) found.push(...violations(path, commentsOf(text), PAGE_PATTERNS));
+  if (CODE.test(path)) {
+    found.push(...violations(path, commentsOf(text), PAGE_PATTERNS));
+    found.push(...violations(path, text, NAME_PATTERNS));
+  }
   return found;
 }
 

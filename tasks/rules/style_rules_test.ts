@@ -77,6 +77,25 @@ Deno.test("style: similar valid sentences are not reported", () => {
   ) assert.deepEqual(linesOf(text), [], text);
 });
 
+Deno.test("style: a declaration is named by what it holds", () => {
+  for (
+    const line of [
+      "const told = 1;",
+      "let is_heard = false;",
+      "using heard = room.subscribe();",
+      "function toldBy(text: string) {}",
+      "interface Unheard {}",
+      "class ToldTails {}",
+      "type ErrSaid = string;",
+      "const SAID_BYTES = 1;",
+    ]
+  ) assert.equal(checkStyle("shared/a.ts", line).length, 1, line);
+  assert.equal(checkStyle("sdk/a.py", "def heard(self) -> None:").length, 1);
+  for (const line of ["const household = 1;", "const { heard } = answer;", "answer.said;"]) {
+    assert.deepEqual(checkStyle("shared/a.ts", line), [], line);
+  }
+});
+
 Deno.test("style: a sentence of more than 45 words is found, and code, links and cells are not counted", () => {
   const words = (count: number) => Array(count).fill("word").join(" ");
   const long = `A line.\n\n- ${words(23)}\n  ${words(23)}. The next one.\n`;

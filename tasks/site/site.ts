@@ -103,7 +103,7 @@ async function build(base: string, out: string): Promise<void> {
 }
 
 if (import.meta.main) {
-  const asked = readArguments(Deno.args);
+  const args = readArguments(Deno.args);
   const files = await listFiles([""]);
   const forgotten = navigationProblems(files.filter((file) => file.endsWith(".md")));
   if (forgotten.length > 0) exitWith(forgotten, "");
@@ -113,8 +113,8 @@ if (import.meta.main) {
   await lock.lock(true);
   const sources = await readSources(files);
   await prepare(sources);
-  const out = asked.check ? `${CACHE}/out` : `${ROOT}dist/site`;
-  await build(asked.base, out);
+  const out = args.check ? `${CACHE}/out` : `${ROOT}dist/site`;
+  await build(args.base, out);
   await writeMarkdown(sources, out);
   console.log(`${PAGES.length} pages in ${out}`);
 }

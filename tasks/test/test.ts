@@ -14,14 +14,14 @@ import { LONGEST, OTHER_TASKS, tiersOf } from "./tiers.ts";
 /** Python's output is shown at the end, in one piece; otherwise the two outputs would be mixed. */
 async function runQuiet(): Promise<TestTotals> {
   const { test } = tiersOf(await sourceModules());
-  let said = "";
+  let output = "";
   const [totals, python] = await Promise.all([
     runTests(await testModules(test, (files) => longestFirst(files, LONGEST, quietGroups)), {
       with_nats: false,
     }),
-    pytestSdk(Deno.env.has("CI"), (text) => said += text),
+    pytestSdk(Deno.env.has("CI"), (text) => output += text),
   ]);
-  show(said);
+  show(output);
   return addTotals([totals, python]);
 }
 

@@ -58,14 +58,14 @@ async function readArguments(args: readonly string[]) {
 }
 
 if (import.meta.main) {
-  const asked = await readArguments(Deno.args).catch((error: Error) => {
+  const args = await readArguments(Deno.args).catch((error: Error) => {
     console.error(`${error.message}\n${USAGE}`);
     Deno.exit(2);
   });
-  const loops = asked.is_loaded ? navigator.hardwareConcurrency : 0;
+  const loops = args.is_loaded ? navigator.hardwareConcurrency : 0;
   const load = Array.from({ length: loops }, () => new Worker(BUSY_LOOP, { type: "module" }));
   let is_failed = false;
-  for (const file of asked.files) is_failed = await runFile(file, asked.times) || is_failed;
+  for (const file of args.files) is_failed = await runFile(file, args.times) || is_failed;
   for (const loop of load) loop.terminate();
   Deno.exit(is_failed ? 1 : 0);
 }

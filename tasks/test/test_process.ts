@@ -76,7 +76,7 @@ function endWhenSilent(
   { name, child }: TestProcess,
   print: (text: string) => void,
   { silence_ms, end_ms }: Waits,
-): { heard: () => void; stop: () => void } {
+): { onOutput: () => void; stop: () => void } {
   let timer: ReturnType<typeof setTimeout>;
   let isOver = false;
   const ask = () => {
@@ -93,7 +93,7 @@ function endWhenSilent(
   };
   timer = setTimeout(ask, silence_ms);
   return {
-    heard() {
+    onOutput() {
       if (isOver) return;
       clearTimeout(timer);
       timer = setTimeout(ask, silence_ms);
@@ -115,7 +115,7 @@ export async function followTests(
   const silence = endWhenSilent(program, print, waits);
   let output = "";
   const show = (text: string) => {
-    silence.heard();
+    silence.onOutput();
     print(text);
   };
   const keep = (text: string) => {

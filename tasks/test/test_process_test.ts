@@ -30,12 +30,12 @@ async function follow(
 const LONG_MS = 600_000;
 
 Deno.test("the output keeps stdout and shows both streams", async () => {
-  const said = await follow("sh", ["-c", "echo one; echo two >&2; exit 3"], LONG_MS);
-  assert.equal(said.success, false);
-  assert.equal(said.output, "one\n");
-  assert.match(said.printed, /one\n/);
-  assert.match(said.printed, /two\n/);
-  assert.doesNotMatch(said.printed, /FAIL/);
+  const ran = await follow("sh", ["-c", "echo one; echo two >&2; exit 3"], LONG_MS);
+  assert.equal(ran.success, false);
+  assert.equal(ran.output, "one\n");
+  assert.match(ran.printed, /one\n/);
+  assert.match(ran.printed, /two\n/);
+  assert.doesNotMatch(ran.printed, /FAIL/);
 });
 
 Deno.test("a silent run of deno test names the test that does not end", async () => {
@@ -68,22 +68,22 @@ Deno.test("a silent run of deno test names the test that does not end", async ()
 });
 
 Deno.test("a program that does not end by SIGINT is killed", async () => {
-  const said = await follow("sh", ["-c", "trap '' INT; while :; do sleep 0.1; done"], 300);
-  assert.equal(said.success, false);
-  assert.match(said.printed, /did not end by SIGINT/);
-  assert.match(said.printed, /was ended by SIGKILL/);
+  const ran = await follow("sh", ["-c", "trap '' INT; while :; do sleep 0.1; done"], 300);
+  assert.equal(ran.success, false);
+  assert.match(ran.printed, /did not end by SIGINT/);
+  assert.match(ran.printed, /was ended by SIGKILL/);
 });
 
 Deno.test("a process that is left behind does not block the run", async () => {
-  const said = await follow("sh", ["-c", "sleep 60 & echo $!"], LONG_MS);
-  assert.equal(said.success, true);
-  assert.match(said.printed, /has left processes behind/);
-  Deno.kill(Number(said.output), "SIGKILL");
+  const ran = await follow("sh", ["-c", "sleep 60 & echo $!"], LONG_MS);
+  assert.equal(ran.success, true);
+  assert.match(ran.printed, /has left processes behind/);
+  Deno.kill(Number(ran.output), "SIGKILL");
 });
 
 Deno.test("output after a program's end does not start another wait", async () => {
   // The test runner reports a wait that outlives this test as a leaked timer.
-  const said = await follow("sh", ["-c", "(sleep 0.2; echo late) &"], LONG_MS);
-  assert.equal(said.success, true);
-  assert.equal(said.output, "late\n");
+  const ran = await follow("sh", ["-c", "(sleep 0.2; echo late) &"], LONG_MS);
+  assert.equal(ran.success, true);
+  assert.equal(ran.output, "late\n");
 });

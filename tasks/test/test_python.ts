@@ -103,8 +103,8 @@ const MISSING = `${PYTHON} 3.10 or newer with venv is missing (Debian: python3 p
 
 /** Creates the environment; the totals with which a run ends if that is not possible. */
 async function prepare(in_ci: boolean, print: Print): Promise<TestTotals | undefined> {
-  const asked = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))";
-  if (!(await run(print, PYTHON, ["-c", asked])).success) {
+  const program = "import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 10))";
+  if (!(await run(print, PYTHON, ["-c", program])).success) {
     print(`${in_ci ? MISSING : `SKIPPED the tests of the Python SDK: ${MISSING}`}\n`);
     return { passed: 0, failed: in_ci ? 1 : 0 };
   }

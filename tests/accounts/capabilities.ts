@@ -44,14 +44,14 @@ const commands: Capability = async ({ url, issuer }) => {
 const durable: Capability = async (world) => {
   await using ann = await world.connect(0, "ann");
   await using bob = await world.connect(1, "bob");
-  await using heard = bob.room("kept-1").subscribe();
-  await heard.ready;
+  await using subscription = bob.room("kept-1").subscribe();
+  await subscription.ready;
   for (let n = 0; n < 5; n++) {
     await ann.room("kept-1").publish("t", { n }, { message_id: `m${n}` });
     await ann.room("few-1").publish("t", { n });
   }
   let count = 0;
-  for await (const _ of heard) if (++count === 5) break;
+  for await (const _ of subscription) if (++count === 5) break;
   const { messages } = await history(bob.room("kept-1"), { limit: 3 });
   assert.equal(messages.length, 3);
   const few = async () => (await history(bob.room("few-1"), { limit: 10 })).messages.length;
@@ -134,10 +134,10 @@ const http: Capability = async (world) => {
       ...{ url, token: await world.issuer.tokenFor(), webSocket: HttpSocket },
     });
     assert.equal(bus.welcome.node_id, "shield-0");
-    await using heard = bus.room("lobby").subscribe();
-    await heard.ready;
+    await using messages = bus.room("lobby").subscribe();
+    await messages.ready;
     await bus.room("lobby").publish("t", 1);
-    assert.equal((await heard.next()).value?.json(), 1);
+    assert.equal((await messages.next()).value?.json(), 1);
   }
   held.resolve(new Response());
   await proxy.shutdown();
@@ -162,10 +162,10 @@ const membership: Capability = async (world) => {
 
 /** Hooks are called for messages and members. */
 const hooks: Capability = async (world) => {
-  const told = () => world.receiver.taken.map(({ body }) => body.type);
-  await until("the hook is called for members", () => told().includes("member.left"));
+  const called = () => world.receiver.taken.map(({ body }) => body.type);
+  await until("the hook is called for members", () => called().includes("member.left"));
   await publish(world, 0, "hooked-1", { type: "order", data: { n: 1 } });
-  await until("the hook is called for messages", () => told().includes("room.message"));
+  await until("the hook is called for messages", () => called().includes("room.message"));
   assert.deepEqual(world.receiver.problems, []);
 };
 
@@ -289,9 +289,9 @@ const backend: Capability = async (world) => {
     inboxPrefix: "_INBOX_BACKEND",
   });
   try {
-    const heard: string[] = [];
+    const received: string[] = [];
     connection.subscribe("in.t.acme.r.*", {
-      callback: (_, { subject }) => void heard.push(subject),
+      callback: (_, { subject }) => void received.push(subject),
     });
     await connection.flush();
     const ask = async (verb: string, body: object) => {
@@ -302,8 +302,8 @@ const backend: Capability = async (world) => {
       const answer = await connection.request(`api.t.acme.r.lobby.${verb}`, text, options);
       return answer.string();
     };
-    const said = await ask("publish", { type: "paid", data: { n: 1 } });
-    await until(`a publish is received: ${said}`, () => heard.includes("in.t.acme.r.lobby"));
+    const answer = await ask("publish", { type: "paid", data: { n: 1 } });
+    await until(`a publish is received: ${answer}`, () => received.includes("in.t.acme.r.lobby"));
     assert.match(await ask("command", { name: "room.get", data: { key: "k" } }), /"code"/);
   } finally {
     await connection.close();
@@ -330,9 +330,9 @@ const administration: Capability = async (world) => {
     });
     // Some answers have no end.
     if (response.ok) await response.body?.cancel();
-    const said = response.ok ? "" : await response.text();
+    const problem = response.ok ? "" : await response.text();
     const expected = OTHERS_THAN[request.template] ?? request.status;
-    assert.equal(response.status, expected, `${request.method} ${path}: ${said}`);
+    assert.equal(response.status, expected, `${request.method} ${path}: ${problem}`);
   }
 };
 
@@ -354,8 +354,8 @@ const stores: Capability = async (world) => {
 /** A stopping Shield hands its connections to the other one, and a Brain hands over its rooms. */
 const moving: Capability = async (world) => {
   await using ann = await world.connect(0, "ann");
-  await using heard = ann.room("lobby").subscribe({ presence: true });
-  await heard.ready;
+  await using messages = ann.room("lobby").subscribe({ presence: true });
+  await messages.ready;
   await world.brains[0].stop();
   await ann.room("lobby").command("room.set", { key: "after", value: 1 });
   const { status } = await (await world.admin(1)).ask("POST", "/v1/drain", { node_id: "shield-0" });

@@ -104,7 +104,7 @@ async function disconnect(cluster: AdminCluster): Promise<void> {
 }
 
 /** The next message's id. */
-async function heard(client: RawClient): Promise<string> {
+async function nextId(client: RawClient): Promise<string> {
   for (;;) {
     const frame = await client.json();
     if (frame.op === "msg" && frame.type === "t") return frame.message_id;
@@ -133,7 +133,7 @@ async function why(cluster: AdminCluster): Promise<void> {
   using bob = await connect(cluster, two, { sub: "hears" });
   for (const client of [ann, bob]) await ask(client, { op: "sub", room: "hall" });
   await publish(ann, "one");
-  assert.equal(await heard(bob), "one");
+  assert.equal(await nextId(bob), "one");
   const { messages, connections, ledgers } = await admin.read("/v1/why?message_id=one&user=hears");
   const nodes = messages[0].heard.map(({ node_id }: Row) => node_id);
   assert.deepEqual(nodes.toSorted(), [first, second].toSorted());

@@ -63,12 +63,12 @@ async function arqOf(bus: TestBus, tenant = "default") {
   const own = ["--admin-url", bus.admin_url, "--token", token];
   return async (...args: string[]) => {
     const io = diskIo(Deno.cwd());
-    let said = "";
+    let output = "";
     const code = await runProgram(io, ["room", ...args, ...own]).catch((error) => {
-      said = explain(error);
+      output = explain(error);
       return exitCodeOf(error);
     });
-    return { code, stdout: io.stdout.text(), stderr: io.stderr.text() + said };
+    return { code, stdout: io.stdout.text(), stderr: io.stderr.text() + output };
   };
 }
 
@@ -80,8 +80,8 @@ Deno.test("a room is verified from its first entry, and shown as it was at any",
   assert.equal(verified.code, 0, verified.stderr);
   assert.match(verified.stdout, /^count-1: 10 entries from the first to entry 10 by 1 program/);
   assert.match(verified.stdout, /, past \d snapshots?: the same\nstate +[0-9a-f]{64}\nchain /);
-  const told = JSON.parse((await arq("verify", "count-1", "--json")).stdout);
-  assert.deepEqual([told.same, told.begin, told.offset, told.differs], [true, 0, 10, null]);
+  const answer = JSON.parse((await arq("verify", "count-1", "--json")).stdout);
+  assert.deepEqual([answer.same, answer.begin, answer.offset, answer.differs], [true, 0, 10, null]);
   for (const [offset, total] of [[1, "1"], [4, "10"], [7, "28"], [10, "45"]] as const) {
     const { stdout, stderr } = await arq("at", ...PLACE, "--offset", String(offset));
     assert.equal(stdout, `total = ${total}\n`, stderr);
@@ -91,7 +91,7 @@ Deno.test("a room is verified from its first entry, and shown as it was at any",
   assert.deepEqual([now.offset, now.values, now.chain], [
     10,
     { total: "45", "user/tester": "45" },
-    told.chain,
+    answer.chain,
   ]);
   assert.equal((await arq("at", "count-1", "--offset", "0")).stdout, "");
   assert.equal((await arq("at", "count-1", "--prefix", "x")).stdout, "");
@@ -131,8 +131,8 @@ Deno.test("what cannot be folded is reported, with the reason", async () => {
 /** Calls a room, forks it, and calls the fork. */
 async function forked(bus: TestBus, arq: Awaited<ReturnType<typeof arqOf>>): Promise<void> {
   await count(bus, "count-1");
-  const told = await arq("fork", "count-1", "--to", "count-2", "--at", "6");
-  assert.equal(told.stdout, "count-2 begins after entry 6 of count-1\n", told.stderr);
+  const output = await arq("fork", "count-1", "--to", "count-2", "--at", "6");
+  assert.equal(output.stdout, "count-2 begins after entry 6 of count-1\n", output.stderr);
   assert.equal((await arq("at", "count-2", "--prefix", "total")).stdout, "total = 21\n");
   await count(bus, "count-2");
 }

@@ -170,16 +170,16 @@ async function bans(world: World): Promise<void> {
 async function publishes(world: World): Promise<void> {
   const { admin, issuer, one } = world;
   using ann = await join(world, "ann", ["kept-1", "lobby"]);
-  const said = { type: "notice", data: { text: "<b>hello</b>" } };
-  const answer = await admin.ask("POST", `${KEPT}/messages`, said);
+  const message = { type: "notice", data: { text: "<b>hello</b>" } };
+  const answer = await admin.ask("POST", `${KEPT}/messages`, message);
   assert.equal(answer.status, 200, JSON.stringify(answer.body));
-  const heard = await next(ann, ({ op, type }) => op === "msg" && type === "notice");
-  assert.deepEqual([heard.data, heard.sender, heard.offset], [
-    said.data,
+  const received = await next(ann, ({ op, type }) => op === "msg" && type === "notice");
+  assert.deepEqual([received.data, received.sender, received.offset], [
+    message.data,
     "root",
     answer.body.offset,
   ]);
-  assert.equal(heard.headers["x-arqon-admin"], "acme", "who hears it knows what it is");
+  assert.equal(received.headers["x-arqon-admin"], "acme", "who hears it knows what it is");
   assert.equal(answer.body.epoch, (await admin.read(KEPT)).stored.epoch);
   const data = { base64: "AQID" };
   const plain = { type: "note", data, content_type: "application/octet-stream" };
@@ -203,9 +203,9 @@ async function publishes(world: World): Promise<void> {
   const grants = [{ room: "kept-*", actions: ["publish"] }];
   const token = await issuer.tokenFor({ role: "admin", sub: "narrow", grants });
   const narrow = new AdminClient(one.ready.admin_url ?? "", token);
-  const refused = await narrow.ask("POST", "/v1/rooms/acme/lobby/messages", said);
+  const refused = await narrow.ask("POST", "/v1/rooms/acme/lobby/messages", message);
   assert.deepEqual([refused.status, refused.body.reason], [403, "not-granted"]);
-  assert.equal((await narrow.ask("POST", `${KEPT}/messages`, said)).status, 200);
+  assert.equal((await narrow.ask("POST", `${KEPT}/messages`, message)).status, 200);
   const admin_url = one.ready.admin_url ?? "";
   const operator = { admin_url, tokenFor: () => issuer.tokenFor({ role: "admin", sub: "root" }) };
   await enforce(operator, "bad_words", { tenant: "acme", name: "words", room: "lobby" });

@@ -225,8 +225,8 @@ Deno.test("another tenant's connection is not found, and not ended", async () =>
     const there = await acme.client.ask(method, `/v1/connections/${foreign}`);
     const nowhere = await acme.client.ask(method, "/v1/connections/c-none");
     assert.equal(there.status, 404);
-    const said = JSON.stringify(there.body).replaceAll(foreign, "c-none");
-    assert.deepEqual(JSON.parse(said), nowhere.body, "as if there were none");
+    const shown = JSON.stringify(there.body).replaceAll(foreign, "c-none");
+    assert.deepEqual(JSON.parse(shown), nowhere.body, "as if there were none");
   }
   const path = `/v1/connections/${await idOf("acme")}`;
   assert.equal((await acme.client.read(path)).tenant_id, "acme");

@@ -114,8 +114,8 @@ Deno.test("what an admin follows ends once the admin's token is revoked, also wh
     return reader;
   }));
   const revoked = { tenant: "default", user: "mal" };
-  const said = await send(`${bus.admin_url}/v1/revocations`, root!, "POST", revoked);
-  assert.equal(said.status, 200, await said.text());
+  const answer = await send(`${bus.admin_url}/v1/revocations`, root!, "POST", revoked);
+  assert.equal(answer.status, 200, await answer.text());
   for (const [at, reader] of readers.entries()) {
     let ended = false;
     while (!ended) ended = (await reader.read()).done;

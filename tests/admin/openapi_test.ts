@@ -45,14 +45,14 @@ Deno.test("every route that answers is described, and nothing else is", async ()
 
 Deno.test("each path documents whether it requires an operator of the whole bus, as in its table", async () => {
   await using bus = await startLocalBus();
-  const { operations } = await describedBy(bus.admin_url);
-  const said = new Map(operations.map((one) => [one.route, one]));
+  const described = await describedBy(bus.admin_url);
+  const operations = new Map(described.operations.map((one) => [one.route, one]));
   for (const { method, template, scope } of listedRoutes(SHIELD_CAPABILITIES)) {
-    const operation = said.get(`${method} ${template}`);
+    const operation = operations.get(`${method} ${template}`);
     assert.equal(operation?.["x-arqon-scope"], scope, `${method} ${template}`);
     assert.equal(/^Bus-wide/.test(operation?.description ?? ""), scope === "bus");
   }
-  const scopeOf = (name: string) => said.get(name)?.["x-arqon-scope"];
+  const scopeOf = (name: string) => operations.get(name)?.["x-arqon-scope"];
   const bus_wide = ["GET /v1/cluster", "POST /v1/drain", "PUT /v1/log", "PUT /v1/schemas/{schema}"];
   for (const name of [...bus_wide, "GET /v1/status", "GET /v1/limits", "GET /v1/log"]) {
     assert.equal(scopeOf(name), "bus", name);

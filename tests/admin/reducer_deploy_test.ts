@@ -245,9 +245,9 @@ count-2: 2 entries, the same
 2 rooms, 7 entries, 3 differences
 `,
   );
-  const told = await deploy("--dry-run", "--json", "--max-differences", "3");
-  assert.equal(told.code, 0, told.stderr);
-  const [room] = told.stdout.split("\n").map((line) => JSON.parse(line || "null"));
+  const output = await deploy("--dry-run", "--json", "--max-differences", "3");
+  assert.equal(output.code, 0, output.stderr);
+  const [room] = output.stdout.split("\n").map((line) => JSON.parse(line || "null"));
   assert.deepEqual([room.room, room.forbidden], ["count-1", 2]);
   assert.deepEqual(room.forbidden_calls[0], {
     ...{ command: "add", code: 400, entries: 1, first: 2 },
@@ -256,8 +256,8 @@ count-2: 2 entries, the same
   // The bus behaves as the command says.
   assert.equal((await deploy("--yes", "--max-differences", "3")).code, 0);
   await found("forbidden", async () => {
-    const asked = two!.call("add", 50);
-    return await asked.then(() => undefined, (error) => {
+    const pending = two!.call("add", 50);
+    return await pending.then(() => undefined, (error) => {
       assert.match(String(error), /data: expected at most 10, found 50/);
       return true;
     });

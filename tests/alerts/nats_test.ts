@@ -145,8 +145,8 @@ const STORED: readonly Row<Natted>[] = [{
   async breaks(stage) {
     for (const tenant of ["acme", "loose"]) assert.equal(await store(stage, tenant), 200);
     return async () => {
-      const said = await runAsOperator(stage, ["tenant", "delete", "acme", "--yes"]);
-      assert.match(said, /exit code 0/);
+      const output = await runAsOperator(stage, ["tenant", "delete", "acme", "--yes"]);
+      assert.match(output, /exit code 0/);
       await using outside = await operator(stage.nats.url);
       for await (const { config: { name } } of outside.streams.list()) {
         if (/^LOG_.*acme/.test(name)) await outside.streams.delete(name);

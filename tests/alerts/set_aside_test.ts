@@ -20,8 +20,8 @@ const ROWS: readonly Row<Deadly>[] = [{
     return async () => {
       stage.receiver.answer = () => undefined;
       const words = ["schedule", "resume", "deadly", "--tenant", "default"];
-      const said = await runAsOperator(stage, words);
-      assert.match(said, /exit code 0/);
+      const output = await runAsOperator(stage, words);
+      assert.match(output, /exit code 0/);
     };
   },
   says: /`arq schedule resume ID --tenant TENANT`/,

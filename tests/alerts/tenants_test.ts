@@ -83,8 +83,8 @@ const POLICIES: readonly Row<LocalStage>[] = [{
     await deploy(stage, "slow", module("(i32.const 0)"));
     const { stop } = await judged(stage, "slow", module(spins(10_000_000)));
     return async () => {
-      const said = await runAsOperator(stage, ["policy", "rollback", "--tenant", "slow"]);
-      assert.match(said, /exit code 0/);
+      const output = await runAsOperator(stage, ["policy", "rollback", "--tenant", "slow"]);
+      assert.match(output, /exit code 0/);
       await stop();
     };
   },
@@ -143,8 +143,8 @@ const WEDGED: readonly (readonly Row<LocalStage>[])[] = [[{
   async breaks(stage) {
     return async () => {
       const sha256 = stage.words["SHA256"] ?? "";
-      const said = await runAsOperator(stage, ["policy", "release", sha256]);
-      assert.match(said, /exit code 0/);
+      const output = await runAsOperator(stage, ["policy", "release", sha256]);
+      assert.match(output, /exit code 0/);
     };
   },
   says: /`arq policy release SHA256`/,
@@ -187,8 +187,8 @@ const DATA: readonly Row<LocalStage>[] = [{
     const token = await stage.bus.tokenFor({ tenant: "full" });
     return async () => {
       for (const room of ["r0", "r1", "r2"]) {
-        const said = await runAsOperator({ ...stage, token }, ["room", "delete", room, "k"]);
-        assert.match(said, /exit code 0/);
+        const output = await runAsOperator({ ...stage, token }, ["room", "delete", room, "k"]);
+        assert.match(output, /exit code 0/);
       }
     };
   },

@@ -95,20 +95,20 @@ async function inPipe(
     stderr: "piped",
   }).spawn();
   const timer = setTimeout(() => child.kill("SIGKILL"), WAIT_MS);
-  const said = { stdout: "", stderr: "" };
+  const output = { stdout: "", stderr: "" };
   const left = [...steps];
   const read = async (name: "stdout" | "stderr") => {
     for await (const text of child[name].pipeThrough(new TextDecoderStream())) {
-      said[name] += text;
+      output[name] += text;
       const step = left[0];
-      if (step === undefined || !said[name].includes(step.until)) continue;
+      if (step === undefined || !output[name].includes(step.until)) continue;
       left.shift();
       if (step.send === CTRL_C) child.kill("SIGINT");
     }
   };
   try {
     const [{ code }] = await Promise.all([child.status, read("stdout"), read("stderr")]);
-    return { ...said, code, waits_for: left[0]?.until };
+    return { ...output, code, waits_for: left[0]?.until };
   } finally {
     clearTimeout(timer);
   }

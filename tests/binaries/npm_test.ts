@@ -21,11 +21,11 @@ async function developmentBus(tool: Tool, cwd: string, node: string): Promise<vo
     stdout: "piped",
     stderr: "null",
   }).spawn();
-  let said = "";
+  let output = "";
   for await (const text of child.stdout.pipeThrough(new TextDecoderStream())) {
-    said += text;
-    if (!said.includes("\n")) continue;
-    const { url, token } = JSON.parse(said) as { url: string; token: string };
+    output += text;
+    if (!output.includes("\n")) continue;
+    const { url, token } = JSON.parse(output) as { url: string; token: string };
     const message = ["pub", "den", "hello", "--url", url, "--token", token];
     const { code, stderr } = await run([...tool.command, ...message], { cwd, env: offline(cwd) });
     assert.equal(code, 0, stderr);

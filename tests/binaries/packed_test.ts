@@ -89,8 +89,8 @@ Deno.test("packed servers outside of the checkout run policies and serve the con
   for (const [length, wanted] of [[10, 200], [20_000, 413]] as const) {
     const body = JSON.stringify({ type: "chat", data: "x".repeat(length) });
     const answer = await fetch(`${url}/v1/rooms/den/messages`, { method: "POST", headers, body });
-    const said = await answer.text();
-    assert.equal(answer.status, wanted, said);
-    if (wanted === 413) assert.match(said, /at most 16384 here/);
+    const output = await answer.text();
+    assert.equal(answer.status, wanted, output);
+    if (wanted === 413) assert.match(output, /at most 16384 here/);
   }
 });

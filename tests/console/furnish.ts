@@ -43,8 +43,8 @@ async function fill({ bus, admin }: World): Promise<void> {
       },
       body: body === undefined ? null : is_bytes ? body : JSON.stringify(body),
     });
-    const said = await response.text();
-    assert.ok(response.ok, `${method} ${path}: ${said}`);
+    const answered = await response.text();
+    assert.ok(response.ok, `${method} ${path}: ${answered}`);
   }
 }
 

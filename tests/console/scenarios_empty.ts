@@ -32,8 +32,8 @@ async function offPages(world: World, config: string): Promise<Record<string, st
     const query = new URLSearchParams({ page: link });
     await page.goto(`${bus.admin_url}/console/?${query}${link}`, { waitUntil: "networkidle" });
     assert.deepEqual(await page.locator("[role=alert]:visible").allInnerTexts(), [], link);
-    const said = page.getByText("switched off in the configuration. Set");
-    const parts = await said.locator("code:last-child").allInnerTexts();
+    const notice = page.getByText("switched off in the configuration. Set");
+    const parts = await notice.locator("code:last-child").allInnerTexts();
     if (parts.length > 0) off[link] = parts.join();
   }
   return off;

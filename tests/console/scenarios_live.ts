@@ -131,8 +131,8 @@ const tails: Scenario = {
   async run(world) {
     await using alice = await dial(world, "tail", "alice");
     const room = alice.room("news");
-    const heard = room.subscribe();
-    await heard.ready;
+    const messages = room.subscribe();
+    await messages.ready;
     await using console = await openConsole(world, { at: "#/rooms/tail/news" });
     const { page } = console;
     await page.getByRole("button", { name: "Start tail" }).click();

@@ -67,14 +67,14 @@ const journal: Scenario = {
     const { page } = console;
     await page.getByText("the newest 1,000 are shown").waitFor();
     const row = page.locator("main tbody tr");
-    const said = row.filter({ hasText: "noted" });
-    await said.filter({ hasText: "ann<b>" }).filter({ hasText: "allowed" }).waitFor();
-    await said.getByRole("button", { name: /^Open/ }).click();
+    const noted = row.filter({ hasText: "noted" });
+    await noted.filter({ hasText: "ann<b>" }).filter({ hasText: "allowed" }).waitFor();
+    await noted.getByRole("button", { name: /^Open/ }).click();
     const opened = page.getByRole("region", { name: /^Decision/ });
     await opened.getByText('"remote_ip": "127.0.0.1"').waitFor();
     await opened.getByRole("link", { name: "Life of this message" }).waitFor();
     await page.getByRole("combobox", { name: "Outcome" }).selectOption("refused");
-    await said.waitFor({ state: "detached" });
+    await noted.waitFor({ state: "detached" });
     await row.filter({ hasText: "400 invalid-room" }).waitFor();
   },
 };

@@ -16,8 +16,8 @@ const plays: Scenario = {
     const of = (user: string, role: "user" | "admin") =>
       world.bus.tokenFor({ tenant: TENANT, user, role });
     await using ann = await connect({ url: world.bus.url, token: await of("ann", "user") });
-    const heard: string[] = [];
-    const listening = ann.room("hall").listen((message) => void heard.push(message.text()), {
+    const received: string[] = [];
+    const listening = ann.room("hall").listen((message) => void received.push(message.text()), {
       ...{ presence: true, member_meta: { mood: HOSTILE } },
     });
     await listening.ready;
@@ -43,7 +43,7 @@ const plays: Scenario = {
     const verdicts = page.getByRole("region", { name: "Verdicts" }).locator("tbody tr");
     await say("hello");
     await tail.getByText("hello").first().waitFor();
-    await until("ann receives it", () => heard.length === 1);
+    await until("ann receives it", () => received.length === 1);
     await verdicts.filter({ hasText: "words allows" }).waitFor();
     await say("malware");
     await publish.getByRole("alert").getByText("Message blocked by policy").waitFor();
@@ -52,7 +52,7 @@ const plays: Scenario = {
     await refused.getByRole("button", { name: /^Open/ }).click();
     await page.getByRole("region", { name: /^Decision / }).getByText("policy-rejected").first()
       .waitFor();
-    assert.equal(heard.length, 1, "a refused message was delivered");
+    assert.equal(received.length, 1, "a refused message was delivered");
     listening.close();
     await people.getByText("0 members.").waitFor();
     assert.equal(await page.evaluate("typeof globalThis.hacked"), "undefined", "a script ran");

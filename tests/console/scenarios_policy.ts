@@ -10,13 +10,13 @@ import type { Scenario, World } from "./world.ts";
 /** Folder of the built example policies. */
 export const BUILT: string = new URL("../../policies/build/", import.meta.url).pathname;
 const TENANT = "judged";
-const SAID = ["hello", "malware", "good evening"];
+const TEXTS = ["hello", "malware", "good evening"];
 
 /** A tenant whose policy has decided about three messages, which are in the journal. */
 export async function decided(world: World, tenant: string): Promise<void> {
   await enforce(world.bus, "bad_words", { tenant, name: "words" });
   using ann = await client(world, { tenant, user: "ann" });
-  for (const [at, text] of SAID.entries()) {
+  for (const [at, text] of TEXTS.entries()) {
     ann.send({ op: "pub", room: "lobby", type: "chat", data: { text }, id: at + 1 });
     await ann.json();
   }
@@ -24,7 +24,7 @@ export async function decided(world: World, tenant: string): Promise<void> {
     const path = `/v1/journal?tenant=${tenant}&policy=words`;
     const token = { authorization: `Bearer ${world.admin}` };
     const answer = await fetch(`${world.bus.admin_url}${path}`, { headers: token });
-    return (await answer.text()).trimEnd().split("\n").length > SAID.length;
+    return (await answer.text()).trimEnd().split("\n").length > TEXTS.length;
   });
 }
 

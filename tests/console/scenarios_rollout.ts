@@ -15,12 +15,12 @@ const STEPS = { canary: 0.5, for_ms: 3_600_000, abort_if: ["fuel_p99>100x", "ref
 
 async function begin(ask: Ask): Promise<void> {
   const body = await rolloutBody(ask, TENANT, await upload(ask, BAD_RULE), STEPS);
-  const { status, body: said } = await ask("POST", `rollouts/${TENANT}`, body);
-  assert.equal(status, 200, JSON.stringify(said));
+  const { status, body: answer } = await ask("POST", `rollouts/${TENANT}`, body);
+  assert.equal(status, 200, JSON.stringify(answer));
 }
 
 /** Resolves once the page shows this state of the rollout, and the commands that it then accepts. */
-async function isSaid(page: Page, state: string, orders: readonly string[]): Promise<void> {
+async function showsState(page: Page, state: string, orders: readonly string[]): Promise<void> {
   const about = page.getByRole("region", { name: "Rollout", exact: true });
   await about.locator(".badge").filter({ hasText: state }).waitFor();
   const shown = await page.locator(".page-head .actions button:visible").allInnerTexts();
@@ -29,7 +29,7 @@ async function isSaid(page: Page, state: string, orders: readonly string[]): Pro
 
 async function watched(page: Page, traffic: Traffic): Promise<void> {
   await page.getByRole("link", { name: TENANT, exact: true }).click();
-  await isSaid(page, "running", ["Pause", "Abort…"]);
+  await showsState(page, "running", ["Pause", "Abort…"]);
   const row = (name: string) => page.getByRole("region", { name, exact: true }).locator("tbody tr");
   await row("Counts").filter({ hasText: "rule" }).waitFor();
   await row("Shields").filter({ hasText: "runs it" }).waitFor();
@@ -37,12 +37,12 @@ async function watched(page: Page, traffic: Traffic): Promise<void> {
     ...["running", "to come", "to come"],
   ]);
   await page.getByRole("button", { name: "Pause" }).click();
-  await isSaid(page, "paused", ["Resume", "Abort…"]);
+  await showsState(page, "paused", ["Resume", "Abort…"]);
   await page.getByRole("button", { name: "Resume" }).click();
-  await isSaid(page, "running", ["Pause", "Abort…"]);
+  await showsState(page, "running", ["Pause", "Abort…"]);
   // Only the new version refuses the following messages: the page detects it automatically.
   traffic.texts = ["abc7"];
-  await isSaid(page, "returned", []);
+  await showsState(page, "returned", []);
   await row("Conditions").filter({ hasText: "refused>=10" }).getByText("violated by rule")
     .waitFor();
   await row("Conditions").filter({ hasText: "fuel_p99>100x" }).getByText("held").waitFor();
@@ -54,11 +54,11 @@ async function aborted(page: Page, ask: Ask, traffic: Traffic): Promise<void> {
   traffic.texts = ["abc1"];
   await begin(ask);
   await page.getByRole("button", { name: "Refresh" }).click();
-  await isSaid(page, "running", ["Pause", "Abort…"]);
+  await showsState(page, "running", ["Pause", "Abort…"]);
   await page.getByRole("button", { name: "Abort…" }).click();
   await page.getByRole("dialog").getByRole("button", { name: "Abort rollout" }).click();
   await page.getByText("aborted by boss").waitFor();
-  await isSaid(page, "returned", []);
+  await showsState(page, "returned", []);
   const before = page.getByRole("region", { name: "Earlier rollouts" }).locator("tbody tr");
   await before.filter({ hasText: "refused>=10 was violated" }).waitFor();
 }

@@ -148,9 +148,9 @@ const publishes: Scenario = {
   name: "a test message goes to the room in the admin's name, as JSON, text and bytes",
   async run(world) {
     await using ann = await dial(world, "said", "ann");
-    const heard = ann.room("kept-b").subscribe();
-    await heard.ready;
-    const messages = heard[Symbol.asyncIterator]();
+    const subscription = ann.room("kept-b").subscribe();
+    await subscription.ready;
+    const messages = subscription[Symbol.asyncIterator]();
     await using console = await openConsole(world, {
       at: "#/rooms/said/kept-b",
       // Refusals also appear in the browser's console.

@@ -208,8 +208,8 @@ const otherName: Scenario = {
       const opened = await page.goto(`http://${REBOUND}:${port}/console/`);
       assert.equal(opened?.status(), 403);
       for (const path of ["/v1/openapi.json", "/v1/status", "/console/main.js"]) {
-        const asked = `fetch("${path}").then(async (it) => [it.status, (await it.json()).reason])`;
-        assert.deepEqual(await page.evaluate(asked), [403, "host-not-allowed"], path);
+        const script = `fetch("${path}").then(async (it) => [it.status, (await it.json()).reason])`;
+        assert.deepEqual(await page.evaluate(script), [403, "host-not-allowed"], path);
       }
       // The same listener answers by its own name.
       assert.equal((await page.goto(`${bus.admin_url}/console/`))?.status(), 200);

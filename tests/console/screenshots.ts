@@ -50,13 +50,13 @@ async function join(shields: readonly ServerProcess[], issuer: Issuer, at: numbe
   const token = await issuer.tokenFor({ ...claims, ...grants });
   const connection = await connect({ url, token, request_timeout_ms: 60_000 });
   const member_meta = { name, status: pick(["online", "away", "busy"], at) };
-  const heard = at % 12 === 0 && !("grants" in grants)
+  const subscription = at % 12 === 0 && !("grants" in grants)
     ? connection.room(room).subscribe({ presence: true, member_meta })
     : connection.room(room).subscribe();
-  await heard.ready;
+  await subscription.ready;
   (async () => {
     // Messages are consumed, so that nobody is a slow reader.
-    for await (const _ of heard);
+    for await (const _ of subscription);
   })().catch(() => {});
   return { connection, room };
 }
@@ -77,7 +77,7 @@ async function talk(
   for (let turn = 0; !over.aborted; turn++) {
     onTurn(turn);
     const wave = 1 + 0.6 * Math.sin(performance.now() / 22_000);
-    for (let said = 0; said < 5 * wave; said++) {
+    for (let count = 0; count < 5 * wave; count++) {
       const { connection, room } = pick(clients, at * 37);
       const data = { seq: at++, text: "All good here.", temperature_c: 18 + at % 9 };
       connection.room(room).publish("update", data).catch(() => {});

@@ -170,11 +170,11 @@ Deno.test("customers of two plans share a bus, receive nothing of each other, an
     await using acme = await open("acme");
     await using globex = await open("globex");
     const [free, pro] = [acme.room("chat-1"), globex.room("chat-1")];
-    const heard: string[] = [];
-    await pro.listen((message) => void heard.push(message.text())).ready;
+    const received: string[] = [];
+    await pro.listen((message) => void received.push(message.text())).ready;
     await free.publish("chat", "of acme");
     await pro.publish("chat", "of globex");
-    await until("globex receives its own message", () => heard.length > 0);
+    await until("globex receives its own message", () => received.length > 0);
     await until("the free plan's budget is used", async () => {
       const sent = Array.from({ length: 100 }, () => free.publish("chat", "more"));
       const results = await Promise.allSettled(sent);
@@ -183,8 +183,8 @@ Deno.test("customers of two plans share a bus, receive nothing of each other, an
       );
     });
     await pro.publish("chat", "on and on");
-    await until("globex continues", () => heard.length === 2);
-    assert.deepEqual(heard, ["of globex", "on and on"]);
+    await until("globex continues", () => received.length === 2);
+    assert.deepEqual(received, ["of globex", "on and on"]);
     // The token server's key makes no admins, and a customer's name cannot leave its folder.
     const forged = await token(folder, "app", "--tenant", "ops", "--role", "admin");
     const admin = ["--admin-url", bus.admin_url, "--token", forged];

@@ -21,7 +21,7 @@ export interface CrowdReport extends Disposable {
   /** Upgraded (101). They stay connected until the report is disposed. */
   readonly inside: number;
   /** Answered 503 with a Retry-After of at least a second. */
-  readonly told: number;
+  readonly refused: number;
   /** All others, by the beginning of their answer: a status line, or "cut" without any byte. */
   readonly others: Readonly<Record<string, number>>;
 }
@@ -56,18 +56,18 @@ export async function crowd(options: CrowdOptions): Promise<CrowdReport> {
     return socket;
   });
   const heads = await Promise.all(sockets.map(headOf));
-  let [inside, told] = [0, 0];
+  let [inside, refused] = [0, 0];
   const others: Record<string, number> = {};
   for (const head of heads) {
     if (head.startsWith("HTTP/1.1 101 ")) inside++;
-    else if (head.startsWith("HTTP/1.1 503 ") && /^retry-after: [1-9]/im.test(head)) told++;
+    else if (head.startsWith("HTTP/1.1 503 ") && /^retry-after: [1-9]/im.test(head)) refused++;
     else {
       const what = head.split("\r\n")[0] || "cut";
       others[what] = (others[what] ?? 0) + 1;
     }
   }
   return {
-    ...{ inside, told, others },
+    ...{ inside, refused, others },
     [Symbol.dispose]: () => sockets.forEach((socket) => socket.destroy()),
   };
 }

@@ -101,8 +101,8 @@ async function offlineAndReload(world: World): Promise<void> {
   await ann.context.setOffline(false);
   await until("ann is saved", async () => await state(ann) === "saved");
   const text = await agree(ann, ben);
-  for (const said of ["before. ", "ann offline. ", "ben online. "]) {
-    assert.ok(text.includes(said), text);
+  for (const typed of ["before. ", "ann offline. ", "ben online. "]) {
+    assert.ok(text.includes(typed), text);
   }
   await ben.page.reload();
   await ben.page.locator("#text:enabled").waitFor();

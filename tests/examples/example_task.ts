@@ -19,14 +19,14 @@ export async function startExample(
     stderr: "inherit",
   }).spawn();
   const reader = child.stdout.pipeThrough(new TextDecoderStream()).getReader();
-  let said = "";
-  while (!said.includes("\n")) {
+  let output = "";
+  while (!output.includes("\n")) {
     const { value, done } = await reader.read();
     if (done) throw new Error(`the example ${name} has ended`);
-    said += value;
+    output += value;
   }
   return {
-    url: said.trim(),
+    url: output.trim(),
     async [Symbol.asyncDispose]() {
       child.kill();
       await child.status;

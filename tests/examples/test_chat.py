@@ -123,8 +123,8 @@ def test_two_languages_exchange_messages_and_a_later_reader_gets_them(bus: Bus) 
         with join(PYTHON, "eve") as eve, join(TYPESCRIPT, "dan") as dan:
             for one, nick in ((eve, "eve"), (dan, "dan")):
                 one.sees("* ada is here", "* eve is here", "* dan is here")
-                said = [line for line in one.lines if "@" in line]
-                assert said == ["ada@ada> hello", "* bob@bob waves", "ada@ada> alone"], nick
+                shown = [line for line in one.lines if "@" in line]
+                assert shown == ["ada@ada> hello", "* bob@bob waves", "ada@ada> alone"], nick
             assert "* dan is here" in dan.leaves()
             eve.sees("* dan has left")
             assert "* dan has left" in eve.leaves()

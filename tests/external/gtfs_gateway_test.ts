@@ -150,9 +150,9 @@ Deno.test("the transit feed through a running gateway", async (t) => {
   await t.step("every feed passes byte for byte, unknown extensions and all", async () => {
     for (const [file, bytes] of all) {
       assert.equal((await send(client, bytes)).code, 0, file);
-      const heard = await watcher.frame();
-      assert(heard.kind === "msg");
-      assert.deepEqual(heard.envelope.event?.data, bytes, file);
+      const received = await watcher.frame();
+      assert(received.kind === "msg");
+      assert.deepEqual(received.envelope.event?.data, bytes, file);
     }
   });
 
@@ -170,8 +170,8 @@ Deno.test("the transit feed through a running gateway", async (t) => {
     const [bytes] = [...all.values()];
     assert.ok(bytes);
     assert.deepEqual(await post(bus, bytes), { status: 200, detail: "" });
-    const heard = await watcher.frame();
-    assert(heard.kind === "msg");
-    assert.deepEqual(heard.envelope.event?.data, bytes);
+    const received = await watcher.frame();
+    assert(received.kind === "msg");
+    assert.deepEqual(received.envelope.event?.data, bytes);
   });
 });

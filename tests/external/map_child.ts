@@ -119,7 +119,7 @@ async function played(
   await shows(page, expected);
   await shows(await openPage(browser, page_server.lines[0]!, problems), expected);
   assert.deepEqual(problems, []);
-  const count = (told: string) => terminal.lines.filter((line) => line.startsWith(told)).length;
+  const count = (start: string) => terminal.lines.filter((line) => line.startsWith(start)).length;
   await until("the terminal has every update", () => (
     Promise.resolve(count("vehicle ") === expected.updates)
   ));

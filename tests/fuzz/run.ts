@@ -63,7 +63,7 @@ async function runChild(
     stdout: "piped",
     stderr: "piped",
   }).spawn();
-  const said = new Response(child.stderr).text();
+  const errors = new Response(child.stderr).text();
   const batches: Batch[] = [];
   let failure: Ended["failure"];
   let hung = false;
@@ -88,7 +88,7 @@ async function runChild(
   }
   const { code } = await child.status;
   clearTimeout(timer);
-  return { batches, failure, hung, code, stderr: (await said).slice(-2_000) };
+  return { batches, failure, hung, code, stderr: (await errors).slice(-2_000) };
 }
 
 /** The first input from which a child does not return, one by one from its last report. */
@@ -117,13 +117,13 @@ async function problemOf(
   const again = (place: number) =>
     `deno task fuzz --target ${target} --seed ${seed} --from ${place} --runs 1`;
   if (failure !== undefined) return `${failure.text}\n${again(failure.place)}`;
-  const heard = batches.at(-1)?.next ?? job.from;
+  const next = batches.at(-1)?.next ?? job.from;
   if (hung) {
-    const place = await placeOfHang(job, run, heard);
+    const place = await placeOfHang(job, run, next);
     return `no answer within ${run.watch_ms} ms\n${again(place)}`;
   }
   if (code !== 0) {
-    const place = await placeOfHang(job, run, heard);
+    const place = await placeOfHang(job, run, next);
     return `the process ended with ${code}: ${stderr}\n${again(place)}`;
   }
   const growth = growthOf(batches.map(({ held_bytes }) => held_bytes));

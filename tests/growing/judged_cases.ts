@@ -7,29 +7,29 @@ import type { Connection, Room } from "@arqon/sdk";
 import { maskedWhole, PARTS } from "../../policies/testing/phrases.ts";
 import { seeded } from "../../shared/testing/seeded.ts";
 import { until } from "../../shared/testing/until.ts";
-import { Heard, stored } from "./received.ts";
+import { Received, stored } from "./received.ts";
 
 /** The raw pieces sent for a room: no SDK has joined them. */
-class Told implements Disposable {
+class RawPieces implements Disposable {
   readonly texts = new Map<string, string>();
-  readonly #heard;
+  readonly #messages;
   readonly ready: Promise<unknown>;
 
   constructor(connection: Connection, room: string) {
-    this.#heard = connection.room(`${room}~growing`).subscribe();
-    this.ready = this.#heard.ready;
+    this.#messages = connection.room(`${room}~growing`).subscribe();
+    this.ready = this.#messages.ready;
     void this.#read();
   }
 
   async #read(): Promise<void> {
-    for await (const message of this.#heard) {
+    for await (const message of this.#messages) {
       const { op, id, text } = message.json<{ op: string; id: string; text: string }>();
       if (op === "append") this.texts.set(id, (this.texts.get(id) ?? "") + text);
     }
   }
 
   [Symbol.dispose](): void {
-    this.#heard.close();
+    this.#messages.close();
   }
 }
 
@@ -45,9 +45,9 @@ export async function cutAnywhere(
 ): Promise<void> {
   const numbers = seeded(31);
   const random = (most: number) => Math.floor(numbers() * most);
-  using told = new Told(reader, room);
-  using heard = new Heard(reader.room(room));
-  await told.ready;
+  using raw = new RawPieces(reader, room);
+  using received = new Received(reader.room(room));
+  await raw.ready;
   for (let at = 0; at < texts; at++) {
     const id = `cut-${at}`;
     const whole = Array.from({ length: 12 }, () => PARTS[random(PARTS.length)]).join("");
@@ -65,11 +65,11 @@ export async function cutAnywhere(
       assert.equal(maskedWhole(now), now);
     }
     await ask("finish", {});
-    await until("its end is received", () => heard.of(id)?.state === "finished");
-    assert.equal(heard.of(id)?.text, maskedWhole(whole));
-    assert.equal(heard.pieces(id).join(""), maskedWhole(whole));
+    await until("its end is received", () => received.of(id)?.state === "finished");
+    assert.equal(received.of(id)?.text, maskedWhole(whole));
+    assert.equal(received.pieces(id).join(""), maskedWhole(whole));
     // A repeated piece may be sent again.
-    assert.equal(maskedWhole(told.texts.get(id) ?? ""), told.texts.get(id) ?? "");
+    assert.equal(maskedWhole(raw.texts.get(id) ?? ""), raw.texts.get(id) ?? "");
   }
   const messages = (await stored(reader.room(room))).map((message) => message.text());
   assert.equal(messages.length, texts);

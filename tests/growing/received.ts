@@ -5,7 +5,7 @@ import { growing } from "@arqon/sdk/streams";
 import type { Growing } from "@arqon/sdk/streams";
 
 /** The received parts of each message. */
-export class Heard implements Disposable {
+export class Received implements Disposable {
   readonly all: Growing[] = [];
   readonly #stop = new AbortController();
   readonly done: Promise<void>;

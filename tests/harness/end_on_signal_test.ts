@@ -17,7 +17,7 @@ interface Case {
   /** When this many processes run below it. */
   readonly processes: number;
   /** When it has printed this. */
-  readonly said?: RegExp;
+  readonly prints?: RegExp;
 }
 
 /** Of a Shield with two processes: NATS, the supervisor, two Shields, three client processes. */
@@ -25,7 +25,7 @@ const LOAD: Case = {
   task: "load",
   args: ["--connections", "40", "--processes", "2", "--idle-minutes", "10"],
   processes: 7,
-  said: /41 connections after/,
+  prints: /41 connections after/,
 };
 
 const CASES: readonly Case[] = [
@@ -67,7 +67,7 @@ async function endsAll(one: Case, signal: "SIGINT" | "SIGTERM"): Promise<void> {
     let below: number[] = [];
     await until(() => `${below.length} processes; it said:\n${task.text}`, () => {
       below = processesBelow(child.pid);
-      return below.length >= one.processes && (one.said?.test(task.text) ?? true);
+      return below.length >= one.processes && (one.prints?.test(task.text) ?? true);
     }, WAIT_MS);
     Deno.kill(child.pid, signal);
     const { code, signal: died_of } = await child.status;

@@ -77,7 +77,7 @@ async function launch(
   }).spawn();
   const { promise: ready, resolve, reject } = Promise.withResolvers<number>();
   let port = 0;
-  const said = child.stderr.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
+  const lines = child.stderr.pipeThrough(new TextDecoderStream()).pipeThrough(new TextLineStream());
   const onLine = (line: string) => {
     tail.push(line);
     if (tail.length > TAIL_LINES) tail.shift();
@@ -85,7 +85,7 @@ async function launch(
     port = Number(line.match(/Listening for client connections on \S+:(\d+)/)?.[1] ?? port);
     if (line.includes("Server is ready")) resolve(port);
   };
-  const read = said.pipeTo(new WritableStream({ write: onLine }));
+  const read = lines.pipeTo(new WritableStream({ write: onLine }));
   const ended = Promise.all([child.status, read]).then(() => {});
   const failed = (why: string) =>
     reject(new Error(`nats-server ${why}; its log:\n${tail.join("\n")}`));

@@ -170,7 +170,7 @@ async function runAttack(
   );
   await using clean = startProgram("tests/hostile/clean_clients.ts", { flags: ["--allow-net"] });
   await clean.say({ url: bus.url, tokens, rate: plan.rate });
-  await clean.hear();
+  await clean.next();
   // The first messages of a connection find cold caches.
   await pace(1_000);
   await clean.say("alone");
@@ -182,11 +182,11 @@ async function runAttack(
     before: niceness(ATTACKER_NICE),
   });
   await attacker.say(begun.order);
-  await attacker.hear();
+  await attacker.next();
   await pace(1_000 * plan.seconds);
   await clean.say("afterwards");
   await attacker.finish();
-  const done = await attacker.hear<AttackReport>();
+  const done = await attacker.next<AttackReport>();
   await attacker[Symbol.asyncDispose]();
   await pace(1_000);
   const broken = await works(bus);
@@ -195,7 +195,7 @@ async function runAttack(
     return NaN;
   });
   await clean.finish();
-  const report = await clean.hear<CleanReport>();
+  const report = await clean.next<CleanReport>();
   return {
     name,
     says,

@@ -4,11 +4,11 @@ import { runDeno } from "../../tasks/checkout/programs.ts";
 
 Deno.test("deno task images reports what a machine lacks and how to install it, and builds nothing", async () => {
   const args = ["run", "--quiet", "--allow-all", "tests/images/main.ts"];
-  const { code, stdout: said } = await runDeno(args, { env: { PATH: "/nowhere" } });
-  assert.equal(code, 3, said);
-  if (Deno.build.os !== "linux") return assert.match(said, /^- Linux: /m);
+  const { code, stdout: output } = await runDeno(args, { env: { PATH: "/nowhere" } });
+  assert.equal(code, 3, output);
+  if (Deno.build.os !== "linux") return assert.match(output, /^- Linux: /m);
   for (const [program, name] of [["buildah", "buildah"], ["ip", "iproute2"], ["node", "nodejs"]]) {
-    assert.match(said, new RegExp(`^- ${program} is not there: apt-get install ${name}$`, "m"));
+    assert.match(output, new RegExp(`^- ${program} is not there: apt-get install ${name}$`, "m"));
   }
-  assert.equal(/^- root /m.test(said), Deno.uid() !== 0);
+  assert.equal(/^- root /m.test(output), Deno.uid() !== 0);
 });

@@ -106,8 +106,8 @@ export class Stack {
     }
     let has_ended = false;
     process.child.status.then(() => has_ended = true);
-    const said = () => `${name} is healthy; it says: ${process.text}`;
-    await until(said, async () => {
+    const what = () => `${name} is healthy; it says: ${process.text}`;
+    await until(what, async () => {
       if (has_ended) throw new Error(`${name} has ended: ${process.text}`);
       return await container.isHealthy(this.healthCheck(name));
     }, HEALTHY_MS);

@@ -34,9 +34,9 @@ export interface Attack {
 }
 
 /** The worker's reports. */
-export type Said = { readonly kind: "connected" } | {
+export type AttackerNews = { readonly kind: "connected" } | {
   readonly kind: "over";
-  readonly told: boolean;
+  readonly is_notified: boolean;
 };
 
 async function connect({ url, token }: Attack): Promise<RawPeer> {
@@ -47,7 +47,7 @@ async function connect({ url, token }: Attack): Promise<RawPeer> {
 
 /** Sends fragments until the connection ends; resolves with whether it was asked to close. */
 async function attack(peer: RawPeer, { manner, pace_ms }: Attack): Promise<boolean> {
-  let told = false;
+  let is_notified = false;
   let over = false;
   const answers: Uint8Array[] = [];
   // Also undefined when this side has closed, or the Shield has sent nothing for that long.
@@ -56,7 +56,7 @@ async function attack(peer: RawPeer, { manner, pace_ms }: Attack): Promise<boole
     for (let frame = await next(); frame !== undefined; frame = await next()) {
       if (frame.opcode === PING && manner.pongs) answers.push(rawFrame(PONG, frame.body));
       if (frame.opcode !== CLOSE) continue;
-      told = true;
+      is_notified = true;
       if (manner.closes) answers.push(rawFrame(CLOSE, frame.body.slice(0, 2)));
     }
     over = true;
@@ -74,17 +74,17 @@ async function attack(peer: RawPeer, { manner, pace_ms }: Attack): Promise<boole
   }
   peer[Symbol.dispose]();
   await reading;
-  return told;
+  return is_notified;
 }
 
 const scope = self as unknown as {
   onmessage: (event: MessageEvent<Attack>) => void;
-  postMessage(said: Said): void;
+  postMessage(news: AttackerNews): void;
 };
 scope.onmessage = async ({ data }) => {
   const peer = await connect(data);
   scope.onmessage = async () => {
-    scope.postMessage({ kind: "over", told: await attack(peer, data) });
+    scope.postMessage({ kind: "over", is_notified: await attack(peer, data) });
   };
   scope.postMessage({ kind: "connected" });
 };

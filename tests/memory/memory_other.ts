@@ -65,7 +65,7 @@ export class Other implements Disposable {
       if (frame === undefined) break;
       const { opcode, body } = frame;
       if (opcode === PING) await this.#peer.write(rawFrame(PONG, body));
-      if (opcode === TEXT) await this.#hear(JSON.parse(decoder.decode(body)));
+      if (opcode === TEXT) await this.#receive(JSON.parse(decoder.decode(body)));
       if (opcode !== CLOSE) continue;
       const code = (body[0] ?? 0) * 256 + (body[1] ?? 0);
       this.#closed = { code, reason: decoder.decode(body.subarray(2)) };
@@ -74,7 +74,7 @@ export class Other implements Disposable {
     this.#closed ??= { code: 1006, reason: "" };
   }
 
-  async #hear({ op, data }: { op: string; data: string }): Promise<void> {
+  async #receive({ op, data }: { op: string; data: string }): Promise<void> {
     if (op === "pong") this.#ponged = data;
     if (op === "ping" && this.#answers_ping) await this.#send({ op: "pong", data });
   }

@@ -8,7 +8,7 @@ import { until } from "../../shared/testing/until.ts";
 import { BINARY, rawFrame, RawPeer } from "../../shield/socket/testing/conformance_peer.ts";
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { Issuer, ServerProcess } from "../harness/cluster.ts";
-import type { Attack, Manner, Said } from "./memory_attacker.ts";
+import type { Attack, AttackerNews, Manner } from "./memory_attacker.ts";
 import { Other } from "./memory_other.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { logged } from "../harness/server_state.ts";
@@ -75,21 +75,21 @@ async function attack(
   const workers = tokens.map(() =>
     new Worker(new URL("./memory_attacker.ts", import.meta.url), { type: "module" })
   );
-  const heard = (worker: Worker) =>
-    new Promise<Said>((resolve, reject) => {
+  const newsOf = (worker: Worker) =>
+    new Promise<AttackerNews>((resolve, reject) => {
       worker.onmessage = ({ data }) => resolve(data);
       worker.onerror = ({ message }) => reject(new Error(message));
     });
   try {
-    const connected = workers.map(heard);
+    const connected = workers.map(newsOf);
     for (const [index, worker] of workers.entries()) {
       const token = tokens[index] as string;
       worker.postMessage({ url, token, manner, pace_ms } satisfies Attack);
     }
     await Promise.all(connected);
-    const over = workers.map(heard);
+    const over = workers.map(newsOf);
     for (const worker of workers) worker.postMessage("begin");
-    return (await Promise.all(over)).map((said) => said.kind === "over" && said.told);
+    return (await Promise.all(over)).map((news) => news.kind === "over" && news.is_notified);
   } finally {
     for (const worker of workers) worker.terminate();
   }
@@ -172,8 +172,8 @@ async function left(issuer: Place, offenders = 1): Promise<void> {
   const others = await openOthers(url, issuer);
   const tokens = await tokensOf(issuer, offenders, "oscar");
   const manner = { pongs: true, closes: true };
-  const told = await attack(`${url}/v1/socket`, tokens, manner, PACE_MS * offenders);
-  assert.deepEqual(told, tokens.map(() => true));
+  const notified = await attack(`${url}/v1/socket`, tokens, manner, PACE_MS * offenders);
+  assert.deepEqual(notified, tokens.map(() => true));
   for (const token of tokens) {
     await until(
       "it is banned",
@@ -204,8 +204,8 @@ async function refused(issuer: Place): Promise<void> {
   const others = await openOthers(url, issuer);
   const before = await peakBytes(shield);
   const manner = { pongs: true, closes: false };
-  const told = await attack(`${url}/v1/socket`, await tokensOf(issuer, 1), manner);
-  assert.deepEqual(told, [true]);
+  const notified = await attack(`${url}/v1/socket`, await tokensOf(issuer, 1), manner);
+  assert.deepEqual(notified, [true]);
   const more = await peakBytes(shield) - before;
   assert(more < 200_000_000, `${more} bytes more`);
   for (const client of others) assert(await client.isThere());

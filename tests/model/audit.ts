@@ -69,14 +69,14 @@ function wrongOf(row: Row, tenant: string, entries: readonly Entry[], shields: n
     begun.delete(request);
   }
   if (begun.size > 0) wrong.push(`${begun.size} requests begin and have no outcome`);
-  const told = [
+  const recorded = [
     ...done.map((one) => askedBy(one, tenant)),
     // An entry of the bus itself has no request.
     ...entries.filter(({ action }) => action === "budget.exhausted").map(({ action }) => action),
   ].toSorted();
   const wanted = changesOf(row, shields).toSorted();
-  if (JSON.stringify(told) !== JSON.stringify(wanted)) {
-    wrong.push(`the audit log has ${told}, the model: ${wanted}`);
+  if (JSON.stringify(recorded) !== JSON.stringify(wanted)) {
+    wrong.push(`the audit log has ${recorded}, the model: ${wanted}`);
   }
   return wrong;
 }

@@ -3,7 +3,7 @@
  * `docs/`, which is quoted for each rule; where a document permits two outcomes, both are right. Pure.
  */
 import { FACTORS, type Row } from "./factors.ts";
-import { decisionsOf, fateOf, formOf, heardBy, messageOf } from "./model.ts";
+import { decisionsOf, deliveredTo, fateOf, formOf, messageOf } from "./model.ts";
 
 /** The effects of a fault on clients. */
 export interface Harm {
@@ -86,7 +86,7 @@ function dueTo(row: Row, kind: Row["first"], taken: readonly number[]): readonly
   if (kind === "late") return taken.filter((place) => phaseOf(place) === 2);
   if (kind === "after") return taken.slice(1);
   if (kind !== "filter") return taken;
-  const wanted = heardBy(row, kind);
+  const wanted = deliveredTo(row, kind);
   return taken.filter((place) => wanted.includes(place));
 }
 
@@ -157,7 +157,7 @@ export function judgeItems(
   const wrong: string[] = [];
   const places = items.map((item) => "text" in item ? claim.placeOf(item.text) : undefined);
   const byPlace = new Map(facts.map((one) => [one.place, one]));
-  const heard = new Map<number, { at: number; times: number }>();
+  const received = new Map<number, { at: number; times: number }>();
   items.forEach((item, at) => {
     if ("gap" in item && !claim.isGapRight(at, item)) wrong.push(`${kind} got a GAP, ${item.gap}`);
     if (!("text" in item)) return;
@@ -169,13 +169,13 @@ export function judgeItems(
     if (item.offset !== undefined && acked !== undefined && item.offset !== acked) {
       wrong.push(`${kind} hears message ${place} at ${item.offset}, acknowledged at ${acked}`);
     }
-    const { at: first = at, times = 0 } = heard.get(place) ?? {};
-    heard.set(place, { at: first, times: times + 1 });
+    const { at: first = at, times = 0 } = received.get(place) ?? {};
+    received.set(place, { at: first, times: times + 1 });
     if (times >= claim.timesOf(place, tries)) wrong.push(`${kind} hears message ${place} again`);
   });
   let last = -1;
   for (const { place, tries } of facts.filter(({ outcome }) => outcome === "")) {
-    const at = heard.get(place)?.at;
+    const at = received.get(place)?.at;
     if (at === undefined) {
       if (claim.isDue(place) && !isMissingRight(claim, place, items, places)) {
         wrong.push(`${kind} does not hear message ${place}`);

@@ -72,8 +72,8 @@ export async function saySomething(
 ): Promise<boolean> {
   const message = { type: "end", data, ...(message_id === undefined ? {} : { message_id }) };
   try {
-    const said = backend.call("POST", `rooms/${room}/messages`, message);
-    return (await within(said, TRY_MS)).status === 200;
+    const answered = backend.call("POST", `rooms/${room}/messages`, message);
+    return (await within(answered, TRY_MS)).status === 200;
   } catch {
     return false;
   }

@@ -6,11 +6,11 @@ import { connect } from "@arqon/sdk";
 import { deltaSocket } from "@arqon/sdk/delta";
 import { pace } from "../../shared/testing/pace.ts";
 import { becomes, until } from "../../shared/testing/until.ts";
-import { DurableClient, type Told } from "../peers/durable_client.ts";
+import { DurableClient, type Received } from "../peers/durable_client.ts";
 import { EventReader } from "../peers/event_reader.ts";
 import type { Row } from "./factors.ts";
 import type { Item } from "./fault_model.ts";
-import type { Heard } from "./model.ts";
+import type { ReceivedMessage } from "./model.ts";
 import { openReader } from "./readers.ts";
 import { isRoomUpdate, type Place as LogPlace, type Seat } from "./reading.ts";
 
@@ -49,7 +49,7 @@ export class Record {
 export interface LiveReader extends AsyncDisposable {
   readonly record: Record;
   /** Resolves with everything up to the end. */
-  heard(): Promise<readonly Item[]>;
+  received(): Promise<readonly Item[]>;
   /** Ends its connection, as a network does; absent: it has no connection of its own. */
   readonly cut?: () => void;
 }
@@ -86,7 +86,7 @@ async function follow(
   return {
     record,
     cut: leave,
-    async heard() {
+    async received() {
       await becomes(() => record.is_over, END_MS);
       return record.items;
     },
@@ -119,7 +119,7 @@ async function text(seat: Seat, more: object, place: Place = {}): Promise<LiveRe
       if (epoch !== undefined && recovered !== true) place = { after_offset: offset, epoch };
       is_back = true;
       isThere();
-      await hear(client, record, ({ offset = 0 }) => {
+      await receive(client, record, ({ offset = 0 }) => {
         if (offset > 0) place = { after_offset: offset, epoch };
       });
     } finally {
@@ -132,14 +132,18 @@ async function openClient({ bus, tenant, user }: Seat): Promise<DurableClient> {
   return await DurableClient.open(bus.url, await bus.tokenFor({ tenant, user }));
 }
 
-async function hear(client: DurableClient, record: Record, onTold: (told: Told) => void) {
+async function receive(
+  client: DurableClient,
+  record: Record,
+  onMessage: (message: Received) => void,
+) {
   while (!record.is_left) {
-    const told = await client.told();
+    const message = await client.next();
     // A client that only receives continues; docs/outages.md: the connection is closed at the end of the window.
-    if (told.signal?.kind === "DRAIN") continue;
-    if (told.signal !== undefined) record.items.push({ gap: told.signal.reason });
-    else if (!isRoomUpdate(told.type)) record.text(JSON.stringify(told.data), told.offset);
-    onTold(told);
+    if (message.signal?.kind === "DRAIN") continue;
+    if (message.signal !== undefined) record.items.push({ gap: message.signal.reason });
+    else if (!isRoomUpdate(message.type)) record.text(JSON.stringify(message.data), message.offset);
+    onMessage(message);
   }
 }
 
@@ -162,8 +166,8 @@ async function pattern(seat: Seat): Promise<LiveReader> {
       epoch = result.epoch;
       is_back = true;
       isThere();
-      await hear(client, record, (told) => {
-        if (told.offset !== undefined) offset = told.offset;
+      await receive(client, record, (message) => {
+        if (message.offset !== undefined) offset = message.offset;
       });
     } finally {
       client[Symbol.dispose]();
@@ -197,7 +201,7 @@ async function sdk(
   running.catch((error) => record.items.push({ text: String(error) }));
   return {
     record,
-    async heard() {
+    async received() {
       await becomes(() => record.is_over, END_MS);
       return record.items;
     },
@@ -310,9 +314,9 @@ export async function openLate(kind: Row["first"], seat: Seat, first: LogPlace) 
   const reader = await openReader(kind, seat);
   await reader.half?.(first);
   return {
-    async heard(): Promise<Item[]> {
-      const got: Heard[] = [];
-      await reader.hear(got);
+    async received(): Promise<Item[]> {
+      const got: ReceivedMessage[] = [];
+      await reader.receive(got);
       return got.map(({ text, offset }) => ({ text, offset })).filter(({ text }) => !isProbe(text));
     },
     [Symbol.asyncDispose]: () => reader[Symbol.asyncDispose](),
@@ -320,7 +324,7 @@ export async function openLate(kind: Row["first"], seat: Seat, first: LogPlace) 
 }
 
 /** Publishes until each of the readers has received a message published from now on. */
-export async function allHear(
+export async function allReceive(
   readers: readonly LiveReader[],
   publish: (data: object) => Promise<unknown>,
 ): Promise<void> {

@@ -23,7 +23,7 @@ import {
   phaseOf,
   SET_BACK,
 } from "./fault_model.ts";
-import { allHear, isProbe, type LiveReader, openLate, openLive } from "./fault_readers.ts";
+import { allReceive, isProbe, type LiveReader, openLate, openLive } from "./fault_readers.ts";
 import { END, END_DATA, messagesOf, type Sent } from "./model.ts";
 import { judgeProof } from "./proofs.ts";
 import { isRoomUpdate, type Place, type Seat } from "./reading.ts";
@@ -107,7 +107,7 @@ class Passage {
 
   /** Waits until all readers receive new messages. */
   async settle(): Promise<void> {
-    await allHear(
+    await allReceive(
       this.#live.map(({ reader }) => reader),
       (data) => saySomething(this.#stage, data),
     );
@@ -131,7 +131,7 @@ class Passage {
     });
     const wrong = judgeFacts(row, this.#facts);
     for (const { kind, reader } of [...this.#live, ...late]) {
-      const items = await within(Promise.resolve(reader.heard()), INSIST_MS) as Item[];
+      const items = await within(Promise.resolve(reader.received()), INSIST_MS) as Item[];
       wrong.push(
         ...judgeReader(row, kind, harm, this.#facts, items).map((one) => this.#with(one, items)),
       );
@@ -147,10 +147,10 @@ class Passage {
     const facts = this.#facts.map(({ place, tries, outcome }) =>
       `${place}:${outcome === "" ? "taken" : outcome ?? "?"}${tries > 1 ? `/${tries}` : ""}`
     );
-    const heard = items.map((item) =>
+    const received = items.map((item) =>
       "text" in item ? item.text.slice(0, 12) : JSON.stringify(item)
     );
-    return `${fact}; sent ${facts.join(" ")}; heard ${heard.join(" ")}`;
+    return `${fact}; sent ${facts.join(" ")}; heard ${received.join(" ")}`;
   }
 
   async #judgeLog(): Promise<string[]> {
@@ -257,8 +257,8 @@ export async function runThrough(
     const found = await one.judge().catch((error: unknown) => [inspect(error)]);
     return found.length === 0 ? [] : [`row ${at}, ${sayRow(one.row)}\n  ${found.join("\n  ")}`];
   }));
-  const said = wrong.flat();
-  if (said.length > 0) {
-    throw new Error(`${said.length} of ${rows.length} rows:\n${said.join("\n")}`);
+  const problems = wrong.flat();
+  if (problems.length > 0) {
+    throw new Error(`${problems.length} of ${rows.length} rows:\n${problems.join("\n")}`);
   }
 }

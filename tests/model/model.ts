@@ -32,7 +32,7 @@ export interface Sent {
 }
 
 /** What a reader receives of one message, as far as its transport contains it. */
-export interface Heard {
+export interface ReceivedMessage {
   /** JSON of its data; a signal is included as such, so that a GAP is never skipped. */
   readonly text: string;
   readonly offset?: number | undefined;
@@ -47,7 +47,7 @@ export interface Fate {
   /** Empty: accepted. Else `status reason`. */
   readonly refusal: string;
   /** As its readers get it, JSON of the data. */
-  readonly heard: string;
+  readonly delivered: string;
 }
 
 const letter = (place: number) => String.fromCharCode("a".charCodeAt(0) + place % MESSAGES);
@@ -93,8 +93,8 @@ function dataOf({ gate, shape }: Row, place: number): unknown {
 export function fateOf(row: Row, { place, data }: Sent): Fate {
   const text = JSON.stringify(data);
   // policies/examples/mask_digits.wat: each digit becomes an asterisk, wherever it is.
-  const heard = row.gate === "replace" ? text.replace(/\d/g, "*") : text;
-  return { refusal: refusalOf(row, place), heard };
+  const delivered = row.gate === "replace" ? text.replace(/\d/g, "*") : text;
+  return { refusal: refusalOf(row, place), delivered };
 }
 
 /** If two reasons apply, the first in the order of the checks is returned. */
@@ -177,9 +177,9 @@ export const isTwice = (row: Row, place: number): boolean => row.twice === "yes"
 
 /** A message as a reader gets it. docs/streams.md: anything but JSON appears as a base64 string. */
 export function formOf(row: Row, reader: Row["first"], message: Sent): string {
-  const { heard } = fateOf(row, message);
+  const { delivered } = fateOf(row, message);
   const is_encoded = (reader === "stream" || reader === "poll") && row.shape === "words";
-  return is_encoded ? JSON.stringify(btoa(JSON.parse(heard))) : heard;
+  return is_encoded ? JSON.stringify(btoa(JSON.parse(delivered))) : delivered;
 }
 
 /** The places of the accepted messages. */
@@ -228,7 +228,7 @@ const cachedOf = (row: Row): number[] => row.log === "cached" ? keptHalf(row).sl
 export const isLetThrough = (place: number): boolean => place % MESSAGES % 2 === 0;
 
 /** What a reader must have received before the end, by the places of the messages, in order. */
-export function heardBy(row: Row, reader: Row["first"]): number[] {
+export function deliveredTo(row: Row, reader: Row["first"]): number[] {
   const taken = takenOf(row);
   const late = taken.filter((place) => place >= HALF);
   switch (reader) {
@@ -276,7 +276,7 @@ const NOT_LIVE: readonly string[] = [
 ];
 
 /** Whether somebody is subscribed from the beginning. */
-const isHeardLive = (row: Row): boolean => readersOf(row).some((one) => !NOT_LIVE.includes(one));
+const isReadLive = (row: Row): boolean => readersOf(row).some((one) => !NOT_LIVE.includes(one));
 
 /** The answer of `why` about an accepted message and a reader; undefined: not checked. */
 export function whyOf(row: Row, reader: Row["first"], place: number): string | undefined {
@@ -297,19 +297,19 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
       return "sent";
     case "filter":
     case "delta_filter":
-      return heardBy(row, reader).includes(place) ? "sent" : "left_out filter";
+      return deliveredTo(row, reader).includes(place) ? "sent" : "left_out filter";
     case "echo":
       return "left_out echo";
     case "late":
       if (!is_early) return "sent";
       if (row.log === "cached") return undefined;
       // docs/why.md: a message that nobody received is in no ledger, unless its room is durable.
-      return row.log === "plain" && !isHeardLive(row) ? undefined : "not_connected";
+      return row.log === "plain" && !isReadLive(row) ? undefined : "not_connected";
     case "after":
       if (!is_early) return "sent";
-      return heardBy(row, "after").includes(place) ? "caught_up" : undefined;
+      return deliveredTo(row, "after").includes(place) ? "caught_up" : undefined;
     case "start":
-      return heardBy(row, reader).includes(place) ? "caught_up history" : undefined;
+      return deliveredTo(row, reader).includes(place) ? "caught_up history" : undefined;
     // It is read through streams, without a connection.
     case "history":
     case "stream":
@@ -324,7 +324,7 @@ export function whyOf(row: Row, reader: Row["first"], place: number): string | u
     case "positions":
       return undefined;
     case "refused":
-      return row.log === "plain" && !isHeardLive(row) ? undefined : "not_subscribed never";
+      return row.log === "plain" && !isReadLive(row) ? undefined : "not_subscribed never";
   }
 }
 
@@ -345,13 +345,13 @@ const KEPT_BYTES = 131_072;
 /** The journal's decisions about a message: one for each time that it was sent. */
 export function decisionsOf(row: Row, message: Sent): Decision[] {
   if (row.journal === "off") return [];
-  const { refusal, heard } = fateOf(row, message);
+  const { refusal, delivered } = fateOf(row, message);
   const sent = row.shape === "words" ? String(message.data) : JSON.stringify(message.data);
   const is_replaced = row.gate === "replace" && refusal === "";
   const is_reference = row.journal === "all" &&
     (is_replaced || refusal === "" && row.log !== "plain");
   const replaced = is_replaced
-    ? row.shape === "words" ? String(JSON.parse(heard)) : heard
+    ? row.shape === "words" ? String(JSON.parse(delivered)) : delivered
     : undefined;
   if (sent.length > KEPT_BYTES) throw new RangeError("no message of a row is as large as that");
   const decision = {
@@ -373,13 +373,13 @@ export function copiesOf(
 ): { readonly least: readonly string[]; readonly most: readonly string[] } | undefined {
   if (row.mirror === "off" || row.source === "growing") return undefined;
   const copied = takenOf(row).map((place) => {
-    const { heard } = fateOf(row, messagesOf(row)[place]!);
-    return { heard, times: isTwice(row, place) ? 2 : 1 };
+    const { delivered } = fateOf(row, messagesOf(row)[place]!);
+    return { delivered, times: isTwice(row, place) ? 2 : 1 };
   });
   const end = JSON.stringify(END_DATA);
   return {
-    least: [...copied.map(({ heard }) => heard), end],
-    most: [...copied.flatMap(({ heard, times }) => Array(times).fill(heard)), end],
+    least: [...copied.map(({ delivered }) => delivered), end],
+    most: [...copied.flatMap(({ delivered, times }) => Array(times).fill(delivered)), end],
   };
 }
 
@@ -469,6 +469,6 @@ export function useOf(
     one !== "refused" && one !== "stranger" && one !== "history" &&
     one !== "stream" && one !== "poll"
   )
-    .reduce((sum, one) => sum + heardBy(row, one).length + 1, others * others);
+    .reduce((sum, one) => sum + deliveredTo(row, one).length + 1, others * others);
   return { messages_in, deliveries };
 }

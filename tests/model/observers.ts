@@ -11,9 +11,9 @@ import {
   copiesOf,
   type Decision,
   decisionsOf,
+  deliveredTo,
   END_DATA,
   fateOf,
-  heardBy,
   messagesOf,
   othersOf,
   removedOf,
@@ -55,20 +55,20 @@ async function compareWhy(stage: Stage, users: readonly string[]): Promise<strin
       const wanted = whyOf(row, kind, place);
       if (wanted === undefined) continue;
       const user = kind === "echo" ? "publisher" : users[at]!;
-      const { is_known, told } = await toldWhy(stage, message_id, user);
-      if (is_known && told === wanted) continue;
-      wrong.push(`why of message ${place} for ${kind}: ${told}, the model: ${wanted}`);
+      const { is_known, outcome } = await whyOutcome(stage, message_id, user);
+      if (is_known && outcome === wanted) continue;
+      wrong.push(`why of message ${place} for ${kind}: ${outcome}, the model: ${wanted}`);
     }
   }
   return wrong;
 }
 
 /** The answer of `why` about a message and a user in the model's form, and whether it knows the message itself. */
-export async function toldWhy(
+export async function whyOutcome(
   { admin, tenant, room }: Stage,
   message_id: string,
   user: string,
-): Promise<{ is_known: boolean; told: string }> {
+): Promise<{ is_known: boolean; outcome: string }> {
   const query = new URLSearchParams({ tenant, message_id, user, room });
   // The answer names a Shield that had no time to reply, and lacks what that one knows.
   const { connections, messages } = await seen(
@@ -79,7 +79,7 @@ export async function toldWhy(
   const is_known = messages.some(({ duplicate }: { duplicate?: boolean }) => duplicate !== true);
   const [outcome] = connections[0]?.outcomes ?? [];
   const says_more = !["sent", "not_connected"].includes(outcome?.state);
-  return { is_known, told: `${outcome?.state} ${says_more ? outcome?.why ?? "" : ""}`.trim() };
+  return { is_known, outcome: `${outcome?.state} ${says_more ? outcome?.why ?? "" : ""}`.trim() };
 }
 
 const textOf = (base64: string) => new TextDecoder().decode(Uint8Array.fromBase64(base64));
@@ -97,47 +97,49 @@ function decisionOf({ allowed, code, reason, payload, policies }: JournalRecord)
 
 async function compareJournal({ admin, row, tenant }: Stage): Promise<string[]> {
   const messages = messagesOf(row).filter(({ message_id }) => message_id !== undefined);
-  const toldOf = async () => {
+  const read = async () => {
     const decisions = await admin.decisions(tenant);
     return messages.map(({ message_id }) =>
       decisions.filter((one) => one.message_id === message_id).map(decisionOf)
     );
   };
   const wanted = messages.map((one) => decisionsOf(row, one));
-  let told: Decision[][] = [];
+  let decisions: Decision[][] = [];
   const isRight = async () => {
-    told = await toldOf();
-    return JSON.stringify(told) === JSON.stringify(wanted);
+    decisions = await read();
+    return JSON.stringify(decisions) === JSON.stringify(wanted);
   };
   return await until("the journal has all", isRight, COUNTED_MS).then(() => [], () => {
-    const at = told.findIndex((one, at) => JSON.stringify(one) !== JSON.stringify(wanted[at]));
+    const at = decisions.findIndex((one, at) => JSON.stringify(one) !== JSON.stringify(wanted[at]));
     const say = (one: readonly Decision[] | undefined) =>
       JSON.stringify(one).replace(/x{20,}/g, "x…").slice(0, 400);
-    return [`the journal has of message ${at} ${say(told[at])}, the model: ${say(wanted[at])}`];
+    return [
+      `the journal has of message ${at} ${say(decisions[at])}, the model: ${say(wanted[at])}`,
+    ];
   });
 }
 
 async function compareUse({ admin, row, tenant }: Stage): Promise<string[]> {
   const wanted = useOf(row);
   if (wanted === undefined) return [];
-  let told = "";
+  let counted = "";
   const isRight = async () => {
     const { total } = await admin.read(`/v1/usage?tenant=${tenant}`);
-    told = `${total.messages_in} messages, ${total.deliveries} deliveries`;
+    counted = `${total.messages_in} messages, ${total.deliveries} deliveries`;
     return total.messages_in === wanted.messages_in && total.deliveries === wanted.deliveries;
   };
   return await until("use is counted", isRight, COUNTED_MS).then(() => [], () => [
-    `the ledger of use has ${told}, the model: ${wanted.messages_in} and ${wanted.deliveries}`,
+    `the ledger of use has ${counted}, the model: ${wanted.messages_in} and ${wanted.deliveries}`,
   ]);
 }
 
 const LOST = "hook.lost";
 
 /** docs/hooks.md: `hook.lost` reports what the log removed before the hook was called. Nothing is skipped silently. */
-function isWithoutSilence(told: readonly string[], wanted: readonly string[]): boolean {
+function isWithoutSilence(calls: readonly string[], wanted: readonly string[]): boolean {
   let at = 0;
   let is_lost = false;
-  for (const one of told) {
+  for (const one of calls) {
     if (one === LOST) is_lost = true;
     else {
       const place = wanted.indexOf(one, at);
@@ -158,14 +160,14 @@ async function compareHook({ row, tenant, room, receiver }: Stage): Promise<stri
   const isOver = () => called().includes(JSON.stringify(END_DATA));
   await until("the hook is called for the end", isOver, COUNTED_MS).catch(() => {});
   const messages = messagesOf(row);
-  const wanted = heardBy(row, "text").map((place) => fateOf(row, messages[place]!).heard);
+  const wanted = deliveredTo(row, "text").map((place) => fateOf(row, messages[place]!).delivered);
   const all = [...wanted, JSON.stringify(END_DATA)];
-  const told = called();
+  const calls = called();
   const may_lose = row.log === "short" || removedOf(row) !== undefined;
-  if (may_lose && isWithoutSilence(told, all)) return [];
-  if (JSON.stringify(told) === JSON.stringify(all)) return [];
+  if (may_lose && isWithoutSilence(calls, all)) return [];
+  if (JSON.stringify(calls) === JSON.stringify(all)) return [];
   return [
-    `the hook was called for ${told.map((one) => one.slice(0, 12))}, the model: ${
+    `the hook was called for ${calls.map((one) => one.slice(0, 12))}, the model: ${
       all.map((one) => one.slice(0, 12))
     }`,
   ];
@@ -181,17 +183,17 @@ async function compareMembers(stage: Stage, users: readonly string[]): Promise<s
       ...["joined", "left"].map((what) => `${what} ${guestOf(user)}`),
     ]);
   if (wanted.length > 0) wanted.push("occupied");
-  let told: string[] = [];
+  let entries: string[] = [];
   const isRight = async () => {
     const { body } = await backend.get(`rooms/${room}~members/messages?limit=100`);
     const { messages } = body.result ?? body;
-    told = messages.map(({ type, data }: { type: string; data: { user_id?: string } }) =>
+    entries = messages.map(({ type, data }: { type: string; data: { user_id?: string } }) =>
       `${type} ${data.user_id ?? ""}`.trim()
     );
-    return JSON.stringify(told.toSorted()) === JSON.stringify(wanted.toSorted());
+    return JSON.stringify(entries.toSorted()) === JSON.stringify(wanted.toSorted());
   };
   return await until("who came is written", isRight, COUNTED_MS).then(() => [], () => [
-    `the members' journal has ${told}, the model: ${wanted}`,
+    `the members' journal has ${entries}, the model: ${wanted}`,
   ]);
 }
 
@@ -210,19 +212,19 @@ async function compareMirror(stage: Stage): Promise<string[]> {
   const wanted = copiesOf(row);
   if (wanted === undefined) return [];
   const { least, most } = wanted;
-  const isOne = (told: readonly string[]) =>
-    [least, most].some((all) => JSON.stringify(all) === JSON.stringify(told));
+  const isOne = (copies: readonly string[]) =>
+    [least, most].some((all) => JSON.stringify(all) === JSON.stringify(copies));
   let counted = 0;
-  let told: readonly string[] = [];
+  let copies: readonly string[] = [];
   const isRight = async () => {
     counted = await copiesCounted(stage);
-    told = shadowsOf?.(tenant, room) ?? least;
+    copies = shadowsOf?.(tenant, room) ?? least;
     const others = othersOf(row);
-    return counted >= least.length + others && counted <= most.length + others && isOne(told);
+    return counted >= least.length + others && counted <= most.length + others && isOne(copies);
   };
   return await until("all is mirrored", isRight, COUNTED_MS).then(() => [], () => [
-    `${counted} copies are counted and ${told.length} came (${
-      told.map((one) => one.slice(0, 12))
+    `${counted} copies are counted and ${copies.length} came (${
+      copies.map((one) => one.slice(0, 12))
     }), the model: ${least.length} to ${most.length}`,
   ]);
 }
@@ -247,9 +249,9 @@ function wrongTrace(stage: Stage, message: Sent, { mine, children }: ReturnType<
   const below = children.filter(({ parent_span_id }) => ids.includes(parent_span_id));
   const wrong: string[] = [];
   const { publish, policies } = traceOf(row, message);
-  const told = own.map(({ attributes }) => attributes["error.type"] ?? "");
-  if (JSON.stringify(told) !== JSON.stringify(publish)) {
-    wrong.push(`spans of message ${place}: ${JSON.stringify(told)}, the model: ${publish}`);
+  const errors = own.map(({ attributes }) => attributes["error.type"] ?? "");
+  if (JSON.stringify(errors) !== JSON.stringify(publish)) {
+    wrong.push(`spans of message ${place}: ${JSON.stringify(errors)}, the model: ${publish}`);
   }
   const verdicts = below.filter(({ name }) => name === "policy")
     .map(({ attributes }) => attributes["arqon.policy.verdict"]);
@@ -338,7 +340,7 @@ export async function replayed(
     // docs/replay.md: for modules that may keep memory, differences in fuel alone are not failures.
     const is_same = same + stateful_fuel === repeated;
     if (is_same && is_known && (is_whole || may_have_holes)) continue;
-    const said = { ...recorded, samples: samples.slice(0, 2) };
-    throw new Error(`replay of ${name}: ${JSON.stringify(said)}`);
+    const shown = { ...recorded, samples: samples.slice(0, 2) };
+    throw new Error(`replay of ${name}: ${JSON.stringify(shown)}`);
   }
 }

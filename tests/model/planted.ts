@@ -31,8 +31,8 @@ async function run(folder: string, ...args: string[]): Promise<{ is_good: boolea
     stderr: "piped",
     env: { NO_COLOR: "1" },
   }).output();
-  const [said, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
-  return { is_good, text: `${errors}\n${said}` };
+  const [output, errors] = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes));
+  return { is_good, text: `${errors}\n${output}` };
 }
 
 /** Runs the rows up to the first wrong one; what was wrong about it, "" for nothing. */

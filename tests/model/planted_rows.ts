@@ -22,7 +22,7 @@ if (import.meta.main) {
     const ground = { ...await groundOf(bus, bus, receiver), collector };
     await runRows(ground, rows, { wrong: 1, shrinks: 0 });
   } catch (error) {
-    // What hangs is not waited for.
+    // A run that hangs is not awaited.
     console.error(error);
     Deno.exit(1);
   }

@@ -40,10 +40,10 @@ export async function readPlants(): Promise<Plant[]> {
     const path = FOLDER + file;
     const [head = ""] = (await Deno.readTextFile(path)).split("\n--- ", 1);
     const [fault = "", ...lines] = head.split("\n");
-    const told = (name: string) =>
+    const valueOf = (name: string) =>
       lines.find((line) => line.startsWith(`${name}: `))?.slice(name.length + 2);
-    const near = nearBy(told("near") ?? "");
-    return { name: file.replace(".patch", ""), path, fault, near, test: told("test") };
+    const near = nearBy(valueOf("near") ?? "");
+    return { name: file.replace(".patch", ""), path, fault, near, test: valueOf("test") };
   }));
 }
 

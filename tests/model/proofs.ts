@@ -91,9 +91,11 @@ async function entriesOf(
     wrong.push(`the log has ${entries.size} entries, the model: ${least}`);
   }
   for (const [offset, sha256] of hashes) {
-    const told = entries.get(offset)?.sha256;
-    const is_late = told === undefined && !is_whole;
-    if (told !== sha256 && !is_late) wrong.push(`the log has ${told} of the message at ${offset}`);
+    const logged = entries.get(offset)?.sha256;
+    const is_late = logged === undefined && !is_whole;
+    if (logged !== sha256 && !is_late) {
+      wrong.push(`the log has ${logged} of the message at ${offset}`);
+    }
   }
   return entries;
 }

@@ -35,7 +35,7 @@ export async function pusher({ bus, app_key, room }: Seat): Promise<Reader> {
   if (joined.channel !== room) throw new Error(`its channel: ${JSON.stringify(joined)}`);
   return {
     user: `pusher:${JSON.parse(data).socket_id}`,
-    hear: (got) =>
+    receive: (got) =>
       upToEnd(async () => {
         const { event: type, data } = await next("");
         if (type.startsWith("arqon:")) return { signal: type };
@@ -45,7 +45,7 @@ export async function pusher({ bus, app_key, room }: Seat): Promise<Reader> {
   };
 }
 
-/** Centrifugo's own library, which connects when it is told to. */
+/** Centrifugo's own library; the caller connects it. */
 export function centrifugeClient(
   { url }: TestBus,
   token: string,
@@ -70,7 +70,7 @@ async function centrifuge(
 ) {
   const client = centrifugeClient(bus, await bus.tokenFor({ tenant, user }), Client);
   const answer = Promise.withResolvers<SubscribedContext>();
-  const told = new ReadableStream<TextMessage>({
+  const messages = new ReadableStream<TextMessage>({
     start(controller) {
       const sub = client.newSubscription(room, options);
       sub.on("subscribed", answer.resolve);
@@ -92,7 +92,7 @@ async function centrifuge(
   await client.getSubscription(room)?.ready(ANSWER_MS);
   return {
     answer: await answer.promise,
-    next: async () => (await told.read()).value!,
+    next: async () => (await messages.read()).value!,
     leave: () => client.disconnect(),
   };
 }
@@ -101,12 +101,12 @@ async function centrifuge(
 export async function centrifugo(seat: Seat): Promise<Reader> {
   const { next, leave } = await centrifuge(seat, { delta: "fossil" });
   return {
-    hear: (got) => upToEnd(next, got),
+    receive: (got) => upToEnd(next, got),
     [Symbol.asyncDispose]: () => Promise.resolve(leave()),
   };
 }
 
-/** Which returns behind its first message, in the Protobuf form. */
+/** A reader that reconnects after its first message, in the Protobuf form. */
 export async function centrifugoBack(seat: Seat): Promise<Reader> {
   const { row } = seat;
   let one = await centrifuge(seat, {}, Protobuf);
@@ -114,16 +114,16 @@ export async function centrifugoBack(seat: Seat): Promise<Reader> {
   return {
     async half({ epoch }) {
       if (!hasFirst(row)) return;
-      const told = await one.next();
-      first.push(told);
+      const message = await one.next();
+      first.push(message);
       one.leave();
-      const since = { offset: told.offset ?? 0, epoch };
+      const since = { offset: message.offset ?? 0, epoch };
       one = await centrifuge(seat, { since }, Protobuf);
       const { wasRecovering, recovered } = one.answer;
       const is_right = wasRecovering && recovered === (lostOf(row, "first") === "");
       if (!is_right) throw new Error(`recovering ${wasRecovering}, recovered ${recovered}`);
     },
-    hear: (got) =>
+    receive: (got) =>
       upToEnd(() => first.length > 0 ? Promise.resolve(first.shift()!) : one.next(), got),
     [Symbol.asyncDispose]: () => Promise.resolve(one.leave()),
   };

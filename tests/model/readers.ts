@@ -10,7 +10,7 @@ import { HttpPeer } from "../peers/http_peer.ts";
 import { startPausingProxy } from "../harness/pausing_proxy.ts";
 import { vkeyOf } from "../proof/served.ts";
 import type { Row } from "./factors.ts";
-import { type Heard, lostOf, othersOf } from "./model.ts";
+import { lostOf, othersOf, type ReceivedMessage } from "./model.ts";
 import { filesOf } from "./proofs.ts";
 import { centrifugo, centrifugoBack, pusher } from "./protocol_readers.ts";
 import {
@@ -29,7 +29,7 @@ async function textClient({ bus, tenant, user }: Seat): Promise<DurableClient> {
   return await DurableClient.open(bus.url, await bus.tokenFor({ tenant, user }));
 }
 
-const textsOnly = (items: readonly unknown[]): Heard[] =>
+const textsOnly = (items: readonly unknown[]): ReceivedMessage[] =>
   items.map((one) => ({ text: JSON.stringify(one) }));
 
 /** A SUB of the text form; `more` are additional members. */
@@ -37,7 +37,7 @@ async function text(seat: Seat, more: object = {}): Promise<Reader> {
   const client = await textClient(seat);
   await client.join(seat.room, more);
   return {
-    hear: (got) => upToEnd(() => client.told(), got),
+    receive: (got) => upToEnd(() => client.next(), got),
     [Symbol.asyncDispose]: dispose(client),
   };
 }
@@ -51,7 +51,7 @@ async function resub(seat: Seat): Promise<Reader> {
       const { code } = await client.ask({ op: "sub", room: seat.room });
       if (code !== 0) throw new Error(`its second SUB: ${code}`);
     },
-    hear: (got) => upToEnd(() => client.told(), got),
+    receive: (got) => upToEnd(() => client.next(), got),
     [Symbol.asyncDispose]: dispose(client),
   };
 }
@@ -89,7 +89,7 @@ async function sdk(
   const messages = from_start ? undefined : open();
   await messages?.ready;
   return {
-    async hear(got) {
+    async receive(got) {
       for await (const message of messages ?? open()) {
         const { signal, content_type, sender, message_id, type, trace_id } = message;
         if (isRoomUpdate(type)) continue;
@@ -111,7 +111,7 @@ async function deltaFilter(seat: Seat): Promise<Reader> {
   const other = await sdk({ ...seat, user: `${seat.user}-other` }, { is_delta: true });
   const reader = await sdk(seat, { is_delta: true, filter: filterOf(seat.row) });
   return {
-    hear: (got) => reader.hear(got),
+    receive: (got) => reader.receive(got),
     async [Symbol.asyncDispose]() {
       await reader[Symbol.asyncDispose]();
       await other[Symbol.asyncDispose]();
@@ -131,7 +131,7 @@ async function events({ bus, tenant, user, room }: Seat): Promise<Reader> {
   const reader = await EventReader.open(`${bus.http_url}/v1/rooms/${room}/events`, { token });
   await reader.until("subscribed");
   return {
-    hear: (got) => upToEnd(() => nextEvent(reader), got),
+    receive: (got) => upToEnd(() => nextEvent(reader), got),
     [Symbol.asyncDispose]: dispose(reader),
   };
 }
@@ -149,12 +149,12 @@ async function ticket({ bus, entry, tenant, user, room }: Seat): Promise<Reader>
   );
   if (again !== "401 ticket-invalid") throw new Error(`its ticket, a second time: ${again}`);
   return {
-    hear: (got) => upToEnd(() => nextEvent(reader), got),
+    receive: (got) => upToEnd(() => nextEvent(reader), got),
     [Symbol.asyncDispose]: dispose(reader),
   };
 }
 
-/** Disconnects after half of the messages, behind the first one, and reconnects with its id. */
+/** Disconnects after half of the messages, with the position of the first one, and reconnects with its id. */
 async function eventsBack({ bus, tenant, user, room, row }: Seat): Promise<Reader> {
   const token = await bus.tokenFor({ tenant, user });
   const url = `${bus.http_url}/v1/rooms/${room}/events`;
@@ -173,7 +173,7 @@ async function eventsBack({ bus, tenant, user, room, row }: Seat): Promise<Reade
       // docs/sse.md: "Otherwise it has `"recovered":false` with a reason, an event `gap` follows".
       if (lostOf(row, "first") !== "") await reader.until("gap");
     },
-    hear: (got) => upToEnd(next, got),
+    receive: (got) => upToEnd(next, got),
     [Symbol.asyncDispose]: () => dispose(reader)(),
   };
 }
@@ -187,7 +187,7 @@ function later(seat: Seat, is_after: boolean): Reader {
       const result = await client.join(seat.room, is_after ? { after_offset: offset, epoch } : {});
       if (is_after) checkReturn(seat.row, "first", result);
     },
-    hear: (got) => upToEnd(() => client!.told(), got),
+    receive: (got) => upToEnd(() => client!.next(), got),
     [Symbol.asyncDispose]: () => dispose(client)(),
   };
 }
@@ -195,7 +195,7 @@ function later(seat: Seat, is_after: boolean): Reader {
 async function history({ bus, tenant, user, room }: Seat): Promise<Reader> {
   const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ tenant, user }));
   return {
-    async hear(got) {
+    async receive(got) {
       const { body } = await peer.get(`rooms/${room}/messages?limit=1000`);
       const { messages } = body.result ?? body;
       await upToEnd(() => Promise.resolve(messages.shift()), got);
@@ -222,7 +222,7 @@ async function makeStream({ bus, tenant, user, room }: Seat) {
 async function stream(seat: Seat): Promise<Reader> {
   const { url, headers } = await makeStream(seat);
   return {
-    async hear(got) {
+    async receive(got) {
       for (let offset = "-1";;) {
         const response = await fetch(`${url}?offset=${offset}`, { headers });
         const items = await response.json() as unknown[];
@@ -245,7 +245,7 @@ async function poll(seat: Seat): Promise<Reader> {
   await now.body?.cancel();
   let offset = now.headers.get("stream-next-offset") ?? "";
   return {
-    async hear(got) {
+    async receive(got) {
       for (;;) {
         const response = await fetch(`${url}?offset=${offset}&live=long-poll`, { headers });
         const items = response.status === 204 ? [] : await response.json() as unknown[];
@@ -265,7 +265,7 @@ async function echo({ own, room }: Seat): Promise<Reader> {
   if (own === undefined) throw new TypeError("the source has no connection of its own");
   await own.join(room, { no_echo: true });
   return {
-    hear: (got) => upToEnd(() => own.told(), got),
+    receive: (got) => upToEnd(() => own.next(), got),
     [Symbol.asyncDispose]: dispose(undefined),
   };
 }
@@ -276,7 +276,7 @@ async function refused({ bus, tenant, user, room }: Seat): Promise<Reader> {
   const { code, reason } = await client.sub(room);
   if (`${code} ${reason}` !== "403 not-granted") throw new Error(`its SUB: ${code} ${reason}`);
   return {
-    async hear(got) {
+    async receive(got) {
       // Anything before this answer would have arrived already.
       await client.ask({ op: "sub", room: "elsewhere" });
       got.push(...textsOnly(client.waiting));
@@ -291,13 +291,13 @@ async function stranger(seat: Seat): Promise<Reader> {
   await client.join(seat.room);
   const { bus, room } = seat;
   return {
-    async hear(got) {
+    async receive(got) {
       const token = await bus.tokenFor({ tenant, user: "backend", role: "service" });
       await new HttpPeer(bus.http_url, token).done("POST", `rooms/${room}/messages`, {
         type: "end",
         data: { k: "end" },
       });
-      await upToEnd(() => client.told(), got);
+      await upToEnd(() => client.next(), got);
     },
     [Symbol.asyncDispose]: dispose(client),
   };
@@ -313,7 +313,7 @@ function trimmed(seat: Seat): Reader {
       const place = { epoch, after_offset: 0 };
       checkReturn(seat.row, "start", await client.join(seat.room, place));
     },
-    hear: (got) => upToEnd(() => client!.told(), got),
+    receive: (got) => upToEnd(() => client!.next(), got),
     [Symbol.asyncDispose]: () => dispose(client)(),
   };
 }
@@ -352,12 +352,12 @@ async function slow(seat: Seat): Promise<Reader> {
   }
   const next = async () => {
     for (;;) {
-      const told = await client.told();
-      if (told.room !== fill_room) return told;
+      const message = await client.next();
+      if (message.room !== fill_room) return message;
     }
   };
   return {
-    async hear(got) {
+    async receive(got) {
       proxy.resume();
       await upToEnd(next, got);
     },
@@ -385,20 +385,20 @@ const becomeMember = (client: DurableClient, { room }: Seat, more: object = {}) 
 async function receive(seat: Seat, client: DurableClient): Promise<void> {
   const user = guestOf(seat.user);
   const meta = { of: seat.user };
-  const toldOf = async (type: string) => {
+  const memberIn = async (type: string) => {
     for (;;) {
-      const told = await client.told();
-      const { members = [] } = told.data as { members?: { user_id: string; meta: unknown }[] };
+      const message = await client.next();
+      const { members = [] } = message.data as { members?: { user_id: string; meta: unknown }[] };
       const mine = members.find(({ user_id }) => user_id === user);
-      if (told.type === type && mine !== undefined) return mine;
+      if (message.type === type && mine !== undefined) return mine;
     }
   };
   const guest = await textClient({ ...seat, user });
   await becomeMember(guest, seat, { member_meta: meta });
-  const told = JSON.stringify((await toldOf("PRESENCE_UPDATE")).meta);
-  if (told !== JSON.stringify(meta)) throw new Error(`the guest's metadata: ${told}`);
+  const shown = JSON.stringify((await memberIn("PRESENCE_UPDATE")).meta);
+  if (shown !== JSON.stringify(meta)) throw new Error(`the guest's metadata: ${shown}`);
   guest[Symbol.dispose]();
-  await toldOf("PRESENCE_LEAVE");
+  await memberIn("PRESENCE_LEAVE");
 }
 
 /** A member, which is notified of itself and others, too: those are not the room's messages. */
@@ -408,11 +408,11 @@ async function member(seat: Seat): Promise<Reader> {
   await receive(seat, client);
   const next = async () => {
     for (;;) {
-      const told = await client.told();
-      if (!told.type?.startsWith("PRESENCE_")) return told;
+      const message = await client.next();
+      if (!message.type?.startsWith("PRESENCE_")) return message;
     }
   };
-  return { hear: (got) => upToEnd(next, got), [Symbol.asyncDispose]: dispose(client) };
+  return { receive: (got) => upToEnd(next, got), [Symbol.asyncDispose]: dispose(client) };
 }
 
 /** Also receives another room, which gets a message from it, the first one there, after half of the row's messages. */
@@ -422,12 +422,12 @@ async function pattern(seat: Seat): Promise<Reader> {
   const other = `${before}pattern`;
   const client = await textClient(seat);
   await client.join(`${before}*`);
-  let heard = 0;
+  let others = 0;
   const next = async () => {
     for (;;) {
-      const told = await client.told();
-      if (told.room !== other) return told;
-      heard++;
+      const message = await client.next();
+      if (message.room !== other) return message;
+      others++;
     }
   };
   return {
@@ -436,12 +436,12 @@ async function pattern(seat: Seat): Promise<Reader> {
       const message = { type: "other", data: { k: "pattern" } };
       await new HttpPeer(bus.http_url, token).done("POST", `rooms/${other}/messages`, message);
     },
-    async hear(got) {
+    async receive(got) {
       await upToEnd(next, got);
       // The order of two rooms is unspecified.
-      for (; heard < othersOf(row); heard++) {
-        const told = await client.told();
-        if (told.room !== other) throw new Error(`behind the end: ${JSON.stringify(told)}`);
+      for (; others < othersOf(row); others++) {
+        const message = await client.next();
+        if (message.room !== other) throw new Error(`behind the end: ${JSON.stringify(message)}`);
       }
     },
     [Symbol.asyncDispose]: dispose(client),
@@ -449,7 +449,7 @@ async function pattern(seat: Seat): Promise<Reader> {
 }
 
 /**
- * A pattern with positions, which returns behind its first message: docs/protocol.md, "Positions of a pattern". Other
+ * A pattern with positions, which reconnects after its first message: docs/protocol.md, "Positions of a pattern". Other
  * rooms of the pattern are not the row's.
  */
 async function positions(seat: Seat): Promise<Reader> {
@@ -460,8 +460,8 @@ async function positions(seat: Seat): Promise<Reader> {
   const got: TextMessage[] = [];
   const next = async () => {
     for (;;) {
-      const told = await client.told();
-      if (told.room === room) return told;
+      const message = await client.next();
+      if (message.room === room) return message;
     }
   };
   return {
@@ -476,7 +476,7 @@ async function positions(seat: Seat): Promise<Reader> {
       const { positions } = await join({ [epoch]: { [room]: one.offset } });
       checkReturn(row, "first", positions[room]);
     },
-    hear: (all) => upToEnd(() => got.length > 0 ? Promise.resolve(got.shift()!) : next(), all),
+    receive: (all) => upToEnd(() => got.length > 0 ? Promise.resolve(got.shift()!) : next(), all),
     [Symbol.asyncDispose]: () => dispose(client)(),
   };
 }

@@ -3,7 +3,7 @@ import type { TestBus } from "../harness/test_bus.ts";
 import type { AdminClient } from "../peers/admin_client.ts";
 import type { DurableClient } from "../peers/durable_client.ts";
 import type { Row } from "./factors.ts";
-import { HALF, type Heard, heardBy, lostOf } from "./model.ts";
+import { deliveredTo, HALF, lostOf, type ReceivedMessage } from "./model.ts";
 
 /** The inputs of a reader. */
 export interface Seat {
@@ -31,7 +31,7 @@ export interface Place {
 /** A reader of a room. */
 export interface Reader extends AsyncDisposable {
   /** Appends everything before the row's end message to `got`. */
-  hear(got: Heard[]): Promise<void>;
+  receive(got: ReceivedMessage[]): Promise<void>;
   /** The receiving user, if not the seat's. */
   readonly user?: string;
   /** Called after half of the messages, with the place of the log's first message. */
@@ -58,7 +58,10 @@ export const dispose = (one: Disposable | undefined) => () =>
   Promise.resolve(one?.[Symbol.dispose]());
 
 /** Reads messages until the end message; includes signals as such, so that a GAP is never skipped. */
-export async function upToEnd(next: () => Promise<TextMessage>, got: Heard[]): Promise<void> {
+export async function upToEnd(
+  next: () => Promise<TextMessage>,
+  got: ReceivedMessage[],
+): Promise<void> {
   for (;;) {
     const { data, signal, offset, sender, message_id, type, trace_id } = await next();
     if (isRoomUpdate(type)) continue;
@@ -72,15 +75,16 @@ export async function upToEnd(next: () => Promise<TextMessage>, got: Heard[]): P
 }
 
 /** Whether the row's readers have a message after half of them. */
-export const hasFirst = (row: Row): boolean => heardBy(row, "text").some((place) => place < HALF);
+export const hasFirst = (row: Row): boolean =>
+  deliveredTo(row, "text").some((place) => place < HALF);
 
-/** What the bus says to a reader that returns to that place must be what the model says. */
+/** Compares the bus's answer to a reader that returns to that position with the model's. */
 export function checkReturn(
   row: Row,
   from: Parameters<typeof lostOf>[1],
   { recovered, reason = "" }: { readonly recovered?: boolean; readonly reason?: string } = {},
 ): void {
   const lost = lostOf(row, from);
-  const [told, wanted] = [`${recovered} ${reason}`, `${lost === ""} ${lost}`];
-  if (told !== wanted) throw new Error(`recovered ${told}, the model: ${wanted}`);
+  const [answered, wanted] = [`${recovered} ${reason}`, `${lost === ""} ${lost}`];
+  if (answered !== wanted) throw new Error(`recovered ${answered}, the model: ${wanted}`);
 }

@@ -10,17 +10,17 @@ import { audited } from "./audit.ts";
 import { readersOf, type Row, simpler } from "./factors.ts";
 import {
   answerOf,
+  deliveredTo,
   END,
   END_DATA,
   fateOf,
   formOf,
   HALF,
-  type Heard,
-  heardBy,
   isOdd,
   isTwice,
   messagesOf,
   placeOf,
+  type ReceivedMessage,
   senderOf,
   type Sent,
   traceIdOf,
@@ -281,19 +281,19 @@ async function firstPlace({ backend, room }: Stage): Promise<Place> {
 }
 
 /** A reader that gets nothing waits forever: it is given up this long after the last row ended. */
-const HEARD_MS = 60_000;
+const RECEIVED_MS = 60_000;
 
 /** What a reader has received until the end, or until an error. */
-async function heardOf(reader: Reader): Promise<{ got: Heard[]; problem: string }> {
-  const got: Heard[] = [];
-  const problem = await within(reader.hear(got), HEARD_MS).then(() => "", String);
+async function receivedBy(reader: Reader): Promise<{ got: ReceivedMessage[]; problem: string }> {
+  const got: ReceivedMessage[] = [];
+  const problem = await within(reader.receive(got), RECEIVED_MS).then(() => "", String);
   return { got, problem };
 }
 
 const short = (text = "nothing") => text.replace(/x{20,}/g, "x…").slice(0, 200);
 
 /** Compares the members of a received message with the model. */
-function wrongMembers(stage: Stage, wanted: Sent, heard: Heard): string[] {
+function wrongMembers(stage: Stage, wanted: Sent, received: ReceivedMessage): string[] {
   const { row, acked, trace } = stage;
   const members = {
     trace_id: row.trace === "yes" ? traceIdOf(trace, wanted.place) : undefined,
@@ -302,21 +302,23 @@ function wrongMembers(stage: Stage, wanted: Sent, heard: Heard): string[] {
     type: typeOf(row),
   };
   const wrong = Object.entries(members).filter(([name, value]) => {
-    const told = heard[name as keyof Heard];
-    return value !== undefined && told !== undefined && told !== value;
-  }).map(([name, value]) => `its ${name} is ${heard[name as keyof Heard]}, the model: ${value}`);
+    const found = received[name as keyof ReceivedMessage];
+    return value !== undefined && found !== undefined && found !== value;
+  }).map(([name, value]) =>
+    `its ${name} is ${received[name as keyof ReceivedMessage]}, the model: ${value}`
+  );
   const sender = senderOf(row);
-  if (heard.sender !== undefined && !heard.sender.startsWith(sender)) {
-    wrong.push(`its sender is ${heard.sender}, the model: ${sender}`);
+  if (received.sender !== undefined && !received.sender.startsWith(sender)) {
+    wrong.push(`its sender is ${received.sender}, the model: ${sender}`);
   }
   return wrong;
 }
 
 /** docs/durable.md: with `latest` buffered messages are replaced, in a durable room never without a GAP. */
-function compareSlow(stage: Stage, got: readonly Heard[]): string[] {
+function compareSlow(stage: Stage, got: readonly ReceivedMessage[]): string[] {
   const { row } = stage;
   const messages = messagesOf(row);
-  const wanted = heardBy(row, "text").map((place) => formOf(row, "text", messages[place]!));
+  const wanted = deliveredTo(row, "text").map((place) => formOf(row, "text", messages[place]!));
   let at = 0;
   let is_gap = false;
   for (const { text } of got) {
@@ -332,11 +334,11 @@ function compareSlow(stage: Stage, got: readonly Heard[]): string[] {
   return at === wanted.length ? [] : [`slow does not hear the newest, ${short(wanted.at(-1))}`];
 }
 
-function compareOne(stage: Stage, kind: Row["first"], got: readonly Heard[]): string[] {
+function compareOne(stage: Stage, kind: Row["first"], got: readonly ReceivedMessage[]): string[] {
   const { row } = stage;
   if (kind === "slow") return compareSlow(stage, got);
   const messages = messagesOf(row);
-  const places = heardBy(row, kind);
+  const places = deliveredTo(row, kind);
   const wanted = places.map((place) => formOf(row, kind, messages[place]!));
   const first = got.findIndex(({ text }, at) => text !== wanted[at]);
   if (first >= 0 || got.length !== wanted.length) {
@@ -347,17 +349,17 @@ function compareOne(stage: Stage, kind: Row["first"], got: readonly Heard[]): st
       }, the model: ${short(wanted[at])}`,
     ];
   }
-  return got.flatMap((heard, at) =>
-    wrongMembers(stage, messages[places[at]!]!, heard).map((what) => `${kind} at ${at}: ${what}`)
+  return got.flatMap((received, at) =>
+    wrongMembers(stage, messages[places[at]!]!, received).map((what) => `${kind} at ${at}: ${what}`)
   );
 }
 
-async function compareHeard(stage: Stage, readers: readonly Reader[]): Promise<string[]> {
+async function compareReceived(stage: Stage, readers: readonly Reader[]): Promise<string[]> {
   const { row } = stage;
   const wrong: string[] = [];
   for (const [at, reader] of readers.entries()) {
     const kind = readersOf(row)[at]!;
-    const { got, problem } = await heardOf(reader);
+    const { got, problem } = await receivedBy(reader);
     wrong.push(...compareOne(stage, kind, got));
     if (problem !== "") wrong.push(`${kind} hears no end: ${problem}`);
   }
@@ -410,9 +412,9 @@ async function runRow(ground: Ground, row: Row, tenant: string): Promise<string[
   };
   const source = stack.use(await openSource(way));
   const answers = await publish(stage, source, readers);
-  const heard = [...await compareHeard(stage, readers), ...await compareBanned(stage)];
+  const problems = [...await compareReceived(stage, readers), ...await compareBanned(stage)];
   const users = readers.map(({ user }, at) => user ?? userOf(at));
-  return [...answers, ...heard, ...await observe(stage, users)];
+  return [...answers, ...problems, ...await observe(stage, users)];
 }
 
 /** The values of a row. */

@@ -12,7 +12,7 @@ export interface ShadowConsumer {
 
 /** Receives all shadow subjects from now on. */
 export async function startShadowConsumer(connection: NatsConnection): Promise<ShadowConsumer> {
-  const heard = new Map<string, string[]>();
+  const received = new Map<string, string[]>();
   connection.subscribe("shadow.in.>", {
     callback(error, { subject, data, headers }) {
       if (error !== null) return;
@@ -20,11 +20,11 @@ export async function startShadowConsumer(connection: NatsConnection): Promise<S
       const is_marked = headers?.get(SHADOW) === "true" && marked?.[SHADOW] === "true";
       const text = new TextDecoder().decode(event?.data);
       const form = event?.content_type.startsWith("text/") ? JSON.stringify(text) : text;
-      heard.set(subject, [...heard.get(subject) ?? [], is_marked ? form : `unmarked ${form}`]);
+      received.set(subject, [...received.get(subject) ?? [], is_marked ? form : `unmarked ${form}`]);
     },
   });
   await connection.flush();
   return {
-    shadowsOf: (tenant, room) => heard.get(`shadow.in.t.${tenant}.r.${room}`) ?? [],
+    shadowsOf: (tenant, room) => received.get(`shadow.in.t.${tenant}.r.${room}`) ?? [],
   };
 }

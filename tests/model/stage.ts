@@ -183,7 +183,7 @@ async function endedBy(ban: (stage: Stage) => Promise<void>, stage: Stage): Prom
   stage.banned = await DurableClient.open(bus.url, token);
   await stage.banned.join(room);
   await ban(stage);
-  while ((await stage.banned.told()).signal?.kind !== "BAN");
+  while ((await stage.banned.next()).signal?.kind !== "BAN");
 }
 
 async function setPolicy(stage: Stage, name: "policy" | "replace"): Promise<void> {
@@ -279,7 +279,7 @@ export async function removeSome(stage: Stage, epoch: string): Promise<void> {
   if (removed === undefined || witness === undefined) return;
   const places = takenOf(row).filter((place) => place < HALF);
   const offsets: number[] = [];
-  for (const _place of places) offsets.push((await witness.told()).offset ?? 0);
+  for (const _place of places) offsets.push((await witness.next()).offset ?? 0);
   if (row.proof !== "off") await treeOf(stage, places.length);
   const offset = offsets[places.indexOf(removed)];
   const [path, body] = removal(stage, offset);
@@ -323,7 +323,7 @@ async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stag
   };
   const token = await bus.tokenFor({ tenant, user: PUBLISHER, claims });
   const backend = new HttpPeer(bus.http_url, service);
-  const hears = row.removed !== "no";
+  const is_kept = row.removed !== "no";
   const trace = crypto.randomUUID().replaceAll("-", "").slice(0, TRACE_CHARACTERS);
   return {
     ...ground,
@@ -336,7 +336,7 @@ async function openStage(ground: Ground, row: Row, tenant: string): Promise<Stag
     trace,
     acked: new Map(),
     receipts: [],
-    witness: hears ? await DurableClient.open(ground.bus.url, service) : undefined,
+    witness: is_kept ? await DurableClient.open(ground.bus.url, service) : undefined,
     banned: undefined,
   };
 }

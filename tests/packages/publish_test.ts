@@ -7,7 +7,7 @@ import assert from "node:assert/strict";
 const ROOT = new URL("../../", import.meta.url).pathname;
 
 /** Runs the check for a member; returns its output and the paths that it would publish. */
-async function dryRun(member: string): Promise<{ said: string; files: string[] }> {
+async function dryRun(member: string): Promise<{ output: string; files: string[] }> {
   const { success, stdout, stderr } = await new Deno.Command(Deno.execPath(), {
     // Checks a working tree that may have changes; a release is made from a clean one.
     args: ["publish", "--dry-run", "--allow-dirty"],
@@ -15,14 +15,14 @@ async function dryRun(member: string): Promise<{ said: string; files: string[] }
     stdin: "null",
     env: { NO_COLOR: "1" },
   }).output();
-  const said = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("");
-  assert.ok(success, said);
+  const output = [stdout, stderr].map((bytes) => new TextDecoder().decode(bytes)).join("");
+  assert.ok(success, output);
   const prefix = `file://${ROOT}${member}/`;
-  const files = said.split("\n").map((line) => line.trim()).filter((line) =>
+  const files = output.split("\n").map((line) => line.trim()).filter((line) =>
     line.startsWith(prefix)
   )
     .map((line) => line.slice(prefix.length).replace(/ \(.*$/, ""));
-  return { said, files };
+  return { output, files };
 }
 
 for (
@@ -32,8 +32,8 @@ for (
   ]]
 ) {
   Deno.test(`JSR would take ${member}: no slow types, no tests, no warnings`, async () => {
-    const { said, files } = await dryRun(member!);
-    assert.doesNotMatch(said, /warning|slow type\b.*\[/i);
+    const { output, files } = await dryRun(member!);
+    assert.doesNotMatch(output, /warning|slow type\b.*\[/i);
     for (const file of ["deno.json", "README.md", "mod.ts", must!]) {
       assert.ok(files.includes(file), `${file} is not among ${files.join(", ")}`);
     }

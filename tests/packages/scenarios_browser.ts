@@ -12,7 +12,8 @@ import type { Scenario, World } from "./world.ts";
 const visit = ({ bus: { url, token } }: World, name: string) => ({ url, token, name });
 
 const statesOf = (page: Page) => page.evaluate(() => [...(globalThis as PageGlobals).arqon.states]);
-const heardBy = (page: Page) => page.evaluate(() => [...(globalThis as PageGlobals).arqon.heard]);
+const receivedBy = (page: Page) =>
+  page.evaluate(() => [...(globalThis as PageGlobals).arqon.received]);
 const publish = (page: Page, text: string) =>
   page.evaluate((text) => (globalThis as PageGlobals).arqon.publish(text), text);
 
@@ -55,7 +56,7 @@ async function unbundled(world: World): Promise<void> {
   const { page } = opened;
   await page.waitForFunction("globalThis.connect !== undefined");
   const { url, token } = world.bus;
-  const heard = await page.evaluate<unknown>(`(async () => {
+  const received = await page.evaluate<unknown>(`(async () => {
     const bus = await connect(${JSON.stringify({ url, token })});
     const loop = bus.room("unbundled").subscribe();
     await loop.ready;
@@ -64,7 +65,7 @@ async function unbundled(world: World): Promise<void> {
     await bus.close();
     return value.text();
   })()`);
-  assert.equal(heard, "hello");
+  assert.equal(received, "hello");
 }
 
 /** The page's own `fetch`, streams and same-origin rules, without WebSocket. */
@@ -78,7 +79,7 @@ async function withoutWebSocket(world: World): Promise<void> {
     { url, token },
   );
   await publish(page, "by HTTP");
-  await until("its own message", async () => (await heardBy(page)).includes("by HTTP"));
+  await until("its own message", async () => (await receivedBy(page)).includes("by HTTP"));
   assert.equal(await page.evaluate("typeof WebSocket"), "undefined");
 }
 
@@ -123,15 +124,15 @@ async function killedConnection(world: World): Promise<void> {
   const { page } = opened;
   await openThrough(page, world, proxy.port, 100);
   await publish(page, "before");
-  await until("the first message", async () => (await heardBy(page)).includes("before"));
+  await until("the first message", async () => (await receivedBy(page)).includes("before"));
   await proxy.cut();
   await until("it has noticed", async () => (await statesOf(page)).includes("waiting"));
   // Published without a connection: it is sent through the next one.
-  const said = publish(page, "after");
+  const published = publish(page, "after");
   proxy.restore();
-  await said;
-  await until("the second message", async () => (await heardBy(page)).includes("after"));
-  assert.deepEqual(await heardBy(page), ["before", "GAP", "after"]);
+  await published;
+  await until("the second message", async () => (await receivedBy(page)).includes("after"));
+  assert.deepEqual(await receivedBy(page), ["before", "GAP", "after"]);
 }
 
 /** Without the browser's `online` event the page would wait for most of a day. */

@@ -6,15 +6,15 @@ export const HURRY = { minReconnectDelay: 10, maxReconnectDelay: 200, maxServerP
 
 /** A subscription, with the messages and events that it has received. */
 export async function listen(client: Centrifuge, channel: string, options = {}) {
-  const heard: number[] = [];
+  const received: number[] = [];
   const codes: number[] = [];
   const recovered: boolean[] = [];
   const sub = client.newSubscription(channel, options);
-  sub.on("publication", ({ data }) => void heard.push(data.n));
+  sub.on("publication", ({ data }) => void received.push(data.n));
   sub.on("subscribing", ({ code }) => void codes.push(code));
-  sub.on("subscribed", (told) => void recovered.push(told.recovered));
+  sub.on("subscribed", (context) => void recovered.push(context.recovered));
   client.on("connecting", ({ code }) => void codes.push(code));
   sub.subscribe();
   await sub.ready(20_000);
-  return { sub, heard, codes, recovered };
+  return { sub, received, codes, recovered };
 }

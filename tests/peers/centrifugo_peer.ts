@@ -4,11 +4,11 @@ import type { TestBus } from "../harness/test_bus.ts";
 
 /** A message from the Shield. */
 // deno-lint-ignore no-explicit-any -- A peer's message may have any form; the test checks it.
-export type Told = any;
+export type Reply = any;
 
 /** A socket, with all messages that it has received. */
 export class CentrifugoPeer {
-  readonly heard: Told[] = [];
+  readonly received: Reply[] = [];
   closed: CloseEvent | undefined;
   readonly opened: Promise<unknown>;
   readonly #socket: WebSocket;
@@ -16,7 +16,7 @@ export class CentrifugoPeer {
   constructor(bus: Pick<TestBus, "url">, protocols: string[] = []) {
     this.#socket = new WebSocket(new URL("/connection/websocket", bus.url), protocols);
     this.opened = new Promise((resolve) => this.#socket.onopen = resolve);
-    this.#socket.onmessage = ({ data }) => void this.heard.push(JSON.parse(data));
+    this.#socket.onmessage = ({ data }) => void this.received.push(JSON.parse(data));
     this.#socket.onclose = (event) => this.closed = event;
   }
 
@@ -33,16 +33,19 @@ export class CentrifugoPeer {
     this.#socket.send(bytes);
   }
 
-  async next(is: (told: Told) => boolean): Promise<Told> {
-    return await found(() => `heard ${JSON.stringify(this.heard)}`, () => this.heard.find(is));
+  async next(is: (reply: Reply) => boolean): Promise<Reply> {
+    return await found(
+      () => `received ${JSON.stringify(this.received)}`,
+      () => this.received.find(is),
+    );
   }
 
-  reply(id: number): Promise<Told> {
-    return this.next((told) => told.id === id);
+  reply(id: number): Promise<Reply> {
+    return this.next((reply) => reply.id === id);
   }
 
   async end(): Promise<[number, string]> {
-    await until(`an end: ${JSON.stringify(this.heard)}`, () => this.closed !== undefined);
+    await until(`an end: ${JSON.stringify(this.received)}`, () => this.closed !== undefined);
     return [this.closed?.code ?? 0, this.closed?.reason ?? ""];
   }
 

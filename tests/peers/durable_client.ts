@@ -19,7 +19,7 @@ export interface Answer {
 }
 
 /** A message or signal. */
-export interface Told {
+export interface Received {
   readonly room: string;
   readonly type?: string;
   readonly data?: unknown;
@@ -39,7 +39,7 @@ const PENDING_MAX = 30;
 /** One connection. */
 export class DurableClient implements Disposable {
   readonly raw: RawClient;
-  readonly #told: Told[] = [];
+  readonly #received: Received[] = [];
   readonly #answers = new Map<number, Answer>();
   #last_id = 0;
 
@@ -72,7 +72,7 @@ export class DurableClient implements Disposable {
 
   /** SUB; discards earlier messages, so that `told` begins with the first one after the answer. */
   async sub(room: string, more: object = {}): Promise<Answer> {
-    this.#told.length = 0;
+    this.#received.length = 0;
     return await this.ask({ op: "sub", room, ...more });
   }
 
@@ -107,20 +107,20 @@ export class DurableClient implements Disposable {
   }
 
   /** What was read and not yet returned. */
-  get waiting(): readonly Told[] {
-    return this.#told;
+  get waiting(): readonly Received[] {
+    return this.#received;
   }
 
   /** The next message or signal. */
-  async told(): Promise<Told> {
-    while (this.#told.length === 0) await this.#take();
-    return this.#told.shift() as Told;
+  async next(): Promise<Received> {
+    while (this.#received.length === 0) await this.#take();
+    return this.#received.shift() as Received;
   }
 
   /** The data of the next messages, which must have these offsets. */
-  async hears(offsets: readonly number[]): Promise<unknown[]> {
-    const all: Told[] = [];
-    while (all.length < offsets.length) all.push(await this.told());
+  async receives(offsets: readonly number[]): Promise<unknown[]> {
+    const all: Received[] = [];
+    while (all.length < offsets.length) all.push(await this.next());
     assert.deepEqual(all.map(({ offset }) => offset), offsets);
     return all.map(({ data }) => data);
   }
@@ -128,7 +128,7 @@ export class DurableClient implements Disposable {
   /** Fails unless the next message is the one that is published in the room now. */
   async nothing(room: string, publisher: DurableClient): Promise<void> {
     const { offset } = await publisher.pub(room, "marker");
-    const next = await this.told();
+    const next = await this.next();
     assert.deepEqual([next.data, next.offset], ["marker", offset], JSON.stringify(next));
   }
 
@@ -139,7 +139,7 @@ export class DurableClient implements Disposable {
   async #take(): Promise<void> {
     const frame = await this.raw.json();
     if (frame.op === "ack") this.#answers.set(frame.id, frame);
-    else if (frame.op === "msg") this.#told.push(frame);
+    else if (frame.op === "msg") this.#received.push(frame);
     else if (frame.op === "err") throw new Error(`refused without an id: ${JSON.stringify(frame)}`);
   }
 }

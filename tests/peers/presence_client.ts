@@ -26,7 +26,7 @@ export interface Answer {
 }
 
 /** A presence event, in either form. */
-interface Heard {
+interface PresenceEvent {
   readonly leave: boolean;
   readonly members: readonly Seen[];
   readonly connections: number;
@@ -35,7 +35,7 @@ interface Heard {
 }
 
 /** Any other message to a client. */
-export interface Told {
+export interface OtherMessage {
   readonly room: string;
   readonly type: string;
   readonly data: unknown;
@@ -44,8 +44,8 @@ export interface Told {
 
 type Frame =
   | { readonly kind: "answer"; readonly answer: Answer }
-  | { readonly kind: "presence"; readonly heard: Heard }
-  | { readonly kind: "told"; readonly told: Told };
+  | { readonly kind: "presence"; readonly event: PresenceEvent }
+  | { readonly kind: "other"; readonly other: OtherMessage };
 
 const decoder = new TextDecoder();
 
@@ -60,7 +60,7 @@ export class PresenceClient implements Disposable {
   connection_id = "";
   readonly raw: RawClient;
   readonly #text: boolean;
-  readonly #told: Told[] = [];
+  readonly #others: OtherMessage[] = [];
   #pages_left = 0;
   #last_id = 0;
 
@@ -121,11 +121,11 @@ export class PresenceClient implements Disposable {
     return await this.answer(id);
   }
 
-  /** The answer with that id; earlier presence events are applied, other messages are kept for `told`. */
+  /** The answer with that id; earlier presence events are applied, other messages are kept for `nextOther`. */
   async answer(id: number): Promise<Answer> {
     for (;;) {
       const frame = await this.#next();
-      if (frame.kind === "told") this.#told.push(frame.told);
+      if (frame.kind === "other") this.#others.push(frame.other);
       if (frame.kind !== "answer") continue;
       assert.equal(frame.answer.id, id);
       return frame.answer;
@@ -140,22 +140,22 @@ export class PresenceClient implements Disposable {
     }
   }
 
-  /** As `until`, and keeps other messages for `told`. */
+  /** As `until`, and keeps other messages for `nextOther`. */
   async untilAny(holds: () => boolean): Promise<void> {
     while (!holds()) {
       const frame = await this.#next();
       assert.notEqual(frame.kind, "answer", JSON.stringify(frame));
-      if (frame.kind === "told") this.#told.push(frame.told);
+      if (frame.kind === "other") this.#others.push(frame.other);
     }
   }
 
   /** The next message that is not presence. */
-  async told(): Promise<Told> {
-    const kept = this.#told.shift();
+  async nextOther(): Promise<OtherMessage> {
+    const kept = this.#others.shift();
     if (kept !== undefined) return kept;
     for (;;) {
       const frame = await this.#next();
-      if (frame.kind === "told") return frame.told;
+      if (frame.kind === "other") return frame.other;
       assert.equal(frame.kind, "presence", JSON.stringify(frame));
     }
   }
@@ -176,7 +176,7 @@ export class PresenceClient implements Disposable {
 
   async #next(): Promise<Frame> {
     const frame = this.#text ? await this.#readText() : await this.#readBinary();
-    if (frame.kind === "presence") this.#fold(frame.heard);
+    if (frame.kind === "presence") this.#fold(frame.event);
     return frame;
   }
 
@@ -186,13 +186,13 @@ export class PresenceClient implements Disposable {
     if (op === "err") throw new Error(`refused without an id: ${JSON.stringify(rest)}`);
     if (op !== "msg") return await this.#readText();
     if (type !== "PRESENCE_UPDATE" && type !== "PRESENCE_LEAVE") {
-      return { kind: "told", told: { room, type, data, signal } };
+      return { kind: "other", other: { room, type, data, signal } };
     }
     assert.match(rest.headers["X-Twist-ID"], /^[0-9a-f-]{36}$/);
     assert.equal(rest.sender, "");
     const { members, connections, users, snapshot = false } = data;
     const leave = type === "PRESENCE_LEAVE";
-    return { kind: "presence", heard: { leave, members, connections, users, snapshot } };
+    return { kind: "presence", event: { leave, members, connections, users, snapshot } };
   }
 
   async #readBinary(): Promise<Frame> {
@@ -207,7 +207,7 @@ export class PresenceClient implements Disposable {
     const { event, signal, room_id: room, sender_id } = frame.envelope;
     const leave = event?.type === "PRESENCE_LEAVE";
     if (event === undefined || (!leave && event.type !== "PRESENCE_UPDATE")) {
-      return { kind: "told", told: { room, type: event?.type ?? "", data: event?.data, signal } };
+      return { kind: "other", other: { room, type: event?.type ?? "", data: event?.data, signal } };
     }
     assert.equal(event.content_type, "application/protobuf");
     assert.equal(sender_id, "");
@@ -215,10 +215,10 @@ export class PresenceClient implements Disposable {
     const members = change.members.map((member) => (
       { ...member, meta: member.meta === "" ? null : JSON.parse(member.meta) }
     ));
-    return { kind: "presence", heard: { ...change, members, leave, snapshot: !!change.snapshot } };
+    return { kind: "presence", event: { ...change, members, leave, snapshot: !!change.snapshot } };
   }
 
-  #fold({ leave, members, connections, users, snapshot }: Heard): void {
+  #fold({ leave, members, connections, users, snapshot }: PresenceEvent): void {
     for (const member of members) {
       const before = this.members.get(member.connection_id);
       if (leave) {

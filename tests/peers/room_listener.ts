@@ -13,7 +13,7 @@ export interface Place {
 /** A client that records what it received of rooms. */
 export class RoomListener implements Disposable {
   readonly raw: RawClient;
-  readonly heard: { room: string; data: unknown; offset?: number }[] = [];
+  readonly received: { room: string; data: unknown; offset?: number }[] = [];
   readonly signals: { room: string; kind: string }[] = [];
   // deno-lint-ignore no-explicit-any
   readonly errors: any[] = [];
@@ -45,8 +45,10 @@ export class RoomListener implements Disposable {
 
   /** What was received since the last call, once it is `count` messages and signals. */
   async take(count: number): Promise<string[]> {
-    while (this.heard.length + this.signals.length + this.errors.length < count) await this.#next();
-    const messages = this.heard.splice(0).map(({ room, data }) => `${room} ${data}`);
+    while (this.received.length + this.signals.length + this.errors.length < count) {
+      await this.#next();
+    }
+    const messages = this.received.splice(0).map(({ room, data }) => `${room} ${data}`);
     const signals = this.signals.splice(0).map(({ room, kind }) => `${kind} ${room}`);
     const errors = this.errors.splice(0).map(({ reason, room }) => `${reason} ${room}`);
     return [...messages, ...signals, ...errors];
@@ -58,7 +60,7 @@ export class RoomListener implements Disposable {
     if (frame.op === "msg" && frame.signal !== undefined) {
       this.signals.push({ room: frame.room, kind: frame.signal.kind });
     } else if (frame.op === "msg" && !String(frame.type).startsWith("ROOM_")) {
-      this.heard.push(frame);
+      this.received.push(frame);
     } else if (frame.op === "err") this.errors.push(frame);
     return frame;
   }

@@ -31,8 +31,8 @@ export class BrainFold {
   differs(view: ClusterView, tenant_id: string, room_id: string): string | undefined {
     const key = roomKey(tenant_id, room_id);
     const asked = [...view.members(tenant_id, room_id)].map(memberLine).sort().join(", ");
-    const told = [...this.#rooms.get(key)?.values() ?? []].map(memberLine).sort().join(", ");
-    if (asked === told) return undefined;
-    return `${this.brain_id}: told [${told}] about ${key}, asked it says [${asked}]`;
+    const reported = [...this.#rooms.get(key)?.values() ?? []].map(memberLine).sort().join(", ");
+    if (asked === reported) return undefined;
+    return `${this.brain_id}: told [${reported}] about ${key}, asked it says [${asked}]`;
   }
 }

@@ -11,7 +11,7 @@ import type { WriterStatus } from "../../shared/presence/types.ts";
 import type { Schedule } from "./schedule.ts";
 
 /** One Brain and one Shield. */
-interface Heard {
+interface Heartbeats {
   /** Simulated ms of the last announcement, shifted by the Brain's own pauses. */
   at_ms: number;
   /** When the Brain's heartbeat last reported it as up to date with the Shield, shifted likewise. */
@@ -23,7 +23,7 @@ interface Heard {
 }
 
 /** A Shield's last announcement, and a slightly earlier one. */
-interface Said {
+interface Announced {
   readonly incarnation: number;
   readonly at_ms: number;
   readonly clock: number;
@@ -35,8 +35,8 @@ const UNDER_WAY_MS = 250;
 
 /** Records the times. By id, not by incarnation: messages of a Brain that died are still in flight. */
 export class Hearing {
-  readonly #heard = new Map<string, Heard>();
-  readonly #said = new Map<string, Said>();
+  readonly #received = new Map<string, Heartbeats>();
+  readonly #announced = new Map<string, Announced>();
   /** Shields whose clock was set back: the cluster considers the previous incarnation the newer one. */
   readonly #doubted = new Map<string, number>();
   /** Process → until when its messages may be outdated. */
@@ -59,25 +59,25 @@ export class Hearing {
     this.#slack_ms = 4 * heartbeat_ms + sync_timeout_ms + 3_000;
   }
 
-  *#of(brain: string): Generator<[shield: string, heard: Heard]> {
-    for (const [key, heard] of this.#heard) {
-      if (key.startsWith(`${brain}<`)) yield [key.slice(brain.length + 1), heard];
+  *#of(brain: string): Generator<[shield: string, received: Heartbeats]> {
+    for (const [key, received] of this.#received) {
+      if (key.startsWith(`${brain}<`)) yield [key.slice(brain.length + 1), received];
     }
   }
 
-  #isLost({ alive, at_ms, informed_ms }: Heard, now_ms: number): boolean {
+  #isLost({ alive, at_ms, informed_ms }: Heartbeats, now_ms: number): boolean {
     return alive && (now_ms - at_ms >= this.#down_ms || now_ms - informed_ms >= this.#behind_ms);
   }
 
-  #settle(heard: Heard, now_ms: number): void {
-    if (this.#isLost(heard, now_ms)) heard.excused_until_ms = now_ms + this.#slack_ms;
+  #settle(received: Heartbeats, now_ms: number): void {
+    if (this.#isLost(received, now_ms)) received.excused_until_ms = now_ms + this.#slack_ms;
   }
 
   /** A Brain has started, among these Shields. */
   brainStarted(brain: string, shields: readonly string[], now_ms: number): void {
     for (const shield of shields) {
-      const before = this.#heard.get(`${brain}<${shield}`);
-      this.#heard.set(`${brain}<${shield}`, {
+      const before = this.#received.get(`${brain}<${shield}`);
+      this.#received.set(`${brain}<${shield}`, {
         at_ms: now_ms,
         informed_ms: now_ms,
         excused_until_ms: before?.excused_until_ms ?? 0,
@@ -88,46 +88,46 @@ export class Hearing {
 
   /** It is dead. Shields may have waited long enough already for what it lacked. */
   brainEnded(brain: string, now_ms: number): void {
-    for (const [, heard] of this.#of(brain)) {
-      const was_behind = now_ms - heard.informed_ms >= this.#behind_ms / 2;
-      if (was_behind) heard.excused_until_ms = now_ms + this.#slack_ms;
-      this.#settle(heard, now_ms);
-      heard.alive = false;
+    for (const [, received] of this.#of(brain)) {
+      const was_behind = now_ms - received.informed_ms >= this.#behind_ms / 2;
+      if (was_behind) received.excused_until_ms = now_ms + this.#slack_ms;
+      this.#settle(received, now_ms);
+      received.alive = false;
     }
   }
 
   /** A running Shield announces this. */
   says(shield: string, incarnation: number, clock: number, now_ms: number): void {
-    const last = this.#said.get(shield);
+    const last = this.#announced.get(shield);
     const same = last?.incarnation === incarnation;
     if (same && last.clock === clock) return;
     const is_old = same && now_ms - last.at_ms >= UNDER_WAY_MS;
     const before = is_old ? last.clock : same ? last.before : 0;
     const at_ms = same && !is_old ? last.at_ms : now_ms;
-    this.#said.set(shield, { incarnation, at_ms, clock, before });
+    this.#announced.set(shield, { incarnation, at_ms, clock, before });
   }
 
   /** A Brain reports how up to date it is. */
   beats(brain: string, writers: readonly WriterStatus[], now_ms: number): void {
-    for (const [shield, heard] of this.#of(brain)) {
-      const said = this.#said.get(shield);
+    for (const [shield, received] of this.#of(brain)) {
+      const announced = this.#announced.get(shield);
       const has = writers.find(({ writer }) => writer.node_id === shield);
-      const is_new = said !== undefined && now_ms - said.at_ms < UNDER_WAY_MS;
-      const clock = said === undefined ? 0 : is_new ? said.before : said.clock;
+      const is_new = announced !== undefined && now_ms - announced.at_ms < UNDER_WAY_MS;
+      const clock = announced === undefined ? 0 : is_new ? announced.before : announced.clock;
       const informed = clock === 0 ||
-        (has?.writer.incarnation === said?.incarnation && (has?.clock ?? 0) >= clock);
+        (has?.writer.incarnation === announced?.incarnation && (has?.clock ?? 0) >= clock);
       if (!informed) continue;
-      this.#settle(heard, now_ms);
-      heard.informed_ms = now_ms;
+      this.#settle(received, now_ms);
+      received.informed_ms = now_ms;
     }
   }
 
   /** The Brain has received an announcement of the Shield's current incarnation. */
   announced(brain: string, shield: string, now_ms: number): void {
-    const heard = this.#heard.get(`${brain}<${shield}`);
-    if (heard === undefined) return;
-    this.#settle(heard, now_ms);
-    heard.at_ms = now_ms;
+    const received = this.#received.get(`${brain}<${shield}`);
+    if (received === undefined) return;
+    this.#settle(received, now_ms);
+    received.at_ms = now_ms;
   }
 
   /** For how long the Brain was stalled; if it can notice that, it ignores the silence of that time. */
@@ -137,9 +137,9 @@ export class Hearing {
 
   /** The Brain was offline for that long, and knew it. */
   offline(brain: string, for_ms: number, now_ms: number): void {
-    for (const [, heard] of this.#of(brain)) {
-      heard.at_ms = Math.min(heard.at_ms + for_ms, now_ms);
-      heard.informed_ms = Math.min(heard.informed_ms + for_ms, now_ms);
+    for (const [, received] of this.#of(brain)) {
+      received.at_ms = Math.min(received.at_ms + for_ms, now_ms);
+      received.informed_ms = Math.min(received.informed_ms + for_ms, now_ms);
     }
   }
 
@@ -163,9 +163,9 @@ export class Hearing {
     if (this.#orderly) return false;
     if ((this.#disturbed.get(watcher) ?? 0) > now_ms) return true;
     if ((this.#doubted.get(shield) ?? 0) > now_ms) return true;
-    for (const [key, heard] of this.#heard) {
+    for (const [key, received] of this.#received) {
       if (!key.endsWith(`<${shield}`)) continue;
-      if (heard.excused_until_ms > now_ms || this.#isLost(heard, now_ms)) return true;
+      if (received.excused_until_ms > now_ms || this.#isLost(received, now_ms)) return true;
     }
     return false;
   }

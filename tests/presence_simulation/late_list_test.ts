@@ -45,14 +45,14 @@ type Follower = ReturnType<typeof follow>;
 
 /** Watches the lobby: its list from the ACK to a SUB, and its events, verbatim. */
 function follow({ machine }: ShieldProcess) {
-  const heard: RoomChanges[] = [];
+  const received: RoomChanges[] = [];
   const lists: ReturnType<PresenceWatch["snapshot"]>[] = [];
   const watch: PresenceWatch = machine.watch("t0", "lobby", {
-    onChanges: (changes) => void heard.push(changes),
+    onChanges: (changes) => void received.push(changes),
   });
   watch.ready((error) => {
     assert.equal(error, undefined);
-    watch.told(() => void lists.push(watch.snapshot()));
+    watch.reported(() => void lists.push(watch.snapshot()));
   });
   const list = () => {
     const [{ members, connections, users }] = lists as [typeof lists[number]];
@@ -63,12 +63,12 @@ function follow({ machine }: ShieldProcess) {
       pages: 1,
     };
   };
-  const said = () =>
-    heard.flatMap(({ updates, leaves }) => [
+  const changes = () =>
+    received.flatMap(({ updates, leaves }) => [
       ...updates.map(({ connection_id }) => `+${connection_id}`),
       ...leaves.map(({ connection_id }) => `-${connection_id}`),
     ]);
-  return { heard, list, said };
+  return { received, list, changes };
 }
 
 /** A member of the lobby, visible on both Shields, and a client's list on the first of them. */
@@ -84,8 +84,8 @@ function setUp() {
   run(1_000);
   const table = new MemberTable();
   const seen = () => [...table.members.keys()].sort();
-  const take = ({ heard }: Follower) => {
-    for (const changes of heard) {
+  const take = ({ received }: Follower) => {
+    for (const changes of received) {
       table.update(encodePresenceUpdate({ ...changes, members: changes.updates, snapshot: false }));
     }
   };
@@ -113,7 +113,7 @@ Deno.test("a client of a Shield that has not received a member yet misses it, an
   run(STILL_MS);
   take(next);
   assert.deepEqual(seen(), ["comes", "stays"]);
-  for (const { said } of [here, there, next]) assert.deepEqual(said(), ["+comes"]);
+  for (const { changes } of [here, there, next]) assert.deepEqual(changes(), ["+comes"]);
   assert.deepEqual(world.violations, []);
 });
 
@@ -121,13 +121,13 @@ Deno.test("a client of a Shield that has just noticed that it was disconnected m
   const { world, run, other, here, there, table, seen, comes } = setUp();
   world.detach(other.life.id, STILL_MS, NOTICED_MS);
   comes();
-  assert.deepEqual(there.said(), []);
+  assert.deepEqual(there.changes(), []);
   // It has reconnected to NATS just now.
   run(STILL_MS - 1_000);
   const next = follow(other);
   run(1_000);
   table.begin(next.list());
   assert.deepEqual(seen(), ["comes", "stays"]);
-  for (const { said } of [here, there]) assert.deepEqual(said(), ["+comes"]);
+  for (const { changes } of [here, there]) assert.deepEqual(changes(), ["+comes"]);
   assert.deepEqual(world.violations, []);
 });

@@ -126,8 +126,8 @@ function differences(world: World): string[] {
       const users = world.truth.users(key);
       const connections = world.truth.lines(key).length;
       for (const [id, { machine, fold }] of world.brains) {
-        const told = fold.differs(machine, tenant_id, room_id);
-        if (told !== undefined) differences.push(told);
+        const difference = fold.differs(machine, tenant_id, room_id);
+        if (difference !== undefined) differences.push(difference);
         const members = [...machine.members(tenant_id, room_id)];
         const seen = members.map(memberLine).sort().join(", ");
         if (seen !== truth) differences.push(`${id}: ${key} is [${seen}], truth is [${truth}]`);

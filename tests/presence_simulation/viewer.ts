@@ -65,7 +65,7 @@ export class Viewer {
 
   /** Once its own join has been delivered to all: takes the list of members, as the ACK to the SUB does. */
   answer(): void {
-    this.#watch?.told(() => this.#take());
+    this.#watch?.reported(() => this.#take());
   }
 
   #take(): void {

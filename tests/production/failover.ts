@@ -113,13 +113,13 @@ export async function failOver(stage: Stage, first: Site, second: SecondSite): P
     await server.reload(alone);
     await server.start();
   }
-  const said = (what: string) =>
+  const log = (what: string) =>
     stage.plan.say(`  ${what} after ${seconds(performance.now() - began_ms)}`);
-  said("NATS of the second site is started anew");
+  log("NATS of the second site is started anew");
   await arqAgain("standby", "promote", "--config", config, "--json");
-  said("promoted");
+  log("promoted");
   await site.startBus();
-  said("the bus is ready");
+  log("the bus is ready");
   await ingress.direct(site.shield_urls);
   await traffic.acknowledgedIn();
   note(stage, "after the failover: RTO", seconds(performance.now() - began_ms));

@@ -4,7 +4,7 @@
  */
 
 /** A message of a publisher. */
-export interface Said {
+export interface SentMessage {
   readonly n: number;
   /** Unix ms of its ACK; undefined: none. */
   acked_ms?: number;
@@ -22,7 +22,7 @@ export type Sight =
 /** Everything about one room. */
 export interface RoomLedger {
   readonly room: string;
-  readonly said: readonly Said[];
+  readonly sent: readonly SentMessage[];
   readonly sights: readonly Sight[];
 }
 
@@ -35,13 +35,13 @@ export interface Disaster {
   readonly forgets_ids?: boolean;
 }
 
-const repeatableIn = (said: readonly Said[]): ReadonlySet<number> =>
-  new Set(said.filter(({ may_repeat }) => may_repeat).map(({ n }) => n));
+const repeatableIn = (sent: readonly SentMessage[]): ReadonlySet<number> =>
+  new Set(sent.filter(({ may_repeat }) => may_repeat).map(({ n }) => n));
 
 /** What a room lost in a disaster. */
 export interface Loss {
   readonly problems: readonly string[];
-  readonly lost: readonly Said[];
+  readonly lost: readonly SentMessage[];
 }
 
 /**
@@ -49,24 +49,24 @@ export interface Loss {
  * acknowledged message; with one it may lack the newest earlier ones, and no others. Allowed losses are marked.
  */
 export function judgeLog(
-  { room, said }: Pick<RoomLedger, "room" | "said">,
+  { room, sent }: Pick<RoomLedger, "room" | "sent">,
   kept: readonly number[],
   disaster?: Disaster,
 ): Loss {
   const problems: string[] = [];
   if (disaster?.forgets_ids === true) {
-    const on_its_way = said.find(({ acked_ms = 0 }) => acked_ms > disaster.lost_ms);
+    const on_its_way = sent.find(({ acked_ms = 0 }) => acked_ms > disaster.lost_ms);
     if (on_its_way !== undefined) on_its_way.may_repeat = true;
   }
-  const repeatable = repeatableIn(said);
+  const repeatable = repeatableIn(sent);
   kept.forEach((n, at) => {
     const before = kept[at - 1];
     if (n === before && repeatable.has(n)) return;
     if (before !== undefined && n <= before) problems.push(`${room}: ${n} stands behind ${before}`);
   });
   const there = new Set(kept);
-  const lost: Said[] = [];
-  for (const one of said) {
+  const lost: SentMessage[] = [];
+  for (const one of sent) {
     const { n, acked_ms, is_lost } = one;
     if (acked_ms === undefined || is_lost === true) continue;
     if (there.has(n)) {
@@ -84,27 +84,27 @@ export function judgeLog(
 }
 
 /** Whether a subscriber received everything once and in order, or a GAP for what is missing. */
-export function judgeSights({ room, said, sights }: RoomLedger): string[] {
-  const acked = said.filter(({ acked_ms }) => acked_ms !== undefined).map(({ n }) => n);
+export function judgeSights({ room, sent, sights }: RoomLedger): string[] {
+  const acked = sent.filter(({ acked_ms }) => acked_ms !== undefined).map(({ n }) => n);
   const problems: string[] = [];
-  const repeatable = repeatableIn(said);
-  let [next, is_told] = [0, false];
+  const repeatable = repeatableIn(sent);
+  let [next, has_gap] = [0, false];
   const missed = (before: number) => {
     const silent = acked.filter((n) => n >= next && n < before);
-    if (silent.length > 0 && !is_told) {
+    if (silent.length > 0 && !has_gap) {
       problems.push(`${room}: ${silent.length} missed and not told, from ${silent[0]} on`);
     }
   };
   for (const sight of sights) {
     if (sight.kind === "gap") {
-      is_told = true;
+      has_gap = true;
       continue;
     }
     if (sight.n === next - 1 && repeatable.has(sight.n)) continue;
     if (sight.n < next) problems.push(`${room}: ${sight.n} came again or late`);
     else missed(sight.n);
     next = Math.max(next, sight.n + 1);
-    is_told = false;
+    has_gap = false;
   }
   missed(Infinity);
   return problems;

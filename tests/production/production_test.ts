@@ -5,15 +5,15 @@ import assert from "node:assert/strict";
 import { runProduction } from "./run.ts";
 
 Deno.test("a production setup survives a rollout, a restore and a failover as documented", async () => {
-  const said: string[] = [];
+  const lines: string[] = [];
   const { figures, problems } = await runProduction({
     rooms: 3,
     rate: 20,
     message_bytes: 200,
     calm: 20,
-    say: (line) => void said.push(line),
+    say: (line) => void lines.push(line),
   });
-  assert.deepEqual(problems, [], said.join("\n"));
+  assert.deepEqual(problems, [], lines.join("\n"));
   const named = figures.map(({ what }) => what).join("\n");
   for (const figure of ["RPO", "RTO"]) {
     assert.match(named, new RegExp(`after the restore: ${figure}`));

@@ -15,7 +15,7 @@ import { openIssuer, Site } from "./site.ts";
 import type { Surroundings } from "./site.ts";
 import { arqDone, calm, judgeLogs, note, seconds } from "./stage.ts";
 import type { Figure, ProductionPlan, ProductionReport, Stage } from "./stage.ts";
-import { refusedLogins, smallTenant, toldByTelemetry } from "./surroundings.ts";
+import { refusedLogins, smallTenant, telemetryProblems } from "./surroundings.ts";
 import { Traffic } from "./traffic.ts";
 
 /** Each Shield and each Brain is replaced, and one NATS server dies and restarts; nothing is lost. */
@@ -114,7 +114,7 @@ export async function runProduction(plan: ProductionPlan): Promise<ProductionRep
   problems.push(
     ...await refusedLogins(stage, site),
     ...await smallTenant(stage),
-    ...await toldByTelemetry(stage, site),
+    ...await telemetryProblems(stage, site),
   );
   await rollOver(stage, site);
   const restored = await backUpAndRestore(stage, site, link, stack);
@@ -123,7 +123,7 @@ export async function runProduction(plan: ProductionPlan): Promise<ProductionRep
   await calm(stage);
   await traffic.hush();
   await judgeLogs(stage, "at the end");
-  await traffic.heard();
+  await traffic.received();
   for (const ledger of traffic.ledgers) problems.push(...judgeSights(ledger).slice(0, 5));
   problems.push(...traffic.errors.slice(0, 5));
   note(stage, "messages acknowledged", String(traffic.acknowledged));

@@ -102,10 +102,10 @@ export class Site implements AsyncDisposable {
       ['"json"', '"logfmt"'],
       nats,
     ]);
-    const told =
+    const expected =
       `\n[telemetry]\notlp_url = "${telemetry.url}"\nheaders_file = "${telemetry.headers_file}"\n` +
       "#constant telemetry.metrics_interval_ms = 1_000\n";
-    this.#brains[at] = await startAgain("brain", `${text}${told}`, dir);
+    this.#brains[at] = await startAgain("brain", `${text}${expected}`, dir);
   }
 
   async startShield(at: number): Promise<void> {

@@ -73,9 +73,9 @@ export async function judgeLogs(stage: Stage, when: string, disaster?: Disaster)
   const lost_ms: number[] = [];
   for (const ledger of traffic.ledgers) {
     // What is acknowledged meanwhile may be in the result or not.
-    const said = ledger.said.filter(({ acked_ms }) => acked_ms !== undefined);
+    const sent = ledger.sent.filter(({ acked_ms }) => acked_ms !== undefined);
     const kept = await traffic.kept(ledger.room);
-    const loss = judgeLog({ room: ledger.room, said }, kept, disaster);
+    const loss = judgeLog({ room: ledger.room, sent }, kept, disaster);
     problems.push(...loss.problems.slice(0, 5).map((problem) => `${when}: ${problem}`));
     lost_ms.push(...loss.lost.map(({ acked_ms = 0 }) => acked_ms));
   }

@@ -88,7 +88,7 @@ export async function smallTenant(stage: Stage): Promise<string[]> {
 }
 
 /** Every process sends its metrics, with the file's header, and a client's trace arrives. */
-export async function toldByTelemetry(stage: Stage, site: Site): Promise<string[]> {
+export async function telemetryProblems(stage: Stage, site: Site): Promise<string[]> {
   const { collector, tokenFor, plan } = stage;
   const traceparent = `00-${TRACE_ID}-00f067aa0ba902b7-01`;
   const token = await tokenFor({ tenant_id: "acme" });

@@ -8,7 +8,7 @@ import { history } from "@arqon/sdk/history";
 import type { RoomHistory } from "@arqon/sdk/history";
 import { pace } from "../../shared/testing/pace.ts";
 import { insist, until } from "../../shared/testing/until.ts";
-import type { RoomLedger, Said, Sight } from "./ledger.ts";
+import type { RoomLedger, SentMessage, Sight } from "./ledger.ts";
 
 /** The address, user and volume. */
 export interface TrafficOptions {
@@ -38,7 +38,7 @@ function trusting(authority: string) {
 }
 
 interface Talk extends RoomLedger {
-  readonly said: Said[];
+  readonly sent: SentMessage[];
   readonly sights: Sight[];
   readonly publisher: Room;
 }
@@ -68,12 +68,12 @@ export class Traffic implements AsyncDisposable {
     const traffic = new Traffic(options);
     for (let at = 0; at < options.rooms; at++) {
       const room = `orders-${at}`;
-      const [hears, says] = [
+      const [receives, says] = [
         await traffic.connect(`hears-${at}`),
         await traffic.connect(`says-${at}`),
       ];
-      const talk: Talk = { room, said: [], sights: [], publisher: says.room(room) };
-      const messages = hears.room(room).subscribe();
+      const talk: Talk = { room, sent: [], sights: [], publisher: says.room(room) };
+      const messages = receives.room(room).subscribe();
       await messages.ready;
       traffic.#talks.push(talk);
       traffic.#loops.push(traffic.#listen(messages, talk.sights));
@@ -109,7 +109,7 @@ export class Traffic implements AsyncDisposable {
 
   get acknowledged(): number {
     return this.#talks.reduce(
-      (sum, { said }) => sum + said.filter(({ acked_ms }) => acked_ms !== undefined).length,
+      (sum, { sent }) => sum + sent.filter(({ acked_ms }) => acked_ms !== undefined).length,
       0,
     );
   }
@@ -136,10 +136,10 @@ export class Traffic implements AsyncDisposable {
   }
 
   /** Resolves when every subscriber has received the last message, or rejects. */
-  async heard(): Promise<void> {
+  async received(): Promise<void> {
     const behind = () =>
-      this.#talks.filter(({ said, sights }) => {
-        const last = said.findLast(({ acked_ms }) => acked_ms !== undefined)?.n ?? -1;
+      this.#talks.filter(({ sent, sights }) => {
+        const last = sent.findLast(({ acked_ms }) => acked_ms !== undefined)?.n ?? -1;
         return !sights.some((sight) => sight.kind === "message" && sight.n === last);
       });
     const missing = () => {
@@ -193,13 +193,13 @@ export class Traffic implements AsyncDisposable {
     }
   }
 
-  async #talk({ publisher, said }: Talk): Promise<void> {
+  async #talk({ publisher, sent }: Talk): Promise<void> {
     const { rate, message_bytes } = this.#options;
     const text = "x".repeat(message_bytes);
     const { signal } = this.#stopping;
     for (let n = 0; !signal.aborted; n++) {
-      const one: Said = { n };
-      said.push(one);
+      const one: SentMessage = { n };
+      sent.push(one);
       const began_ms = performance.now();
       try {
         await publisher.publish("order", { n, text }, {
@@ -217,5 +217,5 @@ export class Traffic implements AsyncDisposable {
   }
 }
 
-const ackedOf = ({ said }: Talk): number =>
-  said.reduce((count, { acked_ms }) => acked_ms === undefined ? count : count + 1, 0);
+const ackedOf = ({ sent }: Talk): number =>
+  sent.reduce((count, { acked_ms }) => acked_ms === undefined ? count : count + 1, 0);

@@ -1,4 +1,4 @@
-/** `arq proof` against a bus and against folders: what it checks, and with what words it fails. */
+/** `arq proof` against a bus and against folders: what it checks, and its error messages. */
 import assert from "node:assert/strict";
 import { runArq } from "../../arq/testing/run_arq.ts";
 import { startLocalBus } from "../harness/local_bus.ts";
@@ -66,8 +66,8 @@ Deno.test("arq proof keeps checkpoints, and proves entries and that a log contin
   await Deno.writeTextFile(`${cwd}/one.tlog-proof`, proof);
   const { found } = await verifierPy([...key, "--proof", `${cwd}/one.tlog-proof`]);
   assert.equal(found?.["index"], 299);
-  const said = await succeeds("verify", "one.tlog-proof", ...key);
-  assert.match(said, new RegExp(`"offset":${offset},.* is entry 299 of 300`));
+  const output = await succeeds("verify", "one.tlog-proof", ...key);
+  assert.match(output, new RegExp(`"offset":${offset},.* is entry 299 of 300`));
   await Deno.writeTextFile(`${cwd}/two.tlog-proof`, proof.replace("index 299", "index 298"));
   await fails(/not in the tree/, "verify", "two.tlog-proof", ...key);
   await fails(/no entry of offset 999999/, "inclusion", tree, "999999", ...to, ...key);
@@ -177,7 +177,7 @@ Deno.test("a tenant's key rotates: both keys sign, and who has either of them go
   await publish(bus, "own-bets", 1, 40);
   await grown(files, await verifierOf(files), 41);
   await fails(/no known key/, "checkpoint", tree, ...to, "--vkey", first!);
-  // What the first key has signed is still a checkpoint for who knows it.
+  // A checkpoint of the first key stays valid for readers that know this key.
   await fails(/no known key/, "consistency", tree, "old", ...to, "--vkey", second!);
   await succeeds("consistency", tree, "old", ...to, "--vkey", second!, "--vkey", first!);
   const { code } = await runArq(["proof", "rotate", ...to], { cwd });

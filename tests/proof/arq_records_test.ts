@@ -137,21 +137,21 @@ Deno.test("a bill is checked by its log, or by proofs alone, and own counts name
   await run(1, "usage", "invoice", "swapped.proofs", ...key);
   const { proof } = JSON.parse(lines[0]!);
   const changed = proof.replace(/^extra (.+)$/m, (_: string, extra: string) => {
-    const said = saidIn(extra).replace(/messages_in":\d+/, 'messages_in":1');
-    return `extra ${new TextEncoder().encode(said).toBase64()}`;
+    const extra_text = textIn(extra).replace(/messages_in":\d+/, 'messages_in":1');
+    return `extra ${new TextEncoder().encode(extra_text).toBase64()}`;
   });
   await write("less.proofs", JSON.stringify({ proof: changed }));
   assert.match((await run(1, "usage", "invoice", "less.proofs", ...key)).stderr, /not in the tree/);
 });
 
-const saidIn = (extra: string) => new TextDecoder().decode(Uint8Array.fromBase64(extra));
+const textIn = (extra: string) => new TextDecoder().decode(Uint8Array.fromBase64(extra));
 
 /** What a customer counts: here, what the entries say of each minute. */
 function countsIn(proofs: string): Map<number, number> {
   const sums = new Map<number, number>();
   for (const line of proofs.trim().split("\n")) {
     const [, extra = ""] = /^extra (.+)$/m.exec(JSON.parse(line).proof) ?? [];
-    const { minute, counts: { messages_in = 0 } } = JSON.parse(saidIn(extra)).use;
+    const { minute, counts: { messages_in = 0 } } = JSON.parse(textIn(extra)).use;
     sums.set(minute, (sums.get(minute) ?? 0) + messages_in);
   }
   return sums;

@@ -1,6 +1,6 @@
 /**
- * 1,000 attacks by somebody who owns the storage, most of them with the key, too: each is found by a reader who has kept
- * an earlier checkpoint, or who compares with another reader, and its evidence convinces the verifier in Python.
+ * 1,000 attacks by an owner of the storage, most of them with the key, too. A reader with an earlier checkpoint, or one
+ * that compares with another reader, finds each, and its evidence convinces the verifier in Python.
  */
 import assert from "node:assert/strict";
 import { verify } from "../../arq/commands/proof/proof.ts";
@@ -18,9 +18,9 @@ import { verifierPy, verifiersPy, writeFiles } from "./verifier.ts";
 
 const [OLD, SIZE] = [258, 300];
 const ATTACKS = 1_000;
-/** So many attacks are in files at a time, for Python. */
+/** Attacks in files at a time, for Python. */
 const AT_A_TIME = 100;
-/** So many of the attacks, the first ones, need no key. */
+/** The number of attacks without the key: the first ones. */
 const DAMAGES = 4;
 
 function entryOf(at: number, time_ms = 1_000 + at) {
@@ -37,7 +37,7 @@ async function read(files: Files, signer: Signer, kept: readonly string[]): Prom
   for await (const _ of tree.whole()); // read to its end
 }
 
-/** Ways to attack these files of the honest entries; each call attacks anew. */
+/** Ways to attack these files of the honest entries; each call makes another attack. */
 function attacksOn(honest: readonly Uint8Array[], files: Files, signer: Signer) {
   const random = createRandom(58);
   const at = (size = SIZE) => random.int(0, size - 1);
@@ -85,7 +85,7 @@ function attacksOn(honest: readonly Uint8Array[], files: Files, signer: Signer) 
         for (let n = from; n < SIZE; n++) entries[n] = entryOf(n, n);
       });
     },
-    // An old copy, which goes on otherwise.
+    // An old copy that continues with other entries.
     () => {
       const size = 1 + at(OLD - 1);
       return rewritten((entries) =>
@@ -94,7 +94,7 @@ function attacksOn(honest: readonly Uint8Array[], files: Files, signer: Signer) 
     },
     // An old copy is put back.
     () => filesOf(honest.slice(0, 1 + at(SIZE - 1)), signer),
-    // A fork for one reader behind what this one has seen: the other reader's checkpoint shows it.
+    // A fork for one reader, after the entries that this one has seen: the other reader's checkpoint shows it.
     () => {
       const forked = OLD + at(SIZE - OLD);
       return rewritten((entries) => void (entries[forked] = entryOf(SIZE + at())));
@@ -135,11 +135,11 @@ Deno.test("1,000 attacks on what is stored are found", async () => {
         await writeFiles(place, attacked);
         places.push(place);
       }
-      const said = await verifiersPy(places.map((place) => [...key, ...kept, place]));
-      for (const [at, wrong] of said.entries()) {
+      const outcomes = await verifiersPy(places.map((place) => [...key, ...kept, place]));
+      for (const [at, wrong] of outcomes.entries()) {
         assert.match(wrong, /^wrong: /, `${places[at]}: ${wrong}`);
       }
-      assert.equal(said.length, places.length);
+      assert.equal(outcomes.length, places.length);
       for (const place of places) await Deno.remove(place, { recursive: true });
     }
   } finally {

@@ -86,8 +86,8 @@ try {
     await page.goto(`http://127.0.0.1:${page_server.addr.port}/`);
     await page.waitForFunction("globalThis.begin !== undefined");
     const { url, token } = bus;
-    const asked = { url, token, count: COUNT, ...(verified ? { log } : {}) };
-    await page.evaluate(`begin(${JSON.stringify(asked)})`);
+    const request = { url, token, count: COUNT, ...(verified ? { log } : {}) };
+    await page.evaluate(`begin(${JSON.stringify(request)})`);
     const devtools = await page.context().newCDPSession(page);
     await devtools.send("Performance.enable", { timeDomain: "threadTicks" });
     const busy_s = async () => {

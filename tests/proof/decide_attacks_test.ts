@@ -1,6 +1,6 @@
 /**
- * Attacks on journalled decisions by somebody who owns the storage: the module, the fuel, the inputs, the verdict or the time
- * is another one. Without the key `arq proof decide` finds each; with it, whoever has kept a checkpoint, and Python.
+ * Attacks on journalled decisions by an owner of the storage: the module, the fuel, the inputs, the verdict or the time
+ * is replaced. `arq proof decide` finds each that has no key; a reader with a checkpoint, and Python, find the rest.
  */
 import assert from "node:assert/strict";
 import { decide, type DecideFlags } from "../../arq/commands/proof/decide.ts";
@@ -16,7 +16,7 @@ import { verifierPy, writeFiles } from "./verifier.ts";
 
 const [OLD, SIZE] = [30, 40];
 const ATTACKS = 60;
-/** Each so many an attack goes to Python. */
+/** Every n-th attack goes to Python. */
 const SHOWN = 5;
 
 const leafOf = (record: JournalRecord, at: number) =>
@@ -40,15 +40,19 @@ const inPolicy = (change: (policy: PolicyRecord) => Partial<PolicyRecord>): Lie 
   policies: record.policies.map((policy) => ({ ...policy, ...change(policy) })),
 });
 
-/** Each with what `decide` says of it where the log has it, too. */
+/** Each with the text of `decide` if the log has it, too. */
 function liesOf(other_sha256: string, others: readonly JournalRecord[]): [Lie, RegExp][] {
   const payload = new TextEncoder().encode("small").toBase64();
   const flipped: Lie = (record) => {
     const { allowed } = record;
-    const said = allowed
+    const verdict = allowed
       ? { allowed: false, code: 413, reason: "too large" }
       : { allowed: true, code: 0, reason: "" };
-    return inPolicy(() => said)({ ...record, ...said, reason: allowed ? "policy-rejected" : "" });
+    return inPolicy(() => verdict)({
+      ...record,
+      ...verdict,
+      reason: allowed ? "policy-rejected" : "",
+    });
   };
   return [
     [inPolicy(() => ({ module: other_sha256 })), /decided differently: .*fuel/],
@@ -97,9 +101,9 @@ Deno.test("another module, fuel, input, verdict or time of a journalled decision
   await Deno.writeTextFile(`${folder}/older`, old);
   await writeFiles(`${folder}/log`, await filesOf(honest.map(leafOf), signer));
   for (const record of honest) {
-    const [code, said] = await decided("./log", record);
-    assert.equal(code, 0, said);
-    assert.match(said, REPEATED);
+    const [code, output] = await decided("./log", record);
+    assert.equal(code, 0, output);
+    assert.match(output, REPEATED);
   }
   assert.equal((await decided("./log", honest[0]!, { module, older: ["older"] }))[0], 0);
   const random = createRandom(58);
@@ -109,16 +113,16 @@ Deno.test("another module, fuel, input, verdict or time of a journalled decision
     // Of a message that is refused: another payload is another verdict.
     const at = 3 * random.int(0, OLD / 3 - 1);
     const lied = lie(honest[at]!);
-    const [code, said] = await decided("./log", lied);
-    assert.equal(code, 1, `attack ${kind}: ${said}`);
-    assert.match(said, /is not among the 40 of the log/, `attack ${kind}`);
+    const [code, output] = await decided("./log", lied);
+    assert.equal(code, 1, `attack ${kind}: ${output}`);
+    assert.match(output, /is not among the 40 of the log/, `attack ${kind}`);
 
     // With the key: the log has it, too.
     const forged = await filesOf(honest.with(at, lied).map(leafOf), signer);
     await writeFiles(`${folder}/forged`, forged);
-    const [forged_code, forged_said] = await decided("./forged", lied);
-    assert.match(forged_said, found, `attack ${kind}`);
-    assert.equal(forged_code, /: repeated/.test(forged_said) ? 0 : 1, `attack ${kind}`);
+    const [forged_code, forged_output] = await decided("./forged", lied);
+    assert.match(forged_output, found, `attack ${kind}`);
+    assert.equal(forged_code, /: repeated/.test(forged_output) ? 0 : 1, `attack ${kind}`);
     const held = decided("./forged", lied, { module, older: ["older"] });
     await assert.rejects(held, /two signed trees/, `attack ${kind}`);
     if (turn % SHOWN !== 0) continue;
@@ -135,7 +139,7 @@ Deno.test("a module whose stored bytes were exchanged decides nothing", async ()
   await writeFiles(`${folder}/log`, await filesOf([leafOf(record, 0)], signer));
   await Deno.writeTextFile(`${folder}/line.ndjson`, JSON.stringify(record));
   let served = await builtModule("content_size");
-  // What a Shield serves whose storage was written by somebody else.
+  // The answers of a Shield with a forged storage.
   await using shield = Deno.serve(
     { port: 0, hostname: "127.0.0.1", onListen() {} },
     ({ url }) =>

@@ -1,7 +1,7 @@
 /**
- * The script of `deno task chaos --focus proof`: rooms with logs get messages without a pause while what serves them is
- * killed and frozen, beside two witnesses, readers who keep each checkpoint, and the SDK's verification. Nobody may be
- * accused: the run is honest.
+ * The script of `deno task chaos --focus proof`: rooms with logs get messages without a pause while their servers are
+ * killed and frozen. Two witnesses, readers that keep each checkpoint, and the SDK's verification run, too. No
+ * accusation may occur, because the run is honest.
  */
 import { connect } from "@arqon/sdk";
 import { ProofError, VerifiedLog } from "@arqon/sdk/proof";
@@ -26,7 +26,7 @@ import { embedded, type FaultWorld, onNats } from "./fault_world.ts";
 import { textsOf, treeUrl } from "./served.ts";
 import { twoWitnesses } from "./two_witnesses.ts";
 
-/** What is to be done. */
+/** The plan of a run. */
 export interface ProofFaultPlan {
   readonly seconds: number;
   /** Of NATS; 0: one embedded bus. */
@@ -38,7 +38,7 @@ export interface ProofFaultPlan {
 }
 
 const ORIGIN = "bus.example";
-/** A burst of messages of a room, and the pause behind it. */
+/** A burst of messages of a room, and the pause after it. */
 const BURST = 5;
 const EVERY_MS = 200;
 const LOOK_MS = 500;
@@ -71,7 +71,7 @@ interface Room {
   readonly name: string;
   readonly tree: string;
   readonly verifier: Verifier;
-  /** The offsets of acknowledged messages, by what they say. */
+  /** The offsets of acknowledged messages, by their content. */
   readonly taken: Map<number, number>;
   /** Messages that the SDK has verified, and how often it began again. */
   verified: number;
@@ -89,14 +89,14 @@ interface Run {
   readonly faults: Map<string, number>;
   /** How long the SDK waits for an entry. */
   readonly wait_ms: number;
-  /** Readers end; and then those who publish. */
+  /** Readers end first, then publishers. */
   is_over: boolean;
   is_still: boolean;
 }
 
 const messageOf = (error: unknown) => error instanceof Error ? error.message : String(error);
 
-/** Asks whoever answers. */
+/** The first answer of any process. */
 const asked = (
   { world: { places }, random }: Run,
   path: string,
@@ -148,7 +148,7 @@ async function watching(run: Run, room: Room): Promise<void> {
   }
 }
 
-/** What a program does that verifies while it subscribes; what is no accusation it tries again. */
+/** A program that verifies while it subscribes; it retries every error but an accusation. */
 async function verifying(run: Run, room: Room): Promise<void> {
   const { world: { front: { url, http_url, token } } } = run;
   let checkpoint: string | undefined;
@@ -190,7 +190,7 @@ async function hurtingAll(run: Run, seconds: number): Promise<void> {
   await Promise.all(run.world.groups.map((group) => hurting(run, group, until_ms)));
 }
 
-/** Does the work, and waits for newer checkpoints: only a reader that has one can tell that a copy is older. */
+/** Does the work, and waits for newer checkpoints: without one, a reader cannot detect an older copy. */
 async function untilNewer({ rooms }: Run, work: () => Promise<void>): Promise<void> {
   const sizes = () => rooms.map(({ newest }) => newest?.checkpoint.size ?? 0);
   const before = sizes();
@@ -230,9 +230,9 @@ async function judge(
   const lost = [...taken].filter(([n, offset]) => there.get(offset) !== n);
   if (lost.length + breaks.length > 0) {
     const first = lost.slice(0, 5).map(([, offset]) => offset).join(", ");
-    const said = `the log says ${breaks.join(", ") || "no break"}`;
+    const detail = `the log says ${breaks.join(", ") || "no break"}`;
     throw new Error(
-      `of ${taken.size} acknowledged messages ${lost.length} lack (${first}); ${said}`,
+      `of ${taken.size} acknowledged messages ${lost.length} lack (${first}); ${detail}`,
     );
   }
   if (hashes.size > texts.length) throw new Error(`${tree} has more than the room`);

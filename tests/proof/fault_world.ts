@@ -13,7 +13,7 @@ export interface FaultWorld extends AsyncDisposable {
   readonly tenant: string;
   /** For processes that return without a restart. */
   readonly front: Served & { readonly url: string };
-  /** Who is asked, each in turn. */
+  /** Where requests go, each in turn. */
   readonly places: readonly Served[];
   /** What can be hurt; of each group one at a time. */
   readonly groups: readonly (readonly string[])[];

@@ -14,7 +14,7 @@ const PROOF_READER = {
   source: { crate: "tests/proof_tool/rust" },
 };
 
-/** Runs Go's `sumdb/tlog` and `note`, or tessera's client and `fsck`; the answer. Rejects with what is said on stderr. */
+/** Runs Go's `sumdb/tlog` and `note`, or tessera's client and `fsck`; the answer. Rejects with the text of stderr. */
 export const proofTool = (args: readonly string[], stdin = ""): Promise<unknown> =>
   run(PROOF_TOOL, args, stdin);
 

@@ -1,4 +1,4 @@
-/** Trees of whatever entries and whatever key, as somebody makes them who has both. */
+/** Trees of any entries and any key. */
 import {
   Edge,
   encodeBundle,

@@ -1,4 +1,4 @@
-/** A NATS with the accounts that the documents tell to make, and Shields on it whose rooms have public trees. */
+/** A NATS server with the documented accounts, and Shields on it whose rooms have public trees. */
 import { createIssuer, startServer } from "../harness/cluster.ts";
 import type { ServerProcess } from "../harness/cluster.ts";
 import { documentedAccounts } from "../harness/documented_accounts.ts";

@@ -1,4 +1,4 @@
-/** A log that another Shield begins answers "come again" until its first checkpoint: every reader does, for a while. */
+/** Before its first checkpoint a log that another Shield creates answers 503: every reader retries for a while. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { connect } from "@arqon/sdk";

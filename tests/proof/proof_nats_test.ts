@@ -1,6 +1,6 @@
 /**
- * Trees of two Shields on NATS with the accounts that the documents tell to make: both serve one tree, and when the
- * Shield that writes it is stopped or killed, the other goes on, without a fork.
+ * Trees of two Shields on NATS with the documented accounts: both serve one tree, and when the Shield that writes it is
+ * stopped or killed, the other continues it, without a fork.
  */
 import assert from "node:assert/strict";
 import { payloadHash } from "../../shared/proof/entry.ts";
@@ -33,7 +33,7 @@ Deno.test("two Shields on NATS write one tree, also when one of them is stopped,
       await grown(files, verifier, 200),
       await grown(served(two!, tree), verifier, 200),
     ];
-    // Each is stopped while the other goes on, also over the end of a tile, and then goes on as well.
+    // Each is stopped while the other continues, also over the end of a tile, and then continues as well.
     for (const [turn, at] of [0, 1, 0].entries()) {
       const other = [one!, two!][1 - at]!;
       shields[at]!.signal("SIGSTOP");
@@ -59,7 +59,7 @@ Deno.test("two Shields on NATS write one tree, also when one of them is stopped,
   }
 });
 
-/** That each offset up to the last one is an entry, or behind a gap, and no history has what they do not say. */
+/** Asserts that each offset up to the last one is an entry or in a gap, and that no history contains anything else. */
 async function accountsForAll(tree: TreeReader, texts: readonly string[]): Promise<number> {
   const hashes = new Map<number, string>();
   let [last, gaps] = [0, 0];

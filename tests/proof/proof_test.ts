@@ -1,4 +1,4 @@
-/** Trees of rooms and of the audit log on one bus: who reads them, and that they are made of what was published. */
+/** Trees of rooms and of the audit log on one bus: their readers, and their content, which is what was published. */
 import assert from "node:assert/strict";
 import type { RecordEntry } from "../../shared/proof/entry.ts";
 import { payloadHash } from "../../shared/proof/entry.ts";

@@ -1,4 +1,4 @@
-/** Trees of a tenant's decisions and of its use: who reads them, and that they are made of what the bus shows. */
+/** Trees of a tenant's decisions and of its use: their readers, and their content, which is what the bus shows. */
 import assert from "node:assert/strict";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { payloadHash } from "../../shared/proof/entry.ts";

@@ -46,7 +46,7 @@ room = "bets"
 durable = true
 `;
 
-/** What is needed of a bus. */
+/** The parts of a bus that are needed. */
 export type Served = Pick<TestBus, "http_url" | "token">;
 
 /** Where a tree is served. */
@@ -54,8 +54,8 @@ export const treeUrl = ({ http_url }: Pick<Served, "http_url">, tree: string) =>
   `${http_url}/v1/proof/${tree}`;
 
 /**
- * Reads the files of a tree; with a token, as its holder. A tree that another Shield begins answers 503 until its first
- * checkpoint: it is asked again, as the answer says.
+ * Reads the files of a tree; with a token, as its holder. A tree that another Shield creates answers 503 until its
+ * first checkpoint: the request is repeated after the time in the answer.
  */
 export function served(bus: Pick<Served, "http_url">, tree: string, token?: string): TreeFiles {
   return async (path) => {
@@ -82,7 +82,7 @@ export async function verifierOf(files: TreeFiles): Promise<Verifier> {
   return verifier;
 }
 
-/** Publishes so many messages to a room. */
+/** Publishes `count` messages to a room. */
 export async function publish(
   { http_url, token }: Served,
   room: string,
@@ -119,7 +119,7 @@ export async function textsOf({ http_url, token }: Served, room: string): Promis
   }
 }
 
-/** Waits for the tree to have so many entries. */
+/** Waits for the tree to have this number of entries. */
 export async function grown(
   files: TreeFiles,
   verifier: Verifier,

@@ -1,4 +1,4 @@
-/** Two witnesses who listen in this process, for Shields of whatever kind. */
+/** Two witnesses that listen in this process, for any Shields. */
 import { cosigner, cosignersOf, encodeVerifier, type Verifier } from "@arqon/proto";
 import type { TreeFiles, TreeReader } from "../../shared/proof/reader.ts";
 import { Witness } from "../../shared/proof/witness.ts";
@@ -8,13 +8,13 @@ import { grown } from "./served.ts";
 
 type Forks = (readonly [string, string])[];
 
-/** A witness who knows these keys, on a socket; it adds the forks that it sees. */
+/** A witness that knows these keys, on a socket; it adds the forks that it sees. */
 export async function witnessOf(name: string, logs: readonly Verifier[], forks: Forks) {
   const signer = cosigner(await signerOf(name), Date.now);
   const keep = () => Promise.resolve();
   const witness = new Witness({ signer, logs, seen: new Map(), keep });
-  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (asked) => {
-    const { status, body, fork } = await witness.add(await asked.text());
+  const server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, async (request) => {
+    const { status, body, fork } = await witness.add(await request.text());
     if (fork !== undefined) forks.push(fork);
     return new Response(body, { status });
   });
@@ -22,7 +22,7 @@ export async function witnessOf(name: string, logs: readonly Verifier[], forks: 
   return { signer, named, [Symbol.asyncDispose]: () => server.shutdown() };
 }
 
-/** Two witnesses who know the keys in `logs`, and the forks that they have seen. */
+/** Two witnesses that know the keys in `logs`, and the forks that they have seen. */
 export async function twoWitnesses() {
   const logs: Verifier[] = [];
   const forks: Forks = [];

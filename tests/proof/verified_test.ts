@@ -1,4 +1,4 @@
-/** `@arqon/sdk/proof`: a subscription whose messages are held against the room's log, of several tiles. */
+/** `@arqon/sdk/proof`: a subscription whose messages are compared with the room's log, of several tiles. */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
 import type { Message } from "@arqon/sdk";
@@ -9,7 +9,7 @@ import { startLocalBus } from "../harness/local_bus.ts";
 import type { TestBus } from "../harness/test_bus.ts";
 import { grown, PROOF_CONFIG, publish, served, treeUrl, verifierOf, vkeyOf } from "./served.ts";
 
-/** Reads so many messages of the room from its start, verified. */
+/** Reads `count` messages of the room from its start, verified. */
 async function read(bus: TestBus, options: VerifiedLogOptions, count: number) {
   const log = new VerifiedLog(options);
   const seen: number[] = [];

@@ -2,7 +2,7 @@
 import { must, run } from "../../tasks/checkout/programs.ts";
 import { ROOT } from "../../tasks/checkout/source_files.ts";
 
-/** What it has found, or what it says is wrong. */
+/** Its result, or its error message. */
 export async function verifierPy(
   args: readonly string[],
   env: Readonly<Record<string, string>> = {},
@@ -13,7 +13,7 @@ export async function verifierPy(
   return ok ? { found: JSON.parse(stdout) } : { wrong: stderr.trim() };
 }
 
-/** Calls the program's `main` with the arguments of each line, and prints what it says is wrong, "" for nothing. */
+/** Calls the program's `main` with the arguments of each line, and prints its error message, or "". */
 const MANY = `
 import contextlib, io, json, sys
 sys.path.insert(0, sys.argv[1])
@@ -24,12 +24,12 @@ for line in sys.stdin.read().splitlines():
     with contextlib.redirect_stdout(io.StringIO()):
         try:
             verify.main()
-        except SystemExit as said:
-            end = said
+        except SystemExit as exit:
+            end = exit
     print(json.dumps(str(end.code)))
 `;
 
-/** What it says is wrong with each of many, in one process; "": nothing. */
+/** Its error messages for many calls in one process; "": none. */
 export async function verifiersPy(all: readonly (readonly string[])[]): Promise<string[]> {
   const args = ["-B", "-c", MANY, `${ROOT}examples/proof_verifier`];
   const stdin = all.map((args) => `${JSON.stringify(args)}\n`).join("");

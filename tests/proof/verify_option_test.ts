@@ -1,4 +1,4 @@
-/** `verify` of subscribe on a real bus: what is read, what it refuses before it reads, and how a loop ends meanwhile. */
+/** `verify` of subscribe on a real bus: what it reads, what it refuses before that, and how a loop ends meanwhile. */
 import assert from "node:assert/strict";
 import { connect, type Message } from "@arqon/sdk";
 import { replay } from "@arqon/sdk/history";
@@ -186,8 +186,8 @@ Deno.test("a listener that verifies reports what it finds, and goes on while the
     onError: (error) => errors.push(error),
   });
   const came: number[] = [];
-  const hear = (message: Message) => void came.push(Number(message.offset));
-  const listener = client.room("bets").listen(hear, { verify: true, ...BEGIN });
+  const receive = (message: Message) => void came.push(Number(message.offset));
+  const listener = client.room("bets").listen(receive, { verify: true, ...BEGIN });
   await until("the stored message", () => came.length === 1);
   await proxy.cut();
   await publish(bus, "bets", 2, 1);
@@ -201,7 +201,7 @@ Deno.test("a listener that verifies reports what it finds, and goes on while the
   const signer = await signerOf("bus.example/default.bets");
   const made = await filesOf([], signer);
   const kept = new TextDecoder().decode(made.get("checkpoint"));
-  const wrong = client.room("bets").listen(hear, { verify: kept, ...BEGIN });
+  const wrong = client.room("bets").listen(receive, { verify: kept, ...BEGIN });
   await assert.rejects(wrong.ended, /no known key/);
   assert.match(errors[0]!.message, /no known key/);
   assert.equal(new ProofError("fork", "", { checkpoints: [] }).name, "ProofError");

@@ -1,6 +1,6 @@
 /**
- * Two witnesses beside Shields on NATS: keys that rotate while Shields are killed are no fork, and an older backup that is
- * restored is one, to them and to whoever has read more.
+ * Two witnesses of Shields on NATS: keys that rotate while Shields are killed are no fork, and a restored older backup
+ * is one, to them and to readers that have read more.
  */
 import assert from "node:assert/strict";
 import { connect } from "@arqon/sdk";
@@ -67,7 +67,7 @@ Deno.test("keys rotate while Shields are killed, beside two witnesses who see no
   assert.doesNotMatch(world.log(), /is not the one that was signed|has signed another/);
 });
 
-/** Reads a room from its start, verified, up to so many messages. */
+/** Reads a room from its start, verified, up to `count` messages. */
 async function verified(
   { url, token }: { readonly url: string; readonly token: string },
   options: VerifiedLogOptions,
@@ -99,7 +99,7 @@ Deno.test("an older backup that is restored is a fork to witnesses and readers o
   }
   const io = diskIo(dir);
   await backup(io, `${dir}/bus.tar`, { config: "backup.toml", files: true });
-  // A consistency proof from a power of two says nothing of the past.
+  // A consistency proof from a power of two contains no earlier hash.
   await publish(bus, "bets", 28, 100);
   await witnesses.cosigned(files, verifier, 128);
   const newer = await verified(bus, { ...options, witnesses: witnesses.vkeys }, 128);

@@ -1,4 +1,4 @@
-/** `arq proof witness` beside a bus: it cosigns, it refuses a fork, and nothing waits for an unreachable one. */
+/** `arq proof witness` with a bus: it cosigns, it refuses a fork, and nothing waits for an unreachable one. */
 import assert from "node:assert/strict";
 import { generateKeyPairSync } from "node:crypto";
 import { checkpoint, verify } from "../../arq/commands/proof/proof.ts";
@@ -41,16 +41,16 @@ async function running(cwd: string, name: string, log: string) {
   const io = { ...diskIo(cwd), signal: stopping.signal };
   const options = { name, vkey: [log], keyFile: `${name}.pem`, state: `${name}.json` };
   const ended = witness(io, { ...options, listen: "127.0.0.1:0", json: true });
-  const said = () => io.stdout.text().split("\n").slice(0, -1).map((line) => JSON.parse(line));
-  await Promise.race([until("the witness listens", () => said().length > 0), ended]);
+  const lines = () => io.stdout.text().split("\n").slice(0, -1).map((line) => JSON.parse(line));
+  await Promise.race([until("the witness listens", () => lines().length > 0), ended]);
   const stop = async () => {
     stopping.abort();
     assert.equal(await ended, 0);
   };
-  return { said, url: said()[0].url as string, stop, [Symbol.asyncDispose]: stop };
+  return { lines, url: lines()[0].url as string, stop, [Symbol.asyncDispose]: stop };
 }
 
-/** That verify.py requires each witness, or so many different ones. */
+/** Asserts that verify.py requires each witness, or a number of different ones. */
 async function requiredByPython(url: string, log: string, keys: string[], stranger: string) {
   const py = (witnesses: readonly string[], ...more: string[]) =>
     verifierPy(["--vkey", log, ...witnesses.flatMap((one) => ["--witness", one]), ...more, url]);
@@ -134,13 +134,13 @@ Deno.test("witnesses cosign what a bus publishes, refuse a fork, and stop nothin
   const body_too_large = { method: "POST", body: "x".repeat(131_073) };
   const large = await fetch(`${one.url}/add-checkpoint`, body_too_large);
   assert.deepEqual([large.status, await large.text()], [413, "it is too large\n"]);
-  await until("it says so", () => one.said().some(({ fork }) => fork?.[1] === other));
+  await until("it says so", () => one.lines().some(({ fork }) => fork?.[1] === other));
   await two.stop();
   await publish(bus, "bets", 1, 300);
   await grown(files, await servedKey(files), 301);
   assert.match(await newest([]), new RegExp(`^${NAME}\n301\n`));
   await assert.rejects(newest(keys), /w2 has not cosigned the checkpoint/);
-  // It goes on from what it has cosigned, and so the bus does.
+  // It continues from its last cosigned checkpoint, and so does the bus.
   await using again = await running(cwd, "w2", log);
   const answer = await add(again.url, await newest([]), 0);
   assert.deepEqual([answer.status, await answer.text()], [409, "300\n"]);

@@ -76,10 +76,10 @@ async function chat(example: Example, world: World): Promise<void> {
   await using second = await openPage(world, script);
   await first.page.getByText("open, 1 others").waitFor();
   await second.page.getByText("open, 1 others").waitFor();
-  const said = () => second.page.locator("li").count();
-  const before = await said();
+  const count = () => second.page.locator("li").count();
+  const before = await count();
   await first.page.getByRole("button", { name: "Say hello" }).click();
-  await until("it is received", async () => await said() === before + 1);
+  await until("it is received", async () => await count() === before + 1);
   assert.equal((await second.page.locator("li").last().textContent())?.trim(), "hello");
   await first.page.reload();
   await first.page.getByText("open, 1 others").waitFor();

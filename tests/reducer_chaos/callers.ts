@@ -118,14 +118,14 @@ export class Callers implements AsyncDisposable {
       const amount = random.chance(READS) ? 0 : random.int(1, AMOUNT_MAX);
       const call_id = `${number}`;
       const from = nowNs();
-      const said = await this.#answered(() =>
+      const answer = await this.#answered(() =>
         counter.call("add", amount, { call_id, timeout_ms: ATTEMPT_MS })
       );
       const to = nowNs();
       calls.open.delete(number);
-      if (said.repeats !== undefined) this.repeated++;
-      const entry = said.repeats ?? said.entry;
-      calls.made.push({ amount, total: said.answer, from, to, entry });
+      if (answer.repeats !== undefined) this.repeated++;
+      const entry = answer.repeats ?? answer.entry;
+      calls.made.push({ amount, total: answer.answer, from, to, entry });
     }
   }
 

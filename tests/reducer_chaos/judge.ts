@@ -57,13 +57,13 @@ export function judgeEntries({ room, calls }: RoomHistory, events: readonly stri
       total = call.total;
     }
   }
-  const told = sorted.map((call) => String(call.total));
-  const wrong = told.findIndex((text, at) => text !== events[at]);
-  if (wrong >= 0 || events.length !== told.length) {
-    const where = wrong < 0 ? told.length : wrong;
-    const both = `${events[where] ?? "nothing"} instead of ${told[where] ?? "nothing"}`;
+  const totals = sorted.map((call) => String(call.total));
+  const wrong = totals.findIndex((text, at) => text !== events[at]);
+  if (wrong >= 0 || events.length !== totals.length) {
+    const where = wrong < 0 ? totals.length : wrong;
+    const both = `${events[where] ?? "nothing"} instead of ${totals[where] ?? "nothing"}`;
     problems.push(
-      `of ${events.length} events for ${told.length} calls the ${where + 1}. is ${both}`,
+      `of ${events.length} events for ${totals.length} calls the ${where + 1}. is ${both}`,
     );
   }
   return problems.slice(0, 10).map((text) => `${room}: ${text}`);

@@ -5,7 +5,7 @@ import assert from "node:assert/strict";
 import { startServer } from "../harness/cluster.ts";
 import type { ServerProcess } from "../harness/cluster.ts";
 import { numbers } from "../peers/durable_client.ts";
-import type { DurableClient, Place, Told } from "../peers/durable_client.ts";
+import type { DurableClient, Place, Received } from "../peers/durable_client.ts";
 import type { NatsServer } from "../harness/nats_server.ts";
 import { until } from "../../shared/testing/until.ts";
 import { comesBack, dial, epochOf, ROOM } from "./restore_world.ts";
@@ -47,14 +47,14 @@ export async function startCluster(nats: NatsServer, config: string, dir: string
 export async function readToGap(
   reader: DurableClient,
   acknowledged: readonly string[],
-): Promise<Told> {
+): Promise<Received> {
   const numberOf = (data: unknown) => Number(String(data).split(" ")[1]);
   const expected = acknowledged.map(numberOf);
   let last = -1;
   for (;;) {
-    const told = await reader.told();
-    if (told.signal !== undefined) return told;
-    const number = numberOf(told.data);
+    const message = await reader.next();
+    if (message.signal !== undefined) return message;
+    const number = numberOf(message.data);
     assert.ok(number > last, `${number} after ${last}`);
     const left_out = expected.filter((one) => one > last && one < number);
     // The first received one here is the first that was not read before.

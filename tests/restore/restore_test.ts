@@ -94,7 +94,7 @@ Deno.test("NATS: an older copy under running Shields and Brains", async () => {
     await watcher.sub(DESK);
     const { epoch } = await stays.join(ROOM);
     const offsets = await client.fill(ROOM, numbers(0, 100));
-    await stays.hears(offsets);
+    await stays.receives(offsets);
     const early: Place = { after_offset: offsets.at(-1) as number, epoch };
 
     // An ordinary restart of NATS, with a copy made meanwhile: nothing is lost and nobody is notified.
@@ -103,7 +103,7 @@ Deno.test("NATS: an older copy under running Shields and Brains", async () => {
     await nats.start();
     const load = new Load(await open(there), "lost");
     await load.more(50);
-    await stays.hears(load.acknowledged.slice(0, 50).map(({ offset }) => offset));
+    await stays.receives(load.acknowledged.slice(0, 50).map(({ offset }) => offset));
     assert.equal(await comesBack(here, token, early, true), epoch, "it is the same life");
     await given.desk(client, false);
     const last = load.acknowledged.at(-1)?.offset as number;
@@ -116,7 +116,7 @@ Deno.test("NATS: an older copy under running Shields and Brains", async () => {
     const { signal } = await readToGap(stays, all.slice(50));
     assert.deepEqual([signal?.kind, signal?.reason], ["GAP", "epoch-changed"], cluster.log());
     // One for each restart; which of the two reasons depends on which returned first.
-    for (let gaps = 0; gaps < 2;) if ((await watcher.told()).signal?.kind === "GAP") gaps++;
+    for (let gaps = 0; gaps < 2;) if ((await watcher.next()).signal?.kind === "GAP") gaps++;
     await afterwards([here, there], token, given, { early, lost });
     await cluster[Symbol.asyncDispose]();
   } finally {

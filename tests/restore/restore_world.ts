@@ -131,7 +131,7 @@ export async function comesBack(url: string, token: string, place: Place, is_goo
   if (is_good) {
     assert.equal(answer.recovered, true, JSON.stringify(answer));
     const offsets = await stored(client, place.after_offset ?? 0);
-    await client.hears(offsets.filter((offset) => offset <= answer.offset));
+    await client.receives(offsets.filter((offset) => offset <= answer.offset));
   } else assert.deepEqual([answer.recovered, answer.reason], [false, "epoch-changed"]);
   return answer.epoch as string;
 }

@@ -30,7 +30,7 @@ export interface StrangersOptions {
 /** The observations. */
 export interface StrangersReport {
   /** Answered messages of the client while the silent ones connected. */
-  readonly heard: number;
+  readonly echoes: number;
   /** The longest round trip, in ms. */
   readonly worst_ms: number;
   /** A new client's time until WELCOME, while the last silent connections are open; in ms. */
@@ -68,14 +68,14 @@ export async function runStrangers(options: StrangersOptions): Promise<Strangers
   await client.json();
   await ask(client, { op: "sub", room: "lobby" });
   const strangers: Deno.TcpConn[] = [];
-  let [heard, worst_ms] = [0, 0];
+  let [echoes, worst_ms] = [0, 0];
   const talk = async () => {
     const asked_ms = performance.now();
-    client.send({ op: "pub", room: "lobby", type: "chat", data: { heard } });
+    client.send({ op: "pub", room: "lobby", type: "chat", data: { echoes } });
     const message = await client.json();
-    assert.deepEqual(message.op === "msg" && message.data, { heard });
+    assert.deepEqual(message.op === "msg" && message.data, { echoes });
     worst_ms = Math.max(worst_ms, performance.now() - asked_ms);
-    heard++;
+    echoes++;
   };
   try {
     for (let came = 0; came < count; came++) {
@@ -100,7 +100,7 @@ export async function runStrangers(options: StrangersOptions): Promise<Strangers
     await talk();
     const metrics = await (await fetch(`${bus.ops_url}/metrics`)).text();
     assert.doesNotMatch(bus.log(), /unhandled|uncaught|panic/);
-    return { heard, worst_ms, late_ms, metrics, log: bus.log() };
+    return { echoes, worst_ms, late_ms, metrics, log: bus.log() };
   } catch (error) {
     throw new Error(`${error}\nthe bus says:\n${bus.log().slice(-4_000)}`, { cause: error });
   } finally {

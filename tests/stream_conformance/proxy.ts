@@ -2,10 +2,10 @@
 
 /** Maps `/v1/stream/…` of the package to `/v1/streams/…` of the Shields, in turn. */
 export function startProxy(shields: readonly string[], token: string): Deno.HttpServer {
-  let asked = 0;
+  let requests = 0;
   return Deno.serve({ hostname: "127.0.0.1", port: 0, onListen: () => {} }, async (request) => {
     const { pathname, search, origin } = new URL(request.url);
-    const shield = shields[asked++ % shields.length];
+    const shield = shields[requests++ % shields.length];
     const { method, body } = request;
     const headers = new Headers(request.headers);
     headers.set("authorization", `Bearer ${token}`);

@@ -23,7 +23,7 @@ def fetch(url: str) -> str:
 
 
 async def main(url: str, token: str, name: str) -> None:
-    heard: list[int | str] = []
+    received: list[int | str] = []
     refused: list[str] = []
     ended = asyncio.get_running_loop().run_in_executor(None, sys.stdin.read)
 
@@ -40,7 +40,7 @@ async def main(url: str, token: str, name: str) -> None:
     async def read(room: arqon.Room) -> None:
         async for message in room:
             one = message.signal.reason if message.signal else int(message.raw)
-            heard.append(one)
+            received.append(one)
             if one == -1:
                 return
 
@@ -72,7 +72,10 @@ async def main(url: str, token: str, name: str) -> None:
                 await asyncio.wait([ended], timeout=PAUSE_S)
             await publish(-1)
             await reading
-            print(json.dumps({"acknowledged": n, "heard": heard, "refused": refused}), flush=True)
+            print(
+                json.dumps({"acknowledged": n, "received": received, "refused": refused}),
+                flush=True,
+            )
 
 
 asyncio.run(main(*sys.argv[1:]))

@@ -13,7 +13,7 @@ const TIMEOUT_MS = 60_000;
 const PER_WRITE = 5;
 
 const say = (line: object) => console.log(JSON.stringify(line));
-const found = { heard: [] as (number | string)[], refused: [] as string[] };
+const found = { received: [] as (number | string)[], refused: [] as string[] };
 let ends = false;
 Deno.stdin.readable.pipeTo(new WritableStream()).finally(() => ends = true);
 
@@ -28,7 +28,7 @@ await messages.ready;
 const reading = (async () => {
   for await (const { signal, data } of messages) {
     const one = signal?.reason ?? Number(new TextDecoder().decode(data));
-    found.heard.push(one);
+    found.received.push(one);
     if (one === -1) return;
   }
 })();
@@ -57,10 +57,10 @@ for (let n = 0; !ends; n++) {
   await publish(n);
   acknowledged = n + 1;
   if (n % PER_WRITE === 0) {
-    const asked = { timeout_ms: TIMEOUT_MS };
-    const id = { ...asked, command_id: `${name}.${n}` };
+    const options = { timeout_ms: TIMEOUT_MS };
+    const id = { ...options, command_id: `${name}.${n}` };
     await done(`set ${n}`, () => state.command("room.set", { key: "n", value: n }, id));
-    const read = await done(`get ${n}`, () => state.command("room.get", { key: "n" }, asked));
+    const read = await done(`get ${n}`, () => state.command("room.get", { key: "n" }, options));
     const { value } = (read?.json() ?? {}) as { value?: number };
     if (read !== undefined && value !== n) found.refused.push(`get ${n}: ${value}`);
     say({ acknowledged });

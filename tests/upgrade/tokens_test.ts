@@ -47,9 +47,9 @@ Deno.test("tokens of a few seconds expire during a rolling restart, and nobody l
       () => [...before].every(([user, count]) => tokens.given.get(user)! > count + 1),
     );
   }
-  for (const [name, { acknowledged, heard, refused }] of await world.found()) {
+  for (const [name, { acknowledged, received, refused }] of await world.found()) {
     assert.deepEqual(refused, [], `${name}\n${world.log}`);
-    assert.deepEqual(heard, [...Array.from({ length: acknowledged }, (_, n) => n), -1], name);
+    assert.deepEqual(received, [...Array.from({ length: acknowledged }, (_, n) => n), -1], name);
     assert.ok(tokens.given.get(name)! >= TOKENS, `${name} had ${tokens.given.get(name)} tokens`);
   }
 });

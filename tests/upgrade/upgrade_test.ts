@@ -52,10 +52,10 @@ Deno.test("the last release and this one run together, each process replaced in 
     }
     await world.goesOn();
     for (const to of [HEAD_TREE, old]) await roll(world, to, [old, HEAD_TREE]);
-    for (const [name, { acknowledged, heard, refused }] of await world.found()) {
+    for (const [name, { acknowledged, received, refused }] of await world.found()) {
       assert.deepEqual(refused, [], `${name}\n${world.log}`);
       const all = Array.from({ length: acknowledged }, (_, n) => n);
-      assert.deepEqual(heard, [...all, -1], name);
+      assert.deepEqual(received, [...all, -1], name);
     }
     assert.deepEqual(world.log.match(STRANGE) ?? [], []);
   } finally {

@@ -28,7 +28,7 @@ export type NodeName = typeof NODES[number];
 /** A client's final report. */
 export interface Found {
   readonly acknowledged: number;
-  readonly heard: readonly (number | string)[];
+  readonly received: readonly (number | string)[];
   readonly refused: readonly string[];
 }
 
@@ -36,27 +36,27 @@ export interface Found {
 class Client {
   readonly #child: Deno.ChildProcess;
   readonly #read: Promise<void>;
-  #said: Partial<Found> = {};
+  #printed: Partial<Found> = {};
 
   constructor(readonly name: string, program: string, options: Deno.CommandOptions) {
     const piped = { stdin: "piped", stdout: "piped", stderr: "inherit" } as const;
     this.#child = new Deno.Command(program, { ...options, ...piped }).spawn();
     this.#read = this.#child.stdout.pipeThrough(new TextDecoderStream())
       .pipeThrough(new TextLineStream())
-      .pipeTo(new WritableStream({ write: (line) => void (this.#said = JSON.parse(line)) }));
+      .pipeTo(new WritableStream({ write: (line) => void (this.#printed = JSON.parse(line)) }));
   }
 
   get acknowledged(): number {
-    return this.#said.acknowledged ?? 0;
+    return this.#printed.acknowledged ?? 0;
   }
 
   async end(): Promise<Found> {
     await this.#child.stdin.close();
     const [{ code }] = await Promise.all([this.#child.status, this.#read]);
-    if (code !== 0 || this.#said.heard === undefined) {
+    if (code !== 0 || this.#printed.received === undefined) {
       throw new Error(`${this.name} ended: ${code}`);
     }
-    return this.#said as Found;
+    return this.#printed as Found;
   }
 
   async kill(): Promise<void> {

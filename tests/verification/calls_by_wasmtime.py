@@ -176,9 +176,9 @@ class Host:
             "reason": reason,
             "units": min(budget, budget - left + ending),
             "added_headers": self.headers if code == 0 else [],
-            "payload": self.told(self.replaced if code == 0 else None),
+            "payload": self.encoded(self.replaced if code == 0 else None),
             "writes": [
-                {"name": self.slots[slot]["key"], "value": self.told(value)}
+                {"name": self.slots[slot]["key"], "value": self.encoded(value)}
                 for slot, value in self.written.items()
             ],
         }
@@ -191,7 +191,7 @@ class Host:
         )
 
     @staticmethod
-    def told(value: bytes | None) -> str | None:
+    def encoded(value: bytes | None) -> str | None:
         """Bytes as a record has them."""
         return None if value is None else base64.b64encode(value).decode()
 
@@ -216,8 +216,8 @@ def test_wasmtime_repeats_the_record(lines: list[Record]) -> None:
             continue
         assert host is not None
         policy = line["policies"][0]
-        said = host.call(line)
-        assert said == {name: policy[name] for name in said}, line["id"]
+        answer = host.call(line)
+        assert answer == {name: policy[name] for name in answer}, line["id"]
         calls += 1
         refused += not policy["allowed"]
     assert calls == len([line for line in lines if "policies" in line]) > 0

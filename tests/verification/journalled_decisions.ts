@@ -48,14 +48,14 @@ const flags = {
 assert.equal(await decide(io, "all.ndjson", flags), 0, io.stdout.text().slice(-2_000));
 const decided = io.stdout.text().trim().split("\n").map((line) => JSON.parse(line));
 assert.equal(decided.length, POLICIES.length * count);
-for (const [at, { id, index, policies: [said] }] of decided.entries()) {
+for (const [at, { id, index, policies: [decided_policy] }] of decided.entries()) {
   const { id: recorded, policies: [{ module, units, allowed, code, reason }] } = records[at]! as
     & JournalRecord
     & { policies: [JournalRecord["policies"][number]] };
   assert.equal(id, recorded);
-  assert.match(said.said, /^repeated(; its fuel differs, because it keeps memory)?$/);
+  assert.match(decided_policy.said, /^repeated(; its fuel differs, because it keeps memory)?$/);
   assert(Number.isSafeInteger(index));
-  const { budget_units: _, is_same: __, name: ___, said: ____, ...same } = said;
+  const { budget_units: _, is_same: __, name: ___, said: ____, ...same } = decided_policy;
   assert.deepEqual(same, { module, allowed, code, reason, units });
 }
 for (const name of POLICIES) {

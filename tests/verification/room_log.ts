@@ -49,7 +49,7 @@ if (import.meta.main) {
   const log = await brain.spine.log("t", RETENTION);
   const source = sourceOf(log, await brain.spine.objects(REDUCER_OBJECTS), "counter");
   await writeLog(source, Deno.args[0]!);
-  const { problems, ...said } = await folded(source);
+  const { problems, ...rest } = await folded(source);
   if (problems.length > 0) throw new Error(problems.join("\n"));
-  console.log(JSON.stringify(said));
+  console.log(JSON.stringify(rest));
 }

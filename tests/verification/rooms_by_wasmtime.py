@@ -268,23 +268,23 @@ class Room:
         if entry["id"] and key in self.answers:
             known = self.answers[key]
             return known, known["offset"]
-        said = self.run()
+        outcome = self.run()
         if entry["id"]:
-            self.answers[key] = {**said, "offset": entry["offset"]}
+            self.answers[key] = {**outcome, "offset": entry["offset"]}
             if len(self.answers) > REMEMBERED:
                 # A dict keeps the order in which its keys came.
                 del self.answers[next(iter(self.answers))]
-        return said, 0
+        return outcome, 0
 
     def apply(self, entry: Record) -> Record:
         """Applies an entry, and says what a run tells."""
         self.entry = entry
         self.time_ms = max(self.time_ms, entry["time_ms"])
-        said, repeats = self.decide()
-        self.chain = hashlib.sha256(self.written(said, repeats)).digest()
+        outcome, repeats = self.decide()
+        self.chain = hashlib.sha256(self.written(outcome, repeats)).digest()
         return {
-            **{name: said[name] for name in ("kind", "code", "reason")},
-            "answer": base64.b64encode(said["answer"]).decode(),
+            **{name: outcome[name] for name in ("kind", "code", "reason")},
+            "answer": base64.b64encode(outcome["answer"]).decode(),
             "events": [
                 [kind, base64.b64encode(data).decode(), to] for kind, data, to in self.events
             ],
@@ -292,7 +292,7 @@ class Room:
             "chain": self.chain.hex(),
         }
 
-    def written(self, said: Record, repeats: int) -> bytes:
+    def written(self, outcome: Record, repeats: int) -> bytes:
         """What the digest after an entry is made of."""
         entry = self.entry
         parts = [self.chain, i64(entry["offset"]), i64(self.time_ms)]
@@ -307,8 +307,8 @@ class Room:
             parts.append(u32(len(entry["claims"])))
             for name in sorted(entry["claims"]):
                 parts += [text(name), text(entry["claims"][name])]
-        parts += [text(said["kind"]), u32(said["code"]), text(said["reason"])]
-        parts += [run_of(said["answer"]), i64(repeats), u32(len(self.events))]
+        parts += [text(outcome["kind"]), u32(outcome["code"]), text(outcome["reason"])]
+        parts += [run_of(outcome["answer"]), i64(repeats), u32(len(self.events))]
         for kind, data, to in self.events:
             parts += [text(kind), run_of(data), text(to)]
         parts.append(u32(len(self.changes)))
@@ -353,9 +353,9 @@ def test_wasmtime_computes_the_same_rooms(lines: list[Record]) -> None:
             drawn = [str(random_number(bytes(16), 7, at)) for at in (0, 1)]
             assert drawn == line["random"]
             continue
-        said = room.apply(line["entry"])
-        assert said == {name: line[name] for name in said}, line["entry"]["offset"]
-        kinds.append(said["kind"])
+        outcome = room.apply(line["entry"])
+        assert outcome == {name: line[name] for name in outcome}, line["entry"]["offset"]
+        kinds.append(outcome["kind"])
         timers += line["entry"]["kind"] == "timer"
         repeated += line["units"] == 0
     assert kinds.count("applied") > 100
@@ -383,12 +383,12 @@ def test_the_log_of_a_brain_is_the_room_that_it_had(tmp_path: Path) -> None:
     flags = ["--allow-read", "--allow-env", "--allow-sys", "--allow-net", "--allow-write"]
     command = [*deno(), "run", "--quiet", *flags, str(ROOM_LOG), str(path)]
     ran = subprocess.run(command, capture_output=True, text=True, check=True, timeout=600, cwd=ROOT)
-    said = json.loads(ran.stdout)
-    assert said["entries"] > REMEMBERED
+    parsed = json.loads(ran.stdout)
+    assert parsed["entries"] > REMEMBERED
     kinds = [json.loads(line).get("kind") for line in path.read_text().splitlines()]
     assert kinds.count("migrate") == 1
     assert kinds.count(None) == 3, "the previous module, that one, and the previous one again"
-    assert fold(path) == said
+    assert fold(path) == parsed
 
 
 def test_reducers_in_both_languages_do_the_same(lines: list[Record]) -> None:

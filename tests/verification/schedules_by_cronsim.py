@@ -99,8 +99,8 @@ def test_schedules_are_due_at_cronsims_times() -> None:
                 count += len(theirs)
                 if times != theirs:
                     apart = sorted({*times} ^ {*theirs})
-                    said = [str(datetime.fromtimestamp(t / 1000, zone)) for t in apart]
-                    (half if is_half else wrong).append(f"{cron} {name} {start}: {said}")
+                    shown = [str(datetime.fromtimestamp(t / 1000, zone)) for t in apart]
+                    (half if is_half else wrong).append(f"{cron} {name} {start}: {shown}")
     assert count > 10_000
     assert wrong == [], f"{len(wrong)} of them"
     assert len(half) == 24, half

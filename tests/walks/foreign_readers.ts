@@ -2,7 +2,7 @@
 import { EventSource } from "eventsource";
 import pusher_js from "pusher-js";
 import { becomes } from "../../shared/testing/until.ts";
-import { Record as Heard } from "../model/fault_readers.ts";
+import { Record as ReaderRecord } from "../model/fault_readers.ts";
 import type { LiveReader } from "../model/fault_readers.ts";
 import type { Seat } from "../model/reading.ts";
 
@@ -11,24 +11,24 @@ const Pusher = pusher_js as unknown as typeof pusher_js.default;
 
 const THERE_MS = 30_000;
 
-const isTold = (type: string | undefined) => type?.startsWith("ROOM_") !== true;
+const isMessage = (type: string | undefined) => type?.startsWith("ROOM_") !== true;
 
 async function readerOf(
-  record: Heard,
+  record: ReaderRecord,
   isThere: () => boolean,
   leave: () => void,
 ): Promise<LiveReader> {
   if (!await becomes(isThere, THERE_MS)) throw new Error("a reader does not come");
   return {
     record,
-    heard: () => Promise.resolve(record.items),
+    received: () => Promise.resolve(record.items),
     [Symbol.asyncDispose]: () => Promise.resolve(leave()),
   };
 }
 
 /** docs/sse.md: an EventSource, which sends the last id that it received. */
 export async function eventSource({ bus, tenant, user, room }: Seat): Promise<LiveReader> {
-  const record = new Heard();
+  const record = new ReaderRecord();
   const token = await bus.tokenFor({ tenant, user });
   let times = 0;
   const source = new EventSource(`${bus.http_url}/v1/rooms/${room}/events`, {
@@ -53,7 +53,7 @@ export async function eventSource({ bus, tenant, user, room }: Seat): Promise<Li
   });
   source.addEventListener("message", ({ data }) => {
     const { type, data: value } = JSON.parse(data);
-    if (isTold(type)) record.text(JSON.stringify(value));
+    if (isMessage(type)) record.text(JSON.stringify(value));
   });
   return await readerOf(record, () => times > 0, () => source.close());
 }
@@ -62,7 +62,7 @@ export async function eventSource({ bus, tenant, user, room }: Seat): Promise<Li
  * docs/pusher.md: each room of the app's tenant is a channel; missed messages are lost, which `arqon:gap` may report.
  */
 export async function pusherJs({ bus, app_key, room }: Seat): Promise<LiveReader> {
-  const record = new Heard();
+  const record = new ReaderRecord();
   const { hostname: wsHost, port } = new URL(bus.url);
   const client = new Pusher(app_key, {
     ...{ wsHost, wsPort: Number(port), forceTLS: false, cluster: "none", disableStats: true },
@@ -76,7 +76,7 @@ export async function pusherJs({ bus, app_key, room }: Seat): Promise<LiveReader
     if (event === "pusher:subscription_succeeded") {
       if (++times > 1) record.items.splice(begun, 0, { again: true });
     } else if (event === "arqon:gap") record.items.push({ gap: JSON.stringify(data) });
-    else if (!event.startsWith("pusher:") && isTold(event)) record.text(JSON.stringify(data));
+    else if (!event.startsWith("pusher:") && isMessage(event)) record.text(JSON.stringify(data));
   });
   return await readerOf(record, () => times > 0, () => client.disconnect());
 }

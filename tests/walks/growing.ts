@@ -43,7 +43,7 @@ function piecesOf(id: string): string[] {
 
 const textOf = (id: string) => piecesOf(id).join("");
 
-async function* said(id: string): AsyncGenerator<string, void> {
+async function* pieces(id: string): AsyncGenerator<string, void> {
   for (const piece of piecesOf(id)) {
     yield piece;
     await pace(PIECE_MS);
@@ -81,7 +81,7 @@ export class Growing implements AsyncDisposable {
       const id = `${this.#stage.tenant}-${this.#ids.length}`;
       this.#ids.push(id);
       await using source = await this.#connect(`model-${at}`, at);
-      const growing = stream(source.room(ROOM), said(id), { id });
+      const growing = stream(source.room(ROOM), pieces(id), { id });
       const outcome = await growing.then((one) => one.outcome, String);
       if (outcome !== "finished") this.#wrong.push(`answer ${id}: ${outcome}`);
     });

@@ -17,10 +17,10 @@ import {
   timesOf,
 } from "../model/fault_model.ts";
 import { Publisher, saySomething } from "../model/fault_publisher.ts";
-import { allHear, type LiveReader, openLate, openLive } from "../model/fault_readers.ts";
+import { allReceive, type LiveReader, openLate, openLive } from "../model/fault_readers.ts";
 import { compareHook, compareJournal, logOf } from "../model/fault_run.ts";
 import { END_DATA, isLetThrough, messageOf, whyOf } from "../model/model.ts";
-import { replayed, toldWhy } from "../model/observers.ts";
+import { replayed, whyOutcome } from "../model/observers.ts";
 import { judgeProof } from "../model/proofs.ts";
 import type { Seat } from "../model/reading.ts";
 import { appOf } from "../model/run.ts";
@@ -149,7 +149,7 @@ export class RoomWalk implements AsyncDisposable {
   /** The problems of the ledger of use, before clients send other requests. */
   async judgeUse(kills: readonly Kill[]): Promise<string[]> {
     for (const { reader } of this.#listeners) {
-      this.#book.heard_ms.push(...reader.record.times_ms);
+      this.#book.received_ms.push(...reader.record.times_ms);
     }
     const wrong = await judgeUse(this.#stage, this.#book, kills);
     const was_killed = this.#harms.some(({ kills_shield }) => kills_shield === true);
@@ -159,7 +159,7 @@ export class RoomWalk implements AsyncDisposable {
   /** All readers receive new messages; then what they received is judged. */
   async settle(): Promise<string[]> {
     const listeners = this.#listeners;
-    await allHear(listeners.map(({ reader }) => reader), (data) => this.#say(data));
+    await allReceive(listeners.map(({ reader }) => reader), (data) => this.#say(data));
     for (const one of listeners) one.marks.push(one.reader.record.items.length);
     const people = await this.#people.settle(this.#harms[this.#step] ?? {});
     const growing = await this.#growing.settle();
@@ -386,8 +386,8 @@ export class RoomWalk implements AsyncDisposable {
   async #close(pick: number): Promise<void> {
     const one = this.#listeners[pick % this.#listeners.length];
     if (one === undefined) return;
-    await allHear([one.reader], (data) => this.#say(data));
-    this.#book.heard_ms.push(...one.reader.record.times_ms);
+    await allReceive([one.reader], (data) => this.#say(data));
+    this.#book.received_ms.push(...one.reader.record.times_ms);
     one.marks.push(one.reader.record.items.length);
     this.#wrong.push(...this.#judge(one));
     this.#listeners = this.#listeners.filter((other) => other !== one);
@@ -421,9 +421,11 @@ export class RoomWalk implements AsyncDisposable {
     const wanted = one.kind === "filter" && !isLetThrough(fact.place)
       ? "left_out filter"
       : whyOf(this.row, "text", fact.place);
-    const { is_known, told } = await toldWhy(this.#stage, `m-${fact.place}`, one.user);
-    if (is_known && told === wanted) return;
-    this.#wrong.push(`why of message ${fact.place} for ${one.kind}: ${told}, the model: ${wanted}`);
+    const { is_known, outcome } = await whyOutcome(this.#stage, `m-${fact.place}`, one.user);
+    if (is_known && outcome === wanted) return;
+    this.#wrong.push(
+      `why of message ${fact.place} for ${one.kind}: ${outcome}, the model: ${wanted}`,
+    );
   }
 
   /** Of any message, and any reader that the bus knows by its connections. */
@@ -445,7 +447,7 @@ export class RoomWalk implements AsyncDisposable {
     const is_caught = after !== undefined || fact.step === first_step || fact.place >= from;
     const asked: AskedOf = {
       ...{ ...more, fact },
-      has_heard: items.some((item) => "text" in item && placeOf(item.text) === fact.place),
+      has_received: items.some((item) => "text" in item && placeOf(item.text) === fact.place),
       lay: is_there ? "there" : is_caught ? "caught up" : "later",
       is_wanted: kind !== "filter" || isLetThrough(fact.place),
     };
@@ -454,9 +456,9 @@ export class RoomWalk implements AsyncDisposable {
 
   /** A step's effect on a reader. */
   #harmOf({ kind, cuts }: Listener, step: number): Harm {
-    const told = this.#harms[step] ?? {};
+    const facts = this.#harms[step] ?? {};
     // docs/outages.md: before a process ends, clients "move within `[server] drain_ms`", and miss nothing.
-    const harm = told.moves === true && kind === "moved" ? {} : told;
+    const harm = facts.moves === true && kind === "moved" ? {} : facts;
     return cuts.has(step) ? { ...harm, cuts_clients: true } : harm;
   }
 
@@ -498,12 +500,12 @@ export class RoomWalk implements AsyncDisposable {
       return `${one.place}:${outcome}/${one.tries}${offset} by ${one.source} in step ${one.step}`;
     });
     const placeOf = placesOf(this.row, "text", this.#facts);
-    const heard = reader.record.items.map((item, at) => {
+    const received = reader.record.items.map((item, at) => {
       const step = marks.includes(at) ? `|${first_step + marks.indexOf(at)}| ` : "";
       return `${step}${"text" in item ? placeOf(item.text) ?? "?" : JSON.stringify(item)}`;
     });
     return `${fact}; there from message ${from} on; sent ${sent.join(" ")}; heard ${
-      heard.join(" ")
+      received.join(" ")
     }`;
   }
 
@@ -525,7 +527,7 @@ export class RoomWalk implements AsyncDisposable {
       ? []
       : judgeLog(row, this.#ordered, (await patiently(() => logOf(this.#stage))).stored);
     for (const [kind, reader] of late) {
-      const items = await patiently(() => reader.heard());
+      const items = await patiently(() => reader.received());
       wrong.push(...judgeLog(row, this.#ordered, items).map((fact) => `${kind}: ${fact}`));
     }
     const harm = this.#harms.reduce((all, one) => ({ ...all, ...one }), {});

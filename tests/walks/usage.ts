@@ -32,7 +32,7 @@ const SETTLE_MS = 60_000;
 export class UseBook {
   readonly #sends: Send[] = [];
   /** When readers received messages, Unix ms. */
-  readonly heard_ms: number[] = [];
+  readonly received_ms: number[] = [];
 
   /** A message that was accepted, or whose outcome is unknown; refused ones do not count. */
   note(sent_ms: number, is_taken: boolean, times_max = 1): void {
@@ -52,19 +52,21 @@ export class UseBook {
     const taken = this.#sends.filter(({ is_taken }) => is_taken);
     const least = taken.filter((one) => !mayBeLost(one.sent_ms, one.answered_ms)).length;
     const most = this.#sends.reduce((sum, { times_max }) => sum + times_max, 0);
-    const heard = this.heard_ms.filter((at_ms) => !mayBeLost(at_ms, at_ms)).length;
+    const received = this.received_ms.filter((at_ms) => !mayBeLost(at_ms, at_ms)).length;
     const wrong: string[] = [];
     if (sums.messages_in < least || sums.messages_in > most) {
       wrong.push(`the ledger has ${sums.messages_in} messages, the clients ${least} to ${most}`);
     }
-    if (sums.deliveries < heard) {
-      wrong.push(`the ledger has ${sums.deliveries} deliveries, the clients ${heard}`);
+    if (sums.deliveries < received) {
+      wrong.push(`the ledger has ${sums.deliveries} deliveries, the clients ${received}`);
     }
     for (const node_id of new Set([...kills, ...lost].map((one) => one.node_id))) {
-      const [killed, told] = [kills, lost].map((all) =>
+      const [killed, reported] = [kills, lost].map((all) =>
         all.filter((one) => one.node_id === node_id).length
       );
-      if (killed !== told) wrong.push(`${node_id} was killed ${killed} times, ${told} are told`);
+      if (killed !== reported) {
+        wrong.push(`${node_id} was killed ${killed} times, ${reported} are reported`);
+      }
     }
     return wrong;
   }

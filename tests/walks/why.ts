@@ -11,7 +11,7 @@ export interface AskedOf {
   readonly fact: Fact;
   readonly user: string;
   /** It has received the message. */
-  readonly has_heard: boolean;
+  readonly has_received: boolean;
   /** When it subscribed: before the message was sent; later, with an earlier position; later. */
   readonly lay: "there" | "caught up" | "later";
   /** Its filter accepts the message. */
@@ -34,10 +34,10 @@ const DELIVERED = ["sent", "caught_up"];
 const ABSENT = ["not_connected", "not_subscribed", "cut_off", "queued", "unknown", "not_heard"];
 
 /** The right states; undefined: any except delivered. */
-function statesOf({ has_heard, lay, is_wanted, harm, since }: AskedOf): readonly string[] {
+function statesOf({ has_received, lay, is_wanted, harm, since }: AskedOf): readonly string[] {
   // docs/why.md, "A Shield that is gone": of its last unwritten seconds only their loss is known.
   const gone = since.kills_shield === true ? ["unknown", "not_heard", "not_subscribed"] : [];
-  if (has_heard) return [...DELIVERED, ...gone];
+  if (has_received) return [...DELIVERED, ...gone];
   if (!is_wanted) return ["left_out", ...ABSENT];
   if (lay === "later") return ABSENT;
   // The bytes were written to a socket that ended.
@@ -48,9 +48,9 @@ function statesOf({ has_heard, lay, is_wanted, harm, since }: AskedOf): readonly
 const isBusy = (error: unknown) => /\b(429|50\d)\b/.test(String(error));
 
 /** The problems of the answer. */
-export async function judgeWhy(stage: Stage, asked: AskedOf): Promise<string[]> {
+export async function judgeWhy(stage: Stage, request: AskedOf): Promise<string[]> {
   const { admin, tenant, room, row } = stage;
-  const { fact: { place, outcome }, user, since } = asked;
+  const { fact: { place, outcome }, user, since } = request;
   const query = new URLSearchParams({ tenant, message_id: `m-${place}`, user, room });
   // docs/configuration.md, `ledger.store_reads`: questions beyond that are refused, to be retried.
   const ask = () => insist("it is asked", () => admin.read(`/v1/why?${query}`), isBusy);
@@ -62,18 +62,18 @@ export async function judgeWhy(stage: Stage, asked: AskedOf): Promise<string[]> 
     return own.length === 0 || outcome === undefined ? [] : [`${about}: ${outcome}, and heard`];
   }
   if (own.length === 0) {
-    const may_be_gone = since.kills_shield === true || !asked.has_heard;
+    const may_be_gone = since.kills_shield === true || !request.has_received;
     return may_be_gone ? [] : [`${about}: nobody knows it, and it was heard`];
   }
-  const told = connections.flatMap(({ outcomes }) => outcomes);
-  const states = statesOf(asked);
+  const outcomes = connections.flatMap(({ outcomes }) => outcomes);
+  const states = statesOf(request);
   // docs/why.md: `conflated` (`latest`: a newer one replaced it). Any reader is slow on a busy machine.
   const isReplaced = (why?: string) =>
-    why === "conflated" && row.log === "latest" && !asked.has_heard;
-  const isRight = ({ state, why }: typeof told[number]) =>
+    why === "conflated" && row.log === "latest" && !request.has_received;
+  const isRight = ({ state, why }: typeof outcomes[number]) =>
     states.includes(state) || isReplaced(why);
   // One of its connections has received it, others need not.
-  if (asked.has_heard ? told.some(isRight) : told.every(isRight)) return [];
-  const said = told.map(({ state, why = "" }) => `${state} ${why}`.trim()).join(", ");
-  return [`${about}: ${said || "nothing"}, the model: ${states.join(" or ")}`];
+  if (request.has_received ? outcomes.some(isRight) : outcomes.every(isRight)) return [];
+  const shown = outcomes.map(({ state, why = "" }) => `${state} ${why}`.trim()).join(", ");
+  return [`${about}: ${shown || "nothing"}, the model: ${states.join(" or ")}`];
 }

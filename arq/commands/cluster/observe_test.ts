@@ -118,9 +118,9 @@ Deno.test("arq config reload prints what changed, what needs a restart and what 
     await using bus = await startBus(["--config", file]);
     const arq = async (code: number, ...args: string[]) => {
       const result = await runArq(["config", ...args, "--url", bus.url]);
-      const said = result.stdout + result.stderr;
-      assert.equal(result.code, code, `${args.join(" ")}: ${said}`);
-      return said;
+      const output = result.stdout + result.stderr;
+      assert.equal(result.code, code, `${args.join(" ")}: ${output}`);
+      return output;
     };
     assert.match(
       await arq(0, "show"),

@@ -189,7 +189,7 @@ Deno.test("an invalid state is refused before any change, and a finished schedul
   const wrong = `[[schedules]]\nid = "x"\nroom = "r"\nmessage = "[]"\ncron = "61 * * * *"\n` +
     '[[hooks]]\nid = "a"\nurl = "ftp://x"\nsecret = "whsec_x"\n';
   await Deno.writeTextFile(`${folder.path}/a.toml`, `tenant = "default"\n${wrong}`);
-  const told = await arq(1, "plan", ".");
-  assert.match(told, /schedules\[0\]\.message: .*expected JSON of an object/);
-  assert.match(told, /hooks\[0\]\.secret: unknown key/);
+  const output = await arq(1, "plan", ".");
+  assert.match(output, /schedules\[0\]\.message: .*expected JSON of an object/);
+  assert.match(output, /hooks\[0\]\.secret: unknown key/);
 });

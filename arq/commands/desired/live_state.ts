@@ -123,9 +123,9 @@ function kindsOf(answer: Readonly<Record<string, unknown>>): Omit<State, "schema
   return { ...lists, schedules };
 }
 
-function rolloutOf(said: unknown): LiveRollout | null {
-  if (typeof said !== "object" || said === null) return null;
-  const { id, by, brings } = membersOf(said);
+function rolloutOf(answer: unknown): LiveRollout | null {
+  if (typeof answer !== "object" || answer === null) return null;
+  const { id, by, brings } = membersOf(answer);
   const lists = membersOf(brings);
   const schemas = listOf(lists["schemas"]).map((one) => String(membersOf(one)["schema_id"]));
   const given = Object.entries(kindsOf(lists)).filter(([, list]) => list !== undefined);

@@ -33,7 +33,7 @@ async function fileInFolder(io: Io, folder: string, name: string): Promise<strin
 interface Part {
   readonly file: string;
   readonly document: TomlDocument;
-  readonly said: StateFile;
+  readonly content: StateFile;
 }
 
 /** All problems of a folder, as lines. */
@@ -74,7 +74,7 @@ function readPart(file: string, bytes: Uint8Array, problems: Problems): Part | u
   }
   const { document } = toml;
   const parsed = StateFile.safeParse(document.value);
-  if (parsed.success) return { file, document, said: parsed.data };
+  if (parsed.success) return { file, document, content: parsed.data };
   const schema = stateJsonSchema();
   problems.add(file, explain(parsed.error.issues, document.value, document, schema));
   return undefined;
@@ -86,7 +86,7 @@ function onlyOne(
   member: keyof StateFile,
   problems: Problems,
 ): Part | undefined {
-  const [first, ...others] = parts.filter(({ said }) => said[member] !== undefined);
+  const [first, ...others] = parts.filter(({ content }) => content[member] !== undefined);
   for (const other of others) {
     problems.at(other, [member], `${first?.file} has it, too; expected one file with it`);
   }
@@ -99,7 +99,7 @@ function checkSubjects(parts: readonly Part[], tenant: string, problems: Problem
   const right = `expected subjects of tenant ${tenant}, which begin with ${own}`;
   for (const part of parts) {
     for (const [kind, member] of [["mappings", "subject"], ["mirror", "prefix"]] as const) {
-      for (const [index, entry] of (part.said[kind] ?? []).entries()) {
+      for (const [index, entry] of (part.content[kind] ?? []).entries()) {
         const subject = String(Reflect.get(entry, member));
         if (subject.startsWith(own)) continue;
         problems.at(part, [kind, index, member], `${JSON.stringify(subject)}; ${right}`);
@@ -133,7 +133,7 @@ async function readPolicies(
   const modules = new Map<string, Uint8Array>();
   if (part === undefined) return { list: undefined, modules };
   const list: StatePolicy[] = [];
-  for (const [index, entry] of (part.said.policies ?? []).entries()) {
+  for (const [index, entry] of (part.content.policies ?? []).entries()) {
     const { module, source, hooks, ...rest } = entry;
     const member = module === undefined ? "source" : "module";
     const found = await named(part, ["policies", index, member], problems, async () => {
@@ -163,7 +163,7 @@ async function readReducers(
   problems: Problems,
 ): Promise<StateReducer[] | undefined> {
   const list: StateReducer[] = [];
-  for (const [index, one] of (part?.said.reducers ?? []).entries()) {
+  for (const [index, one] of (part?.content.reducers ?? []).entries()) {
     const bytes = await named(
       part!,
       ["reducers", index, "module"],
@@ -187,7 +187,7 @@ async function readSchemas(
   const sets = new Map<string, Uint8Array>();
   if (part === undefined) return { list: undefined, sets };
   const list: StateSchema[] = [];
-  for (const [index, { id, set, compatibility }] of (part.said.schemas ?? []).entries()) {
+  for (const [index, { id, set, compatibility }] of (part.content.schemas ?? []).entries()) {
     const found = await named(part, ["schemas", index, "set"], problems, async () => {
       const bytes = await readSchema(io, await fileInFolder(io, folder, set));
       return { bytes, unpacked_sha256: await unpackedHash(bytes) };
@@ -216,14 +216,14 @@ function orderWarnings(policies: readonly StatePolicy[]): string[] {
 /** The kinds whose entries are complete in their file. */
 function plainKinds(parts: Readonly<Partial<Record<Kind, Part | undefined>>>) {
   return {
-    mappings: parts.mappings?.said.mappings,
-    rooms: parts.rooms?.said.rooms,
-    mirror: parts.mirror?.said.mirror,
-    quotas: parts.quotas?.said.quotas,
-    budgets: parts.budgets?.said.budgets,
-    require_signature: parts.require_signature?.said.require_signature,
-    hooks: parts.hooks?.said.hooks,
-    schedules: parts.schedules?.said.schedules?.map(({ message, ...one }) => ({
+    mappings: parts.mappings?.content.mappings,
+    rooms: parts.rooms?.content.rooms,
+    mirror: parts.mirror?.content.mirror,
+    quotas: parts.quotas?.content.quotas,
+    budgets: parts.budgets?.content.budgets,
+    require_signature: parts.require_signature?.content.require_signature,
+    hooks: parts.hooks?.content.hooks,
+    schedules: parts.schedules?.content.schedules?.map(({ message, ...one }) => ({
       ...one,
       message: canonicalJson(JSON.parse(message)),
     })),
@@ -247,8 +247,8 @@ export type Owner = "tenant" | "member" | "bus";
 /** Refuses kinds that belong into another folder. */
 function checkOwner(parts: readonly Part[], owner: Owner, problems: Problems): void {
   for (const part of parts) {
-    const said = Object.entries(part.said).filter(([, value]) => value !== undefined);
-    for (const [key] of said) {
+    const members = Object.entries(part.content).filter(([, value]) => value !== undefined);
+    for (const [key] of members) {
       if (owner === "member" && key === "schemas") {
         problems.at(part, [key], `expected in ${BUS_FILE}: schemas belong to the whole bus`);
       } else if (owner === "bus" && key !== "schemas") {
@@ -293,7 +293,7 @@ export async function readFolder(
   const parts = await readParts(io, folder, names, problems);
   checkOwner(parts, owner, problems);
   const by_kind = Object.fromEntries(KINDS.map((kind) => [kind, onlyOne(parts, kind, problems)]));
-  const tenant = onlyOne(parts, "tenant", problems)?.said.tenant;
+  const tenant = onlyOne(parts, "tenant", problems)?.content.tenant;
   if (owner === "bus") problems.throwAny();
   else if (tenant === undefined) {
     problems.add(folder, [{ position: undefined, key: "tenant", text: "missing; expected an id" }]);

@@ -164,7 +164,9 @@ async function othersRollouts(
     if (is_over || tenant === own) continue;
     const view = await askAdmin(io, admin, { method: "GET", path: rolloutPath(tenant) });
     const brought = listOf(membersOf(view["rollout"])["schemas"]).map(membersOf);
-    const is_about = brought.some((said) => schemas.some((two) => two.id === said["schema_id"]));
+    const is_about = brought.some((one_schema) =>
+      schemas.some((two) => two.id === one_schema["schema_id"])
+    );
     if (is_about) found.push({ tenant, id, by: String(one["by"]), stands: "in-the-way" });
   }
   return found;

@@ -50,11 +50,11 @@ async function wrongOptions({ folder, arq }: Run): Promise<void> {
 async function good({ folder, put, arq }: Run): Promise<void> {
   await put(GOOD_RULE);
   const steps = ["--canary", "50%", "--for", "1", "--at-least", "5", "--abort-if", "refused>50%"];
-  const said = await arq(0, "apply", folder, ...steps);
-  assert.match(said, /1 to change.*no connection is touched/);
-  assert.match(said, /observing; /);
-  assert.match(said, /in force for 50 ?%; .*\n {2}rule: \d+ messages, \d+ by the new version/);
-  assert.match(said, /applied: the new state is in force\n/);
+  const output = await arq(0, "apply", folder, ...steps);
+  assert.match(output, /1 to change.*no connection is touched/);
+  assert.match(output, /observing; /);
+  assert.match(output, /in force for 50 ?%; .*\n {2}rule: \d+ messages, \d+ by the new version/);
+  assert.match(output, /applied: the new state is in force\n/);
   assert.match(await arq(0, "apply", folder, ...steps), /nothing to do/);
   assert.match(await arq(0, "rollout", "show"), /: applied\nends if refused>50%\napplied: /);
 }
@@ -63,8 +63,8 @@ async function bad({ folder, put, arq }: Run, traffic: Traffic): Promise<void> {
   await put(BAD_RULE);
   traffic.texts = ["abc1", "abc7"];
   const steps = ["--canary", "50%", "--abort-if", "fuel_p99>9x", "--abort-if", "refused > 1%"];
-  const said = await arq(1, "apply", folder, ...steps, "--json");
-  const view = JSON.parse(said.split("\n").find((line) => line.startsWith("{"))!);
+  const output = await arq(1, "apply", folder, ...steps, "--json");
+  const view = JSON.parse(output.split("\n").find((line) => line.startsWith("{"))!);
   assert.deepEqual([view.rollout.state, view.rollout.ended.condition], ["returned", "refused>1%"]);
   const shown = await arq(0, "rollout", "show");
   assert.match(shown, /rolled back: the previous state is in force; begun by /);
@@ -115,7 +115,7 @@ async function withSchema({ bus, folder, put, arq }: Run): Promise<void> {
 }
 
 /** A terminal whose user presses Ctrl-C at once and types `typed`. */
-function person(typed: string): Io & { readonly said: () => string } {
+function person(typed: string): Io & { readonly printed: () => string } {
   const io = diskIo("/", true);
   return {
     ...io,
@@ -125,7 +125,7 @@ function person(typed: string): Io & { readonly said: () => string } {
       onNext();
       return () => {};
     },
-    said: () => io.stdout.text() + io.stderr.text(),
+    printed: () => io.stdout.text() + io.stderr.text(),
   };
 }
 
@@ -135,17 +135,17 @@ async function asked({ bus, arq }: Run): Promise<void> {
   const hold = person("h");
   assert.equal(await watchRollout(hold, admin, "default", {}), EXIT.interrupted);
   assert.match(
-    hold.said(),
+    hold.printed(),
     /hold the rollout, go on, or return to the old state\? \[h\/g\/r\] held; /,
   );
   assert.match(await arq(0, "rollout", "show"), /: paused\n/);
   assert.match(await arq(0, "rollout", "resume"), /: running\n/);
   const on = person("g");
   const watching = watchRollout(on, admin, "default", {});
-  await until("it was asked", () => on.said().includes("[h/g/r]"));
+  await until("it was asked", () => on.printed().includes("[h/g/r]"));
   const back = person("r");
   assert.equal(await watchRollout(back, admin, "default", {}), EXIT.failure);
-  assert.match(back.said(), /aborted by root\n/);
+  assert.match(back.printed(), /aborted by root\n/);
   assert.equal(await watching, EXIT.failure, "who went on sees the end too");
   assert.match(await arq(1, "rollout", "resume"), /is returned: it can no longer be resumed/);
 }
@@ -169,8 +169,8 @@ async function askedTooLate({ bus, folder, arq }: Run): Promise<void> {
         }, { highWaterMark: 0 }),
     };
     assert.equal(await watchRollout(slow, admin, "default", {}), EXIT.failure);
-    assert.match(slow.said(), /rolled back: the previous state is in force/);
-    const is_late = /is returned: it can no longer be paused/.test(slow.said());
+    assert.match(slow.printed(), /rolled back: the previous state is in force/);
+    const is_late = /is returned: it can no longer be paused/.test(slow.printed());
     assert.equal(is_late, typed === "h", "an abort of what was aborted is done already");
     assert.equal((await running.result()).code, 1);
   }
@@ -219,12 +219,12 @@ async function refusedInBetween(
   arq: (code: number, ...args: string[]) => Promise<string>,
   state: string,
 ): Promise<void> {
-  const told = await arq(1, "apply", state);
+  const output = await arq(1, "apply", state);
   assert.match(
-    told,
+    output,
     /\napplied as [0-9a-f]{32}\ntenant globex: refused, nothing was changed\ntenant zoo: not tried\n/,
   );
-  assert.match(told, /tenant globex: .*fleet\.v1\.Boat.*; applied before it: tenant acme\n/);
+  assert.match(output, /tenant globex: .*fleet\.v1\.Boat.*; applied before it: tenant acme\n/);
   const [json = ""] = (await arq(1, "apply", state, "--json")).split("\n");
   const again = JSON.parse(json);
   assert.deepEqual(outcomesOf(again), ["unchanged", "unchanged", "refused", "not-tried"]);
@@ -427,13 +427,13 @@ Deno.test("a plan judges the window by new policies and mappings, and names the 
     assert.equal(result.code, 2, result.stderr + result.stdout);
     return result.stdout;
   };
-  let told = JSON.parse(await plan("--json"));
+  let planned = JSON.parse(await plan("--json"));
   // The journal has them once the Shield has written them.
-  for (let tries = 0; told.since[1].decisions < 5; tries++) {
-    assert.ok(tries < 50, JSON.stringify(told.since));
-    told = JSON.parse(await plan("--json"));
+  for (let tries = 0; planned.since[1].decisions < 5; tries++) {
+    assert.ok(tries < 50, JSON.stringify(planned.since));
+    planned = JSON.parse(await plan("--json"));
   }
-  const [seen, words] = told.since;
+  const [seen, words] = planned.since;
   assert.deepEqual([seen.policy, seen.mode, seen.decisions], ["seen", "observe", 2]);
   assert.deepEqual([seen.allow_to_refuse, seen.by_sender], [1, { ann: 1 }]);
   assert.deepEqual([words.policy, words.action, words.repeated, words.unknown], [
@@ -443,7 +443,7 @@ Deno.test("a plan judges the window by new policies and mappings, and names the 
     0,
   ]);
   assert.deepEqual([words.allow_to_refuse, words.by_sender], [3, { ann: 2, bob: 1 }]);
-  const [fleet] = told.since_schemas;
+  const [fleet] = planned.since_schemas;
   // Text is no Vehicle; lobby is not mapped.
   assert.deepEqual([fleet.schema, fleet.checked, fleet.allow_to_refuse], ["fleet", 3, 3]);
   assert.deepEqual([fleet.by_sender, fleet.still_refused], [{ ann: 2, bob: 1 }, 0]);

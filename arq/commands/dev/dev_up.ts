@@ -305,7 +305,7 @@ async function startEmbedded(io: Io, flags: Flags, files: DevFiles): Promise<Dev
   const late = AbortSignal.any([io.signal, AbortSignal.timeout(READY_MS)]);
   const kill = () => child.kill("SIGKILL");
   late.addEventListener("abort", kill, { once: true });
-  const said = awaitedLater(new Response(child.stderr).text());
+  const errors = awaitedLater(new Response(child.stderr).text());
   const line = await firstLine(child.stdout);
   late.removeEventListener("abort", kill);
   if (line.includes("\n")) {
@@ -315,7 +315,7 @@ async function startEmbedded(io: Io, flags: Flags, files: DevFiles): Promise<Dev
   }
   const { code } = await child.status;
   io.signal.throwIfAborted();
-  const text = (await said).trim();
+  const text = (await errors).trim();
   if (late.aborted) throw new CommandError(`the bus was not ready after ${READY_MS / 1_000} s`);
   const [first = "", ...hint] = text.replace(/^arq: /, "").split("\n").map((one) => one.trim());
   const sentence = first === "" ? `the bus ended with ${code}; see ${files.log}` : first;

@@ -54,13 +54,13 @@ Deno.test("written, built, checked, tested, deployed: the bus decides as the tes
   const tested = await policy(path, 1, "test", "p.wasm", ...both);
   assert.match(tested.stdout, /\nrefused {2}bad\.json {2}403 no malware, please\n/);
   assert.match(tested.stdout, /\n1 of 2 allowed\n$/);
-  const [, told] = /client {2}403 policy-rejected: (.*)/.exec(tested.stdout) ?? [];
+  const [, reason] = /client {2}403 policy-rejected: (.*)/.exec(tested.stdout) ?? [];
   await using bus = await startBusWith(PATIENT_POLICIES);
   const at = ["--url", bus.url];
   await policy(path, 0, "deploy", "p.wasm", ...at);
   const blocked = await runArq(["pub", "lobby", files["bad.json"], ...at]);
   assert.equal(blocked.code, 5);
-  assert.equal(blocked.stderr, `arq: ${told} (403 policy-rejected)\n`);
+  assert.equal(blocked.stderr, `arq: ${reason} (403 policy-rejected)\n`);
   assert.equal((await runArq(["pub", "lobby", files["clean.json"], ...at])).code, 0);
 });
 

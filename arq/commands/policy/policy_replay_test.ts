@@ -108,8 +108,11 @@ Deno.test("replay: calls that cannot be judged are reported first, and fail a ga
   const lines = records.map((one, at) => at % 4 === 0 ? { ...one, payload: hashed } : one);
   await Deno.writeTextFile(`${path}/j.ndjson`, linesOf(lines));
   const args = ["size.wasm", "--journal", "j.ndjson"];
-  const told = await replay(path, 0, ...args);
-  assert.match(told.stdout, /\n {2}NOT JUDGED +10 of 40 decisions; unknown: payload 10\n {2}rec/);
+  const replayed = await replay(path, 0, ...args);
+  assert.match(
+    replayed.stdout,
+    /\n {2}NOT JUDGED +10 of 40 decisions; unknown: payload 10\n {2}rec/,
+  );
   const gate = await replay(path, 6, ...args, "--max-flips", "0");
   assert.match(gate.stdout, /10 calls could not be judged: more than --max-unknown 0\n$/);
   await replay(path, 0, ...args, "--max-flips", "0", "--max-unknown", "10");

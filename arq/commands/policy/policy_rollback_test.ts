@@ -41,9 +41,9 @@ Deno.test("rolling back several changes: a user at a terminal is prompted, --yes
     const yes = await rollBack(["--to", "0"], [{ until: "[y/N]", send: "y\n" }]);
     assert.equal(yes.code, 0, yes.stdout);
     assert.deepEqual(await inForce(), []);
-    const told = await rollBack(["--to", "1", "--yes"], []);
-    assert.equal(told.code, 0, told.stdout);
-    assert.doesNotMatch(told.stdout, /\[y\/N\]/);
+    const ended = await rollBack(["--to", "1", "--yes"], []);
+    assert.equal(ended.code, 0, ended.stdout);
+    assert.doesNotMatch(ended.stdout, /\[y\/N\]/);
     const pipe = await runArq(["policy", "rollback", "--to", "0", ...at]);
     assert.equal(pipe.code, 0, pipe.stderr);
     assert.match(pipe.stderr, /^version 0 is 5 changes back/);

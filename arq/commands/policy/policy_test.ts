@@ -57,9 +57,9 @@ async function deployAndRollBack(bus: TestBus): Promise<void> {
   const back = await policy(bus, "rollback");
   assert.match(back.stdout, /^the policies of version 0 are back: version 2 of tenant default is/);
   await passes(bus, "chat-1", "malware after");
-  const heard = await sub.result();
-  assert.equal(heard.stdout, "some malware before\na clean one\nmalware after\n");
-  assert.equal(heard.stderr, "Subscribed to chat-1\n", "no connection was dropped");
+  const received = await sub.result();
+  assert.equal(received.stdout, "some malware before\na clean one\nmalware after\n");
+  assert.equal(received.stderr, "Subscribed to chat-1\n", "no connection was dropped");
 }
 
 async function observeAndRemove(bus: TestBus): Promise<void> {

@@ -136,9 +136,9 @@ function decisionText(
   const place = index === null
     ? `is not among the ${size} of the log`
     : `is entry ${index} of ${size}`;
-  const asked = policies.map((one) => {
+  const lines = policies.map((one) => {
     const used = `${one.units} of ${one.budget_units} units`;
     return `  ${one.name}, module ${one.module}: ${verdict(one)}, ${used}: ${one.said}\n`;
   });
-  return printable(`${id} ${verdict(decided)} ${place}`) + "\n" + asked.join("");
+  return printable(`${id} ${verdict(decided)} ${place}`) + "\n" + lines.join("");
 }

@@ -136,8 +136,8 @@ async function verifyProof(io: Io, file: string, flags: ProofFlags): Promise<End
     const head = await openNote(proof.checkpoint, verifiers, flags);
     return [provenBytes(proof, head), proof.index, head.size];
   });
-  const said = printable(new TextDecoder().decode(entry));
-  await print(io.stdout, `${said} is entry ${index} of ${size}\n`);
+  const entry_text = printable(new TextDecoder().decode(entry));
+  await print(io.stdout, `${entry_text} is entry ${index} of ${size}\n`);
   return EXIT.ok;
 }
 

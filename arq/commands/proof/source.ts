@@ -60,10 +60,10 @@ async function fetched(io: Io, url: string, token: string | undefined): Promise<
   }
   const { answer, bytes, waited } = answered;
   if (answer.ok) return bytes;
-  const said = new TextDecoder().decode(bytes.subarray(0, 1_000));
+  const body = new TextDecoder().decode(bytes.subarray(0, 1_000));
   const is_refused = answer.status === 401 || answer.status === 403;
   throw new CommandError(
-    `${url}: HTTP ${answer.status} ${said}${waited}`,
+    `${url}: HTTP ${answer.status} ${body}${waited}`,
     is_refused ? EXIT.refused : EXIT.failure,
   );
 }

@@ -46,7 +46,7 @@ async function test(
   return { code, out: io.stdout.text() };
 }
 
-async function told(
+async function stepsOf(
   cwd: string,
   file: string,
   more: Partial<Flags<"commands" | "fuelLimit" | "memoryLimitPages" | "room" | "seed">> = {},
@@ -89,13 +89,13 @@ Deno.test("an auction runs from its source to the timer that closes it", async (
     ]
   ) assert.ok(out.includes(`${line}\n`), `${line}\n${out}`);
   // A bid four seconds before the end extends it to ten.
-  const { steps } = await told(folder.path, "auction.wasm");
+  const { steps } = await stepsOf(folder.path, "auction.wasm");
   assert.equal(steps[7].at_ms - steps[4].at_ms, 10_000);
 });
 
 Deno.test("the host's fuel for a command is shown separately from its own", async () => {
   await using folder = await folderWith({ "c.ndjson": '{"command":"add"}\n' });
-  const { steps: [step] } = await told(folder.path, COUNTER);
+  const { steps: [step] } = await stepsOf(folder.path, COUNTER);
   assert.ok(step.fuel > 0 && step.host_fuel > 0, JSON.stringify(step));
   const { out } = await test(folder.path, COUNTER);
   assert.match(out, /\n {2}fuel [\d.]+ \+ [\d.]+ {2}chain /);
@@ -108,9 +108,9 @@ Deno.test("a run that a snapshot cuts ends where one in a piece does", async () 
     "first.ndjson": first.join("\n"),
     "rest.ndjson": rest.join("\n"),
   });
-  const whole = await told(folder.path, AUCTION, { commands: "all.ndjson" });
+  const whole = await stepsOf(folder.path, AUCTION, { commands: "all.ndjson" });
   await test(folder.path, AUCTION, { commands: "first.ndjson", snapshot: "s.room" });
-  const cut = await told(folder.path, AUCTION, { commands: "rest.ndjson", begin: "s.room" });
+  const cut = await stepsOf(folder.path, AUCTION, { commands: "rest.ndjson", begin: "s.room" });
   assert.deepEqual({ ...cut.end, entries: whole.end.entries }, whole.end);
   await Deno.writeTextFile(`${folder.path}/s.room`, "nothing");
   const commands = "rest.ndjson";
@@ -134,7 +134,7 @@ Deno.test("a module that behaves differently is distinguished from an equivalent
   const same = await test(folder.path, COUNTER, { compare: rust });
   assert.equal(same.code, 0);
   assert.match(same.out, /\nthe same as .*rust\.wasm\n$/);
-  const [one, other] = [await told(folder.path, COUNTER), await told(folder.path, rust)];
+  const [one, other] = [await stepsOf(folder.path, COUNTER), await stepsOf(folder.path, rust)];
   assert.equal(one.end.chain, other.end.chain);
   const differs = await test(folder.path, COUNTER, { compare: AUCTION });
   assert.equal(differs.code, 1);
@@ -154,7 +154,7 @@ Deno.test("data is text, JSON or bytes, as in the line", async () => {
     ),
   });
   await reducerBuild(diskIo(folder.path), "echo.ts", {});
-  const { steps } = await told(folder.path, "echo.wasm");
+  const { steps } = await stepsOf(folder.path, "echo.wasm");
   assert.deepEqual(steps.map(({ answer }) => answer), [
     ...["1 5", "1 5", '14 {"a":[1,null]}', "2 hi", '26 {"base64":"aGk=","more":1}', "4 true"],
     "0 ",
@@ -177,7 +177,7 @@ Deno.test("time that a room wakes itself in is bounded", async () => {
     "c.ndjson": lines({ command: "tick" }, { after_ms: 1_000 }),
   });
   await reducerBuild(diskIo(folder.path), "tick.ts", {});
-  const { end } = await told(folder.path, "tick.wasm");
+  const { end } = await stepsOf(folder.path, "tick.wasm");
   assert.equal(end.entries, 21);
   assert.equal(end.timers, 1);
   // Compared by hand, since running a reducer that often takes seconds.

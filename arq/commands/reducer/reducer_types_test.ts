@@ -147,7 +147,7 @@ Deno.test("names that a language does not have are written as it can, and notes 
     ]
   ) assert.ok(python.includes(part), `${part}\n${python}`);
   for (
-    const [source, out, said] of [
+    const [source, out, message] of [
       ["bad.schema.json", "x.ts", /^bad\.schema\.json: commands\.a\.data\.type: expected one of/],
       ["odd.schema.json", "x.rs", /expected a file that ends in \.ts or \.py/],
       [`${ROOT}policies/build/reducers/counter.wasm`, "x.ts", /counter\.wasm has no schema/],
@@ -155,6 +155,6 @@ Deno.test("names that a language does not have are written as it can, and notes 
   ) {
     const error = await reducerTypes(io, source, { out }).then(() => undefined, (one) => one);
     assert.ok(error instanceof CommandError);
-    assert.match(error.message, said);
+    assert.match(error.message, message);
   }
 });

@@ -132,9 +132,9 @@ async function check(
     const found = await foldable(() => rehearse(source, { ...candidate, migrates }, since_ms));
     rooms++;
     entries += found.entries;
-    const said = found.differing + found.forbidden;
-    const others = found.refused !== "" || found.values_differ === true && said === 0;
-    differences += said + (others ? 1 : 0);
+    const counted = found.differing + found.forbidden;
+    const others = found.refused !== "" || found.values_differ === true && counted === 0;
+    differences += counted + (others ? 1 : 0);
     await print(io.stdout, rehearsalLine(room_id, found, flags.json === true));
   }
   return { rooms, entries, differences };

@@ -108,9 +108,12 @@ async function cut(bus: TestBus): Promise<void> {
   const admin = ["--admin-url", bus.admin_url, "--token", await bus.tokenFor({ role: "admin" })];
   const trim = async (...args: string[]) => await runArq(["room", "trim", ...args, ...admin]);
   const { offset = 0 } = places[3] ?? {};
-  const told = await trim(room, "--before", `${offset}`, "--yes");
-  assert.equal(told.code, 0, told.stderr);
-  assert.match(told.stdout, new RegExp(`now begins after entry ${offset}; 4 messages of its log`));
+  const trimmed = await trim(room, "--before", `${offset}`, "--yes");
+  assert.equal(trimmed.code, 0, trimmed.stderr);
+  assert.match(
+    trimmed.stdout,
+    new RegExp(`now begins after entry ${offset}; 4 messages of its log`),
+  );
   assert.equal(await done(bus, "room", "history", room), lines(range(5, 6)));
   const from = async (place: Place | undefined, count: number) =>
     await runArq(["sub", room, "--from", `${place?.offset}`, "--count", `${count}`, ...at(bus)]);
@@ -183,7 +186,7 @@ async function replay(bus: TestBus): Promise<void> {
 async function stoppedReplay(bus: TestBus): Promise<void> {
   const args = ["room", "replay", "durable-source", "--to", "durable-stopped", "--rate", "50"];
   const slow = await startArq([...args, "--window", "1", ...at(bus)]);
-  const heard = await startArq([
+  const sub = await startArq([
     "sub",
     "durable-stopped",
     "--from",
@@ -192,7 +195,7 @@ async function stoppedReplay(bus: TestBus): Promise<void> {
     "5",
     ...at(bus),
   ]);
-  await heard.result();
+  await sub.result();
   slow.child.kill("SIGINT");
   const { code, stderr } = await slow.result();
   assert.equal(code, 130);
@@ -257,7 +260,7 @@ async function everyKind(bus: TestBus): Promise<void> {
   const watch = await startArq(["room", "watch", "hall", "--count", "4", ...at(bus)]);
   await watch.says("Watching hall: 1 connection of 1 user");
   const bob = await member(bus, "hall", "bob");
-  await heard(ann.room, 2);
+  await seesConnections(ann.room, 2);
   await ann.room.update({ status: "away" });
   // Sent before the next change: two changes of one batch would be reported as one.
   await runArq(["room", "set", "hall", "topic", "1.0", ...at(bus)]);
@@ -277,7 +280,7 @@ async function everyKind(bus: TestBus): Promise<void> {
 }
 
 /** Waits until a member itself sees this many connections. */
-async function heard(room: PresenceSubscription, connections: number): Promise<void> {
+async function seesConnections(room: PresenceSubscription, connections: number): Promise<void> {
   for await (const _ of room.presence.changes()) {
     if (room.presence.count === connections) return;
   }

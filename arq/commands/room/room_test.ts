@@ -146,8 +146,8 @@ async function kicks(bus: TestBus): Promise<void> {
   const token = ["--token", await bus.tokenFor({ user: "bob" })];
   const sub = await startArq(["sub", "lobby", ...at(bus), ...token]);
   await sub.says("Subscribed");
-  const said = await done(bus, "kick", "lobby", "bob", "--reason", "off topic");
-  assert.equal(said, "bob is kicked out of room lobby\n");
+  const output = await done(bus, "kick", "lobby", "bob", "--reason", "off topic");
+  assert.equal(output, "bob is kicked out of room lobby\n");
   const ended = await sub.result();
   assert.deepEqual([ended.code, ended.stdout], [1, ""]);
   assert.match(ended.stderr, /\narq: DISCONNECT in lobby: off topic\n$/);
@@ -165,7 +165,7 @@ async function bans(bus: TestBus): Promise<void> {
   const token = ["--token", await bus.tokenFor({ user: "mallory" })];
   const sub = await startArq(["sub", "lobby", ...at(bus), ...token]);
   await sub.says("Subscribed");
-  const said = await done(
+  const output = await done(
     bus,
     "ban",
     "lobby",
@@ -176,7 +176,7 @@ async function bans(bus: TestBus): Promise<void> {
     "--reason",
     "spam",
   );
-  assert.equal(said, "mallory is banned from the whole tenant for 1h\n");
+  assert.equal(output, "mallory is banned from the whole tenant for 1h\n");
   const ended = await sub.result();
   assert.equal(ended.code, 3, ended.stderr);
   assert.match(ended.stderr, /You are banned from this tenant until \S+Z: spam \(403 banned\)/);
@@ -332,10 +332,10 @@ async function filters(bus: TestBus): Promise<void> {
   assert.equal(bad.code, 1);
   assert.match(bad.stderr, /unknown name "clams"; a filter may use type, .*claims/);
   const where = ["--url", bus.url, "--token", bus.token];
-  const heard = await startArq(["sub", "beans", "--count", "1", "--filter", "data > 1", ...where]);
-  await heard.says("Subscribed");
+  const sub = await startArq(["sub", "beans", "--count", "1", "--filter", "data > 1", ...where]);
+  await sub.says("Subscribed");
   for (const data of ["1", "2"]) await runArq(["pub", "beans", data, ...where]);
-  const { code, stdout } = await heard.result();
+  const { code, stdout } = await sub.result();
   assert.deepEqual([code, stdout], [0, "2\n"]);
 }
 
@@ -382,7 +382,7 @@ const untilFile = (path: string): Promise<string> =>
   });
 
 async function exits(bus: TestBus): Promise<void> {
-  const said = await lock(
+  const locked = await lock(
     bus,
     [],
     "sh",
@@ -391,9 +391,9 @@ async function exits(bus: TestBus): Promise<void> {
     "-",
     "a  b",
   );
-  assert.equal(said.code, 0, said.stderr);
-  assert.match(said.stdout, /^jobs \d+ a {2}b\n$/);
-  assert.equal(said.stderr, "");
+  assert.equal(locked.code, 0, locked.stderr);
+  assert.match(locked.stdout, /^jobs \d+ a {2}b\n$/);
+  assert.equal(locked.stderr, "");
   assert.equal((await lock(bus, [], "sh", "-c", "exit 41")).code, 41);
   assert.equal((await lock(bus, [], "sh", "-c", "kill -KILL $$")).code, 137);
   const missing = await lock(bus, [], "/nowhere/no-such-program");
@@ -448,13 +448,13 @@ async function holding(
 async function losses(bus: TestBus): Promise<void> {
   await using first = await holding(bus, ["--ttl", "3"], "trap 'echo told; exit 3' TERM;");
   assert.equal((await unlock(bus, first.fence)).code, 0);
-  const told = await first.holder.result();
-  assert.deepEqual([told.code, told.stdout], [1, "told\n"]);
+  const ended = await first.holder.result();
+  assert.deepEqual([ended.code, ended.stdout], [1, "told\n"]);
   assert.match(
-    told.stderr,
+    ended.stderr,
     /^arq: the lock of jobs is lost; sh gets SIGTERM\narq: the lock of jobs /,
   );
-  assert.match(told.stderr, /was lost while sh ran: .*\(409 fence-mismatch\)\n.*ARQON_LOCK_FENCE/);
+  assert.match(ended.stderr, /was lost while sh ran: .*\(409 fence-mismatch\)\n.*ARQON_LOCK_FENCE/);
   await using second = await holding(bus, ["--ttl", "3"], "trap '' TERM;");
   assert.equal((await unlock(bus, second.fence)).code, 0);
   const killed = await second.holder.result();

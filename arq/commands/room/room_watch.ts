@@ -144,9 +144,9 @@ function lineOf(
   if (json) {
     return `${JSON.stringify({ change, room, version, key, value: text ?? null })}\n`;
   }
-  const said = text === undefined ? "" : ` ${text}`;
+  const value_text = text === undefined ? "" : ` ${text}`;
   const head = `${VALUE_SIGNS[change]} ${change === "value" ? "" : `${version} `}`;
-  return `${printable(`${head}${key}${said}`)}\n`;
+  return `${printable(`${head}${key}${value_text}`)}\n`;
 }
 
 /** Prints values and their changes. Returns 0 after `--count` changes; Ctrl-C ends it by the abort signal. */

@@ -12,7 +12,7 @@ const BUFFER_MESSAGES = 65_536;
 const BUFFER_BYTES = 268_435_456;
 
 /** The subscription of one room, and the place where it begins. */
-interface Heard {
+interface SubscribedRoom {
   readonly name: string;
   readonly start: Start | undefined;
   readonly subscription: Subscription;
@@ -37,12 +37,12 @@ function checkStart(rooms: readonly string[], { from, epoch }: Flags): void {
   }
 }
 
-async function hear(
+async function subscribe(
   io: Io,
   connection: Connection,
   name: string,
   flags: Flags,
-): Promise<Heard> {
+): Promise<SubscribedRoom> {
   const room = connection.room(name);
   const options = optionsOf(flags);
   if (!hasStart(flags)) return { name, start: undefined, subscription: room.subscribe(options) };
@@ -53,8 +53,8 @@ async function hear(
   return { name, start, subscription };
 }
 
-function subscribedText(heard: readonly Heard[]): string {
-  const names = heard.map(({ name, start }) =>
+function subscribedText(subscribed: readonly SubscribedRoom[]): string {
+  const names = subscribed.map(({ name, start }) =>
     start === undefined ? name : `${name} after offset ${start.offset}`
   );
   return `Subscribed to ${names.join(", ")}\n`;
@@ -66,14 +66,14 @@ export async function sub(io: Io, rooms: readonly string[], flags: Flags): Promi
   optionsOf(flags);
   checkStart(names, flags);
   await using connection = await openConnection(io, flags);
-  const heard = await Promise.all(names.map((name) => hear(io, connection, name, flags)));
-  await Promise.all(heard.map(({ subscription }) => subscription.ready));
-  await print(io.stderr, subscribedText(heard));
+  const subscribed = await Promise.all(names.map((name) => subscribe(io, connection, name, flags)));
+  await Promise.all(subscribed.map(({ subscription }) => subscription.ready));
+  await print(io.stderr, subscribedText(subscribed));
   const run = {
     left: flags.count ?? Infinity,
-    stop: () => heard.forEach(({ subscription }) => subscription.close()),
+    stop: () => subscribed.forEach(({ subscription }) => subscription.close()),
   };
-  await Promise.all(heard.map(({ name, ...options }) => {
+  await Promise.all(subscribed.map(({ name, ...options }) => {
     const room = { id: name, ...storedIn(connection.room(name)) };
     return new RoomReader({ io, room, json: flags.json === true, run, ...options }).run();
   }));

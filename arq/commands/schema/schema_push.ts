@@ -93,13 +93,13 @@ export async function readSchema(io: Io, source: string): Promise<Uint8Array> {
 async function tellIncompatible(
   io: Io,
   body: Record<string, unknown>,
-  asked: { readonly source: string; readonly id: string; readonly json: boolean },
+  options: { readonly source: string; readonly id: string; readonly json: boolean },
 ): Promise<Ended> {
-  if (asked.json) return { json: body, text: "", code: EXIT.failure };
+  if (options.json) return { json: body, text: "", code: EXIT.failure };
   const { findings, against, compatibility, truncated } = body;
   const paint = painter(io.stdout.has_color);
-  const of = `${printable(asked.id)} ${againstText(against)}`;
-  const head = `${printable(asked.source)} is ${
+  const of = `${printable(options.id)} ${againstText(against)}`;
+  const head = `${printable(options.source)} is ${
     paint("red", "not compatible")
   } with ${of} (${compatibility}): ${findingsCount(findings)}`;
   const more = truncated === true ? "… and more\n" : "";

@@ -244,8 +244,8 @@ Deno.test("arq schema delete names the mappings, then deletes; the logs record t
   assert.match(kept.stderr, /"ships" is mapped: in\.t\.default\.r\.x\* to t\.Ping; unmap it first/);
   assert.equal((await admin.ask("DELETE", mappings)).status, 200);
   const gone = await runArq(["schema", "delete", "ships", ...flags]);
-  const told = "ships is deleted (1 version, the newest 1); the next push gets version 2\n";
-  assert.equal(gone.stdout, told, gone.stderr);
+  const expected = "ships is deleted (1 version, the newest 1); the next push gets version 2\n";
+  assert.equal(gone.stdout, expected, gone.stderr);
   const again = await runArq(["schema", "delete", "ships", ...flags]);
   assert.match(again.stderr, /"ships", which root deleted at version 1/);
   assert.equal((await push(ping())).version, 2);

@@ -64,8 +64,8 @@ Deno.test("build writes the set, or reports the error's place and writes nothing
   assert.match(built.stdout, /^fleet\.binpb\.gz: \d+ bytes, fleet\.v1\.Vehicle\n$/);
   const json = await runArq(["schema", "build", ".", "-o", "all.gz", "--json"], at);
   assert.equal(json.code, 1);
-  const told = JSON.parse(json.stdout);
-  assert.deepEqual([told.built, told.problems[0].file, told.problems[0].line], [
+  const printed = JSON.parse(json.stdout);
+  assert.deepEqual([printed.built, printed.problems[0].file, printed.problems[0].line], [
     false,
     "bad/a.proto",
     1,

@@ -171,9 +171,9 @@ export function explanationText(entry: ConfigEntry): string {
 
 /** The problem when a configuration explicitly sets more connections than this process may open files. */
 async function filesProblem(io: Io, text: string, config: Config): Promise<ConfigProblem[]> {
-  const asked = askedFiles(text, config.limits.connections_per_process);
-  const limit = asked === undefined ? undefined : await fileLimit(io.signal);
-  const problem = asked && limit !== undefined ? fileProblem(asked, limit) : undefined;
+  const needed = askedFiles(text, config.limits.connections_per_process);
+  const limit = needed === undefined ? undefined : await fileLimit(io.signal);
+  const problem = needed && limit !== undefined ? fileProblem(needed, limit) : undefined;
   return problem === undefined ? [] : [problem];
 }
 

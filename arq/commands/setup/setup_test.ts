@@ -337,20 +337,20 @@ presence = true
   const options = { cwd: folder.path, config_home: `${folder.path}/home` };
   const init = (file: string, dir: string) =>
     runArq(["init", dir, "--from-centrifugo", file, "--no-context", "--json"], options);
-  const told: unknown[] = [];
+  const results: unknown[] = [];
   for (const file of Object.keys(files)) {
     const { code, stdout, stderr } = await init(file, `from-${file}`);
     assert.equal(code, 0, stderr);
     const { carried, left } = JSON.parse(stdout);
-    told.push({ carried, left });
+    results.push({ carried, left });
     const check = { ...options, cwd: `${folder.path}/from-${file}` };
-    const { code: wrong, stdout: told_of } = await runArq(
+    const { code: wrong, stdout: output } = await runArq(
       ["config", "check", "config.toml"],
       check,
     );
-    assert.equal(wrong, 0, told_of);
+    assert.equal(wrong, 0, output);
   }
-  assert.deepEqual(told, told.map(() => told[0]));
+  assert.deepEqual(results, results.map(() => results[0]));
   for (const file of Object.keys(others)) {
     const { code, stdout, stderr } = await init(file, "none");
     assert.equal(code, 1);

@@ -19,7 +19,7 @@ type Answer = Readonly<Record<string, any>>;
 type Ago = (seconds: number | undefined) => Promise<number | undefined>;
 
 /** A function of the answer. */
-type Told<T> = (answer: Answer, given: Given, io: Io) => T | Promise<T>;
+type FromAnswer<T> = (answer: Answer, given: Given, io: Io) => T | Promise<T>;
 
 /** A request to the admin API, and how its answer is used. */
 export interface Asked {
@@ -39,11 +39,11 @@ export interface Asked {
   /** A question to a person, unless `--yes` is given. */
   readonly confirm?: (given: Given) => string | Promise<string>;
   /** Throws for an answer that means failure. */
-  readonly check?: Told<void>;
+  readonly check?: FromAnswer<void>;
   /** The text for people, which ends with a newline. */
-  readonly text: Told<string>;
+  readonly text: FromAnswer<string>;
   /** The exit code; absent: 0. */
-  readonly code?: Told<number>;
+  readonly code?: FromAnswer<number>;
 }
 
 /** A route that a command calls, parsed. */
@@ -167,7 +167,7 @@ export function from<M>(load: () => Promise<M>, name: string & keyof M) {
 }
 
 /** A sentence as one printable line, whatever the answer contains. */
-export function sentence(say: (answer: Answer, given: Given) => string): Told<string> {
+export function sentence(say: (answer: Answer, given: Given) => string): FromAnswer<string> {
   return (answer, given) => `${printable(say(answer, given))}\n`;
 }
 
@@ -180,15 +180,15 @@ export const bySubject = (name: string) => async (given: Given): Promise<Given> 
 
 /** The action of a plain command that changes a tenant's settings: exit code 1 until the node has them in force. */
 export function settles(
-  { done, none, ...asked }: Omit<Asked, "text" | "code" | "check"> & {
-    readonly done: Told<string>;
+  { done, none, ...rest }: Omit<Asked, "text" | "code" | "check"> & {
+    readonly done: FromAnswer<string>;
     /** What did not exist when nothing changed, and where to look. */
     readonly none?: readonly [what: (given: Given) => string, hint: string];
   },
 ): ReturnType<typeof asks> {
   const isInForce = ({ here }: Answer) => here?.["in_force"] === true;
   return asks({
-    ...asked,
+    ...rest,
     check({ changed }, given) {
       if (none === undefined || changed !== false) return;
       const [what, hint] = none;

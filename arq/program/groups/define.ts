@@ -133,7 +133,7 @@ export const command: Template<(action: Action) => Definition> =
   (texts, ...values) => (action) => ({ ...define(texts, values), action });
 
 /** A parser whose errors become commander's, so that they name the option. */
-function heard(parse: Parse, { each }: Traits, option: string) {
+function parser(parse: Parse, { each }: Traits, option: string) {
   return (text: string, before: unknown) => {
     try {
       const value = parse(text, option);
@@ -156,7 +156,7 @@ function qualify(one: Option | Argument, { values }: Row): void {
   if (choices !== undefined) one.choices(choices);
   if (parse !== undefined || traits.each === true) {
     const name = one instanceof Option ? one.long ?? "" : "";
-    one.argParser(heard(parse as Parse ?? ((text) => text), traits, name));
+    one.argParser(parser(parse as Parse ?? ((text) => text), traits, name));
   }
   if ("is" in traits) one.default(traits.is, traits.shown);
   if (!(one instanceof Option)) return;

@@ -220,9 +220,9 @@ function hook(text: string): string {
 }
 
 /** The action of a plain command that changes a tenant's policies. */
-const changes = ({ done, ...asked }: Omit<Asked, "text" | "code"> & { done: Asked["text"] }) =>
+const changes = ({ done, ...rest }: Omit<Asked, "text" | "code"> & { done: Asked["text"] }) =>
   asks({
-    ...asked,
+    ...rest,
     text: async (answer, given, io) => {
       const { changeText } = await texts();
       return changeText(answer, await done(answer, given, io), given["took_ms"]);

@@ -61,7 +61,7 @@ export class CrowdMember {
       const own: { publisher?: Publisher } = {};
       const connection = await this.#connect(seat, (body) => {
         const now_ms = unixMs();
-        this.measure.heard(stampOf(body), now_ms);
+        this.measure.arrived(stampOf(body), now_ms);
         if (own.publisher !== undefined) this.#again?.(own.publisher, now_ms);
       });
       this.#connections.push(connection);
@@ -69,8 +69,8 @@ export class CrowdMember {
         await inLanes(seat.rooms, SUBSCRIBING, (room) => connection.subscribe(room));
       }
       if (!seat.group.publishes) return;
-      const heard_by = seat.rooms.map((room) => members(seat.tenant, room));
-      own.publisher = { connection, rooms: seat.rooms, members: heard_by };
+      const audiences = seat.rooms.map((room) => members(seat.tenant, room));
+      own.publisher = { connection, rooms: seat.rooms, members: audiences };
       this.#publishers.push(own.publisher);
     });
     return seats.length;
@@ -113,7 +113,7 @@ export class CrowdMember {
   async #attempt(seat: Seat, due_ms: number): Promise<void> {
     try {
       this.#connections.push(await this.#connect(seat, () => {}));
-      this.measure.heard(due_ms, unixMs());
+      this.measure.arrived(due_ms, unixMs());
     } catch (error) {
       this.measure.problem(error instanceof Error ? error.message : String(error));
     }

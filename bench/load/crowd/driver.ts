@@ -114,7 +114,7 @@ async function openAll(all: readonly Program[], running: RunningTarget, crowd: C
   const opened = await Promise.all(all.map(async (program, process) => {
     const wire = { ...running.wire, url: urlOf(running, process) };
     await program.say({ wire, crowd, process } satisfies Order);
-    return await program.hear<Opened>();
+    return await program.next<Opened>();
   }));
   const problem = opened.find((one) => one.problem !== undefined)?.problem;
   if (problem !== undefined) throw new Error(`connections were refused: ${problem}`);
@@ -125,7 +125,7 @@ async function openAll(all: readonly Program[], running: RunningTarget, crowd: C
 async function askAll<T>(all: readonly Program[], word: Word): Promise<T[]> {
   return await Promise.all(all.map(async (program) => {
     await program.say(word);
-    return await program.hear<T>();
+    return await program.next<T>();
   }));
 }
 

@@ -78,7 +78,7 @@ export class Measure {
     if (due_ms >= this.#from_ms && due_ms < this.#until_ms) this.#lateness.add(now_ms - due_ms);
   }
 
-  heard(due_ms: number, now_ms: number): void {
+  arrived(due_ms: number, now_ms: number): void {
     this.#received++;
     if (due_ms >= this.#from_ms && due_ms < this.#until_ms) this.#latencies.add(now_ms - due_ms);
     if (now_ms >= this.#from_ms && now_ms < this.#until_ms) this.#delivered++;

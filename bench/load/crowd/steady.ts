@@ -33,7 +33,7 @@ const TICK_MS = 1;
 export class SteadyPair implements Disposable {
   readonly #connections: WireConnection[] = [];
   readonly #phases: Phase[] = [];
-  #heard_ms = unixMs();
+  #received_ms = unixMs();
   #timer: ReturnType<typeof setInterval> | undefined;
 
   /**
@@ -49,7 +49,7 @@ export class SteadyPair implements Disposable {
       return connection;
     };
     const publisher = await open(() => {});
-    await (await open((body) => pair.#heard(stampOf(body)))).subscribe(ROOM);
+    await (await open((body) => pair.#receive(stampOf(body)))).subscribe(ROOM);
     pair.begin();
     const [body, began_ms] = [new Body(BODY_BYTES), unixMs()];
     let made = 0;
@@ -67,14 +67,14 @@ export class SteadyPair implements Disposable {
 
   /** Starts the next phase. */
   begin(): void {
-    const from_ms = this.#heard_ms = unixMs();
+    const from_ms = this.#received_ms = unixMs();
     this.#phases.push({ from_ms, sent: 0, latencies_ms: [], silence_ms: 0 });
   }
 
   /** The results of each phase so far, in order. */
   read(): SteadyPhase[] {
     const last = this.#phases.at(-1)!;
-    last.silence_ms = Math.max(last.silence_ms, unixMs() - this.#heard_ms);
+    last.silence_ms = Math.max(last.silence_ms, unixMs() - this.#received_ms);
     return this.#phases.map(({ sent, latencies_ms, silence_ms }) => (
       { sent, received: latencies_ms.length, ...delaysOf(latencies_ms), silence_ms }
     ));
@@ -84,12 +84,12 @@ export class SteadyPair implements Disposable {
     return this.#phases.findLast(({ from_ms }) => from_ms <= stamp_ms) ?? this.#phases[0]!;
   }
 
-  #heard(stamp_ms: number): void {
+  #receive(stamp_ms: number): void {
     const now_ms = unixMs();
     this.#phaseAt(stamp_ms).latencies_ms.push(now_ms - stamp_ms);
     const current = this.#phases.at(-1)!;
-    current.silence_ms = Math.max(current.silence_ms, now_ms - this.#heard_ms);
-    this.#heard_ms = now_ms;
+    current.silence_ms = Math.max(current.silence_ms, now_ms - this.#received_ms);
+    this.#received_ms = now_ms;
   }
 
   [Symbol.dispose](): void {

@@ -28,7 +28,7 @@ async function start({ tls }: TargetOptions): Promise<RunningTarget> {
     args: [JSON.stringify(options)],
   });
   try {
-    const { url } = await program.hear<{ url: string }>();
+    const { url } = await program.next<{ url: string }>();
     return {
       version: Deno.version.deno,
       pids: [program.pid],

@@ -82,7 +82,7 @@ function publication(room_id: string, body: Uint8Array): Uint8Array {
 class ArqonConnection implements WireConnection {
   readonly #socket: LoadSocket;
   readonly #options: WireOptions;
-  readonly #asked = new Map<number, PromiseWithResolvers<void>>();
+  readonly #pending = new Map<number, PromiseWithResolvers<void>>();
   #request_id = 0;
 
   constructor(socket: LoadSocket, options: WireOptions) {
@@ -91,16 +91,16 @@ class ArqonConnection implements WireConnection {
     socket.onmessage = (frame) => this.#onFrame(frame);
     socket.onend = (why) => {
       options.onProblem(why);
-      for (const { reject } of this.#asked.values()) reject(new Error(why));
+      for (const { reject } of this.#pending.values()) reject(new Error(why));
     };
   }
 
   subscribe(room_id: string): Promise<void> {
     const request_id = ++this.#request_id;
-    const asked = Promise.withResolvers<void>();
-    this.#asked.set(request_id, asked);
+    const pending = Promise.withResolvers<void>();
+    this.#pending.set(request_id, pending);
     this.#socket.send(encodeSub({ room_id, request_id, batch: this.#options.batch }));
-    return asked.promise;
+    return pending.promise;
   }
 
   publish(room_id: string, body: Uint8Array): void {
@@ -143,10 +143,10 @@ class ArqonConnection implements WireConnection {
     if (frame.kind === "err") this.#options.onProblem(`${frame.code}: ${frame.message}`);
     if (frame.kind !== "ack") return;
     const { request_id, code, message } = frame.ack;
-    const asked = this.#asked.get(Number(request_id));
-    this.#asked.delete(Number(request_id));
-    if (code === 0) asked?.resolve();
-    else asked?.reject(new Error(`refused with ${code}: ${message}`));
+    const pending = this.#pending.get(Number(request_id));
+    this.#pending.delete(Number(request_id));
+    if (code === 0) pending?.resolve();
+    else pending?.reject(new Error(`refused with ${code}: ${message}`));
   }
 }
 

@@ -36,7 +36,7 @@ interface Task {
 /** A process of the cluster. */
 export interface Peer {
   readonly id: string;
-  hears(subject: string): boolean;
+  subscribes(subject: string): boolean;
   receive(subject: string, message: ClusterMessage): void;
 }
 
@@ -127,7 +127,7 @@ export class TestCluster {
       send: (subject, message) => {
         this.sent.push({ at_ms: this.#now_ms, from: id, subject, message });
         for (const peer of this.#peers.values()) {
-          if (!peer.hears(subject) || this.loses(message, id, peer.id)) continue;
+          if (!peer.subscribes(subject) || this.loses(message, id, peer.id)) continue;
           this.#schedule(peer.id, LATENCY_MS, () => {
             if (this.#peers.get(peer.id) === peer) peer.receive(subject, message);
           });
@@ -188,7 +188,7 @@ export class TestCluster {
     const direct = processSubject("direct", id);
     const brain: TestBrain = {
       ...{ id, presence, registry, lines, port },
-      hears: (subject) =>
+      subscribes: (subject) =>
         subject === direct || subject.startsWith("sys.presence.announce.") ||
         subject.startsWith("sys.cluster."),
       receive: (subject, message) => presence.receive(subject, message),

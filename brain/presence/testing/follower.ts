@@ -62,7 +62,7 @@ export class TestFollower {
     return [...this.members.values()].map(({ connection_id }) => connection_id).sort();
   }
 
-  hears(subject: string): boolean {
+  subscribes(subject: string): boolean {
     return subject === this.#subject || subject === this.#direct ||
       subject.startsWith("sys.cluster.beat.");
   }

@@ -103,13 +103,13 @@ export class TestShield {
     this.port.send(this.#announce, { kind: "announcement", delta, leaving: this.#leaving });
   }
 
-  hears(subject: string): boolean {
+  subscribes(subject: string): boolean {
     return subject === this.#direct || subject === HELLO || subject.startsWith(BEATS);
   }
 
   receive(_subject: string, message: ClusterMessage): void {
     if (message.kind === "hello") this.announce();
-    if (message.kind === "beat") this.#heardOf(message.writers);
+    if (message.kind === "beat") this.#onStatuses(message.writers);
     if (message.kind !== "pull" || !this.answers) return;
     const { from, request, writer, clock } = message;
     const found = deltaSince(this.#state, writer, clock);
@@ -122,7 +122,7 @@ export class TestShield {
   }
 
   /** The cluster gave it up: it begins a new incarnation with the same members. */
-  #heardOf(writers: readonly WriterStatus[]): void {
+  #onStatuses(writers: readonly WriterStatus[]): void {
     const { node_id, incarnation } = this.writer;
     const given_up = writers.some(({ writer, state }) =>
       writer.node_id === node_id && writer.incarnation === incarnation && state === "forgotten"

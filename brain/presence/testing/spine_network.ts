@@ -106,7 +106,7 @@ export class SpineNetwork implements Disposable {
     ];
     const subscriptions = patterns.map((pattern) =>
       this.#spine.subscribe(pattern, ({ subject, payload }) => {
-        if (peer.hears(subject)) peer.receive(subject, decodeMessage(payload));
+        if (peer.subscribes(subject)) peer.receive(subject, decodeMessage(payload));
       })
     );
     this.#subscriptions.set(peer.id, subscriptions);

@@ -77,11 +77,11 @@ function readEntry(reader: CanonicalReader, offset: number): LogEntry {
   if (kind === "timer") return { kind, ...placed, key: reader.text() };
   if (kind === "migrate") return { kind, ...placed, from: reader.text(), deploy: reader.i64() };
   if (kind === undefined) throw new CanonicalError(`byte ${reader.at}: an entry of kind ${number}`);
-  const asked = { command: reader.text(), data: reader.bytes(), id: reader.text() };
+  const command = { command: reader.text(), data: reader.bytes(), id: reader.text() };
   const sender = { user_id: reader.text(), role: reader.text() };
   const claims: [string, string][] = [];
   for (let left = reader.u32(); left > 0; left--) claims.push([reader.text(), reader.text()]);
-  return { kind, ...placed, ...asked, ...sender, claims: Object.fromEntries(claims) };
+  return { kind, ...placed, ...command, ...sender, claims: Object.fromEntries(claims) };
 }
 
 /** Decodes a batch. Throws `CanonicalError`. */

@@ -74,8 +74,8 @@ class History {
   async call(room_id: string, program?: RunnableProgram): Promise<void> {
     const own = { command: "add", data: "1", id: "", history: HISTORY };
     try {
-      const asked = { ...own, program: program ?? await this.#program() };
-      const { answer } = JSON.parse(await callAt(placeOf(room_id), this.#parts, asked));
+      const request = { ...own, program: program ?? await this.#program() };
+      const { answer } = JSON.parse(await callAt(placeOf(room_id), this.#parts, request));
       this.#totals.set(room_id, this.#totals.get(room_id)! + 1);
       assert.equal(answer, this.#totals.get(room_id), room_id);
     } catch (error) {
@@ -121,8 +121,8 @@ class History {
     const source = this.#room();
     const room_id = `counter-${this.#totals.size}`;
     if (this.#totals.get(source) === 0) return;
-    const asked = { action: "fork", source, with_timers: true } as const;
-    await forkRoom(placeOf(room_id), placeOf(source), asked, this.#parts);
+    const request = { action: "fork", source, with_timers: true } as const;
+    await forkRoom(placeOf(room_id), placeOf(source), request, this.#parts);
     this.#totals.set(room_id, this.#totals.get(source)!);
   }
 

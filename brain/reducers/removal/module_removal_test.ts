@@ -48,8 +48,8 @@ async function deployed(brain: WorldBrain, number: number): Promise<string> {
 /** Removes the room's past, as soon as the Brain knows that no fork needs it. */
 const trim = ({ service }: WorldBrain) =>
   found("trimmed", async () => {
-    const asked = service.past({ tenant_id: "t", room_id: "counter" }, { action: "trim" });
-    return await asked.catch((error) => void assert.match(String(error), /no snapshot yet/));
+    const pending = service.past({ tenant_id: "t", room_id: "counter" }, { action: "trim" });
+    return await pending.catch((error) => void assert.match(String(error), /no snapshot yet/));
   });
 
 /** A Brain without state in memory can open the room, folded from the first kept entry. */
@@ -100,9 +100,9 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await rollBack(brain, "counter");
     await found("forked", async () => {
       const fork = { action: "fork", source: "counter", with_timers: true } as const;
-      const asked = brain.service.past({ tenant_id: "t", room_id: "counter-f" }, fork);
+      const pending = brain.service.past({ tenant_id: "t", room_id: "counter-f" }, fork);
       // The fork's class has the module of the file, which the other class soon has again.
-      return await asked.catch((error) => void assert.match(String(error), /different reducers/));
+      return await pending.catch((error) => void assert.match(String(error), /different reducers/));
     });
     world.turn("nobody");
     await (await brain.spine.log("t", RETENTION)).trim("counter~reducer", 1);
@@ -178,11 +178,12 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     await dead.all();
     assert.deepEqual([dying.is_dead, (await modulesOf(brain)).size], [true, 1]);
     const records = await brain.spine.keyValue(REDUCERS_BUCKET);
-    const said = async () => decodeRemoval((await records.get(REMOVAL_KEY))?.value).modules.length;
+    const marked = async () =>
+      decodeRemoval((await records.get(REMOVAL_KEY))?.value).modules.length;
     const next = await Remover.open(brain, [file]);
     await next.after(HOUR_MS);
-    assert.equal(await said(), 1);
+    assert.equal(await marked(), 1);
     await next.after(LEFT_MS + HOUR_MS);
-    assert.equal(await said(), 0);
+    assert.equal(await marked(), 0);
   });
 }

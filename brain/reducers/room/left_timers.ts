@@ -50,7 +50,7 @@ interface Seen {
   readonly by: string;
   /** When it is set aside, monotonic ms. */
   readonly until_ms: number;
-  is_told: boolean;
+  is_reported: boolean;
 }
 
 interface Shared extends Pick<Env, "monotonic_ms"> {
@@ -83,8 +83,8 @@ export class LeftTimers {
 
   /** Whether the room is to be read again: the Brain with the claim may have run the timer. */
   get must_read(): boolean {
-    const { by, until_ms, is_told } = this.#seen ?? {};
-    if (by === undefined || is_told) return false;
+    const { by, until_ms, is_reported } = this.#seen ?? {};
+    if (by === undefined || is_reported) return false;
     return this.#read_ms < until_ms! && this.#shared.monotonic_ms() >= until_ms!;
   }
 
@@ -166,7 +166,7 @@ export class LeftTimers {
     const { left: { left_ms, trials }, monotonic_ms } = this.#shared;
     const now_ms = monotonic_ms();
     if (!again) return trials.begin(this, now_ms) ? 0 : RETRY_MS;
-    if (this.#seen?.by !== by) this.#seen = { by, until_ms: now_ms + left_ms, is_told: false };
+    if (this.#seen?.by !== by) this.#seen = { by, until_ms: now_ms + left_ms, is_reported: false };
     if (now_ms < this.#seen.until_ms) return this.#seen.until_ms - now_ms;
     if (this.must_read) return 1;
     this.#tell(this.#seen);
@@ -174,8 +174,8 @@ export class LeftTimers {
   }
 
   #tell(seen: Seen): void {
-    if (seen.is_told) return;
-    seen.is_told = this.#must_store = true;
+    if (seen.is_reported) return;
+    seen.is_reported = this.#must_store = true;
     const { parts: { log, metrics }, left: { classOf } } = this.#shared;
     const { tenant_id, room_id: room } = this.#at;
     metrics.timers_set_aside.inc();

@@ -71,14 +71,14 @@ export async function nextProgram(
   at: ReducedPlace,
   { parts, wanted, wantedNow, owns }: ProgramChoice,
 ): Promise<NextProgram> {
-  const heard = wanted(at);
-  if (heard !== undefined && heard.program.id === loaded.program?.id) return heard;
-  const stays = heard !== undefined && switchOf(loaded, heard) === "stay";
+  const known = wanted(at);
+  if (known !== undefined && known.program.id === loaded.program?.id) return known;
+  const stays = known !== undefined && switchOf(loaded, known) === "stay";
   if (stays || loaded.program !== undefined && !owns(at)) {
     return await programInForce(loaded, at, parts);
   }
   // A Brain that does not know the last deploy yet would revert it.
-  const found = heard && await wantedNow(at);
+  const found = known && await wantedNow(at);
   if (found === undefined) return await programInForce(loaded, at, parts);
   const next = switchOf(loaded, found);
   switch (next) {

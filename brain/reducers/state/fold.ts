@@ -188,9 +188,9 @@ function withoutTimer(state: RoomState, entry: LogEntry): RoomState {
 }
 
 function decide(state: RoomState, entry: LogEntry, reducer: Reducer, room: RoomAbout): Step {
-  const asked = askedBy(state, entry, state.time_ms);
-  if (asked === undefined) return { state, outcome: refused(409, "timer-not-due") };
-  const key = asked.id === "" ? undefined : rememberedKey(asked.user_id, asked.id);
+  const call = askedBy(state, entry, state.time_ms);
+  if (call === undefined) return { state, outcome: refused(409, "timer-not-due") };
+  const key = call.id === "" ? undefined : rememberedKey(call.user_id, call.id);
   const known = key === undefined ? undefined : state.remembered.get(key);
   if (known !== undefined) {
     const { kind, code, reason, answer, offset: repeats } = known;
@@ -198,7 +198,7 @@ function decide(state: RoomState, entry: LogEntry, reducer: Reducer, room: RoomA
     return { state, outcome: { ...same, ...UNCHANGED } };
   }
   const before = withoutTimer(state, entry);
-  const draft = new Draft(before, entry, state.time_ms, asked, room);
+  const draft = new Draft(before, entry, state.time_ms, call, room);
   const verdict = verdictOf(reducer, draft);
   const step = taken(before, draft, verdict);
   if (key === undefined) return step;

@@ -82,14 +82,14 @@ Deno.test("the oldest answers are forgotten where there are too many, or too man
 });
 
 Deno.test("a timer runs once, when it is due, and is removed whatever its command's outcome", () => {
-  const asked: string[] = [];
+  const requests: string[] = [];
   const reducer = reducerOf((draft) => {
     const { command, user_id, role } = draft.asked;
     if (command === "do") {
       draft.schedule("k", { at_ms: draft.time_ms + 100, command: "ring", data: utf8("x") });
       return;
     }
-    asked.push(`${command} ${user_id} ${role}`);
+    requests.push(`${command} ${user_id} ${role}`);
     throw "no";
   });
   const { state, outcomes } = applied([
@@ -99,7 +99,7 @@ Deno.test("a timer runs once, when it is due, and is removed whatever its comman
     timer(4, "k", 2_000),
     timer(5, "k", 2_000),
   ], reducer);
-  assert.deepEqual(asked, ["ring  timer"]);
+  assert.deepEqual(requests, ["ring  timer"]);
   assert.deepEqual(outcomes.map(({ reason }) => reason), [
     ...["", "timer-not-due", "timer-not-due", "no", "timer-not-due"],
   ]);

@@ -65,17 +65,17 @@ interface Model {
   values: Record<string, string>;
   timers: Record<string, number>;
   time_ms: number;
-  answers: { readonly key: string; readonly told: string }[];
+  answers: { readonly key: string; readonly outcome: string }[];
 }
 
-const told = ({ kind, answer }: Pick<Outcome, "kind" | "answer">) =>
+const outcomeText = ({ kind, answer }: Pick<Outcome, "kind" | "answer">) =>
   `${kind} ${new TextDecoder().decode(answer)}`;
 
 const sizeOf = (values: Record<string, string>) =>
   Object.entries(values).reduce((sum, [key, value]) => sum + key.length + value.length, 0);
 
 /** Runs the operations on a copy; "fault" if they exceed a bound. */
-function modelRun(model: Model, ops: readonly Op[]): { told: string; next: Model } {
+function modelRun(model: Model, ops: readonly Op[]): { outcome: string; next: Model } {
   const next = structuredClone(model);
   let answer = "";
   let events = 0;
@@ -87,22 +87,23 @@ function modelRun(model: Model, ops: readonly Op[]): { told: string; next: Model
       const over = grows && sizeOf(next.values) > BOUNDS.state_bytes;
       const many = Object.keys(next.values).length > BOUNDS.keys;
       if (op.value.length > BOUNDS.value_bytes || over || many) {
-        return { told: "fault ", next: model };
+        return { outcome: "fault ", next: model };
       }
     } else if (op.op === "delete") delete next.values[op.key];
     else if (op.op === "unschedule") delete next.timers[op.key];
-    else if (op.op === "throw") return { told: "rejected ", next: model };
-    else if (op.op === "emit" && ++events > BOUNDS.events) return { told: "fault ", next: model };
-    else if (op.op === "schedule") {
+    else if (op.op === "throw") return { outcome: "rejected ", next: model };
+    else if (op.op === "emit" && ++events > BOUNDS.events) {
+      return { outcome: "fault ", next: model };
+    } else if (op.op === "schedule") {
       next.timers[op.key] = model.time_ms + op.in_ms;
       const many = Object.keys(next.timers).length > BOUNDS.timers;
-      if (op.in_ms < BOUNDS.least_delay_ms || many) return { told: "fault ", next: model };
+      if (op.in_ms < BOUNDS.least_delay_ms || many) return { outcome: "fault ", next: model };
     } else if (op.op === "scan") {
       const found = Object.keys(next.values).filter((key) => key.startsWith(op.prefix)).sort();
       answer = found.slice(0, 4).join();
     }
   }
-  return { told: `applied ${answer}`, next };
+  return { outcome: `applied ${answer}`, next };
 }
 
 function modelApply(model: Model, entry: CommandEntry | TimerEntry): string {
@@ -114,12 +115,12 @@ function modelApply(model: Model, entry: CommandEntry | TimerEntry): string {
     return "applied ";
   }
   const known = model.answers.find(({ key }) => key === entry.id);
-  if (known !== undefined) return known.told;
-  const { told, next } = modelRun(model, opsOf({ asked: entry }));
+  if (known !== undefined) return known.outcome;
+  const { outcome, next } = modelRun(model, opsOf({ asked: entry }));
   Object.assign(model, next);
-  if (entry.id !== "") model.answers.push({ key: entry.id, told });
+  if (entry.id !== "") model.answers.push({ key: entry.id, outcome });
   if (model.answers.length > BOUNDS.remembered) model.answers.shift();
-  return told;
+  return outcome;
 }
 
 const key = fc.constantFrom("a", "ab", "b", "b/1", "b/2", "c", "d", "é");
@@ -170,7 +171,7 @@ Deno.test("a room equals a model that copies everything, after every entry", () 
       for (const entry of log) {
         const before = encodeSnapshot(state);
         const step = applyEntry(state, entry, programs, roomOf(BOUNDS));
-        assert.equal(told(step.outcome), modelApply(model, entry));
+        assert.equal(outcomeText(step.outcome), modelApply(model, entry));
         assert.deepEqual(encodeSnapshot(state), before, "the state before stays what it was");
         if (step.outcome.kind !== "applied") {
           assert.deepEqual(valuesDigest(step.state), valuesDigest(state));

@@ -34,8 +34,8 @@ if (import.meta.main) {
   const brain = await world.start("a");
   const outcomes: string[] = [];
   for (const depth of DEPTHS) {
-    const said = await call(brain, "deep", "go", { data: "x".repeat(depth) });
-    outcomes.push(typeof said === "string" ? said : "applied");
+    const outcome = await call(brain, "deep", "go", { data: "x".repeat(depth) });
+    outcomes.push(typeof outcome === "string" ? outcome : "applied");
     // Whatever this machine could not run, the room continues with the calls it can.
     const flat = await call(brain, "deep", "go");
     if (typeof flat === "string") throw new Error(`behind depth ${depth}: ${flat}`);

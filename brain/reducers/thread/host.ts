@@ -171,8 +171,8 @@ export class ReducerHost {
   ): Promise<{ readonly standing: RoomStanding; readonly shown: ShownRoom }> {
     if (next !== undefined) await this.#have(next.program, this.#tenants.get(handle));
     const program = next?.program.id ?? "";
-    const asked = { kind: "show", room: handle, entry: next?.entry, program, options } as const;
-    const { standing, shown } = await this.#ask(asked);
+    const request = { kind: "show", room: handle, entry: next?.entry, program, options } as const;
+    const { standing, shown } = await this.#ask(request);
     return { standing: standing!, shown: shown! };
   }
 
@@ -232,13 +232,13 @@ export class ReducerHost {
     this.#fail("the Brain ends");
   }
 
-  #ask(asked: Asked, of_tenant = NOBODY): Promise<Answered> {
+  #ask(request: Asked, of_tenant = NOBODY): Promise<Answered> {
     const id = ++this.#last_id;
-    const room = "room" in asked ? asked.room : undefined;
+    const room = "room" in request ? request.room : undefined;
     const tenant_id = room === undefined ? of_tenant : this.#tenants.get(room) ?? of_tenant;
     const waiting = { ...Promise.withResolvers<Answered>(), tenant_id, room };
     this.#waiting.set(id, waiting);
-    this.#turns.push(tenant_id, { ...asked, id }, 0);
+    this.#turns.push(tenant_id, { ...request, id }, 0);
     this.#send();
     return waiting.promise;
   }
@@ -269,7 +269,7 @@ export class ReducerHost {
       this.#onEnd(detail);
     };
     thread.onmessage = ({ data }: MessageEvent<ThreadAnswer>) => {
-      if (this.#thread === thread) this.#hear(data);
+      if (this.#thread === thread) this.#receive(data);
     };
     thread.onerror = (event) => {
       event.preventDefault();
@@ -279,7 +279,7 @@ export class ReducerHost {
     return thread;
   }
 
-  #hear(answer: ThreadAnswer): void {
+  #receive(answer: ThreadAnswer): void {
     const waiting = this.#waiting.get(answer.id)!;
     this.#waiting.delete(answer.id);
     this.#in_thread--;

@@ -56,7 +56,7 @@ function listOf<One>(reader: CanonicalReader, read: () => One): One[] {
 }
 
 function unpackOne(reader: CanonicalReader): Applied {
-  const said = {
+  const head = {
     ...{ kind: KINDS[reader.u32()]!, code: reader.u32(), reason: reader.text() },
     ...{ answer: reader.bytes(), fault: FAULTS[reader.u32()], detail: reader.text() },
     ...{ offset: reader.i64(), time_ms: reader.i64() },
@@ -72,7 +72,7 @@ function unpackOne(reader: CanonicalReader): Applied {
     const value = reader.bytes();
     return [key, is_there ? value : null];
   });
-  return { ...said, repeats, events, logs, changes };
+  return { ...head, repeats, events, logs, changes };
 }
 
 /** Unpacks what `packApplied` packed. */

@@ -85,18 +85,18 @@ function apply(
       return run.verdict;
     }, about);
     room.state = state;
-    const { changes: all, scheduled: _scheduled, ...said } = outcome;
+    const { changes: all, scheduled: _scheduled, ...head } = outcome;
     const { offset, time_ms } = state;
     const changes = shownChanges(all, shown);
-    applied.push({ ...said, offset, time_ms, changes, logs: run?.logs ?? [] });
+    applied.push({ ...head, offset, time_ms, changes, logs: run?.logs ?? [] });
     spent += ENTRY_UNITS + (run === undefined ? 0 : unitsOf(run));
     if (spent > turn_fuel * UNITS_PER_FUEL || is_timer && outcome.kind === "fault") break;
   }
   return packApplied(applied);
 }
 
-type Said = Omit<Extract<ThreadAnswer, { applied: unknown }>, "id" | "units">;
-const NOTHING: Said = {
+type Reply = Omit<Extract<ThreadAnswer, { applied: unknown }>, "id" | "units">;
+const NOTHING: Reply = {
   ...{ applied: undefined, standing: undefined, snapshot: undefined, page: undefined },
 };
 
@@ -136,7 +136,7 @@ function snapshot(handle: number): Uint8Array {
 function show(
   room: Room,
   { entry, program, options }: Extract<ThreadRequest, { kind: "show" }>,
-): Said {
+): Reply {
   const { state: before } = room;
   let outcome: Outcome | undefined;
   if (entry !== undefined) {
@@ -159,7 +159,7 @@ function show(
   return { ...NOTHING, standing: standingOf(room), shown };
 }
 
-function answer(request: ThreadRequest): Said {
+function answer(request: ThreadRequest): Reply {
   switch (request.kind) {
     case "program":
       load(request);
@@ -228,8 +228,8 @@ thread.onmessage = ({ data: request }) => {
   const { id } = request;
   spent = 0;
   try {
-    const said = answer(request);
-    thread.postMessage({ id, units: spent, ...said });
+    const reply = answer(request);
+    thread.postMessage({ id, units: spent, ...reply });
   } catch (error) {
     // The entries applied before the failure are discarded: the room is read again.
     if ("room" in request) rooms.delete(request.room);

@@ -43,7 +43,7 @@ export class TimerBudgets {
   /** Tenants with waiting timers or deploys: when one last asked, monotonic ms. */
   readonly #waiting = new BoundedMap<string, number>(TENANTS_MAX);
   /** What was reported of them: one budget in its period. */
-  readonly #told = new BoundedMap<string, string>(TENANTS_MAX);
+  readonly #reported = new BoundedMap<string, string>(TENANTS_MAX);
   /** What Shields were notified of. */
   readonly #marked = new BoundedMap<string, string>(TENANTS_MAX);
   #onOpen: (tenant_id: string) => void = () => {};
@@ -131,9 +131,9 @@ export class TimerBudgets {
   #hold(tenant_id: string, { budget, used, begin_ms, end_ms }: BudgetState): void {
     this.#waiting.renew(tenant_id, this.#options.monotonic_ms());
     const { per, unit, limit } = budget;
-    const told = `${per} ${unit} ${limit} ${begin_ms}`;
-    if (this.#told.get(tenant_id) === told) return;
-    this.#told.renew(tenant_id, told);
+    const report = `${per} ${unit} ${limit} ${begin_ms}`;
+    if (this.#reported.get(tenant_id) === report) return;
+    this.#reported.renew(tenant_id, report);
     const until = new Date(end_ms).toISOString();
     const about = { tenant_id, per, unit, limit, used, until };
     this.#options.log.warn("timers and deploys wait: a tenant's budget is used up", about);

@@ -63,8 +63,8 @@ Deno.test("a key that is not text has no subscriber, and a page ends when it is 
   const values = tree<string, Uint8Array>();
   for (const key of ["a", "p1", "p2", "p\xff", keyOf("é1")]) values.set(key, utf8("12345"));
   const page = (after: string, max_bytes: number) => {
-    const asked = { prefix: "", after: keyOf(after), prefixes: all.prefixes, max_bytes };
-    const { values: found, more } = pageOf(values, asked);
+    const request = { prefix: "", after: keyOf(after), prefixes: all.prefixes, max_bytes };
+    const { values: found, more } = pageOf(values, request);
     return [found.map(([key]) => key).join(), more];
   };
   assert.deepEqual(page("", 1), ["p1", true]);

@@ -125,8 +125,8 @@ Deno.test("every version is one event, without gaps, and a get returns the kept 
     const versions = fresh.map(({ event }) => event.version);
     assert.deepEqual(versions, Array.from(versions, (_, index) => index + 1));
     assert.equal(document.version, versions.length);
-    const told = answer({ ...document, epoch: "7" }, get("k", { events_after }));
-    const { events, truncated } = told as { events?: { version: number }[]; truncated?: true };
+    const page = answer({ ...document, epoch: "7" }, get("k", { events_after }));
+    const { events, truncated } = page as { events?: { version: number }[]; truncated?: true };
     if (truncated) return assert.ok((document.events[0]?.version ?? Infinity) > events_after + 1);
     const expected = versions.filter((version) => version > events_after);
     assert.deepEqual(events?.map(({ version }) => version), expected);
@@ -160,8 +160,8 @@ Deno.test("a document keeps its last 64 events, and long values and keys only as
 
 Deno.test("removed events are reported as truncated", () => {
   const many = Array.from({ length: 100 }, (_, index) => set("k", index));
-  const told = answer(afterwards(many), get("k", { events_after: 3 }));
-  assert.equal((told as { truncated: boolean }).truncated, true);
+  const page = answer(afterwards(many), get("k", { events_after: 3 }));
+  assert.equal((page as { truncated: boolean }).truncated, true);
 });
 
 Deno.test("one batch and many answer alike", () => {

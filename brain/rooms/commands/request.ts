@@ -60,7 +60,7 @@ export interface OwnCommand {
   /** Any Brain answers it; absent: the room's owner does. */
   readonly is_anywhere?: true;
   /** Reads a request. Throws `invalid-command`. */
-  readonly read: (asked: AskedCommand) => AnswerOwn;
+  readonly read: (command: AskedCommand) => AnswerOwn;
 }
 
 /** The commands of capabilities by their full names. */

@@ -85,9 +85,9 @@ async function read(bucket: BansSource["bucket"], { key, room_id, user_id }: Can
 }
 
 /** Reads the bans of a page, some at a time, so that a page causes no burst on the bucket. */
-async function* bansOf(bucket: BansSource["bucket"], asked: readonly Candidate[]) {
-  for (let at = 0; at < asked.length; at += READS_AT_ONCE) {
-    const some = asked.slice(at, at + READS_AT_ONCE);
+async function* bansOf(bucket: BansSource["bucket"], chosen: readonly Candidate[]) {
+  for (let at = 0; at < chosen.length; at += READS_AT_ONCE) {
+    const some = chosen.slice(at, at + READS_AT_ONCE);
     const bans = await Promise.all(some.map((one) => read(bucket, one)));
     for (const [index, candidate] of some.entries()) yield [candidate, bans[index]] as const;
   }
@@ -106,11 +106,11 @@ export async function answerBans(
   const after = query.after === undefined ? undefined : readCursor(query.after);
   const all = [...candidates(at, query, source, now_ms)];
   const found = pageOf(all, compare, after, query.limit + 1);
-  const asked = found.slice(0, query.limit);
+  const chosen = found.slice(0, query.limit);
   const texts: string[] = [];
   let [bytes, lifted] = [0, 0];
   let last: Candidate | undefined;
-  for await (const [candidate, ban] of bansOf(source.bucket, asked)) {
+  for await (const [candidate, ban] of bansOf(source.bucket, chosen)) {
     // A ban that was just lifted may still be known here.
     if (ban === undefined) lifted++;
     else if (isActive(ban, now_ms)) {

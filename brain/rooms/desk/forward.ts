@@ -65,7 +65,7 @@ export async function forwardCommand(
     ...kept(message.headers, CLAIMS_HEADER),
     ...(traceparent === undefined ? {} : { [TRACEPARENT]: traceparent }),
   };
-  for (let asked = 0; asked < OWNERS_MAX; asked++) {
+  for (let tries = 0; tries < OWNERS_MAX; tries++) {
     const owner = view.ownerOf(at.tenant_id, at.room_id);
     if (owner === view.brain_id) return "mine";
     const timeout_ms = deadline_ms - monotonic_ms();

@@ -73,8 +73,8 @@ Deno.test("Brains that name each other as the owner do not play ball with a comm
     const one = await start("b1");
     const two = await start("b2");
     // Each Brain that has the command names the other as owner.
-    let asked = 0;
-    cluster.owner = () => asked++ % 2 === 0 ? "b2" : "b1";
+    let requests = 0;
+    cluster.owner = () => requests++ % 2 === 0 ? "b2" : "b1";
     for (let index = 0; index < 10; index++) await accepted(spine, set(index));
     const sum = await one.metric("brain_commands_total") + await two.metric("brain_commands_total");
     assert.equal(sum, 10);

@@ -42,13 +42,13 @@ interface PublishedState {
   /** The term in which this Brain has published the changes that a previous owner may have left unpublished. */
   term: number | undefined;
   /** All changes up to this one are published, or were the duty of previous owners; undefined: unknown. */
-  said: ChangeNumber | undefined;
+  published: ChangeNumber | undefined;
   /** True if the room's creation could not be published. */
-  birth_unsaid: boolean;
+  birth_unsent: boolean;
 }
 
 /** An unconfirmed publish, with the state before it. */
-interface Unconfirmed extends Pick<PublishedState, "term" | "said"> {
+interface Unconfirmed extends Pick<PublishedState, "term" | "published"> {
   readonly at: RoomAddress;
 }
 
@@ -90,18 +90,18 @@ export class ChangePublisher {
     const state = this.#of(at);
     const first = state.term !== this.#term && isOwner(at);
     const { epoch, version } = document;
-    const is_said = state.said?.epoch === epoch && state.said.version >= version;
-    if (is_said && !first && !state.birth_unsaid) return;
-    const before = { at, term: state.term, said: state.said };
+    const is_published = state.published?.epoch === epoch && state.published.version >= version;
+    if (is_published && !first && !state.birth_unsent) return;
+    const before = { at, term: state.term, published: state.published };
     const newest_ms = document.events.at(-1)?.at_ms ?? document.created_ms;
     const age_ms = written_ms_ago ?? Math.max(0, this.#options.now() - newest_ms);
     const ageOf = (at_ms: number) => age_ms + Math.max(0, newest_ms - at_ms);
-    const unsaid = this.#unsaid(state, document, first, ageOf);
-    if (!unsaid.every((event) => this.#again(at, document, event, ageOf))) return this.#doubt(at);
+    const unsent = this.#unsent(state, document, first, ageOf);
+    if (!unsent.every((event) => this.#again(at, document, event, ageOf))) return this.#doubt(at);
     if (!this.#tellBirth(at, state, document, first, ageOf)) return this.#doubt(at);
-    if (!is_said) state.said = { epoch, version };
+    if (!is_published) state.published = { epoch, version };
     if (first) state.term = this.#term;
-    if (unsaid.length > 0) this.#confirm(before);
+    if (unsent.length > 0) this.#confirm(before);
   }
 
   /** Records that a room has no document: nothing is unpublished. */
@@ -109,8 +109,8 @@ export class ChangePublisher {
     const { isOwner } = this.#options;
     const state = this.#of(at);
     if (isOwner(at)) state.term = this.#term;
-    state.said = { epoch: "", version: 0 };
-    state.birth_unsaid = false;
+    state.published = { epoch: "", version: 0 };
+    state.birth_unsent = false;
   }
 
   /** Handles a document that this Brain has written: publishes its new events. */
@@ -124,16 +124,16 @@ export class ChangePublisher {
     const { announcer, tails } = this.#options;
     const state = this.#of(at);
     const { epoch, version } = document;
-    state.said ??= { epoch, version: version - fresh.length };
-    const before = { at, term: state.term, said: state.said };
+    state.published ??= { epoch, version: version - fresh.length };
+    const before = { at, term: state.term, published: state.published };
     if (born) this.#tellOwnBirth(at, state, document);
     for (const { event, trace_id } of fresh) {
       if (!announcer.event(at, event, mark, trace_id)) return this.#doubt(at);
     }
-    state.said = { epoch, version };
+    state.published = { epoch, version };
     const last = fresh.at(-1);
     if (last === undefined) return;
-    tails.said(at, last.event, mark);
+    tails.published(at, last.event, mark);
     this.#confirm(before);
   }
 
@@ -142,7 +142,7 @@ export class ChangePublisher {
     const { isOwner } = this.#options;
     const state = this.#of(at);
     const { epoch, version } = document;
-    state.said = { epoch, version };
+    state.published = { epoch, version };
     if (isOwner(at)) state.term = this.#term;
     this.#tellOwnBirth(at, state, document);
   }
@@ -156,23 +156,27 @@ export class ChangePublisher {
   #of(at: RoomAddress): PublishedState {
     const id = `${at.tenant_id}.${at.room_id}`;
     const state = this.#published.get(id) ??
-      { term: undefined, said: undefined, birth_unsaid: false };
+      { term: undefined, published: undefined, birth_unsent: false };
     this.#published.renew(id, state);
     return state;
   }
 
-  #unsaid(
-    { said }: PublishedState,
+  #unsent(
+    { published }: PublishedState,
     document: RoomDocument,
     first: boolean,
     ageOf: AgeOf,
   ): readonly RoomEvent[] {
     const { epoch, events } = document;
-    const known = said === undefined ? Infinity : said.epoch === epoch ? said.version : 0;
+    const known = published === undefined
+      ? Infinity
+      : published.epoch === epoch
+      ? published.version
+      : 0;
     // Earlier changes were the duty of the previous owner, which may have stopped before it published them.
     const isLate = ({ at_ms }: RoomEvent) => first && this.#isEarlierOwners(ageOf(at_ms));
-    const unsaid = events.filter((event) => event.version > known || isLate(event));
-    return unsaid.length === 0 && first && said === undefined ? events.slice(-1) : unsaid;
+    const unsent = events.filter((event) => event.version > known || isLate(event));
+    return unsent.length === 0 && first && published === undefined ? events.slice(-1) : unsent;
   }
 
   /** Whether a previous owner that stopped recently may have made a change of this age without publishing it. */
@@ -185,14 +189,14 @@ export class ChangePublisher {
     const { announcer, tails } = this.#options;
     const again_ms = ageOf(event.at_ms);
     const mark = { epoch, fence: 0, start };
-    const told = announcer.event(at, event, mark, "", again_ms);
-    if (told) tails.said(at, event, mark, again_ms);
-    return told;
+    const is_published = announcer.event(at, event, mark, "", again_ms);
+    if (is_published) tails.published(at, event, mark, again_ms);
+    return is_published;
   }
 
   #tellOwnBirth(at: RoomAddress, state: PublishedState, document: RoomDocument): void {
-    state.birth_unsaid = !this.#options.announcer.created(at, document);
-    if (state.birth_unsaid) this.#doubt(at);
+    state.birth_unsent = !this.#options.announcer.created(at, document);
+    if (state.birth_unsent) this.#doubt(at);
   }
 
   /** Publishes a creation that may be unpublished; false if that failed again. */
@@ -204,9 +208,9 @@ export class ChangePublisher {
     ageOf: AgeOf,
   ): boolean {
     const late = first && this.#isEarlierOwners(ageOf(document.created_ms));
-    if (!late && !state.birth_unsaid) return true;
-    state.birth_unsaid = !this.#options.announcer.created(at, document);
-    return !state.birth_unsaid;
+    if (!late && !state.birth_unsent) return true;
+    state.birth_unsent = !this.#options.announcer.created(at, document);
+    return !state.birth_unsent;
   }
 
   #doubt(at: RoomAddress): void {
@@ -217,17 +221,17 @@ export class ChangePublisher {
   #confirm(unconfirmed: Unconfirmed): void {
     if (this.#unconfirmed.push(unconfirmed) > 1) return;
     queueMicrotask(() => {
-      const said = this.#unconfirmed;
+      const published = this.#unconfirmed;
       this.#unconfirmed = [];
-      this.#options.spine.flush().catch(() => this.#withdraw(said));
+      this.#options.spine.flush().catch(() => this.#withdraw(published));
     });
   }
 
   /** The Spine may not have delivered them: they count as unpublished. */
   #withdraw(unconfirmed: readonly Unconfirmed[]): void {
     // In reverse order, so that each room ends in its state before all of them.
-    for (const { at, term, said } of unconfirmed.toReversed()) {
-      Object.assign(this.#of(at), { term, said });
+    for (const { at, term, published } of unconfirmed.toReversed()) {
+      Object.assign(this.#of(at), { term, published });
       this.#doubt(at);
     }
   }

@@ -27,12 +27,12 @@ export interface LifeChangeOptions {
  */
 export async function tellLifeChange(options: LifeChangeOptions): Promise<void> {
   const { stored, known, isOwner, tell, isStopping } = options;
-  const told = new Set<string>();
+  const visited = new Set<string>();
   let rooms = 0;
   const each = async (at: RoomAddress) => {
     const id = `${at.tenant_id}.${at.room_id}`;
-    if (told.has(id) || !isOwner(at)) return;
-    told.add(id);
+    if (visited.has(id) || !isOwner(at)) return;
+    visited.add(id);
     tell(at);
     if (++rooms % CHUNK_ROOMS === 0) {
       await new Promise((resolve) => setTimeout(resolve, CHUNK_REST_MS));

@@ -9,7 +9,7 @@ import type { Env } from "../../../shared/env.ts";
 import {
   readRoomsTail,
   ROOMS_ASK,
-  ROOMS_TOLD,
+  ROOMS_CURRENT,
   roomsAnswer,
 } from "../../../shared/records/rooms_tail.ts";
 import type { RoomsTail } from "../../../shared/records/rooms_tail.ts";
@@ -310,13 +310,13 @@ class ProvenLives implements RoomLives {
   /** The knowledge of other processes: of all that answer soon after the first. Empty if none does. */
   async #ask(): Promise<readonly RoomsTail[]> {
     const { spine, random } = this.#options;
-    const told: RoomsTail[] = [];
+    const tails: RoomsTail[] = [];
     const { promise, resolve } = Promise.withResolvers<void>();
     const asker = newLifeId(random);
     const answers = spine.subscribe(roomsAnswer(asker), ({ payload }) => {
       const tail = readRoomsTail(payload);
       if (tail === undefined) return;
-      told.push(tail);
+      tails.push(tail);
       clearTimeout(timer);
       timer = setTimeout(resolve, OTHERS_MS);
     });
@@ -325,7 +325,7 @@ class ProvenLives implements RoomLives {
       await spine.flush();
       spine.publish(ROOMS_ASK, utf8.encode(asker));
       await promise;
-      return told;
+      return tails;
     } finally {
       clearTimeout(timer);
       answers.unsubscribe();
@@ -344,20 +344,20 @@ class ProvenLives implements RoomLives {
         utf8.encode(JSON.stringify(known)),
       );
     });
-    const hear = spine.subscribe(ROOMS_TOLD, ({ payload }) => {
+    const subscription = spine.subscribe(ROOMS_CURRENT, ({ payload }) => {
       const tail = readRoomsTail(payload);
       if (tail === undefined || tail.id === this.#tail?.id || !this.#is_proven) return;
       this.#doubt();
       this.#proveSoon();
     });
-    this.#subscriptions = [answer, hear];
+    this.#subscriptions = [answer, subscription];
   }
 
   /** Publishes the knowledge to the Shields: a Brain that starts alone will ask them. */
   #tell(): void {
     const { spine, log } = this.#options;
     try {
-      spine.publish(ROOMS_TOLD, utf8.encode(JSON.stringify(this.#tail)));
+      spine.publish(ROOMS_CURRENT, utf8.encode(JSON.stringify(this.#tail)));
     } catch (error) {
       // There is no connection, which is reported elsewhere; a starting Brain asks.
       log.debug("nobody was told of the rooms' life", { error });

@@ -34,11 +34,11 @@ interface Tail {
   readonly event: RoomEvent;
   readonly mark: WriteMark;
   /** When it should have been received, monotonic ms. */
-  readonly said_ms: number;
+  readonly sent_ms: number;
   /** How often the timer has repeated it. */
   times: number;
   /** True if a repetition was requested. */
-  asked: boolean;
+  is_due: boolean;
 }
 
 /** How often the timer has repeated a change of that age. */
@@ -64,17 +64,17 @@ export class Tails {
   }
 
   /** Records that the room's newest change was published. `again_ms`: how much earlier it should have been. */
-  said(at: RoomAddress, event: RoomEvent, mark: WriteMark, again_ms = 0): void {
+  published(at: RoomAddress, event: RoomEvent, mark: WriteMark, again_ms = 0): void {
     const id = `${at.tenant_id}.${at.room_id}`;
     this.#tails.delete(id);
     if (again_ms > CHANGES_KEPT_MS) return;
-    const said_ms = this.#options.monotonic() - again_ms;
-    this.#tails.set(id, { at, event, mark, said_ms, times: timesUntil(again_ms), asked: false });
+    const sent_ms = this.#options.monotonic() - again_ms;
+    this.#tails.set(id, { at, event, mark, sent_ms, times: timesUntil(again_ms), is_due: false });
   }
 
   /** Repeats all last changes: a Shield may have missed some. */
   ask(): void {
-    for (const tail of this.#tails.values()) tail.asked = true;
+    for (const tail of this.#tails.values()) tail.is_due = true;
   }
 
   stop(): void {
@@ -88,9 +88,9 @@ export class Tails {
     const now_ms = monotonic();
     let left = TICK_ROOMS;
     for (const [id, tail] of this.#tails) {
-      const age_ms = now_ms - tail.said_ms;
+      const age_ms = now_ms - tail.sent_ms;
       const due_ms = AGAIN_MS[tail.times] ?? Infinity;
-      if ((tail.asked || age_ms >= due_ms) && left-- > 0) this.#again(tail, age_ms);
+      if ((tail.is_due || age_ms >= due_ms) && left-- > 0) this.#again(tail, age_ms);
       if (left < 0) return;
       if (age_ms > CHANGES_KEPT_MS) this.#tails.delete(id);
     }
@@ -99,7 +99,7 @@ export class Tails {
   #again(tail: Tail, age_ms: number): void {
     const { at, event, mark } = tail;
     if (!this.#options.announcer.event(at, event, mark, "", age_ms)) return;
-    tail.asked = false;
+    tail.is_due = false;
     tail.times = timesUntil(age_ms);
   }
 }

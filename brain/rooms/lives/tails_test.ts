@@ -13,12 +13,12 @@ const change = (version: number): RoomEvent => ({
 
 /** Tails with the test's clock; their messages are `room version age`. */
 function testTails(rooms_max = 100) {
-  const said: string[] = [];
+  const repeated: string[] = [];
   const world = { now_ms: 0, connected: true };
   const tails = new Tails({
     announcer: {
       event: ({ room_id }, { version }, _mark, _trace_id, again_ms) => {
-        said.push(`${room_id} ${version} ${again_ms}`);
+        repeated.push(`${room_id} ${version} ${again_ms}`);
         return true;
       },
     },
@@ -26,59 +26,59 @@ function testTails(rooms_max = 100) {
     monotonic: () => world.now_ms,
     isConnected: () => world.connected,
   });
-  return { tails, said, world, [Symbol.dispose]: () => tails.stop() };
+  return { tails, repeated, world, [Symbol.dispose]: () => tails.stop() };
 }
 
 Deno.test("a last change is repeated three times, with its delay", async () => {
   using test = testTails();
-  const { tails, said, world } = test;
-  tails.said(at("lobby"), change(4), mark);
+  const { tails, repeated, world } = test;
+  tails.published(at("lobby"), change(4), mark);
   for (const now_ms of [2_000, 8_000, 30_000]) {
-    const before = said.length;
+    const before = repeated.length;
     world.now_ms = now_ms;
-    await until(`it is reported after ${now_ms} ms`, () => said.length > before);
+    await until(`it is reported after ${now_ms} ms`, () => repeated.length > before);
   }
-  assert.deepEqual(said, ["lobby 4 2000", "lobby 4 8000", "lobby 4 30000"]);
+  assert.deepEqual(repeated, ["lobby 4 2000", "lobby 4 8000", "lobby 4 30000"]);
   // One repetition for each request, however late.
   world.now_ms = 500_000;
   tails.ask();
-  await until("it is in the answers", () => said.length > 3);
-  tails.said(at("hall"), change(1), mark);
+  await until("it is in the answers", () => repeated.length > 3);
+  tails.published(at("hall"), change(1), mark);
   world.now_ms += 2_000;
-  await until("the other one is reported", () => said.length > 4);
-  assert.deepEqual(said.slice(3), ["lobby 4 500000", "hall 1 2000"]);
+  await until("the other one is reported", () => repeated.length > 4);
+  assert.deepEqual(repeated.slice(3), ["lobby 4 500000", "hall 1 2000"]);
   world.now_ms = 600_001;
   await until("the old one is forgotten", () => tails.size === 1);
 });
 
 Deno.test("a newer change replaces the previous one", async () => {
   using test = testTails();
-  test.tails.said(at("lobby"), change(4), mark);
+  test.tails.published(at("lobby"), change(4), mark);
   test.world.now_ms = 1_000;
-  test.tails.said(at("lobby"), change(5), mark);
+  test.tails.published(at("lobby"), change(5), mark);
   test.world.now_ms = 3_000;
-  await until("it is published", () => test.said.length > 0);
-  assert.deepEqual(test.said, ["lobby 5 2000"]);
+  await until("it is published", () => test.repeated.length > 0);
+  assert.deepEqual(test.repeated, ["lobby 5 2000"]);
 });
 
 Deno.test("while the Spine is down nothing is sent, and afterwards it is", async () => {
   using test = testTails();
   test.world.connected = false;
-  test.tails.said(at("lobby"), change(4), mark);
+  test.tails.published(at("lobby"), change(4), mark);
   test.world.now_ms = 9_000;
   // Two ticks.
   await new Promise((resolve) => setTimeout(resolve, 1_100));
-  assert.deepEqual(test.said, []);
+  assert.deepEqual(test.repeated, []);
   test.world.connected = true;
-  await until("it is published", () => test.said.length > 0);
-  assert.deepEqual(test.said, ["lobby 4 9000"]);
+  await until("it is published", () => test.repeated.length > 0);
+  assert.deepEqual(test.repeated, ["lobby 4 9000"]);
 });
 
 Deno.test("above the limit the oldest one is dropped", () => {
   using test = testTails(2);
-  for (const room of ["a", "b", "c"]) test.tails.said(at(room), change(1), mark);
+  for (const room of ["a", "b", "c"]) test.tails.published(at(room), change(1), mark);
   assert.equal(test.tails.size, 2);
   using none = testTails(0);
-  none.tails.said(at("a"), change(1), mark);
+  none.tails.published(at("a"), change(1), mark);
   assert.equal(none.tails.size, 0);
 });

@@ -49,8 +49,8 @@ Deno.test("a tenant with too many bytes may make rooms smaller, and moderate the
     await accepted(spine, set("r0", "k2", 100_000));
     await accepted(spine, { name: "lock", room: "r0" });
     await until("the largest is reported", async () => {
-      const told = await metric("brain_room_bytes_largest");
-      return told > 900_000 && told <= 1_100_000;
+      const largest = await metric("brain_room_bytes_largest");
+      return largest > 900_000 && largest <= 1_100_000;
     });
     const sizes = await bucket.sizes(["acme"]);
     assert.ok(sizes.reduce((sum, { size_bytes }) => sum + size_bytes, 0) <= 1_048_576);

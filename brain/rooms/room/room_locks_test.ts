@@ -34,15 +34,15 @@ Deno.test("a Brain's clock that is set back by an hour: its locks end, and are g
     now: () => Date.now() + shift_ms,
     monotonic_ms: () => performance.now(),
   };
-  await withRooms(clocks, async ({ spine, hear }) => {
-    const heard = await hear("out.t.acme.r.lobby");
+  await withRooms(clocks, async ({ spine, subscribe }) => {
+    const received = await subscribe("out.t.acme.r.lobby");
     const data = { ttl_ms: 1_000 };
     await accepted(spine, lock("c1", { data }));
     shift_ms = -3_600_000;
     const { code, reason, retry_after_ms } = await sendCommand(spine, lock("c2", { data }));
     assert.equal(`${code} ${reason}`, "409 locked");
     assert.ok(retry_after_ms <= 1_000, `${retry_after_ms}`);
-    await until("the end is notified", () => heard.length >= 2);
+    await until("the end is notified", () => received.length >= 2);
     const { until_ms } = await accepted(spine, lock("c2", { data }));
     assert.ok(until_ms <= clocks.now() + 1_000);
     shift_ms = 3_600_000;

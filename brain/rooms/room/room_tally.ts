@@ -86,7 +86,7 @@ export class RoomTally {
    * Handles a lifecycle message of any tenant's room. Skips this Brain's own messages and invalid bytes. Returns the
    * version of the room; 0: unknown.
    */
-  hear(message: SpineMessage, brain_id: string): number {
+  receive(message: SpineMessage, brain_id: string): number {
     const tenant_id = parseTenantSubject(message.subject);
     if (tenant_id === undefined || message.headers[BRAIN_HEADER] === brain_id) return 0;
     try {

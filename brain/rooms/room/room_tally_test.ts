@@ -10,7 +10,7 @@ import { RoomTally } from "./room_tally.ts";
 const at = (room_id: string) => ({ tenant_id: "acme", room_id });
 const isFull = (tally: RoomTally, tenant_id = "acme") => tally.refusal(tenant_id) !== undefined;
 
-function told(type: string, room_id: string, brain_id = "b2"): SpineMessage {
+function lifeEvent(type: string, room_id: string, brain_id = "b2"): SpineMessage {
   return {
     subject: tenantSubject("rooms", "acme"),
     payload: writeEnvelope({ tenant_id: "acme", room_id, event: { type } }),
@@ -22,15 +22,15 @@ function told(type: string, room_id: string, brain_id = "b2"): SpineMessage {
 Deno.test("creations and ends count once each, also if they are notified twice", async () => {
   const tally = new RoomTally(2);
   await tally.recount(() => Promise.resolve([["acme", "a"], ["other", "x"]]));
-  tally.hear(told("ROOM_CREATED", "a"), "b1");
+  tally.receive(lifeEvent("ROOM_CREATED", "a"), "b1");
   assert.equal(isFull(tally), false);
-  tally.hear(told("ROOM_CREATED", "b"), "b1");
+  tally.receive(lifeEvent("ROOM_CREATED", "b"), "b1");
   assert.equal(isFull(tally), true);
   assert.equal(isFull(tally, "other"), false);
-  for (let times = 0; times < 2; times++) tally.hear(told("ROOM_ENDED", "b"), "b1");
+  for (let times = 0; times < 2; times++) tally.receive(lifeEvent("ROOM_ENDED", "b"), "b1");
   assert.equal(isFull(tally), false);
   tally.note(at("b"), true);
-  tally.hear(told("ROOM_ENDED", "b", "b1"), "b1");
+  tally.receive(lifeEvent("ROOM_ENDED", "b", "b1"), "b1");
   assert.equal(isFull(tally), true, "its own doing is known already");
 });
 
@@ -56,8 +56,8 @@ Deno.test("a listing that fails changes nothing", async () => {
 
 Deno.test("bytes that are no envelope, and other events, count nothing", () => {
   const tally = new RoomTally(1);
-  tally.hear({ ...told("ROOM_CREATED", "a"), payload: new Uint8Array([255]) }, "b1");
-  tally.hear({ ...told("ROOM_CREATED", "a"), subject: "sys.t.acme.other" }, "b1");
-  tally.hear(told("SOMETHING", "a"), "b1");
+  tally.receive({ ...lifeEvent("ROOM_CREATED", "a"), payload: new Uint8Array([255]) }, "b1");
+  tally.receive({ ...lifeEvent("ROOM_CREATED", "a"), subject: "sys.t.acme.other" }, "b1");
+  tally.receive(lifeEvent("SOMETHING", "a"), "b1");
   assert.equal(isFull(tally), false);
 });

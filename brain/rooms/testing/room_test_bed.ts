@@ -126,7 +126,7 @@ export interface RoomTestBed {
   /** Starts another Brain's rooms; all are drained in the end. */
   start(brain_id: string, options?: TestBedOptions): Promise<RoomNode>;
   /** Everything that is published on the pattern from now on. */
-  hear(pattern: string): Promise<SpineMessage[]>;
+  subscribe(pattern: string): Promise<SpineMessage[]>;
 }
 
 /** The options of the rooms. */
@@ -246,11 +246,11 @@ export async function withTestBed(body: (bed: RoomTestBed) => Promise<void>): Pr
         nodes.push(node);
         return node;
       },
-      hear: async (pattern) => {
-        const heard: SpineMessage[] = [];
-        spine.subscribe(subjectPattern(pattern), (message) => void heard.push(message));
+      subscribe: async (pattern) => {
+        const received: SpineMessage[] = [];
+        spine.subscribe(subjectPattern(pattern), (message) => void received.push(message));
         await spine.flush();
-        return heard;
+        return received;
       },
     });
   } finally {

@@ -84,20 +84,20 @@ class View:
 
     def hear(self, message: arqon.Message) -> None:
         """Applies a message of the room, stored or new."""
-        told = message.type
+        kind = message.type
         if message.is_gap:
             self.gaps += 1
-            told = "gap"
+            kind = "gap"
         elif message.type == "vehicle" and is_vehicle(message.data):
             self.vehicles[message.data["id"]] = message.data
             self.updates += 1
         elif message.type == "gone" and isinstance(message.data, dict):
             self.vehicles.pop(str(message.data.get("id")), None)
         else:
-            told = "other"
+            kind = "other"
         if not self.terminal:
             one = message.data if isinstance(message.data, dict) else {}
-            print(f"{told} {one.get('id', '')!a} {one.get('stop', '')!a}", flush=True)
+            print(f"{kind} {one.get('id', '')!a} {one.get('stop', '')!a}", flush=True)
 
     async def redraw(self) -> None:
         """Draws repeatedly over the last picture, for ever."""

@@ -63,13 +63,13 @@ function jsonOf(message: Message): unknown {
   }
 }
 
-function hear(message: Message): void {
+function receive(message: Message): void {
   if (message.signal?.kind === "GAP") gaps++;
-  const told = jsonOf(message);
-  if (message.type === "vehicle" && isVehicle(told)) {
-    vehicles.set(told.id, told);
+  const data = jsonOf(message);
+  if (message.type === "vehicle" && isVehicle(data)) {
+    vehicles.set(data.id, data);
     updates++;
-  } else if (message.type === "gone") vehicles.delete(Object(told).id);
+  } else if (message.type === "gone") vehicles.delete(Object(data).id);
   // Many updates are drawn once.
   if (drawn) requestAnimationFrame(draw);
   drawn = false;
@@ -79,11 +79,11 @@ function hear(message: Message): void {
  * Reads the stored messages. Returns the position after them, where the subscription begins; undefined if the room
  * stores nothing.
  */
-async function hearHistory(room: Room): Promise<Position | undefined> {
+async function receiveHistory(room: Room): Promise<Position | undefined> {
   try {
     for (let after: Position["offset"] = 0;;) {
       const { messages, offset, epoch, more } = await history(room, { after, limit: 1_000 });
-      messages.forEach(hear);
+      messages.forEach(receive);
       const last = messages.at(-1);
       if (!more || last === undefined) return { offset: last?.offset ?? offset, epoch };
       after = last.offset;
@@ -101,7 +101,7 @@ const bus = await connect({
   onStatus: ({ state }) => show("state", state),
 });
 const room = bus.room(room_id);
-const position = await hearHistory(room);
+const position = await receiveHistory(room);
 for await (const message of room.subscribe(position === undefined ? {} : { position })) {
-  hear(message);
+  receive(message);
 }

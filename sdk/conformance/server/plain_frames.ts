@@ -100,23 +100,23 @@ export function plainClientFrame(incoming: Incoming): Plain {
 }
 
 /** A Shield's frame of this kind with the fields in `said`; `index` is the connection's number. */
-export function serverFrame(kind: string, said: Plain, index: number): Uint8Array {
-  const message = withoutJson(said);
+export function serverFrame(kind: string, fields: Plain, index: number): Uint8Array {
+  const message = withoutJson(fields);
   if (kind === "welcome") {
     return encodeServer({ kind, message: { connection_id: `c${index}`, ...WELCOME, ...message } });
   }
   if (kind === "msg" || kind === "ack") return encodeServer({ kind, message });
   if (kind === "batch") {
-    const messages = (said.messages as Plain[]).map(withoutJson);
+    const messages = (fields.messages as Plain[]).map(withoutJson);
     return encodeServer({ kind, messages });
   }
   return encodeServer({ kind, ...message });
 }
 
 /** A MSG with a presence event. */
-export function presenceFrame(kind: "update" | "leave", said: Plain): Uint8Array {
-  const { room, users, snapshot } = said as { room: string; users?: number; snapshot?: boolean };
-  const members: PresentMember[] = (said.members as Plain[]).map((member) => ({
+export function presenceFrame(kind: "update" | "leave", fields: Plain): Uint8Array {
+  const { room, users, snapshot } = fields as { room: string; users?: number; snapshot?: boolean };
+  const members: PresentMember[] = (fields.members as Plain[]).map((member) => ({
     connection_id: String(member.connection_id),
     user_id: String(member.user_id ?? member.connection_id),
     meta: member.meta === undefined ? "" : JSON.stringify(member.meta),

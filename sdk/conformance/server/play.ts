@@ -81,7 +81,7 @@ class Player {
   readonly #inbox: Inbox;
   readonly #options: PlayOptions;
   /** The frames by the `as` of their step; the last expected one by `""`. */
-  readonly #heard = new Map<string, Plain>();
+  readonly #received = new Map<string, Plain>();
 
   constructor(peer: Peer, inbox: Inbox, options: PlayOptions) {
     this.#peer = peer;
@@ -90,11 +90,11 @@ class Player {
   }
 
   async play(step: ServerStep): Promise<void> {
-    const said = (step.with ?? {}) as Plain;
+    const fields = (step.with ?? {}) as Plain;
     if ("send" in step) {
-      this.#send(step.send as string, said, step.of as string | undefined);
+      this.#send(step.send as string, fields, step.of as string | undefined);
     } else if ("presence" in step) {
-      this.#peer.send(presenceFrame(step.presence as "update" | "leave", said));
+      this.#peer.send(presenceFrame(step.presence as "update" | "leave", fields));
     } else if ("message" in step) {
       const bytes = fromHex(step.message as string);
       const whole = new Uint8Array(bytes.length * Number(step.times ?? 1));
@@ -105,7 +105,7 @@ class Player {
     } else if ("half" in step) {
       this.#peer.sendHalf(fromHex(step.half as string));
     } else if ("expect" in step) {
-      await this.#expect(step, said);
+      await this.#expect(step, fields);
     } else if ("close" in step) {
       const behind = step.behind === undefined ? undefined : fromHex(step.behind as string);
       this.#peer.close(step.close as number, (step.reason ?? "") as string, behind);
@@ -119,24 +119,26 @@ class Player {
     }
   }
 
-  #send(kind: string, said: Plain, of: string | undefined): void {
-    const answered = this.#heard.get(of ?? "");
-    if (of !== undefined && answered === undefined) throw new Error(`nothing was heard as ${of}`);
+  #send(kind: string, fields: Plain, of: string | undefined): void {
+    const answered = this.#received.get(of ?? "");
+    if (of !== undefined && answered === undefined) {
+      throw new Error(`nothing was received as ${of}`);
+    }
     const rest = kind === "ack"
-      ? { request_id: answered?.request_id, ...said }
+      ? { request_id: answered?.request_id, ...fields }
       : kind === "pong"
-      ? { body: answered?.body, ...said }
-      : said;
+      ? { body: answered?.body, ...fields }
+      : fields;
     this.#peer.send(serverFrame(kind, rest, this.#options.index));
   }
 
-  async #expect(step: ServerStep, said: Plain): Promise<void> {
+  async #expect(step: ServerStep, fields: Plain): Promise<void> {
     const kind = step.expect as string;
     const frame = await within(kind, this.#inbox.next());
-    const problem = differs({ kind, ...said }, frame);
+    const problem = differs({ kind, ...fields }, frame);
     if (problem !== undefined) throw new Error(`${problem}; it came ${JSON.stringify(frame)}`);
-    this.#heard.set("", frame);
-    if (typeof step.as === "string") this.#heard.set(step.as, frame);
+    this.#received.set("", frame);
+    if (typeof step.as === "string") this.#received.set(step.as, frame);
     if (step.answer === true) this.#send(kind === "ping" ? "pong" : "ack", {}, undefined);
   }
 }

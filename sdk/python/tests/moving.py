@@ -108,9 +108,9 @@ class Shields(Peer):
                 await self._before_command(shield)
                 await socket.send(command_answer(Envelope.FromString(frame[1:])))
             elif frame[0] == 0x02:
-                said = Subscribe.FromString(frame[1:])
-                meta = json.loads(said.member_meta) if said.member_meta else None
-                sub = Sub(shield, meta, said.request_id, socket)
+                subscribe = Subscribe.FromString(frame[1:])
+                meta = json.loads(subscribe.member_meta) if subscribe.member_meta else None
+                sub = Sub(shield, meta, subscribe.request_id, socket)
                 self.subs.append(sub)
                 await self._answer(sub)
             elif frame[0] == 0x03:

@@ -34,7 +34,7 @@ class Loop:
     """One loop over a room."""
 
     room: arqon.Room
-    heard: list[Plain] = field(default_factory=list[Plain])
+    received: list[Plain] = field(default_factory=list[Plain])
     over: bool = False
     error: str | None = None
     ready: asyncio.Event = field(default_factory=asyncio.Event)
@@ -232,7 +232,7 @@ class Program:
     async def _read_since(self, loop: Loop, room: str, taken: str) -> None:
         try:
             async for message in subscribe_since(self.bus, room, taken):
-                loop.heard.append(shown(message))
+                loop.received.append(shown(message))
         except arqon.ArqonError as error:
             loop.error = error.reason
         finally:
@@ -243,7 +243,7 @@ class Program:
 
         async def hear() -> None:
             async for message in room:
-                loop.heard.append(shown(message))
+                loop.received.append(shown(message))
 
         hearing, leaving = asyncio.create_task(hear()), asyncio.create_task(loop.leave.wait())
         try:
@@ -292,7 +292,7 @@ class Program:
             return self.loops[ended].over
         loop = self.loops[of]
         if messages is not None:
-            return len(loop.heard) >= messages
+            return len(loop.received) >= messages
         return sorted(member.connection_id for member in loop.room.members()) == members
 
 
@@ -319,7 +319,7 @@ def compare(program: Program, expect: Plain) -> None:
         "messages": lambda wanted: {
             name: [
                 part_of(wanted[name][at] if at < len(wanted[name]) else None, message)
-                for at, message in enumerate(loops[name].heard)
+                for at, message in enumerate(loops[name].received)
             ]
             for name in wanted
         },

@@ -54,5 +54,5 @@ class TwoShields:
         line = await asyncio.wait_for(self._process.stdout.readline(), seconds)
         if not line:
             raise RuntimeError("the Shields ended; their log is above")
-        said: dict[str, Any] = json.loads(line)
-        return said
+        parsed: dict[str, Any] = json.loads(line)
+        return parsed

@@ -181,9 +181,9 @@ async def test_a_hundred_reconnects() -> None:
 
 
 async def test_a_callback_of_the_program_that_raises_breaks_nothing() -> None:
-    told: list[object] = []
+    errors: list[object] = []
     loop = asyncio.get_running_loop()
-    loop.set_exception_handler(lambda _, context: told.append(context["exception"]))
+    loop.set_exception_handler(lambda _, context: errors.append(context["exception"]))
 
     def broken(_: object) -> None:
         raise ZeroDivisionError
@@ -193,8 +193,8 @@ async def test_a_callback_of_the_program_that_raises_breaks_nothing() -> None:
         arqon.connect(peer.url, token=TOKEN, on_status=broken, on_error=broken) as bus,
     ):
         await bus.room("lobby").publish("x")
-    assert [type(error) for error in told] == [ZeroDivisionError] * len(told)
-    assert len(told) >= 2
+    assert [type(error) for error in errors] == [ZeroDivisionError] * len(errors)
+    assert len(errors) >= 2
 
 
 async def test_an_unforeseen_error_is_a_lost_connection_with_its_cause() -> None:

@@ -17,14 +17,14 @@ async def test_publish_and_subscribe(bus: Bus, room_id: str) -> None:
     async with (
         arqon.connect(bus.url, token=bus.token("ann")) as ann,
         arqon.connect(bus.url, token=bus.token("bob")) as bob,
-        bob.room(room_id) as heard,
+        bob.room(room_id) as sub,
     ):
         assert (ann.user_id, ann.tenant_id) == ("ann", "default")
         room = ann.room(room_id)
         await room.publish("chat", {"text": "hello"}, headers={"x-key": "v"}, message_id="m1")
         await room.publish("note", "plain")
         await room.publish("blob", b"\x00\xff")
-        first, second, third = [await anext(heard) for _ in range(3)]
+        first, second, third = [await anext(sub) for _ in range(3)]
         assert (first.type, first.data, first.sender) == ("chat", {"text": "hello"}, "ann")
         assert first.message_id == "m1"
         assert first.headers["x-key"] == "v"
@@ -151,10 +151,10 @@ async def test_history_of_a_durable_room(bus: Bus) -> None:
         rest = await room.history(after=offsets[2])
         assert [message.offset for message in rest.messages] == offsets[3:]
         start = arqon.Position(offsets[1], page.epoch)
-        async with client.room(room_id, position=start) as heard:
-            assert [(await anext(heard)).data for _ in range(3)] == [2, 3, 4]
-            assert heard.recovered
-            assert heard.position == arqon.Position(offsets[4], page.epoch)
+        async with client.room(room_id, position=start) as sub:
+            assert [(await anext(sub)).data for _ in range(3)] == [2, 3, 4]
+            assert sub.recovered
+            assert sub.position == arqon.Position(offsets[4], page.epoch)
 
 
 async def test_signed_messages_are_verified(bus: Bus, room_id: str) -> None:
@@ -167,11 +167,11 @@ async def test_signed_messages_are_verified(bus: Bus, room_id: str) -> None:
         arqon.connect(bus.url, token=token, signer=signer) as good,
         arqon.connect(bus.url, token=token, signer=other) as bad,
         arqon.connect(bus.url, token=bus.token(), signer=signer) as keyless,
-        good.room(room_id) as heard,
+        good.room(room_id) as sub,
     ):
         await good.room(room_id).publish("pay", {"amount": 5}, message_id="m1")
         await good.room(room_id).state.set("k", 1)
-        assert (await anext(heard)).data == {"amount": 5}
+        assert (await anext(sub)).data == {"amount": 5}
         with pytest.raises(arqon.SignatureInvalid):
             await bad.room(room_id).publish("pay", {"amount": 6})
         with pytest.raises(arqon.SignatureNoKey):

@@ -18,7 +18,7 @@ from arqon._wire import frames
 LINES = [f"line {n} of the constant text" for n in range(100)]
 
 
-class Heard:
+class Received:
     """Counts the bytes of received messages, and drops the given number of the next ones."""
 
     def __init__(self) -> None:
@@ -36,8 +36,8 @@ class Heard:
 
 
 @pytest.fixture
-def heard(monkeypatch: pytest.MonkeyPatch) -> Heard:
-    found = Heard()
+def received(monkeypatch: pytest.MonkeyPatch) -> Received:
+    found = Received()
     monkeypatch.setattr(session, "decode_server_frame", found.decode)
     return found
 
@@ -59,7 +59,7 @@ def _numbered(n: int) -> bytes:
     return "\n".join([str(n), *lines]).encode()
 
 
-async def test_bytes_are_the_publishers_whatever_is_lost(bus: Bus, heard: Heard) -> None:
+async def test_bytes_are_the_publishers_whatever_is_lost(bus: Bus, received: Received) -> None:
     """Random losses, filters and a pattern: messages are right; without losses all arrive."""
     chance = random.Random(29)
     count, rooms = 1_500, ["folded-s0", "folded-s1", "folded-s2"]
@@ -96,15 +96,15 @@ async def test_bytes_are_the_publishers_whatever_is_lost(bus: Bus, heard: Heard)
         async def publish(first: int, end: int) -> None:
             for n in range(first, end):
                 headers = {"n": str(n), "x-key": f"k{n % 4}", "even": str(n % 2 == 0)}
-                if heard.losing == 0 and first > 0 and chance.random() < 1 / 40:
-                    heard.losing = 1
+                if received.losing == 0 and first > 0 and chance.random() < 1 / 40:
+                    received.losing = 1
                 await writer.room(rooms[n % 3]).publish(
                     "at", _numbered(n), headers=headers, ack=n % 50 == 0
                 )
 
         await publish(0, count // 2)
         whole = [len(_numbered(n)) for n in range(count // 2)]
-        assert sum(heard.sizes) < 0.7 * (2.5 / 3 + 1) * sum(whole), "most are diffs"
+        assert sum(received.sizes) < 0.7 * (2.5 / 3 + 1) * sum(whole), "most are diffs"
         await publish(count // 2, count)
         while not all(task.done() for task in tasks):
             for room in rooms:

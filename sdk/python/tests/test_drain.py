@@ -79,12 +79,12 @@ async def test_sigterm_under_load_loses_and_repeats_nothing() -> None:
             asyncio.ensure_future(collect(near, got_near)),
             asyncio.ensure_future(collect(far, got_far)),
         ]
-        heard: list[object] = []
+        received: list[object] = []
         async with (
             # The lock of a member ends when its Shield reports that it has left.
             ann.room("locked", presence=True) as locked,
             locked.state.lock(ttl_ms=60_000) as lock,
-            bob.room("lobby", buffer=100_000).listen(heard.append),
+            bob.room("lobby", buffer=100_000).listen(received.append),
         ):
             enough = asyncio.Event()
             competing = asyncio.ensure_future(compete(eve, enough))
@@ -108,9 +108,9 @@ async def test_sigterm_under_load_loses_and_repeats_nothing() -> None:
         assert (ann.node_id, bob.node_id) == ("two", "two")
         assert got_near == sent, "the client that moved"
         assert got_far == sent, "the client that stayed"
-        assert not any(isinstance(m, arqon.Message) and m.is_gap for m in heard)
-        assert len(heard) in (sum(map(len, sent.values())), sum(map(len, sent.values())) + 1)
+        assert not any(isinstance(m, arqon.Message) and m.is_gap for m in received)
+        assert len(received) in (sum(map(len, sent.values())), sum(map(len, sent.values())) + 1)
         await ann.close()
         change = await anext(changes)
-        told = (change.kind, change.member.user_id)
-        assert told == ("leave", "ann"), "no member saw it leave while it moved"
+        last = (change.kind, change.member.user_id)
+        assert last == ("leave", "ann"), "no member saw it leave while it moved"

@@ -70,21 +70,21 @@ def test_a_reader_continues_at_its_position(bus: Bus, room_id: str, read: Reader
     room = f"durable-{room_id}"
     url = f"{bus.http_url}/v1/rooms/{room}/events"
     headers = {"Authorization": f"Bearer {bus.token('reader')}"}
-    heard: list[int] = []
+    received: list[int] = []
     with read(url, headers) as events:
         assert next(events).name == "welcome"
         until(events, "subscribed")
         publish(bus, room, 0, 20)
         for _ in range(7):
             event = until(events, "message")
-            heard.append(event.data["data"])
+            received.append(event.data["data"])
     publish(bus, room, 20, 10)
     with read(url, {**headers, "Last-Event-ID": event.id}) as events:
         assert until(events, "subscribed").data["recovered"] is True
         publish(bus, room, 30, 10)
-        while len(heard) < 40:
-            heard.append(until(events, "message").data["data"])
-    assert heard == list(range(40))
+        while len(received) < 40:
+            received.append(until(events, "message").data["data"])
+    assert received == list(range(40))
 
 
 @READERS
@@ -118,6 +118,6 @@ def test_lines_in_the_data_and_text_beyond_ascii(bus: Bus, room_id: str, read: R
             target = f"{bus.http_url}/v1/rooms/{room}/messages"
             answer = httpx.post(target, content=body.encode(), headers=sender)
             answer.raise_for_status()
-            said = until(events, "message").data
-            assert said["room"] == room
-            assert said["data"] == {"text": "héllo 😀\r\n\u2028data: x"}
+            message = until(events, "message").data
+            assert message["room"] == room
+            assert message["data"] == {"text": "héllo 😀\r\n\u2028data: x"}

@@ -46,8 +46,8 @@ async def ask_arq(bus: Bus, explained: arqon.Explanation) -> dict[str, Any]:
         stderr=asyncio.subprocess.PIPE,
         cwd=ROOT,
     )
-    out, said = await process.communicate()
-    assert process.returncode == 0, said.decode()
+    out, output = await process.communicate()
+    assert process.returncode == 0, output.decode()
     answer: dict[str, Any] = json.loads(out)
     return answer
 
@@ -62,20 +62,20 @@ async def test_explain_finds_that_message_alone(bus: Bus, room_id: str) -> None:
     async with (
         arqon.connect(bus.url, token=bus.token("ann")) as ann,
         arqon.connect(bus.url, token=bus.token(reader)) as bob,
-        bob.room(room_id) as heard,
+        bob.room(room_id) as messages,
     ):
         for message_id in (None, "it's", None):
             sent = await ann.room(room_id).publish("t", "hello", message_id=message_id)
-            message = await anext(heard)
+            message = await anext(messages)
             assert sent == 0
             assert message.trace_id == sent.trace_id, "the trace is the publisher's"
             explained = bob.explain(message, user=reader)
 
-            async def told(explained: arqon.Explanation = explained) -> dict[str, Any] | None:
+            async def delivery(explained: arqon.Explanation = explained) -> dict[str, Any] | None:
                 answer = await ask(bus, explained)
                 return answer if answer["connections"] else None
 
-            by_id = await until("the Shield has recorded the delivery", told)
+            by_id = await until("the Shield has recorded the delivery", delivery)
             assert described(by_id) == [(room_id, message_id or "", message.id)]
             assert [c["outcomes"][0]["state"] for c in by_id["connections"]] == ["sent"]
             by_publish = await ask(bus, ann.explain(sent, user=reader))
@@ -83,19 +83,19 @@ async def test_explain_finds_that_message_alone(bus: Bus, room_id: str) -> None:
             if message_id is not None:
                 shown = await ask_arq(bus, ann.explain(sent, user=reader))
                 assert shown["messages"] == by_id["messages"], "quoted for a shell"
-        unheard = await ann.room(room_id).publish("t", "hello", ack=False)
-        assert (await anext(heard)).trace_id == unheard.trace_id
+        second = await ann.room(room_id).publish("t", "hello", ack=False)
+        assert (await anext(messages)).trace_id == second.trace_id
         with pytest.raises(ValueError, match="nothing to ask for"):
             ann.explain(arqon.Message(room_id, signal=arqon.Signal("GAP")))
         with pytest.raises(ValueError, match="one of user and connection"):
-            ann.explain(unheard, user="a", connection="c")
+            ann.explain(second, user="a", connection="c")
 
 
 async def test_an_error_names_trace_and_connection(bus: Bus, room_id: str) -> None:
-    told: list[arqon.ArqonError] = []
+    reported: list[arqon.ArqonError] = []
     grants = [{"room": "own", "actions": ["publish"]}]
     token = bus.token("cat", grants=grants)
-    async with arqon.connect(bus.url, token=token, on_error=told.append) as cat:
+    async with arqon.connect(bus.url, token=token, on_error=reported.append) as cat:
         room = cat.room(room_id)
         answers = await asyncio.gather(
             room.publish("t", 1),
@@ -116,7 +116,7 @@ async def test_an_error_names_trace_and_connection(bus: Bus, room_id: str) -> No
             }
         await room.publish("t", 1, ack=False)
         await cat.room("own").publish("t", 1)
-        assert [error.connection_id for error in told] == [cat.connection_id]
+        assert [error.connection_id for error in reported] == [cat.connection_id]
         connection_id = cat.connection_id
     with pytest.raises(arqon.ConnectionClosed) as late:
         await room.publish("t", 1, trace_id=TRACE)

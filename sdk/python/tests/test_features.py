@@ -22,52 +22,52 @@ FAST = arqon.Backoff(base_ms=5, max_ms=20)
 
 async def test_slow_consumer_is_notified(bus: Bus, room_id: str) -> None:
     async with arqon.connect(bus.url, token=bus.token()) as client:
-        async with client.room(room_id, buffer=10) as heard:
+        async with client.room(room_id, buffer=10) as loop:
             room = client.room(room_id)
             await asyncio.gather(*(room.publish("n", n) for n in range(30)))
             got: list[int] = []
             with pytest.raises(arqon.SlowConsumer):
-                async for message in heard:
+                async for message in loop:
                     got.append(message.data)
             assert got == list(range(10))
 
 
 async def test_drop_oldest_leaves_a_gap(bus: Bus, room_id: str) -> None:
     async with arqon.connect(bus.url, token=bus.token()) as client:
-        async with client.room(room_id, buffer=10, on_overflow="drop-oldest") as heard:
+        async with client.room(room_id, buffer=10, on_overflow="drop-oldest") as loop:
             room = client.room(room_id)
             await asyncio.gather(*(room.publish("n", n) for n in range(30)))
-            first = await anext(heard)
+            first = await anext(loop)
             assert first.signal is not None
             dropped = int(first.signal.reason.split()[0])
-            rest = [(await anext(heard)).data for _ in range(30 - dropped)]
+            rest = [(await anext(loop)).data for _ in range(30 - dropped)]
             assert rest == list(range(dropped, 30))
             assert len(rest) < 10
 
 
 async def test_a_loop_that_keeps_up_late_gets_everything(bus: Bus, room_id: str) -> None:
     async with arqon.connect(bus.url, token=bus.token()) as client:
-        async with client.room(room_id, buffer=10) as heard:
+        async with client.room(room_id, buffer=10) as loop:
             room = client.room(room_id)
             sending = asyncio.gather(*(room.publish("n", n) for n in range(300)))
             for n in range(300):
-                assert (await anext(heard)).data == n
+                assert (await anext(loop)).data == n
                 await asyncio.sleep(0)
             await sending
 
 
 async def test_drop_newest_leaves_a_gap_where_they_were(bus: Bus, room_id: str) -> None:
     async with arqon.connect(bus.url, token=bus.token()) as client:
-        async with client.room(room_id, buffer=10, on_overflow="drop-newest") as heard:
+        async with client.room(room_id, buffer=10, on_overflow="drop-newest") as loop:
             room = client.room(room_id)
             await asyncio.gather(*(room.publish("n", n) for n in range(30)))
-            got = [(await anext(heard)).data for _ in range(10)]
+            got = [(await anext(loop)).data for _ in range(10)]
             assert got == list(range(10))
-            gap = await anext(heard)
+            gap = await anext(loop)
             assert gap.signal is not None
             assert gap.signal.reason == "20 messages dropped here"
             await room.publish("n", 30)
-            assert (await anext(heard)).data == 30
+            assert (await anext(loop)).data == 30
 
 
 async def test_a_buffer_is_bounded_in_bytes_too(bus: Bus, room_id: str) -> None:
@@ -76,15 +76,15 @@ async def test_a_buffer_is_bounded_in_bytes_too(bus: Bus, room_id: str) -> None:
             ("drop-newest", [0, 1, 2, "GAP"]),
             ("drop-oldest", ["GAP", 7, 8, 9]),
         ):
-            heard = client.room(room_id, buffer_bytes=3_500, on_overflow=policy)  # type: ignore[arg-type]
-            async with heard:
+            loop = client.room(room_id, buffer_bytes=3_500, on_overflow=policy)  # type: ignore[arg-type]
+            async with loop:
                 for n in range(10):
                     await client.room(room_id).publish("n", bytes((n,)) * 1_000)
-                got = [await anext(heard) for _ in expected]
+                got = [await anext(loop) for _ in expected]
             assert [m.raw[0] if m.raw else "GAP" for m in got] == expected
-        async with client.room(room_id, buffer_bytes=1) as heard:
+        async with client.room(room_id, buffer_bytes=1) as loop:
             await client.room(room_id).publish("n", bytes(5_000))
-            assert len((await anext(heard)).raw) == 5_000, "one is accepted at any size"
+            assert len((await anext(loop)).raw) == 5_000, "one is accepted at any size"
 
 
 async def state_is(client: arqon.Connection, *states: str) -> None:
@@ -159,8 +159,8 @@ async def test_events_after_a_version(bus: Bus, room_id: str) -> None:
         await state.delete("a")
         snapshot = await state.get_all(events_after=first.version)
         assert snapshot.events is not None
-        told = [(e.op, e.by, e.told.get("key"), e.told.get("value")) for e in snapshot.events]
-        assert told == [("set", "ann", "a", 2), ("delete", "ann", "a", None)]
+        changes = [(e.op, e.by, e.told.get("key"), e.told.get("value")) for e in snapshot.events]
+        assert changes == [("set", "ann", "a", 2), ("delete", "ann", "a", None)]
         assert (await state.get("a")).events is None
         assert (await state.get("a", events_after=snapshot.version)).events == []
 
@@ -184,15 +184,15 @@ async def test_the_active_span_of_opentelemetry(bus: Bus, room_id: str) -> None:
     context = trace.SpanContext(0xABC, 0xDEF, False, trace.TraceFlags(1))
     async with (
         arqon.connect(bus.url, token=bus.token(), traceparent=active_traceparent) as client,
-        client.room(room_id) as heard,
+        client.room(room_id) as loop,
     ):
         with trace.use_span(trace.NonRecordingSpan(context)):
             await client.room(room_id).publish("x")
-        inside = await anext(heard)
+        inside = await anext(loop)
         assert inside.trace_id == f"{0xABC:032x}"
         assert inside.headers["traceparent"] == f"00-{0xABC:032x}-{0xDEF:016x}-01"
         await client.room(room_id).publish("x")
-        assert (await anext(heard)).trace_id not in ("", inside.trace_id)
+        assert (await anext(loop)).trace_id not in ("", inside.trace_id)
 
 
 class SlowSigner:
@@ -223,13 +223,13 @@ async def test_signers_that_take_their_time_fail_or_hang(bus: Bus, room_id: str)
     token = bus.token(cnf={"jwk": {"kty": "OKP", "crv": "Ed25519", "x": x}})
     async with (
         arqon.connect(bus.url, token=token, signer=signer) as client,
-        client.room(room_id) as heard,
+        client.room(room_id) as loop,
     ):
         room = client.room(room_id)
         sending = [asyncio.ensure_future(room.publish("n", n)) for n in range(10)]
         await asyncio.sleep(0)
         sending[3].cancel()
-        got = [(await anext(heard)).data for _ in range(9)]
+        got = [(await anext(loop)).data for _ in range(9)]
         assert got == [0, 1, 2, 4, 5, 6, 7, 8, 9], "in order, although the last was signed first"
         await asyncio.gather(*sending, return_exceptions=True)
         for fault in (OSError("no key"), asyncio.CancelledError(), b"short"):
@@ -243,7 +243,7 @@ async def test_signers_that_take_their_time_fail_or_hang(bus: Bus, room_id: str)
         with pytest.raises(arqon.AnswerTimeout):
             await hanging
         await behind
-        assert (await anext(heard)).data == "behind"
+        assert (await anext(loop)).data == "behind"
         assert client._driver.sender._tails == {}
 
 

@@ -38,12 +38,12 @@ async def recover(sub: Sub) -> None:
 async def test_messages_above_the_hold_limit_still_arrive() -> None:
     async with Shields(recover) as shields:
         async with arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client:
-            async with client.room("lobby", buffer=LAST, on_overflow="drop-newest") as heard:
+            async with client.room("lobby", buffer=LAST, on_overflow="drop-newest") as messages:
                 await shields.drain()
                 await shields.release()
                 offsets: list[int] = []
                 while not offsets or offsets[-1] < LAST:
-                    message = await asyncio.wait_for(anext(heard), LIMIT_SECONDS)
+                    message = await asyncio.wait_for(anext(messages), LIMIT_SECONDS)
                     if not message.is_gap:
                         offsets.append(message.offset)
     assert offsets == list(range(FIRST + 1, LAST + 1))

@@ -44,69 +44,69 @@ def leave(table: MemberTable, *ids: str) -> None:
 
 def followed(hold_ms: int) -> tuple[MemberTable, list[str]]:
     """A table and the changes that it reports: "+a", "~a", "-a"."""
-    table, told = MemberTable(hold_ms=hold_ms), list[str]()
+    table, signs_seen = MemberTable(hold_ms=hold_ms), list[str]()
     signs = {"join": "+", "update": "~", "leave": "-"}
-    table.listen(lambda change: told.append(signs[change.kind] + change.member.connection_id))
-    return table, told
+    table.listen(lambda change: signs_seen.append(signs[change.kind] + change.member.connection_id))
+    return table, signs_seen
 
 
 async def test_members_missing_in_the_next_list_leave_at_the_end_of_the_hold() -> None:
-    table, told = followed(20)
+    table, signs_seen = followed(20)
     table.begin(list_of("a", "b", "c"), OLD)
     table.begin(list_of("a"), NEXT)
     assert list(table.members) == ["a", "b", "c"]
     join(table, "c")
     await until("b has left", lambda: "b" not in table.members)
-    assert (told, list(table.members)) == (["+a", "+b", "+c", "-b"], ["a", "c"])
+    assert (signs_seen, list(table.members)) == (["+a", "+b", "+c", "-b"], ["a", "c"])
 
 
 async def test_each_is_held_for_its_own_time() -> None:
-    table, told = followed(20)
+    table, signs_seen = followed(20)
     table.begin(list_of("a", "b"), OLD)
     table.begin(list_of("a"), NEXT)
     table._hold_seconds = LONG_MS
     table.begin(list_of(), object())
     await until("b has left", lambda: "b" not in table.members)
-    assert (told, list(table.members)) == (["+a", "+b", "-b"], ["a"])
+    assert (signs_seen, list(table.members)) == (["+a", "+b", "-b"], ["a"])
     table.lost()
 
 
 async def test_a_leave_from_the_next_shield_is_reported_at_once() -> None:
-    table, told = followed(LONG_MS)
+    table, signs_seen = followed(LONG_MS)
     table.begin(list_of("a", "b", "c"), OLD)
     # "b" leaves while pages arrive, "c" after the last page.
     table.begin(list_of("a", pages=2), NEXT)
     leave(table, "b")
     join(table, "d", snapshot=True)
-    assert told[3:] == ["-b", "+d"]
+    assert signs_seen[3:] == ["-b", "+d"]
     leave(table, "c")
-    assert (told[5:], list(table.members)) == (["-c"], ["a", "d"])
+    assert (signs_seen[5:], list(table.members)) == (["-c"], ["a", "d"])
     table.lost()
 
 
 async def test_a_list_of_the_same_shield_drops_others_and_ends_no_hold() -> None:
-    table, told = followed(LONG_MS)
+    table, signs_seen = followed(LONG_MS)
     table.begin(list_of("a", "b", "c"), OLD)
     table.begin(list_of("a", "b"), NEXT)
     table.begin(list_of("a"), NEXT)
-    assert (told[3:], list(table.members)) == (["-b"], ["a", "c"])
+    assert (signs_seen[3:], list(table.members)) == (["-b"], ["a", "c"])
     table.begin(list_of("a", "c"), NEXT)
     table.begin(list_of("a"), NEXT)
-    assert told[3:] == ["-b", "-c"], "a list with the member ends its hold"
+    assert signs_seen[3:] == ["-b", "-c"], "a list with the member ends its hold"
     table.lost()
 
 
 async def test_a_new_list_of_the_next_shield_before_the_first_is_whole() -> None:
-    table, told = followed(LONG_MS)
+    table, signs_seen = followed(LONG_MS)
     table.begin(list_of("a", "b"), OLD)
     table.begin(list_of("a", pages=2), NEXT)
     table.begin(list_of("a"), NEXT)
-    assert (told, list(table.members)) == (["+a", "+b"], ["a", "b"])
+    assert (signs_seen, list(table.members)) == (["+a", "+b"], ["a", "b"])
     table.lost()
 
 
 async def test_a_change_of_a_member_while_pages_arrive_ends_its_hold() -> None:
-    table, told = followed(20)
+    table, signs_seen = followed(20)
     table.begin(list_of("a", "b", "c", "d"), OLD)
     table.begin(list_of("a"), NEXT)
     table.begin(list_of("a", pages=3), NEXT)
@@ -114,24 +114,24 @@ async def test_a_change_of_a_member_while_pages_arrive_ends_its_hold() -> None:
     join(table, "c", snapshot=True)
     await until("d has left", lambda: "d" not in table.members)
     join(table, snapshot=True)
-    assert (told[4:], list(table.members)) == (["-d"], ["a", "b", "c"])
+    assert (signs_seen[4:], list(table.members)) == (["-d"], ["a", "b", "c"])
 
 
 async def test_after_a_loss_the_next_list_decides_at_once() -> None:
-    table, told = followed(LONG_MS)
+    table, signs_seen = followed(LONG_MS)
     table.begin(list_of("a", "b", "c"), OLD)
     table.begin(list_of("a", "c"), NEXT)
     table.lost()
-    assert (told[3:], list(table.members)) == ([], ["a", "b", "c"])
+    assert (signs_seen[3:], list(table.members)) == ([], ["a", "b", "c"])
     table.begin(list_of("a"), OLD)
-    assert (told[3:], list(table.members)) == (["-b", "-c"], ["a"])
+    assert (signs_seen[3:], list(table.members)) == (["-b", "-c"], ["a"])
 
 
 def test_one_source_needs_no_loop() -> None:
-    table, told = followed(LONG_MS)
+    table, signs_seen = followed(LONG_MS)
     table.begin(list_of("a", "b"))
     table.begin(list_of("b"))
-    assert (told, list(table.members)) == (["+a", "+b", "-a"], ["b"])
+    assert (signs_seen, list(table.members)) == (["+a", "+b", "-a"], ["b"])
 
 
 async def lives(choose: random.Random) -> None:
@@ -164,35 +164,35 @@ async def test_after_every_hold_the_members_are_the_last_list_and_later_changes(
         await lives(choose)
 
 
-class Heard:
+class Listener:
     """The changes that a program gets from a room: "+a", "-a"."""
 
     def __init__(self, room: arqon.Room) -> None:
-        self.told: list[str] = []
+        self.changes: list[str] = []
         self._task = asyncio.ensure_future(self._hear(room))
 
     async def _hear(self, room: arqon.Room) -> None:
         async for change in room.presence():
             sign = {"join": "+", "update": "~", "leave": "-"}[change.kind]
-            self.told.append(sign + change.member.connection_id)
+            self.changes.append(sign + change.member.connection_id)
 
     async def all(self) -> list[str]:
         """All changes until the subscription ends."""
         await asyncio.wait_for(self._task, 60)
-        return self.told
+        return self.changes
 
 
 @asynccontextmanager
 async def watched(
     answer: Callable[[Sub], Awaitable[None]],
-) -> AsyncIterator[tuple[Shields, arqon.Room, Heard]]:
+) -> AsyncIterator[tuple[Shields, arqon.Room, Listener]]:
     """An observer of the room, and the changes that it gets."""
     async with (
         Shields(answer) as shields,
         arqon.connect(shields.url, token=TOKEN, **AT_ONCE) as client,
         client.room("lobby", presence=True, observer=True) as room,
     ):
-        yield shields, room, Heard(room)
+        yield shields, room, Listener(room)
 
 
 def moved(room: arqon.Room, to: str = "c2") -> bool:
@@ -204,19 +204,19 @@ async def test_a_member_that_joins_while_the_client_moves_does_not_seem_to_leave
         # The next Shield does not know "b" yet.
         await sub.accept("a")
 
-    async with watched(answer) as (shields, room, heard):
+    async with watched(answer) as (shields, room, listener):
         await shields.tell(0, came="b")
-        await until("+b arrived", lambda: "+b" in heard.told)
+        await until("+b arrived", lambda: "+b" in listener.changes)
         await shields.drain()
         await shields.release()
         await until("it has moved", lambda: moved(room))
         await shields.tell(1, came="c")
-        await until("+c arrived", lambda: "+c" in heard.told)
+        await until("+c arrived", lambda: "+c" in listener.changes)
         assert [member.connection_id for member in room.members()] == ["a", "b", "c"]
         await shields.tell(1, came="b")
         await shields.tell(1, left="c")
-        await until("-c arrived", lambda: "-c" in heard.told)
-    assert await heard.all() == ["+a", "+b", "+c", "-c"]
+        await until("-c arrived", lambda: "-c" in listener.changes)
+    assert await listener.all() == ["+a", "+b", "+c", "-c"]
 
 
 async def test_no_member_seems_to_leave_if_the_old_shield_ends_before_the_answer() -> None:
@@ -228,54 +228,54 @@ async def test_no_member_seems_to_leave_if_the_old_shield_ends_before_the_answer
         else:
             late.append(sub)
 
-    async with watched(answer) as (shields, room, heard):
+    async with watched(answer) as (shields, room, listener):
         await shields.drain()
         await until("the late SUB", lambda: len(late) == 1)
         await shields.tell(0, came="b")
-        await until("+b arrived", lambda: "+b" in heard.told)
+        await until("+b arrived", lambda: "+b" in listener.changes)
         reset(shields.sockets[0])
         await until("it has moved", lambda: moved(room))
         await late[0].accept("a")
         await shields.tell(1, came="c")
-        await until("+c arrived", lambda: "+c" in heard.told)
+        await until("+c arrived", lambda: "+c" in listener.changes)
         await shields.tell(1, came="b")
         await shields.tell(1, came="d")
-        await until("+d arrived", lambda: "+d" in heard.told)
-    assert await heard.all() == ["+a", "+b", "+c", "+d"]
+        await until("+d arrived", lambda: "+d" in listener.changes)
+    assert await listener.all() == ["+a", "+b", "+c", "+d"]
 
 
 async def test_a_member_that_leaves_while_the_client_moves_leaves_after_the_hold() -> None:
     async def answer(sub: Sub) -> None:
         await sub.accept(*("ab" if sub.shield == 0 else "b"))
 
-    async with watched(answer) as (shields, room, heard):
+    async with watched(answer) as (shields, room, listener):
         table = room._table_entry().table
         assert table is not None
         assert table._hold_seconds == 2
         await shields.drain()
         await shields.release()
         await until("a timer runs", lambda: table._timer is not None)
-        assert (heard.told, list(table._held)) == (["+a", "+b"], ["a"])
+        assert (listener.changes, list(table._held)) == (["+a", "+b"], ["a"])
         table._time_over(table._held["a"])
-        await until("-a arrived", lambda: "-a" in heard.told)
-    assert await heard.all() == ["+a", "+b", "-a"]
+        await until("-a arrived", lambda: "-a" in listener.changes)
+    assert await listener.all() == ["+a", "+b", "-a"]
 
 
 async def test_the_list_of_a_shield_that_is_lost_before_the_move_changes_nothing() -> None:
     async def answer(sub: Sub) -> None:
         await sub.accept(*("a" if sub.shield == 1 else "ab"))
 
-    async with watched(answer) as (shields, room, heard):
+    async with watched(answer) as (shields, room, listener):
         await shields.drain()
         await until("2 SUBs", lambda: len(shields.subs) == 2)
         await shields.tell(1, left="b")
         reset(shields.sockets[1])
         await until("3 SUBs", lambda: len(shields.subs) == 3)
         await shields.tell(0, came="c")
-        await until("+c arrived", lambda: "+c" in heard.told)
+        await until("+c arrived", lambda: "+c" in listener.changes)
         await shields.release()
         await until("it has moved", lambda: moved(room, "c3"))
-    assert await heard.all() == ["+a", "+b", "+c"]
+    assert await listener.all() == ["+a", "+b", "+c"]
 
 
 @pytest.mark.parametrize("end", ["leave", "close", "banned"])
@@ -283,7 +283,7 @@ async def test_the_end_of_a_subscription_ends_its_holds(end: str) -> None:
     async def answer(sub: Sub) -> None:
         await sub.accept(*("ab" if sub.shield == 0 else "b"))
 
-    async with watched(answer) as (shields, room, heard):
+    async with watched(answer) as (shields, room, listener):
         table = room._table_entry().table
         assert table is not None
         await shields.drain()
@@ -298,4 +298,4 @@ async def test_the_end_of_a_subscription_ends_its_holds(end: str) -> None:
             with pytest.raises(arqon.Banned):
                 await room.bus.wait_closed()
         assert (table._timer, table._held) == (None, {})
-        assert (await heard.all())[:2] == ["+a", "+b"]
+        assert (await listener.all())[:2] == ["+a", "+b"]

@@ -23,16 +23,16 @@ async def test_everything_works_over_http(bus: Bus, room_id: str) -> None:
     async with (
         arqon.connect(bus.url, token=bus.token("ann"), transport="http") as ann,
         arqon.connect(bus.url, token=bus.token("bob")) as bob,
-        ann.room(room_id, presence=True) as heard,
+        ann.room(room_id, presence=True) as messages,
         bob.room(room_id, presence=True) as others,
     ):
         sent = [ann.room(room_id).publish("t", n) for n in range(300)]
         await asyncio.gather(*sent)
         assert [(await anext(others)).data for _ in range(300)] == list(range(300))
-        assert [(await anext(heard)).data for _ in range(300)] == list(range(300))
+        assert [(await anext(messages)).data for _ in range(300)] == list(range(300))
         large = "x" * 200_000
         await bob.room(room_id).publish("t", large)
-        assert (await anext(heard)).data == large
+        assert (await anext(messages)).data == large
         await ann.room(room_id).state.set("key", {"a": 1})
         entry = await bob.room(room_id).state.get("key")
         assert entry is not None
@@ -152,10 +152,10 @@ async def test_http_is_used_behind_haproxy_without_upgrades(
         for n in range(2):
             async with (
                 arqon.connect(url, token=bus.token(f"u{n}"), transport="auto") as client,
-                client.room(room_id, presence=True) as heard,
+                client.room(room_id, presence=True) as messages,
             ):
                 await client.room(room_id).publish("t", n)
-                assert (await anext(heard)).data == n
+                assert (await anext(messages)).data == n
         with pytest.raises(arqon.ArqonError):
             await arqon.connect(url, token=bus.token(), transport="websocket")
 
@@ -187,10 +187,10 @@ async def test_events_are_polled_where_a_proxy_holds_them_back(
         for n in range(2):
             async with (
                 arqon.connect(url, token=bus.token(f"u{n}"), transport="http") as client,
-                client.room(room_id, presence=True) as heard,
+                client.room(room_id, presence=True) as messages,
             ):
                 await asyncio.gather(*(client.room(room_id).publish("t", n) for _ in range(50)))
-                assert [(await anext(heard)).data for _ in range(50)] == [n] * 50
+                assert [(await anext(messages)).data for _ in range(50)] == [n] * 50
 
 
 async def test_refusals_are_the_same_over_http(bus: Bus) -> None:

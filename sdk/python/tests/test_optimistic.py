@@ -70,7 +70,7 @@ class _Client:
     rebase: Rebase = field(default_factory=Rebase)
     calls: list[tuple[int, int]] = field(default_factory=list[tuple[int, int]])
     answers: list[tuple[int, int | None]] = field(default_factory=list[tuple[int, int | None]])
-    told: list[tuple[int, Changes]] = field(default_factory=list[tuple[int, Changes]])
+    received: list[tuple[int, Changes]] = field(default_factory=list[tuple[int, Changes]])
 
 
 class _World:
@@ -101,15 +101,15 @@ class _World:
         client.answers.append((number, self.offset if changes else None))
         put(self.values, changes)
         for one in self.clients if changes else []:
-            one.told.append((self.offset, changes))
+            one.received.append((self.offset, changes))
 
     def answer(self, client: _Client) -> None:
         if client.answers:
             client.rebase.answered(*client.answers.pop(0))
 
     def hear(self, client: _Client) -> None:
-        if client.told:
-            client.rebase.confirmed(*client.told.pop(0))
+        if client.received:
+            client.rebase.confirmed(*client.received.pop(0))
 
 
 @pytest.mark.parametrize("seed", range(20))
@@ -119,7 +119,7 @@ def test_all_clients_converge_to_the_state_of_the_room(seed: int) -> None:
     steps = (world.call, world.order, world.order, world.answer, world.hear)
     for _ in range(40):
         world.chance.choice(steps)(world.chance.choice(world.clients))
-    while any(one.calls or one.answers or one.told for one in world.clients):
+    while any(one.calls or one.answers or one.received for one in world.clients):
         world.chance.choice(steps[1:])(world.chance.choice(world.clients))
     for client in world.clients:
         assert (client.rebase.pending, client.rebase.values) == (0, world.values)
@@ -127,13 +127,13 @@ def test_all_clients_converge_to_the_state_of_the_room(seed: int) -> None:
 
 async def test_a_call_is_seen_before_the_room_has_answered(bus: Bus) -> None:
     """A call that the room refuses is undone."""
-    told: list[Changes] = []
+    received: list[Changes] = []
     async with (
         arqon.connect(bus.url, token=bus.token("ann"), request_timeout_ms=60_000) as ann,
         arqon.connect(bus.url, token=bus.token("bob"), request_timeout_ms=60_000) as bob,
         optimistic(ann.room("auction-1"), _AUCTION, user="ann") as anns,
         # This client gets the module from the bus.
-        optimistic(bob.room("auction-1"), user="bob", on_change=told.append) as bobs,
+        optimistic(bob.room("auction-1"), user="bob", on_change=received.append) as bobs,
     ):
         opened = anns.call("open", 3_600_000)
         assert anns.read("state") == "open"
@@ -150,5 +150,5 @@ async def test_a_call_is_seen_before_the_room_has_answered(bus: Bus) -> None:
             "both have the bid", lambda: anns.read("highest") == "100" and bobs.pending == 0
         )
         assert anns.entries() == bobs.entries()
-        bids = [one["highest"] for one in told if "highest" in one]
+        bids = [one["highest"] for one in received if "highest" in one]
         assert bids == ["100"], "a right guess is not reported again"

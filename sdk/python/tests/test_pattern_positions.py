@@ -28,11 +28,11 @@ async def test_each_message_once_over_drops(bus: Bus, room_id: str, transport: s
             transport="http" if transport == "http" else "websocket",
             backoff=arqon.Backoff(base_ms=1, max_ms=20),
         ) as ann,
-        ann.room(pattern, positions=True) as heard,
+        ann.room(pattern, positions=True) as messages,
     ):
 
         async def read() -> None:
-            async for message in heard:
+            async for message in messages:
                 if message.signal is not None:
                     gaps.add((message.room, message.signal.reason))
                 else:

@@ -28,19 +28,19 @@ async def store(room: arqon.Room, numbers: range) -> list[int]:
     return list(await asyncio.gather(*(room.publish("n", n) for n in numbers)))
 
 
-async def take(heard: AsyncIterator[arqon.Message], count: int) -> list[Any]:
+async def take(received: AsyncIterator[arqon.Message], count: int) -> list[Any]:
     """Numbers of messages, reasons of GAPs."""
-    items = [await anext(heard) for _ in range(count)]
+    items = [await anext(received) for _ in range(count)]
     return [m.data if m.signal is None else m.signal.reason for m in items]
 
 
 async def begins(bus: Bus, name: str, expected: list[Any], **options: Any) -> None:
     """A loop with these options yields the stored messages, then what is published."""
     async with arqon.connect(bus.url, token=bus.token()) as client:
-        async with client.room(name).subscribe(**options) as heard:
-            assert await take(heard, len(expected)) == expected, options
+        async with client.room(name).subscribe(**options) as received:
+            assert await take(received, len(expected)) == expected, options
             await client.room(name).publish("n", NEW)
-            assert await take(heard, 1) == [NEW], options
+            assert await take(received, 1) == [NEW], options
 
 
 async def test_every_way_to_begin(bus: Bus) -> None:
@@ -76,10 +76,10 @@ async def test_ages_and_edges(bus: Bus) -> None:
         now_ms = client._driver.now_ms()
         client._driver.now_ms = lambda: now_ms  # type: ignore[method-assign]
         age = timedelta(milliseconds=now_ms - newest_ms - 1)
-        async with client.room("kept-ages", since=age) as heard:
-            assert await take(heard, 2) == [3, 4]
+        async with client.room("kept-ages", since=age) as received:
+            assert await take(received, 2) == [3, 4]
             await room.publish("n", NEW)
-            assert await take(heard, 1) == [NEW]
+            assert await take(received, 1) == [NEW]
     # No message has this offset: the answer to the SUB says that nothing is missing.
     await begins(bus, "kept-ages", [0, 1, 2, 3, 4, NEW], from_=first - 1)
 
@@ -110,8 +110,8 @@ class StoredRoom(Peer):
             elif frame[0] == 0x02:
                 sub, subs = Subscribe.FromString(frame[1:]), subs + 1
                 first = ack(sub.request_id, offset=3, result=b'{"offset": 3, "epoch": "e1"}')
-                for told in [first] if subs == 1 else [one(sub) for one in self._answer]:
-                    await socket.send(told)
+                for reply in [first] if subs == 1 else [one(sub) for one in self._answer]:
+                    await socket.send(reply)
 
 
 def message(offset: int) -> bytes:
@@ -125,10 +125,10 @@ async def test_a_sub_behind_the_history_that_is_refused_for_good_ends_the_loop()
         lambda _: message(5),
     )
     async with room as peer, arqon.connect(peer.url, token=TOKEN) as client:
-        async with client.room("r", from_="start") as heard:
-            assert await take(heard, 1) == [3]
+        async with client.room("r", from_="start") as received:
+            assert await take(received, 1) == [3]
             with pytest.raises(arqon.NotGranted):
-                await anext(heard)
+                await anext(received)
 
 
 async def test_changes_of_the_state_that_are_lost_during_a_history_read_are_reported() -> None:
@@ -136,20 +136,20 @@ async def test_changes_of_the_state_that_are_lost_during_a_history_read_are_repo
     gap.signal.kind, gap.signal.reason = SystemSignal.KIND_GAP, "changes-lost"
     room = StoredRoom(before_page=b"\x04" + gap.SerializeToString())
     async with room as peer, arqon.connect(peer.url, token=TOKEN) as client:
-        async with client.room("r", from_="start") as heard:
-            assert await take(heard, 1) == ["changes-lost"]
-            assert await take(heard, 1) == [3]
+        async with client.room("r", from_="start") as received:
+            assert await take(received, 1) == ["changes-lost"]
+            assert await take(received, 1) == [3]
 
 
 async def test_trimmed_messages_are_reported(bus: Bus) -> None:
     async with arqon.connect(bus.url, token=bus.token()) as client:
         offsets = await store(client.room("short-1"), range(20))
         await begins(bus, "short-1", list(range(15, 20)), from_="start")
-        async with client.room("short-1", from_=offsets[3]) as heard:
-            assert await take(heard, 1) == ["history-trimmed"]
-            assert heard.recovered is False
-        async with client.room("short-2", from_=1_000_000) as heard:
-            assert await take(heard, 1) == ["offset-ahead"]
+        async with client.room("short-1", from_=offsets[3]) as received:
+            assert await take(received, 1) == ["history-trimmed"]
+            assert received.recovered is False
+        async with client.room("short-2", from_=1_000_000) as received:
+            assert await take(received, 1) == ["offset-ahead"]
 
 
 async def test_what_is_refused(bus: Bus) -> None:
@@ -167,8 +167,8 @@ async def test_what_is_refused(bus: Bus) -> None:
             ({"since": 0}, "since is 0"),
             ({"since": "10 minutes"}, "since is '10 minutes'; expected seconds"),
         )
-        for options, said in wrong:
-            with pytest.raises(ValueError, match=said):
+        for options, pattern in wrong:
+            with pytest.raises(ValueError, match=pattern):
                 client.room("kept-refused", **options)
         async with client.room("kept-refused"):
             with pytest.raises(ValueError, match="where to begin is for the first loop only"):
@@ -187,27 +187,27 @@ async def test_slow_under_load_and_over_broken_connections(bus: Bus) -> None:
         taken: list[Any] = []
         await store(room, range(stored))
         # So small that a moment's inattention would end the loop.
-        heard = client.room(room.id, from_="start", presence=True, buffer=16)
-        async with heard:
+        received = client.room(room.id, from_="start", presence=True, buffer=16)
+        async with received:
             while len(taken) < 1_500:
-                taken += await take(heard, 1)
+                taken += await take(received, 1)
                 if len(taken) % 100 == 50 and len(taken) < 1_000:
                     proxy.cut()
                 if len(taken) % 10 == 0 and stored < 1_500:
                     await store(room, range(stored, stored + 20))
                     stored += 20
             assert taken == list(range(1_500))
-            assert heard.member_count().connections == 1
+            assert received.member_count().connections == 1
 
 
 async def test_leaving_in_the_middle(bus: Bus) -> None:
     async with arqon.connect(bus.url, token=bus.token()) as client:
         room = client.room("kept-left")
         await store(room, range(400))
-        async with client.room(room.id, from_="start", buffer=4) as heard:
-            assert await take(heard, 2) == [0, 1]
-        async with client.room(room.id, last=300, buffer=4) as heard:
-            assert await take(heard, 2) == [100, 101]
+        async with client.room(room.id, from_="start", buffer=4) as received:
+            assert await take(received, 2) == [0, 1]
+        async with client.room(room.id, last=300, buffer=4) as received:
+            assert await take(received, 2) == [100, 101]
         got: list[Any] = []
         done = asyncio.Event()
 
@@ -226,8 +226,8 @@ async def test_the_facade_for_scripts_begins_so_too(bus: Bus) -> None:
         with arqon.connect_sync(bus.url, token=bus.token()) as client:
             for n in range(3):
                 client.publish("kept-script", "n", n)
-            with client.subscribe("kept-script", last=2) as heard:
-                return [next(heard).data for _ in range(2)]
+            with client.subscribe("kept-script", last=2) as received:
+                return [next(received).data for _ in range(2)]
 
     assert await asyncio.to_thread(script) == [1, 2]
 

@@ -29,7 +29,7 @@ EVERY_SECONDS = 0.01
 BUFFER = 16
 # Messages that are stored before the first loop begins, and the least that a loop reads.
 STORED = 200
-HEARD = 100
+RECEIVED_LEAST = 100
 ROOM = "kept-loops"
 CONFIG = """
 [limits]
@@ -52,9 +52,9 @@ class Found:
     holes: list[str] = field(default_factory=list[str])
     """Jumps and repeats without a GAP: the number before, and the number that arrived."""
 
-    async def follow(self, heard: arqon.Room, last: int, before: int | None = None) -> int:
+    async def follow(self, sub: arqon.Room, last: int, before: int | None = None) -> int:
         """Reads rising numbers up to `last`, with a pause after each. Returns the last."""
-        async for message in heard:
+        async for message in sub:
             if message.signal is not None:
                 self.gaps.append(message.signal.reason)
                 before = None
@@ -128,8 +128,8 @@ async def test_loops_have_no_hole_however_live_messages_come_in_between(bus: Bus
             {"from_": offset},
         )
         async with arqon.connect(url, token=bus.token()) as client:
-            async with client.room(ROOM, buffer=BUFFER, **ways[at % len(ways)]) as heard:
-                await found.follow(heard, publisher.number + HEARD)
+            async with client.room(ROOM, buffer=BUFFER, **ways[at % len(ways)]) as sub:
+                await found.follow(sub, publisher.number + RECEIVED_LEAST)
 
     async def worker(publisher: Publisher, url: str) -> None:
         for at in left:
@@ -157,14 +157,14 @@ async def test_a_bus_that_restarts_while_history_is_read_makes_no_hole(tmp_path:
             arqon.connect(proxy.url, token=bus.token(), backoff=fast) as writer,
             arqon.connect(proxy.url, token=bus.token(), backoff=fast) as client,
             publishing(writer.room(ROOM), 300) as publisher,
-            client.room(ROOM, from_="start", buffer=BUFFER) as heard,
+            client.room(ROOM, from_="start", buffer=BUFFER) as sub,
         ):
-            taken = await found.follow(heard, 150)
+            taken = await found.follow(sub, 150)
             proxy.refuse = True
             await asyncio.to_thread(bus.stop)
             bus = await asyncio.to_thread(Bus, *args, config=config)
             proxy.target, proxy.refuse = bus.port, False
-            await found.follow(heard, publisher.number + HEARD, taken)
+            await found.follow(sub, publisher.number + RECEIVED_LEAST, taken)
     finally:
         await asyncio.to_thread(bus.stop)
     assert (found.holes, found.gaps) == ([], [])

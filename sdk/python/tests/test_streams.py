@@ -21,11 +21,11 @@ async def words(count: int) -> AsyncIterator[str]:
         await asyncio.sleep(0)
 
 
-async def until_ended(room: arqon.Room, id: str, heard: list[Growing]) -> None:
+async def until_ended(room: arqon.Room, id: str, received: list[Growing]) -> None:
     async for one in growing(room):
         if one.id != id:
             continue
-        heard.append(one)
+        received.append(one)
         if one.state != "growing":
             return
 
@@ -34,11 +34,11 @@ async def test_a_generator_grows_and_is_one_message(bus: Bus) -> None:
     token = bus.token()
     async with arqon.connect(bus.url, token=token) as client:
         room = client.room("durable-chat-1")
-        heard: list[Growing] = []
-        reading = asyncio.ensure_future(until_ended(room, "a", heard))
+        received: list[Growing] = []
+        reading = asyncio.ensure_future(until_ended(room, "a", received))
         out = await open_stream(room, id="a", type="answer")
         await out.write("first")
-        await until("a piece arrived", lambda: heard and heard[-1].text == "first")
+        await until("a piece arrived", lambda: received and received[-1].text == "first")
         late: list[Growing] = []
         joining = asyncio.ensure_future(until_ended(room, "a", late))
         await until("a piece arrived at the client that joined", lambda: late)
@@ -48,7 +48,7 @@ async def test_a_generator_grows_and_is_one_message(bus: Bus) -> None:
         end = await out.finish()
         await asyncio.gather(reading, joining)
         text = "first" + "".join([word async for word in words(200)])
-        for one in (heard, late):
+        for one in (received, late):
             assert one[-1].text == text
             assert one[-1].state == "finished"
             assert one[-1].offset == end.offset
@@ -69,17 +69,17 @@ async def test_stop_cancels_the_source(bus: Bus) -> None:
 
     async with arqon.connect(bus.url, token=bus.token()) as client:
         room = client.room("durable-chat-2")
-        heard: list[Growing] = []
-        reading = asyncio.ensure_future(until_ended(room, "b", heard))
+        received: list[Growing] = []
+        reading = asyncio.ensure_future(until_ended(room, "b", received))
         ending = asyncio.ensure_future(stream(room, endless(), id="b"))
-        await until("a piece arrived", lambda: heard and heard[-1].text == "so far")
+        await until("a piece arrived", lambda: received and received[-1].text == "so far")
         end = await stop_stream(room, "b", "enough")
         (message,) = (await room.history()).messages
         assert end == StreamEnd("b", "stopped", message.offset)
         assert await ending == end
         await cancelled.wait()
         await reading
-        assert (heard[-1].state, heard[-1].reason) == ("stopped", "enough")
+        assert (received[-1].state, received[-1].reason) == ("stopped", "enough")
         with pytest.raises(arqon.GrowingEnded):
             await stop_stream(room, "b")
         with pytest.raises(arqon.GrowingUnknown):
@@ -153,21 +153,21 @@ async def test_over_drops_each_piece_once(bus: Bus) -> None:
         arqon.connect(proxy.url, token=token, backoff=quick) as client,
     ):
         room = client.room("durable-chat-4")
-        heard: list[Growing] = []
-        reading = asyncio.ensure_future(until_ended(room, "d", heard))
+        received: list[Growing] = []
+        reading = asyncio.ensure_future(until_ended(room, "d", received))
         out = await open_stream(room, id="d")
-        said = "first "
-        await out.write(said)
+        expected = "first "
+        await out.write(expected)
         # A loop that subscribes only after the end, because of the cuts, would get nothing.
-        await until("a piece arrived", lambda: heard)
+        await until("a piece arrived", lambda: received)
         for _ in range(5):
             async for word in words(50):
-                said += word
+                expected += word
                 await out.write(word)
             proxy.cut()
         await out.finish()
         await reading
-        assert heard[-1].text == said
-        assert "".join(one.piece for one in heard) == said
+        assert received[-1].text == expected
+        assert "".join(one.piece for one in received) == expected
         (message,) = (await room.history()).messages
-        assert message.raw.decode() == said
+        assert message.raw.decode() == expected

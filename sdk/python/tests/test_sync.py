@@ -78,7 +78,7 @@ def test_a_callback_cannot_block_its_own_connection(bus: Bus, room_id: str) -> N
 @pytest.mark.skipif(not hasattr(os, "fork"), reason="Windows has no fork")
 def test_a_forked_process_is_refused_at_once(bus: Bus, room_id: str) -> None:
     with arqon.connect_sync(bus.url, token=bus.token()) as client:
-        heard, told = os.pipe()
+        read_end, write_end = os.pipe()
         with warnings.catch_warnings():
             # Python 3.12 warns of a fork in a process with threads, which this tests.
             warnings.simplefilter("ignore")
@@ -87,19 +87,19 @@ def test_a_forked_process_is_refused_at_once(bus: Bus, room_id: str) -> None:
             for use in (lambda: client.publish(room_id, "x"), client.close):
                 try:
                     use()
-                    os.write(told, b"done;")
+                    os.write(write_end, b"done;")
                 except RuntimeError as error:
-                    os.write(told, f"{error};".encode())
+                    os.write(write_end, f"{error};".encode())
             os._exit(0)
-        os.close(told)
+        os.close(write_end)
         try:
             text = b""
-            while select.select([heard], [], [], 10)[0] and (part := os.read(heard, 4_096)):
+            while select.select([read_end], [], [], 10)[0] and (part := os.read(read_end, 4_096)):
                 text += part
         finally:
             os.kill(child, signal.SIGKILL)
             os.waitpid(child, 0)
-            os.close(heard)
+            os.close(read_end)
         refusal = "connect_sync was called before this process was forked; call it here;"
         assert text.decode() == refusal * 2
         client.publish(room_id, "x")

@@ -81,10 +81,10 @@ async def test_a_bad_source_is_a_typed_error(
 
 
 async def test_a_source_with_a_parameter_receives_the_reason() -> None:
-    told: list[str | None] = []
+    reasons: list[str | None] = []
 
     def source(refused: arqon.ArqonError | None) -> str:
-        told.append(None if refused is None else refused.reason)
+        reasons.append(None if refused is None else refused.reason)
         return TOKEN
 
     async with (
@@ -92,7 +92,7 @@ async def test_a_source_with_a_parameter_receives_the_reason() -> None:
         arqon.connect(peer.url, get_token=source, backoff=FAST) as bus,
     ):
         await until("open once more", lambda: peer.attempts >= 2 and bus.status.state == "open")
-    assert told == [None, "token-expired"]
+    assert reasons == [None, "token-expired"]
 
 
 @pytest.mark.parametrize("jump_ms", [HOUR_MS, -HOUR_MS])

@@ -35,22 +35,22 @@ POSITIONS = arqon.json_codec(Position.model_validate)
 
 
 async def test_pydantic_models(bus: Bus, room_id: str) -> None:
-    told: list[arqon.ArqonError] = []
-    async with arqon.connect(bus.url, token=bus.token("ann"), on_error=told.append) as client:
+    errors: list[arqon.ArqonError] = []
+    async with arqon.connect(bus.url, token=bus.token("ann"), on_error=errors.append) as client:
         room = client.room(room_id)
         positions = room.typed("position", POSITIONS)
-        async with positions as heard:
+        async with positions as messages:
             await room.publish("chat", "of another type")
             await room.publish("position", {"lat": 91, "lon": 0})
             await room.publish("position", "{")
             await positions.publish(Position(lat=52.5, lon=13.4), message_id="m1")
-            item = await anext(heard)
+            item = await anext(messages)
             assert item.value == Position(lat=52.5, lon=13.4)
             assert item.message.content_type == "application/json"
             assert (item.message.message_id, item.message.sender) == ("m1", "ann")
-        assert [error.reason for error in told] == ["schema-violation"] * 2
-        assert isinstance(told[0].__cause__, pydantic.ValidationError)
-        assert "from ann" in told[0].message
+        assert [error.reason for error in errors] == ["schema-violation"] * 2
+        assert isinstance(errors[0].__cause__, pydantic.ValidationError)
+        assert "from ann" in errors[0].message
         wrong = Position.model_construct(lat=91.0, lon=0.0)
         with pytest.raises(arqon.SchemaViolation, match="not sent"):
             await positions.publish(wrong)
@@ -76,17 +76,17 @@ async def test_protobuf_and_signals(bus: Bus, room_id: str) -> None:
     async with (
         arqon.connect(bus.url, token=bus.token("ann")) as client,
         arqon.connect(bus.url, token=bus.token("root", role="admin")) as root,
-        client.room(room_id).typed("name", codec) as heard,
+        client.room(room_id).typed("name", codec) as messages,
     ):
-        await heard.publish(StringValue(value="é"))
-        item = await anext(heard)
+        await messages.publish(StringValue(value="é"))
+        item = await anext(messages)
         assert item.value is not None
         assert item.value.value == "é"
         assert item.message.content_type == "application/protobuf"
         with pytest.raises(arqon.SchemaViolation, match="expected StringValue"):
-            await heard.publish("no message")  # type: ignore[arg-type]
+            await messages.publish("no message")  # type: ignore[arg-type]
         await root.room(room_id).kick(user_id="ann")
-        rest = [one async for one in heard]
+        rest = [one async for one in messages]
         assert [(one.value, one.message.signal and one.message.signal.kind) for one in rest] == [
             (None, "DISCONNECT")
         ]
@@ -127,7 +127,7 @@ async def test_listen_one_after_another(bus: Bus, room_id: str) -> None:
 
 
 async def test_a_handler_that_raises_misses_nothing_else(bus: Bus, room_id: str) -> None:
-    told: list[arqon.ArqonError] = []
+    errors: list[arqon.ArqonError] = []
     seen: list[Any] = []
     last = asyncio.Event()
 
@@ -138,14 +138,14 @@ async def test_a_handler_that_raises_misses_nothing_else(bus: Bus, room_id: str)
         if message.data == 3:
             last.set()
 
-    async with arqon.connect(bus.url, token=bus.token(), on_error=told.append) as client:
+    async with arqon.connect(bus.url, token=bus.token(), on_error=errors.append) as client:
         listener = await client.room(room_id).listen(handler)
         for n in range(4):
             await client.room(room_id).publish("n", n)
         await asyncio.wait_for(last.wait(), 60)
         assert seen == [0, 2, 3]
-        assert [type(error) for error in told] == [arqon.HandlerFailed]
-        assert isinstance(told[0].__cause__, ZeroDivisionError)
+        assert [type(error) for error in errors] == [arqon.HandlerFailed]
+        assert isinstance(errors[0].__cause__, ZeroDivisionError)
         await listener.close()
         await listener.close()
         await listener.wait_ended()
@@ -156,9 +156,9 @@ async def test_a_handler_that_raises_misses_nothing_else(bus: Bus, room_id: str)
 async def test_without_on_error_asyncio_is_notified_of_a_handler_that_raises(
     bus: Bus, room_id: str
 ) -> None:
-    told = asyncio.get_running_loop().create_future()
+    errors = asyncio.get_running_loop().create_future()
     asyncio.get_running_loop().set_exception_handler(
-        lambda _, context: told.set_result(context["exception"])
+        lambda _, context: errors.set_result(context["exception"])
     )
 
     async def handler(_: arqon.Message) -> None:
@@ -167,7 +167,7 @@ async def test_without_on_error_asyncio_is_notified_of_a_handler_that_raises(
     async with arqon.connect(bus.url, token=bus.token()) as client:
         async with client.room(room_id).listen(handler):
             await client.room(room_id).publish("n")
-            assert isinstance(await asyncio.wait_for(told, 60), ZeroDivisionError)
+            assert isinstance(await asyncio.wait_for(errors, 60), ZeroDivisionError)
 
 
 async def test_close_cancels_a_handler_and_may_be_called_by_it(bus: Bus, room_id: str) -> None:
@@ -198,7 +198,7 @@ async def test_close_cancels_a_handler_and_may_be_called_by_it(bus: Bus, room_id
 
 
 async def test_a_listener_receives_the_reason_of_its_end(bus: Bus, room_id: str) -> None:
-    told: list[arqon.ArqonError] = []
+    errors: list[arqon.ArqonError] = []
     blocked = asyncio.Event()
 
     async def handler(_: arqon.Message) -> None:
@@ -208,14 +208,14 @@ async def test_a_listener_receives_the_reason_of_its_end(bus: Bus, room_id: str)
     async with arqon.connect(bus.url, token=bus.token(grants=grants)) as client:
         with pytest.raises(arqon.NotGranted):
             await client.room(room_id).listen(handler)
-    async with arqon.connect(bus.url, token=bus.token(), on_error=told.append) as client:
+    async with arqon.connect(bus.url, token=bus.token(), on_error=errors.append) as client:
         listener = await client.room(room_id, buffer=2).listen(handler)
         room = client.room(room_id)
         await asyncio.gather(*(room.publish("n", n) for n in range(5)))
         blocked.set()
         with pytest.raises(arqon.SlowConsumer):
             await asyncio.wait_for(listener.wait_ended(), 60)
-    assert [error.reason for error in told] == ["slow-consumer"]
+    assert [error.reason for error in errors] == ["slow-consumer"]
 
 
 async def test_a_typed_room_can_be_listened_to(bus: Bus, room_id: str) -> None:

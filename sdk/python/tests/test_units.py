@@ -97,22 +97,22 @@ def members_of(*connection_ids: str, meta: int = 0) -> dict[str, Any]:
     return {"members": members, "users": 1, "connections": len(members), "pages": 1}
 
 
-async def told_by(changes: PresenceChanges, count: int) -> list[tuple[str, str, object]]:
-    told = [await anext(changes) for _ in range(count)]
-    return [(change.kind, change.member.connection_id, change.member.meta) for change in told]
+async def next_changes(changes: PresenceChanges, count: int) -> list[tuple[str, str, object]]:
+    found = [await anext(changes) for _ in range(count)]
+    return [(change.kind, change.member.connection_id, change.member.meta) for change in found]
 
 
 async def test_changes_begin_with_the_present_members_and_merge_unread_ones() -> None:
     table, buffer = MemberTable(), MessageBuffer("r", 8, 8, "error", lambda: None)
     table.begin(members_of("a", "b"))
     changes = PresenceChanges(table, buffer)
-    assert await told_by(changes, 2) == [("join", "a", 0), ("join", "b", 0)]
+    assert await next_changes(changes, 2) == [("join", "a", 0), ("join", "b", 0)]
     for n in range(1_000):
         table.begin(members_of("a", f"c{n}", meta=n))
     assert len(changes._different) == 3, "bounded however slow the loop is"
     table.begin(members_of("a", "d", meta=7))
     expected = {("update", "a", 7), ("leave", "b", 0), ("join", "d", 7)}
-    assert set(await told_by(changes, 3)) == expected
+    assert set(await next_changes(changes, 3)) == expected
     table.begin(members_of("a", meta=8))
     table.begin(members_of("a", "d", meta=7))
     following = asyncio.ensure_future(anext(changes))
@@ -122,7 +122,7 @@ async def test_changes_begin_with_the_present_members_and_merge_unread_ones() ->
     assert (await following).kind == "leave"
     table.begin(members_of(meta=7))
     buffer.end(None)
-    assert await told_by(changes, 1) == [("leave", "d", 7)]
+    assert await next_changes(changes, 1) == [("leave", "d", 7)]
     assert await anext(changes, None) is None
     assert table._listeners == []
 

@@ -31,7 +31,7 @@ def batch(*envelopes: bytes) -> bytes:
     return b"\x05" + b"".join(bytes((len(one),)) + one for one in envelopes)
 
 
-def told(message: arqon.Message) -> tuple[int, str]:
+def shown(message: arqon.Message) -> tuple[int, str]:
     error = message.error
     if error is None:
         return message.offset, message.type
@@ -71,9 +71,9 @@ async def test_one_message_that_cannot_be_read() -> None:
         arqon.connect(peer.url, token=TOKEN) as bus,
         bus.room("lobby") as room,
     ):
-        heard = [told(await asyncio.wait_for(anext(room), 60)) for _ in range(5)]
-        assert heard == expected
+        received = [shown(await asyncio.wait_for(anext(room), 60)) for _ in range(5)]
+        assert received == expected
         history = await room.history()
-        assert [told(message) for message in history.messages] == expected[:3]
+        assert [shown(message) for message in history.messages] == expected[:3]
         assert (history.offset, history.epoch, history.more) == (3, "e", False)
         assert peer.attempts == 1

@@ -96,7 +96,7 @@ def plain_frame(data: bytes, deltas: DeltaBases | None = None) -> Case:
             return {"kind": "batch", "messages": messages}
         return {"kind": "msg", "message": messages[0]}
     if isinstance(frame, frames.Err):
-        return {"kind": "err", **{name: said for name, said in asdict(frame).items() if said}}
+        return {"kind": "err", **{name: item for name, item in asdict(frame).items() if item}}
     if isinstance(frame, Ping | Pong):
         return {"kind": type(frame).__name__.lower(), "body": frame.body.hex()}
     assert isinstance(frame, Welcome | Ack)
@@ -178,9 +178,9 @@ def run_close(case: Case) -> None:
     expect, last = case["expect"], case.get("last_error")
     error = None if last is None else error_of(**last)
     reaction = close_reaction(case["code"], case["reason"], error)
-    heard = None if reaction.error is None else reaction.error.reason
+    outcome = None if reaction.error is None else reaction.error.reason
     again = "spread" if reaction.spread_ms > 0 else "backoff"
-    assert heard == expect["error"]
+    assert outcome == expect["error"]
     assert (again if reaction.reconnect else "stop") == expect["action"]
     assert reaction.spread_ms == expect.get("spread_ms", 0)
     assert reaction.floor_ms == expect.get("floor_ms", 0)
@@ -246,8 +246,8 @@ class PositionSteps:
             assert (asked and [asked.offset, asked.epoch]) == step["asks"]
         elif "ack" in step:
             asked = session.asked.pop(0)
-            told = place.accepted(session, asked, step["offset"], step["answer"])
-            assert told == step["tells"]
+            reported = place.accepted(session, asked, step["offset"], step["answer"])
+            assert reported == step["tells"]
         elif "message" in step:
             assert (place.follows(session) and place.deliver(step["message"])) == step["heard"]
         elif "gap" in step:
@@ -361,12 +361,12 @@ async def _run_proof(case: Case) -> None:
     message: arqon.Message | None = None
     async with LogServer() as server:
         verified = arqon.VerifiedLog(server.url, terms, checkpoint=options["checkpoint"])
-        for at, told in enumerate(case["messages"]):
+        for at, one in enumerate(case["messages"]):
             if at < len(logs):
                 server.log = {**logs[at]}
-            frame = decode_server_frame(b"\x04" + bytes.fromhex(told["hex"]), True)
+            frame = decode_server_frame(b"\x04" + bytes.fromhex(one["hex"]), True)
             assert isinstance(frame, list)
-            message = message_of(frame[0], told["epoch"], True)
+            message = message_of(frame[0], one["epoch"], True)
             try:
                 await verified.hold(message)
             except (LogError, ProofError) as error:

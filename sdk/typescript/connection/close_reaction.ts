@@ -57,10 +57,10 @@ export function closeReaction(
   reason: string,
   last_error: ArqonError | undefined,
 ): Reaction {
-  const told = last_error && ruleOf(last_error.reason).close === code
+  const named = last_error && ruleOf(last_error.reason).close === code
     ? last_error
     : namedError(code, reason);
-  const error = told ??
+  const error = named ??
     new ArqonError(
       CLOSE_REASONS[code] ?? "connection-lost",
       code === 4403 ? "" : closeText(code, reason),
@@ -68,7 +68,7 @@ export function closeReaction(
   if (code === 1000) return { action: "stop", error: undefined };
   const rule = ruleOfClose(code);
   const hopeless = rule === undefined ? HOPELESS.includes(code) : rule.client === "never-retry";
-  if (hopeless || (told && ruleOf(told.reason).client === "never-retry")) {
+  if (hopeless || (named && ruleOf(named.reason).client === "never-retry")) {
     return { action: "stop", error };
   }
   return again(error, rule?.client, code === 1012 ? spreadOf(reason) : 0);

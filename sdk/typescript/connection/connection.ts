@@ -83,9 +83,9 @@ export class Connection {
     this.#port = {
       ...settings,
       request: (request) => this.#request(request),
-      subscribe: (...asked) => {
+      subscribe: (...args) => {
         if (this.#over) throw this.#closedError();
-        return this.#subscriptions.subscribe(...asked);
+        return this.#subscriptions.subscribe(...args);
       },
       mend: (mend) => this.#subscriptions.mend(mend),
       published: (room, offset) => this.#subscriptions.published(room, offset),
@@ -282,7 +282,7 @@ export class Connection {
         // When a Shield stops, the connection keeps its identity on the next Shield.
         resume: this.#welcome?.connection_id,
         signal: this.#abort.signal,
-        onEnvelope: (envelope, from) => this.#hear(envelope, from),
+        onEnvelope: (envelope, from) => this.#receive(envelope, from),
         onAck: (ack) => {
           requests.outbox.answer(ack);
           requests.schedule();
@@ -333,7 +333,7 @@ export class Connection {
     return refusalReaction(error);
   }
 
-  #hear(envelope: PlainEnvelope, session: Session): void {
+  #receive(envelope: PlainEnvelope, session: Session): void {
     if (envelope.room_id !== "") return this.#subscriptions.deliver(envelope, session);
     const { signal, sender_id } = envelope;
     if (signal?.kind !== "DRAIN" || sender_id !== "" || session !== this.#session) return;

@@ -189,7 +189,7 @@ Deno.test("a room that both sessions temporarily refused is retried on the remai
   const refuse = (line: Line, sub: Subscribe | undefined, retry_after_ms: number) =>
     sub && line.refuse(sub, 503, "log-unavailable", retry_after_ms);
   let first: Subscribe | undefined;
-  let asked = 0;
+  let requests = 0;
   await using moving = startMoving({
     answer(line, operation) {
       const [old] = moving.lines;
@@ -198,7 +198,7 @@ Deno.test("a room that both sessions temporarily refused is retried on the remai
         line.drain(0);
         return true;
       }
-      if (operation.kind === "subscribe" && ++asked === 1) {
+      if (operation.kind === "subscribe" && ++requests === 1) {
         refuse(line, operation.subscribe, 50);
         line.send(encodePing());
         return true;
@@ -216,7 +216,7 @@ Deno.test("a room that both sessions temporarily refused is retried on the remai
   let isReady = false;
   messages.ready.then(() => isReady = true, () => {});
   await until("the room is received", () => isReady);
-  assert.equal(asked, 2);
+  assert.equal(requests, 2);
 });
 
 Deno.test("a room that only the next session has accepted is ready after the move", async () => {
@@ -233,5 +233,5 @@ Deno.test("a room that only the next session has accepted is ready after the mov
   messages.ready.then(() => isReady = true, () => {});
   await until("the room is ready", () => isReady);
   say(moving.lines[1] as Line, 1);
-  assert.deepEqual(await take(messages, 1), ["1"], "no GAP: nothing was heard before");
+  assert.deepEqual(await take(messages, 1), ["1"], "no GAP: nothing was received before");
 });

@@ -224,9 +224,13 @@ function applyWindow(base: Uint8Array, all: Section, bytes_max: number): Uint8Ar
   const window = new Section(all.take(all.number()));
   const made = window.number();
   if (!all.is_over || made > bytes_max || window.byte() !== 0) throw new NoDiff();
-  const [added = 0, told = 0, named = 0] = [window.number(), window.number(), window.number()];
+  const [added = 0, instructions_bytes = 0, named = 0] = [
+    window.number(),
+    window.number(),
+    window.number(),
+  ];
   const data = new Section(window.take(added));
-  const instructions = new Section(window.take(told));
+  const instructions = new Section(window.take(instructions_bytes));
   const target = new Target(segment, made, data, new Section(window.take(named)));
   while (!instructions.is_over) run(target, instructions);
   if (!target.is_done || !window.is_over) throw new NoDiff();

@@ -46,9 +46,9 @@ class Bases {
   }
 
   /** Keeps only the data of these rooms. */
-  keep(isHeard: (room: string) => boolean): void {
+  keep(isOpen: (room: string) => boolean): void {
     for (const [key, { data }] of this.#bases) {
-      if (!isHeard(key.slice(key.indexOf(" ") + 1))) this.#drop(key, data);
+      if (!isOpen(key.slice(key.indexOf(" ") + 1))) this.#drop(key, data);
     }
   }
 
@@ -70,7 +70,7 @@ const SLOTS_MAX = 4_096;
 const LOST_AGAIN = 64;
 
 /** A room or a pattern that the client has subscribed to. */
-interface Heard {
+interface Subscribed {
   /** The SUB that requests whole messages again. */
   readonly sub: Uint8Array<ArrayBuffer>;
   /** Lost messages of a room since its last whole one. */
@@ -81,8 +81,8 @@ interface Heard {
 export class Unfolder {
   readonly #bytes_max: number;
   readonly #bases: Bases;
-  readonly #rooms = new Map<string, Heard>();
-  readonly #patterns = new Map<string, Heard>();
+  readonly #rooms = new Map<string, Subscribed>();
+  readonly #patterns = new Map<string, Subscribed>();
   readonly #subs = new Set<Uint8Array<ArrayBuffer>>();
 
   /** `bytes_max`: bound of the data of all rooms. */
@@ -95,33 +95,33 @@ export class Unfolder {
   sent(frame: Uint8Array<ArrayBuffer>): Uint8Array<ArrayBuffer> {
     if (frame[0] === Opcode.UNSUB) this.#end(readUnsubscribe(frame.subarray(1)).room_id);
     if (frame[0] !== Opcode.SUB) return frame;
-    const { request_id: _, after_offset: __, epoch: ___, ...asked } = readSubscribe(
+    const { request_id: _, after_offset: __, epoch: ___, ...rest } = readSubscribe(
       frame.subarray(1),
     );
     const deltas = { delta_bytes: this.#bytes_max, vcdiff: true };
-    const sub = askDeltas(encodeSub(asked), deltas);
+    const sub = askDeltas(encodeSub(rest), deltas);
     // Keeps the data: diffs from it may be under way until the Shield has read this frame.
-    this.#table(asked.room_id).set(asked.room_id, { sub, lost: new Map() });
+    this.#table(rest.room_id).set(rest.room_id, { sub, lost: new Map() });
     return askDeltas(frame, deltas);
   }
 
   #end(room: string): void {
     if (!this.#table(room).delete(room)) return;
-    this.#bases.keep((kept) => this.#heard(kept) !== undefined);
+    this.#bases.keep((kept) => this.#coveredBy(kept) !== undefined);
   }
 
-  #table(room: string): Map<string, Heard> {
+  #table(room: string): Map<string, Subscribed> {
     return room.endsWith("*") ? this.#patterns : this.#rooms;
   }
 
   /** The subscription of a room: its own, otherwise the longest pattern. */
-  #heard(room: string): Heard | undefined {
+  #coveredBy(room: string): Subscribed | undefined {
     const own = this.#rooms.get(room);
     if (own !== undefined) return own;
-    let [longest, found] = [0, undefined as Heard | undefined];
-    for (const [pattern, heard] of this.#patterns) {
+    let [longest, found] = [0, undefined as Subscribed | undefined];
+    for (const [pattern, sub] of this.#patterns) {
       if (pattern.length <= longest || !room.startsWith(pattern.slice(0, -1))) continue;
-      [longest, found] = [pattern.length, heard];
+      [longest, found] = [pattern.length, sub];
     }
     return found;
   }
@@ -187,24 +187,24 @@ export class Unfolder {
   /** The whole data of a message, which is stored; if it cannot be restored, undefined and a SUB is queued. */
   #whole(room: string, delta: Delta, data: Uint8Array): Uint8Array | undefined {
     const { slot, number, base } = delta;
-    const heard = this.#heard(room);
+    const sub = this.#coveredBy(room);
     if (base === 0) {
       // Whole messages after an UNSUB are passed on but not stored.
-      if (heard === undefined || slot >= SLOTS_MAX) return data;
-      heard.lost.delete(room);
+      if (sub === undefined || slot >= SLOTS_MAX) return data;
+      sub.lost.delete(room);
       this.#bases.set(room, slot, { number, data: data.slice() });
       return data;
     }
-    const held = heard === undefined ? undefined : this.#bases.get(room, slot);
+    const held = sub === undefined ? undefined : this.#bases.get(room, slot);
     const whole = held?.number === base ? applied(held.data, data, delta) : undefined;
     if (whole === undefined) this.#bases.delete(room, slot);
     else this.#bases.set(room, slot, { number, data: whole });
-    if (whole === undefined && heard !== undefined) this.#ask(room, heard);
+    if (whole === undefined && sub !== undefined) this.#ask(room, sub);
     return whole;
   }
 
   /** Requests whole messages, unless a request is under way. */
-  #ask(room: string, { sub, lost }: Heard): void {
+  #ask(room: string, { sub, lost }: Subscribed): void {
     const count = (lost.get(room) ?? 0) + 1;
     lost.set(room, count);
     const is_due = count >= LOST_AGAIN && Number.isInteger(Math.log2(count / LOST_AGAIN));

@@ -27,15 +27,15 @@ Deno.test("history requests Protobuf and returns messages with their exact bytes
     writeHistory({ messages: [], offset: 0, epoch: "e1", more: false }),
     new Uint8Array([0x0a, 9]),
   ];
-  const asked: unknown[] = [];
+  const questions: unknown[] = [];
   await using room = startRoom(
     () => {},
     requests((line, { command, request_id }) => {
       assert.deepEqual([command?.name, command?.content_type], [
         ...["history.get", "application/protobuf"],
       ]);
-      line.answer(request_id, answers[asked.length] as Uint8Array);
-      asked.push(readHistoryQuery(command?.data as Uint8Array));
+      line.answer(request_id, answers[questions.length] as Uint8Array);
+      questions.push(readHistoryQuery(command?.data as Uint8Array));
     }),
   );
   await using connection = await connect(quick(room.url).options);
@@ -48,7 +48,7 @@ Deno.test("history requests Protobuf and returns messages with their exact bytes
   assert.deepEqual([...page.messages[1]!.data], [...data]);
   assert.deepEqual([page.offset, page.epoch, page.more], [12, "e1", true]);
   assert.deepEqual((await history(orders)).messages, []);
-  assert.deepEqual(asked, [query, readHistoryQuery(new Uint8Array())]);
+  assert.deepEqual(questions, [query, readHistoryQuery(new Uint8Array())]);
   await assert.rejects(history(orders), refusedWith("malformed-frame"));
   await assert.rejects(history(orders, { limit: -1 }), TypeError);
 });
@@ -121,12 +121,12 @@ Deno.test("however often the connection is lost, also during a recovery, nothing
       const offset = (log.at(-1)?.offset ?? 0) + 1 + log.length % 3;
       return log[log.push({ offset, text: String(log.length) }) - 1]!;
     };
-    const serve = (asked: number, first: boolean) => {
+    const serve = (after: number, first: boolean) => {
       const { missed, live, cut } = fates.shift() ?? { missed: 0, live: 1, cut: Infinity };
       if (!first) { for (let count = 0; count < missed; count += 1) publish(); }
       if (cut < 0) return null;
       const offset = log.at(-1)?.offset ?? 0;
-      const messages = first ? [] : log.filter((entry) => entry.offset > asked);
+      const messages = first ? [] : log.filter((entry) => entry.offset > after);
       for (let count = 0; count < live; count += 1) messages.push(publish());
       return { offset, messages: messages.slice(0, cut), cut };
     };
@@ -142,13 +142,13 @@ Deno.test("however often the connection is lost, also during a recovery, nothing
     });
     await using connection = await connect(quick(room.url).options);
     using messages = connection.room(ROOM).subscribe();
-    const heard: string[] = [];
-    while (fates.length > 0 || heard.length < log.length || log.length === 0) {
+    const received: string[] = [];
+    while (fates.length > 0 || received.length < log.length || log.length === 0) {
       const { value } = await messages.next();
       assert.equal(value?.signal, undefined, value?.signal?.reason);
-      heard.push(value?.text() ?? "the end");
+      received.push(value?.text() ?? "the end");
     }
-    assert.deepEqual(heard, log.map(({ text }) => text));
+    assert.deepEqual(received, log.map(({ text }) => text));
   });
   await fc.assert(property, { numRuns: 60 });
 });

@@ -106,21 +106,21 @@ export class Place {
       return undefined;
     }
     // An ACK that confirms a reported loss is no news, if no message has arrived since.
-    const is_told = is_recovered || (is_lost && !this.#delivered);
+    const is_known = is_recovered || (is_lost && !this.#delivered);
     if (!is_recovered) {
       // From the ACK's offset on everything is new except messages already received: of the same log, or since the
       // loss.
-      const is_heard = is_lost
+      const is_repeat = is_lost
         ? followed && this.#delivered! >= offset
         : epoch === this.epoch && this.#delivered === offset;
-      if (!is_heard) this.#delivered = Number(offset) - 1;
+      if (!is_repeat) this.#delivered = Number(offset) - 1;
       // Messages that another session still delivers precede the loss.
       this.#following = new WeakSet([session]);
     }
     this.epoch = epoch;
     this.#move(is_recovered ? here!.offset : offset);
     this.recovered = asked && is_recovered;
-    return asked && !is_told ? `${reason || "reconnect"}` : undefined;
+    return asked && !is_known ? `${reason || "reconnect"}` : undefined;
   }
 
   /** Applies a GAP of the bus on this session. False: the program need not know. */

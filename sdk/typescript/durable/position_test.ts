@@ -34,7 +34,7 @@ interface Stored {
   readonly number: number;
 }
 
-type Said =
+type ServerFrame =
   | { kind: "ack"; asked: Position | undefined; offset: number; answer: object }
   | { kind: "message"; offset: number; number: number }
   | { kind: "gap"; reason: string }
@@ -43,7 +43,7 @@ type Said =
 /** A connection: the unread frames of each side. */
 class Session {
   readonly asked: ({ sub: Position | undefined } | { after: number })[] = [];
-  readonly said: Said[] = [];
+  readonly frames: ServerFrame[] = [];
   /** Whether the room is subscribed: for the bus, and for the client. */
   subscribed = false;
   accepted = false;
@@ -72,8 +72,8 @@ class Bus {
     this.#offset += step;
     const stored = { offset: this.#offset, number: this.published++ };
     this.log.push(stored);
-    for (const { subscribed, said } of sessions) {
-      if (subscribed) said.push({ kind: "message", ...stored });
+    for (const { subscribed, frames } of sessions) {
+      if (subscribed) frames.push({ kind: "message", ...stored });
     }
   }
 
@@ -96,8 +96,8 @@ class Bus {
     this.#lives.clear();
     this.#epoch++;
     this.losses++;
-    for (const { subscribed, said } of sessions) {
-      if (subscribed) said.push({ kind: "gap", reason: "epoch-changed" });
+    for (const { subscribed, frames } of sessions) {
+      if (subscribed) frames.push({ kind: "gap", reason: "epoch-changed" });
     }
   }
 
@@ -108,7 +108,7 @@ class Bus {
     if (asked && "after" in asked) {
       const behind = this.log.filter((stored) => stored.offset > asked.after);
       const page = { messages: behind.slice(0, PAGE), more: behind.length > PAGE };
-      session.said.push({ kind: "page", ...page, offset, epoch });
+      session.frames.push({ kind: "page", ...page, offset, epoch });
     } else if (asked) this.#subscribe(session, asked.sub, offset, epoch);
     return asked !== undefined;
   }
@@ -116,7 +116,7 @@ class Bus {
   #subscribe(session: Session, asked: Position | undefined, offset: number, epoch: string): void {
     session.subscribed = true;
     const ack = { kind: "ack", asked, offset } as const;
-    if (!asked) return void session.said.push({ ...ack, answer: { epoch } });
+    if (!asked) return void session.frames.push({ ...ack, answer: { epoch } });
     const after = Number(asked.offset);
     const missed = this.log.filter((stored) => stored.offset > after);
     const reason = asked.epoch !== epoch && after > (this.#lives.get(asked.epoch ?? "") ?? -1)
@@ -128,9 +128,9 @@ class Bus {
       : missed.length > RECOVERED
       ? "too-many"
       : undefined;
-    session.said.push({ ...ack, answer: { epoch, recovered: reason === undefined, reason } });
+    session.frames.push({ ...ack, answer: { epoch, recovered: reason === undefined, reason } });
     if (reason) this.losses++;
-    else session.said.push(...missed.map((stored) => ({ kind: "message", ...stored }) as const));
+    else session.frames.push(...missed.map((stored) => ({ kind: "message", ...stored }) as const));
   }
 }
 
@@ -141,12 +141,12 @@ class Client {
   present = new Session();
   next: Session | undefined;
   /** The loop's items: numbers of messages, and "gap". */
-  readonly heard: (number | "gap")[] = [];
+  readonly received: (number | "gap")[] = [];
   overflows = 0;
   #buffer: (number | "gap")[] = [];
   #full = false;
   #reading: Reading | undefined;
-  #page: (Said & { kind: "page" }) | "asked" | undefined;
+  #page: (ServerFrame & { kind: "page" }) | "asked" | undefined;
   #due = true;
 
   constructor(bus: Bus, from_start: boolean) {
@@ -188,20 +188,20 @@ class Client {
 
   /** Handles the next frame of a session. */
   arrive(session: Session): boolean {
-    const said = session.said.shift();
-    if (said?.kind === "ack") {
+    const frame = session.frames.shift();
+    if (frame?.kind === "ack") {
       session.accepted = true;
-      const told = this.place.accepted(session, said.asked, said, said.answer);
-      if (told !== undefined) this.#push("gap");
+      const lost = this.place.accepted(session, frame.asked, frame, frame.answer);
+      if (lost !== undefined) this.#push("gap");
       this.#complete(session);
-    } else if (said?.kind === "message") {
-      const counts = this.place.follows(session) && this.place.deliver(said.offset);
-      if (counts) this.#push(said.number);
-    } else if (said?.kind === "gap") {
-      if (this.place.gap(session, said.reason)) this.#push("gap");
+    } else if (frame?.kind === "message") {
+      const counts = this.place.follows(session) && this.place.deliver(frame.offset);
+      if (counts) this.#push(frame.number);
+    } else if (frame?.kind === "gap") {
+      if (this.place.gap(session, frame.reason)) this.#push("gap");
       this.#complete(session);
-    } else if (said?.kind === "page" && session === this.present) this.#take(said);
-    return said !== undefined;
+    } else if (frame?.kind === "page" && session === this.present) this.#take(frame);
+    return frame !== undefined;
   }
 
   /** Continues the history: requests a page, or delivers one message of it. */
@@ -230,11 +230,11 @@ class Client {
   take(): boolean {
     const item = this.#buffer.shift() ?? (this.#full ? "gap" : undefined);
     if (this.#buffer.length === 0 && item === "gap") this.#full = false;
-    if (item !== undefined) this.heard.push(item);
+    if (item !== undefined) this.received.push(item);
     return item !== undefined;
   }
 
-  #take(page: Said & { kind: "page" }): void {
+  #take(page: ServerFrame & { kind: "page" }): void {
     const messages = page.messages.map((stored) => ({ ...stored, id: `m${stored.number}` }));
     this.#page = page;
     this.#due = page.more;
@@ -314,15 +314,15 @@ Deno.test("in any order, without a GAP nothing is lost or repeated", () => {
       settle(client);
       bus.publish(1, client.sessions);
       settle(client);
-      const { heard } = client;
+      const { received } = client;
       outcomes.recovered += client.place.recovered ? 1 : 0;
-      outcomes[heard.includes("gap") ? "gap" : reads ? "read" : "clean"] += heard.length > 8
+      outcomes[received.includes("gap") ? "gap" : reads ? "read" : "clean"] += received.length > 8
         ? 1
         : 0;
       // The history begins with the oldest stored message.
       const is_cut = steps.some(([what]) => what === "trim" || what === "replace");
       let [next, gap] = [0, reads && is_cut];
-      for (const item of heard) {
+      for (const item of received) {
         if (item !== "gap") {
           assert.ok(item >= next, `${item} after ${next - 1}`);
           while (next < item && bus.lost.has(next)) next++;
@@ -333,7 +333,7 @@ Deno.test("in any order, without a GAP nothing is lost or repeated", () => {
       }
       assert.equal(next, bus.published);
       if (bus.losses + client.overflows === 0) {
-        assert.ok(!heard.includes("gap"), "nothing was lost");
+        assert.ok(!received.includes("gap"), "nothing was lost");
       }
     }),
     { numRuns: 3_000 },

@@ -18,8 +18,8 @@ export async function* readStream(
   { signal }: { readonly signal?: AbortSignal } = {},
 ): AsyncGenerator<Growing, void> {
   const compared = async () => (await endedOf(room, id).then((end) => end && [end])) ?? [];
-  const heard = growing(room, { compared, ...signal && { signal } });
-  for await (const one of heard) {
+  const changes = growing(room, { compared, ...signal && { signal } });
+  for await (const one of changes) {
     if (one.id !== id) continue;
     yield one;
     if (one.state !== "growing") return;
@@ -85,18 +85,18 @@ export async function* growing(
   { signal, compared }: GrowingOptions = {},
 ): AsyncGenerator<Growing, void> {
   const all = new Readings(room);
-  using heard = growingRoom(room).subscribe(signal === undefined ? {} : { signal });
-  await heard.ready;
+  using messages = growingRoom(room).subscribe(signal === undefined ? {} : { signal });
+  await messages.ready;
   yield* await all.compare();
   if (compared !== undefined) yield* await compared();
-  for await (const message of heard) {
+  for await (const message of messages) {
     if (message.signal?.kind === "GAP") {
       yield* await all.compare();
       continue;
     }
     const event = eventOf(message);
-    const said = event && await all.hear(event);
-    if (said !== undefined) yield said;
+    const change = event && await all.hear(event);
+    if (change !== undefined) yield change;
   }
 }
 
@@ -122,13 +122,13 @@ class Readings {
   /** Requests all growing messages, and the ends that were missed. */
   async compare(): Promise<Growing[]> {
     const messages = await growingList(this.#room);
-    const said: (Growing | undefined)[] = [];
+    const changes: (Growing | undefined)[] = [];
     const open = new Set(messages.map(({ id }) => id));
     for (const id of [...this.#known.keys()]) {
-      if (!open.has(id)) said.push(await this.#missed(id));
+      if (!open.has(id)) changes.push(await this.#missed(id));
     }
-    for (const { id } of messages) said.push(await this.#ask(id));
-    return said.filter((one) => one !== undefined);
+    for (const { id } of messages) changes.push(await this.#ask(id));
+    return changes.filter((one) => one !== undefined);
   }
 
   async hear(event: GrowingEvent): Promise<Growing | undefined> {

@@ -47,7 +47,7 @@ export class TextStream {
   readonly id: string;
   readonly #room: Room;
   readonly #ended = new AbortController();
-  readonly #heard: Subscription;
+  readonly #events: Subscription;
   readonly #started_ms: number | undefined;
   readonly #keeping: ReturnType<typeof setInterval>;
   #seq: number;
@@ -67,10 +67,10 @@ export class TextStream {
     this.#room = room;
     this.#seq = seq;
     this.#started_ms = started_ms;
-    this.#heard = growingRoom(room).subscribe();
+    this.#events = growingRoom(room).subscribe();
     // The loop over it gets the failure.
-    this.#heard.ready.catch(() => {});
-    void this.#hear();
+    this.#events.ready.catch(() => {});
+    void this.#receive();
     this.#keeping = setInterval(() => this.#keep(), idle_ms / 3);
     // A message that cannot be aborted has ended, or is abandoned: the bus ends it.
     const abort = () => void this.abort(String(signal?.reason ?? "")).catch(() => {});
@@ -173,9 +173,9 @@ export class TextStream {
   }
 
   /** Subscribes to the end by others. Without the grant for that, the refusal of the next piece shows it. */
-  async #hear(): Promise<void> {
+  async #receive(): Promise<void> {
     try {
-      for await (const message of this.#heard) {
+      for await (const message of this.#events) {
         const event = eventOf(message);
         if (event?.op !== "end" || event.id !== this.id || !this.#isOwn(event)) continue;
         this.#end ??= event;
@@ -190,7 +190,7 @@ export class TextStream {
 
   #close(why: unknown): void {
     clearInterval(this.#keeping);
-    this.#heard.close();
+    this.#events.close();
     this.#is_closed = true;
     this.#waiting = "";
     this.#ended.abort(why);

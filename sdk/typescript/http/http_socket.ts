@@ -124,9 +124,9 @@ const POLLED = new Map<string, number>();
 /** The frame in an event's data; the text itself if it has none. */
 function frameOf(data: string): ArrayBuffer | string {
   try {
-    const said: unknown = JSON.parse(data);
-    if (typeof said !== "string") return data;
-    return Uint8Array.from(atob(said), (unit) => unit.charCodeAt(0)).buffer;
+    const parsed: unknown = JSON.parse(data);
+    if (typeof parsed !== "string") return data;
+    return Uint8Array.from(atob(parsed), (unit) => unit.charCodeAt(0)).buffer;
   } catch {
     return data;
   }
@@ -242,7 +242,7 @@ export class HttpSocket implements SocketLike {
     for (;;) {
       const { done, value } = await reader.read();
       if (done) return;
-      for (const event of this.#parser.read(value)) this.#hear(event);
+      for (const event of this.#parser.read(value)) this.#receive(event);
     }
   }
 
@@ -257,16 +257,16 @@ export class HttpSocket implements SocketLike {
     });
   }
 
-  #hear({ name, data }: ServerEvent): void {
+  #receive({ name, data }: ServerEvent): void {
     if (this.#is_over) return;
     if (name === "message") return this.onmessage?.({ data: frameOf(data) });
-    const said = JSON.parse(data);
+    const parsed = JSON.parse(data);
     if (name === "session") {
       clearTimeout(this.#late);
-      this.#path = String(said.path);
+      this.#path = String(parsed.path);
       this.progress = "over HTTP: its session, and no WELCOME";
       this.#sendSoon();
-    } else if (name === "closed") this.#end(Number(said.code), String(said.reason));
+    } else if (name === "closed") this.#end(Number(parsed.code), String(parsed.reason));
   }
 
   #sendSoon(): void {

@@ -5,10 +5,10 @@ import { type ArqonError, connect } from "../mod.ts";
 import { HttpSocket } from "./http_socket.ts";
 
 Deno.test("a close without an answer ends the requests", async () => {
-  const asked: string[] = [];
+  const requests: string[] = [];
   const late = Promise.withResolvers<Response>();
   const server = Deno.serve({ hostname: "127.0.0.1", port: 0, onListen() {} }, ({ method }) => {
-    asked.push(method);
+    requests.push(method);
     if (method === "POST") return late.promise;
     const stream = new ReadableStream<string>({
       start: (out) => out.enqueue('event: session\ndata: {"path":"/x"}\n\ndata: "AA=="\n\n'),
@@ -20,7 +20,7 @@ Deno.test("a close without an answer ends the requests", async () => {
   const closed = new Promise<{ code: number }>((resolve) => socket.onclose = resolve);
   socket.close();
   assert.equal((await closed).code, 1006);
-  assert.deepEqual(asked, ["GET", "POST"]);
+  assert.deepEqual(requests, ["GET", "POST"]);
   // A server that owes an answer does not end.
   late.resolve(new Response());
   await server.shutdown();

@@ -19,8 +19,8 @@ Deno.test("a page reports a network and visibility until it is stopped", () => {
   const { window, navigator, document, scope } = page();
   const events = browserEvents(scope);
   assert.ok(events !== undefined);
-  const heard: string[] = [];
-  const stop = events.listen((event) => heard.push(event));
+  const received: string[] = [];
+  const stop = events.listen((event) => received.push(event));
   const look = (visibilityState: string) => {
     document.visibilityState = visibilityState;
     document.dispatchEvent(new Event("visibilitychange"));
@@ -32,20 +32,20 @@ Deno.test("a page reports a network and visibility until it is stopped", () => {
   navigator.onLine = true;
   window.dispatchEvent(new Event("online"));
   look("visible");
-  assert.deepEqual(heard, ["online", "visible"]);
+  assert.deepEqual(received, ["online", "visible"]);
   stop();
   window.dispatchEvent(new Event("online"));
   look("visible");
-  assert.deepEqual([heard.length, events.online], [2, true]);
+  assert.deepEqual([received.length, events.online], [2, true]);
 });
 
 Deno.test("a worker has no visibility, and Deno and Node have no events", () => {
   const { window, scope } = page();
   const { document: _, ...worker } = scope;
-  const heard: string[] = [];
-  browserEvents(worker)?.listen((event) => heard.push(event));
+  const received: string[] = [];
+  browserEvents(worker)?.listen((event) => received.push(event));
   window.dispatchEvent(new Event("online"));
-  assert.deepEqual(heard, ["online"]);
+  assert.deepEqual(received, ["online"]);
   assert.equal(browserEvents({ ...scope, navigator: {} }), undefined);
   assert.equal(browserEvents({ navigator: { onLine: true } }), undefined);
   assert.equal(browserEvents(), undefined);

@@ -47,7 +47,7 @@ class PatternPositions {
   }
 
   /** Records a message. Without an epoch its offset is no position. */
-  heard(room: string, offset: Uint64): void {
+  note(room: string, offset: Uint64): void {
     if (this.#epoch === "" || !Number.isSafeInteger(offset)) return;
     this.#places.delete(room);
     this.#places.set(room, { offset: Number(offset), epoch: this.#epoch });
@@ -100,7 +100,7 @@ class PatternPositions {
         reason: typeof reason === "string" && reason !== "" ? reason : "reconnect",
       });
       this.forget(room);
-      if (typeof offset === "number") this.heard(room, offset);
+      if (typeof offset === "number") this.note(room, offset);
     }
     return lost;
   }
@@ -115,7 +115,7 @@ const FRAME_BYTES = 262_144;
 type Frame = Uint8Array<ArrayBuffer>;
 
 /** A pattern that the client receives on one session. */
-interface Heard {
+interface Followed {
   readonly positions: PatternPositions;
   /** True when a SUB was accepted on this session: earlier messages belong to an ended one. */
   stands: boolean;
@@ -126,7 +126,7 @@ interface Sub {
   readonly room: string;
   /** The client's frame, of a pattern. */
   readonly frame: Frame;
-  readonly heard: Heard | undefined;
+  readonly followed: Followed | undefined;
   readonly count: number;
 }
 
@@ -152,7 +152,7 @@ export class PositionMemory {
 /** The patterns of one session. */
 export class PositionKeeper {
   readonly #memory: PositionMemory;
-  readonly #heard = new Map<string, Heard>();
+  readonly #patterns = new Map<string, Followed>();
   readonly #subs = new Map<Uint64, Sub>();
   #frame_bytes = FRAME_BYTES;
 
@@ -163,7 +163,7 @@ export class PositionKeeper {
 
   /** The positions of a pattern in this session. */
   positionsOf(pattern: string): PatternPositions | undefined {
-    return this.#heard.get(pattern)?.positions;
+    return this.#patterns.get(pattern)?.positions;
   }
 
   /** Ends the session for the client: the next one begins at its positions. */
@@ -171,7 +171,7 @@ export class PositionKeeper {
     const { living, left } = this.#memory;
     if (!living.delete(this)) return;
     const others = [...living];
-    for (const [pattern, { positions }] of this.#heard) {
+    for (const [pattern, { positions }] of this.#patterns) {
       if (others.every((other) => other.positionsOf(pattern) === undefined)) {
         left.set(pattern, positions);
       }
@@ -184,25 +184,25 @@ export class PositionKeeper {
       const { room_id } = readUnsubscribe(frame.subarray(1));
       this.#memory.own.delete(room_id);
       this.#memory.left.delete(room_id);
-      this.#heard.delete(room_id);
+      this.#patterns.delete(room_id);
     }
     if (frame[0] !== Opcode.SUB) return frame;
     const { room_id: room, request_id } = readSubscribe(frame.subarray(1));
     if (room.endsWith("*")) return this.#ask(room, request_id, frame);
     this.#memory.own.add(room);
-    this.#subs.set(request_id, { room, frame, heard: undefined, count: 0 });
+    this.#subs.set(request_id, { room, frame, followed: undefined, count: 0 });
     return frame;
   }
 
   #ask(pattern: string, request_id: Uint64, frame: Frame): Frame {
-    const heard = this.#heard.get(pattern) ??
+    const followed = this.#patterns.get(pattern) ??
       { positions: this.#memory.positionsOf(pattern), stands: false };
-    this.#heard.set(pattern, heard);
+    this.#patterns.set(pattern, followed);
     // A SUB that is already active continues.
-    const { json, count } = heard.stands
+    const { json, count } = followed.stands
       ? new PatternPositions().asked(new Set(), 0)
-      : heard.positions.asked(this.#memory.own, this.#frame_bytes);
-    this.#subs.set(request_id, { room: pattern, frame, heard, count });
+      : followed.positions.asked(this.#memory.own, this.#frame_bytes);
+    this.#subs.set(request_id, { room: pattern, frame, followed, count });
     return withPositions(frame, json);
   }
 
@@ -232,18 +232,18 @@ export class PositionKeeper {
     const { request_id, code, reason } = ack;
     const sub = this.#subs.get(request_id);
     this.#subs.delete(request_id);
-    const { room, heard, count } = sub ?? { room: "", count: 0 };
-    if (heard === undefined) {
+    const { room, followed, count } = sub ?? { room: "", count: 0 };
+    if (followed === undefined) {
       if (code !== 0) this.#memory.own.delete(room);
       return { frames: [frame] };
     }
     if (reason === "too-many-rooms" && count > 0) {
-      heard.positions.refused(count);
+      followed.positions.refused(count);
       return { frames: [], back: [this.#ask(room, request_id, sub!.frame)] };
     }
     if (code !== 0) return { frames: [frame] };
-    heard.stands = true;
-    const lost = heard.positions.answered(jsonOf(ack)).map(({ room, reason }) =>
+    followed.stands = true;
+    const lost = followed.positions.answered(jsonOf(ack)).map(({ room, reason }) =>
       encodeMsg(writeEnvelope({ room_id: room, signal: gapSignal(room, reason) }))
     );
     // In the SDK a position belongs to a room, so the pattern's ACK has none.
@@ -265,10 +265,10 @@ export class PositionKeeper {
     }
     const ends = is_signal && sender === "" && offset === 0 && endsPosition(envelope);
     if (offset === 0 && !ends || isCompanion(room)) return;
-    for (const [pattern, { positions, stands }] of this.#heard) {
+    for (const [pattern, { positions, stands }] of this.#patterns) {
       if (!stands || !room.startsWith(pattern.slice(0, -1))) continue;
       if (ends) positions.forget(room);
-      else positions.heard(room, offset);
+      else positions.note(room, offset);
     }
   }
 }

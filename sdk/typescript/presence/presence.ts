@@ -217,9 +217,9 @@ export class Presence {
    * one item and misses none, also over reconnects. Ends with the subscription.
    */
   changes(): AsyncIterableIterator<PresenceChanges, undefined> {
-    const told = new Map<string, Member>();
+    const known = new Map<string, Member>();
     const different = new Set(this.#table.members.keys());
-    const feed = new Pull(() => this.#take(told, different), () => {
+    const feed = new Pull(() => this.#take(known, different), () => {
       stop();
       this.#feeds.delete(feed);
     });
@@ -243,16 +243,16 @@ export class Presence {
    * The changes since the members in `told`; undefined without changes. A loop keeps no queue, only these two
    * collections, so that the number of members bounds a slow loop.
    */
-  #take(told: Map<string, Member>, different: Set<string>): PresenceChanges | undefined {
+  #take(known: Map<string, Member>, different: Set<string>): PresenceChanges | undefined {
     const joined: Member[] = [], updated: Member[] = [], left: Member[] = [];
     for (const id of different) {
-      const before = told.get(id);
+      const before = known.get(id);
       const now = this.#table.members.get(id);
       if (!now) {
-        told.delete(id);
+        known.delete(id);
         if (before) left.push(before);
       } else if (!before || !isSame(before, now)) {
-        told.set(id, now);
+        known.set(id, now);
         (!before ? joined : updated).push(now);
       }
     }

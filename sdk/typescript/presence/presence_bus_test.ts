@@ -100,10 +100,10 @@ async function ban(bus: TestBus): Promise<void> {
   await using boss = await open(bus, "boss", "service");
   await using bob = await open(bus, "bob");
   const room = boss.room("p-5");
-  const heard: PresenceSubscription = bob.room("p-5").subscribe({ presence: true });
-  await heard.ready;
+  const messages: PresenceSubscription = bob.room("p-5").subscribe({ presence: true });
+  await messages.ready;
   await room.ban("bob", { scope: "room", reason: "spam" });
-  assert.deepEqual((await last(heard)).signal?.kind, "BAN");
+  assert.deepEqual((await last(messages)).signal?.kind, "BAN");
   const refused = bob.room("p-5").subscribe();
   await assert.rejects(refused.next(), refusedWith("room-banned"));
   await room.unban("bob", { scope: "room" });

@@ -39,11 +39,11 @@ Deno.test("changes end with the subscription: after undelivered ones, with its e
   const table = new MemberTable();
   const presence = new Presence(table);
   table.begin(answer([member("a")]));
-  const told = presence.changes();
+  const changes = presence.changes();
   presence.end(new ArqonError("banned"));
-  assert.deepEqual((await nextIds(told)).joined, ["a"]);
-  await assert.rejects(told.next(), { reason: "banned" });
-  assert.equal((await told.next()).done, true);
+  assert.deepEqual((await nextIds(changes)).joined, ["a"]);
+  await assert.rejects(changes.next(), { reason: "banned" });
+  assert.equal((await changes.next()).done, true);
   const later = presence.changes();
   assert.deepEqual((await nextIds(later)).joined, ["a"]);
   await assert.rejects(later.next(), { reason: "banned" });

@@ -16,15 +16,15 @@ export interface Answered {
 
 /** The wait that a response requests, in ms, by its problem body or its headers; 0: none. */
 function waitOf(bytes: Uint8Array, headers: Headers): number {
-  let said: unknown;
+  let wait_ms: unknown;
   try {
-    said = JSON.parse(new TextDecoder().decode(bytes)).retry_after_ms;
+    wait_ms = JSON.parse(new TextDecoder().decode(bytes)).retry_after_ms;
   } catch {
     // This is not a problem body: the header counts.
   }
   // A date in the header is by the server's clock, so it is compared with the response's `Date`.
   const now_ms = Date.parse(`${headers.get("date")}`) || Date.now();
-  return boundedWait(said) || retryAfterOf(headers.get("retry-after"), now_ms);
+  return boundedWait(wait_ms) || retryAfterOf(headers.get("retry-after"), now_ms);
 }
 
 /** The whole body of a response. Rejects if it is larger than any file of a log, and with the signal. */

@@ -162,8 +162,8 @@ export async function callRoom<Answer>(
 ): Promise<Called<Answer>> {
   const { call_id = crypto.randomUUID(), ...others } = options;
   const given = data instanceof Uint8Array ? { base64: base64Of(data) } : data;
-  const asked = given === undefined ? { command } : { command, data: given as JsonInput };
-  const result = await room.command("room.call", asked, { ...others, command_id: call_id });
+  const call = given === undefined ? { command } : { command, data: given as JsonInput };
+  const result = await room.command("room.call", call, { ...others, command_id: call_id });
   return result.json() as Called<Answer>;
 }
 

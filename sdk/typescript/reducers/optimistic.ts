@@ -241,12 +241,12 @@ class Optimistic<Known extends Calls | RoomTypes> implements OptimisticRoom<Know
     const [data, options = {}] = given;
     const { user = "", role = "user", claims = {} } = this.#options;
     const id = options.call_id ?? crypto.randomUUID();
-    const asked: Omit<GuessedCall, "offset"> = {
+    const call: Omit<GuessedCall, "offset"> = {
       ...{ command, data: bytesOf(data), id, user, role, claims, room: this.#room.id },
       ...{ now_ms: Date.now(), random: randomNumbers() },
     };
     const { number, changes } = this.#rebase.call((values) =>
-      guess(this.#module, { ...asked, offset: this.#rebase.version + 1 }, values)
+      guess(this.#module, { ...call, offset: this.#rebase.version + 1 }, values)
     );
     this.#tell(changes);
     let confirmed: { readonly entry: number } | "nothing" = "nothing";

@@ -1,33 +1,33 @@
 /** Values from pages and messages: always a consistent state, in any order of arrival, or none. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { compareKeys, type ValuesPage, type ValuesTold, ValuesView } from "./watched_values.ts";
+import { compareKeys, type ValuesMessage, type ValuesPage, ValuesView } from "./watched_values.ts";
 
 type Change = readonly [key: string, value: string | null];
 
 /** A room that changes one key at a time, with one message for each change. */
 class Room {
   readonly states: ReadonlyMap<string, string>[] = [new Map()];
-  readonly told: ValuesTold[] = [];
+  readonly messages: ValuesMessage[] = [];
   /** The last published entry. */
   version = 0;
 
   change(changes: readonly Change[], parts: number): void {
     const after = this.version;
     const values = new Map(this.states.at(-1));
-    const said = changes.map(([key, value], at) => {
+    const entries = changes.map(([key, value], at) => {
       if (value === null) values.delete(key);
       else values.set(key, value);
       this.states.push(new Map(values));
       return [after + at + 1, key, value] as const;
     });
     this.version = after + changes.length;
-    const size = Math.ceil(said.length / parts);
-    const all = Array.from({ length: parts }, (_, at) => said.slice(at * size, (at + 1) * size));
+    const size = Math.ceil(entries.length / parts);
+    const all = Array.from({ length: parts }, (_, at) => entries.slice(at * size, (at + 1) * size));
     for (const [at, some] of all.entries()) {
       const about = { scope: "s", after, to: this.version, changes: some };
       const more = at < parts - 1 ? { more: true } : {};
-      this.told.push(parts === 1 ? about : { ...about, part: at + 1, ...more });
+      this.messages.push(parts === 1 ? about : { ...about, part: at + 1, ...more });
     }
   }
 
@@ -59,17 +59,17 @@ Deno.test("values are always of one entry, finally of the last one", () => {
     fc.property(fc.array(step, { maxLength: 60 }), fc.array(fc.nat(2)), (steps, parts) => {
       const room = new Room();
       const view = new ValuesView("");
-      let heard = 0;
+      let received = 0;
       let after: string | undefined;
       const begin = () => {
         view.begin();
         after = "";
       };
       const hear = () => {
-        const told = room.told[heard];
-        if (told === undefined) return;
-        heard++;
-        if (view.hear(told) === "again") begin();
+        const message = room.messages[received];
+        if (message === undefined) return;
+        received++;
+        if (view.hear(message) === "again") begin();
       };
       const read = () => {
         if (after === undefined) return view.version !== undefined;
@@ -88,12 +88,12 @@ Deno.test("values are always of one entry, finally of the last one", () => {
         if (kind === "change") room.change(changes as Change[], 1 + (parts[index] ?? 0));
         else if (kind === "hear") hear();
         else if (kind === "page") read();
-        else heard = Math.min(room.told.length, heard + 1);
+        else received = Math.min(room.messages.length, received + 1);
         check();
       }
       // A reconnect with a gap, as the bus reports it.
       begin();
-      while (!read() || heard < room.told.length) {
+      while (!read() || received < room.messages.length) {
         hear();
         check();
       }
@@ -110,16 +110,21 @@ Deno.test("bytes stay bytes, another scope and an earlier page restart, a prefix
   const values = [["p1", { base64: "AP8=" }], ["p2", "x"]] as const;
   assert.equal(view.page({ scope: "s", version: 5, values }), "whole");
   assert.deepEqual(view.values.get("p1"), new Uint8Array([0, 255]));
-  const told = { scope: "s", after: 5, to: 6, changes: [[6, "q", "1"], [6, "p2", null]] } as const;
-  assert.deepEqual(view.hear(told), new Map([["p2", undefined]]));
-  assert.deepEqual(view.hear(told), new Map(), "once");
-  assert.equal(view.hear({ ...told, scope: "t", to: 7 }), "again");
-  assert.equal(view.hear({ ...told, after: 8, to: 9 }), "again");
+  const message = {
+    scope: "s",
+    after: 5,
+    to: 6,
+    changes: [[6, "q", "1"], [6, "p2", null]],
+  } as const;
+  assert.deepEqual(view.hear(message), new Map([["p2", undefined]]));
+  assert.deepEqual(view.hear(message), new Map(), "once");
+  assert.equal(view.hear({ ...message, scope: "t", to: 7 }), "again");
+  assert.equal(view.hear({ ...message, after: 8, to: 9 }), "again");
   view.begin();
   assert.equal(view.page({ scope: "s", version: 5, values }), "again");
   assert.deepEqual([...view.values.keys()], ["p1"], "what was there stays");
   view.begin();
-  assert.equal(view.page({ scope: "s", version: 8, values }), "again", "9 was told already");
+  assert.equal(view.page({ scope: "s", version: 8, values }), "again", "9 was received already");
 });
 
 Deno.test("a room whose entries restart is read again", () => {
@@ -134,12 +139,12 @@ Deno.test("a room whose entries restart is read again", () => {
   const page = { scope: "t", version: 1, values: [["total", "1"]] } as const;
   assert.equal(view.page(page), "whole");
   assert.deepEqual([view.version, view.values.get("total")], [1, "1"]);
-  const told = { scope: "t", after: 1, to: 2, changes: [[2, "total", "2"]] } as const;
-  assert.deepEqual(view.hear(told), new Map([["total", "2"]]));
+  const message = { scope: "t", after: 1, to: 2, changes: [[2, "total", "2"]] } as const;
+  assert.deepEqual(view.hear(message), new Map([["total", "2"]]));
   view.begin();
-  assert.equal(view.page(page), "again", "2 was told already");
+  assert.equal(view.page(page), "again", "2 was received already");
   // A first message about new entries is no reason to wait for the earlier number.
-  assert.equal(view.hear({ ...told, scope: "u", after: 0, to: 1 }).constructor, Map);
+  assert.equal(view.hear({ ...message, scope: "u", after: 0, to: 1 }).constructor, Map);
   view.begin();
   assert.equal(view.page({ ...page, scope: "u" }), "whole");
 });

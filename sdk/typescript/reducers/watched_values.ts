@@ -26,7 +26,7 @@ export interface ValuesPage {
 }
 
 /** A message of `ROOM~values`. */
-export interface ValuesTold {
+export interface ValuesMessage {
   readonly scope: string;
   readonly after: number;
   readonly to: number;
@@ -83,11 +83,11 @@ export class ValuesView {
   values: Map<string, ReducedValue> = new Map();
   #scope = "";
   /** The highest entry of a message, and the scope of the last one. */
-  #heard = { scope: "", entry: 0 };
-  #parts: ValuesTold | undefined;
+  #received = { scope: "", entry: 0 };
+  #parts: ValuesMessage | undefined;
   /** Undefined: no pages are being read. */
   #pages: ValuesPage[] | undefined;
-  #waiting: ValuesTold[] = [];
+  #waiting: ValuesMessage[] = [];
   #waiting_changes = 0;
 
   constructor(prefix: string) {
@@ -120,18 +120,18 @@ export class ValuesView {
     if (this.#waiting_changes > WAITING_MAX) return "again";
     const read = new Map<string, ReducedValue>();
     for (const page of pages) for (const [key, value] of page.values) read.set(key, valueOf(value));
-    for (const told of this.#waiting) {
-      if (told.to <= version) continue;
-      if (told.after > version || told.scope !== pages[0]?.scope) return "again";
+    for (const message of this.#waiting) {
+      if (message.to <= version) continue;
+      if (message.after > version || message.scope !== pages[0]?.scope) return "again";
       // A newer page already contains them, and changes up to its version lead to the same values.
-      put(read, this.#changes(told, 0));
-      version = told.to;
+      put(read, this.#changes(message, 0));
+      version = message.to;
     }
     if (version < target) return "wait";
     // Earlier messages may be about later entries than a previous owner knows.
     const { scope } = pages[0]!;
-    const is_known = scope === this.#scope || scope === this.#heard.scope;
-    if (is_known && version < this.#heard.entry) return "again";
+    const is_known = scope === this.#scope || scope === this.#received.scope;
+    if (is_known && version < this.#received.entry) return "again";
     this.#scope = scope;
     this.version = version;
     this.values = read;
@@ -141,28 +141,30 @@ export class ValuesView {
   }
 
   /** Applies a message. Returns the changes, or "again" if it cannot be applied. */
-  hear(part: ValuesTold): ValueChanges | "again" {
-    const told = this.#whole(part);
-    if (told === undefined) return new Map();
-    const { scope, to } = told;
-    const before = scope === this.#heard.scope ? this.#heard.entry : 0;
-    this.#heard = { scope, entry: Math.max(before, to) };
+  hear(part: ValuesMessage): ValueChanges | "again" {
+    const message = this.#whole(part);
+    if (message === undefined) return new Map();
+    const { scope, to } = message;
+    const before = scope === this.#received.scope ? this.#received.entry : 0;
+    this.#received = { scope, entry: Math.max(before, to) };
     if (this.#pages !== undefined) {
-      this.#waiting_changes += told.changes.length;
-      if (this.#waiting_changes <= WAITING_MAX) this.#waiting.push(told);
+      this.#waiting_changes += message.changes.length;
+      if (this.#waiting_changes <= WAITING_MAX) this.#waiting.push(message);
       return new Map();
     }
     const version = this.version ?? 0;
-    if (told.to > version && told.after > version || told.scope !== this.#scope) return "again";
-    if (told.to <= version) return new Map();
-    const changes = this.#changes(told, version);
+    if (message.to > version && message.after > version || message.scope !== this.#scope) {
+      return "again";
+    }
+    if (message.to <= version) return new Map();
+    const changes = this.#changes(message, version);
     put(this.values, changes);
-    this.version = told.to;
+    this.version = message.to;
     return changes;
   }
 
   /** The changes of a message below the prefix after a version. */
-  #changes({ changes }: ValuesTold, version: number): ValueChanges {
+  #changes({ changes }: ValuesMessage, version: number): ValueChanges {
     const wanted = changes.filter(([entry, key]) => entry > version && key.startsWith(this.prefix));
     return new Map(
       wanted.map(([, key, value]) => [key, value === null ? undefined : valueOf(value)]),
@@ -173,18 +175,18 @@ export class ValuesView {
    * The whole message if this is its last part; undefined: parts are missing. A message without its first parts is
    * dropped.
    */
-  #whole(part: ValuesTold): ValuesTold | undefined {
+  #whole(part: ValuesMessage): ValuesMessage | undefined {
     const before = this.#parts;
     this.#parts = undefined;
     const { part: number = 1, more, after, to } = part;
-    let told = part;
+    let message = part;
     if (number > 1) {
       const follows = before?.after === after && before.to === to && before.part === number - 1;
       if (!follows) return more ? undefined : { ...part, after: to, changes: [] };
-      told = { ...part, changes: [...before.changes, ...part.changes] };
+      message = { ...part, changes: [...before.changes, ...part.changes] };
     }
-    if (!more) return told;
-    this.#parts = told;
+    if (!more) return message;
+    this.#parts = message;
     return undefined;
   }
 }
@@ -234,7 +236,7 @@ export class WatchedValues<
   #is_again = false;
   #failure: unknown;
   /** The version that was reported last. */
-  #told: number | undefined;
+  #reported: number | undefined;
 
   /** Made by `reduced(room).state.watch`. */
   constructor(room: Room, prefix: string, { signal }: WatchOptions) {
@@ -302,7 +304,7 @@ export class WatchedValues<
       this.#over.signal.addEventListener("abort", () => subscription.close());
       await subscription.ready;
       this.#read();
-      for await (const message of subscription) this.#hear(message);
+      for await (const message of subscription) this.#receive(message);
       if (this.#failure !== undefined) throw this.#failure;
     } catch (error) {
       if (this.#over.signal.aborted && this.#failure === undefined) return;
@@ -316,7 +318,7 @@ export class WatchedValues<
     }
   }
 
-  #hear(message: Message): void {
+  #receive(message: Message): void {
     const { signal, type, sender } = message;
     if (signal?.kind === "GAP") return this.#read();
     if (type !== "values" || sender !== "") return;
@@ -327,8 +329,8 @@ export class WatchedValues<
 
   #tell(changes: ValueChanges): void {
     const { version } = this;
-    if (changes.size === 0 && version === this.#told) return;
-    this.#told = version;
+    if (changes.size === 0 && version === this.#reported) return;
+    this.#reported = version;
     for (const listener of [...this.#listeners]) {
       try {
         listener({ version, changes });
@@ -372,8 +374,8 @@ export class WatchedValues<
     this.#view.begin();
     let outcome: PageOutcome = "more";
     for (let after = ""; outcome === "more" && !over.aborted;) {
-      const asked = { ...(prefix && { prefix }), ...(after && { after }) };
-      const ask = () => this.#room.command("room.values", asked, { signal: over });
+      const query = { ...(prefix && { prefix }), ...(after && { after }) };
+      const ask = () => this.#room.command("room.values", query, { signal: over });
       const page = (await patiently(ask, Infinity, over)).json() as ValuesPage;
       outcome = this.#view.page(page);
       after = page.next ?? "";

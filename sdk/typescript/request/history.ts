@@ -37,8 +37,10 @@ export async function history(
   query: HistoryOptions = {},
   options: CommandOptions = {},
 ): Promise<RoomHistory> {
-  const asked = { ...options, content_type: "application/protobuf" };
-  return historyOf((await room.command("history.get", writeHistoryQuery(query), asked)).bytes);
+  const request_options = { ...options, content_type: "application/protobuf" };
+  return historyOf(
+    (await room.command("history.get", writeHistoryQuery(query), request_options)).bytes,
+  );
 }
 
 /** Reads an answer in Protobuf form. Throws `malformed-frame`. */

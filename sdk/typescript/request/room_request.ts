@@ -155,6 +155,6 @@ export async function ask<Answer>(
   data: Readonly<Record<string, JsonInput | undefined>>,
   options: CommandOptions,
 ): Promise<Answer> {
-  const asked = { ...options, content_type: "application/json" };
-  return (await room.command(name, data as Data, asked)).json() as Answer;
+  const request_options = { ...options, content_type: "application/json" };
+  return (await room.command(name, data as Data, request_options)).json() as Answer;
 }

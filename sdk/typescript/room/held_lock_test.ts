@@ -13,16 +13,21 @@ type Answer = "ok" | ArqonError;
 
 function bench(...answers: Answer[]) {
   const state = { elapsed_ms: 0 };
-  const asked: LockOptions[] = [];
+  const requests: LockOptions[] = [];
   const unlocked: unknown[] = [];
   const last = Promise.withResolvers<void>();
   const room: LockRoom = {
     lock(options) {
-      asked.push(options);
+      requests.push(options);
       const answer = answers.shift() ?? "ok";
       if (answers.length === 0) last.resolve();
       if (answer !== "ok") return Promise.reject(answer);
-      return Promise.resolve({ version: 1, epoch: "e", fence: 7, until_ms: 1_000 + asked.length });
+      return Promise.resolve({
+        version: 1,
+        epoch: "e",
+        fence: 7,
+        until_ms: 1_000 + requests.length,
+      });
     },
     unlock(fence) {
       unlocked.push(fence);
@@ -35,7 +40,7 @@ function bench(...answers: Answer[]) {
   const keeping = { elapsed, random: () => 0.5, signal: life.signal, renewals };
   const hold = (options: HoldLockOptions = {}) =>
     keepLock(room, { ttl_ms: TTL_MS, ...options }, keeping);
-  return { state, asked, unlocked, room, life, keeping, hold, last: last.promise };
+  return { state, requests, unlocked, room, life, keeping, hold, last: last.promise };
 }
 
 const lost = (signal: AbortSignal): Promise<ArqonError> => {
@@ -49,14 +54,14 @@ Deno.test(
   "it is renewed with its fence until it is released, and then unlocked once",
   CLEAN,
   async () => {
-    const { asked, unlocked, hold, last } = bench("ok", "ok", "ok");
+    const { requests, unlocked, hold, last } = bench("ok", "ok", "ok");
     const lock = await hold();
     assert.deepEqual([lock.fence, lock.until_ms], [7, 1_001]);
     await last;
     await Promise.all([lock.release(), lock.release(), lock[Symbol.asyncDispose]()]);
     assert.deepEqual([unlocked, lock.signal.aborted], [[7], false]);
     assert.equal(lock.until_ms, 1_003);
-    const [first, second] = asked;
+    const [first, second] = requests;
     assert.deepEqual([first?.ttl_ms, first?.fence, second?.ttl_ms, second?.fence], [
       30,
       undefined,
@@ -72,12 +77,12 @@ Deno.test(
   "when its connection has moved it is renewed at once, while it is held",
   CLEAN,
   async () => {
-    const { keeping, hold, asked } = bench();
+    const { keeping, hold, requests } = bench();
     const lock = await hold();
     const [moved] = keeping.renewals;
     await moved?.();
-    assert.equal(asked.at(-1)?.fence, 7);
-    assert.equal(lock.until_ms, 1_000 + asked.length);
+    assert.equal(requests.at(-1)?.fence, 7);
+    assert.equal(lock.until_ms, 1_000 + requests.length);
     await lock.release();
     assert.equal(keeping.renewals.size, 0);
   },
@@ -96,9 +101,9 @@ Deno.test(
   CLEAN,
   async () => {
     const locked = new ArqonError("locked", "bob", { retry_after_ms: 5 });
-    const { hold, asked } = bench(locked, locked, locked, "ok");
+    const { hold, requests } = bench(locked, locked, locked, "ok");
     const lock = await hold({ wait_ms: 60_000 });
-    const ids = asked.slice(0, 4).map(({ command_id }) => command_id);
+    const ids = requests.slice(0, 4).map(({ command_id }) => command_id);
     assert.deepEqual([lock.fence, new Set(ids).size], [7, 4]);
     await lock.release();
   },
@@ -108,14 +113,14 @@ Deno.test(
   "after the wait the refusal is the last one, which names the holder: 'locked'",
   CLEAN,
   async () => {
-    const { state, hold, room, asked } = bench();
+    const { state, hold, room, requests } = bench();
     room.lock = (options) => {
-      asked.push(options);
+      requests.push(options);
       state.elapsed_ms += 40;
-      return Promise.reject(new ArqonError("locked", `holder ${asked.length}`));
+      return Promise.reject(new ArqonError("locked", `holder ${requests.length}`));
     };
     await assert.rejects(hold({ wait_ms: 100 }), /locked by holder 3/);
-    assert.equal(asked.length, 3);
+    assert.equal(requests.length, 3);
     // Other errors are not about another holder's lock.
     room.lock = () => Promise.reject(new ArqonError("not-granted", "x"));
     await assert.rejects(hold({ wait_ms: 60_000 }), { reason: "not-granted" });
@@ -152,14 +157,14 @@ Deno.test("a refused renewal is the loss, with its reason", CLEAN, async () => {
 
 Deno.test("temporary failures are retried while the lease lasts", CLEAN, async () => {
   const passing = ["connection-lost", "brain-unavailable", "answer-timeout"] as const;
-  const { hold, last, asked } = bench(
+  const { hold, last, requests } = bench(
     "ok",
     ...passing.map((reason) => new ArqonError(reason)),
     "ok",
   );
   const lock = await hold();
   await last;
-  assert.deepEqual([asked.length, lock.signal.aborted], [5, false]);
+  assert.deepEqual([requests.length, lock.signal.aborted], [5, false]);
   await lock.release();
 });
 

@@ -28,18 +28,18 @@ async function withAnswers(
   answers: readonly object[],
   work: (room: Room, connection: Connection) => Promise<void>,
 ): Promise<Asked[]> {
-  const asked: Asked[] = [];
+  const requests: Asked[] = [];
   await using peer = startPeer({
     hear(line, operation) {
       if (operation.kind !== "publish") return;
       const { command } = plainEnvelope(operation.envelope);
       assert.ok(command !== undefined);
-      line.accept(operation.envelope, answers[asked.push(askedOf(command)) - 1]);
+      line.accept(operation.envelope, answers[requests.push(askedOf(command)) - 1]);
     },
   });
   await using connection = await connect(quick(peer.url).options);
   await work(connection.room("lobby"), connection);
-  return asked;
+  return requests;
 }
 
 const AT = { version: 4, epoch: "17" };

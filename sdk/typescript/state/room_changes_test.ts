@@ -16,9 +16,9 @@ const event = (version: number): RoomEvent => ({
 
 function envelope(version: number): PlainEnvelope {
   const data = new TextEncoder().encode(JSON.stringify(event(version)));
-  const told = { type: "ROOM_UPDATE", data, content_type: "application/json", schema_id: "" };
+  const update = { type: "ROOM_UPDATE", data, content_type: "application/json", schema_id: "" };
   const empty = readEnvelope(new Uint8Array());
-  return { ...empty, room_id: "lobby", message_id: `room:${EPOCH}:${version}`, event: told };
+  return { ...empty, room_id: "lobby", message_id: `room:${EPOCH}:${version}`, event: update };
 }
 
 /** `room.get` with `events_after`, of a room at `version`. */
@@ -37,11 +37,11 @@ function shown({ event }: PlainEnvelope): string {
 }
 
 Deno.test("only messages of a Brain are changes", () => {
-  const told = envelope(4);
-  assert.deepEqual(changeOf(told), { epoch: EPOCH, version: 4 });
-  assert.equal(changeOf({ ...told, sender_id: "backend" }), undefined);
+  const change = envelope(4);
+  assert.deepEqual(changeOf(change), { epoch: EPOCH, version: 4 });
+  assert.equal(changeOf({ ...change, sender_id: "backend" }), undefined);
   for (const message_id of ["", "room:7", "room:7:0", "room:7:x", "other:7:4"]) {
-    assert.equal(changeOf({ ...told, message_id }), undefined, message_id);
+    assert.equal(changeOf({ ...change, message_id }), undefined, message_id);
   }
 });
 
@@ -52,8 +52,8 @@ Deno.test("in any case the loop receives every change up to the last request, or
     const changes = new RoomChanges("lobby");
     let highest = 0;
     let last = 0;
-    const take = (told: readonly PlainEnvelope[]) => {
-      for (const text of told.map(shown)) {
+    const take = (taken: readonly PlainEnvelope[]) => {
+      for (const text of taken.map(shown)) {
         const [version = 0, is_whole = false] = text.startsWith("state ")
           ? [Number(text.slice(6)), true]
           : [Number(text)];

@@ -25,8 +25,9 @@ export function changeOf(
 /** Whether the change created the room, so that it is the first of its epoch. */
 function isFirst({ event }: PlainEnvelope): boolean {
   try {
-    const told: Json = JSON.parse(strictText(event?.data ?? new Uint8Array()));
-    return typeof told === "object" && told !== null && "first" in told && told.first === true;
+    const update: Json = JSON.parse(strictText(event?.data ?? new Uint8Array()));
+    return typeof update === "object" && update !== null && "first" in update &&
+      update.first === true;
   } catch {
     return false;
   }
@@ -111,8 +112,8 @@ export class RoomChanges {
     const is_news = last === undefined || last.epoch !== epoch || last.version < version;
     this.#last = { epoch, version };
     this.#is_uncertain = false;
-    const told = { version, epoch, op: "state", state, lock, by: "", at_ms: now_ms };
-    const change = changeEnvelope(this.#room, told);
+    const update = { version, epoch, op: "state", state, lock, by: "", at_ms: now_ms };
+    const change = changeEnvelope(this.#room, update);
     return [...(is_news && version > 0 ? [change] : []), ...this.#release()];
   }
 
@@ -171,7 +172,7 @@ export class StateRepair {
   #is_due = false;
   #is_running = false;
   /** True if the bus or this client has reported a loss, and no change has arrived since. */
-  #is_told = false;
+  #is_reported = false;
   /** True if a loop follows the state: it has the state before the first change. */
   #is_followed = false;
   /** True if the client may not request changes; until the next session. */
@@ -191,14 +192,14 @@ export class StateRepair {
     if (change === undefined) return false;
     this.#give(this.#changes.hear(envelope, change));
     // A request under way may return the missing changes; otherwise the next one follows.
-    if (!this.#changes.has_hole) this.#is_told = false;
+    if (!this.#changes.has_hole) this.#is_reported = false;
     else if (!this.#is_running) this.#ask();
     return true;
   }
 
   /** Records a GAP: changes may be missing. */
   doubt(): void {
-    this.#is_told = true;
+    this.#is_reported = true;
     if (this.#changes.doubt() || this.#is_followed) this.#ask();
   }
 
@@ -270,8 +271,8 @@ export class StateRepair {
     const options = { signal: over };
     const changes = this.#changes;
     if (changes.last !== undefined) {
-      const asked = { key: NO_KEY, events_after: changes.last.version };
-      const missed = changes.missed(await ask<RoomValue>(room, "room.get", asked, options));
+      const query = { key: NO_KEY, events_after: changes.last.version };
+      const missed = changes.missed(await ask<RoomValue>(room, "room.get", query, options));
       if (over.aborted) return;
       if (missed !== undefined) return this.#give(missed);
     }
@@ -282,10 +283,10 @@ export class StateRepair {
   /** Delivers the waiting changes to the loops, with a GAP for each hole. */
   #giveUp(): void {
     while (this.#changes.has_hole) {
-      if (!this.#is_told) {
+      if (!this.#is_reported) {
         this.#tell(gapMessage(this.#room.id, "changes-lost", this.#options.now()));
       }
-      this.#is_told = false;
+      this.#is_reported = false;
       this.#give(this.#changes.giveUp());
     }
   }

@@ -77,7 +77,7 @@ export class MessageStore extends Cell<MessagesView> {
         if (history > 0 && !this.get().ready) await this.more(history);
         if (life === this.#life) this.#flush({ ready: true });
       },
-      heard: (message) => this.#hear(message),
+      message: (message) => this.#receive(message),
       ended: (error) => this.#flush({ error }),
     });
     return () => {
@@ -94,7 +94,7 @@ export class MessageStore extends Cell<MessagesView> {
     return sender !== "" && (this.#options.type ?? type) === type;
   }
 
-  #hear(message: Message): void {
+  #receive(message: Message): void {
     if (!this.#isWanted(message)) return;
     const { offset, epoch } = message;
     // The history already contained it.

@@ -74,11 +74,11 @@ export class PresenceStore<Meta = Json> extends Cell<PresenceView<Meta>> {
     this.#is_busy = true;
     for (let loop = this.#loop; loop && this.#is_due; loop = this.#loop) {
       this.#is_due = false;
-      const told = (error?: ArqonError) => {
+      const show = (error?: ArqonError) => {
         if (loop === this.#loop) this.show({ error });
       };
       await Promise.all([
-        loop.update(this.#hub.meta!).then(() => told(), (error) => told(asArqonError(error))),
+        loop.update(this.#hub.meta!).then(() => show(), (error) => show(asArqonError(error))),
         sleep(this.#throttle_ms),
       ]);
     }
@@ -91,7 +91,7 @@ export class PresenceStore<Meta = Json> extends Cell<PresenceView<Meta>> {
       presence: this.#role,
       opened: (loop, bus) => {
         this.#loop = loop;
-        this.#is_due = is_member && this.#hub.meta !== this.#hub.said;
+        this.#is_due = is_member && this.#hub.meta !== this.#hub.sent;
         void this.#send();
         void this.#follow(loop, bus);
       },

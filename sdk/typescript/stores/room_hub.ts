@@ -15,7 +15,7 @@ export interface RoomListener {
   readonly presence?: "member" | "observer";
   /** Called when the room is subscribed to, and at each new subscription. */
   opened(subscription: Subscription, bus: Connection): void;
-  heard?(message: Message): void;
+  message?(message: Message): void;
   /** Called at the end: with the refusal, or undefined after a kick. */
   ended(error: ArqonError | undefined): void;
 }
@@ -41,9 +41,9 @@ export class RoomHub {
   /** This member's metadata. */
   meta: JsonInput | undefined;
   /** The metadata that the present subscription began with. */
-  said: JsonInput | undefined;
+  sent: JsonInput | undefined;
   readonly #listeners = new Set<RoomListener>();
-  readonly #told = new Set<RoomListener>();
+  readonly #opened = new Set<RoomListener>();
   #terms: string | undefined;
   #turn = 0;
   #open: OpenRoom | undefined;
@@ -66,7 +66,7 @@ export class RoomHub {
     this.#plan();
     return () => {
       this.#listeners.delete(listener);
-      this.#told.delete(listener);
+      this.#opened.delete(listener);
       this.#plan();
     };
   }
@@ -88,7 +88,7 @@ export class RoomHub {
     const before = this.#open;
     this.#terms = terms;
     this.#open = undefined;
-    this.#told.clear();
+    this.#opened.clear();
     before?.loop.close();
     const turn = ++this.#turn;
     if (terms === undefined) {
@@ -102,13 +102,13 @@ export class RoomHub {
       if (turn === this.#turn) this.#each((one) => one.ended(asArqonError(error)));
     });
     // Messages published between the two subscriptions were missed; a durable room has stored them.
-    if (is_gap) this.#hear(gapMessage(this.id, "reconnect", Date.now()));
+    if (is_gap) this.#receive(gapMessage(this.id, "reconnect", Date.now()));
   }
 
   async #follow(turn: number, terms: string, position: Position | undefined): Promise<void> {
     await this.client.use(async (bus) => {
       if (turn !== this.#turn) return;
-      this.said = this.meta;
+      this.sent = this.meta;
       const options: SubscribeOptions = {
         presence: terms !== "none",
         observer: terms === "observer",
@@ -125,22 +125,22 @@ export class RoomHub {
       }, () => {});
       for await (const message of loop) {
         if (turn !== this.#turn) return;
-        this.#hear(message);
+        this.#receive(message);
       }
       if (turn === this.#turn) this.#each((one) => one.ended(undefined));
     });
   }
 
-  #hear(message: Message): void {
-    this.#each((one) => one.heard?.(message));
+  #receive(message: Message): void {
+    this.#each((one) => one.message?.(message));
   }
 
   #tell(): void {
     const open = this.#open;
     if (!open?.is_ready) return;
     this.#each((one) => {
-      if (this.#told.has(one)) return;
-      this.#told.add(one);
+      if (this.#opened.has(one)) return;
+      this.#opened.add(one);
       one.opened(open.loop, open.bus);
     });
   }

@@ -169,7 +169,7 @@ export class StateStore extends Cell<StateView> {
   #writes: Write[] = [];
   /** Changes that arrived while the whole state is being read; undefined at other times. */
   #early: RoomEvent[] | undefined;
-  #asked = 0;
+  #reads = 0;
 
   constructor(hub: RoomHub) {
     const nothing = { is_pending: false, lock: undefined, ready: false, error: undefined };
@@ -216,7 +216,7 @@ export class StateStore extends Cell<StateView> {
         ({ connection_id } = bus.welcome);
         void this.#read(bus);
       },
-      heard: (message) => this.#hear(message),
+      message: (message) => this.#receive(message),
       ended: (error) => this.show({ error }),
     });
     // After a reconnect changes may be missing without any notice.
@@ -229,7 +229,7 @@ export class StateStore extends Cell<StateView> {
     return () => {
       leave();
       stop();
-      this.#asked += 1;
+      this.#reads += 1;
       this.#confirmed = this.#early = undefined;
     };
   }
@@ -240,25 +240,25 @@ export class StateStore extends Cell<StateView> {
   }
 
   async #read(bus: Connection): Promise<void> {
-    const asked = ++this.#asked;
+    const read = ++this.#reads;
     this.#early = [];
     try {
       const whole = await roomState(bus.room(this.#hub.id)).get();
-      if (asked !== this.#asked) return;
+      if (read !== this.#reads) return;
       const early = this.#early;
       this.#early = undefined;
       this.#replace(whole);
       for (const event of early) this.#apply(event);
       this.show({ ready: true });
     } catch (error) {
-      if (asked !== this.#asked) return;
+      if (read !== this.#reads) return;
       this.#early = undefined;
       this.show({ error: asArqonError(error) });
     }
     this.#show();
   }
 
-  #hear(message: Message): void {
+  #receive(message: Message): void {
     const { type, sender, signal } = message;
     if (signal?.kind === "GAP") return this.#renew();
     if (type !== "ROOM_UPDATE" || sender !== "") return;

@@ -11,12 +11,12 @@ import { CLEAN } from "../testing/counted.ts";
 const CONFIG = '[[rooms]]\nroom = "kept-*"\ndurable = true\n';
 
 /** A store with a subscriber, and all its views. */
-interface Heard<View> extends Disposable {
+interface Watched<View> extends Disposable {
   readonly views: View[];
   readonly last: View;
 }
 
-function hear<View>(store: Store<View>): Heard<View> {
+function hear<View>(store: Store<View>): Watched<View> {
   const views: View[] = [];
   const stop = store.subscribe((view) => void views.push(view));
   return {
@@ -33,7 +33,7 @@ async function clientFor(bus: TestBus, user: string, url = bus.url): Promise<Bus
   return createClient({ url, token, backoff: { base_ms: 20, max_ms: 20 } });
 }
 
-const ready = (heard: Heard<RoomView>) => until("ready", () => heard.last.ready);
+const ready = (watched: Watched<RoomView>) => until("ready", () => watched.last.ready);
 
 /** Nothing of the client is left: no connection, and the views are as in the beginning. */
 async function assertStopped(client: BusClient): Promise<void> {
@@ -206,7 +206,7 @@ async function outage(bus: TestBus): Promise<void> {
     using list = hear(room.messages({ history: 10 }));
     using here = hear(room.presence);
     using there = hear(bob.room("kept-outage").presence);
-    await Promise.all([values, list, here, there].map((one) => ready(one as Heard<RoomView>)));
+    await Promise.all([values, list, here, there].map((one) => ready(one as Watched<RoomView>)));
     await until("they see each other", () => here.last.others.length === 1);
     await proxy.cut();
     await until("it has noticed", () => status.last.state === "waiting");

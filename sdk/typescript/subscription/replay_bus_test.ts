@@ -127,7 +127,7 @@ async function refused(bus: TestBus): Promise<void> {
   }
   const room = ann.room("kept-refused");
   for (
-    const [options, said] of [
+    const [options, message] of [
       [{ from: "start", last: 1 }, /replay takes one of from, last and since/],
       [{}, /replay takes one of from, last and since/],
       [{ from: -1 }, /offset is -1/],
@@ -141,7 +141,7 @@ async function refused(bus: TestBus): Promise<void> {
   ) {
     const wrong = options as ReplayOptions;
     assert.throws(() => replay(wrong), (error) => {
-      return error instanceof TypeError && said.test(error.message);
+      return error instanceof TypeError && message.test(error.message);
     }, Deno.inspect(options));
   }
   const both = { begin: replay({ since: "1h" }), position: { offset: 1 } };

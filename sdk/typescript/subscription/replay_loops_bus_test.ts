@@ -17,7 +17,7 @@ const EVERY_MS = 20;
 const BUFFER = 16;
 /** Messages stored before the first loop begins, and the fewest that a loop receives. */
 const STORED = 200;
-const HEARD = 100;
+const RECEIVED_LEAST = 100;
 const ROOM = "kept-loops";
 const CONFIG = `
 [limits]
@@ -112,7 +112,7 @@ async function loops(bus: TestBus): Promise<Found> {
     ];
     const begin = replay(ways[at % ways.length]!);
     using loop = reader.room(ROOM).subscribe({ begin, buffer: BUFFER });
-    await follow(loop, publisher.number + HEARD, found);
+    await follow(loop, publisher.number + RECEIVED_LEAST, found);
   };
   let next = 0;
   const worker = async () => {
@@ -158,13 +158,13 @@ Deno.test({
       bus = undefined;
       await ended[Symbol.asyncDispose]();
       bus = await start();
-      await follow(loop, publisher.number + HEARD, found, taken);
+      await follow(loop, publisher.number + RECEIVED_LEAST, found, taken);
     } finally {
       await bus?.[Symbol.asyncDispose]();
       await Deno.remove(folder, { recursive: true });
     }
     // A message dropped by the loop's own buffer is reported.
-    const told = found.gaps.filter((reason) => !reason.endsWith("messages dropped here"));
-    assert.deepEqual([found.holes, told], [[], []]);
+    const gaps = found.gaps.filter((reason) => !reason.endsWith("messages dropped here"));
+    assert.deepEqual([found.holes, gaps], [[], []]);
   },
 });

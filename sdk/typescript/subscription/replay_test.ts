@@ -19,7 +19,7 @@ function storedRoom(
   answer: (line: Line, query: HistoryQuery, send: () => void) => void = (_, __, send) => send(),
   epoch = () => "e1",
 ) {
-  const asked: string[] = [];
+  const requests: string[] = [];
   const room = startRoom((line, subscribe, count) => {
     const stands = standing(count, Number(subscribe.after_offset));
     if (stands) line.accept(subscribe, stands);
@@ -27,7 +27,7 @@ function storedRoom(
     if (operation.kind !== "publish") return;
     const { request_id, command } = plainEnvelope(operation.envelope);
     const query = readHistoryQuery(command!.data);
-    asked.push(
+    requests.push(
       `${query.reverse ? "before" : "after"} ${query.reverse ? query.before : query.after}`,
     );
     answer(line, query, () => reply(line, request_id, query));
@@ -47,7 +47,7 @@ function storedRoom(
     const page = { messages, offset: stored.at(-1) ?? 0, epoch: epoch(), more: ordered.length > 2 };
     line.answer(request_id, writeHistory(page));
   };
-  return { room, asked };
+  return { room, requests };
 }
 
 const secondSub = ({ subs }: { readonly subs: readonly unknown[] }): Promise<void> =>
@@ -63,7 +63,7 @@ Deno.test(
   "stored messages are read page by page, then a SUB from there delivers the rest",
   CLEAN,
   async () => {
-    const { room, asked } = storedRoom([3, 4, 8, 9, 20], (count) => ({
+    const { room, requests } = storedRoom([3, 4, 8, 9, 20], (count) => ({
       offset: 20,
       epoch: "e1",
       ...(count > 1 && { recovered: true }),
@@ -73,7 +73,7 @@ Deno.test(
     const loop = connection.room(ROOM).subscribe({ begin: replay({ from: "start" }) });
     assert.deepEqual(await taken(loop, 5), [3, 4, 8, 9, 20]);
     // Each page begins with the previous page's last message: while that is stored, nothing was removed.
-    assert.deepEqual(asked, ["after 0", "after 3", "after 7", "after 8"]);
+    assert.deepEqual(requests, ["after 0", "after 3", "after 7", "after 8"]);
     await secondSub(peer);
     peer.line.message(20, "a repeat");
     peer.line.message(21, "new");

@@ -118,7 +118,7 @@ export class Subscriptions {
     for (const entry of [...this.#rooms.values()]) {
       const [held, gap] = crossOver(entry, lossless);
       if (gap !== undefined) this.#gap(entry, gap);
-      for (const envelope of held) this.#hear(entry, envelope, next);
+      for (const envelope of held) this.#receive(entry, envelope, next);
       this.#complete(entry, next);
     }
   }
@@ -146,10 +146,10 @@ export class Subscriptions {
     const is_next = session === this.#next;
     if (!is_next && session !== this.#session) return;
     if (!isDue(entry, envelope, is_next, this.#next !== undefined)) return;
-    this.#hear(entry, envelope, session);
+    this.#receive(entry, envelope, session);
   }
 
-  #hear(entry: RoomEntry, envelope: PlainEnvelope, session: Session): void {
+  #receive(entry: RoomEntry, envelope: PlainEnvelope, session: Session): void {
     const { place } = entry;
     const { event, offset, room_id, signal } = envelope;
     // Services may publish events and signals of these kinds, too; only the bus itself has an empty sender.
@@ -243,8 +243,8 @@ export class Subscriptions {
     const updates = is_next() ? [] : entry.updates.splice(0);
     const member_meta = updates.at(-1)?.meta ?? entry.meta;
     const { room: room_id, terms, place } = entry;
-    const asked = place.asked(session);
-    const from = { after_offset: asked?.offset, epoch: asked?.epoch };
+    const position = place.asked(session);
+    const from = { after_offset: position?.offset, epoch: position?.epoch };
     const frame = encodeSub({ room_id, request_id, ...terms, batch: true, member_meta, ...from });
     const current = () =>
       (this.#session === session || is_next()) && this.#rooms.get(entry.room) === entry;
@@ -261,7 +261,7 @@ export class Subscriptions {
           entry.active = true;
         }
         for (const update of updates) update.resolve();
-        this.#accepted(entry, ack, asked, session);
+        this.#accepted(entry, ack, position, session);
         this.#complete(entry, session);
       },
       reject: (error) => {
@@ -324,8 +324,8 @@ export class Subscriptions {
     try {
       change();
     } catch (error) {
-      const told = error instanceof ArqonError ? error : malformed(textOf(error));
-      return this.#fail(entry, told, true);
+      const failure = error instanceof ArqonError ? error : malformed(textOf(error));
+      return this.#fail(entry, failure, true);
     }
     tellReady(entry);
   }

@@ -33,7 +33,7 @@ export type Plain = any;
 interface Loop {
   /** The program's subscription; a loop since a page's queries has none. */
   readonly subscription: Subscription | undefined;
-  readonly heard: Plain[];
+  readonly received: Plain[];
   ended: string | null | undefined;
   readonly done: Promise<void>;
 }
@@ -108,9 +108,9 @@ class Program {
       if ("answer" in outcome) this.#bus = outcome.answer;
     },
     subscribe: async ({ room, as, ready, error, do: _, ...options }) => {
-      const heard = this.bus.room(room);
-      roomState(heard);
-      const subscription = heard.subscribe(options);
+      const opened = this.bus.room(room);
+      roomState(opened);
+      const subscription = opened.subscribe(options);
       this.loops.set(as ?? room, this.#loop(subscription, subscription));
       if (ready === false) return;
       this.#expect(await this.#outcome(subscription.ready), { error });
@@ -171,9 +171,9 @@ class Program {
 
   #connectOptions(): Parameters<typeof connect>[0] {
     const { token, tokens, random = 0.5, backoff, delta, positions: _, ...rest } = this.#options;
-    let asked = 0;
+    let requests = 0;
     const getToken = () => {
-      const next = tokens[asked++];
+      const next = tokens[requests++];
       if (typeof next === "string") return next;
       if (next?.hang === true) return new Promise<string>(() => {});
       throw new Error(next?.error ?? "no more tokens in the scenario");
@@ -193,10 +193,10 @@ class Program {
   }
 
   #loop(messages: AsyncIterable<Message>, subscription?: Subscription): Loop {
-    const heard: Plain[] = [];
+    const received: Plain[] = [];
     const read = async () => {
       try {
-        for await (const message of messages) heard.push(shown(message));
+        for await (const message of messages) received.push(shown(message));
         loop.ended = null;
       } catch (error) {
         loop.ended = reasonOf(error);
@@ -204,7 +204,7 @@ class Program {
     };
     const loop: Loop = {
       subscription,
-      heard,
+      received,
       ended: undefined,
       done: Promise.resolve().then(read),
     };
@@ -250,8 +250,8 @@ class Program {
     }
     if (errors !== undefined) return this.errors.length >= errors;
     if (ended !== undefined) return this.#loopOf(ended).ended !== undefined;
-    const { heard, subscription } = this.#loopOf(of);
-    if (messages !== undefined) return heard.length >= messages;
+    const { received, subscription } = this.#loopOf(of);
+    if (messages !== undefined) return received.length >= messages;
     return JSON.stringify([...subscription?.presence?.members.keys() ?? []].sort()) ===
       JSON.stringify(members);
   }
@@ -271,9 +271,9 @@ function compare(program: Program, expect: Plain): void {
     errors: () => program.errors,
     messages: (wanted) =>
       Object.fromEntries(
-        Object.entries(ofLoops(wanted, ({ heard }) => heard)).map(([name, heard]) => [
+        Object.entries(ofLoops(wanted, ({ received }) => received)).map(([name, messages]) => [
           name,
-          (heard as Plain[]).map((message, at) => partOf(wanted[name][at] ?? {}, message)),
+          (messages as Plain[]).map((message, at) => partOf(wanted[name][at] ?? {}, message)),
         ]),
       ),
     ended: (wanted) => ofLoops(wanted, ({ ended }) => ended),

@@ -144,12 +144,12 @@ function positionSteps(place: Place): (step: Case) => void {
   return (step) => {
     const { sub, ack, message, on, gap, read, stored, published, heard } = step;
     if (sub) {
-      const asked = place.asked(session(sub));
-      session(sub).asked.push(asked);
-      assert.deepEqual(asked ? [asked.offset, asked.epoch ?? ""] : null, step.asks);
+      const position = place.asked(session(sub));
+      session(sub).asked.push(position);
+      assert.deepEqual(position ? [position.offset, position.epoch ?? ""] : null, step.asks);
     } else if (ack) {
-      const told = place.accepted(session(ack), session(ack).asked.shift(), step, step.answer);
-      assert.equal(told ?? null, step.tells);
+      const lost = place.accepted(session(ack), session(ack).asked.shift(), step, step.answer);
+      assert.equal(lost ?? null, step.tells);
     } else if (message) {
       assert.equal(place.follows(session(on)) && place.deliver(message), heard);
     } else if (gap) assert.equal(place.gap(session(on), gap), heard);
@@ -190,7 +190,7 @@ function runDelta({ kind, base, diff, bytes_max, steps, expect }: Case): void {
 /** The log is served over HTTP, as the case has it when a message is handed to the verifier. */
 async function runProof({ options, logs, messages, expect }: Case): Promise<void> {
   let log: Case;
-  let told: Message | undefined;
+  let message: Message | undefined;
   const paths: string[] = [];
   await using server = Deno.serve({ port: 0, hostname: "127.0.0.1", onListen() {} }, (request) => {
     if (log.refusals-- > 0) return Response.json({ retry_after_ms: 1 }, { status: 503 });
@@ -204,8 +204,8 @@ async function runProof({ options, logs, messages, expect }: Case): Promise<void
       if (logs[at] !== undefined) log = { ...logs[at] };
       const frame = decodeServerFrame(Uint8Array.of(0x04, ...fromHex(hex)));
       assert.ok(frame.kind === "msg");
-      told = new Message(frame.envelope, epoch);
-      yield await Promise.resolve(told);
+      message = new Message(frame.envelope, epoch);
+      yield await Promise.resolve(message);
     }
   }
   const given = Object.entries(options).filter(([, value]) => value !== null);
@@ -225,7 +225,7 @@ async function runProof({ options, logs, messages, expect }: Case): Promise<void
   if (kind === undefined) assert.equal(wrong === undefined, text === "", String(wrong));
   assert.ok(String(wrong).includes(text), String(wrong));
   const is_of_one = ["changed", "gap", "missing"].includes(kind);
-  assert.equal(proven?.evidence.message, is_of_one ? told : undefined);
+  assert.equal(proven?.evidence.message, is_of_one ? message : undefined);
   if (entry !== undefined) assert.equal(proven?.evidence.entry, entry);
   if (checkpoints !== undefined) assert.equal(proven?.evidence.checkpoints.length, checkpoints);
   if (bundles === undefined) return;

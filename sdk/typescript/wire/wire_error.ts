@@ -53,9 +53,9 @@ export function textOf(error: unknown): string {
 /** Any thrown value as an ArqonError: other values get this reason, and their text. */
 export function asArqonError(error: unknown, reason: Reason = "internal"): ArqonError {
   if (error instanceof ArqonError) return error;
-  const told = new ArqonError(reason, "", { cause: textOf(error) });
-  told.message += `: ${textOf(error)}`;
-  return told;
+  const wrapped = new ArqonError(reason, "", { cause: textOf(error) });
+  wrapped.message += `: ${textOf(error)}`;
+  return wrapped;
 }
 
 /** The error that ended a session: an unexpected one is a lost connection, so the client reconnects. */

@@ -155,7 +155,7 @@ export class Writer {
     this.#doc = doc;
     this.#port = port;
     this.#undoing = new Undoing(doc, port.origin);
-    doc.on("update", this.#hear);
+    doc.on("update", this.#receive);
   }
 
   /** True while there are changes to publish. */
@@ -189,11 +189,11 @@ export class Writer {
 
   /** Ends; unstored changes stay only in the document. */
   destroy(): void {
-    this.#doc.off("update", this.#hear);
+    this.#doc.off("update", this.#receive);
     this.#undoing.destroy();
   }
 
-  #hear = (update: Uint8Array, origin: unknown): void => {
+  #receive = (update: Uint8Array, origin: unknown): void => {
     if (origin === this.#port.origin) return;
     if (origin === this.#undoing.origin) return void this.#held.push(update);
     this.#is_stuck = false;

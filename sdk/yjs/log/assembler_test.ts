@@ -7,8 +7,8 @@ import { partOf, split } from "./records.ts";
 function message(offset: number, text: string, part?: [string, string], timestamp_ms = 0): Message {
   const headers = part === undefined ? {} : { "x-yjs-set": part[0], "x-yjs-part": part[1] };
   const data = new TextEncoder().encode(text);
-  const said = { offset, id: `m${offset}`, type: "yjs.update", data, headers, timestamp_ms };
-  return said as unknown as Message;
+  const stored = { offset, id: `m${offset}`, type: "yjs.update", data, headers, timestamp_ms };
+  return stored as unknown as Message;
 }
 
 const text = (bytes: Uint8Array | undefined) => bytes && new TextDecoder().decode(bytes);

@@ -140,7 +140,7 @@ export interface LogReading {
 
 /** The best usable mark, and the messages after its content. */
 interface Choice {
-  readonly mark: { readonly said: Mark; readonly message: Message } | undefined;
+  readonly mark: { readonly content: Mark; readonly message: Message } | undefined;
   /** Newest first. */
   readonly behind: readonly Message[];
 }
@@ -157,11 +157,11 @@ function choose(
 ): Choice | "more" {
   // Two editors may make snapshots at once: the later mark may contain less.
   const marks = newest_first.flatMap((message) => {
-    const said = useless.has(message) ? undefined : markOf(message);
-    return said === undefined ? [] : [{ message, said }];
-  }).sort((one, other) => other.said.upto.offset - one.said.upto.offset);
-  for (const { message, said } of marks) {
-    const { upto } = said;
+    const content = useless.has(message) ? undefined : markOf(message);
+    return content === undefined ? [] : [{ message, content }];
+  }).sort((one, other) => other.content.upto.offset - one.content.upto.offset);
+  for (const { message, content } of marks) {
+    const { upto } = content;
     const at = newest_first.findIndex(({ offset }) => Number(offset) <= upto.offset);
     if (at < 0 && !is_all) return "more";
     const found = newest_first[at];
@@ -170,7 +170,7 @@ function choose(
     const is_true = place === undefined || (place.offset === upto.offset && place.id === upto.id);
     if (!is_true) useless.add(message);
     else {return {
-        mark: { said, message },
+        mark: { content, message },
         behind: at < 0 ? newest_first : newest_first.slice(0, at),
       };}
   }
@@ -199,7 +199,7 @@ async function snapshotOf(room: ReadableRoom, mark: Mark, at: number, signal: Ab
 }
 
 function readingOf({ mark, behind }: Choice, snapshot: Uint8Array | undefined): LogReading {
-  const assembler = new Assembler(mark?.said.upto);
+  const assembler = new Assembler(mark?.content.upto);
   const updates = snapshot === undefined ? [] : [snapshot];
   const loose: LooseUpdate[] = [];
   for (const message of [...behind].reverse()) {
@@ -237,7 +237,7 @@ export async function readLog(room: ReadableRoom, signal: AbortSignal): Promise<
     const { mark } = choice;
     if (mark === undefined) return readingOf(choice, undefined);
     const at = Number(mark.message.offset);
-    const snapshot = await snapshotOf(room, mark.said, at, signal);
+    const snapshot = await snapshotOf(room, mark.content, at, signal);
     if (snapshot !== undefined) return readingOf(choice, snapshot);
     useless.add(mark.message);
   }

@@ -87,7 +87,7 @@ function passes(filter: string, type: string): boolean {
 export class SimulatedWay {
   readonly #log: SimulatedLog;
   #coming: Message[] = [];
-  #heard: Message[] = [];
+  #received: Message[] = [];
   #wake: (() => void) | undefined;
   /** The outcomes of the next publishes: each publish removes the last item. */
   readonly publishes: ("unanswered" | "unsent" | "ok")[] = [];
@@ -114,7 +114,7 @@ export class SimulatedWay {
 
   /** Delivers this many messages. */
   deliver(count = Infinity): void {
-    this.#heard.push(...this.#coming.splice(0, count));
+    this.#received.push(...this.#coming.splice(0, count));
     this.#wake?.();
   }
 
@@ -148,7 +148,7 @@ export class SimulatedWay {
 
   async *#messages(): AsyncGenerator<Message> {
     for (;;) {
-      const message = this.#heard.shift();
+      const message = this.#received.shift();
       if (message !== undefined) yield message;
       else await new Promise<void>((resolve) => this.#wake = resolve);
     }

@@ -30,9 +30,9 @@ Deno.test("live config: a holder of a table sees its live keys change, and the o
 
 Deno.test("live config: a part is notified once per change, of its keys only, if they have changed", () => {
   const live = new LiveConfig(configFrom({}));
-  const told: number[] = [];
+  const notified: number[] = [];
   live.follow(["limits.connections_per_user", "limits.rooms_per_connection"], () => {
-    told.push(live.config.limits.connections_per_user);
+    notified.push(live.config.limits.connections_per_user);
   });
   live.change(configFrom({ limits: { connections_per_user: 1, rooms_per_connection: 300 } }));
   live.change(
@@ -41,7 +41,7 @@ Deno.test("live config: a part is notified once per change, of its keys only, if
     }),
   );
   live.change(configFrom({}));
-  assert.deepEqual(told, [1, 12_000]);
+  assert.deepEqual(notified, [1, 12_000]);
 });
 
 Deno.test("live config: what a part makes of a change is made in turns with others, and put in force with it", async () => {

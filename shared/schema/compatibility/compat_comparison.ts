@@ -122,9 +122,9 @@ export class Comparison {
         : [],
     ];
     const wrong = readings.filter(({ ok }) => !ok);
-    const told = (wrong.length > 0 ? wrong : readings).filter(({ note }) => note !== undefined);
-    if (told.length === 0 && wrong.length === 0) return true;
-    const notes = told.map(({ reader, note }) => `${reader} and ${note}`);
+    const noted = (wrong.length > 0 ? wrong : readings).filter(({ note }) => note !== undefined);
+    if (noted.length === 0 && wrong.length === 0) return true;
+    const notes = noted.map(({ reader, note }) => `${reader} and ${note}`);
     const detail = [change, ...notes].join("; ");
     this.report(wrong.length > 0 ? "error" : "warning", rule, place, detail);
     return wrong.length === 0;

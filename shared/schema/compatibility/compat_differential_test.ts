@@ -197,13 +197,13 @@ Deno.test("compatible versions lose nothing, and incompatible ones lose somethin
           const loss = fc.sample(initOf(writer), { numRuns: 300, seed: 20261121 })
             .map((init) => create(writer, init as never))
             .find((written) => !isWhole(writer, reader, written));
-          const told = errors.map(formatFinding).join("\n");
+          const text = errors.map(formatFinding).join("\n");
           if (errors.length === 0) {
             compatible++;
             assert.equal(loss, undefined);
           } else if (errors.some(({ rule }) => LOSSES.includes(rule))) {
             incompatible++;
-            assert.ok(loss !== undefined, told);
+            assert.ok(loss !== undefined, text);
           }
         });
       }

@@ -71,9 +71,9 @@ export function compareOneofs(
     const change = `was ${nameOf(field.oneof)}, is ${nameOf(counterpart.oneof)}`;
     const backward = readOneof(counterpart, sides.to, sides.from);
     const forward = readOneof(field, sides.from, sides.to);
-    const told = (reading: Reading): Reading =>
+    const noted = (reading: Reading): Reading =>
       reading.ok ? { ok: true, note: "keeps every value; programs see another form" } : reading;
     const place = fieldPlace(counterpart);
-    comparison.reportReadings("oneof-changed", place, change, told(backward), told(forward));
+    comparison.reportReadings("oneof-changed", place, change, noted(backward), noted(forward));
   }
 }

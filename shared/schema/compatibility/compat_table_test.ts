@@ -52,9 +52,9 @@ Deno.test("every published change gets the verdict that the documentation names"
         for (const mode of MODES) {
           const findings = compareDescriptors(from.registry, to.registry, mode);
           const verdict = errorsOf(findings).length > 0 ? "incompatible" : "compatible";
-          const told = findings.map(formatFinding).join("\n");
+          const text = findings.map(formatFinding).join("\n");
           const example = entry.examples[index]?.join("\n→\n");
-          assert.equal(verdict, verdictIn(mode, entry), `${mode} of\n${example}\n${told}`);
+          assert.equal(verdict, verdictIn(mode, entry), `${mode} of\n${example}\n${text}`);
         }
         assert.deepEqual(compareDescriptors(from.registry, to.registry, "NONE"), []);
       }

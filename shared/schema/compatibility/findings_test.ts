@@ -25,13 +25,13 @@ const finding = (given: Partial<Finding>): Finding => ({
 });
 
 Deno.test("a mode names the readings that count", () => {
-  const told = COMPATIBILITY_MODES.map((mode) => {
+  const readings = COMPATIBILITY_MODES.map((mode) => {
     const { backward, forward } = directionsOf(mode);
     return `${mode}: ${
       [backward && "b", forward && "f", isTransitive(mode) && "t"].filter(Boolean)
     }`;
   });
-  assert.deepEqual(told, [
+  assert.deepEqual(readings, [
     "BACKWARD: b",
     "BACKWARD_TRANSITIVE: b,t",
     "FORWARD: f",
@@ -78,8 +78,8 @@ Deno.test("warnings of many versions never displace an error of an old one", () 
     collector.add([...warnings, finding({ from_version: String(version) })]);
   }
   collector.add([finding({ from_version: "0", message: "m.Old" })]);
-  const told = errorsOf(collector.sorted()).map(({ message, from_version }) =>
+  const shown = errorsOf(collector.sorted()).map(({ message, from_version }) =>
     `${message} ${from_version}`
   );
-  assert.deepEqual(told, ["m.M 9", "m.Old 0"]);
+  assert.deepEqual(shown, ["m.M 9", "m.Old 0"]);
 });

@@ -48,8 +48,8 @@ export async function expectFindings(
           to.registry,
           mode as CompatibilityMode,
         );
-        const told = findings.map(formatFinding).join("\n");
-        assert.deepEqual(findings.map((finding) => written(`p${index}`, finding)), lines, told);
+        const text = findings.map(formatFinding).join("\n");
+        assert.deepEqual(findings.map((finding) => written(`p${index}`, finding)), lines, text);
       }
     });
   }

@@ -101,8 +101,8 @@ export function assertObjectName(name: string): void {
 }
 
 /** When to retry a request without a responder, in ms: about how long a Brain needs to start or to take over. */
-const UNHEARD_RETRY_MS = 250;
+const NO_RESPONDER_RETRY_MS = 250;
 
 /** The error of a request without a responder. */
-export const unheard = (cause?: unknown): ArqonError =>
-  new ArqonError("brain-unavailable", "", { retry_after_ms: UNHEARD_RETRY_MS, cause });
+export const noReply = (cause?: unknown): ArqonError =>
+  new ArqonError("brain-unavailable", "", { retry_after_ms: NO_RESPONDER_RETRY_MS, cause });

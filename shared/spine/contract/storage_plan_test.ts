@@ -60,10 +60,12 @@ Deno.test("a limit follows the share, but always leaves room to grow", () => {
 });
 
 Deno.test("smaller limits are requested down to the smallest", () => {
-  const asked: number[] = [];
-  for (let bound = 512 * MIB; !asked.includes(bound); bound = smaller(bound)) asked.push(bound);
-  assert.deepEqual(asked.slice(0, 2), [512 * MIB, 64 * MIB]);
-  assert.equal(asked.at(-1), BUCKET_BYTES_MIN);
+  const requests: number[] = [];
+  for (let bound = 512 * MIB; !requests.includes(bound); bound = smaller(bound)) {
+    requests.push(bound);
+  }
+  assert.deepEqual(requests.slice(0, 2), [512 * MIB, 64 * MIB]);
+  assert.equal(requests.at(-1), BUCKET_BYTES_MIN);
 });
 
 Deno.test("a ledger takes an eighth of a small storage, and loses entries only on request", () => {

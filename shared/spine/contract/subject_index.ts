@@ -42,7 +42,7 @@ interface Route<S> {
 
 /** The subscribers that name a subject exactly. */
 interface ExactRow<S extends Subscriber> {
-  readonly heard: FewSet<S>;
+  readonly exact: FewSet<S>;
   /** Undefined: not cached. */
   route: Route<S> | undefined;
 }
@@ -67,8 +67,8 @@ export class SubjectIndex<S extends Subscriber> {
   add(subscriber: S): void {
     const { pattern } = subscriber;
     if (!hasWildcard(pattern)) {
-      const row = this.#exact.get(pattern) ?? { heard: new FewSet<S>(), route: undefined };
-      row.heard.add(subscriber);
+      const row = this.#exact.get(pattern) ?? { exact: new FewSet<S>(), route: undefined };
+      row.exact.add(subscriber);
       row.route = undefined;
       this.#exact.set(pattern, row);
       return;
@@ -88,9 +88,9 @@ export class SubjectIndex<S extends Subscriber> {
     if (!hasWildcard(pattern)) {
       const row = this.#exact.get(pattern);
       if (row === undefined) return;
-      row.heard.delete(subscriber);
+      row.exact.delete(subscriber);
       row.route = undefined;
-      if (row.heard.size === 0) this.#exact.delete(pattern);
+      if (row.exact.size === 0) this.#exact.delete(pattern);
       return;
     }
     this.#changePatterns();
@@ -117,7 +117,7 @@ export class SubjectIndex<S extends Subscriber> {
 
   /** Every subscriber, in no order. */
   *all(): Generator<S> {
-    for (const { heard } of this.#exact.values()) yield* heard.members;
+    for (const { exact } of this.#exact.values()) yield* exact.members;
     for (const row of this.#patterns.values()) yield* row.members.members;
   }
 
@@ -126,7 +126,7 @@ export class SubjectIndex<S extends Subscriber> {
     const known = row === undefined ? this.#routes.get(subject) : row.route;
     if (known?.patterns_changed === this.#patterns_changed) return known;
     assertSubject(subject);
-    const route = this.#find(subject, row?.heard.members ?? []);
+    const route = this.#find(subject, row?.exact.members ?? []);
     if (row === undefined) this.#routes.set(subject, route);
     else row.route = route;
     return route;
@@ -136,8 +136,8 @@ export class SubjectIndex<S extends Subscriber> {
   #find(subject: string, exact: Iterable<S>): Route<S> {
     const members: S[] = [];
     const groups = new Map<string, S[]>();
-    const visit = (heard: Iterable<S>) => {
-      for (const member of heard) {
+    const visit = (subscribers: Iterable<S>) => {
+      for (const member of subscribers) {
         if (member.queue === undefined) {
           members.push(member);
           continue;
@@ -149,8 +149,8 @@ export class SubjectIndex<S extends Subscriber> {
     };
     visit(exact);
     const tokens = subject.split(".");
-    for (const { literal, tokens: pattern, members: heard } of this.#patterns.values()) {
-      if (subject.startsWith(literal) && matchesTokens(pattern, tokens)) visit(heard.members);
+    for (const { literal, tokens: pattern, members: subscribers } of this.#patterns.values()) {
+      if (subject.startsWith(literal) && matchesTokens(pattern, tokens)) visit(subscribers.members);
     }
     return {
       members,

@@ -8,7 +8,7 @@ import { ClockSteps } from "../../clock_steps.ts";
 import { turn } from "../../turns/next_turn.ts";
 import { ArqonError } from "@arqon/proto";
 import type { Subject, SubjectPattern } from "../../subjects/subject.ts";
-import { assertPattern, assertQueue, assertSize, headerBytes, unheard } from "../contract/check.ts";
+import { assertPattern, assertQueue, assertSize, headerBytes, noReply } from "../contract/check.ts";
 import { LOG_LIMITS } from "../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../contract/durable_log.ts";
 import { hasFile } from "./data_files.ts";
@@ -200,7 +200,7 @@ class EmbeddedSpine implements Spine {
     try {
       this.#assertConnected();
       if (this.#send(subject, payload, options.headers, false, reply) === 0) {
-        throw unheard();
+        throw noReply();
       }
     } catch (error) {
       return Promise.reject(error);

@@ -112,8 +112,8 @@ Deno.test("freeze: data_dir stays locked through backups and after them", async 
     const { stdout, stderr } = await new Deno.Command(Deno.execPath(), {
       args: ["eval", "--ext=ts", program, data_dir],
     }).output();
-    const said = new TextDecoder().decode(stdout);
-    assert.equal(said, "database is locked\n".repeat(2), new TextDecoder().decode(stderr));
+    const output = new TextDecoder().decode(stdout);
+    assert.equal(output, "database is locked\n".repeat(2), new TextDecoder().decode(stderr));
   });
 });
 

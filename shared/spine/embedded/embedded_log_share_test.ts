@@ -69,10 +69,10 @@ Deno.test("one tenant's flood in the same turn refuses nobody else's message", a
   await flood(noisy, 10_000);
   for (let turn = 0; turn < 20; turn++) {
     const noise = Array.from({ length: 50 }, () => noisy.append("a", new Uint8Array(10_000)));
-    const heard = quiet.append("a", new Uint8Array(10));
+    const stored = quiet.append("a", new Uint8Array(10));
     const outcomes = await Promise.allSettled(noise);
     assert.ok(outcomes.every(({ status }) => status === "rejected"));
-    await heard;
+    await stored;
   }
   await noisy.trim("a", 10);
   await noisy.append("a", new Uint8Array(10_000));

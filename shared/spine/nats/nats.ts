@@ -15,7 +15,7 @@ import {
   assertSubject,
   hasWildcard,
   headerBytes,
-  unheard,
+  noReply,
 } from "../contract/check.ts";
 import { assertBucket } from "../contract/kv_key.ts";
 import { connectNats } from "./connection/nats_connect.ts";
@@ -195,7 +195,7 @@ class NatsSpine implements Spine {
     } catch (cause) {
       if (cause instanceof ArqonError) throw cause;
       if (isCausedBy(cause, errors.NoRespondersError)) {
-        throw unheard(cause);
+        throw noReply(cause);
       }
       if (isCausedBy(cause, errors.TimeoutError)) {
         throw new ArqonError("command-timeout", `${timeout} ms`, { cause });
@@ -313,7 +313,7 @@ export async function openNats(options: NatsOptions): Promise<Spine> {
   const link = new Link({ connection, log, now, monotonic, request_timeout_ms });
   link.onAttempt = () => pauses.tried();
   link.listeners.add((event) => {
-    if (event.type === "state") pauses.hear(event.status.state);
+    if (event.type === "state") pauses.receive(event.status.state);
   });
   return new NatsSpine(link, wire, options);
 }

@@ -50,11 +50,11 @@ Deno.test("a flush and a request under way when the server dies are refused at o
   one.spine.subscribe(subject("silent"), () => {});
   await within(one.spine.flush(), "the flush");
   await server.freeze();
-  const asked = one.spine.request(subject("silent"), bytes("?"), { timeout_ms: 600_000 });
+  const pending = one.spine.request(subject("silent"), bytes("?"), { timeout_ms: 600_000 });
   one.spine.publish(subject("room"), bytes("never confirmed"));
   const refusals = Promise.all([
     assert.rejects(within(one.spine.flush(), "the refusal of the flush"), unavailable),
-    assert.rejects(within(asked, "the refusal of the request"), unavailable),
+    assert.rejects(within(pending, "the refusal of the request"), unavailable),
   ]);
   assert.ok(one.spine.status.pending_bytes > 0);
   await server.kill();
@@ -229,9 +229,9 @@ Deno.test("a receiver gets its own copy of a payload", async () => {
     room.set(read.subarray(from, to), 5);
     return room.subarray(5, 5 + to - from);
   };
-  const heard = subject("copied", "a");
-  one.spine.subscribe(heard, ({ payload }) => resolve(payload), { copy });
-  one.spine.publish(heard, bytes("hello"), { name: "value" });
+  const room_subject = subject("copied", "a");
+  one.spine.subscribe(room_subject, ({ payload }) => resolve(payload), { copy });
+  one.spine.publish(room_subject, bytes("hello"), { name: "value" });
   const payload = await within(promise, "the message");
   assert.equal(text(payload), "hello");
   assert.equal(payload.buffer, room.buffer);

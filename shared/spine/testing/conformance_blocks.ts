@@ -150,24 +150,24 @@ async function keepsStoresApart({ spine, other, name: tenant_id }: Bus): Promise
 async function storesAnIdOnce(bus: Bus): Promise<void> {
   const [mine, theirs] = await openBoth(bus);
   const [tenant_id, node_id] = [bus.name, "shield-1"];
-  const named = (id: string, said: string) => ({
+  const named = (id: string, label: string) => ({
     ...ROOMY,
-    ...{ tenant_id, node_id, id, payload: bytes(said) },
+    ...{ tenant_id, node_id, id, payload: bytes(label) },
   });
   await mine.append(named("one", "first"));
   await mine.append(named("one", "first again"));
   await mine.append(named("two", "second"));
   await mine.append({ ...ROOMY, tenant_id, node_id, payload: bytes("nameless") });
   await mine.append({ ...ROOMY, tenant_id, node_id, payload: bytes("nameless") });
-  const all = ["first", "second", "nameless", "nameless"].map((said) => `${node_id} ${said}`);
+  const all = ["first", "second", "nameless", "nameless"].map((label) => `${node_id} ${label}`);
   assert.deepEqual(await texts(theirs, { tenant_id }), all);
 }
 
 async function storesWhereItIsExpected(bus: Bus): Promise<void> {
   const [mine, theirs] = await openBoth(bus);
   const [tenant_id, node_id] = [bus.name, FOLD_WRITERS.hour];
-  const put = (store: BlockStore, said: string, expected: number) =>
-    store.append({ ...ROOMY, tenant_id, node_id, payload: bytes(said), expected });
+  const put = (store: BlockStore, label: string, expected: number) =>
+    store.append({ ...ROOMY, tenant_id, node_id, payload: bytes(label), expected });
   assert.equal(await mine.newest(tenant_id, node_id), undefined);
   await mine.append({ ...ROOMY, tenant_id, node_id: "shield-1", payload: bytes("its own") });
   // Of two concurrent appends one is stored and the other one rejects.

@@ -209,12 +209,12 @@ async function keepsPlainKeysApart(bus: Bus): Promise<void> {
 async function hasTwoViews(bus: Bus): Promise<void> {
   const plain = await open(bus);
   const encoded = await bus.other.keyValue(bucketName(bus.name));
-  const heard = new Collected<KvChange>();
-  const watch = plain.watch([], heard.add);
+  const received = new Collected<KvChange>();
+  const watch = plain.watch([], received.add);
   await within(watch.ready, "the state of an empty bucket");
   await plain.put(["p", "q"], bytes("plain"));
   await encoded.put(["kept"], bytes("encoded"));
-  const changes = await heard.count(2);
+  const changes = await received.count(2);
   watch.stop();
   const keys = changes.map(({ key }) => key);
   assert.deepEqual(keys, [["p", "q"], ["a2VwdA"]], "base64url of the other view's key");
@@ -223,7 +223,7 @@ async function hasTwoViews(bus: Bus): Promise<void> {
   assert.deepEqual(sorted(await encoded.keys()), sorted([["kept"]]));
 }
 
-const told = ({ key, value, revision }: KvChange): string =>
+const shown = ({ key, value, revision }: KvChange): string =>
   value === undefined
     ? `${key.join("/")}@${revision} gone`
     : `${key.join("/")}=${text(value)}@${revision}`;
@@ -239,7 +239,7 @@ async function watches(bus: Bus): Promise<void> {
   const watch = theirs.watch(["w"], changes.add);
   assert.equal(changes.items.length, 0, "delivery is asynchronous");
   await within(watch.ready, "the present state");
-  assert.deepEqual(changes.items.map(told), [`w/a=1@${a}`, `w/b=2@${b}`]);
+  assert.deepEqual(changes.items.map(shown), [`w/a=1@${a}`, `w/b=2@${b}`]);
   const c = await mine.put(["w", "c"], bytes("4"));
   await mine.put(["wx"], bytes("not below"));
   await mine.delete(["w", "a"]);
@@ -247,13 +247,16 @@ async function watches(bus: Bus): Promise<void> {
   const after = (await changes.count(5)).slice(2);
   const gone = after[1];
   assert.ok(gone?.type === "delete" && gone.revision > c && gone.revision < d);
-  assert.deepEqual(after.map(told), [`w/c=4@${c}`, `w/a@${gone.revision} gone`, `w=5@${d}`]);
+  assert.deepEqual(after.map(shown), [`w/c=4@${c}`, `w/a@${gone.revision} gone`, `w=5@${d}`]);
   watch.stop();
   watch.stop();
   const all = new Collected<KvChange>();
   const second = theirs.watch([], all.add);
   await mine.put(["w", "last"], bytes("6"));
-  await all.until((items) => items.some((change) => told(change).startsWith("w/last=")), "the put");
+  await all.until(
+    (items) => items.some((change) => shown(change).startsWith("w/last=")),
+    "the put",
+  );
   second.stop();
   assert.equal(changes.items.length, 5, "a stopped watch hears nothing");
 }
@@ -292,7 +295,7 @@ async function watchesToADepth(bus: Bus): Promise<void> {
   await mine.delete(["a"]);
   await mine.put(["last"], bytes("3"));
   const keys = ({ items }: Collected<KvChange>) =>
-    items.map((change) => told(change).replace(/@\d+/, ""));
+    items.map((change) => shown(change).replace(/@\d+/, ""));
   await top.count(4);
   assert.deepEqual(keys(top), ["a=1", "d=1", "a gone", "last=3"]);
   await children.count(4);

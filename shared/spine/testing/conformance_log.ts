@@ -20,11 +20,12 @@ import type { SpineMessage } from "../contract/spine_message.ts";
 const EVERYTHING = { after: 0, limit: 10_000, max_bytes: 10_000_000 };
 const ORIGIN = ORIGIN_HEADER;
 
-const heard = ({ other, name }: Bus, room: string) => collect(other, roomSubject("in", name, room));
+const collectRoom = ({ other, name }: Bus, room: string) =>
+  collect(other, roomSubject("in", name, room));
 const offsetOf = ({ headers }: SpineMessage) => Number(headers[LOG_OFFSET_HEADER]);
 const previousOf = ({ headers }: SpineMessage) => headers[LOG_PREVIOUS_HEADER];
 /** The message, and the one that it claims to follow. */
-const told = (message: SpineMessage) => `${text(message.payload)} after ${previousOf(message)}`;
+const shown = (message: SpineMessage) => `${text(message.payload)} after ${previousOf(message)}`;
 
 async function opens(bus: Bus): Promise<void> {
   const { spine, other, name, neighbours = 0 } = bus;
@@ -73,13 +74,13 @@ async function appends(bus: Bus): Promise<void> {
 
 async function delivers(bus: Bus): Promise<void> {
   const [mine] = await openLogs(bus);
-  const received = await heard(bus, "orders");
+  const received = await collectRoom(bus, "orders");
   const before_ms = mine.now();
   const first = await mine.append("orders", bytes("one"), { headers: { [ORIGIN]: "c-1" } });
   const second = await mine.append("orders", bytes("two"));
   const messages = await received.count(2);
   assert.deepEqual(messages.map(offsetOf), [first.offset, second.offset]);
-  assert.deepEqual(messages.map(told), ["one after 0", `two after ${first.offset}`]);
+  assert.deepEqual(messages.map(shown), ["one after 0", `two after ${first.offset}`]);
   for (const { headers, subject } of messages) {
     assert.equal(headers[LOG_STREAM_HEADER], mine.stream);
     assert.equal(subject, roomSubject("in", bus.name, "orders"));
@@ -99,7 +100,7 @@ async function delivers(bus: Bus): Promise<void> {
 
 async function interleaves(bus: Bus): Promise<void> {
   const [mine] = await openLogs(bus);
-  const all = await Promise.all(["a", "b"].map((room) => heard(bus, room)));
+  const all = await Promise.all(["a", "b"].map((room) => collectRoom(bus, room)));
   const appended = await within(
     Promise.all(
       Array.from({ length: 60 }, (_, n) => mine.append(n % 3 === 0 ? "a" : "b", bytes(String(n)))),
@@ -112,7 +113,7 @@ async function interleaves(bus: Bus): Promise<void> {
     let previous = 0;
     messages.forEach((message, index) => {
       const number = numbers[index] ?? -1;
-      assert.equal(told(message), `${number} after ${previous}`, room);
+      assert.equal(shown(message), `${number} after ${previous}`, room);
       assert.equal(offsetOf(message), appended[number]?.offset);
       previous = offsetOf(message);
     });
@@ -121,7 +122,7 @@ async function interleaves(bus: Bus): Promise<void> {
 
 async function keepsOrder(bus: Bus): Promise<void> {
   const [mine] = await openLogs(bus, RETENTION);
-  const received = await heard(bus, "busy");
+  const received = await collectRoom(bus, "busy");
   const appended: Promise<Appended>[] = [];
   for (let n = 0; n < 300; n++) {
     appended.push(mine.append("busy", bytes(String(n))));
@@ -139,7 +140,7 @@ async function keepsOrder(bus: Bus): Promise<void> {
 
 async function deduplicates(bus: Bus): Promise<void> {
   const [mine, theirs] = await openLogs(bus);
-  const received = await heard(bus, "a");
+  const received = await collectRoom(bus, "a");
   const first = await mine.append("a", bytes("one"), { key: "a/k" });
   const again = await theirs.append("a", bytes("one"), { key: "a/k" });
   assert.deepEqual(again, { ...first, duplicate: true });
@@ -169,7 +170,7 @@ async function deduplicates(bus: Bus): Promise<void> {
 
 async function comparesLast(bus: Bus): Promise<void> {
   const [mine, theirs] = await openLogs(bus);
-  const received = await heard(bus, "a");
+  const received = await collectRoom(bus, "a");
   const moved = refusedWith("version-conflict");
   const first = await mine.append("a", bytes("1"), { expected_last: 0, key: "first" });
   await mine.append("b", bytes("other room"), { expected_last: 0 });
@@ -193,7 +194,7 @@ async function comparesLast(bus: Bus): Promise<void> {
 
 async function appendsAll(bus: Bus): Promise<void> {
   const [mine, theirs] = await openLogs(bus, RETENTION);
-  const received = await heard(bus, "a");
+  const received = await collectRoom(bus, "a");
   const moved = refusedWith("version-conflict");
   const some = (from: number, count: number) =>
     Array.from({ length: count }, (_, at) => {
@@ -227,13 +228,13 @@ async function appendsAll(bus: Bus): Promise<void> {
   const sized = [...some(307, 2), large, ...some(310, 2)];
   await assert.rejects(mine.appendAll("a", sized, offset), refusedWith("message-too-large"));
   const { messages: rest } = await mine.read("a", { ...EVERYTHING, after: offset });
-  const told = rest.map(({ payload }) => text(payload));
-  assert.deepEqual(told, ["307", "308"].slice(0, told.length), "nothing behind what was refused");
+  const texts = rest.map(({ payload }) => text(payload));
+  assert.deepEqual(texts, ["307", "308"].slice(0, texts.length), "nothing behind what was refused");
 }
 
 async function copies(bus: Bus): Promise<void> {
   const [mine] = await openLogs(bus);
-  const received = await heard(bus, "a");
+  const received = await collectRoom(bus, "a");
   const payload = new Uint8Array([0, 1, 255]);
   const headers: Record<string, string> = { [ORIGIN]: "é as it was" };
   const appending = mine.append("a", payload, { headers });
@@ -256,7 +257,7 @@ async function copies(bus: Bus): Promise<void> {
 
 async function limitsSize(bus: Bus): Promise<void> {
   const [mine] = await openLogs(bus);
-  const received = await heard(bus, "a");
+  const received = await collectRoom(bus, "a");
   const max = bus.spine.payload_bytes_max;
   const tooLarge = refusedWith("message-too-large");
   await assert.rejects(mine.append("a", new Uint8Array(max + 1)), tooLarge);

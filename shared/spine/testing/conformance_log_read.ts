@@ -117,8 +117,8 @@ async function tellsHeads(bus: Bus): Promise<void> {
   const expected = new Map([["a", a.at(-1)], ["b", b.at(-1)]]);
   assert.deepEqual(new Map(await mine.heads(["a", "never", "b"])), expected);
   const many = Array.from({ length: 3_000 }, (_, n) => `none-${n}`);
-  const asked = [...many.slice(0, 1_500), "a", ...many.slice(1_500), "b"];
-  assert.deepEqual(new Map(await theirs.heads(asked)), expected);
+  const rooms = [...many.slice(0, 1_500), "a", ...many.slice(1_500), "b"];
+  assert.deepEqual(new Map(await theirs.heads(rooms)), expected);
   assert.equal((await theirs.heads([])).size, 0);
 }
 
@@ -190,7 +190,7 @@ async function erases(bus: Bus): Promise<void> {
   const others = await fill(mine, "b", 2);
   const at = (index: number) => written[index] ?? assert.fail();
   const stored = async () => offsets(await theirs.read("a", { ...LOTS, after: 0 }));
-  const told = async (after: number) => {
+  const readAfter = async (after: number) => {
     const { complete, erased } = await theirs.read("a", { ...LOTS, after, limit: 3 });
     return complete ? "complete" : erased ? "erased" : "incomplete";
   };
@@ -205,9 +205,9 @@ async function erases(bus: Bus): Promise<void> {
   assert.deepEqual([await theirs.erased("a"), await theirs.erased("b")], [at(4), 0]);
   assert.equal((await theirs.head("a")).erased, at(4));
   for (const after of [0, at(0), at(1), at(2), at(3)]) {
-    assert.equal(await told(after), "erased", `after ${after}`);
+    assert.equal(await readAfter(after), "erased", `after ${after}`);
   }
-  for (const after of [at(4), at(5), at(7)]) assert.equal(await told(after), "complete");
+  for (const after of [at(4), at(5), at(7)]) assert.equal(await readAfter(after), "complete");
   assert.equal(await mine.erase("a", [at(2), at(4)]), 0, "a repetition finds nothing");
   assert.equal(await theirs.count("a", 0), 6);
   // The oldest, and the newest.
@@ -217,8 +217,8 @@ async function erases(bus: Bus): Promise<void> {
     at(6),
   ]);
   assert.deepEqual([...await theirs.heads(["a"])], [["a", at(6)]]);
-  assert.equal(await told(at(6)), "erased", "the newest is gone");
-  assert.equal(await told(at(7)), "complete");
+  assert.equal(await readAfter(at(6)), "erased", "the newest is gone");
+  assert.equal(await readAfter(at(7)), "complete");
   const { offset } = await mine.append("a", bytes("next"), { expected_last: at(6) });
   assert.ok(offset > others[1]!);
   const live = await received.count(9);
@@ -226,12 +226,12 @@ async function erases(bus: Bus): Promise<void> {
   // All of them.
   assert.equal(await mine.erase("a", await stored()), 5);
   assert.deepEqual([await stored(), (await theirs.head("a")).last], [[], undefined]);
-  assert.equal(await told(at(7)), "erased");
-  assert.equal(await told(offset), "complete");
+  assert.equal(await readAfter(at(7)), "erased");
+  assert.equal(await readAfter(offset), "complete");
   assert.equal((await mine.status()).messages, 2 + (bus.neighbours ?? 0));
   await mine.forgetNames();
   assert.ok(await mine.erased("a") >= at(7));
-  assert.equal(await told(at(7)), "erased", "also once nobody knows the room's name");
+  assert.equal(await readAfter(at(7)), "erased", "also once nobody knows the room's name");
   await assert.rejects(mine.erase("a b", [1]), refusedWith("invalid-room"));
   assert.equal(await mine.erase("never", [1]), 0);
   assert.equal(await mine.erase("a", []), 0);

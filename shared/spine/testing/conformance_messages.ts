@@ -186,7 +186,7 @@ async function requests({ spine, other, name }: Bus): Promise<void> {
   });
 }
 
-async function refusesUnheard({ spine, other, name }: Bus): Promise<void> {
+async function refusesWithoutResponder({ spine, other, name }: Bus): Promise<void> {
   const ask = () => spine.request(subject(name), bytes("?"), { timeout_ms: 10_000 });
   await assert.rejects(ask(), ({ reason, retry_after_ms }: ArqonError) => {
     assert.equal(reason, "brain-unavailable");
@@ -202,14 +202,14 @@ async function refusesUnheard({ spine, other, name }: Bus): Promise<void> {
 }
 
 async function timesOut({ spine, other, name }: Bus): Promise<void> {
-  const asked: SpineMessage[] = [];
-  other.subscribe(subject(name), (message) => void asked.push(message));
+  const received: SpineMessage[] = [];
+  other.subscribe(subject(name), (message) => void received.push(message));
   await other.flush();
   await assert.rejects(
     spine.request(subject(name), bytes("?"), { timeout_ms: 20 }),
     refusedWith("command-timeout"),
   );
-  asked[0]?.respond(bytes("too late: dropped"));
+  received[0]?.respond(bytes("too late: dropped"));
   await within(other.flush(), "the flush");
 }
 
@@ -281,7 +281,7 @@ async function drains({ spine, name }: Bus): Promise<void> {
   deaf();
   const received = await collect(spine, subject(name));
   spine.subscribe(subject(name, "silent"), () => {});
-  const asked = assert.rejects(
+  const pending = assert.rejects(
     spine.request(subject(name, "silent"), bytes("?"), { timeout_ms: 60_000 }),
     refusedWith("spine-unavailable"),
   );
@@ -293,7 +293,7 @@ async function drains({ spine, name }: Bus): Promise<void> {
   assert.throws(() => spine.publish(subject(name), bytes("x")), refusedWith("spine-unavailable"));
   await within(drained, "the drain");
   await within(spine.drain(), "a second drain");
-  await within(asked, "the refusal of the open request");
+  await within(pending, "the refusal of the open request");
   assert.equal(received.items.length, 100);
   assert.deepEqual(states, ["draining", "closed"]);
   assert.equal(spine.status.state, "closed");
@@ -322,7 +322,7 @@ export const MESSAGE_CASES: readonly Case[] = [
   { behaviour: "draining delivers what was routed and nothing after it", run: drainsOne },
   { behaviour: "a throwing handler ends no subscription", run: survivesThrowingHandlers },
   { behaviour: "requests get their own answers, with headers", run: requests },
-  { behaviour: "a request that nobody hears is brain-unavailable", run: refusesUnheard },
+  { behaviour: "a request that nobody hears is brain-unavailable", run: refusesWithoutResponder },
   { behaviour: "a request without answer is command-timeout", run: timesOut },
   { behaviour: "the largest payload passes, a larger one is message-too-large", run: limitsSize },
   { behaviour: "bad subjects, patterns, queues and headers are TypeErrors", run: checksAgain },

@@ -58,7 +58,7 @@ export class ScriptedBucket {
   }
 
   /** Whether every watch has delivered all. */
-  get is_told(): boolean {
+  get is_delivered(): boolean {
     return [...this.#watches].every(({ waiting }) => waiting.length === 0);
   }
 
@@ -87,7 +87,7 @@ export class ScriptedBucket {
 
   /** Delivers this many changes, or all; a listing's end counts as one. */
   async deliver(count: number = Infinity): Promise<void> {
-    for (let told = 0; told < count; told++) {
+    for (let delivered = 0; delivered < count; delivered++) {
       const watch = [...this.#watches].find(({ waiting }) => waiting.length > 0);
       if (watch === undefined) return;
       const change = watch.waiting.shift();

@@ -183,7 +183,7 @@ export function showAnswers(ctx, place, { fields, asking, ask, ...head }) {
   let values = queried(fields, ctx.query);
   let run = 0;
   const status = el("p.hint", { role: "status" });
-  const told = slot();
+  const content = slot();
   async function load() {
     const mine = ++run;
     const isOver = () => ctx.signal.aborted || mine !== run;
@@ -192,12 +192,12 @@ export function showAnswers(ctx, place, { fields, asking, ask, ...head }) {
       const answer = await ask(values, isOver);
       if (isOver()) return;
       const is_lacking = typeof answer === "string";
-      told.show(is_lacking ? [] : answer);
+      content.show(is_lacking ? [] : answer);
       setText(status, is_lacking ? answer : `Read at ${clock(ctx.now())}.`);
     } catch (error) {
       if (isOver()) return;
       setText(status, "");
-      told.show(errorNotice(error, load));
+      content.show(errorNotice(error, load));
     }
   }
   const change = (next) => {
@@ -207,7 +207,7 @@ export function showAnswers(ctx, place, { fields, asking, ask, ...head }) {
   };
   place.append(
     pageHead(head),
-    el("div.stack", filterForm(fields, values, change), status, told),
+    el("div.stack", filterForm(fields, values, change), status, content),
   );
   load();
   return { load };

@@ -140,7 +140,7 @@ class Tail {
   }
 
   async #read(stream) {
-    let said_ms = 0;
+    let announced_ms = 0;
     const reader = createSseReader((event) => {
       this.#seen++;
       this.#rows.add(event);
@@ -151,8 +151,8 @@ class Tail {
       const { done, value } = await pieces.read();
       if (done) return;
       reader.push(value);
-      if (this.#seen === 0 || this.#is_paused || this.#now() - said_ms < 1_000) continue;
-      said_ms = this.#now();
+      if (this.#seen === 0 || this.#is_paused || this.#now() - announced_ms < 1_000) continue;
+      announced_ms = this.#now();
       this.#say(this.#progress());
     }
   }

@@ -115,8 +115,8 @@ export async function runTrial(trial) {
     const { sha256 } = await thread.ask(start, [module.buffer]);
     let first_line = 1;
     for (let after, read_bytes = 0;;) {
-      const asked = { ...query, limit: PAGE_LINES, after };
-      const { bytes, end } = pieceOf(await readText(api, asked, signal));
+      const page_query = { ...query, limit: PAGE_LINES, after };
+      const { bytes, end } = pieceOf(await readText(api, page_query, signal));
       const size_bytes = (read_bytes += bytes.length);
       const { tally } = await thread.ask({ kind: "chunk", chunk: { first_line, bytes } });
       first_line = tally.lines + 1;

@@ -41,8 +41,8 @@ function decisionColumns(policy, open) {
 async function readWindow(ctx, query, { counts, onRead }) {
   const rows = [];
   for (let after, read = 0;;) {
-    const asked = { ...query, limit: PAGE_LINES, after };
-    const { lines, end } = await readLines(ctx.api, asked, ctx.signal);
+    const page_query = { ...query, limit: PAGE_LINES, after };
+    const { lines, end } = await readLines(ctx.api, page_query, ctx.signal);
     for (const line of lines) {
       counts.add(line);
       if (!isHole(line)) rows.push(line);

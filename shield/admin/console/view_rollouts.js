@@ -16,7 +16,7 @@ const UNDER_WAY = ["running", "paused", "applying"];
 /** The commands that a rollout accepts, by its state. */
 const ORDERS = { running: ["pause", "abort"], paused: ["resume", "abort"] };
 const LABELS = { pause: "Pause", resume: "Resume", abort: "Abort…" };
-const SAID = {
+const NOTICES = {
   pause: "The rollout is paused at its step.",
   resume: "The rollout continues; its step starts again.",
   abort: "The old policies decide again.",
@@ -148,7 +148,7 @@ class RolloutView {
   #timer;
   #is_reading = false;
   /** The current content, so that unchanged parts are not redrawn. */
-  #said = "";
+  #shown = "";
   #trouble = slot();
   #status = el("p.hint", { role: "status" }, "Loading…");
   #buttons = Object.fromEntries(
@@ -238,9 +238,9 @@ class RolloutView {
     const { shares, state, ended, conditions, past } = rollout;
     const { steps, conditions: held, tallies: counted, samples, nodes: shields } = this.#tables;
     this.#trouble.show();
-    const said = JSON.stringify(view);
-    if (said !== this.#said) replace(this.#about, aboutOf(view));
-    this.#said = said;
+    const shown = JSON.stringify(view);
+    if (shown !== this.#shown) replace(this.#about, aboutOf(view));
+    this.#shown = shown;
     steps.show(shares.map((share, at) => ({ at, share, step: stepOf(rollout, at) })));
     held.show(conditions.map((condition) => ({
       condition,
@@ -262,7 +262,7 @@ class RolloutView {
 
   async #give(order) {
     const act = () => this.#ctx.api.post(`${this.#path}/${order}`);
-    const done = () => SAID[order];
+    const done = () => NOTICES[order];
     if (order === "abort") {
       const is_done = await confirmed({
         title: `Abort the rollout of ${this.#tenant}?`,

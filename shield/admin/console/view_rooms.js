@@ -33,13 +33,13 @@ async function storedRooms({ api }, { tenant, prefix }, signal) {
     api.get("/v1/rooms", { tenant, prefix, limit: ROWS_MAX }, signal),
   ]);
   const { tenant_id, rooms, next } = stored;
-  const heard = new Map(
+  const by_id = new Map(
     open.rooms.filter((room) => room.tenant_id === tenant_id).map((room) => [room.room_id, room]),
   );
   const none = { tenant_id, durable: true, subscribers: 0, messages: 0, nodes: [] };
   // A room with a reducer has a second log, with its own name, beside that of its messages.
   const names = new Set(rooms.map((name) => name.replace(/(?<=.)~reducer$/, "")));
-  const rows = [...names].map((room_id) => heard.get(room_id) ?? { ...none, room_id });
+  const rows = [...names].map((room_id) => by_id.get(room_id) ?? { ...none, room_id });
   return { rows, truncated: next !== null, nodes: open.nodes };
 }
 

@@ -132,8 +132,8 @@ export function showUsage(ctx, place) {
     },
   ];
   let chart;
-  async function ask({ tenant, hours: asked, by }, isOver) {
-    const hours = asked in SPANS ? asked : "24";
+  async function ask({ tenant, hours: hours_wanted, by }, isOver) {
+    const hours = hours_wanted in SPANS ? hours_wanted : "24";
     const until_ms = Math.floor(ctx.now());
     const time = { since_ms: until_ms - Number(hours) * HOUR_MS, until_ms };
     const usage = (of) => ctx.api.get("/v1/usage", { tenant, by: of, ...time }, ctx.signal);

@@ -33,9 +33,9 @@ function decisionCard(decision, number) {
   const who = sender === null
     ? "an erased user"
     : `${sender.user}, connection ${sender.connection}, from ${sender.remote_ip}`;
-  const said = allowed ? badge("allowed", "ok") : badge(`refused ${code} ${reason}`, "bad");
+  const outcome = allowed ? badge("allowed", "ok") : badge(`refused ${code} ${reason}`, "bad");
   const about = facts([
-    ["Outcome", said],
+    ["Outcome", outcome],
     ["Decided", `${moment(time_ms)} at ${node}`],
     ["By", who],
     ["Record", id],
@@ -61,7 +61,7 @@ function gapsOf({ decisions, holes, is_whole, problem }) {
   return parts.filter(Boolean).join(" ");
 }
 
-const heardText = ({ heard, stored_ms }) =>
+const receivedText = ({ heard, stored_ms }) =>
   stored_ms === undefined
     ? heard.map(({ node_id, time_ms }) => `${node_id} ${clock(time_ms)}`).join(", ")
     : `in the room's log ${clock(stored_ms)}; no Shield's ledger has it`;
@@ -76,7 +76,7 @@ const messagesCard = (rows) =>
       plain("message_id", "Message id", ({ message_id }) => message_id || undefined),
       plain("trace_id", "Trace"),
       plain("twist_id", "X-Twist-ID"),
-      wide("heard", "Received at, each by its own clock", heardText),
+      wide("heard", "Received at, each by its own clock", receivedText),
       plain("duplicate", "Left out", duplicateText),
     ],
     key: ({ twist_id, heard }) => `${twist_id} ${heard[0]?.time_ms}`,

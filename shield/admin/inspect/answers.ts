@@ -14,9 +14,9 @@ import {
   CONNECTION_ROOMS_MAX,
   ConnectionFilter,
   CountsQuestion,
+  REPORTED_MAX,
   RoomFilter,
   TenantSort,
-  TOLD_MAX,
 } from "./rows.ts";
 import type { ConnectionDetail, ConnectionRow, RoomRow, TenantRow } from "./rows.ts";
 import { Id } from "../routing/query.ts";
@@ -112,7 +112,7 @@ function roomRow({ tenant_id, room_id, subscribers, room_class, messages }: Chan
 async function rooms({ hub }: Pick<Parts, "hub">, params: unknown) {
   const { tenant, prefix = "", sort } = RoomParams.parse(params);
   const { items, total } = await topOf(hub.channels.values(), {
-    limit: TOLD_MAX,
+    limit: REPORTED_MAX,
     accept: ({ tenant_id, room_id, subscribers }) =>
       subscribers.size > 0 && (tenant === undefined || tenant_id === tenant) &&
       room_id.startsWith(prefix),
@@ -193,7 +193,7 @@ async function tenants(parts: InspectedParts, params: unknown) {
   ]);
   const open = ({ tenant_id }: TenantUse) => parts.counters.open(tenant_id);
   const { items, total } = await topOf(tenantUses(parts, users, rooms), {
-    limit: TOLD_MAX,
+    limit: REPORTED_MAX,
     // The shared row of several tenants is not shown to a single tenant, even one with the same name.
     accept: ({ tenant_id }) =>
       tenant === undefined || (tenant_id === tenant && tenant_id !== OTHER_TENANTS),

@@ -5,7 +5,7 @@ import { ConnectionTable } from "../../connection/connection_table.ts";
 import { OTHER_TENANTS, TENANTS_MAX, TenantTable } from "../../stats/tenant_stats.ts";
 import { shieldAnswers } from "./answers.ts";
 import type { InspectedParts } from "./answers.ts";
-import { TenantAnswer, TOLD_MAX } from "./rows.ts";
+import { REPORTED_MAX, TenantAnswer } from "./rows.ts";
 
 /** The parts of a Shield without clients. */
 function partsWith(tenants: TenantTable): InspectedParts {
@@ -25,7 +25,7 @@ Deno.test("100,000 tenants: the most active are reported, within bounds, while o
   const answer = await shieldAnswers(partsWith(tenants)).tenants!({ sort: "messages" });
   clearInterval(timer);
   const { rows, total } = TenantAnswer.parse(answer);
-  assert.equal(rows.length, TOLD_MAX);
+  assert.equal(rows.length, REPORTED_MAX);
   assert.equal(total, TENANTS_MAX + 1, "later tenants share one row");
   assert.deepEqual(rows.slice(0, 3).map(([tenant_id]) => tenant_id), [
     OTHER_TENANTS,

@@ -221,7 +221,7 @@ async function config(context: ListContext, { url }: AdminCall): Promise<Answer>
   const { node } = readQuery(url, { node: Id.optional() });
   const gathered = await context.asker.ask("config", NodeConfigAnswer, { to: node });
   context.asker.require(node, gathered.nodes);
-  return told(gathered);
+  return configAnswer(gathered);
 }
 
 /**
@@ -236,11 +236,11 @@ async function reloadConfig(
   const options = { params: { by }, to: node_id, is_order: true, timeout_ms } as const;
   const gathered = await context.asker.ask("reload_config", NodeConfigAnswer, options);
   context.asker.require(node_id, gathered.nodes);
-  return told(gathered);
+  return configAnswer(gathered);
 }
 
 /** A Brain in the process of a Shield has no configuration of its own to report. */
-function told({ answers, nodes }: Gathered<z.output<typeof NodeConfigAnswer>>): Answer {
+function configAnswer({ answers, nodes }: Gathered<z.output<typeof NodeConfigAnswer>>): Answer {
   const configs = answers.flatMap(({ node_id, kind, value }) =>
     value === null ? [] : [{ node_id, kind, ...value }]
   );

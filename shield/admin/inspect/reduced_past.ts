@@ -44,9 +44,9 @@ async function ask(
   context: ReducedPastContext,
   { tenant_id, room_id }: Pick<Reduced, "tenant_id" | "room_id">,
   { by }: AdminCall,
-  asked: PastAsk,
+  request: PastAsk,
 ): Promise<Answer> {
-  const data = { ask: asked };
+  const data = { ask: request };
   const own = { tenant_id, room_id, by, name: PAST_COMMAND, data } as const;
   return { tenant_id, room_id, ...await askOwner(context, own) };
 }
@@ -69,10 +69,10 @@ export async function roomPast(context: ReducedPastContext, call: AdminCall): Pr
   if (offset !== undefined && time_ms !== undefined) {
     throw new ArqonError("invalid-settings", BOTH);
   }
-  const asked = { action: "show", offset, time_ms, prefix, after, limit } as const;
+  const request = { action: "show", offset, time_ms, prefix, after, limit } as const;
   const { tenant_id, room_id: room } = at;
   context.log.info("an operator reads the past of a room", { tenant_id, room, by: call.by });
-  return await ask(context, at, call, asked);
+  return await ask(context, at, call, request);
 }
 
 /** Answers `POST /v1/rooms/{tenant}/{room}/fork`. */
@@ -83,8 +83,8 @@ export async function forkRoom(
 ): Promise<Answer> {
   const { tenant_id, room_id: source } = reducedOf(context, call);
   if (to === source) throw new ArqonError("invalid-settings", "to: expected another room");
-  const asked = { action: "fork", source, ...place } as const;
-  const done = await ask(context, { tenant_id, room_id: to }, call, asked);
+  const request = { action: "fork", source, ...place } as const;
+  const done = await ask(context, { tenant_id, room_id: to }, call, request);
   context.log.info("an operator forks a room", { tenant_id, room: source, to, by: call.by });
   return done;
 }

@@ -91,7 +91,7 @@ function envelopeOf(
 }
 
 /** A command in an admin's name for the Brain that owns a room. */
-export interface Asked {
+export interface RoomRequest {
   readonly tenant_id: string;
   readonly room_id: string;
   readonly by: string;
@@ -105,7 +105,7 @@ export interface Asked {
  */
 export async function askOwner(
   context: Pick<OrderContext, "path" | "config">,
-  { tenant_id, room_id, by: user_id, name, data }: Asked,
+  { tenant_id, room_id, by: user_id, name, data }: RoomRequest,
 ): Promise<Record<string, unknown>> {
   const { path, config: { limits } } = context;
   const frame = JSON.stringify({ op: "cmd", room: room_id, name, data });

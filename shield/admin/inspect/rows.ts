@@ -6,7 +6,7 @@ import { z } from "zod";
 import { Id } from "../routing/query.ts";
 
 /** The most rooms, and tenants, that one Shield reports: more than an answer shows, so that sums are right. */
-export const TOLD_MAX = 2_000;
+export const REPORTED_MAX = 2_000;
 /** The most rooms of one connection that are shown. */
 export const CONNECTION_ROOMS_MAX = 1_000;
 
@@ -86,7 +86,7 @@ export type RoomRow = z.output<typeof RoomRow>;
 
 /** A Shield's rooms. */
 export const RoomAnswer = z.strictObject({
-  rows: z.array(RoomRow).max(TOLD_MAX),
+  rows: z.array(RoomRow).max(REPORTED_MAX),
   total: Count,
   truncated: z.boolean().optional(),
 });
@@ -115,7 +115,7 @@ export type TenantRow = z.output<typeof TenantRow>;
 
 /** A Shield's tenants. */
 export const TenantAnswer = z.strictObject({
-  rows: z.array(TenantRow).max(TOLD_MAX),
+  rows: z.array(TenantRow).max(REPORTED_MAX),
   total: Count,
   truncated: z.boolean().optional(),
 });

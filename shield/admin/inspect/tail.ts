@@ -148,10 +148,10 @@ class Tail {
 
   #next(): Uint8Array | undefined {
     if (this.#dropped > 0 || this.#gap !== undefined) {
-      const told = { dropped: this.#dropped, reason: this.#gap ?? "slow-reader" };
+      const gap = { dropped: this.#dropped, reason: this.#gap ?? "slow-reader" };
       this.#dropped = 0;
       this.#gap = undefined;
-      return eventOf(JSON.stringify(told), "gap");
+      return eventOf(JSON.stringify(gap), "gap");
     }
     while (this.#waiting.length > 0) {
       const message = this.#waiting.shift()!;

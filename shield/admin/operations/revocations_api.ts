@@ -158,10 +158,10 @@ async function revoke(
 ): Promise<Response> {
   const { auth, bucket, log, now, node_id } = context;
   const now_ms = await storeTimeOf(bucket, now);
-  const asked = revocationFrom(body, by, now_ms, auth.revocation_seconds * 1_000);
-  const { tenant_id } = asked;
-  requireShare(context, only_tenant, asked.revocation);
-  const revocation = await revokeTokens(context, tenant_id, asked.revocation);
+  const given = revocationFrom(body, by, now_ms, auth.revocation_seconds * 1_000);
+  const { tenant_id } = given;
+  requireShare(context, only_tenant, given.revocation);
+  const revocation = await revokeTokens(context, tenant_id, given.revocation);
   // Token ids stay out of the log.
   log.info("tokens were revoked", { tenant_id, kind: revocation.kind, by });
   return Response.json({ node_id, tenant: tenant_id, revocation });
@@ -171,8 +171,8 @@ function listed(
   { revocations, node_id }: RevocationsAdminContext,
   { url, only_tenant }: AdminCall,
 ): Response {
-  const asked = url.searchParams.has("tenant") ? parameterOf(url, "tenant") : undefined;
-  const tenant = only_tenant ?? asked;
+  const wanted = url.searchParams.has("tenant") ? parameterOf(url, "tenant") : undefined;
+  const tenant = only_tenant ?? wanted;
   const shown: unknown[] = [];
   let truncated = false;
   for (const { tenant_id, revocation } of revocations.list(tenant)) {

@@ -16,13 +16,13 @@ const params = (query: string, others?: readonly string[]) =>
 
 Deno.test("JSON, Protobuf and a URL give the same query", () => {
   const filter = 'sender == "ann"';
-  const asked = { after: 5, before: 2 ** 40, limit: 1_000, reverse: true, filter };
-  assert.deepEqual(json(JSON.stringify(asked)), asked);
-  assert.deepEqual(json(JSON.stringify(asked), "application/vnd.x+json; charset=utf-8"), asked);
-  const protobuf = writeHistoryQuery(asked);
-  assert.deepEqual(rangeOfData(protobuf, "Application/Protobuf; v=1", BOUNDS), asked);
-  assert.deepEqual(rangeOfData(protobuf, "application/x-protobuf", BOUNDS), asked);
-  assert.deepEqual(params(URL_OF_ASKED), asked);
+  const request = { after: 5, before: 2 ** 40, limit: 1_000, reverse: true, filter };
+  assert.deepEqual(json(JSON.stringify(request)), request);
+  assert.deepEqual(json(JSON.stringify(request), "application/vnd.x+json; charset=utf-8"), request);
+  const protobuf = writeHistoryQuery(request);
+  assert.deepEqual(rangeOfData(protobuf, "Application/Protobuf; v=1", BOUNDS), request);
+  assert.deepEqual(rangeOfData(protobuf, "application/x-protobuf", BOUNDS), request);
+  assert.deepEqual(params(URL_OF_ASKED), request);
   assert.deepEqual(params("reverse=false&after=5&access_token=x", ["access_token"]), {
     ...DEFAULT,
     after: 5,

@@ -58,7 +58,7 @@ Deno.test("a page has the requested messages that the class retains, and reports
       fc.integer({ min: 1, max: 12 }),
       fc.integer({ min: 1, max: 120 }),
       fc.constantFrom(1, 60, 1_000_000),
-      async (puts, asked, history_size, history_ttl_seconds, page_bytes) => {
+      async (puts, reads, history_size, history_ttl_seconds, page_bytes) => {
         const log = new ModelLog();
         const all: { offset: number; time_ms: number }[] = [];
         for (const { room, bytes, wait_s } of puts) {
@@ -69,7 +69,7 @@ Deno.test("a page has the requested messages that the class retains, and reports
         const room = roomOf(log, { history_size, history_ttl_seconds, page_bytes });
         const oldest_ms = log.now_ms - history_ttl_seconds * 1_000;
         const kept = all.slice(-history_size).filter(({ time_ms }) => time_ms >= oldest_ms);
-        for (const range of asked) {
+        for (const range of reads) {
           const { after, before, limit, reverse } = range;
           const right = kept.map(({ offset }) => offset)
             .filter((offset) => offset > after && (before === 0 || offset < before));
@@ -113,13 +113,13 @@ Deno.test("expired messages are skipped without being read", async () => {
   log.now_ms += 61_000;
   const young = [1, 2, 3].map((n) => log.put("a", new Uint8Array([n])));
   const room = roomOf(log, { history_size: 100_000 });
-  const before = log.asked;
+  const before = log.requests;
   assert.deepEqual(await read(room, { limit: 2 }), {
     offsets: young.slice(0, 2),
     more: true,
     offset: young[2],
   });
-  assert.ok(log.asked - before < 30, `${log.asked - before} questions`);
+  assert.ok(log.requests - before < 30, `${log.requests - before} questions`);
 });
 
 Deno.test("a stale replica is asked again, and refused if it stays stale", async () => {

@@ -30,7 +30,7 @@ Deno.test("a failed read fails only for its own callers", async () => {
 
 Deno.test("different reads run concurrently up to the limit, the others queue", async () => {
   const { ask, begun } = controlled({ reads_max: 2 });
-  const asked = ["a", "b", "c", "d"].map(ask);
+  const pending = ["a", "b", "c", "d"].map(ask);
   await turn();
   assert.equal(begun.length, 2);
   for (let n = 0; n < 4; n++) {
@@ -38,19 +38,19 @@ Deno.test("different reads run concurrently up to the limit, the others queue", 
     await turn();
     assert.equal(begun.length, Math.min(4, n + 3));
   }
-  assert.deepEqual(await Promise.all(asked), [0, 1, 2, 3]);
+  assert.deepEqual(await Promise.all(pending), [0, 1, 2, 3]);
 });
 
 Deno.test("reads beyond the queue's limit are refused with 503, and the others are answered", async () => {
   const { ask, begun } = controlled({ reads_max: 1, waiting_max: 2 });
-  const asked = [ask("a")];
+  const pending = [ask("a")];
   await turn();
-  asked.push(ask("b"), ask("c"));
+  pending.push(ask("b"), ask("c"));
   await assert.rejects(ask("d"), { reason: "log-unavailable", code: 503, retry_after_ms: 1_000 });
   const joined = ask("c");
   for (let n = 0; n < 3; n++) {
     begun[n]?.resolve(n);
     await turn();
   }
-  assert.deepEqual(await Promise.all([...asked, joined]), [0, 1, 2, 2]);
+  assert.deepEqual(await Promise.all([...pending, joined]), [0, 1, 2, 2]);
 });

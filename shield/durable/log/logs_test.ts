@@ -29,10 +29,10 @@ function append(
 
 Deno.test("messages that arrive while a log opens are stored before later ones", async () => {
   await using test = testDurable(DURABLE);
-  const told: number[] = [];
+  const order: number[] = [];
   const one = () =>
     append(test).then((stored) => {
-      told.push(stored.offset);
+      order.push(stored.offset);
       return stored;
     });
   const first = Array.from({ length: 50 }, one);
@@ -40,7 +40,7 @@ Deno.test("messages that arrive while a log opens are stored before later ones",
   const second = Array.from({ length: 50 }, one);
   const offsets = (await Promise.all([...first, ...second])).map(({ offset }) => offset);
   assert.deepEqual(offsets, Array.from({ length: 100 }, (_, index) => index + 1));
-  assert.deepEqual(told, offsets);
+  assert.deepEqual(order, offsets);
   assert.equal(await test.metric("shield_log_stored_total"), 100);
   assert.equal(await test.metric('shield_log_stored_bytes_total{class="log-*"}'), 300);
   assert.equal(await test.metric("shield_log_pending_appends"), 0);

@@ -49,8 +49,9 @@ async function watchedRoom(room_class = {}) {
   await sim.clock.advance(10);
   test.watch.add(sim.room);
   const subscriber = await sim.enter(undefined);
-  const told = () => subscriber.told.map((one) => one.kind === "entry" ? one.offset : one.reason);
-  return { sim, ...test, told };
+  const received = () =>
+    subscriber.received.map((one) => one.kind === "entry" ? one.offset : one.reason);
+  return { sim, ...test, received };
 }
 
 /** Loses messages in transit without a trace. */
@@ -68,12 +69,12 @@ for (
   ] as const
 ) {
   Deno.test(`an event about ${name} makes the room ask at once`, async () => {
-    const { sim, watch, emit, told } = await watchedRoom();
+    const { sim, watch, emit, received } = await watchedRoom();
     using _ = sim;
     lose(sim, 3);
     emit(event);
     await sim.clock.advance(10);
-    assert.deepEqual(told(), [2, 3, 4]);
+    assert.deepEqual(received(), [2, 3, 4]);
     watch.close();
   });
 }
@@ -99,13 +100,13 @@ Deno.test("an event about something else causes no request", async () => {
 
 Deno.test("silently lost messages are found by comparison, also behind a stale replica", async () => {
   for (const behind of [0, 0.5]) {
-    const { sim, watch, told } = await watchedRoom();
+    const { sim, watch, received } = await watchedRoom();
     using _ = sim;
     await sim.clock.advance(VERIFY_MS);
     lose(sim, 2);
     sim.log.faults = { ...NO_FAULTS, behind };
     await sim.clock.advance(6 * VERIFY_MS);
-    assert.deepEqual(told(), [2, 3], `behind ${behind}`);
+    assert.deepEqual(received(), [2, 3], `behind ${behind}`);
     watch.close();
   }
 });
@@ -124,7 +125,7 @@ Deno.test("an unchanged log costs one request a round, and its rooms cost none",
 });
 
 Deno.test("a quiet room whose messages all expire reports no false gap", async () => {
-  const { sim, watch, emit, told } = await watchedRoom({ history_ttl_seconds: 1 });
+  const { sim, watch, emit, received } = await watchedRoom({ history_ttl_seconds: 1 });
   using _ = sim;
   for (let round = 0; round < 3; round++) {
     await sim.clock.advance(400_000);
@@ -134,29 +135,29 @@ Deno.test("a quiet room whose messages all expire reports no false gap", async (
     sim.log.put();
     await sim.clock.advance(100);
   }
-  assert.deepEqual(told(), [7, 13, 19]);
+  assert.deepEqual(received(), [7, 13, 19]);
   watch.close();
 });
 
 Deno.test("a lost log is detected and reported", async () => {
-  const { sim, watch, told } = await watchedRoom();
+  const { sim, watch, received } = await watchedRoom();
   using _ = sim;
   sim.log.recreate();
   await sim.clock.advance(2 * VERIFY_MS);
-  assert.deepEqual(told(), ["epoch-changed"]);
+  assert.deepEqual(received(), ["epoch-changed"]);
   assert.equal(sim.room.stream, sim.log.stream);
   watch.close();
 });
 
 Deno.test("a log that does not answer is asked again in the next round", async () => {
-  const { sim, watch, told } = await watchedRoom();
+  const { sim, watch, received } = await watchedRoom();
   using _ = sim;
   lose(sim, 1);
   sim.log.faults = { ...NO_FAULTS, failing: 1 };
   await sim.clock.advance(3 * VERIFY_MS);
   sim.log.faults = NO_FAULTS;
   await sim.clock.advance(4 * VERIFY_MS);
-  assert.deepEqual(told(), [2]);
+  assert.deepEqual(received(), [2]);
   watch.close();
 });
 
@@ -189,7 +190,7 @@ Deno.test("a few of a tenant's many rooms are verified at a time, and each once"
 });
 
 Deno.test("a room log that replaces another one of the same room is not removed with it", async () => {
-  const { sim, watch, emit, told } = await watchedRoom();
+  const { sim, watch, emit, received } = await watchedRoom();
   using _ = sim;
   const former: WatchedRoom = { ...watchedLike(sim), verify: () => Promise.resolve() };
   watch.add(former);
@@ -198,7 +199,7 @@ Deno.test("a room log that replaces another one of the same room is not removed 
   lose(sim, 1);
   emit({ type: "log", tenant_id: "acme" });
   await sim.clock.advance(10);
-  assert.deepEqual(told(), [2]);
+  assert.deepEqual(received(), [2]);
   watch.close();
 });
 

@@ -35,7 +35,7 @@ export interface FollowerOptions {
 }
 
 /** What subscribers have received of a room before its log started; offset 0: nothing. */
-export interface Heard {
+export interface LastReceived {
   /** The incarnation of the log that assigned the offset. */
   readonly stream: string;
   readonly offset: number;
@@ -122,13 +122,13 @@ export class Follower {
    * Starts with the room's head; its message enters the list, but does not come out. If subscribers have received
    * messages of the room before, all later ones come out, as their live copies may have been in transit.
    */
-  begin(head: RoomHead, heard: Heard = { stream: "", offset: 0 }): void {
+  begin(head: RoomHead, received: LastReceived = { stream: "", offset: 0 }): void {
     if (this.#phase !== "waiting") return;
-    const is_same = heard.stream === head.stream;
-    const is_behind = is_same && heard.offset > 0 && heard.offset < (head.last?.offset ?? 0);
-    this.#adopt(head, undefined, is_behind ? heard.offset : undefined);
+    const is_same = received.stream === head.stream;
+    const is_behind = is_same && received.offset > 0 && received.offset < (head.last?.offset ?? 0);
+    this.#adopt(head, undefined, is_behind ? received.offset : undefined);
     this.#phase = "following";
-    if (heard.offset > 0 && !is_same) this.#tell("epoch-changed");
+    if (received.offset > 0 && !is_same) this.#tell("epoch-changed");
     this.#fill();
   }
 

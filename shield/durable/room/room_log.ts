@@ -13,7 +13,7 @@ import type { RetryClock } from "../log/clock.ts";
 import type { Lost, Position } from "../../fanout/entry.ts";
 import { lastOfEpoch, roomEpoch } from "../../../shared/rooms/epoch.ts";
 import { Follower } from "./follower.ts";
-import type { Heard } from "./follower.ts";
+import type { LastReceived } from "./follower.ts";
 import { LogCalls } from "../log/log_calls.ts";
 import { readLive } from "../messages/message.ts";
 import type { LiveEntryPoint } from "../recovery/entry_point.ts";
@@ -160,16 +160,16 @@ export class RoomLog implements RecoverableRoom {
   }
 
   /**
-   * Starts once the server has the room's Spine subscription: asks the log for the room's head. `heardOf` returns what
+   * Starts once the server has the room's Spine subscription: asks the log for the room's head. `receivedOf` returns what
    * subscribers had received by then without this log, offset 0: nothing; later messages come out.
    */
-  start(heardOf: () => Heard = () => ({ stream: "", offset: 0 })): void {
+  start(receivedOf: () => LastReceived = () => ({ stream: "", offset: 0 })): void {
     if (this.#phase !== "new") return;
     this.#phase = "starting";
     this.calls.head("start").then((head) => {
       if (head === undefined || this.#phase !== "starting") return;
       this.#phase = "started";
-      const { stream, offset } = heardOf();
+      const { stream, offset } = receivedOf();
       const { log } = this.#options;
       this.follower.begin(head, { stream: log.lifeOf(stream, offset), offset });
       this.#current_ms = this.#options.clock.now();

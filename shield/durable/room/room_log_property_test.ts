@@ -165,8 +165,8 @@ async function holds(one: Run, plant?: (sim: SimRoom) => void): Promise<void> {
     }
     const fault = sim.fault(subscriber);
     if (fault !== undefined) {
-      const { position, answer, told } = subscriber;
-      throw new Error(`${fault}: ${JSON.stringify({ position, answer, told })}`);
+      const { position, answer, received } = subscriber;
+      throw new Error(`${fault}: ${JSON.stringify({ position, answer, received })}`);
     }
   }
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import type { EntryPoint, Position } from "../../fanout/entry.ts";
-import type { Heard } from "./follower.ts";
+import type { LastReceived } from "./follower.ts";
 import { NO_FAULTS, settled } from "../testing/sim_log.ts";
 import { SimRoom, SimSubscriber } from "../testing/sim_room.ts";
 import type { SimOptions } from "../testing/sim_room.ts";
@@ -20,8 +20,8 @@ async function roomWith(
   return sim;
 }
 
-const offsetsOf = ({ told }: SimSubscriber) =>
-  told.map((one) => one.kind === "entry" ? one.offset : one.reason);
+const offsetsOf = ({ received }: SimSubscriber) =>
+  received.map((one) => one.kind === "entry" ? one.offset : one.reason);
 const readsOf = ({ log: { calls } }: SimRoom) => calls.head + calls.read + calls.readBack;
 const outcome = ({ answer }: SimSubscriber) => answer?.reason || String(answer?.recovered);
 
@@ -38,9 +38,9 @@ Deno.test("a reconnect storm of 3,000 subscribers costs a few reads", async () =
   assert.ok(readsOf(sim) - before <= 5, `${readsOf(sim) - before} reads`);
   for (const subscriber of subscribers) {
     subscriber.read(Infinity);
-    const { answer, position, told } = subscriber;
+    const { answer, position, received } = subscriber;
     assert.equal(answer?.recovered, true);
-    assert.equal(told.length, 500 - (position?.after ?? 0));
+    assert.equal(received.length, 500 - (position?.after ?? 0));
     assert.equal(sim.fault(subscriber), undefined);
   }
 });
@@ -152,21 +152,21 @@ Deno.test("cache_last: a subscriber without a recovery gets the last message, un
 });
 
 Deno.test("if the room was received before its log started, later messages come out, or a gap is reported", async () => {
-  const told = async (offset: number, keep = 5, stream?: string) => {
+  const received = async (offset: number, keep = 5, stream?: string) => {
     using sim = new SimRoom({ seed: 1 });
     sim.log.faults = { ...NO_FAULTS, lost: 1 };
     for (let put = 0; put < 5; put++) sim.log.put();
     sim.log.remove(keep);
     const subscriber = new SimSubscriber(undefined);
     sim.subscribers.push(subscriber);
-    sim.room.start((): Heard => ({ stream: stream ?? sim.log.stream, offset }));
+    sim.room.start((): LastReceived => ({ stream: stream ?? sim.log.stream, offset }));
     await sim.clock.advance(100);
     return offsetsOf(subscriber);
   };
-  assert.deepEqual([await told(3), await told(5)], [[4, 5], []]);
-  assert.deepEqual(await told(0), [], "nothing is known about the missing messages");
-  assert.deepEqual(await told(1, 2), ["history-trimmed", 4, 5]);
-  assert.deepEqual(await told(9, 5, "former"), ["epoch-changed"]);
+  assert.deepEqual([await received(3), await received(5)], [[4, 5], []]);
+  assert.deepEqual(await received(0), [], "nothing is known about the missing messages");
+  assert.deepEqual(await received(1, 2), ["history-trimmed", 4, 5]);
+  assert.deepEqual(await received(9, 5, "former"), ["epoch-changed"]);
 });
 
 for (const left of [2, 0]) {

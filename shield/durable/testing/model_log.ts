@@ -29,7 +29,7 @@ export class ModelLog implements DurableLog {
   /** The log's clock, in Unix ms. */
   now_ms = 1_767_323_045_000;
   /** Requested heads, pages and trims. */
-  asked = 0;
+  requests = 0;
   trimmed = 0;
   /** The number of newest messages that reads do not return, as on a stale replica. */
   behind = 0;
@@ -65,7 +65,7 @@ export class ModelLog implements DurableLog {
   }
 
   head(room_id: string): Promise<RoomHead> {
-    this.asked++;
+    this.requests++;
     const last = this.of(room_id).at(-1);
     return Promise.resolve({ stream: this.stream, last, log_offset: this.#offset });
   }
@@ -85,7 +85,7 @@ export class ModelLog implements DurableLog {
   }
 
   async read(room_id: string, { after, limit, max_bytes }: LogRead): Promise<LogPage> {
-    this.asked++;
+    this.requests++;
     await undefined;
     const all = this.#visible(room_id).filter(({ offset }) => offset > after);
     const messages = fitting(all.slice(0, limit), max_bytes);
@@ -94,7 +94,7 @@ export class ModelLog implements DurableLog {
   }
 
   async readBack(room_id: string, { before, limit, max_bytes }: LogReadBack): Promise<LogPage> {
-    this.asked++;
+    this.requests++;
     await undefined;
     const all = this.#visible(room_id).filter(({ offset }) => before === 0 || offset < before);
     const messages = fitting(all.toReversed().slice(0, limit), max_bytes).toReversed();

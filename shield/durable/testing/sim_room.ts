@@ -18,7 +18,7 @@ import { seeded } from "../../../shared/testing/seeded.ts";
 import { SimClock, SimLog } from "./sim_log.ts";
 
 /** What a subscriber received, in order. */
-export type Told =
+export type SimReceived =
   | { readonly kind: "entry"; readonly stream: string; readonly offset: number }
   | { readonly kind: "gap"; readonly reason: Lost };
 
@@ -45,7 +45,7 @@ export class SimSubscriber {
     | { recovered: boolean | undefined; reason: string; offset: number; epoch: string }
     | undefined;
   failure: unknown;
-  readonly told: Told[] = [];
+  readonly received: SimReceived[] = [];
   #cursor: Cursor | undefined;
 
   constructor(position: Position | undefined) {
@@ -73,7 +73,7 @@ export class SimSubscriber {
 
   #tell({ offset, envelope }: RoomEntry): void {
     const stream = new TextDecoder().decode(envelope).split("/")[0] ?? "";
-    this.told.push({ kind: "entry", stream, offset });
+    this.received.push({ kind: "entry", stream, offset });
   }
 }
 
@@ -118,7 +118,7 @@ export class SimRoom implements Disposable {
           for (const subscriber of this.subscribers) subscriber.onEntry(it);
         }),
       onGap: (reason) => {
-        for (const { told } of this.subscribers) told.push({ kind: "gap", reason });
+        for (const { received } of this.subscribers) received.push({ kind: "gap", reason });
       },
     });
   }
@@ -155,7 +155,7 @@ export class SimRoom implements Disposable {
 
   /** The fault in a subscriber's messages: a wrong or a missing one; undefined: none. */
   fault(subscriber: SimSubscriber): string | undefined {
-    const { answer, position, told } = subscriber;
+    const { answer, position, received } = subscriber;
     if (answer === undefined) return undefined;
     const streams = [...this.log.truth.keys()];
     let stream = streams.find((name) => this.epoch(name) === answer.epoch);
@@ -168,7 +168,7 @@ export class SimRoom implements Disposable {
     let at = answer.recovered === true ? position?.after ?? 0 : answer.offset;
     let gaps = 0;
     let is_first = true;
-    for (const one of told) {
+    for (const one of received) {
       if (one.kind === "gap") {
         gaps++;
         continue;

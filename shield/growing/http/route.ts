@@ -91,13 +91,13 @@ export function growingRoute(context: GrowingRouteContext): ClientRoute {
 async function answer(context: GrowingRouteContext, call: ClientCall): Promise<Response> {
   const { request, client, url, names: { room = "" } } = call;
   requireRoomId(room);
-  const asked = queryOf(url, context.query_token ? ["access_token"] : []);
-  const id = asked.get("id") ?? crypto.randomUUID();
+  const query = queryOf(url, context.query_token ? ["access_token"] : []);
+  const id = query.get("id") ?? crypto.randomUUID();
   const writing = new Writing(context, httpCaller(client, request.headers), room, id);
   bump(context.stats.ingress_ops, "http_publish");
   const content_type = request.headers.get("content-type") ?? "text/plain";
-  await writing.start(asked.get("type") ?? "", content_type);
-  using _heard = writing.hear();
+  await writing.start(query.get("type") ?? "", content_type);
+  using _listening = writing.listen();
   const keeping = setInterval(() => void writing.keep(), writing.idle_ms / 3);
   const pieces = bodyPieces(request.body);
   try {
@@ -106,8 +106,8 @@ async function answer(context: GrowingRouteContext, call: ClientCall): Promise<R
       if (done) break;
       await writing.add(value);
     }
-    const said = await writing.finish();
-    return Response.json(said, { headers: { "cache-control": "no-store" } });
+    const outcome = await writing.finish();
+    return Response.json(outcome, { headers: { "cache-control": "no-store" } });
   } catch (error) {
     // Nobody waits for a body that does not arrive.
     for (const end of [pieces.return(), request.body?.cancel()]) end?.catch(() => {});
@@ -120,17 +120,17 @@ async function answer(context: GrowingRouteContext, call: ClientCall): Promise<R
 
 /** The parameters. Throws `unknown-field` or `repeated-field`. */
 function queryOf({ searchParams }: URL, others: readonly string[]): ReadonlyMap<string, string> {
-  const asked = new Map<string, string>();
+  const query = new Map<string, string>();
   for (const [name, value] of searchParams) {
     if (others.includes(name)) continue;
     const shown = JSON.stringify(name.slice(0, 64));
     if (!QUERY.includes(name)) {
       throw new ArqonError("unknown-field", `${shown}; known here: ${QUERY.join(", ")}`);
     }
-    if (asked.has(name)) throw new ArqonError("repeated-field", shown);
-    asked.set(name, value);
+    if (query.has(name)) throw new ArqonError("repeated-field", shown);
+    query.set(name, value);
   }
-  return asked;
+  return query;
 }
 
 /** One message, written by a request. */
@@ -162,8 +162,8 @@ class Writing {
 
   /** Starts it. */
   async start(type: string, content_type: string): Promise<void> {
-    const said = await this.ask("start", { id: this.#id, type, content_type });
-    const { seq, idle_ms, started_ms } = said as Readonly<
+    const started = await this.ask("start", { id: this.#id, type, content_type });
+    const { seq, idle_ms, started_ms } = started as Readonly<
       Record<"seq" | "idle_ms" | "started_ms", number>
     >;
     [this.idle_ms, this.#started_ms] = [idle_ms, started_ms];
@@ -173,26 +173,26 @@ class Writing {
   }
 
   /** Watches for an end by another request, until disposed. */
-  hear(): Disposable {
+  listen(): Disposable {
     const { tenant_id } = this.#caller.identity;
     const subject = roomSubject("in", tenant_id, growingRoomOf(this.#room_id) ?? "");
-    const heard: Subscription = this.#context.spine.subscribe(subject, ({ payload }) => {
+    const subscription: Subscription = this.#context.spine.subscribe(subject, ({ payload }) => {
       const { event } = readEnvelope(payload);
-      const said = JSON.parse(new TextDecoder().decode(event?.data));
+      const ended = JSON.parse(new TextDecoder().decode(event?.data));
       // Another Shield may repeat the end of an earlier one, once this one has begun.
-      if (said.op !== "end" || said.id !== this.#id || said.started_ms !== this.#started_ms) return;
-      this.#end(said.outcome, said.reason);
+      if (ended.op !== "end" || ended.id !== this.#id || ended.started_ms !== this.#started_ms) return;
+      this.#end(ended.outcome, ended.reason);
     }, { reads_only: true });
-    return { [Symbol.dispose]: () => heard.unsubscribe() };
+    return { [Symbol.dispose]: () => subscription.unsubscribe() };
   }
 
   /** Adds a piece. Rejects with the refusal, also of the token, which may have expired. */
   async add(text: string): Promise<void> {
     if (text === "") return;
-    const said = { id: this.#id, seq: ++this.#seq, text };
+    const piece = { id: this.#id, seq: ++this.#seq, text };
     await this.#patiently(() => {
       this.#requireToken();
-      return this.ask("append", said);
+      return this.ask("append", piece);
     });
   }
 
@@ -254,10 +254,10 @@ class Writing {
   }
 
   /** Runs a command like a client's, and returns its answer. Rejects with the refusal. */
-  async ask(verb: string, said: object): Promise<unknown> {
+  async ask(verb: string, request: object): Promise<unknown> {
     const { growing, limits, rates, stats, tenants } = this.#context;
     const { identity } = this.#caller;
-    const data = new TextEncoder().encode(JSON.stringify(said));
+    const data = new TextEncoder().encode(JSON.stringify(request));
     const command = { name: `growing.${verb}`, data, content_type: "application/json" };
     const bytes = writeEnvelope({ room_id: this.#room_id, command });
     stats.ingress_bytes += bytes.length;

@@ -26,8 +26,8 @@ function begun() {
     growing: {
       answer(_caller, { command }: ScannedEnvelope) {
         names.push(command!.name);
-        const said = { seq: 0, started_ms: STARTED_MS, idle_ms: 60_000, outcome: "finished" };
-        return Promise.resolve({ ...EMPTY_ACK, request_id: 0, result: encode(said) });
+        const answer = { seq: 0, started_ms: STARTED_MS, idle_ms: 60_000, outcome: "finished" };
+        return Promise.resolve({ ...EMPTY_ACK, request_id: 0, result: encode(answer) });
       },
     },
   };

@@ -98,7 +98,7 @@ export interface SoughtMessage {
 }
 
 /** The request about messages. */
-export interface WayInAsked {
+export interface WayInQuery {
   readonly tenant: string;
   readonly message_id?: string | undefined;
   readonly trace?: string | undefined;
@@ -112,19 +112,19 @@ export interface WayInAsked {
 }
 
 /** The journal's decisions about the messages. An unreachable store is part of the answer. */
-export async function wayIn(reading: JournalReading, asked: WayInAsked): Promise<WayIn> {
-  const { tenant, after } = asked;
+export async function wayIn(reading: JournalReading, question: WayInQuery): Promise<WayIn> {
+  const { tenant, after } = question;
   const decisions: Decision[] = [];
   const holes: WayIn["holes"] = [];
-  const isMeant = meantBy(asked);
-  const query = { tenant, after, ...windowOf(asked.found), limit: LINES_MAX };
+  const isMeant = meantBy(question);
+  const query = { tenant, after, ...windowOf(question.found), limit: LINES_MAX };
   try {
     const lines = readJournal(reading, query, { lines: LOOKED_MAX, isMeant });
     let step = await lines.next();
     for (; step.done !== true; step = await lines.next()) {
       for (const line of step.value) {
         if (isHole(line)) holes.push(line.hole);
-        else decisions.push(decisionOf(line, asked.found));
+        else decisions.push(decisionOf(line, question.found));
       }
     }
     const { is_end, next } = step.value;
@@ -142,9 +142,9 @@ export async function wayIn(reading: JournalReading, asked: WayInAsked): Promise
 }
 
 /** Whether a line is about the messages; a gap may be. Pure. */
-function meantBy(asked: WayInAsked): (line: JournalLine) => boolean {
-  const { message_id, room, offset, found } = asked;
-  const [trace, twist] = [digitsOf(asked.trace), digitsOf(asked.twist)];
+function meantBy(query: WayInQuery): (line: JournalLine) => boolean {
+  const { message_id, room, offset, found } = query;
+  const [trace, twist] = [digitsOf(query.trace), digitsOf(query.twist)];
   return (line) => {
     if (isHole(line)) return true;
     if (found.some((one) => isAbout(line, one))) return true;
@@ -171,19 +171,19 @@ const digitsOf = (text: string | undefined): string | undefined =>
 
 /** The time window of delivered messages' decisions; unlimited for undelivered ones. */
 function windowOf(found: readonly SoughtMessage[]): { since_ms?: number; until_ms?: number } {
-  const heard_ms = found.flatMap(({ heard }) => heard.map(({ time_ms }) => time_ms));
-  if (heard_ms.length === 0) return {};
+  const received_ms = found.flatMap(({ heard }) => heard.map(({ time_ms }) => time_ms));
+  if (received_ms.length === 0) return {};
   return {
-    since_ms: Math.max(0, Math.trunc(Math.min(...heard_ms)) - BESIDE_MS),
-    until_ms: Math.trunc(Math.max(...heard_ms)) + BESIDE_MS,
+    since_ms: Math.max(0, Math.trunc(Math.min(...received_ms)) - BESIDE_MS),
+    until_ms: Math.trunc(Math.max(...received_ms)) + BESIDE_MS,
   };
 }
 
 function decisionOf(line: JournalRecord, found: readonly SoughtMessage[]): Decision {
-  const { format: _, payload: __, content_type: ___, meter_version: ____, ...told } = line;
+  const { format: _, payload: __, content_type: ___, meter_version: ____, ...shown } = line;
   const place = nearest(line, found);
   return {
-    ...told,
+    ...shown,
     policies: line.policies.map((
       { name, module, abi, mode, allowed, code, reason, fault, detail, units, budget_units },
     ) => ({ name, module, abi, mode, allowed, code, reason, fault, detail, units, budget_units })),

@@ -36,10 +36,10 @@ function recordOf(change: Partial<JournalEntry> = {}): JournalRecord {
   } as JournalRecord;
 }
 
-const told = (record: JournalRecord) =>
+const encoded = (record: JournalRecord) =>
   stepsOf(record, undefined).map(({ step, outcome }) => `${step} ${outcome}`);
 const refused = (reason: ConstructorParameters<typeof ArqonError>[0], more: object = {}) =>
-  told(recordOf({ allowed: false, code: 403, reason, message: "no", ...more }));
+  encoded(recordOf({ allowed: false, code: 403, reason, message: "no", ...more }));
 
 Deno.test("way in: an admitted message has each step, with the rules in force", () => {
   const record = recordOf({
@@ -104,10 +104,10 @@ function journal() {
   const reading = readingOf(place);
   return {
     ...{ place, reading },
-    ids: async (asked: object, found: readonly SoughtMessage[] = [], tenant = "acme") => {
-      const told = WayIn.parse(await wayIn(reading, { tenant, ...asked, found }));
-      assert.deepEqual([told.is_whole, told.problem], [true, ""]);
-      return told.decisions.map(({ id, message_place }) => `${id} ${message_place}`);
+    ids: async (request: object, found: readonly SoughtMessage[] = [], tenant = "acme") => {
+      const answer = WayIn.parse(await wayIn(reading, { tenant, ...request, found }));
+      assert.deepEqual([answer.is_whole, answer.problem], [true, ""]);
+      return answer.decisions.map(({ id, message_place }) => `${id} ${message_place}`);
     },
     async [Symbol.asyncDispose]() {
       await place.close();
@@ -117,7 +117,7 @@ function journal() {
 }
 
 const at = (seconds: number) => ({ time_ms: SPINE_NOW_MS + 1_000 * seconds });
-const heardAt = (seconds: number, change: Partial<SoughtMessage> = {}): SoughtMessage => ({
+const receivedAt = (seconds: number, change: Partial<SoughtMessage> = {}): SoughtMessage => ({
   ...{ room_id: "lobby", offset: 0, trace_id: "", twist_id: TWIST, message_id: "" },
   heard: [at(seconds)],
   ...change,
@@ -141,16 +141,16 @@ Deno.test("way in: decisions are found by each id, in the requested tenant", asy
   assert.deepEqual(await test.ids({ message_id: "m1", room: "den" }), ["s1.3 null"]);
   // The journal does not have a trace made by the Shield, but the ledger has other ids.
   const made = "11111111111111111111111111111111";
-  const known = heardAt(1, { offset: 7, trace_id: made, twist_id: "", message_id: "m1" });
+  const known = receivedAt(1, { offset: 7, trace_id: made, twist_id: "", message_id: "m1" });
   assert.deepEqual(await test.ids({ trace: made }, [known]), ["s1.1 0"]);
-  assert.deepEqual(await test.ids({ twist: TWIST }, [heardAt(2)]), ["s1.2 0"]);
+  assert.deepEqual(await test.ids({ twist: TWIST }, [receivedAt(2)]), ["s1.2 0"]);
 });
 
 Deno.test("way in: messages with the same id have the decisions nearest in time", async () => {
   await using test = journal();
   const same = (seconds: number) => decision({ ...at(seconds), message_id: "m1" });
   await writeBlock(test.place, [same(0), same(5), same(300)]);
-  const found = [heardAt(0, { message_id: "m1" }), heardAt(6, { message_id: "m1" })];
+  const found = [receivedAt(0, { message_id: "m1" }), receivedAt(6, { message_id: "m1" })];
   // Decisions made minutes later are not about messages delivered by then.
   assert.deepEqual(await test.ids({ message_id: "m1" }, found), ["s1.0 0", "s1.1 1"]);
 });
@@ -177,10 +177,10 @@ Deno.test("way in: an answer reads a limited number of lines, and has the positi
 
 Deno.test("way in: an unreachable journal is reported, not thrown", async () => {
   const down = () => Promise.reject(new ArqonError("log-unavailable", "away"));
-  const asked = { tenant: "acme", message_id: "m1", found: [] };
+  const request = { tenant: "acme", message_id: "m1", found: [] };
   const { decisions, is_whole, problem } = await wayIn(
     { store: down, keys: down, ends: down },
-    asked,
+    request,
   );
   assert.deepEqual([decisions, is_whole], [[], false]);
   assert.match(problem, /away/);

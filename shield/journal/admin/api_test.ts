@@ -462,8 +462,8 @@ for (const step_ms of STEPS_MS) {
     );
     const asked = async (query: string) => {
       const found = await bus.ids(query);
-      const told = found.filter((one) => one === "clock-set-back").length;
-      return { ids: found.filter((one) => one !== "clock-set-back"), told };
+      const set_back = found.filter((one) => one === "clock-set-back").length;
+      return { ids: found.filter((one) => one !== "clock-set-back"), set_back };
     };
     // Decisions after a longer jump have times before `since_ms`.
     const from_ms = Math.min(since_ms, now_ms - 10_000);
@@ -471,7 +471,7 @@ for (const step_ms of STEPS_MS) {
       ids: step_ms > 3_600_000
         ? [...Array.from({ length: 10 }, (_, at) => `before${at}`), ...all]
         : all,
-      told: 1,
+      set_back: 1,
     });
     // The end of the query is by the current clock.
     const until_ms = now_ms;

@@ -22,7 +22,7 @@ import {
   surelyAhead,
   WHY_MESSAGES_MAX,
   WhyRead,
-  WhyTold,
+  WhyReport,
 } from "../../../shared/cluster/cluster_why.ts";
 import type {
   AskedMessage,
@@ -41,7 +41,7 @@ import type { OpenConnection } from "../history.ts";
 import type { Parts } from "../../capability.ts";
 import { type AdminCall, AdminTable } from "../../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../../admin/routing/query.ts";
-import { bothOf, firstOf, type Heard, WhyQuestions } from "./why_ask.ts";
+import { bothOf, firstOf, type FoundMessage, WhyQuestions } from "./why_ask.ts";
 import { Clocks } from "./why_ask.ts";
 import { FormerAnswers } from "./why_former.ts";
 import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
@@ -95,7 +95,7 @@ interface WhyContext extends WhyLogContext, Pick<Env, "log" | "now"> {
   readonly ledgerNow: () => number;
 }
 
-const { rows: { element: Row }, refusals: { element: Refusal } } = WhyTold.shape;
+const { rows: { element: Row }, refusals: { element: Refusal } } = WhyReport.shape;
 const node_id = Row.shape.connection_id;
 
 const MESSAGE = object({
@@ -163,9 +163,9 @@ export const WHY_ROUTES = new AdminTable<WhyContext>("cluster", {
 /** The open connections that a question is about. */
 export function openOf(
   { connections, rooms: { classes } }: Pick<Parts, "connections" | "rooms">,
-  asked: WhyUser,
+  query: WhyUser,
 ): OpenConnection[] {
-  const { tenant, user, connection } = asked;
+  const { tenant, user, connection } = query;
   if (tenant === undefined) return [];
   const one = connection === undefined ? undefined : connections.ofTenant(tenant, connection);
   const found = one !== undefined
@@ -206,13 +206,13 @@ async function why(context: WhyContext, call: AdminCall): Promise<Response> {
     : undefined;
   const log = new WhyLog(context, tenant, query.room ?? "");
   const messages = found === undefined ? [] : await orLogged(log, query, found.early.messages);
-  const asked = userOf(query, tenant, messages, clocks, context);
-  const { since_ms } = asked ?? {};
+  const question = userOf(query, tenant, messages, clocks, context);
+  const { since_ms } = question ?? {};
   const logged = awaitedLater(
     since_ms === undefined ? Promise.resolve([]) : log.since(since_ms, LOG_MS),
   );
-  const [told, way_in, whole] = await Promise.all([
-    asked && questions.ask(asked, async (user, lives) => ({
+  const [living, way_in, whole] = await Promise.all([
+    question && questions.ask(question, async (user, lives) => ({
       former: await former.rooms(user, lives),
       logged: await logged,
     })),
@@ -220,9 +220,9 @@ async function why(context: WhyContext, call: AdminCall): Promise<Response> {
     found?.whole,
   ]);
   const gone = await former.tell(
-    asked,
+    question,
     questions.lives,
-    (heard) => asked === undefined ? [] : questions.unheardOf(asked, heard),
+    (rooms) => question === undefined ? [] : questions.missingOf(question, rooms),
   );
   return Response.json({
     tenant_id: tenant,
@@ -234,15 +234,15 @@ async function why(context: WhyContext, call: AdminCall): Promise<Response> {
         here_ms: clocks.here(node_id, time_ms),
       })),
     })),
-    connections: [...told?.connections ?? [], ...gone.connections],
-    reads: [...told?.reads ?? [], ...gone.reads],
-    refusals: [...told?.refusals ?? [], ...gone.refusals],
+    connections: [...living?.connections ?? [], ...gone.connections],
+    reads: [...living?.reads ?? [], ...gone.reads],
+    refusals: [...living?.refusals ?? [], ...gone.refusals],
     ledgers: [...questions.reaches.values()].sort((a, b) => a.node_id < b.node_id ? -1 : 1)
       .map((reach) => ({ ...reach, ...clocks.of(reach.node_id) })),
     former: gone.shown,
     here: context.node_id,
-    nodes: bothOf(told?.nodes, whole?.nodes),
-    truncated: told?.truncated === true || whole?.truncated === true || gone.truncated,
+    nodes: bothOf(living?.nodes, whole?.nodes),
+    truncated: living?.truncated === true || whole?.truncated === true || gone.truncated,
   });
 }
 
@@ -250,8 +250,8 @@ async function why(context: WhyContext, call: AdminCall): Promise<Response> {
 async function orLogged(
   log: WhyLog,
   query: Query,
-  found: readonly Heard[],
-): Promise<readonly Heard[]> {
+  found: readonly FoundMessage[],
+): Promise<readonly FoundMessage[]> {
   const { room, offset } = query;
   if (found.length > 0 || room === undefined || !names(query)) return found;
   const stored = offset === undefined
@@ -274,9 +274,9 @@ function meantBy({ trace, twist, message_id }: Query): (message: StoredMessage) 
 }
 
 /** The deliveries once each: a late Shield reports the same as it has stored. */
-const onceEach = (heard: Heard["heard"]): Heard["heard"] =>
-  heard.filter(({ node_id, time_ms }, at) =>
-    at === heard.findIndex((one) => one.node_id === node_id && one.time_ms === time_ms)
+const onceEach = (receipts: FoundMessage["heard"]): FoundMessage["heard"] =>
+  receipts.filter(({ node_id, time_ms }, at) =>
+    at === receipts.findIndex((one) => one.node_id === node_id && one.time_ms === time_ms)
   );
 
 /** The journal's decisions about the requested messages. */
@@ -284,7 +284,7 @@ function wayInOf(
   journal: JournalReading,
   { trace, twist, message_id, room, offset, after }: Query,
   tenant: string,
-  found: readonly Heard[],
+  found: readonly FoundMessage[],
 ): Promise<WayIn> {
   // A message that no Shield received was decided when it was stored.
   const sought = found.map(({ stored_ms, heard, ...ids }) => ({
@@ -335,29 +335,29 @@ function defined(value: Readonly<Record<string, unknown>>): Record<string, unkno
 function userOf(
   { user, connection, address, room, since_ms, offset }: Query,
   tenant: string,
-  messages: readonly Heard[],
+  messages: readonly FoundMessage[],
   clocks: Clocks,
   { now, ledgerNow }: Pick<WhyContext, "now" | "ledgerNow">,
 ): WhyUser | undefined {
   if (user === undefined && connection === undefined && address === undefined) return undefined;
   const due = messages.filter(({ duplicate }) => !duplicate);
-  const asked: AskedMessage[] = due.map((one) => {
+  const wanted: AskedMessage[] = due.map((one) => {
     const { duplicate: _, heard: __, stored_ms: ___, ...ids } = one;
     const { heard: [first] } = one;
     const ahead_ms = surelyAhead(clocks.of(first?.node_id ?? "")?.ahead_ms ?? 0);
     return { ...ids, time_ms: firstOf(one) - ahead_ms };
   });
   // No Shield has received it live, but a client may have read it from the room's log.
-  if (asked.length === 0 && offset !== undefined && room !== undefined) {
+  if (wanted.length === 0 && offset !== undefined && room !== undefined) {
     const unknown = { twist_id: "", trace_id: "", message_id: "", time_ms: 0 };
-    asked.push({ room_id: room, offset, ...unknown });
+    wanted.push({ room_id: room, offset, ...unknown });
   }
   const of_tenant = address === undefined ? tenant : undefined;
   const whose = { tenant: of_tenant, user, connection, address };
   const { since_ms: since } = byOwnClock({ since_ms, now_ms: now() }, ledgerNow());
   return defined({
     ...whose,
-    messages: asked,
+    messages: wanted,
     room,
     since_ms: since,
     now_ms: ledgerNow(),

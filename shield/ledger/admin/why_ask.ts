@@ -17,8 +17,8 @@ import {
   type WhyMessage,
   type WhyOutcome,
   type WhyRead,
+  WhyReport,
   WhyRoom,
-  WhyTold,
   type WhyUser,
 } from "../../../shared/cluster/cluster_why.ts";
 import type { z } from "zod";
@@ -42,11 +42,11 @@ export class Clocks {
   }
 
   /** Records answers; of two, the common range is used, or the later one if the clock jumped meanwhile. */
-  note({ answers, asked_ms, heard_ms }: Gathered<{ readonly now_ms: number }>): void {
+  note({ answers, asked_ms, received_ms }: Gathered<{ readonly now_ms: number }>): void {
     for (const { node_id, value: { now_ms } } of answers) {
-      const heard = heard_ms.get(node_id);
-      if (heard === undefined) continue;
-      const [least, most] = [now_ms - Math.max(asked_ms, heard), now_ms - asked_ms];
+      const at_ms = received_ms.get(node_id);
+      if (at_ms === undefined) continue;
+      const [least, most] = [now_ms - Math.max(asked_ms, at_ms), now_ms - asked_ms];
       const before = this.#bounds.get(node_id);
       const fits = before !== undefined && least <= before.most && before.least <= most;
       this.#bounds.set(node_id, {
@@ -80,7 +80,7 @@ export class Clocks {
 const UNDER_WAY_MS = 1_000;
 
 /** Messages that one Shield has not received. */
-export interface Unheard {
+export interface Missing {
   readonly node_id: string;
   /** Oldest first, with times by this Shield's clock. */
   readonly messages: AskedMessage[];
@@ -89,43 +89,43 @@ export interface Unheard {
 }
 
 /** A connection in an answer, with its Shield. */
-type ToldConnection = ConnectionAccount & { readonly node_id: string };
+type ConnectionOfNode = ConnectionAccount & { readonly node_id: string };
 
 /** The messages of a room received by each Shield, ended ones included: each incarnation is one answer. */
-export type HeardInRoom = Gathered<WhyRoom>["answers"];
+export type ReceivedInRoom = Gathered<WhyRoom>["answers"];
 
 /**
  * The same with messages from a room's log that no Shield received. The log is not a Shield: it has no connections, and
  * its clock is assumed to be the caller's.
  */
-export function withLogged(heard: HeardInRoom, logged: WhyRoom["rows"]): HeardInRoom {
+export function withLogged(received: ReceivedInRoom, logged: WhyRoom["rows"]): ReceivedInRoom {
   const known = new Set(
-    heard.flatMap(({ value: { rows } }) => rows.map(([, , twist_id]) => twist_id)),
+    received.flatMap(({ value: { rows } }) => rows.map(([, , twist_id]) => twist_id)),
   );
   const rows = logged.filter(([, , twist_id]) => twist_id !== "" && !known.has(twist_id));
-  if (rows.length === 0) return heard;
+  if (rows.length === 0) return received;
   const value = { since_ms: null, now_ms: 0, rows };
-  return [...heard, { node_id: "", kind: "shield", value }];
+  return [...received, { node_id: "", kind: "shield", value }];
 }
 
 /**
  * The messages of a room since a time by this Shield's clock that a Shield of `whose` has not received, and another
  * has.
  */
-export function unheardBy(
-  whose: HeardInRoom,
+export function missingAt(
+  whose: ReceivedInRoom,
   { room, since_ms }: { readonly room: string; readonly since_ms: number },
-  all: HeardInRoom,
+  all: ReceivedInRoom,
   clocks: Clocks,
-): Unheard[] {
-  const heard = new Map<string, { time_ms: number; offset: number; within_ms: number }>();
+): Missing[] {
+  const received = new Map<string, { time_ms: number; offset: number; within_ms: number }>();
   for (const { node_id, value: { rows } } of all) {
     const within_ms = clocks.of(node_id)?.within_ms ?? 0;
     for (const [raw_ms, offset, twist_id, duplicate] of rows) {
       const time_ms = clocks.here(node_id, raw_ms);
-      const before = heard.get(twist_id);
+      const before = received.get(twist_id);
       if (duplicate || before !== undefined && before.time_ms <= time_ms) continue;
-      heard.set(twist_id, { time_ms, offset, within_ms });
+      received.set(twist_id, { time_ms, offset, within_ms });
     }
   }
   return whose.flatMap(({ node_id, value }) => {
@@ -134,7 +134,7 @@ export function unheardBy(
     const { ahead_ms, within_ms } = clocks.of(node_id) ?? { ahead_ms: 0, within_ms: 0 };
     const last = value.truncated === true ? value.rows.at(-1)?.[0] ?? 0 : value.now_ms;
     const found: AskedMessage[] = [];
-    for (const [twist_id, one] of heard) {
+    for (const [twist_id, one] of received) {
       const time_ms = one.time_ms + ahead_ms;
       const apart_ms = UNDER_WAY_MS + one.within_ms + within_ms;
       // Messages from before its ledger may have been read from the room's log.
@@ -153,12 +153,12 @@ export function unheardBy(
 }
 
 /** The accounts of a Shield's connections, with the outcome of messages that it has not received. */
-export function withUnheard(
-  connections: readonly ToldConnection[],
-  { node_id, messages }: Unheard,
-  told: readonly ConnectionAccount[],
-): ToldConnection[] {
-  const outcomes = new Map(told.map((one) => [one.connection_id, one.outcomes]));
+export function withMissing(
+  connections: readonly ConnectionOfNode[],
+  { node_id, messages }: Missing,
+  accounts: readonly ConnectionAccount[],
+): ConnectionOfNode[] {
+  const outcomes = new Map(accounts.map((one) => [one.connection_id, one.outcomes]));
   return connections.map((one) => {
     const own = one.node_id === node_id ? outcomes.get(one.connection_id) : undefined;
     if (own === undefined || one.room === undefined) return one;
@@ -196,9 +196,9 @@ function counted(
     // Near the ends of a subscription it is unknown whether it included the message.
     const is_certain = state === "not_heard" && time_ms < until_ms - UNDER_WAY_MS &&
       time_ms > (outcome.from_ms ?? 0) + UNDER_WAY_MS;
-    const is_told = is_certain || state === "left_out" || state === "cut_off" ||
+    const is_counted = is_certain || state === "left_out" || state === "cut_off" ||
       state === "behind" || isGone(account, time_ms, outcome);
-    if (!is_told) continue;
+    if (!is_counted) continue;
     due++;
     missed_count++;
     missed.push({ time_ms, offset, twist_id, outcome });
@@ -215,7 +215,7 @@ const EARLY_MS = 400;
 const LAST_MS = 100;
 
 /** A message with the Shields that received it. */
-export type Heard = Omit<WhyMessage, "time_ms"> & {
+export type FoundMessage = Omit<WhyMessage, "time_ms"> & {
   readonly heard: { readonly node_id: string; readonly time_ms: number }[];
   /** When the room's log stored it, Unix ms; absent: a Shield has received it. */
   readonly stored_ms?: number;
@@ -224,13 +224,13 @@ export type Heard = Omit<WhyMessage, "time_ms"> & {
 /** The messages that at least one Shield has received. */
 export interface Found {
   /** The oldest first. */
-  readonly messages: Heard[];
+  readonly messages: FoundMessage[];
   readonly nodes: AskedNodes;
   readonly truncated: boolean;
 }
 
 /** The Shields' reports about a user. */
-interface Told {
+interface UserReport {
   readonly connections: (ConnectionAccount & { readonly node_id: string })[];
   readonly refusals: (RefusalAccount & { readonly node_id: string })[];
   readonly reads: (WhyRead & { readonly node_id: string })[];
@@ -248,7 +248,7 @@ interface Reach {
 
 /** Stored data of a room: messages received by ended Shields, and its log. */
 interface StoredInRoom {
-  readonly former: HeardInRoom;
+  readonly former: ReceivedInRoom;
   readonly logged: WhyRoom["rows"];
 }
 
@@ -261,9 +261,9 @@ export class WhyQuestions {
   readonly reaches = new Map<string, Reach>();
   /** The incarnations of the Shields that have answered the last request. */
   lives: ReadonlySet<string> = new Set();
-  #has_told = false;
+  #has_answered = false;
   /** The messages of the room by Shield. */
-  #heard: HeardInRoom = [];
+  #received: ReceivedInRoom = [];
 
   constructor(asker: ClusterAsker, clocks: Clocks, monotonic_ms = () => performance.now()) {
     this.#asker = asker;
@@ -283,21 +283,21 @@ export class WhyQuestions {
   ): Promise<{ readonly early: Found; readonly whole: Promise<Found> }> {
     const { promise, resolve, reject } = Promise.withResolvers<Gathered<WhyFound>>();
     const tell = (soFar: Gathered<unknown>) => resolve(soFar as Gathered<WhyFound>);
-    const asked = this.#asker.ask("why_find", WhyFound, {
+    const pending = this.#asker.ask("why_find", WhyFound, {
       params,
       of: "shield",
       timeout_ms: this.#left_ms(),
       early: { after_ms: EARLY_MS, tell },
     });
-    asked.then(resolve, reject);
+    pending.then(resolve, reject);
     const first = await promise;
     this.#note(first);
     this.#noteLives(first);
     const answers = [...first.answers, ...await stored(params, this.lives)];
     const rows = foundOf({ ...first, answers });
-    const whole = awaitedLater(asked.then((last) => {
+    const whole = awaitedLater(pending.then((last) => {
       this.#note(last);
-      if (!this.#has_told) this.#noteLives(last);
+      if (!this.#has_answered) this.#noteLives(last);
       return withLate(rows, first, last);
     }));
     return { early: { ...rows, messages: [...rows.messages] }, whole };
@@ -310,45 +310,47 @@ export class WhyQuestions {
   async ask(
     params: WhyUser,
     stored: (params: WhyUser, lives: ReadonlySet<string>) => Promise<StoredInRoom>,
-  ): Promise<Told> {
-    const [told, rooms] = await Promise.all([
-      this.#askAll("why_user", WhyTold, params),
+  ): Promise<UserReport> {
+    const [users, rooms] = await Promise.all([
+      this.#askAll("why_user", WhyReport, params),
       this.#askRoom(params),
     ]);
-    this.#noteLives(told);
-    this.#has_told = true;
-    const by_node = <R extends object>(rows: (value: WhyTold) => readonly R[]) =>
-      told.answers.flatMap(({ node_id, value }) => rows(value).map((row) => ({ node_id, ...row })));
-    const all: Told = {
+    this.#noteLives(users);
+    this.#has_answered = true;
+    const by_node = <R extends object>(rows: (value: WhyReport) => readonly R[]) =>
+      users.answers.flatMap(({ node_id, value }) =>
+        rows(value).map((row) => ({ node_id, ...row }))
+      );
+    const all: UserReport = {
       connections: by_node(({ rows }) => rows),
       refusals: by_node(({ refusals }) => refusals),
       reads: by_node(({ reads = [] }) => reads),
-      nodes: told.nodes,
-      truncated: told.answers.some(({ value }) => value.truncated === true),
+      nodes: users.nodes,
+      truncated: users.answers.some(({ value }) => value.truncated === true),
     };
     if (rooms === undefined) return all;
     // Reading stored data takes time: running Shields get the rest.
     const timeout_ms = this.#left_ms();
     const { former, logged } = await stored(params, this.lives);
-    this.#heard = withLogged([...rooms.answers, ...former], logged);
-    return await this.#askUnheard(all, rooms, params, timeout_ms);
+    this.#received = withLogged([...rooms.answers, ...former], logged);
+    return await this.#askMissing(all, rooms, params, timeout_ms);
   }
 
   /** Like `ask`, and then asks the user's Shields about messages that only others have received. */
-  async #askUnheard(
-    all: Told,
+  async #askMissing(
+    all: UserReport,
     rooms: Gathered<WhyRoom>,
-    asked: WhyUser,
+    question: WhyUser,
     timeout_ms: number,
-  ): Promise<Told> {
-    const { tenant, user, connection } = asked;
+  ): Promise<UserReport> {
+    const { tenant, user, connection } = question;
     const nodes = new Set(all.connections.map(({ node_id }) => node_id));
     const whose_rooms = rooms.answers.filter(({ node_id }) => nodes.has(node_id));
-    const unheard = this.unheardOf(asked, whose_rooms);
+    const missing = this.missingOf(question, whose_rooms);
     const whose = connection === undefined ? { user } : { connection };
-    const told = await Promise.all(unheard.map(async (one) => ({
+    const answered = await Promise.all(missing.map(async (one) => ({
       one,
-      told: await this.#asker.ask("why_user", WhyTold, {
+      answer: await this.#asker.ask("why_user", WhyReport, {
         params: { tenant, ...whose, messages: one.messages },
         to: one.node_id,
         timeout_ms,
@@ -356,23 +358,23 @@ export class WhyQuestions {
     })));
     return {
       ...all,
-      connections: told.reduce(
-        (connections, { one, told: { answers: [answer] } }) =>
-          withUnheard(connections, one, answer?.value.rows ?? []),
+      connections: answered.reduce(
+        (connections, { one, answer: { answers: [answer] } }) =>
+          withMissing(connections, one, answer?.value.rows ?? []),
         all.connections,
       ),
-      nodes: told.reduce(
-        (nodes, { told }) => bothOf(nodes, { answered: [], silent: told.nodes.silent }),
+      nodes: answered.reduce(
+        (nodes, { answer }) => bothOf(nodes, { answered: [], silent: answer.nodes.silent }),
         bothOf(all.nodes, rooms.nodes),
       ),
-      truncated: all.truncated || unheard.some(({ truncated }) => truncated) ||
+      truncated: all.truncated || missing.some(({ truncated }) => truncated) ||
         rooms.answers.some(({ value }) => value.truncated === true),
     };
   }
 
   /** Messages of the requested room that some Shields have not received, and others have. */
-  unheardOf({ room = "", since_ms = 0 }: WhyUser, whose: HeardInRoom): Unheard[] {
-    return unheardBy(whose, { room, since_ms }, this.#heard, this.#clocks);
+  missingOf({ room = "", since_ms = 0 }: WhyUser, whose: ReceivedInRoom): Missing[] {
+    return missingAt(whose, { room, since_ms }, this.#received, this.#clocks);
   }
 
   async #askRoom(
@@ -389,18 +391,18 @@ export class WhyQuestions {
     { now_ms, ...params }: Partial<WhyUser>,
   ): Promise<Gathered<z.output<A>>> {
     const are_apart = this.#clocks.are_apart;
-    const told = await this.#asker.ask(question, schema, {
+    const gathered = await this.#asker.ask(question, schema, {
       params: are_apart ? { ...params, now_ms } : params,
       of: "shield",
       timeout_ms: this.#left_ms(),
     });
-    this.#note(told);
+    this.#note(gathered);
     return are_apart || !this.#clocks.are_apart
-      ? told
+      ? gathered
       : await this.#askAll(question, schema, { ...params, now_ms });
   }
 
-  #noteLives({ answers }: Gathered<Pick<WhyTold, "life_ms">>): void {
+  #noteLives({ answers }: Gathered<Pick<WhyReport, "life_ms">>): void {
     this.lives = new Set(
       answers.flatMap(({ node_id, value: { life_ms } }) =>
         life_ms === undefined ? [] : lifeName(node_id, life_ms)
@@ -428,10 +430,11 @@ export function bothOf(last: AskedNodes | undefined, first: AskedNodes | undefin
 }
 
 /** When the first answering Shield received a message; else when it was stored. */
-export const firstOf = ({ heard: [first], stored_ms = 0 }: Heard) => first?.time_ms ?? stored_ms;
+export const firstOf = ({ heard: [first], stored_ms = 0 }: FoundMessage) =>
+  first?.time_ms ?? stored_ms;
 
 interface Rows extends Found {
-  readonly by_key: ReadonlyMap<string, Heard>;
+  readonly by_key: ReadonlyMap<string, FoundMessage>;
 }
 
 /** The keys of a Shield's messages: it receives a message once, so a repetition of the same ids is another message. */
@@ -447,7 +450,7 @@ function keysOf(rows: readonly WhyMessage[]): string[] {
 
 /** The messages of some answers, each once. */
 function foundOf({ answers, nodes }: Gathered<WhyFound>): Rows {
-  const by_key = new Map<string, Heard>();
+  const by_key = new Map<string, FoundMessage>();
   for (const { node_id, value } of answers) {
     const keys = keysOf(value.rows);
     for (const [place, { time_ms, ...message }] of value.rows.entries()) {

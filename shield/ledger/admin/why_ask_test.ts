@@ -41,9 +41,9 @@ async function askedOf(read: (params: unknown) => WhyUser, other_ms: number) {
       await asker.hello();
       return asker.isKnown("two");
     });
-    const asked = { tenant: "acme", user: "bob", room: "hall", messages: [] };
+    const query = { tenant: "acme", user: "bob", room: "hall", messages: [] };
     const { nodes } = await new WhyQuestions(asker, new Clocks("one")).ask(
-      { ...asked, since_ms: NOW_MS - 60_000, now_ms: NOW_MS },
+      { ...query, since_ms: NOW_MS - 60_000, now_ms: NOW_MS },
       () => Promise.resolve({ former: [], logged: [] }),
     );
     return { silent: nodes.silent, since_ms: since[0] };

@@ -2,11 +2,11 @@
 import assert from "node:assert/strict";
 import { Clocks } from "./why_ask.ts";
 
-const answered = (node_id: string, asked_ms: number, heard_ms: number, now_ms: number) => ({
+const answered = (node_id: string, asked_ms: number, received_ms: number, now_ms: number) => ({
   answers: [{ node_id, kind: "shield" as const, value: { now_ms } }],
   nodes: { answered: [node_id], silent: [] },
   asked_ms,
-  heard_ms: new Map([[node_id, heard_ms]]),
+  received_ms: new Map([[node_id, received_ms]]),
 });
 
 Deno.test("a clock's lead is known within the duration of an answer, and more exactly with each answer", () => {

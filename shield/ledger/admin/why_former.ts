@@ -18,11 +18,11 @@ import { lifeName, readFormer } from "../former_ledgers.ts";
 import type { Former, FormerLedger, FormerReading } from "../former_ledgers.ts";
 import { gather } from "../history.ts";
 import { piecesOf } from "../scan.ts";
-import { withUnheard } from "./why_ask.ts";
-import type { HeardInRoom, Unheard } from "./why_ask.ts";
+import { withMissing } from "./why_ask.ts";
+import type { Missing, ReceivedInRoom } from "./why_ask.ts";
 
 /** The stored ledgers' reports about a user. */
-interface FormerTold {
+interface FormerReport {
   /** Each ledger that was read. */
   readonly shown: readonly Omit<FormerLedger, "segments" | "rooms">[];
   readonly connections: readonly (ConnectionAccount & { readonly node_id: string })[];
@@ -40,7 +40,7 @@ export class FormerAnswers implements Disposable {
   /** Ends the request's turn to read. */
   #leave: Promise<() => void> | undefined;
   /** The received messages of the requested room by ledger. */
-  readonly #rooms = new Map<FormerLedger, Promise<HeardInRoom[number]>>();
+  readonly #rooms = new Map<FormerLedger, Promise<ReceivedInRoom[number]>>();
 
   /** Without a tenant, or without stored ledgers, it has none. */
   constructor({ former }: { readonly former: FormerReading | undefined }, tenant_id?: string) {
@@ -50,24 +50,24 @@ export class FormerAnswers implements Disposable {
 
   /** Messages received by Shields that have not answered. Rejects with `spine-unavailable`. */
   async find(
-    asked: WhyFind,
+    query: WhyFind,
     answered: ReadonlySet<string>,
   ): Promise<Gathered<WhyFound>["answers"]> {
     const { ledgers } = await this.#former(answered);
     return await Promise.all(ledgers.map(async (ledger) => {
       const { node_id, since_ms, until_ms: now_ms } = ledger;
-      const found = await findMessages(ledger, asked, piecesOf(asked));
+      const found = await findMessages(ledger, query, piecesOf(query));
       return { node_id, kind: "shield" as const, value: { since_ms, now_ms, ...found } };
     }));
   }
 
   /** The messages of a room received by Shields that have not answered; none without a room. Rejects as `find`. */
-  async rooms(asked: WhyUser, answered: ReadonlySet<string>): Promise<HeardInRoom> {
-    const { room, since_ms } = asked;
+  async rooms(query: WhyUser, answered: ReadonlySet<string>): Promise<ReceivedInRoom> {
+    const { room, since_ms } = query;
     if (room === undefined || since_ms === undefined) return [];
     const { ledgers } = await this.#former(answered);
     return await Promise.all(
-      goneOf(ledgers, answered).map((ledger) => this.#roomOf(ledger, asked)),
+      goneOf(ledgers, answered).map((ledger) => this.#roomOf(ledger, query)),
     );
   }
 
@@ -76,31 +76,31 @@ export class FormerAnswers implements Disposable {
    * returns the messages of the requested room that a Shield has not received.
    */
   async tell(
-    asked: WhyUser | undefined,
+    query: WhyUser | undefined,
     answered: ReadonlySet<string>,
-    unheardOf: (heard: HeardInRoom) => readonly Unheard[],
-  ): Promise<FormerTold> {
+    missingOf: (rooms: ReceivedInRoom) => readonly Missing[],
+  ): Promise<FormerReport> {
     const { ledgers, truncated } = await this.#former(answered);
     const gone = goneOf(ledgers, answered);
-    const told = await Promise.all(
+    const reports = await Promise.all(
       gone.map(async (ledger) => {
-        if (asked === undefined) return undefined;
-        const own = await tellOf(ledger, asked);
-        if (own.connections.length === 0 || asked.room === undefined) return own;
-        return await withOthers(ledger, asked, own, unheardOf([await this.#roomOf(ledger, asked)]));
+        if (query === undefined) return undefined;
+        const own = await tellOf(ledger, query);
+        if (own.connections.length === 0 || query.room === undefined) return own;
+        return await withOthers(ledger, query, own, missingOf([await this.#roomOf(ledger, query)]));
       }),
     );
     return {
       shown: gone.map(({ segments: _, rooms: __, ...shown }) => shown),
-      connections: told.flatMap((one) => one?.connections ?? []),
-      refusals: told.flatMap((one) => one?.refusals ?? []),
-      reads: told.flatMap((one) => one?.reads ?? []),
-      truncated: truncated || told.some((one) => one?.truncated === true),
+      connections: reports.flatMap((one) => one?.connections ?? []),
+      refusals: reports.flatMap((one) => one?.refusals ?? []),
+      reads: reports.flatMap((one) => one?.reads ?? []),
+      truncated: truncated || reports.some((one) => one?.truncated === true),
     };
   }
 
-  #roomOf(ledger: FormerLedger, asked: WhyUser): Promise<HeardInRoom[number]> {
-    const known = this.#rooms.get(ledger) ?? roomOf(ledger, asked);
+  #roomOf(ledger: FormerLedger, query: WhyUser): Promise<ReceivedInRoom[number]> {
+    const known = this.#rooms.get(ledger) ?? roomOf(ledger, query);
     this.#rooms.set(ledger, known);
     return known;
   }
@@ -144,7 +144,7 @@ const goneOf = (ledgers: readonly FormerLedger[], answered: ReadonlySet<string>)
 async function roomOf(
   ledger: FormerLedger,
   { tenant = "", room = "", since_ms = Infinity }: WhyUser,
-): Promise<HeardInRoom[number]> {
+): Promise<ReceivedInRoom[number]> {
   const { node_id, life_ms, since_ms: from_ms, by_ms } = ledger;
   const found = await roomMessages(ledger, { tenant, room, since_ms }, piecesOf({ tenant }));
   const value: WhyRoom = { since_ms: from_ms, now_ms: by_ms, life_ms, ...found };
@@ -158,33 +158,33 @@ async function withOthers(
   ledger: FormerLedger,
   { tenant, user, connection }: WhyUser,
   own: Own,
-  unheard: readonly Unheard[],
+  missing: readonly Missing[],
 ): Promise<Own> {
   let { connections, truncated } = own;
-  for (const one of unheard) {
-    const told = await tellOf(ledger, { tenant, user, connection, messages: one.messages });
-    connections = withUnheard(connections, one, told.connections);
+  for (const one of missing) {
+    const report = await tellOf(ledger, { tenant, user, connection, messages: one.messages });
+    connections = withMissing(connections, one, report.connections);
     truncated ||= one.truncated;
   }
   return { ...own, connections, truncated };
 }
 
 /** A stored ledger's report about a user; connections without a recorded end are unknown. */
-async function tellOf(ledger: FormerLedger, asked: WhyUser) {
-  const breathe = piecesOf(asked);
-  const gathered = await gather(ledger, { asked, open: [] }, breathe);
+async function tellOf(ledger: FormerLedger, query: WhyUser) {
+  const breathe = piecesOf(query);
+  const gathered = await gather(ledger, { query, open: [] }, breathe);
   const { node_id, state, until_ms, by_ms, since_ms } = ledger;
   for (const one of gathered.connections) {
     // If everything was written, the block with the end of the connection is lost.
     const why = state === "ended" ? "killed" : state;
     if (one.ended === undefined) one.lost = { why, until_ms, by_ms };
   }
-  const rows = await accountsOf(gathered, asked, since_ms, breathe);
+  const rows = await accountsOf(gathered, query, since_ms, breathe);
   const { refusals, truncated } = gathered;
   return {
     connections: rows.map((row) => ({ node_id, ...row })),
     refusals: refusals.map((row) => ({ node_id, ...row })),
-    reads: (await readsOf(gathered, asked, breathe)).map((row) => ({ node_id, ...row })),
+    reads: (await readsOf(gathered, query, breathe)).map((row) => ({ node_id, ...row })),
     truncated,
   };
 }

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import type { WhyRoom } from "../../../shared/cluster/cluster_why.ts";
 import { Clocks } from "./why_ask.ts";
-import { unheardBy, withLogged, withUnheard } from "./why_ask.ts";
+import { missingAt, withLogged, withMissing } from "./why_ask.ts";
 
 type Rows = WhyRoom["rows"];
 
@@ -19,7 +19,7 @@ function roomOf(one: Rows, two: Rows, { ahead_ms = 0, truncated = false } = {}) 
     answers: [of("one", one, {}, NOW_MS), of("two", two, { truncated }, NOW_MS + ahead_ms)],
     nodes: { answered: ["one", "two"], silent: [] },
     asked_ms: NOW_MS,
-    heard_ms: new Map([["one", NOW_MS], ["two", NOW_MS]]),
+    received_ms: new Map([["one", NOW_MS], ["two", NOW_MS]]),
   };
   const clocks = new Clocks("one");
   clocks.note(rooms);
@@ -28,9 +28,9 @@ function roomOf(one: Rows, two: Rows, { ahead_ms = 0, truncated = false } = {}) 
 
 function found(one: Rows, two: Rows, options: { ahead_ms?: number; truncated?: boolean } = {}) {
   const { rooms, clocks } = roomOf(one, two, options);
-  const asked = { room: "hall", since_ms: 10_000 };
-  const [unheard] = unheardBy(rooms.answers.slice(1), asked, rooms.answers, clocks);
-  return unheard?.messages.map(({ twist_id, time_ms }) => `${twist_id} ${time_ms}`) ?? [];
+  const query = { room: "hall", since_ms: 10_000 };
+  const [missing] = missingAt(rooms.answers.slice(1), query, rooms.answers, clocks);
+  return missing?.messages.map(({ twist_id, time_ms }) => `${twist_id} ${time_ms}`) ?? [];
 }
 
 Deno.test("messages that only one Shield has received are found, by the other's clock", () => {
@@ -61,9 +61,9 @@ Deno.test("at most fifty are requested, and the truncation is reported", () => {
   const { rooms, clocks } = roomOf(rows, []);
   const { answers } = rooms;
   const hall = { room: "hall", since_ms: 0 };
-  const [unheard] = unheardBy(answers.slice(1), hall, answers, clocks);
-  assert.deepEqual([unheard?.messages.length, unheard?.truncated], [50, true]);
-  assert.deepEqual(unheardBy(answers.slice(0, 1), hall, answers, clocks), []);
+  const [missing] = missingAt(answers.slice(1), hall, answers, clocks);
+  assert.deepEqual([missing?.messages.length, missing?.truncated], [50, true]);
+  assert.deepEqual(missingAt(answers.slice(0, 1), hall, answers, clocks), []);
 });
 
 Deno.test("the Shield's answer is added to the messages due to its connections", () => {
@@ -90,13 +90,17 @@ Deno.test("the Shield's answer is added to the messages due to its connections",
     { state: "not_heard" as const, from_ms: 5_000, until_ms: 20_100 },
     { state: "not_subscribed" as const, why: "never" },
   ];
-  const [told, other] = withUnheard(
+  const [account, other] = withMissing(
     [of("two", "c1"), of("one", "c2")],
     { node_id: "two", messages, truncated: false },
     [{ ...of("two", "c1"), outcomes }, { ...of("two", "c2"), outcomes }],
   );
-  assert.deepEqual([told?.room?.due, told?.room?.sent, told?.room?.missed_count], [4, 2, 2]);
-  assert.deepEqual(told?.room?.missed.map(({ twist_id }) => twist_id), ["lost", "m"]);
+  assert.deepEqual([account?.room?.due, account?.room?.sent, account?.room?.missed_count], [
+    4,
+    2,
+    2,
+  ]);
+  assert.deepEqual(account?.room?.missed.map(({ twist_id }) => twist_id), ["lost", "m"]);
   assert.deepEqual(other?.room, room, "another Shield's connection has received it");
 });
 
@@ -117,13 +121,13 @@ Deno.test("messages in the unwritten seconds of a lost Shield are due to subscri
   const there = of("c1", { until_ms: 5_000, why: "killed" });
   const gone = of("c2", { until_ms: 4_000, why: "unsubscribed" });
   const outcomes = messages.map(() => unknown);
-  const told = withUnheard(
+  const accounts = withMissing(
     [there, gone],
     { node_id: "two", messages, truncated: false },
     [{ ...there, outcomes }, { ...gone, outcomes }],
   );
-  assert.deepEqual(told.map(({ room }) => [room?.due, room?.missed_count]), [[1, 1], [0, 0]]);
-  assert.deepEqual(told[0]?.room?.missed.map(({ twist_id }) => twist_id), ["t20000"]);
+  assert.deepEqual(accounts.map(({ room }) => [room?.due, room?.missed_count]), [[1, 1], [0, 0]]);
+  assert.deepEqual(accounts[0]?.room?.missed.map(({ twist_id }) => twist_id), ["t20000"]);
 });
 
 Deno.test("messages only in the room's log count as not received by a Shield, even if older than its ledger", () => {
@@ -139,10 +143,10 @@ Deno.test("messages only in the room's log count as not received by a Shield, ev
     [41_000, 4, "", false],
   ];
   const all = withLogged([answers[0]!, ...young], logged);
-  const [unheard] = unheardBy(young, { room: "hall", since_ms: 10_000 }, all, clocks);
-  const told = unheard?.messages.map(({ twist_id, time_ms }) => `${twist_id} ${time_ms}`);
+  const [missing] = missingAt(young, { room: "hall", since_ms: 10_000 }, all, clocks);
+  const messages = missing?.messages.map(({ twist_id, time_ms }) => `${twist_id} ${time_ms}`);
   assert.deepEqual(
-    told,
+    messages,
     ["a 20000", "b 30000", "c 40000"],
     "a Shield that received it reports the time",
   );

@@ -137,29 +137,29 @@ export class Model {
 
   /** Asserts that the ledger, or its stored form, has the list's outcome of each message for each connection. */
   async compare(source: LedgerSource & Pick<Ledger, "since_ms"> = this.ledger): Promise<void> {
-    const told = await this.#told(source);
+    const outcomes = await this.#outcomes(source);
     this.list.forEach(({ states }, number) => {
       for (const { number: connection } of this.clients) {
         // A connection that opened after the message was not connected.
         const expected = states.get(connection) ?? "not_connected";
-        assert.equal(told[number]!.get(connection), expected, `${number} to ${connection}`);
+        assert.equal(outcomes[number]!.get(connection), expected, `${number} to ${connection}`);
       }
     });
   }
 
   /** The outcome of each message for each connection, as `state` or `state why`. */
-  async #told(source: LedgerSource & Pick<Ledger, "since_ms">): Promise<Map<number, string>[]> {
+  async #outcomes(source: LedgerSource & Pick<Ledger, "since_ms">): Promise<Map<number, string>[]> {
     this.leave();
     const messages = this.list.map(({ room, time_ms }, number) => ({
       ...{ room_id: room, offset: 0, twist_id: twistOf(number), time_ms },
       ...{ trace_id: "", message_id: "" },
     }));
-    const asked = { tenant: TENANT, user: "bob", messages };
+    const query = { tenant: TENANT, user: "bob", messages };
     const is_living = source === this.ledger;
     const open = this.clients.filter(({ ended_ms }) => is_living && ended_ms === undefined);
     const breathe = () => Promise.resolve();
-    const gathered = await gather(source, { asked, open }, breathe);
-    const rows = await accountsOf(gathered, asked, source.since_ms, breathe);
+    const gathered = await gather(source, { query, open }, breathe);
+    const rows = await accountsOf(gathered, query, source.since_ms, breathe);
     return messages.map((_, index) =>
       new Map(rows.map((row) => [Number(row.connection_id.slice(1)), wordOf(row.outcomes[index])]))
     );

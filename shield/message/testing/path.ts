@@ -90,7 +90,7 @@ export function passedOf(
   const { tenant_id } = caller.identity;
   const subject = roomSubject("in", tenant_id, envelope.room_id);
   const room_class = PLAIN_ROOMS.classes.of(tenant_id, envelope.room_id);
-  const rest = { headers, stored: undefined, is_heard: true };
+  const rest = { headers, stored: undefined, subscribed: true };
   return { caller, envelope, subject, room_class, routed, ...rest };
 }
 

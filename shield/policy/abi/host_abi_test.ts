@@ -136,10 +136,10 @@ for (const [name, write] of Object.entries(CALLS)) {
 }
 
 Deno.test("a name of more than 256 bytes is a fault before any use", () => {
-  const asked: string[] = [];
+  const names: string[] = [];
   const more = {
-    header: (name: string) => void asked.push(name),
-    claim: (name: string) => void asked.push(name),
+    header: (name: string) => void names.push(name),
+    claim: (name: string) => void names.push(name),
   };
   for (const call of ["$get_header", "$get_claim"]) {
     for (const [size, fault] of [[256, undefined], [257, "abi"], [60_000, "abi"]] as const) {
@@ -152,7 +152,7 @@ Deno.test("a name of more than 256 bytes is a fault before any use", () => {
       }
     }
   }
-  assert.deepEqual(asked, ["a".repeat(256), "A".repeat(256)]);
+  assert.deepEqual(names, ["a".repeat(256), "A".repeat(256)]);
 });
 
 Deno.test("the first read of a call pays for all headers and claims, and further reads do not", () => {

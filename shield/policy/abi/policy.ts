@@ -32,7 +32,7 @@ export interface EvaluateRequest {
   readonly payload: Uint8Array;
   /** The most bytes of a new payload; `SIGNED` or `NOT_A_MESSAGE` if it must not change. */
   readonly payload_most: number;
-  /** Whether the verdict contains the reads and writes of each policy (`Verdict.told`). */
+  /** Whether the verdict contains the reads and writes of each policy (`Verdict.seen`). */
   readonly record_reads?: boolean;
 }
 

@@ -41,7 +41,7 @@ function run(
   return {
     payload: reply.payload === undefined ? undefined : decoder.decode(reply.payload),
     outcomes: reply.outcomes,
-    told: reply.logs.map(({ message }) => message),
+    logs: reply.logs.map(({ message }) => message),
   };
 }
 
@@ -52,7 +52,7 @@ const faultOf = (guest: GuestText, more: Partial<WorkerRequest> = {}) => {
 };
 
 Deno.test("later policies see the replacement, and the last replacement counts", () => {
-  const { payload, outcomes, told } = run([
+  const { payload, outcomes, logs } = run([
     [TELLS, "enforce"],
     [says("first"), "enforce"],
     [TELLS, "enforce"],
@@ -60,7 +60,7 @@ Deno.test("later policies see the replacement, and the last replacement counts",
     [TELLS, "observe"],
   ]);
   assert.equal(payload, "second");
-  assert.deepEqual(told, ["unchanged", "first", "second"]);
+  assert.deepEqual(logs, ["unchanged", "first", "second"]);
   const replaced = outcomes.map((ran) => ran.replaced === true);
   assert.deepEqual(replaced, [false, true, false, true, false]);
 });
@@ -70,9 +70,9 @@ Deno.test("the last of two replacements in a call counts, and the call itself se
   const body = `(call $set_payload (i32.const 0) (i32.const 3))
     (call $show (call $get_payload))
     (call $set_payload (i32.const 8) (i32.const 3)) (i64.store (i32.const 8) (i64.const 0)) i32.const 0`;
-  const { payload, told } = run([[{ abi: 2, more, body }, "enforce"]]);
+  const { payload, logs } = run([[{ abi: 2, more, body }, "enforce"]]);
   assert.equal(payload, "two", "as it was when it was given");
-  assert.deepEqual(told, ["unchanged"]);
+  assert.deepEqual(logs, ["unchanged"]);
   assert.equal(run([[says(""), "enforce"]]).payload, "", "without any payload");
 });
 
@@ -86,8 +86,8 @@ Deno.test("a policy that refuses, fails or only observes replaces nothing", () =
     const { payload, outcomes: [ran] } = run([[guest, "enforce"]]);
     assert.deepEqual([payload, ran?.allowed, ran?.replaced], [undefined, false, undefined]);
   }
-  const { payload, outcomes, told } = run([[says("new"), "observe"], [TELLS, "enforce"]]);
-  assert.deepEqual([payload, outcomes[0]?.replaced, told], [undefined, undefined, ["unchanged"]]);
+  const { payload, outcomes, logs } = run([[says("new"), "observe"], [TELLS, "enforce"]]);
+  assert.deepEqual([payload, outcomes[0]?.replaced, logs], [undefined, undefined, ["unchanged"]]);
 });
 
 Deno.test("a payload that must not be replaced is a fault with the reason", () => {

@@ -16,9 +16,9 @@ const policies = fc.array(
 
 Deno.test("the cached list of a room is the list of policies that apply to it", () => {
   const rooms = fc.array(fc.constantFrom("chat-1", "chat-2", "c", "other", "x"), { maxLength: 10 });
-  fc.assert(fc.property(policies, rooms, (all, asked) => {
+  fc.assert(fc.property(policies, rooms, (all, names) => {
     const chain = new ActiveChain(1, all);
-    for (const room of asked) {
+    for (const room of names) {
       for (const hook of HOOKS) {
         const list = chain.applicable(hook, room);
         assert.deepEqual(list, applicable(all, hook, room));

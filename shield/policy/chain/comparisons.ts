@@ -34,11 +34,11 @@ interface Draft {
 interface Held extends ComparedStage {
   readonly drafts: Map<string, Draft>;
 }
-interface Said {
+interface Judged {
   readonly side: Side;
   readonly outcome: PolicyOutcome;
 }
-type Pair = Partial<Record<Side["version"], Said>>;
+type Pair = Partial<Record<Side["version"], Judged>>;
 
 /** The counts of all tenants with a canary. */
 export class Comparisons {
@@ -99,17 +99,17 @@ function draftOf({ drafts }: Held, name: string): Draft {
 }
 
 /** Whether a version refuses. A version that did not run, because it does not apply, never does. */
-const refuses = (said: Said | undefined): boolean =>
-  said !== undefined && said.side.decides && !said.outcome.allowed;
+const refuses = (judged: Judged | undefined): boolean =>
+  judged !== undefined && judged.side.decides && !judged.outcome.allowed;
 
 function count({ counts, fuel, samples }: Draft, pair: Pair, request: JudgedRequest): void {
   const { old, new: now } = pair;
   counts.compared++;
   if (now?.side.is_in_force === true || old?.side.is_in_force === false) counts.enforced++;
   for (const version of ["old", "new"] as const) {
-    const said = pair[version];
-    if (said === undefined) continue;
-    const bucket = fuelBucket(said.outcome.fuel);
+    const judged = pair[version];
+    if (judged === undefined) continue;
+    const bucket = fuelBucket(judged.outcome.fuel);
     fuel[version].set(bucket, (fuel[version].get(bucket) ?? 0) + 1);
   }
   const [before, after] = [refuses(old), refuses(now)];

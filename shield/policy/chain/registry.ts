@@ -99,7 +99,7 @@ export class PolicyRegistry {
       cached_rooms: this.#countRooms(),
     }));
     this.#onSettled = settled;
-    const watch = store.watch((change) => this.#hear(change));
+    const watch = store.watch((change) => this.#receive(change));
     this.#stop = () => watch.stop();
     this.ready = awaitedLater(this.#start(watch.ready));
   }
@@ -251,7 +251,7 @@ export class PolicyRegistry {
     this.#since_ms = this.#options.now();
   }
 
-  #hear(change: KvChange): void {
+  #receive(change: KvChange): void {
     const { key, revision } = change;
     const tenant_id = this.#tenantOf(key);
     if (tenant_id === undefined) return;

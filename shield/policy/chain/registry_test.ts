@@ -197,8 +197,8 @@ Deno.test("a module that is uploaded after its binding is loaded without a furth
   await one.registry.store.putModule(tinyModule(7));
   await until("the retry", () => running(one).length === 1);
   assert.equal(one.registry.tenant("acme")?.state, "active");
-  const told = one.lines.filter((line) => line.includes("do not load"));
-  assert.equal(told.length, 1, "a failure is logged once, however often it is retried");
+  const lines = one.lines.filter((line) => line.includes("do not load"));
+  assert.equal(lines.length, 1, "a failure is logged once, however often it is retried");
 });
 
 Deno.test("an unreadable document refuses that tenant until it is readable", async () => {

@@ -34,16 +34,16 @@ Deno.test("after a conflict a change is computed again from the new document, an
   const store = await openPolicyStore(engine.spine);
   const bucket = await engine.spine.keyValue("ARQON_POLICIES");
   await store.change("acme", (document) => withPolicy(document, binding({ name: "a" }), author));
-  const asked: number[] = [];
+  const requests: number[] = [];
   const removing = store.change("acme", (document) => {
-    asked.push(document.current.version);
+    requests.push(document.current.version);
     const removed = withoutPolicy(document, "a", author);
     // The other writer is slightly faster.
-    if (asked.length === 1) void bucket.put(["acme"], documentBytes(removed));
+    if (requests.length === 1) void bucket.put(["acme"], documentBytes(removed));
     return removed;
   });
   await assert.rejects(removing, refusedWith("policy-unknown"));
-  assert.deepEqual(asked, [1, 2]);
+  assert.deepEqual(requests, [1, 2]);
 });
 
 Deno.test("a change that always conflicts is a policy-conflict", async () => {

@@ -46,11 +46,11 @@ export interface TenantStatus {
 interface Stored {
   readonly value: Uint8Array;
   readonly revision: number;
-  readonly heard_ms: number;
+  readonly received_ms: number;
 }
 
 /** The chain without a document. */
-const NONE: Stored = { value: documentBytes(emptyDocument()), revision: 0, heard_ms: 0 };
+const NONE: Stored = { value: documentBytes(emptyDocument()), revision: 0, received_ms: 0 };
 
 interface Waiter {
   readonly revision: number;
@@ -122,7 +122,7 @@ export class TenantChain {
   put(value: Uint8Array, revision: number): void {
     if (this.#closed) return;
     this.#attempt = 0;
-    this.#stored = { value, revision, heard_ms: this.#context.now() };
+    this.#stored = { value, revision, received_ms: this.#context.now() };
     this.#want(this.#stored);
   }
 
@@ -132,7 +132,7 @@ export class TenantChain {
     // The chain in force is still unknown; the next document takes the canary.
     if (this.#stored === undefined && this.#refused) return;
     this.#attempt = 0;
-    this.#want({ ...this.#stored ?? NONE, heard_ms: this.#context.now() });
+    this.#want({ ...this.#stored ?? NONE, received_ms: this.#context.now() });
   }
 
   /** The stage that runs here, or the reason why it does not run; undefined: there is no canary. */
@@ -145,7 +145,7 @@ export class TenantChain {
     if (this.#closed) return;
     this.#attempt = 0;
     this.#stored = undefined;
-    this.#want({ ...NONE, revision, heard_ms: this.#context.now() });
+    this.#want({ ...NONE, revision, received_ms: this.#context.now() });
   }
 
   /** The store has lost the document. The chain stays in force: a loss must not switch off protection. */
@@ -211,7 +211,7 @@ export class TenantChain {
         ...fields,
         problem: parsed.problem,
       });
-      return this.#settle("malformed", parsed.problem, stored.revision, stored.heard_ms);
+      return this.#settle("malformed", parsed.problem, stored.revision, stored.received_ms);
     }
     const { current } = parsed.document;
     const { version, policies } = current;
@@ -230,7 +230,7 @@ export class TenantChain {
     this.#context.comparisons.set(this.#tenant_id, this.#turn.settle());
     if (this.#turn.state?.problem?.kind === "retry") this.#again(stored);
     log.info("policies are in force", { ...fields, version, policies: policies.length });
-    this.#settle("active", "", stored.revision, stored.heard_ms);
+    this.#settle("active", "", stored.revision, stored.received_ms);
   }
 
   /** The chain of that version, with the canary if it can run; its modules are held. Rejects as `hold`. */
@@ -262,7 +262,7 @@ export class TenantChain {
   #failed(stored: Stored, version: number, error: unknown): void {
     if (this.#closed) return;
     this.#turn.settle();
-    const { revision, heard_ms } = stored;
+    const { revision, received_ms } = stored;
     const why = error instanceof Error ? error.message : String(error);
     const stays = this.chain === undefined
       ? "its operations are refused"
@@ -280,18 +280,18 @@ export class TenantChain {
       "failed",
       `version ${version} does not load (${stays}): ${why}`,
       revision,
-      heard_ms,
+      received_ms,
     );
     if (!isFinal(error) && this.#wanted === undefined) this.#again(stored);
   }
 
-  #settle(state: ChainState, detail: string, revision: number, heard_ms: number): void {
+  #settle(state: ChainState, detail: string, revision: number, received_ms: number): void {
     const now_ms = this.#context.now();
     this.#state = state;
     this.#detail = detail;
     this.#revision = revision;
     this.#since_ms = now_ms;
-    this.#context.onSettled(state, now_ms - heard_ms);
+    this.#context.onSettled(state, now_ms - received_ms);
     for (const waiter of this.#waiters) if (revision >= waiter.revision) waiter.resolve();
   }
 }

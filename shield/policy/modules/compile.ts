@@ -135,9 +135,9 @@ async function tryCompile(
   return new TextDecoder().decode(stdout);
 }
 
-function problem(code: number, said: string, limits: CompileLimits): PolicyModuleError {
-  if (code === EXIT_REFUSED) return new PolicyModuleError("compile-refused", said);
-  if (code === EXIT_STATE_KEYS) return new PolicyModuleError("state-keys", said);
+function problem(code: number, text: string, limits: CompileLimits): PolicyModuleError {
+  if (code === EXIT_REFUSED) return new PolicyModuleError("compile-refused", text);
+  if (code === EXIT_STATE_KEYS) return new PolicyModuleError("state-keys", text);
   if (code === EXIT_CPU) {
     return new PolicyModuleError("compile-time", `compiling takes more than ${limits.cpu_ms} ms`);
   }
@@ -147,7 +147,7 @@ function problem(code: number, said: string, limits: CompileLimits): PolicyModul
   }
   return new PolicyModuleError(
     "compile-failed",
-    `the trial compilation ended with ${code}: ${said}`,
+    `the trial compilation ended with ${code}: ${text}`,
   );
 }
 

@@ -16,11 +16,11 @@ Deno.test("an unused module is dropped", async () => {
 
 Deno.test("each use restarts the time, the least recently used is dropped first, and a failure is not kept", async () => {
   const kept = new Kept<number>({ max: 2, kept_ms: 60_000 });
-  const asked: string[] = [];
+  const requests: string[] = [];
   const ask = (key: string) =>
     kept.get(key, () => {
-      asked.push(key);
-      return key === "bad" ? Promise.reject(new Error("bad")) : Promise.resolve(asked.length);
+      requests.push(key);
+      return key === "bad" ? Promise.reject(new Error("bad")) : Promise.resolve(requests.length);
     });
   await ask("a");
   await ask("b");
@@ -28,11 +28,11 @@ Deno.test("each use restarts the time, the least recently used is dropped first,
   await ask("c");
   assert.deepEqual([kept.size, kept.released], [2, 1]);
   await ask("a");
-  assert.deepEqual(asked, ["a", "b", "c"]);
+  assert.deepEqual(requests, ["a", "b", "c"]);
   await assert.rejects(ask("bad"));
   assert.equal(kept.size, 1, "the places of a and of the failed one");
   await assert.rejects(ask("bad"));
-  assert.deepEqual(asked, ["a", "b", "c", "bad", "bad"]);
+  assert.deepEqual(requests, ["a", "b", "c", "bad", "bad"]);
   kept.close();
   assert.equal(kept.size, 0);
 });

@@ -63,12 +63,12 @@ export function createMetering(options: MeterOptions): Metering {
     return started;
   }
 
-  function ask<Metered>(asked: Omit<MeterRequest, "id">): Promise<Metered> {
+  function ask<Metered>(request: Omit<MeterRequest, "id">): Promise<Metered> {
     const id = ++last_id;
     const entry = Promise.withResolvers<Metered>();
     waiting.set(id, entry);
     thread ??= start();
-    thread.postMessage({ id, ...asked } satisfies MeterRequest);
+    thread.postMessage({ id, ...request } satisfies MeterRequest);
     return entry.promise;
   }
 

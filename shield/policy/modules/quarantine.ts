@@ -88,7 +88,7 @@ export class Quarantine {
   constructor(options: QuarantineOptions, bucket: KeyValue) {
     this.#options = options;
     this.#bucket = bucket;
-    const watch = bucket.watch([], (change) => this.#hear(change));
+    const watch = bucket.watch([], (change) => this.#receive(change));
     this.#stop = () => watch.stop();
     this.ready = watch.ready;
   }
@@ -162,7 +162,7 @@ export class Quarantine {
     clearTimeout(timer);
   }
 
-  #hear({ key: [sha256 = ""], value }: KvChange): void {
+  #receive({ key: [sha256 = ""], value }: KvChange): void {
     if (!SHA256.test(sha256)) return;
     if (value === undefined) return this.#remove(sha256);
     const is_new = !this.#modules.has(sha256);

@@ -13,18 +13,18 @@ const BUCKET = "ARQON_POLICY_QUARANTINE";
 /** A node's quarantine, and its callbacks. */
 async function opened(spine: Spine, node: string) {
   const { log, lines } = keptLog();
-  const told: string[] = [];
+  const reported: string[] = [];
   const quarantine = await openQuarantine({
     spine,
     log,
     now: () => 5,
     node,
-    onAdded: (sha256) => told.push(`added ${sha256[0]}`),
-    onReleased: (sha256) => told.push(`released ${sha256[0]}`),
+    onAdded: (sha256) => reported.push(`added ${sha256[0]}`),
+    onReleased: (sha256) => reported.push(`released ${sha256[0]}`),
   });
   return {
     quarantine,
-    told,
+    reported,
     lines,
     [Symbol.asyncDispose]: () => quarantine.close(1_000),
   };
@@ -38,21 +38,21 @@ Deno.test("every node keeps a module in quarantine, across restarts", async () =
   here.quarantine.add(ONE, "wedge");
   assert.equal(here.quarantine.has(ONE), true, "at once");
   await until("the other node", () => there.quarantine.has(ONE));
-  assert.deepEqual(there.told, ["added 1"]);
-  assert.equal(here.told.length, 0, "the node that found it knows it");
+  assert.deepEqual(there.reported, ["added 1"]);
+  assert.equal(here.reported.length, 0, "the node that found it knows it");
   // A second node that finds it leaves the first one's entry.
   there.quarantine.add(ONE, "crash");
   there.quarantine.add(TWO, "crash");
   await until("the other module", () => here.quarantine.has(TWO));
   const entry = { sha256: ONE, why: "wedge", at_ms: 5, node: "a" };
   await using restarted = await opened(spine, "c");
-  assert.deepEqual(restarted.told.toSorted(), ["added 1", "added 2"], "before it is open");
+  assert.deepEqual(restarted.reported.toSorted(), ["added 1", "added 2"], "before it is open");
   assert.ok(restarted.quarantine.list().some((one) => one.sha256 === ONE));
   assert.deepEqual(restarted.quarantine.list().find(({ sha256 }) => sha256 === ONE), entry);
   assert.equal(await here.quarantine.release(ONE), true);
   assert.equal(await here.quarantine.release(ONE), false);
   await until("all nodes", () => !there.quarantine.has(ONE) && !restarted.quarantine.has(ONE));
-  assert.ok(here.told.includes("released 1") && there.told.includes("released 1"));
+  assert.ok(here.reported.includes("released 1") && there.reported.includes("released 1"));
   assert.deepEqual(restarted.quarantine.list().map(({ sha256 }) => sha256), [TWO]);
 });
 

@@ -239,15 +239,15 @@ Deno.test("a policy of version 2 sees nothing of its earlier calls, here and in 
   let inline = 0;
   for (const [way, guest] of Object.entries(FORGETFUL)) {
     test.load(way, guest);
-    const told = [];
+    const verdicts = [];
     for (let time = 0; time < 4; time++) {
       const ran = await judge(test, ask(way, GOOD, { tenant_id: "t" + ways.indexOf(way) }));
       inline += Number(ran.inline);
       const { code, logs, outcomes: [outcome] } = ran.verdict;
-      told.push({ code, logs, fuel: outcome?.fuel, fault: outcome?.fault });
+      verdicts.push({ code, logs, fuel: outcome?.fuel, fault: outcome?.fault });
     }
-    for (const one of told) assert.deepEqual(one, told[0], way);
-    assert.equal(told[0]?.logs.length, 1, way);
+    for (const one of verdicts) assert.deepEqual(one, verdicts[0], way);
+    assert.equal(verdicts[0]?.logs.length, 1, way);
   }
   // All except those that end in a fault run here after a worker has run them.
   assert.ok(inline >= 3 * (ways.length - 3), `${inline}`);

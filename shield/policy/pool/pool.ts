@@ -14,7 +14,7 @@ import { type Job, newJob } from "./pool_lane.ts";
 import { createLanes, type Lanes } from "./pool_lanes.ts";
 import { type LoadableModule, Modules } from "./pool_modules.ts";
 import { createPoolState, type PoolState } from "./pool_state.ts";
-import { faultVerdict, namedLogs, verdictOf, withTold } from "./pool_verdict.ts";
+import { faultVerdict, namedLogs, verdictOf, withSeen } from "./pool_verdict.ts";
 import type { Quarantine, QuarantineCause } from "../modules/quarantine.ts";
 import type { ChainEntry } from "../ring/ring_message.ts";
 import { addDuration, type WorkerReply } from "../ring/ring_words.ts";
@@ -231,7 +231,7 @@ function evaluateInline(state: State, request: EvaluateRequest): Verdict | undef
   const verdict = verdictIn(state, request, chain, reply, NO_OUTCOMES, ended_ms);
   metrics.ranInline();
   count(state, verdict, ended_ms - began_ms);
-  return withTold(verdict, { request, chain }, reply, policy.inline_fuel);
+  return withSeen(verdict, { request, chain }, reply, policy.inline_fuel);
 }
 
 function count({ metrics, options: { policy } }: State, verdict: Verdict, duration_ms: number) {
@@ -279,7 +279,7 @@ function onReply(state: State, job: Job, reply: WorkerReply, now_ms: number): vo
   tier?.proved(job.chain, reply.outcomes);
   const verdict = verdictIn(state, job.request, job.chain, reply, job.skipped, now_ms);
   if (reply.expired === true) refuse(state, job, "stall");
-  else settle(state, job, withTold(verdict, job, reply, overseer.fuel_limit), now_ms);
+  else settle(state, job, withSeen(verdict, job, reply, overseer.fuel_limit), now_ms);
 }
 
 function replaceWedged(state: State): void {
@@ -436,21 +436,21 @@ function verdictIn(
 // Reports verdicts to their callers: all verdicts of one task together, after the task. A verdict may be given while
 // others are being passed on, and its caller must not send the next request then.
 
-type Told = Pick<Job, "onVerdict" | "verdict">;
+type Decided = Pick<Job, "onVerdict" | "verdict">;
 
 /** The verdicts that are not reported yet. */
 export class Verdicts {
-  #jobs: Told[] = [];
+  #jobs: Decided[] = [];
 
   /** Adds a job with its verdict. */
-  add(job: Told): void {
+  add(job: Decided): void {
     if (this.#jobs.push(job) === 1) queueMicrotask(this.#tell);
   }
 
   readonly #tell = (): void => {
-    const told = this.#jobs;
+    const jobs = this.#jobs;
     this.#jobs = [];
-    for (const { onVerdict, verdict } of told) {
+    for (const { onVerdict, verdict } of jobs) {
       try {
         onVerdict(verdict!);
       } catch (error) {

@@ -74,12 +74,12 @@ Deno.test("moves in the middle of traffic lose nothing and keep the order", asyn
   test.load("long", LONG);
   test.load("allow", ALLOW);
   for (let round = 0; round < 3; round++) {
-    const asked = [ask(test, "t", "long", 40), ask(test, "t", "allow", 300)];
+    const pending = [ask(test, "t", "long", 40), ask(test, "t", "allow", 300)];
     const other = ask(test, "u", "allow", 300);
-    await asked[0]!.all;
+    await pending[0]!.all;
     test.forward(120_000);
     const late = ask(test, "t", "allow", 300);
-    for (const one of [...asked, late, other]) {
+    for (const one of [...pending, late, other]) {
       const verdicts = await one.all;
       assert.ok(verdicts.every(({ allowed }) => allowed));
       assert.deepEqual(one.settled, upTo(verdicts.length));
@@ -143,10 +143,10 @@ Deno.test("tenants on one worker share its time, not its turns", async () => {
 Deno.test("closing in the middle of a move leaves no worker behind", async () => {
   const test = await startTestPool({ policy: RATES });
   test.load("long", LONG);
-  const asked = ask(test, "t", "long", 200);
+  const pending = ask(test, "t", "long", 200);
   await until("a tenant is slow", () => test.pool.status().slow_tenants > 0);
   await test.pool.close();
-  await asked.all;
+  await pending.all;
   await turn();
   assert.equal(test.pool.status().workers, 0);
 });

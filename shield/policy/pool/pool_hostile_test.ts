@@ -158,12 +158,12 @@ Deno.test("verdicts that arrived while this thread was blocked count, however la
   await using test = await startTestPool({ policy: { wedge_ms: 500, stall_ms: 60_000 } });
   test.load("allow", ALLOW);
   assert.equal(await fault(test, "allow"), "allowed");
-  const asked = Array.from({ length: 20 }, () => fault(test, "allow"));
+  const pending = Array.from({ length: 20 }, () => fault(test, "allow"));
   // The watch uses real time and checks before the verdicts are read; the test's clock makes the pause a long one.
   const until_ms = performance.now() + 500;
   while (performance.now() < until_ms) { /* As a long collection of garbage would. */ }
   test.forward(90_000);
-  assert.deepEqual(new Set(await Promise.all(asked)), new Set(["allowed"]));
+  assert.deepEqual(new Set(await Promise.all(pending)), new Set(["allowed"]));
 });
 
 Deno.test("a wedged worker is replaced and its module quarantined, and all else continues", async () => {
@@ -210,9 +210,9 @@ Deno.test("four wedged workers within ten minutes are fatal; earlier ones are fo
   assert.equal(test.pool.status().workers_replaced, 5);
   // On a busy machine a worker may not have started the module within the time.
   const outside = test.lines.filter((line) => line.includes("outside of a module")).length;
-  const told = new Set(test.quarantined.map(({ sha256 }) => sha256));
-  assert.equal(told.size, test.quarantined.length, "each is logged once");
-  assert.equal(told.size + outside, 5, "each is logged before the process gives up");
+  const hashes = new Set(test.quarantined.map(({ sha256 }) => sha256));
+  assert.equal(hashes.size, test.quarantined.length, "each is logged once");
+  assert.equal(hashes.size + outside, 5, "each is logged before the process gives up");
 });
 
 Deno.test("a policy that traps pays for each new instance: its tenant runs out of fuel, and others do not", async () => {

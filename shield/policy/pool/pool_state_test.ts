@@ -57,12 +57,12 @@ const ask = ({ pool }: TestPool, name: string, more: Partial<EvaluateRequest>) =
 Deno.test("ten connections of one user are counted together, exactly, on several workers", async () => {
   await using test = await startTestPool({ policy: { workers: 4 } });
   test.load("count", teller("{user}"));
-  const asked = Array.from(
+  const pending = Array.from(
     { length: 150 },
     (_, at) => ask(test, "count", of(`u${at % 3}`, "r", { connection_id: `c${at % 10}` })),
   );
   const codes = new Map<string, number[]>();
-  for (const [at, verdict] of (await Promise.all(asked)).entries()) {
+  for (const [at, verdict] of (await Promise.all(pending)).entries()) {
     const user = `u${at % 3}`;
     codes.set(user, [...codes.get(user) ?? [], verdict.code]);
   }
@@ -316,7 +316,7 @@ Deno.test("what each policy read and wrote of its state is reported on request, 
     const request = message([policy("count")], of("ann", "lobby", { record_reads: time !== 1 }));
     const verdict = test.pool.evaluateInline(request) ?? await test.pool.evaluate(request);
     seen.push(
-      verdict.told?.map(({ abi, state_reads, state_writes }) => ({
+      verdict.seen?.map(({ abi, state_reads, state_writes }) => ({
         abi,
         read: state_reads,
         written: state_writes,

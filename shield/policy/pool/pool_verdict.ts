@@ -104,7 +104,7 @@ function valuesOf(
  * The verdict with the reads and writes of its policies, if the request asks for them. A call without a reported budget
  * had `fuel_limit`.
  */
-export function withTold(
+export function withSeen(
   verdict: Verdict,
   { request, chain }: {
     readonly request: Pick<EvaluateRequest, "record_reads">;
@@ -114,11 +114,11 @@ export function withTold(
   fuel_limit: number,
 ): Verdict {
   if (request.record_reads !== true) return verdict;
-  return { ...verdict, told: toldOf(chain, reply, fuel_limit) };
+  return { ...verdict, seen: seenOf(chain, reply, fuel_limit) };
 }
 
 /** A separate function because of its closure, for which every verdict would pay. */
-function toldOf(
+function seenOf(
   chain: readonly ChainEntry[],
   { outcomes, read, written }: WorkerReply,
   fuel_limit: number,

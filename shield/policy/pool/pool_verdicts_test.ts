@@ -8,43 +8,43 @@ const VERDICT = verdictOf([], { added_headers: [], logs: [] });
 
 Deno.test("verdicts are reported after the task that gave them, in order, and verdicts given meanwhile follow", async () => {
   const verdicts = new Verdicts();
-  const told: string[] = [];
+  const reported: string[] = [];
   const add = (name: string, onVerdict = () => {}) =>
     verdicts.add({
       verdict: VERDICT,
       onVerdict(verdict: Verdict) {
         assert.equal(verdict, VERDICT);
-        told.push(name);
+        reported.push(name);
         onVerdict();
       },
     });
   add("first", () => add("third"));
   add("second");
-  assert.deepEqual(told, []);
+  assert.deepEqual(reported, []);
   await Promise.resolve();
-  assert.deepEqual(told, ["first", "second"]);
+  assert.deepEqual(reported, ["first", "second"]);
   await Promise.resolve();
-  assert.deepEqual(told, ["first", "second", "third"]);
+  assert.deepEqual(reported, ["first", "second", "third"]);
 });
 
 Deno.test("a caller that throws keeps no verdict from the others, and the process gets the error", async () => {
   const verdicts = new Verdicts();
-  const { promise: heard, resolve } = Promise.withResolvers<unknown>();
+  const { promise: thrown, resolve } = Promise.withResolvers<unknown>();
   const onError = (event: ErrorEvent) => {
     event.preventDefault();
     resolve(event.error);
   };
   globalThis.addEventListener("error", onError);
   const error = new Error("the caller throws");
-  let told = false;
+  let reported = false;
   verdicts.add({
     verdict: VERDICT,
     onVerdict() {
       throw error;
     },
   });
-  verdicts.add({ verdict: VERDICT, onVerdict: () => void (told = true) });
-  assert.equal(await heard, error);
-  assert.ok(told);
+  verdicts.add({ verdict: VERDICT, onVerdict: () => void (reported = true) });
+  assert.equal(await thrown, error);
+  assert.ok(reported);
   globalThis.removeEventListener("error", onError);
 });

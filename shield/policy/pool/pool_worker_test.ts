@@ -15,18 +15,21 @@ const BURNS = 50;
 const ENTRY: ChainEntry = { module: 1, name: "p", mode: "enforce", asks: false };
 
 Deno.test("a worker with code of another version than the process reports that and does no work", async () => {
-  const said = Promise.withResolvers<string>();
+  const outcome = Promise.withResolvers<string>();
   const thread = new Worker(new URL("../worker/worker.ts", import.meta.url), {
     type: "module",
     deno: { permissions: "none" },
   });
   thread.onerror = (event) => {
     event.preventDefault();
-    said.resolve(event.message);
+    outcome.resolve(event.message);
   };
-  thread.onmessage = () => said.resolve("it started");
+  thread.onmessage = () => outcome.resolve("it started");
   thread.postMessage({ kind: "start", layout: "0" });
-  assert.match(await said.promise, /files were replaced while it ran \(messages 0 in the process/);
+  assert.match(
+    await outcome.promise,
+    /files were replaced while it ran \(messages 0 in the process/,
+  );
   thread.terminate();
 });
 

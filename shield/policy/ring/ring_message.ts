@@ -19,7 +19,7 @@ import {
 import { chainAt, ENTRY_BYTES, tenantBytes, tenantOf } from "./ring_last.ts";
 import { decodeWords, encodeWords, NO_WORDS } from "./ring_words.ts";
 import type { ChainOutcome, WorkerReply } from "./ring_words.ts";
-import type { SlotValue, ToldValues } from "../state/held_values.ts";
+import type { HoldChanges, SlotValue } from "../state/held_values.ts";
 import type { ChainValues } from "../state/key_holds.ts";
 import type { SlotRef } from "../state/chain_state.ts";
 import type { AbiVersion } from "../abi/host_functions.ts";
@@ -52,7 +52,7 @@ export interface WorkerRequest {
   readonly facts_bytes: number;
   readonly payload: Uint8Array;
   /** The new values and ended holds of its policies; absent: none. */
-  readonly told?: ToldValues;
+  readonly hold_changes?: HoldChanges;
   /** See `EvaluateRequest`. */
   readonly payload_most: number;
   /** Whether the reply has to contain what each policy read. */
@@ -113,8 +113,8 @@ export function requestInPlace(
     record_reads,
   };
   if (state === undefined) return read;
-  const told = stateInPlace(state);
-  return { ...read, chain: withHolds(chain, slotsOf, told), told: told.told };
+  const values = stateInPlace(state);
+  return { ...read, chain: withHolds(chain, slotsOf, values), hold_changes: values.hold_changes };
 }
 
 const canAsk = ({ asks }: ChainEntry): boolean => asks;
@@ -199,7 +199,7 @@ export function decodeRequest({ view, bytes, start, end }: Records): WorkerReque
   const state = decodeRequestState(bytes, facts_end, state_end);
   const slots = (_: WorkerEntry, place: number) =>
     view.getUint8(entries_start + place * ENTRY_BYTES + 5);
-  return { ...request, chain: withHolds(chain, slots, state), told: state.told };
+  return { ...request, chain: withHolds(chain, slots, state), hold_changes: state.hold_changes };
 }
 
 const noFacts = () => NO_FACTS;
@@ -252,8 +252,8 @@ export function decodeReply(
     const [reason, detail] = texts[place] ?? NO_TEXTS;
     const at = start + REPLY_HEAD_BYTES + place * OUTCOME_BYTES;
     const outcome = outcomeAt(view, at, reason, detail);
-    const told = seen?.[place] ?? undefined;
-    outcomes[place] = told === undefined ? outcome : { ...outcome, seen: told };
+    const data = seen?.[place] ?? undefined;
+    outcomes[place] = data === undefined ? outcome : { ...outcome, seen: data };
   }
   let reply: WorkerReply = { outcomes, added_headers, logs };
   if (payload !== undefined) reply = { ...reply, payload };
@@ -384,9 +384,9 @@ function outcomeAt(
   const read: ChainOutcome = (flags & READ_PAYLOAD) === 0
     ? outcome
     : { ...outcome, has_read_payload: true };
-  const told = (flags & REPLACED) === 0 ? read : { ...read, replaced: true };
-  if (fault === 0) return told;
-  const failed = { ...told, fault: POLICY_FAULTS[fault - 1]!, detail };
+  const ran = (flags & REPLACED) === 0 ? read : { ...read, replaced: true };
+  if (fault === 0) return ran;
+  const failed = { ...ran, fault: POLICY_FAULTS[fault - 1]!, detail };
   return (flags & UNMADE) === 0 ? failed : { ...failed, unmade: true };
 }
 

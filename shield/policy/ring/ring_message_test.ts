@@ -37,8 +37,8 @@ const chain = fc.array(entry, { minLength: 1, maxLength: 200 });
 
 Deno.test("a request arrives as it was sent, with its facts if a policy can read them", () => {
   fc.assert(fc.property(head, request, facts, chain, (head, request, facts, chain) => {
-    let asked = 0;
-    const given = { ...request, facts: () => (asked++, facts) };
+    let requests = 0;
+    const given = { ...request, facts: () => (requests++, facts) };
     const read = decodeRequest(recordOf(encodeRequest(head, given, chain)));
     const { facts: readFacts, facts_bytes, payload, ...rest } = read;
     const { payload: sent, ...routing } = request;
@@ -46,7 +46,7 @@ Deno.test("a request arrives as it was sent, with its facts if a policy can read
     assert.deepEqual(rest, { ...head, ...routing, chain: entries });
     assert.deepEqual([...payload], [...sent]);
     const asks = chain.some((entry) => entry.asks);
-    assert.equal(asked, asks ? 1 : 0);
+    assert.equal(requests, asks ? 1 : 0);
     const json_bytes = new TextEncoder().encode(JSON.stringify(facts)).length;
     assert.equal(facts_bytes, asks ? json_bytes : 0);
     assert.equal(
@@ -128,13 +128,16 @@ Deno.test("the holds of a chain's slots arrive with their policies, and new valu
       const state = { values, ended };
       const read = decodeRequest(recordOf(encodeRequest(head, given, chain, state)));
       const in_place = requestInPlace(given, chain, state);
-      for (const { chain: entries, told, payload } of [read, in_place]) {
+      for (const { chain: entries, hold_changes, payload } of [read, in_place]) {
         assert.deepEqual(
           entries.map(({ holds = [] }) => holds),
           slotted.map(({ values }) => values.map(({ hold }) => hold)),
         );
         const is_new = values.filter(({ value }) => value !== undefined);
-        assert.deepEqual(told, { given: is_new.map(({ hold, value }) => [hold, value]), ended });
+        assert.deepEqual(hold_changes, {
+          given: is_new.map(({ hold, value }) => [hold, value]),
+          ended,
+        });
         assert.deepEqual([...payload], [...request.payload]);
       }
     },
@@ -166,7 +169,7 @@ const seen = fc.record({
   added_headers: fc.array(fc.tuple(text, text), { maxLength: 2 }),
   asking_bytes: fc.nat(),
 }, PLAIN);
-const told = fc.oneof(
+const seen_fields = fc.oneof(
   fc.constant({}),
   fc.constant({ has_read_payload: true as const }),
   fc.record({ seen }, PLAIN),
@@ -178,8 +181,13 @@ const fault = fc.record({
   unmade: fc.constant(true as const),
 }, { ...PLAIN, requiredKeys: ["fault", "detail"] });
 const replaced = fc.constantFrom({}, { replaced: true });
-const outcome = fc.tuple(ran, told, fc.option(fault, { nil: {} }), replaced)
-  .map(([ran, told, fault, replaced]) => ({ ...ran, ...told, ...fault, ...replaced }));
+const outcome = fc.tuple(ran, seen_fields, fc.option(fault, { nil: {} }), replaced)
+  .map(([ran, seen_fields, fault, replaced]) => ({
+    ...ran,
+    ...seen_fields,
+    ...fault,
+    ...replaced,
+  }));
 const reply = fc.record({
   outcomes: fc.array(outcome, { maxLength: 200 }),
   added_headers: fc.array(fc.tuple(text, text), { maxLength: 2 }),

@@ -8,20 +8,20 @@ import { type Ring, ringPut, ringSignal } from "./ring.ts";
  * The most records that wait for the end of their turn: after more records the reader may begin before the end of the
  * turn.
  */
-const UNSAID_MOST = 32;
+const UNSIGNALLED_MOST = 32;
 
 /** Makes the writer of a ring. It returns false if the ring has no room now. */
 export function createSender(ring: Ring): (parts: readonly Uint8Array[]) => boolean {
-  let unsaid = 0;
+  let unsignalled = 0;
   const say = () => {
-    if (unsaid === 0) return;
-    unsaid = 0;
+    if (unsignalled === 0) return;
+    unsignalled = 0;
     ringSignal(ring);
   };
   return (parts) => {
     if (!ringPut(ring, parts)) return false;
-    if (++unsaid === 1) queueMicrotask(say);
-    else if (unsaid >= UNSAID_MOST) say();
+    if (++unsignalled === 1) queueMicrotask(say);
+    else if (unsignalled >= UNSIGNALLED_MOST) say();
     return true;
   };
 }

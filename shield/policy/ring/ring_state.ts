@@ -2,7 +2,7 @@
  * Values of keyed state in the records of the rings: requests have the holds of a chain's policies with new values,
  * replies have the written and read values. Bytes at fixed places; `state/key_holds.ts` has their meaning.
  */
-import type { SlotValue, ToldValues } from "../state/held_values.ts";
+import type { HoldChanges, SlotValue } from "../state/held_values.ts";
 import type { ChainValues } from "../state/key_holds.ts";
 import type { Records } from "./ring.ts";
 import type { WorkerEntry } from "./ring_last.ts";
@@ -40,7 +40,7 @@ export function encodeRequestState({ values, ended }: ChainValues): Uint8Array<A
 /** The state in a request: the holds of its slots in order, and the new values. */
 interface ReadRequestState {
   readonly holds: readonly number[];
-  readonly told: ToldValues;
+  readonly hold_changes: HoldChanges;
 }
 
 /** Reads the state of `encodeRequestState` from `start` on. Throws RangeError if it does not end at `end`. */
@@ -72,7 +72,7 @@ export function decodeRequestState(
     at += length;
   }
   if (at !== end) throw new RangeError(`the state of a request has ${end - start} bytes`);
-  return { holds, told: { given, ended } };
+  return { holds, hold_changes: { given, ended } };
 }
 
 /** The same for a chain that runs on this thread. */
@@ -80,7 +80,7 @@ export function stateInPlace({ values, ended }: ChainValues): ReadRequestState {
   const given = values.flatMap(({ hold, value }) =>
     value === undefined ? [] : [[hold, value] as const]
   );
-  return { holds: values.map(({ hold }) => hold), told: { given, ended } };
+  return { holds: values.map(({ hold }) => hold), hold_changes: { given, ended } };
 }
 
 /** The chain with the holds of its slots; `count` has their number for each policy. */

@@ -7,7 +7,7 @@
 export type HeldValues = Map<number, Uint8Array | null>;
 
 /** The changes of holds in a request. */
-export interface ToldValues {
+export interface HoldChanges {
   /** The new holds, and their values. */
   readonly given: readonly (readonly [hold: number, value: Uint8Array | null])[];
   /** The holds that have ended. */
@@ -15,7 +15,7 @@ export interface ToldValues {
 }
 
 /** Applies the changes of a request. */
-export function takeTold(held: HeldValues, { given, ended }: ToldValues): void {
+export function applyChanges(held: HeldValues, { given, ended }: HoldChanges): void {
   for (const hold of ended) held.delete(hold);
   for (const [hold, value] of given) held.set(hold, value);
 }

@@ -4,7 +4,7 @@
  */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import { type HeldValues, type SlotValue, takeTold } from "./held_values.ts";
+import { applyChanges, type HeldValues, type SlotValue } from "./held_values.ts";
 import { KeyHolds, type LaneHolds } from "./key_holds.ts";
 import { type StateRef, StateStore } from "./state_store.ts";
 
@@ -49,7 +49,7 @@ class CountingLane {
       const given = values.flatMap(({ hold, value }) =>
         value === undefined ? [] : [[hold, value] as const]
       );
-      takeTold(this.#held, { given, ended });
+      applyChanges(this.#held, { given, ended });
       const written = values.map(({ hold }, slot) => {
         const before = this.#held.get(hold);
         assert.notEqual(before, undefined, "the worker has every value");

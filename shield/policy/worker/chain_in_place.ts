@@ -5,7 +5,7 @@
 import type { EvaluateRequest } from "../abi/policy.ts";
 import { type ChainEntry, requestInPlace } from "../ring/ring_message.ts";
 import type { WorkerReply } from "../ring/ring_words.ts";
-import { type HeldValues, takeTold } from "../state/held_values.ts";
+import { applyChanges, type HeldValues } from "../state/held_values.ts";
 import type { ChainValues } from "../state/key_holds.ts";
 import type { StateStore } from "../state/state_store.ts";
 import { type ChainRunner, runChain } from "./worker_chain.ts";
@@ -36,7 +36,7 @@ export function createInPlace(
   const runner = { ...limits, held };
   return (request, chain, now_ms = limits.now()) => {
     const in_place = requestInPlace(request, chain, valuesOf(store, chain, now_ms));
-    if (in_place.told !== undefined) takeTold(held, in_place.told);
+    if (in_place.hold_changes !== undefined) applyChanges(held, in_place.hold_changes);
     const reply = runChain(runner, in_place, now_ms);
     // Clearing a map allocates a new table, even if it was empty.
     if (held.size > 0) held.clear();

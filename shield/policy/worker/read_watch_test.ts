@@ -53,17 +53,17 @@ const READS = ask("get_header", 0, 3) + ask("get_header", 11, 3) + ask("get_clai
   ask("get_header", 8, 3);
 
 Deno.test("reads are reported with their values, each name once, on request", async () => {
-  const [told, silent] = await outcomesOf({ ...REQUEST, record_reads: true }, READS, "");
-  assert.deepEqual(told!.seen, {
+  const [recorded, silent] = await outcomesOf({ ...REQUEST, record_reads: true }, READS, "");
+  assert.deepEqual(recorded!.seen, {
     reads: [["header", "x-a", "one"], ["claim", "roles", '["a"]'], ["header", "x-b", null]],
     added_headers: [],
     asking_bytes: 77,
   });
-  assert.equal(told!.has_read_payload, undefined);
+  assert.equal(recorded!.has_read_payload, undefined);
   assert.deepEqual([silent!.seen, silent!.has_read_payload], [undefined, undefined]);
-  const [untold] = await outcomesOf(REQUEST, READS);
-  assert.deepEqual([untold!.seen, untold!.has_read_payload], [undefined, undefined]);
-  assert.equal(untold!.units, told!.units, "recording costs the guest nothing");
+  const [plain] = await outcomesOf(REQUEST, READS);
+  assert.deepEqual([plain!.seen, plain!.has_read_payload], [undefined, undefined]);
+  assert.equal(plain!.units, recorded!.units, "recording costs the guest nothing");
 });
 
 Deno.test("a read of the payload is reported for the policy that read it", async () => {

@@ -17,7 +17,7 @@ import type { Ring } from "../ring/ring.ts";
 import { decodeRequest, encodeReply, RING_LAYOUT } from "../ring/ring_message.ts";
 import type { WorkerRequest } from "../ring/ring_message.ts";
 import type { WorkerReply } from "../ring/ring_words.ts";
-import { type HeldValues, takeTold } from "../state/held_values.ts";
+import { applyChanges, type HeldValues } from "../state/held_values.ts";
 import { type ChainRunner, runChain } from "./worker_chain.ts";
 import { createInstances } from "./worker_instances.ts";
 import { ENDED, MAIL, RUNNING, STEPS } from "../ring/worker_protocol.ts";
@@ -172,7 +172,9 @@ function takeRequests(thread: Thread, turns: WaitingTurns): number | undefined {
     now_ms = thread.runner.now();
     while (records.next()) {
       const request = decodeRequest(records);
-      if (request.told !== undefined) takeTold(thread.held_values, request.told);
+      if (request.hold_changes !== undefined) {
+        applyChanges(thread.held_values, request.hold_changes);
+      }
       const size_bytes = records.end - records.start;
       turns.push(request.tenant_id, receive(thread, request, now_ms), size_bytes);
     }

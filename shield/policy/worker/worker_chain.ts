@@ -91,8 +91,8 @@ export function runChain(
     }
     const ended_ms = runner.now();
     const plain = outcome(ran, ended_ms - began_ms);
-    const told = replaces ? { ...plain, replaced: true } : plain;
-    outcomes[place] = seen === undefined ? told : { ...told, ...seen };
+    const ended = replaces ? { ...plain, replaced: true } : plain;
+    outcomes[place] = seen === undefined ? ended : { ...ended, ...seen };
     if (!ran.allowed && is_enforced) {
       outcomes.length = place + 1;
       return replyOf({ outcomes, added_headers: NO_HEADERS, logs: logs ?? NO_LOGS }, values);
@@ -109,8 +109,8 @@ export function runChain(
 
 /** The reply with its keyed state, which it mostly does not have. */
 function replyOf(reply: WorkerReply, values: ChainValues | undefined): WorkerReply {
-  const told = values?.told;
-  return told === undefined ? reply : { ...reply, ...told };
+  const state = values?.state;
+  return state === undefined ? reply : { ...reply, ...state };
 }
 
 /** The outcome of a call, and the units for making or restoring its instance. */
@@ -191,9 +191,9 @@ function merge(ran: EntryOutcome, { mode }: WorkerEntry, added: Added): EntryOut
 
 function outcome(ran: EntryOutcome, duration_ms: number): ChainOutcome {
   const { allowed, code, reason, fault, detail, units, instance_units } = ran;
-  const told = { allowed, code, reason, units, instance_units, duration_ms };
-  if (fault === undefined) return told;
-  const failed = { ...told, fault, detail: detail.slice(0, 512) };
+  const ended = { allowed, code, reason, units, instance_units, duration_ms };
+  if (fault === undefined) return ended;
+  const failed = { ...ended, fault, detail: detail.slice(0, 512) };
   return ran.unmade === true ? { ...failed, unmade: true } : failed;
 }
 
@@ -306,7 +306,7 @@ class ChainValues {
   }
 
   /** The keyed state in the reply. */
-  get told(): Pick<WorkerReply, "written" | "read"> | undefined {
+  get state(): Pick<WorkerReply, "written" | "read"> | undefined {
     if (this.#written === undefined && this.#read === undefined) return undefined;
     return { written: this.#written ?? [], read: this.#read ?? [] };
   }

@@ -67,15 +67,15 @@ Deno.test("claims are those of the token: text unchanged, other values as JSON",
 
 Deno.test("headers are not read before a policy asks for them, and names are compared without case in ASCII only", async () => {
   const { runner } = await runnerOf([{ body: "i32.const 0" }, show("get_header", "X-K")]);
-  let asked = 0;
+  let requests = 0;
   // U+212A, the Kelvin sign, is a "k" only in Unicode.
   const headers = [["x-\u212a", "kelvin"], ["X-k", "right"], ["x-K", "second"]] as const;
   const facts = () => {
-    asked++;
+    requests++;
     return { headers, claims: {} };
   };
   runChain(runner, requestOf([entry(1)], { facts }));
-  assert.equal(asked, 0);
+  assert.equal(requests, 0);
   const { logs } = runChain(runner, requestOf([entry(2)], { facts }));
   assert.deepEqual(logs.map(({ message }) => message), ["right"]);
 });

@@ -81,8 +81,8 @@ class TestMachine {
     writers: readonly WriterStatus[] = [],
     change: Partial<Beat> = {},
   ): void => {
-    const said = { boot: START_MS, state: "serving", writers } as const;
-    const message: Beat = { kind: "beat", brain_id, ...said, ...change };
+    const state = { boot: START_MS, state: "serving", writers } as const;
+    const message: Beat = { kind: "beat", brain_id, ...state, ...change };
     this.presence.receive(processSubject("beat", brain_id), message);
   };
 
@@ -119,10 +119,10 @@ class TestMachine {
 
   /** Answers the one request since the last call; returns the id of the Brain that it went to. */
   answer = (entries: readonly WrittenEntry[], saying: Saying = {}): string => {
-    const asked = this.port.sent.splice(0).filter(({ message }) => message.kind === "room_pull");
-    const [{ subject, message } = { subject: "", message: undefined }] = asked;
-    if (asked.length !== 1 || message?.kind !== "room_pull") {
-      throw new Error(`${asked.length} questions`);
+    const pulls = this.port.sent.splice(0).filter(({ message }) => message.kind === "room_pull");
+    const [{ subject, message } = { subject: "", message: undefined }] = pulls;
+    if (pulls.length !== 1 || message?.kind !== "room_pull") {
+      throw new Error(`${pulls.length} questions`);
     }
     this.page(message.request, entries, saying);
     return subject.slice(subject.lastIndexOf(".") + 1);
@@ -135,13 +135,13 @@ class TestMachine {
 
   /** Watches a room; records the watcher's notifications. */
   watch = (room_id = "lobby") => {
-    const told: RoomChanges[] = [];
+    const reported: RoomChanges[] = [];
     const results: (ArqonError | undefined)[] = [];
     const watch: PresenceWatch = this.presence.watch("acme", room_id, {
-      onChanges: (changes) => void told.push(changes),
+      onChanges: (changes) => void reported.push(changes),
     });
     watch.ready((error) => void results.push(error));
-    return { watch, told, results };
+    return { watch, reported, results };
   };
 
   /** The members of a watched room, in alphabetical order. */

@@ -28,7 +28,7 @@ export class TestPort implements PresencePort {
   now_ms = START_MS;
   readonly sent: Sent[] = [];
   /** Subscribed subjects, besides those of every machine. */
-  readonly heard = new Set<string>();
+  readonly subscribed = new Set<string>();
   /** Running timers. A map keeps the order of those that are due together. */
   readonly timers = new Map<number, Timer>();
   #ids = 0;
@@ -47,8 +47,8 @@ export class TestPort implements PresencePort {
   };
 
   listen = (subject: string) => {
-    this.heard.add(subject);
-    return () => void this.heard.delete(subject);
+    this.subscribed.add(subject);
+    return () => void this.subscribed.delete(subject);
   };
 
   /** Advances time, from timer to timer. */

@@ -94,8 +94,8 @@ export class Adoption {
     this.#options = options;
     const { store, listed_ms } = options;
     this.#watches = [
-      store.watchHistories((change) => this.#hearHistory(change)),
-      store.watchSets((change) => this.#hearSet(change)),
+      store.watchHistories((change) => this.#receiveHistory(change)),
+      store.watchSets((change) => this.#receiveSet(change)),
     ];
     this.#listing = setInterval(() => void this.#list(), listed_ms);
     Deno.unrefTimer(this.#listing);
@@ -136,7 +136,7 @@ export class Adoption {
     await Promise.race([this.#begin(), this.#failure.promise]);
   }
 
-  #hearHistory({ key: [schema_id = "", below], value }: KvChange): void {
+  #receiveHistory({ key: [schema_id = "", below], value }: KvChange): void {
     if (!isSchemaId(schema_id)) return;
     if (below !== undefined) {
       if (below === REFUSED) this.#takeRefusal(schema_id, value && decodeRefusal(value));
@@ -151,7 +151,7 @@ export class Adoption {
     this.#later(schema_id);
   }
 
-  #hearSet({ key: parts, value, revision }: KvChange): void {
+  #receiveSet({ key: parts, value, revision }: KvChange): void {
     const key = parts.join(".");
     this.#odd.delete(key);
     if (value === undefined) {

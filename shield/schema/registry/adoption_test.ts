@@ -83,10 +83,10 @@ onBoth(
     const detail = t.schemas.checks()["schemas"]?.detail ?? "";
     assert.match(detail, /1 refused in the bucket \(v1\.events\.user_created: not compatible/);
     assert.equal(t.schemas.status()["refused"], 1);
-    const told = t.lines.filter((line) => line.includes("is refused"));
-    assert.equal(told.length, 1);
+    const lines = t.lines.filter((line) => line.includes("is refused"));
+    assert.equal(lines.length, 1);
     assert.match(
-      told[0] ?? "",
+      lines[0] ?? "",
       /^level=error component=registry error="not compatible .* schema=v1\.events\.user_created bucket=ARQON_SCHEMAS .*serving="version 1"/,
     );
     await ask(t, `schemas/${ID}`, { method: "PUT", body: ping() });

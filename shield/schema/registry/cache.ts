@@ -160,8 +160,8 @@ export class SchemaCache {
     if (outcome === "loaded") log.info("a schema is loaded", { schema: schema_id, version });
     const troubled = [...schema.messages].filter(({ problem }) => problem !== "");
     const text = troubled.map(({ type_name, problem }) => `${type_name}: ${problem}`).join("; ");
-    const is_news = text !== schema.told;
-    schema.told = text;
+    const is_news = text !== schema.logged;
+    schema.logged = text;
     // Only changes are logged, since schemas are read repeatedly.
     if (!is_news) return;
     for (const { type_name, compiled, problem } of troubled.slice(0, LINES_MAX)) {

@@ -77,7 +77,7 @@ export class CachedSchema {
   /** The outcome of the last read; undefined before the first. */
   outcome: LoadOutcome | undefined;
   /** The problems of the schema's messages, as they were last logged. */
-  told = "";
+  logged = "";
   /**
    * Messages for which earlier versions were searched, each with the newest version that was the
    * reason.

@@ -211,12 +211,12 @@ Deno.test("a float is rounded to 32 bits before rules run, in JSON as in binary"
   const verdicts = texts.map((text) => {
     const bytes = encoder.encode(text);
     const message = validateJsonText(context, bytes, "refuse").message!;
-    const told = [
+    const errors = [
       schema.validateJson(bytes, { unknown_fields: "refuse" }),
       schema.validate(toBinary(ruled_desc, message), { unknown_fields: "refuse" }),
     ].map(({ violations }) => violations.map(({ rule, path }) => `${rule} ${path}`));
-    assert.deepEqual(told[0], told[1], text);
-    return told[0]?.length;
+    assert.deepEqual(errors[0], errors[1], text);
+    return errors[0]?.length;
   });
   assert.ok(verdicts.includes(0) && verdicts.includes(1));
   assert.equal(verdicts[3], 1, "the two are one float");

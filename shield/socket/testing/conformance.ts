@@ -44,8 +44,8 @@ export class Seen {
 
   /** Resolves once that many events were recorded. Rejects after 20 s. */
   async count(count: number): Promise<readonly (string | Uint8Array | number)[]> {
-    const said = () => `${count} events, not ${this.events.length}`;
-    await until(said, () => this.events.length >= count);
+    const what = () => `${count} events, not ${this.events.length}`;
+    await until(what, () => this.events.length >= count);
     return this.events;
   }
 
@@ -300,8 +300,8 @@ const HEARTBEAT: readonly Case[] = [
       }
       assert.deepEqual(dead.seen.events, ["open", 4408]);
       // Native sockets are closed by Deno, with its own code.
-      const told = host.implementation === "own" ? 4408 : 1001;
-      assert.equal(await dead.peer.closeCode(), told);
+      const code = host.implementation === "own" ? 4408 : 1001;
+      assert.equal(await dead.peer.closeCode(), code);
       const silent_ms = performance.now() - began_ms;
       assert(silent_ms >= 6_000, `given up after ${silent_ms} ms`);
       assert.deepEqual(alive.seen.events, ["open"]);

@@ -65,8 +65,8 @@ export const HTTP_CASES: readonly Case[] = [
       for (const lines of OFFERS) {
         const { peer } = await open(host, lines);
         using _peer = peer;
-        const said = peer.head.match(/^sec-websocket-protocol:.*$/gim);
-        const names = said?.map((line) => line.toLowerCase());
+        const headers = peer.head.match(/^sec-websocket-protocol:.*$/gim);
+        const names = headers?.map((line) => line.toLowerCase());
         assert.deepEqual(names, ["sec-websocket-protocol: arqon.v1"], lines.join(" | "));
       }
     },

@@ -17,7 +17,7 @@ import type { EventPacker } from "../../../shared/http1/gzip.ts";
 import { parseEventId, queriedPosition } from "../positions.ts";
 import { SseSocket } from "../sse_socket.ts";
 import { EventSubscriptions } from "../subscriptions.ts";
-import type { AskedRoom } from "../subscriptions.ts";
+import type { WantedRoom } from "../subscriptions.ts";
 import { bump } from "../../stats/stats.ts";
 import type { ShieldStats } from "../../stats/stats.ts";
 import { answerWith, headersOf, requireAccepted } from "./event_answer.ts";
@@ -55,7 +55,7 @@ async function answer(context: EventsContext, call: ClientCall): Promise<Respons
   bump(context.stats.ingress_ops, "http_events");
   context.rates.take(client.identity, request.url.length);
   requireAccepted(request);
-  const rooms = askedRooms(context, call);
+  const rooms = wantedRooms(context, call);
   const headers = headersOf(context, request);
   // The answer to a HEAD has only the head of the GET, and opens nothing.
   if (request.method === "HEAD") return new Response(null, { headers });
@@ -78,10 +78,10 @@ const hearsNothing = ({ subscriptions, patterns }: Connection) =>
   subscriptions.size === 0 && (patterns === undefined || patterns.size === 0);
 
 /** The rooms of a request, with the position in each. Throws 400 with the fault. */
-function askedRooms(
+function wantedRooms(
   { rooms_max, query_token }: EventsContext,
   { request, url: { searchParams }, names: { room } }: ClientCall,
-): AskedRoom[] {
+): WantedRoom[] {
   const known = ONCE.filter((name) => name !== "access_token" || query_token);
   for (const name of new Set(searchParams.keys())) {
     if (!known.includes(name) && (name !== "room" || room !== undefined)) {

@@ -78,7 +78,7 @@ class Sessions {
     if (polled !== undefined) headers.delete("content-encoding");
     // The answer to a HEAD has only the head of the GET, and opens nothing.
     if (request.method === "HEAD") return new Response(null, { headers });
-    await context.forwarding.hear(
+    await context.forwarding.listen(
       "frames",
       async ({ connection = "", owner: encoded = "", poll, gone }, body) => {
         const owner = decodeURIComponent(encoded);

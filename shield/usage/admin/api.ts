@@ -73,10 +73,10 @@ export const USAGE_ROUTES = new AdminTable<BudgetsAdminContext>("usage", {
 
 async function read(context: UsageAdminContext, call: AdminCall): Promise<Response> {
   const { place, prices, node_id, log, now } = context;
-  const asked_for = readQuery(call.url, Wanted);
-  const { tenant = call.tenant_id, by, since_ms = now() - DAY_MS } = asked_for;
+  const query = readQuery(call.url, Wanted);
+  const { tenant = call.tenant_id, by, since_ms = now() - DAY_MS } = query;
   // Without an end, the answer includes minutes that were counted by a clock that was ahead.
-  const until_ms = asked_for.until_ms ?? Infinity;
+  const until_ms = query.until_ms ?? Infinity;
   if (since_ms >= until_ms) {
     throw new ArqonError("invalid-settings", "since_ms: expected a time before until_ms");
   }
@@ -91,11 +91,9 @@ async function read(context: UsageAdminContext, call: AdminCall): Promise<Respon
     cost,
   }));
   const { cost, lost, whole_since_ms, damaged } = found;
-  const ends_ms = asked_for.until_ms === undefined
-    ? Math.max(now(), found.since_ms)
-    : found.until_ms;
-  const asked = { node_id, tenant, since_ms: found.since_ms, until_ms: ends_ms, by };
-  const answer = { ...asked, rows, total: { ...found.total, cost }, lost, whole_since_ms, damaged };
+  const ends_ms = query.until_ms === undefined ? Math.max(now(), found.since_ms) : found.until_ms;
+  const about = { node_id, tenant, since_ms: found.since_ms, until_ms: ends_ms, by };
+  const answer = { ...about, rows, total: { ...found.total, cost }, lost, whole_since_ms, damaged };
   return listingAnswer(tenant, answer, NO_STORE);
 }
 

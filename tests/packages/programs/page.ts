@@ -9,7 +9,7 @@ import { tour } from "./tour.ts";
 /** A connection and a room of the page, controlled by the test. */
 export interface PageProgram {
   readonly tour: typeof tour;
-  /** Connects and subscribes to the room; the results are in `states` and `heard`. */
+  /** Connects and subscribes to the room; the results are in `states` and `received`. */
   open(url: string, token: string, options?: Partial<ConnectOptions>): Promise<void>;
   publish(text: string): Promise<void>;
   /** The tour in a web worker of the page. */
@@ -17,24 +17,24 @@ export interface PageProgram {
   /** All states of the connection so far. */
   readonly states: readonly string[];
   /** Texts of messages, and `GAP`. */
-  readonly heard: readonly string[];
+  readonly received: readonly string[];
 }
 
 const states: string[] = [];
-const heard: string[] = [];
+const received: string[] = [];
 let bus: Connection | undefined;
 const ROOM = "page";
 
 const program: PageProgram = {
   tour,
   states,
-  heard,
+  received,
   async open(url, token, options = {}) {
     bus = await connect({ ...options, url, token, onStatus: ({ state }) => states.push(state) });
     const loop = bus.room(ROOM).subscribe();
     await loop.ready;
     void (async () => {
-      for await (const message of loop) heard.push(message.signal?.kind ?? message.text());
+      for await (const message of loop) received.push(message.signal?.kind ?? message.text());
     })();
   },
   async publish(text) {

@@ -19,8 +19,8 @@ export class ChangeRecord {
   readonly #violations: string[] = [];
   #last: Change | undefined;
   /** A GAP, or a new subscription, since the last change. */
-  #told = true;
-  heard = 0;
+  #is_notified = true;
+  received = 0;
   gaps = 0;
 
   /** `name` is for the violations. */
@@ -30,23 +30,23 @@ export class ChangeRecord {
 
   /** A signal GAP. */
   gap(): void {
-    this.#told = true;
+    this.#is_notified = true;
     this.gaps++;
   }
 
   /** It has subscribed again: earlier changes no longer count. */
   again(): void {
     this.#last = undefined;
-    this.#told = true;
+    this.#is_notified = true;
   }
 
   /** The JSON of a ROOM_UPDATE. */
-  hear(change: Change): void {
+  receive(change: Change): void {
     const last = this.#last;
-    this.heard++;
+    this.received++;
     this.#last = change;
-    const excused = this.#told || change.op === "state";
-    this.#told = false;
+    const excused = this.#is_notified || change.op === "state";
+    this.#is_notified = false;
     if (last === undefined) return;
     const [is, was] = [change, last].map(({ epoch, version }) => `${version} of epoch ${epoch}`);
     if (last.epoch === change.epoch && change.version <= last.version) {
@@ -60,7 +60,7 @@ export class ChangeRecord {
   /** Whether it has received the room's latest change, or was notified that it has not. */
   isAt(now: Pick<Change, "epoch" | "version">): boolean {
     const last = this.#last;
-    if (this.#told || (last === undefined && now.version === 0)) return true;
+    if (this.#is_notified || (last === undefined && now.version === 0)) return true;
     return last?.epoch === now.epoch && last.version >= now.version;
   }
 

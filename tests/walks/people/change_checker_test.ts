@@ -7,12 +7,16 @@ const change = (version: number, epoch = "7", op = "set", first = false) => ({
 });
 
 /** `-1` is a GAP, `0` a new subscription. */
-function judged(heard: readonly (number | ReturnType<typeof change>)[], now: number, epoch = "7") {
+function judged(
+  received: readonly (number | ReturnType<typeof change>)[],
+  now: number,
+  epoch = "7",
+) {
   const record = new ChangeRecord("ann");
-  for (const item of heard) {
+  for (const item of received) {
     if (item === -1) record.gap();
     else if (item === 0) record.again();
-    else record.hear(typeof item === "number" ? change(item) : item);
+    else record.receive(typeof item === "number" ? change(item) : item);
   }
   return record.judge({ epoch, version: now });
 }

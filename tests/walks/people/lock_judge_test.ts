@@ -5,20 +5,20 @@ import { judgeLocks } from "./lock_judge.ts";
 import { LockLedger } from "./lock_ledger.ts";
 import type { Write } from "./lock_ledger.ts";
 
-type Told = Partial<RoomEvent> & Pick<RoomEvent, "op">;
+type Change = Partial<RoomEvent> & Pick<RoomEvent, "op">;
 
-const lock = (fence: number, at_ms: number, until_ms: number): Told => (
+const lock = (fence: number, at_ms: number, until_ms: number): Change => (
   { op: "lock", fence, holder: `u${fence}`, until_ms, at_ms }
 );
-const unlock = (fence: number, at_ms: number, cause = "released"): Told => (
+const unlock = (fence: number, at_ms: number, cause = "released"): Change => (
   { op: "unlock", fence, cause, at_ms }
 );
-const set = (fence: number, at_ms: number, nonce = `${fence}-${at_ms}`): Told => (
+const set = (fence: number, at_ms: number, nonce = `${fence}-${at_ms}`): Change => (
   { op: "set", key: "guarded", value: { nonce, fence }, at_ms }
 );
 
 /** A room with these events, version by version. */
-function ledgerOf(...events: Told[]): LockLedger {
+function ledgerOf(...events: Change[]): LockLedger {
   const ledger = new LockLedger("acme", "lock");
   for (const [index, event] of events.entries()) {
     const head = { epoch: "1", version: index + 1, by: "u", at_ms: 0 };
@@ -138,8 +138,8 @@ Deno.test("versions that nobody received and versions with two contents are foun
 });
 
 /** An event after the stored rooms were reopened, whose versions begin after 2,000. */
-const later = (version: number, told: Told): RoomEvent =>
-  ({ epoch: "8", version: 2_000 + version, by: "u", ...told }) as RoomEvent;
+const later = (version: number, change: Change): RoomEvent =>
+  ({ epoch: "8", version: 2_000 + version, by: "u", ...change }) as RoomEvent;
 
 Deno.test("a room keeps its lock over a restart, and the end of an earlier one is not reported", () => {
   const ledger = ledgerOf(lock(5, 1, 90), set(5, 2));
@@ -147,8 +147,10 @@ Deno.test("a room keeps its lock over a restart, and the end of an earlier one i
   // Both were answered, and the process ended before anybody received them.
   ledger.granted(held("bob", 6, 1, 1));
   ledger.writes.push(written(6, "6-2", { kind: "applied", epoch: "1", version: 4 }));
-  for (const [index, told] of [set(5, 3), unlock(5, 4, "holder-left"), lock(7, 5, 95)].entries()) {
-    ledger.add(later(index + 1, told));
+  for (
+    const [index, change] of [set(5, 3), unlock(5, 4, "holder-left"), lock(7, 5, 95)].entries()
+  ) {
+    ledger.add(later(index + 1, change));
   }
   ledger.granted({ ...held("eve", 7, 6, 95), epoch: "8" });
   assert.deepEqual(judgeLocks(ledger).violations, []);

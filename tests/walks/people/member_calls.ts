@@ -27,15 +27,15 @@ export function judgeCalls(taken: readonly ReceivedCall[], journals: Changes): s
   const problems: string[] = [];
   const first = new Map<string, ReceivedCall>();
   for (const call of taken) if (!first.has(call.id)) first.set(call.id, call);
-  const told = new Map<string, string[]>();
+  const by_room = new Map<string, string[]>();
   for (const { body: { type, data } } of first.values()) {
     const key = `${data.tenant}/${data.room}`;
     const known = TYPES[type];
     if (known === undefined) problems.push(`${key}: a call ${type}`);
-    else told.set(key, [...told.get(key) ?? [], lineOf(known, data.change)]);
+    else by_room.set(key, [...by_room.get(key) ?? [], lineOf(known, data.change)]);
   }
-  for (const key of new Set([...journals.keys(), ...told.keys()])) {
-    const [written, called] = [journals.get(key) ?? [], told.get(key) ?? []];
+  for (const key of new Set([...journals.keys(), ...by_room.keys()])) {
+    const [written, called] = [journals.get(key) ?? [], by_room.get(key) ?? []];
     const at = written.findIndex((line, at) => line !== called[at]);
     if (at >= 0) {
       problems.push(`${key}: "${called[at] ?? "nothing"}" was called for, not "${written[at]}"`);

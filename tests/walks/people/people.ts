@@ -144,8 +144,8 @@ export class People implements AsyncDisposable {
       };
       if (list.length === roll.size && list.every(isRight) && count === users) return [];
       const say = (all: Iterable<string>) => [...all].toSorted().join(" ");
-      const told = say(list.map(({ connection_id }) => connection_id));
-      return [`${whose} has ${told} of ${count} users, there are ${say(roll.keys())} of ${users}`];
+      const shown = say(list.map(({ connection_id }) => connection_id));
+      return [`${whose} has ${shown} of ${count} users, there are ${say(roll.keys())} of ${users}`];
     };
     const wrong = this.#people.flatMap(({ user_id, presence: { presence } }) =>
       compare(`the list of ${user_id}`, [...presence.members.values()], presence.users)

@@ -58,7 +58,7 @@ export class Person implements AsyncDisposable {
         if (message.signal?.kind === "GAP") this.record.gap();
         if (message.type !== "ROOM_UPDATE") continue;
         const event = message.json<RoomEvent>();
-        this.record.hear(event);
+        this.record.receive(event);
         if (event.op !== "state") onChange(event);
       }
     });

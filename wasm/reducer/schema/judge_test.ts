@@ -82,12 +82,12 @@ Deno.test("a value passes if ajv accepts it, and is returned unchanged", () => {
       const ajv = new Ajv2020({ strict: false, unicodeRegExp: false, ownProperties: true });
       const passes = ajv.compile({ ...data, $defs: { Tree: TREE } })([one]);
       const given = JSON.stringify([one]);
-      const said = verdict(data, ` ${given}\n`, { Tree: TREE });
+      const judged = verdict(data, ` ${given}\n`, { Tree: TREE });
       // docs/room-schema.md: an integer is at most 2^53 - 1, which JSON Schema does not say.
-      if (given.includes("1e+21") && said.includes("expected a whole number")) return;
-      assert.equal(said.startsWith("passed "), passes, said);
-      if (passes) assert.equal(said, `passed ${given}`);
-      else assert.match(said, /^400 data\[0\]/);
+      if (given.includes("1e+21") && judged.includes("expected a whole number")) return;
+      assert.equal(judged.startsWith("passed "), passes, judged);
+      if (passes) assert.equal(judged, `passed ${given}`);
+      else assert.match(judged, /^400 data\[0\]/);
     }),
     { numRuns: 40 },
   );
@@ -112,7 +112,7 @@ const BID = {
 
 Deno.test("a refusal has the path, the expected and the found kind, and never a text of the sender", () => {
   for (
-    const [given, said] of [
+    const [given, judged] of [
       [`{"amount":5}`, `passed {"amount":5}`],
       [`{"amount":-5,"amount": 5.0}`, `passed {"amount":5}`],
       [`{"amount":5,"amount":-5}`, "400 data.amount: expected at least 1, found -5"],
@@ -130,8 +130,8 @@ Deno.test("a refusal has the path, the expected and the found kind, and never a 
     ] as const
   ) {
     const found = verdict(BID, given);
-    if (typeof said === "string") assert.equal(found, said, given);
-    else assert.match(found, said, given);
+    if (typeof judged === "string") assert.equal(found, judged, given);
+    else assert.match(found, judged, given);
   }
   assert.equal(
     verdict({ type: "string", minLength: 2 }, `"`),
@@ -160,7 +160,7 @@ Deno.test("endless nesting is refused with the path where it is too deep, for an
 Deno.test("an invalid schema is refused with the path", () => {
   const nested = `${`{"type":"array","items":`.repeat(40)}{"type":"null"}${"}".repeat(40)}`;
   for (
-    const [text, said] of [
+    const [text, judged] of [
       [`[]`, /expected an object, found \[\]/],
       [`{`, /no JSON/],
       [`{"events":{}}`, /^commands: expected an object, found nothing/],
@@ -184,7 +184,13 @@ Deno.test("an invalid schema is refused with the path", () => {
       [`{"commands":{"a":{"data":${nested}}}}`, /nested deeper than 32/],
       [`{"commands":{},"title":"${"x".repeat(70_000)}"}`, /at most 65536/],
     ] as const
-  ) assert.throws(() => parseRoomSchema(bytes(text)), { name: "SchemaError", message: said }, text);
+  ) {
+    assert.throws(
+      () => parseRoomSchema(bytes(text)),
+      { name: "SchemaError", message: judged },
+      text,
+    );
+  }
 });
 
 Deno.test("a module carries its schema, and no bytes after a module's head make it hang", () => {

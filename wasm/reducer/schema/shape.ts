@@ -187,13 +187,13 @@ export function checkShape(value: unknown, at: string, depth = 0): string[] {
   if (Object.hasOwn(value, "$ref")) return [checkReference(value, at)];
   const shape = value as Shape;
   const used: string[] = [];
-  for (const [word, said] of Object.entries(value)) {
+  for (const [word, given] of Object.entries(value)) {
     const known = Object.hasOwn(WORDS, word) || ["type", "enum", "const", ...NOTES].includes(word);
     if (!known) {
       const words = ["type", "enum", "const", "$ref", ...Object.keys(WORDS)].join(", ");
       refuse(`${at}.${shownText(word).slice(1, -1)}`, `a bus judges only ${words}`);
     }
-    for (const [where, one] of checkWord(word, said, shape, `${at}.${word}`)) {
+    for (const [where, one] of checkWord(word, given, shape, `${at}.${word}`)) {
       used.push(...checkShape(one, where, depth + 1));
     }
   }

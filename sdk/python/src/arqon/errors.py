@@ -177,10 +177,10 @@ def error_from_wire(
         text = f"{text} ({reason[:64]})"
     made = _CLASSES[name]
     # A policy may choose its own code; a code that is not of a refusal is ignored.
-    told = code if 400 <= code <= 599 else None
+    status = code if 400 <= code <= 599 else None
     return made(
         message=text or None,
-        code=told,
+        code=status,
         retry_after_ms=retry_after_ms,
         room=room_id,
         action=action,

@@ -231,7 +231,7 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
         """`buffer` is the subscription's: the iterator ends with it."""
         self._table = table
         self._buffer = buffer
-        self._told: dict[str, Member] = {}
+        self._reported: dict[str, Member] = {}
         self._different: dict[str, None] = {}
         self._changed = asyncio.Event()
         self._over = False
@@ -259,23 +259,23 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
     def _take(self, connection_id: str) -> PresenceChange | None:
         """The difference of this connection from its last report, if any."""
         del self._different[connection_id]
-        before, now = self._told.get(connection_id), self._table.members.get(connection_id)
+        before, now = self._reported.get(connection_id), self._table.members.get(connection_id)
         if now is not None:
-            self._told[connection_id] = now
+            self._reported[connection_id] = now
             if before is None:
                 return PresenceChange("join", now)
             return None if before == now else PresenceChange("update", now)
         if before is None:
             return None
-        del self._told[connection_id]
+        del self._reported[connection_id]
         return PresenceChange("leave", before)
 
     def _follow(self) -> None:
         # The table outlives a loop that was left by `break`: it must not keep unread changes.
-        heard, over = weakref.WeakMethod(self._hear), weakref.WeakMethod(self._end)
+        changed, over = weakref.WeakMethod(self._hear), weakref.WeakMethod(self._end)
 
         def hear(change: PresenceChange) -> None:
-            if (method := heard()) is not None:
+            if (method := changed()) is not None:
                 method(change)
 
         def end() -> None:
@@ -290,7 +290,7 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
 
     def _hear(self, change: PresenceChange) -> None:
         connection_id = change.member.connection_id
-        if change.kind == "leave" and connection_id not in self._told:
+        if change.kind == "leave" and connection_id not in self._reported:
             # It joined and left between two iterations.
             self._different.pop(connection_id, None)
         else:

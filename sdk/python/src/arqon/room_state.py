@@ -221,5 +221,5 @@ def _events_of(found: dict[str, Any]) -> list[RoomEvent] | None:
     if "events" not in found:
         return None
     fields(found, events=list)
-    told = [fields(e, version=int, epoch=str, op=str, by=str, at_ms=int) for e in found["events"]]
-    return [RoomEvent(e["version"], e["epoch"], e["op"], e["by"], e["at_ms"], e) for e in told]
+    parsed = [fields(e, version=int, epoch=str, op=str, by=str, at_ms=int) for e in found["events"]]
+    return [RoomEvent(e["version"], e["epoch"], e["op"], e["by"], e["at_ms"], e) for e in parsed]

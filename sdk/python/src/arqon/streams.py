@@ -83,8 +83,8 @@ def _beside(room: Room) -> Room:
 def _event(message: Message) -> dict[str, Any] | None:
     if message.type != "growing" or message.is_gap:
         return None
-    said: dict[str, Any] = message.data
-    return said
+    event: dict[str, Any] = message.data
+    return event
 
 
 def _ended(outcome: str, reason: str) -> ArqonError:
@@ -107,7 +107,7 @@ class TextStream:
         self._room = room
         self._seq = seq
         self._started_ms = started_ms
-        self._told: dict[str, Any] | None = None
+        self._ending: dict[str, Any] | None = None
         self._waiting = ""
         self._closed = False
         self._room_for_more = asyncio.Event()
@@ -169,8 +169,8 @@ class TextStream:
                 if self._over.done():
                     self._over.result()
                 data = {"seq": self._seq}
-            said = await _ask(self._room, verb, id=self.id, **data)
-            self.end = StreamEnd(self.id, said["outcome"], said.get("offset"))
+            ending = await _ask(self._room, verb, id=self.id, **data)
+            self.end = StreamEnd(self.id, ending["outcome"], ending.get("offset"))
             return self.end
         finally:
             await self._close()
@@ -180,15 +180,15 @@ class TextStream:
 
         Raises `GrowingConflict` while it grows, and `GrowingUnknown` if the bus no longer knows it.
         """
-        told = self._told or await _ask(self._room, "outcome", id=self.id)
-        if not self._is_own(told):
+        event = self._ending or await _ask(self._room, "outcome", id=self.id)
+        if not self._is_own(event):
             raise error_of("growing-unknown", f"{self.id} is another message")
-        return StreamEnd(self.id, told["outcome"], told.get("offset"))
+        return StreamEnd(self.id, event["outcome"], event.get("offset"))
 
-    def _is_own(self, told: dict[str, Any]) -> bool:
+    def _is_own(self, event: dict[str, Any]) -> bool:
         """Whether a report is about this message: ids may be reused."""
         own = self._started_ms
-        return own is None or told.get("started_ms", own) == own
+        return own is None or event.get("started_ms", own) == own
 
     def _require_open(self) -> None:
         if self._over.done():
@@ -232,15 +232,15 @@ class TextStream:
     async def _hear(self) -> None:
         """Subscribes to the end by others; without the grant, the next piece is refused."""
         try:
-            async with _beside(self._room) as heard:
-                async for message in heard:
-                    said = _event(message)
-                    if said is None or said["op"] != "end" or said["id"] != self.id:
+            async with _beside(self._room) as subscription:
+                async for message in subscription:
+                    event = _event(message)
+                    if event is None or event["op"] != "end" or event["id"] != self.id:
                         continue
-                    if self._is_own(said):
-                        self._told = said
+                    if self._is_own(event):
+                        self._ending = event
                         if not self._closed:
-                            self._fail(_ended(said["outcome"], said["reason"]))
+                            self._fail(_ended(event["outcome"], event["reason"]))
                         return
         except ArqonError:
             return
@@ -319,8 +319,8 @@ async def _write(out: TextStream, source: AsyncIterable[str] | Iterable[str]) ->
 
 async def stop_stream(room: Room, id: str, reason: str = "") -> StreamEnd:
     """Stops a growing message: its text so far is stored, and its producer is notified."""
-    said = await _ask(room, "stop", id=id, reason=reason)
-    return StreamEnd(id, said["outcome"], said.get("offset"))
+    ending = await _ask(room, "stop", id=id, reason=reason)
+    return StreamEnd(id, ending["outcome"], ending.get("offset"))
 
 
 async def growing(room: Room) -> AsyncIterator[Growing]:
@@ -330,15 +330,15 @@ async def growing(room: Room) -> AsyncIterator[Growing]:
     receive them with a subscription.
     """
     known = _Known()
-    async with _beside(room) as heard:
+    async with _beside(room) as subscription:
         for one in await _compare(room, known):
             yield one
-        async for message in heard:
+        async for message in subscription:
             if message.is_gap:
                 for one in await _compare(room, known):
                     yield one
-            elif (said := _event(message)) is not None:
-                for one in await _hear(room, known, said):
+            elif (event := _event(message)) is not None:
+                for one in await _hear(room, known, event):
                     yield one
 
 
@@ -367,28 +367,28 @@ async def _compare(room: Room, known: _Known) -> list[Growing]:
     return missed + [one for id in listed for one in await _get(room, known, id)]
 
 
-async def _hear(room: Room, known: _Known, said: dict[str, Any]) -> list[Growing]:
-    id, seq = said["id"], said["seq"]
+async def _hear(room: Room, known: _Known, event: dict[str, Any]) -> list[Growing]:
+    id, seq = event["id"], event["seq"]
     before = known.get(id)
-    if said["op"] == "start":
-        if before is not None or known.is_over(said):
+    if event["op"] == "start":
+        if before is not None or known.is_over(event):
             return []
         if seq > 0:
             return await _get(room, known, id)
-        return [_grow(known, said, "", seq, "")]
-    if said["op"] == "append":
+        return [_grow(known, event, "", seq, "")]
+    if event["op"] == "append":
         if before is None or seq > before[1] + 1:
             return await _get(room, known, id)
         one, last = before
         if seq <= last:
             return []
-        grown = replace(one, text=one.text + said["text"], piece=said["text"])
+        grown = replace(one, text=one.text + event["text"], piece=event["text"])
         known[id] = (grown, seq)
         return [grown]
     # An end may be reported again after its id was reused.
-    if before is None or said.get("started_ms", before[0].started_ms) != before[0].started_ms:
+    if before is None or event.get("started_ms", before[0].started_ms) != before[0].started_ms:
         return []
-    return [await _end(room, known, said)]
+    return [await _end(room, known, event)]
 
 
 def _grow(known: _Known, view: dict[str, Any], text: str, seq: int, piece: str) -> Growing:
@@ -413,15 +413,15 @@ async def _get(room: Room, known: _Known, id: str) -> list[Growing]:
     return [_grow(known, now, text, now["seq"], piece)]
 
 
-async def _end(room: Room, known: _Known, said: dict[str, Any]) -> Growing:
-    one, last = known[said["id"]]
-    offset: int | None = said.get("offset")
+async def _end(room: Room, known: _Known, event: dict[str, Any]) -> Growing:
+    one, last = known[event["id"]]
+    offset: int | None = event.get("offset")
     text = one.text
-    if offset and (said.get("changed", False) or last != said["seq"]):
+    if offset and (event.get("changed", False) or last != event["seq"]):
         page = await room.history(after=offset - 1, limit=1)
         if page.messages and page.messages[0].offset == offset:
             text = page.messages[0].raw.decode()
-    return _over(known, one, text, said["outcome"], said["reason"], offset)
+    return _over(known, one, text, event["outcome"], event["reason"], offset)
 
 
 def _over(

@@ -147,9 +147,9 @@ class SyncConnection:
 
     def subscribe(self, room: str, **options: Any) -> SyncSubscription:
         """Subscribes; blocks until the acknowledgement. Options: those of `Connection.room`."""
-        heard = self._bus.room(room, **options)
-        self._call(heard.__aenter__())
-        return SyncSubscription(self, heard)
+        subscription = self._bus.room(room, **options)
+        self._call(subscription.__aenter__())
+        return SyncSubscription(self, subscription)
 
     def state(self, room: str) -> SyncState:
         """The state of a room."""

@@ -109,11 +109,11 @@ class TypedRoom(Generic[T]):
             try:
                 return TypedMessage(message, self._codec.decode(message.raw))
             except Exception as error:
-                told = self._invalid(f"from {message.sender}", error)
-                told.__cause__ = error
+                invalid = self._invalid(f"from {message.sender}", error)
+                invalid.__cause__ = error
             if self._on_invalid == "raise":
-                raise told
-            self.room.bus.call(self.room.bus.options.on_error, told)
+                raise invalid
+            self.room.bus.call(self.room.bus.options.on_error, invalid)
 
     def _invalid(self, what: str, error: Exception) -> ArqonError:
         return error_of("schema-violation", f"{self.type!r} in {self.id}, {what}: {error}")

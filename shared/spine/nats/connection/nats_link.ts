@@ -170,10 +170,10 @@ export class Link {
       if (error) this.log.error("the connection to NATS is closed for good", { error });
       this.#end();
     });
-    for await (const status of this.connection.status()) this.#hear(status);
+    for await (const status of this.connection.status()) this.#receive(status);
   }
 
-  #hear(status: Status): void {
+  #receive(status: Status): void {
     switch (status.type) {
       case "disconnect":
         return this.#lost();

@@ -35,7 +35,7 @@ export class ReconnectPauses {
   }
 
   /** Records a change of the connection's state. */
-  hear(state: SpineState): void {
+  receive(state: SpineState): void {
     if (state === "connected") this.#connected_ms = this.#monotonic();
     if (state !== "disconnected") return;
     if (this.#monotonic() - this.#connected_ms < STEADY_MS) return;

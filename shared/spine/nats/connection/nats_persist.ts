@@ -50,7 +50,7 @@ function fullness(error: unknown): string | undefined {
 }
 
 /** True without a responder: the request had no effect. */
-export function isUnheard(error: unknown): boolean {
+export function hasNoResponder(error: unknown): boolean {
   for (let at = error; at instanceof Error; at = at.cause) {
     if (at instanceof errors.NoRespondersError) return true;
   }
@@ -120,12 +120,12 @@ export async function persist<T>(
     // Servers of a cluster that is just forming report no room at first; later the report is true.
     const has_no_room = lacksStorage(problem) &&
       link.monotonic() - began_ms >= request_timeout_ms - RETRY_MS;
-    const hopeless = (isUnheard(problem) && isWithoutJetStream(link)) ||
+    const hopeless = (hasNoResponder(problem) && isWithoutJetStream(link)) ||
       fullness(problem) !== undefined || has_no_room;
     if (hopeless || left() <= RETRY_MS) throw failure(subject, problem);
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     // A server that lost its store, or is still starting: creates the stream again.
-    if (isStreamMissing(problem) || isUnheard(problem)) {
+    if (isStreamMissing(problem) || hasNoResponder(problem)) {
       // If that fails, so does the next attempt.
       await link.guard(subject.ensure()).catch(() => {});
     }
@@ -136,7 +136,7 @@ function failure({ link, what }: Persistent, cause: unknown): ArqonError {
   if (cause instanceof ArqonError) return cause;
   const full = fullness(cause);
   if (full !== undefined) return new StorageFull(`${what}: ${full}`, { cause });
-  const why = isUnheard(cause)
+  const why = hasNoResponder(cause)
     ? jetStreamSilence(link)
     : cause instanceof Error
     ? cause.message

@@ -32,18 +32,18 @@ Deno.test("requests and publishes of one turn arrive in the order of the calls",
   await using one = await watched(server.port);
   await using two = await watched(server.port);
   const received = await collect(two.spine, pattern("room", "*"));
-  const asked: Promise<unknown>[] = [];
+  const requests: Promise<unknown>[] = [];
   for (let n = 0; n < 30; n++) {
     if (n % 3 !== 1) one.spine.publish(subject("room", "a"), bytes(String(n)));
     else {
       const options = { timeout_ms: 60_000 };
-      asked.push(one.spine.request(subject("room", "b"), bytes(String(n)), options));
+      requests.push(one.spine.request(subject("room", "b"), bytes(String(n)), options));
     }
   }
   const messages = await received.count(30);
   assert.deepEqual(messages.map(({ payload }) => Number(text(payload))), [...Array(30).keys()]);
   for (const message of messages) message.respond(bytes(""));
-  await within(Promise.all(asked), "the answers");
+  await within(Promise.all(requests), "the answers");
 });
 
 Deno.test("a subject that is not the pattern is read from the wire", async () => {

@@ -45,7 +45,7 @@ export interface LogTools extends StreamTools, StreamLivesTools, BoundTools {
   readonly lane: AppendLane;
   readonly storage: NatsStorage;
   /** Whether this process receives purge requests. */
-  hearsPurges(): boolean;
+  seesPurges(): boolean;
   /** Called when the log has moved to another stream. */
   onAnotherStream(log: StreamLog): void;
 }
@@ -63,7 +63,7 @@ export class StreamLog implements AppendLog {
   /** Whether the stream is still the known one. */
   readonly #lives: StreamLives;
   /** Live messages may have been missed, and subscribers have not been notified yet. */
-  #is_untold = false;
+  #is_unreported = false;
   #stream = "";
   /** Whether `#stream` accepts batches; undefined: not asked yet. */
   #batches: Promise<boolean> | undefined;
@@ -130,7 +130,7 @@ export class StreamLog implements AppendLog {
   /** Another client purges those subjects; undefined: purges can no longer be observed. */
   purged(filter: string | undefined): void {
     if (filter === undefined) this.#purges.deafen();
-    else this.#purges.hear(filter, this.#tools.link.monotonic());
+    else this.#purges.noteRequest(filter, this.#tools.link.monotonic());
   }
 
   /** Another client requests that change of the stream: lower limits remove messages of any room. */
@@ -226,10 +226,10 @@ export class StreamLog implements AppendLog {
 
   async #status(): Promise<LogStatus> {
     return await this.ask(async ({ stream, timeout_ms }) => {
-      const asked = this.#lives.tail;
+      const tail = this.#lives.tail;
       const info = await this.#tools.api.info(stream, timeout_ms);
       this.#bound.note(info.config);
-      await this.#lives.compare(info, asked, timeout_ms);
+      await this.#lives.compare(info, tail, timeout_ms);
       const { config, state: { messages, bytes, last_seq: log_offset } } = info;
       return { ...retentionOf(config), stream: this.stream, messages, bytes, log_offset };
     });
@@ -279,18 +279,18 @@ export class StreamLog implements AppendLog {
 
   async #info(stream: string, timeout_ms: number): Promise<StreamInfo> {
     const asked_ms = this.#tools.link.monotonic();
-    const asked = this.#lives.tail;
+    const tail = this.#lives.tail;
     const info = await this.#tools.api.info(stream, timeout_ms);
     const { stream: life } = this;
-    this.#lives.hear(info, asked);
-    this.#hear(info, asked_ms);
+    this.#lives.receive(info, tail);
+    this.#receive(info, asked_ms);
     if (life !== this.stream) this.#tools.onAnotherStream(this);
     return info;
   }
 
   /** Records the stream's name, clock, limits and bound from an answer of the leader. */
-  #hear({ config, state, created, ts }: StreamInfo, asked_ms: number): void {
-    this.#clock.hear(ts, asked_ms);
+  #receive({ config, state, created, ts }: StreamInfo, asked_ms: number): void {
+    this.#clock.note(ts, asked_ms);
     if (config.name !== this.#stream) {
       this.#tools.storage.forget(this.#stream);
       this.#batches = undefined;
@@ -319,9 +319,9 @@ export class StreamLog implements AppendLog {
         const asked_ms = link.monotonic();
         const info = await openStream(this.#tools, this.#wish(), timeout_ms);
         const proven = await this.#lives.prove(info, timeout_ms);
-        this.#hear(proven, asked_ms);
+        this.#receive(proven, asked_ms);
         // The subscription already exists, or was restored with the connection.
-        if (this.#tools.hearsPurges()) this.#purges.listen(proven.state.last_seq);
+        if (this.#tools.seesPurges()) this.#purges.listen(proven.state.last_seq);
         this.#bound.settle(proven);
       });
     } catch (error) {
@@ -337,10 +337,10 @@ export class StreamLog implements AppendLog {
       if (why === "nobody" && !found) append.refuse("log-unavailable", "its stream has no leader");
       else lane.send(append);
     });
-    if (before !== "" && (this.#is_untold || life !== this.stream)) {
+    if (before !== "" && (this.#is_unreported || life !== this.stream)) {
       this.#tools.onAnotherStream(this);
     }
-    this.#is_untold = false;
+    this.#is_unreported = false;
   }
 
   /** Sends a request to the stream; if the stream is lost, finds it and retries once. */
@@ -363,7 +363,7 @@ export class StreamLog implements AppendLog {
       }
       if (stream !== this.#stream) continue;
       this.doubt();
-      this.#is_untold = true;
+      this.#is_unreported = true;
     }
   }
 }

@@ -10,7 +10,7 @@ import type { Link } from "../connection/nats_link.ts";
 import { logUnavailable } from "../../contract/storage_full.ts";
 import type { Kept } from "../../contract/durable_log.ts";
 import {
-  isUnheard,
+  hasNoResponder,
   isWithoutJetStream,
   jetStreamSilence,
   lacksStorage,
@@ -297,7 +297,7 @@ export async function insist<T>(
       return await link.guard(attempt(Math.max(1, Math.min(left(), request_timeout_ms) / 2)));
     } catch (error) {
       if (error instanceof StreamLost) throw error;
-      const hopeless = !passes(error) || (isUnheard(error) && isWithoutJetStream(link));
+      const hopeless = !passes(error) || (hasNoResponder(error) && isWithoutJetStream(link));
       if (hopeless || left() <= RETRY_MS) throw logError(link, error);
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
@@ -308,7 +308,7 @@ export async function insist<T>(
 /** Converts any failure to an error that says why the log is not available. */
 export function logError(link: Link, cause: unknown): Error {
   if (cause instanceof ArqonError || cause instanceof TypeError) return cause;
-  const why = isUnheard(cause)
+  const why = hasNoResponder(cause)
     ? jetStreamSilence(link)
     : cause instanceof errors.TimeoutError
     ? `no answer in ${link.request_timeout_ms} ms`

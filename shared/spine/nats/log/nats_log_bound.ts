@@ -23,7 +23,7 @@ export class StreamBound {
   readonly #tools: BoundTools;
   readonly #place: LogPlace;
   /** The last bound that was logged. */
-  #told_bytes: number | undefined;
+  #logged_bytes: number | undefined;
   /** 0 or less: no bound. */
   #bytes = 0;
   #again_ms = 0;
@@ -62,9 +62,9 @@ export class StreamBound {
     const { bytes_key, max_bytes: wanted_bytes, owner } = this.#place;
     this.note(config);
     const { name: stream, max_bytes } = config;
-    const is_told = this.#told_bytes === max_bytes;
-    this.#told_bytes = max_bytes;
-    if (max_bytes === wanted_bytes || is_told) return;
+    const is_logged = this.#logged_bytes === max_bytes;
+    this.#logged_bytes = max_bytes;
+    if (max_bytes === wanted_bytes || is_logged) return;
     log.warn(`NATS cannot promise ${bytes_key}: a log keeps the bound that it has`, {
       ...owner,
       stream,

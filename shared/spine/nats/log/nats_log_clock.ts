@@ -12,29 +12,29 @@ export class ServerClock {
   readonly #monotonic: () => number;
   /** Server time minus the monotonic clock. */
   #ahead_ms = 0;
-  #told_ms = 0;
+  #given_ms = 0;
 
   constructor(monotonic: () => number) {
     this.#monotonic = monotonic;
   }
 
   /** Whether an answer told the time: before, `now` is none. */
-  get is_heard(): boolean {
+  get is_set(): boolean {
     return this.#ahead_ms !== 0;
   }
 
   /** Records the time in an answer; `asked_ms` is the monotonic time of the request. */
-  hear(time: string, asked_ms: number): void {
+  note(time: string, asked_ms: number): void {
     const now_ms = Date.parse(time);
     if (!Number.isFinite(now_ms)) return;
     this.#ahead_ms = now_ms - (asked_ms + this.#monotonic()) / 2;
     // The clock of another leader, or one that was set: its new time counts from now on.
-    if (this.#told_ms - this.#here() > JITTER_MS) this.#told_ms = 0;
+    if (this.#given_ms - this.#here() > JITTER_MS) this.#given_ms = 0;
   }
 
   now(): number {
-    this.#told_ms = Math.max(this.#told_ms, this.#here());
-    return Math.floor(this.#told_ms);
+    this.#given_ms = Math.max(this.#given_ms, this.#here());
+    return Math.floor(this.#given_ms);
   }
 
   #here(): number {

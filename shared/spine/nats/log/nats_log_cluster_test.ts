@@ -79,9 +79,9 @@ Deno.test("three copies: what was acknowledged survives the death of the leader"
   await using one = await logEngine(cluster.urls);
   const log = await one.spine.log("acme", RETENTION);
   assert.equal((await log.status()).replicas, 3);
-  const told = one.events.items.length;
+  const before = one.events.items.length;
   await survives(cluster, log, "a", (leader) => leader.kill(), (leader) => leader.start());
-  const news = one.events.items.slice(told).filter(({ type }) => type === "log");
+  const news = one.events.items.slice(before).filter(({ type }) => type === "log");
   assert.ok(news.length > 0, "the log has moved, and says so");
 });
 

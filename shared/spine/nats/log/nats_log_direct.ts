@@ -47,7 +47,7 @@ class Patience {
   readonly #timeout_ms: number;
   readonly #expire: () => void;
   #timer: ReturnType<typeof setTimeout>;
-  #heard = false;
+  #answered = false;
 
   constructor(timeout_ms: number, expire: () => void) {
     this.#timeout_ms = timeout_ms;
@@ -55,8 +55,8 @@ class Patience {
     this.#timer = this.#start();
   }
 
-  heard(): void {
-    this.#heard = true;
+  answered(): void {
+    this.#answered = true;
   }
 
   end(): void {
@@ -65,8 +65,8 @@ class Patience {
 
   #start(): ReturnType<typeof setTimeout> {
     return setTimeout(() => {
-      if (!this.#heard) return this.#expire();
-      this.#heard = false;
+      if (!this.#answered) return this.#expire();
+      this.#answered = false;
       this.#timer = this.#start();
     }, this.#timeout_ms);
   }
@@ -93,7 +93,7 @@ export function askDirect(
     const answer = readAnswer(frame);
     const { headers, code, description } = answer;
     if (code === 0) {
-      patience.heard();
+      patience.answered();
       messages.push(answer);
       return;
     }

@@ -17,7 +17,7 @@ import { StreamLost } from "./nats_log_api.ts";
 import type { LogApi, StreamConfig, StreamInfo } from "./nats_log_api.ts";
 import type { NameTools } from "./nats_log_names.ts";
 import { askForTail, vouchFor } from "./nats_log_witness.ts";
-import type { Silences, Tail, ToldTails } from "./nats_log_witness.ts";
+import type { EndedTails, Silences, Tail } from "./nats_log_witness.ts";
 
 /** The key of the lives in the stream's metadata. */
 const LIVES = "arqon-lives";
@@ -41,7 +41,7 @@ export interface StreamLivesTools {
   readonly names: NameTools;
   /** With `SILENCE_MS`; one for the connection. */
   readonly silences: Silences;
-  readonly tails: ToldTails;
+  readonly tails: EndedTails;
 }
 
 const idOf = (name: string): string => name.split("~")[1] ?? "";
@@ -71,7 +71,7 @@ export class StreamLives {
   /** The highest offset acknowledged to this process. */
   #acknowledged = 0;
   /** Monotonic time of the last report about the stream. */
-  #heard_ms = -Infinity;
+  #reported_ms = -Infinity;
   /** The knowledge was fresh when the connection broke. */
   #is_known = false;
   #is_proven = false;
@@ -102,14 +102,14 @@ export class StreamLives {
     if (!this.#is_proven) return;
     this.#is_proven = false;
     this.#waiting_ms = undefined;
-    this.#is_known = this.#tools.api.link.monotonic() - this.#heard_ms <= FRESH_MS;
+    this.#is_known = this.#tools.api.link.monotonic() - this.#reported_ms <= FRESH_MS;
     this.#settled = Promise.withResolvers<void>();
     this.#unvouch();
   }
 
   /** Records a stored append. False: the stream had already assigned that offset. */
   stored(offset: number): boolean {
-    this.#heard_ms = this.#tools.api.link.monotonic();
+    this.#reported_ms = this.#tools.api.link.monotonic();
     if (offset <= this.#acknowledged) return false;
     this.#acknowledged = offset;
     return true;
@@ -126,10 +126,10 @@ export class StreamLives {
    * (`asked`): then call `prove`. Later knowledge may be newer than the answer, because the leader answers requests out
    * of order with appends.
    */
-  hear({ config, state }: StreamInfo, asked: Tail): void {
+  receive({ config, state }: StreamInfo, tail: Tail): void {
     if (config.name !== this.#stream) throw new StreamLost("the log has another stream");
     const { name } = newestLife(this.#lives);
-    if (asked.life !== name) return;
+    if (tail.life !== name) return;
     const text = config.metadata?.[LIVES];
     if (text !== this.#text) {
       const lives = livesOf(config);
@@ -137,16 +137,16 @@ export class StreamLives {
       this.#lives = lives;
       this.#text = text;
     }
-    if (state.last_seq < asked.given) throw new StreamLost("the log has lost its end");
+    if (state.last_seq < tail.given) throw new StreamLost("the log has lost its end");
     if (state.last_seq >= this.#offset) this.#note(state);
   }
 
-  /** As `hear`, and checks that the newest known message still exists. */
-  async compare(info: StreamInfo, asked: Tail, timeout_ms: number): Promise<void> {
-    if (info.state.last_seq >= asked.given && !await this.#holds(info, asked, timeout_ms)) {
+  /** As `receive`, and checks that the newest known message still exists. */
+  async compare(info: StreamInfo, tail: Tail, timeout_ms: number): Promise<void> {
+    if (info.state.last_seq >= tail.given && !await this.#holds(info, tail, timeout_ms)) {
       throw new StreamLost("the log holds other messages than before");
     }
-    this.hear(info, asked);
+    this.receive(info, tail);
   }
 
   /**
@@ -207,7 +207,7 @@ export class StreamLives {
   #note(state: StreamInfo["state"]): void {
     this.#offset = state.last_seq;
     this.#time = state.last_ts ?? "";
-    this.#heard_ms = this.#tools.api.link.monotonic();
+    this.#reported_ms = this.#tools.api.link.monotonic();
   }
 
   async #settle(info: StreamInfo, timeout_ms: number): Promise<StreamInfo> {
@@ -247,11 +247,11 @@ export class StreamLives {
     if (silences.goOn(name, answer, ask_ms)) {
       throw new Error("who knows the log does not answer yet");
     }
-    const told = typeof answer === "string" ? tails.of(name) ?? answer : answer;
-    if (typeof told !== "string") {
+    const known = typeof answer === "string" ? tails.of(name) ?? answer : answer;
+    if (typeof known !== "string") {
       // Read again: the witness's life may have begun meanwhile.
       const now = await api.info(name, timeout_ms);
-      return await this.#goesOn(now, told, timeout_ms) ? now : undefined;
+      return await this.#goesOn(now, known, timeout_ms) ? now : undefined;
     }
     if (this.#mayCome()) throw new Error("nobody knows the log yet");
     // A leader that was frozen, and does not know of the present one, would let the life begin before its last messages.

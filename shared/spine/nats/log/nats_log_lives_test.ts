@@ -122,7 +122,7 @@ Deno.test("an older store under running engines: the life changes at once, and e
     first,
     stream,
   ]);
-  await one.told("acme", 1);
+  await one.reported("acme", 1);
 });
 
 /** JetStream's name of the stream: the name of the first life. */

@@ -28,23 +28,23 @@ const message = (offset: number): LogMessage => ({
 
 /** A room with messages at these offsets, as a stream answers; counts the requests. */
 function room(offsets: readonly number[], limit: number, page = 1_000) {
-  const asked = { requests: 0, messages: 0 };
+  const counts = { requests: 0, messages: 0 };
   const from = (offset: number) => offsets.filter((one) => one >= offset);
   return {
-    asked,
+    counts,
     limit,
     max_bytes: 1e9,
     end: (offsets.at(-1) ?? 0) + 1,
     count: (offset: number) => {
-      asked.requests++;
+      counts.requests++;
       const found = from(offset);
       const [first] = found;
       return Promise.resolve(first === undefined ? undefined : { first, count: found.length });
     },
     read: (offset: number) => {
-      asked.requests++;
+      counts.requests++;
       const found = from(offset);
-      asked.messages += Math.min(found.length, page);
+      counts.messages += Math.min(found.length, page);
       return Promise.resolve({
         messages: found.slice(0, page).map(message),
         more: found.length > page,
@@ -90,18 +90,18 @@ Deno.test("the search needs few requests and reads little, also with bursts and 
   // The last is the worst case: the position is near neither end, and no density leads there.
   const cases = [[even, 6], [sparse, 6], [burst, 6], [late, 40]] as const;
   for (const [offsets, requests] of cases) {
-    const { asked, ...search } = room(offsets, 100);
+    const { counts, ...search } = room(offsets, 100);
     assert.deepEqual(offsetsOf(await newestBelow(search)), offsets.slice(-100));
-    assert.ok(asked.requests <= requests, `${asked.requests} requests`);
-    assert.ok(asked.messages <= 400, `${asked.messages} messages`);
+    assert.ok(counts.requests <= requests, `${counts.requests} requests`);
+    assert.ok(counts.messages <= 400, `${counts.messages} messages`);
   }
 });
 
 Deno.test("a limit in bytes keeps the latest, at least one", async () => {
-  const asked = room(Array.from({ length: 100 }, (_, n) => n + 1), 50, 7);
-  const some = await newestBelow({ ...asked, max_bytes: PAYLOAD_BYTES * 3 });
+  const search = room(Array.from({ length: 100 }, (_, n) => n + 1), 50, 7);
+  const some = await newestBelow({ ...search, max_bytes: PAYLOAD_BYTES * 3 });
   assert.deepEqual([offsetsOf(some), some.more], [[98, 99, 100], true]);
-  const one = await newestBelow({ ...asked, max_bytes: 1 });
+  const one = await newestBelow({ ...search, max_bytes: 1 });
   assert.deepEqual([offsetsOf(one), one.more], [[100], true]);
 });
 
@@ -181,16 +181,16 @@ Deno.test("the mark of removals is kept in the stream's metadata", () => {
 Deno.test("the log's clock follows the server, continues without it, and goes back only with it", () => {
   let here_ms = 1_000;
   const clock = new ServerClock(() => here_ms);
-  clock.hear("2026-01-01T00:00:10.000000001Z", 1_000);
+  clock.note("2026-01-01T00:00:10.000000001Z", 1_000);
   const start_ms = Date.parse("2026-01-01T00:00:10Z");
   assert.equal(clock.now(), start_ms);
   here_ms += 500;
   assert.equal(clock.now(), start_ms + 500);
-  clock.hear("2026-01-01T00:00:10.2Z", here_ms);
+  clock.note("2026-01-01T00:00:10.2Z", here_ms);
   assert.equal(clock.now(), start_ms + 500, "a slow answer does not turn it back");
-  clock.hear("nonsense", here_ms);
+  clock.note("nonsense", here_ms);
   assert.equal(clock.now(), start_ms + 500);
-  clock.hear("2025-01-01T00:00:00Z", here_ms);
+  clock.note("2025-01-01T00:00:00Z", here_ms);
   assert.equal(clock.now(), Date.parse("2025-01-01T00:00:00Z"), "another leader's clock counts");
 });
 

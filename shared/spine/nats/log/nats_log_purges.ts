@@ -54,7 +54,7 @@ interface Purge {
   /** The offset up to which it may have removed messages. */
   readonly through: number;
   /** Monotonic time of the request. */
-  readonly heard_ms: number;
+  readonly noticed_ms: number;
 }
 
 /** The purges of one stream. */
@@ -75,19 +75,19 @@ export class Purges {
     this.listen(Infinity);
   }
 
-  hear(filter: string, now_ms: number): void {
+  noteRequest(filter: string, now_ms: number): void {
     if (this.#purges.size >= FILTERS_MAX && !this.#purges.has(filter)) {
       this.#purges.clear();
       filter = ALL;
     }
-    this.#purges.set(filter, { through: Infinity, heard_ms: now_ms });
+    this.#purges.set(filter, { through: Infinity, noticed_ms: now_ms });
   }
 
   /** Records the log's highest offset at `asked_ms`: purges well before that removed only lower offsets. */
   note(offset: number, asked_ms: number): void {
-    for (const [filter, { through, heard_ms }] of this.#purges) {
-      if (through !== Infinity || asked_ms - heard_ms < DONE_MS) continue;
-      this.#purges.set(filter, { through: offset, heard_ms });
+    for (const [filter, { through, noticed_ms }] of this.#purges) {
+      if (through !== Infinity || asked_ms - noticed_ms < DONE_MS) continue;
+      this.#purges.set(filter, { through: offset, noticed_ms });
     }
   }
 

@@ -29,14 +29,14 @@ Deno.test("nothing is sure of the time before anybody listened, nor below a purg
   assert.equal(purges.through("a.1"), Infinity);
   purges.listen(10);
   assert.equal(purges.through("a.1"), 10);
-  purges.hear("a.*", 1_000);
+  purges.noteRequest("a.*", 1_000);
   assert.deepEqual([purges.through("a.1"), purges.through("b.1")], [Infinity, 10]);
   purges.note(20, 30_999);
   assert.equal(purges.through("a.1"), Infinity, "it may be under way");
   purges.note(30, 31_000);
   purges.note(40, 99_000);
   assert.deepEqual([purges.through("a.1"), purges.through("b.1")], [30, 10]);
-  purges.hear("a.*", 100_000);
+  purges.noteRequest("a.*", 100_000);
   assert.equal(purges.through("a.1"), Infinity);
   purges.deafen();
   assert.equal(purges.through("b.1"), Infinity);
@@ -45,9 +45,9 @@ Deno.test("nothing is sure of the time before anybody listened, nor below a purg
 Deno.test("more filters than are remembered count as a purge of everything", () => {
   const purges = new Purges();
   purges.listen(0);
-  for (let n = 0; n < 1_000; n++) purges.hear(`a.${n}`, 0);
+  for (let n = 0; n < 1_000; n++) purges.noteRequest(`a.${n}`, 0);
   assert.deepEqual([purges.through("a.999"), purges.through("b")], [Infinity, 0]);
-  purges.hear("a.1000", 0);
+  purges.noteRequest("a.1000", 0);
   assert.equal(purges.through("b"), Infinity);
   purges.note(50, 30_000);
   assert.deepEqual([purges.through("a.1"), purges.through("b")], [50, 50]);

@@ -9,12 +9,12 @@ import { readRooms } from "./nats_log_tenant.ts";
 const PATTERN = "log.t.acme.r.*";
 
 /** A stream whose subjects come in pages; `asked` records where each began. */
-function readingOf(rooms: readonly string[], page: number, asked: number[]): Reading {
+function readingOf(rooms: readonly string[], page: number, requests: number[]): Reading {
   const subjects = rooms.map((room) => PATTERN.replace("*", room));
   const api = {
     subjects(_stream: string, filter: string, offset: number) {
       assert.equal(filter, PATTERN);
-      asked.push(offset);
+      requests.push(offset);
       const total = subjects.length;
       return Promise.resolve({ subjects: subjects.slice(offset, offset + page), total });
     },
@@ -24,12 +24,12 @@ function readingOf(rooms: readonly string[], page: number, asked: number[]): Rea
 
 Deno.test("rooms of all pages of subjects are candidates, and only the requested number is kept", async () => {
   const rooms = Array.from({ length: 95 }, (_, at) => `r-${String(at).padStart(2, "0")}`);
-  const asked: number[] = [];
-  const reading = readingOf(rooms.toReversed(), 10, asked);
+  const requests: number[] = [];
+  const reading = readingOf(rooms.toReversed(), 10, requests);
   const read = (prefix: string, after: string, limit: number) =>
     readRooms(reading, PATTERN, { prefix, after, limit });
   assert.deepEqual(await read("r-", "", 3), { rooms: ["r-00", "r-01", "r-02"], more: true });
-  assert.deepEqual(asked, [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
+  assert.deepEqual(requests, [0, 10, 20, 30, 40, 50, 60, 70, 80, 90]);
   assert.deepEqual(await read("r-9", "r-90", 9), {
     rooms: ["r-91", "r-92", "r-93", "r-94"],
     more: false,

@@ -128,7 +128,7 @@ export class TenantShare {
   /** Granted and unused bytes. */
   #left: number;
   #full: { readonly until_ms: number; readonly counted: Counted } | undefined;
-  #is_told = false;
+  #is_logged = false;
 
   /** `left`: what was granted already. */
   constructor(tools: ShareTools, tenant_id: string, shard: string, left: number) {
@@ -186,11 +186,11 @@ export class TenantShare {
 
   /** Logs once that the tenant's classes need a longer retention than its stream has. */
   tell({ common, history_size, history_ttl_seconds }: Retention): void {
-    if (common === undefined || this.#is_told) return;
+    if (common === undefined || this.#is_logged) return;
     const is_more = history_size > common.history_size ||
       history_ttl_seconds > common.history_ttl_seconds;
     if (!is_more) return;
-    this.#is_told = true;
+    this.#is_logged = true;
     this.#log.warn("a tenant's classes ask for more than the stream keeps that it shares", {
       tenant_id: this.#tenant_id,
       history_size: common.history_size,

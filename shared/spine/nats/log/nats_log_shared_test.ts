@@ -223,12 +223,12 @@ Deno.test("a query for all tenants of a stream is sent once", async () => {
   await using one = await logEngine([nats.url], BOUNDS);
   const names = Array.from({ length: 50 }, (_, n) => `t${n}`);
   const logs = await Promise.all(names.map((name) => open(one, name)));
-  let asked = 0;
-  const requests = one.spine.subscribe(subjectPattern("$JS.API.STREAM.INFO.*"), () => asked++);
+  let count = 0;
+  const requests = one.spine.subscribe(subjectPattern("$JS.API.STREAM.INFO.*"), () => count++);
   await one.spine.flush();
   await Promise.all(logs.map((log) => log.status()));
   await one.spine.flush();
-  assert.equal(asked, 1);
+  assert.equal(count, 1);
   const [log] = logs;
   assert.ok(log !== undefined);
   const { offset } = await log.append("a", bytes("x"));
@@ -248,7 +248,7 @@ Deno.test("if nobody can confirm that a shared stream continues, all its tenants
     for (const stream of streams) lives.add(stream);
     await nats.restart();
     for (const [at, log] of logs.entries()) {
-      await one.told(log.tenant_id, 1);
+      await one.reported(log.tenant_id, 1);
       const { stream } = await log.status();
       assert.ok(streams.has(stream), `${at}: a restart of the server changes nothing`);
     }

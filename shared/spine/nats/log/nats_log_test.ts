@@ -35,10 +35,10 @@ Deno.test("a stream deleted during appends is recreated, in order, and the log r
   const appending = appendUntil(log, "a", stop);
   await log.append("b", bytes("before"));
   await outside.streams.delete(first);
-  await one.told("acme", 1);
+  await one.reported("acme", 1);
   // The server's advisory may be lost under load; then the next request detects it.
   await theirs.status();
-  await other.told("acme", 1);
+  await other.reported("acme", 1);
   while (log.stream === first) await log.append("b", bytes("after")).catch(unavailable);
   await log.append("b", bytes("after"));
   resolve();
@@ -113,7 +113,7 @@ Deno.test("appends under way when the server dies are refused, nothing acknowled
     const appending = appendUntil(log, room, stop);
     await log.append(room, bytes("-1"));
     await server.restart();
-    await one.told("acme", round);
+    await one.reported("acme", round);
     await within(log.append(room, bytes("-2")), "an append after it");
     resolve();
     const { acknowledged, refused } = await within(appending, "the appends");
@@ -235,8 +235,11 @@ Deno.test("what others delete counts as erased in every room, and an older strea
   const { stream } = await log.status();
   await outside.streams.deleteMessage(stream, offsets[2]!);
   await until("the hole is recorded", async () => await log.erased("r1") === offsets[2]);
-  const told = async (after: number) => (await log.read("r0", { ...ALL, after })).erased;
-  assert.deepEqual([await told(offsets[0]!), await told(offsets[2]!)], [offsets[2], undefined]);
+  const erasedAfter = async (after: number) => (await log.read("r0", { ...ALL, after })).erased;
+  assert.deepEqual([await erasedAfter(offsets[0]!), await erasedAfter(offsets[2]!)], [
+    offsets[2],
+    undefined,
+  ]);
   const { config } = await outside.streams.info(stream);
   await outside.streams.update(stream, { ...config, deny_delete: true });
   await assert.rejects(log.erase("r0", [offsets[4]!]), /settings-conflict|let nobody remove/);

@@ -20,7 +20,7 @@ export interface Tail {
 }
 
 /** The result of asking: a tail, "nobody" (no responder), or "silence" (a responder without an answer). */
-export type Told = Tail | "nobody" | "silence";
+export type WitnessAnswer = Tail | "nobody" | "silence";
 
 /** The server's status for no responders. */
 const NO_RESPONDERS = 503;
@@ -34,9 +34,9 @@ const subjectOf = (stream: string) =>
 
 function readTail(bytes: Uint8Array, stream: string): Tail | undefined {
   try {
-    const said = JSON.parse(decoder.decode(bytes));
-    const { life, given, offset, time } = said;
-    const is_right = said.stream === stream && typeof life === "string" &&
+    const parsed = JSON.parse(decoder.decode(bytes));
+    const { life, given, offset, time } = parsed;
+    const is_right = parsed.stream === stream && typeof life === "string" &&
       Number.isSafeInteger(given) && Number.isSafeInteger(offset) && offset >= 0 &&
       offset <= given && typeof time === "string";
     return is_right ? { life, given, offset, time } : undefined;
@@ -91,13 +91,13 @@ export async function askForTail(
   stream: string,
   random: () => number,
   timeout_ms: number,
-): Promise<Told> {
-  const { promise, resolve } = Promise.withResolvers<Told>();
+): Promise<WitnessAnswer> {
+  const { promise, resolve } = Promise.withResolvers<WitnessAnswer>();
   const reply = processSubject("answers", `log-${newLifeId(random)}`);
   const subscription = link.connection.subscribe(reply, {
     callback: (error, { data, headers }) => {
-      const is_told = !error && headers?.code !== NO_RESPONDERS;
-      resolve((is_told ? readTail(data, stream) : undefined) ?? "nobody");
+      const is_answer = !error && headers?.code !== NO_RESPONDERS;
+      resolve((is_answer ? readTail(data, stream) : undefined) ?? "nobody");
     },
   });
   const timer = setTimeout(() => resolve("silence"), timeout_ms);
@@ -116,7 +116,7 @@ const STREAMS_MAX = 65_536;
 /** The subject on which an ending process publishes its tails: all witnesses may end before others ask. */
 const ENDS = processSubject("answers", "logs-told");
 /** Older notices are no proof: others may have seen more since. */
-const TOLD_MS = 30_000;
+const NOTICE_MS = 30_000;
 
 /** Publishes a tail to all other processes when this one ends. */
 export function tellTail({ connection }: Link, stream: string, tail: Tail): void {
@@ -124,7 +124,7 @@ export function tellTail({ connection }: Link, stream: string, tail: Tail): void
 }
 
 /** The last tails of ended processes, received since this connection was opened or restored. */
-export class ToldTails {
+export class EndedTails {
   readonly #tails = new BoundedMap<string, { readonly tail: Tail; readonly at_ms: number }>(
     STREAMS_MAX,
   );
@@ -155,9 +155,9 @@ export class ToldTails {
   }
 
   of(stream: string): Tail | undefined {
-    const told = this.#tails.get(stream);
-    return told !== undefined && this.#link.monotonic() - told.at_ms <= TOLD_MS
-      ? told.tail
+    const notice = this.#tails.get(stream);
+    return notice !== undefined && this.#link.monotonic() - notice.at_ms <= NOTICE_MS
+      ? notice.tail
       : undefined;
   }
 }
@@ -177,8 +177,8 @@ export class Silences {
   }
 
   /** Records the result of a request with `timeout_ms`. True: ask again. */
-  goOn(stream: string, told: Told, timeout_ms: number): boolean {
-    if (told !== "silence") {
+  goOn(stream: string, answer: WitnessAnswer, timeout_ms: number): boolean {
+    if (answer !== "silence") {
       this.#asked_ms.delete(stream);
       return false;
     }

@@ -12,10 +12,10 @@ Deno.test("a silent listener is asked again until a time limit", () => {
 });
 
 Deno.test("without witnesses there is no wait, and any answer ends a wait", () => {
-  for (const told of ["nobody", TAIL] as const) {
+  for (const answer of ["nobody", TAIL] as const) {
     const silences = new Silences(1_000);
     assert.equal(silences.goOn("a", "silence", 900), true);
-    assert.equal(silences.goOn("a", told, 900), false);
+    assert.equal(silences.goOn("a", answer, 900), false);
     assert.equal(silences.goOn("a", "silence", 900), true, "it counts anew");
   }
 });

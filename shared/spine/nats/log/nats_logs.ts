@@ -13,7 +13,7 @@ import { DELETE_REQUESTS, NOTED, noteForeign } from "./nats_log_erasures.ts";
 import { SILENCE_MS } from "./nats_log_lives.ts";
 import type { NameTools } from "./nats_log_names.ts";
 import { filterOf, PURGE_REQUESTS, UPDATE_REQUESTS } from "./nats_log_purges.ts";
-import { Silences, tellTail, ToldTails } from "./nats_log_witness.ts";
+import { EndedTails, Silences, tellTail } from "./nats_log_witness.ts";
 import type { Inbox } from "./nats_log_inbox.ts";
 import { aloneIn, ownPlace, shardOf, sharedPlace, sharing } from "./nats_log_place.ts";
 import type { LogPlace } from "./nats_log_place.ts";
@@ -77,7 +77,7 @@ export class NatsLogs {
   /** Tenants without room for their log: otherwise each publish would retry. */
   readonly #refusals = new Map<string, { readonly error: unknown; readonly until_ms: number }>();
   #listening = false;
-  #hears_purges = true;
+  #sees_purges = true;
 
   constructor(options: LogsOptions) {
     const { link } = options;
@@ -88,8 +88,8 @@ export class NatsLogs {
       api: new LogApi(link),
       lane: this.#lane,
       silences: new Silences(SILENCE_MS),
-      tails: new ToldTails(link),
-      hearsPurges: () => this.#hears_purges,
+      tails: new EndedTails(link),
+      seesPurges: () => this.#sees_purges,
       onAnotherStream: (log) => this.#tell(log),
       openShared: (shard, retention) => this.#openShared(shard, retention),
     };
@@ -230,31 +230,31 @@ export class NatsLogs {
         },
       });
     }
-    this.#hearDeletes();
+    this.#watchDeletes();
     this.#link.onReconnect(() => void this.#back());
   }
 
   /** Every process that observes another client's erasure records the hole. */
-  #hearDeletes(): void {
+  #watchDeletes(): void {
     const { connection, log } = this.#link;
-    const unheard = (error: unknown) => {
+    const warn = (error: unknown) => {
       const remedy = `let its user subscribe to ${DELETE_REQUESTS}.*; remove no message with nats`;
       log.warn("does not hear of single messages that others remove", { remedy, error });
     };
     connection.subscribe(`${DELETE_REQUESTS}.*`, {
       callback: (error, { subject, data, headers }) => {
-        if (error) return unheard(error);
+        if (error) return warn(error);
         const stream = subject.slice(DELETE_REQUESTS.length + 1);
         const is_ours = [...this.#streams.values()].some(({ log }) => log.stream_name === stream);
         if (!is_ours || headers?.has(NOTED)) return;
-        noteForeign(this.#tools.names, stream, data).catch(unheard);
+        noteForeign(this.#tools.names, stream, data).catch(warn);
       },
     });
   }
 
   /** Called when purges can no longer be observed. */
   #deafen(requests: string, error: Error): void {
-    this.#hears_purges = false;
+    this.#sees_purges = false;
     const remedy = `let its user subscribe to ${requests}.*`;
     this.#link.log.warn("does not hear of purges, and recovers less", { remedy, error });
     for (const { log } of this.#streams.values()) log.purged(undefined);

@@ -179,8 +179,8 @@ Deno.test("the available storage is determined: the server's limit, the account'
     assert.match(config.name, /^(KV_ARQON_|LOG_acme_)/, "nothing was made to find out");
   }
   assert.equal(found.promised_bytes, promised);
-  await using told = await logEngine([server.url], {}, { storage_bytes: 20 * MIB });
-  assert.equal((await told.spine.storage()).limit_bytes, 20 * MIB);
+  await using configured = await logEngine([server.url], {}, { storage_bytes: 20 * MIB });
+  assert.equal((await configured.spine.storage()).limit_bytes, 20 * MIB);
   const accounts = `accounts { A { jetstream { max_file: ${
     16 * MIB
   } }, users: [{ user: a, password: a }] } }

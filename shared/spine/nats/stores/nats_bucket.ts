@@ -30,9 +30,9 @@ import { boundStream, makeBounded } from "./nats_bound.ts";
 import type { Link } from "../connection/nats_link.ts";
 import {
   apiCode,
+  hasNoResponder,
   isMade,
   isStreamMissing,
-  isUnheard,
   persist,
 } from "../connection/nats_persist.ts";
 import type { NatsStorage } from "../log/nats_storage.ts";
@@ -93,7 +93,7 @@ function isWrongSequence(error: unknown): boolean {
 
 /** True if the server refused: the write had no effect. */
 function isRefusal(error: unknown): boolean {
-  return error instanceof JetStreamApiError || isUnheard(error);
+  return error instanceof JetStreamApiError || hasNoResponder(error);
 }
 
 /** The options of a bucket. */
@@ -254,14 +254,14 @@ export class Bucket {
   }
 
   /** Records the server's time in an answer; `asked_ms` is the time of the request, by `link.monotonic`. */
-  hearTime(time: string | undefined, asked_ms: number): void {
-    if (time !== undefined) this.#clock.hear(time, asked_ms);
+  noteTime(time: string | undefined, asked_ms: number): void {
+    if (time !== undefined) this.#clock.note(time, asked_ms);
   }
 
   /** Unix ms by the server's clock, asked for now. */
   async time(): Promise<number> {
     await this.#info();
-    if (!this.#clock.is_heard) throw new Error(`${this.stream} is not there`);
+    if (!this.#clock.is_set) throw new Error(`${this.stream} is not there`);
     return this.#clock.now();
   }
 
@@ -271,7 +271,7 @@ export class Bucket {
     const asked_ms = this.link.monotonic();
     try {
       const info = await streams.info(this.stream);
-      this.hearTime(info.ts, asked_ms);
+      this.noteTime(info.ts, asked_ms);
       return info;
     } catch (error) {
       if (isStreamMissing(error)) return undefined;
@@ -292,7 +292,7 @@ export class Bucket {
       deleted: isDeletion(message.header),
       nonce: has_nonce ? new Uint8Array(message.data).slice(0, this.frame_bytes) : undefined,
       value,
-      age_ms: this.#clock.is_heard
+      age_ms: this.#clock.is_set
         ? Math.max(0, this.#clock.now() - message.time.getTime())
         : undefined,
     };

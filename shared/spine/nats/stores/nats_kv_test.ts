@@ -24,7 +24,7 @@ async function observe(
   return { connection, [Symbol.asyncDispose]: () => connection.close() };
 }
 
-const told = ({ key, value }: KvChange): string =>
+const shown = ({ key, value }: KvChange): string =>
   value === undefined ? `${key.join("/")} gone` : `${key.join("/")}=${text(value)}`;
 
 /** A watcher's state after all changes so far. */
@@ -82,11 +82,11 @@ Deno.test("an interrupted watch reports what others wrote and deleted", async ()
   );
   assert.deepEqual(stateOf(changes.items), { changed: "2", kept: "1", new: "3" });
   const gone = changes.items.flatMap((one) =>
-    one.type === "delete" ? `${told(one)} ${one.is_lost === true}` : []
+    one.type === "delete" ? `${shown(one)} ${one.is_lost === true}` : []
   );
   assert.deepEqual(gone.sort(), ["deleted gone false", "purged gone true"]);
   await bucket.put(["later"], bytes("4"));
-  await changes.until((items) => items.some((one) => told(one) === "later=4"), "a later change");
+  await changes.until((items) => items.some((one) => shown(one) === "later=4"), "a later change");
   watch.stop();
 });
 
@@ -101,14 +101,14 @@ Deno.test("a watch continues after the server restarts, also if its bucket is de
   await server.restart();
   await one.gaps(1);
   await bucket.put(["b"], bytes("2"));
-  await changes.until((items) => items.some((one) => told(one) === "b=2"), "a change afterwards");
+  await changes.until((items) => items.some((one) => shown(one) === "b=2"), "a change afterwards");
   assert.deepEqual(stateOf(changes.items), { a: "1", b: "2" });
   await using observer = await observe(server);
   await (await jetstreamManager(observer.connection)).streams.delete("KV_BANS");
   await server.restart();
   await changes.until((items) => Object.keys(stateOf(items)).length === 0, "all is gone");
   await bucket.put(["c"], bytes("3"));
-  await changes.until((items) => items.some((one) => told(one) === "c=3"), "the bucket made anew");
+  await changes.until((items) => items.some((one) => shown(one) === "c=3"), "the bucket made anew");
   assert.equal(text((await bucket.get(["c"]))?.value ?? bytes("")), "3");
   watch.stop();
 });
@@ -316,11 +316,11 @@ Deno.test("foreign values are logged and never interpreted", async () => {
 function overstating(port: number, then: (proxy: TcpProxy) => void = () => {}): TcpProxy {
   const proxy = startTcpProxy(port, (answer) => {
     // One byte is one character.
-    const said = new TextDecoder("latin1").decode(answer);
-    if (!said.includes("consumer_create_response")) return;
+    const answered = new TextDecoder("latin1").decode(answer);
+    if (!answered.includes("consumer_create_response")) return;
     const count = '"num_pending":';
-    const at = said.indexOf(`${count}0`);
-    assert.ok(at >= 0, said);
+    const at = answered.indexOf(`${count}0`);
+    assert.ok(at >= 0, answered);
     answer[at + count.length] = "9".charCodeAt(0);
     then(proxy);
   });

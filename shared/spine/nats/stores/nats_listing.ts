@@ -82,8 +82,8 @@ function sizeOf({ data, headers }: Msg): number {
 export class Listing {
   readonly #options: ListingOptions;
   #stopped = false;
-  #heard_ms: number;
-  #told = 0;
+  #received_ms: number;
+  #delivered = 0;
   /** The number of deliveries of the initial state; unknown until the server has answered. */
   #initial: number | undefined;
   #drained = false;
@@ -94,7 +94,7 @@ export class Listing {
 
   constructor(options: ListingOptions) {
     this.#options = options;
-    this.#heard_ms = options.bucket.link.monotonic();
+    this.#received_ms = options.bucket.link.monotonic();
   }
 
   async open(): Promise<void> {
@@ -102,7 +102,7 @@ export class Listing {
     const { link } = bucket;
     const inbox = createInbox();
     const subscription = link.connection.subscribe(inbox, {
-      callback: (error, message) => error ? this.#break(error.message) : this.#hear(message),
+      callback: (error, message) => error ? this.#break(error.message) : this.#receive(message),
     });
     this.#unsubscribe = () => subscription.unsubscribe();
     const { consumers } = await bucket.manager();
@@ -120,13 +120,13 @@ export class Listing {
       mem_storage: true,
       num_replicas: 1,
     });
-    bucket.hearTime(info.ts, asked_ms);
+    bucket.noteTime(info.ts, asked_ms);
     this.#consumer = info.name;
     if (this.#stopped) return this.#forgetConsumer();
     // Deliveries may have arrived before this answer: both together are the initial state.
     this.#initial = info.num_pending + info.delivered.consumer_seq;
     this.#silence = setInterval(() => {
-      const silence_ms = link.monotonic() - this.#heard_ms;
+      const silence_ms = link.monotonic() - this.#received_ms;
       if (silence_ms > SILENT_HEARTBEATS * heartbeat_ms) this.#break("the consumer is silent");
     }, heartbeat_ms);
     this.#checkCaughtUp();
@@ -157,16 +157,18 @@ export class Listing {
     this.#options.onBroken(why);
   }
 
-  #hear(message: Msg): void {
+  #receive(message: Msg): void {
     if (this.#stopped) return;
-    this.#heard_ms = this.#options.bucket.link.monotonic();
+    this.#received_ms = this.#options.bucket.link.monotonic();
     const status = message.headers?.code ?? 0;
     if (status === 100) return this.#control(message);
     if (status >= 400) return this.#break(`the consumer ended with ${message.headers?.status}`);
     const position = parsePosition(message.reply);
     if (position === undefined) return this.#break("a delivery has no position");
-    if (position.consumer_sequence !== this.#told + 1) return this.#break("a delivery is missing");
-    this.#told++;
+    if (position.consumer_sequence !== this.#delivered + 1) {
+      return this.#break("a delivery is missing");
+    }
+    this.#delivered++;
     this.#options.onListed({
       storedKey: this.#options.bucket.storedKey(message.subject),
       revision: position.stream_sequence,
@@ -191,15 +193,15 @@ export class Listing {
     }
     const stalled = message.headers?.get("Nats-Consumer-Stalled");
     if (stalled) connection.publish(stalled);
-    const last = Number(message.headers?.get("Nats-Last-Consumer") ?? this.#told);
-    if (last > this.#told) return this.#break("a delivery is missing");
+    const last = Number(message.headers?.get("Nats-Last-Consumer") ?? this.#delivered);
+    if (last > this.#delivered) return this.#break("a delivery is missing");
     this.#drained ||= !stalled;
     this.#checkCaughtUp();
   }
 
   #checkCaughtUp(): void {
     if (this.#caughtUp || this.#stopped || this.#initial === undefined) return;
-    if (this.#told < this.#initial && !this.#drained) return;
+    if (this.#delivered < this.#initial && !this.#drained) return;
     this.#caughtUp = true;
     this.#options.onCaughtUp();
   }

@@ -19,9 +19,9 @@ const NO_ROOM = /no space left|insufficient|resource limits|maximum (bytes|size)
 function explained(error: unknown): unknown {
   if (!(error instanceof ArqonError)) return error;
   const { cause } = error;
-  const said = cause instanceof Error ? cause.message : error.message;
-  if (!NO_ROOM_CODES.includes(apiCode(cause)) && !NO_ROOM.test(said)) return error;
-  const why = `NATS is out of storage (${said}): raise max_file_store or the account's limit, ` +
+  const message = cause instanceof Error ? cause.message : error.message;
+  if (!NO_ROOM_CODES.includes(apiCode(cause)) && !NO_ROOM.test(message)) return error;
+  const why = `NATS is out of storage (${message}): raise max_file_store or the account's limit, ` +
     "or keep less ([durable] log_bytes, history_size, history_ttl_seconds)";
   return new ArqonError("spine-unavailable", why, { cause });
 }

@@ -38,7 +38,7 @@ export async function watched(
   const spine = await openSpine({ nats, server }, { log, now: Date.now, ...options });
   const events = new Collected<SpineEvent>();
   spine.onEvent(events.add);
-  const told = (event: SpineEvent, state: SpineState) =>
+  const isState = (event: SpineEvent, state: SpineState) =>
     event.type === "state" && event.status.state === state;
   return {
     spine,
@@ -46,7 +46,7 @@ export async function watched(
     lines,
     reached: async (state, count = 1) => {
       const enough = (items: readonly SpineEvent[]) =>
-        items.filter((event) => told(event, state)).length >= count;
+        items.filter((event) => isState(event, state)).length >= count;
       await events.until(enough, `state ${state}, ${count} times`);
     },
     gaps: async (count) => {

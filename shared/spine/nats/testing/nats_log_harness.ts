@@ -33,7 +33,7 @@ export interface LogEngine extends AsyncDisposable {
   readonly events: Collected<SpineEvent>;
   readonly lines: readonly string[];
   /** Resolves after `count` events that this tenant's log may not have delivered messages. */
-  told(tenant_id: string, count: number): Promise<void>;
+  reported(tenant_id: string, count: number): Promise<void>;
 }
 
 /** Opens the NATS engine; `limits` replaces some of the default ones. */
@@ -55,7 +55,7 @@ export async function logEngine(
     spine,
     events,
     lines,
-    told: async (tenant_id, count) => {
+    reported: async (tenant_id, count) => {
       const concerns = (event: SpineEvent) => event.type === "log" && event.tenant_id === tenant_id;
       const enough = (items: readonly SpineEvent[]) => items.filter(concerns).length >= count;
       await events.until(enough, `${count} events of the log`);

@@ -218,13 +218,13 @@ class Driver:
             self.subscriptions.revoked(error.room, error, error.action == "presence")
         self.call(self.options.on_error, error)
 
-    def failed(self, told: ArqonError, cause: Exception) -> None:
+    def failed(self, failure: ArqonError, cause: Exception) -> None:
         """The program's code failed: `on_error` receives it, otherwise asyncio's handler."""
         if self.options.on_error is nothing:
-            context = {"message": told.message, "exception": cause}
+            context = {"message": failure.message, "exception": cause}
             asyncio.get_running_loop().call_exception_handler(context)
         else:
-            self.call(self.options.on_error, told)
+            self.call(self.options.on_error, failure)
 
     def on_writable(self) -> None:
         """For the session: the outbox may continue."""

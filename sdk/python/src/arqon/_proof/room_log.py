@@ -122,22 +122,22 @@ def _wait_of(answer: Answer, body: bytes) -> float:
     """The requested wait in seconds; 0: none."""
     if answer.status < 500 and answer.status != 429:
         return 0
-    told: object = None
+    body_ms: object = None
     try:
         parsed = json_of(body)
         if isinstance(parsed, dict):
-            told = cast("dict[str, object]", parsed).get("retry_after_ms")
+            body_ms = cast("dict[str, object]", parsed).get("retry_after_ms")
     except (ValueError, RecursionError):
         pass  # This is not a problem body: the header counts.
-    if isinstance(told, (int, float)) and told > 0:
-        return min(told, _WAIT_MS_MAX) / 1_000
-    said = answer.headers.get("retry-after", "")
-    if said.isdecimal() and len(said) < 7:
-        return min(int(said) or POLL_SECONDS, _WAIT_MS_MAX / 1_000)
+    if isinstance(body_ms, (int, float)) and body_ms > 0:
+        return min(body_ms, _WAIT_MS_MAX) / 1_000
+    header = answer.headers.get("retry-after", "")
+    if header.isdecimal() and len(header) < 7:
+        return min(int(header) or POLL_SECONDS, _WAIT_MS_MAX / 1_000)
     try:
         # A date is by the server's clock.
         now = parsedate_to_datetime(answer.headers.get("date", ""))
-        seconds = (parsedate_to_datetime(said) - now).total_seconds()
+        seconds = (parsedate_to_datetime(header) - now).total_seconds()
         return min(max(seconds, POLL_SECONDS), _WAIT_MS_MAX / 1_000)
     except (TypeError, ValueError):
         return 0 if answer.status == 429 else POLL_SECONDS

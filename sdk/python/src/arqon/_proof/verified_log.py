@@ -45,8 +45,8 @@ class _Entry:
 
 def _entry_of(data: bytes) -> _Entry:
     text = data.decode()
-    said: dict[str, Any] = json.loads(text)
-    return _Entry(text, said["epoch"], said["offset"], said.get("sha256"), said.get("break"))
+    row: dict[str, Any] = json.loads(text)
+    return _Entry(text, row["epoch"], row["offset"], row.get("sha256"), row.get("break"))
 
 
 class LogReader(Protocol):

@@ -65,13 +65,13 @@ def close_reaction(code: int, reason: str, last_error: ArqonError | None) -> Rea
     `last_error` is the ERR frame directly before the close, if any: it is more precise than the
     code (`refresh-mismatch` must not reconnect, 4401 may).
     """
-    told = last_error if last_error is not None and last_error.entry.close == code else None
-    if told is None and reason in ERRORS and ERRORS[reason].close == code:
-        told = error_of(reason)
-    error = told or _close_error(code, reason)
+    named_error = last_error if last_error is not None and last_error.entry.close == code else None
+    if named_error is None and reason in ERRORS and ERRORS[reason].close == code:
+        named_error = error_of(reason)
+    error = named_error or _close_error(code, reason)
     if code == 1000:
         return Reaction(False, None)
-    if told is not None and told.entry.client == "never-retry":
+    if named_error is not None and named_error.entry.client == "never-retry":
         return Reaction(False, error)
     rule = CLOSES.get(code)
     if rule is None:
@@ -108,8 +108,8 @@ def upgrade_error(status: int, headers: Mapping[str, str], body: bytes | None) -
             problem = {}
     seconds = headers.get("Retry-After", "")
     header_ms = int(seconds) * 1_000 if re.fullmatch(r"\d{1,6}", seconds) else 0
-    told_ms = problem.get("retry_after_ms")
-    retry_after_ms = told_ms if isinstance(told_ms, int) and told_ms > 0 else header_ms
+    body_ms = problem.get("retry_after_ms")
+    retry_after_ms = body_ms if isinstance(body_ms, int) and body_ms > 0 else header_ms
     reason, detail = problem.get("reason"), problem.get("detail")
     if not isinstance(reason, str):
         if status not in (401, 403, 429):

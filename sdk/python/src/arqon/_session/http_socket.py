@@ -245,8 +245,8 @@ class HttpSocket:
                 if name == "message":
                     return _frame(data)
                 if name == "closed":
-                    said = json.loads(data)
-                    close = Close(int(said["code"]), str(said["reason"]))
+                    parsed = json.loads(data)
+                    close = Close(int(parsed["code"]), str(parsed["reason"]))
                     break
         except (OSError, ValueError, KeyError, TypeError, ArqonError) as error:
             if not self._closes:
@@ -354,8 +354,8 @@ class HttpSocket:
 def _frame(data: str) -> bytes | str:
     """The frame in an event's data; the text itself if it has none."""
     try:
-        said = json.loads(data)
-        return b64decode(said, validate=True) if isinstance(said, str) else data
+        parsed = json.loads(data)
+        return b64decode(parsed, validate=True) if isinstance(parsed, str) else data
     except ValueError:
         return data
 

@@ -149,9 +149,9 @@ class Session:
         except ConnectionClosed as closed:
             # Without the peer's close frame what the library itself objected to (1002, 1009), or
             # nothing: the transport was lost.
-            said = closed.rcvd or closed.sent
-            if said is not None:
-                code, reason = said.code, said.reason
+            close_frame = closed.rcvd or closed.sent
+            if close_frame is not None:
+                code, reason = close_frame.code, close_frame.reason
         except ArqonError as error:
             self.last_error, code, reason = error, 1002, error.message
         except OSError as error:

@@ -48,15 +48,15 @@ def _is_first(message: Message) -> bool:
     return isinstance(data, dict) and cast("dict[str, Any]", data).get("first") is True
 
 
-def change_message(room: str, told: dict[str, Any]) -> Message:
+def change_message(room: str, fields: dict[str, Any]) -> Message:
     """A message with a change, in the form that the bus uses."""
-    raw = json.dumps(told, separators=(",", ":"), ensure_ascii=False).encode()
+    raw = json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
     return Message(
         room,
         type=ROOM_UPDATE,
-        data=told,
-        timestamp_ms=told["at_ms"],
-        message_id=f"room:{told['epoch']}:{told['version']}",
+        data=fields,
+        timestamp_ms=fields["at_ms"],
+        message_id=f"room:{fields['epoch']}:{fields['version']}",
         content_type=JSON_TYPE,
         raw=raw,
     )
@@ -112,19 +112,19 @@ class RoomChanges:
         missed = [event.told for event in read.events if event.version > last.version]
         if read.version > last.version:
             self.last = StateVersion(read.version, read.epoch)
-        return [change_message(self._room, told) for told in missed] + self._release()
+        return [change_message(self._room, fields) for fields in missed] + self._release()
 
     def replace(self, whole: StateSnapshot, now_ms: int) -> list[Message]:
         """The whole state, replacing changes that are no longer stored."""
         last, self.last = self.last, StateVersion(whole.version, whole.epoch)
         self._uncertain = False
         news = last is None or last.epoch != whole.epoch or last.version < whole.version
-        told: dict[str, Any] = {"version": whole.version, "epoch": whole.epoch, "op": "state"}
-        told["state"] = whole.state
+        fields: dict[str, Any] = {"version": whole.version, "epoch": whole.epoch, "op": "state"}
+        fields["state"] = whole.state
         if whole.lock is not None:
-            told["lock"] = whole.lock
-        told |= {"by": "", "at_ms": now_ms}
-        change = [change_message(self._room, told)] if news and whole.version > 0 else []
+            fields["lock"] = whole.lock
+        fields |= {"by": "", "at_ms": now_ms}
+        change = [change_message(self._room, fields)] if news and whole.version > 0 else []
         return change + self._release()
 
     def give_up(self) -> list[Message]:
@@ -167,7 +167,7 @@ class StateRepair:
         self._due = False
         """Whether changes may be missing that were not requested yet."""
         self._task: asyncio.Task[None] | None = None
-        self._told = False
+        self._reported = False
         """Whether the bus or this client has reported a loss, and no change has arrived since."""
         self._refused = False
         """Whether the client may not request changes; until the next session."""
@@ -181,7 +181,7 @@ class StateRepair:
             return False
         self._give(self._changes.hear(message, change))
         if not self._changes.has_hole:
-            self._told = False
+            self._reported = False
         elif self._task is None or self._task.done():
             # A request under way may return the missing changes; otherwise the next one follows.
             self._ask()
@@ -189,7 +189,7 @@ class StateRepair:
 
     def doubt(self) -> None:
         """Records a GAP: changes may be missing."""
-        self._told = True
+        self._reported = True
         if self._changes.doubt():
             self._ask()
 
@@ -259,7 +259,7 @@ class StateRepair:
     def _give_up(self) -> None:
         """Delivers the waiting changes to the loops, with a GAP for each hole."""
         while self._changes.has_hole:
-            if not self._told:
+            if not self._reported:
                 self._gap("changes-lost")
-            self._told = False
+            self._reported = False
             self._give(self._changes.give_up())

@@ -49,9 +49,9 @@ class ValuesView:
         """The entry of these values; None: none yet."""
         self.values: dict[str, Value] = {}
         self._scope = ""
-        self._heard = 0
+        self._received = 0
         """The highest entry of a message in the scope `_heard_scope`."""
-        self._heard_scope = ""
+        self._received_scope = ""
         self._parts: Mapping[str, Any] | None = None
         self._pages: list[Mapping[str, Any]] | None = None
         self._waiting: list[Mapping[str, Any]] = []
@@ -80,19 +80,19 @@ class ValuesView:
         if self._waiting_changes > _WAITING_MAX:
             return "again"
         read = {key: value_of(value) for page in pages for key, value in page["values"]}
-        for told in self._waiting:
-            if told["to"] <= version:
+        for news in self._waiting:
+            if news["to"] <= version:
                 continue
-            if told["after"] > version or told["scope"] != pages[0]["scope"]:
+            if news["after"] > version or news["scope"] != pages[0]["scope"]:
                 return "again"
             # A newer page already contains them; changes up to its version lead to the same values.
-            put(read, self._changes(told, 0))
-            version = told["to"]
+            put(read, self._changes(news, 0))
+            version = news["to"]
         if version < max(page["version"] for page in pages):
             return "wait"
         # Earlier messages may be about later entries than a previous owner knows.
         scope = pages[0]["scope"]
-        if version < self._heard and scope in (self._scope, self._heard_scope):
+        if version < self._received and scope in (self._scope, self._received_scope):
             return "again"
         self._scope, self.version, self.values = scope, version, read
         self._pages, self._waiting = None, []
@@ -100,46 +100,46 @@ class ValuesView:
 
     def hear(self, part: Mapping[str, Any]) -> Changes | Literal["again"]:
         """Applies a message; returns the changes, or "again" if it cannot be applied."""
-        told = self._whole(part)
-        if told is None:
+        news = self._whole(part)
+        if news is None:
             return {}
-        heard = self._heard if told["scope"] == self._heard_scope else 0
-        self._heard, self._heard_scope = max(heard, told["to"]), told["scope"]
+        received = self._received if news["scope"] == self._received_scope else 0
+        self._received, self._received_scope = max(received, news["to"]), news["scope"]
         if self._pages is not None:
-            self._waiting_changes += len(told["changes"])
+            self._waiting_changes += len(news["changes"])
             if self._waiting_changes <= _WAITING_MAX:
-                self._waiting.append(told)
+                self._waiting.append(news)
             return {}
         version = self.version or 0
-        if told["scope"] != self._scope or told["to"] > version < told["after"]:
+        if news["scope"] != self._scope or news["to"] > version < news["after"]:
             return "again"
-        if told["to"] <= version:
+        if news["to"] <= version:
             return {}
-        changes = self._changes(told, version)
+        changes = self._changes(news, version)
         put(self.values, changes)
-        self.version = told["to"]
+        self.version = news["to"]
         return changes
 
-    def _changes(self, told: Mapping[str, Any], version: int) -> Changes:
+    def _changes(self, news: Mapping[str, Any], version: int) -> Changes:
         return {
             key: None if value is None else value_of(value)
-            for entry, key, value in told["changes"]
+            for entry, key, value in news["changes"]
             if entry > version and key.startswith(self.prefix)
         }
 
     def _whole(self, part: Mapping[str, Any]) -> Mapping[str, Any] | None:
         """The whole message if this is its last part; None: parts are missing."""
         before, self._parts = self._parts, None
-        number, more, told = part.get("part", 1), part.get("more", False), part
+        number, more, news = part.get("part", 1), part.get("more", False), part
         if number > 1:
             place = ("after", "to")
             follows = before is not None and all(before[name] == part[name] for name in place)
             if before is None or not follows or before.get("part") != number - 1:
                 return None if more else {**part, "after": part["to"], "changes": []}
-            told = {**part, "changes": [*before["changes"], *part["changes"]]}
+            news = {**part, "changes": [*before["changes"], *part["changes"]]}
         if not more:
-            return told
-        self._parts = told
+            return news
+        self._parts = news
         return None
 
 
@@ -185,7 +185,7 @@ class WatchedValues:
         """Set when values have to be read."""
         self._news = asyncio.Event()
         self._changes: Changes = {}
-        self._told: int | None = None
+        self._reported: int | None = None
         self._is_reading = False
         self._over = False
         self._error: BaseException | None = None
@@ -242,14 +242,14 @@ class WatchedValues:
 
     async def __anext__(self) -> ValuesChanged:
         """The next changes. Raises the error that ended it."""
-        while self._view.version is None or (self.version == self._told and not self._changes):
+        while self._view.version is None or (self.version == self._reported and not self._changes):
             if self._over:
                 if self._error is not None:
                     raise self._error
                 raise StopAsyncIteration
             await self._news.wait()
             self._news.clear()
-        self._told = self.version
+        self._reported = self.version
         changes, self._changes = self._changes, {}
         return ValuesChanged(self.version, changes)
 

@@ -105,8 +105,8 @@ class MessageBuffer:
         self._ended, self._error = True, error
         self._readable.set()
         self._space.set()
-        told, self._on_end = self._on_end, []
-        for tell in told:
+        listeners, self._on_end = self._on_end, []
+        for tell in listeners:
             tell()
 
     def when_ended(self, tell: Callable[[], None]) -> Callable[[], None]:

@@ -103,23 +103,23 @@ class Place:
             self._following.discard(session)
             return None
         # An ACK that confirms a reported loss is no news, if no message has arrived since.
-        told = recovered or (lost and self._delivered is None)
+        known = recovered or (lost and self._delivered is None)
         if not recovered:
             # From the ACK's offset on everything is new except messages already received: of the
             # same log, or since the loss.
-            heard = self._delivered is not None and (
+            repeat = self._delivered is not None and (
                 followed and self._delivered >= offset
                 if lost
                 else epoch == self.epoch and self._delivered == offset
             )
-            if not heard:
+            if not repeat:
                 self._delivered = offset - 1
             # Messages that another session still delivers precede the loss.
             self._following = WeakSet([session])
         self.epoch = epoch
         self._move(here.offset if recovered and here is not None else offset)
         self.recovered = None if asked is None else recovered
-        return None if asked is None or told else str(reason or "reconnect")
+        return None if asked is None or known else str(reason or "reconnect")
 
     def gap(self, session: object, reason: str) -> bool:
         """Applies a GAP of the bus on this session. False: the program need not know."""
@@ -204,7 +204,7 @@ class PatternPositions:
         self._epoch = ""
         self._most = _ROOMS_MAX
 
-    def heard(self, message: Message) -> None:
+    def note(self, message: Message) -> None:
         """Records a message that the loops received."""
         room, signal = message.room, message.signal
         if message.offset:
@@ -241,10 +241,10 @@ class PatternPositions:
         self._epoch = epoch if isinstance(epoch, str) else ""
         lost: list[tuple[str, str]] = []
         for room, outcome in _table(positions).items():
-            said = _table(outcome)
-            if said.get("recovered") is True:
+            table = _table(outcome)
+            if table.get("recovered") is True:
                 continue
-            reason, offset = said.get("reason"), said.get("offset")
+            reason, offset = table.get("reason"), table.get("offset")
             lost.append((room, reason if isinstance(reason, str) and reason else "reconnect"))
             self._places.pop(room, None)
             if isinstance(offset, int):

@@ -154,7 +154,7 @@ class RoomEntry:
         self.positions = PatternPositions() if options.positions else None
         """The positions of a pattern's rooms."""
         self.meta = MemberMeta(encode_meta(options.member_meta))
-        self.heard = False
+        self.received = False
         """True after an ACK on any session: then a new SUB means that messages may be lost."""
         self.active = False
         """True after an ACK on the present session."""
@@ -171,7 +171,7 @@ class RoomEntry:
     @property
     def unplaced(self) -> bool:
         """Whether a new session means missing messages that no position can recover."""
-        return self.heard and self.place.position is None and not self.place.reading
+        return self.received and self.place.position is None and not self.place.reading
 
     def lacking(self, session: object) -> bool:
         """Whether the present session's Shield lacks a position or metadata, if it has answered."""
@@ -240,7 +240,7 @@ class RoomEntry:
 
     def accepted(self, carried: CarriedMeta) -> None:
         """Records that a SUB was accepted on the present session."""
-        if self.repair is not None and self.heard and not self.active:
+        if self.repair is not None and self.received and not self.active:
             self.repair.renew()
         self.active = True
         self.meta.take(carried)

@@ -238,18 +238,18 @@ class Subscriptions:
         from_bus = own and not message.sender
         if from_bus and entry.repair is not None and entry.repair.hear(message):
             return True
-        told = signal if signal is not None and not message.sender and not offset else None
-        gap = told is not None and told.kind == "GAP"
-        if told is not None and gap and not place.gap(session, told.reason):
+        ours = signal if signal is not None and not message.sender and not offset else None
+        gap = ours is not None and ours.kind == "GAP"
+        if ours is not None and gap and not place.gap(session, ours.reason):
             return True
         if own and offset and not place.deliver(offset):
             return True
         entry.push(message)
         if entry.positions is not None:
-            entry.positions.heard(message)
+            entry.positions.note(message)
         if gap:
             self.complete(entry)
-        if told is not None and told.kind in ("DISCONNECT", "BAN") and told.target == entry.room:
+        if ours is not None and ours.kind in ("DISCONNECT", "BAN") and ours.target == entry.room:
             self._fail(entry, None)
         return True
 
@@ -355,7 +355,7 @@ class Subscriptions:
             self._send(entry, session, 0)
 
     def _accepted(self, entry: RoomEntry, asked: Position | None, ack: Ack) -> None:
-        entry.heard = True
+        entry.received = True
         try:
             answer = sub_answer_of(ack)
             if entry.positions is not None:
@@ -378,8 +378,8 @@ class Subscriptions:
         try:
             change(entry.table)
         except (ArqonError, DecodeError, ValueError) as error:
-            told = error if isinstance(error, ArqonError) else None
-            self.refuse(entry, told or error_of("malformed-frame", f"from the server: {error}"))
+            failure = error if isinstance(error, ArqonError) else None
+            self.refuse(entry, failure or error_of("malformed-frame", f"from the server: {error}"))
             return
         entry.tell_ready()
 

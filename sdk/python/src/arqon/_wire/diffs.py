@@ -217,8 +217,8 @@ def _apply(base: bytes, diff: _Section, bytes_max: int) -> bytes:
     made = window.number()
     if not diff.is_over or made > bytes_max or window.byte() != 0:
         raise _NoDiffError
-    added, told, named = window.number(), window.number(), window.number()
-    data, instructions = _Section(window.take(added)), _Section(window.take(told))
+    added, instructions_bytes, named = window.number(), window.number(), window.number()
+    data, instructions = _Section(window.take(added)), _Section(window.take(instructions_bytes))
     target = _Target(segment, made, data, _Section(window.take(named)))
     while not instructions.is_over:
         _run(target, instructions)
