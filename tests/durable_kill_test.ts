@@ -135,25 +135,25 @@ Deno.test("a row that vanishes from the file is found", async () => {
   await using folder = await temporaryFolder();
   const data_dir = `${folder.path}/data`;
   const fresh: Acknowledged[] = [];
-    await withLog(data_dir, async (log) => {
-      for (let n = 0; n < 50; n++) {
-        const [room = ""] = KILL_ROOMS;
-        const text = `0/${n}`;
-        const { offset } = await log.append(room, new TextEncoder().encode(text), { key: text });
-        fresh.push({ room, text, offset });
-      }
+  await withLog(data_dir, async (log) => {
+    for (let n = 0; n < 50; n++) {
+      const [room = ""] = KILL_ROOMS;
+      const text = `0/${n}`;
+      const { offset } = await log.append(room, new TextEncoder().encode(text), { key: text });
+      fresh.push({ room, text, offset });
+    }
+  });
+  const check = () =>
+    withLog(data_dir, (log) => {
+      return verify(log, { acknowledged: [], verified: new Map(), stream: "" }, fresh);
     });
-    const check = () =>
-      withLog(data_dir, (log) => {
-        return verify(log, { acknowledged: [], verified: new Map(), stream: "" }, fresh);
-      });
-    await check();
-    const database = new DatabaseSync(`${data_dir}/log.sqlite`);
-    const { changes } = database.prepare("DELETE FROM message WHERE offset = ?")
-      .run(fresh[20]?.offset ?? 0);
-    database.close();
-    assert.equal(changes, 1);
-    await assert.rejects(check(), /0\/20 was acknowledged at/);
+  await check();
+  const database = new DatabaseSync(`${data_dir}/log.sqlite`);
+  const { changes } = database.prepare("DELETE FROM message WHERE offset = ?")
+    .run(fresh[20]?.offset ?? 0);
+  database.close();
+  assert.equal(changes, 1);
+  await assert.rejects(check(), /0\/20 was acknowledged at/);
 });
 
 Deno.test("a hundred kills in the middle of writes lose nothing that was acknowledged", async () => {
@@ -161,25 +161,25 @@ Deno.test("a hundred kills in the middle of writes lose nothing that was acknowl
   const data_dir = `${folder.path}/data`;
   const random = createRandom(SEED);
   const ledger: Ledger = { acknowledged: [], verified: new Map(), stream: "" };
-    let writing = 0;
-    for (let round = 0; round < KILLS; round++) {
-      const fresh = await killOne(data_dir, round, random);
-      if (fresh.length > 0) writing++;
-      await withLog(data_dir, async (log, spine) => {
-        await verify(log, ledger, fresh);
-        await verifyBucket(spine, fresh);
-      });
-    }
-    assert.ok(writing > KILLS / 2, `only ${writing} were killed in the middle of writes`);
+  let writing = 0;
+  for (let round = 0; round < KILLS; round++) {
+    const fresh = await killOne(data_dir, round, random);
+    if (fresh.length > 0) writing++;
     await withLog(data_dir, async (log, spine) => {
-      const made_up = [{ room: "key:k0", text: `${KILLS}/0`, offset: 0 }];
-      await assert.rejects(verifyBucket(spine, made_up), /was acknowledged/);
-      const keys = ledger.acknowledged.filter(({ room }) => room.includes(":")).length;
-      assert.ok(keys > KILLS * 3, `${keys} keys and objects were acknowledged`);
-      for (const room of KILL_ROOMS) {
-        const all = ledger.acknowledged.filter((one) => one.room === room);
-        assert.ok(all.length > KILLS, `${room}: ${all.length} were acknowledged`);
-        assert.deepEqual(problems(await storedAfter(log, room, 0), all), []);
-      }
+      await verify(log, ledger, fresh);
+      await verifyBucket(spine, fresh);
     });
+  }
+  assert.ok(writing > KILLS / 2, `only ${writing} were killed in the middle of writes`);
+  await withLog(data_dir, async (log, spine) => {
+    const made_up = [{ room: "key:k0", text: `${KILLS}/0`, offset: 0 }];
+    await assert.rejects(verifyBucket(spine, made_up), /was acknowledged/);
+    const keys = ledger.acknowledged.filter(({ room }) => room.includes(":")).length;
+    assert.ok(keys > KILLS * 3, `${keys} keys and objects were acknowledged`);
+    for (const room of KILL_ROOMS) {
+      const all = ledger.acknowledged.filter((one) => one.room === room);
+      assert.ok(all.length > KILLS, `${room}: ${all.length} were acknowledged`);
+      assert.deepEqual(problems(await storedAfter(log, room, 0), all), []);
+    }
+  });
 });

@@ -9,7 +9,6 @@ import { copyCheckout } from "./checkout_copy.ts";
 
 const PLANTED = "examples/editor/binding.ts";
 
-
 Deno.test("a type error in an example fails the gate and the test command", async () => {
   await using folder = await temporaryFolder();
   await copyCheckout(folder.path);

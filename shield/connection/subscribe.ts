@@ -223,7 +223,6 @@ function requirePlace(
   throw new ArqonError("too-many-rooms", String(limits.rooms_per_connection));
 }
 
-
 /** The members of a durable room in a SUB's ACK. */
 function positionResult(entry_point: EntryPoint): { offset: number; members: string } {
   const { recovered, reason } = entry_point;

@@ -20,7 +20,10 @@ export async function startShadowConsumer(connection: NatsConnection): Promise<S
       const is_marked = headers?.get(SHADOW) === "true" && marked?.[SHADOW] === "true";
       const text = new TextDecoder().decode(event?.data);
       const form = event?.content_type.startsWith("text/") ? JSON.stringify(text) : text;
-      received.set(subject, [...received.get(subject) ?? [], is_marked ? form : `unmarked ${form}`]);
+      received.set(subject, [
+        ...received.get(subject) ?? [],
+        is_marked ? form : `unmarked ${form}`,
+      ]);
     },
   });
   await connection.flush();

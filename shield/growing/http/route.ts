@@ -180,7 +180,9 @@ class Writing {
       const { event } = readEnvelope(payload);
       const ended = JSON.parse(new TextDecoder().decode(event?.data));
       // Another Shield may repeat the end of an earlier one, once this one has begun.
-      if (ended.op !== "end" || ended.id !== this.#id || ended.started_ms !== this.#started_ms) return;
+      if (ended.op !== "end" || ended.id !== this.#id || ended.started_ms !== this.#started_ms) {
+        return;
+      }
       this.#end(ended.outcome, ended.reason);
     }, { reads_only: true });
     return { [Symbol.dispose]: () => subscription.unsubscribe() };
