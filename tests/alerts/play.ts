@@ -15,7 +15,7 @@ const LOOK_MS = 20_000;
 export interface Row<S> {
   readonly alert: string;
   /** Brings the fault about. What it resolves with does what the runbook says, after which the alert ends. */
-  breaks(stage: S): Promise<() => unknown>;
+  breaks(stage: S, prometheus: Alerting): Promise<() => unknown>;
   /** The runbook's commands, and the facts about the cause that they must show. */
   readonly shows: Readonly<Record<string, RegExp>>;
   /** What the runbook says to do. */
@@ -77,7 +77,7 @@ async function begin<S extends Stage>(
   row: Row<S>,
   stack: AsyncDisposableStack,
 ): Promise<() => Promise<unknown>> {
-  const mend = await row.breaks(stage);
+  const mend = await row.breaks(stage, prometheus);
   let mended: Promise<unknown> | undefined;
   const mendOnce = () => mended ??= Promise.resolve(mend());
   // After a failure what mends it may fail, too: that says nothing more.

@@ -3,6 +3,7 @@ import { until } from "../../shared/testing/until.ts";
 import type { ServerProcess } from "../harness/cluster.ts";
 import { startNats } from "../harness/nats_server.ts";
 import { HttpPeer } from "../peers/http_peer.ts";
+import { api } from "./alerting.ts";
 import { again, play, type Row } from "./play.ts";
 import { runAsOperator } from "./runbook.ts";
 import { type ServerStage, startServerStage } from "./server_stage.ts";
@@ -97,11 +98,17 @@ const ALONE: readonly Row<Cluster>[] = [{
 
 const RESTARTS: readonly Row<Cluster>[] = [{
   alert: "ArqonRestarting",
-  async breaks(stage) {
+  async breaks(stage, prometheus) {
+    const { host } = new URL(stage.servers.get("b2")!.ready.ops_url!);
+    const query = `query?query=process_start_time_seconds{instance="${host}"}`;
+    const started = async () => (await api(prometheus, query)).result[0]?.value[1];
     for (let time = 0; time < 4; time++) {
+      const before = await started();
       await (await kill(stage, "b2"))();
-      const { ops_url } = stage.servers.get("b2")!.ready;
-      await until("its page is read", async () => (await fetch(`${ops_url}/metrics`)).ok);
+      await until("Prometheus knows the new start", async () => {
+        const now = await started();
+        return now !== undefined && now !== before;
+      });
     }
     return () => {};
   },
