@@ -102,7 +102,9 @@ async function run(given: GivenConfig): Promise<void> {
   log.info("starting", { version, node_id, ops_url });
   const { startBrain, startTracing, openSpine, BRAIN_CAPABILITIES } = await load();
   starting.begin(spinePhase(config));
-  const spine = await openSpine(config, { log: log.child({ part: "spine" }), now, files });
+  const spine_log = log.child({ part: "spine" });
+  const { isGoingOn: isStarting } = starting;
+  const spine = await openSpine(config, { log: spine_log, now, files, isStarting });
   starting.begin("reading the versions of the storage and the cluster");
   await requireVersions(config, { spine, node_id: brain_id, kind: "brain" });
   const monotonic_ms = () => performance.now();

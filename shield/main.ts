@@ -144,8 +144,10 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   log.info("starting", { version, node_id, ops_url: ops_port.ops.url });
   const { startShield, startTracing, openSpine, SHIELD_CAPABILITIES } = await load();
   starting.begin(spinePhase(config));
-  const opening = { log: log.child({ part: "spine" }), now, files: { read: readTextFile } };
-  const spine = await openSpine(config, opening);
+  const spine = await openSpine(config, {
+    ...{ log: log.child({ part: "spine" }), now, files: { read: readTextFile } },
+    isStarting: starting.isGoingOn,
+  });
   starting.begin("reading the versions of the storage and the cluster");
   await requireVersions(config, { spine, node_id, kind: "shield" });
   const monotonic_ms = () => performance.now();

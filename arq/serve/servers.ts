@@ -141,7 +141,8 @@ export async function startServers(
   const exhausted = Promise.withResolvers<string>();
   starting.begin(spinePhase(config));
   const files = { read: readTextFile };
-  const spine = await openSpine(config, { log: logOf("spine"), now, files });
+  const { isGoingOn: isStarting } = starting;
+  const spine = await openSpine(config, { log: logOf("spine"), now, files, isStarting });
   starting.begin("reading the versions of the storage and the cluster");
   await requireVersions(config, { spine, node_id, kind: "shield" });
   const storage = watchSpine({ spine, registry, log, now, monotonic_ms });

@@ -259,7 +259,7 @@ const Nats = z.strictObject({
   request_timeout_ms: count(
     2_000,
     600_000,
-    "timeout of flushes and key-value operations; opening a bucket at the start: 30 s",
+    "timeout of flushes and key-value operations; while a process starts: 30 s",
   ),
   api: z.boolean().default(false).describe(
     "answer backends that ask by NATS on api.t.{tenant}.r.{room}.publish, .history and .command",

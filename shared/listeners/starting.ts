@@ -28,6 +28,9 @@ export class Starting {
     this.#started = health;
   }
 
+  /** True until `end`. */
+  readonly isGoingOn = (): boolean => this.#started === undefined;
+
   /** For the ops endpoint; during the start one check, `start`, which is not ok. */
   readonly health = (): HealthReport => {
     if (this.#started !== undefined) return this.#started();

@@ -12,6 +12,8 @@ import type { Spine } from "./contract/spine.ts";
 export interface OpenSpineOptions extends Pick<Env, "log" | "now"> {
   /** Reads the credentials and certificate files that `[nats]` names. */
   readonly files?: { read(path: string): string };
+  /** True until the process is ready: meanwhile NATS may take longer to answer. Absent: never. */
+  readonly isStarting?: () => boolean;
 }
 
 function embeddedLimits(limits: Config["limits"]): EmbeddedLimits {
@@ -49,7 +51,7 @@ export async function openSpine(
   config: SpineConfig,
   options: OpenSpineOptions,
 ): Promise<Spine> {
-  const { log, now, files } = options;
+  const { log, now, files, isStarting } = options;
   const log_limits = logLimits(config);
   if (config.nats !== undefined) {
     return await openNats({
@@ -58,6 +60,7 @@ export async function openSpine(
       now,
       log_limits,
       ...(files ? { files } : {}),
+      ...(isStarting ? { isStarting } : {}),
     });
   }
   const { data_dir } = config.server;

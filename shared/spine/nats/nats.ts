@@ -66,6 +66,8 @@ export interface NatsOptions extends Pick<Env, "log" | "now"> {
   /** Monotonic milliseconds; `performance.now` if absent. */
   readonly monotonic?: () => number;
   readonly log_limits?: LogLimits;
+  /** As `OpenSpineOptions.isStarting`. */
+  readonly isStarting?: () => boolean;
 }
 
 const decoder = new TextDecoder();
@@ -310,7 +312,10 @@ export async function openNats(options: NatsOptions): Promise<Spine> {
     reconnectDelay: () => pauses.now_ms,
   });
   const { request_timeout_ms } = config;
-  const link = new Link({ connection, log, now, monotonic, request_timeout_ms });
+  const link = new Link({
+    ...{ connection, log, now, monotonic, request_timeout_ms },
+    ...(options.isStarting === undefined ? {} : { isStarting: options.isStarting }),
+  });
   link.onAttempt = () => pauses.tried();
   link.listeners.add((event) => {
     if (event.type === "state") pauses.receive(event.status.state);

@@ -108,15 +108,15 @@ export class Flusher {
     const turn = this.#turn as Turn;
     this.#turn = undefined;
     if (this.#turns.get(turn.number) !== turn) return; // The connection was lost meanwhile.
-    const { connection, state, request_timeout_ms } = this.#link;
+    const { connection, state, patience_ms } = this.#link;
     if (state !== "connected") {
       this.#wire.flush();
       return this.#settle(turn, this.#link.unavailable());
     }
     const up_to = this.#handed;
     this.#covered = up_to;
-    turn.deadline_ms = this.#link.monotonic() + request_timeout_ms;
-    this.#timer ??= setTimeout(() => this.#sweep(), request_timeout_ms);
+    turn.deadline_ms = this.#link.monotonic() + patience_ms;
+    this.#timer ??= setTimeout(() => this.#sweep(), patience_ms);
     connection.flush().then(() => {
       this.#confirmed = Math.max(this.#confirmed, up_to);
       // PONGs arrive in the order of their PINGs.

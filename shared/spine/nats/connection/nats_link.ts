@@ -12,6 +12,11 @@ import { Listeners } from "../../../containers/listeners.ts";
 import { isSupportedNats, OLDEST_NATS } from "./nats_version.ts";
 import type { SpineEvent, SpineState } from "../../contract/spine.ts";
 
+/**
+ * Deadline in ms for opening a bucket or stream, and for every operation of a process that is starting: a server that
+ * writes slowly must not end it. Meanwhile readiness reports the missing answer.
+ */
+export const START_MS = 30_000;
 /** Time between two log lines about denied publishes, in ms. */
 const DENIAL_LOG_MS = 1_000;
 
@@ -22,6 +27,8 @@ export interface LinkOptions extends Pick<Env, "log" | "now"> {
   readonly monotonic: () => number;
   /** How long one answer may take, in ms. */
   readonly request_timeout_ms: number;
+  /** True while the process is starting; absent: never. */
+  readonly isStarting?: () => boolean;
 }
 
 /** One connection, through all its reconnects. */
@@ -31,6 +38,7 @@ export class Link {
   readonly now: () => number;
   readonly monotonic: () => number;
   readonly request_timeout_ms: number;
+  readonly isStarting: () => boolean;
   readonly listeners: Listeners<SpineEvent>;
   /** Called at once when the connection is lost, before any listener. */
   onLost: () => void = () => {};
@@ -61,6 +69,7 @@ export class Link {
     this.now = options.now;
     this.monotonic = options.monotonic;
     this.request_timeout_ms = options.request_timeout_ms;
+    this.isStarting = options.isStarting ?? (() => false);
     this.listeners = new Listeners(options.log, "a Spine listener threw");
     this.#since_ms = options.now();
     this.#changed_ms = options.monotonic();
@@ -114,6 +123,11 @@ export class Link {
   /** Throws `spine-unavailable` unless connected. */
   assertConnected(): void {
     if (this.#state !== "connected") throw this.unavailable();
+  }
+
+  /** How long an operation may take that begins now, in ms. */
+  get patience_ms(): number {
+    return this.isStarting() ? Math.max(START_MS, this.request_timeout_ms) : this.request_timeout_ms;
   }
 
   /** As `promise`, but rejects with `spine-unavailable` as soon as the connection is lost. */

@@ -12,12 +12,6 @@ import { STORAGE_REMEDY } from "../../contract/storage_plan.ts";
 /** Pause before a retry after a transient failure, in ms. */
 const RETRY_MS = 50;
 
-/**
- * Deadline for opening a bucket or stream, in ms: a process opens them at its start, and a server that writes slowly
- * must not end it. Meanwhile readiness reports the missing answer.
- */
-export const OPEN_MS = 30_000;
-
 /** JetStream's error code; 0 for any other error. */
 export function apiCode(error: unknown): number {
   return error instanceof JetStreamApiError ? error.code : 0;
@@ -96,7 +90,7 @@ export interface Persistent {
 
 /**
  * Retries `attempt` until it succeeds; every error counts as transient. Rejects with `spine-unavailable`: at once if
- * the connection is down at the start, or after the longer of `within_ms` and `request_timeout_ms`.
+ * the connection is down when it begins, unless the process is starting; or after the longer of `within_ms` and `link.patience_ms`.
  */
 export async function persist<T>(
   subject: Persistent,
@@ -104,10 +98,10 @@ export async function persist<T>(
   within_ms = 0,
 ): Promise<T> {
   const { link } = subject;
-  link.assertConnected();
+  if (!link.isStarting()) link.assertConnected();
   const { request_timeout_ms } = link;
   const began_ms = link.monotonic();
-  const deadline_ms = began_ms + Math.max(request_timeout_ms, within_ms);
+  const deadline_ms = began_ms + Math.max(link.patience_ms, within_ms);
   const left = () => deadline_ms - link.monotonic();
   for (;;) {
     if (!await link.connected(left())) throw link.unavailable();

@@ -280,7 +280,7 @@ function passes(error: unknown): boolean {
 }
 
 /**
- * Retries until there is a final answer, or the longer of `within_ms` and `request_timeout_ms` has passed. `attempt`
+ * Retries until there is a final answer, or the longer of `within_ms` and `link.patience_ms` has passed. `attempt`
  * gets its remaining time. Rejects with `log-unavailable`, `spine-unavailable` while disconnected, or `StreamLost`.
  */
 export async function insist<T>(
@@ -288,11 +288,11 @@ export async function insist<T>(
   attempt: (timeout_ms: number) => Promise<T>,
   within_ms = 0,
 ): Promise<T> {
-  link.assertConnected();
   const { request_timeout_ms } = link;
-  const deadline_ms = link.monotonic() + Math.max(request_timeout_ms, within_ms);
+  const deadline_ms = link.monotonic() + Math.max(link.patience_ms, within_ms);
   const left = () => deadline_ms - link.monotonic();
   for (;;) {
+    if (!await link.connected(link.isStarting() ? left() : 0)) throw link.unavailable();
     try {
       return await link.guard(attempt(Math.max(1, Math.min(left(), request_timeout_ms) / 2)));
     } catch (error) {
@@ -301,7 +301,6 @@ export async function insist<T>(
       if (hopeless || left() <= RETRY_MS) throw logError(link, error);
     }
     await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
-    link.assertConnected();
   }
 }
 

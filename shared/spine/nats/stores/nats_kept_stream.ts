@@ -72,7 +72,7 @@ export class KeptStream {
 
   /**
    * Creates it if missing, and sets its bounds. Rejects with `log-unavailable` after the longer of `within_ms` and
-   * `request_timeout_ms`.
+   * `link.patience_ms`.
    */
   async open(within_ms?: number): Promise<void> {
     await this.#insist((timeout_ms) => this.#ensure(timeout_ms), within_ms);

@@ -4,7 +4,7 @@ import { assertSize } from "../../contract/check.ts";
 import { Bucket } from "./nats_bucket.ts";
 import type { BucketOptions, Stored } from "./nats_bucket.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { OPEN_MS } from "../connection/nats_persist.ts";
+import { START_MS } from "../connection/nats_link.ts";
 import { openListing } from "./nats_listing.ts";
 import type { Listing } from "./nats_listing.ts";
 import { NatsWatch } from "./nats_watch.ts";
@@ -183,6 +183,6 @@ export async function openNatsKv(
   options: BucketOptions,
 ): Promise<NatsKv> {
   const bucket = new Bucket(link, name, options);
-  await bucket.persist(() => bucket.ensure(), OPEN_MS);
+  await bucket.persist(() => bucket.ensure(), START_MS);
   return new NatsKv(bucket);
 }

@@ -13,7 +13,7 @@ import type {
   LedgerRetention,
   LedgerStatus,
 } from "../../contract/ledger.ts";
-import { OPEN_MS } from "../connection/nats_persist.ts";
+import { START_MS } from "../connection/nats_link.ts";
 import { CODES, Refusal } from "../log/nats_log_api.ts";
 import { fromDirect, fromStored } from "../log/nats_log_message.ts";
 import { KeptStream } from "./nats_kept_stream.ts";
@@ -121,6 +121,6 @@ export async function openNatsLedger(
   const subject = ledgerSubject(name);
   const kept = { subject, retention, deny_delete: true, deny_purge: true } as const;
   const stream = new KeptStream(options, name, kept);
-  await stream.open(OPEN_MS);
+  await stream.open(START_MS);
   return new NatsLedger(options, stream);
 }

@@ -16,8 +16,9 @@ import { Objm } from "@nats-io/obj";
 import type { ObjectInfo, ObjectStore as NatsStore } from "@nats-io/obj";
 import { assertObjectName, assertSize, OBJECT_BYTES_MAX } from "../../contract/check.ts";
 import { boundStream, makeBounded } from "./nats_bound.ts";
+import { START_MS } from "../connection/nats_link.ts";
 import type { Link } from "../connection/nats_link.ts";
-import { isStreamMissing, OPEN_MS, persist } from "../connection/nats_persist.ts";
+import { isStreamMissing, persist } from "../connection/nats_persist.ts";
 import type { Persistent } from "../connection/nats_persist.ts";
 import type { NatsStorage } from "../log/nats_storage.ts";
 import type { ObjectStore, StoredObject } from "../../contract/spine.ts";
@@ -156,6 +157,6 @@ export async function openNatsObjects(
   storage: NatsStorage,
 ): Promise<ObjectStore> {
   const store = new NatsObjects(link, bucket, storage);
-  await persist(store, () => store.ensure(), OPEN_MS);
+  await persist(store, () => store.ensure(), START_MS);
   return store;
 }
