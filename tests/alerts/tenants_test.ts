@@ -15,6 +15,8 @@ import { runAsOperator } from "./runbook.ts";
 
 const ROOT = new URL("../..", import.meta.url).pathname.replace(/\/$/, "");
 const READERS = 16;
+/** Clients that connect at once. */
+const CROWD = 16;
 /** Of use, each a block of the ledger. */
 const MINUTES = 20;
 const FLUSH_MS = 50;
@@ -97,9 +99,13 @@ const POLICIES: readonly Row<LocalStage>[] = [{
 }, {
   alert: "ArqonHandshakeSlow",
   async breaks(stage) {
+    // The most fuel takes less than 100 ms by itself, so that clients come together and wait for each other.
     await deploy(stage, "crowd", module(spins(70_000_000), "on_connect"));
     const token = await stage.bus.tokenFor({ tenant: "crowd" });
-    const stop = again(200, async () => (await openText(stage.bus.url, token))[Symbol.dispose]());
+    const arrive = async () => (await openText(stage.bus.url, token))[Symbol.dispose]();
+    const stop = again(1_000, async () => {
+      await Promise.all(Array.from({ length: CROWD }, arrive));
+    });
     return async () => {
       await (await policyAdmin(stage.bus)).remove("crowd", "p");
       await stop();
