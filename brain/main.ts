@@ -25,9 +25,8 @@ import { liveConfig, onHangup } from "../shared/process/live_process.ts";
 import type { GivenConfig } from "../shared/process/live_process.ts";
 import { readOperatorFiles } from "../shared/listeners/operator_listener.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
-import { requireVersions } from "../shared/cluster/wire_version.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
-import { spinePhase, Starting } from "../shared/listeners/starting.ts";
+import { Starting } from "../shared/listeners/starting.ts";
 import { openMetricsExport } from "../shared/telemetry/start.ts";
 import { telemetryResource } from "../shared/telemetry/resource.ts";
 import { spanClock } from "../shared/telemetry/span_clock.ts";
@@ -63,7 +62,7 @@ async function load() {
     import("./server.ts"),
     import("./capabilities.ts"),
     import("../shared/telemetry/start.ts"),
-    import("../shared/spine/open.ts"),
+    import("../shared/cluster/starting_spine.ts"),
   ]);
   return { ...server, ...list, ...tracing, ...spine };
 }
@@ -100,13 +99,10 @@ async function run(given: GivenConfig): Promise<void> {
   const listeners = await startListeners({ ...asked_for, limits });
   const { ops_url, admin_url } = listeners;
   log.info("starting", { version, node_id, ops_url });
-  const { startBrain, startTracing, openSpine, BRAIN_CAPABILITIES } = await load();
-  starting.begin(spinePhase(config));
-  const spine_log = log.child({ part: "spine" });
-  const { isGoingOn: isStarting } = starting;
-  const spine = await openSpine(config, { log: spine_log, now, files, isStarting });
-  starting.begin("reading the versions of the storage and the cluster");
-  await requireVersions(config, { spine, node_id: brain_id, kind: "brain" });
+  const { startBrain, startTracing, openStartingSpine, BRAIN_CAPABILITIES } = await load();
+  const { read } = files;
+  const opening = { starting, log: log.child({ part: "spine" }), now, read };
+  const spine = await openStartingSpine(config, { ...opening, node_id: brain_id, kind: "brain" });
   const monotonic_ms = () => performance.now();
   using storage = watchSpine({ spine, registry, log, now, monotonic_ms });
   const random = Math.random;

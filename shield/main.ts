@@ -33,9 +33,7 @@ import {
   writeStderr,
 } from "../shared/process/process.ts";
 import { type GivenConfig, liveConfig, onHangup } from "../shared/process/live_process.ts";
-import { spinePhase } from "../shared/listeners/starting.ts";
 import { watchSpine } from "../shared/spine/metrics.ts";
-import { requireVersions } from "../shared/cluster/wire_version.ts";
 import { watchStorage } from "../shared/spine/storage_watch.ts";
 import { openMetricsExport } from "../shared/telemetry/start.ts";
 import type { MetricsExport } from "../shared/telemetry/metrics_export.ts";
@@ -113,7 +111,7 @@ async function load() {
     import("./server.ts"),
     import("./capabilities.ts"),
     import("../shared/telemetry/start.ts"),
-    import("../shared/spine/open.ts"),
+    import("../shared/cluster/starting_spine.ts"),
   ]);
   return { ...server, ...list, ...tracing, ...spine };
 }
@@ -142,14 +140,9 @@ async function run(given: GivenConfig, child: ChildOptions | undefined): Promise
   const ops_port = await openOps(door);
   const { starting } = ops_port;
   log.info("starting", { version, node_id, ops_url: ops_port.ops.url });
-  const { startShield, startTracing, openSpine, SHIELD_CAPABILITIES } = await load();
-  starting.begin(spinePhase(config));
-  const spine = await openSpine(config, {
-    ...{ log: log.child({ part: "spine" }), now, files: { read: readTextFile } },
-    isStarting: starting.isGoingOn,
-  });
-  starting.begin("reading the versions of the storage and the cluster");
-  await requireVersions(config, { spine, node_id, kind: "shield" });
+  const { startShield, startTracing, openStartingSpine, SHIELD_CAPABILITIES } = await load();
+  const opening = { starting, log: log.child({ part: "spine" }), now, read: readTextFile };
+  const spine = await openStartingSpine(config, { ...opening, node_id, kind: "shield" });
   const monotonic_ms = () => performance.now();
   using storage = watchSpine({ spine, registry, log, now, monotonic_ms });
   const resource = telemetryResource({ service_name: "arqon-shield", node_id, version });

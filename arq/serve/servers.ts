@@ -19,11 +19,10 @@ import type { OpsToken } from "../../shared/listeners/ops_token.ts";
 import { EXIT_RESTART, whileStarting } from "../../shared/process/process.ts";
 import { type GivenConfig, liveConfig } from "../../shared/process/live_process.ts";
 import { watchSpine } from "../../shared/spine/metrics.ts";
-import { requireVersions } from "../../shared/cluster/wire_version.ts";
-import { openSpine } from "../../shared/spine/open.ts";
+import { openStartingSpine } from "../../shared/cluster/starting_spine.ts";
 import { watchStorage } from "../../shared/spine/storage_watch.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import { spinePhase, type Starting } from "../../shared/listeners/starting.ts";
+import type { Starting } from "../../shared/listeners/starting.ts";
 import { openMetricsExport, startTracing } from "../../shared/telemetry/start.ts";
 import type { MetricsExport } from "../../shared/telemetry/metrics_export.ts";
 import { telemetryResource } from "../../shared/telemetry/resource.ts";
@@ -139,12 +138,8 @@ export async function startServers(
   const { now, random, monotonic_ms, readTextFile, cores } = process;
   const logOf = logging.of;
   const exhausted = Promise.withResolvers<string>();
-  starting.begin(spinePhase(config));
-  const files = { read: readTextFile };
-  const { isGoingOn: isStarting } = starting;
-  const spine = await openSpine(config, { log: logOf("spine"), now, files, isStarting });
-  starting.begin("reading the versions of the storage and the cluster");
-  await requireVersions(config, { spine, node_id, kind: "shield" });
+  const opening = { starting, log: logOf("spine"), now, read: readTextFile };
+  const spine = await openStartingSpine(config, { ...opening, node_id, kind: "shield" });
   const storage = watchSpine({ spine, registry, log, now, monotonic_ms });
   const telemetry = {
     telemetry: config.telemetry,

@@ -99,7 +99,7 @@ const POLICIES: readonly Row<LocalStage>[] = [{
 }, {
   alert: "ArqonHandshakeSlow",
   async breaks(stage) {
-    // The most fuel takes less than 100 ms by itself, so that clients come together and wait for each other.
+    // The most fuel takes less than 100 ms, so that clients come together and wait for each other.
     await deploy(stage, "crowd", module(spins(70_000_000), "on_connect"));
     const token = await stage.bus.tokenFor({ tenant: "crowd" });
     const arrive = async () => (await openText(stage.bus.url, token))[Symbol.dispose]();
