@@ -103,7 +103,7 @@ function assemble(
   const context: OperationContext = {
     ...{ path, hub, flushes, authenticator, overseer, patterns, sendMissed: given.sendMissed },
     attending: presence.attending({ flushes, limits, stats }),
-    ...{ limits, stats, ...kept, marks: given.marks },
+    ...{ limits, stats, ...kept, marks: given.marks, now },
     own: (name: string) => running.command(name),
     requireNotRevoked: (identity: Identity) => revocations.held.requireValid(identity),
   };

@@ -13,7 +13,7 @@ import type { Connection, Queued } from "./connection.ts";
 import type { OperationSteps, Prepared, PreparedLater } from "./fifo.ts";
 import { placeOf, requestOf } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
-import type { Identity } from "../auth/identity.ts";
+import type { TokenCheck } from "../auth/revocations.ts";
 import { followed } from "../message/gates.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
@@ -25,12 +25,10 @@ import type { SubscribeContext } from "./subscribe.ts";
 import { isPattern } from "../../shared/subjects/subject.ts";
 
 /** What the operations of all connections share. */
-export interface OperationContext extends SubscribeContext {
+export interface OperationContext extends SubscribeContext, TokenCheck {
   readonly authenticator: Authenticator;
   /** The commands that the Shield answers itself. */
   readonly own: OwnCommands;
-  /** Throws `token-revoked` when the identity's token has been revoked. */
-  readonly requireNotRevoked: (identity: Identity) => void;
 }
 
 /**
