@@ -255,13 +255,16 @@ function applying(put: () => Making<void>, gate: Gate): () => void {
   let [is_running, is_due] = [false, false];
   const run = async () => {
     is_running = true;
-    while (is_due) {
-      is_due = false;
-      gate.forget();
-      await inPieces(STRANGERS, put(), A_PIECE);
-      gate.forget();
+    try {
+      while (is_due) {
+        is_due = false;
+        gate.forget();
+        await inPieces(STRANGERS, put(), A_PIECE);
+        gate.forget();
+      }
+    } finally {
+      is_running = false;
     }
-    is_running = false;
   };
   return () => {
     is_due = true;
