@@ -143,7 +143,8 @@ async function closeAll(
 }
 
 async function release(parts: Parts): Promise<void> {
-  await parts.signals.close();
+  // Until now, as an order that lifts a ban in writing must not be missed.
+  parts.signals.close();
   parts.bans.close();
   parts.revocations.held.close();
   parts.hub.close();

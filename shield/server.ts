@@ -32,7 +32,6 @@ import { RATE_KEYS, RateTable } from "./rates/rates.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
 import { observersOf } from "./message/observers.ts";
 import { orderOn } from "./message/room_order.ts";
-import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
@@ -119,7 +118,6 @@ function assemble(
     signals: startSignals({
       ...options,
       connections,
-      writes: new SignalWrites({ ...options, bans_bucket, bans, ...revocations, stats }),
       stats,
       leave: (connection, room_id, why) => leave(context, connection, room_id, why),
     }),
