@@ -24,7 +24,7 @@ import {
   TENANT_RULES_MAX,
 } from "../../shared/records/tenant_settings.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
-import { settingsWithin } from "../admin/routing/admin_body.ts";
+import { settingsWithin } from "../../shared/listeners/request_body.ts";
 import { listingAnswer } from "../../shared/http1/listing_answer.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";

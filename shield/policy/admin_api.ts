@@ -12,7 +12,13 @@ import { AdminTable, inBody, jsonBody, withBody } from "../admin/routing/admin_r
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../admin/routing/check_queue.ts";
 import { withoutEnd } from "../admin/routing/ending_stream.ts";
-import { flagOf, readBytes, readJson, requireType, tenantOf } from "../admin/routing/admin_body.ts";
+import {
+  flagOf,
+  readBytes,
+  readJson,
+  requireType,
+  tenantOf,
+} from "../../shared/listeners/request_body.ts";
 import { Binding, rollingBack, withoutPolicy, withPolicy } from "./chain/chain.ts";
 import type { PolicyVersion } from "./chain/chain.ts";
 import type { LogFollowers } from "./logs/log_followers.ts";

@@ -29,7 +29,7 @@ import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
 import { z } from "zod";
-import { readBytes, requireType } from "../admin/routing/admin_body.ts";
+import { readBytes, requireType } from "../../shared/listeners/request_body.ts";
 import { AdminTable, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
 import { inTurn } from "../admin/routing/check_queue.ts";

@@ -10,7 +10,7 @@ import { errorsOf } from "../../../shared/schema/compatibility/findings.ts";
 import { canMatchBelow } from "../../../shared/subjects/subject_pattern.ts";
 import { inTurn } from "../../admin/routing/check_queue.ts";
 import type { AdminCall, RouteBody } from "../../admin/routing/admin_routes.ts";
-import { readBytes } from "../../admin/routing/admin_body.ts";
+import { readBytes } from "../../../shared/listeners/request_body.ts";
 import { deleteSchema } from "../registry/delete.ts";
 import { latestOf } from "../registry/schema_record.ts";
 import type { SchemaRecord, SchemaVersion } from "../registry/schema_record.ts";
