@@ -7,7 +7,7 @@ import type { Env } from "../../shared/env.ts";
 import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { createBucket, setRate, take, type TokenBucket } from "./token_bucket.ts";
+import { createBucket, setRate, take, type TokenBucket } from "../../shared/rates/token_bucket.ts";
 
 /**
  * How often the memory of the process is read, in ms. A reading is a system call, which is too expensive for every
