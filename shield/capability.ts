@@ -57,7 +57,7 @@ import type { MessagePath } from "./message/pipeline.ts";
 import type { NoteRead, ReadMeter } from "./message/reads.ts";
 import type { SignatureDemands } from "./message/signature.ts";
 import type { Traced } from "./message/stamp.ts";
-import type { PolicyOutcome, Verdict } from "./message/verdict.ts";
+import type { PolicyOutcome, Verdict } from "../shared/records/verdict.ts";
 import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
 import type { RateTable } from "./rates/rates.ts";
 import type { StartedRoomClasses } from "./rooms/start.ts";

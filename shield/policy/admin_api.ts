@@ -24,7 +24,7 @@ import type { PolicyVersion } from "./chain/chain.ts";
 import type { LogFollowers } from "./logs/log_followers.ts";
 import type { LogMemory } from "./logs/log_memory.ts";
 import type { Quarantine, QuarantinedModule } from "./modules/quarantine.ts";
-import type { Hook } from "../message/verdict.ts";
+import type { Hook } from "../../shared/records/verdict.ts";
 import type { PolicyRegistry } from "./chain/registry.ts";
 import type { StoredDocument } from "./chain/store.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
