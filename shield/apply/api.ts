@@ -29,7 +29,7 @@ import { listingAnswer } from "../../shared/http1/listing_answer.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { requireScope } from "../admin/routing/admin_scope.ts";
-import { inTurn } from "../admin/routing/check_queue.ts";
+import { inTurn } from "../../shared/turns/check_queue.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
 import { Policies } from "../policy/chain/chain.ts";
 import type { SchemaAdminContext } from "../schema/admin/admin_schemas.ts";

@@ -8,7 +8,7 @@ import { SchemaMapping } from "../../../shared/config/schema_governance.ts";
 import { TENANT_RULES_MAX } from "../../../shared/records/tenant_settings.ts";
 import { jsonBody } from "../../admin/routing/admin_routes.ts";
 import type { RouteBody } from "../../admin/routing/admin_routes.ts";
-import { inTurn } from "../../admin/routing/check_queue.ts";
+import { inTurn } from "../../../shared/turns/check_queue.ts";
 import { readValue } from "../../../shared/listeners/request_body.ts";
 import type { StoredSettings } from "../../settings/settings.ts";
 import type { Call, SchemaAdminContext } from "./admin_schemas.ts";
