@@ -117,6 +117,8 @@ export interface Ground {
   readonly life: OwnLife;
   /** The running capabilities. */
   readonly running: RunningCapabilities;
+  /** Ends the parts of the kernel after all clients, the last one to start first. */
+  readonly ends: AsyncDisposableStack;
 }
 
 /** All parts of one Shield, as assembled by `server.ts`. */

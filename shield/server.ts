@@ -128,6 +128,9 @@ function assemble(
     started_ms: now(),
     ...RUNNING,
   };
+  for (const part of [authenticator, hub, revocations.held, bans, parts.signals]) {
+    ground.ends.defer(() => part.close());
+  }
   return parts;
 }
 

@@ -260,6 +260,7 @@ export function startSignalWrites(start: SignalWritesStart): StartedSignalWrites
     writes,
     async close() {
       await taken.drain().catch((error) => log.warn("signals may be lost in a drain", { error }));
+      // The Shield still receives orders: one that lifts a ban in writing must not be missed.
       await writes.close();
     },
   };
