@@ -16,8 +16,8 @@ const ENTRY_BYTES = 524_288;
 /** The most problems that one answer names. */
 const PROBLEMS_MAX = 8;
 
-/** The media type of a request, without its parameters. */
-function mediaType(request: Request): string {
+/** The media type of a body, in lower case and without parameters; "" if the request names none. */
+export function mediaType(request: Request): string {
   return (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
 }
 
