@@ -7,7 +7,7 @@ import type { Ack, ClientOperation, Refresh, Subscribe } from "@arqon/proto";
 import { ackAfterFlush, ackAfterLog, answer, wantsAck } from "./answers.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
 import { canAct, notGranted, requireSameUser, withGrants } from "../auth/authorize.ts";
-import { command } from "../message/command.ts";
+import { runCommand } from "../message/command.ts";
 import type { OwnCommands } from "../message/command.ts";
 import type { Connection, Queued } from "./connection.ts";
 import type { OperationSteps, Prepared, PreparedLater } from "./fifo.ts";
@@ -178,7 +178,7 @@ function runEnvelope(
     case "signal":
       return runPublish(context, connection, envelope, added);
     case "cmd":
-      return runCommand(context, connection, envelope);
+      return queueCommand(context, connection, envelope);
     default:
       return kind satisfies never;
   }
@@ -211,7 +211,7 @@ function runPublish(
  * Runs a command. Commands of one connection and room run one after another, but never block the connection's messages
  * while the Brain works: only their start passes the FIFO.
  */
-function runCommand(
+function queueCommand(
   context: OperationContext,
   connection: Connection,
   envelope: Publication,
@@ -223,12 +223,7 @@ function runCommand(
   const run = before.then(async () => {
     if (connection.ended) return;
     try {
-      const { command_timeout_ms } = context.limits;
-      const options = { timeout_ms: command_timeout_ms, origin: connection.id };
-      const own = context.own(envelope.command?.name ?? "");
-      const ack = own === undefined
-        ? await command(context.path, connection.caller, envelope, options)
-        : await own(connection.caller, envelope);
+      const ack = await runCommand(context, connection.caller, envelope, connection.id);
       answerCommand(connection, envelope, ack, place);
     } catch (error) {
       connection.refuse(envelope, error, place);

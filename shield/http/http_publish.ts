@@ -4,7 +4,7 @@
  */
 import { ArqonError, decodeClientText, encodeTextAck, scanEnvelope, writeAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
-import { runCommand } from "./command_call.ts";
+import { runCommand } from "../message/command.ts";
 import type { CommandContext } from "./command_call.ts";
 import { httpCaller, inRequestTrace } from "./route.ts";
 import type { ClientHandler } from "./route.ts";
