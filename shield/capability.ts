@@ -57,7 +57,7 @@ import type { MessagePath } from "./message/pipeline.ts";
 import type { NoteRead, ReadMeter } from "./message/reads.ts";
 import type { SignatureDemands } from "./message/signature.ts";
 import type { Traced } from "./message/stamp.ts";
-import type { PolicyOutcome, Verdict } from "./message/verdict.ts";
+import type { PolicyOutcome, Verdict } from "../shared/records/verdict.ts";
 import type { Parameter, Schema } from "./openapi/openapi_parts.ts";
 import type { RateTable } from "./rates/rates.ts";
 import type { StartedRoomClasses } from "./rooms/start.ts";
@@ -117,6 +117,8 @@ export interface Ground {
   readonly life: OwnLife;
   /** The running capabilities. */
   readonly running: RunningCapabilities;
+  /** Ends the parts of the kernel after all clients, the last one to start first. */
+  readonly ends: AsyncDisposableStack;
 }
 
 /** All parts of one Shield, as assembled by `server.ts`. */
@@ -186,67 +188,51 @@ export interface Door
 export interface Given {
   readonly policies: Policies;
   readonly schemas: Schemas;
-  /** Undefined here and below: absent. */
-  readonly quota: Quota | undefined;
-  readonly journal: Notes | undefined;
-  readonly ledger: DeliveryNotes | undefined;
-  readonly marks: SubscriptionNotes | undefined;
-  readonly usage: EntranceContext["usage"];
-  readonly receipts: MessagePath["receipts"];
+  /** Absent here and below: there is none. */
+  readonly quota?: Quota | undefined;
+  readonly journal?: Notes | undefined;
+  readonly ledger?: DeliveryNotes | undefined;
+  readonly marks?: SubscriptionNotes | undefined;
+  readonly usage?: EntranceContext["usage"];
+  readonly receipts?: MessagePath["receipts"];
   readonly filters: Filters;
-  readonly shares: MessagePath["shares"];
-  readonly deltas: Deltas | undefined;
-  readonly traces: PathTraces | undefined;
+  readonly shares?: MessagePath["shares"];
+  readonly deltas?: Deltas | undefined;
+  readonly traces?: PathTraces | undefined;
   readonly logs: Logs;
-  readonly durable: DurableRooms | undefined;
+  readonly durable?: DurableRooms | undefined;
   readonly sendMissed: SendMissed;
   readonly presence: Presence;
-  readonly patterns: Patterns | undefined;
-  /** Sends the path's commands to Brains; undefined: they are plain requests. */
-  readonly commands: ((spine: MessagePath["spine"]) => MessagePath["commands"]) | undefined;
+  readonly patterns?: Patterns | undefined;
+  /** Sends the path's commands to Brains; absent: they are plain requests. */
+  readonly commands?: ((spine: MessagePath["spine"]) => MessagePath["commands"]) | undefined;
   /** Compares the verdicts of policies and schemas that only observe. */
   readonly candidates: CandidateVerdicts;
   /** Counts the usage of policies; `room_id` is "" outside rooms. */
-  readonly policyUsed:
+  readonly policyUsed?:
     | ((identity: Identity, room_id: string, outcomes: readonly PolicyOutcome[]) => void)
     | undefined;
   /** Called for reads of stored messages. */
-  readonly noteRead: NoteRead | undefined;
-  readonly reads: ReadMeter | undefined;
+  readonly noteRead?: NoteRead | undefined;
+  readonly reads?: ReadMeter | undefined;
   /** Whether tenants' own quotas are counted. */
   readonly has_quotas: boolean;
   /**
-   * Reads the current usage of a tenant's budgets, so that they apply from then on; undefined: budgets are not counted.
+   * Reads the current usage of a tenant's budgets, so that they apply from then on; absent: budgets are not counted.
    */
-  readonly standBudgets: ((tenant_id: string) => Promise<unknown>) | undefined;
+  readonly standBudgets?: ((tenant_id: string) => Promise<unknown>) | undefined;
 }
 
 /** The message path of a bare gateway. */
 const NOTHING: Given = {
   policies: NO_POLICIES,
   schemas: NO_SCHEMAS,
-  quota: undefined,
-  journal: undefined,
-  ledger: undefined,
-  marks: undefined,
-  usage: undefined,
-  receipts: undefined,
   filters: NO_FILTERS,
-  shares: undefined,
-  deltas: undefined,
-  traces: undefined,
   logs: NO_LOGS,
-  durable: undefined,
   sendMissed: () => {},
   presence: NO_PRESENCE,
-  patterns: undefined,
-  commands: undefined,
   candidates: NO_CANDIDATES,
-  policyUsed: undefined,
-  noteRead: undefined,
-  reads: undefined,
   has_quotas: false,
-  standBudgets: undefined,
 };
 
 /** Spans of messages. */

@@ -79,7 +79,7 @@ export async function drain(
   await wait(() => !parts.presence.holds(), answered_ms);
   parts.socket_server.close();
   await parts.running.clientsGone();
-  await release(parts);
+  await parts.ends.disposeAsync();
 }
 
 /** Asks every client to move before the window ends; the frame is encoded once per tenant and form. */
@@ -140,17 +140,4 @@ async function closeAll(
     connection.sendAway(drain_ms);
   }
   log.warn("connections were closed with unanswered requests", { operations: stats.drain_cuts });
-}
-
-async function release(parts: Parts): Promise<void> {
-  await parts.signals.close();
-  parts.bans.close();
-  parts.revocations.held.close();
-  parts.hub.close();
-  parts.authenticator.close();
-  await parts.running.closeOpened();
-  // The heartbeat ends after all writers: other Shields then consider unwritten data lost.
-  await parts.life.end();
-  parts.rooms.close();
-  parts.settings.close();
 }

@@ -22,7 +22,9 @@ const DAY_MS = 86_400_000;
 async function layGround(options: ShieldOptions): Promise<Ground> {
   const { config, random, spine } = options;
   const node_id = config.server.node_id ?? connectionId(random).replace(/^c/, "shield-");
+  const ends = new AsyncDisposableStack();
   const settings = await openSettings(options);
+  ends.defer(() => settings.close());
   await settings.ready;
   const stats = createStats();
   registerStats(stats, options.registry);
@@ -30,6 +32,11 @@ async function layGround(options: ShieldOptions): Promise<Ground> {
   const revocations = await startRevocations(options);
   const time = new StoreTime({ ...options, bucket: revocations.bucket });
   await time.ask();
+  const rooms = startRoomClasses({ ...options, settings });
+  ends.defer(() => rooms.close());
+  const life = new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) });
+  // The heartbeat ends after all writers: other Shields then consider unwritten data lost.
+  ends.defer(() => life.end());
   return {
     node_id,
     forwarding: new Forwarding(spine, node_id),
@@ -37,10 +44,8 @@ async function layGround(options: ShieldOptions): Promise<Ground> {
     stats,
     tenants: new TenantTable(),
     flushes: new FlushQueue(spine),
-    rooms: startRoomClasses({ ...options, settings }),
-    ...{ revocations, time },
+    ...{ rooms, revocations, time, life, ends },
     signatures: signatureDemands(config.auth, settings),
-    life: new OwnLife({ ...options, lives, node_id, kept_ms: keptMs(config) }),
     running: new RunningCapabilities(),
   };
 }
@@ -48,6 +53,7 @@ async function layGround(options: ShieldOptions): Promise<Ground> {
 /** Resolves once everything is loaded and open. Rejects with `spine-unavailable`. */
 export async function openFoundation(options: ShieldOptions): Promise<Ground> {
   const ground = await layGround(options);
+  ground.ends.defer(() => ground.running.closeOpened());
   await ground.running.open(options.capabilities, options, ground);
   return ground;
 }

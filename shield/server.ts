@@ -32,7 +32,6 @@ import { RATE_KEYS, RateTable } from "./rates/rates.ts";
 import { refusingRevoked } from "./auth/revocations.ts";
 import { observersOf } from "./message/observers.ts";
 import { orderOn } from "./message/room_order.ts";
-import { SignalWrites } from "./signals/signal_writes.ts";
 import { startSignals } from "./signals/signals.ts";
 import type { SocketServer } from "./socket/client_socket.ts";
 import { openSockets } from "./socket/open.ts";
@@ -103,7 +102,7 @@ function assemble(
   const context: OperationContext = {
     ...{ path, hub, flushes, authenticator, overseer, patterns, sendMissed: given.sendMissed },
     attending: presence.attending({ flushes, limits, stats }),
-    ...{ limits, stats, ...kept, marks: given.marks },
+    ...{ limits, stats, ...kept, marks: given.marks, now },
     own: (name: string) => running.command(name),
     requireNotRevoked: (identity: Identity) => revocations.held.requireValid(identity),
   };
@@ -119,7 +118,6 @@ function assemble(
     signals: startSignals({
       ...options,
       connections,
-      writes: new SignalWrites({ ...options, bans_bucket, bans, ...revocations, stats }),
       stats,
       leave: (connection, room_id, why) => leave(context, connection, room_id, why),
     }),
@@ -130,6 +128,9 @@ function assemble(
     started_ms: now(),
     ...RUNNING,
   };
+  for (const part of [authenticator, hub, revocations.held, bans, parts.signals]) {
+    ground.ends.defer(() => part.close());
+  }
   return parts;
 }
 

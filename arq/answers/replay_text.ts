@@ -3,7 +3,7 @@
  * --traffic`. Pure.
  */
 import { plural } from "../../shared/plural.ts";
-import type { Hook } from "../../shield/message/verdict.ts";
+import type { Hook } from "../../shared/records/verdict.ts";
 import type { StateSlot } from "../../shield/policy/state/declaration.ts";
 import type { Bounded, ModuleFacts } from "../policies/module_facts.ts";
 import type { MessageSizes, TrialOutcome } from "../policies/policy_trial.ts";

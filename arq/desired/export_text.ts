@@ -2,7 +2,7 @@
  * Writes a state as the files of a folder. Pure. The same state always gives the same bytes: things are sorted, members
  * are in the order of the form.
  */
-import { HOOKS } from "../../shield/message/verdict.ts";
+import { HOOKS } from "../../shared/records/verdict.ts";
 import { listOf, type Members, percentText } from "../answers/policy_text.ts";
 import { formOf, type Kind, KINDS, nameOf } from "./form.ts";
 import type { State, StateReducer, StateSchema } from "./form.ts";

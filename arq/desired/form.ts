@@ -19,7 +19,7 @@ import {
   roomPattern,
 } from "../../shared/config/values/schema_values.ts";
 import { COMPATIBILITY_MODES, isSchemaId, SCHEMA_ID_RULE } from "../../shared/schema_id.ts";
-import { HOOKS } from "../../shield/message/verdict.ts";
+import { HOOKS } from "../../shared/records/verdict.ts";
 import { refuseWhen, SCHEDULE_MEMBERS, type When } from "../../shared/records/schedule.ts";
 
 /** Most rules, mappings or classes of one tenant, of each kind; policies have 64. */

@@ -1,5 +1,5 @@
 /** The facts of a policy's module: what it uses, and what it costs of what it may. Pure. */
-import { HOOKS } from "../../shield/message/verdict.ts";
+import { HOOKS } from "../../shared/records/verdict.ts";
 import { INSTANCE_FUEL_MAX, instanceCost } from "../../wasm/metering/instance_cost.ts";
 import { decodePolicy } from "../../wasm/metering/meter.ts";
 import { blockCharges } from "../../wasm/metering/meter_blocks.ts";

@@ -11,7 +11,7 @@ import { createOverseer } from "../../shield/policy/overseer.ts";
 import { tokenlessIdentity } from "../../shield/auth/identity.ts";
 import type { Caller } from "../../shield/message/caller.ts";
 import type { EvaluateRequest } from "../../shield/policy/abi/policy.ts";
-import type { Hook, PolicyBinding, PolicyFault } from "../../shield/message/verdict.ts";
+import type { Hook, PolicyBinding, PolicyFault } from "../../shared/records/verdict.ts";
 import type { GuestModule } from "../../shield/policy/abi/host_abi.ts";
 import { stateKeysText } from "../../wasm/instance/state_keys.ts";
 import { faultCode, outcomeOf, verdictOf } from "../../shield/policy/pool/pool_verdict.ts";

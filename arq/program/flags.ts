@@ -8,7 +8,7 @@ import type { Algorithm, Grant, Role } from "../bus/token.ts";
 import type { CallBound } from "../replay/tally.ts";
 import type { RedactPath } from "../replay/redaction.ts";
 import type { Anchor } from "../../shared/audit/chain.ts";
-import type { Hook } from "../../shield/message/verdict.ts";
+import type { Hook } from "../../shared/records/verdict.ts";
 
 /** The options of every command that talks to a bus. */
 export interface ConnectionFlags {

@@ -5,7 +5,7 @@
 import { isHole, parseLine } from "../../shared/journal/record.ts";
 import type { JournalHole, JournalRecord, PolicyRecord } from "../../shared/journal/record.ts";
 import { METER_VERSION, UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
-import type { Hook } from "../../shield/message/verdict.ts";
+import type { Hook } from "../../shared/records/verdict.ts";
 import type { Guest, GuestModule, GuestOutcome } from "../../shield/policy/abi/host_abi.ts";
 import type { StateSlot } from "../../shield/policy/state/declaration.ts";
 import { createInstances, type Instances } from "../../shield/policy/worker/worker_instances.ts";

@@ -20,7 +20,7 @@ import { createTap } from "../../shield/tap/tap.ts";
 import { observersOf } from "../../shield/message/observers.ts";
 import { Outbox, Pump } from "../../shield/fanout/outbox.ts";
 import { type MessagePath, publish } from "../../shield/message/pipeline.ts";
-import type { PolicyBinding } from "../../shield/message/verdict.ts";
+import type { PolicyBinding } from "../../shared/records/verdict.ts";
 import { createOverseer } from "../../shield/policy/overseer.ts";
 import { createStats } from "../../shield/stats/stats.ts";
 import { TenantTable } from "../../shield/stats/tenant_stats.ts";

@@ -17,6 +17,7 @@ import type { Announcer } from "./room/announcer.ts";
 import { BanBook } from "./ban_book.ts";
 import { Caretaker } from "./caretaker.ts";
 import type { EffectCommand, RoomAddress } from "./commands/command.ts";
+import { banCommands } from "./desk/ban_query.ts";
 import { createCommandDesk } from "./desk/commands.ts";
 import type { CommandDesk } from "./desk/commands.ts";
 import type { OwnCommands } from "./commands/request.ts";
@@ -30,7 +31,7 @@ import { Leases } from "./locks/leases.ts";
 import { LiveLocks } from "./locks/live_locks.ts";
 import { LiveRooms } from "./room/live_rooms.ts";
 import type { RoomContext } from "./room/room.ts";
-import { roomLimits } from "./room/room_limits.ts";
+import { pageBytesMax, roomLimits } from "./room/room_limits.ts";
 import { openRoomLives } from "./lives/room_lives.ts";
 import type { RoomLives } from "./lives/room_lives.ts";
 import { loadRoom, roomKey } from "./store/room_store.ts";
@@ -206,7 +207,7 @@ async function drainRooms(
  * opened or read.
  */
 export async function startRooms(options: RoomServiceOptions): Promise<RoomService> {
-  const { config, spine, view, metrics, log, now, random, tracing, own } = options;
+  const { config, spine, view, metrics, log, now, random, tracing } = options;
   const { view: { brain_id }, monotonic_ms = () => performance.now() } = options;
   const clocks = { now, monotonic_ms };
   const limits = roomLimits(config, spine, log);
@@ -248,7 +249,8 @@ export async function startRooms(options: RoomServiceOptions): Promise<RoomServi
     ...{ context, view, table, tally, listKeys, reports, doubts, last_use, leases },
     ...{ bans, locks, live, bytes, idle_timeout_ms, waiting_max: rooms_per_tenant },
   });
-  const parts = { spine, view, table, bans, metrics, log, own, command_timeout_ms, ...clocks };
+  const own = { ...banCommands(bans, pageBytesMax(spine), now), ...options.own };
+  const parts = { spine, view, table, metrics, log, own, command_timeout_ms, monotonic_ms };
   const onUsed = (at: RoomAddress) => last_use.note(at);
   const desk = createCommandDesk({ ...parts, onUsed, limits: limits.desk, tracing });
   const forwarded = spine.subscribe(processSubject("commands", brain_id), desk.handleForwarded);

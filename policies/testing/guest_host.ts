@@ -4,7 +4,7 @@
  */
 import { meterPolicy } from "../../shield/policy/abi/abi_check.ts";
 import { type GuestOutcome, instantiateGuest } from "../../shield/policy/abi/host_abi.ts";
-import type { Hook } from "../../shield/message/verdict.ts";
+import type { Hook } from "../../shared/records/verdict.ts";
 import { stateKeysText } from "../../wasm/instance/state_keys.ts";
 import { filledKey, parseStateKeys } from "../../shield/policy/state/declaration.ts";
 

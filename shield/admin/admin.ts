@@ -15,7 +15,7 @@ import { showsToken } from "../../shared/http1/handled_request.ts";
 import { adminOf } from "./routing/admin_scope.ts";
 import { endingWith } from "./routing/ending_stream.ts";
 import type { Admin } from "./routing/admin_scope.ts";
-import type { CheckQueue } from "./routing/check_queue.ts";
+import type { CheckQueue } from "../../shared/turns/check_queue.ts";
 import type { Audited, AuditTrail } from "./routing/audited.ts";
 import { requireRole } from "../auth/authorize.ts";
 import { authenticate, requireMethod } from "../http/http.ts";

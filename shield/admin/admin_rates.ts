@@ -6,11 +6,11 @@ import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";
 import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
-import type { Registry } from "../../shared/metrics/metrics.ts";
-import { CheckQueue, registerChecks } from "./routing/check_queue.ts";
+import { type Registry, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { CheckQueue } from "../../shared/turns/check_queue.ts";
 import type { Identity } from "../auth/identity.ts";
-import { createBucket, setRate, take } from "../rates/token_bucket.ts";
-import type { TokenBucket } from "../rates/token_bucket.ts";
+import { createBucket, setRate, take } from "../../shared/rates/token_bucket.ts";
+import type { TokenBucket } from "../../shared/rates/token_bucket.ts";
 
 /** The most callers that are kept; those that have been idle the longest are evicted first. */
 const CALLERS_MAX = 10_000;
@@ -104,6 +104,17 @@ export function openAdminGates(
     "Requests to the admin API that were refused because their caller exceeded its rate.",
     () => rates.refused,
   );
-  registerChecks(registry, checks);
+  scrapedGauge(
+    registry,
+    "shield_admin_checks_waiting",
+    "Modules and schemas of all tenants that are queued for their checks.",
+    () => checks.waiting,
+  );
+  scrapedCounter(
+    registry,
+    "shield_admin_checks_refused_total",
+    "Modules and schemas that were refused because too many checks of their tenant were queued.",
+    () => checks.refused,
+  );
   return { rates, checks };
 }

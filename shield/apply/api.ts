@@ -24,12 +24,12 @@ import {
   TENANT_RULES_MAX,
 } from "../../shared/records/tenant_settings.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";
-import { settingsWithin } from "../admin/routing/admin_body.ts";
+import { settingsWithin } from "../../shared/listeners/request_body.ts";
 import { listingAnswer } from "../../shared/http1/listing_answer.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { requireScope } from "../admin/routing/admin_scope.ts";
-import { inTurn } from "../admin/routing/check_queue.ts";
+import { inTurn } from "../../shared/turns/check_queue.ts";
 import type { PolicyAdminContext } from "../policy/admin_api.ts";
 import { Policies } from "../policy/chain/chain.ts";
 import type { SchemaAdminContext } from "../schema/admin/admin_schemas.ts";

@@ -1,6 +1,6 @@
 /**
  * Revokes tokens: stores the revocation merged with an earlier one, and applies it here. Also starts the revocations of
- * a process. `revocations_api.ts` and `signal_writes.ts` authorize callers.
+ * a process. Those who call it authorize callers.
  */
 import { ArqonError } from "@arqon/proto";
 import type { Config } from "../../shared/config/schema.ts";

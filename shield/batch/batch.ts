@@ -68,13 +68,12 @@ export const BATCH_SCHEMAS: Readonly<Record<string, Schema>> = {
 };
 
 /** The path of messages over HTTP, with the limits of one request. */
-export interface BatchContext extends Omit<CommandContext, "own" | "stats" | "limits"> {
+export interface BatchContext extends TokenCheck, Omit<CommandContext, "own" | "stats" | "limits"> {
   readonly limits: CommandContext["limits"] & {
     readonly batch_messages: number;
     readonly batch_bytes: number;
   };
   readonly flushes: FlushQueue;
-  readonly requireNotRevoked: TokenCheck["requireNotRevoked"];
   readonly stats: Pick<ShieldStats, "ingress_bytes" | "ingress_ops" | "rejects">;
   readonly log: Pick<Logger, "error">;
 }
@@ -120,7 +119,6 @@ async function publishAll(
   items: readonly BatchItem[],
 ): Promise<Ack[]> {
   const caller = httpCaller(client, request.headers);
-  const token = { now: context.path.now, requireNotRevoked: context.requireNotRevoked };
   const acks: Promise<Ack>[] = [];
   for (const item of items) {
     await slice(caller.identity.tenant_id);
@@ -128,7 +126,7 @@ async function publishAll(
     const refused = (error: unknown) => refusal(context, caller.identity, request_id, error);
     try {
       // It may have ended while policies judged those before.
-      requireToken(token, caller.identity);
+      requireToken(context, caller.identity);
       const envelope = readItem(context, caller.identity, item, request.headers);
       request_id = envelope.request_id;
       const { stored } = await pass(context.path, caller, envelope);

@@ -20,6 +20,7 @@ Deno.test("a token that is revoked while a batch is judged publishes none of the
   };
   const context = {
     path: plainPath(engine.spine, { overseer }),
+    now: () => 0,
     requireNotRevoked() {
       if (judged === 2) throw new ArqonError("token-revoked");
     },

@@ -7,7 +7,7 @@ import type { Ack, ScannedEnvelope } from "@arqon/proto";
 import { z } from "zod";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import { connections, type ListContext, rooms, tenants } from "../admin/inspect/lists.ts";
-import { runCommand } from "../http/command_call.ts";
+import { runCommand } from "../message/command.ts";
 import type { HttpPublishContext } from "../http/http_publish.ts";
 import type { GivenMembers } from "../http/members.ts";
 import type { Caller } from "../message/caller.ts";

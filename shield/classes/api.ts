@@ -10,7 +10,7 @@ import { TenantRoomClass } from "../../shared/config/schema_durable.ts";
 import type { Env } from "../../shared/env.ts";
 import { TENANT_RULES_MAX } from "../../shared/records/tenant_settings.ts";
 import { type AdminCall, AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
-import { parameterOf, readValue, settingsWithin } from "../admin/routing/admin_body.ts";
+import { parameterOf, readValue, settingsWithin } from "../../shared/listeners/request_body.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import type { OwnedClass, RoomClass } from "../../shared/rooms/room_class.ts";

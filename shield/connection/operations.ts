@@ -7,13 +7,13 @@ import type { Ack, ClientOperation, Refresh, Subscribe } from "@arqon/proto";
 import { ackAfterFlush, ackAfterLog, answer, wantsAck } from "./answers.ts";
 import type { Authenticator } from "../auth/authenticate.ts";
 import { canAct, notGranted, requireSameUser, withGrants } from "../auth/authorize.ts";
-import { command } from "../message/command.ts";
+import { runCommand } from "../message/command.ts";
 import type { OwnCommands } from "../message/command.ts";
 import type { Connection, Queued } from "./connection.ts";
 import type { OperationSteps, Prepared, PreparedLater } from "./fifo.ts";
 import { placeOf, requestOf } from "../message/request_ref.ts";
 import type { RequestRef } from "../message/request_ref.ts";
-import type { Identity } from "../auth/identity.ts";
+import type { TokenCheck } from "../auth/revocations.ts";
 import { followed } from "../message/gates.ts";
 import { admit, publishAdmitted } from "../message/pipeline.ts";
 import { NONE_ADDED } from "../message/stamp.ts";
@@ -25,12 +25,10 @@ import type { SubscribeContext } from "./subscribe.ts";
 import { isPattern } from "../../shared/subjects/subject.ts";
 
 /** What the operations of all connections share. */
-export interface OperationContext extends SubscribeContext {
+export interface OperationContext extends SubscribeContext, TokenCheck {
   readonly authenticator: Authenticator;
   /** The commands that the Shield answers itself. */
   readonly own: OwnCommands;
-  /** Throws `token-revoked` when the identity's token has been revoked. */
-  readonly requireNotRevoked: (identity: Identity) => void;
 }
 
 /**
@@ -180,7 +178,7 @@ function runEnvelope(
     case "signal":
       return runPublish(context, connection, envelope, added);
     case "cmd":
-      return runCommand(context, connection, envelope);
+      return queueCommand(context, connection, envelope);
     default:
       return kind satisfies never;
   }
@@ -213,7 +211,7 @@ function runPublish(
  * Runs a command. Commands of one connection and room run one after another, but never block the connection's messages
  * while the Brain works: only their start passes the FIFO.
  */
-function runCommand(
+function queueCommand(
   context: OperationContext,
   connection: Connection,
   envelope: Publication,
@@ -225,12 +223,7 @@ function runCommand(
   const run = before.then(async () => {
     if (connection.ended) return;
     try {
-      const { command_timeout_ms } = context.limits;
-      const options = { timeout_ms: command_timeout_ms, origin: connection.id };
-      const own = context.own(envelope.command?.name ?? "");
-      const ack = own === undefined
-        ? await command(context.path, connection.caller, envelope, options)
-        : await own(connection.caller, envelope);
+      const ack = await runCommand(context, connection.caller, envelope, connection.id);
       answerCommand(connection, envelope, ack, place);
     } catch (error) {
       connection.refuse(envelope, error, place);

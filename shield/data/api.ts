@@ -8,7 +8,7 @@ import { ArqonError } from "@arqon/proto";
 import { z } from "zod";
 import type { Env } from "../../shared/env.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
-import { readValue } from "../admin/routing/admin_body.ts";
+import { readValue } from "../../shared/listeners/request_body.ts";
 import { AdminTable, inBody, jsonBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { checked, Id, readQuery } from "../admin/routing/query.ts";

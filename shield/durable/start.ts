@@ -5,13 +5,13 @@
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
 import type { FlushQueue } from "../connection/flush_queue.ts";
-import type { RoomEvents } from "../fanout/entry.ts";
 import type { DurableRooms } from "../fanout/hub.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { SYSTEM_CLOCK } from "./log/clock.ts";
 import { createHistory, type History, type HistoryContext } from "./history/history.ts";
 import { TenantLogs } from "./log/logs.ts";
 import { DurableChannel } from "./room/channel.ts";
+import type { RoomEvents } from "./room/channel.ts";
 import { RoomLog } from "./room/room_log.ts";
 import { DurableStats, registerPendingLimit } from "./log/stats.ts";
 import { TailCache } from "./log/tail_cache.ts";
@@ -73,14 +73,11 @@ export function startDurable(start: DurableStart): StartedDurable {
     history: (context) => createHistory({ ...context, logs, classes, stats }),
     rooms: {
       classes,
-      room: (tenant_id, room_id, events) =>
+      room: (channel, hub) =>
         new DurableChannel({
-          open: (receivedOf) => open(tenant_id, room_id, receivedOf),
-          release,
-          timeout_ms,
-          ...events,
+          open: (events) => open(channel.tenant_id, channel.room_id, events),
+          ...{ channel, hub, release, timeout_ms, lag_bytes_max },
         }),
-      lag_bytes_max,
     },
     close() {
       watch.close();

@@ -2,17 +2,18 @@
 import type { FewSet } from "../../shared/containers/few_set.ts";
 import type { UserUse } from "../../shared/records/user_use.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
-import type { Subscription } from "../../shared/spine/contract/spine_message.ts";
+import type { SpineMessage, Subscription } from "../../shared/spine/contract/spine_message.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTotals } from "../stats/tenant_stats.ts";
 import type { RoomMessage } from "./backlog.ts";
 import type { SeenMessages } from "./deduplicate.ts";
 import type { DeliveryNotes } from "./delivery_notes.ts";
 import type { DeltaReceiver, DeltaRoom } from "./deltas.ts";
-import type { DurableRoom, Flow } from "./entry.ts";
+import type { Entry, EntryPoint, Flow, Lost, Position } from "./entry.ts";
 import type { Filtered, FilteredRoom } from "./filters.ts";
 import type { Frame } from "./frame_bytes.ts";
 import type { Reception } from "./reception.ts";
+import type { Outgoing } from "./room_message.ts";
 
 /** Rooms entered, left or looked up in one slice: at most half a millisecond. */
 export const ROOMS_A_PIECE = 64;
@@ -51,6 +52,42 @@ export interface Channel extends DeltaRoom, FilteredRoom {
   readonly reception: Reception;
 }
 
+/**
+ * Whether a subscriber gets a message of a durable room at once, and not later from the log. With `message`, it may be
+ * left out for a slow reader; `position` is that of the message in the ledger.
+ */
+export type IsReady = (
+  subscriber: Subscriber,
+  outgoing: Outgoing,
+  message: RoomMessage | undefined,
+  position: number,
+) => boolean;
+
+/** A hub, for the log of one of its rooms. */
+export interface RoomHub {
+  readonly stats: Pick<ShieldStats, "slow_reader" | "egress_events">;
+  /** Absent: deliveries are not recorded. */
+  readonly ledger?: DeliveryNotes | undefined;
+  /** Delivers the next message in order to the subscribers that are ready for it. */
+  readonly deliver: (entry: Entry, isReady: IsReady) => void;
+  /** Messages are lost for good, before the first entry after them. */
+  readonly onGap: (reason: Lost) => void;
+}
+
+/** The log of one room in this process, perhaps still opening. */
+export interface DurableRoom {
+  /** Takes a message with an offset; returns the subscribers to whom the caller must deliver it at once. */
+  receive(message: SpineMessage): "all" | "none" | IsReady;
+  /** Opens the log if necessary; a failure is for the next subscriber. */
+  open(): void;
+  /** Enters a subscriber with its former position, within a time limit. */
+  enter(position: Position | undefined): Promise<EntryPoint>;
+  /** Ends the log of a room that is no longer durable: its subscribers are live. True if some have missed messages. */
+  end(): boolean;
+  /** Closes the log, because the room has no subscriber. */
+  close(): void;
+}
+
 /** Counts deliveries to that many subscribers. */
 export function countSent(
   stats: Pick<ShieldStats, "egress_messages" | "egress_events">,
@@ -63,26 +100,4 @@ export function countSent(
     stats.egress_messages += sent;
     tenant.egress_messages += sent;
   }
-}
-
-/** Whether some subscriber subscribes to the room without waiting for its log. */
-export function hasLive({ subscribers }: Pick<Channel, "subscribers">): boolean {
-  for (const { flow } of subscribers.members) if (flow?.is_live !== false) return true;
-  return false;
-}
-
-/** Whether a subscriber subscribes to the room without a place in its log: it has not entered it. */
-export const isPlaceless = ({ flow }: Subscriber): boolean => flow === undefined;
-
-/** Records that a subscriber skips its unread messages, up to an offset. */
-export function passOver(
-  ledger: DeliveryNotes | undefined,
-  { noted }: Pick<Channel, "noted">,
-  { flow, mark }: Pick<Subscriber, "flow" | "mark">,
-  to: number,
-): void {
-  if (noted === undefined || mark === undefined || flow === undefined) return;
-  const { after, last } = flow.episode;
-  const from = Math.max(after, last) + 1;
-  ledger?.passedOver(noted, mark, { from, to, why: "slow_reader" });
 }

@@ -1,5 +1,4 @@
 /** A durable room for fan-out: its messages, and readers' positions. `durable/` stores them. */
-import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import type { Frame } from "./frame_bytes.ts";
 
 /** One message of a durable room. */
@@ -30,21 +29,11 @@ export interface Episode {
 export interface Flow {
   /** True if the connection receives live messages; otherwise it gets what it missed, as fast as it reads. */
   readonly is_live: boolean;
-  /** Bytes of the connection's unread messages; 0 if it is live. */
-  readonly lag_bytes: number;
-  /** The number of the connection's unread messages. */
-  readonly lag_messages: number;
-  /** What the connection was sent since the flow began, or since `continueAs`. */
-  readonly episode: Episode;
   /**
    * Starts the episode of another subscription that takes over: what it was not sent itself stays in the former
    * episode.
    */
   continueAs(): Episode;
-  /** Makes the connection live at once; its old position is dropped. */
-  finish(): void;
-  /** Records the ledger's position at which the connection is live. */
-  noteLive(position: number): void;
 }
 
 /** The position that a subscriber brings; `epoch` is "" if it has none. */
@@ -76,27 +65,4 @@ export interface EntryPoint {
   flow(before?: Flow): Flow;
   /** The room's position at the time of this call. */
   position(): { offset: number; epoch: string };
-}
-
-/** The events of a room's log. */
-export interface RoomEvents {
-  /** The next message in order, for subscribers that are not behind. */
-  onEntry(entry: Entry): void;
-  /** Messages are lost for good, before the first entry after them. */
-  onGap(reason: Lost): void;
-}
-
-/** The log of one room in this process, perhaps still opening. */
-export interface DurableRoom {
-  /**
-   * Takes a message with an offset; returns the subscribers to whom the caller must deliver it at once: all, none, or
-   * those without a position in the room's log.
-   */
-  receive(message: SpineMessage, has_live: boolean): "all" | "none" | "placeless";
-  /** Opens the log if necessary; rejects as opening does. */
-  log(): Promise<unknown>;
-  /** Enters a subscriber with its former position, within a time limit. */
-  enter(position: Position | undefined): Promise<EntryPoint>;
-  /** Closes the log, because the room has no subscriber, or is no longer durable. */
-  close(): void;
 }

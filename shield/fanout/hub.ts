@@ -21,12 +21,12 @@ import { observeDelivery } from "../stats/delivery_latency.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { RoomMessage } from "./backlog.ts";
-import { countSent, hasLive, isPlaceless, passOver, ROOMS_A_PIECE } from "./channel.ts";
-import type { Channel, Subscriber } from "./channel.ts";
+import { countSent, ROOMS_A_PIECE } from "./channel.ts";
+import type { Channel, DurableRoom, IsReady, RoomHub, Subscriber } from "./channel.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
 import type { DeliveryNotes } from "./delivery_notes.ts";
 import type { Deltas } from "./deltas.ts";
-import type { DurableRoom, Entry, EntryPoint, Position, RoomEvents } from "./entry.ts";
+import type { Entry, EntryPoint, Position } from "./entry.ts";
 import type { Filters, SentJudge } from "./filters.ts";
 import { frameBytes } from "./frame_bytes.ts";
 import type { Frame } from "./frame_bytes.ts";
@@ -63,9 +63,7 @@ export interface HubOptions extends Pick<Env, "now" | "random"> {
 export interface DurableRooms {
   readonly classes: Pick<RoomClasses, "of" | "onChange">;
   /** Connects a room, whose Spine subscription exists already, with its log. */
-  room(tenant_id: string, room_id: string, events: RoomEvents): DurableRoom;
-  /** The most bytes that one subscriber may be behind. */
-  readonly lag_bytes_max: number;
+  room(channel: Channel, hub: RoomHub): DurableRoom;
 }
 
 /** Which of this process's connections receive which rooms; one for the whole process. */
@@ -246,9 +244,9 @@ export class Hub {
       const plain = subject.startsWith("out.") ? readForeign(channel, payload) : undefined;
       const origin = message.headers[ORIGIN_HEADER];
       if (offset > 0 && plain === undefined) {
-        const receivers = channel.durable?.receive(message, hasLive(channel));
+        const receivers = channel.durable?.receive(message) ?? "all";
         if (receivers === "none") return;
-        const isReady = receivers === "placeless" ? isPlaceless : undefined;
+        const isReady = receivers === "all" ? undefined : receivers;
         this.#fanOut(channel, { envelope: payload, offset, origin }, isReady);
         return observeDelivery(stats.delivery_latency, payload, now());
       }
@@ -285,15 +283,11 @@ export class Hub {
     return received !== "again" && received !== "repeated";
   }
 
-  #fanOut(
-    channel: Channel,
-    outgoing: Outgoing,
-    isReady?: (subscriber: Subscriber) => boolean,
-  ): void {
+  #fanOut(channel: Channel, outgoing: Outgoing, isReady?: IsReady): void {
     const position = this.#note(channel, outgoing);
     try {
       const message = droppable(this.#options, channel, outgoing, position);
-      this.#sendAll(channel, outgoing, message, isReady);
+      this.#sendAll(channel, outgoing, message, position, isReady);
     } finally {
       this.#options.ledger?.sent();
     }
@@ -311,7 +305,8 @@ export class Hub {
     channel: Channel,
     outgoing: Outgoing,
     message: RoomMessage | undefined,
-    isReady?: (subscriber: Subscriber) => boolean,
+    position: number,
+    isReady: IsReady | undefined,
   ): void {
     step(AT.fan_out);
     const { stats, filters } = this.#options;
@@ -329,7 +324,7 @@ export class Hub {
     const gone = this.gone.size > 0 ? this.gone : undefined;
     for (const subscriber of channel.subscribers.members) {
       if (gone?.has(subscriber.connection_id)) continue;
-      if (isReady !== undefined && !isReady(subscriber)) continue;
+      if (isReady !== undefined && !isReady(subscriber, outgoing, message, position)) continue;
       if (origin !== undefined && origin === subscriber.connection_id) {
         if (subscriber.no_echo || !echo) {
           const number = subscriber.mark?.connection ?? subscriber.number;
@@ -367,48 +362,26 @@ export class Hub {
     judge?.end();
   }
 
-  /** Delivers a durable room's message to subscribers that are not behind; others get it later. */
-  #deliverEntry(channel: Channel, entry: Entry): void {
-    const { stats, durable, now } = this.#options;
+  /** Delivers a message of a room's log to the subscribers that are ready for it. */
+  #deliverEntry(channel: Channel, entry: Entry, isReady: IsReady): void {
+    const { stats, now } = this.#options;
     const { envelope, offset, origin } = entry;
-    const position = this.#note(channel, { envelope, offset, origin });
-    const message = droppable(this.#options, channel, entry, position);
-    const isLive = (subscriber: Subscriber) => {
-      const { flow } = subscriber;
-      if (flow === undefined || flow.is_live) return true;
-      if (flow.lag_bytes <= (durable?.lag_bytes_max ?? Infinity)) return false;
-      if (message === undefined) {
-        subscriber.overflow?.();
-        return false;
-      }
-      // The subscriber skips what it has not received yet and continues with this message.
-      stats.slow_reader.dropped += flow.lag_messages - 1;
-      stats.egress_events++;
-      subscriber.send(message.gap(subscriber.text));
-      passOver(this.#options.ledger, channel, subscriber, offset - 1);
-      flow.finish();
-      flow.noteLive(position);
-      return true;
-    };
     try {
-      this.#sendAll(channel, { envelope, offset, origin, entry }, message, isLive);
+      this.#fanOut(channel, { envelope, offset, origin, entry }, isReady);
       observeDelivery(stats.delivery_latency, envelope, now());
     } catch (error) {
       if (!(error instanceof DecodeError)) throw error;
       stats.malformed++;
-    } finally {
-      this.#options.ledger?.sent();
     }
   }
 
   #durable(channel: Channel): DurableRoom {
-    const { durable } = this.#options;
+    const { durable, stats, ledger } = this.#options;
     if (durable === undefined) throw new TypeError("this hub has no durable rooms");
-    const { tenant_id, room_id } = channel;
-    return durable.room(tenant_id, room_id, {
-      onEntry: (entry) => this.#deliverEntry(channel, entry),
-      onGap: (reason) => this.#tellGap(channel, reason),
-    });
+    const deliver: RoomHub["deliver"] = (entry, isReady) =>
+      this.#deliverEntry(channel, entry, isReady);
+    const onGap = (reason: string) => this.#tellGap(channel, reason);
+    return durable.room(channel, { stats, ledger, deliver, onGap });
   }
 
   /** Applies a tenant's changed classes to the rooms that are open. After a further change it takes the latest. */
@@ -423,25 +396,15 @@ export class Hub {
     const room_class = this.#options.durable?.classes.of(channel.tenant_id, channel.room_id);
     channel.room_class = room_class;
     if (room_class?.durable === true) return this.#makeDurable(channel);
-    if (channel.durable === undefined) return;
-    channel.durable.close();
+    const { durable } = channel;
     channel.durable = undefined;
-    let is_behind = false;
-    for (const { flow } of channel.subscribers.members) {
-      is_behind ||= flow?.is_live === false;
-      flow?.finish();
-      flow?.noteLive(this.#options.ledger?.position ?? 0);
-    }
-    // Some subscriber has not read all messages, and nobody can any longer.
-    if (is_behind) this.#tellGap(channel, "lost");
+    // Nobody can read the missed messages any longer.
+    if (durable?.end() === true) this.#tellGap(channel, "lost");
   }
 
   /** For present subscribers: they continue to receive, with offsets from some message on. */
   #makeDurable(channel: Channel): void {
-    if (channel.durable !== undefined) return;
-    const durable = channel.durable = this.#durable(channel);
-    // The next subscriber tries again, and gets the error.
-    durable.log().catch(() => {});
+    if (channel.durable === undefined) (channel.durable = this.#durable(channel)).open();
   }
 
   #tellGap(channel: Channel, reason: string): void {

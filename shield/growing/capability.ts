@@ -26,10 +26,8 @@ export const GROWING: Capability<StartedGrowing> = {
       const answer: StartedGrowing["answer"] = (...args) => running.of(GROWING)!.answer(...args);
       const growing = { answer };
       const own = { growing, spine, limits, stats, tenants, rates, query_token, now };
-      const { held } = parts.revocations;
-      return [
-        growingRoute({ ...own, requireNotRevoked: (identity) => held.requireValid(identity) }),
-      ];
+      const { requireNotRevoked } = parts.operations.context;
+      return [growingRoute({ ...own, requireNotRevoked })];
     },
   },
   start(env, { operations: { context: { path } }, policies, logs, rooms }) {

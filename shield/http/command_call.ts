@@ -2,20 +2,18 @@
  * A command over HTTP: the request becomes the text form of `cmd`, is decoded like a client's text frame, and takes the
  * path of all commands (`shield/message/command.ts`). `commands.ts` has the routes.
  */
+import { takeIngress } from "../rates/ingress.ts";
 import type { IngressContext } from "../rates/ingress.ts";
 import { createHash } from "node:crypto";
 import { ArqonError, decodeClientText, encodeTextAck, isId } from "@arqon/proto";
-import type { Ack, ScannedEnvelope } from "@arqon/proto";
+import type { Ack } from "@arqon/proto";
 import { problemResponse } from "../../shared/problem.ts";
-import { command } from "../message/command.ts";
-import type { OwnCommands } from "../message/command.ts";
+import { runCommand } from "../message/command.ts";
+import type { CommandAnswers } from "../message/command.ts";
 import type { Limits } from "../../shared/config/schema.ts";
 import { bodyText, objectWith, readBody, requireJson } from "./http_body.ts";
 import type { Identity } from "../auth/identity.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
-import type { MessagePath } from "../message/pipeline.ts";
-import type { Caller } from "../message/caller.ts";
-import { bump } from "../stats/stats.ts";
 import { COMMAND_ROUTES, commandAbout, TENANT_ROOM } from "./http_commands.ts";
 import type { CommandRoute } from "./http_commands.ts";
 import { OWN_ROUTES } from "./own_routes.ts";
@@ -25,31 +23,14 @@ import type { CommandMember, GivenMembers } from "./members.ts";
 import type { ClientCall, ClientHandler, ClientRoute } from "./route.ts";
 
 /** The path of commands over HTTP. */
-export interface CommandContext extends IngressContext {
-  readonly path: MessagePath;
+export interface CommandContext extends IngressContext, CommandAnswers {
   readonly limits: Limits;
-  /** The commands that the Shield answers itself. */
-  readonly own: OwnCommands;
   /** Whether tokens may be in the URL. */
   readonly query_token: boolean;
 }
 
 const HOLDER_UNITS_MAX = 32;
 const DIGEST_UNITS = 16;
-
-/** Runs a command and returns its answer. Rejects as `command` does. */
-export async function runCommand(
-  { path, limits, own }: Pick<CommandContext, "path" | "limits" | "own">,
-  caller: Caller,
-  envelope: ScannedEnvelope,
-  origin?: string,
-): Promise<Ack> {
-  const answer = own(envelope.command?.name ?? "");
-  if (answer !== undefined) return await answer(caller, envelope);
-  const { command_timeout_ms: timeout_ms } = limits;
-  const options = origin === undefined ? { timeout_ms } : { timeout_ms, origin };
-  return await command(path, caller, envelope, options);
-}
 
 /**
  * The holder of a lock that was taken over HTTP. There is no connection, so its id is made from the user and a name
@@ -95,7 +76,7 @@ async function answerRoute(
   const body = in_body
     ? await readBody(request, context.limits.max_frame_bytes, client.identity.tenant_id)
     : new Uint8Array(0);
-  count(context, client.identity, request.url.length + body.length);
+  takeIngress(context, client.identity, "http_command", request.url.length + body.length);
   const query = membersOfQuery(url, in_body ? [] : members, others);
   const given = in_body ? membersOfBody(request, body, members) : query;
   for (const { name, required } of members) {
@@ -116,20 +97,11 @@ async function answerAny(context: CommandContext, call: ClientCall): Promise<Res
   requireJson(request);
   const { tenant_id } = client.identity;
   const body = await readBody(request, context.limits.max_frame_bytes, tenant_id);
-  count(context, client.identity, request.url.length + body.length);
+  takeIngress(context, client.identity, "http_command", request.url.length + body.length);
   membersOfQuery(url, [], context.query_token ? ["access_token"] : []);
   const start = `{"op":"cmd","room":${JSON.stringify(room)}`;
   const frame = objectWith(start, bodyText(body), '{"name":"room.get","data":{"key":"topic"}}');
   return await send(context, call, frame, undefined);
-}
-
-function count({ stats, tenants, rates }: CommandContext, identity: Identity, bytes: number): void {
-  bump(stats.ingress_ops, "http_command");
-  stats.ingress_bytes += bytes;
-  const tenant = tenants.of(identity.tenant_id);
-  tenant.ingress_messages++;
-  tenant.ingress_bytes += bytes;
-  rates.take(identity, bytes);
 }
 
 /** The holder that the Brain receives instead of a connection, if the caller names one. */

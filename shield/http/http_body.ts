@@ -1,5 +1,6 @@
 /** The body of a client's HTTP request: its type, its bytes within limits, its text. */
 import { ArqonError } from "@arqon/proto";
+import { mediaType } from "../../shared/listeners/request_body.ts";
 import { slice } from "../../shared/turns/slices.ts";
 
 const PROTOBUF = ["application/protobuf", "application/x-protobuf"];
@@ -7,12 +8,6 @@ const PROTOBUF = ["application/protobuf", "application/x-protobuf"];
 const SLICED_BYTES = 1_024;
 /** Longest content type that a refusal repeats, in UTF-16 units. */
 const SHOWN_UNITS = 100;
-
-/** The media type of a body, in lower case and without parameters; "" if the request names none. */
-function mediaType(request: Request): string {
-  const header = request.headers.get("content-type") ?? "";
-  return (header.split(";")[0] ?? "").trim().toLowerCase();
-}
 
 /** Whether a body is Protobuf. Throws `unsupported-media-type` (415) if it is not JSON either. */
 export function isProtobufBody(request: Request): boolean {

@@ -4,7 +4,7 @@
  */
 import { ArqonError, decodeClientText, encodeTextAck, scanEnvelope, writeAck } from "@arqon/proto";
 import type { Ack, ScannedEnvelope } from "@arqon/proto";
-import { runCommand } from "./command_call.ts";
+import { runCommand } from "../message/command.ts";
 import type { CommandContext } from "./command_call.ts";
 import { httpCaller, inRequestTrace } from "./route.ts";
 import type { ClientHandler } from "./route.ts";
@@ -16,7 +16,7 @@ import type { FlushQueue } from "../connection/flush_queue.ts";
 import { publish } from "../message/pipeline.ts";
 import { requireRoomId } from "../../shared/subjects/subject.ts";
 import type { Caller } from "../message/caller.ts";
-import { bump } from "../stats/stats.ts";
+import { takeIngress } from "../rates/ingress.ts";
 
 /** The parts of the socket's publish path, so that HTTP gives the same answers. */
 export interface HttpPublishContext extends Omit<CommandContext, "query_token"> {
@@ -33,12 +33,7 @@ export function createHttpPublish(context: HttpPublishContext): ClientHandler {
     requireRoomId(room);
     const protobuf = isProtobufBody(request);
     const body = await readBody(request, context.limits.max_frame_bytes, identity.tenant_id);
-    context.stats.ingress_bytes += body.length;
-    bump(context.stats.ingress_ops, "http_publish");
-    const tenant = context.tenants.of(identity.tenant_id);
-    tenant.ingress_messages++;
-    tenant.ingress_bytes += body.length;
-    context.rates.take(identity, body.length);
+    takeIngress(context, identity, "http_publish", body.length);
     const sent = protobuf
       ? inRoom(scanEnvelope(body, context.limits), room)
       : readJson(body, room, context.limits);

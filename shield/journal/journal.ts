@@ -11,7 +11,12 @@ import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
 import { idsOf } from "../message/message_ids.ts";
 import type { Caller, Client } from "../message/caller.ts";
 import type { Note as Noting, Notes } from "../message/gates.ts";
-import type { PolicyBinding, PolicyOutcome, PolicySeen, Verdict } from "../message/verdict.ts";
+import type {
+  PolicyBinding,
+  PolicyOutcome,
+  PolicySeen,
+  Verdict,
+} from "../../shared/records/verdict.ts";
 import { givenTraceId, shareKey } from "../../shared/telemetry/trace_parent.ts";
 import { isShared, type JournalRule, type JournalRules } from "./rules.ts";
 import type { Env } from "../../shared/env.ts";

@@ -9,6 +9,7 @@ import {
   CLAIMS_UNITS_MAX,
   pickClaims,
 } from "../../shared/records/caller_headers.ts";
+import type { Limits } from "../../shared/config/schema.ts";
 import { judgedRoomOf } from "../../shared/rooms/reserved.ts";
 import type { RoomClass } from "../../shared/rooms/room_class.ts";
 import type { SpineHeaders } from "../../shared/spine/contract/spine_message.ts";
@@ -25,11 +26,34 @@ export type OwnCommands = (
   name: string,
 ) => ((caller: Caller, envelope: ScannedEnvelope) => Promise<Ack>) | undefined;
 
-/** Options of a command. */
-export interface CommandOptions {
-  readonly timeout_ms: number;
-  /** The connection that sent the command, and holds its lock. Absent for HTTP. */
-  readonly origin?: string;
+/** What answering commands needs of the process. */
+export interface CommandAnswers {
+  readonly path: MessagePath;
+  readonly limits: Pick<Limits, "command_timeout_ms">;
+  /** The commands that the Shield answers itself. */
+  readonly own: OwnCommands;
+}
+
+/**
+ * The answer of this Shield or a Brain, with the `request_id` of this request; a refusal by the Brain is an answer, too.
+ * `origin` is the connection that sent the command, and holds its lock; absent for HTTP. Rejects with
+ * `brain-unavailable`, `command-timeout`, `presence-disabled`, or as `admit` refuses.
+ */
+export async function runCommand(
+  { path, limits: { command_timeout_ms }, own }: CommandAnswers,
+  caller: Caller,
+  envelope: ScannedEnvelope,
+  origin?: string,
+): Promise<Ack> {
+  const answer = own(envelope.command?.name ?? "");
+  if (answer !== undefined) return await answer(caller, envelope);
+  const options = { timeout_ms: command_timeout_ms, origin };
+  return await answered(
+    path,
+    caller,
+    envelope,
+    (room_class, added) => ask(path, caller, envelope, room_class, added, options),
+  );
 }
 
 /** Has an admitted command answered, and reports the outcome to observers. Rejects as `admit` and `answer` do. */
@@ -63,31 +87,13 @@ export async function answered(
   }
 }
 
-/**
- * The Brain's answer, with the `request_id` of this request; a refusal is an answer, too. Rejects with
- * `brain-unavailable`, `command-timeout`, `presence-disabled`, or as `admit` refuses.
- */
-export async function command(
-  path: MessagePath,
-  caller: Caller,
-  envelope: ScannedEnvelope,
-  options: CommandOptions,
-): Promise<Ack> {
-  return await answered(
-    path,
-    caller,
-    envelope,
-    (room_class, added) => ask(path, caller, envelope, room_class, added, options),
-  );
-}
-
 async function ask(
   path: MessagePath,
   caller: Caller,
   envelope: ScannedEnvelope,
   room_class: RoomClass,
   added: readonly HeaderPair[] | undefined,
-  { timeout_ms, origin }: CommandOptions,
+  { timeout_ms, origin }: { readonly timeout_ms: number; readonly origin: string | undefined },
 ): Promise<Ack> {
   const { identity } = caller;
   const request = stamp(path, identity, envelope, added);

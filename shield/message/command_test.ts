@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { ArqonError, scanEnvelope, writeAck, writeEnvelope } from "@arqon/proto";
 import { ALL_COMMANDS } from "../../shared/subjects/subject.ts";
 import { ORIGIN_HEADER } from "../../shared/records/spine_headers.ts";
-import { command } from "./command.ts";
+import { runCommand } from "./command.ts";
 import type { Grant, Identity, Role } from "../auth/identity.ts";
 import { publish } from "./pipeline.ts";
 import type { MessagePath } from "./pipeline.ts";
@@ -40,8 +40,12 @@ async function testPath(
   } as const;
   const path = plainPath(spine, { overseer, bans: bans.bans, classes, actions });
   const run = (name: string, identity = ann, origin?: string, more: MoreOptions = {}) =>
-    command(
-      { ...path, commands: more.commands, quota: more.quota },
+    runCommand(
+      {
+        path: { ...path, commands: more.commands, quota: more.quota },
+        limits: { command_timeout_ms: 10_000 },
+        own: () => undefined,
+      },
       callerOf(identity),
       scanEnvelope(
         writeEnvelope({
@@ -50,7 +54,7 @@ async function testPath(
         }),
         LIMITS,
       ),
-      { timeout_ms: 10_000, ...(origin === undefined ? {} : { origin }) },
+      origin,
     );
   const send = async (room_id = "lobby") => {
     const envelope = scanEnvelope(writeEnvelope({ room_id, event: { type: "chat" } }), LIMITS);

@@ -11,7 +11,7 @@ import { canMatchBelow } from "../../shared/subjects/subject_pattern.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
-import { parameterOf, readValue, tenantOf } from "../admin/routing/admin_body.ts";
+import { parameterOf, readValue, tenantOf } from "../../shared/listeners/request_body.ts";
 import type { Settings, StoredSettings } from "../settings/settings.ts";
 import type { DiffBook } from "./diff.ts";
 import type { MirrorRules } from "./rules.ts";

@@ -14,7 +14,7 @@ import { publish } from "../message/pipeline.ts";
 import { callerOf, plainPath } from "../message/testing/path.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import { createOverseer } from "../policy/overseer.ts";
-import type { PolicyMode, PolicyOutcome, Verdict } from "../message/verdict.ts";
+import type { PolicyMode, PolicyOutcome, Verdict } from "../../shared/records/verdict.ts";
 import { keptLog, SPINE_NOW_MS, testSpine } from "../testing/spine.ts";
 import { NO_CANDIDATES } from "../message/gates.ts";
 import { observersOf } from "../message/observers.ts";

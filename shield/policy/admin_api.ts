@@ -10,15 +10,21 @@ import type { Env } from "../../shared/env.ts";
 import { problemResponse } from "../../shared/problem.ts";
 import { AdminTable, inBody, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall, RouteBody } from "../admin/routing/admin_routes.ts";
-import { inTurn } from "../admin/routing/check_queue.ts";
+import { inTurn } from "../../shared/turns/check_queue.ts";
 import { withoutEnd } from "../admin/routing/ending_stream.ts";
-import { flagOf, readBytes, readJson, requireType, tenantOf } from "../admin/routing/admin_body.ts";
+import {
+  flagOf,
+  readBytes,
+  readJson,
+  requireType,
+  tenantOf,
+} from "../../shared/listeners/request_body.ts";
 import { Binding, rollingBack, withoutPolicy, withPolicy } from "./chain/chain.ts";
 import type { PolicyVersion } from "./chain/chain.ts";
 import type { LogFollowers } from "./logs/log_followers.ts";
 import type { LogMemory } from "./logs/log_memory.ts";
 import type { Quarantine, QuarantinedModule } from "./modules/quarantine.ts";
-import type { Hook } from "../message/verdict.ts";
+import type { Hook } from "../../shared/records/verdict.ts";
 import type { PolicyRegistry } from "./chain/registry.ts";
 import type { StoredDocument } from "./chain/store.ts";
 import { PolicyModuleError } from "../../wasm/module/errors.ts";

@@ -20,7 +20,13 @@ import type {
 } from "../message/gates.ts";
 import { shareKey } from "../../shared/telemetry/trace_parent.ts";
 import { type EvaluateRequest, NOT_A_MESSAGE, type PolicyFacts, SIGNED } from "./abi/policy.ts";
-import type { Hook, PolicyBinding, PolicyLog, PolicyOutcome, Verdict } from "../message/verdict.ts";
+import type {
+  Hook,
+  PolicyBinding,
+  PolicyLog,
+  PolicyOutcome,
+  Verdict,
+} from "../../shared/records/verdict.ts";
 import type { JudgedRequest } from "./chain/comparisons.ts";
 import { judgedPiece, pieceHeaders } from "./piece.ts";
 import { senderOf, sourceOf } from "../message/sender.ts";

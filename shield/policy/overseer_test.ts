@@ -6,7 +6,12 @@ import { NOT_A_MESSAGE, SIGNED } from "./abi/policy.ts";
 import { createOverseer } from "./overseer.ts";
 import type { Caller } from "../message/caller.ts";
 import type { EvaluateRequest } from "./abi/policy.ts";
-import type { PolicyBinding, PolicyLog, PolicyOutcome, Verdict } from "../message/verdict.ts";
+import type {
+  PolicyBinding,
+  PolicyLog,
+  PolicyOutcome,
+  Verdict,
+} from "../../shared/records/verdict.ts";
 
 const LIMITS = { headers: 64, header_bytes: 16_384, field_bytes: 256 };
 const BINDING: PolicyBinding = {

@@ -5,7 +5,7 @@
 import { ArqonError, utf8Size } from "@arqon/proto";
 import type { HeaderPair } from "../message/caller.ts";
 import type { GrowingPiece, JudgedPiece } from "../message/gates.ts";
-import type { Verdict } from "../message/verdict.ts";
+import type { Verdict } from "../../shared/records/verdict.ts";
 
 /** The header in which a policy names the number of bytes of its payload to release. */
 const RELEASE_HEADER = "release";

@@ -1,6 +1,6 @@
 /** The effect of a verdict on a piece: the released part, its border, and faults. */
 import assert from "node:assert/strict";
-import type { PolicyOutcome } from "../message/verdict.ts";
+import type { PolicyOutcome } from "../../shared/records/verdict.ts";
 import { judgedPiece, pieceHeaders } from "./piece.ts";
 
 const OUTCOME: PolicyOutcome = {

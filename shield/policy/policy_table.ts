@@ -4,7 +4,7 @@
  */
 import { z } from "zod";
 import type { EvaluateRequest } from "./abi/policy.ts";
-import type { Hook, PolicyBinding, PolicyOutcome } from "../message/verdict.ts";
+import type { Hook, PolicyBinding, PolicyOutcome } from "../../shared/records/verdict.ts";
 import { Id } from "../admin/routing/query.ts";
 
 /** The most policies with totals of their own. */

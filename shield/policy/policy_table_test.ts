@@ -1,7 +1,7 @@
 /** Verdicts and costs of policies: fuel, and quantiles with the accuracy of a bucket. */
 import assert from "node:assert/strict";
 import fc from "fast-check";
-import type { PolicyBinding, PolicyOutcome } from "../message/verdict.ts";
+import type { PolicyBinding, PolicyOutcome } from "../../shared/records/verdict.ts";
 import { boundOf_us, bucketOf, PolicyAnswer, PolicyTable, quantileOf_us } from "./policy_table.ts";
 import { POLICIES_MAX } from "./policy_table.ts";
 

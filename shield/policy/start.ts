@@ -4,6 +4,7 @@
  */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
+import { randomFraction } from "../../shared/ids.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
 import type { CandidateVerdicts } from "../message/gates.ts";
@@ -227,7 +228,7 @@ function startSweep(
   { store }: PolicyRegistry,
 ) {
   const kept_ms = config.policy.unused_module_seconds * 1_000;
-  const random = () => (bytes(1)[0] ?? 0) / 256;
+  const random = () => randomFraction(bytes);
   const clocks = { now, monotonic_ms };
   const sweep = new ModuleSweep({ store, log, registry, ...clocks, random, kept_ms });
   sweep.start();

@@ -4,10 +4,11 @@
  */
 import { Counter, Histogram } from "prom-client";
 import type { Env } from "../../shared/env.ts";
+import { randomFraction } from "../../shared/ids.ts";
 import { ArqonError } from "@arqon/proto";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Config } from "../../shared/config/schema.ts";
-import { createBucket, setRate, take, type TokenBucket } from "./token_bucket.ts";
+import { createBucket, setRate, take, type TokenBucket } from "../../shared/rates/token_bucket.ts";
 
 /**
  * How often the memory of the process is read, in ms. A reading is a system call, which is too expensive for every
@@ -64,7 +65,7 @@ export interface Admission {
 /** Makes the admission. Refusals are counted in `shield_admission_refusals_total{reason}`. */
 export function createAdmission(options: AdmissionGateOptions): Admission {
   const { limits, registry, monotonic_ms } = options;
-  const random = () => fractionOf(options.random(4));
+  const random = () => randomFraction(options.random);
   const state = createAdmissionState(limits, monotonic_ms());
   const registers = [registry];
   const refusals = new Counter({
@@ -132,11 +133,6 @@ export function createAdmission(options: AdmissionGateOptions): Admission {
 
 function refusalOf({ why, retry_after_ms }: NotNow): ArqonError {
   return new ArqonError("admission", DETAILS[why], { retry_after_ms });
-}
-
-/** Four random bytes as a number in [0, 1). */
-function fractionOf(bytes: Uint8Array): number {
-  return new DataView(bytes.buffer, bytes.byteOffset, bytes.byteLength).getUint32(0) / 2 ** 32;
 }
 
 // Decides at the upgrade which clients are admitted, before their token is read.

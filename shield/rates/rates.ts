@@ -19,8 +19,8 @@ import {
   waitForPair,
   withdraw,
   withdrawPair,
-} from "./token_bucket.ts";
-import type { BucketPair, TokenBucket } from "./token_bucket.ts";
+} from "../../shared/rates/token_bucket.ts";
+import type { BucketPair, TokenBucket } from "../../shared/rates/token_bucket.ts";
 
 /** The shortest pause, in ms: frames come in batches, so a shorter one has no effect. */
 const PAUSE_MS = 100;

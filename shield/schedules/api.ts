@@ -9,7 +9,7 @@ import { plural } from "../../shared/plural.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { settingsWithin } from "../admin/routing/admin_body.ts";
+import { settingsWithin } from "../../shared/listeners/request_body.ts";
 import { listingAnswer } from "../../shared/http1/listing_answer.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";

@@ -1,6 +1,7 @@
 /** Starts the schedules of one Shield, with their metrics. No behaviour of its own. */
 import type { Config } from "../../shared/config/schema.ts";
 import type { Env } from "../../shared/env.ts";
+import { randomFraction } from "../../shared/ids.ts";
 import { Counter, Gauge, Histogram } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
@@ -101,7 +102,7 @@ export async function startSchedules(
     log,
     now: storeNow,
     left_ms: leftMs(config),
-    random: () => (random(1)[0] ?? 0) / 256,
+    random: () => randomFraction(random),
   });
   await schedules.ready;
   return {

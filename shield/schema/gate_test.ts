@@ -7,7 +7,7 @@ import { ArqonError, readEnvelope, scanEnvelope, writeAck, writeEnvelope } from 
 import type { EnvelopeInput } from "@arqon/proto";
 import { ALL_COMMANDS } from "../../shared/subjects/subject.ts";
 import { until } from "../../shared/testing/until.ts";
-import { command } from "../message/command.ts";
+import { runCommand } from "../message/command.ts";
 import { FilterShares } from "../filter/shares.ts";
 import { callerOf, LIMITS, plainPath } from "../message/testing/path.ts";
 import { publish } from "../message/pipeline.ts";
@@ -136,9 +136,8 @@ Deno.test("only events of mapped subjects are checked", async () => {
   assert.equal(await t.send({ data: BAD_PING }, { room_id: "other" }), undefined);
   assert.equal((await t.send({ data: BAD_PING }))?.reason, "schema-violation");
   const envelope = writeEnvelope({ room_id: "lobby", command: { name: "get", data: BAD_PING } });
-  const ack = await command(t.path, t.caller, scanEnvelope(envelope, LIMITS), {
-    timeout_ms: 10_000,
-  });
+  const context = { path: t.path, limits: { command_timeout_ms: 10_000 }, own: () => undefined };
+  const ack = await runCommand(context, t.caller, scanEnvelope(envelope, LIMITS));
   assert.equal(ack.code, 0, "a command is not an event");
 });
 

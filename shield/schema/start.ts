@@ -7,7 +7,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { Logger } from "../../shared/logs/log.ts";
 import type { Env } from "../../shared/env.ts";
 import type { HealthCheck } from "../../shared/listeners/ops.ts";
-import type { Random } from "../../shared/ids.ts";
+import { randomFraction } from "../../shared/ids.ts";
 import type { Making } from "../../shared/turns/making.ts";
 import { inPieces, STRANGERS } from "../../shared/turns/slices.ts";
 import { plural } from "../../shared/plural.ts";
@@ -123,7 +123,7 @@ function openParts(
   });
   const puts = new Adoption({
     ...{ store, work: checks.work, log, now, kv_bucket, versions_max },
-    random: () => fractionOf(random),
+    random: () => randomFraction(random),
     mapped: (schema_id) => mappings.messagesOf(schema_id),
     listed_ms: ttl_ms,
     onPut: (outcome) => void totals.puts[outcome]++,
@@ -132,9 +132,6 @@ function openParts(
   const parts = { mappings, cache, working, totals, puts, loads, checks };
   return parts;
 }
-
-/** A random number in [0, 1). */
-const fractionOf = (random: Random): number => (random(1)[0] ?? 0) / 256;
 
 /**
  * Starts the schema check. Resolves after every mapped schema was read once. Rejects with `spine-unavailable` if the
@@ -156,7 +153,7 @@ export async function startSchemas(start: SchemaStart): Promise<StartedSchemas> 
   });
   const since_ms = now();
   await puts.ready;
-  const random = () => fractionOf(start.random);
+  const random = () => randomFraction(start.random);
   const { registry } = start;
   const swept = { log, registry, monotonic_ms, random };
   const sweep = await startVersionSweep(spine, options.kv_bucket, swept);
@@ -255,13 +252,16 @@ function applying(put: () => Making<void>, gate: Gate): () => void {
   let [is_running, is_due] = [false, false];
   const run = async () => {
     is_running = true;
-    while (is_due) {
-      is_due = false;
-      gate.forget();
-      await inPieces(STRANGERS, put(), A_PIECE);
-      gate.forget();
+    try {
+      while (is_due) {
+        is_due = false;
+        gate.forget();
+        await inPieces(STRANGERS, put(), A_PIECE);
+        gate.forget();
+      }
+    } finally {
+      is_running = false;
     }
-    is_running = false;
   };
   return () => {
     is_due = true;

@@ -1,6 +1,6 @@
 /**
  * Parses messages on `sys.t.{tenant}.signals`, in Protobuf or JSON: a kick by the Brain, or an order of a backend. NATS
- * permissions decide who may publish there; `signals.ts` and `signal_writes.ts` carry out the order.
+ * permissions decide who may publish there; `signals.ts` and the moderation capability carry out the order.
  */
 import { DecodeError, idProblem, readEnvelope } from "@arqon/proto";
 import type { PlainSignal } from "@arqon/proto";

@@ -1,7 +1,7 @@
 /**
  * Applies orders to open connections: signals of the Brain and of backends on `sys.t.{tenant}.signals`, bans,
- * revocations, and orders of operators. `bans.ts` rejects banned users later on, and `signal_writes.ts` stores the
- * orders of signals. Signals that clients publish to a room are messages and have no effect here.
+ * revocations, and orders of operators. `bans.ts` rejects banned users later on; a capability stores the bans and
+ * revocations of signals. Signals that clients publish to a room are messages and have no effect here.
  */
 import { ArqonError, encodeMsg, encodeTextMessage, readEnvelope } from "@arqon/proto";
 import type { PlainSignal } from "@arqon/proto";
@@ -26,15 +26,11 @@ import { notGranted } from "../auth/authorize.ts";
 import { revokedRefusal } from "../auth/revocations.ts";
 import { readOrder } from "./signal_order.ts";
 import type { Order } from "./signal_order.ts";
-import type { SignalWrites } from "./signal_writes.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 
 /** Connections that one slice handles: each affected one gets frames, and leaves its rooms or ends. */
 const A_PIECE = 16;
-
-/** The queue group of the Shields that share the writing: one of them takes each signal. */
-const QUEUE = "shield";
 
 /** What signals need of a connection. */
 export type Signalled = Pick<
@@ -60,8 +56,7 @@ export interface SignalsOptions<C extends Signalled = Connection> {
     room_id: string,
     why: "kick" | "room-ban" | "not-granted",
   ) => void;
-  readonly stats: Pick<ShieldStats, "kicks" | "dropped_signals">;
-  readonly writes: Pick<SignalWrites, "receive" | "take" | "close">;
+  readonly stats: Pick<ShieldStats, "kicks">;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -76,15 +71,17 @@ export interface Signals {
   disconnect(connection_id: string): boolean;
   /** Ends the connections with revoked tokens, as `find` reports, and what revoked ones have lent. It checks all. */
   onRevocations(find: (identity: Identity) => Revocation | undefined): void;
-  /** Resolves once the orders that this Shield has taken are written, or after some seconds. */
-  close(): Promise<void>;
+  /** Passes each order on that is not carried out here: every Shield receives every order. */
+  onOrder(receive: (order: Order) => void): void;
+  close(): void;
 }
 
 /** Subscribes to signals, which takes effect on the server with the next flush. Throws as the Spine throws. */
 export function startSignals<C extends Signalled>(options: SignalsOptions<C>): Signals {
-  const { connections, stats, log } = options;
+  const { connections, stats } = options;
+  let pass = (_order: Order): void => {};
 
-  /** Receives a signal, as every Shield does; the Shield that takes it reports its problem. */
+  /** Receives a signal, as every Shield does; the one that stores it reports its problem. */
   function receive(message: SpineMessage): void {
     const order = readOrder(message, options.now());
     if ("problem" in order) return;
@@ -94,23 +91,16 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
       case "BAN":
       case "UNBAN":
       case "REVOKE":
-        return options.writes.receive(order);
+        return pass(order);
       default:
         order.kind satisfies never;
     }
   }
 
-  /** Takes a signal, as one Shield of the queue group does. */
-  function take(message: SpineMessage): void {
-    const order = readOrder(message, options.now());
-    if (!("problem" in order)) return options.writes.take(order);
-    bump(stats.dropped_signals, order.problem);
-    log.warn("a control signal was dropped", { subject: message.subject, ...order });
-  }
-
-  const stopReceiving = receiveAll(options, receive);
-  const taken = options.spine.subscribe(everyTenant("signals"), take, { queue: QUEUE });
+  const close = receiveAll(options, receive);
   return {
+    close,
+    onOrder: (receive) => pass = receive,
     onBan(ban) {
       const { tenant_id, room_id, user_id, reason, until_ms } = ban;
       const hit = connections.ofUser(tenant_id, user_id);
@@ -140,12 +130,6 @@ export function startSignals<C extends Signalled>(options: SignalsOptions<C>): S
         if (revocation !== undefined) return endRevoked(options, connection, revocation);
         endLent(options, connection, (lender) => find(lender) !== undefined);
       });
-    },
-    async close() {
-      await taken.drain().catch((error) => log.warn("signals may be lost in a drain", { error }));
-      await options.writes.close();
-      // This subscription stays until the end: an order that lifts a ban in writing must not be missed.
-      stopReceiving();
     },
   };
 }
@@ -184,7 +168,7 @@ function receiveAll(
   receive: (message: SpineMessage) => void,
 ): () => void {
   const join = () => {
-    const queue = `${QUEUE}-${connectionId(random)}`;
+    const queue = `shield-${connectionId(random)}`;
     return spine.subscribe(everyTenant("signals"), receive, { queue });
   };
   let subscription = join();

@@ -76,7 +76,7 @@ Deno.test("one connection can be kicked by its id, in its own tenant only", asyn
   assert.equal(one.subscriptions.size, 0);
   for (const spared of [two, foreign]) assert.equal(spared.subscriptions.size, 1);
   assert.deepEqual(test.stats.kicks, { kick: 1 });
-  assert.deepEqual(test.stats.dropped_signals, {});
+  assert.deepEqual(test.writes.dropped, {});
 });
 
 Deno.test("an order of another tenant than the subject's does nothing, and is counted", async () => {
@@ -92,7 +92,7 @@ Deno.test("an order of another tenant than the subject's does nothing, and is co
   await test.say(kick("ann", "user", { signal: drain }));
   await test.say({ tenant_id: "acme", room_id: "lobby", event: { type: "chat" } });
   assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
-  assert.deepEqual(test.stats.dropped_signals, { malformed: 5, foreign: 2, "unknown-kind": 1 });
+  assert.deepEqual(test.writes.dropped, { malformed: 5, foreign: 2, "unknown-kind": 1 });
   assert.deepEqual(test.stats.kicks, {});
   assert.equal(test.lines.length, 8);
 });
@@ -239,7 +239,7 @@ Deno.test("many simultaneous signals are carried out in slices", async () => {
 Deno.test("after the end no signal is received", async () => {
   const ann = new Kept("c1", "ann", ["lobby"]);
   await using test = await testSignals([ann]);
-  await test.signals.close();
+  test.signals.close();
   await test.say(kick("ann", "user"));
   assert.deepEqual([ann.frames.length, ann.subscriptions.size], [0, 1]);
 });

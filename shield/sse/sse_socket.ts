@@ -144,10 +144,10 @@ export class SseSocket implements ClientSocket, EventWriterOwner {
 
   #onAck(frame: string): void {
     const { subscriptions } = this.#options;
-    const demoted = subscriptions.demoted(frame);
-    if (demoted !== undefined) return this.#ask(demoted);
     try {
-      this.#tellEntered(subscriptions.answered(frame));
+      const entered = subscriptions.answered(frame);
+      if (typeof entered === "string") return this.#ask(entered);
+      this.#tellEntered(entered);
       if (subscriptions.are_open) this.#begun.resolve();
     } catch (error) {
       if (subscriptions.are_open) {

@@ -118,19 +118,17 @@ export class EventSubscriptions {
     return this.#sub(place, undefined);
   }
 
-  /** The SUB without a position, if that is what was refused: a room to which its reader returns is no longer durable. */
-  demoted(frame: string): string | undefined {
-    const { id, reason } = JSON.parse(frame) as SubAck;
+  /**
+   * Takes the ACK of a SUB. Throws its refusal; returns the SUB without a position if the position was refused: a room to
+   * which its reader returns is no longer durable.
+   */
+  answered(frame: string): Entered | string {
+    const { id, code, reason, result = {} } = JSON.parse(frame) as SubAck;
     const place = this.#places[id - 1];
-    if (reason !== NOT_DURABLE || place?.returns !== true) return undefined;
-    [place.position, place.returns, place.lost] = [undefined, false, NOT_DURABLE];
-    return this.#sub(place, undefined);
-  }
-
-  /** Takes the ACK of a SUB. Throws its refusal. */
-  answered(frame: string): Entered {
-    const { id, code, result = {} } = JSON.parse(frame) as SubAck;
-    const place = this.#places[id - 1];
+    if (reason === NOT_DURABLE && place?.returns === true) {
+      [place.position, place.returns, place.lost] = [undefined, false, NOT_DURABLE];
+      return this.#sub(place, undefined);
+    }
     if (place !== undefined) place.is_asked = false;
     if (place === undefined || code !== 0) throw refusalIn(frame);
     if (this.#open > 0) this.#open--;

@@ -49,8 +49,6 @@ export interface ShieldStats {
   bans: number;
   /** Connections that were removed from a room or the process, by cause: `kick`, `ban`, `signal`, … */
   readonly kicks: Record<string, number>;
-  /** Control signals that no Shield executed, by fault. */
-  readonly dropped_signals: Record<string, number>;
   /** Bans that could not be read, or exceeded the limit, by cause. */
   readonly ban_problems: Record<string, number>;
   /** Effects on slow readers: `disconnected`, `dropped`, `conflated`. */
@@ -84,7 +82,6 @@ export function createStats(): ShieldStats {
     pending_operations: 0,
     bans: 0,
     kicks: {},
-    dropped_signals: {},
     ban_problems: {},
     slow_reader: { disconnected: 0, dropped: 0, conflated: 0 },
     ingress_ops: {},
@@ -181,7 +178,6 @@ type Family =
   | "handshakes"
   | "kicks"
   | "slow_reader"
-  | "dropped_signals"
   | "ban_problems";
 const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
   ingress_ops: ["shield_ingress_ops", "op", "Operations received, by kind."],
@@ -193,11 +189,6 @@ const FAMILIES: Record<Family, [name: string, label: string, help: string]> = {
     "shield_slow_reader_total",
     "action",
     "Slow readers: connections disconnected, messages dropped or conflated.",
-  ],
-  dropped_signals: [
-    "shield_dropped_signals_total",
-    "problem",
-    "Control signals that were not carried out.",
   ],
   ban_problems: [
     "shield_ban_problems_total",

@@ -29,7 +29,6 @@ export function startStreams(
     | "rooms"
     | "policies"
     | "bans"
-    | "revocations"
     | "rates"
     | "stats"
     | "tenants"
@@ -39,7 +38,7 @@ export function startStreams(
 ): ClientRoute[] {
   const durable = parts.running.of(DURABLE);
   if (durable === undefined) return [];
-  const { operations, logs, policies, bans, revocations, stats, tenants } = parts;
+  const { operations: { context }, logs, policies, bans, stats, tenants } = parts;
   const records = new Records(spine);
   const isDraining = () => parts.draining_ms > 0;
   const live = new PendingRequests(limits, stats);
@@ -52,7 +51,7 @@ export function startStreams(
     trims: new TrimMemory(),
     logs,
     classes: parts.rooms.classes,
-    path: operations.context.path,
+    path: context.path,
     overseer: policies,
     bans,
     limits,
@@ -62,7 +61,7 @@ export function startStreams(
     tenants,
     long_poll_ms: streams.long_poll_ms,
     sse_ms: streams.event_stream_ms,
-    requireNotRevoked: (identity) => revocations.held.requireValid(identity),
+    requireNotRevoked: context.requireNotRevoked,
     enterLive: (identity) => live.enter(identity),
     isDraining,
     noteRead: parts.running.given.noteRead,

@@ -17,7 +17,7 @@ import type { Caller } from "../message/caller.ts";
 import type { Handshake, Observer } from "../message/observers.ts";
 import type { MessagePath } from "../message/pipeline.ts";
 import type { Traced } from "../message/stamp.ts";
-import type { PolicyLog, Verdict } from "../message/verdict.ts";
+import type { PolicyLog, Verdict } from "../../shared/records/verdict.ts";
 import { type ClientContext, clientContext } from "../../shared/telemetry/trace_parent.ts";
 import {
   endSent,

@@ -10,7 +10,7 @@ import {
   type BudgetStandingsOptions,
   type Standing,
 } from "../../shared/usage/budget_standings.ts";
-import { createBucket, take, type TokenBucket } from "../rates/token_bucket.ts";
+import { createBucket, take, type TokenBucket } from "../../shared/rates/token_bucket.ts";
 import type { Settings } from "../settings/settings.ts";
 
 /** The longest advised wait, in ms: the longest JavaScript timer, some 24 days. */

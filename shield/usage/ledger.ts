@@ -4,7 +4,7 @@
  */
 import type { Identity } from "../auth/identity.ts";
 import { UNITS_PER_FUEL } from "../../wasm/metering/meter_costs.ts";
-import type { PolicyOutcome } from "../message/verdict.ts";
+import type { PolicyOutcome } from "../../shared/records/verdict.ts";
 import type { UsageRow } from "../../shared/records/counts.ts";
 import type { TenantRows } from "../../shared/usage/minute.ts";
 import { OTHERS, RowBudget, UserUse } from "../../shared/records/user_use.ts";

@@ -6,7 +6,7 @@ import type { Registry } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter } from "../../shared/metrics/metrics_plain.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { Identity } from "../auth/identity.ts";
-import type { PolicyOutcome } from "../message/verdict.ts";
+import type { PolicyOutcome } from "../../shared/records/verdict.ts";
 import type { OwnLife } from "../../shared/lives/own_life.ts";
 import type { RoomClasses } from "../../shared/rooms/classes.ts";
 import { UsageFolder } from "./folder.ts";

@@ -304,7 +304,7 @@ Deno.test("help names the options, and the compiler is not loaded for it", async
       "listeners/answer_body.ts",
       "audit/outcome.ts",
       "rollout/condition.ts",
-      "../shield/message/verdict.ts",
+      "records/verdict.ts",
     ],
   ];
   for (const light of lights) {

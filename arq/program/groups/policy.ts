@@ -4,7 +4,7 @@
  */
 import { InvalidArgumentError } from "commander";
 import { command, type Definition, EACH, group, NEEDED, rows } from "./define.ts";
-import { HOOKS } from "../../../shield/message/verdict.ts";
+import { HOOKS } from "../../../shared/records/verdict.ts";
 import { printable, usageError } from "../../terminal/exit.ts";
 import {
   ANSWER,

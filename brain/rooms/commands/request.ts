@@ -6,25 +6,22 @@ import { createHash } from "node:crypto";
 import { ArqonError, readEnvelope } from "@arqon/proto";
 import type { PlainCommand, PlainEnvelope } from "@arqon/proto";
 import type { SpineHeaders } from "../../../shared/spine/contract/spine_message.ts";
-import type { BansQuery } from "../desk/ban_query.ts";
 import type { Conditions, RoomAddress, RoomCommand, Sender } from "./command.ts";
 import {
   dataMembers,
   invalidCommand,
   optionalInteger,
-  optionalText,
   readConnectionId,
   readKey,
   readReason,
   readScope,
   readUserId,
   readValue,
-  requireUnconditional,
   shown,
 } from "./command_data.ts";
 import type { Members } from "./command_data.ts";
 
-/** The commands of every Brain, with the members that their data may have. */
+/** The commands of a room's document, with the members that their data may have. */
 const MEMBERS = {
   "room.get": ["key", "events_after"],
   "room.set": ["key", "value"],
@@ -34,12 +31,11 @@ const MEMBERS = {
   "room.kick": ["user_id", "connection_id", "reason"],
   "room.ban": ["user_id", "reason", "ttl_ms", "scope"],
   "room.unban": ["user_id", "scope"],
-  "room.bans": ["scope", "limit", "after"],
 } as const satisfies Record<string, readonly string[]>;
 
 type CommandName = keyof typeof MEMBERS;
 
-/** A command of a capability, as a client sent it. */
+/** A command beside the document, as a client sent it. */
 export interface AskedCommand {
   readonly name: string;
   readonly members: Members;
@@ -53,7 +49,7 @@ export type AnswerOwn = (
   waiting: { readonly deadline_ms: number; readonly headers: SpineHeaders },
 ) => string | Promise<string>;
 
-/** A command of a capability. */
+/** A command beside the document: of a capability, or of the bans. */
 export interface OwnCommand {
   /** The members that its data may have. */
   readonly members: readonly string[];
@@ -63,13 +59,12 @@ export interface OwnCommand {
   readonly read: (command: AskedCommand) => AnswerOwn;
 }
 
-/** The commands of capabilities by their full names. */
+/** These commands by their full names. */
 export type OwnCommands = Readonly<Record<string, OwnCommand>>;
 
 /** A parsed request. */
 export type Request =
   | { readonly about: "room"; readonly command: RoomCommand }
-  | { readonly about: "bans"; readonly query: BansQuery }
   | { readonly about: "own"; readonly is_anywhere: boolean; readonly answer: AnswerOwn };
 
 /** The fields of an envelope that the Brain reads. */
@@ -90,11 +85,6 @@ export interface RequestLimits {
 
 /** Longest `ttl_ms` of a ban: ten years. Omit `ttl_ms` for a ban without expiry. */
 const BAN_TTL_MAX_MS = 315_360_000_000;
-/** The most bans in one page, and the default. */
-const PAGE_BANS_MAX = 1_000;
-const PAGE_BANS = 100;
-/** Longest cursor of a list of bans: a room, a slash, a user. */
-const BANS_CURSOR_BYTES_MAX = 256;
 
 /**
  * Reads the envelope of a command. Throws a DecodeError (400), or `invalid-field` if the envelope has another room than
@@ -149,15 +139,6 @@ function readBan(members: Members, conditions: Conditions): RoomCommand {
   };
 }
 
-function readBans(members: Members, command: PlainCommand): BansQuery {
-  requireUnconditional("room.bans", command, "a list of bans has");
-  return {
-    scope: members.has("scope") ? readScope(members) : undefined,
-    limit: optionalInteger(members, "limit", 1, PAGE_BANS_MAX) ?? PAGE_BANS,
-    after: optionalText(members, "after", BANS_CURSOR_BYTES_MAX),
-  };
-}
-
 function needKey(name: CommandName, members: Members, key_bytes: number): string {
   const key = readKey(members, key_bytes);
   if (key === undefined) throw invalidCommand(`${name} needs {"key":…}`);
@@ -165,7 +146,7 @@ function needKey(name: CommandName, members: Members, key_bytes: number): string
 }
 
 function readRoomCommand(
-  name: Exclude<CommandName, "room.bans">,
+  name: CommandName,
   members: Members,
   conditions: Conditions,
   limits: RequestLimits,
@@ -207,7 +188,7 @@ function readRoomCommand(
 
 /**
  * Reads the request of an envelope. Throws `invalid-command` (400) with what is expected. `connection_id`: the id from
- * the Shield, "" without one; `own`: the commands of capabilities.
+ * the Shield, "" without one; `own`: the commands beside the document.
  */
 export function readRequest(
   envelope: CommandEnvelope,
@@ -228,7 +209,6 @@ export function readRequest(
     return { about: "own", is_anywhere, answer };
   }
   const members = dataMembers(name, MEMBERS[name], command);
-  if (name === "room.bans") return { about: "bans", query: readBans(members, command) };
   const from: Sender = { user_id: sender_id, connection_id, trace_id };
   const { expect_version, after_version, fence, epoch, command_id } = command;
   const command_key = commandKey(sender_id, command_id);

@@ -1,6 +1,9 @@
 /** From envelopes to commands: what is accepted, and refusals that name what would be right. */
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
+import { banKey, EVERY_ROOM } from "../../../shared/records/bans.ts";
+import type { KvKey } from "../../../shared/spine/contract/spine.ts";
+import { banCommands } from "../desk/ban_query.ts";
 import { commandEnvelope } from "../testing/command_probe.ts";
 import type { ProbeCommand } from "../testing/command_probe.ts";
 import { commandName, readCommandEnvelope, readRequest } from "./request.ts";
@@ -13,12 +16,21 @@ const LIMITS: RequestLimits = {
   lock_ttl_max_ms: 600_000,
 };
 
+const NO_WAIT = { deadline_ms: 0, headers: {} };
+const bans = Array.from({ length: 300 }, (_, at) => ({
+  key: banKey("acme", at < 150 ? EVERY_ROOM : "lobby", `u${at}`),
+  ...{ until_ms: 0, revision: 1 },
+}));
+const bucket = {
+  get: (key: KvKey) => Promise.resolve({ key, value: new Uint8Array([1]), revision: 1 }),
+};
 const OWN: OwnCommands = {
+  ...banCommands({ bucket, standing: () => bans }, 1_000_000, () => 1),
   "words.count": { members: ["after"], read: ({ members }) => () => members.get("after") ?? "0" },
 };
 
-function read(command: ProbeCommand, limits = LIMITS): Request {
-  return readRequest(readCommandEnvelope(commandEnvelope(command), AT), "c1", limits, OWN);
+function read(command: ProbeCommand, limits = LIMITS, own = OWN): Request {
+  return readRequest(readCommandEnvelope(commandEnvelope(command), AT), "c1", limits, own);
 }
 
 /** The parts of the command that differ from one without options. */
@@ -88,19 +100,33 @@ Deno.test("a value that many readers abandon is refused", () => {
 Deno.test("a command of a capability is read by the capability", async () => {
   const request = read({ name: "words.count", data: { after: 7 } });
   assert.ok(request.about === "own" && !request.is_anywhere);
-  assert.equal(await request.answer(AT, { deadline_ms: 0, headers: {} }), "7");
+  assert.equal(await request.answer(AT, NO_WAIT), "7");
   const bad = { reason: "invalid-command", message: /words.count knows "after"/ };
   assert.throws(() => read({ name: "words.count", data: { from: 7 } }), bad);
   assert.equal(commandName("count", OWN), undefined, "room.count is no command");
 });
 
-Deno.test("a ban query has a scope, a limit and a cursor", () => {
-  assert.deepEqual(read({ name: "bans" }), {
-    about: "bans",
-    query: { scope: undefined, limit: 100, after: undefined },
-  });
-  const query = { scope: "room", limit: 5, after: "lobby/ann" };
-  assert.deepEqual(read({ name: "room.bans", data: query }), { about: "bans", query });
+Deno.test("a ban query has a scope, a limit and a cursor", async () => {
+  const listed = async (command: ProbeCommand): Promise<string[]> => {
+    const request = read(command);
+    assert.ok(request.about === "own" && !request.is_anywhere);
+    const { bans } = JSON.parse(await request.answer(AT, NO_WAIT));
+    return bans.map(({ scope, user_id }: Record<string, string>) => `${scope} ${user_id}`);
+  };
+  const first = await listed({ name: "bans" });
+  assert.deepEqual([first.length, first[0]], [100, "tenant u0"]);
+  const data = { scope: "room", limit: 2, after: "lobby/u298" };
+  assert.deepEqual(await listed({ name: "room.bans", data }), ["room u299"]);
+});
+
+Deno.test("a lifted ban is neither listed nor counted, before the Brain has received the change", async () => {
+  const source = {
+    bucket: { get: () => Promise.resolve(undefined) },
+    standing: () => bans.slice(0, 1),
+  };
+  const request = read({ name: "bans" }, LIMITS, banCommands(source, 1_000, () => 1));
+  assert.ok(request.about === "own");
+  assert.equal(await request.answer(AT, NO_WAIT), '{"bans":[],"count":0}');
 });
 
 Deno.test("a lock without a lease gets at most the allowed one", () => {

@@ -8,11 +8,27 @@ import type { Ban } from "../../../shared/records/bans.ts";
 import type { KeyValue, KvKey } from "../../../shared/spine/contract/spine.ts";
 import type { Standing } from "../ban_book.ts";
 import type { BanScope, RoomAddress } from "../commands/command.ts";
-import { invalidCommand } from "../commands/command_data.ts";
+import {
+  invalidCommand,
+  optionalInteger,
+  optionalText,
+  readScope,
+  requireUnconditional,
+} from "../commands/command_data.ts";
+import type { AskedCommand, OwnCommands } from "../commands/request.ts";
+import { tooManyPending } from "../room/room_table.ts";
 import { pageOf } from "../store/page.ts";
 
+/** The most bans in one page, and the default. */
+const PAGE_BANS_MAX = 1_000;
+const PAGE_BANS = 100;
+/** Longest cursor: a room, a slash, a user. */
+const CURSOR_BYTES_MAX = 256;
+/** The most concurrent lists: each reads many keys of a bucket. */
+const LISTS_MAX = 64;
+
 /** A query for the bans of a room. */
-export interface BansQuery {
+interface BansQuery {
   /** Only bans of this scope; absent: those of the room and those of the tenant. */
   readonly scope: BanScope | undefined;
   readonly limit: number;
@@ -21,7 +37,7 @@ export interface BansQuery {
 }
 
 /** The source of the answers. */
-export interface BansSource {
+interface BansSource {
   readonly bucket: Pick<KeyValue, "get">;
   /** The bans of a tenant, including expired ones that are not swept yet. */
   standing(tenant_id: string): Iterable<Standing>;
@@ -97,7 +113,7 @@ async function* bansOf(bucket: BansSource["bucket"], chosen: readonly Candidate[
  * Resolves with the result JSON. A page ends early at `page_bytes_max`, and has fewer bans than requested if some were
  * lifted meanwhile. Rejects with `invalid-command` (400) for an invalid cursor, and with `spine-unavailable`.
  */
-export async function answerBans(
+async function answerBans(
   at: RoomAddress,
   query: BansQuery,
   source: BansSource,
@@ -124,4 +140,41 @@ export async function answerBans(
   const more = last !== undefined && last !== found.at(-1);
   const next = more && last !== undefined ? `,"next":${JSON.stringify(cursorOf(last))}` : "";
   return `{"bans":[${texts.join(",")}],"count":${all.length - lifted}${next}}`;
+}
+
+function readBans({ name, members, command }: AskedCommand): BansQuery {
+  requireUnconditional(name, command, "a list of bans has");
+  return {
+    scope: members.has("scope") ? readScope(members) : undefined,
+    limit: optionalInteger(members, "limit", 1, PAGE_BANS_MAX) ?? PAGE_BANS,
+    after: optionalText(members, "after", CURSOR_BYTES_MAX),
+  };
+}
+
+/** The list of bans, by the owner of the room: it knows at once the bans made through its room. `now`: Unix ms. */
+export function banCommands(
+  source: BansSource,
+  page_bytes_max: number,
+  now: () => number,
+): OwnCommands {
+  let lists = 0;
+  return {
+    "room.bans": {
+      members: ["scope", "limit", "after"],
+      read(command) {
+        const query = readBans(command);
+        return async (at) => {
+          if (lists >= LISTS_MAX) {
+            throw tooManyPending(`${LISTS_MAX} lists of bans are being read`);
+          }
+          lists++;
+          try {
+            return await answerBans(at, query, source, { now_ms: now(), page_bytes_max });
+          } finally {
+            lists--;
+          }
+        };
+      },
+    },
+  };
 }

@@ -2,7 +2,6 @@
 import assert from "node:assert/strict";
 import { banKey, BANS_BUCKET, encodeBan, EVERY_ROOM } from "../../../shared/records/bans.ts";
 import { until } from "../../../shared/testing/until.ts";
-import { answerBans } from "./ban_query.ts";
 import { accepted, refused, sendAtOnce } from "../testing/command_probe.ts";
 import { withRooms, withTestBed } from "../testing/room_test_bed.ts";
 
@@ -107,18 +106,6 @@ Deno.test("a ban made through a room is in that room's list at once, on any Brai
       const { bans: rows } = await accepted(spine, bans({ limit: 1_000 }));
       assert.ok(rows.some(({ user_id }: Row) => user_id === `u${index}`), `u${index}`);
     }
-  });
-});
-
-Deno.test("a lifted ban is neither listed nor counted, before the Brain has received the change", async () => {
-  await withRooms({}, async ({ spine }) => {
-    const bucket = await spine.keyValue(BANS_BUCKET);
-    const key = banKey("acme", EVERY_ROOM, "ann");
-    const source = { bucket, standing: () => [{ key, until_ms: 0, revision: 1 }] };
-    const at = { tenant_id: "acme", room_id: "lobby" };
-    const query = { scope: undefined, limit: 100, after: undefined };
-    const now = { now_ms: 1, page_bytes_max: 1_000 };
-    assert.equal(await answerBans(at, query, source, now), '{"bans":[],"count":0}');
   });
 });
 

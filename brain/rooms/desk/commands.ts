@@ -14,8 +14,6 @@ import { ORIGIN_HEADER } from "../../../shared/records/spine_headers.ts";
 import type { ClusterView } from "../../cluster_view.ts";
 import { messageSpan } from "../../telemetry/message_span.ts";
 import type { BrainMetrics } from "../../telemetry/metrics.ts";
-import { answerBans } from "./ban_query.ts";
-import type { BansQuery, BansSource } from "./ban_query.ts";
 import type { RoomAddress, RoomCommand } from "../commands/command.ts";
 import { forwardCommand, SUBJECT_HEADER } from "./forward.ts";
 import type { ForwardOptions } from "./forward.ts";
@@ -31,21 +29,18 @@ export interface DeskLimits extends RequestLimits, TableLimits {
   readonly pending_bytes: number;
   /** How long the Shield waits for an answer. */
   readonly command_timeout_ms: number;
-  /** Bytes of one page of a list. */
-  readonly page_bytes_max: number;
 }
 
 /** The dependencies of the command desk. */
-export interface CommandDeskOptions extends ForwardOptions, Pick<Env, "log" | "now"> {
+export interface CommandDeskOptions extends ForwardOptions, Pick<Env, "log"> {
   readonly spine: Pick<Spine, "request" | "status">;
   readonly view: ClusterView;
   readonly table: RoomTable;
-  readonly bans: BansSource;
   readonly limits: DeskLimits;
   readonly metrics: BrainMetrics;
   /** Absent: no tracing. */
   readonly tracing?: Tracing | undefined;
-  /** The commands of capabilities. */
+  /** The commands beside the rooms' documents. */
   readonly own: OwnCommands;
   /** Called for every command to a room served here. */
   readonly onUsed: (at: RoomAddress) => void;
@@ -80,15 +75,10 @@ interface Desk {
   readonly options: CommandDeskOptions;
   /** How commands are forwarded to the owners of their rooms. */
   readonly forwards: ForwardOptions;
-  /** Forwarded commands and lists of bans that are under way. */
+  /** Forwarded commands, and commands beside the documents, that are under way. */
   readonly running: Set<Promise<void>>;
-  /** The number of lists of bans that are being read. */
-  lists: number;
   pending_bytes: number;
 }
-
-/** The most concurrent lists of bans: each reads many keys of a bucket. */
-const LISTS_MAX = 64;
 
 const utf8 = new TextEncoder();
 
@@ -176,24 +166,6 @@ function serve(desk: Desk, pending: PendingCommand, at: RoomAddress, command: Ro
   }
 }
 
-/** Reads a list of bans on this Brain. Never rejects: a refusal is a reply. */
-async function list(
-  desk: Desk,
-  pending: PendingCommand,
-  at: RoomAddress,
-  query: BansQuery,
-): Promise<void> {
-  const { bans, limits: { page_bytes_max }, now } = desk.options;
-  if (desk.lists >= LISTS_MAX) {
-    return reply(desk, pending, tooManyPending(`${LISTS_MAX} lists of bans are being read`));
-  }
-  desk.lists++;
-  const answered = answerBans(at, query, bans, { now_ms: now(), page_bytes_max });
-  const outcome = await answered.catch(asRefusal);
-  desk.lists--;
-  reply(desk, pending, outcome);
-}
-
 /** Forwards a command to the owner of its room; serves it here if no other Brain owns it. */
 async function forward(
   desk: Desk,
@@ -221,7 +193,7 @@ async function forward(
   }
 }
 
-/** Answers a command of a capability. Never rejects: a refusal is a reply. */
+/** Answers a command beside the document. Never rejects: a refusal is a reply. */
 async function answerOwn(
   desk: Desk,
   pending: PendingCommand,
@@ -242,9 +214,6 @@ function servedHere(
   request: Request,
 ): () => void | Promise<void> {
   switch (request.about) {
-    // The owner lists bans, too: it knows at once the bans made through its room.
-    case "bans":
-      return () => list(desk, pending, at, request.query);
     case "own":
       return () => answerOwn(desk, pending, at, request.answer);
     case "room":
@@ -275,7 +244,7 @@ export function createCommandDesk(options: CommandDeskOptions): CommandDesk {
   const forwards = tracing === undefined
     ? options
     : { ...options, spine: tracedRequests(options.spine, tracing) };
-  const desk: Desk = { options, forwards, running: new Set(), lists: 0, pending_bytes: 0 };
+  const desk: Desk = { options, forwards, running: new Set(), pending_bytes: 0 };
   const accept = (message: SpineMessage, subject: string, forwarded: boolean) => {
     if (message.reply === undefined) return;
     step(AT.command);

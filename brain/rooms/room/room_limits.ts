@@ -59,7 +59,6 @@ export function roomLimits(
       key_bytes: limits.field_bytes,
       lock_ttl_ms: brain.lock_ttl_ms,
       lock_ttl_max_ms: brain.lock_ttl_max_ms,
-      page_bytes_max: pageBytesMax(spine),
       pending_commands: brain.pending_commands,
       pending_bytes: brain.pending_bytes,
       rooms_in_memory: brain.rooms_in_memory,

@@ -4,7 +4,7 @@
  * nothing else and blocks no writer.
  */
 import type { DatabaseSync } from "node:sqlite";
-import { SavedPages } from "./embedded_saved_pages.ts";
+import { readAt, SavedPages } from "./embedded_saved_pages.ts";
 import { scrub } from "./embedded_scrub.ts";
 
 /** Bytes read from the file at a time; each read blocks the process. */
@@ -135,9 +135,7 @@ export class FreezableFile {
     const file = this.#reading;
     if (file === undefined) throw new RangeError(`${this.#path} is closed`);
     const buffer = new Uint8Array(size_bytes);
-    file.seekSync(at, Deno.SeekMode.Start);
-    const count = file.readSync(buffer);
-    if (count !== size_bytes) throw new Error(`${this.#path} is shorter than its pages`);
+    readAt(file, this.#path, at, buffer);
     return buffer;
   }
 

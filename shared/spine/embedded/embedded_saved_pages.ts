@@ -3,6 +3,12 @@
  * write-ahead log can be moved into the frozen file step by step, instead of all at once when the freeze ends.
  */
 
+/** Fills `bytes` from that place of a file. Throws errors of the disk, and if the file ends before. */
+export function readAt(file: Deno.FsFile, path: string, at: number, bytes: Uint8Array): void {
+  file.seekSync(at, Deno.SeekMode.Start);
+  if (file.readSync(bytes) !== bytes.length) throw new Error(`${path} is shorter than its pages`);
+}
+
 /** The pages saved from one file. */
 export class SavedPages {
   readonly #path: string;
@@ -41,8 +47,7 @@ export class SavedPages {
     for (let done = 0; done < bytes.length; done += this.#page_bytes) {
       const copy_at = this.#copies.get(at + done);
       if (copy_at === undefined) continue;
-      this.#file.seekSync(copy_at, Deno.SeekMode.Start);
-      this.#file.readSync(bytes.subarray(done, done + this.#page_bytes));
+      readAt(this.#file, this.#path, copy_at, bytes.subarray(done, done + this.#page_bytes));
     }
   }
 

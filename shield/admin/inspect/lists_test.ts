@@ -6,7 +6,7 @@ import { ClusterAsker } from "../../../shared/cluster/cluster_asker.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import type { Admin } from "../routing/admin_scope.ts";
 import { ConnectionTable } from "../../connection/connection_table.ts";
-import type { PolicyBinding } from "../../message/verdict.ts";
+import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { OTHER_TENANTS, TENANTS_MAX, TenantTable } from "../../stats/tenant_stats.ts";
 import { operator, tenantAdmin } from "../routing/testing/admin.ts";
 import { keptLog, testSpine } from "../../testing/spine.ts";

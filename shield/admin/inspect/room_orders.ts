@@ -16,7 +16,7 @@ import type { FlushQueue } from "../../connection/flush_queue.ts";
 import { admit, publishAdmitted } from "../../message/pipeline.ts";
 import { NONE_ADDED, stamp } from "../../message/stamp.ts";
 import type { MessagePath } from "../../message/pipeline.ts";
-import { readValueAndText } from "../routing/admin_body.ts";
+import { readValueAndText } from "../../../shared/listeners/request_body.ts";
 import { policyHeaders } from "../../auth/request_headers.ts";
 import { type IngressContext, takeIngress } from "../../rates/ingress.ts";
 import { bodyOf } from "../../openapi/openapi_parts.ts";

@@ -3,7 +3,7 @@ import type { z } from "zod";
 import type { Logger } from "../../../shared/logs/log.ts";
 import { type AdminRoutes, jsonBody, withBody } from "../routing/admin_routes.ts";
 import type { AdminCall, AdminHandler } from "../routing/admin_routes.ts";
-import { readValue } from "../routing/admin_body.ts";
+import { readValue } from "../../../shared/listeners/request_body.ts";
 import { withoutEnd } from "../routing/ending_stream.ts";
 import { room } from "./details.ts";
 import type { DetailContext } from "./details.ts";

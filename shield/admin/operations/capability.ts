@@ -2,8 +2,9 @@
 import type { Capability } from "../../capability.ts";
 import { BAN_ROUTES } from "./bans_api.ts";
 import { REVOCATION_ROUTES } from "./revocations_api.ts";
+import { startSignalWrites } from "./signal_writes.ts";
 
-/** Bans and revoked tokens. */
+/** Bans and revoked tokens, by admins and by signals of backends. */
 export const MODERATION: Capability = {
   name: "moderation",
   title: "banned users and revoked tokens",
@@ -11,12 +12,15 @@ export const MODERATION: Capability = {
     tables: [REVOCATION_ROUTES, BAN_ROUTES],
     tags: { revocations: "withdrawn tokens", bans: "banned users" },
   },
-  start({ config: { auth, limits }, now, ...env }, { revocations, bans, bans_bucket, node_id }) {
+  start(options, { revocations, bans, bans_bucket, node_id, signals }) {
+    const { config: { auth, limits }, now, ...env } = options;
     const { held, bucket } = revocations;
     const log = env.log.child({ part: "revocations" });
     const withdrawn = { revocations: held, bucket, auth, limits, log, now, node_id };
     const banned = { bans, bucket: bans_bucket, node_id, log: env.log };
+    const signalled = { ...options, ...revocations, bans, bans_bucket, signals };
     return {
+      clientsGone: startSignalWrites(signalled).close,
       routes: [...REVOCATION_ROUTES.serve(withdrawn), ...BAN_ROUTES.serve(banned)],
     };
   },

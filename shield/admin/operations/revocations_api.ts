@@ -20,7 +20,7 @@ import { storeTimeOf } from "../../../shared/spine/contract/store_time.ts";
 import { AdminTable, inBody, jsonBody } from "../routing/admin_routes.ts";
 import type { AdminCall } from "../routing/admin_routes.ts";
 import { Id } from "../routing/query.ts";
-import { parameterOf, settingsWithin } from "../routing/admin_body.ts";
+import { parameterOf, settingsWithin } from "../../../shared/listeners/request_body.ts";
 import type { Revocations } from "../../auth/revocations.ts";
 import { revokeTokens } from "../../auth/revoke.ts";
 

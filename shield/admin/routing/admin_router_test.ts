@@ -4,7 +4,7 @@ import { AdminRouter } from "./admin_router.ts";
 import { AdminTable, inBody } from "./admin_routes.ts";
 import type { AdminCall } from "./admin_routes.ts";
 import type { Admin } from "./admin_scope.ts";
-import { readBytes } from "./admin_body.ts";
+import { readBytes } from "../../../shared/listeners/request_body.ts";
 import { askPart, operator, tenantAdmin } from "./testing/admin.ts";
 import { keptLog } from "../../testing/spine.ts";
 

@@ -1,22 +1,34 @@
 /**
  * The durable part of one room of the hub: its room log, opened when the first subscriber needs it, or when the room
- * becomes durable while it has subscribers. The hub has the subscribers.
+ * becomes durable while it has subscribers; and which of them are live.
  */
 import { ArqonError } from "@arqon/proto";
 import { LOG_STREAM_HEADER, offsetOf } from "../../../shared/spine/contract/durable_log.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
-import type { DurableRoom, EntryPoint, Position, RoomEvents } from "../../fanout/entry.ts";
-import type { RoomLog } from "./room_log.ts";
+import type { Channel, DurableRoom, IsReady, RoomHub, Subscriber } from "../../fanout/channel.ts";
+import type { EntryPoint, Position } from "../../fanout/entry.ts";
+import { LogFlow } from "../recovery/flow.ts";
+import type { RoomLog, RoomLogOptions } from "./room_log.ts";
+
+/** The events of a room's log. */
+export type RoomEvents = Pick<RoomLogOptions, "onEntry" | "onGap">;
 
 /** The dependencies and settings of `DurableChannel`. */
-export interface DurableChannelOptions extends RoomEvents {
+export interface DurableChannelOptions {
+  readonly channel: Pick<Channel, "subscribers" | "noted">;
+  readonly hub: RoomHub;
   /** Makes the room's log after its Spine subscription has reached the server; the log is not started yet. */
   readonly open: (events: RoomEvents) => Promise<RoomLog>;
   /** Closes the log. */
   readonly release: (log: RoomLog) => void;
   /** How long an `enter` may take, in ms. */
   readonly timeout_ms: number;
+  /** The most bytes that one subscriber may be behind. */
+  readonly lag_bytes_max: number;
 }
+
+/** Whether a subscriber has no place in the room's log: it has not entered it. */
+const isPlaceless = ({ flow }: Subscriber): boolean => flow === undefined;
 
 /** The log of one room in this process, perhaps still opening. */
 export class DurableChannel implements DurableRoom {
@@ -34,7 +46,7 @@ export class DurableChannel implements DurableRoom {
     this.#options = options;
   }
 
-  receive(message: SpineMessage, has_live: boolean): ReturnType<DurableRoom["receive"]> {
+  receive(message: SpineMessage): ReturnType<DurableRoom["receive"]> {
     const log = this.#log;
     if (log === undefined) {
       this.#pass(message);
@@ -46,8 +58,8 @@ export class DurableChannel implements DurableRoom {
     const is_late = log.is_started && !this.#has_spoken && offset <= log.offset;
     log.receive(message);
     if (log.is_started && !is_late) return "none";
-    if (!has_live || !this.#pass(message)) return "none";
-    return is_late ? "placeless" : "all";
+    if (!this.#hasLive() || !this.#pass(message)) return "none";
+    return is_late ? isPlaceless : "all";
   }
 
   /** Delivers a message without the log, which has not started: present subscribers continue to receive. */
@@ -59,9 +71,21 @@ export class DurableChannel implements DurableRoom {
     return true;
   }
 
-  log(): Promise<RoomLog> {
+  /** Whether some subscriber subscribes to the room without waiting for its log. */
+  #hasLive(): boolean {
+    const { members } = this.#options.channel.subscribers;
+    for (const { flow } of members) if (flow?.is_live !== false) return true;
+    return false;
+  }
+
+  #opened(): Promise<RoomLog> {
     this.#opening ??= this.#open();
     return this.#opening;
+  }
+
+  open(): void {
+    // The next subscriber tries again, and gets the error.
+    this.#opened().catch(() => {});
   }
 
   async enter(position: Position | undefined): Promise<EntryPoint> {
@@ -71,10 +95,23 @@ export class DurableChannel implements DurableRoom {
       reject(new ArqonError("log-unavailable", `no answer within ${timeout_ms} ms`));
     }, timeout_ms);
     try {
-      return await Promise.race([this.log().then((log) => log.enter(position)), late]);
+      return await Promise.race([this.#opened().then((log) => log.enter(position)), late]);
     } finally {
       clearTimeout(timer);
     }
+  }
+
+  end(): boolean {
+    this.close();
+    const { channel: { subscribers }, hub: { ledger } } = this.#options;
+    let is_behind = false;
+    for (const { flow } of subscribers.members) {
+      if (!(flow instanceof LogFlow)) continue;
+      is_behind ||= !flow.is_live;
+      flow.finish();
+      flow.noteLive(ledger?.position ?? 0);
+    }
+    return is_behind;
   }
 
   close(): void {
@@ -83,18 +120,42 @@ export class DurableChannel implements DurableRoom {
     this.#log = undefined;
   }
 
+  /** Whether a subscriber is live: one that is behind gets the message later, unless it is too far behind. */
+  readonly #isReady: IsReady = (subscriber, { offset }, message, position) => {
+    const { flow } = subscriber;
+    if (flow === undefined || flow.is_live || !(flow instanceof LogFlow)) return true;
+    const { channel: { noted }, hub: { stats, ledger }, lag_bytes_max } = this.#options;
+    if (flow.lag_bytes <= lag_bytes_max) return false;
+    if (message === undefined) {
+      subscriber.overflow?.();
+      return false;
+    }
+    // The subscriber skips what it has not received yet and continues with this message.
+    stats.slow_reader.dropped += flow.lag_messages - 1;
+    stats.egress_events++;
+    subscriber.send(message.gap(subscriber.text));
+    const { mark } = subscriber;
+    if (noted !== undefined && mark !== undefined) {
+      const from = Math.max(flow.episode.after, flow.episode.last) + 1;
+      ledger?.passedOver(noted, mark, { from, to: offset - 1, why: "slow_reader" });
+    }
+    flow.finish();
+    flow.noteLive(position);
+    return true;
+  };
+
   async #open(): Promise<RoomLog> {
     try {
       const log = await this.#options.open({
         onEntry: (entry) => {
           this.#has_spoken = true;
-          if (entry.offset > this.#passed) this.#options.onEntry(entry);
+          if (entry.offset > this.#passed) this.#options.hub.deliver(entry, this.#isReady);
         },
         onGap: (reason) => {
           // In another epoch offsets begin at 1 again.
           this.#passed = 0;
           this.#has_spoken = true;
-          this.#options.onGap(reason);
+          this.#options.hub.onGap(reason);
         },
       });
       if (this.#closed) {

@@ -7,7 +7,7 @@ import { z } from "zod";
 import { isHole } from "../../../shared/journal/record.ts";
 import type { JournalLine, JournalRecord, PolicyRecord } from "../../../shared/journal/record.ts";
 import type { Env } from "../../../shared/env.ts";
-import { readValue } from "../../admin/routing/admin_body.ts";
+import { readValue } from "../../../shared/listeners/request_body.ts";
 import { AdminTable, inBody, jsonBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../../admin/routing/admin_routes.ts";
 import { checked, Id, readQuery } from "../../admin/routing/query.ts";

@@ -9,7 +9,7 @@ import { PLAIN_ROOMS } from "../../durable/log/logs.ts";
 import { observersOf } from "../observers.ts";
 import { listenToAll, SPINE_NOW_MS, testSpine } from "../../testing/spine.ts";
 import type { Caller } from "../caller.ts";
-import { command } from "../command.ts";
+import { runCommand } from "../command.ts";
 import type { Passed } from "../observers.ts";
 import { publish } from "../pipeline.ts";
 import type { MessagePath } from "../pipeline.ts";
@@ -67,8 +67,8 @@ export function testPath(
     const caller = callerOf(identity);
     try {
       if (envelope.command !== undefined) {
-        const options = { timeout_ms: 10_000, ...(origin === undefined ? {} : { origin }) };
-        await command(path, caller, envelope, options);
+        const limits = { command_timeout_ms: 10_000 };
+        await runCommand({ path, limits, own: () => undefined }, caller, envelope, origin);
       } else await publish(path, { caller, origin }, envelope);
       return undefined;
     } catch (error) {

@@ -16,7 +16,7 @@ import {
   meterModule,
   type MeterOptions,
 } from "../../../wasm/metering/meter.ts";
-import { type Hook, HOOKS } from "../../message/verdict.ts";
+import { type Hook, HOOKS } from "../../../shared/records/verdict.ts";
 import { STATE_KEYS_EXPORT } from "../../../wasm/instance/state_keys.ts";
 import { PolicyModuleError } from "../../../wasm/module/errors.ts";
 import {

@@ -2,7 +2,7 @@
  * The memory of a guest for its host. No value from a guest is trusted: if it names bytes outside its memory, its call
  * ends.
  */
-import type { PolicyFault } from "../../message/verdict.ts";
+import type { PolicyFault } from "../../../shared/records/verdict.ts";
 
 /** Thrown by an import to end the call: the JavaScript engine unwinds the guest, which cannot catch it. */
 export class EndCall {

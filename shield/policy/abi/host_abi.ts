@@ -3,7 +3,7 @@
  * of a guest; `worker_chain.ts` chooses the instance, and handles its verdict.
  */
 import { FAULT_CODES } from "./policy.ts";
-import type { Hook, PolicyFault } from "../../message/verdict.ts";
+import type { Hook, PolicyFault } from "../../../shared/records/verdict.ts";
 import { fuelMeter } from "../../../wasm/instance/fuel_meter.ts";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
 import { type Renewal, restoreUnits } from "../../../wasm/metering/renewal.ts";

@@ -1,5 +1,5 @@
 /** A request to the pool: one hook of one operation. Plain data, shared by chains, pool and worker. */
-import type { Hook, PolicyBinding, PolicyFault } from "../../message/verdict.ts";
+import type { Hook, PolicyBinding, PolicyFault } from "../../../shared/records/verdict.ts";
 
 /** The inputs of a policy besides the payload. */
 export interface PolicyFacts {

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import fc from "fast-check";
 import { ActiveChain, CACHED_ROOMS } from "./tenant_chain.ts";
 import { applicable } from "./chain.ts";
-import { HOOKS } from "../../message/verdict.ts";
+import { HOOKS } from "../../../shared/records/verdict.ts";
 import { binding } from "../testing/modules.ts";
 
 const policies = fc.array(

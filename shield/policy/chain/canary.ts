@@ -4,7 +4,7 @@
  * message, `shared/rollout/` advances a canary.
  */
 import { ArqonError } from "@arqon/proto";
-import type { PolicyBinding } from "../../message/verdict.ts";
+import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { inOrder, sameBinding } from "./chain.ts";
 
 /** The longest name of a policy in a canary: the observing version gets a longer one. */

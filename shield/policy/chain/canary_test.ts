@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { isSampled } from "../../../shared/sampling.ts";
-import type { PolicyBinding, PolicyOutcome } from "../../message/verdict.ts";
+import type { PolicyBinding, PolicyOutcome } from "../../../shared/records/verdict.ts";
 import { binding } from "../testing/modules.ts";
 import { ActiveChain } from "./tenant_chain.ts";
 import { canaryLists } from "./canary.ts";

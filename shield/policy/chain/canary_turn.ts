@@ -2,7 +2,7 @@
  * One tenant's canary in this process: the wanted one, whether it fits the policies in force, and its outcome. It has
  * no modules and no clock; `tenant_chain.ts` loads and swaps.
  */
-import type { PolicyBinding } from "../../message/verdict.ts";
+import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { canaryLists } from "./canary.ts";
 import type { CanaryLists } from "./canary.ts";
 import type { PolicyVersion } from "./chain.ts";

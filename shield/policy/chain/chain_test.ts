@@ -18,8 +18,8 @@ import {
   withPolicy,
 } from "./chain.ts";
 import type { PolicyDocument } from "./chain.ts";
-import { HOOKS } from "../../message/verdict.ts";
-import type { PolicyBinding } from "../../message/verdict.ts";
+import { HOOKS } from "../../../shared/records/verdict.ts";
+import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { binding } from "../testing/modules.ts";
 
 const author = { by: "ops", at_ms: 1_767_323_045_000 };

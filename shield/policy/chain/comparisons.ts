@@ -6,7 +6,7 @@ import type { Caller } from "../../message/caller.ts";
 import { fuelBucket, SAMPLE_REASON_UNITS, SAMPLES_OF_KIND } from "../../../shared/rollout/tally.ts";
 import type { PolicyTally, Sample } from "../../../shared/rollout/tally.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
-import type { PolicyBinding, PolicyOutcome } from "../../message/verdict.ts";
+import type { PolicyBinding, PolicyOutcome } from "../../../shared/records/verdict.ts";
 import type { CanaryLists, Side } from "./canary.ts";
 
 /** An operation that was judged. */

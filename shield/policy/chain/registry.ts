@@ -10,7 +10,7 @@ import { plural } from "../../../shared/plural.ts";
 import { sampled } from "./chain.ts";
 import { ModuleSet } from "../modules/module_set.ts";
 import type { ModuleLoader } from "../modules/module_set.ts";
-import type { Hook, PolicyBinding } from "../../message/verdict.ts";
+import type { Hook, PolicyBinding } from "../../../shared/records/verdict.ts";
 import { CHAIN_STATES, registerRegistryMetrics } from "./registry_metrics.ts";
 import type { ChainState } from "./registry_metrics.ts";
 import { openPolicyStore } from "./store.ts";

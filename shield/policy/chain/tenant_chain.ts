@@ -12,7 +12,7 @@ import { isFinal, type ModuleSet } from "../modules/module_set.ts";
 import type { ChainState } from "./registry_metrics.ts";
 import { isSampled } from "../../../shared/sampling.ts";
 import type { CanaryLists } from "./canary.ts";
-import { type Hook, HOOKS, type PolicyBinding } from "../../message/verdict.ts";
+import { type Hook, HOOKS, type PolicyBinding } from "../../../shared/records/verdict.ts";
 
 /** The first and the longest pause before missing modules are fetched again, in ms. It doubles each time. */
 const RETRY_MS = 250;

@@ -4,7 +4,7 @@
  * own log has all.
  */
 import { ArqonError } from "@arqon/proto";
-import type { PolicyLog } from "../../message/verdict.ts";
+import type { PolicyLog } from "../../../shared/records/verdict.ts";
 
 /** The most followers of all tenants together. */
 const FOLLOWERS_MAX = 64;

@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
 import { LogFollowers } from "./log_followers.ts";
-import type { PolicyLog } from "../../message/verdict.ts";
+import type { PolicyLog } from "../../../shared/records/verdict.ts";
 
 const NOW_MS = 1_767_323_045_000;
 const line = (message: string, level = 1): PolicyLog => ({ name: "bad-words", level, message });

@@ -5,7 +5,7 @@
 import type { Env } from "../../../shared/env.ts";
 import { BoundedMap } from "../../../shared/containers/bounded_map.ts";
 import { logText } from "./log_followers.ts";
-import type { PolicyLog } from "../../message/verdict.ts";
+import type { PolicyLog } from "../../../shared/records/verdict.ts";
 
 /** The most tenants with remembered lines. The least recently active one is dropped first. */
 const TENANTS_MAX = 256;

@@ -1,7 +1,7 @@
 /** The lines of policies that a Shield remembers: of which tenant, how many, and the limits. */
 import assert from "node:assert/strict";
 import { LogMemory } from "./log_memory.ts";
-import type { PolicyLog } from "../../message/verdict.ts";
+import type { PolicyLog } from "../../../shared/records/verdict.ts";
 
 const NOW_MS = 1_767_323_045_000;
 const line = (message: string, level = 1): PolicyLog => ({ name: "bad-words", level, message });

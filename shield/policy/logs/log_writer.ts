@@ -5,7 +5,7 @@
  */
 import type { Logger } from "../../../shared/logs/log.ts";
 import { tenantLines } from "../../../shared/logs/tenant_lines.ts";
-import type { PolicyLog } from "../../message/verdict.ts";
+import type { PolicyLog } from "../../../shared/records/verdict.ts";
 
 /** The most lines of one tenant that reach the log in a second. */
 export const LINES_PER_SECOND = 50;

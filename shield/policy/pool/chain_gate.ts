@@ -12,7 +12,12 @@ import {
 } from "../../../shared/rates/breaker.ts";
 import { createFuelBuckets } from "../../../shared/rates/fuel_bucket.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
-import type { PolicyBinding, PolicyFault, PolicyOutcome, Verdict } from "../../message/verdict.ts";
+import type {
+  PolicyBinding,
+  PolicyFault,
+  PolicyOutcome,
+  Verdict,
+} from "../../../shared/records/verdict.ts";
 import type { Quarantine } from "../modules/quarantine.ts";
 import type { ChainState } from "../state/chain_state.ts";
 import type { LoadedModule, Modules } from "./pool_modules.ts";

@@ -13,7 +13,7 @@ import {
   scrapedCounters,
 } from "../../../shared/metrics/metrics_plain.ts";
 import type { PlainLabels } from "../../../shared/metrics/metrics_plain.ts";
-import type { PolicyOutcome } from "../../message/verdict.ts";
+import type { PolicyOutcome } from "../../../shared/records/verdict.ts";
 
 /** The pool's counters. */
 export interface PolicyMetrics {

@@ -6,7 +6,7 @@ import type { Env } from "../../../shared/env.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import { SequenceTable } from "../../../shared/containers/sequence_table.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
-import type { PolicyFault, PolicyOutcome, Verdict } from "../../message/verdict.ts";
+import type { PolicyFault, PolicyOutcome, Verdict } from "../../../shared/records/verdict.ts";
 import { createPolicyMetrics, type PolicyMetrics } from "./policy_metrics.ts";
 import { type ChainGate, createChainGate } from "./chain_gate.ts";
 import { type InlineTier, inlineTier } from "./inline_tier.ts";

@@ -3,7 +3,7 @@ import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
 import { turn } from "../../../shared/testing/pace.ts";
 import { until } from "../../../shared/testing/until.ts";
-import type { Verdict } from "../../message/verdict.ts";
+import type { Verdict } from "../../../shared/records/verdict.ts";
 import { LONG_FUEL } from "../../../shared/rates/pace.ts";
 import { declares } from "../testing/guests.ts";
 import { message, policy, startTestPool, type TestPool } from "../testing/pool.ts";

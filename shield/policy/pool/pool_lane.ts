@@ -4,7 +4,7 @@
  * decides what a job may run, and interprets replies.
  */
 import type { EvaluateRequest } from "../abi/policy.ts";
-import type { PolicyOutcome, Verdict } from "../../message/verdict.ts";
+import type { PolicyOutcome, Verdict } from "../../../shared/records/verdict.ts";
 import { LONG_FUEL } from "../../../shared/rates/pace.ts";
 import { createTurns, type TenantTurns } from "../../../shared/turns/tenant_turns.ts";
 import type { PolicyWorker, PolicyWorkerOptions } from "./pool_worker.ts";

@@ -1,7 +1,7 @@
 /** The pool with harmless policies, on real workers: verdicts, headers, order, isolation. */
 import assert from "node:assert/strict";
 import { exposition } from "../../../shared/metrics/metrics.ts";
-import type { Verdict } from "../../message/verdict.ts";
+import type { Verdict } from "../../../shared/records/verdict.ts";
 import { message, policy, startTestPool } from "../testing/pool.ts";
 
 const ALLOW = { body: "i32.const 0" };

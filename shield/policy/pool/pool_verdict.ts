@@ -12,7 +12,7 @@ import type {
   PolicySeen,
   PolicyValue,
   Verdict,
-} from "../../message/verdict.ts";
+} from "../../../shared/records/verdict.ts";
 import { FAULT_CODES } from "../abi/policy.ts";
 import type { Hold } from "../../../shared/rates/breaker.ts";
 import type { SlotValue } from "../state/held_values.ts";

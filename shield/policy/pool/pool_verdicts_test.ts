@@ -1,6 +1,6 @@
 /** Verdicts are reported together, later, and each to its own caller. */
 import assert from "node:assert/strict";
-import type { Verdict } from "../../message/verdict.ts";
+import type { Verdict } from "../../../shared/records/verdict.ts";
 import { verdictOf } from "./pool_verdict.ts";
 import { Verdicts } from "./pool.ts";
 

@@ -2,7 +2,7 @@
  * The parts of a request that mostly equal those of the previous one: its tenant and its chain. Each thread caches the
  * last of both, so that the next request only makes them again if they differ. The cache never changes an answer.
  */
-import type { PolicyMode } from "../../message/verdict.ts";
+import type { PolicyMode } from "../../../shared/records/verdict.ts";
 
 /** One policy to run, in the worker's form. */
 export interface WorkerEntry {

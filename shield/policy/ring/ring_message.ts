@@ -4,8 +4,8 @@
  * refusal, log lines. A worker identifies the policies of a chain by their index; their names stay in the process.
  */
 import type { EvaluateRequest, PolicyFacts } from "../abi/policy.ts";
-import { HOOKS, POLICY_FAULTS } from "../../message/verdict.ts";
-import type { Hook } from "../../message/verdict.ts";
+import { HOOKS, POLICY_FAULTS } from "../../../shared/records/verdict.ts";
+import type { Hook } from "../../../shared/records/verdict.ts";
 import { METER_VERSION } from "../../../wasm/metering/meter_costs.ts";
 import type { Records } from "./ring.ts";
 import {

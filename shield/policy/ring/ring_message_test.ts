@@ -2,7 +2,7 @@
 import assert from "node:assert/strict";
 import fc from "fast-check";
 import { anyCharacter } from "../../../shared/testing/any_character.ts";
-import { HOOKS, POLICY_FAULTS } from "../../message/verdict.ts";
+import { HOOKS, POLICY_FAULTS } from "../../../shared/records/verdict.ts";
 import {
   decodeReply,
   decodeRequest,

@@ -2,7 +2,7 @@
  * The words of a reply: texts of refusals, added headers, log lines, and the reads of policies. They are JSON after the
  * other parts of a reply, and mostly absent.
  */
-import type { PolicyFault, PolicySeen } from "../../message/verdict.ts";
+import type { PolicyFault, PolicySeen } from "../../../shared/records/verdict.ts";
 import type { SlotValue } from "../state/held_values.ts";
 
 /** The outcome of one policy of a chain. */

@@ -4,7 +4,7 @@
  * its values, and another module starts without values. Pure.
  */
 import type { EvaluateRequest } from "../abi/policy.ts";
-import type { PolicyBinding } from "../../message/verdict.ts";
+import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { filledKey, type StateSlot } from "./declaration.ts";
 import type { StateRef } from "./state_store.ts";
 

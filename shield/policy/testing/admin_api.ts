@@ -7,7 +7,7 @@ import { POLICY_ROUTES } from "../admin_api.ts";
 import type { PolicyAdminContext } from "../admin_api.ts";
 import { LogFollowers } from "../logs/log_followers.ts";
 import { LogMemory } from "../logs/log_memory.ts";
-import type { Hook } from "../../message/verdict.ts";
+import type { Hook } from "../../../shared/records/verdict.ts";
 import { openQuarantine, type Quarantine } from "../modules/quarantine.ts";
 import { checkModule, tinyModule } from "./modules.ts";
 import { testRegistry } from "./registry.ts";

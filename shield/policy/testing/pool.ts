@@ -5,7 +5,7 @@ import { parseConfig } from "../../../shared/config/load.ts";
 import type { Config } from "../../../shared/config/schema.ts";
 import type { QuarantinedModule } from "../modules/quarantine.ts";
 import type { EvaluateRequest } from "../abi/policy.ts";
-import type { PolicyBinding } from "../../message/verdict.ts";
+import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { createPolicyPool, type PolicyPool } from "../pool/pool.ts";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import { type GuestText, loadableGuest } from "./guests.ts";

@@ -3,7 +3,7 @@ import { Registry } from "prom-client";
 import { keptLog } from "../../../shared/testing/logs.ts";
 import type { Spine } from "../../../shared/spine/contract/spine.ts";
 import { withPolicy } from "../chain/chain.ts";
-import type { PolicyBinding } from "../../message/verdict.ts";
+import type { PolicyBinding } from "../../../shared/records/verdict.ts";
 import { createPolicyRegistry } from "../chain/registry.ts";
 import type { PolicyRegistry, PolicyRegistryOptions } from "../chain/registry.ts";
 import { sha256Hex } from "../../../shared/sha256.ts";

@@ -14,7 +14,7 @@ import type { WorkerEntry } from "../ring/ring_last.ts";
 import type { ChainOutcome, WorkerLog, WorkerReply } from "../ring/ring_words.ts";
 import type { HeldValues, SlotValue } from "../state/held_values.ts";
 import type { Instances } from "./worker_instances.ts";
-import type { PolicyRead } from "../../message/verdict.ts";
+import type { PolicyRead } from "../../../shared/records/verdict.ts";
 
 /** The dependencies and settings of running a chain. */
 export interface ChainRunner {

@@ -1,7 +1,7 @@
 /** Chains with real guests, on this thread: claims, headers, instances, progress. */
 import assert from "node:assert/strict";
 import { UNITS_PER_FUEL } from "../../../wasm/metering/meter_costs.ts";
-import { HOOKS } from "../../message/verdict.ts";
+import { HOOKS } from "../../../shared/records/verdict.ts";
 import type { WorkerRequest } from "../ring/ring_message.ts";
 import type { WorkerEntry } from "../ring/ring_last.ts";
 import { meteredGuest } from "../testing/guests.ts";

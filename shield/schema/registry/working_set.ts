@@ -7,8 +7,8 @@ import type { FileRegistry } from "@bufbuild/protobuf";
 import type { Env } from "../../../shared/env.ts";
 import { readDescriptorSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
 import type { DescriptorSet } from "../../../shared/schema/descriptors/descriptor_set.ts";
-import { createBucket, refill, withdraw } from "../../rates/token_bucket.ts";
-import type { TokenBucket } from "../../rates/token_bucket.ts";
+import { createBucket, refill, withdraw } from "../../../shared/rates/token_bucket.ts";
+import type { TokenBucket } from "../../../shared/rates/token_bucket.ts";
 import { compileMessage } from "../validation/message_schema.ts";
 import type { MessageSchema } from "../validation/message_schema.ts";
 

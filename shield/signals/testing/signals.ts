@@ -4,12 +4,14 @@
  */
 import assert from "node:assert/strict";
 import { ArqonError, decodeServerFrame, ERRORS } from "@arqon/proto";
+import { Registry } from "prom-client";
 import { configFrom } from "../../../shared/config/load.ts";
 import type { KeyValue, Spine } from "../../../shared/spine/contract/spine.ts";
 import type { ArrivedBan } from "../../auth/ban_table.ts";
 import { ConnectionTable } from "../../connection/connection_table.ts";
 import type { Frame } from "../../fanout/frame_bytes.ts";
-import { SignalWrites } from "../signal_writes.ts";
+import { startSignalWrites } from "../../admin/operations/signal_writes.ts";
+import type { SignalWrites } from "../../admin/operations/signal_writes.ts";
 import { startSignals } from "../signals.ts";
 import type { Signalled, Signals } from "../signals.ts";
 import { testBans } from "../../auth/testing/bans.ts";
@@ -105,7 +107,13 @@ export async function signalled(
   const passed = { ms: 0 };
   const store: TestSignals["store"] = { ahead_ms: undefined };
   const storeTime = () => Promise.resolve(now() + (store.ahead_ms ?? 0));
-  const writes = new SignalWrites({
+  const leave = (connection: Kept, room_id: string) =>
+    void connection.subscriptions.delete(room_id);
+  const started = signals = startSignals<Kept>({
+    ...{ spine, connections: table, leave, stats, log, now, random },
+  });
+  const { writes, close } = startSignalWrites({
+    ...{ spine, signals: started, registry: new Registry() },
     bans_bucket: bans.bucket,
     bans: bans.bans,
     config: configFrom({ brain: { bans_per_tenant: most } }),
@@ -115,20 +123,15 @@ export async function signalled(
         return store.ahead_ms === undefined ? undefined : storeTime;
       },
     } as Pick<KeyValue, "storeTime">,
-    stats,
     log,
     now,
     monotonic_ms: () => passed.ms,
   });
-  const leave = (connection: Kept, room_id: string) =>
-    void connection.subscriptions.delete(room_id);
-  const started = signals = startSignals<Kept>({
-    ...{ spine, connections: table, leave, writes, stats, log, now, random },
-  });
   return {
     ...{ signals: started, writes, bans, revocations, stats, store, passed, lines },
     async [Symbol.asyncDispose]() {
-      await started.close();
+      await close();
+      started.close();
       bans[Symbol.dispose]();
       revocations[Symbol.dispose]();
     },

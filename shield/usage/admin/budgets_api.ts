@@ -6,7 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { TenantBudget } from "../../../shared/config/schema_usage.ts";
 import { problemText } from "../../../shared/problem.ts";
 import { TENANT_BUDGETS_MAX } from "../../../shared/records/tenant_settings.ts";
-import { parameterOf, readValue } from "../../admin/routing/admin_body.ts";
+import { parameterOf, readValue } from "../../../shared/listeners/request_body.ts";
 import { jsonBody, withBody } from "../../admin/routing/admin_routes.ts";
 import type { AdminCall, AdminRoutes } from "../../admin/routing/admin_routes.ts";
 import { COUNT, ID, inQuery, list, object, TEXT } from "../../openapi/openapi_parts.ts";

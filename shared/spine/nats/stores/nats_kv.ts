@@ -2,7 +2,7 @@
 import { ArqonError } from "@arqon/proto";
 import { assertSize } from "../../contract/check.ts";
 import { Bucket } from "./nats_bucket.ts";
-import type { BucketOptions, Stored } from "./nats_bucket.ts";
+import type { BucketOptions, Stored, Written } from "./nats_bucket.ts";
 import type { Link } from "../connection/nats_link.ts";
 import { START_MS } from "../connection/nats_link.ts";
 import { openListing } from "./nats_listing.ts";
@@ -68,20 +68,14 @@ export class NatsKv implements KeyValue {
 
   readonly storeTime = (): Promise<number> => this.#bucket.persist(() => this.#bucket.time());
 
-  async put(key: KvKey, value: Uint8Array): Promise<number> {
-    const stored = this.#bucket.keys.encode(key);
-    assertSize(value.length + this.#bucket.frame_bytes, this.#value_bytes_max);
-    const written = await this.#bucket.write(stored, value, undefined);
-    if ("revision" in written) return written.revision;
-    throw conflict(key, liveRevision(written.conflict));
+  put(key: KvKey, value: Uint8Array): Promise<number> {
+    return this.#store(key, value, undefined);
   }
 
   async update(key: KvKey, value: Uint8Array, expected_revision: number): Promise<number> {
-    const stored = this.#bucket.keys.encode(key);
-    assertSize(value.length + this.#bucket.frame_bytes, this.#value_bytes_max);
     let expected = expected_revision;
     for (let attempt = 1;; attempt++) {
-      const written = await this.#bucket.write(stored, value, expected);
+      const written = await this.#write(key, value, expected);
       if ("revision" in written) return written.revision;
       const revision = liveRevision(written.conflict);
       // A deletion leaves a tombstone, whose sequence a new key has to expect.
@@ -92,12 +86,8 @@ export class NatsKv implements KeyValue {
     }
   }
 
-  async replace(key: KvKey, value: Uint8Array, last: KvChange | undefined): Promise<number> {
-    const stored = this.#bucket.keys.encode(key);
-    assertSize(value.length + this.#bucket.frame_bytes, this.#value_bytes_max);
-    const written = await this.#bucket.write(stored, value, last?.revision ?? 0);
-    if ("revision" in written) return written.revision;
-    throw conflict(key, liveRevision(written.conflict));
+  replace(key: KvKey, value: Uint8Array, last: KvChange | undefined): Promise<number> {
+    return this.#store(key, value, last?.revision ?? 0);
   }
 
   async updateAll(updates: readonly KvUpdate[]): Promise<number[]> {
@@ -145,6 +135,19 @@ export class NatsKv implements KeyValue {
   /** Ends every watch. */
   close(): void {
     for (const watch of [...this.#watches]) watch.end(this.#bucket.link.unavailable());
+  }
+
+  /** One attempt to write a value. Rejects with `message-too-large`. */
+  async #write(key: KvKey, value: Uint8Array, expected: number | undefined): Promise<Written> {
+    const stored = this.#bucket.keys.encode(key);
+    assertSize(value.length + this.#bucket.frame_bytes, this.#value_bytes_max);
+    return await this.#bucket.write(stored, value, expected);
+  }
+
+  async #store(key: KvKey, value: Uint8Array, expected: number | undefined): Promise<number> {
+    const written = await this.#write(key, value, expected);
+    if ("revision" in written) return written.revision;
+    throw conflict(key, liveRevision(written.conflict));
   }
 
   async #list(prefix: string): Promise<KvSize[]> {

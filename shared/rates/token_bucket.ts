@@ -1,5 +1,5 @@
 /**
- * Token buckets: plain data and arithmetic. Time is an argument, nothing here waits. `rates.ts`
+ * Token buckets: plain data and arithmetic. Time is an argument, nothing here waits. `shield/rates/rates.ts`
  * has the owners of buckets.
  */
 

@@ -3,9 +3,6 @@
  * of another tenant.
  */
 import { ArqonError } from "@arqon/proto";
-import { scrapedGauge } from "../../../shared/metrics/metrics.ts";
-import type { Registry } from "../../../shared/metrics/metrics.ts";
-import { scrapedCounter } from "../../../shared/metrics/metrics_plain.ts";
 
 /** Checks that run at a time, one in each checking thread. */
 const RUNNING_MAX = 2;
@@ -89,23 +86,4 @@ export function inTurn<T>(
   check: () => Promise<T>,
 ): Promise<T> {
   return checks === undefined ? check() : checks.run(tenant_id, check);
-}
-
-/** Registers the metrics of the queue. */
-export function registerChecks(
-  registry: Registry,
-  checks: Pick<CheckQueue, "waiting" | "refused">,
-): void {
-  scrapedGauge(
-    registry,
-    "shield_admin_checks_waiting",
-    "Modules and schemas of all tenants that are queued for their checks.",
-    () => checks.waiting,
-  );
-  scrapedCounter(
-    registry,
-    "shield_admin_checks_refused_total",
-    "Modules and schemas that were refused because too many checks of their tenant were queued.",
-    () => checks.refused,
-  );
 }

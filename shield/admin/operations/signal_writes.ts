@@ -1,6 +1,6 @@
 /**
  * Stores bans and revocations of backends' signals in their buckets, from which every Shield receives them, like those
- * of commands and the admin API. It ends no connection itself.
+ * of commands and the admin API. It ends no connection: `shield/signals/signals.ts` does.
  *
  * Every Shield receives every order, and one of them, chosen by the Spine, writes it. A later order for the same user
  * may be written by another Shield and overtake the first. So a Shield that has recently written a user's ban also
@@ -8,17 +8,23 @@
  * whichever write arrives last.
  */
 import { ArqonError } from "@arqon/proto";
-import { banKey, encodeBan, EVERY_ROOM } from "../../shared/records/bans.ts";
-import type { Config } from "../../shared/config/schema.ts";
-import type { Env } from "../../shared/env.ts";
-import type { Revocation } from "../../shared/records/revocations.ts";
-import type { KeyValue } from "../../shared/spine/contract/spine.ts";
-import { storeTimeOf } from "../../shared/spine/contract/store_time.ts";
-import type { Bans } from "../auth/bans.ts";
-import type { Order } from "./signal_order.ts";
-import { bump } from "../stats/stats.ts";
-import type { ShieldStats } from "../stats/stats.ts";
+import { banKey, encodeBan, EVERY_ROOM } from "../../../shared/records/bans.ts";
+import type { Config } from "../../../shared/config/schema.ts";
+import type { Env } from "../../../shared/env.ts";
+import { scrapedFamily } from "../../../shared/metrics/metrics_plain.ts";
+import type { Revocation } from "../../../shared/records/revocations.ts";
+import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
+import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
+import { storeTimeOf } from "../../../shared/spine/contract/store_time.ts";
+import { everyTenant } from "../../../shared/subjects/subject.ts";
+import type { Bans } from "../../auth/bans.ts";
+import { readOrder } from "../../signals/signal_order.ts";
+import type { Order } from "../../signals/signal_order.ts";
+import type { Signals } from "../../signals/signals.ts";
+import { bump } from "../../stats/stats.ts";
 
+/** The queue group of the Shields that share the writing: one of them takes each signal. */
+const QUEUE = "shield";
 /** Longer than the delay between two Shields that receive the same order, in ms. */
 const LATELY_MS = 10_000;
 /** The most queued orders. */
@@ -42,7 +48,6 @@ export interface SignalWritesOptions extends Pick<Env, "log" | "now" | "monotoni
   readonly revoke: (tenant_id: string, wanted: Revocation) => Promise<unknown>;
   /** The bucket of revocations. */
   readonly bucket: Pick<KeyValue, "storeTime">;
-  readonly stats: Pick<ShieldStats, "dropped_signals">;
 }
 
 /** The last write of one user's ban by this process. */
@@ -56,6 +61,8 @@ const keyOf = ({ tenant_id, room_id, target }: Order) =>
 
 /** The writes of signals' orders, sequentially in the order of arrival; one per Shield. */
 export class SignalWrites {
+  /** Signals that were not carried out, by problem. */
+  readonly dropped: Record<string, number> = {};
   readonly #options: SignalWritesOptions;
   /** The last writes by the ban's key, oldest first. */
   readonly #lately = new Map<string, Written>();
@@ -83,8 +90,14 @@ export class SignalWrites {
     }
   }
 
-  /** Takes an order that this Shield was chosen to write. */
-  take(order: Order): void {
+  /** Takes a signal that this Shield was chosen to write; reports its problem. */
+  take(message: Pick<SpineMessage, "subject" | "payload">): void {
+    const order = readOrder(message, this.#options.now());
+    if ("problem" in order) {
+      bump(this.dropped, order.problem);
+      const fields = { subject: message.subject, ...order };
+      return this.#options.log.warn("a control signal was dropped", fields);
+    }
     switch (order.kind) {
       case "DISCONNECT":
         return;
@@ -165,7 +178,7 @@ export class SignalWrites {
   }
 
   #drop(problem: "busy" | "limit" | "failed", { kind, tenant_id }: Order, cause: unknown): void {
-    bump(this.#options.stats.dropped_signals, problem);
+    bump(this.dropped, problem);
     const detail = cause instanceof Error ? cause.message : String(cause);
     const fields = { problem, kind, tenant_id, detail };
     this.#options.log.error("a control signal was not carried out", fields);
@@ -219,4 +232,36 @@ export class SignalWrites {
       });
     }
   }
+}
+
+/** What the start of the writes needs in addition. */
+export interface SignalWritesStart extends SignalWritesOptions, Pick<Env, "spine" | "registry"> {
+  readonly signals: Pick<Signals, "onOrder">;
+}
+
+/** The writes of a process; `close` resolves once its orders are written, or after some seconds. */
+interface StartedSignalWrites {
+  readonly writes: SignalWrites;
+  close(): Promise<void>;
+}
+
+/** Stores the orders of signals, on the server from the next flush. Throws as the Spine throws. */
+export function startSignalWrites(start: SignalWritesStart): StartedSignalWrites {
+  const { spine, registry, signals, log } = start;
+  const writes = new SignalWrites(start);
+  const help = "Control signals that were not carried out.";
+  const name = "shield_dropped_signals_total";
+  scrapedFamily(registry, name, help, "problem", () => writes.dropped);
+  signals.onOrder((order) => writes.receive(order));
+  const taken = spine.subscribe(everyTenant("signals"), (message) => writes.take(message), {
+    queue: QUEUE,
+  });
+  return {
+    writes,
+    async close() {
+      await taken.drain().catch((error) => log.warn("signals may be lost in a drain", { error }));
+      // The Shield still receives orders: one that lifts a ban in writing must not be missed.
+      await writes.close();
+    },
+  };
 }

@@ -1,10 +1,10 @@
 /** Bodies and queries of the admin API, read within bounds and checked. */
 import { ArqonError, DecodeError, isId, isJson, jsonItems, jsonMembers } from "@arqon/proto";
 import { z } from "zod";
-import { concat } from "../../../shared/containers/concat.ts";
-import { parseStrictJson, parseStrictJsonBytes } from "../../../shared/strict_json.ts";
-import { problemText } from "../../../shared/problem.ts";
-import { slice, STRANGERS } from "../../../shared/turns/slices.ts";
+import { concat } from "../containers/concat.ts";
+import { parseStrictJson, parseStrictJsonBytes } from "../strict_json.ts";
+import { problemText } from "../problem.ts";
+import { slice, STRANGERS } from "../turns/slices.ts";
 
 /** Largest JSON body that is parsed at once, in bytes. */
 const JSON_BYTES = 16_384;
@@ -16,8 +16,8 @@ const ENTRY_BYTES = 524_288;
 /** The most problems that one answer names. */
 const PROBLEMS_MAX = 8;
 
-/** The media type of a request, without its parameters. */
-function mediaType(request: Request): string {
+/** The media type of a body, in lower case and without parameters; "" if the request names none. */
+export function mediaType(request: Request): string {
   return (request.headers.get("content-type") ?? "").split(";")[0]?.trim().toLowerCase() ?? "";
 }
 

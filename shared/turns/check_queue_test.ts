@@ -1,7 +1,7 @@
 /** Checks are queued per tenant, never behind all checks of another tenant, and within a limit. */
 import assert from "node:assert/strict";
-import { refusedWith } from "../../../shared/spine/testing/conformance.ts";
-import { turn } from "../../../shared/testing/pace.ts";
+import { refusedWith } from "../spine/testing/conformance.ts";
+import { turn } from "../testing/pace.ts";
 import { CheckQueue } from "./check_queue.ts";
 
 /** Checks that a test ends, and the order in which they began. */

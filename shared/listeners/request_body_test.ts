@@ -1,8 +1,8 @@
 /** Large bodies of the admin API give the same value as when parsed at once, or are refused before values are made. */
 import assert from "node:assert/strict";
 import { z } from "zod";
-import { turnsDuring } from "../../../shared/testing/turns_during.ts";
-import { readValue, settingsWithin } from "./admin_body.ts";
+import { turnsDuring } from "../testing/turns_during.ts";
+import { readValue, settingsWithin } from "./request_body.ts";
 
 const BYTES_MAX = 2_097_152;
 const list = (count: number) =>
