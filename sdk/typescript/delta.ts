@@ -1,7 +1,7 @@
 /** Messages as diffs (docs/deltas.md): `@arqon/sdk/delta`. */
-import type { WebSocketConstructor } from "./options/options.ts";
-import { relaySocket } from "./options/relay_socket.ts";
+import { DeltaSocket } from "./delta/delta_socket.ts";
 import { Unfolder } from "./delta/unfolder.ts";
+import type { WebSocketConstructor } from "./options/options.ts";
 
 /** Default of `bytes`. */
 const BYTES = 16_777_216;
@@ -29,14 +29,9 @@ export function deltaSocket(
   if (!Number.isSafeInteger(bytes) || bytes < 1 || bytes > BYTES_MAX) {
     throw new TypeError(`bytes is ${bytes}; expected an integer from 1 to ${BYTES_MAX}`);
   }
-  return relaySocket(webSocket, () => {
-    const unfolder = new Unfolder(bytes);
-    return {
-      sent: (frame) => unfolder.sent(frame),
-      received(frame) {
-        const frames = [unfolder.received(frame)];
-        return { frames, back: unfolder.takeSubs() };
-      },
-    };
-  });
+  return class extends DeltaSocket {
+    constructor(url: string, protocols: string[]) {
+      super(new webSocket(url, protocols), new Unfolder(bytes));
+    }
+  };
 }

@@ -1,9 +1,7 @@
 /** Patterns that resume after a reconnect (docs/protocol.md): `@arqon/sdk/patterns`. */
 import { connect as connectWith, type Connection } from "./connection/connection.ts";
-import { loadWay } from "./http/load_way.ts";
-import type { ConnectOptions, WebSocketConstructor } from "./options/options.ts";
-import { relaySocket } from "./options/relay_socket.ts";
-import { PositionKeeper, PositionMemory } from "./pattern/position_keeper.ts";
+import { PatternPositions } from "./durable/pattern_positions.ts";
+import type { ConnectOptions, Settings } from "./options/options.ts";
 
 /**
  * As `connect` of `@arqon/sdk`, but each subscribed pattern keeps the positions of its durable rooms, 1,000 at most,
@@ -20,13 +18,9 @@ import { PositionKeeper, PositionMemory } from "./pattern/position_keeper.ts";
  * ```
  */
 export async function connect(options: ConnectOptions): Promise<Connection> {
-  const { transport: _, ...rest } = options;
-  const { webSocket = globalThis.WebSocket as unknown as WebSocketConstructor } = await loadWay(
-    options,
-  );
-  const memory = new PositionMemory();
-  return await connectWith({
-    ...rest,
-    webSocket: relaySocket(webSocket, () => new PositionKeeper(memory)),
-  });
+  const settings: ConnectOptions & Pick<Settings, "newPositions"> = {
+    ...options,
+    newPositions: () => new PatternPositions(),
+  };
+  return await connectWith(settings);
 }

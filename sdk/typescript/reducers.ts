@@ -32,20 +32,13 @@ export type { ValuesChanged, WatchedValues, WatchOptions } from "./reducers/watc
 
 function eventOf({ type, data, signal }: Message) {
   if (signal !== undefined) return undefined;
-  const text = textOf(data);
-  if (text === undefined) return { type, data };
+  let known: Uint8Array | string = data;
   try {
-    return { type, data: JSON.parse(text) };
+    known = strictText(data);
+    return { type, data: JSON.parse(known) };
   } catch {
-    return { type, data: text };
-  }
-}
-
-function textOf(data: Uint8Array): string | undefined {
-  try {
-    return strictText(data);
-  } catch {
-    return undefined;
+    // It is no JSON, or no text.
+    return { type, data: known };
   }
 }
 

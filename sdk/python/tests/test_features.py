@@ -244,7 +244,7 @@ async def test_signers_that_take_their_time_fail_or_hang(bus: Bus, room_id: str)
             await hanging
         await behind
         assert (await anext(loop)).data == "behind"
-        assert client._driver.sender._tails == {}
+        assert client._driver.outbox._queue == []
 
 
 def test_errors_are_copied_and_pickled_whole() -> None:

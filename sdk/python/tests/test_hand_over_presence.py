@@ -17,7 +17,7 @@ from waits import until
 
 import arqon
 from arqon._gen import PresenceLeave, PresenceMember, PresenceUpdate
-from arqon.presence import MemberTable
+from arqon.presence import MemberTable, PresenceChange
 
 OLD, NEXT = object(), object()
 # Nothing that is held for this long is given up within a test.
@@ -42,12 +42,21 @@ def leave(table: MemberTable, *ids: str) -> None:
     table.hear("PRESENCE_LEAVE", PresenceLeave(members=members, users=1).SerializeToString())
 
 
+class RecordingTable(MemberTable):
+    """Records the changes that it reports: "+a", "~a", "-a"."""
+
+    def __init__(self, hold_ms: int) -> None:
+        super().__init__(hold_ms)
+        self.signs_seen: list[str] = []
+
+    def _tell(self, change: PresenceChange) -> None:
+        signs = {"join": "+", "update": "~", "leave": "-"}
+        self.signs_seen.append(signs[change.kind] + change.member.connection_id)
+
+
 def followed(hold_ms: int) -> tuple[MemberTable, list[str]]:
-    """A table and the changes that it reports: "+a", "~a", "-a"."""
-    table, signs_seen = MemberTable(hold_ms=hold_ms), list[str]()
-    signs = {"join": "+", "update": "~", "leave": "-"}
-    table.listen(lambda change: signs_seen.append(signs[change.kind] + change.member.connection_id))
-    return table, signs_seen
+    table = RecordingTable(hold_ms)
+    return table, table.signs_seen
 
 
 async def test_members_missing_in_the_next_list_leave_at_the_end_of_the_hold() -> None:

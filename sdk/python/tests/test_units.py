@@ -16,13 +16,13 @@ import pytest
 import arqon
 from arqon import message
 from arqon._gen import Ack, Event
-from arqon._request.outgoing import traced_by
+from arqon._request.sender import traced_by
 from arqon._session.close_reaction import upgrade_error
 from arqon._session.token import refresh_delay_ms, token_expiry_ms
 from arqon._subscription.buffer import MessageBuffer
 from arqon._time.clock import Backoff, within
 from arqon._wire import frames
-from arqon._wire.command_answer import sub_answer_of
+from arqon._wire.frames import sub_answer_of
 from arqon.errors import error_from_wire, error_of, is_passing
 from arqon.errors_gen import ERRORS
 from arqon.errors_gen import __all__ as REASONS
@@ -124,7 +124,7 @@ async def test_changes_begin_with_the_present_members_and_merge_unread_ones() ->
     buffer.end(None)
     assert await next_changes(changes, 1) == [("leave", "d", 7)]
     assert await anext(changes, None) is None
-    assert table._listeners == []
+    assert len(table.followers) == 0
 
 
 async def test_changes_that_are_thrown_away_are_forgotten() -> None:
@@ -132,13 +132,13 @@ async def test_changes_that_are_thrown_away_are_forgotten() -> None:
     dropped = PresenceChanges(table, buffer)
     following = asyncio.ensure_future(anext(dropped))
     await asyncio.sleep(0)
-    assert len(table._listeners) == 1
+    assert len(table.followers) == 1
     following.cancel()
     await asyncio.gather(following, return_exceptions=True)
     del dropped, following
     await asyncio.sleep(0)
     gc.collect()
-    assert (table._listeners, buffer._on_end) == ([], [])
+    assert (len(table.followers), len(buffer._followers)) == (0, 0)
 
 
 @pytest.mark.parametrize("result", [b"NaN", b'{"a":NaN}', '{"a":1}'.encode("utf-16"), b"[" * 10**5])

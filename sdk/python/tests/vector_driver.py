@@ -17,7 +17,17 @@ from google.protobuf.message import Message
 
 import arqon
 from arqon import MalformedFrame
-from arqon._gen import Ack, Command, Envelope, Event, Subscribe, SystemSignal, Welcome
+from arqon._gen import (
+    Ack,
+    Command,
+    Envelope,
+    Event,
+    Refresh,
+    Subscribe,
+    SystemSignal,
+    Unsubscribe,
+    Welcome,
+)
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
 from arqon._session.delta_bases import DeltaBases
 from arqon._subscription.position import Place
@@ -110,13 +120,13 @@ def encoded(operation: Case) -> bytes:
         event, command = message.pop("event", None), message.pop("cmd", None)
         payload = filled(event, Event()) if command is None else filled(command, Command())
         return frames.encode_pub(filled(message, Envelope()), payload_field(payload))
-    if kind == "sub":
-        return frames.encode_sub(filled(message, Subscribe()))
-    if kind == "unsub":
-        return frames.encode_unsub(message["room_id"], message["request_id"])
-    if kind == "refresh":
-        return frames.encode_refresh(message["token"], message["request_id"])
-    return frames.encode_ping(body) if kind == "ping" else frames.encode_pong(body)
+    kinds: dict[str, type[Message]] = {
+        "sub": Subscribe,
+        "unsub": Unsubscribe,
+        "refresh": Refresh,
+    }
+    whole = filled(message, kinds[kind]()) if kind in kinds else body
+    return frames.frame_of(getattr(frames, kind.upper()), whole)
 
 
 def written(kind: str, value: Case) -> bytes:

@@ -1,15 +1,13 @@
 /** Finds out why a WebSocket did not open, which browsers hide, with `GET /v1/auth/check`. */
 import { ArqonError } from "@arqon/proto";
-import { BODY_BYTES_MAX, WAIT_MS_MAX } from "../wire/bounds.ts";
+import { BODY_CHARS_MAX, CHECK_TIMEOUT_MS, WAIT_MS_MAX } from "../wire/bounds.ts";
 import { errorFromWire, textOf } from "../wire/wire_error.ts";
 
-/** One request to `/v1/auth/check`. The token is in the header only, never in an error. */
-export interface AuthCheck {
-  readonly check_url: string;
+/** What the request to `/v1/auth/check` needs. The token is in its header only, never in an error. */
+export interface RefusalCheck {
+  readonly address: { readonly check_url: string };
   readonly token: string;
-  /** The WebSocket's own text about the failure, if any. */
-  readonly detail: string;
-  readonly timeout_ms: number;
+  readonly handshake_timeout_ms: number;
   readonly signal: AbortSignal;
 }
 
@@ -18,10 +16,9 @@ async function boundedText(response: Response): Promise<string> {
   // Not every browser supports iterating a stream.
   const reader = response.body?.getReader();
   let text = "";
-  for (let bytes = 0; reader && bytes <= BODY_BYTES_MAX;) {
+  while (reader && text.length <= BODY_CHARS_MAX) {
     const { value, done } = await reader.read();
     if (done) return text;
-    bytes += value.length;
     text += decoder.decode(value, { stream: true });
   }
   await reader?.cancel();
@@ -37,13 +34,7 @@ function refusalOf(text: string, { status, headers }: Response): ArqonError | un
       reason,
       message: typeof detail === "string" ? detail : "",
       code: status,
-      // The body has milliseconds: whole seconds would synchronise reconnects. A date in the header is by the server's
-      // clock, so it is compared with the response's `Date`, if the browser exposes it.
-      retry_after_ms: boundedWait(retry_after_ms) ||
-        retryAfterOf(
-          headers.get("retry-after"),
-          Date.parse(`${headers.get("date")}`) || Date.now(),
-        ),
+      retry_after_ms: waitOf(retry_after_ms, headers),
     });
   } catch {
     return undefined;
@@ -56,8 +47,17 @@ function rootMessage(error: unknown): string {
   return cause === undefined ? textOf(error) : rootMessage(cause);
 }
 
+/** The wait that an answer requests, in ms, by `retry_after_ms` of its problem body or by its headers; 0: none. */
+export function waitOf(retry_after_ms: unknown, headers: Headers): number {
+  // A date in the header is by the server's clock, so it is compared with the response's `Date`, if the browser exposes
+  // it.
+  const now_ms = Date.parse(`${headers.get("date")}`) || Date.now();
+  // The body has milliseconds: whole seconds would synchronise reconnects.
+  return boundedWait(retry_after_ms) || retryAfterOf(headers.get("retry-after"), now_ms);
+}
+
 /** A requested wait in ms; 0 if it is invalid. */
-export function boundedWait(wait_ms: unknown): number {
+function boundedWait(wait_ms: unknown): number {
   if (typeof wait_ms !== "number" || !(wait_ms > 0)) return 0;
   return Math.min(Math.ceil(wait_ms), WAIT_MS_MAX);
 }
@@ -68,9 +68,10 @@ export function retryAfterOf(value: string | null, now_ms: number): number {
   return boundedWait(wait_ms >= 0 ? wait_ms : Date.parse(`${value}`) - now_ms);
 }
 
-/** Resolves with the reason why there is no connection; `unreachable` without an answer. */
-export async function explainRefusal(check: AuthCheck): Promise<ArqonError> {
-  const { check_url, token, detail, timeout_ms, signal } = check;
+/** Resolves with the reason why there is no connection; without an answer `unreachable`, with the socket's `detail`. */
+export async function explainRefusal(check: RefusalCheck, detail: string): Promise<ArqonError> {
+  const { address: { check_url }, token, handshake_timeout_ms, signal } = check;
+  const timeout_ms = Math.max(handshake_timeout_ms, CHECK_TIMEOUT_MS);
   const unreachable = (why: string, cause?: unknown) =>
     new ArqonError("unreachable", `${new URL(check_url).origin}: ${why}`, { cause });
   try {
@@ -82,8 +83,7 @@ export async function explainRefusal(check: AuthCheck): Promise<ArqonError> {
     });
     const text = await boundedText(response);
     if (response.ok) return unreachable(`the WebSocket did not open${detail && ` (${detail})`}`);
-    return refusalOf(text, response) ??
-      unreachable(`HTTP ${response.status}`);
+    return refusalOf(text, response) ?? unreachable(`HTTP ${response.status}`);
   } catch (error) {
     if (signal.aborted) return new ArqonError("connection-closed");
     return unreachable(rootMessage(error), error);

@@ -26,6 +26,6 @@ Deno.test("a date in Retry-After is compared with the server's clock, whatever t
   });
   const check_url = `http://127.0.0.1:${server.addr.port}/`;
   const { signal } = new AbortController();
-  const check = { check_url, token: "t", detail: "", timeout_ms: 60_000, signal };
-  assert.equal((await explainRefusal(check)).retry_after_ms, 7_000);
+  const check = { address: { check_url }, token: "t", handshake_timeout_ms: 60_000, signal };
+  assert.equal((await explainRefusal(check, "")).retry_after_ms, 7_000);
 });

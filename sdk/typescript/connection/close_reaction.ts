@@ -33,11 +33,6 @@ export function closeText(code: number, reason: string): string {
   return `closed with ${code}${name ? ` ${name}` : ""}${reason && `: ${reason}`}`;
 }
 
-/** The error that a close names: a Shield uses an error's reason as the close reason. */
-function namedError(code: number, reason: string): ArqonError | undefined {
-  return isReason(reason) && ruleOf(reason).close === code ? new ArqonError(reason) : undefined;
-}
-
 /** The default reason of a close code. */
 const CLOSE_REASONS: Readonly<Record<number, Reason>> = {
   1008: "too-many-protocol-errors",
@@ -57,9 +52,9 @@ export function closeReaction(
   reason: string,
   last_error: ArqonError | undefined,
 ): Reaction {
-  const named = last_error && ruleOf(last_error.reason).close === code
-    ? last_error
-    : namedError(code, reason);
+  // A Shield uses an error's reason as the close reason.
+  const named = [last_error, isReason(reason) ? new ArqonError(reason) : undefined]
+    .find((one) => one && ruleOf(one.reason).close === code);
   const error = named ??
     new ArqonError(
       CLOSE_REASONS[code] ?? "connection-lost",
@@ -77,16 +72,7 @@ export function closeReaction(
 /** The reaction to an upgrade that was refused or not answered. */
 export function refusalReaction(error: ArqonError): Reaction {
   const { client } = ruleOf(error.reason);
-  switch (client) {
-    case "never-retry":
-      return { action: "stop", error };
-    case "refresh-token":
-    case "back-off":
-    case "other-node":
-      return again(error, client, 0);
-    default:
-      return client satisfies never;
-  }
+  return client === "never-retry" ? { action: "stop", error } : again(error, client, 0);
 }
 
 function again(error: ArqonError, client: string | undefined, spread_ms: number): Reaction {

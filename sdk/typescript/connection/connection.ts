@@ -87,8 +87,7 @@ export class Connection {
         if (this.#over) throw this.#closedError();
         return this.#subscriptions.subscribe(...args);
       },
-      mend: (mend) => this.#subscriptions.mend(mend),
-      published: (room, offset) => this.#subscriptions.published(room, offset),
+      subscriptions: this.#subscriptions,
       report: (error) => this.#fail(error),
       signal: this.#life.signal,
       renewals: this.#renewals,
@@ -312,10 +311,11 @@ export class Connection {
     const { code, reason, last_error } = await session.ended;
     this.#tokens.stop();
     const next = await this.#moving;
-    this.#moving = this.#session = undefined;
     const { connection_id } = welcome;
-    const error = new ArqonError("connection-lost", closeText(code, reason), { connection_id });
-    outbox.disconnected(session, error);
+    this.#left(
+      session,
+      new ArqonError("connection-lost", closeText(code, reason), { connection_id }),
+    );
     if (next) return next;
     this.#subscriptions.detach();
     const reaction = closeReaction(code, reason, last_error);
@@ -326,11 +326,15 @@ export class Connection {
   /** Closes a session after an error on this side. */
   #broken(session: Session, error: ArqonError): Reaction {
     session.close(1000, "", true);
+    this.#left(session, error);
+    this.#subscriptions.detach();
+    return refusalReaction(error);
+  }
+
+  #left(session: Session, error: ArqonError): void {
     this.#tokens.stop();
     this.#session = this.#moving = undefined;
     this.#requests.outbox.disconnected(session, error);
-    this.#subscriptions.detach();
-    return refusalReaction(error);
   }
 
   #receive(envelope: PlainEnvelope, session: Session): void {

@@ -2,27 +2,27 @@
 import { ArqonError, decodeServerFrame, encodePing, encodePong, encodeUtf8 } from "@arqon/proto";
 import type { Ack, PlainEnvelope, ServerFrame, Welcome } from "@arqon/proto";
 import { explainRefusal } from "./auth_check.ts";
-import type { Address, SocketLike, WebSocketConstructor } from "../options/options.ts";
-import { CHECK_TIMEOUT_MS, PROBE_MS, PROTOCOL_VERSION, UNSENT_BYTES_MAX } from "../wire/bounds.ts";
+import type { Settings, SocketLike } from "../options/options.ts";
+import { PROBE_MS, PROTOCOL_VERSION, UNSENT_BYTES_MAX } from "../wire/bounds.ts";
 import { closeText } from "./close_reaction.ts";
 import { onAbort } from "../time/clock.ts";
 import { errorFromWire, malformed, textOf } from "../wire/wire_error.ts";
 
+/** The settings that a session uses; its handshake includes the upgrade and WELCOME. */
+type UsedSettings =
+  | "address"
+  | "webSocket"
+  | "handshake_timeout_ms"
+  | "request_timeout_ms"
+  | "now"
+  | "watch_clock";
+
 /** The dependencies and callbacks of a session. The callbacks must not throw. */
-export interface SessionOptions {
-  readonly address: Address;
+export interface SessionOptions extends Pick<Settings, UsedSettings> {
   readonly token: string;
+  readonly signal: AbortSignal;
   /** `connection_id` of the previous session; absent: none. */
   readonly resume?: string | undefined;
-  readonly webSocket: WebSocketConstructor;
-  /** Time limit of upgrade and WELCOME together, in ms. */
-  readonly handshake_timeout_ms: number;
-  readonly request_timeout_ms: number;
-  /** Unix ms by the device's own clock; its jumps show that the device has slept. */
-  readonly now: () => number;
-  /** True: ping the peer when the device has slept or its clock was set. */
-  readonly watch_clock: boolean;
-  readonly signal: AbortSignal;
   onEnvelope(envelope: PlainEnvelope, session: Session): void;
   /** Called for an ACK to none of this session's own requests. */
   onAck(ack: Ack): void;
@@ -69,13 +69,7 @@ export async function openSession(options: SessionOptions): Promise<Session> {
   if (refused === undefined) return session;
   if (options.signal.aborted) throw new ArqonError("connection-closed");
   if (session.last_error) throw session.last_error;
-  throw await explainRefusal({
-    check_url: options.address.check_url,
-    token: options.token,
-    detail: refused,
-    timeout_ms: Math.max(options.handshake_timeout_ms, CHECK_TIMEOUT_MS),
-    signal: options.signal,
-  });
+  throw await explainRefusal(options, refused);
 }
 
 /** One WebSocket. Once `ended` has resolved, which it does once, no timer or listener is left. */
@@ -89,8 +83,8 @@ export class Session {
   readonly #opened = Promise.withResolvers<string | undefined>();
   readonly #ended = Promise.withResolvers<SessionEnd>();
   /** Resolves with undefined at WELCOME, or with the error text of a failed socket. */
-  readonly opened = this.#opened.promise;
-  readonly ended = this.#ended.promise;
+  readonly opened: Promise<string | undefined> = this.#opened.promise;
+  readonly ended: Promise<SessionEnd> = this.#ended.promise;
   #handshake: ReturnType<typeof setTimeout> | undefined;
   #heartbeat: ReturnType<typeof setInterval> | undefined;
   #silent_beats = 0;

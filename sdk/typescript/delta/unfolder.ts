@@ -14,7 +14,7 @@ interface Base {
   readonly data: Uint8Array;
 }
 
-/** The data of each slot of each room, the oldest first. */
+/** The data of each slot of each room by `keyOf`, the oldest first. */
 class Bases {
   readonly #bytes_max: number;
   readonly #bases = new Map<string, Base>();
@@ -24,43 +24,33 @@ class Bases {
     this.#bytes_max = bytes_max;
   }
 
-  get(room: string, slot: number): Base | undefined {
-    return this.#bases.get(keyOf(room, slot));
+  /** Removes the data of a slot, and returns it. */
+  take(key: string): Base | undefined {
+    const base = this.#bases.get(key);
+    if (this.#bases.delete(key)) this.#bytes -= base!.data.length + DATA_BYTES;
+    return base;
   }
 
   /** Replaces the data of a slot. */
-  set(room: string, slot: number, base: Base): void {
-    this.delete(room, slot);
-    this.#bases.set(keyOf(room, slot), base);
+  set(key: string, base: Base): void {
+    this.take(key);
+    this.#bases.set(key, base);
     this.#bytes += base.data.length + DATA_BYTES;
-    for (const [oldest, { data }] of this.#bases) {
+    for (const oldest of this.#bases.keys()) {
       if (this.#bytes <= this.#bytes_max) return;
-      this.#drop(oldest, data);
+      this.take(oldest);
     }
-  }
-
-  delete(room: string, slot: number): void {
-    const key = keyOf(room, slot);
-    const before = this.#bases.get(key);
-    if (before !== undefined) this.#drop(key, before.data);
   }
 
   /** Keeps only the data of these rooms. */
   keep(isOpen: (room: string) => boolean): void {
-    for (const [key, { data }] of this.#bases) {
-      if (!isOpen(key.slice(key.indexOf(" ") + 1))) this.#drop(key, data);
+    for (const key of this.#bases.keys()) {
+      if (!isOpen(key.slice(key.indexOf(" ") + 1))) this.take(key);
     }
   }
-
-  #drop(key: string, data: Uint8Array): void {
-    this.#bases.delete(key);
-    this.#bytes -= data.length + DATA_BYTES;
-  }
 }
 
-function keyOf(room: string, slot: number): string {
-  return `${slot} ${room}`;
-}
+const keyOf = (room: string, slot: number) => `${slot} ${room}`;
 
 /** The largest output of a diff: no Shield sends a larger message. */
 const DATA_BYTES_MAX = 16_777_216;
@@ -192,14 +182,14 @@ export class Unfolder {
       // Whole messages after an UNSUB are passed on but not stored.
       if (sub === undefined || slot >= SLOTS_MAX) return data;
       sub.lost.delete(room);
-      this.#bases.set(room, slot, { number, data: data.slice() });
+      this.#bases.set(keyOf(room, slot), { number, data: data.slice() });
       return data;
     }
-    const held = sub === undefined ? undefined : this.#bases.get(room, slot);
+    const held = this.#bases.take(keyOf(room, slot));
+    if (sub === undefined) return undefined;
     const whole = held?.number === base ? applied(held.data, data, delta) : undefined;
-    if (whole === undefined) this.#bases.delete(room, slot);
-    else this.#bases.set(room, slot, { number, data: whole });
-    if (whole === undefined && sub !== undefined) this.#ask(room, sub);
+    if (whole === undefined) this.#ask(room, sub);
+    else this.#bases.set(keyOf(room, slot), { number, data: whole });
     return whole;
   }
 

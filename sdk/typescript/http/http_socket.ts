@@ -38,6 +38,26 @@ export class EventParser {
   }
 }
 
+const REFRESH = 0x06;
+/** Protobuf wire type of a bytes field: the lowest bits of its tag. */
+const BYTES = 2;
+
+/** The token of a REFRESH frame; undefined for other frames. */
+export function refreshToken(frame: Uint8Array): string | undefined {
+  if (frame[0] !== REFRESH) return undefined;
+  for (let at = 1; at < frame.length;) {
+    const tag = frame[at++]!;
+    let value = 0;
+    for (let shift = 0, byte = 128; byte >= 128; shift += 7) {
+      byte = frame[at++] ?? 0;
+      value += (byte & 127) * 2 ** shift;
+    }
+    // The id precedes it; there is no third field.
+    if (tag % 8 === BYTES) return new TextDecoder().decode(frame.subarray(at, at + value));
+  }
+  return undefined;
+}
+
 /** Bounds of a batch; it has at least one frame. */
 const FRAMES_MAX = 1_024;
 const BATCH_BYTES = 131_072;
@@ -49,6 +69,12 @@ export class FrameQueue {
   #closes = false;
   /** Bytes of the queued frames. */
   bytes = 0;
+  /** The connection's latest token, for requests: changes with the batch that has the REFRESH. */
+  token: string;
+
+  constructor(token = "") {
+    this.token = token;
+  }
 
   /** Frames are copied: the sender may reuse its buffer. */
   push(frame: Uint8Array): void {
@@ -81,30 +107,11 @@ export class FrameQueue {
       body.set(frame, at + 4);
       at += 4 + frame.length;
       this.bytes -= frame.length;
+      this.token = refreshToken(frame) ?? this.token;
     }
     if (last) this.#closes = false;
     return { body, last };
   }
-}
-
-const REFRESH = 0x06;
-/** Protobuf wire type of a bytes field: the lowest bits of its tag. */
-const BYTES = 2;
-
-/** The token of a REFRESH frame; undefined for other frames. */
-export function refreshToken(frame: Uint8Array): string | undefined {
-  if (frame[0] !== REFRESH) return undefined;
-  for (let at = 1; at < frame.length;) {
-    const tag = frame[at++]!;
-    let value = 0;
-    for (let shift = 0, byte = 128; byte >= 128; shift += 7) {
-      byte = frame[at++] ?? 0;
-      value += (byte & 127) * 2 ** shift;
-    }
-    // The id precedes it; there is no third field.
-    if (tag % 8 === BYTES) return new TextDecoder().decode(frame.subarray(at, at + value));
-  }
-  return undefined;
 }
 
 const BROKEN = 1006, NORMAL = 1000;
@@ -142,13 +149,12 @@ export class HttpSocket implements SocketLike {
   readonly #base: string;
   readonly #parser = new EventParser();
   #life = new AbortController();
-  readonly #queue = new FrameQueue();
+  readonly #queue: FrameQueue;
   /**
    * The reader of the streaming response. Deno drops the signal of an old request, so an abort alone would leave it
    * open.
    */
   #reader: ReadableStreamDefaultReader<Uint8Array> | undefined;
-  #token: string;
   /** The path that frames are posted to; "" until the Shield has sent it. */
   #path = "";
   #sending_bytes = 0;
@@ -164,7 +170,8 @@ export class HttpSocket implements SocketLike {
     const { protocol, host, pathname, search } = new URL(url);
     const base = `${protocol.replace("ws", "http")}//${host}`;
     this.#base = base + pathname.replace(/\/v1\/socket$/, "");
-    this.#token = protocols.find((item) => item.startsWith(TOKEN))?.slice(TOKEN.length) ?? "";
+    const token = protocols.find((item) => item.startsWith(TOKEN))?.slice(TOKEN.length) ?? "";
+    this.#queue = new FrameQueue(token);
     void this.#listen(`${this.#base}/v1/connections${search}`);
   }
 
@@ -249,7 +256,7 @@ export class HttpSocket implements SocketLike {
   #fetch(url: string, more: RequestInit & { headers?: Record<string, string> }): Promise<Response> {
     return fetch(url, {
       ...more,
-      headers: { ...more.headers, authorization: `Bearer ${this.#token}` },
+      headers: { ...more.headers, authorization: `Bearer ${this.#queue.token}` },
       cache: "no-store",
       credentials: "omit",
       redirect: "error",
@@ -280,7 +287,6 @@ export class HttpSocket implements SocketLike {
     try {
       for (let batch; !this.#is_over && (batch = this.#queue.take()) !== undefined;) {
         const { body, last } = batch;
-        this.#renew(body);
         this.#sending_bytes = body.length;
         const answer = await this.#fetch(this.#base + this.#path, {
           method: "POST",
@@ -295,15 +301,6 @@ export class HttpSocket implements SocketLike {
       this.#is_sending = false;
     } catch (error) {
       this.#fail((error as Error).message);
-    }
-  }
-
-  /** Requests use the connection's latest token. */
-  #renew(body: Uint8Array<ArrayBuffer>): void {
-    const view = new DataView(body.buffer);
-    for (let at = 4; at < body.length;) {
-      const frame = body.subarray(at + 4, at += 4 + view.getUint32(at));
-      this.#token = refreshToken(frame) ?? this.#token;
     }
   }
 

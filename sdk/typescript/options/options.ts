@@ -2,6 +2,7 @@
 import { type Backoff, DEFAULT_BACKOFF, TIMER_MS_MAX } from "../time/clock.ts";
 import { OFFLINE_MS_MAX } from "../wire/bounds.ts";
 import type { ArqonError, Welcome } from "@arqon/proto";
+import type { PatternPositions } from "../durable/pattern_positions.ts";
 import type { Prove } from "../proof/proof.ts";
 import type { Signer } from "../request/signing.ts";
 import { assertToken } from "../token/jwt.ts";
@@ -261,30 +262,21 @@ const NUMBERS = {
   queue_bytes: 67_108_864,
 };
 
-/** Options that `Connection` uses unchanged. */
-type Given = Pick<
-  ConnectOptions,
-  | "token"
-  | "getToken"
-  | "offline"
-  | "signer"
-  | "proof"
-  | "onStatus"
-  | "onError"
-  | "traceparent"
->;
-
 /** `ConnectOptions` with every default filled in, as `Connection` uses them. */
-export interface Settings extends Given, Readonly<typeof NUMBERS> {
+export interface Settings
+  extends Omit<ConnectOptions, keyof typeof NUMBERS>, Readonly<typeof NUMBERS> {
   readonly address: Address;
   readonly webSocket: WebSocketConstructor;
   readonly backoff: Backoff;
   readonly events: PlatformEvents | undefined;
+  /** True: ping the peer when the device has slept or its clock was set. */
   readonly watch_clock: boolean;
   readonly now: () => number;
   /** Monotonic milliseconds. */
   readonly elapsed: () => number;
   readonly random: () => number;
+  /** Of `connect` of `@arqon/sdk/patterns`: the positions of a new pattern. */
+  readonly newPositions?: () => PatternPositions;
 }
 
 /** Numeric options with defaults for the omitted ones. Throws TypeError for one below 1. */

@@ -1,5 +1,5 @@
 /** Retries requests for a log's files that are not available yet, when the server says so. */
-import { boundedWait, retryAfterOf } from "../connection/auth_check.ts";
+import { waitOf } from "../connection/auth_check.ts";
 
 /** Timeout of a whole response, in ms. */
 const REQUEST_MS = 30_000;
@@ -14,17 +14,14 @@ export interface Answered {
   readonly waited: string;
 }
 
-/** The wait that a response requests, in ms, by its problem body or its headers; 0: none. */
-function waitOf(bytes: Uint8Array, headers: Headers): number {
-  let wait_ms: unknown;
+/** The `retry_after_ms` of a problem body; undefined for any other body. */
+function askedWait(bytes: Uint8Array): unknown {
   try {
-    wait_ms = JSON.parse(new TextDecoder().decode(bytes)).retry_after_ms;
+    return JSON.parse(new TextDecoder().decode(bytes)).retry_after_ms;
   } catch {
     // This is not a problem body: the header counts.
+    return undefined;
   }
-  // A date in the header is by the server's clock, so it is compared with the response's `Date`.
-  const now_ms = Date.parse(`${headers.get("date")}`) || Date.now();
-  return boundedWait(wait_ms) || retryAfterOf(headers.get("retry-after"), now_ms);
 }
 
 /** The whole body of a response. Rejects if it is larger than any file of a log, and with the signal. */
@@ -60,7 +57,7 @@ export async function askPatiently(
     const answer = await ask(signal);
     const bytes = await bodyOf(answer, signal);
     const is_early = answer.status === 429 || answer.status === 503;
-    const again_ms = is_early ? waitOf(bytes, answer.headers) : 0;
+    const again_ms = is_early ? waitOf(askedWait(bytes), answer.headers) : 0;
     if (again_ms === 0) return { answer, bytes, waited: "" };
     const waited_ms = performance.now() - begun_ms;
     if (waited_ms + again_ms > wait_ms) {

@@ -2,6 +2,7 @@
 import { decodeVerifier, encodeVerifier, verifierOf, type Welcome } from "@arqon/proto";
 import type { Message } from "../message/message.ts";
 import type { CommandRoom } from "../request/room_request.ts";
+import { loopOver } from "../subscription/subscription.ts";
 import type { SubscribeOptions, Subscription } from "../subscription/subscription.ts";
 import { type ProofOptions, VerifiedLog } from "./verified_log.ts";
 
@@ -97,24 +98,11 @@ function verified(
       await source.next();
     }
   }
-  const messages = items();
   const close = () => {
     stop();
     source.close();
   };
-  return Object.create(
-    source,
-    Object.getOwnPropertyDescriptors({
-      get checkpoint() {
-        return log.checkpoint;
-      },
-      close,
-      next: () => messages.next(),
-      return() {
-        close();
-        return messages.return(undefined);
-      },
-      [Symbol.dispose]: close,
-    }),
-  );
+  const loop = loopOver({ ready: source.ready, close }, items());
+  const checkpoint = { get: () => log.checkpoint };
+  return Object.create(source, { ...Object.getOwnPropertyDescriptors(loop), checkpoint });
 }

@@ -30,10 +30,6 @@ interface Page {
 /** Retries when a deploy interrupts the read. */
 const ATTEMPTS = 8;
 
-async function sha256Of(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  return hex(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
-}
-
 async function pageOf(room: Room, from: number, signal?: AbortSignal): Promise<Page> {
   const options = signal === undefined ? {} : { signal };
   const answer = await room.command("room.module", from === 0 ? {} : { from }, options);
@@ -44,19 +40,16 @@ async function pageOf(room: Room, from: number, signal?: AbortSignal): Promise<P
 async function readOne(room: Room, signal?: AbortSignal): Promise<ServedModule | undefined> {
   const first = await pageOf(room, 0, signal);
   const { module, sha256, size_bytes, fuel_units } = first;
-  const bytes = new Uint8Array(size_bytes);
-  let page = first;
-  for (let at = 0;;) {
+  let content = "";
+  for (let page = first;; page = await pageOf(room, content.length, signal)) {
     const part = atob(page.bytes);
-    if (page.sha256 !== sha256 || part.length === 0 || at + part.length > size_bytes) {
-      return undefined;
-    }
-    for (let index = 0; index < part.length; index++) bytes[at + index] = part.charCodeAt(index);
-    at += part.length;
-    if (at === size_bytes) break;
-    page = await pageOf(room, at, signal);
+    content += part;
+    if (page.sha256 !== sha256 || part === "" || content.length > size_bytes) return undefined;
+    if (content.length === size_bytes) break;
   }
-  return await sha256Of(bytes) === sha256 ? { module, bytes, fuel_units } : undefined;
+  const bytes = Uint8Array.from(content, (unit) => unit.charCodeAt(0));
+  const digest = await crypto.subtle.digest("SHA-256", bytes);
+  return hex(new Uint8Array(digest)) === sha256 ? { module, bytes, fuel_units } : undefined;
 }
 
 /** Reads the module of a room. Rejects with `invalid-command` if its class does not publish it, and as any command. */

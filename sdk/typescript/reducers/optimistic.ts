@@ -135,29 +135,6 @@ export interface OptimisticOptions extends WatchOptions {
   readonly claims?: Readonly<Record<string, string>>;
 }
 
-/** A room with optimistic calls. */
-export interface OptimisticRoom<Known extends Calls | RoomTypes> extends Disposable {
-  /** The value of a key, including the predictions of own calls; undefined: none. */
-  read<Key extends keyof ValuesOf<Known> & string>(
-    key: Key,
-  ): ReadValue<ValuesOf<Known>, Key> | undefined;
-  /** All values below the prefix in the order of their keys. */
-  entries(): [key: string, value: ReducedValue][];
-  /** Calls back with changed values, whoever changed them, until the returned function is called. */
-  changed(listener: (changes: ValueChanges) => void): () => void;
-  /** As `reduced(room).call`; the predicted changes are visible when this returns its promise. */
-  call<Name extends keyof CallsOf<Known> & string>(
-    command: Name,
-    ...given: Given<CallsOf<Known>[Name][0]>
-  ): Promise<Called<CallsOf<Known>[Name][1]>>;
-  /** The number of own calls that the room has not confirmed. */
-  readonly pending: number;
-  /** The confirmed values. */
-  readonly watched: WatchedValues<ValuesOf<Known>>;
-  /** Ends it; calls under way continue. */
-  close(): void;
-}
-
 /** The fuel for a module that was metered elsewhere: the default of a call. */
 const OWN_FUEL_UNITS = 5_000_000;
 
@@ -190,7 +167,9 @@ function randomNumbers(): (drawn: number) => bigint {
   return (drawn) => known[drawn] ??= crypto.getRandomValues(new BigUint64Array(1))[0]!;
 }
 
-class Optimistic<Known extends Calls | RoomTypes> implements OptimisticRoom<Known> {
+/** A room with optimistic calls. */
+export class OptimisticRoom<Known extends Calls | RoomTypes> implements Disposable {
+  /** The confirmed values. */
   readonly watched: WatchedValues<ValuesOf<Known>>;
   readonly #room: ReducedRoom<Known>;
   readonly #module: GuestModule;
@@ -198,6 +177,7 @@ class Optimistic<Known extends Calls | RoomTypes> implements OptimisticRoom<Know
   readonly #rebase = new Rebase();
   readonly #listeners = new Set<(changes: ValueChanges) => void>();
 
+  /** Use `optimistic`. */
   constructor(
     room: ReducedRoom<Known>,
     module: GuestModule,
@@ -211,12 +191,14 @@ class Optimistic<Known extends Calls | RoomTypes> implements OptimisticRoom<Know
     watched.changed(({ version, changes }) => this.#tell(this.#rebase.confirmed(version, changes)));
   }
 
+  /** The number of own calls that the room has not confirmed. */
   get pending(): number {
     return this.#rebase.pending;
   }
 
   #isShown = (key: string) => key.startsWith(this.#options.prefix ?? "");
 
+  /** The value of a key, including the predictions of own calls; undefined: none. */
   read<Key extends keyof ValuesOf<Known> & string>(
     key: Key,
   ): ReadValue<ValuesOf<Known>, Key> | undefined {
@@ -224,16 +206,19 @@ class Optimistic<Known extends Calls | RoomTypes> implements OptimisticRoom<Know
     return value as ReadValue<ValuesOf<Known>, Key> | undefined;
   }
 
+  /** All values below the prefix in the order of their keys. */
   entries(): [key: string, value: ReducedValue][] {
     const keys = [...this.#rebase.keys()].filter(this.#isShown).sort(compareKeys);
     return keys.map((key) => [key, this.#rebase.read(key)!]);
   }
 
+  /** Calls back with changed values, whoever changed them, until the returned function is called. */
   changed(listener: (changes: ValueChanges) => void): () => void {
     this.#listeners.add(listener);
     return () => void this.#listeners.delete(listener);
   }
 
+  /** As `reduced(room).call`; the predicted changes are visible when this returns its promise. */
   async call<Name extends keyof CallsOf<Known> & string>(
     command: Name,
     ...given: Given<CallsOf<Known>[Name][0]>
@@ -267,6 +252,7 @@ class Optimistic<Known extends Calls | RoomTypes> implements OptimisticRoom<Know
     for (const listener of [...this.#listeners]) listener(changes);
   }
 
+  /** Ends it; calls under way continue. */
   close(): void {
     this.watched.close();
   }
@@ -299,7 +285,7 @@ export async function optimistic<Known extends Calls | RoomTypes>(
 ): Promise<OptimisticRoom<Known>> {
   const module = await guestOf(options, () => room.module(options.signal));
   const watched = room.state.watch(options.prefix, options);
-  const made = new Optimistic(room, module, watched, options);
+  const made = new OptimisticRoom(room, module, watched, options);
   await watched.ready;
   return made;
 }

@@ -27,6 +27,8 @@ export interface OutboxRequest {
   deadline_ms: number;
   /** How often it was refused with 503. */
   failures?: number;
+  /** The session that it was sent to last. */
+  sink?: OutboxSink;
   /** The timeout in the text of `answer-timeout`, in ms. */
   timeout_ms: number;
   resolve(ack: Ack | undefined): void;
@@ -51,12 +53,6 @@ export interface OutboxSink {
   writable(): boolean;
 }
 
-/** A request that was sent, and the session it was sent to. */
-interface InFlight {
-  readonly request: OutboxRequest;
-  readonly sink: OutboxSink;
-}
-
 /**
  * Keeps requests from `add` until they are settled. They are sent in the order of their ids, retries included; a sender
  * whose order must survive refusals waits for each answer, or sets the window to 1. A 429 pauses all requests, because
@@ -69,7 +65,7 @@ export class Outbox {
   readonly #options: OutboxOptions;
   #queue: OutboxRequest[] = [];
   #queue_bytes = 0;
-  readonly #in_flight = new Map<number, InFlight>();
+  readonly #in_flight = new Map<number, OutboxRequest>();
   #sink: OutboxSink | undefined;
   /** True while requests may be unanswered on another session than `#sink`. */
   #moving = false;
@@ -137,15 +133,15 @@ export class Outbox {
   /** The number of unanswered requests of this session. */
   underWay(sink: OutboxSink): number {
     let count = 0;
-    for (const sent of this.#in_flight.values()) if (sent.sink === sink) count += 1;
+    for (const request of this.#in_flight.values()) if (request.sink === sink) count += 1;
     return count;
   }
 
   /** The session is lost: rejects requests that cannot be repeated safely with `error`. */
   disconnected(sink: OutboxSink, error: ArqonError): void {
     if (this.#sink === sink) this.#sink = undefined;
-    for (const { request, sink: sent_to } of [...this.#in_flight.values()]) {
-      if (sent_to !== sink) continue;
+    for (const request of [...this.#in_flight.values()]) {
+      if (request.sink !== sink) continue;
       this.#in_flight.delete(request.id);
       if (request.repeatable) this.#requeue(request);
       else request.reject(error);
@@ -165,11 +161,11 @@ export class Outbox {
 
   /** Settles a request with its ACK. False if no request waits for it. */
   answer(ack: Ack): boolean {
-    const sent = this.#in_flight.get(Number(ack.request_id));
-    if (!sent) return false;
-    this.#in_flight.delete(sent.request.id);
-    if (ack.code === 0) sent.request.resolve(ack);
-    else this.#refused(sent, errorFromWire(ack, sent.sink.connection_id));
+    const request = this.#in_flight.get(Number(ack.request_id));
+    if (!request) return false;
+    this.#in_flight.delete(request.id);
+    if (ack.code === 0) request.resolve(ack);
+    else this.#refused(request, errorFromWire(ack, request.sink?.connection_id));
     this.pump();
     return true;
   }
@@ -182,19 +178,23 @@ export class Outbox {
     for (const [room, until_ms] of this.#holds) if (until_ms <= now_ms) this.#holds.delete(room);
     if (this.#paused_until_ms > now_ms) return;
     const held: OutboxRequest[] = [];
-    let kept = this.#moving ? this.#roomsElsewhere(sink) : undefined;
-    this.#moving = kept !== undefined;
+    const waiting = new Set<string>();
+    if (this.#moving) {
+      for (const sent of this.#in_flight.values()) if (sent.sink !== sink) waiting.add(sent.room);
+    }
+    this.#moving = waiting.size > 0;
     let taken = 0;
     for (const request of this.#queue) {
       if (this.#in_flight.size >= this.#options.window || !sink.writable()) break;
       taken += 1;
-      if (request.unsigned) (kept ??= new Set()).add(request.room);
-      if (this.#holds.has(request.room) || kept?.has(request.room) === true) {
+      if (request.unsigned) waiting.add(request.room);
+      if (this.#holds.has(request.room) || waiting.has(request.room)) {
         held.push(request);
         continue;
       }
       this.#queue_bytes -= request.frame.length;
-      if (request.answered) this.#in_flight.set(request.id, { request, sink });
+      request.sink = sink;
+      if (request.answered) this.#in_flight.set(request.id, request);
       sink.send(request.frame);
       if (!request.answered) request.resolve(undefined);
     }
@@ -235,28 +235,19 @@ export class Outbox {
   }
 
   #all(): OutboxRequest[] {
-    return [...[...this.#in_flight.values()].map(({ request }) => request), ...this.#queue];
-  }
-
-  /** The rooms with unanswered requests of another session; undefined: none. */
-  #roomsElsewhere(sink: OutboxSink): Set<string> | undefined {
-    let rooms: Set<string> | undefined;
-    for (const sent of this.#in_flight.values()) {
-      if (sent.sink !== sink) (rooms ??= new Set()).add(sent.request.room);
-    }
-    return rooms;
+    return [...this.#in_flight.values(), ...this.#queue];
   }
 
   /**
    * Handles a temporary refusal: a request is retried after a 429, after a 503 only with an idempotency key, and never
    * if the reason forbids it: a failed call is remembered under its key.
    */
-  #refused({ request, sink }: InFlight, error: ArqonError): void {
+  #refused(request: OutboxRequest, error: ArqonError): void {
     const { client } = ruleOf(error.reason);
     const new_token = client === "refresh-token" && this.#options.getToken !== undefined;
     if (new_token || error.reason === "draining") {
       // It was refused without effect, and the Shield will close: nothing more is sent on this session.
-      if (this.#sink === sink) this.#sink = undefined;
+      if (this.#sink === request.sink) this.#sink = undefined;
       return this.#requeue(request);
     }
     const again = (error.code === 429 && client === "back-off") ||

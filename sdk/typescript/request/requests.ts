@@ -87,16 +87,25 @@ export class Requests {
     }
     const { promise, ...settle } = Promise.withResolvers<Ack | undefined>();
     const timeout_ms = request.timeout_ms ?? request_timeout_ms;
-    const deadline_ms = elapsed() + timeout_ms;
-    const entry = { id, room, answered, frame, repeatable, deadline_ms, timeout_ms };
-    const waiting: OutboxRequest = { ...entry, ...settle };
+    const begun_ms = elapsed();
+    const first_ms = signer ? Math.ceil(timeout_ms * SIGNER_SHARE) : timeout_ms;
+    const times = { deadline_ms: begun_ms + first_ms, timeout_ms: first_ms };
+    const entry = { id, room, answered, frame, repeatable, unsigned: !!signer };
+    const waiting: OutboxRequest = { ...entry, ...times, ...settle };
     const stop = onAbort(signal, () => {
       this.outbox.cancel(waiting);
       settle.reject(signal?.reason);
     });
     try {
-      if (!signer) this.outbox.add(waiting);
-      else this.#addUnsigned(waiting, signer, request, welcome?.tenant_id ?? "");
+      // It is queued at its position at once.
+      this.outbox.add(waiting);
+      if (signer) {
+        // An envelope with only the payload encodes exactly its field on the wire.
+        const { event, command, message_id = "" } = envelope;
+        const payload = writeRequest({ event, command });
+        const input = signingInput(welcome?.tenant_id ?? "", room, message_id, payload);
+        void this.#sign(signer, input, waiting, begun_ms + timeout_ms, timeout_ms);
+      }
       this.schedule();
       return await promise;
     } finally {
@@ -124,25 +133,11 @@ export class Requests {
     this.outbox.close(error);
   }
 
-  /** Queues a request at its position at once; it is sent when it is signed. */
-  #addUnsigned(waiting: OutboxRequest, signer: Signer, request: PortRequest, tenant: string): void {
-    const { deadline_ms, timeout_ms } = waiting;
-    const share_ms = Math.ceil(timeout_ms * SIGNER_SHARE);
-    waiting.unsigned = true;
-    waiting.deadline_ms = deadline_ms - timeout_ms + share_ms;
-    waiting.timeout_ms = share_ms;
-    this.outbox.add(waiting);
-    const { event, command, message_id = "" } = request.envelope;
-    // An envelope with only the payload encodes exactly its field on the wire.
-    const payload = writeRequest({ event, command });
-    const input = signingInput(tenant, request.room, message_id, payload);
-    void this.#sign(waiting, signer, input, deadline_ms, timeout_ms);
-  }
-
+  /** Signs a queued request, which is sent then. */
   async #sign(
-    waiting: OutboxRequest,
     signer: Signer,
     input: Uint8Array,
+    waiting: OutboxRequest,
     deadline_ms: number,
     timeout_ms: number,
   ): Promise<void> {

@@ -21,23 +21,6 @@ export interface HoldLockOptions {
   readonly timeout_ms?: number;
 }
 
-/** A held lock of a room, renewed until `release`. */
-export interface HeldLock {
-  /** The fencing token: pass it to everything that the lock guards. */
-  readonly fence: number;
-  /** When the lease ends, Unix ms by the Brain's clock; each renewal moves it. */
-  readonly until_ms: number;
-  /**
-   * Aborted, with an ArqonError, when the lock is lost: the refusal of the renewal, `fence-mismatch` if the lease has
-   * expired, or the connection's end. `release` does not abort it.
-   */
-  readonly signal: AbortSignal;
-  /** Releases the lock. Never rejects: a lock that cannot be unlocked expires with its lease. */
-  release(): Promise<void>;
-  /** As `release`. */
-  [Symbol.asyncDispose](): Promise<void>;
-}
-
 /** The part of a room that locks and unlocks. */
 export interface LockRoom {
   lock(options: LockOptions): Promise<RoomLock>;
@@ -113,7 +96,7 @@ export async function keepLock(
     try {
       // A new id each time: with the same one the Brain would repeat its answer.
       const grant = await room.lock({ ...options, ttl_ms, command_id: newCommandId() });
-      return new Lease(room, grant, { ttl_ms, end_ms: begun_ms + ttl_ms }, keeping);
+      return new HeldLock(room, grant, { ttl_ms, end_ms: begun_ms + ttl_ms }, keeping);
     } catch (error) {
       const left_ms = over_ms - elapsed();
       if (!(error instanceof ArqonError) || error.reason !== "locked" || left_ms <= 0) throw error;
@@ -131,7 +114,9 @@ async function pause(ms: number, { signal }: HoldLockOptions, keeping: LockKeepi
   keeping.signal.throwIfAborted();
 }
 
-class Lease implements HeldLock {
+/** A held lock of a room, renewed until `release`. */
+export class HeldLock implements AsyncDisposable {
+  /** The fencing token: pass it to everything that the lock guards. */
   readonly fence: number;
   readonly #room: LockRoom;
   readonly #keeping: LockKeeping;
@@ -144,6 +129,7 @@ class Lease implements HeldLock {
   #until_ms: number;
   #released: Promise<void> | undefined;
 
+  /** Use `holdLock`. */
   constructor(
     room: LockRoom,
     { fence, until_ms }: RoomLock,
@@ -162,18 +148,25 @@ class Lease implements HeldLock {
     void this.#keep();
   }
 
+  /** When the lease ends, Unix ms by the Brain's clock; each renewal moves it. */
   get until_ms(): number {
     return this.#until_ms;
   }
 
+  /**
+   * Aborted, with an ArqonError, when the lock is lost: the refusal of the renewal, `fence-mismatch` if the lease has
+   * expired, or the connection's end. `release` does not abort it.
+   */
   get signal(): AbortSignal {
     return this.#lost.signal;
   }
 
+  /** Releases the lock. Never rejects: a lock that cannot be unlocked expires with its lease. */
   release(): Promise<void> {
     return this.#released ??= this.#release();
   }
 
+  /** As `release`. */
   [Symbol.asyncDispose](): Promise<void> {
     return this.release();
   }

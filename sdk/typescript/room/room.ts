@@ -10,7 +10,7 @@ import type {
 } from "../subscription/subscription.ts";
 import type { Json } from "../wire/json.ts";
 import { asArqonError } from "../wire/wire_error.ts";
-import type { Mend } from "../subscription/room_entry.ts";
+import type { Subscriptions } from "../subscription/subscriptions.ts";
 import { ask, sendCommand, sendEvent } from "../request/room_request.ts";
 import type {
   CommandOptions,
@@ -88,10 +88,7 @@ function listenTo(
 
 /** The connection's parts that a room needs. */
 export interface RoomPort extends RequestPort, LockKeeping, ProvingBus {
-  /** From now on the loops of all rooms get each change of state once and in order. Returns the repair of a room. */
-  mend(mend: Mend): (room: string) => ReturnType<Mend> | undefined;
-  /** Records that a publish was stored at this offset; 0 if the room is not durable. */
-  published(room: string, offset: Uint64 | undefined): void;
+  readonly subscriptions: Pick<Subscriptions, "mend" | "published">;
   /** Reports an error that no promise reports: `ConnectOptions.onError`. */
   report(error: ArqonError): void;
   /** `ConnectOptions.proof`. */
@@ -146,7 +143,7 @@ export class Room {
     options: PublishOptions = {},
   ): Promise<Published | Handed> {
     const ack = await sendEvent(this.#port, this.id, type, data, options);
-    this.#port.published(this.id, ack.offset);
+    this.#port.subscriptions.published(this.id, ack.offset);
     return ack;
   }
 

@@ -52,7 +52,7 @@ export interface StatefulRoom {
  */
 export function roomState(room: Room): StatefulRoom {
   const port = portOf(room);
-  const repairOf = port.mend((entry, options) =>
+  const repairOf = port.subscriptions.mend((entry, options) =>
     new StateRepair(new Room(entry.room, port), entry, options)
   );
   const get = (key?: string, { events_after, ...options }: GetOptions = {}) =>

@@ -1,4 +1,5 @@
 /** The state of one room in `Subscriptions`, and the delivery to its loops. */
+import type { PatternPositions } from "../durable/pattern_positions.ts";
 import { checkPosition, Place, type Position } from "../durable/position.ts";
 import { assertWord, atLeastOne } from "../options/options.ts";
 import type { Reader, ReplayedRoom, SubscribeOptions, SubTerms } from "./subscription.ts";
@@ -66,6 +67,8 @@ interface Move {
   meta: Uint8Array;
   /** True after an ACK on the next session. */
   accepted: boolean;
+  /** The JSON of that ACK. */
+  answer?: unknown;
 }
 
 /** One room that this connection receives. */
@@ -83,6 +86,8 @@ export interface RoomEntry extends ReplayedRoom {
   readonly retries: Map<object, ReturnType<typeof setTimeout>>;
   /** Set until both sessions have delivered the same messages. */
   move?: Move | undefined;
+  /** The positions of a pattern's rooms; with `connect` of `@arqon/sdk/patterns` only. */
+  positions?: PatternPositions | undefined;
   /** Fetches missed changes of the room's state, if the program has asked for a state. */
   repair?: StateRepair | undefined;
 }
@@ -170,9 +175,13 @@ export function newReader(
 }
 
 /** Delivers a GAP to every loop. */
-export function tellGap(entry: RoomEntry, reason: string, now_ms: number): void {
-  const gap = gapMessage(entry.room, reason, now_ms);
-  for (const reader of entry.readers) reader.buffer.push(gap);
+export function tellGap(
+  { room, readers }: Pick<RoomEntry, "room" | "readers">,
+  reason: string,
+  now_ms: number,
+): void {
+  const gap = gapMessage(room, reason, now_ms);
+  for (const { buffer } of readers) buffer.push(gap);
 }
 
 /** Resolves `ready` of the loops: SUB, members and the first page of the history are complete. */

@@ -1,6 +1,7 @@
 /** The public interface of a loop over a room's messages, and the options of `Room.subscribe`. */
 import { encodeUtf8, type Uint64 } from "@arqon/proto";
 import type { Backoff } from "../time/clock.ts";
+import type { PatternPositions } from "../durable/pattern_positions.ts";
 import type { JsonInput } from "../wire/json.ts";
 import type { Message } from "../message/message.ts";
 import type { MessageBuffer, Overflow } from "../message/message_buffer.ts";
@@ -122,6 +123,7 @@ export interface ReplayedRoom {
 export interface SubscriptionsOptions extends RepairOptions {
   nextId(): number;
   readonly backoff: Backoff;
+  readonly newPositions?: (() => PatternPositions) | undefined;
 }
 
 /** Metadata as JSON bytes. Throws TypeError for values that JSON cannot represent. */
@@ -168,7 +170,7 @@ export function asSubscription(
 
 /** A loop over items derived from a subscription's messages: leaving it ends the subscription. */
 export function loopOver<Item>(
-  { close, ready }: Subscription,
+  { close, ready }: Pick<Subscription, "close" | "ready">,
   items: AsyncGenerator<Item, undefined>,
 ): AsyncIterableIterator<Item, undefined> & Pick<Subscription, "ready" | "close"> & Disposable {
   return {

@@ -53,7 +53,10 @@ export class Subscriptions {
     if (!known) {
       this.#rooms.set(room, entry);
       entry.repair = this.#mend?.(entry, this.#options);
-      if (room.endsWith("*")) this.#patterns.add(entry);
+      if (room.endsWith("*")) {
+        this.#patterns.add(entry);
+        entry.positions = this.#options.newPositions?.();
+      }
       if (this.#session) this.#send(entry, this.#session, 0);
       if (this.#next) this.#move(entry, this.#next);
     }
@@ -118,6 +121,7 @@ export class Subscriptions {
     for (const entry of [...this.#rooms.values()]) {
       const [held, gap] = crossOver(entry, lossless);
       if (gap !== undefined) this.#gap(entry, gap);
+      if (entry.active) this.#resume(entry, entry.move?.answer);
       for (const envelope of held) this.#receive(entry, envelope, next);
       this.#complete(entry, next);
     }
@@ -166,6 +170,7 @@ export class Subscriptions {
     if (offset && !(place.follows(session) && (!is_own || place.deliver(offset)))) return;
     const message = new Message(envelope, offset ? place.epoch : "");
     for (const reader of entry.readers) reader.buffer.push(message);
+    entry.positions?.note(message);
     if (is_gap) this.#complete(entry, session);
     const put_out = signal?.kind === "DISCONNECT" || signal?.kind === "BAN";
     if (put_out && from_bus && signal.target === entry.room) this.#fail(entry, undefined);
@@ -246,9 +251,10 @@ export class Subscriptions {
     const position = place.asked(session);
     const from = { after_offset: position?.offset, epoch: position?.epoch };
     const frame = encodeSub({ room_id, request_id, ...terms, batch: true, member_meta, ...from });
+    const asked = entry.positions?.ask(frame, place.follows(session), this.#rooms, session.welcome);
     const current = () =>
       (this.#session === session || is_next()) && this.#rooms.get(entry.room) === entry;
-    session.ask(request_id, frame, {
+    session.ask(request_id, asked?.frame ?? frame, {
       resolve: (ack) => {
         if (!current()) return updates.forEach((update) => update.reject(ended()));
         if (is_next() && entry.move) {
@@ -266,6 +272,7 @@ export class Subscriptions {
       },
       reject: (error) => {
         if (!current()) return updates.forEach((update) => update.reject(ended()));
+        if (asked?.isTooMany(error.reason)) return this.#send(entry, session, attempt);
         const stands = place.reading ? entry.active && !is_next() : place.follows(session);
         const lost = error.reason === "connection-lost";
         const never = ruleOf(error.reason).client === "never-retry";
@@ -305,13 +312,26 @@ export class Subscriptions {
   #accepted(entry: RoomEntry, ack: Ack, asked: Position | undefined, session: Session): void {
     this.#orFail(entry, () => {
       const answer = readAnswer(ack);
-      const missing = entry.place.accepted(session, asked, ack, answer);
+      const { move, place, positions } = entry;
+      const is_next = session === this.#next;
+      // Until a move ends, the messages of the old session count.
+      if (is_next && move) move.answer = answer;
+      else this.#resume(entry, answer);
+      // A pattern has no position of its own.
+      const missing = place.accepted(session, asked, ack, positions ? undefined : answer);
       if (missing !== undefined) this.#gap(entry, missing);
       // During a move an answer on the old session may arrive after the next session's, and be stale.
-      const is_late = session !== this.#next && this.#next && entry.move?.accepted;
+      const is_late = !is_next && this.#next && move?.accepted;
       if (!is_late) entry.table?.begin(answer, session);
     });
     this.#tellMoved();
+  }
+
+  /** Notifies a pattern's loops of the rooms that do not continue from their positions. */
+  #resume({ positions, readers }: RoomEntry, answer: unknown): void {
+    for (const { room, reason } of positions?.answered(answer) ?? []) {
+      tellGap({ room, readers }, reason, this.#options.now());
+    }
   }
 
   #gap(entry: RoomEntry, reason: string): void {

@@ -36,14 +36,14 @@ export class Line {
   }
 
   /** Sends WELCOME; the Shield's clock is then at 1. */
-  welcome(): void {
+  welcome(max_frame_bytes = 1_024): void {
     this.send(encodeWelcome({
       connection_id: "c",
       user_id: "u",
       tenant_id: "t",
       server_time_ms: 1,
       heartbeat_ms: 60_000,
-      max_frame_bytes: 1_024,
+      max_frame_bytes,
       token_expires_ms: 0,
       node_id: "n",
       protocol_version: 1,

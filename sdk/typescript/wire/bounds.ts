@@ -1,7 +1,7 @@
 /** Bounds and waits that no option changes. Without imports, so that bundlers inline them. */
 
-/** Longest problem body that is read, in bytes: typical ones have a few hundred. */
-export const BODY_BYTES_MAX = 65_536;
+/** Longest problem body that is read, in characters: typical ones have a few hundred. */
+export const BODY_CHARS_MAX = 65_536;
 /** Longest wait that a Shield may request, in ms; longer ones are ignored. */
 export const WAIT_MS_MAX = 600_000;
 /** Longest time over which a Shield may spread its clients, in ms. */

@@ -13,7 +13,6 @@ import json
 import time
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final
 
 from arqon._state.reducer_guest import GuessedCall, Rebase, ReducerGuest
@@ -30,19 +29,8 @@ __all__ = ["OptimisticRoom", "optimistic"]
 _ATTEMPTS: Final = 8
 
 
-@dataclass(frozen=True)
-class _ServedModule:
-    """A module from the bus: metered, so that it terminates."""
-
-    module: str
-    """Hex SHA-256 of the module that was deployed."""
-    content: bytes
-    fuel_units: int
-    """The fuel of a call."""
-
-
-async def _read_module(room: Room) -> _ServedModule | None:
-    """Reads the module; None: another one was deployed meanwhile."""
+async def _read_module(room: Room) -> tuple[bytes, int] | None:
+    """The module, which is metered, and its fuel; None: another one was deployed meanwhile."""
     first: dict[str, Any] = await room.command("room.module", {})
     page, content = first, b""
     while True:
@@ -54,17 +42,16 @@ async def _read_module(room: Room) -> _ServedModule | None:
         if len(content) == first["size_bytes"]:
             break
         page = await room.command("room.module", {"from": len(content)})
-    if hashlib.sha256(content).hexdigest() != first["sha256"]:
-        return None
-    return _ServedModule(first["module"], content, first["fuel_units"])
+    is_whole = hashlib.sha256(content).hexdigest() == first["sha256"]
+    return (content, first["fuel_units"]) if is_whole else None
 
 
-async def _served_module(room: Room) -> _ServedModule:
-    """Reads the room's module. Raises `InvalidCommand` if the room's class does not publish it."""
+async def _served_guest(room: Room) -> ReducerGuest:
+    """The room's module. Raises `InvalidCommand` if the room's class does not publish it."""
     for _ in range(_ATTEMPTS):
         found = await _read_module(room)
         if found is not None:
-            return found
+            return ReducerGuest(*found)
     raise error_of("answer-timeout", f"room.module of {room.id}")
 
 
@@ -143,8 +130,7 @@ class OptimisticRoom:
     async def __aenter__(self) -> OptimisticRoom:
         """Reads the module and the values. Raises the refusal."""
         if self._guest is None:
-            served = await _served_module(self._room)
-            self._guest = ReducerGuest(served.content, served.fuel_units)
+            self._guest = await _served_guest(self._room)
         await self.watched.__aenter__()
         first = await anext(self.watched)
         self._tell(self._rebase.confirmed(first.version, first.changes))

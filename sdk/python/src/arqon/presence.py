@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-import weakref
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import AsyncIterator, Iterable
 from dataclasses import dataclass
 from typing import Any, Final, Literal, cast
+from weakref import WeakSet
 
 from arqon._gen import PresenceLeave, PresenceMember
 from arqon._subscription.buffer import MessageBuffer
 from arqon._wire.frames import decode_presence
-from arqon.errors import error_of
+from arqon._wire.wire import malformed
 from arqon.message import json_of
 
 UPDATE: Final = "PRESENCE_UPDATE"
@@ -62,7 +62,7 @@ def read_members(answer: dict[str, Any]) -> list[Member]:
             for m in cast("list[dict[str, Any]]", answer["members"])
         ]
     except (KeyError, TypeError, AttributeError):
-        raise error_of("malformed-frame", "from the server: an answer without members") from None
+        raise malformed("an answer without members") from None
 
 
 def _member_of(member: PresenceMember) -> Member:
@@ -87,7 +87,8 @@ class MemberTable:
         self.members: dict[str, Member] = {}
         self.users = 0
         self.complete = False
-        self._listeners: list[Callable[[PresenceChange], None]] = []
+        self.followers: WeakSet[PresenceChanges] = WeakSet()
+        """Weak: the table outlives a loop that was left by `break`, and keeps nothing for it."""
         self._filling: dict[str, Member] | None = None
         self._touched: set[str] = set()
         self._pages_left = 0
@@ -99,11 +100,6 @@ class MemberTable:
         self._held: dict[str, float] = {}
         """Missing members and until when they are kept, by the loop's clock."""
         self._timer: asyncio.TimerHandle | None = None
-
-    def listen(self, listener: Callable[[PresenceChange], None]) -> Callable[[], None]:
-        """Receives every change until the returned function is called."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener) if listener in self._listeners else None
 
     def begin(self, answer: dict[str, Any], source: object = None) -> None:
         """Begins a new list from the JSON of a SUB's ACK on `source`. Raises `MalformedFrame`."""
@@ -149,8 +145,7 @@ class MemberTable:
 
     def lost(self) -> None:
         """Records a lost connection: the list does not change until the next SUB is answered."""
-        self._following = False
-        self._filling = None
+        self.moved()
         self._source, self._next_source = _NOBODY, None
         self._held.clear()
         if self._timer is not None:
@@ -215,8 +210,8 @@ class MemberTable:
             self._tell(PresenceChange("leave", member))
 
     def _tell(self, change: PresenceChange) -> None:
-        for listener in list(self._listeners):
-            listener(change)
+        for follower in list(self.followers):
+            follower.hear(change)
 
 
 class PresenceChanges(AsyncIterator[PresenceChange]):
@@ -234,13 +229,15 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
         self._reported: dict[str, Member] = {}
         self._different: dict[str, None] = {}
         self._changed = asyncio.Event()
-        self._over = False
-        self._stops: list[Callable[[], None]] | None = None
+        self._begun = self._over = False
 
     async def __anext__(self) -> PresenceChange:
         """The next change. Unreported changes are still delivered at the end."""
-        if self._stops is None:
-            self._follow()
+        if not self._begun:
+            self._begun = True
+            self._different = dict.fromkeys(self._table.members)
+            self._table.followers.add(self)
+            self._buffer.follow(self)
         while True:
             while self._different:
                 change = self._take(next(iter(self._different)))
@@ -253,7 +250,7 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
 
     async def aclose(self) -> None:
         """Ends it; pending changes are dropped."""
-        self._end()
+        self.end()
         self._different.clear()
 
     def _take(self, connection_id: str) -> PresenceChange | None:
@@ -270,25 +267,8 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
         del self._reported[connection_id]
         return PresenceChange("leave", before)
 
-    def _follow(self) -> None:
-        # The table outlives a loop that was left by `break`: it must not keep unread changes.
-        changed, over = weakref.WeakMethod(self._hear), weakref.WeakMethod(self._end)
-
-        def hear(change: PresenceChange) -> None:
-            if (method := changed()) is not None:
-                method(change)
-
-        def end() -> None:
-            if (method := over()) is not None:
-                method()
-
-        self._different = dict.fromkeys(self._table.members)
-        stop = self._table.listen(hear)
-        self._stops = [stop, self._buffer.when_ended(end)]
-        for forget in self._stops:
-            weakref.finalize(self, forget).atexit = False
-
-    def _hear(self, change: PresenceChange) -> None:
+    def hear(self, change: PresenceChange) -> None:
+        """For the table: a member has changed."""
         connection_id = change.member.connection_id
         if change.kind == "leave" and connection_id not in self._reported:
             # It joined and left between two iterations.
@@ -297,9 +277,8 @@ class PresenceChanges(AsyncIterator[PresenceChange]):
             self._different[connection_id] = None
             self._changed.set()
 
-    def _end(self) -> None:
+    def end(self) -> None:
+        """For the subscription: there are no more changes."""
         self._over = True
         self._changed.set()
-        for stop in self._stops or []:
-            stop()
-        self._stops = []
+        self._table.followers.discard(self)

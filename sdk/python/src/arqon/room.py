@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, Final, Literal, TypeVar
 
 from arqon._gen import Ack, Command, Envelope, Event, HistoryQuery
 from arqon._proof.room_log import RoomLog
-from arqon._request.outgoing import traced_by
+from arqon._request.sender import traced_by
 from arqon._state.state_repair import StateRepair
 from arqon._subscription.position import Position
 from arqon._subscription.replay import replay
 from arqon._subscription.room_entry import Reader, RoomEntry, SubscribeOptions, ended
-from arqon._wire.command_answer import answer_of, fields
-from arqon._wire.frames import decode_history
+from arqon._wire.frames import answer_of, decode_history, fields
+from arqon._wire.wire import malformed
 from arqon.codec import Codec
 from arqon.errors import error_of
 from arqon.explanation import Published
@@ -286,7 +286,7 @@ class Room:
             if following is None:
                 return
             if data is not None and data["after"] == following:
-                raise error_of("malformed-frame", "from the server: a page that follows itself")
+                raise malformed("a page that follows itself")
             data = {"after": following}
 
     async def count(self) -> MemberCount:

@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from arqon._state.held_lock import Lock, hold
 from arqon._time.clock import Duration, seconds_of
-from arqon._wire.command_answer import fields
+from arqon._wire.frames import fields
 
 if TYPE_CHECKING:
     from arqon.room import Room

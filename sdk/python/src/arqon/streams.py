@@ -329,117 +329,108 @@ async def growing(room: Room) -> AsyncIterator[Growing]:
     Reconnects cause no gap and no duplicate. Finished messages are normal messages of the room:
     receive them with a subscription.
     """
-    known = _Known()
+    readings = _Readings(room)
     async with _beside(room) as subscription:
-        for one in await _compare(room, known):
+        for one in await readings.compare():
             yield one
         async for message in subscription:
+            event = _event(message)
             if message.is_gap:
-                for one in await _compare(room, known):
-                    yield one
-            elif (event := _event(message)) is not None:
-                for one in await _hear(room, known, event):
-                    yield one
+                changes = await readings.compare()
+            else:
+                changes = [] if event is None else await readings.hear(event)
+            for one in changes:
+                yield one
 
 
-class _Known(dict[str, tuple[Growing, int]]):
-    """Growing messages by id, with the number of the last piece; and recently ended ones."""
+class _Readings:
+    """The growing messages of a room, and recently ended ones."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(self, room: Room) -> None:
+        self._room = room
+        self._known: dict[str, tuple[Growing, int]] = {}
+        """By id, with the number of the last piece."""
         self._ended: dict[tuple[str, int], None] = {}
 
-    def end(self, one: Growing) -> None:
-        del self[one.id]
-        self._ended[one.id, one.started_ms] = None
-        if len(self._ended) > _ENDED_MAX:
-            del self._ended[next(iter(self._ended))]
+    async def compare(self) -> list[Growing]:
+        """Requests all growing messages, and the ends that were missed."""
+        listed = [one["id"] for one in (await _ask(self._room, "list"))["messages"]]
+        missed = [await self._missed(id) for id in list(self._known) if id not in listed]
+        return missed + [one for id in listed for one in await self._get(id)]
 
-    def is_over(self, view: dict[str, Any]) -> bool:
+    async def hear(self, event: dict[str, Any]) -> list[Growing]:
+        """Applies a report; returns the change, if any."""
+        id, seq = event["id"], event["seq"]
+        before = self._known.get(id)
+        if event["op"] == "start":
+            if before is not None or self._is_over(event):
+                return []
+            return await self._get(id) if seq > 0 else [self._grow(event, "", seq, "")]
+        if event["op"] == "append":
+            if before is None or seq > before[1] + 1:
+                return await self._get(id)
+            one, last = before
+            if seq <= last:
+                return []
+            grown = replace(one, text=one.text + event["text"], piece=event["text"])
+            self._known[id] = (grown, seq)
+            return [grown]
+        # An end may be reported again after its id was reused.
+        if before is None or event.get("started_ms", before[0].started_ms) != before[0].started_ms:
+            return []
+        return [await self._end(event)]
+
+    def _is_over(self, view: dict[str, Any]) -> bool:
         """Whether the message has ended: late or repeated reports are ignored."""
         return (view["id"], view["started_ms"]) in self._ended
 
+    def _grow(self, view: dict[str, Any], text: str, seq: int, piece: str) -> Growing:
+        one = Growing(view["id"], view["type"], view["sender"], view["started_ms"], text, piece)
+        self._known[one.id] = (one, seq)
+        return one
 
-async def _compare(room: Room, known: _Known) -> list[Growing]:
-    """Requests all growing messages, and the ends that were missed."""
-    listed = [one["id"] for one in (await _ask(room, "list"))["messages"]]
-    missed = [await _missed(room, known, id) for id in list(known) if id not in listed]
-    return missed + [one for id in listed for one in await _get(room, known, id)]
-
-
-async def _hear(room: Room, known: _Known, event: dict[str, Any]) -> list[Growing]:
-    id, seq = event["id"], event["seq"]
-    before = known.get(id)
-    if event["op"] == "start":
-        if before is not None or known.is_over(event):
+    async def _get(self, id: str) -> list[Growing]:
+        """The present state of the message; empty: it has ended, which is reported or detected."""
+        before = self._known.get(id)
+        try:
+            now = await _ask(self._room, "get", id=id)
+        except ArqonError as error:
+            if error.reason not in _GONE:
+                raise
+            return [] if before is None else [await self._missed(id)]
+        if self._is_over(now) or (before is not None and before[1] >= now["seq"]):
             return []
-        if seq > 0:
-            return await _get(room, known, id)
-        return [_grow(known, event, "", seq, "")]
-    if event["op"] == "append":
-        if before is None or seq > before[1] + 1:
-            return await _get(room, known, id)
-        one, last = before
-        if seq <= last:
-            return []
-        grown = replace(one, text=one.text + event["text"], piece=event["text"])
-        known[id] = (grown, seq)
-        return [grown]
-    # An end may be reported again after its id was reused.
-    if before is None or event.get("started_ms", before[0].started_ms) != before[0].started_ms:
-        return []
-    return [await _end(room, known, event)]
+        text: str = now["text"]
+        piece = text if before is None else text[len(before[0].text) :]
+        return [self._grow(now, text, now["seq"], piece)]
 
+    async def _end(self, event: dict[str, Any]) -> Growing:
+        one, last = self._known[event["id"]]
+        offset: int | None = event.get("offset")
+        text = one.text
+        if offset and (event.get("changed", False) or last != event["seq"]):
+            page = await self._room.history(after=offset - 1, limit=1)
+            if page.messages and page.messages[0].offset == offset:
+                text = page.messages[0].raw.decode()
+        return self._over(one, text, event["outcome"], event["reason"], offset)
 
-def _grow(known: _Known, view: dict[str, Any], text: str, seq: int, piece: str) -> Growing:
-    one = Growing(view["id"], view["type"], view["sender"], view["started_ms"], text, piece)
-    known[one.id] = (one, seq)
-    return one
+    async def _missed(self, id: str) -> Growing:
+        """The missed end of a message, from the room's log."""
+        one, _ = self._known[id]
+        page = await self._room.history(limit=_MISSED_MESSAGES, reverse=True)
+        for message in page.messages:
+            if message.message_id.startswith(f"growing:{id}:"):
+                state: Any = message.headers.get("x-arqon-growing", "finished")
+                reason = message.headers.get("x-arqon-growing-reason", "")
+                return self._over(one, message.raw.decode(), state, reason, message.offset)
+        return self._over(one, one.text, "aborted", "", None)
 
-
-async def _get(room: Room, known: _Known, id: str) -> list[Growing]:
-    """The present state of the message; empty: it has ended, which is reported or detected."""
-    before = known.get(id)
-    try:
-        now = await _ask(room, "get", id=id)
-    except ArqonError as error:
-        if error.reason not in _GONE:
-            raise
-        return [] if before is None else [await _missed(room, known, id)]
-    if known.is_over(now) or (before is not None and before[1] >= now["seq"]):
-        return []
-    text: str = now["text"]
-    piece = text if before is None else text[len(before[0].text) :]
-    return [_grow(known, now, text, now["seq"], piece)]
-
-
-async def _end(room: Room, known: _Known, event: dict[str, Any]) -> Growing:
-    one, last = known[event["id"]]
-    offset: int | None = event.get("offset")
-    text = one.text
-    if offset and (event.get("changed", False) or last != event["seq"]):
-        page = await room.history(after=offset - 1, limit=1)
-        if page.messages and page.messages[0].offset == offset:
-            text = page.messages[0].raw.decode()
-    return _over(known, one, text, event["outcome"], event["reason"], offset)
-
-
-def _over(
-    known: _Known, one: Growing, text: str, state: State, reason: str, offset: int | None
-) -> Growing:
-    known.end(one)
-    piece = text[len(one.text) :] if text.startswith(one.text) else ""
-    return replace(one, text=text, piece=piece, state=state, reason=reason, offset=offset)
-
-
-async def _missed(room: Room, known: _Known, id: str) -> Growing:
-    """The missed end of a message, from the room's log."""
-    one, _ = known[id]
-    page = await room.history(limit=_MISSED_MESSAGES, reverse=True)
-    for message in page.messages:
-        if not message.message_id.startswith(f"growing:{id}:"):
-            continue
-        state: Any = message.headers.get("x-arqon-growing", "finished")
-        reason = message.headers.get("x-arqon-growing-reason", "")
-        return _over(known, one, message.raw.decode(), state, reason, message.offset)
-    return _over(known, one, one.text, "aborted", "", None)
+    def _over(
+        self, one: Growing, text: str, state: State, reason: str, offset: int | None
+    ) -> Growing:
+        del self._known[one.id]
+        self._ended[one.id, one.started_ms] = None
+        if len(self._ended) > _ENDED_MAX:
+            del self._ended[next(iter(self._ended))]
+        piece = text[len(one.text) :] if text.startswith(one.text) else ""
+        return replace(one, text=text, piece=piece, state=state, reason=reason, offset=offset)

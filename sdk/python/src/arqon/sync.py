@@ -26,6 +26,8 @@ from arqon.room_state import RoomState
 if TYPE_CHECKING:
     from typing_extensions import Unpack
 
+# A forked process does not have the thread, so an answer would never come.
+_FORKED = "connect_sync was called before this process was forked; call it here"
 _P = ParamSpec("_P")
 _Result = TypeVar("_Result")
 
@@ -168,26 +170,23 @@ class SyncConnection:
         if self._closed:
             return
         if os.getpid() != self._process_id:
-            raise self._forked()
+            raise RuntimeError(_FORKED)
         try:
             self._call(self._bus.close())
         finally:
             self._stop()
 
-    def _forked(self) -> RuntimeError:
-        # A forked process does not have the thread, so an answer would never come.
-        return RuntimeError("connect_sync was called before this process was forked; call it here")
-
     def _call(self, work: Coroutine[Any, Any, _Result]) -> _Result:
+        problem = ""
         if self._closed:
+            problem = "the connection is closed"
+        elif os.getpid() != self._process_id:
+            problem = _FORKED
+        elif threading.get_ident() == self._thread.ident:
+            problem = "called from a callback of the connection itself, which it blocks"
+        if problem:
             work.close()
-            raise RuntimeError("the connection is closed")
-        if os.getpid() != self._process_id:
-            work.close()
-            raise self._forked()
-        if threading.get_ident() == self._thread.ident:
-            work.close()
-            raise RuntimeError("called from a callback of the connection itself, which it blocks")
+            raise RuntimeError(problem)
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

@@ -10,7 +10,7 @@ from typing import Any, Final, TypeVar
 from urllib.parse import quote
 
 from arqon._connection.hand_over import hand_over, settle
-from arqon._gen import Ack, Envelope, SystemSignal, Welcome
+from arqon._gen import Envelope, SystemSignal, Welcome
 from arqon._request.outbox import Outbox
 from arqon._request.sender import Sender
 from arqon._session.close_reaction import Reaction, close_reaction, refusal_reaction
@@ -49,7 +49,7 @@ class Driver:
         self.url = socket_url(url)
         self.options = options
         self._clock = ServerClock(options.now)
-        self._tokens = TokenKeeper(options, self._clock)
+        self.tokens = TokenKeeper(options, self._clock)
         self.outbox = Outbox(options)
         self.sender = Sender(self)
         self.subscriptions = Subscriptions(self)
@@ -110,7 +110,7 @@ class Driver:
                 reaction = refusal_reaction(error)
                 failures += 1
                 refusals += reaction.new_token
-                renewing = refusals == 1 and self._tokens.renewable
+                renewing = refusals == 1 and self.tokens.renewable
                 spent = failures >= self.options.initial_attempts and not renewing
                 if (first and spent) or refusals > _REFUSALS_MAX:
                     self._settle(error)
@@ -128,17 +128,17 @@ class Driver:
                 reaction = outcome
                 good = time.monotonic() - since >= _GOOD_SESSION_SECONDS
                 failures = 1 if good else failures + 1
-            if not reaction.reconnect or (reaction.new_token and not self._tokens.renewable):
+            if not reaction.reconnect or (reaction.new_token and not self.tokens.renewable):
                 self._settle(reaction.error)
                 return
             if reaction.new_token and reaction.error is not None:
-                self._tokens.refuse(reaction.error)
+                self.tokens.refuse(reaction.error)
             # A refused token is replaced at once, but only once.
             await self._pause(reaction, 0 if refusals == 1 else failures)
 
     async def open_next(self) -> Session:
         """Tries once to open a session; raises the error."""
-        token, url = await self._tokens.current(), self.url
+        token, url = await self.tokens.current(), self.url
         if self._welcome is not None:
             # When a Shield stops, the connection keeps its identity on the next one.
             url = f"{url}?resume={quote(self._welcome.connection_id, safe='')}"
@@ -156,8 +156,8 @@ class Driver:
         else:
             self.subscriptions.attach(session)
             self.outbox.connected(session)
-        if self._tokens.renewable and session.welcome.token_expires_ms > 0:
-            refreshing = self.spawn(refresh_forever(self, session, self._tokens))
+        if self.tokens.renewable and session.welcome.token_expires_ms > 0:
+            refreshing = self.spawn(refresh_forever(self, session, self.tokens))
             session.ended.add_done_callback(lambda _: refreshing.cancel())
         if self._opened is not None and not self._opened.done():
             self._opened.set_result(None)
@@ -208,10 +208,6 @@ class Driver:
             elif envelope.signal.kind == SystemSignal.KIND_DRAIN and envelope.sender_id == "":
                 self._move_from(session, envelope.signal.until_ms)
 
-    def on_ack(self, ack: Ack) -> None:
-        """For the session: an ACK of a publish or command."""
-        self.outbox.answer(ack)
-
     def on_err(self, error: ArqonError) -> None:
         """For the session: a refusal without a request."""
         if error.reason == "not-granted" and error.action in ("subscribe", "presence"):
@@ -225,10 +221,6 @@ class Driver:
             asyncio.get_running_loop().call_exception_handler(context)
         else:
             self.call(self.options.on_error, failure)
-
-    def on_writable(self) -> None:
-        """For the session: the outbox may continue."""
-        self.outbox.pump()
 
     def _move_from(self, session: Session, until_ms: int) -> None:
         if session is not self._session or self._moving is not None:
@@ -270,10 +262,6 @@ class Driver:
         await asyncio.gather(*closing, return_exceptions=True)
         self._sessions.clear()
 
-    async def token(self) -> str:
-        """The token to use now; raises the error of its source."""
-        return await self._tokens.current()
-
     def now_ms(self) -> float:
         """Unix ms by the bus's clock."""
         return self._clock.now_ms()
@@ -287,12 +275,10 @@ class Driver:
 
     @property
     def over(self) -> bool:
-        """Whether it has ended."""
         return self.status.state == "closed"
 
     @property
     def welcomed(self) -> Welcome:
-        """The WELCOME of the present or last session."""
         if self._welcome is None:
             raise RuntimeError("the connection was never open: use `async with` or `await`")
         return self._welcome

@@ -93,11 +93,9 @@ class Edge:
         return cls(size, tiles)
 
     def copy(self) -> Edge:
-        """An independent copy."""
         return Edge(self.size, self._tiles)
 
     def append(self, entries: Iterable[bytes]) -> None:
-        """Appends entries."""
         for entry in entries:
             self.size += 1
             value = _leaf(entry)
@@ -112,7 +110,6 @@ class Edge:
                 tile.clear()
 
     def root(self) -> bytes:
-        """The root of the tree."""
         root: bytes | None = None
         for tile in self._tiles:
             end, span = len(tile), 1

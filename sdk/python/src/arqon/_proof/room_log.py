@@ -7,12 +7,13 @@ import ssl
 from collections.abc import AsyncGenerator, Awaitable, Callable, Mapping
 from email.utils import parsedate_to_datetime
 from time import monotonic
-from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
+from typing import TYPE_CHECKING, Any, Final, TypeAlias
 from urllib.parse import urlsplit
 
 from arqon._proof.verified_log import POLL_SECONDS, LogVerifier
-from arqon._session.http_socket import Answer, HttpStream
-from arqon.message import Message, json_of
+from arqon._session.close_reaction import problem_of
+from arqon._session.http_socket import Answer, HttpRequests, place_of
+from arqon.message import Message
 from arqon.proof import LogError, Proof, proof_of
 
 if TYPE_CHECKING:
@@ -45,17 +46,13 @@ class LogFiles:
         tls: ssl.SSLContext | None = None,
         headers: dict[str, str] | None = None,
     ) -> None:
-        """`url` is the log's."""
         parts = urlsplit(url)
-        secure = parts.scheme == "https"
         self.url = url
-        self._place = parts.hostname or "", parts.port or (443 if secure else 80)
-        self._tls = (tls or ssl.create_default_context()) if secure else None
+        self._requests = HttpRequests(place_of(parts, tls))
         self._path = parts.path
         self._headers = {"Host": parts.netloc, **(headers or {})}
         self._token = token
         self._wait_seconds = wait_seconds
-        self._stream: HttpStream | None = None
         self.is_partial = False
         """The class of the room omits messages, as said with the newest checkpoint."""
 
@@ -84,51 +81,21 @@ class LogFiles:
     async def _ask(self, path: str) -> tuple[Answer, bytes]:
         token = await self._token() if callable(self._token) else self._token
         bearer = {} if token is None else {"Authorization": f"Bearer {token}"}
-        headers = {**self._headers, **bearer}
-        kept, self._stream = self._stream, None
-        if kept is not None:
-            try:
-                return await self._ask_on(kept, path, headers)
-            except OSError:
-                # The server has closed the idle connection.
-                pass
-        return await self._ask_on(await HttpStream.open(*self._place, self._tls), path, headers)
-
-    async def _ask_on(
-        self, stream: HttpStream, path: str, headers: dict[str, str]
-    ) -> tuple[Answer, bytes]:
-        body, is_kept = bytearray(), False
-        try:
-            answer = await stream.ask("GET", f"{self._path}/{path}", headers)
-            async for piece in stream.body(answer):
-                body += piece
-                if len(body) > _FILE_BYTES_MAX:
-                    raise LogError(f"{path}: the answer has more than {_FILE_BYTES_MAX} bytes")
-            is_kept = answer.is_kept
-        finally:
-            if is_kept:
-                self._stream = stream
-            else:
-                stream.abort()
-        return answer, bytes(body)
+        target, headers = f"{self._path}/{path}", {**self._headers, **bearer}
+        answer, body = await self._requests.ask("GET", target, headers, bytes_max=_FILE_BYTES_MAX)
+        if len(body) > _FILE_BYTES_MAX:
+            raise LogError(f"{path}: the answer has more than {_FILE_BYTES_MAX} bytes")
+        return answer, body
 
     def close(self) -> None:
-        """Ends the connection."""
-        if self._stream is not None:
-            self._stream.abort()
+        self._requests.abort()
 
 
 def _wait_of(answer: Answer, body: bytes) -> float:
     """The requested wait in seconds; 0: none."""
     if answer.status < 500 and answer.status != 429:
         return 0
-    body_ms: object = None
-    try:
-        parsed = json_of(body)
-        if isinstance(parsed, dict):
-            body_ms = cast("dict[str, object]", parsed).get("retry_after_ms")
-    except (ValueError, RecursionError):
-        pass  # This is not a problem body: the header counts.
+    body_ms: object = problem_of(body).get("retry_after_ms")
     if isinstance(body_ms, (int, float)) and body_ms > 0:
         return min(body_ms, _WAIT_MS_MAX) / 1_000
     header = answer.headers.get("retry-after", "")
@@ -199,8 +166,8 @@ class RoomLog(LogVerifier):
             raise ValueError(f"proof.vkeys has none of tenant {tenant_id}")
         base = "http" + bus.url.removeprefix("ws").removesuffix("socket")
         url, wait_seconds = f"{base}proof/{tenant_id}.{room}", proof.wait_ms / 1_000
-        given, verify = bus.options, options.verify
-        self.files = LogFiles(url, bus.token, wait_seconds, tls=given.tls, headers=given.headers)
+        given, verify, token = bus.options, options.verify, bus.tokens.current
+        self.files = LogFiles(url, token, wait_seconds, tls=given.tls, headers=given.headers)
         kept = verify if isinstance(verify, str) else None
         complete = not options.filter and not options.no_echo
         super().__init__(self.files, proof, keys, kept, complete=complete)

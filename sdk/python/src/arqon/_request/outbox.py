@@ -38,18 +38,18 @@ class Request:
     deadline: float
     """On the clock of `time.monotonic`, in seconds."""
     answer: asyncio.Future[Ack | None]
+    is_signed: bool
+    """False: neither it nor later requests of its room are sent until `seal`."""
     failures: int = 0
     sink: Session | None = None
     """The session that it was sent to, until that has answered."""
 
     def fail(self, error: ArqonError) -> None:
-        """Settles it, unless it is settled."""
         if not self.answer.done():
             self.answer.set_exception(error.again())
             self.answer.exception()  # Marks it as retrieved; waiters still get it.
 
     def done(self, ack: Ack | None) -> None:
-        """Settles it, unless it is settled."""
         if not self.answer.done():
             self.answer.set_result(ack)
 
@@ -79,13 +79,17 @@ class Outbox:
         self._queue_bytes += len(request.frame)
         self.pump()
 
+    def seal(self, request: Request, frame: bytes) -> None:
+        """Replaces the frame of an unsigned request by the signed one, of the same length."""
+        request.frame, request.is_signed = frame, True
+        self.pump()
+
     def forget(self, request: Request) -> None:
         """Forgets an abandoned request: it is not sent if it was not yet; its ACK is ignored."""
-        if self._in_flight.pop(request.id, None) is not None:
-            self.pump()
-        elif request in self._queue:
+        if self._in_flight.pop(request.id, None) is None and request in self._queue:
             self._queue.remove(request)
             self._queue_bytes -= len(request.frame)
+        self.pump()
 
     def connected(self, sink: Session) -> None:
         """The connection is open: unanswered repeatable requests are sent first."""
@@ -149,17 +153,19 @@ class Outbox:
             return
         if self._holds:
             self._holds = {room: until for room, until in self._holds.items() if until > now}
-        elsewhere: set[str] = set()
+        waiting: set[str] = set()
         if self._mixed:
-            elsewhere = {r.room for r in self._in_flight.values() if r.sink is not sink}
-            self._mixed = bool(elsewhere)
+            waiting = {r.room for r in self._in_flight.values() if r.sink is not sink}
+            self._mixed = bool(waiting)
         held: list[Request] = []
         taken = 0
         for request in self._queue:
             if len(self._in_flight) >= self._options.window or not sink.writable:
                 break
             taken += 1
-            if request.room in self._holds or request.room in elsewhere:
+            if not request.is_signed:
+                waiting.add(request.room)
+            if request.room in self._holds or request.room in waiting:
                 held.append(request)
                 continue
             self._queue_bytes -= len(request.frame)

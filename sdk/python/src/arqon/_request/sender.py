@@ -1,15 +1,19 @@
-"""Sends a publish or command: checks it, signs it, posts it, awaits its ACK."""
+"""Sends a publish or command: checks it, signs it, posts it, awaits its ACK.
+
+A message without a trace gets a new one, so that `arq why --trace` can find it.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import re
+import secrets
 import time
-from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
 
 from arqon._gen import Ack, Command, Envelope, Event
 from arqon._request.outbox import Request
-from arqon._request.outgoing import check_outgoing
 from arqon._time.clock import within
 from arqon._wire.frames import encode_pub, payload_field
 from arqon.errors import ArqonError, error_of
@@ -19,16 +23,22 @@ if TYPE_CHECKING:
     from arqon._connection.driver import Driver
 
 _SIGNATURE_BYTES: Final = 64
+# The greatest values of `[limits]` `field_bytes`, `headers` and `header_bytes`.
+_TEXT_BYTES_MAX: Final = 65_536
+_HEADERS_MAX: Final = 1_024
+_HEADER_BYTES_MAX: Final = 1_048_576
+_TRACE_ID: Final = re.compile(r"(?!0{32})[0-9a-f]{32}")
+# Any version, ids that are not all zero, and the fields of version 00.
+_TRACEPARENT: Final = re.compile(
+    r"(?!ff)[0-9a-f]{2}-(?!0{32})([0-9a-f]{32})-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}(?:-.*)?"
+)
 
 
 class Sender:
     """Sends the requests of one connection."""
 
     def __init__(self, bus: Driver) -> None:
-        """`bus` provides options, state and request ids."""
         self._bus = bus
-        # The last request of each room that waits for its signature or for the previous request.
-        self._tails: dict[str, asyncio.Future[None]] = {}
 
     async def send(
         self,
@@ -47,22 +57,10 @@ class Sender:
         try:
             check_outgoing(envelope, payload)
             wait_ms = self._bus.options.request_timeout_ms if timeout_ms is None else timeout_ms
-            deadline = time.monotonic() + wait_ms / 1_000
             self._check_open()
             field = payload_field(payload)
-
-            def post() -> Request:
-                return self._post(envelope, field, ack, keyed, deadline)
-
-            signer = self._bus.options.signer
-            try:
-                if signer is None:
-                    request = post()
-                else:
-                    request = await self._signed(signer, envelope, field, deadline, post)
-            except asyncio.TimeoutError:
-                raise error_of("answer-timeout", str(wait_ms)) from None
-            return await self._answer(request, wait_ms)
+            request = self._add(envelope, field, ack, keyed, wait_ms)
+            return await self._answer(request, envelope, field, wait_ms)
         except ArqonError as error:
             # Each request has its own error object.
             error.trace_id = envelope.trace_id
@@ -76,76 +74,39 @@ class Sender:
         if bus.options.offline == "refuse" and bus.status.state != "open":
             raise error_of("connection-lost", "there is no connection, and offline is 'refuse'")
 
-    async def _signed(
-        self,
-        signer: Signer,
-        envelope: Envelope,
-        field: bytes,
-        deadline: float,
-        post: Callable[[], Request],
+    def _add(
+        self, envelope: Envelope, field: bytes, ack: bool, keyed: bool, wait_ms: int
     ) -> Request:
-        """Signs and posts; requests of a room are posted in the order of the calls."""
-        room = envelope.room_id
-        signature = self._ask(signer, envelope, field)
-        before = self._tails.get(room)
-        if before is None and isinstance(signature, bytes):
-            envelope.signature = _checked(signature)
-            return post()
-        own: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self._tails[room] = own
-        try:
-            if not isinstance(signature, bytes):
-                signature = await _signature_of(signature, deadline)
-            envelope.signature = _checked(signature)
-            if before is not None:
-                await within(max(0.0, deadline - time.monotonic()), asyncio.shield(before))
-            self._check_open()
-            return post()
-        finally:
-            # After a cancellation, later requests still wait for the earlier ones.
-            if before is None or before.done():
-                self._release(room, own)
-            else:
-                before.add_done_callback(lambda _: self._release(room, own))
-
-    def _release(self, room: str, own: asyncio.Future[None]) -> None:
-        if not own.done():
-            own.set_result(None)
-        if self._tails.get(room) is own:
-            del self._tails[room]
-
-    def _ask(self, signer: Signer, envelope: Envelope, field: bytes) -> bytes | Awaitable[bytes]:
-        tenant = self._bus.welcomed.tenant_id
-        signed = signing_input(tenant, envelope.room_id, envelope.message_id, field)
-        try:
-            return signer.sign(signed)
-        except Exception as error:
-            raise error_of("signing-failed", str(error)) from error
-
-    def _post(
-        self, envelope: Envelope, field: bytes, ack: bool, keyed: bool, deadline: float
-    ) -> Request:
-        """Queues the request; it is sent now or once there is a connection."""
-        request_id = self._bus.next_id()
+        """Queues the request; it is sent once it is signed and there is a connection."""
+        request_id, is_signed = self._bus.next_id(), self._bus.options.signer is None
         if ack:
             envelope.ack_requested, envelope.request_id = True, request_id
+        if not is_signed:
+            envelope.signature = bytes(_SIGNATURE_BYTES)
         frame = encode_pub(envelope, field)
         max_bytes = self._bus.welcomed.max_frame_bytes
         if len(frame) > max_bytes:
             text = f"a frame of {len(frame)} bytes; the Shield takes {max_bytes}"
             raise error_of("message-too-large", text)
         answer: asyncio.Future[Ack | None] = asyncio.get_running_loop().create_future()
-        request = Request(request_id, envelope.room_id, frame, ack, keyed, deadline, answer)
+        deadline = time.monotonic() + wait_ms / 1_000
+        request = Request(
+            request_id, envelope.room_id, frame, ack, keyed, deadline, answer, is_signed
+        )
         self._bus.outbox.add(request)
         return request
 
-    async def _answer(self, request: Request, wait_ms: int) -> Ack | None:
+    async def _answer(
+        self, request: Request, envelope: Envelope, field: bytes, wait_ms: int
+    ) -> Ack | None:
         # A timer instead of wait_for, which may lose a cancellation or the answer.
         timer = asyncio.get_running_loop().call_later(
-            max(0.0, request.deadline - time.monotonic()),
-            lambda: request.fail(error_of("answer-timeout", str(wait_ms))),
+            wait_ms / 1_000, lambda: request.fail(error_of("answer-timeout", str(wait_ms)))
         )
         try:
+            if not request.is_signed:
+                envelope.signature = await self._signature(envelope, field, wait_ms)
+                self._bus.outbox.seal(request, encode_pub(envelope, field))
             return await request.answer
         except BaseException:
             self._bus.outbox.forget(request)
@@ -153,18 +114,71 @@ class Sender:
         finally:
             timer.cancel()
 
+    async def _signature(self, envelope: Envelope, field: bytes, wait_ms: int) -> bytes:
+        room, message_id = envelope.room_id, envelope.message_id
+        signed = signing_input(self._bus.welcomed.tenant_id, room, message_id, field)
+        try:
+            signature = cast("Signer", self._bus.options.signer).sign(signed)
+            if not isinstance(signature, bytes):
+                signature = await within(wait_ms / 1_000, signature)
+        except asyncio.TimeoutError:
+            raise error_of("answer-timeout", str(wait_ms)) from None
+        except Exception as error:
+            raise error_of("signing-failed", str(error)) from error
+        given: object = signature
+        if isinstance(given, bytes) and len(given) == _SIGNATURE_BYTES:
+            return given
+        size = f"{len(given)} bytes" if isinstance(given, bytes) else type(given).__name__
+        text = f"the signer gave {size}; expected {_SIGNATURE_BYTES} bytes"
+        raise error_of("signing-failed", text)
 
-async def _signature_of(signature: Awaitable[bytes], deadline: float) -> bytes:
-    try:
-        return await within(max(0.0, deadline - time.monotonic()), signature)
-    except asyncio.TimeoutError:
-        raise
-    except Exception as error:
-        raise error_of("signing-failed", str(error)) from error
+
+def check_outgoing(envelope: Envelope, payload: Event | Command) -> None:
+    """Raises `InvalidField`, `TooManyHeaders` or `RepeatedField`."""
+    if envelope.trace_id and _TRACE_ID.fullmatch(envelope.trace_id) is None:
+        text = f"trace_id {envelope.trace_id[:100]!r}: 32 lowercase hex digits, not all zero"
+        raise error_of("invalid-field", text)
+    texts = {"message_id": envelope.message_id, "content_type": payload.content_type}
+    if isinstance(payload, Event):
+        texts |= {"type": payload.type, "schema_id": payload.schema_id}
+    else:
+        texts |= {"name": payload.name, "epoch": payload.epoch, "command_id": payload.command_id}
+    for name, text in texts.items():
+        # A character has at most four bytes.
+        if len(text) > _TEXT_BYTES_MAX // 4 and len(text.encode()) > _TEXT_BYTES_MAX:
+            raise error_of("invalid-field", f"{name}: more than {_TEXT_BYTES_MAX} bytes")
+    headers = envelope.headers
+    if not headers:
+        return
+    size_bytes = sum(len(name.encode()) + len(value.encode()) for name, value in headers.items())
+    if len(headers) > _HEADERS_MAX or size_bytes > _HEADER_BYTES_MAX:
+        text = (
+            f"{len(headers)} with {size_bytes} bytes; at most {_HEADERS_MAX}, {_HEADER_BYTES_MAX}"
+        )
+        raise error_of("too-many-headers", text)
+    if len({name.lower() for name in headers}) < len(headers):
+        raise error_of("repeated-field", "a header name twice (in any case)")
 
 
-def _checked(signature: object) -> bytes:
-    if isinstance(signature, bytes) and len(signature) == _SIGNATURE_BYTES:
-        return signature
-    size = f"{len(signature)} bytes" if isinstance(signature, bytes) else type(signature).__name__
-    raise error_of("signing-failed", f"the signer gave {size}; expected {_SIGNATURE_BYTES} bytes")
+def traced_by(
+    trace_id: str | None,
+    traceparent: str | None,
+    headers: dict[str, str],
+    current: Callable[[], str | None] | None,
+) -> tuple[str, dict[str, str]]:
+    """The envelope's trace id (a new one if none is given) and headers.
+
+    `current` returns the traceparent of the active span, for example from an OpenTelemetry
+    propagator. Raises ValueError for an invalid traceparent, or one of another trace.
+    """
+    parent = traceparent
+    if parent is None and trace_id is None and current is not None:
+        parent = current()
+    if parent is None:
+        return trace_id or secrets.token_hex(16), headers
+    found = _TRACEPARENT.fullmatch(parent)
+    if found is None:
+        raise ValueError(f"traceparent is {parent[:100]!r}; expected 00-<32>-<16>-<2 hex digits>")
+    if trace_id is not None and trace_id != found[1]:
+        raise ValueError("traceparent is of another trace than trace_id; give one of them")
+    return found[1], {**headers, "traceparent": parent}

@@ -93,19 +93,22 @@ def _again(error: ArqonError, spread_ms: int = 0, new_token: bool = False) -> Re
     return Reaction(True, error, error.retry_after_ms, spread_ms, new_token)
 
 
+def problem_of(body: bytes) -> dict[str, Any]:
+    """The members of a problem body (RFC 9457); empty for any other body."""
+    try:
+        parsed: Any = json_of(body) if len(body) <= _BODY_BYTES_MAX else None
+    except (ValueError, RecursionError):
+        parsed = None
+    return cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
+
+
 def upgrade_error(status: int, headers: Mapping[str, str], body: bytes | None) -> ArqonError:
     """The exception for a refused upgrade: its problem body (RFC 9457) and `Retry-After`.
 
     An answer that is not from a Shield (a proxy's 502) is `unreachable`, except for codes in the
     table of reasons.
     """
-    problem: dict[str, Any] = {}
-    if body is not None and len(body) <= _BODY_BYTES_MAX:
-        try:
-            parsed = json_of(body)
-            problem = cast("dict[str, Any]", parsed) if isinstance(parsed, dict) else {}
-        except (ValueError, RecursionError):
-            problem = {}
+    problem = problem_of(body or b"")
     seconds = headers.get("Retry-After", "")
     header_ms = int(seconds) * 1_000 if re.fullmatch(r"\d{1,6}", seconds) else 0
     body_ms = problem.get("retry_after_ms")

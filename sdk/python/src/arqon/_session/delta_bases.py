@@ -24,7 +24,6 @@ class DeltaBases:
     """The base data for diffs, of the rooms that are subscribed with deltas."""
 
     def __init__(self, bytes_max: int = KEPT_BYTES) -> None:
-        """Empty, for a new session."""
         self._bytes_max = bytes_max
         self._bytes = 0
         self._rooms: set[str] = set()

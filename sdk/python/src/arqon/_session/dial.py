@@ -9,6 +9,7 @@ import asyncio
 import logging
 import ssl
 import time
+from collections.abc import Awaitable
 from typing import TYPE_CHECKING, Any, Final, Literal, TypeAlias
 from urllib.parse import urlsplit
 
@@ -95,7 +96,9 @@ async def _open(bus: Driver, url: str, token: str, over_http: bool) -> Session:
     http = HttpSocket(url, token, headers, tls) if over_http else None
     try:
         # The token goes to one host only, so a redirect is a refusal.
-        dialling = _dial(url, token, tls, headers) if http is None else _dial_http(http)
+        dialling: Awaitable[Socket] = (
+            _dial(url, token, tls, headers) if http is None else http.open()
+        )
         socket = await within(timeout_seconds, dialling, lambda late: late.transport.abort())
     except InvalidStatus as error:
         answer = error.response
@@ -119,26 +122,15 @@ async def _open(bus: Driver, url: str, token: str, over_http: bool) -> Session:
 
 
 def _late(what: str, timeout_ms: int, http: HttpSocket | None) -> ArqonError:
-    if http is None:
-        return error_of("unreachable", f"no {what} within {timeout_ms} ms")
-    detail = f"no WELCOME within {timeout_ms} ms; over HTTP: {http.progress}"
-    return error_of("unreachable", detail)
-
-
-async def _dial_http(socket: HttpSocket) -> Socket:
-    try:
-        await socket.open()
-    except BaseException:
-        socket.abort()
-        raise
-    return socket
+    progress = "" if http is None else f"; over HTTP: {http.progress}"
+    what = what if http is None else "WELCOME"
+    return error_of("unreachable", f"no {what} within {timeout_ms} ms{progress}")
 
 
 class _NoRedirect(connect):
     """The library's connector without redirects."""
 
     def process_redirect(self, exc: Exception) -> Exception | str:
-        """A redirect is a refusal like any other."""
         return exc
 
 

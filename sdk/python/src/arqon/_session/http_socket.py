@@ -15,8 +15,8 @@ from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from itertools import count
 from time import monotonic
-from typing import Final
-from urllib.parse import urlsplit
+from typing import Final, TypeAlias
+from urllib.parse import SplitResult, urlsplit
 
 from websockets.exceptions import ConnectionClosedError
 from websockets.frames import Close
@@ -42,6 +42,16 @@ _PAUSE_SECONDS: Final = 0.02
 # How long a bus behind such a proxy is polled without trying a stream, and until when, by URL.
 _REMEMBERED_SECONDS: Final = 600
 _POLLED: Final[dict[str, float]] = {}
+
+
+Place: TypeAlias = "tuple[str, int, ssl.SSLContext | None]"
+
+
+def place_of(url: SplitResult, tls: ssl.SSLContext | None) -> Place:
+    """Host, port and TLS settings of a URL; `tls` None: the platform's."""
+    secure = url.scheme in ("https", "wss")
+    port = url.port or (443 if secure else 80)
+    return url.hostname or "", port, (tls or ssl.create_default_context()) if secure else None
 
 
 class BrokenAnswerError(ConnectionError):
@@ -90,7 +100,7 @@ class HttpStream:
         if answer.status == 204:
             return
         if "chunked" in answer.headers.get("transfer-encoding", "").lower():
-            while size := self._size(await self._line()):
+            while size := self._number((await self._line()).partition(";")[0], 16):
                 async for piece in self._exactly(size):
                     yield piece
                 await self._line()
@@ -102,6 +112,15 @@ class HttpStream:
         else:
             while piece := await self._reader.read(_PIECE_BYTES):
                 yield piece
+
+    async def whole(self, answer: Answer, bytes_max: int) -> bytes:
+        """The body; it stops above `bytes_max`. Raises OSError if it is truncated."""
+        body = bytearray()
+        async for piece in self.body(answer):
+            body += piece
+            if len(body) > bytes_max:
+                break
+        return bytes(body)
 
     async def _exactly(self, size: int) -> AsyncIterator[bytes]:
         while size > 0:
@@ -134,9 +153,6 @@ class HttpStream:
             raise BrokenAnswerError("the connection ended")
         return line.decode("latin-1").rstrip("\r\n")
 
-    def _size(self, line: str) -> int:
-        return self._number(line.partition(";")[0].strip(), 16)
-
     @staticmethod
     def _number(text: str, base: int) -> int:
         try:
@@ -145,8 +161,59 @@ class HttpStream:
             raise BrokenAnswerError("a length is no number") from None
 
     def abort(self) -> None:
-        """Ends the connection at once."""
         self._writer.transport.abort()
+
+
+class HttpRequests:
+    """Requests one after another over a persistent connection."""
+
+    def __init__(self, place: Place) -> None:
+        self._place = place
+        self._stream: HttpStream | None = None
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        headers: dict[str, str],
+        body: bytes | None = None,
+        *,
+        bytes_max: int = _BODY_BYTES_MAX,
+    ) -> tuple[Answer, bytes]:
+        """The answer and its body, which stops above `bytes_max`; raises OSError.
+
+        The request is sent again if the server has closed the idle connection.
+        """
+        request = method, target, headers, body
+        if self._stream is not None:
+            try:
+                return await self._ask_on(self._stream, request, bytes_max)
+            except OSError:
+                # The server has closed the idle connection.
+                pass
+        return await self._ask_on(await HttpStream.open(*self._place), request, bytes_max)
+
+    async def _ask_on(
+        self,
+        stream: HttpStream,
+        request: tuple[str, str, dict[str, str], bytes | None],
+        bytes_max: int,
+    ) -> tuple[Answer, bytes]:
+        self._stream, is_kept = stream, False
+        try:
+            answer = await stream.ask(*request)
+            body = await stream.whole(answer, bytes_max)
+            is_kept = answer.is_kept and len(body) <= bytes_max
+        finally:
+            if not is_kept:
+                stream.abort()
+                self._stream = None
+        return answer, body
+
+    def abort(self) -> None:
+        """Ends the connection, and a request under way."""
+        if self._stream is not None:
+            self._stream.abort()
 
 
 class HttpSocket:
@@ -155,9 +222,7 @@ class HttpSocket:
     def __init__(self, url: str, token: str, headers: dict[str, str], tls: ssl.SSLContext | None):
         """`url` is the WebSocket's."""
         parts = urlsplit(url)
-        self._host, self._secure = parts.hostname or "", parts.scheme == "wss"
-        self._port = parts.port or (443 if self._secure else 80)
-        self._tls = (tls or ssl.create_default_context()) if self._secure else None
+        self._place = place_of(parts, tls)
         self._base = parts.path.removesuffix("/v1/socket")
         self._query = f"?{parts.query}"
         self._headers = {"Host": parts.netloc, **headers}
@@ -171,20 +236,25 @@ class HttpSocket:
         self._wake = asyncio.Event()
         self._room = asyncio.Event()
         self._stream: HttpStream | None = None
-        self._requests: HttpStream | None = None
+        self._requests = HttpRequests(self._place)
         self._events: AsyncIterator[tuple[str, str]] | None = None
         self._sender: asyncio.Task[None] | None = None
 
-    async def open(self) -> None:
-        """Raises OSError, or the refusal."""
+    async def open(self) -> HttpSocket:
+        """Returns itself. Raises OSError, or the refusal."""
         polled = monotonic() < _POLLED.get(self._headers["Host"], 0)
         try:
-            pieces = self._polls() if polled else self._pieces()
-            await asyncio.wait_for(self._begin(pieces), None if polled else _HELD_SECONDS)
-        except asyncio.TimeoutError:
-            if self._stream is not None:
-                self._stream.abort()
-            await self._begin(self._polls())
+            try:
+                pieces = self._polls() if polled else self._pieces()
+                await asyncio.wait_for(self._begin(pieces), None if polled else _HELD_SECONDS)
+            except asyncio.TimeoutError:
+                if self._stream is not None:
+                    self._stream.abort()
+                await self._begin(self._polls())
+        except BaseException:
+            self.abort()
+            raise
+        return self
 
     async def _begin(self, pieces: AsyncIterator[bytes]) -> None:
         self._events = _events(pieces)
@@ -217,24 +287,16 @@ class HttpSocket:
 
     async def _listen(self, target: str) -> tuple[HttpStream, Answer]:
         """Sends the request on its own connection. Raises OSError, or the refusal."""
-        self._stream = stream = await self._connect()
-        headers = {**self._all_headers(), "Accept": "text/event-stream"}
-        answer = await stream.ask("GET", target, headers)
+        self._stream = stream = await HttpStream.open(*self._place)
+        answer = await stream.ask("GET", target, self._with("Accept", "text/event-stream"))
         if answer.status == 200:
             return stream, answer
-        body = b""
-        async for piece in stream.body(answer):
-            body += piece
-            if len(body) > _BODY_BYTES_MAX:
-                break
+        body = await stream.whole(answer, _BODY_BYTES_MAX)
         retry = {"Retry-After": answer.headers.get("retry-after", "")}
         raise upgrade_error(answer.status, retry, body)
 
-    async def _connect(self) -> HttpStream:
-        return await HttpStream.open(self._host, self._port, self._tls)
-
-    def _all_headers(self) -> dict[str, str]:
-        return {**self._headers, "Authorization": f"Bearer {self._token}"}
+    def _with(self, name: str, value: str) -> dict[str, str]:
+        return {**self._headers, "Authorization": f"Bearer {self._token}", name: value}
 
     async def recv(self) -> bytes | str:
         """The next frame, or text for an invalid one. Raises ConnectionClosed at the end."""
@@ -284,12 +346,11 @@ class HttpSocket:
         return self
 
     def abort(self) -> None:
-        """Closes it at once."""
         if self._sender is not None:
             self._sender.cancel()
-        for stream in (self._stream, self._requests):
-            if stream is not None:
-                stream.abort()
+        if self._stream is not None:
+            self._stream.abort()
+        self._requests.abort()
 
     async def _send_all(self) -> None:
         try:
@@ -298,11 +359,13 @@ class HttpSocket:
                     self._wake.clear()
                     await self._wake.wait()
                 body, is_last = self._next_batch()
-                status = await self._post(body)
+                headers = self._with("Content-Type", "application/octet-stream")
+                # If it is sent again, the Shield ignores it by its number.
+                answer, _ = await self._requests.ask("POST", self._path, headers, body)
                 self._room.set()
                 if is_last:
                     return
-                if status != 204:
+                if answer.status != 204:
                     break
         except OSError:
             # The connection is lost, which `recv` raises.
@@ -328,35 +391,12 @@ class HttpSocket:
         is_last = self._closes and not self._unsent
         return bytes(body) + (bytes(4) if is_last else b""), is_last
 
-    async def _post(self, body: bytes) -> int:
-        """The status of the answer. Reopens once if the server has closed the idle connection."""
-        kept = self._requests
-        if kept is not None:
-            try:
-                return await self._post_on(kept, body)
-            except OSError:
-                # The Shield ignores a repeated batch by its number.
-                kept.abort()
-        self._requests = await self._connect()
-        return await self._post_on(self._requests, body)
-
-    async def _post_on(self, stream: HttpStream, body: bytes) -> int:
-        headers = {**self._all_headers(), "Content-Type": "application/octet-stream"}
-        answer: Answer = await stream.ask("POST", self._path, headers, body)
-        async for _ in stream.body(answer):
-            pass
-        if not answer.is_kept:
-            stream.abort()
-            self._requests = None
-        return answer.status
-
 
 def _frame(data: str) -> bytes | str:
     """The frame in an event's data; the text itself if it has none."""
     try:
-        parsed = json.loads(data)
-        return b64decode(parsed, validate=True) if isinstance(parsed, str) else data
-    except ValueError:
+        return b64decode(json.loads(data), validate=True)
+    except (ValueError, TypeError):
         return data
 
 

@@ -15,7 +15,8 @@ from websockets.exceptions import ConnectionClosed
 from arqon._gen import Ack, Welcome
 from arqon._session.delta_bases import DeltaBases
 from arqon._session.http_socket import HttpSocket
-from arqon._wire.frames import Err, Ping, Pong, decode_server_frame, encode_ping, encode_pong
+from arqon._wire.frames import PING, PONG, Err, Ping, Pong, decode_server_frame, frame_of
+from arqon._wire.wire import malformed
 from arqon.errors import ArqonError, error_from_wire, error_of
 
 if TYPE_CHECKING:
@@ -64,7 +65,6 @@ class Session:
 
     @property
     def welcome(self) -> Welcome:
-        """The Shield's WELCOME."""
         if self._welcome is None:
             raise RuntimeError("the session is not open")
         return self._welcome
@@ -76,7 +76,6 @@ class Session:
 
     @property
     def over(self) -> bool:
-        """`ended` is done."""
         return self.ended.done()
 
     @property
@@ -121,7 +120,7 @@ class Session:
         body = b"echo %d" % self._echo_number
         future: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
         self._echoes[body] = future
-        self.post(encode_ping(body))
+        self.post(frame_of(PING, body))
         return await future
 
     async def close(self) -> None:
@@ -144,7 +143,7 @@ class Session:
                 data = await self._socket.recv()
                 self._silent_beats = 0
                 if isinstance(data, str):
-                    raise error_of("malformed-frame", "from the server: a text frame on arqon.v1")
+                    raise malformed("a text frame on arqon.v1")
                 await self._dispatch(data)
         except ConnectionClosed as closed:
             # Without the peer's close frame what the library itself objected to (1002, 1009), or
@@ -172,7 +171,7 @@ class Session:
                     self._unsent_bytes -= len(frame)
                     if self._full and self._unsent_bytes < _UNSENT_BYTES_MAX // 2:
                         self._full = False
-                        self._bus.on_writable()
+                        self._bus.outbox.pump()
                 self._wake.clear()
                 await self._wake.wait()
         except (ConnectionClosed, OSError):
@@ -192,7 +191,7 @@ class Session:
         elif isinstance(frame, Ping):
             # A server that pings and does not read must not fill the memory.
             if self.writable:
-                self.post(encode_pong(frame.body))
+                self.post(frame_of(PONG, frame.body))
         elif isinstance(frame, Pong):
             future = self._echoes.pop(frame.body, None)
             if future is not None and not future.done():
@@ -202,11 +201,10 @@ class Session:
 
     def _begin(self, welcome: Welcome) -> None:
         if self._welcome is not None:
-            raise error_of("malformed-frame", "from the server: a second WELCOME")
-        version = welcome.protocol_version
-        if version != _PROTOCOL_VERSION:
-            text = f"from the server: protocol version {version}; this SDK speaks 1"
-            raise error_of("malformed-frame", text)
+            raise malformed("a second WELCOME")
+        if welcome.protocol_version != _PROTOCOL_VERSION:
+            version = f"protocol version {welcome.protocol_version}"
+            raise malformed(f"{version}; this SDK speaks {_PROTOCOL_VERSION}")
         self._welcome = welcome
         if welcome.heartbeat_ms > 0:
             beat = self._beat(welcome.heartbeat_ms / 1_000)
@@ -224,12 +222,12 @@ class Session:
                 self._finish(4408, "heartbeat lost")
                 return
             if self._silent_beats > 1:
-                self.post(encode_ping())
+                self.post(frame_of(PING))
 
     def _answer(self, ack: Ack) -> None:
         on_answer, timer = self._waiting.pop(ack.request_id, (None, None))
         if on_answer is None or timer is None:
-            self._bus.on_ack(ack)
+            self._bus.outbox.answer(ack)
             return
         timer.cancel()
         on_answer(ack if ack.code == 0 else self._here(error_of_ack(ack)))
@@ -268,5 +266,4 @@ class Session:
 
 
 def error_of_ack(ack: Ack) -> ArqonError:
-    """The exception for a refused request."""
     return error_from_wire(ack.code, ack.reason, ack.message, ack.retry_after_ms)

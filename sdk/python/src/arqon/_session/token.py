@@ -10,8 +10,9 @@ from asyncio import sleep
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, TypeAlias, cast
 
+from arqon._gen import Refresh
 from arqon._time.clock import ServerClock, within
-from arqon._wire.frames import encode_refresh
+from arqon._wire.frames import REFRESH, frame_of
 from arqon.errors import ArqonError, error_of
 from arqon.message import json_of
 
@@ -132,7 +133,8 @@ async def refresh_forever(bus: Driver, session: Session, tokens: TokenKeeper) ->
         try:
             token = await tokens.renew()
             request_id = bus.next_id()
-            await session.request(request_id, encode_refresh(token, request_id))
+            refresh = Refresh(token=token, request_id=request_id)
+            await session.request(request_id, frame_of(REFRESH, refresh))
             expires_ms = token_expiry_ms(token) or expires_ms
         except ArqonError as error:
             # It is retried in the remaining time; at expiry, 4401 and the reconnect request one

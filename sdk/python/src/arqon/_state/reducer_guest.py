@@ -50,7 +50,6 @@ class Rebase:
     """The values of a room, and the predictions of own calls on top of them."""
 
     def __init__(self) -> None:
-        """Creates it without values."""
         self.version = 0
         """The entry of the values below the predictions."""
         self.values: dict[str, Value] = {}

@@ -10,7 +10,7 @@ import json
 import re
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from arqon._time.clock import Backoff, backoff_delay_ms
@@ -62,23 +62,16 @@ def change_message(room: str, fields: dict[str, Any]) -> Message:
     )
 
 
-@dataclass(frozen=True)
-class _Held:
-    message: Message
-    change: StateVersion
-
-
 class RoomChanges:
     """The known changes of a room, and those that wait for earlier ones."""
 
     def __init__(self, room: str) -> None:
-        """Creates it without any change."""
         self._room = room
         self.last: StateVersion | None = None
         """The last delivered change; None: none yet, or unknown."""
         self._uncertain = False
         """Whether changes may be missing before the next one."""
-        self._held: list[_Held] = []
+        self._held: list[tuple[Message, StateVersion]] = []
 
     @property
     def has_hole(self) -> bool:
@@ -95,7 +88,7 @@ class RoomChanges:
             return [message]
         # Changes beyond the bound are in the answer that the held ones wait for.
         if len(self._held) < _HELD_MAX:
-            self._held.append(_Held(message, change))
+            self._held.append((message, change))
         return []
 
     def doubt(self) -> bool:
@@ -131,7 +124,7 @@ class RoomChanges:
         """Gives up the missing changes; returns the waiting ones up to the next hole."""
         if not self._held:
             return []
-        first = self._held[0].change
+        first = self._held[0][1]
         self.last = replace(first, version=first.version - 1)
         return self._release()
 
@@ -140,9 +133,9 @@ class RoomChanges:
         held, self._held = self._held, []
         epoch = "" if self.last is None else self.last.epoch
         follows: list[Message] = []
-        for one in held:
-            if one.change.epoch == epoch:
-                follows += self.hear(one.message, one.change)
+        for message, change in held:
+            if change.epoch == epoch:
+                follows += self.hear(message, change)
         return follows
 
     def _is_next(self, message: Message, change: StateVersion) -> bool:

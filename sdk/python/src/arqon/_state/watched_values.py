@@ -43,7 +43,6 @@ class ValuesView:
     """The values below a prefix."""
 
     def __init__(self, prefix: str) -> None:
-        """Creates it without values."""
         self.prefix = prefix
         self.version: int | None = None
         """The entry of these values; None: none yet."""
@@ -62,7 +61,6 @@ class ValuesView:
         self._pages, self._waiting, self._waiting_changes = [], [], 0
 
     def page(self, page: Mapping[str, Any]) -> Outcome:
-        """Adds the next page."""
         pages = self._pages = self._pages if self._pages is not None else []
         pages.append(page)
         if page["scope"] != pages[0]["scope"]:

@@ -11,13 +11,21 @@ import asyncio
 import time
 from collections import deque
 from collections.abc import Callable
-from typing import Final, Literal, TypeAlias
+from typing import Final, Literal, Protocol, TypeAlias
+from weakref import WeakSet
 
 from arqon.errors import ArqonError, error_of
 from arqon.message import Message, gap_message
 
 Overflow: TypeAlias = Literal["error", "drop-oldest", "drop-newest"]
 OVERFLOWS: Final = ("error", "drop-oldest", "drop-newest")
+
+
+class Follower(Protocol):
+    """What ends with a loop."""
+
+    def end(self) -> None:
+        """Called at the end."""
 
 
 class MessageBuffer:
@@ -46,11 +54,7 @@ class MessageBuffer:
         self._space = asyncio.Event()
         self._full = False
         """Whether a task waits for `_space`."""
-        self._on_end: list[Callable[[], None]] = []
-
-    def __len__(self) -> int:
-        """The number of buffered messages."""
-        return len(self._items)
+        self._followers: WeakSet[Follower] = WeakSet()
 
     def blocked(self, data_bytes: int) -> bool:
         """Whether a message of this size does not fit, and the policy lets the connection wait."""
@@ -105,17 +109,14 @@ class MessageBuffer:
         self._ended, self._error = True, error
         self._readable.set()
         self._space.set()
-        listeners, self._on_end = self._on_end, []
-        for tell in listeners:
-            tell()
+        for follower in list(self._followers):
+            follower.end()
 
-    def when_ended(self, tell: Callable[[], None]) -> Callable[[], None]:
-        """Calls `tell` at the end, at once if ended. Returns a function that cancels it."""
+    def follow(self, follower: Follower) -> None:
+        """Calls its `end` at the end, at once if ended; keeps a weak reference."""
+        self._followers.add(follower)
         if self._ended:
-            tell()
-            return lambda: None
-        self._on_end.append(tell)
-        return lambda: self._on_end.remove(tell) if tell in self._on_end else None
+            follower.end()
 
     async def get(self) -> Message:
         """The next message. Raises StopAsyncIteration at the end, or the error that ended it."""

@@ -116,7 +116,6 @@ class MemberMeta:
         return carried.number > self._taken.number
 
     def end(self, error: ArqonError) -> None:
-        """Fails all queued changes."""
         self._settle(self._updates, error)
 
     def _settle(self, updates: list[MetaUpdate], error: ArqonError | None) -> None:

@@ -198,7 +198,6 @@ class PatternPositions:
     """The positions of one pattern."""
 
     def __init__(self) -> None:
-        """Creates it without positions."""
         # Epoch and offset by room; the most recently received room is last.
         self._places: dict[str, tuple[str, int]] = {}
         self._epoch = ""

@@ -300,7 +300,6 @@ class RoomEntry:
         return gap, move.answer, due
 
     def push(self, message: Message) -> None:
-        """Delivers a message to every loop."""
         for reader in tuple(self.readers):
             reader.buffer.push(message)
 
@@ -346,19 +345,16 @@ class RoomEntry:
         self.retries[session] = asyncio.get_running_loop().call_later(delay_ms / 1_000, send)
 
     def cancel_retry(self, session: object) -> None:
-        """Cancels the retry of the SUB on this session."""
         timer = self.retries.pop(session, None)
         if timer is not None:
             timer.cancel()
 
     def cancel_retries(self) -> None:
-        """Cancels all retries of the SUB."""
         for session in list(self.retries):
             self.cancel_retry(session)
 
 
 def ended() -> ArqonError:
-    """The error of an ended subscription."""
     return error_of("connection-closed", "the subscription has ended")
 
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from google.protobuf.message import DecodeError
 
-from arqon._gen import Ack, Envelope
+from arqon._gen import Ack, Envelope, Unsubscribe
 from arqon._session.delta_bases import LOST_DELTA
 from arqon._session.session import Answer, Session
 from arqon._subscription.buffer import MessageBuffer
@@ -28,9 +28,9 @@ from arqon._subscription.room_entry import (
     is_presence,
 )
 from arqon._time.clock import backoff_delay_ms
-from arqon._wire.command_answer import sub_answer_of
-from arqon._wire.frames import encode_sub, encode_unsub
-from arqon.errors import ArqonError, error_of
+from arqon._wire.frames import SUB, UNSUB, frame_of, sub_answer_of
+from arqon._wire.wire import malformed
+from arqon.errors import ArqonError
 from arqon.message import gap_message, message_of
 
 if TYPE_CHECKING:
@@ -41,7 +41,6 @@ class Subscriptions:
     """All rooms of one connection; `begin`, `cross` and `settle` move to the next session."""
 
     def __init__(self, bus: Driver) -> None:
-        """`bus` provides options and request ids."""
         self._bus = bus
         self._rooms: dict[str, RoomEntry] = {}
         self._patterns: list[RoomEntry] = []
@@ -313,7 +312,7 @@ class Subscriptions:
             self.complete(entry)
 
         subscribe = entry.sub(request_id, asked, carried.meta, positions)
-        session.ask(request_id, encode_sub(subscribe), answered)
+        session.ask(request_id, frame_of(SUB, subscribe), answered)
 
     def _refused(
         self,
@@ -378,16 +377,16 @@ class Subscriptions:
         try:
             change(entry.table)
         except (ArqonError, DecodeError, ValueError) as error:
-            failure = error if isinstance(error, ArqonError) else None
-            self.refuse(entry, failure or error_of("malformed-frame", f"from the server: {error}"))
+            self.refuse(entry, error if isinstance(error, ArqonError) else malformed(str(error)))
             return
         entry.tell_ready()
 
     def _unsubscribe(self, entry: RoomEntry) -> None:
         for session in (self._session, self._next):
             if session is not None:
-                request_id = self._bus.next_id()
-                session.ask(request_id, encode_unsub(entry.room, request_id), lambda _: None)
+                unsubscribe = Unsubscribe(room_id=entry.room, request_id=self._bus.next_id())
+                frame = frame_of(UNSUB, unsubscribe)
+                session.ask(unsubscribe.request_id, frame, lambda _: None)
 
     def _fail(self, entry: RoomEntry, error: ArqonError | None) -> None:
         self._rooms.pop(entry.room, None)

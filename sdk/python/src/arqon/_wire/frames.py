@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 from dataclasses import dataclass
-from typing import Any, Final, TypeAlias
+from typing import Any, Final, TypeAlias, cast
+
+from google.protobuf.message import Message
 
 from arqon._gen import (
     Ack,
@@ -14,10 +16,7 @@ from arqon._gen import (
     History,
     PresenceLeave,
     PresenceUpdate,
-    Refresh,
-    Subscribe,
     SystemSignal,
-    Unsubscribe,
     Welcome,
 )
 from arqon._wire.wire import (
@@ -35,7 +34,7 @@ from arqon._wire.wire import (
     varint,
 )
 from arqon.errors import ArqonError
-from arqon.message import ORDER_FIELD, UNREADABLE
+from arqon.message import ORDER_FIELD, UNREADABLE, json_of
 
 WELCOME: Final = 0x00
 PUB: Final = 0x01
@@ -98,29 +97,9 @@ def encode_pub(envelope: Envelope, payload: bytes) -> bytes:
     return bytes((PUB,)) + envelope.SerializeToString(deterministic=True) + payload
 
 
-def encode_sub(subscribe: Subscribe) -> bytes:
-    """A SUB frame."""
-    return bytes((SUB,)) + subscribe.SerializeToString()
-
-
-def encode_unsub(room: str, request_id: int) -> bytes:
-    """An UNSUB frame."""
-    return bytes((UNSUB,)) + Unsubscribe(room_id=room, request_id=request_id).SerializeToString()
-
-
-def encode_refresh(token: str, request_id: int) -> bytes:
-    """A REFRESH frame."""
-    return bytes((REFRESH,)) + Refresh(token=token, request_id=request_id).SerializeToString()
-
-
-def encode_ping(body: bytes = b"") -> bytes:
-    """A PING frame; `body` of at most 125 bytes."""
-    return bytes((PING,)) + body
-
-
-def encode_pong(body: bytes) -> bytes:
-    """A PONG frame with the body of the PING."""
-    return bytes((PONG,)) + body
+def frame_of(opcode: int, body: Message | bytes = b"") -> bytes:
+    """A frame of the client."""
+    return bytes((opcode,)) + (body if isinstance(body, bytes) else body.SerializeToString())
 
 
 def decode_server_frame(data: bytes, ordered: bool = False) -> ServerFrame:
@@ -181,6 +160,35 @@ def decode_history(body: bytes, ordered: bool = False) -> History:
     history = read(History, rest)
     history.messages.extend(_routed(message, ordered) for message in messages)
     return history
+
+
+def answer_of(ack: Ack) -> Any:
+    """The JSON of an ACK; None if it has none."""
+    try:
+        return json_of(ack.result) if ack.result else None
+    except (ValueError, RecursionError):
+        raise malformed("an answer that is no JSON") from None
+
+
+def sub_answer_of(ack: Ack) -> dict[str, Any]:
+    """The JSON object of a SUB's ACK; empty if it has none."""
+    answer: Any = answer_of(ack) if ack.result else {}
+    if isinstance(answer, dict):
+        return cast("dict[str, Any]", answer)
+    raise malformed("the answer to SUB is no JSON object")
+
+
+def fields(answer: Any, **kinds: type) -> dict[str, Any]:
+    """The answer, an object with these members of these types.
+
+    >>> fields({"version": 7, "epoch": "e"}, version=int)["epoch"]
+    'e'
+    """
+    found = cast("dict[str, Any]", answer) if isinstance(answer, dict) else {}
+    for name, kind in kinds.items():
+        if type(found.get(name)) is not kind:
+            raise malformed(f"an answer without {name} ({kind.__name__})")
+    return found
 
 
 def _ack(body: bytes) -> Ack:

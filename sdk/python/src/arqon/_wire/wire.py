@@ -131,7 +131,6 @@ def _written(wire: int, value: int | bytes) -> bytes:
 
 
 def varint(value: int) -> bytes:
-    """A number as varint."""
     out = bytearray()
     while value > 0x7F:
         out.append(value & 0x7F | 0x80)
