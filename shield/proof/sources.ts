@@ -88,9 +88,11 @@ export async function leafAt(
   { offset, stream }: Appended,
 ): Promise<Uint8Array> {
   const first = { after: offset - 1, limit: 1, max_bytes: 1 };
-  const { messages: [message], stream: found } = await readPage(log, room_id, first, offset);
-  if (message?.offset !== offset || found !== stream) throw new Error("the log does not show it");
-  return encodeLeaf(entryOf(roomEpoch(stream, room_id), message));
+  const { messages: [message] } = await readPage(log, room_id, first, offset);
+  // A repeated message may be of an earlier life, and its entry is, too.
+  const { name } = lifeAt(log.lives, offset);
+  if (message?.offset !== offset || name !== stream) throw new Error("the log does not show it");
+  return encodeLeaf(entryOf(roomEpoch(name, room_id), message));
 }
 
 /** The break at which a log of another incarnation continues; undefined: it has everything in the tree. */

@@ -37,6 +37,9 @@ Deno.test("a message has the epoch in which it was stored, also when a tree read
   const source = roomSource(() => Promise.resolve(later), "bets");
   const first = await next(source, { stream: "", offset: 0 });
   assert.deepEqual(first.entries.map(encodeLeaf), leaves);
+  // Who publishes it again gets the receipt of the entry.
+  const repeated = { offset: 1, duplicate: true, stream: log.stream };
+  assert.deepEqual(await leafAt(later, "bets", repeated), leaves[0]);
   await fill(1);
   const { entries } = await next(source, first.end);
   assert.deepEqual(entries.map(({ epoch }) => epoch), [roomEpoch("later", "bets")]);
