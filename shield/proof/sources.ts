@@ -10,7 +10,7 @@ import type { RecordBreak, RecordEntry } from "../../shared/proof/entry.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import type { Appended, DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
-import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
+import { lastOf, lifeAt, LIVES_MAX } from "../../shared/spine/contract/lives.ts";
 import { readPage } from "../../shared/spine/contract/read_page.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { KeptBlocks } from "../capability.ts";
@@ -102,7 +102,9 @@ function lifeBreak(
 ): Pick<RecordBreak, "break" | "offset"> | undefined {
   if (stream === "") return undefined;
   const last = lastOf(lives, stream);
-  if (last === undefined) return { break: "lost", offset: 0 };
+  // A log forgets its oldest lives. Another log would have been noticed in one of the later ones.
+  const is_forgotten = lives.length === LIVES_MAX && offset < lives[0]!.first;
+  if (last === undefined) return is_forgotten ? undefined : { break: "lost", offset: 0 };
   return last < offset ? { break: "restored", offset: last } : undefined;
 }
 
