@@ -165,7 +165,7 @@ export class TreeReader {
   }
 
   /** The paths of all its files except the checkpoint. */
-  paths(): string[] {
-    return [...tilesOf(this.checkpoint.size)].map(tilePath);
+  *paths(): Generator<string> {
+    for (const tile of tilesOf(this.checkpoint.size)) yield tilePath(tile);
   }
 }

@@ -7,6 +7,7 @@ import {
   ArqonError,
   type Checkpoint,
   cosignersOf,
+  decodeCheckpoint,
   openCheckpoint,
   openNote,
   tileOf,
@@ -269,6 +270,27 @@ Deno.test("after a rotation a Shield signs with the new key at once, also anothe
   assert.equal(counts.forks, 0);
 });
 
+Deno.test("an empty tree has a checkpoint of all keys, and is not stored", async () => {
+  const { engine, bucket, tree, keys } = await world();
+  await using _ = engine;
+  const { record, source } = growing(1_000);
+  const one = tree(source);
+  for (const count of [1, 2]) {
+    assert.equal(await one.advance(), true);
+    const { by, text } = await openNote(
+      await one.checkpoint(),
+      (await keys.of("acme", ORIGIN)).signers,
+    );
+    assert.equal(by.length, count);
+    assert.equal(decodeCheckpoint(text).size, 0);
+    assert.deepEqual(await bucket.keys([]), []);
+    await new ProofKeys(engine.spine, undefined).rotate("acme");
+  }
+  record.size = 1;
+  assert.equal(await one.advance(), true);
+  assert.match(await one.checkpoint(), /\n1\n/);
+});
+
 Deno.test("a Shield signs nothing on a tree that differs from the one it knows", async () => {
   const { engine, bucket, tree, counts, keys } = await world();
   await using _ = engine;
@@ -301,9 +323,9 @@ Deno.test("a Shield signs nothing on a tree that differs from the one it knows",
   await bucket.put(old.key, new TextEncoder().encode(text.replace("400\\n", "401\\n")));
   await refuses(/signature/);
   // Another key's tree, which has as many entries.
-  const strange = tree(growing(1).source, { keys: () => keys.of("other", ORIGIN) });
-  await bucket.delete(old.key);
-  await strange.advance();
+  const place = ["other", "bets"];
+  await tree(source, { place, keys: () => keys.of("other", ORIGIN) }).advance();
+  await bucket.put(old.key, (await bucket.get([...place, "head"]))!.value);
   await refuses(/no known key|signature/);
   await bucket.put(old.key, head.value);
   assert.equal(await one.advance(), true, "it continues once the tree is back");

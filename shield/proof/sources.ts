@@ -10,7 +10,7 @@ import type { RecordBreak, RecordEntry } from "../../shared/proof/entry.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
 import type { Appended, DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import type { Ledger, LedgerEntry } from "../../shared/spine/contract/ledger.ts";
-import { lastOf, lifeAt } from "../../shared/spine/contract/lives.ts";
+import { lastOf, lifeAt, LIVES_MAX } from "../../shared/spine/contract/lives.ts";
 import { readPage } from "../../shared/spine/contract/read_page.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { KeptBlocks } from "../capability.ts";
@@ -88,9 +88,11 @@ export async function leafAt(
   { offset, stream }: Appended,
 ): Promise<Uint8Array> {
   const first = { after: offset - 1, limit: 1, max_bytes: 1 };
-  const { messages: [message], stream: found } = await readPage(log, room_id, first, offset);
-  if (message?.offset !== offset || found !== stream) throw new Error("the log does not show it");
-  return encodeLeaf(entryOf(roomEpoch(stream, room_id), message));
+  const { messages: [message] } = await readPage(log, room_id, first, offset);
+  // A repeated message may be of an earlier life, and its entry is, too.
+  const { name } = lifeAt(log.lives, offset);
+  if (message?.offset !== offset || name !== stream) throw new Error("the log does not show it");
+  return encodeLeaf(entryOf(roomEpoch(name, room_id), message));
 }
 
 /** The break at which a log of another incarnation continues; undefined: it has everything in the tree. */
@@ -100,7 +102,9 @@ function lifeBreak(
 ): Pick<RecordBreak, "break" | "offset"> | undefined {
   if (stream === "") return undefined;
   const last = lastOf(lives, stream);
-  if (last === undefined) return { break: "lost", offset: 0 };
+  // A log forgets its oldest lives. Another log would have been noticed in one of the later ones.
+  const is_forgotten = lives.length === LIVES_MAX && offset < lives[0]!.first;
+  if (last === undefined) return is_forgotten ? undefined : { break: "lost", offset: 0 };
   return last < offset ? { break: "restored", offset: last } : undefined;
 }
 

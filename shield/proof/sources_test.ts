@@ -2,6 +2,7 @@
 import assert from "node:assert/strict";
 import { encodeLeaf, payloadHash } from "../../shared/proof/entry.ts";
 import { roomEpoch } from "../../shared/rooms/epoch.ts";
+import { LIVES_MAX } from "../../shared/spine/contract/lives.ts";
 import { testSpine } from "../testing/spine.ts";
 import { leafAt, roomSource } from "./sources.ts";
 import type { Position, RecordSource } from "./sources.ts";
@@ -37,9 +38,37 @@ Deno.test("a message has the epoch in which it was stored, also when a tree read
   const source = roomSource(() => Promise.resolve(later), "bets");
   const first = await next(source, { stream: "", offset: 0 });
   assert.deepEqual(first.entries.map(encodeLeaf), leaves);
+  // Who publishes it again gets the receipt of the entry.
+  const repeated = { offset: 1, duplicate: true, stream: log.stream };
+  assert.deepEqual(await leafAt(later, "bets", repeated), leaves[0]);
   await fill(1);
   const { entries } = await next(source, first.end);
   assert.deepEqual(entries.map(({ epoch }) => epoch), [roomEpoch("later", "bets")]);
+});
+
+Deno.test("a room that is idle for more lives than its log remembers is no other log", async () => {
+  const { engine, log, fill } = await world();
+  await using _ = engine;
+  await fill(2);
+  const source = roomSource(() => Promise.resolve(log), "bets");
+  const { end } = await next(source, { stream: "", offset: 0 });
+  const all = Array.from({ length: LIVES_MAX }, (_, at) => ({ name: `life ${at}`, first: 3 }));
+  await fill(1);
+  for (
+    const [lives, shown] of [
+      [all, [3]],
+      // A log that forgets nothing does not know its life, or has given the offset again.
+      [all.slice(1), ["lost", 1, 2, 3]],
+      [all.with(0, { name: "life 0", first: 2 }), ["lost", 1, 2, 3]],
+    ] as const
+  ) {
+    const later = overriding(log, {
+      lives,
+      read: async (...given) => ({ ...await log.read(...given), stream: lives.at(-1)!.name }),
+    });
+    const { entries } = await next(roomSource(() => Promise.resolve(later), "bets"), end);
+    assert.deepEqual(entries.map((one) => "break" in one ? one.break : one.offset), shown);
+  }
 });
 
 Deno.test("a message has a receipt although the first replicas that are read do not show it yet", async () => {

@@ -223,6 +223,39 @@ Deno.test("a saved log proves itself, and what was changed in it is found", asyn
   await fails(/no known key/, "verify", "./bets", "--vkey", strange);
 });
 
+Deno.test("what arq export writes with its logs proves itself, and its evidence is not replaced", async () => {
+  await using world = await started();
+  const { bus, cwd, succeeds, fails } = world;
+  const keys: string[] = [];
+  const logs = ["default.open", "default.own-bets"];
+  for (const log of logs) {
+    await publish(bus, log.slice("default.".length), 3);
+    const files = served(bus, log, bus.token);
+    await grown(files, await verifierOf(files), 3);
+    keys.push("--vkey", await vkeyOf(files));
+  }
+  const admin = ["--admin-url", bus.admin_url, "--token", await bus.tokenFor({ role: "admin" })];
+  const bound = ["--url", bus.url, ...admin, ...keys, ...logs.flatMap((log) => ["--log", log])];
+  const exported = async (...more: string[]) =>
+    await runArq(["export", "case", ...bound, ...more], { cwd });
+  const { code, stderr } = await exported();
+  assert.equal(code, 0, stderr);
+  assert.equal(
+    await succeeds("verify", "./case", ...keys),
+    logs.map((log) => `bus.example/${log}: 3 entries, complete, and 3 messages beside it\n`).join(
+      "",
+    ),
+  );
+  const saved = `${cwd}/case/logs/default.own-bets`;
+  assert.equal((await verifierPy([...keys.slice(2), saved])).found?.["size"], 3);
+  const text = await Deno.readTextFile(`${saved}/messages.ndjson`);
+  await Deno.writeTextFile(`${saved}/messages.ndjson`, text.replace('"n":2,', '"n":3,'));
+  await fails(/is not the logged one/, "verify", "./case", ...keys);
+  assert.match((await exported("--force")).stderr, /there already/);
+  const { code: planned } = await runArq(["plan", "case", ...admin], { cwd });
+  assert.equal(planned, 0, "the logs are no part of the state");
+});
+
 async function latest(http_url: string, token: string): Promise<{ offset: number }> {
   const url = `${http_url}/v1/rooms/own-bets/messages?reverse=true&limit=1`;
   const answer = await fetch(url, { headers: { authorization: `Bearer ${token}` } });

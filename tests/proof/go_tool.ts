@@ -4,7 +4,7 @@ import { ensureGoProgram, type GoProgram } from "../harness/go_program.ts";
 
 const PROOF_TOOL = {
   name: "arqon_proof_tool",
-  version: "mod-0.43.0-tessera-1.0.4-notes",
+  version: "mod-0.43.0-tessera-1.0.4-files",
   source: { folder: "tests/proof_tool" },
 };
 

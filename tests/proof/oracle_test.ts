@@ -76,11 +76,11 @@ Deno.test("oracle: Go's tlog and note find 10,000 random proofs right, and each 
     const index = below(size);
     const hashes = await inclusionProof(read, index, size);
     const extra = turn % 2 === 0 ? undefined : Uint8Array.of(turn);
-    good.push(claim, {
-      ...claim,
-      Kind: "proof",
-      Note: encodeProof({ index, hashes, checkpoint: note, extra }),
-    });
+    const file = (hashes: readonly Hash[]) => (
+      { ...claim, Kind: "proof", Note: encodeProof({ index, hashes, checkpoint: note, extra }) }
+    );
+    good.push(claim, file(hashes));
+    wrong.push(file([...hashes.slice(1), leafHash(Uint8Array.of(1))]));
     wrong.push({ ...claim, Note: note.replace(`${size}\n`, `${size + 1}\n`) });
   }
   const lines = (claims: readonly unknown[]) => claims.map((one) => JSON.stringify(one)).join("\n");

@@ -38,6 +38,28 @@ Deno.test("a room's tree has each message, and continues every earlier one", asy
   );
 });
 
+Deno.test("whoever publishes again after a restart has a receipt of the same entry", async () => {
+  const data_dir = await Deno.makeTempDir();
+  await using _ = { [Symbol.asyncDispose]: () => Deno.remove(data_dir, { recursive: true }) };
+  const promised: string[] = [];
+  for (const _turn of [1, 2]) {
+    await using bus = await startLocalBus(PROOF_CONFIG, { data_dir });
+    const message = { type: "t", message_id: "one", headers: { "x-arqon-receipt": "1" } };
+    const answer = await fetch(`${bus.http_url}/v1/rooms/bets/messages`, {
+      method: "POST",
+      headers: { authorization: `Bearer ${bus.token}`, "content-type": "application/json" },
+      body: JSON.stringify(message),
+    });
+    promised.push((await answer.json()).result.receipt.split("\n")[2]);
+    const files = served(bus, "default.bets");
+    const tree = await grown(files, await verifierOf(files), 1);
+    const entries = [];
+    for await (const { bytes } of tree.whole()) entries.push(new TextDecoder().decode(bytes));
+    assert.deepEqual(entries, [promised[0]]);
+  }
+  assert.equal(promised[1], promised[0]);
+});
+
 Deno.test("who reads a tree, and who keeps what of it", async () => {
   await using bus = await startLocalBus(PROOF_CONFIG);
   await publish(bus, "open", 300);

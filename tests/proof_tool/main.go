@@ -110,10 +110,19 @@ func right(c claim, stored *tree, known *int64) error {
 		if err := parsed.Unmarshal([]byte(c.Note)); err != nil {
 			return err
 		}
-		if _, err := note.Open(parsed.Checkpoint, note.VerifierList(verifier)); err != nil {
+		opened, err := note.Open(parsed.Checkpoint, note.VerifierList(verifier))
+		if err != nil {
 			return err
 		}
-		return nil
+		head, _, err := headOf(opened.Text)
+		if err != nil {
+			return err
+		}
+		for _, hash := range parsed.Hashes {
+			path = append(path, tlog.Hash(hash))
+		}
+		index := int64(parsed.Index)
+		return tlog.CheckRecord(path, head.N, head.Hash, index, tlog.RecordHash([]byte(fmt.Sprint(index))))
 	}
 	return fmt.Errorf("no claim: %s", c.Kind)
 }
@@ -188,11 +197,19 @@ func open(prefix, vkey string) (head tlog.Tree, root string, reader tlog.HashRea
 	if err != nil {
 		return
 	}
-	lines := strings.Split(opened.Text, "\n")
+	head, root, err = headOf(opened.Text)
+	return head, root, tlog.TileHashReader(head, served{prefix, map[string][]byte{}}), err
+}
+
+func headOf(text string) (head tlog.Tree, root string, err error) {
+	lines := strings.Split(text, "\n")
+	if len(lines) < 3 {
+		return head, "", fmt.Errorf("no checkpoint")
+	}
 	fmt.Sscan(lines[1], &head.N)
 	bytes, err := base64.StdEncoding.DecodeString(lines[2])
 	head.Hash = hashOf(bytes)
-	return head, lines[2], tlog.TileHashReader(head, served{prefix, map[string][]byte{}}), err
+	return head, lines[2], err
 }
 
 func read(prefix, vkey string) error {

@@ -10,12 +10,20 @@ import {
   setFile,
 } from "../../desired/export_text.ts";
 import { KINDS, type State, stateJsonSchema, type StateSchema } from "../../desired/form.ts";
-import { cannotWrite, failed, printable } from "../../terminal/exit.ts";
+import { cannotWrite, failed, printable, usageError } from "../../terminal/exit.ts";
 import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
 import { readBytes, readLive, readSchema, tenantsOf } from "./live_state.ts";
 import type { Flags } from "../../program/flags.ts";
 import { listOf, membersOf } from "../../answers/policy_text.ts";
+import { LOGS, save } from "../proof/proof.ts";
+import type { ProofFlags } from "../proof/source.ts";
 import { BUS_FILE } from "./read_folder.ts";
+
+/** The options of `arq export`. */
+interface ExportFlags extends Flags<"tenant">, Pick<ProofFlags, "vkey"> {
+  /** Transparency logs that are saved beside the state. */
+  readonly log?: readonly string[];
+}
 
 /** Writes one file below a folder, which is made. */
 export async function write(
@@ -72,12 +80,18 @@ export async function requireEmpty(io: Io, path: string, force: boolean): Promis
 }
 
 /** Writes the folder. Throws `CommandError` for one that has files of its own, unless it may be replaced. */
-export async function exportState(io: Io, folder: string, flags: Flags<"tenant">): Promise<Ended> {
-  if (flags.bus === true) {
-    return await exportBus(io, folder, flags);
-  }
+export async function exportState(io: Io, folder: string, flags: ExportFlags): Promise<Ended> {
   const path = resolvePath(io.cwd, folder);
   await requireEmpty(io, path, flags.force === true);
+  // A log that is there already stays: its checkpoint may be somebody's evidence.
+  for (const log of flags.log ?? []) {
+    if (/[/\\]/.test(log)) throw usageError("--log: expected a log of the bus: TENANT.ROOM");
+    await save(io, log, `${folder}/${LOGS}/${log}`, flags);
+  }
+  return await (flags.bus === true ? exportBus : exportTenant)(io, path, flags);
+}
+
+async function exportTenant(io: Io, path: string, flags: ExportFlags): Promise<Ended> {
   const admin = await findAdmin(io, flags);
   const { tenant } = flags;
   const { bytes, state } = await stateFiles(io, admin, tenant, true);
@@ -99,13 +113,9 @@ export async function exportState(io: Io, folder: string, flags: Flags<"tenant">
   };
 }
 
-/**
- * Writes a folder of the whole bus. Throws `CommandError` for one that has files of its own, unless it may be replaced.
- */
-export async function exportBus(io: Io, folder: string, flags: Flags<"tenant">): Promise<Ended> {
-  const path = resolvePath(io.cwd, folder);
+/** Writes a folder of the whole bus. */
+async function exportBus(io: Io, path: string, flags: ExportFlags): Promise<Ended> {
   const force = flags.force === true;
-  await requireEmpty(io, path, force);
   const admin = await findAdmin(io, flags);
   const { schemas: listed } = await askAdmin(io, admin, { method: "GET", path: "/v1/schemas" });
   const schemas: StateSchema[] = [];

@@ -7,8 +7,8 @@ import { openReceipt } from "../../../shared/proof/signing.ts";
 import { payloadHash } from "../../../shared/proof/entry.ts";
 import { provenBytes } from "../../../shared/proof/reader.ts";
 import { plural } from "../../../shared/plural.ts";
-import { cannotWrite, CommandError, EXIT, printable } from "../../terminal/exit.ts";
-import { type Ended, type Io, print, resolvePath } from "../../terminal/io.ts";
+import { cannotWrite, CommandError, EXIT, printable, usageError } from "../../terminal/exit.ts";
+import { type Ended, type Io, print, type Report, resolvePath } from "../../terminal/io.ts";
 import {
   continued,
   evident,
@@ -30,6 +30,8 @@ export interface VerifyFlags extends ProofFlags {
   readonly log?: string;
 }
 
+/** In a folder of `arq export`: a folder for each of its logs. */
+export const LOGS = "logs";
 const MESSAGES = "messages.ndjson";
 const ITEMS_MAX = 100_000;
 
@@ -84,6 +86,37 @@ export async function verify(io: Io, place: string, flags: VerifyFlags): Promise
   if (place.endsWith(".tlog-proof")) return await verifyProof(io, place, flags);
   if (place.endsWith(".receipt")) return await verifyReceipt(io, place, flags);
   const source = await openSource(io, place, flags);
+  const logs = source.is_still === true ? await logsIn(io, place) : [];
+  const [one] = logs;
+  if (one === undefined) return await verifyLog(io, place, source, flags);
+  if (logs.length > 1 && flags.older !== undefined) {
+    throw usageError(`--older: of one log; expected one of the folders such as ${one}`);
+  }
+  const found: Report[] = [];
+  for (const log of logs) {
+    found.push(await verifyLog(io, log, await openSource(io, log, flags), flags));
+  }
+  const json = { logs: found.map(({ json }) => json) };
+  return { json, text: found.map(({ text }) => text).join("") };
+}
+
+/** The folders of the logs in a folder of `arq export`. */
+async function logsIn(io: Io, place: string): Promise<string[]> {
+  const folder = resolvePath(io.cwd, place);
+  const logs: string[] = [];
+  for (const name of await io.files.list(`${folder}/${LOGS}`)) {
+    const log = `${folder}/${LOGS}/${name}`;
+    if (await io.files.state(`${log}/checkpoint`) !== undefined) logs.push(log);
+  }
+  return logs.sort();
+}
+
+async function verifyLog(
+  io: Io,
+  place: string,
+  source: ProofSource,
+  flags: VerifyFlags,
+): Promise<Report> {
   const opened = await openTree(io, source, flags);
   const { tree } = opened;
   const messages = await messagesBeside(io, place, source);

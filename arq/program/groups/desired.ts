@@ -41,13 +41,17 @@ export const DESIRED: readonly Definition[] = [
     ${TENANT}
     --bus  the whole bus: its schemas, and a folder for each tenant with settings
     --force  overwrite the files of an earlier export
+    --log <source>  also save this transparency log, below logs/: TENANT.ROOM, audit, journal@TENANT or
+      usage@TENANT; repeatable ${EACH}
+    --vkey <vkey>  required key of a log's signature; several: any of them (default: the bus's keys) ${EACH}
     --json  print what was written as JSON
 
     Policies with their modules, the schemas that mappings name, mappings, room classes, mirror rules,
     quotas, budgets, demands for signatures, hooks without their secrets, schedules and the modules of
     reducers, in TOML files that editors check by state.schema.json.
-    The same state gives the same bytes.
+    The same state gives the same bytes. arq proof verify checks the saved logs, and needs no bus.
     $ arq export state --tenant acme
+    $ arq export case-7 --tenant acme --log acme.bets-7 --log journal@acme
     $ arq export state --tenant acme --force
     $ arq export everything --bus`(calls(exportCommands, "exportState")),
   command`plan: print what an apply of a folder would change; changes nothing ${BUS}

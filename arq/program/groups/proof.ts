@@ -62,7 +62,7 @@ export const PROOF: readonly Definition[] = [
     --older <file...>  checkpoints that the log must extend
     --log <source>  for a .receipt: the log that must already have its entry
 
-    A folder of arq proof save needs no bus. A file that ends in .tlog-proof is one entry with its proof, and one that ends in .receipt a receipt.
+    A folder of arq proof save or of arq export --log needs no bus. A file that ends in .tlog-proof is one entry with its proof, and one that ends in .receipt a receipt.
     $ arq proof verify ./bets --vkey "$VKEY" --older monday.checkpoint`(calls(proof, "verify")),
   command`proof save: write a log, and a room's messages, into a new folder that can be verified alone ${BUS}
     ${SOURCE}

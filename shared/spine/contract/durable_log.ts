@@ -102,6 +102,7 @@ export interface Appended {
   readonly offset: number;
   /** True if the message had already been stored, at that offset. */
   readonly duplicate: boolean;
+  /** The life in which it was stored. */
   readonly stream: string;
 }
 

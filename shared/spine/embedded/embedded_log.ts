@@ -22,7 +22,7 @@ import type { LogRow } from "./embedded_log_rows.ts";
 import { EmbeddedLog } from "./embedded_log_tenant.ts";
 import { LogWriter, RESERVED_OFFSETS, spaceOf, sweepRooms } from "./embedded_log_write.ts";
 import type { Append, NotTaken, Taken } from "./embedded_log_write.ts";
-import { newestLife, newLifeId, withLife } from "../contract/lives.ts";
+import { lifeAt, newestLife, newLifeId, withLife } from "../contract/lives.ts";
 import { isoOf, LogClock } from "../contract/log_clock.ts";
 import type { Clocks } from "../contract/log_clock.ts";
 import type { StorageReport } from "../contract/spine.ts";
@@ -225,7 +225,8 @@ export class EmbeddedLogs {
           [LOG_TIME_HEADER]: isoOf(time_ms),
         });
       }
-      resolve(appended);
+      const { duplicate, offset } = appended;
+      resolve(duplicate ? { ...appended, stream: lifeAt(log.lives, offset).name } : appended);
     });
   }
 
