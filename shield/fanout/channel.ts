@@ -74,15 +74,20 @@ export function hasLive({ subscribers }: Pick<Channel, "subscribers">): boolean 
 /** Whether a subscriber subscribes to the room without a place in its log: it has not entered it. */
 export const isPlaceless = ({ flow }: Subscriber): boolean => flow === undefined;
 
-/** Records that a subscriber skips its unread messages, up to an offset. */
-export function passOver(
+/** Makes a subscriber live; false: it was. What it has not read yet, up to an offset, is skipped. */
+export function skip(
   ledger: DeliveryNotes | undefined,
   { noted }: Pick<Channel, "noted">,
   { flow, mark }: Pick<Subscriber, "flow" | "mark">,
   to: number,
-): void {
-  if (noted === undefined || mark === undefined || flow === undefined) return;
-  const { after, last } = flow.episode;
-  const from = Math.max(after, last) + 1;
-  ledger?.passedOver(noted, mark, { from, to, why: "slow_reader" });
+  why: "slow_reader" | "lost",
+  position = ledger?.position ?? 0,
+): boolean {
+  const is_behind = flow?.is_live === false;
+  const from = Math.max(flow?.episode.after ?? 0, flow?.episode.last ?? 0) + 1;
+  const is_noted = is_behind && from <= to && noted !== undefined && mark !== undefined;
+  if (is_noted) ledger?.passedOver(noted, mark, { from, to, why });
+  flow?.finish();
+  flow?.noteLive(position);
+  return is_behind;
 }

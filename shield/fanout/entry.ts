@@ -88,6 +88,8 @@ export interface RoomEvents {
 
 /** The log of one room in this process, perhaps still opening. */
 export interface DurableRoom {
+  /** The room's current position; 0: its log has not started. */
+  readonly offset: number;
   /**
    * Takes a message with an offset; returns the subscribers to whom the caller must deliver it at once: all, none, or
    * those without a position in the room's log.

@@ -21,7 +21,7 @@ import { observeDelivery } from "../stats/delivery_latency.ts";
 import type { ShieldStats } from "../stats/stats.ts";
 import type { TenantTable } from "../stats/tenant_stats.ts";
 import type { RoomMessage } from "./backlog.ts";
-import { countSent, hasLive, isPlaceless, passOver, ROOMS_A_PIECE } from "./channel.ts";
+import { countSent, hasLive, isPlaceless, ROOMS_A_PIECE, skip } from "./channel.ts";
 import type { Channel, Subscriber } from "./channel.ts";
 import { messageKey, SeenMessages } from "./deduplicate.ts";
 import type { DeliveryNotes } from "./delivery_notes.ts";
@@ -385,9 +385,7 @@ export class Hub {
       stats.slow_reader.dropped += flow.lag_messages - 1;
       stats.egress_events++;
       subscriber.send(message.gap(subscriber.text));
-      passOver(this.#options.ledger, channel, subscriber, offset - 1);
-      flow.finish();
-      flow.noteLive(position);
+      skip(this.#options.ledger, channel, subscriber, offset - 1, "slow_reader", position);
       return true;
     };
     try {
@@ -424,13 +422,12 @@ export class Hub {
     channel.room_class = room_class;
     if (room_class?.durable === true) return this.#makeDurable(channel);
     if (channel.durable === undefined) return;
+    const { offset } = channel.durable;
     channel.durable.close();
     channel.durable = undefined;
     let is_behind = false;
-    for (const { flow } of channel.subscribers.members) {
-      is_behind ||= flow?.is_live === false;
-      flow?.finish();
-      flow?.noteLive(this.#options.ledger?.position ?? 0);
+    for (const subscriber of channel.subscribers.members) {
+      if (skip(this.#options.ledger, channel, subscriber, offset, "lost")) is_behind = true;
     }
     // Some subscriber has not read all messages, and nobody can any longer.
     if (is_behind) this.#tellGap(channel, "lost");

@@ -34,6 +34,10 @@ export class DurableChannel implements DurableRoom {
     this.#options = options;
   }
 
+  get offset(): number {
+    return this.#log?.offset ?? 0;
+  }
+
   receive(message: SpineMessage, has_live: boolean): ReturnType<DurableRoom["receive"]> {
     const log = this.#log;
     if (log === undefined) {
