@@ -178,6 +178,43 @@ Deno.test("budgets: one that slows accepts few messages, one that warns accepts 
   }
 });
 
+Deno.test("budgets: one that slows to a message a second lets history be read, by a command and through a filter", async () => {
+  await using bus = await startLocalBus(`
+[usage]
+enabled = true
+#constant usage.flush_ms = 50
+[[usage.budgets]]
+per = "month"
+unit = "messages_in"
+limit = 1_100
+action = "slow"
+[[rooms]]
+room = "r"
+durable = true
+history_size = 5_000
+`);
+  const token = await bus.tokenFor({ user: "ann" });
+  using client = await openText(bus.url, token);
+  // More than one page of what a filter withholds.
+  for (let lot = 0; lot < 4; lot++) {
+    for (let id = 1; id <= 270; id++) client.send({ op: "pub", room: "r", type: "t", id });
+    for (let id = 1; id <= 270; id++) assert.equal((await client.json()).code, 0);
+  }
+  const { refusal } = await exhaust([client]);
+  assert.deepEqual([refusal.code, refusal.reason], [429, "tenant-quota"]);
+  // A command is admitted and reads a page.
+  const asked = { op: "cmd", room: "r", name: "history.get", data: { limit: 1 } };
+  await until("it is answered", async () => (await answered(client, asked)).code === 0, 20_000);
+  const peer = new HttpPeer(bus.http_url, token);
+  const none = encodeURIComponent('type == "none"');
+  await until("nothing matches", async () => {
+    const { status } = await peer.call("GET", `rooms/r/messages?limit=5&filter=${none}`);
+    return status === 200;
+  }, 20_000);
+  // What they took beyond the rate is waited for.
+  assert.equal((await publish(client)).reason, "tenant-quota");
+});
+
 /** Killed Shields have left enough minutes that reading them takes a while. */
 async function fillLedger(url: string): Promise<void> {
   const spine = await openSpine(configFrom({ nats: { urls: [url], request_timeout_ms: 60_000 } }), {

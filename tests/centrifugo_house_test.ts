@@ -12,6 +12,7 @@ import { startLocalBus } from "./harness/local_bus.ts";
 import { Receiver, SECRET } from "./hooks/receiver.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { HURRY } from "./peers/centrifugo_client.ts";
+import { openRaw } from "./peers/centrifugo_peer.ts";
 import { ask, openText } from "./peers/raw_client.ts";
 import { requirePing } from "./peers/schema_admin.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
@@ -97,6 +98,35 @@ Deno.test("a server-side subscription has schemas, growing messages, why, usage 
   await until("the later messages", () => received.length === 4);
   assert.deepEqual(received[3], { n: 3 });
   client.disconnect();
+});
+
+Deno.test("a client whose room becomes durable misses nothing, and has a position when it subscribes again", async () => {
+  await using bus = await startLocalBus(CONFIG);
+  const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+  const [client, channel] = [await openRaw(bus), "later:1"];
+  client.send({ id: 1, connect: { token: bus.token } }, { id: 2, subscribe: { channel } });
+  assert.deepEqual((await client.reply(2)).subscribe, {});
+  await using other = await connect({ url: bus.url, token: bus.token });
+  const room = other.room(channel);
+  const received = () => client.received.flatMap(({ push }) => push?.pub ?? []);
+  for (let n = 0; n < 9; n++) {
+    if (n === 3) {
+      await admin.ask("PUT", "/v1/tenants/default/rooms", { room: "later:*", durable: true });
+    }
+    await room.publish("publication", n);
+  }
+  await until("all", () => received().length === 9);
+  assert.deepEqual(received().map(({ data }) => data), [0, 1, 2, 3, 4, 5, 6, 7, 8]);
+  const last = received()[8].offset;
+  assert.ok(last > 0);
+  client.send({ id: 3, unsubscribe: { channel } }, { id: 4, subscribe: { channel } });
+  const { subscribe } = await client.reply(4);
+  assert.deepEqual([subscribe.positioned, subscribe.recoverable, subscribe.offset], [
+    true,
+    true,
+    last,
+  ]);
+  client.close();
 });
 
 // A CommonJS module: its types have a `default`, but the module is the class itself.

@@ -5,10 +5,11 @@
 import assert from "node:assert/strict";
 import { seen, until } from "../shared/testing/until.ts";
 import { createIssuer, type ServerProcess, startServer } from "./harness/cluster.ts";
-import { startLocalShield } from "./harness/local_bus.ts";
+import { startLocalBus, startLocalShield } from "./harness/local_bus.ts";
 import { startNats } from "./harness/nats_server.ts";
 import { listenOn } from "./mirror_cluster.ts";
 import { DurableClient, numbers } from "./peers/durable_client.ts";
+import { AdminClient } from "./peers/admin_client.ts";
 import { HttpPeer } from "./peers/http_peer.ts";
 import { asker, GOOD_RULE, OLD_RULE, putPolicy, rolloutBody, upload } from "./rollout_traffic.ts";
 import { secretFile } from "../shared/config/testing/secret_file.ts";
@@ -353,3 +354,25 @@ Deno.test("a tenant is erased during traffic, orders and faults, and nothing of 
       }));
   }
 });
+
+for (const engine of ["embedded", "nats"]) {
+  Deno.test(`${engine}: what a user sent is erased although the tenant has no durable class any longer`, async () => {
+    await using nats = engine === "nats" ? await startNats({ jetstream: true }) : undefined;
+    const urls = nats === undefined ? "" : `[nats]\nurls = ["${nats.url}"]\n`;
+    await using bus = await startLocalBus(`${urls}[admin]\noperator_tenants = ["default"]\n`);
+    const admin = new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" }));
+    const classes = "/v1/tenants/default/rooms";
+    const kept = { room: "log-*", durable: true };
+    const peer = new HttpPeer(bus.http_url, await bus.tokenFor({ user: "ann" }));
+    await admin.ask("PUT", classes, kept);
+    const path = "rooms/log-1/messages";
+    await peer.done("POST", path, { type: "t", data: "of ann" });
+    const removed = await admin.ask("DELETE", `${classes}?room=log-*`);
+    assert.equal(removed.status, 200, removed.text);
+    const erased = await admin.ask("POST", "/v1/data/erase", { tenant: "default", user: "ann" });
+    assert.equal(erased.status, 200, erased.text);
+    await admin.ask("PUT", classes, kept);
+    const { body } = await peer.call("GET", path);
+    assert.deepEqual(body.messages, [], erased.text);
+  });
+}

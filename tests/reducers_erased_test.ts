@@ -111,6 +111,23 @@ for (const [engine, open] of Object.entries(ENGINES)) {
     assert.ok(!lines.some((line) => line.includes("~reducer")), "others' calls are beside them");
   });
 
+  Deno.test(`${engine}: an event that is erased right after it was published does not come back`, async () => {
+    await using world = await open(OPTIONS);
+    const brain = await world.start("a");
+    const next = await world.start("b");
+    await applied(brain, "auction", "open", { data: "3600000" });
+    const [event] = await eventsWhen(brain, "auction", 1);
+    const messages = storesOf(brain).find(({ name }) => name === "messages")!;
+    const whose = { tenant: "t", room: "auction", offset: event!.offset };
+    assert.equal(await messages.erase(whose, () => Promise.resolve(undefined)), 1);
+    await brain.kill();
+    world.turn("b");
+    await applied(next, "auction", "bid", { data: "5", user: "bob" });
+    const [bid] = await eventsWhen(next, "auction", 1);
+    assert.notEqual(bid!.message_id, event!.message_id);
+    assert.equal((await eventsOf(next, "auction")).length, 1);
+  });
+
   Deno.test(`${engine}: timers of an erased room write nothing`, async () => {
     await using world = await open(OPTIONS);
     const brain = await world.start("a");

@@ -11,6 +11,7 @@ import { startPausingProxy } from "./harness/pausing_proxy.ts";
 import { AdminClient } from "./peers/admin_client.ts";
 import { ask, openBinary, openText, RawClient } from "./peers/raw_client.ts";
 import { samplesOf } from "./harness/server_state.ts";
+import { seen } from "../shared/testing/until.ts";
 
 const CONFIG = `
 [admin]
@@ -238,6 +239,45 @@ Deno.test("drop-oldest and latest: exactly what a slow reader did not get is rep
     const replaced = await compare(world, "latest-1", "bob", conflated);
     assert.deepEqual([...replaced].toSorted(), ["left_out conflated", "sent"]);
   });
+});
+
+Deno.test("what a slow reader had not read when its room stopped being durable is left out as lost", async () => {
+  await using bus = await startLocalBus(
+    CONFIG.replace("[limits]", "[limits]\n#constant limits.recovery_bytes = 67_108_864"),
+  );
+  const world = {
+    bus,
+    admin: new AdminClient(bus.admin_url, await bus.tokenFor({ role: "admin" })),
+  };
+  const classes = "/v1/tenants/default/rooms";
+  await world.admin.ask("PUT", classes, { room: "once-*", durable: true });
+  using publisher = await openBinary(bus.url, bus.token);
+  const [room_id, event] = ["once-1", { type: "t", data: new Uint8Array(BODY_BYTES) }];
+  const send = async (message_id: string) => {
+    const request_id = 1;
+    publisher.send(encodePub(writeEnvelope({ room_id, event, message_id, request_id })));
+    const answer = await publisher.frame();
+    assert(answer.kind === "ack" && answer.ack.code === 0);
+  };
+  // More than the kernel and two proxied sockets take.
+  for (let number = 1; number <= 300; number++) await send(`old-${number}`);
+  await using proxy = startPausingProxy(Number(new URL(bus.url).port));
+  const url = bus.url.replace(/:\d+\//, `:${proxy.port}/`);
+  using reader = await openBinary(url, await bus.tokenFor({ user: "ann" }));
+  proxy.pause();
+  reader.send(encodeSub({ room_id, request_id: 1, epoch: "*" }));
+  await seen("first", () => word(world, "old-1", "ann"), (state) => state === "caught_up");
+  await send("new");
+  for (const one of ["old-300", "new"]) assert.equal(await word(world, one, "ann"), "behind", one);
+  const removed = await world.admin.ask("DELETE", `${classes}?room=once-*`);
+  assert.equal(removed.status, 200, removed.text);
+  for (const one of ["old-300", "new"]) {
+    assert.equal(await word(world, one, "ann"), "left_out lost", one);
+  }
+  await send("plain");
+  assert.equal(await word(world, "old-1", "ann"), "caught_up");
+  proxy.resume();
+  await seen("the rest", () => word(world, "plain", "ann"), (state) => state === "sent");
 });
 
 Deno.test("disconnect: what was still queued when the slow reader was disconnected is reported", async () => {

@@ -14,6 +14,7 @@ const OUTCOMES = new Map(Object.entries({
   "left_out echo": "left out: the client published it and subscribed without echo",
   "left_out filter": "left out: the client's filter or the room class's filter did not match",
   "left_out conflated": "left out: replaced by a newer message, because the client read too slowly",
+  "left_out lost": "left out: the room stopped being durable before the client had read up to it",
   "queued": "not yet: queued, because the client reads too slowly",
   "queued until_ms": "still queued when the connection ended ({why}) {until_ms}",
   "behind": "not yet: the connection has to read earlier messages first",

@@ -17,7 +17,7 @@ import type { KeyValue, KvChange, KvWatch, Spine } from "../../shared/spine/cont
 /** Where classes come from. */
 export interface FollowedClassesOptions extends Pick<Env, "log"> {
   readonly config: Pick<Config, "rooms">;
-  readonly spine: Pick<Spine, "keyValue" | "log">;
+  readonly spine: Pick<Spine, "keyValue" | "log" | "existingLog">;
   /** Notifies of configuration changes; absent: there are none. */
   readonly changes?: ConfigChanges | undefined;
 }
@@ -81,11 +81,17 @@ export class FollowedClasses {
     return membersRoomOf(room_id);
   }
 
-  /** The tenant's log. Rejects with `log-unavailable` or `spine-unavailable`. */
+  /**
+   * The tenant's log, also one whose last durable class was removed. Rejects with `log-unavailable` or
+   * `spine-unavailable`.
+   */
   async openLog(tenant_id: string): Promise<DurableLog> {
+    const { spine } = this.#options;
     const retention = this.classes.logRetentionOf(tenant_id);
-    if (retention === undefined) throw new ArqonError("log-unavailable", "no class is durable");
-    return await this.#options.spine.log(tenant_id, retention);
+    if (retention !== undefined) return await spine.log(tenant_id, retention);
+    const left = await spine.existingLog(tenant_id);
+    if (left === undefined) throw new ArqonError("log-unavailable", "no class is durable");
+    return left;
   }
 
   close(): void {

@@ -377,7 +377,9 @@ export class HookRunner {
         const feed = this.#feeds.get(room_id);
         const is_old = feed === undefined && since.stream === stream && offset <= since.offset &&
           !stored.has(room_id);
-        if (is_old || feed?.position?.offset === offset) continue;
+        const { offset: read = -1, stream: of } = feed?.position ?? {};
+        // The newest message may have been erased since.
+        if (is_old || read === offset || read > offset && of === stream) continue;
         is_quiet = false;
         this.#feedOf(room_id).wake();
       }

@@ -218,6 +218,22 @@ Deno.test("a message erased during its last call leaves no dead letter", async (
   assert.equal(world.receiver.taken[0]?.body.data.reason, "erased");
 });
 
+Deno.test("what was stored before the last durable class was removed is called for", async () => {
+  await using world = await World.open();
+  await world.brain();
+  world.receiver.answer = () => status(503);
+  await world.send("o1", 3);
+  await until("a call", () => world.receiver.calls.length > 0);
+  world.give("b2");
+  world.receiver.answer = () => undefined;
+  const { spine } = world;
+  const config = { ...world.config, rooms: [] };
+  const openClasses = () => FollowedClasses.open({ config, spine, log: QUIET });
+  await world.brain("b2", new Registry(), { config, openClasses });
+  await until("all", () => world.taken("o1").length === 3, 10_000);
+  assert.deepEqual(world.taken("o1"), upTo(3));
+});
+
 Deno.test("a position in a deleted log is reported as lost", async () => {
   await using world = await World.open();
   const since = { stream: "another", offset: 7 };
@@ -423,6 +439,20 @@ Deno.test("positions in many rooms become one, and nothing is left out", async (
   await until("all again", () => all().length === 61);
   assert.deepEqual(world.taken("o1"), [1, 30, 33]);
   assert.deepEqual(world.taken("o2"), [2, 34]);
+});
+
+Deno.test("positions become one although the newest message of a room was erased", async () => {
+  await using world = await World.open();
+  await world.brain("b1", new Registry(), { rooms_kept: 10 });
+  await world.send("o0", 2);
+  await until("both", () => world.taken("o0").length === 2);
+  const { last } = await world.log.head("o0");
+  assert.equal(await world.log.erase("o0", [last!.offset]), 1);
+  await sendToAll(world, upTo(30).map((at) => `o1-${at}`));
+  const positions = async () => (await world.bucket.keys(["t", "h", "room"])).length;
+  await until("one", async () => await positions() <= 10, 10_000);
+  await world.send("o0");
+  await until("the next", () => world.taken("o0").length === 3);
 });
 
 Deno.test("thousands of rooms that are due at once are read in turns with others", async () => {

@@ -23,6 +23,7 @@ import type {
   RecordedMember,
 } from "../../shared/membership/entry.ts";
 import type { LeaveReason } from "../../shared/records/leave_reason.ts";
+import { isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import type { DurableLog, LogMessage } from "../../shared/spine/contract/durable_log.ts";
 import { tagKey } from "./kept_stays.ts";
 import { PastLeaves } from "./past_leaves.ts";
@@ -106,8 +107,9 @@ export class RoomRecorder {
   /** Another Brain that believed that it owned the room may have written since. */
   #is_doubted = false;
   #durable: DurableLog | undefined;
-  /** The offset of the last message. */
+  /** The offset of the last message, and of the last one that was erased. */
   #last = 0;
+  #erased = 0;
   /** When all members were last listed, Unix ms; and the log's retention. */
   #listed_ms = 0;
   #ttl_ms = Infinity;
@@ -243,10 +245,12 @@ export class RoomRecorder {
 
   /** Handles a failure: possibly stored entries are found by reading again. Returns the wait in ms. */
   #failed(error: unknown): number {
-    this.#book = undefined;
     this.#everybody = true;
     const { log, tenant_id, room_id, onFailure } = this.#options;
-    if (error instanceof ArqonError && error.reason === "version-conflict") return this.#first_ms;
+    // Nothing was stored: another Brain has written, or the last entry was erased.
+    this.#is_doubted = isConflict(error);
+    if (this.#is_doubted) return this.#first_ms;
+    this.#book = undefined;
     onFailure();
     log.warn("a room's membership is not written yet", { tenant_id, room: room_id, error });
     return this.#retry_ms = Math.min(RETRY_MAX_MS, this.#retry_ms * 2);
@@ -440,7 +444,13 @@ export class RoomRecorder {
   async #isOutdated(): Promise<boolean> {
     this.#is_doubted = false;
     if (this.#book === undefined) return true;
-    const last = (await this.#durable?.head(this.#options.members_room_id))?.last;
+    const { last, erased = 0 } = await this.#durable!.head(this.#options.members_room_id);
+    if (last !== undefined && erased > this.#erased && erased <= this.#last) {
+      // What is left of its own entries does not say who is present: a list does.
+      this.#erased = erased;
+      this.#last = Math.min(this.#last, last.offset);
+      this.#book.since_list = LIST_EVERY;
+    }
     return (last?.offset ?? 0) !== this.#last;
   }
 
@@ -450,8 +460,9 @@ export class RoomRecorder {
     const durable = this.#durable = await openLog();
     this.#ttl_ms = (await durable.status()).history_ttl_seconds * 1_000;
     this.#listed_ms = now();
-    const { last } = await durable.head(members_room_id);
+    const { last, erased = 0 } = await durable.head(members_room_id);
     this.#last = last?.offset ?? 0;
+    this.#erased = erased;
     // Earlier leaves are read on demand.
     this.#past.begin(last === undefined ? 0 : Infinity);
     this.#in_vain_ms = -Infinity;

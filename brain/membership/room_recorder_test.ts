@@ -6,6 +6,7 @@ import assert from "node:assert/strict";
 import * as fc from "fast-check";
 import { ArqonError, writeEnvelope } from "@arqon/proto";
 import { QUIET } from "../../shared/testing/logs.ts";
+import { MembersAt } from "../../shared/membership/book.ts";
 import { readStored } from "../../shared/membership/entry.ts";
 import type { MembershipEntry, RecordedMember } from "../../shared/membership/entry.ts";
 import type { Stay } from "../../shared/presence/messages.ts";
@@ -236,6 +237,55 @@ Deno.test("each stay that a Shield reports until acknowledged is journaled once,
     { numRuns: 40, endOnFailure: true },
   );
 });
+
+for (const which of ["all that name a user", "the last entry"] as const) {
+  Deno.test(`after an erasure of ${which} the members are listed, and nobody joins again`, async () => {
+    await using made = await worldOf("ann", "bob");
+    const { log, world } = made;
+    const one = recorderOf(world, 0);
+    one.compare();
+    await until("both have joined", async () => (await entriesOf(log)).length === 3);
+    world.present.add("cat");
+    one.touch("cat", "unknown");
+    await until("the third has", async () => play(await entriesOf(log)).size === 3);
+    const { messages } = await log.read(ROOM, { after: 0, limit: 100, max_bytes: 1_000_000 });
+    const gone = messages.filter(({ payload }, at) => {
+      const { data } = readStored(payload) ?? assert.fail();
+      return which === "the last entry"
+        ? at === messages.length - 1
+        : "connection_id" in data && data.connection_id === "ann";
+    });
+    assert.equal(await log.erase(ROOM, gone.map(({ offset }) => offset)), 1);
+    world.present.add("dan");
+    // The first is found by a comparison, which happens each minute, the other by the next entry, too.
+    if (which === "the last entry") one.touch("dan", "unknown");
+    else one.compare();
+    const listed = async () =>
+      (await entriesOf(log)).filter(({ type }) => type === "present").at(-1)?.data;
+    await until("a list", async () => await listed() !== undefined);
+    await until(
+      "the fourth",
+      async () =>
+        (await entriesOf(log)).some(({ data }) =>
+          "connection_id" in data && data.connection_id === "dan"
+        ),
+    );
+    await one.close();
+    const joined = (await entriesOf(log)).flatMap(({ type, data }) =>
+      type === "joined" ? data.connection_id : []
+    );
+    const left = ["ann", "bob", "cat", "dan"].filter((id) =>
+      id !== (which === "the last entry" ? "cat" : "ann")
+    );
+    assert.deepEqual(joined.toSorted(), left);
+    const then = new MembersAt(Infinity);
+    for (const entry of await entriesOf(log)) then.read(entry);
+    assert.deepEqual(
+      then.members?.map(({ connection_id }) => connection_id).toSorted(),
+      ["ann", "bob", "cat", "dan"],
+    );
+  });
+}
 
 for (const hours of [2, -2]) {
   Deno.test(`a stay is journaled once, though the clock of its Shield is set by ${hours} h`, async () => {

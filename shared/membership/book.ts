@@ -24,14 +24,17 @@ export function emptyBook(): Book {
   return { sequence: 0, occupied: false, members: new Map(), since_list: 0 };
 }
 
+/** The member of an entry. */
+const memberIn = (
+  { user_id, issuer, connection_id, node_id, incarnation, joined_ms }: RecordedMember,
+): RecordedMember => ({ user_id, issuer, connection_id, node_id, incarnation, joined_ms });
+
 /** Applies one change. */
 export function take(book: Book, entry: MembershipChange): void {
   book.sequence = entry.data.sequence;
   book.since_list++;
   if (entry.type === "joined") {
-    const { user_id, issuer, connection_id, node_id, incarnation, joined_ms } = entry.data;
-    const member = { user_id, issuer, connection_id, node_id, incarnation, joined_ms };
-    book.members.set(connection_id, member);
+    book.members.set(entry.data.connection_id, memberIn(entry.data));
   } else if (entry.type === "left") book.members.delete(entry.data.connection_id);
   else book.occupied = entry.type === "occupied";
 }
@@ -71,6 +74,51 @@ export class BookReader {
   #whole(at_ms: number): void {
     this.is_whole = true;
     this.whole_ms = at_ms;
+  }
+}
+
+/**
+ * The members at a time, by entries in the order of the log, from any position before that time on: from the last
+ * complete list before it, or else back from the first one behind it. A list may be missing: an erased user's entries
+ * are, and each list that had the user.
+ */
+export class MembersAt {
+  readonly #at_ms: number;
+  readonly #reader = new BookReader();
+  /** By connection, if it is known to have joined before that time or has changed since: what it was then. */
+  #before: Map<string, RecordedMember | undefined> | undefined;
+  /** The time of the first entry, Unix ms; Infinity: there is none. */
+  begins_ms = Infinity;
+
+  constructor(at_ms: number) {
+    this.#at_ms = at_ms;
+  }
+
+  /** Takes the next entry. False: no further one is needed. */
+  read(entry: MembershipEntry): boolean {
+    const { at_ms } = entry.data;
+    this.begins_ms = Math.min(this.begins_ms, at_ms);
+    if (at_ms > this.#at_ms) {
+      if (this.#reader.is_whole || this.begins_ms > this.#at_ms) return false;
+      this.#undo(this.#before ??= new Map(this.#reader.book.members), entry);
+    }
+    this.#reader.read(entry);
+    return this.#before === undefined || !this.#reader.is_whole;
+  }
+
+  /** The first change of a connection says what it was before. */
+  #undo(before: Map<string, RecordedMember | undefined>, { type, data }: MembershipEntry): void {
+    if (type !== "joined" && type !== "left" || before.has(data.connection_id)) return;
+    before.set(data.connection_id, type === "left" ? memberIn(data) : undefined);
+  }
+
+  /** The members; undefined: they are unknown. */
+  get members(): readonly RecordedMember[] | undefined {
+    const { is_whole, book } = this.#reader;
+    if (!is_whole || this.begins_ms > this.#at_ms) return undefined;
+    const members = new Map<string, RecordedMember | undefined>(book.members);
+    for (const [connection_id, member] of this.#before ?? []) members.set(connection_id, member);
+    return [...members.values()].filter((member) => member !== undefined);
   }
 }
 

@@ -1,7 +1,8 @@
 /** The membership of a room from entries, read from any position, and the due entries. */
 import assert from "node:assert/strict";
 import * as fc from "fast-check";
-import { BookReader, dueFor, dueTurn, emptyBook, listOf, PAGE_MEMBERS, take } from "./book.ts";
+import { BookReader, dueFor, dueTurn, emptyBook, listOf, MembersAt } from "./book.ts";
+import { PAGE_MEMBERS, take } from "./book.ts";
 import type { Book } from "./book.ts";
 import { readEntry } from "./entry.ts";
 import type { MembershipEntry } from "./entry.ts";
@@ -70,6 +71,31 @@ Deno.test("each leave belongs to one earlier join, and the last leave vacates th
       }
       if (type !== "present") assert.equal(data.members, inside.size);
     }
+  }));
+});
+
+Deno.test("the members at a time are known from any list before or behind it, without an erased user", () => {
+  const rounds = fc.array(fc.tuple(present, fc.boolean()), { minLength: 2, maxLength: 8 });
+  const erased = fc.option(fc.integer({ min: 0, max: 250 }).map((at) => `c${at}`));
+  fc.assert(fc.property(rounds, fc.nat(), erased, (all, picked, user) => {
+    const book = emptyBook();
+    const log = all.flatMap(([now, with_list], round) =>
+      write(book, now, with_list || round === all.length - 1)
+        .map((entry) => ({ ...entry, data: { ...entry.data, at_ms: round } }) as MembershipEntry)
+    );
+    // What names the user goes, except the list that was written since.
+    const last = all.length - 1;
+    const left = log.filter(({ data, type }) =>
+      type === "present" && data.at_ms === last || !JSON.stringify(data).includes(`"${user}"`)
+    );
+    const round = picked % all.length;
+    const then = new MembersAt(round);
+    for (const entry of left) if (!then.read(entry)) break;
+    const begins = left[0]?.data.at_ms ?? Infinity;
+    if (round < begins) return assert.equal(then.members, undefined);
+    const known = then.members?.map(({ connection_id }) => connection_id) ?? assert.fail("unknown");
+    const wanted = [...all[round]![0]].filter((id) => id !== user);
+    assert.deepEqual(known.filter((id) => id !== user).toSorted(), wanted.toSorted());
   }));
 });
 

@@ -49,23 +49,20 @@ export interface Backend {
   readonly sender: string;
   /** Resolves once the message is in the Spine or in its room's log. Rejects if the publish is refused. */
   publish(message: BackendMessage): Promise<void>;
-  /** The stored messages of a room, from the newest on; empty if it has no log. */
+  /** The stored messages of a room, from the newest on, also if it is no longer durable. */
   storedBack(room_id: string): AsyncIterable<BackendPage>;
 }
 
-interface BackendStart extends Pick<Env, "now"> {
+interface BackendStart extends Pick<Env, "now" | "spine"> {
   readonly config: Pick<Config, "limits">;
 }
 
-type BackendParts = Pick<
-  Parts,
-  "operations" | "logs" | "rooms" | "rates" | "stats" | "tenants"
->;
+type BackendParts = Pick<Parts, "operations" | "logs" | "rates" | "stats" | "tenants">;
 
 /** A backend that may publish in every room of its tenant, at the HTTP rate of one user. */
 export function createBackend(
-  { config: { limits }, now }: BackendStart,
-  { operations: { context: { path, flushes } }, logs, rooms, stats, ...parts }: BackendParts,
+  { config: { limits }, now, spine }: BackendStart,
+  { operations: { context: { path, flushes } }, logs, stats, ...parts }: BackendParts,
   who: BackendIdentity,
 ): Backend {
   const { tenant_id } = who;
@@ -86,8 +83,9 @@ export function createBackend(
       });
     },
     async *storedBack(room_id) {
-      if (!rooms.classes.of(tenant_id, room_id).durable) return;
-      const log = await logs.of(tenant_id);
+      // The room may have been durable when its messages were published.
+      const log = await (logs.has(tenant_id) ? logs.of(tenant_id) : spine.existingLog(tenant_id));
+      if (log === undefined) return;
       for await (const { messages, oldest_ms } of storedBack(log, room_id)) {
         yield { messages: messages.map(({ envelope }) => storedOf(envelope)), oldest_ms };
       }

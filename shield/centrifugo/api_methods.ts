@@ -120,11 +120,11 @@ const Publishing = z.object({
 });
 const Broadcast = Publishing.extend({ channels: z.array(z.string()) });
 
-/** `b64data`, or the unchanged text of `data`; undefined if it is absent or null. */
+/** `b64data`, or the unchanged text of `data`; undefined if it is absent. */
 function dataIn(params: GivenMembers, b64data: string): Data | undefined {
   if (b64data !== "") return dataOf(Uint8Array.fromBase64(b64data));
-  const json = params.get("data") ?? "null";
-  return json === "null" ? undefined : jsonData(json);
+  const json = params.get("data");
+  return json === undefined ? undefined : jsonData(json);
 }
 
 /** A publication without its room; the text of its data is unchanged. */

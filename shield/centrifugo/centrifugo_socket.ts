@@ -30,7 +30,7 @@ import {
   UNSUBSCRIBE,
 } from "./codes.ts";
 import { dataOf, type Form } from "./forms.ts";
-import { type Command, jsonData, type Publication, type RequestOf } from "./messages.ts";
+import { type Command, NULL, type Publication, type RequestOf } from "./messages.ts";
 import type { Reply, Resumed } from "./messages.ts";
 import { Opening, pushesOf } from "./opening.ts";
 import type { DeltaBases, RoomMessage, RoomMessages, Signal } from "./publications.ts";
@@ -529,10 +529,10 @@ export class CentrifugoSocket implements ClientSocket {
     const at = method.lastIndexOf("/");
     if (at <= 0) throw new Refusal(ERROR.not_available, "expected CHANNEL/COMMAND as the method");
     const room_id = this.#room(method.slice(0, at));
-    const { bytes, content_type } = data ?? {};
+    const { bytes, content_type } = data === NULL ? {} : data ?? {};
     const command = { name: method.slice(at + 1), data: bytes, content_type };
     this.#askFor(id, { room_id, command }, ({ result }) => {
-      this.#reply({ id, rpc: { data: result?.length ? dataOf(result) : jsonData("null") } });
+      this.#reply({ id, rpc: { data: result?.length ? dataOf(result) : NULL } });
     });
   }
 

@@ -54,7 +54,7 @@ function readJson(fields: Table, text: string, start: number): Fields {
   const message: Fields = {};
   for (const { key, start: from, end } of jsonMembers(text, start, MEMBERS_MAX, tooMany).values()) {
     const kind = Object.hasOwn(fields, key) ? fields[key]?.[1] : undefined;
-    if (kind === undefined || text.startsWith("null", from)) continue;
+    if (kind === undefined || kind !== "data" && text.startsWith("null", from)) continue;
     message[key] = readJsonValue(kind, text, from, end, key);
   }
   return message;

@@ -22,6 +22,12 @@ Deno.test("JSON lines decode to commands that keep the text of data", () => {
   assert.deepEqual(pong, {});
 });
 
+Deno.test("JSON null is data, and no other field", () => {
+  const line = '{"id":1,"publish":{"channel":null,"data": null }}';
+  assert.deepEqual(JSON_FORM.decode(line), [{ id: 1, publish: { data: jsonData("null") } }]);
+  assert.deepEqual(JSON_FORM.decode('{"publish":{}}'), [{ publish: {} }]);
+});
+
 Deno.test("both encodings refuse invalid commands", () => {
   const odd = [
     ...["x", "[]", "1", "null", '{"id":"1"}', '{"id":1.5}', '{"id":1,"id":2}', '{"connect":1}'],

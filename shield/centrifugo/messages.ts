@@ -30,11 +30,11 @@ export interface Data {
 
 /** The content type of JSON. */
 export const JSON_TYPE = "application/json";
+/** JSON null as data. */
+export const NULL: Data = { bytes: encodeUtf8("null"), content_type: JSON_TYPE };
 /** JSON text as data. */
-export const jsonData = (json: string): Data => ({
-  bytes: encodeUtf8(json),
-  content_type: JSON_TYPE,
-});
+export const jsonData = (json: string): Data =>
+  json === "null" ? NULL : { bytes: encodeUtf8(json), content_type: JSON_TYPE };
 
 type ValueOf<K> = K extends "string" ? string
   : K extends "number" ? number

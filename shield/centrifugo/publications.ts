@@ -6,7 +6,7 @@ import { dataForm, readHistory, readRouted } from "@arqon/proto";
 import type { PlainEnvelope, PlainEvent } from "@arqon/proto";
 import { createFossil } from "../../shared/fossil/encode.ts";
 import type { Form } from "./forms.ts";
-import { jsonData } from "./messages.ts";
+import { NULL } from "./messages.ts";
 import type { Data, Publication, Reply } from "./messages.ts";
 import { tagsOf } from "./tags.ts";
 
@@ -14,9 +14,6 @@ import { tagsOf } from "./tags.ts";
 export const API_USER = "centrifugo:api";
 /** Types of events that the bus itself sends. */
 const OF_THE_BUS = /^(?:PRESENCE|ROOM)_/;
-
-/** The data of a publication without data. */
-const NULL: Data = jsonData("null");
 
 /** A signal of a room, or of the Shield if the room id is empty. */
 export interface Signal {

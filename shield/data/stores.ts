@@ -84,6 +84,10 @@ interface Found {
   readonly messages: readonly LogMessage[];
 }
 
+/** The tenant's log, also if no class of it is durable any longer; undefined: it has none. */
+const storedLog = ({ logs, spine }: Pick<StoresContext, "logs" | "spine">, tenant_id: string) =>
+  logs.has(tenant_id) ? logs.of(tenant_id) : spine.existingLog(tenant_id);
+
 /** The selected rooms; a room includes its companion rooms. */
 async function* roomsOf(log: DurableLog, { room, offset }: Whose): AsyncGenerator<string> {
   if (room !== undefined && offset !== undefined) return yield room;
@@ -168,8 +172,8 @@ function textOf(room_id: string, { payload, offset }: LogMessage): string {
 }
 
 /** The store of the messages of all durable rooms. */
-function messageStore({ logs }: Pick<StoresContext, "logs">): DataStore {
-  const logOf = async ({ tenant }: Whose) => logs.has(tenant) ? await logs.of(tenant) : undefined;
+function messageStore(context: Pick<StoresContext, "logs" | "spine">): DataStore {
+  const logOf = ({ tenant }: Whose) => storedLog(context, tenant);
   return {
     name: "messages",
     async stock(whose): Promise<Stock | undefined> {
@@ -272,7 +276,7 @@ function snapshotStore(
       const objects = await open();
       const found = await objectsOf(objects, tenant, rooms);
       for (const { name } of found) await objects.delete(name);
-      const log = logs.has(tenant) ? await logs.of(tenant) : undefined;
+      const log = await storedLog({ logs, spine }, tenant);
       for (const log_room_id of rooms.map(reducerRoomOf)) {
         if (log_room_id !== undefined) await log?.trim(log_room_id, 0);
       }

@@ -76,7 +76,7 @@ export interface SubscriptionNotes {
 }
 
 /** The reason why a message is not delivered to a connection. */
-type Why = "slow_reader" | "conflated" | "echo" | "queued" | "filter";
+type Why = "slow_reader" | "conflated" | "echo" | "queued" | "filter" | "lost";
 
 /** Takes the notes. Positions number messages, of all rooms together. */
 export interface DeliveryNotes {

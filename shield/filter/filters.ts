@@ -3,6 +3,7 @@
  * filters in a room. It judges no messages.
  */
 import { ArqonError } from "@arqon/proto";
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { scrapedGauge } from "../../shared/metrics/metrics.ts";
 import { scrapedCounter, scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
@@ -25,6 +26,8 @@ export interface FiltersLimits extends FilterLimits {
   readonly filters_per_tenant: number;
 }
 
+/** Compiled filters that no subscriber has yet; beyond it the oldest is compiled again. */
+const UNHELD_MAX = 64;
 /** The names in a SUB's filter. */
 const NAMES = ["type", "sender", "headers", "data"] as const;
 
@@ -52,6 +55,8 @@ export class Filters implements AskedFilters {
   readonly shares: FilterShares;
   readonly #limits: FiltersLimits;
   readonly #tenants = new Map<string, TenantFilters>();
+  /** By tenant and text: of SUBs that policies judge or that wait for a log, and of reads. */
+  readonly #unheld = new BoundedMap<string, Filter>(UNHELD_MAX);
   readonly #options: JudgeOptions;
 
   /** `now_ms`: monotonic. */
@@ -74,13 +79,16 @@ export class Filters implements AskedFilters {
   }
 
   #compiled(tenant_id: string, text: string): Filter {
-    const held = this.#tenants.get(tenant_id)?.by_text.get(text)?.filter;
+    const key = `${tenant_id} ${text}`;
+    const known = this.#tenants.get(tenant_id)?.by_text.get(text)?.filter ?? this.#unheld.use(key);
     // The limit may have been lowered since.
-    if (held !== undefined && text.length <= this.#limits.filter_chars) return held;
+    if (known !== undefined && text.length <= this.#limits.filter_chars) return known;
     this.shares.require(tenant_id);
     const program = new FilterProgram(text, this.#limits, NAMES);
     this.shares.spend(tenant_id, program.price);
-    return new Filter(program);
+    const filter = new Filter(program);
+    this.#unheld.set(key, filter);
+    return filter;
   }
 
   /** Throws `invalid-filter` if the room's events have a schema without a field in the filter. */
@@ -135,6 +143,7 @@ export class Filters implements AskedFilters {
     const tenant = this.#tenants.get(tenant_id) ?? { by_text: new Map(), rooms: new Map() };
     this.#tenants.set(tenant_id, tenant);
     const { text } = filter.program;
+    this.#unheld.delete(`${tenant_id} ${text}`);
     const held = tenant.by_text.get(text) ?? { filter, users: 0 };
     if (held.users++ === 0) {
       tenant.by_text.set(text, held);

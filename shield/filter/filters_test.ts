@@ -29,6 +29,21 @@ Deno.test("one text is one filter of a tenant, which is dropped with its last su
   assert.notEqual(filters.of("t", "true"), first);
 });
 
+Deno.test("equal filters of SUBs that are judged at once are one, paid once", () => {
+  const filters = new Filters(LIMITS);
+  const spent: number[] = [];
+  filters.shares.spend = (_tenant_id, steps) => void spent.push(steps);
+  // Policies judge both, then both are held.
+  const [first, second] = [filters.of("t", "true")!, filters.of("t", "true")!];
+  for (const filter of [first, second]) {
+    filters.requireRoom("t", "a", filter);
+    filters.hold("t", "a", filter);
+  }
+  assert.equal(first, second);
+  assert.equal(spent.length, 1);
+  filters.requireRoom("t", "a", filters.of("t", "false")!);
+});
+
 Deno.test("changed limits apply to the next SUB, and steps to the next message", () => {
   const limits = { ...LIMITS };
   const filters = new Filters(limits);

@@ -42,7 +42,7 @@ export interface StartedGrowing {
   close(): Promise<void>;
 }
 
-/** Starts to watch them. No bucket is opened while no room is durable. */
+/** Starts to watch them. While no room is durable, the bucket is read until it is empty. */
 export function startGrowing(
   { config, spine, registry, ...start }: GrowingStart,
   path: MessagePath,
@@ -124,19 +124,22 @@ export class GrowingSweep {
     this.#monotonic_ms = options.monotonic_ms ?? (() => performance.now());
     this.#life = connectionId(context.path.random);
     const every_ms = Math.min(SWEEP_MS_MAX, context.bounds().idle_ms / LOOKS);
-    let is_needed = options.isNeeded();
+    // A message may outlive the last class of durable rooms, and this process.
+    let [was_needed, is_empty] = [true, false];
     this.#timer = setInterval(() => {
-      // A message may outlive the last class of durable rooms.
-      is_needed ||= options.isNeeded();
-      if (!is_needed) return;
-      this.#running ??= this.pass().catch((error) => {
+      const is_needed = options.isNeeded();
+      if (is_empty && !is_needed && !was_needed) return;
+      was_needed = is_needed;
+      this.#running ??= this.pass().then((count) => {
+        is_empty = count === 0;
+      }, (error) => {
         options.log.warn("growing messages could not be checked", { error });
       }).finally(() => this.#running = undefined);
     }, every_ms);
   }
 
-  /** Checks all due messages. Rejects with `spine-unavailable`. */
-  async pass(): Promise<void> {
+  /** Checks all due messages, and resolves with the number of all. Rejects with `spine-unavailable`. */
+  async pass(): Promise<number> {
     const { records, stats } = this.#context;
     const keys = await records.sweep();
     stats.seen(keys.length);
@@ -154,6 +157,7 @@ export class GrowingSweep {
       seen.set(name, now_seen);
     }
     this.#seen = seen;
+    return keys.length;
   }
 
   /** Stops; resolves when running work has ended. */

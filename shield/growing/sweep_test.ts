@@ -2,7 +2,8 @@
 import assert from "node:assert/strict";
 import { ArqonError } from "@arqon/proto";
 import { Registry } from "../../shared/metrics/metrics.ts";
-import { until } from "../../shared/testing/until.ts";
+import { overriding } from "../../shared/testing/overriding.ts";
+import { standsStill, until } from "../../shared/testing/until.ts";
 import { LIMITS, testPath } from "../message/testing/path.ts";
 import { keptLog, SPINE_NOW_MS } from "../testing/spine.ts";
 import type { GrowingContext } from "./places.ts";
@@ -130,20 +131,31 @@ Deno.test("a message whose end killed two processes is set aside; one that could
   assert.equal(await records.get(KEY), undefined);
 });
 
-Deno.test("an abandoned message ends, though no class has durable rooms any longer", async () => {
-  await using test = testPath();
-  const { records, context } = world(test, () => SPINE_NOW_MS, () => SPINE_NOW_MS);
-  const at = { started_ms: SPINE_NOW_MS, active_ms: SPINE_NOW_MS, ending: null };
-  await records.change(KEY, () => Promise.resolve({ ...RECORD, ...at, text: "" }));
-  let has_durable = true;
-  const sweep = new GrowingSweep(
-    { ...context, bounds: () => ({ ...context.bounds(), idle_ms: 40 }) },
-    { log: keptLog().log, isNeeded: () => has_durable, left_ms: 0 },
-  );
-  has_durable = false;
-  await until("it has ended", async () => await records.get(KEY) === undefined, 5_000);
-  await sweep.close();
-});
+for (const since of ["any longer", "since the start"]) {
+  Deno.test(`an abandoned message ends, though no class has durable rooms ${since}`, async () => {
+    await using test = testPath();
+    const { records, context } = world(test, () => SPINE_NOW_MS, () => SPINE_NOW_MS);
+    const at = { started_ms: SPINE_NOW_MS, active_ms: SPINE_NOW_MS, ending: null };
+    await records.change(KEY, () => Promise.resolve({ ...RECORD, ...at, text: "" }));
+    let has_durable = since === "any longer";
+    let passes = 0;
+    const sweeping = overriding(records, {
+      sweep() {
+        passes++;
+        return records.sweep();
+      },
+    });
+    const sweep = new GrowingSweep(
+      { ...context, records: sweeping, bounds: () => ({ ...context.bounds(), idle_ms: 40 }) },
+      { log: keptLog().log, isNeeded: () => has_durable, left_ms: 0 },
+    );
+    has_durable = false;
+    await until("it has ended", async () => await records.get(KEY) === undefined, 5_000);
+    // An empty bucket is left alone.
+    await standsStill(() => passes);
+    await sweep.close();
+  });
+}
 
 Deno.test("a tenant whose messages cannot be ended does not delay other tenants", async () => {
   await using test = testPath();

@@ -1,7 +1,14 @@
 /** Types of the text facts in the ledger's rows. */
 
 /** Reasons why a connection did not receive a message of a subscribed room. */
-export const LEFT_OUT_WHYS = ["slow_reader", "conflated", "echo", "queued", "filter"] as const;
+export const LEFT_OUT_WHYS = [
+  "slow_reader",
+  "conflated",
+  "echo",
+  "queued",
+  "filter",
+  "lost",
+] as const;
 /** One of `LEFT_OUT_WHYS`. */
 export type LeftOutWhy = typeof LEFT_OUT_WHYS[number];
 

@@ -10,7 +10,7 @@ import {
   type BudgetStandingsOptions,
   type Standing,
 } from "../../shared/usage/budget_standings.ts";
-import { createBucket, take, type TokenBucket } from "../../shared/rates/token_bucket.ts";
+import { createBucket, take, type TokenBucket, withdraw } from "../../shared/rates/token_bucket.ts";
 import type { Settings } from "../settings/settings.ts";
 
 /** The longest advised wait, in ms: the longest JavaScript timer, some 24 days. */
@@ -75,9 +75,10 @@ export class Budgets {
 
   /**
    * Admits one message or command of the tenant, or throws: `budget-exhausted` (429) until the period ends, or
-   * `tenant-quota` (429) while the tenant is slowed. Never waits.
+   * `tenant-quota` (429) while the tenant is slowed. Never waits. `is_begun`: of an admitted operation, which the next
+   * ones wait for if the tenant is slowed: refused halfway, it would be refused each time.
    */
-  take(tenant_id: string): void {
+  take(tenant_id: string, is_begun = false): void {
     const standing = this.#standings.standing(tenant_id);
     if (standing?.holding === undefined) return;
     const { holding } = standing;
@@ -85,7 +86,7 @@ export class Budgets {
       { bucket: undefined, refusal: undefined, of: undefined };
     this.#doors.set(standing, door);
     const now_ms = this.#now();
-    if (holding.budget.action === "slow") return this.#slow(door, holding, now_ms);
+    if (holding.budget.action === "slow") return this.#slow(door, holding, now_ms, is_begun);
     this.refusals.refuse++;
     const left_ms = Math.ceil((holding.end_ms - now_ms) / SECOND_MS) * SECOND_MS;
     const retry_after_ms = Math.min(left_ms, WAIT_MAX_MS);
@@ -123,13 +124,14 @@ export class Budgets {
     await this.#standings.close();
   }
 
-  #slow(door: Door, holding: BudgetState, now_ms: number): void {
+  #slow(door: Door, holding: BudgetState, now_ms: number, is_begun: boolean): void {
     const { messages_per_second } = holding.budget;
     if (door.bucket?.per_second !== messages_per_second) {
       door.bucket = createBucket(messages_per_second, now_ms, messages_per_second);
     }
     const retry_after_ms = take(door.bucket, 1, now_ms);
     if (retry_after_ms === 0) return;
+    if (is_begun) return withdraw(door.bucket, 1);
     this.refusals.slow++;
     const detail = `${messages_per_second} messages a second, since ${wordsOf(holding)},`;
     throw new ArqonError("tenant-quota", detail, { retry_after_ms });

@@ -8,7 +8,7 @@ import { listOf, membersOf } from "../../answers/policy_text.ts";
 import { tell, withRoom } from "../../rooms/room_command.ts";
 import { countText, memberLine } from "../../answers/room_text.ts";
 import type { Flags } from "../../program/flags.ts";
-import { BookReader } from "../../../shared/membership/book.ts";
+import { MembersAt } from "../../../shared/membership/book.ts";
 import { readEntry } from "../../../shared/membership/entry.ts";
 import { membersRoomOf, RECORDED_UNITS_MAX } from "../../../shared/rooms/reserved.ts";
 import { openConnection } from "../../bus/target.ts";
@@ -58,28 +58,26 @@ export async function roomMembersAt(
   const { at = connection.welcome.server_time_ms } = flags;
   const room = connection.room(members_room_id);
   const isKnown = (place: Parameters<typeof isKnownPlace>[1]) => isKnownPlace(room, place);
-  const reader = new BookReader();
-  let begins_ms = Infinity;
+  const then = new MembersAt(at);
   reading: for await (
     const page of historyPages(patient(storedIn(room), io), { total: Infinity, isKnown })
   ) {
     for (const { type, data } of page.messages) {
       const entry = readEntry(type, new TextDecoder().decode(data));
-      if (entry === undefined) continue;
-      begins_ms = Math.min(begins_ms, entry.data.at_ms);
-      if (entry.data.at_ms > at) break reading;
-      reader.read(entry);
+      if (entry !== undefined && !then.read(entry)) break reading;
     }
     if (!page.more) break;
   }
   const when = new Date(at).toISOString();
-  if (!reader.is_whole) {
+  const { members, begins_ms } = then;
+  if (members === undefined) {
     const begins = begins_ms === Infinity
       ? "its journal is empty"
-      : `its journal does not reach back so far: it begins at ${new Date(begins_ms).toISOString()}`;
+      : begins_ms > at
+      ? `its journal does not reach back so far: it begins at ${new Date(begins_ms).toISOString()}`
+      : "its journal has no list of all members yet";
     throw new CommandError(`the members of ${room_id} at ${when} are unknown: ${begins}`);
   }
-  const members = [...reader.book.members.values()];
   const users = new Set(members.map(({ issuer, user_id }) => `${issuer} ${user_id}`)).size;
   const total = { connections: members.length, users };
   if (count) return { json: total, text: `${countText(total)}\n` };

@@ -15,6 +15,9 @@ export interface EventMark {
 /** No event was published yet. */
 export const NO_EVENT: EventMark = { offset: 0, index: 0 };
 
+/** An event index above any: all events of an entry. */
+export const EVENTS_END = 4_294_967_295;
+
 /** Whether `one` is behind `other`. */
 export const isBehind = (one: EventMark, other: EventMark): boolean =>
   one.offset > other.offset || one.offset === other.offset && one.index > other.index;

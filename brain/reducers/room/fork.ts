@@ -9,12 +9,10 @@ import { connectionId } from "../../../shared/ids.ts";
 import { NO_PROGRAMS } from "../../../shared/records/reducer_programs.ts";
 import type { PastAsk } from "../../../shared/records/reducer_past.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
+import { EVENTS_END } from "../log/batch.ts";
 import type { ReducedPlace, RoomParts } from "./loaded_room.ts";
 import { isReachable, newestEntry, openPast, recordOf } from "./past.ts";
 import { unreadable } from "./stored_data.ts";
-
-/** An event index above any: events of the other room are not published again. */
-const EVENTS_END = 4_294_967_295;
 
 type ForkAsk = Extract<PastAsk, { action: "fork" }>;
 
@@ -105,6 +103,7 @@ async function recordFor(
       fork,
       lost: [],
     },
+    // Events of the other room are not published again.
     published: { offset, index: EVENTS_END },
     programs: { ...NO_PROGRAMS, from: offset },
     // The owner reads the fork soon, sees its timers, and stores it if it stays idle.

@@ -6,12 +6,13 @@
 import { isJson } from "@arqon/proto";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
-import type { DurableLog } from "../../../shared/spine/contract/durable_log.ts";
+import type { DurableLog, LogMessage } from "../../../shared/spine/contract/durable_log.ts";
 import { plainText } from "../state/canonical.ts";
 import type { RoomEvent } from "../state/entry.ts";
 import type { Applied } from "../thread/protocol.ts";
-import { type EventMark, isBehind } from "../log/batch.ts";
+import { type EventMark, EVENTS_END, isBehind, NO_EVENT } from "../log/batch.ts";
 import type { LoadedRoom, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import { batchOf } from "./stored_data.ts";
 
 /** Spine header of an event: the entry and the index of the event, `12.1`. Clients cannot write it. */
 const EVENT_HEADER = "x-arqon-entry";
@@ -56,13 +57,27 @@ function markOf(header: string | undefined): EventMark | undefined {
   return offset === undefined ? undefined : { offset: Number(offset), index: Number(index) };
 }
 
-/** The room's newest message, and the last event among its messages; `known` if none is newer. */
+/**
+ * The last event before a message of the room that was erased, by the room's log. It is unknown which event it was, and
+ * none may come back: all events of entries before it count.
+ */
+function beforeErased(log: readonly LogMessage[], erased: number): EventMark {
+  const last = log.findLast(({ offset }) => offset < erased);
+  if (last === undefined) return NO_EVENT;
+  const { after, entries } = batchOf(last);
+  return { offset: after + entries.length, index: EVENTS_END };
+}
+
+/** The room's newest message, and the last event that was published, at least `noted`. `log` is the room's log. */
 export async function publishedIn(
   durable: DurableLog,
   room_id: string,
-  known: EventMark,
+  noted: EventMark,
+  log: readonly LogMessage[] = [],
 ): Promise<{ readonly tail: number; readonly published: EventMark }> {
-  const { last } = await durable.head(room_id);
+  const { last, erased = 0 } = await durable.head(room_id);
+  const gone = beforeErased(log, erased);
+  const known = isBehind(gone, noted) ? gone : noted;
   if (last === undefined) return { tail: 0, published: known };
   let found = markOf(last.headers[EVENT_HEADER]);
   for (let before = last.offset; found === undefined;) {

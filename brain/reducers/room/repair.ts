@@ -94,15 +94,14 @@ async function newestState(
   return await foldWhole(() => parts.host.open(at, undefined), batches, parts);
 }
 
-function readable(messages: Parameters<typeof batchOf>[0][]): Batch[] {
-  return messages.flatMap((message) => {
-    try {
-      return [batchOf(message)];
-    } catch (error) {
-      if (isUnreadable(error)) return [];
-      throw error;
-    }
-  });
+function isReadable(message: Parameters<typeof batchOf>[0]): boolean {
+  try {
+    batchOf(message);
+    return true;
+  } catch (error) {
+    if (isUnreadable(error)) return false;
+    throw error;
+  }
 }
 
 /** The program in force after an entry. */
@@ -149,10 +148,11 @@ export async function repairRoom(
   const stored = await parts.records.get([at.tenant_id, at.room_id]);
   const record = stored && decodeRecord(stored.value);
   const { messages, newest } = await readMessages(durable, at.log_room_id, 0);
-  const batches = readable([...messages]);
+  const log = messages.filter(isReadable);
+  const batches = log.map(batchOf);
   let noted = record?.published ?? NO_EVENT;
   for (const { published } of batches) if (isBehind(published, noted)) noted = published;
-  const { tail, published } = await publishedIn(durable, at.room_id, noted);
+  const { tail, published } = await publishedIn(durable, at.room_id, noted, log);
   const found = await newestState(at, durable, batches, record, parts);
   const { handle, standing: begin, done } = found;
   try {

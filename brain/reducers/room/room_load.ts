@@ -125,7 +125,7 @@ export async function loadRoom(
   requireKept(record, batches, history_ttl_seconds * 1_000, durable.now());
   let noted = record?.published ?? NO_EVENT;
   for (const { published } of batches) if (isBehind(published, noted)) noted = published;
-  const { tail, published } = await publishedIn(durable, at.room_id, noted);
+  const { tail, published } = await publishedIn(durable, at.room_id, noted, messages);
   const { handle, standing, program } = await openRoom(at, record, snapshot, parts);
   const loaded: LoadedRoom = {
     ...{ durable, handle, standing, record, revision, tail, published, noted },

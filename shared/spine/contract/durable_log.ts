@@ -74,6 +74,13 @@ export interface Retention {
   readonly common?: Retention;
 }
 
+/** A retention that raises none. */
+export const LEAST_RETENTION: Retention = {
+  history_size: 1,
+  history_ttl_seconds: 1,
+  replicas: undefined,
+};
+
 /** How to append. */
 export interface AppendOptions {
   /**

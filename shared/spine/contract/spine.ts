@@ -118,6 +118,9 @@ export interface Spine {
    */
   log(tenant_id: string, retention: Retention): Promise<DurableLog>;
 
+  /** The log of a tenant that has one, whatever it keeps by now; undefined: there is none. Rejects as `log`. */
+  existingLog(tenant_id: string): Promise<DurableLog | undefined>;
+
   /**
    * Opens a ledger with exactly this retention; creates it if missing. Name: `[A-Z0-9_]+`; on NATS also the name of the
    * stream.

@@ -237,6 +237,11 @@ class EmbeddedSpine implements Spine {
     return this.#logs.open(tenant_id, retention);
   }
 
+  async existingLog(tenant_id: string): Promise<DurableLog | undefined> {
+    this.#assertConnected();
+    return this.#logs.existing(tenant_id);
+  }
+
   async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
     this.#assertConnected();
     assertBucket(name);

@@ -10,6 +10,7 @@ import { roomSubject, tenantLogPattern } from "../../subjects/subject.ts";
 import type { Subject } from "../../subjects/subject.ts";
 import { assertSize, headerBytes } from "../contract/check.ts";
 import {
+  LEAST_RETENTION,
   LOG_OFFSET_HEADER,
   LOG_PREVIOUS_HEADER,
   LOG_STREAM_HEADER,
@@ -99,6 +100,13 @@ export class EmbeddedLogs {
     log.grow(retention, false);
     this.#timer ??= setInterval(() => this.#sweep(), SWEEP_MS);
     return log;
+  }
+
+  /** The tenant's log; undefined: it has none. */
+  existing(tenant_id: string): DurableLog | undefined {
+    tenantLogPattern(tenant_id);
+    const row = this.options.file.reading(() => this.rows.log(tenant_id));
+    return row === undefined ? undefined : this.open(tenant_id, LEAST_RETENTION);
   }
 
   /** Adds an append to the next transaction. Throws, or resolves once it is stored. */

@@ -222,6 +222,10 @@ class NatsSpine implements Spine {
     return this.#logs.open(tenant_id, retention);
   }
 
+  existingLog(tenant_id: string): Promise<DurableLog | undefined> {
+    return this.#logs.existing(tenant_id);
+  }
+
   async ledger(name: string, retention: LedgerRetention): Promise<Ledger> {
     this.#link.assertConnected();
     assertBucket(name);

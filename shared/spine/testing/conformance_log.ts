@@ -309,9 +309,27 @@ async function refusesAfterDrain(bus: Bus): Promise<void> {
   await assert.rejects(bus.spine.log(bus.name, RETENTION), refused);
 }
 
+async function findsExisting(bus: Bus): Promise<void> {
+  const { spine, other, name } = bus;
+  assert.equal(await spine.existingLog(`${name}-none`), undefined);
+  assert.equal(await other.existingLog(`${name}-none`), undefined, "the question makes none");
+  const [mine] = await openLogs(bus);
+  await mine.append("a", bytes("1"));
+  const { history_size, history_ttl_seconds } = await mine.status();
+  const found = await other.existingLog(name) ?? assert.fail("it exists");
+  assert.equal(found.stream, mine.stream);
+  const status = await found.status();
+  assert.deepEqual([status.history_size, status.history_ttl_seconds], [
+    history_size,
+    history_ttl_seconds,
+  ]);
+  assert.equal((await found.head("a")).last?.offset, (await mine.head("a")).last?.offset);
+}
+
 /** Every case of appending and delivery. */
 export const LOG_CASES: readonly Case[] = [
   { behaviour: "a tenant has one log, and opening it again grows what it keeps", run: opens },
+  { behaviour: "a log is found if it exists, and is not made", run: findsExisting },
   { behaviour: "appends get growing offsets over all rooms of the tenant", run: appends },
   { behaviour: "what is stored comes on `in` with its offset, time and headers", run: delivers },
   { behaviour: "each message names the one before it in its own room", run: interleaves },

@@ -47,6 +47,7 @@ const LEFT_OUT = {
   conflated: "replaced by a newer message, because the client read too slowly",
   slow_reader: "the client read too slowly",
   filter: "a filter did not match",
+  lost: "the room stopped being durable before the client had read up to it",
 };
 
 function absence({ why, from_ms, until_ms }) {

@@ -102,15 +102,30 @@ export class DurableChannel implements DurableRoom {
   }
 
   end(): boolean {
+    const offset = this.#log?.offset ?? 0;
     this.close();
-    const { channel: { subscribers }, hub: { ledger } } = this.#options;
     let is_behind = false;
-    for (const { flow } of subscribers.members) {
-      if (!(flow instanceof LogFlow)) continue;
-      is_behind ||= !flow.is_live;
-      flow.finish();
-      flow.noteLive(ledger?.position ?? 0);
+    for (const subscriber of this.#options.channel.subscribers.members) {
+      if (this.#skip(subscriber, offset, "lost")) is_behind = true;
     }
+    return is_behind;
+  }
+
+  /** Makes a subscriber live; false: it was. What it has not read yet, up to an offset, is skipped. */
+  #skip(
+    { flow, mark }: Subscriber,
+    to: number,
+    why: "slow_reader" | "lost",
+    position = this.#options.hub.ledger?.position ?? 0,
+  ): boolean {
+    if (!(flow instanceof LogFlow)) return false;
+    const { channel: { noted }, hub: { ledger } } = this.#options;
+    const is_behind = !flow.is_live;
+    const from = Math.max(flow.episode.after, flow.episode.last) + 1;
+    const is_noted = is_behind && from <= to && noted !== undefined && mark !== undefined;
+    if (is_noted) ledger?.passedOver(noted, mark, { from, to, why });
+    flow.finish();
+    flow.noteLive(position);
     return is_behind;
   }
 
@@ -124,7 +139,7 @@ export class DurableChannel implements DurableRoom {
   readonly #isReady: IsReady = (subscriber, { offset }, message, position) => {
     const { flow } = subscriber;
     if (flow === undefined || flow.is_live || !(flow instanceof LogFlow)) return true;
-    const { channel: { noted }, hub: { stats, ledger }, lag_bytes_max } = this.#options;
+    const { hub: { stats }, lag_bytes_max } = this.#options;
     if (flow.lag_bytes <= lag_bytes_max) return false;
     if (message === undefined) {
       subscriber.overflow?.();
@@ -134,13 +149,7 @@ export class DurableChannel implements DurableRoom {
     stats.slow_reader.dropped += flow.lag_messages - 1;
     stats.egress_events++;
     subscriber.send(message.gap(subscriber.text));
-    const { mark } = subscriber;
-    if (noted !== undefined && mark !== undefined) {
-      const from = Math.max(flow.episode.after, flow.episode.last) + 1;
-      ledger?.passedOver(noted, mark, { from, to: offset - 1, why: "slow_reader" });
-    }
-    flow.finish();
-    flow.noteLive(position);
+    this.#skip(subscriber, offset - 1, "slow_reader", position);
     return true;
   };
 

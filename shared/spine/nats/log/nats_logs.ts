@@ -3,6 +3,7 @@
  * reappeared or been lost. The logs are in `nats_log_tenant.ts` and `nats_log.ts`.
  */
 import { tenantLogPattern } from "../../../subjects/subject.ts";
+import { LEAST_RETENTION } from "../../contract/durable_log.ts";
 import type { DurableLog, LogLimits, Retention } from "../../contract/durable_log.ts";
 import type { Link } from "../connection/nats_link.ts";
 import { StreamLog } from "./nats_log.ts";
@@ -116,6 +117,15 @@ export class NatsLogs {
       this.#noteRefusal(tenant_id, error);
       throw error;
     }
+  }
+
+  /** As `Spine.existingLog`. */
+  async existing(tenant_id: string): Promise<DurableLog | undefined> {
+    this.#link.assertConnected();
+    if (!this.#tenants.has(tenant_id) && await storedPlace(this.#tools, tenant_id) === undefined) {
+      return undefined;
+    }
+    return await this.open(tenant_id, LEAST_RETENTION);
   }
 
   async #open(tenant_id: string, retention: Retention): Promise<TenantLog> {
@@ -297,16 +307,28 @@ interface PlacingTools extends LogTools {
   openShared(shard: string, retention: Retention): Promise<StreamLog>;
 }
 
+/** Where the tenant's log is stored; undefined: it is not. */
+async function storedPlace(
+  { api, link, names }: PlacingTools,
+  tenant_id: string,
+): Promise<Placing | undefined> {
+  const pattern = tenantLogPattern(tenant_id);
+  const own = await insist(link, (timeout_ms) => api.names(pattern, timeout_ms));
+  if (own.length > 0) return { shard: undefined };
+  const entry = await (await names.bucket()).get([tenant_id]);
+  const shared = entry && readShared(entry);
+  return shared && { shard: shared.shared, granted: 0 };
+}
+
 /** Decides the placement of the tenant's log. Rejects as opening a log does. */
 async function placeOf(
   tools: PlacingTools,
   tenant_id: string,
   retention: Retention,
 ): Promise<Placing> {
-  const { api, limits, link, names } = tools;
-  const pattern = tenantLogPattern(tenant_id);
-  const own = await insist(link, (timeout_ms) => api.names(pattern, timeout_ms));
-  if (own.length > 0) return { shard: undefined };
+  const { limits, names } = tools;
+  const stored = await storedPlace(tools, tenant_id);
+  if (stored !== undefined) return stored;
   return await changeDocument<Placing>(async (mayLose) => {
     const bucket = await names.bucket();
     const entry = await bucket.get([tenant_id]);
