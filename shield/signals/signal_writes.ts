@@ -18,6 +18,7 @@ import type { Bans } from "../auth/bans.ts";
 import type { Order } from "./signal_order.ts";
 import { bump } from "../stats/stats.ts";
 import type { ShieldStats } from "../stats/stats.ts";
+import { within } from "../../shared/within.ts";
 
 /** Longer than the delay between two Shields that receive the same order, in ms. */
 const LATELY_MS = 10_000;
@@ -107,10 +108,7 @@ export class SignalWrites {
   /** Gives up orders that cannot be written now. Resolves once that is done, or after two seconds. */
   async close(): Promise<void> {
     this.#closing = true;
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, SETTLE_MS);
-    await Promise.race([this.#last, late.promise]);
-    clearTimeout(timer);
+    await within(SETTLE_MS, this.#last, () => {});
   }
 
   #forget(): void {

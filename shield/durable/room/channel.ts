@@ -7,6 +7,7 @@ import { LOG_STREAM_HEADER, offsetOf } from "../../../shared/spine/contract/dura
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import type { DurableRoom, EntryPoint, Position, RoomEvents } from "../../fanout/entry.ts";
 import type { RoomLog } from "./room_log.ts";
+import { within } from "../../../shared/within.ts";
 
 /** The dependencies and settings of `DurableChannel`. */
 export interface DurableChannelOptions extends RoomEvents {
@@ -66,15 +67,9 @@ export class DurableChannel implements DurableRoom {
 
   async enter(position: Position | undefined): Promise<EntryPoint> {
     const { timeout_ms } = this.#options;
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      reject(new ArqonError("log-unavailable", `no answer within ${timeout_ms} ms`));
-    }, timeout_ms);
-    try {
-      return await Promise.race([this.log().then((log) => log.enter(position)), late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return await within(timeout_ms, this.log().then((log) => log.enter(position)), () => {
+      throw new ArqonError("log-unavailable", `no answer within ${timeout_ms} ms`);
+    });
   }
 
   close(): void {
