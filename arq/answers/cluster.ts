@@ -4,6 +4,7 @@
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
+import { inColumns } from "../terminal/columns.ts";
 
 /** One Shield or Brain at one moment. */
 export type NodeReading = ReturnType<typeof readNode>;
@@ -106,17 +107,10 @@ function stateOf({ ready, draining }: NodeReading): string {
   return draining ? "draining" : ready ? "ready" : "NOT READY";
 }
 
-/** Rows as aligned text: the first column to the left, the other columns to the right. */
+/** Rows as aligned text: the first two columns to the left, the others to the right. */
 export function aligned(rows: readonly (readonly string[])[]): string {
-  const shown = rows.map((row) => row.map(printable));
-  const widths = (shown[0] ?? []).map((_, column) =>
-    Math.max(...shown.map((row) => (row[column] ?? "").length))
-  );
-  return shown.map((row) =>
-    row.map((cell, column) =>
-      column < 2 ? cell.padEnd(widths[column] ?? 0) : cell.padStart(widths[column] ?? 0)
-    ).join("  ").trimEnd() + "\n"
-  ).join("");
+  const lines = inColumns(rows.map((row) => row.map(printable)), 2);
+  return lines.map((line) => `${line}\n`).join("");
 }
 
 /** The first listed node of each process. Its line in the table shows what the process uses. */

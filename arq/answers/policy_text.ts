@@ -4,6 +4,7 @@
  */
 import { plural } from "../../shared/plural.ts";
 import { printable } from "../terminal/exit.ts";
+import { inColumns } from "../terminal/columns.ts";
 
 /** The members of an answer, which may have any shape. */
 export type Members = Readonly<Record<string, unknown>>;
@@ -66,8 +67,7 @@ export function card(head: string, one: Members, rows: readonly string[]): strin
   const lines = rows.map((row) => row.split("=")).map(([label = "", member = label]) =>
     [label, shown(one, member)] as const
   ).filter(([, text]) => text !== "");
-  const width = Math.max(0, ...lines.map(([label]) => label.length));
-  return `${head}\n${lines.map(([label, text]) => `  ${label.padEnd(width)}  ${text}\n`).join("")}`;
+  return `${head}\n${inColumns(lines).map((line) => `  ${line}\n`).join("")}`;
 }
 
 /** A table of the objects of a list; "" for an empty list. A column is a member, or what `made` makes of an object. */
@@ -86,12 +86,7 @@ export function listing(
 /** A table whose columns have equal width and are two spaces apart; "" when there are no rows. */
 export function table(head: readonly string[], rows: readonly (readonly string[])[]): string {
   if (rows.length === 0) return "";
-  const widths = head.map((name, at) =>
-    Math.max(name.length, ...rows.map((row) => row[at]?.length ?? 0))
-  );
-  const line = (row: readonly string[]) =>
-    row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ").trimEnd();
-  return [head, ...rows].map((row) => `${line(row)}\n`).join("");
+  return inColumns([head, ...rows]).map((line) => `${line}\n`).join("");
 }
 
 /** A fraction as a percentage: `10 %`, `0.5 %`. */

@@ -14,6 +14,7 @@ import type { Counts, FuelFigures, Sample, Tally } from "../replay/tally.ts";
 import { printable } from "../terminal/exit.ts";
 import type { RefusedEvent, TrafficTally } from "../traffic/schema_checker.ts";
 import type { JournalCounts } from "../traffic/schema_thread.ts";
+import { inColumns } from "../terminal/columns.ts";
 
 /** A number with separators: `12,345`. */
 const count = (number: number) => number.toLocaleString("en-US");
@@ -24,8 +25,7 @@ type Row = readonly [name: string, text: string];
 /** Aligned rows; pairs without a text are left out. */
 function rows(pairs: readonly Row[]): string {
   const filled = pairs.filter(([, text]) => text !== "");
-  const width = Math.max(...filled.map(([name]) => name.length));
-  return filled.map(([name, text]) => `  ${name.padEnd(width)}  ${printable(text)}\n`).join("");
+  return inColumns(filled).map((line) => `  ${printable(line)}\n`).join("");
 }
 
 /** `fuel 3, trap 1`, the most frequent first. */

@@ -3,6 +3,7 @@
  * `commands/cluster/trace.ts` queries Jaeger.
  */
 import { printable } from "../terminal/exit.ts";
+import { inColumns } from "../terminal/columns.ts";
 
 /** One span of a trace. Times are in µs. */
 export type TraceSpan = ReturnType<typeof toSpan>;
@@ -123,15 +124,5 @@ export function traceTree(spans: readonly TraceSpan[]): string {
     durationText(span.duration_us),
     printable(detailOf(span)),
   ]);
-  const width = (column: number) => Math.max(...cells.map((row) => row[column]!.length));
-  const widths = [width(0), width(1), width(2), width(3)];
-  return cells.map(([name = "", service = "", start = "", duration = "", detail = ""]) =>
-    [
-      name.padEnd(widths[0]!),
-      service.padEnd(widths[1]!),
-      start.padStart(widths[2]!),
-      duration.padStart(widths[3]!),
-      detail,
-    ].join("  ").trimEnd() + "\n"
-  ).join("");
+  return inColumns(cells, 2, 4).map((line) => `${line}\n`).join("");
 }

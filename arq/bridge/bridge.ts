@@ -22,6 +22,7 @@ import { CommandError } from "../terminal/exit.ts";
 import type { BridgeBus, Committed } from "./bus.ts";
 import { type Outcome, Publisher } from "./publisher.ts";
 import { awaitedLater } from "../../shared/awaited_later.ts";
+import { within } from "../../shared/within.ts";
 
 /**
  * The position is saved once others wrote this many bytes. A save is itself in the log, so without a threshold an idle
@@ -333,10 +334,7 @@ async function follow(options: BridgeOptions, onFollowing: () => void): Promise<
       if (reading.mode === "polling") await poll(following, reading.poll_ms);
       else await stream(following);
     } finally {
-      await Promise.race([
-        intake.settled(),
-        new Promise((resolve) => setTimeout(resolve, CLOSE_MS)),
-      ]);
+      await within(CLOSE_MS, intake.settled(), () => {});
       // Unsaved messages are replayed; why the bridge ends is reported on its own.
       await note().catch(() => {});
       // Unsettled messages are replayed to the publisher of the next connection.

@@ -7,6 +7,7 @@ import pg from "pg";
 import { type CommandError, failed } from "../terminal/exit.ts";
 import type { Committed } from "./bus.ts";
 import { type Lsn, lsnText, parseLsn } from "./wal.ts";
+import { within } from "../../shared/within.ts";
 
 /** How long the package waits for the answer to its goodbye, in ms; a broken connection never answers. */
 const END_MS = 1_000;
@@ -74,11 +75,8 @@ export function databaseAt(url: string, kind: DatabaseKind = "plain"): Database 
     query: (text, values) => client.query(text, values),
     lastRows: async (text) => [await client.query(text)].flat().at(-1)!.rows,
     async end() {
-      const timeout = Promise.withResolvers<void>();
-      const timer = setTimeout(timeout.resolve, END_MS);
       // A broken connection has already ended.
-      await Promise.race([client.end().catch(() => {}), timeout.promise]);
-      clearTimeout(timer);
+      await within(END_MS, client.end().catch(() => {}), () => {});
       client.connection.stream.destroy();
     },
   };

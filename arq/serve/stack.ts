@@ -3,6 +3,7 @@
  * service without a health check in Docker is checked over HTTP.
  */
 import { fileURLToPath } from "node:url";
+import { inColumns } from "../terminal/columns.ts";
 
 /** The effect of a Docker command on the stack. */
 export type ComposeAction = "up" | "down" | "reset" | "logs" | "follow" | "status" | "services";
@@ -262,8 +263,6 @@ export function stackText(services: readonly StackService[]): string {
     health === "none" ? "" : health,
     Object.values(ports).map((port) => `127.0.0.1:${port}`).join(" "),
   ]);
-  const all = [["service", "state", "health", "address"], ...rows];
-  const widths = [0, 1, 2].map((column) => Math.max(...all.map((row) => row[column]?.length ?? 0)));
-  return all.map((row) => `  ${row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ")}`)
-    .map((line) => `${line.trimEnd()}\n`).join("");
+  return inColumns([["service", "state", "health", "address"], ...rows])
+    .map((line) => `  ${line}\n`).join("");
 }

@@ -24,12 +24,6 @@ function isJsonType(content_type: string): boolean {
   return type === "application/json" || type.endsWith("+json");
 }
 
-function base64(data: Uint8Array): string {
-  let binary = "";
-  for (const byte of data) binary += String.fromCharCode(byte);
-  return btoa(binary);
-}
-
 /** The line of a message for people: `room type sender data`. Nothing in a message can control the terminal. */
 export function humanLine(message: Message): string {
   const text = textOf(message.data);
@@ -61,7 +55,7 @@ function dataJson(message: Message): string {
   }
   const isText = message.content_type === "" || message.content_type.startsWith("text/");
   if (text !== undefined && isText) return JSON.stringify(text);
-  return `{"base64":${JSON.stringify(base64(message.data))}}`;
+  return `{"base64":${JSON.stringify(message.data.toBase64())}}`;
 }
 
 /** The position from which a script continues after a line. */

@@ -5,6 +5,7 @@
 
 import { concat } from "../../shared/containers/concat.ts";
 import { type Sink, writeAll } from "../../shared/logs/line_queue.ts";
+import { within } from "../../shared/within.ts";
 
 /** Standard output or error. */
 export interface Output {
@@ -167,11 +168,8 @@ export function behind(output: Output, other: Output, limit_ms: number): Output 
 
 /** Waits until an output is written, at most `limit_ms`. */
 export async function flushWithin(output: Output, limit_ms: number): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, limit_ms);
   // The writer is notified of a failure.
-  await Promise.race([output.flush().catch(() => {}), late]);
-  clearTimeout(timer);
+  await within(limit_ms, output.flush().catch(() => {}), () => {});
 }
 
 /** Writes text to an output. */

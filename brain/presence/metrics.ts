@@ -3,7 +3,7 @@
  * message.
  */
 import { QuantileReader, totalOf } from "../../shared/cluster/cluster_node.ts";
-import { Histogram, metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
+import { Histogram, LAG_SECONDS, metricsOn, scrapedGauge } from "../../shared/metrics/metrics.ts";
 import type { Registry } from "../../shared/metrics/metrics.ts";
 import type { WriterState } from "../../shared/presence/types.ts";
 
@@ -40,22 +40,6 @@ export type RefusalReason =
 const LATEST_MS = 60_000;
 const MINUTE_MS = 60_000;
 const WRITER_STATES: readonly WriterState[] = ["up", "down", "forgotten"];
-const LAG_BUCKETS_SECONDS = [
-  0.001,
-  0.0025,
-  0.005,
-  0.01,
-  0.025,
-  0.05,
-  0.1,
-  0.25,
-  0.5,
-  1,
-  2.5,
-  5,
-  10,
-  30,
-];
 
 /** The metrics of presence. */
 export type BrainPresenceMetrics = ReturnType<typeof createBrainPresenceMetrics>;
@@ -102,7 +86,7 @@ function lagMetrics(registry: Registry, now: () => number) {
     name: "consistency_convergence_seconds",
     help: "From the stamp of a change at its Shield to its merge here, in seconds. Changes older " +
       "than this Brain are not counted.",
-    buckets: LAG_BUCKETS_SECONDS,
+    buckets: [...LAG_SECONDS, 5, 10, 30],
     registers: [registry],
   });
   const recent = new RecentMax();

@@ -139,12 +139,11 @@ class RolloutService {
   }
 
   #of(tenant_id: string): Known {
-    const found = this.#tenants.get(tenant_id);
-    if (found !== undefined) return found;
     const nothing = { rollout: undefined, revision: 0, held_from_ms: 0 };
-    const known = { ...nothing, reports: new Map(), is_writing: false };
-    this.#tenants.set(tenant_id, known);
-    return known;
+    return this.#tenants.getOrInsertComputed(
+      tenant_id,
+      () => ({ ...nothing, reports: new Map(), is_writing: false }),
+    );
   }
 
   /** The latest rollout of each tenant. */

@@ -12,6 +12,7 @@ import type { BackupHead } from "./manifest.ts";
 import { DATA_FILE, META_FILE, STREAMS_FOLDER } from "./nats_backup.ts";
 import type { RawConfig, RawState, Restoring, StreamApi } from "./stream_api.ts";
 import { inBackupOrder, restoredReplicas } from "./stream_order.ts";
+import { within } from "../within.ts";
 
 const Meta = z.object({
   config: z.looseObject({ name: z.string(), num_replicas: z.number() }),
@@ -43,12 +44,9 @@ export async function busAtWork(connection: NatsConnection, listen_ms: number): 
       },
     })
   );
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const over = new Promise<void>((resolve) => timer = setTimeout(resolve, listen_ms));
   try {
-    await Promise.race([over, refused]);
+    await within(listen_ms, refused, () => {});
   } finally {
-    clearTimeout(timer);
     for (const subscription of subscriptions) subscription.unsubscribe();
   }
   return [...senders].sort();

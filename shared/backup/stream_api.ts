@@ -6,6 +6,7 @@ import { ArqonError } from "@arqon/proto";
 import { createInbox, errors } from "@nats-io/transport-deno";
 import type { Msg, NatsConnection } from "@nats-io/transport-deno";
 import type { StreamNames } from "./stream_order.ts";
+import { within } from "../within.ts";
 
 /** A configuration, passed on unchanged. */
 export interface RawConfig {
@@ -92,17 +93,6 @@ function whyOf(error: unknown): string {
     return "JetStream does not answer; may this NATS user ask for it?";
   }
   return error instanceof Error ? error.message : String(error);
-}
-
-/** Rejects if `promise` takes longer than `ms`. */
-async function within<T>(promise: Promise<T>, ms: number, what: string): Promise<T> {
-  const { promise: late, reject } = Promise.withResolvers<never>();
-  const timer = setTimeout(() => reject(failure(what, `no answer within ${ms} ms`)), ms);
-  try {
-    return await Promise.race([promise, late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }
 
 /** The API on one connection. Rejects with `spine-unavailable`, naming the stream. */
@@ -237,9 +227,12 @@ export class StreamApi {
     arriving: ReturnType<NatsConnection["subscribe"]>,
   ): AsyncGenerator<Uint8Array> {
     const messages = arriving[Symbol.asyncIterator]();
+    const stalled = () => {
+      throw failure(stream, `no answer within ${STALLED_MS} ms`);
+    };
     try {
       for (;;) {
-        const { done, value } = await within(messages.next(), STALLED_MS, stream);
+        const { done, value } = await within(STALLED_MS, messages.next(), stalled);
         if (done === true) throw failure(stream, "the connection to NATS was lost");
         if (value.data.length === 0) return requireWhole(stream, value);
         yield value.data;

@@ -7,14 +7,12 @@ const known = new WeakMap<readonly RoomClassEntry[], number>();
 
 /** From 1 to 2^32 - 1. The same for the same `[[rooms]]`, in whatever order and whichever process; other ones have another. */
 export function classesHash(rooms: readonly RoomClassEntry[]): number {
-  const before = known.get(rooms);
-  if (before !== undefined) return before;
-  const texts = rooms.map((entry) =>
-    JSON.stringify(Object.entries(entry).toSorted(([a], [b]) => a < b ? -1 : 1))
-  );
-  const hash = mixBits(fnvText(texts.toSorted().join("\n"))) || 1;
-  known.set(rooms, hash);
-  return hash;
+  return known.getOrInsertComputed(rooms, () => {
+    const texts = rooms.map((entry) =>
+      JSON.stringify(Object.entries(entry).toSorted(([a], [b]) => a < b ? -1 : 1))
+    );
+    return mixBits(fnvText(texts.toSorted().join("\n"))) || 1;
+  });
 }
 
 /** Takes over the hash of a list that another thread has made. */

@@ -24,11 +24,11 @@ export interface JsonSchema {
   readonly minItems?: number;
   readonly pattern?: string;
   readonly format?: string;
-  /** Whether a running process applies a changed value; set on every key, not on tables of keys. */
-  readonly "x-live"?: boolean;
+  /** A running process applies a changed value. On keys, not on tables of keys. */
+  readonly "x-live"?: true;
 }
 
-/** The node with `x-live` on each key below it; members of a live list or table are live, too. */
+/** The node with `x-live` on each live key below it; members of a live list or table are live, too. */
 function withLive(node: JsonSchema, path: string): JsonSchema {
   const is_live = isLiveKey(path);
   const { properties, items } = node;
@@ -40,7 +40,7 @@ function withLive(node: JsonSchema, path: string): JsonSchema {
     return { ...node, properties: Object.fromEntries(keys) };
   }
   if (items?.properties !== undefined) return { ...node, items: withLive(items, path) };
-  return { ...node, "x-live": is_live };
+  return is_live ? { ...node, "x-live": true } : node;
 }
 
 /** The schema of the whole file, with `$schema` and a title. */

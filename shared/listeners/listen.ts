@@ -11,6 +11,7 @@ import type { Handler } from "../http1/exchange.ts";
 import type { Logger } from "../logs/log.ts";
 import { problemResponse } from "../problem.ts";
 import type { TlsPair } from "../http1/door.ts";
+import { within } from "../within.ts";
 
 /** The default time limit of `close`, in ms. */
 const GRACE_MS = 2_000;
@@ -159,15 +160,8 @@ function urlOf(options: ListenOptions, port: number): string {
   return `${tls === undefined ? "http" : "https"}://${authority}:${port}`;
 }
 
-async function settlesWithin(promise: Promise<void>, wait_ms: number): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<false>();
-  const timer = setTimeout(() => resolve(false), wait_ms);
-  try {
-    return await Promise.race([promise.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
+const settlesWithin = (promise: Promise<void>, wait_ms: number): Promise<boolean> =>
+  within(wait_ms, promise.then(() => true), () => false);
 
 function reasonOf(cause: unknown, host: string, port: number): string {
   const code = cause instanceof Error && "code" in cause ? cause.code : undefined;

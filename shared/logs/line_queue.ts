@@ -2,6 +2,7 @@
  * A queue of lines for a reader that may be slow, stalled or gone, without blocking the writers. Its size in characters
  * is bounded; further lines are dropped and counted. The sink is an argument.
  */
+import { within } from "../within.ts";
 
 /** The most queued characters, including those being written. */
 const WAITING_MAX = 1_048_576;
@@ -63,10 +64,7 @@ export class LineQueue {
   /** Resolves when everything is written, at the latest after `timeout_ms`. */
   async flush(timeout_ms: number): Promise<void> {
     if (this.#writing === undefined) return;
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, timeout_ms);
-    await Promise.race([this.#writing, late]);
-    clearTimeout(timer);
+    await within(timeout_ms, this.#writing, () => {});
   }
 
   async #writeAll(): Promise<void> {

@@ -154,15 +154,12 @@ export function createLogging(given: LoggingOptions): Logging {
   };
   return {
     of(component) {
-      const known = loggers.get(component);
-      if (known !== undefined) return known;
-      const logger = createLogger({
-        ...options,
-        component,
-        admits: (level, text, is_sample) => admits(component, level, text, is_sample),
-      });
-      loggers.set(component, logger);
-      return logger;
+      return loggers.getOrInsertComputed(component, () =>
+        createLogger({
+          ...options,
+          component,
+          admits: (level, text, is_sample) => admits(component, level, text, is_sample),
+        }));
     },
     levels: () => ({
       level: common,

@@ -25,7 +25,8 @@ export interface Exposition {
 }
 
 const MICROSECONDS = 1_000_000;
-const LAG_BUCKETS_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
+/** Upper bounds of the buckets of most times, in seconds. */
+export const LAG_SECONDS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5];
 
 /** A gauge that is read at a scrape, and costs nothing otherwise. */
 export function scrapedGauge(
@@ -122,7 +123,7 @@ export function watchEventLoop(
   const lag = new Histogram({
     name: "arqon_event_loop_lag_seconds",
     help: "Delay of a timer beyond its due time, in seconds.",
-    buckets: LAG_BUCKETS_SECONDS,
+    buckets: LAG_SECONDS,
     registers: [registry],
   });
   let due_ms = now() + interval_ms;

@@ -1,6 +1,6 @@
 /** The Spine's state as gauges of its process; read on a scrape, never on the message path. */
 import type { Logger } from "../logs/log.ts";
-import { Counter, Gauge, Histogram, scrapedGauge } from "../metrics/metrics.ts";
+import { Counter, Gauge, Histogram, LAG_SECONDS, scrapedGauge } from "../metrics/metrics.ts";
 import type { Registry } from "../metrics/metrics.ts";
 import { scrapedCounter } from "../metrics/metrics_plain.ts";
 import type { Spine, SpineState, SpineStatus } from "./contract/spine.ts";
@@ -61,23 +61,7 @@ export function registerSpineMetrics(spine: Spine, registry: Registry): void {
 }
 
 const ROUND_TRIP_MS = 5_000;
-const ROUND_TRIP_BUCKETS_SECONDS = [
-  0.000_1,
-  0.000_25,
-  0.000_5,
-  0.001,
-  0.0025,
-  0.005,
-  0.01,
-  0.025,
-  0.05,
-  0.1,
-  0.25,
-  0.5,
-  1,
-  2.5,
-  5,
-];
+const ROUND_TRIP_BUCKETS_SECONDS = [0.000_1, 0.000_25, 0.000_5, ...LAG_SECONDS, 5];
 
 /**
  * Measures the duration of a flush as `arqon_spine_round_trip_seconds`: once every `interval_ms`, one at a time, until

@@ -23,6 +23,7 @@ import type { OtlpTarget, TelemetryResource } from "./resource.ts";
 import type { Config } from "../config/schema.ts";
 import type { Env } from "../env.ts";
 import type { ReadFile } from "../process/secret_file.ts";
+import { within } from "../within.ts";
 
 /** A running export. */
 export interface MetricsExport {
@@ -130,12 +131,9 @@ export function startMetricsExport(
   new MeterProvider({ resource, readers: [reader] });
   let ended: Promise<void> | undefined;
   const shutdown = async (): Promise<void> => {
-    const late = Promise.withResolvers<void>();
     const limit_ms = exporter.failing ? Math.min(LOST_MS, timeoutMillis) : timeoutMillis;
-    const timer = setTimeout(late.resolve, limit_ms);
     // The failure was counted and logged.
-    await Promise.race([reader.shutdown().catch(() => {}), late.promise]);
-    clearTimeout(timer);
+    await within(limit_ms, reader.shutdown().catch(() => {}), () => {});
   };
   return { shutdown: () => ended ??= shutdown() };
 }

@@ -33,6 +33,7 @@ import type {
   Tracing,
   TracingOptions,
 } from "./tracing.ts";
+import { within } from "../within.ts";
 
 const BATCH_SPANS_MAX = 512;
 const BATCH_DELAY_MS = 1_000;
@@ -222,16 +223,6 @@ function spansOf(tracer: Tracer, ids: Ids, now_ms: () => number): (start: SpanSt
   return begin;
 }
 
-/** Resolves with `promise`, or after `timeout_ms`. */
-async function within(timeout_ms: number, promise: Promise<void>): Promise<void> {
-  let timer: ReturnType<typeof setTimeout> | undefined;
-  const late = new Promise<void>((resolve) => {
-    timer = setTimeout(resolve, timeout_ms);
-  });
-  await Promise.race([promise, late]);
-  clearTimeout(timer);
-}
-
 /** The sampling options of the current configuration. */
 function samplerOptions(telemetry: TracingOptions["telemetry"]): SamplerOptions {
   return {
@@ -270,6 +261,6 @@ export function openTracing(options: TracingOptions, target: OtlpTarget): Tracin
     start: spansOf(provider.getTracer("arqon", resource["service.version"]), ids, now_ms),
     countInvalid: () => invalid.inc(),
     // Spans that do not reach the collector are counted at the export.
-    stop: () => within(telemetry.timeout_ms, provider.shutdown().catch(() => {})),
+    stop: () => within(telemetry.timeout_ms, provider.shutdown().catch(() => {}), () => {}),
   };
 }

@@ -184,16 +184,12 @@ export class BudgetStandings {
   }
 
   #heldOf(tenant_id: string): Held {
-    const known = this.#tenants.get(tenant_id);
-    if (known !== undefined) return known;
-    const held: Held = {
+    return this.#tenants.getOrInsertComputed(tenant_id, () => ({
       used: this.#options.usedOf(tenant_id),
       states: [],
       holding: undefined,
       is_known: false,
       reading: Promise.resolve(),
-    };
-    this.#tenants.set(tenant_id, held);
-    return held;
+    }));
   }
 }

@@ -51,11 +51,7 @@ export class DayTotals implements UseSink {
   since(begin_ms: number, running: readonly NodeMinute[]): DayUse[] {
     const first = Math.floor(begin_ms / MINUTE_MS / DAY_MINUTES);
     const days = new Map<number, Counts>();
-    const countsOf = (day: number) => {
-      const counts = days.get(day) ?? noCounts();
-      days.set(day, counts);
-      return counts;
-    };
+    const countsOf = (day: number) => days.getOrInsertComputed(day, noCounts);
     for (const [day, own] of this.#days) if (day >= first) addCounts(countsOf(day), own);
     for (const read of running) {
       const day = Math.floor(read.minute / DAY_MINUTES);
@@ -76,9 +72,7 @@ export class DayTotals implements UseSink {
 
   #add(minute: number, rows: readonly UsageRow[]): void {
     const day = Math.floor(minute / DAY_MINUTES);
-    const counts = this.#days.get(day) ?? noCounts();
-    this.#days.set(day, counts);
-    addRows(counts, rows);
+    addRows(this.#days.getOrInsertComputed(day, noCounts), rows);
   }
 
   #isStored(read: NodeMinute): boolean {

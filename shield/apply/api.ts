@@ -45,6 +45,7 @@ import type { BusApplies } from "./bus_applies.ts";
 import type { TenantSettings } from "../../shared/records/tenant_settings.ts";
 import type { Given } from "../capability.ts";
 import type { Wanted } from "./decision.ts";
+import { within } from "../../shared/within.ts";
 
 const OBJECT = { type: "object" };
 
@@ -263,12 +264,9 @@ async function apply(
 
 /** Whether the tenant's budgets are in force here: their usage was read in time. */
 async function stands({ given }: ApplyAdminContext, tenant: string): Promise<boolean> {
-  const { promise: late, resolve } = Promise.withResolvers<boolean>();
-  const timer = setTimeout(() => resolve(false), IN_FORCE_MS);
   const standing = given.standBudgets?.(tenant) ?? Promise.resolve();
   // Unread budgets are not in force.
-  const read = standing.then(() => true, () => false);
-  return await Promise.race([read, late]).finally(() => clearTimeout(timer));
+  return await within(IN_FORCE_MS, standing.then(() => true, () => false), () => false);
 }
 
 /** Resolves once this Shield enforces the new state, or the timeout has passed. */

@@ -7,6 +7,7 @@ import type { AuditFields } from "../../shared/audit/entry.ts";
 import type { Env } from "../../shared/env.ts";
 import type { Audited, AuditTrail, Ended, Finish } from "../admin/routing/audited.ts";
 import type { AuditWriter } from "./writer.ts";
+import { within } from "../../shared/within.ts";
 
 /** The longest path with its query, in UTF-16 units. */
 const PATH_UNITS = 512;
@@ -25,17 +26,6 @@ export interface TrailOptions extends Pick<Env, "log"> {
 
 const cut = (text: string, units = NAME_UNITS): string => text.slice(0, units).toWellFormed();
 const cutOrNull = (text: string | null): string | null => text === null ? null : cut(text);
-
-/** Waits for a value for `OUTCOME_MS` at most, and then returns the other one. */
-async function soon<T>(wanted: Promise<T> | T, otherwise: T): Promise<T> {
-  const { promise: late, resolve } = Promise.withResolvers<T>();
-  const timer = setTimeout(() => resolve(otherwise), OUTCOME_MS);
-  try {
-    return await Promise.race([wanted, late]);
-  } finally {
-    clearTimeout(timer);
-  }
-}
 
 /** The trail of one Shield. */
 export class WrittenTrail implements AuditTrail {
@@ -97,7 +87,7 @@ export class WrittenTrail implements AuditTrail {
       from: cut(from),
       method: cut(method),
       path: cut(path, PATH_UNITS),
-      about: await soon(about, {}),
+      about: await within(OUTCOME_MS, Promise.resolve(about), () => ({})),
       status: null,
       reason: null,
       count: 1,
@@ -108,7 +98,7 @@ export class WrittenTrail implements AuditTrail {
   async #later(fields: AuditFields): Promise<void> {
     // The writer has reported a lost entry.
     const written = this.#options.writer.append(fields, true).then(() => {}, () => {});
-    await soon(written, undefined);
+    await within(OUTCOME_MS, written, () => {});
   }
 }
 

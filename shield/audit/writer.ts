@@ -19,6 +19,7 @@ import { isFinalRefusal } from "../../shared/spine/contract/final_refusal.ts";
 import type { Ledger, LedgerRetention } from "../../shared/spine/contract/ledger.ts";
 import type { Spine } from "../../shared/spine/contract/spine.ts";
 import { opened } from "../../shared/turns/opened.ts";
+import { within } from "../../shared/within.ts";
 
 /** The most attempts for one entry: with n concurrent Shields, the last one succeeds at its n-th attempt. */
 const ATTEMPTS = 256;
@@ -102,10 +103,7 @@ export class AuditWriter {
 
   /** Writes the queued entries, for at most `timeout_ms`; the others go to the process's log. */
   async close(timeout_ms: number): Promise<void> {
-    const { promise: late, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, timeout_ms);
-    await Promise.race([this.#begin(), late]);
-    clearTimeout(timer);
+    await within(timeout_ms, this.#begin(), () => {});
     clearTimeout(this.#retry);
     this.#closed = true;
     for (const pending of this.#queue.splice(0)) this.#giveUp(pending, new Error("the end"));

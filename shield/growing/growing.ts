@@ -39,6 +39,13 @@ const ENDED_MS = 600_000;
 /** The most messages of the room that are searched for an id: an unknown id must not read the whole log. */
 const ENDED_MESSAGES = 4_096;
 
+/** A caller's command about one message. */
+interface Order {
+  readonly context: GrowingContext;
+  readonly caller: Caller;
+  readonly key: GrowingKey;
+}
+
 /** Answers a command whose name begins with `growing.`; rejects with the refusal. */
 export async function answerGrowing(
   context: GrowingContext,
@@ -80,32 +87,31 @@ function answer(
 ): Promise<Result> {
   const { tenant_id } = caller.identity;
   const key = { tenant_id, room_id, id: "id" in request ? request.id : "" };
+  const order = { context, caller, key };
   switch (request.verb) {
     case "start":
-      return start(context, caller, key, request);
+      return start(order, request);
     case "append":
-      return append(context, caller, key, request);
+      return append(order, request);
     case "finish":
-      return finish(context, caller, key, request);
+      return finish(order, request);
     case "abort":
-      return abort(context, caller, key, request);
+      return abort(order, request);
     case "stop":
-      return stop(context, caller, key, request);
+      return end(order, "stopped", () => ({ reason: request.reason, is_kept: true }), true);
     case "list":
       return list(context, key);
     case "get":
       return get(context, key);
     case "outcome":
-      return outcome(context, caller, key);
+      return outcome(order);
     default:
       return request satisfies never;
   }
 }
 
 async function start(
-  context: GrowingContext,
-  { identity }: Caller,
-  key: GrowingKey,
+  { context, caller: { identity }, key }: Order,
   { type, content_type }: Request<"start">,
 ): Promise<Result> {
   const { path, logTime, records, stats } = context;
@@ -140,9 +146,7 @@ async function start(
 }
 
 async function append(
-  context: GrowingContext,
-  caller: Caller,
-  key: GrowingKey,
+  { context, caller, key }: Order,
   { seq, text }: Request<"append">,
 ): Promise<Result> {
   const { path, logTime, records, stats } = context;
@@ -205,12 +209,8 @@ async function settleRefused(
   throw refusal;
 }
 
-async function finish(
-  context: GrowingContext,
-  caller: Caller,
-  key: GrowingKey,
-  { seq }: Request<"finish">,
-): Promise<Result> {
+async function finish(order: Order, { seq }: Request<"finish">): Promise<Result> {
+  const { context, caller, key } = order;
   const found = await context.records.get(key);
   if (found === undefined) {
     // The answer to the first attempt was lost.
@@ -219,7 +219,7 @@ async function finish(
       return { id: key.id, outcome: "finished", offset: stored.offset };
     }
   }
-  return await end(context, caller, key, "finished", (record) => {
+  return await end(order, "finished", (record) => {
     requireProducer(caller.identity, key, record);
     if (seq !== undefined && seq !== record.seq) {
       throw new ArqonError("growing-conflict", `finish at ${seq}; the last piece is ${record.seq}`);
@@ -228,25 +228,11 @@ async function finish(
   });
 }
 
-async function abort(
-  context: GrowingContext,
-  caller: Caller,
-  key: GrowingKey,
-  { reason, keep }: Request<"abort">,
-): Promise<Result> {
-  return await end(context, caller, key, "aborted", (record) => {
-    requireProducer(caller.identity, key, record);
+async function abort(order: Order, { reason, keep }: Request<"abort">): Promise<Result> {
+  return await end(order, "aborted", (record) => {
+    requireProducer(order.caller.identity, order.key, record);
     return { reason, is_kept: keep };
   });
-}
-
-async function stop(
-  context: GrowingContext,
-  caller: Caller,
-  key: GrowingKey,
-  { reason }: Request<"stop">,
-): Promise<Result> {
-  return await end(context, caller, key, "stopped", () => ({ reason, is_kept: true }), true);
 }
 
 /**
@@ -254,9 +240,7 @@ async function stop(
  * set, is completed.
  */
 async function end(
-  context: GrowingContext,
-  caller: Caller,
-  key: GrowingKey,
+  { context, caller, key }: Order,
   outcome: Ending["outcome"],
   decide: (record: GrowingRecord) => Pick<Ending, "reason" | "is_kept">,
   any_end = false,
@@ -309,11 +293,7 @@ async function get(context: GrowingContext, key: GrowingKey): Promise<Result> {
  * The outcome of a message, for a producer that may not read it. Throws `growing-conflict` while it grows, and
  * `growing-unknown` if nothing of it is known.
  */
-async function outcome(
-  context: GrowingContext,
-  caller: Caller,
-  key: GrowingKey,
-): Promise<Result> {
+async function outcome({ context, caller, key }: Order): Promise<Result> {
   const { id, room_id } = key;
   const found = await context.records.get(key);
   if (found === undefined) {

@@ -117,11 +117,8 @@ export class TenantEvents {
   }
 
   #of(tenant_id: string): Held {
-    const known = this.#held.get(tenant_id);
-    if (known !== undefined) return known;
-    const held: Held = { queue: [], reported: 0, left_out: 0, working: undefined };
-    this.#held.set(tenant_id, held);
-    return held;
+    const held = () => ({ queue: [], reported: 0, left_out: 0, working: undefined });
+    return this.#held.getOrInsertComputed(tenant_id, held);
   }
 
   /** A policy, or a hook with `before`, has refused something. */

@@ -15,6 +15,7 @@ import type { HoleCause, JournalTotals } from "./metrics.ts";
 import type { JournalKeeping } from "./rules.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 import { StorageFull } from "../../shared/spine/contract/storage_full.ts";
+import { within } from "../../shared/within.ts";
 
 /** A block is closed at this size, before compression; one more entry always fits. */
 const BLOCK_BYTES = BLOCK_BYTES_MAX - 196_608;
@@ -144,10 +145,7 @@ export class JournalQueue {
     this.#flush();
     if (this.#under_way.size > 0) {
       const idle = new Promise<void>((resolve) => void (this.#onIdle = resolve));
-      let timer;
-      const late = new Promise<void>((resolve) => void (timer = setTimeout(resolve, timeout_ms)));
-      await Promise.race([idle, late]);
-      clearTimeout(timer);
+      await within(timeout_ms, idle, () => {});
     }
     this.#closing.abort();
     clearTimeout(this.#timer);
@@ -313,11 +311,8 @@ export class JournalQueue {
 
   #gapsOf({ tenant_id, keeping }: Pick<Block, "tenant_id" | "keeping">): PendingGaps {
     const key = gapsKey({ tenant_id, keeping });
-    const known = this.#gaps.get(key);
-    if (known !== undefined) return known;
-    const made = { tenant_id, keeping, by_cause: new Map<string, BlockHole>() };
-    this.#gaps.set(key, made);
-    return made;
+    const gap = () => ({ tenant_id, keeping, by_cause: new Map<string, BlockHole>() });
+    return this.#gaps.getOrInsertComputed(key, gap);
   }
 
   /** Records missing decisions for the tenant's next block. */

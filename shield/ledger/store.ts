@@ -258,12 +258,11 @@ export class StoreWriter {
   }
 
   #of(tenant_id: string): Tenant {
-    const known = this.#tenants.get(tenant_id);
-    if (known !== undefined) return known;
-    const { began_ms } = this.#options.life;
-    const made = { draft: new BlockDraft(), number: 0, since_ms: began_ms };
-    this.#tenants.set(tenant_id, made);
-    return made;
+    const { began_ms: since_ms } = this.#options.life;
+    return this.#tenants.getOrInsertComputed(
+      tenant_id,
+      () => ({ draft: new BlockDraft(), number: 0, since_ms }),
+    );
   }
 
   /** Queues a tenant's rows. */

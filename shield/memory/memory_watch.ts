@@ -15,6 +15,7 @@ import { MemoryGuard } from "./memory_guard.ts";
 import type { Action, Reading, Suspect } from "./memory_guard.ts";
 import type { ClientSocket } from "../socket/client_socket.ts";
 import { bump } from "../stats/stats.ts";
+import { within } from "../../shared/within.ts";
 
 /** The pause between two readings during an alert, in ms. */
 const ALERT_MS = 10;
@@ -120,11 +121,8 @@ class Known {
 
   all(): SocketSuspect[] {
     return [...this.#sockets].map(([socket, connection]) => {
-      const known = this.#suspects.get(socket);
-      if (known !== undefined) return known;
-      const suspect = new SocketSuspect(socket, connection, this.#sockets, this.#server);
-      this.#suspects.set(socket, suspect);
-      return suspect;
+      const make = () => new SocketSuspect(socket, connection, this.#sockets, this.#server);
+      return this.#suspects.getOrInsertComputed(socket, make);
     });
   }
 }
@@ -224,8 +222,6 @@ async function banAll(
     users.set(key, { identity, sockets });
   }
   const chosen = [...users.values()].sort((a, b) => b.sockets - a.sockets).slice(0, BANNED_MAX);
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, BAN_MS);
   const banned = chosen.map(async ({ identity, sockets }) => {
     const { tenant_id, user_id: user } = identity;
     try {
@@ -237,8 +233,7 @@ async function banAll(
       log.error("a user could not be banned", { tenant_id, user, error });
     }
   });
-  await Promise.race([Promise.all(banned), late]);
-  clearTimeout(timer);
+  await within(BAN_MS, Promise.all(banned), () => {});
 }
 
 /** Bans one user. A longer existing ban is kept. */

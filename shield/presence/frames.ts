@@ -129,12 +129,10 @@ export class PresenceFrames {
   }
 
   #pagesOf(view: RoomView): readonly (readonly PresentMember[])[] {
-    const known = this.#pages.get(view);
-    if (known !== undefined) return known;
-    const cut = this.#cut(view.members);
-    const pages = cut.length === 0 ? [[]] : cut;
-    this.#pages.set(view, pages);
-    return pages;
+    return this.#pages.getOrInsertComputed(view, () => {
+      const cut = this.#cut(view.members);
+      return cut.length === 0 ? [[]] : cut;
+    });
   }
 
   #cut(members: readonly PresentMember[]): readonly (readonly PresentMember[])[] {
@@ -145,14 +143,12 @@ export class PresenceFrames {
   }
 
   #result(view: RoomView): Uint8Array {
-    const known = this.#results.get(view);
-    if (known !== undefined) return known;
-    const pages = this.#pagesOf(view);
-    const { connections, users } = view;
-    const first = presenceUpdateJson({ members: pages[0] ?? [], connections, users });
-    const result = encoder.encode(`${first.slice(0, -1)},"pages":${pages.length}}`);
-    this.#results.set(view, result);
-    return result;
+    return this.#results.getOrInsertComputed(view, () => {
+      const pages = this.#pagesOf(view);
+      const { connections, users } = view;
+      const first = presenceUpdateJson({ members: pages[0] ?? [], connections, users });
+      return encoder.encode(`${first.slice(0, -1)},"pages":${pages.length}}`);
+    });
   }
 
   #event(

@@ -13,6 +13,7 @@ import type { Spine } from "../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../shared/spine/contract/spine_message.ts";
 import { MOVING } from "../../shared/subjects/subject.ts";
 import type { Claim } from "../connection/presence.ts";
+import { within } from "../../shared/within.ts";
 
 /** Connections in one message; each takes about 100 bytes. */
 const CONNECTIONS_PER_MESSAGE = 1_000;
@@ -211,8 +212,7 @@ export class Moving {
     }
     const { promise, resolve } = Promise.withResolvers<boolean>();
     known.onMore = () => known.connections >= connections && resolve(true);
-    const timer = setTimeout(() => resolve(false), confirm_ms);
-    return { heard: await promise.finally(() => clearTimeout(timer)) };
+    return { heard: await within(confirm_ms, promise, () => false) };
   }
 
   /**

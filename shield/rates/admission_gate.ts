@@ -15,19 +15,7 @@ import { createBucket, setRate, take, type TokenBucket } from "../../shared/rate
  * client of a reconnect storm.
  */
 const MEMORY_READ_MS = 100;
-const HANDSHAKE_BUCKETS_SECONDS = [
-  0.0005,
-  0.001,
-  0.0025,
-  0.005,
-  0.01,
-  0.025,
-  0.05,
-  0.1,
-  0.25,
-  1,
-  5,
-];
+const HANDSHAKE_SECONDS = [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 1, 5];
 
 const DETAILS: Record<Closed, string> = {
   rate: "too many clients connect at once",
@@ -77,7 +65,7 @@ export function createAdmission(options: AdmissionGateOptions): Admission {
   const duration = new Histogram({
     name: "shield_handshake_duration_seconds",
     help: "Time from an admitted upgrade request to its 101, in seconds.",
-    buckets: HANDSHAKE_BUCKETS_SECONDS,
+    buckets: HANDSHAKE_SECONDS,
     registers,
   });
   scrapedGauge(

@@ -50,11 +50,7 @@ export class SchemaTotals {
   /** Counts a violation of a schema. */
   violated(schema_id: string, rule: string): void {
     const schema = labelOf(this.violations, schema_id, SCHEMAS_MAX);
-    let rules = this.violations.get(schema);
-    if (rules === undefined) {
-      rules = new Map();
-      this.violations.set(schema, rules);
-    }
+    const rules = this.violations.getOrInsertComputed(schema, () => new Map());
     const label = labelOf(rules, rule, RULES_MAX);
     rules.set(label, (rules.get(label) ?? 0) + 1);
   }

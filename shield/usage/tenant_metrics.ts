@@ -53,16 +53,14 @@ export class TenantSums {
       // A tenant with usage in the running minute has a series, and keeps it.
       const name = this.#nameOf(tenant_id);
       this.#sum(tenant_id);
-      const sum = all.get(name) ?? noCounts();
-      all.set(name, sum);
+      const sum = all.getOrInsertComputed(name, noCounts);
       for (const { counts } of rows) yield addCounts(sum, counts);
     }
   }
 
   #withSums(all: Map<string, Counts>): ReadonlyMap<string, Readonly<Counts>> {
     for (const [name, counts] of this.#sums) {
-      const sum = all.get(name) ?? noCounts();
-      all.set(name, sum);
+      const sum = all.getOrInsertComputed(name, noCounts);
       addCounts(sum, counts);
     }
     return all;
@@ -79,11 +77,7 @@ export class TenantSums {
 
   #sum(tenant_id: string): Counts {
     const name = this.#nameOf(tenant_id);
-    const known = this.#sums.get(name);
-    if (known !== undefined) return known;
-    const sum = noCounts();
-    this.#sums.set(name, sum);
-    return sum;
+    return this.#sums.getOrInsertComputed(name, noCounts);
   }
 }
 

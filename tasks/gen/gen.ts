@@ -2,7 +2,6 @@
  * `deno task gen`: regenerates every generated file. `--check` writes nothing and fails if a committed file is
  * outdated.
  */
-import { stateJsonSchema } from "../../arq/desired/form.ts";
 import { configParts, renderConfigSchema } from "./gen_config.ts";
 import { renderDashboard, renderStoresDashboard } from "./gen_dashboard.ts";
 import { errorsParts, renderErrorsPython, renderErrorsTypescript } from "./gen_errors.ts";
@@ -71,7 +70,6 @@ async function generate(): Promise<Map<string, string>> {
     await page("docs/errors.md", errorsParts(registry)),
     ["arq/init/binaries.ts", await renderInitBinaries()],
     ["docs/config.schema.json", renderConfigSchema()],
-    ["docs/state.schema.json", JSON.stringify(stateJsonSchema(), null, 2) + "\n"],
     ["deploy/grafana/dashboards/arqonbus-overview.json", renderDashboard()],
     ["deploy/grafana/dashboards/arqonbus-stores.json", renderStoresDashboard()],
     await page("docs/configuration.md", configParts()),

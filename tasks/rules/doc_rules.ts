@@ -5,6 +5,7 @@
  * apart; a block that names the schema of a tenant's state must pass that schema.
  */
 import { Ajv2020 } from "ajv/dist/2020.js";
+import { stateJsonSchema } from "../../arq/desired/form.ts";
 import { ConfigError, parseConfig } from "../../shared/config/load.ts";
 import { constants } from "../../shared/config/keys/constants.ts";
 import { parseToml } from "../../shared/config/toml.ts";
@@ -173,21 +174,20 @@ export function checkCitations(
 }
 
 const SCHEMA = "docs/config.schema.json";
-const STATE_SCHEMA = "docs/state.schema.json";
 
 /** The first line of an example that is not a configuration, but the input of `arq apply`. */
 const STATE_MARK = "#:schema ./state.schema.json";
 
 function configCheck(sources: Sources): (text: string) => string | undefined {
   const ajv = new Ajv2020({ strict: false, allErrors: true, validateFormats: false });
-  const isState = ajv.compile(sources.json(STATE_SCHEMA));
+  const isState = ajv.compile(stateJsonSchema());
   const validate = ajv.compile(sources.json(SCHEMA));
   return (text) => {
     if (text.startsWith(STATE_MARK)) {
       const parsed = parseToml(text);
       if (!parsed.ok) return parsed.message;
       if (isState(parsed.document.value)) return undefined;
-      return `${STATE_SCHEMA}: ${ajv.errorsText(isState.errors)}`;
+      return `no state: ${ajv.errorsText(isState.errors)}`;
     }
     try {
       parseConfig(text, { file: "example" });

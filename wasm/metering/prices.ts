@@ -185,12 +185,8 @@ export function pricesOf(most_pages: number, version: number = METER_VERSION): P
   const older = OLDER.get(version);
   const found = (older?.classes ?? MEMORY_CLASSES).find((one) => most_pages <= one.most_pages)!;
   const key = `${version} ${found.most_pages}`;
-  let prices = made.get(key);
-  if (prices === undefined) {
-    prices = { units: unitTable(found), sizes: sizeTable(older, found) };
-    made.set(key, prices);
-  }
-  return prices;
+  const make = () => ({ units: unitTable(found), sizes: sizeTable(older, found) });
+  return made.getOrInsertComputed(key, make);
 }
 
 /** The prices for a module whose memory fits the caches. */

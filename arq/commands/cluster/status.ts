@@ -21,6 +21,7 @@ import { readStack, type StackService, stackText } from "../../serve/stack.ts";
 import type { Flags } from "../../program/flags.ts";
 import { exchange } from "../../bus/admin.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
+import { inColumns } from "../../terminal/columns.ts";
 
 type Members = Readonly<Record<string, unknown>>;
 
@@ -67,9 +68,8 @@ function rowsOf(name: string, value: unknown): [string, string][] {
 export function figureLines(figures: unknown): string {
   const members = isMembers(figures) ? figures : { answer: figures };
   const rows = Object.entries(members).flatMap(([name, value]) => rowsOf(name, value))
-    .map(([label, text]) => [printable(label), printable(text)] as const);
-  const width = Math.max(0, ...rows.map(([label]) => label.length));
-  return rows.map(([label, text]) => `  ${label.padEnd(width)}  ${text}\n`).join("");
+    .map((row) => row.map(printable));
+  return inColumns(rows).map((line) => `  ${line}\n`).join("");
 }
 
 interface Check {
@@ -105,11 +105,11 @@ async function getJson(io: Io, url: string, token?: string): Promise<unknown> {
 }
 
 function healthLines(ops_url: string, health: Health): string {
-  const checks = Object.entries(health.checks ?? {});
-  const width = Math.max(0, ...checks.map(([name]) => name.length));
-  const lines = checks.map(([name, check]) =>
-    `  ${name.padEnd(width)}  ${check.status}  ${check.detail ?? ""}`
-  );
+  const rows = Object.entries(health.checks ?? {}).map(([name, { status, detail = "" }]) => [
+    name,
+    `${status}  ${detail}`,
+  ]);
+  const lines = inColumns(rows).map((line) => `  ${line}`);
   return [`${health.status === "ok" ? "ready" : "NOT READY"}  ${ops_url}`, ...lines]
     .map(printable).join("\n") + "\n";
 }

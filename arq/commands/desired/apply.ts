@@ -64,13 +64,18 @@ function requireFresh(planned: Partial<PlanBasis>, compared: Compared): void {
   if (!is_same) throw stale();
 }
 
+/** A tenant's folder, or the schemas of the bus, compared with the bus. */
+interface Applying {
+  readonly io: Io;
+  readonly admin: Admin;
+  readonly desired: Desired;
+  readonly compared: Compared;
+}
+
 /** Uploads the modules that the bus does not have yet. */
-async function uploadModules(
-  io: Io,
-  admin: Admin,
-  { tenant, modules }: Desired,
-  { live, wanted }: Compared,
-): Promise<void> {
+async function uploadModules({ io, admin, desired, compared }: Applying): Promise<void> {
+  const { tenant, modules } = desired;
+  const { live, wanted } = compared;
   const content_type = "application/wasm";
   const put = async (path: string, sha256: string) => {
     const body = modules.get(sha256);
@@ -98,12 +103,9 @@ interface StagedSchema {
 }
 
 /** Stores the changed schemas. Rejects when a new version appeared since the comparison. */
-export async function stageSchemas(
-  io: Io,
-  admin: Admin,
-  { state, sets }: Desired,
-  { schema_basis }: Compared,
-): Promise<StagedSchema[]> {
+async function stageSchemas({ io, admin, desired, compared }: Applying): Promise<StagedSchema[]> {
+  const { state, sets } = desired;
+  const { schema_basis } = compared;
   const staged: StagedSchema[] = [];
   for (const { id, compatibility } of state.schemas ?? []) {
     const body = sets.get(id);
@@ -144,15 +146,10 @@ function listOfKind(wanted: State, kind: Kind): readonly unknown[] | undefined {
 }
 
 /** Makes the changes of a tenant's folder in one step. Rejects as `askAdmin` does. */
-export async function make(
-  io: Io,
-  admin: Admin,
-  desired: Desired,
-  compared: Compared,
-): Promise<Record<string, unknown>> {
-  await uploadModules(io, admin, desired, compared);
-  const staged = await stageSchemas(io, admin, desired, compared);
-  const body = bodyOf(compared, staged);
+async function make(applying: Applying): Promise<Record<string, unknown>> {
+  const { io, admin, desired, compared } = applying;
+  await uploadModules(applying);
+  const body = bodyOf(compared, await stageSchemas(applying));
   return await askAdmin(io, admin, { method: "PUT", path: statePath(desired.tenant), body });
 }
 
@@ -174,16 +171,10 @@ function requireCanary(io: Io, flags: Flags, { changes }: Compared): void {
 }
 
 /** Starts a rollout and shows its progress to the end. Returns as `watchRollout`. */
-async function rollOut(
-  io: Io,
-  admin: Admin,
-  desired: Desired,
-  compared: Compared,
-  flags: Flags,
-): Promise<number> {
-  const { tenant } = desired;
-  await uploadModules(io, admin, desired, compared);
-  const staged = await stageSchemas(io, admin, desired, compared);
+async function rollOut(applying: Applying, flags: Flags): Promise<number> {
+  const { io, admin, desired: { tenant }, compared } = applying;
+  await uploadModules(applying);
+  const staged = await stageSchemas(applying);
   const body = JSON.stringify({
     ...JSON.parse(bodyOf(compared, staged)),
     canary: flags.canary,
@@ -223,6 +214,7 @@ export async function apply(io: Io, target: string, flags: Flags): Promise<Ended
   const desired = await readTarget(io, target);
   const admin = await findAdmin(io, flags);
   const compared = await compare(io, admin, desired);
+  const applying = { io, admin, desired, compared };
   const { changes, rollouts, losses } = compared;
   const { tenant } = desired;
   const takes_back = rollouts.some(({ stands }) => stands === "is-taken-back");
@@ -232,9 +224,9 @@ export async function apply(io: Io, target: string, flags: Flags): Promise<Ended
   requireFree(io, rollouts);
   requireMeant(losses, flags.allowUnreachable);
   if (flags.canary !== undefined && changes.length > 0) {
-    return await rollOut(io, admin, desired, compared, flags);
+    return await rollOut(applying, flags);
   }
-  const made = await carryOut(io, admin, desired, compared);
+  const made = await carryOut(applying);
   return {
     json: { tenant, ...made, changes },
     text: madeText(`tenant ${tenant}`, compared, made) + notesText(compared.notes),
@@ -243,7 +235,7 @@ export async function apply(io: Io, target: string, flags: Flags): Promise<Ended
 }
 
 /** The result of applying a tenant's folder. */
-export interface Made {
+interface Made {
   /** The id; null: nothing had to change. */
   readonly apply: string | null;
   readonly in_force: boolean;
@@ -254,12 +246,8 @@ export interface Made {
 }
 
 /** Makes the changes, or rolls back the rollout that the state would undo. Rejects as `askAdmin` does. */
-export async function carryOut(
-  io: Io,
-  admin: Admin,
-  desired: Desired,
-  compared: Compared,
-): Promise<Made> {
+async function carryOut(applying: Applying): Promise<Made> {
+  const { io, admin, compared } = applying;
   const none = { apply: null, in_force: true, taken_back: null, secrets: {} };
   const [rollout] = compared.rollouts;
   if (compared.changes.length === 0) {
@@ -267,13 +255,13 @@ export async function carryOut(
     await takeBack(io, admin, rollout);
     return { ...none, taken_back: rollout.id };
   }
-  const answer = await make(io, admin, desired, compared);
+  const answer = await make(applying);
   const { id, in_force } = appliedOf(answer);
   return { ...none, apply: id, in_force, secrets: membersOf(answer["secrets"]) };
 }
 
 /** The result as text; `whose` names the owner. */
-export function madeText(
+function madeText(
   whose: string,
   { changes, rollouts }: Compared,
   { apply, taken_back, secrets }: Made,
@@ -287,21 +275,16 @@ export function madeText(
 }
 
 /** Secrets are shown only once, when they are created. */
-export function secretsText(secrets: Readonly<Record<string, unknown>>): string {
+function secretsText(secrets: Readonly<Record<string, unknown>>): string {
   return Object.entries(secrets).map(([hook, secret]) =>
     printable(`hook ${hook} has the new secret ${secret}, which is shown only once`) + "\n"
   ).join("");
 }
 
 /** Stores the changed schemas and puts them in force. Resolves with the id of the apply. Rejects as `askAdmin` does. */
-async function applySchemas(
-  io: Io,
-  admin: Admin,
-  desired: Desired,
-  compared: Compared,
-): Promise<string> {
-  const schemas = await stageSchemas(io, admin, desired, compared);
-  const body = JSON.stringify({ schemas });
+async function applySchemas(applying: Applying): Promise<string> {
+  const body = JSON.stringify({ schemas: await stageSchemas(applying) });
+  const { io, admin } = applying;
   const { apply } = await askAdmin(io, admin, { method: "PUT", path: "/v1/state", body });
   return String(apply);
 }
@@ -355,20 +338,13 @@ function restText(parts: readonly Part[]): string {
 }
 
 /** Puts the schemas of the bus in force if they change. */
-async function carryOutBus(
-  io: Io,
-  admin: Admin,
-  desired: Desired,
-  compared: Compared,
-): Promise<Made> {
-  const apply = compared.changes.length === 0
-    ? null
-    : await applySchemas(io, admin, desired, compared);
+async function carryOutBus(applying: Applying): Promise<Made> {
+  const apply = applying.compared.changes.length === 0 ? null : await applySchemas(applying);
   return { apply, in_force: true, taken_back: null, secrets: {} };
 }
 
 /** Puts a folder of the bus in force. Returns 1 when something is stored but not yet in force on this node. */
-export async function applyBus(io: Io, folder: string, flags: Flags): Promise<number> {
+async function applyBus(io: Io, folder: string, flags: Flags): Promise<number> {
   const { canary, for: hold_seconds, abortIf, atLeast } = flags;
   if ([canary, hold_seconds, abortIf, atLeast].some((given) => given !== undefined)) {
     throw usageError(
@@ -399,9 +375,8 @@ export async function applyBus(io: Io, folder: string, flags: Flags): Promise<nu
       continue;
     }
     try {
-      const made = tenant === null
-        ? await carryOutBus(io, admin, desired, compared)
-        : await carryOut(io, admin, desired, compared);
+      const applying = { io, admin, desired, compared };
+      const made = await (tenant === null ? carryOutBus : carryOut)(applying);
       const { apply, in_force, secrets, taken_back } = made;
       const outcome = apply === null && taken_back === null ? "unchanged" : "applied";
       parts.push({ tenant, outcome, apply, in_force, changes, taken_back, secrets });

@@ -6,6 +6,7 @@ import { type Ended, type Io, print } from "../../terminal/io.ts";
 import { positionText, type RoomAnswer, tell, withRoom } from "../../rooms/room_command.ts";
 import { lockText } from "../../answers/room_text.ts";
 import type { Flags } from "../../program/flags.ts";
+import { inColumns } from "../../terminal/columns.ts";
 
 /** The JSON text of an answer's member, so that a number beyond 2^53 or `1.0` is shown as it was written. */
 function textOf(answer: RoomAnswer, member: string): string | undefined {
@@ -40,10 +41,7 @@ async function tellState(
 ): Promise<Ended> {
   if (flags.json === true) return await tell(io, flags, answer, "");
   const entries = [...objectMembers(textOf(answer, "state") ?? "{}")];
-  const width = Math.max(0, ...entries.map(([key]) => printable(key).length));
-  const lines = entries.map(([key, value]) =>
-    `${printable(key).padEnd(width)}  ${printable(value)}\n`
-  );
+  const lines = inColumns(entries.map((entry) => entry.map(printable))).map((line) => `${line}\n`);
   const count = plural(entries.length, "key");
   await print(io.stderr, printable(`${room_id}: ${count}${positionText(answer.members)}`) + "\n");
   const lock = lockText(answer.members["lock"]);

@@ -70,7 +70,7 @@ function entryOf(node: JsonSchema, key: string, required: boolean): ConfigEntry 
     default: table === undefined ? node.default : undefined,
     minimum: node.minimum,
     maximum: node.maximum,
-    live: node["x-live"],
+    live: table === undefined ? node["x-live"] === true : undefined,
     members,
   };
 }

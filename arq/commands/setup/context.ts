@@ -20,6 +20,7 @@ import { findTarget, noBus } from "../../bus/target.ts";
 import type { ConnectionFlags } from "../../program/flags.ts";
 import { parsePrivateKey } from "../../bus/token.ts";
 import type { Flags } from "../../program/flags.ts";
+import { inColumns } from "../../terminal/columns.ts";
 
 /** The fields of a context that the options give. A key replaces a token file, and a token file a key. */
 function given(io: Io, flags: Flags): Partial<Context> {
@@ -108,12 +109,7 @@ export async function contextList(io: Io): Promise<Ended> {
       ? ""
       : `in ${context.folder}${context === here ? " (this folder)" : ""}`,
   ]);
-  const widths = [0, 1, 2, 3].map((column) =>
-    Math.max(...rows.map((row) => row[column]?.length ?? 0))
-  );
-  const lines = rows.map((row) =>
-    `${printable(row.map((cell, at) => cell.padEnd(widths[at] ?? 0)).join("  ").trimEnd())}\n`
-  );
+  const lines = inColumns(rows).map((line) => `${printable(line)}\n`);
   const none = "There are no contexts; arq context add NAME --url … adds one.\n";
   const text = rows.length === 0 ? none : lines.join("");
   const file = contextsFile(io) ?? null;

@@ -1,21 +1,11 @@
 /** A call of a room's reducer: what is queued, and the answer to its sender. Pure. */
 import { ArqonError, nestsTooDeep } from "@arqon/proto";
+import type { Asked } from "../state/entry.ts";
 import type { Applied } from "../thread/protocol.ts";
 import { contentOf } from "./publication.ts";
 
-/** A call of a room. */
-export interface RoomCall {
-  readonly command: string;
-  readonly data: Uint8Array;
-  /** The sender's id of the call, for deduplication; "": a repetition is a new command. */
-  readonly id: string;
-  readonly user_id: string;
-  readonly role: string;
-  readonly claims: Readonly<Record<string, string>>;
-}
-
 /** A call in the queue of its room. */
-export interface WaitingCall extends RoomCall {
+export interface WaitingCall extends Asked {
   /** When the caller stops waiting, monotonic ms. */
   readonly deadline_ms: number;
   /** Called once, with the result's JSON or the refusal. Must not throw. */

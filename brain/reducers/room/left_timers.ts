@@ -138,16 +138,16 @@ export class LeftTimers {
     timer: Pick<TakenTimer, "key" | "at_ms" | "program">,
     run: () => Promise<void>,
   ): Promise<void> {
-    const { parts, left: { life } } = this.#shared;
+    const { left: { life } } = this.#shared;
     const again = this.#takenByOther(loaded, timer.program) !== undefined;
     const taken = { ...timer, by: life, again };
     try {
-      await writeTaken(loaded, this.#at, taken, parts);
+      await writeTaken(loaded, taken);
       await run();
     } finally {
       this.#is_first = isTaken(taken, loaded.standing);
       // This Brain survived, whatever failed.
-      if (this.#is_first) await writeTaken(loaded, this.#at, undefined, parts).catch(() => {});
+      if (this.#is_first) await writeTaken(loaded, undefined).catch(() => {});
     }
   }
 

@@ -55,6 +55,8 @@ export interface RoomParts extends Pick<Env, "log" | "now" | "random"> {
 
 /** A room that was read. */
 export interface LoadedRoom {
+  readonly at: ReducedPlace;
+  readonly parts: RoomParts;
   readonly durable: DurableLog;
   /** Its number in the thread. */
   readonly handle: number;

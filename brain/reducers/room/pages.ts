@@ -36,7 +36,7 @@ function pageText(scope: string, version: number, { values, more }: ShownPage): 
 
 /** Answers all of them. Rejects if another Brain owns the room by now; then none is answered. */
 async function answerQueries(room: ShownRoom, queries: readonly WaitingQuery[]): Promise<void> {
-  const { loaded, at, shown, parts } = room;
+  const { loaded, loaded: { at, parts }, shown } = room;
   const { prefixes } = shown;
   const scope = scopeIn(shown, loaded.durable.stream, loaded.life);
   const published = await publishedValuesOf(room, loaded.standing.offset);
@@ -58,9 +58,9 @@ async function answerQueries(room: ShownRoom, queries: readonly WaitingQuery[]):
 }
 
 /** Whether the room here has applied the whole log. */
-async function isNewest({ loaded, at }: ShownRoom): Promise<boolean> {
-  const { last } = await loaded.durable.head(at.log_room_id);
-  return (last?.offset ?? 0) === loaded.position;
+async function isNewest({ loaded: { at, durable, position } }: ShownRoom): Promise<boolean> {
+  const { last } = await durable.head(at.log_room_id);
+  return (last?.offset ?? 0) === position;
 }
 
 /** The queued reads of one room. */

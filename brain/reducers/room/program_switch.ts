@@ -47,45 +47,35 @@ function switchOf(
 }
 
 /** Whether a room is to be migrated without waiting for a call. */
-export function waitsToMigrate(
-  loaded: LoadedRoom,
-  at: ReducedPlace,
-  { wanted, owns }: ProgramChoice,
-): boolean {
-  const found = wanted(at);
-  return found !== undefined && switchOf(loaded, found) === "migrate" && owns(at);
+export function waitsToMigrate(loaded: LoadedRoom, { wanted, owns }: ProgramChoice): boolean {
+  const found = wanted(loaded.at);
+  return found !== undefined && switchOf(loaded, found) === "migrate" && owns(loaded.at);
 }
 
-async function programInForce(
-  { program }: LoadedRoom,
-  { room_id }: ReducedPlace,
-  { programById }: RoomParts,
-): Promise<NextProgram> {
-  if (program !== undefined) return { program: await programById(program.id) };
-  throw new ArqonError("brain-unavailable", `the program of ${room_id} cannot be loaded yet`);
+async function programInForce({ program, at, parts }: LoadedRoom): Promise<NextProgram> {
+  if (program !== undefined) return { program: await parts.programById(program.id) };
+  throw new ArqonError("brain-unavailable", `the program of ${at.room_id} cannot be loaded yet`);
 }
 
 /** Rejects with `brain-unavailable` if that is unknown, and as `programById`. */
 export async function nextProgram(
   loaded: LoadedRoom,
-  at: ReducedPlace,
-  { parts, wanted, wantedNow, owns }: ProgramChoice,
+  { wanted, wantedNow, owns }: ProgramChoice,
 ): Promise<NextProgram> {
+  const { at } = loaded;
   const known = wanted(at);
   if (known !== undefined && known.program.id === loaded.program?.id) return known;
   const stays = known !== undefined && switchOf(loaded, known) === "stay";
-  if (stays || loaded.program !== undefined && !owns(at)) {
-    return await programInForce(loaded, at, parts);
-  }
+  if (stays || loaded.program !== undefined && !owns(at)) return await programInForce(loaded);
   // A Brain that does not know the last deploy yet would revert it.
   const found = known && await wantedNow(at);
-  if (found === undefined) return await programInForce(loaded, at, parts);
+  if (found === undefined) return await programInForce(loaded);
   const next = switchOf(loaded, found);
   switch (next) {
     case "take":
       return { program: found.program };
     case "stay":
-      return await programInForce(loaded, at, parts);
+      return await programInForce(loaded);
     case "migrate": {
       const from = loaded.program!.module;
       return { program: found.program, migration: { kind: "migrate", from, deploy: found.deploy } };

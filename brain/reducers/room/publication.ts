@@ -115,13 +115,8 @@ function together(due: readonly DueEvent[]): readonly DueEvent[] {
 }
 
 /** Publishes the events after the last published one. Rejects as the log does. */
-export async function publishEvents(
-  loaded: LoadedRoom,
-  at: ReducedPlace,
-  due: readonly DueEvent[],
-  parts: RoomParts,
-): Promise<void> {
-  const { durable } = loaded;
+export async function publishEvents(loaded: LoadedRoom, due: readonly DueEvent[]): Promise<void> {
+  const { at, parts, durable } = loaded;
   let left = due;
   for (let attempt = 1;; attempt++) {
     left = left.filter((one) => isBehind(one, loaded.published));

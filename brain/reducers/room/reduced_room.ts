@@ -259,7 +259,7 @@ export class ReducedRoom {
         this.#overtaken();
         break;
       }
-      const { program, migration } = await nextProgram(loaded, this.at, this.#options);
+      const { program, migration } = await nextProgram(loaded, this.#options);
       const taken = migration === undefined
         ? await this.#take(loaded, program)
         : takeMigration(this.#takenAt(loaded, program), migration);
@@ -276,7 +276,7 @@ export class ReducedRoom {
     // A call that arrives meanwhile ends the wait.
     this.#is_resting = true;
     this.#options.parts.host.rest(loaded.handle);
-    await appendPublished(loaded, this.at, this.#options.parts);
+    await appendPublished(loaded);
   }
 
   /** The next entries; undefined: none. */
@@ -284,8 +284,7 @@ export class ReducedRoom {
     const { monotonic_ms, command_timeout_ms } = this.#options;
     const at_ms = monotonic_ms();
     this.#waiting = inTime(this.#waiting, at_ms, command_timeout_ms);
-    const ready = program.schema &&
-      judgeCalls(this.#waiting, loaded, this.at, program, this.#options);
+    const ready = program.schema && judgeCalls(this.#waiting, loaded, program, this.#options);
     const waiting = ready ? await ready : this.#waiting;
     const taken = takeNext(waiting, this.#takenAt(loaded, program));
     if (taken?.calls.length === 0) this.#used_ms = at_ms;
@@ -309,7 +308,7 @@ export class ReducedRoom {
 
   /** Whether another program waits to migrate this room. */
   get has_migration(): boolean {
-    return this.#loaded !== undefined && waitsToMigrate(this.#loaded, this.at, this.#options);
+    return this.#loaded !== undefined && waitsToMigrate(this.#loaded, this.#options);
   }
 
   /** Whether its timers are blocked until another program or an operator releases them. */
@@ -334,12 +333,12 @@ export class ReducedRoom {
     );
     const of = entries.slice(0, applied.length);
     try {
-      await appendEntries(loaded, this.at, of, { program, standing }, parts);
+      await appendEntries(loaded, of, { program, standing });
     } catch (error) {
       if (!isConflict(error)) throw error;
       return this.#overtaken();
     }
-    noteSwitch(takeProgram(loaded, program, of, applied), loaded, this.at, parts);
+    noteSwitch(takeProgram(loaded, program, of, applied), loaded);
     this.#lost = 0;
     this.#pause_ms = PAUSE_MS;
     // Calls that came meanwhile are behind them.
@@ -358,14 +357,13 @@ export class ReducedRoom {
     }
     await publishChanges(room, known, applied);
     const due = dueEvents(applied, loaded.published);
-    await this.#publishing.next(() => publishEvents(loaded, this.at, due, parts));
+    await this.#publishing.next(() => publishEvents(loaded, due));
     const behind = Math.max(loaded.messages_behind, loaded.entries_behind);
     if (behind >= this.#limits.snapshot_entries) await this.#tryStore(loaded);
   }
 
   #shown(loaded: LoadedRoom): ShownRoom {
-    const { shown, parts } = this.#options;
-    return { loaded, at: this.at, shown: shown(this.at), parts };
+    return { loaded, shown: this.#options.shown(this.at) };
   }
 
   #answerQueries(loaded: LoadedRoom): Promise<boolean> | true {
@@ -404,8 +402,8 @@ export class ReducedRoom {
 
   async #store(loaded: LoadedRoom): Promise<void> {
     await publishRemaining(this.#shown(loaded));
-    await storeOrMakeRoom(loaded, this.at, this.#options.parts, this.#limits);
-    await boundLog(loaded, this.at, this.#limits.log_bytes);
+    await storeOrMakeRoom(loaded, this.#limits);
+    await boundLog(loaded, this.#limits.log_bytes);
   }
 
   #drop(): void {
@@ -491,11 +489,10 @@ function noteApplied(
 /** Logs the outcome of a change of programs. */
 function noteSwitch(
   outcome: SwitchOutcome | undefined,
-  { program, refused, standing: { offset: entry } }: LoadedRoom,
-  { tenant_id, room_id: room }: ReducedPlace,
-  { log, metrics }: RoomParts,
+  { at, parts: { log, metrics }, program, refused, standing: { offset: entry } }: LoadedRoom,
 ): void {
   if (outcome === undefined) return;
+  const { tenant_id, room_id: room } = at;
   metrics.switches.inc({ outcome });
   if (outcome !== "refused") {
     log.debug("another program is in force", { tenant_id, room, entry, program: program?.id });

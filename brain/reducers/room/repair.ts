@@ -167,15 +167,8 @@ export async function repairRoom(
     const standing = lost === undefined ? begin : await parts.host.skip(handle, last + 1);
     const losses = lost === undefined ? [] : [{ ...lost, at_ms: parts.now() }];
     const loaded: LoadedRoom = {
-      ...{
-        durable,
-        handle,
-        standing,
-        tail,
-        points: undefined,
-        position: newest,
-        published_values: undefined,
-      },
+      ...{ at, parts, durable, handle, standing, tail, points: undefined, position: newest },
+      published_values: undefined,
       record: record && { ...record, lost: [...record.lost, ...losses].slice(-LOST_MAX) },
       revision: stored?.revision ?? 0,
       life: record?.life,
@@ -187,8 +180,8 @@ export async function repairRoom(
       appended: { messages: 0, bytes: 0, average: 0 },
     };
     // Lost entries produce no events; earlier ones are published now.
-    await publishEvents(loaded, at, dueEvents(done, published), parts);
-    await storeSnapshot(loaded, at, parts, limits);
+    await publishEvents(loaded, dueEvents(done, published));
+    await storeSnapshot(loaded, limits);
     return { lost: lost ?? null, offset: standing.offset, from_snapshot: begin.offset };
   } finally {
     parts.host.close(handle);

@@ -52,13 +52,11 @@ function requireKept(
 /** Applies the batches and publishes their visible changes; returns the unpublished events. */
 async function replay(
   loaded: LoadedRoom,
-  at: ReducedPlace,
   batches: readonly Batch[],
   shown: Shown,
-  parts: RoomParts,
 ): Promise<DueEvent[]> {
   const due: DueEvent[] = [];
-  const room = { loaded, at, shown, parts };
+  const { parts } = loaded;
   for (const { program: id, entries, chain } of batches) {
     if (entries.length === 0) continue;
     const program = await parts.programById(id);
@@ -71,7 +69,7 @@ async function replay(
       const offset = entries.at(-1)!.offset;
       throw unreadable(`entry ${offset} has a different result than when it was written`);
     }
-    await publishChanges(room, known, result.applied);
+    await publishChanges({ loaded, shown }, known, result.applied);
     due.push(...dueEvents(result.applied, loaded.published));
   }
   return due;
@@ -128,7 +126,7 @@ export async function loadRoom(
   const { tail, published } = await publishedIn(durable, at.room_id, noted, messages);
   const { handle, standing, program } = await openRoom(at, record, snapshot, parts);
   const loaded: LoadedRoom = {
-    ...{ durable, handle, standing, record, revision, tail, published, noted },
+    ...{ at, parts, durable, handle, standing, record, revision, tail, published, noted },
     life: record === undefined ? connectionId(parts.random) : record.life,
     points: undefined,
     ...{
@@ -143,7 +141,7 @@ export async function loadRoom(
     entries_behind: batches.reduce((sum, { entries }) => sum + entries.length, 0),
   };
   try {
-    await publishEvents(loaded, at, await replay(loaded, at, batches, shown, parts), parts);
+    await publishEvents(loaded, await replay(loaded, batches, shown));
   } catch (error) {
     parts.host.close(handle);
     throw error;

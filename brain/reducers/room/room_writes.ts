@@ -29,26 +29,18 @@ import {
 /** The type of a message with entries. */
 const ENTRIES_TYPE = "reducer.entries";
 
-async function writeRecord(
-  loaded: LoadedRoom,
-  { tenant_id, room_id }: ReducedPlace,
-  record: RoomRecord,
-  { records }: RoomParts,
-): Promise<void> {
+async function writeRecord(loaded: LoadedRoom, record: RoomRecord): Promise<void> {
+  const { at: { tenant_id, room_id }, parts: { records } } = loaded;
   const key = [tenant_id, room_id];
   loaded.revision = await records.update(key, encodeRecord(record), loaded.revision);
   loaded.record = record;
 }
 
 /** Records that entries follow the snapshot, and their programs, before they are appended. */
-async function noteBehind(
-  loaded: LoadedRoom,
-  at: ReducedPlace,
-  parts: RoomParts,
-): Promise<void> {
+async function noteBehind(loaded: LoadedRoom): Promise<void> {
   const { record, programs } = loaded;
   if (record?.is_behind && record.programs === programs) return;
-  await writeRecord(loaded, at, behindRecord(loaded), parts);
+  await writeRecord(loaded, behindRecord(loaded));
 }
 
 function behindRecord({ record, programs, noted, durable, life }: LoadedRoom) {
@@ -79,52 +71,40 @@ export function isTaken(
 /** Records the claimed timer, with anything its entry needs recorded before it is appended; undefined: no claim. */
 export async function writeTaken(
   loaded: LoadedRoom,
-  at: ReducedPlace,
   taken: TakenTimer | undefined,
-  parts: RoomParts,
 ): Promise<void> {
   const { programs, standing: { offset } } = loaded;
   if (taken !== undefined) loaded.programs = withProgram(programs, taken.program, offset);
-  await writeRecord(loaded, at, { ...behindRecord(loaded), taken }, parts);
+  await writeRecord(loaded, { ...behindRecord(loaded), taken });
 }
 
 /** Appends the entries that led to the state `standing`. */
 export async function appendEntries(
   loaded: LoadedRoom,
-  at: ReducedPlace,
   entries: readonly LogEntry[],
   { program, standing }: Pick<LoadedRoom, "standing"> & { readonly program: RunnableProgram },
-  parts: RoomParts,
 ): Promise<void> {
   const { id } = program;
   loaded.programs = withProgram(loaded.programs, id, loaded.standing.offset);
-  await noteBehind(loaded, at, parts);
+  await noteBehind(loaded);
   // Only now: a removal has seen the need for it, or is seen.
-  if (loaded.kept !== id) await parts.keepProgram(program);
+  if (loaded.kept !== id) await loaded.parts.keepProgram(program);
   loaded.kept = id;
-  await append(loaded, at, entries, { program: id, standing }, parts);
+  await append(loaded, entries, { program: id, standing });
 }
 
 /** Appends a message without entries that records the last published event. It needs no program. */
-export async function appendNothing(
-  loaded: LoadedRoom,
-  at: ReducedPlace,
-  program: string,
-  parts: RoomParts,
-): Promise<void> {
-  await noteBehind(loaded, at, parts);
-  await append(loaded, at, [], { program, standing: loaded.standing }, parts);
+export async function appendNothing(loaded: LoadedRoom, program: string): Promise<void> {
+  await noteBehind(loaded);
+  await append(loaded, [], { program, standing: loaded.standing });
 }
 
 async function append(
   loaded: LoadedRoom,
-  at: ReducedPlace,
   entries: readonly LogEntry[],
   { program, standing }: Pick<LoadedRoom, "standing"> & { readonly program: string },
-  parts: RoomParts,
 ): Promise<void> {
-  const { tenant_id, log_room_id } = at;
-  const { published, durable, position } = loaded;
+  const { at: { tenant_id, log_room_id }, parts, published, durable, position } = loaded;
   const after = standing.offset - entries.length;
   const data = encodeBatch({
     program,
@@ -149,14 +129,10 @@ async function append(
 }
 
 /** Records the last published event in the log, unless it is there. */
-export async function appendPublished(
-  loaded: LoadedRoom,
-  at: ReducedPlace,
-  parts: RoomParts,
-): Promise<void> {
+export async function appendPublished(loaded: LoadedRoom): Promise<void> {
   const { program, published, noted } = loaded;
   if (program === undefined || !isBehind(published, noted)) return;
-  await appendNothing(loaded, at, program.id, parts);
+  await appendNothing(loaded, program.id);
 }
 
 /** The snapshot point for the current state of the room. */
@@ -175,13 +151,11 @@ interface Points {
 /** The points including this one, within the limits. */
 async function pointsWith(
   loaded: LoadedRoom,
-  { log_room_id }: ReducedPlace,
   point: RoomPoint,
   limits: HistoryLimits,
-  { objects }: RoomParts,
 ): Promise<Points> {
-  const { durable, record } = loaded;
-  const known = loaded.points ?? await readPoints(record, durable.stream, objects);
+  const { at: { log_room_id }, parts, durable, record } = loaded;
+  const known = loaded.points ?? await readPoints(record, durable.stream, parts.objects);
   const before = known.filter(({ offset }) => offset < point.offset);
   const floor = await logFloor(durable, log_room_id) ?? point.offset;
   const kept = thinned([...before, point], floor, limits);
@@ -189,14 +163,10 @@ async function pointsWith(
 }
 
 /** As `writeRecord`; if the room was erased meanwhile, removes the objects, since nobody else would. */
-async function nameObjects(
-  loaded: LoadedRoom,
-  at: ReducedPlace,
-  record: RoomRecord,
-  parts: RoomParts,
-): Promise<void> {
+async function nameObjects(loaded: LoadedRoom, record: RoomRecord): Promise<void> {
+  const { at, parts } = loaded;
   try {
-    await writeRecord(loaded, at, record, parts);
+    await writeRecord(loaded, record);
   } catch (error) {
     // If another Brain owns the room by now, it may name the same objects.
     const is_erased = isConflict(error) &&
@@ -207,12 +177,8 @@ async function nameObjects(
 }
 
 /** Stores a snapshot of the room, whose events are all published, and deletes surplus snapshots. */
-export async function storeSnapshot(
-  loaded: LoadedRoom,
-  at: ReducedPlace,
-  parts: RoomParts,
-  limits: HistoryLimits,
-): Promise<void> {
+export async function storeSnapshot(loaded: LoadedRoom, limits: HistoryLimits): Promise<void> {
+  const { at, parts } = loaded;
   const { snapshot: before = "", previous: oldest = "", points: listed = "" } = loaded.record ?? {};
   // No object is stored for a room that was erased or changed its owner: nobody would remove it.
   const stored = await parts.records.get([at.tenant_id, at.room_id]);
@@ -222,18 +188,18 @@ export async function storeSnapshot(
   const snapshot = objectOf(at, point);
   await parts.objects.put(snapshot, bytes);
   const { published, position, standing: { offset, next }, durable: { stream } } = loaded;
-  const { kept, gone, floor } = await pointsWith(loaded, at, point, limits, parts);
+  const { kept, gone, floor } = await pointsWith(loaded, point, limits);
   const points = await writePoints(at, stream, kept, parts.objects);
   const previous = before === snapshot ? oldest : before;
   const { fork = null, lost = [], taken } = loaded.record ?? {};
   const programs = programsBehind(loaded.programs, floor);
-  await nameObjects(loaded, at, {
+  await nameObjects(loaded, {
     ...{ snapshot, previous, points, offset, published, stream, position, fork, lost },
     ...{ is_behind: false, behind_ms: 0, next_ms: next?.at_ms ?? null },
     ...{ program: loaded.program, programs, refused: loaded.refused },
     taken: taken && isTaken(taken, loaded.standing) ? taken : undefined,
     life: loaded.life,
-  }, parts);
+  });
   loaded.programs = programs;
   loaded.points = kept;
   loaded.noted = published;
@@ -248,12 +214,8 @@ export async function storeSnapshot(
  * Deletes every second earlier snapshot of the room if storage is full; other rooms' snapshots are not its to delete.
  * The next stored snapshot updates the list; readers skip names of missing objects. The last two stay.
  */
-async function makeRoom(
-  loaded: LoadedRoom,
-  at: ReducedPlace,
-  parts: RoomParts,
-): Promise<void> {
-  const { record, durable } = loaded;
+async function makeRoom(loaded: LoadedRoom): Promise<void> {
+  const { at, parts, record, durable } = loaded;
   const known = loaded.points ?? await readPoints(record, durable.stream, parts.objects);
   const gone = known.slice(0, -2).filter((_, index) => index % 2 === 0);
   await removeObjects(gone.map((one) => objectOf(at, one)), at, parts);
@@ -261,19 +223,15 @@ async function makeRoom(
 }
 
 /** Stores the room as `storeSnapshot`; if that fails, frees storage for the next try. */
-export async function storeOrMakeRoom(
-  loaded: LoadedRoom,
-  at: ReducedPlace,
-  parts: RoomParts,
-  limits: HistoryLimits,
-): Promise<void> {
+export async function storeOrMakeRoom(loaded: LoadedRoom, limits: HistoryLimits): Promise<void> {
+  const { metrics } = loaded.parts;
   try {
-    await storeSnapshot(loaded, at, parts, limits);
-    parts.metrics.snapshots.inc({ outcome: "stored" });
+    await storeSnapshot(loaded, limits);
+    metrics.snapshots.inc({ outcome: "stored" });
   } catch (error) {
-    parts.metrics.snapshots.inc({ outcome: "failed" });
+    metrics.snapshots.inc({ outcome: "failed" });
     // The first failure is reported; the next snapshot tries again.
-    if (!isConflict(error)) await makeRoom(loaded, at, parts).catch(() => {});
+    if (!isConflict(error)) await makeRoom(loaded).catch(() => {});
     throw error;
   }
 }
@@ -283,8 +241,7 @@ export async function storeOrMakeRoom(
  * that this Brain appended have a known size.
  */
 export async function boundLog(
-  { durable, points, appended }: LoadedRoom,
-  { log_room_id }: ReducedPlace,
+  { at: { log_room_id }, durable, points, appended }: LoadedRoom,
   log_bytes: number,
 ): Promise<void> {
   const previous = points?.at(-2);

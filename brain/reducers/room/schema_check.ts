@@ -6,7 +6,7 @@
 import { ArqonError } from "@arqon/proto";
 import { judge } from "../../../wasm/reducer/schema/judge.ts";
 import type { RunnableProgram } from "../log/program.ts";
-import type { LoadedRoom, ReducedPlace } from "./loaded_room.ts";
+import type { LoadedRoom } from "./loaded_room.ts";
 import type { ArrivedCall } from "./next_entries.ts";
 import type { ProgramChoice } from "./program_switch.ts";
 
@@ -39,10 +39,9 @@ function judgeAll(
  */
 export async function judgeCalls(
   waiting: ArrivedCall[],
-  loaded: LoadedRoom,
-  at: ReducedPlace,
+  { at, parts: { host, metrics }, handle }: LoadedRoom,
   program: RunnableProgram,
-  { parts: { host, metrics }, owns }: Pick<ProgramChoice, "parts" | "owns">,
+  { owns }: Pick<ProgramChoice, "owns">,
 ): Promise<readonly ArrivedCall[]> {
   const { calls, forbidden } = judgeAll(waiting, program);
   if (forbidden.length === 0) {
@@ -50,7 +49,7 @@ export async function judgeCalls(
     return calls;
   }
   const commands = forbidden.map(({ call: { user_id, id } }) => [user_id, id] as const);
-  const remembered = await host.remembers(loaded.handle, commands);
+  const remembered = await host.remembers(handle, commands);
   const gone = new Set<ArrivedCall>();
   for (const [index, { call, refusal }] of forbidden.entries()) {
     if (call.id !== "" && remembered[index]) continue;

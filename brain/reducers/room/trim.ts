@@ -17,18 +17,6 @@ interface TrimOptions {
   readonly shown: Shown;
 }
 
-/** Stores a snapshot after a message without entries, so that no message with entries has to stay. */
-async function storeAnew(
-  loaded: LoadedRoom,
-  at: ReducedPlace,
-  parts: RoomParts,
-  limits: HistoryLimits,
-  program: string,
-): Promise<void> {
-  await appendNothing(loaded, at, program, parts);
-  await storeSnapshot(loaded, at, parts, limits);
-}
-
 /**
  * Removes objects of the room from before an entry that its record no longer names: those dropped now, and those left
  * by a Brain that was killed before it removed them. None is ever stored again, since offsets only grow.
@@ -47,13 +35,8 @@ async function removeBefore(
 }
 
 /** Drops snapshots before this one from the record, then removes them. */
-async function dropBefore(
-  loaded: LoadedRoom,
-  at: ReducedPlace,
-  from: RoomPoint,
-  parts: RoomParts,
-): Promise<number> {
-  const { durable, record, revision } = loaded;
+async function dropBefore(loaded: LoadedRoom, from: RoomPoint): Promise<number> {
+  const { at, parts, durable, record, revision } = loaded;
   if (record === undefined) return 0;
   const points = await readPoints(record, durable.stream, parts.objects);
   const kept = points.filter(({ offset }) => offset >= from.offset);
@@ -82,13 +65,17 @@ export async function trimRoom(
   try {
     const { durable, standing } = loaded;
     // The source of changes of visible values is about to go.
-    await publishRemaining({ loaded, at, shown, parts });
+    await publishRemaining({ loaded, shown });
     const is_all = before === undefined || before >= standing.offset;
-    if (is_all) await storeAnew(loaded, at, parts, limits, program);
+    if (is_all) {
+      // After a message without entries no message with entries has to stay.
+      await appendNothing(loaded, program);
+      await storeSnapshot(loaded, limits);
+    }
     const points = await readPoints(loaded.record, durable.stream, parts.objects);
     const from = points.findLast(({ offset }) => is_all || offset <= before);
     if (from === undefined) return { offset: 0, messages: 0, snapshots: 0 };
-    const snapshots = await dropBefore(loaded, at, from, parts);
+    const snapshots = await dropBefore(loaded, from);
     const stored = await durable.count(at.log_room_id, 1);
     const keep = is_all ? 1 : Math.max(1, await durable.count(at.log_room_id, from.position + 1));
     if (keep < stored) await durable.trim(at.log_room_id, keep);

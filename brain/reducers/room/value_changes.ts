@@ -5,7 +5,7 @@
  */
 import { valuesRoomOf } from "../../../shared/rooms/reserved.ts";
 import { systemEnvelope } from "../../../shared/records/system_envelope.ts";
-import type { LoadedRoom, PublishedValues, ReducedPlace, RoomParts } from "./loaded_room.ts";
+import type { LoadedRoom, PublishedValues } from "./loaded_room.ts";
 import { scopeIn, type Shown } from "../visible/shown.ts";
 import {
   type EntryChanges,
@@ -22,16 +22,14 @@ const VALUES_TYPE = "values";
 /** A room, and what is shown of it. */
 export interface ShownRoom {
   readonly loaded: LoadedRoom;
-  readonly at: ReducedPlace;
   readonly shown: Shown;
-  readonly parts: RoomParts;
 }
 
 const scopeOf = ({ shown, loaded: { durable, life } }: ShownRoom) =>
   scopeIn(shown, durable.stream, life);
 
 async function publish(
-  { loaded: { durable }, at: { tenant_id, room_id }, parts }: ShownRoom,
+  { loaded: { durable, at: { tenant_id, room_id }, parts } }: ShownRoom,
   published: PublishedValues,
   { data, published_to: entry }: ValueMessage,
 ): Promise<void> {
@@ -49,7 +47,7 @@ async function publish(
 
 /** How far changes were published by a former owner; at least `known`, before which it is unknown. */
 async function publishedEarlier(room: ShownRoom, known: number): Promise<PublishedValues> {
-  const { last } = await room.loaded.durable.head(valuesRoomOf(room.at.room_id)!);
+  const { last } = await room.loaded.durable.head(valuesRoomOf(room.loaded.at.room_id)!);
   const published = {
     entry: Number(last?.headers[PUBLISHED_HEADER] ?? 0),
     tail: last?.offset ?? 0,
@@ -69,8 +67,8 @@ export async function publishedValuesOf(
   room: ShownRoom,
   known: number,
 ): Promise<PublishedValues | undefined> {
-  const { loaded, at, shown } = room;
-  if (shown.prefixes.length === 0 || valuesRoomOf(at.room_id) === undefined) {
+  const { loaded, shown } = room;
+  if (shown.prefixes.length === 0 || valuesRoomOf(loaded.at.room_id) === undefined) {
     return loaded.published_values = undefined;
   }
   return loaded.published_values ??= await publishedEarlier(room, known);

@@ -4,7 +4,7 @@
  */
 import { utf8Size } from "@arqon/proto";
 import { CanonicalWriter, latinOf } from "./canonical.ts";
-import type { LogEntry, RoomEvent } from "./entry.ts";
+import type { Asked, LogEntry, RoomEvent } from "./entry.ts";
 import type { RoomBounds } from "./room_bounds.ts";
 import { digestOf, type RoomState, type Timer, type Tree, type Values } from "./room_state.ts";
 
@@ -22,16 +22,6 @@ export interface RoomAbout {
    * immutable.
    */
   readonly owned?: WeakSet<object>;
-}
-
-/** A command and its sender. */
-export interface Asked {
-  readonly command: string;
-  readonly data: Uint8Array;
-  readonly id: string;
-  readonly user_id: string;
-  readonly role: string;
-  readonly claims: Readonly<Record<string, string>>;
 }
 
 /** Most bytes of an event's type, as for every message (docs/protocol.md, "Limits"). */

@@ -13,9 +13,8 @@ interface Placed {
   readonly seed: Uint8Array;
 }
 
-/** A command of a client. */
-export interface CommandEntry extends Placed {
-  readonly kind: "command";
+/** A command and its sender. */
+export interface Asked {
   readonly command: string;
   readonly data: Uint8Array;
   /** The sender's id of the command; "" if it has none, and then a repetition is a new command. */
@@ -23,6 +22,11 @@ export interface CommandEntry extends Placed {
   readonly user_id: string;
   readonly role: string;
   readonly claims: Readonly<Record<string, string>>;
+}
+
+/** A command of a client. */
+export interface CommandEntry extends Placed, Asked {
+  readonly kind: "command";
 }
 
 /** A timer is due. The state has its command. */

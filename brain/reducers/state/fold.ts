@@ -3,8 +3,8 @@
  * state and outcome on every machine. Pure; the reducer is an argument.
  */
 import { CanonicalWriter } from "./canonical.ts";
-import { type Asked, BoundsError, Draft, type RoomAbout } from "./draft.ts";
-import type { LogEntry, Outcome, ReducerFault } from "./entry.ts";
+import { BoundsError, Draft, type RoomAbout } from "./draft.ts";
+import type { Asked, LogEntry, Outcome, ReducerFault } from "./entry.ts";
 import {
   type Answered,
   digestOf,

@@ -27,6 +27,7 @@ import type { BrainMetrics } from "../../telemetry/metrics.ts";
 import type { FreshEvent, WriteMark } from "../store/room_event.ts";
 import { encodeDocument } from "../store/stored_document.ts";
 import { ENTRY_BYTES } from "../store/tenant_bytes.ts";
+import { within } from "../../../shared/within.ts";
 
 /** The most commands in one compare-and-set; it bounds how long a batch blocks the process. */
 const BATCH_MAX = 256;
@@ -121,11 +122,9 @@ function backOff(attempt: number, random: () => number): Promise<void> {
 /** Waits until the room is woken, at most REREAD_MS. */
 async function rest(room: Room): Promise<void> {
   const { promise, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, REREAD_MS);
   room.wake = resolve;
-  await promise;
+  await within(REREAD_MS, promise, () => {});
   room.wake = () => {};
-  clearTimeout(timer);
 }
 
 /** The document with the lock's adjusted lease. */

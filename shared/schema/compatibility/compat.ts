@@ -54,7 +54,7 @@ function compareExtensions(comparison: Comparison): void {
       const detail = `extension ${extension.number} was named ${extension.typeName}`;
       comparison.report("warning", "field-renamed", place, detail);
     }
-    compareField(comparison, extension, counterpart, place);
+    compareField({ comparison, from: extension, to: counterpart, place });
   }
 }
 

@@ -22,6 +22,14 @@ import {
 /** A field of a message, or an extension. */
 export type AnyField = DescField | DescExtension;
 
+/** Two versions of one field, and where findings about them belong. */
+export interface FieldPair {
+  readonly comparison: Comparison;
+  readonly from: AnyField;
+  readonly to: AnyField;
+  readonly place: Place;
+}
+
 type Cardinality = "singular" | "repeated" | "map";
 
 function cardinalityOf(field: AnyField): Cardinality {
@@ -84,12 +92,7 @@ function compareMapWithList(comparison: Comparison, from: AnyField, to: AnyField
   return agrees(key_type, valueTypeOf(key)) && agrees(valueTypeOf(map), valueTypeOf(value));
 }
 
-function reportCardinality(
-  comparison: Comparison,
-  from: AnyField,
-  to: AnyField,
-  place: Place,
-): boolean {
+function reportCardinality({ comparison, from, to, place }: FieldPair): boolean {
   const change = `was ${fieldTypeName(from)}, is ${fieldTypeName(to)}`;
   const rule = "field-cardinality-changed";
   if (from.fieldKind !== "map" && to.fieldKind !== "map") {
@@ -111,12 +114,7 @@ function reportCardinality(
   return comparison.reportReadings(rule, place, change, wrong, wrong);
 }
 
-function reportTypes(
-  comparison: Comparison,
-  from: AnyField,
-  to: AnyField,
-  place: Place,
-): boolean {
+function reportTypes({ comparison, from, to, place }: FieldPair): boolean {
   const change = `was ${fieldTypeName(from)}, is ${fieldTypeName(to)}`;
   const pairs = [[valueTypeOf(from), valueTypeOf(to)] as const];
   const [from_key, to_key] = [keyTypeOf(from), keyTypeOf(to)];
@@ -145,15 +143,10 @@ function reportTypes(
  * Compares and reports the types of two fields with one number. True if each side that must read the other's values
  * can, so that defaults and presence are worth comparing.
  */
-export function compareFieldTypes(
-  comparison: Comparison,
-  from: AnyField,
-  to: AnyField,
-  place: Place,
-): boolean {
-  const [was, is] = [cardinalityOf(from), cardinalityOf(to)];
-  if (was === is) return reportTypes(comparison, from, to, place);
-  const fits = reportCardinality(comparison, from, to, place);
+export function compareFieldTypes(pair: FieldPair): boolean {
+  const [was, is] = [cardinalityOf(pair.from), cardinalityOf(pair.to)];
+  if (was === is) return reportTypes(pair);
+  const fits = reportCardinality(pair);
   // Between a map and a list the types were compared already.
-  return was === "map" || is === "map" ? fits : reportTypes(comparison, from, to, place) && fits;
+  return was === "map" || is === "map" ? fits : reportTypes(pair) && fits;
 }

@@ -4,7 +4,7 @@
  */
 import { ScalarType } from "@bufbuild/protobuf";
 import { FeatureSet_FieldPresence as Presence } from "@bufbuild/protobuf/wkt";
-import { type AnyField, compareFieldTypes } from "./compat_cardinality.ts";
+import { type AnyField, compareFieldTypes, type FieldPair } from "./compat_cardinality.ts";
 import { type Comparison, type Place, READS } from "./compat_comparison.ts";
 
 type UnknownField = { readonly no: number; readonly data: Uint8Array };
@@ -38,12 +38,7 @@ export function compareValidationRules(
 
 const isRequired = (field: AnyField) => field.presence === Presence.LEGACY_REQUIRED;
 
-function compareRequired(
-  comparison: Comparison,
-  from: AnyField,
-  to: AnyField,
-  place: Place,
-): void {
+function compareRequired({ comparison, from, to, place }: FieldPair): void {
   if (isRequired(from) === isRequired(to)) return;
   const wrong = { ok: false, note: "refuses data without the field" };
   const fine = { ok: true, note: "takes data with or without it" };
@@ -54,12 +49,7 @@ function compareRequired(
   }
 }
 
-function comparePresence(
-  comparison: Comparison,
-  from: AnyField,
-  to: AnyField,
-  place: Place,
-): void {
+function comparePresence({ comparison, from, to, place }: FieldPair): void {
   const singular = [from, to].every(({ fieldKind }) =>
     fieldKind === "scalar" || fieldKind === "enum"
   );
@@ -92,12 +82,7 @@ function effectiveDefault(field: AnyField): string | undefined {
   }
 }
 
-function compareDefaults(
-  comparison: Comparison,
-  from: AnyField,
-  to: AnyField,
-  place: Place,
-): void {
+function compareDefaults({ comparison, from, to, place }: FieldPair): void {
   // A field without its own default has its type's: the rules for enums cover the default of one enum.
   const is_own = from.proto.defaultValue !== "" || to.proto.defaultValue !== "";
   if (!is_own && from.enum?.typeName === to.enum?.typeName) return;
@@ -108,7 +93,7 @@ function compareDefaults(
   comparison.report("error", "field-default-changed", place, detail);
 }
 
-function compareUtf8(comparison: Comparison, from: AnyField, to: AnyField, place: Place): void {
+function compareUtf8({ comparison, from, to, place }: FieldPair): void {
   const strings = [from, to].every(({ scalar }) => scalar === ScalarType.STRING);
   if (!strings || from.utf8Validation === to.utf8Validation) return;
   const strict = { ok: true, note: "refuses values that are not UTF-8" };
@@ -118,12 +103,7 @@ function compareUtf8(comparison: Comparison, from: AnyField, to: AnyField, place
   comparison.reportReadings("utf8-check-changed", place, change, backward, forward);
 }
 
-function compareJsonNames(
-  comparison: Comparison,
-  from: AnyField,
-  to: AnyField,
-  place: Place,
-): void {
+function compareJsonNames({ comparison, from, to, place }: FieldPair): void {
   if (from.kind === "extension" || from.jsonName === to.jsonName) return;
   const detail = `the JSON name was ${JSON.stringify(from.jsonName)}, is ` +
     `${JSON.stringify(to.jsonName)}; JSON with the one is unknown to a reader with the other`;
@@ -131,18 +111,13 @@ function compareJsonNames(
 }
 
 /** Compares two fields of one number in everything but their name and oneof. */
-export function compareField(
-  comparison: Comparison,
-  from: AnyField,
-  to: AnyField,
-  place: Place,
-): void {
-  compareRequired(comparison, from, to, place);
-  compareJsonNames(comparison, from, to, place);
-  if (compareFieldTypes(comparison, from, to, place)) {
-    comparePresence(comparison, from, to, place);
-    compareDefaults(comparison, from, to, place);
-    compareUtf8(comparison, from, to, place);
+export function compareField(pair: FieldPair): void {
+  compareRequired(pair);
+  compareJsonNames(pair);
+  if (compareFieldTypes(pair)) {
+    comparePresence(pair);
+    compareDefaults(pair);
+    compareUtf8(pair);
   }
-  compareValidationRules(comparison, from.proto, to.proto, place);
+  compareValidationRules(pair.comparison, pair.from.proto, pair.to.proto, pair.place);
 }

@@ -97,7 +97,8 @@ function compareOldFields(
     const counterpart = is.by_number.get(field.number);
     if (counterpart !== undefined) {
       compareNames(comparison, field, counterpart, was, is);
-      compareField(comparison, field, counterpart, fieldPlace(counterpart));
+      const place = fieldPlace(counterpart);
+      compareField({ comparison, from: field, to: counterpart, place });
       continue;
     }
     const moved = is.by_name.get(field.name);

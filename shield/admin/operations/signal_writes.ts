@@ -17,6 +17,7 @@ import type { KeyValue } from "../../../shared/spine/contract/spine.ts";
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import { storeTimeOf } from "../../../shared/spine/contract/store_time.ts";
 import { everyTenant } from "../../../shared/subjects/subject.ts";
+import { within } from "../../../shared/within.ts";
 import type { Bans } from "../../auth/bans.ts";
 import { readOrder } from "../../signals/signal_order.ts";
 import type { Order } from "../../signals/signal_order.ts";
@@ -120,10 +121,7 @@ export class SignalWrites {
   /** Gives up orders that cannot be written now. Resolves once that is done, or after two seconds. */
   async close(): Promise<void> {
     this.#closing = true;
-    const late = Promise.withResolvers<void>();
-    const timer = setTimeout(late.resolve, SETTLE_MS);
-    await Promise.race([this.#last, late.promise]);
-    clearTimeout(timer);
+    await within(SETTLE_MS, this.#last, () => {});
   }
 
   #forget(): void {

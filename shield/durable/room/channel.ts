@@ -7,6 +7,7 @@ import { LOG_STREAM_HEADER, offsetOf } from "../../../shared/spine/contract/dura
 import type { SpineMessage } from "../../../shared/spine/contract/spine_message.ts";
 import type { Channel, DurableRoom, IsReady, RoomHub, Subscriber } from "../../fanout/channel.ts";
 import type { EntryPoint, Position } from "../../fanout/entry.ts";
+import { within } from "../../../shared/within.ts";
 import { LogFlow } from "../recovery/flow.ts";
 import type { RoomLog, RoomLogOptions } from "./room_log.ts";
 
@@ -90,15 +91,9 @@ export class DurableChannel implements DurableRoom {
 
   async enter(position: Position | undefined): Promise<EntryPoint> {
     const { timeout_ms } = this.#options;
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const timer = setTimeout(() => {
-      reject(new ArqonError("log-unavailable", `no answer within ${timeout_ms} ms`));
-    }, timeout_ms);
-    try {
-      return await Promise.race([this.#opened().then((log) => log.enter(position)), late]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return await within(timeout_ms, this.#opened().then((log) => log.enter(position)), () => {
+      throw new ArqonError("log-unavailable", `no answer within ${timeout_ms} ms`);
+    });
   }
 
   end(): boolean {

@@ -19,6 +19,7 @@ import { isForGood } from "../message_end.ts";
 import { endingText } from "../record.ts";
 import type { StartedGrowing } from "../start.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
+import { within } from "../../../shared/within.ts";
 
 /** The most characters of one piece. */
 const PIECE_UNITS = 16_384;
@@ -221,19 +222,9 @@ class Writing {
         if (!isPassing(error)) throw error;
         const wait_ms = Math.max(error.retry_after_ms, pause_ms);
         if (performance.now() + wait_ms > until_ms) throw error;
-        await this.#pause(wait_ms);
+        // Rejects when another request has ended it.
+        await within(wait_ms, this.ended, () => {});
       }
-    }
-  }
-
-  /** Rejects when another request has ended it. */
-  async #pause(wait_ms: number): Promise<void> {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const timer = setTimeout(resolve, wait_ms);
-    try {
-      await Promise.race([promise, this.ended]);
-    } finally {
-      clearTimeout(timer);
     }
   }
 

@@ -49,6 +49,7 @@ import { readable } from "../../../shared/spine/contract/readable_message.ts";
 import type { RoomClasses } from "../../../shared/rooms/classes.ts";
 import { slice } from "../../../shared/turns/slices.ts";
 import { awaitedLater } from "../../../shared/awaited_later.ts";
+import { within } from "../../../shared/within.ts";
 
 const Number_ = (what: string) =>
   z.string().regex(/^[0-9]{1,16}$/, { error: `expected ${what}` }).transform(Number);
@@ -457,18 +458,12 @@ class WhyLog {
     const { logs, classes } = this.#context;
     const { tenant_id, room_id } = this.#place;
     if (!classes.of(tenant_id, room_id).durable) return otherwise;
-    const late = Promise.withResolvers<T>();
-    const timer = setTimeout(() => late.resolve(otherwise), within_ms);
     const reading = logs.of(tenant_id).then(read).catch((error) => {
       // The ledgers' answer is valid without the log's.
       if (error instanceof ArqonError) return otherwise;
       throw error;
     });
-    try {
-      return await Promise.race([reading, late.promise]);
-    } finally {
-      clearTimeout(timer);
-    }
+    return await within(within_ms, reading, () => otherwise);
   }
 }
 

@@ -268,14 +268,13 @@ export class PolicyRegistry {
   }
 
   #chain(tenant_id: string): TenantChain {
-    const known = this.#chains.get(tenant_id);
-    if (known !== undefined) return known;
     const { log, now } = this.#options;
     const { comparisons } = this;
     const context = { modules: this.#modules, log, now, onSettled: this.#onSettled, comparisons };
-    const chain = new TenantChain(tenant_id, this.#state === "ready", context);
-    this.#chains.set(tenant_id, chain);
-    return chain;
+    return this.#chains.getOrInsertComputed(
+      tenant_id,
+      () => new TenantChain(tenant_id, this.#state === "ready", context),
+    );
   }
 
   #withDocuments(): Iterable<TenantChain> {

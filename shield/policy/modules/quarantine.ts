@@ -8,6 +8,7 @@ import { z } from "zod";
 import type { Env } from "../../../shared/env.ts";
 import { isConflict } from "../../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, KvChange } from "../../../shared/spine/contract/spine.ts";
+import { within } from "../../../shared/within.ts";
 
 const BUCKET = "ARQON_POLICY_QUARANTINE";
 const SHA256 = /^[0-9a-f]{64}$/;
@@ -125,10 +126,7 @@ export class Quarantine {
 
   /** Resolves when added entries are stored, or after `timeout_ms`; no write is tried after that. */
   async close(timeout_ms: number): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    const late = new Promise<void>((resolve) => timer = setTimeout(resolve, timeout_ms));
-    await Promise.race([Promise.all(this.#writes.values()), late]);
-    clearTimeout(timer);
+    await within(timeout_ms, Promise.all(this.#writes.values()), () => {});
     this.#is_closed = true;
     this.#closed.resolve();
     this.#stop();
@@ -148,18 +146,10 @@ export class Quarantine {
             error,
           });
         }
-        await this.#pause(Math.min(RETRY_MS * 2 ** attempt, LONGEST_RETRY_MS));
+        const pause_ms = Math.min(RETRY_MS * 2 ** attempt, LONGEST_RETRY_MS);
+        await within(pause_ms, this.#closed.promise, () => {});
       }
     }
-  }
-
-  async #pause(ms: number): Promise<void> {
-    let timer: ReturnType<typeof setTimeout> | undefined;
-    await Promise.race([
-      new Promise((resolve) => timer = setTimeout(resolve, ms)),
-      this.#closed.promise,
-    ]);
-    clearTimeout(timer);
   }
 
   #receive({ key: [sha256 = ""], value }: KvChange): void {

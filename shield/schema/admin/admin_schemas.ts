@@ -32,6 +32,7 @@ import type { SchemaCache } from "../registry/cache.ts";
 import type { Mappings } from "../mappings.ts";
 import type { SetWork } from "../registry/set_work.ts";
 import type { SchemaStore } from "../registry/store.ts";
+import { within } from "../../../shared/within.ts";
 
 /** One request, in its parts. */
 export interface Call extends AdminCall {
@@ -66,10 +67,7 @@ const UNKNOWN_FIELDS: readonly string[] = ["allow", "warn", "refuse"];
 
 /** Resolves once this process has checked every cached schema, or after a timeout. */
 export async function settled({ cache }: Pick<SchemaAdminContext, "cache">): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const timer = setTimeout(resolve, IN_FORCE_MS);
-  await Promise.race([cache.settled(), late]);
-  clearTimeout(timer);
+  await within(IN_FORCE_MS, cache.settled(), () => {});
 }
 
 /** The messages of each schema that mappings of a tenant's subjects name. */

@@ -11,6 +11,7 @@ import type { Logger } from "../../../logs/log.ts";
 import { Listeners } from "../../../containers/listeners.ts";
 import { isSupportedNats, OLDEST_NATS } from "./nats_version.ts";
 import type { SpineEvent, SpineState } from "../../contract/spine.ts";
+import { within } from "../../../within.ts";
 
 /**
  * Deadline in ms for opening a bucket or stream, and for every operation of a process that is starting: a server that
@@ -127,7 +128,9 @@ export class Link {
 
   /** How long an operation may take that begins now, in ms. */
   get patience_ms(): number {
-    return this.isStarting() ? Math.max(START_MS, this.request_timeout_ms) : this.request_timeout_ms;
+    return this.isStarting()
+      ? Math.max(START_MS, this.request_timeout_ms)
+      : this.request_timeout_ms;
   }
 
   /** As `promise`, but rejects with `spine-unavailable` as soon as the connection is lost. */
@@ -167,12 +170,9 @@ export class Link {
     const up = this.#state === "connected";
     this.#turnTo("draining");
     if (up) {
-      const { promise: late, resolve } = Promise.withResolvers<void>();
-      const timer = setTimeout(resolve, this.request_timeout_ms);
       // A failed drain changes nothing: the connection is closed either way.
       const drained = underWay().then(() => this.connection.drain()).catch(() => {});
-      await Promise.race([drained, late]);
-      clearTimeout(timer);
+      await within(this.request_timeout_ms, drained, () => {});
     }
     await this.connection.close();
     this.#end();

@@ -16,6 +16,7 @@ import {
   roomyBytes,
 } from "../../contract/storage_plan.ts";
 import type { StorageReport } from "../../contract/spine.ts";
+import { within } from "../../../within.ts";
 
 /** A name that no stream gets. */
 const PROBE = "ARQON_STORAGE_PROBE";
@@ -211,14 +212,12 @@ export class NatsStorage {
     const before = this.#turn;
     const { promise: turn, resolve: done } = Promise.withResolvers<void>();
     this.#turn = before.then(() => turn);
-    const { promise: late, reject } = Promise.withResolvers<never>();
-    const why = new Error("other tenants' logs are being made");
-    const timer = setTimeout(() => reject(why), this.#source.timeout_ms);
     try {
-      await Promise.race([before, late]);
+      await within(this.#source.timeout_ms, before, () => {
+        throw new Error("other tenants' logs are being made");
+      });
       return await make();
     } finally {
-      clearTimeout(timer);
       done();
     }
   }
