@@ -117,7 +117,7 @@ function assemble(
     ...{ cluster, hub, observers, logs, presence, policies: overseer, bans, bans_bucket },
     checks: () => checksOf(options, parts),
     signals: startSignals({
-      ...options,
+      ...{ ...options, now: () => ground.time.now() },
       connections,
       writes: new SignalWrites({ ...options, bans_bucket, bans, ...revocations, stats }),
       stats,
