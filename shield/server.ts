@@ -116,7 +116,7 @@ function assemble(
     ...{ cluster, hub, observers, logs, presence, policies: overseer, bans, bans_bucket },
     checks: () => checksOf(options, parts),
     signals: startSignals({
-      ...options,
+      ...{ ...options, now: () => ground.time.now() },
       connections,
       stats,
       leave: (connection, room_id, why) => leave(context, connection, room_id, why),

@@ -36,6 +36,7 @@ async function shieldAt({ spine }: WorldBrain, world: ReducerWorld, node_id: str
   const settings = { get: () => emptySettings(), onChange: () => () => {} };
   const started = startUsage({
     ...{ config: configFrom({ usage }), spine, node_id, life, log, now, monotonic_ms },
+    storeNow: now,
     classes: { of: () => assert.fail("nobody is here") },
     settings: settings as unknown as Settings,
     registry: createMetrics({ node_id, version: "0" }),

@@ -30,6 +30,7 @@ limit = ${LIMIT}
 action = "refuse"
 `;
 const PATH = "/v1/tenants/acme/budgets";
+const MONTH_MS = 31 * 86_400_000;
 const BETWEEN_ROUNDS_MS = 10;
 const ROUNDS_MAX = 6_000;
 
@@ -149,6 +150,31 @@ Deno.test("budgets: two Shields enforce one together, nobody else is affected, a
     async () => (await publish(third)).reason === "budget-exhausted",
   );
   assert.equal((await publish(second)).reason, "budget-exhausted");
+});
+
+Deno.test("budgets: use on a Shield whose clock is a month ahead counts in this month, and is refused in it", async () => {
+  await using nats = await startNats({ jetstream: true });
+  await using issuer = await createIssuer();
+  const config = `${issuer.config}[nats]\nurls = ["${nats.url}"]\n${BUDGETS}`;
+  const now = () => Date.now() + MONTH_MS;
+  await using right = await startLocalShield(config, 'node_id = "right"');
+  await using ahead = await startLocalShield(config, 'node_id = "ahead"', { now });
+  const exp = Math.floor(now() / 1_000) + 3_600;
+  const token = await issuer.tokenFor({ exp });
+  const boss = await issuer.tokenFor({ role: "admin", sub: "boss", exp });
+  const usedAt = async (shield: LocalShield) =>
+    JSON.parse((await admin(shield, boss, PATH)).text).in_force[0].used;
+  using client = await openText(socketOf(ahead), token);
+  for (let at = 0; at < LIMIT / 2; at++) assert.equal((await publish(client)).code, 0);
+  for (const shield of [right, ahead]) {
+    let used: number | undefined;
+    await until(() => `${used} are used`, async () => (used = await usedAt(shield)) === LIMIT / 2);
+  }
+  using other = await openText(socketOf(right), token);
+  const { refusal } = await exhaust([other, client]);
+  const today = new Date();
+  const end_ms = Date.UTC(today.getUTCFullYear(), today.getUTCMonth() + 1);
+  assert.ok(refusal.message.includes(new Date(end_ms).toISOString()), refusal.message);
 });
 
 Deno.test("budgets: one that slows accepts few messages, one that warns accepts all and is reported", async () => {

@@ -13,6 +13,7 @@ import { seen, until } from "../shared/testing/until.ts";
 import { incompatiblePing, ping } from "../shield/schema/testing/schemas.ts";
 import { createIssuer, startServer } from "./harness/cluster.ts";
 import type { Issuer, ServerProcess } from "./harness/cluster.ts";
+import { startLocalShield } from "./harness/local_bus.ts";
 import { documentedAccounts } from "./harness/documented_accounts.ts";
 import { startNats } from "./harness/nats_server.ts";
 import type { NatsServer } from "./harness/nats_server.ts";
@@ -22,6 +23,8 @@ import { HttpPeer } from "./peers/http_peer.ts";
 
 // Refused requests of backends by NATS: each with the reason that HTTP has, and in the form of NATS services.
 
+const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 const utf8 = new TextEncoder();
 
 Deno.test("a backend's request by NATS that is not allowed is refused with its reason, and nothing is published", async () => {
@@ -83,6 +86,20 @@ Deno.test("a backend's request by NATS that is not allowed is refused with its r
   const stored = await ask("publish", order);
   assert.equal(await looked() - before, 1, "a request is authenticated once");
   assert.deepEqual(JSON.parse(stored.body).offset, 1, stored.body);
+  await nats.drain();
+});
+
+Deno.test("a ban of an hour holds, though the Shield that takes the signal has a clock that is a day ahead", async () => {
+  await using issuer = await createIssuer();
+  await using server = await startNats({ jetstream: true });
+  const now = () => Date.now() + DAY_MS;
+  const config = `[nats]\nurls = ["${server.url}"]\n${issuer.config}`;
+  await using _shield = await startLocalShield(config, "", { now });
+  const nats = await connect({ servers: new URL(server.url).host });
+  const signal = { kind: "BAN", target: "mallory", until_ms: Date.now() + HOUR_MS };
+  nats.publish("sys.t.acme.signals", JSON.stringify({ signal }));
+  const bans = await new Kvm(nats).open("ARQON_BANS");
+  await until("it is stored", async () => (await Array.fromAsync(await bans.keys())).length > 0);
   await nats.drain();
 });
 

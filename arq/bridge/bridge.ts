@@ -70,12 +70,23 @@ async function stream(following: Following): Promise<void> {
   const wire = client.connection;
   const broken = Promise.withResolvers<never>();
   let checked = Promise.resolve();
-  let [noted, reported_ms, is_paused] = [standing.lsn, monotonic_ms(), false];
+  let [noted, reported_ms, is_paused, is_resting] = [standing.lsn, monotonic_ms(), false, false];
+  const resume = () => void (is_paused || is_resting || wire.stream.resume());
   following.onOver(() => {
     if (!is_paused || intake.waiting >= waiting_messages / 2) return;
     is_paused = false;
-    wire.stream.resume();
+    resume();
   });
+  // Any role can write a million messages at once, and what has arrived is read without a turn for others.
+  const rest = () => {
+    if (is_resting) return;
+    is_resting = true;
+    wire.stream.pause();
+    setImmediate(() => {
+      is_resting = false;
+      resume();
+    });
+  };
   wire.once("replicationStart", () => {
     // From now on nobody can create another slot of this name.
     checked = following.check().then(following.onFollowing);
@@ -88,6 +99,7 @@ async function stream(following: Following): Promise<void> {
       broken.reject(error);
     }
     is_paused ||= pauseIfFull(following, wire);
+    rest();
   });
   // A server that shuts down asks until everything it has sent is confirmed.
   const tick = async (is_asked: boolean) => {

@@ -6,7 +6,8 @@ import type { Buffer } from "node:buffer";
 import pg from "pg";
 import { type CommandError, failed } from "../terminal/exit.ts";
 import type { Committed } from "./bus.ts";
-import { type Lsn, lsnText, parseLsn } from "./wal.ts";
+import { Copies } from "./copies.ts";
+import { COPY_BYTES_MAX, type Lsn, lsnText, parseLsn } from "./wal.ts";
 import { within } from "../../shared/within.ts";
 
 /** How long the package waits for the answer to its goodbye, in ms; a broken connection never answers. */
@@ -58,6 +59,16 @@ const OPTIONS = {
   replicates: { replication: "database" },
 } as const;
 
+/** Bounds what the package assembles of one message. Between two messages of the server. */
+function cutCopies(stream: pg.Connection["stream"]): void {
+  const copies = new Copies(COPY_BYTES_MAX);
+  const parsers = stream.listeners("data") as ((bytes: Buffer) => void)[];
+  stream.removeAllListeners("data");
+  stream.on("data", (bytes: Buffer) => {
+    for (const piece of copies.pieces(bytes)) for (const parse of parsers) parse(piece);
+  });
+}
+
 /** A client that is not connected yet. */
 export function databaseAt(url: string, kind: DatabaseKind = "plain"): Database {
   const client = new pg.Client({
@@ -71,6 +82,7 @@ export function databaseAt(url: string, kind: DatabaseKind = "plain"): Database 
     async connect() {
       await client.connect();
       if (kind !== "plain") await client.query(AS_IT_IS);
+      if (kind === "replicates") cutCopies(client.connection.stream);
     },
     query: (text, values) => client.query(text, values),
     lastRows: async (text) => [await client.query(text)].flat().at(-1)!.rows,

@@ -38,7 +38,7 @@ const XLOG_HEAD = 25;
 /** A database in SQL_ASCII takes any bytes as the prefix of another program's message. */
 const utf8 = new TextDecoder("utf-8", { ignoreBOM: true });
 
-/** Reads a copy-data message. Throws RangeError for one that is truncated. */
+/** Reads a copy-data message, of which at most `COPY_BYTES_MAX` were received. Throws RangeError for a truncated one. */
 export function readWal(chunk: Uint8Array): WalMessage {
   const view = new DataView(chunk.buffer, chunk.byteOffset, chunk.byteLength);
   const kind = String.fromCharCode(view.getUint8(0));
@@ -46,7 +46,7 @@ export function readWal(chunk: Uint8Array): WalMessage {
     return { kind: "alive", lsn: view.getBigUint64(1), wants_reply: view.getUint8(17) !== 0 };
   }
   if (kind !== "w") return { kind: "other" };
-  return readChange(chunk.subarray(XLOG_HEAD));
+  return readChange(chunk.subarray(XLOG_HEAD), chunk.length === COPY_BYTES_MAX);
 }
 
 /** Reads a change, also one that plain SQL returned, perhaps only its beginning. Throws as `readWal`. */
@@ -120,6 +120,8 @@ export interface Place {
 const SIGNATURE_BYTES = 32;
 /** No message of `arqon.publish` is longer: its data has at most 200,000 bytes, in a JSON text within JSON. */
 export const SIGNED_BYTES_MAX = 500_000;
+/** Bytes of a copy-data message that are read: enough for each that `arqon.publish` writes. */
+export const COPY_BYTES_MAX = XLOG_HEAD + SIGNED_BYTES_MAX;
 /** Bytes of an unsigned message that `arqon.refused` shows. */
 const SHOWN_BYTES = 1_000;
 /** Bytes of an overlong change that are read: its head and what is shown of it. */

@@ -219,7 +219,22 @@ export function emptyTally(): Tally {
 
 /** Counts one of `name`. */
 export function countOf(counts: Counts, name: string, by = 1): void {
-  counts[name] = (counts[name] ?? 0) + by;
+  // A user may be called `constructor`.
+  counts[name] = (Object.hasOwn(counts, name) ? counts[name] ?? 0 : 0) + by;
+}
+
+/** Names beyond the limit of `countWithin`. */
+export const OTHERS = "(others)";
+/** The number of names in bounded counts: listing them for each call would make counting quadratic. */
+const sizes = new WeakMap<Counts, number>();
+
+/** Counts one of `name`, or of `OTHERS` for a new name when there are already that many. */
+export function countWithin(most: number, counts: Counts, name: string): void {
+  const size = sizes.get(counts) ?? Object.keys(counts).length;
+  const counted = Object.hasOwn(counts, name) || size < most ? name : OTHERS;
+  const is_new = !Object.hasOwn(counts, counted);
+  countOf(counts, counted);
+  sizes.set(counts, size + Number(is_new));
 }
 
 /** The sum of all counts. */
@@ -231,7 +246,7 @@ export function sumOf(counts: Counts): number {
 export function addCounts(to: object, from: object): void {
   const sums = to as Record<string, unknown>;
   for (const [name, value] of Object.entries(from)) {
-    if (typeof value === "number") sums[name] = (sums[name] as number | undefined ?? 0) + value;
+    if (typeof value === "number") countOf(sums as Counts, name, value);
     else if (typeof value !== "object" || value === null || Array.isArray(value)) continue;
     else if ("buckets" in value) addHistogram(sums[name] as FuelHistogram, value as FuelHistogram);
     else addCounts(sums[name] as object, value);

@@ -10,7 +10,7 @@ import { Mappings } from "../../shield/schema/mappings.ts";
 import { checkEvent, firstOf, violationText } from "../../shield/schema/validation/event_check.ts";
 import { compileMessage } from "../../shield/schema/validation/message_schema.ts";
 import type { MessageSchema } from "../../shield/schema/validation/message_schema.ts";
-import { addCounts, countOf, type Counts } from "../replay/tally.ts";
+import { addCounts, countOf, type Counts, countWithin, OTHERS } from "../replay/tally.ts";
 
 /** An event as it was sent. */
 export interface TrafficEvent {
@@ -69,7 +69,6 @@ export interface TrafficTally {
 
 /** Most refused events that are listed, and most senders and rooms that are counted separately. */
 const NAMED = 10_000;
-const OTHERS = "(others)";
 
 /** An empty tally. */
 export function emptyTraffic(): TrafficTally {
@@ -85,11 +84,6 @@ export function emptyTraffic(): TrafficTally {
     by_room: {},
     events: [],
   };
-}
-
-function countBounded(counts: Counts, name: string): void {
-  const has_room = name in counts || Object.keys(counts).length < NAMED;
-  countOf(counts, has_room ? name : OTHERS);
 }
 
 /** Adds the counts of another thread. */
@@ -147,9 +141,9 @@ export class SchemaChecker {
     tally.refused++;
     tally.refused_before += Number(event.was_refused);
     const first = firstOf(found);
-    countBounded(tally.by_rule, `${fieldOf(first.path) || "(message)"}: ${first.rule}`);
-    countBounded(tally.by_sender, sender ?? "(erased)");
-    countBounded(tally.by_room, room);
+    countWithin(NAMED, tally.by_rule, `${fieldOf(first.path) || "(message)"}: ${first.rule}`);
+    countWithin(NAMED, tally.by_sender, sender ?? "(erased)");
+    countWithin(NAMED, tally.by_room, room);
     if (tally.events.length >= NAMED) return;
     const { time_ms, offset, id, was_refused } = event;
     const about = { room, sender, time_ms, offset, id, was_refused };

@@ -18,6 +18,7 @@ import { loadRoom } from "../rooms/store/room_store.ts";
 import type { StoreContext, Stored } from "../rooms/store/room_store.ts";
 import type { RoomReports } from "../rooms/sweep.ts";
 import { readStored } from "../../shared/records/stored.ts";
+import { slice } from "../../shared/turns/slices.ts";
 
 /** A room as hooks are notified of it. */
 const Birth = z.looseObject({
@@ -31,7 +32,7 @@ export type Birth = z.output<typeof Birth>;
 /** The log of reports, and the tenants that need them. */
 export interface LifeEvents {
   /** The tenants with a hook for rooms; every Brain soon has the same ones. */
-  readonly tenants: ReadonlySet<string>;
+  readonly tenants: Iterable<string> & { has(tenant_id: string): boolean };
   /** Calls back when there may be new tenants. */
   onTenants(listener: () => void): void;
   /** Stores an event in the tenant's log; events with the same key within two minutes are stored once. */
@@ -154,6 +155,7 @@ class AnnouncedRooms implements RoomReports {
     const { marks, context } = this.#options;
     for (const key of await marks.keys(markKey(tenant_id))) {
       const at = { tenant_id, room_id: key.at(-1) ?? "" };
+      await slice(tenant_id);
       if (this.#stopped) return;
       if (context.isOwner(at) && !isStored(at)) await this.settle(at);
     }
@@ -222,6 +224,7 @@ class AnnouncedRooms implements RoomReports {
     const { marks, context, listRooms } = this.#options;
     const keys = await listRooms(tenant_id);
     for (let at = 0; at < keys.length; at += AT_A_TIME) {
+      await slice(tenant_id);
       await Promise.all(
         keys.slice(at, at + AT_A_TIME).map(async ([, room_id = ""]) => {
           const birth = birthOf(await loadRoom({ tenant_id, room_id }, context));

@@ -13,6 +13,7 @@ import type { Birth, LifeEvents } from "./announced_rooms.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 import { bytesFrom } from "../../shared/ids.ts";
 import type { TenantEvent } from "../../shared/hooks/tenant_event.ts";
+import { OF_CONFIG, WantedNames } from "../../shared/hooks/wanted_names.ts";
 import { systemEnvelope } from "../../shared/records/system_envelope.ts";
 import { EVENTS_ROOM } from "../../shared/rooms/reserved.ts";
 
@@ -32,13 +33,10 @@ const hasLives = (events: readonly HookEvent[]) =>
 /** Events of created and ended rooms, for hooks. */
 export class HookLifeEvents implements LifeEvents {
   readonly #options: HookLifeEventsOptions;
-  /** Tenants with such a hook: from the configuration, and set at run time, by the hook's name. */
-  #config: readonly string[] = [];
-  readonly #own = new Map<string, string>();
   readonly #listeners = new Set<() => void>();
   #watch: KvWatch | undefined;
   readonly #classes: FollowedClasses;
-  tenants: ReadonlySet<string> = new Set();
+  readonly tenants = new WantedNames();
 
   private constructor(options: HookLifeEventsOptions, classes: FollowedClasses) {
     this.#options = options;
@@ -55,9 +53,8 @@ export class HookLifeEvents implements LifeEvents {
       const document = value && unlessNewer(() => readHookDocument(value));
       if (document === "newer") return;
       const [tenant_id = ""] = key;
-      if (hasLives(document?.spec?.events ?? [])) events.#own.set(key.join("/"), tenant_id);
-      else if (!events.#own.delete(key.join("/"))) return;
-      events.#count();
+      const tenants = hasLives(document?.spec?.events ?? []) ? [tenant_id] : [];
+      events.#set(key.join("/"), tenants);
     }, { depth: 2 });
     await watch.ready;
     return events;
@@ -87,14 +84,14 @@ export class HookLifeEvents implements LifeEvents {
   }
 
   #renew(): void {
-    this.#config = this.#options.config.hooks.flatMap(({ tenant, events }) =>
+    const tenants = this.#options.config.hooks.flatMap(({ tenant, events }) =>
       hasLives(events) ? [tenant] : []
     );
-    this.#count();
+    this.#set(OF_CONFIG, tenants);
   }
 
-  #count(): void {
-    this.tenants = new Set([...this.#config, ...this.#own.values()]);
+  #set(hook: string, tenants: readonly string[]): void {
+    if (!this.tenants.set(hook, tenants)) return;
     for (const listener of this.#listeners) listener();
   }
 }

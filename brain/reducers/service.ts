@@ -14,6 +14,7 @@ import type { RoomAddress as Place } from "../rooms/commands/command.ts";
 import type { ReducerCalls } from "./reducer_commands.ts";
 import { noModule, noReducer, nothingShown } from "./room/refusals.ts";
 import type { KeyValue, ObjectStore } from "../../shared/spine/contract/spine.ts";
+import { StoreTime } from "../../shared/spine/contract/store_time.ts";
 import { CUT_OFF_MAX, type CutOffAnswer } from "../../shared/cluster/cluster_room.ts";
 import { createBreakers } from "../../shared/rates/breaker.ts";
 import { leftMs } from "../../shared/watchdog/left_work.ts";
@@ -390,8 +391,12 @@ export class ReducerService implements ReducerCalls {
 export async function startReducers(options: ReducerServiceOptions): Promise<ReducerService> {
   const { spine, config } = options;
   let service: ReducerService | undefined;
-  const { registry, monotonic_ms } = options;
-  const usage = fuelUsage({ ...options, brain_id: options.view.brain_id });
+  const { registry, now, monotonic_ms } = options;
+  const records = await spine.keyValue(REDUCERS_BUCKET);
+  const time = new StoreTime({ bucket: records, now, monotonic_ms });
+  await time.ask();
+  const storeNow = () => time.now();
+  const usage = fuelUsage({ ...options, brain_id: options.view.brain_id, storeNow });
   const { budgets } = usage;
   const fuel = new TenantFuel({
     ...{ per_second: () => config.brain.reducer_fuel_per_second, monotonic_ms },
@@ -404,7 +409,6 @@ export async function startReducers(options: ReducerServiceOptions): Promise<Red
     monotonic_ms,
   );
   try {
-    const records = await spine.keyValue(REDUCERS_BUCKET);
     const objects = await spine.objects(REDUCER_OBJECTS);
     const followed = await options.openClasses();
     followed.followBudgets((tenant_id, own) => budgets?.setOwn(tenant_id, own));

@@ -5,7 +5,7 @@
 import type { Usage } from "../config/schema_usage.ts";
 import type { Logger } from "../logs/log.ts";
 import { changeDocument } from "../spine/contract/compare_and_set.ts";
-import type { KvKey } from "../spine/contract/spine.ts";
+import type { KeyValue, KvKey } from "../spine/contract/spine.ts";
 import { storeTimeOf } from "../spine/contract/store_time.ts";
 import type { UsageStores } from "./usage_stores.ts";
 import { decodeBook, encodeBook, type PriceBook, take } from "./price_book.ts";
@@ -16,7 +16,7 @@ const KEY: KvKey = ["prices"];
 /** The dependencies and settings of `Prices`. */
 export interface PricesOptions {
   readonly config: Pick<Usage, "prices" | "prices_from">;
-  readonly place: Pick<UsageStores, "running">;
+  readonly place: Pick<UsageStores, "running" | "store">;
   readonly log: Logger;
   /** Unix ms. */
   readonly now: () => number;
@@ -57,7 +57,7 @@ export class Prices {
   }
 
   async #read(): Promise<PriceBook> {
-    const { place, config, log, now } = this.#options;
+    const { place, config, log } = this.#options;
     const bucket = await place.running();
     const [prices, from] = [{ ...this.#given }, config.prices_from];
     const is_given = Object.keys(prices).length > 0 || from !== undefined;
@@ -67,8 +67,7 @@ export class Prices {
       is_change: this.#is_change,
     };
     const is_due = this.#is_due && is_given;
-    // By a clock of its own that is behind, new prices would hold for months that are over.
-    const now_ms = is_due ? await storeTimeOf(bucket, now) : 0;
+    const now_ms = is_due ? await this.#now(bucket) : 0;
     const book = await changeDocument(async (mayLose) => {
       const entry = await bucket.get(KEY);
       // A recreated bucket gets the book that held until then: other prices must not begin with the past.
@@ -85,5 +84,12 @@ export class Prices {
     if (is_due) this.#is_due = this.#is_change = false;
     this.#book = book ?? this.#book;
     return this.book;
+  }
+
+  /** Never before stored use: by a clock that is behind, new prices would hold for months that are over. */
+  async #now(bucket: KeyValue): Promise<number> {
+    const { place, now } = this.#options;
+    const { newest_ms } = await (await place.store()).room();
+    return Math.max(newest_ms, await storeTimeOf(bucket, now));
   }
 }

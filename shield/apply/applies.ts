@@ -23,6 +23,7 @@ import {
 } from "./decision.ts";
 import type { Wanted } from "./decision.ts";
 import { documentsHash } from "./documents.ts";
+import { writingOf } from "./writing.ts";
 import type { Documents } from "./documents.ts";
 
 /** The most conflicts with other writers before a step gives up. */
@@ -199,7 +200,7 @@ export class Applies {
     const { documents, settings } = this.#options;
     const { id, by, at_ms } = pending;
     const isPending = async () => (await settings.read(tenant_id)).settings.pending?.id === id;
-    await documents?.write({ tenant_id, by, at_ms, isPending }, pending);
+    await documents?.write(writingOf({ tenant_id, by, at_ms }, isPending), pending);
   }
 
   /** Activates the schemas of a decided apply. Rejects as the store does. */

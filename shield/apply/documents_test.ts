@@ -47,9 +47,12 @@ async function world(spine: Spine) {
     reducers: none,
   });
   const random = (size_bytes: number) => crypto.getRandomValues(new Uint8Array(size_bytes));
-  const appliesWith = (given: AppliesOptions["documents"]) => {
+  const appliesWith = (given: AppliesOptions["documents"], onRead = () => {}) => {
     const quiet = {
-      read: (tenant: string) => settings.read(tenant),
+      async read(tenant: string) {
+        onRead();
+        return await settings.read(tenant);
+      },
       replace: (...of: Parameters<typeof settings.replace>) => settings.replace(...of),
       get: (tenant: string) => settings.get(tenant),
       onChange: () => () => {},
@@ -89,6 +92,29 @@ Deno.test("documents are activated with the apply, also if its Shield dies befor
     "s",
     SPINE_NOW_MS + 5_000,
   ]]);
+  settings.close();
+});
+
+Deno.test("however many documents an apply has, it is read as often", async () => {
+  await using engine = testSpine();
+  const { settings, documents, appliesWith } = await world(engine.spine);
+  let reads = 0;
+  const applies = appliesWith(documents, () => reads++);
+  const readsOf = async (count: number) => {
+    const numbers = Array.from({ length: count }, (_, at) => `n${at}`);
+    const wanted = await documents.check("acme", {
+      hooks: numbers.map((id) => hook(id, 1)),
+      schedules: numbers.map((id) => schedule(id, 5_000)),
+    });
+    const basis = await basisOf(applies);
+    reads = 0;
+    await applies.apply("acme", basis, wanted, "root");
+    assert.equal((await documents.list("acme")).schedules?.length, count);
+    return reads;
+  };
+  const one = await readsOf(1);
+  assert.equal(await readsOf(8), one);
+  assert.ok(await readsOf(0) <= one);
   settings.close();
 });
 

@@ -49,14 +49,14 @@ export function requirePossible(
   }
 }
 
-/** Throws `growing-limit` beyond the limit. Concurrent starts may exceed it by a few. */
+/** Throws `growing-limit` beyond the limit. Concurrent starts, and those of other Shields, may exceed it by a few. */
 export async function requirePlace(
   { records, bounds, stats }: GrowingContext,
   { tenant_id, room_id }: GrowingKey,
 ): Promise<void> {
   const { room_messages, tenant_messages } = bounds();
-  const all = await records.list(tenant_id);
-  if (all.filter((one) => one.room_id === room_id).length >= room_messages) {
+  const all = [...await records.roomsOf(tenant_id)];
+  if (all.filter((one) => one === room_id).length >= room_messages) {
     stats.bound("room_messages");
     throw new ArqonError("growing-limit", `${room_messages} messages grow in ${room_id}`);
   }

@@ -1,8 +1,10 @@
 /** The records of growing messages in their key-value bucket, by compare-and-set. `record.ts` has their content. */
+import { BoundedMap } from "../../shared/containers/bounded_map.ts";
 import { changeDocument, isConflict } from "../../shared/spine/contract/compare_and_set.ts";
 import { GROWING_BUCKET } from "../../shared/records/buckets.ts";
 import type { KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { opened } from "../../shared/turns/opened.ts";
+import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import { decodeRecord, encodeRecord, withSealed } from "./record.ts";
 import type { GrowingRecord } from "./record.ts";
 
@@ -21,6 +23,11 @@ export interface Found {
 
 const keyOf = ({ tenant_id, room_id, id }: GrowingKey): KvKey => [tenant_id, room_id, id];
 const KEY_TOKENS = 3;
+/** How long a list of a tenant's messages is used, in ms: it costs as much as the tenant has, with all parts. */
+const LISTED_MS = 1_000;
+const LISTED_TENANTS = 1_000;
+/** Keys that are looked at in one slice. */
+const KEYS_A_PIECE = 256;
 
 const partKeyOf = (
   key: GrowingKey,
@@ -32,13 +39,24 @@ const growingKeyOf = ([tenant_id = "", room_id = "", id = ""]: KvKey): GrowingKe
   ...{ tenant_id, room_id, id },
 });
 
+/** By message, its room. */
+type Listed = Promise<Map<string, string>>;
+
+const nameOf = ({ room_id, id }: GrowingKey): string => `${room_id} ${id}`;
+
 /** The records on one Spine. Everything rejects with `spine-unavailable` while it is down. */
 export class GrowingRecords {
   readonly #spine: Pick<Spine, "keyValue">;
   readonly #open = opened(() => this.#spine.keyValue(GROWING_BUCKET, { unwatched: true }));
+  readonly #monotonic_ms: () => number;
+  /** The last list of each tenant, and since when it is used; what this process changes is added to it. */
+  readonly #listed = new BoundedMap<string, { readonly at_ms: number; readonly rooms: Listed }>(
+    LISTED_TENANTS,
+  );
 
-  constructor(spine: Pick<Spine, "keyValue">) {
+  constructor(spine: Pick<Spine, "keyValue">, monotonic_ms = () => performance.now()) {
     this.#spine = spine;
+    this.#monotonic_ms = monotonic_ms;
   }
 
   /** The record; undefined if there is none. */
@@ -67,7 +85,9 @@ export class GrowingRecords {
         await bucket.put(partKeyOf(key, record, part.index), text);
       }
       const written = bucket.update(keyOf(key), encodeRecord(record), found?.revision ?? 0);
-      return { record, revision: await mayLose(written) };
+      const revision = await mayLose(written);
+      if (found === undefined) this.#note(key, (names) => names.set(nameOf(key), key.room_id));
+      return { record, revision };
     });
   }
 
@@ -88,6 +108,7 @@ export class GrowingRecords {
     const bucket = await this.#open();
     try {
       await bucket.delete(keyOf(key), revision);
+      this.#note(key, (names) => names.delete(nameOf(key)));
     } catch (error) {
       if (isConflict(error)) return;
       throw error;
@@ -105,13 +126,39 @@ export class GrowingRecords {
     return keys.filter(({ length }) => length === KEY_TOKENS).map(growingKeyOf);
   }
 
+  /** The rooms of a tenant's growing messages: those of other processes as of the last second. */
+  async roomsOf(tenant_id: string): Promise<Iterable<string>> {
+    const now_ms = this.#monotonic_ms();
+    const known = this.#listed.get(tenant_id);
+    if (known !== undefined && now_ms - known.at_ms < LISTED_MS) {
+      return (await known.rooms).values();
+    }
+    const rooms = this.list(tenant_id).then((keys) =>
+      new Map(keys.map((key) => [nameOf(key), key.room_id]))
+    );
+    this.#listed.renew(tenant_id, { at_ms: now_ms, rooms });
+    rooms.catch(() => this.#listed.delete(tenant_id));
+    return (await rooms).values();
+  }
+
+  /** Adds a change of this process to the tenant's list. */
+  #note({ tenant_id }: GrowingKey, change: (rooms: Map<string, string>) => unknown): void {
+    // Without a list, the next reader makes one.
+    this.#listed.get(tenant_id)?.rooms.then(change, () => {});
+  }
+
   /** All growing messages. Parts without a message are deleted. */
   async sweep(): Promise<GrowingKey[]> {
     const bucket = await this.#open();
     const keys = await bucket.keys();
     const heads = keys.filter(({ length }) => length === KEY_TOKENS);
-    const known = new Set(heads.map((key) => JSON.stringify(key)));
-    for (const key of keys) {
+    const known = new Set<string>();
+    for (const [at, key] of heads.entries()) {
+      if (at % KEYS_A_PIECE === 0) await slice(STRANGERS);
+      known.add(JSON.stringify(key));
+    }
+    for (const [at, key] of keys.entries()) {
+      if (at % KEYS_A_PIECE === 0) await slice(STRANGERS);
       const head = key.slice(0, KEY_TOKENS);
       if (known.has(JSON.stringify(head))) continue;
       // The list may lack a record that was written meanwhile.

@@ -15,6 +15,7 @@ import {
   withSealed,
 } from "./record.ts";
 import type { GrowingRecord } from "./record.ts";
+import { type GrowingContext, requirePlace } from "./places.ts";
 import { GrowingRecords } from "./records.ts";
 
 const KEY = { tenant_id: "acme", room_id: "lobby", id: "a1" };
@@ -28,7 +29,7 @@ const started = (): GrowingRecord => ({
 
 /** An engine whose buckets count the bytes of values. */
 function counting(spine: Spine) {
-  const counted = { bytes: 0 };
+  const counted = { bytes: 0, lists: 0 };
   const through = (bucket: KeyValue): KeyValue => {
     const get: KeyValue["get"] = async (key) => {
       const entry = await bucket.get(key);
@@ -43,7 +44,10 @@ function counting(spine: Spine) {
       counted.bytes += value.length;
       return bucket.update(key, value, revision);
     };
-    const keys: KeyValue["keys"] = (prefix) => bucket.keys(prefix);
+    const keys: KeyValue["keys"] = (prefix) => {
+      counted.lists++;
+      return bucket.keys(prefix);
+    };
     const remove: KeyValue["delete"] = (key, revision) => bucket.delete(key, revision);
     return { get, put, update, keys, delete: remove } as KeyValue;
   };
@@ -77,6 +81,28 @@ Deno.test("a piece of one character costs as much in a text of 180 KB as in one 
   }
   assert.ok(Math.max(...costs) < 15_000, `${costs} bytes a piece`);
   assert.ok(Math.max(...costs) < 1.5 * Math.min(...costs), `${costs} bytes a piece`);
+});
+
+Deno.test("a start does not list what its tenant has, and the limits hold all the same", async () => {
+  await using engine = testSpine();
+  const { counted, records } = counting(engine.spine);
+  const limits = { room_messages: 2, tenant_messages: 60 };
+  const stats = { bound: () => {} };
+  const context = { records, stats, bounds: () => limits } as unknown as GrowingContext;
+  const start = (room_id: string, id: string) => {
+    const key = { tenant_id: "acme", room_id, id };
+    return records.change(key, async () => {
+      await requirePlace(context, key);
+      return started();
+    });
+  };
+  for (let at = 0; at < 60; at++) await start(`r${at >> 1}`, `m${at}`);
+  assert.ok(counted.lists < 10, `${counted.lists} lists for 60 starts`);
+  await assert.rejects(start("r0", "more"), /2 messages grow in r0/);
+  await assert.rejects(start("other", "more"), /60 messages of the tenant grow/);
+  const key = { tenant_id: "acme", room_id: "r0", id: "m0" };
+  await records.delete(key, (await records.get(key))!);
+  await start("r0", "more");
 });
 
 Deno.test("with concurrent writers the text is that of the pieces, and no parts remain", async () => {

@@ -22,6 +22,7 @@ import type { GrowingContext } from "./places.ts";
 import { judgedWithEnding } from "./policy_verdict.ts";
 import type { GrowingRecord } from "./record.ts";
 import { callerOf, type Ended, isGivenUp, settle } from "./message_end.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { AT, step } from "../../shared/watchdog/steps.ts";
 
 /** Commands that are answered in one turn. */
@@ -150,6 +151,7 @@ export class GrowingSweep {
       const { due_ms = 0 } = this.#seen.get(name) ?? {};
       // A tenant with a failure does not delay the others.
       const is_due = due_ms <= this.#monotonic_ms() && !failed.has(key.tenant_id);
+      if (is_due) await slice(key.tenant_id);
       const rest_ms = is_due ? await this.#lookOrFail(key, failed) : 0;
       const now_seen = this.#seen.get(name);
       if (now_seen === undefined) continue;

@@ -12,6 +12,7 @@ import { newSecret, signedHeaders } from "../../shared/hooks/signature.ts";
 import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
 import { settingsWithin } from "../../shared/listeners/request_body.ts";
+import { slice } from "../../shared/turns/slices.ts";
 import { AdminTable, jsonBody, withBody } from "../admin/routing/admin_routes.ts";
 import type { AdminCall } from "../admin/routing/admin_routes.ts";
 import { Id, readQuery } from "../admin/routing/query.ts";
@@ -153,7 +154,11 @@ async function found({ store }: HookAdminContext, tenant: string, id: string): P
 
 async function showAll(context: HookAdminContext, { tenant }: AdminCall): Promise<Response> {
   const stored = await context.store.list(tenant);
-  const hooks = await Promise.all(stored.map((one) => view(context, one)));
+  const hooks = [];
+  for (const one of stored) {
+    await slice(tenant);
+    hooks.push(await view(context, one));
+  }
   return Response.json({ tenant, hooks, node_id: context.node_id });
 }
 

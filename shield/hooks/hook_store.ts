@@ -18,10 +18,10 @@ import {
 } from "../../shared/records/hook_document.ts";
 import type { DeadLetter, HookDocument, HookPosition } from "../../shared/records/hook_document.ts";
 import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
-import type { KvKey, Spine } from "../../shared/spine/contract/spine.ts";
+import type { KvChange, KvKey, Spine } from "../../shared/spine/contract/spine.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 import { opened } from "../../shared/turns/opened.ts";
-import { slice } from "../../shared/turns/slices.ts";
+import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 
 /** A hook and its stored state. */
 export interface StoredHook {
@@ -77,16 +77,20 @@ export class HookStore {
   async tenants(): Promise<Set<string>> {
     const bucket = await this.#open();
     const keys = (await bucket.keys([])).filter(({ length }) => length === 2);
-    const entries = await Promise.all(keys.map((key) => bucket.get(key)));
-    const own = entries.filter((one) => {
-      const document = one && unlessNewer(() => readHookDocument(one.value));
-      return document === "newer" || document?.spec !== undefined;
-    });
-    return new Set(own.map((one) => one?.key[0] ?? ""));
+    const found = new Set<string>();
+    for (const key of keys) {
+      const [tenant_id = ""] = key;
+      if (found.has(tenant_id)) continue;
+      await slice(STRANGERS);
+      const entry = await bucket.get(key);
+      const document = entry && unlessNewer(() => readHookDocument(entry.value));
+      if (document === "newer" || document?.spec !== undefined) found.add(tenant_id);
+    }
+    return found;
   }
 
   async find(tenant_id: string, hook_id: string): Promise<StoredHook | undefined> {
-    const { document } = await this.#stored(tenant_id, hook_id);
+    const { document } = await this.stored(tenant_id, hook_id);
     const own = this.#ofConfig(tenant_id).find(({ id }) => id === hook_id);
     if (own !== undefined) return { hook: own, source: "config", document };
     const { spec } = document;
@@ -94,12 +98,15 @@ export class HookStore {
     return { hook: { ...spec, tenant: tenant_id, id: hook_id }, source: "tenant", document };
   }
 
-  async #stored(tenant_id: string, hook_id: string) {
+  /** A hook's stored state and its last write. Rejects with `settings-conflict` if it cannot be read. */
+  async stored(
+    tenant_id: string,
+    hook_id: string,
+  ): Promise<{ readonly document: HookDocument; readonly last: KvChange | undefined }> {
     const bucket = await this.#open();
-    const entry = await bucket.get(hookKey(tenant_id, hook_id));
-    if (entry === undefined) return { document: NEW_HOOK, revision: 0 };
-    const document = readHookDocument(entry.value);
-    if (document !== undefined) return { document, revision: entry.revision };
+    const last = await bucket.last(hookKey(tenant_id, hook_id));
+    const document = last?.value === undefined ? NEW_HOOK : readHookDocument(last.value);
+    if (document !== undefined) return { document, last };
     throw new ArqonError("settings-conflict", `hook ${hook_id} cannot be read`);
   }
 
@@ -107,21 +114,31 @@ export class HookStore {
   async change(
     tenant_id: string,
     hook_id: string,
-    change: (before: HookDocument) => HookDocument | Promise<HookDocument>,
+    change: (before: HookDocument) => HookDocument,
   ): Promise<void> {
-    const bucket = await this.#open();
     await changeDocument(async (mayLose) => {
-      const { document, revision } = await this.#stored(tenant_id, hook_id);
-      const changed = await change(document);
+      const { document, last } = await this.stored(tenant_id, hook_id);
+      const changed = change(document);
       if (changed === document) return;
-      await mayLose(bucket.update(hookKey(tenant_id, hook_id), hookBytes(changed), revision));
+      await mayLose(this.replace(tenant_id, hook_id, changed, last));
     });
   }
 
-  /** Removes a hook's stored state. */
-  async remove(tenant_id: string, hook_id: string): Promise<void> {
+  /** Writes a hook's state after that last write. Rejects with `version-conflict`. */
+  async replace(
+    tenant_id: string,
+    hook_id: string,
+    document: HookDocument,
+    last: KvChange | undefined,
+  ): Promise<void> {
     const bucket = await this.#open();
-    await bucket.delete(hookKey(tenant_id, hook_id));
+    await bucket.replace(hookKey(tenant_id, hook_id), hookBytes(document), last);
+  }
+
+  /** Removes a hook's stored state, at that revision if one is given. Rejects with `version-conflict`. */
+  async remove(tenant_id: string, hook_id: string, revision?: number): Promise<void> {
+    const bucket = await this.#open();
+    await bucket.delete(hookKey(tenant_id, hook_id), revision);
     await bucket.delete(waitKey(tenant_id, hook_id));
     await this.clear(tenant_id, hook_id);
   }
@@ -163,8 +180,14 @@ export class HookStore {
       decode: (bytes: Uint8Array, key: KvKey) => T | undefined,
     ) => {
       const keys = (await bucket.keys(prefix)).sort((a, b) => a.join() < b.join() ? -1 : 1);
-      const entries = await Promise.all(keys.slice(0, most).map((key) => bucket.get(key)));
-      return entries.flatMap((entry) => (entry && decode(entry.value, entry.key)) ?? []);
+      const found: T[] = [];
+      for (const key of keys.slice(0, most)) {
+        await slice(tenant_id);
+        const entry = await bucket.get(key);
+        const one = entry && decode(entry.value, entry.key);
+        if (one !== undefined) found.push(one);
+      }
+      return found;
     };
     const dead = await read(deadKey(tenant_id, hook_id), readDeadLetter);
     const rooms = await read(positionKey(tenant_id, hook_id), (bytes, key) => {

@@ -3,7 +3,6 @@ import { ArqonError } from "@arqon/proto";
 import type { Webhooks } from "../../shared/config/automation/hooks.ts";
 import { newSecret } from "../../shared/hooks/signature.ts";
 import { plural } from "../../shared/plural.ts";
-import { slice } from "../../shared/turns/slices.ts";
 import { canonicalJson } from "../../shared/canonical_json.ts";
 import { resumed } from "../../shared/records/hook_document.ts";
 import type { HookStore } from "./hook_store.ts";
@@ -52,24 +51,27 @@ export function hooksKind({ store, webhooks }: HooksKindOptions): DocumentKind<S
         }
       );
     },
-    async write({ tenant_id, isPending }, wanted) {
-      const names = new Set(wanted.map(({ id }) => id));
-      for (const { hook: { id } } of await own(tenant_id)) {
-        await slice(tenant_id);
-        if (!names.has(id) && await isPending()) await store.remove(tenant_id, id);
-      }
-      for (const { id, paused: given, secret, ...rest } of wanted) {
-        await slice(tenant_id);
-        await store.change(tenant_id, id, async (document) => {
-          const paused = given ?? document.paused;
-          const spec = { ...rest, secret: secret ?? document.spec?.secret ?? newSecret() };
-          const is_same = canonicalJson([document.spec, document.paused]) ===
-            canonicalJson([spec, paused]);
-          if (is_same || !await isPending()) return document;
+    async write(writing, wanted) {
+      const { tenant_id } = writing;
+      const given = new Map(wanted.map((one) => [one.id, one]));
+      const stored = (await own(tenant_id)).map(({ hook: { id } }) => id);
+      await writing.change(new Set([...given.keys(), ...stored]), async (hook_id) => {
+        const { document, last } = await store.stored(tenant_id, hook_id);
+        const one = given.get(hook_id);
+        if (one === undefined) {
+          return document.spec && (() => store.remove(tenant_id, hook_id, last?.revision));
+        }
+        const { id, paused = document.paused, secret, ...rest } = one;
+        const spec = { ...rest, secret: secret ?? document.spec?.secret ?? newSecret() };
+        const is_same = canonicalJson([document.spec, document.paused]) ===
+          canonicalJson([spec, paused]);
+        if (is_same) return undefined;
+        return async () => {
           const begin = document.spec === undefined ? await store.begin(tenant_id, id) : {};
-          return { ...paused ? document : resumed(document), ...begin, spec, paused };
-        });
-      }
+          const next = { ...paused ? document : resumed(document), ...begin, spec, paused };
+          await store.replace(tenant_id, id, next, last);
+        };
+      });
     },
   };
 }

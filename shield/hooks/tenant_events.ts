@@ -9,6 +9,7 @@ import type { Config } from "../../shared/config/schema.ts";
 import type { ConfigChanges } from "../../shared/config/live/live_config.ts";
 import { TENANT_EVENT_TYPES, type TenantEventType } from "../../shared/config/automation/hooks.ts";
 import { EVENTS_LOST, type TenantEvent } from "../../shared/hooks/tenant_event.ts";
+import { OF_CONFIG, WantedNames } from "../../shared/hooks/wanted_names.ts";
 import type { Env } from "../../shared/env.ts";
 import { scrapedFamily } from "../../shared/metrics/metrics_plain.ts";
 import { HOOKS_BUCKET, readHookDocument } from "../../shared/records/hook_document.ts";
@@ -53,11 +54,8 @@ interface Held {
 /** The events of all tenants on this Shield. */
 export class TenantEvents {
   readonly #options: TenantEventsOptions;
-  /** By `tenant type`: of the configuration, and of tenants by the name of their hook. */
-  #config: ReadonlySet<string> = new Set();
-  readonly #own = new Map<string, readonly string[]>();
-  /** The union of `#own`: a message costs one lookup, for any number of hooks. */
-  #wanted: ReadonlySet<string> = new Set();
+  /** By `tenant type`: a message costs one lookup, for any number of hooks. */
+  readonly #wanted = new WantedNames();
   /** Tenants with a hook for such events, after the first event. */
   readonly #held = new Map<string, Held>();
   readonly #counts = { stored: 0, left_out: 0 };
@@ -88,11 +86,7 @@ export class TenantEvents {
       if (document === "newer") return;
       const events = document?.spec?.events ?? [];
       const wanted = events.filter((type) => TYPES.includes(type));
-      const name = key.join("/");
-      if (wanted.length === 0 && !this.#own.has(name)) return;
-      if (wanted.length === 0) this.#own.delete(name);
-      else this.#own.set(name, wanted.map((type) => `${key[0]} ${type}`));
-      this.#wanted = new Set([...this.#own.values()].flat());
+      this.#wanted.set(key.join("/"), wanted.map((type) => `${key[0]} ${type}`));
     }, { depth: 2 });
     await this.#watch.ready;
     this.#openLog = openLog;
@@ -102,18 +96,15 @@ export class TenantEvents {
 
   #renew(): void {
     const { hooks } = this.#options.config;
-    this.#config = new Set(
-      hooks.flatMap(({ tenant, events }) =>
-        events.filter((type) => TYPES.includes(type)).map((type) => `${tenant} ${type}`)
-      ),
+    const wanted = hooks.flatMap(({ tenant, events }) =>
+      events.filter((type) => TYPES.includes(type)).map((type) => `${tenant} ${type}`)
     );
+    this.#wanted.set(OF_CONFIG, wanted);
   }
 
   /** Whether some hook of the tenant subscribes to that type. */
   isWanted(tenant_id: string, type: TenantEventType): boolean {
-    if (this.#config.size + this.#wanted.size === 0) return false;
-    const name = `${tenant_id} ${type}`;
-    return this.#config.has(name) || this.#wanted.has(name);
+    return this.#wanted.has(`${tenant_id} ${type}`);
   }
 
   #of(tenant_id: string): Held {

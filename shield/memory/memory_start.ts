@@ -30,7 +30,7 @@ export interface MemoryStartOptions extends Pick<Env, "config" | "registry" | "l
 /** Starts the guard, which samples from now on. `bans` is the bucket `ARQON_BANS`. */
 export function startMemoryWatch(
   options: MemoryStartOptions,
-  { node_id, sockets }: Pick<Parts, "node_id" | "sockets">,
+  { node_id, sockets, time }: Pick<Parts, "node_id" | "sockets" | "time">,
   bans: KeyValue,
 ): MemoryWatch {
   const never = new Int32Array(new SharedArrayBuffer(4));
@@ -39,6 +39,7 @@ export function startMemoryWatch(
     node_id,
     sockets,
     bans,
+    storeNow: () => time.now(),
     readMemory: Deno.memoryUsage,
     // The thread blocks: the peer's next bytes wait, too.
     pause: (pause_ms) => void Atomics.wait(never, 0, 0, pause_ms),

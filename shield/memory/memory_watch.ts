@@ -32,6 +32,8 @@ type Sockets = ReadonlyMap<ClientSocket, Connection>;
 /** The dependencies of the guard. */
 export interface MemoryWatchOptions extends Pick<Env, "registry" | "log" | "node_id" | "now"> {
   readonly config: Pick<Config, "limits" | "server">;
+  /** Unix ms by the clock of the bus: by one that is behind, a ban would be over when it begins. */
+  readonly storeNow: () => number;
   /** The bucket `ARQON_BANS`. */
   readonly bans: KeyValue;
   /** The sockets that are not closed. */
@@ -238,11 +240,11 @@ async function banAll(
 
 /** Bans one user. A longer existing ban is kept. */
 async function ban(
-  { bans, config: { limits }, node_id, now }: MemoryWatchOptions,
+  { bans, config: { limits }, node_id, storeNow }: MemoryWatchOptions,
   { tenant_id, user_id }: Identity,
 ): Promise<void> {
   const key = banKey(tenant_id, EVERY_ROOM, user_id);
-  const created_ms = now();
+  const created_ms = storeNow();
   const until_ms = created_ms + limits.memory_ban_seconds * 1_000;
   const one = { user_id, room_id: EVERY_ROOM, until_ms, reason: REASON, by: node_id, created_ms };
   // Each round trip costs memory now, and usually there is no ban, so a new one is tried first.

@@ -9,12 +9,11 @@ import {
   encodeDeployment,
   withModule,
 } from "../../shared/records/reducer_deployment.ts";
-import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
-import { slice } from "../../shared/turns/slices.ts";
+import { slice, STRANGERS } from "../../shared/turns/slices.ts";
 import { deployed, deployedClasses, namedClass } from "./api.ts";
 import type { ReducerAdminContext } from "./api.ts";
 import { StateReducer } from "../../shared/records/tenant_settings.ts";
-import type { DocumentKind, Writing } from "../settings/document_kinds.ts";
+import type { DocumentKind, ItemWrite, Writing } from "../settings/document_kinds.ts";
 import { unlessNewer } from "../../shared/records/stored.ts";
 
 class ReducersKind implements DocumentKind<StateReducer> {
@@ -26,15 +25,16 @@ class ReducersKind implements DocumentKind<StateReducer> {
     this.#context = context;
   }
 
-  async tenants(): Promise<string[]> {
+  async tenants(): Promise<Set<string>> {
     const bucket = await this.#context.spine.keyValue(DEPLOYMENTS_BUCKET);
-    const found: string[] = [];
+    const found = new Set<string>();
     for (const key of await bucket.keys()) {
+      const [tenant_id = ""] = key;
+      if (found.has(tenant_id)) continue;
+      await slice(STRANGERS);
       const entry = await bucket.get(key);
       const deployment = entry && unlessNewer(() => decodeDeployment(entry.value));
-      if (deployment === "newer" || (deployment?.current.module ?? "") !== "") {
-        found.push(key[0] ?? "");
-      }
+      if (deployment === "newer" || (deployment?.current.module ?? "") !== "") found.add(tenant_id);
     }
     return found;
   }
@@ -70,26 +70,26 @@ class ReducersKind implements DocumentKind<StateReducer> {
   }
 
   async write(writing: Writing, wanted: readonly StateReducer[]): Promise<void> {
-    const names = new Set(wanted.map((one) => one.class));
-    for (const { class: pattern } of await this.list(writing.tenant_id)) {
-      if (!names.has(pattern)) await this.#put(writing, pattern, "");
-    }
-    for (const { class: pattern, sha256 } of wanted) await this.#put(writing, pattern, sha256);
+    const listed = (await this.list(writing.tenant_id)).map((one) => one.class);
+    const modules = new Map(wanted.map((one) => [one.class, one.sha256]));
+    await writing.change(
+      new Set([...modules.keys(), ...listed]),
+      (pattern) => this.#put(writing, pattern, modules.get(pattern) ?? ""),
+    );
   }
 
   async #put(
-    { tenant_id, by, at_ms, isPending }: Writing,
+    { tenant_id, by, at_ms }: Writing,
     pattern: string,
     module: string,
-  ): Promise<void> {
+  ): Promise<ItemWrite> {
     const { spine, log } = this.#context;
-    await slice(tenant_id);
     const one = namedClass(this.#context, tenant_id, pattern);
     const bucket = await spine.keyValue(DEPLOYMENTS_BUCKET);
-    await changeDocument(async (mayLose) => {
-      const stored = one && await deployed(this.#context, one);
-      if (stored?.deployment.current.module === module || !await isPending()) return;
-      const is_stored = module === "" || stored?.deployment.modules.includes(module) === true;
+    const stored = one && await deployed(this.#context, one);
+    if (stored?.deployment.current.module === module) return undefined;
+    const is_stored = module === "" || stored?.deployment.modules.includes(module) === true;
+    return async () => {
       if (stored === undefined || !is_stored) {
         // The module is lost, and the tenant's settings must not be blocked for ever.
         log.error("a reducer of an apply cannot be deployed", {
@@ -100,8 +100,8 @@ class ReducersKind implements DocumentKind<StateReducer> {
         return;
       }
       const next = withModule(stored.deployment, { module, at_ms, by });
-      await mayLose(bucket.update([tenant_id, pattern], encodeDeployment(next), stored.revision));
-    });
+      await bucket.update([tenant_id, pattern], encodeDeployment(next), stored.revision);
+    };
   }
 }
 

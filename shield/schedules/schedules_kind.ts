@@ -5,7 +5,6 @@ import { canonicalJson } from "../../shared/canonical_json.ts";
 import { slice } from "../../shared/turns/slices.ts";
 import type { Env } from "../../shared/env.ts";
 import { plural } from "../../shared/plural.ts";
-import { changeDocument } from "../../shared/spine/contract/compare_and_set.ts";
 import type { KeyValue, Spine } from "../../shared/spine/contract/spine.ts";
 import { begun, requireDue, whenFrom } from "./body.ts";
 import { decodeSchedule, encodeSchedule, paused } from "./schedule.ts";
@@ -109,30 +108,22 @@ class SchedulesKind implements DocumentKind<StateSchedule> {
   }
 
   async write(writing: Writing, wanted: readonly StateSchedule[]): Promise<void> {
-    const { tenant_id, isPending } = writing;
+    const { tenant_id } = writing;
     const bucket = await this.#bucket();
-    const names = new Set(wanted.map(({ id }) => id));
-    for await (const { id } of storedIn(bucket, tenant_id)) {
-      if (names.has(id)) continue;
+    const given = new Map(wanted.map((one) => [one.id, one]));
+    const stored = (await bucket.keys([tenant_id])).map(([, id = ""]) => id);
+    await writing.change(new Set([...given.keys(), ...stored]), async (id) => {
       const key = [tenant_id, id];
-      // Another Shield may delete the same schedules for the same apply.
-      await changeDocument(async (mayLose) => {
-        const entry = await bucket.get(key);
-        const schedule = entry && decodeSchedule(entry.value);
-        if (schedule === undefined || this.#isOver(schedule) || !await isPending()) return;
-        await mayLose(bucket.delete(key, entry!.revision));
-      });
-    }
-    for (const one of wanted) {
-      const key = [tenant_id, one.id];
-      await slice(tenant_id);
-      await changeDocument(async (mayLose) => {
-        const entry = await bucket.get(key);
-        const next = this.#next(writing, one, entry && decodeSchedule(entry.value));
-        if (next === undefined || !await isPending()) return;
-        await mayLose(bucket.update(key, encodeSchedule(next), entry?.revision ?? 0));
-      });
-    }
+      const last = await bucket.last(key);
+      const schedule = last?.value && decodeSchedule(last.value);
+      const one = given.get(id);
+      if (one === undefined) {
+        const is_left = schedule === undefined || this.#isOver(schedule);
+        return is_left ? undefined : () => bucket.delete(key, last?.revision);
+      }
+      const next = this.#next(writing, one, schedule);
+      return next && (() => bucket.replace(key, encodeSchedule(next), last));
+    });
   }
 
   /** The record to store; undefined: it is unchanged, or its time is past. */

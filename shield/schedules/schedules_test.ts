@@ -25,6 +25,7 @@ import { SCHEDULES_BUCKET } from "../../shared/records/buckets.ts";
 import { Schedules } from "./schedules.ts";
 import { requireDue } from "./body.ts";
 import { schedulesKind } from "./schedules_kind.ts";
+import { writingOf } from "../apply/writing.ts";
 import type { SchedulesOptions } from "./schedules.ts";
 import { overriding } from "../../shared/testing/overriding.ts";
 
@@ -499,15 +500,17 @@ Deno.test("many schedules of a tenant's state are checked, written and listed on
   const checked = await turnsDuring(() => kind.check("acme", wanted));
   assert.equal(checked.value.length, 300);
   const writing = { tenant_id: "acme", by: "root", at_ms: 1_000 };
-  const isPending = () => Promise.resolve(true);
-  const written = await turnsDuring(() => kind.write({ ...writing, isPending }, checked.value));
+  let reads = 0;
+  const isPending = () => Promise.resolve(++reads > 0);
+  const written = await turnsDuring(() => kind.write(writingOf(writing, isPending), checked.value));
+  assert.equal(reads, 1, "the apply is read once for all schedules");
   const listed = await turnsDuring(() => kind.list("acme"));
   assert.equal(listed.value.length, 300);
   const turns = [checked, written, listed].map((one) => one.turns);
   assert(turns.every((one) => one > 290), `${turns} turns`);
   // Two Shields finish the same apply, and each has read what the other deletes.
   const isLater = () => turn().then(() => true);
-  const empty = () => kind.write({ ...writing, isPending: isLater }, []);
+  const empty = () => kind.write(writingOf(writing, isLater), []);
   await Promise.all([empty(), empty()]);
   assert.deepEqual(await kind.list("acme"), []);
   // Too many are refused before any is checked.

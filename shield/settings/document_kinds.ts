@@ -4,14 +4,17 @@
  */
 import type { z } from "zod";
 
+/** Writes one item by compare-and-set with what was read; undefined: the item is as wanted. */
+export type ItemWrite = (() => Promise<unknown>) | undefined;
+
 /** The tenant and the apply of a write. */
 export interface Writing {
   readonly tenant_id: string;
   readonly by: string;
   /** When the apply began, Unix ms. */
   readonly at_ms: number;
-  /** False once the apply is finished: then nothing may be written. Called after each read. */
-  readonly isPending: () => Promise<boolean>;
+  /** Reads all items, then writes those that differ, unless the apply is finished. Rejects as `read` and its writes. */
+  change(ids: Iterable<string>, read: (id: string) => Promise<ItemWrite>): Promise<void>;
 }
 
 /** One kind of documents. */

@@ -13,8 +13,9 @@ export const USAGE: Capability<StartedUsage> = {
     tables: [USAGE_ROUTES],
     tags: { usage: "the usage and budgets of tenants" },
   },
-  open(env, { settings, node_id, life, rooms: { classes }, running }) {
-    const usage = startUsage({ ...env, settings, node_id, life, classes });
+  open(env, { settings, node_id, life, rooms: { classes }, time, running }) {
+    const storeNow = () => time.now();
+    const usage = startUsage({ ...env, settings, node_id, life, classes, storeNow });
     if (usage === undefined) return { start: () => ({ routes: USAGE_ROUTES.serve(undefined) }) };
     return {
       own: usage,

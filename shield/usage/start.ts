@@ -39,6 +39,8 @@ export interface UsageStart {
   readonly registry: Registry;
   /** Unix ms. */
   readonly now: () => number;
+  /** The same by the clock of the bus: a wrong clock of one Shield moves no use into another day of a budget. */
+  readonly storeNow: () => number;
   readonly monotonic_ms: () => number;
 }
 
@@ -90,8 +92,9 @@ const CLOSE_MS = 2_000;
 
 /** Starts it; undefined if usage is disabled. */
 export function startUsage(start: UsageStart): StartedUsage | undefined {
-  const { config: { usage }, node_id, life, now, monotonic_ms, registry, classes } = start;
+  const { config: { usage }, node_id, life, monotonic_ms, registry, classes } = start;
   if (!usage.enabled) return undefined;
+  const { now, storeNow } = start;
   const log = start.log.child({ part: "usage" });
   const sums = new TenantSums(usage.metric_tenants);
   const counting = { user_claim: usage.user_claim, rows_max: usage.rows, monotonic_ms };
@@ -108,15 +111,15 @@ export function startUsage(start: UsageStart): StartedUsage | undefined {
     tenant_bytes,
     queue_bytes: usage.queue_bytes,
     log,
-    now,
+    now: storeNow,
     monotonic_ms,
   });
   registerWriter(registry, writer, ledger);
   const folder = new UsageFolder({ place, node_id, tenant_bytes, log, now });
   registerFolder(registry, folder);
   const prices = new Prices({ config: usage, place, log, now });
-  registerTenantUse(registry, ledger, sums, () => pricesAt(prices.book, now()));
-  const elsewhere = new BrainTenants({ place, now, monotonic_ms });
+  registerTenantUse(registry, ledger, sums, () => pricesAt(prices.book, storeNow()));
+  const elsewhere = new BrainTenants({ place, now: storeNow, monotonic_ms });
   const active = () => new Set([...ledger.tenantIds(), ...elsewhere.active()]);
   const [budgets, teller] = startBudgets(start, place, active, prices, log);
   const { settings } = start;
@@ -236,7 +239,7 @@ function registerFolder(registry: Registry, folder: UsageFolder): void {
 }
 
 function startBudgets(
-  { config: { usage }, settings, node_id, registry, now }: UsageStart,
+  { config: { usage }, settings, node_id, registry, storeNow }: UsageStart,
   place: UsageStores,
   active: () => Iterable<string>,
   prices: Prices,
@@ -251,7 +254,7 @@ function startBudgets(
     usedOf: (tenant_id) => new TenantUsed(tenant_id, place),
     tell: (tenant_id, exhausted) => teller.tell(tenant_id, exhausted),
     log,
-    now,
+    now: storeNow,
   });
   registerBudgets(registry, budgets, teller, usage.metric_tenants);
   budgets.start();

@@ -113,8 +113,12 @@ export async function startLocalBus(
 export type LocalShield = Pick<ServerProcess, "ready" | "log"> & AsyncDisposable;
 
 /** A Shield, with a Brain, on the NATS of its configuration; `server_lines` as for `startServer`. */
-export async function startLocalShield(config: string, server_lines = ""): Promise<LocalShield> {
-  const bus = await startLocalBus(`[server]\n${server_lines}\n${config}`);
+export async function startLocalShield(
+  config: string,
+  server_lines = "",
+  options: LocalBusOptions = {},
+): Promise<LocalShield> {
+  const bus = await startLocalBus(`[server]\n${server_lines}\n${config}`, options);
   const { http_url: url, ops_url, admin_url } = bus;
   return {
     ready: { url, ops_url, admin_url },

@@ -13,13 +13,13 @@ import { type AddedPolicy, isSelected, NO_MODULE, withAdded } from "../../replay
 import { busChunks, busModules } from "../../replay/bus_replay.ts";
 import {
   addUnits,
-  countOf,
+  countWithin,
   emptyHistogram,
   fuelFigures,
   SAMPLES,
   sumOf,
 } from "../../replay/tally.ts";
-import type { Counts, FlipKind, Sample } from "../../replay/tally.ts";
+import type { Counts } from "../../replay/tally.ts";
 import { createModuleBook, readyModule } from "../../replay/replay_modules.ts";
 import { journalRecords } from "../../replay/journal_chunks.ts";
 import { createRepeater } from "../../replay/repeater.ts";
@@ -71,7 +71,6 @@ async function withoutPolicy(
 
 /** Most senders that are counted one by one. */
 const SENDERS = 10_000;
-const OTHERS = "(others)";
 
 /** A bus, and the window to examine. */
 interface Window {
@@ -87,18 +86,6 @@ interface Candidate {
   readonly policy: StatePolicy;
   readonly bytes: Uint8Array;
   readonly added: AddedPolicy | undefined;
-}
-
-/** Counts refusals by sender. */
-function senderCounts() {
-  const counts: Counts = {};
-  const add = (kind: FlipKind, { user }: Sample): void => {
-    if (kind !== "to_refused") return;
-    const name = user ?? "(erased)";
-    const has_room = name in counts || Object.keys(counts).length < SENDERS;
-    countOf(counts, has_room ? name : OTHERS);
-  };
-  return { counts, add };
 }
 
 /** Repeats a policy's calls with its new module. */
@@ -117,7 +104,7 @@ async function ofPolicy(
     async (sha256) => sha256 === candidate.sha256 ? bytes : await onBus(sha256),
     pages,
   );
-  const { counts: by_sender, add } = senderCounts();
+  const by_sender: Counts = {};
   // State carries over between calls and belongs to one thread: this one, which does nothing else.
   const repeater = createRepeater({
     selection,
@@ -125,7 +112,9 @@ async function ofPolicy(
     candidate,
     withAdded: added && ((record) => withAdded(record, added)),
     moduleOf: (sha256) => sha256 === NO_MODULE ? Promise.resolve(undefined) : book(sha256),
-    onFlip: add,
+    onFlip: (kind, { user }) => {
+      if (kind === "to_refused") countWithin(SENDERS, by_sender, user ?? "(erased)");
+    },
   });
   for await (const chunk of busChunks(io, admin, tenant, read)) await repeater.feed(chunk);
   const { decisions, holes, recorded, candidate: found } = repeater.tally;

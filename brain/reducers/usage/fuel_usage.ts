@@ -22,6 +22,8 @@ export interface FuelUsageOptions
   extends Pick<Env, "spine" | "registry" | "log" | "now" | "monotonic_ms"> {
   readonly config: Pick<Config, "usage">;
   readonly brain_id: string;
+  /** Unix ms by the clock of the bus: minutes and the periods of budgets are those of all processes. */
+  readonly storeNow: () => number;
 }
 
 /** Fuel that is counted. */
@@ -77,7 +79,7 @@ function register(
 /** Returns a counter; it counts nothing if usage is off. */
 export function fuelUsage(options: FuelUsageOptions): FuelUsage {
   const { config: { usage }, spine, brain_id: node_id, registry } = options;
-  const { now, monotonic_ms } = options;
+  const { now, storeNow, monotonic_ms } = options;
   if (!usage.enabled) return NOTHING;
   const log = options.log.child({ part: "usage" });
   const kept_ms = usage.retention_days * DAY_SECONDS * 1_000;
@@ -85,9 +87,10 @@ export function fuelUsage(options: FuelUsageOptions): FuelUsage {
   const life = new OwnLife({ lives, node_id, kind: "brain", kept_ms, log, now, monotonic_ms });
   const ledger = new FuelLedger(usage.rows);
   const place = new UsageStores({ config: options.config, spine, lives, own: life });
-  const budgets = new TimerBudgets({ config: usage, place, log, now, monotonic_ms });
+  const shared = { place, log, now: storeNow, monotonic_ms };
+  const budgets = new TimerBudgets({ config: usage, ...shared });
   const writer = new UsageWriter({
-    ...{ ledger, node_id, life, log, now, monotonic_ms, place },
+    ...{ ledger, node_id, life, ...shared },
     flush_ms: usage.flush_ms,
     retention_seconds: usage.retention_days * DAY_SECONDS,
     tenant_bytes: usage.tenant_bytes,

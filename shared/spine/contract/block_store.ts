@@ -106,6 +106,8 @@ export interface BlockRoom {
   readonly bytes: number;
   /** Above, the oldest blocks are removed. */
   readonly max_bytes: number;
+  /** No block has a later time, Unix ms; at most 0: there is none. */
+  readonly newest_ms: number;
 }
 
 /**

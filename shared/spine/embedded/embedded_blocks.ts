@@ -86,6 +86,7 @@ export class EmbeddedBlocks implements BlockStore {
   /** Bytes of the stored blocks, by tenant. */
   readonly #bytes = new Map<string, number>();
   #all_bytes = 0;
+  #newest_ms = 0;
   /** The newest idempotency keys; few, because a local write has a known outcome and is seldom retried. */
   readonly #stored_ids = new Set<string>();
   #retention: BlockRetention = { max_bytes: Infinity, max_age_seconds: Infinity };
@@ -119,8 +120,8 @@ export class EmbeddedBlocks implements BlockStore {
     this.#retention = { ...retention, max_bytes };
     this.#change(() => {
       // This process begins: if its clock is ahead, the newest block is not.
-      const newest_ms = Number(this.#rows.latest.get()?.["time_ms"] ?? 0);
-      const now_ms = Math.min(this.#options.now(), newest_ms);
+      this.#newest_ms = Number(this.#rows.latest.get()?.["time_ms"] ?? 0);
+      const now_ms = Math.min(this.#options.now(), this.#newest_ms);
       this.#rows.forget.run(now_ms - retention.max_age_seconds * 1_000);
       return this.#shrink();
     });
@@ -134,6 +135,7 @@ export class EmbeddedBlocks implements BlockStore {
     if (id !== undefined && this.#stored_ids.has(id)) return;
     if (expected !== undefined) this.#expect(tenant_id, node_id, expected);
     const now_ms = this.#options.now();
+    this.#newest_ms = Math.max(this.#newest_ms, now_ms);
     const kept_seconds = Math.min(ttl_seconds, this.#retention.max_age_seconds);
     const ends_ms = Math.min(now_ms + kept_seconds * 1_000, Number.MAX_SAFE_INTEGER);
     const bytes = payload.length + BLOCK_OVERHEAD_BYTES;
@@ -201,7 +203,8 @@ export class EmbeddedBlocks implements BlockStore {
 
   async room(): Promise<BlockRoom> {
     this.#options.assertOpen();
-    return { bytes: this.#all_bytes, max_bytes: this.#retention.max_bytes };
+    const { max_bytes } = this.#retention;
+    return { bytes: this.#all_bytes, max_bytes, newest_ms: this.#newest_ms };
   }
 
   async purge(tenant_id: string): Promise<void> {

@@ -94,6 +94,7 @@ async function boundsATenant(bus: Bus): Promise<void> {
   assert(whole_ms !== undefined && whole_ms <= first_ms + 1, `${whole_ms} of ${first_ms}`);
   const room = await theirs.room();
   assert(room.bytes >= status.bytes && room.bytes <= room.max_bytes, JSON.stringify(room));
+  assert(room.newest_ms >= (status.last_ms ?? Infinity), JSON.stringify(room));
   assert.equal((await mine.status(neighbour)).blocks, 1);
 }
 

@@ -220,8 +220,9 @@ class NatsBlocks implements BlockStore {
   room(): Promise<BlockRoom> {
     return this.#stream.look(async (timeout_ms) => {
       const { state, config } = await this.#stream.api.info(this.#stream.name, timeout_ms);
-      return { bytes: state.bytes, max_bytes: config.max_bytes };
-    }, { bytes: 0, max_bytes: Infinity });
+      const newest_ms = Date.parse(state.last_ts ?? "") || 0;
+      return { bytes: state.bytes, max_bytes: config.max_bytes, newest_ms };
+    }, { bytes: 0, max_bytes: Infinity, newest_ms: 0 });
   }
 
   async purge(tenant_id: string): Promise<void> {
