@@ -20,12 +20,13 @@ export const GROWING: Capability<StartedGrowing> = {
   client: {
     described: [GROW],
     routes: ({ config: { auth, limits }, spine, now }, { running, stats, tenants, ...parts }) => {
+      const { path } = parts.operations.context;
       const rates = new HttpRates(parts.rates, now);
       const { query_token } = auth;
       // It is started before the first client connects.
       const answer: StartedGrowing["answer"] = (...args) => running.of(GROWING)!.answer(...args);
       const growing = { answer };
-      const own = { growing, spine, limits, stats, tenants, rates, query_token, now };
+      const own = { growing, path, spine, limits, stats, tenants, rates, query_token, now };
       const { held } = parts.revocations;
       return [
         growingRoute({ ...own, requireNotRevoked: (identity) => held.requireValid(identity) }),

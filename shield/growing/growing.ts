@@ -20,8 +20,9 @@ import type { Found, GrowingKey } from "./records.ts";
 import { requestOf } from "./requests.ts";
 import type { GrowingRequest } from "./requests.ts";
 import type { StoredMessage } from "../../shared/spine/contract/stored_back.ts";
+import { givenTraceId } from "../../shared/telemetry/trace_parent.ts";
 import { callerOf, endingOf, findEnded, settle } from "./message_end.ts";
-import type { Ended } from "./message_end.ts";
+import type { Ended, Ender } from "./message_end.ts";
 import type { GrowingStats } from "./stats.ts";
 import { tellPiece, tellStart, viewOf } from "./reader_events.ts";
 
@@ -55,7 +56,8 @@ export async function answerGrowing(
     if (SHOWN.includes(request.verb)) {
       requireUnfiltered(context, caller.identity.tenant_id, room_id);
     }
-    const reply = await answer(context, caller, room_id, request);
+    const asking = { ...caller, trace_id: givenTraceId(envelope) };
+    const reply = await answer(context, asking, room_id, request);
     const result = new TextEncoder().encode(JSON.stringify(reply));
     return { ...EMPTY_ACK, request_id, result, offset: reply.offset ?? 0 };
   });
@@ -74,7 +76,7 @@ async function isEnding(
 
 function answer(
   context: GrowingContext,
-  caller: Caller,
+  caller: Ender,
   room_id: string,
   request: GrowingRequest,
 ): Promise<Result> {
@@ -207,7 +209,7 @@ async function settleRefused(
 
 async function finish(
   context: GrowingContext,
-  caller: Caller,
+  caller: Ender,
   key: GrowingKey,
   { seq }: Request<"finish">,
 ): Promise<Result> {
@@ -230,7 +232,7 @@ async function finish(
 
 async function abort(
   context: GrowingContext,
-  caller: Caller,
+  caller: Ender,
   key: GrowingKey,
   { reason, keep }: Request<"abort">,
 ): Promise<Result> {
@@ -242,7 +244,7 @@ async function abort(
 
 async function stop(
   context: GrowingContext,
-  caller: Caller,
+  caller: Ender,
   key: GrowingKey,
   { reason }: Request<"stop">,
 ): Promise<Result> {
@@ -255,7 +257,7 @@ async function stop(
  */
 async function end(
   context: GrowingContext,
-  caller: Caller,
+  caller: Ender,
   key: GrowingKey,
   outcome: Ending["outcome"],
   decide: (record: GrowingRecord) => Pick<Ending, "reason" | "is_kept">,
@@ -311,7 +313,7 @@ async function get(context: GrowingContext, key: GrowingKey): Promise<Result> {
  */
 async function outcome(
   context: GrowingContext,
-  caller: Caller,
+  caller: Ender,
   key: GrowingKey,
 ): Promise<Result> {
   const { id, room_id } = key;
