@@ -210,7 +210,7 @@ function enter(
 /** Throws if the connection may not have the subscription, or is at its limit. */
 function requirePlace(
   { path, limits, filters }: SubscribeContext,
-  { identity, subscriptions }: Connection,
+  { identity, subscriptions, patterns }: Connection,
   { subscribe: { room_id }, filter }: Allowed,
 ): void {
   // A ban may have arrived while policies judged the SUB, or the log answered.
@@ -219,7 +219,8 @@ function requirePlace(
     const before = subscriptions.get(room_id)?.filter;
     filters.requireRoom(identity.tenant_id, room_id, filter, before);
   }
-  if (subscriptions.has(room_id) || subscriptions.size < limits.rooms_per_connection) return;
+  const size = subscriptions.size + (patterns?.size ?? 0);
+  if (subscriptions.has(room_id) || size < limits.rooms_per_connection) return;
   throw new ArqonError("too-many-rooms", String(limits.rooms_per_connection));
 }
 
