@@ -172,7 +172,10 @@ function enter(
   const before = connection.subscriptions.get(room_id);
   // A SUB that only changes options keeps the connection's position.
   const is_kept = before?.flow !== undefined && positionOf(subscribe) === undefined;
-  const flow = entry_point === undefined || is_kept ? before?.flow : entry_point.flow(before?.flow);
+  // With presence it may be refused later: then the connection stays where it is.
+  const flow = entry_point === undefined || is_kept
+    ? before?.flow
+    : entry_point.flow(before?.flow, presence_request !== undefined);
   const wish = { no_echo, filter, deltas: context.deltas?.wish(connection, subscribe) };
   const mark = context.marks?.began(connection, room_id, { flow, filter });
   const subscriber = new RoomSubscriber(connection, wish, flow, mark);
