@@ -3,8 +3,11 @@ import type { Identity } from "../auth/identity.ts";
 
 /** Counts reads, and checks their tenant's budgets before. */
 export interface ReadMeter {
-  /** A page of a room's log is about to be read; `pattern` is that of the room's class. Throws `budget-exhausted`. */
-  page(identity: Identity, pattern: string): void;
+  /**
+   * A page of a log is about to be read; `pattern` is that of the room's class. Throws `budget-exhausted` and
+   * `tenant-quota`, but not for a further page of the same answer.
+   */
+  page(identity: Identity, pattern: string, is_further?: boolean): void;
   /** That many bytes of it were sent. */
   give(identity: Identity, pattern: string, size_bytes: number): void;
 }

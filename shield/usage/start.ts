@@ -264,8 +264,8 @@ function readMeter(
   budgets: Pick<Budgets, "take">,
 ): ReadMeter {
   return {
-    page(identity, pattern) {
-      budgets.take(identity.tenant_id);
+    page(identity, pattern, is_further = false) {
+      if (!is_further) budgets.take(identity.tenant_id);
       ledger.read(identity, pattern, 1, 0);
     },
     give: (identity, pattern, size_bytes) => ledger.read(identity, pattern, 0, size_bytes),

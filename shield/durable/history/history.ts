@@ -101,8 +101,11 @@ export function createHistory(context: HistoryContext): History {
   const answer: History["answer"] = async (caller, room_id, ask) => {
     const room_class = await admitHistory(context, caller, room_id);
     const { tenant_id } = caller.identity;
+    // A budget that slows would refuse the second page of an answer each time it is asked for.
+    let is_further = false;
     const read = (range: HistoryRange) => {
-      context.reads?.page(caller.identity, room_class.pattern);
+      context.reads?.page(caller.identity, room_class.pattern, is_further);
+      is_further = true;
       return shared({ tenant_id, room_id, room_class }, range);
     };
     const { filter, ...range } = ask();
